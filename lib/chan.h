@@ -1,0 +1,31 @@
+/* A message socket on an event loop: messages out never wait, messages in arrive by callback.
+ * What the socket does not take at once is queued, up to a limit in bytes; the queue is sent when there is
+ * room. Descriptors in the queue are duplicates and owned by it. */
+#ifndef LIB_CHAN_H
+#define LIB_CHAN_H
+
+#include <ev.h>
+
+#include "lib/msg.h"
+
+struct chan;
+
+/* One message. FD is the descriptor that came with it, or -1: the callee owns it.
+ * The callee may free C with chan_free(). */
+typedef void chan_fn(struct chan *c, struct msgr *r, int fd, void *arg);
+/* The other side is gone, or the socket failed. Called once; the callee frees C. */
+typedef void chan_gone_fn(struct chan *c, void *arg);
+
+/* Takes over SOCK (made non-blocking). */
+struct chan *chan_new(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg);
+/* Closes the socket, drops the queue, empties *C (which may be NULL). No callback is called any more. */
+void chan_free(struct chan **c);
+/* Sends W, with a duplicate of FD unless -1. 0 sent or queued; -1 not sent: the queue is full
+ * (CHAN_QUEUE_MAX bytes) or the message is too large. The caller ends the session that it was for. */
+int chan_send(struct chan *c, const struct msgw *w, int fd) MUST_CHECK;
+/* Bytes that wait in the queue. */
+size_t chan_queued(const struct chan *c);
+
+enum { CHAN_QUEUE_MAX = 8 * 1024 * 1024 };
+
+#endif

@@ -1,0 +1,14 @@
+# lib/: bytes, sockets, log, messages between processes. Knows no mail.
+noinst_LIBRARIES += lib/liblib.a
+lib_liblib_a_SOURCES = \
+	lib/base.h \
+	lib/b64.c lib/b64.h \
+	lib/chan.c lib/chan.h \
+	lib/die.c lib/die.h \
+	lib/log.c lib/log.h \
+	lib/mem.c lib/mem.h \
+	lib/msg.c lib/msg.h \
+	lib/net.c lib/net.h \
+	lib/num.c lib/num.h \
+	lib/str.c lib/str.h
+LIB_LIBS = lib/liblib.a $(EV_LIBS) $(CRYPTO_LIBS)

@@ -1,0 +1,150 @@
+#include "lib/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char *program_name = "waypost";
+static int sink = -1;
+static bool debug_on;
+static char batch[16 * LOG_LINE_MAX];
+static size_t batch_len;
+static unsigned long dropped;
+
+void log_set_program(const char *name)
+{
+	program_name = name;
+}
+
+void log_set_socket(int fd)
+{
+	log_flush();
+	sink = fd;
+}
+
+void log_set_debug(bool on)
+{
+	debug_on = on;
+}
+
+static unsigned count_lines(const char *p, size_t len)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n += p[i] == '\n';
+	return n;
+}
+
+void log_flush(void)
+{
+	if (batch_len == 0 || sink == -1)
+		return;
+	if (dropped != 0 && batch_len + 128 < sizeof(batch)) {
+		unsigned long lost = dropped;
+
+		batch_len += (size_t)snprintf(batch + batch_len, sizeof(batch) - batch_len,
+		    "%d%s: %lu log lines were dropped because the log could not keep up\n", LOG_LEVEL_WARN,
+		    program_name, lost);
+		if (send(sink, batch, batch_len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			dropped -= lost;
+		else
+			dropped += count_lines(batch, batch_len) - 1;
+	} else if (send(sink, batch, batch_len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+		dropped += count_lines(batch, batch_len);
+	}
+	batch_len = 0;
+}
+
+/* One line, cut to its limit, with bytes that could forge another line made harmless. */
+static void put_line(const char *prog, enum log_level level, const char *fmt, va_list ap)
+{
+	char line[LOG_LINE_MAX];
+	size_t head, len;
+	int n;
+
+	head = (size_t)snprintf(line, 64, "%d%.48s: ", level, prog);
+	n = vsnprintf(line + head, sizeof(line) - head - 1, fmt, ap);
+	if (n < 0)
+		return;
+	len = MIN(head + (size_t)n, sizeof(line) - 2);
+	for (size_t i = head; i < len; i++)
+		if ((unsigned char)line[i] < 0x20 || (unsigned char)line[i] == 0x7f)
+			line[i] = '.';
+	line[len++] = '\n';
+	if (sink == -1) {
+		ssize_t r UNUSED = write(STDERR_FILENO, line + 1, len - 1);
+		return;
+	}
+	if (batch_len + len > sizeof(batch))
+		log_flush();
+	memcpy(batch + batch_len, line, len);
+	batch_len += len;
+}
+
+#define LOG_FN(name, level) \
+	void name(const char *fmt, ...) \
+	{ \
+		int saved = errno; \
+		va_list ap; \
+		va_start(ap, fmt); \
+		put_line(program_name, level, fmt, ap); \
+		va_end(ap); \
+		errno = saved; \
+	}
+LOG_FN(log_error, LOG_LEVEL_ERROR)
+LOG_FN(log_warn, LOG_LEVEL_WARN)
+LOG_FN(log_info, LOG_LEVEL_INFO)
+
+void log_debug(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!debug_on)
+		return;
+	va_start(ap, fmt);
+	put_line(program_name, LOG_LEVEL_DEBUG, fmt, ap);
+	va_end(ap);
+}
+
+void log_as(const char *program, enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (level == LOG_LEVEL_DEBUG && !debug_on)
+		return;
+	va_start(ap, fmt);
+	put_line(program, level, fmt, ap);
+	va_end(ap);
+}
+
+char *log_clean(char *dst, size_t dstsize, const char *src)
+{
+	size_t i = 0;
+
+	for (; src[i] != '\0' && i + 1 < dstsize; i++)
+		dst[i] = (unsigned char)src[i] >= 0x20 && (unsigned char)src[i] < 0x7f ? src[i] : '.';
+	dst[i] = '\0';
+	return dst;
+}
+
+bool log_parse(char **p, size_t *len, struct log_record *rec)
+{
+	char *line = *p, *end = memchr(line, '\n', *len), *colon;
+
+	if (end == NULL || end == line || line[0] < '0' || line[0] > '0' + LOG_LEVEL_DEBUG)
+		return false;
+	*end = '\0';
+	if ((colon = strstr(line, ": ")) == NULL || memchr(line, '\0', (size_t)(end - line)) != NULL)
+		return false;
+	*colon = '\0';
+	rec->level = (enum log_level)(line[0] - '0');
+	rec->program = line + 1;
+	rec->text = colon + 2;
+	*len -= (size_t)(end + 1 - line);
+	*p = end + 1;
+	return true;
+}

@@ -1,0 +1,193 @@
+#include "lib/net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/num.h"
+
+static const uint8_t v4_mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+void net_addr_from(struct net_addr *a, const struct sockaddr_storage *ss)
+{
+	memset(a, 0, sizeof(*a));
+	if (ss->ss_family == AF_INET) {
+		struct sockaddr_in in;
+
+		memcpy(&in, ss, sizeof(in));
+		a->family = AF_INET;
+		a->port = ntohs(in.sin_port);
+		memcpy(a->ip, &in.sin_addr, 4);
+	} else if (ss->ss_family == AF_INET6) {
+		struct sockaddr_in6 in6;
+
+		memcpy(&in6, ss, sizeof(in6));
+		a->port = ntohs(in6.sin6_port);
+		if (memcmp(&in6.sin6_addr, v4_mapped, sizeof(v4_mapped)) == 0) {
+			a->family = AF_INET;
+			memcpy(a->ip, (const uint8_t *)&in6.sin6_addr + sizeof(v4_mapped), 4);
+		} else {
+			a->family = AF_INET6;
+			a->scope = in6.sin6_scope_id;
+			memcpy(a->ip, &in6.sin6_addr, 16);
+		}
+	}
+}
+
+socklen_t net_addr_to(const struct net_addr *a, struct sockaddr_storage *ss)
+{
+	memset(ss, 0, sizeof(*ss));
+	if (a->family == AF_INET6) {
+		struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(a->port), .sin6_scope_id = a->scope };
+
+		memcpy(&in6.sin6_addr, a->ip, 16);
+		memcpy(ss, &in6, sizeof(in6));
+		return sizeof(in6);
+	}
+	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(a->port) };
+
+	memcpy(&in.sin_addr, a->ip, 4);
+	memcpy(ss, &in, sizeof(in));
+	return sizeof(in);
+}
+
+bool net_addr_parse(struct net_addr *a, const char *text, uint16_t port)
+{
+	char host[NET_IP_TEXT_MAX];
+	size_t len = strlen(text);
+	char *scope;
+
+	memset(a, 0, sizeof(*a));
+	if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+		text++;
+		len -= 2;
+	}
+	if (len == 0 || len >= sizeof(host))
+		return false;
+	memcpy(host, text, len);
+	host[len] = '\0';
+	a->port = port;
+	if (inet_pton(AF_INET, host, a->ip) == 1) {
+		a->family = AF_INET;
+		return true;
+	}
+	if ((scope = strchr(host, '%')) != NULL)
+		*scope++ = '\0';
+	if (inet_pton(AF_INET6, host, a->ip) != 1)
+		return false;
+	a->family = AF_INET6;
+	if (scope != NULL && (a->scope = if_nametoindex(scope)) == 0)
+		return false;
+	if (memcmp(a->ip, v4_mapped, sizeof(v4_mapped)) == 0) {
+		a->family = AF_INET;
+		memmove(a->ip, a->ip + sizeof(v4_mapped), 4);
+		memset(a->ip + 4, 0, 12);
+	}
+	return true;
+}
+
+const char *net_addr_text(const struct net_addr *a, char dst[NET_IP_TEXT_MAX])
+{
+	if ((a->family != AF_INET && a->family != AF_INET6) || inet_ntop(a->family, a->ip, dst, NET_IP_TEXT_MAX) == NULL)
+		strcpy(dst, "unknown");
+	return dst;
+}
+
+const char *net_addr_log(const struct net_addr *a, char dst[NET_IP_TEXT_MAX])
+{
+	if (a->family != AF_INET)
+		return net_addr_text(a, dst);
+	strcpy(dst, "::ffff:");
+	inet_ntop(AF_INET, a->ip, dst + 7, NET_IP_TEXT_MAX - 7);
+	return dst;
+}
+
+bool net_addr_same_ip(const struct net_addr *a, const struct net_addr *b)
+{
+	return a->family == b->family && memcmp(a->ip, b->ip, a->family == AF_INET ? 4 : 16) == 0;
+}
+
+bool net_addr_in(const struct net_addr *a, const char *network)
+{
+	char base[NET_IP_TEXT_MAX];
+	const char *slash = strchr(network, '/');
+	size_t len = slash != NULL ? (size_t)(slash - network) : strlen(network);
+	struct net_addr n;
+	uint64_t bits, whole;
+
+	if (len >= sizeof(base))
+		return false;
+	memcpy(base, network, len);
+	base[len] = '\0';
+	if (!net_addr_parse(&n, base, 0))
+		return false;
+	whole = n.family == AF_INET ? 32 : 128;
+	bits = whole;
+	if (slash != NULL && !num_parse_str(slash + 1, whole, &bits))
+		return false;
+	if (a->family != n.family || memcmp(a->ip, n.ip, bits / 8) != 0)
+		return false;
+	return bits % 8 == 0 || ((a->ip[bits / 8] ^ n.ip[bits / 8]) & (0xff00 >> (bits % 8)) & 0xff) == 0;
+}
+
+static void set_flag(int fd, int level, int name)
+{
+	int on = 1;
+
+	setsockopt(fd, level, name, &on, sizeof(on));
+}
+
+int net_listen(const struct net_addr *a, int backlog)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = net_addr_to(a, &ss);
+	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int off = 0, saved;
+
+	if (fd == -1)
+		return -1;
+	set_flag(fd, SOL_SOCKET, SO_REUSEADDR);
+	set_flag(fd, SOL_SOCKET, SO_REUSEPORT);
+	set_flag(fd, SOL_SOCKET, SO_KEEPALIVE);
+	set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
+	if (ss.ss_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	if (bind(fd, (struct sockaddr *)&ss, len) == 0 && listen(fd, backlog) == 0)
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+int net_connect(const struct net_addr *a)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = net_addr_to(a, &ss);
+	int fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int saved;
+
+	if (fd == -1)
+		return -1;
+	set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
+	set_flag(fd, SOL_SOCKET, SO_KEEPALIVE);
+	if (connect(fd, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS)
+		return fd;
+	saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+int net_error(int fd)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 ? err : errno;
+}

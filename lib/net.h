@@ -1,0 +1,45 @@
+/* Socket addresses as text and back, and the sockets of a TCP server and client. No name is resolved here:
+ * that may wait, and belongs to the auth workers. */
+#ifndef LIB_NET_H
+#define LIB_NET_H
+
+#include <sys/socket.h>
+
+#include "lib/base.h"
+
+/* A socket address that fits in a message. IPv4-mapped IPv6 addresses are kept as IPv4. */
+struct net_addr {
+	uint16_t family; /* AF_INET, AF_INET6, or 0: none */
+	uint16_t port;   /* host byte order */
+	uint32_t scope;  /* of link-local IPv6 */
+	uint8_t ip[16];  /* the first 4 bytes for IPv4 */
+};
+
+enum { NET_IP_TEXT_MAX = 64 };
+
+/* From a struct sockaddr (AF_INET, AF_INET6; anything else becomes "none"). */
+void net_addr_from(struct net_addr *a, const struct sockaddr_storage *ss);
+/* To a struct sockaddr; returns its length. */
+socklen_t net_addr_to(const struct net_addr *a, struct sockaddr_storage *ss);
+/* Numeric text ("192.0.2.7", "2001:db8::1", "[...]" taken too) and port. False if it is no address. */
+bool net_addr_parse(struct net_addr *a, const char *text, uint16_t port);
+/* The address without port, plain ("192.0.2.7"). Returns DST. */
+const char *net_addr_text(const struct net_addr *a, char dst[NET_IP_TEXT_MAX]);
+/* The same as Courier logs it: IPv4 as ::ffff:a.b.c.d. Returns DST. */
+const char *net_addr_log(const struct net_addr *a, char dst[NET_IP_TEXT_MAX]);
+/* Same address, port aside. */
+bool net_addr_same_ip(const struct net_addr *a, const struct net_addr *b);
+/* A is in NETWORK ("10.0.0.0/8", "2001:db8::/32", or one address). False too if NETWORK is malformed. */
+bool net_addr_in(const struct net_addr *a, const char *network);
+
+/* A listening, non-blocking, close-on-exec socket with SO_REUSEADDR and SO_REUSEPORT, TCP_NODELAY and
+ * SO_KEEPALIVE (inherited by what it accepts). IPv6 sockets of the wildcard take IPv4 too.
+ * The descriptor, or -1 with errno. */
+int net_listen(const struct net_addr *a, int backlog);
+/* A non-blocking socket with TCP_NODELAY and SO_KEEPALIVE whose connect has been begun; the caller waits
+ * for it to become readable or writable. The descriptor, or -1 with errno. */
+int net_connect(const struct net_addr *a);
+/* The pending error of a connecting socket (0: none). */
+int net_error(int fd);
+
+#endif

@@ -1,0 +1,107 @@
+#include "lib/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/die.h"
+#include "lib/mem.h"
+
+const char *str_cstr(const struct str *s)
+{
+	return s->data != NULL ? s->data : "";
+}
+
+char *str_room(struct str *s, size_t more)
+{
+	if (more >= s->cap - s->len) {
+		size_t cap = s->cap != 0 ? s->cap : 64;
+
+		DIE_IF(more > SIZE_MAX / 4 || s->len > SIZE_MAX / 4);
+		while (more >= cap - s->len)
+			cap *= 2;
+		s->data = mem_grow(s->data, cap);
+		s->cap = cap;
+		s->data[s->len] = '\0';
+	}
+	return s->data + s->len;
+}
+
+void str_add(struct str *s, const void *p, size_t len)
+{
+	char *to = str_room(s, len);
+
+	if (len != 0)
+		memcpy(to, p, len);
+	s->len += len;
+	s->data[s->len] = '\0';
+}
+
+void str_adds(struct str *s, const char *text)
+{
+	str_add(s, text, strlen(text));
+}
+
+void str_addc(struct str *s, char c)
+{
+	str_add(s, &c, 1);
+}
+
+void str_addv(struct str *s, const char *fmt, va_list ap)
+{
+	va_list again;
+	int n;
+
+	va_copy(again, ap);
+	n = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	DIE_IF(n < 0);
+	vsnprintf(str_room(s, (size_t)n), (size_t)n + 1, fmt, ap);
+	s->len += (size_t)n;
+}
+
+void str_addf(struct str *s, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	str_addv(s, fmt, ap);
+	va_end(ap);
+}
+
+void str_drop(struct str *s, size_t n)
+{
+	if (n == 0 || s->data == NULL)
+		return;
+	n = MIN(n, s->len);
+	memmove(s->data, s->data + n, s->len - n + 1);
+	s->len -= n;
+}
+
+void str_clear(struct str *s)
+{
+	s->len = 0;
+	if (s->data != NULL)
+		s->data[0] = '\0';
+}
+
+void str_fini(struct str *s)
+{
+	mem_free(&s->data);
+	s->len = s->cap = 0;
+}
+
+void str_fini_secret(struct str *s)
+{
+	if (s->data != NULL)
+		mem_wipe(s->data, s->cap);
+	str_fini(s);
+}
+
+char *str_steal(struct str *s)
+{
+	char *text = s->data != NULL ? s->data : mem_alloc(1);
+
+	s->data = NULL;
+	s->len = s->cap = 0;
+	return text;
+}

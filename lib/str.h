@@ -1,0 +1,38 @@
+/* A string that grows. It always ends in a NUL that is not counted, so data can be used as a C string
+ * (it may also hold NUL bytes of its own). An all-zero struct str is an empty string. */
+#ifndef LIB_STR_H
+#define LIB_STR_H
+
+#include <stdarg.h>
+
+#include "lib/base.h"
+
+struct str {
+	char *data; /* NULL until something is added */
+	size_t len; /* bytes used, without the NUL */
+	size_t cap; /* bytes there */
+};
+
+#define STR_INIT { NULL, 0, 0 }
+
+/* The text as a C string; "" while nothing was added. */
+const char *str_cstr(const struct str *s);
+/* Room for MORE bytes behind the present end; returns where they go. Then add to len yourself. */
+char *str_room(struct str *s, size_t more);
+void str_add(struct str *s, const void *p, size_t len);
+void str_adds(struct str *s, const char *text);
+void str_addc(struct str *s, char c);
+void str_addf(struct str *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void str_addv(struct str *s, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
+/* Takes N bytes away at the front (all if there are fewer). */
+void str_drop(struct str *s, size_t n);
+/* Empty again, memory kept. */
+void str_clear(struct str *s);
+/* Frees the memory; the string can be used again. */
+void str_fini(struct str *s);
+/* As str_fini(), the bytes wiped first: for secrets. */
+void str_fini_secret(struct str *s);
+/* Hands the text (never NULL) to the caller, who frees it with mem_free(); the string is empty then. */
+char *str_steal(struct str *s);
+
+#endif

@@ -1,0 +1,13 @@
+# tests/: unit tests run by `make check`; the black-box tests are run by scripts/check.
+# A unit test is one program: add it to UNIT_TESTS and give it its SOURCES and LDADD.
+EXTRA_DIST += tests/unit/unit.h
+UNIT_TESTS =
+if HAVE_CUNIT
+check_PROGRAMS += $(UNIT_TESTS)
+TESTS += $(UNIT_TESTS)
+endif
+UNIT_LIBS = $(LIB_LIBS) $(CUNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_lib
+tests_unit_test_lib_SOURCES = tests/unit/test_lib.c
+tests_unit_test_lib_LDADD = $(UNIT_LIBS)

@@ -1,0 +1,234 @@
+#include "tests/unit/unit.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/b64.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/msg.h"
+#include "lib/net.h"
+#include "lib/num.h"
+
+static void test_str(void)
+{
+	struct str s = STR_INIT;
+
+	CU_ASSERT_STRING_EQUAL(str_cstr(&s), "");
+	str_adds(&s, "abc");
+	str_addf(&s, "%d", 42);
+	str_addc(&s, '!');
+	CU_ASSERT_STRING_EQUAL(s.data, "abc42!");
+	str_drop(&s, 3);
+	CU_ASSERT_STRING_EQUAL(s.data, "42!");
+	str_drop(&s, 100);
+	CU_ASSERT_EQUAL(s.len, 0);
+	for (int i = 0; i < 1000; i++)
+		str_add(&s, "0123456789", 10);
+	CU_ASSERT_EQUAL(s.len, 10000);
+	CU_ASSERT_EQUAL(s.data[s.len], '\0');
+	str_fini(&s);
+}
+
+static void test_num(void)
+{
+	static const struct { const char *in; uint64_t limit; bool ok; uint64_t out; } t[] = {
+		{ "0", 10, true, 0 }, { "10", 10, true, 10 }, { "11", 10, false, 0 }, { "", 10, false, 0 },
+		{ "-1", 10, false, 0 }, { "+1", 10, false, 0 }, { " 1", 10, false, 0 }, { "1 ", 10, false, 0 },
+		{ "18446744073709551615", UINT64_MAX, true, UINT64_MAX }, { "18446744073709551616", UINT64_MAX, false, 0 },
+		{ "0x1", 10, false, 0 }, { "00000000000000000000000000007", 10, true, 7 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		uint64_t v = 0;
+
+		CU_ASSERT_EQUAL(num_parse_str(t[i].in, t[i].limit, &v), t[i].ok);
+		CU_ASSERT_EQUAL(v, t[i].out);
+	}
+}
+
+static void test_b64(void)
+{
+	static const struct { const char *in; bool ok; const char *out; } t[] = {
+		{ "", true, "" }, { "Zg==", true, "f" }, { "Zm8=", true, "fo" }, { "Zm9v", true, "foo" },
+		{ "Zg=", false, "" }, { "Zg", false, "" }, { "=Zg=", false, "" }, { "Z===", false, "" },
+		{ "Zm9v\n", false, "" }, { "Zm 9", false, "" }, { "Zg==Zg==", false, "" }, { "====", false, "" },
+	};
+	struct str s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		str_clear(&s);
+		CU_ASSERT_EQUAL(b64_decode(&s, t[i].in, strlen(t[i].in)), t[i].ok);
+		CU_ASSERT_STRING_EQUAL(str_cstr(&s), t[i].out);
+	}
+	for (size_t n = 0; n < 70; n++) {
+		struct str e = STR_INIT;
+		uint8_t raw[70];
+
+		for (size_t i = 0; i < n; i++)
+			raw[i] = (uint8_t)(i * 37 + n);
+		b64_encode(&e, raw, n);
+		str_clear(&s);
+		CU_ASSERT(b64_decode(&s, str_cstr(&e), e.len));
+		CU_ASSERT_EQUAL(s.len, n);
+		CU_ASSERT(n == 0 || memcmp(s.data, raw, n) == 0);
+		str_fini(&e);
+	}
+	str_fini(&s);
+}
+
+static void test_secret(void)
+{
+	CU_ASSERT(mem_equal_secret("abc", 3, "abc", 3));
+	CU_ASSERT(!mem_equal_secret("abc", 3, "abd", 3));
+	CU_ASSERT(!mem_equal_secret("abc", 3, "ab", 2));
+}
+
+static void read_all(struct msgr *r)
+{
+	char text[8];
+
+	(void)msgr_u8(r);
+	(void)msgr_u16(r);
+	(void)msgr_u32(r);
+	(void)msgr_u64(r);
+	msgr_str(r, text, sizeof(text));
+}
+
+static void test_msg(void)
+{
+	static struct msgw w;
+	struct msgr r;
+	char *s;
+
+	msgw_begin(&w, 7);
+	msgw_u8(&w, 1);
+	msgw_u16(&w, 2);
+	msgw_u32(&w, 3);
+	msgw_u64(&w, 4);
+	msgw_str(&w, "hello");
+	msgr_begin(&r, w.buf, w.len);
+	CU_ASSERT_EQUAL(r.type, 7);
+	read_all(&r);
+	CU_ASSERT(msgr_end(&r));
+	for (size_t cut = 0; cut < w.len; cut++) { /* cut at every byte: never accepted */
+		msgr_begin(&r, w.buf, cut);
+		read_all(&r);
+		CU_ASSERT(!msgr_end(&r));
+	}
+	msgw_u8(&w, 9); /* a byte too many is refused too */
+	msgr_begin(&r, w.buf, w.len);
+	read_all(&r);
+	CU_ASSERT(!msgr_end(&r));
+	msgw_begin(&w, 7);
+	msgw_bytes(&w, "a\0b", 3); /* a NUL within a string */
+	msgr_begin(&r, w.buf, w.len);
+	s = msgr_strdup(&r, 100);
+	CU_ASSERT(!msgr_end(&r));
+	mem_free(&s);
+	msgw_begin(&w, 7);
+	msgw_str(&w, "12345678"); /* longer than its destination */
+	msgr_begin(&r, w.buf, w.len);
+	char small[8];
+	msgr_str(&r, small, sizeof(small));
+	CU_ASSERT(!msgr_end(&r));
+	CU_ASSERT_STRING_EQUAL(small, "");
+	msgw_begin(&w, 7);
+	for (int i = 0; i < MSG_SIZE_MAX; i++)
+		msgw_u8(&w, 0);
+	CU_ASSERT(w.overflow);
+	CU_ASSERT_EQUAL(msg_send(-1, &w, -1), -1);
+}
+
+static void test_msg_fd(void)
+{
+	static struct msgw w;
+	static uint8_t buf[MSG_SIZE_MAX];
+	struct msgr r;
+	int pair[2], pipefd[2], fd;
+	char c = 0;
+
+	CU_ASSERT_EQUAL_FATAL(msg_pair(pair), 0);
+	CU_ASSERT_EQUAL_FATAL(pipe(pipefd), 0);
+	msgw_begin(&w, 3);
+	msgw_str(&w, "x");
+	CU_ASSERT_EQUAL(msg_send(pair[0], &w, pipefd[1]), 0);
+	close(pipefd[1]);
+	CU_ASSERT_EQUAL_FATAL(msg_recv(pair[1], buf, &r, &fd), 1);
+	CU_ASSERT_EQUAL(r.type, 3);
+	CU_ASSERT_EQUAL(write(fd, "y", 1), 1);
+	close(fd);
+	CU_ASSERT_EQUAL(read(pipefd[0], &c, 1), 1);
+	CU_ASSERT_EQUAL(c, 'y');
+	CU_ASSERT_EQUAL(read(pipefd[0], &c, 1), 0); /* no copy is left open */
+	close(pair[0]);
+	CU_ASSERT_EQUAL(msg_recv(pair[1], buf, &r, &fd), 0);
+	close(pair[1]);
+	close(pipefd[0]);
+}
+
+static void test_net(void)
+{
+	static const struct { const char *in, *text, *log; } good[] = {
+		{ "127.0.0.1", "127.0.0.1", "::ffff:127.0.0.1" }, { "::1", "::1", "::1" },
+		{ "[2001:db8::1]", "2001:db8::1", "2001:db8::1" }, { "::ffff:192.0.2.7", "192.0.2.7", "::ffff:192.0.2.7" },
+	};
+	static const char *const bad[] = { "", "host", "1.2.3", "1.2.3.4.5", "[::1", "::g", "[]" };
+	static const struct { const char *ip, *net; bool in; } nets[] = {
+		{ "10.1.2.3", "10.0.0.0/8", true }, { "11.1.2.3", "10.0.0.0/8", false }, { "10.1.2.3", "10.1.2.3", true },
+		{ "192.0.2.130", "192.0.2.128/25", true }, { "192.0.2.127", "192.0.2.128/25", false },
+		{ "2001:db8::5", "2001:db8::/32", true }, { "2001:db9::5", "2001:db8::/32", false },
+		{ "10.1.2.3", "::/0", false }, { "10.1.2.3", "0.0.0.0/0", true }, { "10.1.2.3", "10.0.0.0/33", false },
+		{ "10.1.2.3", "x/8", false },
+	};
+	char text[NET_IP_TEXT_MAX];
+	struct sockaddr_storage ss;
+	struct net_addr a, b;
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		CU_ASSERT(net_addr_parse(&a, good[i].in, 143));
+		CU_ASSERT_STRING_EQUAL(net_addr_text(&a, text), good[i].text);
+		CU_ASSERT_STRING_EQUAL(net_addr_log(&a, text), good[i].log);
+		net_addr_to(&a, &ss);
+		net_addr_from(&b, &ss);
+		CU_ASSERT(net_addr_same_ip(&a, &b) && b.port == 143);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		CU_ASSERT(!net_addr_parse(&a, bad[i], 1));
+	for (size_t i = 0; i < ARRAY_LEN(nets); i++) {
+		net_addr_parse(&a, nets[i].ip, 0);
+		CU_ASSERT_EQUAL(net_addr_in(&a, nets[i].net), nets[i].in);
+	}
+}
+
+static void test_log_parse(void)
+{
+	char text[] = "2imapd: LOGIN, user=a\n0x: y: z\n", bad1[] = "9x: y\n", bad2[] = "2x: y", bad3[] = "2xy\n", bad4[] = "2a: b\0c\n";
+	size_t len = sizeof(text) - 1;
+	struct log_record rec;
+	char *p = text, clean[8];
+
+	CU_ASSERT(log_parse(&p, &len, &rec));
+	CU_ASSERT_EQUAL(rec.level, LOG_LEVEL_INFO);
+	CU_ASSERT_STRING_EQUAL(rec.program, "imapd");
+	CU_ASSERT_STRING_EQUAL(rec.text, "LOGIN, user=a");
+	CU_ASSERT(log_parse(&p, &len, &rec));
+	CU_ASSERT_STRING_EQUAL(rec.text, "y: z");
+	CU_ASSERT(!log_parse(&p, &len, &rec));
+	p = bad1, len = sizeof(bad1) - 1;
+	CU_ASSERT(!log_parse(&p, &len, &rec));
+	p = bad2, len = sizeof(bad2) - 1;
+	CU_ASSERT(!log_parse(&p, &len, &rec));
+	p = bad3, len = sizeof(bad3) - 1;
+	CU_ASSERT(!log_parse(&p, &len, &rec));
+	p = bad4, len = sizeof(bad4) - 1;
+	CU_ASSERT(!log_parse(&p, &len, &rec));
+	CU_ASSERT_STRING_EQUAL(log_clean(clean, sizeof(clean), "a\nb\377cdefghi"), "a.b.cde");
+}
+
+static const struct unit_case cases[] = {
+	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "secrets", test_secret },
+	{ "messages", test_msg }, { "messages with a descriptor", test_msg_fd }, { "addresses", test_net },
+	{ "log lines", test_log_parse }, { NULL, NULL },
+};
+UNIT_MAIN("lib", cases)
