@@ -1,0 +1,150 @@
+#include "node/account.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/mem.h"
+
+void account_init(struct account *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->name = mem_strdup("");
+	a->home = mem_strdup("");
+	a->maildir = mem_strdup("");
+	a->quota = mem_strdup("");
+	a->fullname = mem_strdup("");
+	a->options = mem_strdup("");
+	a->hash = mem_strdup("");
+	a->clear = mem_strdup("");
+}
+
+void account_fini(struct account *a)
+{
+	mem_free(&a->name);
+	mem_free(&a->home);
+	mem_free(&a->maildir);
+	mem_free(&a->quota);
+	mem_free(&a->fullname);
+	mem_free(&a->options);
+	mem_free_secret(&a->hash);
+	mem_free_secret(&a->clear);
+}
+
+void account_copy(struct account *to, const struct account *from)
+{
+	to->name = mem_strdup(from->name);
+	to->home = mem_strdup(from->home);
+	to->maildir = mem_strdup(from->maildir);
+	to->quota = mem_strdup(from->quota);
+	to->fullname = mem_strdup(from->fullname);
+	to->options = mem_strdup(from->options);
+	to->hash = mem_strdup(from->hash);
+	to->clear = mem_strdup(from->clear);
+	to->uid = from->uid;
+	to->gid = from->gid;
+}
+
+void account_set(char **member, const char *value)
+{
+	char *copy = mem_strdup(value != NULL ? value : "");
+
+	mem_free_secret(member);
+	*member = copy;
+}
+
+void account_write(struct msgw *w, const struct account *a, bool secrets)
+{
+	msgw_str(w, a->name);
+	msgw_str(w, a->home);
+	msgw_str(w, a->maildir);
+	msgw_str(w, a->quota);
+	msgw_str(w, a->fullname);
+	msgw_str(w, a->options);
+	msgw_str(w, secrets ? a->hash : "");
+	msgw_str(w, secrets ? a->clear : "");
+	msgw_u32(w, a->uid);
+	msgw_u32(w, a->gid);
+}
+
+void account_read(struct msgr *r, struct account *a)
+{
+	a->name = msgr_strdup(r, ACCOUNT_NAME_MAX - 1);
+	a->home = msgr_strdup(r, ACCOUNT_PATH_MAX - 1);
+	a->maildir = msgr_strdup(r, ACCOUNT_PATH_MAX - 1);
+	a->quota = msgr_strdup(r, ACCOUNT_NAME_MAX);
+	a->fullname = msgr_strdup(r, ACCOUNT_PATH_MAX);
+	a->options = msgr_strdup(r, ACCOUNT_OPTIONS_MAX - 1);
+	a->hash = msgr_strdup(r, ACCOUNT_HASH_MAX - 1);
+	a->clear = msgr_strdup(r, ACCOUNT_PASSWORD_MAX - 1);
+	a->uid = msgr_u32(r);
+	a->gid = msgr_u32(r);
+}
+
+/* The next option at *P: its name and value as parts of the list. */
+static bool next_option(const char **p, const char **name, size_t *name_len, const char **value, size_t *value_len)
+{
+	const char *end, *eq;
+
+	while (**p == ',')
+		(*p)++;
+	if (**p == '\0')
+		return false;
+	end = *p + strcspn(*p, ",");
+	eq = memchr(*p, '=', (size_t)(end - *p));
+	*name = *p;
+	*name_len = (size_t)((eq != NULL ? eq : end) - *p);
+	*value = eq != NULL ? eq + 1 : end;
+	*value_len = (size_t)(end - *value);
+	*p = end;
+	return true;
+}
+
+bool account_option(const char *options, const char *name, char *out, size_t outsize)
+{
+	const char *n, *v;
+	size_t nlen, vlen, want = strlen(name);
+
+	while (next_option(&options, &n, &nlen, &v, &vlen)) {
+		if (nlen != want || memcmp(n, name, want) != 0)
+			continue;
+		if (out != NULL && outsize != 0) {
+			vlen = MIN(vlen, outsize - 1);
+			memcpy(out, v, vlen);
+			out[vlen] = '\0';
+		}
+		return true;
+	}
+	return false;
+}
+
+bool account_option_on(const char *options, const char *name)
+{
+	char v[16];
+
+	if (!account_option(options, name, v, sizeof(v)))
+		return false;
+	return atoi(v) != 0 || (v[0] != '\0' && strchr("tTyY", v[0]) != NULL);
+}
+
+void account_default_options(char **options, const char *defaults)
+{
+	struct str merged = STR_INIT;
+	const char *n, *v, *all = defaults;
+	size_t nlen, vlen;
+	char name[128];
+
+	str_adds(&merged, *options);
+	while (next_option(&all, &n, &nlen, &v, &vlen)) {
+		if (nlen >= sizeof(name))
+			continue;
+		memcpy(name, n, nlen);
+		name[nlen] = '\0';
+		if (account_option(merged.data, name, NULL, 0))
+			continue;
+		if (merged.len != 0)
+			str_addc(&merged, ',');
+		str_add(&merged, n, (size_t)(v + vlen - n));
+	}
+	mem_free(options);
+	*options = str_steal(&merged);
+}

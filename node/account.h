@@ -1,0 +1,49 @@
+/* An account as the directory knows it: what a driver of authlib finds, what authd keeps and gives to spawn. */
+#ifndef NODE_ACCOUNT_H
+#define NODE_ACCOUNT_H
+
+#include "lib/msg.h"
+
+enum {
+	ACCOUNT_NAME_MAX = 512,      /* bytes of a name with NUL; longer names are refused before any look-up */
+	ACCOUNT_PASSWORD_MAX = 1024, /* bytes of a password with NUL */
+	ACCOUNT_PATH_MAX = 4096,
+	ACCOUNT_OPTIONS_MAX = 8192,
+	ACCOUNT_HASH_MAX = 1024
+};
+
+/* All strings are owned by the record and never NULL ("" where the directory has none). */
+struct account {
+	char *name;     /* canonical name (ADDRESS of Courier) */
+	char *home;     /* absolute */
+	char *maildir;  /* absolute or relative to home; "" = MAILDIRPATH */
+	char *quota;    /* Maildir++ quota string */
+	char *fullname;
+	char *options;  /* comma-separated name=value, DEFAULTOPTIONS merged in */
+	char *hash;     /* stored password hash; wiped when freed */
+	char *clear;    /* stored clear-text password, where the directory has one; wiped when freed */
+	uint32_t uid, gid;
+};
+
+/* An empty record: all strings "". */
+void account_init(struct account *a);
+/* Wipes and frees what the record owns. */
+void account_fini(struct account *a);
+/* Deep copy into TO (uninitialised before). */
+void account_copy(struct account *to, const struct account *from);
+/* Sets one of the string members to a copy of VALUE (NULL: ""). */
+void account_set(char **member, const char *value);
+/* The record as message fields, the secrets only if SECRETS (spawn gets none). */
+void account_write(struct msgw *w, const struct account *a, bool secrets);
+/* Reads what account_write() wrote; A is a valid record in any case, msgr_end() tells whether it was good. */
+void account_read(struct msgr *r, struct account *a);
+
+/* Option NAME in the list OPTIONS (exact, case-sensitive, first wins, as in Courier): true and, if OUT is
+ * not NULL, its value ("" for a bare name) in OUT, cut at OUTSIZE. */
+bool account_option(const char *options, const char *name, char *out, size_t outsize);
+/* The option is a number other than 0 or a text that begins with t, T, y or Y (Courier's rule for disable*). */
+bool account_option_on(const char *options, const char *name);
+/* Adds to OPTIONS (replaced by a new string) each option of DEFAULTS whose name it lacks. */
+void account_default_options(char **options, const char *defaults);
+
+#endif

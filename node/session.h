@@ -1,0 +1,59 @@
+/* What a session server (imapd, pop3d after login) is started with, and what it reports.
+ * Filled by the spawn role from authd's record; only `context` and `leftover` come from a login worker. */
+#ifndef NODE_SESSION_H
+#define NODE_SESSION_H
+
+#include "lib/net.h"
+#include "node/settings.h"
+
+enum { SESSION_ID_MAX = 64, SESSION_CONTEXT_MAX = 256, SESSION_LEFTOVER_MAX = 32 * 1024 };
+
+/* How a session ended, as logged by its keeper. The first two columns: word in Courier's line, end= value. */
+#define SESSION_ENDS(X) \
+	X(DISCONNECTED, "DISCONNECTED", "client")      /* the client closed without saying goodbye */ \
+	X(LOGOUT, "LOGOUT", "logout")                  /* LOGOUT or QUIT */ \
+	X(TIMEOUT, "TIMEOUT", "idle")                  /* the idle limit */ \
+	X(PROTOCOL, "DISCONNECTED", "protocol")        /* too many errors, a line or literal too long */ \
+	X(SERVER, "DISCONNECTED", "server")            /* the mailbox could not be served */ \
+	X(SHUTDOWN, "DISCONNECTED", "shutdown")        /* the node is being stopped */ \
+	X(KICKED, "DISCONNECTED", "kick")              /* the operator ended it */
+enum session_end {
+#define X(name, word, end) SESSION_END_##name,
+	SESSION_ENDS(X)
+#undef X
+	SESSION_END_COUNT
+};
+
+/* Shared between a session server and spawn (one page of its own, MAP_SHARED): written by the server only,
+ * read by spawn for `who` and for the end line. Spawn believes nothing in it but takes it as figures. */
+struct session_counters {
+	uint64_t rcvd, sent;     /* bytes from and to the client, after login */
+	uint64_t headers, body;  /* IMAP: bytes of headers and bodies sent */
+	uint32_t top, retr;      /* POP3: messages sent by TOP and RETR */
+	uint32_t end;            /* enum session_end; DISCONNECTED until the server says otherwise */
+};
+
+struct session_start {
+	const char *user;         /* canonical account name, for the log and for ACLs */
+	const char *home;         /* absolute; the working directory already */
+	const char *maildir;      /* absolute path of the account's Maildir */
+	const char *options;      /* Courier's option list ("disableimap=1,..."), maybe "" */
+	const char *session_id;   /* printable */
+	struct net_addr client;   /* the client's address and port as the first node saw it */
+	const char *context;      /* from the login dialect: IMAP: the tag that LOGIN or AUTHENTICATE waits on;
+	                           * POP3: "UTF8" if the client asked for it before login, else "" */
+	const void *leftover;     /* what the client sent behind its login: the first input of the session */
+	size_t leftover_len;
+	bool proxied;             /* the login came from another node of the pool */
+	struct session_counters *counters; /* never NULL */
+	const struct settings *set;
+};
+
+/* A session server: serves the client on descriptor FD (a stream socket, blocking) until the session ends,
+ * then returns. It runs in a process of its own as the account's user, SIGTERM at its default until it sets
+ * a handler (then: say goodbye, set counters->end, return). It answers the login itself ("tag OK ..." or
+ * "+OK ...", or a refusal and goodbye if the Maildir cannot be served).
+ * imapd/imapd.h and pop3d/pop3d.h each declare one; node/ knows them only by this type. */
+typedef void session_server_fn(int fd, const struct session_start *start);
+
+#endif

@@ -1,0 +1,47 @@
+/* The settings of a node, as every role sees them: one struct made from one table (node/settings_tbl.h).
+ * A setting GROUP.NAME is the member group_NAME ('-' in a group's name is '_' here; settings outside any group
+ * belong to the group "node"): set->imapd_PORT, set->imapd_ssl_SSLPORT, set->proxy_PROXY_TIMEOUT,
+ * set->node_RUNDIR. Values have been checked against the table: they need no further test. */
+#ifndef NODE_SETTINGS_H
+#define NODE_SETTINGS_H
+
+#include "lib/str.h"
+#include "node/settings_tbl.h"
+
+/* C types of the table's types. Strings are never NULL ("" = not set). SIZE is in bytes, TIME in seconds. */
+typedef char *settings_STR;
+typedef int64_t settings_INT;
+typedef bool settings_BOOL;
+typedef int64_t settings_SIZE;
+typedef int64_t settings_TIME;
+
+struct settings {
+#define SETTING(group, name, type, ...) settings_##type group##_##name;
+	SETTINGS_TABLE(SETTING)
+#undef SETTING
+	/* Groups that the file has: a protocol whose group is absent is not served. */
+	bool has_imapd, has_imapd_ssl, has_pop3d, has_pop3d_ssl;
+	/* Names that mean this node (PROXY_HOSTNAME, gethostname()), without trailing dots; self[0] is the one used
+	 * in texts. self[1] is "" if both are the same. */
+	char *self[2];
+	/* Contents of POOL_SECRETFILE, or what was derived from the TLS key; "" = none. Only authd gets it. */
+	char *pool_secret;
+};
+
+/* Which roles are given a setting: a role sees nothing that it has no use for. */
+enum { SETTINGS_FOR_MASTER = 1, SETTINGS_FOR_WORKER = 2, SETTINGS_FOR_AUTHD = 4, SETTINGS_FOR_SPAWN = 8 };
+
+/* Reads FILE. Every mistake found is appended to ERRORS as one line "FILE:LINE: what, hint\n"; what is odd
+ * but usable to WARNINGS in the same form. NULL if there was any mistake. Free with settings_free(). */
+struct settings *settings_load(const char *file, struct str *errors, struct str *warnings);
+/* All defaults, as from an empty file: for tests and tools. */
+struct settings *settings_defaults(void);
+/* Frees *S (may be NULL), secrets wiped, and empties the pointer. */
+void settings_free(struct settings **s);
+/* A memory file (descriptor, to be closed by the caller) that holds what ROLES (one SETTINGS_FOR_ bit) may see. */
+int settings_write(const struct settings *s, unsigned roles);
+/* Reads back what settings_write() wrote, from its start; members that the role may not see have their
+ * defaults. NULL if it is damaged. FD stays open. */
+struct settings *settings_read(int fd);
+
+#endif

@@ -1,0 +1,91 @@
+/* Who talks to whom in a node, and in which messages. All go over lib/msg; fields are listed in order.
+ *
+ *   master --control--> every role            worker --> authd     login requests, ends of sessions
+ *   every role --log--> master                worker --> spawn     clients to serve here
+ *   waypost (tool) --> master                 authd  --> spawn     tickets
+ *                                             authd  --> auth workers   whatever may wait
+ *
+ * The master makes each channel and passes its two ends (CTL_CHANNEL); when a role dies, the new one gets
+ * new channels and the others get theirs by the same message. A reader that gets a message which is bad or
+ * not in its list logs it and drops the channel's session, never the process; see each type. */
+#ifndef NODE_WIRE_H
+#define NODE_WIRE_H
+
+#include "lib/base.h"
+
+enum role {
+	ROLE_MASTER,
+	ROLE_WORKER,     /* slots 0 .. LOGIN_WORKERS-1; retiring ones keep their slot number with an older generation */
+	ROLE_AUTHD,
+	ROLE_AUTHWORKER, /* slots 0 .. daemons-1 */
+	ROLE_SPAWN,
+	ROLE_COUNT
+};
+
+/* Descriptors that a role is started with. */
+enum { ROLE_FD_CONTROL = 3, ROLE_FD_LOG = 4, ROLE_FD_SETTINGS = 5 };
+
+enum protocol { PROTOCOL_IMAP, PROTOCOL_POP3, PROTOCOL_COUNT };
+
+enum wire_type {
+	/* master -> role */
+	CTL_CHANNEL = 1, /* u8 role of the other end, u32 its slot, u64 its generation; with the descriptor.
+	                  * Replaces a channel to the same role and slot with an older generation only for AUTHD and SPAWN;
+	                  * for WORKER ends it is one more channel (an old worker may still finish its sessions). */
+	CTL_LISTEN,      /* u8 protocol, u8 1 = implicit TLS; with the listening socket. To workers, before CTL_GO. */
+	CTL_GO,          /* everything was passed: begin */
+	CTL_RETIRE,      /* worker: stop accepting, finish the sessions, exit(0) with the last one */
+	CTL_DRAIN,       /* u8 on: worker: greet new clients with "not now" (on) or normally (off) */
+	CTL_SETTINGS,    /* authd, spawn: new settings; with the descriptor that settings_read() takes */
+	CTL_QUERY,       /* u32 query, str command, str argument: answer with CTL_ROWS, then CTL_DONE.
+	                  * commands: "who" (worker, spawn), "kick" USER (worker, spawn), "status" (all),
+	                  * "route" USER (authd), "auth" USER "\n" PASSWORD (authd) */
+	CTL_STOP,        /* end now in good order: workers close their sessions, spawn ends its servers; then exit(0) */
+	/* role -> master */
+	CTL_READY,       /* the role works (first message of each role, after CTL_GO) */
+	CTL_ROWS,        /* u32 query, bytes text: whole lines.
+	                  * who: user TAB protocol TAB client ip TAB port TAB mailhost TAB backend TAB rcvd TAB sent TAB age in
+	                  *   seconds TAB session id ("local" as mailhost and "" as backend for local ones).
+	                  * kick: none. status: name=value. route, auth: text for people. */
+	CTL_DONE,        /* u32 query, u32 result: who, kick: number of sessions; others: exit status for the tool */
+
+	/* worker -> authd; a bad message ends the channel, and with it that worker */
+	AUTH_REQUEST = 32, /* see authd/auth_wire.h */
+	AUTH_CANCEL,       /* u32 request: the client is gone; no answer is wanted */
+	SESSION_END,       /* u64 session: also spawn -> authd */
+	SESSION_HAVE,      /* u64 session, u8 protocol, net_addr client, str user, u32 pid (0 from workers): told to a new
+	                    * authd for each session that was open when the old one died; also spawn -> authd */
+	PEER_RESULT,       /* net_addr peer, u8 1 = it answered a login, 0 = no connection or no greeting */
+	/* authd -> worker */
+	AUTH_REPLY,        /* see authd/auth_wire.h */
+
+	/* authd -> spawn */
+	TICKET = 64,       /* bytes ticket[TICKET_LEN], u64 session, u32 worker slot, u64 worker generation, u8 protocol,
+	                    * account (without secrets), str session id, net_addr client, u8 proxied, u8 tls */
+	TICKET_VOID,       /* bytes ticket */
+	SESSION_ADOPT,     /* u64 session, u32 pid, u8 protocol, str user, net_addr client, u64 start (unix seconds):
+	                    * a session server of the spawn that died, for its successor to watch (pidfd) */
+	/* spawn -> authd */
+	SESSION_PID,       /* u64 session, u32 pid: the session server runs */
+
+	/* worker -> spawn */
+	HANDOFF = 96,      /* u32 request, bytes ticket, str context, bytes leftover; with the client's descriptor */
+	/* spawn -> worker */
+	HANDOFF_REPLY,     /* u32 request, u8 1 = a server runs, 0 = it could not be started (the worker still has its copy
+	                    * of the descriptor and tells the client) */
+
+	/* authd -> auth worker: see authd/job.h */
+	JOB = 128,
+	/* auth worker -> authd */
+	JOB_DONE,
+
+	/* waypost (tool) -> master, on RUNDIR/control */
+	TOOL_COMMAND = 160, /* str command, str argument */
+	/* master -> tool */
+	TOOL_ROWS,          /* bytes text */
+	TOOL_DONE           /* u32 exit status, str message for stderr ("" = none) */
+};
+
+enum { TICKET_LEN = 16 };
+
+#endif
