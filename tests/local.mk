@@ -11,3 +11,7 @@ UNIT_LIBS = $(LIB_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_lib
 tests_unit_test_lib_SOURCES = tests/unit/test_lib.c
 tests_unit_test_lib_LDADD = $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_imap_lex
+tests_unit_test_imap_lex_SOURCES = tests/unit/test_imap_lex.c
+tests_unit_test_imap_lex_LDADD = imapd/libimap.a $(UNIT_LIBS)
