@@ -3,6 +3,7 @@ noinst_LIBRARIES += lib/liblib.a
 lib_liblib_a_SOURCES = \
 	lib/base.h \
 	lib/b64.c lib/b64.h \
+	lib/bio.c lib/bio.h \
 	lib/chan.c lib/chan.h \
 	lib/die.c lib/die.h \
 	lib/log.c lib/log.h \

@@ -3,6 +3,7 @@
 #ifndef NODE_SESSION_H
 #define NODE_SESSION_H
 
+#include "lib/bio.h"
 #include "lib/net.h"
 #include "node/settings.h"
 
@@ -45,6 +46,8 @@ struct session_start {
 	const void *leftover;     /* what the client sent behind its login: the first input of the session */
 	size_t leftover_len;
 	bool proxied;             /* the login came from another node of the pool */
+	bool tls;                 /* the client talks TLS to the first node */
+	int64_t began;            /* session_clock() at the start, for time= in the log */
 	struct session_counters *counters; /* never NULL */
 	const struct settings *set;
 };
@@ -55,5 +58,24 @@ struct session_start {
  * "+OK ...", or a refusal and goodbye if the Maildir cannot be served).
  * imapd/imapd.h and pop3d/pop3d.h each declare one; node/ knows them only by this type. */
 typedef void session_server_fn(int fd, const struct session_start *start);
+
+/* Seconds of the monotonic clock. */
+int64_t session_clock(void);
+/* Prepares B for the client on FD: counters, leftover bytes, and the signals. From now on SIGTERM (the node
+ * is being stopped) and SIGUSR1 (kicked) are blocked but for B's waits, and set the flag that ends them:
+ * BIO_STOP. SIGPIPE is ignored. Call it once per process. */
+void session_bio(struct bio *b, int fd, const struct session_start *start);
+/* Why to stop: SESSION_END_SHUTDOWN or SESSION_END_KICKED; SESSION_END_COUNT while there is no reason. Test
+ * it between commands: a client that pipelines without end never lets a read wait. */
+enum session_end session_stop(void);
+/* The end that the result of a read (BIO_EOF, _ERROR, _TIMEOUT, _STOP, _TOO_LONG) means for the session. */
+enum session_end session_end_of(int bio_result);
+/* The last line of a session, as PROGRAM ("imapd", "pop3d"), in Courier's form:
+ * "<word>, user=U, ip=[..], port=[..], FIGURES, rcvd=N, sent=N, time=S[, starttls=1], session=ID, end=..."
+ * FIGURES are the protocol's own ("headers=N, body=N"); TLS_KEY is its name for a TLS client ("starttls", "stls").
+ * Words and numbers come from start->counters (set counters->end first). Flushes the log. */
+void session_log_end(const char *program, const struct session_start *start, const char *figures, const char *tls_key);
+/* "user=U, ip=[..], port=[..]": what every line about a session begins with, cleaned. Returns DST. */
+char *session_log_who(const struct session_start *start, char *dst, size_t dstsize);
 
 #endif

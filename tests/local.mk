@@ -15,3 +15,6 @@ tests_unit_test_lib_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_imap_lex
 tests_unit_test_imap_lex_SOURCES = tests/unit/test_imap_lex.c
 tests_unit_test_imap_lex_LDADD = imapd/libimap.a $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_bio
+tests_unit_test_bio_SOURCES = tests/unit/test_bio.c
+tests_unit_test_bio_LDADD = $(UNIT_LIBS)

@@ -1,0 +1,110 @@
+#include "node/session.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/log.h"
+
+static volatile sig_atomic_t stop_flag; /* the signal that came; the first SIGTERM outranks a kick */
+static sigset_t wait_mask;
+
+static void on_signal(int sig)
+{
+	if (stop_flag != SIGTERM)
+		stop_flag = sig;
+}
+
+int64_t session_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
+void session_bio(struct bio *b, int fd, const struct session_start *start)
+{
+	struct sigaction sa = { .sa_handler = on_signal };
+	sigset_t ours;
+
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGUSR1, &sa, NULL);
+	sa.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &sa, NULL);
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &ours, &wait_mask);
+	sigdelset(&wait_mask, SIGTERM); /* a parent may have left them blocked */
+	sigdelset(&wait_mask, SIGUSR1);
+	bio_init(b, fd, fd);
+	b->stop = &stop_flag;
+	b->wait_mask = &wait_mask;
+	b->rcvd = &start->counters->rcvd;
+	b->sent = &start->counters->sent;
+	bio_preload(b, start->leftover, start->leftover_len);
+}
+
+enum session_end session_stop(void)
+{
+	static const struct timespec now;
+	sigset_t ours;
+
+	/* The handlers only run during waits: also take what is pending. */
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGUSR1);
+	if (stop_flag == 0) {
+		int sig = sigtimedwait(&ours, NULL, &now);
+
+		if (sig > 0)
+			stop_flag = sig;
+	}
+	return stop_flag == 0 ? SESSION_END_COUNT : stop_flag == SIGTERM ? SESSION_END_SHUTDOWN : SESSION_END_KICKED;
+}
+
+enum session_end session_end_of(int bio_result)
+{
+	switch (bio_result) {
+	case BIO_TIMEOUT:
+		return SESSION_END_TIMEOUT;
+	case BIO_TOO_LONG:
+		return SESSION_END_PROTOCOL;
+	case BIO_STOP:
+		return session_stop() == SESSION_END_KICKED ? SESSION_END_KICKED : SESSION_END_SHUTDOWN;
+	default:
+		return SESSION_END_DISCONNECTED;
+	}
+}
+
+char *session_log_who(const struct session_start *start, char *dst, size_t dstsize)
+{
+	char user[256], ip[NET_IP_TEXT_MAX];
+
+	log_clean(user, sizeof(user), start->user);
+	snprintf(dst, dstsize, "user=%s, ip=[%s], port=[%u]", user, net_addr_log(&start->client, ip), start->client.port);
+	return dst;
+}
+
+void session_log_end(const char *program, const struct session_start *start, const char *figures, const char *tls_key)
+{
+	static const struct { const char *word, *end; } ends[] = {
+#define X(name, word, end) { word, end },
+		SESSION_ENDS(X)
+#undef X
+	};
+	const struct session_counters *c = start->counters;
+	uint32_t end = c->end < SESSION_END_COUNT ? c->end : SESSION_END_DISCONNECTED;
+	char who[512], tls[32] = "";
+
+	_Static_assert(ARRAY_LEN(ends) == SESSION_END_COUNT, "one row for each end");
+	if (start->tls)
+		snprintf(tls, sizeof(tls), ", %s=1", tls_key);
+	log_as(program, LOG_LEVEL_INFO, "%s, %s, %s, rcvd=%llu, sent=%llu, time=%lld%s, session=%s, end=%s",
+	    ends[end].word, session_log_who(start, who, sizeof(who)), figures, (unsigned long long)c->rcvd,
+	    (unsigned long long)c->sent, (long long)(session_clock() - start->began), tls, start->session_id, ends[end].end);
+	log_flush();
+}
