@@ -1,1 +1,2 @@
 # Build rules of doc/.
+EXTRA_DIST += doc/floors.md doc/testing.md

@@ -60,6 +60,7 @@ void log_flush(void)
 }
 
 /* One line, cut to its limit, with bytes that could forge another line made harmless. */
+PRINTF_LIKE(3, 0)
 static void put_line(const char *prog, enum log_level level, const char *fmt, va_list ap)
 {
 	char line[LOG_LINE_MAX];

@@ -94,7 +94,7 @@ bool net_addr_parse(struct net_addr *a, const char *text, uint16_t port)
 const char *net_addr_text(const struct net_addr *a, char dst[NET_IP_TEXT_MAX])
 {
 	if ((a->family != AF_INET && a->family != AF_INET6) || inet_ntop(a->family, a->ip, dst, NET_IP_TEXT_MAX) == NULL)
-		strcpy(dst, "unknown");
+		memcpy(dst, "unknown", sizeof("unknown"));
 	return dst;
 }
 
@@ -102,7 +102,7 @@ const char *net_addr_log(const struct net_addr *a, char dst[NET_IP_TEXT_MAX])
 {
 	if (a->family != AF_INET)
 		return net_addr_text(a, dst);
-	strcpy(dst, "::ffff:");
+	memcpy(dst, "::ffff:", sizeof("::ffff:"));
 	inet_ntop(AF_INET, a->ip, dst + 7, NET_IP_TEXT_MAX - 7);
 	return dst;
 }

@@ -123,7 +123,7 @@ bool account_option_on(const char *options, const char *name)
 
 	if (!account_option(options, name, v, sizeof(v)))
 		return false;
-	return atoi(v) != 0 || (v[0] != '\0' && strchr("tTyY", v[0]) != NULL);
+	return strtol(v, NULL, 10) != 0 || (v[0] != '\0' && strchr("tTyY", v[0]) != NULL);
 }
 
 void account_default_options(char **options, const char *defaults)
