@@ -2,7 +2,8 @@
 noinst_LIBRARIES += node/libnode.a
 node_libnode_a_SOURCES = \
 	node/account.c node/account.h \
-	node/role.h \
+	node/priv.c node/priv.h \
+	node/role.c node/role.h \
 	node/session.c node/session.h \
 	node/settings.h node/settings_tbl.h \
 	node/wire.h

@@ -25,7 +25,10 @@ struct role_ctx {
 	void *arg;
 };
 
-/* What a role does on messages of the master; NULL members: the message is not for this role. */
+/* What a role does on messages of the master. A NULL member means: channel, listen: the descriptor is closed;
+ * go: role_ready() at once; retire, stop, orphaned: exit(0) at once; drain, settings: nothing more to do;
+ * query: role_done() with 0. SIGTERM to the role is taken as CTL_STOP; SIGINT, SIGHUP, SIGPIPE, SIGUSR1 and
+ * SIGUSR2 are ignored (a process that spawn forks sets them as it needs). */
 struct role_hooks {
 	/* CTL_CHANNEL: SOCK is the callee's. */
 	void (*channel)(struct role_ctx *ctx, enum role other, unsigned slot, uint64_t generation, int sock);
@@ -42,11 +45,13 @@ struct role_hooks {
 };
 
 /* Sets up CTX from descriptors 3 to 5 (ends the process if they are not there) and gives up privileges as
- * role WHO must: call it first in a role's main. PROGRAM is the name in log lines. */
+ * role WHO must (node/priv.h): call it first in a role's main, then ev_run(ctx->loop, 0). PROGRAM is the name
+ * in log lines. The loop is libev's default loop; CTX must live as long as the process. All descriptors of
+ * the role are close-on-exec. A role ends by log_flush() and exit(0). */
 void role_init(struct role_ctx *ctx, const struct role_start *who, const char *program, const struct role_hooks *hooks, void *arg);
 /* Tells the master CTL_READY. */
 void role_ready(struct role_ctx *ctx);
-/* Answers to a CTL_QUERY: any number of rows (whole lines), then one done. */
+/* Answers to a CTL_QUERY: any number of rows (whole lines, any length in all), then one done. */
 void role_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t len);
 void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result);
 

@@ -22,8 +22,10 @@ enum role {
 	ROLE_COUNT
 };
 
-/* Descriptors that a role is started with. */
-enum { ROLE_FD_CONTROL = 3, ROLE_FD_LOG = 4, ROLE_FD_SETTINGS = 5 };
+/* Descriptors that a role is started with. SESSION_LOG is spawn's alone: its session servers log there
+ * (lib/log.h); the master drops what only the login side may say, so that nobody can be banned by a session. */
+enum { ROLE_FD_CONTROL = 3, ROLE_FD_LOG = 4, ROLE_FD_SETTINGS = 5, ROLE_FD_SESSION_LOG = 6 };
+enum { ROLE_ROWS_MAX = 32 * 1024 }; /* bytes of text in one CTL_ROWS or TOOL_ROWS */
 
 enum protocol { PROTOCOL_IMAP, PROTOCOL_POP3, PROTOCOL_COUNT };
 

@@ -1,0 +1,22 @@
+/* Giving up what a role has no use for. One place, so that it can be judged in one reading. */
+#ifndef NODE_PRIV_H
+#define NODE_PRIV_H
+
+#include "node/settings.h"
+#include "node/wire.h"
+
+/* What role ROLE may keep, given up for good in the calling process:
+ * - worker: the user LOGIN_USER without further groups, the empty directory RUNDIR/empty as its root;
+ * - authd, auth worker: the user AUTH_USER with the groups that the system gives it (keys, databases);
+ * - spawn: root's uid with CAP_SETUID, CAP_SETGID and CAP_KILL alone, for its children and for nothing else.
+ * All: no_new_privs, no core dump of memory that held secrets, not to be traced by others of the same user.
+ * Started by an ordinary user the uid stays and only the last line applies. Ends the process if any step
+ * fails: a role never runs with more than it should have. */
+void priv_drop(enum role role, const struct settings *set);
+/* The account NAME exists and is fit for a role: not root. For the check at start; ERR (ERRSIZE bytes) says
+ * what to do if not. */
+bool priv_check_user(const char *setting, const char *name, char *err, size_t errsize);
+/* Directory that is the workers' root, below RUNDIR. */
+#define PRIV_EMPTY_DIR "empty"
+
+#endif

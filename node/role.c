@@ -1,0 +1,274 @@
+#include "node/role.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "node/priv.h"
+
+enum { COMMAND_MAX = 32, ARGUMENT_MAX = 8 * 1024 };
+
+static struct msgw out;
+
+static void leave(int status)
+{
+	log_flush();
+	exit(status);
+}
+
+static void on_channel(struct role_ctx *ctx, struct msgr *r, int fd)
+{
+	enum role other = msgr_u8(r);
+	uint32_t slot = msgr_u32(r);
+	uint64_t generation = msgr_u64(r);
+
+	if (!msgr_end(r) || fd == -1 || ctx->hooks->channel == NULL) {
+		if (fd != -1)
+			close(fd);
+		return;
+	}
+	ctx->hooks->channel(ctx, other, slot, generation, fd);
+}
+
+static void on_listen(struct role_ctx *ctx, struct msgr *r, int fd)
+{
+	uint8_t protocol = msgr_u8(r);
+	bool tls = msgr_u8(r) != 0;
+
+	if (!msgr_end(r) || fd == -1 || protocol >= PROTOCOL_COUNT || ctx->hooks->listen == NULL) {
+		if (fd != -1)
+			close(fd);
+		return;
+	}
+	ctx->hooks->listen(ctx, protocol, tls, fd);
+}
+
+static void on_settings(struct role_ctx *ctx, int fd)
+{
+	struct settings *new = fd != -1 ? settings_read(fd) : NULL, *old = ctx->set;
+
+	if (fd != -1)
+		close(fd);
+	if (new == NULL) {
+		log_error("the new settings could not be read; the old ones stay");
+		return;
+	}
+	ctx->set = new;
+	if (ctx->hooks->settings != NULL)
+		ctx->hooks->settings(ctx, old);
+	settings_free(&old);
+}
+
+static void on_query(struct role_ctx *ctx, struct msgr *r)
+{
+	static char argument[ARGUMENT_MAX];
+	char command[COMMAND_MAX];
+	uint32_t query = msgr_u32(r);
+
+	msgr_str(r, command, sizeof(command));
+	msgr_str(r, argument, sizeof(argument));
+	if (msgr_end(r)) {
+		if (ctx->hooks->query != NULL)
+			ctx->hooks->query(ctx, query, command, argument);
+		else
+			role_done(ctx, query, 0);
+	}
+	mem_wipe(argument, sizeof(argument)); /* "auth" carries a password */
+}
+
+static void stop(struct role_ctx *ctx)
+{
+	if (ctx->hooks->stop == NULL)
+		leave(0);
+	ctx->hooks->stop(ctx);
+}
+
+static void on_plain(struct role_ctx *ctx, struct msgr *r)
+{
+	uint16_t type = r->type;
+	bool on = type == CTL_DRAIN && msgr_u8(r) != 0;
+
+	if (!msgr_end(r)) {
+		log_error("bad message %u from the master", type);
+	} else if (type == CTL_GO) {
+		if (ctx->hooks->go != NULL)
+			ctx->hooks->go(ctx);
+		else
+			role_ready(ctx);
+	} else if (type == CTL_RETIRE) {
+		if (ctx->hooks->retire == NULL)
+			leave(0);
+		ctx->hooks->retire(ctx);
+	} else if (type == CTL_DRAIN) {
+		if (ctx->hooks->drain != NULL)
+			ctx->hooks->drain(ctx, on);
+	} else {
+		stop(ctx);
+	}
+}
+
+static void on_control(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
+{
+	struct role_ctx *ctx = arg;
+
+	switch (r->type) {
+	case CTL_CHANNEL:
+		on_channel(ctx, r, fd);
+		return;
+	case CTL_LISTEN:
+		on_listen(ctx, r, fd);
+		return;
+	case CTL_SETTINGS:
+		on_settings(ctx, fd);
+		return;
+	case CTL_QUERY:
+		on_query(ctx, r);
+		break;
+	case CTL_GO:
+	case CTL_RETIRE:
+	case CTL_DRAIN:
+	case CTL_STOP:
+		on_plain(ctx, r);
+		break;
+	default:
+		log_error("unknown message %u from the master", r->type);
+	}
+	if (fd != -1)
+		close(fd);
+}
+
+static void on_orphaned(struct chan *c UNUSED, void *arg)
+{
+	struct role_ctx *ctx = arg;
+
+	chan_free(&ctx->control);
+	if (ctx->hooks->orphaned == NULL)
+		leave(0);
+	ctx->hooks->orphaned(ctx);
+}
+
+static void on_term(struct ev_loop *loop UNUSED, ev_signal *w, int revents UNUSED)
+{
+	stop(w->data);
+}
+
+static void on_prepare(struct ev_loop *loop UNUSED, ev_prepare *w UNUSED, int revents UNUSED)
+{
+	log_flush();
+}
+
+/* Signals are the master's business: a Ctrl-C or a HUP for the whole group must not reach the roles. */
+static void set_signals(struct role_ctx *ctx)
+{
+	static ev_signal term;
+
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGUSR2, SIG_IGN);
+	ev_signal_init(&term, on_term, SIGTERM);
+	term.data = ctx;
+	ev_signal_start(ctx->loop, &term);
+	ev_unref(ctx->loop);
+}
+
+/* What ps and top show. */
+static void set_process_name(enum role role)
+{
+	static const char *const names[ROLE_COUNT] = {
+		[ROLE_MASTER] = "waypostd",
+		[ROLE_WORKER] = "waypostd-worker",
+		[ROLE_AUTHD] = "waypostd-authd",
+		[ROLE_AUTHWORKER] = "waypostd-authw",
+		[ROLE_SPAWN] = "waypostd-spawn",
+	};
+
+	prctl(PR_SET_NAME, names[role], 0, 0, 0);
+}
+
+static void check_descriptors(const struct role_start *who)
+{
+	int last = who->role == ROLE_SPAWN ? ROLE_FD_SESSION_LOG : ROLE_FD_SETTINGS;
+
+	for (int fd = ROLE_FD_CONTROL; fd <= last; fd++)
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
+			die_fatal("this role is started by waypostd itself, not by hand");
+}
+
+void role_init(struct role_ctx *ctx, const struct role_start *who, const char *program, const struct role_hooks *hooks, void *arg)
+{
+	check_descriptors(who);
+	memset(ctx, 0, sizeof(*ctx));
+	ctx->who = *who;
+	ctx->hooks = hooks;
+	ctx->arg = arg;
+	set_process_name(who->role);
+	log_set_program(program);
+	log_set_socket(ROLE_FD_LOG);
+	if ((ctx->set = settings_read(ROLE_FD_SETTINGS)) == NULL)
+		die_fatal("the settings handed over by the master are damaged");
+	close(ROLE_FD_SETTINGS);
+	priv_drop(who->role, ctx->set);
+	if ((ctx->loop = ev_default_loop(EVFLAG_NOENV)) == NULL)
+		die_fatal("no event loop could be made; is epoll forbidden here?");
+	set_signals(ctx);
+	ev_prepare_init(&ctx->flush, on_prepare);
+	ev_prepare_start(ctx->loop, &ctx->flush);
+	ev_unref(ctx->loop);
+	ctx->control = chan_new(ctx->loop, ROLE_FD_CONTROL, on_control, on_orphaned, ctx);
+}
+
+/* A master that does not read is as good as dead; it sees the role again when it asks next time. */
+static void send_control(struct role_ctx *ctx)
+{
+	if (ctx->control != NULL && chan_send(ctx->control, &out, -1) != 0)
+		log_error("a message to the master was lost");
+}
+
+void role_ready(struct role_ctx *ctx)
+{
+	msgw_begin(&out, CTL_READY);
+	send_control(ctx);
+}
+
+static void send_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t len)
+{
+	msgw_begin(&out, CTL_ROWS);
+	msgw_u32(&out, query);
+	msgw_bytes(&out, text, len);
+	send_control(ctx);
+}
+
+/* Cuts TEXT into messages at line ends. */
+void role_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t len)
+{
+	const size_t most = ROLE_ROWS_MAX;
+
+	while (len > most) {
+		const char *end = memrchr(text, '\n', most);
+		size_t n = end != NULL ? (size_t)(end + 1 - text) : most;
+
+		send_rows(ctx, query, text, n);
+		text += n;
+		len -= n;
+	}
+	if (len > 0)
+		send_rows(ctx, query, text, len);
+}
+
+void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result)
+{
+	msgw_begin(&out, CTL_DONE);
+	msgw_u32(&out, query);
+	msgw_u32(&out, result);
+	send_control(ctx);
+}
