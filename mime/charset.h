@@ -1,0 +1,38 @@
+/* Text in any charset as UTF-8 (iconv), and folding of case for searches. */
+#ifndef MIME_CHARSET_H
+#define MIME_CHARSET_H
+
+#include "lib/str.h"
+
+/* A conversion in progress, for input that comes in pieces. */
+struct mime_charset {
+	void *cd;	/* iconv descriptor, or NULL: UTF-8 or unknown */
+	bool unknown;	/* charset is not known: bytes that are not UTF-8 are taken as Latin-1 */
+	char held[16];	/* start of a character that is not complete yet */
+	size_t n_held;
+};
+
+/* True if iconv knows the charset NAME. */
+bool mime_charset_known(const char *name);
+/* Starts a conversion from NAME ("" or NULL: us-ascii). Never fails: an unknown charset is converted as well as can be. */
+void mime_charset_begin(struct mime_charset *c, const char *name);
+/* Appends LEN bytes at P as valid UTF-8 to OUT; bytes without meaning become U+FFFD. */
+void mime_charset_add(struct mime_charset *c, struct str *out, const char *p, size_t len);
+/* The end: appends U+FFFD if a character was cut short, and frees the descriptor. */
+void mime_charset_end(struct mime_charset *c, struct str *out);
+/* All at once and strictly, for search keys: false, with OUT unchanged, if NAME is unknown or the text is not valid in it. */
+bool mime_charset_to_utf8(struct str *out, const char *name, const char *p, size_t len);
+
+/* True if the LEN bytes at P are valid UTF-8 (RFC 3629), NUL included. */
+bool mime_utf8_valid(const char *p, size_t len);
+/* Appends the code point C as UTF-8 (U+FFFD if it is none). */
+void mime_utf8_add(struct str *out, uint32_t c);
+/* Reads one character of valid or invalid UTF-8 at P (LEN > 0): its code point in *C, returns its length; an invalid byte
+ * returns 0. */
+size_t mime_utf8_get(const char *p, size_t len, uint32_t *c);
+
+/* Appends the LEN bytes of UTF-8 at P to OUT with case folded (simple folding, one character to one: "Ä" finds "ä", "ß" stays).
+ * P must not end within a character. Bytes that are not UTF-8 stay. */
+void mime_fold(struct str *out, const char *p, size_t len);
+
+#endif

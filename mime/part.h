@@ -1,0 +1,64 @@
+/* The parts of a message (RFC 2045, 2046) as a tree of small structs over the raw text, which must outlive it
+ * (a mapped file, say). One pass; time grows with the length of the message, whatever it holds.
+ *
+ * On disk lines may end in LF or CRLF; on the wire all end in CRLF. Offsets are those on disk, sizes come in both. */
+#ifndef MIME_PART_H
+#define MIME_PART_H
+
+#include "lib/base.h"
+
+enum {
+	MIME_DEPTH_MAX = 100,	/* parts nested deeper are not looked into */
+	MIME_PARTS_MAX = 10000, /* further parts of a message are passed over */
+};
+
+enum mime_kind {
+	MIME_LEAF,
+	MIME_MULTIPART, /* its parts: child, child->next, ...; may have none */
+	MIME_MESSAGE,	/* message/rfc822: child is the root of the message within */
+};
+
+/* A piece of the raw text. */
+struct mime_span {
+	size_t off; /* on disk, from the start of the message */
+	size_t len; /* on disk */
+	uint64_t wire; /* bytes on the wire */
+	uint64_t lines; /* line ends within */
+};
+
+/* A header value as it stands in the text, folds included; p is NULL if there is no such field. */
+struct mime_text { const char *p; size_t len; };
+
+struct mime_part {
+	struct mime_part *parent; /* NULL for the root */
+	struct mime_part *child, *next;
+	enum mime_kind kind;
+	bool in_digest; /* a part of multipart/digest: the default type is message/rfc822 */
+	struct mime_span hdr; /* with the empty line */
+	struct mime_span body;
+	/* the fields of BODYSTRUCTURE, the first of each name */
+	struct mime_text type, encoding, id, description, md5, disposition, language, location;
+};
+
+struct mime_part_block;
+/* A message: set text and tree by mime_msg_init(), free with mime_msg_fini(). */
+struct mime_msg {
+	const char *text;
+	size_t len;
+	struct mime_part *root; /* NULL until asked for: use mime_msg_root() */
+	struct mime_part_block *blocks;
+	size_t parts;
+};
+
+/* M stands for the LEN bytes at TEXT (not copied; may be NULL if LEN is 0). Looks at nothing yet. */
+void mime_msg_init(struct mime_msg *m, const char *text, size_t len);
+/* The tree, made at the first call. Owned by M. Never NULL. */
+struct mime_part *mime_msg_root(struct mime_msg *m);
+/* Frees the tree; M can be initialised again. */
+void mime_msg_fini(struct mime_msg *m);
+
+/* Bytes that the LEN bytes at TEXT have on the wire: each LF without a CR before it counts twice. TEXT must start
+ * at the beginning of a line or the message. (RFC822.SIZE without a tree.) */
+uint64_t mime_wire_size(const char *text, size_t len);
+
+#endif
