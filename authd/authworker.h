@@ -1,0 +1,17 @@
+/* The auth workers: blocking processes that do for authd whatever may wait (authd/job.h), one job at a time.
+ * They own the connections to directories. A worker ends when authd's end of its channel closes. */
+#ifndef AUTHD_AUTHWORKER_H
+#define AUTHD_AUTHWORKER_H
+
+#include "authd/job.h"
+#include "node/role.h"
+
+/* Does JOB; IMAGE is the descriptor that came with it (-1: none), still the caller's. DONE (uninitialised before) is
+ * the answer; *FD_OUT the descriptor to send with it (-1: none), the caller's. CHAIN may be NULL (no driver that
+ * waits). */
+void authworker_do(const struct job *job, int image, struct auth_chain *chain, struct job_done *done, int *fd_out);
+
+/* The role's main. */
+int authworker_main(const struct role_start *who);
+
+#endif

@@ -1,0 +1,81 @@
+/* What authd asks its auth workers: everything that may wait or compute long. One job at a time per worker.
+ *
+ *   JOB      u32 id, u8 kind, then by kind                      JOB_DONE   u32 id, u8 kind, u8 result, then by kind
+ *   HASH         str password, str hash                             -
+ *   RESOLVE      str host, u16 port                                 u8 n, net_addr[n], str text
+ *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text [new image's fd]
+ *   LOOKUP       u8 from, str service, str user                     u8 answered, u8 pos, account
+ *   VERIFY       u8 from, str service, str user, str password       u8 answered, u8 pos, account
+ *
+ * Both ends are ours, and both check everything all the same. */
+#ifndef AUTHD_JOB_H
+#define AUTHD_JOB_H
+
+#include "authlib/userdb.h"
+#include "lib/net.h"
+
+enum job_kind {
+	JOB_HASH = 1,    /* password_check() */
+	JOB_RESOLVE,     /* getaddrinfo() */
+	JOB_USERDB_LOAD, /* userdb_build() */
+	JOB_LOOKUP,      /* auth_chain_lookup() on the drivers that may wait */
+	JOB_VERIFY       /* auth_chain_verify() */
+};
+
+enum { JOB_ADDRS_MAX = 8, JOB_HOST_MAX = 256, JOB_SERVICE_MAX = 32, JOB_TEXT_MAX = USERDB_REPORT_TEXT_MAX };
+
+/* A question. Strings are owned and never NULL; only those of the kind matter. */
+struct job {
+	uint32_t id;
+	enum job_kind kind;
+	char *password; /* HASH, VERIFY; wiped when freed */
+	char *hash;     /* HASH; wiped when freed */
+	char *host;     /* RESOLVE: name or numeric address */
+	uint16_t port;
+	char *path;     /* USERDB_LOAD */
+	uint8_t shrink_percent;
+	uint8_t from;   /* LOOKUP, VERIFY: position in the chain to begin at */
+	char *service, *user;
+};
+
+/* An answer. Strings are owned and never NULL. */
+struct job_done {
+	uint32_t id;
+	enum job_kind kind;
+	enum auth_result result; /* HASH, LOOKUP, VERIFY: the verdict. RESOLVE: AUTH_OK; AUTH_UNKNOWN: there is no such name;
+	                          * AUTH_TRY_LATER: no answer. USERDB_LOAD: AUTH_OK if there is a new image. */
+	/* RESOLVE */
+	unsigned naddr;
+	struct net_addr addr[JOB_ADDRS_MAX]; /* with the port of the question */
+	char *text;                          /* why there is none */
+	/* USERDB_LOAD; the new image is the message's descriptor */
+	struct userdb_report report;
+	/* LOOKUP, VERIFY */
+	bool answered; /* false: driver `pos` is an inline one, ask it and what follows in the loop */
+	uint8_t pos;   /* the driver that gave the verdict */
+	struct account account;
+};
+
+void job_init(struct job *j, uint32_t id, enum job_kind kind);
+void job_fini(struct job *j);
+/* A whole message into W; send it with the descriptor that belongs to it. */
+void job_write(struct msgw *w, const struct job *j);
+/* Reads a whole message of type JOB, to its end. J is valid and to be freed with job_fini() in any case; false
+ * if the message is bad. */
+bool job_read(struct msgr *r, struct job *j);
+
+void job_done_init(struct job_done *d, uint32_t id, enum job_kind kind);
+void job_done_fini(struct job_done *d);
+void job_done_write(struct msgw *w, const struct job_done *d);
+/* As job_read(), for type JOB_DONE. */
+bool job_done_read(struct msgr *r, struct job_done *d);
+
+/* Shorthands for authd: a question straight into W. */
+void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash);
+void job_write_resolve(struct msgw *w, uint32_t id, const char *host, uint16_t port);
+void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent);
+void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user);
+void job_write_verify(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user,
+    const char *password);
+
+#endif

@@ -1,0 +1,87 @@
+/* Who may log in: the drivers that know accounts, and the chain in which they are asked.
+ * A driver finds the record of a name; most leave the password to auth_check(), some (a directory that checks
+ * it itself) bring a verify() of their own. Drivers never phrase a reply and never read the client's bytes
+ * as anything but a name and a password, both free of control characters and bounded (node/account.h).
+ * To add one: write drv_x.c with a `const struct auth_driver`, and name it in the table of auth.c. */
+#ifndef AUTHLIB_AUTH_H
+#define AUTHLIB_AUTH_H
+
+#include "node/account.h"
+
+struct settings;
+
+/* The verdict. The client sees three kinds only: OK; "wrong name or password", uniform in words and time, for
+ * MISMATCH, UNKNOWN and DISABLED; "not now" for TRY_LATER and BROKEN. */
+enum auth_result {
+	AUTH_OK,        /* the account is there; where a password was asked: it is right */
+	AUTH_MISMATCH,  /* the password is wrong */
+	AUTH_UNKNOWN,   /* no such account: the next driver is asked */
+	AUTH_DISABLED,  /* the account is there, but locked or without a password */
+	AUTH_TRY_LATER, /* no verdict now: the directory is not there, the record cannot be read yet */
+	AUTH_BROKEN,    /* no verdict until someone repairs something: an unknown hash scheme, a damaged record */
+	AUTH_RESULT_COUNT
+};
+
+/* "ok", "mismatch", ...: for logs and tools. */
+const char *auth_result_name(enum auth_result r);
+
+enum {
+	AUTH_DRIVER_INLINE = 1 /* its look-up never waits: it runs in authd's loop, all others in auth workers */
+};
+
+struct auth_driver {
+	const char *name; /* as in authmodulelist */
+	unsigned flags;
+	/* Makes ready in this process; SET outlives the driver's use. What it returns is CTX of the other calls (may
+	 * be NULL). False, and why and what to do in ERROR, if the settings cannot work. Not for waiting: a
+	 * directory that is down is found out at the look-up. NULL: nothing to do. */
+	bool (*init)(const struct settings *set, void **ctx, struct str *error);
+	void (*fini)(void *ctx);
+	/* The record of USER for SERVICE ("imap", "pop3"). OUT has been made by account_init(); it is filled if the
+	 * result is AUTH_OK. */
+	enum auth_result (*lookup)(void *ctx, const char *service, const char *user, struct account *out);
+	/* As lookup(), and the password is right. NULL: lookup() and auth_check() do it. */
+	enum auth_result (*verify)(void *ctx, const char *service, const char *user, const char *password,
+	    struct account *out);
+};
+
+/* The driver of that name, or NULL. */
+const struct auth_driver *auth_driver_find(const char *name);
+/* Driver number I of the table, NULL behind the last. */
+const struct auth_driver *auth_driver_at(unsigned i);
+
+/* PASSWORD against the record's hash, or where there is none against its clear password; AUTH_DISABLED if it
+ * has neither. May take a second of CPU: see password_is_slow(). */
+enum auth_result auth_check(const struct account *a, const char *password);
+
+/* Which drivers of a chain a process runs. A chain may mix both kinds in any order: the two sides then pass
+ * the question to and fro by its position. */
+enum auth_side {
+	AUTH_SIDE_LOOP,   /* those with AUTH_DRIVER_INLINE */
+	AUTH_SIDE_WORKER, /* the others */
+	AUTH_SIDE_BOTH    /* all: tools and tests */
+};
+
+struct auth_chain;
+
+/* The drivers named in MODULES (blanks or commas between them), in that order; those of SIDE are made ready.
+ * NULL, with one line per mistake in ERRORS, if a name is unknown or named twice, a driver refuses, or none is
+ * named. Free with auth_chain_free(). */
+struct auth_chain *auth_chain_new(const char *modules, enum auth_side side, const struct settings *set,
+    struct str *errors);
+void auth_chain_free(struct auth_chain **c);
+/* Name of the driver at POS; "" behind the last. */
+const char *auth_chain_name(const struct auth_chain *c, unsigned pos);
+
+/* Asks the drivers from number *POS on (0 at first) until one answers anything but AUTH_UNKNOWN.
+ * True: *RESULT is the verdict (AUTH_UNKNOWN: all said so), OUT (initialised by the caller) is filled if it is
+ * AUTH_OK, *POS is the driver that gave it.
+ * False: the driver *POS belongs to the other side; ask there, from *POS on. */
+bool auth_chain_lookup(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
+    enum auth_result *result, struct account *out);
+/* The same with the password checked: AUTH_OK means that it is right. OUT is filled for AUTH_MISMATCH too where the
+ * driver only looked up. */
+bool auth_chain_verify(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
+    const char *password, enum auth_result *result, struct account *out);
+
+#endif
