@@ -5,6 +5,8 @@ node_libnode_a_SOURCES = \
 	node/priv.c node/priv.h \
 	node/role.c node/role.h \
 	node/session.c node/session.h \
-	node/settings.h node/settings_tbl.h \
+	node/settings.c node/settings.h node/settings_tbl.h \
+	node/settings_rows.h \
+	node/settings_value.c \
 	node/wire.h
-NODE_LIBS = node/libnode.a $(LIB_LIBS)
+NODE_LIBS = node/libnode.a $(LIBCONFIG_LIBS) $(LIB_LIBS)

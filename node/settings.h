@@ -8,8 +8,16 @@
 #include "lib/str.h"
 #include "node/settings_tbl.h"
 
-/* C types of the table's types. Strings are never NULL ("" = not set). SIZE is in bytes, TIME in seconds. */
+/* C types of the table's types. Strings are never NULL ("" = not set). SIZE is in bytes, TIME in seconds.
+ * LIST: words with one blank between them. PORTS: as in the file, valid. OCTAL: octal digits. */
 typedef char *settings_STR;
+typedef char *settings_PATH;
+typedef char *settings_LIST;
+typedef char *settings_ADDR;
+typedef char *settings_PORTS;
+typedef char *settings_PORTMAP;
+typedef char *settings_OCTAL;
+typedef char *settings_WORD;
 typedef int64_t settings_INT;
 typedef bool settings_BOOL;
 typedef int64_t settings_SIZE;

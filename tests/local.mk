@@ -18,3 +18,11 @@ tests_unit_test_imap_lex_LDADD = imapd/libimap.a $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_bio
 tests_unit_test_bio_SOURCES = tests/unit/test_bio.c
 tests_unit_test_bio_LDADD = $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_account
+tests_unit_test_account_SOURCES = tests/unit/test_account.c
+tests_unit_test_account_LDADD = node/libnode.a $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_settings
+tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
+tests_unit_test_settings_LDADD = node/libnode.a $(LIBCONFIG_LIBS) $(UNIT_LIBS)

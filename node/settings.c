@@ -1,0 +1,232 @@
+#include "node/settings.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/die.h"
+#include "lib/mem.h"
+#include "node/settings_rows.h"
+
+#define ROLES(group, name, type, def, least, most, unit, roles, text) \
+	_Static_assert(((roles) & ~SF_ALL) == 0 && (roles) != 0, "roles of " #group "." #name);
+SETTINGS_TABLE(ROLES)
+#undef ROLES
+
+const struct settings_row settings_rows[] = {
+#define ROW(group, name, type, def, least, most, unit, roles, text) \
+	{ #group, #name, SETTINGS_T_##type, offsetof(struct settings, group##_##name), def, least, most, unit, roles, text },
+	SETTINGS_TABLE(ROW)
+#undef ROW
+	{ NULL, NULL, SETTINGS_T_STR, 0, NULL, 0, 0, NULL, 0, NULL }
+};
+
+enum { WRITTEN_MAX = 16 * 1024 * 1024, WRITTEN_STR_MAX = 1024 * 1024 };
+
+bool settings_is_text(enum settings_type type)
+{
+	return type != SETTINGS_T_INT && type != SETTINGS_T_BOOL && type != SETTINGS_T_SIZE && type != SETTINGS_T_TIME;
+}
+
+char **settings_text_at(struct settings *s, const struct settings_row *row)
+{
+	DIE_IF(!settings_is_text(row->type));
+	return (char **)(void *)((char *)s + row->offset);
+}
+
+int64_t settings_number(const struct settings *s, const struct settings_row *row)
+{
+	const char *at = (const char *)s + row->offset;
+	int64_t v;
+
+	if (row->type == SETTINGS_T_BOOL)
+		return *(const bool *)at;
+	memcpy(&v, at, sizeof(v));
+	return v;
+}
+
+void settings_set_number(struct settings *s, const struct settings_row *row, int64_t v)
+{
+	char *at = (char *)s + row->offset;
+
+	if (row->type == SETTINGS_T_BOOL)
+		*(bool *)at = v != 0;
+	else
+		memcpy(at, &v, sizeof(v));
+}
+
+struct settings *settings_defaults(void)
+{
+	struct settings *s = mem_alloc(sizeof(*s));
+
+	for (const struct settings_row *row = settings_rows; row->name != NULL; row++) {
+		int64_t v;
+
+		if (settings_is_text(row->type)) {
+			*settings_text_at(s, row) = mem_strdup(row->def);
+		} else {
+			DIE_IF(!settings_parse_number(row->type, row->def, &v));
+			settings_set_number(s, row, v);
+		}
+	}
+	s->self[0] = mem_strdup("");
+	s->self[1] = mem_strdup("");
+	s->pool_secret = mem_strdup("");
+	return s;
+}
+
+void settings_free(struct settings **s)
+{
+	if (*s == NULL)
+		return;
+	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
+		if (settings_is_text(row->type))
+			mem_free(settings_text_at(*s, row));
+	mem_free(&(*s)->self[0]);
+	mem_free(&(*s)->self[1]);
+	mem_free_secret(&(*s)->pool_secret);
+	mem_free(s);
+}
+
+/* What stands in the memory file: this number, then each row that the role may see, then the rest. Both ends
+ * are the same build, so rows need no names; the count of rows and the length catch a mix-up. */
+static const uint64_t written_magic = 0x3130746573707977; /* "wypset01" */
+
+static void put_u64(struct str *out, uint64_t v)
+{
+	str_add(out, &v, sizeof(v));
+}
+
+static void put_str(struct str *out, const char *s)
+{
+	put_u64(out, strlen(s));
+	str_adds(out, s);
+}
+
+static void put_all(struct str *out, const struct settings *s, unsigned roles)
+{
+	put_u64(out, written_magic);
+	put_u64(out, roles);
+	put_u64(out, sizeof(struct settings));
+	for (const struct settings_row *row = settings_rows; row->name != NULL; row++) {
+		if ((row->roles & roles) == 0)
+			continue;
+		if (settings_is_text(row->type))
+			put_str(out, *(char *const *)(const void *)((const char *)s + row->offset));
+		else
+			put_u64(out, (uint64_t)settings_number(s, row));
+	}
+	put_u64(out, (uint64_t)s->has_imapd | (uint64_t)s->has_imapd_ssl << 1 | (uint64_t)s->has_pop3d << 2 |
+		(uint64_t)s->has_pop3d_ssl << 3);
+	put_str(out, s->self[0]);
+	put_str(out, s->self[1]);
+	put_str(out, (roles & SETTINGS_FOR_AUTHD) != 0 ? s->pool_secret : "");
+	put_u64(out, written_magic);
+}
+
+int settings_write(const struct settings *s, unsigned roles)
+{
+	struct str out = STR_INIT;
+	int fd = memfd_create("settings", MFD_CLOEXEC);
+	size_t done = 0;
+	ssize_t n;
+
+	if (fd == -1)
+		die_errno("settings: no memory file can be made");
+	put_all(&out, s, roles);
+	while (done < out.len) {
+		n = write(fd, out.data + done, out.len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			die_errno("settings: the memory file cannot be written");
+		done += (size_t)n;
+	}
+	str_fini_secret(&out);
+	return fd;
+}
+
+struct reader { const char *p, *end; bool bad; };
+
+static uint64_t get_u64(struct reader *r)
+{
+	uint64_t v;
+
+	if (r->bad || (size_t)(r->end - r->p) < sizeof(v)) {
+		r->bad = true;
+		return 0;
+	}
+	memcpy(&v, r->p, sizeof(v));
+	r->p += sizeof(v);
+	return v;
+}
+
+static void get_str(struct reader *r, char **out)
+{
+	uint64_t len = get_u64(r);
+
+	if (r->bad || len > WRITTEN_STR_MAX || len > (size_t)(r->end - r->p) || memchr(r->p, '\0', len) != NULL) {
+		r->bad = true;
+		return;
+	}
+	mem_free_secret(out);
+	*out = mem_memdup(r->p, len);
+	r->p += len;
+}
+
+static void get_all(struct reader *r, struct settings *s)
+{
+	uint64_t roles, has;
+
+	if (get_u64(r) != written_magic)
+		r->bad = true;
+	roles = get_u64(r);
+	if (get_u64(r) != sizeof(struct settings))
+		r->bad = true;
+	for (const struct settings_row *row = settings_rows; row->name != NULL && !r->bad; row++) {
+		if ((row->roles & roles) == 0)
+			continue;
+		if (settings_is_text(row->type))
+			get_str(r, settings_text_at(s, row));
+		else
+			settings_set_number(s, row, (int64_t)get_u64(r));
+	}
+	has = get_u64(r);
+	s->has_imapd = (has & 1) != 0;
+	s->has_imapd_ssl = (has & 2) != 0;
+	s->has_pop3d = (has & 4) != 0;
+	s->has_pop3d_ssl = (has & 8) != 0;
+	get_str(r, &s->self[0]);
+	get_str(r, &s->self[1]);
+	get_str(r, &s->pool_secret);
+	if (get_u64(r) != written_magic || r->p != r->end)
+		r->bad = true;
+}
+
+struct settings *settings_read(int fd)
+{
+	struct settings *s;
+	struct stat st;
+	struct reader r = { NULL, NULL, false };
+	char *all;
+	size_t size;
+
+	if (fstat(fd, &st) != 0 || st.st_size <= 0 || st.st_size > WRITTEN_MAX)
+		return NULL;
+	size = (size_t)st.st_size;
+	all = mem_alloc(size);
+	s = settings_defaults();
+	/* pread(): the roles share one file position. */
+	if (pread(fd, all, size, 0) != (ssize_t)size)
+		r.bad = true;
+	r.p = all;
+	r.end = all + size;
+	get_all(&r, s);
+	mem_wipe(all, size);
+	mem_free(&all);
+	if (r.bad)
+		settings_free(&s);
+	return s;
+}
