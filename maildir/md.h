@@ -1,0 +1,72 @@
+/* A user's Maildir as Courier keeps it: the folder tree's root, and the results that all of maildir/ shares.
+ *
+ * Folder names in this floor: "" is INBOX (the Maildir itself), "Sent", "A.B": UTF-8, components joined by '.',
+ * no prefix. On disk folder "A.B" is the directory ".A.B" beside cur/. Prefix, separator on the wire and
+ * modified UTF-7 are the protocol's business.
+ *
+ * Everything is reached with openat() from the root's directory descriptor; message files that are symbolic
+ * links are not followed, folder directories may be links. One process uses a root from one thread. */
+#ifndef MAILDIR_MD_H
+#define MAILDIR_MD_H
+
+#include "lib/base.h"
+
+/* What every call that can fail returns. The first is 0; anything else has a text in root->why. */
+enum md_err {
+	MD_OK,
+	MD_NOFOLDER,   /* there is no such folder (IMAP: NO [TRYCREATE] / [NONEXISTENT]) */
+	MD_NOTMAILDIR, /* the directory is there but has no cur/, new/ and tmp/ that could be used */
+	MD_EXISTS,     /* the folder is there already */
+	MD_BADNAME,    /* no folder can have this name */
+	MD_REFUSED,    /* this folder cannot be deleted or renamed (INBOX, a target below itself) */
+	MD_GONE,       /* the message is no longer there */
+	MD_PERM,       /* the file system does not let us */
+	MD_FULL,       /* disk or quota full: nothing was stored */
+	MD_BUSY,       /* another process held the lock for too long: nothing was changed */
+	MD_READONLY,   /* the box was opened read-only, or its file system is */
+	MD_RESET,      /* the folder is not the one that was opened (deleted, or a new UIDVALIDITY): close it */
+	MD_LIMIT,      /* too many keywords, too large a folder */
+	MD_IO,         /* any other error of the system */
+	MD_ERR_COUNT
+};
+
+enum { MD_WHY_MAX = 512 };
+
+struct md_root {
+	int fd;               /* the Maildir's directory, or -1 */
+	char *path;           /* as it was given: for texts only */
+	unsigned tmp_serial;  /* makes names unique within the process */
+	char why[MD_WHY_MAX]; /* the last failure, for the log: what failed, on what, what to do */
+};
+
+/* Opens the Maildir at PATH. R is set up in any case (R->why tells why it failed) and needs md_root_fini().
+ * MD_OK, MD_NOFOLDER, MD_NOTMAILDIR, MD_PERM or MD_IO. */
+enum md_err md_root_init(struct md_root *r, const char *path) MUST_CHECK;
+void md_root_fini(struct md_root *r);
+
+/* A few words for each result, for replies to clients ("Mailbox does not exist"): no path, no errno. */
+const char *md_err_text(enum md_err e);
+
+/* System flags of a message as bits; the letter in file names stands beside. Letters we do not know are kept. */
+enum {
+	MD_DRAFT = 1,    /* D */
+	MD_FLAGGED = 2,  /* F */
+	MD_ANSWERED = 4, /* R */
+	MD_SEEN = 8,     /* S */
+	MD_DELETED = 16, /* T */
+	MD_FLAGS_ALL = 31
+};
+
+/* --- for the files of maildir/ --- */
+
+/* Writes the text into R->why, adding the text of error number ERR unless 0, and returns E. */
+enum md_err md_fail(struct md_root *r, enum md_err e, int err, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* The result that error number ERR stands for (ENOENT: MD_GONE). */
+enum md_err md_errno(int err);
+/* Opens the directory of FOLDER; the descriptor (close-on-exec) is the caller's.
+ * MD_OK, MD_BADNAME, MD_NOFOLDER, MD_PERM, MD_IO. */
+enum md_err md_folder_open(struct md_root *r, const char *folder, int *fd_out) MUST_CHECK;
+/* How FOLDER is called in texts: "INBOX" or its name with everything unprintable as '.'; valid until the next call. */
+const char *md_folder_text(const char *folder);
+
+#endif

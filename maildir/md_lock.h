@@ -1,0 +1,23 @@
+/* The dot-lock tmp/courier.lock of a folder, as Courier takes it (IMAP_USELOCKS): guards courierimapuiddb.
+ * A lock is stale when its process is gone (same host) or when it is older than MD_LOCK_STALE seconds. */
+#ifndef MAILDIR_MD_LOCK_H
+#define MAILDIR_MD_LOCK_H
+
+#include "maildir/md.h"
+
+enum { MD_LOCK_WAIT = 30, MD_LOCK_STALE = 300 }; /* seconds */
+
+struct md_lock {
+	int dirfd;   /* of the folder: borrowed from the caller, who keeps it open; -1: not held */
+	uint64_t dev, ino; /* the lock file that is ours */
+};
+
+#define MD_LOCK_INIT { -1, 0, 0 }
+
+/* Takes the lock of the folder DIRFD (called FOLDER in texts), waiting up to MD_LOCK_WAIT seconds.
+ * MD_OK, MD_BUSY, MD_PERM, MD_READONLY, MD_FULL, MD_IO. */
+enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struct md_lock *l) MUST_CHECK;
+/* Releases it; nothing if not held, or if someone broke it meanwhile. */
+void md_lock_drop(struct md_lock *l);
+
+#endif
