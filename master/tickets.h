@@ -1,0 +1,79 @@
+/* The tickets that authd gave to spawn, and the clients that came before their ticket did.
+ * A ticket is good once, for a short time, and only on the channel of the worker (slot and generation) that
+ * authd named. Both tables are bounded. Time is given in ms of the monotonic clock; nothing here waits, sends
+ * or forks. */
+#ifndef MASTER_TICKETS_H
+#define MASTER_TICKETS_H
+
+#include "lib/net.h"
+#include "node/account.h"
+#include "node/session.h"
+#include "node/wire.h"
+
+struct ticket {
+	uint8_t id[TICKET_LEN];
+	uint64_t session;
+	uint32_t slot;         /* the worker that may hand it in */
+	uint64_t generation;
+	enum protocol protocol;
+	struct account account;
+	char session_id[SESSION_ID_MAX];
+	struct net_addr client;
+	bool proxied, tls;
+	/* private */
+	int64_t expires;
+	struct ticket *next_in_bucket;
+	struct ticket *older, *newer;
+};
+
+struct handoff {
+	uint8_t id[TICKET_LEN];
+	uint32_t request;
+	uint32_t slot;
+	uint64_t generation;
+	char context[SESSION_CONTEXT_MAX];
+	void *leftover;
+	size_t leftover_len;
+	int fd;
+	/* private */
+	int64_t expires;
+	struct handoff *next;
+};
+
+enum { TICKETS_MAX = 10000, TICKETS_LIFE = 30 * 1000, HANDOFFS_MAX = 1024, HANDOFFS_PER_WORKER = 128, HANDOFFS_LIFE = 2000 };
+
+struct tickets;
+
+struct tickets *tickets_new(void);
+void tickets_free(struct tickets **t);
+/* Empty records; free them with ticket_free() (wipes the id) and handoff_free() (closes the descriptor). */
+struct ticket *ticket_new(void);
+void ticket_free(struct ticket **tk);
+struct handoff *handoff_new(void);
+void handoff_free(struct handoff **h);
+
+/* Stores TK, which belongs to T then. False, and TK stays the caller's: TICKETS_MAX are there, or one of
+ * this id. */
+bool tickets_add(struct tickets *t, struct ticket *tk, int64_t now);
+/* Takes the ticket ID out, if it is there, has not expired and is for this worker; else NULL. A ticket that is
+ * another worker's stays. The caller frees it. */
+struct ticket *tickets_take(struct tickets *t, const uint8_t id[TICKET_LEN], uint32_t slot, uint64_t generation, int64_t now);
+/* Forgets ticket ID, whoever's it is. */
+void tickets_void(struct tickets *t, const uint8_t id[TICKET_LEN]);
+
+/* Keeps H until its ticket comes. False, and H stays the caller's: too many wait, or too many of this worker. */
+bool tickets_hold(struct tickets *t, struct handoff *h, int64_t now);
+/* Takes out the client that waits for ticket TK (same id, same worker); NULL if none does. */
+struct handoff *tickets_held(struct tickets *t, const struct ticket *tk);
+/* Takes out one client that has waited too long; NULL if there is none (any more). */
+struct handoff *tickets_overdue(struct tickets *t, int64_t now);
+
+/* Drops expired tickets. */
+void tickets_expire(struct tickets *t, int64_t now);
+/* The channel of a worker is gone: so are its tickets and its waiting clients. */
+void tickets_drop_worker(struct tickets *t, uint32_t slot, uint64_t generation);
+/* Tickets, and clients that wait. */
+size_t tickets_count(const struct tickets *t);
+size_t tickets_waiting(const struct tickets *t);
+
+#endif
