@@ -1,0 +1,577 @@
+"""A pool of real nodes on loopback addresses, from one configuration file, in a temporary folder.
+
+Nothing here knows the product's code: nodes are started as an operator would (waypostd -c FILE -F), asked by
+the operator's tool, read by their log, and stopped by SIGTERM."""
+import base64
+import ctypes
+import dataclasses
+import hashlib
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+PREFIX = os.environ.get("WAYPOST_PREFIX", "/usr/local")
+SLOW = 6 if "valgrind" in os.environ.get("WAYPOST_WRAPPER", "") else 1
+# Waits end long before this in a healthy build; it only bounds a hanging test.
+PATIENCE = 20.0 * SLOW
+
+# As root, nodes run as this ordinary user: nothing here may need root's powers.
+UID = int(os.environ.get("WAYPOST_TEST_UID", "65534")) if os.getuid() == 0 else os.getuid()
+GID = int(os.environ.get("WAYPOST_TEST_GID", "65534")) if os.getuid() == 0 else os.getgid()
+
+BAD_LOG = re.compile(r"bug in waypost|AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:|"
+                     r"stack smashing|double free|corrupted|Segmentation fault|bad message|killed by signal")
+
+# Children of a killed master come to us, so that none is overlooked.
+PR_SET_CHILD_SUBREAPER = 36
+ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+pools = []  # all that were started, for the report of a failed test
+
+
+def wait_for(what, condition, timeout=PATIENCE, pause=0.02):
+    """Polls until CONDITION() is true and returns its value; fails with WHAT after TIMEOUT seconds."""
+    end = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"not within {timeout:.0f} s: {what}"
+        time.sleep(pause)
+
+
+def free_port(addresses):
+    """A port that is free on all ADDRESSES at this moment."""
+    for _ in range(200):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        try:
+            for address in addresses:
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((address, port))
+            return port
+        except OSError:
+            continue
+    raise RuntimeError("no free port")
+
+
+_ports = {}
+
+
+def pool_port(addresses):
+    """Ports below the range that the kernel gives to outgoing connections, so that nobody takes one away
+    between two starts of a node."""
+    seed = os.getpid() % 300 * 60
+    for n in itertools.count(_ports.get("next", 0)):
+        port = 11000 + (seed + n) % 20000
+        try:
+            for address in addresses:
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((address, port))
+        except OSError:
+            continue
+        _ports["next"] = n + 1
+        return port
+
+
+def quote(value):
+    """A value as libconfig writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def render(settings):
+    """{"RUNDIR": .., "imapd": {"PORT": ..}} as the text of a configuration file; None leaves one out."""
+    out = []
+    for name, value in settings.items():
+        if value is None:
+            continue
+        if isinstance(value, dict):
+            inner = " ".join(f"{k} = {quote(v)};" for k, v in value.items() if v is not None)
+            out.append(f"{name} = {{ {inner} }};")
+        else:
+            out.append(f"{name} = {quote(value)};")
+    return "\n".join(out) + "\n"
+
+
+def merge(base, more):
+    """BASE with MORE laid over it, groups member by member; a group given as None is left out."""
+    result = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
+    for name, value in (more or {}).items():
+        if isinstance(value, dict):
+            result[name] = {**(result.get(name) or {}), **value}
+        else:
+            result[name] = value
+    return result
+
+
+def sha(password):
+    if isinstance(password, str):
+        password = password.encode()
+    return "{SHA}" + base64.b64encode(hashlib.sha1(password).digest()).decode()
+
+
+@dataclasses.dataclass
+class Account:
+    name: str
+    password: object = None  # str or bytes
+    mailhost: str = ""       # "" = none
+    options: str = ""
+    home: str = ""
+    uid: int = UID
+    gid: int = GID
+    fields: dict = dataclasses.field(default_factory=dict)  # further or changed userdb fields; None removes
+
+    def line(self):
+        options = [o for o in (f"mailhost={self.mailhost}" if self.mailhost else "", self.options) if o]
+        f = {"uid": self.uid, "gid": self.gid, "home": self.home, "systempw": sha(self.password)}
+        if options:
+            f["options"] = ",".join(options)
+        f.update(self.fields)
+        return self.name + "\t" + "|".join(f"{k}={v}" for k, v in f.items() if v is not None) + "\n"
+
+    @property
+    def maildir(self):
+        return os.path.join(self.home, "Maildir")
+
+
+def message(subject, body="Hello.\r\n", to="someone@example.com", extra=""):
+    return (f"From: Sender <sender@example.com>\r\nTo: {to}\r\nSubject: {subject}\r\n"
+            f"Date: Mon, 02 Jan 2023 10:00:00 +0000\r\nMessage-ID: <{abs(hash((subject, body)))}@example.com>\r\n"
+            f"{extra}\r\n{body}").encode()
+
+
+_unique = itertools.count(1)
+
+
+def chown(path, uid=UID, gid=GID):
+    if os.getuid() == 0:
+        os.chown(path, uid, gid)
+
+
+def make_maildir(path, uid=UID, gid=GID):
+    for part in ("", "cur", "new", "tmp"):
+        full = os.path.join(path, part) if part else path
+        os.makedirs(full, exist_ok=True)
+        chown(full, uid, gid)
+        os.chmod(full, 0o700)
+    return path
+
+
+def deliver(maildir, data, uid=UID, gid=GID, where="new", flags=None):
+    """Puts a message (CRLF or LF) into a Maildir as a delivery agent does; returns the file's name."""
+    if isinstance(data, str):
+        data = data.encode()
+    data = data.replace(b"\r\n", b"\n")
+    n = next(_unique)
+    name = f"{int(time.time())}.M{n:06d}P{os.getpid()}.outside,S={len(data)}"
+    tmp = os.path.join(maildir, "tmp", name)
+    with open(tmp, "wb") as f:
+        f.write(data)
+    chown(tmp, uid, gid)
+    os.chmod(tmp, 0o600)
+    final = name if where == "new" else name + ":2," + (flags or "")
+    os.rename(tmp, os.path.join(maildir, where, final))
+    return final
+
+
+def proc_children():
+    """pid -> [pids of children], for the whole machine."""
+    tree = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", "rb") as f:
+                stat = f.read()
+        except OSError:
+            continue
+        rest = stat[stat.rindex(b")") + 2:].split()
+        if rest[0] in (b"Z", b"X"):
+            continue
+        tree.setdefault(int(rest[1]), []).append(int(entry))
+    return tree
+
+
+def descendants(pid):
+    tree = proc_children()
+    found, todo = [], [pid]
+    while todo:
+        for child in tree.get(todo.pop(), []):
+            found.append(child)
+            todo.append(child)
+    return found
+
+
+def cmdline(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as f:
+            stat = f.read()
+    except OSError:
+        return False
+    return stat[stat.rindex(b")") + 2:stat.rindex(b")") + 3] not in (b"Z", b"X")
+
+
+def rss_kib(pid):
+    """Memory that is the process's own, in KiB."""
+    total = 0
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        for line in f:
+            if line.startswith(("Private_Dirty:", "Private_Clean:")):
+                total += int(line.split()[1])
+    return total
+
+
+ROLES = ("authworker", "authd", "worker", "spawn")
+
+
+def role_of(pid):
+    """worker, authd, authworker, spawn, imapd, pop3d, master or "" by what the process shows of itself."""
+    line = cmdline(pid)
+    if not line:
+        return ""
+    words = re.findall(r"[A-Za-z0-9]+", line.replace("auth worker", "authworker").replace("auth-worker", "authworker"))
+    base = [w.lower() for w in words]
+    for kind in ("imapd", "pop3d"):
+        if re.search(rf"(^|[/ ]){kind}\b", line) and "waypostd" not in line.split(" ")[0]:
+            return kind
+    for role in ROLES:
+        if role in base:
+            return role
+    if "imapd" in base:
+        return "imapd"
+    if "pop3d" in base:
+        return "pop3d"
+    return "master" if "waypostd" in base else ""
+
+
+class Node:
+    def __init__(self, pool, address):
+        self.pool = pool
+        self.address = address
+        self.proc = None
+        self.log_path = os.path.join(pool.root, address + ".log")
+        self.expect_dirty = False  # a test killed something on purpose
+
+    def __repr__(self):
+        return f"node {self.address}"
+
+    @property
+    def env(self):
+        env = {k: v for k, v in os.environ.items() if k not in ("PROXY_HOSTNAME", "NOTIFY_SOCKET")}
+        env["PROXY_HOSTNAME"] = self.address
+        env["HOME"] = self.pool.root
+        env.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_leaks=1")
+        env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+        return env
+
+    def as_user(self):
+        if os.getuid() == 0 and self.pool.uid != 0:
+            uid, gid = self.pool.uid, self.pool.gid
+
+            def drop():
+                os.setgroups([])
+                os.setgid(gid)
+                os.setuid(uid)
+            return drop
+        return None
+
+    def command(self):
+        argv = [os.path.join(PREFIX, "sbin", "waypostd"), "-c", self.pool.conf, "-F"]
+        if self.pool.wrapper == "valgrind":
+            argv = ["valgrind", "--quiet", "--trace-children=yes", "--error-exitcode=99", "--leak-check=full",
+                    "--errors-for-leak-kinds=definite", "--child-silent-after-fork=no", "--num-callers=25",
+                    "--trace-children-skip=*/waypost", f"--log-file={self.pool.root}/valgrind.%p"] + argv
+        return argv
+
+    def start(self, wait=True):
+        assert self.proc is None or self.proc.poll() is not None
+        log = open(self.log_path, "ab")
+        self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
+                                     preexec_fn=self.as_user(), cwd="/", start_new_session=True)
+        log.close()
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        for group in ("imapd", "pop3d"):
+            if self.pool.settings.get(group) is not None:
+                port = self.pool.imap_port if group == "imapd" else self.pool.pop3_port
+                wait_for(f"{group} of {self} answers", lambda: self.answers(port), pause=0.05)
+
+    def answers(self, port):
+        assert self.proc.poll() is None, f"{self} ended with status {self.proc.returncode}:\n{self.log()[-3000:]}"
+        try:
+            with socket.create_connection((self.address, port), timeout=5 * SLOW) as s:
+                return s.recv(64)[:1] in (b"*", b"+")
+        except OSError:
+            return False
+
+    def signal(self, number):
+        os.kill(self.proc.pid, number)
+
+    def procs(self):
+        """role -> [pids] of everything below the master."""
+        found = {"master": [self.proc.pid]}
+        for pid in descendants(self.proc.pid):
+            found.setdefault(role_of(pid), []).append(pid)
+        return found
+
+    def pids(self, role):
+        return self.procs().get(role, [])
+
+    def log(self):
+        try:
+            with open(self.log_path, encoding="utf-8", errors="surrogateescape") as f:
+                return f.read()
+        except OSError:
+            return ""
+
+    def log_mark(self):
+        try:
+            return os.path.getsize(self.log_path)
+        except OSError:
+            return 0
+
+    def log_since(self, mark):
+        with open(self.log_path, "rb") as f:
+            f.seek(mark)
+            return f.read().decode("utf-8", "surrogateescape")
+
+    def wait_log(self, pattern, mark=0, timeout=PATIENCE):
+        """The first line since MARK that matches PATTERN."""
+        regex = re.compile(pattern)
+
+        def look():
+            for line in self.log_since(mark).splitlines():
+                if regex.search(line):
+                    return line
+            return None
+        return wait_for(f"a log line /{pattern}/ on {self}", look, timeout)
+
+    def tool(self, *args, input=None, timeout=60):
+        """Runs waypost -c FILE ARGS... on this node."""
+        return subprocess.run([os.path.join(PREFIX, "bin", "waypost"), "-c", self.pool.conf, *args], env=self.env,
+                              input=input, capture_output=True, timeout=timeout * SLOW, preexec_fn=self.as_user(), text=True)
+
+    def status(self):
+        r = self.tool("status", "--json")
+        return json.loads(r.stdout)
+
+    def stop(self, sig=signal.SIGTERM):
+        """Ends the node in good order; returns its exit status."""
+        if self.proc is None:
+            return None
+        if self.proc.poll() is None:
+            self.proc.send_signal(sig)
+        try:
+            status = self.proc.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.kill_all()
+            raise AssertionError(f"{self} did not end within {PATIENCE:.0f} s of signal {sig}") from None
+        self.proc = None
+        return status
+
+    def kill_all(self):
+        for pid in [self.proc.pid] + descendants(self.proc.pid):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        self.proc.wait()
+        self.proc = None
+
+
+class Pool:
+    """N nodes. ACCOUNTS are added to the userdb; SETTINGS are laid over the configuration below."""
+
+    def __init__(self, nodes=3, settings=None, accounts=(), wrapper=None, uid=UID, gid=GID, keep=False, start=True):
+        self.root = tempfile.mkdtemp(prefix="wp-", dir="/tmp")
+        os.chmod(self.root, 0o755)
+        self.uid, self.gid = uid, gid
+        chown(self.root, uid, gid)
+        self.keep = keep
+        self.wrapper = wrapper if wrapper is not None else os.environ.get("WAYPOST_WRAPPER") or None
+        self.addresses = [f"127.0.0.{i + 1}" for i in range(nodes)]
+        self.imap_port = pool_port(self.addresses)
+        self.pop3_port = pool_port(self.addresses)
+        self.conf = os.path.join(self.root, "waypost.conf")
+        self.userdb = os.path.join(self.root, "userdb")
+        self.run = os.path.join(self.root, "run")
+        os.mkdir(self.run, 0o755)
+        chown(self.run, uid, gid)
+        self.settings = merge({
+            "RUNDIR": self.run + "/${PROXY_HOSTNAME}",
+            "LOG": "stderr",
+            "authdaemonrc": {"authmodulelist": "authuserdb"},
+            "authuserdb": {"USERDB": self.userdb},
+            "imapd": {"ADDRESS": "${PROXY_HOSTNAME}", "PORT": self.imap_port, "IMAP_PROXY": 1},
+            "pop3d": {"ADDRESS": "${PROXY_HOSTNAME}", "PORT": self.pop3_port, "POP3_PROXY": 1},
+        }, settings)
+        self.accounts = {}
+        for account in accounts:
+            self.add(account, write=False)
+        self.write_userdb()
+        self.write_conf()
+        self.nodes = [Node(self, a) for a in self.addresses]
+        pools.append(self)
+        if start:
+            self.start()
+
+    # Accounts
+
+    def add(self, account, write=True, mail=True):
+        """Adds ACCOUNT with a Maildir of its own and one message that tells where it lives."""
+        account.password = account.password if account.password is not None else "secret-" + account.name
+        if not account.home:
+            place = re.sub(r"[^0-9A-Za-z.]", "_", account.mailhost) or "anywhere"
+            parent = os.path.join(self.root, "mail", place)
+            for folder in (os.path.join(self.root, "mail"), parent):
+                os.makedirs(folder, exist_ok=True)
+                chown(folder, self.uid, self.gid)
+            account.home = os.path.join(parent, re.sub(r"[^0-9A-Za-z@.-]", "_", account.name))
+        if mail:
+            os.makedirs(account.home, exist_ok=True)
+            chown(account.home, account.uid, account.gid)
+            make_maildir(account.maildir, account.uid, account.gid)
+            self.deliver(account, message(f"{account.name} lives on {account.mailhost or 'any node'}"))
+        self.accounts[account.name] = account
+        if write:
+            self.write_userdb()
+        return account
+
+    def deliver(self, account, data, folder="", **more):
+        if isinstance(account, str):
+            account = self.accounts[account]
+        maildir = os.path.join(account.maildir, folder) if folder else account.maildir
+        return deliver(maildir, data, account.uid, account.gid, **more)
+
+    def write_userdb(self, text=None):
+        """Writes the userdb as the userdb command does: renamed into place."""
+        if text is None:
+            text = "".join(a.line() for a in self.accounts.values())
+        tmp = self.userdb + ".new"
+        with open(tmp, "w", encoding="utf-8", errors="surrogateescape") as f:
+            f.write(text)
+        os.chmod(tmp, 0o640)
+        chown(tmp, self.uid, self.gid)
+        os.rename(tmp, self.userdb)
+
+    # Configuration
+
+    def write_conf(self, settings=None, text=None):
+        if settings is not None:
+            self.settings = merge(self.settings, settings)
+        with open(self.conf + ".new", "w") as f:
+            f.write(text if text is not None else render(self.settings))
+        chown(self.conf + ".new", self.uid, self.gid)
+        os.chmod(self.conf + ".new", 0o644)
+        os.rename(self.conf + ".new", self.conf)
+
+    # Nodes
+
+    def node(self, address):
+        return self.nodes[self.addresses.index(address)]
+
+    def start(self):
+        for node in self.nodes:
+            node.start(wait=False)
+        for node in self.nodes:
+            node.wait_ready()
+
+    def stop(self):
+        """Ends all nodes and judges how they ended."""
+        problems, leftover = [], []
+        for node in self.nodes:
+            if node.proc is None:
+                continue
+            below = descendants(node.proc.pid)
+            try:
+                status = node.stop()
+                if status != 0 and not node.expect_dirty:
+                    problems.append(f"{node} ended with status {status}")
+            except AssertionError as e:
+                problems.append(str(e))
+            leftover += below
+        end = time.monotonic() + PATIENCE
+        while any(alive(p) for p in leftover) and time.monotonic() < end:
+            time.sleep(0.05)
+        for pid in leftover:
+            if alive(pid):
+                problems.append(f"process {pid} outlived its node: {cmdline(pid)}")
+                os.kill(pid, signal.SIGKILL)
+        reap()
+        problems += self.bad_lines()
+        return problems
+
+    def bad_lines(self):
+        found = []
+        for node in self.nodes:
+            lines = node.log().splitlines()
+            for n, line in enumerate(lines):
+                if BAD_LOG.search(line) and not (node.expect_dirty and "killed by signal" in line):
+                    found.append(f"{node}: " + "\n    ".join(lines[n:n + 30]))
+                    break
+        for name in sorted(os.listdir(self.root)):
+            if name.startswith("valgrind."):
+                with open(os.path.join(self.root, name), errors="replace") as f:
+                    text = f.read()
+                if re.search(r"^==\d+== .*(Invalid|uninitialised|definitely lost|Mismatched|Process terminating|unaddressable)",
+                             text, re.M):
+                    found.append(f"{name}:\n{text[:6000]}")
+        return found
+
+    def close(self):
+        """Stops the pool, removes its folder, and fails if anything was wrong."""
+        problems = self.stop()
+        if self in pools:
+            pools.remove(self)
+        if not self.keep:
+            shutil.rmtree(self.root, ignore_errors=True)
+        else:
+            print("kept:", self.root)
+        assert not problems, "\n".join(problems)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind is None:
+            self.close()
+        else:
+            try:
+                self.stop()
+            finally:
+                if not self.keep:
+                    shutil.rmtree(self.root, ignore_errors=True)
+
+
+def reap():
+    """Collects orphans that came to us."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0] > 0:
+            pass
+    except ChildProcessError:
+        pass
