@@ -29,3 +29,7 @@ tests_unit_test_settings_LDADD = node/libnode.a $(LIBCONFIG_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_tickets
 tests_unit_test_tickets_SOURCES = tests/unit/test_tickets.c
 tests_unit_test_tickets_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
+
+# The black-box tests; scripts/check runs them against an installed build.
+EXTRA_DIST += tests/blackbox/pytest.ini tests/blackbox/conftest.py tests/blackbox/pool.py tests/blackbox/client.py \
+	tests/blackbox/fakeserver.py

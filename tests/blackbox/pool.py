@@ -425,11 +425,17 @@ class Pool:
         self.settings = merge({
             "RUNDIR": self.run + "/${PROXY_HOSTNAME}",
             "LOG": "stderr",
+            "LOGIN_FAIL_DELAY": 0,  # tests that are about it set it
+            "POOL_SECRETFILE": os.path.join(self.root, "secret"),
             "authdaemonrc": {"authmodulelist": "authuserdb"},
             "authuserdb": {"USERDB": self.userdb},
             "imapd": {"ADDRESS": "${PROXY_HOSTNAME}", "PORT": self.imap_port, "IMAP_PROXY": 1},
             "pop3d": {"ADDRESS": "${PROXY_HOSTNAME}", "PORT": self.pop3_port, "POP3_PROXY": 1},
         }, settings)
+        with open(os.path.join(self.root, "secret"), "w") as f:
+            f.write(os.urandom(20).hex() + "\n")
+        os.chmod(os.path.join(self.root, "secret"), 0o600)
+        chown(os.path.join(self.root, "secret"), uid, gid)
         self.accounts = {}
         for account in accounts:
             self.add(account, write=False)
