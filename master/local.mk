@@ -3,3 +3,21 @@
 noinst_LIBRARIES += master/libspawn.a
 master_libspawn_a_SOURCES = \
 	master/tickets.c master/tickets.h
+
+# The daemon. What has no part in starting processes stands in a library, for the unit tests.
+noinst_LIBRARIES += master/libmaster.a
+master_libmaster_a_SOURCES = \
+	master/backoff.c master/backoff.h \
+	master/counts.c master/counts.h \
+	master/listen.c master/listen.h \
+	master/logline.c master/logline.h
+EXTRA_PROGRAMS = sbin/waypostd
+sbin_waypostd_SOURCES = \
+	master/children.c master/master.h \
+	master/control.c \
+	master/logfile.c master/logfile.h \
+	master/notify.c master/notify.h \
+	master/reload.c \
+	master/roles.c master/roles.h \
+	master/waypostd.c
+sbin_waypostd_LDADD = master/libmaster.a $(NODE_LIBS) $(SYSTEMD_LIBS)

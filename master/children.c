@@ -1,0 +1,575 @@
+#include "master/master.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "master/logfile.h"
+#include "master/roles.h"
+
+static struct msgw out;
+
+static void start_process(struct post *p);
+
+/* What a role loses when its process dies, for the log. */
+static const char *const carried[ROLE_COUNT] = {
+	[ROLE_WORKER] = "its clients were cut off; the other workers go on",
+	[ROLE_AUTHD] = "logins under way were refused for now; open sessions go on",
+	[ROLE_AUTHWORKER] = "the lookup it was at is repeated or refused for now",
+	[ROLE_SPAWN] = "open sessions go on; new local ones wait for its successor",
+};
+
+static const unsigned settings_for[ROLE_COUNT] = {
+	[ROLE_WORKER] = SETTINGS_FOR_WORKER,
+	[ROLE_AUTHD] = SETTINGS_FOR_AUTHD,
+	[ROLE_AUTHWORKER] = SETTINGS_FOR_AUTHD,
+	[ROLE_SPAWN] = SETTINGS_FOR_SPAWN,
+};
+
+unsigned children_worker_slots(const struct settings *set)
+{
+	long cores;
+
+	if (set->node_LOGIN_WORKERS > 0)
+		return (unsigned)set->node_LOGIN_WORKERS;
+	cores = sysconf(_SC_NPROCESSORS_ONLN);
+	return cores < 1 ? 1 : cores > 256 ? 256 : (unsigned)cores;
+}
+
+const char *master_post_name(const struct post *p, char dst[32])
+{
+	if (p->role == ROLE_WORKER || p->role == ROLE_AUTHWORKER)
+		snprintf(dst, 32, "%s %u", roles_name(p->role), p->slot);
+	else
+		snprintf(dst, 32, "%s", roles_name(p->role));
+	return dst;
+}
+
+/* A message that a role does not take means that it does not read: its queue is full after 8 MiB. */
+static void send_to(struct child *c, int fd)
+{
+	char name[32];
+
+	if (c->control != NULL && chan_send(c->control, &out, fd) != 0)
+		log_error("%s (pid %ld) takes no messages; kill it if that lasts", master_post_name(c->post, name), (long)c->pid);
+}
+
+static void send_plain(struct child *c, uint16_t type)
+{
+	msgw_begin(&out, type);
+	send_to(c, -1);
+}
+
+/* -- channels between roles -- */
+
+static bool are_peers(enum role a, enum role b)
+{
+	static const uint8_t talk[ROLE_COUNT] = {
+		[ROLE_WORKER] = 1 << ROLE_AUTHD | 1 << ROLE_SPAWN,
+		[ROLE_AUTHD] = 1 << ROLE_WORKER | 1 << ROLE_SPAWN | 1 << ROLE_AUTHWORKER,
+		[ROLE_AUTHWORKER] = 1 << ROLE_AUTHD,
+		[ROLE_SPAWN] = 1 << ROLE_WORKER | 1 << ROLE_AUTHD,
+	};
+
+	return (talk[a] & 1 << b) != 0;
+}
+
+static void send_channel(struct child *to, const struct child *other, int sock)
+{
+	msgw_begin(&out, CTL_CHANNEL);
+	msgw_u8(&out, (uint8_t)other->post->role);
+	msgw_u32(&out, other->post->slot);
+	msgw_u64(&out, other->generation);
+	send_to(to, sock);
+}
+
+static void make_channel(struct child *a, struct child *b)
+{
+	int fd[2];
+
+	if (msg_pair(fd) != 0) {
+		log_error("cannot make a channel between two roles: %s; raise LimitNOFILE", strerror(errno));
+		return;
+	}
+	send_channel(a, b, fd[0]);
+	send_channel(b, a, fd[1]);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+/* A retired auth worker only finishes what it has; a retired login worker still reports ends of sessions. */
+static bool takes_channels(const struct child *c)
+{
+	return c->introduced && c->control != NULL && !(c->retired && c->post->role == ROLE_AUTHWORKER);
+}
+
+static void introduce(struct child *c)
+{
+	for (struct child *o = c->post->m->children; o != NULL; o = o->next)
+		if (o != c && are_peers(c->post->role, o->post->role) && takes_channels(o))
+			make_channel(c, o);
+	c->introduced = true;
+}
+
+/* -- the first messages of a process -- */
+
+static void send_drain(struct child *c)
+{
+	msgw_begin(&out, CTL_DRAIN);
+	msgw_u8(&out, c->post->m->draining);
+	send_to(c, -1);
+}
+
+static void send_listeners(struct child *c)
+{
+	struct master *m = c->post->m;
+	unsigned slots = children_worker_slots(m->set);
+
+	for (const struct listener *l = m->listeners.first; l != NULL; l = l->next)
+		if (listen_is_for(l, c->post->slot, slots)) {
+			msgw_begin(&out, CTL_LISTEN);
+			msgw_u8(&out, (uint8_t)l->protocol);
+			msgw_u8(&out, l->tls);
+			send_to(c, l->fd);
+		}
+}
+
+static void begin(struct child *c)
+{
+	c->begun = true;
+	if (c->post->role == ROLE_WORKER) {
+		if (c->post->m->draining)
+			send_drain(c);
+		send_listeners(c);
+	}
+	send_plain(c, CTL_GO);
+}
+
+static bool is_up(const struct post *p)
+{
+	return !p->wanted || (p->current != NULL && p->current->ready);
+}
+
+bool children_all_ready(const struct master *m)
+{
+	for (const struct post *p = m->posts; p != NULL; p = p->next)
+		if (!is_up(p))
+			return false;
+	return true;
+}
+
+/* At the start the workers accept nobody before the roles behind them work; clients wait in the queue. */
+static void begin_workers(struct master *m)
+{
+	for (const struct post *p = m->posts; p != NULL; p = p->next)
+		if (p->role != ROLE_WORKER && !is_up(p))
+			return;
+	for (struct child *c = m->children; c != NULL; c = c->next)
+		if (!c->begun)
+			begin(c);
+}
+
+/* -- messages and the end of a process -- */
+
+static void retire(struct child *c)
+{
+	if (!c->retired) {
+		c->retired = true;
+		send_plain(c, CTL_RETIRE);
+	}
+}
+
+static void retire_predecessors(const struct child *c)
+{
+	for (struct child *o = c->post->m->children; o != NULL; o = o->next)
+		if (o->post == c->post && o->generation < c->generation)
+			retire(o);
+}
+
+static void on_ready(struct child *c)
+{
+	struct master *m = c->post->m;
+
+	c->ready = true;
+	retire_predecessors(c);
+	if (m->state == MASTER_STARTING) {
+		begin_workers(m);
+		if (children_all_ready(m)) {
+			m->state = MASTER_RUNNING;
+			m->on_started(m);
+		}
+	}
+	reload_progress(m, NULL);
+}
+
+static void on_message(struct chan *ch UNUSED, struct msgr *r, int fd, void *arg)
+{
+	struct child *c = arg;
+	char name[32];
+
+	if (fd != -1)
+		close(fd);
+	if (r->type == CTL_READY && msgr_end(r)) {
+		if (!c->ready)
+			on_ready(c);
+	} else if (r->type == CTL_ROWS || r->type == CTL_DONE) {
+		control_answer(c, r);
+	} else {
+		log_error("bad message %u from %s", r->type, master_post_name(c->post, name));
+	}
+}
+
+/* The process is about to end, and is waited for; it will take nothing more. */
+static void on_closed(struct chan *ch UNUSED, void *arg)
+{
+	struct child *c = arg;
+
+	chan_free(&c->control);
+	control_child_gone(c);
+}
+
+static void say_death(const struct child *c, int status)
+{
+	bool asked = c->retired || c->post->m->state == MASTER_STOPPING;
+	char name[32], how[64];
+
+	if (WIFSIGNALED(status))
+		snprintf(how, sizeof(how), "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		snprintf(how, sizeof(how), "ended with status %d", WEXITSTATUS(status));
+	master_post_name(c->post, name);
+	if (asked && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		log_debug("%s (pid %ld) has finished", name, (long)c->pid);
+	else
+		log_error("%s (pid %ld) %s; %s", name, (long)c->pid, how, carried[c->post->role]);
+}
+
+static void unlink_child(struct child *c)
+{
+	for (struct child **p = &c->post->m->children; *p != NULL; p = &(*p)->next)
+		if (*p == c) {
+			*p = c->next;
+			return;
+		}
+}
+
+static void on_restart(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	start_process(CONTAINER_OF(t, struct post, restart));
+}
+
+static void restart_later(struct post *p, double lived)
+{
+	unsigned delay = backoff_after(&p->backoff, lived);
+	char name[32];
+
+	p->restarts++;
+	if (delay == 0) {
+		start_process(p);
+		return;
+	}
+	log_warn("%s keeps dying; it is started again in %u s", master_post_name(p, name), delay);
+	ev_timer_stop(p->m->loop, &p->restart);
+	ev_timer_init(&p->restart, on_restart, delay, 0.);
+	ev_timer_start(p->m->loop, &p->restart);
+}
+
+static void after_death(struct master *m, struct child *c)
+{
+	struct post *p = c->post;
+	char name[32], why[96];
+	bool current = p->current == c;
+
+	if (current)
+		p->current = NULL;
+	if (m->state == MASTER_STOPPING) {
+		if (m->children == NULL)
+			m->on_all_gone(m);
+	} else if (m->state == MASTER_STARTING) {
+		snprintf(why, sizeof(why), "%s does not start", master_post_name(p, name));
+		m->on_start_failed(m, why);
+	} else if (current && p->wanted) {
+		restart_later(p, ev_now(m->loop) - c->started);
+	}
+}
+
+static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
+{
+	struct child *c = CONTAINER_OF(w, struct child, watcher);
+	struct master *m = c->post->m;
+
+	ev_child_stop(loop, w);
+	logfile_drain(); /* its last words come before ours */
+	say_death(c, w->rstatus);
+	chan_free(&c->control);
+	control_child_gone(c);
+	unlink_child(c);
+	if (!c->ready)
+		reload_progress(m, c);
+	after_death(m, c);
+	mem_free(&c);
+}
+
+/* -- starting a process -- */
+
+struct start_fds { int fd[ROLE_FD_SESSION_LOG - ROLE_FD_CONTROL + 1]; };
+
+/* In the child: its descriptors to their places, everything else closed. Only async-signal-safe calls. */
+static void exec_role(const char *exe, char **argv, const struct start_fds *fds)
+{
+	int moved[ARRAY_LEN(fds->fd)];
+	sigset_t none;
+	size_t n = 0;
+
+	for (; n < ARRAY_LEN(fds->fd) && fds->fd[n] != -1; n++)
+		if ((moved[n] = fcntl(fds->fd[n], F_DUPFD_CLOEXEC, 32)) == -1)
+			_exit(127);
+	for (size_t i = 0; i < n; i++)
+		if (dup2(moved[i], ROLE_FD_CONTROL + (int)i) == -1)
+			_exit(127);
+	close_range(ROLE_FD_CONTROL + (unsigned)n, ~0U, CLOSE_RANGE_CLOEXEC);
+	setpgid(0, 0); /* a Ctrl-C at the terminal is for the master alone */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	execv(exe, argv);
+	_exit(127);
+}
+
+/* The program as it was started, unless an upgrade has put another one there: roles are of one version. */
+static const char *executable(const struct master *m)
+{
+	struct stat named, running;
+
+	if (m->exe != NULL && stat(m->exe, &named) == 0 && stat("/proc/self/exe", &running) == 0 &&
+	    named.st_dev == running.st_dev && named.st_ino == running.st_ino)
+		return m->exe;
+	return "/proc/self/exe";
+}
+
+static pid_t fork_role(const struct post *p, uint64_t generation, const struct start_fds *fds)
+{
+	const char *exe = executable(p->m);
+	char slot[16], gen[24];
+	char name[] = "waypostd", option[] = ROLES_OPTION, role[32];
+	char *argv[] = { name, option, role, slot, gen, NULL };
+	pid_t pid;
+
+	snprintf(role, sizeof(role), "%s", roles_name(p->role));
+	snprintf(slot, sizeof(slot), "%u", p->slot);
+	snprintf(gen, sizeof(gen), "%llu", (unsigned long long)generation);
+	if ((pid = fork()) == 0)
+		exec_role(exe, argv, fds);
+	return pid;
+}
+
+static void close_fds(struct start_fds *fds)
+{
+	for (size_t i = 0; i < ARRAY_LEN(fds->fd); i++)
+		if (fds->fd[i] != -1)
+			close(fds->fd[i]);
+}
+
+/* The four or five descriptors of a role, and our ends of three of them. */
+static bool make_fds(const struct post *p, struct start_fds *fds, int *control, int log[2])
+{
+	int pair[2];
+
+	*control = log[0] = log[1] = -1;
+	if (msg_pair(pair) != 0)
+		return false;
+	*control = pair[0];
+	fds->fd[0] = pair[1];
+	if (logfile_pair(pair) != 0)
+		return false;
+	log[0] = pair[0];
+	fds->fd[1] = pair[1];
+	if ((fds->fd[2] = settings_write(p->m->set, settings_for[p->role])) == -1)
+		return false;
+	if (p->role == ROLE_SPAWN) {
+		if (logfile_pair(pair) != 0)
+			return false;
+		log[1] = pair[0];
+		fds->fd[3] = pair[1];
+	}
+	return true;
+}
+
+static struct child *fork_child(struct post *p)
+{
+	struct master *m = p->m;
+	struct start_fds fds = { { -1, -1, -1, -1 } };
+	struct child *c = NULL;
+	int control, log[2];
+	uint64_t generation = ++m->generation;
+	pid_t pid = -1;
+
+	if (make_fds(p, &fds, &control, log))
+		pid = fork_role(p, generation, &fds);
+	close_fds(&fds);
+	if (pid == -1) {
+		int saved = errno;
+
+		close(control);
+		close(log[0]);
+		close(log[1]);
+		errno = saved;
+		return NULL;
+	}
+	c = mem_alloc(sizeof(*c));
+	c->post = p;
+	c->generation = generation;
+	c->pid = pid;
+	c->started = ev_now(m->loop);
+	c->control = chan_new(m->loop, control, on_message, on_closed, c);
+	logfile_listen(m->loop, log[0], false);
+	if (log[1] != -1)
+		logfile_listen(m->loop, log[1], true);
+	ev_child_init(&c->watcher, on_exit_of, pid, 0);
+	ev_child_start(m->loop, &c->watcher);
+	c->next = m->children;
+	m->children = c;
+	p->current = c;
+	return c;
+}
+
+static void start_failed(struct post *p)
+{
+	char name[32], why[256];
+
+	snprintf(why, sizeof(why), "cannot start %s: %s", master_post_name(p, name), strerror(errno));
+	log_error("%s", why);
+	if (p->m->state == MASTER_STARTING)
+		p->m->on_start_failed(p->m, why);
+	else
+		restart_later(p, 0);
+}
+
+static void start_process(struct post *p)
+{
+	struct child *c;
+
+	ev_timer_stop(p->m->loop, &p->restart);
+	if ((c = fork_child(p)) == NULL) {
+		/* So that restart_later() waits: there is nothing to be had at once. */
+		p->backoff.young_deaths = MAX(p->backoff.young_deaths, 1);
+		start_failed(p);
+		return;
+	}
+	introduce(c);
+	if (p->m->state != MASTER_STARTING)
+		begin(c);
+}
+
+/* -- posts -- */
+
+static struct post *need_post(struct master *m, enum role role, unsigned slot)
+{
+	struct post **p = &m->posts;
+
+	for (; *p != NULL; p = &(*p)->next)
+		if ((*p)->role == role && (*p)->slot == slot)
+			break;
+	if (*p == NULL) {
+		*p = mem_alloc(sizeof(**p));
+		(*p)->m = m;
+		(*p)->role = role;
+		(*p)->slot = slot;
+		ev_timer_init(&(*p)->restart, on_restart, 0., 0.);
+	}
+	(*p)->wanted = true;
+	return *p;
+}
+
+static void make_posts(struct master *m)
+{
+	unsigned workers = children_worker_slots(m->set);
+
+	for (struct post *p = m->posts; p != NULL; p = p->next)
+		p->wanted = false;
+	need_post(m, ROLE_SPAWN, 0);
+	need_post(m, ROLE_AUTHD, 0);
+	for (unsigned i = 0; i < (unsigned)m->set->authdaemonrc_daemons; i++)
+		need_post(m, ROLE_AUTHWORKER, i);
+	for (unsigned i = 0; i < workers; i++)
+		need_post(m, ROLE_WORKER, i);
+}
+
+void children_start(struct master *m)
+{
+	make_posts(m);
+	for (struct post *p = m->posts; p != NULL && m->state != MASTER_STOPPING; p = p->next)
+		if (p->wanted && p->current == NULL)
+			start_process(p);
+	for (struct child *c = m->children; c != NULL; c = c->next)
+		if (c->post->role != ROLE_WORKER)
+			begin(c);
+}
+
+static void tell_settings(struct child *c)
+{
+	int fd = settings_write(c->post->m->set, settings_for[c->post->role]);
+	char name[32];
+
+	if (fd == -1) {
+		log_error("cannot hand the new settings to %s: %s", master_post_name(c->post, name), strerror(errno));
+		return;
+	}
+	msgw_begin(&out, CTL_SETTINGS);
+	send_to(c, fd);
+	close(fd);
+}
+
+/* A post whose process waits for its restart is started now: the new settings may be the cure. */
+static void renew_post(struct post *p)
+{
+	if (!p->wanted) {
+		ev_timer_stop(p->m->loop, &p->restart);
+		p->current = NULL;
+		for (struct child *c = p->m->children; c != NULL; c = c->next)
+			if (c->post == p)
+				retire(c);
+	} else if (p->current == NULL || p->role == ROLE_WORKER || p->role == ROLE_AUTHWORKER) {
+		start_process(p);
+	} else {
+		tell_settings(p->current);
+	}
+}
+
+void children_renew(struct master *m)
+{
+	make_posts(m);
+	for (struct post *p = m->posts; p != NULL; p = p->next)
+		renew_post(p);
+}
+
+void children_drain(struct master *m)
+{
+	for (struct child *c = m->children; c != NULL; c = c->next)
+		if (c->post->role == ROLE_WORKER)
+			send_drain(c);
+}
+
+void children_stop(struct master *m)
+{
+	for (struct post *p = m->posts; p != NULL; p = p->next)
+		ev_timer_stop(m->loop, &p->restart);
+	for (struct child *c = m->children; c != NULL; c = c->next)
+		send_plain(c, CTL_STOP);
+}
+
+void children_kill(struct master *m)
+{
+	for (struct child *c = m->children; c != NULL; c = c->next)
+		kill(c->pid, SIGKILL);
+}

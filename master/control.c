@@ -1,0 +1,552 @@
+/* The control socket RUNDIR/control: commands of the operator's tool (master/waypost.c).
+ * What only roles know is asked of all of them at once, with a time limit: a role that hangs is named in the
+ * answer, not waited for. Rows go out as fast as the tool takes them. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/num.h"
+#include "master/counts.h"
+#include "master/master.h"
+#include "master/roles.h"
+
+enum {
+	COMMAND_MAX = 32,
+	ARGUMENT_MAX = 8 * 1024,
+	ANSWER_WITHIN = 5,               /* seconds for a role */
+	SPOOL_MAX = 256 * 1024 * 1024,   /* bytes of rows that wait for the tool */
+	IN_FLIGHT_MAX = 1024 * 1024,     /* bytes given to the tool's channel ahead */
+	BACKLOG = 16
+};
+#define FEED_PAUSE 0.01 /* seconds */
+
+struct wait {
+	struct wait *next;
+	struct child *child;
+};
+
+struct client {
+	struct client *next;
+	struct chan *chan;
+	struct query *query; /* the command under way, or NULL */
+	bool reloads;
+};
+
+struct query {
+	struct query *next;
+	struct client *client;
+	uint32_t id;
+	char command[COMMAND_MAX];
+	struct wait *waits;  /* who has not answered yet */
+	ev_timer limit, feed;
+	struct str rows;     /* for the tool, not sent yet */
+	struct str silent;   /* roles that did not answer */
+	struct counts counts;
+	uint64_t sum;        /* of the results */
+	bool finished;
+	uint32_t status;
+	struct str message;
+};
+
+static struct {
+	struct master *m;
+	ev_io io;
+	char *path;
+	struct client *clients;
+	struct query *queries;
+	uint32_t last_id;
+} ctl;
+
+static struct msgw out;
+
+static void finish(struct query *q);
+
+/* -- answers to the tool -- */
+
+static void free_query(struct query *q)
+{
+	for (struct query **p = &ctl.queries; *p != NULL; p = &(*p)->next)
+		if (*p == q) {
+			*p = q->next;
+			break;
+		}
+	while (q->waits != NULL) {
+		struct wait *w = q->waits;
+
+		q->waits = w->next;
+		mem_free(&w);
+	}
+	ev_timer_stop(ctl.m->loop, &q->limit);
+	ev_timer_stop(ctl.m->loop, &q->feed);
+	q->client->query = NULL;
+	counts_fini(&q->counts);
+	str_fini(&q->rows);
+	str_fini(&q->silent);
+	str_fini(&q->message);
+	mem_free(&q);
+}
+
+static void free_client(struct client *c)
+{
+	for (struct client **p = &ctl.clients; *p != NULL; p = &(*p)->next)
+		if (*p == c) {
+			*p = c->next;
+			break;
+		}
+	if (c->query != NULL)
+		free_query(c->query);
+	if (c->reloads)
+		reload_forget(c);
+	chan_free(&c->chan);
+	mem_free(&c);
+}
+
+static void send_done(struct client *c, uint32_t status, const char *message)
+{
+	msgw_begin(&out, TOOL_DONE);
+	msgw_u32(&out, status);
+	msgw_str(&out, message);
+	if (chan_send(c->chan, &out, -1) != 0)
+		log_warn("the answer to a command on the control socket was lost");
+}
+
+/* Whole lines from the front of the spool, as much as fits in one message. */
+static size_t next_piece(const struct str *rows)
+{
+	const char *end;
+
+	if (rows->len <= ROLE_ROWS_MAX)
+		return rows->len;
+	end = memrchr(rows->data, '\n', ROLE_ROWS_MAX);
+	return end != NULL ? (size_t)(end + 1 - rows->data) : ROLE_ROWS_MAX;
+}
+
+/* Hands on what the tool can take; with the last row goes the result. */
+static void feed(struct query *q)
+{
+	size_t sent = 0;
+	struct str rest = q->rows;
+
+	while (rest.len > 0 && chan_queued(q->client->chan) < IN_FLIGHT_MAX) {
+		size_t n = next_piece(&rest);
+
+		msgw_begin(&out, TOOL_ROWS);
+		msgw_bytes(&out, rest.data, n);
+		if (chan_send(q->client->chan, &out, -1) != 0)
+			break;
+		rest.data += n;
+		rest.len -= n;
+		sent += n;
+	}
+	str_drop(&q->rows, sent);
+	if (q->rows.len > 0) {
+		ev_timer_again(ctl.m->loop, &q->feed);
+	} else {
+		ev_timer_stop(ctl.m->loop, &q->feed);
+		if (q->finished) {
+			send_done(q->client, q->status, str_cstr(&q->message));
+			free_query(q);
+		}
+	}
+}
+
+static void on_feed(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	feed(CONTAINER_OF(t, struct query, feed));
+}
+
+/* -- status -- */
+
+static const char *state_of(const struct child *c)
+{
+	if (c->retired)
+		return "finishing";
+	return c->ready ? "ready" : "starting";
+}
+
+static void add_post(struct str *s, const struct post *p)
+{
+	char name[32];
+	double now = ev_now(ctl.m->loop);
+	unsigned shown = 0;
+
+	master_post_name(p, name);
+	for (const struct child *c = ctl.m->children; c != NULL; c = c->next)
+		if (c->post == p) {
+			str_addf(s, "role\t%s\t%s\t%ld\t%u\t%.0f\n", name, state_of(c), (long)c->pid, p->restarts, now - c->started);
+			shown += !c->retired;
+		}
+	if (shown == 0 && p->wanted)
+		str_addf(s, "role\t%s\tdown\t0\t%u\t0\n", name, p->restarts);
+}
+
+/* Lines that the tool shows or turns into JSON: word, TAB, values. */
+static void add_status(struct query *q)
+{
+	struct master *m = ctl.m;
+	struct str *s = &q->rows;
+
+	str_addf(s, "node\t%s\nversion\t%s\npid\t%ld\nuptime\t%.0f\nrundir\t%s\nconfig\t%s\n", m->set->self[0], PACKAGE_VERSION,
+	    (long)getpid(), ev_now(m->loop) - m->started, m->set->node_RUNDIR, m->file);
+	str_addf(s, "draining\t%d\nreloading\t%d\n", m->draining, reload_under_way());
+	for (const struct post *p = m->posts; p != NULL; p = p->next)
+		add_post(s, p);
+	str_add(s, q->silent.data, q->silent.len);
+	counts_write(&q->counts, s);
+}
+
+/* -- queries to roles -- */
+
+static void say_silent(struct query *q, const struct child *c, const char *why)
+{
+	char name[32];
+
+	master_post_name(c->post, name);
+	if (strcmp(q->command, "status") == 0)
+		str_addf(&q->silent, "silent\t%s\t%ld\n", name, (long)c->pid);
+	else
+		str_addf(&q->message, "%s (pid %ld) %s\n", name, (long)c->pid, why);
+}
+
+static void result_of_kick(struct query *q)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%llu session%s ended\n", (unsigned long long)q->sum, q->sum == 1 ? "" : "s");
+	str_adds(&q->rows, text);
+	q->status = q->sum > 0 ? 0 : 1;
+}
+
+static void finish(struct query *q)
+{
+	ev_timer_stop(ctl.m->loop, &q->limit);
+	q->finished = true;
+	if (strcmp(q->command, "status") == 0)
+		add_status(q);
+	else if (strcmp(q->command, "kick") == 0)
+		result_of_kick(q);
+	else if (strcmp(q->command, "who") == 0)
+		q->status = q->message.len > 0;
+	else
+		q->status = q->message.len > 0 ? 1 : (uint32_t)MIN(q->sum, 255);
+	feed(q);
+}
+
+static void on_limit(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	struct query *q = CONTAINER_OF(t, struct query, limit);
+
+	while (q->waits != NULL) {
+		struct wait *w = q->waits;
+
+		say_silent(q, w->child, "did not answer in time");
+		q->waits = w->next;
+		mem_free(&w);
+	}
+	finish(q);
+}
+
+static struct query *new_query(struct client *c, const char *command)
+{
+	struct query *q = mem_alloc(sizeof(*q));
+
+	q->client = c;
+	q->id = ++ctl.last_id;
+	snprintf(q->command, sizeof(q->command), "%s", command);
+	ev_timer_init(&q->limit, on_limit, ANSWER_WITHIN, 0.);
+	ev_timer_init(&q->feed, on_feed, 0., FEED_PAUSE);
+	q->next = ctl.queries;
+	ctl.queries = q;
+	c->query = q;
+	return q;
+}
+
+static void ask(struct query *q, struct child *c, const char *argument)
+{
+	struct wait *w;
+
+	msgw_begin(&out, CTL_QUERY);
+	msgw_u32(&out, q->id);
+	msgw_str(&out, q->command);
+	msgw_str(&out, argument);
+	if (c->control == NULL || chan_send(c->control, &out, -1) != 0) {
+		say_silent(q, c, "takes no messages");
+		return;
+	}
+	w = mem_alloc(sizeof(*w));
+	w->child = c;
+	w->next = q->waits;
+	q->waits = w;
+}
+
+/* Asks each process whose role has its bit in ROLES. */
+static void ask_all(struct client *client, const char *command, const char *argument, unsigned roles)
+{
+	struct query *q = new_query(client, command);
+
+	for (struct child *c = ctl.m->children; c != NULL; c = c->next)
+		if ((roles & 1U << c->post->role) != 0 && c->begun)
+			ask(q, c, argument);
+	mem_wipe(&out, MIN(sizeof(out), ARGUMENT_MAX + 256)); /* "auth" carries a password */
+	if (q->waits == NULL) {
+		if ((roles & 1U << ROLE_AUTHD) != 0 && strcmp(command, "status") != 0)
+			str_adds(&q->message, "authd is not running; see the log\n");
+		finish(q);
+	} else {
+		ev_timer_start(ctl.m->loop, &q->limit);
+	}
+}
+
+static void answered(struct query *q, struct child *c)
+{
+	for (struct wait **p = &q->waits; *p != NULL; p = &(*p)->next)
+		if ((*p)->child == c) {
+			struct wait *w = *p;
+
+			*p = w->next;
+			mem_free(&w);
+			break;
+		}
+	if (q->waits == NULL && !q->finished)
+		finish(q);
+}
+
+static bool waits_for(const struct query *q, const struct child *c)
+{
+	for (const struct wait *w = q->waits; w != NULL; w = w->next)
+		if (w->child == c)
+			return true;
+	return false;
+}
+
+static struct query *find_query(uint32_t id, const struct child *c)
+{
+	for (struct query *q = ctl.queries; q != NULL; q = q->next)
+		if (q->id == id)
+			return waits_for(q, c) ? q : NULL;
+	return NULL;
+}
+
+static void take_rows(struct query *q, const char *text, size_t len)
+{
+	if (strcmp(q->command, "status") == 0) {
+		counts_add_lines(&q->counts, text, len);
+	} else if (q->rows.len + len <= SPOOL_MAX) {
+		str_add(&q->rows, text, len);
+		feed(q);
+	}
+}
+
+/* Late answers (the tool is gone, or the time was over) fall on the floor. */
+void control_answer(struct child *c, struct msgr *r)
+{
+	uint16_t type = r->type;
+	struct query *q = find_query(msgr_u32(r), c);
+	const char *text = NULL;
+	uint32_t result = 0;
+	size_t len = 0;
+
+	if (type == CTL_ROWS)
+		text = msgr_bytes(r, ROLE_ROWS_MAX, &len);
+	else
+		result = msgr_u32(r);
+	if (!msgr_end(r)) {
+		log_error("bad answer to a query from pid %ld", (long)c->pid);
+	} else if (q != NULL && type == CTL_ROWS) {
+		take_rows(q, text, len);
+	} else if (q != NULL) {
+		q->sum += result;
+		answered(q, c);
+	}
+}
+
+void control_child_gone(struct child *c)
+{
+	for (struct query *q = ctl.queries, *next; q != NULL; q = next) {
+		next = q->next;
+		if (waits_for(q, c)) {
+			say_silent(q, c, "ended before it answered");
+			answered(q, c);
+		}
+	}
+}
+
+/* -- commands -- */
+
+static void do_status(struct client *c, const char *argument UNUSED)
+{
+	ask_all(c, "status", "", ~0U);
+}
+
+static void do_who(struct client *c, const char *argument UNUSED)
+{
+	ask_all(c, "who", "", 1U << ROLE_WORKER | 1U << ROLE_SPAWN);
+}
+
+static void do_kick(struct client *c, const char *argument)
+{
+	ask_all(c, "kick", argument, 1U << ROLE_WORKER | 1U << ROLE_SPAWN);
+}
+
+static void do_route(struct client *c, const char *argument)
+{
+	ask_all(c, "route", argument, 1U << ROLE_AUTHD);
+}
+
+static void do_auth(struct client *c, const char *argument)
+{
+	ask_all(c, "auth", argument, 1U << ROLE_AUTHD);
+}
+
+static void do_drain(struct client *c, const char *argument)
+{
+	struct master *m = ctl.m;
+	bool on = strcmp(argument, "on") == 0;
+
+	if (on || strcmp(argument, "off") == 0) {
+		if (on != m->draining)
+			log_info(on ? "draining: new clients are turned away, open sessions go on" : "draining is over: new clients are served");
+		m->draining = on;
+		children_drain(m);
+	} else if (strcmp(argument, "status") != 0) {
+		send_done(c, 2, "drain takes on, off or status\n");
+		return;
+	}
+	send_done(c, 0, m->draining ? "draining is on: new clients are turned away\n" : "draining is off: new clients are served\n");
+}
+
+static void on_reloaded(void *arg, unsigned status, const char *text)
+{
+	struct client *c = arg;
+
+	c->reloads = false;
+	send_done(c, status, text);
+}
+
+static void do_reload(struct client *c, const char *argument UNUSED)
+{
+	c->reloads = true;
+	reload_begin(ctl.m, on_reloaded, c);
+}
+
+/* The tool sees the end by the end of its connection. */
+static void do_stop(struct client *c UNUSED, const char *argument UNUSED)
+{
+	master_stop(ctl.m);
+}
+
+static const struct { const char *name; void (*run)(struct client *c, const char *argument); } commands[] = {
+	{ "status", do_status },
+	{ "who", do_who },
+	{ "kick", do_kick },
+	{ "drain", do_drain },
+	{ "reload", do_reload },
+	{ "route", do_route },
+	{ "auth", do_auth },
+	{ "stop", do_stop },
+};
+
+static void run_command(struct client *c, const char *command, const char *argument)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i].name, command) == 0) {
+			commands[i].run(c, argument);
+			return;
+		}
+	send_done(c, 2, "this daemon does not know the command; is waypost of another version?\n");
+}
+
+static void on_command(struct chan *ch UNUSED, struct msgr *r, int fd, void *arg)
+{
+	static char argument[ARGUMENT_MAX];
+	struct client *c = arg;
+	char command[COMMAND_MAX];
+	bool good = r->type == TOOL_COMMAND && c->query == NULL && !c->reloads;
+
+	if (fd != -1)
+		close(fd);
+	msgr_str(r, command, sizeof(command));
+	msgr_str(r, argument, sizeof(argument));
+	if (!msgr_end(r) || !good)
+		free_client(c);
+	else
+		run_command(c, command, argument);
+	mem_wipe(argument, sizeof(argument));
+}
+
+static void on_client_gone(struct chan *ch UNUSED, void *arg)
+{
+	free_client(arg);
+}
+
+/* -- the socket -- */
+
+static void on_connect(struct ev_loop *loop, ev_io *io, int revents UNUSED)
+{
+	int fd = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *c;
+
+	if (fd == -1)
+		return;
+	c = mem_alloc(sizeof(*c));
+	c->chan = chan_new(loop, fd, on_command, on_client_gone, c);
+	c->next = ctl.clients;
+	ctl.clients = c;
+}
+
+/* The lock on RUNDIR is ours: a socket that is there was left by a daemon that is gone. */
+static int bind_socket(const char *path)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(un.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(un.sun_path, path);
+	unlink(path);
+	if ((fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) == -1)
+		return -1;
+	mode_t old = umask(0177);
+	bool good = bind(fd, (struct sockaddr *)&un, sizeof(un)) == 0;
+	umask(old);
+	if (good && listen(fd, BACKLOG) == 0)
+		return fd;
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+bool control_open(struct master *m)
+{
+	int fd;
+
+	ctl.m = m;
+	ctl.path = mem_printf("%s/control", m->set->node_RUNDIR);
+	if ((fd = bind_socket(ctl.path)) == -1)
+		return false;
+	ev_io_init(&ctl.io, on_connect, fd, EV_READ);
+	ev_io_start(m->loop, &ctl.io);
+	return true;
+}
+
+void control_close(struct master *m)
+{
+	if (ctl.path == NULL)
+		return;
+	unlink(ctl.path);
+	mem_free(&ctl.path);
+	ev_io_stop(m->loop, &ctl.io);
+	close(ctl.io.fd);
+	while (ctl.clients != NULL)
+		free_client(ctl.clients);
+}

@@ -1,0 +1,39 @@
+/* The listening sockets of the node: one per address, port and worker slot, all with SO_REUSEPORT, so that the
+ * kernel deals clients out to the workers. The master keeps each one open for as long as its port is
+ * configured: closing one would reset the clients that are queued on it. */
+#ifndef MASTER_LISTEN_H
+#define MASTER_LISTEN_H
+
+#include "lib/net.h"
+#include "lib/str.h"
+#include "node/settings.h"
+#include "node/wire.h"
+
+struct listener {
+	struct listener *next;
+	enum protocol protocol;
+	bool tls; /* from the first byte */
+	struct net_addr addr;
+	unsigned slot;
+	int fd;
+	bool wanted; /* the present settings name its address and port */
+};
+
+struct listeners { struct listener *first; };
+
+/* Opens what SET asks for and is not open yet, for SLOTS workers; sockets that SET no longer names are marked
+ * as not wanted. On failure ERRORS has a line for each port that cannot be opened, and nothing has changed.
+ * Names are resolved here: this may wait, at start and reload only. */
+bool listen_update(struct listeners *ls, const struct settings *set, unsigned slots, struct str *errors);
+/* Closes what is not wanted. */
+void listen_prune(struct listeners *ls);
+/* Closes everything. */
+void listen_close(struct listeners *ls);
+/* Worker SLOT of SLOTS gets L: its own ones, and those of slots that are gone (their clients must be served). */
+bool listen_is_for(const struct listener *l, unsigned slot, unsigned slots);
+
+/* One address and port out of the list PORTS, for "143,127.0.0.9.2143": advances *PORTS; false at the end or at
+ * a malformed item. HOST (HOSTSIZE bytes) is "" if the item is only a port. */
+bool listen_next_port(const char **ports, char *host, size_t hostsize, uint16_t *port);
+
+#endif

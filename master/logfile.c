@@ -1,0 +1,328 @@
+#include "master/logfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/str.h"
+#include "master/logline.h"
+
+enum { DATAGRAM_MAX = 64 * 1024, SOCKET_BUFFER = 1024 * 1024, BURST = 32 };
+
+enum target_kind { TARGET_STDERR, TARGET_FILE, TARGET_SYSLOG };
+
+struct source {
+	ev_io io;
+	struct source *next;
+	bool session;
+};
+
+static enum target_kind kind = TARGET_STDERR;
+static char *path;
+static int fd_out = STDERR_FILENO; /* file or stderr; -1 for the system's log while it is not connected */
+static char host[256];
+static bool mirror, complained;
+static enum log_level most = LOG_LEVEL_INFO;
+static unsigned long lost;
+static struct source *sources;
+static struct str text;
+
+static const char *host_name(void)
+{
+	if (host[0] == '\0') {
+		if (gethostname(host, sizeof(host) - 1) != 0)
+			strcpy(host, "localhost");
+		host[strcspn(host, ".")] = '\0';
+	}
+	return host;
+}
+
+/* Said once per outage, to whoever looks at stderr: the log itself is what fails. */
+static void complain(int err, unsigned lines)
+{
+	lost += lines;
+	if (complained)
+		return;
+	complained = true;
+	dprintf(STDERR_FILENO, "waypostd: the log %s cannot be written: %s; lines are lost until it can\n",
+	    kind == TARGET_FILE ? path : kind == TARGET_SYSLOG ? "/dev/log" : "stderr", strerror(err));
+}
+
+static void add_lost_line(struct str *out, const struct tm *when, bool syslog_form)
+{
+	char said[96];
+	struct log_record rec = { LOG_LEVEL_WARN, "waypostd", said };
+
+	snprintf(said, sizeof(said), "%lu log lines could not be written", lost);
+	if (syslog_form)
+		logline_syslog(out, when, &rec, getpid());
+	else
+		logline_file(out, when, host_name(), &rec, getpid());
+}
+
+static bool write_all(int fd, const char *p, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n == -1 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		p += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* A batch of LINES lines in `text` goes out by one write. */
+static void flush_text(const struct tm *when, unsigned lines)
+{
+	if (text.len == 0)
+		return;
+	if (lost != 0)
+		add_lost_line(&text, when, false);
+	if (fd_out == -1 || !write_all(fd_out, text.data, text.len)) {
+		complain(errno, lines);
+	} else {
+		lost = 0;
+		complained = false;
+	}
+	str_clear(&text);
+}
+
+static int connect_syslog(void)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd != -1 && connect(fd, (struct sockaddr *)&un, sizeof(un)) != 0) {
+		int saved = errno;
+
+		close(fd);
+		errno = saved;
+		return -1;
+	}
+	return fd;
+}
+
+/* One datagram; a daemon that was restarted has a new socket, hence the second try. */
+static bool send_syslog(const struct str *s)
+{
+	for (int attempt = 0; attempt < 2; attempt++) {
+		if (fd_out == -1 && (fd_out = connect_syslog()) == -1)
+			return false;
+		if (send(fd_out, s->data, s->len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			return true;
+		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)
+			return false;
+		close(fd_out);
+		fd_out = -1;
+	}
+	return false;
+}
+
+static void write_syslog(const struct tm *when, const struct log_record *rec, pid_t pid)
+{
+	if (lost != 0) {
+		str_clear(&text);
+		add_lost_line(&text, when, true);
+		if (send_syslog(&text))
+			lost = 0;
+	}
+	str_clear(&text);
+	logline_syslog(&text, when, rec, pid);
+	if (!send_syslog(&text))
+		complain(errno, 1);
+	else
+		complained = false;
+	str_clear(&text);
+}
+
+static void write_mirror(const struct log_record *rec)
+{
+	if (mirror && rec->level <= LOG_LEVEL_WARN && !(kind == TARGET_STDERR))
+		dprintf(STDERR_FILENO, "%s: %s\n", rec->program, rec->text);
+}
+
+/* One datagram of a sender: lines as lib/log.h describes them. */
+static void write_batch(char *p, size_t len, pid_t pid, bool session)
+{
+	time_t now = time(NULL);
+	struct log_record rec;
+	struct tm when;
+	unsigned lines = 0;
+
+	localtime_r(&now, &when);
+	while (log_parse(&p, &len, &rec)) {
+		if (rec.level > most)
+			continue;
+		if (session && !logline_session_may((char *)(uintptr_t)rec.text)) {
+			rec.level = LOG_LEVEL_ERROR;
+			rec.text = "a session server tried to log a refused login, which it cannot know of; the line was dropped";
+		}
+		write_mirror(&rec);
+		if (kind == TARGET_SYSLOG) {
+			write_syslog(&when, &rec, pid);
+		} else {
+			logline_file(&text, &when, host_name(), &rec, pid);
+			lines++;
+		}
+	}
+	flush_text(&when, lines);
+}
+
+static pid_t sender_of(struct msghdr *msg)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c != NULL; c = CMSG_NXTHDR(msg, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS) {
+			struct ucred cred;
+
+			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
+			return cred.pid;
+		}
+	return 0;
+}
+
+static void free_source(struct source *s)
+{
+	for (struct source **p = &sources; *p != NULL; p = &(*p)->next)
+		if (*p == s) {
+			*p = s->next;
+			break;
+		}
+	if (s->io.data != NULL)
+		ev_io_stop(s->io.data, &s->io);
+	close(s->io.fd);
+	mem_free(&s);
+}
+
+/* One datagram: false if there was none. At the end of the last sender the source is freed. */
+static bool take_one(struct source *s)
+{
+	static char buf[DATAGRAM_MAX];
+	char control[CMSG_SPACE(sizeof(struct ucred))];
+	struct iovec iov = { buf, sizeof(buf) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	ssize_t n = recvmsg(s->io.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n > 0) {
+		write_batch(buf, (size_t)n, sender_of(&msg), s->session);
+		return true;
+	}
+	if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+		free_source(s);
+	return false;
+}
+
+static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
+{
+	struct source *s = CONTAINER_OF(io, struct source, io);
+
+	for (int i = 0; i < BURST && take_one(s); i++)
+		;
+}
+
+void logfile_listen(struct ev_loop *loop, int sock, bool session)
+{
+	struct source *s = mem_alloc(sizeof(*s));
+
+	ev_io_init(&s->io, on_readable, sock, EV_READ);
+	s->io.data = loop;
+	s->session = session;
+	s->next = sources;
+	sources = s;
+	ev_io_start(loop, &s->io);
+}
+
+int logfile_pair(int fd[2])
+{
+	int on = 1, size = SOCKET_BUFFER;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) != 0)
+		return -1;
+	setsockopt(fd[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+	/* Beyond the system's limit where we may: a burst of logins should not lose its lines. */
+	if (setsockopt(fd[1], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) != 0)
+		setsockopt(fd[1], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return 0;
+}
+
+void logfile_drain(void)
+{
+	for (struct source *s = sources, *next; s != NULL; s = next) {
+		next = s->next;
+		while (take_one(s))
+			;
+	}
+}
+
+static int open_file(const char *name)
+{
+	return open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+}
+
+static void use(enum target_kind new_kind, int fd)
+{
+	if (kind != TARGET_STDERR && fd_out != -1)
+		close(fd_out);
+	kind = new_kind;
+	fd_out = fd;
+	complained = false;
+}
+
+bool logfile_open(const char *target)
+{
+	int fd;
+
+	if (strcmp(target, "stderr") == 0) {
+		use(TARGET_STDERR, STDERR_FILENO);
+		return true;
+	}
+	if (strcmp(target, "syslog") == 0) {
+		use(TARGET_SYSLOG, connect_syslog());
+		return true;
+	}
+	if ((fd = open_file(target)) == -1)
+		return false;
+	use(TARGET_FILE, fd);
+	mem_free(&path);
+	path = mem_strdup(target);
+	return true;
+}
+
+void logfile_reopen(void)
+{
+	int fd;
+
+	if (kind != TARGET_FILE)
+		return;
+	if ((fd = open_file(path)) == -1) {
+		complain(errno, 0);
+		return;
+	}
+	close(fd_out);
+	fd_out = fd;
+}
+
+void logfile_mirror(bool on)
+{
+	mirror = on;
+}
+
+void logfile_set_level(const char *level)
+{
+	static const char *const names[] = { "error", "warn", "info", "debug" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(level, names[i]) == 0)
+			most = (enum log_level)i;
+	log_set_debug(most == LOG_LEVEL_DEBUG);
+}

@@ -1,0 +1,27 @@
+/* The log writer: takes the lines of all roles from their sockets and writes them to the one place that LOG
+ * names. It never waits and never ends the process: what cannot be written is counted, and said once. */
+#ifndef MASTER_LOGFILE_H
+#define MASTER_LOGFILE_H
+
+#include <ev.h>
+
+#include "lib/base.h"
+
+/* Sends all lines to TARGET from now on: "syslog" (facility mail), "stderr", or the absolute path of a file.
+ * False if the file cannot be opened (reason in errno); the old target stays then. */
+bool logfile_open(const char *target);
+/* Opens the file again, after it was renamed by logrotate. */
+void logfile_reopen(void);
+/* Lines less important than LEVEL ("error", "warn", "info", "debug") are left out. */
+void logfile_set_level(const char *level);
+/* While ON, errors and warnings are written to stderr as well: until the start is over. */
+void logfile_mirror(bool on);
+/* Takes over SOCK, one end of logfile_pair(), and writes what the other end sends, until that is closed by
+ * everyone who has it. SESSION: session servers have it, whose lines are not believed everything. */
+void logfile_listen(struct ev_loop *loop, int sock, bool session);
+/* Makes the pair for one sender: FD[0] for logfile_listen(), FD[1] for the sender. 0, or -1 with errno. */
+int logfile_pair(int fd[2]);
+/* Writes all that has been sent so far; for the end of the process. */
+void logfile_drain(void);
+
+#endif

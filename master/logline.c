@@ -1,0 +1,58 @@
+#include "master/logline.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <syslog.h>
+
+#define REFUSED "LOGIN FAILED"
+
+static void add_date(struct str *out, const struct tm *when)
+{
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+
+	str_addf(out, "%s %2d %02d:%02d:%02d ", months[(unsigned)when->tm_mon % 12], when->tm_mday, when->tm_hour,
+	    when->tm_min, when->tm_sec);
+}
+
+/* "program[pid]: text" */
+static void add_event(struct str *out, const struct log_record *rec, pid_t pid)
+{
+	for (const char *p = rec->program; *p != '\0'; p++)
+		str_addc(out, isalnum((unsigned char)*p) || *p == '-' || *p == '_' ? *p : '_');
+	str_addf(out, "[%ld]: ", (long)pid);
+	for (const char *p = rec->text; *p != '\0'; p++)
+		str_addc(out, (unsigned char)*p < 0x20 || *p == 0x7f ? '.' : *p);
+}
+
+void logline_file(struct str *out, const struct tm *when, const char *host, const struct log_record *rec, pid_t pid)
+{
+	add_date(out, when);
+	str_addf(out, "%s ", host);
+	add_event(out, rec, pid);
+	str_addc(out, '\n');
+}
+
+void logline_syslog(struct str *out, const struct tm *when, const struct log_record *rec, pid_t pid)
+{
+	static const int severity[] = {
+		[LOG_LEVEL_ERROR] = LOG_ERR,
+		[LOG_LEVEL_WARN] = LOG_WARNING,
+		[LOG_LEVEL_INFO] = LOG_INFO,
+		[LOG_LEVEL_DEBUG] = LOG_DEBUG,
+	};
+
+	str_addf(out, "<%d>", LOG_MAIL | severity[rec->level]);
+	add_date(out, when);
+	add_event(out, rec, pid);
+}
+
+bool logline_session_may(char *text)
+{
+	const char *start = strncmp(text, "INFO: ", 6) == 0 ? text + 6 : text;
+
+	if (strncmp(start, REFUSED, strlen(REFUSED)) == 0)
+		return false;
+	for (char *p = text; (p = strstr(p, REFUSED)) != NULL; p += strlen(REFUSED))
+		p[5] = '.';
+	return true;
+}

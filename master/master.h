@@ -1,0 +1,114 @@
+/* What the files of the master share: one struct, made in waypostd.c, lives as long as the process. */
+#ifndef MASTER_MASTER_H
+#define MASTER_MASTER_H
+
+#include <ev.h>
+
+#include "lib/chan.h"
+#include "master/backoff.h"
+#include "master/listen.h"
+#include "node/settings.h"
+#include "node/wire.h"
+
+enum master_state {
+	MASTER_STARTING, /* until every role has said READY once; a death in this time ends the start */
+	MASTER_RUNNING,
+	MASTER_STOPPING
+};
+
+/* A place that a process fills: worker 0, worker 1, authd, ... Posts are never freed; one that a reload has
+ * made superfluous is not wanted any more. */
+struct post {
+	struct post *next;
+	struct master *m;
+	enum role role;
+	unsigned slot;
+	bool wanted;
+	struct child *current; /* the newest process, NULL while none runs */
+	struct backoff backoff;
+	ev_timer restart;
+	unsigned restarts;     /* deaths that nobody asked for */
+};
+
+/* A process. At a reload a post has an old and a new one for a while. */
+struct child {
+	struct child *next;
+	struct post *post;
+	uint64_t generation;
+	pid_t pid;
+	ev_child watcher;
+	struct chan *control; /* NULL once the process has closed it */
+	ev_tstamp started;
+	bool introduced; /* has its channels to the others */
+	bool begun;      /* was told CTL_GO */
+	bool ready;      /* said CTL_READY */
+	bool retired;    /* was told CTL_RETIRE */
+};
+
+struct master {
+	struct ev_loop *loop;
+	const char *file; /* the configuration */
+	char *exe;        /* this program */
+	struct settings *set;
+	enum master_state state;
+	bool foreground, root, draining;
+	ev_tstamp started;
+	uint64_t generation; /* of the process started last */
+	struct post *posts;
+	struct child *children; /* newest first */
+	struct listeners listeners;
+	ev_timer deadline; /* of the start, or of the stop */
+	void (*on_started)(struct master *m); /* every role works: once */
+	void (*on_start_failed)(struct master *m, const char *why);
+	void (*on_all_gone)(struct master *m);
+};
+
+/* "worker 0", "authd": for the log and for the tool. */
+const char *master_post_name(const struct post *p, char dst[32]);
+
+/* children.c */
+
+/* Makes the posts that the settings ask for and starts every process that is missing. */
+void children_start(struct master *m);
+/* After m->set and the listeners were replaced: tells authd and spawn, starts successors of workers and auth
+ * workers; each old one is retired when its successor works. */
+void children_renew(struct master *m);
+/* Every post that is wanted has a process that works. */
+bool children_all_ready(const struct master *m);
+void children_drain(struct master *m);
+/* Tells all to stop; m->on_all_gone() is called when the last one is gone. */
+void children_stop(struct master *m);
+/* Ends what is left at once. */
+void children_kill(struct master *m);
+/* Number of worker slots. */
+unsigned children_worker_slots(const struct settings *set);
+
+/* reload.c */
+
+/* Reads the configuration again and renews the roles. DONE (may be NULL) is called once, at once or later:
+ * STATUS 0 and warnings in TEXT, or STATUS 1 and the reason; the old settings stay then. */
+typedef void reload_done_fn(void *arg, unsigned status, const char *text);
+void reload_begin(struct master *m, reload_done_fn *done, void *arg);
+/* The caller that gave ARG is gone. */
+void reload_forget(void *arg);
+bool reload_under_way(void);
+/* Called by children.c when a process became ready, or died before it was. */
+void reload_progress(struct master *m, const struct child *died);
+
+/* control.c */
+
+/* Opens RUNDIR/control. False with errno if that cannot be done. */
+bool control_open(struct master *m);
+void control_close(struct master *m);
+/* Messages of a role for queries: R holds CTL_ROWS or CTL_DONE. */
+void control_answer(struct child *c, struct msgr *r);
+/* C answers no more. */
+void control_child_gone(struct child *c);
+/* waypostd.c */
+
+/* Begins the end: by "stop" of the tool or by a signal. */
+void master_stop(struct master *m);
+/* In the foreground lines go to stderr whatever LOG says, unless stderr is the journal's anyway. */
+bool master_logs_to_stderr(const struct master *m);
+
+#endif

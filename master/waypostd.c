@@ -1,0 +1,451 @@
+/* waypostd: the daemon. The first process becomes the master; roles are this program executed again with
+ * ROLES_OPTION (master/roles.h). Order of a start: settings, lock, ports, roles, and only when all of them
+ * work the terminal is let go. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "master/logfile.h"
+#include "master/master.h"
+#include "master/notify.h"
+#include "master/roles.h"
+#include "node/priv.h"
+
+enum {
+	START_WITHIN = 60, /* seconds for all roles to become ready; a big userdb takes some */
+	STOP_WITHIN = 10   /* seconds for all roles to end in good order */
+};
+
+static struct master master;
+static ev_signal on_hup, on_term, on_int, on_usr1;
+static ev_prepare flush;
+static int parent_pipe = -1; /* tells the process at the terminal that the start went well */
+static pid_t master_pid;
+
+/* -- files below RUNDIR -- */
+
+static void make_dir(const char *path, mode_t mode)
+{
+	struct stat st;
+
+	if (mkdir(path, mode) == 0) {
+		if (chmod(path, mode) != 0)
+			die_errno("cannot set the mode of %s", path);
+		return;
+	}
+	if (errno != EEXIST)
+		die_errno("cannot make the folder %s; make its parent first, or set RUNDIR to a folder of your own", path);
+	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+		die_fatal("%s is not a folder", path);
+	if (st.st_uid != geteuid())
+		die_fatal("%s belongs to uid %u, not to %u who starts this daemon", path, (unsigned)st.st_uid, (unsigned)geteuid());
+	if ((st.st_mode & 022) != 0)
+		die_fatal("%s can be written by others; do: chmod go-w %s", path, path);
+}
+
+/* RUNDIR/<node> with its parent, so that the example of several nodes on a machine works as it stands. */
+static void make_rundir(const struct master *m)
+{
+	char *parent = mem_strdup(m->set->node_RUNDIR), *slash = strrchr(parent, '/');
+	char *empty = mem_printf("%s/" PRIV_EMPTY_DIR, m->set->node_RUNDIR);
+	mode_t mode = m->root ? 0755 : 0700;
+
+	if (slash != NULL && slash != parent) {
+		*slash = '\0';
+		if (mkdir(parent, 0755) != 0 && errno != EEXIST)
+			die_errno("cannot make the folder %s", parent);
+	}
+	make_dir(m->set->node_RUNDIR, mode);
+	make_dir(empty, 0555);
+	mem_free(&parent);
+	mem_free(&empty);
+}
+
+static void refuse_second(int fd, const char *path, const char *rundir)
+{
+	char pid[32] = "unknown";
+	ssize_t n = pread(fd, pid, sizeof(pid) - 1, 0);
+
+	if (n > 0)
+		pid[strcspn(pid, "\n")] = '\0';
+	die_fatal("another waypostd (pid %s) runs on RUNDIR %s (lock %s): stop it first, or give each daemon a RUNDIR of its own",
+	    pid, rundir, path);
+}
+
+/* Held for as long as this process lives: roles do not inherit it. */
+static void take_lock(const char *rundir)
+{
+	char *path = mem_printf("%s/waypostd.lock", rundir);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+	if (fd == -1)
+		die_errno("cannot open the lock %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+		refuse_second(fd, path, rundir);
+	if (ftruncate(fd, 0) != 0 || dprintf(fd, "%ld\n", (long)getpid()) < 0)
+		log_warn("cannot write my pid to %s: %s", path, strerror(errno));
+	mem_free(&path);
+}
+
+/* -- the process -- */
+
+static void raise_limits(void)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &lim);
+	}
+}
+
+/* Descriptors 0 to 2 must be taken, or a socket would stand where people expect stderr. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	while ((fd = open("/dev/null", O_RDWR)) != -1 && fd <= STDERR_FILENO)
+		;
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+/* The parent stays at the terminal until the child has started, or has said why not. */
+static void go_to_background(void)
+{
+	int fd[2], status;
+	char byte;
+	pid_t pid;
+
+	if (pipe2(fd, O_CLOEXEC) != 0 || (pid = fork()) == -1)
+		die_errno("cannot go to the background");
+	if (pid == 0) {
+		close(fd[0]);
+		parent_pipe = fd[1];
+		setsid();
+		return;
+	}
+	close(fd[1]);
+	if (read(fd[0], &byte, 1) == 1)
+		_exit(0);
+	_exit(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 1);
+}
+
+static void let_go_of_terminal(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (fd != -1 && !master_logs_to_stderr(&master) && strcmp(master.set->node_LOG, "stderr") != 0)
+		dup2(fd, STDERR_FILENO);
+	if (fd != -1) {
+		dup2(fd, STDIN_FILENO);
+		dup2(fd, STDOUT_FILENO);
+		close(fd);
+	}
+	if (chdir("/") != 0)
+		log_warn("cannot change to the root folder: %s", strerror(errno));
+	if (write(parent_pipe, "", 1) != 1)
+		log_debug("nobody waits for the start any more");
+	close(parent_pipe);
+	parent_pipe = -1;
+}
+
+/* systemd sets JOURNAL_STREAM to the device and inode of the socket that it gave us as stderr. The journal would
+ * take every line for waypostd's; through the system's log socket it knows program and facility, and so do
+ * the programs that read it. */
+static bool stderr_is_journal(void)
+{
+	const char *journal = getenv("JOURNAL_STREAM");
+	char mine[64];
+	struct stat st;
+
+	if (journal == NULL || fstat(STDERR_FILENO, &st) != 0)
+		return false;
+	snprintf(mine, sizeof(mine), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	return strcmp(journal, mine) == 0;
+}
+
+bool master_logs_to_stderr(const struct master *m)
+{
+	static int journal = -1;
+
+	if (journal == -1)
+		journal = stderr_is_journal();
+	return m->foreground && !journal;
+}
+
+/* Only the master itself drains: a child between fork and exec ends by _exit(). */
+static void at_exit(void)
+{
+	if (getpid() != master_pid)
+		return;
+	log_flush();
+	logfile_drain();
+}
+
+static void open_log(struct master *m)
+{
+	const char *target = master_logs_to_stderr(m) ? "stderr" : m->set->node_LOG;
+	int fd[2];
+
+	if (!logfile_open(target))
+		die_errno("LOG: cannot open %s", target);
+	logfile_set_level(m->set->node_LOG_LEVEL);
+	logfile_mirror(!m->foreground);
+	if (logfile_pair(fd) != 0)
+		die_errno("cannot make the log's sockets");
+	logfile_listen(m->loop, fd[0], false);
+	master_pid = getpid();
+	atexit(at_exit);
+	log_set_socket(fd[1]);
+}
+
+/* -- start -- */
+
+static void load_settings(struct master *m)
+{
+	struct str errors = STR_INIT, warnings = STR_INIT;
+
+	m->set = settings_load(m->file, &errors, &warnings);
+	fputs(str_cstr(&warnings), stderr);
+	if (m->set == NULL) {
+		fputs(str_cstr(&errors), stderr);
+		fprintf(stderr, "waypostd: not started: %s has mistakes\n", m->file);
+		exit(1);
+	}
+	str_fini(&errors);
+	str_fini(&warnings);
+}
+
+/* Both at once, before anything is started: two mistakes are told in one go. */
+static void check_users(const struct master *m)
+{
+	char err[512];
+	bool good = true;
+
+	if (!m->root)
+		return;
+	if (!priv_check_user("LOGIN_USER", m->set->node_LOGIN_USER, err, sizeof(err))) {
+		log_error("%s", err);
+		good = false;
+	}
+	if (!priv_check_user("AUTH_USER", m->set->node_AUTH_USER, err, sizeof(err))) {
+		log_error("%s", err);
+		good = false;
+	}
+	if (!good)
+		exit(1);
+}
+
+static void open_ports(struct master *m)
+{
+	struct str errors = STR_INIT;
+
+	if (!m->set->has_imapd && !m->set->has_pop3d)
+		die_fatal("%s has neither a group imapd nor a group pop3d: there is nothing to serve", m->file);
+	if (!listen_update(&m->listeners, m->set, children_worker_slots(m->set), &errors)) {
+		for (char *line = strtok(errors.data, "\n"); line != NULL; line = strtok(NULL, "\n"))
+			log_error("%s", line);
+		exit(1);
+	}
+	if (m->set->has_imapd_ssl || m->set->has_pop3d_ssl)
+		log_warn("imapd-ssl, pop3d-ssl: this version does not serve TLS; SSLPORT is not opened");
+}
+
+static void on_start_time_over(struct ev_loop *loop UNUSED, ev_timer *t UNUSED, int revents UNUSED)
+{
+	master.on_start_failed(&master, "not every role became ready in time");
+}
+
+static void set_deadline(struct master *m, void (*fn)(struct ev_loop *, ev_timer *, int), double seconds)
+{
+	ev_timer_stop(m->loop, &m->deadline);
+	ev_timer_init(&m->deadline, fn, seconds, 0.);
+	ev_timer_start(m->loop, &m->deadline);
+}
+
+static void started(struct master *m)
+{
+	unsigned slots = children_worker_slots(m->set);
+
+	ev_timer_stop(m->loop, &m->deadline);
+	log_info("waypost %s is ready as node %s: %u login workers, %s", PACKAGE_VERSION, m->set->self[0], slots,
+	    m->root ? "privileges dropped per role" : "every role as this ordinary user, whose mail alone is served");
+	log_flush();
+	logfile_mirror(false);
+	if (!m->foreground)
+		let_go_of_terminal();
+	notify_status("serving");
+	notify_ready();
+}
+
+static void start_failed(struct master *m, const char *why)
+{
+	m->state = MASTER_STOPPING;
+	log_error("not started: %s", why);
+	children_kill(m);
+	control_close(m);
+	exit(1);
+}
+
+/* -- end -- */
+
+static void all_gone(struct master *m)
+{
+	control_close(m);
+	listen_close(&m->listeners);
+	log_info("waypost has stopped");
+	exit(0);
+}
+
+static void on_stop_time_over(struct ev_loop *loop UNUSED, ev_timer *t UNUSED, int revents UNUSED)
+{
+	log_error("not every role stopped within %d s; those left are killed", STOP_WITHIN);
+	children_kill(&master);
+}
+
+void master_stop(struct master *m)
+{
+	if (m->state == MASTER_STOPPING)
+		return;
+	m->state = MASTER_STOPPING;
+	log_info("stopping");
+	notify_stopping();
+	children_stop(m);
+	set_deadline(m, on_stop_time_over, STOP_WITHIN);
+	if (m->children == NULL)
+		all_gone(m);
+}
+
+/* -- signals -- */
+
+static void on_stop_signal(struct ev_loop *loop UNUSED, ev_signal *w UNUSED, int revents UNUSED)
+{
+	master_stop(&master);
+}
+
+static void on_reload_signal(struct ev_loop *loop UNUSED, ev_signal *w UNUSED, int revents UNUSED)
+{
+	reload_begin(&master, NULL, NULL);
+}
+
+static void on_reopen_signal(struct ev_loop *loop UNUSED, ev_signal *w UNUSED, int revents UNUSED)
+{
+	logfile_reopen();
+}
+
+static void watch_signal(struct ev_loop *loop, ev_signal *w, void (*fn)(struct ev_loop *, ev_signal *, int), int number)
+{
+	ev_signal_init(w, fn, number);
+	ev_signal_start(loop, w);
+}
+
+static void on_prepare(struct ev_loop *loop UNUSED, ev_prepare *w UNUSED, int revents UNUSED)
+{
+	log_flush();
+}
+
+static void make_loop(struct master *m)
+{
+	if ((m->loop = ev_default_loop(EVFLAG_NOENV)) == NULL)
+		die_fatal("no event loop could be made; is epoll forbidden here?");
+	signal(SIGPIPE, SIG_IGN);
+	watch_signal(m->loop, &on_hup, on_reload_signal, SIGHUP);
+	watch_signal(m->loop, &on_term, on_stop_signal, SIGTERM);
+	watch_signal(m->loop, &on_int, on_stop_signal, SIGINT);
+	watch_signal(m->loop, &on_usr1, on_reopen_signal, SIGUSR1);
+	ev_prepare_init(&flush, on_prepare);
+	ev_prepare_start(m->loop, &flush);
+}
+
+static char *own_path(void)
+{
+	char path[4096];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+
+	return n > 0 ? mem_memdup(path, (size_t)n) : NULL;
+}
+
+static int run(struct master *m)
+{
+	m->root = geteuid() == 0;
+	m->exe = own_path();
+	m->on_started = started;
+	m->on_start_failed = start_failed;
+	m->on_all_gone = all_gone;
+	umask(022);
+	load_settings(m);
+	raise_limits();
+	check_users(m);
+	if (!m->foreground)
+		go_to_background();
+	make_rundir(m);
+	take_lock(m->set->node_RUNDIR);
+	make_loop(m);
+	m->started = ev_now(m->loop);
+	open_log(m);
+	open_ports(m);
+	if (!control_open(m))
+		die_errno("cannot open the control socket %s/control", m->set->node_RUNDIR);
+	set_deadline(m, on_start_time_over, START_WITHIN);
+	children_start(m);
+	ev_run(m->loop, 0);
+	return 0;
+}
+
+static void usage(FILE *to)
+{
+	fputs("usage: waypostd [-F] [-c FILE]\n"
+	    "  -c FILE  the configuration (default " WP_SYSCONFDIR "/waypost/waypost.conf)\n"
+	    "  -F       stay in the foreground, log to stderr\n"
+	    "  -V       print the version\n", to);
+}
+
+/* The daemon may be told a relative path and then leaves that folder. */
+static const char *absolute(const char *file)
+{
+	char *full = realpath(file, NULL);
+
+	return full != NULL ? full : file;
+}
+
+int main(int argc, char **argv)
+{
+	int opt;
+
+	if (argc > 1 && strcmp(argv[1], ROLES_OPTION) == 0)
+		return roles_run(argc, argv);
+	fill_standard_descriptors();
+	log_set_program("waypostd");
+	master.file = WP_SYSCONFDIR "/waypost/waypost.conf";
+	while ((opt = getopt(argc, argv, "c:FVh")) != -1) {
+		if (opt == 'c') {
+			master.file = absolute(optarg);
+		} else if (opt == 'F') {
+			master.foreground = true;
+		} else if (opt == 'V') {
+			printf("waypostd %s\n", PACKAGE_VERSION);
+			return 0;
+		} else {
+			usage(opt == 'h' ? stdout : stderr);
+			return opt == 'h' ? 0 : 2;
+		}
+	}
+	if (optind != argc) {
+		usage(stderr);
+		return 2;
+	}
+	return run(&master);
+}
