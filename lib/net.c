@@ -135,6 +135,25 @@ bool net_addr_in(const struct net_addr *a, const char *network)
 	return bits % 8 == 0 || ((a->ip[bits / 8] ^ n.ip[bits / 8]) & (0xff00 >> (bits % 8)) & 0xff) == 0;
 }
 
+void net_addr_write(struct msgw *w, const struct net_addr *a)
+{
+	msgw_u16(w, a->family);
+	msgw_u16(w, a->port);
+	msgw_u32(w, a->scope);
+	msgw_bytes(w, a->ip, sizeof(a->ip));
+}
+
+void net_addr_read(struct msgr *r, struct net_addr *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->family = msgr_u16(r);
+	a->port = msgr_u16(r);
+	a->scope = msgr_u32(r);
+	msgr_fixed(r, a->ip, sizeof(a->ip));
+	if (a->family != 0 && a->family != AF_INET && a->family != AF_INET6)
+		r->bad = true;
+}
+
 static void set_flag(int fd, int level, int name)
 {
 	int on = 1;

@@ -5,7 +5,7 @@
 
 #include <sys/socket.h>
 
-#include "lib/base.h"
+#include "lib/msg.h"
 
 /* A socket address that fits in a message. IPv4-mapped IPv6 addresses are kept as IPv4. */
 struct net_addr {
@@ -31,6 +31,10 @@ const char *net_addr_log(const struct net_addr *a, char dst[NET_IP_TEXT_MAX]);
 bool net_addr_same_ip(const struct net_addr *a, const struct net_addr *b);
 /* A is in NETWORK ("10.0.0.0/8", "2001:db8::/32", or one address). False too if NETWORK is malformed. */
 bool net_addr_in(const struct net_addr *a, const char *network);
+
+/* The address as a message field, and back (anything but IPv4, IPv6 or none makes the message bad). */
+void net_addr_write(struct msgw *w, const struct net_addr *a);
+void net_addr_read(struct msgr *r, struct net_addr *a);
 
 /* A listening, non-blocking, close-on-exec socket with SO_REUSEADDR and SO_REUSEPORT, TCP_NODELAY and
  * SO_KEEPALIVE (inherited by what it accepts). IPv6 sockets of the wildcard take IPv4 too.

@@ -2,6 +2,9 @@
 # The warm parent of the session servers; its table of servers (master/spawn_table.c) belongs to the daemon.
 noinst_LIBRARIES += master/libspawn.a
 master_libspawn_a_SOURCES = \
+	master/sandbox.c master/sandbox.h \
+	master/spawn.c master/spawn.h \
+	master/spawn_child.c master/spawn_child.h \
 	master/tickets.c master/tickets.h
 
 # The daemon. What has no part in starting processes stands in a library, for the unit tests.
@@ -19,5 +22,6 @@ sbin_waypostd_SOURCES = \
 	master/notify.c master/notify.h \
 	master/reload.c \
 	master/roles.c master/roles.h \
+	master/spawn_table.c \
 	master/waypostd.c
-sbin_waypostd_LDADD = master/libmaster.a $(NODE_LIBS) $(SYSTEMD_LIBS)
+sbin_waypostd_LDADD = master/libmaster.a master/libspawn.a $(NODE_LIBS) $(SYSTEMD_LIBS)

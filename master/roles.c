@@ -5,6 +5,7 @@
 
 #include "lib/die.h"
 #include "lib/num.h"
+#include "master/spawn.h"
 
 static const struct role_hooks no_hooks;
 
@@ -22,7 +23,7 @@ static const struct { const char *name; int (*run)(const struct role_start *who)
 	[ROLE_WORKER] = { "worker", idle_main },
 	[ROLE_AUTHD] = { "authd", idle_main },
 	[ROLE_AUTHWORKER] = { "auth-worker", idle_main },
-	[ROLE_SPAWN] = { "spawn", idle_main },
+	[ROLE_SPAWN] = { "spawn", spawn_main },
 };
 
 const char *roles_name(enum role role)

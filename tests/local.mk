@@ -33,3 +33,6 @@ tests_unit_test_tickets_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
 # The black-box tests; scripts/check runs them against an installed build.
 EXTRA_DIST += tests/blackbox/pytest.ini tests/blackbox/conftest.py tests/blackbox/pool.py tests/blackbox/client.py \
 	tests/blackbox/fakeserver.py
+UNIT_TESTS += tests/unit/test_spawn
+tests_unit_test_spawn_SOURCES = tests/unit/test_spawn.c
+tests_unit_test_spawn_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)

@@ -181,6 +181,8 @@ static void test_net(void)
 		{ "10.1.2.3", "::/0", false }, { "10.1.2.3", "0.0.0.0/0", true }, { "10.1.2.3", "10.0.0.0/33", false },
 		{ "10.1.2.3", "x/8", false },
 	};
+	static struct msgw w;
+	struct msgr r;
 	char text[NET_IP_TEXT_MAX];
 	struct sockaddr_storage ss;
 	struct net_addr a, b;
@@ -192,6 +194,11 @@ static void test_net(void)
 		net_addr_to(&a, &ss);
 		net_addr_from(&b, &ss);
 		CU_ASSERT(net_addr_same_ip(&a, &b) && b.port == 143);
+		msgw_begin(&w, 1);
+		net_addr_write(&w, &a);
+		msgr_begin(&r, w.buf, w.len);
+		net_addr_read(&r, &b);
+		CU_ASSERT(msgr_end(&r) && memcmp(&a, &b, sizeof(a)) == 0);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		CU_ASSERT(!net_addr_parse(&a, bad[i], 1));

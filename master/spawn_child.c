@@ -1,0 +1,149 @@
+#include "master/spawn_child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "master/sandbox.h"
+
+enum { FD_CLIENT = 3, FD_LOG = 4, NOFILE_MAX = 4096 };
+
+bool spawn_may_serve(const struct account *a, const struct settings *set, char *err, size_t errsize)
+{
+	unsigned uid = a->uid, gid = a->gid, own = (unsigned)geteuid();
+	unsigned least = (unsigned)set->node_MIN_UID;
+	char name[128];
+
+	log_clean(name, sizeof(name), a->name);
+	if (uid == 0 || gid == 0)
+		snprintf(err, errsize, "%s is not served: its uid or gid is 0 (root); give the account a user of its own", name);
+	else if (own == 0 && (uid < least || gid < least))
+		snprintf(err, errsize, "%s is not served: uid %u or gid %u is below MIN_UID (%u); change the account, or MIN_UID if "
+		    "that is meant", name, uid, gid, least);
+	else if (own != 0 && uid != own)
+		snprintf(err, errsize, "%s is not served: its uid is %u, and waypostd runs as uid %u; start waypostd as root, or "
+		    "give the account uid=%u", name, uid, own, own);
+	else if (a->home[0] != '/')
+		snprintf(err, errsize, "%s is not served: its home folder is not an absolute path; correct the account", name);
+	else
+		return true;
+	return false;
+}
+
+const char *spawn_program(enum protocol protocol)
+{
+	return protocol == PROTOCOL_POP3 ? "pop3d" : "imapd";
+}
+
+/* Courier logs it before the session begins. The lines of the session itself go over another socket. */
+static void log_login(const struct ticket *tk, const struct session_start *start)
+{
+	bool pop3 = tk->protocol == PROTOCOL_POP3;
+	char who[512];
+
+	log_as(spawn_program(tk->protocol), LOG_LEVEL_INFO, "LOGIN, %s, protocol=%s%s, mailhost=local, session=%s",
+	    session_log_who(start, who, sizeof(who)), pop3 ? "POP3" : "IMAP",
+	    !tk->tls ? "" : pop3 ? ", stls=1" : ", starttls=1", tk->session_id);
+	log_flush();
+}
+
+/* Nothing stays open but 0 to 2, the client and the log. */
+static int keep_descriptors(int client)
+{
+	if (fcntl(client, F_SETFL, fcntl(client, F_GETFL) & ~O_NONBLOCK) != 0)
+		die_errno("the client's socket cannot be used");
+	/* Neither may be overwritten by the other: the log's number is above both. */
+	if (dup2(client, FD_CLIENT) == -1 || dup2(ROLE_FD_SESSION_LOG, FD_LOG) == -1)
+		die_errno("cannot pass a session's descriptors on");
+	log_set_socket(FD_LOG);
+	if (close_range(FD_LOG + 1, ~0U, 0) != 0)
+		for (int fd = FD_LOG + 1; fd < 65536; fd++)
+			close(fd);
+	return FD_CLIENT;
+}
+
+static void default_signals(void)
+{
+	sigset_t none;
+
+	for (int sig = 1; sig < SIGRTMIN; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void set_limits(void)
+{
+	struct rlimit files, core = { 0, 0 };
+
+	setrlimit(RLIMIT_CORE, &core);
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max = MIN(files.rlim_max, (rlim_t)NOFILE_MAX);
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+}
+
+static void become_user(uid_t uid, gid_t gid)
+{
+	if (geteuid() == 0) {
+		if (setgroups(1, &gid) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0)
+			die_errno("cannot become uid %u, gid %u", (unsigned)uid, (unsigned)gid);
+		if (setuid(0) == 0 || setgid(0) == 0)
+			die_fatal("privileges could be regained after becoming uid %u", (unsigned)uid);
+	}
+	if (getuid() == 0 || geteuid() == 0 || geteuid() != uid)
+		die_fatal("a session server would run as the wrong user");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+		die_errno("cannot give up privileges");
+}
+
+/* The account's Maildir, absolute. */
+static char *maildir_path(const struct account *a, const char *by_default)
+{
+	const char *name = a->maildir[0] != '\0' ? a->maildir : by_default;
+
+	if (strncmp(name, "./", 2) == 0)
+		name += 2;
+	return name[0] == '/' ? mem_strdup(name) : mem_printf("%s/%s", a->home, name);
+}
+
+void spawn_child(const struct ticket *tk, const struct handoff *h, const struct settings *set,
+	struct session_counters *counters, session_server_fn *server)
+{
+	bool pop3 = tk->protocol == PROTOCOL_POP3;
+	char *maildir = maildir_path(&tk->account, pop3 ? set->pop3d_MAILDIRPATH : set->imapd_MAILDIRPATH);
+	struct session_start start = {
+		.user = tk->account.name, .home = tk->account.home, .maildir = maildir, .options = tk->account.options,
+		.session_id = tk->session_id, .client = tk->client, .context = h->context, .leftover = h->leftover,
+		.leftover_len = h->leftover_len, .proxied = tk->proxied, .tls = tk->tls, .began = session_clock(),
+		.counters = counters, .set = set,
+	};
+	int client;
+
+	log_login(tk, &start);
+	default_signals();
+	log_set_program(spawn_program(tk->protocol));
+	prctl(PR_SET_NAME, spawn_program(tk->protocol), 0, 0, 0);
+	client = keep_descriptors(h->fd);
+	set_limits();
+	become_user(tk->account.uid, tk->account.gid);
+	umask((mode_t)strtoul(set->imapd_IMAP_UMASK, NULL, 8));
+	/* A home that is not there is told to the client by the server, which cannot open the Maildir then. */
+	if (chdir(start.home) != 0 && chdir("/") != 0)
+		die_errno("cannot change to /");
+	sandbox_enter(maildir);
+	server(client, &start);
+	log_flush();
+	_exit(0);
+}
