@@ -511,7 +511,7 @@ static int bind_socket(const char *path)
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	strcpy(un.sun_path, path);
+	memcpy(un.sun_path, path, strlen(path) + 1);
 	unlink(path);
 	if ((fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) == -1)
 		return -1;

@@ -13,8 +13,9 @@ master_libmaster_a_SOURCES = \
 	master/backoff.c master/backoff.h \
 	master/counts.c master/counts.h \
 	master/listen.c master/listen.h \
-	master/logline.c master/logline.h
-EXTRA_PROGRAMS = sbin/waypostd
+	master/logline.c master/logline.h \
+	master/report.c master/report.h
+EXTRA_PROGRAMS = sbin/waypostd bin/waypost
 sbin_waypostd_SOURCES = \
 	master/children.c master/master.h \
 	master/control.c \
@@ -25,3 +26,7 @@ sbin_waypostd_SOURCES = \
 	master/spawn_table.c \
 	master/waypostd.c
 sbin_waypostd_LDADD = master/libmaster.a master/libspawn.a $(NODE_LIBS) $(SYSTEMD_LIBS)
+
+# The operator's tool.
+bin_waypost_SOURCES = master/waypost.c
+bin_waypost_LDADD = master/libmaster.a $(NODE_LIBS)

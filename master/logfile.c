@@ -38,7 +38,7 @@ static const char *host_name(void)
 {
 	if (host[0] == '\0') {
 		if (gethostname(host, sizeof(host) - 1) != 0)
-			strcpy(host, "localhost");
+			memcpy(host, "localhost", sizeof("localhost"));
 		host[strcspn(host, ".")] = '\0';
 	}
 	return host;

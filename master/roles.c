@@ -6,6 +6,7 @@
 #include "lib/die.h"
 #include "lib/num.h"
 #include "master/spawn.h"
+#include "master/spawn.h"
 
 static const struct role_hooks no_hooks;
 

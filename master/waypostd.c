@@ -256,8 +256,8 @@ static void open_ports(struct master *m)
 	if (!m->set->has_imapd && !m->set->has_pop3d)
 		die_fatal("%s has neither a group imapd nor a group pop3d: there is nothing to serve", m->file);
 	if (!listen_update(&m->listeners, m->set, children_worker_slots(m->set), &errors)) {
-		for (char *line = strtok(errors.data, "\n"); line != NULL; line = strtok(NULL, "\n"))
-			log_error("%s", line);
+		for (const char *p = str_cstr(&errors); *p != '\0'; p += strcspn(p, "\n") + 1)
+			log_error("%.*s", (int)strcspn(p, "\n"), p);
 		exit(1);
 	}
 	if (m->set->has_imapd_ssl || m->set->has_pop3d_ssl)

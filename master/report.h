@@ -1,0 +1,26 @@
+/* What `waypost` prints: the daemon's lines as text for people or as JSON for programs. Pure functions.
+ * The lines come from processes that strangers talk to: nothing of them reaches a terminal unseen. */
+#ifndef MASTER_REPORT_H
+#define MASTER_REPORT_H
+
+#include "lib/str.h"
+
+/* Exit status of `waypost status`, fit for monitoring. */
+enum report_state {
+	REPORT_WELL = 0,
+	REPORT_DEGRADED = 1, /* a role is down or silent, a peer is down, the userdb was refused */
+	REPORT_DOWN = 2,     /* no daemon there */
+	REPORT_DRAINING = 3  /* well, but new clients are turned away */
+};
+
+/* The LINES of TOOL_COMMAND status (see control.c), as text or JSON. */
+enum report_state report_status(struct str *out, const char *lines, bool json);
+/* Rows of "who" (node/wire.h, CTL_ROWS) as a table with a header, or as a JSON array. */
+void report_who(struct str *out, const char *rows, bool json);
+
+/* TEXT for a terminal: control characters, also those above 127, as '.'. */
+void report_clean(struct str *out, const char *text, size_t len);
+/* TEXT as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
+void report_json_string(struct str *out, const char *text, size_t len);
+
+#endif

@@ -1,0 +1,326 @@
+/* waypost: the operator's tool. It finds the daemon by RUNDIR in the configuration, sends one command over
+ * RUNDIR/control and prints what comes back; `check` needs no daemon. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/msg.h"
+#include "master/report.h"
+#include "node/settings.h"
+#include "node/wire.h"
+
+enum { EXIT_USAGE = 2, EXIT_NO_DAEMON = 2, PASSWORD_MAX = 1024, MESSAGE_MAX = 16 * 1024 };
+
+struct tool {
+	const char *file;
+	bool json;
+	int argc; /* arguments behind the command */
+	char **argv;
+	struct str rows;
+	char *message; /* for stderr; never NULL after ask() */
+};
+
+static struct msgw out;
+
+/* -- the daemon -- */
+
+static char *control_path(const struct tool *t)
+{
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	struct settings *set = settings_load(t->file, &errors, &warnings);
+	char *path;
+
+	if (set == NULL) {
+		fputs(str_cstr(&errors), stderr);
+		fprintf(stderr, "waypost: %s has mistakes, so the daemon cannot be found by it; see: waypost -c %s check\n", t->file,
+		    t->file);
+		exit(EXIT_NO_DAEMON);
+	}
+	path = mem_printf("%s/control", set->node_RUNDIR);
+	settings_free(&set);
+	str_fini(&errors);
+	str_fini(&warnings);
+	return path;
+}
+
+static int connect_daemon(const struct tool *t)
+{
+	struct sockaddr_un un = { .sun_family = AF_UNIX };
+	char *path = control_path(t);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	if (fd == -1 || connect(fd, (struct sockaddr *)&un, sizeof(un)) != 0) {
+		fprintf(stderr, "waypost: no daemon answers on %s: %s%s\n", path, strerror(errno),
+		    errno == EACCES ? " (waypost must be run by root or by the user who started the daemon)"
+		    : errno == ENOENT || errno == ECONNREFUSED ? " (is waypostd running, with this RUNDIR?)" : "");
+		exit(EXIT_NO_DAEMON);
+	}
+	mem_free(&path);
+	return fd;
+}
+
+static void take_message(struct tool *t, struct msgr *r, uint32_t *status, bool *done)
+{
+	const char *text;
+	size_t len;
+
+	if (r->type == TOOL_ROWS) {
+		text = msgr_bytes(r, ROLE_ROWS_MAX, &len);
+		if (msgr_end(r))
+			str_add(&t->rows, text, len);
+	} else if (r->type == TOOL_DONE) {
+		*status = msgr_u32(r);
+		mem_free(&t->message);
+		t->message = msgr_strdup(r, MSG_SIZE_MAX);
+		*done = msgr_end(r);
+	}
+}
+
+/* Sends the command and collects the answer: the status that came with it, or EXIT_NO_DAEMON. */
+static unsigned ask(struct tool *t, const char *command, const char *argument)
+{
+	static uint8_t buf[MSG_SIZE_MAX];
+	int sock = connect_daemon(t), fd, got;
+	uint32_t status = EXIT_NO_DAEMON;
+	bool done = false;
+	struct msgr r;
+
+	t->message = mem_strdup("");
+	msgw_begin(&out, TOOL_COMMAND);
+	msgw_str(&out, command);
+	msgw_str(&out, argument);
+	if (msg_send(sock, &out, -1) != 0) {
+		fprintf(stderr, "waypost: the command could not be sent: %s\n", strerror(errno));
+		exit(EXIT_NO_DAEMON);
+	}
+	mem_wipe(&out, sizeof(out));
+	while (!done && (got = msg_recv(sock, buf, &r, &fd)) != 0) {
+		if (got == -1 && errno == EINTR)
+			continue;
+		if (got == -1)
+			break;
+		if (fd != -1)
+			close(fd);
+		take_message(t, &r, &status, &done);
+	}
+	close(sock);
+	if (!done && strcmp(command, "stop") != 0) {
+		fputs("waypost: the daemon closed the connection before it had answered\n", stderr);
+		return EXIT_NO_DAEMON;
+	}
+	return done ? status : 0;
+}
+
+static void print_clean_lines(FILE *to, const char *text)
+{
+	struct str clean = STR_INIT;
+
+	while (*text != '\0') {
+		size_t len = strcspn(text, "\n");
+
+		str_clear(&clean);
+		report_clean(&clean, text, len);
+		fprintf(to, "%s\n", str_cstr(&clean));
+		text += len + (text[len] == '\n');
+	}
+	str_fini(&clean);
+}
+
+/* Asks and prints as it comes. */
+static int plain(struct tool *t, const char *command, const char *argument)
+{
+	unsigned status = ask(t, command, argument);
+
+	print_clean_lines(stdout, str_cstr(&t->rows));
+	print_clean_lines(status == 0 ? stdout : stderr, t->message);
+	return (int)status;
+}
+
+/* -- commands -- */
+
+static int do_status(struct tool *t)
+{
+	struct str text = STR_INIT;
+	int status = (int)ask(t, "status", "");
+
+	if (status != 0) {
+		print_clean_lines(stderr, t->message);
+		return status;
+	}
+	status = (int)report_status(&text, str_cstr(&t->rows), t->json);
+	fputs(str_cstr(&text), stdout);
+	str_fini(&text);
+	return status;
+}
+
+static int do_who(struct tool *t)
+{
+	struct str text = STR_INIT;
+	unsigned status = ask(t, "who", "");
+
+	report_who(&text, str_cstr(&t->rows), t->json);
+	fputs(str_cstr(&text), stdout);
+	print_clean_lines(stderr, t->message);
+	str_fini(&text);
+	return (int)status;
+}
+
+static int do_kick(struct tool *t)
+{
+	return plain(t, "kick", t->argv[0]);
+}
+
+static int do_drain(struct tool *t)
+{
+	const char *what = t->argc > 0 ? t->argv[0] : "on";
+
+	if (strcmp(what, "on") != 0 && strcmp(what, "off") != 0 && strcmp(what, "status") != 0) {
+		fputs("usage: waypost drain [on|off|status]\n", stderr);
+		return EXIT_USAGE;
+	}
+	return plain(t, "drain", what);
+}
+
+static int do_reload(struct tool *t)
+{
+	unsigned status = ask(t, "reload", "");
+
+	print_clean_lines(stderr, t->message);
+	if (status == 0)
+		puts("reloaded: new logins are served with the new settings");
+	return (int)status;
+}
+
+static int do_stop(struct tool *t)
+{
+	return plain(t, "stop", "");
+}
+
+static int do_route(struct tool *t)
+{
+	return plain(t, "route", t->argv[0]);
+}
+
+/* The password, from the terminal without echo or as the first line of stdin. */
+static bool read_password(const char *user, char *dst, size_t size)
+{
+	struct termios old, silent;
+	bool terminal = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &old) == 0, got;
+
+	if (terminal) {
+		silent = old;
+		silent.c_lflag &= ~(tcflag_t)ECHO;
+		fprintf(stderr, "Password of %s: ", user);
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+	}
+	got = fgets(dst, (int)size, stdin) != NULL;
+	if (terminal) {
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
+		fputc('\n', stderr);
+	}
+	if (got && strchr(dst, '\n') == NULL && !feof(stdin))
+		return false;
+	dst[got ? strcspn(dst, "\r\n") : 0] = '\0';
+	return got;
+}
+
+static int do_auth(struct tool *t)
+{
+	char password[PASSWORD_MAX];
+	struct str argument = STR_INIT;
+	int status;
+
+	/* stdio's own buffer would keep a copy of the password. */
+	setvbuf(stdin, NULL, _IONBF, 0);
+	if (!read_password(t->argv[0], password, sizeof(password))) {
+		fputs("waypost: no password was given on stdin, or it is too long\n", stderr);
+		return EXIT_USAGE;
+	}
+	str_addf(&argument, "%s\n%s", t->argv[0], password);
+	mem_wipe(password, sizeof(password));
+	status = plain(t, "auth", str_cstr(&argument));
+	str_fini_secret(&argument);
+	return status;
+}
+
+static const struct {
+	const char *name;
+	int least, most; /* arguments */
+	int (*run)(struct tool *t);
+	const char *args, *text;
+} commands[] = {
+	{ "status", 0, 0, do_status, "[--json]", "how the node is; exit status 0 well, 1 degraded, 2 no daemon, 3 draining" },
+	{ "who", 0, 0, do_who, "[--json]", "open sessions" },
+	{ "kick", 1, 1, do_kick, "USER", "end the sessions of a user" },
+	{ "drain", 0, 1, do_drain, "[on|off|status]", "turn new clients away, for work on this node" },
+	{ "reload", 0, 0, do_reload, "", "take new settings; nobody is disconnected" },
+	{ "route", 1, 1, do_route, "USER", "where a login would go, and why" },
+	{ "auth", 1, 1, do_auth, "USER", "try a password (asked for, or from stdin), show the account" },
+	{ "stop", 0, 0, do_stop, "", "end the daemon" },
+};
+
+static int usage(FILE *to)
+{
+	fputs("usage: waypost [-c FILE] COMMAND [ARGUMENT]\n"
+	    "  -c FILE  the configuration (default " WP_SYSCONFDIR "/waypost/waypost.conf)\n"
+	    "  -V       print the version\n", to);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(to, "  %-7s%-17s%s\n", commands[i].name, commands[i].args, commands[i].text);
+	return to == stdout ? 0 : EXIT_USAGE;
+}
+
+static int run_command(struct tool *t, const char *name)
+{
+	int status;
+
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (strcmp(commands[i].name, name) != 0)
+			continue;
+		if (t->argc < commands[i].least || t->argc > commands[i].most) {
+			fprintf(stderr, "usage: waypost %s %s\n", name, commands[i].args);
+			return EXIT_USAGE;
+		}
+		status = commands[i].run(t);
+		str_fini(&t->rows);
+		mem_free(&t->message);
+		return status;
+	}
+	fprintf(stderr, "waypost: there is no command \"%s\"\n", name);
+	return usage(stderr);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
+	struct tool t = { .file = WP_SYSCONFDIR "/waypost/waypost.conf" };
+	int opt;
+
+	log_set_program("waypost");
+	while ((opt = getopt_long(argc, argv, "c:hV", longs, NULL)) != -1) {
+		if (opt == 'c') {
+			t.file = optarg;
+		} else if (opt == 'j') {
+			t.json = true;
+		} else if (opt == 'V') {
+			printf("waypost %s\n", PACKAGE_VERSION);
+			return 0;
+		} else {
+			return usage(opt == 'h' ? stdout : stderr);
+		}
+	}
+	if (optind >= argc)
+		return usage(stderr);
+	t.argc = argc - optind - 1;
+	t.argv = argv + optind + 1;
+	return run_command(&t, argv[optind]);
+}
