@@ -4,11 +4,12 @@
 
 #include "lib/str.h"
 
+struct mime_iconv;
 /* A conversion in progress, for input that comes in pieces. */
 struct mime_charset {
-	void *cd;	/* iconv descriptor, or NULL: UTF-8 or unknown */
-	bool unknown;	/* charset is not known: bytes that are not UTF-8 are taken as Latin-1 */
-	char held[16];	/* start of a character that is not complete yet */
+	struct mime_iconv *cd; /* NULL: the text is taken as UTF-8 */
+	bool latin1;   /* bytes that are not UTF-8 are taken as Latin-1: us-ascii and charsets unknown to iconv */
+	char held[16]; /* start of a character that is not complete yet */
 	size_t n_held;
 };
 
@@ -20,6 +21,8 @@ void mime_charset_begin(struct mime_charset *c, const char *name);
 void mime_charset_add(struct mime_charset *c, struct str *out, const char *p, size_t len);
 /* The end: appends U+FFFD if a character was cut short, and frees the descriptor. */
 void mime_charset_end(struct mime_charset *c, struct str *out);
+/* Frees the converter that is kept for the next use: for tests that look for leaks. */
+void mime_charset_fini(void);
 /* All at once and strictly, for search keys: false, with OUT unchanged, if NAME is unknown or the text is not valid in it. */
 bool mime_charset_to_utf8(struct str *out, const char *name, const char *p, size_t len);
 

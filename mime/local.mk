@@ -1,10 +1,13 @@
 # mime/: RFC 5322 and MIME text. No files, no sockets.
-EXTRA_DIST += \
-	mime/addr.h \
-	mime/charset.h \
-	mime/ctype.h \
-	mime/date.h \
-	mime/decode.h \
-	mime/hdr.h \
-	mime/part.h \
-	mime/word.h
+noinst_LIBRARIES += mime/libmime.a
+mime_libmime_a_SOURCES = \
+	mime/addr.c mime/addr.h \
+	mime/charset.c mime/charset.h \
+	mime/ctype.c mime/ctype.h \
+	mime/date.c mime/date.h \
+	mime/decode.c mime/decode.h \
+	mime/hdr.c mime/hdr.h \
+	mime/part.c mime/part.h \
+	mime/word.c mime/word.h
+# What a program needs that uses mime/, before LIB_LIBS.
+MIME_LIBS = mime/libmime.a $(UNISTRING_LIBS)

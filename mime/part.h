@@ -5,7 +5,7 @@
 #ifndef MIME_PART_H
 #define MIME_PART_H
 
-#include "lib/base.h"
+#include "lib/str.h"
 
 enum {
 	MIME_DEPTH_MAX = 100,	/* parts nested deeper are not looked into */
@@ -33,7 +33,8 @@ struct mime_part {
 	struct mime_part *parent; /* NULL for the root */
 	struct mime_part *child, *next;
 	enum mime_kind kind;
-	bool in_digest; /* a part of multipart/digest: the default type is message/rfc822 */
+	bool digest;	/* multipart/digest */
+	bool in_digest; /* a part of it: the default type is message/rfc822 */
 	struct mime_span hdr; /* with the empty line */
 	struct mime_span body;
 	/* the fields of BODYSTRUCTURE, the first of each name */
@@ -54,6 +55,10 @@ struct mime_msg {
 void mime_msg_init(struct mime_msg *m, const char *text, size_t len);
 /* The tree, made at the first call. Owned by M. Never NULL. */
 struct mime_part *mime_msg_root(struct mime_msg *m);
+/* The media type to act on and to show, as written: TYPE and SUBTYPE are emptied first. False if it is a default: text/plain
+ * (also for a Content-Type that cannot be read and for a multipart without parts to find), message/rfc822 within a digest, or
+ * application/octet-stream for a message that is not looked into; the parameters of the field mean nothing then. */
+bool mime_part_type(const struct mime_part *p, struct str *type, struct str *subtype);
 /* Frees the tree; M can be initialised again. */
 void mime_msg_fini(struct mime_msg *m);
 

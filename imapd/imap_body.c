@@ -1,0 +1,374 @@
+#include "imapd/imap_body.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "mime/addr.h"
+#include "mime/ctype.h"
+#include "mime/hdr.h"
+
+enum { QUOTED_MAX = 1000 }; /* longer strings go as literals: some clients read lines into small buffers */
+
+static bool can_quote(const char *p, size_t len)
+{
+	if (len > QUOTED_MAX)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)p[i] > 127 || p[i] == '\r' || p[i] == '\n')
+			return false;
+	return true;
+}
+
+static void add_quoted(struct str *out, const char *p, size_t len)
+{
+	str_addc(out, '"');
+	for (size_t i = 0; i < len; i++) {
+		if (p[i] == '"' || p[i] == '\\')
+			str_addc(out, '\\');
+		if (p[i] != '\0')
+			str_addc(out, p[i]);
+	}
+	str_addc(out, '"');
+}
+
+void imap_string_add(struct str *out, const char *p, size_t len)
+{
+	size_t nuls = 0;
+
+	if (can_quote(p, len)) {
+		add_quoted(out, p, len);
+		return;
+	}
+	for (size_t i = 0; i < len; i++)
+		nuls += p[i] == '\0';
+	str_addf(out, "{%zu}\r\n", len - nuls);
+	for (size_t i = 0; i < len; i++)
+		if (p[i] != '\0')
+			str_addc(out, p[i]);
+}
+
+void imap_nstring_add(struct str *out, const char *p, size_t len)
+{
+	if (p == NULL)
+		str_adds(out, "NIL");
+	else
+		imap_string_add(out, p, len);
+}
+
+static void add_str(struct str *out, const struct str *s)
+{
+	imap_string_add(out, str_cstr(s), s->len);
+}
+
+/* A field value as one unfolded string, or NIL if the message has no such field. */
+static void add_text(struct str *out, const struct mime_text *t)
+{
+	struct str s = STR_INIT;
+
+	if (t->p == NULL) {
+		str_adds(out, "NIL");
+		return;
+	}
+	mime_hdr_unfold(&s, t->p, t->len);
+	add_str(out, &s);
+	str_fini(&s);
+}
+
+/* --- ENVELOPE --- */
+
+static void add_address(struct str *out, const struct mime_addr *a)
+{
+	bool box = a->kind == MIME_ADDR_BOX;
+
+	str_addc(out, '(');
+	imap_nstring_add(out, a->have_name ? str_cstr(&a->name) : NULL, a->name.len);
+	str_addc(out, ' ');
+	imap_nstring_add(out, a->have_adl ? str_cstr(&a->adl) : NULL, a->adl.len);
+	str_addc(out, ' ');
+	imap_nstring_add(out, a->have_mailbox || box ? str_cstr(&a->mailbox) : NULL, a->mailbox.len);
+	str_addc(out, ' ');
+	/* NIL would mean a group: an address without a host has an empty one */
+	imap_nstring_add(out, a->have_host || box ? str_cstr(&a->host) : NULL, a->host.len);
+	str_addc(out, ')');
+}
+
+/* Adds the addresses of one field; the first one opens the list. */
+static void add_field_addresses(struct str *out, const struct mime_text *field, bool *any)
+{
+	struct mime_addr a = { .kind = MIME_ADDR_BOX };
+	struct mime_addr_iter it;
+
+	mime_addr_begin(&it, field->p, field->len);
+	while (mime_addr_next(&it, &a)) {
+		if (!*any)
+			str_addc(out, '(');
+		*any = true;
+		add_address(out, &a);
+	}
+	mime_addr_fini(&a);
+}
+
+static void end_addresses(struct str *out, bool any)
+{
+	str_adds(out, any ? ")" : "NIL");
+}
+
+/* A list from one field; from FALLBACK if there is none or it is empty. */
+static void add_addresses(struct str *out, const struct mime_text *field, const struct mime_text *fallback)
+{
+	bool any = false;
+
+	if (field->p != NULL)
+		add_field_addresses(out, field, &any);
+	if (!any && fallback != NULL && fallback->p != NULL)
+		add_field_addresses(out, fallback, &any);
+	end_addresses(out, any);
+}
+
+/* A list from all fields called NAME: some programs write one for each receiver. */
+static void add_all_addresses(struct str *out, const char *text, size_t len, const char *name)
+{
+	struct mime_hdr_iter it;
+	struct mime_hdr h;
+	bool any = false;
+
+	mime_hdr_begin(&it, text, len);
+	while (mime_hdr_next(&it, &h)) {
+		struct mime_text value = { h.value, h.value_len };
+
+		if (mime_hdr_is(&h, name))
+			add_field_addresses(out, &value, &any);
+	}
+	end_addresses(out, any);
+}
+
+enum { ENV_DATE, ENV_SUBJECT, ENV_FROM, ENV_SENDER, ENV_REPLY_TO, ENV_IN_REPLY_TO, ENV_MESSAGE_ID, ENV_COUNT };
+
+/* The first field of each kind that stands in an envelope once. */
+static void find_fields(struct mime_text fields[ENV_COUNT], const char *text, size_t len)
+{
+	static const char *const names[ENV_COUNT] = {
+		"Date", "Subject", "From", "Sender", "Reply-To", "In-Reply-To", "Message-ID",
+	};
+	struct mime_hdr_iter it;
+	struct mime_hdr h;
+
+	memset(fields, 0, ENV_COUNT * sizeof(fields[0]));
+	mime_hdr_begin(&it, text, len);
+	while (mime_hdr_next(&it, &h))
+		for (int i = 0; i < ENV_COUNT; i++)
+			if (fields[i].p == NULL && mime_hdr_is(&h, names[i]))
+				fields[i] = (struct mime_text){ h.value, h.value_len };
+}
+
+void imap_envelope_add(struct str *out, const char *text, size_t len)
+{
+	struct mime_text f[ENV_COUNT];
+
+	len = mime_hdr_len(text, len);
+	find_fields(f, text, len);
+	str_addc(out, '(');
+	add_text(out, &f[ENV_DATE]);
+	str_addc(out, ' ');
+	add_text(out, &f[ENV_SUBJECT]);
+	str_addc(out, ' ');
+	add_addresses(out, &f[ENV_FROM], NULL);
+	str_addc(out, ' ');
+	add_addresses(out, &f[ENV_SENDER], &f[ENV_FROM]);
+	str_addc(out, ' ');
+	add_addresses(out, &f[ENV_REPLY_TO], &f[ENV_FROM]);
+	str_addc(out, ' ');
+	add_all_addresses(out, text, len, "To");
+	str_addc(out, ' ');
+	add_all_addresses(out, text, len, "Cc");
+	str_addc(out, ' ');
+	add_all_addresses(out, text, len, "Bcc");
+	str_addc(out, ' ');
+	add_text(out, &f[ENV_IN_REPLY_TO]);
+	str_addc(out, ' ');
+	add_text(out, &f[ENV_MESSAGE_ID]);
+	str_addc(out, ')');
+}
+
+/* --- BODY, BODYSTRUCTURE --- */
+
+static void add_pair(struct str *out, const struct str *name, const struct str *value, bool first)
+{
+	str_addc(out, first ? '(' : ' ');
+	add_str(out, name);
+	str_addc(out, ' ');
+	add_str(out, value);
+}
+
+/* The parameters of a field value, or NIL. NEED_CHARSET: one is added if it is missing. */
+static void add_params(struct str *out, const struct mime_text *value, bool need_charset)
+{
+	struct str name = STR_INIT, text = STR_INIT;
+	struct mime_ctype c;
+	bool first = true;
+
+	mime_ctype_begin(&c, value);
+	while (mime_ctype_param(&c, &name, &text)) {
+		add_pair(out, &name, &text, first);
+		first = false;
+		if (strcasecmp(str_cstr(&name), "charset") == 0)
+			need_charset = false;
+	}
+	if (need_charset) {
+		str_adds(out, first ? "(" : " ");
+		str_adds(out, "\"charset\" \"us-ascii\"");
+		first = false;
+	}
+	str_adds(out, first ? "NIL" : ")");
+	str_fini(&name);
+	str_fini(&text);
+}
+
+static void add_disposition(struct str *out, const struct mime_text *value)
+{
+	struct str word = STR_INIT;
+	struct mime_ctype c;
+
+	mime_ctype_begin(&c, value);
+	if (value->p == NULL || !mime_ctype_word(&c, &word)) {
+		str_adds(out, "NIL");
+	} else {
+		str_addc(out, '(');
+		add_str(out, &word);
+		str_addc(out, ' ');
+		add_params(out, value, false);
+		str_addc(out, ')');
+	}
+	str_fini(&word);
+}
+
+/* NIL, one string, or a list of them. */
+static void add_language(struct str *out, const struct mime_text *value)
+{
+	struct str word = STR_INIT;
+	struct mime_ctype c;
+	size_t start = out->len, n = 0;
+
+	mime_ctype_begin(&c, value);
+	while (mime_ctype_next_word(&c, &word)) {
+		if (n++ > 0)
+			str_addc(out, ' ');
+		else
+			str_addc(out, '(');
+		add_str(out, &word);
+	}
+	if (n == 0)
+		str_adds(out, "NIL");
+	else if (n > 1)
+		str_addc(out, ')');
+	else { /* a single one stands without brackets */
+		memmove(out->data + start, out->data + start + 1, out->len - start);
+		out->len--;
+	}
+	str_fini(&word);
+}
+
+static void add_encoding(struct str *out, const struct mime_text *value)
+{
+	struct str word = STR_INIT;
+	struct mime_ctype c;
+
+	mime_ctype_begin(&c, value);
+	if (value->p == NULL || !mime_ctype_word(&c, &word) || word.len == 0) {
+		str_clear(&word);
+		str_adds(&word, "7bit");
+	}
+	add_str(out, &word);
+	str_fini(&word);
+}
+
+/* Disposition, language and location: the end of both kinds of extension data. */
+static void add_extension(struct str *out, const struct mime_part *p)
+{
+	str_addc(out, ' ');
+	add_disposition(out, &p->disposition);
+	str_addc(out, ' ');
+	add_language(out, &p->language);
+	str_addc(out, ' ');
+	add_text(out, &p->location);
+}
+
+static void add_part(struct str *out, const char *text, const struct mime_part *p, bool extended);
+
+static void add_multipart(struct str *out, const char *text, const struct mime_part *p, bool extended)
+{
+	struct str type = STR_INIT, subtype = STR_INIT;
+
+	mime_part_type(p, &type, &subtype);
+	for (const struct mime_part *c = p->child; c != NULL; c = c->next)
+		add_part(out, text, c, extended);
+	if (p->child == NULL) { /* the grammar asks for one */
+		str_adds(out, "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0");
+		str_adds(out, extended ? " NIL NIL NIL NIL)" : ")");
+	}
+	str_addc(out, ' ');
+	add_str(out, &subtype);
+	if (extended) {
+		str_addc(out, ' ');
+		add_params(out, &p->type, false);
+		add_extension(out, p);
+	}
+	str_fini(&type);
+	str_fini(&subtype);
+}
+
+/* What a text or a message has behind its size. */
+static void add_inner(struct str *out, const char *text, const struct mime_part *p, bool is_text, bool extended)
+{
+	if (p->kind == MIME_MESSAGE) {
+		str_addc(out, ' ');
+		imap_envelope_add(out, text + p->child->hdr.off, p->child->hdr.len);
+		str_addc(out, ' ');
+		add_part(out, text, p->child, extended);
+	}
+	if (is_text || p->kind == MIME_MESSAGE)
+		str_addf(out, " %llu", (unsigned long long)p->body.lines);
+}
+
+static void add_leaf(struct str *out, const char *text, const struct mime_part *p, bool extended)
+{
+	static const struct mime_text none = { NULL, 0 };
+	struct str type = STR_INIT, subtype = STR_INIT;
+	bool declared = mime_part_type(p, &type, &subtype), is_text = strcasecmp(str_cstr(&type), "text") == 0;
+
+	add_str(out, &type);
+	str_addc(out, ' ');
+	add_str(out, &subtype);
+	str_addc(out, ' ');
+	add_params(out, declared ? &p->type : &none, is_text);
+	str_addc(out, ' ');
+	add_text(out, &p->id);
+	str_addc(out, ' ');
+	add_text(out, &p->description);
+	str_addc(out, ' ');
+	add_encoding(out, &p->encoding);
+	str_addf(out, " %llu", (unsigned long long)p->body.wire);
+	add_inner(out, text, p, is_text, extended);
+	if (extended) {
+		str_addc(out, ' ');
+		add_text(out, &p->md5);
+		add_extension(out, p);
+	}
+	str_fini(&type);
+	str_fini(&subtype);
+}
+
+static void add_part(struct str *out, const char *text, const struct mime_part *p, bool extended)
+{
+	str_addc(out, '(');
+	if (p->kind == MIME_MULTIPART)
+		add_multipart(out, text, p, extended);
+	else
+		add_leaf(out, text, p, extended);
+	str_addc(out, ')');
+}
+
+void imap_body_add(struct str *out, struct mime_msg *m, bool extended)
+{
+	add_part(out, m->text, mime_msg_root(m), extended);
+}
