@@ -48,7 +48,9 @@ enum wire_type {
 	CTL_ROWS,        /* u32 query, bytes text: whole lines.
 	                  * who: user TAB protocol TAB client ip TAB port TAB mailhost TAB backend TAB rcvd TAB sent TAB age in
 	                  *   seconds TAB session id ("local" as mailhost and "" as backend for local ones).
-	                  * kick: none. status: name=value. route, auth: text for people. */
+	                  * kick: none. route, auth: text for people. status: name=value; names of a-z, 0-9, '_', '.';
+	                  *   numbers of equal names are added up over the roles, other values are shown as they are.
+	                  *   Known to monitoring: peers_down, userdb_refused (not 0: the node is degraded). */
 	CTL_DONE,        /* u32 query, u32 result: who, kick: number of sessions; others: exit status for the tool */
 
 	/* worker -> authd; a bad message ends the channel, and with it that worker */

@@ -36,3 +36,7 @@ EXTRA_DIST += tests/blackbox/pytest.ini tests/blackbox/conftest.py tests/blackbo
 UNIT_TESTS += tests/unit/test_spawn
 tests_unit_test_spawn_SOURCES = tests/unit/test_spawn.c
 tests_unit_test_spawn_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_master
+tests_unit_test_master_SOURCES = tests/unit/test_master.c
+tests_unit_test_master_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)

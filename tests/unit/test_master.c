@@ -1,0 +1,276 @@
+/* The pure parts of the master: back-off, log lines, figures, port lists, what the tool prints. */
+#include <string.h>
+
+#include "master/backoff.h"
+#include "master/counts.h"
+#include "master/listen.h"
+#include "master/logline.h"
+#include "master/report.h"
+#include "tests/unit/unit.h"
+
+static void backoff_doubles_for_the_young(void)
+{
+	static const unsigned expected[] = { 0, 1, 2, 4, 8, 16, 30, 30, 30 };
+	struct backoff b = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++)
+		CU_ASSERT_EQUAL(backoff_after(&b, 0.5), expected[i]);
+}
+
+static void backoff_forgives_the_old(void)
+{
+	struct backoff b = { 0 };
+
+	CU_ASSERT_EQUAL(backoff_after(&b, 1), 0);
+	CU_ASSERT_EQUAL(backoff_after(&b, 1), 1);
+	CU_ASSERT_EQUAL(backoff_after(&b, BACKOFF_YOUNG), 0);
+	CU_ASSERT_EQUAL(backoff_after(&b, 1), 1);
+	CU_ASSERT_EQUAL(backoff_after(&b, 1e6), 0);
+}
+
+static const struct tm when = { .tm_mon = 10, .tm_mday = 2, .tm_hour = 21, .tm_min = 4, .tm_sec = 9 };
+
+static void log_line_of_a_file(void)
+{
+	static const struct { const char *program, *text, *line; } cases[] = {
+		{ "imapd", "LOGIN FAILED, user=x, ip=[::ffff:1.2.3.4], port=[555]",
+		    "Nov  2 21:04:09 host imapd[123]: LOGIN FAILED, user=x, ip=[::ffff:1.2.3.4], port=[555]\n" },
+		{ "waypostd", "", "Nov  2 21:04:09 host waypostd[123]: \n" },
+		{ "im apd:[1]", "a\tb\nc\x7f" "d", "Nov  2 21:04:09 host im_apd__1_[123]: a.b.c.d\n" },
+		{ "pop3d", "na\xc3\xafve", "Nov  2 21:04:09 host pop3d[123]: na\xc3\xafve\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct log_record rec = { LOG_LEVEL_INFO, cases[i].program, cases[i].text };
+		struct str out = STR_INIT;
+
+		logline_file(&out, &when, "host", &rec, 123);
+		CU_ASSERT_STRING_EQUAL(str_cstr(&out), cases[i].line);
+		str_fini(&out);
+	}
+}
+
+static void log_line_of_syslog(void)
+{
+	static const char *const heads[] = { "<19>", "<20>", "<22>", "<23>" }; /* mail.err, warning, info, debug */
+
+	for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++) {
+		struct log_record rec = { (enum log_level)level, "imapd", "LOGIN, user=x" };
+		struct str out = STR_INIT, expected = STR_INIT;
+
+		str_addf(&expected, "%sNov  2 21:04:09 imapd[7]: LOGIN, user=x", heads[level]);
+		logline_syslog(&out, &when, &rec, 7);
+		CU_ASSERT_STRING_EQUAL(str_cstr(&out), str_cstr(&expected));
+		str_fini(&out);
+		str_fini(&expected);
+	}
+}
+
+static void sessions_cannot_forge_a_refusal(void)
+{
+	static const struct { const char *text; bool may; const char *after; } cases[] = {
+		{ "LOGOUT, user=x", true, "LOGOUT, user=x" },
+		{ "LOGIN FAILED, user=x, ip=[1.2.3.4]", false, NULL },
+		{ "INFO: LOGIN FAILED, user=x", false, NULL },
+		{ "folder imapd: LOGIN FAILED, ip=[::ffff:1.2.3.4] LOGIN FAILED", true,
+		    "folder imapd: LOGIN.FAILED, ip=[::ffff:1.2.3.4] LOGIN.FAILED" },
+		{ "", true, "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[128];
+
+		strncpy(text, cases[i].text, sizeof(text) - 1);
+		text[sizeof(text) - 1] = '\0';
+		CU_ASSERT_EQUAL(logline_session_may(text), cases[i].may);
+		if (cases[i].may)
+			CU_ASSERT_STRING_EQUAL(text, cases[i].after);
+	}
+}
+
+static void add(struct counts *c, const char *text)
+{
+	counts_add_lines(c, text, strlen(text));
+}
+
+static void counts_are_added_up(void)
+{
+	struct counts c = { 0 };
+	struct str out = STR_INIT;
+
+	add(&c, "logins_ok=3\nlogins_failed=1\n");
+	add(&c, "logins_ok=4\npeer=127.0.0.2 is \033down\nbad name=1\n=2\nno_value\nNAME=1\nlast=9");
+	add(&c, "peer=127.0.0.3 is up\n");
+	counts_write(&c, &out);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "count\tlogins_ok\t7\ncount\tlogins_failed\t1\n"
+	    "note\tpeer\t127.0.0.2 is .down\nnote\tpeer\t127.0.0.3 is up\n");
+	str_fini(&out);
+	counts_fini(&c);
+}
+
+static void counts_are_bounded(void)
+{
+	struct counts c = { 0 };
+	struct str out = STR_INIT;
+	size_t lines = 0;
+
+	for (int i = 0; i < COUNTS_MAX + 10; i++) {
+		char line[32];
+
+		snprintf(line, sizeof(line), "n%d=1\n", i);
+		add(&c, line);
+	}
+	counts_write(&c, &out);
+	for (size_t i = 0; i < out.len; i++)
+		lines += out.data[i] == '\n';
+	CU_ASSERT_EQUAL(lines, COUNTS_MAX);
+	str_fini(&out);
+	counts_fini(&c);
+}
+
+static void port_lists(void)
+{
+	static const struct { const char *list, *read; } cases[] = {
+		{ "143", "|143 " },
+		{ "143,1143", "|143 |1143 " },
+		{ "1143, 127.0.0.9.2143", "|1143 127.0.0.9|2143 " },
+		{ "::1.143", "::1|143 " },
+		{ "mail.example.com.143", "mail.example.com|143 " },
+		{ "", "" },
+		{ "0", "" },
+		{ "65536", "" },
+		{ ".143", "" },
+		{ "127.0.0.1.", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *p = cases[i].list;
+		struct str out = STR_INIT;
+		char host[64];
+		uint16_t port;
+
+		while (listen_next_port(&p, host, sizeof(host), &port))
+			str_addf(&out, "%s|%u ", host, port);
+		CU_ASSERT_STRING_EQUAL(str_cstr(&out), cases[i].read);
+		str_fini(&out);
+	}
+}
+
+static void sockets_of_lost_slots_are_served(void)
+{
+	struct listener l = { .wanted = true, .slot = 5 };
+
+	CU_ASSERT_TRUE(listen_is_for(&l, 5, 8));
+	CU_ASSERT_FALSE(listen_is_for(&l, 1, 8));
+	CU_ASSERT_TRUE(listen_is_for(&l, 1, 4));
+	CU_ASSERT_FALSE(listen_is_for(&l, 0, 4));
+	CU_ASSERT_TRUE(listen_is_for(&l, 0, 1));
+	l.wanted = false;
+	CU_ASSERT_FALSE(listen_is_for(&l, 0, 1));
+}
+
+#define GOOD_HEAD "node\tservera\nversion\t1\npid\t7\nuptime\t61\nrundir\t/run/w\nconfig\t/etc/w\n"
+#define GOOD_ROLE "role\tworker 0\tready\t8\t0\t60\n"
+
+static void status_tells_its_state(void)
+{
+	static const struct { const char *lines; enum report_state state; } cases[] = {
+		{ GOOD_HEAD "draining\t0\nreloading\t0\n" GOOD_ROLE "count\tlogins_ok\t5\n", REPORT_WELL },
+		{ GOOD_HEAD "draining\t1\n" GOOD_ROLE, REPORT_DRAINING },
+		{ GOOD_HEAD "draining\t1\n" GOOD_ROLE "role\tauthd\tdown\t0\t3\t0\n", REPORT_DEGRADED },
+		{ GOOD_HEAD "draining\t0\n" GOOD_ROLE "role\tauthd\tstarting\t9\t3\t0\n", REPORT_DEGRADED },
+		{ GOOD_HEAD "draining\t0\nrole\tworker 1\tfinishing\t9\t0\t5\n" GOOD_ROLE, REPORT_WELL },
+		{ GOOD_HEAD GOOD_ROLE "silent\tworker 0\t8\n", REPORT_DEGRADED },
+		{ GOOD_HEAD GOOD_ROLE "count\tpeers_down\t1\n", REPORT_DEGRADED },
+		{ GOOD_HEAD GOOD_ROLE "count\tpeers_down\t0\n", REPORT_WELL },
+		{ GOOD_HEAD GOOD_ROLE "count\tuserdb_refused\t1\n", REPORT_DEGRADED },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (int json = 0; json < 2; json++) {
+			struct str out = STR_INIT;
+
+			CU_ASSERT_EQUAL(report_status(&out, cases[i].lines, json != 0), cases[i].state);
+			CU_ASSERT(strstr(str_cstr(&out), "servera") != NULL);
+			str_fini(&out);
+		}
+}
+
+static void status_as_json(void)
+{
+	struct str out = STR_INIT;
+
+	report_status(&out, GOOD_HEAD "draining\t0\nreloading\t0\n" GOOD_ROLE "count\tlogins_ok\t5\nnote\tpeer\tsays \"hi\"\n", true);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "{\"node\":\"servera\",\"version\":\"1\",\"pid\":7,\"uptime\":61,\"rundir\":\"/run/w\","
+	    "\"config\":\"/etc/w\",\"state\":\"well\",\"draining\":false,\"problems\":[],"
+	    "\"roles\":[{\"name\":\"worker 0\",\"state\":\"ready\",\"pid\":8,\"restarts\":0,\"age\":60}],"
+	    "\"counts\":{\"logins_ok\":5},\"notes\":[{\"name\":\"peer\",\"text\":\"says \\\"hi\\\"\"}]}\n");
+	str_fini(&out);
+}
+
+static void who_as_table(void)
+{
+	struct str out = STR_INIT;
+
+	report_who(&out, "a@b.c\timap\t192.0.2.1\t5000\tserverb\t127.0.0.2:143\t999\t2048\t3700\ts1\n"
+	    "x\tpop3\t2001:db8::1\t1\tlocal\t\t0\t5368709120\t59\ts\033[2J\n", false);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out),
+	    "USER   PROTOCOL  CLIENT           MAILHOST  BACKEND        IN   OUT   AGE    SESSION\n"
+	    "a@b.c  imap      192.0.2.1:5000   serverb   127.0.0.2:143  999  2.0K  1h01m  s1\n"
+	    "x      pop3      [2001:db8::1]:1  local     -              0    5.0G  59s    s.[2J\n");
+	str_fini(&out);
+}
+
+static void who_as_json(void)
+{
+	struct str out = STR_INIT;
+
+	report_who(&out, "", true);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "[]\n");
+	str_clear(&out);
+	report_who(&out, "a\\\timap\t192.0.2.1\t5000\tlocal\t\t1\t2\t3\ts\x01\xff\n", true);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "[\n{\"user\":\"a\\\\\",\"protocol\":\"imap\",\"ip\":\"192.0.2.1\",\"port\":5000,"
+	    "\"mailhost\":\"local\",\"backend\":\"\",\"rcvd\":1,\"sent\":2,\"age\":3,\"session\":\"s\\u0001\xef\xbf\xbd\"}\n]\n");
+	str_fini(&out);
+}
+
+static void terminals_are_safe(void)
+{
+	static const struct { const char *in, *out; } cases[] = {
+		{ "plain", "plain" },
+		{ "\x1b[31m", ".[31m" },
+		{ "\xc2\x9b" "31m", ".31m" },       /* CSI as one character */
+		{ "caf\xc3\xa9", "caf\xc3\xa9" },
+		{ "\xc3", "." },
+		{ "\xed\xa0\x80", "..." },          /* a surrogate */
+		{ "\xf4\x90\x80\x80", "...." },
+		{ "\xe0\x80\x80", "..." },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct str out = STR_INIT;
+
+		report_clean(&out, cases[i].in, strlen(cases[i].in));
+		CU_ASSERT_STRING_EQUAL(str_cstr(&out), cases[i].out);
+		str_fini(&out);
+	}
+}
+
+static const struct unit_case cases[] = {
+	{ "back-off doubles for those who die young", backoff_doubles_for_the_young },
+	{ "back-off forgives those who lived", backoff_forgives_the_old },
+	{ "log line of a file", log_line_of_a_file },
+	{ "log line of syslog", log_line_of_syslog },
+	{ "sessions cannot forge a refused login", sessions_cannot_forge_a_refusal },
+	{ "figures are added up", counts_are_added_up },
+	{ "figures are bounded", counts_are_bounded },
+	{ "port lists", port_lists },
+	{ "sockets of slots that are gone are served", sockets_of_lost_slots_are_served },
+	{ "status tells its state", status_tells_its_state },
+	{ "status as JSON", status_as_json },
+	{ "who as table", who_as_table },
+	{ "who as JSON", who_as_json },
+	{ "terminals are safe", terminals_are_safe },
+	{ NULL, NULL },
+};
+UNIT_MAIN("master", cases)
