@@ -15,7 +15,7 @@
 SETTINGS_TABLE(ROLES)
 #undef ROLES
 
-const struct settings_row settings_rows[] = {
+const struct settings_row settings_rows[SETTINGS_ROW_COUNT + 1] = {
 #define ROW(group, name, type, def, least, most, unit, roles, text) \
 	{ #group, #name, SETTINGS_T_##type, offsetof(struct settings, group##_##name), def, least, most, unit, roles, text },
 	SETTINGS_TABLE(ROW)
@@ -55,6 +55,63 @@ void settings_set_number(struct settings *s, const struct settings_row *row, int
 		*(bool *)at = v != 0;
 	else
 		memcpy(at, &v, sizeof(v));
+}
+
+const char *settings_group_name(const char *group, char buf[SETTINGS_GROUP_MAX])
+{
+	size_t i = 0;
+
+	for (; group[i] != '\0' && i + 1 < SETTINGS_GROUP_MAX; i++)
+		buf[i] = group[i] == '_' ? '-' : group[i];
+	buf[i] = '\0';
+	if (strcmp(buf, "node") == 0)
+		buf[0] = '\0';
+	return buf;
+}
+
+static bool name_fits(const char *pattern, const char *name)
+{
+	size_t len = strlen(pattern);
+
+	if (len != 0 && pattern[len - 1] == '*')
+		return strncmp(pattern, name, len - 1) == 0;
+	return strcmp(pattern, name) == 0;
+}
+
+const struct settings_known *settings_known_find(const char *group, const char *name)
+{
+	for (const struct settings_known *k = settings_known; k->name != NULL; k++)
+		if (strcmp(k->group, group) == 0 && name_fits(k->name, name))
+			return k;
+	return NULL;
+}
+
+const struct settings_row *settings_row_find(const char *group, const char *name)
+{
+	for (const struct settings_row *row = settings_rows; row->name != NULL; row++) {
+		size_t len = strlen(row->name);
+
+		if (strcmp(row->group, group) != 0)
+			continue;
+		if (row->type == SETTINGS_T_PORTMAP ?
+		    strncmp(name, row->name, len) == 0 && name[len] != '\0' && name[len + strspn(name + len, "0123456789")] == '\0' :
+		    strcmp(name, row->name) == 0)
+			return row;
+	}
+	return NULL;
+}
+
+bool settings_is_group(const char *group)
+{
+	if (strcmp(group, "node") == 0)
+		return false;
+	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
+		if (strcmp(row->group, group) == 0)
+			return true;
+	for (const struct settings_known *k = settings_known; k->name != NULL; k++)
+		if (strcmp(k->group, group) == 0)
+			return true;
+	return false;
 }
 
 struct settings *settings_defaults(void)

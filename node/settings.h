@@ -52,4 +52,20 @@ int settings_write(const struct settings *s, unsigned roles);
  * defaults. NULL if it is damaged. FD stays open. */
 struct settings *settings_read(int fd);
 
+enum { SETTINGS_ADDRESS_MAX = 64 };
+
+/* Takes the next entry of a PORTS setting at *LIST, which advances: its port, and in ADDRESS where to listen if
+ * the entry says so ("127.0.0.9.2143"; numeric), else "" (then ADDRESS of the group counts). False at the end.
+ * A malformed entry has port 0, which settings_load() lets nobody have. */
+bool settings_port_next(const char **list, char address[SETTINGS_ADDRESS_MAX], uint16_t *port);
+/* The port of the first entry (the port of the peers, where nothing else is set). */
+uint16_t settings_first_port(const char *list);
+/* The service name that a PORTMAP setting (imapd_AUTHSERVICE) gives for logins at the local port PORT, in BUF of
+ * SIZE bytes (32 are enough), or NORMAL. */
+const char *settings_authservice(const char *map, uint16_t port, const char *normal, char *buf, size_t size);
+/* What `waypost check` says about FILE: mistakes, warnings, the system's limits, and last "FILE: no mistakes
+ * found" or how many there are. Also looks whether host names can be resolved, which may wait. The exit status
+ * for the tool: 0, or 1 if there are mistakes. */
+int settings_check(const char *file, struct str *out);
+
 #endif

@@ -21,8 +21,41 @@ struct settings_row {
 	const char *text;
 };
 
+#define SETTINGS_ONE(...) + 1
+enum { SETTINGS_ROW_COUNT = 0 SETTINGS_TABLE(SETTINGS_ONE) };
+#undef SETTINGS_ONE
+
 /* All rows in the table's order, ended by a NULL name. */
-extern const struct settings_row settings_rows[];
+extern const struct settings_row settings_rows[SETTINGS_ROW_COUNT + 1];
+
+/* A name of Courier's that nothing here acts on. */
+enum settings_status {
+	SETTINGS_REPLACED, /* text: by what */
+	SETTINGS_IGNORED,  /* text: why */
+	SETTINGS_LATER,    /* text: what is not in this version */
+	SETTINGS_UNSAFE    /* as LATER, and an error while it is switched on: doing without would do harm */
+};
+
+struct settings_known {
+	const char *group; /* as in struct settings_row */
+	const char *name;  /* a '*' at the end stands for anything */
+	enum settings_status status;
+	const char *off;   /* words that mean "switched off" besides "", 0, no and the like */
+	const char *text;
+};
+
+/* Ended by a NULL name. */
+extern const struct settings_known settings_known[];
+
+/* The group as the file writes it: "imapd-ssl"; "" for "node". Returns BUF (SETTINGS_GROUP_MAX bytes). */
+enum { SETTINGS_GROUP_MAX = 32 };
+const char *settings_group_name(const char *group, char buf[SETTINGS_GROUP_MAX]);
+/* The known entry of GROUP that NAME falls under, or NULL. */
+const struct settings_known *settings_known_find(const char *group, const char *name);
+/* The row GROUP.NAME, or NULL; AUTHSERVICE with a port behind it finds AUTHSERVICE. */
+const struct settings_row *settings_row_find(const char *group, const char *name);
+/* True if the file may have a group of this name (as in struct settings_row). */
+bool settings_is_group(const char *group);
 
 /* Values of this type are strings in struct settings. */
 bool settings_is_text(enum settings_type type);

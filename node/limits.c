@@ -1,0 +1,124 @@
+#include "node/limits.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "lib/num.h"
+
+enum { SESSIONS_GUESS = 10000, SPARE = 1000 };
+
+/* One line: NAME has PRESENT; NEEDED for WHAT. FIX says what to type if that is low. */
+static void line(struct str *out, const char *name, uint64_t present, uint64_t needed, const char *what, const char *fix)
+{
+	str_addf(out, "%s = %" PRIu64 ", needed %" PRIu64 " for %s: ", name, present, needed, what);
+	if (present >= needed)
+		str_adds(out, "ok\n");
+	else
+		str_addf(out, "low; %s\n", fix);
+}
+
+/* The Nth number (from 0) in the /proc file PATH. */
+static bool read_number(const char *path, unsigned n, uint64_t *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char buf[256];
+	const char *p = buf;
+	ssize_t len;
+
+	if (fd == -1)
+		return false;
+	len = read(fd, buf, sizeof(buf) - 1);
+	close(fd);
+	if (len <= 0)
+		return false;
+	buf[len] = '\0';
+	for (;; n--) {
+		size_t digits;
+
+		p += strspn(p, " \t\n");
+		digits = strcspn(p, " \t\n");
+		if (n == 0)
+			return num_parse(p, digits, UINT64_MAX, out);
+		p += digits;
+	}
+}
+
+static void sysctl_line(struct str *out, const char *name, const char *path, uint64_t needed, const char *what)
+{
+	char fix[256];
+	uint64_t present;
+
+	if (!read_number(path, 0, &present)) {
+		str_addf(out, "%s: this system does not tell\n", name);
+		return;
+	}
+	snprintf(fix, sizeof(fix), "try: sysctl -w %s=%" PRIu64 ", and write %s=%" PRIu64 " into a file of /etc/sysctl.d", name, needed,
+		name, needed);
+	line(out, name, present, needed, what, fix);
+}
+
+static void descriptors(struct str *out, uint64_t sessions)
+{
+	struct rlimit lim;
+	char fix[256];
+	/* One worker may carry all of them: client and peer each, and pipes for some. */
+	uint64_t needed = 2 * sessions + SPARE;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) != 0) {
+		str_adds(out, "open files: this system does not tell\n");
+		return;
+	}
+	snprintf(fix, sizeof(fix), "put LimitNOFILE=%" PRIu64 " into the service unit (here: ulimit -Hn)", needed);
+	line(out, "open files per process, hard limit of this shell", lim.rlim_max, needed, "two descriptors a relayed session", fix);
+	str_addf(out, "open files per process, soft limit of this shell = %" PRIu64 ": the daemon raises it to the hard one\n",
+		(uint64_t)lim.rlim_cur);
+}
+
+static void local_ports(struct str *out, uint64_t sessions)
+{
+	static const char path[] = "/proc/sys/net/ipv4/ip_local_port_range";
+	uint64_t first, last;
+
+	if (!read_number(path, 0, &first) || !read_number(path, 1, &last) || last < first) {
+		str_adds(out, "net.ipv4.ip_local_port_range: this system does not tell\n");
+		return;
+	}
+	line(out, "net.ipv4.ip_local_port_range, ports in it", last - first + 1, MIN(sessions, 60000),
+		"one port a session relayed to the same peer",
+		"try: sysctl -w net.ipv4.ip_local_port_range=\"5000 65535\", and write it into a file of /etc/sysctl.d");
+}
+
+static uint64_t sessions_of(const struct settings *set)
+{
+	uint64_t n = 0;
+
+	if ((set->has_imapd && set->imapd_MAXDAEMONS == 0) || (set->has_pop3d && set->pop3d_MAXDAEMONS == 0))
+		return SESSIONS_GUESS;
+	if (set->has_imapd)
+		n += (uint64_t)set->imapd_MAXDAEMONS;
+	if (set->has_pop3d)
+		n += (uint64_t)set->pop3d_MAXDAEMONS;
+	return n != 0 ? n : SESSIONS_GUESS;
+}
+
+void limits_report(const struct settings *set, struct str *out)
+{
+	uint64_t sessions = sessions_of(set);
+
+	str_addf(out, "limits of this system for %" PRIu64 " sessions:\n", sessions);
+	descriptors(out, sessions);
+	sysctl_line(out, "fs.file-max", "/proc/sys/fs/file-max", 3 * sessions + 10 * SPARE, "the open files of all processes");
+	if (set->has_imapd) {
+		sysctl_line(out, "fs.inotify.max_user_instances", "/proc/sys/fs/inotify/max_user_instances", sessions,
+			"one an IDLE of a local session, where all accounts have one uid");
+		sysctl_line(out, "fs.inotify.max_user_watches", "/proc/sys/fs/inotify/max_user_watches", 4 * sessions,
+			"a few an IDLE of a local session, where all accounts have one uid");
+	}
+	sysctl_line(out, "kernel.pid_max", "/proc/sys/kernel/pid_max", sessions + SPARE, "one process a local session");
+	local_ports(out, sessions);
+	sysctl_line(out, "net.core.somaxconn", "/proc/sys/net/core/somaxconn", 1024, "clients that connect at the same moment");
+}

@@ -1,0 +1,79 @@
+/* What `waypost check` prints. */
+#include <netdb.h>
+#include <string.h>
+
+#include "lib/net.h"
+#include "node/limits.h"
+#include "node/settings_load.h"
+
+static unsigned count_lines(const char *p)
+{
+	unsigned n = 0;
+
+	for (; *p != '\0'; p++)
+		n += *p == '\n';
+	return n;
+}
+
+static void check_host(struct settings_load *l, unsigned line, const char *label, const char *host, const char *why)
+{
+	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *found = NULL;
+	struct net_addr a;
+	int err;
+
+	if (strcmp(host, "0") == 0 || net_addr_parse(&a, host, 0))
+		return;
+	err = getaddrinfo(host, NULL, &hints, &found);
+	if (err == 0)
+		freeaddrinfo(found);
+	else
+		settings_report(l->warnings, &l->text, line, "%s: %s has no address (%s); %s", label, host, gai_strerror(err), why);
+}
+
+static void check_hosts(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+	const char *listen = "the daemon could not listen there";
+
+	if (set->has_imapd)
+		check_host(l, SETTINGS_LINE(l, imapd_ADDRESS), "imapd.ADDRESS", set->imapd_ADDRESS, listen);
+	if (set->has_pop3d)
+		check_host(l, SETTINGS_LINE(l, pop3d_ADDRESS), "pop3d.ADDRESS", set->pop3d_ADDRESS, listen);
+	if ((set->has_imapd && set->imapd_IMAP_PROXY) || (set->has_pop3d && set->pop3d_POP3_PROXY))
+		check_host(l, SETTINGS_LINE(l, node_PROXY_HOSTNAME), "PROXY_HOSTNAME", set->self[0],
+			"the other nodes look it up the same way");
+}
+
+static void add_warnings(struct str *out, const char *p)
+{
+	while (*p != '\0') {
+		size_t len = strcspn(p, "\n");
+
+		str_addf(out, "warning: %.*s\n", (int)len, p);
+		p += len + (p[len] == '\n');
+	}
+}
+
+int settings_check(const char *file, struct str *out)
+{
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	struct settings_load l;
+	unsigned mistakes;
+
+	if (settings_load_begin(&l, file, &errors, &warnings))
+		check_hosts(&l);
+	mistakes = count_lines(str_cstr(&errors));
+	str_adds(out, str_cstr(&errors));
+	add_warnings(out, str_cstr(&warnings));
+	if (mistakes == 0) {
+		str_addf(out, "this node is %s%s%s\n", l.set->self[0], l.set->self[1][0] != '\0' ? ", also called " : "", l.set->self[1]);
+		limits_report(l.set, out);
+		str_addf(out, "%s: no mistakes found\n", file);
+	} else {
+		str_addf(out, "%s: %u mistake%s\n", file, mistakes, mistakes == 1 ? "" : "s");
+	}
+	settings_load_fini(&l);
+	str_fini(&errors);
+	str_fini(&warnings);
+	return mistakes != 0;
+}

@@ -1,0 +1,128 @@
+/* Courier's names that no row of the table acts on: what is said about them. With node/settings_tbl.h this is
+ * every name of Courier's files, so that none is a surprise. */
+#include "node/settings_rows.h"
+
+#define REPLACED SETTINGS_REPLACED
+#define IGNORED SETTINGS_IGNORED
+#define LATER SETTINGS_LATER
+#define UNSAFE SETTINGS_UNSAFE
+
+#define WEBADMIN "only Courier's web administration reads it"
+#define HANDOVER "Courier's programs hand it to each other; the roles of a node tell each other by messages"
+#define LDAP "accounts in LDAP"
+#define SQL "accounts in a database"
+
+/* What Courier knows for both protocols. */
+#define BOTH(g, start, ssl) \
+	{ g, start, IGNORED, "", "a group that the file has is served; leave it away to switch it off" }, \
+	{ g, "PIDFILE", REPLACED, "", "RUNDIR; the service manager knows the process" }, \
+	{ g, "LOGGEROPTS", REPLACED, "", "LOG" }, \
+	{ g, "TCPDOPTS", IGNORED, "", "there is no couriertcpd; the PROXY protocol (-haproxy) comes with a later version" }, \
+	{ g, "AUTH_MKHOMEDIR_SKEL", LATER, "", "making home folders at the first login" }, \
+	{ g, "TIMEOUT_SOCK", REPLACED, "", "LOGIN_TIMEOUT" }, \
+	{ g, "TIMEOUT_WRITE", REPLACED, "", "LOGIN_TIMEOUT" }, \
+	{ g, "TIMEOUT_READ", REPLACED, "", "LOGIN_TIMEOUT" }, \
+	{ g, "MAILDIRQUOTA", LATER, "", "quotas" }, \
+	{ g, "MAILDIR_SKIP_SYMLINK_CHECKS", IGNORED, "", "a message file may not be a symbolic link" }, \
+	{ g, "HOSTNAME", REPLACED, "", "the host name of the machine; ${HOSTNAME} is taken from the environment" }, \
+	{ g, "PROTOCOL", IGNORED, "", HANDOVER }, \
+	{ g, "OPTIONS", IGNORED, "", HANDOVER }, \
+	{ g, "AUTHENTICATED", IGNORED, "", HANDOVER }, \
+	{ g, ssl, IGNORED, "", HANDOVER }
+
+#define BOTH_SSL(g, start, port) \
+	{ g, start, IGNORED, "", "a group that the file has is served; leave it away to switch it off" }, \
+	{ g, "SSLPIDFILE", REPLACED, "", "RUNDIR; the service manager knows the process" }, \
+	{ g, "SSLLOGGEROPTS", REPLACED, "", "LOG" }, \
+	{ g, "COURIERTLS", IGNORED, "", "TLS will be part of the login workers, not a program of its own" }, \
+	{ g, "TLS_PRIORITY", LATER, "", "TLS" }, \
+	{ g, "TLS_PROTOCOL", LATER, "", "TLS" }, \
+	{ g, "TLS_STARTTLS_PROTOCOL", LATER, "", "TLS" }, \
+	{ g, "TLS_CIPHER_LIST", LATER, "", "TLS" }, \
+	{ g, "TLS_MIN_DH_BITS", LATER, "", "TLS" }, \
+	{ g, "TLS_TIMEOUT", IGNORED, "", "Courier never acted on it either; see LOGIN_TIMEOUT" }, \
+	{ g, "TLS_DHPARAMS", LATER, "", "TLS" }, \
+	{ g, "TLS_TRUSTCERTS", LATER, "", "TLS" }, \
+	{ g, "TLS_VERIFYPEER", UNSAFE, "NONE PEER", "TLS; without it no client shows a certificate" }, \
+	{ g, "TLS_EXTERNAL", LATER, "", "logins by client certificate" }, \
+	{ g, "TLS_CACHEFILE", LATER, "", "TLS" }, \
+	{ g, "TLS_CACHESIZE", LATER, "", "TLS" }, \
+	{ g, "TLS_ALPN", LATER, "", "TLS" }, \
+	{ g, "MAILDIRPATH", REPLACED, "", port }
+
+#define MYSQL(name) { "authmysqlrc", "MYSQL_" name, LATER, "", SQL }
+#define PGSQL(name) { "authpgsqlrc", "PGSQL_" name, LATER, "", SQL }
+#define SQLITE(name) { "authsqliterc", "SQLITE_" name, LATER, "", SQL }
+/* Fields that the three databases have in common. */
+#define FIELDS(ROW) \
+	ROW("USER_TABLE"), ROW("CRYPT_PWFIELD"), ROW("CLEAR_PWFIELD"), ROW("UID_FIELD"), ROW("GID_FIELD"), \
+	ROW("LOGIN_FIELD"), ROW("HOME_FIELD"), ROW("NAME_FIELD"), ROW("MAILDIR_FIELD"), ROW("QUOTA_FIELD"), \
+	ROW("DEFAULTDELIVERY"), ROW("DEFAULTDELIVERY_FIELD"), ROW("AUXOPTIONS"), ROW("AUXOPTIONS_FIELD"), \
+	ROW("WHERE_CLAUSE"), ROW("SELECT_CLAUSE"), ROW("ENUMERATE_CLAUSE"), ROW("CHPASS_CLAUSE")
+#define LDAPRC(name) { "authldaprc", "LDAP_" name, LATER, "", LDAP }
+
+const struct settings_known settings_known[] = {
+	{ "proxy", "PROXY_REFERRAL_HOSTS", LATER, "", "following a peer that names another owner of the account" },
+
+	BOTH("imapd", "IMAPDSTART", "IMAP_TLS"),
+	{ "imapd", "IMAPACCESSFILE", UNSAFE, "", "limits by client address; use the firewall" },
+	{ "imapd", "IMAP_ACL", LATER, "", "access rights on folders" },
+	{ "imapd", "SMAP_CAPABILITY", IGNORED, "", "only Courier's own programs speak SMAP" },
+	{ "imapd", "IMAP_CAPABILITY_ORIG", IGNORED, "", WEBADMIN },
+	{ "imapd", "IMAP_CAPABILITY_TLS", LATER, "", "TLS" },
+	{ "imapd", "IMAP_CAPABILITY_TLS_ORIG", IGNORED, "", WEBADMIN },
+	{ "imapd", "IMAP_DISABLETHREADSORT", LATER, "", "SORT and THREAD" },
+	{ "imapd", "IMAP_ULIMITD", LATER, "", "a limit on the memory of a session" },
+	{ "imapd", "IMAP_SHAREDINDEXFILE", LATER, "", "shared folders" },
+	{ "imapd", "IMAP_SHAREDMUNGENAMES", LATER, "", "shared folders" },
+	{ "imapd", "IMAP_ENHANCEDIDLE", IGNORED, "", "IDLE always learns of changes from the system" },
+	{ "imapd", "IMAP_MOVE_EXPUNGE_TO_TRASH", UNSAFE, "", "moving expunged messages to the trash folder; they would be gone" },
+	{ "imapd", "IMAPDEBUGFILE", IGNORED, "", "no trace of a session is written; see DEBUG_LOGIN" },
+	{ "imapd", "IMAP_BROKENUIDV", IGNORED, "", "UIDVALIDITY is always the one that the folder has" },
+	{ "imapd", "OUTBOX", UNSAFE, "", "sending mail by copying it to a folder; it would stay there unsent" },
+	{ "imapd", "OUTBOX_MULTIPLE_SEND", LATER, "", "sending mail by copying it to a folder" },
+	{ "imapd", "SENDMAIL", LATER, "", "sending mail by copying it to a folder" },
+	{ "imapd", "HEADERFROM", LATER, "", "sending mail by copying it to a folder" },
+	{ "imapd", "IMAPLOGINTAG", IGNORED, "", HANDOVER },
+
+	BOTH_SSL("imapd_ssl", "IMAPDSSLSTART", "MAILDIRPATH of imapd"),
+	{ "imapd_ssl", "IMAPDSTARTTLS", LATER, "", "STARTTLS" },
+	{ "imapd_ssl", "IMAP_TLS_REQUIRED", UNSAFE, "", "TLS; passwords would cross the network in clear" },
+
+	BOTH("pop3d", "POP3DSTART", "POP3_TLS"),
+	{ "pop3d", "POP3AUTH_ORIG", IGNORED, "", WEBADMIN },
+	{ "pop3d", "POP3AUTH_TLS", LATER, "", "TLS" },
+	{ "pop3d", "POP3AUTH_TLS_ORIG", IGNORED, "", WEBADMIN },
+	{ "pop3d", "MIME_UNICODE_MESSAGE_TYPE", LATER, "", "wrapping UTF-8 messages for clients that do not know them" },
+	{ "pop3d", "UTF8", IGNORED, "", HANDOVER },
+
+	BOTH_SSL("pop3d_ssl", "POP3DSSLSTART", "MAILDIRPATH of pop3d"),
+	{ "pop3d_ssl", "POP3_STARTTLS", LATER, "", "STARTTLS" },
+	{ "pop3d_ssl", "POP3_TLS_REQUIRED", UNSAFE, "", "TLS; passwords would cross the network in clear" },
+
+	{ "authdaemonrc", "authmodulelistorig", IGNORED, "", WEBADMIN },
+	{ "authdaemonrc", "authdaemonvar", REPLACED, "", "RUNDIR; the check of accounts is a role of the node" },
+	{ "authdaemonrc", "LOGGEROPTS", REPLACED, "", "LOG" },
+	{ "authdaemonrc", "LDAPTLS_*", LATER, "", LDAP },
+
+	LDAPRC("URI"), LDAPRC("PROTOCOL_VERSION"), LDAPRC("BASEDN"), LDAPRC("INITBIND"), LDAPRC("BINDDN"), LDAPRC("BINDPW"),
+	LDAPRC("TIMEOUT"), LDAPRC("AUTHBIND"), LDAPRC("MAIL"), LDAPRC("FILTER"), LDAPRC("DOMAIN"), LDAPRC("GLOB_UID"),
+	LDAPRC("GLOB_GID"), LDAPRC("HOMEDIR"), LDAPRC("MAILROOT"), LDAPRC("MAILDIR"), LDAPRC("DEFAULTDELIVERY"),
+	LDAPRC("MAILDIRQUOTA"), LDAPRC("FULLNAME"), LDAPRC("CLEARPW"), LDAPRC("CRYPTPW"), LDAPRC("UID"), LDAPRC("GID"),
+	LDAPRC("AUXOPTIONS"), LDAPRC("ENUMERATE_FILTER"), LDAPRC("DEREF"), LDAPRC("TLS"), LDAPRC("EMAILMAP"),
+	LDAPRC("EMAILMAP_BASEDN"), LDAPRC("EMAILMAP_ATTRIBUTE"), LDAPRC("EMAILMAP_MAIL"),
+
+	MYSQL("SERVER"), MYSQL("SOCKET"), MYSQL("USERNAME"), MYSQL("DATABASE"), MYSQL("PASSWORD"), MYSQL("PORT"),
+	MYSQL("OPT"), MYSQL("SSL_KEY"), MYSQL("SSL_CERT"), MYSQL("SSL_CACERT"), MYSQL("SSL_CAPATH"), MYSQL("SSL_CIPHER"),
+	MYSQL("SSL_CIPHERS"), MYSQL("CHARACTER_SET"), FIELDS(MYSQL),
+	{ "authmysqlrc", "DEFAULT_DOMAIN", LATER, "", SQL },
+
+	PGSQL("CONNECTION"), PGSQL("HOST"), PGSQL("PORT"), PGSQL("USERNAME"), PGSQL("PASSWORD"), PGSQL("DATABASE"),
+	PGSQL("OPT"), PGSQL("CHARACTER_SET"), FIELDS(PGSQL),
+	{ "authpgsqlrc", "DEFAULT_DOMAIN", LATER, "", SQL },
+
+	SQLITE("DATABASE"), FIELDS(SQLITE),
+	{ "authsqliterc", "DEFAULT_DOMAIN", LATER, "", SQL },
+
+	{ NULL, NULL, IGNORED, NULL, NULL }
+};

@@ -1,0 +1,35 @@
+/* A settings file while it is being read: shared by the files that read it and that judge what it says. */
+#ifndef NODE_SETTINGS_LOAD_H
+#define NODE_SETTINGS_LOAD_H
+
+#include "node/settings_rows.h"
+#include "node/settings_text.h"
+
+struct settings_load {
+	struct settings_text text;
+	struct settings *set;                /* defaults until a value is read */
+	struct str *errors, *warnings;       /* of the caller */
+	unsigned row_line[SETTINGS_ROW_COUNT]; /* line of the text that sets the row; 0: it has its default */
+	unsigned imapd_ssl_line, pop3d_ssl_line; /* of the groups */
+	char hostname[256];
+	char *proxy_hostname;                /* what ${PROXY_HOSTNAME} stands for */
+};
+
+/* Reads FILE into L (which need not be set up): every mistake to ERRORS, what is odd to WARNINGS. True if there
+ * was no mistake. Free with settings_load_fini() in any case. */
+bool settings_load_begin(struct settings_load *l, const char *file, struct str *errors, struct str *warnings);
+/* The same for the LEN bytes at P, which are called FILE. */
+bool settings_load_bytes(struct settings_load *l, const char *file, const char *p, size_t len, struct str *errors,
+	struct str *warnings);
+void settings_load_fini(struct settings_load *l);
+/* The line that sets the member of struct settings at OFFSET, or 0. */
+unsigned settings_load_line(const struct settings_load *l, size_t offset);
+#define SETTINGS_LINE(l, member) settings_load_line((l), offsetof(struct settings, member))
+
+/* What concerns several settings, or the system around them; also reads the pool secret. */
+void settings_rules(struct settings_load *l);
+
+/* Two host names are the same, ignoring case and trailing dots. */
+bool settings_same_host(const char *a, const char *b);
+
+#endif

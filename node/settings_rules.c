@@ -1,0 +1,412 @@
+/* What no single setting can be blamed for at sight: settings that concern each other, files, users. */
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+#include "lib/net.h"
+#include "lib/num.h"
+#include "node/pool_secret.h"
+#include "node/priv.h"
+#include "node/settings_load.h"
+
+#define MISTAKE(l, member, ...) settings_report((l)->errors, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)
+#define WARNING(l, member, ...) settings_report((l)->warnings, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)
+
+enum { WORD_MAX_LEN = 128, MAX_PORTS = 64 };
+
+/* The next blank-separated word at *P into WORD; false at the end. */
+static bool next_word(const char **p, char word[WORD_MAX_LEN])
+{
+	size_t len;
+
+	*p += strspn(*p, " ");
+	len = strcspn(*p, " ");
+	snprintf(word, WORD_MAX_LEN, "%.*s", (int)MIN(len, WORD_MAX_LEN - 1), *p);
+	*p += len;
+	return len != 0;
+}
+
+static bool one_of(const char *word, const char *const *list)
+{
+	for (; *list != NULL; list++)
+		if (strcasecmp(word, *list) == 0)
+			return true;
+	return false;
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * The node */
+
+static void rules_node(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+	char err[256];
+
+	if (strlen(set->node_RUNDIR) + strlen("/control") >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		MISTAKE(l, node_RUNDIR, "RUNDIR is too long for the name of a socket; %zu bytes are possible",
+			sizeof(((struct sockaddr_un *)0)->sun_path) - strlen("/control") - 1);
+	if (set->node_RUNDIR[0] == '\0' || strcmp(set->node_RUNDIR, "/") == 0)
+		MISTAKE(l, node_RUNDIR, "RUNDIR must be a folder of its own: \"/run/waypost\"");
+	if (strcmp(set->node_LOG, "syslog") != 0 && strcmp(set->node_LOG, "stderr") != 0 && set->node_LOG[0] != '/')
+		MISTAKE(l, node_LOG, "LOG = \"%s\": \"syslog\", \"stderr\" or a path that begins with / should stand here", set->node_LOG);
+	if (geteuid() != 0)
+		return;
+	if (!priv_check_user("LOGIN_USER", set->node_LOGIN_USER, err, sizeof(err)))
+		MISTAKE(l, node_LOGIN_USER, "%s", err);
+	if (!priv_check_user("AUTH_USER", set->node_AUTH_USER, err, sizeof(err)))
+		MISTAKE(l, node_AUTH_USER, "%s", err);
+	if (strcmp(set->node_LOGIN_USER, set->node_AUTH_USER) == 0)
+		MISTAKE(l, node_AUTH_USER, "AUTH_USER and LOGIN_USER are the same user \"%s\"; what talks to the network could read "
+			"the accounts, so make two", set->node_AUTH_USER);
+}
+
+static void merge_debug(struct settings *set)
+{
+	int64_t all = set->node_DEBUG_LOGIN;
+
+	set->imapd_DEBUG_LOGIN = MAX(set->imapd_DEBUG_LOGIN, all);
+	set->pop3d_DEBUG_LOGIN = MAX(set->pop3d_DEBUG_LOGIN, all);
+	set->authdaemonrc_DEBUG_LOGIN = MAX(set->authdaemonrc_DEBUG_LOGIN, all);
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Peers */
+
+static bool is_network(const char *word)
+{
+	char base[NET_IP_TEXT_MAX];
+	const char *slash = strchr(word, '/');
+	size_t len = slash != NULL ? (size_t)(slash - word) : strlen(word);
+	struct net_addr a;
+	uint64_t bits;
+
+	if (len >= sizeof(base))
+		return false;
+	memcpy(base, word, len);
+	base[len] = '\0';
+	return net_addr_parse(&a, base, 0) && (slash == NULL || num_parse_str(slash + 1, a.family == AF_INET ? 32 : 128, &bits));
+}
+
+static void rules_proxy(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+	const char *p = set->proxy_PROXY_TRUSTED;
+	char word[WORD_MAX_LEN];
+
+	while (next_word(&p, word))
+		if (!is_network(word))
+			MISTAKE(l, proxy_PROXY_TRUSTED, "proxy.PROXY_TRUSTED: %s is no address or network; \"192.0.2.7\", "
+				"\"10.0.0.0/8\" and \"2001:db8::/32\" are understood", word);
+	if (set->proxy_PROXY_IDLE_TIMEOUT != 0 && set->proxy_PROXY_IDLE_TIMEOUT <= 30 * 60)
+		WARNING(l, proxy_PROXY_IDLE_TIMEOUT, "proxy.PROXY_IDLE_TIMEOUT is not longer than the 30 minutes that IMAP grants an "
+			"idle client: sessions will break; 31m is the default");
+	if (set->imapd_IMAP_PROXY_FOREIGN && !set->imapd_IMAP_PROXY)
+		WARNING(l, imapd_IMAP_PROXY_FOREIGN, "imapd.IMAP_PROXY_FOREIGN has no effect while IMAP_PROXY is off");
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Ports */
+
+struct endpoint { const char *group; unsigned line; char address[256]; uint16_t port; };
+
+static void add_endpoints(struct settings_load *l, struct endpoint *all, size_t *n, const char *group, const char *address,
+	const char *ports, unsigned line)
+{
+	char own[SETTINGS_ADDRESS_MAX];
+	uint16_t port;
+
+	while (settings_port_next(&ports, own, &port)) {
+		const char *at = own[0] != '\0' ? own : address;
+
+		for (size_t i = 0; i < *n; i++)
+			if (all[i].port == port && strcmp(all[i].address, at) == 0)
+				settings_report(l->errors, &l->text, line, "%s: port %u of address %s is also a port of %s; each needs its own",
+					group, (unsigned)port, at, all[i].group);
+		if (*n == MAX_PORTS) {
+			settings_report(l->errors, &l->text, line, "%s: more than %d ports in all", group, MAX_PORTS);
+			return;
+		}
+		all[*n].group = group;
+		all[*n].line = line;
+		all[*n].port = port;
+		snprintf(all[*n].address, sizeof(all[*n].address), "%s", at);
+		(*n)++;
+	}
+}
+
+static void no_tls(struct settings_load *l, const char *ports, unsigned line)
+{
+	char address[SETTINGS_ADDRESS_MAX];
+	uint16_t port;
+
+	while (settings_port_next(&ports, address, &port))
+		settings_report(l->warnings, &l->text, line, "TLS is not in this version: port %u is not opened", (unsigned)port);
+}
+
+static void rules_ports(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+	struct endpoint all[MAX_PORTS];
+	size_t n = 0;
+
+	if (!set->has_imapd && !set->has_pop3d)
+		settings_report(l->errors, &l->text, 0, "neither imapd nor pop3d is there, so nothing would be served: imapd = { };");
+	if (set->has_imapd)
+		add_endpoints(l, all, &n, "imapd", set->imapd_ADDRESS, set->imapd_PORT, SETTINGS_LINE(l, imapd_PORT));
+	if (set->has_pop3d)
+		add_endpoints(l, all, &n, "pop3d", set->pop3d_ADDRESS, set->pop3d_PORT, SETTINGS_LINE(l, pop3d_PORT));
+	if (set->has_imapd_ssl)
+		no_tls(l, set->imapd_ssl_SSLPORT, l->imapd_ssl_line);
+	if (set->has_pop3d_ssl)
+		no_tls(l, set->pop3d_ssl_SSLPORT, l->pop3d_ssl_line);
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * IMAP and POP3 */
+
+static const char *const later_mechanisms[] = {
+	"CRAM-MD5", "CRAM-SHA1", "CRAM-SHA256", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS",
+	"EXTERNAL", "OAUTHBEARER", "XOAUTH2", NULL
+};
+static const char *const our_mechanisms[] = { "PLAIN", "LOGIN", NULL };
+static const char *const our_capabilities[] = {
+	"IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "UIDPLUS", "CHILDREN", "NAMESPACE", "IDLE", "UNSELECT", "MOVE",
+	"UTF8=ACCEPT", NULL
+};
+
+static void rules_mechanism(struct settings_load *l, unsigned line, const char *label, const char *word)
+{
+	if (one_of(word, our_mechanisms))
+		return;
+	settings_report(l->errors, &l->text, line, one_of(word, later_mechanisms) ?
+		"%s: the mechanism %s is not in this version; PLAIN and LOGIN are" :
+		"%s: the mechanism %s is not known; PLAIN and LOGIN are", label, word);
+}
+
+static void rules_capability(struct settings_load *l)
+{
+	const char *p = l->set->imapd_IMAP_CAPABILITY;
+	bool imap4rev1 = false;
+	char word[WORD_MAX_LEN];
+
+	while (next_word(&p, word)) {
+		imap4rev1 |= strcasecmp(word, "IMAP4rev1") == 0;
+		if (strncasecmp(word, "AUTH=", 5) == 0)
+			rules_mechanism(l, SETTINGS_LINE(l, imapd_IMAP_CAPABILITY), "imapd.IMAP_CAPABILITY", word + 5);
+		else if (word[strcspn(word, "(){%*\"\\]")] != '\0')
+			MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY: %s is no word that IMAP can send", word);
+		else if (!one_of(word, our_capabilities))
+			WARNING(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY announces %s, which accounts on this node do not have", word);
+	}
+	if (!imap4rev1)
+		MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY lacks IMAP4rev1; every client looks for it");
+}
+
+static void rules_maildirpath(struct settings_load *l, unsigned line, const char *label, const char *path)
+{
+	if (path[0] == '\0' || path[0] == '/' || strcmp(path, "..") == 0 || strncmp(path, "../", 3) == 0 ||
+	    strstr(path, "/../") != NULL || (strlen(path) > 2 && strcmp(path + strlen(path) - 3, "/..") == 0))
+		settings_report(l->errors, &l->text, line, "%s = \"%s\": a path within the home folder should stand here: \"Maildir\"",
+			label, path);
+}
+
+/* "Trash:7,Spam:30", or "7". */
+static bool is_emptytrash(const char *p)
+{
+	uint64_t days;
+
+	if (num_parse_str(p, 36500, &days))
+		return true;
+	while (*p != '\0') {
+		size_t len = strcspn(p, ","), colon = strcspn(p, ":");
+
+		if (colon == 0 || colon >= len || !num_parse(p + colon + 1, len - colon - 1, 36500, &days))
+			return false;
+		p += len + (p[len] == ',');
+	}
+	return true;
+}
+
+static void rules_imap(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+
+	rules_capability(l);
+	rules_maildirpath(l, SETTINGS_LINE(l, imapd_MAILDIRPATH), "imapd.MAILDIRPATH", set->imapd_MAILDIRPATH);
+	if (!is_emptytrash(set->imapd_IMAP_EMPTYTRASH))
+		MISTAKE(l, imapd_IMAP_EMPTYTRASH, "imapd.IMAP_EMPTYTRASH = \"%s\": folders and days should stand here: \"Trash:7,Spam:30\"",
+			set->imapd_IMAP_EMPTYTRASH);
+	if (set->imapd_IMAP_TRASHFOLDERNAME[0] == '\0' || strchr(set->imapd_IMAP_TRASHFOLDERNAME, '/') != NULL)
+		MISTAKE(l, imapd_IMAP_TRASHFOLDERNAME, "imapd.IMAP_TRASHFOLDERNAME = \"%s\": the name of a folder should stand here: "
+			"\"Trash\"", set->imapd_IMAP_TRASHFOLDERNAME);
+	if (set->imapd_IMAP_INACTIVITY_TIMEOUT < 30 * 60)
+		WARNING(l, imapd_IMAP_INACTIVITY_TIMEOUT, "imapd.IMAP_INACTIVITY_TIMEOUT is shorter than the 30 minutes that RFC 3501 asks "
+			"for: idle clients will lose their session");
+}
+
+static void rules_pop3(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+	const char *p = set->pop3d_POP3AUTH;
+	char word[WORD_MAX_LEN];
+
+	while (next_word(&p, word))
+		rules_mechanism(l, SETTINGS_LINE(l, pop3d_POP3AUTH), "pop3d.POP3AUTH", word);
+	rules_maildirpath(l, SETTINGS_LINE(l, pop3d_MAILDIRPATH), "pop3d.MAILDIRPATH", set->pop3d_MAILDIRPATH);
+	if (set->pop3d_POP3_INACTIVITY_TIMEOUT < 10 * 60)
+		WARNING(l, pop3d_POP3_INACTIVITY_TIMEOUT, "pop3d.POP3_INACTIVITY_TIMEOUT is shorter than the 10 minutes that RFC 1939 asks for");
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Accounts */
+
+/* The user that reads accounts may read what ST says; for root, who asks on behalf of AUTH_USER. */
+static bool readable_by(const struct stat *st, const char *user)
+{
+	const struct passwd *pw = getpwnam(user);
+	gid_t groups[256];
+	int n = ARRAY_LEN(groups);
+	mode_t dir = S_ISDIR(st->st_mode) ? 1 : 0;
+
+	if (pw == NULL)
+		return true; /* told elsewhere */
+	if (st->st_uid == pw->pw_uid)
+		return (st->st_mode & (04 | dir) << 6) == (04 | dir) << 6;
+	if (getgrouplist(user, pw->pw_gid, groups, &n) < 0)
+		n = MIN(n, (int)ARRAY_LEN(groups));
+	for (int i = 0; i < n; i++)
+		if (groups[i] == st->st_gid)
+			return (st->st_mode & (04 | dir) << 3) == (04 | dir) << 3;
+	return (st->st_mode & (04 | dir)) == (04 | dir);
+}
+
+static void rules_userdb(struct settings_load *l)
+{
+	const char *path = l->set->authuserdb_USERDB, *user = l->set->node_AUTH_USER;
+	struct stat st;
+
+	if (path[0] == '\0') {
+		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB is empty; it names the file of accounts");
+	} else if (stat(path, &st) != 0) {
+		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s: %s; waypost's userdb command makes it", path, strerror(errno));
+	} else if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
+		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s is neither a file nor a folder", path);
+	} else if (geteuid() == 0 ? !readable_by(&st, user) : access(path, R_OK) != 0) {
+		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s cannot be read by %s%s%s", path,
+			geteuid() == 0 ? user : "this user", geteuid() == 0 ? "; try: chmod 640 and chgrp " : "", geteuid() == 0 ? user : "");
+	} else if ((st.st_mode & 007) != 0 && S_ISREG(st.st_mode)) {
+		WARNING(l, authuserdb_USERDB, "authuserdb.USERDB: %s can be read by everybody on this machine; try: chmod o= %s", path, path);
+	}
+}
+
+static void rules_auth(struct settings_load *l)
+{
+	static const char *const later[] = {
+		"authldap", "authmysql", "authpgsql", "authsqlite", "authpam", "authpwd", "authshadow", "authcustom", "authpipe", NULL
+	};
+	const char *p = l->set->authdaemonrc_authmodulelist;
+	char word[WORD_MAX_LEN];
+	bool userdb = false, any = false;
+
+	for (; next_word(&p, word); any = true) {
+		if (strcmp(word, "authuserdb") == 0)
+			userdb = true;
+		else if (one_of(word, later))
+			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not in this version; authuserdb is", word);
+		else
+			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not known; authuserdb is", word);
+	}
+	if (!any)
+		MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist is empty: nobody could log in; try \"authuserdb\"");
+	if (userdb)
+		rules_userdb(l);
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * The pool secret */
+
+/* Who may read the secret in PATH. */
+static void rules_mode(struct settings_load *l, unsigned line, const char *path, const char *what)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return;
+	if ((st.st_mode & 007) != 0)
+		settings_report(l->errors, &l->text, line, "%s: %s can be read by everybody on this machine; try: chmod 600 %s, and make "
+			"a new one", what, path, path);
+	else if ((st.st_mode & 070) != 0)
+		settings_report(l->warnings, &l->text, line, "%s: %s can be read by its group; try: chmod 600 %s", what, path, path);
+}
+
+/* From the key of TLS; what is wrong with it is a warning, for nothing else needs the key in this version. */
+static void derive_secret(struct settings_load *l, const char *cert, const char *key, unsigned line)
+{
+	struct str why = STR_INIT;
+	char *secret;
+
+	if (l->set->pool_secret[0] != '\0' || (cert[0] == '\0' && key[0] == '\0'))
+		return;
+	secret = pool_secret_derive(key[0] != '\0' ? key : cert, &why);
+	if (secret == NULL) {
+		settings_report(l->warnings, &l->text, line, "no pool secret can be derived: %s", str_cstr(&why));
+	} else {
+		mem_free(&l->set->pool_secret);
+		l->set->pool_secret = secret;
+		rules_mode(l, line, key[0] != '\0' ? key : cert, "private key");
+	}
+	str_fini(&why);
+}
+
+static void rules_secret(struct settings_load *l)
+{
+	struct settings *set = l->set;
+	struct str why = STR_INIT;
+	char *secret;
+
+	if (set->node_POOL_SECRETFILE[0] != '\0') {
+		secret = pool_secret_read(set->node_POOL_SECRETFILE, &why);
+		if (secret == NULL) {
+			MISTAKE(l, node_POOL_SECRETFILE, "POOL_SECRETFILE: %s", str_cstr(&why));
+		} else {
+			mem_free(&set->pool_secret);
+			set->pool_secret = secret;
+			rules_mode(l, SETTINGS_LINE(l, node_POOL_SECRETFILE), set->node_POOL_SECRETFILE, "POOL_SECRETFILE");
+		}
+		str_fini(&why);
+		return;
+	}
+	if (set->has_imapd_ssl)
+		derive_secret(l, set->imapd_ssl_TLS_CERTFILE, set->imapd_ssl_TLS_PRIVATE_KEYFILE,
+			SETTINGS_LINE(l, imapd_ssl_TLS_CERTFILE));
+	if (set->has_pop3d_ssl)
+		derive_secret(l, set->pop3d_ssl_TLS_CERTFILE, set->pop3d_ssl_TLS_PRIVATE_KEYFILE,
+			SETTINGS_LINE(l, pop3d_ssl_TLS_CERTFILE));
+	if (set->pool_secret[0] == '\0' && set->proxy_PROXY_TRUSTED[0] == '\0' &&
+	    ((set->has_imapd && set->imapd_IMAP_PROXY) || (set->has_pop3d && set->pop3d_POP3_PROXY)))
+		settings_report(l->warnings, &l->text, 0, "the pool has no secret (POOL_SECRETFILE, TLS_CERTFILE) and no PROXY_TRUSTED: "
+			"nodes log and count each other's addresses instead of the clients'");
+}
+
+void settings_rules(struct settings_load *l)
+{
+	rules_node(l);
+	rules_proxy(l);
+	rules_ports(l);
+	if (l->set->has_imapd)
+		rules_imap(l);
+	if (l->set->has_pop3d)
+		rules_pop3(l);
+	rules_auth(l);
+	rules_secret(l);
+	merge_debug(l->set);
+}
