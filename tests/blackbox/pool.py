@@ -581,3 +581,54 @@ def reap():
             pass
     except ChildProcessError:
         pass
+
+
+# What the log tells
+
+def fields(line):
+    """key -> value of a log line "imapd: LOGIN, user=.., ip=[..], ..."; "event" is LOGIN etc., "program" imapd etc."""
+    m = re.search(r"\b(imapd|pop3d)(?:-ssl)?(?:\[\d+\])?: ([A-Z][A-Z ]*[A-Z]), (.*)$", line)
+    if not m:
+        return None
+    found = {"program": m.group(1), "event": m.group(2), "keys": []}
+    for part in m.group(3).split(", "):
+        key, _, value = part.partition("=")
+        found[key] = value
+        found["keys"].append(key)
+    return found
+
+
+def events(text, event=None, user=None, program=None):
+    found = []
+    for line in text.splitlines():
+        f = fields(line)
+        if f and (event is None or f["event"] == event) and (user is None or f.get("user") == user) and \
+                (program is None or f["program"] == program):
+            found.append(f)
+    return found
+
+
+class Marks:
+    """The ends of all logs of a pool at a moment; what was logged since."""
+
+    def __init__(self, pool):
+        self.pool = pool
+        self.at = {node: node.log_mark() for node in pool.nodes}
+
+    def text(self, node=None):
+        nodes = [node] if node else self.pool.nodes
+        return "".join(n.log_since(self.at[n]) for n in nodes)
+
+    def local_login(self, user, program):
+        """The node that served the login of USER itself, as its log tells: a LOGIN that names no back end."""
+        def look():
+            for node in self.pool.nodes:
+                for f in events(self.text(node), "LOGIN", user, program):
+                    if not f.get("backend"):
+                        return node, f
+            return None
+        return wait_for(f"a node logs that it serves {user}", look)
+
+    def event(self, node, event, user=None, program=None):
+        """The first EVENT of NODE since the mark, waited for."""
+        return wait_for(f"{node} logs {event} of {user}", lambda: next(iter(events(self.text(node), event, user, program)), None))

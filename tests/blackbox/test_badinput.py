@@ -1,0 +1,239 @@
+"""Hostile and broken clients before the login: a bounded answer or an orderly end, and nobody else notices."""
+import random
+import time
+
+import pytest
+
+from client import Closed, Imap, Pop3
+from pool import SLOW, Marks, rss_kib
+
+LIMIT = 3  # LOGIN_TIMEOUT
+POOL = {"nodes": 2, "settings": {"LOGIN_TIMEOUT": LIMIT, "LOGIN_WORKERS": 1}}
+
+
+@pytest.fixture(autouse=True)
+def nobody_else_notices(pool):
+    """A local and a forwarded session stay open over each test; the worker does not grow."""
+    berta = pool.accounts["berta@example.com"]
+    workers = {pid: rss_kib(pid) for node in pool.nodes for pid in node.pids("worker")}
+    with Imap("127.0.0.1", pool.imap_port) as a, Pop3("127.0.0.2", pool.pop3_port) as b:
+        a.login_ok(berta)
+        b.login_ok(berta)
+        yield
+        a.ok("NOOP")
+        b.ok("NOOP")
+    for node in pool.nodes:
+        for pid in node.pids("worker"):
+            assert pid in workers, "a worker died"
+            assert rss_kib(pid) < workers[pid] + 8192
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.login_ok(berta)
+
+
+@pytest.fixture
+def imap(pool):
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        yield c
+
+
+@pytest.fixture
+def pop3(pool):
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        yield c
+
+
+def try_send(c, data):
+    try:
+        c.send(data)
+    except OSError:
+        pass
+
+
+def test_imap_overlong_line(imap):
+    try_send(imap, b"a LOGIN " + b"x" * (1 << 20) + b"\r\n")
+    text = imap.rest() if imap.is_closed(2) else imap.buf
+    assert text == b"" or b"BAD" in text or b"BYE" in text, text[:200]
+    assert b" NO " not in text and b" OK " not in text
+
+
+def test_imap_endless_line(imap):
+    """No line end ever comes: bounded, not collected."""
+    for _ in range(64):
+        try_send(imap, b"y" * (1 << 20))
+    assert imap.is_closed()
+
+
+def test_pop3_overlong_line(pop3):
+    try_send(pop3, b"USER " + b"x" * (1 << 20) + b"\r\n")
+    text = pop3.rest() if pop3.is_closed(2) else pop3.buf
+    assert text == b"" or text.startswith(b"-ERR"), text[:200]
+
+
+def test_imap_literal_too_big(imap):
+    for size in (b"70000", b"999999999", b"4294967296", b"18446744073709551616", b"9" * 100):
+        tag = imap.tag()
+        imap.send(tag.encode() + b" LOGIN {%s}\r\n" % size)
+        reply = imap.finish(tag)
+        assert reply.status == "BAD", reply
+        assert not reply.untagged, "it was not asked for"
+
+
+def test_imap_nonsync_literal_too_big(pool):
+    """The bytes are coming already: the connection ends or they are swallowed, none is taken for a command."""
+    for size in (70000, 10000000):
+        with Imap("127.0.0.1", pool.imap_port) as c:
+            try_send(c, b"a LOGIN {%d+}\r\n" % size + b"x NOOP\r\n" * (size // 8) + b" pw\r\nb NOOP\r\n")
+            c.is_closed(2)
+            assert b"x OK" not in c.buf
+            assert b"a OK" not in c.buf and b"a NO" not in c.buf
+
+
+def test_imap_bad_literals(imap):
+    for text in ("LOGIN {-1}", "LOGIN {}", "LOGIN {5", "LOGIN {5x}", "LOGIN { 5}", "LOGIN {5}}", "LOGIN {0x10}"):
+        assert imap.cmd(text).status == "BAD", text
+    imap.ok("NOOP")
+
+
+def test_imap_unknown_and_malformed(imap):
+    for text in ("FROB", "FROB a b c", "LOGIN", "LOGIN a", "LOGIN a b c", 'LOGIN "a b', 'LOGIN "a\\', "AUTHENTICATE", "LOGIN () ()", "SELECT INBOX",
+                 "CAPABILITY x", "LOGINx a b", "NOOP NOOP"):
+        reply = imap.cmd(text)
+        assert reply.status == "BAD", (text, reply)
+    imap.ok("NOOP")
+
+
+def test_imap_no_tag(imap):
+    for text in (b"\r\n", b" NOOP\r\n", b"* NOOP\r\n", b"+ NOOP\r\n", b"(\r\n", b"tag\r\n"):
+        imap.send(text)
+        line = imap.line()
+        assert line.startswith((b"* BAD", b"tag BAD")), (text, line)
+    imap.ok("NOOP")
+
+
+def test_pop3_unknown_and_malformed(pop3):
+    for text in (b"", b"FROB", b"USER", b"PASS", b"PASS x", b"STAT", b"RETR 1", b"AUTH X Y Z", b" QUIT", b"\xff\xfe"):
+        answer = pop3.cmd(text)
+        assert answer.startswith(b"-ERR"), (text, answer)
+    pop3.ok("CAPA")
+    pop3.body()
+
+
+def test_imap_nul(imap):
+    imap.send(b"a NOOP\0\r\n")
+    text = imap.line()
+    assert text.startswith((b"a BAD", b"* BAD")), text
+    imap.send(b"b LOGIN \"an\0na\" x\r\n")
+    text = imap.line()
+    assert text.startswith((b"b BAD", b"* BAD")), text
+    imap.send(b"c LOGIN {5+}\r\nan\0na x\r\n")
+    text = imap.line()
+    assert text.startswith((b"c BAD", b"c NO")), text
+
+
+def test_pop3_nul(pop3):
+    assert pop3.cmd(b"USER an\0na").startswith(b"-ERR")
+    assert pop3.cmd(b"NOO\0P").startswith(b"-ERR")
+
+
+@pytest.mark.parametrize("kind", [Imap, Pop3])
+def test_nothing_at_all(pool, kind):
+    """Ended in an orderly way when the time for the login is over; never with a reset."""
+    c = kind("127.0.0.1", pool.imap_port if kind is Imap else pool.pop3_port)
+    start = time.monotonic()
+    text = c.rest()
+    took = time.monotonic() - start
+    assert LIMIT - 1.5 < took < LIMIT + 5 * SLOW
+    assert text == b"" or text.startswith((b"* BYE", b"-ERR")), text
+
+
+@pytest.mark.parametrize("start", [b"a LOGIN {10}\r\nabc", b"a LOGIN {10+}\r\nabc", b"a AUTHENTICATE PLAIN\r\nabc", b"a LOGIN anna", b"a", b""])
+def test_imap_unfinished(pool, start):
+    """One deadline for the whole login, however the time is spent: here a byte now and then."""
+    c = Imap("127.0.0.1", pool.imap_port)
+    try_send(c, start)
+    end = time.monotonic() + LIMIT + 5 * SLOW
+    while not c.is_closed(0.7):
+        assert time.monotonic() < end, "still open"
+        try_send(c, b"x")
+    assert b" OK" not in c.buf and b" NO " not in c.buf, c.buf
+
+
+def test_pop3_unfinished(pool):
+    c = Pop3("127.0.0.1", pool.pop3_port)
+    end = time.monotonic() + LIMIT + 5 * SLOW
+    while not c.is_closed(0.7):
+        assert time.monotonic() < end, "still open"
+        try_send(c, b"U")
+
+
+def test_deadline_is_not_moved_by_commands(pool):
+    c = Imap("127.0.0.1", pool.imap_port)
+    end = time.monotonic() + LIMIT + 5 * SLOW
+    while not c.is_closed(0.5):
+        assert time.monotonic() < end, "still open"
+        try_send(c, b"n NOOP\r\n")
+
+
+def test_many_mistakes(pool):
+    """Somebody who only makes mistakes is sent away, or at least answered each time."""
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        try_send(c, b"a FROB\r\n" * 2000)
+        c.is_closed(2)
+        for line in c.buf.split(b"\r\n"):
+            assert line[:5] in (b"a BAD", b"* BYE", b"* BAD", b"") or not c.buf.endswith(line + b"\r\n"), line
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        try_send(c, b"FROB\r\n" * 2000)
+        c.is_closed(2)
+        assert set(line[:4] for line in c.buf.split(b"\r\n")) <= {b"-ERR", b""}
+
+
+def test_noise(pool):
+    """Random bytes, some with grammar in them, on both protocols."""
+    rnd = random.Random(1)
+    words = [b"a ", b"LOGIN ", b"AUTHENTICATE ", b"PLAIN ", b"{5}", b"{5+}", b"\r\n", b'"', b"\\", b"(", b"ID ", b"NIL", b"\0", b"*", b"=",
+             b"USER ", b"PASS ", b"AUTH ", b"XCLIENT ", b"ADDR=", b"CAPA", b"UTF8", b"anna@example.com", b"\xff"]
+    for i in range(150):
+        kind, port = (Imap, pool.imap_port) if i % 2 else (Pop3, pool.pop3_port)
+        with kind("127.0.0.1", port) as c:
+            data = b"".join(rnd.choice(words) if rnd.random() < 0.8 else bytes(rnd.randrange(256) for _ in range(rnd.randrange(40)))
+                            for _ in range(rnd.randrange(1, 60)))
+            try_send(c, data)
+            if rnd.random() < 0.5:
+                c.abort()
+
+
+def test_log_is_not_forged(pool):
+    """A name cannot make lines or fields of its own in the log."""
+    marks = Marks(pool)
+    name = b"x, ip=[192.0.2.66], port=[1]\nimapd: LOGIN, user=root"
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.cmd(b"LOGIN {%d+}\r\n%s {2+}\r\npw" % (len(name), name))
+        c.cmd(b"LOGIN \"x y, ip=[192.0.2.66]\" pw")
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.login_ok(pool.accounts["berta@example.com"])
+        marks.event(pool.node("127.0.0.1"), "LOGIN", "berta@example.com")
+    for line in marks.text().splitlines():
+        assert not line.startswith("imapd: LOGIN, user=root")
+        assert "LOGIN, user=root" not in line or "LOGIN FAILED" in line
+
+
+def test_thousand_connections_that_say_nothing(pool):
+    """They cost little and end in time; logins go on meanwhile."""
+    conns = []
+    try:
+        for i in range(400):
+            conns.append(Imap("127.0.0.1", pool.imap_port, greeting=False))
+        for _ in range(5):
+            with Imap("127.0.0.1", pool.imap_port) as c:
+                c.login_ok(pool.accounts["anna@example.com"])
+        for c in conns:
+            assert c.is_closed(LIMIT + 10 * SLOW)
+    finally:
+        for c in conns:
+            c.close()
+
+
+def test_connections_closed_at_once(pool):
+    for i in range(200):
+        c = (Imap if i % 2 else Pop3)("127.0.0.1", pool.imap_port if i % 2 else pool.pop3_port, greeting=False)
+        (c.abort if i % 3 else c.close)()

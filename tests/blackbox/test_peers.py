@@ -1,0 +1,421 @@
+"""Peers in trouble, loops, identity, foreign peers."""
+import re
+import time
+
+import pytest
+
+from client import Imap, Pop3
+from fakeserver import FakeServer, imap_peer, pop3_peer, says, silent
+from pool import SLOW, Account, Marks, free_port
+
+FAKES = 70
+TIMEOUT = 2  # PROXY_TIMEOUT
+ROOM = 3 * SLOW  # on top of a bound, for a busy machine
+DEAD = free_port(["127.0.2.1"])
+POOL = {
+    "settings": {"proxy": {"PROXY_TIMEOUT": TIMEOUT, "PROXY_TRUSTED": "127.0.0.9"}},
+    "accounts": [
+        Account("refused@example.com", mailhost=f"127.0.2.1:{DEAD}"),
+        Account("unresolved@example.com", mailhost="no-such-host.invalid"),
+        Account("loop@example.com", mailhost="localhost"),
+        Account("loop2@example.com", mailhost="127.1"),
+        Account("badhost@example.com", mailhost="127.0.2.1:notaport"),
+    ],
+}
+
+
+def imap_unavailable(pool, account, within):
+    """The client gets NO [UNAVAILABLE] on its own tag in time, and can go on."""
+    marks = Marks(pool)
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        start = time.monotonic()
+        reply = c.login(account.name, account.password)
+        took = time.monotonic() - start
+        assert reply.status == "NO" and reply.text.startswith(b"NO [UNAVAILABLE]"), reply
+        assert took < within, f"{took:.1f} s"
+    assert "LOGIN FAILED" not in marks.text()
+    return marks
+
+
+def pop3_unavailable(pool, account, within):
+    marks = Marks(pool)
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        start = time.monotonic()
+        answer = c.login(account.name, account.password)
+        took = time.monotonic() - start
+        assert answer.startswith(b"-ERR [SYS/TEMP]"), answer
+        assert took < within, f"{took:.1f} s"
+    assert "LOGIN FAILED" not in marks.text()
+    return marks
+
+
+@pytest.mark.parametrize("user", ["refused@example.com", "unresolved@example.com"])
+def test_refused(fakes_pool, user):
+    """A refused connection is answered within a second (a name that does not resolve within PROXY_TIMEOUT), and
+    the log says why."""
+    pool, _ = fakes_pool
+    account = pool.accounts[user]
+    bound = 1 * SLOW if user.startswith("refused") else TIMEOUT + ROOM
+    for _ in range(3):
+        marks = imap_unavailable(pool, account, bound)
+        pop3_unavailable(pool, account, bound)
+    host = account.mailhost.split(":")[0]
+    assert host in marks.text(), "the log names the peer"
+
+
+def test_refused_does_not_keep_others_waiting(fakes_pool):
+    pool, fakes = fakes_pool
+    server, account = fakes.next(silent)
+    waiting = [Imap("127.0.0.1", pool.imap_port) for _ in range(20)]
+    for c in waiting:
+        c.send(f"a LOGIN {account.name} {account.password}\r\n")
+    start = time.monotonic()
+    for _ in range(10):
+        with Imap("127.0.0.1", pool.imap_port) as c:
+            c.login_ok(pool.accounts["berta@example.com"])
+    quick = time.monotonic() - start
+    for c in waiting:
+        assert b"[UNAVAILABLE]" in c.finish("a").text
+        c.close()
+    assert quick < time.monotonic() - start
+
+
+def test_badly_written_mailhost(fakes_pool):
+    pool, _ = fakes_pool
+    imap_unavailable(pool, pool.accounts["badhost@example.com"], TIMEOUT + ROOM)
+
+
+IMAP_TROUBLE = {
+    "silent": silent,
+    "closes at once": lambda conn: None,
+    "greets and closes": says("* OK hello\r\n", then_close=True),
+    "greets and is silent": says("* OK [CAPABILITY IMAP4rev1] hello\r\n"),
+    "half a greeting": says("* OK hel"),
+    "http": says("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+    "bye": says("* BYE go away\r\n"),
+    "preauth": says("* PREAUTH welcome\r\n"),
+    "pop3": says("+OK hello\r\n"),
+    "binary": says(bytes(range(256)) * 40),
+    "endless line": says(b"* OK " + b"x" * 3000000),
+    "literal in the greeting": says("* OK {99999999999999999999}\r\n"),
+    "tagged first": says("a1 OK hello\r\n"),
+    "empty lines": says("\r\n" * 1000),
+    "one byte a second": says("* OK [CAPABILITY IMAP4rev1] slow as can be\r\n", piece=1),
+    "no, unavailable": imap_peer(verdict="NO", ok="[UNAVAILABLE] database is down"),
+    "bad": imap_peer(verdict="BAD", ok="what do you want"),
+}
+
+
+def slow_greeting(conn):
+    for ch in "* OK [CAPABILITY IMAP4rev1] slow as can be\r\n":
+        conn.send(ch)
+        time.sleep(1)
+
+
+def wrong_tag(conn):
+    conn.send("* OK [CAPABILITY IMAP4rev1] hello\r\n")
+    conn.imap_command()
+    conn.send("zzz9 OK done\r\n")
+    conn.wait_gone()
+
+
+def noise_for_ever(conn):
+    conn.send("* OK [CAPABILITY IMAP4rev1] hello\r\n")
+    conn.imap_command()
+    while True:
+        conn.send("* OK still here\r\n" * 100)
+        time.sleep(0.01)
+
+
+def plus_for_ever(conn):
+    conn.send("* OK [CAPABILITY IMAP4rev1] hello\r\n")
+    while True:
+        conn.line()
+        conn.send("+ go on\r\n" * 3)
+
+
+def bye_at_login(conn):
+    conn.send("* OK [CAPABILITY IMAP4rev1] hello\r\n")
+    conn.imap_command()
+    conn.send("* BYE too busy\r\n")
+
+
+IMAP_TROUBLE.update({"one byte a second": slow_greeting, "wrong tag": wrong_tag, "noise for ever": noise_for_ever,
+                     "plus for ever": plus_for_ever, "bye at login": bye_at_login})
+
+
+@pytest.mark.parametrize("what", IMAP_TROUBLE)
+def test_imap_peer_in_trouble(fakes_pool, what):
+    """Whatever a peer does: a clear answer on the client's tag within PROXY_TIMEOUT, no LOGIN FAILED in the log."""
+    pool, fakes = fakes_pool
+    server, account = fakes.next(IMAP_TROUBLE[what])
+    marks = imap_unavailable(pool, account, TIMEOUT + ROOM)
+    assert server.conns, "the peer was asked"
+    assert server.address in marks.text(), "the log names the peer"
+
+
+POP3_TROUBLE = {
+    "silent": silent,
+    "closes at once": lambda conn: None,
+    "greets and closes": says("+OK hello\r\n", then_close=True),
+    "greets and is silent": says("+OK hello\r\n"),
+    "half a greeting": says("+OK hel"),
+    "refuses": says("-ERR go away\r\n"),
+    "imap": says("* OK hello\r\n"),
+    "binary": says(bytes(range(256)) * 40),
+    "endless line": says(b"+OK " + b"x" * 3000000),
+    "temporary": pop3_peer(verdict="-ERR [SYS/TEMP] database is down"),
+    "in use": pop3_peer(verdict="-ERR [IN-USE] mailbox is locked"),
+}
+
+
+@pytest.mark.parametrize("what", POP3_TROUBLE)
+def test_pop3_peer_in_trouble(fakes_pool, what):
+    pool, fakes = fakes_pool
+    server, account = fakes.next(POP3_TROUBLE[what])
+    if what == "in use":
+        with Pop3("127.0.0.1", pool.pop3_port) as c:
+            answer = c.login(account.name, account.password)
+            assert answer.startswith((b"-ERR [IN-USE]", b"-ERR [SYS/TEMP]")), answer
+        return
+    marks = pop3_unavailable(pool, account, TIMEOUT + ROOM)
+    assert server.conns, "the peer was asked"
+    assert server.address in marks.text(), "the log names the peer"
+
+
+def test_peer_refuses_a_password_that_is_right_here(fakes_pool):
+    """A refusal is passed on as such, on the client's tag and not as success."""
+    pool, fakes = fakes_pool
+    server, account = fakes.next(imap_peer(verdict="NO", ok="[AUTHENTICATIONFAILED] not here"))
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        assert c.login(account.name, account.password).status == "NO"
+        c.ok("NOOP")
+    server, account = fakes.next(pop3_peer(verdict="-ERR [AUTH] not here"))
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        assert c.login(account.name, account.password).startswith(b"-ERR")
+
+
+def test_after_trouble_the_connection_can_still_log_in(fakes_pool):
+    pool, _ = fakes_pool
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        reply = c.login("refused@example.com", pool.accounts["refused@example.com"].password)
+        assert b"[UNAVAILABLE]" in reply.text
+        c.login_ok(pool.accounts["berta@example.com"])
+
+
+def test_peer_comes_back(fakes_pool):
+    """A peer that was down is used again as soon as it is there: it is tried last, never not at all."""
+    pool, _ = fakes_pool
+    account = pool.accounts["refused@example.com"]
+    imap_unavailable(pool, account, 1 * SLOW)
+    server = FakeServer("127.0.2.1", imap_peer(), port=DEAD)
+    try:
+        with Imap("127.0.0.1", pool.imap_port) as c:
+            c.login_ok(account)
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("user", ["loop@example.com", "loop2@example.com"])
+def test_loop_is_answered_at_once(fakes_pool, user):
+    """A mailhost that leads back under another name: refused at once, and the log calls it by its name."""
+    pool, _ = fakes_pool
+    account = pool.accounts[user]
+    for _ in range(3):
+        marks = imap_unavailable(pool, account, TIMEOUT)
+    assert re.search(r"(?i)\bloops?\b", marks.text()), marks.text()
+    marks = pop3_unavailable(pool, account, TIMEOUT)
+    assert re.search(r"(?i)\bloops?\b", marks.text()), marks.text()
+
+
+def test_hop_count_of_a_client_is_believed_when_it_is_lower(fakes_pool):
+    """Nobody can make a longer way than it is allowed, whoever says so; a local login needs no hop."""
+    pool, _ = fakes_pool
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.ok('ID ("x-proxy-ttl" "0")')
+        reply = c.login("berta@example.com", pool.accounts["berta@example.com"].password)
+        assert b"[UNAVAILABLE]" in reply.text, reply
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.ok('ID ("x-proxy-ttl" "1")')
+        c.login_ok(pool.accounts["anna@example.com"])
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.ok('ID ("x-proxy-ttl" "200")')
+        assert b"[UNAVAILABLE]" in c.login("loop@example.com", pool.accounts["loop@example.com"].password).text
+
+
+def id_pairs(conn):
+    pairs = {}
+    for words in conn.commands:
+        if words[1] == b"ID":
+            args = [w for w in words[2:] if w not in (b"(", b")")]
+            pairs.update(zip([a.lower() for a in args[::2]], args[1::2]))
+    return pairs
+
+
+def test_imap_identity_at_the_peer(fakes_pool):
+    """The client's address, port and session id arrive; its own ID is repeated without the reserved keys."""
+    pool, fakes = fakes_pool
+    server, account = fakes.next(imap_peer())
+    marks = Marks(pool)
+    with Imap("127.0.0.1", pool.imap_port, source="127.0.0.55") as c:
+        port = c.local_port
+        c.ok('ID ("name" "mutt" "x-originating-ip" "6.6.6.6" "X-Originating-Port" "666" "x-session-id" "forged" '
+             '"x-proxy-ttl" "250" "vendor" "someone \\"quoted\\"")')
+        c.login_ok(account)
+        session = marks.event(pool.node("127.0.0.1"), "LOGIN", account.name)["session"]
+    pairs = id_pairs(server.last)
+    assert pairs.get(b"x-originating-ip") in (b"127.0.0.55", b"::ffff:127.0.0.55"), pairs
+    assert pairs.get(b"x-originating-port") == str(port).encode()
+    assert pairs.get(b"x-session-id") == session.encode()
+    assert 0 < int(pairs[b"x-proxy-ttl"]) < 10
+    assert pairs.get(b"name") == b"mutt"
+    assert pairs.get(b"vendor") == b'someone "quoted"'
+    assert not {b"6.6.6.6", b"666", b"forged", b"250"} & set(pairs.values())
+    assert not server.errors
+
+
+def test_pop3_identity_at_the_peer(fakes_pool):
+    """By XCLIENT, where the peer's greeting says that it is understood."""
+    pool, fakes = fakes_pool
+    server, account = fakes.next(pop3_peer(greeting="+OK [XCLIENT] peer ready\r\n"))
+    with Pop3("127.0.0.1", pool.pop3_port, source="127.0.0.56") as c:
+        port = c.local_port
+        c.login_ok(account)
+    words = dict(w.split(b"=", 1) for x in server.last.xclient for w in x.split())
+    assert words.get(b"ADDR") == b"127.0.0.56", words
+    assert words.get(b"PORT") == str(port).encode()
+    assert words.get(b"SESSION")
+    assert 0 < int(words[b"TTL"]) < 10
+    server, account = fakes.next(pop3_peer())
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        c.login_ok(account)
+    assert not server.last.xclient, "no XCLIENT to a peer that did not say that it takes it"
+    assert not server.errors
+
+
+@pytest.mark.parametrize("capability", ["", "[CAPABILITY IMAP4rev1] ", "[CAPABILITY IMAP4rev1 ID] ", "[CAPABILITY IMAP4rev1 SASL-IR LITERAL+] ",
+                                        "[CAPABILITY IMAP4rev1 LOGINDISABLED AUTH=PLAIN SASL-IR] ", "[CAPABILITY IMAP4rev1 LITERAL-] "])
+def test_imap_peers_of_all_kinds(fakes_pool, capability):
+    """Awkward passwords reach peers by what they announced."""
+    pool, fakes = fakes_pool
+    server, account = fakes.next(imap_peer(greeting=f"* OK {capability}peer\r\n"))
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.login_ok(account)
+        assert c.ok("HELLO").find(rb"ECHO HELLO")
+    assert server.last.user == account.name.encode() and server.last.password == account.password.encode()
+    assert not server.errors
+
+
+def test_imap_peer_that_knows_no_id(fakes_pool):
+    pool, fakes = fakes_pool
+
+    def script(conn):
+        conn.send("* OK [CAPABILITY IMAP4rev1] old server\r\n")
+        while True:
+            words = conn.imap_command()
+            if words[1] == b"LOGIN":
+                conn.user, conn.password = words[2:4]
+                conn.send(words[0] + b" OK in\r\n")
+                break
+            conn.send(words[0] + b" BAD unknown command\r\n")
+        conn.until_eof()
+    server, account = fakes.next(script)
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.login_ok(account)
+    assert not server.errors
+
+
+def test_pop3_utf8_is_repeated_at_the_peer(fakes_pool):
+    pool, fakes = fakes_pool
+    for asked in (False, True):
+        server, account = fakes.next(pop3_peer())
+        with Pop3("127.0.0.1", pool.pop3_port) as c:
+            if asked:
+                c.ok("UTF8")
+            c.login_ok(account)
+        assert server.last.utf8 is asked
+        assert not server.errors
+
+
+def test_pop3_peer_that_refuses_utf8(fakes_pool):
+    pool, fakes = fakes_pool
+
+    def script(conn):
+        conn.send("+OK old server\r\n")
+        while True:
+            words = conn.pop3_command()
+            if words[0] in (b"USER", b"PASS", b"QUIT"):
+                conn.send("+OK\r\n")
+            else:
+                conn.send("-ERR unknown\r\n")
+    server, account = fakes.next(script)
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        c.ok("UTF8")
+        assert c.login(account.name, account.password).startswith((b"+OK", b"-ERR [SYS/"))
+    assert not server.errors
+
+
+def test_forwarded_identity_from_a_trusted_network(fakes_pool):
+    """PROXY_TRUSTED is believed about its client; others are not."""
+    pool, _ = fakes_pool
+    account = pool.accounts["anna@example.com"]
+    for source, believed in (("127.0.0.9", True), ("127.0.0.10", False)):
+        marks = Marks(pool)
+        with Imap("127.0.0.1", pool.imap_port, source=source) as c:
+            c.ok('ID ("x-session-id" "from-afar" "x-originating-ip" "192.0.2.7" "x-originating-port" "1234" "x-proxy-ttl" "4")')
+            c.login_ok(account)
+            line = marks.event(pool.node("127.0.0.1"), "LOGIN", account.name)
+        assert line["ip"] == f"[::ffff:{'192.0.2.7' if believed else source}]"
+        assert (line["session"] == "from-afar") is believed
+        marks = Marks(pool)
+        with Pop3("127.0.0.1", pool.pop3_port, source=source) as c:
+            answer = c.cmd("XCLIENT ADDR=192.0.2.7 PORT=1234 SESSION=from-afar TTL=4")
+            assert answer.startswith(b"+OK") or not believed
+            c.login_ok(account)
+            line = marks.event(pool.node("127.0.0.1"), "LOGIN", account.name)
+        assert line["ip"] == f"[::ffff:{'192.0.2.7' if believed else source}]"
+
+
+@pytest.mark.parametrize("bad", ['"x-originating-ip" "192.0.2.7\\"x"', '"x-originating-ip" "not an address"', '"x-originating-port" "99999999"',
+                                 '"x-proxy-ttl" "-5"', '"x-proxy-ttl" "99999999999999999999"', '"x-session-id" "a, user=root, ip=[1.2.3.4]"',
+                                 '"x-originating-ip" NIL', '"x-originating-ip" ""'])
+def test_bad_forwarded_identity(fakes_pool, bad):
+    """Nonsense in reserved keys does no harm, not even from a trusted peer, and forges no log line."""
+    pool, _ = fakes_pool
+    account = pool.accounts["anna@example.com"]
+    marks = Marks(pool)
+    with Imap("127.0.0.1", pool.imap_port, source="127.0.0.9") as c:
+        assert c.cmd(f"ID ({bad})").status in ("OK", "BAD")
+        c.login(account.name, account.password)
+        c.ok("NOOP")
+    assert "user=root" not in marks.text()
+
+
+def test_foreign_peers(make_pool):
+    """IMAP_PROXY_FOREIGN: the peer's capabilities as an untagged line before our own tagged OK."""
+    server = FakeServer("127.0.3.1")
+    p = make_pool(nodes=1, settings={"imapd": {"IMAP_PROXY_FOREIGN": 1}},
+                  accounts=[Account("foreign@example.com", mailhost=server.host)])
+    for where in ("in the greeting", "on request", "in the ok", "refused"):
+        ok = {"in the ok": "[CAPABILITY IMAP4rev1 XPEER-ONLY] in"}.get(where, "in")
+
+        def serve(conn):
+            while True:
+                tag, _, rest = conn.line().partition(b" ")
+                if rest.upper() == b"CAPABILITY":
+                    if where == "refused":
+                        conn.send(tag + b" BAD no\r\n")
+                    else:
+                        conn.send(b"* CAPABILITY IMAP4rev1 XPEER-ONLY\r\n" + tag + b" OK done\r\n")
+                else:
+                    conn.send(tag + b" OK ECHO " + rest + b"\r\n")
+        server.script = imap_peer(serve, ok=ok, greeting="* OK [CAPABILITY IMAP4rev1] foreign\r\n")
+        with Imap("127.0.0.1", p.imap_port) as c:
+            reply = c.login("foreign@example.com", "secret-foreign@example.com")
+            assert reply.ok, (where, reply)
+            capability = reply.find(rb"^\* CAPABILITY ")
+            if where != "refused":
+                assert capability and b"XPEER-ONLY" in capability, (where, reply)
+            assert b"ECHO NOOP" in c.ok("NOOP").text, where
+    server.close()
+    assert not server.errors
