@@ -7,9 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/log.h"
 #include "lib/mem.h"
-#include "lib/num.h"
 
 enum {
 	BACKLOG = 4096,     /* the system's somaxconn is the real limit */
@@ -25,30 +23,6 @@ struct endpoint {
 	struct net_addr addr;
 	const char *group, *port_name;
 };
-
-bool listen_next_port(const char **ports, char *host, size_t hostsize, uint16_t *port)
-{
-	const char *p = *ports + strspn(*ports, ", \t"), *dot;
-	size_t len = strcspn(p, ", \t"), hostlen = 0;
-	uint64_t n;
-
-	host[0] = '\0';
-	if (len == 0)
-		return false;
-	if ((dot = memrchr(p, '.', len)) != NULL) {
-		hostlen = (size_t)(dot - p);
-		if (hostlen == 0 || hostlen >= hostsize)
-			return false;
-		memcpy(host, p, hostlen);
-		host[hostlen] = '\0';
-		hostlen++;
-	}
-	if (!num_parse(p + hostlen, len - hostlen, 65535, &n) || n == 0)
-		return false;
-	*port = (uint16_t)n;
-	*ports = p + len;
-	return true;
-}
 
 static bool same_addr(const struct net_addr *a, const struct net_addr *b)
 {
@@ -113,11 +87,11 @@ static bool add_name(struct endpoint **list, struct endpoint *e, const char *hos
 
 static bool add_group(struct endpoint **list, struct endpoint e, const char *address, const char *ports, struct str *errors)
 {
-	char host[256];
+	char host[SETTINGS_ADDRESS_MAX];
 	uint16_t port;
 	bool good = true;
 
-	while (listen_next_port(&ports, host, sizeof(host), &port)) {
+	while (settings_port_next(&ports, host, &port)) {
 		const char *h = host[0] != '\0' ? host : address;
 
 		if (h[0] == '\0' || strcmp(h, "0") == 0 || strcmp(h, "*") == 0)

@@ -32,8 +32,4 @@ void listen_close(struct listeners *ls);
 /* Worker SLOT of SLOTS gets L: its own ones, and those of slots that are gone (their clients must be served). */
 bool listen_is_for(const struct listener *l, unsigned slot, unsigned slots);
 
-/* One address and port out of the list PORTS, for "143,127.0.0.9.2143": advances *PORTS; false at the end or at
- * a malformed item. HOST (HOSTSIZE bytes) is "" if the item is only a port. */
-bool listen_next_port(const char **ports, char *host, size_t hostsize, uint16_t *port);
-
 #endif

@@ -15,7 +15,8 @@ master_libmaster_a_SOURCES = \
 	master/listen.c master/listen.h \
 	master/logline.c master/logline.h \
 	master/report.c master/report.h
-EXTRA_PROGRAMS = sbin/waypostd bin/waypost
+sbin_PROGRAMS += sbin/waypostd
+bin_PROGRAMS += bin/waypost
 sbin_waypostd_SOURCES = \
 	master/children.c master/master.h \
 	master/control.c \

@@ -252,12 +252,23 @@ static int do_auth(struct tool *t)
 	return status;
 }
 
+static int do_check(struct tool *t)
+{
+	struct str text = STR_INIT;
+	int status = settings_check(t->file, &text);
+
+	print_clean_lines(stdout, str_cstr(&text));
+	str_fini(&text);
+	return status;
+}
+
 static const struct {
 	const char *name;
 	int least, most; /* arguments */
 	int (*run)(struct tool *t);
 	const char *args, *text;
 } commands[] = {
+	{ "check", 0, 0, do_check, "", "mistakes in the configuration, and limits of the system" },
 	{ "status", 0, 0, do_status, "[--json]", "how the node is; exit status 0 well, 1 degraded, 2 no daemon, 3 draining" },
 	{ "who", 0, 0, do_who, "[--json]", "open sessions" },
 	{ "kick", 1, 1, do_kick, "USER", "end the sessions of a user" },

@@ -1,4 +1,4 @@
-/* The pure parts of the master: back-off, log lines, figures, port lists, what the tool prints. */
+/* The pure parts of the master: back-off, log lines, figures, what the tool prints. */
 #include <string.h>
 
 #include "master/backoff.h"
@@ -128,34 +128,6 @@ static void counts_are_bounded(void)
 	counts_fini(&c);
 }
 
-static void port_lists(void)
-{
-	static const struct { const char *list, *read; } cases[] = {
-		{ "143", "|143 " },
-		{ "143,1143", "|143 |1143 " },
-		{ "1143, 127.0.0.9.2143", "|1143 127.0.0.9|2143 " },
-		{ "::1.143", "::1|143 " },
-		{ "mail.example.com.143", "mail.example.com|143 " },
-		{ "", "" },
-		{ "0", "" },
-		{ "65536", "" },
-		{ ".143", "" },
-		{ "127.0.0.1.", "" },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const char *p = cases[i].list;
-		struct str out = STR_INIT;
-		char host[64];
-		uint16_t port;
-
-		while (listen_next_port(&p, host, sizeof(host), &port))
-			str_addf(&out, "%s|%u ", host, port);
-		CU_ASSERT_STRING_EQUAL(str_cstr(&out), cases[i].read);
-		str_fini(&out);
-	}
-}
-
 static void sockets_of_lost_slots_are_served(void)
 {
 	struct listener l = { .wanted = true, .slot = 5 };
@@ -264,7 +236,6 @@ static const struct unit_case cases[] = {
 	{ "sessions cannot forge a refused login", sessions_cannot_forge_a_refusal },
 	{ "figures are added up", counts_are_added_up },
 	{ "figures are bounded", counts_are_bounded },
-	{ "port lists", port_lists },
 	{ "sockets of slots that are gone are served", sockets_of_lost_slots_are_served },
 	{ "status tells its state", status_tells_its_state },
 	{ "status as JSON", status_as_json },
