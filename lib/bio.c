@@ -26,12 +26,17 @@ void bio_init(struct bio *b, int in, int out)
 {
 	memset(b, 0, sizeof(*b));
 	b->in = in;
-	b->out = out;
 	b->send_timeout = 60 * 1000;
 	b->in_socket = is_socket(in);
-	b->out_socket = is_socket(out);
 	b->in_buf = mem_grow(NULL, BIO_IN_SIZE + 1); /* pages that are never used cost nothing */
 	b->out_buf = mem_grow(NULL, BIO_OUT_SIZE);
+	bio_set_out(b, out);
+}
+
+void bio_set_out(struct bio *b, int out)
+{
+	b->out = out;
+	b->out_socket = is_socket(out);
 }
 
 void bio_fini(struct bio *b)

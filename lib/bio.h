@@ -44,6 +44,8 @@ struct bio {
 /* Sets up B without a stop flag, with a send timeout of 60 s and no counters; change the members then. The
  * descriptors stay the caller's. */
 void bio_init(struct bio *b, int in, int out);
+/* Output goes to OUT instead, from now on. */
+void bio_set_out(struct bio *b, int out);
 /* Frees the buffers (what was not flushed is lost). */
 void bio_fini(struct bio *b);
 /* LEN bytes (at most BIO_IN_SIZE; more end the process as our own bug) that were read already, as the first

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "lib/log.h"
@@ -87,6 +88,17 @@ char *session_log_who(const struct session_start *start, char *dst, size_t dstsi
 	log_clean(user, sizeof(user), start->user);
 	snprintf(dst, dstsize, "user=%s, ip=[%s], port=[%u]", user, net_addr_log(&start->client, ip), start->client.port);
 	return dst;
+}
+
+bool session_locked(const char *program, const struct session_start *start)
+{
+	struct stat st;
+	char who[512];
+
+	if (stat(start->home, &st) != 0 || (st.st_mode & S_ISVTX) == 0)
+		return false;
+	log_as(program, LOG_LEVEL_INFO, "LOCKED, %s", session_log_who(start, who, sizeof(who)));
+	return true;
 }
 
 void session_log_end(const char *program, const struct session_start *start, const char *figures, const char *tls_key)

@@ -30,7 +30,7 @@ enum session_end {
 struct session_counters {
 	uint64_t rcvd, sent;     /* bytes from and to the client, after login */
 	uint64_t headers, body;  /* IMAP: bytes of headers and bodies sent */
-	uint32_t top, retr;      /* POP3: messages sent by TOP and RETR */
+	uint64_t top, retr;      /* POP3: bytes of messages sent by TOP and RETR */
 	uint32_t end;            /* enum session_end; DISCONNECTED until the server says otherwise */
 };
 
@@ -70,6 +70,9 @@ void session_bio(struct bio *b, int fd, const struct session_start *start);
 enum session_end session_stop(void);
 /* The end that the result of a read (BIO_EOF, _ERROR, _TIMEOUT, _STOP, _TOO_LONG) means for the session. */
 enum session_end session_end_of(int bio_result);
+/* The home folder's sticky bit is set (chmod +t), which locks the account as in Courier: true, and a LOCKED line
+ * is logged. The server refuses the login then. */
+bool session_locked(const char *program, const struct session_start *start);
 /* The last line of a session, as PROGRAM ("imapd", "pop3d"), in Courier's form:
  * "<word>, user=U, ip=[..], port=[..], FIGURES, rcvd=N, sent=N, time=S[, starttls=1], session=ID, end=..."
  * FIGURES are the protocol's own ("headers=N, body=N"); TLS_KEY is its name for a TLS client ("starttls", "stls").

@@ -40,3 +40,6 @@ tests_unit_test_spawn_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_master
 tests_unit_test_master_SOURCES = tests/unit/test_master.c
 tests_unit_test_master_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_pop3
+tests_unit_test_pop3_SOURCES = tests/unit/test_pop3.c
+tests_unit_test_pop3_LDADD = pop3d/libpop3d.a $(NODE_LIBS) $(UNIT_LIBS)

@@ -386,6 +386,7 @@ static void test_refused(void)
 	msgw_begin(&out, TICKET_VOID);
 	msgw_bytes(&out, id, sizeof(id));
 	CU_ASSERT_EQUAL(msg_send(authd, &out, -1), 0);
+	usleep(200000); /* the ticket is gone before its client comes */
 	close(hand_over(8, ""));
 	close(hand_over(9, ""));
 	expect_reply(8, false);

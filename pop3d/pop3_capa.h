@@ -1,0 +1,11 @@
+/* What POP3 on this node can do (RFC 2449): one list for both sides of login. */
+#ifndef POP3D_POP3_CAPA_H
+#define POP3D_POP3_CAPA_H
+
+#include "node/settings.h"
+
+/* Appends the lines of the CAPA reply between its "+OK" line and its ".", each with CRLF. BEFORE_LOGIN: with
+ * what is only of use there (SASL, USER). What TLS adds (STLS) is the login dialect's to add. */
+void pop3_capa(struct str *out, const struct settings *set, bool before_login);
+
+#endif
