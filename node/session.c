@@ -27,6 +27,11 @@ int64_t session_clock(void)
 
 void session_bio(struct bio *b, int fd, const struct session_start *start)
 {
+	session_bio_pair(b, fd, fd, start);
+}
+
+void session_bio_pair(struct bio *b, int in, int out, const struct session_start *start)
+{
 	struct sigaction sa = { .sa_handler = on_signal };
 	sigset_t ours;
 
@@ -41,7 +46,7 @@ void session_bio(struct bio *b, int fd, const struct session_start *start)
 	sigprocmask(SIG_BLOCK, &ours, &wait_mask);
 	sigdelset(&wait_mask, SIGTERM); /* a parent may have left them blocked */
 	sigdelset(&wait_mask, SIGUSR1);
-	bio_init(b, fd, fd);
+	bio_init(b, in, out);
 	b->stop = &stop_flag;
 	b->wait_mask = &wait_mask;
 	b->rcvd = &start->counters->rcvd;

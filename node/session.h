@@ -65,6 +65,8 @@ int64_t session_clock(void);
  * is being stopped) and SIGUSR1 (kicked) are blocked but for B's waits, and set the flag that ends them:
  * BIO_STOP. SIGPIPE is ignored. Call it once per process. */
 void session_bio(struct bio *b, int fd, const struct session_start *start);
+/* The same for a client on two descriptors. */
+void session_bio_pair(struct bio *b, int in, int out, const struct session_start *start);
 /* Why to stop: SESSION_END_SHUTDOWN or SESSION_END_KICKED; SESSION_END_COUNT while there is no reason. Test
  * it between commands: a client that pipelines without end never lets a read wait. */
 enum session_end session_stop(void);

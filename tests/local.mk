@@ -43,3 +43,10 @@ tests_unit_test_master_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_pop3
 tests_unit_test_pop3_SOURCES = tests/unit/test_pop3.c
 tests_unit_test_pop3_LDADD = pop3d/libpop3d.a $(NODE_LIBS) $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_imap_seq
+tests_unit_test_imap_seq_SOURCES = tests/unit/test_imap_seq.c
+tests_unit_test_imap_seq_LDADD = imapd/libimap.a $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_imap_match
+tests_unit_test_imap_match_SOURCES = tests/unit/test_imap_match.c
+tests_unit_test_imap_match_LDADD = imapd/libimap.a $(NODE_LIBS) $(UNIT_LIBS)

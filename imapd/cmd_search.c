@@ -1,0 +1,40 @@
+/* SEARCH. */
+#include "imapd/cmd.h"
+#include "imapd/imap_search.h"
+
+static enum imap_status search_all(struct imap_session *s, const struct imap_search *search)
+{
+	struct str out = STR_INIT;
+	enum md_err failed = MD_OK, e;
+	bool stopped = false;
+
+	str_adds(&out, "* SEARCH");
+	for (size_t i = 0; i < s->box->n && !stopped; i++) {
+		e = MD_OK;
+		if (imap_search_fits(s, search, i, &e))
+			str_addf(&out, " %zu", s->uid ? (size_t)s->box->msgs[i].uid : i + 1);
+		if (e != MD_OK && e != MD_GONE && failed == MD_OK) {
+			failed = e;
+			imap_md_log(s, e, "SEARCH");
+		}
+		stopped = session_stop() != SESSION_END_COUNT;
+	}
+	str_adds(&out, "\r\n");
+	if (stopped)
+		imap_end_read(s, BIO_STOP);
+	else
+		imap_put(s, &out);
+	str_fini(&out);
+	return stopped ? IMAP_GONE : imap_ok(s, "SEARCH completed.");
+}
+
+enum imap_status imap_cmd_search(struct imap_session *s, struct imap_lex *args)
+{
+	enum imap_status status = IMAP_BAD;
+	struct imap_search *search = imap_search_read(s, args, &status);
+
+	if (search != NULL)
+		status = search_all(s, search);
+	imap_search_free(&search);
+	return status;
+}

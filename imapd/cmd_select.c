@@ -1,0 +1,143 @@
+/* The selected mailbox: SELECT, EXAMINE, CLOSE, UNSELECT, CHECK, EXPUNGE. */
+#include "imapd/cmd.h"
+#include "imapd/imap_names.h"
+#include "imapd/imap_seq.h"
+#include "imapd/imap_sync.h"
+#include "lib/log.h"
+
+static size_t first_unseen(const struct md_box *box)
+{
+	for (size_t i = 0; i < box->n; i++)
+		if ((box->msgs[i].flags & MD_SEEN) == 0)
+			return i + 1;
+	return 0;
+}
+
+static void put_selected(struct imap_session *s)
+{
+	size_t unseen = first_unseen(s->box);
+
+	imap_put_flag_lists(s);
+	bio_printf(&s->io, "* %zu EXISTS\r\n* %zu RECENT\r\n", s->box->n, s->box->n_recent);
+	s->told_exists = s->box->n;
+	s->told_recent = s->box->n_recent;
+	if (unseen != 0)
+		bio_printf(&s->io, "* OK [UNSEEN %zu] First unseen.\r\n", unseen);
+	bio_printf(&s->io, "* OK [UIDVALIDITY %u] Ok\r\n* OK [UIDNEXT %u] Ok\r\n", s->box->uidvalidity, s->box->uidnext);
+	if (!s->box->uid_sticky)
+		bio_puts(&s->io, "* NO [UIDNOTSTICKY] UIDs cannot be recorded.\r\n");
+}
+
+static enum imap_status open_mailbox(struct imap_session *s, struct imap_lex *args, bool examine, const char *what)
+{
+	struct str folder = STR_INIT;
+	enum imap_status status = imap_take_folder(s, args, &folder, "NONEXISTENT");
+	enum md_err e = MD_OK;
+
+	if (status == IMAP_OK && imap_lex_end(args) != 1)
+		status = imap_bad(s, "%s takes a mailbox name and nothing else.", what);
+	if (status != IMAP_BAD)
+		imap_unselect(s); /* also if what follows fails: RFC 3501 section 6.3.1 */
+	if (status == IMAP_OK && (e = md_box_open(&s->root, str_cstr(&folder), examine, &s->box)) != MD_OK) {
+		s->box = NULL;
+		status = imap_md_no(s, e, what, "NONEXISTENT");
+	}
+	str_fini(&folder);
+	if (status != IMAP_OK)
+		return status;
+	if (!examine && s->box->readonly)
+		imap_md_log(s, MD_READONLY, what);
+	s->examine = examine || s->box->readonly;
+	s->trouble_said = false;
+	put_selected(s);
+	return imap_ok(s, s->examine ? "[READ-ONLY] Ok" : "[READ-WRITE] Ok");
+}
+
+enum imap_status imap_cmd_select(struct imap_session *s, struct imap_lex *args)
+{
+	return open_mailbox(s, args, false, "SELECT");
+}
+
+enum imap_status imap_cmd_examine(struct imap_session *s, struct imap_lex *args)
+{
+	return open_mailbox(s, args, true, "EXAMINE");
+}
+
+enum imap_status imap_cmd_check(struct imap_session *s, struct imap_lex *args)
+{
+	(void)args;
+	return imap_ok(s, "CHECK completed."); /* nothing is kept back: what was answered is on disk */
+}
+
+static void log_expunged(struct imap_session *s, const struct md_msg *m)
+{
+	char who[512], name[512];
+
+	log_as("imapd", LOG_LEVEL_INFO, "EXPUNGED, %s, old_name=%s%s%s", session_log_who(s->start, who, sizeof(who)),
+	    s->box->folder[0] != '\0' ? "." : "", md_folder_text(s->box->folder), log_clean(name, sizeof(name), m->name));
+}
+
+/* Deletes the messages with \Deleted (of those in ONLY, unless NULL). */
+static enum md_err expunge(struct imap_session *s, const struct imap_set *only)
+{
+	enum md_err first = MD_OK;
+	struct md_changes ch;
+
+	if ((first = md_box_sync(s->box, &ch)) == MD_RESET)
+		return first;
+	first = MD_OK;
+	for (size_t i = 0; i < s->box->n; i++) {
+		struct md_msg *m = &s->box->msgs[i];
+		enum md_err e;
+
+		if (m->gone || (m->flags & MD_DELETED) == 0 || (only != NULL && !imap_set_has(only, m->uid)))
+			continue;
+		e = md_box_expunge(s->box, m);
+		if (e == MD_OK && s->set->imapd_IMAP_LOG_DELETIONS)
+			log_expunged(s, m);
+		if (e != MD_OK && first == MD_OK)
+			first = e;
+	}
+	return first;
+}
+
+enum imap_status imap_cmd_expunge(struct imap_session *s, struct imap_lex *args)
+{
+	struct imap_set set = { 0 };
+	struct str text = STR_INIT;
+	bool ok = true;
+	enum md_err e;
+
+	if (s->uid)
+		ok = imap_lex_space(args) == 1 && imap_lex_set(args, &text) == 1 &&
+		    imap_set_parse(&set, text.data, text.len, s->box->n > 0 ? s->box->msgs[s->box->n - 1].uid : 0);
+	ok = ok && imap_lex_end(args) == 1;
+	str_fini(&text);
+	if (!ok) {
+		imap_set_fini(&set);
+		return imap_bad(s, s->uid ? "UID EXPUNGE needs a set of UIDs." : "EXPUNGE takes no arguments.");
+	}
+	e = expunge(s, s->uid ? &set : NULL);
+	imap_set_fini(&set);
+	if (e != MD_OK)
+		return imap_md_no(s, e, "EXPUNGE", "NONEXISTENT");
+	return imap_ok(s, "EXPUNGE completed.");
+}
+
+enum imap_status imap_cmd_close(struct imap_session *s, struct imap_lex *args)
+{
+	enum md_err e = s->examine ? MD_OK : expunge(s, NULL);
+
+	(void)args;
+	if (e != MD_OK && e != MD_RESET)
+		imap_md_log(s, e, "CLOSE");
+	imap_unselect(s);
+	return imap_ok(s, "CLOSE completed.");
+}
+
+enum imap_status imap_cmd_unselect(struct imap_session *s, struct imap_lex *args)
+{
+	(void)args;
+	imap_unselect(s);
+	return imap_ok(s, "UNSELECT completed.");
+}

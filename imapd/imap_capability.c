@@ -1,0 +1,42 @@
+/* What CAPABILITY tells. */
+#include "imapd/imap_capability.h"
+
+#include <string.h>
+#include <strings.h>
+
+/* What this session server does, in the order of the RFCs' birth. */
+static const char *const known[] = {
+	"IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "UIDPLUS", "CHILDREN", "NAMESPACE", "IDLE", "UNSELECT", "MOVE",
+};
+
+static bool is_known(const char *word, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (strlen(known[i]) == len && strncasecmp(known[i], word, len) == 0)
+			return true;
+	return false;
+}
+
+void imap_capability(struct str *out, const struct settings *set, bool before_login)
+{
+	const char *p = set->imapd_IMAP_CAPABILITY;
+	bool first = true;
+
+	for (;;) {
+		size_t len;
+
+		p += strspn(p, " \t");
+		len = strcspn(p, " \t");
+		if (len == 0)
+			break;
+		if (before_login || is_known(p, len)) {
+			if (!first)
+				str_addc(out, ' ');
+			str_add(out, p, len);
+			first = false;
+		}
+		p += len;
+	}
+	if (first)
+		str_adds(out, "IMAP4rev1");
+}

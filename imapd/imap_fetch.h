@@ -1,0 +1,43 @@
+/* What FETCH is asked for, and the reply for one message. */
+#ifndef IMAPD_IMAP_FETCH_H
+#define IMAPD_IMAP_FETCH_H
+
+#include "imapd/imap_section.h"
+#include "imapd/imap_session.h"
+
+/* Items without a section, as bits; in the order of the reply. */
+enum {
+	FETCH_UID = 1,
+	FETCH_FLAGS = 2,
+	FETCH_INTERNALDATE = 4,
+	FETCH_SIZE = 8,
+	FETCH_ENVELOPE = 16,
+	FETCH_BODY = 32,
+	FETCH_BODYSTRUCTURE = 64
+};
+
+enum { IMAP_FETCH_SECTIONS_MAX = 256 };
+
+/* BODY[...]<...>, RFC822 and its kin. */
+struct imap_fetch_section {
+	struct imap_section section;
+	const char *label; /* as it is named in the reply; NULL: "BODY" and the section */
+	bool partial;
+	uint32_t start, count;
+};
+
+/* All-zero is nothing; free with imap_fetch_fini(). */
+struct imap_fetch {
+	unsigned items;
+	struct imap_fetch_section *sections;
+	size_t n, cap;
+	bool sets_seen; /* a section without PEEK is among them */
+};
+
+/* Reads " item", " macro" or " (item item)" from L. NULL; or what is wrong, for a BAD. */
+const char *imap_fetch_read(struct imap_fetch *f, struct imap_lex *l);
+void imap_fetch_fini(struct imap_fetch *f);
+/* Puts "* n FETCH (...)" for message I (an index). MD_OK; MD_GONE or another failure: nothing was put. */
+enum md_err imap_fetch_put(struct imap_session *s, const struct imap_fetch *f, size_t i);
+
+#endif

@@ -1,0 +1,27 @@
+/* Flags and keywords: as text, and from a client's list. */
+#ifndef IMAPD_IMAP_FLAGS_H
+#define IMAPD_IMAP_FLAGS_H
+
+#include "imapd/imap_lex.h"
+#include "maildir/md_box.h"
+
+/* Appends "(\Seen Junk \Recent)": the flags of M. */
+void imap_flags_add(struct str *out, const struct md_box *box, const struct md_msg *m);
+/* Appends " name" for each keyword of BOX. */
+void imap_keywords_add(struct str *out, const struct md_box *box);
+
+/* A client's list. All-zero is empty; free with imap_flaglist_fini(). */
+struct imap_flaglist {
+	unsigned flags; /* MD_ bits */
+	char **kw;      /* keywords as written, none twice */
+	size_t n, cap;
+};
+
+enum { IMAP_FLAGLIST_MAX = 1000 }; /* keywords of one command */
+
+/* Reads "(\Seen foo)"; without parentheses too if BARE ("\Seen foo"). \Recent is passed over, for clients send back what
+ * they were told. NULL; or what is wrong, for a BAD. */
+const char *imap_flaglist_read(struct imap_flaglist *f, struct imap_lex *l, bool bare);
+void imap_flaglist_fini(struct imap_flaglist *f);
+
+#endif

@@ -1,0 +1,81 @@
+/* Patterns of LIST and LSUB. */
+#include "imapd/imap_match.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "lib/mem.h"
+
+static bool is_wild(char c)
+{
+	return c == '*' || c == '%';
+}
+
+/* Appends TEXT, with each run of wildcards as one: "*" if there is a "*" in it. */
+static void add_short(struct imap_pattern *p, const char *text)
+{
+	for (; *text != '\0'; text++) {
+		char *last = p->text.len > 0 ? &p->text.data[p->text.len - 1] : NULL;
+
+		if (is_wild(*text) && last != NULL && is_wild(*last)) {
+			if (*text == '*')
+				*last = '*';
+			continue;
+		}
+		str_addc(&p->text, *text);
+		p->plain += !is_wild(*text);
+	}
+}
+
+void imap_pattern_init(struct imap_pattern *p, const char *reference, const char *name, char separator)
+{
+	memset(p, 0, sizeof(*p));
+	p->separator = separator;
+	add_short(p, reference);
+	add_short(p, name);
+}
+
+void imap_pattern_fini(struct imap_pattern *p)
+{
+	str_fini(&p->text);
+}
+
+/* reach[i]: the pattern so far can have eaten the first i characters of the name. One more pattern character. */
+static void step(char *reach, const char *name, size_t len, char c, char separator, size_t inbox)
+{
+	if (is_wild(c)) {
+		for (size_t i = 1; i <= len; i++)
+			if (reach[i - 1] && (c == '*' || name[i - 1] != separator))
+				reach[i] = 1;
+		return;
+	}
+	for (size_t i = len; i > 0; i--) {
+		char n = name[i - 1];
+		bool same = n == c || (i <= inbox && strncasecmp(&n, &c, 1) == 0);
+
+		reach[i] = reach[i - 1] && same;
+	}
+	reach[0] = 0;
+}
+
+bool imap_pattern_match(const struct imap_pattern *p, const char *name)
+{
+	size_t len = strlen(name), inbox = 0;
+	char stack[256], *reach = stack;
+	bool found;
+
+	if (p->plain > len)
+		return false;
+	if (strncasecmp(name, "INBOX", 5) == 0 && (name[5] == '\0' || name[5] == p->separator))
+		inbox = 5;
+	if (len + 1 > sizeof(stack))
+		reach = mem_alloc(len + 1);
+	memset(reach, 0, len + 1);
+	reach[0] = 1;
+	for (size_t i = 0; i < p->text.len; i++)
+		step(reach, name, len, p->text.data[i], p->separator, inbox);
+	found = reach[len] != 0;
+	if (reach != stack)
+		mem_free(&reach);
+	return found;
+}

@@ -1,0 +1,20 @@
+/* Patterns of LIST and LSUB (RFC 3501 section 6.3.8): "*" stands for any characters, "%" for any but the separator.
+ * Time is bounded by pattern length times name length, whatever the pattern. */
+#ifndef IMAPD_IMAP_MATCH_H
+#define IMAPD_IMAP_MATCH_H
+
+#include "lib/str.h"
+
+struct imap_pattern {
+	struct str text;  /* the pattern with runs of wildcards made short */
+	size_t plain;     /* characters that are no wildcard */
+	char separator;
+};
+
+/* PATTERN is REFERENCE and NAME put together, as the client sent them; SEPARATOR divides levels. Both are copied. */
+void imap_pattern_init(struct imap_pattern *p, const char *reference, const char *name, char separator);
+void imap_pattern_fini(struct imap_pattern *p);
+/* NAME matches. A first level "INBOX" of NAME matches in any case. */
+bool imap_pattern_match(const struct imap_pattern *p, const char *name);
+
+#endif

@@ -1,0 +1,93 @@
+/* The text of one message of the selected mailbox. */
+#include "imapd/imap_msg.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+
+enum { READ_MAX = 128 * 1024 }; /* larger files are mapped: what nobody asks for is not read then */
+
+void imap_msg_init(struct imap_msg *msg, struct md_box *box, struct md_msg *m)
+{
+	memset(msg, 0, sizeof(*msg));
+	msg->box = box;
+	msg->m = m;
+}
+
+static bool read_all(struct imap_msg *msg, int fd, size_t size)
+{
+	msg->text = mem_grow(NULL, size + 1);
+	while (msg->len < size) {
+		ssize_t n = read(fd, msg->text + msg->len, size - msg->len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		if (n == 0)
+			break;
+		msg->len += (size_t)n;
+	}
+	return true;
+}
+
+static bool take_text(struct imap_msg *msg, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	if (st.st_size <= READ_MAX)
+		return read_all(msg, fd, (size_t)st.st_size);
+	msg->text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (msg->text == MAP_FAILED) {
+		msg->text = NULL;
+		return false;
+	}
+	msg->len = (size_t)st.st_size;
+	msg->mapped = true;
+	return true;
+}
+
+enum md_err imap_msg_load(struct imap_msg *msg)
+{
+	enum md_err e;
+	int fd;
+
+	if (msg->loaded)
+		return MD_OK;
+	e = md_box_read(msg->box, msg->m, &fd);
+	if (e != MD_OK)
+		return e;
+	if (!take_text(msg, fd))
+		e = md_fail(msg->box->root, MD_IO, errno, "cannot read message %s in %s", msg->m->name, md_folder_text(msg->box->folder));
+	close(fd);
+	if (e != MD_OK)
+		return e;
+	mime_msg_init(&msg->mime, msg->text, msg->len);
+	msg->loaded = true;
+	return MD_OK;
+}
+
+enum md_err imap_msg_octets(struct imap_msg *msg, uint64_t *octets_out)
+{
+	if (msg->loaded && msg->m->octets == MD_UNKNOWN)
+		msg->m->octets = (int64_t)mime_wire_size(msg->text, msg->len);
+	return md_box_octets(msg->box, msg->m, octets_out);
+}
+
+void imap_msg_fini(struct imap_msg *msg)
+{
+	if (msg->loaded)
+		mime_msg_fini(&msg->mime);
+	if (msg->mapped)
+		munmap(msg->text, msg->len);
+	else
+		mem_free(&msg->text);
+	msg->text = NULL;
+	msg->loaded = msg->mapped = false;
+}

@@ -1,0 +1,26 @@
+/* The text of one message of the selected mailbox, read when it is first asked for. */
+#ifndef IMAPD_IMAP_MSG_H
+#define IMAPD_IMAP_MSG_H
+
+#include "maildir/md_box.h"
+#include "mime/part.h"
+
+struct imap_msg {
+	struct md_box *box;
+	struct md_msg *m;
+	struct mime_msg mime; /* valid once imap_msg_load() returned MD_OK */
+	bool loaded;
+	char *text;
+	size_t len;
+	bool mapped;
+};
+
+/* MSG stands for message M of BOX; nothing is read yet. */
+void imap_msg_init(struct imap_msg *msg, struct md_box *box, struct md_msg *m);
+/* Reads the text, once. MD_OK, or as md_box_read(). */
+enum md_err imap_msg_load(struct imap_msg *msg);
+/* RFC822.SIZE, from the text if it is here already. */
+enum md_err imap_msg_octets(struct imap_msg *msg, uint64_t *octets_out);
+void imap_msg_fini(struct imap_msg *msg);
+
+#endif

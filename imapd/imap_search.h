@@ -1,0 +1,18 @@
+/* SEARCH: the client's keys as a tree, and whether a message fits them (RFC 3501 section 6.4.4). */
+#ifndef IMAPD_IMAP_SEARCH_H
+#define IMAPD_IMAP_SEARCH_H
+
+#include "imapd/imap_session.h"
+
+enum { IMAP_SEARCH_DEPTH_MAX = 50 }; /* parentheses, NOT and OR within each other */
+
+struct imap_search; /* a tree of keys, owned */
+
+/* Reads " [CHARSET name] key key ..." to the end of the command; the mailbox must be selected. The tree, or NULL: then the tagged
+ * reply is set and *STATUS tells its kind (BAD, or NO [BADCHARSET]). Free with imap_search_free(). */
+struct imap_search *imap_search_read(struct imap_session *s, struct imap_lex *l, enum imap_status *status);
+void imap_search_free(struct imap_search **search);
+/* Message I (an index) fits. One that cannot be read does not; *FAILED is then set to why. */
+bool imap_search_fits(struct imap_session *s, const struct imap_search *search, size_t i, enum md_err *failed);
+
+#endif

@@ -1,0 +1,35 @@
+/* Sequence sets (RFC 3501 section 9, sequence-set): "2,4:7,9,12:*". */
+#ifndef IMAPD_IMAP_SEQ_H
+#define IMAPD_IMAP_SEQ_H
+
+#include "lib/str.h"
+
+/* From LOW to HIGH, both included; 1 <= LOW <= HIGH. */
+struct imap_range { uint32_t low, high; };
+
+/* Ranges in rising order that neither overlap nor touch. All zero is the empty set. */
+struct imap_set {
+	struct imap_range *ranges;
+	size_t n, cap;
+};
+
+/* Reads the LEN bytes at TEXT into SET (empty before). STAR is what "*" stands for: the highest sequence number or
+ * UID in use, 0 if the mailbox is empty; a range with "*" is then empty, and "4:*" with STAR 2 is 2:4.
+ * False (SET stays empty) for bad syntax. */
+bool imap_set_parse(struct imap_set *set, const char *text, size_t len, uint32_t star);
+/* Adds LOW to HIGH, which must not be below what was added before; joined with the last range if they touch. */
+void imap_set_add(struct imap_set *set, uint32_t low, uint32_t high);
+/* Frees the ranges; the set is empty. */
+void imap_set_fini(struct imap_set *set);
+/* N is in the set. */
+bool imap_set_has(const struct imap_set *set, uint32_t n);
+/* The highest member, 0 if empty. */
+uint32_t imap_set_max(const struct imap_set *set);
+/* Appends the set as text ("1:3,7") to OUT; nothing if it is empty. */
+void imap_set_print(struct str *out, const struct imap_set *set);
+
+/* UIDs in an order of their own, as COPYUID needs them (RFC 4315: both lists go in step): appends "5,7:9,2" for the N
+ * numbers at LIST, runs of rising neighbours as ranges. */
+void imap_list_print(struct str *out, const uint32_t *list, size_t n);
+
+#endif

@@ -1,0 +1,222 @@
+/* An IMAP session after login: its start, its loop and its end. */
+#include "imapd/imap_session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "imapd/imap_capability.h"
+#include "imapd/imapd.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+enum { LINGER_TIMEOUT = 2000, LINGER_MAX = 1024 * 1024 };
+
+void imap_put(struct imap_session *s, const struct str *text)
+{
+	bio_put(&s->io, text->data, text->len);
+}
+
+static void set_reply(struct imap_session *s, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
+static void set_reply(struct imap_session *s, const char *fmt, va_list ap)
+{
+	str_clear(&s->reply);
+	str_addv(&s->reply, fmt, ap);
+}
+
+#define REPLY_FN(name, status) \
+	enum imap_status name(struct imap_session *s, const char *fmt, ...) \
+	{ \
+		va_list ap; \
+		va_start(ap, fmt); \
+		set_reply(s, fmt, ap); \
+		va_end(ap); \
+		return status; \
+	}
+REPLY_FN(imap_ok, IMAP_OK)
+REPLY_FN(imap_no, IMAP_NO)
+REPLY_FN(imap_bad, IMAP_BAD)
+
+/* For each failure: the response code (NULL: the caller's), and whether someone has to mend it. */
+static const struct { const char *code; bool mend; } failures[MD_ERR_COUNT] = {
+	[MD_OK] = { "SERVERBUG", true },
+	[MD_NOFOLDER] = { NULL, false },
+	[MD_NOTMAILDIR] = { "CORRUPTION", true },
+	[MD_EXISTS] = { "ALREADYEXISTS", false },
+	[MD_BADNAME] = { "CANNOT", false },
+	[MD_REFUSED] = { "CANNOT", false },
+	[MD_GONE] = { "EXPUNGEISSUED", false },
+	[MD_PERM] = { "NOPERM", true },
+	[MD_FULL] = { "OVERQUOTA", true },
+	[MD_BUSY] = { "INUSE", true },
+	[MD_READONLY] = { "NOPERM", true },
+	[MD_RESET] = { "UNAVAILABLE", false },
+	[MD_LIMIT] = { "LIMIT", true },
+	[MD_IO] = { "SERVERBUG", true },
+};
+
+void imap_md_log(struct imap_session *s, enum md_err e, const char *what)
+{
+	char who[512];
+
+	if (failures[e].mend)
+		log_as("imapd", e == MD_BUSY || e == MD_LIMIT ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "%s failed, %s, session=%s: %s", what,
+		    session_log_who(s->start, who, sizeof(who)), s->start->session_id, s->root.why);
+}
+
+enum imap_status imap_md_no(struct imap_session *s, enum md_err e, const char *what, const char *missing)
+{
+	imap_md_log(s, e, what);
+	return imap_no(s, "[%s] %s", failures[e].code != NULL ? failures[e].code : missing, md_err_text(e));
+}
+
+/* --- The end --- */
+
+void imap_end(struct imap_session *s, enum session_end end, const char *text)
+{
+	if (s->over)
+		return;
+	s->over = true;
+	s->start->counters->end = end;
+	if (text != NULL)
+		bio_printf(&s->io, "* BYE %s\r\n", text);
+}
+
+void imap_end_read(struct imap_session *s, int result)
+{
+	enum session_end end = session_end_of(result);
+
+	switch (end) {
+	case SESSION_END_TIMEOUT:
+		imap_end(s, end, "Disconnected for inactivity.");
+		break;
+	case SESSION_END_SHUTDOWN:
+		imap_end(s, end, "[UNAVAILABLE] Server is going down, please come back in a moment.");
+		break;
+	case SESSION_END_KICKED:
+		imap_end(s, end, "Disconnected by the administrator.");
+		break;
+	default:
+		imap_end(s, end, NULL);
+	}
+}
+
+/* Lets the client take what it was told: to close with its bytes unread would reset the connection. */
+static void linger(struct imap_session *s)
+{
+	size_t dropped = 0, len;
+	char *p;
+
+	if (!bio_flush(&s->io) || s->start->counters->end == SESSION_END_DISCONNECTED)
+		return;
+	if (shutdown(s->io.out, SHUT_WR) < 0)
+		return;
+	while (dropped < LINGER_MAX && bio_some(&s->io, LINGER_MAX, LINGER_TIMEOUT, &p, &len) == BIO_OK)
+		dropped += len;
+}
+
+static void log_end(const struct session_start *start)
+{
+	char figures[64];
+
+	snprintf(figures, sizeof(figures), "headers=%llu, body=%llu", (unsigned long long)start->counters->headers,
+	    (unsigned long long)start->counters->body);
+	session_log_end("imapd", start, figures, "starttls");
+}
+
+/* --- The start --- */
+
+/* The Maildir is the account's own: what lies in a stranger's is not to be served. */
+static bool owner_is_right(struct imap_session *s)
+{
+	struct stat st;
+
+	if (!s->set->imapd_IMAP_MAILBOX_SANITY_CHECK)
+		return true;
+	if (fstat(s->root.fd, &st) < 0) {
+		snprintf(s->root.why, sizeof(s->root.why), "cannot look at %s: %s", s->root.path, strerror(errno));
+		return false;
+	}
+	if (st.st_uid == geteuid() && st.st_gid == getegid())
+		return true;
+	snprintf(s->root.why, sizeof(s->root.why),
+	    "%s belongs to uid %u gid %u, the account is uid %u gid %u: chown -R %u:%u %s, or set IMAP_MAILBOX_SANITY_CHECK = 0",
+	    s->root.path, (unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)geteuid(), (unsigned)getegid(), (unsigned)geteuid(),
+	    (unsigned)getegid(), s->root.path);
+	return false;
+}
+
+static void refuse_login(struct imap_session *s)
+{
+	char who[512];
+
+	log_as("imapd", LOG_LEVEL_ERROR, "mailbox unavailable, %s, uid=%u, session=%s: %s", session_log_who(s->start, who, sizeof(who)),
+	    (unsigned)geteuid(), s->start->session_id, s->root.why);
+	if (s->start->context[0] != '\0')
+		bio_printf(&s->io, "%s NO [UNAVAILABLE] Mailbox is not available, please tell your administrator.\r\n", s->start->context);
+	imap_end(s, SESSION_END_SERVER, "[UNAVAILABLE] Mailbox is not available.");
+}
+
+static void welcome(struct imap_session *s)
+{
+	struct str words = STR_INIT;
+
+	imap_capability(&words, s->set, false);
+	if (s->start->context[0] != '\0')
+		bio_printf(&s->io, "%s OK [CAPABILITY %s] LOGIN Ok.\r\n", s->start->context, str_cstr(&words));
+	else
+		bio_printf(&s->io, "* PREAUTH [CAPABILITY %s] Waypost ready.\r\n", str_cstr(&words));
+	str_fini(&words);
+}
+
+static bool begin(struct imap_session *s)
+{
+	if (md_root_init(&s->root, s->start->maildir) != MD_OK || !owner_is_right(s)) {
+		refuse_login(s);
+		return false;
+	}
+	umask((mode_t)strtoul(s->set->imapd_IMAP_UMASK, NULL, 8) & 0777);
+	welcome(s);
+	return true;
+}
+
+static void serve(struct imap_session *s)
+{
+	while (!s->over) {
+		if (session_stop() != SESSION_END_COUNT)
+			imap_end_read(s, BIO_STOP);
+		else if (imap_read_command(s))
+			imap_run_command(s);
+		else if (s->errors >= IMAP_ERRORS_MAX)
+			imap_end(s, SESSION_END_PROTOCOL, "Too many errors in a row.");
+		if (s->io.out_failed)
+			imap_end(s, SESSION_END_DISCONNECTED, NULL);
+	}
+}
+
+void imapd_serve(int in, int out, const struct session_start *start)
+{
+	struct imap_session s = { .start = start, .set = start->set };
+
+	session_bio_pair(&s.io, in, out, start);
+	start->counters->end = SESSION_END_DISCONNECTED;
+	if (begin(&s))
+		serve(&s);
+	linger(&s);
+	md_box_close(&s.box);
+	md_root_fini(&s.root);
+	bio_fini(&s.io);
+	str_fini(&s.line);
+	str_fini(&s.tag);
+	str_fini(&s.reply);
+	log_end(start);
+}
+
+void imapd_session(int fd, const struct session_start *start)
+{
+	imapd_serve(fd, fd, start);
+}

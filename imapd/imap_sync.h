@@ -1,0 +1,17 @@
+/* What changed in the selected mailbox, told to the client (RFC 3501 section 7.3 and 7.4). */
+#ifndef IMAPD_IMAP_SYNC_H
+#define IMAPD_IMAP_SYNC_H
+
+#include "imapd/imap_session.h"
+
+/* Looks for changes and puts what is new: EXPUNGE (only if EXPUNGE), EXISTS and RECENT, FLAGS for new keywords, FETCH for
+ * flags that others changed. Nothing if no mailbox is selected. False: the session is over, for the mailbox is gone. */
+bool imap_sync(struct imap_session *s, bool expunge);
+/* The same without looking: only what is known already. */
+void imap_sync_known(struct imap_session *s, bool expunge);
+/* "* FLAGS (...)" and "* OK [PERMANENTFLAGS (...)]". */
+void imap_put_flag_lists(struct imap_session *s);
+/* Closes the selected mailbox, if there is one. */
+void imap_unselect(struct imap_session *s);
+
+#endif

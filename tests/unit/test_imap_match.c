@@ -1,0 +1,87 @@
+#include <string.h>
+#include <time.h>
+
+#include "imapd/imap_capability.h"
+#include "imapd/imap_match.h"
+#include "lib/mem.h"
+#include "tests/unit/unit.h"
+
+static const struct { const char *reference, *pattern, *name; bool match; } rows[] = {
+	{ "", "*", "INBOX", true }, { "", "%", "INBOX", true }, { "", "%", "INBOX.A", false }, { "", "*", "INBOX.A.B", true },
+	{ "", "INBOX", "INBOX", true }, { "", "inbox", "INBOX", true }, { "", "inbox.a", "INBOX.a", true }, { "", "inbox.A", "INBOX.a", false },
+	{ "", "inboxes", "INBOXES", false }, { "", "INBOX.%", "INBOX.A", true }, { "", "INBOX.%", "INBOX.A.B", false },
+	{ "", "INBOX.%.%", "INBOX.A.B", true }, { "", "INBOX.%.%", "INBOX.A", false }, { "INBOX.", "%", "INBOX.A", true },
+	{ "INBOX.", "A%", "INBOX.Abc", true }, { "", "*%", "INBOX.A", true }, { "", "%*", "INBOX.A", true }, { "", "%*%.B", "INBOX.A.B", true },
+	{ "", "*.B", "INBOX.A.B", true }, { "", "*.B", "INBOX.A.C", false }, { "", "A*B*C", "AxxBxxC", true }, { "", "A*B*C", "AxxCxxB", false },
+	{ "", "", "INBOX", false }, { "", "", "", true }, { "", "*", "", true }, { "", "%%%%", "ab", true }, { "", "a%b", "a.b", false },
+	{ "", "a*b", "a.b", true }, { "", "%.%", ".", true },
+};
+
+static bool match(const char *reference, const char *pattern, const char *name)
+{
+	struct imap_pattern p;
+	bool got;
+
+	imap_pattern_init(&p, reference, pattern, '.');
+	got = imap_pattern_match(&p, name);
+	imap_pattern_fini(&p);
+	return got;
+}
+
+static void test_rows(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		CU_ASSERT_EQUAL(match(rows[i].reference, rows[i].pattern, rows[i].name), rows[i].match);
+}
+
+/* Patterns that would take a backtracking matcher for ever. */
+static void test_hostile(void)
+{
+	struct str pattern = STR_INIT, name = STR_INIT;
+	clock_t begin = clock();
+
+	for (int i = 0; i < 250; i++)
+		str_adds(&name, "a");
+	for (int i = 0; i < 124; i++)
+		str_adds(&pattern, "*a%%**");
+	str_adds(&pattern, "b");
+	for (int i = 0; i < 100; i++)
+		CU_ASSERT_FALSE(match("", pattern.data, name.data));
+	str_clear(&pattern);
+	for (int i = 0; i < 8000; i++)
+		str_adds(&pattern, i % 2 ? "%" : "*");
+	CU_ASSERT(match("", pattern.data, name.data));
+	CU_ASSERT((clock() - begin) / CLOCKS_PER_SEC < 5);
+	str_fini(&pattern);
+	str_fini(&name);
+}
+
+static void capability_is(const char *setting, bool before, const char *want)
+{
+	struct settings *set = settings_defaults();
+	struct str out = STR_INIT;
+
+	if (setting != NULL) {
+		mem_free(&set->imapd_IMAP_CAPABILITY);
+		set->imapd_IMAP_CAPABILITY = mem_strdup(setting);
+	}
+	imap_capability(&out, set, before);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), want);
+	str_fini(&out);
+	settings_free(&set);
+}
+
+static void test_capability(void)
+{
+	capability_is(NULL, true, "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE AUTH=PLAIN AUTH=LOGIN");
+	capability_is(NULL, false, "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE");
+	capability_is("IMAP4rev1 SORT idle AUTH=PLAIN", true, "IMAP4rev1 SORT idle AUTH=PLAIN");
+	capability_is("IMAP4rev1 SORT idle AUTH=PLAIN", false, "IMAP4rev1 idle");
+	capability_is("", true, "IMAP4rev1");
+	capability_is("", false, "IMAP4rev1");
+}
+
+static const struct unit_case cases[] = {
+	{ "patterns", test_rows }, { "hostile patterns", test_hostile }, { "capability", test_capability }, { NULL, NULL }
+};
+UNIT_MAIN("imap_match", cases)
