@@ -18,6 +18,10 @@ bool password_is_sound(const char *hash, const char **why);
 /* "$6$", "{SSHA}", "DES", "locked", ...: which kind HASH is, for reports, into DST; returns it. */
 const char *password_scheme(const char *hash, char dst[16]);
 
+/* Number of bytes at the front of HASH that name its scheme and cost: hashes that agree in them take the same
+ * time. */
+size_t password_class(const char *hash);
+
 /* A hash of the same scheme and cost as SAMPLE ("" or an unsound one: crypt(3)'s default) that no password
  * matches, into DST: what the password typed for an unknown name is checked against, so that time does not
  * tell which names exist. See userdb_dummy_hash() for the one to use. */

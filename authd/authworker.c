@@ -1,0 +1,176 @@
+#include "authd/authworker.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "authlib/password.h"
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+/* --- the work --- */
+
+static void add_addr(struct job_done *done, const struct addrinfo *ai, uint16_t port)
+{
+	struct sockaddr_storage ss;
+	struct net_addr *a = &done->addr[done->naddr];
+
+	if (done->naddr == JOB_ADDRS_MAX || ai->ai_addrlen > sizeof(ss))
+		return;
+	memset(&ss, 0, sizeof(ss));
+	memcpy(&ss, ai->ai_addr, ai->ai_addrlen);
+	net_addr_from(a, &ss);
+	a->port = port;
+	if (a->family != 0)
+		done->naddr++;
+}
+
+static void resolve(const struct job *job, struct job_done *done)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
+	int err = getaddrinfo(job->host, NULL, &hints, &list);
+
+	for (const struct addrinfo *ai = list; err == 0 && ai != NULL; ai = ai->ai_next)
+		add_addr(done, ai, job->port);
+	if (list != NULL)
+		freeaddrinfo(list);
+	if (done->naddr != 0) {
+		done->result = AUTH_OK;
+		return;
+	}
+	/* No such name is a verdict; all else may be better in a moment. */
+	done->result = err == EAI_NONAME || err == EAI_NODATA || err == 0 ? AUTH_UNKNOWN : AUTH_TRY_LATER;
+	mem_free(&done->text);
+	done->text = mem_printf("the name %s has no address: %s", job->host, err != 0 ? gai_strerror(err) : "none is of a known kind");
+}
+
+static void load(const struct job *job, int image, struct job_done *done, int *fd_out)
+{
+	struct userdb *old = NULL;
+	const char *why;
+	int copy = image != -1 ? fcntl(image, F_DUPFD_CLOEXEC, 3) : -1;
+
+	if (copy != -1 && (old = userdb_open_fd(copy, &why)) == NULL)
+		log_error("userdb: the present image cannot be compared with: %s", why);
+	userdb_build(job->path, old, job->shrink_percent, &done->report, fd_out);
+	done->result = done->report.status == USERDB_BUILT ? AUTH_OK : AUTH_TRY_LATER;
+	userdb_close(&old);
+}
+
+static void ask(const struct job *job, struct auth_chain *chain, struct job_done *done)
+{
+	unsigned pos = job->from;
+
+	if (chain == NULL)
+		return; /* answered: false; authd asks its own drivers */
+	if (job->kind == JOB_LOOKUP)
+		done->answered = auth_chain_lookup(chain, &pos, job->service, job->user, &done->result, &done->account);
+	else
+		done->answered = auth_chain_verify(chain, &pos, job->service, job->user, job->password, &done->result, &done->account);
+	done->pos = (uint8_t)pos;
+}
+
+void authworker_do(const struct job *job, int image, struct auth_chain *chain, struct job_done *done, int *fd_out)
+{
+	*fd_out = -1;
+	job_done_init(done, job->id, job->kind);
+	switch (job->kind) {
+	case JOB_HASH:
+		done->result = password_check(job->hash, job->password);
+		break;
+	case JOB_RESOLVE:
+		resolve(job, done);
+		break;
+	case JOB_USERDB_LOAD:
+		load(job, image, done, fd_out);
+		break;
+	case JOB_LOOKUP:
+	case JOB_VERIFY:
+		done->pos = job->from;
+		ask(job, chain, done);
+		break;
+	}
+}
+
+/* --- the role: its loop waits for messages only; the work itself blocks it --- */
+
+static struct role_ctx ctx;
+static struct auth_chain *chain;
+static struct chan *authd;
+static struct msgw out;
+
+static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
+{
+	struct job job;
+	struct job_done done;
+	uint8_t *message = (uint8_t *)(uintptr_t)r->p;
+	size_t len = (size_t)(r->end - r->p);
+	int image = -1;
+
+	if (!job_read(r, &job)) {
+		log_error("bad job %u of authd was left out", r->type);
+	} else {
+		authworker_do(&job, fd, chain, &done, &image);
+		job_done_write(&out, &done);
+		if (chan_send(c, &out, image) != 0)
+			log_error("the answer to a job is too large");
+		mem_wipe(out.buf, out.len);
+		job_done_fini(&done);
+	}
+	mem_wipe(message, len); /* it may hold a password */
+	job_fini(&job);
+	if (image != -1)
+		close(image);
+	if (fd != -1)
+		close(fd);
+}
+
+static void on_gone(struct chan *c UNUSED, void *arg UNUSED)
+{
+	chan_free(&authd);
+	ev_break(ctx.loop, EVBREAK_ALL);
+}
+
+static void make_chain(const struct settings *set)
+{
+	struct str errors = STR_INIT;
+
+	auth_chain_free(&chain);
+	chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_WORKER, set, &errors);
+	if (chain == NULL)
+		log_error("%s", str_cstr(&errors));
+	str_fini(&errors);
+}
+
+static void on_channel(struct role_ctx *c, enum role other, unsigned slot UNUSED, uint64_t generation UNUSED, int sock)
+{
+	if (other != ROLE_AUTHD) {
+		close(sock);
+		return;
+	}
+	chan_free(&authd);
+	authd = chan_new(c->loop, sock, on_job, on_gone, NULL);
+}
+
+static void on_settings(struct role_ctx *c, const struct settings *old UNUSED)
+{
+	make_chain(c->set);
+}
+
+static const struct role_hooks hooks = {
+	.channel = on_channel,
+	.settings = on_settings,
+};
+
+int authworker_main(const struct role_start *who)
+{
+	role_init(&ctx, who, "authd", &hooks, NULL);
+	make_chain(ctx.set);
+	ev_run(ctx.loop, 0);
+	auth_chain_free(&chain);
+	log_flush();
+	return 0;
+}

@@ -1,0 +1,295 @@
+#include "authd/job.h"
+
+#include <string.h>
+
+#include "lib/mem.h"
+#include "node/wire.h"
+
+static bool is_kind(unsigned kind)
+{
+	return kind >= JOB_HASH && kind <= JOB_VERIFY;
+}
+
+/* --- questions --- */
+
+void job_init(struct job *j, uint32_t id, enum job_kind kind)
+{
+	memset(j, 0, sizeof(*j));
+	j->id = id;
+	j->kind = kind;
+	j->password = mem_strdup("");
+	j->hash = mem_strdup("");
+	j->host = mem_strdup("");
+	j->path = mem_strdup("");
+	j->service = mem_strdup("");
+	j->user = mem_strdup("");
+}
+
+void job_fini(struct job *j)
+{
+	mem_free_secret(&j->password);
+	mem_free_secret(&j->hash);
+	mem_free(&j->host);
+	mem_free(&j->path);
+	mem_free(&j->service);
+	mem_free(&j->user);
+}
+
+static void begin(struct msgw *w, uint16_t type, uint32_t id, enum job_kind kind)
+{
+	msgw_begin(w, type);
+	msgw_u32(w, id);
+	msgw_u8(w, (uint8_t)kind);
+}
+
+void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash)
+{
+	begin(w, JOB, id, JOB_HASH);
+	msgw_str(w, password);
+	msgw_str(w, hash);
+}
+
+void job_write_resolve(struct msgw *w, uint32_t id, const char *host, uint16_t port)
+{
+	begin(w, JOB, id, JOB_RESOLVE);
+	msgw_str(w, host);
+	msgw_u16(w, port);
+}
+
+void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent)
+{
+	begin(w, JOB, id, JOB_USERDB_LOAD);
+	msgw_str(w, path);
+	msgw_u8(w, (uint8_t)MIN(shrink_percent, 100));
+}
+
+static void write_question(struct msgw *w, uint32_t id, enum job_kind kind, unsigned from, const char *service,
+    const char *user)
+{
+	begin(w, JOB, id, kind);
+	msgw_u8(w, (uint8_t)from);
+	msgw_str(w, service);
+	msgw_str(w, user);
+}
+
+void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user)
+{
+	write_question(w, id, JOB_LOOKUP, from, service, user);
+}
+
+void job_write_verify(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user,
+    const char *password)
+{
+	write_question(w, id, JOB_VERIFY, from, service, user);
+	msgw_str(w, password);
+}
+
+void job_write(struct msgw *w, const struct job *j)
+{
+	switch (j->kind) {
+	case JOB_HASH:
+		job_write_hash(w, j->id, j->password, j->hash);
+		break;
+	case JOB_RESOLVE:
+		job_write_resolve(w, j->id, j->host, j->port);
+		break;
+	case JOB_USERDB_LOAD:
+		job_write_userdb_load(w, j->id, j->path, j->shrink_percent);
+		break;
+	case JOB_LOOKUP:
+		job_write_lookup(w, j->id, j->from, j->service, j->user);
+		break;
+	case JOB_VERIFY:
+		job_write_verify(w, j->id, j->from, j->service, j->user, j->password);
+		break;
+	}
+}
+
+static void read_str(struct msgr *r, char **member, size_t size)
+{
+	mem_free(member);
+	*member = msgr_strdup(r, size - 1);
+}
+
+bool job_read(struct msgr *r, struct job *j)
+{
+	uint32_t id = msgr_u32(r);
+	uint8_t kind = msgr_u8(r);
+
+	job_init(j, id, (enum job_kind)kind);
+	if (r->type != JOB || !is_kind(kind))
+		return false;
+	switch (j->kind) {
+	case JOB_HASH:
+		read_str(r, &j->password, ACCOUNT_PASSWORD_MAX);
+		read_str(r, &j->hash, ACCOUNT_HASH_MAX);
+		break;
+	case JOB_RESOLVE:
+		read_str(r, &j->host, JOB_HOST_MAX);
+		j->port = msgr_u16(r);
+		break;
+	case JOB_USERDB_LOAD:
+		read_str(r, &j->path, ACCOUNT_PATH_MAX);
+		j->shrink_percent = msgr_u8(r);
+		r->bad = r->bad || j->shrink_percent > 100;
+		break;
+	case JOB_LOOKUP:
+	case JOB_VERIFY:
+		j->from = msgr_u8(r);
+		read_str(r, &j->service, JOB_SERVICE_MAX);
+		read_str(r, &j->user, ACCOUNT_NAME_MAX);
+		if (j->kind == JOB_VERIFY)
+			read_str(r, &j->password, ACCOUNT_PASSWORD_MAX);
+		break;
+	}
+	return msgr_end(r);
+}
+
+/* --- answers --- */
+
+void job_done_init(struct job_done *d, uint32_t id, enum job_kind kind)
+{
+	memset(d, 0, sizeof(*d));
+	d->id = id;
+	d->kind = kind;
+	d->result = AUTH_TRY_LATER;
+	d->text = mem_strdup("");
+	userdb_report_init(&d->report);
+	account_init(&d->account);
+}
+
+void job_done_fini(struct job_done *d)
+{
+	mem_free(&d->text);
+	userdb_report_fini(&d->report);
+	account_fini(&d->account);
+}
+
+static void write_addrs(struct msgw *w, const struct job_done *d)
+{
+	unsigned n = MIN(d->naddr, JOB_ADDRS_MAX);
+
+	msgw_u8(w, (uint8_t)n);
+	for (unsigned i = 0; i < n; i++) {
+		const struct net_addr *a = &d->addr[i];
+
+		msgw_u16(w, a->family);
+		msgw_u16(w, a->port);
+		msgw_u32(w, a->scope);
+		msgw_bytes(w, a->ip, sizeof(a->ip));
+	}
+	msgw_str(w, d->text);
+}
+
+static void write_report(struct msgw *w, const struct userdb_report *rep)
+{
+	msgw_u8(w, (uint8_t)rep->status);
+	msgw_u64(w, rep->entries);
+	msgw_u64(w, rep->broken);
+	msgw_u64(w, rep->kept);
+	msgw_u64(w, rep->duplicates);
+	msgw_u64(w, rep->lost);
+	msgw_u64(w, rep->bytes);
+	msgw_u32(w, rep->files);
+	msgw_bytes(w, str_cstr(&rep->text), MIN(rep->text.len, JOB_TEXT_MAX - 1));
+}
+
+void job_done_write(struct msgw *w, const struct job_done *d)
+{
+	begin(w, JOB_DONE, d->id, d->kind);
+	msgw_u8(w, (uint8_t)d->result);
+	switch (d->kind) {
+	case JOB_HASH:
+		break;
+	case JOB_RESOLVE:
+		write_addrs(w, d);
+		break;
+	case JOB_USERDB_LOAD:
+		write_report(w, &d->report);
+		break;
+	case JOB_LOOKUP:
+	case JOB_VERIFY:
+		msgw_u8(w, d->answered);
+		msgw_u8(w, d->pos);
+		account_write(w, &d->account, true);
+		break;
+	}
+}
+
+static void read_addrs(struct msgr *r, struct job_done *d)
+{
+	uint8_t n = msgr_u8(r);
+
+	if (n > JOB_ADDRS_MAX) {
+		r->bad = true;
+		return;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		struct net_addr *a = &d->addr[i];
+
+		a->family = msgr_u16(r);
+		a->port = msgr_u16(r);
+		a->scope = msgr_u32(r);
+		msgr_fixed(r, a->ip, sizeof(a->ip));
+		if (a->family != AF_INET && a->family != AF_INET6)
+			r->bad = true;
+	}
+	d->naddr = r->bad ? 0 : n;
+	read_str(r, &d->text, JOB_TEXT_MAX);
+}
+
+static void read_report(struct msgr *r, struct userdb_report *rep)
+{
+	uint8_t status = msgr_u8(r);
+	char *text;
+
+	r->bad = r->bad || status > USERDB_FAILED;
+	rep->status = r->bad ? USERDB_FAILED : (enum userdb_status)status;
+	rep->entries = msgr_u64(r);
+	rep->broken = msgr_u64(r);
+	rep->kept = msgr_u64(r);
+	rep->duplicates = msgr_u64(r);
+	rep->lost = msgr_u64(r);
+	rep->bytes = msgr_u64(r);
+	rep->files = msgr_u32(r);
+	text = msgr_strdup(r, JOB_TEXT_MAX - 1);
+	str_adds(&rep->text, text);
+	mem_free(&text);
+}
+
+static void read_account(struct msgr *r, struct job_done *d)
+{
+	uint8_t answered = msgr_u8(r);
+
+	r->bad = r->bad || answered > 1;
+	d->answered = answered == 1;
+	d->pos = msgr_u8(r);
+	account_fini(&d->account);
+	account_read(r, &d->account);
+}
+
+bool job_done_read(struct msgr *r, struct job_done *d)
+{
+	uint32_t id = msgr_u32(r);
+	uint8_t kind = msgr_u8(r), result = msgr_u8(r);
+
+	job_done_init(d, id, (enum job_kind)kind);
+	if (r->type != JOB_DONE || !is_kind(kind) || result >= AUTH_RESULT_COUNT)
+		return false;
+	d->result = (enum auth_result)result;
+	switch (d->kind) {
+	case JOB_HASH:
+		break;
+	case JOB_RESOLVE:
+		read_addrs(r, d);
+		break;
+	case JOB_USERDB_LOAD:
+		read_report(r, &d->report);
+		break;
+	case JOB_LOOKUP:
+	case JOB_VERIFY:
+		read_account(r, d);
+		break;
+	}
+	return msgr_end(r);
+}

@@ -1,0 +1,186 @@
+#include "authlib/auth.h"
+
+#include <string.h>
+
+#include "authlib/drv_userdb.h"
+#include "authlib/password.h"
+#include "lib/mem.h"
+
+static const struct auth_driver *const drivers[] = {
+	&drv_userdb,
+	NULL
+};
+
+enum { CHAIN_MAX = 16 };
+
+struct link {
+	const struct auth_driver *driver;
+	void *ctx;
+	bool ready; /* init() succeeded here: the driver belongs to this side */
+};
+
+struct auth_chain {
+	unsigned count;
+	struct link links[CHAIN_MAX];
+};
+
+const char *auth_result_name(enum auth_result r)
+{
+	static const char *const names[] = { "ok", "mismatch", "unknown", "disabled", "try later", "broken" };
+
+	_Static_assert(ARRAY_LEN(names) == AUTH_RESULT_COUNT, "a name for each result");
+	return (unsigned)r < AUTH_RESULT_COUNT ? names[r] : "?";
+}
+
+const struct auth_driver *auth_driver_at(unsigned i)
+{
+	return i < ARRAY_LEN(drivers) ? drivers[i] : NULL;
+}
+
+const struct auth_driver *auth_driver_find(const char *name)
+{
+	for (unsigned i = 0; drivers[i] != NULL; i++)
+		if (strcmp(drivers[i]->name, name) == 0)
+			return drivers[i];
+	return NULL;
+}
+
+enum auth_result auth_check(const struct account *a, const char *password)
+{
+	if (a->hash[0] == '\0' && a->clear[0] != '\0')
+		return mem_equal_secret(a->clear, strlen(a->clear), password, strlen(password)) ? AUTH_OK : AUTH_MISMATCH;
+	return password_check(a->hash, password);
+}
+
+static bool on_side(const struct auth_driver *d, enum auth_side side)
+{
+	bool is_inline = (d->flags & AUTH_DRIVER_INLINE) != 0;
+
+	return side == AUTH_SIDE_BOTH || is_inline == (side == AUTH_SIDE_LOOP);
+}
+
+static void list_drivers(struct str *out)
+{
+	for (unsigned i = 0; drivers[i] != NULL; i++)
+		str_addf(out, "%s%s", i != 0 ? " " : "", drivers[i]->name);
+}
+
+static bool add_link(struct auth_chain *c, const char *name, enum auth_side side, const struct settings *set,
+    struct str *errors)
+{
+	const struct auth_driver *d = auth_driver_find(name);
+	struct link *l = &c->links[c->count];
+	struct str why = STR_INIT;
+
+	if (d == NULL) {
+		str_addf(errors, "authmodulelist: there is no module %.64s; known are: ", name);
+		list_drivers(errors);
+		str_addc(errors, '\n');
+		return false;
+	}
+	for (unsigned i = 0; i < c->count; i++) {
+		if (c->links[i].driver == d) {
+			str_addf(errors, "authmodulelist: %s is named twice; once is enough\n", name);
+			return false;
+		}
+	}
+	if (c->count == CHAIN_MAX) {
+		str_addf(errors, "authmodulelist: more than %d modules\n", CHAIN_MAX);
+		return false;
+	}
+	l->driver = d;
+	if (on_side(d, side)) {
+		if (d->init != NULL && !d->init(set, &l->ctx, &why)) {
+			str_addf(errors, "%s: %s\n", name, str_cstr(&why));
+			str_fini(&why);
+			return false;
+		}
+		l->ready = true;
+	}
+	c->count++;
+	return true;
+}
+
+struct auth_chain *auth_chain_new(const char *modules, enum auth_side side, const struct settings *set,
+    struct str *errors)
+{
+	static const char blanks[] = " \t,";
+	struct auth_chain *c = mem_alloc(sizeof(*c));
+	bool good = true;
+
+	for (const char *p = modules + strspn(modules, blanks); *p != '\0';) {
+		size_t len = strcspn(p, blanks);
+		char *name = mem_memdup(p, len);
+
+		good = add_link(c, name, side, set, errors) && good;
+		mem_free(&name);
+		p += len;
+		p += strspn(p, blanks);
+	}
+	if (good && c->count == 0) {
+		str_adds(errors, "authmodulelist is empty: name the modules that know the accounts, such as authuserdb\n");
+		good = false;
+	}
+	if (!good)
+		auth_chain_free(&c);
+	return c;
+}
+
+void auth_chain_free(struct auth_chain **cp)
+{
+	struct auth_chain *c = *cp;
+
+	if (c == NULL)
+		return;
+	for (unsigned i = 0; i < c->count; i++)
+		if (c->links[i].ready && c->links[i].driver->fini != NULL)
+			c->links[i].driver->fini(c->links[i].ctx);
+	mem_free(cp);
+}
+
+const char *auth_chain_name(const struct auth_chain *c, unsigned pos)
+{
+	return pos < c->count ? c->links[pos].driver->name : "";
+}
+
+static enum auth_result ask(const struct link *l, const char *service, const char *user, const char *password,
+    struct account *out)
+{
+	enum auth_result r;
+
+	if (password != NULL && l->driver->verify != NULL)
+		return l->driver->verify(l->ctx, service, user, password, out);
+	r = l->driver->lookup(l->ctx, service, user, out);
+	if (r == AUTH_OK && password != NULL)
+		r = auth_check(out, password);
+	return r;
+}
+
+/* PASSWORD NULL: look-up only. */
+static bool walk(struct auth_chain *c, unsigned *pos, const char *service, const char *user, const char *password,
+    enum auth_result *result, struct account *out)
+{
+	*result = AUTH_UNKNOWN;
+	for (; *pos < c->count; (*pos)++) {
+		const struct link *l = &c->links[*pos];
+
+		if (!l->ready)
+			return false;
+		*result = ask(l, service, user, password, out);
+		if (*result != AUTH_UNKNOWN)
+			return true;
+	}
+	return true;
+}
+
+bool auth_chain_lookup(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
+    enum auth_result *result, struct account *out)
+{
+	return walk(c, pos, service, user, NULL, result, out);
+}
+
+bool auth_chain_verify(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
+    const char *password, enum auth_result *result, struct account *out)
+{
+	return walk(c, pos, service, user, password, result, out);
+}

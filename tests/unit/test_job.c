@@ -1,0 +1,326 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "authd/authworker.h"
+#include "authlib/drv_userdb.h"
+#include "lib/mem.h"
+#include "tests/unit/unit.h"
+
+#define HASH "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="
+
+static struct msgw w;
+
+static void fill_job(struct job *j, enum job_kind kind)
+{
+	job_init(j, 77, kind);
+	account_set(&j->password, "secret");
+	account_set(&j->hash, HASH);
+	account_set(&j->host, "peer.example.com");
+	account_set(&j->path, "/etc/waypost/userdb");
+	account_set(&j->service, "imap");
+	account_set(&j->user, "user@example.com");
+	j->port = 993;
+	j->shrink_percent = 50;
+	j->from = 2;
+}
+
+static void test_questions(void)
+{
+	for (int kind = JOB_HASH; kind <= JOB_VERIFY; kind++) {
+		struct job j, back;
+		struct msgr r;
+
+		fill_job(&j, (enum job_kind)kind);
+		job_write(&w, &j);
+		msgr_begin(&r, w.buf, w.len);
+		CU_ASSERT_EQUAL(r.type, JOB);
+		CU_ASSERT_TRUE(job_read(&r, &back));
+		CU_ASSERT_EQUAL(back.id, 77);
+		CU_ASSERT_EQUAL(back.kind, (enum job_kind)kind);
+		CU_ASSERT_STRING_EQUAL(back.password, kind == JOB_HASH || kind == JOB_VERIFY ? "secret" : "");
+		CU_ASSERT_STRING_EQUAL(back.hash, kind == JOB_HASH ? HASH : "");
+		CU_ASSERT_STRING_EQUAL(back.host, kind == JOB_RESOLVE ? "peer.example.com" : "");
+		CU_ASSERT_EQUAL(back.port, kind == JOB_RESOLVE ? 993 : 0);
+		CU_ASSERT_STRING_EQUAL(back.path, kind == JOB_USERDB_LOAD ? "/etc/waypost/userdb" : "");
+		CU_ASSERT_STRING_EQUAL(back.user, kind >= JOB_LOOKUP ? "user@example.com" : "");
+		CU_ASSERT_EQUAL(back.from, kind >= JOB_LOOKUP ? 2 : 0);
+		job_fini(&back);
+		/* cut at every byte, and one byte too many */
+		for (size_t n = 2; n <= w.len + 1; n++) {
+			msgr_begin(&r, w.buf, n);
+			CU_ASSERT_EQUAL(job_read(&r, &back), n == w.len);
+			job_fini(&back);
+		}
+		job_fini(&j);
+	}
+}
+
+static void fill_done(struct job_done *d, enum job_kind kind)
+{
+	job_done_init(d, 78, kind);
+	d->result = AUTH_OK;
+	d->naddr = 2;
+	CU_ASSERT_TRUE(net_addr_parse(&d->addr[0], "192.0.2.7", 143));
+	CU_ASSERT_TRUE(net_addr_parse(&d->addr[1], "2001:db8::7", 143));
+	d->report.status = USERDB_SHRUNK;
+	d->report.entries = 5;
+	d->report.lost = 4;
+	d->report.files = 3;
+	str_adds(&d->report.text, "a line\n");
+	d->answered = true;
+	d->pos = 1;
+	account_set(&d->account.name, "user@example.com");
+	account_set(&d->account.hash, HASH);
+	d->account.uid = 1000;
+}
+
+static void test_answers(void)
+{
+	for (int kind = JOB_HASH; kind <= JOB_VERIFY; kind++) {
+		struct job_done d, back;
+		struct msgr r;
+
+		fill_done(&d, (enum job_kind)kind);
+		job_done_write(&w, &d);
+		msgr_begin(&r, w.buf, w.len);
+		CU_ASSERT_EQUAL(r.type, JOB_DONE);
+		CU_ASSERT_TRUE(job_done_read(&r, &back));
+		CU_ASSERT_EQUAL(back.id, 78);
+		CU_ASSERT_EQUAL(back.result, AUTH_OK);
+		if (kind == JOB_RESOLVE) {
+			CU_ASSERT_EQUAL(back.naddr, 2);
+			CU_ASSERT_TRUE(net_addr_same_ip(&back.addr[1], &d.addr[1]));
+			CU_ASSERT_EQUAL(back.addr[1].port, 143);
+		} else if (kind == JOB_USERDB_LOAD) {
+			CU_ASSERT_EQUAL(back.report.status, USERDB_SHRUNK);
+			CU_ASSERT_EQUAL(back.report.entries, 5);
+			CU_ASSERT_EQUAL(back.report.lost, 4);
+			CU_ASSERT_EQUAL(back.report.files, 3);
+			CU_ASSERT_STRING_EQUAL(back.report.text.data, "a line\n");
+		} else if (kind >= JOB_LOOKUP) {
+			CU_ASSERT_TRUE(back.answered);
+			CU_ASSERT_EQUAL(back.pos, 1);
+			CU_ASSERT_STRING_EQUAL(back.account.hash, HASH);
+			CU_ASSERT_EQUAL(back.account.uid, 1000);
+		}
+		job_done_fini(&back);
+		for (size_t n = 2; n <= w.len + 1; n++) {
+			msgr_begin(&r, w.buf, n);
+			CU_ASSERT_EQUAL(job_done_read(&r, &back), n == w.len);
+			job_done_fini(&back);
+		}
+		job_done_fini(&d);
+	}
+}
+
+static void test_bad_messages(void)
+{
+	struct job j;
+	struct job_done d;
+	struct msgr r;
+
+	/* other types, unknown kinds and results */
+	msgw_begin(&w, JOB_DONE);
+	msgr_begin(&r, w.buf, w.len);
+	CU_ASSERT_FALSE(job_read(&r, &j));
+	job_fini(&j);
+	for (unsigned kind = 0; kind < 256; kind++) {
+		msgw_begin(&w, JOB);
+		msgw_u32(&w, 1);
+		msgw_u8(&w, (uint8_t)kind);
+		msgr_begin(&r, w.buf, w.len);
+		CU_ASSERT_FALSE(job_read(&r, &j));
+		job_fini(&j);
+		msgw_begin(&w, JOB_DONE);
+		msgw_u32(&w, 1);
+		msgw_u8(&w, JOB_HASH);
+		msgw_u8(&w, (uint8_t)kind);
+		msgr_begin(&r, w.buf, w.len);
+		CU_ASSERT_EQUAL(job_done_read(&r, &d), kind < AUTH_RESULT_COUNT);
+		job_done_fini(&d);
+	}
+	/* too many addresses */
+	msgw_begin(&w, JOB_DONE);
+	msgw_u32(&w, 1);
+	msgw_u8(&w, JOB_RESOLVE);
+	msgw_u8(&w, AUTH_OK);
+	msgw_u8(&w, JOB_ADDRS_MAX + 1);
+	msgr_begin(&r, w.buf, w.len);
+	CU_ASSERT_FALSE(job_done_read(&r, &d));
+	CU_ASSERT_EQUAL(d.naddr, 0);
+	job_done_fini(&d);
+	/* strings over their limits */
+	job_init(&j, 1, JOB_RESOLVE);
+	mem_free(&j.host);
+	j.host = mem_alloc(JOB_HOST_MAX + 1);
+	memset(j.host, 'x', JOB_HOST_MAX);
+	job_write(&w, &j);
+	job_fini(&j);
+	msgr_begin(&r, w.buf, w.len);
+	CU_ASSERT_FALSE(job_read(&r, &j));
+	job_fini(&j);
+}
+
+/* Does the question in J; DONE is the caller's. */
+static int work(struct job *j, int image, struct auth_chain *chain, struct job_done *done)
+{
+	int fd;
+
+	authworker_do(j, image, chain, done, &fd);
+	CU_ASSERT_EQUAL(done->id, j->id);
+	CU_ASSERT_EQUAL(done->kind, j->kind);
+	job_fini(j);
+	return fd;
+}
+
+static void test_work_hash(void)
+{
+	struct job j;
+	struct job_done d;
+
+	fill_job(&j, JOB_HASH);
+	CU_ASSERT_EQUAL(work(&j, -1, NULL, &d), -1);
+	CU_ASSERT_EQUAL(d.result, AUTH_OK);
+	job_done_fini(&d);
+	fill_job(&j, JOB_HASH);
+	account_set(&j.password, "wrong");
+	work(&j, -1, NULL, &d);
+	CU_ASSERT_EQUAL(d.result, AUTH_MISMATCH);
+	job_done_fini(&d);
+}
+
+static void test_work_resolve(void)
+{
+	struct job j;
+	struct job_done d;
+	char text[NET_IP_TEXT_MAX];
+
+	fill_job(&j, JOB_RESOLVE);
+	account_set(&j.host, "127.0.0.9");
+	work(&j, -1, NULL, &d);
+	CU_ASSERT_EQUAL(d.result, AUTH_OK);
+	CU_ASSERT_EQUAL(d.naddr, 1);
+	CU_ASSERT_STRING_EQUAL(net_addr_text(&d.addr[0], text), "127.0.0.9");
+	CU_ASSERT_EQUAL(d.addr[0].port, 993);
+	job_done_fini(&d);
+	fill_job(&j, JOB_RESOLVE);
+	account_set(&j.host, "no such name");
+	work(&j, -1, NULL, &d);
+	CU_ASSERT_NOT_EQUAL(d.result, AUTH_OK);
+	CU_ASSERT_EQUAL(d.naddr, 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(d.text, "no such name"));
+	job_done_fini(&d);
+}
+
+static int load(const char *path, int image)
+{
+	struct job j;
+	struct job_done d;
+	int fd;
+
+	job_init(&j, 5, JOB_USERDB_LOAD);
+	account_set(&j.path, path);
+	j.shrink_percent = 50;
+	fd = work(&j, image, NULL, &d);
+	CU_ASSERT_EQUAL(d.result == AUTH_OK, fd != -1);
+	CU_ASSERT_EQUAL(d.report.status == USERDB_BUILT, fd != -1);
+	job_done_fini(&d);
+	return fd;
+}
+
+static void test_work_load(void)
+{
+	char path[] = "/tmp/test_job.XXXXXX";
+	int fd = mkstemp(path);
+	struct str errors = STR_INIT;
+	struct auth_chain *chain = auth_chain_new("authuserdb", AUTH_SIDE_LOOP, NULL, &errors);
+	struct userdb *db;
+	struct account a;
+	enum auth_result result;
+	const char *why;
+	unsigned pos = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(chain);
+	dprintf(fd, "u\thome=/x|uid=1000|gid=1000|systempw=" HASH "\n");
+	close(fd);
+	account_init(&a);
+	CU_ASSERT_TRUE(auth_chain_lookup(chain, &pos, "imap", "u", &result, &a));
+	CU_ASSERT_EQUAL(result, AUTH_TRY_LATER);
+	db = userdb_open_fd(load(path, -1), &why);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(db);
+	drv_userdb_use(db);
+	CU_ASSERT_TRUE(auth_chain_lookup(chain, &pos, "imap", "u", &result, &a));
+	CU_ASSERT_EQUAL(result, AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(auth_chain_name(chain, pos), "authuserdb");
+	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "u", "secret", &result, &a));
+	CU_ASSERT_EQUAL(result, AUTH_OK);
+	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "u", "wrong", &result, &a));
+	CU_ASSERT_EQUAL(result, AUTH_MISMATCH);
+	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "nobody", "wrong", &result, &a));
+	CU_ASSERT_EQUAL(result, AUTH_UNKNOWN);
+	CU_ASSERT_STRING_EQUAL(auth_chain_name(chain, pos), "");
+	/* with the present image at hand the loss of all accounts is refused */
+	CU_ASSERT_EQUAL(truncate(path, 0), 0);
+	CU_ASSERT_EQUAL(load(path, userdb_fd(db)), -1);
+	unlink(path);
+	CU_ASSERT_EQUAL(load(path, userdb_fd(db)), -1);
+	account_fini(&a);
+	drv_userdb_use(NULL);
+	CU_ASSERT_PTR_NULL(drv_userdb_current());
+	auth_chain_free(&chain);
+	str_fini(&errors);
+}
+
+static void test_chain(void)
+{
+	struct str errors = STR_INIT;
+	struct auth_chain *chain;
+	struct job j;
+	struct job_done d;
+
+	CU_ASSERT_PTR_NULL(auth_chain_new("", AUTH_SIDE_LOOP, NULL, &errors));
+	CU_ASSERT_PTR_NOT_NULL(strstr(errors.data, "is empty"));
+	str_clear(&errors);
+	CU_ASSERT_PTR_NULL(auth_chain_new("authuserdb, authnothing", AUTH_SIDE_LOOP, NULL, &errors));
+	CU_ASSERT_PTR_NOT_NULL(strstr(errors.data, "no module authnothing"));
+	str_clear(&errors);
+	CU_ASSERT_PTR_NULL(auth_chain_new("authuserdb authuserdb", AUTH_SIDE_LOOP, NULL, &errors));
+	CU_ASSERT_PTR_NOT_NULL(strstr(errors.data, "twice"));
+	CU_ASSERT_PTR_NOT_NULL(auth_driver_find("authuserdb"));
+	CU_ASSERT_PTR_EQUAL(auth_driver_at(0), auth_driver_find("authuserdb"));
+	/* a worker leaves inline drivers to the loop */
+	chain = auth_chain_new(" authuserdb ", AUTH_SIDE_WORKER, NULL, &errors);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(chain);
+	fill_job(&j, JOB_VERIFY);
+	j.from = 0;
+	work(&j, -1, chain, &d);
+	CU_ASSERT_FALSE(d.answered);
+	CU_ASSERT_EQUAL(d.pos, 0);
+	job_done_fini(&d);
+	/* behind the last driver nobody knows the name */
+	fill_job(&j, JOB_LOOKUP);
+	j.from = 1;
+	work(&j, -1, chain, &d);
+	CU_ASSERT_TRUE(d.answered);
+	CU_ASSERT_EQUAL(d.result, AUTH_UNKNOWN);
+	job_done_fini(&d);
+	auth_chain_free(&chain);
+	str_fini(&errors);
+	for (int r = 0; r < AUTH_RESULT_COUNT; r++)
+		CU_ASSERT_STRING_NOT_EQUAL(auth_result_name((enum auth_result)r), "?");
+}
+
+static const struct unit_case cases[] = {
+	{ "questions", test_questions },
+	{ "answers", test_answers },
+	{ "bad messages", test_bad_messages },
+	{ "hash", test_work_hash },
+	{ "resolve", test_work_resolve },
+	{ "load the userdb", test_work_load },
+	{ "chain", test_chain },
+	{ NULL, NULL },
+};
+
+UNIT_MAIN("job", cases)

@@ -1,0 +1,685 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "authlib/password.h"
+#include "authlib/userdb_image.h"
+#include "lib/mem.h"
+#include "tests/unit/unit.h"
+
+#define HASH "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="
+#define OTHER_HASH "{MD5}Xr4ilOzQ4PCOq3aQ0qbuaQ=="
+#define IDS "uid=1000|gid=1000|home=/srv/mail"
+
+static char dir[64], file[128];
+
+static void make_dir(void)
+{
+	snprintf(dir, sizeof(dir), "/tmp/test_userdb.XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+	snprintf(file, sizeof(file), "%s/userdb", dir);
+}
+
+static void remove_dir(void)
+{
+	char *command = mem_printf("rm -rf %s", dir);
+	int r UNUSED = system(command);
+
+	mem_free(&command);
+}
+
+static void write_bytes(const char *path, const char *text, size_t len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0640);
+
+	CU_ASSERT_NOT_EQUAL_FATAL(fd, -1);
+	CU_ASSERT_EQUAL(write(fd, text, len), (ssize_t)len);
+	close(fd);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	write_bytes(path, text, strlen(text));
+}
+
+static struct userdb_report rep;
+
+/* Builds PATH against *DB and, if it worked, puts the new image in its place. */
+static enum userdb_status load(const char *path, struct userdb **db, unsigned shrink)
+{
+	int fd;
+	const char *why = NULL;
+	enum userdb_status s;
+	struct userdb *new;
+
+	userdb_report_fini(&rep);
+	userdb_report_init(&rep);
+	s = userdb_build(path, *db, shrink, &rep, &fd);
+	CU_ASSERT_EQUAL(fd != -1, s == USERDB_BUILT);
+	if (fd == -1)
+		return s;
+	new = userdb_open_fd(fd, &why);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(new);
+	CU_ASSERT_EQUAL(userdb_count(new), rep.entries);
+	CU_ASSERT_EQUAL(userdb_bytes(new), rep.bytes);
+	userdb_close(db);
+	*db = new;
+	return s;
+}
+
+static enum userdb_status load_text(const char *text, struct userdb **db)
+{
+	write_file(file, text);
+	return load(file, db, 50);
+}
+
+static bool reported(const char *text)
+{
+	return strstr(str_cstr(&rep.text), text) != NULL;
+}
+
+static enum auth_result result(const struct userdb *db, const char *name)
+{
+	struct account a;
+	enum auth_result r;
+
+	account_init(&a);
+	r = userdb_lookup(db, "imap", name, &a);
+	account_fini(&a);
+	return r;
+}
+
+/* Account NAME is there and PASSWORD "secret" is right. */
+static bool works(const struct userdb *db, const char *name)
+{
+	struct account a;
+	bool good;
+
+	account_init(&a);
+	good = userdb_lookup(db, "imap", name, &a) == AUTH_OK && auth_check(&a, "secret") == AUTH_OK;
+	account_fini(&a);
+	return good;
+}
+
+static void test_fields(void)
+{
+	struct userdb *db = NULL;
+	struct account a;
+	char field[256];
+
+	make_dir();
+	CU_ASSERT_EQUAL(load_text("# comment\n\n   \n"
+	    "user@example.com\tuid=1001|gid=1002|home=/srv/mail/user|mail=Maildir|quota=1000000S|gecos=A User,Room 1|shell=/bin/sh|"
+	    "options=mailhost=servera.example.com,disablepop3=1|systempw=" HASH "|imappw=" OTHER_HASH "|hmac-md5pw=0123|esmtppw=" HASH "\n"
+	    "1001=\tuser@example.com\n"
+	    "no\tpassword=|" IDS "|_=x/\n"
+	    "\xd0\xb8@\xd1\x8f\t" IDS "\r\n", &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.entries, 3);
+	CU_ASSERT_EQUAL(rep.broken, 0);
+	CU_ASSERT_EQUAL(rep.text.len, 0);
+	CU_ASSERT_FALSE(userdb_report_bad(&rep));
+	account_init(&a);
+	CU_ASSERT_EQUAL(userdb_lookup(db, "imap", "user@example.com", &a), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.name, "user@example.com");
+	CU_ASSERT_STRING_EQUAL(a.home, "/srv/mail/user");
+	CU_ASSERT_STRING_EQUAL(a.maildir, "Maildir");
+	CU_ASSERT_STRING_EQUAL(a.quota, "1000000S");
+	CU_ASSERT_STRING_EQUAL(a.fullname, "A User,Room 1");
+	CU_ASSERT_STRING_EQUAL(a.options, "mailhost=servera.example.com,disablepop3=1");
+	CU_ASSERT_STRING_EQUAL(a.hash, OTHER_HASH);
+	CU_ASSERT_STRING_EQUAL(a.clear, "");
+	CU_ASSERT_EQUAL(a.uid, 1001);
+	CU_ASSERT_EQUAL(a.gid, 1002);
+	CU_ASSERT_EQUAL(userdb_lookup(db, "pop3", "user@example.com", &a), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.hash, HASH);
+	CU_ASSERT_EQUAL(userdb_lookup(db, "imap", "no", &a), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.hash, "");
+	CU_ASSERT_EQUAL(userdb_lookup(db, "imap", "\xd0\xb8@\xd1\x8f", &a), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.home, "/srv/mail");
+	account_fini(&a);
+	CU_ASSERT_EQUAL(result(db, "USER@example.com"), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(result(db, ""), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(result(db, "1001="), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(result(NULL, "no"), AUTH_TRY_LATER);
+	CU_ASSERT_TRUE(userdb_field(db, "user@example.com", "hmac-md5pw", field, sizeof(field)));
+	CU_ASSERT_STRING_EQUAL(field, "0123");
+	CU_ASSERT_TRUE(userdb_field(db, "user@example.com", "systempw", field, sizeof(field)));
+	CU_ASSERT_FALSE(userdb_field(db, "user@example.com", "systempw", field, 8));
+	CU_ASSERT_FALSE(userdb_field(db, "user@example.com", "hmac-sha1pw", field, sizeof(field)));
+	CU_ASSERT_FALSE(userdb_field(db, "nobody", "systempw", field, sizeof(field)));
+	userdb_origin(db, "user@example.com", field, sizeof(field));
+	CU_ASSERT_PTR_NOT_NULL(strstr(field, "/userdb:4"));
+	CU_ASSERT_STRING_EQUAL(userdb_origin(db, "nobody", field, sizeof(field)), "");
+	userdb_close(&db);
+	remove_dir();
+}
+
+static void test_bad_lines(void)
+{
+	static const struct { const char *name, *line, *why; } bad[] = {
+		{ "a", "a\tuid=1|gid=1", "home is missing" },
+		{ "a", "a\thome=/x|gid=1", "uid is missing" },
+		{ "a", "a\thome=/x|uid=1", "gid is missing" },
+		{ "a", "a\t", "home is missing" },
+		{ "a", "a\thome=|uid=1|gid=1", "home is missing" },
+		{ "a", "a\thome=x|uid=1|gid=1", "absolute" },
+		{ "a", "a\thome=/x|uid=0|gid=1", "uid 0" },
+		{ "a", "a\thome=/x|uid=1|gid=0", "gid 0" },
+		{ "a", "a\thome=/x|uid=one|gid=1", "uid is not a number" },
+		{ "a", "a\thome=/x|uid=4294967295|gid=1", "uid is not a number" },
+		{ "a", "a\thome=/x|uid=-1|gid=1", "uid is not a number" },
+		{ "a", "a\thome=/x|uid=1|gid=1 ", "gid is not a number" },
+		{ "a", "a\thome=/x|uid=1|gid=1|systempw=secret", "not a hash" },
+		{ "a", "a\thome=/x|uid=1|gid=1|imappw={SHA}xx", "cut or damaged" },
+		{ "a", "a\thome=/x|uid=1|gid=1|systempw={NEW}xx", "not known" },
+		{ "a", "a home=/x|uid=1|gid=1", "no TAB" },
+		{ "a", "a", "no TAB" },
+		{ "a", "a\thome=/x|uid=1|\tgid=1", "control character" },
+		{ "a", "a\thome=/x\x01|uid=1|gid=1", "control character" },
+		{ "", "\thome=/x|uid=1|gid=1", "no name" },
+		{ "", "\x7f\thome=/x|uid=1|gid=1", "control character" },
+	};
+
+	make_dir();
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct userdb *db = NULL;
+		char *text = mem_printf("first\t" IDS "\n%s\nlast\t" IDS "|systempw=" HASH "\n", bad[i].line);
+		bool named = bad[i].name[0] != '\0';
+
+		CU_ASSERT_EQUAL(load_text(text, &db), USERDB_BUILT);
+		CU_ASSERT_TRUE(reported(bad[i].why));
+		CU_ASSERT_TRUE(reported("/userdb:2: "));
+		CU_ASSERT_EQUAL(rep.broken, named);
+		CU_ASSERT_EQUAL(userdb_report_bad(&rep), named);
+		CU_ASSERT_EQUAL(result(db, "a"), named ? AUTH_TRY_LATER : AUTH_UNKNOWN);
+		CU_ASSERT_TRUE(works(db, "last"));
+		userdb_close(&db);
+		mem_free(&text);
+	}
+	remove_dir();
+}
+
+static void test_long_lines(void)
+{
+	struct userdb *db = NULL;
+	struct str text = STR_INIT;
+
+	make_dir();
+	str_adds(&text, "first\t" IDS "\nlong\t" IDS "|x=");
+	for (unsigned i = 0; i < 400000; i++)
+		str_addc(&text, 'x');
+	str_adds(&text, "\n# ");
+	for (unsigned i = 0; i < 400000; i++)
+		str_addc(&text, 'x');
+	str_adds(&text, "\nlast\t" IDS "|systempw=" HASH "\n");
+	for (unsigned i = 0; i < 400000; i++)
+		str_addc(&text, 'y');
+	write_bytes(file, text.data, text.len);
+	CU_ASSERT_EQUAL(load(file, &db, 50), USERDB_BUILT);
+	CU_ASSERT_EQUAL(result(db, "long"), AUTH_TRY_LATER);
+	CU_ASSERT_TRUE(reported("userdb:2: account long: the line is longer"));
+	CU_ASSERT_FALSE(reported("userdb:3:"));
+	CU_ASSERT_TRUE(reported("userdb:5: the line is longer"));
+	CU_ASSERT_TRUE(works(db, "last"));
+	userdb_close(&db);
+	str_clear(&text);
+	for (unsigned i = 0; i < 1000; i++)
+		str_addf(&text, "u%u\tuid=%u\n", i, i);
+	write_bytes(file, text.data, text.len);
+	CU_ASSERT_EQUAL(load(file, &db, 50), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.broken, 1000);
+	CU_ASSERT_TRUE(rep.text.len < USERDB_REPORT_TEXT_MAX);
+	CU_ASSERT_TRUE(reported("more such lines\n"));
+	userdb_close(&db);
+	str_fini(&text);
+	remove_dir();
+}
+
+static void test_duplicates(void)
+{
+	struct userdb *db = NULL;
+
+	make_dir();
+	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH "\na\t" IDS "|systempw=" OTHER_HASH "\na\tbad\n", &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.entries, 1);
+	CU_ASSERT_EQUAL(rep.duplicates, 2);
+	CU_ASSERT_TRUE(reported("/userdb:2: account a was there before"));
+	CU_ASSERT_TRUE(works(db, "a"));
+	userdb_close(&db);
+	remove_dir();
+}
+
+static void test_keeps_last_good(void)
+{
+	struct userdb *db = NULL;
+	char origin[256];
+
+	make_dir();
+	load_text("a\t" IDS "|options=x=1|systempw=" HASH "\nb\t" IDS "|systempw=" HASH "\n", &db);
+	CU_ASSERT_EQUAL(load_text("# new\nb\t" IDS "|systempw=" OTHER_HASH "\na\tuid=1000|gid=10", &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.kept, 1);
+	CU_ASSERT_TRUE(userdb_report_bad(&rep));
+	CU_ASSERT_TRUE(reported("/userdb:3: account a: the field home is missing; its earlier state stays in use"));
+	CU_ASSERT_TRUE(works(db, "a"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(userdb_origin(db, "a", origin, sizeof(origin)), ":3 (kept from"));
+	/* and once more: what was kept is kept on */
+	CU_ASSERT_EQUAL(load_text("b\t" IDS "\na\tuid=1000|gid=10\n", &db), USERDB_BUILT);
+	CU_ASSERT_TRUE(works(db, "a"));
+	/* repaired */
+	CU_ASSERT_EQUAL(load_text("b\t" IDS "\na\t" IDS "|systempw=!\n", &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.kept, 0);
+	CU_ASSERT_FALSE(works(db, "a"));
+	CU_ASSERT_EQUAL(result(db, "a"), AUTH_OK);
+	/* a bad line of an account that was broken before and is new */
+	CU_ASSERT_EQUAL(load_text("b\t" IDS "\na\t" IDS "\nc\tx\n", &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(load_text("b\t" IDS "\na\t" IDS "\nc\ty\n", &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(result(db, "c"), AUTH_TRY_LATER);
+	userdb_close(&db);
+	remove_dir();
+}
+
+/* The file cut at each byte: nobody who could log in is ever unknown or refused. */
+static void test_cut_at_every_byte(void)
+{
+	static const char text[] = "ann@example.com\tuid=1001|gid=1001|home=/srv/mail/ann|systempw=" HASH "|options=mailhost=a.example.com\n"
+	    "bob@example.com\thome=/srv/mail/bob|uid=1002|gid=1002|mail=Maildir|systempw=" HASH "\n"
+	    "bo@example.com\tsystempw=" HASH "|home=/srv/mail/bo|gid=1003|uid=1003\n";
+	static const char *const names[] = { "ann@example.com", "bob@example.com", "bo@example.com" };
+	const char *line_end[3];
+
+	line_end[0] = strchr(text, '\n');
+	line_end[1] = strchr(line_end[0] + 1, '\n');
+	line_end[2] = strchr(line_end[1] + 1, '\n');
+	make_dir();
+	for (size_t n = 1; n < sizeof(text) - 1; n++) {
+		struct userdb *db = NULL, *fresh = NULL;
+
+		load_text(text, &db);
+		write_bytes(file, text, n);
+		CU_ASSERT_EQUAL(load(file, &db, 100), USERDB_BUILT);
+		CU_ASSERT_EQUAL(load(file, &fresh, 100), USERDB_BUILT);
+		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+			const char *begin = i == 0 ? text : line_end[i - 1] + 1;
+			enum auth_result r = result(fresh, names[i]);
+			struct account a;
+
+			/* Of a line of which nothing is there we cannot know; a percentage guards against that. */
+			if (text + n <= begin)
+				continue;
+			CU_ASSERT_TRUE(works(db, names[i]));
+			CU_ASSERT_TRUE(r == AUTH_TRY_LATER || works(fresh, names[i]));
+			account_init(&a);
+			CU_ASSERT_EQUAL(userdb_lookup(db, "imap", names[i], &a), AUTH_OK);
+			CU_ASSERT_EQUAL(a.uid, 1001 + i);
+			CU_ASSERT_EQUAL(a.gid, 1001 + i);
+			CU_ASSERT_EQUAL(strncmp(a.home, "/srv/mail/", 10), 0);
+			CU_ASSERT_EQUAL(strcmp(a.home + 10, i == 0 ? "ann" : i == 1 ? "bob" : "bo"), 0);
+			CU_ASSERT_STRING_EQUAL(a.options, i == 0 ? "mailhost=a.example.com" : "");
+			account_fini(&a);
+		}
+		userdb_close(&db);
+		userdb_close(&fresh);
+	}
+	remove_dir();
+}
+
+static void test_no_newline(void)
+{
+	struct userdb *db = NULL;
+
+	make_dir();
+	/* A whole last line without newline is taken, as are changes in it that are no cut. */
+	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH, &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.text.len, 0);
+	CU_ASSERT_TRUE(works(db, "a"));
+	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" OTHER_HASH "|gecos=A", &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.kept, 0);
+	CU_ASSERT_TRUE(works(db, "a"));
+	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" OTHER_HASH, &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.kept, 1);
+	CU_ASSERT_TRUE(reported("looks cut"));
+	/* With a newline the same is a wish. */
+	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" OTHER_HASH "\n", &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.kept, 0);
+	userdb_close(&db);
+	remove_dir();
+}
+
+static void make_accounts(struct str *text, unsigned from, unsigned end)
+{
+	str_clear(text);
+	for (unsigned i = from; i < end; i++)
+		str_addf(text, "u%u@example.com\t" IDS "/%u|options=mailhost=n%u|systempw=" HASH "\n", i, i, i % 3);
+}
+
+static void test_shrink(void)
+{
+	struct userdb *db = NULL;
+	struct str text = STR_INIT;
+
+	make_dir();
+	make_accounts(&text, 0, 100);
+	load_text(text.data, &db);
+	CU_ASSERT_EQUAL(rep.entries, 100);
+	make_accounts(&text, 0, 49);
+	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_SHRUNK);
+	CU_ASSERT_EQUAL(rep.lost, 51);
+	CU_ASSERT_TRUE(reported("51 of its 100 accounts are gone, which is more than USERDB_SHRINK = 50 %"));
+	CU_ASSERT_TRUE(userdb_report_bad(&rep));
+	CU_ASSERT_TRUE(works(db, "u99@example.com"));
+	/* as many, but others */
+	make_accounts(&text, 60, 160);
+	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_SHRUNK);
+	make_accounts(&text, 0, 50);
+	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(result(db, "u99@example.com"), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(load_text("", &db), USERDB_SHRUNK);
+	CU_ASSERT_EQUAL(load(file, &db, 100), USERDB_BUILT);
+	CU_ASSERT_EQUAL(userdb_count(db), 0);
+	CU_ASSERT_EQUAL(result(db, "u0@example.com"), AUTH_UNKNOWN);
+	/* a small one may lose most, but not all */
+	make_accounts(&text, 0, 5);
+	load_text(text.data, &db);
+	make_accounts(&text, 0, 1);
+	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(load_text("# nothing\n", &db), USERDB_SHRUNK);
+	CU_ASSERT_TRUE(works(db, "u0@example.com"));
+	str_fini(&text);
+	userdb_close(&db);
+	remove_dir();
+}
+
+static void put(const char *name, const char *text)
+{
+	char *path = mem_printf("%s/%s", dir, name);
+
+	write_file(path, text);
+	mem_free(&path);
+}
+
+static void test_directory(void)
+{
+	struct userdb *db = NULL;
+	struct str text = STR_INIT;
+	char origin[256], path[128];
+
+	make_dir();
+	snprintf(path, sizeof(path), "%s/b", dir);
+	mkdir(path, 0750);
+	make_accounts(&text, 0, 40);
+	put("a", text.data);
+	make_accounts(&text, 40, 80);
+	put("b/c", text.data);
+	put("z", "one\t" IDS "|systempw=" HASH "\nu0@example.com\t" IDS "\n");
+	put("z~", "old\t" IDS "\n");
+	put(".lock.z", "hidden\t" IDS "\n");
+	put("#z#", "hidden\t" IDS "\n");
+	snprintf(path, sizeof(path), "%s/link", dir);
+	CU_ASSERT_EQUAL(symlink("/dev/null", path), 0);
+	CU_ASSERT_EQUAL(load(dir, &db, 50), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.files, 3);
+	CU_ASSERT_EQUAL(rep.entries, 81);
+	CU_ASSERT_EQUAL(rep.duplicates, 1);
+	CU_ASSERT_TRUE(works(db, "u0@example.com"));
+	CU_ASSERT_TRUE(works(db, "u79@example.com"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(userdb_origin(db, "u40@example.com", origin, sizeof(origin)), "/b/c:1"));
+	CU_ASSERT_EQUAL(result(db, "old"), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(result(db, "hidden"), AUTH_UNKNOWN);
+	/* one file of it shrinks: little in all, much for that file */
+	make_accounts(&text, 40, 50);
+	put("b/c", text.data);
+	CU_ASSERT_EQUAL(load(dir, &db, 50), USERDB_SHRUNK);
+	CU_ASSERT_TRUE(reported("/b/c: 30 of its 40 accounts are gone"));
+	/* moved from one file to another: nothing is lost */
+	make_accounts(&text, 40, 80);
+	put("b/d", text.data);
+	put("b/c", "");
+	CU_ASSERT_EQUAL(load(dir, &db, 50), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.lost, 0);
+	/* a cut name in one file keeps an account, whichever file it was in */
+	put("z", "on");
+	CU_ASSERT_EQUAL(load(dir, &db, 50), USERDB_BUILT);
+	CU_ASSERT_TRUE(works(db, "one"));
+	CU_ASSERT_EQUAL(result(db, "only"), AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(result(db, "other"), AUTH_UNKNOWN);
+	str_fini(&text);
+	userdb_close(&db);
+	remove_dir();
+}
+
+static void test_missing(void)
+{
+	struct userdb *db = NULL;
+
+	make_dir();
+	CU_ASSERT_EQUAL(load(file, &db, 50), USERDB_MISSING);
+	CU_ASSERT_TRUE(reported("No such file"));
+	CU_ASSERT_TRUE(userdb_report_bad(&rep));
+	load_text("a\t" IDS "|systempw=" HASH "\n", &db);
+	unlink(file);
+	CU_ASSERT_EQUAL(load(file, &db, 50), USERDB_MISSING);
+	CU_ASSERT_TRUE(works(db, "a"));
+	userdb_close(&db);
+	remove_dir();
+}
+
+static void test_permissions(void)
+{
+	struct userdb *db = NULL;
+
+	make_dir();
+	load_text("a\t" IDS "\n", &db);
+	CU_ASSERT_FALSE(reported("chmod"));
+	chmod(file, 0644);
+	CU_ASSERT_EQUAL(load(file, &db, 50), USERDB_BUILT);
+	CU_ASSERT_TRUE(reported("can be read by everyone"));
+	chmod(file, 0660);
+	CU_ASSERT_EQUAL(load(file, &db, 50), USERDB_BUILT);
+	CU_ASSERT_TRUE(reported("can be written by others"));
+	userdb_close(&db);
+	remove_dir();
+}
+
+static void test_dummy(void)
+{
+	struct userdb *db = NULL;
+	char scheme[16];
+
+	make_dir();
+	CU_ASSERT_TRUE(password_is_slow(userdb_dummy_hash(NULL)));
+	load_text("a\t" IDS "|systempw=" HASH "\nb\t" IDS "|systempw=" OTHER_HASH "\nc\t" IDS "|imappw=" OTHER_HASH "\nd\t" IDS
+	    "|systempw=!\n", &db);
+	CU_ASSERT_STRING_EQUAL(password_scheme(userdb_dummy_hash(db), scheme), "{MD5}");
+	CU_ASSERT_EQUAL(password_check(userdb_dummy_hash(db), "secret"), AUTH_MISMATCH);
+	userdb_close(&db);
+	remove_dir();
+}
+
+static void test_many(void)
+{
+	struct userdb *db = NULL;
+	struct str text = STR_INIT;
+	unsigned found = 0;
+
+	make_dir();
+	make_accounts(&text, 0, 20000);
+	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_BUILT);
+	for (unsigned i = 0; i < 20000; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "u%u@example.com", i);
+		found += works(db, name);
+		snprintf(name, sizeof(name), "v%u@example.com", i);
+		found += result(db, name) != AUTH_UNKNOWN;
+	}
+	CU_ASSERT_EQUAL(found, 20000);
+	CU_ASSERT_TRUE(rep.bytes < text.len + 20000 * 8 + 65536);
+	str_fini(&text);
+	userdb_close(&db);
+	remove_dir();
+}
+
+/* A copy of the image with byte AT changed, sealed or not. */
+static int forge(const struct userdb *db, size_t len, size_t at, uint8_t flip, bool seal)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	uint8_t *copy = mem_alloc(len + 1);
+
+	memcpy(copy, db->base, MIN(len, db->mapped));
+	copy[at] ^= flip;
+	CU_ASSERT_EQUAL(write(fd, copy, len), (ssize_t)len);
+	if (seal)
+		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	mem_free(&copy);
+	return fd;
+}
+
+static void test_damaged_image(void)
+{
+	struct userdb *db = NULL, *bad;
+	const char *why = NULL;
+	size_t len;
+
+	make_dir();
+	load_text("a\t" IDS "|options=x|systempw=" HASH "|esmtppw=" HASH "\nb\tx\ncut", &db);
+	len = userdb_bytes(db);
+	CU_ASSERT_PTR_NULL(userdb_open_fd(forge(db, len, 0, 0, false), &why));
+	CU_ASSERT_PTR_NOT_NULL(why);
+	CU_ASSERT_PTR_NULL(userdb_open_fd(forge(db, len - 1, 0, 0, true), &why));
+	CU_ASSERT_PTR_NULL(userdb_open_fd(forge(db, 100, 0, 0, true), &why));
+	CU_ASSERT_PTR_NULL(userdb_open_fd(forge(db, 0, 0, 0, true), &why));
+	CU_ASSERT_PTR_NULL(userdb_open_fd(dup(0), &why));
+	/* Any byte changed, in several ways: refused or read within its bounds. */
+	for (size_t at = 0; at < len; at++) {
+		static const uint8_t flips[] = { 0x01, 0x7f, 0x80, 0xff };
+
+		if (at > offsetof(struct userdb_header, dummy) && at < sizeof(struct userdb_header))
+			continue;
+		if (at > db->h->slots + 512)
+			break;
+		for (size_t i = 0; i < ARRAY_LEN(flips); i++) {
+			struct userdb *unused = NULL;
+			char buf[64];
+
+			if ((bad = userdb_open_fd(forge(db, len, at, flips[i], true), &why)) == NULL)
+				continue;
+			result(bad, "a");
+			result(bad, "b");
+			result(bad, "cut short");
+			userdb_origin(bad, "a", buf, sizeof(buf));
+			userdb_field(bad, "a", "esmtppw", buf, sizeof(buf));
+			if (i == 0 && at % 8 == 0) {
+				/* as the old image of a new one */
+				userdb_report_fini(&rep);
+				userdb_report_init(&rep);
+				int fd;
+				if (userdb_build(file, bad, 50, &rep, &fd) == USERDB_BUILT)
+					unused = userdb_open_fd(fd, &why);
+				userdb_close(&unused);
+			}
+			userdb_close(&bad);
+		}
+	}
+	userdb_close(&db);
+	remove_dir();
+}
+
+static void set_times(const char *path, time_t mtime)
+{
+	struct timespec t[2] = { { mtime, 0 }, { mtime, 0 } };
+
+	CU_ASSERT_EQUAL(utimensat(AT_FDCWD, path, t, 0), 0);
+}
+
+static void test_watch(void)
+{
+	struct userdb_watch w;
+	char tmp[160];
+
+	make_dir();
+	snprintf(tmp, sizeof(tmp), "%s/tmp", dir);
+	userdb_watch_init(&w);
+	/* missing at first: read at once, to say so, then not again until it is there and at rest */
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 10), 1);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 11), 0);
+	write_file(file, "1");
+	chmod(file, 0600);
+	write_file(file, "12");
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 12), 0);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 13), 1);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 14), 0);
+	/* written in place, twice */
+	write_file(file, "123");
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 15), 0);
+	write_file(file, "1234");
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 16), 0);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 16.5), 0);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 17), 1);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 18), 0);
+	/* renamed into place: at once */
+	write_file(tmp, "12345");
+	set_times(tmp, 1000);
+	CU_ASSERT_EQUAL(rename(tmp, file), 0);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 19), 1);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 20), 0);
+	/* a reading that failed because of a change: again, at rest */
+	userdb_watch_again(&w);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 21), 1);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 22), 0);
+	/* gone: told once */
+	unlink(file);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 23), 0);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 24), 1);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 25), 0);
+	remove_dir();
+}
+
+static void test_watch_directory(void)
+{
+	struct userdb_watch w;
+
+	make_dir();
+	put("a", "1");
+	userdb_watch_init(&w);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, dir, 10), 1);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, dir, 11), 0);
+	put("a", "12");
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, dir, 12), 0);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, dir, 13), 1);
+	put("b", "1");
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, dir, 14), 0);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, dir, 15), 1);
+	put(".tmp.b", "1");
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, dir, 16), 0);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, dir, 17), 0);
+	remove_dir();
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, dir, 18), 0);
+	CU_ASSERT_EQUAL(userdb_watch_poll(&w, dir, 19), 1);
+}
+
+static const struct unit_case cases[] = {
+	{ "fields", test_fields },
+	{ "bad lines", test_bad_lines },
+	{ "long lines, many bad lines", test_long_lines },
+	{ "duplicates", test_duplicates },
+	{ "the last good record is kept", test_keeps_last_good },
+	{ "cut at every byte", test_cut_at_every_byte },
+	{ "no newline at the end", test_no_newline },
+	{ "shrinking", test_shrink },
+	{ "directory", test_directory },
+	{ "missing", test_missing },
+	{ "permissions", test_permissions },
+	{ "dummy hash", test_dummy },
+	{ "20000 accounts", test_many },
+	{ "damaged image", test_damaged_image },
+	{ "watching a file", test_watch },
+	{ "watching a directory", test_watch_directory },
+	{ NULL, NULL },
+};
+
+UNIT_MAIN("userdb", cases)
