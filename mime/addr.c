@@ -232,11 +232,12 @@ static bool take_address(struct mime_addr_iter *it, struct mime_addr *a, struct 
 	}
 	if (!w->any)
 		return false;
-	if (w->has_at)
+	if (w->has_at || memchr(str_cstr(&w->phrase), ' ', w->phrase.len) == NULL) {
 		set_spec(a, w);
-	else
-		set_part(&a->mailbox, &a->have_mailbox, str_cstr(&w->phrase), w->phrase.len);
-	set_name(a, NULL, &w->comment);
+		set_name(a, NULL, &w->comment);
+	} else { /* several words and no address: a name */
+		set_name(a, &w->phrase, &w->comment);
+	}
 	return true;
 }
 

@@ -12,7 +12,7 @@ enum mime_addr_kind {
 };
 
 /* One address. A part that is not there has have_x false (NIL). Texts are unfolded, unquoted, not decoded (RFC 2047 forms
- * stay), may be 8-bit, hold no NUL and no line end. An address without "@" has no host. */
+ * stay), may be 8-bit, hold no NUL and no line end. One word without "@" is a mailbox without a host, several are a name alone. */
 struct mime_addr {
 	enum mime_addr_kind kind;
 	bool have_name, have_adl, have_mailbox, have_host;

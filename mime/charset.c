@@ -111,7 +111,7 @@ static struct mime_iconv *take_iconv(const char *name)
 		return NULL;
 	ic = mem_alloc(sizeof(*ic));
 	ic->cd = cd;
-	strcpy(ic->name, name);
+	memcpy(ic->name, name, strlen(name)); /* is_sane_name() has measured it */
 	return ic;
 }
 

@@ -90,7 +90,7 @@ static void add_word(struct output *o, const struct word *w)
 
 	if (!o->open || strcmp(o->charset, w->charset) != 0) {
 		end_words(o);
-		strcpy(o->charset, w->charset);
+		memcpy(o->charset, w->charset, sizeof(o->charset));
 		mime_charset_begin(&o->cs, w->charset);
 		o->open = true;
 	}
