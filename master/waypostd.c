@@ -229,26 +229,6 @@ static void load_settings(struct master *m)
 	str_fini(&warnings);
 }
 
-/* Both at once, before anything is started: two mistakes are told in one go. */
-static void check_users(const struct master *m)
-{
-	char err[512];
-	bool good = true;
-
-	if (!m->root)
-		return;
-	if (!priv_check_user("LOGIN_USER", m->set->node_LOGIN_USER, err, sizeof(err))) {
-		log_error("%s", err);
-		good = false;
-	}
-	if (!priv_check_user("AUTH_USER", m->set->node_AUTH_USER, err, sizeof(err))) {
-		log_error("%s", err);
-		good = false;
-	}
-	if (!good)
-		exit(1);
-}
-
 static void open_ports(struct master *m)
 {
 	struct str errors = STR_INIT;
@@ -388,7 +368,6 @@ static int run(struct master *m)
 	umask(022);
 	load_settings(m);
 	raise_limits();
-	check_users(m);
 	if (!m->foreground)
 		go_to_background();
 	make_rundir(m);
