@@ -59,3 +59,4 @@ tests_unit_test_userdb_LDADD = $(AUTHLIB_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_job
 tests_unit_test_job_SOURCES = tests/unit/test_job.c
 tests_unit_test_job_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
+EXTRA_DIST += tests/blackbox/test_master.py

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from signal import SIGTERM
 
 PREFIX = os.environ.get("WAYPOST_PREFIX", "/usr/local")
 SLOW = 6 if "valgrind" in os.environ.get("WAYPOST_WRAPPER", "") else 1
@@ -380,7 +381,7 @@ class Node:
         r = self.tool("status", "--json")
         return json.loads(r.stdout)
 
-    def stop(self, sig=signal.SIGTERM):
+    def stop(self, sig=SIGTERM):
         """Ends the node in good order; returns its exit status."""
         if self.proc is None:
             return None

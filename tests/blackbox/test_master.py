@@ -1,0 +1,479 @@
+"""The first process and its tool: start and its refusals, deaths of roles, reload, the log, the end. What sessions
+make of all this is test_life.py's matter."""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+import pool as pool_module
+from pool import PATIENCE, SLOW, Account, alive, descendants, free_port, wait_for
+
+ROLES = ("worker", "authd", "authworker", "spawn")
+
+
+def daemon(node, *args, background=False, timeout=30, **more):
+    """Runs waypostd by hand on this node's settings; its result."""
+    argv = [os.path.join(pool_module.PREFIX, "sbin", "waypostd"), "-c", node.pool.conf, *args]
+    if not background and "-V" not in args:
+        argv.append("-F")
+    return subprocess.run(argv, env=node.env, preexec_fn=node.as_user(), capture_output=True, timeout=timeout * SLOW,
+                          text=True, stdin=subprocess.DEVNULL, cwd="/", **more)
+
+
+def is_ready(node):
+    assert node.proc.poll() is None, f"the node ended:\n{node.log()}"
+    return node.tool("status").returncode == 0
+
+
+def up(node):
+    node.start(wait=False)
+    wait_for(f"{node} is ready", lambda: is_ready(node), pause=0.1)
+    return node
+
+
+@pytest.fixture
+def one(make_pool):
+    """A node that is not started yet."""
+    return make_pool(nodes=1, start=False, settings={"LOGIN_WORKERS": 2, "authdaemonrc": {"daemons": 2}},
+                     accounts=[Account("anna@example.com")]).nodes[0]
+
+
+def roles(node):
+    return {r["name"]: r for r in node.status()["roles"]}
+
+
+def listens(port, address="127.0.0.1"):
+    """How many sockets listen there."""
+    want = ":".join(["%02X%02X%02X%02X" % tuple(reversed([int(x) for x in address.split(".")])), "%04X" % port])
+    with open("/proc/net/tcp") as f:
+        return sum(1 for line in f if line.split()[1] == want and line.split()[3] == "0A")
+
+
+# -- start
+
+def test_version(one):
+    result = daemon(one, "-V")
+    assert result.returncode == 0
+    assert re.match(r"waypostd \d+\.\d+", result.stdout)
+
+
+def test_usage():
+    for args in (["-x"], ["surplus"]):
+        result = subprocess.run([os.path.join(pool_module.PREFIX, "sbin", "waypostd"), *args], capture_output=True, text=True)
+        assert result.returncode == 2 and "usage:" in result.stderr
+
+
+def test_bad_configuration(one):
+    """All mistakes at once, nothing started, nothing left."""
+    one.pool.write_conf({"NO_SUCH_THING": 1, "LOGIN_WORKERS": -3, "imapd": {"PORT": "99999"}})
+    for background in (False, True):
+        result = daemon(one, background=background)
+        assert result.returncode == 1
+        for name in ("NO_SUCH_THING", "LOGIN_WORKERS", "PORT"):
+            assert name in result.stderr, result.stderr
+    assert not os.path.exists(os.path.join(one.pool.run, "127.0.0.1", "control"))
+
+
+def test_nothing_to_serve(one):
+    one.pool.write_conf({"imapd": None, "pop3d": None})
+    result = daemon(one)
+    assert result.returncode == 1
+    assert "imapd" in result.stderr and "pop3d" in result.stderr
+
+
+def test_port_is_taken(one):
+    """By another program, and by another daemon of the same user, with whom the kernel would share the port."""
+    for option in (None, socket.SO_REUSEPORT):
+        with socket.socket() as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if option:
+                other.setsockopt(socket.SOL_SOCKET, option, 1)
+            other.bind(("127.0.0.1", one.pool.imap_port))
+            other.listen()
+            result = daemon(one, background=True)
+            assert result.returncode == 1
+            assert str(one.pool.imap_port) in result.stderr and "in use" in result.stderr, result.stderr
+
+
+def test_rundir_is_not_ours(one):
+    folder = os.path.join(one.pool.run, "127.0.0.1")
+    os.mkdir(folder)
+    os.chmod(folder, 0o777)
+    pool_module.chown(folder)
+    result = daemon(one)
+    assert result.returncode == 1
+    assert folder in result.stderr and "chmod" in result.stderr, result.stderr
+
+
+def test_second_daemon_names_the_first(one):
+    up(one)
+    for background in (False, True):
+        result = daemon(one, background=background)
+        assert result.returncode == 1
+        assert str(one.proc.pid) in result.stderr and "127.0.0.1" in result.stderr, result.stderr
+    assert is_ready(one)
+    assert one.stop() == 0
+
+
+def test_files_of_rundir(one):
+    up(one)
+    folder = os.path.join(one.pool.run, "127.0.0.1")
+    assert os.stat(folder).st_mode & 0o077 == 0
+    assert os.stat(os.path.join(folder, "control")).st_mode & 0o777 == 0o600
+    with open(os.path.join(folder, "waypostd.lock")) as f:
+        assert int(f.read()) == one.proc.pid
+    assert one.stop() == 0
+    assert not os.path.exists(os.path.join(folder, "control"))
+
+
+def test_descriptors_do_not_leak(one):
+    """A role has what it was given: standard ones, the loop, control, log and its channels; no socket of others."""
+    up(one)
+    master = os.readlink(f"/proc/{one.proc.pid}/fd/0")
+    assert master
+    for role in ("authd", "authworker", "spawn"):
+        for pid in one.pids(role):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                assert "waypostd.lock" not in os.readlink(f"/proc/{pid}/fd/{fd}")
+    with open("/proc/net/tcp") as f:
+        inodes = {line.split()[9] for line in f if f":{one.pool.imap_port:04X} " in line}
+    for role in ("authd", "authworker", "spawn"):
+        for pid in one.pids(role):
+            links = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+            assert not links & {f"socket:[{i}]" for i in inodes}
+    assert one.stop() == 0
+
+
+# -- deaths
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_killed_role_is_back_within_a_second(one, role):
+    up(one)
+    one.expect_dirty = True
+    mark = one.log_mark()
+    pid = one.pids(role)[0]
+    count = len(one.pids(role))
+    killed = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    wait_for(f"{role} is back", lambda: len(one.pids(role)) == count and pid not in one.pids(role))
+    wait_for("the node is well", lambda: is_ready(one))
+    assert time.monotonic() - killed < (2 if SLOW == 1 else 30)
+    assert re.search(rf"waypostd\[{one.proc.pid}\]: .*pid {pid}.* signal 9", one.log_since(mark))
+    assert sum(r["restarts"] for r in one.status()["roles"]) == 1
+    assert one.stop() == 0
+
+
+def test_a_role_that_keeps_dying_is_slowed_down(one):
+    up(one)
+    one.expect_dirty = True
+    starts = 0
+    end = time.monotonic() + 2.5
+    seen = set()
+    while time.monotonic() < end:
+        for pid in one.pids("authd"):
+            if pid not in seen:
+                seen.add(pid)
+                starts += 1
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        time.sleep(0.02)
+    # The first, its successor at once, and those after 1 s and (not yet) 2 s more.
+    assert 2 <= starts <= 4
+    assert "started again in 1 s" in one.log()
+    result = one.tool("status")
+    assert result.returncode == 1 and "authd" in result.stdout
+    wait_for("it is let live again", lambda: is_ready(one))
+    assert one.stop() == 0
+
+
+def test_a_hung_role_is_named_not_waited_for(one):
+    up(one)
+    pid = one.pids("worker")[0]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        asked = time.monotonic()
+        result = one.tool("status")
+        assert result.returncode == 1
+        assert time.monotonic() - asked < 8 * SLOW
+        assert f"pid {pid}" in result.stdout and "does not answer" in result.stdout
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_for("it is well again", lambda: is_ready(one))
+    assert one.stop() == 0
+
+
+def test_roles_end_with_a_killed_master(one):
+    up(one)
+    one.expect_dirty = True
+    below = descendants(one.proc.pid)
+    one.proc.kill()
+    one.proc.wait()
+    one.proc = None
+    wait_for("the roles have ended", lambda: not any(alive(p) for p in below))
+    up(one)
+    assert one.stop() == 0
+
+
+# -- reload
+
+def test_reload_by_tool_and_by_signal(one):
+    up(one)
+    before = one.pids("worker")
+    result = one.tool("reload")
+    assert result.returncode == 0, result.stderr
+    wait_for("old workers have ended", lambda: not any(alive(p) for p in before))
+    before = one.pids("worker")
+    assert len(before) == 2
+    mark = one.log_mark()
+    one.signal(signal.SIGHUP)
+    one.wait_log("reloaded", mark)
+    wait_for("old workers have ended", lambda: not any(alive(p) for p in before))
+    assert is_ready(one)
+    assert all(r["restarts"] == 0 for r in one.status()["roles"])
+    assert one.stop() == 0
+
+
+def test_reload_with_mistakes_changes_nothing(one):
+    up(one)
+    before = sorted(descendants(one.proc.pid))
+    one.pool.write_conf({"NO_SUCH_THING": 1, "LOGIN_WORKERS": -1})
+    mark = one.log_mark()
+    one.signal(signal.SIGHUP)
+    one.wait_log("LOGIN_WORKERS", mark)
+    one.wait_log("NO_SUCH_THING", mark)
+    one.wait_log("old settings", mark)
+    assert sorted(descendants(one.proc.pid)) == before
+    one.pool.write_conf({"NO_SUCH_THING": None, "LOGIN_WORKERS": 2})
+    assert is_ready(one)
+    assert one.stop() == 0
+
+
+def test_reload_opens_and_closes_ports(one):
+    up(one)
+    p = one.pool
+    port = free_port(["127.0.0.1"])
+    assert listens(p.imap_port) == 2 and listens(port) == 0
+    p.write_conf({"imapd": {"PORT": f"{p.imap_port},{port}"}, "pop3d": None})
+    assert one.tool("reload").returncode == 0
+    assert listens(p.imap_port) == 2 and listens(port) == 2
+    wait_for("the other port is closed", lambda: listens(p.pop3_port) == 0)
+    assert one.stop() == 0
+
+
+def test_reload_with_a_port_that_is_taken(one):
+    up(one)
+    p = one.pool
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        p.write_conf({"imapd": {"PORT": f"{p.imap_port},{port}"}})
+        result = one.tool("reload")
+        assert result.returncode == 1
+        assert str(port) in result.stderr
+    assert listens(p.imap_port) == 2 and listens(port) == 0
+    assert is_ready(one)
+    assert one.stop() == 0
+
+
+@pytest.mark.parametrize("workers", (1, 4))
+def test_reload_with_another_number_of_workers(one, workers):
+    """No listening socket is closed: clients may be queued on it. Each has someone who accepts from it."""
+    up(one)
+    p = one.pool
+    p.write_conf({"LOGIN_WORKERS": workers})
+    assert one.tool("reload").returncode == 0
+    wait_for("as many workers as asked for", lambda: len(one.pids("worker")) == workers)
+    assert listens(p.imap_port) == max(2, workers)
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", p.imap_port), timeout=5 * SLOW) as s:
+            assert s.recv(16).startswith(b"* OK")
+    assert one.stop() == 0
+
+
+def test_reload_says_what_needs_a_restart(one):
+    up(one)
+    one.pool.write_conf({"AUTH_USER": "somebodyelse"})
+    result = one.tool("reload")
+    assert result.returncode == 0
+    assert "AUTH_USER" in result.stderr and "restart" in result.stderr
+    assert one.stop() == 0
+
+
+# -- the tool
+
+def test_status(one):
+    up(one)
+    result = one.tool("status")
+    assert result.returncode == 0
+    for word in ("127.0.0.1", "well", "worker 0", "worker 1", "authd", "auth-worker 0", "spawn", str(one.proc.pid)):
+        assert word in result.stdout, result.stdout
+    data = json.loads(one.tool("status", "--json").stdout)
+    assert data["node"] == "127.0.0.1" and data["pid"] == one.proc.pid and data["state"] == "well"
+    assert {r["name"] for r in data["roles"]} == {"worker 0", "worker 1", "authd", "auth-worker 0", "auth-worker 1", "spawn"}
+    assert one.stop() == 0
+
+
+def test_no_daemon(one):
+    for command in (["status"], ["who"], ["kick", "x"], ["reload"], ["drain"]):
+        result = one.tool(*command)
+        assert result.returncode == 2
+        assert os.path.join(one.pool.run, "127.0.0.1", "control") in result.stderr
+
+
+def test_drain(one):
+    up(one)
+    assert one.tool("drain").returncode == 0
+    assert one.tool("status").returncode == 3
+    assert one.status()["draining"] is True
+    assert "on" in one.tool("drain", "status").stdout
+    assert one.tool("reload").returncode == 0
+    assert one.tool("status").returncode == 3
+    assert one.tool("drain", "off").returncode == 0
+    assert one.tool("status").returncode == 0
+    assert one.stop() == 0
+
+
+def test_who_and_kick_of_nobody(one):
+    up(one)
+    assert one.tool("who").stdout.startswith("USER")
+    assert json.loads(one.tool("who", "--json").stdout) == []
+    result = one.tool("kick", "nobody@example.com")
+    assert result.returncode == 1 and "0 sessions" in result.stdout + result.stderr
+    assert one.stop() == 0
+
+
+def test_tool_usage(one):
+    for args in ([], ["no-such-command"], ["kick"], ["status", "surplus"], ["drain", "perhaps"]):
+        assert one.tool(*args).returncode == 2
+
+
+def test_nonsense_on_the_control_socket(one):
+    """Whoever may open it is trusted with the node, but a slip must not end it."""
+    up(one)
+    path = os.path.join(one.pool.run, "127.0.0.1", "control")
+    for data in (b"", b"x", b"\0" * 70, b"\xa0\0" + b"\xff" * 300, os.urandom(4000)):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            s.connect(path)
+            s.send(data)
+            s.settimeout(5 * SLOW)
+            s.recv(65536)
+    assert is_ready(one)
+    assert one.stop() == 0
+
+
+# -- the log
+
+def test_log_lines_are_syslog_lines(one):
+    up(one)
+    for line in one.log().splitlines():
+        assert re.match(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ \w+\[\d+\]: |/|\w+\.conf", line), line
+    assert one.stop() == 0
+
+
+def background(node):
+    """Starts the node without -F; its master's pid."""
+    result = daemon(node, background=True)
+    assert result.returncode == 0, result.stderr
+    with open(os.path.join(node.pool.run, "127.0.0.1", "waypostd.lock")) as f:
+        return int(f.read())
+
+
+def end(pid):
+    below = descendants(pid)
+    os.kill(pid, signal.SIGTERM)
+    wait_for("the daemon has ended", lambda: not alive(pid))
+    assert not any(alive(p) for p in below)
+
+
+def test_background_and_log_rotation(one):
+    log = os.path.join(one.pool.root, "node.log")
+    one.pool.write_conf({"LOG": log})
+    pid = background(one)
+    try:
+        assert one.tool("status").returncode == 0  # it worked when the terminal was let go
+        with open(log) as f:
+            assert "ready" in f.read()
+        assert os.getpgid(pid) == pid
+        for fd in (0, 1, 2):
+            assert os.readlink(f"/proc/{pid}/fd/{fd}") == "/dev/null"
+        os.rename(log, log + ".1")
+        os.kill(pid, signal.SIGUSR1)
+        wait_for("a new file", lambda: os.path.exists(log))
+        assert one.tool("drain", "on").returncode == 0
+        wait_for("lines in the new file", lambda: "draining" in open(log).read())
+    finally:
+        end(pid)
+    assert "stopped" in open(log).read()
+
+
+def test_full_disk_does_not_stop_the_node(one):
+    one.pool.write_conf({"LOG": "/dev/full"})
+    result = daemon(one, background=True)
+    assert result.returncode == 0
+    assert result.stderr.count("/dev/full") == 1 and "No space" in result.stderr, result.stderr
+    with open(os.path.join(one.pool.run, "127.0.0.1", "waypostd.lock")) as f:
+        pid = int(f.read())
+    assert one.tool("drain", "on").returncode == 0
+    end(pid)
+
+
+def test_log_that_cannot_be_opened(one):
+    one.pool.write_conf({"LOG": "/nonexistent/folder/log"})
+    result = daemon(one, background=True)
+    assert result.returncode == 1 and "/nonexistent/folder/log" in result.stderr
+
+
+@pytest.mark.skipif(not shutil.which("fail2ban-regex"), reason="fail2ban is not installed")
+@pytest.mark.parametrize("line, found", (
+    ("{} node imapd[123]: LOGIN FAILED, user=x, ip=[::ffff:192.0.2.4], port=[555]", True),
+    ("{} node pop3d[123]: LOGIN FAILED, user=x@example.com, ip=[2001:db8::7], port=[555]", True),
+    ("{} node imapd[123]: LOGIN FAILED, method=PLAIN, ip=[::ffff:192.0.2.4], port=[555]", True),
+    ("{} node imapd[123]: LOGIN, user=x, ip=[::ffff:192.0.2.4], port=[555], protocol=IMAP", False),
+))
+def test_fail2ban_reads_our_form(tmp_path, line, found):
+    log = tmp_path / "mail.log"
+    log.write_text(line.format(time.strftime("%b %e %H:%M:%S")) + "\n")
+    result = subprocess.run(["fail2ban-regex", str(log), "courier-auth"], capture_output=True, text=True, timeout=60)
+    assert f"{1 if found else 0} matched" in result.stdout, result.stdout
+
+
+# -- end
+
+@pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGINT))
+def test_nothing_is_left(one, number):
+    up(one)
+    below = descendants(one.proc.pid)
+    assert len(below) == 6
+    began = time.monotonic()
+    assert one.stop(number) == 0
+    assert time.monotonic() - began < 5 * SLOW
+    assert not any(alive(p) for p in below)
+
+
+def test_a_role_that_hangs_is_killed_at_the_end(one):
+    up(one)
+    one.expect_dirty = True
+    pid = one.pids("authd")[0]
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    assert one.stop() == 0
+    assert time.monotonic() - began < PATIENCE
+    assert not alive(pid)
+
+
+def test_stop_by_the_tool(one):
+    up(one)
+    below = descendants(one.proc.pid)
+    assert one.tool("stop").returncode == 0
+    wait_for("it has ended", lambda: one.proc.poll() is not None)
+    assert one.proc.returncode == 0
+    assert not any(alive(p) for p in below)
