@@ -1,6 +1,15 @@
-# Build rules of authd/.
+# authd/: the process that knows the accounts, the sessions of this node and its peers; its auth workers.
 noinst_LIBRARIES += authd/libauthd.a
 authd_libauthd_a_SOURCES = \
+	authd/auth_wire.c authd/auth_wire.h \
+	authd/authd.c authd/authd.h authd/authd_priv.h \
 	authd/authworker.c authd/authworker.h \
-	authd/job.c authd/job.h
-AUTHD_LIBS = authd/libauthd.a $(AUTHLIB_LIBS)
+	authd/job.c authd/job.h \
+	authd/jobs.c authd/jobs.h \
+	authd/peers.c authd/peers.h \
+	authd/proven.c authd/proven.h \
+	authd/register.c authd/register.h \
+	authd/request.c \
+	authd/service.c \
+	authd/tool.c
+AUTHD_LIBS = authd/libauthd.a $(PROXY_LIBS) $(AUTHLIB_LIBS)

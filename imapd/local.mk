@@ -12,13 +12,16 @@ imapd_libimap_a_SOURCES = \
 	imapd/cmd_search.c \
 	imapd/cmd_select.c \
 	imapd/cmd_store.c \
+	imapd/imap_backend.c \
 	imapd/imap_body.c imapd/imap_body.h \
 	imapd/imap_capability.c imapd/imap_capability.h \
 	imapd/imap_cmd.c \
 	imapd/imap_date.c imapd/imap_date.h \
 	imapd/imap_fetch.c imapd/imap_fetch.h \
 	imapd/imap_flags.c imapd/imap_flags.h \
+	imapd/imap_id.c imapd/imap_id.h \
 	imapd/imap_lex.c imapd/imap_lex.h \
+	imapd/imap_login.c imapd/imap_login.h \
 	imapd/imap_match.c imapd/imap_match.h \
 	imapd/imap_msg.c imapd/imap_msg.h \
 	imapd/imap_msgs.c imapd/imap_msgs.h \

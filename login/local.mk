@@ -1,1 +1,8 @@
-# Build rules of login/.
+# login/: a client's connection until it is handed on; the login worker.
+noinst_LIBRARIES += login/liblogin.a
+login_liblogin_a_SOURCES = \
+	login/login.c login/login.h \
+	login/hop_text.c login/hop_text.h \
+	login/login_sasl.c login/login_sasl.h \
+	login/worker.c login/worker.h
+LOGIN_LIBS = login/liblogin.a $(AUTHD_LIBS)

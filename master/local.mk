@@ -26,7 +26,8 @@ sbin_waypostd_SOURCES = \
 	master/roles.c master/roles.h \
 	master/spawn_table.c \
 	master/waypostd.c
-sbin_waypostd_LDADD = master/libmaster.a master/libspawn.a $(NODE_LIBS) $(SYSTEMD_LIBS)
+sbin_waypostd_LDADD = master/libmaster.a master/libspawn.a imapd/libimap.a pop3d/libpop3d.a \
+	maildir/libmaildir.a $(MIME_LIBS) $(LOGIN_LIBS) $(SYSTEMD_LIBS)
 
 # The operator's tool.
 bin_waypost_SOURCES = master/waypost.c

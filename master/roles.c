@@ -3,27 +3,28 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "authd/authd.h"
+#include "authd/authworker.h"
+#include "imapd/imap_login.h"
 #include "lib/die.h"
 #include "lib/num.h"
+#include "login/worker.h"
 #include "master/spawn.h"
-#include "master/spawn.h"
+#include "pop3d/pop3_login.h"
 
-static const struct role_hooks no_hooks;
-
-/* A role that is there and does nothing. */
-static int idle_main(const struct role_start *who)
+static int login_worker_main(const struct role_start *who)
 {
-	static struct role_ctx ctx;
+	static const struct login_dialect *const dialects[PROTOCOL_COUNT] = {
+		[PROTOCOL_IMAP] = &imap_login_dialect, [PROTOCOL_POP3] = &pop3_login_dialect,
+	};
 
-	role_init(&ctx, who, "waypostd", &no_hooks, NULL);
-	ev_run(ctx.loop, 0);
-	return 0;
+	return worker_main(who, dialects);
 }
 
 static const struct { const char *name; int (*run)(const struct role_start *who); } roles[ROLE_COUNT] = {
-	[ROLE_WORKER] = { "worker", idle_main },
-	[ROLE_AUTHD] = { "authd", idle_main },
-	[ROLE_AUTHWORKER] = { "auth-worker", idle_main },
+	[ROLE_WORKER] = { "worker", login_worker_main },
+	[ROLE_AUTHD] = { "authd", authd_main },
+	[ROLE_AUTHWORKER] = { "auth-worker", authworker_main },
 	[ROLE_SPAWN] = { "spawn", spawn_main },
 };
 

@@ -1,1 +1,7 @@
-# Build rules of proxy/.
+# proxy/: routes, back ends, relaying bytes. Knows no protocol.
+noinst_LIBRARIES += proxy/libproxy.a
+proxy_libproxy_a_SOURCES = \
+	proxy/backend.c proxy/backend.h \
+	proxy/relay.c proxy/relay.h \
+	proxy/route.c proxy/route.h
+PROXY_LIBS = proxy/libproxy.a

@@ -1,0 +1,229 @@
+#include "authd/auth_wire.h"
+
+#include <ctype.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <string.h>
+
+#include "lib/die.h"
+#include "lib/mem.h"
+
+const char *auth_verdict_word(enum auth_verdict v)
+{
+	static const char *const words[] = {
+#define X(name, word) word,
+		AUTH_VERDICTS(X)
+#undef X
+	};
+
+	return v < AUTH_VERDICT_COUNT ? words[v] : "?";
+}
+
+void wire_addr_write(struct msgw *w, const struct net_addr *a)
+{
+	msgw_u16(w, a->family);
+	msgw_u16(w, a->port);
+	msgw_u32(w, a->scope);
+	msgw_bytes(w, a->ip, sizeof(a->ip));
+}
+
+void wire_addr_read(struct msgr *r, struct net_addr *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->family = msgr_u16(r);
+	a->port = msgr_u16(r);
+	a->scope = msgr_u32(r);
+	msgr_fixed(r, a->ip, sizeof(a->ip));
+	if (a->family != 0 && a->family != AF_INET && a->family != AF_INET6)
+		r->bad = true;
+}
+
+static bool read_bool(struct msgr *r)
+{
+	uint8_t v = msgr_u8(r);
+
+	if (v > 1)
+		r->bad = true;
+	return v == 1;
+}
+
+static void hop_write(struct msgw *w, const struct hop *h)
+{
+	msgw_u8(w, h->present);
+	if (!h->present)
+		return;
+	msgw_str(w, h->session_id);
+	wire_addr_write(w, &h->client);
+	msgw_u8(w, h->tls);
+	msgw_u8(w, h->ttl);
+	msgw_u64(w, h->time);
+	msgw_bytes(w, h->mac, sizeof(h->mac));
+}
+
+static void hop_read(struct msgr *r, struct hop *h)
+{
+	memset(h, 0, sizeof(*h));
+	h->present = read_bool(r);
+	if (!h->present)
+		return;
+	msgr_str(r, h->session_id, sizeof(h->session_id));
+	wire_addr_read(r, &h->client);
+	h->tls = read_bool(r);
+	h->ttl = msgr_u8(r);
+	h->time = msgr_u64(r);
+	msgr_fixed(r, h->mac, sizeof(h->mac));
+}
+
+void auth_request_write(struct msgw *w, const struct auth_request *q)
+{
+	msgw_begin(w, AUTH_REQUEST);
+	msgw_u32(w, q->request);
+	msgw_u8(w, (uint8_t)q->protocol);
+	msgw_str(w, q->user);
+	msgw_str(w, q->password);
+	wire_addr_write(w, &q->client);
+	msgw_u16(w, q->local_port);
+	msgw_u8(w, q->tls);
+	hop_write(w, &q->hop);
+}
+
+bool auth_request_read(struct msgr *r, struct auth_request *q)
+{
+	uint8_t protocol;
+
+	memset(q, 0, sizeof(*q));
+	q->request = msgr_u32(r);
+	protocol = msgr_u8(r);
+	if (protocol >= PROTOCOL_COUNT)
+		r->bad = true;
+	q->protocol = (enum protocol)protocol;
+	msgr_str(r, q->user, sizeof(q->user));
+	msgr_str(r, q->password, sizeof(q->password));
+	wire_addr_read(r, &q->client);
+	q->local_port = msgr_u16(r);
+	q->tls = read_bool(r);
+	hop_read(r, &q->hop);
+	if (msgr_end(r))
+		return true;
+	mem_wipe(q, sizeof(*q));
+	return false;
+}
+
+void auth_reply_write(struct msgw *w, const struct auth_reply *a)
+{
+	msgw_begin(w, AUTH_REPLY);
+	msgw_u32(w, a->request);
+	msgw_u8(w, (uint8_t)a->verdict);
+	msgw_str(w, a->reason);
+	msgw_u32(w, a->delay_ms);
+	if (a->verdict != AUTH_VERDICT_OK)
+		return;
+	msgw_u64(w, a->session);
+	msgw_str(w, a->session_id);
+	msgw_str(w, a->name);
+	wire_addr_write(w, &a->client);
+	msgw_u8(w, a->client_tls);
+	msgw_u8(w, a->proxied);
+	msgw_u8(w, a->local);
+	if (a->local) {
+		msgw_bytes(w, a->ticket, sizeof(a->ticket));
+		return;
+	}
+	msgw_u8(w, a->ntargets);
+	for (unsigned i = 0; i < a->ntargets; i++) {
+		wire_addr_write(w, &a->target[i].addr);
+		msgw_str(w, a->target[i].host);
+		msgw_bytes(w, a->target[i].mac, sizeof(a->target[i].mac));
+	}
+	msgw_u8(w, a->report_success);
+	msgw_u8(w, a->ttl);
+	msgw_u64(w, a->time);
+}
+
+static void read_remote(struct msgr *r, struct auth_reply *a)
+{
+	a->ntargets = msgr_u8(r);
+	if (a->ntargets == 0 || a->ntargets > AUTH_ADDRS_MAX) {
+		a->ntargets = 0;
+		r->bad = true;
+	}
+	for (unsigned i = 0; i < a->ntargets; i++) {
+		wire_addr_read(r, &a->target[i].addr);
+		msgr_str(r, a->target[i].host, sizeof(a->target[i].host));
+		msgr_fixed(r, a->target[i].mac, sizeof(a->target[i].mac));
+	}
+	a->report_success = read_bool(r);
+	a->ttl = msgr_u8(r);
+	a->time = msgr_u64(r);
+}
+
+bool auth_reply_read(struct msgr *r, struct auth_reply *a)
+{
+	uint8_t verdict;
+
+	memset(a, 0, sizeof(*a));
+	a->request = msgr_u32(r);
+	verdict = msgr_u8(r);
+	if (verdict >= AUTH_VERDICT_COUNT)
+		r->bad = true;
+	a->verdict = (enum auth_verdict)verdict;
+	msgr_str(r, a->reason, sizeof(a->reason));
+	a->delay_ms = msgr_u32(r);
+	if (r->bad || a->verdict != AUTH_VERDICT_OK)
+		return msgr_end(r);
+	a->session = msgr_u64(r);
+	msgr_str(r, a->session_id, sizeof(a->session_id));
+	msgr_str(r, a->name, sizeof(a->name));
+	wire_addr_read(r, &a->client);
+	a->client_tls = read_bool(r);
+	a->proxied = read_bool(r);
+	a->local = read_bool(r);
+	if (a->local)
+		msgr_fixed(r, a->ticket, sizeof(a->ticket));
+	else
+		read_remote(r, a);
+	return msgr_end(r);
+}
+
+/* A name as it is signed: lower case, without a trailing dot. */
+static void add_host(struct str *text, const char *host)
+{
+	size_t len = strlen(host);
+
+	if (len > 1 && host[len - 1] == '.')
+		len--;
+	for (size_t i = 0; i < len; i++)
+		str_addc(text, (char)tolower((unsigned char)host[i]));
+}
+
+static void compute_mac(const struct hop *h, const char *secret, const char *host, const char *user, uint8_t mac[HOP_MAC_LEN])
+{
+	char ip[NET_IP_TEXT_MAX];
+	struct str text = STR_INIT;
+	unsigned len = HOP_MAC_LEN;
+
+	str_adds(&text, "waypost hop 1\n");
+	add_host(&text, host);
+	/* Session ids, addresses and names hold no line feeds: the text has one reading only. */
+	str_addf(&text, "\n%s\n%s\n%u\n%u\n%u\n%llu\n%s\n", h->session_id, net_addr_text(&h->client, ip), h->client.port,
+	    h->tls, h->ttl, (unsigned long long)h->time, user);
+	DIE_IF(HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)text.data, text.len, mac, &len) == NULL);
+	str_fini(&text);
+}
+
+void hop_sign(struct hop *hop, const char *secret, const char *host, const char *user)
+{
+	compute_mac(hop, secret, host, user, hop->mac);
+}
+
+bool hop_verify(const struct hop *hop, const char *secret, const char *host, const char *user, uint64_t now)
+{
+	uint8_t mac[HOP_MAC_LEN];
+
+	if (hop->time == 0 || secret[0] == '\0')
+		return false;
+	if (hop->time > now + HOP_AGE_MAX || hop->time + HOP_AGE_MAX < now)
+		return false;
+	compute_mac(hop, secret, host, user, mac);
+	return mem_equal_secret(mac, sizeof(mac), hop->mac, sizeof(hop->mac));
+}

@@ -1,0 +1,377 @@
+#include "authd/authd.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "authd/authd_priv.h"
+#include "authlib/drv_userdb.h"
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+enum { PROVEN_MAX = 65536 };
+
+static struct msgw out;
+
+/* --- sessions --- */
+
+static void end_session(struct authd *a, uint64_t id)
+{
+	struct reg_session *s = reg_find(a->reg, id);
+
+	if (s != NULL)
+		reg_remove(a->reg, s);
+}
+
+/* A worker or spawn tells a new authd what it has. */
+static struct reg_session *have_session(struct authd *a, struct msgr *r)
+{
+	uint64_t id = msgr_u64(r);
+	uint8_t protocol = msgr_u8(r);
+	struct net_addr client;
+	struct reg_session *s;
+	char user[ACCOUNT_NAME_MAX];
+	uint32_t pid;
+
+	wire_addr_read(r, &client);
+	msgr_str(r, user, sizeof(user));
+	pid = msgr_u32(r);
+	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT)
+		return NULL;
+	if ((s = reg_find(a->reg, id)) == NULL)
+		s = reg_add(a->reg, id, (enum protocol)protocol, &client, user, (uint64_t)time(NULL));
+	s->pid = pid;
+	return s;
+}
+
+static void drop_of_worker(struct reg *reg, struct reg_session *s, void *arg)
+{
+	if (s->owner == OWNER_WORKER && s->worker == arg)
+		reg_remove(reg, s);
+}
+
+/* --- login workers --- */
+
+static void worker_gone(struct chan *c UNUSED, void *arg)
+{
+	struct authd_worker *w = arg;
+	struct authd *a = w->a;
+
+	request_drop_all(w);
+	reg_each(a->reg, drop_of_worker, w);
+	for (struct authd_worker **p = &a->workers; *p != NULL; p = &(*p)->next)
+		if (*p == w) {
+			*p = w->next;
+			break;
+		}
+	chan_free(&w->chan);
+	mem_free(&w);
+}
+
+static bool worker_message(struct authd_worker *w, struct msgr *r)
+{
+	static struct auth_request q;
+	struct authd *a = w->a;
+	struct reg_session *s;
+	struct net_addr peer;
+	uint64_t id;
+	bool alive;
+
+	switch (r->type) {
+	case AUTH_REQUEST:
+		if (!auth_request_read(r, &q))
+			return false;
+		request_new(a, w, &q);
+		mem_wipe(&q, sizeof(q));
+		return true;
+	case AUTH_CANCEL:
+		id = msgr_u32(r);
+		if (!msgr_end(r))
+			return false;
+		request_cancel(w, (uint32_t)id);
+		return true;
+	case SESSION_END:
+		id = msgr_u64(r);
+		if (!msgr_end(r))
+			return false;
+		/* A worker can end what is its own, nothing else. */
+		if ((s = reg_find(a->reg, id)) != NULL && s->owner == OWNER_WORKER && s->worker == w)
+			reg_remove(a->reg, s);
+		return true;
+	case SESSION_HAVE:
+		if ((s = have_session(a, r)) == NULL)
+			return false;
+		s->owner = OWNER_WORKER;
+		s->worker = w;
+		return true;
+	case PEER_RESULT:
+		wire_addr_read(r, &peer);
+		alive = msgr_u8(r) == 1;
+		if (!msgr_end(r))
+			return false;
+		peers_result(a->peers, &peer, alive, ev_now(a->ctx.loop));
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void on_worker(struct chan *c, struct msgr *r, int fd, void *arg)
+{
+	struct authd_worker *w = arg;
+
+	if (fd != -1)
+		close(fd);
+	if (worker_message(w, r))
+		return;
+	log_error("bad message %u from worker %u: its channel is closed", r->type, w->slot);
+	worker_gone(c, w);
+}
+
+static void add_worker(struct authd *a, unsigned slot, uint64_t generation, int sock)
+{
+	struct authd_worker *w = mem_alloc(sizeof(*w));
+
+	w->a = a;
+	w->slot = slot;
+	w->generation = generation;
+	w->chan = chan_new(a->ctx.loop, sock, on_worker, worker_gone, w);
+	w->next = a->workers;
+	a->workers = w;
+}
+
+/* --- spawn --- */
+
+static void on_spawn(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
+{
+	struct authd *a = arg;
+	struct reg_session *s;
+	uint64_t id;
+	uint32_t pid;
+
+	if (fd != -1)
+		close(fd);
+	switch (r->type) {
+	case SESSION_PID:
+		id = msgr_u64(r);
+		pid = msgr_u32(r);
+		if (msgr_end(r) && (s = reg_find(a->reg, id)) != NULL) {
+			s->owner = OWNER_SPAWN;
+			s->pid = pid;
+		}
+		return;
+	case SESSION_END:
+		id = msgr_u64(r);
+		if (msgr_end(r))
+			end_session(a, id);
+		return;
+	case SESSION_HAVE:
+		if ((s = have_session(a, r)) != NULL)
+			s->owner = OWNER_SPAWN;
+		return;
+	default:
+		log_error("unexpected message %u from spawn", r->type);
+	}
+}
+
+static void on_spawn_gone(struct chan *c UNUSED, void *arg)
+{
+	struct authd *a = arg;
+
+	chan_free(&a->spawn);
+}
+
+/* Session servers outlive their spawn: the new one is told to watch them. */
+static void adopt(struct reg *reg UNUSED, struct reg_session *s, void *arg)
+{
+	struct authd *a = arg;
+
+	if (s->owner != OWNER_SPAWN || s->pid == 0)
+		return;
+	msgw_begin(&out, SESSION_ADOPT);
+	msgw_u64(&out, s->id);
+	msgw_u32(&out, s->pid);
+	msgw_u8(&out, (uint8_t)s->protocol);
+	msgw_str(&out, s->user);
+	wire_addr_write(&out, &s->client);
+	msgw_u64(&out, s->start);
+	if (chan_send(a->spawn, &out, -1) != 0)
+		log_error("spawn does not read its messages");
+}
+
+static void new_spawn(struct authd *a, uint64_t generation, int sock)
+{
+	a->spawn_generation = generation;
+	chan_free(&a->spawn);
+	a->spawn = chan_new(a->ctx.loop, sock, on_spawn, on_spawn_gone, a);
+	reg_each(a->reg, adopt, a);
+}
+
+/* --- names of peers --- */
+
+struct resolving { struct authd *a; char host[JOB_HOST_MAX]; };
+
+static void on_resolved(const struct job_done *done, int fd UNUSED, void *arg)
+{
+	struct resolving *rs = arg;
+	struct authd *a = rs->a;
+	bool found = done != NULL && done->result == AUTH_OK;
+
+	peers_resolved(a->peers, rs->host, found ? done->addr : NULL, found ? done->naddr : 0,
+	    done == NULL || done->result == AUTH_TRY_LATER, ev_now(a->ctx.loop));
+	mem_free(&rs);
+	request_resume(a);
+}
+
+static void ask_address(struct peers *p UNUSED, const char *host, void *arg)
+{
+	struct resolving *rs = mem_alloc(sizeof(*rs));
+	struct authd *a = arg;
+	uint32_t id = jobs_next_id(a->jobs);
+
+	rs->a = a;
+	snprintf(rs->host, sizeof(rs->host), "%s", host);
+	job_write_resolve(&out, id, host, 0);
+	jobs_submit(a->jobs, id, &out, -1, on_resolved, rs);
+}
+
+/* --- userdb --- */
+
+static void on_loaded(const struct job_done *done, int fd, void *arg)
+{
+	struct authd *a = arg;
+	const char *why = "the auth workers do not answer";
+	struct userdb *db = NULL;
+
+	a->loading = false;
+	if (done == NULL) {
+		log_error("the userdb could not be read: %s", why);
+		userdb_watch_again(&a->watch);
+		return;
+	}
+	userdb_report_fini(&a->report);
+	a->report = done->report;
+	a->report.text = (struct str)STR_INIT;
+	str_adds(&a->report.text, str_cstr(&done->report.text));
+	if (done->report.status == USERDB_CHANGED)
+		userdb_watch_again(&a->watch);
+	if (fd != -1)
+		db = userdb_open_fd(fd, &why);
+	if (db != NULL)
+		drv_userdb_use(db);
+	else if (done->report.status == USERDB_BUILT)
+		log_error("the userdb that was read cannot be used: %s", why);
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+{
+	struct authd *a = t->data;
+	const struct settings *set = a->ctx.set;
+	const struct userdb *old = drv_userdb_current();
+	uint32_t id;
+
+	if (a->loading || strstr(set->authdaemonrc_authmodulelist, "authuserdb") == NULL ||
+	    userdb_watch_poll(&a->watch, set->authuserdb_USERDB, ev_now(loop)) == 0)
+		return;
+	a->loading = true;
+	id = jobs_next_id(a->jobs);
+	job_write_userdb_load(&out, id, set->authuserdb_USERDB, (unsigned)set->authuserdb_USERDB_SHRINK);
+	jobs_submit(a->jobs, id, &out, old != NULL ? userdb_fd(old) : -1, on_loaded, a);
+}
+
+/* --- the master's orders --- */
+
+static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uint64_t generation, int sock)
+{
+	struct authd *a = ctx->arg;
+
+	if (other == ROLE_WORKER)
+		add_worker(a, slot, generation, sock);
+	else if (other == ROLE_AUTHWORKER)
+		jobs_add_worker(a->jobs, slot, generation, sock);
+	else if (other == ROLE_SPAWN && generation >= a->spawn_generation)
+		new_spawn(a, generation, sock);
+	else
+		close(sock);
+}
+
+static void use_settings(struct authd *a)
+{
+	const struct settings *set = a->ctx.set;
+	struct str errors = STR_INIT;
+	struct auth_chain *chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_LOOP, set, &errors);
+
+	peers_set(a->peers, (double)set->proxy_DNS_TTL, (double)set->proxy_PROXY_DOWN_TIME);
+	if (chain == NULL) {
+		log_error("authmodulelist cannot be used: %s", str_cstr(&errors));
+		DIE_IF(a->chain == NULL); /* the master has checked it */
+	} else {
+		auth_chain_free(&a->chain);
+		a->chain = chain;
+	}
+	str_fini(&errors);
+}
+
+static void on_settings(struct role_ctx *ctx, const struct settings *old)
+{
+	struct authd *a = ctx->arg;
+
+	use_settings(a);
+	if (strcmp(old->authuserdb_USERDB, ctx->set->authuserdb_USERDB) != 0)
+		userdb_watch_init(&a->watch);
+}
+
+static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument)
+{
+	struct authd *a = ctx->arg;
+
+	if (strcmp(command, "route") == 0)
+		tool_route(a, query, argument);
+	else if (strcmp(command, "auth") == 0)
+		tool_auth(a, query, argument);
+	else if (strcmp(command, "status") == 0)
+		tool_status(a, query);
+	else
+		role_done(ctx, query, 0);
+}
+
+static void on_go(struct role_ctx *ctx)
+{
+	struct authd *a = ctx->arg;
+
+	on_tick(ctx->loop, &a->tick, 0);
+	role_ready(ctx);
+}
+
+static void on_stop(struct role_ctx *ctx)
+{
+	log_flush();
+	ev_break(ctx->loop, EVBREAK_ALL);
+}
+
+static const struct role_hooks hooks = {
+	.channel = on_channel, .go = on_go, .settings = on_settings, .query = on_query, .stop = on_stop,
+	/* Without a master the open sessions are finished by their processes; no new ones come. */
+	.orphaned = on_stop,
+};
+
+int authd_main(const struct role_start *who)
+{
+	struct authd *a = mem_alloc(sizeof(*a));
+
+	role_init(&a->ctx, who, "waypostd", &hooks, a);
+	a->jobs = jobs_new(a->ctx.loop);
+	a->peers = peers_new(ask_address, a);
+	a->reg = reg_new();
+	a->proven = proven_new(PROVEN_MAX);
+	userdb_report_init(&a->report);
+	userdb_watch_init(&a->watch);
+	use_settings(a);
+	ev_timer_init(&a->tick, on_tick, 1, 1);
+	a->tick.data = a;
+	ev_timer_start(a->ctx.loop, &a->tick);
+	ev_run(a->ctx.loop, 0);
+	return 0;
+}

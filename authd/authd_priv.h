@@ -1,0 +1,78 @@
+/* What the files of the authd process share; nobody else includes this. */
+#ifndef AUTHD_AUTHD_PRIV_H
+#define AUTHD_AUTHD_PRIV_H
+
+#include "authd/auth_wire.h"
+#include "authd/jobs.h"
+#include "authd/peers.h"
+#include "authd/proven.h"
+#include "authd/register.h"
+#include "authlib/auth.h"
+#include "authlib/userdb.h"
+#include "node/role.h"
+#include "proxy/route.h"
+
+struct authd;
+struct request;
+
+/* A worker's channel; its questions and sessions end with it. */
+struct authd_worker {
+	struct authd_worker *next;
+	struct authd *a;
+	struct chan *chan;
+	unsigned slot;
+	uint64_t generation;
+	struct request *requests;
+};
+
+struct authd {
+	struct role_ctx ctx;
+	struct authd_worker *workers;
+	struct chan *spawn;
+	uint64_t spawn_generation;
+	struct jobs *jobs;
+	struct peers *peers;
+	struct reg *reg;
+	struct proven *proven;
+	struct auth_chain *chain;
+	ev_timer tick;            /* once a second: the userdb file */
+	struct userdb_watch watch;
+	bool loading;
+	struct userdb_report report; /* of the last load */
+	struct request *waiting;  /* requests that wait for the address of a peer */
+	uint64_t logins[AUTH_VERDICT_COUNT];
+};
+
+/* What the settings say of one protocol. */
+struct service {
+	const char *name;         /* "imap", "pop3": the service that drivers know */
+	const char *option_off, *option_insecure; /* disableimap, disableinsecureimap */
+	bool proxy_on;
+	uint16_t port;            /* of peers whose mailhost names none */
+	int64_t max_sessions, max_per_ip;
+	const char *defdomain, *domainsep, *authservice;
+};
+void service_of(const struct settings *set, enum protocol p, struct service *out);
+/* NAME with DEFDOMAIN appended where the settings say so, into OUT. False if that is too long. */
+bool service_name(const struct service *s, const char *name, char out[ACCOUNT_NAME_MAX]);
+/* The name under which logins at LOCAL_PORT are checked (AUTHSERVICE<port>), into OUT. */
+void service_at_port(const struct service *s, uint16_t local_port, char *out, size_t size);
+
+/* A login question has come from W. */
+void request_new(struct authd *a, struct authd_worker *w, const struct auth_request *q);
+/* The question number ID of W is not wanted any more. */
+void request_cancel(struct authd_worker *w, uint32_t id);
+/* All questions of W end with it. */
+void request_drop_all(struct authd_worker *w);
+/* The address of a peer has come: those who waited go on. */
+void request_resume(struct authd *a);
+
+/* `waypost route` and `waypost auth`: answer with role_rows() and role_done(). */
+void tool_route(struct authd *a, uint32_t query, const char *user);
+void tool_auth(struct authd *a, uint32_t query, const char *argument);
+void tool_status(struct authd *a, uint32_t query);
+
+/* Whether the account may be used at all: uid and gid. False: WHY (static) says what to do. */
+bool account_allowed(const struct settings *set, const struct account *acct, const char **why);
+
+#endif

@@ -1,0 +1,33 @@
+/* The queue in front of the auth workers: slow work goes to whichever is free, each asker is called back once.
+ * A job whose worker died is given to another once; then it fails. */
+#ifndef AUTHD_JOBS_H
+#define AUTHD_JOBS_H
+
+#include <ev.h>
+
+#include "authd/job.h"
+#include "lib/chan.h"
+
+struct jobs;
+
+/* DONE is the answer, or NULL: there is none (workers gone, queue full). FD came with it (or -1) and is the
+ * callee's. */
+typedef void jobs_fn(const struct job_done *done, int fd, void *arg);
+
+struct jobs *jobs_new(struct ev_loop *loop);
+void jobs_free(struct jobs **j);
+/* A worker's channel: takes over SOCK. An older channel of the same SLOT finishes its job first. */
+void jobs_add_worker(struct jobs *j, unsigned slot, uint64_t generation, int sock);
+/* A number for the next job_write_...() into W, then jobs_submit() with it. */
+uint32_t jobs_next_id(struct jobs *j);
+/* Queues the message in W (copied, wiped later), with a duplicate of FD unless -1. FN is never called from here. */
+void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, jobs_fn *fn, void *arg);
+/* The asker ARG is going away: it is not called any more. */
+void jobs_forget(struct jobs *j, void *arg);
+/* Jobs that wait for a worker; workers that are connected. */
+unsigned jobs_waiting(const struct jobs *j);
+unsigned jobs_workers(const struct jobs *j);
+
+enum { JOBS_QUEUE_MAX = 4096 };
+
+#endif

@@ -1,0 +1,114 @@
+#include "authd/register.h"
+
+#include <string.h>
+
+#include "lib/mem.h"
+
+struct ip_key { uint32_t protocol, family; uint8_t ip[16]; };
+
+struct ip_count {
+	struct ip_key key;
+	unsigned n;
+	UT_hash_handle hh;
+};
+
+struct reg {
+	struct reg_session *sessions;
+	struct ip_count *ips;
+	unsigned count[PROTOCOL_COUNT];
+};
+
+struct reg *reg_new(void)
+{
+	return mem_alloc(sizeof(struct reg));
+}
+
+void reg_free(struct reg **r)
+{
+	if (*r == NULL)
+		return;
+	while ((*r)->sessions != NULL)
+		reg_remove(*r, (*r)->sessions);
+	mem_free(r);
+}
+
+static struct ip_count *find_ip(const struct reg *r, enum protocol p, const struct net_addr *client, struct ip_key *key)
+{
+	struct ip_count *c;
+
+	memset(key, 0, sizeof(*key));
+	key->protocol = (uint32_t)p;
+	key->family = client->family;
+	memcpy(key->ip, client->ip, client->family == AF_INET ? 4 : 16);
+	HASH_FIND(hh, r->ips, key, sizeof(*key), c);
+	return c;
+}
+
+struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client, const char *user, uint64_t start)
+{
+	struct reg_session *s;
+	struct ip_count *c;
+	struct ip_key key;
+
+	if (reg_find(r, id) != NULL)
+		return NULL;
+	s = mem_alloc(sizeof(*s));
+	s->id = id;
+	s->protocol = p;
+	s->client = *client;
+	s->user = mem_strdup(user);
+	s->start = start;
+	HASH_ADD(hh, r->sessions, id, sizeof(s->id), s);
+	r->count[p]++;
+	if ((c = find_ip(r, p, client, &key)) == NULL) {
+		c = mem_alloc(sizeof(*c));
+		c->key = key;
+		HASH_ADD(hh, r->ips, key, sizeof(c->key), c);
+	}
+	c->n++;
+	return s;
+}
+
+struct reg_session *reg_find(struct reg *r, uint64_t id)
+{
+	struct reg_session *s;
+
+	HASH_FIND(hh, r->sessions, &id, sizeof(id), s);
+	return s;
+}
+
+void reg_remove(struct reg *r, struct reg_session *s)
+{
+	struct ip_key key;
+	struct ip_count *c = find_ip(r, s->protocol, &s->client, &key);
+
+	if (c != NULL && --c->n == 0) {
+		HASH_DEL(r->ips, c);
+		mem_free(&c);
+	}
+	r->count[s->protocol]--;
+	HASH_DEL(r->sessions, s);
+	mem_free(&s->user);
+	mem_free(&s);
+}
+
+void reg_each(struct reg *r, void (*fn)(struct reg *r, struct reg_session *s, void *arg), void *arg)
+{
+	for (struct reg_session *s = r->sessions, *next; s != NULL; s = next) {
+		next = s->hh.next;
+		fn(r, s, arg);
+	}
+}
+
+unsigned reg_count(const struct reg *r, enum protocol p)
+{
+	return r->count[p];
+}
+
+unsigned reg_count_ip(const struct reg *r, enum protocol p, const struct net_addr *client)
+{
+	struct ip_key key;
+	struct ip_count *c = find_ip(r, p, client, &key);
+
+	return c != NULL ? c->n : 0;
+}

@@ -1,0 +1,42 @@
+/* The sessions of this node: who is logged in, from where, and who serves them. Limits are counted here.
+ * Pure bookkeeping: no socket, no clock. */
+#ifndef AUTHD_REGISTER_H
+#define AUTHD_REGISTER_H
+
+#include <uthash.h>
+
+#include "lib/net.h"
+#include "node/wire.h"
+
+enum register_owner {
+	OWNER_WORKER, /* a login or relay of a worker */
+	OWNER_SPAWN   /* a session server */
+};
+
+struct reg_session {
+	uint64_t id;
+	enum register_owner owner;
+	void *worker;             /* OWNER_WORKER: the channel's object; only compared */
+	enum protocol protocol;
+	struct net_addr client;
+	char *user;
+	uint32_t pid;             /* OWNER_SPAWN */
+	uint64_t start;           /* unix seconds */
+	UT_hash_handle hh;
+};
+
+struct reg;
+
+struct reg *reg_new(void);
+void reg_free(struct reg **r);
+/* A new session; ID is taken from the caller (unique). NULL if that number is there already. USER is copied. */
+struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client, const char *user, uint64_t start);
+struct reg_session *reg_find(struct reg *r, uint64_t id);
+void reg_remove(struct reg *r, struct reg_session *s);
+/* Calls FN for each session; FN may remove it. */
+void reg_each(struct reg *r, void (*fn)(struct reg *r, struct reg_session *s, void *arg), void *arg);
+/* Sessions of a protocol, and those of it from one address. */
+unsigned reg_count(const struct reg *r, enum protocol p);
+unsigned reg_count_ip(const struct reg *r, enum protocol p, const struct net_addr *client);
+
+#endif

@@ -1,0 +1,453 @@
+/* A login question on its way: who is it (the chain of drivers), is the password right, may it be, where to.
+ * The steps follow each other down this file; those that may wait go on in a callback. */
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "authd/authd_priv.h"
+#include "authlib/drv_userdb.h"
+#include "authlib/password.h"
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+struct request {
+	struct request *next, **prev; /* of its worker */
+	struct request *next_waiting;
+	bool waiting;
+	struct authd_worker *worker;
+	struct auth_request q;
+	struct service service;
+	char service_name[32];
+	char name[ACCOUNT_NAME_MAX];  /* with DEFDOMAIN */
+	struct account account;
+	unsigned pos;                 /* in the chain */
+	bool unknown;                 /* no such account: the password is checked against a dummy, for the time it takes */
+	bool believed;                /* the hop says the truth */
+	struct net_addr client;
+	bool client_tls;
+	struct route route;
+};
+
+static struct msgw out;
+
+static void request_free(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+
+	jobs_forget(a->jobs, rq);
+	if (rq->waiting)
+		for (struct request **p = &a->waiting; *p != NULL; p = &(*p)->next_waiting)
+			if (*p == rq) {
+				*p = rq->next_waiting;
+				break;
+			}
+	*rq->prev = rq->next;
+	if (rq->next != NULL)
+		rq->next->prev = rq->prev;
+	account_fini(&rq->account);
+	mem_wipe(&rq->q, sizeof(rq->q));
+	mem_free(&rq);
+}
+
+/* The last step: the answer. R has everything but the number of the question. */
+static void answer(struct request *rq, struct auth_reply *r)
+{
+	struct authd *a = rq->worker->a;
+
+	r->request = rq->q.request;
+	a->logins[r->verdict]++;
+	auth_reply_write(&out, r);
+	if (chan_send(rq->worker->chan, &out, -1) != 0)
+		log_error("worker %u does not read its messages", rq->worker->slot);
+	mem_wipe(out.buf, out.len); /* a ticket opens a mailbox */
+	request_free(rq);
+}
+
+static void refuse(struct request *rq, enum auth_verdict v, const char *reason)
+{
+	static struct auth_reply r;
+
+	memset(&r, 0, sizeof(r));
+	r.verdict = v;
+	snprintf(r.reason, sizeof(r.reason), "%s", reason);
+	r.delay_ms = v == AUTH_VERDICT_WRONG ? (uint32_t)(rq->worker->a->ctx.set->node_LOGIN_FAIL_DELAY * 1000) : 0;
+	answer(rq, &r);
+}
+
+/* --- step 5: the session is entered, the answer goes out --- */
+
+static uint64_t random_id(struct authd *a)
+{
+	uint64_t id;
+
+	do
+		DIE_IF(RAND_bytes((unsigned char *)&id, sizeof(id)) != 1);
+	while (id == 0 || reg_find(a->reg, id) != NULL);
+	return id;
+}
+
+static void send_ticket(struct request *rq, struct auth_reply *r)
+{
+	struct authd *a = rq->worker->a;
+
+	DIE_IF(RAND_bytes(r->ticket, sizeof(r->ticket)) != 1);
+	if (a->spawn == NULL)
+		return; /* the worker finds out, and asks again when there is a new spawn */
+	msgw_begin(&out, TICKET);
+	msgw_bytes(&out, r->ticket, sizeof(r->ticket));
+	msgw_u64(&out, r->session);
+	msgw_u32(&out, rq->worker->slot);
+	msgw_u64(&out, rq->worker->generation);
+	msgw_u8(&out, (uint8_t)rq->q.protocol);
+	account_write(&out, &rq->account, false);
+	msgw_str(&out, r->session_id);
+	wire_addr_write(&out, &rq->client);
+	msgw_u8(&out, r->proxied);
+	msgw_u8(&out, rq->client_tls);
+	if (chan_send(a->spawn, &out, -1) != 0)
+		log_error("spawn does not read its messages");
+}
+
+/* R has the route. */
+static void grant(struct request *rq, struct auth_reply *r)
+{
+	struct authd *a = rq->worker->a;
+	struct reg_session *s;
+
+	r->verdict = AUTH_VERDICT_OK;
+	r->session = random_id(a);
+	if (rq->believed && rq->q.hop.session_id[0] != '\0')
+		strcpy(r->session_id, rq->q.hop.session_id);
+	else
+		snprintf(r->session_id, sizeof(r->session_id), "%016llx", (unsigned long long)r->session);
+	snprintf(r->name, sizeof(r->name), "%s", rq->account.name);
+	r->client = rq->client;
+	r->client_tls = rq->client_tls;
+	r->proxied = rq->believed;
+	s = reg_add(a->reg, r->session, rq->q.protocol, &rq->client, r->name, (uint64_t)time(NULL));
+	DIE_IF(s == NULL);
+	s->worker = rq->worker;
+	if (r->local) {
+		send_ticket(rq, r);
+	} else {
+		const char *secret = a->ctx.set->pool_secret;
+		struct hop hop = { .present = true, .client = r->client, .tls = r->client_tls, .ttl = r->ttl };
+
+		strcpy(hop.session_id, r->session_id);
+		hop.time = r->time = secret[0] != '\0' ? (uint64_t)time(NULL) : 0;
+		for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++) {
+			hop_sign(&hop, secret, r->target[i].host, r->name);
+			memcpy(r->target[i].mac, hop.mac, sizeof(hop.mac));
+		}
+	}
+	answer(rq, r);
+}
+
+/* --- step 4: where to --- */
+
+/* The session id that came with the hop is one of ours: the login has been here before. */
+static bool seen_before(struct request *rq)
+{
+	unsigned long long id;
+	char end;
+
+	return sscanf(rq->q.hop.session_id, "%16llx%c", &id, &end) == 1 && reg_find(rq->worker->a->reg, id) != NULL;
+}
+
+static void add_targets(struct auth_reply *r, const char *host, const struct net_addr *addr, unsigned n)
+{
+	for (unsigned i = 0; i < n && r->ntargets < AUTH_ADDRS_MAX; i++) {
+		struct auth_target *t = &r->target[r->ntargets++];
+
+		t->addr = addr[i];
+		snprintf(t->host, sizeof(t->host), "%s", host);
+	}
+}
+
+/* Collects the addresses of all hosts: those that are up in the order of mailhost, then those that are not.
+ * A host that is this node takes the login if no live one stands before it. */
+static void choose(struct request *rq)
+{
+	static struct auth_reply r, down;
+	struct authd *a = rq->worker->a;
+	double now = ev_now(a->ctx.loop);
+	bool here = false;
+
+	memset(&r, 0, sizeof(r));
+	memset(&down, 0, sizeof(down));
+	for (unsigned i = 0; i < rq->route.n; i++) {
+		const struct route_host *h = &rq->route.host[i];
+		struct net_addr addr[JOB_ADDRS_MAX];
+		unsigned n;
+
+		if (h->self) {
+			here = here || r.ntargets == 0;
+			continue;
+		}
+		if (peers_lookup(a->peers, h->name, h->port, now, addr, &n) == PEERS_WAIT) {
+			rq->waiting = true;
+			rq->next_waiting = a->waiting;
+			a->waiting = rq;
+			return;
+		}
+		for (unsigned k = 0; k < n; k++) {
+			bool bad = peers_down(a->peers, &addr[k], now);
+
+			r.report_success = r.report_success || peers_suspect(a->peers, &addr[k]);
+			add_targets(bad ? &down : &r, h->name, &addr[k], 1);
+		}
+	}
+	if (here) {
+		memset(&r, 0, sizeof(r));
+		r.local = true;
+	} else {
+		for (unsigned i = 0; i < down.ntargets; i++)
+			add_targets(&r, down.target[i].host, &down.target[i].addr, 1);
+		if (r.ntargets == 0) {
+			char reason[AUTH_REASON_MAX];
+
+			snprintf(reason, sizeof(reason), "mailhost %s has no address", rq->route.host[0].name);
+			refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+			return;
+		}
+	}
+	r.ttl = (uint8_t)rq->worker->a->ctx.set->proxy_PROXY_HOPS;
+	if (rq->q.hop.present && rq->q.hop.ttl != 0)
+		r.ttl = MIN(r.ttl, rq->q.hop.ttl);
+	r.ttl--;
+	grant(rq, &r);
+}
+
+static void route(struct request *rq)
+{
+	const struct settings *set = rq->worker->a->ctx.set;
+	const char *const self[2] = { set->self[0], set->self[1] };
+	char mailhost[1024], reason[AUTH_REASON_MAX];
+	bool has = account_option(rq->account.options, "mailhost", mailhost, sizeof(mailhost));
+
+	if (!route_decide(&rq->route, has ? mailhost : NULL, rq->service.proxy_on, self, rq->service.port)) {
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, rq->route.why);
+		return;
+	}
+	if (rq->route.n != 0) {
+		/* The last hop may still serve here what is here; it may not send further. */
+		bool at_end = rq->q.hop.present && rq->q.hop.ttl == 1;
+
+		if (at_end || (rq->q.hop.present && seen_before(rq))) {
+			snprintf(reason, sizeof(reason), "mailhost %s is not this node (%s), but the login %s; set mailhost or PROXY_HOSTNAME so"
+			    " that one node calls itself by that name", rq->route.host[0].name, set->self[0],
+			    at_end ? "was forwarded too often" : "has been here before");
+			refuse(rq, AUTH_VERDICT_LOOP, reason);
+			return;
+		}
+	}
+	if (rq->route.n == 0) {
+		static struct auth_reply r;
+
+		memset(&r, 0, sizeof(r));
+		r.local = true;
+		grant(rq, &r);
+		return;
+	}
+	choose(rq);
+}
+
+/* --- step 3: the password is right; may it be --- */
+
+static void identify(struct request *rq)
+{
+	const struct settings *set = rq->worker->a->ctx.set;
+	const struct hop *hop = &rq->q.hop;
+
+	rq->client = rq->q.client;
+	rq->client_tls = rq->q.tls;
+	if (!hop->present)
+		return;
+	for (const char *p = set->proxy_PROXY_TRUSTED; *p != '\0' && !rq->believed; p += strcspn(p, " "), p += *p == ' ') {
+		char network[80];
+		size_t len = MIN(strcspn(p, " "), sizeof(network) - 1);
+
+		memcpy(network, p, len);
+		network[len] = '\0';
+		rq->believed = net_addr_in(&rq->q.client, network);
+	}
+	for (int i = 0; i < 2 && !rq->believed; i++)
+		rq->believed = set->self[i][0] != '\0' && hop_verify(hop, set->pool_secret, set->self[i], rq->q.user, (uint64_t)time(NULL));
+	if (!rq->believed || hop->client.family == 0)
+		return;
+	rq->client = hop->client;
+	rq->client_tls = hop->tls;
+}
+
+static void admit(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	const struct service *s = &rq->service;
+	enum protocol p = rq->q.protocol;
+	const char *why;
+
+	identify(rq);
+	if (account_option_on(rq->account.options, s->option_off) ||
+	    (!rq->client_tls && account_option_on(rq->account.options, s->option_insecure))) {
+		refuse(rq, AUTH_VERDICT_DISABLED, account_option_on(rq->account.options, s->option_off) ? s->option_off : s->option_insecure);
+	} else if (!account_allowed(a->ctx.set, &rq->account, &why)) {
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, why);
+	} else if (s->max_sessions != 0 && reg_count(a->reg, p) >= s->max_sessions) {
+		refuse(rq, AUTH_VERDICT_LIMIT, "MAXDAEMONS");
+	} else if (s->max_per_ip != 0 && reg_count_ip(a->reg, p, &rq->client) >= s->max_per_ip) {
+		refuse(rq, AUTH_VERDICT_LIMIT, "MAXPERIP");
+	} else {
+		route(rq);
+	}
+}
+
+/* --- step 2: the password --- */
+
+static void on_verdict(struct request *rq, enum auth_result result)
+{
+	if (rq->unknown && (result == AUTH_OK || result == AUTH_MISMATCH || result == AUTH_BROKEN || result == AUTH_DISABLED)) {
+		refuse(rq, AUTH_VERDICT_WRONG, "");
+		return;
+	}
+	switch (result) {
+	case AUTH_OK:
+		admit(rq);
+		return;
+	case AUTH_MISMATCH:
+	case AUTH_UNKNOWN:
+	case AUTH_DISABLED:
+		refuse(rq, AUTH_VERDICT_WRONG, "");
+		return;
+	case AUTH_BROKEN:
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "the account's record is damaged or its password's scheme is not known; see `waypost auth USER`");
+		return;
+	default:
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "the directory of accounts cannot answer now");
+	}
+}
+
+static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
+{
+	struct request *rq = arg;
+
+	if (done != NULL && done->result == AUTH_OK && !rq->unknown)
+		proven_add(rq->worker->a->proven, rq->account.name, rq->account.hash, rq->q.password);
+	on_verdict(rq, done != NULL ? done->result : AUTH_TRY_LATER);
+}
+
+/* Checks the password against the record: at once if that is cheap or was done before, else in an auth worker. */
+static void check_password(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	const struct account *acct = &rq->account;
+	uint32_t id;
+
+	if (acct->hash[0] == '\0' || !password_is_slow(acct->hash)) {
+		on_verdict(rq, auth_check(acct, rq->q.password));
+		return;
+	}
+	if (!rq->unknown && proven_check(a->proven, acct->name, acct->hash, rq->q.password)) {
+		on_verdict(rq, AUTH_OK);
+		return;
+	}
+	id = jobs_next_id(a->jobs);
+	job_write_hash(&out, id, rq->q.password, acct->hash);
+	jobs_submit(a->jobs, id, &out, -1, on_hash_done, rq);
+	mem_wipe(out.buf, out.len);
+}
+
+/* --- step 1: who is it --- */
+
+static void ask_chain(struct request *rq);
+
+static void on_verify_done(const struct job_done *done, int fd UNUSED, void *arg)
+{
+	struct request *rq = arg;
+
+	if (done == NULL) {
+		on_verdict(rq, AUTH_TRY_LATER);
+		return;
+	}
+	rq->pos = done->pos;
+	if (!done->answered) {
+		ask_chain(rq);
+		return;
+	}
+	account_fini(&rq->account);
+	account_copy(&rq->account, &done->account);
+	on_verdict(rq, done->result);
+}
+
+static void ask_chain(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	enum auth_result result;
+	uint32_t id;
+
+	if (!auth_chain_lookup(a->chain, &rq->pos, rq->service_name, rq->name, &result, &rq->account)) {
+		id = jobs_next_id(a->jobs);
+		job_write_verify(&out, id, rq->pos, rq->service_name, rq->name, rq->q.password);
+		jobs_submit(a->jobs, id, &out, -1, on_verify_done, rq);
+		mem_wipe(out.buf, out.len);
+		return;
+	}
+	if (result == AUTH_UNKNOWN) {
+		rq->unknown = true;
+		account_set(&rq->account.hash, userdb_dummy_hash(drv_userdb_current()));
+		check_password(rq);
+	} else if (result == AUTH_OK) {
+		account_default_options(&rq->account.options, a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
+		check_password(rq);
+	} else {
+		on_verdict(rq, result);
+	}
+}
+
+void request_new(struct authd *a, struct authd_worker *w, const struct auth_request *q)
+{
+	struct request *rq = mem_alloc(sizeof(*rq));
+
+	rq->worker = w;
+	rq->q = *q;
+	rq->next = w->requests;
+	rq->prev = &w->requests;
+	if (rq->next != NULL)
+		rq->next->prev = &rq->next;
+	w->requests = rq;
+	account_init(&rq->account);
+	service_of(a->ctx.set, q->protocol, &rq->service);
+	service_at_port(&rq->service, q->local_port, rq->service_name, sizeof(rq->service_name));
+	if (service_name(&rq->service, q->user, rq->name))
+		ask_chain(rq);
+	else
+		refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");
+}
+
+void request_cancel(struct authd_worker *w, uint32_t id)
+{
+	for (struct request *rq = w->requests; rq != NULL; rq = rq->next)
+		if (rq->q.request == id) {
+			request_free(rq);
+			return;
+		}
+}
+
+void request_drop_all(struct authd_worker *w)
+{
+	while (w->requests != NULL)
+		request_free(w->requests);
+}
+
+void request_resume(struct authd *a)
+{
+	struct request *list = a->waiting;
+
+	a->waiting = NULL;
+	for (struct request *next; list != NULL; list = next) {
+		next = list->next_waiting;
+		list->waiting = false;
+		choose(list);
+	}
+}

@@ -1,0 +1,83 @@
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "authd/authd_priv.h"
+#include "lib/num.h"
+
+/* The first number of a port list: "1143", "127.0.0.9.2143,110". */
+static uint16_t first_port(const char *ports)
+{
+	size_t len = strcspn(ports, ", "), start = len;
+	uint64_t v;
+
+	while (start > 0 && ports[start - 1] >= '0' && ports[start - 1] <= '9')
+		start--;
+	return num_parse(ports + start, len - start, 65535, &v) ? (uint16_t)v : 0;
+}
+
+void service_of(const struct settings *set, enum protocol p, struct service *out)
+{
+	static const struct service names[PROTOCOL_COUNT] = {
+		[PROTOCOL_IMAP] = { .name = "imap", .option_off = "disableimap", .option_insecure = "disableinsecureimap" },
+		[PROTOCOL_POP3] = { .name = "pop3", .option_off = "disablepop3", .option_insecure = "disableinsecurepop3" },
+	};
+	bool imap = p == PROTOCOL_IMAP;
+	int64_t port = imap ? set->imapd_PROXY_PORT : set->pop3d_PROXY_PORT;
+
+	*out = names[p];
+	out->proxy_on = imap ? set->imapd_IMAP_PROXY : set->pop3d_POP3_PROXY;
+	out->port = port != 0 ? (uint16_t)port : first_port(imap ? set->imapd_PORT : set->pop3d_PORT);
+	out->max_sessions = imap ? set->imapd_MAXDAEMONS : set->pop3d_MAXDAEMONS;
+	out->max_per_ip = imap ? set->imapd_MAXPERIP : set->pop3d_MAXPERIP;
+	out->defdomain = imap ? set->imapd_DEFDOMAIN : set->pop3d_DEFDOMAIN;
+	out->domainsep = imap ? set->imapd_DOMAINSEP : set->pop3d_DOMAINSEP;
+	out->authservice = imap ? set->imapd_AUTHSERVICE : set->pop3d_AUTHSERVICE;
+}
+
+bool service_name(const struct service *s, const char *name, char out[ACCOUNT_NAME_MAX])
+{
+	bool has_domain = s->domainsep[0] != '\0' ? strpbrk(name, s->domainsep) != NULL :
+	    s->defdomain[0] == '\0' || strchr(name, s->defdomain[0]) != NULL;
+	size_t len = strlen(name), more = has_domain ? 0 : strlen(s->defdomain);
+
+	if (len + more >= ACCOUNT_NAME_MAX)
+		return false;
+	memcpy(out, name, len);
+	memcpy(out + len, s->defdomain, more);
+	out[len + more] = '\0';
+	return true;
+}
+
+/* The list is "993=imaps 143=imap". */
+void service_at_port(const struct service *s, uint16_t local_port, char *out, size_t size)
+{
+	const char *value = s->name;
+	size_t len = strlen(value);
+
+	for (const char *p = s->authservice; *p != '\0'; p += strcspn(p, " "), p += *p == ' ') {
+		char *end;
+
+		if (strtoul(p, &end, 10) != local_port || *end != '=')
+			continue;
+		value = end + 1;
+		len = strcspn(value, " ");
+	}
+	len = MIN(len, size - 1);
+	memcpy(out, value, len);
+	out[len] = '\0';
+}
+
+bool account_allowed(const struct settings *set, const struct account *acct, const char **why)
+{
+	if (acct->uid == 0 || acct->gid == 0) {
+		*why = "its uid or gid is 0, which no mailbox may have; give the account ids of its own";
+		return false;
+	}
+	/* An ordinary user who runs the node may serve its own mail, whatever its id. */
+	if ((acct->uid < set->node_MIN_UID && acct->uid != getuid()) || (acct->gid < set->node_MIN_UID && acct->gid != getgid())) {
+		*why = "its uid or gid is below MIN_UID";
+		return false;
+	}
+	return true;
+}

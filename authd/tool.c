@@ -1,0 +1,274 @@
+/* What `waypost route`, `waypost auth` and `waypost status` ask of authd. */
+#include <stdio.h>
+#include <string.h>
+
+#include "authd/authd_priv.h"
+#include "authlib/drv_userdb.h"
+#include "authlib/password.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+static struct msgw out;
+
+struct tool_query {
+	struct authd *a;
+	uint32_t query;
+	bool with_password;
+	char *user, *password;
+	struct account account;
+	enum auth_result result;
+	unsigned pos;
+	struct str text;
+};
+
+static void query_done(struct tool_query *t, uint32_t exit_status)
+{
+	role_rows(&t->a->ctx, t->query, str_cstr(&t->text), t->text.len);
+	role_done(&t->a->ctx, t->query, exit_status);
+	jobs_forget(t->a->jobs, t);
+	account_fini(&t->account);
+	mem_free(&t->user);
+	mem_free_secret(&t->password);
+	str_fini(&t->text);
+	mem_free(&t);
+}
+
+/* --- route --- */
+
+static void add_address(struct tool_query *t, const struct route_host *h)
+{
+	struct net_addr addr[JOB_ADDRS_MAX];
+	char ip[NET_IP_TEXT_MAX];
+	unsigned n;
+
+	switch (peers_lookup(t->a->peers, h->name, h->port, ev_now(t->a->ctx.loop), addr, &n)) {
+	case PEERS_WAIT:
+		str_adds(&t->text, " (its address is being looked up; ask again)");
+		return;
+	case PEERS_NONE:
+		str_adds(&t->text, " (it has no address: check the name)");
+		return;
+	case PEERS_KNOWN:
+		for (unsigned i = 0; i < n; i++)
+			str_addf(&t->text, " [%s] %s", net_addr_text(&addr[i], ip),
+			    peers_down(t->a->peers, &addr[i], ev_now(t->a->ctx.loop)) ? "down" : "not known to be down");
+	}
+}
+
+static void add_route(struct tool_query *t, enum protocol p, const char *label)
+{
+	const struct settings *set = t->a->ctx.set;
+	const char *const self[2] = { set->self[0], set->self[1] };
+	struct service s;
+	struct route r;
+	char mailhost[1024], off[16];
+	bool has = account_option(t->account.options, "mailhost", mailhost, sizeof(mailhost));
+
+	service_of(set, p, &s);
+	if (account_option_on(t->account.options, s.option_off)) {
+		str_addf(&t->text, "%s: refused, the account has the option %s\n", label, s.option_off);
+		return;
+	}
+	if (account_option(t->account.options, s.option_insecure, off, sizeof(off)) && account_option_on(t->account.options, s.option_insecure))
+		str_addf(&t->text, "%s: only over TLS (%s)\n", label, s.option_insecure);
+	if (!route_decide(&r, has ? mailhost : NULL, s.proxy_on, self, s.port)) {
+		str_addf(&t->text, "%s: temporary failure: %s\n", label, r.why);
+		return;
+	}
+	if (r.n == 0) {
+		str_addf(&t->text, "%s: here, %s: %s\n", label, set->self[0], r.why);
+		return;
+	}
+	for (unsigned i = 0; i < r.n; i++) {
+		str_addf(&t->text, "%s: %s %s port %u", label, i == 0 ? "to" : "or, if that is down, to", r.host[i].name, r.host[i].port);
+		if (r.host[i].self)
+			str_adds(&t->text, ", which is this node");
+		else
+			add_address(t, &r.host[i]);
+		str_addc(&t->text, '\n');
+	}
+}
+
+static void add_record(struct tool_query *t)
+{
+	const struct account *acct = &t->account;
+	char scheme[16], origin[512];
+	const char *why;
+
+	str_addf(&t->text, "driver: %s\n", auth_chain_name(t->a->chain, t->pos));
+	userdb_origin(drv_userdb_current(), acct->name, origin, sizeof(origin));
+	if (origin[0] != '\0')
+		str_addf(&t->text, "record: %s\n", origin);
+	str_addf(&t->text, "account: %s\nuid: %u\ngid: %u\nhome: %s\nmaildir: %s\noptions: %s\n", acct->name, acct->uid, acct->gid, acct->home,
+	    acct->maildir[0] != '\0' ? acct->maildir : "(MAILDIRPATH)", acct->options);
+	str_addf(&t->text, "password: %s\n", acct->hash[0] != '\0' ? password_scheme(acct->hash, scheme) : acct->clear[0] != '\0' ? "clear" : "none");
+	if (!account_allowed(t->a->ctx.set, acct, &why))
+		str_addf(&t->text, "refused: %s\n", why);
+}
+
+static void add_routes(struct tool_query *t)
+{
+	if (t->a->ctx.set->has_imapd)
+		add_route(t, PROTOCOL_IMAP, "IMAP");
+	if (t->a->ctx.set->has_pop3d)
+		add_route(t, PROTOCOL_POP3, "POP3");
+}
+
+/* --- the record of a name, then whatever was asked --- */
+
+static void finish(struct tool_query *t)
+{
+	switch (t->result) {
+	case AUTH_OK:
+		add_record(t);
+		if (t->with_password)
+			str_adds(&t->text, "result: the password is right\n");
+		add_routes(t);
+		break;
+	case AUTH_MISMATCH:
+		add_record(t);
+		str_adds(&t->text, "result: the password is wrong\n");
+		break;
+	case AUTH_UNKNOWN:
+		str_addf(&t->text, "result: no driver of authmodulelist knows \"%s\"\n", t->user);
+		break;
+	case AUTH_DISABLED:
+		add_record(t);
+		str_adds(&t->text, "result: the account is locked or has no password\n");
+		break;
+	case AUTH_BROKEN:
+		str_addf(&t->text, "result: the record of \"%s\" is damaged, or its password's scheme is not known\n", t->user);
+		break;
+	default:
+		str_addf(&t->text, "result: no answer now (driver %s)\n", auth_chain_name(t->a->chain, t->pos));
+	}
+	query_done(t, t->result == AUTH_OK ? 0 : 1);
+}
+
+static void on_checked(const struct job_done *done, int fd UNUSED, void *arg)
+{
+	struct tool_query *t = arg;
+
+	t->result = done != NULL ? done->result : AUTH_TRY_LATER;
+	finish(t);
+}
+
+static void check_password(struct tool_query *t)
+{
+	uint32_t id;
+
+	if (!t->with_password || t->account.hash[0] == '\0' || !password_is_slow(t->account.hash)) {
+		if (t->with_password)
+			t->result = auth_check(&t->account, t->password);
+		finish(t);
+		return;
+	}
+	id = jobs_next_id(t->a->jobs);
+	job_write_hash(&out, id, t->password, t->account.hash);
+	jobs_submit(t->a->jobs, id, &out, -1, on_checked, t);
+	mem_wipe(out.buf, out.len);
+}
+
+static void ask_chain(struct tool_query *t);
+
+static void on_looked_up(const struct job_done *done, int fd UNUSED, void *arg)
+{
+	struct tool_query *t = arg;
+
+	if (done == NULL) {
+		t->result = AUTH_TRY_LATER;
+		finish(t);
+		return;
+	}
+	t->pos = done->pos;
+	t->result = done->result;
+	if (!done->answered) {
+		ask_chain(t);
+		return;
+	}
+	account_fini(&t->account);
+	account_copy(&t->account, &done->account);
+	finish(t); /* a driver of this kind has checked the password itself */
+}
+
+static void ask_chain(struct tool_query *t)
+{
+	struct authd *a = t->a;
+	uint32_t id;
+
+	if (auth_chain_lookup(a->chain, &t->pos, "imap", t->user, &t->result, &t->account)) {
+		if (t->result != AUTH_OK) {
+			finish(t);
+			return;
+		}
+		account_default_options(&t->account.options, a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
+		check_password(t);
+		return;
+	}
+	id = jobs_next_id(a->jobs);
+	if (t->with_password)
+		job_write_verify(&out, id, t->pos, "imap", t->user, t->password);
+	else
+		job_write_lookup(&out, id, t->pos, "imap", t->user);
+	jobs_submit(a->jobs, id, &out, -1, on_looked_up, t);
+	mem_wipe(out.buf, out.len);
+}
+
+static void start(struct authd *a, uint32_t query, const char *user, size_t user_len, const char *password)
+{
+	struct tool_query *t = mem_alloc(sizeof(*t));
+	struct service s;
+	char typed[ACCOUNT_NAME_MAX], name[ACCOUNT_NAME_MAX];
+
+	t->a = a;
+	t->query = query;
+	t->with_password = password != NULL;
+	t->password = mem_strdup(password);
+	account_init(&t->account);
+	service_of(a->ctx.set, PROTOCOL_IMAP, &s);
+	snprintf(typed, sizeof(typed), "%.*s", (int)MIN(user_len, sizeof(typed) - 1), user);
+	if (user_len == 0 || user_len >= sizeof(typed) || !service_name(&s, typed, name)) {
+		str_adds(&t->text, "the name is empty or too long\n");
+		query_done(t, 1);
+		return;
+	}
+	t->user = mem_strdup(name);
+	ask_chain(t);
+}
+
+void tool_route(struct authd *a, uint32_t query, const char *user)
+{
+	start(a, query, user, strlen(user), NULL);
+}
+
+void tool_auth(struct authd *a, uint32_t query, const char *argument)
+{
+	const char *lf = strchr(argument, '\n');
+
+	start(a, query, argument, lf != NULL ? (size_t)(lf - argument) : strlen(argument), lf != NULL ? lf + 1 : "");
+}
+
+void tool_status(struct authd *a, uint32_t query)
+{
+	const struct userdb *db = drv_userdb_current();
+	struct str text = STR_INIT, down = STR_INIT;
+	unsigned n = peers_list_down(a->peers, ev_now(a->ctx.loop), &down);
+
+	for (int v = 0; v < AUTH_VERDICT_COUNT; v++) {
+		static const char *const names[] = {
+#define X(name, word) #name,
+			AUTH_VERDICTS(X)
+#undef X
+		};
+
+		str_addf(&text, "verdict_%s=%llu\n", names[v], (unsigned long long)a->logins[v]);
+	}
+	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\nauth_workers=%u\npeers_down=%u\npeers_down_list=%s\n",
+	    reg_count(a->reg, PROTOCOL_IMAP), reg_count(a->reg, PROTOCOL_POP3), jobs_waiting(a->jobs), jobs_workers(a->jobs), n, str_cstr(&down));
+	str_addf(&text, "userdb=%s\nuserdb_accounts=%llu\nuserdb_bad=%d\n", db == NULL ? "not loaded" : userdb_status_name(a->report.status),
+	    (unsigned long long)(db != NULL ? userdb_count(db) : 0), db == NULL || userdb_report_bad(&a->report));
+	role_rows(&a->ctx, query, str_cstr(&text), text.len);
+	role_done(&a->ctx, query, 0);
+	str_fini(&down);
+	str_fini(&text);
+}

@@ -1,0 +1,312 @@
+#include <string.h>
+#include <strings.h>
+
+#include "imapd/imap_id.h"
+#include "imapd/imap_login.h"
+#include "lib/b64.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/num.h"
+
+/* Our tags: the peer's answers to them are told apart from everything else it says. */
+#define TAG_ID "I"
+#define TAG_LOGIN "L"
+#define TAG_CAPABILITY "C"
+
+enum state {
+	PEER_GREETING,   /* waits for "* OK" */
+	PEER_LITERAL_USER, PEER_LITERAL_PASSWORD, /* waits for "+": the literal in hand goes out then */
+	PEER_LOGIN,      /* waits for the login's answer */
+	PEER_CAPABILITY  /* logged in; waits for the list that IMAP_PROXY_FOREIGN wants */
+};
+
+enum { CAP_SEEN = 1, CAP_ID = 2, CAP_SASL_IR = 4, CAP_AUTH_PLAIN = 8, CAP_LITERAL = 16, CAP_LOGINDISABLED = 32 };
+
+void imap_add_quoted(struct str *out, const char *p, size_t len)
+{
+	str_addc(out, '"');
+	for (size_t i = 0; i < len; i++) {
+		if (p[i] == '"' || p[i] == '\\')
+			str_addc(out, '\\');
+		str_addc(out, p[i]);
+	}
+	str_addc(out, '"');
+}
+
+static bool is_word(const char *p, size_t len, const char *word)
+{
+	return len == strlen(word) && strncasecmp(p, word, len) == 0;
+}
+
+/* The word at *P; *P moves behind it and the blank that follows. */
+static size_t take_word(const char **p, const char **word)
+{
+	size_t len = strcspn(*p, " ");
+
+	*word = *p;
+	*p += len;
+	if (**p == ' ')
+		(*p)++;
+	return len;
+}
+
+static unsigned read_caps(const char *list)
+{
+	static const struct { const char *name; unsigned bit; } known[] = {
+		{ "ID", CAP_ID }, { "SASL-IR", CAP_SASL_IR }, { "AUTH=PLAIN", CAP_AUTH_PLAIN }, { "LITERAL+", CAP_LITERAL },
+		{ "LITERAL-", CAP_LITERAL }, { "LOGINDISABLED", CAP_LOGINDISABLED },
+	};
+	unsigned caps = CAP_SEEN;
+	const char *word;
+	size_t len;
+
+	while (*list != '\0' && *list != ']') {
+		len = take_word(&list, &word);
+		for (size_t i = 0; i < ARRAY_LEN(known); i++)
+			if (is_word(word, len - (len != 0 && word[len - 1] == ']'), known[i].name))
+				caps |= known[i].bit;
+	}
+	return caps;
+}
+
+/* TEXT begins with a response code "[NAME ...]": its inside, without brackets, in *CODE. */
+static bool take_code(const char *text, const char **code, size_t *len)
+{
+	const char *end;
+
+	if (text[0] != '[' || (end = strchr(text, ']')) == NULL)
+		return false;
+	*code = text + 1;
+	*len = (size_t)(end - *code);
+	return true;
+}
+
+/* A capability list that may be repeated to the client: words of printable characters, no brackets. */
+static void keep_capability(struct login *l, const char *list, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)list[i] < 0x20 || (unsigned char)list[i] >= 0x7f || list[i] == ']' || list[i] == '[')
+			return;
+	str_clear(&l->peer.capability);
+	str_add(&l->peer.capability, list, len);
+}
+
+/* Notes a [CAPABILITY ...] code of TEXT as the list after login. */
+static void take_capability_code(struct login *l, const char *text)
+{
+	const char *code;
+	size_t len;
+
+	if (take_code(text, &code, &len) && len > 11 && strncasecmp(code, "CAPABILITY ", 11) == 0)
+		keep_capability(l, code + 11, len - 11);
+}
+
+static enum backend_step nonsense(struct login *l, const char *why)
+{
+	log_clean(l->peer.said, sizeof(l->peer.said), why);
+	return BACKEND_STEP_NONSENSE;
+}
+
+/* --- what is sent --- */
+
+static bool is_7bit(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((*s & 0x80) != 0)
+			return false;
+	return true;
+}
+
+static void add_plain(struct login *l, struct str *out)
+{
+	struct str raw = STR_INIT;
+
+	str_addc(&raw, '\0');
+	str_add(&raw, l->reply->name, strlen(l->reply->name) + 1);
+	str_adds(&raw, l->password);
+	b64_encode(out, raw.data, raw.len);
+	str_fini_secret(&raw);
+}
+
+/* The login in one flight where the peer allows it. 8-bit names and passwords cannot be quoted: they go by SASL
+ * with an initial response, or as literals. */
+static void send_login(struct login *l, struct str *out)
+{
+	const char *user = l->reply->name;
+
+	if (is_7bit(user) && is_7bit(l->password)) {
+		str_adds(out, TAG_LOGIN " LOGIN ");
+		imap_add_quoted(out, user, strlen(user));
+		str_addc(out, ' ');
+		imap_add_quoted(out, l->password, strlen(l->password));
+		l->peer.state = PEER_LOGIN;
+	} else if ((l->peer.caps & CAP_SASL_IR) != 0 && (l->peer.caps & CAP_AUTH_PLAIN) != 0) {
+		str_adds(out, TAG_LOGIN " AUTHENTICATE PLAIN ");
+		add_plain(l, out);
+		l->peer.state = PEER_LOGIN;
+	} else if ((l->peer.caps & CAP_LITERAL) != 0) {
+		str_addf(out, TAG_LOGIN " LOGIN {%zu+}\r\n%s {%zu+}\r\n%s", strlen(user), user, strlen(l->password), l->password);
+		l->peer.state = PEER_LOGIN;
+	} else {
+		str_addf(out, TAG_LOGIN " LOGIN {%zu}", strlen(user));
+		l->peer.state = PEER_LITERAL_USER;
+	}
+	str_adds(out, "\r\n");
+}
+
+static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
+{
+	const char *word, *code;
+	size_t len;
+
+	len = take_word(&line, &word);
+	if (!is_word(word, len, "*"))
+		return nonsense(l, "no IMAP greeting");
+	len = take_word(&line, &word);
+	if (is_word(word, len, "BYE")) {
+		log_clean(l->peer.said, sizeof(l->peer.said), line);
+		return BACKEND_STEP_TEMPORARY;
+	}
+	if (!is_word(word, len, "OK"))
+		return nonsense(l, "no IMAP greeting");
+	if (take_code(line, &code, &len) && len > 11 && strncasecmp(code, "CAPABILITY ", 11) == 0)
+		l->peer.caps = read_caps(code + 11);
+	if ((l->peer.caps & CAP_LOGINDISABLED) != 0)
+		return nonsense(l, "it allows no login without TLS (LOGINDISABLED)");
+	if ((l->peer.caps & CAP_ID) != 0)
+		imap_id_forward(l, out, TAG_ID);
+	send_login(l, out);
+	return BACKEND_STEP_MORE;
+}
+
+static enum backend_step on_continue(struct login *l, struct str *out)
+{
+	switch (l->peer.state) {
+	case PEER_LITERAL_USER:
+		str_addf(out, "%s {%zu}\r\n", l->reply->name, strlen(l->password));
+		l->peer.state = PEER_LITERAL_PASSWORD;
+		return BACKEND_STEP_MORE;
+	case PEER_LITERAL_PASSWORD:
+		str_addf(out, "%s\r\n", l->password);
+		l->peer.state = PEER_LOGIN;
+		return BACKEND_STEP_MORE;
+	default:
+		return nonsense(l, "a continuation that nobody asked for");
+	}
+}
+
+/* --- what comes back --- */
+
+/* Codes that a client can use; everything else becomes UNAVAILABLE. */
+static bool may_repeat(const char *code, size_t len)
+{
+	static const char *const codes[] = { "UNAVAILABLE", "LIMIT", "INUSE", "CONTACTADMIN", "SERVERBUG", "OVERQUOTA" };
+
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (is_word(code, len, codes[i]))
+			return true;
+	return false;
+}
+
+static enum backend_step on_refusal(struct login *l, const char *text)
+{
+	const char *code;
+	size_t len;
+
+	log_clean(l->peer.said, sizeof(l->peer.said), text);
+	if (!take_code(text, &code, &len) || is_word(code, len, "AUTHENTICATIONFAILED") || is_word(code, len, "AUTHORIZATIONFAILED") ||
+	    is_word(code, len, "EXPIRED"))
+		return BACKEND_STEP_REFUSED;
+	if (may_repeat(code, len) && len < sizeof(l->peer.code)) {
+		memcpy(l->peer.code, code, len);
+		l->peer.code[len] = '\0';
+	}
+	return BACKEND_STEP_TEMPORARY;
+}
+
+static enum backend_step on_login_answer(struct login *l, const char *line, struct str *out)
+{
+	const char *word;
+	size_t len = take_word(&line, &word);
+
+	if (is_word(word, len, "NO"))
+		return on_refusal(l, line);
+	if (!is_word(word, len, "OK")) {
+		log_clean(l->peer.said, sizeof(l->peer.said), word);
+		return BACKEND_STEP_NONSENSE;
+	}
+	take_capability_code(l, line);
+	if (l->set->imapd_IMAP_PROXY_FOREIGN == 0 || l->peer.capability.len != 0)
+		return BACKEND_STEP_OK;
+	str_adds(out, TAG_CAPABILITY " CAPABILITY\r\n");
+	l->peer.state = PEER_CAPABILITY;
+	return BACKEND_STEP_MORE;
+}
+
+static enum backend_step on_untagged(struct login *l, const char *line)
+{
+	const char *word;
+	size_t len = take_word(&line, &word);
+
+	if (is_word(word, len, "CAPABILITY")) {
+		if (l->peer.state >= PEER_LOGIN)
+			keep_capability(l, line, strlen(line));
+		return BACKEND_STEP_MORE;
+	}
+	if (is_word(word, len, "BYE")) {
+		log_clean(l->peer.said, sizeof(l->peer.said), line);
+		return BACKEND_STEP_TEMPORARY;
+	}
+	return BACKEND_STEP_MORE;
+}
+
+/* "{n}" at the end of an untagged line: that many bytes belong to it. */
+static uint64_t literal_behind(const char *line, size_t len)
+{
+	const char *open = memrchr(line, '{', len);
+	uint64_t n;
+
+	if (len < 3 || line[len - 1] != '}' || open == NULL || !num_parse(open + 1, (size_t)(line + len - 1 - open - 1), 65536, &n))
+		return 0;
+	return n;
+}
+
+enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip, void *arg)
+{
+	struct login *l = arg;
+	const char *word, *rest = line;
+	size_t word_len;
+
+	if (memchr(line, '\0', len) != NULL)
+		return nonsense(l, "a NUL byte");
+	if (l->peer.state == PEER_GREETING)
+		return on_greeting(l, line, out);
+	word_len = take_word(&rest, &word);
+	if (is_word(word, word_len, "*")) {
+		*skip = literal_behind(line, len);
+		return on_untagged(l, rest);
+	}
+	if (is_word(word, word_len, "+"))
+		return on_continue(l, out);
+	if (word_len == 1 && word[0] == TAG_LOGIN[0] && l->peer.state != PEER_CAPABILITY)
+		return on_login_answer(l, rest, out);
+	if (word_len == 1 && word[0] == TAG_CAPABILITY[0] && l->peer.state == PEER_CAPABILITY)
+		return BACKEND_STEP_OK; /* logged in, whatever it thinks of the question */
+	if (word_len == 1 && word[0] == TAG_ID[0])
+		return BACKEND_STEP_MORE; /* a peer may refuse ID; the login does not depend on it */
+	log_clean(l->peer.said, sizeof(l->peer.said), line);
+	return BACKEND_STEP_NONSENSE;
+}
+
+void imap_accepted(struct login *l)
+{
+	const struct imap_login *il = l->data;
+
+	/* A client that asked for capabilities before must be told that they changed; one that did not learns them. */
+	if (l->set->imapd_IMAP_PROXY_FOREIGN != 0 && l->peer.capability.len != 0)
+		str_addf(&l->out, "* CAPABILITY %s\r\n", l->peer.capability.data);
+	if (l->peer.capability.len != 0)
+		str_addf(&l->out, "%s OK [CAPABILITY %s] LOGIN Ok.\r\n", il->tag, l->peer.capability.data);
+	else
+		str_addf(&l->out, "%s OK LOGIN Ok.\r\n", il->tag);
+}

@@ -1,0 +1,87 @@
+#include "imapd/imap_id.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "login/hop_text.h"
+
+static const char *const reserved[] = {
+	"x-session-id", "x-session-ext-id", "x-originating-ip", "x-originating-port", "x-connected-ip", "x-connected-port",
+	"x-connected-name", "x-proxy-ttl", "x-client-transport", "x-multiplex",
+};
+
+static bool is_reserved(const char *key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
+		if (strcasecmp(key, reserved[i]) == 0)
+			return true;
+	return strncasecmp(key, "x-forward-", 10) == 0 || strncasecmp(key, "x-waypost-", 10) == 0;
+}
+
+static bool quotable(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if (*s == '\r' || *s == '\n' || (*s & 0x80) != 0)
+			return false;
+	return true;
+}
+
+static void take_hop(struct hop *h, const char *key, const char *value)
+{
+	if (strcasecmp(key, "x-session-id") == 0)
+		hop_text_session(h, value);
+	else if (strcasecmp(key, "x-originating-ip") == 0)
+		hop_text_ip(h, value);
+	else if (strcasecmp(key, "x-originating-port") == 0)
+		hop_text_port(h, value);
+	else if (strcasecmp(key, "x-proxy-ttl") == 0)
+		hop_text_ttl(h, value);
+	else if (strcasecmp(key, "x-client-transport") == 0)
+		hop_text_transport(h, value);
+	else if (strcasecmp(key, "x-waypost-auth") == 0)
+		hop_text_auth(h, value);
+}
+
+void imap_id_pair(struct login *l, const char *key, const char *value, size_t value_len, bool believe)
+{
+	struct imap_login *il = l->data;
+
+	if (is_reserved(key)) {
+		if (believe)
+			take_hop(&l->hop, key, value);
+		return;
+	}
+	/* What could not be quoted, or is too much, is left out: ID is for statistics. */
+	if (!quotable(key) || !quotable(value) || il->id.len + strlen(key) + value_len > IMAP_ID_TEXT_MAX ||
+	    il->id_pairs >= IMAP_ID_PAIRS_MAX - 6)
+		return;
+	if (il->id.len != 0)
+		str_addc(&il->id, ' ');
+	imap_add_quoted(&il->id, key, strlen(key));
+	str_addc(&il->id, ' ');
+	imap_add_quoted(&il->id, value, value_len);
+	il->id_pairs++;
+}
+
+void imap_id_reply(struct str *out, const struct settings *set)
+{
+	str_adds(out, "* ID (\"name\" \"Waypost\"");
+	if ((set->imapd_IMAP_ID_FIELDS & 1) != 0)
+		str_adds(out, " \"version\" \"" PACKAGE_VERSION "\"");
+	str_adds(out, ")\r\n");
+}
+
+void imap_id_forward(struct login *l, struct str *out, const char *tag)
+{
+	const struct imap_login *il = l->data;
+	char ip[NET_IP_TEXT_MAX], auth[HOP_TEXT_AUTH_MAX];
+	struct hop h;
+
+	login_next_hop(l, &h);
+	str_addf(out, "%s ID (%s%s", tag, str_cstr(&il->id), il->id.len != 0 ? " " : "");
+	str_addf(out, "\"x-session-id\" \"%s\" \"x-originating-ip\" \"%s\" \"x-originating-port\" \"%u\" \"x-proxy-ttl\" \"%u\""
+	    " \"x-client-transport\" \"%s\"", h.session_id, net_addr_text(&h.client, ip), h.client.port, h.ttl, h.tls ? "TLS" : "insecure");
+	if (h.time != 0)
+		str_addf(out, " \"x-waypost-auth\" \"%s\"", hop_text_auth_make(&h, auth));
+	str_adds(out, ")\r\n");
+}

@@ -1,0 +1,354 @@
+#include "imapd/imap_login.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "imapd/imap_capability.h"
+#include "imapd/imap_id.h"
+#include "lib/mem.h"
+
+/* --- answers --- */
+
+static enum login_event bad(struct login *l, const char *text)
+{
+	struct imap_login *il = l->data;
+
+	str_addf(&l->out, "%s BAD %s\r\n", il->tag, text);
+	return LOGIN_EVENT_BAD;
+}
+
+static void add_capabilities(struct login *l)
+{
+	imap_capability(&l->out, l->set, true);
+}
+
+static void greet(struct login *l)
+{
+	str_adds(&l->out, "* OK [CAPABILITY ");
+	add_capabilities(l);
+	str_adds(&l->out, "] Waypost ready.\r\n");
+}
+
+static void refuse(struct login *l, enum auth_verdict v, const char *code)
+{
+	struct imap_login *il = l->data;
+
+	switch (v) {
+	case AUTH_VERDICT_WRONG:
+		str_addf(&l->out, "%s NO [AUTHENTICATIONFAILED] Login failed.\r\n", il->tag);
+		break;
+	case AUTH_VERDICT_DISABLED:
+		str_addf(&l->out, "%s NO [CONTACTADMIN] IMAP access is disabled for this account.\r\n", il->tag);
+		break;
+	case AUTH_VERDICT_LIMIT:
+		str_addf(&l->out, "%s NO [LIMIT] Too many sessions, please close some.\r\n", il->tag);
+		break;
+	default:
+		str_addf(&l->out, "%s NO [%s] Temporary problem, please try again later.\r\n", il->tag, code[0] != '\0' ? code : "UNAVAILABLE");
+		break;
+	}
+}
+
+static void bye(struct login *l, enum login_bye why)
+{
+	static const char *const texts[] = {
+		[LOGIN_BYE_TIMEOUT] = "The login took too long.", [LOGIN_BYE_ERRORS] = "Too many errors.",
+		[LOGIN_BYE_TOO_LONG] = "Too much at once.", [LOGIN_BYE_DRAIN] = "[UNAVAILABLE] This server takes no logins now, please try again.",
+		[LOGIN_BYE_SHUTDOWN] = "[UNAVAILABLE] The server is going down.",
+	};
+
+	str_addf(&l->out, "* BYE %s\r\n", texts[why]);
+}
+
+/* --- commands --- */
+
+static enum login_event cmd_capability(struct login *l, struct imap_lex *c)
+{
+	struct imap_login *il = l->data;
+
+	if (imap_lex_end(c) != 1)
+		return bad(l, "CAPABILITY takes no arguments.");
+	str_adds(&l->out, "* CAPABILITY ");
+	add_capabilities(l);
+	str_addf(&l->out, "\r\n%s OK CAPABILITY completed\r\n", il->tag);
+	return LOGIN_EVENT_NEXT;
+}
+
+static enum login_event cmd_noop(struct login *l, struct imap_lex *c)
+{
+	struct imap_login *il = l->data;
+
+	if (imap_lex_end(c) != 1)
+		return bad(l, "NOOP takes no arguments.");
+	str_addf(&l->out, "%s OK NOOP completed\r\n", il->tag);
+	return LOGIN_EVENT_NEXT;
+}
+
+static enum login_event cmd_logout(struct login *l, struct imap_lex *c)
+{
+	struct imap_login *il = l->data;
+
+	if (imap_lex_end(c) != 1)
+		return bad(l, "LOGOUT takes no arguments.");
+	str_addf(&l->out, "* BYE Logging out\r\n%s OK LOGOUT completed\r\n", il->tag);
+	return LOGIN_EVENT_QUIT;
+}
+
+static enum login_event cmd_login(struct login *l, struct imap_lex *c)
+{
+	struct imap_login *il = l->data;
+	struct str user = STR_INIT, password = STR_INIT;
+	enum login_event event = LOGIN_EVENT_CREDENTIALS;
+
+	if (imap_lex_space(c) != 1 || imap_lex_astring(c, &user) != 1 || imap_lex_space(c) != 1 ||
+	    imap_lex_astring(c, &password) != 1 || imap_lex_end(c) != 1) {
+		event = bad(l, "LOGIN takes a name and a password.");
+	} else if (user.len == 0 || password.len == 0 || user.len >= ACCOUNT_NAME_MAX || password.len >= ACCOUNT_PASSWORD_MAX) {
+		str_addf(&l->out, "%s NO [AUTHENTICATIONFAILED] Login failed.\r\n", il->tag);
+		event = LOGIN_EVENT_BAD;
+	} else if (!login_set_credentials(l, user.data, user.len, password.data, password.len, "LOGIN")) {
+		event = bad(l, "Control characters are not allowed in names and passwords.");
+	}
+	str_fini(&user);
+	str_fini_secret(&password);
+	return event;
+}
+
+static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *challenge)
+{
+	struct imap_login *il = l->data;
+
+	il->in_sasl = r == SASL_CONTINUE;
+	switch (r) {
+	case SASL_CREDENTIALS:
+		return LOGIN_EVENT_CREDENTIALS;
+	case SASL_CONTINUE:
+		str_addf(&l->out, "+ %s\r\n", challenge);
+		return LOGIN_EVENT_NEXT;
+	case SASL_ABORT:
+		return bad(l, "Authentication cancelled.");
+	case SASL_AUTHZID:
+		str_addf(&l->out, "%s NO [AUTHORIZATIONFAILED] Logging in as somebody else is not allowed.\r\n", il->tag);
+		return LOGIN_EVENT_BAD;
+	case SASL_UNKNOWN:
+		str_addf(&l->out, "%s NO [CANNOT] Unsupported authentication mechanism.\r\n", il->tag);
+		return LOGIN_EVENT_BAD;
+	case SASL_MALFORMED:
+		break;
+	}
+	return bad(l, "Malformed authentication data.");
+}
+
+/* The initial response is base64: an astring without quoting, or "=" alone. */
+static enum login_event cmd_authenticate(struct login *l, struct imap_lex *c)
+{
+	struct imap_login *il = l->data;
+	struct str mechanism = STR_INIT, initial = STR_INIT;
+	bool has_initial = false, ok;
+	const char *challenge = "";
+	enum login_event event;
+
+	ok = imap_lex_space(c) == 1 && imap_lex_atom(c, &mechanism) == 1;
+	if (ok && imap_lex_space(c) == 1)
+		has_initial = imap_lex_atom(c, &initial) == 1;
+	if (!ok || imap_lex_end(c) != 1)
+		event = bad(l, "AUTHENTICATE takes a mechanism and, perhaps, an initial response.");
+	else
+		event = on_sasl(l, sasl_start(l, &il->sasl, mechanism.data, mechanism.len, has_initial ? initial.data : NULL,
+		    initial.len, &challenge), challenge);
+	str_fini(&mechanism);
+	str_fini_secret(&initial);
+	return event;
+}
+
+/* ID (RFC 2971): NIL or a list of pairs; a value may be NIL. */
+static bool take_id_pair(struct login *l, struct imap_lex *c, bool believe)
+{
+	struct str key = STR_INIT, value = STR_INIT;
+	bool nil = false, ok;
+
+	ok = imap_lex_string(c, &key) == 1 && key.len != 0 && key.len <= 30 && imap_lex_space(c) == 1 &&
+	    imap_lex_nstring(c, &value, &nil) == 1 && value.len <= 1024;
+	if (ok && !nil)
+		imap_id_pair(l, key.data, str_cstr(&value), value.len, believe);
+	str_fini(&key);
+	str_fini(&value);
+	return ok;
+}
+
+static bool take_id(struct login *l, struct imap_lex *c, bool believe)
+{
+	if (imap_lex_space(c) != 1)
+		return false;
+	if (imap_lex_char(c, '(') != 1) {
+		struct str word = STR_INIT;
+		bool nil = imap_lex_atom(c, &word) == 1 && imap_word_is(&word, "NIL");
+
+		str_fini(&word);
+		return nil && imap_lex_end(c) == 1;
+	}
+	for (unsigned n = 0; imap_lex_char(c, ')') != 1; n++)
+		if (n == IMAP_ID_PAIRS_MAX || (n != 0 && imap_lex_space(c) != 1) || !take_id_pair(l, c, believe))
+			return false;
+	return imap_lex_end(c) == 1;
+}
+
+static enum login_event cmd_id(struct login *l, struct imap_lex *c)
+{
+	struct imap_login *il = l->data;
+	bool first = !il->id_seen;
+
+	str_clear(&il->id);
+	il->id_pairs = 0;
+	il->id_seen = true;
+	if (!take_id(l, c, first))
+		return bad(l, "ID takes NIL or a list of at most 30 pairs of strings.");
+	imap_id_reply(&l->out, l->set);
+	str_addf(&l->out, "%s OK ID completed\r\n", il->tag);
+	return LOGIN_EVENT_NEXT;
+}
+
+static const struct { const char *name; bool literals; enum login_event (*run)(struct login *l, struct imap_lex *c); } commands[] = {
+	{ "CAPABILITY", false, cmd_capability }, { "NOOP", false, cmd_noop }, { "LOGOUT", false, cmd_logout },
+	{ "LOGIN", true, cmd_login }, { "AUTHENTICATE", false, cmd_authenticate }, { "ID", true, cmd_id },
+};
+
+static int find_command(const struct str *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (imap_word_is(name, commands[i].name))
+			return (int)i;
+	return -1;
+}
+
+/* The tag, into il->tag, and the command that follows it: its row, -1 if it is unknown, -2 if there is none. */
+static int take_head(struct imap_login *il, struct imap_lex *c)
+{
+	struct str word = STR_INIT;
+	int row = -2;
+
+	strcpy(il->tag, "*");
+	if (imap_lex_tag(c, &word) == 1) {
+		strcpy(il->tag, word.data);
+		if (imap_lex_space(c) == 1 && imap_lex_name(c, &word) == 1)
+			row = find_command(&word);
+	}
+	str_fini(&word);
+	return row;
+}
+
+static enum login_event run(struct login *l, const char *p, size_t len)
+{
+	struct imap_lex c;
+	int row;
+
+	imap_lex_init(&c, p, len);
+	row = take_head(l->data, &c);
+	if (row == -2)
+		return bad(l, "A command is: tag, blank, name.");
+	if (row == -1)
+		return bad(l, "Unknown command, or not before login.");
+	return commands[row].run(l, &c);
+}
+
+/* A literal that is not wanted. One that the client announced and waits with costs a BAD; one that it sends
+ * anyway would be taken for commands, so the session ends. */
+static enum login_event refuse_literal(struct login *l, bool sync, const char *text)
+{
+	bad(l, text);
+	if (sync)
+		return LOGIN_EVENT_BAD;
+	bye(l, LOGIN_BYE_TOO_LONG);
+	return LOGIN_EVENT_FATAL;
+}
+
+static enum login_event input_command(struct login *l, const char *p, size_t len, size_t *used)
+{
+	static const struct imap_frame_limits limits = { IMAP_LOGIN_LINE_MAX, IMAP_LOGIN_LINE_MAX };
+	struct imap_login *il = l->data;
+	struct imap_frame frame;
+	struct imap_lex c;
+	int row;
+
+	for (;;) {
+		switch (imap_frame_next(&il->frame, p, len, &limits)) {
+		case IMAP_FRAME_MORE:
+			return LOGIN_EVENT_MORE;
+		case IMAP_FRAME_DONE:
+			*used = il->frame.pos;
+			memset(&il->frame, 0, sizeof(il->frame));
+			return run(l, p, *used);
+		case IMAP_FRAME_LITERAL:
+			imap_lex_init(&c, p, il->frame.pos);
+			row = take_head(il, &c);
+			if (row >= 0 && commands[row].literals) {
+				if (il->frame.sync)
+					str_adds(&l->out, "+ OK\r\n");
+				continue;
+			}
+			frame = il->frame;
+			*used = frame.pos;
+			memset(&il->frame, 0, sizeof(il->frame));
+			return refuse_literal(l, frame.sync, "No literal may stand here.");
+		case IMAP_FRAME_BIG:
+			imap_lex_init(&c, p, il->frame.pos);
+			take_head(il, &c);
+			frame = il->frame;
+			*used = frame.pos;
+			memset(&il->frame, 0, sizeof(il->frame));
+			return refuse_literal(l, frame.sync, "[TOOBIG] The literal is too long.");
+		case IMAP_FRAME_LONG:
+			imap_lex_init(&c, p, len);
+			take_head(il, &c);
+			*used = len;
+			return refuse_literal(l, false, "The line is too long.");
+		}
+	}
+}
+
+static enum login_event input_sasl(struct login *l, const char *p, size_t len, size_t *used)
+{
+	struct imap_login *il = l->data;
+	const char *lf = memchr(p, '\n', len), *challenge = "";
+	size_t line_len = lf != NULL ? (size_t)(lf - p) : len;
+
+	if (line_len > SASL_LINE_MAX) {
+		*used = len;
+		sasl_end(&il->sasl);
+		return refuse_literal(l, false, "The line is too long.");
+	}
+	if (lf == NULL)
+		return LOGIN_EVENT_MORE;
+	*used = line_len + 1;
+	if (line_len != 0 && p[line_len - 1] == '\r')
+		line_len--;
+	return on_sasl(l, sasl_line(l, &il->sasl, p, line_len, &challenge), challenge);
+}
+
+static enum login_event input(struct login *l, const char *p, size_t len, size_t *used)
+{
+	const struct imap_login *il = l->data;
+
+	return il->in_sasl ? input_sasl(l, p, len, used) : input_command(l, p, len, used);
+}
+
+static void context(struct login *l, struct str *out)
+{
+	const struct imap_login *il = l->data;
+
+	str_adds(out, il->tag);
+}
+
+static void fini(struct login *l)
+{
+	struct imap_login *il = l->data;
+
+	sasl_end(&il->sasl);
+	str_fini(&il->id);
+}
+
+const struct login_dialect imap_login_dialect = {
+	.protocol = PROTOCOL_IMAP, .program = "imapd", .name = "IMAP", .data_size = sizeof(struct imap_login),
+	.fini = fini, .greet = greet, .input = input, .refuse = refuse, .bye = bye, .context = context,
+	.peer_line = imap_peer_line, .accepted = imap_accepted,
+};

@@ -1,0 +1,36 @@
+/* IMAP before login (RFC 3501 6.1, 6.2; RFC 2971 ID; RFC 4959 initial response; RFC 7888 literals). */
+#ifndef IMAPD_IMAP_LOGIN_H
+#define IMAPD_IMAP_LOGIN_H
+
+#include "imapd/imap_lex.h"
+#include "login/login.h"
+#include "login/login_sasl.h"
+
+extern const struct login_dialect imap_login_dialect;
+
+enum {
+	IMAP_LOGIN_LINE_MAX = 8192,/* bytes of a line, and of all literals of a command, before login */
+	IMAP_ID_PAIRS_MAX = 30,    /* RFC 2971 3.3 */
+	IMAP_ID_TEXT_MAX = 2048    /* bytes of the client's own ID that are repeated at a peer */
+};
+
+/* l->data of an IMAP login. */
+struct imap_login {
+	char tag[IMAP_TAG_MAX + 1];/* of the command in hand; "*" if it has none */
+	bool in_sasl;
+	struct sasl sasl;
+	struct imap_frame frame;   /* how far the unfinished command was looked at */
+	bool id_seen;
+	unsigned id_pairs;
+	struct str id;             /* the client's own ID pairs, quoted, without reserved keys */
+};
+
+/* The dialogue with an IMAP back end (imap_backend.c). */
+backend_line_fn imap_peer_line;
+/* What the client is told when the back end took the login. */
+void imap_accepted(struct login *l);
+
+/* Appends LEN bytes at P as a quoted string (RFC 3501 4.3). They must hold no CR, LF or NUL. */
+void imap_add_quoted(struct str *out, const char *p, size_t len);
+
+#endif

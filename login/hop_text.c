@@ -1,0 +1,90 @@
+#include "login/hop_text.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "lib/num.h"
+
+void hop_text_session(struct hop *h, const char *value)
+{
+	size_t len = strlen(value);
+
+	if (len == 0 || len >= sizeof(h->session_id) ||
+	    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=._:-") != len)
+		return;
+	memcpy(h->session_id, value, len + 1);
+	h->present = true;
+}
+
+void hop_text_ip(struct hop *h, const char *value)
+{
+	struct net_addr a;
+
+	if (!net_addr_parse(&a, value, h->client.port))
+		return;
+	h->client = a;
+	h->present = true;
+}
+
+void hop_text_port(struct hop *h, const char *value)
+{
+	uint64_t port;
+
+	if (!num_parse_str(value, 65535, &port))
+		return;
+	h->client.port = (uint16_t)port;
+	h->present = true;
+}
+
+void hop_text_ttl(struct hop *h, const char *value)
+{
+	uint64_t ttl;
+
+	if (!num_parse_str(value, 255, &ttl) || ttl == 0)
+		return;
+	h->ttl = (uint8_t)ttl;
+	h->present = true;
+}
+
+void hop_text_transport(struct hop *h, const char *value)
+{
+	h->tls = strncasecmp(value, "TLS", 3) == 0;
+	h->present = true;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void hop_text_auth(struct hop *h, const char *value)
+{
+	const char *colon = strchr(value, ':');
+	uint8_t mac[HOP_MAC_LEN];
+	uint64_t seconds;
+
+	if (colon == NULL || !num_parse(value, (size_t)(colon - value), UINT32_MAX * 16ULL, &seconds) || strlen(colon + 1) != 2 * sizeof(mac))
+		return;
+	for (size_t i = 0; i < sizeof(mac); i++) {
+		int hi = hex_digit(colon[1 + 2 * i]), lo = hex_digit(colon[2 + 2 * i]);
+
+		if (hi < 0 || lo < 0)
+			return;
+		mac[i] = (uint8_t)(hi << 4 | lo);
+	}
+	h->time = seconds;
+	memcpy(h->mac, mac, sizeof(mac));
+	h->present = true;
+}
+
+const char *hop_text_auth_make(const struct hop *h, char dst[HOP_TEXT_AUTH_MAX])
+{
+	size_t n = (size_t)snprintf(dst, 24, "%llu:", (unsigned long long)h->time);
+
+	for (size_t i = 0; i < sizeof(h->mac); i++)
+		n += (size_t)snprintf(dst + n, HOP_TEXT_AUTH_MAX - n, "%02x", h->mac[i]);
+	return dst;
+}

@@ -1,0 +1,20 @@
+/* The text forms of a hop's members, the same in IMAP's ID and POP3's XCLIENT. Each reader sets its member and
+ * hop->present, or leaves the hop alone if the text is malformed. */
+#ifndef LOGIN_HOP_TEXT_H
+#define LOGIN_HOP_TEXT_H
+
+#include "authd/auth_wire.h"
+
+void hop_text_session(struct hop *h, const char *value);
+void hop_text_ip(struct hop *h, const char *value);
+void hop_text_port(struct hop *h, const char *value);
+void hop_text_ttl(struct hop *h, const char *value);
+void hop_text_transport(struct hop *h, const char *value);
+/* "SECONDS:MAC", the MAC in hexadecimal. */
+void hop_text_auth(struct hop *h, const char *value);
+
+enum { HOP_TEXT_AUTH_MAX = 24 + 2 * HOP_MAC_LEN };
+/* Writes the text that hop_text_auth() reads; returns DST. */
+const char *hop_text_auth_make(const struct hop *h, char dst[HOP_TEXT_AUTH_MAX]);
+
+#endif

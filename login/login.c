@@ -1,0 +1,584 @@
+#include "login/login.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "login/worker.h"
+
+enum {
+	OUT_MAX = 32 * 1024,    /* a client that reads so little of its answers is let go */
+	LINGER_SECONDS = 2,     /* so long may a client take to read the last words */
+	RETRY_MS = 300
+};
+
+static void on_io(struct ev_loop *loop, ev_io *io, int revents);
+static void feed(struct login *l);
+
+static const char *state_name(enum login_state s)
+{
+	static const char *const names[] = {
+#define X(name) #name,
+		LOGIN_STATES(X)
+#undef X
+	};
+
+	return names[s];
+}
+
+static void enter(struct login *l, enum login_state state)
+{
+	log_debug("login %u: %s -> %s", l->request, state_name(l->state), state_name(state));
+	l->state = state;
+}
+
+static void forget_credentials(struct login *l)
+{
+	mem_free(&l->user);
+	mem_free_secret(&l->password);
+}
+
+static void forget_peer(struct login *l)
+{
+	backend_free(&l->backend);
+	str_fini(&l->peer.capability);
+	memset(&l->peer, 0, sizeof(l->peer));
+}
+
+static void forget_reply(struct login *l)
+{
+	if (l->reply != NULL)
+		mem_wipe(l->reply, sizeof(*l->reply));
+	mem_free(&l->reply);
+}
+
+/* Frees L; the client's descriptor is closed unless it was given away (-1). */
+static void login_free(struct login *l)
+{
+	struct ev_loop *loop = worker_loop(l->worker);
+
+	ev_io_stop(loop, &l->io);
+	ev_timer_stop(loop, &l->timer);
+	if (l->io.fd != -1)
+		close(l->io.fd);
+	worker_remove(l->worker, l);
+	forget_credentials(l);
+	forget_peer(l);
+	forget_reply(l);
+	if (l->dialect->fini != NULL)
+		l->dialect->fini(l);
+	str_fini_secret(&l->in);
+	str_fini(&l->out);
+	mem_free(&l->data);
+	mem_free(&l);
+}
+
+/* What the descriptor is watched for follows from the state. */
+static void watch(struct login *l)
+{
+	struct ev_loop *loop = worker_loop(l->worker);
+	bool reads = l->state == LOGIN_COMMAND || l->state == LOGIN_CLOSING;
+	int want = (reads ? EV_READ : 0) | (l->out.len != 0 ? EV_WRITE : 0);
+
+	if ((l->io.events & (EV_READ | EV_WRITE)) == want && (want == 0 || ev_is_active(&l->io)))
+		return;
+	ev_io_stop(loop, &l->io);
+	ev_io_set(&l->io, l->io.fd, want);
+	if (want != 0)
+		ev_io_start(loop, &l->io);
+}
+
+/* Sends what waits. False: the client is gone, or does not read. */
+static bool flush_out(struct login *l)
+{
+	while (l->out.len != 0) {
+		ssize_t n = send(l->io.fd, l->out.data, l->out.len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return (errno == EAGAIN || errno == EWOULDBLOCK) && l->out.len <= OUT_MAX;
+		str_drop(&l->out, (size_t)n);
+	}
+	return true;
+}
+
+static void on_linger(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	login_free(t->data);
+}
+
+/* Sends the last words and closes once the client has had the chance to read them. */
+static void start_closing(struct login *l)
+{
+	enter(l, LOGIN_CLOSING);
+	forget_credentials(l);
+	str_fini_secret(&l->in);
+	if (!flush_out(l)) {
+		login_free(l);
+		return;
+	}
+	if (l->out.len == 0)
+		shutdown(l->io.fd, SHUT_WR);
+	ev_timer_stop(worker_loop(l->worker), &l->timer);
+	ev_timer_init(&l->timer, on_linger, LINGER_SECONDS, 0);
+	l->timer.data = l;
+	ev_timer_start(worker_loop(l->worker), &l->timer);
+	watch(l);
+}
+
+static void say_bye(struct login *l, enum login_bye why)
+{
+	l->dialect->bye(l, why);
+	start_closing(l);
+}
+
+/* One line about this login, in Courier's order of keys. */
+static void log_login(const struct login *l, enum log_level level, const char *what, const char *more)
+{
+	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];
+	const struct net_addr *client = l->hop.present && l->reply != NULL && l->reply->client.family != 0 ? &l->reply->client : &l->client;
+
+	log_as(l->dialect->program, level, "%s, user=%s, ip=[%s], port=[%u], protocol=%s%s", what,
+	    log_clean(user, sizeof(user), l->user != NULL ? l->user : ""), net_addr_log(client, ip), client->port,
+	    l->dialect->name, more);
+}
+
+/* The login is not to be; the client may try again. */
+static void refuse(struct login *l, enum auth_verdict v, const char *code)
+{
+	l->dialect->refuse(l, v, code);
+	forget_credentials(l);
+	forget_peer(l);
+	forget_reply(l);
+	l->retried = false;
+	enter(l, LOGIN_COMMAND);
+	feed(l);
+}
+
+static void on_delayed(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	struct login *l = t->data;
+
+	refuse(l, l->reply->verdict, "");
+}
+
+static void start_timer(struct login *l, void (*fn)(struct ev_loop *, ev_timer *, int), unsigned ms)
+{
+	ev_timer_stop(worker_loop(l->worker), &l->timer);
+	ev_timer_init(&l->timer, fn, ms / 1000.0, 0);
+	l->timer.data = l;
+	ev_timer_start(worker_loop(l->worker), &l->timer);
+}
+
+/* An outage: never to be taken for a wrong password, neither by the client nor by who reads the log. */
+static void unavailable(struct login *l, const char *code, const char *reason)
+{
+	char more[800];
+
+	snprintf(more, sizeof(more), ", reason=%s", reason);
+	log_login(l, LOG_LEVEL_WARN, "TEMPORARY FAILURE", more);
+	if (l->reply != NULL && l->reply->verdict == AUTH_VERDICT_OK)
+		worker_session_end(l->worker, l->reply->session);
+	refuse(l, AUTH_VERDICT_UNAVAILABLE, code);
+}
+
+/* --- the client's words --- */
+
+/* Deals with one event of the dialect. False: nothing more of the input may be looked at now. */
+static bool on_command(struct login *l, enum login_event event)
+{
+	switch (event) {
+	case LOGIN_EVENT_NEXT:
+		l->bad = 0;
+		return true;
+	case LOGIN_EVENT_BAD:
+		if (++l->bad < LOGIN_BAD_MAX)
+			return true;
+		say_bye(l, LOGIN_BYE_ERRORS);
+		return false;
+	case LOGIN_EVENT_CREDENTIALS:
+		l->bad = 0;
+		enter(l, LOGIN_AUTH);
+		worker_ask_authd(l->worker, l);
+		return false;
+	case LOGIN_EVENT_QUIT: {
+		char ip[NET_IP_TEXT_MAX];
+
+		log_as(l->dialect->program, LOG_LEVEL_INFO, "LOGOUT, ip=[%s], port=[%u]", net_addr_log(&l->client, ip), l->client.port);
+		start_closing(l);
+		return false;
+	}
+	case LOGIN_EVENT_MORE:
+	case LOGIN_EVENT_FATAL:
+		break;
+	}
+	start_closing(l);
+	return false;
+}
+
+/* Looks at the LEN bytes at P while the client's turn lasts; returns how many were dealt with, or -1: L is in
+ * its last state or gone, P must not be touched. */
+static ssize_t take_commands(struct login *l, const char *p, size_t len)
+{
+	size_t off = 0;
+
+	while (off < len) {
+		size_t used = 0;
+		enum login_event event = l->dialect->input(l, p + off, len - off, &used);
+
+		off += used;
+		DIE_IF(off > len);
+		if (event == LOGIN_EVENT_MORE)
+			break;
+		if (!on_command(l, event))
+			return l->state == LOGIN_AUTH && event == LOGIN_EVENT_CREDENTIALS ? (ssize_t)off : -1;
+	}
+	return (ssize_t)off;
+}
+
+/* Goes on with what is there already; then waits for the client. */
+static void feed(struct login *l)
+{
+	if (l->in.len != 0) {
+		ssize_t used = take_commands(l, l->in.data, l->in.len);
+
+		if (used < 0)
+			return;
+		mem_wipe(l->in.data, (size_t)used);
+		str_drop(&l->in, (size_t)used);
+		if (l->in.len == 0)
+			str_fini(&l->in);
+	}
+	if (l->state == LOGIN_COMMAND && l->in.len > LOGIN_INPUT_MAX)
+		say_bye(l, LOGIN_BYE_TOO_LONG);
+	else if (!flush_out(l))
+		login_free(l);
+	else
+		watch(l);
+}
+
+static void on_bytes(struct login *l, char *p, size_t n)
+{
+	ssize_t used = 0;
+
+	if (l->in.len == 0) {
+		used = take_commands(l, p, n);
+		if (used < 0)
+			return;
+	}
+	str_add(&l->in, p + used, n - (size_t)used);
+	if (used == 0) {
+		feed(l);
+		return;
+	}
+	if (l->in.len == 0)
+		str_fini(&l->in);
+	if (!flush_out(l))
+		login_free(l);
+	else
+		watch(l);
+}
+
+static void client_gone(struct login *l)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	log_as(l->dialect->program, LOG_LEVEL_DEBUG, "Disconnected, ip=[%s], port=[%u]", net_addr_log(&l->client, ip), l->client.port);
+	login_free(l);
+}
+
+static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
+{
+	static char buf[LOGIN_INPUT_MAX];
+	struct login *l = io->data;
+	ssize_t n;
+
+	if ((revents & EV_WRITE) != 0) {
+		if (!flush_out(l)) {
+			client_gone(l);
+			return;
+		}
+		if (l->state == LOGIN_CLOSING && l->out.len == 0)
+			shutdown(l->io.fd, SHUT_WR);
+		watch(l);
+	}
+	if ((revents & EV_READ) == 0)
+		return;
+	n = recv(io->fd, buf, sizeof(buf), 0);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+		return;
+	if (n <= 0) {
+		client_gone(l);
+		return;
+	}
+	if (l->state == LOGIN_COMMAND)
+		on_bytes(l, buf, (size_t)n);
+	mem_wipe(buf, (size_t)n);
+}
+
+/* --- the peer --- */
+
+static enum backend_step on_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip, void *arg)
+{
+	struct login *l = arg;
+
+	return l->dialect->peer_line(line, len, out, skip, l);
+}
+
+static void on_peer_health(const struct net_addr *addr, bool alive, void *arg)
+{
+	struct login *l = arg;
+
+	if (!alive || l->reply->report_success)
+		worker_peer_result(l->worker, addr, alive);
+}
+
+static void relay(struct login *l)
+{
+	struct str to_client = STR_INIT, to_server = STR_INIT;
+	int client = l->io.fd, peer;
+
+	l->dialect->accepted(l);
+	str_add(&to_client, str_cstr(&l->out), l->out.len);
+	peer = backend_take(l->backend, &to_client);
+	str_add(&to_server, str_cstr(&l->in), l->in.len);
+	ev_io_stop(worker_loop(l->worker), &l->io);
+	l->io.fd = -1;
+	worker_relay(l->worker, l, client, peer, &to_client, &to_server);
+	login_free(l);
+}
+
+static void on_peer_done(struct backend *b, enum backend_result result, void *arg)
+{
+	struct login *l = arg;
+	char reason[768], ip[NET_IP_TEXT_MAX], at[NET_IP_TEXT_MAX + 8];
+	const char *host = login_target(l)->host;
+
+	if (result == BACKEND_OK) {
+		relay(l);
+		return;
+	}
+	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(backend_addr(b), ip), backend_addr(b)->port);
+	switch (result) {
+	case BACKEND_UNREACHABLE:
+		snprintf(reason, sizeof(reason), "mailhost %s cannot be reached: %s", host, backend_error(b));
+		break;
+	case BACKEND_SILENT:
+		snprintf(reason, sizeof(reason), "mailhost %s did not finish the login: %s", host, backend_error(b));
+		break;
+	case BACKEND_REFUSED:
+		snprintf(reason, sizeof(reason), "mailhost %s at %s refused a login that the directory here accepted; do both use the same"
+		    " directory? It said: %s", host, at, l->peer.said);
+		break;
+	case BACKEND_TEMPORARY:
+		snprintf(reason, sizeof(reason), "mailhost %s at %s cannot serve now. It said: %s", host, at, l->peer.said);
+		break;
+	default:
+		snprintf(reason, sizeof(reason), "mailhost %s at %s gave an answer that makes no sense: %s", host, at, l->peer.said);
+		break;
+	}
+	{
+		char code[sizeof(l->peer.code)];
+
+		strcpy(code, result == BACKEND_TEMPORARY ? l->peer.code : "");
+		unavailable(l, code, reason);
+	}
+}
+
+static void start_peer(struct login *l)
+{
+	struct net_addr addrs[AUTH_ADDRS_MAX];
+
+	for (unsigned i = 0; i < l->reply->ntargets; i++)
+		addrs[i] = l->reply->target[i].addr;
+	enter(l, LOGIN_PEER);
+	l->backend = backend_start(worker_loop(l->worker), addrs, l->reply->ntargets, (double)l->set->proxy_PROXY_TIMEOUT,
+	    on_peer_line, on_peer_done, on_peer_health, l);
+}
+
+/* --- the hand-over --- */
+
+static void on_retry(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	struct login *l = t->data;
+
+	enter(l, LOGIN_AUTH);
+	worker_ask_authd(l->worker, l);
+}
+
+/* No session server: once more with a new ticket, for spawn may just have been replaced. */
+static void handoff_failed(struct login *l)
+{
+	if (l->retried) {
+		unavailable(l, "", "the session server could not be started; see the lines of spawn");
+		return;
+	}
+	l->retried = true;
+	worker_session_end(l->worker, l->reply->session);
+	forget_reply(l);
+	enter(l, LOGIN_AUTH);
+	start_timer(l, on_retry, RETRY_MS);
+}
+
+void login_handoff_reply(struct login *l, bool ok)
+{
+	if (l->state != LOGIN_HANDOFF)
+		return;
+	if (ok)
+		login_free(l);
+	else
+		handoff_failed(l);
+}
+
+void login_handoff_lost(struct login *l)
+{
+	if (l->state == LOGIN_HANDOFF)
+		login_free(l);
+}
+
+static void hand_off(struct login *l)
+{
+	/* Output that the client has not taken would be lost with our copy of the descriptor. */
+	if (l->out.len != 0 || l->in.len > SESSION_LEFTOVER_MAX) {
+		worker_session_end(l->worker, l->reply->session);
+		say_bye(l, LOGIN_BYE_TOO_LONG);
+		return;
+	}
+	enter(l, LOGIN_HANDOFF);
+	if (!worker_hand_off(l->worker, l))
+		handoff_failed(l);
+}
+
+void login_auth_reply(struct login *l, struct auth_reply *a)
+{
+	char more[AUTH_REASON_MAX + 32];
+
+	if (l->state != LOGIN_AUTH) { /* cannot be: the worker drops answers to old questions */
+		mem_free(&a);
+		return;
+	}
+	forget_reply(l);
+	l->reply = a;
+	if (a == NULL) {
+		unavailable(l, "", "authd does not answer");
+		return;
+	}
+	switch (a->verdict) {
+	case AUTH_VERDICT_OK:
+		if (a->local)
+			hand_off(l);
+		else
+			start_peer(l);
+		return;
+	case AUTH_VERDICT_WRONG:
+		snprintf(more, sizeof(more), ", method=%s", l->method);
+		log_login(l, LOG_LEVEL_INFO, "LOGIN FAILED", more);
+		enter(l, LOGIN_DELAY);
+		start_timer(l, on_delayed, a->delay_ms);
+		watch(l);
+		return;
+	default:
+		snprintf(more, sizeof(more), ", reason=%s%s%s", auth_verdict_word(a->verdict), a->reason[0] != '\0' ? ": " : "", a->reason);
+		log_login(l, LOG_LEVEL_WARN, a->verdict == AUTH_VERDICT_LIMIT || a->verdict == AUTH_VERDICT_DISABLED ? "LOGIN REFUSED" : "TEMPORARY FAILURE", more);
+		refuse(l, a->verdict, "");
+	}
+}
+
+/* --- for the dialects --- */
+
+static bool text_ok(const char *p, size_t len, size_t limit)
+{
+	if (len == 0 || len >= limit)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
+			return false;
+	return true;
+}
+
+bool login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method)
+{
+	forget_credentials(l);
+	if (!text_ok(user, user_len, ACCOUNT_NAME_MAX) || !text_ok(password, password_len, ACCOUNT_PASSWORD_MAX))
+		return false;
+	l->user = mem_memdup(user, user_len);
+	l->password = mem_memdup(password, password_len);
+	l->method = method;
+	return true;
+}
+
+const struct auth_target *login_target(const struct login *l)
+{
+	return &l->reply->target[backend_index(l->backend)];
+}
+
+void login_next_hop(const struct login *l, struct hop *out)
+{
+	const struct auth_reply *a = l->reply;
+
+	memset(out, 0, sizeof(*out));
+	out->present = true;
+	strcpy(out->session_id, a->session_id);
+	out->client = a->client;
+	out->tls = a->client_tls;
+	out->ttl = a->ttl;
+	out->time = a->time;
+	memcpy(out->mac, login_target(l)->mac, sizeof(out->mac));
+}
+
+/* --- for the worker --- */
+
+void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client, uint16_t local_port)
+{
+	struct login *l = mem_alloc(sizeof(*l));
+
+	l->worker = w;
+	l->dialect = d;
+	l->set = worker_settings(w);
+	l->client = *client;
+	l->local_port = local_port;
+	l->data = mem_alloc(d->data_size);
+	l->started = (uint32_t)ev_now(worker_loop(w));
+	ev_io_init(&l->io, on_io, fd, 0);
+	l->io.data = l;
+	worker_add(w, l);
+	if (worker_draining(w)) {
+		say_bye(l, LOGIN_BYE_DRAIN);
+		return;
+	}
+	d->greet(l);
+	feed(l);
+}
+
+void login_end(struct login *l, enum login_bye why)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	switch (l->state) {
+	case LOGIN_CLOSING:
+		login_free(l);
+		return;
+	case LOGIN_AUTH:
+	case LOGIN_PEER:
+	case LOGIN_DELAY:
+		if (l->reply != NULL && l->reply->verdict == AUTH_VERDICT_OK)
+			worker_session_end(l->worker, l->reply->session);
+		l->dialect->refuse(l, l->state == LOGIN_DELAY ? AUTH_VERDICT_WRONG : AUTH_VERDICT_UNAVAILABLE, "");
+		forget_peer(l);
+		break;
+	case LOGIN_HANDOFF:
+		login_free(l);
+		return;
+	case LOGIN_COMMAND:
+		break;
+	}
+	if (why == LOGIN_BYE_TIMEOUT)
+		log_as(l->dialect->program, LOG_LEVEL_INFO, "TIMEOUT, ip=[%s], port=[%u]", net_addr_log(&l->client, ip), l->client.port);
+	say_bye(l, why);
+}

@@ -1,0 +1,132 @@
+/* A client's connection from its greeting until it is handed on: to a session server of this node, or to a
+ * relay. One engine for all protocols; what a protocol says and understands comes from its dialect, a table of
+ * functions that turn bytes into events and results into words, and touch neither sockets nor state.
+ *
+ *   COMMAND --credentials--> AUTH --wrong--> DELAY --> COMMAND
+ *                             |--here-----> HANDOFF --> (a session server has it)
+ *                             '--elsewhere-> PEER ----> (a relay has it)
+ *   any refusal that is not the client's fault goes back to COMMAND; CLOSING sends what is left and closes.
+ */
+#ifndef LOGIN_LOGIN_H
+#define LOGIN_LOGIN_H
+
+#include <ev.h>
+
+#include "authd/auth_wire.h"
+#include "lib/str.h"
+#include "node/settings.h"
+#include "proxy/backend.h"
+
+struct login;
+struct worker;
+
+#define LOGIN_STATES(X) \
+	X(COMMAND)  /* waits for the client; what it says goes to the dialect */ \
+	X(AUTH)     /* authd is asked; the client is not read from here on */ \
+	X(DELAY)    /* a refusal waits for its time */ \
+	X(HANDOFF)  /* spawn has a copy of the descriptor; its answer decides */ \
+	X(PEER)     /* the login to another node is under way */ \
+	X(CLOSING)  /* the last words are being sent */
+enum login_state {
+#define X(name) LOGIN_##name,
+	LOGIN_STATES(X)
+#undef X
+};
+
+/* What the dialect made of the client's bytes. */
+enum login_event {
+	LOGIN_EVENT_MORE,        /* no whole command yet */
+	LOGIN_EVENT_NEXT,        /* a command was dealt with (its answer is in l->out) */
+	LOGIN_EVENT_BAD,         /* the same, and it was an error: too many of them end the session */
+	LOGIN_EVENT_CREDENTIALS, /* l->user and l->password are set: decide */
+	LOGIN_EVENT_QUIT,        /* goodbye was said: close */
+	LOGIN_EVENT_FATAL        /* it cannot go on (an answer may be in l->out): close */
+};
+
+/* Why a session ends before it began, for the dialect's last words. */
+enum login_bye { LOGIN_BYE_TIMEOUT, LOGIN_BYE_ERRORS, LOGIN_BYE_TOO_LONG, LOGIN_BYE_DRAIN, LOGIN_BYE_SHUTDOWN };
+
+enum {
+	LOGIN_INPUT_MAX = 16 * 1024, /* bytes kept of what was not understood yet */
+	LOGIN_BAD_MAX = 10           /* consecutive errors */
+};
+
+struct login_dialect {
+	enum protocol protocol;
+	const char *program;       /* in log lines: "imapd" */
+	const char *name;          /* in log lines: "IMAP" */
+	size_t data_size;          /* bytes of l->data, zeroed at first */
+	/* Forgets what l->data owns. */
+	void (*fini)(struct login *l);
+	void (*greet)(struct login *l);
+	/* Looks at LEN bytes at P; *USED is how many of them are dealt with (0 with LOGIN_EVENT_MORE, unless the
+	 * dialect keeps what it took). Called again with the rest until it needs more. */
+	enum login_event (*input)(struct login *l, const char *p, size_t len, size_t *used);
+	/* The login was refused for V (never OK); CODE is the peer's own response code, or "". */
+	void (*refuse)(struct login *l, enum auth_verdict v, const char *code);
+	void (*bye)(struct login *l, enum login_bye why);
+	/* For the session server: struct session_start.context. */
+	void (*context)(struct login *l, struct str *out);
+	/* The dialogue with a peer, arg = the login; fresh for each try (l->peer is zeroed). */
+	backend_line_fn *peer_line;
+	/* The peer took the login: the client's answer goes to l->out. */
+	void (*accepted)(struct login *l);
+};
+
+/* What the dialogue with a peer keeps between lines. */
+struct login_peer {
+	int state;
+	unsigned caps;            /* the dialect's bits */
+	char code[64];            /* response code of the refusal, without brackets */
+	struct str capability;    /* IMAP: the peer's list after login */
+	char said[120];           /* the refusal as the peer put it, printable, for the log */
+};
+
+struct login {
+	struct login *next, **prev;
+	struct worker *worker;
+	const struct login_dialect *dialect;
+	const struct settings *set;
+	ev_io io;
+	ev_timer timer;              /* DELAY; a second try of AUTH or HANDOFF */
+	enum login_state state;
+	uint32_t started;            /* loop time, seconds: one deadline for all until hand-over */
+	uint32_t request;            /* number of the question to authd or spawn */
+	unsigned bad;                /* consecutive errors */
+	bool retried;                /* the hand-over failed once already */
+	bool close_after_out;
+	struct net_addr client;
+	uint16_t local_port;
+	struct str in;               /* bytes that wait for more, or for the hand-over */
+	struct str out;              /* bytes that wait for the client */
+	void *data;                  /* the dialect's own */
+	/* From the dialect, for a decision: */
+	char *user, *password;       /* wiped as soon as they are not needed */
+	const char *method;          /* "LOGIN", "PLAIN", ...: for the log */
+	struct hop hop;              /* what ID or XCLIENT told; the first one counts */
+	/* From authd: */
+	struct auth_reply *reply;
+	struct backend *backend;
+	struct login_peer peer;
+};
+
+/* For dialects: sets l->user and l->password to copies, replacing older ones. False (nothing set) if one is
+ * empty or too long or has control characters: refused before anybody is asked. */
+bool login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method);
+/* The peer that is being logged in to, or was tried last. */
+const struct auth_target *login_target(const struct login *l);
+/* The hop that the login sends on to that peer. */
+void login_next_hop(const struct login *l, struct hop *out);
+
+/* The engine, for the worker: takes over the accepted socket FD. */
+void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client, uint16_t local_port);
+/* authd's answer (A is freed by the engine), or NULL: authd cannot be asked. */
+void login_auth_reply(struct login *l, struct auth_reply *a);
+/* spawn's answer to the hand-over. */
+void login_handoff_reply(struct login *l, bool ok);
+/* The spawn that had the hand-over died: nobody knows whether a server runs, so the client is let go without a word. */
+void login_handoff_lost(struct login *l);
+/* The login deadline has passed, or the node is being stopped. */
+void login_end(struct login *l, enum login_bye why);
+
+#endif

@@ -1,0 +1,595 @@
+#include "login/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "login/login.h"
+
+enum {
+	LISTENERS_MAX = 64,
+	ACCEPT_BURST = 32,        /* clients taken in one turn, so that open sessions get theirs */
+	AUTHD_PATIENCE = 10,      /* seconds that a login waits for authd */
+	SLOT_BITS = 20,           /* a request number is a slot and a count of its uses */
+	SLOTS_MAX = 1 << SLOT_BITS
+};
+
+struct listener {
+	ev_io io;
+	struct worker *worker;
+	enum protocol protocol;
+};
+
+/* A relayed session, for the log, `who` and authd. One block of memory, the texts behind it. */
+struct relayed {
+	struct worker *worker;
+	uint64_t session;
+	struct net_addr client, peer;
+	uint32_t started;
+	uint8_t protocol;
+	uint16_t mailhost_at, id_at; /* offsets into texts */
+	char texts[];                /* user, mailhost, session id */
+};
+
+struct slot { struct login *login; uint32_t uses; };
+
+struct worker {
+	struct role_ctx ctx;
+	const struct login_dialect *const *dialects;
+	struct listener listener[LISTENERS_MAX];
+	unsigned nlisteners;
+	struct chan *authd, *spawn;
+	uint64_t authd_generation, spawn_generation;
+	struct login *logins;
+	unsigned nlogins;
+	struct slot *slots;       /* questions to authd and spawn that wait for an answer */
+	uint32_t nslots, *free_slots, nfree;
+	struct relay_pool *relays;
+	ev_timer sweep, accept_again;
+	bool draining, retiring;
+	uint64_t logins_ok, logins_failed, accepted;
+};
+
+static struct msgw out;
+
+struct ev_loop *worker_loop(struct worker *w) { return w->ctx.loop; }
+const struct settings *worker_settings(struct worker *w) { return w->ctx.set; }
+bool worker_draining(const struct worker *w) { return w->draining; }
+
+/* A retiring worker ends with its last session. */
+static void maybe_end(struct worker *w)
+{
+	if (w->retiring && w->nlogins == 0 && relay_pool_count(w->relays) == 0)
+		ev_break(w->ctx.loop, EVBREAK_ALL);
+}
+
+/* --- logins and the numbers of their questions --- */
+
+void worker_add(struct worker *w, struct login *l)
+{
+	l->next = w->logins;
+	l->prev = &w->logins;
+	if (l->next != NULL)
+		l->next->prev = &l->next;
+	w->logins = l;
+	w->nlogins++;
+}
+
+/* A fresh number for L's next question; answers to older ones no longer find it. */
+static bool take_slot(struct worker *w, struct login *l)
+{
+	uint32_t i;
+
+	if (w->nfree == 0) {
+		uint32_t n = w->nslots != 0 ? w->nslots * 2 : 64;
+
+		if (n > SLOTS_MAX)
+			return false;
+		w->slots = mem_grow(w->slots, n * sizeof(*w->slots));
+		w->free_slots = mem_grow(w->free_slots, n * sizeof(*w->free_slots));
+		memset(w->slots + w->nslots, 0, (n - w->nslots) * sizeof(*w->slots));
+		for (uint32_t k = n; k > w->nslots; k--)
+			w->free_slots[w->nfree++] = k - 1;
+		w->nslots = n;
+	}
+	i = w->free_slots[--w->nfree];
+	w->slots[i].login = l;
+	if ((++w->slots[i].uses << SLOT_BITS) == 0)
+		w->slots[i].uses++; /* no request has the number 0 */
+	l->request = (w->slots[i].uses << SLOT_BITS) | i;
+	return true;
+}
+
+static struct login *find_slot(struct worker *w, uint32_t request)
+{
+	uint32_t i = request & (SLOTS_MAX - 1);
+
+	if (i >= w->nslots || w->slots[i].login == NULL || w->slots[i].login->request != request)
+		return NULL;
+	return w->slots[i].login;
+}
+
+static void drop_slot(struct worker *w, struct login *l)
+{
+	if (l->request == 0 || find_slot(w, l->request) != l)
+		return;
+	w->slots[l->request & (SLOTS_MAX - 1)].login = NULL;
+	w->free_slots[w->nfree++] = l->request & (SLOTS_MAX - 1);
+	l->request = 0;
+}
+
+void worker_remove(struct worker *w, struct login *l)
+{
+	if (l->state == LOGIN_AUTH && l->request != 0 && w->authd != NULL) {
+		msgw_begin(&out, AUTH_CANCEL);
+		msgw_u32(&out, l->request);
+		if (chan_send(w->authd, &out, -1) != 0)
+			log_warn("authd does not read its messages");
+	}
+	drop_slot(w, l);
+	*l->prev = l->next;
+	if (l->next != NULL)
+		l->next->prev = l->prev;
+	w->nlogins--;
+	maybe_end(w);
+}
+
+/* --- authd --- */
+
+void worker_ask_authd(struct worker *w, struct login *l)
+{
+	static struct auth_request q;
+
+	drop_slot(w, l);
+	if (w->authd == NULL || !take_slot(w, l))
+		return; /* asked when there is an authd; the sweep gives up on it in time */
+	q.request = l->request;
+	q.protocol = l->dialect->protocol;
+	strcpy(q.user, l->user);
+	strcpy(q.password, l->password);
+	q.client = l->client;
+	q.local_port = l->local_port;
+	q.tls = false;
+	q.hop = l->hop;
+	auth_request_write(&out, &q);
+	if (chan_send(w->authd, &out, -1) != 0)
+		drop_slot(w, l);
+	mem_wipe(&q, sizeof(q));
+	mem_wipe(out.buf, out.len);
+}
+
+static void send_session_end(struct worker *w, uint64_t session)
+{
+	msgw_begin(&out, SESSION_END);
+	msgw_u64(&out, session);
+	if (w->authd != NULL && chan_send(w->authd, &out, -1) != 0)
+		log_error("authd does not read its messages: its count of sessions will be too high");
+}
+
+void worker_session_end(struct worker *w, uint64_t session)
+{
+	send_session_end(w, session);
+}
+
+void worker_peer_result(struct worker *w, const struct net_addr *peer, bool alive)
+{
+	msgw_begin(&out, PEER_RESULT);
+	wire_addr_write(&out, peer);
+	msgw_u8(&out, alive);
+	if (w->authd != NULL && chan_send(w->authd, &out, -1) != 0)
+		log_warn("authd does not read its messages");
+}
+
+static void on_auth_reply(struct worker *w, struct msgr *r)
+{
+	struct auth_reply *a = mem_alloc(sizeof(*a));
+	struct login *l;
+
+	if (!auth_reply_read(r, a)) {
+		log_error("bad answer from authd; the login goes without");
+		l = find_slot(w, a->request);
+		mem_free(&a);
+	} else {
+		l = find_slot(w, a->request);
+	}
+	if (l == NULL || l->state != LOGIN_AUTH) {
+		if (a != NULL && a->verdict == AUTH_VERDICT_OK)
+			send_session_end(w, a->session); /* its client has gone */
+		if (a != NULL)
+			mem_free(&a);
+		return;
+	}
+	drop_slot(w, l);
+	if (a != NULL && a->verdict == AUTH_VERDICT_OK)
+		w->logins_ok++;
+	else
+		w->logins_failed++;
+	login_auth_reply(l, a);
+}
+
+static void on_authd(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
+{
+	if (fd != -1)
+		close(fd);
+	if (r->type == AUTH_REPLY)
+		on_auth_reply(arg, r);
+	else
+		log_error("unexpected message %u from authd", r->type);
+}
+
+static void on_authd_gone(struct chan *c UNUSED, void *arg)
+{
+	struct worker *w = arg;
+
+	log_warn("authd is gone; logins wait for the next one");
+	chan_free(&w->authd);
+	for (struct login *l = w->logins; l != NULL; l = l->next)
+		if (l->state == LOGIN_AUTH)
+			drop_slot(w, l);
+}
+
+static void send_have(struct relay *r UNUSED, void *session, void *arg)
+{
+	const struct relayed *s = session;
+	struct worker *w = arg;
+
+	msgw_begin(&out, SESSION_HAVE);
+	msgw_u64(&out, s->session);
+	msgw_u8(&out, s->protocol);
+	wire_addr_write(&out, &s->client);
+	msgw_str(&out, s->texts);
+	msgw_u32(&out, 0);
+	if (chan_send(w->authd, &out, -1) != 0)
+		log_error("authd does not read its messages: its count of sessions will be too low");
+}
+
+static void new_authd(struct worker *w, int sock)
+{
+	chan_free(&w->authd);
+	w->authd = chan_new(w->ctx.loop, sock, on_authd, on_authd_gone, w);
+	relay_pool_each(w->relays, send_have, w);
+	for (struct login *l = w->logins, *next; l != NULL; l = next) {
+		next = l->next;
+		/* Those that wait for a second try ask by themselves. */
+		if (l->state == LOGIN_AUTH && !ev_is_active(&l->timer))
+			worker_ask_authd(w, l);
+	}
+}
+
+/* --- spawn --- */
+
+bool worker_hand_off(struct worker *w, struct login *l)
+{
+	struct str context = STR_INIT;
+	bool sent;
+
+	drop_slot(w, l);
+	if (w->spawn == NULL || !take_slot(w, l))
+		return false;
+	l->dialect->context(l, &context);
+	msgw_begin(&out, HANDOFF);
+	msgw_u32(&out, l->request);
+	msgw_bytes(&out, l->reply->ticket, sizeof(l->reply->ticket));
+	msgw_str(&out, str_cstr(&context));
+	msgw_bytes(&out, str_cstr(&l->in), l->in.len);
+	sent = chan_send(w->spawn, &out, l->io.fd) == 0;
+	if (!sent)
+		drop_slot(w, l);
+	str_fini(&context);
+	return sent;
+}
+
+static void on_spawn(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
+{
+	struct worker *w = arg;
+	uint32_t request;
+	uint8_t ok;
+	struct login *l;
+
+	if (fd != -1)
+		close(fd);
+	request = msgr_u32(r);
+	ok = msgr_u8(r);
+	if (r->type != HANDOFF_REPLY || !msgr_end(r)) {
+		log_error("bad message %u from spawn", r->type);
+		return;
+	}
+	if ((l = find_slot(w, request)) == NULL)
+		return;
+	drop_slot(w, l);
+	login_handoff_reply(l, ok == 1);
+}
+
+static void on_spawn_gone(struct chan *c UNUSED, void *arg)
+{
+	struct worker *w = arg;
+
+	log_warn("spawn is gone; logins to mailboxes of this node wait for the next one");
+	chan_free(&w->spawn);
+	for (struct login *l = w->logins, *next; l != NULL; l = next) {
+		next = l->next;
+		login_handoff_lost(l);
+	}
+}
+
+/* --- relays --- */
+
+void worker_relay(struct worker *w, struct login *l, int client, int peer, struct str *to_client, struct str *to_server)
+{
+	const struct auth_reply *a = l->reply;
+	const char *mailhost = login_target(l)->host;
+	size_t user = strlen(a->name) + 1, host = strlen(mailhost) + 1, id = strlen(a->session_id) + 1;
+	struct relayed *s = mem_alloc(sizeof(*s) + user + host + id);
+	char name[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX], peer_ip[NET_IP_TEXT_MAX];
+
+	s->worker = w;
+	s->session = a->session;
+	s->client = a->client;
+	s->peer = *backend_addr(l->backend);
+	s->started = (uint32_t)ev_now(w->ctx.loop);
+	s->protocol = (uint8_t)l->dialect->protocol;
+	s->mailhost_at = (uint16_t)user;
+	s->id_at = (uint16_t)(user + host);
+	memcpy(s->texts, a->name, user);
+	memcpy(s->texts + user, mailhost, host);
+	memcpy(s->texts + user + host, a->session_id, id);
+	log_as(l->dialect->program, LOG_LEVEL_INFO, "LOGIN, user=%s, ip=[%s], port=[%u], protocol=%s, mailhost=%s, backend=[%s]:%u, session=%s",
+	    log_clean(name, sizeof(name), a->name), net_addr_log(&s->client, ip), s->client.port, l->dialect->name, mailhost,
+	    net_addr_text(&s->peer, peer_ip), s->peer.port, a->session_id);
+	relay_new(w->relays, client, peer, to_client, to_server, s);
+}
+
+static const struct { const char *word, *end; } relay_ends[] = {
+	[RELAY_END_CLIENT] = { "DISCONNECTED", "client" }, [RELAY_END_SERVER] = { "LOGOUT", "server" },
+	[RELAY_END_IDLE] = { "TIMEOUT", "idle" }, [RELAY_END_KICK] = { "DISCONNECTED", "kick" },
+	[RELAY_END_SHUTDOWN] = { "DISCONNECTED", "shutdown" },
+};
+
+static void on_relay_end(struct relay *r, enum relay_end end, void *session)
+{
+	struct relayed *s = session;
+	struct worker *w = s->worker;
+	char name[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX], peer_ip[NET_IP_TEXT_MAX];
+
+	log_as(w->dialects[s->protocol]->program, LOG_LEVEL_INFO,
+	    "%s, user=%s, ip=[%s], port=[%u], rcvd=%llu, sent=%llu, time=%u, mailhost=%s, backend=[%s]:%u, session=%s, end=%s",
+	    relay_ends[end].word, log_clean(name, sizeof(name), s->texts), net_addr_log(&s->client, ip), s->client.port,
+	    (unsigned long long)relay_rcvd(r), (unsigned long long)relay_sent(r), (uint32_t)ev_now(w->ctx.loop) - s->started,
+	    s->texts + s->mailhost_at, net_addr_text(&s->peer, peer_ip), s->peer.port, s->texts + s->id_at, relay_ends[end].end);
+	send_session_end(w, s->session);
+	mem_free(&s);
+	maybe_end(w);
+}
+
+/* --- accepting --- */
+
+static void stop_accepting(struct worker *w)
+{
+	for (unsigned i = 0; i < w->nlisteners; i++) {
+		ev_io_stop(w->ctx.loop, &w->listener[i].io);
+		close(w->listener[i].io.fd);
+	}
+	w->nlisteners = 0;
+	ev_timer_stop(w->ctx.loop, &w->accept_again);
+}
+
+static void on_accept_again(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+{
+	struct worker *w = t->data;
+
+	for (unsigned i = 0; i < w->nlisteners; i++)
+		ev_io_start(loop, &w->listener[i].io);
+}
+
+/* Out of descriptors: waiting clients stay in the queue for a moment, instead of a loop that spins. */
+static void pause_accepting(struct worker *w)
+{
+	log_error("cannot accept a client: %s; raise LimitNOFILE, or lower MAXDAEMONS", strerror(errno));
+	for (unsigned i = 0; i < w->nlisteners; i++)
+		ev_io_stop(w->ctx.loop, &w->listener[i].io);
+	ev_timer_start(w->ctx.loop, &w->accept_again);
+}
+
+static void on_accept(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
+{
+	struct listener *li = io->data;
+	struct worker *w = li->worker;
+
+	for (int i = 0; i < ACCEPT_BURST; i++) {
+		struct sockaddr_storage ss, local;
+		socklen_t len = sizeof(ss), llen = sizeof(local);
+		struct net_addr client, here;
+		int fd = accept4(io->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd == -1) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				pause_accepting(w);
+			return;
+		}
+		net_addr_from(&client, &ss);
+		memset(&here, 0, sizeof(here));
+		if (getsockname(fd, (struct sockaddr *)&local, &llen) == 0)
+			net_addr_from(&here, &local);
+		w->accepted++;
+		login_start(w, w->dialects[li->protocol], fd, &client, here.port);
+	}
+}
+
+static void on_sweep(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+{
+	struct worker *w = t->data;
+	uint32_t now = (uint32_t)ev_now(loop);
+
+	for (struct login *l = w->logins, *next; l != NULL; l = next) {
+		next = l->next;
+		if (now - l->started >= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT && l->state != LOGIN_CLOSING)
+			login_end(l, LOGIN_BYE_TIMEOUT);
+		else if (l->state == LOGIN_AUTH && l->request == 0 && now - l->started >= AUTHD_PATIENCE && w->authd == NULL)
+			login_auth_reply(l, NULL);
+	}
+}
+
+/* --- the master's orders --- */
+
+static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot UNUSED, uint64_t generation, int sock)
+{
+	struct worker *w = ctx->arg;
+
+	if (other == ROLE_AUTHD && generation >= w->authd_generation) {
+		w->authd_generation = generation;
+		new_authd(w, sock);
+	} else if (other == ROLE_SPAWN && generation >= w->spawn_generation) {
+		w->spawn_generation = generation;
+		chan_free(&w->spawn);
+		w->spawn = chan_new(ctx->loop, sock, on_spawn, on_spawn_gone, w);
+	} else {
+		close(sock);
+	}
+}
+
+static void on_listen(struct role_ctx *ctx, enum protocol protocol, bool tls, int sock)
+{
+	struct worker *w = ctx->arg;
+	struct listener *li = &w->listener[w->nlisteners];
+
+	if (w->nlisteners == LISTENERS_MAX || tls) {
+		log_error("a listening socket more than this worker can use was passed");
+		close(sock);
+		return;
+	}
+	fcntl(sock, F_SETFL, fcntl(sock, F_GETFL) | O_NONBLOCK);
+	li->worker = w;
+	li->protocol = protocol;
+	ev_io_init(&li->io, on_accept, sock, EV_READ);
+	li->io.data = li;
+	w->nlisteners++;
+}
+
+static void on_go(struct role_ctx *ctx)
+{
+	struct worker *w = ctx->arg;
+
+	for (unsigned i = 0; i < w->nlisteners; i++)
+		ev_io_start(ctx->loop, &w->listener[i].io);
+	role_ready(ctx);
+}
+
+static void on_retire(struct role_ctx *ctx)
+{
+	struct worker *w = ctx->arg;
+
+	stop_accepting(w);
+	w->retiring = true;
+	maybe_end(w);
+}
+
+static void on_drain(struct role_ctx *ctx, bool on)
+{
+	struct worker *w = ctx->arg;
+
+	w->draining = on;
+}
+
+static void stop_relay(struct relay *r, void *session UNUSED, void *arg UNUSED)
+{
+	relay_stop(r, RELAY_END_SHUTDOWN);
+}
+
+static void on_stop(struct role_ctx *ctx)
+{
+	struct worker *w = ctx->arg;
+
+	stop_accepting(w);
+	w->retiring = true;
+	relay_pool_each(w->relays, stop_relay, NULL);
+	for (struct login *l = w->logins, *next; l != NULL; l = next) {
+		next = l->next;
+		login_end(l, LOGIN_BYE_SHUTDOWN);
+	}
+	log_flush();
+	ev_break(ctx->loop, EVBREAK_ALL);
+}
+
+struct query { struct worker *w; struct str rows; const char *user; uint32_t count; };
+
+static void who_row(struct relay *r, void *session, void *arg)
+{
+	const struct relayed *s = session;
+	struct query *q = arg;
+	char ip[NET_IP_TEXT_MAX], peer_ip[NET_IP_TEXT_MAX];
+
+	str_addf(&q->rows, "%s\t%s\t%s\t%u\t%s\t%s%s%s:%u\t%llu\t%llu\t%u\t%s\n", s->texts, q->w->dialects[s->protocol]->name,
+	    net_addr_text(&s->client, ip), s->client.port, s->texts + s->mailhost_at, s->peer.family == AF_INET6 ? "[" : "",
+	    net_addr_text(&s->peer, peer_ip), s->peer.family == AF_INET6 ? "]" : "", s->peer.port, (unsigned long long)relay_rcvd(r),
+	    (unsigned long long)relay_sent(r), (uint32_t)ev_now(q->w->ctx.loop) - s->started, s->texts + s->id_at);
+	q->count++;
+}
+
+static void kick_row(struct relay *r, void *session, void *arg)
+{
+	const struct relayed *s = session;
+	struct query *q = arg;
+
+	if (strcmp(s->texts, q->user) != 0)
+		return;
+	q->count++;
+	relay_stop(r, RELAY_END_KICK);
+}
+
+static void count_row(struct relay *r UNUSED, void *session, void *arg)
+{
+	const struct relayed *s = session;
+	unsigned *n = arg;
+
+	n[s->protocol]++;
+}
+
+static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument)
+{
+	struct worker *w = ctx->arg;
+	struct query q = { w, STR_INIT, argument, 0 };
+
+	if (strcmp(command, "who") == 0) {
+		relay_pool_each(w->relays, who_row, &q);
+	} else if (strcmp(command, "kick") == 0) {
+		relay_pool_each(w->relays, kick_row, &q);
+	} else if (strcmp(command, "status") == 0) {
+		unsigned n[PROTOCOL_COUNT] = { 0 };
+
+		relay_pool_each(w->relays, count_row, n);
+		str_addf(&q.rows, "proxied_imap=%u\nproxied_pop3=%u\nlogging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n",
+		    n[PROTOCOL_IMAP], n[PROTOCOL_POP3], w->nlogins, (unsigned long long)w->accepted, (unsigned long long)w->logins_ok,
+		    (unsigned long long)w->logins_failed);
+	}
+	role_rows(ctx, query, str_cstr(&q.rows), q.rows.len);
+	role_done(ctx, query, q.count);
+	str_fini(&q.rows);
+}
+
+static const struct role_hooks hooks = {
+	.channel = on_channel, .listen = on_listen, .go = on_go, .retire = on_retire, .drain = on_drain,
+	.query = on_query, .stop = on_stop, .orphaned = on_retire,
+};
+
+int worker_main(const struct role_start *who, const struct login_dialect *const dialects[PROTOCOL_COUNT])
+{
+	struct worker *w = mem_alloc(sizeof(*w));
+
+	w->dialects = dialects;
+	role_init(&w->ctx, who, "waypostd", &hooks, w);
+	w->relays = relay_pool_new(w->ctx.loop, (unsigned)w->ctx.set->proxy_PROXY_IDLE_TIMEOUT, on_relay_end);
+	ev_timer_init(&w->sweep, on_sweep, 1, 1);
+	w->sweep.data = w;
+	ev_timer_start(w->ctx.loop, &w->sweep);
+	ev_timer_init(&w->accept_again, on_accept_again, 1, 0);
+	w->accept_again.data = w;
+	ev_run(w->ctx.loop, 0);
+	log_flush();
+	return 0;
+}

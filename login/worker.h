@@ -1,0 +1,35 @@
+/* A login worker: one event loop that accepts clients, drives their logins and relays their sessions. */
+#ifndef LOGIN_WORKER_H
+#define LOGIN_WORKER_H
+
+#include "lib/net.h"
+#include "node/role.h"
+#include "proxy/relay.h"
+
+struct login;
+struct login_dialect;
+
+/* main() of the role. DIALECTS: one per enum protocol. Returns the exit status. */
+int worker_main(const struct role_start *who, const struct login_dialect *const dialects[PROTOCOL_COUNT]);
+
+/* For the login engine. */
+struct worker;
+struct ev_loop *worker_loop(struct worker *w);
+const struct settings *worker_settings(struct worker *w);
+/* Puts L on the list of logins, whose deadline the worker watches, and gives it a number; takes it off. */
+void worker_add(struct worker *w, struct login *l);
+void worker_remove(struct worker *w, struct login *l);
+/* Asks authd to decide L's credentials; the answer comes by login_auth_reply(). While there is no authd the
+ * question waits for the next one. */
+void worker_ask_authd(struct worker *w, struct login *l);
+/* Hands L's client to spawn; the answer comes by login_handoff_reply(). False: there is no spawn now. */
+bool worker_hand_off(struct worker *w, struct login *l);
+/* Tells authd that SESSION (of an OK verdict) is over or never began. */
+void worker_session_end(struct worker *w, uint64_t session);
+void worker_peer_result(struct worker *w, const struct net_addr *peer, bool alive);
+/* Starts the relay for L's client: FD_CLIENT, FD_PEER and the two strings are taken over. Logs the LOGIN line. */
+void worker_relay(struct worker *w, struct login *l, int client, int peer, struct str *to_client, struct str *to_server);
+/* The node is being drained: greet new clients with "not now". */
+bool worker_draining(const struct worker *w);
+
+#endif

@@ -1,0 +1,161 @@
+#include <string.h>
+#include <strings.h>
+
+#include "lib/b64.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "login/hop_text.h"
+#include "pop3d/pop3_login.h"
+
+/* What the next answer of the peer belongs to. Peers whose greeting says [XCLIENT] take everything in one flight;
+ * to all others nothing is sent before the answer to what came before. */
+enum state { PEER_GREETING, PEER_XCLIENT, PEER_UTF8, PEER_USER, PEER_PASS, PEER_AUTH };
+
+enum { CAP_PIPELINES = 1 };
+
+static enum backend_step said(struct login *l, const char *line, enum backend_step step)
+{
+	log_clean(l->peer.said, sizeof(l->peer.said), line);
+	return step;
+}
+
+/* XCLIENT knows no quoting: a value is text without blanks and control characters, as all of ours are. */
+static void add_xclient(struct login *l, struct str *out)
+{
+	char ip[NET_IP_TEXT_MAX], auth[HOP_TEXT_AUTH_MAX];
+	struct hop h;
+
+	login_next_hop(l, &h);
+	str_addf(out, "XCLIENT ADDR=%s%s PORT=%u SESSION=%s TTL=%u CLIENT-TRANSPORT=%s", h.client.family == AF_INET6 ? "IPV6:" : "",
+	    net_addr_text(&h.client, ip), h.client.port, h.session_id, h.ttl, h.tls ? "TLS" : "insecure");
+	if (h.time != 0)
+		str_addf(out, " WAYPOST-AUTH=%s", hop_text_auth_make(&h, auth));
+	str_adds(out, "\r\n");
+}
+
+/* Blanks at the ends and a leading blank would not survive a line of words. */
+static bool awkward(const char *s)
+{
+	size_t len = strlen(s);
+
+	return s[0] == ' ' || s[len - 1] == ' ';
+}
+
+static void add_auth_plain(struct login *l, struct str *out)
+{
+	struct str raw = STR_INIT;
+
+	str_addc(&raw, '\0');
+	str_add(&raw, l->reply->name, strlen(l->reply->name) + 1);
+	str_adds(&raw, l->password);
+	str_adds(out, "AUTH PLAIN ");
+	b64_encode(out, raw.data, raw.len);
+	str_adds(out, "\r\n");
+	str_fini_secret(&raw);
+}
+
+static void add_user(struct login *l, struct str *out)
+{
+	str_addf(out, "USER %s\r\n", l->reply->name);
+}
+
+static void add_pass(struct login *l, struct str *out)
+{
+	str_addf(out, "PASS %s\r\n", l->password);
+}
+
+static bool wants_utf8(const struct login *l)
+{
+	const struct pop3_login *pl = l->data;
+
+	return pl->utf8;
+}
+
+static void send_flight(struct login *l, struct str *out)
+{
+	add_xclient(l, out);
+	if (wants_utf8(l))
+		str_adds(out, "UTF8\r\n");
+	if (awkward(l->reply->name) || awkward(l->password)) {
+		add_auth_plain(l, out);
+	} else {
+		add_user(l, out);
+		add_pass(l, out);
+	}
+	l->peer.state = PEER_XCLIENT;
+}
+
+/* Goes on behind the answer to STATE; sends only where the peer does not have it already. */
+static enum backend_step next(struct login *l, struct str *out, enum state after)
+{
+	bool sent = (l->peer.caps & CAP_PIPELINES) != 0;
+
+	if (after < PEER_UTF8 && wants_utf8(l)) {
+		l->peer.state = PEER_UTF8;
+		if (!sent)
+			str_adds(out, "UTF8\r\n");
+	} else if (after < PEER_USER) {
+		l->peer.state = sent && (awkward(l->reply->name) || awkward(l->password)) ? PEER_AUTH : PEER_USER;
+		if (!sent)
+			add_user(l, out);
+	} else {
+		l->peer.state = PEER_PASS;
+		if (!sent)
+			add_pass(l, out);
+	}
+	return BACKEND_STEP_MORE;
+}
+
+static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
+{
+	if (strncasecmp(line, "+OK", 3) != 0)
+		return said(l, line, line[0] == '-' ? BACKEND_STEP_TEMPORARY : BACKEND_STEP_NONSENSE);
+	if (strstr(line, "[XCLIENT]") == NULL)
+		return next(l, out, PEER_XCLIENT);
+	l->peer.caps |= CAP_PIPELINES;
+	send_flight(l, out);
+	return BACKEND_STEP_MORE;
+}
+
+/* [SYS/TEMP], [IN-USE], ... (RFC 2449, RFC 3206): worth repeating to the client. */
+static enum backend_step on_refusal(struct login *l, const char *line)
+{
+	static const char *const codes[] = { "SYS/TEMP", "SYS/PERM", "IN-USE", "LOGIN-DELAY" };
+	const char *text = line + strcspn(line, " ");
+
+	said(l, line, BACKEND_STEP_REFUSED);
+	text += strspn(text, " ");
+	if (text[0] != '[')
+		return BACKEND_STEP_REFUSED;
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+		size_t len = strlen(codes[i]);
+
+		if (strncasecmp(text + 1, codes[i], len) == 0 && text[1 + len] == ']') {
+			strcpy(l->peer.code, codes[i]);
+			return BACKEND_STEP_TEMPORARY;
+		}
+	}
+	return BACKEND_STEP_REFUSED;
+}
+
+enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip UNUSED, void *arg)
+{
+	struct login *l = arg;
+	bool ok = strncasecmp(line, "+OK", 3) == 0;
+
+	if (memchr(line, '\0', len) != NULL || (!ok && strncasecmp(line, "-ERR", 4) != 0))
+		return said(l, line, BACKEND_STEP_NONSENSE);
+	switch (l->peer.state) {
+	case PEER_GREETING:
+		return on_greeting(l, line, out);
+	case PEER_XCLIENT: /* a peer may refuse to hear it; the login does not depend on it */
+		return next(l, out, PEER_XCLIENT);
+	case PEER_UTF8:
+		/* The client was told that UTF8 is on: a peer that cannot do it must not get the session. */
+		return ok ? next(l, out, PEER_UTF8) : said(l, line, BACKEND_STEP_NONSENSE);
+	case PEER_USER:
+		return ok ? next(l, out, PEER_USER) : on_refusal(l, line);
+	default:
+		return ok ? BACKEND_STEP_OK : on_refusal(l, line);
+	}
+}

@@ -1,0 +1,247 @@
+#include "pop3d/pop3_login.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "lib/mem.h"
+#include "login/hop_text.h"
+#include "pop3d/pop3_capa.h"
+
+static enum login_event bad(struct login *l, const char *text)
+{
+	str_addf(&l->out, "-ERR %s\r\n", text);
+	return LOGIN_EVENT_BAD;
+}
+
+/* [XCLIENT] tells peers that they may say whom they log in for. */
+static void greet(struct login *l)
+{
+	str_adds(&l->out, "+OK [XCLIENT] Waypost ready.\r\n");
+}
+
+static void refuse(struct login *l, enum auth_verdict v, const char *code)
+{
+	switch (v) {
+	case AUTH_VERDICT_WRONG:
+		str_adds(&l->out, "-ERR [AUTH] Login failed.\r\n");
+		break;
+	case AUTH_VERDICT_DISABLED:
+		str_adds(&l->out, "-ERR [SYS/PERM] POP3 access is disabled for this account.\r\n");
+		break;
+	case AUTH_VERDICT_LIMIT:
+		str_adds(&l->out, "-ERR [IN-USE] Too many sessions, please close some.\r\n");
+		break;
+	default:
+		str_addf(&l->out, "-ERR [%s] Temporary problem, please try again later.\r\n", code[0] != '\0' ? code : "SYS/TEMP");
+		break;
+	}
+}
+
+static void bye(struct login *l, enum login_bye why)
+{
+	static const char *const texts[] = {
+		[LOGIN_BYE_TIMEOUT] = "[SYS/TEMP] The login took too long.", [LOGIN_BYE_ERRORS] = "Too many errors.",
+		[LOGIN_BYE_TOO_LONG] = "Too much at once.", [LOGIN_BYE_DRAIN] = "[SYS/TEMP] This server takes no logins now, please try again.",
+		[LOGIN_BYE_SHUTDOWN] = "[SYS/TEMP] The server is going down.",
+	};
+
+	str_addf(&l->out, "-ERR %s\r\n", texts[why]);
+}
+
+/* ARG is the rest of the line behind the command's word and one blank; it may hold blanks and NUL bytes. */
+struct args { const char *p; size_t len; };
+
+static enum login_event cmd_capa(struct login *l, struct args *a UNUSED)
+{
+	str_adds(&l->out, "+OK Capability list follows\r\n");
+	pop3_capa(&l->out, l->set, true);
+	str_adds(&l->out, ".\r\n");
+	return LOGIN_EVENT_NEXT;
+}
+
+static enum login_event cmd_quit(struct login *l, struct args *a UNUSED)
+{
+	str_adds(&l->out, "+OK Bye.\r\n");
+	return LOGIN_EVENT_QUIT;
+}
+
+static enum login_event cmd_utf8(struct login *l, struct args *a)
+{
+	struct pop3_login *pl = l->data;
+
+	if (a->len != 0)
+		return bad(l, "UTF8 takes no argument.");
+	pl->utf8 = true;
+	str_adds(&l->out, "+OK UTF8 enabled\r\n");
+	return LOGIN_EVENT_NEXT;
+}
+
+static enum login_event cmd_user(struct login *l, struct args *a)
+{
+	struct pop3_login *pl = l->data;
+
+	if (a->len == 0 || a->len >= sizeof(pl->user))
+		return bad(l, "USER takes a name.");
+	for (size_t i = 0; i < a->len; i++)
+		if ((unsigned char)a->p[i] < 0x20 || a->p[i] == 0x7f)
+			return bad(l, "Control characters are not allowed in names.");
+	memcpy(pl->user, a->p, a->len);
+	pl->user[a->len] = '\0';
+	str_adds(&l->out, "+OK Password required.\r\n");
+	return LOGIN_EVENT_NEXT;
+}
+
+static enum login_event cmd_pass(struct login *l, struct args *a)
+{
+	struct pop3_login *pl = l->data;
+	bool ok;
+
+	if (pl->user[0] == '\0')
+		return bad(l, "USER first.");
+	if (a->len == 0 || a->len >= ACCOUNT_PASSWORD_MAX)
+		return bad(l, "[AUTH] Login failed.");
+	ok = login_set_credentials(l, pl->user, strlen(pl->user), a->p, a->len, "USER");
+	pl->user[0] = '\0';
+	return ok ? LOGIN_EVENT_CREDENTIALS : bad(l, "Control characters are not allowed in passwords.");
+}
+
+static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *challenge)
+{
+	struct pop3_login *pl = l->data;
+
+	pl->in_sasl = r == SASL_CONTINUE;
+	switch (r) {
+	case SASL_CREDENTIALS:
+		return LOGIN_EVENT_CREDENTIALS;
+	case SASL_CONTINUE:
+		str_addf(&l->out, "+ %s\r\n", challenge);
+		return LOGIN_EVENT_NEXT;
+	case SASL_ABORT:
+		return bad(l, "Authentication cancelled.");
+	case SASL_AUTHZID:
+		return bad(l, "[SYS/PERM] Logging in as somebody else is not allowed.");
+	case SASL_UNKNOWN:
+		return bad(l, "Unsupported authentication mechanism.");
+	case SASL_MALFORMED:
+		break;
+	}
+	return bad(l, "Malformed authentication data.");
+}
+
+static enum login_event cmd_auth(struct login *l, struct args *a)
+{
+	struct pop3_login *pl = l->data;
+	const char *blank = memchr(a->p, ' ', a->len), *initial = NULL, *challenge = "";
+	size_t mechanism_len = blank != NULL ? (size_t)(blank - a->p) : a->len, initial_len = 0;
+
+	if (mechanism_len == 0)
+		return bad(l, "AUTH takes a mechanism.");
+	if (blank != NULL) {
+		initial = blank + 1;
+		initial_len = a->len - mechanism_len - 1;
+	}
+	return on_sasl(l, sasl_start(l, &pl->sasl, a->p, mechanism_len, initial, initial_len, &challenge), challenge);
+}
+
+/* XCLIENT KEY=VALUE ...; unknown keys are passed over. What it says counts once, and only if authd believes it. */
+static void take_xclient(struct hop *h, const char *key, const char *value)
+{
+	if (strcasecmp(key, "ADDR") == 0)
+		hop_text_ip(h, strncasecmp(value, "IPV6:", 5) == 0 ? value + 5 : value);
+	else if (strcasecmp(key, "PORT") == 0)
+		hop_text_port(h, value);
+	else if (strcasecmp(key, "SESSION") == 0)
+		hop_text_session(h, value);
+	else if (strcasecmp(key, "TTL") == 0)
+		hop_text_ttl(h, value);
+	else if (strcasecmp(key, "CLIENT-TRANSPORT") == 0)
+		hop_text_transport(h, value);
+	else if (strcasecmp(key, "WAYPOST-AUTH") == 0)
+		hop_text_auth(h, value);
+}
+
+static enum login_event cmd_xclient(struct login *l, struct args *a)
+{
+	struct pop3_login *pl = l->data;
+	char *text = mem_memdup(a->p, a->len), *rest = text, *word;
+
+	while (!pl->xclient_seen && (word = strsep(&rest, " ")) != NULL) {
+		char *eq = strchr(word, '=');
+
+		if (eq == NULL)
+			continue;
+		*eq = '\0';
+		take_xclient(&l->hop, word, eq + 1);
+	}
+	pl->xclient_seen = true;
+	mem_free(&text);
+	str_adds(&l->out, "+OK Noted.\r\n");
+	return LOGIN_EVENT_NEXT;
+}
+
+static const struct { const char *name; enum login_event (*run)(struct login *l, struct args *a); } commands[] = {
+	{ "USER", cmd_user }, { "PASS", cmd_pass }, { "AUTH", cmd_auth }, { "CAPA", cmd_capa }, { "UTF8", cmd_utf8 },
+	{ "QUIT", cmd_quit }, { "XCLIENT", cmd_xclient },
+};
+
+static enum login_event run(struct login *l, const char *p, size_t len)
+{
+	const char *blank = memchr(p, ' ', len);
+	size_t word_len = blank != NULL ? (size_t)(blank - p) : len;
+	struct args a = { blank != NULL ? blank + 1 : p + len, blank != NULL ? len - word_len - 1 : 0 };
+
+	if (memchr(p, '\0', len) != NULL)
+		return bad(l, "A NUL byte is not allowed.");
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (word_len == strlen(commands[i].name) && strncasecmp(p, commands[i].name, word_len) == 0)
+			return commands[i].run(l, &a);
+	return bad(l, "Unknown command, or not before login.");
+}
+
+static enum login_event input(struct login *l, const char *p, size_t len, size_t *used)
+{
+	struct pop3_login *pl = l->data;
+	const char *lf = memchr(p, '\n', len), *challenge = "";
+	size_t line_len = lf != NULL ? (size_t)(lf - p) : len;
+	/* AUTH with an initial response may be as long as a SASL line (RFC 5034 section 4). */
+	bool sasl = pl->in_sasl || (len >= 5 && strncasecmp(p, "AUTH ", 5) == 0);
+
+	if (line_len >= (sasl ? SASL_LINE_MAX : POP3_LOGIN_LINE_MAX)) {
+		*used = len;
+		str_adds(&l->out, "-ERR The line is too long.\r\n");
+		return LOGIN_EVENT_FATAL;
+	}
+	if (lf == NULL)
+		return LOGIN_EVENT_MORE;
+	*used = line_len + 1;
+	if (line_len != 0 && p[line_len - 1] == '\r')
+		line_len--;
+	if (pl->in_sasl)
+		return on_sasl(l, sasl_line(l, &pl->sasl, p, line_len, &challenge), challenge);
+	return run(l, p, line_len);
+}
+
+static void context(struct login *l, struct str *out)
+{
+	const struct pop3_login *pl = l->data;
+
+	str_adds(out, pl->utf8 ? "UTF8" : "");
+}
+
+static void accepted(struct login *l)
+{
+	str_adds(&l->out, "+OK Logged in.\r\n");
+}
+
+static void fini(struct login *l)
+{
+	struct pop3_login *pl = l->data;
+
+	sasl_end(&pl->sasl);
+}
+
+const struct login_dialect pop3_login_dialect = {
+	.protocol = PROTOCOL_POP3, .program = "pop3d", .name = "POP3", .data_size = sizeof(struct pop3_login),
+	.fini = fini, .greet = greet, .input = input, .refuse = refuse, .bye = bye, .context = context,
+	.peer_line = pop3_peer_line, .accepted = accepted,
+};

@@ -1,0 +1,320 @@
+#include "proxy/backend.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+
+enum { ADDRS_MAX = 8, LINES_MAX = 100 };
+
+struct backend {
+	struct ev_loop *loop;
+	ev_io io;
+	ev_timer share;    /* this address's share of the time, until it greets; then the whole rest */
+	double deadline;   /* loop time */
+	struct net_addr addr[ADDRS_MAX];
+	unsigned naddrs, at;
+	int fd;
+	bool greeted;
+	unsigned lines;
+	uint64_t skip;
+	struct str in, out;
+	backend_line_fn *on_line;
+	backend_done_fn *on_done;
+	backend_health_fn *on_health;
+	void *arg;
+	char error[160];
+};
+
+static void stop_watching(struct backend *b)
+{
+	ev_io_stop(b->loop, &b->io);
+	ev_timer_stop(b->loop, &b->share);
+}
+
+static void done(struct backend *b, enum backend_result result)
+{
+	stop_watching(b);
+	b->on_done(b, result, b->arg);
+}
+
+static void connect_next(struct backend *b);
+
+static void close_fd(struct backend *b)
+{
+	if (b->fd == -1)
+		return;
+	ev_io_stop(b->loop, &b->io);
+	close(b->fd);
+	b->fd = -1;
+}
+
+/* This address cannot be used: the next one, if it said nothing yet and there is one. */
+static void address_failed(struct backend *b, const char *what)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	snprintf(b->error, sizeof(b->error), "%s port %u: %s", net_addr_text(&b->addr[b->at], ip), b->addr[b->at].port, what);
+	if (b->on_health != NULL)
+		b->on_health(&b->addr[b->at], false, b->arg);
+	close_fd(b);
+	if (b->greeted) {
+		done(b, BACKEND_SILENT);
+		return;
+	}
+	b->at++;
+	connect_next(b);
+}
+
+static bool flush_out(struct backend *b)
+{
+	while (b->out.len != 0) {
+		ssize_t n = send(b->fd, b->out.data, b->out.len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+		if (n < 0)
+			return false;
+		/* What was sent may be a password. */
+		mem_wipe(b->out.data, (size_t)n);
+		str_drop(&b->out, (size_t)n);
+	}
+	if (b->out.len == 0)
+		str_fini_secret(&b->out);
+	return true;
+}
+
+static void watch(struct backend *b)
+{
+	int want = EV_READ | (b->out.len != 0 ? EV_WRITE : 0);
+
+	if ((b->io.events & (EV_READ | EV_WRITE)) == want && ev_is_active(&b->io))
+		return;
+	ev_io_stop(b->loop, &b->io);
+	ev_io_set(&b->io, b->fd, want);
+	ev_io_start(b->loop, &b->io);
+}
+
+/* The peer greeted: all the time that is left is now this address's. */
+static void greeted(struct backend *b)
+{
+	b->greeted = true;
+	b->share.repeat = MAX(b->deadline - ev_now(b->loop), 0.001);
+	ev_timer_again(b->loop, &b->share);
+}
+
+static enum backend_step take_line(struct backend *b, char *line, size_t len)
+{
+	struct str answer = STR_INIT;
+	enum backend_step step;
+
+	if (++b->lines > LINES_MAX)
+		return BACKEND_STEP_NONSENSE;
+	if (len != 0 && line[len - 1] == '\r')
+		len--;
+	line[len] = '\0';
+	step = b->on_line(line, len, &answer, &b->skip, b->arg);
+	if (step == BACKEND_STEP_MORE)
+		str_add(&b->out, str_cstr(&answer), answer.len);
+	str_fini_secret(&answer);
+	if (!b->greeted)
+		greeted(b);
+	return step;
+}
+
+/* Takes the lines out of what was read. *USED is the number of bytes dealt with. */
+static enum backend_step take_lines(struct backend *b, char *p, size_t len, size_t *used)
+{
+	enum backend_step step = BACKEND_STEP_MORE;
+
+	*used = 0;
+	while (step == BACKEND_STEP_MORE && *used < len) {
+		size_t left = len - *used;
+		char *end;
+
+		if (b->skip != 0) {
+			size_t n = b->skip < left ? (size_t)b->skip : left;
+
+			b->skip -= n;
+			*used += n;
+			continue;
+		}
+		if ((end = memchr(p + *used, '\n', left)) == NULL) {
+			if (left > BACKEND_LINE_MAX)
+				step = BACKEND_STEP_NONSENSE;
+			break;
+		}
+		left = (size_t)(end - (p + *used));
+		if (left > BACKEND_LINE_MAX)
+			return BACKEND_STEP_NONSENSE;
+		step = take_line(b, p + *used, left);
+		*used += left + 1;
+	}
+	return step;
+}
+
+static void decided(struct backend *b, enum backend_step step)
+{
+	static const enum backend_result results[] = {
+		[BACKEND_STEP_OK] = BACKEND_OK, [BACKEND_STEP_NONSENSE] = BACKEND_NONSENSE,
+		[BACKEND_STEP_REFUSED] = BACKEND_REFUSED, [BACKEND_STEP_TEMPORARY] = BACKEND_TEMPORARY,
+	};
+
+	if (b->on_health != NULL)
+		b->on_health(&b->addr[b->at], step != BACKEND_STEP_NONSENSE, b->arg);
+	done(b, results[step]);
+}
+
+static void on_input(struct backend *b, char *p, size_t n)
+{
+	enum backend_step step;
+	size_t used;
+
+	if (b->in.len != 0) {
+		str_add(&b->in, p, n);
+		step = take_lines(b, b->in.data, b->in.len, &used);
+		str_drop(&b->in, used);
+	} else {
+		step = take_lines(b, p, n, &used);
+		str_add(&b->in, p + used, n - used);
+	}
+	if (step != BACKEND_STEP_MORE)
+		decided(b, step);
+	else if (!flush_out(b))
+		address_failed(b, strerror(errno));
+	else
+		watch(b);
+}
+
+static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
+{
+	static char buf[16 * 1024];
+	struct backend *b = io->data;
+	ssize_t n;
+
+	if ((revents & EV_WRITE) != 0 && !flush_out(b)) {
+		address_failed(b, strerror(errno));
+		return;
+	}
+	n = recv(b->fd, buf, sizeof(buf) - 1, 0);
+	if (n > 0)
+		on_input(b, buf, (size_t)n);
+	else if (n == 0)
+		address_failed(b, b->greeted ? "it closed the connection during the login" : "it closed the connection without a greeting");
+	else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+		watch(b);
+	else
+		address_failed(b, strerror(errno));
+}
+
+static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	struct backend *b = t->data;
+
+	/* Also where a first connect failed at once, and where there is no address left. */
+	if (b->fd == -1 && b->at < b->naddrs)
+		connect_next(b);
+	else if (b->fd == -1)
+		done(b, BACKEND_UNREACHABLE);
+	else
+		address_failed(b, b->greeted ? "no answer to the login in time" : "no greeting in time");
+}
+
+static void set_timer(struct backend *b, double seconds)
+{
+	b->share.repeat = MAX(seconds, 0.001);
+	ev_timer_again(b->loop, &b->share);
+}
+
+static void connect_next(struct backend *b)
+{
+	double left = b->deadline - ev_now(b->loop);
+
+	if (b->at == b->naddrs || left <= 0) {
+		if (b->at == b->naddrs)
+			b->at--;
+		done(b, BACKEND_UNREACHABLE);
+		return;
+	}
+	if ((b->fd = net_connect(&b->addr[b->at])) == -1) {
+		address_failed(b, strerror(errno));
+		return;
+	}
+	/* A failed connect is readable too: recv() then tells the error. */
+	ev_io_init(&b->io, on_event, b->fd, EV_READ);
+	b->io.data = b;
+	ev_io_start(b->loop, &b->io);
+	set_timer(b, left / (b->naddrs - b->at));
+}
+
+struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs, unsigned n, double timeout,
+    backend_line_fn *on_line, backend_done_fn *on_done, backend_health_fn *on_health, void *arg)
+{
+	struct backend *b = mem_alloc(sizeof(*b));
+
+	b->loop = loop;
+	b->naddrs = MIN(n, ADDRS_MAX);
+	memcpy(b->addr, addrs, b->naddrs * sizeof(*addrs));
+	b->deadline = ev_now(loop) + timeout;
+	b->fd = -1;
+	b->on_line = on_line;
+	b->on_done = on_done;
+	b->on_health = on_health;
+	b->arg = arg;
+	ev_timer_init(&b->share, on_time, 0, 0);
+	b->share.data = b;
+	/* The first connect is made here; that it failed at once is told from the loop. */
+	if ((b->fd = net_connect(&b->addr[0])) == -1) {
+		set_timer(b, 0);
+		return b;
+	}
+	ev_io_init(&b->io, on_event, b->fd, EV_READ);
+	b->io.data = b;
+	ev_io_start(loop, &b->io);
+	set_timer(b, timeout / b->naddrs);
+	return b;
+}
+
+const struct net_addr *backend_addr(const struct backend *b)
+{
+	return &b->addr[backend_index(b)];
+}
+
+unsigned backend_index(const struct backend *b)
+{
+	return MIN(b->at, b->naddrs - 1);
+}
+
+const char *backend_error(const struct backend *b)
+{
+	return b->error;
+}
+
+int backend_take(struct backend *b, struct str *leftover)
+{
+	int fd = b->fd;
+
+	stop_watching(b);
+	b->fd = -1;
+	str_add(leftover, str_cstr(&b->in), b->in.len);
+	return fd;
+}
+
+void backend_free(struct backend **bp)
+{
+	struct backend *b = *bp;
+
+	if (b == NULL)
+		return;
+	*bp = NULL;
+	stop_watching(b);
+	close_fd(b);
+	str_fini(&b->in);
+	str_fini_secret(&b->out);
+	mem_free(&b);
+}

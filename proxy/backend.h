@@ -1,0 +1,59 @@
+/* Logs in to a back end: connects to one address after the other until one greets, then lets the protocol's
+ * dialogue speak line by line until the login is decided. Knows no protocol word.
+ * One deadline holds for all of it; a refused connection goes on to the next address at once, and a silent one
+ * gets its share of the time. Once a line was sent, no other address is tried: the peer may have acted on it. */
+#ifndef PROXY_BACKEND_H
+#define PROXY_BACKEND_H
+
+#include <ev.h>
+
+#include "lib/net.h"
+#include "lib/str.h"
+
+enum backend_result {
+	BACKEND_OK,          /* logged in: the descriptor and what was read ahead are the caller's */
+	BACKEND_UNREACHABLE, /* no address could be connected to, or none greeted in time */
+	BACKEND_SILENT,      /* it greeted, but the login was not decided in time, or it hung up */
+	BACKEND_NONSENSE,    /* it said what the protocol does not allow, or cannot take this login */
+	BACKEND_REFUSED,     /* it refused the name or the password */
+	BACKEND_TEMPORARY    /* it refused for a reason of its own */
+};
+
+/* What the dialogue makes of a line. */
+enum backend_step {
+	BACKEND_STEP_MORE,      /* go on reading; `out` may hold something to send */
+	BACKEND_STEP_OK,
+	BACKEND_STEP_NONSENSE,
+	BACKEND_STEP_REFUSED,
+	BACKEND_STEP_TEMPORARY
+};
+/* One line of the peer, without its line end, NUL-terminated (it may hold NUL bytes within LEN). OUT is empty:
+ * what is put there is sent (and wiped). *SKIP may be set to a number of bytes that follow the line and belong to
+ * it (a literal): they are dropped, and the next line is a new one. */
+typedef enum backend_step backend_line_fn(const char *line, size_t len, struct str *out, uint64_t *skip, void *arg);
+
+struct backend;
+
+/* The end of B's work, whatever the result; called exactly once, never from within backend_start().
+ * The callee may call backend_free(). */
+typedef void backend_done_fn(struct backend *b, enum backend_result result, void *arg);
+/* The peer at ADDR answered (ALIVE) or could not be used: for whoever remembers the health of peers. */
+typedef void backend_health_fn(const struct net_addr *addr, bool alive, void *arg);
+
+enum { BACKEND_LINE_MAX = 8192 }; /* longer lines, and more than 100 lines, are nonsense */
+
+/* ADDRS (N of them, at least 1) are copied. TIMEOUT in seconds for everything. ON_HEALTH may be NULL. */
+struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs, unsigned n, double timeout,
+    backend_line_fn *on_line, backend_done_fn *on_done, backend_health_fn *on_health, void *arg);
+/* The address in use, or the last one tried. */
+const struct net_addr *backend_addr(const struct backend *b);
+/* Its number in the array that backend_start() was given. */
+unsigned backend_index(const struct backend *b);
+/* For the log: what went wrong, for people. "" if nothing. */
+const char *backend_error(const struct backend *b);
+/* After BACKEND_OK: hands over the descriptor and appends to LEFTOVER what the peer sent behind its answer. */
+int backend_take(struct backend *b, struct str *leftover);
+/* Closes what was not taken and frees *B (may be NULL), at any time. */
+void backend_free(struct backend **b);
+
+#endif

@@ -1,0 +1,49 @@
+/* Carries bytes between a client and its server until both are done. Knows no protocol and adds no byte.
+ *
+ * Two one-way streams, client to server and back. Each reads into one buffer that all relays of the process
+ * share and writes at once; only what the other side does not take is kept, and then that stream stops reading
+ * until it is gone (back-pressure). The end of one stream is passed on as a half-close while the other goes on.
+ * An idle relay owns two watchers and no buffer. */
+#ifndef PROXY_RELAY_H
+#define PROXY_RELAY_H
+
+#include <ev.h>
+
+#include "lib/str.h"
+
+enum relay_end {
+	RELAY_END_CLIENT,  /* the client closed first */
+	RELAY_END_SERVER,  /* the server closed first */
+	RELAY_END_IDLE,    /* no byte in either direction for too long */
+	RELAY_END_KICK,    /* ended by relay_stop() */
+	RELAY_END_SHUTDOWN /* the same, because the node is being stopped */
+};
+
+struct relay;
+
+/* The relay ended: both descriptors are closed already and R is about to be freed; use it only to read the
+ * figures below. Called exactly once, never from within relay_new(). */
+typedef void relay_end_fn(struct relay *r, enum relay_end end, void *arg);
+
+/* All relays of one process: the shared idle limit. */
+struct relay_pool;
+/* IDLE_SECONDS without a byte end a relay; 0 = never. */
+struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end);
+/* Frees an empty pool. */
+void relay_pool_free(struct relay_pool **pool);
+unsigned relay_pool_count(const struct relay_pool *pool);
+/* Calls FN for each relay; FN may call relay_stop() on it. */
+void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *session, void *arg), void *arg);
+
+/* Starts relaying between the non-blocking sockets CLIENT and SERVER (owned from now on). TO_CLIENT and
+ * TO_SERVER (may be empty) are sent first: what was read ahead during the login, or could not be sent yet; their
+ * memory is taken over. SESSION is what on_end gets as arg. */
+struct relay *relay_new(struct relay_pool *pool, int client, int server, struct str *to_client, struct str *to_server, void *session);
+/* Ends R now, from outside. */
+void relay_stop(struct relay *r, enum relay_end end);
+
+/* Bytes that were read from the client and from the server. */
+uint64_t relay_rcvd(const struct relay *r);
+uint64_t relay_sent(const struct relay *r);
+
+#endif
