@@ -1,1 +1,7 @@
-# Build rules of fuzz/.
+# Build rules of fuzz/: one target per parser; configure with CC=clang --enable-fuzzers.
+if FUZZERS
+noinst_PROGRAMS += fuzz/fuzz_pop3
+fuzz_fuzz_pop3_SOURCES = fuzz/fuzz_pop3.c
+fuzz_fuzz_pop3_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_pop3_LDADD = pop3d/libpop3d.a $(LIB_LIBS)
+endif

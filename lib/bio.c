@@ -14,6 +14,8 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 
+enum { LINGER_READS = 64 };
+
 static bool is_socket(int fd)
 {
 	socklen_t len = sizeof(int);
@@ -342,4 +344,21 @@ bool bio_printf(struct bio *b, const char *fmt, ...)
 bool bio_flush(struct bio *b)
 {
 	return b->out_len == 0 ? !b->out_failed : send_all(b, NULL, 0);
+}
+
+void bio_linger(struct bio *b, int ms)
+{
+	int64_t deadline = deadline_in(ms);
+
+	if (!b->in_socket || !b->out_socket || b->out_failed || shutdown(b->out, SHUT_WR) != 0)
+		return;
+	for (int i = 0; i < LINGER_READS; i++) {
+		ssize_t n = recv(b->in, b->in_buf, BIO_IN_SIZE, MSG_DONTWAIT);
+
+		if (n > 0)
+			continue;
+		if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK) ||
+		    wait_fds(b, &(struct pollfd){ .fd = b->in, .events = POLLIN }, 1, deadline) <= 0)
+			return;
+	}
 }

@@ -76,5 +76,8 @@ bool bio_puts(struct bio *b, const char *text);
 bool bio_printf(struct bio *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Sends what was collected; waits for the client up to send_timeout for each bit of progress. */
 bool bio_flush(struct bio *b);
+/* For the end, after the last flush: tells the client that nothing more comes, and takes what it still sends for
+ * up to MS ms, so that unread input does not make the system throw our last words away. */
+void bio_linger(struct bio *b, int ms);
 
 #endif

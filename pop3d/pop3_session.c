@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "pop3d/pop3d.h"
 
+enum { LINGER = 1000 };        /* ms at the end for a client that still sends */
 enum { SKIP_MAX = 64 * 1024 }; /* bytes of an overlong line before the client is given up */
 
 /* Opens the mailbox and answers the login. */
@@ -92,6 +93,7 @@ void pop3d_session_on(int in, int out, const struct session_start *start)
 	log_end(&s);
 	md_pop3_close(&s.box);
 	md_root_fini(&s.root);
+	bio_linger(&s.bio, LINGER);
 	bio_fini(&s.bio);
 }
 

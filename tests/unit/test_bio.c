@@ -281,9 +281,33 @@ static void test_pipe(void)
 	close(out[1]);
 }
 
+/* The last words arrive although the client is still sending. */
+static void test_linger(void)
+{
+	static const char noise[100000];
+	struct bio b;
+	char buf[16];
+	pid_t pid;
+
+	open_bio(&b);
+	if ((pid = fork()) == 0) {
+		close(sock[0]);
+		bio_puts(&b, "bye\r\n");
+		bio_flush(&b);
+		bio_linger(&b, 5000);
+		_exit(0);
+	}
+	close(sock[1]);
+	CU_ASSERT_EQUAL(write(sock[0], noise, sizeof(noise)), (ssize_t)sizeof(noise));
+	CU_ASSERT_EQUAL(recv(sock[0], buf, sizeof(buf), MSG_WAITALL), 5);
+	bio_fini(&b);
+	close(sock[0]);
+	CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+}
+
 static const struct unit_case cases[] = {
 	{ "lines, cut at every byte", test_cut }, { "line limit", test_limit }, { "longest line", test_longest },
 	{ "pieces and waits", test_some_and_wait }, { "output", test_output }, { "client takes nothing", test_send_timeout },
-	{ "stop flag", test_stop }, { "pipes", test_pipe }, { NULL, NULL },
+	{ "stop flag", test_stop }, { "pipes", test_pipe }, { "last words", test_linger }, { NULL, NULL },
 };
 UNIT_MAIN("bio", cases)
