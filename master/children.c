@@ -324,13 +324,26 @@ static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 
 struct start_fds { int fd[ROLE_FD_SESSION_LOG - ROLE_FD_CONTROL + 1]; };
 
+/* In the background a role must not hold on to the terminal, or to the pipe of whoever waits for our end of it. */
+static void leave_terminal(void)
+{
+	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (fd == -1)
+		_exit(127);
+	for (int std = STDIN_FILENO; std <= STDERR_FILENO; std++)
+		dup2(fd, std);
+}
+
 /* In the child: its descriptors to their places, everything else closed. Only async-signal-safe calls. */
-static void exec_role(const char *exe, char **argv, const struct start_fds *fds)
+static void exec_role(const char *exe, char **argv, const struct start_fds *fds, bool foreground)
 {
 	int moved[ARRAY_LEN(fds->fd)];
 	sigset_t none;
 	size_t n = 0;
 
+	if (!foreground)
+		leave_terminal();
 	for (; n < ARRAY_LEN(fds->fd) && fds->fd[n] != -1; n++)
 		if ((moved[n] = fcntl(fds->fd[n], F_DUPFD_CLOEXEC, 32)) == -1)
 			_exit(127);
@@ -369,7 +382,7 @@ static pid_t fork_role(const struct post *p, uint64_t generation, const struct s
 	snprintf(slot, sizeof(slot), "%u", p->slot);
 	snprintf(gen, sizeof(gen), "%llu", (unsigned long long)generation);
 	if ((pid = fork()) == 0)
-		exec_role(exe, argv, fds);
+		exec_role(exe, argv, fds, p->m->foreground);
 	return pid;
 }
 

@@ -264,6 +264,7 @@ static void started(struct master *m)
 	log_info("waypost %s is ready as node %s: %u login workers, %s", PACKAGE_VERSION, m->set->self[0], slots,
 	    m->root ? "privileges dropped per role" : "every role as this ordinary user, whose mail alone is served");
 	log_flush();
+	logfile_drain(); /* a log that cannot be written is told while somebody looks */
 	logfile_mirror(false);
 	if (!m->foreground)
 		let_go_of_terminal();
