@@ -60,3 +60,12 @@ UNIT_TESTS += tests/unit/test_job
 tests_unit_test_job_SOURCES = tests/unit/test_job.c
 tests_unit_test_job_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 EXTRA_DIST += tests/blackbox/test_master.py
+
+UNIT_TESTS += tests/unit/test_mime
+tests_unit_test_mime_SOURCES = tests/unit/test_mime.c
+tests_unit_test_mime_LDADD = $(MIME_LIBS) $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_imap_message
+tests_unit_test_imap_message_SOURCES = tests/unit/test_imap_message.c
+tests_unit_test_imap_message_LDADD = imapd/libimap.a $(MIME_LIBS) $(UNIT_LIBS)
+EXTRA_DIST += tests/mail

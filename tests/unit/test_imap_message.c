@@ -1,0 +1,551 @@
+/* What IMAP makes of messages: tests/mail/NAME.eml against NAME.out, then sections, searches, names, dates. */
+#include "tests/unit/unit.h"
+
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "imapd/imap_body.h"
+#include "imapd/imap_date.h"
+#include "imapd/imap_section.h"
+#include "imapd/imap_text.h"
+#include "imapd/imap_utf7.h"
+#include "lib/mem.h"
+#include "mime/charset.h"
+
+static bool read_file(const char *name, struct str *out)
+{
+	char buf[4096];
+	FILE *f = fopen(name, "rb");
+	size_t n;
+
+	str_clear(out);
+	if (f == NULL)
+		return false;
+	while ((n = fread(buf, 1, sizeof(buf), f)) > 0)
+		str_add(out, buf, n);
+	fclose(f);
+	return true;
+}
+
+static const char *mail_path(const char *name)
+{
+	static char path[1000];
+	const char *dir = getenv("srcdir");
+
+	snprintf(path, sizeof(path), "%s/tests/mail/%s", dir != NULL ? dir : ".", name);
+	return path;
+}
+
+/* The message in memory of its exact size, so that the sanitizer sees a byte too far. */
+static char *load(const char *name, size_t *len)
+{
+	struct str s = STR_INIT;
+	char *copy;
+
+	CU_ASSERT_FATAL(read_file(name, &s));
+	*len = s.len;
+	copy = malloc(s.len != 0 ? s.len : 1);
+	if (copy != NULL && s.len != 0)
+		memcpy(copy, s.data, s.len);
+	str_fini(&s);
+	return copy;
+}
+
+static void describe(struct str *out, const char *text, size_t len)
+{
+	struct mime_msg m;
+
+	str_clear(out);
+	mime_msg_init(&m, text, len);
+	str_addf(out, "%llu\n", (unsigned long long)mime_wire_size(text, len));
+	imap_envelope_add(out, text, len);
+	str_addc(out, '\n');
+	imap_body_add(out, &m, false);
+	str_addc(out, '\n');
+	imap_body_add(out, &m, true);
+	str_addc(out, '\n');
+	mime_msg_fini(&m);
+}
+
+static void test_golden(void)
+{
+	struct str got = STR_INIT, want = STR_INIT;
+	glob_t g;
+
+	CU_ASSERT_EQUAL_FATAL(glob(mail_path("*.eml"), 0, NULL, &g), 0);
+	CU_ASSERT(g.gl_pathc >= 27);
+	for (size_t i = 0; i < g.gl_pathc; i++) {
+		char *name = g.gl_pathv[i], *text;
+		size_t len;
+
+		text = load(name, &len);
+		describe(&got, text, len);
+		memcpy(name + strlen(name) - 3, "out", 3);
+		CU_ASSERT(read_file(name, &want));
+		if (got.len != want.len || memcmp(got.data, want.data, got.len) != 0) {
+			printf("%s differs; this is what it should hold:\n%s", name, got.data);
+			CU_FAIL("golden");
+		}
+		free(text);
+	}
+	globfree(&g);
+	str_fini(&got);
+	str_fini(&want);
+}
+
+/* A string of the grammar at *P: quoted or literal. */
+static bool skip_string(const char **p, const char *end)
+{
+	char *stop;
+
+	if (*p < end && **p == '"') {
+		for (++*p; *p < end && **p != '"'; ++*p) {
+			if (**p == '\\')
+				++*p;
+			if (*p >= end || (unsigned char)**p > 127 || **p == '\0' || **p == '\r' || **p == '\n')
+				return false;
+		}
+		return (*p)++ < end;
+	}
+	if (*p < end && **p == '{') {
+		unsigned long n = strtoul(*p + 1, &stop, 10);
+
+		if (strncmp(stop, "}\r\n", 3) != 0 || (unsigned long)(end - stop - 3) < n || memchr(stop + 3, '\0', n) != NULL)
+			return false;
+		*p = stop + 3 + n;
+		return true;
+	}
+	return false;
+}
+
+/* Balanced lists of strings, numbers and NIL: what a client's parser goes through. */
+static bool is_data(const char *p, size_t len)
+{
+	const char *end = p + len;
+	int depth = 0;
+
+	do {
+		if (p >= end)
+			return false;
+		if (*p == '(' || *p == ')') {
+			depth += *p++ == '(' ? 1 : -1;
+		} else if (*p == ' ' && depth > 0 && p[1] != ' ' && p[1] != ')') {
+			p++;
+		} else if (*p >= '0' && *p <= '9') {
+			while (p < end && *p >= '0' && *p <= '9')
+				p++;
+		} else if (end - p >= 3 && memcmp(p, "NIL", 3) == 0) {
+			p += 3;
+		} else if (!skip_string(&p, end)) {
+			return false;
+		}
+	} while (depth > 0);
+	return p == end;
+}
+
+static bool search_everything(struct mime_msg *m)
+{
+	struct imap_key key;
+	bool found;
+	int64_t day;
+
+	imap_key_init(&key, "no such text anywhere", 21);
+	found = imap_text_any(m, &key);
+	imap_key_fini(&key);
+	imap_text_sent_day(m, &day);
+	return found;
+}
+
+/* Every message cut at every byte still gives data that a client can read, and no byte behind the end is looked at. */
+static void test_cut(void)
+{
+	struct str s = STR_INIT;
+	glob_t g;
+
+	CU_ASSERT_EQUAL_FATAL(glob(mail_path("*.eml"), 0, NULL, &g), 0);
+	for (size_t i = 0; i < g.gl_pathc; i++) {
+		size_t len;
+		char *text = load(g.gl_pathv[i], &len);
+
+		for (size_t cut = 0; cut <= len; cut += cut < 1000 ? 1 : 17) {
+			char *part = malloc(cut != 0 ? cut : 1);
+			struct mime_msg m;
+
+			memcpy(part, text, cut);
+			mime_msg_init(&m, part, cut);
+			str_clear(&s);
+			imap_envelope_add(&s, part, cut);
+			CU_ASSERT(is_data(s.data, s.len));
+			str_clear(&s);
+			imap_body_add(&s, &m, true);
+			CU_ASSERT(is_data(s.data, s.len));
+			CU_ASSERT(!search_everything(&m));
+			mime_msg_fini(&m);
+			free(part);
+		}
+		free(text);
+	}
+	globfree(&g);
+	str_fini(&s);
+}
+
+static void test_strings(void)
+{
+	struct str s = STR_INIT;
+	char *big = mem_alloc(2001);
+
+	imap_string_add(&s, "a\"b\\c", 5);
+	imap_string_add(&s, "", 0);
+	imap_string_add(&s, "a\nb", 3);
+	imap_string_add(&s, "\xe4\0x", 3);
+	imap_string_add(&s, "p\0q", 3);
+	imap_nstring_add(&s, NULL, 0);
+	CU_ASSERT_STRING_EQUAL(s.data, "\"a\\\"b\\\\c\"\"\"{3}\r\na\nb{2}\r\n\xe4x\"pq\"NIL");
+	memset(big, 'x', 2000);
+	str_clear(&s);
+	imap_string_add(&s, big, 2000);
+	CU_ASSERT(strncmp(s.data, "{2000}\r\nxx", 10) == 0);
+	CU_ASSERT_EQUAL(s.len, 2008);
+	mem_free(&big);
+	str_fini(&s);
+}
+
+static void test_section_parse(void)
+{
+	static const struct { const char *in, *out; } good[] = {
+		{ "]", "[]" }, { "header]", "[HEADER]" }, { "TEXT]", "[TEXT]" }, { "1]", "[1]" }, { "1.2.3]", "[1.2.3]" },
+		{ "4.MIME]", "[4.MIME]" }, { "1.Text]", "[1.TEXT]" }, { "HEADER.FIELDS (To)]", "[HEADER.FIELDS (To)]" },
+		{ "2.header.fields.not (to CC)]", "[2.HEADER.FIELDS.NOT (to CC)]" }, { "4294967295]", "[4294967295]" },
+		{ "HEADER.FIELDS (\"To\" {7}\r\nSubject {2+}\r\nCc)]", "[HEADER.FIELDS (To Subject Cc)]" },
+		{ "HEADER.FIELDS (\"x(y\")]", "[HEADER.FIELDS (\"x(y\")]" },
+	};
+	static const char *const bad[] = {
+		"", "HEADER", " ]", "MIME]", "0]", "01]", "1.]", ".1]", "1..2]", "1.0]", "-1]", "4294967296]", "1.2.]", "HEADER.]", "HEAD]",
+		"HEADER.FIELDS]", "HEADER.FIELDS ()]", "HEADER.FIELDS To]", "HEADER.FIELDS (To]",
+		"HEADER.FIELDS (To) ]", "HEADER.FIELDS (To  Cc)]", "HEADER (To)]", "1.2 ]", "TEXT.1]", "HEADER.FIELDS (\"\")]",
+		"HEADER.FIELDS (\"a b\")]", "HEADER.FIELDS (\"a:\")]", "HEADER.FIELDS.NOTTO (a)]", "1 (To)]",
+	};
+	struct str s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		struct imap_section sec;
+		struct imap_lex l;
+
+		for (size_t cut = 0; cut < strlen(good[i].in); cut++) {
+			imap_lex_init(&l, good[i].in, cut);
+			CU_ASSERT(!imap_section_read(&sec, &l));
+			CU_ASSERT_EQUAL(l.pos, 0);
+		}
+		imap_lex_init(&l, good[i].in, strlen(good[i].in));
+		CU_ASSERT_FATAL(imap_section_read(&sec, &l));
+		CU_ASSERT_EQUAL(l.pos, l.len);
+		str_clear(&s);
+		imap_section_print(&s, &sec);
+		CU_ASSERT_STRING_EQUAL(s.data, good[i].out);
+		imap_section_fini(&sec);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct imap_section sec;
+		struct imap_lex l;
+
+		imap_lex_init(&l, bad[i], strlen(bad[i]));
+		CU_ASSERT(!imap_section_read(&sec, &l));
+	}
+	str_fini(&s);
+}
+
+/* The section SPEC of M as text; "(none)" if there is no such part. Its parts must be what the whole has there. */
+static const char *section(struct str *out, struct mime_msg *m, const char *spec)
+{
+	struct str piece = STR_INIT;
+	struct imap_section sec;
+	struct imap_wire w;
+	struct imap_lex l;
+	uint64_t size;
+
+	str_clear(out);
+	imap_lex_init(&l, spec, strlen(spec));
+	CU_ASSERT_FATAL(imap_section_read(&sec, &l));
+	if (!imap_section_find(m, &sec, &w)) {
+		imap_section_fini(&sec);
+		return "(none)";
+	}
+	size = imap_wire_size(&w);
+	imap_wire_add(out, &w, 0, UINT64_MAX);
+	CU_ASSERT_EQUAL(out->len, size);
+	for (uint64_t start = 0; start <= size + 1; start += size > 300 ? 13 : 1)
+		for (uint64_t n = 1; n <= size + 1; n += size > 300 ? 41 : 3) {
+			str_clear(&piece);
+			imap_wire_add(&piece, &w, start, n);
+			CU_ASSERT_EQUAL(piece.len, imap_wire_part_size(&w, start, n));
+			CU_ASSERT(piece.len == 0 || memcmp(piece.data, out->data + start, piece.len) == 0);
+		}
+	CU_ASSERT_EQUAL(imap_wire_part_size(&w, 1, UINT64_MAX), size > 0 ? size - 1 : 0);
+	str_fini(&piece);
+	imap_section_fini(&sec);
+	return str_cstr(out);
+}
+
+static void test_sections(void)
+{
+	static const struct { const char *file, *spec, *want; } t[] = {
+		{ "mixed.eml", "HEADER.FIELDS (subject TO nothing)]", "To: b@example.org\r\nSubject: two parts\r\n\r\n" },
+		{ "mixed.eml", "HEADER.FIELDS.NOT (From To Subject Date MIME-Version)]",
+		  "Content-Type: multipart/mixed; boundary=\"=_outer\"\r\n\r\n" },
+		{ "mixed.eml", "HEADER.FIELDS (Nothing)]", "\r\n" },
+		{ "mixed.eml", "1.MIME]", "Content-Type: multipart/alternative; boundary=\"=_outer-inner\"\r\n\r\n" },
+		{ "mixed.eml", "1.1]", "Gr=C3=BC=C3=9Fe aus K=\r\n=C3=B6ln" },
+		{ "mixed.eml", "1.2]", "<p>Gr&uuml;&szlig;e</p>" }, { "mixed.eml", "1.3]", "(none)" }, { "mixed.eml", "3]", "(none)" },
+		{ "mixed.eml", "1.1.1]", "(none)" }, { "mixed.eml", "1.HEADER]", "(none)" }, { "mixed.eml", "1.TEXT]", "(none)" },
+		{ "mixed.eml", "1.2.MIME]", "Content-Type: text/html; charset=\"utf-8\"\r\nContent-Language: de, en\r\n\r\n" },
+		{ "plain.eml", "1]", "Hi Bob,\r\n\r\nshall we have lunch on Friday? Grüße\r\nAnna\r\n" },
+		{ "plain.eml", "TEXT]", "Hi Bob,\r\n\r\nshall we have lunch on Friday? Grüße\r\nAnna\r\n" },
+		{ "plain.eml", "2]", "(none)" }, { "plain.eml", "1.1]", "(none)" }, { "plain.eml", "1.TEXT]", "(none)" },
+		{ "plain.eml", "HEADER.FIELDS (Subject)]", "Subject: Lunch on\r\n Friday\r\n\r\n" },
+		{ "forward.eml", "1.HEADER.FIELDS (From)]", "From: \"Inner\" <inner@example.org>\r\n\r\n" },
+		{ "forward.eml", "1.TEXT]", "Text of the inner message.\r\nSecond line.\r\n" },
+		{ "forward.eml", "1.1]", "Text of the inner message.\r\nSecond line.\r\n" }, { "forward.eml", "1.2]", "(none)" },
+		{ "forward.eml", "1.1.1]", "(none)" }, { "forward.eml", "HEADER.FIELDS (Subject)]", "Subject: Fwd: hello\r\n\r\n" },
+		{ "digest.eml", "1.TEXT]", "First body.\r\n" }, { "digest.eml", "1.1]", "First body.\r\n" }, { "digest.eml", "2.1]", "Inner one." },
+		{ "digest.eml", "2.2]", "Inner two, no type." }, { "digest.eml", "2.1.MIME]", "Content-Type: text/plain\r\n\r\n" },
+		{ "digest.eml", "2.MIME]", "Content-Type: message/rfc822\r\nContent-Description: the second\r\n\r\n" },
+		{ "digest.eml", "3]", "Not a message." },
+		{ "crlf.eml", "]", "From: a@example.org\r\nTo: b@example.org\r\nSubject: all CRLF\r\n\r\none\r\ntwo\r\n" },
+		{ "mixed_eol.eml", "TEXT]", "one\r\ntwo\r\nthree\rstill three\r\n" }, { "nul.eml", "TEXT]", "body with \x80 in it\r\n" },
+		{ "header_only.eml", "HEADER]", "From: a@example.org\r\nSubject: nothing follows\r\n" },
+		{ "header_only.eml", "TEXT]", "" }, { "header_only.eml", "1]", "" },
+		{ "header_only.eml", "HEADER.FIELDS (Subject)]", "Subject: nothing follows\r\n" },
+		{ "header_no_eol.eml", "HEADER.FIELDS (Subject)]", "Subject: cut" }, { "empty.eml", "]", "" }, { "empty.eml", "HEADER]", "" },
+		{ "empty.eml", "1]", "" }, { "body_only.eml", "HEADER]", "\r\n" },
+		{ "from_lines.eml", "HEADER.FIELDS (From)]", "From: anna@example.org\r\n\r\n" },
+		{ "from_lines.eml", "HEADER.FIELDS.NOT (From Date)]", "Subject : blank before the colon\r\n\r\n" },
+		{ "same_boundary.eml", "1.1]", "inner" }, { "same_boundary.eml", "2]", "outer?" },
+		{ "prefix_boundary.eml", "1.1]", "inner" }, { "missing_end.eml", "1.1]", "inner text" },
+	};
+	struct str s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct mime_msg m;
+		size_t len;
+		char *text = load(mail_path(t[i].file), &len);
+
+		mime_msg_init(&m, text, len);
+		CU_ASSERT_STRING_EQUAL(section(&s, &m, t[i].spec), t[i].want);
+		mime_msg_fini(&m);
+		free(text);
+	}
+	str_fini(&s);
+}
+
+static bool stop_at_second(void *ctx, const char *p, size_t len)
+{
+	(void)p;
+	(void)len;
+	return ++*(int *)ctx < 2;
+}
+
+static void test_wire_stop(void)
+{
+	struct imap_section sec = { .kind = IMAP_SECTION_ALL };
+	struct str s = STR_INIT, out = STR_INIT;
+	struct imap_wire w;
+	struct mime_msg m;
+	int calls = 0;
+
+	for (int i = 0; i < 20000; i++)
+		str_addf(&s, "line %d\n", i);
+	mime_msg_init(&m, s.data, s.len);
+	CU_ASSERT(imap_section_find(&m, &sec, &w));
+	imap_wire_add(&out, &w, 0, UINT64_MAX);
+	CU_ASSERT_EQUAL(out.len, s.len + 20000);
+	CU_ASSERT_EQUAL(out.len, imap_wire_size(&w));
+	CU_ASSERT(!imap_wire_write(&w, 0, UINT64_MAX, stop_at_second, &calls));
+	CU_ASSERT_EQUAL(calls, 2);
+	str_fini(&s);
+	str_fini(&out);
+}
+
+static bool has(const char *file, const char *where, const char *what)
+{
+	struct imap_key key;
+	struct mime_msg m;
+	size_t len;
+	bool found;
+	char *text = load(mail_path(file), &len);
+
+	mime_msg_init(&m, text, len);
+	imap_key_init(&key, what, strlen(what));
+	if (strcmp(where, "BODY") == 0)
+		found = imap_text_body(&m, &key);
+	else if (strcmp(where, "TEXT") == 0)
+		found = imap_text_any(&m, &key);
+	else
+		found = imap_text_header(&m, where, &key);
+	imap_key_fini(&key);
+	mime_msg_fini(&m);
+	free(text);
+	return found;
+}
+
+static void test_search(void)
+{
+	static const struct { const char *file, *where, *what; bool found; } t[] = {
+		{ "plain.eml", "Subject", "LUNCH ON FRI", true }, { "plain.eml", "Subject", "dinner", false },
+		{ "plain.eml", "Bcc", "", false }, { "plain.eml", "cc", "", true }, { "plain.eml", "to", "carol c.", true },
+		{ "plain.eml", "BODY", "gRÜSSE", false }, { "plain.eml", "BODY", "GRÜße", true }, { "plain.eml", "BODY", "Subject", false },
+		{ "plain.eml", "TEXT", "subject: lunch on friday", true }, { "plain.eml", "TEXT", "anna", true }, { "plain.eml", "BODY", "", true },
+		{ "words.eml", "From", "jörg müller", true }, { "words.eml", "Subject", "grüße aus köln", true },
+		{ "words.eml", "BODY", "ПРИВЕТ, МИР", false }, { "words.eml", "BODY", "Правет, мир", false }, { "words.eml", "BODY", ", MIR", true },
+		{ "mixed.eml", "BODY", "grüße aus köln", true }, { "mixed.eml", "BODY", "&UUML;", true }, { "mixed.eml", "BODY", "iVBORw0", false },
+		{ "mixed.eml", "BODY", "dot.png", true }, { "mixed.eml", "BODY", "preamble", false }, { "mixed.eml", "BODY", "two parts", false },
+		{ "forward.eml", "BODY", "inner@example", true }, { "forward.eml", "BODY", "second line", true },
+		{ "digest.eml", "TEXT", "inner two", true }, { "8bit_header.eml", "Subject", "grüße", true },
+		{ "8bit_header.eml", "BODY", "SCHÖN", true }, { "8bit_header.eml", "To", "jörg \\\"j", true },
+		{ "bad_base64.eml", "BODY", "hello world", true }, { "nul.eml", "BODY", "in it", true }, { "empty.eml", "TEXT", "x", false },
+		{ "empty.eml", "TEXT", "", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		bool found = has(t[i].file, t[i].where, t[i].what);
+
+		if (found != t[i].found)
+			printf("%s %s %s\n", t[i].file, t[i].where, t[i].what);
+		CU_ASSERT_EQUAL(found, t[i].found);
+	}
+	mime_charset_fini();
+}
+
+/* A key that lies across the places where a large body is cut is found. */
+static void test_search_large(void)
+{
+	struct str s = STR_INIT;
+	struct imap_key key;
+
+	imap_key_init(&key, "ÜBER die Grenze", strlen("ÜBER die Grenze"));
+	for (size_t at = 32740; at < 32800; at++) {
+		struct mime_msg m;
+
+		str_clear(&s);
+		str_adds(&s, "Content-Type: text/plain; charset=utf-8\n\n");
+		for (size_t i = 0; i < at; i++)
+			str_addc(&s, 'x');
+		mime_msg_init(&m, s.data, s.len);
+		CU_ASSERT(!imap_text_body(&m, &key));
+		mime_msg_fini(&m);
+		str_adds(&s, "über die grenze, und weiter");
+		mime_msg_init(&m, s.data, s.len);
+		CU_ASSERT(imap_text_body(&m, &key));
+		mime_msg_fini(&m);
+	}
+	imap_key_fini(&key);
+	str_fini(&s);
+}
+
+static void test_sent_day(void)
+{
+	static const struct { const char *text; bool ok; int64_t day; } t[] = {
+		{ "Date: Thu, 1 Jan 1970 23:59:59 -1200\n\n", true, 0 }, { "Date: 2 Jan 1970 00:00 +1200\n\n", true, 1 },
+		{ "Subject: x\n\nDate: 2 Jan 1970\n", false, 0 }, { "Date: garbage\n\n", false, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct mime_msg m;
+		int64_t day = 0;
+
+		mime_msg_init(&m, t[i].text, strlen(t[i].text));
+		CU_ASSERT_EQUAL(imap_text_sent_day(&m, &day), t[i].ok);
+		CU_ASSERT_EQUAL(day, t[i].day);
+	}
+}
+
+static void test_utf7(void)
+{
+	static const struct { const char *utf7, *utf8; } good[] = {
+		{ "", "" }, { "INBOX.Sent", "INBOX.Sent" }, { "&-", "&" }, { "a&-b", "a&b" }, { "Entw&APw-rfe", "Entwürfe" },
+		{ "~peter/mail/&U,BTFw-/&ZeVnLIqe-", "~peter/mail/台北/日本語" }, { "&2DTdHg-", "𝄞" }, { "&AOQ-&-&AOQ-", "ä&ä" },
+		{ "&AAE-", "\x01" }, { "&AH8-", "\x7f" }, { "&AOQA9gD8-", "äöü" },
+	};
+	static const char *const bad[] = {
+		"&", "&AOQ", "\xc3\xa4", "\x01", "\x7f", "&AGE-", "&AOQ-&APY-", "&AOQ=-", "&AO-", "&A-", "&AOR-", "&2DQ-", "&3R4-",
+		"&2DQA5A-", "&AAA-", "&AOQAYQ-", "&!-", "&AOQAA-", "&AOQ&-", "&ACY-", "&3R7YNA-",
+	};
+	static const char *const bad8[] = { "\xe4", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\xc3" };
+	struct str s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		str_clear(&s);
+		CU_ASSERT(imap_utf7_to_utf8(&s, good[i].utf7, strlen(good[i].utf7)));
+		CU_ASSERT_STRING_EQUAL(str_cstr(&s), good[i].utf8);
+		str_clear(&s);
+		CU_ASSERT(imap_utf7_from_utf8(&s, good[i].utf8, strlen(good[i].utf8)));
+		CU_ASSERT_STRING_EQUAL(str_cstr(&s), good[i].utf7);
+	}
+	str_clear(&s);
+	str_adds(&s, "kept");
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		CU_ASSERT(!imap_utf7_to_utf8(&s, bad[i], strlen(bad[i])));
+		CU_ASSERT_STRING_EQUAL(s.data, "kept");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad8); i++)
+		CU_ASSERT(!imap_utf7_from_utf8(&s, bad8[i], strlen(bad8[i])));
+	CU_ASSERT(!imap_utf7_from_utf8(&s, "a\0b", 3));
+	CU_ASSERT(!imap_utf7_to_utf8(&s, "a\0b", 3));
+	CU_ASSERT_STRING_EQUAL(s.data, "kept");
+	str_fini(&s);
+}
+
+static void test_dates(void)
+{
+	static const struct { const char *in; time_t t; } good[] = {
+		{ "17-Jul-1996 02:44:25 -0700", 837596665 }, { " 1-Jan-1970 00:00:00 +0000", 0 }, { "01-jan-1970 00:00:00 +0100", -3600 },
+		{ "1-Jan-1970 00:00:01 +0000", 1 }, { "31-Dec-2037 23:59:60 +0000", 2145916800 },
+	};
+	static const char *const bad[] = {
+		"", "17-Jul-1996", "32-Jul-1996 02:44:25 -0700", "30-Feb-1996 02:44:25 -0700", " 17-Jul-1996 02:44:25 -070",
+		"17-Foo-1996 02:44:25 -0700", "17-Jul-1996 24:44:25 -0700", "17-Jul-1996 02:44:25 0700", "17-Jul-1996 02:44:25  0700",
+		"17-Jul-96 02:44:25 -0700", "17-Jul-1996 02:44:25 -0700 ", "17/Jul/1996 02:44:25 -0700", "00-Jul-1996 02:44:25 -0700",
+		"  -Jul-1996 02:44:25 -0700",
+	};
+	struct str s = STR_INIT;
+	int64_t day;
+	time_t t;
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		t = 7;
+		CU_ASSERT(imap_date_parse(good[i].in, strlen(good[i].in), &t));
+		CU_ASSERT_EQUAL(t, good[i].t);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		CU_ASSERT(!imap_date_parse(bad[i], strlen(bad[i]), &t));
+	CU_ASSERT(imap_date_parse_day("1-Feb-1970", 10, &day) && day == 31);
+	CU_ASSERT(imap_date_parse_day("01-FEB-1970", 11, &day) && day == 31);
+	CU_ASSERT(!imap_date_parse_day("1-Feb-70", 8, &day) && !imap_date_parse_day(" 1-Feb-1970", 11, &day));
+	CU_ASSERT(!imap_date_parse_day("1-Feb-1970 ", 11, &day) && !imap_date_parse_day("", 0, &day));
+	setenv("TZ", "XXX-5:30", 1);
+	tzset();
+	imap_date_print(&s, 837596665);
+	CU_ASSERT_STRING_EQUAL(s.data, "\"17-Jul-1996 15:14:25 +0530\"");
+	CU_ASSERT_EQUAL(imap_date_day(66600), 1);
+	setenv("TZ", "XXX3:30", 1);
+	tzset();
+	str_clear(&s);
+	imap_date_print(&s, 0);
+	CU_ASSERT_STRING_EQUAL(s.data, "\"31-Dec-1969 20:30:00 -0330\"");
+	CU_ASSERT_EQUAL(imap_date_day(0), -1);
+	str_clear(&s);
+	imap_date_print(&s, 86400 * 8);
+	CU_ASSERT_STRING_EQUAL(s.data, "\" 8-Jan-1970 20:30:00 -0330\"");
+	CU_ASSERT(imap_date_parse(s.data + 1, s.len - 2, &t) && t == 86400 * 8);
+	str_fini(&s);
+}
+
+static const struct unit_case cases[] = {
+	{ "envelopes and structures", test_golden }, { "messages cut anywhere", test_cut }, { "strings", test_strings },
+	{ "section syntax", test_section_parse }, { "sections", test_sections }, { "output stopped", test_wire_stop },
+	{ "search", test_search }, { "search in large bodies", test_search_large }, { "sent date", test_sent_day },
+	{ "modified UTF-7", test_utf7 }, { "dates", test_dates }, { NULL, NULL },
+};
+UNIT_MAIN("messages in IMAP", cases)

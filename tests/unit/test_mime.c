@@ -1,0 +1,392 @@
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/mem.h"
+#include "mime/addr.h"
+#include "mime/charset.h"
+#include "mime/ctype.h"
+#include "mime/date.h"
+#include "mime/decode.h"
+#include "mime/hdr.h"
+#include "mime/part.h"
+#include "mime/word.h"
+
+static void test_hdr(void)
+{
+	static const char text[] = "From joe Mon Jan  1 10:00:00 2024\n>From x: y\nSubject : one\n\ttwo \r\n three\nnocolon\n"
+				   ":empty\nTo:\nX-\xe4: 8\r\n\r\nBody: no\n";
+	static const struct { const char *name, *value; } want[] = {
+		{ "", NULL }, { "", NULL }, { "Subject", "one\n\ttwo \r\n three" }, { "", NULL }, { "", NULL }, { "To", "" },
+		{ "X-\xe4", "8" },
+	};
+	struct mime_hdr_iter it;
+	struct mime_hdr h;
+	size_t n = 0, sum = 0, len = sizeof(text) - 1;
+	struct str s = STR_INIT;
+
+	CU_ASSERT_EQUAL(mime_hdr_len(text, len), len - strlen("Body: no\n"));
+	mime_hdr_begin(&it, text, len);
+	for (; mime_hdr_next(&it, &h); n++, sum += h.len) {
+		CU_ASSERT_FATAL(n < ARRAY_LEN(want));
+		CU_ASSERT_EQUAL_FATAL(h.name_len, strlen(want[n].name));
+		CU_ASSERT(strncmp(h.name, want[n].name, h.name_len) == 0);
+		if (want[n].value != NULL)
+			CU_ASSERT(h.value_len == strlen(want[n].value) && memcmp(h.value, want[n].value, h.value_len) == 0);
+	}
+	CU_ASSERT_EQUAL(n, ARRAY_LEN(want));
+	CU_ASSERT_EQUAL(sum + 2, mime_hdr_len(text, len));
+	CU_ASSERT(mime_hdr_find(text, len, "sUBJECT", &h));
+	mime_hdr_unfold(&s, h.value, h.value_len);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&s), "one\ttwo  three");
+	CU_ASSERT(!mime_hdr_find(text, len, "Body", &h));
+	CU_ASSERT(!mime_hdr_find("", 0, "Body", &h));
+	CU_ASSERT_EQUAL(mime_hdr_len("\n", 1), 1);
+	CU_ASSERT_EQUAL(mime_hdr_len("\r\nx", 3), 2);
+	CU_ASSERT_EQUAL(mime_hdr_len("a: b", 4), 4);
+	str_clear(&s);
+	mime_hdr_unfold(&s, "a\rb\nc\0d\r\n", 9);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&s), "a b c d ");
+	str_fini(&s);
+}
+
+/* The parameters of a value as "name=value|name=value|". */
+static void params(struct str *out, const char *value)
+{
+	struct mime_text t = { value, strlen(value) };
+	struct str name = STR_INIT, text = STR_INIT;
+	struct mime_ctype c;
+
+	mime_ctype_begin(&c, &t);
+	if (mime_ctype_type(&c, &name, &text))
+		str_addf(out, "%s/%s|", name.data, text.data);
+	while (mime_ctype_param(&c, &name, &text))
+		str_addf(out, "%s=%s|", str_cstr(&name), str_cstr(&text));
+	str_fini(&name);
+	str_fini(&text);
+}
+
+static void test_ctype(void)
+{
+	static const struct { const char *in, *out; } t[] = {
+		{ "text/plain", "text/plain|" }, { "", "" }, { "text", "" }, { "/plain", "" }, { "text/", "" },
+		{ " Text / HTML ; a=b;c = \"d;e\"", "Text/HTML|a=b|c=d;e|" },
+		{ "a/b (c (d) \\) e) ; (f) g (h) = (i) j (k) ; l=m", "a/b|g=j|l=m|" },
+		{ "a/b; x=\"q\\\"\\\\r\"", "a/b|x=q\"\\r|" }, { "a/b; x=\"open", "a/b|x=open|" }, { "a/b; x=", "a/b|x=|" },
+		{ "a/b;;; =v; n; x=y=z/:w;", "a/b|x=y=z/:w|" }, { "a/b; x=one two; y=3", "a/b|x=one|y=3|" },
+		{ "a/b; f*0*=u''%41; f*1=\"b\"", "a/b|f*0*=u''%41|f*1=b|" }, { "a/b; x=\"fol\n ded\"", "a/b|x=fol ded|" },
+		{ "a/b junk; x=y", "a/b|x=y|" }, { "a/b junk \"; z=1\" ; x=y", "a/b|x=y|" }, { "a/b (open ; x=y", "a/b|" },
+	};
+	struct mime_text value = { "a/b; Boundary=\"x y\"; boundary=z", 32 };
+	struct str s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		str_clear(&s);
+		params(&s, t[i].in);
+		CU_ASSERT_STRING_EQUAL(str_cstr(&s), t[i].out);
+	}
+	CU_ASSERT(mime_ctype_find(&value, "boundary", &s));
+	CU_ASSERT_STRING_EQUAL(str_cstr(&s), "x y");
+	CU_ASSERT(!mime_ctype_find(&value, "charset", &s));
+	str_fini(&s);
+}
+
+/* A list as "name|adl|mailbox|host,...", "-" for a part that is not there. */
+static void addresses(struct str *out, const char *text, size_t len)
+{
+	struct mime_addr a = { .kind = MIME_ADDR_BOX };
+	struct mime_addr_iter it;
+
+	str_clear(out);
+	mime_addr_begin(&it, text, len);
+	while (mime_addr_next(&it, &a))
+		str_addf(out, "%s|%s|%s|%s,", a.have_name ? str_cstr(&a.name) : "-", a.have_adl ? str_cstr(&a.adl) : "-",
+			 a.have_mailbox ? str_cstr(&a.mailbox) : "-", a.have_host ? str_cstr(&a.host) : "-");
+	mime_addr_fini(&a);
+}
+
+static void test_addr(void)
+{
+	static const struct { const char *in, *out; } t[] = {
+		{ "", "" }, { " , ,\t;\n ", "" }, { "(only a comment)", "" }, { "a@b", "-|-|a|b," }, { "<a@b>", "-|-|a|b," },
+		{ "J. R. Ewing <a@b>", "J. R. Ewing|-|a|b," }, { "\"Ewing, J\\\"R\" <a@b>", "Ewing, J\"R|-|a|b," },
+		{ "a@b (Joe (the) Q)", "Joe (the) Q|-|a|b," }, { "<a@b> (Joe)", "Joe|-|a|b," }, { "N <a@b> (Joe)", "N|-|a|b," },
+		{ "a@b,c@d", "-|-|a|b,-|-|c|d," }, { "a @ b . c", "-|-|a|b.c," }, { "\"a b\"@c", "-|-|a b|c," },
+		{ "a@[192.0.2.1]", "-|-|a|[192.0.2.1]," }, { "a@[open", "-|-|a|[open," },
+		{ "<@x,@y:a@b>", "-|@x,@y|a|b," }, { "N <@x:a@b>, c@d", "N|@x|a|b,-|-|c|d," }, { "<>", "-|-||-," },
+		{ "joe", "-|-|joe|-," }, { "Joe Public", "Joe Public|-|-|-," }, { "a@", "-|-|a|," }, { "@b", "-|-||b," },
+		{ "G: a@b, N <c@d>; e@f", "-|-|G|-,-|-|a|b,N|-|c|d,-|-|-|-,-|-|e|f," },
+		{ "\"G G\":;", "-|-|G G|-,-|-|-|-," }, { "Open: a@b", "-|-|Open|-,-|-|a|b,-|-|-|-," },
+		{ "undisclosed-recipients:;, x@y", "-|-|undisclosed-recipients|-,-|-|-|-,-|-|x|y," },
+		{ "A: B: c@d;", "-|-|A|-,-|-|B:c|d,-|-|-|-," },
+		{ "a@b <a@b>", "a@b|-|a|b," }, { "N <a@b, c@d", "N|-|a|b,-|-|c|d," }, { "N <<a@b>>", "N|-|a|b," },
+		{ "\"open <a@b>", "open <a@b>|-|-|-," }, { "a@b; c@d", "-|-|a|b,-|-|c|d," },
+		{ "N <a@b> junk, c@d", "N|-|a|b,-|-|c|d," }, { "=?utf-8?Q?a?= <a@b>", "=?utf-8?Q?a?=|-|a|b," },
+		{ "J\xf6rg <j@\xe4>", "J\xf6rg|-|j|\xe4," }, { "one\n two\r\n\tthree <a@b>", "one two three|-|a|b," },
+		{ "a@b@c", "-|-|a@b|c," }, { ">,),],\\", "-|-|>|-,-|-|)|-,-|-|]|-,-|-|\\|-," }, { "a(c)b@d", "c|-|ab|d," },
+	};
+	struct str s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		char *copy = mem_memdup(t[i].in, strlen(t[i].in));
+
+		addresses(&s, copy, strlen(t[i].in));
+		CU_ASSERT_STRING_EQUAL(str_cstr(&s), t[i].out);
+		for (size_t cut = 0; cut < strlen(t[i].in); cut++) { /* any beginning of it ends the walk too */
+			char *part = mem_memdup(t[i].in, cut);
+
+			addresses(&s, part, cut);
+			mem_free(&part);
+		}
+		mem_free(&copy);
+	}
+	addresses(&s, "a\0b <x@\0y>", 10);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&s), "a b|-|x|y,");
+	str_fini(&s);
+}
+
+static void test_word(void)
+{
+	static const struct { const char *in, *out; } t[] = {
+		{ "plain text", "plain text" }, { "=?utf-8?Q?Gr=C3=BC=C3=9Fe?=", "Grüße" }, { "=?ISO-8859-1?B?R3L832U=?=", "Grüße" },
+		{ "=?utf-8?q?a_b?= =?utf-8?q?c?= d", "a bc d" }, { "a =?utf-8?q?b?= =?utf-8?q?c?=", "a bc" },
+		{ "=?utf-8?q?b?=x=?utf-8?q?c?=", "bxc" }, { "=?utf-8?q?b?=\n  =?iso-8859-1?q?=E4?=", "bä" },
+		{ "=?utf-8?B?w4Ry?==?utf-8?B?emU=?=", "Ärze" }, { "=?utf-8?Q?=C3?= =?utf-8?Q?=A4?=", "ä" }, /* cut in a character */
+		{ "=?utf-8*de?q?x?=", "x" }, { "=?no-such?q?=41=E4?=", "Aä" }, { "=?utf-8?x?a?=", "=?utf-8?x?a?=" },
+		{ "=?utf-8?q?open", "=?utf-8?q?open" }, { "=?" "?q?a?=", "=?" "?q?a?=" }, { "=?", "=?" }, { "=?a?=", "=?a?=" },
+		{ "=?utf-8?q?" "?= x", " x" }, { "J\xf6rg", "Jörg" }, { "J\xc3\xb6rg", "Jörg" }, { "=?utf-8?q?=FF?=", "\xef\xbf\xbd" },
+		{ "=?utf-8?q?a=?=", "a=" }, { "=?utf-8?q?a=4?=", "a=4" }, { "=?utf-8?q?a_?=|", "a |" },
+		{ "=?koi8-r?B?7dXSzQ==?=", "Мурм" }, { "=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=", "日本" },
+		{ "=?utf-8?q?with blanks in it?=", "with blanks in it" }, { "=?=?utf-8?q?x?=", "=?x" },
+	};
+	struct str s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		str_clear(&s);
+		mime_word_decode(&s, t[i].in, strlen(t[i].in));
+		CU_ASSERT_STRING_EQUAL(str_cstr(&s), t[i].out);
+		for (size_t cut = 0; cut < strlen(t[i].in); cut++) {
+			char *part = mem_memdup(t[i].in, cut);
+
+			str_clear(&s);
+			mime_word_decode(&s, part, cut);
+			CU_ASSERT(mime_utf8_valid(str_cstr(&s), s.len));
+			mem_free(&part);
+		}
+	}
+	str_fini(&s);
+}
+
+static void decode_cut(struct str *out, enum mime_encoding enc, const char *in, size_t len, size_t cut)
+{
+	struct mime_decoder d;
+
+	str_clear(out);
+	mime_decoder_init(&d, enc);
+	mime_decoder_add(&d, out, in, cut);
+	mime_decoder_add(&d, out, in + cut, len - cut);
+	mime_decoder_end(&d, out);
+}
+
+static void test_decode(void)
+{
+	static const struct { enum mime_encoding enc; const char *in, *out; } t[] = {
+		{ MIME_ENC_BASE64, "SGVsbG8=", "Hello" }, { MIME_ENC_BASE64, "SGVs\r\nbG8=\n", "Hello" },
+		{ MIME_ENC_BASE64, "SGVs*bG8", "Hello" }, { MIME_ENC_BASE64, "SGk=SGk=", "HiHi" }, { MIME_ENC_BASE64, "S", "" },
+		{ MIME_ENC_BASE64, "====", "" }, { MIME_ENC_QP, "a=20b=3D=3d", "a b==" }, { MIME_ENC_QP, "soft=\nline=\r\nend", "softlineend" },
+		{ MIME_ENC_QP, "soft= \t\nx", "softx" }, { MIME_ENC_QP, "blanks \t\nx", "blanks\nx" }, { MIME_ENC_QP, "a\r\nb \r\n", "a\r\nb\r\n" },
+		{ MIME_ENC_QP, "=", "=" }, { MIME_ENC_QP, "=4", "=4" }, { MIME_ENC_QP, "=4x", "=4x" }, { MIME_ENC_QP, "=4\nx", "=4\nx" },
+		{ MIME_ENC_QP, "=xy", "=xy" }, { MIME_ENC_QP, "==41", "=A" }, { MIME_ENC_QP, "=4=41", "=4A" }, { MIME_ENC_QP, "= x", "= x" },
+		{ MIME_ENC_QP, "a b", "a b" }, { MIME_ENC_QP, "a\rb", "a\rb" }, { MIME_ENC_NONE, "=41 \n", "=41 \n" },
+	};
+	static const struct { const char *value; enum mime_encoding enc; } v[] = {
+		{ "base64", MIME_ENC_BASE64 }, { "Quoted-Printable (x)", MIME_ENC_QP }, { "8bit", MIME_ENC_NONE }, { "", MIME_ENC_NONE },
+		{ "uuencode", MIME_ENC_OTHER },
+	};
+	struct str s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		for (size_t cut = 0; cut <= strlen(t[i].in); cut++) {
+			decode_cut(&s, t[i].enc, t[i].in, strlen(t[i].in), cut);
+			CU_ASSERT_STRING_EQUAL(str_cstr(&s), t[i].out);
+		}
+	for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+		struct mime_text value = { v[i].value, strlen(v[i].value) };
+
+		CU_ASSERT_EQUAL(mime_encoding_of(&value), v[i].enc);
+	}
+	str_fini(&s);
+}
+
+static void test_charset(void)
+{
+	static const struct { const char *name, *in, *out; } t[] = {
+		{ "utf-8", "aä€𝄞z", "aä€𝄞z" }, { "UTF8", "a\xff" "b", "a\xef\xbf\xbd" "b" }, { "utf-8", "\xc3", "\xef\xbf\xbd" },
+		{ "us-ascii", "a\xe4\xc3\xa4", "aää" }, { NULL, "\xe4", "ä" }, { "windows-1252", "\x80", "€" },
+		{ "no-such//IGNORE", "\xe4", "ä" }, { "gb2312", "\xc4\xe3", "你" }, { "shift_jis", "\x93\xfa\x96{", "日本" },
+		{ "iso-2022-jp", "\x1b$BF|K\\\x1b(B", "日本" }, { "euc-kr", "\xb0\xa1\xff", "가\xef\xbf\xbd" },
+		{ "utf-8", "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+	};
+	struct str s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		for (size_t len = strlen(t[i].in), cut = 0; cut <= len; cut++) {
+			struct mime_charset c;
+
+			str_clear(&s);
+			mime_charset_begin(&c, t[i].name);
+			mime_charset_add(&c, &s, t[i].in, cut);
+			mime_charset_add(&c, &s, t[i].in + cut, len - cut);
+			mime_charset_end(&c, &s);
+			CU_ASSERT_STRING_EQUAL(str_cstr(&s), t[i].out);
+		}
+	CU_ASSERT(mime_charset_known("koi8-r") && mime_charset_known("US-ASCII") && mime_charset_known("utf-8"));
+	CU_ASSERT(!mime_charset_known("no-such") && !mime_charset_known("utf-8//TRANSLIT") && !mime_charset_known("a b"));
+	str_clear(&s);
+	CU_ASSERT(mime_charset_to_utf8(&s, "iso-8859-1", "\xe4", 1));
+	CU_ASSERT_STRING_EQUAL(str_cstr(&s), "ä");
+	CU_ASSERT(!mime_charset_to_utf8(&s, "no-such", "a", 1));
+	CU_ASSERT(!mime_charset_to_utf8(&s, "utf-8", "\xe4", 1));
+	CU_ASSERT(!mime_charset_to_utf8(&s, NULL, "\xe4", 1));
+	CU_ASSERT(!mime_charset_to_utf8(&s, "euc-jp", "a\xff", 2));
+	CU_ASSERT(!mime_charset_to_utf8(&s, "euc-jp", "a\xa4", 2));
+	CU_ASSERT_STRING_EQUAL(str_cstr(&s), "ä");
+	str_clear(&s);
+	mime_fold(&s, "ABC xyz ÄÖÜ ß ΣΑΣ Жж İ \xff", strlen("ABC xyz ÄÖÜ ß ΣΑΣ Жж İ \xff"));
+	CU_ASSERT(strncmp(str_cstr(&s), "abc xyz äöü ß σασ жж ", strlen("abc xyz äöü ß σασ жж ")) == 0);
+	CU_ASSERT_EQUAL(s.data[s.len - 1], '\xff');
+	str_fini(&s);
+	mime_charset_fini();
+}
+
+static void test_date(void)
+{
+	static const struct { const char *in; int64_t time; } good[] = {
+		{ "Mon, 5 Feb 2024 10:11:12 +0100", 1707124272 }, { "5 Feb 2024 10:11 +0000", 1707127860 },
+		{ "Mon, 05 Feb 24 10:11:12 EST", 1707145872 }, { "Mon,5 Feb 2024 10:11:12 GMT", 1707127872 },
+		{ "Mon, 5 Feb 2024 10:11:12 (a (b) c) -0330 (NST)", 1707140472 }, { "Mon Feb  5 10:11:12 2024", 1707127872 },
+		{ "Mon, 5 February 2024 10:11:12 +0000", 1707127872 }, { "5-Feb-2024 10:11:12 +0000", 1707127872 },
+		{ "Thu, 13 Feb 69 23:32:54 -0330", -27723426 }, { "1 Jan 100 00:00:00 +0000", 946684800 },
+		{ "Mon, 5 Feb 2024", 1707091200 }, { "5 Feb 2024 10:11:12 Z", 1707127872 }, { "5 Feb 2024 10 : 11 : 12 +0000", 1707127872 },
+		{ "Mon, 5\n Feb 2024\r\n\t10:11:12 +0000", 1707127872 }, { "29 Feb 2024 23:59:60 +0000", 1709251200 },
+		{ "5 Feb 2024 10:11:12 +9999", 1707127872 }, { "5 Feb 2024 10:11:12 XYZ", 1707127872 },
+	};
+	static const char *const bad[] = {
+		"", "today", "2024-02-05", "31 Feb 2024 10:00:00", "29 Feb 2023 10:00:00", "5 Feb 2024 25:00:00", "5 Feb 2024 10:60:00",
+		"0 Jan 2024", "5 2024 10:00", "99999999999 Feb 2024", "Feb 2024", "5 Feb",
+	};
+	struct mime_date d;
+	int y, m, day;
+
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		CU_ASSERT(mime_date_parse(good[i].in, strlen(good[i].in), &d));
+		CU_ASSERT_EQUAL(mime_date_time(&d), good[i].time);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		CU_ASSERT(!mime_date_parse(bad[i], strlen(bad[i]), &d));
+	for (int64_t days = -800000; days < 800000; days += 37) {
+		mime_date_of_days(days, &y, &m, &day);
+		CU_ASSERT_EQUAL(mime_date_days(y, m, day), days);
+		CU_ASSERT(day >= 1 && day <= mime_date_month_len(y, m));
+	}
+}
+
+static uint64_t count(const char *p, size_t len, char c)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n += p[i] == c;
+	return n;
+}
+
+static void check_span(const struct mime_msg *m, const struct mime_span *s)
+{
+	CU_ASSERT_FATAL(s->off <= m->len && s->len <= m->len - s->off);
+	CU_ASSERT_EQUAL(s->wire, mime_wire_size(m->text + s->off, s->len));
+	CU_ASSERT_EQUAL(s->lines, count(m->text + s->off, s->len, '\n'));
+}
+
+/* What must hold for any tree; returns its parts. */
+static size_t check_part(const struct mime_msg *m, const struct mime_part *p, int depth)
+{
+	size_t n = 1;
+
+	CU_ASSERT(depth <= MIME_DEPTH_MAX);
+	check_span(m, &p->hdr);
+	check_span(m, &p->body);
+	CU_ASSERT_EQUAL(p->hdr.off + p->hdr.len, p->body.off);
+	CU_ASSERT((p->kind == MIME_MESSAGE) == (p->child != NULL) || p->kind == MIME_MULTIPART);
+	for (const struct mime_part *c = p->child; c != NULL; c = c->next) {
+		CU_ASSERT_PTR_EQUAL(c->parent, p);
+		CU_ASSERT(c->hdr.off >= p->body.off);
+		n += check_part(m, c, depth + 1);
+	}
+	return n;
+}
+
+static size_t check_tree(const char *text, size_t len)
+{
+	struct mime_msg m;
+	size_t n;
+
+	mime_msg_init(&m, text, len);
+	n = check_part(&m, mime_msg_root(&m), 1);
+	CU_ASSERT_EQUAL(n, m.parts);
+	CU_ASSERT(n <= MIME_PARTS_MAX);
+	mime_msg_fini(&m);
+	return n;
+}
+
+static void test_tree_cut(void)
+{
+	static const char text[] = "Content-Type: multipart/mixed; boundary=a\r\n\r\npre\r\n--a\r\nContent-Type: multipart/digest;\n"
+				   " boundary=\"a-b\"\n\n--a-b\n\nX: y\n\nbody\n--a-b\nContent-Type: message/rfc822\n\n"
+				   "Content-Type: multipart/mixed; boundary=c\n\n--c\n\n1\n--c--\nepilogue\n--a-b--\n\r\n--a\n\nlast\r\n--a--\r\nepi";
+
+	for (size_t cut = 0; cut < sizeof(text); cut++) {
+		char *part = mem_memdup(text, cut);
+
+		check_tree(part, cut);
+		mem_free(&part);
+	}
+	CU_ASSERT_EQUAL(check_tree(text, sizeof(text) - 1), 8);
+}
+
+/* Hostile mail: the limits hold, and time grows with the length only (this ends at once). */
+static void test_tree_limits(void)
+{
+	struct str s = STR_INIT;
+
+	for (int i = 0; i < 1000; i++)
+		str_addf(&s, "Content-Type: multipart/mixed; boundary=%0*d\n\n--%0*d\n", 60, i, 60, i);
+	for (int i = 0; i < 20000; i++)
+		str_addf(&s, "--%060d\n", i % 100 + 1000);
+	CU_ASSERT_EQUAL(check_tree(s.data, s.len), MIME_DEPTH_MAX);
+	str_clear(&s);
+	for (int i = 0; i < 1000; i++)
+		str_adds(&s, "Content-Type: message/rfc822\n\n");
+	CU_ASSERT_EQUAL(check_tree(s.data, s.len), MIME_DEPTH_MAX);
+	str_clear(&s);
+	str_adds(&s, "Content-Type: multipart/mixed; boundary=x\n\n");
+	for (int i = 0; i < 300000; i++)
+		str_adds(&s, "--x\n");
+	CU_ASSERT_EQUAL(check_tree(s.data, s.len), MIME_PARTS_MAX);
+	str_clear(&s);
+	str_adds(&s, "Content-Type: multipart/mixed; boundary=");
+	for (int i = 0; i < 100000; i++)
+		str_addc(&s, 'b');
+	str_adds(&s, "\n\n");
+	for (int i = 0; i < 1000; i++)
+		str_adds(&s, "--bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\n");
+	CU_ASSERT_EQUAL(check_tree(s.data, s.len), 1);
+	str_fini(&s);
+}
+
+static const struct unit_case cases[] = {
+	{ "header fields", test_hdr }, { "Content-Type", test_ctype }, { "addresses", test_addr }, { "encoded words", test_word },
+	{ "decoders", test_decode }, { "charsets", test_charset }, { "dates", test_date }, { "part tree cut anywhere", test_tree_cut },
+	{ "part tree limits", test_tree_limits }, { NULL, NULL },
+};
+UNIT_MAIN("mime", cases)
