@@ -1,6 +1,7 @@
 # tests/: unit tests run by `make check`; the black-box tests are run by scripts/check.
 # A unit test is one program: add it to UNIT_TESTS and give it its SOURCES and LDADD.
 EXTRA_DIST += tests/README tests/unit/unit.h
+include tests/blackbox/local.mk
 UNIT_TESTS =
 if HAVE_CUNIT
 check_PROGRAMS += $(UNIT_TESTS)
@@ -29,10 +30,6 @@ tests_unit_test_settings_LDADD = node/libnode.a $(LIBCONFIG_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_tickets
 tests_unit_test_tickets_SOURCES = tests/unit/test_tickets.c
 tests_unit_test_tickets_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
-
-# The black-box tests; scripts/check runs them against an installed build.
-EXTRA_DIST += tests/blackbox/pytest.ini tests/blackbox/conftest.py tests/blackbox/pool.py tests/blackbox/client.py \
-	tests/blackbox/fakeserver.py
 UNIT_TESTS += tests/unit/test_spawn
 tests_unit_test_spawn_SOURCES = tests/unit/test_spawn.c
 tests_unit_test_spawn_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
@@ -59,7 +56,6 @@ tests_unit_test_userdb_LDADD = $(AUTHLIB_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_job
 tests_unit_test_job_SOURCES = tests/unit/test_job.c
 tests_unit_test_job_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
-EXTRA_DIST += tests/blackbox/test_master.py
 
 UNIT_TESTS += tests/unit/test_mime
 tests_unit_test_mime_SOURCES = tests/unit/test_mime.c

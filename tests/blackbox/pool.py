@@ -244,27 +244,26 @@ def rss_kib(pid):
     return total
 
 
-ROLES = ("authworker", "authd", "worker", "spawn")
+def comm(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
+    except OSError:
+        return ""
 
 
 def role_of(pid):
-    """worker, authd, authworker, spawn, imapd, pop3d, master or "" by what the process shows of itself."""
-    line = cmdline(pid)
-    if not line:
+    """worker, authd, authworker, spawn, imapd, pop3d, master or "", by what the process shows of itself in ps."""
+    name = comm(pid)
+    if name in ("imapd", "pop3d"):
+        return name
+    words = [w.replace("-", "").replace("_", "") for w in cmdline(pid).lower().split()]
+    if not any(w.endswith("waypostd") for w in words):
         return ""
-    words = re.findall(r"[A-Za-z0-9]+", line.replace("auth worker", "authworker").replace("auth-worker", "authworker"))
-    base = [w.lower() for w in words]
-    for kind in ("imapd", "pop3d"):
-        if re.search(rf"(^|[/ ]){kind}\b", line) and "waypostd" not in line.split(" ")[0]:
-            return kind
-    for role in ROLES:
-        if role in base:
-            return role
-    if "imapd" in base:
-        return "imapd"
-    if "pop3d" in base:
-        return "pop3d"
-    return "master" if "waypostd" in base else ""
+    for word in words:
+        if word in ("worker", "authd", "authworker", "spawn"):
+            return word
+    return "master"
 
 
 class Node:

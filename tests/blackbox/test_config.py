@@ -1,0 +1,347 @@
+"""Configurations, good and bad, and what the operator's tool says."""
+import json
+import os
+import re
+import socket
+import subprocess
+
+import pytest
+
+import pool as pool_module
+from client import Imap, Pop3
+from pool import SLOW, Account, Marks, chown, wait_for
+
+BAD = [
+    # line of the file, what must be named with its line number
+    ('IMAP_PROXI = 1;', "IMAP_PROXI"),
+    ('LOGIN_TIMEOUT = "soon";', "LOGIN_TIMEOUT"),
+    ('LOGIN_WORKERS = -1;', "LOGIN_WORKERS"),
+    ('PROXY_HOSTNAME = "${NO_SUCH_VARIABLE_HERE}";', "NO_SUCH_VARIABLE_HERE"),
+    ('proxy = { PROXY_TIMEOUT = 100000; PROXY_TRUSTED = "300.1.2.3/99"; };', "PROXY_TIMEOUT"),
+    ('imapd = { PORT = "http"; IMAP_PROXY = "maybe"; };', "PORT"),
+    ('pop3d = { PORT = 99999; };', "PORT"),
+    ('nosuchgroup = { A = 1; };', "nosuchgroup"),
+    ('RUNDIR = "relative/path";', "RUNDIR"),
+]
+
+
+@pytest.fixture
+def still(make_pool):
+    """A pool that is not started."""
+    return make_pool(nodes=1, accounts=[Account("anna@example.com")], start=False)
+
+
+def daemon(p):
+    node = p.nodes[0]
+    return subprocess.run([os.path.join(pool_module.PREFIX, "sbin", "waypostd"), "-c", p.conf, "-F"], env=node.env,
+                          preexec_fn=node.as_user(), capture_output=True, timeout=30 * SLOW, text=True)
+
+
+def test_every_mistake_is_listed(still):
+    p = still
+    p.write_conf(text="# first line\n" + "".join(line + "\n" for line, _ in BAD))
+    for result in (daemon(p), p.nodes[0].tool("check")):
+        assert result.returncode == 1, result
+        text = result.stderr + result.stdout
+        for n, (line, name) in enumerate(BAD, 2):
+            found = [t for t in text.splitlines() if f"waypost.conf:{n}:" in t and name in t]
+            assert found, f"line {n}: {line}\n{text}"
+        assert "IMAP_PROXY" in next(t for t in text.splitlines() if "waypost.conf:2:" in t), "the nearest known name"
+        assert "PROXY_TRUSTED" in text and "IMAP_PROXY" in text
+    assert not os.path.exists(os.path.join(p.run, "127.0.0.1", "control")), "nothing was started"
+
+
+@pytest.mark.parametrize("line,hint", [
+    ('imapd = { IMAP_UMASK = 022; };', "quotes"),          # libconfig reads it as decimal
+    ('imapd = { MAXDAEMONS = 4294967297; };', "MAXDAEMONS"),  # and wraps this silently
+    ('imapd = { PORT = 1143;', "waypost.conf:"),           # no end
+    ('imapd = { PORT 1143; };', "waypost.conf:"),
+    ('@include "no-such-file.conf"', "no-such-file.conf"),
+])
+def test_what_libconfig_would_misread(still, line, hint):
+    still.write_conf(text=line + "\n")
+    for result in (daemon(still), still.nodes[0].tool("check")):
+        assert result.returncode == 1
+        assert hint in result.stderr + result.stdout
+        assert re.search(r"waypost\.conf:1\b", result.stderr + result.stdout)
+
+
+def test_no_file(still):
+    os.unlink(still.conf)
+    for result in (daemon(still), still.nodes[0].tool("check")):
+        assert result.returncode == 1
+        assert "waypost.conf" in result.stderr + result.stdout
+        assert re.search("(?i)no such file", result.stderr + result.stdout)
+
+
+def test_include_and_environment(still):
+    """@include is relative to the including file; $${ is a literal ${; HOSTNAME always exists."""
+    p = still
+    text = open(p.conf).read()
+    os.mkdir(os.path.join(p.root, "conf.d"))
+    with open(os.path.join(p.root, "conf.d", "more.conf"), "w") as f:
+        f.write(text)
+    p.write_conf(text='@include "conf.d/more.conf"\nPROXY_HOSTNAME = "${HOSTNAME}";\nauthdaemonrc = { DEFAULTOPTIONS = "wbx=$${X}"; };\n'
+                 if "authdaemonrc" not in text else '@include "conf.d/more.conf"\nPROXY_HOSTNAME = "${HOSTNAME}";\n')
+    result = p.nodes[0].tool("check")
+    assert result.returncode == 0, result.stdout + result.stderr
+    p.start()
+    with Imap("127.0.0.1", p.imap_port) as c:
+        c.login_ok(p.accounts["anna@example.com"])
+
+
+def test_values_are_taken_wherever_that_reads_naturally(still):
+    p = still
+    p.write_conf({"LOGIN_TIMEOUT": "1m", "LOGIN_WORKERS": "1",
+                  "imapd": {"PORT": str(p.imap_port), "IMAP_PROXY": True, "IMAP_APPENDLIMIT": "5G", "MAXDAEMONS": "40"},
+                  "pop3d": {"POP3_PROXY": "1"}})
+    assert p.nodes[0].tool("check").returncode == 0
+    p.start()
+    with Pop3("127.0.0.1", p.pop3_port) as c:
+        c.login_ok(p.accounts["anna@example.com"])
+
+
+def test_every_courier_name_is_known(still):
+    """A file with Courier's own settings is taken; what is ignored or replaced is said with the reason."""
+    p = still
+    p.write_conf({"imapd": {"PIDFILE": "/run/courier/imapd.pid", "TCPDOPTS": "-nodnslookup", "LOGGEROPTS": "-name=imapd",
+                            "IMAP_ULIMITD": 131072, "IMAP_ENHANCEDIDLE": 0, "IMAPDSTART": "YES", "IMAP_ACL": 1,
+                            "IMAP_DISABLETHREADSORT": 0, "MAXPERIP": 20},
+                  "pop3d": {"POP3DSTART": "YES", "POP3AUTH_ORIG": "PLAIN", "MIME_UNICODE_MESSAGE_TYPE": "message/global"}})
+    result = p.nodes[0].tool("check")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "TCPDOPTS" in result.stdout + result.stderr
+
+
+def test_address_in_use(make_pool):
+    """The port belongs to somebody: status 1 and a line that names it."""
+    p = make_pool(nodes=1, accounts=[Account("anna@example.com")], start=False)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", p.imap_port))
+        other.listen()
+        result = daemon(p)
+    assert result.returncode == 1
+    assert str(p.imap_port) in result.stderr
+
+
+def test_rundir_that_cannot_be_made(still):
+    still.write_conf({"RUNDIR": "/proc/no/${PROXY_HOSTNAME}"})
+    result = daemon(still)
+    assert result.returncode == 1
+    assert "/proc/no" in result.stderr
+
+
+def test_version():
+    for program in ("sbin/waypostd", "bin/waypost"):
+        result = subprocess.run([os.path.join(pool_module.PREFIX, program), "-V"], capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0 and re.search(r"\d+\.\d+", result.stdout)
+    for program in ("imapd", "pop3d"):
+        result = subprocess.run([os.path.join(pool_module.PREFIX, "libexec/waypost", program), "--version"], capture_output=True, text=True,
+                                timeout=60)
+        assert result.returncode == 0 and re.search(r"\d+\.\d+", result.stdout)
+
+
+# The operator's tool on a running pool
+
+def test_check_prints_limits(pool):
+    result = pool.nodes[0].tool("check")
+    assert result.returncode == 0, result.stdout + result.stderr
+    for word in ("descriptor", "inotify", "port"):
+        assert word in (result.stdout + result.stderr).lower(), word
+
+
+def test_check_warns_of_a_readable_userdb(make_pool):
+    p = make_pool(nodes=1, accounts=[Account("anna@example.com")], start=False)
+    os.chmod(p.userdb, 0o644)
+    result = p.nodes[0].tool("check")
+    assert "userdb" in result.stdout + result.stderr
+    assert re.search("read|mode|0640", result.stdout + result.stderr)
+
+
+def test_route(pool):
+    node = pool.node("127.0.0.1")
+    result = node.tool("route", "berta@example.com")
+    assert result.returncode == 0, result.stderr
+    assert "127.0.0.2" in result.stdout and str(pool.imap_port) in result.stdout
+    result = node.tool("route", "anna@example.com")
+    assert result.returncode == 0 and re.search("local|here|this node", result.stdout)
+    result = node.tool("route", "dora@example.com")
+    assert result.returncode == 0 and re.search("local|here|this node", result.stdout)
+    assert node.tool("route", "nobody@example.com").returncode != 0
+
+
+def test_auth(pool):
+    node = pool.node("127.0.0.1")
+    account = pool.accounts["berta@example.com"]
+    result = node.tool("auth", account.name, input=account.password + "\n")
+    assert result.returncode == 0, result.stderr
+    for word in (account.home, str(account.uid), "mailhost=127.0.0.2"):
+        assert word in result.stdout
+    assert account.password not in result.stdout
+    assert "{SHA}" not in result.stdout
+    for name, password in ((account.name, "wrong"), ("nobody@example.com", "wrong")):
+        result = node.tool("auth", name, input=password + "\n")
+        assert result.returncode != 0
+
+
+def test_status(pool):
+    node = pool.node("127.0.0.2")
+    result = node.tool("status")
+    assert result.returncode == 0, result.stdout + result.stderr
+    result = node.tool("status", "--json")
+    assert result.returncode == 0
+    assert isinstance(json.loads(result.stdout), dict)
+
+
+def test_status_of_a_node_that_is_down(make_pool):
+    p = make_pool(nodes=1, accounts=[Account("anna@example.com")], start=False)
+    result = p.nodes[0].tool("status")
+    assert result.returncode == 2
+    assert p.nodes[0].tool("who").returncode != 0
+
+
+def rows(node):
+    return json.loads(node.tool("who", "--json").stdout)
+
+
+def test_who(pool):
+    """User, protocol, client, mailhost, backend, bytes, age; local sessions too."""
+    front, back = pool.node("127.0.0.1"), pool.node("127.0.0.2")
+    with Imap("127.0.0.1", pool.imap_port, source="127.0.0.61") as a, Pop3("127.0.0.1", pool.pop3_port, source="127.0.0.62") as b, \
+            Imap("127.0.0.1", pool.imap_port, source="127.0.0.63") as c:
+        a.login_ok(pool.accounts["anna@example.com"])
+        b.login_ok(pool.accounts["anna@example.com"])
+        c.login_ok(pool.accounts["berta@example.com"])
+        c.ok("NOOP")
+        text = wait_for("three sessions", lambda: front.tool("who").stdout if front.tool("who").stdout.count("@example.com") == 3 else None)
+        lines = [line for line in text.splitlines() if "@example.com" in line]
+        local = next(line for line in lines if "127.0.0.61" in line)
+        assert "anna@example.com" in local and re.search("(?i)imap", local) and "local" in local
+        local = next(line for line in lines if "127.0.0.62" in line)
+        assert re.search("(?i)pop3", local) and "local" in local
+        away = next(line for line in lines if "127.0.0.63" in line)
+        assert "berta@example.com" in away and "127.0.0.2" in away and str(pool.imap_port) in away
+        assert len(rows(front)) == 3
+        # On the owner the same session is a local one, of the same client.
+        text = wait_for("the session on its owner", lambda: back.tool("who").stdout if "berta" in back.tool("who").stdout else None)
+        assert "127.0.0.63" in text
+    wait_for("nobody there", lambda: not rows(front) and not rows(back))
+
+
+def test_kick(pool):
+    """All sessions of that user end, of both protocols, here and forwarded; others stay."""
+    front = pool.node("127.0.0.1")
+    with Imap("127.0.0.1", pool.imap_port) as a, Pop3("127.0.0.1", pool.pop3_port) as b, Imap("127.0.0.1", pool.imap_port) as other, \
+            Imap("127.0.0.1", pool.imap_port) as away:
+        marks = Marks(pool)
+        for c in (a, b):
+            c.login_ok(pool.accounts["anna@example.com"])
+        other.login_ok(pool.accounts["dora@example.com"])
+        away.login_ok(pool.accounts["berta@example.com"])
+        result = front.tool("kick", "anna@example.com")
+        assert result.returncode == 0 and "2" in result.stdout + result.stderr
+        assert a.is_closed() and b"* BYE" in a.buf
+        assert b.is_closed()
+        other.ok("NOOP")
+        away.ok("NOOP")
+        result = front.tool("kick", "berta@example.com")
+        assert result.returncode == 0
+        assert away.is_closed()
+        other.ok("NOOP")
+        wait_for("three ends by kick", lambda: marks.text(front).count("end=kick") == 3)
+    front.tool("kick", "nobody@example.com")
+
+
+def test_drain(pool):
+    """No new logins, said politely; open sessions go on; off ends it."""
+    node = pool.node("127.0.0.3")
+    with Imap(node.address, pool.imap_port) as c:
+        c.login_ok(pool.accounts["carla@example.com"])
+        assert node.tool("drain").returncode == 0
+        try:
+            assert node.tool("status").returncode == 3
+
+            def refused(kind, port):
+                with kind(node.address, port, greeting=False) as n:
+                    return n.line()
+            wait_for("IMAP is refused", lambda: refused(Imap, pool.imap_port).startswith(b"* BYE"))
+            wait_for("POP3 is refused", lambda: refused(Pop3, pool.pop3_port).startswith(b"-ERR"))
+            c.ok("NOOP")
+        finally:
+            assert node.tool("drain", "off").returncode == 0
+    wait_for("it takes logins again", lambda: node.answers(pool.imap_port))
+
+    def again():
+        with Imap(node.address, pool.imap_port, greeting=False) as n:
+            return n.line().startswith(b"* OK")
+    wait_for("it takes logins again", again)
+    assert node.tool("status").returncode == 0
+
+
+def test_bad_commands(pool):
+    node = pool.nodes[0]
+    for args in (["frob"], [], ["route"], ["kick"], ["drain", "perhaps"]):
+        result = node.tool(*args)
+        assert result.returncode != 0 and result.stderr
+
+
+def test_limits(make_pool):
+    """MAXPERIP and MAXDAEMONS: refused with a code that is not 'wrong password'; the limit is the client's."""
+    p = make_pool(nodes=2, settings={"imapd": {"MAXPERIP": 2}, "pop3d": {"MAXDAEMONS": 2}},
+                  accounts=[Account("here@example.com", mailhost="127.0.0.1"), Account("there@example.com", mailhost="127.0.0.2")])
+    for name in ("here@example.com", "there@example.com"):
+        account = p.accounts[name]
+        held = [Imap("127.0.0.1", p.imap_port, source="127.0.0.70").login_ok(account) for _ in range(2)]
+        with Imap("127.0.0.1", p.imap_port, source="127.0.0.70") as c:
+            reply = c.login(account.name, account.password)
+            assert reply.status == "NO" and (b"[LIMIT]" in reply.text or b"[UNAVAILABLE]" in reply.text), reply
+        # Five clients through one front: the owner counts each client, not the front.
+        more = [Imap("127.0.0.1", p.imap_port, source=f"127.0.0.{71 + i}").login_ok(account) for i in range(5)]
+        for c in held + more:
+            c.close()
+
+        def again():
+            with Imap("127.0.0.1", p.imap_port, source="127.0.0.70") as c:
+                return c.login(account.name, account.password).ok
+        wait_for("the place is free again", again)
+    account = p.accounts["here@example.com"]
+    wait_for("all are gone", lambda: "@example.com" not in p.nodes[0].tool("who").stdout)
+    held = [Pop3("127.0.0.1", p.pop3_port).login_ok(account) for _ in range(2)]
+    with Pop3("127.0.0.1", p.pop3_port) as c:
+        answer = c.login(account.name, account.password)
+        assert answer.startswith((b"-ERR [IN-USE]", b"-ERR [SYS/TEMP]", b"-ERR [LIMIT]")), answer
+    for c in held:
+        c.close()
+
+
+def test_userdb_command(still):
+    """scripts/userdb and userdbpw: Courier's command line; owner and mode are kept."""
+    p = still
+    bindir = os.path.join(pool_module.PREFIX, "bin")
+    here = os.path.join(os.path.dirname(__file__), "..", "..", "scripts")
+
+    def program(name):
+        for folder in (bindir, os.path.join(pool_module.PREFIX, "sbin"), here):
+            if os.path.exists(os.path.join(folder, name)):
+                return os.path.join(folder, name)
+        raise AssertionError(f"{name} is not installed")
+    before = os.stat(p.userdb)
+    hashed = subprocess.run([program("userdbpw")], input="newsecret\n", capture_output=True, text=True, timeout=60)
+    assert hashed.returncode == 0 and hashed.stdout.strip(), hashed.stderr
+    home = p.accounts["anna@example.com"].home
+    for args, text in ((["set", f"uid={pool_module.UID}", f"gid={pool_module.GID}", f"home={home}"], None),
+                       (["set", "systempw"], hashed.stdout), (["set", "options=mailhost=127.0.0.1"], None)):
+        result = subprocess.run([program("userdb"), "-f", p.userdb, "new@example.com", *args], input=text, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stderr
+    after = os.stat(p.userdb)
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    p.start()
+    with Imap("127.0.0.1", p.imap_port) as c:
+        assert c.login("new@example.com", "newsecret").ok
+    with Imap("127.0.0.1", p.imap_port) as c:
+        c.login_ok(p.accounts["anna@example.com"])
+    shown = subprocess.run([program("userdb"), "-show", "-f", p.userdb, "new@example.com"], capture_output=True, text=True, timeout=60)
+    assert "mailhost=127.0.0.1" in shown.stdout
+    assert subprocess.run([program("userdb"), "-f", p.userdb, "new@example.com", "del"], timeout=60).returncode == 0
+    assert "new@example.com" not in open(p.userdb).read()
+    assert "anna@example.com" in open(p.userdb).read()
