@@ -343,7 +343,7 @@ bool bio_printf(struct bio *b, const char *fmt, ...)
 
 bool bio_flush(struct bio *b)
 {
-	return b->out_len == 0 ? !b->out_failed : send_all(b, NULL, 0);
+	return b->out_len == 0 ? !b->out_failed : send_all(b, "", 0);
 }
 
 void bio_linger(struct bio *b, int ms)
