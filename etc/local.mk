@@ -9,7 +9,7 @@ nodist_systemdunit_DATA = etc/waypost.service
 CLEANFILES += etc/waypost.service
 EXTRA_DIST += etc/waypost.service.in etc/waypost.sysusers etc/waypost.tmpfiles
 exampledir = $(docdir)/examples
-dist_example_DATA = etc/waypost.fail2ban etc/waypost.logrotate
+dist_example_DATA = etc/waypost.conf etc/waypost.fail2ban etc/waypost.logrotate
 # systemd wants these two under other names.
 install-data-hook:
 	$(MKDIR_P) $(DESTDIR)$(prefix)/lib/sysusers.d $(DESTDIR)$(prefix)/lib/tmpfiles.d

@@ -9,8 +9,11 @@ node_libnode_a_SOURCES = \
 	node/settings.c node/settings.h node/settings_tbl.h \
 	node/settings_rows.h \
 	node/settings_check.c \
+	node/settings_doc.c node/settings_doc.h \
 	node/settings_known.c \
 	node/settings_load.c node/settings_load.h \
+	node/settings_names.c \
+	node/settings_read.c node/settings_read.h \
 	node/settings_ports.c \
 	node/settings_rules.c \
 	node/settings_scan.c \

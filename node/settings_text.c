@@ -32,7 +32,8 @@ void settings_report(struct str *out, const struct settings_text *t, unsigned li
 	va_end(ap);
 	log_clean(clean, sizeof(clean), str_cstr(&text));
 	str_fini(&text);
-	if (line != 0 && line <= t->nlines)
+	line = (unsigned)MIN(line, t->nlines);
+	if (line != 0)
 		str_addf(out, "%s:%u: %s\n", t->files[t->lines[line - 1].file], t->lines[line - 1].line, clean);
 	else
 		str_addf(out, "%s: %s\n", t->files[0], clean);

@@ -1,10 +1,123 @@
 #include "tests/unit/unit.h"
 
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/mem.h"
-#include "node/settings.h"
+#include "node/settings_doc.h"
+#include "node/settings_load.h"
+
+/* A folder of the test's own, with a userdb that AUTH_USER may read. */
+static char dir[] = "/tmp/test_settings.XXXXXX";
+static char userdb[64];
+
+static void write_file(const char *path, const char *text, mode_t mode)
+{
+	FILE *f = fopen(path, "w");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	fputs(text, f);
+	fclose(f);
+	CU_ASSERT_EQUAL(chmod(path, mode), 0);
+}
+
+static const char *in_dir(char buf[128], const char *name)
+{
+	snprintf(buf, 128, "%s/%s", dir, name);
+	return buf;
+}
+
+static void set_up(void)
+{
+	const struct passwd *pw = getpwnam("bin");
+
+	if (userdb[0] != '\0')
+		return;
+	unsetenv("PROXY_HOSTNAME");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(dir));
+	chmod(dir, 0755);
+	snprintf(userdb, sizeof(userdb), "%s/userdb", dir);
+	write_file(userdb, "alice\tsystempw=x\n", 0640);
+	if (geteuid() == 0 && pw != NULL)
+		CU_ASSERT_EQUAL(chown(userdb, pw->pw_uid, pw->pw_gid), 0);
+}
+
+enum { POP3D = 1, USERDB = 2, IMAPD = 4, BARE = 8 };
+
+/* TEXT with a first line in front that makes a whole file of it; WITHOUT says what the line must leave out. */
+static char *whole(const char *text, int without)
+{
+	struct str s = STR_INIT;
+
+	if ((without & BARE) == 0)
+		str_adds(&s, "LOGIN_USER = \"daemon\"; AUTH_USER = \"bin\"; proxy = { PROXY_TRUSTED = \"10.0.0.0/8\"; }; ");
+	if ((without & (BARE | USERDB)) == 0)
+		str_addf(&s, "authuserdb = { USERDB = \"%s\"; }; ", userdb);
+	if ((without & (BARE | POP3D)) == 0)
+		str_adds(&s, "pop3d = {}; ");
+	str_adds(&s, (without & BARE) == 0 ? "\n" : "");
+	str_adds(&s, text);
+	return str_steal(&s);
+}
+
+/* The settings of TEXT, or NULL with the lines of mistakes in ERRORS. */
+static struct settings *load(const char *text, int without, struct str *errors, struct str *warnings)
+{
+	struct settings_load l;
+	struct settings *set = NULL;
+	char *all;
+
+	set_up();
+	all = whole(text, without);
+	if (settings_load_bytes(&l, "t.conf", all, strlen(all), errors, warnings)) {
+		set = l.set;
+		l.set = NULL;
+	}
+	settings_load_fini(&l);
+	mem_free(&all);
+	return set;
+}
+
+static struct settings *load_good(const char *text)
+{
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	struct settings *set = load(text, 0, &errors, &warnings);
+
+	CU_ASSERT_STRING_EQUAL(str_cstr(&errors), "");
+	if (set == NULL)
+		fprintf(stderr, "\n%s\n", str_cstr(&errors));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(set);
+	str_fini(&errors);
+	str_fini(&warnings);
+	return set;
+}
+
+static void expect(const char *text, const struct str *got, const char *want)
+{
+	if (strcmp(str_cstr(got), want) != 0)
+		fprintf(stderr, "\n--- of:\n%s\n--- got:\n%s--- wanted:\n%s", text, str_cstr(got), want);
+	CU_ASSERT_STRING_EQUAL(str_cstr(got), want);
+}
+
+struct bad { const char *text; int without; const char *errors; };
+
+static void run_bad(const struct bad *t, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct str errors = STR_INIT, warnings = STR_INIT;
+		struct settings *set = load(t[i].text, t[i].without, &errors, &warnings);
+
+		CU_ASSERT_PTR_NULL(set);
+		settings_free(&set);
+		expect(t[i].text, &errors, t[i].errors);
+		str_fini(&errors);
+		str_fini(&warnings);
+	}
+}
 
 static void test_defaults(void)
 {
@@ -19,6 +132,24 @@ static void test_defaults(void)
 	settings_free(&s);
 	CU_ASSERT_PTR_NULL(s);
 	settings_free(&s);
+}
+
+/* Each default is one that the row itself allows, and the text is what the manual needs. */
+static void test_table(void)
+{
+	for (const struct settings_row *row = settings_rows; row->name != NULL; row++) {
+		size_t len = strlen(row->text);
+		int64_t v;
+
+		CU_ASSERT(len > 10 && row->text[len - 1] == '.');
+		CU_ASSERT_PTR_NULL(settings_known_find(row->group, row->name));
+		if (settings_is_text(row->type))
+			continue;
+		CU_ASSERT_FATAL(settings_parse_number(row->type, row->def, &v));
+		CU_ASSERT(row->type == SETTINGS_T_BOOL || (v >= row->least && v <= row->most));
+	}
+	for (const struct settings_known *k = settings_known; k->name != NULL; k++)
+		CU_ASSERT(settings_is_group(k->group) && k->text[0] != '\0');
 }
 
 /* What each role gets back of settings that differ from the defaults everywhere. */
@@ -49,10 +180,6 @@ static void test_write_read(void)
 		CU_ASSERT_EQUAL(r->node_LOGIN_TIMEOUT, worker || authd ? 33 : 60);
 		CU_ASSERT_EQUAL(r->imapd_IMAP_PROXY, worker || authd);
 		CU_ASSERT_STRING_EQUAL(r->pool_secret, authd ? "the secret" : "");
-		if (worker) {
-			CU_ASSERT_STRING_EQUAL(r->authuserdb_USERDB, "/etc/waypost/userdb");
-			CU_ASSERT_EQUAL(r->authdaemonrc_daemons, 5);
-		}
 		settings_free(&r);
 		/* The file can be read again. */
 		r = settings_read(fd);
@@ -60,6 +187,32 @@ static void test_write_read(void)
 		settings_free(&r);
 		close(fd);
 	}
+	settings_free(&s);
+}
+
+/* Nothing of where accounts come from, and not the secret, is in the bytes that a worker is given. */
+static void test_worker_sees_no_accounts(void)
+{
+	struct settings *s = settings_defaults();
+	char buf[65536];
+	ssize_t n;
+	int fd;
+
+	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
+		if (strcmp(row->group, "authdaemonrc") == 0 || strcmp(row->group, "authuserdb") == 0) {
+			CU_ASSERT_EQUAL(row->roles & SETTINGS_FOR_WORKER, 0);
+			if (settings_is_text(row->type)) {
+				mem_free(settings_text_at(s, row));
+				*settings_text_at(s, row) = mem_strdup("hidden");
+			}
+		}
+	mem_free(&s->pool_secret);
+	s->pool_secret = mem_strdup("hidden");
+	fd = settings_write(s, SETTINGS_FOR_WORKER);
+	n = pread(fd, buf, sizeof(buf), 0);
+	CU_ASSERT_FATAL(n > 0 && n < (ssize_t)sizeof(buf));
+	CU_ASSERT_PTR_NULL(memmem(buf, (size_t)n, "hidden", 6));
+	close(fd);
 	settings_free(&s);
 }
 
@@ -79,8 +232,637 @@ static void test_read_damaged(void)
 	settings_free(&s);
 }
 
+static void test_numbers(void)
+{
+	static const struct { enum settings_type type; const char *text; bool ok; int64_t v; } t[] = {
+		{ SETTINGS_T_SIZE, "5G", true, 5368709120 }, { SETTINGS_T_SIZE, "64k", true, 65536 }, { SETTINGS_T_SIZE, "0", true, 0 },
+		{ SETTINGS_T_SIZE, "1 MB", true, 1048576 }, { SETTINGS_T_SIZE, "5X", false, 0 }, { SETTINGS_T_SIZE, "", false, 0 },
+		{ SETTINGS_T_SIZE, "9223372036854775807G", false, 0 }, { SETTINGS_T_SIZE, "-1", false, 0 },
+		{ SETTINGS_T_TIME, "10", true, 10 }, { SETTINGS_T_TIME, "10s", true, 10 }, { SETTINGS_T_TIME, "5m", true, 300 },
+		{ SETTINGS_T_TIME, "1h", true, 3600 }, { SETTINGS_T_TIME, "1D", true, 86400 }, { SETTINGS_T_TIME, "1h5m", false, 0 },
+		{ SETTINGS_T_TIME, "s", false, 0 }, { SETTINGS_T_TIME, "1.5h", false, 0 },
+		{ SETTINGS_T_BOOL, "1", true, 1 }, { SETTINGS_T_BOOL, "0", true, 0 }, { SETTINGS_T_BOOL, "7", true, 1 },
+		{ SETTINGS_T_BOOL, "Yes", true, 1 }, { SETTINGS_T_BOOL, "off", true, 0 }, { SETTINGS_T_BOOL, "TRUE", true, 1 },
+		{ SETTINGS_T_BOOL, "maybe", false, 0 }, { SETTINGS_T_BOOL, "", false, 0 },
+		{ SETTINGS_T_INT, "12", true, 12 }, { SETTINGS_T_INT, "12k", false, 0 }, { SETTINGS_T_INT, " 1", false, 0 },
+		{ SETTINGS_T_INT, "9223372036854775808", false, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		int64_t v = 0;
+
+		CU_ASSERT_EQUAL(settings_parse_number(t[i].type, t[i].text, &v), t[i].ok);
+		if (t[i].ok)
+			CU_ASSERT_EQUAL(v, t[i].v);
+	}
+}
+
+/* The same thing said in every way that reads naturally. */
+static void test_values(void)
+{
+	struct settings *s = load_good(
+		"imapd = { PORT = 1143; ADDRESS = 0; IMAP_PROXY = true; MAXDAEMONS = \"12\"; DEBUG_LOGIN = true;\n"
+		"  IMAP_CAPABILITY = [ \"IMAP4rev1\", \"IDLE\" ]; IMAP_APPENDLIMIT = \"64k\"; IMAP_UMASK = \"077\";\n"
+		"  IMAP_INACTIVITY_TIMEOUT = \"1h\"; IMAP_IDLE_TIMEOUT = 90, IMAP_NAMESPACE_PREFIX = \"\"\n"
+		"  IMAP_USELOCKS = \"no\"; AUTHSERVICE1143 = \"imaps\"; AUTHSERVICE143 = \"imap\" };\n"
+		"authdaemonrc: { daemons: 7, DEFAULTOPTIONS = \"a=1,\" \"b=2\"; };\n"
+		"RUNDIR = \"/run/x/\"; LOG_LEVEL = \"DEBUG\"; // all of it\n"
+		"/* nothing */ LOG = \"/var/log/waypost.log\" # good\n"
+		"MIN_UID = 2000000000L;\r\n");
+
+	CU_ASSERT_STRING_EQUAL(s->imapd_PORT, "1143");
+	CU_ASSERT_STRING_EQUAL(s->imapd_ADDRESS, "0");
+	CU_ASSERT_EQUAL(s->imapd_IMAP_PROXY, true);
+	CU_ASSERT_EQUAL(s->imapd_MAXDAEMONS, 12);
+	CU_ASSERT_EQUAL(s->imapd_DEBUG_LOGIN, 1);
+	CU_ASSERT_STRING_EQUAL(s->imapd_IMAP_CAPABILITY, "IMAP4rev1 IDLE");
+	CU_ASSERT_EQUAL(s->imapd_IMAP_APPENDLIMIT, 65536);
+	CU_ASSERT_STRING_EQUAL(s->imapd_IMAP_UMASK, "077");
+	CU_ASSERT_EQUAL(s->imapd_IMAP_INACTIVITY_TIMEOUT, 3600);
+	CU_ASSERT_EQUAL(s->imapd_IMAP_IDLE_TIMEOUT, 90);
+	CU_ASSERT_STRING_EQUAL(s->imapd_IMAP_NAMESPACE_PREFIX, "");
+	CU_ASSERT_EQUAL(s->imapd_IMAP_USELOCKS, false);
+	CU_ASSERT_STRING_EQUAL(s->imapd_AUTHSERVICE, "1143=imaps 143=imap");
+	CU_ASSERT_EQUAL(s->authdaemonrc_daemons, 7);
+	CU_ASSERT_STRING_EQUAL(s->authdaemonrc_DEFAULTOPTIONS, "a=1,b=2");
+	CU_ASSERT_STRING_EQUAL(s->node_RUNDIR, "/run/x");
+	CU_ASSERT_STRING_EQUAL(s->node_LOG_LEVEL, "debug");
+	CU_ASSERT_STRING_EQUAL(s->node_LOG, "/var/log/waypost.log");
+	CU_ASSERT_EQUAL(s->node_MIN_UID, 2000000000);
+	CU_ASSERT(s->has_imapd && s->has_pop3d && !s->has_imapd_ssl && !s->has_pop3d_ssl);
+	settings_free(&s);
+}
+
+static void test_ports(void)
+{
+	static const struct { const char *list; unsigned n; const char *address[3]; uint16_t port[3]; } t[] = {
+		{ "143", 1, { "" }, { 143 } }, { "", 0, { NULL }, { 0 } }, { " , ", 0, { NULL }, { 0 } },
+		{ "1143,127.0.0.9.2143", 2, { "", "127.0.0.9" }, { 1143, 2143 } },
+		{ "1143 2143, ::1.3143", 3, { "", "", "::1" }, { 1143, 2143, 3143 } },
+		{ "65536", 1, { "" }, { 0 } }, { "0", 1, { "" }, { 0 } }, { "x", 1, { "" }, { 0 } }, { ".5", 1, { "" }, { 0 } },
+	};
+	char address[SETTINGS_ADDRESS_MAX], buf[32];
+	uint16_t port;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		const char *list = t[i].list;
+		unsigned n = 0;
+
+		for (; settings_port_next(&list, address, &port) && n < t[i].n; n++) {
+			CU_ASSERT_STRING_EQUAL(address, t[i].address[n]);
+			CU_ASSERT_EQUAL(port, t[i].port[n]);
+		}
+		CU_ASSERT_EQUAL(n, t[i].n);
+	}
+	CU_ASSERT_EQUAL(settings_first_port("127.0.0.9.2143,1143"), 2143);
+	CU_ASSERT_EQUAL(settings_first_port(""), 0);
+	CU_ASSERT_STRING_EQUAL(settings_authservice("993=imaps 143=x", 143, "imap", buf, sizeof(buf)), "x");
+	CU_ASSERT_STRING_EQUAL(settings_authservice("993=imaps 143=x", 993, "imap", buf, sizeof(buf)), "imaps");
+	CU_ASSERT_STRING_EQUAL(settings_authservice("993=imaps", 99, "imap", buf, sizeof(buf)), "imap");
+	CU_ASSERT_STRING_EQUAL(settings_authservice("", 99, "imap", buf, sizeof(buf)), "imap");
+}
+
+static void test_syntax(void)
+{
+	static const struct bad t[] = {
+		{ "imapd = { IMAP_UMASK = 022; };", 0, "t.conf:2: IMAP_UMASK = 022: a number with a 0 in front is read as a decimal one; "
+			"take the 0 away, or put quotes around what is meant to be octal\n" },
+		{ "MIN_UID = 4294967296;", 0, "t.conf:2: MIN_UID = 4294967296: too large, and would be read as another number; put it in "
+			"quotes\n" },
+		{ "MIN_UID = 0x1ffffffff;", 0, "t.conf:2: MIN_UID = 0x1ffffffff: too large, and would be read as another number; write it "
+			"in decimal, in quotes\n" },
+		{ "MIN_UID = 99999999999999999999L;", 0, "t.conf:2: MIN_UID = 99999999999999999999L: too large, and would be read as "
+			"another number; put it in quotes\n" },
+		{ "LOG = \"stderr;\nMIN_UID = 5;", 0, "t.conf:2: a string is not closed on its line; put a \" at its end\n"
+			"t.conf:2: LOG = \"stderr;\": \"syslog\", \"stderr\" or a path that begins with / should stand here\n" },
+		{ "LOG = \"stderr\\\nMIN_UID = 5;", 0, "t.conf:2: a string is not closed on its line; put a \" at its end\n" },
+		{ "/* a\nb\nMIN_UID = 5;", 0, "t.conf:2: a comment is never closed; put a */ at its end\n" },
+		{ "MIN_UID = 5;\nMIN_UID = 6;", 0, "t.conf:3: MIN_UID is set twice, first at t.conf:2; take one away\n" },
+		{ "imapd = { PORT = 1; };\nimapd = { PORT = 2; };", 0, "t.conf:3: imapd is set twice, first at t.conf:2; take one away\n" },
+		{ "imapd { PORT = 0; };", 0, "t.conf:2: imapd: the = before { is missing\n"
+			"t.conf:2: imapd.PORT = 0: 0 is no port from 1 to 65535, nor ADDRESS.PORT with a numeric address\n" },
+		{ "imapd{ PORT = 0; };", 0, "t.conf:2: imapd: the = before { is missing\n" },
+		{ "MIN_UID 5\nLOGIN_WORKERS = 2;", 0, "t.conf:2: MIN_UID: the = behind the name is missing\n" },
+		{ "MIN_UID = ;\nLOGIN_WORKERS = 999;", 0, "t.conf:2: MIN_UID: the value is missing before ;\n"
+			"t.conf:3: LOGIN_WORKERS = 999: a whole number from 0 to 256 should stand here\n" },
+		{ "MIN_UID =", 0, "t.conf:2: MIN_UID: the value is missing before the end of the file\n" },
+		{ "imapd = { PORT = 1143, 2143; };", 0, "t.conf:2: PORT: 2143 stands behind a comma; several values are written in one "
+			"string: \"..., ...\"\n" },
+		{ "imapd = { PORT = 1143 2143; };", 0, "t.conf:2: 2143 where the name of a setting should stand\n" },
+		{ "imapd = { IMAP_PROXY = yes; };", 0, "t.conf:2: IMAP_PROXY = yes: write true, or \"yes\" in quotes\n" },
+		{ "imapd = { IMAP_PROXY = off };", 0, "t.conf:2: IMAP_PROXY = off: write false, or \"off\" in quotes\n" },
+		{ "LOG = stderr;", 0, "t.conf:2: LOG = stderr: text stands in quotes: \"stderr\"\n" },
+		{ "LOG = 'stderr';", 0, "t.conf:2: LOG = 'stderr': text stands in double quotes\n" },
+		{ "LOGIN_TIMEOUT = 10s;", 0, "t.conf:2: LOGIN_TIMEOUT = 10s: text stands in quotes: \"10s\"\n" },
+		{ "RUNDIR = /run/waypost;", 0, "t.conf:2: RUNDIR = /run/waypost: text stands in quotes: \"/run/waypost\"\n" },
+		{ "imapd = { ADDRESS = 127.0.0.1; };", 0, "t.conf:2: ADDRESS = 127.0.0.1: text stands in quotes: \"127.0.0.1\"\n" },
+		{ "imapd = { IMAP_CAPABILITY = [ \"IMAP4rev1\" \"IDLE\" ]; };", 0, "t.conf:2: IMAP_CAPABILITY: a comma is missing before "
+			"\"IDLE\"\n" },
+		{ "imapd = { IMAP_CAPABILITY = [ \"IMAP4rev1\", 1 ]; };", 0, "t.conf:2: IMAP_CAPABILITY: the values between [ and ] are of "
+			"several kinds; put all of them in quotes\n" },
+		{ "imapd = { IMAP_CAPABILITY = [ \"IMAP4rev1\", ]; };", 0, "t.conf:2: IMAP_CAPABILITY: ] where a value of the list should "
+			"stand\n" },
+		{ "imapd = { IMAP_CAPABILITY = ( \"IMAP4rev1\"; PORT = 5; };", 0, "t.conf:2: IMAP_CAPABILITY: the list is not closed; put a "
+			") at its end\n" },
+		{ "imapd = {\n PORT = 1;\n", 0, "t.conf:2: a { is never closed; put }; at the end of the group\n" },
+		{ "imapd = { PORT = 1; };;", 0, "t.conf:2: a ; too many; take it away\n" },
+		{ "imapd = { PORT = 1; } };", 0, "t.conf:2: a } without its {; take it away\n" },
+		{ "MIN_UID = 5; @include \"x\"", 0, "t.conf:2: @include stands at the start of a line, with a file name in quotes behind "
+			"it\n" },
+		{ "_x = 1;", 0, "t.conf:2: _x where the name of a setting should stand\n" },
+		{ "a=((((((((((((((((((1))))))))))))))))))", 0, "t.conf:2: a: too many groups within groups\n" },
+		/* All of a file's mistakes at once, the others' lines untouched by them. */
+		{ "LOG = x\nMIN_UID = 07;\nPORT = 5;\nimapd = {\n  PORT = 1,2;\n  IMAP_PROXXY = 1;\n};\nLOGIN_WORKERS = -1;", 0,
+			"t.conf:2: LOG = x: text stands in quotes: \"x\"\n"
+			"t.conf:3: MIN_UID = 07: a number with a 0 in front is read as a decimal one; take the 0 away, or put quotes around "
+			"what is meant to be octal\n"
+			"t.conf:6: PORT: 2 stands behind a comma; several values are written in one string: \"..., ...\"\n"
+			"t.conf:4: PORT is no setting here; it belongs to imapd or pop3d\n"
+			"t.conf:7: imapd.IMAP_PROXXY is no setting; did you mean IMAP_PROXY?\n"
+			"t.conf:9: LOGIN_WORKERS = -1: a whole number from 0 to 256 should stand here\n" },
+	};
+
+	run_bad(t, ARRAY_LEN(t));
+}
+
+static void test_names(void)
+{
+	static const struct bad t[] = {
+		{ "FOO_BAR = 1;", 0, "t.conf:2: FOO_BAR is no setting; waypost.conf(5) has all of them\n" },
+		{ "RUN_DIR = \"/x\";", 0, "t.conf:2: RUN_DIR is no setting; did you mean RUNDIR?\n" },
+		{ "rundir = \"/x\";", 0, "t.conf:2: rundir is no setting; did you mean RUNDIR?\n" },
+		{ "imapd = { port = 1; };", 0, "t.conf:2: imapd.port is no setting; did you mean PORT?\n" },
+		{ "imapd = { POP3_PROXY = 1; };", 0, "t.conf:2: imapd.POP3_PROXY is no setting here; it belongs to pop3d\n" },
+		{ "imapd = { LOGIN_USER = \"x\"; };", 0, "t.conf:2: imapd.LOGIN_USER is no setting here; it belongs to the top level of the "
+			"file, outside of any group\n" },
+		{ "imapd = { IMAP_TLS_REQUIRD = 0; };", 0, "t.conf:2: imapd.IMAP_TLS_REQUIRD is no setting; waypost.conf(5) has all of "
+			"them\n" },
+		{ "imapd-ssl = { IMAP_TLS_REQUIRD = 0; };", 0, "t.conf:2: imapd-ssl.IMAP_TLS_REQUIRD is no setting; did you mean "
+			"IMAP_TLS_REQUIRED?\n" },
+		{ "imap = { };", 0, "t.conf:2: imap is no group; did you mean imapd?\n" },
+		{ "imapd_ssl = { };", 0, "t.conf:2: imapd_ssl is no group; did you mean imapd-ssl?\n" },
+		{ "node = { };", 0, "t.conf:2: node is no group; waypost.conf(5) has all of them\n" },
+		{ "imapd = 1;", 0, "t.conf:2: imapd is a group: imapd = { ... };\n" },
+		{ "imapd = { PORT = { }; };", 0, "t.conf:2: imapd.PORT: a value should stand here, not a group\n" },
+		{ "LOG = [ \"stderr\" ];", 0, "t.conf:2: LOG: one value should stand here, not a list\n" },
+		{ "imapd = { AUTHSERVICE = \"imap\"; };", 0, "t.conf:2: imapd.AUTHSERVICE wants a port behind it: "
+			"AUTHSERVICE143 = \"...\"\n" },
+	};
+
+	run_bad(t, ARRAY_LEN(t));
+}
+
+static void test_bad_values(void)
+{
+	static const struct bad t[] = {
+		{ "RUNDIR = \"run\";", 0, "t.conf:2: RUNDIR = \"run\": a path begins with / here: the daemon works in no folder of its own\n" },
+		{ "RUNDIR = \"/\";", 0, "t.conf:2: RUNDIR must be a folder of its own: \"/run/waypost\"\n" },
+		{ "RUNDIR = \"/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\";", 0,
+			"t.conf:2: RUNDIR is too long for the name of a socket; 99 bytes are possible\n" },
+		{ "LOG = true;", 0, "t.conf:2: LOG = true: a text in quotes should stand here\n" },
+		{ "LOG_LEVEL = \"loud\";", 0, "t.conf:2: LOG_LEVEL = \"loud\": \"error\" or \"warn\" or \"info\" or \"debug\" should stand here\n" },
+		{ "LOGIN_TIMEOUT = \"10 parsecs\";", 0, "t.conf:2: LOGIN_TIMEOUT = \"10 parsecs\": a time of 1 to 3600 seconds should stand "
+			"here; \"90\", \"90s\", \"5m\" and \"1h\" are understood\n" },
+		{ "LOGIN_TIMEOUT = 0;", 0, "t.conf:2: LOGIN_TIMEOUT = 0: a time of 1 to 3600 seconds should stand here; \"90\", \"90s\", \"5m\" "
+			"and \"1h\" are understood\n" },
+		{ "MIN_UID = 0;", 0, "t.conf:2: MIN_UID = 0: a whole number from 1 to 4294967294 should stand here\n" },
+		{ "MIN_UID = 1.5;", 0, "t.conf:2: MIN_UID: a number with a point has no meaning here\n" },
+		{ "MIN_UID = true;", 0, "t.conf:2: MIN_UID = true: a whole number from 1 to 4294967294 should stand here\n" },
+		{ "imapd = { IMAP_PROXY = \"maybe\"; };", 0, "t.conf:2: imapd.IMAP_PROXY = \"maybe\": 1 or 0, true or false should stand "
+			"here\n" },
+		{ "imapd = { IMAP_APPENDLIMIT = \"5 miles\"; };", 0, "t.conf:2: imapd.IMAP_APPENDLIMIT = \"5 miles\": a size of 0 to "
+			"1099511627776 bytes should stand here; \"500\", \"64k\", \"20M\" and \"5G\" are understood\n" },
+		{ "imapd = { IMAP_UMASK = 63; };", 0, "t.conf:2: imapd.IMAP_UMASK = 63: octal digits should stand here, in quotes: \"022\"\n" },
+		{ "imapd = { IMAP_UMASK = \"099\"; };", 0, "t.conf:2: imapd.IMAP_UMASK = \"099\": octal digits should stand here, in quotes: "
+			"\"022\"\n" },
+		{ "imapd = { IMAP_NAMESPACE_PREFIX = \"Mail.\"; };", 0, "t.conf:2: imapd.IMAP_NAMESPACE_PREFIX = \"Mail.\": \"INBOX.\" or \"\" "
+			"should stand here\n" },
+		{ "imapd = { PORT = 70000; };", 0, "t.conf:2: imapd.PORT = 70000: 70000 is no port from 1 to 65535, nor ADDRESS.PORT with a "
+			"numeric address\n" },
+		{ "imapd = { PORT = \"143,host.143\"; };", 0, "t.conf:2: imapd.PORT = \"143,host.143\": host.143 is no port from 1 to 65535, "
+			"nor ADDRESS.PORT with a numeric address\n" },
+		{ "imapd = { PORT = \"\"; };", 0, "t.conf:2: imapd.PORT = \"\": a port is wanted; leave the whole group away to switch the "
+			"service off\n" },
+		{ "imapd = { ADDRESS = \"a b\"; };", 0, "t.conf:2: imapd.ADDRESS = \"a b\": this is neither an address nor a host name; 0 is "
+			"every address\n" },
+		{ "imapd = { AUTHSERVICE99999 = \"imap\"; };", 0, "t.conf:2: imapd.AUTHSERVICE99999 = \"imap\": 99999 is no port from 1 to "
+			"65535\n" },
+		{ "imapd = { AUTHSERVICE143 = \"i map\"; };", 0, "t.conf:2: imapd.AUTHSERVICE143 = \"i map\": the name of a service should "
+			"stand here: small letters and digits\n" },
+		{ "imapd = { DEFDOMAIN = \"a\\nb\"; };", 0, "t.conf:2: imapd.DEFDOMAIN = \"a.b\": control characters have no meaning here\n" },
+		{ "imapd = { DEFDOMAIN = \"${NO_SUCH_VARIABLE}\"; };", 0, "t.conf:2: imapd.DEFDOMAIN = \"${NO_SUCH_VARIABLE}\": the "
+			"environment has no variable NO_SUCH_VARIABLE; set it where the daemon is started\n" },
+		{ "imapd = { DEFDOMAIN = \"x${\"; };", 0, "t.conf:2: imapd.DEFDOMAIN = \"x${\": after ${ the name of a variable and } should "
+			"stand; $${ is a ${ that stays as it is\n" },
+		{ "imapd = { PROXY_HOSTNAME = \"a\"; };\nPROXY_HOSTNAME = \"b\";", 0, "t.conf:2: PROXY_HOSTNAME is \"a\" here and \"b\" "
+			"elsewhere; a node has one name, so keep the one at the top level of the file\n" },
+		{ "PROXY_HOSTNAME = \"a b\";", 0, "t.conf: PROXY_HOSTNAME is \"a b\", which is no host name\n" },
+		{ "", POP3D, "t.conf: neither imapd nor pop3d is there, so nothing would be served: imapd = { };\n" },
+		{ "imapd = { PORT = 110; };", 0, "t.conf: pop3d: port 110 of address 0 is also a port of imapd; each needs its own\n" },
+		{ "imapd = { PORT = \"143,143\"; };", 0, "t.conf:2: imapd: port 143 of address 0 is also a port of imapd; each needs its "
+			"own\n" },
+		{ "imapd = { MAILDIRPATH = \"../x\"; };", 0, "t.conf:2: imapd.MAILDIRPATH = \"../x\": a path within the home folder should "
+			"stand here: \"Maildir\"\n" },
+		{ "imapd = { MAILDIRPATH = \"/var/mail\"; };", 0, "t.conf:2: imapd.MAILDIRPATH = \"/var/mail\": a path within the home "
+			"folder should stand here: \"Maildir\"\n" },
+		{ "imapd = { IMAP_EMPTYTRASH = \"Trash\"; };", 0, "t.conf:2: imapd.IMAP_EMPTYTRASH = \"Trash\": folders and days should stand "
+			"here: \"Trash:7,Spam:30\"\n" },
+		{ "imapd = { IMAP_CAPABILITY = \"IDLE\"; };", 0, "t.conf:2: imapd.IMAP_CAPABILITY lacks IMAP4rev1; every client looks for "
+			"it\n" },
+		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=CRAM-MD5\"; };", 0, "t.conf:2: imapd.IMAP_CAPABILITY: the mechanism CRAM-MD5 "
+			"is not in this version; PLAIN and LOGIN are\n" },
+		{ "pop3d = { POP3AUTH = \"PLAIN CRAM-SHA1 FOO\"; };", POP3D, "t.conf:2: pop3d.POP3AUTH: the mechanism CRAM-SHA1 is not in "
+			"this version; PLAIN and LOGIN are\nt.conf:2: pop3d.POP3AUTH: the mechanism FOO is not known; PLAIN and LOGIN are\n" },
+		{ "authdaemonrc = { authmodulelist = \"authldap authfoo\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist: authldap is not in "
+			"this version; authuserdb is\nt.conf:2: authdaemonrc.authmodulelist: authfoo is not known; authuserdb is\n" },
+		{ "authdaemonrc = { authmodulelist = \"\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist is empty: nobody could log in; try "
+			"\"authuserdb\"\n" },
+		{ "authuserdb = { USERDB = \"/nonexistent/userdb\"; };", USERDB, "t.conf:2: authuserdb.USERDB: /nonexistent/userdb: No such "
+			"file or directory; waypost's userdb command makes it\n" },
+		{ "authuserdb = { USERDB = \"/dev/null\"; };", USERDB, "t.conf:2: authuserdb.USERDB: /dev/null is neither a file nor a "
+			"folder\n" },
+		{ "POOL_SECRETFILE = \"/nonexistent/secret\";", 0, "t.conf:2: POOL_SECRETFILE: /nonexistent/secret cannot be read: No such "
+			"file or directory\n" },
+	};
+
+	run_bad(t, ARRAY_LEN(t));
+}
+
+static void test_trusted(void)
+{
+	static const struct bad t[] = {
+		{ "pop3d = {}; proxy = { PROXY_TRUSTED = \"10.0.0.0/8, ::1 10.0.0.0/33 x\"; };\n", BARE,
+			"t.conf:1: proxy.PROXY_TRUSTED: 10.0.0.0/33 is no address or network; \"192.0.2.7\", \"10.0.0.0/8\" and "
+			"\"2001:db8::/32\" are understood\n"
+			"t.conf:1: proxy.PROXY_TRUSTED: x is no address or network; \"192.0.2.7\", \"10.0.0.0/8\" and \"2001:db8::/32\" are "
+			"understood\n" },
+	};
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	struct settings *set = load(t[0].text, t[0].without, &errors, &warnings);
+
+	/* Users and accounts are missing too; the first lines count here. */
+	CU_ASSERT_PTR_NULL(set);
+	CU_ASSERT_EQUAL(strncmp(str_cstr(&errors), t[0].errors, strlen(t[0].errors)) == 0 ||
+		strstr(str_cstr(&errors), t[0].errors) != NULL, true);
+	str_fini(&errors);
+	str_fini(&warnings);
+}
+
+/* Courier's names that are not acted on: a warning with the reason, or an error where silence would do harm. */
+static void test_known(void)
+{
+	static const struct { const char *text, *errors, *warnings; } t[] = {
+		{ "imapd = { PIDFILE = \"/x\"; };", "", "t.conf:2: imapd.PIDFILE has no effect here, instead: RUNDIR; the service manager "
+			"knows the process\n" },
+		{ "imapd = { IMAP_ENHANCEDIDLE = 1; };", "", "t.conf:2: imapd.IMAP_ENHANCEDIDLE has no effect here: IDLE always learns of "
+			"changes from the system\n" },
+		{ "imapd = { IMAP_ACL = 1; };", "", "t.conf:2: imapd.IMAP_ACL has no effect, not in this version yet: access rights on "
+			"folders\n" },
+		{ "imapd = { IMAP_ACL = 0; };", "", "" },
+		{ "authldaprc = { LDAP_URI = \"ldap://x\"; };", "", "t.conf:2: authldaprc.LDAP_URI has no effect, not in this version yet: "
+			"accounts in LDAP\n" },
+		{ "authdaemonrc = { LDAPTLS_CACERT = \"/x\"; };", "", "t.conf:2: authdaemonrc.LDAPTLS_CACERT has no effect, not in this "
+			"version yet: accounts in LDAP\n" },
+		{ "imapd-ssl = { SSLPORT = 1993; };", "", "t.conf:2: TLS is not in this version: port 1993 is not opened\n" },
+		{ "imapd-ssl = { IMAP_TLS_REQUIRED = 0; TLS_VERIFYPEER = \"none\"; };", "", "t.conf:2: TLS is not in this version: port 993 "
+			"is not opened\n" },
+		{ "imapd-ssl = { IMAP_TLS_REQUIRED = 1; };", "t.conf:2: imapd-ssl.IMAP_TLS_REQUIRED = 1: not in this version yet: TLS; "
+			"passwords would cross the network in clear; take this line out to go without\n",
+			"t.conf:2: TLS is not in this version: port 993 is not opened\n" },
+		{ "pop3d-ssl = { TLS_VERIFYPEER = \"REQUIREPEER\"; };", "t.conf:2: pop3d-ssl.TLS_VERIFYPEER = REQUIREPEER: not in this "
+			"version yet: TLS; without it no client shows a certificate; take this line out to go without\n",
+			"t.conf:2: TLS is not in this version: port 995 is not opened\n" },
+		{ "imapd = { IMAP_MOVE_EXPUNGE_TO_TRASH = 1; };", "t.conf:2: imapd.IMAP_MOVE_EXPUNGE_TO_TRASH = 1: not in this version yet: "
+			"moving expunged messages to the trash folder; they would be gone; take this line out to go without\n", "" },
+		{ "imapd-ssl = { TLS_CERTFILE = \"/nonexistent/pool.pem\"; };", "",
+			"t.conf:2: TLS is not in this version: port 993 is not opened\n"
+			"t.conf:2: no pool secret can be derived: /nonexistent/pool.pem cannot be read: No such file or directory\n" },
+		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 SORT\"; };", "", "t.conf:2: imapd.IMAP_CAPABILITY announces SORT, which accounts "
+			"on this node do not have\n" },
+		{ "imapd = { IMAP_INACTIVITY_TIMEOUT = 600; IMAP_PROXY_FOREIGN = 1; };", "",
+			"t.conf:2: imapd.IMAP_PROXY_FOREIGN has no effect while IMAP_PROXY is off\n"
+			"t.conf:2: imapd.IMAP_INACTIVITY_TIMEOUT is shorter than the 30 minutes that RFC 3501 asks for: idle clients will lose "
+			"their session\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct str errors = STR_INIT, warnings = STR_INIT;
+		struct settings *set = load(t[i].text, 0, &errors, &warnings);
+
+		CU_ASSERT_EQUAL(set != NULL, t[i].errors[0] == '\0');
+		expect(t[i].text, &errors, t[i].errors);
+		expect(t[i].text, &warnings, t[i].warnings);
+		settings_free(&set);
+		str_fini(&errors);
+		str_fini(&warnings);
+	}
+}
+
+/* Every name of the list is taken in its group, and only there. */
+static void test_every_known_name(void)
+{
+	for (const struct settings_known *k = settings_known; k->name != NULL; k++) {
+		bool base = strcmp(k->group, "pop3d") == 0 || strcmp(k->group, "proxy") == 0;
+		struct str errors = STR_INIT, warnings = STR_INIT, text = STR_INIT;
+		char group[SETTINGS_GROUP_MAX];
+		struct settings *set;
+
+		if (strcmp(k->group, "proxy") == 0)
+			continue; /* stands in the first line already */
+		str_addf(&text, "%s = { %.*s%s = \"\"; };", settings_group_name(k->group, group), (int)strcspn(k->name, "*"), k->name,
+			strchr(k->name, '*') != NULL ? "X" : "");
+		set = load(str_cstr(&text), base ? POP3D : 0, &errors, &warnings);
+		expect(str_cstr(&text), &errors, "");
+		CU_ASSERT_PTR_NOT_NULL(set);
+		settings_free(&set);
+		str_fini(&errors);
+		str_fini(&warnings);
+		str_fini(&text);
+	}
+}
+
+static void test_environment(void)
+{
+	char host[256] = "";
+	struct settings *s;
+
+	set_up();
+	gethostname(host, sizeof(host) - 1);
+	s = load_good("imapd = { DEFDOMAIN = \"@${HOSTNAME}$${x}$y$\"; };");
+	CU_ASSERT_PTR_NOT_NULL(strstr(s->imapd_DEFDOMAIN, "${x}$y$"));
+	CU_ASSERT_STRING_EQUAL(s->self[0], host);
+	CU_ASSERT_STRING_EQUAL(s->self[1], "");
+	settings_free(&s);
+	/* The setting, in one of its three places. */
+	s = load_good("imapd = { PROXY_HOSTNAME = \"A.example.com.\"; ADDRESS = \"${PROXY_HOSTNAME}\"; };\nPROXY_HOSTNAME = "
+		"\"a.example.com\";");
+	CU_ASSERT_STRING_EQUAL(s->self[0], "a.example.com");
+	CU_ASSERT_STRING_EQUAL(s->self[1], host);
+	CU_ASSERT_STRING_EQUAL(s->imapd_ADDRESS, "a.example.com");
+	settings_free(&s);
+	/* The environment wins. */
+	setenv("PROXY_HOSTNAME", "127.0.0.2", 1);
+	s = load_good("imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; };\nPROXY_HOSTNAME = \"b.example.com\"; RUNDIR = "
+		"\"/run/waypost/${PROXY_HOSTNAME}\"; ");
+	unsetenv("PROXY_HOSTNAME");
+	CU_ASSERT_STRING_EQUAL(s->self[0], "127.0.0.2");
+	CU_ASSERT_STRING_EQUAL(s->imapd_ADDRESS, "127.0.0.2");
+	CU_ASSERT_STRING_EQUAL(s->node_RUNDIR, "/run/waypost/127.0.0.2");
+	CU_ASSERT_STRING_EQUAL(s->node_PROXY_HOSTNAME, "127.0.0.2");
+	settings_free(&s);
+}
+
+static void test_same_host(void)
+{
+	CU_ASSERT(settings_same_host("A.example.com.", "a.EXAMPLE.com"));
+	CU_ASSERT(!settings_same_host("a.example.com", "a.example.co"));
+	CU_ASSERT(settings_same_host("", "."));
+}
+
+/* Included files: relative to the one that includes, messages with their own names and lines. */
+static void test_include(void)
+{
+	struct str errors = STR_INIT, warnings = STR_INIT, want = STR_INIT;
+	char main_file[128], sub[128], path[128], *text;
+	struct settings *s;
+
+	set_up();
+	in_dir(main_file, "main.conf");
+	mkdir(in_dir(sub, "sub"), 0755);
+	text = whole("@include \"sub/imapd.conf\"\nLOG = \"stderr\";\n", 0);
+	write_file(main_file, text, 0644);
+	mem_free(&text);
+	write_file(in_dir(path, "sub/imapd.conf"), "imapd = {\n@include \"port.conf\"\n};\n", 0644);
+	write_file(in_dir(path, "sub/port.conf"), "PORT = 1143", 0644);
+	s = settings_load(main_file, &errors, &warnings);
+	expect(main_file, &errors, "");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	CU_ASSERT_STRING_EQUAL(s->imapd_PORT, "1143");
+	CU_ASSERT_STRING_EQUAL(s->node_LOG, "stderr");
+	settings_free(&s);
+
+	write_file(in_dir(path, "sub/port.conf"), "\nPORT = 0;\nLOG = \"x", 0644);
+	CU_ASSERT_PTR_NULL(settings_load(main_file, &errors, &warnings));
+	str_addf(&want, "%s/sub/port.conf:3: a string is not closed on its line; put a \" at its end\n"
+		"%s/sub/port.conf:2: imapd.PORT = 0: 0 is no port from 1 to 65535, nor ADDRESS.PORT with a numeric address\n"
+		"%s/sub/port.conf:3: imapd.LOG is no setting here; it belongs to the top level of the file, outside of any group\n", dir,
+		dir, dir);
+	expect("sub/port.conf", &errors, str_cstr(&want));
+
+	str_clear(&errors);
+	str_clear(&want);
+	write_file(in_dir(path, "sub/port.conf"), "@include \"imapd.conf\"\n@include \"none.conf\"\n@include \"..\"\n", 0644);
+	CU_ASSERT_PTR_NULL(settings_load(main_file, &errors, &warnings));
+	str_addf(&want, "%s/sub/port.conf:1: @include \"imapd.conf\": the file includes itself; take this line out\n"
+		"%s/sub/port.conf:2: @include \"none.conf\": cannot read %s/sub/none.conf: No such file or directory\n"
+		"%s/sub/port.conf:3: @include \"..\": cannot read %s/sub/..: it is no regular file\n", dir, dir, dir, dir, dir);
+	expect("sub/port.conf", &errors, str_cstr(&want));
+
+	str_clear(&errors);
+	str_clear(&want);
+	CU_ASSERT_PTR_NULL(settings_load(in_dir(path, "nothing.conf"), &errors, &warnings));
+	str_addf(&want, "%s/nothing.conf: cannot be read: No such file or directory\n", dir);
+	expect("nothing.conf", &errors, str_cstr(&want));
+	str_fini(&errors);
+	str_fini(&warnings);
+	str_fini(&want);
+}
+
+static const char pem[] =
+	"-----BEGIN PRIVATE KEY-----\n"
+	"MC4CAQAwBQYDK2VwBCIEIBERERERERERERERERERERERERERERERERERERERERER\n"
+	"-----END PRIVATE KEY-----\n";
+
+static void test_secret(void)
+{
+	char path[128], text[512];
+	struct str errors = STR_INIT, warnings = STR_INIT, want = STR_INIT;
+	struct settings *s;
+
+	set_up();
+	write_file(in_dir(path, "secret"), "0123456789abcdef\n", 0600);
+	snprintf(text, sizeof(text), "POOL_SECRETFILE = \"%s\";", path);
+	s = load_good(text);
+	CU_ASSERT_STRING_EQUAL(s->pool_secret, "0123456789abcdef");
+	settings_free(&s);
+
+	write_file(path, "0123456789abcdef\n", 0604);
+	CU_ASSERT_PTR_NULL(load(text, 0, &errors, &warnings));
+	str_addf(&want, "t.conf:2: POOL_SECRETFILE: %s can be read by everybody on this machine; try: chmod 600 %s, and make a new one\n",
+		path, path);
+	expect(text, &errors, str_cstr(&want));
+	str_clear(&errors);
+	str_clear(&want);
+	write_file(path, "short\n", 0600);
+	CU_ASSERT_PTR_NULL(load(text, 0, &errors, &warnings));
+	str_addf(&want, "t.conf:2: POOL_SECRETFILE: %s holds less than 16 bytes; make it with: openssl rand -hex 32\n", path);
+	expect(text, &errors, str_cstr(&want));
+	str_clear(&errors);
+	str_clear(&want);
+	write_file(path, "0123456789abcdef\n0123456789abcdef\n", 0600);
+	CU_ASSERT_PTR_NULL(load(text, 0, &errors, &warnings));
+	str_addf(&want, "t.conf:2: POOL_SECRETFILE: %s holds more than one line of text; make it with: openssl rand -hex 32\n", path);
+	expect(text, &errors, str_cstr(&want));
+
+	/* Derived from the key: HMAC-SHA256("waypost pool secret", the key's 48 bytes of DER). */
+	write_file(in_dir(path, "pool.pem"), pem, 0600);
+	snprintf(text, sizeof(text), "imapd-ssl = { TLS_CERTFILE = \"%s\"; };", path);
+	s = load_good(text);
+	CU_ASSERT_STRING_EQUAL(s->pool_secret, "263d987b7c6a4c6962acf394ec29cc67701f6353456cc89f52fc04e99e1e65b5");
+	settings_free(&s);
+	str_clear(&warnings);
+	str_clear(&want);
+	write_file(path, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", 0600);
+	str_clear(&errors);
+	s = load(text, 0, &errors, &warnings);
+	CU_ASSERT_PTR_NOT_NULL(s);
+	str_addf(&want, "t.conf:2: TLS is not in this version: port 993 is not opened\n"
+		"t.conf:2: no pool secret can be derived: %s holds no private key that can be read (PEM, without a passphrase)\n", path);
+	expect(text, &warnings, str_cstr(&want));
+	settings_free(&s);
+	str_fini(&errors);
+	str_fini(&warnings);
+	str_fini(&want);
+}
+
+/* Nothing that ends too early does worse than a message. */
+static void test_cut(void)
+{
+	static const char text[] = "/* x */ LOG = \"st\\\"derr\"; # y\nimapd = { PORT = [ \"1\", \"2\" ], DEBUG_LOGIN : 0x1; X = (1, {a=1}) };\n"
+		"@include \"/nonexistent/x\" LOGIN_WORKERS = -5L\n";
+
+	set_up();
+	for (size_t n = 0; n <= sizeof(text) - 1; n++) {
+		struct str errors = STR_INIT, warnings = STR_INIT;
+		struct settings_load l;
+		char *part = mem_memdup(text, n);
+
+		CU_ASSERT_FALSE(settings_load_bytes(&l, "t.conf", part, n, &errors, &warnings));
+		CU_ASSERT_PTR_NULL(strstr(str_cstr(&errors), "syntax error"));
+		settings_load_fini(&l);
+		mem_free(&part);
+		str_fini(&errors);
+		str_fini(&warnings);
+	}
+}
+
+static void test_nul(void)
+{
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	struct settings_load l;
+
+	CU_ASSERT_FALSE(settings_load_bytes(&l, "t.conf", "imapd = {};\nLOG\0 = 1;", 21, &errors, &warnings));
+	CU_ASSERT_EQUAL(strncmp(str_cstr(&errors), "t.conf:2: a NUL byte: this is no text file\n", 43), 0);
+	settings_load_fini(&l);
+	str_fini(&errors);
+	str_fini(&warnings);
+}
+
+/* TEXT with every FROM made TO. */
+static char *replaced(const char *text, const char *from, const char *to)
+{
+	struct str out = STR_INIT;
+	const char *at;
+
+	while ((at = strstr(text, from)) != NULL) {
+		str_add(&out, text, (size_t)(at - text));
+		str_adds(&out, to);
+		text = at + strlen(from);
+	}
+	str_adds(&out, text);
+	return str_steal(&out);
+}
+
+/* The sample is a good file as it stands, and with every setting switched on it says the defaults. */
+static void test_sample(void)
+{
+	struct str sample = STR_INIT, on = STR_INIT, errors = STR_INIT, warnings = STR_INIT;
+	struct settings *s, *d = settings_defaults();
+	char *text;
+
+	set_up();
+	settings_doc_sample(&sample);
+	text = replaced(str_cstr(&sample), "/etc/waypost/userdb", userdb);
+	str_clear(&sample);
+	str_adds(&sample, text);
+	mem_free(&text);
+	text = replaced(str_cstr(&sample), "#LOGIN_USER = \"waypost\"", "LOGIN_USER = \"daemon\"");
+	str_clear(&sample);
+	str_adds(&sample, text);
+	mem_free(&text);
+	text = replaced(str_cstr(&sample), "#AUTH_USER = \"waypostauth\"", "AUTH_USER = \"bin\"");
+	s = load(text, BARE, &errors, &warnings);
+	expect("the sample", &errors, "");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	CU_ASSERT(s->imapd_IMAP_PROXY && s->pop3d_POP3_PROXY && !s->has_imapd_ssl);
+	settings_free(&s);
+
+	for (const char *p = text; *p != '\0'; p++)
+		if (*p != '#' || p[1] == ' ' || p[1] == '\n' || p[1] == '#')
+			str_addc(&on, *p);
+	s = load(str_cstr(&on), BARE, &errors, &warnings);
+	expect("the sample, all switched on", &errors, "");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	CU_ASSERT(s->has_imapd_ssl && s->has_pop3d_ssl);
+	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
+		if (!settings_is_text(row->type))
+			CU_ASSERT(settings_number(s, row) == settings_number(d, row) || strstr(row->name, "_PROXY") != NULL);
+	CU_ASSERT_STRING_EQUAL(s->imapd_IMAP_CAPABILITY, d->imapd_IMAP_CAPABILITY);
+	CU_ASSERT_STRING_EQUAL(s->imapd_AUTHSERVICE, "143=imap");
+	settings_free(&s);
+	settings_free(&d);
+	mem_free(&text);
+	str_fini(&sample);
+	str_fini(&on);
+	str_fini(&errors);
+	str_fini(&warnings);
+}
+
+static void test_check(void)
+{
+	struct str out = STR_INIT;
+	char path[128], last[256], *text;
+
+	set_up();
+	in_dir(path, "check.conf");
+	text = whole("imapd = { ADDRESS = \"127.0.0.1\"; MAXDAEMONS = 100; };\n", 0);
+	write_file(path, text, 0644);
+	mem_free(&text);
+	CU_ASSERT_EQUAL(settings_check(path, &out), 0);
+	snprintf(last, sizeof(last), "\n%s: no mistakes found\n", path);
+	CU_ASSERT(out.len > strlen(last) && strcmp(out.data + out.len - strlen(last), last) == 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(out.data, "this node is "));
+	CU_ASSERT_PTR_NOT_NULL(strstr(out.data, "\nfs.file-max = "));
+	str_clear(&out);
+	text = whole("IMAPD = 1; LOG = \"x\";\n", 0);
+	write_file(path, text, 0644);
+	mem_free(&text);
+	CU_ASSERT_EQUAL(settings_check(path, &out), 1);
+	snprintf(last, sizeof(last), "\n%s: 2 mistakes\n", path);
+	CU_ASSERT(out.len > strlen(last) && strcmp(out.data + out.len - strlen(last), last) == 0);
+	str_fini(&out);
+}
+
+static void tear_down(void)
+{
+	static const char *const names[] = {
+		"userdb", "main.conf", "sub/imapd.conf", "sub/port.conf", "secret", "pool.pem", "check.conf", NULL
+	};
+	char path[128];
+
+	for (size_t i = 0; names[i] != NULL; i++)
+		unlink(in_dir(path, names[i]));
+	rmdir(in_dir(path, "sub"));
+	CU_ASSERT_EQUAL(rmdir(dir), 0);
+}
+
 static const struct unit_case cases[] = {
-	{ "defaults", test_defaults }, { "write and read", test_write_read }, { "read damaged", test_read_damaged },
-	{ NULL, NULL }
+	{ "defaults", test_defaults }, { "table", test_table }, { "write and read", test_write_read },
+	{ "a worker sees no accounts", test_worker_sees_no_accounts }, { "read damaged", test_read_damaged },
+	{ "numbers", test_numbers }, { "values", test_values }, { "ports", test_ports }, { "syntax", test_syntax },
+	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted }, { "known names", test_known },
+	{ "every known name", test_every_known_name }, { "environment", test_environment }, { "same host", test_same_host },
+	{ "include", test_include }, { "pool secret", test_secret }, { "cut at every byte", test_cut }, { "NUL byte", test_nul },
+	{ "sample", test_sample }, { "check", test_check }, { "tear down", tear_down }, { NULL, NULL }
 };
 UNIT_MAIN("settings", cases)

@@ -1,0 +1,368 @@
+#include "node/settings_doc.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/num.h"
+#include "node/settings_rows.h"
+
+enum { SAMPLE_WIDTH = 96, VALUE_MAX = 256 };
+
+static const struct { const char *group, *title, *text; } groups[] = {
+	{ "node", "The node", "Settings outside of any group." },
+	{ "proxy", "Peers", "How this node deals with the other nodes of the pool." },
+	{ "imapd", "IMAP", "Without this group there is no IMAP." },
+	{ "imapd_ssl", "IMAP over TLS", "TLS is not in this version; the group is read and checked already." },
+	{ "pop3d", "POP3", "Without this group there is no POP3." },
+	{ "pop3d_ssl", "POP3 over TLS", "TLS is not in this version; the group is read and checked already." },
+	{ "authdaemonrc", "Accounts", "Where accounts are looked up." },
+	{ "authuserdb", "Accounts in userdb", "The text file of accounts, in Courier's format." },
+};
+
+/* What a first pool needs: these stand in the sample switched on. */
+static const struct { const char *group, *name, *value; } first_pool[] = {
+	{ "imapd", "IMAP_PROXY", "1" },
+	{ "pop3d", "POP3_PROXY", "1" },
+	{ "authdaemonrc", "authmodulelist", NULL },
+	{ "authuserdb", "USERDB", NULL },
+};
+
+static bool is_off(const char *group)
+{
+	return strstr(group, "_ssl") != NULL;
+}
+
+/* The default as the file writes it, with quotes where they are needed. */
+static const char *value_of(const struct settings_row *row, const char *value, char buf[VALUE_MAX])
+{
+	uint64_t v;
+
+	if (row->type == SETTINGS_T_PORTMAP)
+		value = strncmp(row->group, "imap", 4) == 0 ? "imap" : "pop3";
+	snprintf(buf, VALUE_MAX, num_parse_str(value, INT32_MAX, &v) && row->type != SETTINGS_T_OCTAL ? "%s" : "\"%s\"", value);
+	return buf;
+}
+
+/* "AUTHSERVICE143" for a PORTMAP, in the sample. */
+static const char *name_of(const struct settings_row *row, char buf[VALUE_MAX])
+{
+	const struct settings_row *port = settings_row_find(row->group, "PORT");
+
+	snprintf(buf, VALUE_MAX, "%s%s", row->name, row->type == SETTINGS_T_PORTMAP && port != NULL ? port->def : "");
+	return buf;
+}
+
+/* TEXT as comment lines behind INDENT. */
+static void add_comment(struct str *out, const char *indent, const char *text)
+{
+	size_t column = 0;
+
+	while (*text != '\0') {
+		size_t len = strcspn(text, " ");
+
+		if (column != 0 && column + 1 + len > SAMPLE_WIDTH) {
+			str_addc(out, '\n');
+			column = 0;
+		}
+		if (column == 0) {
+			str_addf(out, "%s#", indent);
+			column = strlen(indent) * 8 + 1;
+		}
+		str_addf(out, " %.*s", (int)len, text);
+		column += len + 1;
+		text += len + strspn(text + len, " ");
+	}
+	str_addc(out, '\n');
+}
+
+static void sample_row(struct str *out, const struct settings_row *row, const char *indent)
+{
+	const char *value = row->def, *off = "#";
+	char name[VALUE_MAX], text[VALUE_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(first_pool); i++)
+		if (strcmp(first_pool[i].group, row->group) == 0 && strcmp(first_pool[i].name, row->name) == 0) {
+			off = "";
+			if (first_pool[i].value != NULL)
+				value = first_pool[i].value;
+		}
+	add_comment(out, indent, row->text);
+	str_addf(out, "%s%s%s = %s;\n", indent, off, name_of(row, name), value_of(row, value, text));
+}
+
+void settings_doc_sample(struct str *out)
+{
+	char name[SETTINGS_GROUP_MAX];
+
+	str_adds(out,
+		"# waypost.conf: the settings of a Waypost node, the same file on every node of the pool.\n"
+		"#\n"
+		"# A setting behind a # has the value that is shown. \"waypost -c FILE check\" finds mistakes, and\n"
+		"# waypost.conf(5) explains the rest. ${NAME} in a string is taken from the environment;\n"
+		"# ${HOSTNAME} and ${PROXY_HOSTNAME} always exist. @include \"FILE\" reads another file.\n");
+	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
+		bool top = strcmp(groups[g].group, "node") == 0, first = true;
+
+		str_addc(out, '\n');
+		settings_group_name(groups[g].group, name);
+		if (!top) {
+			add_comment(out, "", groups[g].text);
+			str_addf(out, "%s%s = {\n", is_off(groups[g].group) ? "#" : "", name);
+		}
+		for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
+			if (strcmp(row->group, groups[g].group) == 0) {
+				str_adds(out, first ? "" : "\n");
+				sample_row(out, row, top ? "" : "\t");
+				first = false;
+			}
+		if (!top)
+			str_addf(out, "%s};\n", is_off(groups[g].group) ? "#" : "");
+	}
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * The manual page */
+
+/* TEXT as it shall appear. */
+static void add_roff(struct str *out, const char *text)
+{
+	if (*text == '.' || *text == '\'')
+		str_adds(out, "\\&");
+	for (; *text != '\0'; text++) {
+		if (*text == '\\')
+			str_adds(out, "\\e");
+		else if (*text == '-')
+			str_adds(out, "\\-");
+		else if (*text == '"')
+			str_adds(out, "\\(dq");
+		else
+			str_addc(out, *text);
+	}
+}
+
+/* A line a sentence, as man sources have it. */
+static void add_sentences(struct str *out, const char *text)
+{
+	while (*text != '\0') {
+		const char *end = strstr(text, ". ");
+		size_t len = end != NULL ? (size_t)(end - text) + 1 : strlen(text);
+		char line[1024];
+
+		snprintf(line, sizeof(line), "%.*s", (int)len, text);
+		add_roff(out, line);
+		str_addc(out, '\n');
+		text += len + (end != NULL);
+	}
+}
+
+/* "error, warn or info." of "error|warn|info". */
+static void add_words(struct str *out, const char *p)
+{
+	for (;;) {
+		size_t len = strcspn(p, "|");
+		const char *next = p[len] != '\0' ? p + len + 1 : NULL;
+
+		str_addf(out, "\\(dq%.*s\\(dq%s", (int)len, p, next == NULL ? ".\n" : strchr(next, '|') == NULL ? " or " : ", ");
+		if (next == NULL)
+			return;
+		p = next;
+	}
+}
+
+static void add_range(struct str *out, const struct settings_row *row)
+{
+	switch (row->type) {
+	case SETTINGS_T_INT:
+	case SETTINGS_T_TIME:
+	case SETTINGS_T_SIZE:
+		str_addf(out, "From %lld to %lld%s%s.\n", (long long)row->least, (long long)row->most, row->unit[0] != '\0' ? " " : "",
+			row->unit);
+		break;
+	case SETTINGS_T_BOOL:
+		str_adds(out, "1 or 0.\n");
+		break;
+	case SETTINGS_T_WORD:
+		add_words(out, row->unit);
+		break;
+	default:
+		break;
+	}
+}
+
+static void man_row(struct str *out, const struct settings_row *row)
+{
+	char value[VALUE_MAX];
+
+	str_adds(out, ".TP\n.B ");
+	if (row->type == SETTINGS_T_PORTMAP) {
+		str_addf(out, "%s\\fIport\\fP", row->name);
+	} else {
+		add_roff(out, row->name);
+		str_adds(out, " = ");
+		add_roff(out, value_of(row, row->def, value));
+	}
+	str_addc(out, '\n');
+	add_sentences(out, row->text);
+	add_range(out, row);
+}
+
+static void man_head(struct str *out)
+{
+	str_adds(out,
+		".\\\" Made from the table of settings by doc/gen-settings: change the table.\n"
+		".TH WAYPOST.CONF 5 \"\" \"Waypost\" \"File formats\"\n"
+		".SH NAME\n"
+		"waypost.conf \\- settings of a Waypost mail access node\n"
+		".SH DESCRIPTION\n"
+		".B waypostd\n"
+		"and\n"
+		".B waypost\n"
+		"read one file of settings, which is the same on every node of a pool.\n"
+		"Its groups carry the names of Courier\\(aqs files, and a setting that Courier has keeps its name, unit and meaning.\n"
+		".PP\n"
+		".EX\n"
+		"# a comment\n"
+		"NAME = value;\n"
+		"group = {\n"
+		"    NAME = \"text\";\n"
+		"};\n"
+		"@include \"other.conf\"\n"
+		".EE\n"
+		".PP\n"
+		"The file is in the format of libconfig.\n"
+		"An included file is looked for beside the file that includes it.\n"
+		"Text stands in double quotes; numbers may.\n"
+		"Switches are 1 or 0, true or false, \"yes\" or \"no\", \"on\" or \"off\".\n"
+		"Times are seconds or have a unit: \"90s\", \"5m\", \"1h\", \"1d\".\n"
+		"Sizes are bytes or have a unit: \"64k\", \"20M\", \"5G\".\n"
+		"Lists are words in one string, or in brackets: [ \"PLAIN\", \"LOGIN\" ].\n"
+		".PP\n"
+		"${NAME} in a string is replaced from the environment of the daemon, $${ is a literal ${.\n"
+		"${HOSTNAME} and ${PROXY_HOSTNAME} always exist, so that what differs between nodes need not differ in the file.\n"
+		"A variable that does not exist is a mistake.\n"
+		".PP\n"
+		"A mistake keeps the daemon from starting, and from taking the file at a reload.\n"
+		".B waypost \\-c\n"
+		".I FILE\n"
+		".B check\n"
+		"lists all of them, and the limits of the system that a node runs into first.\n");
+}
+
+static void man_tail(struct str *out)
+{
+	str_adds(out,
+		".SH EXAMPLE\n"
+		"A pool on one machine: start a daemon with PROXY_HOSTNAME=127.0.0.1 in its environment, one with 127.0.0.2,\n"
+		"and so on.\n"
+		".PP\n"
+		".EX\n"
+		"RUNDIR = \"/run/waypost/${PROXY_HOSTNAME}\";\n"
+		"authdaemonrc = { authmodulelist = \"authuserdb\"; };\n"
+		"authuserdb   = { USERDB = \"/etc/waypost/userdb\"; };\n"
+		"imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1143; IMAP_PROXY = 1; };\n"
+		"pop3d = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1110; POP3_PROXY = 1; };\n"
+		".EE\n"
+		".SH SEE ALSO\n"
+		".BR waypostd (8),\n"
+		".BR waypost (8)\n");
+}
+
+static const char *status_text(enum settings_status status)
+{
+	switch (status) {
+	case SETTINGS_REPLACED:
+		return "replaced";
+	case SETTINGS_IGNORED:
+		return "ignored";
+	default:
+		return "later";
+	}
+}
+
+/* "NAME: replaced by RUNDIR", as a sentence. */
+static void man_known(struct str *out, const struct settings_known *k)
+{
+	str_adds(out, ".TP\n.B ");
+	add_roff(out, k->name);
+	str_addc(out, '\n');
+	if (k->status == SETTINGS_REPLACED)
+		str_adds(out, "Replaced: ");
+	else if (k->status == SETTINGS_IGNORED)
+		str_adds(out, "No effect: ");
+	else
+		str_adds(out, "Not in this version: ");
+	add_roff(out, k->text);
+	str_adds(out, k->status == SETTINGS_UNSAFE ? ".\nA mistake while it is switched on.\n" : ".\n");
+}
+
+static void man_known_all(struct str *out)
+{
+	const char *group = "";
+	char name[SETTINGS_GROUP_MAX];
+
+	str_adds(out,
+		".SH OTHER NAMES OF COURIER\n"
+		"These are taken, so that a file can be carried over piece by piece, and each draws a warning.\n");
+	for (const struct settings_known *k = settings_known; k->name != NULL; k++) {
+		/* Groups of databases: their settings are all of one kind. */
+		if (strcmp(k->group, group) != 0) {
+			group = k->group;
+			str_adds(out, ".SS ");
+			add_roff(out, settings_group_name(group, name));
+			str_addc(out, '\n');
+		}
+		man_known(out, k);
+	}
+}
+
+void settings_doc_man(struct str *out)
+{
+	char name[SETTINGS_GROUP_MAX];
+
+	man_head(out);
+	str_adds(out, ".SH SETTINGS\n");
+	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
+		settings_group_name(groups[g].group, name);
+		str_addf(out, ".SS %s%s", groups[g].title, name[0] != '\0' ? ": " : "");
+		add_roff(out, name);
+		str_addf(out, "\n%s\n", groups[g].text);
+		for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
+			if (strcmp(row->group, groups[g].group) == 0)
+				man_row(out, row);
+	}
+	man_known_all(out);
+	man_tail(out);
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * Courier's names */
+
+/* Settings that only Waypost has. */
+static bool is_ours(const char *group, const char *name)
+{
+	static const char *const names[] = {
+		"PROXY_PORT", "IMAP_NAMESPACE_PREFIX", "IMAP_INACTIVITY_TIMEOUT", "IMAP_APPENDLIMIT", "POP3_INACTIVITY_TIMEOUT"
+	};
+
+	if (strcmp(group, "node") == 0 || strcmp(group, "proxy") == 0 || strcmp(group, "authuserdb") == 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+void settings_doc_tsv(struct str *out)
+{
+	char name[SETTINGS_GROUP_MAX];
+
+	str_adds(out, "group\tname\tstatus\twhat it does here\n");
+	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
+		if (!is_ours(row->group, row->name))
+			str_addf(out, "%s\t%s%s\t%s\t%s\n", settings_group_name(row->group, name), row->name,
+				row->type == SETTINGS_T_PORTMAP ? "<port>" : "", strncmp(row->name, "SSL", 3) == 0 ? "later" : "acted on", row->text);
+	for (const struct settings_known *k = settings_known; k->name != NULL; k++)
+		if (!is_ours(k->group, k->name))
+			str_addf(out, "%s\t%s\t%s\t%s%s\n", settings_group_name(k->group, name), k->name, status_text(k->status), k->text,
+				k->status == SETTINGS_UNSAFE ? " (a mistake while it is switched on)" : "");
+}
