@@ -130,8 +130,7 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 
 static void on_gone(struct chan *c UNUSED, void *arg UNUSED)
 {
-	chan_free(&authd);
-	ev_break(ctx.loop, EVBREAK_ALL);
+	chan_free(&authd); /* its successor has a channel for us */
 }
 
 static void make_chain(const struct settings *set)

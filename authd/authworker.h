@@ -1,5 +1,5 @@
 /* The auth workers: blocking processes that do for authd whatever may wait (authd/job.h), one job at a time.
- * They own the connections to directories. A worker ends when authd's end of its channel closes. */
+ * They own the connections to directories. They outlive authd: its successor gets a new channel to each. */
 #ifndef AUTHD_AUTHWORKER_H
 #define AUTHD_AUTHWORKER_H
 
