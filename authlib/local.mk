@@ -3,6 +3,7 @@ noinst_LIBRARIES += authlib/libauth.a
 authlib_libauth_a_SOURCES = \
 	authlib/auth.c authlib/auth.h \
 	authlib/drv_userdb.c authlib/drv_userdb.h \
+	authlib/hmac_state.c authlib/hmac_state.h \
 	authlib/password.c authlib/password.h \
 	authlib/userdb.c authlib/userdb.h authlib/userdb_image.h \
 	authlib/userdb_build.c \

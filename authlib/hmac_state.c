@@ -1,0 +1,102 @@
+/* OpenSSL shows the inner state of a digest only by the old functions. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include "authlib/hmac_state.h"
+
+#include <openssl/md5.h>
+#include <openssl/sha.h>
+#include <string.h>
+
+#include "lib/mem.h"
+
+enum { BLOCK = 64, WORDS_MAX = 8 };
+
+/* Each: the digest of LEN bytes at P, and the state after one block at P, as words. */
+struct hash {
+	const char *name;
+	unsigned words;
+	bool little; /* bytes of a word in the digest: least first */
+	void (*digest)(const void *p, size_t len, uint8_t *out);
+	void (*state)(const uint8_t *block, uint32_t *out);
+};
+
+static void md5_digest(const void *p, size_t len, uint8_t *out) { MD5(p, len, out); }
+static void sha1_digest(const void *p, size_t len, uint8_t *out) { SHA1(p, len, out); }
+static void sha256_digest(const void *p, size_t len, uint8_t *out) { SHA256(p, len, out); }
+
+static void md5_state(const uint8_t *block, uint32_t *out)
+{
+	MD5_CTX c;
+
+	MD5_Init(&c);
+	MD5_Transform(&c, block);
+	out[0] = c.A;
+	out[1] = c.B;
+	out[2] = c.C;
+	out[3] = c.D;
+	mem_wipe(&c, sizeof(c));
+}
+
+static void sha1_state(const uint8_t *block, uint32_t *out)
+{
+	SHA_CTX c;
+
+	SHA1_Init(&c);
+	SHA1_Transform(&c, block);
+	out[0] = c.h0;
+	out[1] = c.h1;
+	out[2] = c.h2;
+	out[3] = c.h3;
+	out[4] = c.h4;
+	mem_wipe(&c, sizeof(c));
+}
+
+static void sha256_state(const uint8_t *block, uint32_t *out)
+{
+	SHA256_CTX c;
+
+	SHA256_Init(&c);
+	SHA256_Transform(&c, block);
+	for (unsigned i = 0; i < 8; i++)
+		out[i] = c.h[i];
+	mem_wipe(&c, sizeof(c));
+}
+
+static const struct hash hashes[] = {
+	{ "md5", 4, true, md5_digest, md5_state },
+	{ "sha1", 5, false, sha1_digest, sha1_state },
+	{ "sha256", 8, false, sha256_digest, sha256_state },
+};
+
+static void add_state(struct str *out, const struct hash *h, const uint8_t *key, uint8_t pad)
+{
+	uint8_t block[BLOCK];
+	uint32_t state[WORDS_MAX];
+
+	for (unsigned i = 0; i < BLOCK; i++)
+		block[i] = key[i] ^ pad;
+	h->state(block, state);
+	for (unsigned i = 0; i < h->words; i++)
+		str_addf(out, "%08x", h->little ? __builtin_bswap32(state[i]) : state[i]);
+	mem_wipe(block, sizeof(block));
+	mem_wipe(state, sizeof(state));
+}
+
+bool hmac_state_add(struct str *out, const char *hash, const char *password)
+{
+	const struct hash *h = NULL;
+	uint8_t key[BLOCK] = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(hashes); i++)
+		if (strcmp(hashes[i].name, hash) == 0)
+			h = &hashes[i];
+	if (h == NULL)
+		return false;
+	if (strlen(password) > BLOCK)
+		h->digest(password, strlen(password), key);
+	else
+		memcpy(key, password, strlen(password));
+	add_state(out, h, key, 0x5c);
+	add_state(out, h, key, 0x36);
+	mem_wipe(key, sizeof(key));
+	return true;
+}

@@ -1,0 +1,12 @@
+/* The stored secret of challenge-response logins: the two states in which an HMAC (RFC 2104) stands once the key
+ * has been taken in, so that the key itself need not be stored. Written as userdb's hmac-*pw fields hold it. */
+#ifndef AUTHLIB_HMAC_STATE_H
+#define AUTHLIB_HMAC_STATE_H
+
+#include "lib/str.h"
+
+/* Appends the state for HASH ("md5", "sha1", "sha256") and PASSWORD to OUT: lower-case hex digits, the outer
+ * state first, then the inner one. False if HASH is none of these. */
+bool hmac_state_add(struct str *out, const char *hash, const char *password);
+
+#endif
