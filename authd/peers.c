@@ -5,6 +5,7 @@
 
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/str.h"
 
 enum { NAMES_MAX = 10000, DOWN_MAX = 10000 };
 #define RETRY_SECONDS 5 /* after a failed look-up nobody asks again for so long */
@@ -92,7 +93,7 @@ static struct peer_name *add_name(struct peers *p, const char *host)
 		if (!old->asked)
 			drop_name(p, old);
 	}
-	strcpy(name->host, host);
+	str_copy(name->host, sizeof(name->host), host);
 	HASH_ADD_STR(p->names, host, name);
 	return name;
 }

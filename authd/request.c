@@ -11,6 +11,7 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/str.h"
 
 struct request {
 	struct request *next, **prev; /* of its worker */
@@ -119,7 +120,7 @@ static void grant(struct request *rq, struct auth_reply *r)
 	r->verdict = AUTH_VERDICT_OK;
 	r->session = random_id(a);
 	if (rq->believed && rq->q.hop.session_id[0] != '\0')
-		strcpy(r->session_id, rq->q.hop.session_id);
+		str_copy(r->session_id, sizeof(r->session_id), rq->q.hop.session_id);
 	else
 		snprintf(r->session_id, sizeof(r->session_id), "%016llx", (unsigned long long)r->session);
 	snprintf(r->name, sizeof(r->name), "%s", rq->account.name);
@@ -135,7 +136,7 @@ static void grant(struct request *rq, struct auth_reply *r)
 		const char *secret = a->ctx.set->pool_secret;
 		struct hop hop = { .present = true, .client = r->client, .tls = r->client_tls, .ttl = r->ttl };
 
-		strcpy(hop.session_id, r->session_id);
+		str_copy(hop.session_id, sizeof(hop.session_id), r->session_id);
 		hop.time = r->time = secret[0] != '\0' ? (uint64_t)time(NULL) : 0;
 		for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++) {
 			hop_sign(&hop, secret, r->target[i].host, r->name);

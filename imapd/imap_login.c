@@ -6,6 +6,7 @@
 #include "imapd/imap_capability.h"
 #include "imapd/imap_id.h"
 #include "lib/mem.h"
+#include "lib/str.h"
 
 /* --- answers --- */
 
@@ -227,9 +228,9 @@ static int take_head(struct imap_login *il, struct imap_lex *c)
 	struct str word = STR_INIT;
 	int row = -2;
 
-	strcpy(il->tag, "*");
+	str_copy(il->tag, sizeof(il->tag), "*");
 	if (imap_lex_tag(c, &word) == 1) {
-		strcpy(il->tag, word.data);
+		str_copy(il->tag, sizeof(il->tag), word.data);
 		if (imap_lex_space(c) == 1 && imap_lex_name(c, &word) == 1)
 			row = find_command(&word);
 	}

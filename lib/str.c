@@ -105,3 +105,11 @@ char *str_steal(struct str *s)
 	s->len = s->cap = 0;
 	return text;
 }
+
+void str_copy(char *dst, size_t dstsize, const char *src)
+{
+	size_t len = strlen(src);
+
+	DIE_IF(len >= dstsize);
+	memcpy(dst, src, len + 1);
+}

@@ -35,4 +35,7 @@ void str_fini_secret(struct str *s);
 /* Hands the text (never NULL) to the caller, who frees it with mem_free(); the string is empty then. */
 char *str_steal(struct str *s);
 
+/* Copies SRC with its NUL into DST of DSTSIZE bytes. That it fits is the caller's promise: if not, it is a bug. */
+void str_copy(char *dst, size_t dstsize, const char *src);
+
 #endif

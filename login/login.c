@@ -9,6 +9,7 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/str.h"
 #include "login/worker.h"
 
 enum {
@@ -386,7 +387,7 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 	{
 		char code[sizeof(l->peer.code)];
 
-		strcpy(code, result == BACKEND_TEMPORARY ? l->peer.code : "");
+		str_copy(code, sizeof(code), result == BACKEND_TEMPORARY ? l->peer.code : "");
 		unavailable(l, code, reason);
 	}
 }
@@ -524,7 +525,7 @@ void login_next_hop(const struct login *l, struct hop *out)
 
 	memset(out, 0, sizeof(*out));
 	out->present = true;
-	strcpy(out->session_id, a->session_id);
+	str_copy(out->session_id, sizeof(out->session_id), a->session_id);
 	out->client = a->client;
 	out->tls = a->client_tls;
 	out->ttl = a->ttl;

@@ -10,6 +10,7 @@
 
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/str.h"
 #include "login/login.h"
 
 enum {
@@ -151,8 +152,8 @@ void worker_ask_authd(struct worker *w, struct login *l)
 		return; /* asked when there is an authd; the sweep gives up on it in time */
 	q.request = l->request;
 	q.protocol = l->dialect->protocol;
-	strcpy(q.user, l->user);
-	strcpy(q.password, l->password);
+	str_copy(q.user, sizeof(q.user), l->user);
+	str_copy(q.password, sizeof(q.password), l->password);
 	q.client = l->client;
 	q.local_port = l->local_port;
 	q.tls = false;

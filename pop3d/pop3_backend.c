@@ -4,6 +4,7 @@
 #include "lib/b64.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/str.h"
 #include "login/hop_text.h"
 #include "pop3d/pop3_login.h"
 
@@ -131,7 +132,7 @@ static enum backend_step on_refusal(struct login *l, const char *line)
 		size_t len = strlen(codes[i]);
 
 		if (strncasecmp(text + 1, codes[i], len) == 0 && text[1 + len] == ']') {
-			strcpy(l->peer.code, codes[i]);
+			str_copy(l->peer.code, sizeof(l->peer.code), codes[i]);
 			return BACKEND_STEP_TEMPORARY;
 		}
 	}
