@@ -68,3 +68,7 @@ EXTRA_DIST += tests/mail
 EXTRA_DIST += tests/blackbox/test_master.py
 TESTS += tests/unit/test_userdb_command.sh
 EXTRA_DIST += tests/unit/test_userdb_command.sh
+
+UNIT_TESTS += tests/unit/test_sandbox
+tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c
+tests_unit_test_sandbox_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)

@@ -1,0 +1,131 @@
+/* What a session server still can and no longer can do, each in a process of its own. */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <iconv.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "master/sandbox.h"
+
+static char top[64];
+
+static const char *in_top(const char *name)
+{
+	static char path[2][256];
+	static int which;
+
+	which = !which;
+	snprintf(path[which], sizeof(path[which]), "%s/%s", top, name);
+	return path[which];
+}
+
+static bool make_file(const char *name)
+{
+	int fd = open(in_top(name), O_CREAT | O_TRUNC | O_RDWR, 0600);
+	bool ok = fd != -1 && write(fd, "x", 1) == 1 && fsync(fd) == 0;
+
+	if (fd != -1)
+		close(fd);
+	return ok;
+}
+
+/* 0: all is as it should be; else the number of the step that is not. */
+static int inside(void)
+{
+	iconv_t cd;
+	int fd;
+
+	if (!make_file("Maildir/tmp/a"))
+		return 1;
+	if (rename(in_top("Maildir/tmp/a"), in_top("Maildir/new/a")) != 0)
+		return 2;
+	if (link(in_top("Maildir/new/a"), in_top("Maildir/cur/b")) != 0)
+		return 3;
+	if (unlink(in_top("Maildir/new/a")) != 0 || truncate(in_top("Maildir/cur/b"), 0) != 0)
+		return 4;
+	if (mkdir(in_top("Maildir/.Sent"), 0700) != 0 || rename(in_top("Maildir/.Sent"), in_top("Maildir/.Out")) != 0 ||
+	    rmdir(in_top("Maildir/.Out")) != 0)
+		return 5;
+	if (!make_file("Maildir/.Linked/cur/c")) /* a folder that is a link */
+		return 6;
+	if (rename(in_top("Maildir/.Linked/cur/c"), in_top("Maildir/cur/c")) != 0)
+		return 7;
+	if ((cd = iconv_open("UTF-8", "KOI8-R")) == (iconv_t)-1) /* a module that must be loaded */
+		return 8;
+	iconv_close(cd);
+	if ((fd = inotify_init1(IN_CLOEXEC)) != -1 && inotify_add_watch(fd, in_top("Maildir/new"), IN_MOVED_TO) == -1)
+		return 9;
+	tzset();
+	return 0;
+}
+
+static int outside(void)
+{
+	if (make_file("other"))
+		return 1;
+	if (open(in_top("secret"), O_RDONLY) != -1 || errno != EACCES)
+		return 2;
+	if (open("/etc/passwd", O_RDONLY) != -1 || errno != EACCES)
+		return 3;
+	if (rename(in_top("Maildir/cur/b"), in_top("b")) == 0)
+		return 4;
+	if (open(in_top("missing"), O_RDONLY) != -1 || errno != ENOENT) /* errors are still told apart */
+		return 5;
+	return 0;
+}
+
+static int run(int (*steps)(void))
+{
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	if ((pid = fork()) == 0)
+		_exit(sandbox_enter(in_top("Maildir")) ? steps() : 100);
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_sandbox(void)
+{
+	static const char *const dirs[] = { "Maildir", "Maildir/cur", "Maildir/new", "Maildir/tmp", "far", "far/cur" };
+	int in, out;
+
+	snprintf(top, sizeof(top), "/tmp/waypost-test-sandbox.XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(top));
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+		CU_ASSERT_EQUAL(mkdir(in_top(dirs[i]), 0700), 0);
+	CU_ASSERT_EQUAL(symlink(in_top("far"), in_top("Maildir/.Linked")), 0);
+	CU_ASSERT(make_file("secret"));
+	in = run(inside);
+	out = run(outside);
+	if (in == 100)
+		printf("(this kernel has no Landlock that could be used) ");
+	else
+		CU_ASSERT(in == 0 && out == 0);
+	if (in != 100 && (in != 0 || out != 0))
+		printf("\nstep %d inside, %d outside\n", in, out);
+	char command[128];
+	snprintf(command, sizeof(command), "rm -rf %s", top);
+	CU_ASSERT_EQUAL(system(command), 0);
+}
+
+static void test_no_maildir(void)
+{
+	snprintf(top, sizeof(top), "/nonexistent");
+	CU_ASSERT_EQUAL(run(inside), 100); /* nothing restricted, and the server will tell */
+}
+
+static const struct unit_case cases[] = {
+	{ "inside and outside", test_sandbox }, { "no Maildir", test_no_maildir }, { NULL, NULL },
+};
+UNIT_MAIN("sandbox", cases)
