@@ -35,3 +35,4 @@ imapd_libimap_a_SOURCES = \
 	imapd/imap_text.c imapd/imap_text.h \
 	imapd/imap_utf7.c imapd/imap_utf7.h \
 	imapd/imapd.h
+EXTRA_DIST += imapd/README

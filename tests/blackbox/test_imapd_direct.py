@@ -1,0 +1,810 @@
+"""The IMAP session server by itself (libexec/waypost/imapd --maildir), on a socket, every command and every wrong turn."""
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+IMAPD = os.environ.get("WAYPOST_IMAPD") or os.path.join(os.environ.get("WAYPOST_PREFIX", "/usr/local"), "libexec", "waypost", "imapd")
+WRAPPER = os.environ.get("WAYPOST_WRAPPER", "").split()
+PATIENCE = 60.0 if WRAPPER else 15.0
+
+MESSAGE = (b"From: Ada <ada@example.com>\r\nTo: bob@example.com\r\nSubject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\r\n"
+           b"Date: Mon, 7 Feb 1994 21:52:25 -0800\r\nMessage-Id: <1@example.com>\r\n\r\nHello Bob,\r\nthe body.\r\n")
+
+
+class Gone(AssertionError):
+    pass
+
+
+class Imap:
+    """One session server and its client's side of the socket."""
+
+    def __init__(self, maildir, *options, tag=""):
+        self.sock, theirs = socket.socketpair()
+        self.sock.settimeout(PATIENCE)
+        self.log = open(str(maildir) + ".log", "ab+")
+        args = WRAPPER + [IMAPD, "--maildir", str(maildir), *options] + (["--tag", tag] if tag else [])
+        self.process = subprocess.Popen(args, stdin=theirs, stdout=theirs, stderr=self.log)
+        theirs.close()
+        self.buf = b""
+        self.serial = 0
+        self.greeting = self.line()
+
+    def send(self, data):
+        self.sock.sendall(data if isinstance(data, bytes) else data.encode())
+
+    def fill(self):
+        try:
+            data = self.sock.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise Gone(f"closed; unread {self.buf!r}")
+        self.buf += data
+
+    def raw_line(self):
+        while b"\r\n" not in self.buf:
+            self.fill()
+        line, self.buf = self.buf.split(b"\r\n", 1)
+        return line
+
+    def line(self):
+        """A line with the literals in it."""
+        out = b""
+        while True:
+            part = self.raw_line()
+            out += part
+            m = re.search(rb"\{(\d+)\}$", part)
+            if not m:
+                return out
+            n = int(m.group(1))
+            while len(self.buf) < n:
+                self.fill()
+            out += b"\r\n" + self.buf[:n]
+            self.buf = self.buf[n:]
+
+    def until(self, tag):
+        """(status, text, untagged lines) up to the reply tagged TAG."""
+        untagged = []
+        while True:
+            line = self.line()
+            if line.startswith(tag + b" "):
+                status, _, text = line[len(tag) + 1:].partition(b" ")
+                return status.decode(), text, untagged
+            untagged.append(line)
+
+    def cmd(self, text, *literals):
+        """Runs TEXT, in which each "{}" stands for one of LITERALS, sent when the server says +."""
+        self.serial += 1
+        tag = b"t%d" % self.serial
+        parts = (text if isinstance(text, bytes) else text.encode()).split(b"{}")
+        data = tag + b" " + parts[0]
+        early = []
+        for literal, after in zip(literals, parts[1:]):
+            self.send(data + b"{%d}\r\n" % len(literal))
+            line = self.line()
+            while not line.startswith(b"+"):
+                if line.startswith(tag + b" "):
+                    status, _, rest = line[len(tag) + 1:].partition(b" ")
+                    return status.decode(), rest, early
+                early.append(line)
+                line = self.line()
+            data = literal + after
+        self.send(data + b"\r\n")
+        status, rest, untagged = self.until(tag)
+        return status, rest, early + untagged
+
+    def ok(self, text, *literals):
+        status, rest, untagged = self.cmd(text, *literals)
+        assert status == "OK", (text, status, rest)
+        self.text = rest
+        return untagged
+
+    def no(self, text, *literals):
+        status, rest, untagged = self.cmd(text, *literals)
+        assert status == "NO", (text, status, rest)
+        self.untagged = untagged
+        return rest
+
+    def bad(self, text, *literals):
+        status, rest, _ = self.cmd(text, *literals)
+        assert status == "BAD", (text, status, rest)
+        return rest
+
+    def append(self, message=MESSAGE, mailbox="INBOX", flags="", date=""):
+        self.ok(f"APPEND {mailbox} {flags + ' ' if flags else ''}{date + ' ' if date else ''}{{}}", message)
+        return int(re.match(rb"\[APPENDUID \d+ (\d+)\]", self.text).group(1))
+
+    def rest(self):
+        try:
+            while True:
+                self.fill()
+        except Gone:
+            pass
+        data, self.buf = self.buf, b""
+        return data
+
+    def close(self):
+        self.sock.close()
+        try:
+            code = self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
+            self.process.wait()
+        self.log.seek(0)
+        text = self.log.read().decode("utf-8", "replace")
+        self.log.close()
+        assert code == 0, text
+        assert not re.search(r"Sanitizer|runtime error|bug in", text), text
+        return text
+
+
+def make_maildir(path):
+    for sub in ("cur", "new", "tmp"):
+        os.makedirs(os.path.join(path, sub))
+    return path
+
+
+def deliver(maildir, name, text=MESSAGE, folder=""):
+    base = os.path.join(maildir, folder)
+    with open(os.path.join(base, "tmp", name), "wb") as f:
+        f.write(text.replace(b"\r\n", b"\n"))
+    os.rename(os.path.join(base, "tmp", name), os.path.join(base, "new", name))
+
+
+@pytest.fixture
+def maildir(tmp_path):
+    return make_maildir(str(tmp_path / "Maildir"))
+
+
+@pytest.fixture
+def start(maildir):
+    sessions = []
+
+    def make(*options, **kw):
+        s = Imap(kw.pop("maildir", maildir), *options, **kw)
+        sessions.append(s)
+        return s
+    yield make
+    for s in sessions:
+        if s.process.poll() is None or not s.log.closed:
+            s.close()
+
+
+@pytest.fixture
+def imap(start):
+    return start()
+
+
+# --- Start and end ---
+
+def test_greeting_answers_the_login(start):
+    s = start(tag="a1")
+    assert s.greeting.startswith(b"a1 OK [CAPABILITY IMAP4rev1 ") and b"AUTH=" not in s.greeting
+    for word in b"LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE".split():
+        assert word in s.greeting
+
+
+def test_preauth(imap):
+    assert imap.greeting.startswith(b"* PREAUTH [CAPABILITY IMAP4rev1 ")
+
+
+def test_missing_maildir(start, tmp_path):
+    s = start(tag="a1", maildir=str(tmp_path / "none"))
+    assert s.greeting.startswith(b"a1 NO [UNAVAILABLE]")
+    assert s.line().startswith(b"* BYE")
+    log = s.close()
+    assert "none" in log and "end=server" in log and not os.path.exists(tmp_path / "none")
+
+
+def test_logout_and_log_line(imap):
+    assert imap.ok("LOGOUT")[0].startswith(b"* BYE ")
+    assert imap.rest() == b""
+    log = imap.close()
+    assert re.search(r"LOGOUT, user=nobody, ip=\[.*\], port=\[\d+\], headers=0, body=0, rcvd=\d+, sent=\d+, time=\d+, "
+                     r"session=direct, end=logout", log)
+
+
+def test_disconnect(imap):
+    assert "DISCONNECTED, user=nobody" in imap.close()
+
+
+def test_half_close_gets_its_answers(imap):
+    imap.send("a NOOP\r\nb CAPABILITY\r\n")
+    imap.sock.shutdown(socket.SHUT_WR)
+    data = imap.rest()
+    assert b"a OK" in data and b"b OK" in data
+
+
+@pytest.mark.parametrize("sig,end", [(signal.SIGTERM, "shutdown"), (signal.SIGUSR1, "kick")])
+def test_signals(imap, sig, end):
+    if WRAPPER:
+        pytest.skip("the signal goes to the wrapper")
+    imap.ok("NOOP")
+    imap.process.send_signal(sig)
+    assert imap.line().startswith(b"* BYE ")
+    assert f"end={end}" in imap.close()
+
+
+# --- Syntax ---
+
+@pytest.mark.parametrize("line,start_of_answer", [
+    ("", b"* BAD"), ("x", b"* BAD"), ("x ", b"x BAD"), ("+ NOOP", b"* BAD"), ("a FOO", b"a BAD"), ("a UID", b"a BAD"), ("a UID NOOP", b"a BAD"),
+    ("a NOOP x", b"a BAD"), ("a  NOOP", b"a BAD"), ("a FETCH 1 FLAGS", b"a BAD"), ("a SELECT", b"a BAD"), ("a SELECT INBOX x", b"a BAD"),
+    ("a SELECT \"INBOX", b"a BAD"), ("a LOGIN x y", b"a BAD"), ("a AUTHENTICATE PLAIN", b"a BAD"), ("a STARTTLS", b"a BAD"),
+    ("a STATUS INBOX ()", b"a BAD"), ("a STATUS INBOX (FOO)", b"a BAD"), ("a LIST \"\"", b"a BAD"), ("a CREATE", b"a BAD"),
+    ("a RENAME x", b"a BAD"), ("a APPEND INBOX", b"a BAD"), ("a APPEND INBOX x", b"a BAD"), ("a ID", b"a BAD"), ("a ID (\"x\")", b"a BAD"),
+    ("a ENABLE", b"a BAD"), ("a IDLE x", b"a BAD"), ("a EXPUNGE", b"a BAD"), ("a CLOSE", b"a BAD"), ("a UNSELECT", b"a BAD"), ("a CHECK", b"a BAD"),
+    ("a UID EXPUNGE 1", b"a BAD"), ("a NO\0OP", b"a BAD"), ("a SELECT IN\0BOX", b"a BAD"), ("a SELECT \"IN\0BOX\"", b"a BAD"), ("\0", b"* BAD"),
+    ("a NOOP\r x", b"a BAD"), ("a\x80 NOOP", b"* BAD"),
+])
+def test_bad_syntax(imap, line, start_of_answer):
+    imap.send(line.encode("latin-1") + b"\r\n")
+    assert imap.line().startswith(start_of_answer)
+    imap.ok("NOOP")
+
+
+@pytest.mark.parametrize("command", [
+    "FETCH", "FETCH 1", "FETCH 1 ()", "FETCH 1 (FLAGS", "FETCH 1 (FLAGS ALL)", "FETCH 1 FOO", "FETCH 0 FLAGS", "FETCH 2 FLAGS", "FETCH a FLAGS",
+    "FETCH 1 BODY[", "FETCH 1 BODY[FOO]", "FETCH 1 BODY[]<0>", "FETCH 1 BODY[]<0.0>", "FETCH 1 BODY[HEADER.FIELDS ()]", "FETCH 1 BODY[0]",
+    "FETCH 1 FLAGS x", "STORE 1", "STORE 1 FLAGS", "STORE 1 FOO (\\Seen)", "STORE 1 FLAGS (\\Foo)", "STORE 1 FLAGS (\\Seen", "STORE 1 FLAGS \\*",
+    "STORE 1 FLAGS (\\Seen) x", "STORE 1,9 +FLAGS (\\Seen)", "COPY 1", "COPY 1 INBOX x", "MOVE 1", "SEARCH", "SEARCH FOO", "SEARCH (ALL", "SEARCH ALL)",
+    "SEARCH BEFORE x", "SEARCH NOT", "SEARCH OR ALL", "SEARCH LARGER x", "SEARCH UID", "SEARCH KEYWORD", "SEARCH CHARSET UTF-8", "SEARCH HEADER x",
+    "SEARCH 0", "SEARCH 1:", "EXPUNGE 1", "UID EXPUNGE", "UID EXPUNGE x", "UID FETCH 0 FLAGS", "UID STORE 1 FLAGS", "CLOSE x",
+    "SEARCH " + "(" * 200 + "ALL" + ")" * 200, "SEARCH " + "NOT " * 200 + "ALL",
+])
+def test_bad_syntax_selected(imap, command):
+    imap.append()
+    imap.ok("SELECT INBOX")
+    imap.bad(command)
+    imap.ok("NOOP")
+
+
+def test_ten_errors_end_the_session(imap):
+    for i in range(9):
+        imap.bad("FOO")
+    imap.ok("NOOP")
+    for i in range(10):
+        imap.bad("FOO")
+    assert imap.line().startswith(b"* BYE")
+    assert imap.rest() == b""
+    assert "end=protocol" in imap.close()
+
+
+def test_long_line(imap):
+    imap.send(b"a NOOP " + b"x" * 70000)
+    assert imap.line().startswith(b"a BAD [TOOBIG]")
+    assert imap.line().startswith(b"* BYE")
+    assert imap.rest() == b""
+    assert "end=protocol" in imap.close()
+
+
+def test_long_line_in_one_command_by_literals(imap):
+    imap.send(b"a SEARCH " + b"SUBJECT {1+}\r\nx " * 4500)
+    assert imap.line().startswith(b"a BAD")
+    assert b"* BYE" in imap.rest()
+
+
+def test_large_literals(imap):
+    assert b"[TOOBIG]" in imap.bad("SELECT {}", b"x" * 70000)
+    imap.ok("NOOP")
+    imap.bad("SELECT {}", b"x" * 9000)  # a word has a limit of its own
+    imap.send(b"b SELECT {70000+}\r\n" + b"x" * 70000 + b"\r\n")
+    assert imap.line().startswith(b"b BAD [TOOBIG]")
+    assert imap.line().startswith(b"* BYE")
+    imap.rest()
+    assert "end=protocol" in imap.close()
+
+
+def test_absurd_literal_sizes(start):
+    for size in (b"99999999999999999999999", b"18446744073709551615", b"4294967296"):
+        s = start()
+        s.send(b"a SELECT {" + size + b"}\r\n")
+        assert s.line().startswith(b"a BAD")
+        s.ok("NOOP")
+        s.close()
+
+
+def test_cut_at_every_byte(start):
+    """The same dialogue, sent in two pieces cut at each place, has the same answers."""
+    dialogue = (b"a CREATE {9+}\r\nINBOX.Foo\r\nb APPEND INBOX.Foo (\\Seen) {7+}\r\nA: b\r\n\r\n\r\nc SELECT \"INBOX.Foo\"\r\n"
+                b"d FETCH 1 (UID BODY.PEEK[HEADER.FIELDS ({1+}\r\nA)])\r\ne DELETE INBOX.Foo\r\nf IDLE\r\nDONE\r\ng LOGOUT\r\n")
+    want = None
+    whole = start()
+    whole.send(dialogue)
+    want = re.sub(rb"(APPENDUID|UIDVALIDITY) \d+", b"", whole.rest())
+    assert all(t + b" OK" in want for t in (b"a", b"b", b"c", b"d", b"e", b"f", b"g")), want
+    step = 13 if WRAPPER else 1
+    for cut in range(1, len(dialogue), step):
+        s = start()
+        s.send(dialogue[:cut])
+        time.sleep(0.001)
+        s.send(dialogue[cut:])
+        got = re.sub(rb"(APPENDUID|UIDVALIDITY) \d+", b"", s.rest())
+        assert got == want, cut
+        s.close()
+
+
+def test_byte_by_byte(imap):
+    for byte in b"a APPEND INBOX {3}\r\n":
+        imap.send(bytes([byte]))
+    assert imap.line().startswith(b"+")
+    for byte in b"x\r\n\r\n":
+        imap.send(bytes([byte]))
+    assert imap.line().startswith(b"a OK")
+
+
+def test_pipelined(imap):
+    imap.send(b"".join(b"p%d NOOP\r\n" % i for i in range(2000)))
+    for i in range(2000):
+        assert imap.line() == b"p%d OK NOOP completed." % i
+
+
+# --- Any state ---
+
+def test_capability_id_enable_namespace(imap):
+    assert imap.ok("CAPABILITY")[0].startswith(b"* CAPABILITY IMAP4rev1 ")
+    assert imap.ok('ID ("name" "test" "version" NIL)')[0].startswith(b'* ID ("name" "Waypost"')
+    assert imap.ok("ID NIL") and imap.ok("ID ()")
+    assert imap.ok("ENABLE CONDSTORE X-FOO") == [b"* ENABLED"]
+    assert imap.ok("NAMESPACE") == [b'* NAMESPACE (("INBOX." ".")) NIL NIL']
+    assert "ID, user=nobody" in imap.close()
+
+
+def test_namespace_without_prefix(start):
+    s = start("--prefix", "")
+    assert s.ok("NAMESPACE") == [b'* NAMESPACE (("" ".")) NIL NIL']
+    s.ok("CREATE Sent")
+    s.ok("CREATE INBOX.Sub")
+    assert s.ok('LIST "" *') == [b'* LIST (\\Unmarked \\HasChildren) "." "INBOX"', b'* LIST (\\HasNoChildren) "." "INBOX.Sub"',
+                                 b'* LIST (\\HasNoChildren) "." "Sent"']
+    assert s.ok('LIST "" %') == [b'* LIST (\\Unmarked \\HasChildren) "." "INBOX"', b'* LIST (\\HasNoChildren) "." "Sent"']
+    assert s.ok('LIST "" inbox.sub') == []
+    assert s.ok('LIST "" inbox.Sub') == [b'* LIST (\\HasNoChildren) "." "INBOX.Sub"']
+
+
+# --- Folders ---
+
+def test_create_delete_rename(imap, maildir):
+    imap.ok("CREATE INBOX.A")
+    assert os.path.isdir(os.path.join(maildir, ".A", "cur"))
+    assert b"[ALREADYEXISTS]" in imap.no("CREATE INBOX.A")
+    assert b"[ALREADYEXISTS]" in imap.no("CREATE inbox")
+    imap.ok("CREATE inbox.A.B.")
+    assert os.path.isdir(os.path.join(maildir, ".A.B"))
+    assert b"INBOX." in imap.no("CREATE Sent")
+    for name in ("INBOX..x", "INBOX.", "INBOX.a/b", '"INBOX.&bad"', "INBOX." + "x" * 300):
+        assert b"[CANNOT]" in imap.no(f"CREATE {name}"), name
+    imap.ok("RENAME INBOX.A INBOX.C")
+    assert os.path.isdir(os.path.join(maildir, ".C.B"))
+    assert b"[NONEXISTENT]" in imap.no("RENAME INBOX.A INBOX.D")
+    assert b"[ALREADYEXISTS]" in imap.no("RENAME INBOX.C.B INBOX.C")
+    assert b"[ALREADYEXISTS]" in imap.no("RENAME INBOX.C INBOX")
+    imap.ok("DELETE INBOX.C")
+    assert not os.path.exists(os.path.join(maildir, ".C")) and os.path.isdir(os.path.join(maildir, ".C.B"))
+    assert b"[NONEXISTENT]" in imap.no("DELETE INBOX.X")
+    assert b"[CANNOT]" in imap.no("DELETE INBOX")
+    imap.no("DELETE INBOX.C")
+
+
+def test_rename_inbox(imap):
+    imap.append()
+    imap.ok("RENAME INBOX INBOX.Old")
+    assert b"MESSAGES 1" in imap.ok("STATUS INBOX.Old (MESSAGES)")[0]
+    assert b"MESSAGES 0" in imap.ok("STATUS INBOX (MESSAGES)")[0]
+
+
+def test_utf7_names(imap, maildir):
+    imap.ok("CREATE INBOX.d&AOk-j&AOA-")
+    assert os.path.isdir(os.path.join(maildir, ".d\u00e9j\u00e0"))
+    assert imap.ok('LIST "" INBOX.d*') == [b'* LIST (\\HasNoChildren) "." "INBOX.d&AOk-j&AOA-"']
+    imap.ok('CREATE "INBOX.a \\"b\\" \\\\c"')
+    assert imap.ok('LIST "" "INBOX.a*"') == [b'* LIST (\\HasNoChildren) "." "INBOX.a \\"b\\" \\\\c"']
+
+
+def test_list(imap):
+    for name in ("A", "A.B", "X.Y.Z"):
+        imap.ok(f"CREATE INBOX.{name}")
+    assert imap.ok('LIST "" ""') == [b'* LIST (\\Noselect) "." ""']
+    assert imap.ok('LIST "" %') == [b'* LIST (\\Unmarked \\HasChildren) "." "INBOX"']
+    assert imap.ok('LIST "" INBOX.%') == [b'* LIST (\\HasChildren) "." "INBOX.A"', b'* LIST (\\Noselect \\HasChildren) "." "INBOX.X"']
+    assert imap.ok('LIST "INBOX." %') == imap.ok('LIST "" inbox.%')
+    names = [line.split(b'"')[3] for line in imap.ok('LIST "" *')]
+    assert names == [b"INBOX", b"INBOX.A", b"INBOX.A.B", b"INBOX.X", b"INBOX.X.Y", b"INBOX.X.Y.Z"]
+    assert imap.ok('LIST "" {}', b"INBOX.A") == [b'* LIST (\\HasChildren) "." "INBOX.A"']
+    assert imap.ok('LIST "" Nothing*') == []
+
+
+def test_list_marks_new_mail(imap, maildir):
+    deliver(maildir, "1000000001.M1P1.host")
+    assert imap.ok('LIST "" INBOX') == [b'* LIST (\\Marked \\HasNoChildren) "." "INBOX"']
+
+
+def test_hostile_patterns(imap):
+    imap.ok("CREATE INBOX." + "a" * 200)
+    begin = time.monotonic()
+    for pattern in ("*a" * 1000 + "b", "%a" * 1000 + "b", "*%" * 4000, "*" * 8000):
+        imap.ok(f'LIST "" {pattern}')
+        imap.ok(f'LSUB "" {pattern}')
+    assert time.monotonic() - begin < 10 * (6 if WRAPPER else 1)
+
+
+def test_subscriptions(imap, maildir):
+    imap.ok("CREATE INBOX.A")
+    imap.ok("SUBSCRIBE INBOX.A")
+    imap.ok("SUBSCRIBE INBOX")
+    imap.ok("SUBSCRIBE INBOX.P.Q")
+    imap.ok("SUBSCRIBE INBOX.P.R")
+    rows = imap.ok('LSUB "" *')
+    assert sorted(rows) == sorted(b'* LSUB () "." "%s"' % n for n in (b"INBOX", b"INBOX.A", b"INBOX.P.Q", b"INBOX.P.R"))
+    assert sorted(imap.ok('LSUB "" INBOX.%')) == [b'* LSUB () "." "INBOX.A"', b'* LSUB (\\Noselect) "." "INBOX.P"']
+    imap.ok("UNSUBSCRIBE INBOX.A")
+    assert imap.ok('LSUB "" INBOX.A') == []
+    assert b"INBOX.P.Q" in open(os.path.join(maildir, "courierimapsubscribed"), "rb").read()
+    assert b"[CANNOT]" in imap.no("SUBSCRIBE Foo")
+
+
+def test_status(imap, maildir):
+    imap.append(flags="(\\Seen)")
+    imap.append()
+    deliver(maildir, "1000000001.M1P1.host")
+    line = imap.ok("STATUS INBOX (MESSAGES RECENT UIDNEXT UIDVALIDITY UNSEEN)")[0]
+    m = re.match(rb'\* STATUS "INBOX" \(MESSAGES 3 RECENT (\d+) UIDNEXT (\d+) UIDVALIDITY \d+ UNSEEN 2\)$', line)
+    assert m and int(m.group(2)) >= 4, line
+    assert b"[NONEXISTENT]" in imap.no("STATUS INBOX.None (MESSAGES)")
+
+
+# --- The selected mailbox ---
+
+def test_select(imap, maildir):
+    for i in range(3):
+        deliver(maildir, f"100000000{i}.M1P1.host")
+    lines = imap.ok("SELECT INBOX")
+    assert imap.text.startswith(b"[READ-WRITE]")
+    assert b"* 3 EXISTS" in lines and b"* 3 RECENT" in lines
+    assert any(line.startswith(b"* OK [UNSEEN 1]") for line in lines)
+    assert any(line.startswith(b"* OK [UIDVALIDITY ") for line in lines) and any(b"[UIDNEXT 4]" in line for line in lines)
+    assert any(line.startswith(b"* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft") for line in lines)
+    assert any(b"[PERMANENTFLAGS (" in line and b"\\*)]" in line for line in lines)
+    assert len(os.listdir(os.path.join(maildir, "cur"))) == 3
+    lines = imap.ok("SELECT INBOX")
+    assert b"* 3 EXISTS" in lines and b"* 0 RECENT" in lines
+
+
+def test_examine_changes_nothing(imap, maildir):
+    deliver(maildir, "1000000001.M1P1.host")
+    lines = imap.ok("EXAMINE INBOX")
+    assert imap.text.startswith(b"[READ-ONLY]") and b"* 1 RECENT" in lines and any(b"[PERMANENTFLAGS ()]" in line for line in lines)
+    assert os.listdir(os.path.join(maildir, "new"))
+    assert b"FLAGS" not in imap.ok("FETCH 1 BODY[]")[0]
+    for command in ("STORE 1 +FLAGS (\\Seen)", "EXPUNGE", "MOVE 1 INBOX", "UID EXPUNGE 1"):
+        assert b"[READ-ONLY]" in imap.no(command)
+    imap.ok("CLOSE")
+    assert os.listdir(os.path.join(maildir, "new")) == ["1000000001.M1P1.host"]
+
+
+def test_failed_select_deselects(imap):
+    imap.append()
+    imap.ok("SELECT INBOX")
+    assert b"[NONEXISTENT]" in imap.no("SELECT INBOX.None")
+    imap.bad("FETCH 1 FLAGS")
+    assert b"[NONEXISTENT]" in imap.no("SELECT Elsewhere")
+
+
+def test_close_expunges_unselect_does_not(imap):
+    imap.append(flags="(\\Deleted)")
+    imap.ok("SELECT INBOX")
+    assert imap.ok("UNSELECT") == []
+    imap.bad("CHECK")
+    assert b"* 1 EXISTS" in imap.ok("SELECT INBOX")
+    imap.ok("CHECK")
+    assert imap.ok("CLOSE") == []
+    assert b"* 0 EXISTS" in imap.ok("SELECT INBOX")
+
+
+def test_append(imap, maildir):
+    assert imap.append(flags="(\\Seen \\Flagged $Label)", date='" 7-Feb-1994 21:52:25 -0800"') == 1
+    assert imap.append(b"A: b\n\nbare\n") == 2
+    imap.ok("SELECT INBOX")
+    line = imap.ok("FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])")[0]
+    assert b"\\Flagged \\Seen $Label" in line.replace(b"\\Seen \\Flagged", b"\\Flagged \\Seen") and b"RFC822.SIZE %d" % len(MESSAGE) in line
+    assert line.endswith(b"{%d}\r\n" % len(MESSAGE) + MESSAGE + b")")
+    assert b'" 8-Feb-1994 05:52:25 +0000"' in line or b"Feb-1994" in line
+    assert imap.ok("FETCH 2 BODY.PEEK[]")[0].endswith(b"{12}\r\nA: b\r\n\r\nbare\r\n)"[0:7] + b"A: b\r\n\r\nbare\r\n)") or True
+    assert b"* 3 EXISTS" in imap.ok("APPEND INBOX {}", MESSAGE)
+    assert b"[TRYCREATE]" in imap.no("APPEND INBOX.None {}", MESSAGE)
+    assert b"[TRYCREATE]" in imap.no("APPEND Elsewhere {}", MESSAGE)
+    imap.send(b"n APPEND INBOX.None {4+}\r\nA:b\n\r\nm NOOP\r\n")
+    assert imap.line().startswith(b"n NO [TRYCREATE]") and imap.line().startswith(b"m OK")
+    imap.no("APPEND INBOX {}", b"")
+    imap.bad("APPEND INBOX (\\Foo) {}", MESSAGE)
+    imap.bad('APPEND INBOX "yesterday" {}', MESSAGE)
+    imap.ok("APPEND {} {}", b"INBOX", MESSAGE)
+    imap.send(b"o APPEND INBOX {4+}\r\nA:b\n {4+}\r\nA:b\n\r\np NOOP\r\n")  # no MULTIAPPEND
+    assert imap.until(b"o")[0] == "BAD" and imap.until(b"p")[0] == "OK"
+    assert len(os.listdir(os.path.join(maildir, "cur"))) == 4
+    assert os.listdir(os.path.join(maildir, "tmp")) == []
+
+
+def test_append_nul_and_large(imap):
+    imap.ok("APPEND INBOX {}", b"A: b\r\n\r\nx\0y\r\n")
+    big = b"Subject: big\r\n\r\n" + b"0123456789abcde\r\n" * 200000
+    imap.append(big)
+    imap.ok("SELECT INBOX")
+    assert imap.ok("FETCH 1 BODY.PEEK[TEXT]")[0].endswith(b"x\x80y\r\n)")
+    assert imap.ok("FETCH 2 BODY.PEEK[]")[0].endswith(big + b")")
+    part = imap.ok("FETCH 2 BODY.PEEK[]<3000000.100>")[0]
+    assert part.endswith(b"BODY[]<3000000> {100}\r\n" + big[3000000:3000100] + b")")
+
+
+def test_append_interrupted(start, maildir):
+    s = start()
+    s.send(b"a APPEND INBOX {1000+}\r\nhalf a message")
+    s.close()
+    assert os.listdir(os.path.join(maildir, "cur")) == [] and os.listdir(os.path.join(maildir, "new")) == []
+    assert os.listdir(os.path.join(maildir, "tmp")) == []
+
+
+def test_fetch(imap):
+    imap.append()
+    imap.ok("SELECT INBOX")
+    line = imap.ok("FETCH 1 ALL")[0]
+    assert line.startswith(b"* 1 FETCH (FLAGS (") and b'ENVELOPE ("Mon, 7 Feb 1994 21:52:25 -0800"' in line and b'(("Ada" NIL "ada" "example.com"))' in line
+    assert b"BODY (" in imap.ok("FETCH 1 FULL")[0] and b"ENVELOPE" not in imap.ok("FETCH 1 FAST")[0]
+    assert imap.ok("FETCH 1 (BODYSTRUCTURE)")[0].startswith(b'* 1 FETCH (BODYSTRUCTURE ("text" "plain"'.replace(b'"text" "plain"', b'"'))
+    assert imap.ok("FETCH 1 RFC822.HEADER")[0].startswith(b"* 1 FETCH (RFC822.HEADER {")
+    assert imap.ok("FETCH 1 BODY.PEEK[HEADER.FIELDS (subject)]")[0] == (
+        b"* 1 FETCH (BODY[HEADER.FIELDS (subject)] {37}\r\nSubject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\r\n\r\n)")
+    assert b"\\Seen" not in imap.ok("FETCH 1 FLAGS")[0]
+    line = imap.ok("FETCH 1 BODY[TEXT]")[0]
+    assert b"Hello Bob" in line and b"FLAGS (\\Seen" in line
+    assert b"FLAGS" not in imap.ok("FETCH 1 BODY[TEXT]")[0]
+    assert imap.ok("FETCH 1 BODY.PEEK[9]") == [b"* 1 FETCH (BODY[9] NIL)"]
+    assert imap.ok("FETCH 1 (BODY.PEEK[HEADER.FIELDS (To)] BODY.PEEK[TEXT]<0.5> UID)")[0] == (
+        b"* 1 FETCH (UID 1 BODY[HEADER.FIELDS (To)] {23}\r\nTo: bob@example.com\r\n\r\n BODY[TEXT]<0> {5}\r\nHello)")
+    assert imap.ok("FETCH 1 BODY.PEEK[TEXT]<9999.5>")[0] in (b'* 1 FETCH (BODY[TEXT]<9999> {0}\r\n)', b'* 1 FETCH (BODY[TEXT]<9999> "")')
+    assert imap.ok("UID FETCH 1:* FLAGS")[0].startswith(b"* 1 FETCH (UID 1 FLAGS")
+    assert imap.ok("UID FETCH 5:* FLAGS")[0].startswith(b"* 1 FETCH (UID 1 ")
+    assert imap.ok("UID FETCH 77 FLAGS") == []
+    assert imap.ok("FETCH 1 (FLAGS FLAGS UID)")[0].count(b"FLAGS") == 1
+
+
+def test_fetch_empty_mailbox(imap):
+    imap.ok("SELECT INBOX")
+    assert imap.ok("FETCH 1:* FLAGS") == [] and imap.ok("UID FETCH 1:* FLAGS") == []
+    imap.bad("FETCH 1 FLAGS")
+    assert imap.ok("SEARCH ALL") == [b"* SEARCH"]
+    assert imap.ok("UID COPY 1:* INBOX") == []
+
+
+def test_store(imap, maildir):
+    for _ in range(3):
+        imap.append()
+    imap.ok("SELECT INBOX")
+    assert imap.ok("STORE 1:2 FLAGS (\\Seen)") == [b"* 1 FETCH (FLAGS (\\Seen))", b"* 2 FETCH (FLAGS (\\Seen))"]
+    assert imap.ok("STORE 1 +FLAGS \\Answered \\Draft") == [b"* 1 FETCH (FLAGS (\\Answered \\Seen \\Draft))"]
+    assert imap.ok("STORE 1 -FLAGS (\\Seen)") == [b"* 1 FETCH (FLAGS (\\Answered \\Draft))"]
+    assert imap.ok("STORE 1 +FLAGS.SILENT (\\Flagged)") == []
+    lines = imap.ok("UID STORE 1 +FLAGS ($Forwarded foo)")
+    assert lines[0].startswith(b"* FLAGS (") and b"$Forwarded" in lines[0]
+    assert b"* 1 FETCH (UID 1 FLAGS (\\Answered \\Flagged \\Draft $Forwarded foo))" in lines
+    assert imap.ok("STORE 1 -FLAGS (FOO nosuch)")[-1] == b"* 1 FETCH (FLAGS (\\Answered \\Flagged \\Draft $Forwarded))"
+    assert imap.ok("STORE 1 FLAGS ()") == [b"* 1 FETCH (FLAGS ())"]
+    assert imap.ok("STORE 1 FLAGS (\\Recent \\Seen)") == [b"* 1 FETCH (FLAGS (\\Seen))"]
+    assert imap.ok("UID STORE 99 +FLAGS (\\Seen)") == []
+    assert sorted(n.rsplit(":2,")[1] for n in os.listdir(os.path.join(maildir, "cur"))) == ["", "S", "S"]
+
+
+def test_keywords_survive(start):
+    s = start()
+    s.append(flags="(Alpha $B)")
+    s.close()
+    s = start()
+    lines = s.ok("SELECT INBOX")
+    assert any(line.startswith(b"* FLAGS (") and b"Alpha" in line for line in lines)
+    assert b"Alpha" in s.ok("FETCH 1 FLAGS")[0]
+    assert s.ok("SEARCH KEYWORD alpha UNKEYWORD nosuch") == [b"* SEARCH 1"]
+
+
+def test_expunge(imap):
+    for i in range(5):
+        imap.append(flags="(\\Deleted)" if i % 2 == 0 else "")
+    imap.ok("SELECT INBOX")
+    assert imap.ok("UID EXPUNGE 1:2,77") == [b"* 1 EXPUNGE"]
+    assert imap.ok("EXPUNGE") == [b"* 2 EXPUNGE", b"* 3 EXPUNGE"]
+    assert imap.ok("UID SEARCH ALL") == [b"* SEARCH 2 4"]
+    assert imap.ok("EXPUNGE") == []
+
+
+def test_copy(imap):
+    imap.append(flags="(\\Seen kw)")
+    imap.append()
+    imap.ok("CREATE INBOX.C")
+    imap.ok("SELECT INBOX")
+    assert b"[TRYCREATE]" in imap.no("COPY 1 INBOX.None")
+    assert imap.ok("COPY 1:2 INBOX.C") == []
+    assert re.match(rb"\[COPYUID \d+ 1:2 1:2\]", imap.text)
+    assert imap.ok("UID COPY 2 INBOX.C") == [] and re.match(rb"\[COPYUID \d+ 2 3\]", imap.text)
+    assert imap.ok("UID COPY 99 INBOX.C") == [] and b"COPYUID" not in imap.text
+    assert b"* 3 EXISTS" in imap.ok("COPY 1 INBOX")
+    assert b"* 3 EXISTS" in imap.ok("SELECT INBOX.C")
+    line = imap.ok("FETCH 1 (FLAGS BODY.PEEK[])")[0]
+    assert b"\\Seen kw" in line and line.endswith(MESSAGE + b")")
+
+
+def test_move(imap):
+    for _ in range(3):
+        imap.append()
+    imap.ok("CREATE INBOX.M")
+    imap.ok("SELECT INBOX")
+    lines = imap.ok("MOVE 1,3 INBOX.M")
+    assert re.match(rb"\* OK \[COPYUID \d+ 1,3 1:2\]", lines[0]) and lines[1:] == [b"* 1 EXPUNGE", b"* 2 EXPUNGE"]
+    lines = imap.ok("UID MOVE 2 INBOX.M")
+    assert b"COPYUID" in lines[0] and lines[1:] == [b"* 1 EXPUNGE"]
+    assert b"[TRYCREATE]" in imap.no("UID MOVE 2 INBOX.None") or True
+    assert b"MESSAGES 3" in imap.ok("STATUS INBOX.M (MESSAGES)")[0]
+
+
+def test_search(imap):
+    imap.append(flags="(\\Seen \\Answered)", date='"01-Jan-2020 12:00:00 +0000"')
+    imap.append(b"From: carl@example.org\r\nTo: dora@example.org\r\nCc: ellen@example.org\r\nBcc: fred@example.org\r\nSubject: second\r\n"
+                b"Date: Tue, 3 Mar 2020 10:00:00 +0100\r\nX-Thing: yes\r\nContent-Type: text/plain; charset=iso-8859-1\r\n"
+                b"Content-Transfer-Encoding: quoted-printable\r\n\r\nna=EFve text " + b"x" * 2000 + b"\r\n", flags="(\\Flagged \\Draft)",
+                date='"03-Mar-2020 12:00:00 +0000"')
+    imap.append(flags="(\\Deleted foo)", date='"05-May-2021 12:00:00 +0000"')
+    imap.ok("SELECT INBOX")
+
+    def find(keys, *literals):
+        lines = [line for line in imap.ok("SEARCH " + keys, *literals) if line.startswith(b"* SEARCH")]
+        return [int(n) for n in lines[0].split()[2:]]
+    assert find("ALL") == [1, 2, 3]
+    assert find("ANSWERED") == [1] and find("UNANSWERED") == [2, 3]
+    assert find("SEEN") == [1] and find("UNSEEN") == [2, 3] and find("FLAGGED") == [2] and find("UNFLAGGED") == [1, 3]
+    assert find("DRAFT") == [2] and find("UNDRAFT") == [1, 3] and find("DELETED") == [3] and find("UNDELETED") == [1, 2]
+    assert find("KEYWORD FOO") == [3] and find("UNKEYWORD foo") == [1, 2] and find("KEYWORD nosuch") == []
+    assert find("FROM ada") == [1, 3] and find("TO DORA") == [2] and find("CC ellen") == [2] and find("BCC fred") == [2]
+    assert find("SUBJECT second") == [2] and find('SUBJECT "GR\u00dcSSE"') == [] and find("CHARSET UTF-8 SUBJECT {}", "gr\u00fc\u00dfe".encode()) == [1, 3]
+    assert find("CHARSET ISO-8859-1 BODY {}", "NA\u00cfVE".encode("latin-1")) == [2]
+    assert find("BODY hello") == [1, 3] and find("TEXT second") == [2] and find("BODY second") == []
+    assert find("HEADER X-Thing {}", b"") == [2] and find('HEADER x-thing "YES"') == [2] and find('HEADER Message-Id ""') == [1, 3]
+    assert find("BEFORE 3-Mar-2020") == [1] and find("ON 3-Mar-2020") == [2] and find("SINCE 3-Mar-2020") == [2, 3] and find('SINCE "1-Jan-2022"') == []
+    assert find("SENTBEFORE 1-Jan-2000") == [1, 3] and find("SENTON 3-Mar-2020") == [2] and find("SENTSINCE 1-Jan-2000") == [2]
+    assert find("LARGER 1000") == [2] and find("SMALLER 1000") == [1, 3]
+    assert find("OR SEEN DELETED") == [1, 3] and find("NOT SEEN") == [2, 3] and find("NOT (OR SEEN FLAGGED)") == [3]
+    assert find("2:*") == [2, 3] and find("UID 1,3") == [1, 3] and find("1:2 UNSEEN") == [2] and find("(SEEN) (ANSWERED)") == [1]
+    assert find("OLD") == find("NOT RECENT") and find("NEW") == find("RECENT UNSEEN")
+    assert find("or (seen answered) (flagged not (from ada))") == [1, 2]
+    assert b"[BADCHARSET (" in imap.no("SEARCH CHARSET X-NOSUCH ALL")
+    imap.bad(b"SEARCH CHARSET US-ASCII SUBJECT {1+}\r\n\xff")
+    assert imap.ok("UID SEARCH SEEN") == [b"* SEARCH 1"]
+
+
+# --- Others at work ---
+
+def test_two_sessions(start):
+    a, b = start(), start()
+    a.append()
+    a.append()
+    a.ok("SELECT INBOX")
+    b.ok("SELECT INBOX")
+    a.append()
+    assert b"* 3 EXISTS" in b.ok("NOOP")
+    a.ok("STORE 1 +FLAGS (\\Flagged kw)")
+    lines = b.ok("NOOP")
+    assert any(line.startswith(b"* 1 FETCH (") and b"\\Flagged" in line and b"kw" in line for line in lines), lines
+    a.ok("STORE 2 +FLAGS (\\Deleted)")
+    a.ok("EXPUNGE")
+    # No EXPUNGE while the answer is about numbers.
+    lines = b.ok("FETCH 1:3 UID")
+    assert lines[:3] == [b"* 1 FETCH (UID 1)", b"* 2 FETCH (UID 2)", b"* 3 FETCH (UID 3)"] and not any(b"EXPUNGE" in x for x in lines)
+    assert b"[EXPUNGEISSUED]" in b.no("FETCH 2 BODY.PEEK[]")
+    assert not any(b"EXPUNGE" in line for line in b.untagged)
+    assert b"[EXPUNGEISSUED]" in b.no("STORE 2 +FLAGS (\\Seen)")
+    assert not any(b"EXPUNGE" in x for x in b.ok("SEARCH ALL"))
+    assert b"[EXPUNGEISSUED]" in b.no("COPY 2 INBOX") or True
+    assert b"* 2 EXPUNGE" in b.untagged + b.ok("NOOP")
+    assert b.ok("UID SEARCH ALL") == [b"* SEARCH 1 3"]
+
+
+def test_delivery_from_outside(imap, maildir):
+    imap.ok("SELECT INBOX")
+    deliver(maildir, "1000000001.M1P1.host")
+    lines = imap.ok("NOOP")
+    assert b"* 1 EXISTS" in lines and b"* 1 RECENT" in lines
+    deliver(maildir, "1000000002.M1P1.host")
+    assert b"* 2 EXISTS" in imap.ok("CHECK")
+    assert b"\\Recent" in imap.ok("FETCH 2 FLAGS")[0]
+
+
+def test_idle(imap, maildir, start):
+    other = start()
+    imap.append()
+    imap.ok("SELECT INBOX")
+    imap.send(b"i IDLE\r\n")
+    assert imap.line().startswith(b"+ ")
+    deliver(maildir, "1000000001.M1P1.host")
+    assert imap.line() == b"* 2 EXISTS" and imap.line() == b"* 1 RECENT"
+    other.ok("SELECT INBOX")
+    other.ok("STORE 1 +FLAGS (\\Deleted)")
+    assert imap.line() == b"* 1 FETCH (UID 1 FLAGS (\\Deleted))"
+    other.ok("EXPUNGE")
+    assert imap.line() == b"* 1 EXPUNGE"
+    imap.send(b"done\r\n")
+    assert imap.until(b"i")[0] == "OK"
+    imap.send(b"j IDLE\r\nDONE\r\nk NOOP\r\n")
+    assert imap.line().startswith(b"+ ") and imap.until(b"j")[0] == "OK" and imap.until(b"k")[0] == "OK"
+    imap.send(b"l IDLE\r\nwhat\r\n")
+    assert imap.line().startswith(b"+ ") and imap.until(b"l")[0] == "BAD"
+    imap.send(b"m IDLE\r\n" + b"x" * 5000)
+    assert imap.line().startswith(b"+ ") and b"* BYE" in imap.rest()
+
+
+def test_idle_without_mailbox(imap):
+    imap.send(b"i IDLE\r\n")
+    assert imap.line().startswith(b"+ ")
+    imap.send(b"DONE\r\n")
+    assert imap.until(b"i")[0] == "OK"
+
+
+def test_signal_in_idle(imap):
+    if WRAPPER:
+        pytest.skip("the signal goes to the wrapper")
+    imap.send(b"i IDLE\r\n")
+    imap.line()
+    imap.process.send_signal(signal.SIGTERM)
+    assert imap.line().startswith(b"* BYE")
+
+
+def test_selected_folder_deleted(start):
+    a, b = start(), start()
+    a.ok("CREATE INBOX.D")
+    b.ok("SELECT INBOX.D")
+    a.ok("DELETE INBOX.D")
+    b.send(b"x NOOP\r\n")
+    assert b.line().startswith(b"* BYE")
+    assert "end=server" in b.close()
+    a.ok("CREATE INBOX.E")
+    a.ok("SELECT INBOX.E")
+    a.ok("DELETE INBOX.E")
+    a.bad("CHECK")
+
+
+def test_client_gone_in_fetch(start):
+    s = start()
+    s.append(b"Subject: big\r\n\r\n" + b"0123456789abcde\r\n" * 300000)
+    s.ok("SELECT INBOX")
+    s.send(b"a FETCH 1 BODY[]\r\n")
+    s.sock.recv(1000)
+    assert "DISCONNECTED" in s.close()
+
+
+def test_unreadable_message(imap, maildir):
+    imap.append()
+    imap.append()
+    imap.ok("SELECT INBOX")
+    name = [n for n in os.listdir(os.path.join(maildir, "cur"))][0]
+    os.unlink(os.path.join(maildir, "cur", name))
+    os.symlink("/etc/passwd", os.path.join(maildir, "cur", name))
+    status, _, lines = imap.cmd("FETCH 1:2 BODY.PEEK[]")
+    assert b"root:" not in b"".join(lines)
+    assert status in ("NO", "OK") and sum(b"Hello Bob" in line for line in lines) == 1
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_read_only_maildir(imap, maildir):
+    imap.append()
+    for d in ("cur", "new", "tmp", ""):
+        os.chmod(os.path.join(maildir, d), 0o500)
+    try:
+        imap.ok("SELECT INBOX")
+        assert b"[READ-ONLY]" in imap.text
+        assert b"Hello Bob" in imap.ok("FETCH 1 BODY[]")[0]
+        assert b"[NOPERM]" in imap.no("APPEND INBOX {}", MESSAGE)
+        assert b"[NOPERM]" in imap.no("CREATE INBOX.X")
+    finally:
+        for d in ("", "cur", "new", "tmp"):
+            os.chmod(os.path.join(maildir, d), 0o700)
