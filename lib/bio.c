@@ -294,6 +294,8 @@ static bool send_all(struct bio *b, const void *p, size_t len)
 		for (int i = 0; i < 2; i++) {
 			size_t part = MIN((size_t)n, iov[i].iov_len);
 
+			if (part == 0) /* its base may be NULL */
+				continue;
 			iov[i].iov_base = (char *)iov[i].iov_base + part;
 			iov[i].iov_len -= part;
 			n -= (ssize_t)part;
