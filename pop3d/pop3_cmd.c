@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/mem.h"
 #include "lib/num.h"
 #include "pop3d/pop3_capa.h"
 #include "pop3d/pop3_dots.h"
@@ -236,30 +237,41 @@ static void cmd_only_before(struct pop3 *s, const struct pop3_line *l UNUSED)
 	pop3_bad(s, "-ERR you are logged in already\r\n");
 }
 
-static void log_deletions(const struct pop3 *s)
+/* For each message, 1 if it is to be deleted. */
+static char *marks(const struct pop3 *s)
+{
+	char *marked = mem_alloc(s->box->n + 1);
+
+	for (size_t i = 0; i < s->box->n; i++)
+		marked[i] = s->box->msgs[i].deleted;
+	return marked;
+}
+
+/* After the deletions: MARKED as they were before. What failed is marked still. */
+static void log_deletions(const struct pop3 *s, const char *marked, bool all)
 {
 	char who[512], file[512];
 
 	session_log_who(s->start, who, sizeof(who));
 	for (size_t i = 0; i < s->box->n; i++)
-		if (s->box->msgs[i].deleted)
+		if (marked[i] && (all || !s->box->msgs[i].deleted))
 			log_info("DELETED, %s, filename=%s", who, log_clean(file, sizeof(file), s->box->msgs[i].name));
 }
 
 static void cmd_quit(struct pop3 *s, const struct pop3_line *l UNUSED)
 {
+	char *marked = marks(s);
 	size_t deleted;
+	bool ok = md_pop3_commit(s->box, &deleted) == MD_OK;
 
+	if (!ok)
+		log_error("%s", s->root.why);
+	if (s->start->set->pop3d_POP3_LOG_DELETIONS)
+		log_deletions(s, marked, ok);
+	mem_free(&marked);
+	bio_puts(&s->bio, ok ? "+OK Bye-bye.\r\n" : "-ERR [SYS/TEMP] some messages not removed\r\n");
 	s->over = true;
 	s->end = SESSION_END_LOGOUT;
-	if (md_pop3_commit(s->box, &deleted) != MD_OK) {
-		log_error("%s", s->root.why);
-		bio_puts(&s->bio, "-ERR [SYS/TEMP] some messages not removed\r\n");
-		return;
-	}
-	if (s->start->set->pop3d_POP3_LOG_DELETIONS)
-		log_deletions(s);
-	bio_puts(&s->bio, "+OK Bye-bye.\r\n");
 }
 
 static const struct command {
