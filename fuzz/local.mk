@@ -12,4 +12,8 @@ noinst_PROGRAMS += fuzz/fuzz_imap_lex
 fuzz_fuzz_imap_lex_SOURCES = fuzz/fuzz_imap_lex.c
 fuzz_fuzz_imap_lex_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_imap_lex_LDADD = imapd/libimap.a $(LIB_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_login
+fuzz_fuzz_login_SOURCES = fuzz/fuzz_login.c tests/unit/login_stubs.c
+fuzz_fuzz_login_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS)
 endif

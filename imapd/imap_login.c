@@ -115,7 +115,7 @@ static enum login_event cmd_login(struct login *l, struct imap_lex *c)
 	return event;
 }
 
-static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *challenge)
+static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *const *challenge)
 {
 	struct imap_login *il = l->data;
 
@@ -124,7 +124,7 @@ static enum login_event on_sasl(struct login *l, enum sasl_result r, const char 
 	case SASL_CREDENTIALS:
 		return LOGIN_EVENT_CREDENTIALS;
 	case SASL_CONTINUE:
-		str_addf(&l->out, "+ %s\r\n", challenge);
+		str_addf(&l->out, "+ %s\r\n", *challenge);
 		return LOGIN_EVENT_NEXT;
 	case SASL_ABORT:
 		return bad(l, "Authentication cancelled.");
@@ -156,7 +156,7 @@ static enum login_event cmd_authenticate(struct login *l, struct imap_lex *c)
 		event = bad(l, "AUTHENTICATE takes a mechanism and, perhaps, an initial response.");
 	else
 		event = on_sasl(l, sasl_start(l, &il->sasl, mechanism.data, mechanism.len, has_initial ? initial.data : NULL,
-		    initial.len, &challenge), challenge);
+		    initial.len, &challenge), &challenge);
 	str_fini(&mechanism);
 	str_fini_secret(&initial);
 	return event;
@@ -323,7 +323,7 @@ static enum login_event input_sasl(struct login *l, const char *p, size_t len, s
 	*used = line_len + 1;
 	if (line_len != 0 && p[line_len - 1] == '\r')
 		line_len--;
-	return on_sasl(l, sasl_line(l, &il->sasl, p, line_len, &challenge), challenge);
+	return on_sasl(l, sasl_line(l, &il->sasl, p, line_len, &challenge), &challenge);
 }
 
 static enum login_event input(struct login *l, const char *p, size_t len, size_t *used)

@@ -105,7 +105,7 @@ static enum login_event cmd_pass(struct login *l, struct args *a)
 	return ok ? LOGIN_EVENT_CREDENTIALS : bad(l, "Control characters are not allowed in passwords.");
 }
 
-static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *challenge)
+static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *const *challenge)
 {
 	struct pop3_login *pl = l->data;
 
@@ -114,7 +114,7 @@ static enum login_event on_sasl(struct login *l, enum sasl_result r, const char 
 	case SASL_CREDENTIALS:
 		return LOGIN_EVENT_CREDENTIALS;
 	case SASL_CONTINUE:
-		str_addf(&l->out, "+ %s\r\n", challenge);
+		str_addf(&l->out, "+ %s\r\n", *challenge);
 		return LOGIN_EVENT_NEXT;
 	case SASL_ABORT:
 		return bad(l, "Authentication cancelled.");
@@ -140,7 +140,7 @@ static enum login_event cmd_auth(struct login *l, struct args *a)
 		initial = blank + 1;
 		initial_len = a->len - mechanism_len - 1;
 	}
-	return on_sasl(l, sasl_start(l, &pl->sasl, a->p, mechanism_len, initial, initial_len, &challenge), challenge);
+	return on_sasl(l, sasl_start(l, &pl->sasl, a->p, mechanism_len, initial, initial_len, &challenge), &challenge);
 }
 
 /* XCLIENT KEY=VALUE ...; unknown keys are passed over. What it says counts once, and only if authd believes it. */
@@ -217,7 +217,7 @@ static enum login_event input(struct login *l, const char *p, size_t len, size_t
 	if (line_len != 0 && p[line_len - 1] == '\r')
 		line_len--;
 	if (pl->in_sasl)
-		return on_sasl(l, sasl_line(l, &pl->sasl, p, line_len, &challenge), challenge);
+		return on_sasl(l, sasl_line(l, &pl->sasl, p, line_len, &challenge), &challenge);
 	return run(l, p, line_len);
 }
 

@@ -72,3 +72,15 @@ EXTRA_DIST += tests/unit/test_userdb_command.sh
 UNIT_TESTS += tests/unit/test_sandbox
 tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c
 tests_unit_test_sandbox_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_authd
+tests_unit_test_authd_SOURCES = tests/unit/test_authd.c
+tests_unit_test_authd_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_relay
+tests_unit_test_relay_SOURCES = tests/unit/test_relay.c
+tests_unit_test_relay_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_login
+tests_unit_test_login_SOURCES = tests/unit/test_login.c tests/unit/login_stubs.c tests/unit/login_stubs.h
+tests_unit_test_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CUNIT_LIBS)

@@ -1,0 +1,70 @@
+/* Bytes of a client before login, and of a peer during a login, to both dialects. The first byte chooses. */
+#include <ev.h>
+
+#include "imapd/imap_login.h"
+#include "pop3d/pop3_login.h"
+#include "tests/unit/login_stubs.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void feed_client(struct login *l, const char *p, size_t len, size_t step)
+{
+	struct str log = STR_INIT;
+
+	login_stub_feed(l, p, len, step, &log);
+	str_fini(&log);
+}
+
+static void feed_peer(struct login *l, const char *p, size_t len)
+{
+	static struct auth_reply reply;
+	enum backend_step step = BACKEND_STEP_MORE;
+	uint64_t skip = 0;
+
+	strcpy(reply.name, "user");
+	strcpy(reply.session_id, "sid");
+	net_addr_parse(&reply.client, "192.0.2.7", 99);
+	reply.ntargets = 1;
+	l->reply = &reply;
+	l->password = mem_strdup(len % 2 == 0 ? "password" : "\xe4 ");
+	net_addr_parse(&reply.target[0].addr, "127.0.0.1", 1);
+	l->backend = backend_start(EV_DEFAULT, &reply.target[0].addr, 1, 1, l->dialect->peer_line, NULL, NULL, l);
+	while (len != 0 && step == BACKEND_STEP_MORE) {
+		const char *lf = memchr(p, '\n', len);
+		size_t n = lf != NULL ? (size_t)(lf - p) : len;
+		char *line = mem_memdup(p, n);
+		struct str out = STR_INIT;
+
+		step = l->dialect->peer_line(line, n, &out, &skip, l);
+		str_fini(&out);
+		mem_free(&line);
+		p += n;
+		len -= n;
+		if (len != 0) {
+			p++;
+			len--;
+		}
+	}
+	if (step == BACKEND_STEP_OK)
+		l->dialect->accepted(l);
+	backend_free(&l->backend);
+	l->reply = NULL;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct settings *set;
+	struct login l;
+
+	if (set == NULL)
+		set = settings_defaults();
+	if (size == 0)
+		return 0;
+	login_stub_init(&l, (data[0] & 1) != 0 ? &imap_login_dialect : &pop3_login_dialect, set);
+	if ((data[0] & 2) != 0)
+		feed_peer(&l, (const char *)data + 1, size - 1);
+	else
+		feed_client(&l, (const char *)data + 1, size - 1, (data[0] >> 2) + 1);
+	login_stub_fini(&l);
+	return 0;
+}

@@ -1,0 +1,65 @@
+/* What the login engine asks of its worker, for tests of the dialects that have none. */
+#include "tests/unit/login_stubs.h"
+
+#include <stdlib.h>
+
+#include "login/worker.h"
+
+struct ev_loop *worker_loop(struct worker *w UNUSED) { abort(); }
+const struct settings *worker_settings(struct worker *w UNUSED) { abort(); }
+void worker_add(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
+void worker_remove(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
+void worker_ask_authd(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
+bool worker_hand_off(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
+void worker_session_end(struct worker *w UNUSED, uint64_t session UNUSED) { abort(); }
+void worker_peer_result(struct worker *w UNUSED, const struct net_addr *peer UNUSED, bool alive UNUSED) { abort(); }
+void worker_relay(struct worker *w UNUSED, struct login *l UNUSED, int client UNUSED, int peer UNUSED,
+    struct str *to_client UNUSED, struct str *to_server UNUSED) { abort(); }
+bool worker_draining(const struct worker *w UNUSED) { abort(); }
+
+void login_stub_init(struct login *l, const struct login_dialect *d, const struct settings *set)
+{
+	memset(l, 0, sizeof(*l));
+	l->dialect = d;
+	l->set = set;
+	l->data = mem_alloc(d->data_size);
+}
+
+void login_stub_fini(struct login *l)
+{
+	l->dialect->fini(l);
+	mem_free(&l->data);
+	mem_free(&l->user);
+	mem_free_secret(&l->password);
+	str_fini(&l->out);
+	str_fini(&l->in);
+	str_fini(&l->peer.capability);
+}
+
+void login_stub_feed(struct login *l, const char *p, size_t len, size_t step, struct str *log)
+{
+	size_t seen = 0, off = 0;
+
+	/* As the engine does: what is there is looked at from OFF on, again with more bytes behind it. */
+	while (seen < len) {
+		seen = MIN(seen + step, len);
+		while (off < seen) {
+			char *copy = mem_memdup(p + off, seen - off); /* so that reading beyond it is found out */
+			size_t used = 0;
+			enum login_event e = l->dialect->input(l, copy, seen - off, &used);
+
+			mem_free(&copy);
+			off += used;
+			str_add(log, str_cstr(&l->out), l->out.len);
+			str_clear(&l->out);
+			if (e == LOGIN_EVENT_MORE)
+				break;
+			if (e == LOGIN_EVENT_CREDENTIALS)
+				str_addf(log, "<%s|%s|%s>\n", l->method, l->user, l->password);
+			if (e == LOGIN_EVENT_QUIT || e == LOGIN_EVENT_FATAL) {
+				str_adds(log, e == LOGIN_EVENT_QUIT ? "<quit>\n" : "<fatal>\n");
+				return;
+			}
+		}
+	}
+}

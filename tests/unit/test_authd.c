@@ -1,0 +1,295 @@
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+#include "authd/auth_wire.h"
+#include "authd/peers.h"
+#include "authd/proven.h"
+#include "authd/register.h"
+#include "lib/mem.h"
+#include "proxy/route.h"
+
+static struct msgw w;
+
+static void make_request(struct auth_request *q)
+{
+	memset(q, 0, sizeof(*q));
+	q->request = 77;
+	q->protocol = PROTOCOL_POP3;
+	strcpy(q->user, "u@example.com");
+	strcpy(q->password, "secret");
+	net_addr_parse(&q->client, "192.0.2.7", 4711);
+	q->local_port = 110;
+	q->hop.present = true;
+	strcpy(q->hop.session_id, "abc");
+	net_addr_parse(&q->hop.client, "2001:db8::1", 5);
+	q->hop.tls = true;
+	q->hop.ttl = 3;
+	q->hop.time = 1000000;
+}
+
+static void test_request(void)
+{
+	static struct auth_request q, back;
+	struct msgr r;
+
+	make_request(&q);
+	auth_request_write(&w, &q);
+	msgr_begin(&r, w.buf, w.len);
+	CU_ASSERT(auth_request_read(&r, &back));
+	CU_ASSERT_EQUAL(memcmp(&q, &back, sizeof(q)), 0);
+	for (size_t cut = 0; cut < w.len; cut++) {
+		msgr_begin(&r, w.buf, cut);
+		CU_ASSERT(!auth_request_read(&r, &back));
+		CU_ASSERT_STRING_EQUAL(back.password, "");
+	}
+}
+
+static void test_reply(void)
+{
+	static struct auth_reply a, back;
+	struct msgr r;
+
+	memset(&a, 0, sizeof(a));
+	a.request = 5;
+	a.verdict = AUTH_VERDICT_OK;
+	a.session = 99;
+	strcpy(a.session_id, "0123456789abcdef");
+	strcpy(a.name, "u");
+	net_addr_parse(&a.client, "192.0.2.7", 1);
+	a.ntargets = 2;
+	for (int i = 0; i < 2; i++) {
+		net_addr_parse(&a.target[i].addr, i == 0 ? "127.0.0.2" : "::2", 143);
+		strcpy(a.target[i].host, i == 0 ? "b" : "c");
+		memset(a.target[i].mac, i + 1, HOP_MAC_LEN);
+	}
+	a.ttl = 4;
+	a.time = 12;
+	for (int local = 0; local < 2; local++) {
+		if (local == 1) {
+			memset(a.target, 0, sizeof(a.target));
+			a.local = true;
+			a.ntargets = 0;
+			a.ttl = 0;
+			a.time = 0;
+			memset(a.ticket, 7, sizeof(a.ticket));
+		}
+		auth_reply_write(&w, &a);
+		msgr_begin(&r, w.buf, w.len);
+		CU_ASSERT(auth_reply_read(&r, &back));
+		CU_ASSERT_EQUAL(memcmp(&a, &back, sizeof(a)), 0);
+		for (size_t cut = 0; cut < w.len; cut++) {
+			msgr_begin(&r, w.buf, cut);
+			CU_ASSERT(!auth_reply_read(&r, &back));
+		}
+	}
+	a.local = false; /* a remote route without an address */
+	auth_reply_write(&w, &a);
+	msgr_begin(&r, w.buf, w.len);
+	CU_ASSERT(!auth_reply_read(&r, &back));
+}
+
+static void test_hop(void)
+{
+	struct hop h, other;
+
+	memset(&h, 0, sizeof(h));
+	strcpy(h.session_id, "s1");
+	net_addr_parse(&h.client, "192.0.2.7", 1234);
+	h.ttl = 3;
+	h.time = 1000000;
+	hop_sign(&h, "secret", "NodeA.example.com.", "u");
+	CU_ASSERT(hop_verify(&h, "secret", "nodea.example.com", "u", 1000000));
+	CU_ASSERT(hop_verify(&h, "secret", "nodea.example.com", "u", 1000000 + HOP_AGE_MAX));
+	CU_ASSERT(hop_verify(&h, "secret", "nodea.example.com", "u", 1000000 - HOP_AGE_MAX));
+	CU_ASSERT(!hop_verify(&h, "secret", "nodea.example.com", "u", 1000001 + HOP_AGE_MAX));
+	CU_ASSERT(!hop_verify(&h, "secret", "nodea.example.com", "u", 999999 - HOP_AGE_MAX));
+	CU_ASSERT(!hop_verify(&h, "secret2", "nodea.example.com", "u", 1000000));
+	CU_ASSERT(!hop_verify(&h, "", "nodea.example.com", "u", 1000000));
+	CU_ASSERT(!hop_verify(&h, "secret", "nodeb.example.com", "u", 1000000));
+	CU_ASSERT(!hop_verify(&h, "secret", "nodea.example.com", "v", 1000000));
+#define CHANGED(change) other = h; change; CU_ASSERT(!hop_verify(&other, "secret", "nodea.example.com", "u", 1000000))
+	CHANGED(other.ttl++);
+	CHANGED(other.tls = true);
+	CHANGED(other.client.port++);
+	CHANGED(other.client.ip[3]++);
+	CHANGED(other.session_id[0]++);
+	CHANGED(other.mac[31] ^= 1);
+	CHANGED(other.time++);
+	CHANGED(other.time = 0);
+}
+
+static void count(struct reg *r UNUSED, struct reg_session *s UNUSED, void *arg)
+{
+	++*(int *)arg;
+}
+
+static void drop_all(struct reg *r, struct reg_session *s, void *arg UNUSED)
+{
+	reg_remove(r, s);
+}
+
+static void test_register(void)
+{
+	struct reg *r = reg_new();
+	struct net_addr a, b;
+	int n = 0;
+
+	net_addr_parse(&a, "192.0.2.1", 1);
+	net_addr_parse(&b, "2001:db8::1", 1);
+	for (uint64_t i = 1; i <= 1000; i++)
+		CU_ASSERT_PTR_NOT_NULL(reg_add(r, i, i % 4 == 0 ? PROTOCOL_POP3 : PROTOCOL_IMAP, i % 2 == 0 ? &a : &b, "u", 0));
+	CU_ASSERT_PTR_NULL(reg_add(r, 7, PROTOCOL_IMAP, &a, "u", 0));
+	CU_ASSERT_EQUAL(reg_count(r, PROTOCOL_IMAP), 750);
+	CU_ASSERT_EQUAL(reg_count(r, PROTOCOL_POP3), 250);
+	a.port = 99; /* the port is not part of who it is */
+	CU_ASSERT_EQUAL(reg_count_ip(r, PROTOCOL_IMAP, &a), 250);
+	CU_ASSERT_EQUAL(reg_count_ip(r, PROTOCOL_IMAP, &b), 500);
+	CU_ASSERT_EQUAL(reg_count_ip(r, PROTOCOL_POP3, &b), 0);
+	reg_remove(r, reg_find(r, 2));
+	CU_ASSERT_PTR_NULL(reg_find(r, 2));
+	CU_ASSERT_EQUAL(reg_count_ip(r, PROTOCOL_IMAP, &a), 249);
+	reg_each(r, count, &n);
+	CU_ASSERT_EQUAL(n, 999);
+	reg_each(r, drop_all, NULL);
+	CU_ASSERT_EQUAL(reg_count(r, PROTOCOL_IMAP) + reg_count(r, PROTOCOL_POP3), 0);
+	CU_ASSERT_EQUAL(reg_count_ip(r, PROTOCOL_IMAP, &b), 0);
+	reg_free(&r);
+	CU_ASSERT_PTR_NULL(r);
+}
+
+static int asked;
+
+static void on_ask(struct peers *p UNUSED, const char *host, void *arg UNUSED)
+{
+	CU_ASSERT_STRING_EQUAL(host, "node.example.com");
+	asked++;
+}
+
+static void test_peers(void)
+{
+	struct peers *p = peers_new(on_ask, NULL);
+	struct net_addr got[JOB_ADDRS_MAX], a;
+	struct str down = STR_INIT;
+	unsigned n;
+
+	peers_set(p, 60, 30);
+	CU_ASSERT_EQUAL(peers_lookup(p, "127.0.0.2", 143, 0, got, &n), PEERS_KNOWN); /* an address asks nobody */
+	CU_ASSERT(n == 1 && got[0].port == 143 && asked == 0);
+	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 0, got, &n), PEERS_WAIT);
+	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 0, got, &n), PEERS_WAIT);
+	CU_ASSERT_EQUAL(asked, 1); /* one question for all who wait */
+	net_addr_parse(&a, "192.0.2.5", 0);
+	peers_resolved(p, "node.example.com", &a, 1, false, 10);
+	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 110, 11, got, &n), PEERS_KNOWN);
+	CU_ASSERT(n == 1 && got[0].port == 110 && net_addr_same_ip(&got[0], &a));
+	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 70, got, &n), PEERS_KNOWN); /* aged: used, and asked anew */
+	CU_ASSERT_EQUAL(asked, 2);
+	peers_resolved(p, "node.example.com", NULL, 0, true, 71); /* no answer: the old one stays */
+	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 72, got, &n), PEERS_KNOWN);
+	CU_ASSERT_EQUAL(asked, 2); /* and nobody asks at once again */
+	peers_lookup(p, "node.example.com", 143, 77, got, &n);
+	CU_ASSERT_EQUAL(asked, 3);
+	peers_resolved(p, "other.example.com", &a, 1, false, 0); /* nobody asked for it */
+
+	a.port = 143;
+	CU_ASSERT(!peers_down(p, &a, 0));
+	peers_result(p, &a, false, 100);
+	CU_ASSERT(peers_down(p, &a, 129));
+	CU_ASSERT(!peers_down(p, &a, 130)); /* tried again, */
+	CU_ASSERT(peers_suspect(p, &a));    /* with an eye on it */
+	CU_ASSERT_EQUAL(peers_list_down(p, 110, &down), 1);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&down), "192.0.2.5:143");
+	a.port = 110; /* another service of the host is another matter */
+	CU_ASSERT(!peers_suspect(p, &a));
+	a.port = 143;
+	peers_result(p, &a, true, 140);
+	CU_ASSERT(!peers_suspect(p, &a));
+	str_fini(&down);
+	peers_free(&p);
+
+	p = peers_new(on_ask, NULL);
+	asked = 0;
+	peers_lookup(p, "node.example.com", 143, 0, got, &n);
+	peers_resolved(p, "node.example.com", NULL, 0, false, 0);
+	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 1, got, &n), PEERS_NONE);
+	CU_ASSERT_EQUAL(asked, 1);
+	peers_free(&p);
+}
+
+static void test_proven(void)
+{
+	struct proven *p = proven_new(3);
+
+	CU_ASSERT(!proven_check(p, "u", "h", "pw"));
+	proven_add(p, "u", "h", "pw");
+	proven_add(p, "u", "h", "pw");
+	CU_ASSERT(proven_check(p, "u", "h", "pw"));
+	CU_ASSERT(!proven_check(p, "u", "h", "pw2"));
+	CU_ASSERT(!proven_check(p, "u", "h2", "pw")); /* the password was changed */
+	CU_ASSERT(!proven_check(p, "v", "h", "pw"));
+	CU_ASSERT(!proven_check(p, "uh", "", "pw")); /* no two ways to read the key */
+	proven_add(p, "a", "h", "pw");
+	proven_add(p, "b", "h", "pw");
+	proven_add(p, "c", "h", "pw");
+	CU_ASSERT(!proven_check(p, "u", "h", "pw")); /* the oldest made room */
+	CU_ASSERT(proven_check(p, "a", "h", "pw") && proven_check(p, "c", "h", "pw"));
+	proven_free(&p);
+}
+
+static void test_route(void)
+{
+	static const char *const self[2] = { "nodea.example.com", "nodea" };
+	static const struct { const char *mailhost; bool on, ok; unsigned n; const char *name; uint16_t port; bool self; } t[] = {
+		{ NULL, true, true, 0, NULL, 0, false },
+		{ "", true, true, 0, NULL, 0, false },
+		{ "  ", true, true, 0, NULL, 0, false },
+		{ "nodeb", false, true, 0, NULL, 0, false },
+		{ "nodea", true, true, 0, NULL, 0, false },
+		{ "NODEA.Example.COM.", true, true, 0, NULL, 0, false },
+		{ "nodea nodea.example.com", true, true, 0, NULL, 0, false },
+		{ "nodea:1143", true, true, 0, NULL, 0, false },
+		{ "nodeb", true, true, 1, "nodeb", 143, false },
+		{ "nodeb.", true, true, 1, "nodeb", 143, false },
+		{ "nodeb:1143", true, true, 1, "nodeb", 1143, false },
+		{ "127.0.0.2:1143", true, true, 1, "127.0.0.2", 1143, false },
+		{ "2001:db8::2", true, true, 1, "2001:db8::2", 143, false },
+		{ "[2001:db8::2]", true, true, 1, "2001:db8::2", 143, false },
+		{ "[2001:db8::2]:1143", true, true, 1, "2001:db8::2", 1143, false },
+		{ "nodea nodeb", true, true, 2, "nodea", 143, true },
+		{ "  nodeb   nodea ", true, true, 2, "nodeb", 143, false },
+		{ "nodeax", true, true, 1, "nodeax", 143, false },
+		{ "nodeb:", true, false, 0, NULL, 0, false },
+		{ "nodeb:0", true, false, 0, NULL, 0, false },
+		{ "nodeb:65536", true, false, 0, NULL, 0, false },
+		{ "nodeb:x", true, false, 0, NULL, 0, false },
+		{ ":143", true, false, 0, NULL, 0, false },
+		{ "[::1", true, false, 0, NULL, 0, false },
+		{ "[::1]x", true, false, 0, NULL, 0, false },
+		{ "-b", true, false, 0, NULL, 0, false },
+		{ "no\"de", true, false, 0, NULL, 0, false },
+		{ "node\r\nX", true, false, 0, NULL, 0, false },
+		{ "a b c d e f g h i", true, false, 0, NULL, 0, false },
+	};
+	struct route r;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		CU_ASSERT_EQUAL(route_decide(&r, t[i].mailhost, t[i].on, self, 143), t[i].ok);
+		CU_ASSERT_PTR_NOT_NULL(r.why);
+		if (!t[i].ok)
+			continue;
+		CU_ASSERT_EQUAL(r.n, t[i].n);
+		if (t[i].n == 0 || r.n == 0)
+			continue;
+		CU_ASSERT_STRING_EQUAL(r.host[0].name, t[i].name);
+		CU_ASSERT_EQUAL(r.host[0].port, t[i].port);
+		CU_ASSERT_EQUAL(r.host[0].self, t[i].self);
+	}
+}
+
+static const struct unit_case cases[] = {
+	{ "login question", test_request }, { "login answer", test_reply }, { "signed identity", test_hop },
+	{ "register", test_register }, { "peers", test_peers }, { "proven passwords", test_proven }, { "route", test_route },
+	{ NULL, NULL },
+};
+UNIT_MAIN("authd", cases)

@@ -1,0 +1,273 @@
+#include "tests/unit/unit.h"
+
+#include "imapd/imap_login.h"
+#include "pop3d/pop3_login.h"
+#include "tests/unit/login_stubs.h"
+
+static struct settings *set;
+
+/* What the dialect answers to the LEN bytes at IN when they come STEP at a time. */
+static char *run(const struct login_dialect *d, const char *in, size_t len, size_t step)
+{
+	struct str log = STR_INIT;
+	struct login l;
+
+	login_stub_init(&l, d, set);
+	login_stub_feed(&l, in, len, step, &log);
+	login_stub_fini(&l);
+	return str_steal(&log);
+}
+
+/* WANT comes out in whatever pieces the bytes come in. */
+static void check_len(const struct login_dialect *d, const char *in, size_t len, const char *want)
+{
+	char *got = run(d, in, len, len);
+
+	CU_ASSERT_STRING_EQUAL(got, want);
+	if (strcmp(got, want) != 0)
+		printf("\nin:   %s\ngot:  %s\nwant: %s\n", in, got, want);
+	mem_free(&got);
+	for (size_t step = 1; step < len; step++) {
+		got = run(d, in, len, step);
+		CU_ASSERT_STRING_EQUAL(got, want);
+		mem_free(&got);
+	}
+}
+
+static void check(const struct login_dialect *d, const char *in, const char *want)
+{
+	check_len(d, in, strlen(in), want);
+}
+
+static void test_imap_login(void)
+{
+	const struct login_dialect *d = &imap_login_dialect;
+
+	check(d, "a NOOP\r\n", "a OK NOOP completed\r\n");
+	check(d, "a noop\n", "a OK NOOP completed\r\n");
+	check(d, "a LOGIN u p\r\n", "<LOGIN|u|p>\n");
+	check(d, "a LOGIN u@x p]w[d\r\n", "<LOGIN|u@x|p]w[d>\n");
+	check(d, "a LOGIN \"u\" \"p w\\\"\\\\\"\r\n", "<LOGIN|u|p w\"\\>\n");
+	check(d, "a LOGIN {1}\r\nu {3}\r\npwd\r\n", "+ OK\r\n+ OK\r\n<LOGIN|u|pwd>\n");
+	check(d, "a LOGIN {1+}\r\nu {3+}\r\np\"d\r\n", "<LOGIN|u|p\"d>\n");
+	check(d, "a LOGIN u {3+}\r\np\xe4" "d\r\nb NOOP\r\n", "<LOGIN|u|p\xe4" "d>\nb OK NOOP completed\r\n");
+	check(d, "a LOGIN \"p\xc3\xa4\" p\r\n", "<LOGIN|p\xc3\xa4|p>\n");
+	check(d, "a LOGIN u\r\n", "a BAD LOGIN takes a name and a password.\r\n");
+	check(d, "a LOGIN u p q\r\n", "a BAD LOGIN takes a name and a password.\r\n");
+	check(d, "a LOGIN \"u p\r\n", "a BAD LOGIN takes a name and a password.\r\n");
+	check(d, "a LOGIN {2+}\r\nu\x01 p\r\n", "a BAD Control characters are not allowed in names and passwords.\r\n");
+	check(d, "a LOGIN {2+}\r\nu\r p\r\n", "a BAD Control characters are not allowed in names and passwords.\r\n");
+	check(d, "a LOGIN \"\" \"\"\r\n", "a NO [AUTHENTICATIONFAILED] Login failed.\r\n");
+	check_len(d, "a LOGIN u p\0q\r\n", 15, "a BAD LOGIN takes a name and a password.\r\n");
+	check(d, "a LOGOUT\r\nb NOOP\r\n", "* BYE Logging out\r\na OK LOGOUT completed\r\n<quit>\n");
+	check(d, "a SELECT INBOX\r\n", "a BAD Unknown command, or not before login.\r\n");
+	check(d, "a XYZZY {5}\r\n", "a BAD No literal may stand here.\r\n");
+	check(d, "a LOGIN {99999}\r\nb NOOP\r\n", "a BAD [TOOBIG] The literal is too long.\r\nb OK NOOP completed\r\n");
+	check(d, "a LOGIN {99999+}\r\nb NOOP\r\n", "a BAD [TOOBIG] The literal is too long.\r\n* BYE Too much at once.\r\n<fatal>\n");
+	check(d, "\r\n", "* BAD A command is: tag, blank, name.\r\n");
+	check(d, "a\r\n", "a BAD A command is: tag, blank, name.\r\n");
+	check(d, "+ NOOP\r\n", "* BAD A command is: tag, blank, name.\r\n");
+	check(d, "a NOOP x\r\n", "a BAD NOOP takes no arguments.\r\n");
+}
+
+static void test_imap_sasl(void)
+{
+	const struct login_dialect *d = &imap_login_dialect;
+
+	/* u NUL p */
+	check(d, "a AUTHENTICATE PLAIN AHUAcA==\r\n", "<PLAIN|u|p>\n");
+	check(d, "a authenticate plain\r\nAHUAcA==\r\n", "+ \r\n<PLAIN|u|p>\n");
+	check(d, "a AUTHENTICATE PLAIN dQB1AHA=\r\n", "<PLAIN|u|p>\n"); /* authzid u */
+	check(d, "a AUTHENTICATE PLAIN dgB1AHA=\r\n", "a NO [AUTHORIZATIONFAILED] Logging in as somebody else is not allowed.\r\n");
+	check(d, "a AUTHENTICATE PLAIN\r\n*\r\nb NOOP\r\n", "+ \r\na BAD Authentication cancelled.\r\nb OK NOOP completed\r\n");
+	check(d, "a AUTHENTICATE PLAIN =\r\n", "a BAD Malformed authentication data.\r\n");
+	check(d, "a AUTHENTICATE PLAIN !!!!\r\n", "a BAD Malformed authentication data.\r\n");
+	check(d, "a AUTHENTICATE LOGIN\r\ndQ==\r\ncA==\r\n", "+ VXNlcm5hbWU6\r\n+ UGFzc3dvcmQ6\r\n<LOGIN|u|p>\n");
+	check(d, "a AUTHENTICATE LOGIN dQ==\r\ncA==\r\n", "+ UGFzc3dvcmQ6\r\n<LOGIN|u|p>\n");
+	check(d, "a AUTHENTICATE CRAM-MD5\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
+	check(d, "a AUTHENTICATE\r\n", "a BAD AUTHENTICATE takes a mechanism and, perhaps, an initial response.\r\n");
+}
+
+static void test_imap_id(void)
+{
+	const char *in = "a ID (\"name\" \"x\" \"x-originating-ip\" \"192.0.2.7\" \"x-proxy-ttl\" \"3\" \"vendor\" NIL)\r\n";
+	struct str log = STR_INIT;
+	struct login l;
+
+	check(&imap_login_dialect, "a ID NIL\r\n", "* ID (\"name\" \"Waypost\")\r\na OK ID completed\r\n");
+	check(&imap_login_dialect, "a ID ()\r\n", "* ID (\"name\" \"Waypost\")\r\na OK ID completed\r\n");
+	check(&imap_login_dialect, "a ID (\"a\")\r\n", "a BAD ID takes NIL or a list of at most 30 pairs of strings.\r\n");
+	login_stub_init(&l, &imap_login_dialect, set);
+	login_stub_feed(&l, in, strlen(in), strlen(in), &log);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&((struct imap_login *)l.data)->id), "\"name\" \"x\"");
+	CU_ASSERT(l.hop.present);
+	CU_ASSERT_EQUAL(l.hop.ttl, 3);
+	CU_ASSERT_EQUAL(l.hop.client.family, AF_INET);
+	/* The first one counts. */
+	in = "b ID (\"x-proxy-ttl\" \"200\")\r\n";
+	login_stub_feed(&l, in, strlen(in), strlen(in), &log);
+	CU_ASSERT_EQUAL(l.hop.ttl, 3);
+	login_stub_fini(&l);
+	str_fini(&log);
+}
+
+static void test_imap_long(void)
+{
+	struct str in = STR_INIT;
+	char *got;
+
+	str_adds(&in, "a LOGIN ");
+	while (in.len < 20000)
+		str_addc(&in, 'x');
+	got = run(&imap_login_dialect, in.data, in.len, 1000);
+	CU_ASSERT_STRING_EQUAL(got, "a BAD The line is too long.\r\n* BYE Too much at once.\r\n<fatal>\n");
+	mem_free(&got);
+	str_fini(&in);
+}
+
+static void test_pop3(void)
+{
+	const struct login_dialect *d = &pop3_login_dialect;
+
+	check(d, "USER u\r\nPASS p w \r\n", "+OK Password required.\r\n<USER|u|p w >\n");
+	check(d, "user u\npass p\n", "+OK Password required.\r\n<USER|u|p>\n");
+	check(d, "PASS p\r\n", "-ERR USER first.\r\n");
+	check(d, "USER\r\n", "-ERR USER takes a name.\r\n");
+	check(d, "USER u\x01\r\n", "-ERR Control characters are not allowed in names.\r\n");
+	check(d, "USER u\r\nPASS p\x01\r\n", "+OK Password required.\r\n-ERR Control characters are not allowed in passwords.\r\n");
+	check_len(d, "USER u\0\r\n", 9, "-ERR A NUL byte is not allowed.\r\n");
+	check(d, "AUTH PLAIN AHUAcA==\r\n", "<PLAIN|u|p>\n");
+	check(d, "AUTH PLAIN\r\nAHUAcA==\r\n", "+ \r\n<PLAIN|u|p>\n");
+	check(d, "AUTH LOGIN\r\ndQ==\r\n*\r\nQUIT\r\n",
+	    "+ VXNlcm5hbWU6\r\n+ UGFzc3dvcmQ6\r\n-ERR Authentication cancelled.\r\n+OK Bye.\r\n<quit>\n");
+	check(d, "AUTH PLAIN dgB1AHA=\r\n", "-ERR [SYS/PERM] Logging in as somebody else is not allowed.\r\n");
+	check(d, "AUTH CRAM-MD5\r\n", "-ERR Unsupported authentication mechanism.\r\n");
+	check(d, "STAT\r\n", "-ERR Unknown command, or not before login.\r\n");
+	check(d, "UTF8\r\n", "+OK UTF8 enabled\r\n");
+	check(d, "XCLIENT ADDR=192.0.2.7 PORT=1 TTL=3 NONSENSE X=\r\n", "+OK Noted.\r\n");
+}
+
+/* The peer's lines in, what is sent back and the verdict out. */
+static char *talk(const struct login_dialect *d, const char *const *lines, const char *user, const char *password, bool foreign, bool utf8)
+{
+	static struct auth_reply reply;
+	struct str log = STR_INIT, out = STR_INIT;
+	enum backend_step step = BACKEND_STEP_MORE;
+	uint64_t skip = 0;
+	struct login l;
+
+	login_stub_init(&l, d, set);
+	set->imapd_IMAP_PROXY_FOREIGN = foreign;
+	memset(&reply, 0, sizeof(reply));
+	strcpy(reply.name, user);
+	strcpy(reply.session_id, "sid");
+	net_addr_parse(&reply.client, "192.0.2.7", 99);
+	reply.ttl = 3;
+	reply.ntargets = 1;
+	l.reply = &reply;
+	l.password = mem_strdup(password);
+	if (d == &imap_login_dialect)
+		strcpy(((struct imap_login *)l.data)->tag, "t");
+	else
+		((struct pop3_login *)l.data)->utf8 = utf8;
+	/* login_next_hop() wants the peer that is in use. */
+	l.backend = backend_start(EV_DEFAULT, &reply.client, 1, 1, d->peer_line, NULL, NULL, &l);
+	for (; *lines != NULL && step == BACKEND_STEP_MORE; lines++) {
+		step = d->peer_line(*lines, strlen(*lines), &out, &skip, &l);
+		str_add(&log, str_cstr(&out), out.len);
+		str_clear(&out);
+	}
+	backend_free(&l.backend);
+	if (step == BACKEND_STEP_OK) {
+		d->accepted(&l);
+		str_addf(&log, "=> %s", str_cstr(&l.out));
+	} else {
+		str_addf(&log, "=> %d %s", step, l.peer.code);
+	}
+	l.reply = NULL;
+	login_stub_fini(&l);
+	str_fini(&out);
+	return str_steal(&log);
+}
+
+#define TALK(d, user, password, foreign, utf8, want, ...) do { \
+	const char *const peer_lines[] = { __VA_ARGS__, NULL }; \
+	char *said = talk(d, peer_lines, user, password, foreign, utf8); \
+	CU_ASSERT_STRING_EQUAL(said, want); \
+	if (strcmp(said, want) != 0) printf("\ngot:  %s\nwant: %s\n", said, want); \
+	mem_free(&said); } while (0)
+
+#define ID "I ID (\"x-session-id\" \"sid\" \"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" \"x-proxy-ttl\" \"3\" " \
+	"\"x-client-transport\" \"insecure\")\r\n"
+
+static void test_imap_peer(void)
+{
+	const struct login_dialect *d = &imap_login_dialect;
+
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi", "L OK done");
+	TALK(d, "u", "p\"\\", false, false, ID "L LOGIN \"u\" \"p\\\"\\\\\"\r\n=> t OK [CAPABILITY IMAP4rev1 X] LOGIN Ok.\r\n",
+	    "* OK [CAPABILITY IMAP4rev1 ID] hi", "* ID NIL", "I OK", "L OK [CAPABILITY IMAP4rev1 X] done");
+	TALK(d, "u", "p", false, false, ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY ID] hi", "I BAD what", "L OK");
+	TALK(d, "u", "\xe4", false, false, "L AUTHENTICATE PLAIN AHUA5A==\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY SASL-IR AUTH=PLAIN] hi", "L OK");
+	TALK(d, "u", "\xe4", false, false, "L LOGIN {1+}\r\nu {1+}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY LITERAL+] hi", "L OK");
+	TALK(d, "u", "\xe4", false, false, "L LOGIN {1}\r\nu {1}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n", "* OK hi", "+ go", "+ go", "L OK");
+	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> * CAPABILITY IMAP4rev1 X\r\nt OK [CAPABILITY IMAP4rev1 X] LOGIN Ok.\r\n",
+	    "* OK hi", "L OK", "* CAPABILITY IMAP4rev1 X", "C OK");
+	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\n=> * CAPABILITY Y\r\nt OK [CAPABILITY Y] LOGIN Ok.\r\n", "* OK hi", "* CAPABILITY Y", "L OK");
+	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> t OK LOGIN Ok.\r\n", "* OK hi", "L OK", "C BAD");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 3 ", "* OK hi", "L NO [AUTHENTICATIONFAILED] no");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 3 ", "* OK hi", "L NO no");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 4 INUSE", "* OK hi", "L NO [INUSE] later");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 4 ", "* OK hi", "L NO [X] later");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 4 ", "* OK hi", "* BYE out");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 2 ", "* OK hi", "L BAD what");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 2 ", "* OK hi", "+ what");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 2 ", "* OK hi", "t OK what");
+	TALK(d, "u", "p", false, false, "=> 2 ", "* PREAUTH hi");
+	TALK(d, "u", "p", false, false, "=> 4 ", "* BYE busy");
+	TALK(d, "u", "p", false, false, "=> 2 ", "+OK POP3");
+	TALK(d, "u", "p", false, false, "=> 2 ", "");
+	TALK(d, "u", "p", false, false, "=> 2 ", "* OK [CAPABILITY LOGINDISABLED STARTTLS] hi");
+	/* A list that would break the answer is not repeated. */
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi", "L OK [CAPABILITY a\x01] x");
+}
+
+#define XCLIENT "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=sid TTL=3 CLIENT-TRANSPORT=insecure\r\n"
+
+static void test_pop3_peer(void)
+{
+	const struct login_dialect *d = &pop3_login_dialect;
+
+	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi", "+OK", "+OK");
+	TALK(d, "u", "p", false, true, "UTF8\r\nUSER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi", "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, true, "UTF8\r\n=> 2 ", "+OK hi", "-ERR no");
+	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "-ERR", "+OK", "+OK");
+	TALK(d, "u", "p ", false, true, XCLIENT "UTF8\r\nAUTH PLAIN AHUAcCA=\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, "USER u\r\n=> 3 ", "+OK hi", "-ERR who");
+	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n=> 3 ", "+OK hi", "+OK", "-ERR [AUTH] no");
+	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n=> 4 IN-USE", "+OK hi", "+OK", "-ERR [IN-USE] locked");
+	TALK(d, "u", "p", false, false, "=> 4 ", "-ERR busy");
+	TALK(d, "u", "p", false, false, "=> 2 ", "* OK IMAP");
+	TALK(d, "u", "p", false, false, "USER u\r\n=> 2 ", "+OK hi", "what");
+}
+
+static void begin(void)
+{
+	set = settings_defaults();
+	CU_ASSERT_PTR_NOT_NULL_FATAL(set);
+}
+
+static void end(void)
+{
+	settings_free(&set);
+}
+
+static const struct unit_case cases[] = {
+	{ "settings", begin },
+	{ "IMAP commands", test_imap_login }, { "IMAP SASL", test_imap_sasl }, { "IMAP ID", test_imap_id },
+	{ "IMAP long line", test_imap_long }, { "POP3 commands", test_pop3 }, { "IMAP peers", test_imap_peer },
+	{ "POP3 peers", test_pop3_peer }, { "end", end }, { NULL, NULL },
+};
+
+UNIT_MAIN("login", cases)

@@ -1,0 +1,242 @@
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+#include "proxy/relay.h"
+
+static int ends, last_end;
+static uint64_t last_rcvd, last_sent;
+
+static void on_end(struct relay *r, enum relay_end end, void *arg)
+{
+	CU_ASSERT_STRING_EQUAL(arg, "session");
+	ends++;
+	last_end = end;
+	last_rcvd = relay_rcvd(r);
+	last_sent = relay_sent(r);
+}
+
+/* One relay between two socket pairs; the far ends are the test's. */
+struct rig {
+	struct ev_loop *loop;
+	struct relay_pool *pool;
+	int client, server;
+};
+
+static void pair(int sv[2])
+{
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
+}
+
+static void start(struct rig *g, const char *to_client, const char *to_server, unsigned idle)
+{
+	struct str tc = STR_INIT, ts = STR_INIT;
+	int c[2], s[2];
+
+	ends = 0;
+	g->loop = ev_loop_new(EVFLAG_AUTO);
+	g->pool = relay_pool_new(g->loop, idle, on_end);
+	pair(c);
+	pair(s);
+	g->client = c[0];
+	g->server = s[0];
+	str_adds(&tc, to_client);
+	str_adds(&ts, to_server);
+	relay_new(g->pool, c[1], s[1], &tc, &ts, (void *)(uintptr_t)"session");
+}
+
+static void turn(struct rig *g, int times)
+{
+	for (int i = 0; i < times; i++)
+		ev_run(g->loop, EVRUN_NOWAIT);
+}
+
+static void finish(struct rig *g)
+{
+	CU_ASSERT_EQUAL(relay_pool_count(g->pool), 0);
+	relay_pool_free(&g->pool);
+	ev_loop_destroy(g->loop);
+	if (g->client != -1)
+		close(g->client);
+	if (g->server != -1)
+		close(g->server);
+}
+
+static void expect(int fd, const char *text)
+{
+	char buf[256];
+	ssize_t n = read(fd, buf, sizeof(buf) - 1);
+
+	CU_ASSERT_EQUAL(n, (ssize_t)strlen(text));
+	buf[n > 0 ? n : 0] = '\0';
+	CU_ASSERT_STRING_EQUAL(buf, text);
+}
+
+static void test_both_ways(void)
+{
+	struct rig g;
+
+	start(&g, "early to client ", "early to server ", 0);
+	turn(&g, 2);
+	expect(g.client, "early to client ");
+	expect(g.server, "early to server ");
+	CU_ASSERT_EQUAL(write(g.client, "ping", 4), 4);
+	CU_ASSERT_EQUAL(write(g.server, "pong!", 5), 5);
+	turn(&g, 3);
+	expect(g.client, "pong!");
+	expect(g.server, "ping");
+	close(g.server);
+	g.server = -1;
+	turn(&g, 3);
+	close(g.client);
+	g.client = -1;
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(ends, 1);
+	CU_ASSERT_EQUAL(last_end, RELAY_END_SERVER);
+	CU_ASSERT_EQUAL(last_rcvd, 16 + 4);
+	CU_ASSERT_EQUAL(last_sent, 16 + 5);
+	finish(&g);
+}
+
+/* The client closes its sending side; what the server still has to say arrives. */
+static void test_half_close(void)
+{
+	struct rig g;
+	char c;
+
+	start(&g, "", "", 0);
+	CU_ASSERT_EQUAL(write(g.client, "LOGOUT", 6), 6);
+	shutdown(g.client, SHUT_WR);
+	turn(&g, 4);
+	expect(g.server, "LOGOUT");
+	CU_ASSERT_EQUAL(read(g.server, &c, 1), 0);
+	CU_ASSERT_EQUAL(ends, 0);
+	CU_ASSERT_EQUAL(write(g.server, "BYE", 3), 3);
+	turn(&g, 3);
+	expect(g.client, "BYE");
+	close(g.server);
+	g.server = -1;
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(read(g.client, &c, 1), 0);
+	CU_ASSERT_EQUAL(ends, 1);
+	CU_ASSERT_EQUAL(last_end, RELAY_END_CLIENT);
+	finish(&g);
+}
+
+static unsigned char pattern(size_t i)
+{
+	return (unsigned char)(i * 31 + i / 251);
+}
+
+/* A receiver that does not read stops the sender; nothing is lost, doubled or swapped. */
+static void test_back_pressure(void)
+{
+	enum { TOTAL = 8 * 1024 * 1024 };
+	struct rig g;
+	static unsigned char buf[65536];
+	size_t sent = 0, got = 0;
+	bool stalled = false, same = true;
+
+	start(&g, "", "", 0);
+	while (!stalled && sent < TOTAL) {
+		size_t n = MIN(sizeof(buf), TOTAL - sent);
+		ssize_t r;
+
+		for (size_t i = 0; i < n; i++)
+			buf[i] = pattern(sent + i);
+		r = write(g.server, buf, n);
+		if (r > 0)
+			sent += (size_t)r;
+		turn(&g, 2);
+		stalled = r < 0;
+	}
+	CU_ASSERT(stalled);
+	for (int rounds = 0; got < TOTAL && rounds < 100000; rounds++) {
+		size_t n = MIN(sizeof(buf), TOTAL - sent);
+		ssize_t r;
+
+		for (size_t i = 0; i < n; i++)
+			buf[i] = pattern(sent + i);
+		if (n != 0 && (r = write(g.server, buf, n)) > 0)
+			sent += (size_t)r;
+		if (sent == TOTAL)
+			shutdown(g.server, SHUT_WR);
+		turn(&g, 1);
+		if ((r = read(g.client, buf, 7777)) > 0) {
+			for (ssize_t i = 0; i < r; i++)
+				same = same && buf[i] == pattern(got + (size_t)i);
+			got += (size_t)r;
+		}
+	}
+	CU_ASSERT(same);
+	CU_ASSERT_EQUAL(got, TOTAL);
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(read(g.client, buf, 1), 0);
+	close(g.client);
+	g.client = -1;
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(ends, 1);
+	CU_ASSERT_EQUAL(last_sent, TOTAL);
+	finish(&g);
+}
+
+/* A client that is gone while bytes for it wait ends the relay, and the server is told. */
+static void test_client_gone(void)
+{
+	struct rig g;
+	static char buf[1 << 20];
+	char c;
+
+	start(&g, "", "", 0);
+	for (int i = 0; i < 8; i++) {
+		ssize_t r UNUSED = write(g.server, buf, sizeof(buf));
+		turn(&g, 2);
+	}
+	close(g.client);
+	g.client = -1;
+	turn(&g, 5);
+	CU_ASSERT_EQUAL(ends, 1);
+	CU_ASSERT_EQUAL(last_end, RELAY_END_CLIENT);
+	while (read(g.server, &c, 1) > 0)
+		;
+	CU_ASSERT(send(g.server, "x", 1, MSG_NOSIGNAL) < 0);
+	finish(&g);
+}
+
+static void stop_it(struct relay *r, void *session, void *arg)
+{
+	CU_ASSERT_STRING_EQUAL(session, "session");
+	CU_ASSERT_PTR_NULL(arg);
+	relay_stop(r, RELAY_END_KICK);
+}
+
+static void test_stop_and_idle(void)
+{
+	struct rig g;
+
+	start(&g, "", "", 0);
+	relay_pool_each(g.pool, stop_it, NULL);
+	CU_ASSERT_EQUAL(ends, 1);
+	CU_ASSERT_EQUAL(last_end, RELAY_END_KICK);
+	finish(&g);
+	start(&g, "", "", 1);
+	for (int i = 0; i < 10 && ends == 0; i++) {
+		ev_run(g.loop, EVRUN_NOWAIT);
+		usleep(400000);
+		ev_now_update(g.loop);
+	}
+	CU_ASSERT_EQUAL(ends, 1);
+	CU_ASSERT_EQUAL(last_end, RELAY_END_IDLE);
+	finish(&g);
+}
+
+static const struct unit_case cases[] = {
+	{ "both ways", test_both_ways }, { "half-close", test_half_close }, { "back-pressure", test_back_pressure },
+	{ "client gone", test_client_gone }, { "stop and idle", test_stop_and_idle }, { NULL, NULL },
+};
+UNIT_MAIN("relay", cases)
