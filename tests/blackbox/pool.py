@@ -307,6 +307,7 @@ class Node:
 
     def start(self, wait=True):
         assert self.proc is None or self.proc.poll() is not None
+        self.started = self.log_mark()
         log = open(self.log_path, "ab")
         self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
                                      preexec_fn=self.as_user(), cwd="/", start_new_session=True)
@@ -316,13 +317,19 @@ class Node:
         return self
 
     def wait_ready(self):
+        if self.pool.settings.get("LOG") == "stderr":
+            wait_for(f"{self} is ready", lambda: self.alive_or_fail() and " is ready as node " in self.log_since(self.started), pause=0.02)
         for group in ("imapd", "pop3d"):
             if self.pool.settings.get(group) is not None:
                 port = self.pool.imap_port if group == "imapd" else self.pool.pop3_port
                 wait_for(f"{group} of {self} answers", lambda: self.answers(port), pause=0.05)
 
-    def answers(self, port):
+    def alive_or_fail(self):
         assert self.proc.poll() is None, f"{self} ended with status {self.proc.returncode}:\n{self.log()[-3000:]}"
+        return True
+
+    def answers(self, port):
+        self.alive_or_fail()
         try:
             with socket.create_connection((self.address, port), timeout=5 * SLOW) as s:
                 return s.recv(64)[:1] in (b"*", b"+")
