@@ -277,7 +277,8 @@ static void ask(struct query *q, struct child *c, const char *argument)
 	msgw_str(&out, q->command);
 	msgw_str(&out, argument);
 	if (c->control == NULL || chan_send(c->control, &out, -1) != 0) {
-		say_silent(q, c, "takes no messages");
+		if (!c->retired || c->control != NULL)
+			say_silent(q, c, "takes no messages");
 		return;
 	}
 	w = mem_alloc(sizeof(*w));
@@ -367,12 +368,14 @@ void control_answer(struct child *c, struct msgr *r)
 	}
 }
 
+/* One that was told to retire ends when its last session has: it had nothing more to say. */
 void control_child_gone(struct child *c)
 {
 	for (struct query *q = ctl.queries, *next; q != NULL; q = next) {
 		next = q->next;
 		if (waits_for(q, c)) {
-			say_silent(q, c, "ended before it answered");
+			if (!c->retired)
+				say_silent(q, c, "ended before it answered");
 			answered(q, c);
 		}
 	}
