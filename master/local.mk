@@ -32,3 +32,4 @@ sbin_waypostd_LDADD = master/libmaster.a master/libspawn.a imapd/libimap.a pop3d
 # The operator's tool.
 bin_waypost_SOURCES = master/waypost.c
 bin_waypost_LDADD = master/libmaster.a $(NODE_LIBS)
+EXTRA_DIST += master/README

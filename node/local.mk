@@ -22,3 +22,4 @@ node_libnode_a_SOURCES = \
 	node/pool_secret.c node/pool_secret.h \
 	node/wire.h
 NODE_LIBS = node/libnode.a $(LIBCONFIG_LIBS) $(LIB_LIBS)
+EXTRA_DIST += node/README
