@@ -11,3 +11,4 @@ authlib_libauth_a_SOURCES = \
 	authlib/userdb_report.c \
 	authlib/userdb_watch.c
 AUTHLIB_LIBS = authlib/libauth.a $(NODE_LIBS) $(CRYPT_LIBS)
+EXTRA_DIST += authlib/README

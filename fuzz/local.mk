@@ -17,3 +17,18 @@ fuzz_fuzz_login_SOURCES = fuzz/fuzz_login.c tests/unit/login_stubs.c
 fuzz_fuzz_login_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS)
 endif
+if FUZZERS
+noinst_PROGRAMS += fuzz/fuzz_userdb fuzz/fuzz_userdb_image fuzz/fuzz_password fuzz/fuzz_job
+fuzz_fuzz_userdb_SOURCES = fuzz/fuzz_userdb.c
+fuzz_fuzz_userdb_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_userdb_LDADD = $(AUTHLIB_LIBS)
+fuzz_fuzz_userdb_image_SOURCES = fuzz/fuzz_userdb_image.c
+fuzz_fuzz_userdb_image_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_userdb_image_LDADD = $(AUTHLIB_LIBS)
+fuzz_fuzz_password_SOURCES = fuzz/fuzz_password.c
+fuzz_fuzz_password_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_password_LDADD = $(AUTHLIB_LIBS)
+fuzz_fuzz_job_SOURCES = fuzz/fuzz_job.c
+fuzz_fuzz_job_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_job_LDADD = $(AUTHD_LIBS)
+endif
