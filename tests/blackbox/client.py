@@ -54,10 +54,16 @@ class Conn:
         return line[:-1]
 
     def exactly(self, n):
-        while len(self.buf) < n:
+        parts, have = [self.buf], len(self.buf)
+        self.buf = b""
+        while have < n:
             self.fill()
-        data, self.buf = self.buf[:n], self.buf[n:]
-        return data
+            parts.append(self.buf)
+            have += len(self.buf)
+            self.buf = b""
+        data = b"".join(parts)
+        self.buf = data[n:]
+        return data[:n]
 
     def rest(self):
         """All that comes until the other side closes."""
