@@ -77,9 +77,13 @@ struct nearest { const char *name; unsigned distance; };
 
 static void try_name(struct nearest *best, const char *name, const char *candidate)
 {
-	unsigned d = distance(name, candidate);
+	size_t len = strlen(name), other = strlen(candidate), most = MAX(len / 3, 1);
+	unsigned d;
 
-	if (d < best->distance && d <= MAX(strlen(name) / 3, 1)) {
+	if (len > other + most || other > len + most)
+		return;
+	d = distance(name, candidate);
+	if (d < best->distance && d <= most) {
 		best->name = candidate;
 		best->distance = d;
 	}

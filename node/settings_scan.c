@@ -31,6 +31,7 @@ struct scan {
 	size_t last_end;   /* end of the one taken last */
 	unsigned open;     /* brackets taken and not closed */
 	unsigned depth;    /* values within values */
+	unsigned unclosed; /* groups that want a } at the end of the text */
 	struct seen *seen;
 	size_t nseen;
 };
@@ -118,6 +119,11 @@ static const char *shown(const struct scan *s, const struct token *tok, char buf
 	return buf;
 }
 
+static bool is_word(const char *p, size_t len, const char *word)
+{
+	return strlen(word) == len && strncasecmp(p, word, len) == 0;
+}
+
 static bool is_name(const struct scan *s, const struct token *tok)
 {
 	const char *p = str_cstr(&s->t->text) + tok->start;
@@ -128,7 +134,7 @@ static bool is_name(const struct scan *s, const struct token *tok)
 	for (size_t i = 1; i < len; i++)
 		if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-*", p[i]) == NULL)
 			return false;
-	return true;
+	return !is_word(p, len, "true") && !is_word(p, len, "false");
 }
 
 /* The next token is a name with = behind it: a setting begins here. */
@@ -166,11 +172,6 @@ static void blank(struct scan *s, size_t start, size_t end)
 	for (size_t i = start; i < end; i++)
 		if (s->t->text.data[i] != '\n')
 			s->t->text.data[i] = ' ';
-}
-
-static bool is_word(const char *p, size_t len, const char *word)
-{
-	return strlen(word) == len && strncasecmp(p, word, len) == 0;
 }
 
 /* A number as libconfig knows them; *WRONG is set if it would be read as another one. */
@@ -396,7 +397,7 @@ static bool put_equals(struct scan *s, size_t at)
 static char scan_setting(struct scan *s, size_t from, char buf[SHOWN_MAX])
 {
 	struct token name = s->tok;
-	unsigned open = s->open, first;
+	unsigned open = s->open, unclosed = s->unclosed, first;
 	char separator = 0;
 	bool ok = true;
 
@@ -426,8 +427,10 @@ static char scan_setting(struct scan *s, size_t from, char buf[SHOWN_MAX])
 		separator = (char)s->tok.kind;
 		take(s);
 	}
-	if (!ok)
+	if (!ok) {
 		blank(s, name.start, s->last_end);
+		s->unclosed = unclosed;
+	}
 	return separator;
 }
 
@@ -459,7 +462,7 @@ static void scan_group(struct scan *s)
 		return;
 	}
 	settings_report(s->errors, s->t, line, "a { is never closed; put }; at the end of the group");
-	str_adds(&s->t->text, "}");
+	s->unclosed++;
 }
 
 void settings_scan(struct settings_text *t, struct str *errors)
@@ -472,5 +475,7 @@ void settings_scan(struct settings_text *t, struct str *errors)
 	s.line = 1;
 	next(&s);
 	scan_settings(&s, false);
+	while (s.unclosed-- != 0)
+		str_addc(&t->text, '}');
 	mem_free(&s.seen);
 }

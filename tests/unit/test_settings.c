@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <libconfig.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -746,6 +747,42 @@ static void test_cut(void)
 	}
 }
 
+/* Whatever words stand in whatever order: what the scan leaves of a text, libconfig takes. */
+static void test_any_order(void)
+{
+	static const char *const words[] = {
+		"a", "b", "c-d", "=", "=", "=", ":", ";", ";", ",", "{", "}", "[", "]", "(", ")", "\"x\"", "\"\\\"\"", "\"", "1", "-7", "0x1F", "0x",
+		"true", "FALSE", ".5", "1.", "1e5", "1L", "1LL", "yes", "022", "99999999999", "_", "+", "\n", "\n", "# x\n", "// \"\n", "/* { */",
+		"/*", "@include", "@include \"x\"", "\\", "*", "'", "\t", "$", "\xc3\xa9", "a = 1;", "b = { c = 2 };", "a = [ 1, 2 ]", "()",
+	};
+	uint32_t seed = 20240607;
+
+	for (int i = 0; i < 20000; i++) {
+		struct str text = STR_INIT, errors = STR_INIT;
+		struct settings_text t;
+		config_t config;
+
+		for (int n = 1 + i % 17; n > 0; n--) {
+			seed = seed * 1664525 + 1013904223;
+			str_adds(&text, words[(seed >> 8) % ARRAY_LEN(words)]);
+			if ((seed >> 29) != 0)
+				str_addc(&text, ' ');
+		}
+		settings_text_from(&t, "t.conf", str_cstr(&text), text.len, &errors);
+		settings_scan(&t, &errors);
+		config_init(&config);
+		if (config_read_string(&config, str_cstr(&t.text)) != CONFIG_TRUE) {
+			fprintf(stderr, "\n--- of:\n%s\n--- left:\n%s\n--- %d: %s\n", str_cstr(&text), str_cstr(&t.text), config_error_line(&config),
+				config_error_text(&config));
+			CU_FAIL("libconfig refused what the scan left");
+		}
+		config_destroy(&config);
+		settings_text_fini(&t);
+		str_fini(&text);
+		str_fini(&errors);
+	}
+}
+
 static void test_nul(void)
 {
 	struct str errors = STR_INIT, warnings = STR_INIT;
@@ -862,7 +899,8 @@ static const struct unit_case cases[] = {
 	{ "numbers", test_numbers }, { "values", test_values }, { "ports", test_ports }, { "syntax", test_syntax },
 	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted }, { "known names", test_known },
 	{ "every known name", test_every_known_name }, { "environment", test_environment }, { "same host", test_same_host },
-	{ "include", test_include }, { "pool secret", test_secret }, { "cut at every byte", test_cut }, { "NUL byte", test_nul },
+	{ "include", test_include }, { "pool secret", test_secret }, { "cut at every byte", test_cut }, { "any order", test_any_order },
+	{ "NUL byte", test_nul },
 	{ "sample", test_sample }, { "check", test_check }, { "tear down", tear_down }, { NULL, NULL }
 };
 UNIT_MAIN("settings", cases)
