@@ -16,6 +16,17 @@ noinst_PROGRAMS += fuzz/fuzz_login
 fuzz_fuzz_login_SOURCES = fuzz/fuzz_login.c tests/unit/login_stubs.c
 fuzz_fuzz_login_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS)
+
+noinst_PROGRAMS += fuzz/fuzz_mime fuzz/fuzz_mime_text fuzz/fuzz_imap_text
+fuzz_fuzz_mime_SOURCES = fuzz/fuzz_mime.c
+fuzz_fuzz_mime_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_mime_LDADD = imapd/libimap.a $(MIME_LIBS) $(LIB_LIBS)
+fuzz_fuzz_mime_text_SOURCES = fuzz/fuzz_mime_text.c
+fuzz_fuzz_mime_text_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_mime_text_LDADD = $(MIME_LIBS) $(LIB_LIBS)
+fuzz_fuzz_imap_text_SOURCES = fuzz/fuzz_imap_text.c
+fuzz_fuzz_imap_text_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_imap_text_LDADD = imapd/libimap.a $(MIME_LIBS) $(LIB_LIBS)
 endif
 if FUZZERS
 noinst_PROGRAMS += fuzz/fuzz_userdb fuzz/fuzz_userdb_image fuzz/fuzz_password fuzz/fuzz_job

@@ -8,9 +8,11 @@
 /* Appends the parenthesised envelope of the header at TEXT to OUT (LEN may reach into the body; needs no tree).
  * The item's name and the blank before it are the caller's. */
 void imap_envelope_add(struct str *out, const char *text, size_t len);
-/* Appends the parenthesised body structure of M to OUT: with extension data for BODYSTRUCTURE (EXTENDED), without for BODY. */
+/* Appends the parenthesised body structure of M to OUT: with extension data for BODYSTRUCTURE (EXTENDED), without for
+ * BODY. */
 void imap_body_add(struct str *out, struct mime_msg *m, bool extended);
-/* Appends LEN bytes at P as a string of RFC 3501: quoted if they are short 7-bit text, else a literal; NUL bytes left out. */
+/* Appends LEN bytes at P as a string of RFC 3501: quoted if they are short 7-bit text, else a literal; NUL bytes left
+ * out. */
 void imap_string_add(struct str *out, const char *p, size_t len);
 /* As imap_string_add(), or NIL if P is NULL. */
 void imap_nstring_add(struct str *out, const char *p, size_t len);

@@ -6,8 +6,8 @@
 
 #include "lib/str.h"
 
-/* Appends INTERNALDATE's form of T in the server's time zone, with quotes: "17-Jul-1996 02:44:25 -0700" (the day padded
- * with a blank). */
+/* Appends INTERNALDATE's form of T in the server's time zone, with quotes: "17-Jul-1996 02:44:25 -0700" (the day
+ * padded with a blank). */
 void imap_date_print(struct str *out, time_t t);
 /* Reads a date-time (without the quotes) of LEN bytes at P, strictly; for APPEND. */
 bool imap_date_parse(const char *p, size_t len, time_t *out);

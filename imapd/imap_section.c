@@ -262,9 +262,10 @@ static int compare_field(const void *key, const void *member)
 {
 	const struct mime_hdr *h = key;
 	const char *name = *(char *const *)member;
-	int c = strncasecmp(h->name, name, h->name_len);
+	size_t len = strlen(name);
+	int c = strncasecmp(h->name, name, MIN(len, h->name_len));
 
-	return c != 0 ? c : name[h->name_len] != '\0' ? -1 : 0;
+	return c != 0 ? c : h->name_len < len ? -1 : h->name_len > len; /* the field's name may hold a NUL */
 }
 
 /* Lines that are no field have no name to ask for, or to ask to leave out. */

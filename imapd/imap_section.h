@@ -1,5 +1,5 @@
-/* Sections of a message: the text between the brackets of BODY[...] (RFC 3501 section 6.4.5), and the bytes it stands for
- * as they go over the wire (every line ends in CRLF, no NUL: such a byte is sent as 0x80). */
+/* Sections of a message: the text between the brackets of BODY[...] (RFC 3501 section 6.4.5), and the bytes it stands
+ * for as they go over the wire (every line ends in CRLF, no NUL: such a byte is sent as 0x80). */
 #ifndef IMAPD_IMAP_SECTION_H
 #define IMAPD_IMAP_SECTION_H
 
@@ -34,15 +34,18 @@ struct imap_section {
 /* Reads a section from L, which stands behind "[", and the "]" that ends it: "]", "HEADER]", "1.2.MIME]",
  * "HEADER.FIELDS (To {7}\r\nSubject \"Cc\")]", ... False for bad syntax (*OUT needs no freeing then). */
 bool imap_section_read(struct imap_section *out, struct imap_lex *l);
-/* The same from a list of words. SPEC is the text before the list or the "]" ("HEADER.FIELDS", "1.2", ""), without blanks and
- * brackets; false for bad syntax. FIELDS and FIELDS.NOT then need one imap_section_add_name() or more, the others none. */
+/* The same from a list of words. SPEC is the text before the list or the "]" ("HEADER.FIELDS", "1.2", ""), without
+ * blanks and brackets; false for bad syntax. FIELDS and FIELDS.NOT then need one imap_section_add_name() or more, the
+ * others none. */
 bool imap_section_parse_spec(struct imap_section *out, const char *spec, size_t len);
-/* Adds a header name (copied). False if it cannot be one (empty, control characters, blanks, colon) or there are too many. */
+/* Adds a header name (copied). False if it cannot be one (empty, control characters, blanks, colon) or there are too
+ * many. */
 bool imap_section_add_name(struct imap_section *s, const char *name, size_t len);
 void imap_section_fini(struct imap_section *s);
 /* Appends the section with its brackets to OUT as it stands in a reply: "[1.2.HEADER.FIELDS (To Subject)]". */
 void imap_section_print(struct str *out, const struct imap_section *s);
-/* True if the part tree is not needed to find it (no part numbers): the message's body is then not looked at but for sending. */
+/* True if the part tree is not needed to find it (no part numbers): the message's body is then not looked at but for
+ * sending. */
 bool imap_section_is_flat(const struct imap_section *s);
 
 /* Bytes that go out: found by imap_section_find(); keeps pointers into the message and the section, owns nothing. */
@@ -64,8 +67,8 @@ uint64_t imap_wire_size(struct imap_wire *w);
 uint64_t imap_wire_part_size(struct imap_wire *w, uint64_t start, uint64_t count);
 /* Takes a piece of output (LEN > 0); false: stop. */
 typedef bool (*imap_wire_fn)(void *ctx, const char *p, size_t len);
-/* Hands COUNT bytes from wire offset START on to FN, piece by piece without building a copy (fewer if there are no more).
- * False if FN said stop. */
+/* Hands COUNT bytes from wire offset START on to FN, piece by piece without building a copy (fewer if there are no
+ * more). False if FN said stop. */
 bool imap_wire_write(const struct imap_wire *w, uint64_t start, uint64_t count, imap_wire_fn fn, void *ctx);
 /* The same, appended to OUT. */
 void imap_wire_add(struct str *out, const struct imap_wire *w, uint64_t start, uint64_t count);

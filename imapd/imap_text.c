@@ -147,7 +147,8 @@ static bool body_end(struct body *b)
 	return search_add(&b->search, str_cstr(&b->text), b->text.len);
 }
 
-static bool content_has(const struct mime_msg *m, const struct mime_part *p, const char *charset, const struct imap_key *key)
+static bool content_has(const struct mime_msg *m, const struct mime_part *p, const char *charset,
+			const struct imap_key *key)
 {
 	struct body b = { .search.key = key };
 	const char *text = m->text + p->body.off;

@@ -17,7 +17,8 @@ void imap_key_fini(struct imap_key *key);
 /* HEADER name key (BCC, CC, FROM, SUBJECT, TO are the same with a fixed name): a field NAME, decoded, has KEY in it.
  * An empty key asks only for the field. Needs no tree. */
 bool imap_text_header(const struct mime_msg *m, const char *name, const struct imap_key *key);
-/* BODY key: text parts, decoded and converted, and the headers of inner parts and messages. Memory use does not grow with the message. */
+/* BODY key: text parts, decoded and converted, and the headers of inner parts and messages. Memory use does not grow
+ * with the message. */
 bool imap_text_body(struct mime_msg *m, const struct imap_key *key);
 /* TEXT key: the header or the body has KEY in it. */
 bool imap_text_any(struct mime_msg *m, const struct imap_key *key);

@@ -251,13 +251,10 @@ static void reset(struct mime_addr *a)
 	a->kind = MIME_ADDR_BOX;
 }
 
-bool mime_addr_next(struct mime_addr_iter *it, struct mime_addr *a)
+/* The next address or group mark in A, W being at hand for its words. */
+static bool find_next(struct mime_addr_iter *it, struct mime_addr *a, struct pending *w)
 {
-	struct pending w = { .any = false };
-	bool found = false;
-
-	reset(a);
-	while (!found && it->p < it->end) {
+	while (it->p < it->end) {
 		if (*it->p == ';' && it->in_group) {
 			it->p++;
 			return group_end(it, a);
@@ -266,11 +263,22 @@ bool mime_addr_next(struct mime_addr_iter *it, struct mime_addr *a)
 			it->p++;
 			continue;
 		}
-		str_clear(&w.comment);
-		found = take_address(it, a, &w);
+		str_clear(&w->comment);
+		if (take_address(it, a, w))
+			return true;
 	}
+	return it->in_group && group_end(it, a);
+}
+
+bool mime_addr_next(struct mime_addr_iter *it, struct mime_addr *a)
+{
+	struct pending w = { .any = false };
+	bool found;
+
+	reset(a);
+	found = find_next(it, a, &w);
 	str_fini(&w.phrase);
 	str_fini(&w.spec);
 	str_fini(&w.comment);
-	return found || (it->in_group && group_end(it, a));
+	return found;
 }

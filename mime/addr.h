@@ -11,8 +11,9 @@ enum mime_addr_kind {
 	MIME_ADDR_GROUP_END,   /* no part at all */
 };
 
-/* One address. A part that is not there has have_x false (NIL). Texts are unfolded, unquoted, not decoded (RFC 2047 forms
- * stay), may be 8-bit, hold no NUL and no line end. One word without "@" is a mailbox without a host, several are a name alone. */
+/* One address. A part that is not there has have_x false (NIL). Texts are unfolded, unquoted, not decoded (RFC 2047
+ * forms stay), may be 8-bit, hold no NUL and no line end. One word without "@" is a mailbox without a host, several
+ * are a name alone. */
 struct mime_addr {
 	enum mime_addr_kind kind;
 	bool have_name, have_adl, have_mailbox, have_host;
@@ -27,8 +28,8 @@ struct mime_addr_iter { const char *p, *end; bool in_group; };
 
 /* Starts on the LEN bytes of a raw field value at TEXT. */
 void mime_addr_begin(struct mime_addr_iter *it, const char *text, size_t len);
-/* The next address in *A, whose texts are overwritten (start with an all-zero struct); false at the end. A group that is
- * left open is closed. */
+/* The next address in *A, whose texts are overwritten (start with an all-zero struct); false at the end. A group that
+ * is left open is closed. */
 bool mime_addr_next(struct mime_addr_iter *it, struct mime_addr *a);
 /* Frees the texts. */
 void mime_addr_fini(struct mime_addr *a);

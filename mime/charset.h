@@ -15,7 +15,8 @@ struct mime_charset {
 
 /* True if iconv knows the charset NAME. */
 bool mime_charset_known(const char *name);
-/* Starts a conversion from NAME ("" or NULL: us-ascii). Never fails: an unknown charset is converted as well as can be. */
+/* Starts a conversion from NAME ("" or NULL: us-ascii). Never fails: an unknown charset is converted as well as can
+ * be. */
 void mime_charset_begin(struct mime_charset *c, const char *name);
 /* Appends LEN bytes at P as valid UTF-8 to OUT; bytes without meaning become U+FFFD. */
 void mime_charset_add(struct mime_charset *c, struct str *out, const char *p, size_t len);
@@ -23,19 +24,20 @@ void mime_charset_add(struct mime_charset *c, struct str *out, const char *p, si
 void mime_charset_end(struct mime_charset *c, struct str *out);
 /* Frees the converter that is kept for the next use: for tests that look for leaks. */
 void mime_charset_fini(void);
-/* All at once and strictly, for search keys: false, with OUT unchanged, if NAME is unknown or the text is not valid in it. */
+/* All at once and strictly, for search keys: false, with OUT unchanged, if NAME is unknown or the text is not valid in
+ * it. */
 bool mime_charset_to_utf8(struct str *out, const char *name, const char *p, size_t len);
 
 /* True if the LEN bytes at P are valid UTF-8 (RFC 3629), NUL included. */
 bool mime_utf8_valid(const char *p, size_t len);
 /* Appends the code point C as UTF-8 (U+FFFD if it is none). */
 void mime_utf8_add(struct str *out, uint32_t c);
-/* Reads one character of valid or invalid UTF-8 at P (LEN > 0): its code point in *C, returns its length; an invalid byte
- * returns 0. */
+/* Reads one character of valid or invalid UTF-8 at P (LEN > 0): its code point in *C, returns its length; an invalid
+ * byte returns 0. */
 size_t mime_utf8_get(const char *p, size_t len, uint32_t *c);
 
-/* Appends the LEN bytes of UTF-8 at P to OUT with case folded (simple folding, one character to one: "Ä" finds "ä", "ß" stays).
- * P must not end within a character. Bytes that are not UTF-8 stay. */
+/* Appends the LEN bytes of UTF-8 at P to OUT with case folded (simple folding, one character to one: "Ä" finds "ä",
+ * "ß" stays). P must not end within a character. Bytes that are not UTF-8 stay. */
 void mime_fold(struct str *out, const char *p, size_t len);
 
 #endif

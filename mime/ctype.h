@@ -19,7 +19,8 @@ bool mime_ctype_type(struct mime_ctype *c, struct str *type, struct str *subtype
 bool mime_ctype_word(struct mime_ctype *c, struct str *word);
 /* Reads the next word of a list with commas (Content-Language). */
 bool mime_ctype_next_word(struct mime_ctype *c, struct str *word);
-/* Reads the next parameter ("; name=value", quoted or not) into NAME and VALUE (both emptied first); false at the end. */
+/* Reads the next parameter ("; name=value", quoted or not) into NAME and VALUE (both emptied first); false at
+ * the end. */
 bool mime_ctype_param(struct mime_ctype *c, struct str *name, struct str *value);
 /* The parameter called NAME of a field value whose first word or type is skipped: true, and its text in VALUE. */
 bool mime_ctype_find(const struct mime_text *value, const char *name, struct str *out);

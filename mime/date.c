@@ -168,7 +168,8 @@ static void take_zone(struct reader *r)
 static void take_zone_name(struct reader *r, const char *p, size_t n)
 {
 	static const struct { const char *name; int hours; } zones[] = {
-		{ "EST", -5 }, { "EDT", -4 }, { "CST", -6 }, { "CDT", -5 }, { "MST", -7 }, { "MDT", -6 }, { "PST", -8 }, { "PDT", -7 },
+		{ "EST", -5 }, { "EDT", -4 }, { "CST", -6 }, { "CDT", -5 },
+		{ "MST", -7 }, { "MDT", -6 }, { "PST", -8 }, { "PDT", -7 },
 	};
 
 	for (size_t i = 0; n == 3 && i < ARRAY_LEN(zones); i++)

@@ -10,8 +10,8 @@ struct mime_date {
 	int zone; /* minutes east of UTC; 0 if none or unknown */
 };
 
-/* Reads a Date value of LEN bytes at P: weekday, comments, folds and seconds may be missing or odd, two- and three-digit
- * years are read as section 4.3 says. False if no date can be made of it. A missing time is midnight. */
+/* Reads a Date value of LEN bytes at P: weekday, comments, folds and seconds may be missing or odd, two- and
+ * three-digit years are read as section 4.3 says. False if no date can be made of it. A missing time is midnight. */
 bool mime_date_parse(const char *p, size_t len, struct mime_date *out);
 /* Days from 1970-01-01 to the date (Gregorian); may be negative. */
 int64_t mime_date_days(int year, int month, int day);

@@ -22,7 +22,8 @@ struct mime_hdr_iter { const char *p, *end; };
 size_t mime_hdr_len(const char *text, size_t len);
 /* Starts a walk over the header at TEXT; LEN may reach into the body, the walk ends at the empty line. */
 void mime_hdr_begin(struct mime_hdr_iter *it, const char *text, size_t len);
-/* The next field in *OUT (pointers into the text); false at the end. Lines that are no field come too, with name_len 0. */
+/* The next field in *OUT (pointers into the text); false at the end. Lines that are no field come too, with name_len
+ * 0. */
 bool mime_hdr_next(struct mime_hdr_iter *it, struct mime_hdr *out);
 /* True if the field is called NAME, ignoring case. */
 bool mime_hdr_is(const struct mime_hdr *h, const char *name);

@@ -11,3 +11,4 @@ mime_libmime_a_SOURCES = \
 	mime/word.c mime/word.h
 # What a program needs that uses mime/, before LIB_LIBS.
 MIME_LIBS = mime/libmime.a $(UNISTRING_LIBS)
+EXTRA_DIST += mime/README

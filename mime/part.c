@@ -278,8 +278,8 @@ static bool is_text(const char *p, const char *end, const struct bound *b)
 	return (size_t)(end - p) >= b->text.len && memcmp(p, b->text.data, b->text.len) == 0;
 }
 
-/* The multipart whose boundary the line at P (behind "--") begins with: the longest counts, of equal ones the innermost
- * (RFC 2046 section 5.1.2); -1 if there is none. */
+/* The multipart whose boundary the line at P (behind "--") begins with: the longest counts, of equal ones the
+ * innermost (RFC 2046 section 5.1.2); -1 if there is none. */
 static int find_bound(const struct scan *s, const char *p, const char *end)
 {
 	int best = -1;

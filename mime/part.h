@@ -55,9 +55,10 @@ struct mime_msg {
 void mime_msg_init(struct mime_msg *m, const char *text, size_t len);
 /* The tree, made at the first call. Owned by M. Never NULL. */
 struct mime_part *mime_msg_root(struct mime_msg *m);
-/* The media type to act on and to show, as written: TYPE and SUBTYPE are emptied first. False if it is a default: text/plain
- * (also for a Content-Type that cannot be read and for a multipart without parts to find), message/rfc822 within a digest, or
- * application/octet-stream for a message that is not looked into; the parameters of the field mean nothing then. */
+/* The media type to act on and to show, as written: TYPE and SUBTYPE are emptied first. False if it is a default:
+ * text/plain (also for a Content-Type that cannot be read and for a multipart without parts to find), message/rfc822
+ * within a digest, or application/octet-stream for a message that is not looked into; the parameters of the field mean
+ * nothing then. */
 bool mime_part_type(const struct mime_part *p, struct str *type, struct str *subtype);
 /* Frees the tree; M can be initialised again. */
 void mime_msg_fini(struct mime_msg *m);

@@ -340,6 +340,19 @@ static void test_sections(void)
 	str_fini(&s);
 }
 
+/* A field's name is not the name before its NUL. */
+static void test_field_nul(void)
+{
+	static const char text[] = "To\0\0\0\0: x\nTo: y\nTo\0: z\n\n";
+	struct str s = STR_INIT;
+	struct mime_msg m;
+
+	mime_msg_init(&m, text, sizeof(text) - 1);
+	CU_ASSERT_STRING_EQUAL(section(&s, &m, "HEADER.FIELDS (To)]"), "To: y\r\n\r\n");
+	CU_ASSERT_STRING_EQUAL(section(&s, &m, "HEADER.FIELDS (To Tox)]"), "To: y\r\n\r\n");
+	str_fini(&s);
+}
+
 static bool stop_at_second(void *ctx, const char *p, size_t len)
 {
 	(void)p;
@@ -544,7 +557,8 @@ static void test_dates(void)
 
 static const struct unit_case cases[] = {
 	{ "envelopes and structures", test_golden }, { "messages cut anywhere", test_cut }, { "strings", test_strings },
-	{ "section syntax", test_section_parse }, { "sections", test_sections }, { "output stopped", test_wire_stop },
+	{ "section syntax", test_section_parse }, { "sections", test_sections }, { "NUL in a field's name", test_field_nul },
+	{ "output stopped", test_wire_stop },
 	{ "search", test_search }, { "search in large bodies", test_search_large }, { "sent date", test_sent_day },
 	{ "modified UTF-7", test_utf7 }, { "dates", test_dates }, { NULL, NULL },
 };

@@ -109,7 +109,7 @@ static void addresses(struct str *out, const char *text, size_t len)
 static void test_addr(void)
 {
 	static const struct { const char *in, *out; } t[] = {
-		{ "", "" }, { " , ,\t;\n ", "" }, { "(only a comment)", "" }, { "a@b", "-|-|a|b," }, { "<a@b>", "-|-|a|b," },
+		{ "", "" }, { " , ,\t;\n ", "" }, { "G:(c);", "-|-|G|-,-|-|-|-," }, { "(only a comment)", "" }, { "a@b", "-|-|a|b," }, { "<a@b>", "-|-|a|b," },
 		{ "J. R. Ewing <a@b>", "J. R. Ewing|-|a|b," }, { "\"Ewing, J\\\"R\" <a@b>", "Ewing, J\"R|-|a|b," },
 		{ "a@b (Joe (the) Q)", "Joe (the) Q|-|a|b," }, { "<a@b> (Joe)", "Joe|-|a|b," }, { "N <a@b> (Joe)", "N|-|a|b," },
 		{ "a@b,c@d", "-|-|a|b,-|-|c|d," }, { "a @ b . c", "-|-|a|b.c," }, { "\"a b\"@c", "-|-|a b|c," },

@@ -1,0 +1,87 @@
+/* A message of any bytes: its tree has sound sizes, every section is as long as was said, and what is shown of it
+ * holds no NUL. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "imapd/imap_body.h"
+#include "imapd/imap_section.h"
+#include "imapd/imap_text.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_span(const struct mime_msg *m, const struct mime_span *s)
+{
+	if (s->off > m->len || s->len > m->len - s->off || s->wire != mime_wire_size(m->text + s->off, s->len))
+		abort();
+}
+
+static void check_part(const struct mime_msg *m, const struct mime_part *p, int depth)
+{
+	if (depth > MIME_DEPTH_MAX)
+		abort();
+	check_span(m, &p->hdr);
+	check_span(m, &p->body);
+	for (const struct mime_part *c = p->child; c != NULL; c = c->next)
+		check_part(m, c, depth + 1);
+}
+
+static void check_section(struct mime_msg *m, const char *spec)
+{
+	struct imap_section s;
+	struct str out = STR_INIT;
+	struct imap_wire w;
+	struct imap_lex l;
+	uint64_t size;
+
+	imap_lex_init(&l, spec, strlen(spec));
+	if (!imap_section_read(&s, &l))
+		abort();
+	if (imap_section_find(m, &s, &w)) {
+		size = imap_wire_size(&w);
+		imap_wire_add(&out, &w, 0, UINT64_MAX);
+		if (out.len != size)
+			abort();
+		str_clear(&out);
+		imap_wire_add(&out, &w, size / 3, size / 2);
+		if (out.len != imap_wire_part_size(&w, size / 3, size / 2))
+			abort();
+	}
+	str_fini(&out);
+	imap_section_fini(&s);
+}
+
+static void check_search(struct mime_msg *m, const char *text, size_t len)
+{
+	struct imap_key key;
+	int64_t day;
+
+	imap_key_init(&key, text, len);
+	imap_text_any(m, &key);
+	imap_text_header(m, "Subject", &key);
+	imap_text_sent_day(m, &day);
+	imap_key_fini(&key);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char *const specs[] = {
+		"]", "HEADER]", "TEXT]", "1]", "1.MIME]", "1.HEADER]", "1.1]", "2.1.TEXT]", "HEADER.FIELDS (To Subject Date)]",
+		"1.HEADER.FIELDS.NOT (To)]",
+	};
+	struct str out = STR_INIT;
+	struct mime_msg m;
+
+	mime_msg_init(&m, (const char *)data, size);
+	check_part(&m, mime_msg_root(&m), 1);
+	imap_envelope_add(&out, m.text, m.len);
+	imap_body_add(&out, &m, true);
+	imap_body_add(&out, &m, false);
+	if (memchr(out.data, '\0', out.len) != NULL)
+		abort();
+	for (size_t i = 0; i < ARRAY_LEN(specs); i++)
+		check_section(&m, specs[i]);
+	check_search(&m, "ab", 2);
+	str_fini(&out);
+	mime_msg_fini(&m);
+	return 0;
+}
