@@ -39,6 +39,7 @@ struct server {
 	struct session_counters *counters;  /* NULL: not our child */
 	ev_child child;
 	ev_io pidfd;
+	ev_timer poll;                      /* instead, where there are no pidfds (valgrind, old kernels) */
 	bool told;                          /* we asked it to end */
 };
 
@@ -184,6 +185,16 @@ static void on_pidfd(struct ev_loop *loop, ev_io *w, int revents UNUSED)
 	forget(s);
 }
 
+static void on_poll(struct ev_loop *loop, ev_timer *w, int revents UNUSED)
+{
+	struct server *s = w->data;
+
+	if (kill(s->pid, 0) == 0 || errno != ESRCH)
+		return;
+	ev_timer_stop(loop, w);
+	forget(s);
+}
+
 static struct server *add_server(pid_t pid, uint64_t session, enum protocol protocol, const char *user, const struct net_addr *client)
 {
 	struct server *s = mem_alloc(sizeof(*s));
@@ -207,8 +218,10 @@ static void signal_server(struct server *s, int sig)
 	s->told = true;
 	if (s->counters != NULL)
 		kill(s->pid, sig); /* not yet reaped, so the number is still its own */
-	else
+	else if (ev_is_active(&s->pidfd))
 		syscall(SYS_pidfd_send_signal, s->pidfd.fd, sig, NULL, 0);
+	else
+		kill(s->pid, sig);
 }
 
 /* Forks with all signals blocked, so that no handler of ours runs in the child. */
@@ -422,7 +435,7 @@ static void adopt(pid_t pid, uint64_t session, enum protocol protocol, const cha
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct server *s;
 
-	if (fd == -1 || !is_server(pid, protocol)) { /* it has ended meanwhile */
+	if ((fd == -1 && errno == ESRCH) || !is_server(pid, protocol)) { /* it has ended meanwhile */
 		if (fd != -1)
 			close(fd);
 		tell_end(session);
@@ -431,9 +444,15 @@ static void adopt(pid_t pid, uint64_t session, enum protocol protocol, const cha
 	s = add_server(pid, session, protocol, user, client);
 	s->began = session_clock() - MAX((int64_t)time(NULL) - (int64_t)start, 0);
 	snprintf(s->session_id, sizeof(s->session_id), "-");
-	ev_io_init(&s->pidfd, on_pidfd, fd, EV_READ);
-	s->pidfd.data = s;
-	ev_io_start(spawn.ctx.loop, &s->pidfd);
+	if (fd != -1) {
+		ev_io_init(&s->pidfd, on_pidfd, fd, EV_READ);
+		s->pidfd.data = s;
+		ev_io_start(spawn.ctx.loop, &s->pidfd);
+	} else {
+		ev_timer_init(&s->poll, on_poll, 1., 1.);
+		s->poll.data = s;
+		ev_timer_start(spawn.ctx.loop, &s->poll);
+	}
 }
 
 static void on_adopt(struct msgr *r)
