@@ -30,7 +30,7 @@ enum md_err {
 	MD_ERR_COUNT
 };
 
-enum { MD_WHY_MAX = 512 };
+enum { MD_WHY_MAX = 512, MD_FOLDER_MAX = 254 }; /* bytes of a text, of a folder name */
 
 struct md_root {
 	int fd;               /* the Maildir's directory, or -1 */

@@ -35,7 +35,9 @@ struct md_msg {
 	bool gone : 1;        /* expunged, here or by others; stays in the view until md_box_drop_gone() */
 	bool changed : 1;     /* flags or keywords changed by others since the caller cleared this */
 	bool in_new : 1;      /* the file is in new/ (read-only boxes do not move it) */
-	bool seen_in_scan : 1; /* of md_box_sync() */
+	/* of md_scan.c */
+	bool found : 1;       /* in the scan that goes on */
+	bool in_pass : 1;     /* in its present pass over cur/ */
 	char *name;           /* of the file, in cur/ unless in_new */
 	struct md_kwset *kw;  /* NULL: no keyword */
 	int64_t mtime;        /* seconds; MD_UNKNOWN until asked: use md_box_date() */
@@ -60,11 +62,17 @@ struct md_box {
 	size_t n_recent, n_gone; /* among msgs; gone ones are not counted as recent */
 	char **keywords;       /* names; an index stays what it is while the box is open */
 	uint32_t n_keywords;
-	/* of md_box.c */
-	struct md_uidlist uids;
+	/* of md_scan.c */
+	struct md_uidlist uids;  /* only the identity of the list's file; its entries are dropped after use */
 	struct md_stamp at_new, at_cur, at_kw;
-	bool force_scan;
-	struct md_kwstate *kwstate;
+	bool force_scan;         /* something was seen that only a scan can settle */
+	size_t flagged;          /* messages marked changed that no md_box_sync() has counted yet */
+	size_t dropped;          /* messages gone that the UID list still has */
+	int64_t retry_ms;        /* when UIDs could not be recorded last */
+	/* of md_keyword.c */
+	size_t kw_pending;       /* updates that are not in :list yet */
+	uint64_t kw_ino;         /* the :list that was read */
+	int64_t kw_mtime_s, kw_mtime_ns;
 };
 
 struct md_changes {
@@ -126,8 +134,8 @@ enum md_err md_box_expunge(struct md_box *box, struct md_msg *m) MUST_CHECK;
 
 struct md_status { uint32_t messages, recent, unseen, uidnext, uidvalidity; };
 
-/* Counts of FOLDER without opening it and without moving mail out of new/. Writes only a UID list where there
- * was none. Results as md_box_open(). */
+/* Counts of FOLDER, without moving mail out of new/ (that mail is what RECENT counts). As with a read-only box, only
+ * the UID list may be written. Results as md_box_open(). */
 enum md_err md_status(struct md_root *r, const char *folder, struct md_status *st) MUST_CHECK;
 
 #endif

@@ -17,6 +17,7 @@ struct md_pop3_msg {
 	uint32_t n, uidv; /* n 0: the UIDL is made of the name */
 	bool utf8;        /* the header has bytes above 127 (RFC 6856) */
 	bool deleted;     /* for the caller: md_pop3_commit() deletes these */
+	bool known;       /* of md_pop3.c */
 	char *uidl;       /* NULL, or a UIDL that stands for itself ("ENOMEM-...") */
 };
 
@@ -32,14 +33,15 @@ struct md_pop3 {
  * MD_NOTMAILDIR, MD_PERM, MD_IO, MD_LIMIT. */
 enum md_err md_pop3_open(struct md_root *r, struct md_pop3 **p_out) MUST_CHECK;
 void md_pop3_close(struct md_pop3 **p);
-/* Appends the UIDL of M: 1 to 70 characters (longer ones of odd file names are cut and end in a hash). */
+/* Appends the UIDL of M, as Courier makes it: printable characters; at most 70 unless it is made of a long file name
+ * (n 0), where the client knows it so already. */
 void md_pop3_uidl(const struct md_pop3_msg *m, struct str *out);
 /* Opens the file of M for reading; lines end in LF (or CRLF, if so delivered). *FD is the caller's.
  * MD_OK, MD_GONE (someone else deleted it), MD_PERM, MD_IO. */
 enum md_err md_pop3_read(struct md_pop3 *p, struct md_pop3_msg *m, int *fd_out) MUST_CHECK;
 /* Gives M the flag S, as RETR does. Failing is no reason to fail the command. */
 enum md_err md_pop3_seen(struct md_pop3 *p, struct md_pop3_msg *m) MUST_CHECK;
-/* QUIT: deletes the messages marked ->deleted. *DELETED counts those gone now, whoever deleted them.
+/* QUIT: deletes the messages marked ->deleted (the marks are used up). *DELETED counts those gone now, whoever deleted them.
  * MD_OK; else MD_PERM, MD_READONLY, MD_IO: some could not be deleted (RFC 1939 section 6: -ERR some deleted messages not removed). */
 enum md_err md_pop3_commit(struct md_pop3 *p, size_t *deleted_out) MUST_CHECK;
 

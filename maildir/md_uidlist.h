@@ -9,6 +9,7 @@
 #include "maildir/md.h"
 
 #define MD_UIDLIST_FILE "courierimapuiddb"
+enum { MD_UIDLIST_EPOCH = 1000000000 }; /* Courier counts UIDVALIDITY from September 2001 */
 
 struct md_uid {
 	uint32_t uid;

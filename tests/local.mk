@@ -84,3 +84,8 @@ tests_unit_test_relay_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_login
 tests_unit_test_login_SOURCES = tests/unit/test_login.c tests/unit/login_stubs.c tests/unit/login_stubs.h
 tests_unit_test_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CUNIT_LIBS)
+# maildir/
+EXTRA_DIST += tests/unit/md_test.h
+UNIT_TESTS += tests/unit/test_md_box
+tests_unit_test_md_box_SOURCES = tests/unit/test_md_box.c
+tests_unit_test_md_box_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)

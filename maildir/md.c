@@ -1,0 +1,143 @@
+#include "maildir/md.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "maildir/md_tree.h"
+
+/* What the one who reads the log can do about it. */
+static const char *advice(enum md_err e)
+{
+	switch (e) {
+	case MD_PERM:
+		return "; let the account's user own the Maildir and write to it";
+	case MD_FULL:
+		return "; make room on the file system, or raise the quota";
+	case MD_READONLY:
+		return "; the file system is mounted read-only";
+	case MD_BUSY:
+		return "; if no mail process of this account runs, delete the lock file";
+	default:
+		return "";
+	}
+}
+
+enum md_err md_fail(struct md_root *r, enum md_err e, int err, const char *fmt, ...)
+{
+	char text[MD_WHY_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	snprintf(r->why, sizeof(r->why), "%.*s: %.300s%s%s%s", 120, r->path, text,
+		err != 0 ? ": " : "", err != 0 ? strerror(err) : "", advice(e));
+	return e;
+}
+
+enum md_err md_errno(int err)
+{
+	switch (err) {
+	case 0:
+		return MD_OK;
+	case ENOENT:
+		return MD_GONE;
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return MD_FULL;
+	case EACCES:
+	case EPERM:
+	case ELOOP:
+		return MD_PERM;
+	case EROFS:
+		return MD_READONLY;
+	default:
+		return MD_IO;
+	}
+}
+
+const char *md_err_text(enum md_err e)
+{
+	static const char *const text[MD_ERR_COUNT] = {
+		[MD_OK] = "Done",
+		[MD_NOFOLDER] = "Mailbox does not exist",
+		[MD_NOTMAILDIR] = "Mailbox cannot be opened",
+		[MD_EXISTS] = "Mailbox exists already",
+		[MD_BADNAME] = "Invalid mailbox name",
+		[MD_REFUSED] = "Not possible with this mailbox",
+		[MD_GONE] = "Message is no longer there",
+		[MD_PERM] = "Permission denied",
+		[MD_FULL] = "Disk or quota is full",
+		[MD_BUSY] = "Mailbox is locked by another process",
+		[MD_READONLY] = "Mailbox is read-only",
+		[MD_RESET] = "Mailbox was replaced by another",
+		[MD_LIMIT] = "A limit of the mailbox is reached",
+		[MD_IO] = "Mail storage failed",
+	};
+
+	return (unsigned)e < MD_ERR_COUNT ? text[e] : "Unknown";
+}
+
+enum md_err md_root_init(struct md_root *r, const char *path)
+{
+	int err;
+
+	memset(r, 0, sizeof(*r));
+	r->path = mem_strdup(path);
+	r->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r->fd >= 0) {
+		if (faccessat(r->fd, "cur", F_OK, 0) == 0)
+			return MD_OK;
+		err = errno;
+		close(r->fd);
+		r->fd = -1;
+		return md_fail(r, err == ENOENT ? MD_NOTMAILDIR : md_errno(err), err,
+			"cannot use cur/ of the Maildir (maildirmake makes one)");
+	}
+	err = errno;
+	if (err == ENOENT)
+		return md_fail(r, MD_NOFOLDER, 0, "there is no such Maildir; make it, or correct the account's maildir and home");
+	return md_fail(r, err == ENOTDIR ? MD_NOTMAILDIR : md_errno(err), err, "cannot open the Maildir");
+}
+
+void md_root_fini(struct md_root *r)
+{
+	if (r->fd >= 0)
+		close(r->fd);
+	r->fd = -1;
+	mem_free(&r->path);
+}
+
+enum md_err md_folder_open(struct md_root *r, const char *folder, int *fd_out)
+{
+	char dir[MD_FOLDER_MAX + 2];
+	int err;
+
+	*fd_out = -1;
+	if (!md_tree_valid(folder))
+		return md_fail(r, MD_BADNAME, 0, "%s cannot be a folder's name", md_folder_text(folder));
+	snprintf(dir, sizeof(dir), ".%s", folder);
+	*fd_out = openat(r->fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*fd_out >= 0)
+		return MD_OK;
+	err = errno;
+	if (err == ENOENT || err == ENOTDIR)
+		return md_fail(r, MD_NOFOLDER, 0, "there is no folder %s", md_folder_text(folder));
+	return md_fail(r, md_errno(err), err, "cannot open folder %s", md_folder_text(folder));
+}
+
+const char *md_folder_text(const char *folder)
+{
+	static char buf[MD_FOLDER_MAX + 2];
+
+	if (*folder == '\0')
+		return "INBOX";
+	return log_clean(buf, sizeof(buf), folder);
+}

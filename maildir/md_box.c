@@ -1,0 +1,432 @@
+#include "maildir/md_box.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+#include "maildir/md_dir.h"
+#include "maildir/md_keyword.h"
+#include "maildir/md_name.h"
+#include "maildir/md_scan.h"
+
+enum { RENAME_TRIES = 8, COUNT_BUF = 65536 };
+
+enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out)
+{
+	struct md_changes ch = { 0, 0, 0, false };
+	struct md_box *box;
+	enum md_err e;
+	int fd;
+
+	*box_out = NULL;
+	r->why[0] = '\0';
+	e = md_folder_open(r, folder, &fd);
+	if (e != MD_OK)
+		return e;
+	box = mem_alloc(sizeof(*box));
+	box->root = r;
+	box->folder = mem_strdup(folder);
+	box->fd = fd;
+	box->readonly = readonly;
+	box->uid_sticky = true;
+	if (!readonly)
+		md_clean_tmp(fd, time(NULL));
+	e = md_scan(box, true, &ch);
+	if (e == MD_OK && !readonly && !box->readonly && faccessat(fd, "cur", W_OK | X_OK, AT_EACCESS) != 0) {
+		md_fail(r, md_errno(errno), errno, "folder %s can only be read", md_folder_text(folder));
+		box->readonly = true;
+	}
+	if (e != MD_OK)
+		md_box_close(&box);
+	*box_out = box;
+	return e;
+}
+
+static void msg_fini(struct md_msg *m)
+{
+	mem_free(&m->name);
+	mem_free(&m->kw);
+}
+
+void md_box_close(struct md_box **boxp)
+{
+	struct md_box *box = *boxp;
+
+	if (box == NULL)
+		return;
+	for (size_t i = 0; i < box->n; i++)
+		msg_fini(&box->msgs[i]);
+	for (uint32_t i = 0; i < box->n_keywords; i++)
+		mem_free(&box->keywords[i]);
+	mem_free(&box->msgs);
+	mem_free(&box->keywords);
+	mem_free(&box->folder);
+	md_uidlist_fini(&box->uids);
+	close(box->fd);
+	mem_free(boxp);
+}
+
+enum md_err md_box_sync(struct md_box *box, struct md_changes *ch)
+{
+	memset(ch, 0, sizeof(*ch));
+	if (md_scan_unchanged(box)) {
+		ch->flagged = box->flagged;
+		box->flagged = 0;
+		return MD_OK;
+	}
+	return md_scan(box, false, ch);
+}
+
+size_t md_box_drop_gone(struct md_box *box, void (*fn)(uint32_t seq, uint32_t uid, void *arg), void *arg)
+{
+	size_t kept = 0, dropped;
+
+	if (box->n_gone == 0)
+		return 0;
+	for (size_t i = 0; i < box->n; i++) {
+		struct md_msg *m = &box->msgs[i];
+
+		if (!m->gone) {
+			if (kept != i)
+				box->msgs[kept] = *m;
+			kept++;
+			continue;
+		}
+		if (fn != NULL)
+			fn((uint32_t)kept + 1, m->uid, arg);
+		msg_fini(m);
+	}
+	dropped = box->n - kept;
+	box->n = kept;
+	box->n_gone = 0;
+	return dropped;
+}
+
+size_t md_box_find(const struct md_box *box, uint32_t uid)
+{
+	size_t lo = 0, hi = box->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (box->msgs[mid].uid < uid)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+int64_t md_box_keyword(const struct md_box *box, const char *name, size_t len)
+{
+	for (uint32_t i = 0; i < box->n_keywords; i++)
+		if (strncasecmp(box->keywords[i], name, len) == 0 && box->keywords[i][len] == '\0')
+			return i;
+	return -1;
+}
+
+int64_t md_box_keyword_add(struct md_box *box, const char *name, size_t len)
+{
+	int64_t i;
+
+	if (!md_kw_valid(name, len))
+		return -1;
+	i = md_box_keyword(box, name, len);
+	if (i >= 0)
+		return i;
+	if (box->n_keywords >= MD_KEYWORDS_MAX)
+		return -1;
+	box->keywords = mem_grow(box->keywords, (box->n_keywords + 1) * sizeof(*box->keywords));
+	box->keywords[box->n_keywords] = mem_memdup(name, len);
+	return box->n_keywords++;
+}
+
+static void mark_gone(struct md_box *box, struct md_msg *m)
+{
+	if (m->gone)
+		return;
+	m->gone = true;
+	box->n_gone++;
+	box->n_recent -= m->recent;
+	box->dropped++;
+}
+
+static enum md_err gone(struct md_box *box, const struct md_msg *m)
+{
+	return md_fail(box->root, MD_GONE, 0, "message %u of folder %s is no longer there", m->uid, md_folder_text(box->folder));
+}
+
+/* --- reading --- */
+
+/* A message that is no regular file is not served: a link could point anywhere. */
+static enum md_err check_file(struct md_box *box, const struct md_msg *m, int fd, struct stat *st)
+{
+	int err;
+
+	if (fstat(fd, st) == 0 && S_ISREG(st->st_mode))
+		return MD_OK;
+	err = S_ISREG(st->st_mode) ? errno : ELOOP;
+	return md_fail(box->root, MD_PERM, err, "message %u of folder %s is no regular file", m->uid, md_folder_text(box->folder));
+}
+
+static enum md_err open_msg(struct md_box *box, struct md_msg *m, int *fd_out, struct stat *st)
+{
+	struct str path = STR_INIT;
+	enum md_err e = MD_OK;
+	int err = 0;
+
+	*fd_out = -1;
+	if (m->gone)
+		return gone(box, m);
+	for (int i = 0; i < RENAME_TRIES; i++) {
+		*fd_out = openat(box->fd, md_msg_path(m, &path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		err = errno;
+		if (*fd_out >= 0 || err != ENOENT)
+			break;
+		e = md_scan_refind(box, m);
+		if (e != MD_OK)
+			break;
+	}
+	str_fini(&path);
+	if (*fd_out >= 0) {
+		e = check_file(box, m, *fd_out, st);
+		if (e != MD_OK) {
+			close(*fd_out);
+			*fd_out = -1;
+		}
+		return e;
+	}
+	if (e == MD_GONE)
+		return gone(box, m);
+	if (e != MD_OK)
+		return e;
+	return md_fail(box->root, err == ENOENT ? MD_IO : md_errno(err), err, "cannot read message %u of folder %s", m->uid,
+		md_folder_text(box->folder));
+}
+
+static void note_stat(struct md_msg *m, const struct stat *st)
+{
+	m->mtime = st->st_mtime;
+	m->bytes = st->st_size;
+}
+
+enum md_err md_box_read(struct md_box *box, struct md_msg *m, int *fd_out)
+{
+	struct stat st;
+	enum md_err e = open_msg(box, m, fd_out, &st);
+
+	if (e == MD_OK)
+		note_stat(m, &st);
+	return e;
+}
+
+enum md_err md_box_date(struct md_box *box, struct md_msg *m, time_t *t_out)
+{
+	struct str path = STR_INIT;
+	struct stat st;
+	enum md_err e = MD_OK;
+	int fd;
+
+	if (m->mtime == MD_UNKNOWN) {
+		if (!m->gone && fstatat(box->fd, md_msg_path(m, &path), &st, AT_SYMLINK_NOFOLLOW) == 0) {
+			note_stat(m, &st);
+		} else {
+			e = open_msg(box, m, &fd, &st);
+			if (e == MD_OK) {
+				note_stat(m, &st);
+				close(fd);
+			}
+		}
+		str_fini(&path);
+	}
+	*t_out = e == MD_OK ? (time_t)m->mtime : 0;
+	return e;
+}
+
+bool md_count_octets(int fd, uint64_t *octets_out)
+{
+	char *buf = mem_alloc(COUNT_BUF);
+	uint64_t octets = 0;
+	off_t at = 0;
+	char last = 0;
+	ssize_t n;
+
+	while ((n = pread(fd, buf, COUNT_BUF, at)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		for (const char *p = buf, *end = buf + n, *nl; (nl = memchr(p, '\n', (size_t)(end - p))) != NULL; p = nl + 1)
+			octets += (nl > buf ? nl[-1] : last) != '\r';
+		octets += (uint64_t)n;
+		last = buf[n - 1];
+		at += n;
+	}
+	mem_free(&buf);
+	*octets_out = octets;
+	return n == 0;
+}
+
+enum md_err md_box_octets(struct md_box *box, struct md_msg *m, uint64_t *octets_out)
+{
+	uint64_t v = 0;
+	enum md_err e;
+	int fd;
+
+	*octets_out = 0;
+	if (m->octets == MD_UNKNOWN && md_name_vsize(m->name, &v))
+		m->octets = (int64_t)v;
+	if (m->octets == MD_UNKNOWN) {
+		e = md_box_read(box, m, &fd);
+		if (e != MD_OK)
+			return e;
+		if (!md_count_octets(fd, &v)) {
+			e = md_fail(box->root, MD_IO, errno, "cannot read message %u of folder %s", m->uid, md_folder_text(box->folder));
+			close(fd);
+			return e;
+		}
+		close(fd);
+		m->octets = (int64_t)v;
+	}
+	*octets_out = (uint64_t)m->octets;
+	return MD_OK;
+}
+
+/* --- changing --- */
+
+static unsigned wanted_flags(const struct md_msg *m, enum md_store how, unsigned flags)
+{
+	flags &= MD_FLAGS_ALL;
+	if (how == MD_STORE_SET)
+		return flags;
+	return how == MD_STORE_ADD ? m->flags | flags : m->flags & ~flags;
+}
+
+/* Renames the file of M once, to have FLAGS. 0; -1 with errno. */
+static int rename_flags(struct md_box *box, struct md_msg *m, unsigned flags)
+{
+	struct str from = STR_INIT, to = STR_INIT;
+	int rc = 0, err;
+
+	md_msg_path(m, &from);
+	str_adds(&to, "cur/");
+	md_name_with_flags(&to, m->name, flags);
+	if (strcmp(from.data, to.data) != 0)
+		rc = md_rename_new(box->fd, from.data, box->fd, to.data);
+	err = errno;
+	if (rc == 0) {
+		mem_free(&m->name);
+		m->name = mem_strdup(to.data + 4);
+		m->flags = (uint8_t)flags;
+		m->in_new = false;
+	}
+	str_fini(&from);
+	str_fini(&to);
+	errno = err;
+	return rc;
+}
+
+static enum md_err store_flags(struct md_box *box, struct md_msg *m, enum md_store how, unsigned flags)
+{
+	enum md_err e;
+	int err = 0;
+
+	for (int i = 0; i < RENAME_TRIES; i++) {
+		unsigned want = wanted_flags(m, how, flags);
+
+		if (want == m->flags && strchr(m->name, ':') != NULL)
+			return MD_OK;
+		if (rename_flags(box, m, want) == 0)
+			return MD_OK;
+		err = errno;
+		if (err != ENOENT && err != EEXIST)
+			break;
+		e = md_scan_refind(box, m);
+		if (e == MD_GONE)
+			return gone(box, m);
+		if (e != MD_OK)
+			return e;
+	}
+	return md_fail(box->root, err == ENOENT || err == EEXIST ? MD_IO : md_errno(err), err,
+		"cannot change flags of message %u of folder %s", m->uid, md_folder_text(box->folder));
+}
+
+static enum md_err check_writable(struct md_box *box)
+{
+	if (!box->readonly)
+		return MD_OK;
+	return md_fail(box->root, MD_READONLY, 0, "folder %s is open for reading only", md_folder_text(box->folder));
+}
+
+enum md_err md_box_store(struct md_box *box, struct md_msg *m, enum md_store how, unsigned flags, const uint32_t *kw, size_t nkw)
+{
+	enum md_err e = check_writable(box);
+
+	if (e != MD_OK)
+		return e;
+	if (m->gone)
+		return gone(box, m);
+	e = store_flags(box, m, how, flags);
+	if (e == MD_OK && (nkw != 0 || how == MD_STORE_SET))
+		e = md_kw_store(box, m, how, kw, nkw);
+	return e;
+}
+
+enum md_err md_box_expunge(struct md_box *box, struct md_msg *m)
+{
+	struct str path = STR_INIT;
+	enum md_err e = check_writable(box);
+
+	if (e != MD_OK || m->gone)
+		return e;
+	for (int i = 0; i < RENAME_TRIES; i++) {
+		int err;
+
+		if (unlinkat(box->fd, md_msg_path(m, &path), 0) == 0) {
+			e = MD_GONE;
+			break;
+		}
+		err = errno;
+		if (err != ENOENT) {
+			e = md_fail(box->root, md_errno(err), err, "cannot delete message %u of folder %s", m->uid,
+				md_folder_text(box->folder));
+			break;
+		}
+		e = md_scan_refind(box, m);
+		if (e != MD_OK)
+			break;
+	}
+	str_fini(&path);
+	if (e == MD_OK) /* renamed under us again and again */
+		return md_fail(box->root, MD_IO, 0, "cannot delete message %u of folder %s: others keep renaming it", m->uid,
+			md_folder_text(box->folder));
+	if (e != MD_GONE)
+		return e;
+	if (m->kw != NULL)
+		md_kw_forget(box->fd, m->name, m->base_len);
+	mark_gone(box, m);
+	return MD_OK;
+}
+
+enum md_err md_status(struct md_root *r, const char *folder, struct md_status *st)
+{
+	struct md_box *box;
+	enum md_err e = md_box_open(r, folder, true, &box);
+
+	memset(st, 0, sizeof(*st));
+	if (e != MD_OK)
+		return e;
+	st->messages = (uint32_t)box->n;
+	st->uidnext = box->uidnext;
+	st->uidvalidity = box->uidvalidity;
+	for (size_t i = 0; i < box->n; i++) {
+		st->recent += box->msgs[i].in_new;
+		st->unseen += (box->msgs[i].flags & MD_SEEN) == 0;
+	}
+	md_box_close(&box);
+	return MD_OK;
+}

@@ -1,0 +1,317 @@
+#include "maildir/md_copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+#include "maildir/md_deposit.h"
+#include "maildir/md_dir.h"
+#include "maildir/md_keyword.h"
+#include "maildir/md_name.h"
+#include "maildir/md_scan.h"
+
+enum { COPY_BUF = 65536, LINK_TRIES = 8 };
+
+struct copy {
+	struct md_box *box;
+	int tofd;
+	const char *folder;
+	struct md_item *it;
+	size_t n;
+	bool no_link; /* the file system does not link: copy bytes */
+};
+
+void md_copied_fini(struct md_copied *c)
+{
+	mem_free(&c->from);
+	mem_free(&c->to);
+	c->n = 0;
+}
+
+static void add_keywords(const struct md_box *box, const struct md_msg *m, struct md_item *it)
+{
+	it->nkw = m->kw != NULL ? m->kw->n : 0;
+	it->kw = mem_array(it->nkw, sizeof(*it->kw));
+	for (size_t i = 0; i < it->nkw; i++)
+		it->kw[i] = box->keywords[m->kw->idx[i]];
+}
+
+/* The name in the target: TMP with device, inode and size, and the message's flags. */
+static void set_name(struct md_item *it, const struct md_msg *m, const char *tmp, const struct stat *st)
+{
+	struct str base = STR_INIT;
+
+	md_name_new(&base, tmp, st->st_dev, st->st_ino, (uint64_t)st->st_size);
+	it->base_len = base.len;
+	if (strrchr(m->name, ':') != NULL && strncmp(m->name + m->base_len, ":2,", 3) == 0)
+		str_adds(&base, m->name + m->base_len); /* unknown letters go with it */
+	str_clear(&it->name);
+	md_name_with_flags(&it->name, base.data, m->flags);
+	str_fini(&base);
+}
+
+static int copy_bytes(int from, int to)
+{
+	char *buf = mem_alloc(COPY_BUF);
+	struct stat st;
+	ssize_t n;
+	int rc = 0, err;
+
+	while (rc == 0 && (n = read(from, buf, COPY_BUF)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		rc = n < 0 ? -1 : md_write_all(to, buf, (size_t)n);
+	}
+	if (rc == 0 && (rc = fstat(from, &st)) == 0) {
+		struct timespec ts[2] = { st.st_atim, st.st_mtim };
+
+		rc = futimens(to, ts);
+	}
+	if (rc == 0)
+		rc = fsync(to);
+	err = errno;
+	mem_free(&buf);
+	errno = err;
+	return rc;
+}
+
+static enum md_err copy_file(struct copy *c, struct md_msg *m, struct str *tmp)
+{
+	struct md_root *r = c->box->root;
+	int from, to, rc, err;
+	enum md_err e = md_box_read(c->box, m, &from);
+
+	if (e != MD_OK)
+		return e;
+	str_clear(tmp);
+	to = md_tmp_create(r, c->tofd, 0666, tmp);
+	rc = to < 0 ? -1 : copy_bytes(from, to);
+	err = errno;
+	close(from);
+	if (to >= 0 && close(to) != 0 && rc == 0) {
+		rc = -1;
+		err = errno;
+	}
+	if (rc == 0)
+		return MD_OK;
+	return md_fail(r, err == ENOENT ? MD_NOTMAILDIR : md_errno(err), err, "cannot copy a message to folder %s",
+		md_folder_text(c->folder));
+}
+
+/* A second name for the file of M in tmp/ of the target. */
+static enum md_err link_file(struct copy *c, struct md_msg *m, struct str *tmp)
+{
+	struct str path = STR_INIT, to = STR_INIT;
+	enum md_err e = MD_OK;
+	bool linked = false;
+
+	for (int i = 0; e == MD_OK && !linked && !c->no_link && i < LINK_TRIES; i++) {
+		str_clear(tmp);
+		md_name_tmp(c->box->root, tmp);
+		str_clear(&to);
+		str_addf(&to, "tmp/%s", tmp->data);
+		linked = linkat(c->box->fd, md_msg_path(m, &path), c->tofd, to.data, 0) == 0;
+		if (linked || errno == EEXIST)
+			continue;
+		if (errno == ENOENT)
+			e = md_scan_refind(c->box, m);
+		else
+			c->no_link = true; /* EXDEV, EPERM, EMLINK, ...: what is really wrong the copy will tell */
+	}
+	str_fini(&path);
+	str_fini(&to);
+	return e == MD_OK && !linked ? copy_file(c, m, tmp) : e;
+}
+
+/* One message into tmp/ of the target. MD_GONE: it is not there any more. */
+static enum md_err prepare(struct copy *c, struct md_msg *m, size_t idx)
+{
+	struct md_item *it = &c->it[c->n];
+	struct str tmp = STR_INIT;
+	struct stat st;
+	enum md_err e;
+
+	if (m->gone)
+		return MD_GONE;
+	memset(it, 0, sizeof(*it));
+	it->idx = idx;
+	it->fromfd = c->tofd;
+	e = link_file(c, m, &tmp);
+	if (tmp.len != 0 && e != MD_GONE) {
+		str_addf(&it->from, "tmp/%s", tmp.data);
+		c->n++; /* so that its file is removed */
+		if (e == MD_OK && fstatat(c->tofd, it->from.data, &st, AT_SYMLINK_NOFOLLOW) != 0)
+			e = md_fail(c->box->root, md_errno(errno), errno, "cannot copy a message to folder %s", md_folder_text(c->folder));
+		if (e == MD_OK && !S_ISREG(st.st_mode))
+			e = md_fail(c->box->root, MD_PERM, 0, "message %u of folder %s is no regular file", m->uid,
+				md_folder_text(c->box->folder));
+		if (e == MD_OK) {
+			set_name(it, m, tmp.data, &st);
+			add_keywords(c->box, m, it);
+		}
+	}
+	str_fini(&tmp);
+	return e;
+}
+
+static void report(const struct copy *c, struct md_copied *out)
+{
+	out->from = mem_array(c->n, sizeof(*out->from));
+	out->to = mem_array(c->n, sizeof(*out->to));
+	out->n = 0;
+	for (size_t i = 0; i < c->n; i++) {
+		if (!c->it[i].placed)
+			continue;
+		out->from[out->n] = c->box->msgs[c->it[i].idx].uid;
+		out->to[out->n++] = c->it[i].uid;
+	}
+}
+
+static enum md_err copy_all(struct copy *c, const size_t *idx, size_t nidx, struct md_copied *out)
+{
+	enum md_err e = MD_OK;
+	bool cross;
+
+	c->it = mem_array(nidx, sizeof(*c->it));
+	for (size_t i = 0; e == MD_OK && i < nidx; i++) {
+		e = prepare(c, &c->box->msgs[idx[i]], idx[i]);
+		if (e == MD_GONE) {
+			out->missed++;
+			e = MD_OK;
+		}
+	}
+	if (e == MD_OK && c->n != 0)
+		e = md_deposit(c->box->root, c->tofd, c->folder, c->it, c->n, NULL, NULL, &out->uidvalidity, &cross);
+	if (e == MD_OK)
+		report(c, out);
+	for (size_t i = 0; i < c->n; i++)
+		if (!c->it[i].placed && c->it[i].from.len != 0)
+			unlinkat(c->tofd, c->it[i].from.data, 0);
+	md_items_free(c->it, c->n);
+	c->it = NULL;
+	c->n = 0;
+	return e;
+}
+
+enum md_err md_copy(struct md_box *box, const size_t *idx, size_t nidx, const char *folder, struct md_copied *out)
+{
+	struct copy c = { .box = box, .folder = folder };
+	enum md_err e;
+
+	memset(out, 0, sizeof(*out));
+	e = md_folder_open(box->root, folder, &c.tofd);
+	if (e != MD_OK)
+		return e;
+	e = copy_all(&c, idx, nidx, out);
+	close(c.tofd);
+	return e;
+}
+
+/* --- moving --- */
+
+static void mark_moved(struct md_box *box, struct md_msg *m)
+{
+	if (m->kw != NULL)
+		md_kw_forget(box->fd, m->name, m->base_len);
+	if (m->gone)
+		return;
+	m->gone = true;
+	box->n_gone++;
+	box->n_recent -= m->recent;
+	box->dropped++;
+}
+
+/* The source was renamed by someone else, or is gone. */
+static bool find_again(struct md_item *it, void *arg)
+{
+	struct copy *c = arg;
+	struct md_msg *m = &c->box->msgs[it->idx];
+
+	if (md_scan_refind(c->box, m) != MD_OK)
+		return false;
+	md_msg_path(m, &it->from);
+	return true;
+}
+
+static void prepare_move(struct copy *c, struct md_msg *m, size_t idx, struct md_copied *out)
+{
+	struct md_item *it = &c->it[c->n];
+	struct str tmp = STR_INIT, path = STR_INIT;
+	struct stat st;
+	bool there = !m->gone;
+
+	if (there && fstatat(c->box->fd, md_msg_path(m, &path), &st, AT_SYMLINK_NOFOLLOW) != 0)
+		there = md_scan_refind(c->box, m) == MD_OK &&
+			fstatat(c->box->fd, md_msg_path(m, &path), &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (there) {
+		memset(it, 0, sizeof(*it));
+		it->idx = idx;
+		it->fromfd = c->box->fd;
+		md_msg_path(m, &it->from);
+		md_name_tmp(c->box->root, &tmp);
+		set_name(it, m, tmp.data, &st);
+		add_keywords(c->box, m, it);
+		c->n++;
+	} else {
+		out->missed++;
+	}
+	str_fini(&tmp);
+	str_fini(&path);
+}
+
+/* Copies, then deletes the originals: between file systems there is no other way. */
+static enum md_err move_across(struct copy *c, const size_t *idx, size_t nidx, struct md_copied *out)
+{
+	enum md_err e;
+
+	out->missed = 0;
+	e = copy_all(c, idx, nidx, out);
+	for (size_t i = 0; e == MD_OK && i < out->n; i++)
+		e = md_box_expunge(c->box, &c->box->msgs[md_box_find(c->box, out->from[i])]);
+	return e;
+}
+
+static enum md_err move_all(struct copy *c, const size_t *idx, size_t nidx, struct md_copied *out)
+{
+	struct md_root *r = c->box->root;
+	enum md_err e = MD_OK;
+	bool cross = false;
+
+	c->it = mem_array(nidx, sizeof(*c->it));
+	for (size_t i = 0; i < nidx; i++)
+		prepare_move(c, &c->box->msgs[idx[i]], idx[i], out);
+	if (c->n != 0)
+		e = md_deposit(r, c->tofd, c->folder, c->it, c->n, find_again, c, &out->uidvalidity, &cross);
+	if (e == MD_OK) {
+		report(c, out);
+		out->missed += c->n - out->n;
+		for (size_t i = 0; i < c->n; i++)
+			if (c->it[i].placed)
+				mark_moved(c->box, &c->box->msgs[c->it[i].idx]);
+		(void)md_sync_dir(c->box->fd, "cur"); /* the target is on disk already */
+	}
+	md_items_free(c->it, c->n);
+	c->it = NULL;
+	c->n = 0;
+	return cross ? move_across(c, idx, nidx, out) : e;
+}
+
+enum md_err md_move(struct md_box *box, const size_t *idx, size_t nidx, const char *folder, struct md_copied *out)
+{
+	struct copy c = { .box = box, .folder = folder };
+	enum md_err e;
+
+	memset(out, 0, sizeof(*out));
+	if (box->readonly)
+		return md_fail(box->root, MD_READONLY, 0, "folder %s is open for reading only", md_folder_text(box->folder));
+	e = md_folder_open(box->root, folder, &c.tofd);
+	if (e != MD_OK)
+		return e;
+	e = move_all(&c, idx, nidx, out);
+	close(c.tofd);
+	return e;
+}

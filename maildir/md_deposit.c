@@ -1,0 +1,159 @@
+#include "maildir/md_deposit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+#include "maildir/md_box.h"
+#include "maildir/md_dir.h"
+#include "maildir/md_keyword.h"
+#include "maildir/md_lock.h"
+#include "maildir/md_uidlist.h"
+
+enum { LOST_TRIES = 8 };
+
+void md_items_free(struct md_item *it, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		str_fini(&it[i].from);
+		str_fini(&it[i].name);
+		mem_free(&it[i].kw);
+	}
+	mem_free(&it);
+}
+
+int md_sync_dir(int dirfd, const char *sub)
+{
+	int fd = openat(dirfd, sub, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc, err;
+
+	if (fd < 0)
+		return -1;
+	rc = fsync(fd);
+	err = errno;
+	close(fd);
+	errno = err;
+	/* Some file systems have nothing to sync in a directory. */
+	return rc != 0 && err != EINVAL && err != EROFS ? -1 : 0;
+}
+
+/* Takes the lock and reads the list. A folder that has none gets one first, with all that is in it. */
+static enum md_err lock_and_read(struct md_root *r, int tofd, const char *folder, struct md_lock *lock,
+	struct md_uidlist *l)
+{
+	struct md_box *box;
+	enum md_err e;
+
+	for (int i = 0; i < 2; i++) {
+		e = md_lock_take(r, tofd, folder, lock);
+		if (e != MD_OK)
+			return e;
+		e = md_uidlist_read(r, tofd, folder, l);
+		if (e != MD_GONE || i == 1)
+			return e == MD_GONE ? MD_OK : e;
+		md_lock_drop(lock);
+		e = md_box_open(r, folder, true, &box);
+		if (e != MD_OK)
+			return e;
+		md_box_close(&box);
+	}
+	return MD_OK;
+}
+
+static enum md_err reserve(struct md_root *r, int tofd, const char *folder, struct md_uidlist *l, struct md_item *it,
+	size_t n)
+{
+	if (l->uidnext == 0)
+		l->uidnext = 1;
+	if (n >= UINT32_MAX - l->uidnext)
+		return md_fail(r, MD_LIMIT, 0, "folder %s has no UIDs left", md_folder_text(folder));
+	for (size_t i = 0; i < n; i++) {
+		it[i].uid = l->uidnext;
+		md_uidlist_add(l, it[i].uid, it[i].name.data, it[i].base_len);
+	}
+	return md_uidlist_write(r, tofd, folder, l);
+}
+
+static enum md_err place(struct md_root *r, int tofd, const char *folder, struct md_item *it, md_lost_fn *lost, void *arg,
+	bool *cross)
+{
+	struct str to = STR_INIT;
+	enum md_err e = MD_OK;
+	int rc = -1, err = 0;
+
+	str_addf(&to, "cur/%s", it->name.data);
+	for (int i = 0; i < LOST_TRIES; i++) {
+		rc = md_rename_new(it->fromfd, it->from.data, tofd, to.data);
+		err = errno;
+		if (rc == 0 || err != ENOENT || lost == NULL)
+			break;
+		if (!lost(it, arg)) {
+			it->missed = true;
+			break;
+		}
+	}
+	if (rc == 0) {
+		it->placed = true;
+	} else if (!it->missed) {
+		*cross = err == EXDEV;
+		e = md_fail(r, err == ENOENT ? MD_NOTMAILDIR : md_errno(err), err, "cannot put a message into folder %s",
+			md_folder_text(folder));
+	}
+	str_fini(&to);
+	return e;
+}
+
+/* Everything back to where it came from. */
+static void undo(int tofd, struct md_item *it, size_t n)
+{
+	struct str to = STR_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		if (it[i].placed) {
+			str_clear(&to);
+			str_addf(&to, "cur/%s", it[i].name.data);
+			(void)md_rename_new(tofd, to.data, it[i].fromfd, it[i].from.data);
+			it[i].placed = false;
+		}
+		if (it[i].nkw != 0)
+			md_kw_forget(tofd, it[i].name.data, it[i].base_len);
+	}
+	str_fini(&to);
+}
+
+static enum md_err write_keywords(struct md_root *r, int tofd, const char *folder, const struct md_item *it, size_t n)
+{
+	enum md_err e = MD_OK;
+
+	for (size_t i = 0; e == MD_OK && i < n; i++)
+		if (it[i].nkw != 0)
+			e = md_kw_write(r, tofd, folder, it[i].name.data, it[i].base_len, it[i].kw, it[i].nkw);
+	return e;
+}
+
+enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n, md_lost_fn *lost,
+	void *arg, uint32_t *uidvalidity_out, bool *cross)
+{
+	struct md_lock lock = MD_LOCK_INIT;
+	struct md_uidlist l = { 0 };
+	enum md_err e;
+
+	*cross = false;
+	e = lock_and_read(r, tofd, folder, &lock, &l);
+	if (e == MD_OK)
+		e = reserve(r, tofd, folder, &l, it, n);
+	if (e == MD_OK) {
+		e = write_keywords(r, tofd, folder, it, n);
+		for (size_t i = 0; e == MD_OK && i < n; i++)
+			e = place(r, tofd, folder, &it[i], lost, arg, cross);
+		if (e == MD_OK && (md_sync_dir(tofd, "cur") != 0 || md_sync_dir(tofd, ".") != 0))
+			e = md_fail(r, md_errno(errno), errno, "cannot sync folder %s", md_folder_text(folder));
+		if (e != MD_OK)
+			undo(tofd, it, n);
+	}
+	*uidvalidity_out = l.uidvalidity;
+	md_lock_drop(&lock);
+	md_uidlist_fini(&l);
+	return e;
+}

@@ -1,0 +1,36 @@
+/* The last step of saving, copying and moving: files that are ready elsewhere get UIDs and their places in cur/.
+ *
+ * Under the folder's lock: the UID list with the new entries is written first, then the files are renamed into
+ * cur/, then the directories are synced. A crash in between leaves entries without files, which the next scan
+ * drops, and never a file that another one's UID is given to. */
+#ifndef MAILDIR_MD_DEPOSIT_H
+#define MAILDIR_MD_DEPOSIT_H
+
+#include "lib/str.h"
+#include "maildir/md.h"
+
+struct md_item {
+	int fromfd;       /* directory that FROM is relative to: borrowed */
+	struct str from;  /* path of the file */
+	struct str name;  /* its name in cur/ of the target */
+	size_t base_len;  /* of name */
+	const char **kw;  /* names of its keywords: the array is freed with the item, the names are not */
+	size_t nkw;
+	uint32_t uid;     /* out */
+	bool placed;      /* out: it is in cur/ */
+	bool missed;      /* out: FROM is not there any more */
+	size_t idx;       /* for the caller */
+};
+
+void md_items_free(struct md_item *it, size_t n);
+/* FROM of IT was not there: true if it has been corrected, false if the file is gone. */
+typedef bool md_lost_fn(struct md_item *it, void *arg);
+/* Deposits the N items in FOLDER, whose directory is TOFD. LOST may be NULL (a file that is missing is an error then).
+ * MD_OK; or a failure after which every file is where it was. *CROSS tells that it failed because source and
+ * target are on different file systems. */
+enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n, md_lost_fn *lost,
+	void *arg, uint32_t *uidvalidity_out, bool *cross) MUST_CHECK;
+/* fsync() of directory SUB of DIRFD. 0, or -1 with errno. */
+int md_sync_dir(int dirfd, const char *sub);
+
+#endif

@@ -1,0 +1,48 @@
+/* Small operations on the directories of a folder that several parts of maildir/ share. */
+#ifndef MAILDIR_MD_DIR_H
+#define MAILDIR_MD_DIR_H
+
+#include <sys/stat.h>
+
+#include "lib/str.h"
+#include "maildir/md.h"
+
+/* File names out of one directory. All-zero is empty. */
+struct md_dirlist {
+	struct str text; /* the names, each ended by a NUL */
+	uint32_t *off;   /* where in text each begins */
+	size_t n, cap;
+};
+
+void md_dirlist_fini(struct md_dirlist *l);
+const char *md_dirlist_name(const struct md_dirlist *l, size_t i);
+/* Appends the names in SUB ("cur") of DIRFD to L: all but those that begin with '.', unless DOTS.
+ * MD_OK; MD_NOTMAILDIR: there is no SUB; MD_PERM, MD_LIMIT, MD_IO. */
+enum md_err md_dirlist_read(struct md_root *r, int dirfd, const char *folder, const char *sub, bool dots,
+	struct md_dirlist *l) MUST_CHECK;
+
+/* renameat() that never overwrites: 0, or -1 with errno (EEXIST). */
+int md_rename_new(int fromfd, const char *from, int tofd, const char *to);
+/* Moves the file NAME from new/ to cur/ of DIRFD; its name there, with ":2," added if it had no such part, is
+ * appended to OUT. 0; -1 with errno (ENOENT: someone else moved it). */
+int md_move_new(int dirfd, const char *name, struct str *out);
+/* Deletes what is in tmp/ and older than 36 hours. Errors are of no interest. */
+void md_clean_tmp(int dirfd, time_t now);
+/* Deletes NAME in DIRFD with all that it holds; links are deleted, not followed. 0, or -1 with errno. */
+int md_remove_tree(int dirfd, const char *name);
+
+/* Creates a file of a new unique name in tmp/ of DIRFD, MODE as for open(); the name (without "tmp/") is appended to
+ * NAME. The descriptor, or -1 with errno. */
+int md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name);
+/* Replaces the file TARGET (a path below DIRFD) by the bytes of TEXT, through tmp/ of TMPFD (the folder's directory).
+ * SYNC: the bytes are on disk before the name is. *ST tells the new file. 0, or -1 with errno. */
+int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target, const struct str *text, bool sync,
+	struct stat *st);
+/* Appends all bytes of the regular file NAME in DIRFD to OUT, at most MAX. 0, or -1 with errno (EFBIG: larger). */
+int md_read_file(int dirfd, const char *name, size_t max, struct str *out, struct stat *st);
+/* Writes all LEN bytes. 0, or -1 with errno. */
+int md_write_all(int fd, const void *p, size_t len);
+
+enum { MD_TMP_HOURS = 36 };
+
+#endif

@@ -1,0 +1,47 @@
+/* courierimapkeywords/ of a folder.
+ *
+ * ":list" has the keywords' names, an empty line, and "<base>:<i> <i>..." for each message that has any. A change is
+ * first a file that is called like the base and holds all keywords of the message, one a line (put there by
+ * rename under the folder's lock). Now and then the changes are folded into ":list"; their files then become
+ * ".<N>.<base>", N being a time in units of 300 s, for Courier takes the highest of them before ":list", and are
+ * deleted after 15 minutes. ":list" is replaced before they get that name, so a reader that reads the plain files
+ * first and ":list" last needs no others. */
+#ifndef MAILDIR_MD_KEYWORD_H
+#define MAILDIR_MD_KEYWORD_H
+
+#include "lib/str.h"
+#include "maildir/md_box.h"
+
+#define MD_KW_DIR "courierimapkeywords"
+
+/* The text of a ":list", taken apart. All-zero is empty. */
+struct md_kwlist {
+	struct str text;   /* names and bases, each ended by a NUL */
+	size_t n_names, n_msgs, n_idx;
+	uint32_t *name;    /* where in text each name begins */
+	struct md_kwlist_msg { uint32_t base, first, n; } *msg; /* base in text; its indices in idx[first...] */
+	uint32_t *idx;     /* each below n_names */
+};
+
+/* Takes the LEN bytes at P apart. Never fails: what makes no sense is left out. */
+void md_kwlist_parse(struct md_kwlist *l, const char *p, size_t len);
+void md_kwlist_fini(struct md_kwlist *l);
+/* Appends NAME as it may be a keyword: bytes that may not be in one are '_'. False if it is empty or too long. */
+bool md_kw_clean(struct str *out, const char *name, size_t len);
+
+/* Reads all keywords of the folder into the messages of BOX; marks those of the first KNOWN messages changed whose
+ * keywords are not as before. *GREW tells that box->keywords grew. MD_OK, or a failure (the messages keep what they had). */
+enum md_err md_kw_load(struct md_box *box, size_t known, bool *grew) MUST_CHECK;
+/* Folds pending changes into ":list". The lock must be held and BOX's view be complete (a scan under the same lock). */
+enum md_err md_kw_fold(struct md_box *box) MUST_CHECK;
+/* Sets the keywords of M to what HOW makes of them, on disk first; takes and releases the lock. */
+enum md_err md_kw_store(struct md_box *box, struct md_msg *m, enum md_store how, const uint32_t *kw, size_t nkw) MUST_CHECK;
+/* Records that the message BASE of folder DIRFD has the N keywords NAME. The lock must be held. */
+enum md_err md_kw_write(struct md_root *r, int dirfd, const char *folder, const char *base, size_t base_len,
+	const char *const *name, size_t n) MUST_CHECK;
+/* Forgets a pending change of BASE. */
+void md_kw_forget(int dirfd, const char *base, size_t base_len);
+/* A keyword that a client may set: not empty, not too long, atom characters only. */
+bool md_kw_valid(const char *name, size_t len);
+
+#endif

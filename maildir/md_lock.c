@@ -1,0 +1,169 @@
+#include "maildir/md_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/num.h"
+#include "lib/str.h"
+#include "maildir/md_dir.h"
+
+#define LOCK_FILE "tmp/courier.lock"
+
+static const char *my_host(void)
+{
+	static char host[256];
+
+	if (host[0] == '\0' && (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0'))
+		strcpy(host, "localhost");
+	return host;
+}
+
+/* "<pid>:<host>" of a process of this host that no longer exists. */
+static bool owner_is_dead(const char *text)
+{
+	const char *colon = strchr(text, ':');
+	uint64_t pid;
+
+	if (colon == NULL || strcmp(colon + 1, my_host()) != 0 ||
+	    !num_parse(text, (size_t)(colon - text), INT32_MAX, &pid) || pid <= 1)
+		return false;
+	return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+/* Removes the lock file if nobody can still be at work under it. It is first renamed to a name of our own, so that
+ * of two who find it stale only one removes it, and looked at again there. */
+static void break_stale(struct md_root *r, int dirfd)
+{
+	struct str text = STR_INIT, mine = STR_INIT;
+	struct stat st, again;
+	struct timespec now;
+	bool stale;
+
+	if (md_read_file(dirfd, LOCK_FILE, 4096, &text, &st) == 0) {
+		clock_gettime(CLOCK_REALTIME, &now);
+		stale = owner_is_dead(str_cstr(&text)) || st.st_mtime < now.tv_sec - MD_LOCK_STALE;
+		if (stale && fstatat(dirfd, LOCK_FILE, &again, AT_SYMLINK_NOFOLLOW) == 0 && again.st_ino == st.st_ino &&
+		    again.st_ctim.tv_sec == st.st_ctim.tv_sec && again.st_ctim.tv_nsec == st.st_ctim.tv_nsec) {
+			str_addf(&mine, "tmp/stale.%ld.%u", (long)getpid(), r->tmp_serial++);
+			if (renameat(dirfd, LOCK_FILE, dirfd, mine.data) == 0) {
+				/* If it is a younger one after all, give it back. */
+				if (fstatat(dirfd, mine.data, &again, AT_SYMLINK_NOFOLLOW) != 0 || again.st_ino == st.st_ino ||
+				    linkat(dirfd, mine.data, dirfd, LOCK_FILE, 0) != 0)
+					stale = true;
+				unlinkat(dirfd, mine.data, 0);
+			}
+		}
+	}
+	str_fini(&text);
+	str_fini(&mine);
+}
+
+/* Our own file in tmp/ with process and host in it. 0, or -1 with errno. */
+static int make_mine(struct md_root *r, int dirfd, struct str *name, struct stat *st)
+{
+	struct str text = STR_INIT;
+	int fd, rc, err;
+
+	str_adds(name, "tmp/");
+	fd = md_tmp_create(r, dirfd, 0644, name);
+	if (fd < 0)
+		return -1;
+	str_addf(&text, "%ld:%s", (long)getpid(), my_host());
+	rc = md_write_all(fd, text.data, text.len);
+	if (rc == 0)
+		rc = fstat(fd, st);
+	err = errno;
+	if (close(fd) != 0 && rc == 0) {
+		rc = -1;
+		err = errno;
+	}
+	if (rc != 0)
+		unlinkat(dirfd, name->data, 0);
+	str_fini(&text);
+	errno = err;
+	return rc;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* link() until it works: a lost reply of a network file system shows in the link count only. */
+static int take(struct md_root *r, int dirfd, const char *mine)
+{
+	int64_t end = now_ms() + MD_LOCK_WAIT * 1000;
+	unsigned wait_us = 200;
+	struct stat st;
+
+	for (;;) {
+		int err;
+
+		if (linkat(dirfd, mine, dirfd, LOCK_FILE, 0) == 0)
+			return 0;
+		err = errno;
+		if (fstatat(dirfd, mine, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 2)
+			return 0;
+		errno = err;
+		if (err != EEXIST)
+			return -1;
+		break_stale(r, dirfd);
+		if (now_ms() >= end) {
+			errno = EEXIST;
+			return -1;
+		}
+		usleep(wait_us);
+		wait_us = MIN(wait_us * 2, 20000u);
+	}
+}
+
+enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struct md_lock *l)
+{
+	struct str mine = STR_INIT;
+	struct stat st;
+	enum md_err e = MD_OK;
+	int err;
+
+	l->dirfd = -1;
+	if (make_mine(r, dirfd, &mine, &st) != 0) {
+		err = errno;
+		str_fini(&mine);
+		e = md_errno(err);
+		return md_fail(r, e == MD_GONE ? MD_NOTMAILDIR : e, err, "cannot create a lock file in tmp/ of folder %s",
+			md_folder_text(folder));
+	}
+	if (take(r, dirfd, mine.data) == 0) {
+		l->dirfd = dirfd;
+		l->dev = st.st_dev;
+		l->ino = st.st_ino;
+	} else if (errno == EEXIST) {
+		e = md_fail(r, MD_BUSY, 0, "tmp/courier.lock of folder %s is held by another process for more than %d s",
+			md_folder_text(folder), MD_LOCK_WAIT);
+	} else {
+		err = errno;
+		e = md_fail(r, md_errno(err), err, "cannot lock folder %s", md_folder_text(folder));
+	}
+	unlinkat(dirfd, mine.data, 0);
+	str_fini(&mine);
+	return e;
+}
+
+void md_lock_drop(struct md_lock *l)
+{
+	struct stat st;
+
+	if (l->dirfd >= 0 && fstatat(l->dirfd, LOCK_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_dev == l->dev && st.st_ino == l->ino)
+		unlinkat(l->dirfd, LOCK_FILE, 0);
+	l->dirfd = -1;
+}

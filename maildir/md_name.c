@@ -1,0 +1,183 @@
+#include "maildir/md_name.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+static const struct { char letter; unsigned flag; } letters[] = {
+	{ 'D', MD_DRAFT }, { 'F', MD_FLAGGED }, { 'R', MD_ANSWERED }, { 'S', MD_SEEN }, { 'T', MD_DELETED },
+};
+
+static unsigned letter_flag(char c)
+{
+	for (size_t i = 0; i < ARRAY_LEN(letters); i++)
+		if (letters[i].letter == c)
+			return letters[i].flag;
+	return 0;
+}
+
+/* The flag letters of NAME, or "". */
+static const char *flag_part(const char *name)
+{
+	const char *p = strrchr(name, ':');
+
+	return p != NULL && p[1] == '2' && p[2] == ',' ? p + 3 : "";
+}
+
+size_t md_name_base_len(const char *name)
+{
+	const char *p = strrchr(name, ':');
+
+	return p != NULL ? (size_t)(p - name) : strlen(name);
+}
+
+unsigned md_name_flags(const char *name)
+{
+	unsigned flags = 0;
+
+	for (const char *p = flag_part(name); *p != '\0'; p++)
+		flags |= letter_flag(*p);
+	return flags;
+}
+
+/* Reads a decimal number at P; the first byte behind it, or NULL if there is none or it is too large. */
+static const char *read_num(const char *p, uint64_t *v_out)
+{
+	uint64_t v = 0;
+	const char *start = p;
+
+	for (; *p >= '0' && *p <= '9'; p++) {
+		if (v > (UINT64_MAX - 9) / 10)
+			return NULL;
+		v = v * 10 + (unsigned)(*p - '0');
+	}
+	*v_out = v;
+	return p != start ? p : NULL;
+}
+
+/* The number of the ",<KEY>=" part of the base. */
+static bool part_num(const char *name, char key, uint64_t *v_out)
+{
+	const char *end = name + md_name_base_len(name);
+
+	for (const char *p = name; (p = memchr(p, ',', (size_t)(end - p))) != NULL; p++) {
+		const char *q;
+
+		if (end - p < 4 || p[1] != key || p[2] != '=')
+			continue;
+		q = read_num(p + 3, v_out);
+		if (q != NULL && *v_out <= INT64_MAX && (q == end || *q == ','))
+			return true;
+	}
+	return false;
+}
+
+bool md_name_size(const char *name, uint64_t *bytes_out)
+{
+	return part_num(name, 'S', bytes_out);
+}
+
+bool md_name_vsize(const char *name, uint64_t *bytes_out)
+{
+	return part_num(name, 'W', bytes_out);
+}
+
+uint64_t md_name_time(const char *name)
+{
+	uint64_t v;
+
+	if (*name < '0' || *name > '9')
+		return 0;
+	return read_num(name, &v) != NULL ? v : UINT64_MAX;
+}
+
+void md_name_with_flags(struct str *out, const char *name, unsigned flags)
+{
+	bool have[128] = { false };
+
+	for (const char *p = flag_part(name); *p != '\0'; p++)
+		if (*p > ' ' && *p < 127 && letter_flag(*p) == 0)
+			have[(unsigned char)*p] = true;
+	for (size_t i = 0; i < ARRAY_LEN(letters); i++)
+		have[(unsigned char)letters[i].letter] = (flags & letters[i].flag) != 0;
+	str_add(out, name, md_name_base_len(name));
+	str_adds(out, ":2,");
+	for (int c = 0; c < 128; c++)
+		if (have[c])
+			str_addc(out, (char)c);
+}
+
+size_t md_name_stem_len(const char *name)
+{
+	size_t len = md_name_base_len(name);
+
+	for (size_t i = 0; i + 3 <= len; i++)
+		if (memcmp(name + i, ",S=", 3) == 0)
+			return i;
+	return len;
+}
+
+int md_name_order(const char *a, const char *b)
+{
+	uint64_t ta = md_name_time(a), tb = md_name_time(b);
+	size_t la, lb;
+	int c;
+
+	if (ta != tb)
+		return ta < tb ? -1 : 1;
+	la = md_name_base_len(a);
+	lb = md_name_base_len(b);
+	c = memcmp(a, b, MIN(la, lb));
+	if (c != 0)
+		return c;
+	return la < lb ? -1 : la > lb;
+}
+
+bool md_name_valid(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len != 0 && len <= MD_NAME_MAX && name[0] != '.' && name[0] != ':' && strpbrk(name, "/\n") == NULL;
+}
+
+/* The host's name, with what no file name or base may hold written as Maildirs do. */
+static void add_host(struct str *out)
+{
+	static char host[65];
+	static bool known;
+
+	if (!known) {
+		if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0')
+			strcpy(host, "localhost");
+		known = true;
+	}
+	for (const char *p = host; *p != '\0'; p++) {
+		if (*p == '/')
+			str_adds(out, "\\057");
+		else if (*p == ':')
+			str_adds(out, "\\072");
+		else if (*p > ' ' && *p < 127 && *p != ',')
+			str_addc(out, *p);
+	}
+}
+
+void md_name_tmp(struct md_root *r, struct str *out)
+{
+	struct timeval now;
+
+	gettimeofday(&now, NULL);
+	str_addf(out, "%lld.M%ldP%ld_%u.", (long long)now.tv_sec, (long)now.tv_usec, (long)getpid(), r->tmp_serial++);
+	add_host(out);
+}
+
+void md_name_new(struct str *out, const char *tmp, uint64_t dev, uint64_t ino, uint64_t size)
+{
+	const char *cut = strchr(tmp, '_');
+
+	if (cut == NULL)
+		cut = tmp + strlen(tmp);
+	str_add(out, tmp, (size_t)(cut - tmp));
+	str_addf(out, "V%016llXI%016llX", (unsigned long long)dev, (unsigned long long)ino);
+	str_addf(out, "%s,S=%llu", cut, (unsigned long long)size);
+}

@@ -1,0 +1,501 @@
+#include "maildir/md_tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "maildir/md_copy.h"
+#include "maildir/md_deposit.h"
+#include "maildir/md_dir.h"
+#include "maildir/md_name.h"
+#include "maildir/md_uidlist.h"
+
+enum { DIR_MODE = 0700, UIDV_KEEP = 120 };
+
+/* --- names --- */
+
+/* Length of the UTF-8 sequence at P (which ends in a NUL); 0 if it is none, too long for its value, a surrogate or
+ * beyond Unicode. */
+static size_t utf8_len(const unsigned char *p)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	uint32_t v;
+	size_t n;
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	v = p[0] & (0x7fu >> n);
+	for (size_t i = 1; i < n; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+		v = v << 6 | (p[i] & 0x3f);
+	}
+	if (v < least[n] || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff) || (v >= 0x80 && v < 0xa0))
+		return 0;
+	return n;
+}
+
+bool md_tree_valid(const char *name)
+{
+	size_t len = strlen(name), n;
+
+	if (len == 0)
+		return true;
+	if (len > MD_FOLDER_MAX || name[0] == '.' || name[len - 1] == '.' || strstr(name, "..") != NULL)
+		return false;
+	for (const unsigned char *p = (const unsigned char *)name; *p != '\0'; p += n) {
+		n = utf8_len(p);
+		if (n == 0 || *p < ' ' || *p == 127 || *p == '/')
+			return false;
+	}
+	return true;
+}
+
+/* Order of bytes, but '.' first: so a folder stands directly before what is below it. */
+static int name_cmp(const char *a, const char *b)
+{
+	unsigned char x, y;
+
+	for (; *a == *b && *a != '\0'; a++, b++)
+		;
+	x = (unsigned char)*a;
+	y = (unsigned char)*b;
+	if (x == y)
+		return 0;
+	if (x == '\0' || y == '\0')
+		return x == '\0' ? -1 : 1;
+	if (x == '.' || y == '.')
+		return x == '.' ? -1 : 1;
+	return x < y ? -1 : 1;
+}
+
+static bool is_below(const char *name, const char *parent)
+{
+	size_t len = strlen(parent);
+
+	return strncmp(name, parent, len) == 0 && name[len] == '.';
+}
+
+static enum md_err bad_name(struct md_root *r, const char *folder)
+{
+	return md_fail(r, MD_BADNAME, 0, "%s cannot be a folder's name", md_folder_text(folder));
+}
+
+/* --- listing --- */
+
+static bool has_sub(int dirfd, const char *folder, const char *sub)
+{
+	char path[MD_FOLDER_MAX + 16];
+
+	snprintf(path, sizeof(path), ".%s/%s", folder, sub);
+	return faccessat(dirfd, path, F_OK, 0) == 0;
+}
+
+/* new/ of FOLDER holds a message. */
+static bool has_new(struct md_root *r, const char *folder)
+{
+	char path[MD_FOLDER_MAX + 16];
+	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
+	bool any;
+
+	snprintf(path, sizeof(path), "%s%s/new", *folder != '\0' ? "." : "./", folder);
+	any = md_dirlist_read(r, r->fd, folder, path, false, &l) == MD_OK && l.n != 0;
+	md_dirlist_fini(&l);
+	return any;
+}
+
+static struct md_folder *add(struct md_folders *l, const char *name, size_t len, bool exists)
+{
+	struct md_folder *f;
+
+	if ((l->n & (l->n - 1)) == 0)
+		l->f = mem_grow(l->f, (l->n != 0 ? l->n * 2 : 1) * sizeof(*l->f));
+	f = &l->f[l->n++];
+	memset(f, 0, sizeof(*f));
+	f->name = mem_memdup(name, len);
+	f->exists = exists;
+	return f;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return name_cmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Adds NAME, and before it those of its parents that do not exist. */
+static void add_with_parents(struct md_folders *l, const char *name)
+{
+	for (const char *dot = strchr(name, '.'); dot != NULL; dot = strchr(dot + 1, '.')) {
+		size_t len = (size_t)(dot - name);
+		const char *last = l->f[l->n - 1].name;
+
+		/* Sorted: if the parent is there, it is the last one or a parent of the last one. */
+		if (strncmp(last, name, len) != 0 || (last[len] != '\0' && last[len] != '.'))
+			add(l, name, len, false);
+	}
+	add(l, name, strlen(name), true);
+}
+
+/* Names of all directories that could be folders, sorted. Points into D. */
+static enum md_err read_names(struct md_root *r, struct md_dirlist *d, const char ***names_out, size_t *n_out)
+{
+	enum md_err e = md_dirlist_read(r, r->fd, "", ".", true, d);
+	const char **names = mem_array(d->n, sizeof(*names));
+	size_t n = 0;
+
+	for (size_t i = 0; e == MD_OK && i < d->n; i++) {
+		const char *name = md_dirlist_name(d, i);
+
+		if (*name == '.' && name[1] != '\0' && md_tree_valid(name + 1) && has_sub(r->fd, name + 1, "cur"))
+			names[n++] = name + 1;
+	}
+	qsort(names, n, sizeof(*names), by_name);
+	*names_out = names;
+	*n_out = n;
+	return e;
+}
+
+enum md_err md_tree_list(struct md_root *r, bool want_new, struct md_folders *l)
+{
+	struct md_dirlist d = { STR_INIT, NULL, 0, 0 };
+	const char **names;
+	enum md_err e;
+	size_t n;
+
+	memset(l, 0, sizeof(*l));
+	e = read_names(r, &d, &names, &n);
+	if (e == MD_OK) {
+		add(l, "", 0, true);
+		for (size_t i = 0; i < n; i++)
+			add_with_parents(l, names[i]);
+		l->f[0].has_children = l->n > 1;
+		for (size_t i = 1; i + 1 < l->n; i++)
+			l->f[i].has_children = is_below(l->f[i + 1].name, l->f[i].name);
+		for (size_t i = 0; want_new && i < l->n; i++)
+			l->f[i].has_new = l->f[i].exists && has_new(r, l->f[i].name);
+	}
+	mem_free(&names);
+	md_dirlist_fini(&d);
+	return e;
+}
+
+void md_folders_fini(struct md_folders *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		mem_free(&l->f[i].name);
+	mem_free(&l->f);
+	l->n = 0;
+}
+
+const struct md_folder *md_folders_find(const struct md_folders *l, const char *name)
+{
+	size_t lo = 0, hi = l->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int c = name_cmp(l->f[mid].name, name);
+
+		if (c == 0)
+			return &l->f[mid];
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+enum md_err md_tree_exists(struct md_root *r, const char *folder)
+{
+	enum md_err e;
+	int fd, err = 0;
+
+	e = md_folder_open(r, folder, &fd);
+	if (e != MD_OK)
+		return e;
+	if (faccessat(fd, "cur", F_OK, 0) != 0)
+		err = errno;
+	close(fd);
+	if (err == 0)
+		return MD_OK;
+	return md_fail(r, err == ENOENT || err == ENOTDIR ? MD_NOTMAILDIR : md_errno(err), err, "folder %s has no usable cur/",
+		md_folder_text(folder));
+}
+
+/* --- creating --- */
+
+/* A folder that is deleted and made again within a second would get the same UIDVALIDITY, with other messages
+ * under the same UIDs. So the deletion of a young one leaves its UIDVALIDITY in tmp/ for a while. */
+static bool uidv_path(const char *folder, char *path, size_t size)
+{
+	return (size_t)snprintf(path, size, "tmp/uidv.%s", folder) < size && strlen(path) - 4 <= MD_NAME_MAX;
+}
+
+static void remember_uidv(struct md_root *r, int dirfd, const char *folder)
+{
+	char path[MD_FOLDER_MAX + 16];
+	struct md_uidlist l = { 0 };
+	struct str text = STR_INIT;
+	struct stat st;
+
+	if (uidv_path(folder, path, sizeof(path)) && md_uidlist_read(r, dirfd, folder, &l) == MD_OK &&
+	    (int64_t)l.uidvalidity + MD_UIDLIST_EPOCH + UIDV_KEEP > (int64_t)time(NULL)) {
+		str_addf(&text, "1 %u 1\n", l.uidvalidity);
+		(void)md_replace_file(r, r->fd, r->fd, path, &text, false, &st);
+	}
+	md_uidlist_fini(&l);
+	str_fini(&text);
+}
+
+/* The UID list of the new folder DIRFD, if its name was used a moment ago. */
+static enum md_err recall_uidv(struct md_root *r, int dirfd, const char *folder)
+{
+	char path[MD_FOLDER_MAX + 16];
+	struct md_uidlist l = { 0 };
+	struct str text = STR_INIT;
+	struct stat st;
+	enum md_err e = MD_OK;
+	int64_t now = (int64_t)time(NULL) - MD_UIDLIST_EPOCH;
+
+	if (uidv_path(folder, path, sizeof(path)) && md_read_file(r->fd, path, 64, &text, &st) == 0 &&
+	    md_uidlist_parse(&l, str_cstr(&text), text.len) && now <= l.uidvalidity && l.uidvalidity < UINT32_MAX) {
+		l.uidvalidity++;
+		e = md_uidlist_write(r, dirfd, folder, &l);
+	}
+	md_uidlist_fini(&l);
+	str_fini(&text);
+	return e;
+}
+
+/* Everything a folder consists of, in the directory TMP. 0, or -1 with errno. */
+static int fill(struct md_root *r, const char *tmp, const char *folder)
+{
+	static const char *const sub[] = { "cur", "new", "tmp" };
+	int dirfd, fd, rc = 0, err;
+
+	if (mkdirat(r->fd, tmp, DIR_MODE) != 0)
+		return -1;
+	dirfd = openat(r->fd, tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		return -1;
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(sub); i++)
+		rc = mkdirat(dirfd, sub[i], DIR_MODE);
+	if (rc == 0) {
+		fd = openat(dirfd, "maildirfolder", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		rc = fd < 0 ? -1 : close(fd);
+	}
+	if (rc == 0 && recall_uidv(r, dirfd, folder) != MD_OK)
+		rc = -1;
+	if (rc == 0)
+		rc = fsync(dirfd);
+	err = errno;
+	close(dirfd);
+	errno = err;
+	return rc;
+}
+
+enum md_err md_tree_create(struct md_root *r, const char *folder)
+{
+	char dir[MD_FOLDER_MAX + 2];
+	struct str tmp = STR_INIT;
+	enum md_err e = MD_OK;
+	int err;
+
+	if (*folder == '\0')
+		return md_fail(r, MD_EXISTS, 0, "INBOX is there always");
+	if (!md_tree_valid(folder))
+		return bad_name(r, folder);
+	snprintf(dir, sizeof(dir), ".%s", folder);
+	if (faccessat(r->fd, dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return md_fail(r, MD_EXISTS, 0, "folder %s is there already", md_folder_text(folder));
+	/* Made apart and renamed: it is there with all its parts, or not at all. */
+	str_adds(&tmp, "tmp/");
+	md_name_tmp(r, &tmp);
+	if (fill(r, tmp.data, folder) != 0 || md_rename_new(r->fd, tmp.data, r->fd, dir) != 0 || md_sync_dir(r->fd, ".") != 0) {
+		err = errno;
+		(void)md_remove_tree(r->fd, tmp.data);
+		e = err == EEXIST || err == ENOTEMPTY ? MD_EXISTS : md_errno(err);
+		e = md_fail(r, e == MD_GONE ? MD_NOTMAILDIR : e, err, "cannot create folder %s", md_folder_text(folder));
+	}
+	str_fini(&tmp);
+	return e;
+}
+
+/* --- deleting --- */
+
+static enum md_err missing(struct md_root *r, const char *folder)
+{
+	struct md_folders l;
+	const struct md_folder *f;
+	enum md_err e = MD_NOFOLDER;
+
+	if (md_tree_list(r, false, &l) == MD_OK && (f = md_folders_find(&l, folder)) != NULL && !f->exists)
+		e = MD_REFUSED;
+	md_folders_fini(&l);
+	if (e == MD_REFUSED)
+		return md_fail(r, e, 0, "folder %s exists only as the parent of others", md_folder_text(folder));
+	return md_fail(r, e, 0, "there is no folder %s", md_folder_text(folder));
+}
+
+enum md_err md_tree_delete(struct md_root *r, const char *folder)
+{
+	char dir[MD_FOLDER_MAX + 2];
+	struct str tmp = STR_INIT;
+	struct stat st;
+	enum md_err e;
+	int fd, rc;
+
+	if (*folder == '\0')
+		return md_fail(r, MD_REFUSED, 0, "INBOX cannot be deleted");
+	e = md_folder_open(r, folder, &fd);
+	if (e == MD_NOFOLDER)
+		return missing(r, folder);
+	if (e != MD_OK)
+		return e;
+	remember_uidv(r, fd, folder);
+	close(fd);
+	snprintf(dir, sizeof(dir), ".%s", folder);
+	str_adds(&tmp, "tmp/");
+	md_name_tmp(r, &tmp);
+	/* Out of sight at once; what a crash leaves of it, tmp/ being cleaned removes. */
+	rc = fstatat(r->fd, dir, &st, AT_SYMLINK_NOFOLLOW);
+	if (rc == 0)
+		rc = S_ISLNK(st.st_mode) ? unlinkat(r->fd, dir, 0) : md_rename_new(r->fd, dir, r->fd, tmp.data);
+	if (rc != 0)
+		e = md_fail(r, errno == ENOENT ? MD_NOFOLDER : md_errno(errno), errno, "cannot delete folder %s", md_folder_text(folder));
+	else
+		(void)md_remove_tree(r->fd, tmp.data);
+	(void)md_sync_dir(r->fd, ".");
+	str_fini(&tmp);
+	return e;
+}
+
+/* --- renaming --- */
+
+/* INBOX: its messages go to the new folder TO. */
+static enum md_err rename_inbox(struct md_root *r, const char *to)
+{
+	struct md_copied c;
+	struct md_box *box;
+	size_t *idx;
+	enum md_err e = md_tree_create(r, to);
+
+	if (e != MD_OK)
+		return e;
+	e = md_box_open(r, "", false, &box);
+	if (e == MD_OK) {
+		idx = mem_array(box->n, sizeof(*idx));
+		for (size_t i = 0; i < box->n; i++)
+			idx[i] = i;
+		e = md_move(box, idx, box->n, to, &c);
+		md_copied_fini(&c);
+		mem_free(&idx);
+		md_box_close(&box);
+	}
+	if (e != MD_OK) {
+		char why[MD_WHY_MAX];
+
+		memcpy(why, r->why, sizeof(why));
+		if (md_tree_delete(r, to) != MD_OK)
+			log_warn("%s", r->why);
+		memcpy(r->why, why, sizeof(why));
+	}
+	return e;
+}
+
+struct step { char *from, *to; };
+
+static int step_do(struct md_root *r, const char *from, const char *to)
+{
+	char a[MD_FOLDER_MAX + 2], b[MD_FOLDER_MAX + 2];
+
+	snprintf(a, sizeof(a), ".%s", from);
+	snprintf(b, sizeof(b), ".%s", to);
+	return md_rename_new(r->fd, a, r->fd, b);
+}
+
+/* What has to be renamed to what. */
+static enum md_err plan(struct md_root *r, const char *from, const char *to, const char **names, size_t n, struct step *step,
+	size_t *nsteps)
+{
+	size_t len = strlen(from);
+
+	for (size_t i = 0; i < n; i++) {
+		struct step *s = &step[*nsteps];
+
+		if (strcmp(names[i], from) != 0 && !is_below(names[i], from))
+			continue;
+		s->from = mem_strdup(names[i]);
+		s->to = mem_printf("%s%s", to, names[i] + len);
+		++*nsteps;
+		if (!md_tree_valid(s->to))
+			return md_fail(r, MD_BADNAME, 0, "folder %s would get a name that is too long", md_folder_text(names[i]));
+	}
+	for (size_t i = 0; i < *nsteps; i++) {
+		const char *key = step[i].to;
+
+		if (bsearch(&key, names, n, sizeof(*names), by_name) != NULL || has_sub(r->fd, key, ""))
+			return md_fail(r, MD_EXISTS, 0, "folder %s is there already", md_folder_text(key));
+	}
+	return *nsteps != 0 ? MD_OK : md_fail(r, MD_NOFOLDER, 0, "there is no folder %s", md_folder_text(from));
+}
+
+static enum md_err run(struct md_root *r, struct step *step, size_t n)
+{
+	enum md_err e = MD_OK;
+	size_t done = 0;
+
+	while (done < n && step_do(r, step[done].from, step[done].to) == 0)
+		done++;
+	if (done < n) {
+		int err = errno;
+
+		e = err == EEXIST || err == ENOTEMPTY ? MD_EXISTS : err == ENOENT ? MD_NOFOLDER : md_errno(err);
+		e = md_fail(r, e, err, "cannot rename folder %s", md_folder_text(step[done].from));
+		while (done-- > 0)
+			(void)step_do(r, step[done].to, step[done].from);
+	}
+	(void)md_sync_dir(r->fd, ".");
+	return e;
+}
+
+enum md_err md_tree_rename(struct md_root *r, const char *from, const char *to)
+{
+	struct md_dirlist d = { STR_INIT, NULL, 0, 0 };
+	const char **names;
+	struct step *step;
+	size_t n, nsteps = 0;
+	enum md_err e;
+
+	if (*to == '\0')
+		return md_fail(r, MD_EXISTS, 0, "INBOX is there always");
+	if (!md_tree_valid(from) || !md_tree_valid(to))
+		return bad_name(r, md_tree_valid(from) ? to : from);
+	if (*from == '\0')
+		return rename_inbox(r, to);
+	if (strcmp(from, to) == 0)
+		return md_fail(r, MD_EXISTS, 0, "folder %s is there already", md_folder_text(to));
+	e = read_names(r, &d, &names, &n);
+	step = mem_array(n, sizeof(*step));
+	if (e == MD_OK)
+		e = plan(r, from, to, names, n, step, &nsteps);
+	if (e == MD_OK)
+		e = run(r, step, nsteps);
+	for (size_t i = 0; i < nsteps; i++) {
+		mem_free(&step[i].from);
+		mem_free(&step[i].to);
+	}
+	mem_free(&step);
+	mem_free(&names);
+	md_dirlist_fini(&d);
+	return e;
+}

@@ -1,0 +1,666 @@
+#include "tests/unit/md_test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+#include <utime.h>
+
+#include "maildir/md_copy.h"
+#include "maildir/md_save.h"
+#include "maildir/md_watch.h"
+
+static const char mail[] = "From: a\nSubject: x\n\nhi\n";
+
+static struct md_box *open_box(struct md_test *t, const char *folder, bool readonly)
+{
+	struct md_box *box = NULL;
+	enum md_err e = md_box_open(&t->root, folder, readonly, &box);
+
+	CU_ASSERT_EQUAL_FATAL(e, MD_OK);
+	return box;
+}
+
+static void sync_box(struct md_box *box, size_t added, size_t gone, size_t flagged)
+{
+	struct md_changes ch;
+
+	CU_ASSERT_EQUAL_FATAL(md_box_sync(box, &ch), MD_OK);
+	CU_ASSERT_EQUAL(ch.added, added);
+	CU_ASSERT_EQUAL(ch.gone, gone);
+	CU_ASSERT_EQUAL(ch.flagged, flagged);
+}
+
+static void check_file(struct md_test *t, const char *path, const char *want)
+{
+	char *text = mt_read(t, path);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	CU_ASSERT_STRING_EQUAL(text, want);
+	mem_free(&text);
+}
+
+/* New mail is moved, gets UIDs in Courier's order, and the list is byte for byte Courier's. */
+static void test_first_open(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct stat st;
+	char path[128], want[256];
+
+	mt_begin(&t);
+	mt_puts(&t, "new/1000000009.M9P1.host,S=27", mail);
+	mt_puts(&t, "new/999999999.Z.host", mail);
+	mt_puts(&t, "cur/1000000001.M1P1.host:2,FS", mail);
+	mt_puts(&t, "cur/.hidden", mail);
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(box->n, 3);
+	CU_ASSERT_STRING_EQUAL(box->msgs[0].name, "999999999.Z.host:2,");
+	CU_ASSERT_STRING_EQUAL(box->msgs[1].name, "1000000001.M1P1.host:2,FS");
+	CU_ASSERT_EQUAL(box->msgs[1].flags, MD_FLAGGED | MD_SEEN);
+	CU_ASSERT_STRING_EQUAL(box->msgs[2].name, "1000000009.M9P1.host,S=27:2,");
+	CU_ASSERT(box->msgs[0].recent && !box->msgs[1].recent && box->msgs[2].recent);
+	CU_ASSERT_EQUAL(box->n_recent, 2);
+	CU_ASSERT_EQUAL(box->uidnext, 4);
+	CU_ASSERT(mt_exists(&t, "cur/1000000009.M9P1.host,S=27:2,"));
+	snprintf(path, sizeof(path), "%s/courierimapuiddb", t.dir);
+	CU_ASSERT_EQUAL(stat(path, &st), 0);
+	CU_ASSERT(llabs((long long)st.st_mtime - 1000000000 - box->uidvalidity) <= 1);
+	snprintf(want, sizeof(want), "1 %u 4\n1 999999999.Z.host\n2 1000000001.M1P1.host\n3 1000000009.M9P1.host,S=27\n", box->uidvalidity);
+	check_file(&t, "courierimapuiddb", want);
+	CU_ASSERT(!mt_exists(&t, "tmp/courier.lock"));
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+/* What Courier wrote is kept; the stem finds a message whose ",S=" changed. */
+static void test_take_over(void)
+{
+	struct md_test t;
+	struct md_box *box;
+
+	mt_begin(&t);
+	mt_puts(&t, "courierimapuiddb", "1 795290828 9\n4 1000000009.M9P1.host,S=27\n6 1000000001.M1P1.host\n7 5.gone\n");
+	mt_puts(&t, "cur/1000000009.M9P1.host,S=27:2,S", mail);
+	mt_puts(&t, "cur/1000000001.M1P1.host,S=23:2,", mail);
+	mt_puts(&t, "cur/1.new:2,", mail);
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(box->n, 3);
+	CU_ASSERT_EQUAL(box->uidvalidity, 795290828);
+	CU_ASSERT_EQUAL(box->msgs[0].uid, 4);
+	CU_ASSERT_EQUAL(box->msgs[1].uid, 6);
+	CU_ASSERT_EQUAL(box->msgs[2].uid, 9);
+	CU_ASSERT_STRING_EQUAL(box->msgs[2].name, "1.new:2,");
+	check_file(&t, "courierimapuiddb", "1 795290828 10\n4 1000000009.M9P1.host,S=27\n6 1000000001.M1P1.host,S=23\n9 1.new\n");
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+/* Two sessions and outside deliveries. */
+static void test_sync(void)
+{
+	struct md_test t;
+	struct md_box *a, *b;
+	size_t seq = 0;
+
+	mt_begin(&t);
+	mt_puts(&t, "new/1.a", mail);
+	mt_puts(&t, "new/2.b", mail);
+	mt_puts(&t, "new/3.c", mail);
+	a = open_box(&t, "", false);
+	b = open_box(&t, "", false);
+	CU_ASSERT_EQUAL(a->n_recent, 3);
+	CU_ASSERT_EQUAL(b->n_recent, 0);
+	sync_box(a, 0, 0, 0);
+	mt_puts(&t, "new/4.d", mail);
+	sync_box(b, 1, 0, 0);
+	sync_box(a, 1, 0, 0);
+	CU_ASSERT_EQUAL(b->n_recent, 1);
+	CU_ASSERT_EQUAL(a->msgs[3].uid, 4);
+	CU_ASSERT(!a->msgs[3].recent);
+
+	CU_ASSERT_EQUAL(md_box_store(a, &a->msgs[0], MD_STORE_ADD, MD_SEEN, NULL, 0), MD_OK);
+	CU_ASSERT(mt_exists(&t, "cur/1.a:2,S"));
+	/* B does not know yet that the file has another name. */
+	CU_ASSERT_EQUAL(md_box_store(b, &b->msgs[0], MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
+	CU_ASSERT(mt_exists(&t, "cur/1.a:2,FS"));
+	CU_ASSERT(b->msgs[0].changed);
+	sync_box(b, 0, 0, 1);
+	sync_box(a, 0, 0, 1);
+	CU_ASSERT(a->msgs[0].changed);
+	CU_ASSERT_EQUAL(a->msgs[0].flags, MD_FLAGGED | MD_SEEN);
+	a->msgs[0].changed = false;
+
+	CU_ASSERT_EQUAL(md_box_expunge(a, &a->msgs[1]), MD_OK);
+	mt_unlink(&t, "cur/3.c:2,");
+	sync_box(a, 0, 1, 0);
+	sync_box(b, 0, 2, 0);
+	CU_ASSERT_EQUAL(b->n, 4);
+	CU_ASSERT_EQUAL(b->n_gone, 2);
+	CU_ASSERT_EQUAL(md_box_store(b, &b->msgs[1], MD_STORE_ADD, MD_SEEN, NULL, 0), MD_GONE);
+	CU_ASSERT_EQUAL(md_box_drop_gone(b, NULL, &seq), 2);
+	CU_ASSERT_EQUAL(b->n, 2);
+	CU_ASSERT_EQUAL(b->msgs[1].uid, 4);
+	CU_ASSERT_EQUAL(md_box_find(b, 2), 1);
+	CU_ASSERT_EQUAL(md_box_find(b, 5), 2);
+	md_box_close(&a);
+	md_box_close(&b);
+	/* UIDs are never given again. */
+	mt_puts(&t, "new/5.e", mail);
+	mt_unlink(&t, "cur/4.d:2,");
+	a = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(a->n, 2);
+	CU_ASSERT_EQUAL(a->msgs[1].uid, 5);
+	md_box_close(&a);
+	mt_end(&t);
+}
+
+static char seqs[64];
+
+static void note(uint32_t seq, uint32_t uid, void *arg)
+{
+	(void)arg;
+	snprintf(seqs + strlen(seqs), sizeof(seqs) - strlen(seqs), "%u/%u ", seq, uid);
+}
+
+static void test_drop_gone(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	char name[32];
+
+	mt_begin(&t);
+	for (int i = 1; i <= 6; i++) {
+		snprintf(name, sizeof(name), "cur/%d.x:2,", i);
+		mt_puts(&t, name, mail);
+	}
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[1]), MD_OK);
+	CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[2]), MD_OK);
+	CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[5]), MD_OK);
+	seqs[0] = '\0';
+	CU_ASSERT_EQUAL(md_box_drop_gone(box, note, NULL), 3);
+	CU_ASSERT_STRING_EQUAL(seqs, "2/2 2/3 4/6 ");
+	CU_ASSERT_EQUAL(box->n, 3);
+	sync_box(box, 0, 0, 0);
+	CU_ASSERT_EQUAL(box->n, 3);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+/* EXAMINE moves nothing and changes nothing. */
+static void test_readonly(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_status st;
+
+	mt_begin(&t);
+	mt_puts(&t, "new/1.a", mail);
+	mt_puts(&t, "cur/2.b:2,S", mail);
+	CU_ASSERT_EQUAL(md_status(&t.root, "", &st), MD_OK);
+	CU_ASSERT(st.messages == 2 && st.recent == 1 && st.unseen == 1 && st.uidnext == 3);
+	box = open_box(&t, "", true);
+	CU_ASSERT_EQUAL(box->n, 2);
+	CU_ASSERT_EQUAL(box->n_recent, 1);
+	CU_ASSERT_EQUAL(box->uidvalidity, st.uidvalidity);
+	CU_ASSERT(mt_exists(&t, "new/1.a"));
+	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[0], MD_STORE_ADD, MD_SEEN, NULL, 0), MD_READONLY);
+	CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[0]), MD_READONLY);
+	mt_rename(&t, "new/1.a", "cur/1.a:2,F");
+	sync_box(box, 0, 0, 1);
+	CU_ASSERT_EQUAL(box->msgs[0].flags, MD_FLAGGED);
+	CU_ASSERT(!box->msgs[0].in_new);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+static void test_read(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	uint64_t octets;
+	time_t when;
+	char buf[8], path[128];
+	struct utimbuf ut = { 1234567890, 1234567890 };
+	int fd;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,", "a\nb\r\nc\n");
+	mt_puts(&t, "cur/2.b,S=9,W=12:2,", "");
+	snprintf(path, sizeof(path), "%s/cur/1.a:2,", t.dir);
+	CU_ASSERT_EQUAL(utime(path, &ut), 0);
+	snprintf(path, sizeof(path), "%s/cur/3.link:2,", t.dir);
+	CU_ASSERT_EQUAL(symlink("/etc/passwd", path), 0);
+	mt_mkdir(&t, "cur/4.dir:2,");
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(box->n, 4);
+	mt_rename(&t, "cur/1.a:2,", "cur/1.a:2,RS");
+	CU_ASSERT_EQUAL(md_box_octets(box, &box->msgs[0], &octets), MD_OK);
+	CU_ASSERT_EQUAL(octets, 9);
+	CU_ASSERT_EQUAL(box->msgs[0].flags, MD_ANSWERED | MD_SEEN);
+	CU_ASSERT_EQUAL(md_box_date(box, &box->msgs[0], &when), MD_OK);
+	CU_ASSERT_EQUAL(when, 1234567890);
+	CU_ASSERT_EQUAL(md_box_octets(box, &box->msgs[1], &octets), MD_OK);
+	CU_ASSERT_EQUAL(octets, 12);
+	CU_ASSERT_EQUAL(md_box_read(box, &box->msgs[2], &fd), MD_PERM);
+	CU_ASSERT_EQUAL(md_box_read(box, &box->msgs[3], &fd), MD_PERM);
+	CU_ASSERT_EQUAL(md_box_read(box, &box->msgs[0], &fd), MD_OK);
+	CU_ASSERT_EQUAL(read(fd, buf, sizeof(buf)), 7);
+	close(fd);
+	mt_unlink(&t, "cur/1.a:2,RS");
+	CU_ASSERT_EQUAL(md_box_read(box, &box->msgs[0], &fd), MD_GONE);
+	CU_ASSERT(box->msgs[0].gone);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+/* Letters that we do not know stay; two files of one base become two messages. */
+static void test_odd_names(void)
+{
+	struct md_test t;
+	struct md_box *box;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,Pa", mail);
+	mt_puts(&t, "cur/2.b:2,", "one");
+	mt_puts(&t, "cur/2.b:2,S", "two");
+	mt_puts(&t, "cur/3.c", mail);
+	mt_puts(&t, "cur/4.d\001\377 e:2,S", mail);
+	mt_puts(&t, "new/5.n:2,F", mail);
+	mt_puts(&t, "cur/6.dup:2,", "one");
+	mt_puts(&t, "new/6.dup", "two");
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(box->n, 8);
+	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[0], MD_STORE_SET, MD_SEEN | MD_DRAFT, NULL, 0), MD_OK);
+	CU_ASSERT(mt_exists(&t, "cur/1.a:2,DPSa"));
+	CU_ASSERT(mt_exists(&t, "cur/5.n:2,F"));
+	for (size_t i = 0; i < box->n; i++)
+		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[i], MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
+	CU_ASSERT(mt_exists(&t, "cur/3.c:2,F"));
+	sync_box(box, 0, 0, 0);
+	CU_ASSERT_EQUAL(box->n, 8);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+static void test_keywords(void)
+{
+	struct md_test t;
+	struct md_box *a, *b;
+	uint32_t kw[2];
+
+	mt_begin(&t);
+	mt_mkdir(&t, "courierimapkeywords");
+	mt_puts(&t, "courierimapkeywords/:list", "$Bar\nkw2\nfoo\n\n1.a:0 2\n2.b,S=28:1\n9.gone:0\n");
+	mt_puts(&t, "courierimapkeywords/2.b,S=28", "FOO\nbad(one\n");
+	mt_puts(&t, "courierimapkeywords/.1.1.a", "zzz\n");
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "cur/2.b,S=28:2,", mail);
+	mt_puts(&t, "cur/3.c:2,", mail);
+	a = open_box(&t, "", false);
+	b = open_box(&t, "", false);
+	CU_ASSERT_EQUAL(a->n_keywords, 4);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(a->msgs[0].kw);
+	CU_ASSERT_EQUAL(a->msgs[0].kw->n, 2);
+	CU_ASSERT(md_msg_has_keyword(&a->msgs[0], (uint32_t)md_box_keyword(a, "$bar", 4)));
+	CU_ASSERT(md_msg_has_keyword(&a->msgs[1], (uint32_t)md_box_keyword(a, "bad_one", 7)));
+	CU_ASSERT(md_msg_has_keyword(&a->msgs[1], (uint32_t)md_box_keyword(a, "foo", 3)));
+	CU_ASSERT(!md_msg_has_keyword(&a->msgs[1], (uint32_t)md_box_keyword(a, "kw2", 3)));
+	CU_ASSERT_PTR_NULL(a->msgs[2].kw);
+	CU_ASSERT_EQUAL(md_box_keyword_add(a, "a b", 3), -1);
+	CU_ASSERT_EQUAL(md_box_keyword_add(a, "", 0), -1);
+
+	kw[0] = (uint32_t)md_box_keyword_add(a, "new", 3);
+	CU_ASSERT_EQUAL(md_box_store(a, &a->msgs[2], MD_STORE_ADD, 0, kw, 1), MD_OK);
+	check_file(&t, "courierimapkeywords/3.c", "new\n");
+	/* B adds to what A stored though it has not seen it. */
+	kw[0] = (uint32_t)md_box_keyword_add(b, "other", 5);
+	CU_ASSERT_EQUAL(md_box_store(b, &b->msgs[2], MD_STORE_ADD, MD_SEEN, kw, 1), MD_OK);
+	CU_ASSERT_EQUAL_FATAL(b->msgs[2].kw->n, 2);
+	sync_box(a, 0, 0, 1);
+	CU_ASSERT_EQUAL(a->msgs[2].kw->n, 2);
+	CU_ASSERT_EQUAL(md_box_store(a, &a->msgs[2], MD_STORE_SET, 0, NULL, 0), MD_OK);
+	CU_ASSERT_PTR_NULL(a->msgs[2].kw);
+	check_file(&t, "courierimapkeywords/3.c", "");
+	sync_box(b, 0, 0, 1);
+	CU_ASSERT_PTR_NULL(b->msgs[2].kw);
+	md_box_close(&a);
+	md_box_close(&b);
+	mt_end(&t);
+}
+
+/* Many changes are folded into ":list", which has Courier's form. */
+static void test_keyword_fold(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	char name[64];
+	uint32_t kw;
+	char *text;
+
+	mt_begin(&t);
+	for (int i = 100; i < 200; i++) {
+		snprintf(name, sizeof(name), "cur/%d.x:2,", i);
+		mt_puts(&t, name, mail);
+	}
+	box = open_box(&t, "", false);
+	kw = (uint32_t)md_box_keyword_add(box, "first", 5);
+	kw = (uint32_t)md_box_keyword_add(box, "$Fwd", 4);
+	for (size_t i = 0; i < box->n; i++)
+		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[i], MD_STORE_ADD, 0, &kw, 1), MD_OK);
+	sync_box(box, 0, 0, 0);
+	text = mt_read(&t, "courierimapkeywords/:list");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	CU_ASSERT_EQUAL(strncmp(text, "$Fwd\n\n100.x:0\n101.x:0\n", 22), 0);
+	mem_free(&text);
+	CU_ASSERT(!mt_exists(&t, "courierimapkeywords/100.x"));
+	snprintf(name, sizeof(name), "courierimapkeywords/.%lld.100.x", (long long)time(NULL) / 300 + 1);
+	CU_ASSERT(mt_exists(&t, name));
+	md_box_close(&box);
+	box = open_box(&t, "", true);
+	for (size_t i = 0; i < box->n; i++)
+		CU_ASSERT_PTR_NOT_NULL(box->msgs[i].kw);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+static void test_save(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_save *s;
+	uint32_t uid, uidv;
+	const char *kw[] = { "$Label1", "work" };
+	const char text[] = "a: b\r\n\r\nx\r\r\ny\rz\r\n\r";
+	char path[512];
+	struct stat st;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/9.old:2,", mail);
+	/* Cut at every byte. */
+	for (size_t cut = 0; cut < sizeof(text); cut++) {
+		CU_ASSERT_EQUAL_FATAL(md_save_begin(&t.root, "", &s), MD_OK);
+		CU_ASSERT_EQUAL(md_save_write(s, text, cut), MD_OK);
+		CU_ASSERT_EQUAL(md_save_write(s, text + cut, sizeof(text) - 1 - cut), MD_OK);
+		CU_ASSERT_EQUAL(md_save_commit(&s, MD_SEEN | MD_DRAFT, kw, 2, 1000000000, &uid, &uidv), MD_OK);
+		CU_ASSERT_PTR_NULL(s);
+		CU_ASSERT_EQUAL(uid, cut + 2);
+	}
+	CU_ASSERT_EQUAL(md_save_begin(&t.root, "", &s), MD_OK);
+	md_save_abort(&s);
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(box->n, sizeof(text) + 1);
+	CU_ASSERT_EQUAL(box->uidvalidity, uidv);
+	for (size_t i = 1; i < box->n; i++) {
+		CU_ASSERT_EQUAL(box->msgs[i].flags, MD_SEEN | MD_DRAFT);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(box->msgs[i].kw);
+		CU_ASSERT_EQUAL(box->msgs[i].kw->n, 2);
+		CU_ASSERT_PTR_NOT_NULL(strstr(box->msgs[i].name, ",S=13:2,DS"));
+		snprintf(path, sizeof(path), "cur/%s", box->msgs[i].name);
+		check_file(&t, path, "a: b\n\nx\ny\rz\n\r");
+		snprintf(path, sizeof(path), "%s/cur/%s", t.dir, box->msgs[i].name);
+		CU_ASSERT_EQUAL(stat(path, &st), 0);
+		CU_ASSERT_EQUAL(st.st_mtime, 1000000000);
+	}
+	CU_ASSERT_EQUAL(rmdir((snprintf(path, sizeof(path), "%s/tmp", t.dir), path)), 0); /* nothing left in it */
+	CU_ASSERT_EQUAL(md_save_begin(&t.root, "", &s), MD_NOTMAILDIR);
+	CU_ASSERT_EQUAL(md_save_begin(&t.root, "No", &s), MD_NOFOLDER);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+static void make_folder(struct md_test *t, const char *dir)
+{
+	static const char *const sub[] = { "", "/cur", "/new", "/tmp" };
+	char path[128];
+
+	for (size_t i = 0; i < 4; i++) {
+		snprintf(path, sizeof(path), "%s%s", dir, sub[i]);
+		mt_mkdir(t, path);
+	}
+}
+
+static void test_copy_move(void)
+{
+	struct md_test t;
+	struct md_box *box, *to;
+	struct md_copied c;
+	uint32_t kw;
+	size_t idx[] = { 0, 1, 2 };
+
+	mt_begin(&t);
+	make_folder(&t, ".To");
+	mt_puts(&t, "cur/1.a:2,Sx", mail);
+	mt_puts(&t, "cur/2.b,S=23:2,", mail);
+	mt_puts(&t, "cur/3.c:2,", mail);
+	mt_puts(&t, ".To/cur/9.old:2,", mail);
+	box = open_box(&t, "", false);
+	kw = (uint32_t)md_box_keyword_add(box, "kw", 2);
+	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[1], MD_STORE_ADD, 0, &kw, 1), MD_OK);
+	mt_unlink(&t, "cur/3.c:2,");
+	mt_rename(&t, "cur/1.a:2,Sx", "cur/1.a:2,FSx");
+	CU_ASSERT_EQUAL(md_copy(box, idx, 3, "To", &c), MD_OK);
+	CU_ASSERT_EQUAL_FATAL(c.n, 2);
+	CU_ASSERT_EQUAL(c.missed, 1);
+	CU_ASSERT(c.from[0] == 1 && c.from[1] == 2 && c.to[0] == 2 && c.to[1] == 3);
+	md_copied_fini(&c);
+	to = open_box(&t, "To", false);
+	CU_ASSERT_EQUAL_FATAL(to->n, 3);
+	CU_ASSERT_PTR_NOT_NULL(strstr(to->msgs[1].name, ",S=23:2,FSx"));
+	CU_ASSERT(to->msgs[2].kw != NULL && strcmp(to->keywords[to->msgs[2].kw->idx[0]], "kw") == 0);
+
+	CU_ASSERT_EQUAL(md_move(box, idx, 3, "To", &c), MD_OK);
+	CU_ASSERT_EQUAL_FATAL(c.n, 2);
+	CU_ASSERT(c.to[0] == 4 && c.to[1] == 5 && c.missed == 1);
+	md_copied_fini(&c);
+	CU_ASSERT_EQUAL(box->n_gone, 3);
+	CU_ASSERT_EQUAL(md_box_drop_gone(box, NULL, NULL), 3);
+	sync_box(box, 0, 0, 1); /* the rename above */
+	sync_box(to, 2, 0, 0);
+	CU_ASSERT(to->msgs[4].kw != NULL);
+	/* Into itself. */
+	CU_ASSERT_EQUAL(md_copy(to, idx, 1, "To", &c), MD_OK);
+	CU_ASSERT_EQUAL(c.to[0], 6);
+	md_copied_fini(&c);
+	CU_ASSERT_EQUAL(md_copy(to, idx, 1, "None", &c), MD_NOFOLDER);
+	md_copied_fini(&c);
+	md_box_close(&box);
+	md_box_close(&to);
+	mt_end(&t);
+}
+
+/* All or nothing: a target that cannot take keywords. */
+static void test_copy_undo(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_copied c;
+	struct md_status st;
+	uint32_t kw;
+	size_t idx[] = { 0, 1 };
+
+	mt_begin(&t);
+	make_folder(&t, ".To");
+	mt_puts(&t, ".To/courierimapkeywords", "in the way");
+	mt_puts(&t, "cur/1.a:2,S", mail);
+	mt_puts(&t, "cur/2.b:2,", mail);
+	box = open_box(&t, "", false);
+	kw = (uint32_t)md_box_keyword_add(box, "kw", 2);
+	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[1], MD_STORE_ADD, 0, &kw, 1), MD_OK);
+	CU_ASSERT_NOT_EQUAL(md_move(box, idx, 2, "To", &c), MD_OK);
+	md_copied_fini(&c);
+	CU_ASSERT_NOT_EQUAL(md_copy(box, idx, 2, "To", &c), MD_OK);
+	md_copied_fini(&c);
+	CU_ASSERT_EQUAL(box->n_gone, 0);
+	CU_ASSERT(mt_exists(&t, "cur/1.a:2,S") && mt_exists(&t, "cur/2.b:2,"));
+	mt_unlink(&t, ".To/courierimapkeywords");
+	CU_ASSERT_EQUAL(md_status(&t.root, "To", &st), MD_OK);
+	CU_ASSERT_EQUAL(st.messages, 0);
+	CU_ASSERT_EQUAL(st.uidnext, 5);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+static void test_reset(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_changes ch;
+	char *text;
+
+	mt_begin(&t);
+	mt_puts(&t, "courierimapuiddb", "1 77 5\n1 1.a\n");
+	mt_puts(&t, "cur/1.a:2,", mail);
+	box = open_box(&t, "", false);
+	/* The list deleted: what the client knows stays true. */
+	mt_unlink(&t, "courierimapuiddb");
+	mt_puts(&t, "new/2.b", mail);
+	sync_box(box, 1, 0, 0);
+	CU_ASSERT_EQUAL(box->msgs[1].uid, 5);
+	text = mt_read(&t, "courierimapuiddb");
+	CU_ASSERT_STRING_EQUAL(text, "1 77 6\n1 1.a\n5 2.b\n");
+	mem_free(&text);
+	/* Another one in its place. */
+	mt_puts(&t, "courierimapuiddb", "1 78 5\n1 1.a\n");
+	mt_puts(&t, "new/3.c", mail);
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_RESET);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+static void test_errors(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_root r;
+
+	mt_begin(&t);
+	CU_ASSERT_EQUAL(md_box_open(&t.root, "None", false, &box), MD_NOFOLDER);
+	CU_ASSERT_PTR_NULL(box);
+	CU_ASSERT_NOT_EQUAL(t.root.why[0], '\0');
+	CU_ASSERT_EQUAL(md_box_open(&t.root, "../x", false, &box), MD_BADNAME);
+	mt_mkdir(&t, ".Bare");
+	CU_ASSERT_EQUAL(md_box_open(&t.root, "Bare", false, &box), MD_NOTMAILDIR);
+	CU_ASSERT_EQUAL(md_root_init(&r, "/nonexistent/x"), MD_NOFOLDER);
+	md_root_fini(&r);
+	CU_ASSERT_EQUAL(md_root_init(&r, "/usr"), MD_NOTMAILDIR);
+	md_root_fini(&r);
+	mt_end(&t);
+}
+
+static void test_garbage_list(void)
+{
+	static const char *const text[] = {
+		"", "1", "1 2", "2 5 5\n1 a\n", "1 0 5\n", "1 5 0\n", "x\n", "1 99999999999 5\n", "1 7 4294967295\n",
+		"1 5 5\n1 1.a\n1 1.a\n", "1 5 3\n9 1.a\n", "1 5 5\n4294967295 1.a\n", "1 5 5\n2 1.a",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(text); i++) {
+		struct md_test t;
+		struct md_box *box;
+
+		mt_begin(&t);
+		mt_puts(&t, "courierimapuiddb", text[i]);
+		mt_puts(&t, "cur/1.a:2,", mail);
+		mt_puts(&t, "new/2.b", mail);
+		box = open_box(&t, "", false);
+		CU_ASSERT_EQUAL(box->n, 2);
+		CU_ASSERT(box->uidvalidity != 0 && box->msgs[0].uid != 0 && box->msgs[0].uid < box->msgs[1].uid);
+		CU_ASSERT(box->uidnext > box->msgs[1].uid);
+		CU_ASSERT(box->uid_sticky);
+		md_box_close(&box);
+		mt_end(&t);
+	}
+}
+
+static void test_clean_tmp(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	char path[128];
+	struct utimbuf ut = { time(NULL) - 37 * 3600, time(NULL) - 37 * 3600 };
+
+	mt_begin(&t);
+	mt_puts(&t, "tmp/old", "x");
+	mt_puts(&t, "tmp/young", "x");
+	snprintf(path, sizeof(path), "%s/tmp/old", t.dir);
+	CU_ASSERT_EQUAL(utime(path, &ut), 0);
+	box = open_box(&t, "", true);
+	md_box_close(&box);
+	CU_ASSERT(mt_exists(&t, "tmp/old"));
+	box = open_box(&t, "", false);
+	md_box_close(&box);
+	CU_ASSERT(!mt_exists(&t, "tmp/old"));
+	CU_ASSERT(mt_exists(&t, "tmp/young"));
+	mt_end(&t);
+}
+
+static void test_watch(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_watch w;
+
+	mt_begin(&t);
+	box = open_box(&t, "", false);
+	if (md_watch_init(&w, box)) {
+		CU_ASSERT(!md_watch_drain(&w));
+		mt_puts(&t, "new/1.a", mail);
+		CU_ASSERT(md_watch_drain(&w));
+		CU_ASSERT(!md_watch_drain(&w));
+	}
+	md_watch_fini(&w);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+/* A large folder opens and syncs without anything quadratic in it. */
+static void test_large(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct timespec a, b;
+	char name[128];
+	size_t n = 20000;
+
+	mt_begin(&t);
+	for (size_t i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "cur/%zu.M%zuP1.host,S=1:2,S", 1000000000 + i, i);
+		mt_puts(&t, name, "x");
+	}
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL(box->n, n);
+	sync_box(box, 0, 0, 0);
+	md_box_close(&box);
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL(box->n, n);
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	CU_ASSERT((b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000 < 5000);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+static const struct unit_case cases[] = {
+	{ "first open", test_first_open },
+	{ "take over from Courier", test_take_over },
+	{ "sync", test_sync },
+	{ "drop gone", test_drop_gone },
+	{ "read-only", test_readonly },
+	{ "read", test_read },
+	{ "odd names", test_odd_names },
+	{ "keywords", test_keywords },
+	{ "keyword fold", test_keyword_fold },
+	{ "save", test_save },
+	{ "copy and move", test_copy_move },
+	{ "copy undone", test_copy_undo },
+	{ "reset", test_reset },
+	{ "errors", test_errors },
+	{ "garbage list", test_garbage_list },
+	{ "clean tmp", test_clean_tmp },
+	{ "watch", test_watch },
+	{ "large folder", test_large },
+	{ NULL, NULL }
+};
+
+UNIT_MAIN("md_box", cases)
