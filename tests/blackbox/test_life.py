@@ -222,8 +222,7 @@ def test_sigterm_with_open_sessions(two, request):
                 assert b"BYE" not in c.buf, "a relay adds no byte of its own"
             c.close()
     wait_for("all processes ended", lambda: not any(alive(pid) for pid in below))
-    text = marks.text(node)
-    assert text.count("end=shutdown") >= 10, text
+    assert marks.text(node).count("end=shutdown") >= 10, marks.text(node)
     node.start()
     assert logins_work(p)
 
