@@ -25,6 +25,7 @@ struct listener {
 	ev_io io;
 	struct worker *worker;
 	enum protocol protocol;
+	uint16_t port;
 };
 
 /* A relayed session, for the log, `who` and authd. One block of memory, the texts behind it. */
@@ -403,9 +404,9 @@ static void on_accept(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED
 	struct worker *w = li->worker;
 
 	for (int i = 0; i < ACCEPT_BURST; i++) {
-		struct sockaddr_storage ss, local;
-		socklen_t len = sizeof(ss), llen = sizeof(local);
-		struct net_addr client, here;
+		struct sockaddr_storage ss;
+		socklen_t len = sizeof(ss);
+		struct net_addr client;
 		int fd = accept4(io->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd == -1) {
@@ -414,11 +415,8 @@ static void on_accept(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED
 			return;
 		}
 		net_addr_from(&client, &ss);
-		memset(&here, 0, sizeof(here));
-		if (getsockname(fd, (struct sockaddr *)&local, &llen) == 0)
-			net_addr_from(&here, &local);
 		w->accepted++;
-		login_start(w, w->dialects[li->protocol], fd, &client, here.port);
+		login_start(w, w->dialects[li->protocol], fd, &client, li->port);
 	}
 }
 
@@ -458,6 +456,9 @@ static void on_listen(struct role_ctx *ctx, enum protocol protocol, bool tls, in
 {
 	struct worker *w = ctx->arg;
 	struct listener *li = &w->listener[w->nlisteners];
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct net_addr here;
 
 	if (w->nlisteners == LISTENERS_MAX || tls) {
 		log_error("a listening socket more than this worker can use was passed");
@@ -467,6 +468,10 @@ static void on_listen(struct role_ctx *ctx, enum protocol protocol, bool tls, in
 	fcntl(sock, F_SETFL, fcntl(sock, F_GETFL) | O_NONBLOCK);
 	li->worker = w;
 	li->protocol = protocol;
+	if (getsockname(sock, (struct sockaddr *)&ss, &len) == 0) {
+		net_addr_from(&here, &ss);
+		li->port = here.port;
+	}
 	ev_io_init(&li->io, on_accept, sock, EV_READ);
 	li->io.data = li;
 	w->nlisteners++;

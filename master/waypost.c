@@ -32,39 +32,27 @@ static struct msgw out;
 
 /* -- the daemon -- */
 
-static char *control_path(const struct tool *t)
-{
-	struct str errors = STR_INIT, warnings = STR_INIT;
-	struct settings *set = settings_load(t->file, &errors, &warnings);
-	char *path;
-
-	if (set == NULL) {
-		fputs(str_cstr(&errors), stderr);
-		fprintf(stderr, "waypost: %s has mistakes, so the daemon cannot be found by it; see: waypost -c %s check\n", t->file,
-		    t->file);
-		exit(EXIT_NO_DAEMON);
-	}
-	path = mem_printf("%s/control", set->node_RUNDIR);
-	settings_free(&set);
-	str_fini(&errors);
-	str_fini(&warnings);
-	return path;
-}
-
+/* A mistake that somebody is just making in the file must not look like a daemon that is down: only where it is
+ * to be found counts here. */
 static int connect_daemon(const struct tool *t)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
-	char *path = control_path(t);
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	struct settings *set = settings_load_anyway(t->file, &errors, &warnings);
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-	snprintf(un.sun_path, sizeof(un.sun_path), "%s", path);
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s/control", set->node_RUNDIR);
 	if (fd == -1 || connect(fd, (struct sockaddr *)&un, sizeof(un)) != 0) {
-		fprintf(stderr, "waypost: no daemon answers on %s: %s%s\n", path, strerror(errno),
+		fprintf(stderr, "waypost: no daemon answers on %s: %s%s\n", un.sun_path, strerror(errno),
 		    errno == EACCES ? " (waypost must be run by root or by the user who started the daemon)"
 		    : errno == ENOENT || errno == ECONNREFUSED ? " (is waypostd running, with this RUNDIR?)" : "");
+		if (errors.len != 0)
+			fprintf(stderr, "%swaypost: %s has mistakes; perhaps the daemon is elsewhere because of them\n", str_cstr(&errors), t->file);
 		exit(EXIT_NO_DAEMON);
 	}
-	mem_free(&path);
+	settings_free(&set);
+	str_fini(&errors);
+	str_fini(&warnings);
 	return fd;
 }
 

@@ -42,6 +42,9 @@ enum { SETTINGS_FOR_MASTER = 1, SETTINGS_FOR_WORKER = 2, SETTINGS_FOR_AUTHD = 4,
 /* Reads FILE. Every mistake found is appended to ERRORS as one line "FILE:LINE: what, hint\n"; what is odd
  * but usable to WARNINGS in the same form. NULL if there was any mistake. Free with settings_free(). */
 struct settings *settings_load(const char *file, struct str *errors, struct str *warnings);
+/* The same, but whatever could be read of FILE is returned in spite of mistakes, never NULL: for tools that only
+ * want to find the daemon. */
+struct settings *settings_load_anyway(const char *file, struct str *errors, struct str *warnings);
 /* All defaults, as from an empty file: for tests and tools. */
 struct settings *settings_defaults(void);
 /* Frees *S (may be NULL), secrets wiped, and empties the pointer. */

@@ -204,15 +204,24 @@ void settings_load_fini(struct settings_load *l)
 	mem_free(&l->proxy_hostname);
 }
 
-struct settings *settings_load(const char *file, struct str *errors, struct str *warnings)
+struct settings *settings_load_anyway(const char *file, struct str *errors, struct str *warnings)
 {
-	struct settings *set = NULL;
+	struct settings *set;
 	struct settings_load l;
 
-	if (settings_load_begin(&l, file, errors, warnings)) {
-		set = l.set;
-		l.set = NULL;
-	}
+	settings_load_begin(&l, file, errors, warnings);
+	set = l.set;
+	l.set = NULL;
 	settings_load_fini(&l);
+	return set;
+}
+
+struct settings *settings_load(const char *file, struct str *errors, struct str *warnings)
+{
+	size_t before = errors->len;
+	struct settings *set = settings_load_anyway(file, errors, warnings);
+
+	if (errors->len != before)
+		settings_free(&set);
 	return set;
 }
