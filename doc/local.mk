@@ -1,5 +1,5 @@
 # Build rules of doc/.
-EXTRA_DIST += doc/floors.md doc/testing.md
+EXTRA_DIST += doc/README doc/floors.md doc/testing.md
 dist_man_MANS += doc/waypost.conf.5 doc/waypost.1 doc/waypostd.8
 
 # Made from the table of settings and kept in the tree; scripts/check-settings proves them equal to the table, and

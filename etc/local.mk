@@ -7,7 +7,7 @@ etc/waypost.service: $(srcdir)/etc/waypost.service.in Makefile
 systemdunitdir = $(prefix)/lib/systemd/system
 nodist_systemdunit_DATA = etc/waypost.service
 CLEANFILES += etc/waypost.service
-EXTRA_DIST += etc/waypost.service.in etc/waypost.sysusers etc/waypost.tmpfiles
+EXTRA_DIST += etc/README etc/waypost.service.in etc/waypost.sysusers etc/waypost.tmpfiles
 exampledir = $(docdir)/examples
 dist_example_DATA = etc/waypost.conf etc/waypost.fail2ban etc/waypost.logrotate
 # systemd wants these two under other names.

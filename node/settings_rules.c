@@ -46,6 +46,27 @@ static bool one_of(const char *word, const char *const *list)
 /* ------------------------------------------------------------------------------------------------------------
  * The node */
 
+/* LOG: two words, or a file in a folder that is there. */
+static void rules_log(struct settings_load *l)
+{
+	const char *log = l->set->node_LOG, *slash = strrchr(log, '/');
+	struct stat st;
+	char *folder;
+
+	if (strcmp(log, "syslog") == 0 || strcmp(log, "stderr") == 0)
+		return;
+	if (log[0] != '/') {
+		MISTAKE(l, node_LOG, "LOG = \"%s\": \"syslog\", \"stderr\" or a path that begins with / should stand here", log);
+		return;
+	}
+	folder = mem_memdup(log, MAX((size_t)(slash - log), 1));
+	if (stat(log, &st) == 0 && S_ISDIR(st.st_mode))
+		MISTAKE(l, node_LOG, "LOG = \"%s\": this is a folder; a file in it should stand here", log);
+	else if (stat(folder, &st) != 0 || !S_ISDIR(st.st_mode))
+		MISTAKE(l, node_LOG, "LOG = \"%s\": there is no folder %s; make it first", log, folder);
+	mem_free(&folder);
+}
+
 static void rules_node(struct settings_load *l)
 {
 	const struct settings *set = l->set;
@@ -56,8 +77,7 @@ static void rules_node(struct settings_load *l)
 			sizeof(((struct sockaddr_un *)0)->sun_path) - strlen("/control") - 1);
 	if (set->node_RUNDIR[0] == '\0' || strcmp(set->node_RUNDIR, "/") == 0)
 		MISTAKE(l, node_RUNDIR, "RUNDIR must be a folder of its own: \"/run/waypost\"");
-	if (strcmp(set->node_LOG, "syslog") != 0 && strcmp(set->node_LOG, "stderr") != 0 && set->node_LOG[0] != '/')
-		MISTAKE(l, node_LOG, "LOG = \"%s\": \"syslog\", \"stderr\" or a path that begins with / should stand here", set->node_LOG);
+	rules_log(l);
 	if (geteuid() != 0)
 		return;
 	if (!priv_check_user("LOGIN_USER", set->node_LOGIN_USER, err, sizeof(err)))

@@ -421,6 +421,9 @@ static void test_bad_values(void)
 		{ "RUNDIR = \"/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\";", 0,
 			"t.conf:2: RUNDIR is too long for the name of a socket; 99 bytes are possible\n" },
 		{ "LOG = true;", 0, "t.conf:2: LOG = true: a text in quotes should stand here\n" },
+		{ "LOG = \"/tmp/\";", 0, "t.conf:2: LOG = \"/tmp/\": this is a folder; a file in it should stand here\n" },
+		{ "LOG = \"/nonexistent/log\";", 0, "t.conf:2: LOG = \"/nonexistent/log\": there is no folder /nonexistent; make it "
+			"first\n" },
 		{ "LOG_LEVEL = \"loud\";", 0, "t.conf:2: LOG_LEVEL = \"loud\": \"error\" or \"warn\" or \"info\" or \"debug\" should stand here\n" },
 		{ "LOGIN_TIMEOUT = \"10 parsecs\";", 0, "t.conf:2: LOGIN_TIMEOUT = \"10 parsecs\": a time of 1 to 3600 seconds should stand "
 			"here; \"90\", \"90s\", \"5m\" and \"1h\" are understood\n" },
