@@ -10,3 +10,8 @@ pop3d_libpop3d_a_SOURCES = \
 	pop3d/pop3_session.c pop3d/pop3_session.h \
 	pop3d/pop3d.h
 EXTRA_DIST += pop3d/README
+POP3_LIBS = pop3d/libpop3d.a maildir/libmaildir.a $(NODE_LIBS)
+
+pkglibexec_PROGRAMS += pop3d/pop3d
+pop3d_pop3d_SOURCES = pop3d/pop3d_main.c
+pop3d_pop3d_LDADD = $(POP3_LIBS)

@@ -89,3 +89,7 @@ EXTRA_DIST += tests/unit/md_test.h
 UNIT_TESTS += tests/unit/test_md_box
 tests_unit_test_md_box_SOURCES = tests/unit/test_md_box.c
 tests_unit_test_md_box_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_pop3_session
+tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c
+tests_unit_test_pop3_session_LDADD = $(POP3_LIBS) $(CUNIT_LIBS)

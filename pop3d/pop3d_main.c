@@ -34,7 +34,7 @@ static int serve(const char *maildir)
 int main(int argc, char **argv)
 {
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-		puts("pop3d (" PACKAGE_NAME ") " PACKAGE_VERSION);
+		puts("waypost pop3d " PACKAGE_VERSION);
 		return 0;
 	}
 	if (argc == 3 && strcmp(argv[1], "--maildir") == 0)
