@@ -329,19 +329,20 @@ void password_dummy(char dst[ACCOUNT_HASH_MAX], const char *sample)
 {
 	static const uint8_t zeros[EVP_MAX_MD_SIZE + SALT_LEN];
 	const struct braced *b = find_braced(sample);
+	const struct crypt_kind *k = find_kind(crypt_part(sample));
 	const char *why;
-	size_t len, tail;
+	size_t len;
 
 	if (b != NULL && encode_braced(dst, b, zeros, b->len + (b->salted ? SALT_LEN : 0)))
 		return;
-	if (is_locked(sample) || !password_is_sound(sample, &why)) {
+	/* libcrypt may know kinds of which we do not know the shape. */
+	if (is_locked(sample) || k == NULL || !password_is_sound(sample, &why)) {
 		default_setting(dst);
 		return;
 	}
 	len = strlen(sample);
-	tail = find_kind(crypt_part(sample))->tail;
 	memcpy(dst, sample, len + 1);
-	memset(dst + len - tail, '0', tail);
+	memset(dst + len - k->tail, '0', k->tail);
 }
 
 bool password_make(char dst[ACCOUNT_HASH_MAX], const char *scheme, const char *password)
