@@ -7,7 +7,11 @@
 #include "mime/ctype.h"
 #include "mime/hdr.h"
 
-enum { QUOTED_MAX = 1000 }; /* longer strings go as literals: some clients read lines into small buffers */
+enum {
+	QUOTED_MAX = 1000,     /* longer strings go as literals: some clients read lines into small buffers */
+	ADDRESSES_MAX = 20000, /* of one list: what comes behind them is left out */
+	PARAMS_MAX = 1000,     /* of one field */
+};
 
 static bool can_quote(const char *p, size_t len)
 {
@@ -93,36 +97,41 @@ static void add_address(struct str *out, const struct mime_addr *a)
 }
 
 /* Adds the addresses of one field; the first one opens the list. */
-static void add_field_addresses(struct str *out, const struct mime_text *field, bool *any)
+static void add_field_addresses(struct str *out, const struct mime_text *field, size_t *n)
 {
 	struct mime_addr a = { .kind = MIME_ADDR_BOX };
 	struct mime_addr_iter it;
 
 	mime_addr_begin(&it, field->p, field->len);
-	while (mime_addr_next(&it, &a)) {
-		if (!*any)
+	while (*n < ADDRESSES_MAX && mime_addr_next(&it, &a)) {
+		if ((*n)++ == 0)
 			str_addc(out, '(');
-		*any = true;
 		add_address(out, &a);
+	}
+	if (it.in_group) { /* the list was cut within a group */
+		mime_addr_begin(&it, "", 0);
+		it.in_group = true;
+		if (mime_addr_next(&it, &a))
+			add_address(out, &a);
 	}
 	mime_addr_fini(&a);
 }
 
-static void end_addresses(struct str *out, bool any)
+static void end_addresses(struct str *out, size_t n)
 {
-	str_adds(out, any ? ")" : "NIL");
+	str_adds(out, n > 0 ? ")" : "NIL");
 }
 
 /* A list from one field; from FALLBACK if there is none or it is empty. */
 static void add_addresses(struct str *out, const struct mime_text *field, const struct mime_text *fallback)
 {
-	bool any = false;
+	size_t n = 0;
 
 	if (field->p != NULL)
-		add_field_addresses(out, field, &any);
-	if (!any && fallback != NULL && fallback->p != NULL)
-		add_field_addresses(out, fallback, &any);
-	end_addresses(out, any);
+		add_field_addresses(out, field, &n);
+	if (n == 0 && fallback != NULL && fallback->p != NULL)
+		add_field_addresses(out, fallback, &n);
+	end_addresses(out, n);
 }
 
 /* A list from all fields called NAME: some programs write one for each receiver. */
@@ -130,16 +139,16 @@ static void add_all_addresses(struct str *out, const char *text, size_t len, con
 {
 	struct mime_hdr_iter it;
 	struct mime_hdr h;
-	bool any = false;
+	size_t n = 0;
 
 	mime_hdr_begin(&it, text, len);
 	while (mime_hdr_next(&it, &h)) {
 		struct mime_text value = { h.value, h.value_len };
 
 		if (mime_hdr_is(&h, name))
-			add_field_addresses(out, &value, &any);
+			add_field_addresses(out, &value, &n);
 	}
-	end_addresses(out, any);
+	end_addresses(out, n);
 }
 
 enum { ENV_DATE, ENV_SUBJECT, ENV_FROM, ENV_SENDER, ENV_REPLY_TO, ENV_IN_REPLY_TO, ENV_MESSAGE_ID, ENV_COUNT };
@@ -208,7 +217,7 @@ static void add_params(struct str *out, const struct mime_text *value, bool need
 	bool first = true;
 
 	mime_ctype_begin(&c, value);
-	while (mime_ctype_param(&c, &name, &text)) {
+	for (int i = 0; i < PARAMS_MAX && mime_ctype_param(&c, &name, &text); i++) {
 		add_pair(out, &name, &text, first);
 		first = false;
 		if (strcasecmp(str_cstr(&name), "charset") == 0)

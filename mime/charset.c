@@ -280,20 +280,30 @@ bool mime_charset_to_utf8(struct str *out, const char *name, const char *p, size
 	return false;
 }
 
+/* Folds the ASCII characters that P begins with; returns how many there are. */
+static size_t fold_ascii(struct str *out, const char *p, size_t len)
+{
+	char *to = str_room(out, len);
+	size_t n;
+
+	for (n = 0; n < len && (unsigned char)p[n] < 128; n++)
+		to[n] = p[n] >= 'A' && p[n] <= 'Z' ? (char)(p[n] | 0x20) : p[n];
+	to[n] = '\0';
+	out->len += n;
+	return n;
+}
+
 void mime_fold(struct str *out, const char *p, size_t len)
 {
 	const char *end = p + len;
 
-	str_room(out, len);
-	while (p < end) {
+	for (;;) {
 		ucs4_t c;
 		int n;
 
-		if ((unsigned char)*p < 128) {
-			str_addc(out, *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p);
-			p++;
-			continue;
-		}
+		p += fold_ascii(out, p, (size_t)(end - p));
+		if (p == end)
+			return;
 		n = u8_mbtoucr(&c, (const uint8_t *)p, (size_t)(end - p));
 		if (n > 0) {
 			mime_utf8_add(out, uc_tolower(uc_toupper(c)));

@@ -129,13 +129,30 @@ static void after_equals(struct mime_decoder *d, struct str *out, char c)
 	}
 }
 
+/* How many bytes from P on stand for themselves whatever follows. */
+static size_t plain_run(const char *p, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && (unsigned char)p[n] > ' ' && p[n] != '=')
+		n++;
+	return n;
+}
+
 static void add_qp(struct mime_decoder *d, struct str *out, const char *p, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		if (d->n_held > 0 && d->held[0] == '=')
-			after_equals(d, out, p[i]);
-		else
-			take_qp(d, out, p[i]);
+	for (size_t i = 0; i < len;) {
+		size_t run = d->n_held == 0 || d->held[0] != '=' ? plain_run(p + i, len - i) : 0;
+
+		if (run > 0) {
+			release_held(d, out);
+			str_add(out, p + i, run);
+			i += run;
+		} else if (d->n_held > 0 && d->held[0] == '=') {
+			after_equals(d, out, p[i++]);
+		} else {
+			take_qp(d, out, p[i++]);
+		}
 	}
 }
 

@@ -213,6 +213,27 @@ static void test_strings(void)
 	str_fini(&s);
 }
 
+/* A list too long is cut, and stays a list. */
+static void test_limits(void)
+{
+	struct str text = STR_INIT, s = STR_INIT;
+
+	str_adds(&text, "To: Group:");
+	for (int i = 0; i < 100000; i++)
+		str_adds(&text, "a,");
+	str_adds(&text, ";\nContent-Type: text/plain");
+	for (int i = 0; i < 100000; i++)
+		str_adds(&text, ";a=b");
+	describe(&s, text.data, text.len);
+	CU_ASSERT(s.len < 19 * 20000 + 2 * 9 * 1000 + 1000);
+	str_clear(&s);
+	imap_envelope_add(&s, text.data, text.len);
+	CU_ASSERT(is_data(s.data, s.len));
+	CU_ASSERT(strstr(s.data, "(NIL NIL \"a\" \"\")(NIL NIL NIL NIL))") != NULL);
+	str_fini(&text);
+	str_fini(&s);
+}
+
 static void test_section_parse(void)
 {
 	static const struct { const char *in, *out; } good[] = {
@@ -557,6 +578,7 @@ static void test_dates(void)
 
 static const struct unit_case cases[] = {
 	{ "envelopes and structures", test_golden }, { "messages cut anywhere", test_cut }, { "strings", test_strings },
+	{ "limits", test_limits },
 	{ "section syntax", test_section_parse }, { "sections", test_sections }, { "NUL in a field's name", test_field_nul },
 	{ "output stopped", test_wire_stop },
 	{ "search", test_search }, { "search in large bodies", test_search_large }, { "sent date", test_sent_day },
