@@ -362,10 +362,9 @@ static void exec_role(const char *exe, char **argv, const struct start_fds *fds,
 /* The program as it was started, unless an upgrade has put another one there: roles are of one version. */
 static const char *executable(const struct master *m)
 {
-	struct stat named, running;
+	struct stat st;
 
-	if (m->exe != NULL && stat(m->exe, &named) == 0 && stat("/proc/self/exe", &running) == 0 &&
-	    named.st_dev == running.st_dev && named.st_ino == running.st_ino)
+	if (m->exe != NULL && stat(m->exe, &st) == 0 && st.st_dev == m->exe_dev && st.st_ino == m->exe_ino)
 		return m->exe;
 	return "/proc/self/exe";
 }

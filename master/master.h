@@ -48,7 +48,9 @@ struct child {
 struct master {
 	struct ev_loop *loop;
 	const char *file; /* the configuration */
-	char *exe;        /* this program */
+	char *exe;        /* path of this program; NULL if unknown */
+	dev_t exe_dev;    /* what was there at the start */
+	ino_t exe_ino;
 	struct settings *set;
 	enum master_state state;
 	bool foreground, root, draining;

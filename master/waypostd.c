@@ -351,18 +351,26 @@ static void make_loop(struct master *m)
 	ev_prepare_start(m->loop, &flush);
 }
 
-static char *own_path(void)
+static void find_own_program(struct master *m)
 {
 	char path[4096];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	struct stat st;
 
-	return n > 0 ? mem_memdup(path, (size_t)n) : NULL;
+	if (n <= 0)
+		return;
+	path[n] = '\0';
+	if (stat(path, &st) != 0)
+		return;
+	m->exe = mem_strdup(path);
+	m->exe_dev = st.st_dev;
+	m->exe_ino = st.st_ino;
 }
 
 static int run(struct master *m)
 {
 	m->root = geteuid() == 0;
-	m->exe = own_path();
+	find_own_program(m);
 	m->on_started = started;
 	m->on_start_failed = start_failed;
 	m->on_all_gone = all_gone;
