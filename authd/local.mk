@@ -13,3 +13,4 @@ authd_libauthd_a_SOURCES = \
 	authd/service.c \
 	authd/tool.c
 AUTHD_LIBS = authd/libauthd.a $(PROXY_LIBS) $(AUTHLIB_LIBS)
+EXTRA_DIST += authd/README

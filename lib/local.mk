@@ -13,3 +13,4 @@ lib_liblib_a_SOURCES = \
 	lib/num.c lib/num.h \
 	lib/str.c lib/str.h
 LIB_LIBS = lib/liblib.a $(EV_LIBS) $(CRYPTO_LIBS)
+EXTRA_DIST += lib/README

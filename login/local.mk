@@ -6,3 +6,4 @@ login_liblogin_a_SOURCES = \
 	login/login_sasl.c login/login_sasl.h \
 	login/worker.c login/worker.h
 LOGIN_LIBS = login/liblogin.a $(AUTHD_LIBS)
+EXTRA_DIST += login/README

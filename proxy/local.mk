@@ -5,3 +5,4 @@ proxy_libproxy_a_SOURCES = \
 	proxy/relay.c proxy/relay.h \
 	proxy/route.c proxy/route.h
 PROXY_LIBS = proxy/libproxy.a
+EXTRA_DIST += proxy/README
