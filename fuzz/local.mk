@@ -44,4 +44,8 @@ noinst_PROGRAMS += fuzz/fuzz_master
 fuzz_fuzz_master_SOURCES = fuzz/fuzz_master.c
 fuzz_fuzz_master_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_master_LDADD = master/libmaster.a $(NODE_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_imap
+fuzz_fuzz_imap_SOURCES = fuzz/fuzz_imap.c
+fuzz_fuzz_imap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_imap_LDADD = $(IMAP_LIBS)
 endif

@@ -51,9 +51,7 @@ static enum imap_status copy_or_move(struct imap_session *s, struct imap_lex *ar
 	enum imap_status status = IMAP_BAD;
 
 	if (imap_take_messages(s, args, &set)) {
-		status = imap_take_folder(s, args, &folder, "TRYCREATE");
-		if (status != IMAP_BAD && imap_lex_end(args) != 1)
-			status = imap_bad(s, "A set and a mailbox name were expected and nothing else.");
+		status = imap_take_last_folder(s, args, &folder, "TRYCREATE");
 		if (status == IMAP_OK)
 			status = transfer(s, &set, str_cstr(&folder), move);
 	}

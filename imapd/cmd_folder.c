@@ -7,21 +7,11 @@
 #include "maildir/md_subscribe.h"
 #include "maildir/md_tree.h"
 
-/* " mailbox" and the end of the command. */
-static enum imap_status take_only_folder(struct imap_session *s, struct imap_lex *args, struct str *folder, const char *missing)
-{
-	enum imap_status status = imap_take_folder(s, args, folder, missing);
-
-	if (status == IMAP_OK && imap_lex_end(args) != 1)
-		status = imap_bad(s, "One mailbox name was expected and nothing else.");
-	return status;
-}
-
 static enum imap_status folder_command(struct imap_session *s, struct imap_lex *args, const char *what, const char *missing,
 	enum md_err (*act)(struct md_root *r, const char *folder))
 {
 	struct str folder = STR_INIT;
-	enum imap_status status = take_only_folder(s, args, &folder, missing);
+	enum imap_status status = imap_take_last_folder(s, args, &folder, missing);
 	enum md_err e;
 
 	if (status == IMAP_OK) {
@@ -55,7 +45,7 @@ enum imap_status imap_cmd_unsubscribe(struct imap_session *s, struct imap_lex *a
 enum imap_status imap_cmd_delete(struct imap_session *s, struct imap_lex *args)
 {
 	struct str folder = STR_INIT;
-	enum imap_status status = take_only_folder(s, args, &folder, "NONEXISTENT");
+	enum imap_status status = imap_take_last_folder(s, args, &folder, "NONEXISTENT");
 	enum md_err e;
 
 	if (status == IMAP_OK) {
@@ -88,7 +78,7 @@ enum imap_status imap_cmd_rename(struct imap_session *s, struct imap_lex *args)
 		enum imap_status second;
 
 		str_add(&why, str_cstr(&s->reply), s->reply.len);
-		second = take_only_folder(s, args, &to, "CANNOT");
+		second = imap_take_last_folder(s, args, &to, "CANNOT");
 		if (second == IMAP_BAD || status == IMAP_OK)
 			status = second;
 		else

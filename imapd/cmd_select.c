@@ -31,11 +31,9 @@ static void put_selected(struct imap_session *s)
 static enum imap_status open_mailbox(struct imap_session *s, struct imap_lex *args, bool examine, const char *what)
 {
 	struct str folder = STR_INIT;
-	enum imap_status status = imap_take_folder(s, args, &folder, "NONEXISTENT");
+	enum imap_status status = imap_take_last_folder(s, args, &folder, "NONEXISTENT");
 	enum md_err e = MD_OK;
 
-	if (status == IMAP_OK && imap_lex_end(args) != 1)
-		status = imap_bad(s, "%s takes a mailbox name and nothing else.", what);
 	if (status != IMAP_BAD)
 		imap_unselect(s); /* also if what follows fails: RFC 3501 section 6.3.1 */
 	if (status == IMAP_OK && (e = md_box_open(&s->root, str_cstr(&folder), examine, &s->box)) != MD_OK) {

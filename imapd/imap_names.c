@@ -89,3 +89,11 @@ enum imap_status imap_take_folder(struct imap_session *s, struct imap_lex *l, st
 		return imap_no(s, "[CANNOT] Not a valid mailbox name.");
 	return imap_no(s, "[%s] There is no such mailbox.", missing);
 }
+
+enum imap_status imap_take_last_folder(struct imap_session *s, struct imap_lex *l, struct str *folder, const char *missing)
+{
+	enum imap_status status = imap_take_folder(s, l, folder, missing);
+
+	/* Bad syntax is said first, also if there is no such folder. */
+	return status != IMAP_BAD && imap_lex_end(l) != 1 ? imap_bad(s, "Something follows the mailbox name.") : status;
+}

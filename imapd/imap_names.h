@@ -21,5 +21,7 @@ void imap_name_quote(struct str *out, const char *text);
 /* Reads " mailbox" from L into FOLDER. IMAP_OK; else the tagged reply is set: BAD for syntax, NO for a name that no folder
  * can have, with code MISSING ("CANNOT" where the name is to be made: the text then tells what names look like). */
 enum imap_status imap_take_folder(struct imap_session *s, struct imap_lex *l, struct str *folder, const char *missing);
+/* The same where nothing may follow the name. */
+enum imap_status imap_take_last_folder(struct imap_session *s, struct imap_lex *l, struct str *folder, const char *missing);
 
 #endif

@@ -9,13 +9,15 @@
 #include "imapd/imapd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/num.h"
 
 static void usage(FILE *to)
 {
 	fputs("usage: imapd --version\n"
-	      "       imapd --maildir DIR [--user NAME] [--tag TAG] [--prefix PREFIX]\n"
+	      "       imapd --maildir DIR [--user NAME] [--tag TAG] [--prefix PREFIX] [--timeout SECONDS]\n"
 	      "Serves the Maildir DIR to an IMAP client on standard input and output, without asking for a password.\n"
-	      "With --tag the greeting is the answer to a LOGIN of that tag. PREFIX is \"INBOX.\" or \"\".\n", to);
+	      "With --tag the greeting is the answer to a LOGIN of that tag. PREFIX is \"INBOX.\" or \"\".\n"
+	      "SECONDS stands for IMAP_INACTIVITY_TIMEOUT.\n", to);
 }
 
 static char *absolute(const char *path)
@@ -43,10 +45,11 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { "maildir", required_argument, NULL, 'm' },
 		{ "user", required_argument, NULL, 'u' }, { "tag", required_argument, NULL, 't' },
-		{ "prefix", required_argument, NULL, 'p' }, { NULL, 0, NULL, 0 }
+		{ "prefix", required_argument, NULL, 'p' }, { "timeout", required_argument, NULL, 'T' }, { NULL, 0, NULL, 0 }
 	};
 	const char *maildir = NULL, *user = "nobody", *tag = "", *prefix = NULL;
-	struct settings *set;
+	struct settings *set = settings_defaults();
+	uint64_t seconds;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "V", options, NULL)) != -1)
@@ -69,6 +72,12 @@ int main(int argc, char **argv)
 		case 'p':
 			prefix = optarg;
 			break;
+		case 'T':
+			if (num_parse_str(optarg, 86400, &seconds)) {
+				set->imapd_IMAP_INACTIVITY_TIMEOUT = (int64_t)seconds;
+				break;
+			}
+			/* fall through */
 		default:
 			usage(stderr);
 			return 2;
@@ -78,7 +87,6 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_set_program("imapd");
-	set = settings_defaults();
 	if (prefix != NULL) {
 		mem_free(&set->imapd_IMAP_NAMESPACE_PREFIX);
 		set->imapd_IMAP_NAMESPACE_PREFIX = mem_strdup(prefix);

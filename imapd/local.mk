@@ -36,3 +36,8 @@ imapd_libimap_a_SOURCES = \
 	imapd/imap_utf7.c imapd/imap_utf7.h \
 	imapd/imapd.h
 EXTRA_DIST += imapd/README
+IMAP_LIBS = imapd/libimap.a maildir/libmaildir.a $(MIME_LIBS) $(NODE_LIBS)
+
+pkglibexec_PROGRAMS += imapd/imapd
+imapd_imapd_SOURCES = imapd/imapd_main.c
+imapd_imapd_LDADD = $(IMAP_LIBS)

@@ -1,9 +1,12 @@
 """The IMAP session server by itself (libexec/waypost/imapd --maildir), on a socket, every command and every wrong turn."""
 import os
 import re
+import resource
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -11,6 +14,9 @@ import pytest
 IMAPD = os.environ.get("WAYPOST_IMAPD") or os.path.join(os.environ.get("WAYPOST_PREFIX", "/usr/local"), "libexec", "waypost", "imapd")
 WRAPPER = os.environ.get("WAYPOST_WRAPPER", "").split()
 PATIENCE = 60.0 if WRAPPER else 15.0
+ROOT = os.getuid() == 0
+UID = int(os.environ.get("WAYPOST_TEST_UID", "65534"))  # as root, sessions run as this ordinary user
+GID = int(os.environ.get("WAYPOST_TEST_GID", "65534"))
 
 MESSAGE = (b"From: Ada <ada@example.com>\r\nTo: bob@example.com\r\nSubject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\r\n"
            b"Date: Mon, 7 Feb 1994 21:52:25 -0800\r\nMessage-Id: <1@example.com>\r\n\r\nHello Bob,\r\nthe body.\r\n")
@@ -23,12 +29,18 @@ class Gone(AssertionError):
 class Imap:
     """One session server and its client's side of the socket."""
 
-    def __init__(self, maildir, *options, tag=""):
+    def __init__(self, maildir, *options, tag="", limit=None):
         self.sock, theirs = socket.socketpair()
         self.sock.settimeout(PATIENCE)
         self.log = open(str(maildir) + ".log", "ab+")
         args = WRAPPER + [IMAPD, "--maildir", str(maildir), *options] + (["--tag", tag] if tag else [])
-        self.process = subprocess.Popen(args, stdin=theirs, stdout=theirs, stderr=self.log)
+        more = dict(user=UID, group=GID, extra_groups=[]) if ROOT else {}
+        if limit is not None:  # a file that grows beyond it fails as on a full disk
+            def small_files():
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            more["preexec_fn"] = small_files
+        self.process = subprocess.Popen(args, stdin=theirs, stdout=theirs, stderr=self.log, restore_signals=False, **more)
         theirs.close()
         self.buf = b""
         self.serial = 0
@@ -144,8 +156,10 @@ class Imap:
 
 
 def make_maildir(path):
-    for sub in ("cur", "new", "tmp"):
-        os.makedirs(os.path.join(path, sub))
+    for sub in ("", "cur", "new", "tmp"):
+        os.mkdir(os.path.join(path, sub))
+        if ROOT:
+            os.chown(os.path.join(path, sub), UID, GID)
     return path
 
 
@@ -153,12 +167,22 @@ def deliver(maildir, name, text=MESSAGE, folder=""):
     base = os.path.join(maildir, folder)
     with open(os.path.join(base, "tmp", name), "wb") as f:
         f.write(text.replace(b"\r\n", b"\n"))
+    if ROOT:
+        os.chown(os.path.join(base, "tmp", name), UID, GID)
     os.rename(os.path.join(base, "tmp", name), os.path.join(base, "new", name))
 
 
 @pytest.fixture
-def maildir(tmp_path):
-    return make_maildir(str(tmp_path / "Maildir"))
+def home():
+    path = tempfile.mkdtemp(prefix="waypost-imapd-")
+    os.chmod(path, 0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def maildir(home):
+    return make_maildir(os.path.join(home, "Maildir"))
 
 
 @pytest.fixture
@@ -193,12 +217,27 @@ def test_preauth(imap):
     assert imap.greeting.startswith(b"* PREAUTH [CAPABILITY IMAP4rev1 ")
 
 
-def test_missing_maildir(start, tmp_path):
-    s = start(tag="a1", maildir=str(tmp_path / "none"))
+def test_missing_maildir(start, home):
+    s = start(tag="a1", maildir=home + "/none")
     assert s.greeting.startswith(b"a1 NO [UNAVAILABLE]")
     assert s.line().startswith(b"* BYE")
     log = s.close()
-    assert "none" in log and "end=server" in log and not os.path.exists(tmp_path / "none")
+    assert home + "/none" in log and "end=server" in log and not os.path.exists(home + "/none")
+
+
+def test_maildir_without_cur(start, maildir):
+    os.rmdir(os.path.join(maildir, "cur"))
+    s = start(tag="a1")
+    assert s.greeting.startswith(b"a1 NO [UNAVAILABLE]")
+    assert maildir in s.close()
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can give a Maildir to somebody else")
+def test_maildir_of_somebody_else(start, maildir):
+    os.chown(maildir, 0, 0)
+    s = start(tag="a1")
+    assert s.greeting.startswith(b"a1 NO [UNAVAILABLE]")
+    assert "chown" in s.close()
 
 
 def test_logout_and_log_line(imap):
@@ -233,7 +272,7 @@ def test_signals(imap, sig, end):
 # --- Syntax ---
 
 @pytest.mark.parametrize("line,start_of_answer", [
-    ("", b"* BAD"), ("x", b"* BAD"), ("x ", b"x BAD"), ("+ NOOP", b"* BAD"), ("a FOO", b"a BAD"), ("a UID", b"a BAD"), ("a UID NOOP", b"a BAD"),
+    ("", b"* BAD"), ("x", b"x BAD"), ("x ", b"x BAD"), ("+ NOOP", b"* BAD"), ("a FOO", b"a BAD"), ("a UID", b"a BAD"), ("a UID NOOP", b"a BAD"),
     ("a NOOP x", b"a BAD"), ("a  NOOP", b"a BAD"), ("a FETCH 1 FLAGS", b"a BAD"), ("a SELECT", b"a BAD"), ("a SELECT INBOX x", b"a BAD"),
     ("a SELECT \"INBOX", b"a BAD"), ("a LOGIN x y", b"a BAD"), ("a AUTHENTICATE PLAIN", b"a BAD"), ("a STARTTLS", b"a BAD"),
     ("a STATUS INBOX ()", b"a BAD"), ("a STATUS INBOX (FOO)", b"a BAD"), ("a LIST \"\"", b"a BAD"), ("a CREATE", b"a BAD"),
@@ -377,7 +416,7 @@ def test_create_delete_rename(imap, maildir):
     imap.ok("CREATE inbox.A.B.")
     assert os.path.isdir(os.path.join(maildir, ".A.B"))
     assert b"INBOX." in imap.no("CREATE Sent")
-    for name in ("INBOX..x", "INBOX.", "INBOX.a/b", '"INBOX.&bad"', "INBOX." + "x" * 300):
+    for name in ("INBOX..x", "INBOX.a/b", '"INBOX.&bad"', "INBOX." + "x" * 300):
         assert b"[CANNOT]" in imap.no(f"CREATE {name}"), name
     imap.ok("RENAME INBOX.A INBOX.C")
     assert os.path.isdir(os.path.join(maildir, ".C.B"))
@@ -513,8 +552,8 @@ def test_append(imap, maildir):
     line = imap.ok("FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[])")[0]
     assert b"\\Flagged \\Seen $Label" in line.replace(b"\\Seen \\Flagged", b"\\Flagged \\Seen") and b"RFC822.SIZE %d" % len(MESSAGE) in line
     assert line.endswith(b"{%d}\r\n" % len(MESSAGE) + MESSAGE + b")")
-    assert b'" 8-Feb-1994 05:52:25 +0000"' in line or b"Feb-1994" in line
-    assert imap.ok("FETCH 2 BODY.PEEK[]")[0].endswith(b"{12}\r\nA: b\r\n\r\nbare\r\n)"[0:7] + b"A: b\r\n\r\nbare\r\n)") or True
+    assert re.search(rb'INTERNALDATE "[ 0-3][0-9]-Feb-1994 ', line)
+    assert imap.ok("FETCH 2 BODY.PEEK[]")[0].endswith(b"{14}\r\nA: b\r\n\r\nbare\r\n)")
     assert b"* 3 EXISTS" in imap.ok("APPEND INBOX {}", MESSAGE)
     assert b"[TRYCREATE]" in imap.no("APPEND INBOX.None {}", MESSAGE)
     assert b"[TRYCREATE]" in imap.no("APPEND Elsewhere {}", MESSAGE)
@@ -558,7 +597,7 @@ def test_fetch(imap):
     assert imap.ok("FETCH 1 (BODYSTRUCTURE)")[0].startswith(b'* 1 FETCH (BODYSTRUCTURE ("text" "plain"'.replace(b'"text" "plain"', b'"'))
     assert imap.ok("FETCH 1 RFC822.HEADER")[0].startswith(b"* 1 FETCH (RFC822.HEADER {")
     assert imap.ok("FETCH 1 BODY.PEEK[HEADER.FIELDS (subject)]")[0] == (
-        b"* 1 FETCH (BODY[HEADER.FIELDS (subject)] {37}\r\nSubject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\r\n\r\n)")
+        b"* 1 FETCH (BODY[HEADER.FIELDS (subject)] {40}\r\nSubject: =?UTF-8?Q?Gr=C3=BC=C3=9Fe?=\r\n\r\n)")
     assert b"\\Seen" not in imap.ok("FETCH 1 FLAGS")[0]
     line = imap.ok("FETCH 1 BODY[TEXT]")[0]
     assert b"Hello Bob" in line and b"FLAGS (\\Seen" in line
@@ -641,11 +680,11 @@ def test_move(imap):
         imap.append()
     imap.ok("CREATE INBOX.M")
     imap.ok("SELECT INBOX")
+    assert b"[TRYCREATE]" in imap.no("MOVE 1,3 INBOX.None")
     lines = imap.ok("MOVE 1,3 INBOX.M")
     assert re.match(rb"\* OK \[COPYUID \d+ 1,3 1:2\]", lines[0]) and lines[1:] == [b"* 1 EXPUNGE", b"* 2 EXPUNGE"]
     lines = imap.ok("UID MOVE 2 INBOX.M")
     assert b"COPYUID" in lines[0] and lines[1:] == [b"* 1 EXPUNGE"]
-    assert b"[TRYCREATE]" in imap.no("UID MOVE 2 INBOX.None") or True
     assert b"MESSAGES 3" in imap.ok("STATUS INBOX.M (MESSAGES)")[0]
 
 
@@ -705,8 +744,8 @@ def test_two_sessions(start):
     assert not any(b"EXPUNGE" in line for line in b.untagged)
     assert b"[EXPUNGEISSUED]" in b.no("STORE 2 +FLAGS (\\Seen)")
     assert not any(b"EXPUNGE" in x for x in b.ok("SEARCH ALL"))
-    assert b"[EXPUNGEISSUED]" in b.no("COPY 2 INBOX") or True
-    assert b"* 2 EXPUNGE" in b.untagged + b.ok("NOOP")
+    assert b"[EXPUNGEISSUED]" in b.no("COPY 2 INBOX")
+    assert b"* 2 EXPUNGE" in b.untagged
     assert b.ok("UID SEARCH ALL") == [b"* SEARCH 1 3"]
 
 
@@ -794,7 +833,50 @@ def test_unreadable_message(imap, maildir):
     assert status in ("NO", "OK") and sum(b"Hello Bob" in line for line in lines) == 1
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_disk_full(start, maildir):
+    s = start(limit=20000)
+    s.append()
+    big = b"Subject: big\r\n\r\n" + b"0123456789abcde\r\n" * 20000
+    status, text, _ = s.cmd("APPEND INBOX {}", big)
+    assert status == "NO" and (text.startswith(b"[OVERQUOTA]") or text.startswith(b"[SERVERBUG]")), text
+    s.send(b"x APPEND INBOX {%d+}\r\n" % len(big) + big + b"\r\ny NOOP\r\n")
+    assert s.until(b"x")[0] == "NO" and s.until(b"y")[0] == "OK"
+    s.append()
+    assert len(os.listdir(os.path.join(maildir, "cur"))) == 2 and os.listdir(os.path.join(maildir, "tmp")) == []
+    assert "APPEND failed, user=nobody" in s.close()
+
+
+def test_inactivity(start):
+    s = start("--timeout", "1")
+    assert s.line() == b"* BYE Disconnected for inactivity."
+    assert s.rest() == b"" and "TIMEOUT, user=nobody" in s.close()
+    s = start("--timeout", "1")
+    s.send(b"a NO")  # half a command is none
+    assert s.line().startswith(b"* BYE")
+    s = start("--timeout", "1")
+    s.send(b"a IDLE\r\n")
+    assert s.line().startswith(b"+") and s.line().startswith(b"* BYE")
+
+
+def test_imaplib(maildir):
+    """Another program's idea of IMAP."""
+    import imaplib
+
+    as_user = ["/usr/bin/setpriv", f"--reuid={UID}", f"--regid={GID}", "--clear-groups"] if ROOT else []
+    c = imaplib.IMAP4_stream(" ".join(as_user + WRAPPER + [IMAPD, "--maildir", maildir, "2>/dev/null"]))
+    assert c.state == "AUTH" and "UIDPLUS" in c.capabilities
+    assert c.append("INBOX", "(\\Flagged)", imaplib.Time2Internaldate(1e9), MESSAGE)[0] == "OK"
+    assert c.select("INBOX") == ("OK", [b"1"])
+    assert c.search(None, "FROM", '"ada"') == ("OK", [b"1"])
+    status, data = c.fetch("1", "(UID FLAGS RFC822)")
+    assert data[0][1] == MESSAGE
+    assert c.store("1", "+FLAGS", "\\Deleted")[0] == "OK" and c.expunge() == ("OK", [b"1"])
+    assert c.create("INBOX.X")[0] == "OK" and len(c.list()[1]) == 2 and c.namespace()[0] == "OK"
+    assert c.status("INBOX.X", "(MESSAGES)")[1] == [b'"INBOX.X" (MESSAGES 0)']
+    c.close()
+    assert c.logout()[0] == "BYE"
+
+
 def test_read_only_maildir(imap, maildir):
     imap.append()
     for d in ("cur", "new", "tmp", ""):
