@@ -51,6 +51,11 @@ static void on_listen(struct role_ctx *ctx, struct msgr *r, int fd)
 	ctx->hooks->listen(ctx, protocol, tls, fd);
 }
 
+static void take_log_level(const struct settings *set)
+{
+	log_set_debug(strcmp(set->node_LOG_LEVEL, "debug") == 0);
+}
+
 static void on_settings(struct role_ctx *ctx, int fd)
 {
 	struct settings *new = fd != -1 ? settings_read(fd) : NULL, *old = ctx->set;
@@ -62,6 +67,7 @@ static void on_settings(struct role_ctx *ctx, int fd)
 		return;
 	}
 	ctx->set = new;
+	take_log_level(new);
 	if (ctx->hooks->settings != NULL)
 		ctx->hooks->settings(ctx, old);
 	settings_free(&old);
@@ -217,6 +223,7 @@ void role_init(struct role_ctx *ctx, const struct role_start *who, const char *p
 	if ((ctx->set = settings_read(ROLE_FD_SETTINGS)) == NULL)
 		die_fatal("the settings handed over by the master are damaged");
 	close(ROLE_FD_SETTINGS);
+	take_log_level(ctx->set);
 	priv_drop(who->role, ctx->set);
 	if ((ctx->loop = ev_default_loop(EVFLAG_NOENV)) == NULL)
 		die_fatal("no event loop could be made; is epoll forbidden here?");

@@ -77,6 +77,9 @@ const struct settings_known settings_known[] = {
 	{ "imapd", "IMAP_SHAREDMUNGENAMES", LATER, "", "shared folders" },
 	{ "imapd", "IMAP_ENHANCEDIDLE", IGNORED, "", "IDLE always learns of changes from the system" },
 	{ "imapd", "IMAP_MOVE_EXPUNGE_TO_TRASH", UNSAFE, "", "moving expunged messages to the trash folder; they would be gone" },
+	{ "imapd", "IMAP_USELOCKS", IGNORED, "", "a folder is always locked while its index is written" },
+	{ "imapd", "IMAP_EMPTYTRASH", LATER, "", "removing old messages from the trash folder; nothing is removed" },
+	{ "imapd", "IMAP_TRASHFOLDERNAME", LATER, "", "a trash folder; this one is like any other" },
 	{ "imapd", "IMAPDEBUGFILE", IGNORED, "", "no trace of a session is written; see DEBUG_LOGIN" },
 	{ "imapd", "IMAP_BROKENUIDV", IGNORED, "", "UIDVALIDITY is always the one that the folder has" },
 	{ "imapd", "OUTBOX", UNSAFE, "", "sending mail by copying it to a folder; it would stay there unsent" },
@@ -86,6 +89,7 @@ const struct settings_known settings_known[] = {
 	{ "imapd", "IMAPLOGINTAG", IGNORED, "", HANDOVER },
 
 	BOTH_SSL("imapd_ssl", "IMAPDSSLSTART", "MAILDIRPATH of imapd"),
+	{ "imapd_ssl", "IMAP_STARTTLS", REPLACED, "", "IMAPDSTARTTLS" },
 	{ "imapd_ssl", "IMAPDSTARTTLS", LATER, "", "STARTTLS" },
 	{ "imapd_ssl", "IMAP_TLS_REQUIRED", UNSAFE, "", "TLS; passwords would cross the network in clear" },
 

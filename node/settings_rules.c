@@ -89,13 +89,14 @@ static void rules_node(struct settings_load *l)
 			"the accounts, so make two", set->node_AUTH_USER);
 }
 
-static void merge_debug(struct settings *set)
+/* DEBUG_LOGIN, wherever it stands, is Courier's name for a level of the log. */
+static void apply_debug(struct settings *set)
 {
-	int64_t all = set->node_DEBUG_LOGIN;
-
-	set->imapd_DEBUG_LOGIN = MAX(set->imapd_DEBUG_LOGIN, all);
-	set->pop3d_DEBUG_LOGIN = MAX(set->pop3d_DEBUG_LOGIN, all);
-	set->authdaemonrc_DEBUG_LOGIN = MAX(set->authdaemonrc_DEBUG_LOGIN, all);
+	if (set->node_DEBUG_LOGIN == 0 && set->imapd_DEBUG_LOGIN == 0 && set->pop3d_DEBUG_LOGIN == 0 &&
+	    set->authdaemonrc_DEBUG_LOGIN == 0)
+		return;
+	mem_free(&set->node_LOG_LEVEL);
+	set->node_LOG_LEVEL = mem_strdup("debug");
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -239,35 +240,12 @@ static void rules_maildirpath(struct settings_load *l, unsigned line, const char
 			label, path);
 }
 
-/* "Trash:7,Spam:30", or "7". */
-static bool is_emptytrash(const char *p)
-{
-	uint64_t days;
-
-	if (num_parse_str(p, 36500, &days))
-		return true;
-	while (*p != '\0') {
-		size_t len = strcspn(p, ","), colon = strcspn(p, ":");
-
-		if (colon == 0 || colon >= len || !num_parse(p + colon + 1, len - colon - 1, 36500, &days))
-			return false;
-		p += len + (p[len] == ',');
-	}
-	return true;
-}
-
 static void rules_imap(struct settings_load *l)
 {
 	const struct settings *set = l->set;
 
 	rules_capability(l);
 	rules_maildirpath(l, SETTINGS_LINE(l, imapd_MAILDIRPATH), "imapd.MAILDIRPATH", set->imapd_MAILDIRPATH);
-	if (!is_emptytrash(set->imapd_IMAP_EMPTYTRASH))
-		MISTAKE(l, imapd_IMAP_EMPTYTRASH, "imapd.IMAP_EMPTYTRASH = \"%s\": folders and days should stand here: \"Trash:7,Spam:30\"",
-			set->imapd_IMAP_EMPTYTRASH);
-	if (set->imapd_IMAP_TRASHFOLDERNAME[0] == '\0' || strchr(set->imapd_IMAP_TRASHFOLDERNAME, '/') != NULL)
-		MISTAKE(l, imapd_IMAP_TRASHFOLDERNAME, "imapd.IMAP_TRASHFOLDERNAME = \"%s\": the name of a folder should stand here: "
-			"\"Trash\"", set->imapd_IMAP_TRASHFOLDERNAME);
 	if (set->imapd_IMAP_INACTIVITY_TIMEOUT < 30 * 60)
 		WARNING(l, imapd_IMAP_INACTIVITY_TIMEOUT, "imapd.IMAP_INACTIVITY_TIMEOUT is shorter than the 30 minutes that RFC 3501 asks "
 			"for: idle clients will lose their session");
@@ -428,5 +406,5 @@ void settings_rules(struct settings_load *l)
 		rules_pop3(l);
 	rules_auth(l);
 	rules_secret(l);
-	merge_debug(l->set);
+	apply_debug(l->set);
 }

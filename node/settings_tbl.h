@@ -45,8 +45,9 @@
 		"Where the log goes: \"syslog\" (facility mail), \"stderr\", or the absolute path of a file.") \
 	S(node, LOG_LEVEL, WORD, "info", 0, 0, "error|warn|info|debug", SF_ALL, \
 		"The least important lines that are logged.") \
-	S(node, DEBUG_LOGIN, INT, "0", 0, 2, "", SF_ALL, \
-		"1 logs how each login went on its way, for all protocols. 2 is the same: passwords are never logged.") \
+	S(node, DEBUG_LOGIN, INT, "0", 0, 2, "", SF_M, \
+		"1 logs how each login goes on its way; it is LOG_LEVEL = \"debug\" under Courier's name. 2 is the same: " \
+		"passwords are never logged.") \
 	S(node, POOL_SECRETFILE, PATH, "", 0, 0, "", SF_M, \
 		"File with the secret that the nodes of the pool share (one line, 16 bytes or more, mode 0600). It signs " \
 		"what a node tells another about the client of a forwarded login. If absent, the secret is derived from " \
@@ -95,8 +96,8 @@
 		"protocol's own. AUTHSERVICE1143 = \"imaps\" makes them use the password imapspw of userdb.") \
 	S(g, MAILDIRPATH, STR, "Maildir", 0, 0, "", SF_A | SF_S, \
 		"Maildir of accounts that name none, relative to the home folder.") \
-	S(g, DEBUG_LOGIN, INT, "0", 0, 2, "", SF_ALL, \
-		"As at the top level of the file, for this protocol alone.")
+	S(g, DEBUG_LOGIN, INT, "0", 0, 2, "", SF_M, \
+		"As at the top level of the file, where it belongs; taken here because Courier has it here.")
 
 #define SETTINGS_IMAPD(S) \
 	SETTINGS_BOTH(S, imapd, "143", IMAP_PROXY) \
@@ -118,8 +119,6 @@
 		"Largest message that APPEND takes. 0 is no limit.") \
 	S(imapd, IMAP_KEYWORDS, INT, "1", 0, 2, "", SF_S, \
 		"Keywords on messages: 0 off, 1 on; 2 is the same as 1.") \
-	S(imapd, IMAP_USELOCKS, BOOL, "1", 0, 0, "", SF_S, \
-		"Lock a folder (tmp/courier.lock) while its index is written, as Courier does.") \
 	S(imapd, IMAP_UMASK, OCTAL, "022", 0, 0777, "", SF_S, \
 		"umask of new files and folders, octal, in quotes.") \
 	S(imapd, IMAP_MAILBOX_SANITY_CHECK, BOOL, "1", 0, 0, "", SF_S, \
@@ -128,11 +127,6 @@
 		"LIST looks for new messages in every folder, not only in INBOX, to mark it.") \
 	S(imapd, IMAP_OBSOLETE_CLIENT, BOOL, "0", 0, 0, "", SF_S, \
 		"LIST says \\NoInferiors instead of \\HasNoChildren.") \
-	S(imapd, IMAP_TRASHFOLDERNAME, STR, "Trash", 0, 0, "", SF_S, \
-		"Name of the trash folder.") \
-	S(imapd, IMAP_EMPTYTRASH, STR, "", 0, 0, "", SF_S, \
-		"Messages older than so many days are removed at login and logout: \"Trash:7,Spam:30\", or one number for " \
-		"the trash folder. Empty is never (Courier: Trash:7).") \
 	S(imapd, IMAP_LOG_DELETIONS, BOOL, "0", 0, 0, "", SF_S, \
 		"Log every message that is removed.")
 
@@ -167,8 +161,8 @@
 		"Processes that do what takes long: hashes, lookups of host names.") \
 	S(authdaemonrc, DEFAULTOPTIONS, STR, "", 0, 0, "", SF_A, \
 		"Options for every account that does not have them itself: \"disablepop3=1,mailhost=a.example.com\".") \
-	S(authdaemonrc, DEBUG_LOGIN, INT, "0", 0, 2, "", SF_A, \
-		"As at the top level of the file, for the check of accounts alone.")
+	S(authdaemonrc, DEBUG_LOGIN, INT, "0", 0, 2, "", SF_M, \
+		"As at the top level of the file, where it belongs; taken here because Courier has it here.")
 
 #define SETTINGS_AUTHUSERDB(S) \
 	S(authuserdb, USERDB, PATH, "/etc/waypost/userdb", 0, 0, "", SF_M | SF_A, \

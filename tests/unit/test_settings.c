@@ -129,7 +129,7 @@ static void test_defaults(void)
 	CU_ASSERT_STRING_EQUAL(s->pop3d_PORT, "110");
 	CU_ASSERT_EQUAL(s->proxy_PROXY_IDLE_TIMEOUT, 1860);
 	CU_ASSERT_EQUAL(s->imapd_IMAP_PROXY, false);
-	CU_ASSERT_EQUAL(s->imapd_IMAP_USELOCKS, true);
+	CU_ASSERT_EQUAL(s->imapd_IMAP_MAILBOX_SANITY_CHECK, true);
 	settings_free(&s);
 	CU_ASSERT_PTR_NULL(s);
 	settings_free(&s);
@@ -265,9 +265,9 @@ static void test_values(void)
 		"imapd = { PORT = 1143; ADDRESS = 0; IMAP_PROXY = true; MAXDAEMONS = \"12\"; DEBUG_LOGIN = true;\n"
 		"  IMAP_CAPABILITY = [ \"IMAP4rev1\", \"IDLE\" ]; IMAP_APPENDLIMIT = \"64k\"; IMAP_UMASK = \"077\";\n"
 		"  IMAP_INACTIVITY_TIMEOUT = \"1h\"; IMAP_IDLE_TIMEOUT = 90, IMAP_NAMESPACE_PREFIX = \"\"\n"
-		"  IMAP_USELOCKS = \"no\"; AUTHSERVICE1143 = \"imaps\"; AUTHSERVICE143 = \"imap\" };\n"
+		"  IMAP_MAILBOX_SANITY_CHECK = \"no\"; AUTHSERVICE1143 = \"imaps\"; AUTHSERVICE143 = \"imap\" };\n"
 		"authdaemonrc: { daemons: 7, DEFAULTOPTIONS = \"a=1,\" \"b=2\"; };\n"
-		"RUNDIR = \"/run/x/\"; LOG_LEVEL = \"DEBUG\"; // all of it\n"
+		"RUNDIR = \"/run/x/\"; LOG_LEVEL = \"WARN\"; // all of it\n"
 		"/* nothing */ LOG = \"/var/log/waypost.log\" # good\n"
 		"MIN_UID = 2000000000L;\r\n");
 
@@ -282,7 +282,7 @@ static void test_values(void)
 	CU_ASSERT_EQUAL(s->imapd_IMAP_INACTIVITY_TIMEOUT, 3600);
 	CU_ASSERT_EQUAL(s->imapd_IMAP_IDLE_TIMEOUT, 90);
 	CU_ASSERT_STRING_EQUAL(s->imapd_IMAP_NAMESPACE_PREFIX, "");
-	CU_ASSERT_EQUAL(s->imapd_IMAP_USELOCKS, false);
+	CU_ASSERT_EQUAL(s->imapd_IMAP_MAILBOX_SANITY_CHECK, false);
 	CU_ASSERT_STRING_EQUAL(s->imapd_AUTHSERVICE, "1143=imaps 143=imap");
 	CU_ASSERT_EQUAL(s->authdaemonrc_daemons, 7);
 	CU_ASSERT_STRING_EQUAL(s->authdaemonrc_DEFAULTOPTIONS, "a=1,b=2");
@@ -469,8 +469,6 @@ static void test_bad_values(void)
 			"stand here: \"Maildir\"\n" },
 		{ "imapd = { MAILDIRPATH = \"/var/mail\"; };", 0, "t.conf:2: imapd.MAILDIRPATH = \"/var/mail\": a path within the home "
 			"folder should stand here: \"Maildir\"\n" },
-		{ "imapd = { IMAP_EMPTYTRASH = \"Trash\"; };", 0, "t.conf:2: imapd.IMAP_EMPTYTRASH = \"Trash\": folders and days should stand "
-			"here: \"Trash:7,Spam:30\"\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"IDLE\"; };", 0, "t.conf:2: imapd.IMAP_CAPABILITY lacks IMAP4rev1; every client looks for "
 			"it\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=CRAM-MD5\"; };", 0, "t.conf:2: imapd.IMAP_CAPABILITY: the mechanism CRAM-MD5 "
