@@ -86,8 +86,9 @@ bool userdb_report_bad(const struct userdb_report *rep);
 void userdb_report_log(const struct userdb_report *rep, const char *path);
 
 /* Reads the file or directory PATH and builds an image into *FD_OUT (the caller's, close-on-exec; -1 unless
- * USERDB_BUILT). OLD is the present image or NULL; it stays as it is. SHRINK_PERCENT 100: never refuse.
- * REP was made by userdb_report_init(). Takes seconds for a million accounts: for an auth worker. */
+ * USERDB_BUILT). OLD is the present image or NULL; it stays as it is, and counts only if it was read from the
+ * same PATH: another path is another set of accounts. SHRINK_PERCENT 100: never refuse. REP was made by
+ * userdb_report_init(). Takes seconds for a million accounts: for an auth worker. */
 enum userdb_status userdb_build(const char *path, const struct userdb *old, unsigned shrink_percent,
     struct userdb_report *rep, int *fd_out);
 

@@ -39,6 +39,7 @@ struct builder {
 	unsigned npool;
 	struct class classes[CLASS_MAX];
 	unsigned nclasses;
+	uint64_t path_hash;
 	struct str sources, cuts;
 	uint32_t nsources;
 	/* the file being read */
@@ -721,6 +722,7 @@ static bool finish(struct builder *b)
 	h.version = USERDB_VERSION;
 	h.nsources = b->nsources;
 	h.seed = b->seed;
+	h.path = b->path_hash;
 	h.count = b->count;
 	h.records = sizeof(h);
 	h.records_end = b->len;
@@ -785,7 +787,8 @@ enum userdb_status userdb_build(const char *path, const struct userdb *old, unsi
 	struct builder *b = mem_alloc(sizeof(*b));
 
 	*fd_out = b->fd = -1;
-	b->old = old;
+	b->path_hash = userdb_hash(0, path, strlen(path));
+	b->old = old != NULL && old->h->path == b->path_hash ? old : NULL;
 	b->rep = rep;
 	rep->status = build(b, path, shrink_percent);
 	rep->entries = b->count;

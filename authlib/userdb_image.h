@@ -19,6 +19,7 @@ struct userdb_header {
 	char magic[8];
 	uint32_t version, nsources;
 	uint64_t seed; /* of the hash */
+	uint64_t path; /* userdb_hash() of the path it was read from: another path is another userdb */
 	uint64_t size; /* bytes of the image */
 	uint64_t count;
 	uint64_t records, records_end;

@@ -662,6 +662,25 @@ static void test_watch_directory(void)
 	CU_ASSERT_EQUAL(userdb_watch_poll(&w, dir, 19), 1);
 }
 
+static void test_another_path(void)
+{
+	struct userdb *db = NULL;
+	struct str text = STR_INIT;
+
+	make_dir();
+	make_accounts(&text, 0, 100);
+	load_text(text.data, &db);
+	put("other", "a\t" IDS "|systempw=" HASH "\nu1@example.com\tbad\n");
+	snprintf(file, sizeof(file), "%s/other", dir);
+	CU_ASSERT_EQUAL(load(file, &db, 50), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.lost, 0);
+	CU_ASSERT_EQUAL(result(db, "u1@example.com"), AUTH_TRY_LATER);
+	CU_ASSERT_TRUE(works(db, "a"));
+	str_fini(&text);
+	userdb_close(&db);
+	remove_dir();
+}
+
 static const struct unit_case cases[] = {
 	{ "fields", test_fields },
 	{ "bad lines", test_bad_lines },
@@ -673,6 +692,7 @@ static const struct unit_case cases[] = {
 	{ "shrinking", test_shrink },
 	{ "directory", test_directory },
 	{ "missing", test_missing },
+	{ "another path", test_another_path },
 	{ "permissions", test_permissions },
 	{ "dummy hash", test_dummy },
 	{ "20000 accounts", test_many },
