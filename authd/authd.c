@@ -251,6 +251,7 @@ static void on_loaded(const struct job_done *done, int fd, void *arg)
 		userdb_watch_again(&a->watch);
 		return;
 	}
+	userdb_report_log(&done->report, a->ctx.set->authuserdb_USERDB);
 	userdb_report_fini(&a->report);
 	a->report = done->report;
 	a->report.text = (struct str)STR_INIT;
@@ -321,6 +322,8 @@ static void on_settings(struct role_ctx *ctx, const struct settings *old)
 	use_settings(a);
 	if (strcmp(old->authuserdb_USERDB, ctx->set->authuserdb_USERDB) != 0)
 		userdb_watch_init(&a->watch);
+	else
+		userdb_watch_again(&a->watch); /* USERDB_SHRINK may allow now what was refused */
 }
 
 static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument)

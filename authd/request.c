@@ -338,15 +338,30 @@ static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
 	on_verdict(rq, done != NULL ? done->result : AUTH_TRY_LATER);
 }
 
+static void check_password(struct request *rq);
+
+/* As for an account: the time must not tell that there is none, or that it is locked. */
+static void check_dummy(struct request *rq)
+{
+	rq->unknown = true;
+	account_set(&rq->account.hash, userdb_dummy_hash(drv_userdb_current()));
+	check_password(rq);
+}
+
 /* Checks the password against the record: at once if that is cheap or was done before, else in an auth worker. */
 static void check_password(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
 	const struct account *acct = &rq->account;
+	enum auth_result result;
 	uint32_t id;
 
 	if (acct->hash[0] == '\0' || !password_is_slow(acct->hash)) {
-		on_verdict(rq, auth_check(acct, rq->q.password));
+		result = auth_check(acct, rq->q.password);
+		if (result == AUTH_DISABLED && !rq->unknown)
+			check_dummy(rq);
+		else
+			on_verdict(rq, result);
 		return;
 	}
 	if (!rq->unknown && proven_check(a->proven, acct->name, acct->hash, rq->q.password)) {
@@ -395,9 +410,7 @@ static void ask_chain(struct request *rq)
 		return;
 	}
 	if (result == AUTH_UNKNOWN) {
-		rq->unknown = true;
-		account_set(&rq->account.hash, userdb_dummy_hash(drv_userdb_current()));
-		check_password(rq);
+		check_dummy(rq);
 	} else if (result == AUTH_OK) {
 		account_default_options(&rq->account.options, a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
 		check_password(rq);
