@@ -20,9 +20,9 @@ static const char *my_host(void)
 {
 	static char host[256];
 
-	if (host[0] == '\0' && (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0'))
-		strcpy(host, "localhost");
-	return host;
+	if (host[0] == '\0' && gethostname(host, sizeof(host) - 1) != 0)
+		host[0] = '\0';
+	return host[0] != '\0' ? host : "localhost";
 }
 
 /* "<pid>:<host>" of a process of this host that no longer exists. */

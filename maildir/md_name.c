@@ -145,14 +145,10 @@ bool md_name_valid(const char *name)
 static void add_host(struct str *out)
 {
 	static char host[65];
-	static bool known;
 
-	if (!known) {
-		if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0')
-			strcpy(host, "localhost");
-		known = true;
-	}
-	for (const char *p = host; *p != '\0'; p++) {
+	if (host[0] == '\0' && gethostname(host, sizeof(host) - 1) != 0)
+		host[0] = '\0';
+	for (const char *p = host[0] != '\0' ? host : "localhost"; *p != '\0'; p++) {
 		if (*p == '/')
 			str_adds(out, "\\057");
 		else if (*p == ':')

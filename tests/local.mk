@@ -57,6 +57,21 @@ UNIT_TESTS += tests/unit/test_job
 tests_unit_test_job_SOURCES = tests/unit/test_job.c
 tests_unit_test_job_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 
+# maildir/
+EXTRA_DIST += tests/unit/md_test.h
+UNIT_TESTS += tests/unit/test_md_box
+tests_unit_test_md_box_SOURCES = tests/unit/test_md_box.c
+tests_unit_test_md_box_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_md_many
+tests_unit_test_md_many_SOURCES = tests/unit/test_md_many.c
+tests_unit_test_md_many_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_md_tree
+tests_unit_test_md_tree_SOURCES = tests/unit/test_md_tree.c
+tests_unit_test_md_tree_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_md_format
+tests_unit_test_md_format_SOURCES = tests/unit/test_md_format.c
+tests_unit_test_md_format_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+
 UNIT_TESTS += tests/unit/test_mime
 tests_unit_test_mime_SOURCES = tests/unit/test_mime.c
 tests_unit_test_mime_LDADD = $(MIME_LIBS) $(UNIT_LIBS)
@@ -84,11 +99,6 @@ tests_unit_test_relay_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_login
 tests_unit_test_login_SOURCES = tests/unit/test_login.c tests/unit/login_stubs.c tests/unit/login_stubs.h
 tests_unit_test_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CUNIT_LIBS)
-# maildir/
-EXTRA_DIST += tests/unit/md_test.h
-UNIT_TESTS += tests/unit/test_md_box
-tests_unit_test_md_box_SOURCES = tests/unit/test_md_box.c
-tests_unit_test_md_box_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_pop3_session
 tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c

@@ -1,0 +1,223 @@
+#include "tests/unit/md_test.h"
+
+#include "maildir/md_save.h"
+#include "maildir/md_subscribe.h"
+#include "maildir/md_tree.h"
+
+static void test_valid(void)
+{
+	static const struct { const char *name; bool ok; } t[] = {
+		{ "", true }, { "A", true }, { "A.B", true }, { "d\303\251j\303\240", true }, { "a b", true }, { "a&b", true },
+		{ ".A", false }, { "A.", false }, { "A..B", false }, { ".", false }, { "a/b", false }, { "../x", false },
+		{ "a\nb", false }, { "a\177", false }, { "\377", false }, { "\303", false }, { "\300\257", false },
+		{ "\355\240\200", false }, { "\364\220\200\200", false }, { "\302\205", false }, { "\360\237\230\200", true },
+	};
+	char longer[MD_FOLDER_MAX + 2];
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		CU_ASSERT_EQUAL(md_tree_valid(t[i].name), t[i].ok);
+	memset(longer, 'x', sizeof(longer));
+	longer[MD_FOLDER_MAX] = '\0';
+	CU_ASSERT(md_tree_valid(longer));
+	longer[MD_FOLDER_MAX] = 'x';
+	longer[MD_FOLDER_MAX + 1] = '\0';
+	CU_ASSERT(!md_tree_valid(longer));
+}
+
+/* All folders in one text: "-" does not exist, "+" has children, "!" has new mail. */
+static void check_tree(struct md_test *t, const char *want)
+{
+	struct md_folders l;
+	struct str s = STR_INIT;
+
+	CU_ASSERT_EQUAL(md_tree_list(&t->root, true, &l), MD_OK);
+	for (size_t i = 0; i < l.n; i++) {
+		str_addf(&s, "%s%s%s%s,", *l.f[i].name != '\0' ? l.f[i].name : "INBOX", l.f[i].exists ? "" : "-",
+			l.f[i].has_children ? "+" : "", l.f[i].has_new ? "!" : "");
+		CU_ASSERT_PTR_EQUAL(md_folders_find(&l, l.f[i].name), &l.f[i]);
+	}
+	CU_ASSERT_STRING_EQUAL(str_cstr(&s), want);
+	str_fini(&s);
+	md_folders_fini(&l);
+}
+
+static void test_create(void)
+{
+	struct md_test t;
+
+	mt_begin(&t);
+	check_tree(&t, "INBOX,");
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_EXISTS);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, ""), MD_EXISTS);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "a/b"), MD_BADNAME);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A.C.D"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A-z"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "X.Y"), MD_OK);
+	mt_mkdir(&t, ".notafolder");
+	mt_mkdir(&t, ".bad\377");
+	mt_mkdir(&t, ".bad\377/cur");
+	mt_puts(&t, ".file", "");
+	CU_ASSERT(mt_exists(&t, ".A/maildirfolder") && mt_exists(&t, ".A/cur") && mt_exists(&t, ".A/new") && mt_exists(&t, ".A/tmp"));
+	mt_puts(&t, ".A.C.D/new/1.x", "x");
+	mt_puts(&t, "new/1.x", "x");
+	check_tree(&t, "INBOX+!,A+,A.C-+,A.C.D!,A-z,X-+,X.Y,");
+	CU_ASSERT_EQUAL(md_tree_exists(&t.root, "A"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_exists(&t.root, "X"), MD_NOFOLDER);
+	CU_ASSERT_EQUAL(md_tree_exists(&t.root, "notafolder"), MD_NOTMAILDIR);
+	mt_end(&t);
+}
+
+static uint32_t uidvalidity(struct md_test *t, const char *folder)
+{
+	struct md_status st;
+
+	CU_ASSERT_EQUAL(md_status(&t->root, folder, &st), MD_OK);
+	return st.uidvalidity;
+}
+
+static void test_delete(void)
+{
+	struct md_test t;
+	uint32_t before;
+
+	mt_begin(&t);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A.B"), MD_OK);
+	mt_puts(&t, ".A/cur/1.x:2,", "x");
+	before = uidvalidity(&t, "A");
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, ""), MD_REFUSED);
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "None"), MD_NOFOLDER);
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "A"), MD_OK);
+	check_tree(&t, "INBOX+,A-+,A.B,");
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "A"), MD_REFUSED);
+	/* Another folder of that name is another folder to every client. */
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_OK);
+	CU_ASSERT(uidvalidity(&t, "A") > before);
+	mt_end(&t);
+}
+
+static void test_rename(void)
+{
+	struct md_test t;
+	uint32_t uid, uidv;
+	struct md_save *s;
+	struct md_status st;
+	char longer[250];
+
+	mt_begin(&t);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A.B"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "AB"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "X.Y"), MD_OK);
+	uidv = uidvalidity(&t, "A");
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "None", "N"), MD_NOFOLDER);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "A", "AB"), MD_EXISTS);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "A", "A"), MD_EXISTS);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "A", ""), MD_EXISTS);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "A", "b/c"), MD_BADNAME);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "A", "New"), MD_OK);
+	check_tree(&t, "INBOX+,AB,New+,New.B,X-+,X.Y,");
+	CU_ASSERT_EQUAL(uidvalidity(&t, "New"), uidv);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "X", "Z"), MD_OK); /* itself not there */
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "New", "New.Deep"), MD_OK);
+	check_tree(&t, "INBOX+,AB,New-+,New.Deep+,New.Deep.B,Z-+,Z.Y,");
+	/* A child whose name gets too long: nothing is renamed. */
+	memset(longer, 'x', sizeof(longer));
+	longer[sizeof(longer) - 1] = '\0';
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "New", longer), MD_BADNAME);
+	check_tree(&t, "INBOX+,AB,New-+,New.Deep+,New.Deep.B,Z-+,Z.Y,");
+
+	CU_ASSERT_EQUAL(md_save_begin(&t.root, "", &s), MD_OK);
+	CU_ASSERT_EQUAL(md_save_write(s, "a\r\n", 3), MD_OK);
+	CU_ASSERT_EQUAL(md_save_commit(&s, 0, NULL, 0, -1, &uid, &uidv), MD_OK);
+	mt_puts(&t, "new/1.x", "x");
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "", "AB"), MD_EXISTS);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "", "Old"), MD_OK);
+	CU_ASSERT_EQUAL(md_status(&t.root, "Old", &st), MD_OK);
+	CU_ASSERT_EQUAL(st.messages, 2);
+	CU_ASSERT_EQUAL(md_status(&t.root, "", &st), MD_OK);
+	CU_ASSERT_EQUAL(st.messages, 0);
+	CU_ASSERT_EQUAL(st.uidvalidity, uidv);
+	mt_end(&t);
+}
+
+static void test_symlink(void)
+{
+	struct md_test t, other;
+	char path[128];
+	struct md_status st;
+
+	mt_begin(&t);
+	mt_begin(&other);
+	mt_puts(&other, "cur/1.x:2,", "x");
+	snprintf(path, sizeof(path), "%s/.Linked", t.dir);
+	CU_ASSERT_EQUAL(symlink(other.dir, path), 0);
+	check_tree(&t, "INBOX+,Linked,");
+	CU_ASSERT_EQUAL(md_status(&t.root, "Linked", &st), MD_OK);
+	CU_ASSERT_EQUAL(st.messages, 1);
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "Linked"), MD_OK);
+	CU_ASSERT(mt_exists(&other, "cur/1.x:2,"));
+	check_tree(&t, "INBOX,");
+	mt_end(&other);
+	mt_end(&t);
+}
+
+static void check_subscribed(struct md_test *t, const char *want)
+{
+	struct md_names n;
+	struct str s = STR_INIT;
+
+	CU_ASSERT_EQUAL(md_subscribed(&t->root, &n), MD_OK);
+	for (size_t i = 0; i < n.n; i++) {
+		str_addf(&s, "%s,", n.name[i]);
+		CU_ASSERT(md_names_has(&n, n.name[i]));
+	}
+	CU_ASSERT(!md_names_has(&n, "none"));
+	CU_ASSERT_STRING_EQUAL(str_cstr(&s), want);
+	str_fini(&s);
+	md_names_fini(&n);
+}
+
+static void check_file(struct md_test *t, const char *want)
+{
+	char *text = mt_read(t, "courierimapsubscribed");
+
+	CU_ASSERT_STRING_EQUAL(text, want);
+	mem_free(&text);
+}
+
+static void test_subscribe(void)
+{
+	struct md_test t;
+
+	mt_begin(&t);
+	check_subscribed(&t, "");
+	CU_ASSERT_EQUAL(md_unsubscribe(&t.root, "A"), MD_OK);
+	CU_ASSERT(!mt_exists(&t, "courierimapsubscribed"));
+	CU_ASSERT_EQUAL(md_subscribe(&t.root, "d\303\251j\303\240.B"), MD_OK);
+	check_file(&t, "INBOX.d\303\251j\303\240.B\n");
+	mt_puts(&t, "courierimapsubscribed", "INBOX.Z\n#shared.x\ninbox.A\nINBOX\nINBOX.\nINBOXx\nINBOX.A\nINBOX.last");
+	check_subscribed(&t, ",A,Z,last,");
+	CU_ASSERT_EQUAL(md_subscribe(&t.root, "Z"), MD_OK);
+	CU_ASSERT_EQUAL(md_unsubscribe(&t.root, "A"), MD_OK);
+	check_file(&t, "INBOX.Z\n#shared.x\nINBOX\nINBOX.\nINBOXx\nINBOX.last\n");
+	CU_ASSERT_EQUAL(md_unsubscribe(&t.root, ""), MD_OK);
+	CU_ASSERT_EQUAL(md_subscribe(&t.root, "A"), MD_OK);
+	check_file(&t, "INBOX.Z\n#shared.x\nINBOX.\nINBOXx\nINBOX.last\nINBOX.A\n");
+	CU_ASSERT_EQUAL(md_subscribe(&t.root, "a/b"), MD_BADNAME);
+	CU_ASSERT(!mt_exists(&t, "tmp/courier.lock"));
+	mt_end(&t);
+}
+
+static const struct unit_case cases[] = {
+	{ "valid names", test_valid },
+	{ "create and list", test_create },
+	{ "delete", test_delete },
+	{ "rename", test_rename },
+	{ "symbolic links", test_symlink },
+	{ "subscribe", test_subscribe },
+	{ NULL, NULL }
+};
+
+UNIT_MAIN("md_tree", cases)
