@@ -7,6 +7,7 @@ lib_liblib_a_SOURCES = \
 	lib/chan.c lib/chan.h \
 	lib/die.c lib/die.h \
 	lib/log.c lib/log.h \
+	lib/loop.c lib/loop.h \
 	lib/mem.c lib/mem.h \
 	lib/msg.c lib/msg.h \
 	lib/net.c lib/net.h \

@@ -452,6 +452,7 @@ static void hand_off(struct login *l)
 		return;
 	}
 	enter(l, LOGIN_HANDOFF);
+	watch(l);
 	if (!worker_hand_off(l->worker, l))
 		handoff_failed(l);
 }

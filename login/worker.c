@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "login/login.h"
@@ -280,6 +281,7 @@ bool worker_hand_off(struct worker *w, struct login *l)
 	msgw_bytes(&out, l->reply->ticket, sizeof(l->reply->ticket));
 	msgw_str(&out, str_cstr(&context));
 	msgw_bytes(&out, str_cstr(&l->in), l->in.len);
+	loop_forget(w->ctx.loop, l->io.fd);
 	sent = chan_send(w->spawn, &out, l->io.fd) == 0;
 	if (!sent)
 		drop_slot(w, l);

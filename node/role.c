@@ -11,6 +11,7 @@
 
 #include "lib/die.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 #include "node/priv.h"
 
@@ -225,8 +226,7 @@ void role_init(struct role_ctx *ctx, const struct role_start *who, const char *p
 	close(ROLE_FD_SETTINGS);
 	take_log_level(ctx->set);
 	priv_drop(who->role, ctx->set);
-	if ((ctx->loop = ev_default_loop(EVFLAG_NOENV)) == NULL)
-		die_fatal("no event loop could be made; is epoll forbidden here?");
+	ctx->loop = loop_new();
 	set_signals(ctx);
 	ev_prepare_init(&ctx->flush, on_prepare);
 	ev_prepare_start(ctx->loop, &ctx->flush);

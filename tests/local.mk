@@ -103,3 +103,7 @@ tests_unit_test_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(C
 UNIT_TESTS += tests/unit/test_pop3_session
 tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c
 tests_unit_test_pop3_session_LDADD = $(POP3_LIBS) $(CUNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_loop
+tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
+tests_unit_test_loop_LDADD = $(UNIT_LIBS)

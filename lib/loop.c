@@ -1,0 +1,44 @@
+#include "lib/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "lib/die.h"
+
+static int epoll_fd = -1;
+
+/* An epoll descriptor says of a file that is not in its table that it is not (or cannot be) there; any other
+ * descriptor is refused as such. */
+static bool is_epoll(int fd)
+{
+	struct epoll_event unused = { 0 };
+
+	if (epoll_ctl(fd, EPOLL_CTL_DEL, STDERR_FILENO, &unused) == 0)
+		return true;
+	return errno == ENOENT || errno == EPERM;
+}
+
+struct ev_loop *loop_new(void)
+{
+	struct ev_loop *loop;
+	int next;
+
+	/* The loop's descriptor will be the lowest free one. */
+	if ((next = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3)) == -1)
+		die_errno("no descriptor for the event loop");
+	close(next);
+	if ((loop = ev_default_loop(EVBACKEND_EPOLL | EVFLAG_NOENV)) == NULL)
+		die_errno("no event loop can be made");
+	epoll_fd = is_epoll(next) ? next : -1;
+	return loop;
+}
+
+void loop_forget(struct ev_loop *loop UNUSED, int fd)
+{
+	struct epoll_event unused = { 0 };
+
+	if (epoll_fd != -1)
+		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, &unused);
+}

@@ -1,0 +1,17 @@
+/* The event loop of a process: libev's, plus one thing that libev has no call for.
+ * libev leaves a stopped descriptor registered with epoll and counts on close() to take it out. That does not
+ * happen while another process holds the same socket: for a descriptor that was passed on, epoll would go on
+ * reporting what the other process is served, and libev would rebuild its whole table each time. */
+#ifndef LIB_LOOP_H
+#define LIB_LOOP_H
+
+#include <ev.h>
+
+#include "lib/base.h"
+
+/* The process's one loop, on epoll. Ends the process if the system has none. */
+struct ev_loop *loop_new(void);
+/* Takes FD, whose watchers are stopped, out of the kernel's table: before a copy of it is given away. */
+void loop_forget(struct ev_loop *loop, int fd);
+
+#endif
