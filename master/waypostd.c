@@ -219,9 +219,9 @@ static void load_settings(struct master *m)
 	struct str errors = STR_INIT, warnings = STR_INIT;
 
 	m->set = settings_load(m->file, &errors, &warnings);
-	fputs(str_cstr(&warnings), stderr);
+	settings_add_warnings(&errors, str_cstr(&warnings));
+	fputs(str_cstr(&errors), stderr);
 	if (m->set == NULL) {
-		fputs(str_cstr(&errors), stderr);
 		fprintf(stderr, "waypostd: not started: %s has mistakes\n", m->file);
 		exit(1);
 	}

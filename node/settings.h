@@ -45,6 +45,8 @@ struct settings *settings_load(const char *file, struct str *errors, struct str 
 /* The same, but whatever could be read of FILE is returned in spite of mistakes, never NULL: for tools that only
  * want to find the daemon. */
 struct settings *settings_load_anyway(const char *file, struct str *errors, struct str *warnings);
+/* The lines of WARNINGS with "warning: " before each, appended to OUT: for a reader who sees errors beside them. */
+void settings_add_warnings(struct str *out, const char *warnings);
 /* All defaults, as from an empty file: for tests and tools. */
 struct settings *settings_defaults(void);
 /* Frees *S (may be NULL), secrets wiped, and empties the pointer. */

@@ -44,7 +44,7 @@ static void check_hosts(struct settings_load *l)
 			"the other nodes look it up the same way");
 }
 
-static void add_warnings(struct str *out, const char *p)
+void settings_add_warnings(struct str *out, const char *p)
 {
 	while (*p != '\0') {
 		size_t len = strcspn(p, "\n");
@@ -64,7 +64,7 @@ int settings_check(const char *file, struct str *out)
 		check_hosts(&l);
 	mistakes = count_lines(str_cstr(&errors));
 	str_adds(out, str_cstr(&errors));
-	add_warnings(out, str_cstr(&warnings));
+	settings_add_warnings(out, str_cstr(&warnings));
 	if (mistakes == 0) {
 		str_addf(out, "this node is %s%s%s\n", l.set->self[0], l.set->self[1][0] != '\0' ? ", also called " : "", l.set->self[1]);
 		limits_report(l.set, out);
