@@ -14,12 +14,21 @@ static void add_date(struct str *out, const struct tm *when)
 	    when->tm_min, when->tm_sec);
 }
 
+/* Lines about clients have Courier's shape, "imapd: LOGIN, ...", which programs that read logs look for; the
+ * session= in them tells more than a process id, which many sessions share. */
+static bool is_protocol(const char *program)
+{
+	return strcmp(program, "imapd") == 0 || strcmp(program, "pop3d") == 0;
+}
+
 /* "program[pid]: text" */
 static void add_event(struct str *out, const struct log_record *rec, pid_t pid)
 {
 	for (const char *p = rec->program; *p != '\0'; p++)
 		str_addc(out, isalnum((unsigned char)*p) || *p == '-' || *p == '_' ? *p : '_');
-	str_addf(out, "[%ld]: ", (long)pid);
+	if (!is_protocol(rec->program))
+		str_addf(out, "[%ld]", (long)pid);
+	str_adds(out, ": ");
 	for (const char *p = rec->text; *p != '\0'; p++)
 		str_addc(out, (unsigned char)*p < 0x20 || *p == 0x7f ? '.' : *p);
 }

@@ -7,9 +7,9 @@
 #include "lib/log.h"
 #include "lib/str.h"
 
-/* Appends "Mon DD HH:MM:SS HOST program[PID]: text\n" to OUT (month names are English in every locale; WHEN in
- * local time). Control characters and an unfit program name are made harmless: a record may come from a
- * process that was taken over. */
+/* Appends "Mon DD HH:MM:SS HOST program[PID]: text\n" to OUT, without [PID] for imapd and pop3d, as in Courier.
+ * Month names are English in every locale, WHEN is in local time. Control characters and an unfit program name
+ * are made harmless: a record may come from a process that was taken over. */
 void logline_file(struct str *out, const struct tm *when, const char *host, const struct log_record *rec, pid_t pid);
 /* The same for the system's log socket: "<PRI>Mon DD HH:MM:SS program[PID]: text", facility mail, no line end. */
 void logline_syslog(struct str *out, const struct tm *when, const struct log_record *rec, pid_t pid);

@@ -15,7 +15,7 @@ KINDS = ("imap here", "pop3 here", "imap there", "pop3 there")
 
 def open_session(p, kind, i):
     """A logged-in connection to node 1: of an account that lives there or on node 2."""
-    account = p.accounts[f"{'here' if 'here' in kind else 'there'}{i % 10}@example.com"]
+    account = p.accounts[f"{'there' if 'there' in kind else 'here'}{i % 10}@example.com"]
     if kind.startswith("imap"):
         return Imap("127.0.0.1", p.imap_port).login_ok(account)
     # One POP3 session per account would be a lock's right; ours has none.

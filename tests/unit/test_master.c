@@ -34,10 +34,10 @@ static void log_line_of_a_file(void)
 {
 	static const struct { const char *program, *text, *line; } cases[] = {
 		{ "imapd", "LOGIN FAILED, user=x, ip=[::ffff:1.2.3.4], port=[555]",
-		    "Nov  2 21:04:09 host imapd[123]: LOGIN FAILED, user=x, ip=[::ffff:1.2.3.4], port=[555]\n" },
+		    "Nov  2 21:04:09 host imapd: LOGIN FAILED, user=x, ip=[::ffff:1.2.3.4], port=[555]\n" },
 		{ "waypostd", "", "Nov  2 21:04:09 host waypostd[123]: \n" },
 		{ "im apd:[1]", "a\tb\nc\x7f" "d", "Nov  2 21:04:09 host im_apd__1_[123]: a.b.c.d\n" },
-		{ "pop3d", "na\xc3\xafve", "Nov  2 21:04:09 host pop3d[123]: na\xc3\xafve\n" },
+		{ "pop3d", "na\xc3\xafve", "Nov  2 21:04:09 host pop3d: na\xc3\xafve\n" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -55,10 +55,10 @@ static void log_line_of_syslog(void)
 	static const char *const heads[] = { "<19>", "<20>", "<22>", "<23>" }; /* mail.err, warning, info, debug */
 
 	for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++) {
-		struct log_record rec = { (enum log_level)level, "imapd", "LOGIN, user=x" };
+		struct log_record rec = { (enum log_level)level, "authd", "LOGIN, user=x" };
 		struct str out = STR_INIT, expected = STR_INIT;
 
-		str_addf(&expected, "%sNov  2 21:04:09 imapd[7]: LOGIN, user=x", heads[level]);
+		str_addf(&expected, "%sNov  2 21:04:09 authd[7]: LOGIN, user=x", heads[level]);
 		logline_syslog(&out, &when, &rec, 7);
 		CU_ASSERT_STRING_EQUAL(str_cstr(&out), str_cstr(&expected));
 		str_fini(&out);
