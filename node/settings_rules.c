@@ -294,8 +294,12 @@ static void rules_userdb(struct settings_load *l)
 
 	if (path[0] == '\0') {
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB is empty; it names the file of accounts");
+	} else if (stat(path, &st) != 0 && errno == ENOENT) {
+		/* The node comes up all the same: it says "not now" to clients, and reads the file when it appears. */
+		WARNING(l, authuserdb_USERDB, "authuserdb.USERDB: %s is not there: nobody can log in until it is; waypost's userdb "
+			"command makes it", path);
 	} else if (stat(path, &st) != 0) {
-		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s: %s; waypost's userdb command makes it", path, strerror(errno));
+		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s: %s", path, strerror(errno));
 	} else if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s is neither a file nor a folder", path);
 	} else if (geteuid() == 0 ? !readable_by(&st, user) : access(path, R_OK) != 0) {

@@ -479,8 +479,8 @@ static void test_bad_values(void)
 			"this version; authuserdb is\nt.conf:2: authdaemonrc.authmodulelist: authfoo is not known; authuserdb is\n" },
 		{ "authdaemonrc = { authmodulelist = \"\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist is empty: nobody could log in; try "
 			"\"authuserdb\"\n" },
-		{ "authuserdb = { USERDB = \"/nonexistent/userdb\"; };", USERDB, "t.conf:2: authuserdb.USERDB: /nonexistent/userdb: No such "
-			"file or directory; waypost's userdb command makes it\n" },
+		{ "authuserdb = { USERDB = \"/dev/null/userdb\"; };", USERDB, "t.conf:2: authuserdb.USERDB: /dev/null/userdb: Not a "
+			"directory\n" },
 		{ "authuserdb = { USERDB = \"/dev/null\"; };", USERDB, "t.conf:2: authuserdb.USERDB: /dev/null is neither a file nor a "
 			"folder\n" },
 		{ "POOL_SECRETFILE = \"/nonexistent/secret\";", 0, "t.conf:2: POOL_SECRETFILE: /nonexistent/secret cannot be read: No such "
@@ -558,6 +558,22 @@ static void test_known(void)
 		str_fini(&errors);
 		str_fini(&warnings);
 	}
+}
+
+/* A node starts without its accounts, and says so. */
+static void test_no_userdb(void)
+{
+	static const char text[] = "authuserdb = { USERDB = \"/nonexistent/userdb\"; };";
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	struct settings *set = load(text, USERDB, &errors, &warnings);
+
+	CU_ASSERT_PTR_NOT_NULL(set);
+	expect(text, &errors, "");
+	expect(text, &warnings, "t.conf:2: authuserdb.USERDB: /nonexistent/userdb is not there: nobody can log in until it is; waypost's "
+		"userdb command makes it\n");
+	settings_free(&set);
+	str_fini(&errors);
+	str_fini(&warnings);
 }
 
 /* Every name of the list is taken in its group, and only there. */
@@ -899,6 +915,7 @@ static const struct unit_case cases[] = {
 	{ "a worker sees no accounts", test_worker_sees_no_accounts }, { "read damaged", test_read_damaged },
 	{ "numbers", test_numbers }, { "values", test_values }, { "ports", test_ports }, { "syntax", test_syntax },
 	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted }, { "known names", test_known },
+	{ "no userdb yet", test_no_userdb },
 	{ "every known name", test_every_known_name }, { "environment", test_environment }, { "same host", test_same_host },
 	{ "include", test_include }, { "pool secret", test_secret }, { "cut at every byte", test_cut }, { "any order", test_any_order },
 	{ "NUL byte", test_nul },
