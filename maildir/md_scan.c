@@ -440,7 +440,8 @@ static bool give_uids(struct scan *sc)
 	struct md_box *box = sc->box;
 	uint32_t next = MAX(MAX(box->uids.uidnext, box->uidnext), 1u);
 
-	qsort(sc->fresh, sc->n_fresh, sizeof(*sc->fresh), by_name);
+	if (sc->n_fresh != 0) /* not on a null pointer */
+		qsort(sc->fresh, sc->n_fresh, sizeof(*sc->fresh), by_name);
 	for (size_t i = 0; i < sc->n_fresh; i++) {
 		if (sc->fresh[i].uid != 0)
 			continue;
@@ -450,7 +451,8 @@ static bool give_uids(struct scan *sc)
 		sc->write = true;
 	}
 	box->uids.uidnext = next;
-	qsort(sc->fresh, sc->n_fresh, sizeof(*sc->fresh), by_uid);
+	if (sc->n_fresh != 0) /* not on a null pointer */
+		qsort(sc->fresh, sc->n_fresh, sizeof(*sc->fresh), by_uid);
 	for (size_t i = 1; i < sc->n_fresh; i++)
 		if (sc->fresh[i].uid == sc->fresh[i - 1].uid)
 			return false; /* a list that names two files alike */
