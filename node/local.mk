@@ -21,5 +21,5 @@ node_libnode_a_SOURCES = \
 	node/settings_value.c \
 	node/pool_secret.c node/pool_secret.h \
 	node/wire.h
-NODE_LIBS = node/libnode.a $(LIBCONFIG_LIBS) $(LIB_LIBS)
+NODE_LIBS = node/libnode.a $(LIBCONFIG_LIBS) $(SECCOMP_LIBS) $(LIB_LIBS)
 EXTRA_DIST += node/README

@@ -4,9 +4,12 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -82,6 +85,65 @@ static void keep_spawn_capabilities(void)
 		die_errno("cannot give up capabilities; the role spawn needs CAP_SETUID, CAP_SETGID and CAP_KILL");
 }
 
+#ifdef WITH_SANITIZERS
+/* They open files of /proc, fork and trace. */
+static void filter_system_calls(void)
+{
+}
+#else
+/* What an event loop over sockets needs. A worker opens no file, starts no process and no thread, and makes no
+ * memory executable. */
+static const int worker_calls[] = {
+	SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(splice), SCMP_SYS(close),
+	SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(sendmsg),
+	SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(connect), SCMP_SYS(shutdown), SCMP_SYS(socketpair),
+	SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername),
+	SCMP_SYS(dup), SCMP_SYS(fcntl), SCMP_SYS(fstat), SCMP_SYS(lseek), SCMP_SYS(pipe2), SCMP_SYS(eventfd2),
+	SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(signalfd4),
+	SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(poll), SCMP_SYS(ppoll),
+	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(futex), SCMP_SYS(getrandom),
+	SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday),
+	SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid),
+	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall),
+	SCMP_SYS(sched_yield), SCMP_SYS(exit), SCMP_SYS(exit_group),
+};
+
+static int add_conditional_calls(scmp_filter_ctx f)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	const struct scmp_arg_cmp not_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+	int rc = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(families) && rc == 0; i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+	if (rc == 0)
+		rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, &not_exec);
+	if (rc == 0)
+		rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, &not_exec);
+	if (rc == 0) /* abort() */
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	return rc;
+}
+
+/* What is not allowed fails with EPERM: an unforeseen call of a library costs what it was for, not the clients of
+ * the worker. */
+static void filter_system_calls(void)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	int rc = f == NULL ? -ENOMEM : 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(worker_calls) && rc == 0; i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, worker_calls[i], 0);
+	if (rc == 0 && (rc = add_conditional_calls(f)) == 0)
+		rc = seccomp_load(f);
+	seccomp_release(f);
+	if (rc == -EINVAL || rc == -ENOSYS || rc == -ECANCELED)
+		log_warn("this kernel takes no filter of system calls; the login workers run without one");
+	else if (rc != 0)
+		die_fatal("cannot filter the system calls of a login worker: %s", strerror(-rc));
+}
+#endif
+
 void priv_drop(enum role role, const struct settings *set)
 {
 	if (geteuid() == 0) {
@@ -105,7 +167,8 @@ void priv_drop(enum role role, const struct settings *set)
 	/* The switch of users may have set this; only afterwards it stays. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		die_errno("cannot forbid core dumps");
-	/* The system call filter of the workers goes here, as the last step. */
+	if (role == ROLE_WORKER)
+		filter_system_calls();
 }
 
 bool priv_check_user(const char *setting, const char *name, char *err, size_t errsize)

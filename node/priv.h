@@ -6,12 +6,13 @@
 #include "node/wire.h"
 
 /* What role ROLE may keep, given up for good in the calling process:
- * - worker: the user LOGIN_USER without further groups, the empty directory RUNDIR/empty as its root;
+ * - worker: the user LOGIN_USER without further groups, the empty directory RUNDIR/empty as its root, and only
+ *   the system calls of an event loop over sockets;
  * - authd, auth worker: the user AUTH_USER with the groups that the system gives it (keys, databases);
  * - spawn: root's uid with CAP_SETUID, CAP_SETGID and CAP_KILL alone, for its children and for nothing else.
  * All: no_new_privs, no core dump of memory that held secrets, not to be traced by others of the same user.
- * Started by an ordinary user the uid stays and only the last line applies. Ends the process if any step
- * fails: a role never runs with more than it should have. */
+ * Started by an ordinary user the uid stays, the filter of system calls and the last line apply all the same.
+ * Ends the process if any step fails: a role never runs with more than it should have. */
 void priv_drop(enum role role, const struct settings *set);
 /* The account NAME exists and is fit for a role: not root. For the check at start; ERR (ERRSIZE bytes) says
  * what to do if not. */
