@@ -89,7 +89,7 @@ static void watch(struct login *l)
 	if ((l->io.events & (EV_READ | EV_WRITE)) == want && (want == 0 || ev_is_active(&l->io)))
 		return;
 	ev_io_stop(loop, &l->io);
-	ev_io_set(&l->io, l->io.fd, want);
+	ev_io_modify(&l->io, want);
 	if (want != 0)
 		ev_io_start(loop, &l->io);
 }

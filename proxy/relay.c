@@ -78,7 +78,7 @@ static void watch(struct relay *r)
 		if (want == (r->io[i].events & (EV_READ | EV_WRITE)) && (want == 0 || ev_is_active(&r->io[i])))
 			continue;
 		ev_io_stop(r->pool->loop, &r->io[i]);
-		ev_io_set(&r->io[i], r->io[i].fd, want);
+		ev_io_modify(&r->io[i], want);
 		if (want != 0)
 			ev_io_start(r->pool->loop, &r->io[i]);
 	}
@@ -117,7 +117,8 @@ static void source_ended(struct relay *r, int side)
 	if (s->state == STREAM_DONE)
 		return;
 	s->state = s->kept != NULL ? STREAM_DRAIN : STREAM_DONE;
-	if (s->state == STREAM_DONE)
+	/* If the other stream is done too, the relay is, and the descriptors are closed right away. */
+	if (s->state == STREAM_DONE && r->from[!side].state != STREAM_DONE)
 		shutdown(r->io[!side].fd, SHUT_WR);
 }
 
