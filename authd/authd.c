@@ -239,13 +239,11 @@ static void ask_address(struct peers *p UNUSED, const char *host, void *arg)
 
 /* --- userdb --- */
 
-static void on_loaded(const struct job_done *done, int fd, void *arg)
+static void take_load(struct authd *a, const struct job_done *done, int fd)
 {
-	struct authd *a = arg;
 	const char *why = "the auth workers do not answer";
 	struct userdb *db = NULL;
 
-	a->loading = false;
 	if (done == NULL) {
 		log_error("the userdb could not be read: %s", why);
 		userdb_watch_again(&a->watch);
@@ -264,6 +262,24 @@ static void on_loaded(const struct job_done *done, int fd, void *arg)
 		drv_userdb_use(db);
 	else if (done->report.status == USERDB_BUILT)
 		log_error("the userdb that was read cannot be used: %s", why);
+}
+
+/* What there is to know of accounts is known. */
+static void begin(struct authd *a)
+{
+	a->first_load = false;
+	role_ready(&a->ctx);
+	request_resume(a);
+}
+
+static void on_loaded(const struct job_done *done, int fd, void *arg)
+{
+	struct authd *a = arg;
+
+	a->loading = false;
+	take_load(a, done, fd);
+	if (a->first_load)
+		begin(a);
 }
 
 static void on_tick(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
@@ -345,7 +361,9 @@ static void on_go(struct role_ctx *ctx)
 	struct authd *a = ctx->arg;
 
 	on_tick(ctx->loop, &a->tick, 0);
-	role_ready(ctx);
+	ev_timer_start(ctx->loop, &a->tick);
+	if (!a->loading)
+		begin(a);
 }
 
 static void on_stop(struct role_ctx *ctx)
@@ -374,7 +392,7 @@ int authd_main(const struct role_start *who)
 	use_settings(a);
 	ev_timer_init(&a->tick, on_tick, 1, 1);
 	a->tick.data = a;
-	ev_timer_start(a->ctx.loop, &a->tick);
+	a->first_load = true;
 	ev_run(a->ctx.loop, 0);
 	return 0;
 }

@@ -38,8 +38,9 @@ struct authd {
 	ev_timer tick;            /* once a second: the userdb file */
 	struct userdb_watch watch;
 	bool loading;
+	bool first_load;          /* the userdb has not been read yet, for better or worse: logins wait for it */
 	struct userdb_report report; /* of the last load */
-	struct request *waiting;  /* requests that wait for the address of a peer */
+	struct request *waiting;  /* requests that wait for the address of a peer, or for the first load */
 	uint64_t logins[AUTH_VERDICT_COUNT];
 };
 
@@ -64,7 +65,7 @@ void request_new(struct authd *a, struct authd_worker *w, const struct auth_requ
 void request_cancel(struct authd_worker *w, uint32_t id);
 /* All questions of W end with it. */
 void request_drop_all(struct authd_worker *w);
-/* The address of a peer has come: those who waited go on. */
+/* The address of a peer has come, or the first load is done: those who waited go on. */
 void request_resume(struct authd *a);
 
 /* `waypost route` and `waypost auth`: answer with role_rows() and role_done(). */

@@ -17,6 +17,7 @@ struct request {
 	struct request *next, **prev; /* of its worker */
 	struct request *next_waiting;
 	bool waiting;
+	bool early;                   /* waits for the first load */
 	struct authd_worker *worker;
 	struct auth_request q;
 	struct service service;
@@ -50,6 +51,15 @@ static void request_free(struct request *rq)
 	account_fini(&rq->account);
 	mem_wipe(&rq->q, sizeof(rq->q));
 	mem_free(&rq);
+}
+
+static void wait_in_list(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+
+	rq->waiting = true;
+	rq->next_waiting = a->waiting;
+	a->waiting = rq;
 }
 
 /* The last step: the answer. R has everything but the number of the question. */
@@ -188,9 +198,7 @@ static void choose(struct request *rq)
 			continue;
 		}
 		if (peers_lookup(a->peers, h->name, h->port, now, addr, &n) == PEERS_WAIT) {
-			rq->waiting = true;
-			rq->next_waiting = a->waiting;
-			a->waiting = rq;
+			wait_in_list(rq);
 			return;
 		}
 		for (unsigned k = 0; k < n; k++) {
@@ -414,6 +422,9 @@ static void ask_chain(struct request *rq)
 	} else if (result == AUTH_OK) {
 		account_default_options(&rq->account.options, a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
 		check_password(rq);
+	} else if (result == AUTH_TRY_LATER && a->first_load) {
+		rq->early = true;
+		wait_in_list(rq);
 	} else {
 		on_verdict(rq, result);
 	}
@@ -462,6 +473,11 @@ void request_resume(struct authd *a)
 	for (struct request *next; list != NULL; list = next) {
 		next = list->next_waiting;
 		list->waiting = false;
-		choose(list);
+		if (list->early) {
+			list->early = false;
+			ask_chain(list);
+		} else {
+			choose(list);
+		}
 	}
 }
