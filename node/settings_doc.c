@@ -263,8 +263,8 @@ static void man_tail(struct str *out)
 		"pop3d = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1110; POP3_PROXY = 1; };\n"
 		".EE\n"
 		".SH SEE ALSO\n"
-		".BR waypostd (8),\n"
-		".BR waypost (8)\n");
+		".BR waypost (1),\n"
+		".BR waypostd (8)\n");
 }
 
 static const char *status_text(enum settings_status status)

@@ -44,7 +44,7 @@ static void skip_blanks(struct scan *s)
 		if (p[s->pos] == '\n') {
 			s->line++;
 			s->pos++;
-		} else if (p[s->pos] != '\0' && strchr(" \t\r\f\v", p[s->pos]) != NULL) {
+		} else if (p[s->pos] != '\0' && strchr(" \t\r\f", p[s->pos]) != NULL) {
 			s->pos++;
 		} else if (p[s->pos] == '#' || (p[s->pos] == '/' && p[s->pos + 1] == '/')) {
 			s->pos += strcspn(p + s->pos, "\n");
@@ -68,7 +68,7 @@ static size_t string_end(const char *p, size_t at)
 
 static size_t word_end(const char *p, size_t at)
 {
-	while (p[at] != '\0' && strchr(" \t\r\f\v\n\"=:;,{}[]()#", p[at]) == NULL &&
+	while (p[at] != '\0' && strchr(" \t\r\f\n\"=:;,{}[]()#", p[at]) == NULL &&
 	       !(p[at] == '/' && (p[at + 1] == '/' || p[at + 1] == '*')))
 		at++;
 	return at;

@@ -47,7 +47,8 @@ static void set_up(void)
 		CU_ASSERT_EQUAL(chown(userdb, pw->pw_uid, pw->pw_gid), 0);
 }
 
-enum { POP3D = 1, USERDB = 2, IMAPD = 4, BARE = 8 };
+/* What the line in front leaves out; BARE: there is none. */
+enum { POP3D = 1, USERDB = 2, BARE = 4 };
 
 /* TEXT with a first line in front that makes a whole file of it; WITHOUT says what the line must leave out. */
 static char *whole(const char *text, int without)
@@ -492,22 +493,17 @@ static void test_bad_values(void)
 
 static void test_trusted(void)
 {
-	static const struct bad t[] = {
-		{ "pop3d = {}; proxy = { PROXY_TRUSTED = \"10.0.0.0/8, ::1 10.0.0.0/33 x\"; };\n", BARE,
-			"t.conf:1: proxy.PROXY_TRUSTED: 10.0.0.0/33 is no address or network; \"192.0.2.7\", \"10.0.0.0/8\" and "
-			"\"2001:db8::/32\" are understood\n"
-			"t.conf:1: proxy.PROXY_TRUSTED: x is no address or network; \"192.0.2.7\", \"10.0.0.0/8\" and \"2001:db8::/32\" are "
-			"understood\n" },
-	};
-	struct str errors = STR_INIT, warnings = STR_INIT;
-	struct settings *set = load(t[0].text, t[0].without, &errors, &warnings);
+	static const char what[] = "is no address or network; \"192.0.2.7\", \"10.0.0.0/8\" and \"2001:db8::/32\" are understood";
+	static const char text[] = "proxy = { PROXY_TRUSTED = \"10.0.0.0/8, ::1 10.0.0.0/33 x\"; };\n";
+	struct str errors = STR_INIT, warnings = STR_INIT, want = STR_INIT;
 
-	/* Users and accounts are missing too; the first lines count here. */
-	CU_ASSERT_PTR_NULL(set);
-	CU_ASSERT_EQUAL(strncmp(str_cstr(&errors), t[0].errors, strlen(t[0].errors)) == 0 ||
-		strstr(str_cstr(&errors), t[0].errors) != NULL, true);
+	/* Users and accounts are missing too; these two lines count here. */
+	CU_ASSERT_PTR_NULL(load(text, BARE, &errors, &warnings));
+	str_addf(&want, "t.conf:1: proxy.PROXY_TRUSTED: 10.0.0.0/33 %s\nt.conf:1: proxy.PROXY_TRUSTED: x %s\n", what, what);
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), str_cstr(&want)));
 	str_fini(&errors);
 	str_fini(&warnings);
+	str_fini(&want);
 }
 
 /* Courier's names that are not acted on: a warning with the reason, or an error where silence would do harm. */
@@ -770,7 +766,7 @@ static void test_any_order(void)
 	static const char *const words[] = {
 		"a", "b", "c-d", "=", "=", "=", ":", ";", ";", ",", "{", "}", "[", "]", "(", ")", "\"x\"", "\"\\\"\"", "\"", "1", "-7", "0x1F", "0x",
 		"true", "FALSE", ".5", "1.", "1e5", "1L", "1LL", "yes", "022", "99999999999", "_", "+", "\n", "\n", "# x\n", "// \"\n", "/* { */",
-		"/*", "@include", "@include \"x\"", "\\", "*", "'", "\t", "$", "\xc3\xa9", "a = 1;", "b = { c = 2 };", "a = [ 1, 2 ]", "()",
+		"/*", "@include", "@include \"x\"", "\\", "*", "'", "\t", "\v", "\f", "\r", "\1", "$", "\xc3\xa9", "a = 1;", "b = { c = 2 };", "a = [ 1, 2 ]", "()",
 	};
 	uint32_t seed = 20240607;
 
