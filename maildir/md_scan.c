@@ -124,7 +124,7 @@ static struct md_msg *scan_find(struct scan *sc, const char *name, size_t base_l
 
 static bool in_view(const struct scan *sc, const struct md_msg *m)
 {
-	return m >= sc->box->msgs && m < sc->box->msgs + sc->box->n;
+	return sc->box->n > 0 && m >= sc->box->msgs && m < sc->box->msgs + sc->box->n;
 }
 
 static struct md_msg *add_fresh(struct scan *sc, const char *name, size_t base_len, bool in_new)
