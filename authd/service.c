@@ -1,20 +1,8 @@
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "authd/authd_priv.h"
-#include "lib/num.h"
-
-/* The first number of a port list: "1143", "127.0.0.9.2143,110". */
-static uint16_t first_port(const char *ports)
-{
-	size_t len = strcspn(ports, ", "), start = len;
-	uint64_t v;
-
-	while (start > 0 && ports[start - 1] >= '0' && ports[start - 1] <= '9')
-		start--;
-	return num_parse(ports + start, len - start, 65535, &v) ? (uint16_t)v : 0;
-}
 
 void service_of(const struct settings *set, enum protocol p, struct service *out)
 {
@@ -27,7 +15,7 @@ void service_of(const struct settings *set, enum protocol p, struct service *out
 
 	*out = names[p];
 	out->proxy_on = imap ? set->imapd_IMAP_PROXY : set->pop3d_POP3_PROXY;
-	out->port = port != 0 ? (uint16_t)port : first_port(imap ? set->imapd_PORT : set->pop3d_PORT);
+	out->port = port != 0 ? (uint16_t)port : settings_first_port(imap ? set->imapd_PORT : set->pop3d_PORT);
 	out->max_sessions = imap ? set->imapd_MAXDAEMONS : set->pop3d_MAXDAEMONS;
 	out->max_per_ip = imap ? set->imapd_MAXPERIP : set->pop3d_MAXPERIP;
 	out->defdomain = imap ? set->imapd_DEFDOMAIN : set->pop3d_DEFDOMAIN;
@@ -49,23 +37,11 @@ bool service_name(const struct service *s, const char *name, char out[ACCOUNT_NA
 	return true;
 }
 
-/* The list is "993=imaps 143=imap". */
 void service_at_port(const struct service *s, uint16_t local_port, char *out, size_t size)
 {
-	const char *value = s->name;
-	size_t len = strlen(value);
+	char name[32];
 
-	for (const char *p = s->authservice; *p != '\0'; p += strcspn(p, " "), p += *p == ' ') {
-		char *end;
-
-		if (strtoul(p, &end, 10) != local_port || *end != '=')
-			continue;
-		value = end + 1;
-		len = strcspn(value, " ");
-	}
-	len = MIN(len, size - 1);
-	memcpy(out, value, len);
-	out[len] = '\0';
+	snprintf(out, size, "%s", settings_authservice(s->authservice, local_port, s->name, name, sizeof(name)));
 }
 
 bool account_allowed(const struct settings *set, const struct account *acct, const char **why)
