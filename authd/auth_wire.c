@@ -19,25 +19,6 @@ const char *auth_verdict_word(enum auth_verdict v)
 	return v < AUTH_VERDICT_COUNT ? words[v] : "?";
 }
 
-void wire_addr_write(struct msgw *w, const struct net_addr *a)
-{
-	msgw_u16(w, a->family);
-	msgw_u16(w, a->port);
-	msgw_u32(w, a->scope);
-	msgw_bytes(w, a->ip, sizeof(a->ip));
-}
-
-void wire_addr_read(struct msgr *r, struct net_addr *a)
-{
-	memset(a, 0, sizeof(*a));
-	a->family = msgr_u16(r);
-	a->port = msgr_u16(r);
-	a->scope = msgr_u32(r);
-	msgr_fixed(r, a->ip, sizeof(a->ip));
-	if (a->family != 0 && a->family != AF_INET && a->family != AF_INET6)
-		r->bad = true;
-}
-
 static bool read_bool(struct msgr *r)
 {
 	uint8_t v = msgr_u8(r);
@@ -53,7 +34,7 @@ static void hop_write(struct msgw *w, const struct hop *h)
 	if (!h->present)
 		return;
 	msgw_str(w, h->session_id);
-	wire_addr_write(w, &h->client);
+	net_addr_write(w, &h->client);
 	msgw_u8(w, h->tls);
 	msgw_u8(w, h->ttl);
 	msgw_u64(w, h->time);
@@ -67,7 +48,7 @@ static void hop_read(struct msgr *r, struct hop *h)
 	if (!h->present)
 		return;
 	msgr_str(r, h->session_id, sizeof(h->session_id));
-	wire_addr_read(r, &h->client);
+	net_addr_read(r, &h->client);
 	h->tls = read_bool(r);
 	h->ttl = msgr_u8(r);
 	h->time = msgr_u64(r);
@@ -81,7 +62,7 @@ void auth_request_write(struct msgw *w, const struct auth_request *q)
 	msgw_u8(w, (uint8_t)q->protocol);
 	msgw_str(w, q->user);
 	msgw_str(w, q->password);
-	wire_addr_write(w, &q->client);
+	net_addr_write(w, &q->client);
 	msgw_u16(w, q->local_port);
 	msgw_u8(w, q->tls);
 	hop_write(w, &q->hop);
@@ -99,7 +80,7 @@ bool auth_request_read(struct msgr *r, struct auth_request *q)
 	q->protocol = (enum protocol)protocol;
 	msgr_str(r, q->user, sizeof(q->user));
 	msgr_str(r, q->password, sizeof(q->password));
-	wire_addr_read(r, &q->client);
+	net_addr_read(r, &q->client);
 	q->local_port = msgr_u16(r);
 	q->tls = read_bool(r);
 	hop_read(r, &q->hop);
@@ -121,7 +102,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 	msgw_u64(w, a->session);
 	msgw_str(w, a->session_id);
 	msgw_str(w, a->name);
-	wire_addr_write(w, &a->client);
+	net_addr_write(w, &a->client);
 	msgw_u8(w, a->client_tls);
 	msgw_u8(w, a->proxied);
 	msgw_u8(w, a->local);
@@ -131,7 +112,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 	}
 	msgw_u8(w, a->ntargets);
 	for (unsigned i = 0; i < a->ntargets; i++) {
-		wire_addr_write(w, &a->target[i].addr);
+		net_addr_write(w, &a->target[i].addr);
 		msgw_str(w, a->target[i].host);
 		msgw_bytes(w, a->target[i].mac, sizeof(a->target[i].mac));
 	}
@@ -148,7 +129,7 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 		r->bad = true;
 	}
 	for (unsigned i = 0; i < a->ntargets; i++) {
-		wire_addr_read(r, &a->target[i].addr);
+		net_addr_read(r, &a->target[i].addr);
 		msgr_str(r, a->target[i].host, sizeof(a->target[i].host));
 		msgr_fixed(r, a->target[i].mac, sizeof(a->target[i].mac));
 	}
@@ -174,7 +155,7 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 	a->session = msgr_u64(r);
 	msgr_str(r, a->session_id, sizeof(a->session_id));
 	msgr_str(r, a->name, sizeof(a->name));
-	wire_addr_read(r, &a->client);
+	net_addr_read(r, &a->client);
 	a->client_tls = read_bool(r);
 	a->proxied = read_bool(r);
 	a->local = read_bool(r);

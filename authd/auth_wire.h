@@ -88,10 +88,6 @@ bool auth_request_read(struct msgr *r, struct auth_request *q);
 void auth_reply_write(struct msgw *w, const struct auth_reply *a);
 bool auth_reply_read(struct msgr *r, struct auth_reply *a);
 
-/* A net_addr as message field. */
-void wire_addr_write(struct msgw *w, const struct net_addr *a);
-void wire_addr_read(struct msgr *r, struct net_addr *a);
-
 /* Signs HOP's identity for the login of USER to node HOST (as in mailhost, without port; case and a trailing
  * dot do not matter) with SECRET: fills hop->mac from the other members. */
 void hop_sign(struct hop *hop, const char *secret, const char *host, const char *user);

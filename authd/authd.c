@@ -35,7 +35,7 @@ static struct reg_session *have_session(struct authd *a, struct msgr *r)
 	char user[ACCOUNT_NAME_MAX];
 	uint32_t pid;
 
-	wire_addr_read(r, &client);
+	net_addr_read(r, &client);
 	msgr_str(r, user, sizeof(user));
 	pid = msgr_u32(r);
 	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT)
@@ -107,7 +107,7 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 		s->worker = w;
 		return true;
 	case PEER_RESULT:
-		wire_addr_read(r, &peer);
+		net_addr_read(r, &peer);
 		alive = msgr_u8(r) == 1;
 		if (!msgr_end(r))
 			return false;
@@ -195,7 +195,7 @@ static void adopt(struct reg *reg UNUSED, struct reg_session *s, void *arg)
 	msgw_u32(&out, s->pid);
 	msgw_u8(&out, (uint8_t)s->protocol);
 	msgw_str(&out, s->user);
-	wire_addr_write(&out, &s->client);
+	net_addr_write(&out, &s->client);
 	msgw_u64(&out, s->start);
 	if (chan_send(a->spawn, &out, -1) != 0)
 		log_error("spawn does not read its messages");

@@ -114,7 +114,7 @@ static void send_ticket(struct request *rq, struct auth_reply *r)
 	msgw_u8(&out, (uint8_t)rq->q.protocol);
 	account_write(&out, &rq->account, false);
 	msgw_str(&out, r->session_id);
-	wire_addr_write(&out, &rq->client);
+	net_addr_write(&out, &rq->client);
 	msgw_u8(&out, r->proxied);
 	msgw_u8(&out, rq->client_tls);
 	if (chan_send(a->spawn, &out, -1) != 0)

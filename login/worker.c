@@ -183,7 +183,7 @@ void worker_session_end(struct worker *w, uint64_t session)
 void worker_peer_result(struct worker *w, const struct net_addr *peer, bool alive)
 {
 	msgw_begin(&out, PEER_RESULT);
-	wire_addr_write(&out, peer);
+	net_addr_write(&out, peer);
 	msgw_u8(&out, alive);
 	if (w->authd != NULL && chan_send(w->authd, &out, -1) != 0)
 		log_warn("authd does not read its messages");
@@ -245,7 +245,7 @@ static void send_have(struct relay *r UNUSED, void *session, void *arg)
 	msgw_begin(&out, SESSION_HAVE);
 	msgw_u64(&out, s->session);
 	msgw_u8(&out, s->protocol);
-	wire_addr_write(&out, &s->client);
+	net_addr_write(&out, &s->client);
 	msgw_str(&out, s->texts);
 	msgw_u32(&out, 0);
 	if (chan_send(w->authd, &out, -1) != 0)
