@@ -2,6 +2,7 @@
 noinst_LIBRARIES += maildir/libmaildir.a
 maildir_libmaildir_a_SOURCES = \
 	maildir/md.c maildir/md.h \
+	maildir/md_assign.c \
 	maildir/md_box.c maildir/md_box.h \
 	maildir/md_copy.c maildir/md_copy.h \
 	maildir/md_deposit.c maildir/md_deposit.h \
@@ -13,7 +14,7 @@ maildir_libmaildir_a_SOURCES = \
 	maildir/md_pop3.c maildir/md_pop3.h \
 	maildir/md_pop3list.c maildir/md_pop3list.h \
 	maildir/md_save.c maildir/md_save.h \
-	maildir/md_scan.c maildir/md_scan.h \
+	maildir/md_scan.c maildir/md_scan.h maildir/md_scan_in.h \
 	maildir/md_subscribe.c maildir/md_subscribe.h \
 	maildir/md_tree.c maildir/md_tree.h \
 	maildir/md_uidlist.c maildir/md_uidlist.h \

@@ -145,16 +145,6 @@ int64_t md_box_keyword_add(struct md_box *box, const char *name, size_t len)
 	return box->n_keywords++;
 }
 
-static void mark_gone(struct md_box *box, struct md_msg *m)
-{
-	if (m->gone)
-		return;
-	m->gone = true;
-	box->n_gone++;
-	box->n_recent -= m->recent;
-	box->dropped++;
-}
-
 static enum md_err gone(struct md_box *box, const struct md_msg *m)
 {
 	return md_fail(box->root, MD_GONE, 0, "message %u of folder %s is no longer there", m->uid, md_folder_text(box->folder));
@@ -408,7 +398,7 @@ enum md_err md_box_expunge(struct md_box *box, struct md_msg *m)
 		return e;
 	if (m->kw != NULL)
 		md_kw_forget(box->fd, m->name, m->base_len);
-	mark_gone(box, m);
+	md_msg_gone(box, m);
 	return MD_OK;
 }
 

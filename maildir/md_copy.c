@@ -217,12 +217,7 @@ static void mark_moved(struct md_box *box, struct md_msg *m)
 {
 	if (m->kw != NULL)
 		md_kw_forget(box->fd, m->name, m->base_len);
-	if (m->gone)
-		return;
-	m->gone = true;
-	box->n_gone++;
-	box->n_recent -= m->recent;
-	box->dropped++;
+	md_msg_gone(box, m);
 }
 
 /* The source was renamed by someone else, or is gone. */

@@ -17,8 +17,8 @@
 #include "lib/mem.h"
 #include "maildir/md_dir.h"
 #include "maildir/md_keyword.h"
-#include "maildir/md_lock.h"
 #include "maildir/md_name.h"
+#include "maildir/md_scan_in.h"
 
 enum {
 	PASSES_MAX = 4,
@@ -27,19 +27,6 @@ enum {
 	FUTURE_MS = 5000,      /* time stamps further ahead say nothing */
 	RETRY_MS = 5000,
 	KW_PENDING_MAX = 64
-};
-
-struct scan {
-	struct md_box *box;
-	struct md_hash hash;   /* values below box->n: the view; above: fresh */
-	struct md_msg *fresh;  /* files that are not in the view */
-	size_t n_fresh, cap;
-	bool locked, stable, first;
-	bool write;            /* the UID list must be written: it lacks messages */
-	bool tidy;             /* it should be: it has messages that are gone */
-	bool update_only;      /* md_scan_refind(): nothing may be moved */
-	struct md_lock lock;
-	enum md_err lock_err;  /* why there is no lock although one was wanted */
 };
 
 int64_t md_now_ms(void)
@@ -106,14 +93,14 @@ const char *md_msg_path(const struct md_msg *m, struct str *out)
 
 static const char *scan_name(const void *arg, uint32_t val, size_t *len_out)
 {
-	const struct scan *sc = arg;
+	const struct md_scan *sc = arg;
 	const struct md_msg *m = val < sc->box->n ? &sc->box->msgs[val] : &sc->fresh[val - sc->box->n];
 
 	*len_out = m->base_len;
 	return m->name;
 }
 
-static struct md_msg *scan_find(struct scan *sc, const char *name, size_t base_len)
+struct md_msg *md_scan_find(struct md_scan *sc, const char *name, size_t base_len)
 {
 	uint32_t v = md_hash_find(&sc->hash, name, base_len, scan_name, sc);
 
@@ -122,12 +109,12 @@ static struct md_msg *scan_find(struct scan *sc, const char *name, size_t base_l
 	return v < sc->box->n ? &sc->box->msgs[v] : &sc->fresh[v - sc->box->n];
 }
 
-static bool in_view(const struct scan *sc, const struct md_msg *m)
+bool md_scan_in_view(const struct md_scan *sc, const struct md_msg *m)
 {
-	return sc->box->n > 0 && m >= sc->box->msgs && m < sc->box->msgs + sc->box->n;
+	return sc->box->n != 0 && m >= sc->box->msgs && m < sc->box->msgs + sc->box->n;
 }
 
-static struct md_msg *add_fresh(struct scan *sc, const char *name, size_t base_len, bool in_new)
+static struct md_msg *add_fresh(struct md_scan *sc, const char *name, size_t base_len, bool in_new)
 {
 	struct md_msg *m;
 
@@ -150,7 +137,7 @@ static struct md_msg *add_fresh(struct scan *sc, const char *name, size_t base_l
 }
 
 /* M's file is now called NAME. */
-static void take_name(struct scan *sc, struct md_msg *m, const char *name, bool in_new)
+static void take_name(struct md_scan *sc, struct md_msg *m, const char *name, bool in_new)
 {
 	uint8_t flags = (uint8_t)md_name_flags(name);
 
@@ -162,16 +149,16 @@ static void take_name(struct scan *sc, struct md_msg *m, const char *name, bool 
 	if (m->flags == flags)
 		return;
 	m->flags = flags;
-	if (in_view(sc, m) && !m->gone && !m->changed) {
+	if (md_scan_in_view(sc, m) && !m->gone && !m->changed) {
 		m->changed = true;
 		sc->box->flagged++;
 	}
 }
 
-static void see(struct scan *sc, const char *name, bool in_new);
+static void see(struct md_scan *sc, const char *name, bool in_new);
 
 /* The file OLD (a path) gets a name of its own in cur/: its base belongs to another message already. */
-static void give_new_name(struct scan *sc, const char *old, const char *name, const struct stat *st)
+static void give_new_name(struct md_scan *sc, const char *old, const char *name, const struct stat *st)
 {
 	struct md_box *box = sc->box;
 	struct str tmp = STR_INIT, base = STR_INIT, to = STR_INIT;
@@ -189,7 +176,7 @@ static void give_new_name(struct scan *sc, const char *old, const char *name, co
 }
 
 /* cur/ seems to hold two files of one base. Mostly it is one that was renamed while we read. */
-static void see_twice(struct scan *sc, struct md_msg *m, const char *name)
+static void see_twice(struct md_scan *sc, struct md_msg *m, const char *name)
 {
 	struct md_box *box = sc->box;
 	struct str a = STR_INIT, b = STR_INIT;
@@ -215,7 +202,7 @@ out:
 }
 
 /* There is a file called NAME. */
-static void see(struct scan *sc, const char *name, bool in_new)
+static void see(struct md_scan *sc, const char *name, bool in_new)
 {
 	size_t base_len;
 	struct md_msg *m;
@@ -223,7 +210,7 @@ static void see(struct scan *sc, const char *name, bool in_new)
 	if (!md_name_valid(name))
 		return;
 	base_len = md_name_base_len(name);
-	m = scan_find(sc, name, base_len);
+	m = md_scan_find(sc, name, base_len);
 	if (m == NULL) {
 		add_fresh(sc, name, base_len, in_new);
 		return;
@@ -236,7 +223,7 @@ static void see(struct scan *sc, const char *name, bool in_new)
 }
 
 /* One pass over cur/. */
-static enum md_err pass(struct scan *sc, struct md_stamp *at)
+enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 {
 	struct md_box *box = sc->box;
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
@@ -260,7 +247,7 @@ static enum md_err pass(struct scan *sc, struct md_stamp *at)
 }
 
 /* Messages that the view has and the scan has not found. */
-static size_t missing(const struct scan *sc)
+size_t md_scan_missing(const struct md_scan *sc)
 {
 	size_t n = 0;
 
@@ -270,7 +257,7 @@ static size_t missing(const struct scan *sc)
 }
 
 /* Takes the lock if it is not held; false if there can be none. */
-static bool want_lock(struct scan *sc)
+bool md_scan_lock(struct md_scan *sc)
 {
 	if (!sc->locked && sc->lock_err == MD_OK) {
 		sc->lock_err = md_lock_take(sc->box->root, sc->box->fd, sc->box->folder, &sc->lock);
@@ -280,7 +267,7 @@ static bool want_lock(struct scan *sc)
 }
 
 /* One file of new/ goes to cur/ and is recent here. */
-static void move_one(struct scan *sc, const char *name)
+static void move_one(struct md_scan *sc, const char *name)
 {
 	struct md_box *box = sc->box;
 	struct str path = STR_INIT, to = STR_INIT;
@@ -315,7 +302,7 @@ static void move_one(struct scan *sc, const char *name)
 }
 
 /* new/: moved to cur/, or only looked at. */
-static enum md_err scan_new(struct scan *sc)
+static enum md_err scan_new(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
@@ -324,7 +311,7 @@ static enum md_err scan_new(struct scan *sc)
 	md_stamp_take(&box->at_new, box->fd, "new");
 	e = md_dirlist_read(box->root, box->fd, box->folder, "new", false, &l);
 	if (e == MD_OK && l.n != 0 && !sc->update_only)
-		want_lock(sc);
+		md_scan_lock(sc);
 	for (size_t i = 0; e == MD_OK && i < l.n; i++) {
 		if (box->readonly || sc->update_only)
 			see(sc, md_dirlist_name(&l, i), true);
@@ -336,283 +323,33 @@ static enum md_err scan_new(struct scan *sc)
 }
 
 /* new/ and cur/, as often as needed to be sure. */
-static enum md_err scan_dirs(struct scan *sc)
+static enum md_err scan_dirs(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
 	enum md_err e = scan_new(sc);
 	int passes = 0;
 
 	if (e == MD_OK)
-		e = pass(sc, &box->at_cur);
+		e = md_scan_pass(sc, &box->at_cur);
 	/* A scan without the lock counts only if nobody changed the directory under it. */
-	if (e == MD_OK && !sc->stable && !sc->locked && (sc->n_fresh != 0 || missing(sc) != 0) && want_lock(sc))
-		e = pass(sc, &box->at_cur);
-	while (e == MD_OK && !sc->stable && missing(sc) != 0 && ++passes < PASSES_MAX)
-		e = pass(sc, &box->at_cur);
+	if (e == MD_OK && !sc->stable && !sc->locked && (sc->n_fresh != 0 || md_scan_missing(sc) != 0) && md_scan_lock(sc))
+		e = md_scan_pass(sc, &box->at_cur);
+	while (e == MD_OK && !sc->stable && md_scan_missing(sc) != 0 && ++passes < PASSES_MAX)
+		e = md_scan_pass(sc, &box->at_cur);
 	return e;
 }
 
-static int by_name(const void *a, const void *b)
+void md_msg_gone(struct md_box *box, struct md_msg *m)
 {
-	return md_name_order(((const struct md_msg *)a)->name, ((const struct md_msg *)b)->name);
+	if (m->gone)
+		return;
+	m->gone = true;
+	box->n_gone++;
+	box->n_recent -= m->recent;
+	box->dropped++;
 }
 
-static int by_uid(const void *a, const void *b)
-{
-	uint32_t ua = ((const struct md_msg *)a)->uid, ub = ((const struct md_msg *)b)->uid;
-
-	return ua < ub ? -1 : ua > ub;
-}
-
-/* Gives fresh messages the UIDs that the list has for them. False if the list contradicts the view. */
-static bool take_listed(struct scan *sc)
-{
-	struct md_box *box = sc->box;
-	const struct md_uidlist *l = &box->uids;
-
-	for (size_t i = 0; i < box->n; i++)
-		box->msgs[i].in_pass = false; /* from here on: is in the list */
-	for (size_t i = 0; i < l->n; i++) {
-		const char *name = md_uidlist_name(l, i);
-		struct md_msg *m = scan_find(sc, name, strlen(name));
-
-		if (m == NULL)
-			continue;
-		if (in_view(sc, m) && m->uid != l->e[i].uid && !m->gone)
-			return false;
-		if (!in_view(sc, m) && m->uid == 0)
-			m->uid = l->e[i].uid;
-		m->in_pass = true;
-	}
-	/* UIDs that we could not record must still be free. */
-	for (size_t i = 0; i < box->n && !box->uid_sticky; i++)
-		if (box->msgs[i].found && !box->msgs[i].in_pass && box->msgs[i].uid < l->uidnext)
-			return false;
-	return true;
-}
-
-static size_t unlisted(const struct scan *sc)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < sc->n_fresh; i++)
-		n += sc->fresh[i].uid == 0;
-	return n;
-}
-
-static const char *fresh_stem(const void *arg, uint32_t val, size_t *len_out)
-{
-	const struct scan *sc = arg;
-
-	*len_out = md_name_stem_len(sc->fresh[val].name);
-	return sc->fresh[val].name;
-}
-
-/* Files whose names differ from the list's only in ",S=...": someone added or removed it. */
-static void take_listed_by_stem(struct scan *sc)
-{
-	const struct md_uidlist *l = &sc->box->uids;
-	struct md_hash h;
-
-	md_hash_init(&h, sc->n_fresh);
-	for (size_t i = 0; i < sc->n_fresh; i++) {
-		size_t len = md_name_stem_len(sc->fresh[i].name);
-
-		if (sc->fresh[i].uid == 0 && md_hash_find(&h, sc->fresh[i].name, len, fresh_stem, sc) == MD_HASH_NONE)
-			md_hash_add(&h, sc->fresh[i].name, len, (uint32_t)i);
-	}
-	for (size_t i = 0; h.used != 0 && i < l->n; i++) {
-		const char *name = md_uidlist_name(l, i);
-		uint32_t v;
-
-		if (scan_find(sc, name, strlen(name)) != NULL)
-			continue;
-		v = md_hash_find(&h, name, md_name_stem_len(name), fresh_stem, sc);
-		if (v != MD_HASH_NONE && sc->fresh[v].uid == 0)
-			sc->fresh[v].uid = l->e[i].uid;
-	}
-	md_hash_fini(&h);
-}
-
-/* UIDs for the messages that have none, in Courier's order. False if there are no numbers left. */
-static bool give_uids(struct scan *sc)
-{
-	struct md_box *box = sc->box;
-	uint32_t next = MAX(MAX(box->uids.uidnext, box->uidnext), 1u);
-
-	if (sc->n_fresh != 0) /* not on a null pointer */
-		qsort(sc->fresh, sc->n_fresh, sizeof(*sc->fresh), by_name);
-	for (size_t i = 0; i < sc->n_fresh; i++) {
-		if (sc->fresh[i].uid != 0)
-			continue;
-		if (next == UINT32_MAX)
-			return false;
-		sc->fresh[i].uid = next++;
-		sc->write = true;
-	}
-	box->uids.uidnext = next;
-	if (sc->n_fresh != 0) /* not on a null pointer */
-		qsort(sc->fresh, sc->n_fresh, sizeof(*sc->fresh), by_uid);
-	for (size_t i = 1; i < sc->n_fresh; i++)
-		if (sc->fresh[i].uid == sc->fresh[i - 1].uid)
-			return false; /* a list that names two files alike */
-	return true;
-}
-
-/* All UIDs anew under a new UIDVALIDITY: only when the old ones cannot go on. */
-static void renumber(struct scan *sc)
-{
-	struct md_uidlist *l = &sc->box->uids;
-	uint32_t now = (uint32_t)(md_now_ms() / 1000 - MD_UIDLIST_EPOCH), old = l->uidvalidity;
-
-	md_uidlist_clear(l);
-	l->uidvalidity = MAX(now, old + 1) != 0 ? MAX(now, old + 1) : 1;
-	sc->box->uidnext = 0;
-	for (size_t i = 0; i < sc->n_fresh; i++)
-		sc->fresh[i].uid = 0;
-	(void)give_uids(sc);
-	sc->write = true;
-}
-
-/* Puts the list together from what the scan found, and writes it. */
-static enum md_err write_list(struct scan *sc)
-{
-	struct md_box *box = sc->box;
-	struct md_uidlist *l = &box->uids;
-	enum md_err e;
-
-	l->n = 0;
-	str_clear(&l->text);
-	for (size_t i = 0; i < box->n; i++)
-		if (box->msgs[i].found)
-			md_uidlist_add(l, box->msgs[i].uid, box->msgs[i].name, box->msgs[i].base_len);
-	for (size_t i = 0; i < sc->n_fresh; i++)
-		md_uidlist_add(l, sc->fresh[i].uid, sc->fresh[i].name, sc->fresh[i].base_len);
-	e = md_uidlist_write(box->root, box->fd, box->folder, l);
-	if (e == MD_OK)
-		box->dropped = 0;
-	return e;
-}
-
-static bool is_unwritable(enum md_err e)
-{
-	return e == MD_FULL || e == MD_PERM || e == MD_READONLY;
-}
-
-/* Reads the list if it is not the one we know. MD_RESET: it is another folder's by now. */
-static enum md_err read_list(struct scan *sc)
-{
-	struct md_box *box = sc->box;
-	enum md_err e = md_uidlist_read(box->root, box->fd, box->folder, &box->uids);
-
-	if (e == MD_GONE) {
-		/* Someone deleted it: what we told our client stays true. */
-		box->uids.uidvalidity = box->uidvalidity;
-		box->uids.uidnext = box->uidnext;
-		sc->write = true;
-		return MD_OK;
-	}
-	if (e == MD_OK && box->uidvalidity != 0 && box->uids.uidvalidity != box->uidvalidity)
-		return md_fail(box->root, MD_RESET, 0, "folder %s has got a new UIDVALIDITY", md_folder_text(box->folder));
-	return e;
-}
-
-/* Reads the list and takes from it what it has; under the lock if something must be added to it. */
-static enum md_err consult_list(struct scan *sc)
-{
-	struct md_box *box = sc->box;
-
-	for (;;) {
-		bool had_lock = sc->locked;
-		enum md_err e = read_list(sc);
-
-		if (e != MD_OK)
-			return e;
-		if (!take_listed(sc))
-			return md_fail(box->root, MD_RESET, 0, "UIDs of folder %s were given anew", md_folder_text(box->folder));
-		if ((unlisted(sc) == 0 && !sc->write) || had_lock)
-			return MD_OK;
-		if (!want_lock(sc))
-			return is_unwritable(sc->lock_err) ? MD_OK : sc->lock_err;
-		/* Only now nobody else adds to list and folder: look at both again. */
-		for (size_t i = 0; i < sc->n_fresh; i++)
-			sc->fresh[i].uid = 0;
-		e = pass(sc, &box->at_cur);
-		if (e != MD_OK)
-			return e;
-	}
-}
-
-/* UIDs for everything in fresh, recorded if that is possible. */
-static enum md_err assign(struct scan *sc)
-{
-	struct md_box *box = sc->box;
-	enum md_err e = consult_list(sc);
-
-	if (e != MD_OK)
-		return e;
-	if (unlisted(sc) != 0)
-		take_listed_by_stem(sc);
-	if (!give_uids(sc)) {
-		if (!sc->first)
-			return md_fail(box->root, MD_RESET, 0, "UIDs of folder %s are used up", md_folder_text(box->folder));
-		renumber(sc);
-	}
-	if (!sc->write && !(sc->tidy && sc->locked))
-		return MD_OK;
-	e = sc->locked ? write_list(sc) : sc->lock_err;
-	if (e != MD_OK && !is_unwritable(e))
-		return e;
-	if (e == MD_OK || sc->write)
-		box->uid_sticky = e == MD_OK;
-	if (e == MD_OK)
-		return MD_OK;
-	box->retry_ms = md_now_ms();
-	if (box->uids.uidvalidity == 0)
-		box->uids.uidvalidity = (uint32_t)(md_now_ms() / 1000 - MD_UIDLIST_EPOCH);
-	return MD_OK;
-}
-
-/* The fresh messages become part of the view. */
-static enum md_err join(struct scan *sc, struct md_changes *ch)
-{
-	struct md_box *box = sc->box;
-
-	if (sc->n_fresh != 0 && box->n != 0 && sc->fresh[0].uid <= box->msgs[box->n - 1].uid)
-		return md_fail(box->root, MD_RESET, 0, "UIDs of folder %s are not in order", md_folder_text(box->folder));
-	if (box->n + sc->n_fresh > box->cap) {
-		/* A quarter to spare where messages come one by one; nothing for a folder that is only read. */
-		box->cap = box->n + sc->n_fresh + (sc->first ? 0 : (box->n + sc->n_fresh) / 4 + 8);
-		box->msgs = mem_grow(box->msgs, box->cap * sizeof(*box->msgs));
-	}
-	for (size_t i = 0; i < sc->n_fresh; i++)
-		box->n_recent += sc->fresh[i].recent;
-	if (sc->n_fresh != 0)
-		memcpy(box->msgs + box->n, sc->fresh, sc->n_fresh * sizeof(*sc->fresh));
-	box->n += sc->n_fresh;
-	ch->added += sc->n_fresh;
-	sc->n_fresh = 0;
-	return MD_OK;
-}
-
-static void mark_gone(struct scan *sc, struct md_changes *ch)
-{
-	struct md_box *box = sc->box;
-
-	for (size_t i = 0; i < box->n; i++) {
-		struct md_msg *m = &box->msgs[i];
-
-		if (m->found || m->gone)
-			continue;
-		m->gone = true;
-		box->n_gone++;
-		box->n_recent -= m->recent;
-		box->dropped++;
-		ch->gone++;
-	}
-}
-
-static void scan_begin(struct scan *sc, struct md_box *box)
+static void scan_begin(struct md_scan *sc, struct md_box *box)
 {
 	memset(sc, 0, sizeof(*sc));
 	sc->box = box;
@@ -622,7 +359,7 @@ static void scan_begin(struct scan *sc, struct md_box *box)
 		box->msgs[i].found = box->msgs[i].in_pass = false;
 }
 
-static void scan_end(struct scan *sc)
+static void scan_end(struct md_scan *sc)
 {
 	md_lock_drop(&sc->lock);
 	md_hash_fini(&sc->hash);
@@ -631,37 +368,7 @@ static void scan_end(struct scan *sc)
 	mem_free(&sc->fresh);
 }
 
-/* UIDs of what is new; the list without what is gone. A large list is not written for each message that goes. */
-static enum md_err scan_uids(struct scan *sc, struct md_changes *ch)
-{
-	struct md_box *box = sc->box;
-	size_t dropped = box->dropped + missing(sc);
-	enum md_err e = MD_OK;
-
-	sc->tidy = !box->readonly && dropped > box->n / 64;
-	sc->write = !box->uid_sticky;
-	/* An append by someone else may have written the list already and its file not yet: only a scan under the lock
-	 * tells what is missing for good. */
-	if (sc->tidy && !sc->locked && want_lock(sc))
-		e = pass(sc, &box->at_cur);
-	if (e == MD_OK && (sc->first || sc->n_fresh != 0 || sc->write || (sc->tidy && sc->locked))) {
-		e = assign(sc);
-		if (e == MD_OK) {
-			box->uidvalidity = box->uids.uidvalidity;
-			box->uidnext = box->uids.uidnext;
-			e = join(sc, ch);
-		}
-	}
-	if (e == MD_OK)
-		mark_gone(sc, ch);
-	/* Entries are memory that an idle session needs not; what the file was is kept. */
-	mem_free(&box->uids.e);
-	box->uids.n = box->uids.cap = 0;
-	str_fini(&box->uids.text);
-	return e;
-}
-
-static enum md_err scan_keywords(struct scan *sc, struct md_changes *ch)
+static enum md_err scan_keywords(struct md_scan *sc, struct md_changes *ch)
 {
 	struct md_box *box = sc->box;
 	bool grew = false;
@@ -677,18 +384,18 @@ static enum md_err scan_keywords(struct scan *sc, struct md_changes *ch)
 
 enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 {
-	struct scan sc;
+	struct md_scan sc;
 	enum md_err e;
 
 	scan_begin(&sc, box);
 	sc.first = first;
 	if (!box->readonly && box->kw_pending > KW_PENDING_MAX)
-		want_lock(&sc);
+		md_scan_lock(&sc);
 	e = scan_dirs(&sc);
 	if (e == MD_NOTMAILDIR && !first)
 		e = md_fail(box->root, MD_RESET, 0, "folder %s was deleted", md_folder_text(box->folder));
 	if (e == MD_OK)
-		e = scan_uids(&sc, ch);
+		e = md_scan_uids(&sc, ch);
 	if (e == MD_OK)
 		e = scan_keywords(&sc, ch);
 	box->force_scan = e != MD_OK;
@@ -700,7 +407,7 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 
 enum md_err md_scan_refind(struct md_box *box, struct md_msg *m)
 {
-	struct scan sc;
+	struct md_scan sc;
 	struct md_stamp at;
 	enum md_err e = MD_OK;
 
@@ -712,19 +419,14 @@ enum md_err md_scan_refind(struct md_box *box, struct md_msg *m)
 		e = scan_new(&sc);
 		box->at_new = keep;
 		if (e == MD_OK)
-			e = pass(&sc, &at);
+			e = md_scan_pass(&sc, &at);
 		if (sc.stable)
 			break;
 	}
 	box->force_scan = true;
 	if (e == MD_OK && !m->found) {
 		e = MD_GONE;
-		if (!m->gone) {
-			m->gone = true;
-			box->n_gone++;
-			box->n_recent -= m->recent;
-			box->dropped++;
-		}
+		md_msg_gone(box, m);
 	}
 	scan_end(&sc);
 	return e;

@@ -33,6 +33,8 @@ bool md_scan_unchanged(struct md_box *box);
 enum md_err md_scan_refind(struct md_box *box, struct md_msg *m) MUST_CHECK;
 /* The path of M below the folder, "cur/...": in OUT, which is emptied first. */
 const char *md_msg_path(const struct md_msg *m, struct str *out);
+/* Marks M gone, unless it is already, and counts it. */
+void md_msg_gone(struct md_box *box, struct md_msg *m);
 /* Time of the system clock in milliseconds. */
 int64_t md_now_ms(void);
 /* What SUB of the folder looks like now. A missing one gives a stamp of zeros. */
