@@ -1,6 +1,7 @@
 # Build rules of doc/.
 EXTRA_DIST += doc/README doc/floors.md doc/testing.md
 dist_man_MANS += doc/waypost.conf.5 doc/waypost.1 doc/waypostd.8
+dist_man_MANS += doc/userdb.1 doc/userdbpw.1
 
 # Made from the table of settings and kept in the tree; scripts/check-settings proves them equal to the table, and
 # `make update-settings` brings them up to date after a change.
