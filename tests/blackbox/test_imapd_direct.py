@@ -13,6 +13,8 @@ import pytest
 
 IMAPD = os.environ.get("WAYPOST_IMAPD") or os.path.join(os.environ.get("WAYPOST_PREFIX", "/usr/local"), "libexec", "waypost", "imapd")
 WRAPPER = os.environ.get("WAYPOST_WRAPPER", "").split()
+if WRAPPER == ["valgrind"]:
+    WRAPPER += ["--quiet", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite", "--num-callers=25"]
 PATIENCE = 60.0 if WRAPPER else 15.0
 ROOT = os.getuid() == 0
 UID = int(os.environ.get("WAYPOST_TEST_UID", "65534"))  # as root, sessions run as this ordinary user
@@ -217,6 +219,7 @@ def test_preauth(imap):
     assert imap.greeting.startswith(b"* PREAUTH [CAPABILITY IMAP4rev1 ")
 
 
+@pytest.mark.valgrind
 def test_missing_maildir(start, home):
     s = start(tag="a1", maildir=home + "/none")
     assert s.greeting.startswith(b"a1 NO [UNAVAILABLE]")
@@ -328,6 +331,7 @@ def test_long_line_in_one_command_by_literals(imap):
     assert b"* BYE" in imap.rest()
 
 
+@pytest.mark.valgrind
 def test_large_literals(imap):
     assert b"[TOOBIG]" in imap.bad("SELECT {}", b"x" * 70000)
     imap.ok("NOOP")
@@ -385,6 +389,7 @@ def test_pipelined(imap):
 
 # --- Any state ---
 
+@pytest.mark.valgrind
 def test_capability_id_enable_namespace(imap):
     assert imap.ok("CAPABILITY")[0].startswith(b"* CAPABILITY IMAP4rev1 ")
     assert imap.ok('ID ("name" "test" "version" NIL)')[0].startswith(b'* ID ("name" "Waypost"')
@@ -408,6 +413,7 @@ def test_namespace_without_prefix(start):
 
 # --- Folders ---
 
+@pytest.mark.valgrind
 def test_create_delete_rename(imap, maildir):
     imap.ok("CREATE INBOX.A")
     assert os.path.isdir(os.path.join(maildir, ".A", "cur"))
@@ -445,6 +451,7 @@ def test_utf7_names(imap, maildir):
     assert imap.ok('LIST "" "INBOX.a*"') == [b'* LIST (\\HasNoChildren) "." "INBOX.a \\"b\\" \\\\c"']
 
 
+@pytest.mark.valgrind
 def test_list(imap):
     for name in ("A", "A.B", "X.Y.Z"):
         imap.ok(f"CREATE INBOX.{name}")
@@ -545,6 +552,7 @@ def test_close_expunges_unselect_does_not(imap):
     assert b"* 0 EXISTS" in imap.ok("SELECT INBOX")
 
 
+@pytest.mark.valgrind
 def test_append(imap, maildir):
     assert imap.append(flags="(\\Seen \\Flagged $Label)", date='" 7-Feb-1994 21:52:25 -0800"') == 1
     assert imap.append(b"A: b\n\nbare\n") == 2
@@ -588,6 +596,7 @@ def test_append_interrupted(start, maildir):
     assert os.listdir(os.path.join(maildir, "tmp")) == []
 
 
+@pytest.mark.valgrind
 def test_fetch(imap):
     imap.append()
     imap.ok("SELECT INBOX")
@@ -620,6 +629,7 @@ def test_fetch_empty_mailbox(imap):
     assert imap.ok("UID COPY 1:* INBOX") == []
 
 
+@pytest.mark.valgrind
 def test_store(imap, maildir):
     for _ in range(3):
         imap.append()
@@ -649,6 +659,7 @@ def test_keywords_survive(start):
     assert s.ok("SEARCH KEYWORD alpha UNKEYWORD nosuch") == [b"* SEARCH 1"]
 
 
+@pytest.mark.valgrind
 def test_expunge(imap):
     for i in range(5):
         imap.append(flags="(\\Deleted)" if i % 2 == 0 else "")
@@ -659,6 +670,7 @@ def test_expunge(imap):
     assert imap.ok("EXPUNGE") == []
 
 
+@pytest.mark.valgrind
 def test_copy(imap):
     imap.append(flags="(\\Seen kw)")
     imap.append()
@@ -675,6 +687,7 @@ def test_copy(imap):
     assert b"\\Seen kw" in line and line.endswith(MESSAGE + b")")
 
 
+@pytest.mark.valgrind
 def test_move(imap):
     for _ in range(3):
         imap.append()
@@ -688,6 +701,7 @@ def test_move(imap):
     assert b"MESSAGES 3" in imap.ok("STATUS INBOX.M (MESSAGES)")[0]
 
 
+@pytest.mark.valgrind
 def test_search(imap):
     imap.append(flags="(\\Seen \\Answered)", date='"01-Jan-2020 12:00:00 +0000"')
     imap.append(b"From: carl@example.org\r\nTo: dora@example.org\r\nCc: ellen@example.org\r\nBcc: fred@example.org\r\nSubject: second\r\n"
@@ -724,6 +738,7 @@ def test_search(imap):
 
 # --- Others at work ---
 
+@pytest.mark.valgrind
 def test_two_sessions(start):
     a, b = start(), start()
     a.append()
@@ -759,6 +774,7 @@ def test_delivery_from_outside(imap, maildir):
     assert b"\\Recent" in imap.ok("FETCH 2 FLAGS")[0]
 
 
+@pytest.mark.valgrind
 def test_idle(imap, maildir, start):
     other = start()
     imap.append()
