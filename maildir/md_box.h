@@ -88,7 +88,7 @@ struct md_changes {
  * written is the UID list, when there is mail without UID: a UID once told to a client must stay true.
  * Files in tmp/ that are older than 36 hours are deleted (not READONLY).
  * MD_OK and *BOX; or MD_BADNAME, MD_NOFOLDER, MD_NOTMAILDIR, MD_PERM, MD_BUSY, MD_IO, MD_LIMIT. If only writing is impossible,
- * the box is opened with ->readonly set and root->why tells the reason ("" otherwise). */
+ * the box is opened with ->readonly set or ->uid_sticky clear, and root->why tells the reason ("" otherwise). */
 enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out) MUST_CHECK;
 /* Closes *BOX (which may be NULL) and empties the pointer. Nothing is expunged. */
 void md_box_close(struct md_box **box);

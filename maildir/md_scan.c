@@ -201,14 +201,31 @@ out:
 	str_fini(&b);
 }
 
+/* A file whose name can stand in no list (a line feed in it, nothing before the ':') gets another. */
+static void see_nameless(struct md_scan *sc, const char *name, bool in_new)
+{
+	struct md_box *box = sc->box;
+	struct str path = STR_INIT;
+	struct stat st;
+
+	if (name[0] == '.' || box->readonly || sc->update_only)
+		return;
+	str_addf(&path, "%s/%s", in_new ? "new" : "cur", name);
+	if (fstatat(box->fd, path.data, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		give_new_name(sc, path.data, name, &st);
+	str_fini(&path);
+}
+
 /* There is a file called NAME. */
 static void see(struct md_scan *sc, const char *name, bool in_new)
 {
 	size_t base_len;
 	struct md_msg *m;
 
-	if (!md_name_valid(name))
+	if (!md_name_valid(name)) {
+		see_nameless(sc, name, in_new);
 		return;
+	}
 	base_len = md_name_base_len(name);
 	m = md_scan_find(sc, name, base_len);
 	if (m == NULL) {
@@ -275,10 +292,10 @@ static void move_one(struct md_scan *sc, const char *name)
 	size_t before;
 	struct md_msg *m;
 
-	if (!md_name_valid(name))
-		return;
 	before = sc->n_fresh;
-	if (md_move_new(box->fd, name, &to) == 0) {
+	if (!md_name_valid(name)) {
+		see_nameless(sc, name, true);
+	} else if (md_move_new(box->fd, name, &to) == 0) {
 		see(sc, to.data, false);
 	} else if (errno == EEXIST) {
 		str_addf(&path, "new/%s", name);

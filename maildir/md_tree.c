@@ -463,6 +463,16 @@ static enum md_err run(struct md_root *r, struct step *step, size_t n)
 		e = md_fail(r, e, err, "cannot rename folder %s", md_folder_text(step[done].from));
 		while (done-- > 0)
 			(void)step_do(r, step[done].to, step[done].from);
+		n = 0;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct md_root quiet = *r; /* its text is of no interest */
+		int fd;
+
+		if (md_folder_open(&quiet, step[i].to, &fd) != MD_OK)
+			continue;
+		remember_uidv(&quiet, fd, step[i].from);
+		close(fd);
 	}
 	(void)md_sync_dir(r->fd, ".");
 	return e;

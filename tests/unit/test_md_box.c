@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <utime.h>
 
@@ -269,8 +271,10 @@ static void test_odd_names(void)
 	mt_puts(&t, "new/5.n:2,F", mail);
 	mt_puts(&t, "cur/6.dup:2,", "one");
 	mt_puts(&t, "new/6.dup", "two");
+	mt_puts(&t, "cur/line\nfeed:2,F", mail);
+	mt_puts(&t, "new/:2,", mail);
 	box = open_box(&t, "", false);
-	CU_ASSERT_EQUAL_FATAL(box->n, 8);
+	CU_ASSERT_EQUAL_FATAL(box->n, 10);
 	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[0], MD_STORE_SET, MD_SEEN | MD_DRAFT, NULL, 0), MD_OK);
 	CU_ASSERT(mt_exists(&t, "cur/1.a:2,DPSa"));
 	CU_ASSERT(mt_exists(&t, "cur/5.n:2,F"));
@@ -278,7 +282,7 @@ static void test_odd_names(void)
 		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[i], MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
 	CU_ASSERT(mt_exists(&t, "cur/3.c:2,F"));
 	sync_box(box, 0, 0, 0);
-	CU_ASSERT_EQUAL(box->n, 8);
+	CU_ASSERT_EQUAL(box->n, 10);
 	md_box_close(&box);
 	mt_end(&t);
 }
@@ -406,6 +410,34 @@ static void test_save(void)
 	CU_ASSERT_EQUAL(md_save_begin(&t.root, "", &s), MD_NOTMAILDIR);
 	CU_ASSERT_EQUAL(md_save_begin(&t.root, "No", &s), MD_NOFOLDER);
 	md_box_close(&box);
+	mt_end(&t);
+}
+
+/* No room: nothing is stored, nothing is left behind, and the text says what to do. */
+static void test_full(void)
+{
+	struct md_test t;
+	struct md_save *s;
+	struct md_status st;
+	struct rlimit keep, small;
+	char text[20000], path[128];
+
+	mt_begin(&t);
+	memset(text, 'x', sizeof(text));
+	signal(SIGXFSZ, SIG_IGN);
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_FSIZE, &keep), 0);
+	small = keep;
+	small.rlim_cur = 10000;
+	CU_ASSERT_EQUAL(md_save_begin(&t.root, "", &s), MD_OK);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &small), 0);
+	CU_ASSERT_EQUAL(md_save_write(s, text, sizeof(text)), MD_FULL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(t.root.why, "make room"));
+	md_save_abort(&s);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &keep), 0);
+	CU_ASSERT_EQUAL(md_status(&t.root, "", &st), MD_OK);
+	CU_ASSERT_EQUAL(st.messages, 0);
+	snprintf(path, sizeof(path), "%s/tmp", t.dir);
+	CU_ASSERT_EQUAL(rmdir(path), 0);
 	mt_end(&t);
 }
 
@@ -652,6 +684,7 @@ static const struct unit_case cases[] = {
 	{ "keywords", test_keywords },
 	{ "keyword fold", test_keyword_fold },
 	{ "save", test_save },
+	{ "no room", test_full },
 	{ "copy and move", test_copy_move },
 	{ "copy undone", test_copy_undo },
 	{ "reset", test_reset },

@@ -119,6 +119,9 @@ static void test_rename(void)
 	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "A", "New"), MD_OK);
 	check_tree(&t, "INBOX+,AB,New+,New.B,X-+,X.Y,");
 	CU_ASSERT_EQUAL(uidvalidity(&t, "New"), uidv);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_OK); /* not the one that was renamed a moment ago */
+	CU_ASSERT(uidvalidity(&t, "A") > uidv);
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "A"), MD_OK);
 	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "X", "Z"), MD_OK); /* itself not there */
 	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "New", "New.Deep"), MD_OK);
 	check_tree(&t, "INBOX+,AB,New-+,New.Deep+,New.Deep.B,Z-+,Z.Y,");
