@@ -189,6 +189,11 @@ static void retire(struct child *c)
 	}
 }
 
+static bool serves_clients(enum role role)
+{
+	return role == ROLE_WORKER || role == ROLE_SPAWN;
+}
+
 static void retire_predecessors(const struct child *c)
 {
 	for (struct child *o = c->post->m->children; o != NULL; o = o->next)
@@ -284,6 +289,19 @@ static void restart_later(struct post *p, double lived)
 	ev_timer_start(p->m->loop, &p->restart);
 }
 
+/* Those who serve clients first, authd and its workers when nobody asks them any more. */
+static void stop_next(struct master *m)
+{
+	for (const struct child *c = m->children; c != NULL; c = c->next)
+		if (serves_clients(c->post->role))
+			return;
+	for (struct child *c = m->children; c != NULL; c = c->next)
+		if (!c->stopped) {
+			c->stopped = true;
+			send_plain(c, CTL_STOP);
+		}
+}
+
 static void after_death(struct master *m, struct child *c)
 {
 	struct post *p = c->post;
@@ -293,6 +311,7 @@ static void after_death(struct master *m, struct child *c)
 	if (current)
 		p->current = NULL;
 	if (m->state == MASTER_STOPPING) {
+		stop_next(m);
 		if (m->children == NULL)
 			m->on_all_gone(m);
 	} else if (m->state == MASTER_STARTING) {
@@ -577,7 +596,11 @@ void children_stop(struct master *m)
 	for (struct post *p = m->posts; p != NULL; p = p->next)
 		ev_timer_stop(m->loop, &p->restart);
 	for (struct child *c = m->children; c != NULL; c = c->next)
-		send_plain(c, CTL_STOP);
+		if (serves_clients(c->post->role)) {
+			c->stopped = true;
+			send_plain(c, CTL_STOP);
+		}
+	stop_next(m);
 }
 
 void children_kill(struct master *m)

@@ -43,6 +43,7 @@ struct child {
 	bool begun;      /* was told CTL_GO */
 	bool ready;      /* said CTL_READY */
 	bool retired;    /* was told CTL_RETIRE */
+	bool stopped;    /* was told CTL_STOP */
 };
 
 struct master {

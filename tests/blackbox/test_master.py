@@ -150,6 +150,41 @@ def test_descriptors_do_not_leak(one):
     assert one.stop() == 0
 
 
+def with_systemd():
+    with open(os.path.join(pool_module.PREFIX, "sbin", "waypostd"), "rb") as f:
+        return b"sd_notify" in f.read()
+
+
+def test_systemd_is_told(one, tmp_path):
+    if not with_systemd():
+        pytest.skip("built without systemd")
+    path = os.path.join(one.pool.root, "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(path)
+        os.chmod(path, 0o666)
+        s.settimeout(PATIENCE)
+
+        def told(word):
+            while True:
+                if word in s.recv(4096).decode().splitlines():
+                    return
+        argv = [os.path.join(pool_module.PREFIX, "sbin", "waypostd"), "-c", one.pool.conf, "-F"]
+        proc = subprocess.Popen(argv, env={**one.env, "NOTIFY_SOCKET": path}, preexec_fn=one.as_user(), cwd="/",
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            told("READY=1")
+            assert one.tool("status").returncode == 0
+            proc.send_signal(signal.SIGHUP)
+            told("RELOADING=1")
+            told("READY=1")
+            proc.send_signal(signal.SIGTERM)
+            told("STOPPING=1")
+            assert proc.wait(PATIENCE) == 0
+        finally:
+            proc.kill()
+            proc.wait()
+
+
 # -- deaths
 
 @pytest.mark.parametrize("role", ROLES)
