@@ -1,4 +1,10 @@
-# bench/: measurements, built and run by hand: make bench/NAME
-EXTRA_PROGRAMS += bench/userdb_load
+# bench/: measurements, built and run by hand: make bench/NAME, or scripts/bench
+EXTRA_PROGRAMS += bench/userdb_load bench/load bench/backend bench/relay
 bench_userdb_load_SOURCES = bench/userdb_load.c
 bench_userdb_load_LDADD = $(AUTHLIB_LIBS)
+bench_load_SOURCES = bench/load.c bench/wire.c bench/wire.h
+bench_load_LDADD = $(LIB_LIBS)
+bench_backend_SOURCES = bench/backend.c bench/wire.c bench/wire.h
+bench_backend_LDADD = $(LIB_LIBS)
+bench_relay_SOURCES = bench/relay.c bench/wire.c bench/wire.h
+bench_relay_LDADD = $(LIB_LIBS)
