@@ -79,11 +79,7 @@ static void log_expunged(struct imap_session *s, const struct md_msg *m)
 static enum md_err expunge(struct imap_session *s, const struct imap_set *only)
 {
 	enum md_err first = MD_OK;
-	struct md_changes ch;
 
-	if ((first = md_box_sync(s->box, &ch)) == MD_RESET)
-		return first;
-	first = MD_OK;
 	for (size_t i = 0; i < s->box->n; i++) {
 		struct md_msg *m = &s->box->msgs[i];
 		enum md_err e;
@@ -115,6 +111,10 @@ enum imap_status imap_cmd_expunge(struct imap_session *s, struct imap_lex *args)
 		imap_set_fini(&set);
 		return imap_bad(s, s->uid ? "UID EXPUNGE needs a set of UIDs." : "EXPUNGE takes no arguments.");
 	}
+	if (!imap_sync(s, false)) { /* first see whose \Deleted others took back */
+		imap_set_fini(&set);
+		return IMAP_GONE;
+	}
 	e = expunge(s, s->uid ? &set : NULL);
 	imap_set_fini(&set);
 	if (e != MD_OK)
@@ -124,9 +124,12 @@ enum imap_status imap_cmd_expunge(struct imap_session *s, struct imap_lex *args)
 
 enum imap_status imap_cmd_close(struct imap_session *s, struct imap_lex *args)
 {
-	enum md_err e = s->examine ? MD_OK : expunge(s, NULL);
+	struct md_changes ch;
+	enum md_err e = s->examine ? MD_OK : md_box_sync(s->box, &ch);
 
 	(void)args;
+	if (!s->examine && e == MD_OK)
+		e = expunge(s, NULL);
 	if (e != MD_OK && e != MD_RESET)
 		imap_md_log(s, e, "CLOSE");
 	imap_unselect(s);

@@ -764,6 +764,55 @@ def test_two_sessions(start):
     assert b.ok("UID SEARCH ALL") == [b"* SEARCH 1 3"]
 
 
+def test_expunge_sees_what_others_did(start):
+    a, b = start(), start()
+    for _ in range(3):
+        a.append()
+    a.ok("SELECT INBOX")
+    b.ok("SELECT INBOX")
+    a.ok("STORE 1:2 +FLAGS.SILENT (\\Deleted)")
+    b.ok("NOOP")
+    b.ok("STORE 1 -FLAGS.SILENT (\\Deleted)")
+    b.ok("STORE 3 +FLAGS.SILENT (\\Flagged new)")
+    lines = a.ok("EXPUNGE")
+    assert [x for x in lines if b"EXPUNGE" in x] == [b"* 2 EXPUNGE"]
+    assert any(x.startswith(b"* 1 FETCH") and b"Deleted" not in x for x in lines)
+    assert any(x.startswith(b"* 3 FETCH") and b"\\Flagged new" in x for x in lines)
+    assert b"* 2 EXPUNGE" in b.ok("NOOP")
+
+
+def test_many_sessions_at_once(start):
+    """Each stores, copies and expunges in the same mailbox; nobody gets a wrong number."""
+    sessions = [start() for _ in range(4)]
+    for s in sessions:
+        s.ok("SELECT INBOX")
+    counts = [0] * 4
+    for turn in range(12):
+        for i, s in enumerate(sessions):
+            command = (b"a APPEND INBOX {4+}\r\nA:b\n\r\n", b"a STORE 1:* +FLAGS (\\Flagged)\r\n", b"a UID STORE 1:%d +FLAGS.SILENT (\\Deleted)\r\n" % (turn * 3 + 1),
+                       b"a EXPUNGE\r\n")[(turn + i) % 4]
+            s.send(command)
+        for i, s in enumerate(sessions):
+            status, text, lines = s.until(b"a")
+            assert status == "OK" or b"EXPUNGEISSUED" in text or b"[READ-ONLY]" in text, text
+            for line in lines:
+                m = re.match(rb"\* (\d+) (EXISTS|EXPUNGE|FETCH)", line)
+                if not m:
+                    continue
+                n = int(m.group(1))
+                if m.group(2) == b"EXISTS":
+                    assert n >= counts[i]
+                    counts[i] = n
+                else:
+                    assert 1 <= n <= counts[i], (line, counts[i])
+                    counts[i] -= m.group(2) == b"EXPUNGE"
+    views = []
+    for s in sessions:
+        s.ok("NOOP")
+        views.append(s.ok("UID SEARCH ALL"))
+    assert all(v == views[0] for v in views)
+
+
 def test_delivery_from_outside(imap, maildir):
     imap.ok("SELECT INBOX")
     deliver(maildir, "1000000001.M1P1.host")
