@@ -264,7 +264,7 @@ static void note_line(struct status *st, const struct field *f)
 		str_adds(&st->notes, ",\"text\":");
 		report_json_string(&st->notes, f[2].p, f[2].len);
 		str_addc(&st->notes, '}');
-	} else {
+	} else if (f[2].len > 0) {
 		str_addf(&st->notes, "%-27.*s ", (int)f[1].len, f[1].p);
 		add_clean(&st->notes, &f[2]);
 		str_addc(&st->notes, '\n');
