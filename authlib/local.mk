@@ -9,6 +9,7 @@ authlib_libauth_a_SOURCES = \
 	authlib/userdb_build.c \
 	authlib/userdb_parse.c \
 	authlib/userdb_report.c \
-	authlib/userdb_watch.c
+	authlib/userdb_watch.c \
+	authlib/userdb_writer.c authlib/userdb_writer.h
 AUTHLIB_LIBS = authlib/libauth.a $(NODE_LIBS) $(CRYPT_LIBS)
 EXTRA_DIST += authlib/README

@@ -1,47 +1,24 @@
-/* From text to image. The image grows in a memory file; a table of slots with the names' hashes grows beside it
- * and is packed behind it in the end. */
+/* From text to image: reads the files, judges each line, compares with the image before. */
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/rand.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "authlib/password.h"
-#include "authlib/userdb_image.h"
+#include "authlib/userdb_writer.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
 enum {
 	LINE_MAX_LEN = 64 * 1024,
 	READ_CHUNK = 256 * 1024,
-	POOL_SLOTS = 4096, /* different option lists that are stored once; a site has a few per node */
-	CLASS_MAX = 32,
 	SHRINK_LEAST = 10  /* accounts that a file must have had before its shrinking is judged */
 };
 
-struct slot { uint32_t at, hash; }; /* offset / 4; low bits of the hash */
-
-struct class { uint64_t count; size_t len; char sample[ACCOUNT_HASH_MAX]; };
-
 struct builder {
-	int fd;
-	uint8_t *base;
-	size_t len, cap;
-	bool failed;
-	uint64_t seed, count;
-	struct slot *slots;
-	uint64_t nslots;
-	uint64_t pool[POOL_SLOTS]; /* offsets of option lists, 0 = free */
-	unsigned npool;
-	struct class classes[CLASS_MAX];
-	unsigned nclasses;
-	uint64_t path_hash;
-	struct str sources, cuts;
-	uint32_t nsources;
+	struct userdb_writer w;
 	/* the file being read */
 	const char *path;
 	uint32_t line;
@@ -95,254 +72,14 @@ static void tell_bad_line(struct builder *b, struct userdb_text name, const char
 		    consequence);
 }
 
-/* --- growing the image --- */
-
-static void fail(struct builder *b, const char *what)
-{
-	if (!b->failed)
-		tell(b, "%s: no image can be made of it: %s: %s", b->path, what, strerror(errno));
-	b->failed = true;
-}
-
-static bool reserve(struct builder *b, size_t more)
-{
-	size_t cap = b->cap;
-	void *p;
-
-	if (b->failed)
-		return false;
-	if (b->len + more <= b->cap)
-		return true;
-	while (cap < b->len + more)
-		cap *= 2;
-	if (cap / 4 > UINT32_MAX) {
-		errno = EFBIG;
-		fail(b, "too many accounts");
-		return false;
-	}
-	if (ftruncate(b->fd, (off_t)cap) != 0) {
-		fail(b, "ftruncate");
-		return false;
-	}
-	if ((p = mremap(b->base, b->cap, cap, MREMAP_MAYMOVE)) == MAP_FAILED) {
-		fail(b, "mremap");
-		return false;
-	}
-	b->base = p;
-	b->cap = cap;
-	return true;
-}
-
-/* The room has been reserved. */
-static void put_num(struct builder *b, uint64_t v)
-{
-	for (; v >= 0x80; v >>= 7)
-		b->base[b->len++] = (uint8_t)(v | 0x80);
-	b->base[b->len++] = (uint8_t)v;
-}
-
-static void put_text(struct builder *b, struct userdb_text t)
-{
-	put_num(b, t.len);
-	if (t.len != 0)
-		memcpy(b->base + b->len, t.p, t.len);
-	b->len += t.len;
-}
-
-static void put_field(struct builder *b, enum userdb_tag tag, struct userdb_text t)
-{
-	if (t.p == NULL || (t.len == 0 && tag < USERDB_TAG_SYSTEMPW))
-		return;
-	b->base[b->len++] = (uint8_t)tag;
-	put_text(b, t);
-}
-
-static struct userdb_text text_at(const struct builder *b, uint64_t at)
-{
-	struct userdb_text t = { "", 0 };
-	unsigned shift = 0;
-
-	while (b->base[at] >= 0x80) {
-		t.len |= (size_t)(b->base[at++] & 0x7f) << shift;
-		shift += 7;
-	}
-	t.len |= (size_t)b->base[at++] << shift;
-	t.p = (const char *)b->base + at;
-	return t;
-}
-
-/* Where the option list T stands in the image (put there if it is new); 0: the pool is full. */
-static uint64_t pool_options(struct builder *b, struct userdb_text t)
-{
-	uint64_t i = userdb_hash(b->seed, t.p, t.len) % POOL_SLOTS;
-
-	for (; b->pool[i] != 0; i = (i + 1) % POOL_SLOTS) {
-		struct userdb_text is = text_at(b, b->pool[i]);
-
-		if (is.len == t.len && memcmp(is.p, t.p, t.len) == 0)
-			return b->pool[i];
-	}
-	if (b->npool == POOL_SLOTS / 2 || !reserve(b, t.len + 16))
-		return 0;
-	b->npool++;
-	b->pool[i] = b->len;
-	put_text(b, t);
-	return b->pool[i];
-}
-
-static size_t entry_size(const struct userdb_entry *e)
-{
-	size_t n = e->name.len + e->home.len + e->mail.len + e->quota.len + e->gecos.len + e->options.len +
-	    e->systempw.len + e->imappw.len + e->pop3pw.len;
-
-	for (unsigned i = 0; i < e->npw; i++)
-		n += e->pw[i].len;
-	return n + 64 + 12 * (10 + (size_t)e->npw); /* numbers, tags, lengths */
-}
-
-/* Appends the record of E; its offset, or 0 if the image cannot grow. */
-static uint64_t put_entry(struct builder *b, const struct userdb_entry *e)
-{
-	uint64_t options = e->options.len != 0 ? pool_options(b, e->options) : 0, at;
-
-	if (!reserve(b, entry_size(e)))
-		return 0;
-	while (b->len % 4 != 0)
-		b->base[b->len++] = 0;
-	at = b->len;
-	put_num(b, e->kind);
-	put_text(b, e->name);
-	put_num(b, e->source);
-	put_num(b, e->line);
-	if (e->kind == USERDB_BROKEN)
-		return at;
-	put_num(b, e->uid);
-	put_num(b, e->gid);
-	put_field(b, USERDB_TAG_HOME, e->home);
-	put_field(b, USERDB_TAG_MAIL, e->mail);
-	put_field(b, USERDB_TAG_QUOTA, e->quota);
-	put_field(b, USERDB_TAG_GECOS, e->gecos);
-	if (options != 0) {
-		b->base[b->len++] = USERDB_TAG_OPTIONS_REF;
-		put_num(b, options - sizeof(struct userdb_header));
-	} else {
-		put_field(b, USERDB_TAG_OPTIONS, e->options);
-	}
-	put_field(b, USERDB_TAG_SYSTEMPW, e->systempw);
-	put_field(b, USERDB_TAG_IMAPPW, e->imappw);
-	put_field(b, USERDB_TAG_POP3PW, e->pop3pw);
-	for (unsigned i = 0; i < e->npw; i++)
-		put_field(b, USERDB_TAG_PASSWORD, e->pw[i]);
-	b->base[b->len++] = USERDB_TAG_END;
-	return at;
-}
-
-/* --- the slots --- */
-
-/* The slot of the name, or the free one where it belongs. */
-static struct slot *find_slot(struct builder *b, struct userdb_text name, uint32_t hash)
-{
-	uint64_t i = hash & (b->nslots - 1);
-
-	for (; b->slots[i].at != 0; i = (i + 1) & (b->nslots - 1)) {
-		struct userdb_text is;
-
-		if (b->slots[i].hash != hash)
-			continue;
-		is = text_at(b, (uint64_t)b->slots[i].at * 4 + 1); /* the kind is one byte */
-		if (is.len == name.len && memcmp(is.p, name.p, name.len) == 0)
-			break;
-	}
-	return &b->slots[i];
-}
-
-static uint32_t name_hash(const struct builder *b, struct userdb_text name)
-{
-	return (uint32_t)userdb_hash(b->seed, name.p, name.len);
-}
-
-static bool has_name(struct builder *b, struct userdb_text name)
-{
-	return find_slot(b, name, name_hash(b, name))->at != 0;
-}
-
-static void grow_slots(struct builder *b)
-{
-	struct slot *old = b->slots;
-	uint64_t n = b->nslots;
-
-	b->nslots = n * 2;
-	b->slots = mem_array(b->nslots, sizeof(*b->slots));
-	for (uint64_t i = 0; i < n; i++) {
-		uint64_t j = old[i].hash & (b->nslots - 1);
-
-		if (old[i].at == 0)
-			continue;
-		while (b->slots[j].at != 0)
-			j = (j + 1) & (b->nslots - 1);
-		b->slots[j] = old[i];
-	}
-	mem_free(&old);
-}
+/* --- lines --- */
 
 static void add_entry(struct builder *b, const struct userdb_entry *e)
 {
-	uint32_t hash = name_hash(b, e->name);
-	uint64_t at = put_entry(b, e);
-	struct slot *s;
-
-	if (at == 0)
-		return;
-	if (b->count * 3 >= b->nslots * 2)
-		grow_slots(b);
-	s = find_slot(b, e->name, hash);
-	s->at = (uint32_t)(at / 4);
-	s->hash = hash;
-	b->count++;
+	userdb_writer_add(&b->w, e);
 	b->rep->broken += e->kind == USERDB_BROKEN;
 	b->rep->kept += e->kind == USERDB_KEPT;
 }
-
-/* --- the most common kind of hash, for the dummy --- */
-
-static void count_class(struct builder *b, struct userdb_text t)
-{
-	char hash[ACCOUNT_HASH_MAX];
-	struct class *c;
-	size_t len;
-	unsigned i;
-
-	if (t.len == 0 || t.len >= sizeof(hash) || t.p[0] == '*' || t.p[0] == '!')
-		return;
-	memcpy(hash, t.p, t.len);
-	hash[t.len] = '\0';
-	len = password_class(hash);
-	for (i = 0; i < b->nclasses; i++) {
-		c = &b->classes[i];
-		if (c->len == len && memcmp(c->sample, hash, len) == 0) {
-			c->count++;
-			return;
-		}
-	}
-	if (i == CLASS_MAX)
-		return;
-	c = &b->classes[b->nclasses++];
-	c->count = 1;
-	c->len = len;
-	memcpy(c->sample, hash, t.len + 1);
-}
-
-static void make_dummy(struct builder *b, char dst[ACCOUNT_HASH_MAX])
-{
-	const struct class *best = NULL;
-
-	for (unsigned i = 0; i < b->nclasses; i++)
-		if (best == NULL || b->classes[i].count > best->count)
-			best = &b->classes[i];
-	password_dummy(dst, best != NULL ? best->sample : "");
-}
-
-/* --- lines --- */
 
 /* The good record that the old image has of NAME. */
 static bool old_record(const struct builder *b, struct userdb_text name, struct userdb_entry *e)
@@ -355,7 +92,7 @@ static bool old_record(const struct builder *b, struct userdb_text name, struct 
 static void keep_record(struct builder *b, struct userdb_entry *e)
 {
 	e->kind = USERDB_KEPT;
-	e->source = b->nsources - 1;
+	e->source = b->w.nsources - 1;
 	e->line = b->line;
 	add_entry(b, e);
 }
@@ -366,14 +103,14 @@ static void take_bad_line(struct builder *b, const struct userdb_entry *e, const
 
 	if (e->name.len == 0) {
 		tell_bad_line(b, e->name, why, "");
-	} else if (has_name(b, e->name)) {
+	} else if (userdb_writer_has(&b->w, e->name)) {
 		b->rep->duplicates++;
 		tell_bad_line(b, e->name, why, "an earlier line of this account counts");
 	} else if (old_record(b, e->name, &old)) {
 		keep_record(b, &old);
 		tell_bad_line(b, e->name, why, "its earlier state stays in use");
 	} else {
-		broken.source = b->nsources - 1;
+		broken.source = b->w.nsources - 1;
 		broken.line = b->line;
 		add_entry(b, &broken);
 		tell_bad_line(b, e->name, why, "its logins are put off");
@@ -419,7 +156,7 @@ static void take_good_line(struct builder *b, struct userdb_entry *e, bool whole
 	struct userdb_entry old;
 	char clean[128];
 
-	if (has_name(b, e->name)) {
+	if (userdb_writer_has(&b->w, e->name)) {
 		b->rep->duplicates++;
 		tell(b, "%s:%u: account %s was there before; the first line of it counts: remove one", b->path, b->line,
 		    clean_name(clean, e->name));
@@ -429,22 +166,9 @@ static void take_good_line(struct builder *b, struct userdb_entry *e, bool whole
 		take_bad_line(b, e, "the last line has no newline and looks cut");
 		return;
 	}
-	e->source = b->nsources - 1;
+	e->source = b->w.nsources - 1;
 	e->line = b->line;
-	count_class(b, e->systempw);
-	count_class(b, e->imappw);
-	count_class(b, e->pop3pw);
 	add_entry(b, e);
-}
-
-static void add_text(struct str *s, struct userdb_text t)
-{
-	size_t v = t.len;
-
-	for (; v >= 0x80; v >>= 7)
-		str_addc(s, (char)(v | 0x80));
-	str_addc(s, (char)v);
-	str_add(s, t.p, t.len);
 }
 
 static void take_line(struct builder *b, const char *line, size_t len, bool whole)
@@ -461,7 +185,7 @@ static void take_line(struct builder *b, const char *line, size_t len, bool whol
 		break;
 	case USERDB_LINE_BAD:
 		if (!whole && e.name.len == len) {
-			add_text(&b->cuts, e.name);
+			userdb_writer_add_cut(&b->w, e.name);
 			tell_bad_line(b, e.name, "the last line ends within the name",
 			    "logins of names that begin so and are not known are put off");
 		} else {
@@ -550,15 +274,13 @@ static bool read_lines(struct builder *b, int fd)
 static void read_file(const char *path, void *arg)
 {
 	struct builder *b = arg;
-	struct userdb_text name = { path, strlen(path) };
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
 
 	b->path = path;
 	b->line = 0;
-	b->nsources++;
 	b->rep->files++;
-	add_text(&b->sources, name);
+	userdb_writer_add_source(&b->w, path);
 	if (fd == -1 || fstat(fd, &st) != 0) {
 		tell(b, "cannot open %s: %s; it must be readable for the auth user (root:waypostauth 0640)", path,
 		    strerror(errno));
@@ -576,24 +298,6 @@ static void read_file(const char *path, void *arg)
 
 /* --- what the old image had and the new one lacks --- */
 
-static bool matches_cut(const struct builder *b, struct userdb_text name)
-{
-	const uint8_t *p = (const uint8_t *)b->cuts.data, *end = p + b->cuts.len;
-
-	while (p < end) {
-		size_t len = 0;
-		unsigned shift = 0;
-
-		for (; *p >= 0x80; shift += 7)
-			len |= (size_t)(*p++ & 0x7f) << shift;
-		len |= (size_t)*p++ << shift;
-		if (len <= name.len && memcmp(p, name.p, len) == 0)
-			return true;
-		p += len;
-	}
-	return false;
-}
-
 struct loss { uint64_t had, lost; };
 
 static void count_losses(struct builder *b, struct loss *by_source, uint32_t nsources)
@@ -608,9 +312,9 @@ static void count_losses(struct builder *b, struct loss *by_source, uint32_t nso
 			continue;
 		if (e.source < nsources)
 			by_source[e.source].had++;
-		if (has_name(b, e.name))
+		if (userdb_writer_has(&b->w, e.name))
 			continue;
-		if (e.kind != USERDB_BROKEN && matches_cut(b, e.name)) {
+		if (e.kind != USERDB_BROKEN && userdb_writer_is_cut(&b->w, e.name)) {
 			keep_record(b, &e);
 			continue;
 		}
@@ -620,9 +324,9 @@ static void count_losses(struct builder *b, struct loss *by_source, uint32_t nso
 	}
 }
 
-static bool shrunk(struct builder *b, const char *path, struct loss l, unsigned percent)
+static bool shrunk(struct builder *b, const char *path, struct loss l, unsigned percent, unsigned least)
 {
-	if (percent >= 100 || l.had < SHRINK_LEAST || l.lost * 100 <= percent * l.had)
+	if (percent >= 100 || l.had < least || l.lost * 100 <= percent * l.had)
 		return false;
 	tell(b, "%s: %llu of its %llu accounts are gone, which is more than USERDB_SHRINK = %u %%: this state of the file is "
 	    "refused and the one read before stays in use; repair the file, or if this is meant set USERDB_SHRINK = 100 and "
@@ -641,8 +345,6 @@ static bool check_losses(struct builder *b, const char *path, unsigned percent)
 	count_losses(b, by_source, n);
 	all.had = h->count;
 	all.lost = b->rep->lost;
-	if (percent < 100 && all.had != 0 && all.lost == all.had && all.had < SHRINK_LEAST)
-		all.had = all.lost = SHRINK_LEAST; /* nothing is left of a small one either */
 	for (uint32_t i = 0; i < n; i++) {
 		char name[ACCOUNT_PATH_MAX];
 		struct userdb_text t;
@@ -651,120 +353,22 @@ static bool check_losses(struct builder *b, const char *path, unsigned percent)
 			continue;
 		t = userdb_source(b->old, i);
 		snprintf(name, sizeof(name), "%.*s", (int)MIN(t.len, sizeof(name) - 1), t.p);
-		refused = shrunk(b, name, by_source[i], percent) || refused;
+		refused = shrunk(b, name, by_source[i], percent, SHRINK_LEAST) || refused;
 	}
+	/* Of a small one something must be left at least. */
 	if (!refused)
-		refused = shrunk(b, path, all, percent);
+		refused = shrunk(b, path, all, percent, all.lost == all.had ? 1 : SHRINK_LEAST);
 	mem_free(&by_source);
 	return refused;
 }
 
-/* --- start and end --- */
+/* --- the whole --- */
 
-static bool begin(struct builder *b)
-{
-	enum { FIRST = 64 * 1024 };
-
-	b->nslots = 1024;
-	b->slots = mem_array(b->nslots, sizeof(*b->slots));
-	b->fd = memfd_create("waypost-userdb", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (b->fd == -1 || ftruncate(b->fd, FIRST) != 0 || RAND_bytes((unsigned char *)&b->seed, sizeof(b->seed)) != 1) {
-		fail(b, "memfd_create");
-		return false;
-	}
-	b->base = mmap(NULL, FIRST, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
-	if (b->base == MAP_FAILED) {
-		b->base = NULL;
-		fail(b, "mmap");
-		return false;
-	}
-	b->cap = FIRST;
-	b->len = sizeof(struct userdb_header);
-	return true;
-}
-
-static uint64_t put_block(struct builder *b, const struct str *s, uint64_t *end)
-{
-	uint64_t at = b->len;
-
-	if (reserve(b, s->len) && s->len != 0) {
-		memcpy(b->base + b->len, s->data, s->len);
-		b->len += s->len;
-	}
-	*end = b->len;
-	return at;
-}
-
-static bool put_slots(struct builder *b, struct userdb_header *h)
-{
-	uint32_t *to;
-
-	if (!reserve(b, b->nslots * 4 + 4))
-		return false;
-	while (b->len % 4 != 0)
-		b->base[b->len++] = 0;
-	h->slots = b->len;
-	h->nslots = b->nslots;
-	to = (void *)(b->base + b->len);
-	for (uint64_t i = 0; i < b->nslots; i++)
-		to[i] = b->slots[i].at;
-	b->len += b->nslots * 4;
-	return true;
-}
-
-/* Writes what follows the records, and the header; seals the file. */
-static bool finish(struct builder *b)
-{
-	struct userdb_header h;
-
-	memset(&h, 0, sizeof(h));
-	memcpy(h.magic, USERDB_MAGIC, sizeof(h.magic));
-	h.version = USERDB_VERSION;
-	h.nsources = b->nsources;
-	h.seed = b->seed;
-	h.path = b->path_hash;
-	h.count = b->count;
-	h.records = sizeof(h);
-	h.records_end = b->len;
-	h.sources = put_block(b, &b->sources, &h.sources_end);
-	h.cuts = put_block(b, &b->cuts, &h.cuts_end);
-	make_dummy(b, h.dummy);
-	if (!put_slots(b, &h) || b->failed)
-		return false;
-	h.size = b->rep->bytes = b->len;
-	memcpy(b->base, &h, sizeof(h));
-	munmap(b->base, b->cap);
-	b->base = NULL;
-	if (ftruncate(b->fd, (off_t)b->len) != 0 ||
-	    fcntl(b->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0) {
-		fail(b, "sealing");
-		return false;
-	}
-	return true;
-}
-
-static void end(struct builder *b)
-{
-	if (b->base != NULL)
-		munmap(b->base, b->cap);
-	if (b->fd != -1)
-		close(b->fd);
-	mem_free(&b->slots);
-	mem_wipe(b->classes, sizeof(b->classes));
-	str_fini(&b->sources);
-	str_fini(&b->cuts);
-	if (b->untold != 0)
-		str_addf(&b->rep->text, "%llu more such lines\n", (unsigned long long)b->untold);
-}
-
-static enum userdb_status build(struct builder *b, const char *path, unsigned shrink_percent)
+static enum userdb_status read_all(struct builder *b, const char *path, unsigned shrink_percent)
 {
 	uint64_t file, before, after;
 	bool settled, readable;
 
-	b->path = path;
-	if (!begin(b))
-		return USERDB_FAILED;
 	before = userdb_stamp(path, &file, &settled);
 	readable = userdb_each_file(path, read_file, b);
 	if (!readable)
@@ -776,27 +380,32 @@ static enum userdb_status build(struct builder *b, const char *path, unsigned sh
 		return USERDB_CHANGED;
 	if (!readable || b->unreadable)
 		return USERDB_MISSING;
-	if (b->old != NULL && check_losses(b, path, shrink_percent))
-		return USERDB_SHRUNK;
-	return !b->failed && finish(b) ? USERDB_BUILT : USERDB_FAILED;
+	return b->old != NULL && check_losses(b, path, shrink_percent) ? USERDB_SHRUNK : USERDB_BUILT;
 }
 
 enum userdb_status userdb_build(const char *path, const struct userdb *old, unsigned shrink_percent,
     struct userdb_report *rep, int *fd_out)
 {
 	struct builder *b = mem_alloc(sizeof(*b));
+	struct userdb_writer *w = &b->w;
 
-	*fd_out = b->fd = -1;
-	b->path_hash = userdb_hash(0, path, strlen(path));
-	b->old = old != NULL && old->h->path == b->path_hash ? old : NULL;
+	*fd_out = -1;
+	b->path = path;
 	b->rep = rep;
-	rep->status = build(b, path, shrink_percent);
-	rep->entries = b->count;
-	if (rep->status == USERDB_BUILT) {
-		*fd_out = b->fd;
-		b->fd = -1;
+	rep->status = USERDB_FAILED;
+	if (userdb_writer_begin(w, path)) {
+		b->old = old != NULL && old->h->path == w->path ? old : NULL;
+		rep->status = read_all(b, path, shrink_percent);
+		rep->entries = w->count;
+		if (rep->status == USERDB_BUILT && (*fd_out = userdb_writer_finish(w)) == -1)
+			rep->status = USERDB_FAILED;
 	}
-	end(b);
+	rep->bytes = rep->status == USERDB_BUILT ? w->len : 0;
+	if (w->failed != NULL)
+		tell(b, "%s: no image can be made of it: %s: %s", path, w->failed, strerror(w->error));
+	if (b->untold != 0)
+		str_addf(&rep->text, "%llu more such lines\n", (unsigned long long)b->untold);
+	userdb_writer_end(w);
 	mem_free(&b);
 	return rep->status;
 }

@@ -388,6 +388,7 @@ static void test_shrink(void)
 	make_accounts(&text, 0, 1);
 	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_BUILT);
 	CU_ASSERT_EQUAL(load_text("# nothing\n", &db), USERDB_SHRUNK);
+	CU_ASSERT_TRUE(reported("1 of its 1 accounts are gone"));
 	CU_ASSERT_TRUE(works(db, "u0@example.com"));
 	str_fini(&text);
 	userdb_close(&db);
