@@ -1,22 +1,17 @@
 #include "master/spawn.h"
 
-#include <errno.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/log.h"
 #include "lib/mem.h"
-#include "master/spawn_child.h"
+#include "master/servers.h"
 #include "master/tickets.h"
 
-enum { STOP_GRACE = 5, PAGE = 4096 };
+enum { STOP_GRACE = 5 };
 
 /* A login worker that can hand clients over. */
 struct worker {
@@ -26,30 +21,11 @@ struct worker {
 	struct chan *chan;
 };
 
-/* A session server: a child, or one that a spawn before us left behind. */
-struct server {
-	struct server *next, **self;
-	pid_t pid;
-	uint64_t session;
-	enum protocol protocol;
-	char *user;
-	char session_id[SESSION_ID_MAX];
-	struct net_addr client;
-	int64_t began;                      /* session_clock() */
-	struct session_counters *counters;  /* NULL: not our child */
-	ev_child child;
-	ev_io pidfd;
-	ev_timer poll;                      /* instead, where there are no pidfds (valgrind, old kernels) */
-	bool told;                          /* we asked it to end */
-};
-
 static struct {
 	struct role_ctx ctx;
 	struct chan *authd;
 	uint64_t authd_generation;
 	struct worker *workers;
-	struct server *servers;
-	size_t count[PROTOCOL_COUNT];
 	struct tickets *tickets;
 	ev_timer sweep;   /* runs while there are tickets or waiting clients */
 	ev_timer killing; /* after CTL_STOP */
@@ -68,7 +44,7 @@ static int64_t now_ms(void)
 
 static void leave_if_done(void)
 {
-	if (!spawn.stopping || spawn.servers != NULL)
+	if (!spawn.stopping || servers_first() != NULL)
 		return;
 	log_flush();
 	exit(0);
@@ -122,176 +98,16 @@ static void reply(const struct handoff *h, bool started)
 	}
 }
 
-/* Servers */
-
-static void forget(struct server *s)
-{
-	*s->self = s->next;
-	if (s->next != NULL)
-		s->next->self = s->self;
-	spawn.count[s->protocol]--;
-	tell_end(s->session);
-	if (s->counters != NULL)
-		munmap(s->counters, PAGE);
-	mem_free(&s->user);
-	mem_free(&s);
-	leave_if_done();
-}
-
-/* The end line that a server logs itself when it can. */
-static void log_lost(const struct server *s, const char *end)
-{
-	struct session_start start = { .user = s->user, .client = s->client };
-	char who[512];
-
-	log_as(spawn_program(s->protocol), LOG_LEVEL_INFO, "DISCONNECTED, %s, rcvd=%llu, sent=%llu, time=%lld, session=%s, end=%s",
-	    session_log_who(&start, who, sizeof(who)), (unsigned long long)s->counters->rcvd,
-	    (unsigned long long)s->counters->sent, (long long)(session_clock() - s->began), s->session_id, end);
-}
-
-static void on_child(struct ev_loop *loop, ev_child *w, int revents UNUSED)
-{
-	struct server *s = w->data;
-	const char *program = spawn_program(s->protocol);
-	char user[256];
-
-	ev_child_stop(loop, w);
-	log_clean(user, sizeof(user), s->user);
-	if (WIFEXITED(w->rstatus) && WEXITSTATUS(w->rstatus) == 0) {
-		forget(s);
-		return;
-	}
-	if (s->told && WIFSIGNALED(w->rstatus)) {
-		log_lost(s, spawn.stopping ? "shutdown" : "kick");
-	} else if (WIFSIGNALED(w->rstatus)) {
-		log_error("the %s server of %s (process %d) was ended by signal %d (%s) and its client disconnected; if nobody sent "
-		    "that signal and memory is not short, please report it with this line", program, user, (int)s->pid,
-		    WTERMSIG(w->rstatus), strsignal(WTERMSIG(w->rstatus)));
-		log_lost(s, "crash");
-	} else {
-		log_error("the %s server of %s (process %d) gave up with status %d; the lines before this one tell why", program,
-		    user, (int)s->pid, WEXITSTATUS(w->rstatus));
-		log_lost(s, "crash");
-	}
-	forget(s);
-}
-
-static void on_pidfd(struct ev_loop *loop, ev_io *w, int revents UNUSED)
-{
-	struct server *s = w->data;
-
-	ev_io_stop(loop, w);
-	close(w->fd);
-	forget(s);
-}
-
-static void on_poll(struct ev_loop *loop, ev_timer *w, int revents UNUSED)
-{
-	struct server *s = w->data;
-
-	if (kill(s->pid, 0) == 0 || errno != ESRCH)
-		return;
-	ev_timer_stop(loop, w);
-	forget(s);
-}
-
-static struct server *add_server(pid_t pid, uint64_t session, enum protocol protocol, const char *user, const struct net_addr *client)
-{
-	struct server *s = mem_alloc(sizeof(*s));
-
-	s->pid = pid;
-	s->session = session;
-	s->protocol = protocol;
-	s->user = mem_strdup(user);
-	s->client = *client;
-	s->next = spawn.servers;
-	s->self = &spawn.servers;
-	if (s->next != NULL)
-		s->next->self = &s->next;
-	spawn.servers = s;
-	spawn.count[protocol]++;
-	return s;
-}
-
-static void signal_server(struct server *s, int sig)
-{
-	s->told = true;
-	if (s->counters != NULL)
-		kill(s->pid, sig); /* not yet reaped, so the number is still its own */
-	else if (ev_is_active(&s->pidfd))
-		syscall(SYS_pidfd_send_signal, s->pidfd.fd, sig, NULL, 0);
-	else
-		kill(s->pid, sig);
-}
-
-/* Forks with all signals blocked, so that no handler of ours runs in the child. */
-static pid_t fork_server(const struct ticket *tk, const struct handoff *h, struct session_counters *counters)
-{
-	sigset_t all, old;
-	pid_t pid;
-
-	sigfillset(&all);
-	log_flush();
-	sigprocmask(SIG_SETMASK, &all, &old);
-	if ((pid = fork()) == 0) {
-		tickets_free(&spawn.tickets); /* they are nobody else's business */
-		spawn_child(tk, h, spawn.ctx.set, counters, spawn_servers[tk->protocol]);
-	}
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	return pid;
-}
-
-static struct session_counters *new_counters(void)
-{
-	void *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	return p != MAP_FAILED ? p : NULL;
-}
-
-static bool start_server(const struct ticket *tk, const struct handoff *h)
-{
-	struct session_counters *counters;
-	struct server *s;
-	char user[256], err[512];
-	pid_t pid;
-
-	if (!spawn_may_serve(&tk->account, spawn.ctx.set, err, sizeof(err))) {
-		log_error("%s", err);
-		return false;
-	}
-	if (spawn_servers[tk->protocol] == NULL) {
-		log_error("this build has no server for %s", spawn_program(tk->protocol));
-		return false;
-	}
-	log_clean(user, sizeof(user), tk->account.name);
-	if ((counters = new_counters()) == NULL || (pid = fork_server(tk, h, counters)) == -1) {
-		log_error("no session server could be started for %s: %s; raise the limit of processes (TasksMax=, ulimit -u) or the "
-		    "memory of this node", user, strerror(errno));
-		if (counters != NULL)
-			munmap(counters, PAGE);
-		return false;
-	}
-	madvise(counters, PAGE, MADV_DONTFORK); /* not for the servers to come */
-	s = add_server(pid, tk->session, tk->protocol, tk->account.name, &tk->client);
-	s->counters = counters;
-	s->began = session_clock();
-	memcpy(s->session_id, tk->session_id, sizeof(s->session_id));
-	ev_child_init(&s->child, on_child, pid, 0);
-	s->child.data = s;
-	ev_child_start(spawn.ctx.loop, &s->child);
-	if (tk->authd == spawn.authd_generation)
-		tell_pid(s);
-	else
-		tell_have(s); /* that authd died since */
-	return true;
-}
-
 /* Ticket and client have met. */
 static void serve(struct ticket *tk, struct handoff *h)
 {
-	bool started = !spawn.stopping && start_server(tk, h);
+	const struct server *s = !spawn.stopping ? servers_start(tk, h, spawn.ctx.set) : NULL;
 
-	reply(h, started);
+	if (s != NULL && tk->authd == spawn.authd_generation)
+		tell_pid(s);
+	else if (s != NULL)
+		tell_have(s); /* that authd died since */
+	reply(h, s != NULL);
 	ticket_free(&tk);
 	handoff_free(&h);
 }
@@ -414,47 +230,6 @@ static void on_ticket(struct msgr *r)
 	}
 }
 
-/* Process PID is a session server of PROTOCOL by its name, as far as this can be seen: its number may have been
- * given to another process since, which must never get our signals. */
-static bool is_server(pid_t pid, enum protocol protocol)
-{
-	char path[64], name[32] = "";
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
-	if ((f = fopen(path, "re")) == NULL)
-		return true;
-	if (fgets(name, sizeof(name), f) != NULL)
-		name[strcspn(name, "\n")] = '\0';
-	fclose(f);
-	return strcmp(name, spawn_program(protocol)) == 0;
-}
-
-static void adopt(pid_t pid, uint64_t session, enum protocol protocol, const char *user, const struct net_addr *client, uint64_t start)
-{
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct server *s;
-
-	if ((fd == -1 && errno == ESRCH) || !is_server(pid, protocol)) { /* it has ended meanwhile */
-		if (fd != -1)
-			close(fd);
-		tell_end(session);
-		return;
-	}
-	s = add_server(pid, session, protocol, user, client);
-	s->began = session_clock() - MAX((int64_t)time(NULL) - (int64_t)start, 0);
-	snprintf(s->session_id, sizeof(s->session_id), "-");
-	if (fd != -1) {
-		ev_io_init(&s->pidfd, on_pidfd, fd, EV_READ);
-		s->pidfd.data = s;
-		ev_io_start(spawn.ctx.loop, &s->pidfd);
-	} else {
-		ev_timer_init(&s->poll, on_poll, 1., 1.);
-		s->poll.data = s;
-		ev_timer_start(spawn.ctx.loop, &s->poll);
-	}
-}
-
 static void on_adopt(struct msgr *r)
 {
 	uint64_t session = msgr_u64(r), start;
@@ -470,10 +245,11 @@ static void on_adopt(struct msgr *r)
 		log_error("bad message from authd about a session server");
 		return;
 	}
-	for (const struct server *s = spawn.servers; s != NULL; s = s->next)
+	for (const struct server *s = servers_first(); s != NULL; s = s->next)
 		if (s->pid == (pid_t)pid)
 			return; /* ours already */
-	adopt((pid_t)pid, session, protocol, user, &client, start);
+	if (!servers_adopt((pid_t)pid, session, protocol, user, &client, start))
+		tell_end(session);
 }
 
 static void on_authd(struct chan *c UNUSED, struct msgr *r, int fd, void *arg UNUSED)
@@ -514,7 +290,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 		chan_free(&spawn.authd);
 		spawn.authd_generation = generation;
 		spawn.authd = chan_new(ctx->loop, sock, on_authd, on_authd_gone, NULL);
-		for (const struct server *s = spawn.servers; s != NULL; s = s->next)
+		for (const struct server *s = servers_first(); s != NULL; s = s->next)
 			tell_have(s);
 	} else if (other == ROLE_WORKER) {
 		w = mem_alloc(sizeof(*w));
@@ -528,52 +304,17 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 	}
 }
 
-static void who_row(struct str *rows, const struct server *s)
-{
-	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];
-
-	str_addf(rows, "%s\t%s\t%s\t%u\tlocal\t\t", log_clean(user, sizeof(user), s->user),
-	    s->protocol == PROTOCOL_POP3 ? "pop3" : "imap", net_addr_text(&s->client, ip), s->client.port);
-	if (s->counters != NULL)
-		str_addf(rows, "%llu\t%llu", (unsigned long long)s->counters->rcvd, (unsigned long long)s->counters->sent);
-	else
-		str_adds(rows, "-\t-");
-	str_addf(rows, "\t%lld\t%s\n", (long long)(session_clock() - s->began), s->session_id);
-}
-
-static uint32_t answer_who(struct str *rows)
-{
-	uint32_t n = 0;
-
-	for (const struct server *s = spawn.servers; s != NULL; s = s->next, n++)
-		who_row(rows, s);
-	return n;
-}
-
-static uint32_t kick(const char *user)
-{
-	uint32_t n = 0;
-
-	for (struct server *s = spawn.servers; s != NULL; s = s->next) {
-		if (strcmp(s->user, user) != 0)
-			continue;
-		signal_server(s, SIGUSR1);
-		n++;
-	}
-	return n;
-}
-
 static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument)
 {
 	struct str rows = STR_INIT;
 	uint32_t result = 0;
 
 	if (strcmp(command, "who") == 0)
-		result = answer_who(&rows);
+		result = servers_who(&rows);
 	else if (strcmp(command, "kick") == 0)
-		result = kick(argument);
+		result = servers_signal(argument, SIGUSR1);
 	else if (strcmp(command, "status") == 0)
-		str_addf(&rows, "local_imap=%zu\nlocal_pop3=%zu\n", spawn.count[PROTOCOL_IMAP], spawn.count[PROTOCOL_POP3]);
+		str_addf(&rows, "local_imap=%zu\nlocal_pop3=%zu\n", servers_count(PROTOCOL_IMAP), servers_count(PROTOCOL_POP3));
 	if (rows.len != 0)
 		role_rows(ctx, query, rows.data, rows.len);
 	role_done(ctx, query, result);
@@ -594,15 +335,13 @@ static void refuse_waiting(void)
 
 static void on_killing(struct ev_loop *loop UNUSED, ev_timer *w UNUSED, int revents UNUSED)
 {
-	for (struct server *s = spawn.servers; s != NULL; s = s->next)
-		signal_server(s, SIGKILL);
+	servers_signal(NULL, SIGKILL);
 }
 
 static void on_stop(struct role_ctx *ctx)
 {
 	refuse_waiting();
-	for (struct server *s = spawn.servers; s != NULL; s = s->next)
-		signal_server(s, SIGTERM);
+	servers_signal(NULL, SIGTERM);
 	if (!ev_is_active(&spawn.killing))
 		ev_timer_again(ctx->loop, &spawn.killing);
 	leave_if_done();
@@ -614,6 +353,18 @@ static void on_orphaned(struct role_ctx *ctx UNUSED)
 	leave_if_done();
 }
 
+static void on_ended(const struct server *s)
+{
+	tell_end(s->session);
+	leave_if_done();
+}
+
+/* In a new session server. */
+static void forget_tickets(void)
+{
+	tickets_free(&spawn.tickets);
+}
+
 int spawn_main(const struct role_start *who)
 {
 	static const struct role_hooks hooks = {
@@ -622,6 +373,7 @@ int spawn_main(const struct role_start *who)
 
 	spawn.tickets = tickets_new();
 	role_init(&spawn.ctx, who, "waypostd", &hooks, NULL);
+	servers_init(spawn.ctx.loop, on_ended, forget_tickets);
 	ev_timer_init(&spawn.sweep, on_sweep, 0., 0.5);
 	ev_timer_init(&spawn.killing, on_killing, 0., STOP_GRACE);
 	ev_run(spawn.ctx.loop, 0);

@@ -1,0 +1,48 @@
+/* The session servers that spawn started, and those that a spawn before it left behind: their start, their end, and
+ * who asks for them. */
+#ifndef MASTER_SERVERS_H
+#define MASTER_SERVERS_H
+
+#include <ev.h>
+
+#include "lib/str.h"
+#include "master/tickets.h"
+
+struct server {
+	struct server *next, **self;
+	pid_t pid;
+	uint64_t session;
+	enum protocol protocol;
+	char *user;
+	char session_id[SESSION_ID_MAX];
+	struct net_addr client;
+	int64_t began;                      /* session_clock() */
+	struct session_counters *counters;  /* NULL: not our child */
+	ev_child child;
+	ev_io pidfd;
+	ev_timer poll;                      /* instead, where there are no pidfds (valgrind, old kernels) */
+	int told;                           /* the signal by which we asked it to end; 0: we did not */
+};
+
+/* A server has ended: S is as good as freed, and no longer in the list. */
+typedef void servers_ended_fn(const struct server *s);
+/* Called in a child before anything else: drops what is nobody else's business. */
+typedef void servers_child_fn(void);
+
+/* The loop must be libev's default loop. */
+void servers_init(struct ev_loop *loop, servers_ended_fn *ended, servers_child_fn *in_child);
+/* Starts the server of the account and protocol of TK for the client of H. NULL: it may not or could not be
+ * started, which was logged. */
+const struct server *servers_start(const struct ticket *tk, const struct handoff *h, const struct settings *set);
+/* Watches process PID, a server of SESSION that another spawn started at START (unix seconds). False: it has ended. */
+bool servers_adopt(pid_t pid, uint64_t session, enum protocol protocol, const char *user, const struct net_addr *client,
+	uint64_t start);
+/* The list of all, latest first; NULL if there is none. */
+const struct server *servers_first(void);
+size_t servers_count(enum protocol protocol);
+/* Sends SIG to the servers of USER (NULL: to all); their number. */
+uint32_t servers_signal(const char *user, int sig);
+/* One row for each as CTL_ROWS has it for "who"; their number. */
+uint32_t servers_who(struct str *rows);
+
+#endif
