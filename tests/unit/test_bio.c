@@ -40,7 +40,7 @@ static void lines(struct bio *b, size_t max, struct str *out)
 	size_t len;
 	int got;
 
-	while ((got = bio_line(b, max, 20, &line, &len)) == BIO_OK) {
+	while ((got = bio_line(b, max, 10000, &line, &len)) == BIO_OK) {
 		str_add(out, line, len);
 		str_addc(out, '|');
 	}
