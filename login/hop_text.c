@@ -41,9 +41,9 @@ void hop_text_ttl(struct hop *h, const char *value)
 {
 	uint64_t ttl;
 
-	if (!num_parse_str(value, 255, &ttl) || ttl == 0)
+	if (!num_parse_str(value, 255, &ttl))
 		return;
-	h->ttl = (uint8_t)ttl;
+	h->ttl = (uint8_t)MAX(ttl, 1); /* nothing left: as the last hop */
 	h->present = true;
 }
 

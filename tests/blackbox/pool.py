@@ -23,6 +23,12 @@ SLOW = 6 if "valgrind" in os.environ.get("WAYPOST_WRAPPER", "") else 1
 # Waits end long before this in a healthy build; it only bounds a hanging test.
 PATIENCE = 20.0 * SLOW
 
+try:
+    with open(os.path.join(PREFIX, "sbin", "waypostd"), "rb") as program:
+        SANITIZED = b"__asan_init" in program.read()
+except OSError:
+    SANITIZED = False
+
 # As root, nodes run as this ordinary user: nothing here may need root's powers.
 UID = int(os.environ.get("WAYPOST_TEST_UID", "65534")) if os.getuid() == 0 else os.getuid()
 GID = int(os.environ.get("WAYPOST_TEST_GID", "65534")) if os.getuid() == 0 else os.getgid()

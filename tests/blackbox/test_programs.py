@@ -39,12 +39,13 @@ class TestCurl:
         assert result.returncode == 0, result.stderr
         return result.stdout
 
-    def test_imap(self, pool):
+    def test_imap(self, pool, tmp_path):
         base, user = f"imap://127.0.0.1:{pool.imap_port}", ["-u", "curl@example.com:secret-curl@example.com"]
         assert b"INBOX" in self.curl(*user, base + "/")
         assert b"curl@example.com lives on 127.0.0.2" in self.curl(*user, base + "/INBOX;MAILINDEX=1")
         body = message("from curl", "text\r\n" * 1000)
-        self.curl(*user, "-T", "-", base + "/INBOX", input=body)
+        (tmp_path / "mail").write_bytes(body)
+        self.curl(*user, "-T", str(tmp_path / "mail"), base + "/INBOX")
         assert self.curl(*user, base + "/INBOX;MAILINDEX=2") == body
         assert b"2" in self.curl(*user, base + "/INBOX", "-X", "SEARCH SUBJECT curl")
 
@@ -93,7 +94,7 @@ SubFolders Verbatim
 Channel both
 Far :there:
 Near :here:
-Patterns INBOX*
+Patterns *
 Create Both
 Remove Both
 Expunge Both
