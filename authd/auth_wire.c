@@ -11,7 +11,7 @@
 const char *auth_verdict_word(enum auth_verdict v)
 {
 	static const char *const words[] = {
-#define X(name, word) word,
+#define X(name, word, count) word,
 		AUTH_VERDICTS(X)
 #undef X
 	};

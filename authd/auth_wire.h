@@ -37,16 +37,16 @@ struct auth_request {
 	struct hop hop;
 };
 
-/* How a login ended. The columns: name, word for the log. */
+/* How a login ended. The columns: name, word for the log, name of its count in `waypost status`. */
 #define AUTH_VERDICTS(X) \
-	X(OK, "ok") \
-	X(WRONG, "wrong name or password")         /* the same for unknown names */ \
-	X(DISABLED, "protocol disabled")           /* right password; the account may not use this protocol */ \
-	X(UNAVAILABLE, "temporary failure")        /* directory, peer or mailbox; never the client's fault */ \
-	X(LIMIT, "limit reached") \
-	X(LOOP, "proxy loop")
+	X(OK, "ok", "verdicts_ok") \
+	X(WRONG, "wrong name or password", "verdicts_wrong")         /* the same for unknown names */ \
+	X(DISABLED, "protocol disabled", "verdicts_disabled")           /* right password; the account may not use this protocol */ \
+	X(UNAVAILABLE, "temporary failure", "verdicts_unavailable")        /* directory, peer or mailbox; never the client's fault */ \
+	X(LIMIT, "limit reached", "verdicts_limit") \
+	X(LOOP, "proxy loop", "verdicts_loop")
 enum auth_verdict {
-#define X(name, word) AUTH_VERDICT_##name,
+#define X(name, word, count) AUTH_VERDICT_##name,
 	AUTH_VERDICTS(X)
 #undef X
 	AUTH_VERDICT_COUNT

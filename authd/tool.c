@@ -248,6 +248,11 @@ void tool_auth(struct authd *a, uint32_t query, const char *argument)
 	start(a, query, argument, lf != NULL ? (size_t)(lf - argument) : strlen(argument), lf != NULL ? lf + 1 : "");
 }
 
+static bool uses_userdb(const struct authd *a)
+{
+	return strstr(a->ctx.set->authdaemonrc_authmodulelist, "authuserdb") != NULL;
+}
+
 void tool_status(struct authd *a, uint32_t query)
 {
 	const struct userdb *db = drv_userdb_current();
@@ -256,17 +261,20 @@ void tool_status(struct authd *a, uint32_t query)
 
 	for (int v = 0; v < AUTH_VERDICT_COUNT; v++) {
 		static const char *const names[] = {
-#define X(name, word) #name,
+#define X(name, word, count) count,
 			AUTH_VERDICTS(X)
 #undef X
 		};
 
-		str_addf(&text, "verdict_%s=%llu\n", names[v], (unsigned long long)a->logins[v]);
+		str_addf(&text, "%s=%llu\n", names[v], (unsigned long long)a->logins[v]);
 	}
 	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\nauth_workers=%u\npeers_down=%u\npeers_down_list=%s\n",
 	    reg_count(a->reg, PROTOCOL_IMAP), reg_count(a->reg, PROTOCOL_POP3), jobs_waiting(a->jobs), jobs_workers(a->jobs), n, str_cstr(&down));
-	str_addf(&text, "userdb=%s\nuserdb_accounts=%llu\nuserdb_bad=%d\n", db == NULL ? "not loaded" : userdb_status_name(a->report.status),
-	    (unsigned long long)(db != NULL ? userdb_count(db) : 0), db == NULL || userdb_report_bad(&a->report));
+	/* What was read last may have been refused while an older state of the file goes on being used. */
+	str_addf(&text, "userdb=%s\nuserdb_accounts=%llu\nuserdb_refused=%d\nuserdb_bad_lines=%llu\n",
+	    db == NULL ? "not loaded" : userdb_status_name(a->report.status), (unsigned long long)(db != NULL ? userdb_count(db) : 0),
+	    uses_userdb(a) && (db == NULL || (a->report.status != USERDB_BUILT && a->report.status != USERDB_CHANGED)),
+	    (unsigned long long)(a->report.broken + a->report.kept));
 	role_rows(&a->ctx, query, str_cstr(&text), text.len);
 	role_done(&a->ctx, query, 0);
 	str_fini(&down);

@@ -245,7 +245,9 @@ static void count_line(struct status *st, const struct field *f)
 	if (n > 0 && is(&f[1], "peers_down"))
 		add_problem(st, "%llu peer%s cannot be reached", (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "userdb_refused"))
-		add_problem(st, "the userdb on disk was refused, the last good one is used; the log says why");
+		add_problem(st, "the userdb on disk cannot be used, the last good one (if any) is; the log says why");
+	if (n > 0 && is(&f[1], "userdb_bad_lines"))
+		add_problem(st, "%llu line%s of the userdb cannot be used; the log names them", (unsigned long long)n, n == 1 ? "" : "s");
 	if (st->json) {
 		comma(&st->counts);
 		report_json_string(&st->counts, f[1].p, f[1].len);
