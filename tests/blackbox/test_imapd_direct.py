@@ -810,7 +810,7 @@ def test_many_sessions_at_once(start):
     for s in sessions:
         s.ok("NOOP")
         views.append(s.ok("UID SEARCH ALL"))
-    assert all(v == views[0] for v in views)
+    assert all(v == views[0] for v in views), views
 
 
 def test_delivery_from_outside(imap, maildir):
