@@ -399,6 +399,19 @@ static enum md_err scan_keywords(struct md_scan *sc, struct md_changes *ch)
 	return e;
 }
 
+/* A message that an earlier pass saw and the last one did not: most likely deleted between the two, and the stamp that we
+ * keep is younger than that. Only another scan can tell. */
+static bool lost_between_passes(const struct md_box *box)
+{
+	for (size_t i = 0; i < box->n; i++) {
+		const struct md_msg *m = &box->msgs[i];
+
+		if (m->found && !m->in_pass && !m->in_new && !m->gone)
+			return true;
+	}
+	return false;
+}
+
 enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 {
 	struct md_scan sc;
@@ -415,7 +428,7 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 		e = md_scan_uids(&sc, ch);
 	if (e == MD_OK)
 		e = scan_keywords(&sc, ch);
-	box->force_scan = e != MD_OK;
+	box->force_scan = e != MD_OK || lost_between_passes(box);
 	ch->flagged += box->flagged;
 	box->flagged = 0;
 	scan_end(&sc);
