@@ -20,3 +20,4 @@ maildir_libmaildir_a_SOURCES = \
 	maildir/md_uidlist.c maildir/md_uidlist.h \
 	maildir/md_watch.c maildir/md_watch.h
 MAILDIR_LIBS = maildir/libmaildir.a $(LIB_LIBS)
+EXTRA_DIST += maildir/README

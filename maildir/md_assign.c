@@ -171,6 +171,36 @@ static enum md_err read_list(struct md_scan *sc)
 	return e;
 }
 
+/* Messages that the list has and the scan has not found. */
+static size_t unfound(struct md_scan *sc)
+{
+	const struct md_uidlist *l = &sc->box->uids;
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const char *name = md_uidlist_name(l, i);
+		const struct md_msg *m = md_scan_find(sc, name, strlen(name));
+
+		n += m == NULL || !m->found;
+	}
+	return n;
+}
+
+/* Under the lock: what the list has may be missing only because it was renamed while we read. It would lose its
+ * UID, so look until nobody renames. */
+static enum md_err look_again(struct md_scan *sc)
+{
+	struct md_box *box = sc->box;
+	enum md_err e = MD_OK;
+
+	for (int i = 0; e == MD_OK && !sc->stable && i < MD_SCAN_PASSES && unfound(sc) != 0; i++) {
+		e = md_scan_pass(sc, &box->at_cur);
+		if (e == MD_OK && !take_listed(sc))
+			e = md_fail(box->root, MD_RESET, 0, "UIDs of folder %s were given anew", md_folder_text(box->folder));
+	}
+	return e;
+}
+
 /* Reads the list and takes from it what it has; under the lock if something must be added to it. */
 static enum md_err consult_list(struct md_scan *sc)
 {
@@ -184,7 +214,9 @@ static enum md_err consult_list(struct md_scan *sc)
 			return e;
 		if (!take_listed(sc))
 			return md_fail(box->root, MD_RESET, 0, "UIDs of folder %s were given anew", md_folder_text(box->folder));
-		if ((unlisted(sc) == 0 && !sc->write) || had_lock)
+		if (had_lock)
+			return look_again(sc);
+		if (unlisted(sc) == 0 && !sc->write)
 			return MD_OK;
 		if (!md_scan_lock(sc))
 			return is_unwritable(sc->lock_err) ? MD_OK : sc->lock_err;

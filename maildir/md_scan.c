@@ -21,7 +21,6 @@
 #include "maildir/md_scan_in.h"
 
 enum {
-	PASSES_MAX = 4,
 	CLOCK_STEP_MS = 20, CLOCK_STEP_COARSE_MS = 1100,
 	SETTLE_MS = 2000,      /* after which a directory that was read soon after a change is read once more */
 	FUTURE_MS = 5000,      /* time stamps further ahead say nothing */
@@ -351,7 +350,7 @@ static enum md_err scan_dirs(struct md_scan *sc)
 	/* A scan without the lock counts only if nobody changed the directory under it. */
 	if (e == MD_OK && !sc->stable && !sc->locked && (sc->n_fresh != 0 || md_scan_missing(sc) != 0) && md_scan_lock(sc))
 		e = md_scan_pass(sc, &box->at_cur);
-	while (e == MD_OK && !sc->stable && md_scan_missing(sc) != 0 && ++passes < PASSES_MAX)
+	while (e == MD_OK && !sc->stable && md_scan_missing(sc) != 0 && ++passes < MD_SCAN_PASSES)
 		e = md_scan_pass(sc, &box->at_cur);
 	return e;
 }
@@ -443,7 +442,7 @@ enum md_err md_scan_refind(struct md_box *box, struct md_msg *m)
 
 	scan_begin(&sc, box);
 	sc.update_only = true;
-	for (int i = 0; i < PASSES_MAX && e == MD_OK && !m->found; i++) {
+	for (int i = 0; i < MD_SCAN_PASSES && e == MD_OK && !m->found; i++) {
 		struct md_stamp keep = box->at_new;
 
 		e = scan_new(&sc);

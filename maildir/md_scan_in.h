@@ -5,6 +5,8 @@
 #include "maildir/md_lock.h"
 #include "maildir/md_scan.h"
 
+enum { MD_SCAN_PASSES = 4 }; /* over a directory that others change all the time */
+
 struct md_scan {
 	struct md_box *box;
 	struct md_hash hash;   /* values below box->n: the view; above: fresh */
