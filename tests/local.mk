@@ -107,3 +107,7 @@ tests_unit_test_pop3_session_LDADD = $(POP3_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_loop
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
 tests_unit_test_loop_LDADD = $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_backend
+tests_unit_test_backend_SOURCES = tests/unit/test_backend.c
+tests_unit_test_backend_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)

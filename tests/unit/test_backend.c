@@ -1,0 +1,230 @@
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/mem.h"
+#include "proxy/backend.h"
+
+/* A made-up protocol: the peer greets "HELLO", is told "GO" and answers "OK", "NO" or "LATER"; "LIT n" is followed by
+ * n bytes that belong to it. */
+static enum backend_step on_line(const char *line, size_t len, struct str *out, uint64_t *skip, void *arg UNUSED)
+{
+	CU_ASSERT_EQUAL(line[len], '\0');
+	if (strcmp(line, "HELLO") == 0) {
+		str_adds(out, "GO\r\n");
+		return BACKEND_STEP_MORE;
+	}
+	if (strncmp(line, "LIT ", 4) == 0) {
+		*skip = (uint64_t)(line[4] - '0');
+		return BACKEND_STEP_MORE;
+	}
+	if (strcmp(line, "MORE") == 0)
+		return BACKEND_STEP_MORE;
+	return strcmp(line, "OK") == 0 ? BACKEND_STEP_OK : strcmp(line, "NO") == 0 ? BACKEND_STEP_REFUSED :
+	    strcmp(line, "LATER") == 0 ? BACKEND_STEP_TEMPORARY : BACKEND_STEP_NONSENSE;
+}
+
+struct outcome {
+	int calls;
+	enum backend_result result;
+	int alive, dead;
+	char leftover[64], error[200];
+	unsigned index;
+};
+
+static void on_done(struct backend *b, enum backend_result result, void *arg)
+{
+	struct outcome *o = arg;
+
+	o->calls++;
+	o->result = result;
+	o->index = backend_index(b);
+	snprintf(o->error, sizeof(o->error), "%s", backend_error(b));
+	if (result == BACKEND_OK) {
+		struct str left = STR_INIT;
+		int fd = backend_take(b, &left);
+
+		CU_ASSERT(fd >= 0);
+		close(fd);
+		snprintf(o->leftover, sizeof(o->leftover), "%s", str_cstr(&left));
+		str_fini(&left);
+	}
+	backend_free(&b);
+}
+
+static void on_health(const struct net_addr *addr UNUSED, bool alive, void *arg)
+{
+	struct outcome *o = arg;
+
+	if (alive)
+		o->alive++;
+	else
+		o->dead++;
+}
+
+static int listen_at(struct net_addr *a)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	int fd;
+
+	net_addr_parse(a, "127.0.0.1", 0);
+	fd = net_listen(a, 8);
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL(getsockname(fd, (struct sockaddr *)&ss, &len), 0);
+	net_addr_from(a, &ss);
+	return fd;
+}
+
+/* An address at which nobody listens. */
+static struct net_addr closed_address(void)
+{
+	struct net_addr a;
+
+	close(listen_at(&a));
+	return a;
+}
+
+/* A peer that says SAY, STEP bytes at a time, and closes if CLOSES. */
+static struct outcome run(const struct net_addr *addrs, unsigned n, int listener, const char *say, size_t step, bool closes, double timeout)
+{
+	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+	struct outcome o = { 0 };
+	size_t said = 0, len = strlen(say);
+	int peer = -1;
+
+	backend_start(loop, addrs, n, timeout, on_line, on_done, on_health, &o);
+	CU_ASSERT_EQUAL(o.calls, 0); /* never from within backend_start() */
+	for (int i = 0; i < 20000 && o.calls == 0; i++) {
+		if (listener != -1 && peer == -1)
+			peer = accept(listener, NULL, NULL);
+		if (peer != -1 && said < len) {
+			ssize_t r = send(peer, say + said, MIN(step, len - said), MSG_NOSIGNAL);
+
+			said = r > 0 ? said + (size_t)r : len;
+		} else if (peer != -1 && said == len && closes) {
+			shutdown(peer, SHUT_WR);
+		}
+		ev_run(loop, EVRUN_NOWAIT);
+		usleep(500);
+	}
+	CU_ASSERT_EQUAL(o.calls, 1);
+	if (peer != -1)
+		close(peer);
+	ev_loop_destroy(loop);
+	return o;
+}
+
+static void test_verdicts(void)
+{
+	static const struct { const char *say; bool closes; enum backend_result result; } t[] = {
+		{ "HELLO\r\nOK\r\n", false, BACKEND_OK },
+		{ "HELLO\nOK\n", false, BACKEND_OK },
+		{ "HELLO\r\nMORE\r\nOK\r\n", false, BACKEND_OK },
+		{ "HELLO\r\nLIT 5\r\nOK\r\nxMORE\r\nOK\r\n", false, BACKEND_OK },
+		{ "HELLO\r\nNO\r\n", false, BACKEND_REFUSED },
+		{ "HELLO\r\nLATER\r\n", false, BACKEND_TEMPORARY },
+		{ "HELLO\r\nWHAT\r\n", false, BACKEND_NONSENSE },
+		{ "WHAT\r\n", false, BACKEND_NONSENSE },
+		{ "\r\n", false, BACKEND_NONSENSE },
+		{ "HELLO\r\n", true, BACKEND_SILENT },
+		{ "HEL", true, BACKEND_UNREACHABLE },
+		{ "", true, BACKEND_UNREACHABLE },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		for (size_t step = 1; step < 100; step += 33) {
+			struct net_addr a;
+			int fd = listen_at(&a);
+			struct outcome o = run(&a, 1, fd, t[i].say, step, t[i].closes, 10);
+
+			CU_ASSERT_EQUAL(o.result, t[i].result);
+			if (o.result != t[i].result)
+				printf("\n%zu: %d instead of %d: %s\n", i, o.result, t[i].result, o.error);
+			CU_ASSERT_EQUAL(o.alive, t[i].result == BACKEND_OK || t[i].result == BACKEND_REFUSED || t[i].result == BACKEND_TEMPORARY);
+			close(fd);
+		}
+}
+
+static void test_leftover(void)
+{
+	struct net_addr a;
+	int fd = listen_at(&a);
+	struct outcome o = run(&a, 1, fd, "HELLO\r\nOK\r\n* BYE at once\r\n", 1000, false, 10);
+
+	CU_ASSERT_EQUAL(o.result, BACKEND_OK);
+	CU_ASSERT_STRING_EQUAL(o.leftover, "* BYE at once\r\n");
+	close(fd);
+}
+
+static void test_addresses(void)
+{
+	struct net_addr a[3];
+	int fd = listen_at(&a[1]);
+	struct outcome o;
+
+	a[0] = a[2] = closed_address();
+	o = run(a, 3, fd, "HELLO\r\nOK\r\n", 1000, false, 10); /* a refused one goes on to the next at once */
+	CU_ASSERT_EQUAL(o.result, BACKEND_OK);
+	CU_ASSERT_EQUAL(o.index, 1);
+	CU_ASSERT(o.dead == 1 && o.alive == 1);
+	close(fd);
+	o = run(a, 1, -1, "", 1, false, 10);
+	CU_ASSERT_EQUAL(o.result, BACKEND_UNREACHABLE);
+	CU_ASSERT_PTR_NOT_NULL(strstr(o.error, "refused"));
+	net_addr_parse(&a[0], "255.255.255.255", 1); /* a connect that fails at once */
+	o = run(a, 1, -1, "", 1, false, 10);
+	CU_ASSERT_EQUAL(o.result, BACKEND_UNREACHABLE);
+}
+
+static void test_silence(void)
+{
+	struct net_addr a[2];
+	int fd[2] = { listen_at(&a[0]), listen_at(&a[1]) };
+	struct outcome o = run(a, 2, fd[1], "HELLO\r\nOK\r\n", 1000, false, 1); /* half of the time each */
+
+	CU_ASSERT_EQUAL(o.result, BACKEND_OK);
+	CU_ASSERT_EQUAL(o.index, 1);
+	o = run(a, 1, fd[0], "", 1, false, 0.2);
+	CU_ASSERT_EQUAL(o.result, BACKEND_UNREACHABLE);
+	close(fd[0]);
+	close(fd[1]);
+	fd[0] = listen_at(&a[0]);
+	a[1] = closed_address();
+	o = run(a, 2, fd[0], "HELLO\r\n", 1000, false, 0.2); /* greeted, then silent: nobody else is asked */
+	CU_ASSERT_EQUAL(o.result, BACKEND_SILENT);
+	CU_ASSERT_EQUAL(o.index, 0);
+	close(fd[0]);
+}
+
+static void test_floods(void)
+{
+	struct str flood = STR_INIT;
+	struct net_addr a;
+	int fd = listen_at(&a);
+	struct outcome o;
+
+	for (int i = 0; i < BACKEND_LINE_MAX + 100; i++)
+		str_addc(&flood, 'x');
+	o = run(&a, 1, fd, flood.data, 1000, false, 10);
+	CU_ASSERT_EQUAL(o.result, BACKEND_NONSENSE);
+	close(fd);
+	str_clear(&flood);
+	str_adds(&flood, "HELLO\r\n");
+	for (int i = 0; i < 1000; i++)
+		str_adds(&flood, "MORE\r\n");
+	fd = listen_at(&a);
+	o = run(&a, 1, fd, flood.data, 1000, false, 10);
+	CU_ASSERT_EQUAL(o.result, BACKEND_NONSENSE);
+	close(fd);
+	str_fini(&flood);
+}
+
+static const struct unit_case cases[] = {
+	{ "verdicts", test_verdicts }, { "bytes behind the answer", test_leftover }, { "several addresses", test_addresses },
+	{ "silence", test_silence }, { "floods", test_floods }, { NULL, NULL },
+};
+UNIT_MAIN("backend", cases)
