@@ -6,7 +6,7 @@
  *               bulk    logged in once, body after body of size=BYTES
  *               idle    logged in once, then nothing
  *     PROTOCOL  imap, pop3
- *     clients=N at a time (1); seconds=S (1); warm=S of the same before (0.3); size=BYTES (1048576); first=N, the first account (0)
+ *     clients=N at a time (1); seconds=S (1); warm=S of the same before (0.3); size=BYTES (1048576); users=N accounts (all)
  * It says "ready" when all clients are logged in and warm, waits for a line on stdin, measures, prints one line of
  * JSON, waits for another line (with idle: until then nothing is done), and ends. Every byte that comes is checked:
  * the first wrong one ends the run with a message and status 1. */
@@ -48,9 +48,9 @@ static struct {
 	enum mode mode;
 	bool pop3;
 	struct net_addr to;
-	uint64_t clients, size, account;
+	uint64_t clients, size, users;
 	double seconds, warm;
-} set = { .clients = 1, .size = 1 << 20, .seconds = 1, .warm = 0.3 };
+} set = { .clients = 1, .size = 1 << 20, .users = WIRE_ACCOUNTS, .seconds = 1, .warm = 0.3 };
 
 static int ep;
 static struct client *clients;
@@ -118,7 +118,9 @@ static void say(struct client *c, enum step next, const char *text)
 
 static void start(struct client *c)
 {
-	c->account = (unsigned)(set.account++ % WIRE_ACCOUNTS);
+	static uint64_t started;
+
+	c->account = (unsigned)(started++ % set.users);
 	c->len = 0;
 	c->saw_exists = c->saw_bye = false;
 	c->step = STEP_GREETING;
@@ -424,12 +426,12 @@ static double parse_seconds(const char *text)
 static void parse_option(const char *arg)
 {
 	const struct { const char *name; uint64_t most, *to; } numbers[] = {
-		{ "clients=", 100000, &set.clients }, { "size=", 1 << 30, &set.size }, { "first=", WIRE_ACCOUNTS - 1, &set.account },
+		{ "clients=", 100000, &set.clients }, { "size=", 1 << 30, &set.size }, { "users=", WIRE_ACCOUNTS, &set.users },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
 		if (strncmp(arg, numbers[i].name, strlen(numbers[i].name)) == 0 &&
-		    num_parse_str(arg + strlen(numbers[i].name), numbers[i].most, numbers[i].to))
+		    num_parse_str(arg + strlen(numbers[i].name), numbers[i].most, numbers[i].to) && *numbers[i].to != 0)
 			return;
 	if (strncmp(arg, "seconds=", 8) == 0)
 		set.seconds = parse_seconds(arg + 8);

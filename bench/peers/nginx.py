@@ -1,0 +1,69 @@
+"""nginx's mail proxy. Who a session is for is asked by HTTP; the same worker answers, which is the least that can cost."""
+from peers import BACKEND, FILES, Peer
+
+
+class Nginx(Peer):
+    name = "nginx"
+    about = "mail proxy, one worker, auth_http answered by itself without a look at the password, no log"
+    packages = ("nginx", "libnginx-mod-mail")
+    buffer = ""
+
+    def commands(self):
+        conf = self.file("nginx.conf", f"""load_module /usr/lib/nginx/modules/ngx_mail_module.so;
+user nobody nogroup;
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile {FILES};
+pid {self.folder}/pid;
+error_log {self.folder}/error.log error;
+events {{
+    worker_connections {FILES};
+}}
+http {{
+    access_log off;
+    keepalive_timeout 0;
+    client_body_temp_path {self.folder}/body;
+    proxy_temp_path {self.folder}/proxy;
+    fastcgi_temp_path {self.folder}/fastcgi;
+    uwsgi_temp_path {self.folder}/uwsgi;
+    scgi_temp_path {self.folder}/scgi;
+    map $http_auth_protocol $mail_port {{
+        pop3 110;
+        default 143;
+    }}
+    server {{
+        listen {self.address}:8080;
+        location / {{
+            add_header Auth-Status OK;
+            add_header Auth-Server {BACKEND};
+            add_header Auth-Port $mail_port;
+            return 200;
+        }}
+    }}
+}}
+mail {{
+    auth_http {self.address}:8080/;
+    proxy_timeout 1h;
+    {self.buffer}
+    server {{
+        listen {self.address}:143;
+        protocol imap;
+    }}
+    server {{
+        listen {self.address}:110;
+        protocol pop3;
+    }}
+}}
+""")
+        self.file("error.log")
+        return [["nginx", "-c", conf, "-e", f"{self.folder}/error.log"]]
+
+
+class NginxLarge(Nginx):
+    name = "nginx-64k"
+    about = "as nginx, with proxy_buffer 64k, which idle sessions pay for"
+    buffer = "proxy_buffer 64k;"
+    points = ("bulk", "bulk16k", "idle")
+
+
+PEERS = [Nginx, NginxLarge]

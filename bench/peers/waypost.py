@@ -1,0 +1,54 @@
+"""Waypost: one front node of a pool. It checks the password, applies limits and logs each login and logout."""
+import base64
+import hashlib
+import os
+import pwd
+
+from peers import ACCOUNTS, BACKEND, Peer, password, user
+
+READER = "daemon"  # a system user that every machine has; a real node has two of its own
+
+
+def sha(text):
+    return "{SHA}" + base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()
+
+
+class Waypost(Peer):
+    name = "waypost"
+    about = "one worker; userdb of 10,000 accounts ({SHA}), limits on, signed forwarding, LOGIN and LOGOUT lines into a file"
+    workers = 1
+    home = "/nonexistent"
+    where = f"|options=mailhost={BACKEND}"
+
+    def accounts(self):
+        owner = pwd.getpwnam("nobody")
+        return "".join(f"{user(n)}\tuid={owner.pw_uid}|gid={owner.pw_gid}|home={self.home}|systempw={sha(password(n))}{self.where}\n"
+                       for n in range(ACCOUNTS))
+
+    def commands(self):
+        self.file("secret", "a secret of the bench, as long as it should be\n", 0o600)
+        userdb = self.file("userdb", self.accounts(), 0o640)
+        os.chown(userdb, 0, pwd.getpwnam(READER).pw_gid)
+        group = f'ADDRESS = "{self.address}"; MAXPERIP = 50000; MAXDAEMONS = 50000'
+        conf = self.file("waypost.conf", f"""RUNDIR = "{self.folder}/run";
+PROXY_HOSTNAME = "{self.address}";
+POOL_SECRETFILE = "{self.folder}/secret";
+LOGIN_USER = "nobody";
+AUTH_USER = "{READER}";
+LOGIN_WORKERS = {self.workers};
+authdaemonrc = {{ authmodulelist = "authuserdb"; }};
+authuserdb = {{ USERDB = "{userdb}"; }};
+imapd = {{ {group}; PORT = 143; IMAP_PROXY = 1; }};
+pop3d = {{ {group}; PORT = 110; POP3_PROXY = 1; }};
+""")
+        return [[os.path.join(self.place["prefix"], "sbin", "waypostd"), "-F", "-c", conf]]
+
+
+class WaypostTwo(Waypost):
+    name = "waypost-2"
+    about = "as waypost, with two workers: the memory of a whole node"
+    workers = 2
+    points = ("idle",)
+
+
+PEERS = [Waypost, WaypostTwo]

@@ -1,0 +1,404 @@
+#!/usr/bin/python3
+"""Measures Waypost beside other proxies in one run; started by scripts/bench. See bench/README.
+
+Rounds are interleaved: each round measures every system at a point before the next round begins, so that what
+disturbs the machine disturbs all of them; ratios are taken within a round, and their median is reported."""
+import argparse
+import ctypes
+import fcntl
+import json
+import os
+import platform
+import random
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import packages  # noqa: E402
+import report  # noqa: E402
+from peers import BACKEND, FILES, all_peers  # noqa: E402
+from system import System, Trouble, adopt_orphans, kernel_memory, read  # noqa: E402
+
+LOAD_CPU, PROXY_CPU = 0, 1
+PORTS = {"imap": 143, "pop3": 110}
+REST = 0.05  # seconds for what comes after the last answer: log lines, processes that end
+
+# name: (mode of bench/load, protocol, clients, further options)
+POINTS = {
+    "login": ("login", "imap", 32, []),
+    "pop-login": ("login", "pop3", 32, []),
+    "bulk": ("bulk", "imap", 4, ["size=1048576"]),
+    "bulk16k": ("bulk", "imap", 4, ["size=16384"]),
+    "ping": ("ping", "imap", 32, []),
+    "ping1": ("ping", "imap", 1, []),
+    "local": ("local", "imap", 4, ["users=32"]),
+    "pop-local": ("local", "pop3", 4, ["users=32"]),
+}
+GROWTH = (100, 1000, 9000)
+GROWTH_PEERS = ("relay-copy", "waypost")
+
+
+class Load:
+    """A run of bench/load: ready when made."""
+
+    def __init__(self, bench, mode, protocol, address, options):
+        argv = [bench.program("load"), mode, protocol, f"{address}:{PORTS[protocol]}", *options]
+        self.errors = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+                                        preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CPU}))
+        self.line()
+
+    def line(self):
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            self.errors.seek(0)
+            raise Trouble(self.errors.read().strip())
+        return line
+
+    def say(self):
+        try:
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.line()
+
+    def measure(self):
+        self.say()
+        return json.loads(self.line())
+
+    def end(self):
+        self.say()
+        self.process.stdin.close()
+        if self.process.wait(30):
+            self.errors.seek(0)
+            raise Trouble(self.errors.read().strip())
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Bench:
+    def __init__(self, args):
+        self.args = args
+        self.systems = {}
+        self.samples = []   # {"round", "point", "peer", figures}
+        self.idle = []      # {"peer", "sessions", "pss", "kernel", "base", "processes"}
+        self.errors = []    # (peer, point, text)
+        self.versions = {}
+        self.backend = None
+
+    def program(self, name):
+        return os.path.join(self.args.programs, name)
+
+    # --- systems ---
+
+    def folder(self, name):
+        return os.path.join(self.args.work, name)
+
+    def make(self, cls, number):
+        return cls(f"127.0.1.{number + 1}", self.folder(cls.name), {"programs": self.args.programs, "prefix": self.args.prefix})
+
+    def start_backend(self):
+        os.makedirs(self.folder("backend"), exist_ok=True)
+        self.backend = System("backend", self.folder("backend"), LOAD_CPU)
+        self.backend.start([self.program("backend"), f"{BACKEND}:143", f"{BACKEND}:110"])
+        self.wait_ready(self.backend, BACKEND, ["imap", "pop3"])
+
+    def start(self, peer):
+        system = System(peer.name, peer.folder, PROXY_CPU)
+        try:
+            folder = self.package_folder(peer)
+            for argv in peer.commands():
+                if peer.packages:
+                    packages.prepare_etc(folder, peer.etc(), peer.users)
+                    argv = packages.laid_over(folder, argv)
+                system.start(argv)
+            self.wait_ready(system, peer.address, {POINTS[p][1] for p in peer.points if p in POINTS} or {"imap"})
+        except Exception:
+            system.stop()
+            raise
+        self.systems[peer.name] = system
+        return system
+
+    def package_folder(self, peer):
+        return os.path.join(self.args.cache, "-".join(sorted(peer.packages)) or "none")
+
+    @staticmethod
+    def wait_ready(system, address, protocols):
+        end = time.monotonic() + 20
+        for protocol in protocols:
+            while True:
+                try:
+                    with socket.create_connection((address, PORTS[protocol]), timeout=5) as s:
+                        if s.recv(1):
+                            break
+                except OSError:
+                    pass
+                system.check()
+                if time.monotonic() > end:
+                    raise Trouble(f"{system.name} does not answer at {address} port {PORTS[protocol]}: {system.output()}")
+                time.sleep(0.05)
+
+    def stop_all(self):
+        for system in [*self.systems.values(), *([self.backend] if self.backend else [])]:
+            system.stop()
+        self.systems = {}
+
+    def check_backend(self):
+        self.backend.check()
+        said = self.backend.output()
+        if said:
+            os.truncate(self.backend.log, 0)
+            raise Trouble("the back end complains: " + said)
+
+    # --- one measurement ---
+
+    def sample(self, peer, point, seconds):
+        """The figures of one run of LOAD at a point."""
+        mode, protocol, clients, options = POINTS[point]
+        clients = peer.clients.get(point, clients)
+        system = self.systems.get(peer.name)
+        load = Load(self, mode, protocol, peer.address, [f"clients={clients}", f"seconds={seconds}", f"warm={seconds / 2}", *options])
+        try:
+            time.sleep(REST)
+            before = system.cpu_seconds() if system else 0.0
+            backend_before = self.backend.cpu_seconds()
+            got = load.measure()
+            share = (system.cpu_seconds() - before) / got["seconds"] if system else 0.0
+            time.sleep(REST)
+            used = system.cpu_seconds() - before if system else 0.0
+            backend_used = self.backend.cpu_seconds() - backend_before
+            load.end()
+        finally:
+            load.kill()
+        self.check_backend()
+        if not got["ops"]:
+            raise Trouble("not one operation was done")
+        per, unit = (got["bytes"] / 1e9, "s/GB") if got["bytes"] else (got["ops"] / 1e6, "us")
+        return {"cpu": used / per, "unit": unit, "backend": backend_used / per, "share": share, "ops": got["ops"],
+                "rate": (got["bytes"] / 1e9 if got["bytes"] else got["ops"]) / got["seconds"], "p50": got["p50_us"], "p99": got["p99_us"]}
+
+    def try_sample(self, number, peer, point, seconds, **more):
+        try:
+            self.samples.append({"round": number, "peer": peer.name, "point": point, **self.sample(peer, point, seconds), **more})
+        except Trouble as e:
+            self.errors.append((peer.name, point, str(e)))
+            progress(f"{peer.name} {point}: {e}", end="\n")
+
+    # --- phases ---
+
+    def rounds(self, peers):
+        failed = {}
+        for number in range(self.args.rounds):
+            for point in (p for p in POINTS if p in self.args.points):
+                for peer in random.sample(peers, len(peers)):
+                    if point not in peer.points or failed.get((peer.name, point), 0) >= 2:
+                        continue
+                    progress(f"round {number + 1} of {self.args.rounds}: {point} {peer.name}")
+                    errors = len(self.errors)
+                    self.try_sample(number, peer, point, self.args.seconds)
+                    if len(self.errors) > errors:
+                        failed[peer.name, point] = failed.get((peer.name, point), 0) + 1
+
+    def open_idle(self, peer, sessions):
+        """So many sessions that do nothing until end()."""
+        load = Load(self, "idle", "imap", peer.address, [f"clients={sessions}"])
+        load.measure()
+        return load
+
+    def idle_once(self, peer):
+        sessions = peer.clients.get("idle", 2000)
+        system = self.systems.get(peer.name)
+        self.open_idle(peer, 4).end()
+        time.sleep(0.5)
+        base = system.pss() if system else 0
+        kernel = kernel_memory()
+        load = self.open_idle(peer, sessions)
+        try:
+            time.sleep(1)
+            self.idle.append({"peer": peer.name, "sessions": sessions, "base": base,
+                              "pss": ((system.pss() if system else 0) - base) / sessions,
+                              "kernel": (kernel_memory() - kernel) / sessions, "processes": len(system.pids()) if system else 0})
+            load.end()
+        finally:
+            load.kill()
+        self.check_backend()
+
+    def idle_phase(self, peers):
+        """Each system freshly started, so that no memory is left from busier times."""
+        for number in range(self.args.idle_rounds):
+            for peer in peers:
+                if "idle" not in peer.points:
+                    continue
+                progress(f"idle sessions {number + 1} of {self.args.idle_rounds}: {peer.name}")
+                try:
+                    if peer.name in self.systems:
+                        self.systems.pop(peer.name).stop()
+                        self.start(peer)
+                    self.idle_once(peer)
+                except Trouble as e:
+                    self.errors.append((peer.name, "idle", str(e)))
+                    progress(f"{peer.name} idle: {e}", end="\n")
+
+    def growth_phase(self, peers):
+        """CPU per login and per byte while so many other sessions are open."""
+        for number in range(self.args.rounds):
+            for peer in peers:
+                if peer.name not in GROWTH_PEERS:
+                    continue
+                for sessions in GROWTH:
+                    progress(f"growth, round {number + 1} of {self.args.rounds}: {peer.name} with {sessions} sessions")
+                    try:
+                        load = self.open_idle(peer, sessions)
+                    except Trouble as e:
+                        self.errors.append((peer.name, f"growth at {sessions}", str(e)))
+                        continue
+                    try:
+                        for point in ("login", "bulk"):
+                            self.try_sample(number, peer, point, self.args.seconds, open=sessions)
+                        load.end()
+                    except Trouble as e:
+                        self.errors.append((peer.name, f"growth at {sessions}", str(e)))
+                    finally:
+                        load.kill()
+
+    def run(self, peers):
+        adopt_orphans()
+        started = []
+        try:
+            self.start_backend()
+            for peer in peers:
+                progress(f"starting {peer.name}")
+                try:
+                    if peer.name != "direct":
+                        self.start(peer)
+                    started.append(peer)
+                except Trouble as e:
+                    self.errors.append((peer.name, "start", str(e)))
+                    progress(f"{peer.name} is left out: {e}", end="\n")
+            self.rounds(started)
+            if "growth" in self.args.points:
+                self.growth_phase(started)
+            if "idle" in self.args.points:
+                self.idle_phase(started)
+        finally:
+            self.stop_all()
+            progress("")
+        return {"machine": machine(self.args), "peers": [{"name": p.name, "about": p.about, "version": self.versions.get(p.name, "")}
+                                                         for p in started],
+                "samples": self.samples, "idle": self.idle, "errors": self.errors}
+
+
+# --- the machine ---
+
+def progress(text, end="\r"):
+    if end == "\n" or sys.stderr.isatty():
+        print(f"\r{text[:500]:100}", end=end, file=sys.stderr, flush=True)
+
+
+def network():
+    """Loopback of our own: nobody else's ports, the packet size of an Ethernet, an ordinary congestion control."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        for request, value in ((0x8922, struct.pack("16si12x", b"lo", 1500)), (0x8914, struct.pack("16sh14x", b"lo", 0x41))):
+            fcntl.ioctl(s, request, value)
+    for name in ("cubic", "reno"):
+        try:
+            with open("/proc/sys/net/ipv4/tcp_congestion_control", "w") as f:
+                f.write(name)
+            return
+        except OSError:
+            continue
+
+
+def machine(args):
+    cpu = [line.split(":")[1].strip() for line in read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
+    return {"date": time.strftime("%Y-%m-%d %H:%M"), "cpu": f"{len(os.sched_getaffinity(0))} x {cpu[0] if cpu else platform.machine()}",
+            "kernel": platform.release(), "rounds": args.rounds, "seconds": args.seconds,
+            "congestion": read("/proc/sys/net/ipv4/tcp_congestion_control").strip(), "load": os.getloadavg()[0]}
+
+
+def arguments():
+    a = argparse.ArgumentParser(prog="scripts/bench", description="Measures Waypost beside other proxies; needs root.")
+    a.add_argument("--quick", action="store_true", help="3 rounds instead of 7, fewer idle sessions' repeats")
+    a.add_argument("--only", default="", help="these systems only, comma-separated")
+    a.add_argument("--points", default="", help=f"these points only: {','.join(POINTS)},idle,growth")
+    a.add_argument("--rounds", type=int, default=0)
+    a.add_argument("--seconds", type=float, default=0.6, help="of each measurement")
+    a.add_argument("--programs", required=True, help=argparse.SUPPRESS)
+    a.add_argument("--prefix", required=True, help=argparse.SUPPRESS)
+    a.add_argument("--report", required=True, help=argparse.SUPPRESS)
+    a.add_argument("--cache", required=True, help=argparse.SUPPRESS)
+    a.add_argument("--work", default="", help=argparse.SUPPRESS)
+    args = a.parse_args()
+    args.rounds = args.rounds or (3 if args.quick else 7)
+    args.idle_rounds = 1 if args.quick else 3
+    names = [c.name for c in all_peers()]
+    wanted = args.only.split(",") if args.only else names
+    points = args.points.split(",") if args.points else [*POINTS, "idle", "growth"]
+    for given, known in ((wanted, names), (points, [*POINTS, "idle", "growth"])):
+        for name in given:
+            if name not in known:
+                a.error(f"\"{name}\" is none of {', '.join(known)}")
+    args.points = points
+    args.classes = [(n, c) for n, c in enumerate(all_peers()) if c.name in wanted and set(c.points) & set(points)]
+    return args
+
+
+def check_machine():
+    if os.getuid() != 0:
+        raise Trouble("this needs root: for a network and for mounts of its own")
+    if not {LOAD_CPU, PROXY_CPU} <= os.sched_getaffinity(0):
+        raise Trouble("this needs two processors: one for the proxy, one for everything else")
+
+
+def own_namespace():
+    """Begins again in a network and a mount namespace of our own."""
+    os.environ["WAYPOST_BENCH_INSIDE"] = "1"
+    os.execvp("unshare", ["unshare", "--net", "--mount", "--", sys.executable, *sys.argv])
+
+
+def main():
+    args = arguments()
+    check_machine()
+    bench = Bench(args)
+    if os.environ.get("WAYPOST_BENCH_INSIDE") != "1":
+        for _, cls in args.classes:
+            if cls.packages:
+                progress(f"unpacking {' '.join(cls.packages)}")
+                packages.fetch(cls.packages, bench.package_folder(cls))
+        own_namespace()
+    network()
+    args.work = tempfile.mkdtemp(prefix="waypost-bench.", dir="/tmp")
+    os.chmod(args.work, 0o755)
+    try:
+        peers = [bench.make(cls, n) for n, cls in args.classes]
+        for peer in peers:
+            if peer.packages:
+                bench.versions[peer.name] = ", ".join(f"{k} {v}" for k, v in packages.fetch(
+                    peer.packages, bench.package_folder(peer)).items())
+        result = bench.run(peers)
+    finally:
+        if not os.environ.get("WAYPOST_BENCH_KEEP"):
+            shutil.rmtree(args.work, ignore_errors=True)
+    report.write(result, args.report)
+    return 1 if result["errors"] else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Trouble as problem:
+        print(f"bench: {problem}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
