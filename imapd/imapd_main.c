@@ -48,8 +48,8 @@ int main(int argc, char **argv)
 		{ "prefix", required_argument, NULL, 'p' }, { "timeout", required_argument, NULL, 'T' }, { NULL, 0, NULL, 0 }
 	};
 	const char *maildir = NULL, *user = "nobody", *tag = "", *prefix = NULL;
-	struct settings *set = settings_defaults();
-	uint64_t seconds;
+	struct settings *set;
+	uint64_t seconds = 0;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "V", options, NULL)) != -1)
@@ -73,10 +73,8 @@ int main(int argc, char **argv)
 			prefix = optarg;
 			break;
 		case 'T':
-			if (num_parse_str(optarg, 86400, &seconds)) {
-				set->imapd_IMAP_INACTIVITY_TIMEOUT = (int64_t)seconds;
+			if (num_parse_str(optarg, 86400, &seconds))
 				break;
-			}
 			/* fall through */
 		default:
 			usage(stderr);
@@ -87,6 +85,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	log_set_program("imapd");
+	set = settings_defaults();
+	if (seconds != 0)
+		set->imapd_IMAP_INACTIVITY_TIMEOUT = (int64_t)seconds;
 	if (prefix != NULL) {
 		mem_free(&set->imapd_IMAP_NAMESPACE_PREFIX);
 		set->imapd_IMAP_NAMESPACE_PREFIX = mem_strdup(prefix);

@@ -237,8 +237,8 @@ static ssize_t take_commands(struct login *l, const char *p, size_t len)
 		DIE_IF(off > len);
 		if (event == LOGIN_EVENT_MORE)
 			break;
-		if (!on_command(l, event))
-			return l->state == LOGIN_AUTH && event == LOGIN_EVENT_CREDENTIALS ? (ssize_t)off : -1;
+		if (!on_command(l, event)) /* L may be gone, unless it asks for a verdict */
+			return event == LOGIN_EVENT_CREDENTIALS && l->state == LOGIN_AUTH ? (ssize_t)off : -1;
 	}
 	return (ssize_t)off;
 }

@@ -188,6 +188,15 @@ def test_many_mistakes(pool):
         assert set(line[:4] for line in c.buf.split(b"\r\n")) <= {b"-ERR", b""}
 
 
+def test_last_words_to_a_client_that_is_gone(pool):
+    """The answer that ends the connection meets a reset: only that connection ends."""
+    for i in range(100):
+        kind, port = (Imap, pool.imap_port) if i % 2 else (Pop3, pool.pop3_port)
+        c = kind("127.0.0.1", port)
+        try_send(c, (b"a FROB\r\n" if i % 2 else b"FROB\r\n") * 30 + (b"a LOGOUT\r\n" if i % 2 else b"QUIT\r\n"))
+        c.abort()
+
+
 def test_noise(pool):
     """Random bytes, some with grammar in them, on both protocols."""
     rnd = random.Random(1)
