@@ -54,7 +54,7 @@ static const struct { const char *code; bool mend; } failures[MD_ERR_COUNT] = {
 	[MD_FULL] = { "OVERQUOTA", true },
 	[MD_BUSY] = { "INUSE", true },
 	[MD_READONLY] = { "NOPERM", true },
-	[MD_RESET] = { "UNAVAILABLE", false },
+	[MD_RESET] = { "UNAVAILABLE", true },
 	[MD_LIMIT] = { "LIMIT", true },
 	[MD_IO] = { "SERVERBUG", true },
 };
@@ -64,7 +64,7 @@ void imap_md_log(struct imap_session *s, enum md_err e, const char *what)
 	char who[512];
 
 	if (failures[e].mend)
-		log_as("imapd", e == MD_BUSY || e == MD_LIMIT ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "%s failed, %s, session=%s: %s", what,
+		log_as("imapd", e == MD_BUSY || e == MD_LIMIT || e == MD_RESET ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "%s failed, %s, session=%s: %s", what,
 		    session_log_who(s->start, who, sizeof(who)), s->start->session_id, s->root.why);
 }
 

@@ -78,6 +78,7 @@ bool imap_sync(struct imap_session *s, bool expunge)
 		return !s->over;
 	e = md_box_sync(s->box, &ch);
 	if (e == MD_RESET) {
+		imap_md_log(s, e, "looking for changes");
 		imap_end(s, SESSION_END_SERVER, "[UNAVAILABLE] The selected mailbox was removed or replaced.");
 		return false;
 	}
