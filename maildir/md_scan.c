@@ -238,6 +238,22 @@ static void see(struct md_scan *sc, const char *name, bool in_new)
 	m->found = m->in_pass = true;
 }
 
+/* A message that an earlier pass saw and the last one did not: most likely deleted between the two, and the stamp that we
+ * keep is younger than that. Only another scan can tell. */
+static bool lost_between_passes(const struct md_scan *sc)
+{
+	for (size_t i = 0; i < sc->box->n; i++) {
+		const struct md_msg *m = &sc->box->msgs[i];
+
+		if (m->found && !m->in_pass && !m->in_new && !m->gone)
+			return true;
+	}
+	for (size_t i = 0; i < sc->n_fresh; i++)
+		if (!sc->fresh[i].in_pass)
+			return true;
+	return false;
+}
+
 /* One pass over cur/. */
 enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 {
@@ -257,6 +273,7 @@ enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 			see(sc, md_dirlist_name(&l, i), false);
 		md_stamp_take(&after, box->fd, "cur");
 		sc->stable = stamp_same(at, &after) && !stamp_young(at, at->read_at_ms);
+		sc->lost = lost_between_passes(sc);
 	}
 	md_dirlist_fini(&l);
 	return e;
@@ -398,19 +415,6 @@ static enum md_err scan_keywords(struct md_scan *sc, struct md_changes *ch)
 	return e;
 }
 
-/* A message that an earlier pass saw and the last one did not: most likely deleted between the two, and the stamp that we
- * keep is younger than that. Only another scan can tell. */
-static bool lost_between_passes(const struct md_box *box)
-{
-	for (size_t i = 0; i < box->n; i++) {
-		const struct md_msg *m = &box->msgs[i];
-
-		if (m->found && !m->in_pass && !m->in_new && !m->gone)
-			return true;
-	}
-	return false;
-}
-
 enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 {
 	struct md_scan sc;
@@ -427,7 +431,7 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 		e = md_scan_uids(&sc, ch);
 	if (e == MD_OK)
 		e = scan_keywords(&sc, ch);
-	box->force_scan = e != MD_OK || lost_between_passes(box);
+	box->force_scan = e != MD_OK || sc.lost;
 	ch->flagged += box->flagged;
 	box->flagged = 0;
 	scan_end(&sc);

@@ -13,6 +13,7 @@ struct md_scan {
 	struct md_msg *fresh;  /* files that are not in the view */
 	size_t n_fresh, cap;
 	bool locked, stable, first;
+	bool lost;             /* the last pass over cur/ missed what an earlier one saw */
 	bool write;            /* the UID list must be written: it lacks messages */
 	bool tidy;             /* it should be: it has messages that are gone */
 	bool update_only;      /* md_scan_refind(): nothing may be moved */
