@@ -40,6 +40,7 @@ void session_bio_pair(struct bio *b, int in, int out, const struct session_start
 	sigaction(SIGUSR1, &sa, NULL);
 	sa.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &sa, NULL);
+	sigaction(SIGXFSZ, &sa, NULL); /* a file size limit is an error of write() then, like a full disk */
 	sigemptyset(&ours);
 	sigaddset(&ours, SIGTERM);
 	sigaddset(&ours, SIGUSR1);
