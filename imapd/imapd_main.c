@@ -14,10 +14,10 @@
 static void usage(FILE *to)
 {
 	fputs("usage: imapd --version\n"
-	      "       imapd --maildir DIR [--user NAME] [--tag TAG] [--prefix PREFIX] [--timeout SECONDS]\n"
+	      "       imapd --maildir DIR [--user NAME] [--tag TAG] [--prefix PREFIX] [--timeout SECONDS] [--poll SECONDS]\n"
 	      "Serves the Maildir DIR to an IMAP client on standard input and output, without asking for a password.\n"
 	      "With --tag the greeting is the answer to a LOGIN of that tag. PREFIX is \"INBOX.\" or \"\".\n"
-	      "SECONDS stands for IMAP_INACTIVITY_TIMEOUT.\n", to);
+	      "SECONDS stand for IMAP_INACTIVITY_TIMEOUT and IMAP_IDLE_TIMEOUT.\n", to);
 }
 
 static char *absolute(const char *path)
@@ -45,11 +45,12 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { "maildir", required_argument, NULL, 'm' },
 		{ "user", required_argument, NULL, 'u' }, { "tag", required_argument, NULL, 't' },
-		{ "prefix", required_argument, NULL, 'p' }, { "timeout", required_argument, NULL, 'T' }, { NULL, 0, NULL, 0 }
+		{ "prefix", required_argument, NULL, 'p' }, { "timeout", required_argument, NULL, 'T' },
+		{ "poll", required_argument, NULL, 'P' }, { NULL, 0, NULL, 0 }
 	};
 	const char *maildir = NULL, *user = "nobody", *tag = "", *prefix = NULL;
 	struct settings *set;
-	uint64_t seconds = 0;
+	uint64_t seconds = 0, poll = 0;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "V", options, NULL)) != -1)
@@ -75,6 +76,11 @@ int main(int argc, char **argv)
 		case 'T':
 			if (num_parse_str(optarg, 86400, &seconds))
 				break;
+			usage(stderr);
+			return 2;
+		case 'P':
+			if (num_parse_str(optarg, 86400, &poll))
+				break;
 			/* fall through */
 		default:
 			usage(stderr);
@@ -88,6 +94,8 @@ int main(int argc, char **argv)
 	set = settings_defaults();
 	if (seconds != 0)
 		set->imapd_IMAP_INACTIVITY_TIMEOUT = (int64_t)seconds;
+	if (poll != 0)
+		set->imapd_IMAP_IDLE_TIMEOUT = (int64_t)poll;
 	if (prefix != NULL) {
 		mem_free(&set->imapd_IMAP_NAMESPACE_PREFIX);
 		set->imapd_IMAP_NAMESPACE_PREFIX = mem_strdup(prefix);

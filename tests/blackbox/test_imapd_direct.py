@@ -31,12 +31,12 @@ class Gone(AssertionError):
 class Imap:
     """One session server and its client's side of the socket."""
 
-    def __init__(self, maildir, *options, tag="", limit=None):
+    def __init__(self, maildir, *options, tag="", limit=None, uid=UID):
         self.sock, theirs = socket.socketpair()
         self.sock.settimeout(PATIENCE)
         self.log = open(str(maildir) + ".log", "ab+")
         args = WRAPPER + [IMAPD, "--maildir", str(maildir), *options] + (["--tag", tag] if tag else [])
-        more = dict(user=UID, group=GID, extra_groups=[]) if ROOT else {}
+        more = dict(user=uid, group=GID, extra_groups=[]) if ROOT else {}
         if limit is not None:  # a file that grows beyond it fails as on a full disk
             def small_files():
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -845,6 +845,42 @@ def test_idle(imap, maildir, start):
     assert imap.line().startswith(b"+ ") and imap.until(b"l")[0] == "BAD"
     imap.send(b"m IDLE\r\n" + b"x" * 5000)
     assert imap.line().startswith(b"+ ") and b"* BYE" in imap.rest()
+
+
+EAT_INOTIFY = """
+import ctypes, sys
+libc = ctypes.CDLL(None)
+while libc.inotify_init() >= 0:
+    pass
+print("none left", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(not ROOT, reason="takes all inotify instances of a user of its own")
+def test_idle_without_inotify(maildir, start):
+    uid = 64999
+    for d in ("", "cur", "new", "tmp"):
+        os.chown(os.path.join(maildir, d), uid, GID)
+    eater = subprocess.Popen(["/usr/bin/python3", "-c", EAT_INOTIFY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=uid, extra_groups=[],
+                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096)))
+    try:
+        assert eater.stdout.readline()
+        s = start("--poll", "1", uid=uid)
+        s.ok("SELECT INBOX")
+        for turn in range(2):
+            s.send(b"i IDLE\r\n")
+            assert s.line().startswith(b"+")
+            deliver(maildir, f"100000000{turn}.M1P1.host")
+            assert s.line() == b"* %d EXISTS" % (turn + 1)
+            s.line()
+            s.send(b"DONE\r\n")
+            assert s.until(b"i")[0] == "OK"
+        log = s.close()
+        assert log.count("IDLE looks for changes every 1 s") == 1 and "max_user_instances" in log
+    finally:
+        eater.kill()
+        eater.communicate()
 
 
 def test_idle_without_mailbox(imap):
