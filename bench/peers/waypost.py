@@ -1,29 +1,22 @@
 """Waypost: one front node of a pool. It checks the password, applies limits and logs each login and logout."""
-import base64
-import hashlib
 import os
 import pwd
 
 from peers import ACCOUNTS, BACKEND, Peer, password, user
+from peers.mail import Local, sha
 
 READER = "daemon"  # a system user that every machine has; a real node has two of its own
-
-
-def sha(text):
-    return "{SHA}" + base64.b64encode(hashlib.sha1(text.encode()).digest()).decode()
 
 
 class Waypost(Peer):
     name = "waypost"
     about = "one worker; userdb of 10,000 accounts ({SHA}), limits on, signed forwarding, LOGIN and LOGOUT lines into a file"
     workers = 1
-    home = "/nonexistent"
-    where = f"|options=mailhost={BACKEND}"
 
     def accounts(self):
         owner = pwd.getpwnam("nobody")
-        return "".join(f"{user(n)}\tuid={owner.pw_uid}|gid={owner.pw_gid}|home={self.home}|systempw={sha(password(n))}{self.where}\n"
-                       for n in range(ACCOUNTS))
+        return "".join(f"{user(n)}\tuid={owner.pw_uid}|gid={owner.pw_gid}|home=/nonexistent|systempw={sha(password(n))}|"
+                       f"options=mailhost={BACKEND}\n" for n in range(ACCOUNTS))
 
     def commands(self):
         self.file("secret", "a secret of the bench, as long as it should be\n", 0o600)
@@ -51,4 +44,13 @@ class WaypostTwo(Waypost):
     points = ("idle",)
 
 
-PEERS = [Waypost, WaypostTwo]
+class WaypostLocal(Local, Waypost):
+    name = "waypost-local"
+    about = "own mail, userdb with {SHA}, one worker, limits on, LOGIN and LOGOUT lines into a file"
+    points = ("local", "pop-local")
+
+    def accounts(self):
+        return self.account_lines("{user}\tuid={uid}|gid={gid}|home={home}|systempw={sha}\n")
+
+
+PEERS = [Waypost, WaypostTwo, WaypostLocal]
