@@ -200,7 +200,7 @@ static bool cmd_capability(struct client *c, UNUSED struct words *w)
 		str_adds(&out, "+OK\r\nUSER\r\nSASL PLAIN\r\nUIDL\r\nTOP\r\n.\r\n");
 	} else {
 		str_adds(&out, "* CAPABILITY " CAPABILITIES "\r\n");
-		answer(c, "OK", "");
+		answer(c, "OK Done", "");
 	}
 	return true;
 }
@@ -228,13 +228,13 @@ static bool cmd_id(struct client *c, struct words *w)
 		}
 	}
 	str_adds(&out, "* ID NIL\r\n");
-	answer(c, "OK", "");
+	answer(c, "OK Done", "");
 	return true;
 }
 
 static bool cmd_noop(struct client *c, UNUSED struct words *w)
 {
-	answer(c, "OK", "+OK");
+	answer(c, "OK Done", "+OK");
 	return true;
 }
 
@@ -245,7 +245,18 @@ static bool cmd_select(struct client *c, struct words *w)
 	if (!c->logged_in || !next_is(w, ' ') || !take_string(w, word) || strcasecmp(word, "INBOX") != 0)
 		return false;
 	str_adds(&out, "* FLAGS ()\r\n* 1 EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 1]\r\n");
-	answer(c, "OK", "");
+	answer(c, "OK Done", "");
+	return true;
+}
+
+/* imapproxy leaves a folder by opening one that cannot be there. */
+static bool cmd_examine(struct client *c, struct words *w)
+{
+	char word[ARG_MAX];
+
+	if (!c->logged_in || !next_is(w, ' ') || !take_string(w, word) || word[0] != '\0')
+		return false;
+	answer(c, "NO There is no such folder", "");
 	return true;
 }
 
@@ -295,7 +306,7 @@ struct command {
 
 static const struct command imap_commands[] = {
 	{ "LOGIN", cmd_login }, { "LOGOUT", cmd_quit }, { "NOOP", cmd_noop }, { "FETCH", cmd_body }, { "SELECT", cmd_select },
-	{ "ID", cmd_id }, { "CAPABILITY", cmd_capability }, { "AUTHENTICATE", begin_sasl }, { NULL, NULL },
+	{ "EXAMINE", cmd_examine }, { "ID", cmd_id }, { "CAPABILITY", cmd_capability }, { "AUTHENTICATE", begin_sasl }, { NULL, NULL },
 };
 
 static const struct command pop3_commands[] = {
@@ -397,7 +408,7 @@ static bool send_body(struct client *c)
 	c->body = 0;
 	if (!c->pop3)
 		str_adds(&out, ")\r\n");
-	answer(c, "OK", "\r\n.");
+	answer(c, "OK Done", "\r\n.");
 	return true;
 }
 

@@ -6,7 +6,8 @@
  *               bulk    logged in once, body after body of size=BYTES
  *               idle    logged in once, then nothing
  *     PROTOCOL  imap, pop3
- *     clients=N at a time (1); seconds=S (1); warm=S of the same before (0.3); size=BYTES (1048576); users=N accounts (all)
+ *     clients=N at a time (1); seconds=S (1); warm=S of the same before (0.3); size=BYTES (1048576); users=N accounts (all);
+ *     opening=N clients that stay log in at a time (32)
  * It says "ready" when all clients are logged in and warm, waits for a line on stdin, measures, prints one line of
  * JSON, waits for another line (with idle: until then nothing is done), and ends. Every byte that comes is checked:
  * the first wrong one ends the run with a message and status 1. */
@@ -30,7 +31,7 @@ static const char *const mode_names[] = { "login", "local", "ping", "bulk", "idl
 enum step { STEP_GREETING, STEP_USER, STEP_PASSWORD, STEP_SELECT, STEP_NOOP, STEP_BODY, STEP_TAIL, STEP_IDLE, STEP_LOGOUT, STEP_END };
 static const char *const step_names[] = { "greeting", "USER", "login", "SELECT", "NOOP", "body", "end of body", "nothing", "logout", "end" };
 
-enum { LINE_MAX_HERE = 1024, CONNECTING_MAX = 32 };
+enum { LINE_MAX_HERE = 1024 };
 
 struct client {
 	int fd;               /* -1: not connected */
@@ -48,9 +49,9 @@ static struct {
 	enum mode mode;
 	bool pop3;
 	struct net_addr to;
-	uint64_t clients, size, users;
+	uint64_t clients, opening, size, users;
 	double seconds, warm;
-} set = { .clients = 1, .size = 1 << 20, .users = WIRE_ACCOUNTS, .seconds = 1, .warm = 0.3 };
+} set = { .clients = 1, .opening = 32, .size = 1 << 20, .users = WIRE_ACCOUNTS, .seconds = 1, .warm = 0.3 };
 
 static int ep;
 static struct client *clients;
@@ -187,7 +188,7 @@ static void start_more(void)
 
 	if (next == NULL)
 		next = clients;
-	for (; to_start != 0 && busy < CONNECTING_MAX; to_start--)
+	for (; to_start != 0 && busy < set.opening; to_start--)
 		start(next++);
 }
 
@@ -426,7 +427,7 @@ static double parse_seconds(const char *text)
 static void parse_option(const char *arg)
 {
 	const struct { const char *name; uint64_t most, *to; } numbers[] = {
-		{ "clients=", 100000, &set.clients }, { "size=", 1 << 30, &set.size }, { "users=", WIRE_ACCOUNTS, &set.users },
+		{ "clients=", 100000, &set.clients }, { "opening=", 1000, &set.opening }, { "size=", 1 << 30, &set.size }, { "users=", WIRE_ACCOUNTS, &set.users },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)

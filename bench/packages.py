@@ -44,6 +44,8 @@ def fetch(packages, folder):
         os.makedirs(partial, exist_ok=True)
         for deb in sorted(glob.glob(os.path.join(debs, "*.deb"))):
             run("dpkg-deb", "-x", deb, partial)
+        if os.path.isdir(os.path.join(partial, "lib")):  # Debian's /lib is /usr/lib
+            shutil.copytree(os.path.join(partial, "lib"), os.path.join(partial, "usr", "lib"), symlinks=True, dirs_exist_ok=True)
         os.rename(partial, root)
     return {p: version(p, folder) for p in packages}
 

@@ -110,7 +110,10 @@ def goals(f):
 # --- text ---
 
 def point_table(f, point):
-    unit = next(s["unit"] for s in f.result["samples"] if s["point"] == point and "open" not in s)
+    samples = [s for s in f.result["samples"] if s["point"] == point and "open" not in s]
+    if not samples:
+        return ""
+    unit = samples[0]["unit"]
     digits, per = (3, "GB/s") if unit == "s/GB" else (1, "per second")
     rows = []
     for peer in f.peers:
@@ -149,9 +152,7 @@ def text(result):
     rows = goals(f)
     if rows:
         out += "### Goals\n\n" + table(["", "found", "at most", "met"], rows)
-    for point in TITLES:
-        if any(s["point"] == point and "open" not in s for s in result["samples"]):
-            out += point_table(f, point)
+    out += "".join(point_table(f, point) for point in TITLES)
     if result["idle"]:
         out += idle_table(f)
     out += growth_table(f)

@@ -168,7 +168,8 @@ class Bench:
         mode, protocol, clients, options = POINTS[point]
         clients = peer.clients.get(point, clients)
         system = self.systems.get(peer.name)
-        load = Load(self, mode, protocol, peer.address, [f"clients={clients}", f"seconds={seconds}", f"warm={seconds / 2}", *options])
+        load = Load(self, mode, protocol, peer.address, [f"clients={clients}", f"opening={peer.opening}",
+                                                         f"seconds={seconds}", f"warm={seconds / 2}", *options])
         try:
             time.sleep(REST)
             before = system.cpu_seconds() if system else 0.0
@@ -212,7 +213,7 @@ class Bench:
 
     def open_idle(self, peer, sessions):
         """So many sessions that do nothing until end()."""
-        load = Load(self, "idle", "imap", peer.address, [f"clients={sessions}"])
+        load = Load(self, "idle", "imap", peer.address, [f"clients={sessions}", f"opening={peer.opening}"])
         load.measure()
         return load
 

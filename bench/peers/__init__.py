@@ -25,6 +25,7 @@ class Peer:
     packages = ()            # Debian packages that are unpacked for it; their dependencies come along
     points = EVERYTHING      # what it is measured at
     clients = {}             # point -> number of clients, where the usual one is not right
+    opening = 32             # sessions that are opened at a time
     users = ()               # system users that exist for it alone
     binary = ""              # program whose package gives the version
 
