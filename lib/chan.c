@@ -23,20 +23,18 @@ struct chan {
 	void *arg;
 	struct queued *first, **last;
 	size_t queued;
-	bool *freed; /* set while a callback runs, so that it may free the channel */
+	bool busy, dead; /* freed in a callback: its memory goes when that has returned */
 };
 
 enum { BURST = 64 }; /* messages taken in one turn of the loop, so that other work gets its share */
 
 static uint8_t in_buf[MSG_SIZE_MAX];
 
-static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
+/* Takes at most MOST messages (0: all that are there). */
+static void take_messages(struct chan *c, unsigned most)
 {
-	struct chan *c = io->data;
-	bool freed = false;
-
-	c->freed = &freed;
-	for (int i = 0; i < BURST && !freed; i++) {
+	c->busy = true;
+	for (unsigned i = 0; (most == 0 || i < most) && !c->dead; i++) {
 		struct msgr r;
 		int fd, got = msg_recv(c->in.fd, in_buf, &r, &fd);
 
@@ -52,8 +50,19 @@ static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUS
 		}
 		break;
 	}
-	if (!freed)
-		c->freed = NULL;
+	c->busy = false;
+	if (c->dead)
+		mem_free(&c);
+}
+
+static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
+{
+	take_messages(io->data, BURST);
+}
+
+void chan_drain(struct chan *c)
+{
+	take_messages(c, 0);
 }
 
 static void free_queued(struct queued *q)
@@ -111,8 +120,6 @@ void chan_free(struct chan **cp)
 	if (c == NULL)
 		return;
 	*cp = NULL;
-	if (c->freed != NULL)
-		*c->freed = true;
 	ev_io_stop(c->loop, &c->in);
 	ev_io_stop(c->loop, &c->out);
 	close(c->in.fd);
@@ -122,7 +129,9 @@ void chan_free(struct chan **cp)
 		c->first = q->next;
 		free_queued(q);
 	}
-	mem_free(&c);
+	c->dead = true;
+	if (!c->busy)
+		mem_free(&c);
 }
 
 int chan_send(struct chan *c, const struct msgw *w, int fd)

@@ -20,6 +20,9 @@ typedef void chan_gone_fn(struct chan *c, void *arg);
 struct chan *chan_new(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg);
 /* Closes the socket, drops the queue, empties *C (which may be NULL). No callback is called any more. */
 void chan_free(struct chan **c);
+/* Takes all messages that have arrived by now, and the end of the channel if it has come: for a channel that is about
+ * to be replaced because its other side has died. Its callbacks are called, and may free C. Not from within them. */
+void chan_drain(struct chan *c);
 /* Sends W, with a duplicate of FD unless -1. 0 sent or queued; -1 not sent: the queue is full
  * (CHAN_QUEUE_MAX bytes) or the message is too large. The caller ends the session that it was for. */
 int chan_send(struct chan *c, const struct msgw *w, int fd) MUST_CHECK;

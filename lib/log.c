@@ -132,6 +132,14 @@ char *log_clean(char *dst, size_t dstsize, const char *src)
 	return dst;
 }
 
+char *log_value(char *dst, size_t dstsize, const char *src)
+{
+	log_clean(dst, dstsize, src);
+	for (char *p = dst; (p = strchr(p, ',')) != NULL; p++)
+		*p = '.';
+	return dst;
+}
+
 bool log_parse(char **p, size_t *len, struct log_record *rec)
 {
 	char *line = *p, *end = memchr(line, '\n', *len), *colon;

@@ -31,6 +31,9 @@ void log_as(const char *program, enum log_level level, const char *fmt, ...) PRI
 
 /* SRC with every byte outside printable ASCII as '.', cut to fit DST (DSTSIZE bytes with NUL); returns DST. */
 char *log_clean(char *dst, size_t dstsize, const char *src);
+/* The same for the value of a key=value pair that others chose: without commas, which end the value for all who read
+ * the log, so that a name cannot bring an "ip=[...]" of its own. */
+char *log_value(char *dst, size_t dstsize, const char *src);
 
 /* What log_flush() sends, for the master: lines, each "<level digit><program>: <text>\n". */
 struct log_record { enum log_level level; const char *program; const char *text; };

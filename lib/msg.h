@@ -54,8 +54,8 @@ bool msgr_end(struct msgr *r);
 /* Sends W, with descriptor FD unless -1 (the caller keeps its own copy).
  * 0 done; 1 no room now (non-blocking socket); -1 error in errno (EMSGSIZE: too large). */
 int msg_send(int sock, const struct msgw *w, int fd);
-/* Receives one message into BUF (MSG_SIZE_MAX bytes). *FD is the descriptor that came with it, or -1; the
- * caller owns it. Waits if the socket is blocking.
+/* Receives one message into BUF (MSG_SIZE_MAX bytes). *FD is the descriptor that came with it, or -1 (also if this
+ * process can have no more); the caller owns it. Waits if the socket is blocking.
  * 1 got one (R is set up); 0 the other side is gone; -1 error in errno (EAGAIN: nothing there now). */
 int msg_recv(int sock, void *buf, struct msgr *r, int *fd);
 /* A connected pair of message sockets, close-on-exec, blocking. 0, or -1 with errno. */

@@ -1,6 +1,8 @@
 #include "tests/unit/unit.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/b64.h"
@@ -167,6 +169,53 @@ static void test_msg_fd(void)
 	close(pipefd[0]);
 }
 
+static int open_descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) != -1;
+	return n;
+}
+
+/* A sender that means harm puts several descriptors into one message: none of them may stay open here. */
+static void test_msg_many_fds(void)
+{
+	static uint8_t buf[MSG_SIZE_MAX];
+	union { struct cmsghdr head; char room[CMSG_SPACE(8 * sizeof(int))]; } ctl;
+	char text[2] = { 3, 0 };
+	struct iovec iov = { text, sizeof(text) };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl };
+	int pair[2], fds[8] = { 0, 1, 2, 0, 1, 2, 0, 1 }, fd, before;
+	struct msgr r;
+
+	CU_ASSERT_EQUAL_FATAL(msg_pair(pair), 0);
+	for (size_t n = 2; n <= 8; n++) {
+		memset(&ctl, 0, sizeof(ctl));
+		ctl.head.cmsg_len = CMSG_LEN(n * sizeof(int));
+		ctl.head.cmsg_level = SOL_SOCKET;
+		ctl.head.cmsg_type = SCM_RIGHTS;
+		memcpy(CMSG_DATA(&ctl.head), fds, n * sizeof(int));
+		mh.msg_controllen = CMSG_SPACE(n * sizeof(int));
+		CU_ASSERT_EQUAL_FATAL(sendmsg(pair[0], &mh, 0), 2);
+		before = open_descriptors();
+		CU_ASSERT_EQUAL(msg_recv(pair[1], buf, &r, &fd), 1);
+		CU_ASSERT(fd != -1);
+		close(fd);
+		CU_ASSERT_EQUAL(open_descriptors(), before);
+	}
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void test_log_value(void)
+{
+	char dst[64];
+
+	CU_ASSERT_STRING_EQUAL(log_value(dst, sizeof(dst), "x, ip=[192.0.2.1],\n\xc3"), "x. ip=[192.0.2.1]...");
+	CU_ASSERT_STRING_EQUAL(log_value(dst, 4, ",,,,,,"), "...");
+}
+
 static void test_net(void)
 {
 	static const struct { const char *in, *text, *log; } good[] = {
@@ -235,7 +284,8 @@ static void test_log_parse(void)
 
 static const struct unit_case cases[] = {
 	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "secrets", test_secret },
-	{ "messages", test_msg }, { "messages with a descriptor", test_msg_fd }, { "addresses", test_net },
+	{ "messages", test_msg }, { "messages with a descriptor", test_msg_fd },
+	{ "messages with many descriptors", test_msg_many_fds }, { "addresses", test_net }, { "log values", test_log_value },
 	{ "log lines", test_log_parse }, { NULL, NULL },
 };
 UNIT_MAIN("lib", cases)
