@@ -235,6 +235,8 @@ static enum backend_step on_login_answer(struct login *l, const char *line, stru
 		log_clean(l->peer.said, sizeof(l->peer.said), word);
 		return BACKEND_STEP_NONSENSE;
 	}
+	if (l->peer.state != PEER_LOGIN)
+		return nonsense(l, "it accepted a login that it was not told");
 	take_capability_code(l, line);
 	if (l->set->imapd_IMAP_PROXY_FOREIGN == 0 || l->peer.capability.len != 0)
 		return BACKEND_STEP_OK;

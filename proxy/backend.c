@@ -53,13 +53,11 @@ static void close_fd(struct backend *b)
 }
 
 /* This address cannot be used: the next one, if it said nothing yet and there is one. */
-static void address_failed(struct backend *b, const char *what)
+static void give_up(struct backend *b, const char *what)
 {
 	char ip[NET_IP_TEXT_MAX];
 
 	snprintf(b->error, sizeof(b->error), "%s port %u: %s", net_addr_text(&b->addr[b->at], ip), b->addr[b->at].port, what);
-	if (b->on_health != NULL)
-		b->on_health(&b->addr[b->at], false, b->arg);
 	close_fd(b);
 	if (b->greeted) {
 		done(b, BACKEND_SILENT);
@@ -67,6 +65,22 @@ static void address_failed(struct backend *b, const char *what)
 	}
 	b->at++;
 	connect_next(b);
+}
+
+static void address_failed(struct backend *b, const char *what)
+{
+	if (b->on_health != NULL)
+		b->on_health(&b->addr[b->at], false, b->arg);
+	give_up(b, what);
+}
+
+/* No socket, or no connection begun. That this node has none left is not the peer's fault. */
+static void connect_failed(struct backend *b, int error)
+{
+	if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL || error == EAGAIN)
+		give_up(b, strerror(error));
+	else
+		address_failed(b, strerror(error));
 }
 
 static bool flush_out(struct backend *b)
@@ -165,8 +179,12 @@ static void decided(struct backend *b, enum backend_step step)
 		[BACKEND_STEP_REFUSED] = BACKEND_REFUSED, [BACKEND_STEP_TEMPORARY] = BACKEND_TEMPORARY,
 	};
 
+	/* The answer to something that was not sent yet is none; and it would not be sent any more. */
+	if (step == BACKEND_STEP_OK && b->out.len != 0)
+		step = BACKEND_STEP_NONSENSE;
+	/* One login that a peer cannot make sense of says nothing about the others: its greeting was good. */
 	if (b->on_health != NULL)
-		b->on_health(&b->addr[b->at], step != BACKEND_STEP_NONSENSE, b->arg);
+		b->on_health(&b->addr[b->at], step != BACKEND_STEP_NONSENSE || b->lines > 1, b->arg);
 	done(b, results[step]);
 }
 
@@ -242,7 +260,7 @@ static void connect_next(struct backend *b)
 		return;
 	}
 	if ((b->fd = net_connect(&b->addr[b->at])) == -1) {
-		address_failed(b, strerror(errno));
+		connect_failed(b, errno);
 		return;
 	}
 	/* A failed connect is readable too: recv() then tells the error. */

@@ -280,6 +280,9 @@ struct relay *relay_new(struct relay_pool *pool, int client, int server, struct 
 		if (r->from[!side].kept != NULL)
 			on_can_write(r, side);
 	watch(r);
+	/* Both may be gone already; then nothing else would ever call us. */
+	if (r->from[CLIENT].state == STREAM_DONE && r->from[SERVER].state == STREAM_DONE)
+		ev_feed_event(pool->loop, &r->io[CLIENT], EV_CUSTOM);
 	return r;
 }
 

@@ -208,6 +208,30 @@ static void test_client_gone(void)
 	finish(&g);
 }
 
+/* Both were gone when the relay began, with bytes for either. */
+static void test_both_gone(void)
+{
+	struct str tc = STR_INIT, ts = STR_INIT;
+	struct rig g;
+	int c[2], s[2];
+
+	ends = 0;
+	g.loop = ev_loop_new(EVFLAG_AUTO);
+	g.pool = relay_pool_new(g.loop, 0, on_end);
+	pair(c);
+	pair(s);
+	close(c[0]);
+	close(s[0]);
+	g.client = g.server = -1;
+	str_adds(&tc, "OK");
+	str_adds(&ts, "NOOP");
+	relay_new(g.pool, c[1], s[1], &tc, &ts, (void *)(uintptr_t)"session");
+	CU_ASSERT_EQUAL(ends, 0); /* never from within relay_new() */
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(ends, 1);
+	finish(&g);
+}
+
 static void stop_it(struct relay *r, void *session, void *arg)
 {
 	CU_ASSERT_STRING_EQUAL(session, "session");
@@ -237,6 +261,6 @@ static void test_stop_and_idle(void)
 
 static const struct unit_case cases[] = {
 	{ "both ways", test_both_ways }, { "half-close", test_half_close }, { "back-pressure", test_back_pressure },
-	{ "client gone", test_client_gone }, { "stop and idle", test_stop_and_idle }, { NULL, NULL },
+	{ "client gone", test_client_gone }, { "both gone", test_both_gone }, { "stop and idle", test_stop_and_idle }, { NULL, NULL },
 };
 UNIT_MAIN("relay", cases)
