@@ -97,12 +97,12 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 	msgw_u8(w, (uint8_t)a->verdict);
 	msgw_str(w, a->reason);
 	msgw_u32(w, a->delay_ms);
+	net_addr_write(w, &a->client);
 	if (a->verdict != AUTH_VERDICT_OK)
 		return;
 	msgw_u64(w, a->session);
 	msgw_str(w, a->session_id);
 	msgw_str(w, a->name);
-	net_addr_write(w, &a->client);
 	msgw_u8(w, a->client_tls);
 	msgw_u8(w, a->proxied);
 	msgw_u8(w, a->local);
@@ -150,12 +150,12 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 	a->verdict = (enum auth_verdict)verdict;
 	msgr_str(r, a->reason, sizeof(a->reason));
 	a->delay_ms = msgr_u32(r);
+	net_addr_read(r, &a->client);
 	if (r->bad || a->verdict != AUTH_VERDICT_OK)
 		return msgr_end(r);
 	a->session = msgr_u64(r);
 	msgr_str(r, a->session_id, sizeof(a->session_id));
 	msgr_str(r, a->name, sizeof(a->name));
-	net_addr_read(r, &a->client);
 	a->client_tls = read_bool(r);
 	a->proxied = read_bool(r);
 	a->local = read_bool(r);

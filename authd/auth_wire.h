@@ -66,12 +66,12 @@ struct auth_reply {
 	enum auth_verdict verdict;
 	char reason[AUTH_REASON_MAX];      /* for the log; "" = the verdict says it all */
 	uint32_t delay_ms;                 /* wait so long before a refusal is told */
+	struct net_addr client;            /* whom the login stands for; family 0 with a refusal: the client of the socket */
 	/* With AUTH_VERDICT_OK: */
 	uint64_t session;                  /* the register's number; told back with SESSION_END */
 	char session_id[SESSION_ID_MAX];   /* for logs and the next hop */
 	char name[ACCOUNT_NAME_MAX];       /* canonical account name */
-	struct net_addr client;            /* whom the login stands for */
-	bool client_tls;
+	bool client_tls;                   /* ... and whether that client speaks TLS */
 	bool proxied;                      /* it came from another node that is believed */
 	bool local;                        /* the mail is here */
 	uint8_t ticket[TICKET_LEN];        /* local: for spawn */

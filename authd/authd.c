@@ -25,8 +25,8 @@ static void end_session(struct authd *a, uint64_t id)
 		reg_remove(a->reg, s);
 }
 
-/* A worker or spawn tells a new authd what it has. */
-static struct reg_session *have_session(struct authd *a, struct msgr *r)
+/* A worker (W) or spawn (W is NULL) tells what it has. NULL: the message is bad, or it is not W's to tell. */
+static struct reg_session *have_session(struct authd *a, struct msgr *r, struct authd_worker *w)
 {
 	uint64_t id = msgr_u64(r);
 	uint8_t protocol = msgr_u8(r);
@@ -42,7 +42,11 @@ static struct reg_session *have_session(struct authd *a, struct msgr *r)
 		return NULL;
 	if ((s = reg_find(a->reg, id)) == NULL)
 		s = reg_add(a->reg, id, (enum protocol)protocol, &client, user, (uint64_t)time(NULL));
-	s->pid = pid;
+	else if (w != NULL && (s->owner != OWNER_WORKER || s->worker != w))
+		return NULL;
+	s->owner = w != NULL ? OWNER_WORKER : OWNER_SPAWN;
+	s->worker = w;
+	s->pid = w != NULL ? 0 : pid;
 	return s;
 }
 
@@ -101,11 +105,7 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 			reg_remove(a->reg, s);
 		return true;
 	case SESSION_HAVE:
-		if ((s = have_session(a, r)) == NULL)
-			return false;
-		s->owner = OWNER_WORKER;
-		s->worker = w;
-		return true;
+		return have_session(a, r, w) != NULL;
 	case PEER_RESULT:
 		net_addr_read(r, &peer);
 		alive = msgr_u8(r) == 1;
@@ -147,29 +147,19 @@ static void add_worker(struct authd *a, unsigned slot, uint64_t generation, int 
 static void on_spawn(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 {
 	struct authd *a = arg;
-	struct reg_session *s;
 	uint64_t id;
-	uint32_t pid;
 
 	if (fd != -1)
 		close(fd);
 	switch (r->type) {
-	case SESSION_PID:
-		id = msgr_u64(r);
-		pid = msgr_u32(r);
-		if (msgr_end(r) && (s = reg_find(a->reg, id)) != NULL) {
-			s->owner = OWNER_SPAWN;
-			s->pid = pid;
-		}
-		return;
 	case SESSION_END:
 		id = msgr_u64(r);
 		if (msgr_end(r))
 			end_session(a, id);
 		return;
 	case SESSION_HAVE:
-		if ((s = have_session(a, r)) != NULL)
-			s->owner = OWNER_SPAWN;
+		if (have_session(a, r, NULL) == NULL)
+			log_error("bad message %u from spawn", r->type);
 		return;
 	default:
 		log_error("unexpected message %u from spawn", r->type);
@@ -204,6 +194,8 @@ static void adopt(struct reg *reg UNUSED, struct reg_session *s, void *arg)
 static void new_spawn(struct authd *a, uint64_t generation, int sock)
 {
 	a->spawn_generation = generation;
+	if (a->spawn != NULL)
+		chan_drain(a->spawn); /* what it started and ended before it died */
 	chan_free(&a->spawn);
 	a->spawn = chan_new(a->ctx.loop, sock, on_spawn, on_spawn_gone, a);
 	reg_each(a->reg, adopt, a);

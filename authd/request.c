@@ -83,6 +83,8 @@ static void refuse(struct request *rq, enum auth_verdict v, const char *reason)
 	memset(&r, 0, sizeof(r));
 	r.verdict = v;
 	snprintf(r.reason, sizeof(r.reason), "%s", reason);
+	if (rq->believed)
+		r.client = rq->client; /* nobody shall blame the node that forwarded it */
 	r.delay_ms = v == AUTH_VERDICT_WRONG ? (uint32_t)(rq->worker->a->ctx.set->node_LOGIN_FAIL_DELAY * 1000) : 0;
 	answer(rq, &r);
 }
@@ -265,31 +267,6 @@ static void route(struct request *rq)
 
 /* --- step 3: the password is right; may it be --- */
 
-static void identify(struct request *rq)
-{
-	const struct settings *set = rq->worker->a->ctx.set;
-	const struct hop *hop = &rq->q.hop;
-
-	rq->client = rq->q.client;
-	rq->client_tls = rq->q.tls;
-	if (!hop->present)
-		return;
-	for (const char *p = set->proxy_PROXY_TRUSTED; *p != '\0' && !rq->believed; p += strcspn(p, " "), p += *p == ' ') {
-		char network[80];
-		size_t len = MIN(strcspn(p, " "), sizeof(network) - 1);
-
-		memcpy(network, p, len);
-		network[len] = '\0';
-		rq->believed = net_addr_in(&rq->q.client, network);
-	}
-	for (int i = 0; i < 2 && !rq->believed; i++)
-		rq->believed = set->self[i][0] != '\0' && hop_verify(hop, set->pool_secret, set->self[i], rq->q.user, (uint64_t)time(NULL));
-	if (!rq->believed || hop->client.family == 0)
-		return;
-	rq->client = hop->client;
-	rq->client_tls = hop->tls;
-}
-
 static void admit(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -297,7 +274,6 @@ static void admit(struct request *rq)
 	enum protocol p = rq->q.protocol;
 	const char *why;
 
-	identify(rq);
 	if (account_option_on(rq->account.options, s->option_off) ||
 	    (!rq->client_tls && account_option_on(rq->account.options, s->option_insecure))) {
 		refuse(rq, AUTH_VERDICT_DISABLED, account_option_on(rq->account.options, s->option_off) ? s->option_off : s->option_insecure);
@@ -382,6 +358,33 @@ static void check_password(struct request *rq)
 	mem_wipe(out.buf, out.len);
 }
 
+/* --- step 0: whom does it stand for --- */
+
+static void identify(struct request *rq)
+{
+	const struct settings *set = rq->worker->a->ctx.set;
+	const struct hop *hop = &rq->q.hop;
+
+	rq->client = rq->q.client;
+	rq->client_tls = rq->q.tls;
+	if (!hop->present)
+		return;
+	for (const char *p = set->proxy_PROXY_TRUSTED; *p != '\0' && !rq->believed; p += strcspn(p, " "), p += *p == ' ') {
+		char network[80];
+		size_t len = MIN(strcspn(p, " "), sizeof(network) - 1);
+
+		memcpy(network, p, len);
+		network[len] = '\0';
+		rq->believed = net_addr_in(&rq->q.client, network);
+	}
+	for (int i = 0; i < 2 && !rq->believed; i++)
+		rq->believed = set->self[i][0] != '\0' && hop_verify(hop, set->pool_secret, set->self[i], rq->q.user, (uint64_t)time(NULL));
+	if (!rq->believed || hop->client.family == 0)
+		return;
+	rq->client = hop->client;
+	rq->client_tls = hop->tls;
+}
+
 /* --- step 1: who is it --- */
 
 static void ask_chain(struct request *rq);
@@ -444,6 +447,7 @@ void request_new(struct authd *a, struct authd_worker *w, const struct auth_requ
 	account_init(&rq->account);
 	service_of(a->ctx.set, q->protocol, &rq->service);
 	service_at_port(&rq->service, q->local_port, rq->service_name, sizeof(rq->service_name));
+	identify(rq);
 	if (service_name(&rq->service, q->user, rq->name))
 		ask_chain(rq);
 	else

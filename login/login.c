@@ -58,11 +58,21 @@ static void forget_reply(struct login *l)
 	mem_free(&l->reply);
 }
 
+/* The session that authd has entered for L is not to be, or is somebody else's business now (0). */
+static void end_session(struct login *l)
+{
+	if (l->reply == NULL || l->reply->verdict != AUTH_VERDICT_OK || l->reply->session == 0)
+		return;
+	worker_session_end(l->worker, l->reply->session);
+	l->reply->session = 0;
+}
+
 /* Frees L; the client's descriptor is closed unless it was given away (-1). */
 static void login_free(struct login *l)
 {
 	struct ev_loop *loop = worker_loop(l->worker);
 
+	end_session(l);
 	ev_io_stop(loop, &l->io);
 	ev_timer_stop(loop, &l->timer);
 	if (l->io.fd != -1)
@@ -143,10 +153,10 @@ static void say_bye(struct login *l, enum login_bye why)
 static void log_login(const struct login *l, enum log_level level, const char *what, const char *more)
 {
 	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];
-	const struct net_addr *client = l->hop.present && l->reply != NULL && l->reply->client.family != 0 ? &l->reply->client : &l->client;
+	const struct net_addr *client = l->reply != NULL && l->reply->client.family != 0 ? &l->reply->client : &l->client;
 
 	log_as(l->dialect->program, level, "%s, user=%s, ip=[%s], port=[%u], protocol=%s%s", what,
-	    log_clean(user, sizeof(user), l->user != NULL ? l->user : ""), net_addr_log(client, ip), client->port,
+	    log_value(user, sizeof(user), l->user != NULL ? l->user : ""), net_addr_log(client, ip), client->port,
 	    l->dialect->name, more);
 }
 
@@ -184,8 +194,7 @@ static void unavailable(struct login *l, const char *code, const char *reason)
 
 	snprintf(more, sizeof(more), ", reason=%s", reason);
 	log_login(l, LOG_LEVEL_WARN, "TEMPORARY FAILURE", more);
-	if (l->reply != NULL && l->reply->verdict == AUTH_VERDICT_OK)
-		worker_session_end(l->worker, l->reply->session);
+	end_session(l);
 	refuse(l, AUTH_VERDICT_UNAVAILABLE, code);
 }
 
@@ -352,6 +361,7 @@ static void relay(struct login *l)
 	ev_io_stop(worker_loop(l->worker), &l->io);
 	l->io.fd = -1;
 	worker_relay(l->worker, l, client, peer, &to_client, &to_server);
+	l->reply->session = 0; /* the relay's */
 	login_free(l);
 }
 
@@ -421,7 +431,7 @@ static void handoff_failed(struct login *l)
 		return;
 	}
 	l->retried = true;
-	worker_session_end(l->worker, l->reply->session);
+	end_session(l);
 	forget_reply(l);
 	enter(l, LOGIN_AUTH);
 	start_timer(l, on_retry, RETRY_MS);
@@ -431,10 +441,12 @@ void login_handoff_reply(struct login *l, bool ok)
 {
 	if (l->state != LOGIN_HANDOFF)
 		return;
-	if (ok)
+	if (ok) {
+		l->reply->session = 0; /* the session server's */
 		login_free(l);
-	else
+	} else {
 		handoff_failed(l);
+	}
 }
 
 void login_handoff_lost(struct login *l)
@@ -447,7 +459,7 @@ static void hand_off(struct login *l)
 {
 	/* Output that the client has not taken would be lost with our copy of the descriptor. */
 	if (l->out.len != 0 || l->in.len > SESSION_LEFTOVER_MAX) {
-		worker_session_end(l->worker, l->reply->session);
+		end_session(l);
 		say_bye(l, LOGIN_BYE_TOO_LONG);
 		return;
 	}
@@ -569,12 +581,13 @@ void login_end(struct login *l, enum login_bye why)
 	case LOGIN_AUTH:
 	case LOGIN_PEER:
 	case LOGIN_DELAY:
-		if (l->reply != NULL && l->reply->verdict == AUTH_VERDICT_OK)
-			worker_session_end(l->worker, l->reply->session);
+		end_session(l);
 		l->dialect->refuse(l, l->state == LOGIN_DELAY ? AUTH_VERDICT_WRONG : AUTH_VERDICT_UNAVAILABLE, "");
 		forget_peer(l);
 		break;
 	case LOGIN_HANDOFF:
+		/* spawn's copy of the descriptor may lie unread for long: the client must not wait for it. */
+		shutdown(l->io.fd, SHUT_RDWR);
 		login_free(l);
 		return;
 	case LOGIN_COMMAND:

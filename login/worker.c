@@ -237,28 +237,34 @@ static void on_authd_gone(struct chan *c UNUSED, void *arg)
 			drop_slot(w, l);
 }
 
-static void send_have(struct relay *r UNUSED, void *session, void *arg)
+static void send_have(struct worker *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user)
 {
-	const struct relayed *s = session;
-	struct worker *w = arg;
-
 	msgw_begin(&out, SESSION_HAVE);
-	msgw_u64(&out, s->session);
-	msgw_u8(&out, s->protocol);
-	net_addr_write(&out, &s->client);
-	msgw_str(&out, s->texts);
+	msgw_u64(&out, session);
+	msgw_u8(&out, (uint8_t)protocol);
+	net_addr_write(&out, client);
+	msgw_str(&out, user);
 	msgw_u32(&out, 0);
 	if (chan_send(w->authd, &out, -1) != 0)
 		log_error("authd does not read its messages: its count of sessions will be too low");
+}
+
+static void send_relayed(struct relay *r UNUSED, void *session, void *arg)
+{
+	const struct relayed *s = session;
+
+	send_have(arg, s->session, s->protocol, &s->client, s->texts);
 }
 
 static void new_authd(struct worker *w, int sock)
 {
 	chan_free(&w->authd);
 	w->authd = chan_new(w->ctx.loop, sock, on_authd, on_authd_gone, w);
-	relay_pool_each(w->relays, send_have, w);
+	relay_pool_each(w->relays, send_relayed, w);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
+		if (l->state == LOGIN_PEER)
+			send_have(w, l->reply->session, l->dialect->protocol, &l->reply->client, l->reply->name);
 		/* Those that wait for a second try ask by themselves. */
 		if (l->state == LOGIN_AUTH && !ev_is_active(&l->timer))
 			worker_ask_authd(w, l);
@@ -344,7 +350,7 @@ void worker_relay(struct worker *w, struct login *l, int client, int peer, struc
 	memcpy(s->texts + user, mailhost, host);
 	memcpy(s->texts + user + host, a->session_id, id);
 	log_as(l->dialect->program, LOG_LEVEL_INFO, "LOGIN, user=%s, ip=[%s], port=[%u], protocol=%s, mailhost=%s, backend=[%s]:%u, session=%s",
-	    log_clean(name, sizeof(name), a->name), net_addr_log(&s->client, ip), s->client.port, l->dialect->name, mailhost,
+	    log_value(name, sizeof(name), a->name), net_addr_log(&s->client, ip), s->client.port, l->dialect->name, mailhost,
 	    net_addr_text(&s->peer, peer_ip), s->peer.port, a->session_id);
 	relay_new(w->relays, client, peer, to_client, to_server, s);
 }
@@ -363,7 +369,7 @@ static void on_relay_end(struct relay *r, enum relay_end end, void *session)
 
 	log_as(w->dialects[s->protocol]->program, LOG_LEVEL_INFO,
 	    "%s, user=%s, ip=[%s], port=[%u], rcvd=%llu, sent=%llu, time=%u, mailhost=%s, backend=[%s]:%u, session=%s, end=%s",
-	    relay_ends[end].word, log_clean(name, sizeof(name), s->texts), net_addr_log(&s->client, ip), s->client.port,
+	    relay_ends[end].word, log_value(name, sizeof(name), s->texts), net_addr_log(&s->client, ip), s->client.port,
 	    (unsigned long long)relay_rcvd(r), (unsigned long long)relay_sent(r), (uint32_t)ev_now(w->ctx.loop) - s->started,
 	    s->texts + s->mailhost_at, net_addr_text(&s->peer, peer_ip), s->peer.port, s->texts + s->id_at, relay_ends[end].end);
 	send_session_end(w, s->session);
@@ -447,7 +453,10 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot UNUS
 		new_authd(w, sock);
 	} else if (other == ROLE_SPAWN && generation >= w->spawn_generation) {
 		w->spawn_generation = generation;
-		chan_free(&w->spawn);
+		if (w->spawn != NULL)
+			chan_drain(w->spawn); /* what it said before it died */
+		if (w->spawn != NULL)
+			on_spawn_gone(w->spawn, w);
 		w->spawn = chan_new(ctx->loop, sock, on_spawn, on_spawn_gone, w);
 	} else {
 		close(sock);

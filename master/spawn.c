@@ -70,14 +70,6 @@ static void tell_have(const struct server *s)
 	send_authd();
 }
 
-static void tell_pid(const struct server *s)
-{
-	msgw_begin(&out, SESSION_PID);
-	msgw_u64(&out, s->session);
-	msgw_u32(&out, (uint32_t)s->pid);
-	send_authd();
-}
-
 static void tell_end(uint64_t session)
 {
 	msgw_begin(&out, SESSION_END);
@@ -103,10 +95,9 @@ static void serve(struct ticket *tk, struct handoff *h)
 {
 	const struct server *s = !spawn.stopping ? servers_start(tk, h, spawn.ctx.set) : NULL;
 
-	if (s != NULL && tk->authd == spawn.authd_generation)
-		tell_pid(s);
-	else if (s != NULL)
-		tell_have(s); /* that authd died since */
+	/* Everything about it: authd may have died since the ticket, or seen the end of the worker first. */
+	if (s != NULL)
+		tell_have(s);
 	reply(h, s != NULL);
 	ticket_free(&tk);
 	handoff_free(&h);
@@ -213,7 +204,6 @@ static void on_ticket(struct msgr *r)
 	net_addr_read(r, &tk->client);
 	tk->proxied = msgr_u8(r) != 0;
 	tk->tls = msgr_u8(r) != 0;
-	tk->authd = spawn.authd_generation;
 	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT) {
 		log_error("bad ticket from authd");
 		ticket_free(&tk);

@@ -20,7 +20,6 @@ struct ticket {
 	char session_id[SESSION_ID_MAX];
 	struct net_addr client;
 	bool proxied, tls;
-	uint64_t authd;        /* generation of the authd that gave it; free for the caller */
 	/* private */
 	int64_t expires;
 	struct ticket *next_in_bucket;

@@ -91,7 +91,7 @@ char *session_log_who(const struct session_start *start, char *dst, size_t dstsi
 {
 	char user[256], ip[NET_IP_TEXT_MAX];
 
-	log_clean(user, sizeof(user), start->user);
+	log_value(user, sizeof(user), start->user);
 	snprintf(dst, dstsize, "user=%s, ip=[%s], port=[%u]", user, net_addr_log(&start->client, ip), start->client.port);
 	return dst;
 }

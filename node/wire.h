@@ -58,7 +58,9 @@ enum wire_type {
 	AUTH_CANCEL,       /* u32 request: the client is gone; no answer is wanted */
 	SESSION_END,       /* u64 session: also spawn -> authd */
 	SESSION_HAVE,      /* u64 session, u8 protocol, net_addr client, str user, u32 pid (0 from workers): told to a new
-	                    * authd for each session that was open when the old one died; also spawn -> authd */
+	                    * authd for each session that was open when the old one died; spawn -> authd also for each
+	                    * session server that it starts. From then on the session is the sender's; a worker cannot
+	                    * take over what is another's. */
 	PEER_RESULT,       /* net_addr peer, u8 1 = it answered a login, 0 = no connection or no greeting */
 	/* authd -> worker */
 	AUTH_REPLY,        /* see authd/auth_wire.h */
@@ -69,8 +71,6 @@ enum wire_type {
 	TICKET_VOID,       /* bytes ticket */
 	SESSION_ADOPT,     /* u64 session, u32 pid, u8 protocol, str user, net_addr client, u64 start (unix seconds):
 	                    * a session server of the spawn that died, for its successor to watch (pidfd) */
-	/* spawn -> authd */
-	SESSION_PID,       /* u64 session, u32 pid: the session server runs */
 
 	/* worker -> spawn */
 	HANDOFF = 96,      /* u32 request, bytes ticket, str context, bytes leftover; with the client's descriptor */

@@ -143,7 +143,8 @@ def test_fail2ban_finds_every_failure_and_no_outage(make_pool):
         import shutil
         shutil.rmtree(p.accounts["gone@example.com"].home)
         failures = 0
-        for name in ("anna@example.com", "nobody@example.com", "d'oh", "with blank@example.com"):
+        for name in ("anna@example.com", "nobody@example.com", "d'oh", "with blank@example.com", "comma,ted", "x, ip=[192.0.2.66]",
+                     "x, ip=[192.0.2.66], port=[1], protocol=IMAP"):
             with Imap("127.0.0.1", p.imap_port) as c:
                 c.login(name, "wrong")
                 c.cmd(b"AUTHENTICATE PLAIN " + base64.b64encode(b"\0" + name.encode() + b"\0wrong"))
@@ -161,6 +162,9 @@ def test_fail2ban_finds_every_failure_and_no_outage(make_pool):
         wait_for("the last login is logged", lambda: "pop3d: LOGIN, user=anna@example.com" in re.sub(r"\[\d+\]:", ":", open(log).read()))
         count, text = matched(log)
         assert count == failures, text
+        banned = subprocess.run(["fail2ban-regex", "-o", "ip", log, "/etc/fail2ban/filter.d/courier-auth.conf"], capture_output=True,
+                                text=True, timeout=120).stdout.split()
+        assert set(banned) == {"127.0.0.1"}, "a name had somebody else banned"
     finally:
         quiet.close()
         node.tool("stop")

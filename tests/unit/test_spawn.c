@@ -247,11 +247,19 @@ static void expect_reply(unsigned n, bool started)
 
 static pid_t expect_pid(unsigned n)
 {
+	struct net_addr client;
+	char user[ACCOUNT_NAME_MAX];
 	struct msgr r;
+	pid_t pid;
 
-	expect(authd, SESSION_PID, &r);
+	expect(authd, SESSION_HAVE, &r);
 	CU_ASSERT_EQUAL(msgr_u64(&r), n);
-	return (pid_t)msgr_u32(&r);
+	msgr_u8(&r);
+	net_addr_read(&r, &client);
+	msgr_str(&r, user, sizeof(user));
+	pid = (pid_t)msgr_u32(&r);
+	CU_ASSERT(msgr_end(&r));
+	return pid;
 }
 
 static void expect_end(unsigned n)
