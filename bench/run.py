@@ -220,8 +220,8 @@ class Bench:
     def idle_once(self, peer):
         sessions = peer.clients.get("idle", 2000)
         system = self.systems.get(peer.name)
-        self.open_idle(peer, 4).end()
-        time.sleep(0.5)
+        self.open_idle(peer, 64).end()
+        time.sleep(1)
         base = system.pss() if system else 0
         kernel = kernel_memory()
         load = self.open_idle(peer, sessions)
@@ -236,20 +236,24 @@ class Bench:
         self.check_backend()
 
     def idle_phase(self, peers):
-        """Each system freshly started, so that no memory is left from busier times."""
+        """Each system freshly started and alone: no memory is left from busier times, no pages are shared with another."""
+        for peer in peers:
+            if peer.name in self.systems:
+                self.systems.pop(peer.name).stop()
         for number in range(self.args.idle_rounds):
             for peer in peers:
                 if "idle" not in peer.points:
                     continue
                 progress(f"idle sessions {number + 1} of {self.args.idle_rounds}: {peer.name}")
                 try:
-                    if peer.name in self.systems:
-                        self.systems.pop(peer.name).stop()
+                    if peer.name != "direct":
                         self.start(peer)
                     self.idle_once(peer)
                 except Trouble as e:
                     self.errors.append((peer.name, "idle", str(e)))
                     progress(f"{peer.name} idle: {e}", end="\n")
+                if peer.name in self.systems:
+                    self.systems.pop(peer.name).stop()
 
     def growth_phase(self, peers):
         """CPU per login and per byte while so many other sessions are open."""

@@ -1,0 +1,187 @@
+"""What a session costs, counted and not timed: system calls per proxied login and per relayed MiB, memory per idle session.
+
+The bounds stand a little above what a build of today needs. A change that goes over one has to be worth it, or goes back."""
+import os
+import re
+import resource
+import selectors
+import shutil
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from client import Imap
+from pool import Account, PATIENCE, Pool, rss_kib, wait_for
+
+PEER = "127.0.3.1"
+BODY = 1 << 20
+LOGINS = 100
+SESSIONS = 1000
+
+# System calls per login and logout: one client after the other, which is the most expensive way.
+WORKER_PER_LOGIN = 44
+AUTHD_PER_LOGIN = 9
+MASTER_PER_LOGIN = 9
+WORKER_PER_MIB = 60
+BYTES_PER_SESSION = 640
+
+
+class Peer(threading.Thread):
+    """An IMAP server for thousands of connections in one thread. FETCH answers with a body of BODY bytes."""
+
+    def __init__(self, address):
+        super().__init__(daemon=True)
+        self.body = os.urandom(BODY // 2).hex().encode()
+        self.select = selectors.DefaultSelector()
+        self.listener = socket.create_server((address, 0), backlog=1024)
+        self.port = self.listener.getsockname()[1]
+        self.select.register(self.listener, selectors.EVENT_READ, None)
+        self.ended = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.ended.is_set():
+            for key, _ in self.select.select(0.1):
+                if key.data is None:
+                    sock = self.listener.accept()[0]
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    sock.sendall(b"* OK [CAPABILITY IMAP4rev1 ID SASL-IR] ready\r\n")
+                    self.select.register(sock, selectors.EVENT_READ, bytearray())
+                elif not self.serve(key.fileobj, key.data):
+                    self.select.unregister(key.fileobj)
+                    key.fileobj.close()
+
+    def serve(self, sock, buf):
+        data = sock.recv(65536)
+        buf += data
+        out = b""
+        while b"\r\n" in buf:
+            tag, verb = bytes(buf[:buf.index(b"\r\n")]).split()[:2]
+            del buf[:buf.index(b"\r\n") + 2]
+            if verb == b"FETCH":
+                out += b"* 1 FETCH (BODY[] {%d}\r\n%s)\r\n" % (BODY, self.body)
+            elif verb == b"LOGOUT":
+                sock.sendall(b"* BYE\r\n" + tag + b" OK done\r\n")
+                return False
+            out += tag + b" OK done\r\n"
+        sock.sendall(out)
+        return bool(data)
+
+    def close(self):
+        self.ended.set()
+        self.join()
+        for key in list(self.select.get_map().values()):
+            key.fileobj.close()
+        self.select.close()
+
+
+@pytest.fixture(scope="module")
+def front(request):
+    """One node with one worker that forwards everything: (node, port, account, peer)."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    peer = Peer(PEER)
+    account = Account("far@example.com", mailhost=f"{PEER}:{peer.port}")
+    with Pool(nodes=1, accounts=[account], settings={"LOGIN_WORKERS": 1}, keep=request.config.getoption("--keep")) as pool:
+        yield pool.nodes[0], pool.imap_port, account, peer
+    peer.close()
+
+
+def log_in(front):
+    node, port, account, _ = front
+    c = Imap(node.address, port)
+    c.login_ok(account)
+    return c
+
+
+def one_session(front):
+    with log_in(front) as c:
+        c.ok("LOGOUT")
+        assert c.is_closed()
+
+
+class Calls:
+    """Counts the system calls of processes while in the "with" block: .by_role."""
+
+    def __init__(self, node, *roles):
+        self.pids = {role: node.pids(role)[0] for role in roles}
+        self.by_role = {}
+
+    def __enter__(self):
+        self.traces = {}
+        for role, pid in self.pids.items():
+            trace = subprocess.Popen(["strace", "-f", "-c", "-U", "calls,name", "-p", str(pid)], stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            line = trace.stderr.readline()
+            if "attached" not in line:
+                trace.kill()
+                trace.wait()
+                pytest.skip(f"strace may not look at other processes here: {line.strip()}")
+            self.traces[role] = trace
+        return self
+
+    def __exit__(self, kind, value, traceback):
+        for role, trace in self.traces.items():
+            trace.terminate()
+            _, text = trace.communicate(timeout=PATIENCE)
+            self.by_role[role] = {name: int(n) for n, name in re.findall(r"^\s*(\d+) (\w+)$", text, re.M) if name != "total"}
+
+    def per(self, role, units):
+        calls = self.by_role[role]
+        text = ", ".join(f"{name} {n / units:.2f}" for name, n in sorted(calls.items(), key=lambda c: -c[1]) if n >= units / 50)
+        return sum(calls.values()) / units, f"{role}: {sum(calls.values()) / units:.1f} system calls each: {text}"
+
+
+def need_strace(pool_wrapper=os.environ.get("WAYPOST_WRAPPER")):
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    if pool_wrapper:
+        pytest.skip("counted without a wrapper")
+
+
+def test_system_calls_per_proxied_login(front):
+    need_strace()
+    node = front[0]
+    for _ in range(20):
+        one_session(front)
+    with Calls(node, "worker", "authd", "master") as calls:
+        for _ in range(LOGINS):
+            one_session(front)
+        wait_for("all sessions ended", lambda: node.log().count("LOGOUT, user=far@") >= LOGINS + 20)
+    for role, bound in (("worker", WORKER_PER_LOGIN), ("authd", AUTHD_PER_LOGIN), ("master", MASTER_PER_LOGIN)):
+        each, text = calls.per(role, LOGINS)
+        print(text)
+        assert each <= bound, text
+
+
+def test_system_calls_per_relayed_mib(front):
+    need_strace()
+    mib = 32
+    with log_in(front) as c:
+        c.ok("FETCH 1 BODY[]")
+        with Calls(front[0], "worker") as calls:
+            for _ in range(mib):
+                assert c.ok("FETCH 1 BODY[]").find(rb"BODY\[\] ")
+        c.ok("LOGOUT")
+    each, text = calls.per("worker", mib)
+    print(text)
+    assert each <= WORKER_PER_MIB, text
+
+
+def test_memory_per_idle_proxied_session(front):
+    """After sessions of before: what a process once had, it uses again. A page more or less is not a byte per session."""
+    node = front[0]
+    roles = [pid for role in ("worker", "authd", "master") for pid in node.pids(role)]
+    with open(f"/proc/{roles[0]}/maps") as f:
+        if re.search("libasan|valgrind|vgpreload", f.read()):
+            pytest.skip("a checked build needs memory of its own")
+    few = [log_in(front) for _ in range(50)]
+    before = sum(rss_kib(pid) for pid in roles)
+    many = [log_in(front) for _ in range(SESSIONS)]
+    each = (sum(rss_kib(pid) for pid in roles) - before) * 1024 / SESSIONS
+    for c in few + many:
+        c.ok("LOGOUT")
+        c.close()
+    print(f"{each:.0f} bytes each")
+    assert each <= BYTES_PER_SESSION
