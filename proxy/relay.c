@@ -1,6 +1,8 @@
 #include "proxy/relay.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -10,6 +12,18 @@
 enum { CLIENT, SERVER };                     /* index of a side */
 enum { CHUNK = 64 * 1024 };                  /* bytes read at a time */
 enum { IDLE_CHECK_SECONDS = 10 };
+enum {
+	PIPE_SIZE = 1024 * 1024, /* asked for; the system may give less */
+	PIPES_KEPT = 8,          /* empty pipes kept for the next bulk transfer */
+	BULK_QUIET = 16 * 1024   /* a read of less ends a bulk transfer */
+};
+
+/* A pipe through which bulk data is spliced: the bytes never come into this process. */
+struct bulk {
+	struct bulk *next; /* while it is kept */
+	int rd, wr;
+	uint32_t size, held;
+};
 
 /* One direction; named by the side that it reads from. */
 enum stream_state {
@@ -21,6 +35,7 @@ enum stream_state {
 struct stream {
 	char *kept; /* what the other side has not taken yet, or NULL */
 	uint32_t kept_off, kept_len;
+	struct bulk *bulk; /* while much is on its way, or NULL */
 	uint64_t bytes;
 	uint8_t state;
 };
@@ -45,6 +60,57 @@ struct relay_pool {
 };
 
 static char shared[CHUNK];
+static struct bulk *idle_pipes;
+static unsigned idle_pipes_count;
+
+static bool waiting(const struct stream *s)
+{
+	return s->kept != NULL || (s->bulk != NULL && s->bulk->held != 0);
+}
+
+/* --- pipes --- */
+
+static struct bulk *take_pipe(void)
+{
+	struct bulk *b = idle_pipes;
+	int fd[2], size;
+
+	if (b != NULL) {
+		idle_pipes = b->next;
+		idle_pipes_count--;
+		return b;
+	}
+	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
+		return NULL; /* copying does as well */
+	b = mem_alloc(sizeof(*b));
+	b->rd = fd[0];
+	b->wr = fd[1];
+	size = fcntl(fd[1], F_SETPIPE_SZ, PIPE_SIZE);
+	if (size <= 0)
+		size = fcntl(fd[1], F_GETPIPE_SZ);
+	b->size = size > 0 ? (uint32_t)size : 4096;
+	return b;
+}
+
+static void give_pipe_back(struct stream *s)
+{
+	struct bulk *b = s->bulk;
+
+	s->bulk = NULL;
+	if (b == NULL)
+		return;
+	if (b->held == 0 && idle_pipes_count < PIPES_KEPT) {
+		b->next = idle_pipes;
+		idle_pipes = b;
+		idle_pipes_count++;
+		return;
+	}
+	close(b->rd);
+	close(b->wr);
+	mem_free(&b);
+}
+
+/* --- the end --- */
 
 static void finish(struct relay *r, enum relay_end end)
 {
@@ -59,8 +125,10 @@ static void finish(struct relay *r, enum relay_end end)
 		r->next->prev = r->prev;
 	pool->count--;
 	pool->on_end(r, end, r->session);
-	mem_free(&r->from[CLIENT].kept);
-	mem_free(&r->from[SERVER].kept);
+	for (int i = 0; i < 2; i++) {
+		mem_free(&r->from[i].kept);
+		give_pipe_back(&r->from[i]);
+	}
 	mem_free(&r);
 }
 
@@ -71,9 +139,9 @@ static void watch(struct relay *r)
 		const struct stream *in = &r->from[i], *out = &r->from[!i];
 		int want = 0;
 
-		if (in->state == STREAM_OPEN && in->kept == NULL)
+		if (in->state == STREAM_OPEN && !waiting(in))
 			want |= EV_READ;
-		if (out->kept != NULL)
+		if (waiting(out))
 			want |= EV_WRITE;
 		if (want == (r->io[i].events & (EV_READ | EV_WRITE)) && (want == 0 || ev_is_active(&r->io[i])))
 			continue;
@@ -105,6 +173,7 @@ static void sink_broken(struct relay *r, int side)
 
 	note_end(r, side);
 	drop_kept(s);
+	give_pipe_back(s);
 	s->state = STREAM_DONE;
 }
 
@@ -116,7 +185,7 @@ static void source_ended(struct relay *r, int side)
 	note_end(r, side);
 	if (s->state == STREAM_DONE)
 		return;
-	s->state = s->kept != NULL ? STREAM_DRAIN : STREAM_DONE;
+	s->state = waiting(s) ? STREAM_DRAIN : STREAM_DONE;
 	/* If the other stream is done too, the relay is, and the descriptors are closed right away. */
 	if (s->state == STREAM_DONE && r->from[!side].state != STREAM_DONE)
 		shutdown(r->io[!side].fd, SHUT_WR);
@@ -142,7 +211,27 @@ static void keep(struct stream *s, const char *p, size_t len)
 	s->kept_len = (uint32_t)len;
 }
 
-static void on_can_write(struct relay *r, int side)
+/* Moves what the pipe holds to SIDE, as far as SIDE takes it. */
+static void drain_pipe(struct relay *r, int side)
+{
+	struct bulk *b = r->from[!side].bulk;
+	ssize_t n;
+
+	while (b->held != 0) {
+		n = splice(b->rd, NULL, r->io[side].fd, NULL, b->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return;
+		if (n <= 0) {
+			sink_broken(r, side);
+			return;
+		}
+		b->held -= (uint32_t)n;
+	}
+}
+
+static void send_kept(struct relay *r, int side)
 {
 	struct stream *s = &r->from[!side];
 	ssize_t n = send_some(r, side, s->kept + s->kept_off, s->kept_len - s->kept_off);
@@ -152,35 +241,68 @@ static void on_can_write(struct relay *r, int side)
 		return;
 	}
 	s->kept_off += (uint32_t)n;
-	if (s->kept_off < s->kept_len)
-		return;
-	drop_kept(s);
-	if (s->state == STREAM_DRAIN) {
+	if (s->kept_off == s->kept_len)
+		drop_kept(s);
+}
+
+static void on_can_write(struct relay *r, int side)
+{
+	struct stream *s = &r->from[!side];
+
+	if (s->kept != NULL)
+		send_kept(r, side);
+	else
+		drain_pipe(r, side);
+	if (s->state == STREAM_DRAIN && !waiting(s)) {
 		s->state = STREAM_DONE;
 		shutdown(r->io[side].fd, SHUT_WR);
 	}
 }
 
-static void on_can_read(struct relay *r, int side)
+/* SIDE was read and gave N (as read() returns it): its end is dealt with. True if there are bytes. */
+static bool got_bytes(struct relay *r, int side, ssize_t n)
+{
+	if (n > 0) {
+		r->from[side].bytes += (uint64_t)n;
+		return true;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+		return false;
+	source_ended(r, side);
+	/* A reset takes both directions: nothing can be sent there any more. */
+	if (n < 0)
+		sink_broken(r, side);
+	return false;
+}
+
+static void splice_from(struct relay *r, int side)
+{
+	struct stream *s = &r->from[side];
+	ssize_t n = splice(r->io[side].fd, NULL, s->bulk->wr, NULL, s->bulk->size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+
+	if (got_bytes(r, side, n)) {
+		s->bulk->held = (uint32_t)n;
+		drain_pipe(r, !side);
+	}
+	if (s->bulk != NULL && s->bulk->held == 0 && n < BULK_QUIET)
+		give_pipe_back(s);
+}
+
+static void copy_from(struct relay *r, int side)
 {
 	struct stream *s = &r->from[side];
 	ssize_t n = recv(r->io[side].fd, shared, sizeof(shared), 0), sent;
 
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+	if (!got_bytes(r, side, n))
 		return;
-	if (n <= 0) {
-		source_ended(r, side);
-		/* A reset takes both directions: nothing can be sent there any more. */
-		if (n < 0)
-			sink_broken(r, side);
-		return;
-	}
-	s->bytes += (uint64_t)n;
 	sent = send_some(r, !side, shared, (size_t)n);
 	if (sent < 0)
 		sink_broken(r, !side);
 	else if (sent < n)
 		keep(s, shared + sent, (size_t)(n - sent));
+	/* A full buffer: much is coming. */
+	if (n == (ssize_t)sizeof(shared) && s->state == STREAM_OPEN)
+		s->bulk = take_pipe();
 }
 
 static void on_event(struct ev_loop *loop, ev_io *io, int revents)
@@ -189,10 +311,14 @@ static void on_event(struct ev_loop *loop, ev_io *io, int revents)
 	int side = io == &r->io[CLIENT] ? CLIENT : SERVER;
 
 	r->active = (uint32_t)ev_now(loop);
-	if ((revents & EV_WRITE) != 0 && r->from[!side].kept != NULL)
+	if ((revents & EV_WRITE) != 0 && waiting(&r->from[!side]))
 		on_can_write(r, side);
-	if ((revents & EV_READ) != 0 && r->from[side].state == STREAM_OPEN && r->from[side].kept == NULL)
-		on_can_read(r, side);
+	if ((revents & EV_READ) == 0 || r->from[side].state != STREAM_OPEN || waiting(&r->from[side]))
+		; /* not its turn */
+	else if (r->from[side].bulk != NULL)
+		splice_from(r, side);
+	else
+		copy_from(r, side);
 	if (r->from[CLIENT].state == STREAM_DONE && r->from[SERVER].state == STREAM_DONE)
 		finish(r, (enum relay_end)r->first_end);
 	else
@@ -219,6 +345,7 @@ struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, r
 	pool->loop = loop;
 	pool->on_end = on_end;
 	pool->idle_seconds = idle_seconds;
+	signal(SIGPIPE, SIG_IGN); /* splice() has no flag for it */
 	ev_timer_init(&pool->idle, on_idle_check, every, every);
 	pool->idle.data = pool;
 	if (idle_seconds != 0) {

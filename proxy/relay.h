@@ -3,7 +3,8 @@
  * Two one-way streams, client to server and back. Each reads into one buffer that all relays of the process
  * share and writes at once; only what the other side does not take is kept, and then that stream stops reading
  * until it is gone (back-pressure). The end of one stream is passed on as a half-close while the other goes on.
- * An idle relay owns two watchers and no buffer. */
+ * Much at a time (a read that fills the buffer) goes through a pipe by splice(2) until it becomes less.
+ * An idle relay owns two watchers, no buffer and no pipe. */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
 
@@ -27,7 +28,7 @@ typedef void relay_end_fn(struct relay *r, enum relay_end end, void *arg);
 
 /* All relays of one process: the shared idle limit. */
 struct relay_pool;
-/* IDLE_SECONDS without a byte end a relay; 0 = never. */
+/* IDLE_SECONDS without a byte end a relay; 0 = never. The process ignores SIGPIPE from now on. */
 struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end);
 /* Frees an empty pool. */
 void relay_pool_free(struct relay_pool **pool);

@@ -185,6 +185,69 @@ static void test_back_pressure(void)
 	finish(&g);
 }
 
+/* One end of the storm: writes its pattern and checks the other's. */
+struct end { int fd; size_t to_send, sent, got; bool same, over; };
+
+static void act(struct end *e, size_t (*rnd)(size_t))
+{
+	static unsigned char buf[200 * 1024];
+	size_t n = MIN(rnd(sizeof(buf)) + 1, e->to_send - e->sent);
+	ssize_t r;
+
+	for (size_t i = 0; i < n; i++)
+		buf[i] = pattern(e->sent + i);
+	if (n != 0 && (r = send(e->fd, buf, n, MSG_NOSIGNAL)) > 0) {
+		e->sent += (size_t)r;
+		if (e->sent == e->to_send)
+			shutdown(e->fd, SHUT_WR);
+	}
+	if (rnd(3) == 0) /* a reader that dawdles */
+		return;
+	r = read(e->fd, buf, rnd(sizeof(buf)) + 1);
+	e->over = e->over || r == 0;
+	for (ssize_t i = 0; i < r; i++)
+		e->same = e->same && buf[i] == pattern(e->got + (size_t)i);
+	e->got += r > 0 ? (size_t)r : 0;
+}
+
+static unsigned seed;
+
+static size_t small_or_large(size_t limit)
+{
+	seed = seed * 1103515245 + 12345;
+	if (limit > 1000 && (seed >> 16) % 4 != 0)
+		limit = 1000;
+	return (seed >> 8) % limit;
+}
+
+/* Both directions at once, in pieces of all sizes, each side done at another time. */
+static void test_storm(void)
+{
+	for (unsigned run = 1; run <= 12; run++) {
+		struct end c = { .same = true }, s = { .same = true };
+		struct rig g;
+
+		seed = run;
+		start(&g, "", "", 0);
+		c.fd = g.client;
+		s.fd = g.server;
+		c.to_send = 1 + small_or_large(1000) * 1500;
+		s.to_send = 1 + small_or_large(1000) * 3000;
+		for (int i = 0; i < 200000 && !(c.over && s.over); i++) {
+			act(&c, small_or_large);
+			act(&s, small_or_large);
+			turn(&g, 1);
+		}
+		CU_ASSERT(c.same && s.same);
+		CU_ASSERT(c.over && s.over);
+		CU_ASSERT_EQUAL(c.got, s.to_send);
+		CU_ASSERT_EQUAL(s.got, c.to_send);
+		CU_ASSERT_EQUAL(ends, 1);
+		CU_ASSERT(last_rcvd == c.to_send && last_sent == s.to_send);
+		finish(&g);
+	}
+}
+
 /* A client that is gone while bytes for it wait ends the relay, and the server is told. */
 static void test_client_gone(void)
 {
@@ -261,6 +324,7 @@ static void test_stop_and_idle(void)
 
 static const struct unit_case cases[] = {
 	{ "both ways", test_both_ways }, { "half-close", test_half_close }, { "back-pressure", test_back_pressure },
-	{ "client gone", test_client_gone }, { "both gone", test_both_gone }, { "stop and idle", test_stop_and_idle }, { NULL, NULL },
+	{ "storm", test_storm }, { "client gone", test_client_gone }, { "both gone", test_both_gone },
+	{ "stop and idle", test_stop_and_idle }, { NULL, NULL },
 };
 UNIT_MAIN("relay", cases)
