@@ -191,7 +191,7 @@ struct end { int fd; size_t to_send, sent, got; bool same, over; };
 static void act(struct end *e, size_t (*rnd)(size_t))
 {
 	static unsigned char buf[200 * 1024];
-	size_t n = MIN(rnd(sizeof(buf)) + 1, e->to_send - e->sent);
+	size_t piece = rnd(sizeof(buf)) + 1, n = MIN(piece, e->to_send - e->sent);
 	ssize_t r;
 
 	for (size_t i = 0; i < n; i++)
