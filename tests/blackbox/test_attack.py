@@ -1,15 +1,20 @@
 """Clients and peers that mean harm, and moments at which the machine has nothing left to give: what may not
 be lost, leaked or believed then."""
+import itertools
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
+import threading
+import time
 
 import pytest
 
 from client import Imap, Pop3
 from fakeserver import FakeServer, imap_peer
-from pool import SLOW, Account, Marks, wait_for
+from pool import SLOW, Account, Marks, events, wait_for
 
 LIMIT = 3
 
@@ -81,8 +86,8 @@ def test_no_descriptor_for_a_peer_is_not_the_peers_fault(one):
     def limit(most):
         subprocess.run(["prlimit", "--pid", str(worker), f"--nofile={most}:"], preexec_fn=node.as_user(), check=True)
     with Imap("127.0.0.1", one.imap_port) as c:
-        used = max(int(n) for n in os.listdir(f"/proc/{worker}/fd")) + 1
-        limit(used)
+        used = {int(n) for n in os.listdir(f"/proc/{worker}/fd")}
+        limit(next(n for n in itertools.count() if n not in used))
         try:
             reply = c.login("far@example.com", "secret-far@example.com")
         finally:
@@ -159,3 +164,103 @@ def test_failure_behind_a_trusted_proxy_is_the_clients(one):
             assert c.login("anna@example.com", "wrong").text.startswith(b"NO [AUTHENTICATIONFAILED]")
         wait_for("the failure is logged", lambda: f"LOGIN FAILED, user=anna@example.com, ip=[::ffff:{expected}]" in marks.text(node))
     assert marks.text(node).count("192.0.2.77") == 1
+
+
+def pump(sock, data, rnd):
+    """Sends DATA in pieces of all sizes, with pauses, then nothing more."""
+    at = 0
+    while at < len(data):
+        n = rnd.choice([1, 2, 3, 100, 1460, 5000, 70000, 200000])
+        sock.sendall(data[at:at + n])
+        at += n
+        if rnd.random() < 0.1:
+            time.sleep(rnd.random() * 0.01)
+    sock.shutdown(socket.SHUT_WR)
+
+
+def drain(sock, rnd):
+    """All that comes until the end, read at an uneven pace."""
+    parts = []
+    while True:
+        data = sock.recv(rnd.choice([1, 50, 4096, 65536, 65536]))
+        if not data:
+            return b"".join(parts)
+        parts.append(data)
+        if rnd.random() < 0.02:
+            time.sleep(rnd.random() * 0.01)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_byte_both_ways_and_every_half_close(one, far, seed):
+    """Both sides send at once, cut anywhere; each says that it is done when it is."""
+    rnd = random.Random(seed)
+    there, here = (random.Random(seed + i).randbytes(rnd.choice([0, 1, 1000, 300000, 600000])) for i in (100, 200))
+    got = {}
+
+    def serve(conn):
+        sock = conn.sock
+        if rnd.random() < 0.3:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sender = threading.Thread(target=pump, args=(sock, here, random.Random(seed + 1)))
+        sender.start()
+        got["there"] = conn.buf + drain(sock, random.Random(seed + 2))
+        sender.join()
+    far.script = imap_peer(serve)
+    marks = Marks(one)
+    pipelined = there[:rnd.choice([0, 0, 1, 5000])]
+    try:
+        with Imap("127.0.0.1", one.imap_port) as c:
+            c.send(b"t LOGIN far@example.com secret-far@example.com\r\n" + pipelined)
+            assert c.finish("t").ok
+            sender = threading.Thread(target=pump, args=(c.sock, there[len(pipelined):], random.Random(seed + 3)))
+            sender.start()
+            assert c.buf + drain(c.sock, random.Random(seed + 4)) == here
+            sender.join()
+        wait_for("the peer has read all", lambda: "there" in got)
+        assert got["there"] == there
+        end = wait_for("the end is logged", lambda: events(marks.text(), "DISCONNECTED", "far@example.com") +
+                       events(marks.text(), "LOGOUT", "far@example.com"))[0]
+        assert int(end["rcvd"]) == len(there)
+        assert 0 <= int(end["sent"]) - len(here) < 200, "the answer to LOGIN counts too"
+    finally:
+        far.script = imap_peer()
+
+
+@pytest.mark.parametrize("role", ["worker", "authd", "spawn"])
+def test_killed_among_logins(one, role):
+    """Clients that come, cut and go at all moments while a role dies: the node heals, and nothing is left over."""
+    node = one.nodes[0]
+    node.expect_dirty = True
+    end = time.monotonic() + 1.5 * SLOW
+    seeds = itertools.count(1)
+
+    def come_and_go(rnd):
+        while time.monotonic() < end:
+            name = rnd.choice(["anna@example.com", "far@example.com"])
+            data = f"a CAPABILITY\r\na LOGIN {name} secret-{name}\r\nb NOOP\r\n".encode()
+            try:
+                with socket.create_connection(("127.0.0.1", one.imap_port), timeout=3) as s:
+                    s.sendall(data[:rnd.randrange(1, 2 * len(data))])
+                    time.sleep(rnd.random() * 0.05)
+                    if rnd.random() < 0.5:
+                        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            except OSError:
+                pass
+    threads = [threading.Thread(target=come_and_go, args=(random.Random(next(seeds)),)) for _ in range(4)]
+    for t in threads:
+        t.start()
+    time.sleep(0.4)
+    victim = wait_for("it is there", lambda: node.pids(role))[0]
+    os.kill(victim, signal.SIGKILL)
+    for t in threads:
+        t.join()
+
+    def healed():
+        try:
+            logins_work(one)
+            return True
+        except (AssertionError, OSError):
+            return False
+    wait_for("logins work again", healed, timeout=10 * SLOW)
+    wait_for("no session is left in the register", lambda: sessions(node) == 0)
+    assert not [line for line in node.log().splitlines() if "bad message" in line or "unexpected message" in line]
