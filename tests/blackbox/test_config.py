@@ -289,19 +289,19 @@ def test_limits(make_pool):
     """MAXPERIP and MAXDAEMONS: refused with a code that is not 'wrong password'; the limit is the client's."""
     p = make_pool(nodes=2, settings={"imapd": {"MAXPERIP": 2}, "pop3d": {"MAXDAEMONS": 2}},
                   accounts=[Account("here@example.com", mailhost="127.0.0.1"), Account("there@example.com", mailhost="127.0.0.2")])
-    for name in ("here@example.com", "there@example.com"):
+    for name, first in (("here@example.com", 70), ("there@example.com", 80)):
         account = p.accounts[name]
-        held = [Imap("127.0.0.1", p.imap_port, source="127.0.0.70").login_ok(account) for _ in range(2)]
-        with Imap("127.0.0.1", p.imap_port, source="127.0.0.70") as c:
+        held = [Imap("127.0.0.1", p.imap_port, source=f"127.0.0.{first}").login_ok(account) for _ in range(2)]
+        with Imap("127.0.0.1", p.imap_port, source=f"127.0.0.{first}") as c:
             reply = c.login(account.name, account.password)
             assert reply.status == "NO" and (b"[LIMIT]" in reply.text or b"[UNAVAILABLE]" in reply.text), reply
         # Five clients through one front: the owner counts each client, not the front.
-        more = [Imap("127.0.0.1", p.imap_port, source=f"127.0.0.{71 + i}").login_ok(account) for i in range(5)]
+        more = [Imap("127.0.0.1", p.imap_port, source=f"127.0.0.{first + 1 + i}").login_ok(account) for i in range(5)]
         for c in held + more:
             c.close()
 
         def again():
-            with Imap("127.0.0.1", p.imap_port, source="127.0.0.70") as c:
+            with Imap("127.0.0.1", p.imap_port, source=f"127.0.0.{first}") as c:
                 return c.login(account.name, account.password).ok
         wait_for("the place is free again", again)
     account = p.accounts["here@example.com"]
