@@ -324,6 +324,12 @@ static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
 
 static void check_password(struct request *rq);
 
+/* A quick refusal would tell that there is such an account: names that nobody has take a slow hash's time. */
+static bool others_are_slow(void)
+{
+	return password_is_slow(userdb_dummy_hash(drv_userdb_current()));
+}
+
 /* As for an account: the time must not tell that there is none, or that it is locked. */
 static void check_dummy(struct request *rq)
 {
@@ -342,7 +348,7 @@ static void check_password(struct request *rq)
 
 	if (acct->hash[0] == '\0' || !password_is_slow(acct->hash)) {
 		result = auth_check(acct, rq->q.password);
-		if (result == AUTH_DISABLED && !rq->unknown)
+		if (!rq->unknown && (result == AUTH_DISABLED || (result == AUTH_MISMATCH && others_are_slow())))
 			check_dummy(rq);
 		else
 			on_verdict(rq, result);

@@ -264,3 +264,17 @@ def test_killed_among_logins(one, role):
     wait_for("logins work again", healed, timeout=10 * SLOW)
     wait_for("no session is left in the register", lambda: sessions(node) == 0)
     assert not [line for line in node.log().splitlines() if "bad message" in line or "unexpected message" in line]
+
+
+def test_time_does_not_tell_which_names_exist(make_pool):
+    """Most accounts have a slow hash, one a quick one, one none: a refusal takes all of them, and nobody, equally long."""
+    slow = "$6$rounds=60000$Hq3pTzSDvLGJLG4k$" + "x" * 86
+    p = make_pool(nodes=1, accounts=[Account(f"slow{i}@example.com", fields={"systempw": slow}) for i in range(3)] +
+                  [Account("quick@example.com"), Account("locked@example.com", fields={"systempw": "!x"})])
+    took = {}
+    for name in ("slow1", "quick", "locked", "nobody") * 5:
+        with Imap("127.0.0.1", p.imap_port) as c:
+            start = time.monotonic()
+            assert c.login(name + "@example.com", "wrong").text == b"NO [AUTHENTICATIONFAILED] Login failed."
+            took[name] = min(took.get(name, 99), time.monotonic() - start)
+    assert min(took.values()) > max(took.values()) / 3, took
