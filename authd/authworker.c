@@ -64,8 +64,11 @@ static void ask(const struct job *job, struct auth_chain *chain, struct job_done
 {
 	unsigned pos = job->from;
 
-	if (chain == NULL)
-		return; /* answered: false; authd asks its own drivers */
+	if (chain == NULL) { /* the log says why; "unknown" would be a lie */
+		done->answered = true;
+		done->result = AUTH_TRY_LATER;
+		return;
+	}
 	if (job->kind == JOB_LOOKUP)
 		done->answered = auth_chain_lookup(chain, &pos, job->service, job->user, &done->result, &done->account);
 	else

@@ -403,13 +403,21 @@ static void on_verify_done(const struct job_done *done, int fd UNUSED, void *arg
 		on_verdict(rq, AUTH_TRY_LATER);
 		return;
 	}
-	rq->pos = done->pos;
 	if (!done->answered) {
-		ask_chain(rq);
+		bool further = done->pos > rq->pos;
+
+		/* During a reload the two sides may have different chains: a question must not go to and fro. */
+		rq->pos = done->pos;
+		if (further)
+			ask_chain(rq);
+		else
+			on_verdict(rq, AUTH_TRY_LATER);
 		return;
 	}
+	rq->pos = done->pos;
 	account_fini(&rq->account);
 	account_copy(&rq->account, &done->account);
+	account_default_options(&rq->account.options, rq->worker->a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
 	on_verdict(rq, done->result);
 }
 

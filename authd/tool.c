@@ -180,14 +180,18 @@ static void on_looked_up(const struct job_done *done, int fd UNUSED, void *arg)
 		finish(t);
 		return;
 	}
-	t->pos = done->pos;
 	t->result = done->result;
-	if (!done->answered) {
+	if (!done->answered && done->pos > t->pos) {
+		t->pos = done->pos;
 		ask_chain(t);
 		return;
 	}
+	t->pos = done->pos;
+	if (!done->answered)
+		t->result = AUTH_TRY_LATER; /* the two sides have different chains: a reload is under way */
 	account_fini(&t->account);
 	account_copy(&t->account, &done->account);
+	account_default_options(&t->account.options, t->a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
 	finish(t); /* a driver of this kind has checked the password itself */
 }
 

@@ -2,12 +2,24 @@
 
 #include <string.h>
 
+#include "authlib/drv_ldap.h"
+#include "authlib/drv_mysql.h"
+#include "authlib/drv_pgsql.h"
 #include "authlib/drv_userdb.h"
 #include "authlib/password.h"
 #include "lib/mem.h"
 
 static const struct auth_driver *const drivers[] = {
 	&drv_userdb,
+#ifdef WITH_LDAP
+	&drv_ldap,
+#endif
+#ifdef WITH_MYSQL
+	&drv_mysql,
+#endif
+#ifdef WITH_PGSQL
+	&drv_pgsql,
+#endif
 	NULL
 };
 
@@ -22,6 +34,7 @@ struct link {
 struct auth_chain {
 	unsigned count;
 	struct link links[CHAIN_MAX];
+	char dummy[ACCOUNT_HASH_MAX]; /* as the last slow hash that was checked here, but nobody's; "": none was */
 };
 
 const char *auth_result_name(enum auth_result r)
@@ -143,16 +156,27 @@ const char *auth_chain_name(const struct auth_chain *c, unsigned pos)
 	return pos < c->count ? c->links[pos].driver->name : "";
 }
 
-static enum auth_result ask(const struct link *l, const char *service, const char *user, const char *password,
-    struct account *out)
+/* Remembers what checking a password costs with the hashes of this directory. */
+static void learn(struct auth_chain *c, const char *hash)
+{
+	if (!password_is_slow(hash) || (c->dummy[0] != '\0' && password_class(hash) == password_class(c->dummy) &&
+	    strncmp(hash, c->dummy, password_class(hash)) == 0))
+		return;
+	password_dummy(c->dummy, hash);
+}
+
+static enum auth_result ask(struct auth_chain *c, const struct link *l, const char *service, const char *user,
+    const char *password, struct account *out)
 {
 	enum auth_result r;
 
 	if (password != NULL && l->driver->verify != NULL)
 		return l->driver->verify(l->ctx, service, user, password, out);
 	r = l->driver->lookup(l->ctx, service, user, out);
-	if (r == AUTH_OK && password != NULL)
+	if (r == AUTH_OK && password != NULL) {
+		learn(c, out->hash);
 		r = auth_check(out, password);
+	}
 	return r;
 }
 
@@ -166,7 +190,7 @@ static bool walk(struct auth_chain *c, unsigned *pos, const char *service, const
 
 		if (!l->ready)
 			return false;
-		*result = ask(l, service, user, password, out);
+		*result = ask(c, l, service, user, password, out);
 		if (*result != AUTH_UNKNOWN)
 			return true;
 	}
@@ -182,5 +206,10 @@ bool auth_chain_lookup(struct auth_chain *c, unsigned *pos, const char *service,
 bool auth_chain_verify(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
     const char *password, enum auth_result *result, struct account *out)
 {
-	return walk(c, pos, service, user, password, result, out);
+	if (!walk(c, pos, service, user, password, result, out))
+		return false;
+	/* The time must not tell that there is no such account. */
+	if ((*result == AUTH_UNKNOWN || *result == AUTH_DISABLED) && c->dummy[0] != '\0')
+		password_check(c->dummy, password);
+	return true;
 }

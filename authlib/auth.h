@@ -80,7 +80,8 @@ const char *auth_chain_name(const struct auth_chain *c, unsigned pos);
 bool auth_chain_lookup(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
     enum auth_result *result, struct account *out);
 /* The same with the password checked: AUTH_OK means that it is right. OUT is filled for AUTH_MISMATCH too where the
- * driver only looked up. */
+ * driver only looked up. For a name that nobody knows it takes as long as for one of the accounts seen before, whatever
+ * their hashes. */
 bool auth_chain_verify(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
     const char *password, enum auth_result *result, struct account *out);
 

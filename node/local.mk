@@ -2,6 +2,7 @@
 noinst_LIBRARIES += node/libnode.a
 node_libnode_a_SOURCES = \
 	node/account.c node/account.h \
+	node/clause.c node/clause.h \
 	node/limits.c node/limits.h \
 	node/priv.c node/priv.h \
 	node/role.c node/role.h \
@@ -16,6 +17,7 @@ node_libnode_a_SOURCES = \
 	node/settings_read.c node/settings_read.h \
 	node/settings_ports.c \
 	node/settings_rules.c \
+	node/settings_rules_dir.c \
 	node/settings_scan.c \
 	node/settings_text.c node/settings_text.h \
 	node/settings_value.c \

@@ -17,6 +17,9 @@ static const struct { const char *group, *title, *text; } groups[] = {
 	{ "pop3d_ssl", "POP3 over TLS", "TLS is not in this version; the group is read and checked already." },
 	{ "authdaemonrc", "Accounts", "Where accounts are looked up." },
 	{ "authuserdb", "Accounts in userdb", "The text file of accounts, in Courier's format." },
+	{ "authldaprc", "Accounts in LDAP", "For authldap." },
+	{ "authmysqlrc", "Accounts in MySQL or MariaDB", "For authmysql." },
+	{ "authpgsqlrc", "Accounts in PostgreSQL", "For authpgsql." },
 };
 
 /* What a first pool needs: these stand in the sample switched on. */
@@ -29,7 +32,8 @@ static const struct { const char *group, *name, *value; } first_pool[] = {
 
 static bool is_off(const char *group)
 {
-	return strstr(group, "_ssl") != NULL;
+	return strstr(group, "_ssl") != NULL || strcmp(group, "authldaprc") == 0 || strcmp(group, "authmysqlrc") == 0 ||
+		strcmp(group, "authpgsqlrc") == 0;
 }
 
 /* The default as the file writes it, with quotes where they are needed. */
@@ -341,7 +345,8 @@ void settings_doc_man(struct str *out)
 static bool is_ours(const char *group, const char *name)
 {
 	static const char *const names[] = {
-		"PROXY_PORT", "IMAP_NAMESPACE_PREFIX", "IMAP_INACTIVITY_TIMEOUT", "IMAP_APPENDLIMIT", "POP3_INACTIVITY_TIMEOUT"
+		"PROXY_PORT", "IMAP_NAMESPACE_PREFIX", "IMAP_INACTIVITY_TIMEOUT", "IMAP_APPENDLIMIT", "POP3_INACTIVITY_TIMEOUT",
+		"MYSQL_TIMEOUT", "PGSQL_TIMEOUT"
 	};
 
 	if (strcmp(group, "node") == 0 || strcmp(group, "proxy") == 0 || strcmp(group, "authuserdb") == 0)

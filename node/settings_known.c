@@ -9,8 +9,8 @@
 
 #define WEBADMIN "only Courier's web administration reads it"
 #define HANDOVER "Courier's programs hand it to each other; the roles of a node tell each other by messages"
-#define LDAP "accounts in LDAP"
-#define SQL "accounts in a database"
+#define ENUMERATE "listing all accounts"
+#define CHPASS "passwords are not changed by way of a mail access node"
 
 /* What Courier knows for both protocols. */
 #define BOTH(g, start, ssl) \
@@ -50,16 +50,13 @@
 	{ g, "TLS_ALPN", LATER, "", "TLS" }, \
 	{ g, "MAILDIRPATH", REPLACED, "", port }
 
-#define MYSQL(name) { "authmysqlrc", "MYSQL_" name, LATER, "", SQL }
-#define PGSQL(name) { "authpgsqlrc", "PGSQL_" name, LATER, "", SQL }
-#define SQLITE(name) { "authsqliterc", "SQLITE_" name, LATER, "", SQL }
-/* Fields that the three databases have in common. */
+/* Fields that the databases have in common. */
 #define FIELDS(ROW) \
 	ROW("USER_TABLE"), ROW("CRYPT_PWFIELD"), ROW("CLEAR_PWFIELD"), ROW("UID_FIELD"), ROW("GID_FIELD"), \
 	ROW("LOGIN_FIELD"), ROW("HOME_FIELD"), ROW("NAME_FIELD"), ROW("MAILDIR_FIELD"), ROW("QUOTA_FIELD"), \
 	ROW("DEFAULTDELIVERY"), ROW("DEFAULTDELIVERY_FIELD"), ROW("AUXOPTIONS"), ROW("AUXOPTIONS_FIELD"), \
 	ROW("WHERE_CLAUSE"), ROW("SELECT_CLAUSE"), ROW("ENUMERATE_CLAUSE"), ROW("CHPASS_CLAUSE")
-#define LDAPRC(name) { "authldaprc", "LDAP_" name, LATER, "", LDAP }
+#define SQLITE(name) { "authsqliterc", "SQLITE_" name, LATER, "", "accounts in SQLite" }
 
 const struct settings_known settings_known[] = {
 	{ "proxy", "PROXY_REFERRAL_HOSTS", LATER, "", "following a peer that names another owner of the account" },
@@ -107,26 +104,16 @@ const struct settings_known settings_known[] = {
 	{ "authdaemonrc", "authmodulelistorig", IGNORED, "", WEBADMIN },
 	{ "authdaemonrc", "authdaemonvar", REPLACED, "", "RUNDIR; the check of accounts is a role of the node" },
 	{ "authdaemonrc", "LOGGEROPTS", REPLACED, "", "LOG" },
-	{ "authdaemonrc", "LDAPTLS_*", LATER, "", LDAP },
+	{ "authdaemonrc", "LDAPTLS_*", REPLACED, "", "ldap.conf of the system, where TLS towards LDAP has further settings" },
 
-	LDAPRC("URI"), LDAPRC("PROTOCOL_VERSION"), LDAPRC("BASEDN"), LDAPRC("INITBIND"), LDAPRC("BINDDN"), LDAPRC("BINDPW"),
-	LDAPRC("TIMEOUT"), LDAPRC("AUTHBIND"), LDAPRC("MAIL"), LDAPRC("FILTER"), LDAPRC("DOMAIN"), LDAPRC("GLOB_UID"),
-	LDAPRC("GLOB_GID"), LDAPRC("HOMEDIR"), LDAPRC("MAILROOT"), LDAPRC("MAILDIR"), LDAPRC("DEFAULTDELIVERY"),
-	LDAPRC("MAILDIRQUOTA"), LDAPRC("FULLNAME"), LDAPRC("CLEARPW"), LDAPRC("CRYPTPW"), LDAPRC("UID"), LDAPRC("GID"),
-	LDAPRC("AUXOPTIONS"), LDAPRC("ENUMERATE_FILTER"), LDAPRC("DEREF"), LDAPRC("TLS"), LDAPRC("EMAILMAP"),
-	LDAPRC("EMAILMAP_BASEDN"), LDAPRC("EMAILMAP_ATTRIBUTE"), LDAPRC("EMAILMAP_MAIL"),
-
-	MYSQL("SERVER"), MYSQL("SOCKET"), MYSQL("USERNAME"), MYSQL("DATABASE"), MYSQL("PASSWORD"), MYSQL("PORT"),
-	MYSQL("OPT"), MYSQL("SSL_KEY"), MYSQL("SSL_CERT"), MYSQL("SSL_CACERT"), MYSQL("SSL_CAPATH"), MYSQL("SSL_CIPHER"),
-	MYSQL("SSL_CIPHERS"), MYSQL("CHARACTER_SET"), FIELDS(MYSQL),
-	{ "authmysqlrc", "DEFAULT_DOMAIN", LATER, "", SQL },
-
-	PGSQL("CONNECTION"), PGSQL("HOST"), PGSQL("PORT"), PGSQL("USERNAME"), PGSQL("PASSWORD"), PGSQL("DATABASE"),
-	PGSQL("OPT"), PGSQL("CHARACTER_SET"), FIELDS(PGSQL),
-	{ "authpgsqlrc", "DEFAULT_DOMAIN", LATER, "", SQL },
+	{ "authldaprc", "LDAP_ENUMERATE_FILTER", LATER, "", ENUMERATE },
+	{ "authmysqlrc", "MYSQL_ENUMERATE_CLAUSE", LATER, "", ENUMERATE },
+	{ "authmysqlrc", "MYSQL_CHPASS_CLAUSE", IGNORED, "", CHPASS },
+	{ "authpgsqlrc", "PGSQL_ENUMERATE_CLAUSE", LATER, "", ENUMERATE },
+	{ "authpgsqlrc", "PGSQL_CHPASS_CLAUSE", IGNORED, "", CHPASS },
 
 	SQLITE("DATABASE"), FIELDS(SQLITE),
-	{ "authsqliterc", "DEFAULT_DOMAIN", LATER, "", SQL },
+	{ "authsqliterc", "DEFAULT_DOMAIN", LATER, "", "accounts in SQLite" },
 
 	{ NULL, NULL, IGNORED, NULL, NULL }
 };

@@ -28,6 +28,8 @@ unsigned settings_load_line(const struct settings_load *l, size_t offset);
 
 /* What concerns several settings, or the system around them; also reads the pool secret. */
 void settings_rules(struct settings_load *l);
+/* What the directory that the driver MODULE asks needs of the settings; false if MODULE is no such driver. */
+bool settings_rules_directory(struct settings_load *l, const char *module);
 
 /* Two host names are the same, ignoring case and trailing dots. */
 bool settings_same_host(const char *a, const char *b);

@@ -310,10 +310,12 @@ static void rules_userdb(struct settings_load *l)
 	}
 }
 
+#define OURS "authuserdb, authldap, authmysql and authpgsql"
+
 static void rules_auth(struct settings_load *l)
 {
 	static const char *const later[] = {
-		"authldap", "authmysql", "authpgsql", "authsqlite", "authpam", "authpwd", "authshadow", "authcustom", "authpipe", NULL
+		"authsqlite", "authpam", "authpwd", "authshadow", "authcustom", "authpipe", NULL
 	};
 	const char *p = l->set->authdaemonrc_authmodulelist;
 	char word[WORD_MAX_LEN];
@@ -322,10 +324,12 @@ static void rules_auth(struct settings_load *l)
 	for (; next_word(&p, word); any = true) {
 		if (strcmp(word, "authuserdb") == 0)
 			userdb = true;
+		else if (settings_rules_directory(l, word))
+			continue;
 		else if (one_of(word, later))
-			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not in this version; authuserdb is", word);
+			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not in this version; " OURS " are", word);
 		else
-			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not known; authuserdb is", word);
+			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not known; " OURS " are", word);
 	}
 	if (!any)
 		MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist is empty: nobody could log in; try \"authuserdb\"");

@@ -19,7 +19,8 @@
 
 #define SETTINGS_TABLE(S) \
 	SETTINGS_NODE(S) SETTINGS_PROXY(S) SETTINGS_IMAPD(S) SETTINGS_IMAPD_SSL(S) SETTINGS_POP3D(S) \
-	SETTINGS_POP3D_SSL(S) SETTINGS_AUTHDAEMONRC(S) SETTINGS_AUTHUSERDB(S)
+	SETTINGS_POP3D_SSL(S) SETTINGS_AUTHDAEMONRC(S) SETTINGS_AUTHUSERDB(S) SETTINGS_AUTHLDAPRC(S) \
+	SETTINGS_AUTHMYSQLRC(S) SETTINGS_AUTHPGSQLRC(S)
 
 #define SETTINGS_NODE(S) \
 	S(node, RUNDIR, PATH, "/run/waypost", 0, 0, "", SF_ALL, \
@@ -156,11 +157,27 @@
 
 #define SETTINGS_AUTHDAEMONRC(S) \
 	S(authdaemonrc, authmodulelist, LIST, "authuserdb", 0, 0, "", SF_M | SF_A, \
-		"Where accounts are looked up, in this order. This version knows authuserdb.") \
+		"Where accounts are looked up, in this order: authuserdb, authldap, authmysql, authpgsql. Only an account that " \
+		"one does not know is looked up in the next; one that gives no answer ends the search with \"not now\".") \
 	S(authdaemonrc, daemons, INT, "5", 1, 256, "processes", SF_M | SF_A, \
-		"Processes that do what takes long: hashes, lookups of host names.") \
+		"Processes that do what takes long: hashes, questions to directories, lookups of host names.") \
 	S(authdaemonrc, DEFAULTOPTIONS, STR, "", 0, 0, "", SF_A, \
 		"Options for every account that does not have them itself: \"disablepop3=1,mailhost=a.example.com\".") \
+	S(authdaemonrc, LDAPTLS_CACERT, PATH, "", 0, 0, "", SF_A, \
+		"PEM file of the authorities that may sign the LDAP server's certificate. Empty: those of the system's " \
+		"ldap.conf.") \
+	S(authdaemonrc, LDAPTLS_CACERTDIR, PATH, "", 0, 0, "", SF_A, \
+		"Folder of such authorities.") \
+	S(authdaemonrc, LDAPTLS_CERT, PATH, "", 0, 0, "", SF_A, \
+		"PEM file of the certificate that this node shows to the LDAP server.") \
+	S(authdaemonrc, LDAPTLS_KEY, PATH, "", 0, 0, "", SF_A, \
+		"PEM file of its private key; AUTH_USER must be able to read it.") \
+	S(authdaemonrc, LDAPTLS_REQCERT, WORD, "demand", 0, 0, "demand|hard|try|allow|never", SF_A, \
+		"What a bad certificate of the LDAP server does: demand and hard refuse it, never does not look.") \
+	S(authdaemonrc, LDAPTLS_CIPHER_SUITE, STR, "", 0, 0, "", SF_A, \
+		"Ciphers towards the LDAP server, as its TLS library names them.") \
+	S(authdaemonrc, LDAPTLS_CRLFILE, PATH, "", 0, 0, "", SF_A, \
+		"PEM file of revoked certificates.") \
 	S(authdaemonrc, DEBUG_LOGIN, INT, "0", 0, 2, "", SF_M, \
 		"As at the top level of the file, where it belongs; taken here because Courier has it here.")
 
@@ -170,5 +187,206 @@
 	S(authuserdb, USERDB_SHRINK, INT, "50", 0, 100, "percent", SF_A, \
 		"A changed file that lost more than this part of its accounts is refused and the old one stays in use. " \
 		"100 takes any file.")
+
+#define SETTINGS_AUTHLDAPRC(S) \
+	S(authldaprc, LDAP_URI, LIST, "", 0, 0, "", SF_M | SF_A, \
+		"The LDAP servers: \"ldap://a.example.com ldap://b.example.com\". The first one that answers is used. Also " \
+		"ldaps:// and ldapi://.") \
+	S(authldaprc, LDAP_PROTOCOL_VERSION, INT, "3", 2, 3, "", SF_A, \
+		"Version of the protocol.") \
+	S(authldaprc, LDAP_BASEDN, STR, "", 0, 0, "", SF_A, \
+		"Below this entry accounts are searched for: \"ou=people,dc=example,dc=com\".") \
+	S(authldaprc, LDAP_INITBIND, BOOL, "0", 0, 0, "", SF_A, \
+		"Bind as LDAP_BINDDN before searching. Off: search anonymously.") \
+	S(authldaprc, LDAP_BINDDN, STR, "", 0, 0, "", SF_A, \
+		"Who searches.") \
+	S(authldaprc, LDAP_BINDPW, STR, "", 0, 0, "", SF_A, \
+		"Password of LDAP_BINDDN.") \
+	S(authldaprc, LDAP_TIMEOUT, TIME, "5s", 1, 60, "seconds", SF_A, \
+		"How long a server may take for a connection, and for an answer. Then the next one is asked.") \
+	S(authldaprc, LDAP_AUTHBIND, BOOL, "0", 0, 0, "", SF_A, \
+		"Check a password by binding as the account's entry. Off: by LDAP_CLEARPW and LDAP_CRYPTPW.") \
+	S(authldaprc, LDAP_MAIL, STR, "mail", 0, 0, "", SF_A, \
+		"Attribute that holds the name with which one logs in.") \
+	S(authldaprc, LDAP_FILTER, STR, "", 0, 0, "", SF_A, \
+		"What else must be true of the entry: \"(objectClass=CourierMailAccount)\".") \
+	S(authldaprc, LDAP_DOMAIN, STR, "", 0, 0, "", SF_A, \
+		"Added, with an @ before it, to names without @ when they are searched for.") \
+	S(authldaprc, LDAP_GLOB_UID, STR, "", 0, 0, "", SF_A, \
+		"User id, as a number or a name, of accounts whose entry has no LDAP_UID.") \
+	S(authldaprc, LDAP_GLOB_GID, STR, "", 0, 0, "", SF_A, \
+		"Group id, as a number or a name, of accounts whose entry has no LDAP_GID. A number is taken as it is " \
+		"(Courier takes that of LDAP_GLOB_UID instead).") \
+	S(authldaprc, LDAP_HOMEDIR, STR, "homeDir", 0, 0, "", SF_A, \
+		"Attribute of the home folder; most schemas say homeDirectory.") \
+	S(authldaprc, LDAP_MAILROOT, STR, "", 0, 0, "", SF_A, \
+		"Folder in which the home folders are: put before them, with a slash between.") \
+	S(authldaprc, LDAP_MAILDIR, STR, "", 0, 0, "", SF_A, \
+		"Attribute of the Maildir, absolute or relative to the home folder. Empty or not in the entry: MAILDIRPATH.") \
+	S(authldaprc, LDAP_DEFAULTDELIVERY, STR, "", 0, 0, "", SF_A, \
+		"Attribute used instead of LDAP_MAILDIR for the service \"courier\", which only AUTHSERVICE can name here.") \
+	S(authldaprc, LDAP_MAILDIRQUOTA, STR, "", 0, 0, "", SF_A, \
+		"Attribute of the Maildir++ quota; kept with the account, quotas come with a later version.") \
+	S(authldaprc, LDAP_FULLNAME, STR, "", 0, 0, "", SF_A, \
+		"Attribute of the full name.") \
+	S(authldaprc, LDAP_CLEARPW, STR, "", 0, 0, "", SF_A, \
+		"Attribute of the clear password. If the entry has one, it alone counts.") \
+	S(authldaprc, LDAP_CRYPTPW, STR, "", 0, 0, "", SF_A, \
+		"Attribute of the password's hash: userPassword, mostly.") \
+	S(authldaprc, LDAP_UID, STR, "", 0, 0, "", SF_A, \
+		"Attribute of the user id; else LDAP_GLOB_UID.") \
+	S(authldaprc, LDAP_GID, STR, "", 0, 0, "", SF_A, \
+		"Attribute of the group id; else LDAP_GLOB_GID.") \
+	S(authldaprc, LDAP_AUXOPTIONS, STR, "", 0, 0, "", SF_A, \
+		"Attributes that are options of the account: \"mailHost=mailhost,noImap=disableimap\". Attributes that the " \
+		"entry lacks are left out. mailhost is what the pool routes by.") \
+	S(authldaprc, LDAP_DEREF, WORD, "never", 0, 0, "never|searching|finding|always", SF_A, \
+		"When aliases are followed.") \
+	S(authldaprc, LDAP_TLS, BOOL, "0", 0, 0, "", SF_A, \
+		"StartTLS before anything is said; a server that cannot is not used. LDAPTLS_CACERT and its like stand in " \
+		"authdaemonrc.") \
+	S(authldaprc, LDAP_EMAILMAP, STR, "", 0, 0, "", SF_A, \
+		"If set, names with an @ are searched for in two steps: with this filter, in which @user@ and @realm@ are " \
+		"the parts of the name, below LDAP_EMAILMAP_BASEDN; then by what is found there.") \
+	S(authldaprc, LDAP_EMAILMAP_BASEDN, STR, "", 0, 0, "", SF_A, \
+		"Where LDAP_EMAILMAP searches.") \
+	S(authldaprc, LDAP_EMAILMAP_ATTRIBUTE, STR, "handle", 0, 0, "", SF_A, \
+		"Attribute of the entry found by LDAP_EMAILMAP whose value the account is searched by.") \
+	S(authldaprc, LDAP_EMAILMAP_MAIL, STR, "", 0, 0, "", SF_A, \
+		"Attribute of the account that has that value. Empty: LDAP_MAIL.")
+
+#define SETTINGS_AUTHMYSQLRC(S) \
+	S(authmysqlrc, MYSQL_SERVER, LIST, "", 0, 0, "", SF_M | SF_A, \
+		"The database servers, host names or addresses: \"a.example.com b.example.com\". The first one that answers " \
+		"is used. Either this or MYSQL_SOCKET is needed; \"localhost\" is the socket, too.") \
+	S(authmysqlrc, MYSQL_SOCKET, PATH, "", 0, 0, "", SF_M | SF_A, \
+		"Socket of a server on this machine.") \
+	S(authmysqlrc, MYSQL_PORT, INT, "0", 0, 65535, "", SF_A, \
+		"Port of the servers. 0 is the usual one, 3306.") \
+	S(authmysqlrc, MYSQL_USERNAME, STR, "", 0, 0, "", SF_A, \
+		"Who reads the accounts.") \
+	S(authmysqlrc, MYSQL_PASSWORD, STR, "", 0, 0, "", SF_A, \
+		"Password of MYSQL_USERNAME.") \
+	S(authmysqlrc, MYSQL_DATABASE, STR, "", 0, 0, "", SF_A, \
+		"Database of the accounts.") \
+	S(authmysqlrc, MYSQL_OPT, INT, "0", 0, 4294967295, "", SF_A, \
+		"Flags of mysql_real_connect(), as a sum.") \
+	S(authmysqlrc, MYSQL_SSL_KEY, PATH, "", 0, 0, "", SF_A, \
+		"PEM file of this node's private key towards the server.") \
+	S(authmysqlrc, MYSQL_SSL_CERT, PATH, "", 0, 0, "", SF_A, \
+		"PEM file of its certificate.") \
+	S(authmysqlrc, MYSQL_SSL_CACERT, PATH, "", 0, 0, "", SF_A, \
+		"PEM file of the authorities that may sign the server's certificate. With this or MYSQL_SSL_CAPATH the " \
+		"connection is under TLS, and a server that cannot, or shows another's certificate, is not used.") \
+	S(authmysqlrc, MYSQL_SSL_CAPATH, PATH, "", 0, 0, "", SF_A, \
+		"Folder of such authorities.") \
+	S(authmysqlrc, MYSQL_SSL_CIPHER, STR, "", 0, 0, "", SF_A, \
+		"Ciphers, as OpenSSL names them.") \
+	S(authmysqlrc, MYSQL_SSL_CIPHERS, STR, "", 0, 0, "", SF_A, \
+		"Another name of MYSQL_SSL_CIPHER.") \
+	S(authmysqlrc, MYSQL_TIMEOUT, TIME, "3s", 1, 60, "seconds", SF_A, \
+		"How long a server may take for a connection, and for an answer. Then the next one is asked.") \
+	S(authmysqlrc, MYSQL_CHARACTER_SET, STR, "", 0, 0, "", SF_A, \
+		"Character set of the connection, in which names are compared. Empty: utf8mb4.") \
+	S(authmysqlrc, MYSQL_USER_TABLE, STR, "", 0, 0, "", SF_A, \
+		"Table of the accounts; what SQL takes behind FROM, joins too.") \
+	S(authmysqlrc, MYSQL_CRYPT_PWFIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the password's hash. If it is not empty, it alone counts. This and all other fields may be any SQL " \
+		"expression.") \
+	S(authmysqlrc, MYSQL_CLEAR_PWFIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the clear password.") \
+	S(authmysqlrc, MYSQL_UID_FIELD, STR, "uid", 0, 0, "", SF_A, \
+		"Column of the user id.") \
+	S(authmysqlrc, MYSQL_GID_FIELD, STR, "gid", 0, 0, "", SF_A, \
+		"Column of the group id.") \
+	S(authmysqlrc, MYSQL_LOGIN_FIELD, STR, "id", 0, 0, "", SF_A, \
+		"Column of the name with which one logs in.") \
+	S(authmysqlrc, MYSQL_HOME_FIELD, STR, "home", 0, 0, "", SF_A, \
+		"Column of the home folder. An account whose home is empty is taken as not there.") \
+	S(authmysqlrc, MYSQL_NAME_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the full name.") \
+	S(authmysqlrc, MYSQL_MAILDIR_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the Maildir, absolute or relative to the home folder. Empty: MAILDIRPATH.") \
+	S(authmysqlrc, MYSQL_QUOTA_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the Maildir++ quota; kept with the account, quotas come with a later version.") \
+	S(authmysqlrc, MYSQL_DEFAULTDELIVERY_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column used instead of MYSQL_MAILDIR_FIELD for the service \"courier\", which only AUTHSERVICE can name " \
+		"here.") \
+	S(authmysqlrc, MYSQL_DEFAULTDELIVERY, STR, "", 0, 0, "", SF_A, \
+		"Another name of MYSQL_DEFAULTDELIVERY_FIELD.") \
+	S(authmysqlrc, MYSQL_AUXOPTIONS_FIELD, STR, "", 0, 0, "", SF_A, \
+		"SQL expression of the account's options: \"CONCAT('mailhost=', mailhost)\". mailhost is what the pool routes " \
+		"by.") \
+	S(authmysqlrc, MYSQL_AUXOPTIONS, STR, "", 0, 0, "", SF_A, \
+		"Another name of MYSQL_AUXOPTIONS_FIELD.") \
+	S(authmysqlrc, MYSQL_WHERE_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"What else must be true of the row: \"active = 1\".") \
+	S(authmysqlrc, MYSQL_SELECT_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"If set, the whole question, instead of table and fields. $(local_part), $(domain) and $(service) are " \
+		"replaced in it; the first two must stand in quotes: '$(local_part)'. It brings, in this order, name, hash, " \
+		"clear password, uid, gid, home, and if wanted Maildir, quota, full name, options; empty text for what is not " \
+		"there. The first row counts.") \
+	S(authmysqlrc, DEFAULT_DOMAIN, STR, "", 0, 0, "", SF_A, \
+		"Domain of names without @: searched for as NAME@DOMAIN, and what $(domain) is then.")
+
+#define SETTINGS_AUTHPGSQLRC(S) \
+	S(authpgsqlrc, PGSQL_CONNECTION, STR, "", 0, 0, "", SF_A, \
+		"The connection as libpq has it: \"host=a.example.com,b.example.com dbname=mail user=waypost password=secret " \
+		"sslmode=verify-full\". Of several hosts the first one that answers is used.") \
+	S(authpgsqlrc, PGSQL_HOST, LIST, "", 0, 0, "", SF_M | SF_A, \
+		"Older way of saying it, without PGSQL_CONNECTION: the servers.") \
+	S(authpgsqlrc, PGSQL_PORT, INT, "0", 0, 65535, "", SF_A, \
+		"Their port, without PGSQL_CONNECTION. 0 is the usual one, 5432.") \
+	S(authpgsqlrc, PGSQL_USERNAME, STR, "", 0, 0, "", SF_A, \
+		"Who reads the accounts, without PGSQL_CONNECTION.") \
+	S(authpgsqlrc, PGSQL_PASSWORD, STR, "", 0, 0, "", SF_A, \
+		"Password of PGSQL_USERNAME, without PGSQL_CONNECTION.") \
+	S(authpgsqlrc, PGSQL_DATABASE, STR, "", 0, 0, "", SF_A, \
+		"Database of the accounts, without PGSQL_CONNECTION.") \
+	S(authpgsqlrc, PGSQL_OPT, STR, "", 0, 0, "", SF_A, \
+		"Options for the server process, without PGSQL_CONNECTION.") \
+	S(authpgsqlrc, PGSQL_TIMEOUT, TIME, "3s", 1, 60, "seconds", SF_A, \
+		"How long a server may take for a connection, and for an answer. Then the next one is asked.") \
+	S(authpgsqlrc, PGSQL_CHARACTER_SET, STR, "", 0, 0, "", SF_A, \
+		"Character set of the connection, in which names are compared. Empty: that of the database.") \
+	S(authpgsqlrc, PGSQL_USER_TABLE, STR, "", 0, 0, "", SF_A, \
+		"Table of the accounts; what SQL takes behind FROM, joins too.") \
+	S(authpgsqlrc, PGSQL_CRYPT_PWFIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the password's hash. If it is not empty, it alone counts. This and all other fields may be any SQL " \
+		"expression.") \
+	S(authpgsqlrc, PGSQL_CLEAR_PWFIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the clear password.") \
+	S(authpgsqlrc, PGSQL_UID_FIELD, STR, "uid", 0, 0, "", SF_A, \
+		"Column of the user id.") \
+	S(authpgsqlrc, PGSQL_GID_FIELD, STR, "gid", 0, 0, "", SF_A, \
+		"Column of the group id.") \
+	S(authpgsqlrc, PGSQL_LOGIN_FIELD, STR, "id", 0, 0, "", SF_A, \
+		"Column of the name with which one logs in.") \
+	S(authpgsqlrc, PGSQL_HOME_FIELD, STR, "home", 0, 0, "", SF_A, \
+		"Column of the home folder. An account whose home is empty is taken as not there.") \
+	S(authpgsqlrc, PGSQL_NAME_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the full name.") \
+	S(authpgsqlrc, PGSQL_MAILDIR_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the Maildir, absolute or relative to the home folder. Empty: MAILDIRPATH.") \
+	S(authpgsqlrc, PGSQL_QUOTA_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the Maildir++ quota; kept with the account, quotas come with a later version.") \
+	S(authpgsqlrc, PGSQL_DEFAULTDELIVERY_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column used instead of PGSQL_MAILDIR_FIELD for the service \"courier\", which only AUTHSERVICE can name " \
+		"here.") \
+	S(authpgsqlrc, PGSQL_DEFAULTDELIVERY, STR, "", 0, 0, "", SF_A, \
+		"Another name of PGSQL_DEFAULTDELIVERY_FIELD.") \
+	S(authpgsqlrc, PGSQL_AUXOPTIONS_FIELD, STR, "", 0, 0, "", SF_A, \
+		"SQL expression of the account's options: \"'mailhost=' || mailhost\". mailhost is what the pool routes by.") \
+	S(authpgsqlrc, PGSQL_AUXOPTIONS, STR, "", 0, 0, "", SF_A, \
+		"Another name of PGSQL_AUXOPTIONS_FIELD.") \
+	S(authpgsqlrc, PGSQL_WHERE_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"What else must be true of the row: \"active = 1\".") \
+	S(authpgsqlrc, PGSQL_SELECT_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"If set, the whole question, instead of table and fields. $(local_part), $(domain) and $(service) are " \
+		"replaced in it; the first two must stand in quotes: '$(local_part)'. It brings, in this order, name, hash, " \
+		"clear password, uid, gid, home, and if wanted Maildir, quota, full name, options; empty text for what is not " \
+		"there. The first row counts.") \
+	S(authpgsqlrc, DEFAULT_DOMAIN, STR, "", 0, 0, "", SF_A, \
+		"Domain of names without @: searched for as NAME@DOMAIN, and what $(domain) is then.")
 
 #endif

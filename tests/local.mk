@@ -111,3 +111,7 @@ tests_unit_test_loop_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_backend
 tests_unit_test_backend_SOURCES = tests/unit/test_backend.c
 tests_unit_test_backend_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_directory
+tests_unit_test_directory_SOURCES = tests/unit/test_directory.c
+tests_unit_test_directory_LDADD = $(AUTHLIB_LIBS) $(CUNIT_LIBS)

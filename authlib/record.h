@@ -1,0 +1,19 @@
+/* What a directory says about an account, brought into a record and judged: shared by the drivers of directories. */
+#ifndef AUTHLIB_RECORD_H
+#define AUTHLIB_RECORD_H
+
+#include "lib/str.h"
+#include "node/account.h"
+
+/* Sets MEMBER of a record to the LEN bytes at P (NULL: ""). False, and what is wrong appended to WHY, if they are too
+ * long for the record (ACCOUNT_..._MAX, MAX with NUL) or hold control characters, which no value may have; passwords
+ * may, but no NUL. WHAT names the value; the value itself is never in WHY. */
+bool record_set(char **member, const void *p, size_t len, size_t max, const char *what, struct str *why);
+bool record_set_secret(char **member, const void *p, size_t len, size_t max, const char *what, struct str *why);
+/* The uid or gid that the LEN bytes at P (NULL: none) stand for, blanks around it left out. False, and the reason in
+ * WHY, if it is no number or 0: nobody's mail belongs to root. */
+bool record_id(const void *p, size_t len, const char *what, uint32_t *out, struct str *why);
+/* uid, gid and home are there and usable. */
+bool record_check(const struct account *a, struct str *why);
+
+#endif

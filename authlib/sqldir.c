@@ -1,0 +1,117 @@
+#include "authlib/sqldir.h"
+
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+
+void sqldir_close(struct sqldir *d)
+{
+	d->kind->close(d->conn);
+	d->open = false;
+}
+
+/* Connects to the first server that can be had. */
+static bool open_one(struct sqldir *d)
+{
+	for (unsigned i = 0; i < d->servers.count; i++) {
+		int64_t start = directory_now(), end;
+		struct str why = STR_INIT;
+
+		if (!directory_usable(&d->servers, i, start))
+			continue;
+		d->open = d->kind->open(d->conn, i, &why);
+		end = directory_now();
+		if (!d->open) {
+			d->kind->close(d->conn);
+			directory_failed(&d->servers, i, end, end - start, str_cstr(&why));
+		}
+		str_fini(&why);
+		if (d->open) {
+			d->server = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool has_8bit(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s >= 0x80)
+			return true;
+	return false;
+}
+
+static enum auth_result read_row(struct sqldir *d, const struct sql_cell *cell, unsigned n, const char *user, struct account *out)
+{
+	struct str why = STR_INIT;
+	enum auth_result r = sqlquery_record(cell, n, user, out, &why);
+
+	if (r == AUTH_BROKEN)
+		log_error("%s: the record of %s cannot be used: %s", d->servers.driver, user, str_cstr(&why));
+	str_fini(&why);
+	return r;
+}
+
+/* One question on the open connection. False: the connection is lost; *RESULT is what to say if that is the end. */
+static bool ask(struct sqldir *d, const char *service, const char *user, enum auth_result *result, struct account *out)
+{
+	struct str question = STR_INIT, why = STR_INIT;
+	struct sql_cell cell[SQL_COLUMNS];
+	int64_t start = directory_now(), end;
+	enum sql_status s;
+	unsigned n = 0;
+
+	if (!sqlquery_build(&question, &d->fields, service, user, d->kind->escape, d->conn)) {
+		str_fini(&question);
+		*result = AUTH_UNKNOWN;
+		return true;
+	}
+	s = d->kind->ask(d->conn, str_cstr(&question), cell, &n, &why);
+	end = directory_now();
+	switch (s) {
+	case SQL_ROW:
+		*result = read_row(d, cell, n, user, out);
+		break;
+	case SQL_NO_ROW:
+		*result = AUTH_UNKNOWN;
+		break;
+	case SQL_BAD_TEXT:
+		/* With a name of plain letters it is the data that cannot be read. */
+		*result = has_8bit(user) ? AUTH_UNKNOWN : AUTH_BROKEN;
+		break;
+	case SQL_REFUSED:
+	case SQL_LOST:
+		*result = AUTH_TRY_LATER;
+		break;
+	}
+	d->kind->release(d->conn);
+	if (s == SQL_REFUSED) {
+		directory_refused(&d->servers, str_cstr(&why));
+	} else if (s == SQL_LOST) {
+		sqldir_close(d);
+		/* A connection that the server closed while nobody used it is no outage, waiting is. */
+		if (end - start >= DIRECTORY_SLOW_MS)
+			directory_failed(&d->servers, d->server, end, end - start, str_cstr(&why));
+	} else {
+		directory_answered(&d->servers, d->server);
+		directory_served(&d->servers);
+	}
+	str_fini(&question);
+	str_fini(&why);
+	return s != SQL_LOST;
+}
+
+enum auth_result sqldir_lookup(struct sqldir *d, const char *service, const char *user, struct account *out)
+{
+	enum auth_result result = AUTH_TRY_LATER;
+
+	for (int tries = 0; tries < 2; tries++) {
+		if (!d->open && !open_one(d))
+			return AUTH_TRY_LATER;
+		if (ask(d, service, user, &result, out))
+			return result;
+	}
+	return result;
+}

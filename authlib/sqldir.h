@@ -1,0 +1,39 @@
+/* A look-up in a database, whichever it is: a connection to the first server that answers, the question, once more on
+ * a new connection if the old one is lost, the verdict. The kind of database brings four functions. */
+#ifndef AUTHLIB_SQLDIR_H
+#define AUTHLIB_SQLDIR_H
+
+#include "authlib/directory.h"
+#include "authlib/sqlquery.h"
+
+enum sql_status {
+	SQL_ROW,     /* CELL[0..N) hold the first row, until release() */
+	SQL_NO_ROW,
+	SQL_BAD_TEXT, /* the server cannot read the name in its character set */
+	SQL_REFUSED, /* the server is there but refuses the question: WHY */
+	SQL_LOST     /* no answer, or none in time: WHY */
+};
+
+struct sql_kind {
+	/* A connection to server number I, ready for questions; false, and the reason in WHY. Bounded in time. */
+	bool (*open)(void *conn, unsigned i, struct str *why);
+	void (*close)(void *conn); /* also if there is none */
+	sql_escape_fn *escape;     /* ARG is CONN */
+	enum sql_status (*ask)(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n, struct str *why);
+	void (*release)(void *conn); /* what ask() holds, wiped where it can be */
+};
+
+struct sqldir {
+	const struct sql_kind *kind;
+	void *conn;
+	struct sql_fields fields;
+	struct directory servers;
+	bool open;
+	unsigned server; /* that we are connected to */
+};
+
+/* The verdict on USER, as of auth_driver.lookup. */
+enum auth_result sqldir_lookup(struct sqldir *d, const char *service, const char *user, struct account *out);
+void sqldir_close(struct sqldir *d);
+
+#endif

@@ -1,0 +1,131 @@
+#include "authlib/sqlquery.h"
+
+#include <string.h>
+
+#include "authlib/record.h"
+#include "lib/mem.h"
+
+/* A value that stands in the quotes of a name: only what names of tables are made of. */
+static bool add_identifier(struct str *out, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-+@", text[i]) == NULL || text[i] == '\0')
+			return false;
+	str_add(out, text, len);
+	return true;
+}
+
+static bool is_name(const struct clause_piece *piece, const char *name)
+{
+	return piece->len == strlen(name) && memcmp(piece->text, name, piece->len) == 0;
+}
+
+/* What the variable stands for; an unknown one for nothing. */
+static const char *value_of(const struct clause_piece *piece, const struct sql_fields *f, const char *service, const char *user,
+    size_t *len)
+{
+	const char *at = strchr(user, '@'), *value = "";
+
+	if (is_name(piece, "local_part")) {
+		*len = at != NULL ? (size_t)(at - user) : strlen(user);
+		return user;
+	}
+	if (is_name(piece, "domain"))
+		value = at != NULL ? at + 1 : f->default_domain;
+	else if (is_name(piece, "service"))
+		value = service;
+	*len = strlen(value);
+	return value;
+}
+
+static bool add_clause(struct str *out, const struct sql_fields *f, const char *service, const char *user, sql_escape_fn *escape,
+    void *arg)
+{
+	struct clause c;
+	struct clause_piece piece;
+
+	clause_begin(&c, f->select, f->dialect);
+	while (clause_next(&c, &piece)) {
+		const char *value;
+		size_t len;
+
+		if (!piece.variable) {
+			str_add(out, piece.text, piece.len);
+			continue;
+		}
+		value = value_of(&piece, f, service, user, &len);
+		if (len == 0)
+			continue;
+		if (piece.place == CLAUSE_STRING ? !escape(arg, out, value, len) : !add_identifier(out, value, len))
+			return false;
+	}
+	return true;
+}
+
+static void add_field(struct str *out, const char *expression, const char *end)
+{
+	str_adds(out, expression[0] != '\0' ? expression : "''");
+	str_adds(out, end);
+}
+
+static bool add_default(struct str *out, const struct sql_fields *f, const char *service, const char *user, sql_escape_fn *escape,
+    void *arg)
+{
+	bool delivery = strcmp(service, "courier") == 0 && f->delivery[0] != '\0', good;
+	bool add_domain = f->default_domain[0] != '\0' && strchr(user, '@') == NULL;
+	char *name = mem_printf("%s%s%s", user, add_domain ? "@" : "", add_domain ? f->default_domain : "");
+
+	str_adds(out, "SELECT ");
+	add_field(out, f->login, ", ");
+	add_field(out, f->crypt, ", ");
+	add_field(out, f->clear, ", ");
+	add_field(out, f->uid, ", ");
+	add_field(out, f->gid, ", ");
+	add_field(out, f->home, ", ");
+	add_field(out, delivery ? f->delivery : f->maildir, ", ");
+	add_field(out, f->quota, ", ");
+	add_field(out, f->name, ", ");
+	add_field(out, f->options, " FROM ");
+	str_addf(out, "%s WHERE %s = '", f->table, f->login);
+	good = escape(arg, out, name, strlen(name));
+	str_adds(out, "'");
+	if (f->where[0] != '\0')
+		str_addf(out, " AND (%s)", f->where);
+	mem_free(&name);
+	return good;
+}
+
+bool sqlquery_build(struct str *out, const struct sql_fields *f, const char *service, const char *user, sql_escape_fn *escape,
+    void *arg)
+{
+	return f->select[0] != '\0' ? add_clause(out, f, service, user, escape, arg) : add_default(out, f, service, user, escape, arg);
+}
+
+enum auth_result sqlquery_record(const struct sql_cell *cell, unsigned n, const char *user, struct account *out, struct str *why)
+{
+	struct sql_cell none[SQL_COLUMNS] = { { NULL, 0 } };
+
+	if (n < SQL_COLUMNS_LEAST) {
+		str_addf(why, "the answer has %u columns; %d are needed at least", n, SQL_COLUMNS_LEAST);
+		return AUTH_BROKEN;
+	}
+	memcpy(none, cell, MIN(n, (unsigned)SQL_COLUMNS) * sizeof(*cell));
+	cell = none;
+	if (cell[5].p == NULL || cell[5].len == 0)
+		return AUTH_UNKNOWN;
+	if (cell[0].p == NULL || cell[0].len == 0)
+		account_set(&out->name, user);
+	else if (!record_set(&out->name, cell[0].p, cell[0].len, ACCOUNT_NAME_MAX, "name", why))
+		return AUTH_BROKEN;
+	if (record_set_secret(&out->hash, cell[1].p, cell[1].len, ACCOUNT_HASH_MAX, "hash", why) &&
+	    record_set_secret(&out->clear, cell[2].p, cell[2].len, ACCOUNT_PASSWORD_MAX, "clear password", why) &&
+	    record_id(cell[3].p, cell[3].len, "uid", &out->uid, why) &&
+	    record_id(cell[4].p, cell[4].len, "gid", &out->gid, why) &&
+	    record_set(&out->home, cell[5].p, cell[5].len, ACCOUNT_PATH_MAX, "home folder", why) &&
+	    record_set(&out->maildir, cell[6].p, cell[6].len, ACCOUNT_PATH_MAX, "maildir", why) &&
+	    record_set(&out->quota, cell[7].p, cell[7].len, ACCOUNT_NAME_MAX, "quota", why) &&
+	    record_set(&out->fullname, cell[8].p, cell[8].len, ACCOUNT_PATH_MAX, "full name", why) &&
+	    record_set(&out->options, cell[9].p, cell[9].len, ACCOUNT_OPTIONS_MAX, "options", why) && record_check(out, why))
+		return AUTH_OK;
+	return AUTH_BROKEN;
+}

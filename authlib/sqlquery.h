@@ -1,0 +1,38 @@
+/* The question to a database of accounts and what its answer means, as Courier's authmysqlrc and authpgsqlrc have
+ * it. No connection here: the escaping is the connection's own, given as a function. */
+#ifndef AUTHLIB_SQLQUERY_H
+#define AUTHLIB_SQLQUERY_H
+
+#include "authlib/auth.h"
+#include "lib/str.h"
+#include "node/clause.h"
+
+/* Settings without their prefix; none is NULL. Fields are SQL expressions; an empty one is the empty text. */
+struct sql_fields {
+	enum clause_dialect dialect;
+	const char *select; /* SELECT_CLAUSE: if set, the whole question, and only default_domain counts besides */
+	const char *table, *login, *crypt, *clear, *uid, *gid, *home, *name, *maildir, *quota, *delivery, *options, *where;
+	const char *default_domain;
+};
+
+/* Appends the LEN bytes at TEXT as they may stand within '...' (and "..." with MySQL) to OUT. False if the
+ * connection's character set has no such text. */
+typedef bool sql_escape_fn(void *arg, struct str *out, const char *text, size_t len);
+
+/* Appends the question for USER to OUT. False: no account can have this name (its bytes are no text of the
+ * connection's character set, or would have to stand in the name of a table). */
+bool sqlquery_build(struct str *out, const struct sql_fields *f, const char *service, const char *user,
+    sql_escape_fn *escape, void *arg);
+
+/* A value of the first row; P is NULL for SQL's NULL. */
+struct sql_cell { const char *p; size_t len; };
+
+enum { SQL_COLUMNS_LEAST = 6, SQL_COLUMNS = 10 };
+
+/* The row of N cells (login, hash, clear password, uid, gid, home, maildir, quota, full name, options; the last four may
+ * be missing) as a record. AUTH_OK; AUTH_UNKNOWN: it has no home, which means that there is no such account;
+ * AUTH_BROKEN, with the reason in WHY: it cannot be used. */
+enum auth_result sqlquery_record(const struct sql_cell *cell, unsigned n, const char *user, struct account *out,
+    struct str *why);
+
+#endif

@@ -1,0 +1,178 @@
+/* What the settings of a directory of accounts need to work: said at `waypost check`, not by logins that fail. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "node/clause.h"
+#include "node/settings_load.h"
+
+#define MISTAKE(l, member, ...) settings_report((l)->errors, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)
+#define WARNING(l, member, ...) settings_report((l)->warnings, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)
+#define NEED(l, member, label, hint) \
+	do { \
+		if ((l)->set->member[0] == '\0') \
+			MISTAKE(l, member, label " is needed: " hint); \
+	} while (0)
+
+#ifdef WITH_LDAP
+enum { HAVE_LDAP = 1 };
+#else
+enum { HAVE_LDAP = 0 };
+#endif
+#ifdef WITH_MYSQL
+enum { HAVE_MYSQL = 1 };
+#else
+enum { HAVE_MYSQL = 0 };
+#endif
+#ifdef WITH_PGSQL
+enum { HAVE_PGSQL = 1 };
+#else
+enum { HAVE_PGSQL = 0 };
+#endif
+
+/* The file that sets a password may be read by those who need it only. */
+static void check_secret(struct settings_load *l, size_t member, const char *label)
+{
+	unsigned line = settings_load_line(l, member);
+	const char *file;
+	struct stat st;
+
+	if (line == 0 || line > l->text.nlines)
+		return;
+	file = l->text.files[l->text.lines[line - 1].file];
+	if (stat(file, &st) == 0 && (st.st_mode & 004) != 0)
+		settings_report(l->warnings, &l->text, line, "%s stands in a file that everybody on this machine can read; try: chmod o= %s, or "
+			"keep the group in a file of its own, and @include that", label, file);
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * LDAP */
+
+static void check_uris(struct settings_load *l)
+{
+	static const char *const schemes[] = { "ldap://", "ldaps://", "ldapi://" };
+
+	for (const char *p = l->set->authldaprc_LDAP_URI; *p != '\0';) {
+		size_t len = strcspn(p, " ");
+		bool known = false;
+
+		for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+			known |= strncasecmp(p, schemes[i], strlen(schemes[i])) == 0;
+		if (!known)
+			MISTAKE(l, authldaprc_LDAP_URI, "authldaprc.LDAP_URI: %.*s begins with none of ldap://, ldaps:// and ldapi://", (int)len, p);
+		p += len + (p[len] == ' ');
+	}
+}
+
+/* "attr=option,attr2=option2" */
+static void check_auxoptions(struct settings_load *l)
+{
+	for (const char *p = l->set->authldaprc_LDAP_AUXOPTIONS; *p != '\0';) {
+		size_t len = strcspn(p, ","), name = strcspn(p, "=,");
+
+		if (name == 0 || name == len || name + 1 == len || memchr(p, ' ', len) != NULL)
+			MISTAKE(l, authldaprc_LDAP_AUXOPTIONS, "authldaprc.LDAP_AUXOPTIONS: \"%.*s\" is no ATTRIBUTE=OPTION; they stand behind each "
+				"other with commas and without blanks: \"mailHost=mailhost,noImap=disableimap\"", (int)len, p);
+		p += len + (p[len] == ',');
+	}
+}
+
+static void rules_ldap(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+
+	NEED(l, authldaprc_LDAP_URI, "authldaprc.LDAP_URI", "\"ldap://ldap.example.com\"");
+	NEED(l, authldaprc_LDAP_BASEDN, "authldaprc.LDAP_BASEDN", "the entry below which accounts are, \"ou=people,dc=example,dc=com\"");
+	NEED(l, authldaprc_LDAP_MAIL, "authldaprc.LDAP_MAIL", "the attribute of the login name");
+	NEED(l, authldaprc_LDAP_HOMEDIR, "authldaprc.LDAP_HOMEDIR", "the attribute of the home folder");
+	check_uris(l);
+	check_auxoptions(l);
+	if (set->authldaprc_LDAP_INITBIND && (set->authldaprc_LDAP_BINDDN[0] == '\0' || set->authldaprc_LDAP_BINDPW[0] == '\0'))
+		MISTAKE(l, authldaprc_LDAP_INITBIND, "authldaprc.LDAP_INITBIND needs LDAP_BINDDN and LDAP_BINDPW");
+	if (!set->authldaprc_LDAP_AUTHBIND && set->authldaprc_LDAP_CLEARPW[0] == '\0' && set->authldaprc_LDAP_CRYPTPW[0] == '\0')
+		MISTAKE(l, authldaprc_LDAP_URI, "authldaprc: nothing tells how passwords are checked: set LDAP_CRYPTPW = \"userPassword\", or "
+			"LDAP_AUTHBIND = 1");
+	if (set->authldaprc_LDAP_UID[0] == '\0' && set->authldaprc_LDAP_GLOB_UID[0] == '\0')
+		MISTAKE(l, authldaprc_LDAP_URI, "authldaprc: accounts have no user id: set LDAP_UID = \"uidNumber\", or LDAP_GLOB_UID");
+	if (set->authldaprc_LDAP_GID[0] == '\0' && set->authldaprc_LDAP_GLOB_GID[0] == '\0')
+		MISTAKE(l, authldaprc_LDAP_URI, "authldaprc: accounts have no group id: set LDAP_GID = \"gidNumber\", or LDAP_GLOB_GID");
+	if (set->authldaprc_LDAP_EMAILMAP[0] != '\0' && set->authldaprc_LDAP_EMAILMAP_BASEDN[0] == '\0')
+		MISTAKE(l, authldaprc_LDAP_EMAILMAP, "authldaprc.LDAP_EMAILMAP needs LDAP_EMAILMAP_BASEDN");
+	check_secret(l, offsetof(struct settings, authldaprc_LDAP_BINDPW), "authldaprc.LDAP_BINDPW");
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * SQL */
+
+static void check_clause(struct settings_load *l, unsigned line, const char *label, const char *clause, enum clause_dialect dialect)
+{
+	const char *why = clause_mistake(clause, dialect);
+
+	if (why != NULL)
+		settings_report(l->errors, &l->text, line, "%s: %s", label, why);
+}
+
+static void rules_mysql(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+
+	if (set->authmysqlrc_MYSQL_SERVER[0] == '\0' && set->authmysqlrc_MYSQL_SOCKET[0] == '\0')
+		MISTAKE(l, authmysqlrc_MYSQL_SERVER, "authmysqlrc: MYSQL_SERVER or MYSQL_SOCKET is needed");
+	NEED(l, authmysqlrc_MYSQL_USERNAME, "authmysqlrc.MYSQL_USERNAME", "who reads the accounts");
+	NEED(l, authmysqlrc_MYSQL_DATABASE, "authmysqlrc.MYSQL_DATABASE", "where the accounts are");
+	check_secret(l, offsetof(struct settings, authmysqlrc_MYSQL_PASSWORD), "authmysqlrc.MYSQL_PASSWORD");
+	check_clause(l, SETTINGS_LINE(l, authmysqlrc_MYSQL_SELECT_CLAUSE), "authmysqlrc.MYSQL_SELECT_CLAUSE",
+		set->authmysqlrc_MYSQL_SELECT_CLAUSE, CLAUSE_MYSQL);
+	if (set->authmysqlrc_MYSQL_SELECT_CLAUSE[0] != '\0')
+		return;
+	NEED(l, authmysqlrc_MYSQL_USER_TABLE, "authmysqlrc.MYSQL_USER_TABLE", "the table of the accounts");
+	NEED(l, authmysqlrc_MYSQL_LOGIN_FIELD, "authmysqlrc.MYSQL_LOGIN_FIELD", "the column of the login name");
+	NEED(l, authmysqlrc_MYSQL_HOME_FIELD, "authmysqlrc.MYSQL_HOME_FIELD", "the column of the home folder");
+	if (set->authmysqlrc_MYSQL_CRYPT_PWFIELD[0] == '\0' && set->authmysqlrc_MYSQL_CLEAR_PWFIELD[0] == '\0')
+		MISTAKE(l, authmysqlrc_MYSQL_USER_TABLE, "authmysqlrc: MYSQL_CRYPT_PWFIELD or MYSQL_CLEAR_PWFIELD is needed: the column of the "
+			"passwords");
+}
+
+static void rules_pgsql(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+
+	if (set->authpgsqlrc_PGSQL_CONNECTION[0] == '\0' && set->authpgsqlrc_PGSQL_DATABASE[0] == '\0')
+		MISTAKE(l, authpgsqlrc_PGSQL_CONNECTION, "authpgsqlrc.PGSQL_CONNECTION is needed: \"host=db.example.com dbname=mail "
+			"user=waypost\"");
+	check_secret(l, offsetof(struct settings, authpgsqlrc_PGSQL_PASSWORD), "authpgsqlrc.PGSQL_PASSWORD");
+	if (strstr(set->authpgsqlrc_PGSQL_CONNECTION, "password") != NULL)
+		check_secret(l, offsetof(struct settings, authpgsqlrc_PGSQL_CONNECTION), "authpgsqlrc.PGSQL_CONNECTION");
+	check_clause(l, SETTINGS_LINE(l, authpgsqlrc_PGSQL_SELECT_CLAUSE), "authpgsqlrc.PGSQL_SELECT_CLAUSE",
+		set->authpgsqlrc_PGSQL_SELECT_CLAUSE, CLAUSE_PGSQL);
+	if (set->authpgsqlrc_PGSQL_SELECT_CLAUSE[0] != '\0')
+		return;
+	NEED(l, authpgsqlrc_PGSQL_USER_TABLE, "authpgsqlrc.PGSQL_USER_TABLE", "the table of the accounts");
+	NEED(l, authpgsqlrc_PGSQL_LOGIN_FIELD, "authpgsqlrc.PGSQL_LOGIN_FIELD", "the column of the login name");
+	NEED(l, authpgsqlrc_PGSQL_HOME_FIELD, "authpgsqlrc.PGSQL_HOME_FIELD", "the column of the home folder");
+	if (set->authpgsqlrc_PGSQL_CRYPT_PWFIELD[0] == '\0' && set->authpgsqlrc_PGSQL_CLEAR_PWFIELD[0] == '\0')
+		MISTAKE(l, authpgsqlrc_PGSQL_USER_TABLE, "authpgsqlrc: PGSQL_CRYPT_PWFIELD or PGSQL_CLEAR_PWFIELD is needed: the column of the "
+			"passwords");
+}
+
+bool settings_rules_directory(struct settings_load *l, const char *module)
+{
+	static const struct { const char *name; int built; const char *package; void (*rules)(struct settings_load *l); } known[] = {
+		{ "authldap", HAVE_LDAP, "libldap-dev", rules_ldap },
+		{ "authmysql", HAVE_MYSQL, "default-libmysqlclient-dev", rules_mysql },
+		{ "authpgsql", HAVE_PGSQL, "libpq-dev", rules_pgsql },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (strcmp(known[i].name, module) != 0)
+			continue;
+		if (known[i].built)
+			known[i].rules(l);
+		else
+			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not in this build, for its library was not there; "
+				"install %s, and build again", module, known[i].package);
+		return true;
+	}
+	return false;
+}

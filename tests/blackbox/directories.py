@@ -1,0 +1,182 @@
+"""Real directories for tests: PostgreSQL, MariaDB and slapd from Debian's packages, each in a temporary folder, on a
+port of its own on a loopback address, as an ordinary user, stopped by its pid. And one that accepts and never answers."""
+import glob
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from pool import GID, UID, free_port, wait_for
+
+def drop():
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(GID)
+        os.setuid(UID)
+
+
+class Directory:
+    """A server process. start(), stop(), and again."""
+    host = "127.0.0.1"
+
+    def __init__(self):
+        self.root = tempfile.mkdtemp(prefix="wpdir-", dir="/tmp")
+        if os.getuid() == 0:
+            os.chown(self.root, UID, GID)
+        self.port = free_port([self.host])
+        self.proc = None
+        self.make()
+        self.start()
+
+    def run(self, *argv, input=None, check=True):
+        r = subprocess.run(argv, input=input, capture_output=True, preexec_fn=drop, cwd=self.root, text=True, timeout=60,
+                           env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.root, "LC_ALL": "C"})
+        assert not check or r.returncode == 0, f"{argv}: {r.stdout}{r.stderr}"
+        return r
+
+    def start(self):
+        with open(os.path.join(self.root, "server.log"), "ab") as log:
+            self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=drop,
+                                         cwd=self.root, start_new_session=True,
+                                         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.root, "LC_ALL": "C"})
+        wait_for(f"{type(self).__name__} answers", self.ready, timeout=60, pause=0.05)
+
+    def ready(self):
+        assert self.proc.poll() is None, self.log()
+        return self.ping()
+
+    def log(self):
+        with open(os.path.join(self.root, "server.log"), errors="replace") as f:
+            return f.read()[-4000:]
+
+    def stop(self, sig=signal.SIGTERM):
+        if self.proc is not None and self.proc.poll() is None:
+            self.proc.send_signal(sig)
+            try:
+                self.proc.wait(30)
+            except subprocess.TimeoutExpired:
+                self.proc.kill()
+                self.proc.wait()
+        self.proc = None
+
+    def freeze(self):
+        """The kernel still accepts connections; nobody answers."""
+        for pid in self.pids():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self):
+        for pid in self.pids():
+            os.kill(pid, signal.SIGCONT)
+
+    def pids(self):
+        found = [self.proc.pid]
+        with os.scandir("/proc") as entries:
+            for entry in entries:
+                if entry.name.isdigit():
+                    try:
+                        with open(f"/proc/{entry.name}/stat") as f:
+                            if f.read().rpartition(")")[2].split()[1] == str(self.proc.pid):
+                                found.append(int(entry.name))
+                    except OSError:
+                        pass
+        return found
+
+    def close(self):
+        self.stop()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+class Postgres(Directory):
+    stop_signal = signal.SIGINT
+
+    def make(self):
+        self.bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
+        self.data = os.path.join(self.root, "data")
+        self.run(f"{self.bin}/initdb", "-D", self.data, "-U", "admin", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
+
+    def command(self):
+        return [f"{self.bin}/postgres", "-D", self.data, "-h", self.host, "-p", str(self.port), "-k", self.root, "-F",
+                "-c", "password_encryption=scram-sha-256"]
+
+    def ping(self):
+        return self.run(f"{self.bin}/pg_isready", "-q", "-h", self.host, "-p", str(self.port), check=False).returncode == 0
+
+    def sql(self, text, database="postgres"):
+        return self.run("psql", "-qAt", "-v", "ON_ERROR_STOP=1", "-h", self.root, "-p", str(self.port), "-U", "admin", "-d", database,
+                        input=text).stdout
+
+    def stop(self, sig=signal.SIGINT):
+        super().stop(sig)
+
+
+class Mariadb(Directory):
+    def make(self):
+        self.data = os.path.join(self.root, "data")
+        self.socket = os.path.join(self.root, "sock")
+        self.run("mariadb-install-db", "--no-defaults", f"--datadir={self.data}", "--auth-root-authentication-method=normal",
+                 "--skip-test-db", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M")
+
+    extra = ()
+
+    def command(self):
+        return ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}", f"--port={self.port}",
+                f"--bind-address={self.host}", "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--skip-name-resolve",
+                "--innodb-flush-log-at-trx-commit=0", *self.extra]
+
+    def ping(self):
+        return self.run("mariadb-admin", "--no-defaults", "-uroot", "-S", self.socket, "ping", check=False).returncode == 0
+
+    def sql(self, text, database="mysql"):
+        return self.run("mariadb", "--no-defaults", "-uroot", "-S", self.socket, "-N", "--default-character-set=utf8mb4", database,
+                        input=text).stdout
+
+
+class Slapd(Directory):
+    """Below dc=example,dc=com; cn=admin with the password admin."""
+    suffix = "dc=example,dc=com"
+    admin = f"cn=admin,{suffix}"
+
+    def __init__(self, schemas=(), config=""):
+        self.schemas, self.config = schemas, config
+        super().__init__()
+
+    def make(self):
+        os.mkdir(os.path.join(self.root, "db"))
+        if os.getuid() == 0:
+            os.chown(os.path.join(self.root, "db"), UID, GID)
+        includes = "".join(f"include {s}\n" for s in
+                           [f"/etc/ldap/schema/{n}.schema" for n in ("core", "cosine", "inetorgperson", "nis")] + list(self.schemas))
+        self.conf = os.path.join(self.root, "slapd.conf")
+        with open(self.conf, "w") as f:
+            f.write(f"{includes}modulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {self.root}/pid\n{self.config}\n"
+                    f"database mdb\nmaxsize 67108864\nsuffix {self.suffix}\nrootdn {self.admin}\nrootpw admin\n"
+                    f"directory {self.root}/db\nindex mail eq\ndbnosync\n"
+                    "access to attrs=userPassword by anonymous auth by * none\naccess to * by * read\n")
+
+    @property
+    def uri(self):
+        return f"ldap://{self.host}:{self.port}"
+
+    def command(self):
+        return ["slapd", "-d", "0", "-f", self.conf, "-h", self.uri]
+
+    def ping(self):
+        return self.run("ldapsearch", "-x", "-H", self.uri, "-b", "", "-s", "base", "-o", "nettimeout=2", check=False).returncode == 0
+
+    def ldif(self, text):
+        self.run("ldapmodify", "-a", "-c", "-x", "-H", self.uri, "-D", self.admin, "-w", "admin", input=text)
+
+
+class Silent:
+    """Accepts connections and never says a word."""
+    def __init__(self, host, port):
+        self.sock = socket.socket()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sock.bind((host, port))
+        self.sock.listen(64)
+
+    def close(self):
+        self.sock.close()

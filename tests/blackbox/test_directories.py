@@ -1,0 +1,325 @@
+"""Accounts in PostgreSQL, MariaDB and OpenLDAP: the real servers, a pool of two nodes, and what happens when a server
+goes away. No outage may ever look like a wrong password."""
+import os
+import re
+import time
+
+import pytest
+
+import directories
+from client import Imap, Pop3
+from pool import GID, PATIENCE, SLOW, UID, Account, Pool, sha, wait_for
+
+ETC = os.path.join(os.path.dirname(__file__), "..", "..", "etc")
+HERE, THERE = "127.0.0.1", "127.0.0.2"
+LATE = 1.5 * SLOW  # "within a second or so"
+
+# As they are stored, and logged in with.
+ODD = ["o'hara+tag@example.com", "per%cent@example.com", "st*r@example.com", "par(en)s@example.com", "back\\slash@example.com",
+       'quo"te@example.com', "two  blanks@example.com", "a=b,c@example.com", "müller@example.com", "under_score@example.com", "plain"]
+# Nobody's names: each would be somebody's if it were let out of its quotes or taken for a pattern.
+NOBODY = ["' OR '1'='1", '" OR "1"="1', "\\' OR 1=1 -- ", "\\\\' OR 1=1 -- ", '\\" OR 1=1 # ', "x' UNION SELECT 'anna@example.com','','','1','1','/' -- ",
+          "%", "anna%", "_nna@example.com", "*", "anna*", "(mail=*)", "*)(mail=*", "anna@example.com)(|(mail=*", "anna@example.com' ", ")", "(", "\\",
+          "\\2a", "$(local_part)", "${HOSTNAME}", "@", "@example.com", "anna@", "'", "''", "\"", "`", "--", "x" * 500, "'" * 500, "\\" * 500,
+          "(" * 500, b"\xe4nna@example.com", b"\xbf' OR 1=1 -- ", b"\xbf\x27", b"\xf0\x9f\x93\xa7@example.com", b"\xc3", b"\xff\xfe"]
+
+
+def accounts():
+    return [Account("anna@example.com", mailhost=HERE), Account("berta@example.com", mailhost=THERE), Account("dora@example.com"),
+            Account("lena@example.com", mailhost=THERE, options="disablepop3=1")] + \
+           [Account(name, password="it's \\ \"so\"", mailhost=THERE) for name in ODD]
+
+
+def text(value):
+    """An SQL literal; both servers understand it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def insert(a, **more):
+    f = {"name": a.name, "hash": sha(a.password), "uid": a.uid, "gid": a.gid, "home": a.home, "mailhost": a.mailhost, "options": a.options,
+         **more}
+    values = ", ".join(str(v) if isinstance(v, int) else text(v) for v in f.values())
+    return f"INSERT INTO accounts ({', '.join(f)}) VALUES ({values});\n"
+
+
+class Pgsql:
+    module = "authpgsql"
+    group = "authpgsqlrc"
+    server = directories.Postgres
+
+    def __init__(self):
+        self.dir = self.server()
+        self.dir.sql("CREATE DATABASE mail; CREATE ROLE waypost LOGIN PASSWORD 'se''cret';")
+        with open(os.path.join(ETC, "sql", "postgresql.sql")) as f:
+            self.dir.sql(f.read() + "GRANT SELECT ON accounts TO waypost;", "mail")
+
+    def connection(self, hosts=HERE):
+        return {"PGSQL_CONNECTION": f"host={hosts} port={self.dir.port} dbname=mail user=waypost password='se\\'cret'"}
+
+    def settings(self, hosts=HERE):
+        return {**self.connection(hosts), "PGSQL_TIMEOUT": 1, "PGSQL_USER_TABLE": "accounts", "PGSQL_LOGIN_FIELD": "name",
+                "PGSQL_CRYPT_PWFIELD": "hash", "PGSQL_NAME_FIELD": "fullname", "PGSQL_MAILDIR_FIELD": "maildir", "PGSQL_QUOTA_FIELD": "quota",
+                "PGSQL_AUXOPTIONS_FIELD": "concat_ws(',', 'mailhost=' || nullif(mailhost, ''), nullif(options, ''))",
+                "PGSQL_WHERE_CLAUSE": "active"}
+
+    def two(self):
+        return self.settings("127.0.0.9," + HERE)
+
+    def add(self, accounts):
+        self.dir.sql("SET standard_conforming_strings = off; SET escape_string_warning = off; BEGIN;\n" +
+                     "".join(insert(a) for a in accounts) + "COMMIT;", "mail")
+
+    def damage(self, name, field):
+        self.dir.sql({"uid": "ALTER TABLE accounts DROP CONSTRAINT IF EXISTS accounts_uid_check;",
+                      "home": "ALTER TABLE accounts DROP CONSTRAINT IF EXISTS accounts_home_check;"}.get(field, ""), "mail")
+        value = {"uid": "0", "home": "''", "options": r"E'x\ny'"}[field]
+        self.dir.sql(f"UPDATE accounts SET {field} = {value} WHERE name = '{name}';", "mail")
+
+    def password(self, name, hash):
+        self.dir.sql(f"UPDATE accounts SET hash = '{hash}' WHERE name = '{name}';", "mail")
+
+
+class Mysql:
+    module = "authmysql"
+    group = "authmysqlrc"
+    server = directories.Mariadb
+
+    def __init__(self):
+        self.dir = self.server()
+        self.dir.sql("CREATE DATABASE mail; CREATE USER waypost IDENTIFIED BY 'se\\'cret'; GRANT SELECT ON mail.* TO waypost;"
+                     # The worst that a server can be set to.
+                     "SET GLOBAL sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES';")
+        with open(os.path.join(ETC, "sql", "mysql.sql")) as f:
+            self.sql(f.read())
+
+    def sql(self, query):
+        return self.dir.sql("SET sql_mode = '';\n" + query, "mail")
+
+    def settings(self, hosts=HERE):
+        return {"MYSQL_SERVER": hosts, "MYSQL_PORT": self.dir.port, "MYSQL_USERNAME": "waypost", "MYSQL_PASSWORD": "se'cret",
+                "MYSQL_DATABASE": "mail", "MYSQL_TIMEOUT": 1, "MYSQL_USER_TABLE": "accounts", "MYSQL_LOGIN_FIELD": "name",
+                "MYSQL_CRYPT_PWFIELD": "hash", "MYSQL_NAME_FIELD": "fullname", "MYSQL_MAILDIR_FIELD": "maildir", "MYSQL_QUOTA_FIELD": "quota",
+                "MYSQL_AUXOPTIONS_FIELD": "CONCAT_WS(',', CONCAT('mailhost=', NULLIF(mailhost, '')), NULLIF(options, ''))",
+                "MYSQL_WHERE_CLAUSE": "active"}
+
+    def two(self):
+        return self.settings("127.0.0.9 " + HERE)
+
+    def add(self, accounts):
+        self.sql("BEGIN;\n" + "".join(insert(a) for a in accounts) + "COMMIT;")
+
+    def damage(self, name, field):
+        value = {"uid": "0", "home": "''", "options": "'x\\ny'"}[field]
+        self.sql(f"SET check_constraint_checks = 0; UPDATE accounts SET {field} = {value} WHERE name = '{name}';")
+
+    def password(self, name, hash):
+        self.sql(f"UPDATE accounts SET hash = '{hash}' WHERE name = '{name}';")
+
+
+KINDS = [Pgsql, Mysql]
+
+
+def start_pool(kind, settings=None, nodes=2, group=None):
+    return Pool(nodes=nodes, settings={"authdaemonrc": {"authmodulelist": kind.module, "daemons": 2},
+                                       kind.group: {**(group or kind.settings()), **(settings or {})}})
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda k: k.__name__.lower())
+def site(request):
+    """(directory, pool of two nodes)"""
+    kind = request.param()
+    try:
+        with start_pool(kind) as p:
+            for a in accounts():
+                p.add(a, write=False)
+            p.write_userdb("")
+            kind.add(p.accounts.values())
+            kind.pool = p
+            yield kind, p
+    finally:
+        kind.dir.close()
+
+
+def imap(p, node, name, password):
+    with Imap(node, p.imap_port) as c:
+        return c.login(name, password)
+
+
+def pop3(p, node, name, password):
+    with Pop3(node, p.pop3_port) as c:
+        return c.login(name, password)
+
+
+def refused(reply):
+    return not reply.ok and b"[AUTHENTICATIONFAILED]" in reply.text
+
+
+def not_now(reply):
+    return not reply.ok and b"[UNAVAILABLE]" in reply.text
+
+
+def test_logins(site):
+    kind, p = site
+    for a in p.accounts.values():
+        for node in (HERE, THERE):
+            with Imap(node, p.imap_port) as c:
+                c.login_ok(a)
+                assert c.subjects() == [f"{a.name} lives on {a.mailhost or 'any node'}"] or "ü" in a.name
+            assert refused(imap(p, node, a.name, "wrong")), a.name
+            assert refused(imap(p, node, a.name, "")), a.name
+    for name in ("anna@example.com", "berta@example.com", "dora@example.com", "o'hara+tag@example.com"):
+        for node in (HERE, THERE):
+            assert pop3(p, node, name, p.accounts[name].password).startswith(b"+OK")
+            assert pop3(p, node, name, "wrong").startswith(b"-ERR [AUTH]")
+
+
+def test_routes(site):
+    kind, p = site
+    mark = [n.log_mark() for n in p.nodes]
+    assert imap(p, HERE, "berta@example.com", "secret-berta@example.com").ok
+    p.nodes[1].wait_log(r"imapd: LOGIN, user=berta@example.com,", mark[1])
+    r = p.nodes[0].tool("auth", "berta@example.com", input="secret-berta@example.com\n")
+    assert r.returncode == 0, r
+    for wanted in (f"driver: {kind.module}", "account: berta@example.com", f"uid: {UID}", f"gid: {GID}", f"options: mailhost={THERE}",
+                   "the password is right"):
+        assert wanted in r.stdout, r.stdout
+    assert p.nodes[0].tool("auth", "berta@example.com", input="wrong\n").returncode == 1
+    assert f"IMAP: to {THERE}" in p.nodes[0].tool("route", "berta@example.com").stdout
+    assert "no driver of authmodulelist knows" in p.nodes[0].tool("route", "nobody@example.com").stdout
+
+
+def test_options(site):
+    _, p = site
+    a = p.accounts["lena@example.com"]
+    assert imap(p, HERE, a.name, a.password).ok
+    assert not pop3(p, HERE, a.name, a.password).startswith(b"+OK")
+
+
+def test_hostile_names(site):
+    _, p = site
+    mark = p.nodes[0].log_mark()
+    with Imap(HERE, p.imap_port) as probe:
+        probe.ok("NOOP")
+    for name in NOBODY:
+        raw = name if isinstance(name, bytes) else name.encode()
+        reply = imap(p, HERE, raw, "x")
+        assert refused(reply), (name, reply)
+    for name in ("x" * 2000, "'" * 2000, "\\" * 2000, "\u00e4" * 1000):
+        assert not imap(p, HERE, name, "x").ok
+    # All of them were questions that the server understood.
+    assert not re.search(r"question is refused|does not answer|cannot be used", p.nodes[0].log_since(mark))
+
+
+def test_slow_hash_and_locked(site):
+    kind, p = site
+    # crypt(3) of "secret"
+    kind.password("dora@example.com", "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG.")
+    assert imap(p, HERE, "dora@example.com", "secret").ok
+    assert refused(imap(p, HERE, "dora@example.com", "secreT"))
+    kind.password("dora@example.com", "!")
+    assert refused(imap(p, HERE, "dora@example.com", "!"))
+    kind.password("dora@example.com", "{NONSENSE}x")
+    assert not_now(imap(p, HERE, "dora@example.com", "x"))
+    # A changed password counts at once.
+    kind.password("dora@example.com", sha("secret-dora@example.com"))
+    assert imap(p, HERE, "dora@example.com", "secret-dora@example.com").ok
+
+
+def test_damaged_records(site):
+    kind, p = site
+    node = p.nodes[0]
+    broken = [Account(f"{field}@example.com") for field in ("uid", "home", "options")]
+    for a in broken:
+        p.add(a, write=False)
+    kind.add(broken)
+    for a in broken:
+        kind.damage(a.name, a.name.partition("@")[0])
+    mark = node.log_mark()
+    assert not_now(imap(p, HERE, "uid@example.com", "secret-uid@example.com"))
+    node.wait_log(r"record of uid@example.com cannot be used: its uid is 0", mark)
+    assert refused(imap(p, HERE, "home@example.com", "secret-home@example.com"))
+    assert not_now(imap(p, HERE, "options@example.com", "secret-options@example.com"))
+    node.wait_log(r"record of options@example.com cannot be used: its options holds? a control character", mark)
+
+
+def steady(p, node=HERE, name="anna@example.com"):
+    reply = imap(p, node, name, "secret-" + name)
+    return reply.ok
+
+
+def test_stop_and_start(site):
+    kind, p = site
+    marks = [n.log_mark() for n in p.nodes]
+    for _ in range(4):  # all workers have a connection
+        assert steady(p)
+    for _ in range(2):
+        kind.dir.stop()
+        for _ in range(6):
+            start = time.monotonic()
+            assert not_now(imap(p, HERE, "anna@example.com", "secret-anna@example.com"))
+            assert not_now(imap(p, HERE, "anna@example.com", "wrong"))
+            assert not_now(imap(p, HERE, "nobody@example.com", "wrong"))
+            assert pop3(p, HERE, "anna@example.com", "secret-anna@example.com").startswith(b"-ERR [SYS/TEMP]")
+            assert time.monotonic() - start < 4 * LATE
+        assert p.nodes[0].tool("auth", "anna@example.com", input="x\n").returncode == 1
+        kind.dir.start()
+        wait_for("logins work again", lambda: steady(p), PATIENCE)
+        for _ in range(4):
+            assert steady(p)
+            assert refused(imap(p, HERE, "anna@example.com", "wrong"))
+    log = p.nodes[0].log_since(marks[0])
+    # Said once by each worker for each outage, and once when it was over.
+    assert 2 <= len(re.findall(rf"{kind.module}: .* does not answer", log)) <= 4, log
+    assert 2 <= len(re.findall(rf"{kind.module}: .* answers again", log)) <= 4, log
+
+
+def test_restart_between_logins(site):
+    """Connections that died while nobody used them cost nothing."""
+    kind, p = site
+    for _ in range(4):
+        assert steady(p)
+    mark = p.nodes[0].log_mark()
+    kind.dir.stop()
+    kind.dir.start()
+    for _ in range(6):
+        assert steady(p)
+        assert refused(imap(p, HERE, "anna@example.com", "wrong"))
+    assert "does not answer" not in p.nodes[0].log_since(mark)
+
+
+def test_frozen(site):
+    """The server accepts and never answers: the first logins wait for the settings' second, then none does."""
+    kind, p = site
+    assert steady(p)
+    kind.dir.freeze()
+    try:
+        for _ in range(4):
+            start = time.monotonic()
+            assert not_now(imap(p, HERE, "anna@example.com", "secret-anna@example.com"))
+            assert time.monotonic() - start < 3 * LATE
+        took = []
+        for _ in range(10):
+            start = time.monotonic()
+            assert not_now(imap(p, HERE, "anna@example.com", "secret-anna@example.com"))
+            took.append(time.monotonic() - start)
+        assert sorted(took)[6] < 0.5 * SLOW, took
+    finally:
+        kind.dir.thaw()
+    wait_for("logins work again", lambda: steady(p), PATIENCE + 10)
+
+
+def test_second_server(site):
+    """The first server of the list is silent, then not there at all."""
+    kind, first = site
+    silent = directories.Silent("127.0.0.9", kind.dir.port)
+    try:
+        with start_pool(kind, nodes=1, group=kind.two()) as p:
+            for name in ("anna@example.com", "dora@example.com"):
+                start = time.monotonic()
+                assert imap(p, HERE, "dora@example.com", "secret-dora@example.com").ok, name
+                assert time.monotonic() - start < 2 * LATE
+            p.nodes[0].wait_log(r"127\.0\.0\.9.* does not answer")
+            silent.close()
+            assert imap(p, HERE, "dora@example.com", "secret-dora@example.com").ok
+    finally:
+        silent.close()

@@ -1,0 +1,291 @@
+/* What the drivers of directories share, without a directory. */
+#include <string.h>
+
+#include "authlib/directory.h"
+#include "authlib/record.h"
+#include "authlib/sqlquery.h"
+#include "lib/mem.h"
+#include "tests/unit/unit.h"
+
+/* --- clauses --- */
+
+static void test_clause_places(void)
+{
+	static const struct { const char *text; enum clause_dialect dialect; enum clause_place place; } t[] = {
+		{ "a = $(local_part)", CLAUSE_MYSQL, CLAUSE_BARE },
+		{ "a = '$(local_part)'", CLAUSE_MYSQL, CLAUSE_STRING },
+		{ "a = 'x''$(local_part)'", CLAUSE_MYSQL, CLAUSE_STRING },
+		{ "a = 'x' $(local_part)'", CLAUSE_MYSQL, CLAUSE_BARE },
+		{ "a = 'it\\'s $(local_part)'", CLAUSE_MYSQL, CLAUSE_STRING },
+		{ "a = 'it\\'s $(local_part)'", CLAUSE_PGSQL, CLAUSE_BARE },
+		{ "a = \"$(local_part)\"", CLAUSE_MYSQL, CLAUSE_STRING },
+		{ "a = \"it's $(local_part)\"", CLAUSE_MYSQL, CLAUSE_STRING },
+		{ "a = \"$(local_part)\"", CLAUSE_PGSQL, CLAUSE_IDENTIFIER },
+		{ "FROM `$(local_part)`", CLAUSE_MYSQL, CLAUSE_IDENTIFIER },
+		{ "FROM `\\`$(local_part)", CLAUSE_MYSQL, CLAUSE_BARE },
+		{ "FROM '`$(local_part)`", CLAUSE_PGSQL, CLAUSE_STRING },
+		{ "a = '\\$(local_part)'", CLAUSE_MYSQL, CLAUSE_UNSAFE },
+		{ "a = '\\\\$(local_part)'", CLAUSE_MYSQL, CLAUSE_STRING },
+		{ "a = '\\\\\\$(local_part)'", CLAUSE_MYSQL, CLAUSE_UNSAFE },
+		{ "a = '\\$(local_part)'", CLAUSE_PGSQL, CLAUSE_STRING },
+		{ "a = E'$(local_part)'", CLAUSE_PGSQL, CLAUSE_UNSAFE },
+		{ "a = e'x''$(local_part)'", CLAUSE_PGSQL, CLAUSE_UNSAFE },
+		{ "a = namE'$(local_part)'", CLAUSE_PGSQL, CLAUSE_STRING },
+		{ "a = E'x' AND b = '$(local_part)'", CLAUSE_PGSQL, CLAUSE_STRING },
+		{ "/* don't */ a = '$(local_part)'", CLAUSE_PGSQL, CLAUSE_STRING },
+		{ "/* don't $(local_part) */", CLAUSE_PGSQL, CLAUSE_UNSAFE },
+		{ "a -- $(local_part)", CLAUSE_PGSQL, CLAUSE_UNSAFE },
+		{ "5--3 = '$(local_part)'", CLAUSE_MYSQL, CLAUSE_STRING },
+		{ "a # $(local_part)", CLAUSE_MYSQL, CLAUSE_UNSAFE },
+		{ "a # '$(local_part)'", CLAUSE_PGSQL, CLAUSE_STRING },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct clause c;
+		struct clause_piece piece = { .variable = false };
+
+		clause_begin(&c, t[i].text, t[i].dialect);
+		while (!piece.variable && clause_next(&c, &piece))
+			;
+		CU_ASSERT_TRUE(piece.variable);
+		CU_ASSERT_EQUAL(piece.place, t[i].place);
+		if (t[i].place == CLAUSE_BARE || t[i].place == CLAUSE_UNSAFE)
+			CU_ASSERT_PTR_NOT_NULL(clause_mistake(t[i].text, t[i].dialect));
+	}
+}
+
+static void test_clause_mistakes(void)
+{
+	static const struct { const char *text; bool mysql, pgsql; } t[] = {
+		{ "", true, true },
+		{ "SELECT 1", true, true },
+		{ "SELECT '$(local_part)@$(domain)'", true, true },
+		{ "SELECT $(service)", true, true },
+		{ "SELECT $(nothing)", false, false },
+		{ "SELECT '$(nothing)'", true, true },
+		{ "SELECT '$(local_part'", false, false },
+		{ "SELECT 'x", false, false },
+		{ "SELECT \"x", false, false },
+		{ "SELECT /* x", false, false },
+		{ "SELECT 1 -- x", true, true },
+		{ "SELECT $$x$$", true, false },
+		{ "SELECT $a$x$a$", true, false },
+		{ "SELECT a$b", true, true },
+		{ "SELECT '$', '$$'", true, true },
+		{ "SELECT 'cost $5'", true, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		CU_ASSERT_EQUAL(clause_mistake(t[i].text, CLAUSE_MYSQL) == NULL, t[i].mysql);
+		CU_ASSERT_EQUAL(clause_mistake(t[i].text, CLAUSE_PGSQL) == NULL, t[i].pgsql);
+	}
+}
+
+/* --- questions --- */
+
+/* Doubles quotes and backslashes; knows no byte 0xff. */
+static bool escape(void *arg, struct str *out, const char *text, size_t len)
+{
+	(*(int *)arg)++;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\'' || text[i] == '\\' || text[i] == '"')
+			str_addc(out, '\\');
+		if (text[i] == '\xff')
+			return false;
+		str_addc(out, text[i]);
+	}
+	return true;
+}
+
+static struct sql_fields fields(const char *select)
+{
+	return (struct sql_fields){ .dialect = CLAUSE_MYSQL, .select = select, .table = "t", .login = "id", .crypt = "crypt", .clear = "",
+		.uid = "uid", .gid = "gid", .home = "home", .name = "", .maildir = "maildir", .quota = "", .delivery = "deliver",
+		.options = "CONCAT('mailhost=',h)", .where = "", .default_domain = "" };
+}
+
+static void expect(const struct sql_fields *f, const char *service, const char *user, const char *want)
+{
+	struct str out = STR_INIT;
+	int calls = 0;
+
+	CU_ASSERT_EQUAL(sqlquery_build(&out, f, service, user, escape, &calls), want != NULL);
+	if (want != NULL)
+		CU_ASSERT_STRING_EQUAL(str_cstr(&out), want);
+	str_fini(&out);
+}
+
+#define COLUMNS(maildir) "SELECT id, crypt, '', uid, gid, home, " maildir ", '', '', CONCAT('mailhost=',h) FROM t WHERE id = "
+
+static void test_default_question(void)
+{
+	struct sql_fields f = fields("");
+
+	expect(&f, "imap", "jo@x", COLUMNS("maildir") "'jo@x'");
+	expect(&f, "imap", "jo", COLUMNS("maildir") "'jo'");
+	expect(&f, "courier", "jo", COLUMNS("deliver") "'jo'");
+	expect(&f, "imap", "o'h\\", COLUMNS("maildir") "'o\\'h\\\\'");
+	expect(&f, "imap", "\xff", NULL);
+	f.default_domain = "example.com";
+	f.where = "a OR b";
+	expect(&f, "imap", "jo", COLUMNS("maildir") "'jo@example.com' AND (a OR b)");
+	expect(&f, "imap", "jo@x", COLUMNS("maildir") "'jo@x' AND (a OR b)");
+	f.delivery = "";
+	expect(&f, "courier", "jo@x", COLUMNS("maildir") "'jo@x' AND (a OR b)");
+}
+
+static void test_clause_question(void)
+{
+	struct sql_fields f = fields("$ '$(local_part)' \"$(domain)\" $(service) '$(what)' `$(domain)_t` $1");
+
+	expect(&f, "imap", "jo@x.org", "$ 'jo' \"x.org\" imap '' `x.org_t` $1");
+	expect(&f, "pop3", "jo", "$ 'jo' \"\" pop3 '' `_t` $1");
+	f.default_domain = "example.com";
+	expect(&f, "pop3", "jo", "$ 'jo' \"example.com\" pop3 '' `example.com_t` $1");
+	expect(&f, "pop3", "a@b@c", "$ 'a' \"b@c\" pop3 '' `b@c_t` $1");
+	expect(&f, "pop3", "'\"\\@x", "$ '\\'\\\"\\\\' \"x\" pop3 '' `x_t` $1");
+	/* No table has such a name. */
+	expect(&f, "pop3", "jo@x`", NULL);
+	expect(&f, "pop3", "jo@x y", NULL);
+	expect(&f, "pop3", "jo@\xc3\xbc", NULL);
+	expect(&f, "pop3", "\xff@x", NULL);
+}
+
+static void test_long_names(void)
+{
+	struct sql_fields f = fields("'$(local_part)'");
+	struct str name = STR_INIT, out = STR_INIT;
+	int calls = 0;
+
+	for (int i = 0; i < 2000; i++)
+		str_addc(&name, '\'');
+	CU_ASSERT_TRUE(sqlquery_build(&out, &f, "imap", str_cstr(&name), escape, &calls));
+	CU_ASSERT_EQUAL(out.len, 4002);
+	CU_ASSERT_EQUAL(calls, 1);
+	str_fini(&name);
+	str_fini(&out);
+}
+
+/* --- rows --- */
+
+#define CELL(s) { s, sizeof(s) - 1 }
+
+static enum auth_result row(const struct sql_cell *cell, unsigned n, struct account *a, struct str *why)
+{
+	account_fini(a);
+	account_init(a);
+	str_clear(why);
+	return sqlquery_record(cell, n, "typed", a, why);
+}
+
+static void test_rows(void)
+{
+	struct sql_cell good[] = { CELL("jo"), CELL("$1$x"), CELL("clear"), CELL("1000"), CELL(" 1001 "), CELL("/home/jo"), CELL("mail"),
+		CELL("5S"), CELL("Jo, x"), CELL("mailhost=a") };
+	struct sql_cell c[SQL_COLUMNS];
+	struct account a;
+	struct str why = STR_INIT;
+
+	account_init(&a);
+	CU_ASSERT_EQUAL(row(good, 10, &a, &why), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.name, "jo");
+	CU_ASSERT_STRING_EQUAL(a.hash, "$1$x");
+	CU_ASSERT_STRING_EQUAL(a.clear, "clear");
+	CU_ASSERT_EQUAL(a.uid, 1000);
+	CU_ASSERT_EQUAL(a.gid, 1001);
+	CU_ASSERT_STRING_EQUAL(a.home, "/home/jo");
+	CU_ASSERT_STRING_EQUAL(a.maildir, "mail");
+	CU_ASSERT_STRING_EQUAL(a.quota, "5S");
+	CU_ASSERT_STRING_EQUAL(a.fullname, "Jo, x");
+	CU_ASSERT_STRING_EQUAL(a.options, "mailhost=a");
+	CU_ASSERT_EQUAL(row(good, 6, &a, &why), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.maildir, "");
+	CU_ASSERT_STRING_EQUAL(a.options, "");
+	CU_ASSERT_EQUAL(row(good, 5, &a, &why), AUTH_BROKEN);
+#define CHANGED(i, ...) (memcpy(c, good, sizeof(good)), c[i] = (struct sql_cell)__VA_ARGS__, row(c, 10, &a, &why))
+	CU_ASSERT_EQUAL(CHANGED(0, { NULL, 0 }), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.name, "typed");
+	CU_ASSERT_EQUAL(CHANGED(0, CELL("a\nb")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(CHANGED(1, { NULL, 0 }), AUTH_OK);
+	CU_ASSERT_EQUAL(CHANGED(2, CELL("a\0b")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(CHANGED(2, CELL("a\tb")), AUTH_OK);
+	CU_ASSERT_EQUAL(CHANGED(3, CELL("0")), AUTH_BROKEN);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&why), "its uid is 0, which no mailbox may have");
+	CU_ASSERT_EQUAL(CHANGED(3, { NULL, 0 }), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(CHANGED(3, CELL("")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(CHANGED(3, CELL("-1")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(CHANGED(3, CELL("4294967296")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(CHANGED(3, CELL("4294967295")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(CHANGED(3, CELL("12x")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(CHANGED(4, CELL("00")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(CHANGED(5, CELL("")), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(CHANGED(5, { NULL, 0 }), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(CHANGED(5, CELL("home")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(CHANGED(9, { NULL, 0 }), AUTH_OK);
+	CU_ASSERT_EQUAL(CHANGED(9, CELL("mailhost=a\r\n")), AUTH_BROKEN);
+	account_fini(&a);
+	str_fini(&why);
+}
+
+static void test_limits(void)
+{
+	struct str why = STR_INIT;
+	char *member = mem_strdup(""), *big = mem_array(1, 9000);
+
+	memset(big, 'x', 8999);
+	CU_ASSERT_TRUE(record_set(&member, big, 511, 512, "name", &why));
+	CU_ASSERT_EQUAL(strlen(member), 511);
+	CU_ASSERT_FALSE(record_set(&member, big, 512, 512, "name", &why));
+	CU_ASSERT_STRING_EQUAL(str_cstr(&why), "its name is longer than 511 bytes");
+	CU_ASSERT_TRUE(record_set(&member, NULL, 7, 512, "name", &why));
+	CU_ASSERT_STRING_EQUAL(member, "");
+	mem_free(&member);
+	mem_free(&big);
+	str_fini(&why);
+}
+
+/* --- servers --- */
+
+static void test_servers(void)
+{
+	struct directory d;
+
+	directory_init(&d, "authtest");
+	for (int i = 0; i < DIRECTORY_SERVERS_MAX; i++)
+		CU_ASSERT_TRUE(directory_add(&d, "abc", 3));
+	CU_ASSERT_FALSE(directory_add(&d, "abc", 3));
+	/* At once: no pause. */
+	directory_failed(&d, 0, 10000, 3, "refused");
+	CU_ASSERT_TRUE(d.server[0].down);
+	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000));
+	/* After a wait: longer and longer, but not for ever. */
+	for (int i = 0; i < 20; i++)
+		directory_failed(&d, 0, 10000, 3000, "slow");
+	CU_ASSERT_FALSE(directory_usable(&d, 0, 10000 + DIRECTORY_PAUSE_MAX_MS * 3 / 4 - 1));
+	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000 + DIRECTORY_PAUSE_MAX_MS));
+	CU_ASSERT_TRUE(directory_usable(&d, 1, 10000));
+	directory_answered(&d, 0);
+	CU_ASSERT_FALSE(d.server[0].down);
+	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000));
+	directory_failed(&d, 0, 10000, 3000, "slow");
+	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000 + DIRECTORY_PAUSE_MS));
+	directory_refused(&d, "no table");
+	directory_refused(&d, "no table");
+	directory_served(&d);
+	CU_ASSERT_PTR_NULL(d.trouble);
+	directory_fini(&d);
+}
+
+static const struct unit_case cases[] = {
+	{ "places of variables", test_clause_places },
+	{ "mistakes in clauses", test_clause_mistakes },
+	{ "question of fields", test_default_question },
+	{ "question of a clause", test_clause_question },
+	{ "long names", test_long_names },
+	{ "rows", test_rows },
+	{ "limits", test_limits },
+	{ "servers", test_servers },
+	{ NULL, NULL }
+};
+
+UNIT_MAIN("directory", cases)
