@@ -65,7 +65,7 @@ static void break_stale(struct md_root *r, int dirfd)
 	str_fini(&mine);
 }
 
-/* Our own file in tmp/ with process and host in it. 0, or -1 with errno. */
+/* Our own file in tmp/ with process and host in it: its descriptor, or -1 with errno. */
 static int make_mine(struct md_root *r, int dirfd, struct str *name, struct stat *st)
 {
 	struct str text = STR_INIT;
@@ -80,15 +80,14 @@ static int make_mine(struct md_root *r, int dirfd, struct str *name, struct stat
 	if (rc == 0)
 		rc = fstat(fd, st);
 	err = errno;
-	if (close(fd) != 0 && rc == 0) {
-		rc = -1;
-		err = errno;
-	}
-	if (rc != 0)
+	if (rc != 0) {
 		unlinkat(dirfd, name->data, 0);
+		close(fd);
+		fd = -1;
+	}
 	str_fini(&text);
 	errno = err;
-	return rc;
+	return fd;
 }
 
 static int64_t now_ms(void)
@@ -135,7 +134,7 @@ enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struc
 	int err;
 
 	l->dirfd = -1;
-	if (make_mine(r, dirfd, &mine, &st) != 0) {
+	if ((l->fd = make_mine(r, dirfd, &mine, &st)) < 0) {
 		err = errno;
 		str_fini(&mine);
 		e = md_errno(err);
@@ -155,6 +154,10 @@ enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struc
 	}
 	unlinkat(dirfd, mine.data, 0);
 	str_fini(&mine);
+	if (e != MD_OK) {
+		close(l->fd);
+		l->fd = -1;
+	}
 	return e;
 }
 
@@ -165,5 +168,7 @@ void md_lock_drop(struct md_lock *l)
 	if (l->dirfd >= 0 && fstatat(l->dirfd, LOCK_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    st.st_dev == l->dev && st.st_ino == l->ino)
 		unlinkat(l->dirfd, LOCK_FILE, 0);
-	l->dirfd = -1;
+	if (l->fd >= 0)
+		close(l->fd);
+	l->dirfd = l->fd = -1;
 }

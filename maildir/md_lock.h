@@ -9,10 +9,11 @@ enum { MD_LOCK_WAIT = 30, MD_LOCK_STALE = 300 }; /* seconds */
 
 struct md_lock {
 	int dirfd;   /* of the folder: borrowed from the caller, who keeps it open; -1: not held */
-	uint64_t dev, ino; /* the lock file that is ours */
+	int fd;      /* the lock file that is ours: open, so that no other file gets its inode number; -1: not held */
+	uint64_t dev, ino; /* of it */
 };
 
-#define MD_LOCK_INIT { -1, 0, 0 }
+#define MD_LOCK_INIT { -1, -1, 0, 0 }
 
 /* Takes the lock of the folder DIRFD (called FOLDER in texts), waiting up to MD_LOCK_WAIT seconds.
  * MD_OK, MD_BUSY, MD_PERM, MD_READONLY, MD_FULL, MD_IO. */

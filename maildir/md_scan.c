@@ -386,7 +386,7 @@ static void scan_begin(struct md_scan *sc, struct md_box *box)
 {
 	memset(sc, 0, sizeof(*sc));
 	sc->box = box;
-	sc->lock.dirfd = -1;
+	sc->lock = (struct md_lock)MD_LOCK_INIT;
 	md_hash_box(&sc->hash, box);
 	for (size_t i = 0; i < box->n; i++)
 		box->msgs[i].found = box->msgs[i].in_pass = false;
