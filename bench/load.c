@@ -28,8 +28,19 @@ enum mode { MODE_LOGIN, MODE_LOCAL, MODE_PING, MODE_BULK, MODE_IDLE };
 static const char *const mode_names[] = { "login", "local", "ping", "bulk", "idle" };
 
 /* What a client waits for. */
-enum step { STEP_GREETING, STEP_USER, STEP_PASSWORD, STEP_SELECT, STEP_NOOP, STEP_BODY, STEP_TAIL, STEP_IDLE, STEP_LOGOUT, STEP_END };
-static const char *const step_names[] = { "greeting", "USER", "login", "SELECT", "NOOP", "body", "end of body", "nothing", "logout", "end" };
+#define STEPS(X) \
+	X(GREETING, "greeting") X(USER, "USER") X(PASSWORD, "login") X(SELECT, "SELECT") X(NOOP, "NOOP") X(BODY, "body") \
+	X(TAIL, "end of body") X(IDLE, "nothing") X(LOGOUT, "logout") X(END, "end")
+enum step {
+#define X(name, text) STEP_##name,
+	STEPS(X)
+#undef X
+};
+static const char *const step_names[] = {
+#define X(name, text) text,
+	STEPS(X)
+#undef X
+};
 
 enum { LINE_MAX_HERE = 1024 };
 
@@ -427,7 +438,8 @@ static double parse_seconds(const char *text)
 static void parse_option(const char *arg)
 {
 	const struct { const char *name; uint64_t most, *to; } numbers[] = {
-		{ "clients=", 100000, &set.clients }, { "opening=", 1000, &set.opening }, { "size=", 1 << 30, &set.size }, { "users=", WIRE_ACCOUNTS, &set.users },
+		{ "clients=", 100000, &set.clients }, { "opening=", 1000, &set.opening }, { "size=", 1 << 30, &set.size },
+		{ "users=", WIRE_ACCOUNTS, &set.users },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)

@@ -90,7 +90,8 @@ def goals(f):
     compare("2. CPU, bodies of 1 MiB, relative to the splicing relay", "bulk", ["relay-splice"], 1.15)
     compare("2. CPU, bodies of 16 KiB, relative to the better relay", "bulk16k", ["relay-copy", "relay-splice"], 1.1)
     compare("3. CPU, NOOP, relative to the better of nginx and HAProxy", "ping", ["nginx", "haproxy"], 1.0)
-    compare("3. added p99 of NOOP at 32 sessions, relative to the better of the two", "ping", ["nginx", "haproxy"], 1.0, key="p99", less="direct")
+    compare("3. added p99 of NOOP at 32 sessions, relative to the better of the two", "ping", ["nginx", "haproxy"], 1.0,
+            key="p99", less="direct")
     add("4. idle proxied session, bytes PSS", median(f.idle("waypost", "pss")), 512, 0)
     base = median(f.idle("waypost-2", "base"))
     add("4. whole node with two workers, MB PSS", base and base / 1e6, 30, 1)
@@ -122,8 +123,8 @@ def point_table(f, point):
                          ratio_text(f.ratio(point, "waypost", [peer])) if peer not in ("waypost", "direct") else "",
                          f.spread(point, peer, "rate", 2 if unit == "s/GB" else 0), f.spread(point, peer, "p50", 0),
                          f.spread(point, peer, "p99", 0), f"{f.median(point, peer, 'share'):.2f}"])
-    return f"### {TITLES[point]}\n\n" + table(["", f"CPU {unit}", f"relative to {REFERENCE}", "waypost relative to it", per, "p50 us", "p99 us",
-                                              "share of its CPU"], rows)
+    head = ["", f"CPU {unit}", f"relative to {REFERENCE}", "waypost relative to it", per, "p50 us", "p99 us", "share of its CPU"]
+    return f"### {TITLES[point]}\n\n" + table(head, rows)
 
 
 def idle_table(f):
@@ -134,15 +135,19 @@ def idle_table(f):
             kernel = [k - direct for k in f.idle(peer, "kernel")] if direct is not None else []
             rows.append([peer, str(f.idle(peer, "sessions")[0]), text_of(f.idle(peer, "pss"), 0), text_of(kernel, 0),
                          str(f.idle(peer, "processes")[0]), text_of([b / 1e6 for b in f.idle(peer, "base")], 1)])
-    return "### Idle sessions\n\n" + table(["", "sessions", "bytes PSS each", "bytes of the kernel each", "processes", "MB PSS before"], rows)
+    head = ["", "sessions", "bytes PSS each", "bytes of the kernel each", "processes", "MB PSS before"]
+    return "### Idle sessions\n\n" + table(head, rows)
 
 
 def growth_table(f):
     rows = []
     for peer in f.peers:
         for opened in sorted({s["open"] for s in f.result["samples"] if "open" in s and s["peer"] == peer}):
-            rows.append([peer, f"{opened:,}", *(text_of(f.of(p, peer, opened=opened).values(), d) for p, d in (("login", 1), ("bulk", 3)))])
-    return "### While other sessions are open\n\n" + table(["", "open sessions", "login, CPU us", "bodies of 1 MiB, CPU s/GB"], rows) if rows else ""
+            rows.append([peer, f"{opened:,}", text_of(f.of("login", peer, opened=opened).values(), 1),
+                         text_of(f.of("bulk", peer, opened=opened).values(), 3)])
+    if not rows:
+        return ""
+    return "### While other sessions are open\n\n" + table(["", "open sessions", "login, CPU us", "bodies of 1 MiB, CPU s/GB"], rows)
 
 
 def text(result):

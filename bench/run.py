@@ -4,7 +4,6 @@
 Rounds are interleaved: each round measures every system at a point before the next round begins, so that what
 disturbs the machine disturbs all of them; ratios are taken within a round, and their median is reported."""
 import argparse
-import ctypes
 import fcntl
 import json
 import os
@@ -12,7 +11,6 @@ import platform
 import random
 import shutil
 import socket
-import statistics
 import struct
 import subprocess
 import sys
@@ -23,7 +21,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import packages  # noqa: E402
 import report  # noqa: E402
-from peers import BACKEND, FILES, all_peers  # noqa: E402
+from peers import BACKEND, all_peers  # noqa: E402
 from system import System, Trouble, adopt_orphans, kernel_memory, read  # noqa: E402
 
 LOAD_CPU, PROXY_CPU = 0, 1
