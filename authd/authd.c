@@ -56,6 +56,17 @@ static void drop_of_worker(struct reg *reg, struct reg_session *s, void *arg)
 		reg_remove(reg, s);
 }
 
+/* The login is over before its ticket was used: it shall open nothing any more. */
+static void void_ticket(struct authd *a, const struct reg_session *s)
+{
+	if (!s->has_ticket || a->spawn == NULL)
+		return;
+	msgw_begin(&out, TICKET_VOID);
+	msgw_bytes(&out, s->ticket, sizeof(s->ticket));
+	if (chan_send(a->spawn, &out, -1) != 0)
+		log_error("spawn does not read its messages");
+}
+
 /* --- login workers --- */
 
 static void worker_gone(struct chan *c UNUSED, void *arg)
@@ -101,8 +112,10 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 		if (!msgr_end(r))
 			return false;
 		/* A worker can end what is its own, nothing else. */
-		if ((s = reg_find(a->reg, id)) != NULL && s->owner == OWNER_WORKER && s->worker == w)
+		if ((s = reg_find(a->reg, id)) != NULL && s->owner == OWNER_WORKER && s->worker == w) {
+			void_ticket(a, s);
 			reg_remove(a->reg, s);
+		}
 		return true;
 	case SESSION_HAVE:
 		return have_session(a, r, w) != NULL;

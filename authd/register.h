@@ -22,6 +22,8 @@ struct reg_session {
 	char *user;
 	uint32_t pid;             /* OWNER_SPAWN */
 	uint64_t start;           /* unix seconds */
+	bool has_ticket;          /* OWNER_WORKER: a session server may still be asked for */
+	uint8_t ticket[TICKET_LEN];
 	UT_hash_handle hh;
 };
 

@@ -144,6 +144,8 @@ static void grant(struct request *rq, struct auth_reply *r)
 	s->worker = rq->worker;
 	if (r->local) {
 		send_ticket(rq, r);
+		s->has_ticket = true;
+		memcpy(s->ticket, r->ticket, sizeof(s->ticket));
 	} else {
 		const char *secret = a->ctx.set->pool_secret;
 		struct hop hop = { .present = true, .client = r->client, .tls = r->client_tls, .ttl = r->ttl };

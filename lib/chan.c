@@ -140,9 +140,15 @@ int chan_send(struct chan *c, const struct msgw *w, int fd)
 
 	if (w->overflow)
 		return -1;
-	/* A real error (the other side is gone) is reported by the reader; queueing is harmless then. */
-	if (c->first == NULL && msg_send(c->out.fd, w, fd) != 1)
-		return 0;
+	if (c->first == NULL) {
+		int r = msg_send(c->out.fd, w, fd);
+
+		/* That the other side is gone is told by the reader; anything else is this message's failure. */
+		if (r == 0 || (r == -1 && (errno == EPIPE || errno == ECONNRESET)))
+			return 0;
+		if (r == -1)
+			return -1;
+	}
 	if (c->queued + w->len > CHAN_QUEUE_MAX)
 		return -1;
 	q = mem_alloc(sizeof(*q) + w->len);

@@ -23,8 +23,9 @@ void chan_free(struct chan **c);
 /* Takes all messages that have arrived by now, and the end of the channel if it has come: for a channel that is about
  * to be replaced because its other side has died. Its callbacks are called, and may free C. Not from within them. */
 void chan_drain(struct chan *c);
-/* Sends W, with a duplicate of FD unless -1. 0 sent or queued; -1 not sent: the queue is full
- * (CHAN_QUEUE_MAX bytes) or the message is too large. The caller ends the session that it was for. */
+/* Sends W, with a duplicate of FD unless -1. 0 sent or queued (or the other side is gone:
+ * on_gone will tell); -1 not sent: the queue is full (CHAN_QUEUE_MAX bytes), the message is too large, or the
+ * system cannot pass it on. The caller ends the session that it was for. */
 int chan_send(struct chan *c, const struct msgw *w, int fd) MUST_CHECK;
 /* Bytes that wait in the queue. */
 size_t chan_queued(const struct chan *c);

@@ -91,6 +91,7 @@ struct login {
 	ev_timer timer;              /* DELAY; a second try of AUTH or HANDOFF */
 	enum login_state state;
 	uint32_t started;            /* loop time, seconds: one deadline for all until hand-over */
+	uint32_t asked;              /* loop time, seconds: when authd was to be asked last */
 	uint32_t request;            /* number of the question to authd or spawn */
 	unsigned bad;                /* consecutive errors */
 	bool retried;                /* the hand-over failed once already */

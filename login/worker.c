@@ -150,6 +150,7 @@ void worker_ask_authd(struct worker *w, struct login *l)
 	static struct auth_request q;
 
 	drop_slot(w, l);
+	l->asked = (uint32_t)ev_now(w->ctx.loop);
 	if (w->authd == NULL || !take_slot(w, l))
 		return; /* asked when there is an authd; the sweep gives up on it in time */
 	q.request = l->request;
@@ -437,8 +438,9 @@ static void on_sweep(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 		next = l->next;
 		if (now - l->started >= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT && l->state != LOGIN_CLOSING)
 			login_end(l, LOGIN_BYE_TIMEOUT);
-		else if (l->state == LOGIN_AUTH && l->request == 0 && now - l->started >= AUTHD_PATIENCE && w->authd == NULL)
-			login_auth_reply(l, NULL);
+		else if (l->state == LOGIN_AUTH && l->request == 0 && !ev_is_active(&l->timer) &&
+		    (w->authd != NULL || now - l->asked >= AUTHD_PATIENCE))
+			login_auth_reply(l, NULL); /* nobody could be asked */
 	}
 }
 

@@ -11,7 +11,10 @@
 
 enum { CLIENT, SERVER };                     /* index of a side */
 enum { CHUNK = 64 * 1024 };                  /* bytes read at a time */
-enum { IDLE_CHECK_SECONDS = 10 };
+enum {
+	IDLE_CHECK_SECONDS = 10,
+	HALF_OPEN_SECONDS = 300 /* without a byte, once one side has closed */
+};
 enum {
 	PIPE_SIZE = 1024 * 1024, /* asked for; the system may give less */
 	PIPES_KEPT = 8,          /* empty pipes kept for the next bulk transfer */
@@ -331,8 +334,12 @@ static void on_idle_check(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 	uint32_t now = (uint32_t)ev_now(loop);
 
 	for (struct relay *r = pool->first, *next; r != NULL; r = next) {
+		uint32_t idle = now - r->active;
+
 		next = r->next;
-		if (now - r->active >= pool->idle_seconds)
+		if (r->some_end && idle >= HALF_OPEN_SECONDS)
+			finish(r, (enum relay_end)r->first_end);
+		else if (pool->idle_seconds != 0 && idle >= pool->idle_seconds)
 			finish(r, RELAY_END_IDLE);
 	}
 }
@@ -340,7 +347,7 @@ static void on_idle_check(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end)
 {
 	struct relay_pool *pool = mem_alloc(sizeof(*pool));
-	double every = idle_seconds < IDLE_CHECK_SECONDS ? 1 : IDLE_CHECK_SECONDS;
+	double every = idle_seconds != 0 && idle_seconds < IDLE_CHECK_SECONDS ? 1 : IDLE_CHECK_SECONDS;
 
 	pool->loop = loop;
 	pool->on_end = on_end;
@@ -348,16 +355,14 @@ struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, r
 	signal(SIGPIPE, SIG_IGN); /* splice() has no flag for it */
 	ev_timer_init(&pool->idle, on_idle_check, every, every);
 	pool->idle.data = pool;
-	if (idle_seconds != 0) {
-		ev_timer_start(loop, &pool->idle);
-		ev_unref(loop);
-	}
+	ev_timer_start(loop, &pool->idle);
+	ev_unref(loop);
 	return pool;
 }
 
 void relay_pool_free(struct relay_pool **pool)
 {
-	if (*pool != NULL && (*pool)->idle_seconds != 0) {
+	if (*pool != NULL) {
 		ev_ref((*pool)->loop);
 		ev_timer_stop((*pool)->loop, &(*pool)->idle);
 	}

@@ -28,7 +28,7 @@ typedef void relay_end_fn(struct relay *r, enum relay_end end, void *arg);
 
 /* All relays of one process: the shared idle limit. */
 struct relay_pool;
-/* IDLE_SECONDS without a byte end a relay; 0 = never. The process ignores SIGPIPE from now on. */
+/* IDLE_SECONDS without a byte end a relay; 0 = never. Once one side has closed, five minutes do. The process ignores SIGPIPE from now on. */
 struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end);
 /* Frees an empty pool. */
 void relay_pool_free(struct relay_pool **pool);
