@@ -115,13 +115,14 @@ class System:
                 pass
         return total / TICKS
 
-    def pss(self):
-        """Bytes of memory of all processes, shared pages divided among those that share them."""
+    def pss(self, kinds=("Pss",)):
+        """Bytes of memory of all processes, shared pages divided among those that share them. KINDS: lines of smaps_rollup."""
         total = 0
         for pid in self.pids():
             try:
-                total += int(re.search(r"^Pss:\s+(\d+) kB", read(f"/proc/{pid}/smaps_rollup"), re.M)[1]) * 1024
-            except (OSError, TypeError):
+                total += sum(int(n) * 1024 for kind, n in re.findall(r"^(\w+):\s+(\d+) kB", read(f"/proc/{pid}/smaps_rollup"), re.M)
+                             if kind in kinds)
+            except OSError:
                 pass
         return total
 
