@@ -21,10 +21,10 @@ LOGINS = 100
 SESSIONS = 1000
 
 # System calls per login and logout: one client after the other, which is the most expensive way.
-WORKER_PER_LOGIN = 44
+WORKER_PER_LOGIN = 43
 AUTHD_PER_LOGIN = 9
 MASTER_PER_LOGIN = 9
-WORKER_PER_MIB = 60
+WORKER_PER_MIB = 20
 BYTES_PER_SESSION = 640
 
 
