@@ -170,8 +170,11 @@ static enum auth_result ask(struct auth_chain *c, const struct link *l, const ch
 {
 	enum auth_result r;
 
-	if (password != NULL && l->driver->verify != NULL)
-		return l->driver->verify(l->ctx, service, user, password, out);
+	if (password != NULL && l->driver->verify != NULL) {
+		r = l->driver->verify(l->ctx, service, user, password, out);
+		learn(c, out->hash);
+		return r;
+	}
 	r = l->driver->lookup(l->ctx, service, user, out);
 	if (r == AUTH_OK && password != NULL) {
 		learn(c, out->hash);

@@ -5,6 +5,7 @@ authlib_libauth_a_SOURCES = \
 	authlib/directory.c authlib/directory.h \
 	authlib/drv_userdb.c authlib/drv_userdb.h \
 	authlib/hmac_state.c authlib/hmac_state.h \
+	authlib/ldapquery.c authlib/ldapquery.h \
 	authlib/password.c authlib/password.h \
 	authlib/record.c authlib/record.h \
 	authlib/sqldir.c authlib/sqldir.h \
@@ -16,6 +17,9 @@ authlib_libauth_a_SOURCES = \
 	authlib/userdb_watch.c \
 	authlib/userdb_writer.c authlib/userdb_writer.h
 # Drivers whose library was found.
+if WITH_LDAP
+authlib_libauth_a_SOURCES += authlib/drv_ldap.c authlib/drv_ldap.h
+endif
 if WITH_MYSQL
 authlib_libauth_a_SOURCES += authlib/drv_mysql.c authlib/drv_mysql.h
 endif

@@ -1,5 +1,7 @@
 """Accounts in PostgreSQL, MariaDB and OpenLDAP: the real servers, a pool of two nodes, and what happens when a server
 goes away. No outage may ever look like a wrong password."""
+import base64
+import hashlib
 import os
 import re
 import time
@@ -116,7 +118,56 @@ class Mysql:
         self.sql(f"UPDATE accounts SET hash = '{hash}' WHERE name = '{name}';")
 
 
-KINDS = [Pgsql, Mysql]
+def b64(value):
+    return base64.b64encode(value.encode()).decode()
+
+
+class Ldap:
+    module = "authldap"
+    group = "authldaprc"
+    people = "ou=people,dc=example,dc=com"
+
+    def __init__(self):
+        # The schema as slapd.conf has it; its LDIF form and the sample accounts are loaded by test_ldap_samples.
+        self.dir = directories.Slapd(["/etc/ldap/schema/misc.schema", os.path.join(ETC, "ldap", "waypost.schema")])
+        with open(os.path.join(ETC, "ldap", "accounts.ldif")) as f:
+            self.dir.ldif(f.read())
+
+    def settings(self, uris=None):
+        return {"LDAP_URI": uris or self.dir.uri, "LDAP_BASEDN": self.people, "LDAP_INITBIND": 1, "LDAP_BINDDN": self.dir.admin,
+                "LDAP_BINDPW": "admin", "LDAP_TIMEOUT": 1, "LDAP_HOMEDIR": "homeDirectory", "LDAP_MAILDIR": "waypostMaildir",
+                "LDAP_FULLNAME": "cn", "LDAP_CRYPTPW": "userPassword", "LDAP_UID": "uidNumber", "LDAP_GID": "gidNumber",
+                "LDAP_AUXOPTIONS": "waypostMailHost=mailhost,waypostDisablePop3=disablepop3"}
+
+    def two(self):
+        return self.settings(f"ldap://127.0.0.9:{self.dir.port} {self.dir.uri}")
+
+    def dn(self, name):
+        return f"cn={hashlib.sha1(name.encode()).hexdigest()},{self.people}"
+
+    def add(self, accounts):
+        for a in accounts:
+            lines = [f"dn: {self.dn(a.name)}", "objectClass: inetOrgPerson", "objectClass: waypostAccount", "sn: x",
+                     f"mail:: {b64(a.name)}", f"userPassword:: {b64(sha(a.password))}", f"uidNumber: {a.uid}", f"gidNumber: {a.gid}",
+                     f"homeDirectory:: {b64(a.home)}"]
+            if a.mailhost:
+                lines.append(f"waypostMailHost: {a.mailhost}")
+            if "disablepop3" in a.options:
+                lines.append("waypostDisablePop3: 1")
+            self.dir.ldif("\n".join(lines) + "\n")
+
+    def change(self, name, what):
+        self.dir.ldif(f"dn: {self.dn(name)}\nchangetype: modify\n{what}\n")
+
+    def damage(self, name, field):
+        self.change(name, {"uid": "replace: uidNumber\nuidNumber: 0", "home": "delete: homeDirectory",
+                           "options": f"replace: waypostMailHost\nwaypostMailHost:: {b64('x' + chr(10) + 'y')}"}[field])
+
+    def password(self, name, hash):
+        self.change(name, f"replace: userPassword\nuserPassword:: {b64(hash)}")
+
+
+KINDS = [Pgsql, Mysql, Ldap]
 
 
 def start_pool(kind, settings=None, nodes=2, group=None):
@@ -131,7 +182,9 @@ def site(request):
     try:
         with start_pool(kind) as p:
             for a in accounts():
-                p.add(a, write=False)
+                # LDAP's attribute mail is ASCII.
+                if a.name.isascii() or kind.module != "authldap":
+                    p.add(a, write=False)
             p.write_userdb("")
             kind.add(p.accounts.values())
             kind.pool = p
@@ -236,7 +289,7 @@ def test_damaged_records(site):
         kind.damage(a.name, a.name.partition("@")[0])
     mark = node.log_mark()
     assert not_now(imap(p, HERE, "uid@example.com", "secret-uid@example.com"))
-    node.wait_log(r"record of uid@example.com cannot be used: its uid is 0", mark)
+    node.wait_log(r"record of uid@example.com cannot be used: its (uid|uidNumber) is 0", mark)
     assert refused(imap(p, HERE, "home@example.com", "secret-home@example.com"))
     assert not_now(imap(p, HERE, "options@example.com", "secret-options@example.com"))
     node.wait_log(r"record of options@example.com cannot be used: its options holds? a control character", mark)

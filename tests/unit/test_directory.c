@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "authlib/directory.h"
+#include "authlib/ldapquery.h"
 #include "authlib/record.h"
 #include "authlib/sqlquery.h"
 #include "lib/mem.h"
@@ -244,6 +245,146 @@ static void test_limits(void)
 	str_fini(&why);
 }
 
+/* --- LDAP --- */
+
+static struct ldap_fields ldap_fields(void)
+{
+	return (struct ldap_fields){ .mail = "mail", .filter = "", .domain = "", .emailmap = "", .emailmap_mail = "", .homedir = "home",
+		.mailroot = "", .maildir = "dir", .delivery = "deliver", .quota = "", .fullname = "cn", .clearpw = "clear", .cryptpw = "crypt",
+		.uid = "uidN", .gid = "gidN", .auxoptions = "host=mailhost,bad,=x,y=,HOME=h,off=disableimap" };
+}
+
+static void expect_filter(const struct ldap_fields *f, const char *user, const char *want)
+{
+	struct str out = STR_INIT;
+
+	ldapquery_filter(&out, f, user);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), want);
+	str_fini(&out);
+}
+
+static void test_filters(void)
+{
+	struct ldap_fields f = ldap_fields();
+
+	expect_filter(&f, "jo@x", "(mail=jo@x)");
+	expect_filter(&f, "jo", "(mail=jo)");
+	expect_filter(&f, "*)(mail=*", "(mail=\\2a\\29\\28mail\\3d\\2a)");
+	expect_filter(&f, "a\\b'\"%\xc3\xbc\xff", "(mail=a\\5cb\\27\\22\\25\\c3\\bc\\ff)");
+	f.filter = "(objectClass=x)";
+	f.domain = "e*.org";
+	expect_filter(&f, "jo@x", "(&(objectClass=x)(mail=jo@x))");
+	expect_filter(&f, "jo", "(&(objectClass=x)(mail=jo@e\\2a.org))");
+	f.filter = "objectClass=x";
+	expect_filter(&f, "jo@x", "(&(objectClass=x)(mail=jo@x))");
+}
+
+static void test_emailmap(void)
+{
+	struct ldap_fields f = ldap_fields();
+	struct str out = STR_INIT;
+
+	CU_ASSERT_FALSE(ldapquery_is_mapped(&f, "jo@x"));
+	f.emailmap = "(&(u=@user@)(r=@realm@)(x=@us@))";
+	CU_ASSERT_TRUE(ldapquery_is_mapped(&f, "jo@x"));
+	CU_ASSERT_FALSE(ldapquery_is_mapped(&f, "jo"));
+	ldapquery_map_filter(&out, &f, "j(o@x@realm@*");
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "(&(u=j\\28o)(r=x@realm@\\2a)(x=@us@))");
+	str_clear(&out);
+	f.emailmap = "u=@user@";
+	ldapquery_map_filter(&out, &f, "@x");
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "(u=)");
+	str_clear(&out);
+	ldapquery_mapped_filter(&out, &f, "h)*", 3);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "(mail=h\\29\\2a)");
+	str_clear(&out);
+	f.emailmap_mail = "handle";
+	f.filter = "(a=b)";
+	ldapquery_mapped_filter(&out, &f, "h\0x", 3);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "(&(a=b)(handle=h\\00x))");
+	str_fini(&out);
+}
+
+static void test_attrs(void)
+{
+	struct ldap_fields f = ldap_fields();
+	char *attr[LDAP_ATTRS_MAX + 1];
+	static const char *const want[] = { "home", "dir", "deliver", "cn", "clear", "crypt", "uidN", "gidN", "host", "off" };
+	unsigned n = ldapquery_attrs(&f, attr);
+
+	CU_ASSERT_EQUAL_FATAL(n, ARRAY_LEN(want));
+	CU_ASSERT_PTR_NULL(attr[n]);
+	for (unsigned i = 0; i < n; i++) {
+		CU_ASSERT_STRING_EQUAL(attr[i], want[i]);
+		mem_free(&attr[i]);
+	}
+}
+
+struct fake_entry { const char *attr, *value; };
+
+static bool fake_value(void *arg, const char *attr, const char **p, size_t *len)
+{
+	for (const struct fake_entry *e = arg; e->attr != NULL; e++)
+		if (strcmp(e->attr, attr) == 0) {
+			*p = e->value;
+			*len = strlen(e->value);
+			return true;
+		}
+	return false;
+}
+
+static void test_entries(void)
+{
+	struct ldap_fields f = ldap_fields();
+	struct fake_entry e[] = { { "home", "/h" }, { "dir", "m" }, { "deliver", "d" }, { "cn", "Jo" }, { "clear", "pw" }, { "crypt", "$1$x" },
+		{ "uidN", "1000" }, { "gidN", "1001" }, { "host", "a b" }, { "off", "" }, { NULL, NULL } };
+	struct account a;
+	struct str why = STR_INIT;
+
+#define READ(service) (account_fini(&a), account_init(&a), str_clear(&why), ldapquery_record(&f, fake_value, e, service, "jo", &a, &why))
+	account_init(&a);
+	f.auxoptions = "host=mailhost,off=disableimap,none=x";
+	CU_ASSERT_EQUAL(READ("imap"), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.name, "jo");
+	CU_ASSERT_STRING_EQUAL(a.home, "/h");
+	CU_ASSERT_STRING_EQUAL(a.maildir, "m");
+	CU_ASSERT_STRING_EQUAL(a.fullname, "Jo");
+	CU_ASSERT_EQUAL(a.uid, 1000);
+	CU_ASSERT_EQUAL(a.gid, 1001);
+	CU_ASSERT_STRING_EQUAL(a.options, "mailhost=a b");
+	/* The clear password alone. */
+	CU_ASSERT_STRING_EQUAL(a.clear, "pw");
+	CU_ASSERT_STRING_EQUAL(a.hash, "");
+	e[4].value = "";
+	CU_ASSERT_EQUAL(READ("courier"), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.hash, "$1$x");
+	CU_ASSERT_STRING_EQUAL(a.maildir, "d");
+	f.mailroot = "/srv";
+	e[0].value = "jo";
+	e[9].value = "1";
+	CU_ASSERT_EQUAL(READ("imap"), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.home, "/srv/jo");
+	CU_ASSERT_STRING_EQUAL(a.options, "mailhost=a b,disableimap=1");
+	f.mailroot = "";
+	CU_ASSERT_EQUAL(READ("imap"), AUTH_BROKEN);
+	e[0].value = "/h";
+	e[8].value = "a,disableimap=0";
+	CU_ASSERT_EQUAL(READ("imap"), AUTH_BROKEN);
+	e[8].value = "a";
+	e[6].value = "0";
+	f.glob_uid = 7;
+	CU_ASSERT_EQUAL(READ("imap"), AUTH_BROKEN);
+	e[6].value = "";
+	CU_ASSERT_EQUAL(READ("imap"), AUTH_OK);
+	CU_ASSERT_EQUAL(a.uid, 7);
+	f.glob_uid = 0;
+	CU_ASSERT_EQUAL(READ("imap"), AUTH_BROKEN);
+	e[0].value = "";
+	CU_ASSERT_EQUAL(READ("imap"), AUTH_UNKNOWN);
+	account_fini(&a);
+	str_fini(&why);
+}
+
 /* --- servers --- */
 
 static void test_servers(void)
@@ -284,6 +425,10 @@ static const struct unit_case cases[] = {
 	{ "long names", test_long_names },
 	{ "rows", test_rows },
 	{ "limits", test_limits },
+	{ "filters", test_filters },
+	{ "mapped names", test_emailmap },
+	{ "attributes", test_attrs },
+	{ "entries", test_entries },
 	{ "servers", test_servers },
 	{ NULL, NULL }
 };

@@ -1,0 +1,40 @@
+/* The question to an LDAP directory and what its answer means, as Courier's authldaprc has it. No connection here. */
+#ifndef AUTHLIB_LDAPQUERY_H
+#define AUTHLIB_LDAPQUERY_H
+
+#include "authlib/auth.h"
+#include "lib/str.h"
+
+/* Settings without their prefix; none is NULL. Attributes that are not wanted are "". */
+struct ldap_fields {
+	const char *mail, *filter, *domain;
+	const char *emailmap, *emailmap_mail;
+	const char *homedir, *mailroot, *maildir, *delivery, *quota, *fullname, *clearpw, *cryptpw, *uid, *gid, *auxoptions;
+	uint32_t glob_uid, glob_gid; /* 0: none */
+};
+
+/* Appends the LEN bytes at TEXT as a value in a filter (RFC 4515 section 3): nothing but letters, digits and a few
+ * harmless characters stays as it is. */
+void ldapquery_escape(struct str *out, const char *text, size_t len);
+/* The filter that finds the account of USER. */
+void ldapquery_filter(struct str *out, const struct ldap_fields *f, const char *user);
+/* USER is searched for in two steps: these are for the first one's filter, and for the second's, where VALUE is what the
+ * first has found. */
+bool ldapquery_is_mapped(const struct ldap_fields *f, const char *user);
+void ldapquery_map_filter(struct str *out, const struct ldap_fields *f, const char *user);
+void ldapquery_mapped_filter(struct str *out, const struct ldap_fields *f, const char *value, size_t len);
+
+/* The attributes that ldapquery_record() asks for, each once: names (owned) into ATTR, NULL behind the last. Returns how
+ * many; those that do not fit are left out. */
+enum { LDAP_ATTRS_MAX = 64 };
+unsigned ldapquery_attrs(const struct ldap_fields *f, char *attr[LDAP_ATTRS_MAX + 1]);
+
+/* The first value of attribute ATTR, as long as the entry lives; false if it has none. */
+typedef bool ldap_value_fn(void *arg, const char *attr, const char **p, size_t *len);
+
+/* The entry as a record: AUTH_OK; AUTH_UNKNOWN: it has no home folder, so it is somebody without mail; AUTH_BROKEN, with
+ * the reason in WHY: it cannot be used. */
+enum auth_result ldapquery_record(const struct ldap_fields *f, ldap_value_fn *value, void *arg, const char *service,
+    const char *user, struct account *out, struct str *why);
+
+#endif
