@@ -1,7 +1,12 @@
 import os
 import shutil
+import sys
 
 import pytest
+
+# Before pool is read: under valgrind all waits are longer.
+if "--wrapper=valgrind" in sys.argv:
+    os.environ["WAYPOST_WRAPPER"] = "valgrind"
 
 import pool as pool_module
 from fakeserver import FakeServer
@@ -17,10 +22,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes long; run by --all only")
     config.addinivalue_line("markers", "valgrind: part of the subset that is run under valgrind")
-    if config.getoption("--wrapper"):
-        os.environ["WAYPOST_WRAPPER"] = config.getoption("--wrapper")
-        pool_module.SLOW = 6
-        pool_module.PATIENCE = 120.0
+    if config.getoption("--wrapper") not in ("", "valgrind") or (config.getoption("--wrapper") and pool_module.SLOW == 1):
+        raise pytest.UsageError("--wrapper=valgrind is the only one, written so")
 
 
 def pytest_collection_modifyitems(config, items):

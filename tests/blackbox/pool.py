@@ -21,7 +21,7 @@ from signal import SIGTERM
 PREFIX = os.environ.get("WAYPOST_PREFIX", "/usr/local")
 SLOW = 6 if "valgrind" in os.environ.get("WAYPOST_WRAPPER", "") else 1
 # Waits end long before this in a healthy build; it only bounds a hanging test.
-PATIENCE = 20.0 * SLOW
+PATIENCE = 30.0 * SLOW
 
 try:
     with open(os.path.join(PREFIX, "sbin", "waypostd"), "rb") as program:
