@@ -85,7 +85,7 @@ def kill_role(p, role, count):
 
 
 def count_of(request):
-    return 200 if request.config.getoption("--all") else 12
+    return 200 if request.config.getoption("--all") else 40
 
 
 @pytest.mark.parametrize("role", ["authd", "authworker", "spawn"])

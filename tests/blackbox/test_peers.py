@@ -1,4 +1,5 @@
 """Peers in trouble, loops, identity, foreign peers."""
+import os
 import re
 import time
 
@@ -6,7 +7,7 @@ import pytest
 
 from client import Imap, Pop3
 from fakeserver import FakeServer, imap_peer, pop3_peer, says, silent
-from pool import SLOW, Account, Marks, free_port, wait_for
+from pool import SLOW, Account, Marks, chown, free_port, wait_for
 
 FAKES = 70
 TIMEOUT = 2  # PROXY_TIMEOUT
@@ -384,6 +385,53 @@ def test_forwarded_identity_from_a_trusted_network(fakes_pool):
             c.login_ok(account)
             line = marks.event(pool.node("127.0.0.1"), "LOGIN", account.name)
         assert line["ip"] == f"[::ffff:{'192.0.2.7' if believed else source}]"
+
+
+def test_signed_identity_is_good_for_its_login_only(fakes_pool):
+    """What a node signed for one login is not believed from somebody who repeats it for another."""
+    pool, fakes = fakes_pool
+    server, account = fakes.next(imap_peer())
+    with Imap("127.0.0.1", pool.imap_port, source="127.0.0.57") as c:
+        c.login_ok(account)
+    pairs = id_pairs(server.last)
+    assert pairs[b"x-originating-ip"] == b"127.0.0.57"
+    marks = Marks(pool)
+    with Imap("127.0.0.2", pool.imap_port, source="127.0.0.58") as c:
+        c.ok(b"ID (" + b" ".join(b'"%s" "%s"' % pair for pair in pairs.items()) + b")")
+        c.login_ok(pool.accounts["berta@example.com"])
+        line = marks.event(pool.node("127.0.0.2"), "LOGIN", "berta@example.com")
+    assert line["ip"] == "[::ffff:127.0.0.58]", line
+    server, account = fakes.next(pop3_peer(greeting="+OK [XCLIENT] peer ready\r\n"))
+    with Pop3("127.0.0.1", pool.pop3_port, source="127.0.0.57") as c:
+        c.login_ok(account)
+    marks = Marks(pool)
+    with Pop3("127.0.0.2", pool.pop3_port, source="127.0.0.58") as c:
+        for words in server.last.xclient:
+            c.cmd(b"XCLIENT " + words)
+        c.login_ok(pool.accounts["berta@example.com"])
+        line = marks.event(pool.node("127.0.0.2"), "LOGIN", "berta@example.com")
+    assert line["ip"] == "[::ffff:127.0.0.58]", line
+
+
+def test_nodes_with_another_secret_do_not_believe_each_other(make_pool):
+    """The login works; the owner logs and counts the node that it came from."""
+    p = make_pool(nodes=2, accounts=[Account("there@example.com", mailhost="127.0.0.2")], start=False)
+    for node in p.nodes:
+        path = f"{p.root}/secret.{node.address}"
+        with open(path, "w") as f:
+            f.write(f"the secret of {node.address} alone\n")
+        os.chmod(path, 0o600)
+        chown(path)
+    p.write_conf({"POOL_SECRETFILE": p.root + "/secret.${PROXY_HOSTNAME}"})
+    p.start()
+    for kind, port in ((Imap, p.imap_port), (Pop3, p.pop3_port)):
+        marks = Marks(p)
+        with kind("127.0.0.1", port, source="127.0.0.59") as c:
+            c.login_ok(p.accounts["there@example.com"])
+            here = marks.event(p.nodes[0], "LOGIN", "there@example.com")
+            there = marks.event(p.nodes[1], "LOGIN", "there@example.com")
+        assert here["ip"] == "[::ffff:127.0.0.59]"
+        assert there["ip"] != "[::ffff:127.0.0.59]"
 
 
 @pytest.mark.parametrize("bad", ['"x-originating-ip" "192.0.2.7\\"x"', '"x-originating-ip" "not an address"', '"x-originating-port" "99999999"',
