@@ -41,12 +41,14 @@ static struct reg_session *have_session(struct authd *a, struct msgr *r, struct 
 	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT)
 		return NULL;
 	if ((s = reg_find(a->reg, id)) == NULL)
-		s = reg_add(a->reg, id, (enum protocol)protocol, &client, user, (uint64_t)time(NULL));
+		s = reg_add(a->reg, id, (enum protocol)protocol, &client, user, (uint32_t)time(NULL));
 	else if (w != NULL && (s->owner != OWNER_WORKER || s->worker != w))
 		return NULL;
 	s->owner = w != NULL ? OWNER_WORKER : OWNER_SPAWN;
 	s->worker = w;
 	s->pid = w != NULL ? 0 : pid;
+	if (w == NULL)
+		reg_set_ticket(s, NULL);
 	return s;
 }
 
@@ -59,10 +61,10 @@ static void drop_of_worker(struct reg *reg, struct reg_session *s, void *arg)
 /* The login is over before its ticket was used: it shall open nothing any more. */
 static void void_ticket(struct authd *a, const struct reg_session *s)
 {
-	if (!s->has_ticket || a->spawn == NULL)
+	if (s->ticket == NULL || a->spawn == NULL)
 		return;
 	msgw_begin(&out, TICKET_VOID);
-	msgw_bytes(&out, s->ticket, sizeof(s->ticket));
+	msgw_bytes(&out, s->ticket, TICKET_LEN);
 	if (chan_send(a->spawn, &out, -1) != 0)
 		log_error("spawn does not read its messages");
 }

@@ -44,7 +44,7 @@ static struct ip_count *find_ip(const struct reg *r, enum protocol p, const stru
 	return c;
 }
 
-struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client, const char *user, uint64_t start)
+struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client, const char *user, uint32_t start)
 {
 	struct reg_session *s;
 	struct ip_count *c;
@@ -52,11 +52,11 @@ struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const s
 
 	if (reg_find(r, id) != NULL)
 		return NULL;
-	s = mem_alloc(sizeof(*s));
+	s = mem_alloc(sizeof(*s) + strlen(user) + 1);
 	s->id = id;
-	s->protocol = p;
+	s->protocol = (uint8_t)p;
 	s->client = *client;
-	s->user = mem_strdup(user);
+	memcpy(s->user, user, strlen(user) + 1);
 	s->start = start;
 	HASH_ADD(hh, r->sessions, id, sizeof(s->id), s);
 	r->count[p]++;
@@ -80,7 +80,7 @@ struct reg_session *reg_find(struct reg *r, uint64_t id)
 void reg_remove(struct reg *r, struct reg_session *s)
 {
 	struct ip_key key;
-	struct ip_count *c = find_ip(r, s->protocol, &s->client, &key);
+	struct ip_count *c = find_ip(r, (enum protocol)s->protocol, &s->client, &key);
 
 	if (c != NULL && --c->n == 0) {
 		HASH_DEL(r->ips, c);
@@ -88,8 +88,17 @@ void reg_remove(struct reg *r, struct reg_session *s)
 	}
 	r->count[s->protocol]--;
 	HASH_DEL(r->sessions, s);
-	mem_free(&s->user);
+	reg_set_ticket(s, NULL);
 	mem_free(&s);
+}
+
+void reg_set_ticket(struct reg_session *s, const uint8_t *ticket)
+{
+	if (s->ticket != NULL)
+		mem_wipe(s->ticket, TICKET_LEN);
+	mem_free(&s->ticket);
+	if (ticket != NULL)
+		s->ticket = (uint8_t *)mem_memdup(ticket, TICKET_LEN);
 }
 
 void reg_each(struct reg *r, void (*fn)(struct reg *r, struct reg_session *s, void *arg), void *arg)

@@ -14,17 +14,15 @@ enum register_owner {
 };
 
 struct reg_session {
-	uint64_t id;
-	enum register_owner owner;
-	void *worker;             /* OWNER_WORKER: the channel's object; only compared */
-	enum protocol protocol;
-	struct net_addr client;
-	char *user;
-	uint32_t pid;             /* OWNER_SPAWN */
-	uint64_t start;           /* unix seconds */
-	bool has_ticket;          /* OWNER_WORKER: a session server may still be asked for */
-	uint8_t ticket[TICKET_LEN];
 	UT_hash_handle hh;
+	uint64_t id;
+	void *worker;             /* OWNER_WORKER: the channel's object; only compared */
+	uint8_t *ticket;          /* OWNER_WORKER: TICKET_LEN bytes while a session server may still be asked for */
+	struct net_addr client;
+	uint32_t pid;             /* OWNER_SPAWN */
+	uint32_t start;           /* unix seconds */
+	uint8_t owner, protocol;  /* enum register_owner, enum protocol */
+	char user[];
 };
 
 struct reg;
@@ -32,9 +30,11 @@ struct reg;
 struct reg *reg_new(void);
 void reg_free(struct reg **r);
 /* A new session; ID is taken from the caller (unique). NULL if that number is there already. USER is copied. */
-struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client, const char *user, uint64_t start);
+struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client, const char *user, uint32_t start);
 struct reg_session *reg_find(struct reg *r, uint64_t id);
 void reg_remove(struct reg *r, struct reg_session *s);
+/* Notes the ticket (TICKET_LEN bytes) that was given out for S; NULL: it cannot be used any more. */
+void reg_set_ticket(struct reg_session *s, const uint8_t *ticket);
 /* Calls FN for each session; FN may remove it. */
 void reg_each(struct reg *r, void (*fn)(struct reg *r, struct reg_session *s, void *arg), void *arg);
 /* Sessions of a protocol, and those of it from one address. */

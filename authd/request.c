@@ -139,13 +139,12 @@ static void grant(struct request *rq, struct auth_reply *r)
 	r->client = rq->client;
 	r->client_tls = rq->client_tls;
 	r->proxied = rq->believed;
-	s = reg_add(a->reg, r->session, rq->q.protocol, &rq->client, r->name, (uint64_t)time(NULL));
+	s = reg_add(a->reg, r->session, rq->q.protocol, &rq->client, r->name, (uint32_t)time(NULL));
 	DIE_IF(s == NULL);
 	s->worker = rq->worker;
 	if (r->local) {
 		send_ticket(rq, r);
-		s->has_ticket = true;
-		memcpy(s->ticket, r->ticket, sizeof(s->ticket));
+		reg_set_ticket(s, r->ticket);
 	} else {
 		const char *secret = a->ctx.set->pool_secret;
 		struct hop hop = { .present = true, .client = r->client, .tls = r->client_tls, .ttl = r->ttl };

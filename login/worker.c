@@ -13,6 +13,7 @@
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "login/login.h"
+#include "login/relayed.h"
 
 enum {
 	LISTENERS_MAX = 64,
@@ -27,17 +28,6 @@ struct listener {
 	struct worker *worker;
 	enum protocol protocol;
 	uint16_t port;
-};
-
-/* A relayed session, for the log, `who` and authd. One block of memory, the texts behind it. */
-struct relayed {
-	struct worker *worker;
-	uint64_t session;
-	struct net_addr client, peer;
-	uint32_t started;
-	uint8_t protocol;
-	uint16_t mailhost_at, id_at; /* offsets into texts */
-	char texts[];                /* user, mailhost, session id */
 };
 
 struct slot { struct login *login; uint32_t uses; };
@@ -254,7 +244,7 @@ static void send_relayed(struct relay *r UNUSED, void *session, void *arg)
 {
 	const struct relayed *s = session;
 
-	send_have(arg, s->session, s->protocol, &s->client, s->texts);
+	send_have(arg, s->session, s->protocol, &s->client, relayed_user(s));
 }
 
 static void new_authd(struct worker *w, int sock)
@@ -331,50 +321,27 @@ static void on_spawn_gone(struct chan *c UNUSED, void *arg)
 
 /* --- relays --- */
 
+static uint32_t seconds(const struct worker *w)
+{
+	return (uint32_t)ev_now(w->ctx.loop);
+}
+
 void worker_relay(struct worker *w, struct login *l, int client, int peer, struct str *to_client, struct str *to_server)
 {
-	const struct auth_reply *a = l->reply;
-	const char *mailhost = login_target(l)->host;
-	size_t user = strlen(a->name) + 1, host = strlen(mailhost) + 1, id = strlen(a->session_id) + 1;
-	struct relayed *s = mem_alloc(sizeof(*s) + user + host + id);
-	char name[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX], peer_ip[NET_IP_TEXT_MAX];
+	struct relayed *s = relayed_new(l, seconds(w));
 
-	s->worker = w;
-	s->session = a->session;
-	s->client = a->client;
-	s->peer = *backend_addr(l->backend);
-	s->started = (uint32_t)ev_now(w->ctx.loop);
-	s->protocol = (uint8_t)l->dialect->protocol;
-	s->mailhost_at = (uint16_t)user;
-	s->id_at = (uint16_t)(user + host);
-	memcpy(s->texts, a->name, user);
-	memcpy(s->texts + user, mailhost, host);
-	memcpy(s->texts + user + host, a->session_id, id);
-	log_as(l->dialect->program, LOG_LEVEL_INFO, "LOGIN, user=%s, ip=[%s], port=[%u], protocol=%s, mailhost=%s, backend=[%s]:%u, session=%s",
-	    log_value(name, sizeof(name), a->name), net_addr_log(&s->client, ip), s->client.port, l->dialect->name, mailhost,
-	    net_addr_text(&s->peer, peer_ip), s->peer.port, a->session_id);
+	relayed_log_login(s, l->dialect);
 	relay_new(w->relays, client, peer, to_client, to_server, s);
 }
 
-static const struct { const char *word, *end; } relay_ends[] = {
-	[RELAY_END_CLIENT] = { "DISCONNECTED", "client" }, [RELAY_END_SERVER] = { "LOGOUT", "server" },
-	[RELAY_END_IDLE] = { "TIMEOUT", "idle" }, [RELAY_END_KICK] = { "DISCONNECTED", "kick" },
-	[RELAY_END_SHUTDOWN] = { "DISCONNECTED", "shutdown" },
-};
-
-static void on_relay_end(struct relay *r, enum relay_end end, void *session)
+static void on_relay_end(struct relay *r, enum relay_end end, void *session, void *arg)
 {
 	struct relayed *s = session;
-	struct worker *w = s->worker;
-	char name[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX], peer_ip[NET_IP_TEXT_MAX];
+	struct worker *w = arg;
 
-	log_as(w->dialects[s->protocol]->program, LOG_LEVEL_INFO,
-	    "%s, user=%s, ip=[%s], port=[%u], rcvd=%llu, sent=%llu, time=%u, mailhost=%s, backend=[%s]:%u, session=%s, end=%s",
-	    relay_ends[end].word, log_value(name, sizeof(name), s->texts), net_addr_log(&s->client, ip), s->client.port,
-	    (unsigned long long)relay_rcvd(r), (unsigned long long)relay_sent(r), (uint32_t)ev_now(w->ctx.loop) - s->started,
-	    s->texts + s->mailhost_at, net_addr_text(&s->peer, peer_ip), s->peer.port, s->texts + s->id_at, relay_ends[end].end);
+	relayed_log_end(s, w->dialects[s->protocol], r, end, seconds(w));
 	send_session_end(w, s->session);
-	mem_free(&s);
+	relayed_free(&s);
 	maybe_end(w);
 }
 
@@ -541,12 +508,8 @@ static void who_row(struct relay *r, void *session, void *arg)
 {
 	const struct relayed *s = session;
 	struct query *q = arg;
-	char ip[NET_IP_TEXT_MAX], peer_ip[NET_IP_TEXT_MAX];
 
-	str_addf(&q->rows, "%s\t%s\t%s\t%u\t%s\t%s%s%s:%u\t%llu\t%llu\t%u\t%s\n", s->texts, q->w->dialects[s->protocol]->name,
-	    net_addr_text(&s->client, ip), s->client.port, s->texts + s->mailhost_at, s->peer.family == AF_INET6 ? "[" : "",
-	    net_addr_text(&s->peer, peer_ip), s->peer.family == AF_INET6 ? "]" : "", s->peer.port, (unsigned long long)relay_rcvd(r),
-	    (unsigned long long)relay_sent(r), (uint32_t)ev_now(q->w->ctx.loop) - s->started, s->texts + s->id_at);
+	relayed_row(s, q->w->dialects[s->protocol], r, seconds(q->w), &q->rows);
 	q->count++;
 }
 
@@ -555,7 +518,7 @@ static void kick_row(struct relay *r, void *session, void *arg)
 	const struct relayed *s = session;
 	struct query *q = arg;
 
-	if (strcmp(s->texts, q->user) != 0)
+	if (strcmp(relayed_user(s), q->user) != 0)
 		return;
 	q->count++;
 	relay_stop(r, RELAY_END_KICK);
@@ -602,7 +565,7 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 
 	w->dialects = dialects;
 	role_init(&w->ctx, who, "waypostd", &hooks, w);
-	w->relays = relay_pool_new(w->ctx.loop, (unsigned)w->ctx.set->proxy_PROXY_IDLE_TIMEOUT, on_relay_end);
+	w->relays = relay_pool_new(w->ctx.loop, (unsigned)w->ctx.set->proxy_PROXY_IDLE_TIMEOUT, on_relay_end, w);
 	ev_timer_init(&w->sweep, on_sweep, 1, 1);
 	w->sweep.data = w;
 	ev_timer_start(w->ctx.loop, &w->sweep);

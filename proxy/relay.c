@@ -36,11 +36,15 @@ enum stream_state {
 };
 
 struct stream {
-	char *kept; /* what the other side has not taken yet, or NULL */
-	uint32_t kept_off, kept_len;
+	struct kept *kept; /* what the other side has not taken yet, or NULL */
 	struct bulk *bulk; /* while much is on its way, or NULL */
-	uint64_t bytes;
-	uint8_t state;
+	uint64_t bytes : 56;
+	uint64_t state : 8;
+};
+
+struct kept {
+	uint32_t off, len;
+	char data[];
 };
 
 struct relay {
@@ -59,6 +63,7 @@ struct relay_pool {
 	struct relay *first;
 	unsigned count, idle_seconds;
 	relay_end_fn *on_end;
+	void *arg;
 	ev_timer idle;
 };
 
@@ -127,7 +132,7 @@ static void finish(struct relay *r, enum relay_end end)
 	if (r->next != NULL)
 		r->next->prev = r->prev;
 	pool->count--;
-	pool->on_end(r, end, r->session);
+	pool->on_end(r, end, r->session, pool->arg);
 	for (int i = 0; i < 2; i++) {
 		mem_free(&r->from[i].kept);
 		give_pipe_back(&r->from[i]);
@@ -166,7 +171,6 @@ static void note_end(struct relay *r, int side)
 static void drop_kept(struct stream *s)
 {
 	mem_free(&s->kept);
-	s->kept_off = s->kept_len = 0;
 }
 
 /* SIDE takes no more bytes: what was meant for it is lost with it. */
@@ -209,9 +213,9 @@ static ssize_t send_some(struct relay *r, int side, const char *p, size_t len)
 
 static void keep(struct stream *s, const char *p, size_t len)
 {
-	s->kept = mem_memdup(p, len);
-	s->kept_off = 0;
-	s->kept_len = (uint32_t)len;
+	s->kept = mem_alloc(sizeof(*s->kept) + len);
+	s->kept->len = (uint32_t)len;
+	memcpy(s->kept->data, p, len);
 }
 
 /* Moves what the pipe holds to SIDE, as far as SIDE takes it. */
@@ -237,14 +241,14 @@ static void drain_pipe(struct relay *r, int side)
 static void send_kept(struct relay *r, int side)
 {
 	struct stream *s = &r->from[!side];
-	ssize_t n = send_some(r, side, s->kept + s->kept_off, s->kept_len - s->kept_off);
+	ssize_t n = send_some(r, side, s->kept->data + s->kept->off, s->kept->len - s->kept->off);
 
 	if (n < 0) {
 		sink_broken(r, side);
 		return;
 	}
-	s->kept_off += (uint32_t)n;
-	if (s->kept_off == s->kept_len)
+	s->kept->off += (uint32_t)n;
+	if (s->kept->off == s->kept->len)
 		drop_kept(s);
 }
 
@@ -344,13 +348,14 @@ static void on_idle_check(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 	}
 }
 
-struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end)
+struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end, void *arg)
 {
 	struct relay_pool *pool = mem_alloc(sizeof(*pool));
 	double every = idle_seconds != 0 && idle_seconds < IDLE_CHECK_SECONDS ? 1 : IDLE_CHECK_SECONDS;
 
 	pool->loop = loop;
 	pool->on_end = on_end;
+	pool->arg = arg;
 	pool->idle_seconds = idle_seconds;
 	signal(SIGPIPE, SIG_IGN); /* splice() has no flag for it */
 	ev_timer_init(&pool->idle, on_idle_check, every, every);

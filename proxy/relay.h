@@ -24,12 +24,12 @@ struct relay;
 
 /* The relay ended: both descriptors are closed already and R is about to be freed; use it only to read the
  * figures below. Called exactly once, never from within relay_new(). */
-typedef void relay_end_fn(struct relay *r, enum relay_end end, void *arg);
+typedef void relay_end_fn(struct relay *r, enum relay_end end, void *session, void *arg);
 
 /* All relays of one process: the shared idle limit. */
 struct relay_pool;
 /* IDLE_SECONDS without a byte end a relay; 0 = never. Once one side has closed, five minutes do. The process ignores SIGPIPE from now on. */
-struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end);
+struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end, void *arg);
 /* Frees an empty pool. */
 void relay_pool_free(struct relay_pool **pool);
 unsigned relay_pool_count(const struct relay_pool *pool);
@@ -38,7 +38,7 @@ void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *
 
 /* Starts relaying between the non-blocking sockets CLIENT and SERVER (owned from now on). TO_CLIENT and
  * TO_SERVER (may be empty) are sent first: what was read ahead during the login, or could not be sent yet; their
- * memory is taken over. SESSION is what on_end gets as arg. */
+ * memory is taken over. SESSION is what on_end gets. */
 struct relay *relay_new(struct relay_pool *pool, int client, int server, struct str *to_client, struct str *to_server, void *session);
 /* Ends R now, from outside. */
 void relay_stop(struct relay *r, enum relay_end end);

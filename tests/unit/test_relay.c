@@ -12,9 +12,10 @@
 static int ends, last_end;
 static uint64_t last_rcvd, last_sent;
 
-static void on_end(struct relay *r, enum relay_end end, void *arg)
+static void on_end(struct relay *r, enum relay_end end, void *session, void *arg)
 {
-	CU_ASSERT_STRING_EQUAL(arg, "session");
+	CU_ASSERT_STRING_EQUAL(session, "session");
+	CU_ASSERT_STRING_EQUAL(arg, "arg");
 	ends++;
 	last_end = end;
 	last_rcvd = relay_rcvd(r);
@@ -40,7 +41,7 @@ static void start(struct rig *g, const char *to_client, const char *to_server, u
 
 	ends = 0;
 	g->loop = ev_loop_new(EVFLAG_AUTO);
-	g->pool = relay_pool_new(g->loop, idle, on_end);
+	g->pool = relay_pool_new(g->loop, idle, on_end, (void *)(uintptr_t)"arg");
 	pair(c);
 	pair(s);
 	g->client = c[0];
@@ -280,7 +281,7 @@ static void test_both_gone(void)
 
 	ends = 0;
 	g.loop = ev_loop_new(EVFLAG_AUTO);
-	g.pool = relay_pool_new(g.loop, 0, on_end);
+	g.pool = relay_pool_new(g.loop, 0, on_end, (void *)(uintptr_t)"arg");
 	pair(c);
 	pair(s);
 	close(c[0]);

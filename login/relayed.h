@@ -1,0 +1,31 @@
+/* A session that a worker relays: what the log, `waypost who` and authd must be told of it, in as few bytes as can be.
+ * The peer is one record for all its sessions; the text of the session's id is kept only where it is not made from
+ * its number. */
+#ifndef LOGIN_RELAYED_H
+#define LOGIN_RELAYED_H
+
+#include "login/login.h"
+#include "proxy/relay.h"
+
+struct relayed_peer;
+
+struct relayed {
+	uint64_t session;          /* authd's number */
+	struct relayed_peer *peer;
+	struct net_addr client;    /* whom it stands for */
+	uint32_t started;          /* loop time, seconds */
+	uint8_t protocol;          /* enum protocol */
+	char texts[];              /* user; then the session's id, or "" */
+};
+
+/* The record of login L, which its back end has accepted; NOW in loop time. */
+struct relayed *relayed_new(const struct login *l, uint32_t now);
+void relayed_free(struct relayed **s);
+const char *relayed_user(const struct relayed *s);
+/* The LOGIN line, and the line of the end of R. */
+void relayed_log_login(const struct relayed *s, const struct login_dialect *d);
+void relayed_log_end(const struct relayed *s, const struct login_dialect *d, const struct relay *r, enum relay_end end, uint32_t now);
+/* Appends the row of `waypost who` (node/wire.h, CTL_ROWS). */
+void relayed_row(const struct relayed *s, const struct login_dialect *d, const struct relay *r, uint32_t now, struct str *out);
+
+#endif
