@@ -127,30 +127,44 @@ class System:
         return total
 
     def stop(self):
+        mine = set(self.pids())
         for process in self.started:
             if process.poll() is None:
                 process.terminate()
-        end = time.monotonic() + 5
-        while self.pids() and time.monotonic() < end:
-            for process in self.started:
-                process.poll()
-            reap()
-            time.sleep(0.02)
-        for pid in self.pids():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        if not self.wait_gone(mine, 5):
+            for pid in self.left(mine):
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            self.wait_gone(mine, 5)
         for process in self.started:
             process.wait()
-        for _ in range(100):
-            reap()
-            if not self.pids():
-                break
-            time.sleep(0.02)
         if self.group:
             os.rmdir(self.group)
             self.group = None
+
+    def left(self, mine):
+        """Who still runs. Without a control group orphans are no longer found, only remembered: MINE."""
+        return self.pids() if self.group else [pid for pid in mine if runs(pid)]
+
+    def wait_gone(self, mine, seconds):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for process in self.started:
+                process.poll()
+            reap()
+            if not self.left(mine):
+                return True
+            time.sleep(0.02)
+        return False
+
+
+def runs(pid):
+    try:
+        return stat_fields(pid)[0] != "Z"
+    except OSError:
+        return False
 
 
 def reap():
