@@ -30,6 +30,11 @@ void log_set_debug(bool on)
 	debug_on = on;
 }
 
+size_t log_waiting(void)
+{
+	return sink != -1 ? batch_len : 0;
+}
+
 static unsigned count_lines(const char *p, size_t len)
 {
 	unsigned n = 0;

@@ -21,6 +21,8 @@ void log_set_socket(int fd);
 void log_set_debug(bool on);
 /* Sends what has been collected; cheap if there is nothing. */
 void log_flush(void);
+/* Bytes that log_flush() would send. */
+size_t log_waiting(void);
 
 void log_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);

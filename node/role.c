@@ -17,6 +17,9 @@
 
 enum { COMMAND_MAX = 32, ARGUMENT_MAX = 8 * 1024 };
 
+enum { LOG_ENOUGH = 8 * 1024 };   /* bytes of log lines that are worth a message */
+static const double LOG_EVERY = 0.05; /* seconds */
+
 static struct msgw out;
 
 static void leave(int status)
@@ -167,9 +170,31 @@ static void on_term(struct ev_loop *loop UNUSED, ev_signal *w, int revents UNUSE
 	stop(w->data);
 }
 
-static void on_prepare(struct ev_loop *loop UNUSED, ev_prepare *w UNUSED, int revents UNUSED)
+static void flush_now(struct role_ctx *ctx)
 {
 	log_flush();
+	ctx->flushed = ev_now(ctx->loop);
+	ev_timer_stop(ctx->loop, &ctx->flush_later);
+}
+
+static void on_flush_later(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	flush_now(t->data);
+}
+
+/* Each batch wakes the master: a quiet role sends its lines at once, a busy one some twenty times a second. */
+static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents UNUSED)
+{
+	struct role_ctx *ctx = w->data;
+
+	if (log_waiting() == 0)
+		return;
+	if (log_waiting() >= LOG_ENOUGH || ev_now(loop) - ctx->flushed >= LOG_EVERY) {
+		flush_now(ctx);
+	} else if (!ev_is_active(&ctx->flush_later)) {
+		ev_timer_set(&ctx->flush_later, LOG_EVERY, 0);
+		ev_timer_start(loop, &ctx->flush_later);
+	}
 }
 
 /* Signals are the master's business: a Ctrl-C or a HUP for the whole group must not reach the roles. */
@@ -228,7 +253,10 @@ void role_init(struct role_ctx *ctx, const struct role_start *who, const char *p
 	priv_drop(who->role, ctx->set);
 	ctx->loop = loop_new();
 	set_signals(ctx);
+	ev_timer_init(&ctx->flush_later, on_flush_later, LOG_EVERY, 0);
+	ctx->flush_later.data = ctx;
 	ev_prepare_init(&ctx->flush, on_prepare);
+	ctx->flush.data = ctx;
 	ev_prepare_start(ctx->loop, &ctx->flush);
 	ev_unref(ctx->loop);
 	ctx->control = chan_new(ctx->loop, ROLE_FD_CONTROL, on_control, on_orphaned, ctx);

@@ -20,7 +20,9 @@ struct role_ctx {
 	struct ev_loop *loop;
 	struct chan *control; /* to the master */
 	struct settings *set; /* replaced by CTL_SETTINGS; see role_hooks.settings */
-	ev_prepare flush;     /* sends the log lines of a turn */
+	ev_prepare flush;     /* sends the log lines of a turn, or of LOG_EVERY seconds while there are many */
+	ev_timer flush_later;
+	double flushed;       /* loop time of the last time */
 	const struct role_hooks *hooks;
 	void *arg;
 };
