@@ -189,6 +189,8 @@ static bool open_connection(struct ldap_dir *d, struct ldap_conn *c, unsigned i,
 	if (err != LDAP_SUCCESS) {
 		if (err == LDAP_INVALID_CREDENTIALS)
 			str_adds(why, "it refuses LDAP_BINDDN and LDAP_BINDPW: ");
+		if (tls && err == LDAP_CONNECT_ERROR)
+			str_adds(why, "TLS failed; is its certificate for this name, and signed by one of LDAPTLS_CACERT? ");
 		add_reason(why, c->ld, err);
 	}
 	return err == LDAP_SUCCESS;

@@ -18,8 +18,19 @@ def drop():
         os.setuid(UID)
 
 
+def make_certificates(folder):
+    """ca.pem, cert.pem and key.pem for 127.0.0.1, and other.pem, a CA that signed nothing."""
+    def openssl(*args):
+        subprocess.run(["openssl", *args], cwd=folder, check=True, capture_output=True, preexec_fn=drop, timeout=60)
+    new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
+    for name in ("ca", "other"):
+        openssl(*new, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}")
+    openssl(*new, "-CA", "ca.pem", "-CAkey", "ca.key", "-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=127.0.0.1",
+            "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE")
+
+
 class Directory:
-    """A server process. start(), stop(), and again."""
+    """A server process that speaks TLS, too. start(), stop(), and again."""
     host = "127.0.0.1"
 
     def __init__(self):
@@ -28,8 +39,12 @@ class Directory:
             os.chown(self.root, UID, GID)
         self.port = free_port([self.host])
         self.proc = None
+        make_certificates(self.root)
         self.make()
         self.start()
+
+    def file(self, name):
+        return os.path.join(self.root, name)
 
     def run(self, *argv, input=None, check=True):
         r = subprocess.run(argv, input=input, capture_output=True, preexec_fn=drop, cwd=self.root, text=True, timeout=60,
@@ -99,7 +114,8 @@ class Postgres(Directory):
 
     def command(self):
         return [f"{self.bin}/postgres", "-D", self.data, "-h", self.host, "-p", str(self.port), "-k", self.root, "-F",
-                "-c", "password_encryption=scram-sha-256"]
+                "-c", "password_encryption=scram-sha-256", "-c", "ssl=on", "-c", f"ssl_cert_file={self.file('cert.pem')}",
+                "-c", f"ssl_key_file={self.file('key.pem')}"]
 
     def ping(self):
         return self.run(f"{self.bin}/pg_isready", "-q", "-h", self.host, "-p", str(self.port), check=False).returncode == 0
@@ -119,12 +135,11 @@ class Mariadb(Directory):
         self.run("mariadb-install-db", "--no-defaults", f"--datadir={self.data}", "--auth-root-authentication-method=normal",
                  "--skip-test-db", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M")
 
-    extra = ()
-
     def command(self):
         return ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}", f"--port={self.port}",
                 f"--bind-address={self.host}", "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--skip-name-resolve",
-                "--innodb-flush-log-at-trx-commit=0", *self.extra]
+                "--innodb-flush-log-at-trx-commit=0", f"--ssl-cert={self.file('cert.pem')}", f"--ssl-key={self.file('key.pem')}",
+                f"--ssl-ca={self.file('ca.pem')}"]
 
     def ping(self):
         return self.run("mariadb-admin", "--no-defaults", "-uroot", "-S", self.socket, "ping", check=False).returncode == 0
@@ -139,8 +154,8 @@ class Slapd(Directory):
     suffix = "dc=example,dc=com"
     admin = f"cn=admin,{suffix}"
 
-    def __init__(self, schemas=(), config=""):
-        self.schemas, self.config = schemas, config
+    def __init__(self, schemas=()):
+        self.schemas = schemas
         super().__init__()
 
     def make(self):
@@ -151,7 +166,8 @@ class Slapd(Directory):
                            [f"/etc/ldap/schema/{n}.schema" for n in ("core", "cosine", "inetorgperson", "nis")] + list(self.schemas))
         self.conf = os.path.join(self.root, "slapd.conf")
         with open(self.conf, "w") as f:
-            f.write(f"{includes}modulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {self.root}/pid\n{self.config}\n"
+            f.write(f"{includes}modulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {self.root}/pid\n"
+                    f"TLSCertificateFile {self.file('cert.pem')}\nTLSCertificateKeyFile {self.file('key.pem')}\n"
                     f"database mdb\nmaxsize 67108864\nsuffix {self.suffix}\nrootdn {self.admin}\nrootpw admin\n"
                     f"directory {self.root}/db\nindex mail eq\ndbnosync\n"
                     "access to attrs=userPassword by anonymous auth by * none\naccess to * by * read\n")
@@ -168,6 +184,25 @@ class Slapd(Directory):
 
     def ldif(self, text):
         self.run("ldapmodify", "-a", "-c", "-x", "-H", self.uri, "-D", self.admin, "-w", "admin", input=text)
+
+
+class SlapdConfig(Slapd):
+    """With its configuration in the directory, below cn=config."""
+
+    def make(self):
+        super().make()
+        with open(self.conf) as f:
+            text = f.read()
+        with open(self.conf, "w") as f:
+            f.write(text.partition("database mdb")[0] + "database config\nrootpw config\n")
+        self.config = self.file("slapd.d")
+        os.mkdir(self.config)
+        if os.getuid() == 0:
+            os.chown(self.config, UID, GID)
+        self.run("slaptest", "-f", self.conf, "-F", self.config)
+
+    def command(self):
+        return ["slapd", "-d", "0", "-F", self.config, "-h", self.uri]
 
 
 class Silent:

@@ -1,6 +1,7 @@
 """Accounts in PostgreSQL, MariaDB and OpenLDAP: the real servers, a pool of two nodes, and what happens when a server
 goes away. No outage may ever look like a wrong password."""
 import base64
+import grp
 import hashlib
 import os
 import re
@@ -55,8 +56,22 @@ class Pgsql:
         with open(os.path.join(ETC, "sql", "postgresql.sql")) as f:
             self.dir.sql(f.read() + "GRANT SELECT ON accounts TO waypost;", "mail")
 
-    def connection(self, hosts=HERE):
-        return {"PGSQL_CONNECTION": f"host={hosts} port={self.dir.port} dbname=mail user=waypost password='se\\'cret'"}
+    def connection(self, hosts=HERE, more=""):
+        return {"PGSQL_CONNECTION": f"host={hosts} port={self.dir.port} dbname=mail user=waypost password='se\\'cret' {more}"}
+
+    def tls(self, ca):
+        return self.connection(more=f"sslmode=verify-full sslrootcert={self.dir.file(ca)}"), {}
+
+    def variants(self):
+        columns = "SELECT name, hash, '', uid, gid, home, maildir, quota, fullname, 'mailhost=' || mailhost FROM accounts"
+        yield "a clause", {"PGSQL_USER_TABLE": None, "DEFAULT_DOMAIN": "example.com", "PGSQL_SELECT_CLAUSE":
+                           columns + " WHERE name = '$(local_part)@$(domain)' AND '$(service)' IN ('imap', 'pop3') -- it's $1"}, ["anna"]
+        yield "older names, clear passwords, the README's spelling", {
+            "PGSQL_CONNECTION": None, "PGSQL_HOST": HERE, "PGSQL_PORT": self.dir.port, "PGSQL_USERNAME": "waypost", "PGSQL_PASSWORD": "se'cret",
+            "PGSQL_DATABASE": "mail", "PGSQL_OPT": "-c search_path=public", "PGSQL_CRYPT_PWFIELD": None, "PGSQL_CLEAR_PWFIELD": "'secret-' || name",
+            "PGSQL_AUXOPTIONS_FIELD": None, "PGSQL_AUXOPTIONS": "'mailhost=' || mailhost", "PGSQL_WHERE_CLAUSE": "'a' = 'b' OR true",
+            "DEFAULT_DOMAIN": "example.com", "PGSQL_LOGIN_FIELD": "lower(name)"}, ["anna"]
+        yield "Latin-1", {"PGSQL_CHARACTER_SET": "LATIN1"}, []
 
     def settings(self, hosts=HERE):
         return {**self.connection(hosts), "PGSQL_TIMEOUT": 1, "PGSQL_USER_TABLE": "accounts", "PGSQL_LOGIN_FIELD": "name",
@@ -107,6 +122,21 @@ class Mysql:
     def two(self):
         return self.settings("127.0.0.9 " + HERE)
 
+    def tls(self, ca):
+        return {"MYSQL_SSL_CACERT": self.dir.file(ca)}, {}
+
+    def variants(self):
+        columns = "SELECT name, hash, '', uid, gid, home, maildir, quota, fullname, CONCAT(\"mailhost=\", mailhost) FROM accounts"
+        for quote in ("'", '"'):
+            yield f"a clause with {quote}", {"MYSQL_USER_TABLE": None, "DEFAULT_DOMAIN": "example.com", "MYSQL_SELECT_CLAUSE":
+                                             columns + f" WHERE name = CONCAT({quote}$(local_part){quote}, {quote}@$(domain){quote}) # it's"}, ["anna"]
+        yield "a socket, clear passwords, the README's spelling", {
+            "MYSQL_SERVER": None, "MYSQL_SOCKET": self.dir.socket, "MYSQL_CRYPT_PWFIELD": None, "MYSQL_CLEAR_PWFIELD": "CONCAT('secret-', name)",
+            "MYSQL_AUXOPTIONS_FIELD": None, "MYSQL_AUXOPTIONS": "CONCAT('mailhost=', mailhost)", "MYSQL_WHERE_CLAUSE": "'a' = 'b' OR true",
+            "DEFAULT_DOMAIN": "example.com"}, ["anna"]
+        yield "Latin-1", {"MYSQL_CHARACTER_SET": "latin1"}, []
+        yield "GBK, in which a letter can end in a backslash", {"MYSQL_CHARACTER_SET": "gbk"}, []
+
     def add(self, accounts):
         self.sql("BEGIN;\n" + "".join(insert(a) for a in accounts) + "COMMIT;")
 
@@ -141,6 +171,18 @@ class Ldap:
 
     def two(self):
         return self.settings(f"ldap://127.0.0.9:{self.dir.port} {self.dir.uri}")
+
+    def tls(self, ca):
+        return {"LDAP_TLS": 1}, {"LDAPTLS_CACERT": self.dir.file(ca)}
+
+    def variants(self):
+        yield "bind as the account, search as nobody", {"LDAP_AUTHBIND": 1, "LDAP_INITBIND": 0, "LDAP_BINDPW": None, "LDAP_CRYPTPW": None}, []
+        yield "bind as the account, search as the reader", {"LDAP_AUTHBIND": 1}, []
+        yield "a domain and a filter", {"LDAP_DOMAIN": "example.com", "LDAP_FILTER": "(&(objectClass=waypostAccount)(uidNumber=*))",
+                                        "LDAP_DEREF": "always", "LDAP_PROTOCOL_VERSION": 3}, ["anna"]
+        yield "mapped names", {"LDAP_EMAILMAP": "(&(objectClass=inetOrgPerson)(mail=@user@@@realm@))", "LDAP_EMAILMAP_BASEDN": self.people,
+                               "LDAP_EMAILMAP_ATTRIBUTE": "cn", "LDAP_EMAILMAP_MAIL": "cn"}, []
+        yield "ids for all", {"LDAP_UID": None, "LDAP_GID": None, "LDAP_GLOB_UID": UID, "LDAP_GLOB_GID": grp.getgrgid(GID).gr_name}, []
 
     def dn(self, name):
         return f"cn={hashlib.sha1(name.encode()).hexdigest()},{self.people}"
@@ -376,3 +418,125 @@ def test_second_server(site):
             assert imap(p, HERE, "dora@example.com", "secret-dora@example.com").ok
     finally:
         silent.close()
+
+
+def test_variants(site):
+    """Other ways of saying where the accounts are; each keeps hostile names where they belong."""
+    kind, whole = site
+    anna = whole.accounts["anna@example.com"]
+    for what, settings, names in kind.variants():
+        with start_pool(kind, settings, nodes=1) as p:
+            node = p.nodes[0]
+            check = node.tool("check")
+            assert check.returncode == 0, (what, check.stdout)
+            for name in [anna.name] + names:
+                assert imap(p, HERE, name, anna.password).ok, (what, name)
+                assert refused(imap(p, HERE, name, "wrong")), (what, name)
+                assert refused(imap(p, HERE, name, "")), (what, name)
+            shown = node.tool("auth", anna.name, input=anna.password + "\n")
+            assert f"options: mailhost={HERE}" in shown.stdout, (what, shown)
+            mark = node.log_mark()
+            for name in NOBODY:
+                assert refused(imap(p, HERE, name if isinstance(name, bytes) else name.encode(), "x")), (what, name)
+            assert not re.search(r"question is refused|does not answer|cannot be used", node.log_since(mark)), (what, node.log_since(mark))
+
+
+def test_tls(site):
+    kind, whole = site
+    anna = whole.accounts["anna@example.com"]
+    for ca, good in (("ca.pem", True), ("other.pem", False)):
+        group, daemon = kind.tls(ca)
+        with Pool(nodes=1, settings={"authdaemonrc": {"authmodulelist": kind.module, "daemons": 1, **daemon},
+                                     kind.group: {**kind.settings(), **group}}) as p:
+            reply = imap(p, HERE, anna.name, anna.password)
+            assert reply.ok if good else not_now(reply), (ca, reply, p.nodes[0].log())
+            if not good:
+                p.nodes[0].wait_log(f"{kind.module}: .* does not answer: .*(certificate|TLS|SSL)")
+
+
+def test_chain(site):
+    """Only an account that nobody knows goes on to the next driver."""
+    kind, whole = site
+    anna = whole.accounts["anna@example.com"]
+    local = Account("anna@example.com", password="other"), Account("only@example.com", password="only")
+    for modules in (f"{kind.module} authuserdb", f"authuserdb {kind.module}"):
+        with Pool(nodes=1, accounts=[Account(a.name, password=a.password) for a in local], settings={
+                "authdaemonrc": {"authmodulelist": modules, "DEFAULTOPTIONS": "disablepop3=1", "daemons": 1}, kind.group: kind.settings()}) as p:
+            first = anna.password if modules.startswith(kind.module) else "other"
+            assert imap(p, HERE, anna.name, first).ok
+            assert refused(imap(p, HERE, anna.name, "x"))
+            assert imap(p, HERE, "only@example.com", "only").ok
+            assert imap(p, HERE, "dora@example.com", "secret-dora@example.com").ok
+            assert refused(imap(p, HERE, "nobody@example.com", "only"))
+            assert not pop3(p, HERE, "anna@example.com", first).startswith(b"+OK")
+            kind.dir.stop()
+            try:
+                assert not_now(imap(p, HERE, "nobody@example.com", "x"))
+                assert not_now(imap(p, HERE, "dora@example.com", "secret-dora@example.com"))
+                reply = imap(p, HERE, "only@example.com", "only")
+                assert reply.ok if modules.startswith("authuserdb") else not_now(reply)
+            finally:
+                kind.dir.start()
+
+
+def test_refused_questions(site):
+    """A table or tree that is not there is told to the log once, and never to clients as a wrong password."""
+    kind, _ = site
+    wrong = {"authpgsql": {"PGSQL_USER_TABLE": "nothing"}, "authmysql": {"MYSQL_USER_TABLE": "nothing"},
+             "authldap": {"LDAP_BASEDN": "ou=nothing,dc=example,dc=com"}}[kind.module]
+    with start_pool(kind, wrong, nodes=1) as p:
+        for _ in range(5):
+            assert not_now(imap(p, HERE, "anna@example.com", "x"))
+        assert 1 <= len(re.findall("the question is refused", p.nodes[0].log())) <= 2
+
+
+def test_check_names_what_is_missing(site):
+    kind, _ = site
+    for settings, hint in {
+            "authpgsql": [({"PGSQL_CONNECTION": None}, "PGSQL_CONNECTION is needed"), ({"PGSQL_CRYPT_PWFIELD": None}, "CLEAR_PWFIELD is needed"),
+                          ({"PGSQL_SELECT_CLAUSE": "SELECT $(local_part)"}, "must stand in quotes"), ({"PGSQL_USER_TABLES": "x"}, "PGSQL_USER_TABLE")],
+            "authmysql": [({"MYSQL_SERVER": None}, "MYSQL_SOCKET is needed"), ({"MYSQL_USERNAME": None}, "MYSQL_USERNAME is needed"),
+                          ({"MYSQL_SELECT_CLAUSE": "SELECT '\\$(domain)'"}, "behind a backslash")],
+            "authldap": [({"LDAP_URI": "ldap.example.com"}, "begins with none of"), ({"LDAP_BASEDN": None}, "LDAP_BASEDN is needed"),
+                         ({"LDAP_BINDPW": None}, "needs LDAP_BINDDN"), ({"LDAP_AUXOPTIONS": "a = b"}, "ATTRIBUTE=OPTION"),
+                         ({"LDAP_UID": None}, "no user id")]}[kind.module]:
+        p = Pool(nodes=1, start=False, settings={"authdaemonrc": {"authmodulelist": kind.module}, kind.group: {**kind.settings(), **settings}})
+        with p:
+            r = p.nodes[0].tool("check")
+            assert r.returncode == 1 and hint in r.stdout, r.stdout
+
+
+@pytest.fixture(scope="module")
+def ldap_site():
+    kind = Ldap()
+    try:
+        yield kind
+    finally:
+        kind.dir.close()
+
+
+def test_ldap_samples(ldap_site):
+    """The sample accounts, with mailHost of inetLocalMailRecipient and with our own; the schema's LDIF form loads."""
+    kind = ldap_site
+    options = "waypostMailHost=mailhost,mailHost=mailhost,waypostDisableImap=disableimap"
+    with start_pool(kind, {"LDAP_AUXOPTIONS": options}, nodes=1) as p:
+        for name, host in (("jo@example.com", "a.example.com"), ("kim@example.com", "b.example.com")):
+            r = p.nodes[0].tool("auth", name, input="secret\n")
+            assert r.returncode == 0 and f"options: mailhost={host}\n" in r.stdout, r.stdout
+    other = directories.SlapdConfig()
+    try:
+        other.run("ldapadd", "-x", "-H", other.uri, "-D", "cn=config", "-w", "config", "-f",
+                  os.path.abspath(os.path.join(ETC, "ldap", "waypost.ldif")))
+    finally:
+        other.close()
+
+
+def test_ldap_two_entries(ldap_site):
+    """Nobody is let in as one of two."""
+    kind = ldap_site
+    twins = [Account("twin@example.com", password="x", home="/nowhere"), Account("twin@example.com", password="x", home="/nowhere")]
+    kind.add(twins[:1])
+    kind.dir.ldif(f"dn: cn=twin,{kind.people}\nobjectClass: inetOrgPerson\nsn: x\nmail: twin@example.com\n")
+    with start_pool(kind, nodes=1) as p:
+        assert not_now(imap(p, HERE, "twin@example.com", "x"))
+        p.nodes[0].wait_log("twin@example.com is found 2 times")
