@@ -583,6 +583,8 @@ class Pool:
             try:
                 self.stop()
             finally:
+                if self in pools:
+                    pools.remove(self)
                 if not self.keep:
                     shutil.rmtree(self.root, ignore_errors=True)
 
