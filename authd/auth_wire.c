@@ -1,11 +1,8 @@
 #include "authd/auth_wire.h"
 
 #include <ctype.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <string.h>
 
-#include "lib/die.h"
 #include "lib/mem.h"
 
 const char *auth_verdict_word(enum auth_verdict v)
@@ -177,34 +174,33 @@ static void add_host(struct str *text, const char *host)
 		str_addc(text, (char)tolower((unsigned char)host[i]));
 }
 
-static void compute_mac(const struct hop *h, const char *secret, const char *host, const char *user, uint8_t mac[HOP_MAC_LEN])
+static void compute_mac(const struct hop *h, struct mac *pool, const char *host, const char *user, uint8_t mac[HOP_MAC_LEN])
 {
 	char ip[NET_IP_TEXT_MAX];
 	struct str text = STR_INIT;
-	unsigned len = HOP_MAC_LEN;
 
 	str_adds(&text, "waypost hop 1\n");
 	add_host(&text, host);
 	/* Session ids, addresses and names hold no line feeds: the text has one reading only. */
 	str_addf(&text, "\n%s\n%s\n%u\n%u\n%u\n%llu\n%s\n", h->session_id, net_addr_text(&h->client, ip), h->client.port,
 	    h->tls, h->ttl, (unsigned long long)h->time, user);
-	DIE_IF(HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)text.data, text.len, mac, &len) == NULL);
+	mac_compute(pool, text.data, text.len, mac);
 	str_fini(&text);
 }
 
-void hop_sign(struct hop *hop, const char *secret, const char *host, const char *user)
+void hop_sign(struct hop *hop, struct mac *pool, const char *host, const char *user)
 {
-	compute_mac(hop, secret, host, user, hop->mac);
+	compute_mac(hop, pool, host, user, hop->mac);
 }
 
-bool hop_verify(const struct hop *hop, const char *secret, const char *host, const char *user, uint64_t now)
+bool hop_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint64_t now)
 {
 	uint8_t mac[HOP_MAC_LEN];
 
-	if (hop->time == 0 || secret[0] == '\0')
+	if (hop->time == 0 || pool == NULL)
 		return false;
 	if (hop->time > now + HOP_AGE_MAX || hop->time + HOP_AGE_MAX < now)
 		return false;
-	compute_mac(hop, secret, host, user, mac);
+	compute_mac(hop, pool, host, user, mac);
 	return mem_equal_secret(mac, sizeof(mac), hop->mac, sizeof(hop->mac));
 }

@@ -3,13 +3,14 @@
 #ifndef AUTHD_AUTH_WIRE_H
 #define AUTHD_AUTH_WIRE_H
 
+#include "lib/mac.h"
 #include "lib/net.h"
 #include "node/account.h"
 #include "node/session.h"
 #include "node/wire.h"
 
 enum {
-	HOP_MAC_LEN = 32,      /* HMAC-SHA256 */
+	HOP_MAC_LEN = MAC_LEN,
 	HOP_HOST_MAX = 256,    /* bytes of a mailhost with NUL */
 	AUTH_ADDRS_MAX = 8,
 	AUTH_REASON_MAX = 512
@@ -89,10 +90,11 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a);
 bool auth_reply_read(struct msgr *r, struct auth_reply *a);
 
 /* Signs HOP's identity for the login of USER to node HOST (as in mailhost, without port; case and a trailing
- * dot do not matter) with SECRET: fills hop->mac from the other members. */
-void hop_sign(struct hop *hop, const char *secret, const char *host, const char *user);
-/* HOP is signed by a holder of SECRET for HOST and USER, no more than HOP_AGE_MAX seconds before or after NOW. */
-bool hop_verify(const struct hop *hop, const char *secret, const char *host, const char *user, uint64_t now);
+ * dot do not matter) with the key of the POOL: fills hop->mac from the other members. */
+void hop_sign(struct hop *hop, struct mac *pool, const char *host, const char *user);
+/* HOP is signed by a holder of that key for HOST and USER, no more than HOP_AGE_MAX seconds before or after NOW.
+ * POOL NULL: there is no key, nothing is signed. */
+bool hop_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint64_t now);
 enum { HOP_AGE_MAX = 300 };
 
 #endif

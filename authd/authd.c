@@ -327,6 +327,9 @@ static void use_settings(struct authd *a)
 	struct str errors = STR_INIT;
 	struct auth_chain *chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_LOOP, set, &errors);
 
+	mac_free(&a->pool);
+	if (set->pool_secret[0] != '\0')
+		a->pool = mac_new(set->pool_secret, strlen(set->pool_secret));
 	peers_set(a->peers, (double)set->proxy_DNS_TTL, (double)set->proxy_PROXY_DOWN_TIME);
 	if (chain == NULL) {
 		log_error("authmodulelist cannot be used: %s", str_cstr(&errors));

@@ -34,6 +34,7 @@ struct authd {
 	struct peers *peers;
 	struct reg *reg;
 	struct proven *proven;
+	struct mac *pool;         /* of the pool's secret; NULL: there is none */
 	struct auth_chain *chain;
 	ev_timer tick;            /* once a second: the userdb file */
 	struct userdb_watch watch;

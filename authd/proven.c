@@ -1,16 +1,15 @@
 #include "authd/proven.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <string.h>
 #include <uthash.h>
 
 #include "lib/die.h"
+#include "lib/mac.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 
-enum { DIGEST_LEN = 32 };
+enum { DIGEST_LEN = MAC_LEN };
 
 struct entry {
 	uint8_t digest[DIGEST_LEN];
@@ -18,7 +17,7 @@ struct entry {
 };
 
 struct proven {
-	uint8_t key[32];
+	struct mac *mac;
 	unsigned max;
 	struct entry *entries;
 };
@@ -26,9 +25,12 @@ struct proven {
 struct proven *proven_new(unsigned max)
 {
 	struct proven *p = mem_alloc(sizeof(*p));
+	uint8_t key[MAC_LEN];
 
 	p->max = max;
-	DIE_IF(RAND_bytes(p->key, sizeof(p->key)) != 1);
+	DIE_IF(RAND_bytes(key, sizeof(key)) != 1);
+	p->mac = mac_new(key, sizeof(key));
+	mem_wipe(key, sizeof(key));
 	return p;
 }
 
@@ -44,7 +46,7 @@ void proven_free(struct proven **p)
 		return;
 	while ((*p)->entries != NULL)
 		drop(*p, (*p)->entries);
-	mem_wipe((*p)->key, sizeof((*p)->key));
+	mac_free(&(*p)->mac);
 	mem_free(p);
 }
 
@@ -52,12 +54,11 @@ void proven_free(struct proven **p)
 static void make_digest(const struct proven *p, const char *name, const char *hash, const char *password, uint8_t digest[DIGEST_LEN])
 {
 	struct str text = STR_INIT;
-	unsigned len = DIGEST_LEN;
 
 	str_add(&text, name, strlen(name) + 1);
 	str_add(&text, hash, strlen(hash) + 1);
 	str_adds(&text, password);
-	DIE_IF(HMAC(EVP_sha256(), p->key, sizeof(p->key), (const unsigned char *)text.data, text.len, digest, &len) == NULL);
+	mac_compute(p->mac, text.data, text.len, digest);
 	str_fini_secret(&text);
 }
 

@@ -146,13 +146,12 @@ static void grant(struct request *rq, struct auth_reply *r)
 		send_ticket(rq, r);
 		reg_set_ticket(s, r->ticket);
 	} else {
-		const char *secret = a->ctx.set->pool_secret;
 		struct hop hop = { .present = true, .client = r->client, .tls = r->client_tls, .ttl = r->ttl };
 
 		str_copy(hop.session_id, sizeof(hop.session_id), r->session_id);
-		hop.time = r->time = secret[0] != '\0' ? (uint64_t)time(NULL) : 0;
+		hop.time = r->time = a->pool != NULL ? (uint64_t)time(NULL) : 0;
 		for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++) {
-			hop_sign(&hop, secret, r->target[i].host, r->name);
+			hop_sign(&hop, a->pool, r->target[i].host, r->name);
 			memcpy(r->target[i].mac, hop.mac, sizeof(hop.mac));
 		}
 	}
@@ -385,7 +384,7 @@ static void identify(struct request *rq)
 		rq->believed = net_addr_in(&rq->q.client, network);
 	}
 	for (int i = 0; i < 2 && !rq->believed; i++)
-		rq->believed = set->self[i][0] != '\0' && hop_verify(hop, set->pool_secret, set->self[i], rq->q.user, (uint64_t)time(NULL));
+		rq->believed = set->self[i][0] != '\0' && hop_verify(hop, rq->worker->a->pool, set->self[i], rq->q.user, (uint64_t)time(NULL));
 	if (!rq->believed || hop->client.family == 0)
 		return;
 	rq->client = hop->client;

@@ -8,6 +8,7 @@ lib_liblib_a_SOURCES = \
 	lib/die.c lib/die.h \
 	lib/log.c lib/log.h \
 	lib/loop.c lib/loop.h \
+	lib/mac.c lib/mac.h \
 	lib/mem.c lib/mem.h \
 	lib/msg.c lib/msg.h \
 	lib/net.c lib/net.h \

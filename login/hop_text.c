@@ -82,9 +82,13 @@ void hop_text_auth(struct hop *h, const char *value)
 
 const char *hop_text_auth_make(const struct hop *h, char dst[HOP_TEXT_AUTH_MAX])
 {
+	static const char digits[] = "0123456789abcdef";
 	size_t n = (size_t)snprintf(dst, 24, "%llu:", (unsigned long long)h->time);
 
-	for (size_t i = 0; i < sizeof(h->mac); i++)
-		n += (size_t)snprintf(dst + n, HOP_TEXT_AUTH_MAX - n, "%02x", h->mac[i]);
+	for (size_t i = 0; i < sizeof(h->mac); i++) {
+		dst[n++] = digits[h->mac[i] >> 4];
+		dst[n++] = digits[h->mac[i] & 15];
+	}
+	dst[n] = '\0';
 	return dst;
 }

@@ -28,7 +28,7 @@ sbin_waypostd_SOURCES = \
 	master/spawn_table.c \
 	master/waypostd.c
 sbin_waypostd_LDADD = master/libmaster.a master/libspawn.a imapd/libimap.a pop3d/libpop3d.a \
-	maildir/libmaildir.a $(MIME_LIBS) $(LOGIN_LIBS) $(SYSTEMD_LIBS)
+	maildir/libmaildir.a $(MIME_LIBS) $(LOGIN_LIBS)
 
 # The operator's tool.
 bin_waypost_SOURCES = master/waypost.c

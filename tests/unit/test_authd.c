@@ -91,6 +91,7 @@ static void test_reply(void)
 
 static void test_hop(void)
 {
+	struct mac *pool = mac_new("secret", 6), *foreign = mac_new("secret2", 7);
 	struct hop h, other;
 
 	memset(&h, 0, sizeof(h));
@@ -98,17 +99,17 @@ static void test_hop(void)
 	net_addr_parse(&h.client, "192.0.2.7", 1234);
 	h.ttl = 3;
 	h.time = 1000000;
-	hop_sign(&h, "secret", "NodeA.example.com.", "u");
-	CU_ASSERT(hop_verify(&h, "secret", "nodea.example.com", "u", 1000000));
-	CU_ASSERT(hop_verify(&h, "secret", "nodea.example.com", "u", 1000000 + HOP_AGE_MAX));
-	CU_ASSERT(hop_verify(&h, "secret", "nodea.example.com", "u", 1000000 - HOP_AGE_MAX));
-	CU_ASSERT(!hop_verify(&h, "secret", "nodea.example.com", "u", 1000001 + HOP_AGE_MAX));
-	CU_ASSERT(!hop_verify(&h, "secret", "nodea.example.com", "u", 999999 - HOP_AGE_MAX));
-	CU_ASSERT(!hop_verify(&h, "secret2", "nodea.example.com", "u", 1000000));
-	CU_ASSERT(!hop_verify(&h, "", "nodea.example.com", "u", 1000000));
-	CU_ASSERT(!hop_verify(&h, "secret", "nodeb.example.com", "u", 1000000));
-	CU_ASSERT(!hop_verify(&h, "secret", "nodea.example.com", "v", 1000000));
-#define CHANGED(change) other = h; change; CU_ASSERT(!hop_verify(&other, "secret", "nodea.example.com", "u", 1000000))
+	hop_sign(&h, pool, "NodeA.example.com.", "u");
+	CU_ASSERT(hop_verify(&h, pool, "nodea.example.com", "u", 1000000));
+	CU_ASSERT(hop_verify(&h, pool, "nodea.example.com", "u", 1000000 + HOP_AGE_MAX));
+	CU_ASSERT(hop_verify(&h, pool, "nodea.example.com", "u", 1000000 - HOP_AGE_MAX));
+	CU_ASSERT(!hop_verify(&h, pool, "nodea.example.com", "u", 1000001 + HOP_AGE_MAX));
+	CU_ASSERT(!hop_verify(&h, pool, "nodea.example.com", "u", 999999 - HOP_AGE_MAX));
+	CU_ASSERT(!hop_verify(&h, foreign, "nodea.example.com", "u", 1000000));
+	CU_ASSERT(!hop_verify(&h, NULL, "nodea.example.com", "u", 1000000));
+	CU_ASSERT(!hop_verify(&h, pool, "nodeb.example.com", "u", 1000000));
+	CU_ASSERT(!hop_verify(&h, pool, "nodea.example.com", "v", 1000000));
+#define CHANGED(change) other = h; change; CU_ASSERT(!hop_verify(&other, pool, "nodea.example.com", "u", 1000000))
 	CHANGED(other.ttl++);
 	CHANGED(other.tls = true);
 	CHANGED(other.client.port++);
@@ -117,6 +118,8 @@ static void test_hop(void)
 	CHANGED(other.mac[31] ^= 1);
 	CHANGED(other.time++);
 	CHANGED(other.time = 0);
+	mac_free(&pool);
+	mac_free(&foreign);
 }
 
 static void count(struct reg *r UNUSED, struct reg_session *s UNUSED, void *arg)
