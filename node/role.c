@@ -174,27 +174,26 @@ static void flush_now(struct role_ctx *ctx)
 {
 	log_flush();
 	ctx->flushed = ev_now(ctx->loop);
-	ev_timer_stop(ctx->loop, &ctx->flush_later);
+	ev_idle_stop(ctx->loop, &ctx->flush_idle);
 }
 
-static void on_flush_later(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+static void on_idle(struct ev_loop *loop UNUSED, ev_idle *w, int revents UNUSED)
 {
-	flush_now(t->data);
+	flush_now(w->data);
 }
 
-/* Each batch wakes the master: a quiet role sends its lines at once, a busy one some twenty times a second. */
+/* Each batch wakes the master: a role sends its lines as soon as it has nothing else to do, and while it is busy some
+ * twenty times a second. */
 static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents UNUSED)
 {
 	struct role_ctx *ctx = w->data;
 
 	if (log_waiting() == 0)
 		return;
-	if (log_waiting() >= LOG_ENOUGH || ev_now(loop) - ctx->flushed >= LOG_EVERY) {
+	if (log_waiting() >= LOG_ENOUGH || ev_now(loop) - ctx->flushed >= LOG_EVERY)
 		flush_now(ctx);
-	} else if (!ev_is_active(&ctx->flush_later)) {
-		ev_timer_set(&ctx->flush_later, LOG_EVERY, 0);
-		ev_timer_start(loop, &ctx->flush_later);
-	}
+	else
+		ev_idle_start(loop, &ctx->flush_idle);
 }
 
 /* Signals are the master's business: a Ctrl-C or a HUP for the whole group must not reach the roles. */
@@ -253,8 +252,8 @@ void role_init(struct role_ctx *ctx, const struct role_start *who, const char *p
 	priv_drop(who->role, ctx->set);
 	ctx->loop = loop_new();
 	set_signals(ctx);
-	ev_timer_init(&ctx->flush_later, on_flush_later, LOG_EVERY, 0);
-	ctx->flush_later.data = ctx;
+	ev_idle_init(&ctx->flush_idle, on_idle);
+	ctx->flush_idle.data = ctx;
 	ev_prepare_init(&ctx->flush, on_prepare);
 	ctx->flush.data = ctx;
 	ev_prepare_start(ctx->loop, &ctx->flush);

@@ -20,8 +20,8 @@ struct role_ctx {
 	struct ev_loop *loop;
 	struct chan *control; /* to the master */
 	struct settings *set; /* replaced by CTL_SETTINGS; see role_hooks.settings */
-	ev_prepare flush;     /* sends the log lines of a turn, or of LOG_EVERY seconds while there are many */
-	ev_timer flush_later;
+	ev_prepare flush;     /* sees to the log lines of a turn */
+	ev_idle flush_idle;   /* sends them when nothing else is to be done */
 	double flushed;       /* loop time of the last time */
 	const struct role_hooks *hooks;
 	void *arg;
