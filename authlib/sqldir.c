@@ -54,8 +54,8 @@ static enum auth_result read_row(struct sqldir *d, const struct sql_cell *cell, 
 	return r;
 }
 
-/* One question on the open connection. False: the connection is lost; *RESULT is what to say if that is the end. */
-static bool ask(struct sqldir *d, const char *service, const char *user, enum auth_result *result, struct account *out)
+/* One question on the open connection, AGAIN if that was made for it. False: the connection is lost; *RESULT is what to say if that is the end. */
+static bool ask(struct sqldir *d, bool again, const char *service, const char *user, enum auth_result *result, struct account *out)
 {
 	struct str question = STR_INIT, why = STR_INIT;
 	struct sql_cell cell[SQL_COLUMNS];
@@ -92,7 +92,7 @@ static bool ask(struct sqldir *d, const char *service, const char *user, enum au
 	} else if (s == SQL_LOST) {
 		sqldir_close(d);
 		/* A connection that the server closed while nobody used it is no outage, waiting is. */
-		if (end - start >= DIRECTORY_SLOW_MS)
+		if (again || end - start >= DIRECTORY_SLOW_MS)
 			directory_failed(&d->servers, d->server, end, end - start, str_cstr(&why));
 	} else {
 		directory_answered(&d->servers, d->server);
@@ -110,7 +110,7 @@ enum auth_result sqldir_lookup(struct sqldir *d, const char *service, const char
 	for (int tries = 0; tries < 2; tries++) {
 		if (!d->open && !open_one(d))
 			return AUTH_TRY_LATER;
-		if (ask(d, service, user, &result, out))
+		if (ask(d, tries != 0, service, user, &result, out))
 			return result;
 	}
 	return result;
