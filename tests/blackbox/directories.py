@@ -39,9 +39,13 @@ class Directory:
             os.chown(self.root, UID, GID)
         self.port = free_port([self.host])
         self.proc = None
-        make_certificates(self.root)
-        self.make()
-        self.start()
+        try:
+            make_certificates(self.root)
+            self.make()
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def file(self, name):
         return os.path.join(self.root, name)

@@ -364,6 +364,8 @@ def test_stop_and_start(site):
         for _ in range(4):
             assert steady(p)
             assert refused(imap(p, HERE, "anna@example.com", "wrong"))
+    wait_for("both outages and their ends are in the log",
+             lambda: len(re.findall(r" answers again", p.nodes[0].log_since(marks[0]))) >= 2)
     log = p.nodes[0].log_since(marks[0])
     # Said once by each worker for each outage, and once when it was over.
     assert 2 <= len(re.findall(rf"{kind.module}: .* does not answer", log)) <= 4, log
@@ -489,7 +491,8 @@ def test_refused_questions(site):
     with start_pool(kind, wrong, nodes=1) as p:
         for _ in range(5):
             assert not_now(imap(p, HERE, "anna@example.com", "x"))
-        assert 1 <= len(re.findall("the question is refused", p.nodes[0].log())) <= 2
+        p.nodes[0].wait_log("the question is refused")
+        assert len(re.findall("the question is refused", p.nodes[0].log())) <= 2
 
 
 def test_check_names_what_is_missing(site):
