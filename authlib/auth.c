@@ -2,23 +2,26 @@
 
 #include <string.h>
 
-#include "authlib/drv_ldap.h"
-#include "authlib/drv_mysql.h"
-#include "authlib/drv_pgsql.h"
 #include "authlib/drv_userdb.h"
+#include "authlib/module.h"
 #include "authlib/password.h"
 #include "lib/mem.h"
+
+/* Those that are modules stand here by name alone: what they do is known where they are loaded. */
+static const struct auth_driver drv_ldap_module UNUSED = { .name = "authldap" };
+static const struct auth_driver drv_mysql_module UNUSED = { .name = "authmysql" };
+static const struct auth_driver drv_pgsql_module UNUSED = { .name = "authpgsql" };
 
 static const struct auth_driver *const drivers[] = {
 	&drv_userdb,
 #ifdef WITH_LDAP
-	&drv_ldap,
+	&drv_ldap_module,
 #endif
 #ifdef WITH_MYSQL
-	&drv_mysql,
+	&drv_mysql_module,
 #endif
 #ifdef WITH_PGSQL
-	&drv_pgsql,
+	&drv_pgsql_module,
 #endif
 	NULL
 };
@@ -26,6 +29,7 @@ static const struct auth_driver *const drivers[] = {
 enum { CHAIN_MAX = 16 };
 
 struct link {
+	const char *name;
 	const struct auth_driver *driver;
 	void *ctx;
 	bool ready; /* init() succeeded here: the driver belongs to this side */
@@ -92,7 +96,7 @@ static bool add_link(struct auth_chain *c, const char *name, enum auth_side side
 		return false;
 	}
 	for (unsigned i = 0; i < c->count; i++) {
-		if (c->links[i].driver == d) {
+		if (strcmp(c->links[i].name, name) == 0) {
 			str_addf(errors, "authmodulelist: %s is named twice; once is enough\n", name);
 			return false;
 		}
@@ -102,7 +106,13 @@ static bool add_link(struct auth_chain *c, const char *name, enum auth_side side
 		return false;
 	}
 	l->driver = d;
+	l->name = d->name;
 	if (on_side(d, side)) {
+		if (d->lookup == NULL && (l->driver = d = auth_module_load(name, &why)) == NULL) {
+			str_addf(errors, "%s: %s\n", name, str_cstr(&why));
+			str_fini(&why);
+			return false;
+		}
 		if (d->init != NULL && !d->init(set, &l->ctx, &why)) {
 			str_addf(errors, "%s: %s\n", name, str_cstr(&why));
 			str_fini(&why);

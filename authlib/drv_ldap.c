@@ -1,4 +1,5 @@
-#include "authlib/drv_ldap.h"
+/* authldap: accounts in an LDAP directory, with the settings of Courier's authldaprc. Waits: for auth workers. */
+#include "authlib/module.h"
 
 #include <grp.h>
 #include <lber.h>
@@ -568,10 +569,11 @@ static bool init(const struct settings *set, void **ctx, struct str *error)
 	return true;
 }
 
-const struct auth_driver drv_ldap = {
+static const struct auth_driver drv_ldap = {
 	.name = "authldap",
 	.init = init,
 	.fini = fini,
 	.lookup = lookup,
 	.verify = verify,
 };
+AUTH_MODULE(drv_ldap);

@@ -1,4 +1,5 @@
-#include "authlib/drv_mysql.h"
+/* authmysql: accounts in MySQL or MariaDB, with the settings of Courier's authmysqlrc. Waits: for auth workers. */
+#include "authlib/module.h"
 
 #include <errmsg.h>
 #include <mysql.h>
@@ -304,9 +305,10 @@ static enum auth_result lookup(void *ctx, const char *service, const char *user,
 	return sqldir_lookup(&m->dir, service, user, out);
 }
 
-const struct auth_driver drv_mysql = {
+static const struct auth_driver drv_mysql = {
 	.name = "authmysql",
 	.init = init,
 	.fini = fini,
 	.lookup = lookup,
 };
+AUTH_MODULE(drv_mysql);

@@ -1,4 +1,5 @@
-#include "authlib/drv_pgsql.h"
+/* authpgsql: accounts in PostgreSQL, with the settings of Courier's authpgsqlrc. Waits: for auth workers. */
+#include "authlib/module.h"
 
 #include <errno.h>
 #include <libpq-fe.h>
@@ -418,9 +419,10 @@ static enum auth_result lookup(void *ctx, const char *service, const char *user,
 	return sqldir_lookup(&p->dir, service, user, out);
 }
 
-const struct auth_driver drv_pgsql = {
+static const struct auth_driver drv_pgsql = {
 	.name = "authpgsql",
 	.init = init,
 	.fini = fini,
 	.lookup = lookup,
 };
+AUTH_MODULE(drv_pgsql);

@@ -6,6 +6,7 @@ authlib_libauth_a_SOURCES = \
 	authlib/drv_userdb.c authlib/drv_userdb.h \
 	authlib/hmac_state.c authlib/hmac_state.h \
 	authlib/ldapquery.c authlib/ldapquery.h \
+	authlib/module.c authlib/module.h \
 	authlib/password.c authlib/password.h \
 	authlib/record.c authlib/record.h \
 	authlib/sqldir.c authlib/sqldir.h \
@@ -16,15 +17,28 @@ authlib_libauth_a_SOURCES = \
 	authlib/userdb_report.c \
 	authlib/userdb_watch.c \
 	authlib/userdb_writer.c authlib/userdb_writer.h
-# Drivers whose library was found.
+# Drivers whose library was found: modules, loaded by auth workers only (authlib/module.h). What they use of lib/ and
+# node/ is the program's.
 if WITH_LDAP
-authlib_libauth_a_SOURCES += authlib/drv_ldap.c authlib/drv_ldap.h
+pkglibexec_PROGRAMS += authlib/authldap.so
+authlib_authldap_so_SOURCES = authlib/drv_ldap.c authlib/directory.c authlib/ldapquery.c authlib/record.c
+authlib_authldap_so_CFLAGS = $(AM_CFLAGS) -fPIC
+authlib_authldap_so_LDFLAGS = $(AM_LDFLAGS) -shared
+authlib_authldap_so_LDADD = $(LDAP_LIBS)
 endif
 if WITH_MYSQL
-authlib_libauth_a_SOURCES += authlib/drv_mysql.c authlib/drv_mysql.h
+pkglibexec_PROGRAMS += authlib/authmysql.so
+authlib_authmysql_so_SOURCES = authlib/drv_mysql.c authlib/directory.c authlib/record.c authlib/sqldir.c authlib/sqlquery.c
+authlib_authmysql_so_CFLAGS = $(AM_CFLAGS) -fPIC
+authlib_authmysql_so_LDFLAGS = $(AM_LDFLAGS) -shared
+authlib_authmysql_so_LDADD = $(MYSQL_LIBS)
 endif
 if WITH_PGSQL
-authlib_libauth_a_SOURCES += authlib/drv_pgsql.c authlib/drv_pgsql.h
+pkglibexec_PROGRAMS += authlib/authpgsql.so
+authlib_authpgsql_so_SOURCES = authlib/drv_pgsql.c authlib/directory.c authlib/record.c authlib/sqldir.c authlib/sqlquery.c
+authlib_authpgsql_so_CFLAGS = $(AM_CFLAGS) -fPIC
+authlib_authpgsql_so_LDFLAGS = $(AM_LDFLAGS) -shared
+authlib_authpgsql_so_LDADD = $(PGSQL_LIBS)
 endif
-AUTHLIB_LIBS = authlib/libauth.a $(NODE_LIBS) $(CRYPT_LIBS) $(LDAP_LIBS) $(MYSQL_LIBS) $(PGSQL_LIBS)
+AUTHLIB_LIBS = authlib/libauth.a $(NODE_LIBS) $(CRYPT_LIBS)
 EXTRA_DIST += authlib/README

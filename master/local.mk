@@ -27,6 +27,8 @@ sbin_waypostd_SOURCES = \
 	master/roles.c master/roles.h \
 	master/spawn_table.c \
 	master/waypostd.c
+# Auth workers load modules, which use what the program has.
+sbin_waypostd_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic
 sbin_waypostd_LDADD = master/libmaster.a master/libspawn.a imapd/libimap.a pop3d/libpop3d.a \
 	maildir/libmaildir.a $(MIME_LIBS) $(LOGIN_LIBS)
 

@@ -1,0 +1,18 @@
+/* Drivers that need a library of their own (LDAP, MySQL, PostgreSQL) are modules, files "authldap.so", ... in the
+ * program's libexec folder: only auth workers load them, so that no other process of a node carries what
+ * these libraries bring with them, and an operator can leave out what a site does not have. */
+#ifndef AUTHLIB_MODULE_H
+#define AUTHLIB_MODULE_H
+
+#include "authlib/auth.h"
+
+/* At the end of a driver's file: makes it a module. */
+#define AUTH_MODULE(driver) \
+	const struct auth_driver *const waypost_auth_driver = &(driver); \
+	const char waypost_auth_version[] = PACKAGE_VERSION
+
+/* Loads the module of driver NAME, for as long as the process lives. NULL, and what is wrong and what to do in WHY, if
+ * the file is not there, cannot be loaded, or belongs to another version. */
+const struct auth_driver *auth_module_load(const char *name, struct str *why);
+
+#endif
