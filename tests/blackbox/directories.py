@@ -167,7 +167,8 @@ class Slapd(Directory):
         if os.getuid() == 0:
             os.chown(os.path.join(self.root, "db"), UID, GID)
         includes = "".join(f"include {s}\n" for s in
-                           [f"/etc/ldap/schema/{n}.schema" for n in ("core", "cosine", "inetorgperson", "nis")] + list(self.schemas))
+                           [f"/etc/ldap/schema/{n}.schema" for n in ("core", "cosine", "inetorgperson", "nis")] +
+                           [shutil.copy(s, self.root) for s in self.schemas])  # the sources may stand where only root reads
         self.conf = os.path.join(self.root, "slapd.conf")
         with open(self.conf, "w") as f:
             f.write(f"{includes}modulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {self.root}/pid\n"

@@ -613,12 +613,14 @@ def fields(line):
     return found
 
 
-def events(text, event=None, user=None, program=None):
+def events(text, event=None, user=None, program=None, port=None):
+    """The lines of TEXT about clients. PORT is the client's: with it, a line of an earlier session that came late is
+    not taken for this one's."""
     found = []
     for line in text.splitlines():
         f = fields(line)
         if f and (event is None or f["event"] == event) and (user is None or f.get("user") == user) and \
-                (program is None or f["program"] == program):
+                (program is None or f["program"] == program) and (port is None or f.get("port") == f"[{port}]"):
             found.append(f)
     return found
 
@@ -634,16 +636,16 @@ class Marks:
         nodes = [node] if node else self.pool.nodes
         return "".join(n.log_since(self.at[n]) for n in nodes)
 
-    def local_login(self, user, program):
+    def local_login(self, user, program, port=None):
         """The node that served the login of USER itself, as its log tells: a LOGIN that names no back end."""
         def look():
             for node in self.pool.nodes:
-                for f in events(self.text(node), "LOGIN", user, program):
+                for f in events(self.text(node), "LOGIN", user, program, port):
                     if not f.get("backend"):
                         return node, f
             return None
         return wait_for(f"a node logs that it serves {user}", look)
 
-    def event(self, node, event, user=None, program=None):
+    def event(self, node, event, user=None, program=None, port=None):
         """The first EVENT of NODE since the mark, waited for."""
-        return wait_for(f"{node} logs {event} of {user}", lambda: next(iter(events(self.text(node), event, user, program)), None))
+        return wait_for(f"{node} logs {event} of {user}", lambda: next(iter(events(self.text(node), event, user, program, port)), None))

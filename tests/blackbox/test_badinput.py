@@ -221,7 +221,7 @@ def test_log_is_not_forged(pool):
         c.cmd(b"LOGIN \"x y, ip=[192.0.2.66]\" pw")
     with Imap("127.0.0.1", pool.imap_port) as c:
         c.login_ok(pool.accounts["berta@example.com"])
-        marks.event(pool.node("127.0.0.1"), "LOGIN", "berta@example.com")
+        marks.event(pool.node("127.0.0.1"), "LOGIN", "berta@example.com", port=c.local_port)
     for line in marks.text().splitlines():
         assert not line.startswith("imapd: LOGIN, user=root")
         assert "LOGIN, user=root" not in line or "LOGIN FAILED" in line

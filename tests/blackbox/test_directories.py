@@ -530,8 +530,8 @@ def test_ldap_samples(ldap_site):
             assert r.returncode == 0 and f"options: mailhost={host}\n" in r.stdout, r.stdout
     other = directories.SlapdConfig()
     try:
-        other.run("ldapadd", "-x", "-H", other.uri, "-D", "cn=config", "-w", "config", "-f",
-                  os.path.abspath(os.path.join(ETC, "ldap", "waypost.ldif")))
+        with open(os.path.join(ETC, "ldap", "waypost.ldif")) as f:
+            other.run("ldapadd", "-x", "-H", other.uri, "-D", "cn=config", "-w", "config", input=f.read())
     finally:
         other.close()
 

@@ -20,19 +20,22 @@ def test_shape_of_the_lines(pool):
     """Courier's keys in Courier's order; ours behind them."""
     node = pool.node("127.0.0.1")
     marks = Marks(pool)
+    ports = []
     with Imap("127.0.0.1", pool.imap_port) as c:
+        ports.append(c.local_port)
         c.login_ok(pool.accounts["anna@example.com"])
         c.ok("SELECT INBOX")
         c.ok("FETCH 1 (BODY.PEEK[])")
         c.ok("LOGOUT")
     with Pop3("127.0.0.1", pool.pop3_port) as c:
+        ports.append(c.local_port)
         c.login_ok(pool.accounts["anna@example.com"])
         c.multi("RETR 1")
         c.multi("TOP 1 1")
         c.ok("QUIT")
-    marks.event(node, "LOGOUT", "anna@example.com", "imapd")
-    marks.event(node, "LOGOUT", "anna@example.com", "pop3d")
-    text = marks.text(node)
+    for program, port in zip(("imapd", "pop3d"), ports):
+        marks.event(node, "LOGOUT", "anna@example.com", program, port)
+    text = "\n".join(line for line in marks.text(node).splitlines() if any(f"port=[{port}]" in line for port in ports))
     user = r"user=anna@example\.com, ip=%s, port=\[\d+\]" % IP
     assert re.search(r"imapd: LOGIN, %s, protocol=IMAP(, |$)" % user, text, re.M), text
     assert re.search(r"imapd: LOGOUT, %s, headers=\d+, body=\d+, rcvd=\d+, sent=\d+, time=\d+(, |$)" % user, text, re.M), text
@@ -54,14 +57,15 @@ def test_forwarded_session(pool):
     for kind, port, program in ((Imap, pool.imap_port, "imapd"), (Pop3, pool.pop3_port, "pop3d")):
         marks = Marks(pool)
         with kind("127.0.0.1", port) as c:
+            client = c.local_port
             c.login_ok(pool.accounts["berta@example.com"])
             c.ok("LOGOUT" if kind is Imap else "QUIT")
-        login = marks.event(node, "LOGIN", "berta@example.com", program)
+        login = marks.event(node, "LOGIN", "berta@example.com", program, client)
         assert login["mailhost"] == "127.0.0.2"
         assert f"127.0.0.2" in login["backend"] and str(port) in login["backend"]
 
         def end():
-            return [e for e in events(marks.text(node), user="berta@example.com", program=program) if e["event"] in ("LOGOUT", "DISCONNECTED")]
+            return [e for e in events(marks.text(node), user="berta@example.com", program=program, port=client) if e["event"] in ("LOGOUT", "DISCONNECTED")]
         line = wait_for("the end of the forwarded session", end)[0]
         assert int(line["sent"]) > 0 and int(line["rcvd"]) > 0 and line["end"] and line["session"] == login["session"]
         assert line["keys"].index("ip") == 1 and line["keys"].index("port") == 2

@@ -375,7 +375,7 @@ def test_forwarded_identity_from_a_trusted_network(fakes_pool):
         with Imap("127.0.0.1", pool.imap_port, source=source) as c:
             c.ok('ID ("x-session-id" "from-afar" "x-originating-ip" "192.0.2.7" "x-originating-port" "1234" "x-proxy-ttl" "4")')
             c.login_ok(account)
-            line = marks.event(pool.node("127.0.0.1"), "LOGIN", account.name)
+            line = marks.event(pool.node("127.0.0.1"), "LOGIN", account.name, port=1234 if believed else c.local_port)
         assert line["ip"] == f"[::ffff:{'192.0.2.7' if believed else source}]"
         assert (line["session"] == "from-afar") is believed
         marks = Marks(pool)
@@ -383,7 +383,7 @@ def test_forwarded_identity_from_a_trusted_network(fakes_pool):
             answer = c.cmd("XCLIENT ADDR=192.0.2.7 PORT=1234 SESSION=from-afar TTL=4")
             assert answer.startswith(b"+OK") or not believed
             c.login_ok(account)
-            line = marks.event(pool.node("127.0.0.1"), "LOGIN", account.name)
+            line = marks.event(pool.node("127.0.0.1"), "LOGIN", account.name, port=1234 if believed else c.local_port)
         assert line["ip"] == f"[::ffff:{'192.0.2.7' if believed else source}]"
 
 
@@ -399,7 +399,7 @@ def test_signed_identity_is_good_for_its_login_only(fakes_pool):
     with Imap("127.0.0.2", pool.imap_port, source="127.0.0.58") as c:
         c.ok(b"ID (" + b" ".join(b'"%s" "%s"' % pair for pair in pairs.items()) + b")")
         c.login_ok(pool.accounts["berta@example.com"])
-        line = marks.event(pool.node("127.0.0.2"), "LOGIN", "berta@example.com")
+        line = marks.event(pool.node("127.0.0.2"), "LOGIN", "berta@example.com", port=c.local_port)
     assert line["ip"] == "[::ffff:127.0.0.58]", line
     server, account = fakes.next(pop3_peer(greeting="+OK [XCLIENT] peer ready\r\n"))
     with Pop3("127.0.0.1", pool.pop3_port, source="127.0.0.57") as c:
@@ -409,7 +409,7 @@ def test_signed_identity_is_good_for_its_login_only(fakes_pool):
         for words in server.last.xclient:
             c.cmd(b"XCLIENT " + words)
         c.login_ok(pool.accounts["berta@example.com"])
-        line = marks.event(pool.node("127.0.0.2"), "LOGIN", "berta@example.com")
+        line = marks.event(pool.node("127.0.0.2"), "LOGIN", "berta@example.com", port=c.local_port)
     assert line["ip"] == "[::ffff:127.0.0.58]", line
 
 
@@ -428,8 +428,9 @@ def test_nodes_with_another_secret_do_not_believe_each_other(make_pool):
         marks = Marks(p)
         with kind("127.0.0.1", port, source="127.0.0.59") as c:
             c.login_ok(p.accounts["there@example.com"])
-            here = marks.event(p.nodes[0], "LOGIN", "there@example.com")
-            there = marks.event(p.nodes[1], "LOGIN", "there@example.com")
+            program = "imapd" if kind is Imap else "pop3d"
+            here = marks.event(p.nodes[0], "LOGIN", "there@example.com", program)
+            there = marks.event(p.nodes[1], "LOGIN", "there@example.com", program)
         assert here["ip"] == "[::ffff:127.0.0.59]"
         assert there["ip"] != "[::ffff:127.0.0.59]"
 

@@ -33,12 +33,13 @@ POOL = {"accounts": [
 def test_imap(pool, user, node):
     account, marks = pool.accounts[user], Marks(pool)
     c = imaplib.IMAP4(node, pool.imap_port, timeout=30)
+    port = c.sock.getsockname()[1]
     c.login(account.name, account.password)
     assert c.select("INBOX")[0] == "OK"
     text = c.fetch("1", "(BODY.PEEK[])")[1][0][1]
     c.logout()
     assert f"Subject: {user} lives on".encode() in text
-    served, line = marks.local_login(user, "imapd")
+    served, line = marks.local_login(user, "imapd", port)
     assert served.address == (WHERE[user] or node)
     assert line["protocol"] == "IMAP"
 
@@ -49,13 +50,14 @@ def test_imap(pool, user, node):
 def test_pop3(pool, user, node):
     account, marks = pool.accounts[user], Marks(pool)
     c = poplib.POP3(node, pool.pop3_port, timeout=30)
+    port = c.sock.getsockname()[1]
     c.user(account.name)
     c.pass_(account.password)
     assert c.stat()[0] == 1
     text = b"\n".join(c.retr(1)[1])
     c.quit()
     assert f"Subject: {user} lives on".encode() in text
-    served, _ = marks.local_login(user, "pop3d")
+    served, _ = marks.local_login(user, "pop3d", port)
     assert served.address == (WHERE[user] or node)
 
 
@@ -67,8 +69,9 @@ def test_names_of_self(pool, user):
     marks = Marks(pool)
     with Imap(home, pool.imap_port) as c:
         c.login_ok(account)
+        port = c.local_port
         assert c.subjects()
-    assert marks.local_login(user, "imapd")[0].address == home
+    assert marks.local_login(user, "imapd", port)[0].address == home
     assert not [e for e in events(marks.text(), user=user) if "backend" in e]
 
 
@@ -86,8 +89,8 @@ def test_session_and_client_are_the_same_on_both_nodes(pool):
     with Imap(front.address, pool.imap_port, source="127.0.0.77") as c:
         port = c.local_port
         c.login_ok(account)
-        there = marks.event(back, "LOGIN", account.name)
-        here = marks.event(front, "LOGIN", account.name)
+        there = marks.event(back, "LOGIN", account.name, port=port)
+        here = marks.event(front, "LOGIN", account.name, port=port)
     for line in (here, there):
         assert line["ip"] == "[::ffff:127.0.0.77]"
         assert line["port"] == f"[{port}]"
@@ -99,8 +102,8 @@ def test_session_and_client_are_the_same_on_both_nodes(pool):
     with Pop3(front.address, pool.pop3_port, source="127.0.0.78") as c:
         port = c.local_port
         c.login_ok(account)
-        there = marks.event(back, "LOGIN", account.name)
-        here = marks.event(front, "LOGIN", account.name)
+        there = marks.event(back, "LOGIN", account.name, port=port)
+        here = marks.event(front, "LOGIN", account.name, port=port)
     for line in (here, there):
         assert line["ip"] == "[::ffff:127.0.0.78]"
         assert line["port"] == f"[{port}]"
