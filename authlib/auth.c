@@ -73,7 +73,7 @@ static bool on_side(const struct auth_driver *d, enum auth_side side)
 {
 	bool is_inline = (d->flags & AUTH_DRIVER_INLINE) != 0;
 
-	return side == AUTH_SIDE_BOTH || is_inline == (side == AUTH_SIDE_LOOP);
+	return is_inline == (side == AUTH_SIDE_LOOP);
 }
 
 static void list_drivers(struct str *out)

@@ -58,8 +58,7 @@ enum auth_result auth_check(const struct account *a, const char *password);
  * the question to and fro by its position. */
 enum auth_side {
 	AUTH_SIDE_LOOP,   /* those with AUTH_DRIVER_INLINE */
-	AUTH_SIDE_WORKER, /* the others */
-	AUTH_SIDE_BOTH    /* all: tools and tests */
+	AUTH_SIDE_WORKER  /* the others */
 };
 
 struct auth_chain;

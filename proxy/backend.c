@@ -114,12 +114,17 @@ static void watch(struct backend *b)
 	ev_io_start(b->loop, &b->io);
 }
 
+static void set_timer(struct backend *b, double seconds)
+{
+	b->share.repeat = MAX(seconds, 0.001);
+	ev_timer_again(b->loop, &b->share);
+}
+
 /* The peer greeted: all the time that is left is now this address's. */
 static void greeted(struct backend *b)
 {
 	b->greeted = true;
-	b->share.repeat = MAX(b->deadline - ev_now(b->loop), 0.001);
-	ev_timer_again(b->loop, &b->share);
+	set_timer(b, b->deadline - ev_now(b->loop));
 }
 
 static enum backend_step take_line(struct backend *b, char *line, size_t len)
@@ -234,19 +239,20 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 {
 	struct backend *b = t->data;
 
-	/* Also where a first connect failed at once, and where there is no address left. */
-	if (b->fd == -1 && b->at < b->naddrs)
+	if (b->fd == -1) /* the first connect failed at once */
 		connect_next(b);
-	else if (b->fd == -1)
-		done(b, BACKEND_UNREACHABLE);
 	else
 		address_failed(b, b->greeted ? "no answer to the login in time" : "no greeting in time");
 }
 
-static void set_timer(struct backend *b, double seconds)
+/* Waits for the greeting on the connection that was begun. A failed connect is readable too: recv() then tells the
+ * error. */
+static void await_greeting(struct backend *b, double left)
 {
-	b->share.repeat = MAX(seconds, 0.001);
-	ev_timer_again(b->loop, &b->share);
+	ev_io_init(&b->io, on_event, b->fd, EV_READ);
+	b->io.data = b;
+	ev_io_start(b->loop, &b->io);
+	set_timer(b, left / (b->naddrs - b->at));
 }
 
 static void connect_next(struct backend *b)
@@ -263,11 +269,7 @@ static void connect_next(struct backend *b)
 		connect_failed(b, errno);
 		return;
 	}
-	/* A failed connect is readable too: recv() then tells the error. */
-	ev_io_init(&b->io, on_event, b->fd, EV_READ);
-	b->io.data = b;
-	ev_io_start(b->loop, &b->io);
-	set_timer(b, left / (b->naddrs - b->at));
+	await_greeting(b, left);
 }
 
 struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs, unsigned n, double timeout,
@@ -287,14 +289,10 @@ struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs
 	ev_timer_init(&b->share, on_time, 0, 0);
 	b->share.data = b;
 	/* The first connect is made here; that it failed at once is told from the loop. */
-	if ((b->fd = net_connect(&b->addr[0])) == -1) {
+	if ((b->fd = net_connect(&b->addr[0])) == -1)
 		set_timer(b, 0);
-		return b;
-	}
-	ev_io_init(&b->io, on_event, b->fd, EV_READ);
-	b->io.data = b;
-	ev_io_start(loop, &b->io);
-	set_timer(b, timeout / b->naddrs);
+	else
+		await_greeting(b, timeout);
 	return b;
 }
 
