@@ -141,7 +141,8 @@ static void on_worker(struct chan *c, struct msgr *r, int fd, void *arg)
 		close(fd);
 	if (worker_message(w, r))
 		return;
-	log_error("bad message %u from worker %u: its channel is closed", r->type, w->slot);
+	log_error("bad message %u from worker %u: it is ended", r->type, w->slot);
+	role_unfit(&w->a->ctx, w->slot, w->generation);
 	worker_gone(c, w);
 }
 

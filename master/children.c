@@ -217,6 +217,19 @@ static void on_ready(struct child *c)
 	reload_progress(m, NULL);
 }
 
+/* A login worker that does not speak as ours do has been taken over by somebody: it is not asked to finish. */
+static void on_unfit(const struct master *m, struct msgr *r)
+{
+	unsigned slot = msgr_u32(r);
+	uint64_t generation = msgr_u64(r);
+
+	if (!msgr_end(r))
+		return;
+	for (const struct child *c = m->children; c != NULL; c = c->next)
+		if (c->post->role == ROLE_WORKER && c->post->slot == slot && c->generation == generation)
+			kill(c->pid, SIGKILL);
+}
+
 static void on_message(struct chan *ch UNUSED, struct msgr *r, int fd, void *arg)
 {
 	struct child *c = arg;
@@ -229,6 +242,8 @@ static void on_message(struct chan *ch UNUSED, struct msgr *r, int fd, void *arg
 			on_ready(c);
 	} else if (r->type == CTL_ROWS || r->type == CTL_DONE) {
 		control_answer(c, r);
+	} else if (r->type == CTL_UNFIT && (c->post->role == ROLE_AUTHD || c->post->role == ROLE_SPAWN)) {
+		on_unfit(c->post->m, r);
 	} else {
 		log_error("bad message %u from %s", r->type, master_post_name(c->post, name));
 	}

@@ -139,8 +139,14 @@ static void on_handoff(struct worker *w, struct msgr *r, int fd)
 	msgr_fixed(r, h->id, TICKET_LEN);
 	msgr_str(r, h->context, sizeof(h->context));
 	leftover = msgr_bytes(r, SESSION_LEFTOVER_MAX, &h->leftover_len);
-	if (!msgr_end(r) || fd == -1) {
-		log_error("login worker %u handed a client over by a bad message", w->slot);
+	if (!msgr_end(r)) {
+		log_error("bad message %u from login worker %u: it is ended", r->type, w->slot);
+		role_unfit(&spawn.ctx, w->slot, w->generation);
+		handoff_free(&h);
+		return;
+	}
+	if (fd == -1) { /* no room for one more descriptor here */
+		log_error("the client that login worker %u handed over did not arrive", w->slot);
 		reply(h, false);
 		handoff_free(&h);
 		return;
@@ -165,7 +171,8 @@ static void on_worker(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 		on_handoff(w, r, fd);
 		return;
 	}
-	log_error("unknown message %u from login worker %u", r->type, w->slot);
+	log_error("bad message %u from login worker %u: it is ended", r->type, w->slot);
+	role_unfit(&spawn.ctx, w->slot, w->generation);
 	if (fd != -1)
 		close(fd);
 }

@@ -306,3 +306,11 @@ void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result)
 	msgw_u32(&out, result);
 	send_control(ctx);
 }
+
+void role_unfit(struct role_ctx *ctx, unsigned slot, uint64_t generation)
+{
+	msgw_begin(&out, CTL_UNFIT);
+	msgw_u32(&out, slot);
+	msgw_u64(&out, generation);
+	send_control(ctx);
+}

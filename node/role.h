@@ -56,5 +56,7 @@ void role_ready(struct role_ctx *ctx);
 /* Answers to a CTL_QUERY: any number of rows (whole lines, any length in all), then one done. */
 void role_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t len);
 void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result);
+/* For authd and spawn: tells the master CTL_UNFIT of a login worker. */
+void role_unfit(struct role_ctx *ctx, unsigned slot, uint64_t generation);
 
 #endif

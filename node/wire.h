@@ -52,8 +52,10 @@ enum wire_type {
 	                  *   numbers of equal names are added up over the roles, other values are shown as they are.
 	                  *   Known to monitoring: peers_down, userdb_refused (not 0: the node is degraded). */
 	CTL_DONE,        /* u32 query, u32 result: who, kick: number of sessions; others: exit status for the tool */
+	CTL_UNFIT,       /* u32 slot, u64 generation: from authd and spawn: that login worker sent them a message that no
+	                  * worker of ours sends; it is killed, and another one is started */
 
-	/* worker -> authd; a bad message ends the channel, and with it that worker */
+	/* worker -> authd; a bad message ends the channel, and with it that worker (CTL_UNFIT) */
 	AUTH_REQUEST = 32, /* see authd/auth_wire.h */
 	AUTH_CANCEL,       /* u32 request: the client is gone; no answer is wanted */
 	SESSION_END,       /* u64 session: also spawn -> authd */
@@ -72,7 +74,7 @@ enum wire_type {
 	SESSION_ADOPT,     /* u64 session, u32 pid, u8 protocol, str user, net_addr client, u64 start (unix seconds):
 	                    * a session server of the spawn that died, for its successor to watch (pidfd) */
 
-	/* worker -> spawn */
+	/* worker -> spawn; a bad message ends that worker (CTL_UNFIT) */
 	HANDOFF = 96,      /* u32 request, bytes ticket, str context, bytes leftover; with the client's descriptor */
 	/* spawn -> worker */
 	HANDOFF_REPLY,     /* u32 request, u8 1 = a server runs, 0 = it could not be started (the worker still has its copy

@@ -1,5 +1,6 @@
 """Clients and peers that mean harm, and moments at which the machine has nothing left to give: what may not
 be lost, leaked or believed then."""
+import ctypes
 import itertools
 import os
 import random
@@ -264,6 +265,51 @@ def test_killed_among_logins(one, role):
     wait_for("logins work again", healed, timeout=10 * SLOW)
     wait_for("no session is left in the register", lambda: sessions(node) == 0)
     assert not [line for line in node.log().splitlines() if "bad message" in line or "unexpected message" in line]
+
+
+def descriptor_of(pid, fd):
+    """A copy of another process's descriptor (pidfd_getfd)."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        got = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, fd, 0)
+        if got == -1:
+            raise OSError(ctypes.get_errno(), "pidfd_getfd")
+        return got
+    finally:
+        os.close(pidfd)
+
+
+def channels(pid):
+    """Copies of the message sockets of a process behind those that every role has."""
+    found = []
+    for fd in sorted(int(n) for n in os.listdir(f"/proc/{pid}/fd")):
+        if fd > 6 and os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"):
+            s = socket.socket(fileno=descriptor_of(pid, fd))
+            if s.family == socket.AF_UNIX and s.type == socket.SOCK_SEQPACKET:
+                found.append(s)
+            else:
+                s.close()
+    return found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may take another process's descriptors")
+def test_a_worker_that_speaks_as_none_of_ours_is_ended(make_pool):
+    """Whoever took it over does not keep its sockets; the next one serves, and the others' sessions stay."""
+    p = make_pool(nodes=1, accounts=[Account("anna@example.com")], settings={"LOGIN_WORKERS": 2})
+    node = p.nodes[0]
+    node.expect_dirty = True
+    node.expected.append("bad message")
+    for which in range(2):
+        workers = wait_for("both workers are there", lambda: len(node.pids("worker")) == 2 and node.pids("worker"))
+        socks = channels(workers[0])
+        assert len(socks) == 2, "to authd and to spawn"
+        socks[which].send(b"\xff\x7f\0\0")
+        for s in socks:
+            s.close()
+        wait_for("it is gone", lambda: workers[0] not in node.pids("worker"))
+        wait_for("there is another", lambda: len(node.pids("worker")) == 2)
+        assert workers[1] in node.pids("worker")
+        wait_for("it serves", lambda: Imap("127.0.0.1", p.imap_port).login_ok(p.accounts["anna@example.com"]))
 
 
 def test_time_does_not_tell_which_names_exist(make_pool):
