@@ -9,6 +9,7 @@ authlib_libauth_a_SOURCES = \
 	authlib/module.c authlib/module.h \
 	authlib/password.c authlib/password.h \
 	authlib/record.c authlib/record.h \
+	authlib/scram_secret.c authlib/scram_secret.h \
 	authlib/sqldir.c authlib/sqldir.h \
 	authlib/sqlquery.c authlib/sqlquery.h \
 	authlib/userdb.c authlib/userdb.h authlib/userdb_image.h \
