@@ -72,7 +72,8 @@ static void ask(const struct job *job, struct auth_chain *chain, struct job_done
 	if (job->kind == JOB_LOOKUP)
 		done->answered = auth_chain_lookup(chain, &pos, job->service, job->user, &done->result, &done->account);
 	else
-		done->answered = auth_chain_verify(chain, &pos, job->service, job->user, job->password, &done->result, &done->account);
+		done->answered = auth_chain_verify(chain, &pos, job->service, job->user, job->password, &job->client, &done->result,
+		    &done->account);
 	done->pos = (uint8_t)pos;
 }
 

@@ -78,10 +78,11 @@ void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, const char *se
 }
 
 void job_write_verify(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user,
-    const char *password)
+    const char *password, const struct net_addr *client)
 {
 	write_question(w, id, JOB_VERIFY, from, service, user);
 	msgw_str(w, password);
+	net_addr_write(w, client);
 }
 
 void job_write(struct msgw *w, const struct job *j)
@@ -100,7 +101,7 @@ void job_write(struct msgw *w, const struct job *j)
 		job_write_lookup(w, j->id, j->from, j->service, j->user);
 		break;
 	case JOB_VERIFY:
-		job_write_verify(w, j->id, j->from, j->service, j->user, j->password);
+		job_write_verify(w, j->id, j->from, j->service, j->user, j->password, &j->client);
 		break;
 	}
 }
@@ -138,8 +139,10 @@ bool job_read(struct msgr *r, struct job *j)
 		j->from = msgr_u8(r);
 		read_str(r, &j->service, JOB_SERVICE_MAX);
 		read_str(r, &j->user, ACCOUNT_NAME_MAX);
-		if (j->kind == JOB_VERIFY)
+		if (j->kind == JOB_VERIFY) {
 			read_str(r, &j->password, ACCOUNT_PASSWORD_MAX);
+			net_addr_read(r, &j->client);
+		}
 		break;
 	}
 	return msgr_end(r);

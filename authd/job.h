@@ -5,7 +5,7 @@
  *   RESOLVE      str host, u16 port                                 u8 n, net_addr[n], str text
  *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text [new image's fd]
  *   LOOKUP       u8 from, str service, str user                     u8 answered, u8 pos, account
- *   VERIFY       u8 from, str service, str user, str password       u8 answered, u8 pos, account
+ *   VERIFY       as LOOKUP, str password, net_addr client           u8 answered, u8 pos, account
  *
  * Both ends are ours, and both check everything all the same. */
 #ifndef AUTHD_JOB_H
@@ -36,6 +36,7 @@ struct job {
 	uint8_t shrink_percent;
 	uint8_t from;   /* LOOKUP, VERIFY: position in the chain to begin at */
 	char *service, *user;
+	struct net_addr client; /* VERIFY; family 0: not known */
 };
 
 /* An answer. Strings are owned and never NULL. */
@@ -76,6 +77,6 @@ void job_write_resolve(struct msgw *w, uint32_t id, const char *host, uint16_t p
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent);
 void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user);
 void job_write_verify(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user,
-    const char *password);
+    const char *password, const struct net_addr *client);
 
 #endif

@@ -429,7 +429,7 @@ static void ask_chain(struct request *rq)
 
 	if (!auth_chain_lookup(a->chain, &rq->pos, rq->service_name, rq->name, &result, &rq->account)) {
 		id = jobs_next_id(a->jobs);
-		job_write_verify(&out, id, rq->pos, rq->service_name, rq->name, rq->q.password);
+		job_write_verify(&out, id, rq->pos, rq->service_name, rq->name, rq->q.password, &rq->client);
 		jobs_submit(a->jobs, id, &out, -1, on_verify_done, rq);
 		mem_wipe(out.buf, out.len);
 		return;

@@ -211,7 +211,7 @@ static void ask_chain(struct tool_query *t)
 	}
 	id = jobs_next_id(a->jobs);
 	if (t->with_password)
-		job_write_verify(&out, id, t->pos, "imap", t->user, t->password);
+		job_write_verify(&out, id, t->pos, "imap", t->user, t->password, &(struct net_addr){ .family = 0 });
 	else
 		job_write_lookup(&out, id, t->pos, "imap", t->user);
 	jobs_submit(a->jobs, id, &out, -1, on_looked_up, t);

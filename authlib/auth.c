@@ -176,12 +176,12 @@ static void learn(struct auth_chain *c, const char *hash)
 }
 
 static enum auth_result ask(struct auth_chain *c, const struct link *l, const char *service, const char *user,
-    const char *password, struct account *out)
+    const char *password, const struct net_addr *client, struct account *out)
 {
 	enum auth_result r;
 
 	if (password != NULL && l->driver->verify != NULL) {
-		r = l->driver->verify(l->ctx, service, user, password, out);
+		r = l->driver->verify(l->ctx, service, user, password, client, out);
 		learn(c, out->hash);
 		return r;
 	}
@@ -195,7 +195,7 @@ static enum auth_result ask(struct auth_chain *c, const struct link *l, const ch
 
 /* PASSWORD NULL: look-up only. */
 static bool walk(struct auth_chain *c, unsigned *pos, const char *service, const char *user, const char *password,
-    enum auth_result *result, struct account *out)
+    const struct net_addr *client, enum auth_result *result, struct account *out)
 {
 	*result = AUTH_UNKNOWN;
 	for (; *pos < c->count; (*pos)++) {
@@ -203,7 +203,7 @@ static bool walk(struct auth_chain *c, unsigned *pos, const char *service, const
 
 		if (!l->ready)
 			return false;
-		*result = ask(c, l, service, user, password, out);
+		*result = ask(c, l, service, user, password, client, out);
 		if (*result != AUTH_UNKNOWN)
 			return true;
 	}
@@ -213,13 +213,13 @@ static bool walk(struct auth_chain *c, unsigned *pos, const char *service, const
 bool auth_chain_lookup(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
     enum auth_result *result, struct account *out)
 {
-	return walk(c, pos, service, user, NULL, result, out);
+	return walk(c, pos, service, user, NULL, NULL, result, out);
 }
 
 bool auth_chain_verify(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
-    const char *password, enum auth_result *result, struct account *out)
+    const char *password, const struct net_addr *client, enum auth_result *result, struct account *out)
 {
-	if (!walk(c, pos, service, user, password, result, out))
+	if (!walk(c, pos, service, user, password, client, result, out))
 		return false;
 	/* The time must not tell that there is no such account. */
 	if ((*result == AUTH_UNKNOWN || *result == AUTH_DISABLED) && c->dummy[0] != '\0')

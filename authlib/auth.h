@@ -6,6 +6,7 @@
 #ifndef AUTHLIB_AUTH_H
 #define AUTHLIB_AUTH_H
 
+#include "lib/net.h"
 #include "node/account.h"
 
 struct settings;
@@ -40,9 +41,10 @@ struct auth_driver {
 	/* The record of USER for SERVICE ("imap", "pop3"). OUT has been made by account_init(); it is filled if the
 	 * result is AUTH_OK. */
 	enum auth_result (*lookup)(void *ctx, const char *service, const char *user, struct account *out);
-	/* As lookup(), and the password is right. NULL: lookup() and auth_check() do it. */
+	/* As lookup(), and the password is right. CLIENT is who wants to log in (family 0: nobody knows, or it is the
+	 * operator's tool), for directories that judge or log it. NULL: lookup() and auth_check() do it. */
 	enum auth_result (*verify)(void *ctx, const char *service, const char *user, const char *password,
-	    struct account *out);
+	    const struct net_addr *client, struct account *out);
 };
 
 /* The driver of that name, or NULL. */
@@ -82,6 +84,6 @@ bool auth_chain_lookup(struct auth_chain *c, unsigned *pos, const char *service,
  * driver only looked up. For a name that nobody knows it takes as long as for one of the accounts seen before, whatever
  * their hashes. */
 bool auth_chain_verify(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
-    const char *password, enum auth_result *result, struct account *out);
+    const char *password, const struct net_addr *client, enum auth_result *result, struct account *out);
 
 #endif

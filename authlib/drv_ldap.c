@@ -461,7 +461,8 @@ static enum auth_result verify_by_bind(struct ldap_dir *d, const char *service, 
 	return r;
 }
 
-static enum auth_result verify(void *ctx, const char *service, const char *user, const char *password, struct account *out)
+static enum auth_result verify(void *ctx, const char *service, const char *user, const char *password,
+    const struct net_addr *client UNUSED, struct account *out)
 {
 	struct ldap_dir *d = ctx;
 	enum auth_result r;

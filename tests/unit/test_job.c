@@ -24,6 +24,7 @@ static void fill_job(struct job *j, enum job_kind kind)
 	j->port = 993;
 	j->shrink_percent = 50;
 	j->from = 2;
+	CU_ASSERT_TRUE(net_addr_parse(&j->client, "192.0.2.7", 4711));
 }
 
 static void test_questions(void)
@@ -46,6 +47,7 @@ static void test_questions(void)
 		CU_ASSERT_STRING_EQUAL(back.path, kind == JOB_USERDB_LOAD ? "/etc/waypost/userdb" : "");
 		CU_ASSERT_STRING_EQUAL(back.user, kind >= JOB_LOOKUP ? "user@example.com" : "");
 		CU_ASSERT_EQUAL(back.from, kind >= JOB_LOOKUP ? 2 : 0);
+		CU_ASSERT_EQUAL(net_addr_same_ip(&back.client, &j.client), kind == JOB_VERIFY);
 		job_fini(&back);
 		/* cut at every byte, and one byte too many */
 		for (size_t n = 2; n <= w.len + 1; n++) {
@@ -241,6 +243,7 @@ static void test_work_load(void)
 	enum auth_result result;
 	const char *why;
 	unsigned pos = 0;
+	const struct net_addr client = { .family = 0 };
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(chain);
 	dprintf(fd, "u\thome=/x|uid=1000|gid=1000|systempw=" HASH "\n");
@@ -254,11 +257,11 @@ static void test_work_load(void)
 	CU_ASSERT_TRUE(auth_chain_lookup(chain, &pos, "imap", "u", &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_OK);
 	CU_ASSERT_STRING_EQUAL(auth_chain_name(chain, pos), "authuserdb");
-	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "u", "secret", &result, &a));
+	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "u", "secret", &client, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_OK);
-	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "u", "wrong", &result, &a));
+	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "u", "wrong", &client, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_MISMATCH);
-	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "nobody", "wrong", &result, &a));
+	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "nobody", "wrong", &client, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_UNKNOWN);
 	CU_ASSERT_STRING_EQUAL(auth_chain_name(chain, pos), "");
 	/* with the present image at hand the loss of all accounts is refused */
