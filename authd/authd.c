@@ -395,6 +395,7 @@ int authd_main(const struct role_start *who)
 
 	role_init(&a->ctx, who, "waypostd", &hooks, a);
 	a->jobs = jobs_new(a->ctx.loop);
+	a->questions = questions_new(a->jobs);
 	a->peers = peers_new(ask_address, a);
 	a->reg = reg_new();
 	a->proven = proven_new(PROVEN_MAX);

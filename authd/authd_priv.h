@@ -6,6 +6,7 @@
 #include "authd/jobs.h"
 #include "authd/peers.h"
 #include "authd/proven.h"
+#include "authd/question.h"
 #include "authd/register.h"
 #include "authlib/auth.h"
 #include "authlib/userdb.h"
@@ -31,6 +32,7 @@ struct authd {
 	struct chan *spawn;
 	uint64_t spawn_generation;
 	struct jobs *jobs;
+	struct questions *questions;
 	struct peers *peers;
 	struct reg *reg;
 	struct proven *proven;

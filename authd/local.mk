@@ -8,6 +8,7 @@ authd_libauthd_a_SOURCES = \
 	authd/jobs.c authd/jobs.h \
 	authd/peers.c authd/peers.h \
 	authd/proven.c authd/proven.h \
+	authd/question.c authd/question.h \
 	authd/register.c authd/register.h \
 	authd/request.c \
 	authd/service.c \

@@ -25,6 +25,7 @@ struct request {
 	char name[ACCOUNT_NAME_MAX];  /* with DEFDOMAIN */
 	struct account account;
 	unsigned pos;                 /* in the chain */
+	struct asker asker;           /* waits for a directory */
 	bool unknown;                 /* no such account: the password is checked against a dummy, for the time it takes */
 	bool believed;                /* the hop says the truth */
 	struct net_addr client;
@@ -39,6 +40,7 @@ static void request_free(struct request *rq)
 	struct authd *a = rq->worker->a;
 
 	jobs_forget(a->jobs, rq);
+	question_cancel(&rq->asker);
 	if (rq->waiting)
 		for (struct request **p = &a->waiting; *p != NULL; p = &(*p)->next_waiting)
 			if (*p == rq) {
@@ -395,43 +397,31 @@ static void identify(struct request *rq)
 
 static void ask_chain(struct request *rq);
 
-static void on_verify_done(const struct job_done *done, int fd UNUSED, void *arg)
+static void on_answer(const struct answer *answer, void *arg)
 {
 	struct request *rq = arg;
 
-	if (done == NULL) {
-		on_verdict(rq, AUTH_TRY_LATER);
+	rq->pos = answer->pos;
+	if (!answer->answered) {
+		ask_chain(rq);
 		return;
 	}
-	if (!done->answered) {
-		bool further = done->pos > rq->pos;
-
-		/* During a reload the two sides may have different chains: a question must not go to and fro. */
-		rq->pos = done->pos;
-		if (further)
-			ask_chain(rq);
-		else
-			on_verdict(rq, AUTH_TRY_LATER);
-		return;
-	}
-	rq->pos = done->pos;
 	account_fini(&rq->account);
-	account_copy(&rq->account, &done->account);
+	account_copy(&rq->account, answer->account);
 	account_default_options(&rq->account.options, rq->worker->a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
-	on_verdict(rq, done->result);
+	on_verdict(rq, answer->result);
 }
 
 static void ask_chain(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
 	enum auth_result result;
-	uint32_t id;
 
 	if (!auth_chain_lookup(a->chain, &rq->pos, rq->service_name, rq->name, &result, &rq->account)) {
-		id = jobs_next_id(a->jobs);
-		job_write_verify(&out, id, rq->pos, rq->service_name, rq->name, rq->q.password, &rq->client);
-		jobs_submit(a->jobs, id, &out, -1, on_verify_done, rq);
-		mem_wipe(out.buf, out.len);
+		question_ask(a->questions, &rq->asker, &(struct ask){
+			.pos = rq->pos, .service = rq->service_name, .user = rq->name, .password = rq->q.password,
+			.client = &rq->client,
+		}, on_answer, rq);
 		return;
 	}
 	if (result == AUTH_UNKNOWN) {

@@ -18,6 +18,7 @@ struct tool_query {
 	struct account account;
 	enum auth_result result;
 	unsigned pos;
+	struct asker asker;
 	struct str text;
 };
 
@@ -26,6 +27,7 @@ static void query_done(struct tool_query *t, uint32_t exit_status)
 	role_rows(&t->a->ctx, t->query, str_cstr(&t->text), t->text.len);
 	role_done(&t->a->ctx, t->query, exit_status);
 	jobs_forget(t->a->jobs, t);
+	question_cancel(&t->asker);
 	account_fini(&t->account);
 	mem_free(&t->user);
 	mem_free_secret(&t->password);
@@ -171,26 +173,18 @@ static void check_password(struct tool_query *t)
 
 static void ask_chain(struct tool_query *t);
 
-static void on_looked_up(const struct job_done *done, int fd UNUSED, void *arg)
+static void on_answer(const struct answer *answer, void *arg)
 {
 	struct tool_query *t = arg;
 
-	if (done == NULL) {
-		t->result = AUTH_TRY_LATER;
-		finish(t);
-		return;
-	}
-	t->result = done->result;
-	if (!done->answered && done->pos > t->pos) {
-		t->pos = done->pos;
+	t->pos = answer->pos;
+	if (!answer->answered) {
 		ask_chain(t);
 		return;
 	}
-	t->pos = done->pos;
-	if (!done->answered)
-		t->result = AUTH_TRY_LATER; /* the two sides have different chains: a reload is under way */
+	t->result = answer->result;
 	account_fini(&t->account);
-	account_copy(&t->account, &done->account);
+	account_copy(&t->account, answer->account);
 	account_default_options(&t->account.options, t->a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
 	finish(t); /* a driver of this kind has checked the password itself */
 }
@@ -198,7 +192,6 @@ static void on_looked_up(const struct job_done *done, int fd UNUSED, void *arg)
 static void ask_chain(struct tool_query *t)
 {
 	struct authd *a = t->a;
-	uint32_t id;
 
 	if (auth_chain_lookup(a->chain, &t->pos, "imap", t->user, &t->result, &t->account)) {
 		if (t->result != AUTH_OK) {
@@ -209,13 +202,9 @@ static void ask_chain(struct tool_query *t)
 		check_password(t);
 		return;
 	}
-	id = jobs_next_id(a->jobs);
-	if (t->with_password)
-		job_write_verify(&out, id, t->pos, "imap", t->user, t->password, &(struct net_addr){ .family = 0 });
-	else
-		job_write_lookup(&out, id, t->pos, "imap", t->user);
-	jobs_submit(a->jobs, id, &out, -1, on_looked_up, t);
-	mem_wipe(out.buf, out.len);
+	question_ask(a->questions, &t->asker, &(struct ask){
+		.pos = t->pos, .service = "imap", .user = t->user, .password = t->with_password ? t->password : NULL,
+	}, on_answer, t);
 }
 
 static void start(struct authd *a, uint32_t query, const char *user, size_t user_len, const char *password)
