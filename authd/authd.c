@@ -242,7 +242,7 @@ static void ask_address(struct peers *p UNUSED, const char *host, void *arg)
 	rs->a = a;
 	snprintf(rs->host, sizeof(rs->host), "%s", host);
 	job_write_resolve(&out, id, host, 0);
-	jobs_submit(a->jobs, id, &out, -1, on_resolved, rs);
+	jobs_submit(a->jobs, id, &out, -1, NULL, on_resolved, rs);
 }
 
 /* --- userdb --- */
@@ -303,7 +303,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 	a->loading = true;
 	id = jobs_next_id(a->jobs);
 	job_write_userdb_load(&out, id, set->authuserdb_USERDB, (unsigned)set->authuserdb_USERDB_SHRINK);
-	jobs_submit(a->jobs, id, &out, old != NULL ? userdb_fd(old) : -1, on_loaded, a);
+	jobs_submit(a->jobs, id, &out, old != NULL ? userdb_fd(old) : -1, NULL, on_loaded, a);
 }
 
 /* --- the master's orders --- */

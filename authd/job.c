@@ -42,6 +42,15 @@ static void begin(struct msgw *w, uint16_t type, uint32_t id, enum job_kind kind
 	msgw_u8(w, (uint8_t)kind);
 }
 
+enum job_kind job_kind_of(const struct msgw *w)
+{
+	struct msgr r;
+
+	msgr_begin(&r, w->buf, w->len);
+	msgr_u32(&r); /* its number */
+	return (enum job_kind)msgr_u8(&r);
+}
+
 void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash)
 {
 	begin(w, JOB, id, JOB_HASH);

@@ -71,6 +71,9 @@ void job_done_write(struct msgw *w, const struct job_done *d);
 /* As job_read(), for type JOB_DONE. */
 bool job_done_read(struct msgr *r, struct job_done *d);
 
+/* The kind of the question that was written into W. */
+enum job_kind job_kind_of(const struct msgw *w);
+
 /* Shorthands for authd: a question straight into W. */
 void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_resolve(struct msgw *w, uint32_t id, const char *host, uint16_t port);

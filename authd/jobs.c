@@ -1,22 +1,58 @@
 #include "authd/jobs.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <uthash.h>
+#include <utlist.h>
 
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "node/wire.h"
 
+#define TELL_SECONDS 60 /* refusals are told to the log so often at most */
+
+/* Classes of work: each may take all workers but one while others wait. */
+enum class { CLASS_OWN, CLASS_LOOKUP, CLASS_HASH, CLASS_COUNT };
+
+enum state { JOB_WAITING, JOB_BUSY, JOB_REFUSED };
+
 struct queued_job {
-	struct queued_job *next;
+	struct queued_job *prev, *next;             /* of the list that its state says */
+	struct queued_job *waiter_prev, *waiter_next; /* of its waiter */
+	struct waiter *waiter;                        /* NULL: nobody wants the answer any more */
+	struct client *client;                      /* waiting: whom it is for; NULL: the node */
 	uint32_t id;
 	int fd;
 	unsigned tries;
-	jobs_fn *fn; /* NULL: nobody wants the answer any more */
-	void *arg;
+	enum class class;
+	enum state state;
+	jobs_fn *fn;
 	size_t len;
 	uint8_t data[];
+};
+
+/* Whoever wants answers, with what has been asked for it. */
+struct waiter {
+	void *arg;
+	struct queued_job *jobs;
+	UT_hash_handle hh;
+};
+
+/* The jobs of one class that wait for one address. */
+struct line {
+	struct line *prev, *next; /* of the class's ring, while there are jobs */
+	struct queued_job *jobs;
+};
+
+/* An address that has jobs waiting; it is forgotten with the last of them. */
+struct client {
+	struct net_addr key;
+	unsigned waiting;
+	struct client *prev, *next; /* of those with as many waiting */
+	struct line line[CLASS_COUNT];
+	UT_hash_handle hh;
 };
 
 struct job_worker {
@@ -31,12 +67,173 @@ struct job_worker {
 struct jobs {
 	struct ev_loop *loop;
 	struct job_worker *workers;
-	struct queued_job *first, **last;
-	struct queued_job *refused; /* to be told from the loop */
+	unsigned nworkers, busy[CLASS_COUNT];
+	struct queued_job *own;                           /* first in, first out */
+	struct line *ring[CLASS_COUNT];                   /* whose turn it is stands first */
+	enum class last;                                  /* of look-ups and hashes: which had its turn */
+	unsigned waiting, waiting_class[CLASS_COUNT];
+	struct client *clients;
+	struct client *by_waiting[JOBS_CLIENT_MAX + 1];   /* by their number of waiting jobs */
+	unsigned most;                                    /* the highest number that one has */
+	struct waiter *waiters;
+	struct queued_job *refused;                       /* to be told from the loop */
 	ev_timer tell;
-	unsigned waiting;
+	uint64_t nrefused, told;
+	double tell_again;
 	uint32_t last_id;
 };
+
+/* --- waiters --- */
+
+static void add_waiter(struct jobs *j, struct queued_job *q, void *arg)
+{
+	HASH_FIND_PTR(j->waiters, &arg, q->waiter);
+	if (q->waiter == NULL) {
+		q->waiter = mem_alloc(sizeof(*q->waiter));
+		q->waiter->arg = arg;
+		HASH_ADD_PTR(j->waiters, arg, q->waiter);
+	}
+	DL_APPEND2(q->waiter->jobs, q, waiter_prev, waiter_next);
+}
+
+static void drop_waiter(struct jobs *j, struct queued_job *q)
+{
+	struct waiter *a = q->waiter;
+
+	if (a == NULL)
+		return;
+	q->waiter = NULL;
+	DL_DELETE2(a->jobs, q, waiter_prev, waiter_next);
+	if (a->jobs != NULL)
+		return;
+	HASH_DEL(j->waiters, a);
+	mem_free(&a);
+}
+
+/* --- addresses --- */
+
+/* What counts as one address: a network's customer has a /64 of IPv6. */
+static struct net_addr client_key(const struct net_addr *a)
+{
+	struct net_addr key;
+
+	memset(&key, 0, sizeof(key));
+	key.family = a->family;
+	if (a->family != 0)
+		memcpy(key.ip, a->ip, a->family == AF_INET ? 4 : 8);
+	return key;
+}
+
+static struct client *find_client(const struct jobs *j, const struct net_addr *key)
+{
+	struct client *c;
+
+	_Static_assert(sizeof(*key) == 24, "a key has no padding");
+	HASH_FIND(hh, j->clients, key, sizeof(*key), c);
+	return c;
+}
+
+static struct client *get_client(struct jobs *j, const struct net_addr *key)
+{
+	struct client *c = find_client(j, key);
+
+	if (c != NULL)
+		return c;
+	c = mem_alloc(sizeof(*c));
+	c->key = *key;
+	HASH_ADD(hh, j->clients, key, sizeof(c->key), c);
+	return c;
+}
+
+/* C has one job more or less waiting (by CHANGE); at none it is gone. */
+static void count_client(struct jobs *j, struct client *c, int change)
+{
+	if (c->waiting != 0)
+		DL_DELETE(j->by_waiting[c->waiting], c);
+	c->waiting += (unsigned)change;
+	if (c->waiting != 0)
+		DL_PREPEND(j->by_waiting[c->waiting], c);
+	if (c->waiting > j->most)
+		j->most = c->waiting;
+	else if (j->by_waiting[j->most] == NULL)
+		j->most = j->most != 0 ? j->most - 1 : 0;
+	if (c->waiting == 0) {
+		HASH_DEL(j->clients, c);
+		mem_free(&c);
+	}
+}
+
+/* --- the queue --- */
+
+static void enter(struct jobs *j, struct queued_job *q, struct client *c)
+{
+	q->state = JOB_WAITING;
+	q->client = c;
+	j->waiting++;
+	j->waiting_class[q->class]++;
+	if (c == NULL) {
+		DL_APPEND(j->own, q);
+		return;
+	}
+	if (c->line[q->class].jobs == NULL)
+		DL_APPEND(j->ring[q->class], &c->line[q->class]);
+	DL_APPEND(c->line[q->class].jobs, q);
+	count_client(j, c, 1);
+}
+
+static void leave(struct jobs *j, struct queued_job *q)
+{
+	struct client *c = q->client;
+
+	j->waiting--;
+	j->waiting_class[q->class]--;
+	if (c == NULL) {
+		DL_DELETE(j->own, q);
+		return;
+	}
+	DL_DELETE(c->line[q->class].jobs, q);
+	if (c->line[q->class].jobs == NULL)
+		DL_DELETE(j->ring[q->class], &c->line[q->class]);
+	q->client = NULL;
+	count_client(j, c, -1);
+}
+
+/* A job of CLASS may have the next worker: it waits, and there is one for the other classes. */
+static bool may_go(const struct jobs *j, enum class class)
+{
+	bool others = j->waiting != j->waiting_class[class];
+
+	return j->waiting_class[class] != 0 && (!others || j->nworkers < 2 || j->busy[class] + 1 < j->nworkers);
+}
+
+/* Takes the job whose turn it is out of the queue; NULL: nothing waits. */
+static struct queued_job *next_job(struct jobs *j)
+{
+	enum class class = CLASS_OWN;
+	struct queued_job *q;
+	struct line *line;
+
+	if (!may_go(j, class)) {
+		class = j->last == CLASS_LOOKUP ? CLASS_HASH : CLASS_LOOKUP;
+		if (!may_go(j, class))
+			class = j->last;
+		if (!may_go(j, class))
+			return NULL;
+		j->last = class;
+	}
+	if (class == CLASS_OWN) {
+		q = j->own;
+	} else {
+		line = j->ring[class];
+		DL_DELETE(j->ring[class], line);
+		DL_APPEND(j->ring[class], line);
+		q = line->jobs;
+	}
+	leave(j, q);
+	return q;
+}
+
+/* --- jobs --- */
 
 static void free_job(struct queued_job *q)
 {
@@ -46,11 +243,12 @@ static void free_job(struct queued_job *q)
 	mem_free(&q);
 }
 
-static void finish(struct queued_job *q, const struct job_done *done, int fd)
+static void finish(struct jobs *j, struct queued_job *q, const struct job_done *done, int fd)
 {
-	jobs_fn *fn = q->fn;
-	void *arg = q->arg;
+	jobs_fn *fn = q->waiter != NULL ? q->fn : NULL;
+	void *arg = q->waiter != NULL ? q->waiter->arg : NULL;
 
+	drop_waiter(j, q);
 	free_job(q);
 	if (fn != NULL)
 		fn(done, fd, arg);
@@ -63,52 +261,42 @@ static void dispatch(struct jobs *j)
 {
 	static struct msgw w;
 
-	for (struct job_worker *jw = j->workers; jw != NULL; jw = jw->next) {
-		while (jw->busy == NULL && j->first != NULL) {
-			struct queued_job *q = j->first;
+	for (struct job_worker *jw = j->workers; jw != NULL && j->waiting != 0; jw = jw->next) {
+		struct queued_job *q;
 
-			if ((j->first = q->next) == NULL)
-				j->last = &j->first;
-			j->waiting--;
-			q->next = NULL;
-			if (q->fn == NULL) {
-				free_job(q);
-				continue;
-			}
-			w.len = q->len;
-			w.overflow = false;
-			memcpy(w.buf, q->data, q->len);
-			q->tries++;
-			jw->busy = q;
-			if (chan_send(jw->chan, &w, q->fd) != 0)
-				log_error("an auth worker does not take its job"); /* its end gives the job back */
-			mem_wipe(w.buf, w.len);
-		}
+		if (jw->busy != NULL || (q = next_job(j)) == NULL)
+			continue;
+		w.len = q->len;
+		w.overflow = false;
+		memcpy(w.buf, q->data, q->len);
+		q->tries++;
+		q->state = JOB_BUSY;
+		j->busy[q->class]++;
+		jw->busy = q;
+		if (chan_send(jw->chan, &w, q->fd) != 0)
+			log_error("an auth worker does not take its job"); /* its end gives the job back */
+		mem_wipe(w.buf, w.len);
 	}
 }
 
-static void push(struct jobs *j, struct queued_job *q, bool front)
+/* The job of JW is not with it any more. */
+static struct queued_job *take_back(struct job_worker *jw)
 {
-	j->waiting++;
-	if (front) {
-		q->next = j->first;
-		if (j->first == NULL)
-			j->last = &q->next;
-		j->first = q;
-		return;
-	}
-	*j->last = q;
-	j->last = &q->next;
+	struct queued_job *q = jw->busy;
+
+	if (q != NULL)
+		jw->jobs->busy[q->class]--;
+	jw->busy = NULL;
+	return q;
 }
 
 static void on_message(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 {
 	struct job_worker *jw = arg;
 	struct jobs *j = jw->jobs;
-	struct queued_job *q = jw->busy;
 	struct job_done done;
 
-	if (r->type != JOB_DONE || !job_done_read(r, &done) || q == NULL || done.id != q->id) {
+	if (r->type != JOB_DONE || !job_done_read(r, &done) || jw->busy == NULL || done.id != jw->busy->id) {
 		log_error("unexpected message %u from an auth worker", r->type);
 		if (fd != -1)
 			close(fd);
@@ -116,8 +304,7 @@ static void on_message(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 			job_done_fini(&done);
 		return;
 	}
-	jw->busy = NULL;
-	finish(q, &done, fd);
+	finish(j, take_back(jw), &done, fd);
 	job_done_fini(&done);
 	dispatch(j);
 }
@@ -126,23 +313,26 @@ static void on_gone(struct chan *c UNUSED, void *arg)
 {
 	struct job_worker *jw = arg;
 	struct jobs *j = jw->jobs;
-	struct queued_job *q = jw->busy;
+	struct queued_job *q = take_back(jw);
 
 	for (struct job_worker **p = &j->workers; *p != NULL; p = &(*p)->next)
 		if (*p == jw) {
 			*p = jw->next;
 			break;
 		}
+	j->nworkers--;
 	chan_free(&jw->chan);
 	mem_free(&jw);
-	if (q == NULL)
-		return;
-	if (q->tries < 2)
-		push(j, q, true);
-	else
-		finish(q, NULL, -1);
+	if (q != NULL && q->tries < 2 && q->waiter != NULL) {
+		q->class = CLASS_OWN; /* the delay was ours */
+		enter(j, q, NULL);
+	} else if (q != NULL) {
+		finish(j, q, NULL, -1);
+	}
 	dispatch(j);
 }
+
+/* --- refusals --- */
 
 static void on_tell(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
@@ -150,9 +340,60 @@ static void on_tell(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	struct queued_job *q;
 
 	while ((q = j->refused) != NULL) {
-		j->refused = q->next;
-		finish(q, NULL, -1);
+		DL_DELETE(j->refused, q);
+		finish(j, q, NULL, -1);
 	}
+}
+
+/* For an address of which so many jobs wait, or (KEY NULL) for the node itself. */
+static void log_refusal(struct jobs *j, const struct net_addr *key, unsigned waiting)
+{
+	char ip[NET_IP_TEXT_MAX], whose[NET_IP_TEXT_MAX + 16] = "the node's own";
+
+	j->nrefused++;
+	if (ev_now(j->loop) < j->tell_again)
+		return;
+	if (key != NULL)
+		snprintf(whose, sizeof(whose), "for ip=[%s%s]", net_addr_log(key, ip), key->family == AF_INET6 ? "/64" : "");
+	log_warn("too many logins wait for an auth worker: %u, of these %u %s; %llu refused with a temporary failure since this was "
+	    "last told; block the address if it guesses passwords, else see daemons of authdaemonrc", j->waiting, waiting, whose,
+	    (unsigned long long)(j->nrefused - j->told));
+	j->told = j->nrefused;
+	j->tell_again = ev_now(j->loop) + TELL_SECONDS;
+}
+
+static void refuse(struct jobs *j, struct queued_job *q)
+{
+	q->state = JOB_REFUSED;
+	DL_APPEND(j->refused, q);
+	ev_timer_set(&j->tell, 0, 0);
+	ev_timer_start(j->loop, &j->tell);
+}
+
+/* The address with most jobs waiting loses the one that came last. */
+static void drop_latest(struct jobs *j)
+{
+	struct client *c = j->by_waiting[j->most];
+	struct queued_job *q = NULL;
+
+	for (int class = 0; class < CLASS_COUNT; class++) {
+		struct queued_job *head = c->line[class].jobs;
+
+		if (head != NULL && (q == NULL || (int32_t)(head->prev->id - q->id) > 0))
+			q = head->prev; /* the tail of the list */
+	}
+	log_refusal(j, &c->key, c->waiting);
+	leave(j, q);
+	refuse(j, q);
+}
+
+/* --- the module --- */
+
+static enum class class_of(const struct msgw *w, const struct net_addr *client)
+{
+	if (client == NULL)
+		return CLASS_OWN;
+	return job_kind_of(w) == JOB_HASH ? CLASS_HASH : CLASS_LOOKUP;
 }
 
 struct jobs *jobs_new(struct ev_loop *loop)
@@ -160,25 +401,22 @@ struct jobs *jobs_new(struct ev_loop *loop)
 	struct jobs *j = mem_alloc(sizeof(*j));
 
 	j->loop = loop;
-	j->last = &j->first;
+	j->last = CLASS_HASH;
 	ev_timer_init(&j->tell, on_tell, 0, 0);
 	j->tell.data = j;
 	return j;
 }
 
-static void free_list(struct queued_job *q)
+static void drop(struct jobs *j, struct queued_job *q)
 {
-	while (q != NULL) {
-		struct queued_job *next = q->next;
-
-		free_job(q);
-		q = next;
-	}
+	drop_waiter(j, q);
+	free_job(q);
 }
 
 void jobs_free(struct jobs **jp)
 {
 	struct jobs *j = *jp;
+	struct queued_job *q;
 
 	if (j == NULL)
 		return;
@@ -187,12 +425,18 @@ void jobs_free(struct jobs **jp)
 		struct job_worker *jw = j->workers;
 
 		j->workers = jw->next;
-		free_list(jw->busy);
+		if ((q = take_back(jw)) != NULL)
+			drop(j, q);
 		chan_free(&jw->chan);
 		mem_free(&jw);
 	}
-	free_list(j->first);
-	free_list(j->refused);
+	j->nworkers = 0;
+	while ((q = next_job(j)) != NULL)
+		drop(j, q);
+	while ((q = j->refused) != NULL) {
+		DL_DELETE(j->refused, q);
+		drop(j, q);
+	}
 	mem_free(jp);
 }
 
@@ -206,6 +450,7 @@ void jobs_add_worker(struct jobs *j, unsigned slot, uint64_t generation, int soc
 	jw->chan = chan_new(j->loop, sock, on_message, on_gone, jw);
 	jw->next = j->workers;
 	j->workers = jw;
+	j->nworkers++;
 	dispatch(j);
 }
 
@@ -214,38 +459,55 @@ uint32_t jobs_next_id(struct jobs *j)
 	return ++j->last_id;
 }
 
-void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, jobs_fn *fn, void *arg)
+void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, const struct net_addr *client, jobs_fn *fn, void *arg)
 {
 	struct queued_job *q = mem_alloc(sizeof(*q) + w->len);
+	struct net_addr key;
+	const struct client *c = NULL;
+	unsigned mine = 0;
 
 	q->id = id;
+	q->class = class_of(w, client);
 	q->fn = fn;
-	q->arg = arg;
 	q->len = w->len;
 	memcpy(q->data, w->buf, w->len);
 	q->fd = fd != -1 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
-	if (j->waiting >= JOBS_QUEUE_MAX || w->overflow) {
-		q->next = j->refused;
-		j->refused = q;
-		ev_timer_set(&j->tell, 0, 0);
-		ev_timer_start(j->loop, &j->tell);
+	add_waiter(j, q, arg);
+	if (client != NULL) {
+		key = client_key(client);
+		mine = (c = find_client(j, &key)) != NULL ? c->waiting : 0;
+	}
+	if (w->overflow) {
+		refuse(j, q);
 		return;
 	}
-	push(j, q, false);
+	if (mine >= JOBS_CLIENT_MAX || (j->waiting >= JOBS_QUEUE_MAX && (j->most == 0 || (client != NULL && mine >= j->most)))) {
+		log_refusal(j, client != NULL ? &key : NULL, client != NULL ? mine : j->waiting_class[CLASS_OWN]);
+		refuse(j, q);
+		return;
+	}
+	if (j->waiting >= JOBS_QUEUE_MAX)
+		drop_latest(j);
+	enter(j, q, client != NULL ? get_client(j, &key) : NULL);
 	dispatch(j);
 }
 
 void jobs_forget(struct jobs *j, void *arg)
 {
-	for (struct job_worker *jw = j->workers; jw != NULL; jw = jw->next)
-		if (jw->busy != NULL && jw->busy->arg == arg)
-			jw->busy->fn = NULL;
-	for (struct queued_job *q = j->first; q != NULL; q = q->next)
-		if (q->arg == arg)
-			q->fn = NULL;
-	for (struct queued_job *q = j->refused; q != NULL; q = q->next)
-		if (q->arg == arg)
-			q->fn = NULL;
+	struct waiter *a;
+	struct queued_job *q;
+
+	for (;;) {
+		HASH_FIND_PTR(j->waiters, &arg, a);
+		if (a == NULL)
+			return;
+		q = a->jobs;
+		drop_waiter(j, q);
+		if (q->state == JOB_WAITING) {
+			leave(j, q);
+			free_job(q);
+		}
+	}
 }
 
 unsigned jobs_waiting(const struct jobs *j)
@@ -253,11 +515,20 @@ unsigned jobs_waiting(const struct jobs *j)
 	return j->waiting;
 }
 
+unsigned jobs_waiting_for(const struct jobs *j, const struct net_addr *client)
+{
+	struct net_addr key = client_key(client);
+	const struct client *c = find_client(j, &key);
+
+	return c != NULL ? c->waiting : 0;
+}
+
+uint64_t jobs_refused(const struct jobs *j)
+{
+	return j->nrefused;
+}
+
 unsigned jobs_workers(const struct jobs *j)
 {
-	unsigned n = 0;
-
-	for (const struct job_worker *jw = j->workers; jw != NULL; jw = jw->next)
-		n++;
-	return n;
+	return j->nworkers;
 }

@@ -1,5 +1,14 @@
 /* The queue in front of the auth workers: slow work goes to whichever is free, each asker is called back once.
- * A job whose worker died is given to another once; then it fails. */
+ * A job whose worker died is given to another once; then it fails.
+ *
+ * Who waits for what:
+ * - the node's own work (host names, the userdb, the operator's tool) goes first;
+ * - the rest goes round robin between the addresses that it is for, so that one that guesses passwords waits for
+ *   itself alone;
+ * - of several auth workers one is kept from each class of work (own, look-ups, hashes) while others wait: neither
+ *   hashes of seconds nor a dead name server take all of them.
+ * No address has more than JOBS_CLIENT_MAX jobs waiting. When JOBS_QUEUE_MAX wait, the address with the most of them
+ * loses its latest, not the newcomer. Nothing here takes longer the more jobs wait. */
 #ifndef AUTHD_JOBS_H
 #define AUTHD_JOBS_H
 
@@ -20,14 +29,18 @@ void jobs_free(struct jobs **j);
 void jobs_add_worker(struct jobs *j, unsigned slot, uint64_t generation, int sock);
 /* A number for the next job_write_...() into W, then jobs_submit() with it. */
 uint32_t jobs_next_id(struct jobs *j);
-/* Queues the message in W (copied, wiped later), with a duplicate of FD unless -1. FN is never called from here. */
-void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, jobs_fn *fn, void *arg);
-/* The asker ARG is going away: it is not called any more. */
+/* Queues the message in W (copied, wiped later), with a duplicate of FD unless -1. CLIENT: the address that the work is
+ * for (copied; IPv6 counts by /64, the port does not matter); NULL: it is the node's own. FN is never called from
+ * here. */
+void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, const struct net_addr *client, jobs_fn *fn, void *arg);
+/* The asker ARG is going away: it is not called any more, and what waits for it is not done. */
 void jobs_forget(struct jobs *j, void *arg);
-/* Jobs that wait for a worker; workers that are connected. */
+/* Jobs that wait for a worker; those of them for CLIENT; jobs refused so far; workers that are connected. */
 unsigned jobs_waiting(const struct jobs *j);
+unsigned jobs_waiting_for(const struct jobs *j, const struct net_addr *client);
+uint64_t jobs_refused(const struct jobs *j);
 unsigned jobs_workers(const struct jobs *j);
 
-enum { JOBS_QUEUE_MAX = 4096 };
+enum { JOBS_QUEUE_MAX = 4096, JOBS_CLIENT_MAX = 1024 };
 
 #endif

@@ -66,7 +66,7 @@ void question_ask(struct questions *qs, struct asker *who, const struct ask *ask
 		job_write_verify(&out, id, ask->pos, ask->service, ask->user, ask->password, ask->client != NULL ? ask->client : &nobody);
 	else
 		job_write_lookup(&out, id, ask->pos, ask->service, ask->user);
-	jobs_submit(qs->jobs, id, &out, -1, on_done, q);
+	jobs_submit(qs->jobs, id, &out, -1, ask->client, on_done, q);
 	mem_wipe(out.buf, out.len);
 }
 

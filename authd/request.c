@@ -321,7 +321,10 @@ static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
 
 	if (done != NULL && done->result == AUTH_OK && !rq->unknown)
 		proven_add(rq->worker->a->proven, rq->account.name, rq->account.hash, rq->q.password);
-	on_verdict(rq, done != NULL ? done->result : AUTH_TRY_LATER);
+	if (done != NULL)
+		on_verdict(rq, done->result);
+	else
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "no auth worker took it: too many logins wait, or the workers ended; see the log");
 }
 
 static void check_password(struct request *rq);
@@ -362,7 +365,7 @@ static void check_password(struct request *rq)
 	}
 	id = jobs_next_id(a->jobs);
 	job_write_hash(&out, id, rq->q.password, acct->hash);
-	jobs_submit(a->jobs, id, &out, -1, on_hash_done, rq);
+	jobs_submit(a->jobs, id, &out, -1, &rq->client, on_hash_done, rq);
 	mem_wipe(out.buf, out.len);
 }
 

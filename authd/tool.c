@@ -167,7 +167,7 @@ static void check_password(struct tool_query *t)
 	}
 	id = jobs_next_id(t->a->jobs);
 	job_write_hash(&out, id, t->password, t->account.hash);
-	jobs_submit(t->a->jobs, id, &out, -1, on_checked, t);
+	jobs_submit(t->a->jobs, id, &out, -1, NULL, on_checked, t);
 	mem_wipe(out.buf, out.len);
 }
 
@@ -261,8 +261,9 @@ void tool_status(struct authd *a, uint32_t query)
 
 		str_addf(&text, "%s=%llu\n", names[v], (unsigned long long)a->logins[v]);
 	}
-	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\nauth_workers=%u\npeers_down=%u\npeers_down_list=%s\n",
-	    reg_count(a->reg, PROTOCOL_IMAP), reg_count(a->reg, PROTOCOL_POP3), jobs_waiting(a->jobs), jobs_workers(a->jobs), n, str_cstr(&down));
+	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\njobs_refused=%llu\nauth_workers=%u\npeers_down=%u\n"
+	    "peers_down_list=%s\n", reg_count(a->reg, PROTOCOL_IMAP), reg_count(a->reg, PROTOCOL_POP3), jobs_waiting(a->jobs),
+	    (unsigned long long)jobs_refused(a->jobs), jobs_workers(a->jobs), n, str_cstr(&down));
 	/* What was read last may have been refused while an older state of the file goes on being used. */
 	str_addf(&text, "userdb=%s\nuserdb_accounts=%llu\nuserdb_refused=%d\nuserdb_bad_lines=%llu\n",
 	    db == NULL ? "not loaded" : userdb_status_name(a->report.status), (unsigned long long)(db != NULL ? userdb_count(db) : 0),

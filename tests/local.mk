@@ -91,6 +91,9 @@ UNIT_TESTS += tests/unit/test_sandbox
 tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c
 tests_unit_test_sandbox_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_jobs
+tests_unit_test_jobs_SOURCES = tests/unit/test_jobs.c
+tests_unit_test_jobs_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_authd
 tests_unit_test_authd_SOURCES = tests/unit/test_authd.c
 tests_unit_test_authd_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
