@@ -5,6 +5,7 @@
 #include "authlib/drv_userdb.h"
 #include "authlib/module.h"
 #include "authlib/password.h"
+#include "lib/die.h"
 #include "lib/mem.h"
 
 /* Those that are modules stand here by name alone: what they do is known where they are loaded. */
@@ -73,7 +74,7 @@ static bool on_side(const struct auth_driver *d, enum auth_side side)
 {
 	bool is_inline = (d->flags & AUTH_DRIVER_INLINE) != 0;
 
-	return is_inline == (side == AUTH_SIDE_LOOP);
+	return side == AUTH_SIDE_TOOL || is_inline == (side == AUTH_SIDE_LOOP);
 }
 
 static void list_drivers(struct str *out)
@@ -225,4 +226,16 @@ bool auth_chain_verify(struct auth_chain *c, unsigned *pos, const char *service,
 	if ((*result == AUTH_UNKNOWN || *result == AUTH_DISABLED) && c->dummy[0] != '\0')
 		password_check(c->dummy, password);
 	return true;
+}
+
+bool auth_chain_enumerate(struct auth_chain *c, unsigned pos, auth_account_fn *fn, void *arg, struct str *why)
+{
+	const struct link *l = &c->links[pos];
+
+	DIE_IF(pos >= c->count || !l->ready);
+	if (l->driver->enumerate == NULL) {
+		str_adds(why, "it cannot list its accounts");
+		return false;
+	}
+	return l->driver->enumerate(l->ctx, fn, arg, why);
 }

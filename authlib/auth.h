@@ -26,6 +26,11 @@ enum auth_result {
 /* "ok", "mismatch", ...: for logs and tools. */
 const char *auth_result_name(enum auth_result r);
 
+/* One account of a list. WHY NULL: A is the record as lookup() has it, without passwords. WHY not NULL: there is such an
+ * account, but its record cannot be used, for this reason (a sentence about "its ..."); A holds the name alone, and not
+ * even that if it is the name that is wrong. False: no more is wanted. */
+typedef bool auth_account_fn(void *arg, const struct account *a, const char *why);
+
 enum {
 	AUTH_DRIVER_INLINE = 1 /* its look-up never waits: it runs in authd's loop, all others in auth workers */
 };
@@ -45,7 +50,14 @@ struct auth_driver {
 	 * operator's tool), for directories that judge or log it. NULL: lookup() and auth_check() do it. */
 	enum auth_result (*verify)(void *ctx, const char *service, const char *user, const char *password,
 	    const struct net_addr *client, struct account *out);
+	/* Calls FN for every account of the directory, one after the other as they arrive: a million of them is not held in
+	 * memory. True: these were all. False: some are missing; why, and what to do, in WHY, or nothing there if it was FN
+	 * that wanted no more. May take minutes, but ends if the server says nothing for AUTH_LIST_SILENCE_MS. NULL: the
+	 * directory cannot be listed. */
+	bool (*enumerate)(void *ctx, auth_account_fn *fn, void *arg, struct str *why);
 };
+
+enum { AUTH_LIST_SILENCE_MS = 60 * 1000 };
 
 /* The driver of that name, or NULL. */
 const struct auth_driver *auth_driver_find(const char *name);
@@ -60,7 +72,8 @@ enum auth_result auth_check(const struct account *a, const char *password);
  * the question to and fro by its position. */
 enum auth_side {
 	AUTH_SIDE_LOOP,   /* those with AUTH_DRIVER_INLINE */
-	AUTH_SIDE_WORKER  /* the others */
+	AUTH_SIDE_WORKER, /* the others */
+	AUTH_SIDE_TOOL    /* all, in a program that is no role of a daemon */
 };
 
 struct auth_chain;
@@ -85,5 +98,8 @@ bool auth_chain_lookup(struct auth_chain *c, unsigned *pos, const char *service,
  * their hashes. */
 bool auth_chain_verify(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
     const char *password, const struct net_addr *client, enum auth_result *result, struct account *out);
+
+/* All accounts of the driver at POS, which is of this side (see auth_driver.enumerate). */
+bool auth_chain_enumerate(struct auth_chain *c, unsigned pos, auth_account_fn *fn, void *arg, struct str *why);
 
 #endif

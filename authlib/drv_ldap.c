@@ -9,6 +9,7 @@
 
 #include "authlib/directory.h"
 #include "authlib/ldapquery.h"
+#include "authlib/record.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/num.h"
@@ -337,7 +338,7 @@ static enum auth_result map_name(struct ldap_dir *d, const char *user, struct st
 struct reading {
 	LDAP *ld;
 	LDAPMessage *entry;
-	const char *user;
+	const char *user; /* for the log; NULL: nothing is said */
 	struct berval **values[LDAP_ATTRS_MAX + 1]; /* to be freed */
 	unsigned n;
 };
@@ -352,7 +353,7 @@ static bool first_value(void *arg, const char *attr, const char **p, size_t *len
 	r->values[r->n++] = values;
 	if (values[0] == NULL)
 		return false;
-	if (values[1] != NULL)
+	if (values[1] != NULL && r->user != NULL)
 		log_warn("authldap: %s has several values of %s; the first one counts", r->user, attr);
 	*p = values[0]->bv_val;
 	*len = values[0]->bv_len;
@@ -473,6 +474,146 @@ static enum auth_result verify(void *ctx, const char *service, const char *user,
 	return r == AUTH_OK ? auth_check(out, password) : r;
 }
 
+/* --- all accounts --- */
+
+enum { PAGE = 500 }; /* entries; most servers give no more than 500 or 1,000 at once */
+
+struct list {
+	struct ldap_dir *d;
+	struct ldap_fields fields;
+	char *attrs[LDAP_ATTRS_MAX + 2];
+	auth_account_fn *fn;
+	void *arg;
+	bool stopped; /* FN wants no more */
+	struct berval cookie; /* where the next page begins */
+};
+
+static bool tell_account(const struct list *l, LDAPMessage *entry, const struct berval *name)
+{
+	struct reading r = { .ld = l->d->reader.ld, .entry = entry };
+	struct str why = STR_INIT;
+	struct account a;
+	char *user = mem_strdup("");
+	enum auth_result result = AUTH_BROKEN;
+	bool more = true;
+
+	account_init(&a);
+	if (record_set(&user, name->bv_val, name->bv_len, ACCOUNT_NAME_MAX, l->fields.mail, &why))
+		result = ldapquery_record(&l->fields, first_value, &r, "enumerate", user, &a, &why);
+	if (result != AUTH_UNKNOWN)
+		more = l->fn(l->arg, &a, result == AUTH_OK ? NULL : str_cstr(&why));
+	wipe_values(&r);
+	account_fini(&a);
+	mem_free(&user);
+	str_fini(&why);
+	return more;
+}
+
+/* An entry is an account under each of its names. */
+static void tell_entry(struct list *l, LDAPMessage *entry)
+{
+	struct berval **names = ldap_get_values_len(l->d->reader.ld, entry, l->fields.mail);
+
+	for (struct berval **name = names; name != NULL && *name != NULL && !l->stopped; name++)
+		l->stopped = !tell_account(l, entry, *name);
+	ldap_value_free_len(names);
+}
+
+/* The end of a page: the server's code, or the library's, and where the next one begins. */
+static int end_page(struct list *l, LDAPMessage *res)
+{
+	LDAP *ld = l->d->reader.ld;
+	LDAPControl **controls = NULL, *control;
+	ber_int_t estimate;
+	int code, err = ldap_parse_result(ld, res, &code, NULL, NULL, NULL, &controls, 0);
+
+	ber_memfree(l->cookie.bv_val);
+	l->cookie = (struct berval){ 0, NULL };
+	if (err == LDAP_SUCCESS && code == LDAP_SUCCESS && (control = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, NULL)) != NULL)
+		err = ldap_parse_pageresponse_control(ld, control, &estimate, &l->cookie);
+	ldap_controls_free(controls);
+	return err != LDAP_SUCCESS ? err : code;
+}
+
+/* Entry by entry, for a server that knows no pages sends all at once. */
+static int take_page(struct list *l, int msgid)
+{
+	LDAP *ld = l->d->reader.ld;
+
+	for (;;) {
+		struct timeval tv = { .tv_sec = AUTH_LIST_SILENCE_MS / 1000 };
+		LDAPMessage *res = NULL;
+		int type = ldap_result(ld, msgid, LDAP_MSG_ONE, &tv, &res), err = LDAP_SUCCESS;
+
+		if (type == LDAP_RES_SEARCH_ENTRY)
+			tell_entry(l, res);
+		else if (type == LDAP_RES_SEARCH_RESULT)
+			err = end_page(l, res);
+		else if (type == 0)
+			err = LDAP_TIMEOUT;
+		else if (type < 0 && (ldap_get_option(ld, LDAP_OPT_RESULT_CODE, &err) != LDAP_OPT_SUCCESS || err == LDAP_SUCCESS))
+			err = LDAP_SERVER_DOWN;
+		ldap_msgfree(res);
+		if (type == LDAP_RES_SEARCH_RESULT || err != LDAP_SUCCESS || l->stopped)
+			return err;
+	}
+}
+
+/* The list, page by page (RFC 2696). Asked for, not demanded: a server without pages may give all entries at once. */
+static int take_pages(struct list *l, const char *filter)
+{
+	LDAP *ld = l->d->reader.ld;
+	int err;
+
+	do {
+		LDAPControl *page = NULL, *controls[2];
+		int msgid;
+
+		if ((err = ldap_create_page_control(ld, PAGE, l->cookie.bv_val != NULL ? &l->cookie : NULL, 'F', &page)) != LDAP_SUCCESS)
+			return err;
+		controls[0] = page;
+		controls[1] = NULL;
+		err = ldap_search_ext(ld, l->d->set->authldaprc_LDAP_BASEDN, LDAP_SCOPE_SUBTREE, filter, l->attrs, 0, controls, NULL, NULL,
+		    LDAP_NO_LIMIT, &msgid);
+		ldap_control_free(page);
+		if (err == LDAP_SUCCESS)
+			err = take_page(l, msgid);
+	} while (err == LDAP_SUCCESS && !l->stopped && l->cookie.bv_len != 0);
+	return err;
+}
+
+static void add_list_reason(struct list *l, int err, struct str *why)
+{
+	add_reason(why, l->d->reader.ld, err);
+	if (err == LDAP_SIZELIMIT_EXCEEDED || err == LDAP_ADMINLIMIT_EXCEEDED || err == LDAP_TIMELIMIT_EXCEEDED)
+		str_addf(why, "; the server gives %s no more: raise its limit, with slapd: limits dn.exact=\"%s\" size=unlimited time=unlimited",
+		    l->d->set->authldaprc_LDAP_INITBIND ? "LDAP_BINDDN" : "one who is not bound", l->d->set->authldaprc_LDAP_BINDDN);
+}
+
+static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
+{
+	struct ldap_dir *d = ctx;
+	struct list l = { .d = d, .fields = d->fields, .fn = fn, .arg = arg };
+	struct str filter = STR_INIT;
+	unsigned n;
+	int err = LDAP_SERVER_DOWN;
+
+	l.fields.clearpw = l.fields.cryptpw = "";
+	n = ldapquery_attrs(&l.fields, l.attrs);
+	l.attrs[n] = mem_strdup(l.fields.mail);
+	ldapquery_list_filter(&filter, &l.fields, d->set->authldaprc_LDAP_ENUMERATE_FILTER);
+	if (d->reader.ld == NULL && !open_one(d, &d->reader, 0))
+		str_adds(why, "no server answers");
+	else if ((err = take_pages(&l, str_cstr(&filter))) != LDAP_SUCCESS)
+		add_list_reason(&l, err, why);
+	close_connection(&d->reader);
+	ber_memfree(l.cookie.bv_val);
+	for (char **attr = l.attrs; *attr != NULL; attr++)
+		mem_free(attr);
+	str_fini(&filter);
+	return err == LDAP_SUCCESS && !l.stopped;
+}
+
 /* --- settings --- */
 
 static bool find_id(const char *text, bool user, uint32_t *out)
@@ -576,5 +717,6 @@ static const struct auth_driver drv_ldap = {
 	.fini = fini,
 	.lookup = lookup,
 	.verify = verify,
+	.enumerate = enumerate,
 };
 AUTH_MODULE(drv_ldap);

@@ -100,11 +100,12 @@ static void set_options(struct mysql *m)
 {
 	const struct settings *set = m->set;
 	unsigned seconds = (unsigned)set->authmysqlrc_MYSQL_TIMEOUT;
+	unsigned patient = AUTH_LIST_SILENCE_MS / 1000;
 	unsigned no = 0;
 	my_bool on = 1;
 
 	mysql_options(m->my, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
-	mysql_options(m->my, MYSQL_OPT_READ_TIMEOUT, &seconds);
+	mysql_options(m->my, MYSQL_OPT_READ_TIMEOUT, m->dir.patient ? &patient : &seconds);
 	mysql_options(m->my, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
 	/* Else the server could ask for our files. */
 	mysql_options(m->my, MYSQL_OPT_LOCAL_INFILE, &no);
@@ -219,12 +220,39 @@ static void release(void *conn)
 		mysql_free_result(mysql_store_result(m->my));
 }
 
+static bool each(void *conn, const char *question, sql_row_fn *fn, void *arg, struct str *why)
+{
+	struct mysql *m = conn;
+	struct sql_cell cell[SQL_LIST_COLUMNS];
+	MYSQL_RES *res = NULL;
+	MYSQL_ROW row = NULL;
+	bool more = true;
+
+	if (mysql_real_query(m->my, question, (unsigned long)strlen(question)) == 0 && (res = mysql_use_result(m->my)) == NULL &&
+	    mysql_errno(m->my) == 0)
+		str_adds(why, "the question brings no rows; is MYSQL_ENUMERATE_CLAUSE a SELECT?");
+	while (more && res != NULL && (row = mysql_fetch_row(res)) != NULL) {
+		unsigned n = mysql_num_fields(res);
+		const unsigned long *lengths = mysql_fetch_lengths(res);
+
+		for (unsigned i = 0; i < n && i < SQL_LIST_COLUMNS; i++)
+			cell[i] = (struct sql_cell){ row[i], lengths[i] };
+		more = fn(arg, cell, n);
+	}
+	if (more && mysql_errno(m->my) != 0)
+		str_adds(why, mysql_error(m->my));
+	if (res != NULL)
+		mysql_free_result(res); /* reads what is left */
+	return more && res != NULL && why->len == 0;
+}
+
 static const struct sql_kind kind = {
 	.open = open_connection,
 	.close = close_connection,
 	.escape = escape,
 	.ask = ask,
 	.release = release,
+	.each = each,
 };
 
 /* --- settings --- */
@@ -233,6 +261,7 @@ static void read_fields(struct sql_fields *f, const struct settings *set)
 {
 	f->dialect = CLAUSE_MYSQL;
 	f->select = set->authmysqlrc_MYSQL_SELECT_CLAUSE;
+	f->enumerate = set->authmysqlrc_MYSQL_ENUMERATE_CLAUSE;
 	f->table = set->authmysqlrc_MYSQL_USER_TABLE;
 	f->login = set->authmysqlrc_MYSQL_LOGIN_FIELD;
 	f->crypt = set->authmysqlrc_MYSQL_CRYPT_PWFIELD;
@@ -281,16 +310,19 @@ static void fini(void *ctx)
 static bool init(const struct settings *set, void **ctx, struct str *error)
 {
 	struct mysql *m = mem_alloc(sizeof(*m));
-	const char *why = clause_mistake(set->authmysqlrc_MYSQL_SELECT_CLAUSE, CLAUSE_MYSQL);
+	const char *select_mistake = clause_mistake(set->authmysqlrc_MYSQL_SELECT_CLAUSE, CLAUSE_MYSQL);
+	const char *list_mistake = clause_mistake(set->authmysqlrc_MYSQL_ENUMERATE_CLAUSE, CLAUSE_MYSQL);
 
 	m->set = set;
 	m->dir.kind = &kind;
 	m->dir.conn = m;
 	directory_init(&m->dir.servers, "authmysql");
 	read_fields(&m->dir.fields, set);
-	if (why != NULL)
-		str_addf(error, "MYSQL_SELECT_CLAUSE: %s", why);
-	if (why != NULL || !find_servers(m, error)) {
+	if (select_mistake != NULL)
+		str_addf(error, "MYSQL_SELECT_CLAUSE: %s", select_mistake);
+	else if (list_mistake != NULL)
+		str_addf(error, "MYSQL_ENUMERATE_CLAUSE: %s", list_mistake);
+	if (error->len != 0 || !find_servers(m, error)) {
 		fini(m);
 		return false;
 	}
@@ -305,10 +337,18 @@ static enum auth_result lookup(void *ctx, const char *service, const char *user,
 	return sqldir_lookup(&m->dir, service, user, out);
 }
 
+static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
+{
+	struct mysql *m = ctx;
+
+	return sqldir_enumerate(&m->dir, fn, arg, why);
+}
+
 static const struct auth_driver drv_mysql = {
 	.name = "authmysql",
 	.init = init,
 	.fini = fini,
 	.lookup = lookup,
+	.enumerate = enumerate,
 };
 AUTH_MODULE(drv_mysql);

@@ -240,12 +240,73 @@ static void release(void *conn)
 	p->result = NULL;
 }
 
+static bool tell_rows(PGresult *res, sql_row_fn *fn, void *arg)
+{
+	struct sql_cell cell[SQL_LIST_COLUMNS];
+	unsigned n = (unsigned)PQnfields(res);
+
+	for (int row = 0; row < PQntuples(res); row++) {
+		for (unsigned i = 0; i < n && i < SQL_LIST_COLUMNS; i++) {
+			cell[i].p = PQgetisnull(res, row, (int)i) ? NULL : PQgetvalue(res, row, (int)i);
+			cell[i].len = (size_t)PQgetlength(res, row, (int)i);
+		}
+		if (!fn(arg, cell, n))
+			return false;
+	}
+	return true;
+}
+
+/* The next result of a list, a row mostly, is told. False: it was the last one, or the list breaks off; *ALL tells. */
+static bool next_result(struct pgsql *p, sql_row_fn *fn, void *arg, bool *all, struct str *why)
+{
+	PGresult *res;
+	bool more = false;
+
+	*all = false;
+	if (!fetch(p, directory_now() + AUTH_LIST_SILENCE_MS, why))
+		return false;
+	if ((res = PQgetResult(p->pg)) == NULL) {
+		str_adds(why, PQstatus(p->pg) == CONNECTION_OK ? "the answer has no end" : PQerrorMessage(p->pg));
+		return false;
+	}
+	switch (PQresultStatus(res)) {
+	case PGRES_SINGLE_TUPLE:
+		more = tell_rows(res, fn, arg);
+		break;
+	case PGRES_TUPLES_OK:
+		*all = tell_rows(res, fn, arg);
+		break;
+	case PGRES_FATAL_ERROR:
+		str_adds(why, PQresultErrorMessage(res));
+		break;
+	default:
+		str_adds(why, "the question brings no rows; is PGSQL_ENUMERATE_CLAUSE a SELECT?");
+	}
+	PQclear(res);
+	return more;
+}
+
+static bool each(void *conn, const char *question, sql_row_fn *fn, void *arg, struct str *why)
+{
+	struct pgsql *p = conn;
+	bool all = false;
+
+	if (PQsendQueryParams(p->pg, question, 0, NULL, NULL, NULL, NULL, 0) != 1 || PQsetSingleRowMode(p->pg) != 1) {
+		str_adds(why, PQerrorMessage(p->pg));
+		return false;
+	}
+	while (next_result(p, fn, arg, &all, why))
+		;
+	return all;
+}
+
 static const struct sql_kind kind = {
 	.open = open_connection,
 	.close = close_connection,
 	.escape = escape,
 	.ask = ask,
 	.release = release,
+	.each = each,
 };
 
 /* --- settings --- */
@@ -361,6 +422,7 @@ static void read_fields(struct sql_fields *f, const struct settings *set)
 {
 	f->dialect = CLAUSE_PGSQL;
 	f->select = set->authpgsqlrc_PGSQL_SELECT_CLAUSE;
+	f->enumerate = set->authpgsqlrc_PGSQL_ENUMERATE_CLAUSE;
 	f->table = set->authpgsqlrc_PGSQL_USER_TABLE;
 	f->login = set->authpgsqlrc_PGSQL_LOGIN_FIELD;
 	f->crypt = set->authpgsqlrc_PGSQL_CRYPT_PWFIELD;
@@ -395,16 +457,19 @@ static void fini(void *ctx)
 static bool init(const struct settings *set, void **ctx, struct str *error)
 {
 	struct pgsql *p = mem_alloc(sizeof(*p));
-	const char *why = clause_mistake(set->authpgsqlrc_PGSQL_SELECT_CLAUSE, CLAUSE_PGSQL);
+	const char *select_mistake = clause_mistake(set->authpgsqlrc_PGSQL_SELECT_CLAUSE, CLAUSE_PGSQL);
+	const char *list_mistake = clause_mistake(set->authpgsqlrc_PGSQL_ENUMERATE_CLAUSE, CLAUSE_PGSQL);
 
 	p->set = set;
 	p->dir.kind = &kind;
 	p->dir.conn = p;
 	directory_init(&p->dir.servers, "authpgsql");
 	read_fields(&p->dir.fields, set);
-	if (why != NULL)
-		str_addf(error, "PGSQL_SELECT_CLAUSE: %s", why);
-	if (why != NULL || !read_connection(p, error)) {
+	if (select_mistake != NULL)
+		str_addf(error, "PGSQL_SELECT_CLAUSE: %s", select_mistake);
+	else if (list_mistake != NULL)
+		str_addf(error, "PGSQL_ENUMERATE_CLAUSE: %s", list_mistake);
+	if (error->len != 0 || !read_connection(p, error)) {
 		fini(p);
 		return false;
 	}
@@ -419,10 +484,18 @@ static enum auth_result lookup(void *ctx, const char *service, const char *user,
 	return sqldir_lookup(&p->dir, service, user, out);
 }
 
+static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
+{
+	struct pgsql *p = ctx;
+
+	return sqldir_enumerate(&p->dir, fn, arg, why);
+}
+
 static const struct auth_driver drv_pgsql = {
 	.name = "authpgsql",
 	.init = init,
 	.fini = fini,
 	.lookup = lookup,
+	.enumerate = enumerate,
 };
 AUTH_MODULE(drv_pgsql);

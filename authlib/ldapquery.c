@@ -79,6 +79,19 @@ void ldapquery_mapped_filter(struct str *out, const struct ldap_fields *f, const
 	add_equal(out, f, f->emailmap_mail[0] != '\0' ? f->emailmap_mail : f->mail, value, len, "");
 }
 
+void ldapquery_list_filter(struct str *out, const struct ldap_fields *f, const char *filter)
+{
+	if (filter[0] != '\0') {
+		add_filter(out, filter);
+		return;
+	}
+	if (f->filter[0] != '\0') {
+		str_adds(out, "(&");
+		add_filter(out, f->filter);
+	}
+	str_addf(out, "(%s=*)%s", f->mail, f->filter[0] != '\0' ? ")" : "");
+}
+
 /* --- attributes --- */
 
 /* The next "attr=option" at *P; malformed ones are left out. */

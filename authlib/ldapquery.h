@@ -24,6 +24,9 @@ bool ldapquery_is_mapped(const struct ldap_fields *f, const char *user);
 void ldapquery_map_filter(struct str *out, const struct ldap_fields *f, const char *user);
 void ldapquery_mapped_filter(struct str *out, const struct ldap_fields *f, const char *value, size_t len);
 
+/* The filter that finds all accounts: FILTER (LDAP_ENUMERATE_FILTER), or if that is "" what can be asked of F. */
+void ldapquery_list_filter(struct str *out, const struct ldap_fields *f, const char *filter);
+
 /* The attributes that ldapquery_record() asks for, each once: names (owned) into ATTR, NULL behind the last. Returns how
  * many; those that do not fit are left out. */
 enum { LDAP_ATTRS_MAX = 64 };

@@ -115,3 +115,47 @@ enum auth_result sqldir_lookup(struct sqldir *d, const char *service, const char
 	}
 	return result;
 }
+
+/* --- all accounts --- */
+
+struct list {
+	auth_account_fn *fn;
+	void *arg;
+};
+
+static bool on_row(void *arg, const struct sql_cell *cell, unsigned n)
+{
+	const struct list *l = arg;
+	struct str why = STR_INIT;
+	struct account a;
+	enum auth_result r;
+	bool more = true;
+
+	account_init(&a);
+	r = sqlquery_list_record(cell, n, &a, &why);
+	if (r != AUTH_UNKNOWN)
+		more = l->fn(l->arg, &a, r == AUTH_OK ? NULL : str_cstr(&why));
+	account_fini(&a);
+	str_fini(&why);
+	return more;
+}
+
+bool sqldir_enumerate(struct sqldir *d, auth_account_fn *fn, void *arg, struct str *why)
+{
+	struct list l = { fn, arg };
+	struct str question = STR_INIT;
+	bool all = false;
+
+	sqldir_close(d);
+	d->patient = true;
+	if (!open_one(d))
+		str_adds(why, "no server answers");
+	else if (!sqlquery_build_list(&question, &d->fields, d->kind->escape, d->conn))
+		str_adds(why, "the settings tell how to find one account, but not how to list all: set the ENUMERATE_CLAUSE, too");
+	else
+		all = d->kind->each(d->conn, str_cstr(&question), on_row, &l, why);
+	sqldir_close(d);
+	d->patient = false;
+	str_fini(&question);
+	return all;
+}

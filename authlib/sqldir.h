@@ -14,6 +14,9 @@ enum sql_status {
 	SQL_LOST     /* no answer, or none in time: WHY */
 };
 
+/* A row of N cells; false: no more are wanted. */
+typedef bool sql_row_fn(void *arg, const struct sql_cell *cell, unsigned n);
+
 struct sql_kind {
 	/* A connection to server number I, ready for questions; false, and the reason in WHY. Bounded in time. */
 	bool (*open)(void *conn, unsigned i, struct str *why);
@@ -21,6 +24,10 @@ struct sql_kind {
 	sql_escape_fn *escape;     /* ARG is CONN */
 	enum sql_status (*ask)(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n, struct str *why);
 	void (*release)(void *conn); /* what ask() holds, wiped where it can be */
+	/* Asks, and calls FN for each row as it arrives, until that returns false. True: all rows have come. False, with the
+	 * reason in WHY unless it was FN: they have not; the connection is of no more use then. The time limit is
+	 * AUTH_LIST_SILENCE_MS, if the connection was made with d->patient. */
+	bool (*each)(void *conn, const char *question, sql_row_fn *fn, void *arg, struct str *why);
 };
 
 struct sqldir {
@@ -29,11 +36,14 @@ struct sqldir {
 	struct sql_fields fields;
 	struct directory servers;
 	bool open;
+	bool patient; /* a connection for a list: the server may take its time to answer */
 	unsigned server; /* that we are connected to */
 };
 
 /* The verdict on USER, as of auth_driver.lookup. */
 enum auth_result sqldir_lookup(struct sqldir *d, const char *service, const char *user, struct account *out);
+/* All accounts, as of auth_driver.enumerate. */
+bool sqldir_enumerate(struct sqldir *d, auth_account_fn *fn, void *arg, struct str *why);
 void sqldir_close(struct sqldir *d);
 
 #endif

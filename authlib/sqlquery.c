@@ -38,13 +38,13 @@ static const char *value_of(const struct clause_piece *piece, const struct sql_f
 	return value;
 }
 
-static bool add_clause(struct str *out, const struct sql_fields *f, const char *service, const char *user, sql_escape_fn *escape,
-    void *arg)
+static bool add_clause(struct str *out, const struct sql_fields *f, const char *clause, const char *service, const char *user,
+    sql_escape_fn *escape, void *arg)
 {
 	struct clause c;
 	struct clause_piece piece;
 
-	clause_begin(&c, f->select, f->dialect);
+	clause_begin(&c, clause, f->dialect);
 	while (clause_next(&c, &piece)) {
 		const char *value;
 		size_t len;
@@ -98,7 +98,27 @@ static bool add_default(struct str *out, const struct sql_fields *f, const char 
 bool sqlquery_build(struct str *out, const struct sql_fields *f, const char *service, const char *user, sql_escape_fn *escape,
     void *arg)
 {
-	return f->select[0] != '\0' ? add_clause(out, f, service, user, escape, arg) : add_default(out, f, service, user, escape, arg);
+	return f->select[0] != '\0' ? add_clause(out, f, f->select, service, user, escape, arg) :
+	    add_default(out, f, service, user, escape, arg);
+}
+
+bool sqlquery_build_list(struct str *out, const struct sql_fields *f, sql_escape_fn *escape, void *arg)
+{
+	if (f->enumerate[0] != '\0')
+		return add_clause(out, f, f->enumerate, "enumerate", "", escape, arg);
+	if (f->table[0] == '\0' || f->login[0] == '\0' || f->home[0] == '\0')
+		return false;
+	str_adds(out, "SELECT ");
+	add_field(out, f->login, ", ");
+	add_field(out, f->uid, ", ");
+	add_field(out, f->gid, ", ");
+	add_field(out, f->home, ", ");
+	add_field(out, f->maildir, ", ");
+	add_field(out, f->options, " FROM ");
+	str_adds(out, f->table);
+	if (f->where[0] != '\0')
+		str_addf(out, " WHERE (%s)", f->where);
+	return true;
 }
 
 enum auth_result sqlquery_record(const struct sql_cell *cell, unsigned n, const char *user, struct account *out, struct str *why)
@@ -126,6 +146,30 @@ enum auth_result sqlquery_record(const struct sql_cell *cell, unsigned n, const 
 	    record_set(&out->quota, cell[7].p, cell[7].len, ACCOUNT_NAME_MAX, "quota", why) &&
 	    record_set(&out->fullname, cell[8].p, cell[8].len, ACCOUNT_PATH_MAX, "full name", why) &&
 	    record_set(&out->options, cell[9].p, cell[9].len, ACCOUNT_OPTIONS_MAX, "options", why) && record_check(out, why))
+		return AUTH_OK;
+	return AUTH_BROKEN;
+}
+
+enum auth_result sqlquery_list_record(const struct sql_cell *cell, unsigned n, struct account *out, struct str *why)
+{
+	struct sql_cell all[SQL_LIST_COLUMNS] = { { NULL, 0 } };
+
+	if (n < SQL_LIST_COLUMNS_LEAST) {
+		str_addf(why, "the answer has %u columns; %d are needed at least", n, SQL_LIST_COLUMNS_LEAST);
+		return AUTH_BROKEN;
+	}
+	memcpy(all, cell, MIN(n, (unsigned)SQL_LIST_COLUMNS) * sizeof(*cell));
+	if (all[3].p == NULL || all[3].len == 0)
+		return AUTH_UNKNOWN;
+	if (all[0].p == NULL || all[0].len == 0) {
+		str_adds(why, "its name is empty");
+		return AUTH_BROKEN;
+	}
+	if (record_set(&out->name, all[0].p, all[0].len, ACCOUNT_NAME_MAX, "name", why) &&
+	    record_id(all[1].p, all[1].len, "uid", &out->uid, why) && record_id(all[2].p, all[2].len, "gid", &out->gid, why) &&
+	    record_set(&out->home, all[3].p, all[3].len, ACCOUNT_PATH_MAX, "home folder", why) &&
+	    record_set(&out->maildir, all[4].p, all[4].len, ACCOUNT_PATH_MAX, "maildir", why) &&
+	    record_set(&out->options, all[5].p, all[5].len, ACCOUNT_OPTIONS_MAX, "options", why) && record_check(out, why))
 		return AUTH_OK;
 	return AUTH_BROKEN;
 }

@@ -11,6 +11,7 @@
 struct sql_fields {
 	enum clause_dialect dialect;
 	const char *select; /* SELECT_CLAUSE: if set, the whole question, and only default_domain counts besides */
+	const char *enumerate; /* ENUMERATE_CLAUSE: if set, the whole question that lists all accounts */
 	const char *table, *login, *crypt, *clear, *uid, *gid, *home, *name, *maildir, *quota, *delivery, *options, *where;
 	const char *default_domain;
 };
@@ -24,7 +25,10 @@ typedef bool sql_escape_fn(void *arg, struct str *out, const char *text, size_t 
 bool sqlquery_build(struct str *out, const struct sql_fields *f, const char *service, const char *user,
     sql_escape_fn *escape, void *arg);
 
-/* A value of the first row; P is NULL for SQL's NULL. */
+/* Appends the question for all accounts, the service being "enumerate". False: the settings do not tell how to ask it. */
+bool sqlquery_build_list(struct str *out, const struct sql_fields *f, sql_escape_fn *escape, void *arg);
+
+/* A value of a row; P is NULL for SQL's NULL. */
 struct sql_cell { const char *p; size_t len; };
 
 enum { SQL_COLUMNS_LEAST = 6, SQL_COLUMNS = 10 };
@@ -34,5 +38,10 @@ enum { SQL_COLUMNS_LEAST = 6, SQL_COLUMNS = 10 };
  * AUTH_BROKEN, with the reason in WHY: it cannot be used. */
 enum auth_result sqlquery_record(const struct sql_cell *cell, unsigned n, const char *user, struct account *out,
     struct str *why);
+
+/* A row of the list, of N cells (login, uid, gid, home, maildir, options; the last two may be missing), as a record without
+ * passwords. Results as above; with AUTH_BROKEN the name is set unless it is the name that cannot be used. */
+enum { SQL_LIST_COLUMNS_LEAST = 4, SQL_LIST_COLUMNS = 6 };
+enum auth_result sqlquery_list_record(const struct sql_cell *cell, unsigned n, struct account *out, struct str *why);
 
 #endif

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -315,6 +316,18 @@ static void set_member(char **member, struct userdb_text t)
 	*member = mem_memdup(t.p, t.len);
 }
 
+static void set_members(struct account *out, const struct userdb_entry *e)
+{
+	set_member(&out->name, e->name);
+	set_member(&out->home, e->home);
+	set_member(&out->maildir, e->mail);
+	set_member(&out->quota, e->quota);
+	set_member(&out->fullname, e->gecos);
+	set_member(&out->options, e->options);
+	out->uid = e->uid;
+	out->gid = e->gid;
+}
+
 enum auth_result userdb_lookup(const struct userdb *db, const char *service, const char *name, struct account *out)
 {
 	struct userdb_entry e;
@@ -328,16 +341,62 @@ enum auth_result userdb_lookup(const struct userdb *db, const char *service, con
 	hash = find_password(&e, field);
 	if (hash.p == NULL)
 		hash = e.systempw;
-	set_member(&out->name, e.name);
-	set_member(&out->home, e.home);
-	set_member(&out->maildir, e.mail);
-	set_member(&out->quota, e.quota);
-	set_member(&out->fullname, e.gecos);
-	set_member(&out->options, e.options);
+	set_members(out, &e);
 	set_member(&out->hash, hash);
-	out->uid = e.uid;
-	out->gid = e.gid;
 	return AUTH_OK;
+}
+
+static int compare_slots(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static bool tell_entry(const struct userdb *db, uint64_t offset, auth_account_fn *fn, void *arg, bool *damaged)
+{
+	struct userdb_entry e;
+	struct account a;
+	struct userdb_text file;
+	char *why = NULL;
+	bool more;
+
+	*damaged = !userdb_read_record(db, offset, &e);
+	if (*damaged)
+		return false;
+	account_init(&a);
+	if (e.kind == USERDB_BROKEN) {
+		file = userdb_source(db, e.source);
+		why = mem_printf("its line is bad: %.*s:%u", (int)MIN(file.len, ACCOUNT_PATH_MAX), file.p, e.line);
+		set_member(&a.name, e.name);
+	} else {
+		set_members(&a, &e);
+	}
+	more = fn(arg, &a, why);
+	account_fini(&a);
+	mem_free(&why);
+	return more;
+}
+
+bool userdb_each(const struct userdb *db, auth_account_fn *fn, void *arg, struct str *why)
+{
+	const uint32_t *slots = (const void *)(db->base + db->h->slots);
+	uint32_t *order = mem_alloc((size_t)db->h->nslots * sizeof(*order));
+	bool damaged = false;
+	uint64_t n = 0, i = 0;
+
+	for (uint64_t k = 0; k < db->h->nslots; k++)
+		if (slots[k] != 0)
+			order[n++] = slots[k];
+	qsort(order, n, sizeof(*order), compare_slots);
+	while (i < n && tell_entry(db, (uint64_t)order[i] * 4, fn, arg, &damaged))
+		i++;
+	mem_free(&order);
+	if (damaged)
+		str_adds(why, "the image of the userdb is damaged");
+	else if (i == n && db->h->cuts != db->h->cuts_end)
+		str_adds(why, "the last line of a file ends within a name; accounts are missing");
+	return i == n && why->len == 0;
 }
 
 bool userdb_field(const struct userdb *db, const char *name, const char *field, char *dst, size_t size)

@@ -47,6 +47,8 @@ const char *userdb_dummy_hash(const struct userdb *db);
 enum auth_result userdb_lookup(const struct userdb *db, const char *service, const char *name, struct account *out);
 /* Any password field by its full name ("hmac-md5pw", "imap-hmac-sha1pw") into DST; false if there is none. */
 bool userdb_field(const struct userdb *db, const char *name, const char *field, char *dst, size_t size);
+/* Calls FN for every account, in the order of the files. As of auth_driver.enumerate. */
+bool userdb_each(const struct userdb *db, auth_account_fn *fn, void *arg, struct str *why);
 /* Where NAME's record comes from, "FILE:LINE" into DST, with " (kept from an earlier state of the file)" if so;
  * "" if there is none. Returns DST. For tools. */
 const char *userdb_origin(const struct userdb *db, const char *name, char *dst, size_t size);

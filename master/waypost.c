@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/msg.h"
+#include "master/enumerate.h"
 #include "master/report.h"
 #include "node/settings.h"
 #include "node/wire.h"
@@ -22,6 +23,9 @@ enum { EXIT_USAGE = 2, EXIT_NO_DAEMON = 2, PASSWORD_MAX = 1024, MESSAGE_MAX = 16
 struct tool {
 	const char *file;
 	bool json;
+	bool enumerate; /* auth --enumerate, and how */
+	bool list_option;
+	struct enumerate_options list;
 	int argc; /* arguments behind the command */
 	char **argv;
 	struct str rows;
@@ -227,6 +231,12 @@ static int do_auth(struct tool *t)
 	struct str argument = STR_INIT;
 	int status;
 
+	if (t->enumerate == (t->argc != 0) || (t->list_option && !t->enumerate)) {
+		fputs("usage: waypost auth USER, or waypost auth --enumerate [-s] [-o] [-m]\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (t->enumerate)
+		return enumerate_accounts(t->file, &t->list);
 	/* stdio's own buffer would keep a copy of the password. */
 	setvbuf(stdin, NULL, _IONBF, 0);
 	if (!read_password(t->argv[0], password, sizeof(password))) {
@@ -263,7 +273,9 @@ static const struct {
 	{ "drain", 0, 1, do_drain, "[on|off|status]", "turn new clients away, for work on this node" },
 	{ "reload", 0, 0, do_reload, "", "take new settings; nobody is disconnected" },
 	{ "route", 1, 1, do_route, "USER", "where a login would go, and why" },
-	{ "auth", 1, 1, do_auth, "USER", "try a password (asked for, or from stdin), show the account" },
+	{ "auth", 0, 1, do_auth, "USER", "try a password (asked for, or from stdin), show the account" },
+	{ "auth", 0, 1, do_auth, "--enumerate", "list all accounts: name, uid, gid, home, Maildir; needs no daemon\n"
+		"                            -s without those with disableshared, -o options too, -m driver too" },
 	{ "stop", 0, 0, do_stop, "", "end the daemon" },
 };
 
@@ -284,7 +296,8 @@ static int run_command(struct tool *t, const char *name)
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (strcmp(commands[i].name, name) != 0)
 			continue;
-		if (t->argc < commands[i].least || t->argc > commands[i].most) {
+		if (t->argc < commands[i].least || t->argc > commands[i].most ||
+		    ((t->enumerate || t->list_option) && commands[i].run != do_auth)) {
 			fprintf(stderr, "usage: waypost %s %s\n", name, commands[i].args);
 			return EXIT_USAGE;
 		}
@@ -299,17 +312,24 @@ static int run_command(struct tool *t, const char *name)
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' },
+	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "enumerate", no_argument, NULL, 'e' }, { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
 	struct tool t = { .file = WP_SYSCONFDIR "/waypost/waypost.conf" };
 	int opt;
 
 	log_set_program("waypost");
-	while ((opt = getopt_long(argc, argv, "c:hV", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "c:hmosV", longs, NULL)) != -1) {
 		if (opt == 'c') {
 			t.file = optarg;
 		} else if (opt == 'j') {
 			t.json = true;
+		} else if (opt == 'e') {
+			t.enumerate = true;
+		} else if (strchr("som", opt) != NULL) {
+			t.list_option = true;
+			t.list.shared_only |= opt == 's';
+			t.list.with_options |= opt == 'o';
+			t.list.with_driver |= opt == 'm';
 		} else if (opt == 'V') {
 			printf("waypost %s\n", PACKAGE_VERSION);
 			return 0;

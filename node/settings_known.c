@@ -9,7 +9,6 @@
 
 #define WEBADMIN "only Courier's web administration reads it"
 #define HANDOVER "Courier's programs hand it to each other; the roles of a node tell each other by messages"
-#define ENUMERATE "listing all accounts"
 #define CHPASS "passwords are not changed by way of a mail access node"
 
 /* What Courier knows for both protocols. */
@@ -106,10 +105,7 @@ const struct settings_known settings_known[] = {
 	{ "authdaemonrc", "LOGGEROPTS", REPLACED, "", "LOG" },
 	{ "authdaemonrc", "LDAPTLS_*", REPLACED, "", "ldap.conf of the system, where TLS towards LDAP has further settings" },
 
-	{ "authldaprc", "LDAP_ENUMERATE_FILTER", LATER, "", ENUMERATE },
-	{ "authmysqlrc", "MYSQL_ENUMERATE_CLAUSE", LATER, "", ENUMERATE },
 	{ "authmysqlrc", "MYSQL_CHPASS_CLAUSE", IGNORED, "", CHPASS },
-	{ "authpgsqlrc", "PGSQL_ENUMERATE_CLAUSE", LATER, "", ENUMERATE },
 	{ "authpgsqlrc", "PGSQL_CHPASS_CLAUSE", IGNORED, "", CHPASS },
 
 	SQLITE("DATABASE"), FIELDS(SQLITE),

@@ -124,6 +124,8 @@ static void rules_mysql(struct settings_load *l)
 	check_secret(l, offsetof(struct settings, authmysqlrc_MYSQL_PASSWORD), "authmysqlrc.MYSQL_PASSWORD");
 	check_clause(l, SETTINGS_LINE(l, authmysqlrc_MYSQL_SELECT_CLAUSE), "authmysqlrc.MYSQL_SELECT_CLAUSE",
 		set->authmysqlrc_MYSQL_SELECT_CLAUSE, CLAUSE_MYSQL);
+	check_clause(l, SETTINGS_LINE(l, authmysqlrc_MYSQL_ENUMERATE_CLAUSE), "authmysqlrc.MYSQL_ENUMERATE_CLAUSE",
+		set->authmysqlrc_MYSQL_ENUMERATE_CLAUSE, CLAUSE_MYSQL);
 	if (set->authmysqlrc_MYSQL_SELECT_CLAUSE[0] != '\0')
 		return;
 	NEED(l, authmysqlrc_MYSQL_USER_TABLE, "authmysqlrc.MYSQL_USER_TABLE", "the table of the accounts");
@@ -146,6 +148,8 @@ static void rules_pgsql(struct settings_load *l)
 		check_secret(l, offsetof(struct settings, authpgsqlrc_PGSQL_CONNECTION), "authpgsqlrc.PGSQL_CONNECTION");
 	check_clause(l, SETTINGS_LINE(l, authpgsqlrc_PGSQL_SELECT_CLAUSE), "authpgsqlrc.PGSQL_SELECT_CLAUSE",
 		set->authpgsqlrc_PGSQL_SELECT_CLAUSE, CLAUSE_PGSQL);
+	check_clause(l, SETTINGS_LINE(l, authpgsqlrc_PGSQL_ENUMERATE_CLAUSE), "authpgsqlrc.PGSQL_ENUMERATE_CLAUSE",
+		set->authpgsqlrc_PGSQL_ENUMERATE_CLAUSE, CLAUSE_PGSQL);
 	if (set->authpgsqlrc_PGSQL_SELECT_CLAUSE[0] != '\0')
 		return;
 	NEED(l, authpgsqlrc_PGSQL_USER_TABLE, "authpgsqlrc.PGSQL_USER_TABLE", "the table of the accounts");

@@ -240,6 +240,8 @@
 	S(authldaprc, LDAP_AUXOPTIONS, STR, "", 0, 0, "", SF_A, \
 		"Attributes that are options of the account: \"mailHost=mailhost,noImap=disableimap\". Attributes that the " \
 		"entry lacks are left out. mailhost is what the pool routes by.") \
+	S(authldaprc, LDAP_ENUMERATE_FILTER, STR, "", 0, 0, "", SF_A, \
+		"Entries that waypost auth --enumerate lists. Empty: those that LDAP_FILTER takes and that have LDAP_MAIL.") \
 	S(authldaprc, LDAP_DEREF, WORD, "never", 0, 0, "never|searching|finding|always", SF_A, \
 		"When aliases are followed.") \
 	S(authldaprc, LDAP_TLS, BOOL, "0", 0, 0, "", SF_A, \
@@ -326,6 +328,9 @@
 		"replaced in it; the first two must stand in quotes: '$(local_part)'. It brings, in this order, name, hash, " \
 		"clear password, uid, gid, home, and if wanted Maildir, quota, full name, options; empty text for what is not " \
 		"there. The first row counts.") \
+	S(authmysqlrc, MYSQL_ENUMERATE_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"If set, the whole question of waypost auth --enumerate, instead of table and fields. It brings, in this order, " \
+		"name, uid, gid, home, and if wanted Maildir, options, a row for each account. $(service) is \"enumerate\" in it.") \
 	S(authmysqlrc, DEFAULT_DOMAIN, STR, "", 0, 0, "", SF_A, \
 		"Domain of names without @: searched for as NAME@DOMAIN, and what $(domain) is then.")
 
@@ -386,6 +391,9 @@
 		"replaced in it; the first two must stand in quotes: '$(local_part)'. It brings, in this order, name, hash, " \
 		"clear password, uid, gid, home, and if wanted Maildir, quota, full name, options; empty text for what is not " \
 		"there. The first row counts.") \
+	S(authpgsqlrc, PGSQL_ENUMERATE_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"If set, the whole question of waypost auth --enumerate, instead of table and fields. It brings, in this order, " \
+		"name, uid, gid, home, and if wanted Maildir, options, a row for each account. $(service) is \"enumerate\" in it.") \
 	S(authpgsqlrc, DEFAULT_DOMAIN, STR, "", 0, 0, "", SF_A, \
 		"Domain of names without @: searched for as NAME@DOMAIN, and what $(domain) is then.")
 

@@ -199,6 +199,10 @@ class Ldap:
                 lines.append("waypostDisablePop3: 1")
             self.dir.ldif("\n".join(lines) + "\n")
 
+    def add_at_once(self, accounts):
+        self.dir.ldif("\n".join(f"dn: {self.dn(a.name)}\nobjectClass: inetOrgPerson\nobjectClass: waypostAccount\nsn: x\nmail: {a.name}\n"
+                                f"uidNumber: {a.uid}\ngidNumber: {a.gid}\nhomeDirectory: {a.home}\n" for a in accounts))
+
     def change(self, name, what):
         self.dir.ldif(f"dn: {self.dn(name)}\nchangetype: modify\n{what}\n")
 
@@ -337,6 +341,68 @@ def test_damaged_records(site):
     assert refused(imap(p, HERE, "home@example.com", "secret-home@example.com"))
     assert not_now(imap(p, HERE, "options@example.com", "secret-options@example.com"))
     node.wait_log(r"record of options@example.com cannot be used: its options holds? a control character", mark)
+
+
+def listing(node, *options):
+    """(exit status, {name: line}, stderr) of waypost auth --enumerate"""
+    r = node.tool("auth", "--enumerate", *options)
+    lines = r.stdout.splitlines()
+    named = {line.split("\t")[0]: line for line in lines}
+    assert len(named) == len(lines), r.stdout
+    return r.returncode, named, r.stderr
+
+
+def test_enumerate(site):
+    """All accounts, a line each, without a daemon's help; what is missing is said."""
+    kind, whole = site
+    with start_pool(kind, {}, nodes=1) as p:
+        node = p.nodes[0]
+        node.stop()
+        status, named, err = listing(node)
+        known = {a.name: a for a in whole.accounts.values() if a.name not in ("uid@example.com", "home@example.com", "options@example.com")}
+        if kind.module == "authldap":  # the samples
+            known.update({n: Account(n, uid=5000, gid=5000, home=f"/srv/mail/{n[:n.index('@')]}") for n in ("jo@example.com", "kim@example.com")})
+        assert known.keys() <= named.keys(), err
+        for name, a in known.items():
+            assert named[name] == f"{name}\t{a.uid}\t{a.gid}\t{a.home}\t", named[name]
+        # The damaged records of test_damaged_records: one that nobody may have, one without mail, one with a line end in it.
+        assert status == 1 and "list of accounts is not complete" in err
+        assert named.keys() == known.keys()
+        assert f"{kind.module}: uid@example.com is left out: its uid" in err and "options@example.com is left out: its options" in err
+        assert "home@example.com" not in err and "secret" not in err
+        _, named, _ = listing(node, "-o", "-m")
+        assert named["berta@example.com"].endswith(f"\t\tmailhost={THERE}\t{kind.module}"), named
+        # No server: not an empty list.
+        kind.dir.stop()
+        try:
+            status, named, err = listing(node)
+            assert status == 1 and not named and "no server answers" in err
+        finally:
+            kind.dir.start()
+
+
+def test_enumerate_chain(site):
+    """A name that two drivers know is the first one's, as at a login; -s is Courier's."""
+    kind, _ = site
+    clause = {"authpgsql": ("PGSQL_ENUMERATE_CLAUSE", "SELECT name, uid, gid, home, maildir, 'by=$(service)' FROM accounts WHERE active AND uid <> 0 "
+                            "AND name <> 'options@example.com' AND '$(local_part)@$(domain)' = '@'"),
+              "authmysql": ("MYSQL_ENUMERATE_CLAUSE", "SELECT name, uid, gid, home, maildir, \"by=$(service)\" FROM accounts WHERE uid <> 0 AND "
+                            "name <> 'options@example.com'"),
+              "authldap": ("LDAP_ENUMERATE_FILTER", "&(mail=*)(!(|(mail=uid@example.com)(mail=options@example.com)))")}[kind.module]
+    local = ("anna@example.com", ""), ("only@example.com", "disableshared=1"), ("shared@example.com", "")
+    for modules in (f"{kind.module} authuserdb", f"authuserdb {kind.module}"):
+        with Pool(nodes=1, start=False, accounts=[Account(name, options=options) for name, options in local], settings={
+                "authdaemonrc": {"authmodulelist": modules, "DEFAULTOPTIONS": "disableshared=0,z=1"},
+                kind.group: {**kind.settings(), clause[0]: clause[1]}}) as p:
+            node = p.nodes[0]
+            status, named, err = listing(node, "-o", "-m", "-s")
+            assert status == 0 and err == "", err
+            anna = named["anna@example.com"].split("\t")
+            assert anna[6] == modules.split()[0] and (anna[3] == p.accounts["anna@example.com"].home) == modules.startswith("authuserdb"), anna
+            assert "only@example.com" not in named and named["shared@example.com"].endswith("\tdisableshared=0,z=1\tauthuserdb")
+            wanted = f"mailhost={THERE}" if kind.module == "authldap" else "by=enumerate"
+            assert named["berta@example.com"].endswith(f"\t{wanted},disableshared=0,z=1\t{kind.module}"), named["berta@example.com"]
+            assert "only@example.com" in listing(node)[1]
 
 
 def steady(p, node=HERE, name="anna@example.com"):
@@ -545,3 +611,20 @@ def test_ldap_two_entries(ldap_site):
     with start_pool(kind, nodes=1) as p:
         assert not_now(imap(p, HERE, "twin@example.com", "x"))
         p.nodes[0].wait_log("twin@example.com is found 2 times")
+
+
+def test_ldap_enumerate_pages(ldap_site):
+    """More accounts than slapd gives at once; where it gives no more at all, the list says that it is cut."""
+    kind = ldap_site
+    many = [Account(f"many{i}@example.com", password="x", home=f"/m/{i}") for i in range(1203)]
+    kind.add_at_once(many)
+    kind.dir.ldif(f"dn: {kind.dn(many[0].name)}\nchangetype: modify\nadd: mail\nmail: alias@example.com\n")
+    with start_pool(kind, nodes=1) as p:
+        node = p.nodes[0]
+        status, named, err = listing(node)
+        assert status == 0, err
+        assert {a.name for a in many} <= named.keys() and named["alias@example.com"].endswith("\t/m/0\t")
+    # Not as the directory's own administrator, who has no limits.
+    with start_pool(kind, {"LDAP_INITBIND": 0, "LDAP_BINDPW": None, "LDAP_AUTHBIND": 1, "LDAP_CRYPTPW": None}, nodes=1) as p:
+        status, named, err = listing(p.nodes[0])
+        assert status == 1 and "Size limit exceeded" in err and "raise its limit" in err, err

@@ -1,0 +1,169 @@
+#include "master/enumerate.h"
+
+#include <errno.h>
+#include <search.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "authlib/auth.h"
+#include "lib/mem.h"
+#include "master/report.h"
+#include "node/priv.h"
+#include "node/settings.h"
+
+/* A name that was met, and by which driver first. */
+struct seen {
+	unsigned pos;
+	char name[];
+};
+
+struct list {
+	const struct enumerate_options *options;
+	const char *default_options;
+	const char *driver;
+	unsigned pos;
+	bool remember; /* there are several drivers */
+	void *seen;    /* tree of struct seen */
+	bool complete;
+};
+
+/* SUBJECT: a driver, and perhaps one of its accounts. */
+static void complain(const char *driver, const char *name, const char *why)
+{
+	struct str text = STR_INIT, clean = STR_INIT;
+
+	str_addf(&text, "%s: %s%s%.*s", driver, name, name[0] != '\0' ? " is left out: " : "", (int)strcspn(why, "\n"), why);
+	report_clean(&clean, str_cstr(&text), text.len);
+	fprintf(stderr, "waypost: %s\n", str_cstr(&clean));
+	str_fini(&text);
+	str_fini(&clean);
+}
+
+static int compare_seen(const void *a, const void *b)
+{
+	return strcmp(((const struct seen *)a)->name, ((const struct seen *)b)->name);
+}
+
+/* An earlier driver has the name: it answers for it, at a login, too. */
+static bool is_hidden(struct list *l, const char *name)
+{
+	size_t size = strlen(name) + 1;
+	struct seen *s, **found;
+
+	if (!l->remember || size == 1)
+		return false;
+	s = mem_alloc(sizeof(*s) + size);
+	s->pos = l->pos;
+	memcpy(s->name, name, size);
+	found = tsearch(s, &l->seen, compare_seen);
+	if (found == NULL) {
+		fputs("waypost: out of memory\n", stderr);
+		exit(1);
+	}
+	if (*found == s)
+		return false;
+	mem_free(&s);
+	return (*found)->pos < l->pos;
+}
+
+static bool is_clean(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			return false;
+	return true;
+}
+
+static bool write_line(const struct list *l, const struct account *a, const char *options)
+{
+	printf("%s\t%lu\t%lu\t%s\t%s", a->name, (unsigned long)a->uid, (unsigned long)a->gid, a->home, a->maildir);
+	if (l->options->with_options)
+		printf("\t%s", options);
+	if (l->options->with_driver)
+		printf("\t%s", l->driver);
+	putchar('\n');
+	return ferror(stdout) == 0;
+}
+
+static bool on_account(void *arg, const struct account *a, const char *why)
+{
+	struct list *l = arg;
+	char *options;
+	bool good = true;
+
+	if (is_hidden(l, a->name))
+		return true;
+	options = mem_strdup(a->options);
+	account_default_options(&options, l->default_options);
+	if (why == NULL && (a->name[0] == '\0' || !is_clean(a->name) || !is_clean(a->home) || !is_clean(a->maildir) || !is_clean(options)))
+		why = "its record holds a control character, or no name";
+	if (why != NULL) {
+		complain(l->driver, a->name[0] != '\0' ? a->name : "an account", why);
+		l->complete = false;
+	} else if (!l->options->shared_only || !account_option_on(options, "disableshared")) {
+		good = write_line(l, a, options);
+	}
+	mem_free(&options);
+	return good;
+}
+
+/* All drivers are asked, whatever one of them says. */
+static void list_all(struct list *l, struct auth_chain *chain)
+{
+	l->remember = auth_chain_name(chain, 1)[0] != '\0';
+	for (l->pos = 0; (l->driver = auth_chain_name(chain, l->pos))[0] != '\0' && ferror(stdout) == 0; l->pos++) {
+		struct str why = STR_INIT;
+
+		if (!auth_chain_enumerate(chain, l->pos, on_account, l, &why)) {
+			str_adds(&why, why.len != 0 ? "" : "the list breaks off");
+			complain(l->driver, "", str_cstr(&why));
+			l->complete = false;
+		}
+		str_fini(&why);
+	}
+	tdestroy(l->seen, free);
+}
+
+static struct settings *load(const char *file)
+{
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	struct settings *set = settings_load(file, &errors, &warnings);
+
+	if (set == NULL)
+		fprintf(stderr, "%swaypost: %s cannot be used; see also: waypost check\n", str_cstr(&errors), file);
+	str_fini(&errors);
+	str_fini(&warnings);
+	return set;
+}
+
+int enumerate_accounts(const char *file, const struct enumerate_options *options)
+{
+	struct settings *set = load(file);
+	struct list l = { .options = options, .complete = true };
+	struct str errors = STR_INIT;
+	struct auth_chain *chain;
+
+	if (set == NULL)
+		return 1;
+	/* What directories answer, and their libraries, meet no more privileges here than in the daemon. */
+	priv_drop(ROLE_AUTHWORKER, set);
+	l.default_options = set->authdaemonrc_DEFAULTOPTIONS;
+	chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_TOOL, set, &errors);
+	if (chain == NULL) {
+		fprintf(stderr, "waypost: %s", str_cstr(&errors));
+		l.complete = false;
+	} else {
+		list_all(&l, chain);
+	}
+	auth_chain_free(&chain);
+	str_fini(&errors);
+	settings_free(&set);
+	if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+		fprintf(stderr, "waypost: the list cannot be written: %s\n", strerror(errno));
+		l.complete = false;
+	}
+	if (!l.complete)
+		fputs("waypost: the list of accounts is not complete\n", stderr);
+	return l.complete ? 0 : 1;
+}
