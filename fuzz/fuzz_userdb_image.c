@@ -23,9 +23,17 @@ static int build(const char *path, const struct userdb *old)
 	return fd;
 }
 
+static bool tell(void *arg, const struct account *a, const char *why UNUSED)
+{
+	DIE_IF(a->name == NULL || a->options == NULL);
+	return ++*(unsigned *)arg < 1000;
+}
+
 static void use(const struct userdb *db)
 {
 	static const char *const names[] = { "a@example.com", "b", "c", "cutter", "" };
+	struct str reason = STR_INIT;
+	unsigned told = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		struct account a;
@@ -37,6 +45,8 @@ static void use(const struct userdb *db)
 		userdb_field(db, names[i], "hmac-md5pw", buf, sizeof(buf));
 		userdb_origin(db, names[i], buf, sizeof(buf));
 	}
+	userdb_each(db, tell, &told, &reason);
+	str_fini(&reason);
 	DIE_IF(memchr(userdb_dummy_hash(db), '\0', ACCOUNT_HASH_MAX) == NULL);
 }
 

@@ -100,7 +100,7 @@ static bool escape(void *arg, struct str *out, const char *text, size_t len)
 
 static struct sql_fields fields(const char *select)
 {
-	return (struct sql_fields){ .dialect = CLAUSE_MYSQL, .select = select, .table = "t", .login = "id", .crypt = "crypt", .clear = "",
+	return (struct sql_fields){ .dialect = CLAUSE_MYSQL, .select = select, .enumerate = "", .table = "t", .login = "id", .crypt = "crypt", .clear = "",
 		.uid = "uid", .gid = "gid", .home = "home", .name = "", .maildir = "maildir", .quota = "", .delivery = "deliver",
 		.options = "CONCAT('mailhost=',h)", .where = "", .default_domain = "" };
 }
@@ -228,6 +228,80 @@ static void test_rows(void)
 	str_fini(&why);
 }
 
+static void expect_list(const struct sql_fields *f, const char *want)
+{
+	struct str out = STR_INIT;
+	int calls = 0;
+
+	CU_ASSERT_EQUAL(sqlquery_build_list(&out, f, escape, &calls), want != NULL);
+	if (want != NULL)
+		CU_ASSERT_STRING_EQUAL(str_cstr(&out), want);
+	str_fini(&out);
+}
+
+static void test_list_question(void)
+{
+	struct sql_fields f = fields("SELECT 1");
+
+	expect_list(&f, "SELECT id, uid, gid, home, maildir, CONCAT('mailhost=',h) FROM t");
+	f.where = "a OR b";
+	f.maildir = f.options = "";
+	expect_list(&f, "SELECT id, uid, gid, home, '', '' FROM t WHERE (a OR b)");
+	f.table = "";
+	expect_list(&f, NULL);
+	f.enumerate = "SELECT '$(local_part)|$(domain)|$(service)'";
+	expect_list(&f, "SELECT '||enumerate'");
+	f.default_domain = "o'x";
+	expect_list(&f, "SELECT '|o\\'x|enumerate'");
+}
+
+static enum auth_result list_row(const struct sql_cell *cell, unsigned n, struct account *a, struct str *why)
+{
+	account_fini(a);
+	account_init(a);
+	str_clear(why);
+	return sqlquery_list_record(cell, n, a, why);
+}
+
+static void test_list_rows(void)
+{
+	struct sql_cell good[] = { CELL("jo"), CELL("1000"), CELL(" 1001 "), CELL("/home/jo"), CELL("mail"), CELL("mailhost=a") };
+	struct sql_cell c[SQL_LIST_COLUMNS];
+	struct account a;
+	struct str why = STR_INIT;
+
+	account_init(&a);
+	CU_ASSERT_EQUAL(list_row(good, 6, &a, &why), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.name, "jo");
+	CU_ASSERT_EQUAL(a.uid, 1000);
+	CU_ASSERT_EQUAL(a.gid, 1001);
+	CU_ASSERT_STRING_EQUAL(a.home, "/home/jo");
+	CU_ASSERT_STRING_EQUAL(a.maildir, "mail");
+	CU_ASSERT_STRING_EQUAL(a.options, "mailhost=a");
+	CU_ASSERT_EQUAL(list_row(good, 20, &a, &why), AUTH_OK); /* further ones are not looked at */
+	CU_ASSERT_EQUAL(list_row(good, 4, &a, &why), AUTH_OK);
+	CU_ASSERT_STRING_EQUAL(a.maildir, "");
+	CU_ASSERT_STRING_EQUAL(a.options, "");
+	CU_ASSERT_EQUAL(list_row(good, 3, &a, &why), AUTH_BROKEN);
+#define LIST_CHANGED(i, ...) (memcpy(c, good, sizeof(good)), c[i] = (struct sql_cell)__VA_ARGS__, list_row(c, 6, &a, &why))
+	CU_ASSERT_EQUAL(LIST_CHANGED(0, { NULL, 0 }), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(LIST_CHANGED(0, CELL("")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(LIST_CHANGED(0, CELL("a\tb")), AUTH_BROKEN);
+	CU_ASSERT_STRING_EQUAL(a.name, "");
+	CU_ASSERT_EQUAL(LIST_CHANGED(1, CELL("0")), AUTH_BROKEN);
+	CU_ASSERT_STRING_EQUAL(a.name, "jo");
+	CU_ASSERT_EQUAL(LIST_CHANGED(1, { NULL, 0 }), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(LIST_CHANGED(2, CELL("x")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(LIST_CHANGED(3, CELL("")), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(LIST_CHANGED(3, { NULL, 0 }), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(LIST_CHANGED(3, CELL("home")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(LIST_CHANGED(4, CELL("a\nb")), AUTH_BROKEN);
+	CU_ASSERT_EQUAL(LIST_CHANGED(5, { NULL, 0 }), AUTH_OK);
+	CU_ASSERT_EQUAL(LIST_CHANGED(5, CELL("a\0b")), AUTH_BROKEN);
+	account_fini(&a);
+	str_fini(&why);
+}
+
 static void test_limits(void)
 {
 	struct str why = STR_INIT;
@@ -277,6 +351,28 @@ static void test_filters(void)
 	expect_filter(&f, "jo", "(&(objectClass=x)(mail=jo@e\\2a.org))");
 	f.filter = "objectClass=x";
 	expect_filter(&f, "jo@x", "(&(objectClass=x)(mail=jo@x))");
+}
+
+static void expect_list_filter(const struct ldap_fields *f, const char *filter, const char *want)
+{
+	struct str out = STR_INIT;
+
+	ldapquery_list_filter(&out, f, filter);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), want);
+	str_fini(&out);
+}
+
+static void test_list_filter(void)
+{
+	struct ldap_fields f = ldap_fields();
+
+	expect_list_filter(&f, "", "(mail=*)");
+	f.filter = "objectClass=x";
+	expect_list_filter(&f, "", "(&(objectClass=x)(mail=*))");
+	f.filter = "(objectClass=x)";
+	expect_list_filter(&f, "", "(&(objectClass=x)(mail=*))");
+	expect_list_filter(&f, "(a=b)", "(a=b)");
+	expect_list_filter(&f, "&(a=b)(c=d)", "(&(a=b)(c=d))");
 }
 
 static void test_emailmap(void)
@@ -424,8 +520,11 @@ static const struct unit_case cases[] = {
 	{ "question of a clause", test_clause_question },
 	{ "long names", test_long_names },
 	{ "rows", test_rows },
+	{ "question for a list", test_list_question },
+	{ "rows of a list", test_list_rows },
 	{ "limits", test_limits },
 	{ "filters", test_filters },
+	{ "filter of a list", test_list_filter },
 	{ "mapped names", test_emailmap },
 	{ "attributes", test_attrs },
 	{ "entries", test_entries },

@@ -682,6 +682,47 @@ static void test_another_path(void)
 	remove_dir();
 }
 
+struct told { struct str text; unsigned most; };
+
+static bool tell(void *arg, const struct account *a, const char *why)
+{
+	struct told *t = arg;
+
+	CU_ASSERT_STRING_EQUAL(a->hash, "");
+	str_addf(&t->text, "%s %u %u %s %s %s;", a->name, a->uid, a->gid, a->home, a->options, why != NULL ? "bad" : "good");
+	return --t->most != 0;
+}
+
+static bool each(const struct userdb *db, unsigned most, const char *want)
+{
+	struct told t = { STR_INIT, most };
+	struct str why = STR_INIT;
+	bool all = userdb_each(db, tell, &t, &why);
+
+	CU_ASSERT_STRING_EQUAL(str_cstr(&t.text), want);
+	str_fini(&t.text);
+	str_fini(&why);
+	return all;
+}
+
+static void test_each(void)
+{
+	struct userdb *db = NULL;
+
+	make_dir();
+	load_text("", &db);
+	CU_ASSERT_TRUE(each(db, 9, ""));
+	load_text("z\tuid=7|gid=8|home=/z|options=a=1|systempw=" HASH "\nb\tbad\na\tuid=5|gid=6|home=/a|options=a=1\nz\tuid=1|gid=1|home=/\n", &db);
+	CU_ASSERT_TRUE(each(db, 9, "z 7 8 /z a=1 good;b 0 0   bad;a 5 6 /a a=1 good;"));
+	CU_ASSERT_FALSE(each(db, 1, "z 7 8 /z a=1 good;"));
+	/* There may be more accounts whose name begins so. */
+	userdb_close(&db);
+	load_text("z\tuid=7|gid=8|home=/z\nan", &db);
+	CU_ASSERT_FALSE(each(db, 9, "z 7 8 /z  good;"));
+	userdb_close(&db);
+	remove_dir();
+}
+
 static const struct unit_case cases[] = {
 	{ "fields", test_fields },
 	{ "bad lines", test_bad_lines },
@@ -698,6 +739,7 @@ static const struct unit_case cases[] = {
 	{ "dummy hash", test_dummy },
 	{ "20000 accounts", test_many },
 	{ "damaged image", test_damaged_image },
+	{ "all accounts", test_each },
 	{ "watching a file", test_watch },
 	{ "watching a directory", test_watch_directory },
 	{ NULL, NULL },
