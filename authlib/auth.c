@@ -12,6 +12,7 @@
 static const struct auth_driver drv_ldap_module UNUSED = { .name = "authldap" };
 static const struct auth_driver drv_mysql_module UNUSED = { .name = "authmysql" };
 static const struct auth_driver drv_pgsql_module UNUSED = { .name = "authpgsql" };
+static const struct auth_driver drv_sqlite_module UNUSED = { .name = "authsqlite" };
 
 static const struct auth_driver *const drivers[] = {
 	&drv_userdb,
@@ -23,6 +24,9 @@ static const struct auth_driver *const drivers[] = {
 #endif
 #ifdef WITH_PGSQL
 	&drv_pgsql_module,
+#endif
+#ifdef WITH_SQLITE
+	&drv_sqlite_module,
 #endif
 	NULL
 };

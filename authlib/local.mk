@@ -41,5 +41,12 @@ authlib_authpgsql_so_CFLAGS = $(AM_CFLAGS) -fPIC
 authlib_authpgsql_so_LDFLAGS = $(AM_LDFLAGS) -shared
 authlib_authpgsql_so_LDADD = $(PGSQL_LIBS)
 endif
+if WITH_SQLITE
+pkglibexec_PROGRAMS += authlib/authsqlite.so
+authlib_authsqlite_so_SOURCES = authlib/drv_sqlite.c authlib/directory.c authlib/record.c authlib/sqldir.c authlib/sqlquery.c
+authlib_authsqlite_so_CFLAGS = $(AM_CFLAGS) -fPIC
+authlib_authsqlite_so_LDFLAGS = $(AM_LDFLAGS) -shared
+authlib_authsqlite_so_LDADD = $(SQLITE_LIBS)
+endif
 AUTHLIB_LIBS = authlib/libauth.a $(NODE_LIBS) $(CRYPT_LIBS)
 EXTRA_DIST += authlib/README

@@ -1,5 +1,5 @@
-/* The question to a database of accounts and what its answer means, as Courier's authmysqlrc and authpgsqlrc have
- * it. No connection here: the escaping is the connection's own, given as a function. */
+/* The question to a database of accounts and what its answer means, as Courier's authmysqlrc, authpgsqlrc and
+ * authsqliterc have it. No connection here: the escaping is the connection's own, given as a function. */
 #ifndef AUTHLIB_SQLQUERY_H
 #define AUTHLIB_SQLQUERY_H
 

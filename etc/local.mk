@@ -10,7 +10,7 @@ CLEANFILES += etc/waypost.service
 EXTRA_DIST += etc/README etc/waypost.service.in etc/waypost.sysusers etc/waypost.tmpfiles
 exampledir = $(docdir)/examples
 dist_example_DATA = etc/waypost.conf etc/waypost.fail2ban etc/waypost.logrotate \
-	etc/ldap/accounts.ldif etc/ldap/waypost.ldif etc/ldap/waypost.schema etc/sql/mysql.sql etc/sql/postgresql.sql
+	etc/ldap/accounts.ldif etc/ldap/waypost.ldif etc/ldap/waypost.schema etc/sql/mysql.sql etc/sql/postgresql.sql etc/sql/sqlite.sql
 # systemd wants these two under other names.
 install-data-hook:
 	$(MKDIR_P) $(DESTDIR)$(prefix)/lib/sysusers.d $(DESTDIR)$(prefix)/lib/tmpfiles.d

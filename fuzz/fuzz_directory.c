@@ -80,11 +80,12 @@ static void check_ldap(const char *name)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const enum clause_dialect dialects[] = { CLAUSE_PGSQL, CLAUSE_MYSQL, CLAUSE_SQLITE };
 	char *text = mem_memdup(data, size), *name;
 
 	if (size != 0 && (name = strchr(text + 1, '\n')) != NULL) {
 		*name++ = '\0';
-		check_sql(text + 1, name, (data[0] & 1) != 0 ? CLAUSE_MYSQL : CLAUSE_PGSQL);
+		check_sql(text + 1, name, dialects[data[0] % ARRAY_LEN(dialects)]);
 		check_ldap(name);
 	}
 	mem_free(&text);

@@ -28,12 +28,15 @@ static bool is_e_string(const char *start, const char *p)
 static size_t step_bare(struct clause *c)
 {
 	const char *p = c->p;
-	bool mysql = c->dialect == CLAUSE_MYSQL;
+	bool mysql = c->dialect == CLAUSE_MYSQL, pgsql = c->dialect == CLAUSE_PGSQL;
 
-	if (*p == '\'' || *p == '"' || (mysql && *p == '`')) {
+	if (*p == '\'' || *p == '"' || (!pgsql && *p == '`')) {
 		c->in = *p;
-		c->backslash = mysql ? *p != '`' : *p == '\'' && is_e_string(c->start, p);
-	} else if (!mysql && *p == '$' && !isdigit((unsigned char)p[1]) && !behind_word(c->start, p)) {
+		c->backslash = mysql ? *p != '`' : pgsql && *p == '\'' && is_e_string(c->start, p);
+	} else if (c->dialect == CLAUSE_SQLITE && *p == '[') {
+		c->in = ']';
+		c->backslash = false;
+	} else if (pgsql && *p == '$' && !isdigit((unsigned char)p[1]) && !behind_word(c->start, p)) {
 		c->dollar = true;
 	} else if (p[0] == '/' && p[1] == '*') {
 		c->in = '*';
@@ -60,7 +63,7 @@ static size_t step_quoted(struct clause *c)
 		return 2;
 	if (*p != c->in)
 		return 1;
-	if (p[1] == c->in)
+	if (p[1] == c->in && c->in != ']')
 		return 2;
 	c->in = 0;
 	return 1;
@@ -130,6 +133,9 @@ const char *clause_mistake(const char *text, enum clause_dialect dialect)
 			continue;
 		if (piece.place == CLAUSE_BARE)
 			return "$(local_part) and $(domain) must stand in quotes: '$(local_part)'";
+		/* Somebody named like a column would be everybody. */
+		if (piece.place == CLAUSE_IDENTIFIER && dialect == CLAUSE_SQLITE)
+			return "SQLite takes what stands in \"...\", `...` or [...] for a column's name; write '$(local_part)'";
 		if (piece.place == CLAUSE_UNSAFE)
 			return "a variable stands in a comment, in an E'...' string or behind a backslash, where no name can be put safely";
 	}

@@ -7,13 +7,13 @@
 #include "lib/base.h"
 
 /* How the server reads it. MySQL: without ANSI_QUOTES and NO_BACKSLASH_ESCAPES. PostgreSQL: with
- * standard_conforming_strings. The drivers see to both at connect. */
-enum clause_dialect { CLAUSE_MYSQL, CLAUSE_PGSQL };
+ * standard_conforming_strings. SQLite: "..." is never a string. The drivers see to it at connect. */
+enum clause_dialect { CLAUSE_MYSQL, CLAUSE_PGSQL, CLAUSE_SQLITE };
 
 enum clause_place {
 	CLAUSE_BARE,       /* outside of quotes */
 	CLAUSE_STRING,     /* within '...', with MySQL also within "..." */
-	CLAUSE_IDENTIFIER, /* within the quotes of names: `...` (MySQL), "..." (PostgreSQL) */
+	CLAUSE_IDENTIFIER, /* within the quotes of names: `...` (MySQL), "..." (PostgreSQL), both and [...] (SQLite) */
 	CLAUSE_UNSAFE      /* in a comment, in E'...', behind a backslash: no value can be put there */
 };
 
@@ -28,7 +28,7 @@ struct clause_piece {
 struct clause {
 	const char *start, *p;
 	enum clause_dialect dialect;
-	char in;        /* ' " ` within quotes, - within a comment to the end, * within one with an end, 0 else */
+	char in;        /* ' " ` ] within quotes, - within a comment to the end, * within one with an end, 0 else */
 	bool backslash; /* in quotes: a backslash takes the next character */
 	bool dollar;    /* met a dollar quote of PostgreSQL's, which is not followed here */
 };

@@ -20,6 +20,7 @@ static const struct { const char *group, *title, *text; } groups[] = {
 	{ "authldaprc", "Accounts in LDAP", "For authldap." },
 	{ "authmysqlrc", "Accounts in MySQL or MariaDB", "For authmysql." },
 	{ "authpgsqlrc", "Accounts in PostgreSQL", "For authpgsql." },
+	{ "authsqliterc", "Accounts in SQLite", "For authsqlite." },
 };
 
 /* What a first pool needs: these stand in the sample switched on. */
@@ -32,8 +33,8 @@ static const struct { const char *group, *name, *value; } first_pool[] = {
 
 static bool is_off(const char *group)
 {
-	return strstr(group, "_ssl") != NULL || strcmp(group, "authldaprc") == 0 || strcmp(group, "authmysqlrc") == 0 ||
-		strcmp(group, "authpgsqlrc") == 0;
+	return strstr(group, "_ssl") != NULL ||
+		(strncmp(group, "auth", 4) == 0 && strcmp(group, "authdaemonrc") != 0 && strcmp(group, "authuserdb") != 0);
 }
 
 /* The default as the file writes it, with quotes where they are needed. */

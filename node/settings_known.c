@@ -49,14 +49,6 @@
 	{ g, "TLS_ALPN", LATER, "", "TLS" }, \
 	{ g, "MAILDIRPATH", REPLACED, "", port }
 
-/* Fields that the databases have in common. */
-#define FIELDS(ROW) \
-	ROW("USER_TABLE"), ROW("CRYPT_PWFIELD"), ROW("CLEAR_PWFIELD"), ROW("UID_FIELD"), ROW("GID_FIELD"), \
-	ROW("LOGIN_FIELD"), ROW("HOME_FIELD"), ROW("NAME_FIELD"), ROW("MAILDIR_FIELD"), ROW("QUOTA_FIELD"), \
-	ROW("DEFAULTDELIVERY"), ROW("DEFAULTDELIVERY_FIELD"), ROW("AUXOPTIONS"), ROW("AUXOPTIONS_FIELD"), \
-	ROW("WHERE_CLAUSE"), ROW("SELECT_CLAUSE"), ROW("ENUMERATE_CLAUSE"), ROW("CHPASS_CLAUSE")
-#define SQLITE(name) { "authsqliterc", "SQLITE_" name, LATER, "", "accounts in SQLite" }
-
 const struct settings_known settings_known[] = {
 	{ "proxy", "PROXY_REFERRAL_HOSTS", LATER, "", "following a peer that names another owner of the account" },
 
@@ -108,8 +100,7 @@ const struct settings_known settings_known[] = {
 	{ "authmysqlrc", "MYSQL_CHPASS_CLAUSE", IGNORED, "", CHPASS },
 	{ "authpgsqlrc", "PGSQL_CHPASS_CLAUSE", IGNORED, "", CHPASS },
 
-	SQLITE("DATABASE"), FIELDS(SQLITE),
-	{ "authsqliterc", "DEFAULT_DOMAIN", LATER, "", "accounts in SQLite" },
+	{ "authsqliterc", "SQLITE_CHPASS_CLAUSE", IGNORED, "", CHPASS },
 
 	{ NULL, NULL, IGNORED, NULL, NULL }
 };

@@ -310,12 +310,12 @@ static void rules_userdb(struct settings_load *l)
 	}
 }
 
-#define OURS "authuserdb, authldap, authmysql and authpgsql"
+#define OURS "authuserdb, authldap, authmysql, authpgsql and authsqlite"
 
 static void rules_auth(struct settings_load *l)
 {
 	static const char *const later[] = {
-		"authsqlite", "authpam", "authpwd", "authshadow", "authcustom", "authpipe", NULL
+		"authpam", "authpwd", "authshadow", "authcustom", "authpipe", NULL
 	};
 	const char *p = l->set->authdaemonrc_authmodulelist;
 	char word[WORD_MAX_LEN];

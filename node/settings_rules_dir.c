@@ -30,6 +30,11 @@ enum { HAVE_PGSQL = 1 };
 #else
 enum { HAVE_PGSQL = 0 };
 #endif
+#ifdef WITH_SQLITE
+enum { HAVE_SQLITE = 1 };
+#else
+enum { HAVE_SQLITE = 0 };
+#endif
 
 /* The file that sets a password may be read by those who need it only. */
 static void check_secret(struct settings_load *l, size_t member, const char *label)
@@ -160,12 +165,32 @@ static void rules_pgsql(struct settings_load *l)
 			"passwords");
 }
 
+static void rules_sqlite(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+
+	NEED(l, authsqliterc_SQLITE_DATABASE, "authsqliterc.SQLITE_DATABASE", "the file of the database");
+	check_clause(l, SETTINGS_LINE(l, authsqliterc_SQLITE_SELECT_CLAUSE), "authsqliterc.SQLITE_SELECT_CLAUSE",
+		set->authsqliterc_SQLITE_SELECT_CLAUSE, CLAUSE_SQLITE);
+	check_clause(l, SETTINGS_LINE(l, authsqliterc_SQLITE_ENUMERATE_CLAUSE), "authsqliterc.SQLITE_ENUMERATE_CLAUSE",
+		set->authsqliterc_SQLITE_ENUMERATE_CLAUSE, CLAUSE_SQLITE);
+	if (set->authsqliterc_SQLITE_SELECT_CLAUSE[0] != '\0')
+		return;
+	NEED(l, authsqliterc_SQLITE_USER_TABLE, "authsqliterc.SQLITE_USER_TABLE", "the table of the accounts");
+	NEED(l, authsqliterc_SQLITE_LOGIN_FIELD, "authsqliterc.SQLITE_LOGIN_FIELD", "the column of the login name");
+	NEED(l, authsqliterc_SQLITE_HOME_FIELD, "authsqliterc.SQLITE_HOME_FIELD", "the column of the home folder");
+	if (set->authsqliterc_SQLITE_CRYPT_PWFIELD[0] == '\0' && set->authsqliterc_SQLITE_CLEAR_PWFIELD[0] == '\0')
+		MISTAKE(l, authsqliterc_SQLITE_USER_TABLE, "authsqliterc: SQLITE_CRYPT_PWFIELD or SQLITE_CLEAR_PWFIELD is needed: the column "
+			"of the passwords");
+}
+
 bool settings_rules_directory(struct settings_load *l, const char *module)
 {
 	static const struct { const char *name; int built; const char *package; void (*rules)(struct settings_load *l); } known[] = {
 		{ "authldap", HAVE_LDAP, "libldap-dev", rules_ldap },
 		{ "authmysql", HAVE_MYSQL, "default-libmysqlclient-dev", rules_mysql },
 		{ "authpgsql", HAVE_PGSQL, "libpq-dev", rules_pgsql },
+		{ "authsqlite", HAVE_SQLITE, "libsqlite3-dev", rules_sqlite },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {

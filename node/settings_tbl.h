@@ -20,7 +20,7 @@
 #define SETTINGS_TABLE(S) \
 	SETTINGS_NODE(S) SETTINGS_PROXY(S) SETTINGS_IMAPD(S) SETTINGS_IMAPD_SSL(S) SETTINGS_POP3D(S) \
 	SETTINGS_POP3D_SSL(S) SETTINGS_AUTHDAEMONRC(S) SETTINGS_AUTHUSERDB(S) SETTINGS_AUTHLDAPRC(S) \
-	SETTINGS_AUTHMYSQLRC(S) SETTINGS_AUTHPGSQLRC(S)
+	SETTINGS_AUTHMYSQLRC(S) SETTINGS_AUTHPGSQLRC(S) SETTINGS_AUTHSQLITERC(S)
 
 #define SETTINGS_NODE(S) \
 	S(node, RUNDIR, PATH, "/run/waypost", 0, 0, "", SF_ALL, \
@@ -157,8 +157,8 @@
 
 #define SETTINGS_AUTHDAEMONRC(S) \
 	S(authdaemonrc, authmodulelist, LIST, "authuserdb", 0, 0, "", SF_M | SF_A, \
-		"Where accounts are looked up, in this order: authuserdb, authldap, authmysql, authpgsql. Only an account that " \
-		"one does not know is looked up in the next; one that gives no answer ends the search with \"not now\".") \
+		"Where accounts are looked up, in this order: authuserdb, authldap, authmysql, authpgsql, authsqlite. Only an " \
+		"account that one does not know is looked up in the next; one that gives no answer ends the search with \"not now\".") \
 	S(authdaemonrc, daemons, INT, "5", 1, 256, "processes", SF_M | SF_A, \
 		"Processes that do what takes long: hashes, questions to directories, lookups of host names.") \
 	S(authdaemonrc, DEFAULTOPTIONS, STR, "", 0, 0, "", SF_A, \
@@ -395,6 +395,56 @@
 		"If set, the whole question of waypost auth --enumerate, instead of table and fields. It brings, in this order, " \
 		"name, uid, gid, home, and if wanted Maildir, options, a row for each account. $(service) is \"enumerate\" in it.") \
 	S(authpgsqlrc, DEFAULT_DOMAIN, STR, "", 0, 0, "", SF_A, \
+		"Domain of names without @: searched for as NAME@DOMAIN, and what $(domain) is then.")
+
+#define SETTINGS_AUTHSQLITERC(S) \
+	S(authsqliterc, SQLITE_DATABASE, PATH, "", 0, 0, "", SF_M | SF_A, \
+		"The file of the database. It is opened for reading only; a new file that is renamed into its place is used at " \
+		"once. AUTH_USER must be able to read it.") \
+	S(authsqliterc, SQLITE_TIMEOUT, TIME, "3s", 1, 60, "seconds", SF_A, \
+		"How long somebody else's lock may keep an answer back, and how long an answer may take to find.") \
+	S(authsqliterc, SQLITE_USER_TABLE, STR, "", 0, 0, "", SF_A, \
+		"Table of the accounts; what SQL takes behind FROM, joins too.") \
+	S(authsqliterc, SQLITE_CRYPT_PWFIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the password's hash. If it is not empty, it alone counts. This and all other fields may be any SQL " \
+		"expression.") \
+	S(authsqliterc, SQLITE_CLEAR_PWFIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the clear password.") \
+	S(authsqliterc, SQLITE_UID_FIELD, STR, "uid", 0, 0, "", SF_A, \
+		"Column of the user id.") \
+	S(authsqliterc, SQLITE_GID_FIELD, STR, "gid", 0, 0, "", SF_A, \
+		"Column of the group id.") \
+	S(authsqliterc, SQLITE_LOGIN_FIELD, STR, "id", 0, 0, "", SF_A, \
+		"Column of the name with which one logs in.") \
+	S(authsqliterc, SQLITE_HOME_FIELD, STR, "home", 0, 0, "", SF_A, \
+		"Column of the home folder. An account whose home is empty is taken as not there.") \
+	S(authsqliterc, SQLITE_NAME_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the full name.") \
+	S(authsqliterc, SQLITE_MAILDIR_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the Maildir, absolute or relative to the home folder. Empty: MAILDIRPATH.") \
+	S(authsqliterc, SQLITE_QUOTA_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the Maildir++ quota; kept with the account, quotas come with a later version.") \
+	S(authsqliterc, SQLITE_DEFAULTDELIVERY_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column used instead of SQLITE_MAILDIR_FIELD for the service \"courier\", which only AUTHSERVICE can name " \
+		"here.") \
+	S(authsqliterc, SQLITE_DEFAULTDELIVERY, STR, "", 0, 0, "", SF_A, \
+		"Another name of SQLITE_DEFAULTDELIVERY_FIELD.") \
+	S(authsqliterc, SQLITE_AUXOPTIONS_FIELD, STR, "", 0, 0, "", SF_A, \
+		"SQL expression of the account's options: \"'mailhost=' || mailhost\". mailhost is what the pool routes by.") \
+	S(authsqliterc, SQLITE_AUXOPTIONS, STR, "", 0, 0, "", SF_A, \
+		"Another name of SQLITE_AUXOPTIONS_FIELD.") \
+	S(authsqliterc, SQLITE_WHERE_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"What else must be true of the row: \"active = 1\". Here and in all other clauses text stands in '...'; what " \
+		"stands in double quotes is a column, and never text because there is no such column.") \
+	S(authsqliterc, SQLITE_SELECT_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"If set, the whole question, instead of table and fields. $(local_part), $(domain) and $(service) are " \
+		"replaced in it; the first two must stand in quotes: '$(local_part)'. It brings, in this order, name, hash, " \
+		"clear password, uid, gid, home, and if wanted Maildir, quota, full name, options; empty text for what is not " \
+		"there. The first row counts.") \
+	S(authsqliterc, SQLITE_ENUMERATE_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"If set, the whole question of waypost auth --enumerate, instead of table and fields. It brings, in this order, " \
+		"name, uid, gid, home, and if wanted Maildir, options, a row for each account. $(service) is \"enumerate\" in it.") \
+	S(authsqliterc, DEFAULT_DOMAIN, STR, "", 0, 0, "", SF_A, \
 		"Domain of names without @: searched for as NAME@DOMAIN, and what $(domain) is then.")
 
 #endif

@@ -39,6 +39,20 @@ static void test_clause_places(void)
 		{ "5--3 = '$(local_part)'", CLAUSE_MYSQL, CLAUSE_STRING },
 		{ "a # $(local_part)", CLAUSE_MYSQL, CLAUSE_UNSAFE },
 		{ "a # '$(local_part)'", CLAUSE_PGSQL, CLAUSE_STRING },
+		{ "a = '$(local_part)'", CLAUSE_SQLITE, CLAUSE_STRING },
+		{ "a = 'x''$(local_part)'", CLAUSE_SQLITE, CLAUSE_STRING },
+		{ "a = '\\$(local_part)'", CLAUSE_SQLITE, CLAUSE_STRING },
+		{ "a = '\\' || '$(local_part)'", CLAUSE_SQLITE, CLAUSE_STRING },
+		{ "a = E'\\' || '$(local_part)'", CLAUSE_SQLITE, CLAUSE_STRING },
+		{ "a = \"$(local_part)\"", CLAUSE_SQLITE, CLAUSE_IDENTIFIER },
+		{ "a = `$(local_part)`", CLAUSE_SQLITE, CLAUSE_IDENTIFIER },
+		{ "a = [$(local_part)]", CLAUSE_SQLITE, CLAUSE_IDENTIFIER },
+		{ "[a'] = '$(local_part)'", CLAUSE_SQLITE, CLAUSE_STRING },
+		{ "[a]] = '$(local_part)'", CLAUSE_SQLITE, CLAUSE_STRING },
+		{ "a = '[' || $(local_part)", CLAUSE_SQLITE, CLAUSE_BARE },
+		{ "a[1] = '$(local_part)'", CLAUSE_PGSQL, CLAUSE_STRING },
+		{ "a--$(local_part)", CLAUSE_SQLITE, CLAUSE_UNSAFE },
+		{ "/* don't */ a = '$(local_part)'", CLAUSE_SQLITE, CLAUSE_STRING },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
@@ -50,35 +64,40 @@ static void test_clause_places(void)
 			;
 		CU_ASSERT_TRUE(piece.variable);
 		CU_ASSERT_EQUAL(piece.place, t[i].place);
-		if (t[i].place == CLAUSE_BARE || t[i].place == CLAUSE_UNSAFE)
+		if (t[i].place == CLAUSE_BARE || t[i].place == CLAUSE_UNSAFE || (t[i].place == CLAUSE_IDENTIFIER && t[i].dialect == CLAUSE_SQLITE))
 			CU_ASSERT_PTR_NOT_NULL(clause_mistake(t[i].text, t[i].dialect));
 	}
 }
 
 static void test_clause_mistakes(void)
 {
-	static const struct { const char *text; bool mysql, pgsql; } t[] = {
-		{ "", true, true },
-		{ "SELECT 1", true, true },
-		{ "SELECT '$(local_part)@$(domain)'", true, true },
-		{ "SELECT $(service)", true, true },
-		{ "SELECT $(nothing)", false, false },
-		{ "SELECT '$(nothing)'", true, true },
-		{ "SELECT '$(local_part'", false, false },
-		{ "SELECT 'x", false, false },
-		{ "SELECT \"x", false, false },
-		{ "SELECT /* x", false, false },
-		{ "SELECT 1 -- x", true, true },
-		{ "SELECT $$x$$", true, false },
-		{ "SELECT $a$x$a$", true, false },
-		{ "SELECT a$b", true, true },
-		{ "SELECT '$', '$$'", true, true },
-		{ "SELECT 'cost $5'", true, true },
+	static const struct { const char *text; bool mysql, pgsql, sqlite; } t[] = {
+		{ "", true, true, true },
+		{ "SELECT 1", true, true, true },
+		{ "SELECT '$(local_part)@$(domain)'", true, true, true },
+		{ "SELECT $(service)", true, true, true },
+		{ "SELECT $(nothing)", false, false, false },
+		{ "SELECT '$(nothing)'", true, true, true },
+		{ "SELECT '$(local_part'", false, false, false },
+		{ "SELECT 'x", false, false, false },
+		{ "SELECT \"x", false, false, false },
+		{ "SELECT /* x", false, false, false },
+		{ "SELECT 1 -- x", true, true, true },
+		{ "SELECT $$x$$", true, false, true },
+		{ "SELECT $a$x$a$", true, false, true },
+		{ "SELECT a$b", true, true, true },
+		{ "SELECT '$', '$$'", true, true, true },
+		{ "SELECT 'cost $5'", true, true, true },
+		{ "SELECT [x", true, true, false },
+		{ "SELECT [x']", false, false, true },
+		{ "SELECT \"$(domain)\"", true, true, false },
+		{ "SELECT \"$(service)\"", true, true, true },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		CU_ASSERT_EQUAL(clause_mistake(t[i].text, CLAUSE_MYSQL) == NULL, t[i].mysql);
 		CU_ASSERT_EQUAL(clause_mistake(t[i].text, CLAUSE_PGSQL) == NULL, t[i].pgsql);
+		CU_ASSERT_EQUAL(clause_mistake(t[i].text, CLAUSE_SQLITE) == NULL, t[i].sqlite);
 	}
 }
 

@@ -479,9 +479,9 @@ static void test_bad_values(void)
 			"is not in this version; PLAIN and LOGIN are\n" },
 		{ "pop3d = { POP3AUTH = \"PLAIN CRAM-SHA1 FOO\"; };", POP3D, "t.conf:2: pop3d.POP3AUTH: the mechanism CRAM-SHA1 is not in "
 			"this version; PLAIN and LOGIN are\nt.conf:2: pop3d.POP3AUTH: the mechanism FOO is not known; PLAIN and LOGIN are\n" },
-		{ "authdaemonrc = { authmodulelist = \"authpam authfoo\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist: authpam is not in "
-			"this version; authuserdb, authldap, authmysql and authpgsql are\nt.conf:2: authdaemonrc.authmodulelist: authfoo is not "
-			"known; authuserdb, authldap, authmysql and authpgsql are\n" },
+		{ "authdaemonrc = { authmodulelist = \"authcustom authfoo\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist: authcustom is not in "
+			"this version; authuserdb, authldap, authmysql, authpgsql and authsqlite are\nt.conf:2: authdaemonrc.authmodulelist: authfoo is not "
+			"known; authuserdb, authldap, authmysql, authpgsql and authsqlite are\n" },
 		{ "authdaemonrc = { authmodulelist = \"\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist is empty: nobody could log in; try "
 			"\"authuserdb\"\n" },
 		{ "authuserdb = { USERDB = \"/dev/null/userdb\"; };", USERDB, "t.conf:2: authuserdb.USERDB: /dev/null/userdb: Not a "
@@ -521,8 +521,8 @@ static void test_known(void)
 		{ "imapd = { IMAP_ACL = 1; };", "", "t.conf:2: imapd.IMAP_ACL has no effect, not in this version yet: access rights on "
 			"folders\n" },
 		{ "imapd = { IMAP_ACL = 0; };", "", "" },
-		{ "authsqliterc = { SQLITE_DATABASE = \"/x\"; };", "", "t.conf:2: authsqliterc.SQLITE_DATABASE has no effect, not in this "
-			"version yet: accounts in SQLite\n" },
+		{ "authsqliterc = { SQLITE_CHPASS_CLAUSE = \"x\"; };", "", "t.conf:2: authsqliterc.SQLITE_CHPASS_CLAUSE has no effect here: "
+			"passwords are not changed by way of a mail access node\n" },
 		{ "authdaemonrc = { LDAPTLS_CRLCHECK = \"none\"; };", "", "t.conf:2: authdaemonrc.LDAPTLS_CRLCHECK has no effect here, "
 			"instead: ldap.conf of the system, where TLS towards LDAP has further settings\n" },
 		{ "imapd-ssl = { SSLPORT = 1993; };", "", "t.conf:2: TLS is not in this version: port 1993 is not opened\n" },

@@ -1,0 +1,286 @@
+/* authsqlite: accounts in an SQLite file, with the settings of Courier's authsqliterc. Waits for locks and disks: for
+ * auth workers. */
+#include "authlib/module.h"
+
+#include <sqlite3.h>
+#include <string.h>
+
+#include "authlib/sqldir.h"
+#include "lib/mem.h"
+#include "node/settings.h"
+
+enum { STEPS_BETWEEN_LOOKS = 10000 }; /* instructions of SQLite's machine between two looks at the clock: well below a ms */
+
+struct sqlite {
+	struct sqldir dir;
+	const struct settings *set;
+	sqlite3 *db;
+	sqlite3_stmt *stmt;
+	int64_t deadline;
+};
+
+/* --- the connection --- */
+
+static void close_connection(void *conn)
+{
+	struct sqlite *s = conn;
+
+	sqlite3_finalize(s->stmt);
+	s->stmt = NULL;
+	sqlite3_close(s->db);
+	s->db = NULL;
+}
+
+/* Ends questions that take too long: locks have their own time limit. */
+static int on_progress(void *arg)
+{
+	const struct sqlite *s = arg;
+
+	return directory_now() > s->deadline;
+}
+
+/* "..." is never a string (node/clause.h relies on it), the file can make nothing run, and nothing writes to it. */
+static bool harden(sqlite3 *db)
+{
+	return sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL) == SQLITE_OK &&
+	    sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL) == SQLITE_OK &&
+	    sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL) == SQLITE_OK;
+}
+
+static bool open_connection(void *conn, unsigned i, struct str *why)
+{
+	struct sqlite *s = conn;
+	int64_t ms = s->set->authsqliterc_SQLITE_TIMEOUT * 1000;
+
+	if (sqlite3_open_v2(s->dir.servers.server[i].name, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+		str_adds(why, s->db != NULL ? sqlite3_errmsg(s->db) : "out of memory");
+		return false;
+	}
+	if (!harden(s->db)) {
+		str_adds(why, "this libsqlite3 lacks the options that keep questions safe");
+		return false;
+	}
+	sqlite3_extended_result_codes(s->db, 0);
+	sqlite3_busy_timeout(s->db, (int)ms);
+	sqlite3_progress_handler(s->db, STEPS_BETWEEN_LOOKS, on_progress, s);
+	return true;
+}
+
+/* --- the question --- */
+
+static bool escape(void *conn UNUSED, struct str *out, const char *text, size_t len)
+{
+	char *escaped = sqlite3_mprintf("%.*q", (int)len, text);
+
+	if (escaped == NULL)
+		return false;
+	str_adds(out, escaped);
+	sqlite3_free(escaped);
+	return true;
+}
+
+static enum sql_status judge(struct sqlite *s, int code, struct str *why)
+{
+	str_adds(why, code == SQLITE_INTERRUPT ? "no answer in time" : sqlite3_errmsg(s->db));
+	switch (code) {
+	case SQLITE_ERROR: /* no such table, no such column, ... */
+	case SQLITE_READONLY:
+	case SQLITE_AUTH:
+	case SQLITE_TOOBIG:
+	case SQLITE_MISMATCH:
+	case SQLITE_RANGE:
+		return SQL_REFUSED;
+	default: /* locked, gone, damaged: a new connection may find it well */
+		return SQL_LOST;
+	}
+}
+
+/* Another file is there now, or none. */
+static bool has_moved(struct sqlite *s)
+{
+	int moved = 0;
+
+	return sqlite3_file_control(s->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved != 0;
+}
+
+/* Nothing but blanks and comments. */
+static bool is_empty(struct sqlite *s, const char *text)
+{
+	sqlite3_stmt *more = NULL;
+	bool empty = sqlite3_prepare_v2(s->db, text, -1, &more, NULL) == SQLITE_OK && more == NULL;
+
+	sqlite3_finalize(more);
+	return empty;
+}
+
+static void set_deadline(struct sqlite *s)
+{
+	s->deadline = directory_now() + (s->dir.patient ? AUTH_LIST_SILENCE_MS : s->set->authsqliterc_SQLITE_TIMEOUT * 1000);
+}
+
+/* The question, understood; SQL_ROW: rows may be had. */
+static enum sql_status prepare(struct sqlite *s, const char *question, struct str *why)
+{
+	const char *rest = NULL;
+	int code;
+
+	set_deadline(s);
+	code = sqlite3_prepare_v2(s->db, question, -1, &s->stmt, &rest);
+	if (code != SQLITE_OK)
+		return judge(s, code, why);
+	if (s->stmt == NULL || sqlite3_column_count(s->stmt) == 0 || !is_empty(s, rest)) {
+		str_adds(why, "the question is not one SELECT; see the clauses of authsqliterc");
+		return SQL_REFUSED;
+	}
+	return SQL_ROW;
+}
+
+static enum sql_status next_row(struct sqlite *s, struct sql_cell cell[SQL_COLUMNS], unsigned *n, struct str *why)
+{
+	int code = sqlite3_step(s->stmt);
+
+	if (code == SQLITE_DONE)
+		return SQL_NO_ROW;
+	if (code != SQLITE_ROW)
+		return judge(s, code, why);
+	*n = (unsigned)sqlite3_column_count(s->stmt);
+	for (unsigned i = 0; i < *n && i < SQL_COLUMNS; i++) {
+		cell[i].p = (const char *)sqlite3_column_text(s->stmt, (int)i);
+		cell[i].len = (size_t)sqlite3_column_bytes(s->stmt, (int)i);
+	}
+	return SQL_ROW;
+}
+
+static enum sql_status ask(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n, struct str *why)
+{
+	struct sqlite *s = conn;
+	enum sql_status status;
+
+	if (has_moved(s)) {
+		str_adds(why, "the file is gone");
+		return SQL_LOST;
+	}
+	status = prepare(s, question, why);
+	return status == SQL_ROW ? next_row(s, cell, n, why) : status;
+}
+
+/* Ends the read lock, too. What was read stays in SQLite's cache, as all of the file does. */
+static void release(void *conn)
+{
+	struct sqlite *s = conn;
+
+	sqlite3_finalize(s->stmt);
+	s->stmt = NULL;
+}
+
+static bool each(void *conn, const char *question, sql_row_fn *fn, void *arg, struct str *why)
+{
+	struct sqlite *s = conn;
+	struct sql_cell cell[SQL_COLUMNS];
+	unsigned n;
+	enum sql_status status = prepare(s, question, why);
+
+	while (status == SQL_ROW) {
+		set_deadline(s);
+		status = next_row(s, cell, &n, why);
+		if (status == SQL_ROW && !fn(arg, cell, n))
+			break;
+	}
+	release(s);
+	return status == SQL_NO_ROW;
+}
+
+static const struct sql_kind kind = {
+	.open = open_connection,
+	.close = close_connection,
+	.escape = escape,
+	.ask = ask,
+	.release = release,
+	.each = each,
+};
+
+/* --- settings --- */
+
+static const char *either(const char *a, const char *b)
+{
+	return a[0] != '\0' ? a : b;
+}
+
+static void read_fields(struct sql_fields *f, const struct settings *set)
+{
+	f->dialect = CLAUSE_SQLITE;
+	f->select = set->authsqliterc_SQLITE_SELECT_CLAUSE;
+	f->enumerate = set->authsqliterc_SQLITE_ENUMERATE_CLAUSE;
+	f->table = set->authsqliterc_SQLITE_USER_TABLE;
+	f->login = set->authsqliterc_SQLITE_LOGIN_FIELD;
+	f->crypt = set->authsqliterc_SQLITE_CRYPT_PWFIELD;
+	f->clear = set->authsqliterc_SQLITE_CLEAR_PWFIELD;
+	f->uid = set->authsqliterc_SQLITE_UID_FIELD;
+	f->gid = set->authsqliterc_SQLITE_GID_FIELD;
+	f->home = set->authsqliterc_SQLITE_HOME_FIELD;
+	f->name = set->authsqliterc_SQLITE_NAME_FIELD;
+	f->maildir = set->authsqliterc_SQLITE_MAILDIR_FIELD;
+	f->quota = set->authsqliterc_SQLITE_QUOTA_FIELD;
+	f->delivery = either(set->authsqliterc_SQLITE_DEFAULTDELIVERY_FIELD, set->authsqliterc_SQLITE_DEFAULTDELIVERY);
+	f->options = either(set->authsqliterc_SQLITE_AUXOPTIONS_FIELD, set->authsqliterc_SQLITE_AUXOPTIONS);
+	f->where = set->authsqliterc_SQLITE_WHERE_CLAUSE;
+	f->default_domain = set->authsqliterc_DEFAULT_DOMAIN;
+}
+
+static void fini(void *ctx)
+{
+	struct sqlite *s = ctx;
+
+	close_connection(s);
+	directory_fini(&s->dir.servers);
+	mem_free(&s);
+}
+
+static bool init(const struct settings *set, void **ctx, struct str *error)
+{
+	const char *select_mistake = clause_mistake(set->authsqliterc_SQLITE_SELECT_CLAUSE, CLAUSE_SQLITE);
+	const char *list_mistake = clause_mistake(set->authsqliterc_SQLITE_ENUMERATE_CLAUSE, CLAUSE_SQLITE);
+	const char *path = set->authsqliterc_SQLITE_DATABASE;
+	struct sqlite *s;
+
+	if (select_mistake != NULL)
+		str_addf(error, "SQLITE_SELECT_CLAUSE: %s", select_mistake);
+	else if (list_mistake != NULL)
+		str_addf(error, "SQLITE_ENUMERATE_CLAUSE: %s", list_mistake);
+	else if (path[0] == '\0')
+		str_adds(error, "SQLITE_DATABASE is needed");
+	if (error->len != 0)
+		return false;
+	s = mem_alloc(sizeof(*s));
+	s->set = set;
+	s->dir.kind = &kind;
+	s->dir.conn = s;
+	directory_init(&s->dir.servers, "authsqlite");
+	directory_add(&s->dir.servers, path, strlen(path));
+	read_fields(&s->dir.fields, set);
+	*ctx = s;
+	return true;
+}
+
+static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
+{
+	struct sqlite *s = ctx;
+
+	return sqldir_lookup(&s->dir, service, user, out);
+}
+
+static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
+{
+	struct sqlite *s = ctx;
+
+	return sqldir_enumerate(&s->dir, fn, arg, why);
+}
+
+static const struct auth_driver drv_sqlite = {
+	.name = "authsqlite",
+	.init = init,
+	.fini = fini,
+	.lookup = lookup,
+	.enumerate = enumerate,
+};
+AUTH_MODULE(drv_sqlite);

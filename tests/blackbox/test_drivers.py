@@ -1,0 +1,400 @@
+"""Accounts in SQLite: real files, a pool of two nodes, and what happens when the directory goes away. No outage may ever
+look like a wrong password."""
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+import time
+
+import pytest
+
+from pool import GID, PATIENCE, SLOW, UID, Account, Pool, chown, sha, wait_for
+from test_directories import ETC, HERE, LATE, NOBODY, THERE, WAIT, accounts, imap, not_now, pop3, refused
+
+
+def folder():
+    path = tempfile.mkdtemp(prefix="wpdir-", dir="/tmp")
+    chown(path)
+    return path
+
+
+class Sqlite:
+    """What a kind of directory has: its settings; write() of all accounts; stop() and start(), an outage; freeze() and
+    thaw(), a directory that lets one wait; id() changes the ids of an account."""
+    module = "authsqlite"
+    group = "authsqliterc"
+    low = "its {} is 0"
+
+    def __init__(self):
+        self.root = folder()
+        self.path = os.path.join(self.root, "accounts.db")
+        self.locker = None
+
+    def settings(self):
+        return {"SQLITE_DATABASE": self.path, "SQLITE_TIMEOUT": WAIT, "SQLITE_USER_TABLE": "accounts", "SQLITE_LOGIN_FIELD": "name",
+                "SQLITE_CRYPT_PWFIELD": "hash", "SQLITE_NAME_FIELD": "fullname", "SQLITE_MAILDIR_FIELD": "maildir",
+                "SQLITE_QUOTA_FIELD": "quota", "SQLITE_WHERE_CLAUSE": "active", "SQLITE_AUXOPTIONS_FIELD":
+                "trim(iif(mailhost <> '', 'mailhost=' || mailhost, '') || ',' || options, ',')"}
+
+    def write(self, accounts):
+        """A new file that is renamed into its place."""
+        new = self.path + ".new"
+        with open(os.path.join(ETC, "sql", "sqlite.sql")) as f, sqlite3.connect(new) as db:
+            db.executescript(f.read())
+            db.executemany("INSERT INTO accounts (name, hash, uid, gid, home, mailhost, options) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                           [(a.name, sha(a.password), a.uid, a.gid, a.home, a.mailhost, a.options) for a in accounts])
+        db.close()
+        chown(new)
+        os.chmod(new, 0o640)
+        os.rename(new, self.path)
+
+    def sql(self, text, *args):
+        with sqlite3.connect(self.path) as db:
+            db.execute("PRAGMA ignore_check_constraints = 1")
+            db.execute(text, args)
+        db.close()
+
+    def id(self, name, what, value):
+        self.sql(f"UPDATE accounts SET {what} = ? WHERE name = ?", value, name)
+
+    def stop(self):
+        os.rename(self.path, self.path + ".gone")
+
+    def start(self):
+        os.rename(self.path + ".gone", self.path)
+
+    def freeze(self):
+        self.locker = sqlite3.connect(self.path, isolation_level=None)
+        self.locker.execute("BEGIN EXCLUSIVE")
+
+    def thaw(self):
+        self.locker.close()
+
+    def close(self):
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+KINDS = [Sqlite]
+
+
+def start_pool(kind, settings=None, **more):
+    return Pool(settings={"authdaemonrc": {"authmodulelist": kind.module, "daemons": 2}, kind.group: {**kind.settings(), **(settings or {})}},
+                **{"nodes": 2, **more})
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda k: k.__name__.lower())
+def site(request):
+    """(directory, pool of two nodes)"""
+    kind = request.param()
+    try:
+        with start_pool(kind) as p:
+            for a in accounts() + [Account(f"{n}@example.com", mailhost=HERE) for n in ("nouid", "nogid", "lowuid", "lowgid")]:
+                p.add(a, write=False)
+            p.write_userdb("")
+            kind.write(p.accounts.values())
+            kind.pool = p
+            yield kind, p
+    finally:
+        kind.close()
+
+
+def steady(p, node=HERE):
+    return imap(p, node, "anna@example.com", "secret-anna@example.com").ok
+
+
+@pytest.mark.valgrind
+def test_logins(site):
+    _, p = site
+    for a in p.accounts.values():
+        for node in (HERE, THERE):
+            assert imap(p, node, a.name, a.password).ok, a.name
+            assert refused(imap(p, node, a.name, "wrong")), a.name
+            assert refused(imap(p, node, a.name, "")), a.name
+    for name in ("anna@example.com", "berta@example.com", "dora@example.com", "o'hara+tag@example.com"):
+        assert pop3(p, HERE, name, p.accounts[name].password).startswith(b"+OK")
+        assert pop3(p, HERE, name, "wrong").startswith(b"-ERR [AUTH]")
+    assert not pop3(p, HERE, "lena@example.com", "secret-lena@example.com").startswith(b"+OK")
+
+
+def test_tool(site):
+    kind, p = site
+    node = p.nodes[0]
+    assert node.tool("check").returncode == 0, node.tool("check").stdout
+    r = node.tool("auth", "berta@example.com", input="secret-berta@example.com\n")
+    assert r.returncode == 0, r
+    for wanted in (f"driver: {kind.module}", "account: berta@example.com", f"uid: {UID}", f"gid: {GID}", f"options: mailhost={THERE}",
+                   "the password is right"):
+        assert wanted in r.stdout, r.stdout
+    wrong = node.tool("auth", "berta@example.com", input="wrong\n")
+    assert wrong.returncode == 1 and "the password is wrong" in wrong.stdout, wrong
+    assert f"IMAP: to {THERE}" in node.tool("route", "berta@example.com").stdout
+    assert "no driver of authmodulelist knows" in node.tool("auth", "nobody@example.com", input="wrong\n").stdout
+
+
+def test_hostile_names(site):
+    _, p = site
+    mark = p.nodes[0].log_mark()
+    for name in NOBODY:
+        raw = name if isinstance(name, bytes) else name.encode()
+        reply = imap(p, HERE, raw, "x")
+        assert refused(reply), (name, reply)
+    for name in ("x" * 2000, "'" * 2000, "\\" * 2000, "\u00e4" * 1000):
+        assert not imap(p, HERE, name, "x").ok
+    # All of them were questions that the directory understood.
+    assert not re.search(r"question is refused|does not answer|cannot be used", p.nodes[0].log_since(mark))
+    assert steady(p)
+
+
+def test_ids_that_no_mailbox_may_have(site):
+    """Never a session, and never "wrong password": the operator has to act."""
+    kind, p = site
+    node = p.nodes[0]
+    mark = node.log_mark()
+    for name, what, value in (("nouid", "uid", 0), ("nogid", "gid", 0), ("lowuid", "uid", 99), ("lowgid", "gid", 99)):
+        kind.id(f"{name}@example.com", what, value)
+    for name, what in (("nouid", "uid"), ("nogid", "gid")):
+        assert not_now(imap(p, HERE, f"{name}@example.com", f"secret-{name}@example.com"))
+        node.wait_log(f"record of {name}@example.com cannot be used: .*{what}", mark)
+    for name in ("lowuid", "lowgid"):
+        assert not_now(imap(p, HERE, f"{name}@example.com", f"secret-{name}@example.com"))
+        assert "refused: " in node.tool("auth", f"{name}@example.com", input=f"secret-{name}@example.com\n").stdout
+
+
+def listing(node, *options):
+    """(exit status, {name: fields}, stderr) of waypost auth --enumerate"""
+    r = node.tool("auth", "--enumerate", *options)
+    return r.returncode, {line.split("\t")[0]: line.split("\t") for line in r.stdout.splitlines()}, r.stderr
+
+
+def test_enumerate(site):
+    """All accounts but those that nobody may have, which makes the list incomplete; so does an outage."""
+    kind, p = site
+    node = p.nodes[0]
+    status, named, err = listing(node, "-o", "-m")
+    known = [a for a in p.accounts.values() if a.name not in ("nouid@example.com", "nogid@example.com")]
+    assert {a.name for a in known} == named.keys(), err
+    for a in known:
+        if not a.name.startswith("low"):
+            assert named[a.name][:5] == [a.name, str(a.uid), str(a.gid), a.home, ""], named[a.name]
+    assert named["berta@example.com"][5:] == [f"mailhost={THERE}", kind.module]
+    assert status == 1 and f"{kind.module}: nouid@example.com is left out: " in err and "nogid@example.com is left out: " in err
+    kind.stop()
+    try:
+        status, named, err = listing(node)
+        assert status == 1 and not named and "list of accounts is not complete" in err
+    finally:
+        kind.start()
+
+
+def test_stop_and_start(site):
+    kind, p = site
+    mark = p.nodes[0].log_mark()
+    for _ in range(4):  # all workers know the directory
+        assert steady(p)
+    for _ in range(2):
+        kind.stop()
+        for _ in range(3):
+            start = time.monotonic()
+            assert not_now(imap(p, HERE, "berta@example.com", "secret-berta@example.com"))
+            assert not_now(imap(p, HERE, "anna@example.com", "wrong"))
+            assert not_now(imap(p, HERE, "nobody@example.com", "wrong"))
+            assert pop3(p, HERE, "dora@example.com", "secret-dora@example.com").startswith(b"-ERR [SYS/TEMP]")
+            assert time.monotonic() - start < 4 * LATE
+        assert p.nodes[0].tool("auth", "anna@example.com", input="x\n").returncode == 1
+        kind.start()
+        wait_for("logins work again", lambda: steady(p), PATIENCE)
+        for _ in range(4):
+            assert steady(p)
+            assert refused(imap(p, HERE, "anna@example.com", "wrong"))
+    # Said once by each worker for each outage, and once when it was over.
+    log = p.nodes[0].log_since(mark)
+    assert 2 <= len(re.findall(rf"{kind.module}: .* does not answer", log)) <= 4, log
+    wait_for("the ends of both outages are in the log", lambda: len(re.findall(" answers again", p.nodes[0].log_since(mark))) >= 2)
+
+
+def test_frozen(site):
+    """The first logins wait for the settings' time, then none does."""
+    kind, p = site
+    assert steady(p)
+    kind.freeze()
+    try:
+        for _ in range(4):
+            start = time.monotonic()
+            assert not_now(imap(p, HERE, "berta@example.com", "secret-berta@example.com"))
+            assert time.monotonic() - start < WAIT + 2 * LATE
+        took = []
+        for _ in range(10):
+            start = time.monotonic()
+            assert not_now(imap(p, HERE, "berta@example.com", "wrong"))
+            took.append(time.monotonic() - start)
+        assert sorted(took)[6] < 0.5 * SLOW, took
+    finally:
+        kind.thaw()
+    wait_for("logins work again", lambda: steady(p), PATIENCE + 10)
+
+
+def test_chain(site):
+    """Only an account that nobody knows goes on to the next driver."""
+    kind, whole = site
+    anna = whole.accounts["anna@example.com"]
+    for modules in (f"{kind.module} authuserdb", f"authuserdb {kind.module}"):
+        with start_pool(kind, nodes=1, accounts=[Account(anna.name, password="other"), Account("only@example.com", password="only")]) as p:
+            p.write_conf({"authdaemonrc": {"authmodulelist": modules}})
+            p.nodes[0].stop()
+            p.start()
+            assert imap(p, HERE, anna.name, anna.password if modules.startswith(kind.module) else "other").ok
+            assert refused(imap(p, HERE, anna.name, "other" if modules.startswith(kind.module) else anna.password))
+            assert imap(p, HERE, "only@example.com", "only").ok
+            assert imap(p, HERE, "dora@example.com", "secret-dora@example.com").ok
+            assert refused(imap(p, HERE, "nobody@example.com", "only"))
+            kind.stop()
+            try:
+                reply = imap(p, HERE, "only@example.com", "only")
+                assert reply.ok if modules.startswith("authuserdb") else not_now(reply)
+                assert not_now(imap(p, HERE, "nobody@example.com", "x"))
+            finally:
+                kind.start()
+
+
+# --- SQLite alone
+
+@pytest.fixture(scope="module")
+def sqlite(request):
+    kind = Sqlite()
+    with start_pool(kind, nodes=1) as p:
+        p.add(Account("anna@example.com", mailhost=HERE))
+        kind.write(p.accounts.values())
+        yield kind, p
+    kind.close()
+
+
+def test_sqlite_new_file_counts_at_once(sqlite):
+    kind, p = sqlite
+    anna = p.accounts["anna@example.com"]
+    for n in range(3):
+        anna.password = f"number {n}"
+        kind.write(p.accounts.values())
+        assert imap(p, HERE, anna.name, anna.password).ok
+        assert refused(imap(p, HERE, anna.name, f"number {n - 1}"))
+    kind.sql("UPDATE accounts SET hash = ?", sha("written into the file"))
+    assert imap(p, HERE, anna.name, "written into the file").ok
+    kind.write(p.accounts.values())
+    assert "does not answer" not in p.nodes[0].log()
+
+
+def test_sqlite_files_that_are_none(sqlite):
+    kind, p = sqlite
+    anna = p.accounts["anna@example.com"]
+    good = kind.path + ".good"
+    os.rename(kind.path, good)
+    try:
+        for content in (b"", b"SQLite format 3\0", os.urandom(9000), open(good, "rb").read()[:6000]):
+            with open(kind.path + ".new", "wb") as f:
+                f.write(content)
+            chown(kind.path + ".new")
+            os.rename(kind.path + ".new", kind.path)
+            assert not_now(imap(p, HERE, anna.name, anna.password)), content[:20]
+        os.remove(kind.path)
+        os.mkdir(kind.path)
+        assert not_now(imap(p, HERE, anna.name, anna.password))
+        os.rmdir(kind.path)
+    finally:
+        os.rename(good, kind.path)
+    assert imap(p, HERE, anna.name, anna.password).ok
+
+
+def test_sqlite_writer_in_between(sqlite):
+    """A transaction that is being written keeps nobody out until its end; a short lock is waited for."""
+    kind, p = sqlite
+    anna = p.accounts["anna@example.com"]
+    with sqlite3.connect(kind.path, isolation_level=None) as db:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE accounts SET hash = 'x'")
+        assert imap(p, HERE, anna.name, anna.password).ok
+        db.execute("ROLLBACK")
+    db.close()
+
+
+def test_sqlite_variants(sqlite):
+    kind, whole = sqlite
+    anna = whole.accounts["anna@example.com"]
+    columns = "SELECT name, hash, '', uid, gid, home, maildir, quota, fullname, 'mailhost=' || mailhost FROM accounts"
+    for what, settings, names in (
+            ("a clause", {"SQLITE_USER_TABLE": None, "DEFAULT_DOMAIN": "example.com", "SQLITE_SELECT_CLAUSE": columns +
+                          " WHERE name = '$(local_part)@$(domain)' AND '$(service)' IN ('imap', 'pop3'); -- it's \"all\""}, ["anna"]),
+            ("clear passwords, the README's spelling", {
+                "SQLITE_CRYPT_PWFIELD": None, "SQLITE_CLEAR_PWFIELD": "'clear-' || name", "SQLITE_AUXOPTIONS_FIELD": None,
+                "SQLITE_AUXOPTIONS": "'mailhost=' || mailhost", "SQLITE_WHERE_CLAUSE": "'a' = 'b' OR 1", "DEFAULT_DOMAIN": "example.com",
+                "SQLITE_LOGIN_FIELD": "lower(name)"}, ["anna"]),
+            ("another delivery folder", {"SQLITE_MAILDIR_FIELD": "'/nowhere'", "SQLITE_DEFAULTDELIVERY": "maildir"}, [])):
+        with start_pool(kind, settings, nodes=1) as p:
+            node = p.nodes[0]
+            if "delivery" in what:
+                p.write_conf({"imapd": {f"AUTHSERVICE{p.imap_port}": "courier"}})
+                node.stop()
+                p.start()
+            check = node.tool("check")
+            assert check.returncode == 0, (what, check.stdout)
+            password = "clear-" + anna.name if "clear" in what else anna.password
+            for name in [anna.name] + names:
+                assert imap(p, HERE, name, password).ok, (what, name)
+                assert refused(imap(p, HERE, name, "wrong")), (what, name)
+                assert refused(imap(p, HERE, name, "")), (what, name)
+            mark = node.log_mark()
+            for name in NOBODY + ["name", "name@example.com", "hash"]:
+                assert refused(imap(p, HERE, name if isinstance(name, bytes) else name.encode(), "x")), (what, name)
+            assert not re.search(r"question is refused|does not answer|cannot be used", node.log_since(mark)), (what, node.log_since(mark))
+
+
+def test_sqlite_enumerate_clause(sqlite):
+    kind, _ = sqlite
+    clause = "SELECT name, uid, gid, home, maildir, '$(service)=' || '$(local_part)$(domain)' FROM accounts WHERE name {} 'x'"
+    for settings, want in (({"SQLITE_ENUMERATE_CLAUSE": clause.format("<>"), "SQLITE_USER_TABLE": None, "SQLITE_SELECT_CLAUSE": "SELECT 1"}, 0),
+                           ({"SQLITE_ENUMERATE_CLAUSE": clause.format("=")}, 0),
+                           ({"SQLITE_USER_TABLE": None, "SQLITE_SELECT_CLAUSE": "SELECT 1"}, 1),
+                           ({"SQLITE_ENUMERATE_CLAUSE": "SELECT 1"}, 1), ({"SQLITE_ENUMERATE_CLAUSE": "SELECT x"}, 1)):
+        with start_pool(kind, settings, nodes=1, start=False) as p:
+            status, named, err = listing(p.nodes[0], "-o")
+            assert status == want, (settings, err)
+            if "<>" in str(settings):
+                assert named["anna@example.com"][5] == "enumerate=", named
+            else:
+                assert not named
+
+
+def test_sqlite_questions_that_are_refused(sqlite):
+    """By SQLite, or because they take too long: told to the log, and never to clients as a wrong password."""
+    kind, _ = sqlite
+    forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT '', '', '', 1, 1, max(i) FROM n"
+    for settings, text in (({"SQLITE_USER_TABLE": "no_such"}, "the question is refused: no such table"),
+                           ({"SQLITE_WHERE_CLAUSE": "\"active\" = \"yes\""}, "the question is refused: no such column: yes"),
+                           ({"SQLITE_SELECT_CLAUSE": "SELECT 1, 2; SELECT 3"}, "the question is refused: the question is not one SELECT"),
+                           ({"SQLITE_SELECT_CLAUSE": "DELETE FROM accounts"}, "the question is refused"),
+                           ({"SQLITE_SELECT_CLAUSE": forever, "SQLITE_TIMEOUT": 1}, "does not answer: no answer in time")):
+        with start_pool(kind, settings, nodes=1) as p:
+            for _ in range(3):
+                assert not_now(imap(p, HERE, "anna@example.com", "x"))
+            p.nodes[0].wait_log(re.escape(text))
+            assert len(re.findall(re.escape(text), p.nodes[0].log())) <= 2
+
+
+def test_sqlite_check(sqlite):
+    kind, p = sqlite
+    node = p.nodes[0]
+    good = dict(p.settings["authsqliterc"])
+    select = "SELECT name, hash, '', uid, gid, home FROM accounts WHERE name = "
+    try:
+        for settings, hint in (({"SQLITE_DATABASE": None}, "authsqliterc.SQLITE_DATABASE is needed"),
+                               ({"SQLITE_USER_TABLE": None}, "authsqliterc.SQLITE_USER_TABLE is needed"),
+                               ({"SQLITE_CRYPT_PWFIELD": None}, "SQLITE_CRYPT_PWFIELD or SQLITE_CLEAR_PWFIELD is needed"),
+                               ({"SQLITE_SELECT_CLAUSE": select + '"$(local_part)"'}, "write '$(local_part)'"),
+                               ({"SQLITE_SELECT_CLAUSE": select + "[$(local_part)]"}, "write '$(local_part)'"),
+                               ({"SQLITE_SELECT_CLAUSE": select + "$(local_part)"}, "must stand in quotes"),
+                               ({"SQLITE_ENUMERATE_CLAUSE": select + "$(domain)"}, "SQLITE_ENUMERATE_CLAUSE: $(local_part)")):
+            p.write_conf({"authsqliterc": {**good, **settings}})
+            r = node.tool("check")
+            assert r.returncode != 0 and hint in r.stdout + r.stderr, (settings, r)
+    finally:
+        p.settings["authsqliterc"] = good
+        p.write_conf()
