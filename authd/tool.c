@@ -95,14 +95,19 @@ static void add_record(struct tool_query *t)
 {
 	const struct account *acct = &t->account;
 	char scheme[16], origin[512];
-	const char *why;
+	const char *why, *driver = auth_chain_name(t->a->chain, t->pos);
 
-	str_addf(&t->text, "driver: %s\n", auth_chain_name(t->a->chain, t->pos));
-	userdb_origin(drv_userdb_current(), acct->name, origin, sizeof(origin));
-	if (origin[0] != '\0')
+	str_addf(&t->text, "driver: %s\n", driver);
+	if (acct->name[0] == '\0') /* it checked the password without telling of the account */
+		return;
+	if (strcmp(driver, "authuserdb") == 0 && userdb_origin(drv_userdb_current(), acct->name, origin, sizeof(origin))[0] != '\0')
 		str_addf(&t->text, "record: %s\n", origin);
 	str_addf(&t->text, "account: %s\nuid: %u\ngid: %u\nhome: %s\nmaildir: %s\noptions: %s\n", acct->name, acct->uid, acct->gid, acct->home,
 	    acct->maildir[0] != '\0' ? acct->maildir : "(MAILDIRPATH)", acct->options);
+	if (acct->fullname[0] != '\0')
+		str_addf(&t->text, "full name: %s\n", acct->fullname);
+	if (acct->quota[0] != '\0')
+		str_addf(&t->text, "quota: %s\n", acct->quota);
 	str_addf(&t->text, "password: %s\n", acct->hash[0] != '\0' ? password_scheme(acct->hash, scheme) : acct->clear[0] != '\0' ? "clear" : "none");
 	if (!account_allowed(t->a->ctx.set, acct, &why))
 		str_addf(&t->text, "refused: %s\n", why);
@@ -120,30 +125,33 @@ static void add_routes(struct tool_query *t)
 
 static void finish(struct tool_query *t)
 {
+	bool known = t->result == AUTH_OK || t->result == AUTH_MISMATCH || t->result == AUTH_DISABLED;
+
+	if (known)
+		add_record(t);
 	switch (t->result) {
 	case AUTH_OK:
-		add_record(t);
 		if (t->with_password)
 			str_adds(&t->text, "result: the password is right\n");
-		add_routes(t);
 		break;
 	case AUTH_MISMATCH:
-		add_record(t);
 		str_adds(&t->text, "result: the password is wrong\n");
 		break;
 	case AUTH_UNKNOWN:
 		str_addf(&t->text, "result: no driver of authmodulelist knows \"%s\"\n", t->user);
 		break;
 	case AUTH_DISABLED:
-		add_record(t);
 		str_adds(&t->text, "result: the account is locked or has no password\n");
 		break;
 	case AUTH_BROKEN:
-		str_addf(&t->text, "result: the record of \"%s\" is damaged, or its password's scheme is not known\n", t->user);
+		str_addf(&t->text, "result: the record of \"%s\" is damaged, or its password's scheme is not known (driver %s)\n", t->user,
+		    auth_chain_name(t->a->chain, t->pos));
 		break;
 	default:
 		str_addf(&t->text, "result: no answer now (driver %s)\n", auth_chain_name(t->a->chain, t->pos));
 	}
+	if (known && t->account.name[0] != '\0')
+		add_routes(t);
 	query_done(t, t->result == AUTH_OK ? 0 : 1);
 }
 

@@ -15,6 +15,7 @@ from pool import GID, PATIENCE, SLOW, UID, Account, Pool, sha, wait_for
 
 ETC = os.path.join(os.path.dirname(__file__), "..", "..", "etc")
 HERE, THERE = "127.0.0.1", "127.0.0.2"
+TRUSTED = "127.0.0.77"  # believed about whom its logins stand for
 LATE = 1.5 * SLOW  # "within a second or so"
 WAIT = 2 * SLOW    # the settings' time limit for a server
 
@@ -30,7 +31,10 @@ NOBODY = ["' OR '1'='1", '" OR "1"="1', "\\' OR 1=1 -- ", "\\\\' OR 1=1 -- ", '\
 
 def accounts():
     return [Account("anna@example.com", mailhost=HERE), Account("berta@example.com", mailhost=THERE), Account("dora@example.com"),
-            Account("lena@example.com", mailhost=THERE, options="disablepop3=1")] + \
+            Account("lena@example.com", mailhost=THERE, options="disablepop3=1"),
+            Account("mona@example.com", mailhost=THERE, options="disableimap=1"),
+            Account("nora@example.com", mailhost=THERE, options="disableinsecureimap=1"),
+            Account("olga@example.com", mailhost=THERE, options="disableinsecurepop3=1")] + \
            [Account(name, password="it's \\ \"so\"", mailhost=THERE) for name in ODD]
 
 
@@ -168,7 +172,8 @@ class Ldap:
         return {"LDAP_URI": uris or self.dir.uri, "LDAP_BASEDN": self.people, "LDAP_INITBIND": 1, "LDAP_BINDDN": self.dir.admin,
                 "LDAP_BINDPW": "admin", "LDAP_TIMEOUT": WAIT, "LDAP_HOMEDIR": "homeDirectory", "LDAP_MAILDIR": "waypostMaildir",
                 "LDAP_FULLNAME": "cn", "LDAP_CRYPTPW": "userPassword", "LDAP_UID": "uidNumber", "LDAP_GID": "gidNumber",
-                "LDAP_AUXOPTIONS": "waypostMailHost=mailhost,waypostDisablePop3=disablepop3"}
+                "LDAP_AUXOPTIONS": "waypostMailHost=mailhost,waypostDisablePop3=disablepop3,waypostDisableImap=disableimap,"
+                                  "waypostDisableInsecureImap=disableinsecureimap,waypostDisableInsecurePop3=disableinsecurepop3"}
 
     def two(self):
         return self.settings(f"ldap://127.0.0.9:{self.dir.port} {self.dir.uri}")
@@ -195,8 +200,8 @@ class Ldap:
                      f"homeDirectory:: {b64(a.home)}"]
             if a.mailhost:
                 lines.append(f"waypostMailHost: {a.mailhost}")
-            if "disablepop3" in a.options:
-                lines.append("waypostDisablePop3: 1")
+            for option in filter(None, a.options.split(",")):
+                lines.append(f"waypost{option.replace('=', ': ')}")
             self.dir.ldif("\n".join(lines) + "\n")
 
     def add_at_once(self, accounts):
@@ -218,7 +223,7 @@ KINDS = [Pgsql, Mysql, Ldap]
 
 
 def start_pool(kind, settings=None, nodes=2, group=None):
-    return Pool(nodes=nodes, settings={"authdaemonrc": {"authmodulelist": kind.module, "daemons": 2},
+    return Pool(nodes=nodes, settings={"authdaemonrc": {"authmodulelist": kind.module, "daemons": 2}, "proxy": {"PROXY_TRUSTED": TRUSTED},
                                        kind.group: {**(group or kind.settings()), **(settings or {})}})
 
 
@@ -289,11 +294,57 @@ def test_routes(site):
     assert "no driver of authmodulelist knows" in p.nodes[0].tool("route", "nobody@example.com").stdout
 
 
+def attempts(p, node, name, source=None, told=None):
+    """Logs in by IMAP and POP3; (IMAP's answer, POP3's). TOLD: what the client says of its own client's connection."""
+    password = p.accounts[name].password
+    with Imap(node, p.imap_port, source=source) as c:
+        if told:
+            c.ok(f'ID ("x-session-id" "from-afar" "x-originating-ip" "192.0.2.7" "x-originating-port" "1234" "x-client-transport" "{told}")')
+        one = c.login(name, password)
+    with Pop3(node, p.pop3_port, source=source) as c:
+        if told:
+            c.cmd(f"XCLIENT ADDR=192.0.2.7 PORT=1234 SESSION=from-afar CLIENT-TRANSPORT={told}")
+        two = c.login(name, password)
+    return one.ok, two.startswith(b"+OK")
+
+
 def test_options(site):
-    _, p = site
-    a = p.accounts["lena@example.com"]
-    assert imap(p, HERE, a.name, a.password).ok
-    assert not pop3(p, HERE, a.name, a.password).startswith(b"+OK")
+    """What an account may not use is refused where the client is, by what the client's connection is."""
+    kind, p = site
+    here, there = p.nodes
+    for name, plain, tls in (("lena@example.com", (True, False), (True, False)), ("mona@example.com", (False, True), (False, True)),
+                             ("nora@example.com", (False, True), (True, True)), ("olga@example.com", (True, False), (True, True))):
+        mark = there.log_mark()
+        assert attempts(p, HERE, name) == plain, name
+        # What was refused never went to the other node, and what went there was one login each.
+        there.wait_log("LOGIN, user=" + name, mark)
+        log = [line for line in there.log_since(mark).splitlines() if "user=" + name in line]
+        assert len([line for line in log if " LOGIN" in line]) == 1, log
+        # The node that has the mail, told by the node before, or by somebody else whom nobody believes.
+        assert attempts(p, THERE, name) == plain, name
+        assert attempts(p, THERE, name, "127.0.0.78", "TLS") == plain, name
+        for node in (HERE, THERE):
+            assert attempts(p, node, name, TRUSTED, "TLS") == tls, (name, node)
+            assert attempts(p, node, name, TRUSTED, "none") == plain, (name, node)
+
+
+def test_shown_account(site):
+    """waypost auth: who answered, the record, the options, the route; no secret."""
+    kind, p = site
+    node = p.nodes[0]
+    for password, status, word in (("secret-lena@example.com", 0, "right"), ("wrong", 1, "wrong")):
+        r = node.tool("auth", "lena@example.com", input=password + "\n")
+        a = p.accounts["lena@example.com"]
+        assert r.returncode == status, r
+        lines = r.stdout.splitlines()
+        for wanted in (f"driver: {kind.module}", "account: lena@example.com", f"uid: {UID}", f"gid: {GID}", f"home: {a.home}",
+                       "maildir: (MAILDIRPATH)", f"options: mailhost={THERE},disablepop3=1", "password: {SHA}", f"result: the password is {word}",
+                       "POP3: refused, the account has the option disablepop3"):
+            assert wanted in lines, (wanted, r.stdout)
+        assert f"IMAP: to {THERE} port {p.imap_port}" in r.stdout
+        assert a.password not in r.stdout + r.stderr and sha(a.password)[6:] not in r.stdout + r.stderr
+    assert f"options: mailhost={THERE},disableinsecureimap=1\n" in node.tool("route", "nora@example.com").stdout
+    assert "IMAP: only over TLS (disableinsecureimap)" in node.tool("route", "nora@example.com").stdout
 
 
 def test_hostile_names(site):
@@ -539,6 +590,9 @@ def test_chain(site):
             assert imap(p, HERE, "dora@example.com", "secret-dora@example.com").ok
             assert refused(imap(p, HERE, "nobody@example.com", "only"))
             assert not pop3(p, HERE, "anna@example.com", first).startswith(b"+OK")
+            shown = p.nodes[0].tool("auth", anna.name, input=first + "\n").stdout
+            assert f"driver: {modules.split()[0]}\n" in shown and "options: " in shown and "disablepop3=1\n" in shown
+            assert ("/userdb:" in shown) == modules.startswith("authuserdb"), shown
             kind.dir.stop()
             try:
                 assert not_now(imap(p, HERE, "nobody@example.com", "x"))
