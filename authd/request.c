@@ -294,6 +294,8 @@ static void admit(struct request *rq)
 
 static void on_verdict(struct request *rq, enum auth_result result)
 {
+	const char *why;
+
 	if (rq->unknown && (result == AUTH_OK || result == AUTH_MISMATCH || result == AUTH_BROKEN || result == AUTH_DISABLED)) {
 		refuse(rq, AUTH_VERDICT_WRONG, "");
 		return;
@@ -308,7 +310,9 @@ static void on_verdict(struct request *rq, enum auth_result result)
 		refuse(rq, AUTH_VERDICT_WRONG, "");
 		return;
 	case AUTH_BROKEN:
-		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "the account's record is damaged or its password's scheme is not known; see `waypost auth USER`");
+		if (password_is_sound(rq->account.hash, &why))
+			why = "the account's record is damaged; see `waypost auth USER`";
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, why);
 		return;
 	default:
 		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "the directory of accounts cannot answer now");

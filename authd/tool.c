@@ -108,6 +108,8 @@ static void add_record(struct tool_query *t)
 		str_addf(&t->text, "full name: %s\n", acct->fullname);
 	if (acct->quota[0] != '\0')
 		str_addf(&t->text, "quota: %s\n", acct->quota);
+	if (acct->hash[0] != '\0' && !password_is_sound(acct->hash, &why))
+		str_addf(&t->text, "password cannot be used: %s\n", why);
 	str_addf(&t->text, "password: %s\n", acct->hash[0] != '\0' ? password_scheme(acct->hash, scheme) : acct->clear[0] != '\0' ? "clear" : "none");
 	if (!account_allowed(t->a->ctx.set, acct, &why))
 		str_addf(&t->text, "refused: %s\n", why);
@@ -126,6 +128,7 @@ static void add_routes(struct tool_query *t)
 static void finish(struct tool_query *t)
 {
 	bool known = t->result == AUTH_OK || t->result == AUTH_MISMATCH || t->result == AUTH_DISABLED;
+	const char *why;
 
 	if (known)
 		add_record(t);
@@ -144,7 +147,9 @@ static void finish(struct tool_query *t)
 		str_adds(&t->text, "result: the account is locked or has no password\n");
 		break;
 	case AUTH_BROKEN:
-		str_addf(&t->text, "result: the record of \"%s\" is damaged, or its password's scheme is not known (driver %s)\n", t->user,
+		if (password_is_sound(t->account.hash, &why))
+			why = "it is damaged";
+		str_addf(&t->text, "result: the record of \"%s\" cannot be used: %s (driver %s)\n", t->user, why,
 		    auth_chain_name(t->a->chain, t->pos));
 		break;
 	default:

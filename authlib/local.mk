@@ -7,7 +7,10 @@ authlib_libauth_a_SOURCES = \
 	authlib/hmac_state.c authlib/hmac_state.h \
 	authlib/ldapquery.c authlib/ldapquery.h \
 	authlib/module.c authlib/module.h \
-	authlib/password.c authlib/password.h \
+	authlib/password.c authlib/password.h authlib/password_kind.h \
+	authlib/password_argon2.c \
+	authlib/password_crypt.c \
+	authlib/password_pbkdf2.c \
 	authlib/record.c authlib/record.h \
 	authlib/scram_secret.c authlib/scram_secret.h \
 	authlib/sqldir.c authlib/sqldir.h \

@@ -1,96 +1,107 @@
 #include "authlib/password.h"
 
-#include <crypt.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <string.h>
 #include <strings.h>
 
+#include "authlib/hmac_state.h"
+#include "authlib/password_kind.h"
+#include "authlib/scram_secret.h"
 #include "lib/b64.h"
 #include "lib/die.h"
 #include "lib/mem.h"
 
-/* Courier's schemes: a plain digest, written as base64 or hex, perhaps with the salt behind it. */
-struct braced {
-	const char *name;   /* with its braces */
-	const char *digest; /* OpenSSL's name */
-	unsigned len;       /* bytes of the digest */
-	bool hex, salted;
+/* Names of Courier, Dovecot and OpenLDAP; where two give a name different meanings, the rows behind password.h's
+ * table and find() tell them apart by shape. Courier reads {SSHA} with 4 bytes of salt only. */
+static const struct password_scheme schemes[] = {
+	{ .name = "MD5", .kind = &password_digest, .digest = "MD5", .len = 16 },
+	{ .name = "LDAP-MD5", .kind = &password_digest, .digest = "MD5", .len = 16 },
+	{ .name = "MD5RAW", .kind = &password_digest, .digest = "MD5", .len = 16, .hex = true },
+	{ .name = "PLAIN-MD5", .kind = &password_digest, .digest = "MD5", .len = 16, .hex = true },
+	{ .name = "SHA", .kind = &password_digest, .digest = "SHA1", .len = 20 },
+	{ .name = "SHA1", .kind = &password_digest, .digest = "SHA1", .len = 20 },
+	{ .name = "SHA256", .kind = &password_digest, .digest = "SHA256", .len = 32 },
+	{ .name = "SHA384", .kind = &password_digest, .digest = "SHA384", .len = 48 },
+	{ .name = "SHA512", .kind = &password_digest, .digest = "SHA512", .len = 64 },
+	{ .name = "SMD5", .kind = &password_digest, .digest = "MD5", .len = 16, .salt = 4 },
+	{ .name = "SSHA", .kind = &password_digest, .digest = "SHA1", .len = 20, .salt = 4 },
+	{ .name = "SSHA256", .kind = &password_digest, .digest = "SHA256", .len = 32, .salt = 16 },
+	{ .name = "SSHA384", .kind = &password_digest, .digest = "SHA384", .len = 48, .salt = 16 },
+	{ .name = "SSHA512", .kind = &password_digest, .digest = "SHA512", .len = 64, .salt = 16 },
+	{ .name = "CRYPT", .kind = &password_crypt },
+	{ .name = "DES-CRYPT", .kind = &password_crypt },
+	{ .name = "MD5-CRYPT", .kind = &password_crypt },
+	{ .name = "SHA256-CRYPT", .kind = &password_crypt },
+	{ .name = "SHA512-CRYPT", .kind = &password_crypt },
+	{ .name = "BLF-CRYPT", .kind = &password_crypt },
+	{ .name = "ARGON2", .kind = &password_argon2 },
+	{ .name = "ARGON2I", .kind = &password_argon2 },
+	{ .name = "ARGON2ID", .kind = &password_argon2 },
+	{ .name = "PBKDF2", .kind = &password_pbkdf2, .digest = "SHA1", .len = 20 },
+	{ .name = "PBKDF2-SHA1", .kind = &password_pbkdf2, .digest = "SHA1", .len = 20 },
+	{ .name = "PBKDF2-SHA256", .kind = &password_pbkdf2, .digest = "SHA256", .len = 32 },
+	{ .name = "PBKDF2-SHA512", .kind = &password_pbkdf2, .digest = "SHA512", .len = 64 },
+	{ .name = "SCRAM-SHA-1", .kind = &password_scram, .len = 20 },
+	{ .name = "SCRAM-SHA-256", .kind = &password_scram, .len = 32 },
+	{ .name = "CRAM-MD5", .kind = &password_cram, .digest = "md5", .len = 32, .hex = true },
+	{ .name = "HMAC-MD5", .kind = &password_cram, .digest = "md5", .len = 32, .hex = true },
+	{ .name = "PLAIN", .kind = &password_clear_text },
+	{ .name = "CLEAR", .kind = &password_clear_text },
+	{ .name = "CLEARTEXT", .kind = &password_clear_text },
+};
+static const struct password_scheme bare_crypt = { .name = "", .kind = &password_crypt };
+static const struct password_scheme bare_argon2 = { .name = "", .kind = &password_argon2 };
+
+enum { SALT_MAX = 128 }; /* bytes of salt behind a digest */
+enum encoding { AS_USUAL, HEX, BASE64 };
+
+/* A stored password taken apart. */
+struct stored {
+	const struct password_scheme *scheme; /* NULL: the name in braces is not known */
+	enum encoding encoding;
+	const char *text; /* behind the braces */
 };
 
-static const struct braced braced[] = {
-	{ "{MD5}", "MD5", 16, false, false },
-	{ "{MD5RAW}", "MD5", 16, true, false },
-	{ "{SHA}", "SHA1", 20, false, false },
-	{ "{SHA256}", "SHA256", 32, false, false },
-	{ "{SHA512}", "SHA512", 64, false, false },
-	{ "{SSHA}", "SHA1", 20, false, true },
-};
+/* --- reading --- */
 
-/* Kinds of crypt(3). TAIL characters of hash stand at the end, behind the setting. */
-struct crypt_kind {
-	const char *prefix;
-	unsigned tail;
-	unsigned total; /* characters in all; 0: the salt's length varies */
-};
-
-static const struct crypt_kind crypt_kinds[] = {
-	{ "$y$", 43, 0 }, { "$gy$", 43, 0 }, { "$7$", 43, 0 },
-	{ "$2b$", 31, 60 }, { "$2a$", 31, 60 }, { "$2x$", 31, 60 }, { "$2y$", 31, 60 },
-	{ "$6$", 86, 0 }, { "$5$", 43, 0 }, { "$1$", 22, 0 },
-	{ "$sha1$", 28, 0 }, { "$md5", 22, 0 }, { "$3$", 32, 0 }, { "_", 11, 20 },
-};
-static const struct crypt_kind des = { "", 11, 13 };
-
-enum { SALT_LEN = 4, SALT_MAX = 64 }; /* bytes of a new {SSHA} salt (Courier reads no other length), of an old one */
-
-static const struct braced *find_braced(const char *hash)
+static const struct password_scheme *find_name(const char *name, size_t len)
 {
-	for (size_t i = 0; i < ARRAY_LEN(braced); i++)
-		if (strncasecmp(hash, braced[i].name, strlen(braced[i].name)) == 0)
-			return &braced[i];
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+		if (strlen(schemes[i].name) == len && strncasecmp(schemes[i].name, name, len) == 0)
+			return &schemes[i];
 	return NULL;
 }
 
-/* HASH without the {CRYPT} that may stand before a crypt(3) hash. */
-static const char *crypt_part(const char *hash)
+static bool find_encoding(const char *p, size_t len, enum encoding *e)
 {
-	return strncasecmp(hash, "{CRYPT}", 7) == 0 ? hash + 7 : hash;
+	if (len == 4 && strncasecmp(p, ".HEX", len) == 0)
+		*e = HEX;
+	else if ((len == 4 && strncasecmp(p, ".B64", len) == 0) || (len == 7 && strncasecmp(p, ".BASE64", len) == 0))
+		*e = BASE64;
+	else
+		return len == 0;
+	return true;
 }
 
-/* Empty, or made unusable by a mark at its front, as usermod -L does. {CRYPT} with nothing behind it is neither:
- * it is cut. */
-static bool is_locked(const char *hash)
+static struct stored find(const char *hash)
 {
-	const char *part = crypt_part(hash);
+	struct stored st = { .scheme = &bare_crypt, .text = hash };
+	size_t end = strcspn(hash, "}"), dot = strcspn(hash, ".}");
 
-	return hash[0] == '\0' || part[0] == '*' || part[0] == '!';
-}
-
-/* The kind of a crypt(3) hash, or NULL if it is none that we know the shape of. */
-static const struct crypt_kind *find_kind(const char *hash)
-{
-	for (size_t i = 0; i < ARRAY_LEN(crypt_kinds); i++)
-		if (strncmp(hash, crypt_kinds[i].prefix, strlen(crypt_kinds[i].prefix)) == 0)
-			return &crypt_kinds[i];
-	return hash[0] != '$' && hash[0] != '{' ? &des : NULL;
-}
-
-/* --- the digests in braces --- */
-
-static bool digest(const struct braced *b, const char *password, const void *salt, size_t salt_len, uint8_t out[EVP_MAX_MD_SIZE])
-{
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	unsigned len = 0;
-	bool good;
-
-	if (ctx == NULL)
-		die_fatal("out of memory (digest)");
-	good = EVP_DigestInit_ex(ctx, EVP_get_digestbyname(b->digest), NULL) == 1 &&
-	    EVP_DigestUpdate(ctx, password, strlen(password)) == 1 &&
-	    EVP_DigestUpdate(ctx, salt, salt_len) == 1 && EVP_DigestFinal_ex(ctx, out, &len) == 1 && len == b->len;
-	EVP_MD_CTX_free(ctx);
-	return good;
+	if (strncmp(hash, "$argon2", 7) == 0)
+		st.scheme = &bare_argon2; /* as PHP and others write it */
+	if (hash[0] != '{')
+		return st;
+	st.scheme = NULL;
+	if (hash[end] == '\0' || !find_encoding(hash + dot, end - dot, &st.encoding))
+		return st;
+	st.scheme = find_name(hash + 1, dot - 1);
+	st.text = hash + end + 1;
+	/* Courier's {MD5} is a digest, Dovecot's a hash of crypt(3). */
+	if (st.scheme != NULL && strcmp(st.scheme->name, "MD5") == 0 && strncmp(st.text, "$1$", 3) == 0)
+		st.scheme = &bare_crypt;
+	return st;
 }
 
 static int hex_value(char c)
@@ -101,52 +112,104 @@ static int hex_value(char c)
 	return p != NULL ? (int)(p - digits) : -1;
 }
 
-static bool hex_decode(struct str *out, const char *hex)
+bool password_hex_decode(struct str *out, const char *p, size_t len)
 {
-	for (; hex[0] != '\0'; hex += 2) {
-		int hi = hex_value(hex[0]), lo = hi < 0 ? -1 : hex_value(hex[1]);
+	size_t before = out->len;
 
-		if (lo < 0)
+	for (size_t i = 0; len % 2 == 0 && i < len; i += 2) {
+		int hi = hex_value(p[i]), lo = hex_value(p[i + 1]);
+
+		if (hi < 0 || lo < 0) {
+			out->len = before;
 			return false;
+		}
 		str_addc(out, (char)(hi << 4 | lo));
 	}
+	return len % 2 == 0;
+}
+
+static void hex_encode(struct str *out, const void *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		str_addf(out, "%02x", ((const uint8_t *)p)[i]);
+}
+
+void password_b64_encode(struct str *out, const void *p, size_t len)
+{
+	b64_encode(out, p, len);
+	while (out->len != 0 && out->data[out->len - 1] == '=')
+		out->data[--out->len] = '\0';
+}
+
+bool password_b64_decode(struct str *out, const char *p, size_t len, char plus)
+{
+	struct str text = STR_INIT, again = STR_INIT;
+	size_t before = out->len;
+	bool good;
+
+	str_add(&text, p, len);
+	for (size_t i = 0; plus != '+' && i < len; i++)
+		text.data[i] = text.data[i] == plus ? '+' : text.data[i] == '+' ? plus : text.data[i];
+	if (memchr(p, '=', len) == NULL)
+		while (text.len % 4 != 0)
+			str_addc(&text, '=');
+	good = b64_decode(out, str_cstr(&text), text.len);
+	if (good) {
+		password_b64_encode(&again, out->data != NULL ? out->data + before : "", out->len - before);
+		good = again.len == len && memcmp(str_cstr(&again), str_cstr(&text), len) == 0;
+		if (!good)
+			out->len = before;
+	}
+	str_fini_secret(&text);
+	str_fini_secret(&again);
+	return good;
+}
+
+/* The bytes behind the braces, as the kind wants them, into BODY. Digests come in hex or base64 under the same name: the
+ * length tells, for 2n hex digits are no base64 of n bytes. */
+static bool decode(const struct stored *st, struct str *body)
+{
+	enum encoding e = st->encoding;
+	size_t len = strlen(st->text);
+
+	if (e == AS_USUAL && st->scheme->kind->binary)
+		e = st->scheme->salt == 0 && len == 2 * (size_t)st->scheme->len ? HEX : BASE64;
+	if (e == HEX)
+		return password_hex_decode(body, st->text, len);
+	if (e == BASE64 && !b64_decode(body, st->text, len))
+		return false;
+	if (e == AS_USUAL)
+		str_add(body, st->text, len);
 	return true;
 }
 
-/* What stands behind the braces: the digest, and behind it the salt. */
-static bool decode_braced(const struct braced *b, const char *hash, struct str *out)
+static const char *read_body(const struct stored *st, struct str *body)
 {
-	const char *text = hash + strlen(b->name);
-
-	if (!(b->hex ? hex_decode(out, text) : b64_decode(out, text, strlen(text))))
-		return false;
-	return b->salted ? out->len > b->len && out->len <= b->len + SALT_MAX : out->len == b->len;
+	if (st->scheme == NULL)
+		return "the scheme of the password hash is not known here";
+	if (!decode(st, body) || (!st->scheme->kind->binary && memchr(str_cstr(body), '\0', body->len) != NULL))
+		return "the password hash is cut or damaged";
+	return st->scheme->kind->wrong(st->scheme, body);
 }
 
-static enum auth_result check_braced(const struct braced *b, const char *hash, const char *password)
-{
-	struct str stored = STR_INIT;
-	uint8_t is[EVP_MAX_MD_SIZE];
-	enum auth_result r = AUTH_BROKEN;
+/* --- writing --- */
 
-	if (decode_braced(b, hash, &stored) && digest(b, password, stored.data + b->len, stored.len - b->len, is))
-		r = mem_equal_secret(stored.data, b->len, is, b->len) ? AUTH_OK : AUTH_MISMATCH;
-	mem_wipe(is, sizeof(is));
-	str_fini_secret(&stored);
-	return r;
-}
-
-static bool encode_braced(char *dst, const struct braced *b, const uint8_t *raw, size_t len)
+/* The name as it stands in front of HASH, then BODY in the encoding that it asks for. */
+static bool write_hash(char *dst, const struct stored *st, const char *hash, const struct str *body)
 {
 	struct str text = STR_INIT;
+	enum encoding e = st->encoding;
 	bool fits;
 
-	str_adds(&text, b->name);
-	if (b->hex)
-		for (size_t i = 0; i < len; i++)
-			str_addf(&text, "%02x", raw[i]);
+	if (e == AS_USUAL && st->scheme->kind->binary)
+		e = st->scheme->hex ? HEX : BASE64;
+	str_add(&text, hash, (size_t)(st->text - hash));
+	if (e == HEX)
+		hex_encode(&text, str_cstr(body), body->len);
+	else if (e == BASE64)
+		b64_encode(&text, str_cstr(body), body->len);
 	else
-		b64_encode(&text, raw, len);
+		str_add(&text, str_cstr(body), body->len);
 	fits = text.len < ACCOUNT_HASH_MAX;
 	if (fits)
 		memcpy(dst, text.data, text.len + 1);
@@ -154,208 +217,292 @@ static bool encode_braced(char *dst, const struct braced *b, const uint8_t *raw,
 	return fits;
 }
 
-static bool make_braced(char *dst, const struct braced *b, const char *password)
+/* --- plain digests, perhaps with the salt behind them --- */
+
+static bool digest(const struct password_scheme *s, const char *password, const void *salt, size_t salt_len, uint8_t out[EVP_MAX_MD_SIZE])
 {
-	uint8_t raw[EVP_MAX_MD_SIZE + SALT_LEN];
-	size_t salt_len = b->salted ? SALT_LEN : 0;
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	unsigned len = 0;
 	bool good;
 
-	if (salt_len != 0 && RAND_bytes(raw + b->len, SALT_LEN) != 1)
-		return false;
-	good = digest(b, password, raw + b->len, salt_len, raw);
-	return good && encode_braced(dst, b, raw, b->len + salt_len);
+	if (ctx == NULL)
+		die_fatal("out of memory (digest)");
+	good = EVP_DigestInit_ex(ctx, EVP_get_digestbyname(s->digest), NULL) == 1 &&
+	    EVP_DigestUpdate(ctx, password, strlen(password)) == 1 &&
+	    EVP_DigestUpdate(ctx, salt, salt_len) == 1 && EVP_DigestFinal_ex(ctx, out, &len) == 1 && len == s->len;
+	EVP_MD_CTX_free(ctx);
+	return good;
 }
 
-/* --- crypt(3) --- */
-
-static enum auth_result run_crypt(const char *setting, const char *password, char *out, size_t outsize)
+static const char *digest_wrong(const struct password_scheme *s, const struct str *body)
 {
-	struct crypt_data *data = mem_alloc(sizeof(*data)); /* 32 KB, and holds traces of the password */
-	const char *is = crypt_rn(password, setting, data, sizeof(*data));
+	bool good = s->salt != 0 ? body->len > s->len && body->len <= s->len + SALT_MAX : body->len == s->len;
+
+	return good ? NULL : "the password hash is cut or damaged";
+}
+
+static enum auth_result digest_check(const struct password_scheme *s, const struct str *body, const char *password)
+{
+	uint8_t is[EVP_MAX_MD_SIZE];
 	enum auth_result r = AUTH_BROKEN;
 
-	if (is != NULL && is[0] != '*' && strlen(is) < outsize) {
-		memcpy(out, is, strlen(is) + 1);
-		r = AUTH_OK;
-	}
-	mem_wipe(data, sizeof(*data));
-	mem_free(&data);
-	return r;
-}
-
-static enum auth_result check_crypt(const char *hash, const char *password)
-{
-	char is[CRYPT_OUTPUT_SIZE];
-	enum auth_result r;
-
-	if (strlen(password) >= CRYPT_MAX_PASSPHRASE_SIZE)
-		return AUTH_MISMATCH; /* no hash can have been made of it */
-	r = run_crypt(hash, password, is, sizeof(is));
-	if (r == AUTH_OK && !mem_equal_secret(is, strlen(is), hash, strlen(hash)))
-		r = AUTH_MISMATCH;
+	if (digest(s, password, body->data + s->len, body->len - s->len, is))
+		r = mem_equal_secret(body->data, s->len, is, s->len) ? AUTH_OK : AUTH_MISMATCH;
 	mem_wipe(is, sizeof(is));
 	return r;
 }
 
-static bool in_crypt_alphabet(const char *p)
+static void digest_dummy(const struct password_scheme *s, struct str *body)
 {
-	static const char alphabet[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
-	return p[strspn(p, alphabet)] == '\0';
+	memset(body->data, 0, s->len);
 }
 
-/* A hash of kind K that has all its characters. */
-static bool crypt_is_whole(const struct crypt_kind *k, const char *hash)
+static bool digest_make(const struct password_scheme *s, struct str *body, const char *password)
 {
-	size_t len = strlen(hash);
+	uint8_t salt[SALT_MAX], is[EVP_MAX_MD_SIZE];
+	bool good = RAND_bytes(salt, (int)s->salt) == 1 && digest(s, password, salt, s->salt, is);
 
-	if (len >= CRYPT_OUTPUT_SIZE || len < strlen(k->prefix) + k->tail)
+	if (good) {
+		str_add(body, is, s->len);
+		str_add(body, salt, s->salt);
+	}
+	mem_wipe(is, sizeof(is));
+	return good;
+}
+
+const struct password_kind password_digest = {
+	.binary = true, .wrong = digest_wrong, .check = digest_check, .dummy = digest_dummy, .make = digest_make,
+};
+
+/* --- the states of an HMAC, as hmac_state.h has them --- */
+
+static enum auth_result cram_check(const struct password_scheme *s, const struct str *body, const char *password)
+{
+	struct str is = STR_INIT, stored = STR_INIT;
+	enum auth_result r = AUTH_BROKEN;
+
+	hex_encode(&stored, body->data, body->len);
+	if (hmac_state_add(&is, s->digest, password))
+		r = mem_equal_secret(is.data, is.len, stored.data, stored.len) ? AUTH_OK : AUTH_MISMATCH;
+	str_fini_secret(&is);
+	str_fini_secret(&stored);
+	return r;
+}
+
+const struct password_kind password_cram = {
+	.binary = true, .wrong = digest_wrong, .check = cram_check, .dummy = digest_dummy,
+};
+
+/* --- the password itself --- */
+
+static const char *clear_wrong(const struct password_scheme *s UNUSED, const struct str *body)
+{
+	return body->len == 0 ? "the password is empty" : NULL;
+}
+
+static enum auth_result clear_check(const struct password_scheme *s UNUSED, const struct str *body, const char *password)
+{
+	return mem_equal_secret(body->data, body->len, password, strlen(password)) ? AUTH_OK : AUTH_MISMATCH;
+}
+
+static void clear_dummy(const struct password_scheme *s UNUSED, struct str *body)
+{
+	memset(body->data, '\x7f', body->len); /* no password has control characters */
+}
+
+const struct password_kind password_clear_text = { .wrong = clear_wrong, .check = clear_check, .dummy = clear_dummy };
+
+/* --- SCRAM --- */
+
+static bool scram_read(const struct password_scheme *s, const struct str *body, struct scram_secret *secret, const char **why)
+{
+	struct str text = STR_INIT;
+	bool good;
+
+	str_addf(&text, "{%s}%s", s->name, str_cstr(body));
+	good = scram_secret_read(secret, str_cstr(&text), why);
+	str_fini_secret(&text);
+	return good;
+}
+
+static const char *scram_wrong(const struct password_scheme *s, const struct str *body)
+{
+	struct scram_secret secret;
+	const char *why;
+	bool good = scram_read(s, body, &secret, &why);
+
+	mem_wipe(&secret, sizeof(secret));
+	return good ? NULL : why;
+}
+
+static enum auth_result scram_check(const struct password_scheme *s, const struct str *body, const char *password)
+{
+	struct scram_secret secret;
+	enum auth_result r = AUTH_BROKEN;
+	const char *why;
+
+	if (scram_read(s, body, &secret, &why))
+		r = scram_secret_verify(&secret, password) ? AUTH_OK : AUTH_MISMATCH;
+	mem_wipe(&secret, sizeof(secret));
+	return r;
+}
+
+static size_t scram_class(const char *text)
+{
+	return strcspn(text, ",");
+}
+
+static void scram_write(const struct password_scheme *s, const struct scram_secret *secret, struct str *body)
+{
+	str_clear(body);
+	scram_secret_add(body, secret);
+	str_drop(body, strlen(s->name) + 2);
+}
+
+static void scram_dummy(const struct password_scheme *s, struct str *body)
+{
+	struct scram_secret secret;
+	const char *why;
+
+	DIE_IF(!scram_read(s, body, &secret, &why));
+	memset(secret.stored_key, 0, sizeof(secret.stored_key));
+	memset(secret.server_key, 0, sizeof(secret.server_key));
+	scram_write(s, &secret, body);
+}
+
+static bool scram_make(const struct password_scheme *s, struct str *body, const char *password)
+{
+	struct scram_secret secret = { .hash = s->len == 20 ? SCRAM_SHA_1 : SCRAM_SHA_256, .iterations = SCRAM_ITERATIONS, .salt_len = 16 };
+
+	if (RAND_bytes(secret.salt, (int)secret.salt_len) != 1)
 		return false;
-	if (k->total != 0)
-		return len == k->total && (k->prefix[0] == '$' || in_crypt_alphabet(hash + strlen(k->prefix)));
-	return hash[len - k->tail - 1] == '$' && in_crypt_alphabet(hash + len - k->tail);
+	scram_secret_derive(&secret, password);
+	scram_write(s, &secret, body);
+	mem_wipe(&secret, sizeof(secret));
+	return true;
 }
+
+const struct password_kind password_scram = {
+	.slow = true, .wrong = scram_wrong, .check = scram_check, .class = scram_class, .dummy = scram_dummy, .make = scram_make,
+};
 
 /* --- the public part --- */
 
-bool password_is_slow(const char *hash)
+/* Empty, or made unusable by a mark at its front, as usermod -L does. {CRYPT} with nothing behind it is neither:
+ * it is cut. */
+static bool is_locked(const char *hash)
 {
-	return !is_locked(hash) && find_braced(hash) == NULL;
+	struct stored st = find(hash);
+
+	return hash[0] == '\0' || (st.scheme != NULL && st.scheme->kind == &password_crypt && (st.text[0] == '*' || st.text[0] == '!'));
 }
 
-static bool braced_is_sound(const struct braced *b, const char *hash, const char **why)
+bool password_is_slow(const char *hash)
 {
-	struct str raw = STR_INIT;
-	bool good = decode_braced(b, hash, &raw);
+	struct stored st = find(hash);
 
-	str_fini_secret(&raw);
-	*why = good ? "" : "the password hash is cut or damaged";
-	return good;
+	return !is_locked(hash) && (st.scheme == NULL || st.scheme->kind->slow);
 }
 
 bool password_is_sound(const char *hash, const char **why)
 {
-	const struct braced *b = find_braced(hash);
-	const struct crypt_kind *k;
-	int salt;
+	struct stored st = find(hash);
+	struct str body = STR_INIT;
+	const char *wrong = NULL;
 
-	*why = "";
-	if (is_locked(hash))
-		return true;
-	if (strlen(hash) >= ACCOUNT_HASH_MAX) {
-		*why = "the password hash is too long";
-		return false;
-	}
-	if (b != NULL)
-		return braced_is_sound(b, hash, why);
-	hash = crypt_part(hash);
-	k = find_kind(hash);
-	salt = crypt_checksalt(hash);
-	if (k != NULL && !crypt_is_whole(k, hash)) {
-		*why = k == &des ? "the password is not a hash" : "the password hash is cut or damaged";
-		return false;
-	}
-	if (salt != CRYPT_SALT_OK && salt != CRYPT_SALT_METHOD_LEGACY && salt != CRYPT_SALT_TOO_CHEAP) {
-		*why = "the scheme of the password hash is not known here";
-		return false;
-	}
-	return true;
+	if (strlen(hash) >= ACCOUNT_HASH_MAX)
+		wrong = "the password hash is too long";
+	else if (!is_locked(hash))
+		wrong = read_body(&st, &body);
+	str_fini_secret(&body);
+	*why = wrong != NULL ? wrong : "";
+	return wrong == NULL;
 }
 
 enum auth_result password_check(const char *hash, const char *password)
 {
-	const struct braced *b = find_braced(hash);
-	const char *why;
+	struct stored st = find(hash);
+	struct str body = STR_INIT;
+	enum auth_result r = AUTH_BROKEN;
 
 	if (is_locked(hash))
 		return AUTH_DISABLED;
-	if (!password_is_sound(hash, &why))
-		return AUTH_BROKEN;
-	return b != NULL ? check_braced(b, hash, password) : check_crypt(crypt_part(hash), password);
+	if (strlen(hash) < ACCOUNT_HASH_MAX && read_body(&st, &body) == NULL)
+		r = st.scheme->kind->check(st.scheme, &body, password);
+	str_fini_secret(&body);
+	return r;
+}
+
+bool password_clear(const char *hash, char dst[ACCOUNT_PASSWORD_MAX])
+{
+	struct stored st = find(hash);
+	struct str body = STR_INIT;
+	bool good = st.scheme != NULL && st.scheme->kind == &password_clear_text && read_body(&st, &body) == NULL &&
+	    body.len < ACCOUNT_PASSWORD_MAX;
+
+	dst[0] = '\0';
+	if (good)
+		memcpy(dst, body.data, body.len + 1);
+	str_fini_secret(&body);
+	return good;
 }
 
 const char *password_scheme(const char *hash, char dst[16])
 {
-	const struct braced *b = find_braced(hash);
-	const char *crypted = crypt_part(hash);
-	const struct crypt_kind *k = find_kind(crypted);
-	const char *name = b != NULL ? b->name : k == NULL ? "unknown" : k == &des ? "DES" : k->prefix;
+	struct stored st = find(hash);
+	struct str name = STR_INIT;
 
 	if (is_locked(hash))
-		name = hash[0] == '\0' ? "none" : "locked";
+		str_adds(&name, hash[0] == '\0' ? "none" : "locked");
+	else if (st.scheme == NULL)
+		str_adds(&name, "unknown");
+	else if (st.scheme->kind == &password_crypt)
+		str_adds(&name, st.encoding == AS_USUAL ? password_crypt_name(st.text) : "{CRYPT}");
+	else
+		str_addf(&name, "{%s}", st.scheme == &bare_argon2 ? "ARGON2" : st.scheme->name);
 	dst[0] = '\0';
-	strncat(dst, name, 15);
+	strncat(dst, str_cstr(&name), 15);
+	str_fini(&name);
 	return dst;
 }
 
 size_t password_class(const char *hash)
 {
-	const struct braced *b = find_braced(hash);
-	const char *text = crypt_part(hash), *p;
-	const struct crypt_kind *k = find_kind(text);
+	struct stored st = find(hash);
+	size_t before = (size_t)(st.text - hash);
 
-	if (b != NULL)
-		return strlen(b->name);
-	if (k == NULL || k == &des)
-		return (size_t)(text - hash);
-	p = text + strlen(k->prefix);
-	/* The cost stands between the prefix and the salt. */
-	if (strncmp(p, "rounds=", 7) == 0 || k->prefix[1] == 'y' || k->prefix[1] == 'g' || k->prefix[1] == '2' ||
-	    k->prefix[1] == 's')
-		p += strcspn(p, "$");
-	else if (k->prefix[0] == '_')
-		p += MIN(strlen(p), 4);
-	else if (k->prefix[1] == '7')
-		p += MIN(strlen(p), 11);
-	return (size_t)(p - hash);
-}
-
-static void default_setting(char dst[ACCOUNT_HASH_MAX])
-{
-	const struct crypt_kind *k;
-	size_t len;
-
-	_Static_assert(CRYPT_GENSALT_OUTPUT_SIZE + 128 < ACCOUNT_HASH_MAX, "a setting and its hash fit");
-	if (crypt_gensalt_rn(NULL, 0, NULL, 0, dst, CRYPT_GENSALT_OUTPUT_SIZE) == NULL || (k = find_kind(dst)) == NULL)
-		die_fatal("libcrypt makes no salt: %m");
-	len = strlen(dst);
-	if (k->total == 0)
-		dst[len++] = '$';
-	memset(dst + len, '0', k->tail);
-	dst[len + k->tail] = '\0';
+	if (st.scheme == NULL)
+		return 0;
+	if (st.encoding != AS_USUAL || st.scheme->kind->class == NULL || is_locked(hash))
+		return before;
+	return before + st.scheme->kind->class(st.text);
 }
 
 void password_dummy(char dst[ACCOUNT_HASH_MAX], const char *sample)
 {
-	static const uint8_t zeros[EVP_MAX_MD_SIZE + SALT_LEN];
-	const struct braced *b = find_braced(sample);
-	const struct crypt_kind *k = find_kind(crypt_part(sample));
-	const char *why;
-	size_t len;
+	struct stored st = find(sample);
+	struct str body = STR_INIT;
+	bool good = false;
 
-	if (b != NULL && encode_braced(dst, b, zeros, b->len + (b->salted ? SALT_LEN : 0)))
-		return;
-	/* libcrypt may know kinds of which we do not know the shape. */
-	if (is_locked(sample) || k == NULL || !password_is_sound(sample, &why)) {
-		default_setting(dst);
-		return;
+	if (strlen(sample) < ACCOUNT_HASH_MAX && !is_locked(sample) && read_body(&st, &body) == NULL) {
+		st.scheme->kind->dummy(st.scheme, &body);
+		good = write_hash(dst, &st, sample, &body);
 	}
-	len = strlen(sample);
-	memcpy(dst, sample, len + 1);
-	memset(dst + len - k->tail, '0', k->tail);
+	if (!good)
+		password_crypt_default(dst);
+	str_fini_secret(&body);
 }
 
 bool password_make(char dst[ACCOUNT_HASH_MAX], const char *scheme, const char *password)
 {
-	const struct braced *b = scheme[0] == '{' ? find_braced(scheme) : NULL;
-	char setting[CRYPT_GENSALT_OUTPUT_SIZE];
+	struct stored st = find(scheme);
+	struct str body = STR_INIT;
+	bool good;
 
-	if (b != NULL)
-		return make_braced(dst, b, password);
-	if (scheme[0] != '\0' && (scheme[0] != '$' || find_kind(scheme) == NULL))
-		return false;
-	if (strlen(password) >= CRYPT_MAX_PASSPHRASE_SIZE ||
-	    crypt_gensalt_rn(scheme[0] != '\0' ? scheme : NULL, 0, NULL, 0, setting, sizeof(setting)) == NULL)
-		return false;
-	return run_crypt(setting, password, dst, ACCOUNT_HASH_MAX) == AUTH_OK;
+	if (scheme[0] != '{')
+		return password_crypt_make(dst, scheme, password);
+	good = st.scheme != NULL && st.scheme->kind->make != NULL && st.scheme->kind->make(st.scheme, &body, password) &&
+	    write_hash(dst, &st, scheme, &body);
+	str_fini_secret(&body);
+	return good;
 }

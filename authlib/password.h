@@ -1,5 +1,19 @@
-/* Stored password hashes: crypt(3) of every kind that libcrypt knows ($y$ $6$ $5$ $2b$ $1$ ..., DES), and Courier's
- * {MD5} {MD5RAW} {SHA} {SHA256} {SHA512} {SSHA} {CRYPT}; the names in braces in either case.
+/* Stored passwords: crypt(3) of every kind that libcrypt knows ($y$ $6$ $5$ $2b$ $1$ ..., DES); Argon2 ($argon2id$ ...);
+ * and behind a name in braces, in either case, those of Courier, Dovecot and OpenLDAP:
+ *
+ *   {CRYPT}, {MD5-CRYPT} {SHA256-CRYPT} {SHA512-CRYPT} {BLF-CRYPT} {DES-CRYPT}   crypt(3), whichever it is
+ *   {ARGON2} {ARGON2I} {ARGON2ID}                            Argon2, whichever it is
+ *   {MD5} {LDAP-MD5} {PLAIN-MD5} {MD5RAW} {SHA} {SHA1} {SHA256} {SHA384} {SHA512}   a digest
+ *   {SMD5} {SSHA} {SSHA256} {SSHA384} {SSHA512}              digest of password and salt, then the salt, of any length
+ *   {PBKDF2}, {PBKDF2-SHA1} {PBKDF2-SHA256} {PBKDF2-SHA512}  Dovecot's $1$SALT$ROUNDS$HEX; OpenLDAP's ROUNDS$SALT$KEY
+ *   {SCRAM-SHA-1} {SCRAM-SHA-256}                            see scram_secret.h
+ *   {CRAM-MD5} {HMAC-MD5}                                    see hmac_state.h
+ *   {PLAIN} {CLEAR} {CLEARTEXT}                              the password itself
+ *
+ * Where programs mean different things by one name, the shape tells: {MD5} is crypt(3)'s if it begins with $1$ (Dovecot), else
+ * a digest (Courier, LDAP); a digest without salt may be in hex or base64, as its length says. A name may end in .HEX,
+ * .B64 or .BASE64 (Dovecot): how the rest is written. Costs are bounded, so that a slip of the pen takes neither all
+ * memory nor a worker for minutes: above them a hash is unsound.
  * Digests are compared in constant time; nothing of a password stays behind in memory. */
 #ifndef AUTHLIB_PASSWORD_H
 #define AUTHLIB_PASSWORD_H
@@ -10,7 +24,7 @@
  * with '*' or '!'). AUTH_BROKEN: the scheme is not known here or the hash is damaged: worth a log line.
  * Takes as long as the hash wants: up to seconds where password_is_slow(). */
 enum auth_result password_check(const char *hash, const char *password);
-/* The hash is one of crypt(3): made to take long, for an auth worker. All others cost microseconds. */
+/* The hash is one of crypt(3), Argon2, PBKDF2, SCRAM: made to take long, for an auth worker. All others cost microseconds. */
 bool password_is_slow(const char *hash);
 /* False, with the reason in *WHY (static), if HASH can match no password because it is cut or its scheme is
  * not known. Locked and empty ones are good. Costs no hashing. */
@@ -27,8 +41,12 @@ size_t password_class(const char *hash);
  * tell which names exist. See userdb_dummy_hash() for the one to use. */
 void password_dummy(char dst[ACCOUNT_HASH_MAX], const char *sample);
 
-/* A new hash of PASSWORD into DST. SCHEME: "$y$", "$6$", "$5$", "$2b$", "$1$" (crypt(3)), or one of Courier's names
- * in braces but {CRYPT}; "" is crypt(3)'s default. False if the scheme is not known or not built into libcrypt. */
+/* HASH is a clear password ({PLAIN} and the like): true, and the password in DST, which the caller wipes. */
+bool password_clear(const char *hash, char dst[ACCOUNT_PASSWORD_MAX]);
+
+/* A new hash of PASSWORD into DST. SCHEME: "$y$", "$6$", "$5$", "$2b$", "$1$" (crypt(3)); "" is crypt(3)'s default; a name
+ * in braces of a digest, Argon2 or SCRAM. False if the scheme is not known, not built into libcrypt, or is one of the
+ * others, of which none are made. */
 bool password_make(char dst[ACCOUNT_HASH_MAX], const char *scheme, const char *password);
 
 #endif

@@ -18,6 +18,10 @@ static const struct option { const char *name, *scheme, *hmac, *text; } options[
 	{ "-sha512", "$6$", NULL, "SHA-512-crypt" },
 	{ "-bcrypt", "$2b$", NULL, "bcrypt" },
 	{ "-yescrypt", "$y$", NULL, "yescrypt" },
+	{ "-argon2id", "{ARGON2ID}", NULL, "Argon2id with 64 MiB of memory" },
+	{ "-scram-sha-256", "{SCRAM-SHA-256}", NULL, "the secret of logins by SCRAM-SHA-256, which serves all others as well" },
+	{ "-scram-sha-1", "{SCRAM-SHA-1}", NULL, "the same for SCRAM-SHA-1" },
+	{ "-ssha512", "{SSHA512}", NULL, "salted SHA-512, as Dovecot and LDAP directories have it: fast, so weak" },
 	{ "-ssha", "{SSHA}", NULL, "salted SHA-1, as LDAP directories have it: fast, so weak" },
 	{ "-hmac-md5", NULL, "md5", "for the field hmac-md5pw (CRAM-MD5): as good as the password itself to a thief" },
 	{ "-hmac-sha1", NULL, "sha1", "for the field hmac-sha1pw (CRAM-SHA1)" },
@@ -32,7 +36,7 @@ static int usage(void)
 	fputs("usage: userdbpw [OPTION] | userdb NAME set FIELD\n"
 	    "Reads a password, twice from a terminal, else one line, and prints its hash:\n", stderr);
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		fprintf(stderr, "  %-14s%s\n", options[i].name[0] != '\0' ? options[i].name : "(no option)", options[i].text);
+		fprintf(stderr, "  %-16s%s\n", options[i].name[0] != '\0' ? options[i].name : "(no option)", options[i].text);
 	return 2;
 }
 
@@ -143,7 +147,7 @@ int main(int argc, char **argv)
 	if ((why = ask(password, sizeof(password))) != NULL || (why = check(password)) != NULL)
 		fprintf(stderr, "userdbpw: %s\n", why);
 	else if (!make(&out, o, password))
-		fprintf(stderr, "userdbpw: crypt(3) of this system does not make this kind of hash\n");
+		fprintf(stderr, "userdbpw: this system does not make this kind of hash\n");
 	else if (printf("%s\n", str_cstr(&out)) < 0 || fflush(stdout) != 0)
 		fprintf(stderr, "userdbpw: cannot write: %s\n", strerror(errno));
 	else
