@@ -87,11 +87,12 @@ void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, const char *se
 }
 
 void job_write_verify(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user,
-    const char *password, const struct net_addr *client)
+    const char *password, const struct net_addr *client, uint64_t since)
 {
 	write_question(w, id, JOB_VERIFY, from, service, user);
 	msgw_str(w, password);
 	net_addr_write(w, client);
+	msgw_u64(w, since);
 }
 
 void job_write(struct msgw *w, const struct job *j)
@@ -110,7 +111,7 @@ void job_write(struct msgw *w, const struct job *j)
 		job_write_lookup(w, j->id, j->from, j->service, j->user);
 		break;
 	case JOB_VERIFY:
-		job_write_verify(w, j->id, j->from, j->service, j->user, j->password, &j->client);
+		job_write_verify(w, j->id, j->from, j->service, j->user, j->password, &j->client, j->since);
 		break;
 	}
 }
@@ -151,6 +152,7 @@ bool job_read(struct msgr *r, struct job *j)
 		if (j->kind == JOB_VERIFY) {
 			read_str(r, &j->password, ACCOUNT_PASSWORD_MAX);
 			net_addr_read(r, &j->client);
+			j->since = msgr_u64(r);
 		}
 		break;
 	}
@@ -223,6 +225,7 @@ void job_done_write(struct msgw *w, const struct job_done *d)
 	case JOB_VERIFY:
 		msgw_u8(w, d->answered);
 		msgw_u8(w, d->pos);
+		msgw_u64(w, d->age);
 		account_write(w, &d->account, true);
 		break;
 	}
@@ -276,6 +279,7 @@ static void read_account(struct msgr *r, struct job_done *d)
 	r->bad = r->bad || answered > 1;
 	d->answered = answered == 1;
 	d->pos = msgr_u8(r);
+	d->age = msgr_u64(r);
 	account_fini(&d->account);
 	account_read(r, &d->account);
 }

@@ -4,8 +4,9 @@
  *   HASH         str password, str hash                             -
  *   RESOLVE      str host, u16 port                                 u8 n, net_addr[n], str text
  *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text [new image's fd]
- *   LOOKUP       u8 from, str service, str user                     u8 answered, u8 pos, account
- *   VERIFY       as LOOKUP, str password, net_addr client           u8 answered, u8 pos, account
+ *   LOOKUP       u8 from, str service, str user                     u8 answered, u8 pos, u64 age, account
+ *   VERIFY       as LOOKUP, str password, net_addr client,          as LOOKUP
+ *                u64 since
  *
  * Both ends are ours, and both check everything all the same. */
 #ifndef AUTHD_JOB_H
@@ -22,6 +23,8 @@ enum job_kind {
 	JOB_VERIFY       /* auth_chain_verify() */
 };
 
+#define JOB_SINCE_NOW UINT64_MAX
+
 enum { JOB_ADDRS_MAX = 8, JOB_HOST_MAX = 256, JOB_SERVICE_MAX = 32, JOB_TEXT_MAX = USERDB_REPORT_TEXT_MAX };
 
 /* A question. Strings are owned and never NULL; only those of the kind matter. */
@@ -37,6 +40,8 @@ struct job {
 	uint8_t from;   /* LOOKUP, VERIFY: position in the chain to begin at */
 	char *service, *user;
 	struct net_addr client; /* VERIFY; family 0: not known */
+	uint64_t since;         /* VERIFY: what the pool's nodes share of verdicts counts if it is newer than this (unix seconds);
+	                         * JOB_SINCE_NOW: the directory itself is asked */
 };
 
 /* An answer. Strings are owned and never NULL. */
@@ -54,6 +59,7 @@ struct job_done {
 	/* LOOKUP, VERIFY */
 	bool answered; /* false: driver `pos` is an inline one, ask it and what follows in the loop */
 	uint8_t pos;   /* the driver that gave the verdict */
+	uint64_t age;  /* seconds since it did; 0 unless the verdict was shared by a node of the pool */
 	struct account account;
 };
 
@@ -80,6 +86,6 @@ void job_write_resolve(struct msgw *w, uint32_t id, const char *host, uint16_t p
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent);
 void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user);
 void job_write_verify(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user,
-    const char *password, const struct net_addr *client);
+    const char *password, const struct net_addr *client, uint64_t since);
 
 #endif

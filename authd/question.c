@@ -4,6 +4,7 @@
 
 struct questions {
 	struct jobs *jobs;
+	uint64_t since; /* verdicts that nodes share count if they are newer, unix seconds */
 };
 
 struct question {
@@ -39,6 +40,7 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 		answer.answered = done->answered;
 		answer.result = done->result;
 		answer.pos = done->pos;
+		answer.age = done->age;
 		answer.account = &done->account;
 	}
 	/* During a reload the two sides may have different chains: a question must not go to and fro. */
@@ -63,7 +65,8 @@ void question_ask(struct questions *qs, struct asker *who, const struct ask *ask
 	q->who = who;
 	*who = (struct asker){ .question = q, .fn = fn, .arg = arg };
 	if (ask->password != NULL)
-		job_write_verify(&out, id, ask->pos, ask->service, ask->user, ask->password, ask->client != NULL ? ask->client : &nobody);
+		job_write_verify(&out, id, ask->pos, ask->service, ask->user, ask->password,
+		    ask->client != NULL ? ask->client : &nobody, ask->client != NULL ? qs->since : JOB_SINCE_NOW);
 	else
 		job_write_lookup(&out, id, ask->pos, ask->service, ask->user);
 	jobs_submit(qs->jobs, id, &out, -1, ask->client, on_done, q);

@@ -23,6 +23,7 @@ struct answer {
 	bool answered;           /* false: driver `pos` is an inline one; ask it and what follows in the loop */
 	enum auth_result result; /* as of auth_chain_lookup() or auth_chain_verify() */
 	unsigned pos;            /* the driver that gave the verdict */
+	uint64_t age;            /* seconds since it did: more than 0 where another node of the pool has asked it */
 	const struct account *account;
 };
 typedef void answer_fn(const struct answer *answer, void *arg);

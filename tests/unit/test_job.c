@@ -24,6 +24,7 @@ static void fill_job(struct job *j, enum job_kind kind)
 	j->port = 993;
 	j->shrink_percent = 50;
 	j->from = 2;
+	j->since = 1234567890123;
 	CU_ASSERT_TRUE(net_addr_parse(&j->client, "192.0.2.7", 4711));
 }
 
@@ -47,6 +48,7 @@ static void test_questions(void)
 		CU_ASSERT_STRING_EQUAL(back.path, kind == JOB_USERDB_LOAD ? "/etc/waypost/userdb" : "");
 		CU_ASSERT_STRING_EQUAL(back.user, kind >= JOB_LOOKUP ? "user@example.com" : "");
 		CU_ASSERT_EQUAL(back.from, kind >= JOB_LOOKUP ? 2 : 0);
+		CU_ASSERT_EQUAL(back.since, kind == JOB_VERIFY ? 1234567890123 : 0);
 		CU_ASSERT_EQUAL(net_addr_same_ip(&back.client, &j.client), kind == JOB_VERIFY);
 		job_fini(&back);
 		/* cut at every byte, and one byte too many */
@@ -73,6 +75,7 @@ static void fill_done(struct job_done *d, enum job_kind kind)
 	str_adds(&d->report.text, "a line\n");
 	d->answered = true;
 	d->pos = 1;
+	d->age = 59;
 	account_set(&d->account.name, "user@example.com");
 	account_set(&d->account.hash, HASH);
 	d->account.uid = 1000;
@@ -104,6 +107,7 @@ static void test_answers(void)
 		} else if (kind >= JOB_LOOKUP) {
 			CU_ASSERT_TRUE(back.answered);
 			CU_ASSERT_EQUAL(back.pos, 1);
+			CU_ASSERT_EQUAL(back.age, 59);
 			CU_ASSERT_STRING_EQUAL(back.account.hash, HASH);
 			CU_ASSERT_EQUAL(back.account.uid, 1000);
 		}
