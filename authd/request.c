@@ -11,6 +11,7 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/num.h"
 #include "lib/str.h"
 
 struct request {
@@ -136,7 +137,7 @@ static void grant(struct request *rq, struct auth_reply *r)
 	if (rq->believed && rq->q.hop.session_id[0] != '\0')
 		str_copy(r->session_id, sizeof(r->session_id), rq->q.hop.session_id);
 	else
-		snprintf(r->session_id, sizeof(r->session_id), "%016llx", (unsigned long long)r->session);
+		num_hex(r->session, r->session_id);
 	snprintf(r->name, sizeof(r->name), "%s", rq->account.name);
 	r->client = rq->client;
 	r->client_tls = rq->client_tls;

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/num.h"
 #include "login/hop_text.h"
 
 static const char *const reserved[] = {
@@ -71,17 +72,36 @@ void imap_id_reply(struct str *out, const struct settings *set)
 	str_adds(out, ")\r\n");
 }
 
+static void add_pair(struct str *out, const char *key, const char *value)
+{
+	str_adds(out, " \"");
+	str_adds(out, key);
+	str_adds(out, "\" \"");
+	str_adds(out, value);
+	str_addc(out, '"');
+}
+
 void imap_id_forward(struct login *l, struct str *out, const char *tag)
 {
 	const struct imap_login *il = l->data;
-	char ip[NET_IP_TEXT_MAX], auth[HOP_TEXT_AUTH_MAX];
+	char ip[NET_IP_TEXT_MAX], auth[HOP_TEXT_AUTH_MAX], number[NUM_TEXT_MAX];
 	struct hop h;
 
 	login_next_hop(l, &h);
-	str_addf(out, "%s ID (%s%s", tag, str_cstr(&il->id), il->id.len != 0 ? " " : "");
-	str_addf(out, "\"x-session-id\" \"%s\" \"x-originating-ip\" \"%s\" \"x-originating-port\" \"%u\" \"x-proxy-ttl\" \"%u\""
-	    " \"x-client-transport\" \"%s\"", h.session_id, net_addr_text(&h.client, ip), h.client.port, h.ttl, h.tls ? "TLS" : "insecure");
+	str_adds(out, tag);
+	str_adds(out, " ID (");
+	if (il->id.len != 0) {
+		str_add(out, il->id.data, il->id.len);
+		str_addc(out, ' ');
+	}
+	str_adds(out, "\"x-session-id\" \"");
+	str_adds(out, h.session_id);
+	str_addc(out, '"');
+	add_pair(out, "x-originating-ip", net_addr_text(&h.client, ip));
+	add_pair(out, "x-originating-port", num_text(h.client.port, number));
+	add_pair(out, "x-proxy-ttl", num_text(h.ttl, number));
+	add_pair(out, "x-client-transport", h.tls ? "TLS" : "insecure");
 	if (h.time != 0)
-		str_addf(out, " \"x-waypost-auth\" \"%s\"", hop_text_auth_make(&h, auth));
+		add_pair(out, "x-waypost-auth", hop_text_auth_make(&h, auth));
 	str_adds(out, ")\r\n");
 }

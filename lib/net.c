@@ -91,9 +91,24 @@ bool net_addr_parse(struct net_addr *a, const char *text, uint16_t port)
 	return true;
 }
 
+/* As inet_ntop() writes it, which takes a printf for it: each login is logged with four addresses. */
+static void v4_text(const uint8_t ip[4], char *dst)
+{
+	for (int i = 0; i < 4; i++) {
+		if (ip[i] >= 100)
+			*dst++ = (char)('0' + ip[i] / 100);
+		if (ip[i] >= 10)
+			*dst++ = (char)('0' + ip[i] / 10 % 10);
+		*dst++ = (char)('0' + ip[i] % 10);
+		*dst++ = i < 3 ? '.' : '\0';
+	}
+}
+
 const char *net_addr_text(const struct net_addr *a, char dst[NET_IP_TEXT_MAX])
 {
-	if ((a->family != AF_INET && a->family != AF_INET6) || inet_ntop(a->family, a->ip, dst, NET_IP_TEXT_MAX) == NULL)
+	if (a->family == AF_INET)
+		v4_text(a->ip, dst);
+	else if (a->family != AF_INET6 || inet_ntop(AF_INET6, a->ip, dst, NET_IP_TEXT_MAX) == NULL)
 		memcpy(dst, "unknown", sizeof("unknown"));
 	return dst;
 }
@@ -103,7 +118,7 @@ const char *net_addr_log(const struct net_addr *a, char dst[NET_IP_TEXT_MAX])
 	if (a->family != AF_INET)
 		return net_addr_text(a, dst);
 	memcpy(dst, "::ffff:", sizeof("::ffff:"));
-	inet_ntop(AF_INET, a->ip, dst + 7, NET_IP_TEXT_MAX - 7);
+	v4_text(a->ip, dst + 7);
 	return dst;
 }
 

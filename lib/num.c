@@ -25,3 +25,22 @@ bool num_parse_str(const char *s, uint64_t limit, uint64_t *out)
 {
 	return num_parse(s, strlen(s), limit, out);
 }
+
+const char *num_text(uint64_t v, char dst[NUM_TEXT_MAX])
+{
+	char digits[NUM_TEXT_MAX], *p = digits + NUM_TEXT_MAX;
+
+	*--p = '\0';
+	do
+		*--p = (char)('0' + v % 10);
+	while ((v /= 10) != 0);
+	return memcpy(dst, p, (size_t)(digits + NUM_TEXT_MAX - p));
+}
+
+const char *num_hex(uint64_t v, char dst[NUM_HEX_MAX])
+{
+	for (int i = 15; i >= 0; i--, v >>= 4)
+		dst[i] = "0123456789abcdef"[v & 15];
+	dst[16] = '\0';
+	return dst;
+}

@@ -43,19 +43,26 @@ void str_adds(struct str *s, const char *text)
 
 void str_addc(struct str *s, char c)
 {
-	str_add(s, &c, 1);
+	char *to = str_room(s, 1);
+
+	to[0] = c;
+	to[1] = '\0';
+	s->len++;
 }
 
 void str_addv(struct str *s, const char *fmt, va_list ap)
 {
+	size_t room = s->cap - s->len;
 	va_list again;
 	int n;
 
+	/* Into the room that is there: most texts fit. */
 	va_copy(again, ap);
-	n = vsnprintf(NULL, 0, fmt, again);
+	n = vsnprintf(room != 0 ? s->data + s->len : NULL, room, fmt, again);
 	va_end(again);
 	DIE_IF(n < 0);
-	vsnprintf(str_room(s, (size_t)n), (size_t)n + 1, fmt, ap);
+	if ((size_t)n >= room)
+		vsnprintf(str_room(s, (size_t)n), (size_t)n + 1, fmt, ap);
 	s->len += (size_t)n;
 }
 

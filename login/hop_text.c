@@ -1,6 +1,5 @@
 #include "login/hop_text.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -83,7 +82,9 @@ void hop_text_auth(struct hop *h, const char *value)
 const char *hop_text_auth_make(const struct hop *h, char dst[HOP_TEXT_AUTH_MAX])
 {
 	static const char digits[] = "0123456789abcdef";
-	size_t n = (size_t)snprintf(dst, 24, "%llu:", (unsigned long long)h->time);
+	size_t n = strlen(num_text(h->time, dst));
+
+	dst[n++] = ':';
 
 	for (size_t i = 0; i < sizeof(h->mac); i++) {
 		dst[n++] = digits[h->mac[i] >> 4];

@@ -1,13 +1,11 @@
 #include "login/relayed.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <uthash.h>
 
 #include "lib/log.h"
 #include "lib/mem.h"
-
-enum { ID_FROM_NUMBER = 17 }; /* bytes of 16 hexadecimal digits and NUL */
+#include "lib/num.h"
 
 /* A back end that at least one session uses. Key: the text. */
 struct relayed_peer {
@@ -44,24 +42,23 @@ static void leave_peer(struct relayed_peer *p)
 	mem_free(&p);
 }
 
-static const char *id_of(const struct relayed *s, char from_number[ID_FROM_NUMBER])
+static const char *id_of(const struct relayed *s, char from_number[NUM_HEX_MAX])
 {
 	const char *id = s->texts + strlen(s->texts) + 1;
 
 	if (id[0] != '\0')
 		return id;
-	snprintf(from_number, ID_FROM_NUMBER, "%016llx", (unsigned long long)s->session);
-	return from_number;
+	return num_hex(s->session, from_number);
 }
 
 struct relayed *relayed_new(const struct login *l, uint32_t now)
 {
 	const struct auth_reply *a = l->reply;
-	char number[ID_FROM_NUMBER];
+	char number[NUM_HEX_MAX];
 	size_t user = strlen(a->name) + 1, id;
 	struct relayed *s;
 
-	snprintf(number, sizeof(number), "%016llx", (unsigned long long)a->session);
+	num_hex(a->session, number);
 	id = strcmp(number, a->session_id) == 0 ? 0 : strlen(a->session_id);
 	s = mem_alloc(sizeof(*s) + user + id + 1);
 	s->session = a->session;
@@ -87,7 +84,7 @@ const char *relayed_user(const struct relayed *s)
 
 void relayed_log_login(const struct relayed *s, const struct login_dialect *d)
 {
-	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX], id[ID_FROM_NUMBER];
+	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX], id[NUM_HEX_MAX];
 
 	log_as(d->program, LOG_LEVEL_INFO, "LOGIN, user=%s, ip=[%s], port=[%u], protocol=%s, %s, session=%s",
 	    log_value(user, sizeof(user), s->texts), net_addr_log(&s->client, ip), s->client.port, d->name, s->peer->text, id_of(s, id));
@@ -101,7 +98,7 @@ static const struct { const char *word, *end; } ends[] = {
 
 void relayed_log_end(const struct relayed *s, const struct login_dialect *d, const struct relay *r, enum relay_end end, uint32_t now)
 {
-	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX], id[ID_FROM_NUMBER];
+	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX], id[NUM_HEX_MAX];
 
 	log_as(d->program, LOG_LEVEL_INFO, "%s, user=%s, ip=[%s], port=[%u], rcvd=%llu, sent=%llu, time=%u, %s, session=%s, end=%s",
 	    ends[end].word, log_value(user, sizeof(user), s->texts), net_addr_log(&s->client, ip), s->client.port,
@@ -111,7 +108,7 @@ void relayed_log_end(const struct relayed *s, const struct login_dialect *d, con
 void relayed_row(const struct relayed *s, const struct login_dialect *d, const struct relay *r, uint32_t now, struct str *out)
 {
 	const char *backend = strstr(s->peer->text, ", backend="), *host = s->peer->text + strlen("mailhost=");
-	char ip[NET_IP_TEXT_MAX], id[ID_FROM_NUMBER];
+	char ip[NET_IP_TEXT_MAX], id[NUM_HEX_MAX];
 
 	str_addf(out, "%s\t%s\t%s\t%u\t%.*s\t%s\t%llu\t%llu\t%u\t%s\n", s->texts, d->name, net_addr_text(&s->client, ip), s->client.port,
 	    (int)(backend - host), host, backend + strlen(", backend="), (unsigned long long)relay_rcvd(r), (unsigned long long)relay_sent(r),

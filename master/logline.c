@@ -6,12 +6,40 @@
 
 #define REFUSED "LOGIN FAILED"
 
+/* BEFORE, then N in two characters, the first of them ZERO below ten. */
+static void add_two(struct str *out, char before, char zero, int n)
+{
+	const char text[3] = { before, n < 10 ? zero : (char)('0' + n / 10 % 10), (char)('0' + n % 10) };
+
+	str_add(out, text, sizeof(text));
+}
+
 static void add_date(struct str *out, const struct tm *when)
 {
 	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
 
-	str_addf(out, "%s %2d %02d:%02d:%02d ", months[(unsigned)when->tm_mon % 12], when->tm_mday, when->tm_hour,
-	    when->tm_min, when->tm_sec);
+	str_adds(out, months[(unsigned)when->tm_mon % 12]);
+	add_two(out, ' ', ' ', when->tm_mday);
+	add_two(out, ' ', '0', when->tm_hour);
+	add_two(out, ':', '0', when->tm_min);
+	add_two(out, ':', '0', when->tm_sec);
+	str_addc(out, ' ');
+}
+
+/* TEXT with dots for control characters. */
+static void add_clean(struct str *out, const char *text)
+{
+	for (;;) {
+		size_t n = 0;
+
+		while ((unsigned char)text[n] >= 0x20 && text[n] != 0x7f)
+			n++;
+		str_add(out, text, n);
+		if (text[n] == '\0')
+			return;
+		str_addc(out, '.');
+		text += n + 1;
+	}
 }
 
 /* Lines about clients have Courier's shape, "imapd: LOGIN, ...", which programs that read logs look for; the
@@ -29,14 +57,14 @@ static void add_event(struct str *out, const struct log_record *rec, pid_t pid)
 	if (!is_protocol(rec->program))
 		str_addf(out, "[%ld]", (long)pid);
 	str_adds(out, ": ");
-	for (const char *p = rec->text; *p != '\0'; p++)
-		str_addc(out, (unsigned char)*p < 0x20 || *p == 0x7f ? '.' : *p);
+	add_clean(out, rec->text);
 }
 
 void logline_file(struct str *out, const struct tm *when, const char *host, const struct log_record *rec, pid_t pid)
 {
 	add_date(out, when);
-	str_addf(out, "%s ", host);
+	str_adds(out, host);
+	str_addc(out, ' ');
 	add_event(out, rec, pid);
 	str_addc(out, '\n');
 }

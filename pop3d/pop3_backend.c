@@ -4,6 +4,7 @@
 #include "lib/b64.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/num.h"
 #include "lib/str.h"
 #include "login/hop_text.h"
 #include "pop3d/pop3_login.h"
@@ -20,17 +21,28 @@ static enum backend_step said(struct login *l, const char *line, enum backend_st
 	return step;
 }
 
+static void add_attribute(struct str *out, const char *name, const char *value)
+{
+	str_adds(out, name);
+	str_adds(out, value);
+}
+
 /* XCLIENT knows no quoting: a value is text without blanks and control characters, as all of ours are. */
 static void add_xclient(struct login *l, struct str *out)
 {
-	char ip[NET_IP_TEXT_MAX], auth[HOP_TEXT_AUTH_MAX];
+	char ip[NET_IP_TEXT_MAX], auth[HOP_TEXT_AUTH_MAX], number[NUM_TEXT_MAX];
 	struct hop h;
 
 	login_next_hop(l, &h);
-	str_addf(out, "XCLIENT ADDR=%s%s PORT=%u SESSION=%s TTL=%u CLIENT-TRANSPORT=%s", h.client.family == AF_INET6 ? "IPV6:" : "",
-	    net_addr_text(&h.client, ip), h.client.port, h.session_id, h.ttl, h.tls ? "TLS" : "insecure");
+	str_adds(out, "XCLIENT ADDR=");
+	str_adds(out, h.client.family == AF_INET6 ? "IPV6:" : "");
+	str_adds(out, net_addr_text(&h.client, ip));
+	add_attribute(out, " PORT=", num_text(h.client.port, number));
+	add_attribute(out, " SESSION=", h.session_id);
+	add_attribute(out, " TTL=", num_text(h.ttl, number));
+	add_attribute(out, " CLIENT-TRANSPORT=", h.tls ? "TLS" : "insecure");
 	if (h.time != 0)
-		str_addf(out, " WAYPOST-AUTH=%s", hop_text_auth_make(&h, auth));
+		add_attribute(out, " WAYPOST-AUTH=", hop_text_auth_make(&h, auth));
 	str_adds(out, "\r\n");
 }
 

@@ -28,6 +28,16 @@ static void test_str(void)
 	for (int i = 0; i < 1000; i++)
 		str_add(&s, "0123456789", 10);
 	CU_ASSERT_EQUAL(s.len, 10000);
+	str_fini(&s);
+	/* Formatted text that fills the room but for its NUL, fills it, and is one more. */
+	for (int len = 1; len < 200; len++) {
+		str_fini(&s);
+		str_adds(&s, "ab");
+		str_addf(&s, "%0*d", len, 7);
+		str_addf(&s, "%s", "");
+		CU_ASSERT(s.len == 2 + (size_t)len && strlen(s.data) == s.len && s.len < s.cap);
+		CU_ASSERT(memcmp(s.data, "ab", 2) == 0 && strspn(s.data + 2, "0") == (size_t)len - 1 && s.data[s.len - 1] == '7');
+	}
 	CU_ASSERT_EQUAL(s.data[s.len], '\0');
 	str_fini(&s);
 }
@@ -40,12 +50,20 @@ static void test_num(void)
 		{ "18446744073709551615", UINT64_MAX, true, UINT64_MAX }, { "18446744073709551616", UINT64_MAX, false, 0 },
 		{ "0x1", 10, false, 0 }, { "00000000000000000000000000007", 10, true, 7 },
 	};
+	static const uint64_t numbers[] = { 0, 9, 10, 99, 100, 0xffffffff, 0x123456789abcdef0, UINT64_MAX };
+	char text[NUM_TEXT_MAX], hex[NUM_HEX_MAX], is[32];
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		uint64_t v = 0;
 
 		CU_ASSERT_EQUAL(num_parse_str(t[i].in, t[i].limit, &v), t[i].ok);
 		CU_ASSERT_EQUAL(v, t[i].out);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		snprintf(is, sizeof(is), "%llu", (unsigned long long)numbers[i]);
+		CU_ASSERT_STRING_EQUAL(num_text(numbers[i], text), is);
+		snprintf(is, sizeof(is), "%016llx", (unsigned long long)numbers[i]);
+		CU_ASSERT_STRING_EQUAL(num_hex(numbers[i], hex), is);
 	}
 }
 
@@ -221,6 +239,7 @@ static void test_net(void)
 	static const struct { const char *in, *text, *log; } good[] = {
 		{ "127.0.0.1", "127.0.0.1", "::ffff:127.0.0.1" }, { "::1", "::1", "::1" },
 		{ "[2001:db8::1]", "2001:db8::1", "2001:db8::1" }, { "::ffff:192.0.2.7", "192.0.2.7", "::ffff:192.0.2.7" },
+		{ "0.9.10.99", "0.9.10.99", "::ffff:0.9.10.99" }, { "100.109.255.200", "100.109.255.200", "::ffff:100.109.255.200" },
 	};
 	static const char *const bad[] = { "", "host", "1.2.3", "1.2.3.4.5", "[::1", "::g", "[]" };
 	static const struct { const char *ip, *net; bool in; } nets[] = {
