@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/mem.h"
+#include "lib/num.h"
 
 const char *auth_verdict_word(enum auth_verdict v)
 {
@@ -174,16 +175,28 @@ static void add_host(struct str *text, const char *host)
 		str_addc(text, (char)tolower((unsigned char)host[i]));
 }
 
+static void add_line(struct str *text, const char *line)
+{
+	str_adds(text, line);
+	str_addc(text, '\n');
+}
+
 static void compute_mac(const struct hop *h, struct mac *pool, const char *host, const char *user, uint8_t mac[HOP_MAC_LEN])
 {
-	char ip[NET_IP_TEXT_MAX];
+	char ip[NET_IP_TEXT_MAX], number[NUM_TEXT_MAX];
 	struct str text = STR_INIT;
 
 	str_adds(&text, "waypost hop 1\n");
 	add_host(&text, host);
 	/* Session ids, addresses and names hold no line feeds: the text has one reading only. */
-	str_addf(&text, "\n%s\n%s\n%u\n%u\n%u\n%llu\n%s\n", h->session_id, net_addr_text(&h->client, ip), h->client.port,
-	    h->tls, h->ttl, (unsigned long long)h->time, user);
+	add_line(&text, "");
+	add_line(&text, h->session_id);
+	add_line(&text, net_addr_text(&h->client, ip));
+	add_line(&text, num_text(h->client.port, number));
+	add_line(&text, num_text(h->tls, number));
+	add_line(&text, num_text(h->ttl, number));
+	add_line(&text, num_text(h->time, number));
+	add_line(&text, user);
 	mac_compute(pool, text.data, text.len, mac);
 	str_fini(&text);
 }

@@ -1,12 +1,12 @@
 #include "authd/proven.h"
 
-#include <openssl/rand.h>
 #include <string.h>
 #include <uthash.h>
 
 #include "lib/die.h"
 #include "lib/mac.h"
 #include "lib/mem.h"
+#include "lib/rnd.h"
 #include "lib/str.h"
 
 enum { DIGEST_LEN = MAC_LEN };
@@ -28,7 +28,7 @@ struct proven *proven_new(unsigned max)
 	uint8_t key[MAC_LEN];
 
 	p->max = max;
-	DIE_IF(RAND_bytes(key, sizeof(key)) != 1);
+	rnd_bytes(key, sizeof(key));
 	p->mac = mac_new(key, sizeof(key));
 	mem_wipe(key, sizeof(key));
 	return p;

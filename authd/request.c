@@ -1,6 +1,5 @@
 /* A login question on its way: who is it (the chain of drivers), is the password right, may it be, where to.
  * The steps follow each other down this file; those that may wait go on in a callback. */
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -12,6 +11,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "lib/rnd.h"
 #include "lib/str.h"
 
 struct request {
@@ -99,7 +99,7 @@ static uint64_t random_id(struct authd *a)
 	uint64_t id;
 
 	do
-		DIE_IF(RAND_bytes((unsigned char *)&id, sizeof(id)) != 1);
+		rnd_bytes(&id, sizeof(id));
 	while (id == 0 || reg_find(a->reg, id) != NULL);
 	return id;
 }
@@ -108,7 +108,7 @@ static void send_ticket(struct request *rq, struct auth_reply *r)
 {
 	struct authd *a = rq->worker->a;
 
-	DIE_IF(RAND_bytes(r->ticket, sizeof(r->ticket)) != 1);
+	rnd_bytes(r->ticket, sizeof(r->ticket));
 	if (a->spawn == NULL)
 		return; /* the worker finds out, and asks again when there is a new spawn */
 	msgw_begin(&out, TICKET);
@@ -192,7 +192,7 @@ static void choose(struct request *rq)
 	bool here = false;
 
 	memset(&r, 0, sizeof(r));
-	memset(&down, 0, sizeof(down));
+	down.ntargets = 0;
 	for (unsigned i = 0; i < rq->route.n; i++) {
 		const struct route_host *h = &rq->route.host[i];
 		struct net_addr addr[JOB_ADDRS_MAX];

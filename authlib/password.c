@@ -219,15 +219,28 @@ static bool write_hash(char *dst, const struct stored *st, const char *hash, con
 
 /* --- plain digests, perhaps with the salt behind them --- */
 
+/* OpenSSL's digest of a row of the table, kept: EVP_get_digestbyname() gives a name that each use looks up anew.
+ * NULL: it has none. */
+static const EVP_MD *fetch_digest(const struct password_scheme *s)
+{
+	static EVP_MD *fetched[ARRAY_LEN(schemes)];
+	EVP_MD **md = &fetched[s - schemes];
+
+	if (*md == NULL)
+		*md = EVP_MD_fetch(NULL, s->digest, NULL);
+	return *md;
+}
+
 static bool digest(const struct password_scheme *s, const char *password, const void *salt, size_t salt_len, uint8_t out[EVP_MAX_MD_SIZE])
 {
+	const EVP_MD *md = fetch_digest(s);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	unsigned len = 0;
 	bool good;
 
 	if (ctx == NULL)
 		die_fatal("out of memory (digest)");
-	good = EVP_DigestInit_ex(ctx, EVP_get_digestbyname(s->digest), NULL) == 1 &&
+	good = md != NULL && EVP_DigestInit_ex(ctx, md, NULL) == 1 &&
 	    EVP_DigestUpdate(ctx, password, strlen(password)) == 1 &&
 	    EVP_DigestUpdate(ctx, salt, salt_len) == 1 && EVP_DigestFinal_ex(ctx, out, &len) == 1 && len == s->len;
 	EVP_MD_CTX_free(ctx);

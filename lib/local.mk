@@ -13,6 +13,7 @@ lib_liblib_a_SOURCES = \
 	lib/msg.c lib/msg.h \
 	lib/net.c lib/net.h \
 	lib/num.c lib/num.h \
+	lib/rnd.c lib/rnd.h \
 	lib/str.c lib/str.h
 LIB_LIBS = lib/liblib.a $(EV_LIBS) $(CRYPTO_LIBS)
 EXTRA_DIST += lib/README

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/b64.h"
@@ -11,6 +12,7 @@
 #include "lib/msg.h"
 #include "lib/net.h"
 #include "lib/num.h"
+#include "lib/rnd.h"
 
 static void test_str(void)
 {
@@ -234,6 +236,41 @@ static void test_log_value(void)
 	CU_ASSERT_STRING_EQUAL(log_value(dst, 4, ",,,,,,"), "...");
 }
 
+/* Long and short takes, over several fills: no eight bytes come twice. A forked child does not get its parent's. */
+static void test_rnd(void)
+{
+	static uint64_t seen[4096];
+	static uint8_t many[8192], zeros[8];
+	uint64_t here, there = 0;
+	int fd[2];
+	size_t n = 0;
+
+	for (size_t len = 8; len <= sizeof(many); len *= 2) {
+		memset(many, 0, sizeof(many));
+		rnd_bytes(many, len);
+		for (size_t i = 0; i < len / 8; i++)
+			memcpy(&seen[n++], many + 8 * i, 8);
+	}
+	while (n < ARRAY_LEN(seen))
+		rnd_bytes(&seen[n++], 8);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < i; k++)
+			if (seen[i] == seen[k])
+				CU_FAIL("bytes that were there before");
+	for (size_t i = 0; i < n; i++)
+		CU_ASSERT(memcmp(&seen[i], zeros, sizeof(zeros)) != 0);
+	CU_ASSERT_FATAL(pipe(fd) == 0);
+	if (fork() == 0) {
+		rnd_bytes(&here, sizeof(here));
+		_exit(write(fd[1], &here, sizeof(here)) != (ssize_t)sizeof(here));
+	}
+	rnd_bytes(&here, sizeof(here));
+	CU_ASSERT(read(fd[0], &there, sizeof(there)) == (ssize_t)sizeof(there) && there != here && there != 0);
+	CU_ASSERT(wait(NULL) > 0);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 static void test_net(void)
 {
 	static const struct { const char *in, *text, *log; } good[] = {
@@ -304,7 +341,7 @@ static void test_log_parse(void)
 static const struct unit_case cases[] = {
 	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "secrets", test_secret },
 	{ "messages", test_msg }, { "messages with a descriptor", test_msg_fd },
-	{ "messages with many descriptors", test_msg_many_fds }, { "addresses", test_net }, { "log values", test_log_value },
-	{ "log lines", test_log_parse }, { NULL, NULL },
+	{ "messages with many descriptors", test_msg_many_fds }, { "addresses", test_net }, { "random bytes", test_rnd },
+	{ "log values", test_log_value }, { "log lines", test_log_parse }, { NULL, NULL },
 };
 UNIT_MAIN("lib", cases)

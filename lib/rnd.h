@@ -1,0 +1,12 @@
+/* Random bytes nobody can guess, a few at a time: tickets, numbers of sessions. They come out of a pool that OpenSSL's
+ * generator fills, because that one works the same for 8 bytes as for 500. What was handed out is wiped; a forked
+ * child begins with an empty pool. */
+#ifndef LIB_RND_H
+#define LIB_RND_H
+
+#include "lib/base.h"
+
+/* Fills LEN bytes at P. Ends the process if the system has no randomness. */
+void rnd_bytes(void *p, size_t len);
+
+#endif
