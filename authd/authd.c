@@ -7,6 +7,7 @@
 
 #include "authd/authd_priv.h"
 #include "authlib/drv_userdb.h"
+#include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -126,7 +127,7 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 		alive = msgr_u8(r) == 1;
 		if (!msgr_end(r))
 			return false;
-		peers_result(a->peers, &peer, alive, ev_now(a->ctx.loop));
+		peers_result(a->peers, &peer, alive, clock_now());
 		return true;
 	default:
 		return false;
@@ -228,7 +229,7 @@ static void on_resolved(const struct job_done *done, int fd UNUSED, void *arg)
 	bool found = done != NULL && done->result == AUTH_OK;
 
 	peers_resolved(a->peers, rs->host, found ? done->addr : NULL, found ? done->naddr : 0,
-	    done == NULL || done->result == AUTH_TRY_LATER, ev_now(a->ctx.loop));
+	    done == NULL || done->result == AUTH_TRY_LATER, clock_now());
 	mem_free(&rs);
 	request_resume(a);
 }
@@ -290,7 +291,7 @@ static void on_loaded(const struct job_done *done, int fd, void *arg)
 		begin(a);
 }
 
-static void on_tick(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct authd *a = t->data;
 	const struct settings *set = a->ctx.set;
@@ -298,7 +299,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 	uint32_t id;
 
 	if (a->loading || strstr(set->authdaemonrc_authmodulelist, "authuserdb") == NULL ||
-	    userdb_watch_poll(&a->watch, set->authuserdb_USERDB, ev_now(loop)) == 0)
+	    userdb_watch_poll(&a->watch, set->authuserdb_USERDB, clock_now()) == 0)
 		return;
 	a->loading = true;
 	id = jobs_next_id(a->jobs);

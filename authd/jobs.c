@@ -7,6 +7,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "node/wire.h"
@@ -351,7 +352,7 @@ static void log_refusal(struct jobs *j, const struct net_addr *key, unsigned wai
 	char ip[NET_IP_TEXT_MAX], whose[NET_IP_TEXT_MAX + 16] = "the node's own";
 
 	j->nrefused++;
-	if (ev_now(j->loop) < j->tell_again)
+	if (clock_now() < j->tell_again)
 		return;
 	if (key != NULL)
 		snprintf(whose, sizeof(whose), "for ip=[%s%s]", net_addr_log(key, ip), key->family == AF_INET6 ? "/64" : "");
@@ -359,7 +360,7 @@ static void log_refusal(struct jobs *j, const struct net_addr *key, unsigned wai
 	    "last told; block the address if it guesses passwords, else see daemons of authdaemonrc", j->waiting, waiting, whose,
 	    (unsigned long long)(j->nrefused - j->told));
 	j->told = j->nrefused;
-	j->tell_again = ev_now(j->loop) + TELL_SECONDS;
+	j->tell_again = clock_now() + TELL_SECONDS;
 }
 
 static void refuse(struct jobs *j, struct queued_job *q)

@@ -7,6 +7,7 @@
 #include "authd/authd_priv.h"
 #include "authlib/drv_userdb.h"
 #include "authlib/password.h"
+#include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -188,7 +189,7 @@ static void choose(struct request *rq)
 {
 	static struct auth_reply r, down;
 	struct authd *a = rq->worker->a;
-	double now = ev_now(a->ctx.loop);
+	double now = clock_now();
 	bool here = false;
 
 	memset(&r, 0, sizeof(r));

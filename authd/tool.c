@@ -5,6 +5,7 @@
 #include "authd/authd_priv.h"
 #include "authlib/drv_userdb.h"
 #include "authlib/password.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
@@ -43,7 +44,7 @@ static void add_address(struct tool_query *t, const struct route_host *h)
 	char ip[NET_IP_TEXT_MAX];
 	unsigned n;
 
-	switch (peers_lookup(t->a->peers, h->name, h->port, ev_now(t->a->ctx.loop), addr, &n)) {
+	switch (peers_lookup(t->a->peers, h->name, h->port, clock_now(), addr, &n)) {
 	case PEERS_WAIT:
 		str_adds(&t->text, " (its address is being looked up; ask again)");
 		return;
@@ -53,7 +54,7 @@ static void add_address(struct tool_query *t, const struct route_host *h)
 	case PEERS_KNOWN:
 		for (unsigned i = 0; i < n; i++)
 			str_addf(&t->text, " [%s] %s", net_addr_text(&addr[i], ip),
-			    peers_down(t->a->peers, &addr[i], ev_now(t->a->ctx.loop)) ? "down" : "not known to be down");
+			    peers_down(t->a->peers, &addr[i], clock_now()) ? "down" : "not known to be down");
 	}
 }
 
@@ -263,7 +264,7 @@ void tool_status(struct authd *a, uint32_t query)
 {
 	const struct userdb *db = drv_userdb_current();
 	struct str text = STR_INIT, down = STR_INIT;
-	unsigned n = peers_list_down(a->peers, ev_now(a->ctx.loop), &down);
+	unsigned n = peers_list_down(a->peers, clock_now(), &down);
 
 	for (int v = 0; v < AUTH_VERDICT_COUNT; v++) {
 		static const char *const names[] = {

@@ -1,7 +1,6 @@
 #include "authlib/directory.h"
 
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/log.h"
@@ -27,14 +26,6 @@ bool directory_add(struct directory *d, const char *name, size_t len)
 		return false;
 	d->server[d->count++].name = mem_memdup(name, len);
 	return true;
-}
-
-int64_t directory_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 bool directory_usable(const struct directory *d, unsigned i, int64_t now)

@@ -31,9 +31,7 @@ void directory_init(struct directory *d, const char *driver);
 void directory_fini(struct directory *d);
 /* One more server; false if there are too many. */
 bool directory_add(struct directory *d, const char *name, size_t len);
-/* A clock that never jumps, in ms. */
-int64_t directory_now(void);
-/* Server I may be asked at NOW. */
+/* Server I may be asked at NOW (clock_ms()). */
 bool directory_usable(const struct directory *d, unsigned i, int64_t now);
 /* It failed after TOOK ms, for the reason WHY; told to the log if it is news. */
 void directory_failed(struct directory *d, unsigned i, int64_t now, int64_t took, const char *why);

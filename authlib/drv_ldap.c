@@ -10,6 +10,7 @@
 #include "authlib/directory.h"
 #include "authlib/ldapquery.h"
 #include "authlib/record.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/num.h"
@@ -202,14 +203,14 @@ static bool open_connection(struct ldap_dir *d, struct ldap_conn *c, unsigned i,
 static bool open_one(struct ldap_dir *d, struct ldap_conn *c, unsigned tried)
 {
 	for (unsigned i = 0; i < d->servers.count; i++) {
-		int64_t start = directory_now(), end;
+		int64_t start = clock_ms(), end;
 		struct str why = STR_INIT;
 		bool good;
 
 		if ((tried & 1U << i) != 0 || !directory_usable(&d->servers, i, start))
 			continue;
 		good = open_connection(d, c, i, &why);
-		end = directory_now();
+		end = clock_ms();
 		if (!good) {
 			close_connection(c);
 			directory_failed(&d->servers, i, end, end - start, str_cstr(&why));
@@ -233,10 +234,10 @@ static bool exchange(struct ldap_dir *d, struct ldap_conn *c, exchange_fn *fn, v
 
 	while (c->ld != NULL || open_one(d, c, tried)) {
 		struct str why = STR_INIT;
-		int64_t start = directory_now(), end;
+		int64_t start = clock_ms(), end;
 		enum outcome o = fn(d, c->ld, arg, &why);
 
-		end = directory_now();
+		end = clock_ms();
 		if (o == LOST) {
 			bool waited = end - start >= DIRECTORY_SLOW_MS;
 

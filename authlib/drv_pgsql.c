@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "authlib/sqldir.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "node/settings.h"
@@ -29,7 +30,7 @@ static bool wait_for(PGconn *pg, short events, int64_t deadline)
 	struct pollfd p = { .fd = PQsocket(pg), .events = events };
 
 	for (;;) {
-		int64_t left = deadline - directory_now();
+		int64_t left = deadline - clock_ms();
 		int n = left > 0 ? poll(&p, 1, (int)left) : 0;
 
 		if (n > 0)
@@ -41,7 +42,7 @@ static bool wait_for(PGconn *pg, short events, int64_t deadline)
 
 static int64_t deadline_of(const struct pgsql *p)
 {
-	return directory_now() + p->set->authpgsqlrc_PGSQL_TIMEOUT * 1000;
+	return clock_ms() + p->set->authpgsqlrc_PGSQL_TIMEOUT * 1000;
 }
 
 /* What the server says goes to debugging at most. */
@@ -263,7 +264,7 @@ static bool next_result(struct pgsql *p, sql_row_fn *fn, void *arg, bool *all, s
 	bool more = false;
 
 	*all = false;
-	if (!fetch(p, directory_now() + AUTH_LIST_SILENCE_MS, why))
+	if (!fetch(p, clock_ms() + AUTH_LIST_SILENCE_MS, why))
 		return false;
 	if ((res = PQgetResult(p->pg)) == NULL) {
 		str_adds(why, PQstatus(p->pg) == CONNECTION_OK ? "the answer has no end" : PQerrorMessage(p->pg));

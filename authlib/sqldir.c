@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
@@ -15,13 +16,13 @@ void sqldir_close(struct sqldir *d)
 static bool open_one(struct sqldir *d)
 {
 	for (unsigned i = 0; i < d->servers.count; i++) {
-		int64_t start = directory_now(), end;
+		int64_t start = clock_ms(), end;
 		struct str why = STR_INIT;
 
 		if (!directory_usable(&d->servers, i, start))
 			continue;
 		d->open = d->kind->open(d->conn, i, &why);
-		end = directory_now();
+		end = clock_ms();
 		if (!d->open) {
 			d->kind->close(d->conn);
 			directory_failed(&d->servers, i, end, end - start, str_cstr(&why));
@@ -59,7 +60,7 @@ static bool ask(struct sqldir *d, bool again, const char *service, const char *u
 {
 	struct str question = STR_INIT, why = STR_INIT;
 	struct sql_cell cell[SQL_COLUMNS];
-	int64_t start = directory_now(), end;
+	int64_t start = clock_ms(), end;
 	enum sql_status s;
 	unsigned n = 0;
 
@@ -69,7 +70,7 @@ static bool ask(struct sqldir *d, bool again, const char *service, const char *u
 		return true;
 	}
 	s = d->kind->ask(d->conn, str_cstr(&question), cell, &n, &why);
-	end = directory_now();
+	end = clock_ms();
 	switch (s) {
 	case SQL_ROW:
 		*result = read_row(d, cell, n, user, out);

@@ -3,6 +3,7 @@
 
 #include "imapd/cmd.h"
 #include "imapd/imap_sync.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "maildir/md_watch.h"
 
@@ -24,7 +25,7 @@ static void say_polling(struct imap_session *s)
 /* Waits once: BIO_OK when the client said something, BIO_OTHER to look and go on, or why the session ends. */
 static int wait_once(struct imap_session *s, struct md_watch *w, int64_t deadline)
 {
-	int64_t left = deadline - session_clock();
+	int64_t left = deadline - clock_seconds();
 	int64_t look = w->fd == -1 ? s->set->imapd_IMAP_IDLE_TIMEOUT : IDLE_LOOK;
 	int got;
 
@@ -39,7 +40,7 @@ static int wait_once(struct imap_session *s, struct md_watch *w, int64_t deadlin
 /* True: the client said something; false: the session is over. */
 static bool idle(struct imap_session *s, struct md_watch *w)
 {
-	int64_t deadline = session_clock() + s->set->imapd_IMAP_INACTIVITY_TIMEOUT;
+	int64_t deadline = clock_seconds() + s->set->imapd_IMAP_INACTIVITY_TIMEOUT;
 
 	for (;;) {
 		int got;

@@ -3,6 +3,7 @@
 
 #include "imapd/imap_session.h"
 #include "imapd/cmd.h"
+#include "lib/clock.h"
 
 static const struct imap_frame_limits limits = { IMAP_LINES_MAX, IMAP_LITERALS_MAX };
 
@@ -63,7 +64,7 @@ static bool read_literal(struct imap_session *s, size_t left)
 
 static bool read_line(struct imap_session *s, int64_t deadline)
 {
-	int64_t left = deadline - session_clock();
+	int64_t left = deadline - clock_seconds();
 	char *line;
 	size_t len;
 	int got = bio_line(&s->io, IMAP_LINES_MAX, left > 0 ? (int)left * 1000 : 0, &line, &len);
@@ -81,7 +82,7 @@ static bool read_line(struct imap_session *s, int64_t deadline)
 
 bool imap_read_command(struct imap_session *s)
 {
-	int64_t deadline = session_clock() + s->set->imapd_IMAP_INACTIVITY_TIMEOUT;
+	int64_t deadline = clock_seconds() + s->set->imapd_IMAP_INACTIVITY_TIMEOUT;
 	struct imap_frame f = { 0 };
 
 	if (s->line.cap > 4096)
@@ -149,7 +150,7 @@ int imap_read_rest(struct imap_session *s)
 		struct imap_lex l;
 
 		str_clear(&s->line);
-		if (!read_line(s, session_clock() + IMAP_LITERAL_TIMEOUT / 1000))
+		if (!read_line(s, clock_seconds() + IMAP_LITERAL_TIMEOUT / 1000))
 			return -1;
 		imap_lex_init(&l, s->line.data, s->line.len);
 		if (imap_lex_end(&l) != 1)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "imapd/imapd.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/num.h"
@@ -34,7 +35,7 @@ static void serve(const char *maildir, const char *user, const char *tag, struct
 	static struct session_counters counters;
 	char *path = absolute(maildir);
 	struct session_start start = { .user = user, .home = path, .maildir = path, .options = "", .session_id = "direct",
-		.context = tag, .leftover = "", .began = session_clock(), .counters = &counters, .set = set };
+		.context = tag, .leftover = "", .began = clock_seconds(), .counters = &counters, .set = set };
 
 	imapd_serve(STDIN_FILENO, STDOUT_FILENO, &start);
 	mem_free(&path);

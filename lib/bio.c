@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -60,17 +61,9 @@ void bio_preload(struct bio *b, const void *p, size_t len)
 
 /* Waiting. A deadline is a moment in ms of the monotonic clock, or -1. */
 
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int64_t deadline_in(int timeout)
 {
-	return timeout < 0 ? -1 : now_ms() + timeout;
+	return timeout < 0 ? -1 : clock_ms() + timeout;
 }
 
 static bool stopped(const struct bio *b)
@@ -84,7 +77,7 @@ static int wait_fds(const struct bio *b, struct pollfd *p, nfds_t n, int64_t dea
 	struct timespec t, *tp = NULL;
 
 	if (deadline >= 0) {
-		int64_t left = MAX(deadline - now_ms(), 0);
+		int64_t left = MAX(deadline - clock_ms(), 0);
 
 		t.tv_sec = left / 1000;
 		t.tv_nsec = (long)(left % 1000) * 1000000;
@@ -119,7 +112,7 @@ static ssize_t take_now(struct bio *b, char *p, size_t room)
 {
 	if (b->in_socket)
 		return recv(b->in, p, room, MSG_DONTWAIT);
-	if (wait_fds(b, &(struct pollfd){ .fd = b->in, .events = POLLIN }, 1, now_ms()) <= 0) {
+	if (wait_fds(b, &(struct pollfd){ .fd = b->in, .events = POLLIN }, 1, clock_ms()) <= 0) {
 		errno = EAGAIN;
 		return -1;
 	}

@@ -5,6 +5,7 @@ lib_liblib_a_SOURCES = \
 	lib/b64.c lib/b64.h \
 	lib/bio.c lib/bio.h \
 	lib/chan.c lib/chan.h \
+	lib/clock.c lib/clock.h \
 	lib/die.c lib/die.h \
 	lib/log.c lib/log.h \
 	lib/loop.c lib/loop.h \

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -558,7 +559,7 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 	l->client = *client;
 	l->local_port = local_port;
 	l->data = mem_alloc(d->data_size);
-	l->started = (uint32_t)ev_now(worker_loop(w));
+	l->started = clock_seconds();
 	ev_io_init(&l->io, on_io, fd, 0);
 	l->io.data = l;
 	worker_add(w, l);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/mem.h"
@@ -140,7 +141,7 @@ void worker_ask_authd(struct worker *w, struct login *l)
 	static struct auth_request q;
 
 	drop_slot(w, l);
-	l->asked = (uint32_t)ev_now(w->ctx.loop);
+	l->asked = clock_seconds();
 	if (w->authd == NULL || !take_slot(w, l))
 		return; /* asked when there is an authd; the sweep gives up on it in time */
 	q.request = l->request;
@@ -321,14 +322,9 @@ static void on_spawn_gone(struct chan *c UNUSED, void *arg)
 
 /* --- relays --- */
 
-static uint32_t seconds(const struct worker *w)
-{
-	return (uint32_t)ev_now(w->ctx.loop);
-}
-
 void worker_relay(struct worker *w, struct login *l, int client, int peer, struct str *to_client, struct str *to_server)
 {
-	struct relayed *s = relayed_new(l, seconds(w));
+	struct relayed *s = relayed_new(l, clock_seconds());
 
 	relayed_log_login(s, l->dialect);
 	relay_new(w->relays, client, peer, to_client, to_server, s);
@@ -339,7 +335,7 @@ static void on_relay_end(struct relay *r, enum relay_end end, void *session, voi
 	struct relayed *s = session;
 	struct worker *w = arg;
 
-	relayed_log_end(s, w->dialects[s->protocol], r, end, seconds(w));
+	relayed_log_end(s, w->dialects[s->protocol], r, end, clock_seconds());
 	send_session_end(w, s->session);
 	relayed_free(&s);
 	maybe_end(w);
@@ -396,10 +392,10 @@ static void on_accept(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED
 	}
 }
 
-static void on_sweep(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct worker *w = t->data;
-	uint32_t now = (uint32_t)ev_now(loop);
+	uint32_t now = clock_seconds();
 
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
@@ -509,7 +505,7 @@ static void who_row(struct relay *r, void *session, void *arg)
 	const struct relayed *s = session;
 	struct query *q = arg;
 
-	relayed_row(s, q->w->dialects[s->protocol], r, seconds(q->w), &q->rows);
+	relayed_row(s, q->w->dialects[s->protocol], r, clock_seconds(), &q->rows);
 	q->count++;
 }
 

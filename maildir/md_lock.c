@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/num.h"
 #include "lib/str.h"
 #include "maildir/md_dir.h"
@@ -90,18 +91,10 @@ static int make_mine(struct md_root *r, int dirfd, struct str *name, struct stat
 	return fd;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* link() until it works: a lost reply of a network file system shows in the link count only. */
 static int take(struct md_root *r, int dirfd, const char *mine)
 {
-	int64_t end = now_ms() + MD_LOCK_WAIT * 1000;
+	int64_t end = clock_ms() + MD_LOCK_WAIT * 1000;
 	unsigned wait_us = 200;
 	struct stat st;
 
@@ -117,7 +110,7 @@ static int take(struct md_root *r, int dirfd, const char *mine)
 		if (err != EEXIST)
 			return -1;
 		break_stale(r, dirfd);
-		if (now_ms() >= end) {
+		if (clock_ms() >= end) {
 			errno = EEXIST;
 			return -1;
 		}

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -333,7 +334,7 @@ static void after_death(struct master *m, struct child *c)
 		snprintf(why, sizeof(why), "%s does not start", master_post_name(p, name));
 		m->on_start_failed(m, why);
 	} else if (current && p->wanted) {
-		restart_later(p, ev_now(m->loop) - c->started);
+		restart_later(p, clock_now() - c->started);
 	}
 }
 
@@ -476,7 +477,7 @@ static struct child *fork_child(struct post *p)
 	c->post = p;
 	c->generation = generation;
 	c->pid = pid;
-	c->started = ev_now(m->loop);
+	c->started = clock_now();
 	c->control = chan_new(m->loop, control, on_message, on_closed, c);
 	logfile_listen(m->loop, log[0], false);
 	if (log[1] != -1)

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -174,7 +175,7 @@ static const char *state_of(const struct child *c)
 static void add_post(struct str *s, const struct post *p)
 {
 	char name[32];
-	double now = ev_now(ctl.m->loop);
+	double now = clock_now();
 	unsigned shown = 0;
 
 	master_post_name(p, name);
@@ -194,7 +195,7 @@ static void add_status(struct query *q)
 	struct str *s = &q->rows;
 
 	str_addf(s, "node\t%s\nversion\t%s\npid\t%ld\nuptime\t%.0f\nrundir\t%s\nconfig\t%s\n", m->set->self[0], PACKAGE_VERSION,
-	    (long)getpid(), ev_now(m->loop) - m->started, m->set->node_RUNDIR, m->file);
+	    (long)getpid(), clock_now() - m->started, m->set->node_RUNDIR, m->file);
 	str_addf(s, "draining\t%d\nreloading\t%d\n", m->draining, reload_under_way());
 	for (const struct post *p = m->posts; p != NULL; p = p->next)
 		add_post(s, p);

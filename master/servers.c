@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "master/spawn.h"
@@ -53,7 +54,7 @@ static void log_lost(const struct server *s, const char *end)
 
 	log_as(spawn_program(s->protocol), LOG_LEVEL_INFO, "DISCONNECTED, %s, rcvd=%llu, sent=%llu, time=%lld, session=%s, end=%s",
 	    session_log_who(&start, who, sizeof(who)), (unsigned long long)s->counters->rcvd,
-	    (unsigned long long)s->counters->sent, (long long)(session_clock() - s->began), s->session_id, end);
+	    (unsigned long long)s->counters->sent, (long long)(clock_seconds() - s->began), s->session_id, end);
 }
 
 static void on_child(struct ev_loop *loop, ev_child *w, int revents UNUSED)
@@ -171,7 +172,7 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 	madvise(counters, PAGE, MADV_DONTFORK); /* not for the servers to come */
 	s = add_server(pid, tk->session, tk->protocol, tk->account.name, &tk->client);
 	s->counters = counters;
-	s->began = session_clock();
+	s->began = clock_seconds();
 	memcpy(s->session_id, tk->session_id, sizeof(s->session_id));
 	ev_child_init(&s->child, on_child, pid, 0);
 	s->child.data = s;
@@ -207,7 +208,7 @@ bool servers_adopt(pid_t pid, uint64_t session, enum protocol protocol, const ch
 		return false;
 	}
 	s = add_server(pid, session, protocol, user, client);
-	s->began = session_clock() - MAX((int64_t)time(NULL) - (int64_t)start, 0);
+	s->began = clock_seconds() - MAX((int64_t)time(NULL) - (int64_t)start, 0);
 	snprintf(s->session_id, sizeof(s->session_id), "-");
 	if (fd != -1) {
 		ev_io_init(&s->pidfd, on_pidfd, fd, EV_READ);
@@ -255,7 +256,7 @@ static void who_row(struct str *rows, const struct server *s)
 		str_addf(rows, "%llu\t%llu", (unsigned long long)s->counters->rcvd, (unsigned long long)s->counters->sent);
 	else
 		str_adds(rows, "-\t-");
-	str_addf(rows, "\t%lld\t%s\n", (long long)(session_clock() - s->began), s->session_id);
+	str_addf(rows, "\t%lld\t%s\n", (long long)(clock_seconds() - s->began), s->session_id);
 }
 
 uint32_t servers_who(struct str *rows)

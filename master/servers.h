@@ -16,7 +16,7 @@ struct server {
 	char *user;
 	char session_id[SESSION_ID_MAX];
 	struct net_addr client;
-	int64_t began;                      /* session_clock() */
+	int64_t began;                      /* clock_seconds() */
 	struct session_counters *counters;  /* NULL: not our child */
 	ev_child child;
 	ev_io pidfd;

@@ -3,9 +3,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "master/servers.h"
@@ -33,14 +33,6 @@ static struct {
 } spawn;
 
 static struct msgw out;
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void leave_if_done(void)
 {
@@ -113,7 +105,7 @@ static void start_sweep(void)
 
 static void on_sweep(struct ev_loop *loop, ev_timer *w, int revents UNUSED)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 	struct handoff *h;
 
 	while ((h = tickets_overdue(spawn.tickets, now)) != NULL) {
@@ -152,10 +144,10 @@ static void on_handoff(struct worker *w, struct msgr *r, int fd)
 		return;
 	}
 	h->leftover = mem_memdup(leftover, h->leftover_len);
-	tk = tickets_take(spawn.tickets, h->id, h->slot, h->generation, now_ms());
+	tk = tickets_take(spawn.tickets, h->id, h->slot, h->generation, clock_ms());
 	if (tk != NULL) {
 		serve(tk, h);
-	} else if (!spawn.stopping && tickets_hold(spawn.tickets, h, now_ms())) {
+	} else if (!spawn.stopping && tickets_hold(spawn.tickets, h, clock_ms())) {
 		start_sweep();
 	} else {
 		reply(h, false);
@@ -219,7 +211,7 @@ static void on_ticket(struct msgr *r)
 	tk->protocol = protocol;
 	if ((h = tickets_held(spawn.tickets, tk)) != NULL) {
 		serve(tk, h);
-	} else if (tickets_add(spawn.tickets, tk, now_ms())) {
+	} else if (tickets_add(spawn.tickets, tk, clock_ms())) {
 		start_sweep();
 	} else {
 		log_error("too many tickets wait for their clients; a login is refused");

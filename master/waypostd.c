@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -382,7 +383,7 @@ static int run(struct master *m)
 	make_rundir(m);
 	take_lock(m->set->node_RUNDIR);
 	make_loop(m);
-	m->started = ev_now(m->loop);
+	m->started = clock_now();
 	open_log(m);
 	open_ports(m);
 	if (!control_open(m))

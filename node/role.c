@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/loop.h"
@@ -174,7 +175,7 @@ static void on_term(struct ev_loop *loop UNUSED, ev_signal *w, int revents UNUSE
 static void flush_now(struct role_ctx *ctx)
 {
 	log_flush();
-	ctx->flushed = ev_now(ctx->loop);
+	ctx->flushed = clock_now();
 	ev_idle_stop(ctx->loop, &ctx->flush_idle);
 }
 
@@ -191,7 +192,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents UNUSED)
 
 	if (log_waiting() == 0)
 		return;
-	if (log_waiting() >= LOG_ENOUGH || ev_now(loop) - ctx->flushed >= LOG_EVERY)
+	if (log_waiting() >= LOG_ENOUGH || clock_now() - ctx->flushed >= LOG_EVERY)
 		flush_now(ctx);
 	else
 		ev_idle_start(loop, &ctx->flush_idle);

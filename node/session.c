@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 
 static volatile sig_atomic_t stop_flag; /* the signal that came; the first SIGTERM outranks a kick */
@@ -15,14 +16,6 @@ static void on_signal(int sig)
 {
 	if (stop_flag != SIGTERM)
 		stop_flag = sig;
-}
-
-int64_t session_clock(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
 }
 
 void session_bio(struct bio *b, int fd, const struct session_start *start)
@@ -123,6 +116,6 @@ void session_log_end(const char *program, const struct session_start *start, con
 		snprintf(tls, sizeof(tls), ", %s=1", tls_key);
 	log_as(program, LOG_LEVEL_INFO, "%s, %s, %s, rcvd=%llu, sent=%llu, time=%lld%s, session=%s, end=%s",
 	    ends[end].word, session_log_who(start, who, sizeof(who)), figures, (unsigned long long)c->rcvd,
-	    (unsigned long long)c->sent, (long long)(session_clock() - start->began), tls, start->session_id, ends[end].end);
+	    (unsigned long long)c->sent, (long long)(clock_seconds() - start->began), tls, start->session_id, ends[end].end);
 	log_flush();
 }

@@ -47,7 +47,7 @@ struct session_start {
 	size_t leftover_len;
 	bool proxied;             /* the login came from another node of the pool */
 	bool tls;                 /* the client talks TLS to the first node */
-	int64_t began;            /* session_clock() at the start, for time= in the log */
+	int64_t began;            /* clock_seconds() at the start, for time= in the log */
 	struct session_counters *counters; /* never NULL */
 	const struct settings *set;
 };
@@ -59,8 +59,6 @@ struct session_start {
  * imapd/imapd.h and pop3d/pop3d.h each declare one; node/ knows them only by this type. */
 typedef void session_server_fn(int fd, const struct session_start *start);
 
-/* Seconds of the monotonic clock. */
-int64_t session_clock(void);
 /* Prepares B for the client on FD: counters, leftover bytes, and the signals. From now on SIGTERM (the node
  * is being stopped) and SIGUSR1 (kicked) are blocked but for B's waits, and set the flag that ends them:
  * BIO_STOP. SIGPIPE is ignored. Call it once per process. */

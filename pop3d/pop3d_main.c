@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/log.h"
 
 static int usage(void)
@@ -22,7 +23,7 @@ static int serve(const char *maildir)
 	struct settings *set = settings_defaults();
 	const struct session_start start = {
 		.user = "-", .home = "/", .maildir = maildir, .options = "", .session_id = "-", .context = "",
-		.leftover = "", .began = session_clock(), .counters = &counters, .set = set,
+		.leftover = "", .began = clock_seconds(), .counters = &counters, .set = set,
 	};
 
 	log_set_program("pop3d");

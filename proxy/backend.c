@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/mem.h"
 
 enum { ADDRS_MAX = 8, LINES_MAX = 100 };
@@ -124,7 +125,7 @@ static void set_timer(struct backend *b, double seconds)
 static void greeted(struct backend *b)
 {
 	b->greeted = true;
-	set_timer(b, b->deadline - ev_now(b->loop));
+	set_timer(b, b->deadline - clock_now());
 }
 
 static enum backend_step take_line(struct backend *b, char *line, size_t len)
@@ -257,7 +258,7 @@ static void await_greeting(struct backend *b, double left)
 
 static void connect_next(struct backend *b)
 {
-	double left = b->deadline - ev_now(b->loop);
+	double left = b->deadline - clock_now();
 
 	if (b->at == b->naddrs || left <= 0) {
 		if (b->at == b->naddrs)
@@ -280,7 +281,7 @@ struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs
 	b->loop = loop;
 	b->naddrs = MIN(n, ADDRS_MAX);
 	memcpy(b->addr, addrs, b->naddrs * sizeof(*addrs));
-	b->deadline = ev_now(loop) + timeout;
+	b->deadline = clock_now() + timeout;
 	b->fd = -1;
 	b->on_line = on_line;
 	b->on_done = on_done;

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/mem.h"
 
 enum { CLIENT, SERVER };                     /* index of a side */
@@ -312,12 +313,12 @@ static void copy_from(struct relay *r, int side)
 		s->bulk = take_pipe();
 }
 
-static void on_event(struct ev_loop *loop, ev_io *io, int revents)
+static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 {
 	struct relay *r = io->data;
 	int side = io == &r->io[CLIENT] ? CLIENT : SERVER;
 
-	r->active = (uint32_t)ev_now(loop);
+	r->active = clock_seconds();
 	if ((revents & EV_WRITE) != 0 && waiting(&r->from[!side]))
 		on_can_write(r, side);
 	if ((revents & EV_READ) == 0 || r->from[side].state != STREAM_OPEN || waiting(&r->from[side]))
@@ -332,10 +333,10 @@ static void on_event(struct ev_loop *loop, ev_io *io, int revents)
 		watch(r);
 }
 
-static void on_idle_check(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+static void on_idle_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct relay_pool *pool = t->data;
-	uint32_t now = (uint32_t)ev_now(loop);
+	uint32_t now = clock_seconds();
 
 	for (struct relay *r = pool->first, *next; r != NULL; r = next) {
 		uint32_t idle = now - r->active;
@@ -401,7 +402,7 @@ struct relay *relay_new(struct relay_pool *pool, int client, int server, struct 
 
 	r->pool = pool;
 	r->session = session;
-	r->active = (uint32_t)ev_now(pool->loop);
+	r->active = clock_seconds();
 	ev_io_init(&r->io[CLIENT], on_event, client, 0);
 	ev_io_init(&r->io[SERVER], on_event, server, 0);
 	r->io[CLIENT].data = r->io[SERVER].data = r;

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/mem.h"
 #include "pop3d/pop3d.h"
 
@@ -101,7 +102,7 @@ static void run_server(int fd, const char *leftover, size_t len)
 	static struct session_counters counters;
 	struct session_start start = {
 		.user = "alice@example.com", .home = top, .maildir = maildir, .options = "", .session_id = "id-1",
-		.context = "", .leftover = leftover, .leftover_len = len, .began = session_clock(), .counters = &counters,
+		.context = "", .leftover = leftover, .leftover_len = len, .began = clock_seconds(), .counters = &counters,
 		.set = set,
 	};
 	int log = open(log_file, O_CREAT | O_WRONLY | O_APPEND, 0600);

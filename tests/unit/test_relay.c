@@ -4,10 +4,35 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/mem.h"
 #include "proxy/relay.h"
+
+/* The wall clock of this program, for all that it is linked with, can be set. */
+static time_t wall_step;
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+	int result = (int)syscall(SYS_clock_gettime, id, t);
+
+	if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)
+		t->tv_sec += wall_step;
+	return result;
+}
+
+int gettimeofday(struct timeval *restrict t, void *restrict zone UNUSED)
+{
+	struct timespec now;
+	int result = clock_gettime(CLOCK_REALTIME, &now);
+
+	t->tv_sec = now.tv_sec;
+	t->tv_usec = now.tv_nsec / 1000;
+	return result;
+}
 
 static int ends, last_end;
 static uint64_t last_rcvd, last_sent;
@@ -323,9 +348,35 @@ static void test_stop_and_idle(void)
 	finish(&g);
 }
 
+static void turn_for_two_checks(struct rig *g)
+{
+	for (int i = 0; i < 6; i++) {
+		ev_run(g->loop, EVRUN_NOWAIT);
+		usleep(400000);
+		ev_now_update(g->loop);
+	}
+}
+
+/* Somebody sets the machine's clock: no session is idle because of that. */
+static void test_wall_clock_is_set(void)
+{
+	struct rig g;
+
+	start(&g, "", "", 9);
+	wall_step = 3600;
+	turn_for_two_checks(&g);
+	CU_ASSERT_EQUAL(ends, 0);
+	wall_step = -3600;
+	turn_for_two_checks(&g);
+	CU_ASSERT_EQUAL(ends, 0);
+	wall_step = 0;
+	relay_pool_each(g.pool, stop_it, NULL);
+	finish(&g);
+}
+
 static const struct unit_case cases[] = {
 	{ "both ways", test_both_ways }, { "half-close", test_half_close }, { "back-pressure", test_back_pressure },
 	{ "storm", test_storm }, { "client gone", test_client_gone }, { "both gone", test_both_gone },
-	{ "stop and idle", test_stop_and_idle }, { NULL, NULL },
+	{ "stop and idle", test_stop_and_idle }, { "wall clock is set", test_wall_clock_is_set }, { NULL, NULL },
 };
 UNIT_MAIN("relay", cases)

@@ -381,6 +381,7 @@ static void test_refused(void)
 {
 	static const uint32_t bad_uid[] = { 0, 1, UID + 1 };
 	uint8_t id[TICKET_LEN] = { 9 };
+	struct msgr r;
 
 	start_spawn();
 	for (unsigned i = 0; i < (as_root ? 2 : 3); i++) {
@@ -402,7 +403,10 @@ static void test_refused(void)
 	msgw_begin(&out, HANDOFF); /* without descriptor, and cut */
 	msgw_u32(&out, 100);
 	CU_ASSERT_EQUAL(msg_send(worker, &out, -1), 0);
-	expect_reply(0, false);
+	expect(control, CTL_UNFIT, &r);
+	CU_ASSERT_EQUAL(msgr_u32(&r), 0);
+	CU_ASSERT_EQUAL(msgr_u64(&r), GENERATION);
+	CU_ASSERT(msgr_end(&r));
 	end_spawn();
 }
 
