@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "authlib/sqldir.h"
+#include "lib/clock.h"
 #include "lib/mem.h"
 #include "node/settings.h"
 
@@ -36,7 +37,7 @@ static int on_progress(void *arg)
 {
 	const struct sqlite *s = arg;
 
-	return directory_now() > s->deadline;
+	return clock_ms() > s->deadline;
 }
 
 /* "..." is never a string (node/clause.h relies on it), the file can make nothing run, and nothing writes to it. */
@@ -115,7 +116,7 @@ static bool is_empty(struct sqlite *s, const char *text)
 
 static void set_deadline(struct sqlite *s)
 {
-	s->deadline = directory_now() + (s->dir.patient ? AUTH_LIST_SILENCE_MS : s->set->authsqliterc_SQLITE_TIMEOUT * 1000);
+	s->deadline = clock_ms() + (s->dir.patient ? AUTH_LIST_SILENCE_MS : s->set->authsqliterc_SQLITE_TIMEOUT * 1000);
 }
 
 /* The question, understood; SQL_ROW: rows may be had. */
