@@ -84,6 +84,15 @@ static bool find_encoding(const char *p, size_t len, enum encoding *e)
 	return true;
 }
 
+/* Courier's {MD5} is a digest, Dovecot's a hash of crypt(3) that begins with $1$. No digest is as long. */
+static bool is_md5_crypt(const struct stored *st)
+{
+	static const char *const front[] = { [AS_USUAL] = "$1$", [HEX] = "243124", [BASE64] = "JDEk" };
+	const char *is = front[st->encoding];
+
+	return strncmp(st->text, is, strlen(is)) == 0 && (st->encoding == AS_USUAL || strlen(st->text) > 32);
+}
+
 static struct stored find(const char *hash)
 {
 	struct stored st = { .scheme = &bare_crypt, .text = hash };
@@ -98,8 +107,7 @@ static struct stored find(const char *hash)
 		return st;
 	st.scheme = find_name(hash + 1, dot - 1);
 	st.text = hash + end + 1;
-	/* Courier's {MD5} is a digest, Dovecot's a hash of crypt(3). */
-	if (st.scheme != NULL && strcmp(st.scheme->name, "MD5") == 0 && strncmp(st.text, "$1$", 3) == 0)
+	if (st.scheme != NULL && strcmp(st.scheme->name, "MD5") == 0 && is_md5_crypt(&st))
 		st.scheme = &bare_crypt;
 	return st;
 }
@@ -183,8 +191,12 @@ static bool decode(const struct stored *st, struct str *body)
 	return true;
 }
 
-static const char *read_body(const struct stored *st, struct str *body)
+/* Takes HASH apart; NULL if it is sound, else why it is not. */
+static const char *read_hash(const char *hash, struct stored *st, struct str *body)
 {
+	*st = find(hash);
+	if (strlen(hash) >= ACCOUNT_HASH_MAX)
+		return "the password hash is too long";
 	if (st->scheme == NULL)
 		return "the scheme of the password hash is not known here";
 	if (!decode(st, body) || (!st->scheme->kind->binary && memchr(str_cstr(body), '\0', body->len) != NULL))
@@ -419,14 +431,10 @@ bool password_is_slow(const char *hash)
 
 bool password_is_sound(const char *hash, const char **why)
 {
-	struct stored st = find(hash);
+	struct stored st;
 	struct str body = STR_INIT;
-	const char *wrong = NULL;
+	const char *wrong = is_locked(hash) ? NULL : read_hash(hash, &st, &body);
 
-	if (strlen(hash) >= ACCOUNT_HASH_MAX)
-		wrong = "the password hash is too long";
-	else if (!is_locked(hash))
-		wrong = read_body(&st, &body);
 	str_fini_secret(&body);
 	*why = wrong != NULL ? wrong : "";
 	return wrong == NULL;
@@ -434,13 +442,13 @@ bool password_is_sound(const char *hash, const char **why)
 
 enum auth_result password_check(const char *hash, const char *password)
 {
-	struct stored st = find(hash);
+	struct stored st;
 	struct str body = STR_INIT;
 	enum auth_result r = AUTH_BROKEN;
 
 	if (is_locked(hash))
 		return AUTH_DISABLED;
-	if (strlen(hash) < ACCOUNT_HASH_MAX && read_body(&st, &body) == NULL)
+	if (read_hash(hash, &st, &body) == NULL)
 		r = st.scheme->kind->check(st.scheme, &body, password);
 	str_fini_secret(&body);
 	return r;
@@ -448,10 +456,9 @@ enum auth_result password_check(const char *hash, const char *password)
 
 bool password_clear(const char *hash, char dst[ACCOUNT_PASSWORD_MAX])
 {
-	struct stored st = find(hash);
+	struct stored st;
 	struct str body = STR_INIT;
-	bool good = st.scheme != NULL && st.scheme->kind == &password_clear_text && read_body(&st, &body) == NULL &&
-	    body.len < ACCOUNT_PASSWORD_MAX;
+	bool good = read_hash(hash, &st, &body) == NULL && st.scheme->kind == &password_clear_text && body.len < ACCOUNT_PASSWORD_MAX;
 
 	dst[0] = '\0';
 	if (good)
@@ -493,11 +500,11 @@ size_t password_class(const char *hash)
 
 void password_dummy(char dst[ACCOUNT_HASH_MAX], const char *sample)
 {
-	struct stored st = find(sample);
+	struct stored st;
 	struct str body = STR_INIT;
 	bool good = false;
 
-	if (strlen(sample) < ACCOUNT_HASH_MAX && !is_locked(sample) && read_body(&st, &body) == NULL) {
+	if (!is_locked(sample) && read_hash(sample, &st, &body) == NULL) {
 		st.scheme->kind->dummy(st.scheme, &body);
 		good = write_hash(dst, &st, sample, &body);
 	}

@@ -73,6 +73,8 @@ static const struct vector { const char *hash, *maker, *scheme; bool slow; } vec
 	{ "{CRAM-MD5.B64}zTun3qrW5cojRIukLjeXR6ng9/H7wAyKgbuqw5VzG1Y=", "doveadm pw", "{CRAM-MD5}", false },
 	{ "{HMAC-MD5}cd3ba7deaad6e5ca23448ba42e379747a9e0f7f1fbc00c8a81bbaac395731b56", "doveadm pw", "{HMAC-MD5}", false },
 	{ "{MD5}$1$HZktepXA$67jrVrIkl2.RQmo1RqH3Y/", "doveadm pw", "$1$", true },
+	{ "{MD5.B64}JDEkeFd1YWtWSkgkWVZRR1VlR0dxbzRlcmxOckRjVkFjMQ==", "doveadm pw", "{CRYPT}", true },
+	{ "{MD5.HEX}2431246464547775696735246147676c486e4e6e38476554746d487a51516b78352f", "doveadm pw", "{CRYPT}", true },
 	{ "{MD5-CRYPT}$1$C4zCVrgO$EgW57Tya3V/JO4fT1TguX/", "doveadm pw", "$1$", true },
 	{ "{DES-CRYPT}ryRJ0piakuR1k", "doveadm pw", "DES", true },
 	{ "{SHA256-CRYPT}$5$MnhuyMY/BgVKzLQk$DNdyOn3iFzoa3ujXWwv0seB.ZNiIJvQ9hTqfP4XHXiB", "doveadm pw", "$5$", true },
@@ -130,7 +132,7 @@ static void test_vectors(void)
 static bool may_be_shorter(const char *scheme)
 {
 	static const char *const such[] = { "{SMD5}", "{SSHA}", "{SSHA256}", "{SSHA384}", "{SSHA512}", "{PLAIN}", "{CLEAR}",
-		"{CLEARTEXT}", "{ARGON2}", "{ARGON2I}", "{ARGON2ID}" };
+		"{CLEARTEXT}", "{ARGON2}", "{ARGON2I}", "{ARGON2ID}", "{CRYPT}" /* {MD5.HEX}: the front is as a digest */ };
 
 	for (size_t i = 0; i < ARRAY_LEN(such); i++)
 		if (strcmp(such[i], scheme) == 0)
@@ -231,7 +233,7 @@ static void test_costs(void)
 
 static void test_clear(void)
 {
-	char clear[ACCOUNT_PASSWORD_MAX];
+	char clear[ACCOUNT_PASSWORD_MAX], *longest = NULL;
 
 	CU_ASSERT_TRUE(password_clear("{PLAIN}secret", clear));
 	CU_ASSERT_STRING_EQUAL(clear, "secret");
@@ -244,6 +246,13 @@ static void test_clear(void)
 	CU_ASSERT_FALSE(password_clear("{PLAIN}", clear));
 	CU_ASSERT_FALSE(password_clear("{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", clear));
 	CU_ASSERT_FALSE(password_clear("", clear));
+	memset(clear, 'x', sizeof(clear) - 1);
+	clear[sizeof(clear) - 1] = '\0';
+	memcpy(clear, "{PLAIN}", 7);
+	longest = mem_printf("%s%s", clear, "x"); /* one more than a record holds */
+	CU_ASSERT_FALSE(password_clear(longest, clear));
+	CU_ASSERT_EQUAL(password_check(longest, longest + 7), AUTH_BROKEN);
+	mem_free(&longest);
 	/* No dummy of a clear password can be typed. */
 	password_dummy(clear, "{PLAIN}secret");
 	CU_ASSERT_STRING_EQUAL(clear, "{PLAIN}\x7f\x7f\x7f\x7f\x7f\x7f");
