@@ -219,6 +219,13 @@ class Bench:
         sessions = peer.clients.get("idle", 2000)
         system = self.systems.get(peer.name)
         self.open_idle(peer, 64).end()
+        # What knows the accounts has seen many of them: their records are no part of a session.
+        load = Load(self, "login", "imap", peer.address, [f"clients={peer.clients.get('login', 32)}", f"opening={peer.opening}", "seconds=1"])
+        try:
+            load.measure()
+            load.end()
+        finally:
+            load.kill()
         time.sleep(1)
         base = system.pss() if system else 0
         # Pages of files are left out: how many share them changes with whatever else the machine runs.
