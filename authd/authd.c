@@ -12,8 +12,6 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 
-enum { PROVEN_MAX = 65536 };
-
 static struct msgw out;
 
 /* --- sessions --- */
@@ -340,6 +338,7 @@ static void use_settings(struct authd *a)
 		auth_chain_free(&a->chain);
 		a->chain = chain;
 	}
+	questions_use(a->questions, a->chain, set);
 	str_fini(&errors);
 }
 
@@ -362,6 +361,8 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 		tool_route(a, query, argument);
 	else if (strcmp(command, "auth") == 0)
 		tool_auth(a, query, argument);
+	else if (strcmp(command, "flush") == 0)
+		tool_flush(a, query, argument);
 	else if (strcmp(command, "status") == 0)
 		tool_status(a, query);
 	else
@@ -396,10 +397,10 @@ int authd_main(const struct role_start *who)
 
 	role_init(&a->ctx, who, "waypostd", &hooks, a);
 	a->jobs = jobs_new(a->ctx.loop);
-	a->questions = questions_new(a->jobs);
+	a->cache = cache_new((size_t)a->ctx.set->authdaemonrc_AUTH_CACHE_SIZE);
+	a->questions = questions_new(a->ctx.loop, a->jobs, a->cache, clock_ms);
 	a->peers = peers_new(ask_address, a);
 	a->reg = reg_new();
-	a->proven = proven_new(PROVEN_MAX);
 	userdb_report_init(&a->report);
 	userdb_watch_init(&a->watch);
 	use_settings(a);

@@ -5,7 +5,6 @@
 #include "authd/auth_wire.h"
 #include "authd/jobs.h"
 #include "authd/peers.h"
-#include "authd/proven.h"
 #include "authd/question.h"
 #include "authd/register.h"
 #include "authlib/auth.h"
@@ -35,7 +34,7 @@ struct authd {
 	struct questions *questions;
 	struct peers *peers;
 	struct reg *reg;
-	struct proven *proven;
+	struct cache *cache;
 	struct mac *pool;         /* of the pool's secret; NULL: there is none */
 	struct auth_chain *chain;
 	ev_timer tick;            /* once a second: the userdb file */
@@ -74,6 +73,7 @@ void request_resume(struct authd *a);
 /* `waypost route` and `waypost auth`: answer with role_rows() and role_done(). */
 void tool_route(struct authd *a, uint32_t query, const char *user);
 void tool_auth(struct authd *a, uint32_t query, const char *argument);
+void tool_flush(struct authd *a, uint32_t query, const char *user);
 void tool_status(struct authd *a, uint32_t query);
 
 /* Whether the account may be used at all: uid and gid. False: WHY (static) says what to do. */

@@ -75,6 +75,7 @@ static void ask(const struct job *job, struct auth_chain *chain, struct job_done
 		done->answered = auth_chain_verify(chain, &pos, job->service, job->user, job->password, &job->client, &done->result,
 		    &done->account);
 	done->pos = (uint8_t)pos;
+	dirnews_take(&done->news);
 }
 
 void authworker_do(const struct job *job, int image, struct auth_chain *chain, struct job_done *done, int *fd_out)
@@ -103,6 +104,7 @@ void authworker_do(const struct job *job, int image, struct auth_chain *chain, s
 
 static struct role_ctx ctx;
 static struct auth_chain *chain;
+static uint8_t settings[SETTINGS_DIGEST_LEN]; /* that CHAIN was made from */
 static struct chan *authd;
 static struct msgw out;
 
@@ -118,6 +120,7 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 		log_error("bad job %u of authd was left out", r->type);
 	} else {
 		authworker_do(&job, fd, chain, &done, &image);
+		memcpy(done.settings, settings, sizeof(settings));
 		job_done_write(&out, &done);
 		if (chan_send(c, &out, image) != 0)
 			log_error("the answer to a job is too large");
@@ -142,6 +145,7 @@ static void make_chain(const struct settings *set)
 	struct str errors = STR_INIT;
 
 	auth_chain_free(&chain);
+	settings_directories_digest(set, settings);
 	chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_WORKER, set, &errors);
 	if (chain == NULL)
 		log_error("%s", str_cstr(&errors));

@@ -177,6 +177,7 @@ void job_done_fini(struct job_done *d)
 	mem_free(&d->text);
 	userdb_report_fini(&d->report);
 	account_fini(&d->account);
+	dirnews_fini(&d->news);
 }
 
 static void write_addrs(struct msgw *w, const struct job_done *d)
@@ -227,6 +228,8 @@ void job_done_write(struct msgw *w, const struct job_done *d)
 		msgw_u8(w, d->pos);
 		msgw_u64(w, d->age);
 		account_write(w, &d->account, true);
+		msgw_bytes(w, d->settings, sizeof(d->settings));
+		dirnews_write(w, &d->news);
 		break;
 	}
 }
@@ -282,6 +285,8 @@ static void read_account(struct msgr *r, struct job_done *d)
 	d->age = msgr_u64(r);
 	account_fini(&d->account);
 	account_read(r, &d->account);
+	msgr_fixed(r, d->settings, sizeof(d->settings));
+	dirnews_read(r, &d->news);
 }
 
 bool job_done_read(struct msgr *r, struct job_done *d)

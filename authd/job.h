@@ -4,16 +4,18 @@
  *   HASH         str password, str hash                             -
  *   RESOLVE      str host, u16 port                                 u8 n, net_addr[n], str text
  *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text [new image's fd]
- *   LOOKUP       u8 from, str service, str user                     u8 answered, u8 pos, u64 age, account
- *   VERIFY       as LOOKUP, str password, net_addr client,          as LOOKUP
+ *   LOOKUP       u8 from, str service, str user                     u8 answered, u8 pos, u64 age, account,
+ *   VERIFY       as LOOKUP, str password, net_addr client,          settings, news; VERIFY as LOOKUP
  *                u64 since
  *
  * Both ends are ours, and both check everything all the same. */
 #ifndef AUTHD_JOB_H
 #define AUTHD_JOB_H
 
+#include "authlib/dirnews.h"
 #include "authlib/userdb.h"
 #include "lib/net.h"
+#include "node/settings.h"
 
 enum job_kind {
 	JOB_HASH = 1,    /* password_check() */
@@ -61,6 +63,8 @@ struct job_done {
 	uint8_t pos;   /* the driver that gave the verdict */
 	uint64_t age;  /* seconds since it did; 0 unless the verdict was shared by a node of the pool */
 	struct account account;
+	uint8_t settings[SETTINGS_DIGEST_LEN]; /* of the directories, by which the worker asked */
+	struct dirnews news;
 };
 
 void job_init(struct job *j, uint32_t id, enum job_kind kind);

@@ -4,10 +4,11 @@ authd_libauthd_a_SOURCES = \
 	authd/auth_wire.c authd/auth_wire.h \
 	authd/authd.c authd/authd.h authd/authd_priv.h \
 	authd/authworker.c authd/authworker.h \
+	authd/cache.c authd/cache.h \
+	authd/health.c authd/health.h \
 	authd/job.c authd/job.h \
 	authd/jobs.c authd/jobs.h \
 	authd/peers.c authd/peers.h \
-	authd/proven.c authd/proven.h \
 	authd/question.c authd/question.h \
 	authd/register.c authd/register.h \
 	authd/request.c \

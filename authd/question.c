@@ -1,76 +1,434 @@
+/* A question's way: memory (a proven password, a remembered wrong guess), a question of the same that is on its way, a job.
+ *
+ * Two digests: KEY of the account as it is asked for, under which the proven account is remembered with the digest of its
+ * password; and PROOF of both, under which wrong guesses are remembered and questions on their way are shared. So a new
+ * password replaces the old one as soon as it has been used, and a guess says nothing about other passwords.
+ *
+ * For who asks with a password that was not tried lately it makes no difference in time whether there is such an
+ * account: both go to the directory. Records asked for without a password are shared, but not remembered: memory would
+ * have to hold stored passwords, and a quick answer would tell which accounts were used lately. */
 #include "authd/question.h"
 
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "authd/health.h"
 #include "lib/mem.h"
+#include "node/settings.h"
 
-struct questions {
-	struct jobs *jobs;
-	uint64_t since; /* verdicts that nodes share count if they are newer, unix seconds */
-};
+/* After this time an account that was proven lately is let in without the directory's answer. */
+static const double patience = 0.8;
 
+/* One job. It may outlive those who asked: what it brings is remembered. */
 struct question {
 	struct questions *qs;
+	struct question *prev, *next; /* of all */
+	UT_hash_handle hh;            /* by proof, of those that can be shared */
+	struct cache_digest key;      /* the account as it is asked for */
+	struct cache_digest proof;    /* with the password; of a look-up without: the same */
+	struct cache_digest user;
+	bool verify, shared, probe;
+	bool lasting;                 /* goes on while the directory is down: a probe, an operator's question */
+	bool answering;
+	bool keep;                    /* the askers were answered from memory; the job goes on */
 	unsigned pos;
-	struct asker *who;
+	int64_t asked;
+	uint64_t epoch;
+	char *service, *name;
+	struct asker *askers;
+	ev_timer patience;
+};
+
+/* What a probe asks: the question whose failure was noticed. */
+struct probe { char *service, *name; };
+
+struct questions {
+	struct ev_loop *loop;
+	struct jobs *jobs;
+	struct cache *cache;
+	int64_t (*clock)(void);
+	struct health *health;
+	const struct auth_chain *chain;
+	bool by_client;
+	uint8_t settings[SETTINGS_DIGEST_LEN];
+	int64_t ttl, negative_ttl, stale; /* ms */
+	struct question *all, *shared;
+	uint64_t epoch;            /* what was asked in an older one is not remembered */
+	struct probe probe[HEALTH_PLACES];
+	uint64_t since;            /* verdicts that nodes share count if they are newer, unix seconds */
+	struct question_counts counts;
 };
 
 static struct msgw out;
 
-struct questions *questions_new(struct jobs *jobs)
-{
-	struct questions *qs = mem_alloc(sizeof(*qs));
+/* --- what is remembered --- */
 
-	qs->jobs = jobs;
-	return qs;
+struct memory {
+	struct cache_digest key, proof, user;
+	int64_t now;
+};
+
+static void make_digests(struct questions *qs, struct memory *m, const struct ask *ask)
+{
+	char pos[16], client[NET_IP_TEXT_MAX] = "";
+	const char *const text[] = { ask->password != NULL ? "account" : "record", pos, ask->service, ask->user, client,
+		ask->password };
+
+	snprintf(pos, sizeof(pos), "%u", ask->pos);
+	if (qs->by_client && ask->client != NULL && ask->client->family != 0)
+		net_addr_text(ask->client, client);
+	cache_digest(qs->cache, &m->key, text, ARRAY_LEN(text) - 1);
+	m->proof = m->key;
+	if (ask->password != NULL)
+		cache_digest(qs->cache, &m->proof, text, ARRAY_LEN(text));
+	m->now = qs->clock();
 }
 
-void questions_free(struct questions **qs)
+static bool same(const struct cache_digest *a, const struct cache_digest *b)
 {
-	mem_free(qs);
+	return mem_equal_secret(a->byte, sizeof(a->byte), b->byte, sizeof(b->byte));
+}
+
+/* The account, if it was proven with the password of PROOF less than AGE ms ago. */
+static const struct cache_value *find_proven(struct questions *qs, const struct cache_digest *key, const struct cache_digest *proof,
+    int64_t now, int64_t age)
+{
+	const struct cache_value *v = cache_find(qs->cache, key);
+
+	return v != NULL && same(&v->proof, proof) && now - v->time < age ? v : NULL;
+}
+
+static void remember(struct question *q, const struct job_done *done)
+{
+	struct questions *qs = q->qs;
+	const struct cache_value *v = cache_find(qs->cache, &q->key);
+	struct cache_value value = { .proof = q->proof, .time = q->asked - (int64_t)done->age * 1000, .answered = done->answered,
+		.result = (uint8_t)done->result, .pos = done->pos, .directory = true };
+
+	if (done->result == AUTH_TRY_LATER)
+		return;
+	if (done->result == AUTH_OK) {
+		cache_drop(qs->cache, &q->proof);
+		if (qs->ttl != 0 || qs->stale != 0)
+			cache_put(qs->cache, CACHE_GOOD, &q->key, &q->user, &value, &done->account);
+		return;
+	}
+	/* Somebody's wrong guess takes nothing away from who knows the password. */
+	if (v != NULL && (done->result != AUTH_MISMATCH || same(&v->proof, &q->proof)))
+		cache_drop(qs->cache, &q->key);
+	if (done->result != AUTH_BROKEN && qs->negative_ttl != 0)
+		cache_put(qs->cache, CACHE_BAD, &q->proof, &q->user, &value, NULL);
+}
+
+/* --- those who wait --- */
+
+static void give(struct asker *who, const struct answer *answer)
+{
+	answer_fn *fn = who->fn;
+	void *arg = who->arg;
+
+	memset(who, 0, sizeof(*who));
+	fn(answer, arg);
+}
+
+static void give_all(struct question *q, const struct answer *answer)
+{
+	q->answering = true;
+	while (q->askers != NULL) {
+		struct asker *who = q->askers;
+
+		DL_DELETE(q->askers, who);
+		give(who, answer);
+	}
+	q->answering = false;
+}
+
+static void give_later(struct question *q, struct asker *who)
+{
+	struct account none;
+	struct answer answer = { .answered = true, .result = AUTH_TRY_LATER, .pos = q != NULL ? q->pos : 0, .account = &none };
+
+	account_init(&none);
+	if (who != NULL)
+		give(who, &answer);
+	else
+		give_all(q, &answer);
+	account_fini(&none);
+}
+
+/* WHO alone, or all askers of Q, get what V says. */
+static void give_remembered(struct questions *qs, struct question *q, struct asker *who, const struct cache_value *v)
+{
+	struct account account;
+	struct answer answer = { .answered = v->answered, .result = (enum auth_result)v->result, .pos = v->pos, .account = &account,
+		.age = (uint64_t)MAX(qs->clock() - v->time, 0) / 1000 };
+
+	cache_account(v, &account);
+	if (who != NULL)
+		give(who, &answer);
+	else
+		give_all(q, &answer);
+	account_fini(&account);
+}
+
+static unsigned askers(const struct question *q)
+{
+	const struct asker *who;
+	unsigned n;
+
+	DL_COUNT(q->askers, who, n);
+	return n;
+}
+
+/* There is no answer, or none soon: whoever was proven lately gets in. False: nobody did. */
+static bool give_stale(struct question *q)
+{
+	struct questions *qs = q->qs;
+	const struct cache_value *v = q->verify ? find_proven(qs, &q->key, &q->proof, qs->clock(), qs->stale) : NULL;
+
+	if (v == NULL)
+		return false;
+	qs->counts.stale += askers(q);
+	give_remembered(qs, q, NULL, v);
+	return true;
+}
+
+static void unshare(struct question *q)
+{
+	if (q->shared)
+		HASH_DEL(q->qs->shared, q);
+	q->shared = false;
+}
+
+static void question_free(struct question *q)
+{
+	struct questions *qs = q->qs;
+
+	unshare(q);
+	ev_timer_stop(qs->loop, &q->patience);
+	DL_DELETE(qs->all, q);
+	mem_free(&q->service);
+	mem_free(&q->name);
+	mem_free(&q);
+}
+
+static void on_patience(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	struct question *q = t->data;
+
+	if (give_stale(q))
+		q->keep = true;
+}
+
+/* --- the job --- */
+
+static struct question *find_at(struct questions *qs, unsigned pos, const struct question *but)
+{
+	struct question *q;
+
+	DL_FOREACH(qs->all, q) {
+		if (q != but && q->pos == pos && !q->lasting)
+			return q;
+	}
+	return NULL;
+}
+
+/* POS is down: nobody waits for it any longer. */
+static void release_all(struct questions *qs, unsigned pos, const struct question *but)
+{
+	struct question *q;
+
+	while ((q = find_at(qs, pos, but)) != NULL) {
+		jobs_forget(qs->jobs, q);
+		unshare(q);
+		if (!give_stale(q))
+			give_later(q, NULL);
+		question_free(q);
+	}
+}
+
+/* What the answer says about the driver that should have given it. */
+static enum health_outcome outcome_of(const struct questions *qs, const struct job_done *done)
+{
+	const char *driver = auth_chain_name(qs->chain, done->pos);
+	enum health_outcome o = HEALTH_NOT_ASKED;
+
+	if (done->age != 0)
+		return HEALTH_NOT_ASKED; /* another node has asked it, a while ago */
+	if (!done->answered || done->result != AUTH_TRY_LATER)
+		return HEALTH_ANSWERED;
+	for (unsigned i = 0; i < done->news.n; i++) {
+		const struct dirnews_item *item = &done->news.item[i];
+
+		if (strcmp(item->driver, driver) != 0)
+			continue;
+		/* A server that is there but refuses the question may take the next. */
+		o = item->kind == DIRNEWS_FAILED ? HEALTH_FAILED : HEALTH_ANSWERED;
+	}
+	return o;
+}
+
+static void keep_for_probe(struct questions *qs, unsigned pos, const struct question *q)
+{
+	struct probe *p = &qs->probe[pos];
+
+	mem_free(&p->service);
+	mem_free(&p->name);
+	p->service = mem_strdup(q->service);
+	p->name = mem_strdup(q->name);
+}
+
+static void learn(struct question *q, const struct job_done *done)
+{
+	struct questions *qs = q->qs;
+	enum health_outcome o = outcome_of(qs, done);
+	int64_t now = qs->clock();
+
+	health_news(qs->health, &done->news, qs->stale == 0 ? "logins are told to try again" :
+	    "who logged in within AUTH_CACHE_STALE still can, others are told to try again", o == HEALTH_FAILED);
+	for (unsigned pos = q->pos; pos < done->pos && o != HEALTH_NOT_ASKED; pos++)
+		health_result(qs->health, pos, HEALTH_ANSWERED, q->asked, now);
+	if (q->probe)
+		health_probed(qs->health, q->pos, done->pos == q->pos ? o : HEALTH_ANSWERED, q->asked, now);
+	else if (done->answered && health_result(qs->health, done->pos, o, q->asked, now)) {
+		keep_for_probe(qs, done->pos, q);
+		release_all(qs, done->pos, q);
+	}
 }
 
 static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 {
 	struct question *q = arg;
-	struct asker who = *q->who;
-	struct account nobody;
-	struct answer answer = { .answered = true, .result = AUTH_TRY_LATER, .pos = q->pos, .account = &nobody };
-
-	account_init(&nobody);
-	if (done != NULL) {
-		answer.answered = done->answered;
-		answer.result = done->result;
-		answer.pos = done->pos;
-		answer.age = done->age;
-		answer.account = &done->account;
-	}
+	struct questions *qs = q->qs;
 	/* During a reload the two sides may have different chains: a question must not go to and fro. */
-	if (!answer.answered && answer.pos <= q->pos) {
-		answer.answered = true;
-		answer.result = AUTH_TRY_LATER;
-	}
-	q->who->question = NULL;
-	mem_free(&q);
-	who.fn(&answer, who.arg);
-	account_fini(&nobody);
+	bool valid = done != NULL && (done->answered || done->pos > q->pos);
+	bool current = valid && memcmp(done->settings, qs->settings, sizeof(qs->settings)) == 0;
+
+	unshare(q);
+	ev_timer_stop(qs->loop, &q->patience);
+	if (current)
+		learn(q, done);
+	else if (q->probe)
+		health_probed(qs->health, q->pos, HEALTH_NOT_ASKED, q->asked, qs->clock());
+	if (current && q->verify && q->epoch == qs->epoch)
+		remember(q, done);
+	if (valid && done->result != AUTH_TRY_LATER)
+		give_all(q, &(struct answer){
+			.answered = done->answered, .result = done->result, .pos = done->pos, .age = done->age, .account = &done->account,
+		});
+	else if (!give_stale(q))
+		give_later(q, NULL);
+	question_free(q);
 }
 
-void question_ask(struct questions *qs, struct asker *who, const struct ask *ask, answer_fn *fn, void *arg)
+static struct question *submit(struct questions *qs, const struct memory *m, const struct ask *ask)
 {
 	static const struct net_addr nobody;
 	struct question *q = mem_alloc(sizeof(*q));
 	uint32_t id = jobs_next_id(qs->jobs);
 
 	q->qs = qs;
+	q->key = m->key;
+	q->proof = m->proof;
+	q->user = m->user;
+	q->verify = ask->password != NULL;
 	q->pos = ask->pos;
-	q->who = who;
-	*who = (struct asker){ .question = q, .fn = fn, .arg = arg };
-	if (ask->password != NULL)
+	q->asked = m->now;
+	q->epoch = qs->epoch;
+	q->service = mem_strdup(ask->service);
+	q->name = mem_strdup(ask->user);
+	ev_timer_init(&q->patience, on_patience, patience, 0);
+	q->patience.data = q;
+	DL_APPEND(qs->all, q);
+	if (q->verify)
 		job_write_verify(&out, id, ask->pos, ask->service, ask->user, ask->password,
-		    ask->client != NULL ? ask->client : &nobody, ask->client != NULL ? qs->since : JOB_SINCE_NOW);
+		    ask->client != NULL ? ask->client : &nobody, ask->fresh ? JOB_SINCE_NOW : qs->since);
 	else
 		job_write_lookup(&out, id, ask->pos, ask->service, ask->user);
 	jobs_submit(qs->jobs, id, &out, -1, ask->client, on_done, q);
 	mem_wipe(out.buf, out.len);
+	return q;
+}
+
+static void on_probe(unsigned pos, void *arg)
+{
+	struct questions *qs = arg;
+	struct ask ask = { .pos = pos, .service = qs->probe[pos].service, .user = qs->probe[pos].name };
+	struct memory m = { .now = qs->clock() };
+	struct question *q = submit(qs, &m, &ask);
+
+	q->probe = q->lasting = true;
+}
+
+/* --- asking --- */
+
+/* True: WHO has been answered. */
+static bool from_memory(struct questions *qs, struct asker *who, const struct memory *m)
+{
+	const struct cache_value *v = find_proven(qs, &m->key, &m->proof, m->now, qs->ttl);
+
+	if (v != NULL)
+		qs->counts.hits++;
+	else if ((v = cache_find(qs->cache, &m->proof)) != NULL && m->now - v->time < qs->negative_ttl)
+		qs->counts.negative++;
+	else
+		return false;
+	give_remembered(qs, NULL, who, v);
+	return true;
+}
+
+/* As from_memory(), where no answer is to be had now. */
+static bool from_old_memory(struct questions *qs, struct asker *who, const struct memory *m)
+{
+	const struct cache_value *v = find_proven(qs, &m->key, &m->proof, m->now, qs->stale);
+
+	if (v == NULL)
+		return false;
+	qs->counts.stale++;
+	give_remembered(qs, NULL, who, v);
+	return true;
+}
+
+void question_ask(struct questions *qs, struct asker *who, const struct ask *ask, answer_fn *fn, void *arg)
+{
+	struct question *q = NULL;
+	struct memory m;
+	bool verify = ask->password != NULL;
+
+	*who = (struct asker){ .fn = fn, .arg = arg };
+	make_digests(qs, &m, ask);
+	if (!ask->fresh) {
+		if (verify && from_memory(qs, who, &m))
+			return;
+		HASH_FIND(hh, qs->shared, &m.proof, sizeof(m.proof), q);
+		/* Nobody waits for what has let others wait already. */
+		if ((health_down(qs->health, ask->pos) || (q != NULL && q->keep)) && verify && from_old_memory(qs, who, &m))
+			return;
+		if (health_down(qs->health, ask->pos)) {
+			qs->counts.misses++;
+			give_later(NULL, who);
+			return;
+		}
+	}
+	if (q != NULL) {
+		qs->counts.shared++;
+	} else {
+		qs->counts.misses++;
+		cache_user(qs->cache, &m.user, ask->user);
+		q = submit(qs, &m, ask);
+		if (!ask->fresh) {
+			HASH_ADD(hh, qs->shared, proof, sizeof(q->proof), q);
+			q->shared = true;
+		}
+		q->lasting = ask->fresh;
+		if (verify && !ask->fresh && find_proven(qs, &m.key, &m.proof, m.now, qs->stale) != NULL)
+			ev_timer_start(qs->loop, &q->patience);
+	}
+	who->question = q;
+	DL_APPEND(q->askers, who);
 }
 
 void question_cancel(struct asker *who)
@@ -79,7 +437,102 @@ void question_cancel(struct asker *who)
 
 	if (q == NULL)
 		return;
+	DL_DELETE(q->askers, who);
+	memset(who, 0, sizeof(*who));
+	if (q->askers != NULL || q->answering || q->keep)
+		return;
 	jobs_forget(q->qs->jobs, q);
-	who->question = NULL;
-	mem_free(&q);
+	question_free(q);
+}
+
+/* --- all of them --- */
+
+struct questions *questions_new(struct ev_loop *loop, struct jobs *jobs, struct cache *cache, int64_t (*now_ms)(void))
+{
+	struct questions *qs = mem_alloc(sizeof(*qs));
+
+	qs->loop = loop;
+	qs->jobs = jobs;
+	qs->cache = cache;
+	qs->clock = now_ms;
+	qs->health = health_new(loop, on_probe, qs);
+	return qs;
+}
+
+static void forget_probes(struct questions *qs)
+{
+	for (unsigned i = 0; i < HEALTH_PLACES; i++) {
+		mem_free(&qs->probe[i].service);
+		mem_free(&qs->probe[i].name);
+	}
+}
+
+/* What is on its way answers those who asked, and nobody else. */
+static void begin_anew(struct questions *qs)
+{
+	struct question *q;
+
+	qs->epoch++;
+	qs->since = (uint64_t)time(NULL);
+	DL_FOREACH(qs->all, q)
+		unshare(q);
+}
+
+void questions_use(struct questions *qs, const struct auth_chain *chain, const struct settings *set)
+{
+	uint8_t settings[SETTINGS_DIGEST_LEN];
+
+	qs->chain = chain;
+	qs->by_client = auth_chain_uses_client(chain);
+	qs->ttl = set->authdaemonrc_AUTH_CACHE_TTL * 1000;
+	qs->negative_ttl = set->authdaemonrc_AUTH_CACHE_NEGATIVE_TTL * 1000;
+	qs->stale = set->authdaemonrc_AUTH_CACHE_STALE * 1000;
+	cache_resize(qs->cache, (size_t)set->authdaemonrc_AUTH_CACHE_SIZE);
+	settings_directories_digest(set, settings);
+	if (memcmp(settings, qs->settings, sizeof(settings)) == 0)
+		return;
+	memcpy(qs->settings, settings, sizeof(settings));
+	cache_drop_directories(qs->cache);
+	begin_anew(qs);
+	health_reset(qs->health);
+	forget_probes(qs);
+}
+
+unsigned questions_flush(struct questions *qs, const char *user)
+{
+	begin_anew(qs);
+	return cache_flush(qs->cache, user);
+}
+
+const struct question_counts *questions_counts(const struct questions *qs)
+{
+	return &qs->counts;
+}
+
+unsigned questions_trouble(const struct questions *qs, struct str *names)
+{
+	return health_list(qs->health, names);
+}
+
+void questions_free(struct questions **qsp)
+{
+	struct questions *qs = *qsp;
+
+	if (qs == NULL)
+		return;
+	while (qs->all != NULL) {
+		struct question *q = qs->all;
+
+		while (q->askers != NULL) {
+			struct asker *who = q->askers;
+
+			DL_DELETE(q->askers, who);
+			memset(who, 0, sizeof(*who));
+		}
+		jobs_forget(qs->jobs, q);
+		question_free(q);
+	}
+	forget_probes(qs);
+	health_free(&qs->health);
+	mem_free(qsp);
 }

@@ -1,9 +1,14 @@
 /* Questions to the drivers that may wait (LDAP, SQL, ...): the one way from authd's loop to them.
- * Whoever asks is called back once, from inside question_ask() where the answer is known, else from the loop. */
+ * Whoever asks is called back once, from inside question_ask() where the answer is known, else from the loop.
+ *
+ * What a directory said is remembered (AUTH_CACHE_TTL, AUTH_CACHE_NEGATIVE_TTL), equal questions on their way are one
+ * job, and while the directory is down accounts that were proven within AUTH_CACHE_STALE are still let in. */
 #ifndef AUTHD_QUESTION_H
 #define AUTHD_QUESTION_H
 
+#include "authd/cache.h"
 #include "authd/jobs.h"
+#include "authlib/auth.h"
 
 struct questions; /* those of a node */
 struct question;  /* one on its way */
@@ -15,32 +20,53 @@ struct ask {
 	const char *user;     /* with its domain */
 	const char *password; /* is it right? NULL: only the record is wanted, with what is stored of the password */
 	const struct net_addr *client; /* who is at the other end; NULL: nobody, an operator asks */
+	bool fresh;           /* the directory itself shall answer, down or not; nothing that is remembered */
 };
 
 /* ACCOUNT is the callee's to copy, without DEFAULTOPTIONS. A record that was asked for (no password) has hash and clear;
- * beside a checked password they may be "". */
+ * beside a checked password they may be "", and of a password that is wrong nothing need be there. */
 struct answer {
 	bool answered;           /* false: driver `pos` is an inline one; ask it and what follows in the loop */
 	enum auth_result result; /* as of auth_chain_lookup() or auth_chain_verify() */
 	unsigned pos;            /* the driver that gave the verdict */
-	uint64_t age;            /* seconds since it did: more than 0 where another node of the pool has asked it */
+	uint64_t age;            /* seconds since it did: more than 0 where it is remembered, here or by the pool */
 	const struct account *account;
 };
 typedef void answer_fn(const struct answer *answer, void *arg);
 
 /* Someone who waits for an answer: a member of whoever asks, all zero while it does not. */
 struct asker {
+	struct asker *prev, *next; /* of those who ask the same */
 	struct question *question;
 	answer_fn *fn;
 	void *arg;
 };
 
-struct questions *questions_new(struct jobs *jobs);
+struct question_counts {
+	uint64_t hits;     /* proven passwords answered from memory */
+	uint64_t negative; /* wrong guesses likewise */
+	uint64_t misses;   /* asked of the directory, or would have been if it were not down */
+	uint64_t shared;   /* had the answer to another's question */
+	uint64_t stale;    /* let in because they had been proven within AUTH_CACHE_STALE, while no answer came */
+};
+
+/* JOBS and CACHE outlive what this returns; NOW_MS is clock_ms(), or a test's. Call questions_use() next. */
+struct questions *questions_new(struct ev_loop *loop, struct jobs *jobs, struct cache *cache, int64_t (*now_ms)(void));
+/* Those who wait are not called any more. */
 void questions_free(struct questions **qs);
+/* The settings and the chain made from them, which lives until the next call. What was remembered stays if the
+ * directories' settings are the same as before, else it is forgotten. */
+void questions_use(struct questions *qs, const struct auth_chain *chain, const struct settings *set);
 /* Asks for WHO, who asks nothing else now; FN is called once with ARG, and may free WHO. No answer, for whatever reason,
  * is AUTH_TRY_LATER. */
 void question_ask(struct questions *qs, struct asker *who, const struct ask *ask, answer_fn *fn, void *arg);
-/* WHO, who may wait for nothing, is not called any more. */
+/* WHO, who may wait for nothing, is not called any more; others who asked the same are. */
 void question_cancel(struct asker *who);
+/* Forgets what is known of USER (as a login name with its domain, or as an account's own name), or everything (NULL),
+ * answers that are on their way included. Returns how many things were remembered. */
+unsigned questions_flush(struct questions *qs, const char *user);
+const struct question_counts *questions_counts(const struct questions *qs);
+/* Number of servers and drivers in trouble; their names are appended to NAMES. */
+unsigned questions_trouble(const struct questions *qs, struct str *names);
 
 #endif

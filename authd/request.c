@@ -326,7 +326,7 @@ static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
 	struct request *rq = arg;
 
 	if (done != NULL && done->result == AUTH_OK && !rq->unknown)
-		proven_add(rq->worker->a->proven, rq->account.name, rq->account.hash, rq->q.password);
+		cache_prove(rq->worker->a->cache, rq->account.name, rq->account.hash, rq->q.password);
 	if (done != NULL)
 		on_verdict(rq, done->result);
 	else
@@ -365,7 +365,7 @@ static void check_password(struct request *rq)
 			on_verdict(rq, result);
 		return;
 	}
-	if (!rq->unknown && proven_check(a->proven, acct->name, acct->hash, rq->q.password)) {
+	if (!rq->unknown && cache_proven(a->cache, acct->name, acct->hash, rq->q.password)) {
 		on_verdict(rq, AUTH_OK);
 		return;
 	}

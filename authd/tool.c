@@ -218,6 +218,7 @@ static void ask_chain(struct tool_query *t)
 	}
 	question_ask(a->questions, &t->asker, &(struct ask){
 		.pos = t->pos, .service = "imap", .user = t->user, .password = t->with_password ? t->password : NULL,
+		.fresh = true,
 	}, on_answer, t);
 }
 
@@ -255,6 +256,31 @@ void tool_auth(struct authd *a, uint32_t query, const char *argument)
 	start(a, query, argument, lf != NULL ? (size_t)(lf - argument) : strlen(argument), lf != NULL ? lf + 1 : "");
 }
 
+void tool_flush(struct authd *a, uint32_t query, const char *user)
+{
+	struct str text = STR_INIT;
+	unsigned n = 0;
+
+	if (user[0] == '\0') {
+		n = questions_flush(a->questions, NULL);
+	} else {
+		n = questions_flush(a->questions, user);
+		/* Clients may leave the domain out, and be asked for with it. */
+		for (int p = 0; p < PROTOCOL_COUNT; p++) {
+			struct service s;
+			char name[ACCOUNT_NAME_MAX];
+
+			service_of(a->ctx.set, (enum protocol)p, &s);
+			if (service_name(&s, user, name) && strcmp(name, user) != 0)
+				n += questions_flush(a->questions, name);
+		}
+	}
+	str_addf(&text, "%u remembered answer%s forgotten\n", n, n == 1 ? "" : "s");
+	role_rows(&a->ctx, query, str_cstr(&text), text.len);
+	role_done(&a->ctx, query, 0);
+	str_fini(&text);
+}
+
 static bool uses_userdb(const struct authd *a)
 {
 	return strstr(a->ctx.set->authdaemonrc_authmodulelist, "authuserdb") != NULL;
@@ -263,7 +289,9 @@ static bool uses_userdb(const struct authd *a)
 void tool_status(struct authd *a, uint32_t query)
 {
 	const struct userdb *db = drv_userdb_current();
-	struct str text = STR_INIT, down = STR_INIT;
+	const struct question_counts *counts = questions_counts(a->questions);
+	struct str text = STR_INIT, down = STR_INIT, trouble = STR_INIT;
+	unsigned directories = questions_trouble(a->questions, &trouble);
 	unsigned n = peers_list_down(a->peers, clock_now(), &down);
 
 	for (int v = 0; v < AUTH_VERDICT_COUNT; v++) {
@@ -278,6 +306,10 @@ void tool_status(struct authd *a, uint32_t query)
 	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\njobs_refused=%llu\nauth_workers=%u\npeers_down=%u\n"
 	    "peers_down_list=%s\n", reg_count(a->reg, PROTOCOL_IMAP), reg_count(a->reg, PROTOCOL_POP3), jobs_waiting(a->jobs),
 	    (unsigned long long)jobs_refused(a->jobs), jobs_workers(a->jobs), n, str_cstr(&down));
+	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\n", directories, str_cstr(&trouble));
+	str_addf(&text, "cache_hits=%llu\ncache_misses=%llu\ncache_negative=%llu\ncache_shared=%llu\ncache_stale=%llu\ncache_entries=%u\n"
+	    "cache_bytes=%zu\n", (unsigned long long)counts->hits, (unsigned long long)counts->misses, (unsigned long long)counts->negative,
+	    (unsigned long long)counts->shared, (unsigned long long)counts->stale, cache_entries(a->cache), cache_bytes(a->cache));
 	/* What was read last may have been refused while an older state of the file goes on being used. */
 	str_addf(&text, "userdb=%s\nuserdb_accounts=%llu\nuserdb_refused=%d\nuserdb_bad_lines=%llu\n",
 	    db == NULL ? "not loaded" : userdb_status_name(a->report.status), (unsigned long long)(db != NULL ? userdb_count(db) : 0),
@@ -286,5 +318,6 @@ void tool_status(struct authd *a, uint32_t query)
 	role_rows(&a->ctx, query, str_cstr(&text), text.len);
 	role_done(&a->ctx, query, 0);
 	str_fini(&down);
+	str_fini(&trouble);
 	str_fini(&text);
 }

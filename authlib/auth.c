@@ -166,6 +166,14 @@ void auth_chain_free(struct auth_chain **cp)
 	mem_free(cp);
 }
 
+bool auth_chain_uses_client(const struct auth_chain *c)
+{
+	for (unsigned i = 0; i < c->count; i++)
+		if ((auth_driver_find(c->links[i].name)->flags & AUTH_DRIVER_CLIENT) != 0)
+			return true;
+	return false;
+}
+
 const char *auth_chain_name(const struct auth_chain *c, unsigned pos)
 {
 	return pos < c->count ? c->links[pos].driver->name : "";

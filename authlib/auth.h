@@ -32,7 +32,8 @@ const char *auth_result_name(enum auth_result r);
 typedef bool auth_account_fn(void *arg, const struct account *a, const char *why);
 
 enum {
-	AUTH_DRIVER_INLINE = 1 /* its look-up never waits: it runs in authd's loop, all others in auth workers */
+	AUTH_DRIVER_INLINE = 1, /* its look-up never waits: it runs in authd's loop, all others in auth workers */
+	AUTH_DRIVER_CLIENT = 2  /* the client's address may change its verdict; a module says so in auth.c */
 };
 
 struct auth_driver {
@@ -84,6 +85,8 @@ struct auth_chain;
 struct auth_chain *auth_chain_new(const char *modules, enum auth_side side, const struct settings *set,
     struct str *errors);
 void auth_chain_free(struct auth_chain **c);
+/* One of its drivers has AUTH_DRIVER_CLIENT. */
+bool auth_chain_uses_client(const struct auth_chain *c);
 /* Name of the driver at POS; "" behind the last. */
 const char *auth_chain_name(const struct auth_chain *c, unsigned pos);
 

@@ -1,4 +1,5 @@
-/* The servers of one directory, as one process sees them: which may be asked now, and what the log is told.
+/* The servers of one directory, as one process sees them: which may be asked now. What happens to them is told to authd
+ * (authlib/dirnews.h), which tells the log.
  * The first server of the list is preferred. One that refuses at once is asked again at once: that costs nothing.
  * One that lets its callers wait is left alone for a while, longer each time, so that it takes few logins with it. */
 #ifndef AUTHLIB_DIRECTORY_H
@@ -15,7 +16,6 @@ enum {
 
 struct directory_server {
 	char *name;       /* as the log names it; owned */
-	bool down;        /* told to the log */
 	int64_t retry_at; /* not before this time, ms */
 	unsigned pause;
 };
@@ -24,7 +24,6 @@ struct directory {
 	const char *driver; /* "authldap"; lives as long */
 	unsigned count;
 	struct directory_server server[DIRECTORY_SERVERS_MAX];
-	char *trouble;      /* what the servers say about our questions, told to the log; owned; NULL: nothing */
 };
 
 void directory_init(struct directory *d, const char *driver);
@@ -33,13 +32,12 @@ void directory_fini(struct directory *d);
 bool directory_add(struct directory *d, const char *name, size_t len);
 /* Server I may be asked at NOW (clock_ms()). */
 bool directory_usable(const struct directory *d, unsigned i, int64_t now);
-/* It failed after TOOK ms, for the reason WHY; told to the log if it is news. */
+/* It failed after TOOK ms, for the reason WHY. */
 void directory_failed(struct directory *d, unsigned i, int64_t now, int64_t took, const char *why);
 /* It answered. */
 void directory_answered(struct directory *d, unsigned i);
-/* A server is there but refuses the question (a table that is missing, no right to read): told to the log once, until
- * directory_served() says that a question was answered. */
-void directory_refused(struct directory *d, const char *why);
-void directory_served(struct directory *d);
+/* A server is there but refuses the question (a table that is missing, no right to read), or takes it. */
+void directory_refused(const struct directory *d, const char *why);
+void directory_served(const struct directory *d);
 
 #endif

@@ -410,6 +410,11 @@ static void do_auth(struct client *c, const char *argument)
 	ask_all(c, "auth", argument, 1U << ROLE_AUTHD);
 }
 
+static void do_flush(struct client *c, const char *argument)
+{
+	ask_all(c, "flush", argument, 1U << ROLE_AUTHD);
+}
+
 static void do_drain(struct client *c, const char *argument)
 {
 	struct master *m = ctl.m;
@@ -452,6 +457,7 @@ static const struct { const char *name; void (*run)(struct client *c, const char
 	{ "who", do_who },
 	{ "kick", do_kick },
 	{ "drain", do_drain },
+	{ "flush", do_flush },
 	{ "reload", do_reload },
 	{ "route", do_route },
 	{ "auth", do_auth },

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "authlib/auth.h"
+#include "authlib/dirnews.h"
 #include "lib/mem.h"
 #include "master/report.h"
 #include "node/priv.h"
@@ -108,6 +109,26 @@ static bool on_account(void *arg, const struct account *a, const char *why)
 	return good;
 }
 
+/* What the driver met on its way: servers that are down. */
+static void tell_news(const struct list *l)
+{
+	struct dirnews news;
+
+	dirnews_take(&news);
+	for (unsigned i = 0; i < news.n; i++) {
+		struct str text = STR_INIT;
+
+		if (news.item[i].kind == DIRNEWS_FAILED)
+			str_addf(&text, "%s does not answer: %s", news.item[i].server, news.item[i].why);
+		else if (news.item[i].kind == DIRNEWS_REFUSED)
+			str_addf(&text, "the question is refused: %s", news.item[i].why);
+		if (text.len != 0)
+			complain(l->driver, "", str_cstr(&text));
+		str_fini(&text);
+	}
+	dirnews_fini(&news);
+}
+
 /* All drivers are asked, whatever one of them says. */
 static void list_all(struct list *l, struct auth_chain *chain)
 {
@@ -115,7 +136,10 @@ static void list_all(struct list *l, struct auth_chain *chain)
 	for (l->pos = 0; (l->driver = auth_chain_name(chain, l->pos))[0] != '\0' && ferror(stdout) == 0; l->pos++) {
 		struct str why = STR_INIT;
 
-		if (!auth_chain_enumerate(chain, l->pos, on_account, l, &why)) {
+		bool whole = auth_chain_enumerate(chain, l->pos, on_account, l, &why);
+
+		tell_news(l);
+		if (!whole) {
 			str_adds(&why, why.len != 0 ? "" : "the list breaks off");
 			complain(l->driver, "", str_cstr(&why));
 			l->complete = false;

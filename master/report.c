@@ -244,6 +244,8 @@ static void count_line(struct status *st, const struct field *f)
 
 	if (n > 0 && is(&f[1], "peers_down"))
 		add_problem(st, "%llu peer%s cannot be reached", (unsigned long long)n, n == 1 ? "" : "s");
+	if (n > 0 && is(&f[1], "directories_down"))
+		add_problem(st, "%llu server%s of directories cannot be used; the log says why", (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "userdb_refused"))
 		add_problem(st, "the userdb on disk cannot be used, the last good one (if any) is; the log says why");
 	if (n > 0 && is(&f[1], "userdb_bad_lines"))

@@ -171,6 +171,11 @@ static int do_kick(struct tool *t)
 	return plain(t, "kick", t->argv[0]);
 }
 
+static int do_flush(struct tool *t)
+{
+	return plain(t, "flush", t->argc == 1 ? t->argv[0] : "");
+}
+
 static int do_drain(struct tool *t)
 {
 	const char *what = t->argc > 0 ? t->argv[0] : "on";
@@ -271,6 +276,7 @@ static const struct {
 	{ "who", 0, 0, do_who, "[--json]", "open sessions" },
 	{ "kick", 1, 1, do_kick, "USER", "end the sessions of a user" },
 	{ "drain", 0, 1, do_drain, "[on|off|status]", "turn new clients away, for work on this node" },
+	{ "flush", 0, 1, do_flush, "[USER]", "forget what directories said: of a user, or of all" },
 	{ "reload", 0, 0, do_reload, "", "take new settings; nobody is disconnected" },
 	{ "route", 1, 1, do_route, "USER", "where a login would go, and why" },
 	{ "auth", 0, 1, do_auth, "USER", "try a password (asked for, or from stdin), show the account" },

@@ -1,6 +1,7 @@
 #include "node/settings.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -162,6 +163,35 @@ static void put_str(struct str *out, const char *s)
 	str_adds(out, s);
 }
 
+static void put_row(struct str *out, const struct settings *s, const struct settings_row *row)
+{
+	if (settings_is_text(row->type))
+		put_str(out, *(char *const *)(const void *)((const char *)s + row->offset));
+	else
+		put_u64(out, (uint64_t)settings_number(s, row));
+}
+
+/* Groups of directories are those of Courier's files and ours like them, auth...rc and auth...; the daemon's own group
+ * has besides the chain what does not change an answer. The userdb is watched for itself. */
+static bool decides_answers(const struct settings_row *row)
+{
+	if (strcmp(row->group, "authdaemonrc") == 0)
+		return strcmp(row->name, "authmodulelist") == 0 || strncmp(row->name, "LDAPTLS_", 8) == 0;
+	return strncmp(row->group, "auth", 4) == 0 && strcmp(row->group, "authuserdb") != 0;
+}
+
+void settings_directories_digest(const struct settings *s, uint8_t out[SETTINGS_DIGEST_LEN])
+{
+	struct str text = STR_INIT;
+	size_t len;
+
+	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
+		if ((row->roles & SETTINGS_FOR_AUTHD) != 0 && decides_answers(row))
+			put_row(&text, s, row);
+	DIE_IF(EVP_Q_digest(NULL, "SHA256", NULL, text.data, text.len, out, &len) != 1 || len != SETTINGS_DIGEST_LEN);
+	str_fini_secret(&text);
+}
+
 static void put_all(struct str *out, const struct settings *s, unsigned roles)
 {
 	put_u64(out, written_magic);
@@ -170,10 +200,7 @@ static void put_all(struct str *out, const struct settings *s, unsigned roles)
 	for (const struct settings_row *row = settings_rows; row->name != NULL; row++) {
 		if ((row->roles & roles) == 0)
 			continue;
-		if (settings_is_text(row->type))
-			put_str(out, *(char *const *)(const void *)((const char *)s + row->offset));
-		else
-			put_u64(out, (uint64_t)settings_number(s, row));
+		put_row(out, s, row);
 	}
 	put_u64(out, (uint64_t)s->has_imapd | (uint64_t)s->has_imapd_ssl << 1 | (uint64_t)s->has_pop3d << 2 |
 		(uint64_t)s->has_pop3d_ssl << 3);

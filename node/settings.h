@@ -57,6 +57,12 @@ int settings_write(const struct settings *s, unsigned roles);
  * defaults. NULL if it is damaged. FD stays open. */
 struct settings *settings_read(int fd);
 
+enum { SETTINGS_DIGEST_LEN = 32 };
+
+/* A digest of all that decides what a directory answers: the chain of modules and the directories' own groups. Two
+ * processes that have the same digest get the same answers. */
+void settings_directories_digest(const struct settings *s, uint8_t out[SETTINGS_DIGEST_LEN]);
+
 enum { SETTINGS_ADDRESS_MAX = 64 };
 
 /* Takes the next entry of a PORTS setting at *LIST, which advances: its port, and in ADDRESS where to listen if

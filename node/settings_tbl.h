@@ -163,6 +163,21 @@
 		"Processes that do what takes long: hashes, questions to directories, lookups of host names.") \
 	S(authdaemonrc, DEFAULTOPTIONS, STR, "", 0, 0, "", SF_A, \
 		"Options for every account that does not have them itself: \"disablepop3=1,mailhost=a.example.com\".") \
+	S(authdaemonrc, AUTH_CACHE_TTL, TIME, "60s", 0, 86400, "seconds", SF_A, \
+		"How long an account of a directory (all modules but authuserdb) is known after its password was proven: logins " \
+		"with that password ask the directory no question and compute no slow hash. Until then an old password still " \
+		"enters, and so does an account that was locked or moved; a new password enters at once. waypost flush ends it " \
+		"at once. 0 asks at each login.") \
+	S(authdaemonrc, AUTH_CACHE_NEGATIVE_TTL, TIME, "30s", 0, 3600, "seconds", SF_A, \
+		"How long a wrong password is remembered for the name that it was tried with. Until then a password that was " \
+		"tried before it was set is still refused. 0: not at all.") \
+	S(authdaemonrc, AUTH_CACHE_STALE, TIME, "1d", 0, 2592000, "seconds", SF_A, \
+		"While a directory gives no answer, accounts whose password was proven within this time still log in with it, " \
+		"at once when it is known to be down, else after 0.8 seconds. All others are told to try again. 0: nobody " \
+		"does.") \
+	S(authdaemonrc, AUTH_CACHE_SIZE, SIZE, "64M", 1048576, 68719476736, "bytes", SF_A, \
+		"Most memory that all this may take, digests of proven passwords of authuserdb included; some 400 bytes are an " \
+		"account. What was used least lately makes room; wrong guesses have an eighth.") \
 	S(authdaemonrc, LDAPTLS_CACERT, PATH, "", 0, 0, "", SF_A, \
 		"PEM file of the authorities that may sign the LDAP server's certificate. Empty: those of the system's " \
 		"ldap.conf.") \

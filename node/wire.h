@@ -41,7 +41,7 @@ enum wire_type {
 	CTL_SETTINGS,    /* authd, spawn: new settings; with the descriptor that settings_read() takes */
 	CTL_QUERY,       /* u32 query, str command, str argument: answer with CTL_ROWS, then CTL_DONE.
 	                  * commands: "who" (worker, spawn), "kick" USER (worker, spawn), "status" (all),
-	                  * "route" USER (authd), "auth" USER "\n" PASSWORD (authd) */
+	                  * "route" USER (authd), "auth" USER "\n" PASSWORD (authd), "flush" USER (authd; "": all) */
 	CTL_STOP,        /* end now in good order: workers close their sessions, spawn ends its servers; then exit(0) */
 	/* role -> master */
 	CTL_READY,       /* the role works (first message of each role, after CTL_GO) */
@@ -50,7 +50,7 @@ enum wire_type {
 	                  *   seconds TAB session id ("local" as mailhost and "" as backend for local ones).
 	                  * kick: none. route, auth: text for people. status: name=value; names of a-z, 0-9, '_', '.';
 	                  *   numbers of equal names are added up over the roles, other values are shown as they are.
-	                  *   Known to monitoring: peers_down, userdb_refused (not 0: the node is degraded). */
+	                  *   Known to monitoring: peers_down, directories_down, userdb_refused (not 0: the node is degraded). */
 	CTL_DONE,        /* u32 query, u32 result: who, kick: number of sessions; others: exit status for the tool */
 	CTL_UNFIT,       /* u32 slot, u64 generation: from authd and spawn: that login worker sent them a message that no
 	                  * worker of ours sends; it is killed, and another one is started */

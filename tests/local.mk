@@ -91,6 +91,12 @@ UNIT_TESTS += tests/unit/test_sandbox
 tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c
 tests_unit_test_sandbox_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_cache
+tests_unit_test_cache_SOURCES = tests/unit/test_cache.c
+tests_unit_test_cache_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
+UNIT_TESTS += tests/unit/test_question
+tests_unit_test_question_SOURCES = tests/unit/test_question.c
+tests_unit_test_question_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_jobs
 tests_unit_test_jobs_SOURCES = tests/unit/test_jobs.c
 tests_unit_test_jobs_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)

@@ -222,8 +222,12 @@ class Ldap:
 KINDS = [Pgsql, Mysql, Ldap]
 
 
+# Each login asks the directory; what is remembered has its own tests (test_cache.py).
+NO_CACHE = {"AUTH_CACHE_TTL": 0, "AUTH_CACHE_NEGATIVE_TTL": 0, "AUTH_CACHE_STALE": 0}
+
+
 def start_pool(kind, settings=None, nodes=2, group=None):
-    return Pool(nodes=nodes, settings={"authdaemonrc": {"authmodulelist": kind.module, "daemons": 2}, "proxy": {"PROXY_TRUSTED": TRUSTED},
+    return Pool(nodes=nodes, settings={"authdaemonrc": {"authmodulelist": kind.module, "daemons": 2, **NO_CACHE}, "proxy": {"PROXY_TRUSTED": TRUSTED},
                                        kind.group: {**(group or kind.settings()), **(settings or {})}})
 
 
@@ -582,7 +586,7 @@ def test_chain(site):
     local = Account("anna@example.com", password="other"), Account("only@example.com", password="only")
     for modules in (f"{kind.module} authuserdb", f"authuserdb {kind.module}"):
         with Pool(nodes=1, accounts=[Account(a.name, password=a.password) for a in local], settings={
-                "authdaemonrc": {"authmodulelist": modules, "DEFAULTOPTIONS": "disablepop3=1", "daemons": 1}, kind.group: kind.settings()}) as p:
+                "authdaemonrc": {"authmodulelist": modules, "DEFAULTOPTIONS": "disablepop3=1", "daemons": 1, **NO_CACHE}, kind.group: kind.settings()}) as p:
             first = anna.password if modules.startswith(kind.module) else "other"
             assert imap(p, HERE, anna.name, first).ok
             assert refused(imap(p, HERE, anna.name, "x"))

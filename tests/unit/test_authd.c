@@ -4,7 +4,6 @@
 
 #include "authd/auth_wire.h"
 #include "authd/peers.h"
-#include "authd/proven.h"
 #include "authd/register.h"
 #include "lib/mem.h"
 #include "proxy/route.h"
@@ -220,26 +219,6 @@ static void test_peers(void)
 	peers_free(&p);
 }
 
-static void test_proven(void)
-{
-	struct proven *p = proven_new(3);
-
-	CU_ASSERT(!proven_check(p, "u", "h", "pw"));
-	proven_add(p, "u", "h", "pw");
-	proven_add(p, "u", "h", "pw");
-	CU_ASSERT(proven_check(p, "u", "h", "pw"));
-	CU_ASSERT(!proven_check(p, "u", "h", "pw2"));
-	CU_ASSERT(!proven_check(p, "u", "h2", "pw")); /* the password was changed */
-	CU_ASSERT(!proven_check(p, "v", "h", "pw"));
-	CU_ASSERT(!proven_check(p, "uh", "", "pw")); /* no two ways to read the key */
-	proven_add(p, "a", "h", "pw");
-	proven_add(p, "b", "h", "pw");
-	proven_add(p, "c", "h", "pw");
-	CU_ASSERT(!proven_check(p, "u", "h", "pw")); /* the oldest made room */
-	CU_ASSERT(proven_check(p, "a", "h", "pw") && proven_check(p, "c", "h", "pw"));
-	proven_free(&p);
-}
-
 static void test_route(void)
 {
 	static const char *const self[2] = { "nodea.example.com", "nodea" };
@@ -292,7 +271,7 @@ static void test_route(void)
 
 static const struct unit_case cases[] = {
 	{ "login question", test_request }, { "login answer", test_reply }, { "signed identity", test_hop },
-	{ "register", test_register }, { "peers", test_peers }, { "proven passwords", test_proven }, { "route", test_route },
+	{ "register", test_register }, { "peers", test_peers }, { "route", test_route },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authd", cases)

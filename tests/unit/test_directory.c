@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "authlib/directory.h"
+#include "authlib/dirnews.h"
 #include "authlib/ldapquery.h"
 #include "authlib/record.h"
 #include "authlib/sqlquery.h"
@@ -512,7 +513,6 @@ static void test_servers(void)
 	CU_ASSERT_FALSE(directory_add(&d, "abc", 3));
 	/* At once: no pause. */
 	directory_failed(&d, 0, 10000, 3, "refused");
-	CU_ASSERT_TRUE(d.server[0].down);
 	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000));
 	/* After a wait: longer and longer, but not for ever. */
 	for (int i = 0; i < 20; i++)
@@ -521,15 +521,62 @@ static void test_servers(void)
 	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000 + DIRECTORY_PAUSE_MAX_MS));
 	CU_ASSERT_TRUE(directory_usable(&d, 1, 10000));
 	directory_answered(&d, 0);
-	CU_ASSERT_FALSE(d.server[0].down);
 	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000));
 	directory_failed(&d, 0, 10000, 3000, "slow");
 	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000 + DIRECTORY_PAUSE_MS));
-	directory_refused(&d, "no table");
+	directory_fini(&d);
+}
+
+static void test_news(void)
+{
+	static struct msgw w;
+	struct directory d;
+	struct dirnews news, back;
+	struct msgr r;
+
+	dirnews_take(&news); /* what the tests before left */
+	dirnews_fini(&news);
+	directory_init(&d, "authtest");
+	CU_ASSERT_TRUE(directory_add(&d, "db.example.com", 14));
+	directory_failed(&d, 0, 0, 0, "no route\nto host");
+	directory_answered(&d, 0);
 	directory_refused(&d, "no table");
 	directory_served(&d);
-	CU_ASSERT_PTR_NULL(d.trouble);
 	directory_fini(&d);
+	dirnews_take(&news);
+	CU_ASSERT_EQUAL_FATAL(news.n, 4);
+	msgw_begin(&w, 1);
+	dirnews_write(&w, &news);
+	msgr_begin(&r, w.buf, w.len);
+	dirnews_read(&r, &back);
+	CU_ASSERT_TRUE(msgr_end(&r));
+	CU_ASSERT_EQUAL_FATAL(back.n, 4);
+	for (unsigned i = 0; i < 4; i++) {
+		CU_ASSERT_EQUAL(back.item[i].kind, (enum dirnews_kind)i);
+		CU_ASSERT_STRING_EQUAL(back.item[i].driver, "authtest");
+		CU_ASSERT_STRING_EQUAL(back.item[i].server, i < DIRNEWS_REFUSED ? "db.example.com" : "");
+		CU_ASSERT_STRING_EQUAL(back.item[i].why, i == DIRNEWS_FAILED ? "no route" : i == DIRNEWS_REFUSED ? "no table" : "");
+	}
+	dirnews_fini(&back);
+	for (size_t cut = 2; cut < w.len; cut++) {
+		msgr_begin(&r, w.buf, cut);
+		dirnews_read(&r, &back);
+		CU_ASSERT_FALSE(msgr_end(&r));
+		dirnews_fini(&back);
+	}
+	dirnews_fini(&news);
+	/* Bounded, whatever happens. */
+	for (int i = 0; i < 3 * DIRNEWS_MAX; i++)
+		dirnews_add(DIRNEWS_FAILED, "authtest", "s", "w");
+	dirnews_take(&news);
+	CU_ASSERT_EQUAL(news.n, DIRNEWS_MAX);
+	dirnews_fini(&news);
+	msgw_begin(&w, 1);
+	msgw_u8(&w, DIRNEWS_MAX + 1);
+	msgr_begin(&r, w.buf, w.len);
+	dirnews_read(&r, &back);
+	CU_ASSERT_TRUE(r.bad && back.n == 0);
+	dirnews_fini(&back);
 }
 
 static const struct unit_case cases[] = {
@@ -548,6 +595,7 @@ static const struct unit_case cases[] = {
 	{ "attributes", test_attrs },
 	{ "entries", test_entries },
 	{ "servers", test_servers },
+	{ "news of servers", test_news },
 	{ NULL, NULL }
 };
 

@@ -79,6 +79,9 @@ static void fill_done(struct job_done *d, enum job_kind kind)
 	account_set(&d->account.name, "user@example.com");
 	account_set(&d->account.hash, HASH);
 	d->account.uid = 1000;
+	memset(d->settings, 7, sizeof(d->settings));
+	dirnews_add(DIRNEWS_FAILED, "authtest", "db.example.com", "no route");
+	dirnews_take(&d->news);
 }
 
 static void test_answers(void)
@@ -110,6 +113,8 @@ static void test_answers(void)
 			CU_ASSERT_EQUAL(back.age, 59);
 			CU_ASSERT_STRING_EQUAL(back.account.hash, HASH);
 			CU_ASSERT_EQUAL(back.account.uid, 1000);
+			CU_ASSERT_EQUAL(memcmp(back.settings, d.settings, sizeof(d.settings)), 0);
+			CU_ASSERT_EQUAL(back.news.n, 1);
 		}
 		job_done_fini(&back);
 		for (size_t n = 2; n <= w.len + 1; n++) {

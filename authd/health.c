@@ -1,0 +1,215 @@
+#include "authd/health.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+
+/* A server that does not answer, or a driver whose questions are refused (SERVER is "" then). */
+struct trouble {
+	struct trouble *next;
+	char *driver, *server, *why;
+};
+
+struct place {
+	struct health *health;
+	bool down;
+	unsigned pause;
+	int64_t answered; /* when it last did; 0: never */
+	int64_t back;     /* when its last outage ended */
+	ev_timer probe;
+};
+
+struct health {
+	struct ev_loop *loop;
+	health_probe_fn *probe;
+	void *arg;
+	struct place place[HEALTH_PLACES];
+	struct trouble *troubles;
+	unsigned count;
+};
+
+static void on_probe(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	struct place *p = t->data;
+
+	p->health->probe((unsigned)(p - p->health->place), p->health->arg);
+}
+
+struct health *health_new(struct ev_loop *loop, health_probe_fn *probe, void *arg)
+{
+	struct health *h = mem_alloc(sizeof(*h));
+
+	h->loop = loop;
+	h->probe = probe;
+	h->arg = arg;
+	for (unsigned i = 0; i < HEALTH_PLACES; i++) {
+		h->place[i].health = h;
+		ev_timer_init(&h->place[i].probe, on_probe, 0, 0);
+		h->place[i].probe.data = &h->place[i];
+	}
+	return h;
+}
+
+static void remove_trouble(struct health *h, struct trouble **at)
+{
+	struct trouble *t = *at;
+
+	*at = t->next;
+	h->count--;
+	mem_free(&t->driver);
+	mem_free(&t->server);
+	mem_free(&t->why);
+	mem_free(&t);
+}
+
+void health_reset(struct health *h)
+{
+	while (h->troubles != NULL)
+		remove_trouble(h, &h->troubles);
+	for (unsigned i = 0; i < HEALTH_PLACES; i++) {
+		struct place *p = &h->place[i];
+
+		ev_timer_stop(h->loop, &p->probe);
+		p->down = false;
+		p->pause = 0;
+		p->answered = p->back = 0;
+	}
+}
+
+void health_free(struct health **h)
+{
+	if (*h == NULL)
+		return;
+	health_reset(*h);
+	mem_free(h);
+}
+
+/* --- what the log is told --- */
+
+static struct trouble **find_trouble(struct health *h, const struct dirnews_item *item)
+{
+	struct trouble **at = &h->troubles;
+
+	while (*at != NULL && (strcmp((*at)->driver, item->driver) != 0 || strcmp((*at)->server, item->server) != 0))
+		at = &(*at)->next;
+	return at;
+}
+
+static void add_trouble(struct health *h, const struct dirnews_item *item)
+{
+	struct trouble *t;
+
+	if (h->count == HEALTH_SERVERS_MAX)
+		return;
+	t = mem_alloc(sizeof(*t));
+	t->driver = mem_strdup(item->driver);
+	t->server = mem_strdup(item->server);
+	t->why = mem_strdup(item->why);
+	t->next = h->troubles;
+	h->troubles = t;
+	h->count++;
+}
+
+static void take_item(struct health *h, const struct dirnews_item *item, const char *logins, bool whole)
+{
+	struct trouble **at = find_trouble(h, item);
+
+	switch (item->kind) {
+	case DIRNEWS_FAILED:
+		if (*at != NULL)
+			return;
+		log_error("%s: %s does not answer: %s; %s", item->driver, item->server, item->why, whole ? logins : "another server is asked");
+		add_trouble(h, item);
+		break;
+	case DIRNEWS_REFUSED:
+		if (*at != NULL && strcmp((*at)->why, item->why) == 0)
+			return;
+		log_error("%s: the question is refused: %s; %s", item->driver, item->why, logins);
+		if (*at != NULL)
+			remove_trouble(h, at);
+		add_trouble(h, item);
+		break;
+	case DIRNEWS_ANSWERED:
+	case DIRNEWS_SERVED:
+	case DIRNEWS_KINDS:
+		if (*at == NULL)
+			return;
+		if (item->server[0] != '\0')
+			log_info("%s: %s answers again", item->driver, item->server);
+		else
+			log_info("%s: questions are answered again", item->driver);
+		remove_trouble(h, at);
+		break;
+	}
+}
+
+void health_news(struct health *h, const struct dirnews *news, const char *logins, bool whole)
+{
+	for (unsigned i = 0; i < news->n; i++)
+		take_item(h, &news->item[i], logins, whole);
+}
+
+unsigned health_list(const struct health *h, struct str *out)
+{
+	for (const struct trouble *t = h->troubles; t != NULL; t = t->next)
+		str_addf(out, "%s%s%s%s", t == h->troubles ? "" : ", ", t->driver, t->server[0] != '\0' ? " " : "", t->server);
+	return h->count;
+}
+
+/* --- who is asked --- */
+
+static void probe_later(struct place *p)
+{
+	/* Nodes that lost the same directory shall not come back to it at the same moment. */
+	double ms = p->pause * 0.75 + arc4random_uniform(p->pause / 2 + 1);
+
+	ev_timer_stop(p->health->loop, &p->probe);
+	ev_timer_set(&p->probe, ms / 1000, 0);
+	ev_timer_start(p->health->loop, &p->probe);
+}
+
+bool health_result(struct health *h, unsigned pos, enum health_outcome outcome, int64_t asked, int64_t now)
+{
+	struct place *p = pos < HEALTH_PLACES ? &h->place[pos] : NULL;
+
+	if (p == NULL)
+		return false;
+	if (outcome == HEALTH_ANSWERED) {
+		p->answered = now;
+		if (p->down)
+			p->back = now;
+		p->down = false;
+		ev_timer_stop(h->loop, &p->probe);
+		return false;
+	}
+	/* Others had answers meanwhile: it was this question's bad luck. */
+	if (outcome != HEALTH_FAILED || p->down || p->answered > asked)
+		return false;
+	p->down = true;
+	p->pause = p->back != 0 && now - p->back < HEALTH_STEADY_MS ? MIN(p->pause * 2, HEALTH_PAUSE_SLOW_MS) : HEALTH_PAUSE_MS;
+	probe_later(p);
+	return true;
+}
+
+void health_probed(struct health *h, unsigned pos, enum health_outcome outcome, int64_t asked, int64_t now)
+{
+	struct place *p = pos < HEALTH_PLACES ? &h->place[pos] : NULL;
+	unsigned most = now - asked > 2 * HEALTH_PAUSE_MS ? HEALTH_PAUSE_SLOW_MS : HEALTH_PAUSE_MAX_MS;
+
+	if (p == NULL)
+		return;
+	if (outcome == HEALTH_ANSWERED)
+		health_result(h, pos, outcome, asked, now);
+	if (!p->down)
+		return;
+	if (outcome == HEALTH_FAILED)
+		p->pause = MIN(p->pause * 2, most);
+	probe_later(p);
+}
+
+bool health_down(const struct health *h, unsigned pos)
+{
+	return pos < HEALTH_PLACES && h->place[pos].down;
+}

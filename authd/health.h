@@ -1,0 +1,48 @@
+/* How the directories are, for the whole node: auth workers come and go, and each sees a part only.
+ * Servers: the log is told once what is down and once when it is back. Drivers (by their position in the chain): one
+ * that gave no answer is not asked by logins any more, for they would wait for nothing; it is probed instead, by one
+ * question at a time, less often while that fails. */
+#ifndef AUTHD_HEALTH_H
+#define AUTHD_HEALTH_H
+
+#include <ev.h>
+
+#include "authlib/dirnews.h"
+
+enum {
+	HEALTH_PLACES = 16,         /* positions in a chain */
+	HEALTH_SERVERS_MAX = 128,
+	HEALTH_PAUSE_MS = 250,      /* to the first probe; doubled, */
+	HEALTH_PAUSE_MAX_MS = 2000, /* up to this where a probe fails at once, and */
+	HEALTH_PAUSE_SLOW_MS = 10000, /* this where it keeps an auth worker waiting */
+	HEALTH_STEADY_MS = 30000    /* a directory that fails again within this time is probed as if it had not been up */
+};
+
+enum health_outcome {
+	HEALTH_ANSWERED,
+	HEALTH_FAILED,   /* none of its servers answered */
+	HEALTH_NOT_ASKED /* nothing was learnt */
+};
+
+struct health;
+
+/* Position POS shall be probed: ask it, then tell health_probed(). */
+typedef void health_probe_fn(unsigned pos, void *arg);
+
+struct health *health_new(struct ev_loop *loop, health_probe_fn *probe, void *arg);
+void health_free(struct health **h);
+/* The chain or the settings of the directories are others now. */
+void health_reset(struct health *h);
+
+/* Tells the log what is new in NEWS. LOGINS says what happens to them while there is no answer; WHOLE: there was none, of no
+ * server. */
+void health_news(struct health *h, const struct dirnews *news, const char *logins, bool whole);
+/* What came at NOW of a question to POS that was asked at ASKED (ms, both). True: it is down from now on. */
+bool health_result(struct health *h, unsigned pos, enum health_outcome outcome, int64_t asked, int64_t now);
+/* The same of a probe. */
+void health_probed(struct health *h, unsigned pos, enum health_outcome outcome, int64_t asked, int64_t now);
+bool health_down(const struct health *h, unsigned pos);
+/* Servers in trouble: their number, and in OUT their names. */
+unsigned health_list(const struct health *h, struct str *out);
+
+#endif

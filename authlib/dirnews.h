@@ -1,0 +1,43 @@
+/* What drivers found out about the servers of directories while they answered one question. Each auth worker would tell
+ * the log the same again, so none does: what it learns goes back with its answer, and authd, which has all of it, says
+ * each thing once for the node. */
+#ifndef AUTHLIB_DIRNEWS_H
+#define AUTHLIB_DIRNEWS_H
+
+#include "lib/msg.h"
+
+enum dirnews_kind {
+	DIRNEWS_FAILED,   /* SERVER gave no answer: WHY */
+	DIRNEWS_ANSWERED, /* SERVER answered */
+	DIRNEWS_REFUSED,  /* a server is there but refuses the question: WHY */
+	DIRNEWS_SERVED,   /* a question was taken */
+	DIRNEWS_KINDS
+};
+
+enum { DIRNEWS_MAX = 16, DIRNEWS_DRIVER_MAX = 32, DIRNEWS_SERVER_MAX = 256, DIRNEWS_WHY_MAX = 400 };
+
+struct dirnews_item {
+	enum dirnews_kind kind;
+	char driver[DIRNEWS_DRIVER_MAX];
+	char server[DIRNEWS_SERVER_MAX]; /* "" for REFUSED and SERVED */
+	char why[DIRNEWS_WHY_MAX];       /* one line */
+};
+
+/* In the order in which things happened. */
+struct dirnews {
+	unsigned n;
+	struct dirnews_item *item; /* owned */
+};
+
+/* For drivers: adds to the news of this process. Longer texts are cut; beyond DIRNEWS_MAX nothing is added. */
+void dirnews_add(enum dirnews_kind kind, const char *driver, const char *server, const char *why);
+/* For the process: moves what was added so far to OUT, to be freed with dirnews_fini(). */
+void dirnews_take(struct dirnews *out);
+void dirnews_fini(struct dirnews *news);
+
+/* As message fields. */
+void dirnews_write(struct msgw *w, const struct dirnews *news);
+/* OUT is valid in any case, msgr_end() tells whether it was good. */
+void dirnews_read(struct msgr *r, struct dirnews *out);
+
+#endif

@@ -1,0 +1,491 @@
+/* Questions to directories. The auth worker is a socket that the test holds, the clock is the test's. */
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "authd/question.h"
+#include "lib/mem.h"
+#include "node/settings.h"
+#include "node/wire.h"
+#include "tests/unit/unit.h"
+
+enum { WORKERS = 1, ASKERS = 60 };
+
+static struct ev_loop *loop;
+static struct jobs *jobs;
+static struct cache *cache;
+static struct questions *qs;
+static struct settings *set;
+static struct auth_chain *chain;
+static int worker[WORKERS];
+static const char *driver;
+static int64_t now;
+
+/* Someone who asks, and what it was told. */
+static struct who {
+	struct asker asker;
+	unsigned calls;
+	enum auth_result result;
+	bool answered;
+	unsigned pos;
+	char home[64], hash[64];
+} who[ASKERS];
+
+/* The last job that a worker was given. */
+static struct { int worker; uint32_t id; enum job_kind kind; char user[64], password[64]; } job;
+
+static int64_t test_clock(void)
+{
+	return now;
+}
+
+static void use(const char *name, const char *value)
+{
+	if (strcmp(name, "ttl") == 0)
+		set->authdaemonrc_AUTH_CACHE_TTL = value[0] - '0';
+	else if (strcmp(name, "bind") == 0)
+		account_set(&set->authldaprc_LDAP_BINDDN, value);
+	questions_use(qs, chain, set);
+}
+
+static void begin(void)
+{
+	struct str errors = STR_INIT;
+
+	for (unsigned i = 0; driver == NULL && auth_driver_at(i) != NULL; i++)
+		if ((auth_driver_at(i)->flags & (AUTH_DRIVER_INLINE | AUTH_DRIVER_CLIENT)) == 0)
+			driver = auth_driver_at(i)->name;
+	CU_ASSERT_PTR_NOT_NULL_FATAL(driver);
+	memset(who, 0, sizeof(who));
+	now = 1000000;
+	set = settings_defaults();
+	account_set(&set->authdaemonrc_authmodulelist, driver);
+	chain = auth_chain_new(driver, AUTH_SIDE_LOOP, set, &errors);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(chain);
+	loop = ev_loop_new(EVFLAG_AUTO);
+	jobs = jobs_new(loop);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		int fd[2];
+
+		CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+		jobs_add_worker(jobs, i, 1, fd[0]);
+		worker[i] = fd[1];
+	}
+	cache = cache_new(1 << 20);
+	qs = questions_new(loop, jobs, cache, test_clock);
+	questions_use(qs, chain, set);
+}
+
+static void end(void)
+{
+	questions_free(&qs);
+	CU_ASSERT_PTR_NULL(qs);
+	jobs_free(&jobs);
+	cache_free(&cache);
+	auth_chain_free(&chain);
+	settings_free(&set);
+	for (unsigned i = 0; i < WORKERS; i++)
+		close(worker[i]);
+	ev_loop_destroy(loop);
+}
+
+static void turn(void)
+{
+	for (int i = 0; i < 8; i++)
+		ev_run(loop, EVRUN_NOWAIT);
+}
+
+static void on_answer(const struct answer *a, void *arg)
+{
+	struct who *w = arg;
+
+	w->calls++;
+	w->result = a->result;
+	w->answered = a->answered;
+	w->pos = a->pos;
+	str_copy(w->home, sizeof(w->home), a->account->home);
+	str_copy(w->hash, sizeof(w->hash), a->account->hash);
+}
+
+static void ask_as(unsigned i, const char *service, const char *user, const char *password, bool fresh)
+{
+	memset(&who[i], 0, sizeof(who[i]));
+	question_ask(qs, &who[i].asker, &(struct ask){ .service = service, .user = user, .password = password, .fresh = fresh }, on_answer,
+	    &who[i]);
+}
+
+static void ask(unsigned i, const char *user, const char *password)
+{
+	ask_as(i, "imap", user, password, false);
+}
+
+/* A worker has been given a job: it is in JOB. */
+static bool given(void)
+{
+	static uint8_t buf[MSG_SIZE_MAX];
+
+	turn();
+	for (int i = 0; i < WORKERS; i++) {
+		struct pollfd p = { .fd = worker[i], .events = POLLIN };
+		struct msgr r;
+		struct job j;
+		int fd;
+
+		if (poll(&p, 1, 0) != 1)
+			continue;
+		CU_ASSERT_EQUAL_FATAL(msg_recv(worker[i], buf, &r, &fd), 1);
+		CU_ASSERT_TRUE_FATAL(job_read(&r, &j));
+		job.worker = worker[i];
+		job.id = j.id;
+		job.kind = j.kind;
+		str_copy(job.user, sizeof(job.user), j.user);
+		str_copy(job.password, sizeof(job.password), j.password);
+		job_fini(&j);
+		return true;
+	}
+	return false;
+}
+
+/* The worker of JOB answers. NEWS: of the first server, unless DIRNEWS_KINDS. */
+static void reply(enum auth_result result, const char *home, enum dirnews_kind news)
+{
+	static struct msgw w;
+	struct job_done d;
+
+	job_done_init(&d, job.id, job.kind);
+	d.answered = true;
+	d.result = result;
+	d.pos = result == AUTH_UNKNOWN ? 1 : 0;
+	account_set(&d.account.name, job.user);
+	account_set(&d.account.home, home);
+	account_set(&d.account.hash, "{SHA}x");
+	settings_directories_digest(set, d.settings);
+	if (news != DIRNEWS_KINDS)
+		dirnews_add(news, driver, "db.example.com", news == DIRNEWS_FAILED ? "no route to host" : "");
+	dirnews_take(&d.news);
+	job_done_write(&w, &d);
+	CU_ASSERT_EQUAL(msg_send(job.worker, &w, -1), 0);
+	job_done_fini(&d);
+	turn();
+}
+
+static bool told(unsigned i, enum auth_result result)
+{
+	return who[i].calls == 1 && who[i].result == result;
+}
+
+/* JO's password "sesame" is proven. */
+static void prove(const char *home)
+{
+	ask(0, "jo", "sesame");
+	CU_ASSERT_TRUE_FATAL(given());
+	reply(AUTH_OK, home, DIRNEWS_ANSWERED);
+	CU_ASSERT_TRUE(told(0, AUTH_OK));
+}
+
+static void test_hit(void)
+{
+	begin();
+	prove("/h");
+	CU_ASSERT_STRING_EQUAL(who[0].home, "/h");
+	now += 59000;
+	ask(1, "jo", "sesame");
+	CU_ASSERT_TRUE(told(1, AUTH_OK)); /* at once */
+	CU_ASSERT_STRING_EQUAL(who[1].home, "/h");
+	CU_ASSERT_STRING_EQUAL(who[1].hash, "");
+	CU_ASSERT_FALSE(given());
+	now += 1000;
+	ask(1, "jo", "sesame"); /* AUTH_CACHE_TTL is over */
+	CU_ASSERT_EQUAL(who[1].calls, 0);
+	CU_ASSERT_TRUE(given());
+	CU_ASSERT_STRING_EQUAL(job.password, "sesame");
+	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
+	CU_ASSERT_TRUE(told(1, AUTH_OK));
+	CU_ASSERT_EQUAL(questions_counts(qs)->hits, 1);
+	CU_ASSERT_EQUAL(questions_counts(qs)->misses, 2);
+	end();
+}
+
+static void test_all_inputs_count(void)
+{
+	begin();
+	prove("/h");
+	ask(1, "jo2", "sesame");
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_TRY_LATER, "", DIRNEWS_KINDS);
+	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
+	ask(2, "jo", "sesame2");
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED);
+	CU_ASSERT_TRUE(told(2, AUTH_MISMATCH));
+	CU_ASSERT_FALSE(given());
+	ask_as(3, "pop3", "jo", "sesame", false);
+	CU_ASSERT_FALSE(who[3].calls);
+	ask_as(4, "imap", "jo", "sesame", true); /* the operator wants the directory's own word */
+	CU_ASSERT_FALSE(who[4].calls);
+	ask(5, "jo", NULL); /* a record is another matter */
+	CU_ASSERT_FALSE(who[5].calls);
+	ask(6, "JO", "sesame");
+	CU_ASSERT_FALSE(who[6].calls);
+	end();
+}
+
+static void test_changed_password(void)
+{
+	begin();
+	prove("/h");
+	ask(1, "jo", "new");
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_OK, "/h2", DIRNEWS_ANSWERED);
+	CU_ASSERT_TRUE(told(1, AUTH_OK));
+	ask(1, "jo", "new");
+	CU_ASSERT_TRUE(told(1, AUTH_OK));
+	CU_ASSERT_STRING_EQUAL(who[1].home, "/h2");
+	/* The old one is not known any more. */
+	ask(1, "jo", "sesame");
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED);
+	CU_ASSERT_TRUE(told(1, AUTH_MISMATCH));
+	ask(1, "jo", "new");
+	CU_ASSERT_TRUE(told(1, AUTH_OK));
+	end();
+}
+
+static void test_wrong_guesses(void)
+{
+	static const enum auth_result results[] = { AUTH_MISMATCH, AUTH_UNKNOWN, AUTH_DISABLED };
+
+	begin();
+	for (size_t i = 0; i < ARRAY_LEN(results); i++) {
+		ask(1, "kim", "x");
+		CU_ASSERT_TRUE(given());
+		reply(results[i], "", DIRNEWS_ANSWERED);
+		CU_ASSERT_TRUE(told(1, results[i]));
+		ask(1, "kim", "x");
+		CU_ASSERT_TRUE(told(1, results[i]));
+		CU_ASSERT_TRUE(who[1].answered);
+		/* Another guess goes to the directory, whether there is such an account or not. */
+		ask(1, "kim", "y");
+		CU_ASSERT_TRUE(who[1].calls == 0 && given());
+		reply(results[i], "", DIRNEWS_ANSWERED);
+		now += 30000;
+		ask(1, "kim", "x");
+		CU_ASSERT_TRUE(who[1].calls == 0 && given());
+		reply(AUTH_BROKEN, "", DIRNEWS_ANSWERED); /* not remembered */
+		questions_flush(qs, NULL);
+	}
+	CU_ASSERT_EQUAL(questions_counts(qs)->negative, 3);
+	end();
+}
+
+static void test_what_ends_a_proof(void)
+{
+	static const struct { enum auth_result result; const char *password; bool ends; } t[] = {
+		{ AUTH_MISMATCH, "guess", false }, { AUTH_MISMATCH, "sesame", true }, { AUTH_UNKNOWN, "guess", true },
+		{ AUTH_DISABLED, "guess", true }, { AUTH_BROKEN, "guess", true }, { AUTH_TRY_LATER, "guess", false },
+		{ AUTH_TRY_LATER, "sesame", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		begin();
+		prove("/h");
+		now += 61000; /* it would be used while the directory is down */
+		ask(1, "jo", t[i].password);
+		CU_ASSERT_TRUE(given());
+		reply(t[i].result, "", DIRNEWS_KINDS);
+		/* A question that got no answer falls back on what is known of that very password. */
+		CU_ASSERT_TRUE(told(1, t[i].result == AUTH_TRY_LATER && strcmp(t[i].password, "sesame") == 0 ? AUTH_OK : t[i].result));
+		ask(2, "jo", "sesame");
+		if (given())
+			reply(AUTH_TRY_LATER, "", DIRNEWS_KINDS);
+		CU_ASSERT_EQUAL(who[2].calls, 1);
+		CU_ASSERT_EQUAL(who[2].result == AUTH_OK, !t[i].ends);
+		end();
+	}
+}
+
+static void test_sharing(void)
+{
+	begin();
+	for (unsigned i = 0; i < 50; i++)
+		ask(i, "jo", "sesame");
+	CU_ASSERT_TRUE(given());
+	question_cancel(&who[0].asker); /* the one that the job was made for */
+	question_cancel(&who[7].asker);
+	question_cancel(&who[7].asker);
+	ask(50, "jo", "other");
+	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
+	for (unsigned i = 0; i < 50; i++)
+		CU_ASSERT_EQUAL(who[i].calls, i != 0 && i != 7);
+	CU_ASSERT_EQUAL(who[50].calls, 0);
+	CU_ASSERT_TRUE(given());
+	CU_ASSERT_STRING_EQUAL(job.password, "other");
+	CU_ASSERT_FALSE(given());
+	CU_ASSERT_EQUAL(questions_counts(qs)->shared, 49);
+	/* Nobody is left: nothing is done for nobody. */
+	question_cancel(&who[50].asker);
+	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
+	CU_ASSERT_EQUAL(who[50].calls, 0);
+	/* Records, too. */
+	ask(1, "kim", NULL);
+	ask(2, "kim", NULL);
+	CU_ASSERT_TRUE(given());
+	CU_ASSERT_EQUAL(job.kind, JOB_LOOKUP);
+	reply(AUTH_OK, "/k", DIRNEWS_ANSWERED);
+	CU_ASSERT_TRUE(told(1, AUTH_OK) && told(2, AUTH_OK));
+	CU_ASSERT_STRING_EQUAL(who[2].hash, "{SHA}x");
+	ask(1, "kim", NULL); /* but stored passwords are not kept */
+	CU_ASSERT_TRUE(who[1].calls == 0 && given());
+	end();
+}
+
+static void test_flush(void)
+{
+	begin();
+	prove("/h");
+	ask(1, "kim", "x");
+	CU_ASSERT_TRUE(given());
+	CU_ASSERT_EQUAL(questions_flush(qs, "jo"), 1);
+	reply(AUTH_OK, "/k", DIRNEWS_ANSWERED); /* it may have been read before the change that the flush is for */
+	CU_ASSERT_TRUE(told(1, AUTH_OK));
+	CU_ASSERT_EQUAL(cache_entries(cache), 0);
+	ask(1, "jo", "sesame");
+	CU_ASSERT_TRUE(given());
+	questions_flush(qs, NULL);
+	ask(2, "jo", "sesame"); /* does not join what was asked before */
+	CU_ASSERT_EQUAL(who[2].calls, 0);
+	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
+	CU_ASSERT_TRUE(told(1, AUTH_OK));
+	CU_ASSERT_EQUAL(who[2].calls, 0);
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_OK, "/h2", DIRNEWS_ANSWERED);
+	CU_ASSERT_STRING_EQUAL(who[2].home, "/h2");
+	end();
+}
+
+static void test_reload(void)
+{
+	begin();
+	prove("/h");
+	use("ttl", "9"); /* nothing that changes an answer */
+	ask(1, "jo", "sesame");
+	CU_ASSERT_TRUE(told(1, AUTH_OK));
+	use("bind", "cn=other");
+	CU_ASSERT_EQUAL(cache_entries(cache), 0);
+	ask(1, "jo", "sesame");
+	CU_ASSERT_EQUAL(who[1].calls, 0);
+	CU_ASSERT_TRUE(given());
+	/* A worker that has not taken the new settings yet: its answer serves, but is not kept. */
+	account_set(&set->authldaprc_LDAP_BINDDN, "cn=old");
+	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
+	account_set(&set->authldaprc_LDAP_BINDDN, "cn=other");
+	CU_ASSERT_TRUE(told(1, AUTH_OK));
+	CU_ASSERT_EQUAL(cache_entries(cache), 0);
+	end();
+}
+
+static void test_down(void)
+{
+	struct str names = STR_INIT;
+
+	begin();
+	prove("/h");
+	now += 61000;
+	ask(1, "kim", "x");
+	ask(2, "lea", "x");
+	ask(3, "jo", "sesame");
+	ask(4, "jo", NULL);
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
+	/* All who waited know. */
+	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER) && told(2, AUTH_TRY_LATER) && told(3, AUTH_OK) && told(4, AUTH_TRY_LATER));
+	CU_ASSERT_STRING_EQUAL(who[3].home, "/h");
+	CU_ASSERT_EQUAL(questions_trouble(qs, &names), 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&names), "db.example.com"));
+	str_fini(&names);
+	/* Nobody waits now. */
+	ask(1, "kim", "x");
+	ask(2, "jo", "guess");
+	ask(3, "jo", "sesame");
+	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER) && told(2, AUTH_TRY_LATER) && told(3, AUTH_OK));
+	CU_ASSERT_EQUAL(questions_counts(qs)->stale, 2);
+	now += 86400000;
+	ask(3, "jo", "sesame"); /* AUTH_CACHE_STALE is over */
+	CU_ASSERT_TRUE(told(3, AUTH_TRY_LATER));
+	/* Probes come, one at a time. */
+	CU_ASSERT_FALSE(given());
+	for (int i = 0; i < 2; i++) {
+		while (!given())
+			ev_run(loop, EVRUN_ONCE);
+		CU_ASSERT_EQUAL(job.kind, JOB_LOOKUP);
+		CU_ASSERT_STRING_EQUAL(job.user, "kim");
+		now += 10;
+		reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
+		ask(1, "kim", "x");
+		CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
+	}
+	while (!given())
+		ev_run(loop, EVRUN_ONCE);
+	reply(AUTH_OK, "", DIRNEWS_ANSWERED);
+	CU_ASSERT_EQUAL(questions_trouble(qs, &names), 0);
+	str_fini(&names);
+	ask(1, "kim", "x");
+	CU_ASSERT_TRUE(who[1].calls == 0 && given());
+	end();
+}
+
+/* A name that the directory does not take is no outage, and neither is the bad luck of one among others. */
+static void test_not_down(void)
+{
+	begin();
+	ask(1, "kim", "x");
+	ask(2, "lea", "x");
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_TRY_LATER, "", DIRNEWS_REFUSED);
+	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
+	CU_ASSERT_EQUAL(who[2].calls, 0);
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED);
+	ask(1, "kim", "y");
+	ask(2, "lea", "y");
+	now += 5;
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_OK, "", DIRNEWS_ANSWERED);
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
+	CU_ASSERT_TRUE(told(2, AUTH_TRY_LATER));
+	ask(1, "mia", "x");
+	CU_ASSERT_TRUE(who[1].calls == 0 && given());
+	end();
+}
+
+static void test_patience(void)
+{
+	begin();
+	prove("/h");
+	now += 61000;
+	ask(1, "jo", "sesame");
+	ask(2, "jo", "sesame");
+	ask(3, "jo", "guess");
+	CU_ASSERT_TRUE(given());
+	while (who[1].calls == 0)
+		ev_run(loop, EVRUN_ONCE);
+	turn();
+	CU_ASSERT_TRUE(told(1, AUTH_OK) && told(2, AUTH_OK));
+	CU_ASSERT_EQUAL(who[3].calls, 0);
+	ask(1, "jo", "sesame"); /* this one need not wait */
+	CU_ASSERT_TRUE(told(1, AUTH_OK));
+	reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED); /* late, but it counts */
+	ask(1, "jo", "sesame");
+	CU_ASSERT_TRUE(told(1, AUTH_MISMATCH));
+	end();
+}
+
+static const struct unit_case cases[] = {
+	{ "a proven password", test_hit }, { "all inputs count", test_all_inputs_count }, { "a changed password", test_changed_password },
+	{ "wrong guesses", test_wrong_guesses }, { "what ends a proof", test_what_ends_a_proof }, { "sharing", test_sharing },
+	{ "flush", test_flush }, { "reload", test_reload }, { "down", test_down }, { "not down", test_not_down },
+	{ "patience", test_patience }, { NULL, NULL },
+};
+UNIT_MAIN("question", cases)
