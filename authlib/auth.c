@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "authlib/drv_authdaemon.h"
 #include "authlib/drv_userdb.h"
 #include "authlib/module.h"
 #include "authlib/password.h"
@@ -16,6 +17,7 @@ static const struct auth_driver drv_sqlite_module UNUSED = { .name = "authsqlite
 
 static const struct auth_driver *const drivers[] = {
 	&drv_userdb,
+	&drv_authdaemon,
 #ifdef WITH_LDAP
 	&drv_ldap_module,
 #endif

@@ -21,6 +21,7 @@ static const struct { const char *group, *title, *text; } groups[] = {
 	{ "authmysqlrc", "Accounts in MySQL or MariaDB", "For authmysql." },
 	{ "authpgsqlrc", "Accounts in PostgreSQL", "For authpgsql." },
 	{ "authsqliterc", "Accounts in SQLite", "For authsqlite." },
+	{ "authdaemon", "Accounts of a running Courier", "For authdaemon, which asks Courier's authdaemond." },
 };
 
 /* What a first pool needs: these stand in the sample switched on. */

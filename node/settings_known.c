@@ -93,7 +93,7 @@ const struct settings_known settings_known[] = {
 	{ "pop3d_ssl", "POP3_TLS_REQUIRED", UNSAFE, "", "TLS; passwords would cross the network in clear" },
 
 	{ "authdaemonrc", "authmodulelistorig", IGNORED, "", WEBADMIN },
-	{ "authdaemonrc", "authdaemonvar", REPLACED, "", "RUNDIR; the check of accounts is a role of the node" },
+	{ "authdaemonrc", "authdaemonvar", REPLACED, "", "RUNDIR, for the check of accounts is a role of the node; AUTHDAEMON_SOCKET of the group authdaemon to ask Courier's" },
 	{ "authdaemonrc", "LOGGEROPTS", REPLACED, "", "LOG" },
 	{ "authdaemonrc", "LDAPTLS_*", REPLACED, "", "ldap.conf of the system, where TLS towards LDAP has further settings" },
 

@@ -31,6 +31,9 @@ void settings_rules(struct settings_load *l);
 /* What the directory that the driver MODULE asks needs of the settings; false if MODULE is no such driver. */
 bool settings_rules_directory(struct settings_load *l, const char *module);
 
+/* The file or folder PATH is there, and the user that looks up accounts may read it. */
+bool settings_auth_reads(const struct settings_load *l, const char *path);
+
 /* Two host names are the same, ignoring case and trailing dots. */
 bool settings_same_host(const char *a, const char *b);
 

@@ -267,7 +267,7 @@ static void rules_pop3(struct settings_load *l)
 /* ------------------------------------------------------------------------------------------------------------
  * Accounts */
 
-/* The user that reads accounts may read what ST says; for root, who asks on behalf of AUTH_USER. */
+/* For root, who asks on behalf of AUTH_USER. */
 static bool readable_by(const struct stat *st, const char *user)
 {
 	const struct passwd *pw = getpwnam(user);
@@ -287,6 +287,15 @@ static bool readable_by(const struct stat *st, const char *user)
 	return (st->st_mode & (04 | dir)) == (04 | dir);
 }
 
+bool settings_auth_reads(const struct settings_load *l, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return false;
+	return geteuid() == 0 ? readable_by(&st, l->set->node_AUTH_USER) : access(path, S_ISDIR(st.st_mode) ? R_OK | X_OK : R_OK) == 0;
+}
+
 static void rules_userdb(struct settings_load *l)
 {
 	const char *path = l->set->authuserdb_USERDB, *user = l->set->node_AUTH_USER;
@@ -302,7 +311,7 @@ static void rules_userdb(struct settings_load *l)
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s: %s", path, strerror(errno));
 	} else if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s is neither a file nor a folder", path);
-	} else if (geteuid() == 0 ? !readable_by(&st, user) : access(path, R_OK) != 0) {
+	} else if (!settings_auth_reads(l, path)) {
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s cannot be read by %s%s%s", path,
 			geteuid() == 0 ? user : "this user", geteuid() == 0 ? "; try: chmod 640 and chgrp " : "", geteuid() == 0 ? user : "");
 	} else if ((st.st_mode & 007) != 0 && S_ISREG(st.st_mode)) {
@@ -310,7 +319,7 @@ static void rules_userdb(struct settings_load *l)
 	}
 }
 
-#define OURS "authuserdb, authldap, authmysql, authpgsql and authsqlite"
+#define OURS "authuserdb, authldap, authmysql, authpgsql, authsqlite and authdaemon"
 
 static void rules_auth(struct settings_load *l)
 {

@@ -1,9 +1,14 @@
 /* What the settings of a directory of accounts need to work: said at `waypost check`, not by logins that fail. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
+#include "lib/mem.h"
 #include "node/clause.h"
 #include "node/settings_load.h"
 
@@ -165,6 +170,11 @@ static void rules_pgsql(struct settings_load *l)
 			"passwords");
 }
 
+static const char *who_reads(const struct settings *set)
+{
+	return geteuid() == 0 ? set->node_AUTH_USER : "this user";
+}
+
 static void rules_sqlite(struct settings_load *l)
 {
 	const struct settings *set = l->set;
@@ -174,6 +184,9 @@ static void rules_sqlite(struct settings_load *l)
 		set->authsqliterc_SQLITE_SELECT_CLAUSE, CLAUSE_SQLITE);
 	check_clause(l, SETTINGS_LINE(l, authsqliterc_SQLITE_ENUMERATE_CLAUSE), "authsqliterc.SQLITE_ENUMERATE_CLAUSE",
 		set->authsqliterc_SQLITE_ENUMERATE_CLAUSE, CLAUSE_SQLITE);
+	if (set->authsqliterc_SQLITE_DATABASE[0] != '\0' && !settings_auth_reads(l, set->authsqliterc_SQLITE_DATABASE))
+		WARNING(l, authsqliterc_SQLITE_DATABASE, "authsqliterc.SQLITE_DATABASE: %s is not there, or cannot be read by %s; logins are "
+			"told to try again until it can", set->authsqliterc_SQLITE_DATABASE, who_reads(set));
 	if (set->authsqliterc_SQLITE_SELECT_CLAUSE[0] != '\0')
 		return;
 	NEED(l, authsqliterc_SQLITE_USER_TABLE, "authsqliterc.SQLITE_USER_TABLE", "the table of the accounts");
@@ -184,6 +197,36 @@ static void rules_sqlite(struct settings_load *l)
 			"of the passwords");
 }
 
+/* ------------------------------------------------------------------------------------------------------------
+ * Courier */
+
+static void rules_authdaemon(struct settings_load *l)
+{
+	const char *path = l->set->authdaemon_AUTHDAEMON_SOCKET;
+	char *folder;
+	struct stat st;
+
+	NEED(l, authdaemon_AUTHDAEMON_SOCKET, "authdaemon.AUTHDAEMON_SOCKET", "the socket of Courier's authdaemond");
+	if (path[0] == '\0')
+		return;
+	if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+		MISTAKE(l, authdaemon_AUTHDAEMON_SOCKET, "authdaemon.AUTHDAEMON_SOCKET: %s is too long for a socket", path);
+		return;
+	}
+	if (stat(path, &st) != 0) {
+		WARNING(l, authdaemon_AUTHDAEMON_SOCKET, "authdaemon.AUTHDAEMON_SOCKET: %s: %s; logins are told to try again until Courier's "
+			"authdaemond is there (systemctl start courier-authdaemon)", path, strerror(errno));
+		return;
+	}
+	if (!S_ISSOCK(st.st_mode))
+		MISTAKE(l, authdaemon_AUTHDAEMON_SOCKET, "authdaemon.AUTHDAEMON_SOCKET: %s is no socket", path);
+	folder = mem_memdup(path, (size_t)(strrchr(path, '/') - path));
+	if (!settings_auth_reads(l, folder[0] != '\0' ? folder : "/"))
+		WARNING(l, authdaemon_AUTHDAEMON_SOCKET, "authdaemon.AUTHDAEMON_SOCKET: %s may not enter %s; try: usermod -aG courier %s",
+			who_reads(l->set), folder, geteuid() == 0 ? l->set->node_AUTH_USER : "USER");
+	mem_free(&folder);
+}
+
 bool settings_rules_directory(struct settings_load *l, const char *module)
 {
 	static const struct { const char *name; int built; const char *package; void (*rules)(struct settings_load *l); } known[] = {
@@ -191,6 +234,7 @@ bool settings_rules_directory(struct settings_load *l, const char *module)
 		{ "authmysql", HAVE_MYSQL, "default-libmysqlclient-dev", rules_mysql },
 		{ "authpgsql", HAVE_PGSQL, "libpq-dev", rules_pgsql },
 		{ "authsqlite", HAVE_SQLITE, "libsqlite3-dev", rules_sqlite },
+		{ "authdaemon", 1, "", rules_authdaemon },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {

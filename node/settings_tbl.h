@@ -20,7 +20,7 @@
 #define SETTINGS_TABLE(S) \
 	SETTINGS_NODE(S) SETTINGS_PROXY(S) SETTINGS_IMAPD(S) SETTINGS_IMAPD_SSL(S) SETTINGS_POP3D(S) \
 	SETTINGS_POP3D_SSL(S) SETTINGS_AUTHDAEMONRC(S) SETTINGS_AUTHUSERDB(S) SETTINGS_AUTHLDAPRC(S) \
-	SETTINGS_AUTHMYSQLRC(S) SETTINGS_AUTHPGSQLRC(S) SETTINGS_AUTHSQLITERC(S)
+	SETTINGS_AUTHMYSQLRC(S) SETTINGS_AUTHPGSQLRC(S) SETTINGS_AUTHSQLITERC(S) SETTINGS_AUTHDAEMON(S)
 
 #define SETTINGS_NODE(S) \
 	S(node, RUNDIR, PATH, "/run/waypost", 0, 0, "", SF_ALL, \
@@ -157,8 +157,8 @@
 
 #define SETTINGS_AUTHDAEMONRC(S) \
 	S(authdaemonrc, authmodulelist, LIST, "authuserdb", 0, 0, "", SF_M | SF_A, \
-		"Where accounts are looked up, in this order: authuserdb, authldap, authmysql, authpgsql, authsqlite. Only an " \
-		"account that one does not know is looked up in the next; one that gives no answer ends the search with \"not now\".") \
+		"Where accounts are looked up, in this order: authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon. " \
+		"Only an account that one does not know is looked up in the next; one that gives no answer ends the search with \"not now\".") \
 	S(authdaemonrc, daemons, INT, "5", 1, 256, "processes", SF_M | SF_A, \
 		"Processes that do what takes long: hashes, questions to directories, lookups of host names.") \
 	S(authdaemonrc, DEFAULTOPTIONS, STR, "", 0, 0, "", SF_A, \
@@ -461,5 +461,12 @@
 		"name, uid, gid, home, and if wanted Maildir, options, a row for each account. $(service) is \"enumerate\" in it.") \
 	S(authsqliterc, DEFAULT_DOMAIN, STR, "", 0, 0, "", SF_A, \
 		"Domain of names without @: searched for as NAME@DOMAIN, and what $(domain) is then.")
+
+#define SETTINGS_AUTHDAEMON(S) \
+	S(authdaemon, AUTHDAEMON_SOCKET, PATH, "/run/courier/authdaemon/socket", 0, 0, "", SF_M | SF_A, \
+		"The socket of Courier's authdaemond (authlib 0.71 or later): authdaemonvar of its authdaemonrc, and \"/socket\". " \
+		"AUTH_USER must be able to reach it; on Debian, as a member of the group courier.") \
+	S(authdaemon, AUTHDAEMON_TIMEOUT, TIME, "5s", 1, 60, "seconds", SF_A, \
+		"How long it may take for an answer.")
 
 #endif

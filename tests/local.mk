@@ -127,3 +127,7 @@ tests_unit_test_backend_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_directory
 tests_unit_test_directory_SOURCES = tests/unit/test_directory.c
 tests_unit_test_directory_LDADD = $(AUTHLIB_LIBS) $(CUNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_courier
+tests_unit_test_courier_SOURCES = tests/unit/test_courier.c
+tests_unit_test_courier_LDADD = $(AUTHLIB_LIBS) $(CUNIT_LIBS)

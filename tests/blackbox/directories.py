@@ -1,7 +1,9 @@
 """Real directories for tests: PostgreSQL, MariaDB and slapd from Debian's packages, each in a temporary folder, on a
 port of its own on a loopback address, as an ordinary user, stopped by its pid. And one that accepts and never answers."""
+import contextlib
 import glob
 import os
+import re
 import shutil
 import signal
 import socket
@@ -9,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from pool import GID, UID, free_port, wait_for
+from pool import GID, UID, descendants, free_port, wait_for
 
 def drop():
     if os.getuid() == 0:
@@ -208,6 +210,125 @@ class SlapdConfig(Slapd):
 
     def command(self):
         return ["slapd", "-d", "0", "-F", self.config, "-h", self.uri]
+
+
+class Authdaemond:
+    """Debian's courier-authdaemon, unpacked into a folder that it takes for the whole system, with a userdb. As an ordinary
+    user it cannot be had: Unavailable."""
+    PACKAGES = ["courier-authlib", "courier-authlib-userdb", "courier-authlib-pipe", "libltdl7", "libgdbm6"]
+    PROGRAM = "/usr/lib/courier/courier-authlib/"
+
+    class Unavailable(Exception):
+        pass
+
+    def __init__(self, modules="authuserdb"):
+        if os.getuid() != 0:
+            raise self.Unavailable("needs root, for chroot")
+        self.root = tempfile.mkdtemp(prefix="wpcourier-", dir="/tmp")
+        self.proc = None
+        try:
+            self.unpack()
+            for folder in ("etc/courier", "run/courier/authdaemon", "dev", "tmp"):
+                os.makedirs(os.path.join(self.root, folder), exist_ok=True)
+                os.chown(os.path.join(self.root, folder), UID, GID)
+            os.chmod(self.root, 0o755)
+            self.write("etc/courier/authdaemonrc", f'authmodulelist="{modules}"\nauthmodulelistorig="{modules}"\ndaemons=2\n'
+                       'authdaemonvar=/run/courier/authdaemon\nDEBUG_LOGIN=0\nDEFAULTOPTIONS=""\nLOGGEROPTS=""\n')
+            self.write("dev/null", "")
+        except BaseException:
+            self.close()
+            raise
+        self.socket = os.path.join(self.root, "run/courier/authdaemon/socket")
+
+    def write(self, path, text, mode=0o644):
+        path = os.path.join(self.root, path)
+        with open(path, "w") as f:
+            f.write(text)
+        os.chown(path, UID, GID)
+        os.chmod(path, mode)
+
+    def unpack(self):
+        got = subprocess.run(["apt-get", "download", "-qq", *self.PACKAGES], cwd=self.root, capture_output=True, text=True, timeout=300)
+        if got.returncode:
+            raise self.Unavailable(f"Debian's courier-authlib cannot be had: {got.stderr.strip()[-200:]}")
+        for name in glob.glob(os.path.join(self.root, "*.deb")):
+            subprocess.run(["dpkg", "-x", name, self.root], check=True, timeout=60)
+            os.remove(name)
+        usr = os.path.join(self.root, "usr/lib")
+        for program in [self.root + self.PROGRAM + p for p in ("authdaemond", "makedatprog")] + glob.glob(usr + "/**/*.so.?", recursive=True):
+            env = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": f"{usr}:{usr}/{os.uname().machine}-linux-gnu"}
+            for path in re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", program], capture_output=True, text=True, env=env).stdout):
+                target = self.root + path
+                if not path.startswith(self.root) and not os.path.exists(target):
+                    os.makedirs(os.path.dirname(target), exist_ok=True)
+                    shutil.copy(path, target)
+
+    def inside(self):
+        os.chroot(self.root)
+        os.chdir("/")
+        drop()
+
+    @property
+    def env(self):
+        return {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": f"/usr/lib:/usr/lib/{os.uname().machine}-linux-gnu"}
+
+    def userdb(self, records):
+        """RECORDS: {name: ({field: value}, password's hash)}"""
+        for name, lines in (("userdb", [f"{n}\t" + "|".join(f"{k}={v}" for k, v in {**f, "_": ""}.items()) for n, (f, _) in records.items()]),
+                            ("userdbshadow", [f"{n}\tsystempw={hash}" for n, (_, hash) in records.items()])):
+            subprocess.run([self.PROGRAM + "makedatprog", "-", f"/etc/courier/{name}.tmp", f"/etc/courier/{name}.dat"], check=True, timeout=60,
+                           input="".join(line + "\n" for line in lines) + "\n.\n", text=True, env=self.env, preexec_fn=self.inside)
+
+    def start(self):
+        with open(os.path.join(self.root, "server.log"), "ab") as log:
+            self.proc = subprocess.Popen([self.PROGRAM + "authdaemond"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
+                                         preexec_fn=self.inside, start_new_session=True)
+        wait_for("Courier's authdaemond answers", self.ready, pause=0.05)
+
+    def ready(self):
+        assert self.proc.poll() is None, open(os.path.join(self.root, "server.log")).read()[-2000:]
+        return self.ask(b"PRE . imap nobody at all\n") == b"FAIL\n"
+
+    def ask(self, question):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(10)
+            try:
+                s.connect(self.socket)
+                s.sendall(question)
+                return b"".join(iter(lambda: s.recv(4096), b""))
+            except OSError:
+                return None
+
+    def signal(self, number):
+        """To all of it, the parent first, so that it starts nobody meanwhile; workers may end at any time."""
+        self.proc.send_signal(number)
+        for pid in descendants(self.proc.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def freeze(self):
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.signal(signal.SIGCONT)
+
+    def stop(self):
+        if self.proc is not None:
+            below = descendants(self.proc.pid)
+            self.proc.terminate()
+            self.proc.wait(30)
+            for pid in below:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.proc = None
+        # As its start script does; the file would still be there after a crash.
+        if os.path.exists(self.socket):
+            os.remove(self.socket)
+
+    def close(self):
+        if self.proc is not None:
+            self.stop()
+        shutil.rmtree(self.root, ignore_errors=True)
 
 
 class Silent:

@@ -1,16 +1,27 @@
-"""Accounts in SQLite: real files, a pool of two nodes, and what happens when the directory goes away. No outage may ever
+"""Accounts in SQLite and in a running Courier: real files and servers, a pool of two nodes, and what happens when the directory goes away. No outage may ever
 look like a wrong password."""
+import contextlib
 import os
 import re
 import shutil
+import socket
 import sqlite3
 import tempfile
+import threading
 import time
 
 import pytest
 
+import directories
 from pool import GID, PATIENCE, SLOW, UID, Account, Pool, chown, sha, wait_for
-from test_directories import ETC, HERE, LATE, NOBODY, THERE, WAIT, accounts, imap, not_now, pop3, refused
+from test_directories import ETC, HERE, LATE, NOBODY, ODD, THERE, WAIT, imap, not_now, pop3, refused
+
+
+def accounts():
+    return [Account("anna@example.com", mailhost=HERE), Account("berta@example.com", mailhost=THERE), Account("dora@example.com"),
+            Account("lena@example.com", mailhost=THERE, options="disablepop3=1")] + \
+           [Account(name, password="it's \\ \"so\"", mailhost=THERE) for name in ODD] + \
+           [Account(f"{name}@example.com", mailhost=HERE) for name in ("nouid", "nogid", "lowuid", "lowgid")]
 
 
 def folder():
@@ -75,7 +86,48 @@ class Sqlite:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-KINDS = [Sqlite]
+class Authdaemon:
+    module = "authdaemon"
+    group = "authdaemon"
+
+    def __init__(self):
+        try:
+            self.dir = directories.Authdaemond()
+        except directories.Authdaemond.Unavailable as e:
+            pytest.skip(str(e))
+        self.records = {}
+        self.dir.userdb({})
+        self.dir.start()
+
+    def settings(self):
+        return {"AUTHDAEMON_SOCKET": self.dir.socket, "AUTHDAEMON_TIMEOUT": WAIT}
+
+    def write(self, accounts):
+        self.records = {a.name: ({"uid": a.uid, "gid": a.gid, "home": a.home, "options": ",".join(
+            o for o in (f"mailhost={a.mailhost}" if a.mailhost else "", a.options) if o)}, sha(a.password)) for a in accounts}
+        self.dir.userdb(self.records)
+
+    def id(self, name, what, value):
+        self.records[name][0][what] = value
+        self.dir.userdb(self.records)
+
+    def stop(self):
+        self.dir.stop()
+
+    def start(self):
+        self.dir.start()
+
+    def freeze(self):
+        self.dir.freeze()
+
+    def thaw(self):
+        self.dir.thaw()
+
+    def close(self):
+        self.dir.close()
+
+
+KINDS = [Sqlite, Authdaemon]
 
 
 def start_pool(kind, settings=None, **more):
@@ -89,7 +141,7 @@ def site(request):
     kind = request.param()
     try:
         with start_pool(kind) as p:
-            for a in accounts() + [Account(f"{n}@example.com", mailhost=HERE) for n in ("nouid", "nogid", "lowuid", "lowgid")]:
+            for a in accounts():
                 p.add(a, write=False)
             p.write_userdb("")
             kind.write(p.accounts.values())
@@ -398,3 +450,122 @@ def test_sqlite_check(sqlite):
     finally:
         p.settings["authsqliterc"] = good
         p.write_conf()
+
+
+# --- authdaemon alone
+
+class FakeAuthdaemond:
+    """Answers each connection by what say(question) returns: bytes, or None for silence until the other side goes."""
+
+    def __init__(self, path):
+        self.asked = []
+        self.say = lambda question: b"FAIL\n"
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.bind(path)
+        os.chmod(path, 0o777)
+        self.sock.listen(16)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        while True:
+            try:
+                conn, _ = self.sock.accept()
+            except OSError:
+                return
+            with conn, contextlib.suppress(OSError):
+                question = conn.recv(8192)
+                self.asked.append(question)
+                answer = self.say(question)
+                if answer is None:
+                    conn.recv(1)
+                else:
+                    conn.sendall(answer)
+
+    def close(self):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+        self.thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def fake_daemon():
+    with Pool(nodes=1, start=False) as p:
+        path = os.path.join(p.root, "socket")
+        p.write_conf({"authdaemonrc": {"authmodulelist": "authdaemon", "daemons": 1}, "authdaemon": {"AUTHDAEMON_SOCKET": path, "AUTHDAEMON_TIMEOUT": 1}})
+        p.add(Account("jo@example.com", mailhost=HERE), write=False)
+        p.start()
+        fake = FakeAuthdaemond(path)
+        yield fake, p
+        fake.close()
+
+
+def record(p, **more):
+    a = p.accounts["jo@example.com"]
+    fields = {"UID": UID, "GID": GID, "HOME": a.home, "ADDRESS": a.name, "NAME": "Jo, x", "PASSWD2": "pw", "OPTIONS": f"mailhost={HERE}", **more}
+    return "".join(f"{k}={v}\n" for k, v in fields.items() if v is not None).encode() + b".\n"
+
+
+def test_authdaemon_questions(fake_daemon):
+    """To the byte, as Courier's own programs ask."""
+    fake, p = fake_daemon
+    fake.asked.clear()
+    fake.say = lambda question: record(p)
+    assert imap(p, HERE, "jo@example.com", "pw x").ok
+    assert fake.asked == [b"TCPREMOTEIP=::ffff:127.0.0.1\nAUTH 31\nimap\nlogin\njo@example.com\npw x\n"]
+    assert p.nodes[0].tool("route", "jo@example.com").returncode == 0
+    assert fake.asked[1:] == [b"PRE . imap jo@example.com\n"]
+    fake.asked.clear()
+    fake.say = lambda question: b"FAIL\n" if b"AUTH " in question else record(p)
+    assert pop3(p, HERE, "jo@example.com", "x").startswith(b"-ERR [AUTH]")
+    assert fake.asked == [b"TCPREMOTEIP=::ffff:127.0.0.1\nAUTH 28\npop3\nlogin\njo@example.com\nx\n", b"PRE . pop3 jo@example.com\n"]
+
+
+def test_authdaemon_answers(fake_daemon):
+    fake, p = fake_daemon
+    node = p.nodes[0]
+    for answer in (b"", b"F", b"FAIL", record(p)[:-1], record(p)[:-2], b"no\n", b"OPTIONS=" + b"x" * 20000 + b"\n.\n", os.urandom(300) + b"\n"):
+        fake.say = lambda question, answer=answer: answer
+        assert not_now(imap(p, HERE, "jo@example.com", "pw")), answer[:40]
+    fake.say = lambda question: record(p)
+    assert imap(p, HERE, "jo@example.com", "pw").ok
+    for change, why in ({"UID": 0}, "its uid is 0"), ({"GID": 0}, "its gid is 0"), ({"HOME": None}, "its home folder"), ({"UID": None}, "its uid is missing"), \
+            ({"UID": None, "USERNAME": "root"}, "its gid|it has no uid"), ({"OPTIONS": "a\tb"}, "a control character"):
+        mark = node.log_mark()
+        if "USERNAME" in change:
+            change["GID"] = None
+        fake.say = lambda question, change=change: record(p, **change)
+        assert not_now(imap(p, HERE, "jo@example.com", "pw")), change
+        node.wait_log(f"authdaemon: the record of jo@example.com cannot be used: .*({why})", mark)
+    for change in {"UID": 99}, {"GID": 99}:
+        fake.say = lambda question, change=change: record(p, **change)
+        assert not_now(imap(p, HERE, "jo@example.com", "pw")), change
+    # Courier's daemon says FAIL to a password when its database is down, and nothing to a name.
+    fake.say = lambda question: b"FAIL\n" if b"AUTH " in question else b""
+    assert not_now(imap(p, HERE, "jo@example.com", "pw"))
+
+
+def test_authdaemon_silence(fake_daemon):
+    fake, p = fake_daemon
+    fake.say = lambda question: record(p)
+    assert imap(p, HERE, "jo@example.com", "pw").ok
+    fake.say = lambda question: None
+    start = time.monotonic()
+    assert not_now(imap(p, HERE, "jo@example.com", "pw"))
+    assert time.monotonic() - start < 1 + 2 * LATE
+    p.nodes[0].wait_log("authdaemon: .*/socket does not answer: no answer in time")
+    fake.say = lambda question: record(p)
+    wait_for("logins work again", lambda: imap(p, HERE, "jo@example.com", "pw").ok, PATIENCE + 10)
+
+
+def test_authdaemon_check(fake_daemon):
+    _, p = fake_daemon
+    good = dict(p.settings["authdaemon"])
+    try:
+        for path, status, hint in (("/nowhere/socket", 0, "/nowhere/socket: No such file or directory; logins are told to try again"), ("/dev/null", 1, "is no socket"),
+                                   ("/" + "x" * 120, 1, "is too long for a socket"), ("", 1, "authdaemon.AUTHDAEMON_SOCKET is needed")):
+            p.write_conf({"authdaemon": {**good, "AUTHDAEMON_SOCKET": path}})
+            r = p.nodes[0].tool("check")
+            assert r.returncode == status and hint in r.stdout + r.stderr, (path, r)
+    finally:
+        p.write_conf({"authdaemon": good})

@@ -480,7 +480,7 @@ static void test_bad_values(void)
 		{ "pop3d = { POP3AUTH = \"PLAIN CRAM-SHA1 FOO\"; };", POP3D, "t.conf:2: pop3d.POP3AUTH: the mechanism CRAM-SHA1 is not in "
 			"this version; PLAIN and LOGIN are\nt.conf:2: pop3d.POP3AUTH: the mechanism FOO is not known; PLAIN and LOGIN are\n" },
 		{ "authdaemonrc = { authmodulelist = \"authcustom authfoo\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist: authcustom is not in "
-			"this version; authuserdb, authldap, authmysql, authpgsql and authsqlite are\nt.conf:2: authdaemonrc.authmodulelist: authfoo is not "
+			"this version; authuserdb, authldap, authmysql, authpgsql, authsqlite and authdaemon are\nt.conf:2: authdaemonrc.authmodulelist: authfoo is not "
 			"known; authuserdb, authldap, authmysql, authpgsql and authsqlite are\n" },
 		{ "authdaemonrc = { authmodulelist = \"\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist is empty: nobody could log in; try "
 			"\"authuserdb\"\n" },

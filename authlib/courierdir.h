@@ -1,0 +1,38 @@
+/* A look-up at something that speaks authlib/courier.h, whatever it is: the connection, the question, once more on a new
+ * connection if an old one is lost, the verdict. The kind brings two functions. */
+#ifndef AUTHLIB_COURIERDIR_H
+#define AUTHLIB_COURIERDIR_H
+
+#include "authlib/courier.h"
+#include "authlib/directory.h"
+
+enum courier_open {
+	COURIER_CLOSED, /* there is no connection: WHY */
+	COURIER_NEW,    /* made just now */
+	COURIER_OLD     /* it has answered before: if it is lost now, that is no failure yet */
+};
+
+struct courier_kind {
+	/* A connection that is ready for a question, made before DEADLINE (clock_ms()); descriptors to write to and to read
+	 * from that never block. */
+	enum courier_open (*open)(void *conn, int *to, int *from, int64_t deadline, struct str *why);
+	/* Ends it, if there is one. What its end tells besides may be appended to WHY. */
+	void (*close)(void *conn, struct str *why);
+	bool keeps;       /* it can be asked again */
+	bool takes_client; /* a question may be preceded by the client's address (authlib 0.71 and later) */
+};
+
+struct courierdir {
+	const struct courier_kind *kind;
+	void *conn;
+	struct directory servers; /* one */
+	int64_t timeout;          /* ms, for a connection and an answer */
+};
+
+/* As of auth_driver.lookup, .verify and .enumerate. */
+enum auth_result courierdir_lookup(struct courierdir *d, const char *service, const char *user, struct account *out);
+enum auth_result courierdir_verify(struct courierdir *d, const char *service, const char *user, const char *password,
+    const struct net_addr *client, struct account *out);
+bool courierdir_enumerate(struct courierdir *d, auth_account_fn *fn, void *arg, struct str *why);
+
+#endif
