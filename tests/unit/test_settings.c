@@ -481,7 +481,7 @@ static void test_bad_values(void)
 			"this version; PLAIN and LOGIN are\nt.conf:2: pop3d.POP3AUTH: the mechanism FOO is not known; PLAIN and LOGIN are\n" },
 		{ "authdaemonrc = { authmodulelist = \"authcustom authfoo\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist: authcustom is not in "
 			"this version; authuserdb, authldap, authmysql, authpgsql, authsqlite and authdaemon are\nt.conf:2: authdaemonrc.authmodulelist: authfoo is not "
-			"known; authuserdb, authldap, authmysql, authpgsql and authsqlite are\n" },
+			"known; authuserdb, authldap, authmysql, authpgsql, authsqlite and authdaemon are\n" },
 		{ "authdaemonrc = { authmodulelist = \"\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist is empty: nobody could log in; try "
 			"\"authuserdb\"\n" },
 		{ "authuserdb = { USERDB = \"/dev/null/userdb\"; };", USERDB, "t.conf:2: authuserdb.USERDB: /dev/null/userdb: Not a "
