@@ -17,6 +17,8 @@ struct hash {
 	bool little; /* bytes of a word in the digest: least first */
 	void (*digest)(const void *p, size_t len, uint8_t *out);
 	void (*state)(const uint8_t *block, uint32_t *out);
+	/* The digest of one block, after which STATE was the state, and of the LEN bytes at P. */
+	void (*resume)(const uint32_t *state, const void *p, size_t len, uint8_t *out);
 };
 
 static void md5_digest(const void *p, size_t len, uint8_t *out) { MD5(p, len, out); }
@@ -61,11 +63,63 @@ static void sha256_state(const uint8_t *block, uint32_t *out)
 	mem_wipe(&c, sizeof(c));
 }
 
+static void md5_resume(const uint32_t *state, const void *p, size_t len, uint8_t *out)
+{
+	MD5_CTX c;
+
+	MD5_Init(&c);
+	c.A = state[0];
+	c.B = state[1];
+	c.C = state[2];
+	c.D = state[3];
+	c.Nl = BLOCK * 8;
+	MD5_Update(&c, p, len);
+	MD5_Final(out, &c);
+	mem_wipe(&c, sizeof(c));
+}
+
+static void sha1_resume(const uint32_t *state, const void *p, size_t len, uint8_t *out)
+{
+	SHA_CTX c;
+
+	SHA1_Init(&c);
+	c.h0 = state[0];
+	c.h1 = state[1];
+	c.h2 = state[2];
+	c.h3 = state[3];
+	c.h4 = state[4];
+	c.Nl = BLOCK * 8;
+	SHA1_Update(&c, p, len);
+	SHA1_Final(out, &c);
+	mem_wipe(&c, sizeof(c));
+}
+
+static void sha256_resume(const uint32_t *state, const void *p, size_t len, uint8_t *out)
+{
+	SHA256_CTX c;
+
+	SHA256_Init(&c);
+	for (unsigned i = 0; i < 8; i++)
+		c.h[i] = state[i];
+	c.Nl = BLOCK * 8;
+	SHA256_Update(&c, p, len);
+	SHA256_Final(out, &c);
+	mem_wipe(&c, sizeof(c));
+}
+
 static const struct hash hashes[] = {
-	{ "md5", 4, true, md5_digest, md5_state },
-	{ "sha1", 5, false, sha1_digest, sha1_state },
-	{ "sha256", 8, false, sha256_digest, sha256_state },
+	{ "md5", 4, true, md5_digest, md5_state, md5_resume },
+	{ "sha1", 5, false, sha1_digest, sha1_state, sha1_resume },
+	{ "sha256", 8, false, sha256_digest, sha256_state, sha256_resume },
 };
+
+static const struct hash *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(hashes); i++)
+		if (strcmp(hashes[i].name, name) == 0)
+			return &hashes[i];
+	return NULL;
+}
 
 static void add_state(struct str *out, const struct hash *h, const uint8_t *key, uint8_t pad)
 {
@@ -83,12 +137,9 @@ static void add_state(struct str *out, const struct hash *h, const uint8_t *key,
 
 bool hmac_state_add(struct str *out, const char *hash, const char *password)
 {
-	const struct hash *h = NULL;
+	const struct hash *h = find(hash);
 	uint8_t key[BLOCK] = { 0 };
 
-	for (size_t i = 0; i < ARRAY_LEN(hashes); i++)
-		if (strcmp(hashes[i].name, hash) == 0)
-			h = &hashes[i];
 	if (h == NULL)
 		return false;
 	if (strlen(password) > BLOCK)
@@ -99,4 +150,50 @@ bool hmac_state_add(struct str *out, const char *hash, const char *password)
 	add_state(out, h, key, 0x36);
 	mem_wipe(key, sizeof(key));
 	return true;
+}
+
+size_t hmac_state_len(const char *hash)
+{
+	const struct hash *h = find(hash);
+
+	return h != NULL ? (size_t)h->words * 2 * 8 : 0;
+}
+
+/* One word of a state: eight hex digits. */
+static bool read_word(const char *p, bool little, uint32_t *out)
+{
+	uint32_t v = 0;
+
+	for (int i = 0; i < 8; i++) {
+		char c = p[i];
+
+		if (c >= '0' && c <= '9')
+			v = v << 4 | (uint32_t)(c - '0');
+		else if ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'))
+			v = v << 4 | (uint32_t)((c | 0x20) - 'a' + 10);
+		else
+			return false;
+	}
+	*out = little ? __builtin_bswap32(v) : v;
+	return true;
+}
+
+bool hmac_state_digest(struct str *out, const char *hash, const char *state, const void *text, size_t len)
+{
+	const struct hash *h = find(hash);
+	uint32_t words[2 * WORDS_MAX];
+	uint8_t digest[WORDS_MAX * 4];
+	bool good = h != NULL && strlen(state) == hmac_state_len(hash);
+
+	for (unsigned i = 0; good && i < 2 * h->words; i++)
+		good = read_word(state + (size_t)i * 8, h->little, &words[i]);
+	if (good) {
+		h->resume(words + h->words, text, len, digest);
+		h->resume(words, digest, (size_t)h->words * 4, digest);
+		for (unsigned i = 0; i < h->words * 4; i++)
+			str_addf(out, "%02x", digest[i]);
+	}
+	mem_wipe(words, sizeof(words));
+	mem_wipe(digest, sizeof(digest));
+	return good;
 }

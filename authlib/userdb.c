@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "authlib/hmac_state.h"
 #include "authlib/password.h"
 #include "authlib/userdb_image.h"
 #include "lib/mem.h"
@@ -328,6 +329,28 @@ static void set_members(struct account *out, const struct userdb_entry *e)
 	out->gid = e->gid;
 }
 
+/* The states for CRAM logins, "<service>-hmac-md5pw" before "hmac-md5pw", as struct account has them. */
+static void set_hmac(struct account *out, const struct userdb_entry *e, const char *service)
+{
+	static const char *const hashes[] = { "md5", "sha1", "sha256" };
+	struct str list = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(hashes); i++) {
+		char field[USERDB_FIELD_MAX];
+		struct userdb_text t;
+
+		snprintf(field, sizeof(field), "%.32s-hmac-%spw", service, hashes[i]);
+		t = find_password(e, field);
+		if (t.p == NULL)
+			t = find_password(e, field + strlen(field) - strlen(hashes[i]) - strlen("hmac-pw"));
+		if (t.p == NULL || t.len != hmac_state_len(hashes[i]) || memchr(t.p, ',', t.len) != NULL)
+			continue; /* a damaged one is none */
+		str_addf(&list, "%s%s=%.*s", list.len != 0 ? "," : "", hashes[i], (int)t.len, t.p);
+	}
+	account_set(&out->hmac, str_cstr(&list));
+	str_fini_secret(&list);
+}
+
 enum auth_result userdb_lookup(const struct userdb *db, const char *service, const char *name, struct account *out)
 {
 	struct userdb_entry e;
@@ -343,6 +366,8 @@ enum auth_result userdb_lookup(const struct userdb *db, const char *service, con
 		hash = e.systempw;
 	set_members(out, &e);
 	set_member(&out->hash, hash);
+	if (e.npw != 0)
+		set_hmac(out, &e, service);
 	return AUTH_OK;
 }
 

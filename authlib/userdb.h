@@ -41,7 +41,8 @@ uint64_t userdb_bytes(const struct userdb *db);
  * long as DB. DB may be NULL (crypt(3)'s default then). */
 const char *userdb_dummy_hash(const struct userdb *db);
 
-/* The record of NAME (exact bytes) into OUT, made by account_init(): hash is <service>pw, else systempw, else "".
+/* The record of NAME (exact bytes) into OUT, made by account_init(): hash is <service>pw, else systempw, else "";
+ * hmac has what there is of <service>-hmac-<hash>pw, else hmac-<hash>pw.
  * AUTH_OK, AUTH_UNKNOWN, AUTH_TRY_LATER (the account's line is broken), AUTH_BROKEN (the image is damaged).
  * DB may be NULL (nothing loaded yet): AUTH_TRY_LATER. MIN_UID is the caller's to check. */
 enum auth_result userdb_lookup(const struct userdb *db, const char *service, const char *name, struct account *out);

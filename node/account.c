@@ -16,6 +16,7 @@ void account_init(struct account *a)
 	a->options = mem_strdup("");
 	a->hash = mem_strdup("");
 	a->clear = mem_strdup("");
+	a->hmac = mem_strdup("");
 }
 
 void account_fini(struct account *a)
@@ -28,6 +29,7 @@ void account_fini(struct account *a)
 	mem_free(&a->options);
 	mem_free_secret(&a->hash);
 	mem_free_secret(&a->clear);
+	mem_free_secret(&a->hmac);
 }
 
 void account_copy(struct account *to, const struct account *from)
@@ -40,6 +42,7 @@ void account_copy(struct account *to, const struct account *from)
 	to->options = mem_strdup(from->options);
 	to->hash = mem_strdup(from->hash);
 	to->clear = mem_strdup(from->clear);
+	to->hmac = mem_strdup(from->hmac);
 	to->uid = from->uid;
 	to->gid = from->gid;
 }
@@ -62,6 +65,7 @@ void account_write(struct msgw *w, const struct account *a, bool secrets)
 	msgw_str(w, a->options);
 	msgw_str(w, secrets ? a->hash : "");
 	msgw_str(w, secrets ? a->clear : "");
+	msgw_str(w, secrets ? a->hmac : "");
 	msgw_u32(w, a->uid);
 	msgw_u32(w, a->gid);
 }
@@ -76,6 +80,7 @@ void account_read(struct msgr *r, struct account *a)
 	a->options = msgr_strdup(r, ACCOUNT_OPTIONS_MAX - 1);
 	a->hash = msgr_strdup(r, ACCOUNT_HASH_MAX - 1);
 	a->clear = msgr_strdup(r, ACCOUNT_PASSWORD_MAX - 1);
+	a->hmac = msgr_strdup(r, ACCOUNT_HMAC_MAX - 1);
 	a->uid = msgr_u32(r);
 	a->gid = msgr_u32(r);
 }

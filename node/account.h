@@ -9,7 +9,8 @@ enum {
 	ACCOUNT_PASSWORD_MAX = 1024, /* bytes of a password with NUL */
 	ACCOUNT_PATH_MAX = 4096,
 	ACCOUNT_OPTIONS_MAX = 8192,
-	ACCOUNT_HASH_MAX = 1024
+	ACCOUNT_HASH_MAX = 1024,
+	ACCOUNT_HMAC_MAX = 512       /* bytes of an hmac member with NUL */
 };
 
 /* All strings are owned by the record and never NULL ("" where the directory has none). */
@@ -22,6 +23,8 @@ struct account {
 	char *options;  /* comma-separated name=value, DEFAULTOPTIONS merged in */
 	char *hash;     /* stored password hash; wiped when freed */
 	char *clear;    /* stored clear-text password, where the directory has one; wiped when freed */
+	char *hmac;     /* states for CRAM logins without a clear password, as an option list: "md5=HEX,sha1=HEX,sha256=HEX",
+	                 * each as authlib/hmac_state.h has it; wiped when freed */
 	uint32_t uid, gid;
 };
 
