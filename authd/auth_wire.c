@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/mem.h"
 #include "lib/num.h"
@@ -15,6 +16,36 @@ const char *auth_verdict_word(enum auth_verdict v)
 	};
 
 	return v < AUTH_VERDICT_COUNT ? words[v] : "?";
+}
+
+static const char *const mech_names[] = {
+#define X(name, word) word,
+	AUTH_MECHS(X)
+#undef X
+};
+
+const char *auth_mech_name(enum auth_mech m)
+{
+	return m < AUTH_MECH_COUNT ? mech_names[m] : "?";
+}
+
+enum auth_mech auth_mech_find(const char *p, size_t len)
+{
+	for (int m = AUTH_MECH_PASSWORD + 1; m < AUTH_MECH_COUNT; m++)
+		if (strlen(mech_names[m]) == len && strncasecmp(mech_names[m], p, len) == 0)
+			return (enum auth_mech)m;
+	return AUTH_MECH_PASSWORD;
+}
+
+static enum auth_mech read_mech(struct msgr *r)
+{
+	uint8_t m = msgr_u8(r);
+
+	if (m >= AUTH_MECH_COUNT) {
+		r->bad = true;
+		return AUTH_MECH_PASSWORD;
+	}
+	return (enum auth_mech)m;
 }
 
 static bool read_bool(struct msgr *r)
@@ -58,6 +89,7 @@ void auth_request_write(struct msgw *w, const struct auth_request *q)
 	msgw_begin(w, AUTH_REQUEST);
 	msgw_u32(w, q->request);
 	msgw_u8(w, (uint8_t)q->protocol);
+	msgw_u8(w, (uint8_t)q->mech);
 	msgw_str(w, q->user);
 	msgw_str(w, q->password);
 	net_addr_write(w, &q->client);
@@ -76,6 +108,7 @@ bool auth_request_read(struct msgr *r, struct auth_request *q)
 	if (protocol >= PROTOCOL_COUNT)
 		r->bad = true;
 	q->protocol = (enum protocol)protocol;
+	q->mech = read_mech(r);
 	msgr_str(r, q->user, sizeof(q->user));
 	msgr_str(r, q->password, sizeof(q->password));
 	net_addr_read(r, &q->client);
@@ -85,6 +118,37 @@ bool auth_request_read(struct msgr *r, struct auth_request *q)
 	if (msgr_end(r))
 		return true;
 	mem_wipe(q, sizeof(*q));
+	return false;
+}
+
+void auth_begin_write(struct msgw *w, uint32_t request, enum auth_mech mech)
+{
+	msgw_begin(w, AUTH_BEGIN);
+	msgw_u32(w, request);
+	msgw_u8(w, (uint8_t)mech);
+}
+
+bool auth_begin_read(struct msgr *r, uint32_t *request, enum auth_mech *mech)
+{
+	*request = msgr_u32(r);
+	*mech = read_mech(r);
+	return msgr_end(r) && auth_mech_begins(*mech);
+}
+
+void auth_text_write(struct msgw *w, enum wire_type type, uint32_t request, const char *text)
+{
+	msgw_begin(w, (uint16_t)type);
+	msgw_u32(w, request);
+	msgw_str(w, text);
+}
+
+bool auth_text_read(struct msgr *r, uint32_t *request, char text[AUTH_TEXT_MAX])
+{
+	*request = msgr_u32(r);
+	msgr_str(r, text, AUTH_TEXT_MAX);
+	if (msgr_end(r))
+		return true;
+	mem_wipe(text, AUTH_TEXT_MAX);
 	return false;
 }
 
@@ -117,10 +181,19 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 	msgw_u8(w, a->report_success);
 	msgw_u8(w, a->ttl);
 	msgw_u64(w, a->time);
+	msgw_u8(w, (uint8_t)a->forward);
+	if (a->forward == AUTH_FORWARD_TYPED)
+		return;
+	msgw_str(w, a->master);
+	msgw_str(w, a->password);
+	for (unsigned i = 0; i < a->ntargets; i++)
+		msgw_bytes(w, a->target[i].token, sizeof(a->target[i].token));
 }
 
 static void read_remote(struct msgr *r, struct auth_reply *a)
 {
+	uint8_t forward;
+
 	a->ntargets = msgr_u8(r);
 	if (a->ntargets == 0 || a->ntargets > AUTH_ADDRS_MAX) {
 		a->ntargets = 0;
@@ -134,6 +207,16 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 	a->report_success = read_bool(r);
 	a->ttl = msgr_u8(r);
 	a->time = msgr_u64(r);
+	forward = msgr_u8(r);
+	if (forward >= AUTH_FORWARD_COUNT)
+		r->bad = true;
+	a->forward = (enum auth_forward)forward;
+	if (r->bad || a->forward == AUTH_FORWARD_TYPED)
+		return;
+	msgr_str(r, a->master, sizeof(a->master));
+	msgr_str(r, a->password, sizeof(a->password));
+	for (unsigned i = 0; i < a->ntargets; i++)
+		msgr_fixed(r, a->target[i].token, sizeof(a->target[i].token));
 }
 
 bool auth_reply_read(struct msgr *r, struct auth_reply *a)
@@ -181,12 +264,15 @@ static void add_line(struct str *text, const char *line)
 	str_addc(text, '\n');
 }
 
-static void compute_mac(const struct hop *h, struct mac *pool, const char *host, const char *user, uint8_t mac[HOP_MAC_LEN])
+static void compute_mac(const struct hop *h, struct mac *pool, const char *what, const char *host, const char *user,
+    uint8_t mac[HOP_MAC_LEN])
 {
 	char ip[NET_IP_TEXT_MAX], number[NUM_TEXT_MAX];
 	struct str text = STR_INIT;
 
-	str_adds(&text, "waypost hop 1\n");
+	str_adds(&text, "waypost ");
+	str_adds(&text, what);
+	add_line(&text, " 1");
 	add_host(&text, host);
 	/* Session ids, addresses and names hold no line feeds: the text has one reading only. */
 	add_line(&text, "");
@@ -203,7 +289,7 @@ static void compute_mac(const struct hop *h, struct mac *pool, const char *host,
 
 void hop_sign(struct hop *hop, struct mac *pool, const char *host, const char *user)
 {
-	compute_mac(hop, pool, host, user, hop->mac);
+	compute_mac(hop, pool, "hop", host, user, hop->mac);
 }
 
 bool hop_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint64_t now)
@@ -214,6 +300,39 @@ bool hop_verify(const struct hop *hop, struct mac *pool, const char *host, const
 		return false;
 	if (hop->time > now + HOP_AGE_MAX || hop->time + HOP_AGE_MAX < now)
 		return false;
-	compute_mac(hop, pool, host, user, mac);
+	compute_mac(hop, pool, "hop", host, user, mac);
 	return mem_equal_secret(mac, sizeof(mac), hop->mac, sizeof(hop->mac));
+}
+
+void hop_token(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint8_t out[HOP_MAC_LEN])
+{
+	compute_mac(hop, pool, "token", host, user, out);
+}
+
+const char *hop_token_text(const uint8_t token[HOP_MAC_LEN], char dst[TOKEN_TEXT_MAX])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < HOP_MAC_LEN; i++) {
+		dst[2 * i] = digits[token[i] >> 4];
+		dst[2 * i + 1] = digits[token[i] & 15];
+	}
+	dst[TOKEN_TEXT_MAX - 1] = '\0';
+	return dst;
+}
+
+bool hop_token_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, const char *text)
+{
+	uint8_t token[HOP_MAC_LEN];
+	char want[TOKEN_TEXT_MAX];
+	bool same;
+
+	if (hop->time == 0 || pool == NULL)
+		return false;
+	hop_token(hop, pool, host, user, token);
+	hop_token_text(token, want);
+	same = mem_equal_secret(want, strlen(want), text, strlen(text));
+	mem_wipe(token, sizeof(token));
+	mem_wipe(want, sizeof(want));
+	return same;
 }

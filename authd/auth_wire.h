@@ -1,5 +1,13 @@
 /* What a login worker asks authd, and what it is told: one round trip brings the verdict, the route, the
- * addresses of the peer and the ticket for the session server. */
+ * addresses of the peer and the ticket for the session server.
+ *
+ * Mechanisms in which the client answers a challenge need more. The texts are what stands in SASL's base64 lines; the
+ * challenges are authd's, so that a worker that was taken over cannot choose one that it has heard the answer to.
+ *
+ *   CRAM, APOP   AUTH_BEGIN -> AUTH_CONTINUE (the challenge) .. AUTH_REQUEST with the same number -> AUTH_REPLY
+ *   SCRAM        AUTH_REQUEST -> AUTH_CONTINUE .. AUTH_STEP -> AUTH_CONTINUE .. AUTH_STEP -> AUTH_REPLY
+ *
+ * ".." is the client's time to answer. AUTH_REPLY may come at any point and is the end; AUTH_CANCEL ends it, too. */
 #ifndef AUTHD_AUTH_WIRE_H
 #define AUTHD_AUTH_WIRE_H
 
@@ -13,8 +21,34 @@ enum {
 	HOP_MAC_LEN = MAC_LEN,
 	HOP_HOST_MAX = 256,    /* bytes of a mailhost with NUL */
 	AUTH_ADDRS_MAX = 8,
-	AUTH_REASON_MAX = 512
+	AUTH_REASON_MAX = 512,
+	AUTH_TEXT_MAX = 1024,  /* bytes of a text of a conversation with NUL */
+	AUTH_TALKS_MAX = 65536 /* challenges of one worker that wait for their clients; no more are made */
 };
+
+/* How a client proves who it is. The columns: name, name as the client says it. */
+#define AUTH_MECHS(X) \
+	X(PASSWORD, "")                /* it tells its password: LOGIN, USER and PASS, PLAIN, ... */ \
+	X(APOP, "APOP")                /* RFC 1939: MD5 of the greeting's timestamp and the password */ \
+	X(CRAM_MD5, "CRAM-MD5")        /* RFC 2195: HMAC of the challenge; the next two: the same with another hash */ \
+	X(CRAM_SHA1, "CRAM-SHA1") \
+	X(CRAM_SHA256, "CRAM-SHA256") \
+	X(TOKEN, "X-WAYPOST-TOKEN")    /* another node of the pool has proven it: see hop_token() */
+enum auth_mech {
+#define X(name, word) AUTH_MECH_##name,
+	AUTH_MECHS(X)
+#undef X
+	AUTH_MECH_COUNT
+};
+/* The mechanism's name; "" for PASSWORD. */
+const char *auth_mech_name(enum auth_mech m);
+/* The server speaks first: it takes an AUTH_BEGIN. */
+static inline bool auth_mech_begins(enum auth_mech m)
+{
+	return m >= AUTH_MECH_APOP && m <= AUTH_MECH_CRAM_SHA256;
+}
+/* The mechanism whose name the LEN bytes at P are, in any case; AUTH_MECH_PASSWORD: none. */
+enum auth_mech auth_mech_find(const char *p, size_t len);
 
 /* Who a forwarded login stands for, as the node before says: IMAP ID and POP3 XCLIENT carry it. */
 struct hop {
@@ -30,8 +64,9 @@ struct hop {
 struct auth_request {
 	uint32_t request;          /* the worker's number for this question */
 	enum protocol protocol;
+	enum auth_mech mech;
 	char user[ACCOUNT_NAME_MAX];
-	char password[ACCOUNT_PASSWORD_MAX];
+	char password[ACCOUNT_PASSWORD_MAX]; /* other mechanisms: what the client answered (CRAM, APOP: hex digits) */
 	struct net_addr client;    /* of the socket */
 	uint16_t local_port;
 	bool tls;                  /* on this connection */
@@ -45,7 +80,8 @@ struct auth_request {
 	X(DISABLED, "protocol disabled", "verdicts_disabled")           /* right password; the account may not use this protocol */ \
 	X(UNAVAILABLE, "temporary failure", "verdicts_unavailable")        /* directory, peer or mailbox; never the client's fault */ \
 	X(LIMIT, "limit reached", "verdicts_limit") \
-	X(LOOP, "proxy loop", "verdicts_loop")
+	X(LOOP, "proxy loop", "verdicts_loop") \
+	X(CANNOT, "cannot be sent on", "verdicts_cannot") /* nothing that the mailhost would take in place of a password */
 enum auth_verdict {
 #define X(name, word, count) AUTH_VERDICT_##name,
 	AUTH_VERDICTS(X)
@@ -60,6 +96,15 @@ struct auth_target {
 	struct net_addr addr;
 	char host[HOP_HOST_MAX];           /* its name in mailhost */
 	uint8_t mac[HOP_MAC_LEN];
+	uint8_t token[HOP_MAC_LEN];        /* with AUTH_FORWARD_OTHER, if signed */
+};
+
+/* What the login at the peer is made with. */
+enum auth_forward {
+	AUTH_FORWARD_TYPED,  /* the password that the client told */
+	AUTH_FORWARD_CLEAR,  /* `password`: the directory's, for the client did not tell it */
+	AUTH_FORWARD_OTHER,  /* nobody knows it: the target's token where the peer takes it, else `master` with `password` if set */
+	AUTH_FORWARD_COUNT
 };
 
 struct auth_reply {
@@ -81,11 +126,20 @@ struct auth_reply {
 	bool report_success;               /* remote: tell PEER_RESULT also when the peer answers */
 	uint8_t ttl;                       /* remote: hops left, for the next node */
 	uint64_t time;                     /* remote: of the signatures; 0 = no pool secret, not signed */
+	enum auth_forward forward;         /* remote */
+	char master[ACCOUNT_NAME_MAX];     /* who may act for everybody at servers that are not ours; "": nobody */
+	char password[ACCOUNT_PASSWORD_MAX];
 };
 
 void auth_request_write(struct msgw *w, const struct auth_request *q);
 /* False if the message is bad; Q then holds no secret. */
 bool auth_request_read(struct msgr *r, struct auth_request *q);
+/* AUTH_BEGIN. The reader takes mechanisms that begin so and no other. */
+void auth_begin_write(struct msgw *w, uint32_t request, enum auth_mech mech);
+bool auth_begin_read(struct msgr *r, uint32_t *request, enum auth_mech *mech);
+/* AUTH_STEP and AUTH_CONTINUE: TYPE says which. */
+void auth_text_write(struct msgw *w, enum wire_type type, uint32_t request, const char *text);
+bool auth_text_read(struct msgr *r, uint32_t *request, char text[AUTH_TEXT_MAX]);
 void auth_reply_write(struct msgw *w, const struct auth_reply *a);
 bool auth_reply_read(struct msgr *r, struct auth_reply *a);
 
@@ -96,5 +150,15 @@ void hop_sign(struct hop *hop, struct mac *pool, const char *host, const char *u
  * POOL NULL: there is no key, nothing is signed. */
 bool hop_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint64_t now);
 enum { HOP_AGE_MAX = 300 };
+
+/* The token in place of a password, into OUT: says to node HOST that the node which signed HOP (hop->time is set) knows
+ * that it is USER. Good once, for TOKEN_AGE_MAX seconds before and after hop->time, and only beside that very HOP. */
+void hop_token(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint8_t out[HOP_MAC_LEN]);
+enum { TOKEN_AGE_MAX = 60 };
+/* As SASL carries it: lower-case hexadecimal digits. */
+enum { TOKEN_TEXT_MAX = 2 * HOP_MAC_LEN + 1 };
+const char *hop_token_text(const uint8_t token[HOP_MAC_LEN], char dst[TOKEN_TEXT_MAX]);
+/* TEXT is that of hop_token(), whatever its age; constant time. POOL may be NULL: never. */
+bool hop_token_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, const char *text);
 
 #endif

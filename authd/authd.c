@@ -82,8 +82,29 @@ static void worker_gone(struct chan *c UNUSED, void *arg)
 			*p = w->next;
 			break;
 		}
+	talks_free(&w->talks);
 	chan_free(&w->chan);
 	mem_free(&w);
+}
+
+/* A worker wants a challenge for the login that its question REQUEST will be. */
+static void begin_talk(struct authd_worker *w, uint32_t request, enum auth_mech mech)
+{
+	static struct auth_reply no;
+	struct authd *a = w->a;
+	const char *challenge = talks_begin(w->talks, request, mech, a->ctx.set->self[0], clock_now());
+
+	if (challenge != NULL) {
+		auth_text_write(&out, AUTH_CONTINUE, request, challenge);
+	} else {
+		memset(&no, 0, sizeof(no));
+		no.request = request;
+		no.verdict = AUTH_VERDICT_UNAVAILABLE;
+		snprintf(no.reason, sizeof(no.reason), "too many clients keep a challenge waiting");
+		auth_reply_write(&out, &no);
+	}
+	if (chan_send(w->chan, &out, -1) != 0)
+		log_error("worker %u does not read its messages", w->slot);
 }
 
 static bool worker_message(struct authd_worker *w, struct msgr *r)
@@ -92,6 +113,8 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 	struct authd *a = w->a;
 	struct reg_session *s;
 	struct net_addr peer;
+	enum auth_mech mech;
+	uint32_t request;
 	uint64_t id;
 	bool alive;
 
@@ -107,6 +130,11 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 		if (!msgr_end(r))
 			return false;
 		request_cancel(w, (uint32_t)id);
+		return true;
+	case AUTH_BEGIN:
+		if (!auth_begin_read(r, &request, &mech))
+			return false;
+		begin_talk(w, request, mech);
 		return true;
 	case SESSION_END:
 		id = msgr_u64(r);
@@ -152,6 +180,7 @@ static void add_worker(struct authd *a, unsigned slot, uint64_t generation, int 
 	w->a = a;
 	w->slot = slot;
 	w->generation = generation;
+	w->talks = talks_new();
 	w->chan = chan_new(a->ctx.loop, sock, on_worker, worker_gone, w);
 	w->next = a->workers;
 	a->workers = w;
@@ -296,6 +325,9 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	const struct userdb *old = drv_userdb_current();
 	uint32_t id;
 
+	/* A worker ends its clients' logins in time; this is for one that does not. */
+	for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
+		talks_expire(w->talks, clock_now() - 2 * (double)set->node_LOGIN_TIMEOUT);
 	if (a->loading || strstr(set->authdaemonrc_authmodulelist, "authuserdb") == NULL ||
 	    userdb_watch_poll(&a->watch, set->authuserdb_USERDB, clock_now()) == 0)
 		return;
@@ -401,6 +433,7 @@ int authd_main(const struct role_start *who)
 	a->questions = questions_new(a->ctx.loop, a->jobs, a->cache, clock_ms);
 	a->peers = peers_new(ask_address, a);
 	a->reg = reg_new();
+	a->tokens = tokens_new();
 	userdb_report_init(&a->report);
 	userdb_watch_init(&a->watch);
 	use_settings(a);

@@ -4,6 +4,7 @@
 
 #include "authd/auth_wire.h"
 #include "authd/jobs.h"
+#include "authd/mech.h"
 #include "authd/peers.h"
 #include "authd/question.h"
 #include "authd/register.h"
@@ -23,6 +24,7 @@ struct authd_worker {
 	unsigned slot;
 	uint64_t generation;
 	struct request *requests;
+	struct talks *talks;      /* challenges that its clients have not answered yet */
 };
 
 struct authd {
@@ -35,6 +37,7 @@ struct authd {
 	struct peers *peers;
 	struct reg *reg;
 	struct cache *cache;
+	struct tokens *tokens;    /* of other nodes, that were taken here */
 	struct mac *pool;         /* of the pool's secret; NULL: there is none */
 	struct auth_chain *chain;
 	ev_timer tick;            /* once a second: the userdb file */
@@ -63,7 +66,7 @@ void service_at_port(const struct service *s, uint16_t local_port, char *out, si
 
 /* A login question has come from W. */
 void request_new(struct authd *a, struct authd_worker *w, const struct auth_request *q);
-/* The question number ID of W is not wanted any more. */
+/* The question number ID of W, or its challenge, is not wanted any more. */
 void request_cancel(struct authd_worker *w, uint32_t id);
 /* All questions of W end with it. */
 void request_drop_all(struct authd_worker *w);

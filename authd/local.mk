@@ -8,6 +8,7 @@ authd_libauthd_a_SOURCES = \
 	authd/health.c authd/health.h \
 	authd/job.c authd/job.h \
 	authd/jobs.c authd/jobs.h \
+	authd/mech.c authd/mech.h \
 	authd/peers.c authd/peers.h \
 	authd/question.c authd/question.h \
 	authd/register.c authd/register.h \

@@ -25,11 +25,13 @@ struct request {
 	struct service service;
 	char service_name[32];
 	char name[ACCOUNT_NAME_MAX];  /* with DEFDOMAIN */
+	char *challenge;              /* that the client has answered; NULL: there was none */
 	struct account account;
 	unsigned pos;                 /* in the chain */
 	struct asker asker;           /* waits for a directory */
 	bool unknown;                 /* no such account: the password is checked against a dummy, for the time it takes */
 	bool believed;                /* the hop says the truth */
+	const char *signed_for;       /* our name, as which a node of the pool has signed the hop; NULL: none has */
 	struct net_addr client;
 	bool client_tls;
 	struct route route;
@@ -53,6 +55,7 @@ static void request_free(struct request *rq)
 	if (rq->next != NULL)
 		rq->next->prev = rq->prev;
 	account_fini(&rq->account);
+	mem_free_secret(&rq->challenge);
 	mem_wipe(&rq->q, sizeof(rq->q));
 	mem_free(&rq);
 }
@@ -157,6 +160,8 @@ static void grant(struct request *rq, struct auth_reply *r)
 		for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++) {
 			hop_sign(&hop, a->pool, r->target[i].host, r->name);
 			memcpy(r->target[i].mac, hop.mac, sizeof(hop.mac));
+			if (r->forward == AUTH_FORWARD_OTHER)
+				hop_token(&hop, a->pool, r->target[i].host, r->name, r->target[i].token);
 		}
 	}
 	answer(rq, r);
@@ -171,6 +176,29 @@ static bool seen_before(struct request *rq)
 	char end;
 
 	return sscanf(rq->q.hop.session_id, "%16llx%c", &id, &end) == 1 && reg_find(rq->worker->a->reg, id) != NULL;
+}
+
+/* What the peer may be told where the client has not told its password. False: there is nothing, the login was refused. */
+static bool lend_credential(struct request *rq, struct auth_reply *r)
+{
+	const struct authd *a = rq->worker->a;
+	char reason[AUTH_REASON_MAX];
+
+	if (rq->q.mech == AUTH_MECH_PASSWORD)
+		return true;
+	if (account_password(&rq->account, r->password)) {
+		r->forward = AUTH_FORWARD_CLEAR;
+		return true;
+	}
+	r->forward = AUTH_FORWARD_OTHER;
+	str_copy(r->master, sizeof(r->master), a->ctx.set->proxy_PROXY_MASTER_USER);
+	str_copy(r->password, sizeof(r->password), a->ctx.set->proxy_PROXY_MASTER_PASSWORD);
+	if (a->pool != NULL || r->master[0] != '\0')
+		return true;
+	snprintf(reason, sizeof(reason), "by %s nobody tells the password that mailhost %s would ask for, the directory has no clear password, "
+	    "and there is neither a pool secret nor PROXY_MASTER_USER", auth_mech_name(rq->q.mech), rq->route.host[0].name);
+	refuse(rq, AUTH_VERDICT_CANNOT, reason);
+	return false;
 }
 
 static void add_targets(struct auth_reply *r, const char *host, const struct net_addr *addr, unsigned n)
@@ -228,11 +256,14 @@ static void choose(struct request *rq)
 			return;
 		}
 	}
+	if (!r.local && !lend_credential(rq, &r))
+		return;
 	r.ttl = (uint8_t)rq->worker->a->ctx.set->proxy_PROXY_HOPS;
 	if (rq->q.hop.present && rq->q.hop.ttl != 0)
 		r.ttl = MIN(r.ttl, rq->q.hop.ttl);
 	r.ttl--;
 	grant(rq, &r);
+	mem_wipe(r.password, sizeof(r.password));
 }
 
 static void route(struct request *rq)
@@ -349,6 +380,48 @@ static void check_dummy(struct request *rq)
 	check_password(rq);
 }
 
+/* Another node of the pool says that the client has proven itself there: as good as a password, for it is signed. */
+static void check_token(struct request *rq, enum auth_result result)
+{
+	struct authd *a = rq->worker->a;
+	uint64_t now = (uint64_t)time(NULL), made = rq->q.hop.time;
+	char reason[AUTH_REASON_MAX];
+
+	if (rq->signed_for == NULL || !hop_token_verify(&rq->q.hop, a->pool, rq->signed_for, rq->q.user, rq->q.password)) {
+		refuse(rq, AUTH_VERDICT_WRONG, "");
+	} else if (made > now + TOKEN_AGE_MAX || made + TOKEN_AGE_MAX < now) {
+		snprintf(reason, sizeof(reason), "the token of the node that forwarded it was made %llu seconds %s; do the clocks of the nodes agree?",
+		    (unsigned long long)(made > now ? made - now : now - made), made > now ? "from now" : "ago");
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+	} else if (!tokens_take(a->tokens, rq->q.password, clock_now())) {
+		log_warn("a token that was used already has come again, from %s", net_addr_text(&rq->q.client, reason));
+		refuse(rq, AUTH_VERDICT_WRONG, "");
+	} else if (result == AUTH_OK && account_locked(&rq->account)) {
+		on_verdict(rq, AUTH_DISABLED);
+	} else {
+		on_verdict(rq, result);
+	}
+}
+
+/* The client did not tell its password but answered a challenge: is that right? RESULT is the record's. */
+static void check_answer(struct request *rq, enum auth_result result)
+{
+	char name[ACCOUNT_NAME_MAX];
+	const char *why = "";
+
+	if (rq->q.mech == AUTH_MECH_TOKEN) {
+		check_token(rq, result);
+		return;
+	}
+	rq->unknown = result == AUTH_UNKNOWN;
+	if (result == AUTH_OK || result == AUTH_UNKNOWN)
+		result = mech_check(rq->q.mech, &rq->account, rq->challenge, rq->q.password, &why);
+	if (!rq->unknown && why[0] != '\0')
+		log_info("account %s cannot log in by %s: %s", log_value(name, sizeof(name), rq->account.name),
+		    auth_mech_name(rq->q.mech), why);
+	on_verdict(rq, result);
+}
+
 /* Checks the password against the record: at once if that is cheap or was done before, else in an auth worker. */
 static void check_password(struct request *rq)
 {
@@ -394,8 +467,10 @@ static void identify(struct request *rq)
 		network[len] = '\0';
 		rq->believed = net_addr_in(&rq->q.client, network);
 	}
-	for (int i = 0; i < 2 && !rq->believed; i++)
-		rq->believed = set->self[i][0] != '\0' && hop_verify(hop, rq->worker->a->pool, set->self[i], rq->q.user, (uint64_t)time(NULL));
+	for (int i = 0; i < 2 && rq->signed_for == NULL && (!rq->believed || rq->q.mech == AUTH_MECH_TOKEN); i++)
+		if (set->self[i][0] != '\0' && hop_verify(hop, rq->worker->a->pool, set->self[i], rq->q.user, (uint64_t)time(NULL)))
+			rq->signed_for = set->self[i];
+	rq->believed = rq->believed || rq->signed_for != NULL;
 	if (!rq->believed || hop->client.family == 0)
 		return;
 	rq->client = hop->client;
@@ -418,7 +493,10 @@ static void on_answer(const struct answer *answer, void *arg)
 	account_fini(&rq->account);
 	account_copy(&rq->account, answer->account);
 	account_default_options(&rq->account.options, rq->worker->a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
-	on_verdict(rq, answer->result);
+	if (rq->q.mech != AUTH_MECH_PASSWORD)
+		check_answer(rq, answer->result);
+	else
+		on_verdict(rq, answer->result);
 }
 
 static void ask_chain(struct request *rq)
@@ -428,15 +506,18 @@ static void ask_chain(struct request *rq)
 
 	if (!auth_chain_lookup(a->chain, &rq->pos, rq->service_name, rq->name, &result, &rq->account)) {
 		question_ask(a->questions, &rq->asker, &(struct ask){
-			.pos = rq->pos, .service = rq->service_name, .user = rq->name, .password = rq->q.password,
-			.client = &rq->client,
+			.pos = rq->pos, .service = rq->service_name, .user = rq->name,
+			.password = rq->q.mech == AUTH_MECH_PASSWORD ? rq->q.password : NULL, .client = &rq->client,
 		}, on_answer, rq);
 		return;
 	}
-	if (result == AUTH_UNKNOWN) {
+	if (result == AUTH_OK)
+		account_default_options(&rq->account.options, a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
+	if ((result == AUTH_OK || result == AUTH_UNKNOWN) && rq->q.mech != AUTH_MECH_PASSWORD) {
+		check_answer(rq, result);
+	} else if (result == AUTH_UNKNOWN) {
 		check_dummy(rq);
 	} else if (result == AUTH_OK) {
-		account_default_options(&rq->account.options, a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
 		check_password(rq);
 	} else if (result == AUTH_TRY_LATER && a->first_load) {
 		rq->early = true;
@@ -444,6 +525,19 @@ static void ask_chain(struct request *rq)
 	} else {
 		on_verdict(rq, result);
 	}
+}
+
+/* The challenge that the question answers, good for this once. False: it should have one. */
+static bool take_challenge(struct request *rq)
+{
+	char text[AUTH_TEXT_MAX];
+
+	if (!auth_mech_begins(rq->q.mech))
+		return true;
+	if (!talks_take(rq->worker->talks, rq->q.request, rq->q.mech, text))
+		return false;
+	rq->challenge = mem_strdup(text);
+	return true;
 }
 
 void request_new(struct authd *a, struct authd_worker *w, const struct auth_request *q)
@@ -461,7 +555,9 @@ void request_new(struct authd *a, struct authd_worker *w, const struct auth_requ
 	service_of(a->ctx.set, q->protocol, &rq->service);
 	service_at_port(&rq->service, q->local_port, rq->service_name, sizeof(rq->service_name));
 	identify(rq);
-	if (service_name(&rq->service, q->user, rq->name))
+	if (!take_challenge(rq))
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge is not known any more");
+	else if (service_name(&rq->service, q->user, rq->name))
 		ask_chain(rq);
 	else
 		refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");
@@ -469,6 +565,7 @@ void request_new(struct authd *a, struct authd_worker *w, const struct auth_requ
 
 void request_cancel(struct authd_worker *w, uint32_t id)
 {
+	talks_end(w->talks, id);
 	for (struct request *rq = w->requests; rq != NULL; rq = rq->next)
 		if (rq->q.request == id) {
 			request_free(rq);

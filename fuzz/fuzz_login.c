@@ -56,8 +56,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct settings *set;
 	struct login l;
 
-	if (set == NULL)
+	if (set == NULL) {
 		set = settings_defaults();
+		mem_free(&set->imapd_IMAP_CAPABILITY);
+		set->imapd_IMAP_CAPABILITY = mem_strdup("IMAP4rev1 AUTH=PLAIN AUTH=CRAM-MD5 AUTH=CRAM-SHA1 AUTH=CRAM-SHA256");
+		mem_free(&set->pop3d_POP3AUTH);
+		set->pop3d_POP3AUTH = mem_strdup("PLAIN APOP CRAM-MD5");
+	}
 	if (size == 0)
 		return 0;
 	login_stub_init(&l, (data[0] & 1) != 0 ? &imap_login_dialect : &pop3_login_dialect, set);

@@ -15,12 +15,13 @@
 
 enum state {
 	PEER_GREETING,   /* waits for "* OK" */
+	PEER_MASTER,     /* waits for "+": the master user's message goes out then */
 	PEER_LITERAL_USER, PEER_LITERAL_PASSWORD, /* waits for "+": the literal in hand goes out then */
 	PEER_LOGIN,      /* waits for the login's answer */
 	PEER_CAPABILITY  /* logged in; waits for the list that IMAP_PROXY_FOREIGN wants */
 };
 
-enum { CAP_SEEN = 1, CAP_ID = 2, CAP_SASL_IR = 4, CAP_AUTH_PLAIN = 8, CAP_LITERAL = 16, CAP_LOGINDISABLED = 32 };
+enum { CAP_SEEN = 1, CAP_ID = 2, CAP_SASL_IR = 4, CAP_AUTH_PLAIN = 8, CAP_LITERAL = 16, CAP_LOGINDISABLED = 32, CAP_TOKEN = 64 };
 
 void imap_add_quoted(struct str *out, const char *p, size_t len)
 {
@@ -55,6 +56,7 @@ static unsigned read_caps(const char *list)
 	static const struct { const char *name; unsigned bit; } known[] = {
 		{ "ID", CAP_ID }, { "SASL-IR", CAP_SASL_IR }, { "AUTH=PLAIN", CAP_AUTH_PLAIN }, { "LITERAL+", CAP_LITERAL },
 		{ "LITERAL-", CAP_LITERAL }, { "LOGINDISABLED", CAP_LOGINDISABLED },
+		{ "AUTH=X-WAYPOST-TOKEN", CAP_TOKEN },
 	};
 	unsigned caps = CAP_SEEN;
 	const char *word;
@@ -154,6 +156,30 @@ static void send_login(struct login *l, struct str *out)
 	str_adds(out, "\r\n");
 }
 
+/* Nobody told the client's password: our own nodes take a token, which is good beside ID only, others the master user. */
+static enum backend_step send_other(struct login *l, struct str *out)
+{
+	unsigned caps = l->peer.caps;
+
+	l->peer.state = PEER_LOGIN;
+	if ((caps & CAP_TOKEN) != 0 && (caps & CAP_ID) != 0 && l->reply->time != 0) {
+		str_adds(out, TAG_LOGIN " AUTHENTICATE X-WAYPOST-TOKEN ");
+		login_add_token(l, out);
+	} else if (l->reply->master[0] != '\0' && ((caps & CAP_SEEN) == 0 || (caps & CAP_AUTH_PLAIN) != 0)) {
+		str_adds(out, TAG_LOGIN " AUTHENTICATE PLAIN");
+		if ((caps & CAP_SASL_IR) != 0) {
+			str_addc(out, ' ');
+			login_add_master(l, out);
+		} else {
+			l->peer.state = PEER_MASTER;
+		}
+	} else {
+		return login_no_way(l);
+	}
+	str_adds(out, "\r\n");
+	return BACKEND_STEP_MORE;
+}
+
 static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
 {
 	const char *word, *code;
@@ -175,6 +201,8 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		return nonsense(l, "it allows no login without TLS (LOGINDISABLED)");
 	if ((l->peer.caps & CAP_ID) != 0)
 		imap_id_forward(l, out, TAG_ID);
+	if (l->reply->forward == AUTH_FORWARD_OTHER)
+		return send_other(l, out);
 	send_login(l, out);
 	return BACKEND_STEP_MORE;
 }
@@ -182,6 +210,11 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 static enum backend_step on_continue(struct login *l, struct str *out)
 {
 	switch (l->peer.state) {
+	case PEER_MASTER:
+		login_add_master(l, out);
+		str_adds(out, "\r\n");
+		l->peer.state = PEER_LOGIN;
+		return BACKEND_STEP_MORE;
 	case PEER_LITERAL_USER:
 		str_addf(out, "%s {%zu}\r\n", l->reply->name, strlen(l->password));
 		l->peer.state = PEER_LITERAL_PASSWORD;

@@ -5,6 +5,7 @@
 
 #include "imapd/imap_capability.h"
 #include "imapd/imap_id.h"
+#include "lib/b64.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 
@@ -21,9 +22,11 @@ static enum login_event bad(struct login *l, const char *text)
 static void add_capabilities(struct login *l)
 {
 	imap_capability(&l->out, l->set, true);
+	if (l->set->has_pool_secret)
+		str_adds(&l->out, " AUTH=X-WAYPOST-TOKEN"); /* for the other nodes */
 }
 
-static void greet(struct login *l)
+static void greet(struct login *l, const char *challenge UNUSED)
 {
 	str_adds(&l->out, "* OK [CAPABILITY ");
 	add_capabilities(l);
@@ -34,12 +37,17 @@ static void refuse(struct login *l, enum auth_verdict v, const char *code)
 {
 	struct imap_login *il = l->data;
 
+	il->in_sasl = false;
+	sasl_end(&il->sasl);
 	switch (v) {
 	case AUTH_VERDICT_WRONG:
 		str_addf(&l->out, "%s NO [AUTHENTICATIONFAILED] Login failed.\r\n", il->tag);
 		break;
 	case AUTH_VERDICT_DISABLED:
 		str_addf(&l->out, "%s NO [CONTACTADMIN] IMAP access is disabled for this account.\r\n", il->tag);
+		break;
+	case AUTH_VERDICT_CANNOT:
+		str_addf(&l->out, "%s NO [CONTACTADMIN] This account can only log in with its password itself (LOGIN, PLAIN).\r\n", il->tag);
 		break;
 	case AUTH_VERDICT_LIMIT:
 		str_addf(&l->out, "%s NO [LIMIT] Too many sessions, please close some.\r\n", il->tag);
@@ -115,16 +123,18 @@ static enum login_event cmd_login(struct login *l, struct imap_lex *c)
 	return event;
 }
 
-static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *const *challenge)
+static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *const *next)
 {
 	struct imap_login *il = l->data;
 
-	il->in_sasl = r == SASL_CONTINUE;
+	il->in_sasl = r == SASL_CONTINUE || r == SASL_CHALLENGE;
 	switch (r) {
 	case SASL_CREDENTIALS:
 		return LOGIN_EVENT_CREDENTIALS;
+	case SASL_CHALLENGE:
+		return LOGIN_EVENT_CHALLENGE;
 	case SASL_CONTINUE:
-		str_addf(&l->out, "+ %s\r\n", *challenge);
+		str_addf(&l->out, "+ %s\r\n", *next);
 		return LOGIN_EVENT_NEXT;
 	case SASL_ABORT:
 		return bad(l, "Authentication cancelled.");
@@ -140,13 +150,20 @@ static enum login_event on_sasl(struct login *l, enum sasl_result r, const char 
 	return bad(l, "Malformed authentication data.");
 }
 
+static void challenge(struct login *l, const char *text)
+{
+	str_adds(&l->out, "+ ");
+	b64_encode(&l->out, text, strlen(text));
+	str_adds(&l->out, "\r\n");
+}
+
 /* The initial response is base64: an astring without quoting, or "=" alone. */
 static enum login_event cmd_authenticate(struct login *l, struct imap_lex *c)
 {
 	struct imap_login *il = l->data;
 	struct str mechanism = STR_INIT, initial = STR_INIT;
 	bool has_initial = false, ok;
-	const char *challenge = "";
+	const char *next = "";
 	enum login_event event;
 
 	ok = imap_lex_space(c) == 1 && imap_lex_atom(c, &mechanism) == 1;
@@ -155,8 +172,8 @@ static enum login_event cmd_authenticate(struct login *l, struct imap_lex *c)
 	if (!ok || imap_lex_end(c) != 1)
 		event = bad(l, "AUTHENTICATE takes a mechanism and, perhaps, an initial response.");
 	else
-		event = on_sasl(l, sasl_start(l, &il->sasl, mechanism.data, mechanism.len, has_initial ? initial.data : NULL,
-		    initial.len, &challenge), &challenge);
+		event = on_sasl(l, sasl_start(l, &il->sasl, l->set->imapd_IMAP_CAPABILITY, "AUTH=", mechanism.data, mechanism.len, has_initial ? initial.data : NULL,
+		    initial.len, &next), &next);
 	str_fini(&mechanism);
 	str_fini_secret(&initial);
 	return event;
@@ -310,7 +327,7 @@ static enum login_event input_command(struct login *l, const char *p, size_t len
 static enum login_event input_sasl(struct login *l, const char *p, size_t len, size_t *used)
 {
 	struct imap_login *il = l->data;
-	const char *lf = memchr(p, '\n', len), *challenge = "";
+	const char *lf = memchr(p, '\n', len), *next = "";
 	size_t line_len = lf != NULL ? (size_t)(lf - p) : len;
 
 	if (line_len > SASL_LINE_MAX) {
@@ -323,7 +340,7 @@ static enum login_event input_sasl(struct login *l, const char *p, size_t len, s
 	*used = line_len + 1;
 	if (line_len != 0 && p[line_len - 1] == '\r')
 		line_len--;
-	return on_sasl(l, sasl_line(l, &il->sasl, p, line_len, &challenge), &challenge);
+	return on_sasl(l, sasl_line(l, &il->sasl, p, line_len, &next), &next);
 }
 
 static enum login_event input(struct login *l, const char *p, size_t len, size_t *used)
@@ -350,6 +367,6 @@ static void fini(struct login *l)
 
 const struct login_dialect imap_login_dialect = {
 	.protocol = PROTOCOL_IMAP, .program = "imapd", .name = "IMAP", .data_size = sizeof(struct imap_login),
-	.fini = fini, .greet = greet, .input = input, .refuse = refuse, .bye = bye, .context = context,
+	.fini = fini, .greet = greet, .challenge = challenge, .input = input, .refuse = refuse, .bye = bye, .context = context,
 	.peer_line = imap_peer_line, .accepted = imap_accepted,
 };

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/b64.h"
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -201,14 +202,23 @@ static void unavailable(struct login *l, const char *code, const char *reason)
 
 /* --- the client's words --- */
 
+/* A challenge that the client did not answer is of no use any more; the greeting's stays. */
+static void end_exchange(struct login *l)
+{
+	if (l->talk != AUTH_MECH_PASSWORD && (l->dialect->greeting_mech == NULL || l->talk != l->dialect->greeting_mech(l)))
+		worker_end_talk(l->worker, l);
+}
+
 /* Deals with one event of the dialect. False: nothing more of the input may be looked at now. */
 static bool on_command(struct login *l, enum login_event event)
 {
 	switch (event) {
 	case LOGIN_EVENT_NEXT:
 		l->bad = 0;
+		end_exchange(l);
 		return true;
 	case LOGIN_EVENT_BAD:
+		end_exchange(l);
 		if (++l->bad < LOGIN_BAD_MAX)
 			return true;
 		say_bye(l, LOGIN_BYE_ERRORS);
@@ -217,6 +227,12 @@ static bool on_command(struct login *l, enum login_event event)
 		l->bad = 0;
 		enter(l, LOGIN_AUTH);
 		worker_ask_authd(l->worker, l);
+		return false;
+	case LOGIN_EVENT_CHALLENGE:
+		l->bad = 0;
+		l->answers = true; /* without a challenge there is nothing to decide */
+		enter(l, LOGIN_AUTH);
+		worker_ask_challenge(l->worker, l, l->mech);
 		return false;
 	case LOGIN_EVENT_QUIT: {
 		char ip[NET_IP_TEXT_MAX];
@@ -248,7 +264,7 @@ static ssize_t take_commands(struct login *l, const char *p, size_t len)
 		if (event == LOGIN_EVENT_MORE)
 			break;
 		if (!on_command(l, event)) /* L may be gone, unless it asks for a verdict */
-			return event == LOGIN_EVENT_CREDENTIALS && l->state == LOGIN_AUTH ? (ssize_t)off : -1;
+			return (event == LOGIN_EVENT_CREDENTIALS || event == LOGIN_EVENT_CHALLENGE) && l->state == LOGIN_AUTH ? (ssize_t)off : -1;
 	}
 	return (ssize_t)off;
 }
@@ -366,6 +382,18 @@ static void relay(struct login *l)
 	login_free(l);
 }
 
+/* For whoever has to mend it: what this mailhost would need. */
+static void cannot_forward(struct login *l, const char *host)
+{
+	char more[800];
+
+	snprintf(more, sizeof(more), ", reason=%s: by %s nobody tells the password that mailhost %s asks for, the directory has no clear "
+	    "password of the account, %s", auth_verdict_word(AUTH_VERDICT_CANNOT), l->method, host, l->peer.said);
+	log_login(l, LOG_LEVEL_WARN, "LOGIN REFUSED", more);
+	end_session(l);
+	refuse(l, AUTH_VERDICT_CANNOT, "");
+}
+
 static void on_peer_done(struct backend *b, enum backend_result result, void *arg)
 {
 	struct login *l = arg;
@@ -374,6 +402,10 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 
 	if (result == BACKEND_OK) {
 		relay(l);
+		return;
+	}
+	if (l->peer.no_way) {
+		cannot_forward(l, host);
 		return;
 	}
 	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(backend_addr(b), ip), backend_addr(b)->port);
@@ -409,6 +441,11 @@ static void start_peer(struct login *l)
 
 	for (unsigned i = 0; i < l->reply->ntargets; i++)
 		addrs[i] = l->reply->target[i].addr;
+	if (l->reply->forward == AUTH_FORWARD_CLEAR) {
+		mem_free_secret(&l->password);
+		l->password = mem_strdup(l->reply->password);
+		mem_wipe(l->reply->password, sizeof(l->reply->password));
+	}
 	enter(l, LOGIN_PEER);
 	l->backend = backend_start(worker_loop(l->worker), addrs, l->reply->ntargets, (double)l->set->proxy_PROXY_TIMEOUT,
 	    on_peer_line, on_peer_done, on_peer_health, l);
@@ -427,7 +464,8 @@ static void on_retry(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 /* No session server: once more with a new ticket, for spawn may just have been replaced. */
 static void handoff_failed(struct login *l)
 {
-	if (l->retried) {
+	/* The answer to a challenge is good once. */
+	if (l->retried || l->mech != AUTH_MECH_PASSWORD) {
 		unavailable(l, "", "the session server could not be started; see the lines of spawn");
 		return;
 	}
@@ -470,6 +508,12 @@ static void hand_off(struct login *l)
 		handoff_failed(l);
 }
 
+/* Trying again would not help. */
+static bool is_refusal(enum auth_verdict v)
+{
+	return v == AUTH_VERDICT_LIMIT || v == AUTH_VERDICT_DISABLED || v == AUTH_VERDICT_CANNOT;
+}
+
 void login_auth_reply(struct login *l, struct auth_reply *a)
 {
 	char more[AUTH_REASON_MAX + 32];
@@ -500,7 +544,7 @@ void login_auth_reply(struct login *l, struct auth_reply *a)
 		return;
 	default:
 		snprintf(more, sizeof(more), ", reason=%s%s%s", auth_verdict_word(a->verdict), a->reason[0] != '\0' ? ": " : "", a->reason);
-		log_login(l, LOG_LEVEL_WARN, a->verdict == AUTH_VERDICT_LIMIT || a->verdict == AUTH_VERDICT_DISABLED ? "LOGIN REFUSED" : "TEMPORARY FAILURE", more);
+		log_login(l, LOG_LEVEL_WARN, is_refusal(a->verdict) ? "LOGIN REFUSED" : "TEMPORARY FAILURE", more);
 		refuse(l, a->verdict, "");
 	}
 }
@@ -517,15 +561,72 @@ static bool text_ok(const char *p, size_t len, size_t limit)
 	return true;
 }
 
-bool login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method)
+static bool set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len)
 {
 	forget_credentials(l);
 	if (!text_ok(user, user_len, ACCOUNT_NAME_MAX) || !text_ok(password, password_len, ACCOUNT_PASSWORD_MAX))
 		return false;
 	l->user = mem_memdup(user, user_len);
 	l->password = mem_memdup(password, password_len);
-	l->method = method;
 	return true;
+}
+
+bool login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method)
+{
+	l->mech = AUTH_MECH_PASSWORD;
+	l->answers = false;
+	l->method = method;
+	return set_credentials(l, user, user_len, password, password_len);
+}
+
+bool login_set_token(struct login *l, const char *user, size_t user_len, const char *token, size_t token_len)
+{
+	l->mech = AUTH_MECH_TOKEN;
+	l->answers = false;
+	l->method = auth_mech_name(AUTH_MECH_TOKEN);
+	return set_credentials(l, user, user_len, token, token_len);
+}
+
+bool login_set_answer(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *answer, size_t answer_len)
+{
+	l->mech = mech;
+	l->answers = true;
+	l->method = auth_mech_name(mech);
+	return set_credentials(l, user, user_len, answer, answer_len);
+}
+
+void login_add_token(const struct login *l, struct str *out)
+{
+	char token[TOKEN_TEXT_MAX];
+	struct str raw = STR_INIT;
+
+	str_room(&raw, ACCOUNT_NAME_MAX + TOKEN_TEXT_MAX);
+	str_add(&raw, l->reply->name, strlen(l->reply->name) + 1);
+	str_adds(&raw, hop_token_text(login_target(l)->token, token));
+	b64_encode(out, raw.data, raw.len);
+	str_fini_secret(&raw);
+	mem_wipe(token, sizeof(token));
+}
+
+void login_add_master(const struct login *l, struct str *out)
+{
+	const struct auth_reply *a = l->reply;
+	struct str raw = STR_INIT;
+
+	str_room(&raw, 2 * ACCOUNT_NAME_MAX + ACCOUNT_PASSWORD_MAX);
+	str_add(&raw, a->name, strlen(a->name) + 1);
+	str_add(&raw, a->master, strlen(a->master) + 1);
+	str_adds(&raw, a->password);
+	b64_encode(out, raw.data, raw.len);
+	str_fini_secret(&raw);
+}
+
+enum backend_step login_no_way(struct login *l)
+{
+	l->peer.no_way = true;
+	str_copy(l->peer.said, sizeof(l->peer.said), l->reply->master[0] == '\0' ?
+	    "it is no node with our pool secret, and PROXY_MASTER_USER is not set" : "it takes neither our token nor SASL PLAIN");
+	return BACKEND_STEP_TEMPORARY;
 }
 
 const struct auth_target *login_target(const struct login *l)
@@ -555,6 +656,7 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 
 	l->worker = w;
 	l->dialect = d;
+	l->state = LOGIN_COMMAND;
 	l->set = worker_settings(w);
 	l->client = *client;
 	l->local_port = local_port;
@@ -567,7 +669,28 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 		say_bye(l, LOGIN_BYE_DRAIN);
 		return;
 	}
-	d->greet(l);
+	if (d->greeting_mech != NULL && d->greeting_mech(l) != AUTH_MECH_PASSWORD &&
+	    worker_ask_challenge(w, l, d->greeting_mech(l))) {
+		enter(l, LOGIN_GREETING);
+		watch(l);
+		return;
+	}
+	d->greet(l, NULL);
+	feed(l);
+}
+
+void login_challenge(struct login *l, const char *text)
+{
+	if (l->state == LOGIN_GREETING) {
+		if (text != NULL)
+			l->talk = l->dialect->greeting_mech(l);
+		l->dialect->greet(l, text);
+	} else if (text != NULL) {
+		l->talk = l->mech;
+		mem_free_secret(&l->password);
+		l->dialect->challenge(l, text);
+	}
+	enter(l, LOGIN_COMMAND);
 	feed(l);
 }
 
@@ -591,6 +714,7 @@ void login_end(struct login *l, enum login_bye why)
 		shutdown(l->io.fd, SHUT_RDWR);
 		login_free(l);
 		return;
+	case LOGIN_GREETING:
 	case LOGIN_COMMAND:
 		break;
 	}

@@ -2,7 +2,9 @@
  * relay. One engine for all protocols; what a protocol says and understands comes from its dialect, a table of
  * functions that turn bytes into events and results into words, and touch neither sockets nor state.
  *
+ *   GREETING (where the greeting needs authd) --> COMMAND
  *   COMMAND --credentials--> AUTH --wrong--> DELAY --> COMMAND
+ *                             |--a challenge for the client--> COMMAND
  *                             |--here-----> HANDOFF --> (a session server has it)
  *                             '--elsewhere-> PEER ----> (a relay has it)
  *   any refusal that is not the client's fault goes back to COMMAND; CLOSING sends what is left and closes.
@@ -21,6 +23,7 @@ struct login;
 struct worker;
 
 #define LOGIN_STATES(X) \
+	X(GREETING) /* authd makes the challenge that the greeting tells */ \
 	X(COMMAND)  /* waits for the client; what it says goes to the dialect */ \
 	X(AUTH)     /* authd is asked; the client is not read from here on */ \
 	X(DELAY)    /* a refusal waits for its time */ \
@@ -39,6 +42,7 @@ enum login_event {
 	LOGIN_EVENT_NEXT,        /* a command was dealt with (its answer is in l->out) */
 	LOGIN_EVENT_BAD,         /* the same, and it was an error: too many of them end the session */
 	LOGIN_EVENT_CREDENTIALS, /* l->user and l->password are set: decide */
+	LOGIN_EVENT_CHALLENGE,   /* l->mech is set: a challenge is wanted, which comes by challenge() */
 	LOGIN_EVENT_QUIT,        /* goodbye was said: close */
 	LOGIN_EVENT_FATAL        /* it cannot go on (an answer may be in l->out): close */
 };
@@ -58,7 +62,12 @@ struct login_dialect {
 	size_t data_size;          /* bytes of l->data, zeroed at first */
 	/* Forgets what l->data owns. */
 	void (*fini)(struct login *l);
-	void (*greet)(struct login *l);
+	/* The greeting needs a challenge of this mechanism; AUTH_MECH_PASSWORD: none. NULL: never. */
+	enum auth_mech (*greeting_mech)(const struct login *l);
+	/* CHALLENGE: what greeting_mech() wants, NULL where there is none. */
+	void (*greet)(struct login *l, const char *challenge);
+	/* Tells the client TEXT, the challenge of l->mech. What it answers comes to input(). */
+	void (*challenge)(struct login *l, const char *text);
 	/* Looks at LEN bytes at P; *USED is how many of them are dealt with (0 with LOGIN_EVENT_MORE, unless the
 	 * dialect keeps what it took). Called again with the rest until it needs more. */
 	enum login_event (*input)(struct login *l, const char *p, size_t len, size_t *used);
@@ -80,6 +89,7 @@ struct login_peer {
 	char code[64];            /* response code of the refusal, without brackets */
 	struct str capability;    /* IMAP: the peer's list after login */
 	char said[120];           /* the refusal as the peer put it, printable, for the log */
+	bool no_way;              /* nobody told the password, and the peer takes nothing in its place */
 };
 
 struct login {
@@ -102,8 +112,11 @@ struct login {
 	struct str out;              /* bytes that wait for the client */
 	void *data;                  /* the dialect's own */
 	/* From the dialect, for a decision: */
-	char *user, *password;       /* wiped as soon as they are not needed */
+	enum auth_mech mech;
+	bool answers;                /* it is the answer to a challenge of authd's: without that one there is nothing to ask */
+	char *user, *password;       /* wiped as soon as they are not needed; `password` may be an answer, see auth_wire.h */
 	const char *method;          /* "LOGIN", "PLAIN", ...: for the log */
+	enum auth_mech talk;         /* authd keeps a challenge of this mechanism for `request`; AUTH_MECH_PASSWORD: none */
 	struct hop hop;              /* what ID or XCLIENT told; the first one counts */
 	/* From authd: */
 	struct auth_reply *reply;
@@ -114,13 +127,25 @@ struct login {
 /* For dialects: sets l->user and l->password to copies, replacing older ones. False (nothing set) if one is
  * empty or too long or has control characters: refused before anybody is asked. */
 bool login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method);
+/* The same for another node's token, and for MECH, in which the client answered the challenge that it was told: TOKEN
+ * and ANSWER instead of a password. */
+bool login_set_token(struct login *l, const char *user, size_t user_len, const char *token, size_t token_len);
+bool login_set_answer(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *answer, size_t answer_len);
 /* The peer that is being logged in to, or was tried last. */
 const struct auth_target *login_target(const struct login *l);
+/* For dialects: appends, in base64, the SASL message of a login at a peer to which the client's password cannot be told: our
+ * token (X-WAYPOST-TOKEN: name NUL token), or PLAIN of the master user for the account. */
+void login_add_token(const struct login *l, struct str *out);
+void login_add_master(const struct login *l, struct str *out);
+/* For dialects: there is nothing of these that the peer would take. */
+enum backend_step login_no_way(struct login *l);
 /* The hop that the login sends on to that peer. */
 void login_next_hop(const struct login *l, struct hop *out);
 
 /* The engine, for the worker: takes over the accepted socket FD. */
 void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client, uint16_t local_port);
+/* authd's challenge for the client; NULL: it has none, because it is not there. */
+void login_challenge(struct login *l, const char *text);
 /* authd's answer (A is freed by the engine), or NULL: authd cannot be asked. */
 void login_auth_reply(struct login *l, struct auth_reply *a);
 /* spawn's answer to the hand-over. */

@@ -44,13 +44,36 @@ static enum sasl_result login(struct login *l, struct sasl *s, const char *p, si
 	return SASL_CONTINUE;
 }
 
+/* name NUL token */
+static enum sasl_result token(struct login *l, const char *p, size_t len)
+{
+	const char *end = memchr(p, '\0', len);
+
+	if (end == NULL)
+		return SASL_MALFORMED;
+	return login_set_token(l, p, (size_t)(end - p), end + 1, (size_t)(p + len - end - 1)) ? SASL_CREDENTIALS : SASL_MALFORMED;
+}
+
+/* user SP digest in hexadecimal; the user may have blanks (RFC 2195 section 2). */
+static enum sasl_result cram(struct login *l, struct sasl *s, const char *p, size_t len)
+{
+	const char *blank = memrchr(p, ' ', len);
+
+	if (blank == NULL)
+		return SASL_MALFORMED;
+	return login_set_answer(l, s->mech, p, (size_t)(blank - p), blank + 1, (size_t)(p + len - blank - 1)) ? SASL_CREDENTIALS : SASL_MALFORMED;
+}
+
 static enum sasl_result step(struct login *l, struct sasl *s, const char *line, size_t len, const char **challenge)
 {
 	enum sasl_result result = SASL_MALFORMED;
 	struct str raw = STR_INIT;
 
 	if (len <= SASL_LINE_MAX && b64_decode(&raw, line, len))
-		result = s->mechanism == SASL_PLAIN ? plain(l, str_cstr(&raw), raw.len) : login(l, s, str_cstr(&raw), raw.len, challenge);
+		result = s->mechanism == SASL_PLAIN ? plain(l, str_cstr(&raw), raw.len) :
+		    s->mechanism == SASL_LOGIN ? login(l, s, str_cstr(&raw), raw.len, challenge) :
+		    s->mechanism == SASL_TOKEN ? token(l, str_cstr(&raw), raw.len) :
+		    cram(l, s, str_cstr(&raw), raw.len);
 	str_fini_secret(&raw);
 	return result;
 }
@@ -60,8 +83,22 @@ static bool is_word(const char *p, size_t len, const char *word)
 	return len == strlen(word) && strncasecmp(p, word, len) == 0;
 }
 
-enum sasl_result sasl_start(struct login *l, struct sasl *s, const char *mechanism, size_t mechanism_len,
-    const char *initial, size_t initial_len, const char **challenge)
+bool sasl_named(const char *list, const char *prefix, const char *name, size_t len)
+{
+	size_t skip = strlen(prefix);
+
+	for (const char *p = list; *p != '\0'; p += strspn(p, " \t")) {
+		size_t word = strcspn(p, " \t");
+
+		if (word == skip + len && strncasecmp(p, prefix, skip) == 0 && strncasecmp(p + skip, name, len) == 0)
+			return true;
+		p += word;
+	}
+	return false;
+}
+
+enum sasl_result sasl_start(struct login *l, struct sasl *s, const char *list, const char *prefix, const char *mechanism,
+    size_t mechanism_len, const char *initial, size_t initial_len, const char **challenge)
 {
 	enum sasl_result result;
 
@@ -70,8 +107,21 @@ enum sasl_result sasl_start(struct login *l, struct sasl *s, const char *mechani
 		s->mechanism = SASL_PLAIN;
 	else if (is_word(mechanism, mechanism_len, "LOGIN"))
 		s->mechanism = SASL_LOGIN;
+	else if ((s->mech = auth_mech_find(mechanism, mechanism_len)) == AUTH_MECH_TOKEN && l->set->has_pool_secret)
+		s->mechanism = SASL_TOKEN;
+	else if (auth_mech_begins(s->mech) && s->mech != AUTH_MECH_APOP && sasl_named(list, prefix, mechanism, mechanism_len))
+		s->mechanism = SASL_CRAM;
 	else
 		return SASL_UNKNOWN;
+	if (s->mechanism == SASL_CRAM) {
+		if (initial != NULL) { /* the server speaks first */
+			sasl_end(s);
+			return SASL_MALFORMED;
+		}
+		l->mech = s->mech;
+		l->method = auth_mech_name(s->mech);
+		return SASL_CHALLENGE;
+	}
 	if (initial == NULL) {
 		*challenge = s->mechanism == SASL_LOGIN ? PROMPT_USER : "";
 		return SASL_CONTINUE;

@@ -118,15 +118,29 @@ static void drop_slot(struct worker *w, struct login *l)
 	l->request = 0;
 }
 
-void worker_remove(struct worker *w, struct login *l)
+/* authd need not think of L's question, or keep its challenge, any longer. */
+static void cancel(struct worker *w, struct login *l)
 {
-	if (l->state == LOGIN_AUTH && l->request != 0 && w->authd != NULL) {
+	if (l->request != 0 && w->authd != NULL) {
 		msgw_begin(&out, AUTH_CANCEL);
 		msgw_u32(&out, l->request);
 		if (chan_send(w->authd, &out, -1) != 0)
 			log_warn("authd does not read its messages");
 	}
+	l->talk = AUTH_MECH_PASSWORD;
 	drop_slot(w, l);
+}
+
+void worker_end_talk(struct worker *w, struct login *l)
+{
+	if (l->talk != AUTH_MECH_PASSWORD)
+		cancel(w, l);
+}
+
+void worker_remove(struct worker *w, struct login *l)
+{
+	if (l->state == LOGIN_AUTH || l->state == LOGIN_GREETING || l->talk != AUTH_MECH_PASSWORD)
+		cancel(w, l);
 	*l->prev = l->next;
 	if (l->next != NULL)
 		l->next->prev = l->prev;
@@ -140,12 +154,18 @@ void worker_ask_authd(struct worker *w, struct login *l)
 {
 	static struct auth_request q;
 
-	drop_slot(w, l);
 	l->asked = clock_seconds();
-	if (w->authd == NULL || !take_slot(w, l))
-		return; /* asked when there is an authd; the sweep gives up on it in time */
+	if (!l->answers || l->talk != l->mech) {
+		worker_end_talk(w, l);
+		drop_slot(w, l);
+		/* Asked when there is an authd, unless the challenge is lost; the sweep gives up on it in time. */
+		if (l->answers || w->authd == NULL || !take_slot(w, l))
+			return;
+	}
+	l->talk = AUTH_MECH_PASSWORD; /* a challenge is good for one question */
 	q.request = l->request;
 	q.protocol = l->dialect->protocol;
+	q.mech = l->mech;
 	str_copy(q.user, sizeof(q.user), l->user);
 	str_copy(q.password, sizeof(q.password), l->password);
 	q.client = l->client;
@@ -157,6 +177,20 @@ void worker_ask_authd(struct worker *w, struct login *l)
 		drop_slot(w, l);
 	mem_wipe(&q, sizeof(q));
 	mem_wipe(out.buf, out.len);
+}
+
+bool worker_ask_challenge(struct worker *w, struct login *l, enum auth_mech mech)
+{
+	worker_end_talk(w, l);
+	drop_slot(w, l);
+	l->asked = clock_seconds();
+	if (w->authd == NULL || !take_slot(w, l))
+		return false;
+	auth_begin_write(&out, l->request, mech);
+	if (chan_send(w->authd, &out, -1) == 0)
+		return true;
+	drop_slot(w, l);
+	return false;
 }
 
 static void send_session_end(struct worker *w, uint64_t session)
@@ -193,6 +227,11 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 	} else {
 		l = find_slot(w, a->request);
 	}
+	if (l != NULL && l->state == LOGIN_GREETING) {
+		drop_slot(w, l);
+		login_challenge(l, NULL);
+		l = NULL;
+	}
 	if (l == NULL || l->state != LOGIN_AUTH) {
 		if (a != NULL && a->verdict == AUTH_VERDICT_OK)
 			send_session_end(w, a->session); /* its client has gone */
@@ -208,14 +247,45 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 	login_auth_reply(l, a);
 }
 
+static void on_auth_continue(struct worker *w, struct msgr *r)
+{
+	static char text[AUTH_TEXT_MAX];
+	uint32_t request;
+	struct login *l;
+
+	if (!auth_text_read(r, &request, text)) {
+		log_error("bad challenge from authd");
+		return;
+	}
+	l = find_slot(w, request);
+	if (l != NULL && (l->state == LOGIN_AUTH || l->state == LOGIN_GREETING))
+		login_challenge(l, text);
+}
+
 static void on_authd(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 {
 	if (fd != -1)
 		close(fd);
 	if (r->type == AUTH_REPLY)
 		on_auth_reply(arg, r);
+	else if (r->type == AUTH_CONTINUE)
+		on_auth_continue(arg, r);
 	else
 		log_error("unexpected message %u from authd", r->type);
+}
+
+/* The authd that was asked is gone, and all it knew of the logins. */
+static void forget_questions(struct worker *w)
+{
+	for (struct login *l = w->logins, *next; l != NULL; l = next) {
+		next = l->next;
+		if (l->state != LOGIN_AUTH && l->state != LOGIN_GREETING && l->talk == AUTH_MECH_PASSWORD)
+			continue;
+		l->talk = AUTH_MECH_PASSWORD; /* the challenges are lost with it */
+		drop_slot(w, l);
+		if (l->state == LOGIN_GREETING)
+			login_challenge(l, NULL);
+	}
 }
 
 static void on_authd_gone(struct chan *c UNUSED, void *arg)
@@ -224,9 +294,7 @@ static void on_authd_gone(struct chan *c UNUSED, void *arg)
 
 	log_warn("authd is gone; logins wait for the next one");
 	chan_free(&w->authd);
-	for (struct login *l = w->logins; l != NULL; l = l->next)
-		if (l->state == LOGIN_AUTH)
-			drop_slot(w, l);
+	forget_questions(w);
 }
 
 static void send_have(struct worker *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user)
@@ -250,7 +318,10 @@ static void send_relayed(struct relay *r UNUSED, void *session, void *arg)
 
 static void new_authd(struct worker *w, int sock)
 {
-	chan_free(&w->authd);
+	if (w->authd != NULL) {
+		chan_free(&w->authd);
+		forget_questions(w);
+	}
 	w->authd = chan_new(w->ctx.loop, sock, on_authd, on_authd_gone, w);
 	relay_pool_each(w->relays, send_relayed, w);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {

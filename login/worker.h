@@ -2,6 +2,7 @@
 #ifndef LOGIN_WORKER_H
 #define LOGIN_WORKER_H
 
+#include "authd/auth_wire.h"
 #include "lib/net.h"
 #include "node/role.h"
 #include "proxy/relay.h"
@@ -22,6 +23,10 @@ void worker_remove(struct worker *w, struct login *l);
 /* Asks authd to decide L's credentials; the answer comes by login_auth_reply(). While there is no authd the
  * question waits for the next one. */
 void worker_ask_authd(struct worker *w, struct login *l);
+/* Asks authd for a challenge of MECH, for L's next question; it comes by login_challenge(). False: there is no authd now. */
+bool worker_ask_challenge(struct worker *w, struct login *l, enum auth_mech mech);
+/* L's challenge is not wanted any more. */
+void worker_end_talk(struct worker *w, struct login *l);
 /* Hands L's client to spawn; the answer comes by login_handoff_reply(). False: there is no spawn now. */
 bool worker_hand_off(struct worker *w, struct login *l);
 /* Tells authd that SESSION (of an OK verdict) is over or never began. */

@@ -18,6 +18,7 @@ node_libnode_a_SOURCES = \
 	node/settings_ports.c \
 	node/settings_rules.c \
 	node/settings_rules_dir.c \
+	node/settings_rules_mech.c \
 	node/settings_scan.c \
 	node/settings_text.c node/settings_text.h \
 	node/settings_value.c \

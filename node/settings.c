@@ -203,7 +203,7 @@ static void put_all(struct str *out, const struct settings *s, unsigned roles)
 		put_row(out, s, row);
 	}
 	put_u64(out, (uint64_t)s->has_imapd | (uint64_t)s->has_imapd_ssl << 1 | (uint64_t)s->has_pop3d << 2 |
-		(uint64_t)s->has_pop3d_ssl << 3);
+		(uint64_t)s->has_pop3d_ssl << 3 | (uint64_t)(s->pool_secret[0] != '\0') << 4);
 	put_str(out, s->self[0]);
 	put_str(out, s->self[1]);
 	put_str(out, (roles & SETTINGS_FOR_AUTHD) != 0 ? s->pool_secret : "");
@@ -282,6 +282,7 @@ static void get_all(struct reader *r, struct settings *s)
 	s->has_imapd_ssl = (has & 2) != 0;
 	s->has_pop3d = (has & 4) != 0;
 	s->has_pop3d_ssl = (has & 8) != 0;
+	s->has_pool_secret = (has & 16) != 0;
 	get_str(r, &s->self[0]);
 	get_str(r, &s->self[1]);
 	get_str(r, &s->pool_secret);

@@ -34,6 +34,8 @@ struct settings {
 	char *self[2];
 	/* Contents of POOL_SECRETFILE, or what was derived from the TLS key; "" = none. Only authd gets it. */
 	char *pool_secret;
+	/* There is one: this every role may know. */
+	bool has_pool_secret;
 };
 
 /* Which roles are given a setting: a role sees nothing that it has no use for. */

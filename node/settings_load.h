@@ -33,6 +33,12 @@ bool settings_rules_directory(struct settings_load *l, const char *module);
 
 /* The file or folder PATH is there, and the user that looks up accounts may read it. */
 bool settings_auth_reads(const struct settings_load *l, const char *path);
+/* The setting at offset MEMBER, called LABEL, is a secret: its file may be read by those who need it only. */
+void settings_rules_secret(struct settings_load *l, size_t member, const char *label);
+/* NAME as a login mechanism, which LABEL (at LINE) lists for IMAP, or for POP3: known, and of use for the accounts.
+ * *SAID (0 at first, then one for each list) keeps a warning from being said twice. */
+void settings_rules_mechanism(struct settings_load *l, bool pop3, unsigned line, const char *label, const char *name,
+    unsigned *said);
 
 /* Two host names are the same, ignoring case and trailing dots. */
 bool settings_same_host(const char *a, const char *b);

@@ -14,6 +14,7 @@
 #include "lib/mem.h"
 #include "lib/net.h"
 #include "lib/num.h"
+#include "node/account.h"
 #include "node/pool_secret.h"
 #include "node/priv.h"
 #include "node/settings_load.h"
@@ -130,6 +131,11 @@ static void rules_proxy(struct settings_load *l)
 	if (set->proxy_PROXY_IDLE_TIMEOUT != 0 && set->proxy_PROXY_IDLE_TIMEOUT <= 30 * 60)
 		WARNING(l, proxy_PROXY_IDLE_TIMEOUT, "proxy.PROXY_IDLE_TIMEOUT is not longer than the 30 minutes that IMAP grants an "
 			"idle client: sessions will break; 31m is the default");
+	if ((set->proxy_PROXY_MASTER_USER[0] == '\0') != (set->proxy_PROXY_MASTER_PASSWORD[0] == '\0'))
+		MISTAKE(l, proxy_PROXY_MASTER_USER, "proxy: PROXY_MASTER_USER and PROXY_MASTER_PASSWORD belong together; one of them is missing");
+	if (strlen(set->proxy_PROXY_MASTER_USER) >= ACCOUNT_NAME_MAX || strlen(set->proxy_PROXY_MASTER_PASSWORD) >= ACCOUNT_PASSWORD_MAX)
+		MISTAKE(l, proxy_PROXY_MASTER_USER, "proxy: PROXY_MASTER_USER or PROXY_MASTER_PASSWORD is too long");
+	settings_rules_secret(l, offsetof(struct settings, proxy_PROXY_MASTER_PASSWORD), "proxy.PROXY_MASTER_PASSWORD");
 	if (set->imapd_IMAP_PROXY_FOREIGN && !set->imapd_IMAP_PROXY)
 		WARNING(l, imapd_IMAP_PROXY_FOREIGN, "imapd.IMAP_PROXY_FOREIGN has no effect while IMAP_PROXY is off");
 }
@@ -194,35 +200,22 @@ static void rules_ports(struct settings_load *l)
 /* ------------------------------------------------------------------------------------------------------------
  * IMAP and POP3 */
 
-static const char *const later_mechanisms[] = {
-	"CRAM-MD5", "CRAM-SHA1", "CRAM-SHA256", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256-PLUS",
-	"EXTERNAL", "OAUTHBEARER", "XOAUTH2", NULL
-};
-static const char *const our_mechanisms[] = { "PLAIN", "LOGIN", NULL };
 static const char *const our_capabilities[] = {
 	"IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "UIDPLUS", "CHILDREN", "NAMESPACE", "IDLE", "UNSELECT", "MOVE",
 	"UTF8=ACCEPT", NULL
 };
 
-static void rules_mechanism(struct settings_load *l, unsigned line, const char *label, const char *word)
-{
-	if (one_of(word, our_mechanisms))
-		return;
-	settings_report(l->errors, &l->text, line, one_of(word, later_mechanisms) ?
-		"%s: the mechanism %s is not in this version; PLAIN and LOGIN are" :
-		"%s: the mechanism %s is not known; PLAIN and LOGIN are", label, word);
-}
-
 static void rules_capability(struct settings_load *l)
 {
 	const char *p = l->set->imapd_IMAP_CAPABILITY;
+	unsigned said = 0;
 	bool imap4rev1 = false;
 	char word[WORD_MAX_LEN];
 
 	while (next_word(&p, word)) {
 		imap4rev1 |= strcasecmp(word, "IMAP4rev1") == 0;
 		if (strncasecmp(word, "AUTH=", 5) == 0)
-			rules_mechanism(l, SETTINGS_LINE(l, imapd_IMAP_CAPABILITY), "imapd.IMAP_CAPABILITY", word + 5);
+			settings_rules_mechanism(l, false, SETTINGS_LINE(l, imapd_IMAP_CAPABILITY), "imapd.IMAP_CAPABILITY", word + 5, &said);
 		else if (word[strcspn(word, "(){%*\"\\]")] != '\0')
 			MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY: %s is no word that IMAP can send", word);
 		else if (!one_of(word, our_capabilities))
@@ -255,10 +248,11 @@ static void rules_pop3(struct settings_load *l)
 {
 	const struct settings *set = l->set;
 	const char *p = set->pop3d_POP3AUTH;
+	unsigned said = 0;
 	char word[WORD_MAX_LEN];
 
 	while (next_word(&p, word))
-		rules_mechanism(l, SETTINGS_LINE(l, pop3d_POP3AUTH), "pop3d.POP3AUTH", word);
+		settings_rules_mechanism(l, true, SETTINGS_LINE(l, pop3d_POP3AUTH), "pop3d.POP3AUTH", word, &said);
 	rules_maildirpath(l, SETTINGS_LINE(l, pop3d_MAILDIRPATH), "pop3d.MAILDIRPATH", set->pop3d_MAILDIRPATH);
 	if (set->pop3d_POP3_INACTIVITY_TIMEOUT < 10 * 60)
 		WARNING(l, pop3d_POP3_INACTIVITY_TIMEOUT, "pop3d.POP3_INACTIVITY_TIMEOUT is shorter than the 10 minutes that RFC 1939 asks for");

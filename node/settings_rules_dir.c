@@ -41,8 +41,7 @@ enum { HAVE_SQLITE = 1 };
 enum { HAVE_SQLITE = 0 };
 #endif
 
-/* The file that sets a password may be read by those who need it only. */
-static void check_secret(struct settings_load *l, size_t member, const char *label)
+void settings_rules_secret(struct settings_load *l, size_t member, const char *label)
 {
 	unsigned line = settings_load_line(l, member);
 	const char *file;
@@ -109,7 +108,7 @@ static void rules_ldap(struct settings_load *l)
 		MISTAKE(l, authldaprc_LDAP_URI, "authldaprc: accounts have no group id: set LDAP_GID = \"gidNumber\", or LDAP_GLOB_GID");
 	if (set->authldaprc_LDAP_EMAILMAP[0] != '\0' && set->authldaprc_LDAP_EMAILMAP_BASEDN[0] == '\0')
 		MISTAKE(l, authldaprc_LDAP_EMAILMAP, "authldaprc.LDAP_EMAILMAP needs LDAP_EMAILMAP_BASEDN");
-	check_secret(l, offsetof(struct settings, authldaprc_LDAP_BINDPW), "authldaprc.LDAP_BINDPW");
+	settings_rules_secret(l, offsetof(struct settings, authldaprc_LDAP_BINDPW), "authldaprc.LDAP_BINDPW");
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -131,7 +130,7 @@ static void rules_mysql(struct settings_load *l)
 		MISTAKE(l, authmysqlrc_MYSQL_SERVER, "authmysqlrc: MYSQL_SERVER or MYSQL_SOCKET is needed");
 	NEED(l, authmysqlrc_MYSQL_USERNAME, "authmysqlrc.MYSQL_USERNAME", "who reads the accounts");
 	NEED(l, authmysqlrc_MYSQL_DATABASE, "authmysqlrc.MYSQL_DATABASE", "where the accounts are");
-	check_secret(l, offsetof(struct settings, authmysqlrc_MYSQL_PASSWORD), "authmysqlrc.MYSQL_PASSWORD");
+	settings_rules_secret(l, offsetof(struct settings, authmysqlrc_MYSQL_PASSWORD), "authmysqlrc.MYSQL_PASSWORD");
 	check_clause(l, SETTINGS_LINE(l, authmysqlrc_MYSQL_SELECT_CLAUSE), "authmysqlrc.MYSQL_SELECT_CLAUSE",
 		set->authmysqlrc_MYSQL_SELECT_CLAUSE, CLAUSE_MYSQL);
 	check_clause(l, SETTINGS_LINE(l, authmysqlrc_MYSQL_ENUMERATE_CLAUSE), "authmysqlrc.MYSQL_ENUMERATE_CLAUSE",
@@ -153,9 +152,9 @@ static void rules_pgsql(struct settings_load *l)
 	if (set->authpgsqlrc_PGSQL_CONNECTION[0] == '\0' && set->authpgsqlrc_PGSQL_DATABASE[0] == '\0')
 		MISTAKE(l, authpgsqlrc_PGSQL_CONNECTION, "authpgsqlrc.PGSQL_CONNECTION is needed: \"host=db.example.com dbname=mail "
 			"user=waypost\"");
-	check_secret(l, offsetof(struct settings, authpgsqlrc_PGSQL_PASSWORD), "authpgsqlrc.PGSQL_PASSWORD");
+	settings_rules_secret(l, offsetof(struct settings, authpgsqlrc_PGSQL_PASSWORD), "authpgsqlrc.PGSQL_PASSWORD");
 	if (strstr(set->authpgsqlrc_PGSQL_CONNECTION, "password") != NULL)
-		check_secret(l, offsetof(struct settings, authpgsqlrc_PGSQL_CONNECTION), "authpgsqlrc.PGSQL_CONNECTION");
+		settings_rules_secret(l, offsetof(struct settings, authpgsqlrc_PGSQL_CONNECTION), "authpgsqlrc.PGSQL_CONNECTION");
 	check_clause(l, SETTINGS_LINE(l, authpgsqlrc_PGSQL_SELECT_CLAUSE), "authpgsqlrc.PGSQL_SELECT_CLAUSE",
 		set->authpgsqlrc_PGSQL_SELECT_CLAUSE, CLAUSE_PGSQL);
 	check_clause(l, SETTINGS_LINE(l, authpgsqlrc_PGSQL_ENUMERATE_CLAUSE), "authpgsqlrc.PGSQL_ENUMERATE_CLAUSE",

@@ -68,6 +68,13 @@
 		"know the pool secret: \"192.0.2.0/24 2001:db8::7\".") \
 	S(proxy, PROXY_DOWN_TIME, TIME, "30s", 0, 3600, "seconds", SF_A, \
 		"After a failure a peer is tried last for this long.") \
+	S(proxy, PROXY_MASTER_USER, STR, "", 0, 0, "", SF_A, \
+		"Name of the user who may log in for everybody at mailhosts that are not Waypost (Dovecot: a master user; Cyrus: one " \
+		"of proxyservers), by SASL PLAIN. Used only for logins whose password nobody told (CRAM, APOP, SCRAM) to accounts " \
+		"whose directory has no clear password. The same at all such servers.") \
+	S(proxy, PROXY_MASTER_PASSWORD, STR, "", 0, 0, "", SF_A, \
+		"Its password. It opens every mailbox there: a login worker is told it for each login that needs it, and for no other. " \
+		"Keep the file from other users.") \
 	S(proxy, DNS_TTL, TIME, "60s", 1, SF_DAY, "seconds", SF_A, \
 		"How long the address of a peer is used before it is looked up again. If that fails, the old one stays.")
 
@@ -107,7 +114,8 @@
 	S(imapd, IMAP_CAPABILITY, LIST, \
 		"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE AUTH=PLAIN AUTH=LOGIN", \
 		0, 0, "", SF_W | SF_S, \
-		"What CAPABILITY announces. Peers of another kind may know less: take out what they lack.") \
+		"What CAPABILITY announces. Peers of another kind may know less: take out what they lack. Login mechanisms as for " \
+		"POP3AUTH: \"... AUTH=PLAIN AUTH=CRAM-MD5\".") \
 	S(imapd, IMAP_ID_FIELDS, INT, "0", 0, 7, "", SF_W | SF_S, \
 		"What ID tells besides the name of the server, as a sum: 1 version, 2 operating system, 4 its release.") \
 	S(imapd, IMAP_NAMESPACE_PREFIX, WORD, "INBOX.", 0, 0, "INBOX.|", SF_S, \
@@ -147,7 +155,10 @@
 #define SETTINGS_POP3D(S) \
 	SETTINGS_BOTH(S, pop3d, "110", POP3_PROXY) \
 	S(pop3d, POP3AUTH, LIST, "PLAIN LOGIN", 0, 0, "", SF_W, \
-		"Mechanisms that CAPA announces: PLAIN, LOGIN, both or none.") \
+		"Login mechanisms that CAPA announces. PLAIN and LOGIN are understood in any case; CRAM-MD5, CRAM-SHA1, " \
+		"CRAM-SHA256 (clients prove that they know the password) only if they are named here. APOP: so is POP3's own " \
+		"command, and the greeting has its timestamp. Clients choose the strongest and do not try another: name only what " \
+		"all accounts can do.") \
 	S(pop3d, POP3_INACTIVITY_TIMEOUT, TIME, "10m", 30, SF_DAY, "seconds", SF_S, \
 		"A local session ends after this time without a command. RFC 1939 asks for 10 minutes at least.") \
 	S(pop3d, POP3_LOG_DELETIONS, BOOL, "0", 0, 0, "", SF_S, \

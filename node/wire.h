@@ -57,7 +57,9 @@ enum wire_type {
 
 	/* worker -> authd; a bad message ends the channel, and with it that worker (CTL_UNFIT) */
 	AUTH_REQUEST = 32, /* see authd/auth_wire.h */
-	AUTH_CANCEL,       /* u32 request: the client is gone; no answer is wanted */
+	AUTH_CANCEL,       /* u32 request: the client is gone; no answer is wanted, or the conversation is over */
+	AUTH_BEGIN,        /* u32 request, u8 mechanism: a challenge for a login to come, see authd/auth_wire.h */
+	AUTH_STEP,         /* u32 request, str text: what the client answered to AUTH_CONTINUE */
 	SESSION_END,       /* u64 session: also spawn -> authd */
 	SESSION_HAVE,      /* u64 session, u8 protocol, net_addr client, str user, u32 pid (0 from workers): told to a new
 	                    * authd for each session that was open when the old one died; spawn -> authd also for each
@@ -66,6 +68,7 @@ enum wire_type {
 	PEER_RESULT,       /* net_addr peer, u8 1 = it answered a login, 0 = no connection or no greeting */
 	/* authd -> worker */
 	AUTH_REPLY,        /* see authd/auth_wire.h */
+	AUTH_CONTINUE,     /* u32 request, str text: for the client, whose answer is awaited */
 
 	/* authd -> spawn */
 	TICKET = 64,       /* bytes ticket[TICKET_LEN], u64 session, u32 worker slot, u64 worker generation, u8 protocol,

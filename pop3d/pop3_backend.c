@@ -13,7 +13,7 @@
  * to all others nothing is sent before the answer to what came before. */
 enum state { PEER_GREETING, PEER_XCLIENT, PEER_UTF8, PEER_USER, PEER_PASS, PEER_AUTH };
 
-enum { CAP_PIPELINES = 1 };
+enum { CAP_PIPELINES = 1, CAP_TOKEN = 2 };
 
 static enum backend_step said(struct login *l, const char *line, enum backend_step step)
 {
@@ -67,6 +67,29 @@ static void add_auth_plain(struct login *l, struct str *out)
 	str_fini_secret(&raw);
 }
 
+static bool by_token(const struct login *l)
+{
+	return (l->peer.caps & CAP_TOKEN) != 0 && l->reply->time != 0;
+}
+
+/* Nobody told the client's password: our own nodes take a token, others the master user. */
+static void add_auth_other(struct login *l, struct str *out)
+{
+	if (by_token(l)) {
+		str_adds(out, "AUTH X-WAYPOST-TOKEN ");
+		login_add_token(l, out);
+	} else {
+		str_adds(out, "AUTH PLAIN ");
+		login_add_master(l, out);
+	}
+	str_adds(out, "\r\n");
+}
+
+static bool by_other(const struct login *l)
+{
+	return l->reply->forward == AUTH_FORWARD_OTHER;
+}
+
 static void add_user(struct login *l, struct str *out)
 {
 	str_addf(out, "USER %s\r\n", l->reply->name);
@@ -89,7 +112,9 @@ static void send_flight(struct login *l, struct str *out)
 	add_xclient(l, out);
 	if (wants_utf8(l))
 		str_adds(out, "UTF8\r\n");
-	if (awkward(l->reply->name) || awkward(l->password)) {
+	if (by_other(l)) {
+		add_auth_other(l, out);
+	} else if (awkward(l->reply->name) || awkward(l->password)) {
 		add_auth_plain(l, out);
 	} else {
 		add_user(l, out);
@@ -107,6 +132,10 @@ static enum backend_step next(struct login *l, struct str *out, enum state after
 		l->peer.state = PEER_UTF8;
 		if (!sent)
 			str_adds(out, "UTF8\r\n");
+	} else if (by_other(l)) {
+		l->peer.state = PEER_AUTH;
+		if (!sent)
+			add_auth_other(l, out);
 	} else if (after < PEER_USER) {
 		l->peer.state = sent && (awkward(l->reply->name) || awkward(l->password)) ? PEER_AUTH : PEER_USER;
 		if (!sent)
@@ -123,6 +152,10 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 {
 	if (strncasecmp(line, "+OK", 3) != 0)
 		return said(l, line, line[0] == '-' ? BACKEND_STEP_TEMPORARY : BACKEND_STEP_NONSENSE);
+	if (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL)
+		l->peer.caps |= CAP_TOKEN;
+	if (by_other(l) && !by_token(l) && l->reply->master[0] == '\0')
+		return login_no_way(l);
 	if (strstr(line, "[XCLIENT]") == NULL)
 		return next(l, out, PEER_XCLIENT);
 	l->peer.caps |= CAP_PIPELINES;

@@ -1,10 +1,31 @@
 #include "pop3d/pop3_capa.h"
 
+#include <string.h>
+#include <strings.h>
+
+/* The mechanisms of LIST; APOP is none of SASL's, the greeting tells of it. */
+static void add_sasl(struct str *out, const char *list)
+{
+	bool any = false;
+
+	for (const char *p = list; *p != '\0'; p += strspn(p, " ")) {
+		size_t len = strcspn(p, " ");
+
+		if (len != 0 && !(len == 4 && strncasecmp(p, "APOP", 4) == 0)) {
+			str_adds(out, any ? " " : "SASL ");
+			str_add(out, p, len);
+			any = true;
+		}
+		p += len;
+	}
+	if (any)
+		str_adds(out, "\r\n");
+}
+
 void pop3_capa(struct str *out, const struct settings *set, bool before_login)
 {
 	if (before_login) {
-		if (set->pop3d_POP3AUTH[0] != '\0')
-			str_addf(out, "SASL %s\r\n", set->pop3d_POP3AUTH);
+		add_sasl(out, set->pop3d_POP3AUTH);
 		str_adds(out, "USER\r\n");
 	}
 	str_adds(out, "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8 USER\r\nEXPIRE NEVER\r\n"

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/b64.h"
 #include "lib/mem.h"
 #include "login/hop_text.h"
 #include "pop3d/pop3_capa.h"
@@ -13,20 +14,33 @@ static enum login_event bad(struct login *l, const char *text)
 	return LOGIN_EVENT_BAD;
 }
 
-/* [XCLIENT] tells peers that they may say whom they log in for. */
-static void greet(struct login *l)
+/* [XCLIENT] tells peers that they may say whom they log in for, [X-WAYPOST-TOKEN] those of the pool that they may do so by
+ * AUTH X-WAYPOST-TOKEN; TIMESTAMP is APOP's. */
+static void greet(struct login *l, const char *timestamp)
 {
-	str_adds(&l->out, "+OK [XCLIENT] Waypost ready.\r\n");
+	str_addf(&l->out, "+OK [XCLIENT]%s Waypost ready.%s%s\r\n", l->set->has_pool_secret ? " [X-WAYPOST-TOKEN]" : "", timestamp != NULL ? " " : "", timestamp != NULL ? timestamp : "");
+}
+
+static enum auth_mech greeting_mech(const struct login *l)
+{
+	return sasl_named(l->set->pop3d_POP3AUTH, "", "APOP", 4) ? AUTH_MECH_APOP : AUTH_MECH_PASSWORD;
 }
 
 static void refuse(struct login *l, enum auth_verdict v, const char *code)
 {
+	struct pop3_login *pl = l->data;
+
+	pl->in_sasl = false;
+	sasl_end(&pl->sasl);
 	switch (v) {
 	case AUTH_VERDICT_WRONG:
 		str_adds(&l->out, "-ERR [AUTH] Login failed.\r\n");
 		break;
 	case AUTH_VERDICT_DISABLED:
 		str_adds(&l->out, "-ERR [SYS/PERM] POP3 access is disabled for this account.\r\n");
+		break;
+	case AUTH_VERDICT_CANNOT:
+		str_adds(&l->out, "-ERR [SYS/PERM] This account can only log in with its password itself (USER, AUTH PLAIN).\r\n");
 		break;
 	case AUTH_VERDICT_LIMIT:
 		str_adds(&l->out, "-ERR [IN-USE] Too many sessions, please close some.\r\n");
@@ -105,16 +119,18 @@ static enum login_event cmd_pass(struct login *l, struct args *a)
 	return ok ? LOGIN_EVENT_CREDENTIALS : bad(l, "Control characters are not allowed in passwords.");
 }
 
-static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *const *challenge)
+static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *const *next)
 {
 	struct pop3_login *pl = l->data;
 
-	pl->in_sasl = r == SASL_CONTINUE;
+	pl->in_sasl = r == SASL_CONTINUE || r == SASL_CHALLENGE;
 	switch (r) {
 	case SASL_CREDENTIALS:
 		return LOGIN_EVENT_CREDENTIALS;
+	case SASL_CHALLENGE:
+		return LOGIN_EVENT_CHALLENGE;
 	case SASL_CONTINUE:
-		str_addf(&l->out, "+ %s\r\n", *challenge);
+		str_addf(&l->out, "+ %s\r\n", *next);
 		return LOGIN_EVENT_NEXT;
 	case SASL_ABORT:
 		return bad(l, "Authentication cancelled.");
@@ -128,10 +144,33 @@ static enum login_event on_sasl(struct login *l, enum sasl_result r, const char 
 	return bad(l, "Malformed authentication data.");
 }
 
+static void challenge(struct login *l, const char *text)
+{
+	str_adds(&l->out, "+ ");
+	b64_encode(&l->out, text, strlen(text));
+	str_adds(&l->out, "\r\n");
+}
+
+/* APOP name digest (RFC 1939 section 7); the name may have blanks. */
+static enum login_event cmd_apop(struct login *l, struct args *a)
+{
+	const char *blank = memrchr(a->p, ' ', a->len);
+
+	if (greeting_mech(l) != AUTH_MECH_APOP)
+		return bad(l, "Unknown command, or not before login.");
+	if (blank == NULL || blank == a->p || a->p[a->len - 1] == ' ')
+		return bad(l, "APOP takes a name and a digest.");
+	if (l->talk != AUTH_MECH_APOP)
+		return bad(l, "[SYS/TEMP] The timestamp was used, or there is none now; please connect again.");
+	if (!login_set_answer(l, AUTH_MECH_APOP, a->p, (size_t)(blank - a->p), blank + 1, (size_t)(a->p + a->len - blank - 1)))
+		return bad(l, "Control characters are not allowed in names, and a digest is not that long.");
+	return LOGIN_EVENT_CREDENTIALS;
+}
+
 static enum login_event cmd_auth(struct login *l, struct args *a)
 {
 	struct pop3_login *pl = l->data;
-	const char *blank = memchr(a->p, ' ', a->len), *initial = NULL, *challenge = "";
+	const char *blank = memchr(a->p, ' ', a->len), *initial = NULL, *next = "";
 	size_t mechanism_len = blank != NULL ? (size_t)(blank - a->p) : a->len, initial_len = 0;
 
 	if (mechanism_len == 0)
@@ -140,7 +179,7 @@ static enum login_event cmd_auth(struct login *l, struct args *a)
 		initial = blank + 1;
 		initial_len = a->len - mechanism_len - 1;
 	}
-	return on_sasl(l, sasl_start(l, &pl->sasl, a->p, mechanism_len, initial, initial_len, &challenge), &challenge);
+	return on_sasl(l, sasl_start(l, &pl->sasl, l->set->pop3d_POP3AUTH, "", a->p, mechanism_len, initial, initial_len, &next), &next);
 }
 
 /* XCLIENT KEY=VALUE ...; unknown keys are passed over. What it says counts once, and only if authd believes it. */
@@ -181,7 +220,7 @@ static enum login_event cmd_xclient(struct login *l, struct args *a)
 
 static const struct { const char *name; enum login_event (*run)(struct login *l, struct args *a); } commands[] = {
 	{ "USER", cmd_user }, { "PASS", cmd_pass }, { "AUTH", cmd_auth }, { "CAPA", cmd_capa }, { "UTF8", cmd_utf8 },
-	{ "QUIT", cmd_quit }, { "XCLIENT", cmd_xclient },
+	{ "QUIT", cmd_quit }, { "APOP", cmd_apop }, { "XCLIENT", cmd_xclient },
 };
 
 static enum login_event run(struct login *l, const char *p, size_t len)
@@ -201,7 +240,7 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 static enum login_event input(struct login *l, const char *p, size_t len, size_t *used)
 {
 	struct pop3_login *pl = l->data;
-	const char *lf = memchr(p, '\n', len), *challenge = "";
+	const char *lf = memchr(p, '\n', len), *next = "";
 	size_t line_len = lf != NULL ? (size_t)(lf - p) : len;
 	/* AUTH with an initial response may be as long as a SASL line (RFC 5034 section 4). */
 	bool sasl = pl->in_sasl || (len >= 5 && strncasecmp(p, "AUTH ", 5) == 0);
@@ -217,7 +256,7 @@ static enum login_event input(struct login *l, const char *p, size_t len, size_t
 	if (line_len != 0 && p[line_len - 1] == '\r')
 		line_len--;
 	if (pl->in_sasl)
-		return on_sasl(l, sasl_line(l, &pl->sasl, p, line_len, &challenge), &challenge);
+		return on_sasl(l, sasl_line(l, &pl->sasl, p, line_len, &next), &next);
 	return run(l, p, line_len);
 }
 
@@ -242,6 +281,6 @@ static void fini(struct login *l)
 
 const struct login_dialect pop3_login_dialect = {
 	.protocol = PROTOCOL_POP3, .program = "pop3d", .name = "POP3", .data_size = sizeof(struct pop3_login),
-	.fini = fini, .greet = greet, .input = input, .refuse = refuse, .bye = bye, .context = context,
+	.fini = fini, .greeting_mech = greeting_mech, .greet = greet, .challenge = challenge, .input = input, .refuse = refuse, .bye = bye, .context = context,
 	.peer_line = pop3_peer_line, .accepted = accepted,
 };

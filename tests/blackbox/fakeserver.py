@@ -196,7 +196,7 @@ def imap_peer(serve=None, greeting="* OK [CAPABILITY IMAP4rev1 LITERAL+ SASL-IR 
                     else:
                         conn.send("+ \r\n")
                         response = conn.line()
-                    _, conn.user, conn.password = plain(response)
+                    conn.authzid, conn.user, conn.password = plain(response)
                 conn.tag = tag
                 conn.login_verb = verb
                 text = ok if ok is not None else "Logged in"
@@ -255,7 +255,7 @@ def pop3_peer(serve=None, greeting="+OK peer ready\r\n", behind_ok=b"", piece=0,
                     else:
                         conn.send("+ \r\n")
                         response = conn.line()
-                    _, conn.user, conn.password = plain(response)
+                    conn.authzid, conn.user, conn.password = plain(response)
                 conn.login_verb = verb
                 conn.send(verdict.encode() + b"\r\n" + behind_ok, piece)
                 if verdict.startswith("+"):

@@ -10,6 +10,8 @@ const struct settings *worker_settings(struct worker *w UNUSED) { abort(); }
 void worker_add(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_remove(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_ask_authd(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
+bool worker_ask_challenge(struct worker *w UNUSED, struct login *l UNUSED, enum auth_mech mech UNUSED) { abort(); }
+void worker_end_talk(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 bool worker_hand_off(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_session_end(struct worker *w UNUSED, uint64_t session UNUSED) { abort(); }
 void worker_peer_result(struct worker *w UNUSED, const struct net_addr *peer UNUSED, bool alive UNUSED) { abort(); }
@@ -55,7 +57,13 @@ void login_stub_feed(struct login *l, const char *p, size_t len, size_t step, st
 			if (e == LOGIN_EVENT_MORE)
 				break;
 			if (e == LOGIN_EVENT_CREDENTIALS)
-				str_addf(log, "<%s|%s|%s>\n", l->method, l->user, l->password);
+				str_addf(log, "<%s|%s|%s>%s\n", l->method, l->user, l->password, l->answers ? " answers" : "");
+			if (e == LOGIN_EVENT_CHALLENGE) {
+				l->talk = l->mech;
+				l->dialect->challenge(l, "<1.2@n>");
+				str_add(log, str_cstr(&l->out), l->out.len);
+				str_clear(&l->out);
+			}
 			if (e == LOGIN_EVENT_QUIT || e == LOGIN_EVENT_FATAL) {
 				str_adds(log, e == LOGIN_EVENT_QUIT ? "<quit>\n" : "<fatal>\n");
 				return;

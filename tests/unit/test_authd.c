@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "authd/auth_wire.h"
+#include "authd/mech.h"
 #include "authd/peers.h"
 #include "authd/register.h"
 #include "lib/mem.h"
@@ -15,6 +16,7 @@ static void make_request(struct auth_request *q)
 	memset(q, 0, sizeof(*q));
 	q->request = 77;
 	q->protocol = PROTOCOL_POP3;
+	q->mech = AUTH_MECH_CRAM_SHA256;
 	strcpy(q->user, "u@example.com");
 	strcpy(q->password, "secret");
 	net_addr_parse(&q->client, "192.0.2.7", 4711);
@@ -44,6 +46,33 @@ static void test_request(void)
 	}
 }
 
+static void test_challenge(void)
+{
+	static char text[AUTH_TEXT_MAX];
+	enum auth_mech mech;
+	uint32_t request;
+	struct msgr r;
+
+	for (int m = 0; m <= AUTH_MECH_COUNT; m++) {
+		auth_begin_write(&w, 9, (enum auth_mech)m);
+		msgr_begin(&r, w.buf, w.len);
+		CU_ASSERT_EQUAL(auth_begin_read(&r, &request, &mech), m >= AUTH_MECH_APOP && m <= AUTH_MECH_CRAM_SHA256);
+	}
+	auth_begin_write(&w, 9, AUTH_MECH_CRAM_SHA1);
+	for (size_t cut = 0; cut <= w.len; cut++) {
+		msgr_begin(&r, w.buf, cut);
+		CU_ASSERT_EQUAL(auth_begin_read(&r, &request, &mech), cut == w.len);
+	}
+	CU_ASSERT(request == 9 && mech == AUTH_MECH_CRAM_SHA1);
+	auth_text_write(&w, AUTH_CONTINUE, 10, "<1.2@n>");
+	for (size_t cut = 0; cut <= w.len; cut++) {
+		msgr_begin(&r, w.buf, cut);
+		CU_ASSERT_EQUAL(auth_text_read(&r, &request, text), cut == w.len);
+	}
+	CU_ASSERT_EQUAL(request, 10);
+	CU_ASSERT_STRING_EQUAL(text, "<1.2@n>");
+}
+
 static void test_reply(void)
 {
 	static struct auth_reply a, back;
@@ -64,9 +93,16 @@ static void test_reply(void)
 	}
 	a.ttl = 4;
 	a.time = 12;
-	for (int local = 0; local < 2; local++) {
-		if (local == 1) {
-			memset(a.target, 0, sizeof(a.target));
+	for (int local = 0; local < 4; local++) {
+		a.forward = (enum auth_forward)(local % 3);
+		if (a.forward == AUTH_FORWARD_OTHER)
+			memset(a.target[1].token, 9, HOP_MAC_LEN);
+		memset(a.master, 0, sizeof(a.master));
+		memset(a.password, 0, sizeof(a.password));
+		strcpy(a.master, a.forward == AUTH_FORWARD_OTHER ? "master" : "");
+		strcpy(a.password, a.forward == AUTH_FORWARD_TYPED ? "" : "secret");
+		if (local == 3) {
+			memset(a.target, 0, sizeof(a.target)); /* a.forward is TYPED again */
 			a.local = true;
 			a.ntargets = 0;
 			a.ttl = 0;
@@ -117,6 +153,47 @@ static void test_hop(void)
 	CHANGED(other.mac[31] ^= 1);
 	CHANGED(other.time++);
 	CHANGED(other.time = 0);
+	mac_free(&pool);
+	mac_free(&foreign);
+}
+
+static void test_token(void)
+{
+	struct mac *pool = mac_new("secret", 6), *foreign = mac_new("secret2", 7);
+	struct tokens *t = tokens_new();
+	uint8_t token[HOP_MAC_LEN];
+	char text[TOKEN_TEXT_MAX], again[TOKEN_TEXT_MAX];
+	struct hop h, other;
+
+	memset(&h, 0, sizeof(h));
+	strcpy(h.session_id, "s1");
+	net_addr_parse(&h.client, "192.0.2.7", 1234);
+	h.ttl = 3;
+	h.time = 1000000;
+	hop_sign(&h, pool, "a", "u");
+	hop_token(&h, pool, "A.", "u", token);
+	CU_ASSERT_EQUAL(strlen(hop_token_text(token, text)), TOKEN_TEXT_MAX - 1);
+	CU_ASSERT(hop_token_verify(&h, pool, "a", "u", text));
+	CU_ASSERT_FALSE(hop_token_verify(&h, foreign, "a", "u", text));
+	CU_ASSERT_FALSE(hop_token_verify(&h, NULL, "a", "u", text));
+	CU_ASSERT_FALSE(hop_token_verify(&h, pool, "b", "u", text));
+	CU_ASSERT_FALSE(hop_token_verify(&h, pool, "a", "v", text));
+	CU_ASSERT_FALSE(hop_token_verify(&h, pool, "a", "u", ""));
+	/* What everybody sees, the signature of the hop, is no token. */
+	CU_ASSERT_FALSE(hop_token_verify(&h, pool, "a", "u", hop_token_text(h.mac, again)));
+	other = h;
+	other.time++;
+	CU_ASSERT_FALSE(hop_token_verify(&other, pool, "a", "u", text));
+	other = h;
+	other.session_id[0]++;
+	CU_ASSERT_FALSE(hop_token_verify(&other, pool, "a", "u", text));
+	CU_ASSERT(tokens_take(t, text, 100));
+	CU_ASSERT_FALSE(tokens_take(t, text, 100));
+	CU_ASSERT(tokens_take(t, again, 100 + TOKEN_AGE_MAX));
+	CU_ASSERT_FALSE(tokens_take(t, text, 100 + 2 * TOKEN_AGE_MAX));
+	CU_ASSERT_FALSE(tokens_take(t, again, 100 + 2 * TOKEN_AGE_MAX));
+	CU_ASSERT(tokens_take(t, text, 102 + 2 * TOKEN_AGE_MAX)); /* forgotten: too old to be good by then */
+	tokens_free(&t);
 	mac_free(&pool);
 	mac_free(&foreign);
 }
@@ -271,6 +348,8 @@ static void test_route(void)
 
 static const struct unit_case cases[] = {
 	{ "login question", test_request }, { "login answer", test_reply }, { "signed identity", test_hop },
+	{ "tokens in place of passwords", test_token },
+	{ "challenges and steps", test_challenge },
 	{ "register", test_register }, { "peers", test_peers }, { "route", test_route },
 	{ NULL, NULL },
 };

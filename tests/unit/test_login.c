@@ -88,6 +88,61 @@ static void test_imap_sasl(void)
 	check(d, "a AUTHENTICATE\r\n", "a BAD AUTHENTICATE takes a mechanism and, perhaps, an initial response.\r\n");
 }
 
+static void use(char **setting, const char *value)
+{
+	mem_free(setting);
+	*setting = mem_strdup(value);
+}
+
+/* The challenge of the tests is <1.2@n>; "joe doe" and ab12 make "am9lIGRvZSBhYjEy". */
+static void test_challenges(void)
+{
+	const struct login_dialect *d = &imap_login_dialect;
+	char *caps = mem_strdup(set->imapd_IMAP_CAPABILITY), *got;
+	struct str log = STR_INIT;
+	struct login l;
+
+	use(&set->imapd_IMAP_CAPABILITY, "IMAP4rev1 AUTH=PLAIN auth=cram-md5 AUTH=CRAM-SHA256");
+	check(d, "a AUTHENTICATE CRAM-MD5\r\nam9lIGRvZSBhYjEy\r\n", "+ PDEuMkBuPg==\r\n<CRAM-MD5|joe doe|ab12> answers\n");
+	check(d, "a authenticate cram-sha256\r\nam9lIGRvZSBhYjEy\r\n", "+ PDEuMkBuPg==\r\n<CRAM-SHA256|joe doe|ab12> answers\n");
+	check(d, "a AUTHENTICATE CRAM-SHA1\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n"); /* not named */
+	check(d, "a AUTHENTICATE APOP\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
+	check(d, "a AUTHENTICATE CRAM\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
+	check(d, "a AUTHENTICATE CRAM-MD5 am9lIGRvZSBhYjEy\r\nb NOOP\r\n", "a BAD Malformed authentication data.\r\nb OK NOOP completed\r\n");
+	check(d, "a AUTHENTICATE CRAM-MD5\r\n*\r\nb NOOP\r\n", "+ PDEuMkBuPg==\r\na BAD Authentication cancelled.\r\nb OK NOOP completed\r\n");
+	/* No blank; no digest; a control character. */
+	check(d, "a AUTHENTICATE CRAM-MD5\r\nam9l\r\n", "+ PDEuMkBuPg==\r\na BAD Malformed authentication data.\r\n");
+	check(d, "a AUTHENTICATE CRAM-MD5\r\nam9lIA==\r\n", "+ PDEuMkBuPg==\r\na BAD Malformed authentication data.\r\n");
+	check(d, "a AUTHENTICATE CRAM-MD5\r\nam9lIABi\r\n", "+ PDEuMkBuPg==\r\na BAD Malformed authentication data.\r\n");
+	check(d, "a AUTHENTICATE CRAM-MD5\r\n\r\n", "+ PDEuMkBuPg==\r\na BAD Malformed authentication data.\r\n");
+	use(&set->imapd_IMAP_CAPABILITY, caps);
+	mem_free(&caps);
+
+	d = &pop3_login_dialect;
+	CU_ASSERT_EQUAL(d->greeting_mech(&(struct login){ .set = set }), AUTH_MECH_PASSWORD);
+	check(d, "APOP u 00\r\n", "-ERR Unknown command, or not before login.\r\n");
+	use(&set->pop3d_POP3AUTH, "PLAIN APOP CRAM-SHA1");
+	CU_ASSERT_EQUAL(d->greeting_mech(&(struct login){ .set = set }), AUTH_MECH_APOP);
+	check(d, "AUTH CRAM-SHA1\r\nam9lIGRvZSBhYjEy\r\n", "+ PDEuMkBuPg==\r\n<CRAM-SHA1|joe doe|ab12> answers\n");
+	check(d, "AUTH CRAM-MD5\r\n", "-ERR Unsupported authentication mechanism.\r\n");
+	check(d, "AUTH APOP\r\n", "-ERR Unsupported authentication mechanism.\r\n");
+	check(d, "APOP u 00\r\n", "-ERR [SYS/TEMP] The timestamp was used, or there is none now; please connect again.\r\n");
+	got = run(d, "CAPA\r\n", 6, 6);
+	CU_ASSERT_PTR_NOT_NULL(strstr(got, "SASL PLAIN CRAM-SHA1\r\n")); /* APOP is the greeting's */
+	mem_free(&got);
+	login_stub_init(&l, d, set);
+	d->greet(&l, "<1.2@n>");
+	l.talk = AUTH_MECH_APOP;
+	CU_ASSERT_STRING_EQUAL(l.out.data, "+OK [XCLIENT] Waypost ready. <1.2@n>\r\n");
+	str_clear(&l.out);
+	login_stub_feed(&l, "APOP joe doe ab12\r\nAPOP joe\r\nAPOP joe \r\nAPOP\r\n", 46, 3, &log);
+	CU_ASSERT_STRING_EQUAL(log.data, "<APOP|joe doe|ab12> answers\n-ERR APOP takes a name and a digest.\r\n"
+	    "-ERR APOP takes a name and a digest.\r\n-ERR APOP takes a name and a digest.\r\n");
+	str_fini(&log);
+	login_stub_fini(&l);
+	use(&set->pop3d_POP3AUTH, "PLAIN LOGIN");
+}
+
 static void test_imap_id(void)
 {
 	const char *in = "a ID (\"name\" \"x\" \"x-originating-ip\" \"192.0.2.7\" \"x-proxy-ttl\" \"3\" \"vendor\" NIL)\r\n";
@@ -265,7 +320,7 @@ static void end(void)
 
 static const struct unit_case cases[] = {
 	{ "settings", begin },
-	{ "IMAP commands", test_imap_login }, { "IMAP SASL", test_imap_sasl }, { "IMAP ID", test_imap_id },
+	{ "IMAP commands", test_imap_login }, { "IMAP SASL", test_imap_sasl }, { "challenges", test_challenges }, { "IMAP ID", test_imap_id },
 	{ "IMAP long line", test_imap_long }, { "POP3 commands", test_pop3 }, { "IMAP peers", test_imap_peer },
 	{ "POP3 peers", test_pop3_peer }, { "end", end }, { NULL, NULL },
 };

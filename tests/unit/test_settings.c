@@ -417,6 +417,8 @@ static void test_names(void)
 	run_bad(t, ARRAY_LEN(t));
 }
 
+#define MECHS "PLAIN, LOGIN, CRAM-MD5, CRAM-SHA1 and CRAM-SHA256"
+
 static void test_bad_values(void)
 {
 	static const struct bad t[] = {
@@ -475,10 +477,11 @@ static void test_bad_values(void)
 			"folder should stand here: \"Maildir\"\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"IDLE\"; };", 0, "t.conf:2: imapd.IMAP_CAPABILITY lacks IMAP4rev1; every client looks for "
 			"it\n" },
-		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=CRAM-MD5\"; };", 0, "t.conf:2: imapd.IMAP_CAPABILITY: the mechanism CRAM-MD5 "
-			"is not in this version; PLAIN and LOGIN are\n" },
-		{ "pop3d = { POP3AUTH = \"PLAIN CRAM-SHA1 FOO\"; };", POP3D, "t.conf:2: pop3d.POP3AUTH: the mechanism CRAM-SHA1 is not in "
-			"this version; PLAIN and LOGIN are\nt.conf:2: pop3d.POP3AUTH: the mechanism FOO is not known; PLAIN and LOGIN are\n" },
+		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=EXTERNAL AUTH=APOP\"; };", 0, "t.conf:2: imapd.IMAP_CAPABILITY: the mechanism "
+			"EXTERNAL is not in this version; " MECHS " are\nt.conf:2: imapd.IMAP_CAPABILITY: the mechanism APOP is not known; "
+			MECHS " are\n" },
+		{ "pop3d = { POP3AUTH = \"PLAIN APOP CRAM-SHA1 FOO\"; };", POP3D, "t.conf:2: pop3d.POP3AUTH: the mechanism FOO is not known; "
+			MECHS " are\n" },
 		{ "authdaemonrc = { authmodulelist = \"authcustom authfoo\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist: authcustom is not in "
 			"this version; authuserdb, authldap, authmysql, authpgsql, authsqlite and authdaemon are\nt.conf:2: authdaemonrc.authmodulelist: authfoo is not "
 			"known; authuserdb, authldap, authmysql, authpgsql, authsqlite and authdaemon are\n" },

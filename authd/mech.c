@@ -1,0 +1,288 @@
+#include "authd/mech.h"
+
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+#include <uthash.h>
+
+#include "authlib/hmac_state.h"
+#include "authlib/password.h"
+#include "lib/die.h"
+#include "lib/mem.h"
+
+enum { RANDOM_BYTES = 16, NODE_MAX = 255 };
+
+static void add_hex(struct str *out, const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		str_addf(out, "%02x", p[i]);
+}
+
+void mech_challenge(char out[AUTH_TEXT_MAX], const char *node)
+{
+	uint8_t random[RANDOM_BYTES];
+	struct str text = STR_INIT;
+
+	DIE_IF(RAND_bytes(random, sizeof(random)) != 1);
+	str_addc(&text, '<');
+	add_hex(&text, random, sizeof(random));
+	str_addf(&text, ".%lld@", (long long)time(NULL));
+	for (size_t i = 0; i < NODE_MAX && node[i] != '\0'; i++)
+		if (node[i] > ' ' && node[i] < 0x7f && strchr("<>@\"\\", node[i]) == NULL)
+			str_addc(&text, node[i]);
+	str_addc(&text, '>');
+	str_copy(out, AUTH_TEXT_MAX, text.data);
+	str_fini(&text);
+}
+
+/* --- answers --- */
+
+/* Hashes that are an HMAC-MD5 state. */
+static const char *const state_schemes[] = { "{CRAM-MD5}", "{HMAC-MD5}" };
+
+static const char *cram_hash(enum auth_mech mech)
+{
+	return mech == AUTH_MECH_CRAM_MD5 ? "md5" : mech == AUTH_MECH_CRAM_SHA1 ? "sha1" : "sha256";
+}
+
+bool account_locked(const struct account *a)
+{
+	return a->hash[0] == '*' || a->hash[0] == '!';
+}
+
+bool account_password(const struct account *a, char dst[ACCOUNT_PASSWORD_MAX])
+{
+	if (a->clear[0] == '\0')
+		return password_clear(a->hash, dst);
+	if (strlen(a->clear) >= ACCOUNT_PASSWORD_MAX)
+		return false;
+	str_copy(dst, ACCOUNT_PASSWORD_MAX, a->clear);
+	return true;
+}
+
+/* What stands for an account that has nothing to compare with, so that the time is the same. */
+static const char nothing[] = "nothing that anybody knows";
+
+/* The state that the directory keeps instead of a password. */
+static bool stored_state(struct str *out, const char *hash, const struct account *a)
+{
+	char stored[ACCOUNT_HMAC_MAX];
+	bool has = account_option(a->hmac, hash, stored, sizeof(stored)) && stored[0] != '\0';
+
+	if (has)
+		str_adds(out, stored);
+	else if (strcmp(hash, "md5") == 0)
+		for (size_t i = 0; i < ARRAY_LEN(state_schemes) && !has; i++) {
+			size_t len = strlen(state_schemes[i]);
+
+			has = strncasecmp(a->hash, state_schemes[i], len) == 0;
+			if (has)
+				str_adds(out, a->hash + len);
+		}
+	mem_wipe(stored, sizeof(stored));
+	return has;
+}
+
+/* The right answer, where the account has anything to make it of; else one that is made of nothing, and false. PASSWORD is
+ * NULL where nobody knows it. */
+static bool cram_answer(struct str *out, enum auth_mech mech, const struct account *a, const char *password, const char *challenge)
+{
+	const char *hash = cram_hash(mech);
+	struct str state = STR_INIT;
+	bool has = stored_state(&state, hash, a);
+
+	if (!has)
+		hmac_state_add(&state, hash, password != NULL ? password : nothing);
+	has = hmac_state_digest(out, hash, state.data, challenge, strlen(challenge)) && (has || password != NULL);
+	str_fini_secret(&state);
+	return has;
+}
+
+static bool apop_answer(struct str *out, const char *password, const char *challenge)
+{
+	struct str text = STR_INIT;
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	unsigned len = 0;
+
+	str_room(&text, strlen(challenge) + ACCOUNT_PASSWORD_MAX); /* at once: a string that grows leaves copies behind */
+	str_adds(&text, challenge);
+	str_adds(&text, password != NULL ? password : nothing);
+	DIE_IF(EVP_Digest(text.data, text.len, digest, &len, EVP_md5(), NULL) != 1);
+	add_hex(out, digest, len);
+	str_fini_secret(&text);
+	mem_wipe(digest, sizeof(digest));
+	return password != NULL;
+}
+
+static bool equal(const char *want, size_t len, const char *response)
+{
+	char *lower = mem_strdup(response);
+	bool same;
+
+	for (char *p = lower; *p != '\0'; p++)
+		if (*p >= 'A' && *p <= 'F')
+			*p = (char)(*p | 0x20);
+	same = mem_equal_secret(want, len, lower, strlen(lower));
+	mem_free_secret(&lower);
+	return same;
+}
+
+enum auth_result mech_check(enum auth_mech mech, const struct account *a, const char *challenge, const char *response, const char **why)
+{
+	char clear[ACCOUNT_PASSWORD_MAX];
+	const char *password = account_password(a, clear) ? clear : NULL;
+	struct str want = STR_INIT;
+	bool has = mech == AUTH_MECH_APOP ? apop_answer(&want, password, challenge) : cram_answer(&want, mech, a, password, challenge);
+	bool same = equal(str_cstr(&want), want.len, response);
+
+	str_fini_secret(&want);
+	mem_wipe(clear, sizeof(clear));
+	*why = "";
+	if (account_locked(a))
+		return AUTH_DISABLED;
+	if (!has)
+		*why = mech == AUTH_MECH_APOP ? "its directory has no clear password of it" :
+		    "its directory has neither a clear password of it nor the field that this mechanism needs (userdb: hmac-...pw)";
+	return !has ? AUTH_DISABLED : same ? AUTH_OK : AUTH_MISMATCH;
+}
+
+/* --- challenges that wait --- */
+
+struct talk {
+	uint32_t request;
+	enum auth_mech mech;
+	double began;
+	char *challenge;
+	UT_hash_handle hh; /* uthash keeps the order of arrival */
+};
+
+struct talks { struct talk *all; };
+
+struct talks *talks_new(void)
+{
+	return mem_alloc(sizeof(struct talks));
+}
+
+static void drop(struct talks *t, struct talk *k)
+{
+	HASH_DEL(t->all, k);
+	mem_free_secret(&k->challenge);
+	mem_free(&k);
+}
+
+void talks_free(struct talks **t)
+{
+	if (*t == NULL)
+		return;
+	while ((*t)->all != NULL)
+		drop(*t, (*t)->all);
+	mem_free(t);
+}
+
+static struct talk *find(const struct talks *t, uint32_t request)
+{
+	struct talk *k;
+
+	HASH_FIND(hh, t->all, &request, sizeof(request), k);
+	return k;
+}
+
+const char *talks_begin(struct talks *t, uint32_t request, enum auth_mech mech, const char *node, double now)
+{
+	char text[AUTH_TEXT_MAX];
+	struct talk *k;
+
+	if (find(t, request) != NULL || HASH_COUNT(t->all) >= AUTH_TALKS_MAX)
+		return NULL;
+	mech_challenge(text, node);
+	k = mem_alloc(sizeof(*k));
+	k->request = request;
+	k->mech = mech;
+	k->began = now;
+	k->challenge = mem_strdup(text);
+	HASH_ADD(hh, t->all, request, sizeof(k->request), k);
+	return k->challenge;
+}
+
+bool talks_take(struct talks *t, uint32_t request, enum auth_mech mech, char out[AUTH_TEXT_MAX])
+{
+	struct talk *k = find(t, request);
+	bool good = k != NULL && k->mech == mech;
+
+	if (good)
+		str_copy(out, AUTH_TEXT_MAX, k->challenge);
+	if (k != NULL)
+		drop(t, k);
+	return good;
+}
+
+void talks_end(struct talks *t, uint32_t request)
+{
+	struct talk *k = find(t, request);
+
+	if (k != NULL)
+		drop(t, k);
+}
+
+void talks_expire(struct talks *t, double then)
+{
+	while (t->all != NULL && t->all->began < then)
+		drop(t, t->all);
+}
+
+/* --- tokens that were taken --- */
+
+struct token {
+	double taken;
+	char text[TOKEN_TEXT_MAX];
+	UT_hash_handle hh; /* in the order of arrival */
+};
+
+struct tokens { struct token *all; };
+
+struct tokens *tokens_new(void)
+{
+	return mem_alloc(sizeof(struct tokens));
+}
+
+static void tokens_expire(struct tokens *t, double then)
+{
+	while (t->all != NULL && t->all->taken < then) {
+		struct token *old = t->all;
+
+		HASH_DEL(t->all, old);
+		mem_free(&old);
+	}
+}
+
+void tokens_free(struct tokens **t)
+{
+	if (*t == NULL)
+		return;
+	while ((*t)->all != NULL) {
+		struct token *old = (*t)->all;
+
+		HASH_DEL((*t)->all, old);
+		mem_free(&old);
+	}
+	mem_free(t);
+}
+
+bool tokens_take(struct tokens *t, const char text[TOKEN_TEXT_MAX], double now)
+{
+	struct token *k;
+
+	/* The longest that one can be good: made by a clock that is fast, taken at once. */
+	tokens_expire(t, now - 2 * TOKEN_AGE_MAX - 1);
+	HASH_FIND(hh, t->all, text, TOKEN_TEXT_MAX - 1, k);
+	if (k != NULL)
+		return false;
+	k = mem_alloc(sizeof(*k));
+	k->taken = now;
+	str_copy(k->text, sizeof(k->text), text);
+	HASH_ADD(hh, t->all, text, TOKEN_TEXT_MAX - 1, k);
+	return true;
+}

@@ -1,0 +1,75 @@
+/* Login mechanisms beside PLAIN and LOGIN: known, in their place, and of use for the accounts of this node. */
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "node/settings_load.h"
+
+enum kind { KIND_TOLD, KIND_CRAM, KIND_APOP, KIND_LATER };
+
+static const struct { const char *name; enum kind kind; } known[] = {
+	{ "PLAIN", KIND_TOLD }, { "LOGIN", KIND_TOLD },
+	{ "CRAM-MD5", KIND_CRAM }, { "CRAM-SHA1", KIND_CRAM }, { "CRAM-SHA256", KIND_CRAM }, { "APOP", KIND_APOP },
+	{ "SCRAM-SHA-1", KIND_LATER }, { "SCRAM-SHA-256", KIND_LATER },
+	{ "SCRAM-SHA-1-PLUS", KIND_LATER }, { "SCRAM-SHA-256-PLUS", KIND_LATER },
+	{ "EXTERNAL", KIND_LATER }, { "OAUTHBEARER", KIND_LATER }, { "XOAUTH2", KIND_LATER },
+};
+
+/* Why accounts of MODULE cannot log in by a mechanism of KIND; NULL: they can, or there is no telling. */
+static const char *obstacle(const struct settings *set, const char *module, enum kind kind)
+{
+	if (strcmp(module, "authuserdb") == 0)
+		return kind == KIND_APOP ? "a clear password, which userdb never has" :
+		    "a field hmac-md5pw, hmac-sha1pw or hmac-sha256pw, as userdbpw -hmac-md5, ... makes it";
+	if (strcmp(module, "authldap") == 0)
+		return set->authldaprc_LDAP_AUTHBIND ? "a clear password, but with LDAP_AUTHBIND the LDAP server keeps the passwords to itself" :
+		    set->authldaprc_LDAP_CLEARPW[0] == '\0' ? "a clear password; LDAP_CLEARPW names its attribute" : NULL;
+	if (strcmp(module, "authmysql") == 0)
+		return set->authmysqlrc_MYSQL_CLEAR_PWFIELD[0] == '\0' && set->authmysqlrc_MYSQL_SELECT_CLAUSE[0] == '\0' ?
+		    "a clear password; MYSQL_CLEAR_PWFIELD names its column" : NULL;
+	if (strcmp(module, "authpgsql") == 0)
+		return set->authpgsqlrc_PGSQL_CLEAR_PWFIELD[0] == '\0' && set->authpgsqlrc_PGSQL_SELECT_CLAUSE[0] == '\0' ?
+		    "a clear password; PGSQL_CLEAR_PWFIELD names its column" : NULL;
+	if (strcmp(module, "authpam") == 0 || strcmp(module, "authpwd") == 0 || strcmp(module, "authshadow") == 0)
+		return "a clear password, which the system never has";
+	return NULL;
+}
+
+/* Clients take what is announced, and most do not try anything else when it fails. */
+static void warn_accounts(struct settings_load *l, unsigned line, const char *label, const char *name, enum kind kind)
+{
+	const char *p = l->set->authdaemonrc_authmodulelist;
+
+	for (;;) {
+		char module[64];
+		const char *why;
+		size_t len;
+
+		p += strspn(p, " ");
+		if ((len = strcspn(p, " ")) == 0)
+			return;
+		snprintf(module, sizeof(module), "%.*s", (int)MIN(len, sizeof(module) - 1), p);
+		p += len;
+		if ((why = obstacle(l->set, module, kind)) != NULL)
+			settings_report(l->warnings, &l->text, line, "%s: clients that choose %s can log in to accounts of %s only where they have "
+			    "what it takes: %s", label, name, module, why);
+	}
+}
+
+void settings_rules_mechanism(struct settings_load *l, bool pop3, unsigned line, const char *label, const char *name,
+    unsigned *said)
+{
+	static const char ours[] = "PLAIN, LOGIN, CRAM-MD5, CRAM-SHA1 and CRAM-SHA256";
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(known) && strcasecmp(known[i].name, name) != 0)
+		i++;
+	if (i == ARRAY_LEN(known) || (known[i].kind == KIND_APOP && !pop3))
+		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not known; %s are", label, name, ours);
+	else if (known[i].kind == KIND_LATER)
+		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not in this version; %s are", label, name, ours);
+	else if (known[i].kind != KIND_TOLD && (*said & 1u << known[i].kind) == 0)
+		warn_accounts(l, line, label, known[i].name, known[i].kind);
+	if (i < ARRAY_LEN(known))
+		*said |= 1u << known[i].kind;
+}
