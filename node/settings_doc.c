@@ -348,7 +348,8 @@ static bool is_ours(const char *group, const char *name)
 {
 	static const char *const names[] = {
 		"PROXY_PORT", "IMAP_NAMESPACE_PREFIX", "IMAP_INACTIVITY_TIMEOUT", "IMAP_APPENDLIMIT", "POP3_INACTIVITY_TIMEOUT",
-		"MYSQL_TIMEOUT", "PGSQL_TIMEOUT", "SQLITE_TIMEOUT"
+		"MYSQL_TIMEOUT", "PGSQL_TIMEOUT", "SQLITE_TIMEOUT",
+		"AUTH_CACHE_TTL", "AUTH_CACHE_NEGATIVE_TTL", "AUTH_CACHE_STALE", "AUTH_CACHE_SIZE"
 	};
 
 	if (strcmp(group, "node") == 0 || strcmp(group, "proxy") == 0 || strcmp(group, "authuserdb") == 0)
