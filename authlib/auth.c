@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "authlib/drv_authdaemon.h"
+#include "authlib/drv_authpipe.h"
 #include "authlib/drv_userdb.h"
 #include "authlib/module.h"
 #include "authlib/password.h"
@@ -18,6 +19,7 @@ static const struct auth_driver drv_sqlite_module UNUSED = { .name = "authsqlite
 static const struct auth_driver *const drivers[] = {
 	&drv_userdb,
 	&drv_authdaemon,
+	&drv_authpipe,
 #ifdef WITH_LDAP
 	&drv_ldap_module,
 #endif

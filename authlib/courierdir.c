@@ -100,8 +100,9 @@ static bool receive(int from, struct str *in, int64_t deadline, struct str *why)
 	return true;
 }
 
-/* The answer to QUESTION; COURIER_MORE: there is none, and why. */
-static enum courier_state talk(int to, int from, const struct str *question, int64_t deadline, struct str *answer, struct str *why)
+/* The answer to QUESTION; COURIER_MORE: there is none, and why. *SURPLUS: more than that has come. */
+static enum courier_state talk(int to, int from, const struct str *question, int64_t deadline, struct str *answer, bool *surplus,
+    struct str *why)
 {
 	enum courier_state state = COURIER_MORE;
 	size_t used = 0;
@@ -117,7 +118,7 @@ static enum courier_state talk(int to, int from, const struct str *question, int
 		str_adds(why, "its answer is none that Courier knows");
 		return COURIER_MORE;
 	}
-	/* What comes behind the answer is noticed before the next question. */
+	*surplus = used < answer->len;
 	mem_wipe(answer->data + used, answer->len - used);
 	answer->len = used;
 	return state;
@@ -137,6 +138,7 @@ static enum courier_state ask(struct courierdir *d, const struct str *question, 
 	int64_t start = clock_ms(), deadline = start + d->timeout;
 	enum courier_state state = COURIER_MORE;
 	enum courier_open open = COURIER_OLD;
+	bool surplus = false;
 	struct str why = STR_INIT;
 
 	if (!directory_usable(&d->servers, 0, start))
@@ -148,8 +150,9 @@ static enum courier_state ask(struct courierdir *d, const struct str *question, 
 		answer->len = 0;
 		open = d->kind->open(d->conn, &to, &from, deadline, &why);
 		if (open != COURIER_CLOSED)
-			state = talk(to, from, question, deadline, answer, &why);
-		if (state == COURIER_MORE || !d->kind->keeps)
+			state = talk(to, from, question, deadline, answer, &surplus, &why);
+		/* One that says more than it was asked is not asked again: which answer would the next one be? */
+		if (state == COURIER_MORE || !d->kind->keeps || surplus)
 			d->kind->close(d->conn, &why);
 		/* What waited once will wait again. */
 		if (clock_ms() - start >= DIRECTORY_SLOW_MS)

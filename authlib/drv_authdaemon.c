@@ -120,6 +120,7 @@ static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why
 
 const struct auth_driver drv_authdaemon = {
 	.name = "authdaemon",
+	.flags = AUTH_DRIVER_CLIENT,
 	.init = init,
 	.fini = fini,
 	.lookup = lookup,

@@ -2,11 +2,13 @@
 noinst_LIBRARIES += authlib/libauth.a
 authlib_libauth_a_SOURCES = \
 	authlib/auth.c authlib/auth.h \
+	authlib/child.c authlib/child.h \
 	authlib/courier.c authlib/courier.h \
 	authlib/courierdir.c authlib/courierdir.h \
 	authlib/directory.c authlib/directory.h \
 	authlib/dirnews.c authlib/dirnews.h \
 	authlib/drv_authdaemon.c authlib/drv_authdaemon.h \
+	authlib/drv_authpipe.c authlib/drv_authpipe.h \
 	authlib/drv_userdb.c authlib/drv_userdb.h \
 	authlib/hmac_state.c authlib/hmac_state.h \
 	authlib/ldapquery.c authlib/ldapquery.h \

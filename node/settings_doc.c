@@ -22,6 +22,7 @@ static const struct { const char *group, *title, *text; } groups[] = {
 	{ "authpgsqlrc", "Accounts in PostgreSQL", "For authpgsql." },
 	{ "authsqliterc", "Accounts in SQLite", "For authsqlite." },
 	{ "authdaemon", "Accounts of a running Courier", "For authdaemon, which asks Courier's authdaemond." },
+	{ "authpipe", "Accounts that a program knows", "For authpipe." },
 };
 
 /* What a first pool needs: these stand in the sample switched on. */

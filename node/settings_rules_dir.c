@@ -226,6 +226,22 @@ static void rules_authdaemon(struct settings_load *l)
 	mem_free(&folder);
 }
 
+static void rules_authpipe(struct settings_load *l)
+{
+	const char *path = l->set->authpipe_AUTHPIPE_PROGRAM;
+	struct stat st;
+
+	NEED(l, authpipe_AUTHPIPE_PROGRAM, "authpipe.AUTHPIPE_PROGRAM", "the program that knows the accounts");
+	if (path[0] == '\0')
+		return;
+	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
+		WARNING(l, authpipe_AUTHPIPE_PROGRAM, "authpipe.AUTHPIPE_PROGRAM: %s is no program that can be run; logins are told to try "
+			"again until it is", path);
+	else if ((st.st_mode & 022) != 0)
+		WARNING(l, authpipe_AUTHPIPE_PROGRAM, "authpipe.AUTHPIPE_PROGRAM: others than its owner can write to %s, and so learn all "
+			"passwords; try: chmod go-w %s", path, path);
+}
+
 bool settings_rules_directory(struct settings_load *l, const char *module)
 {
 	static const struct { const char *name; int built; const char *package; void (*rules)(struct settings_load *l); } known[] = {
@@ -234,6 +250,7 @@ bool settings_rules_directory(struct settings_load *l, const char *module)
 		{ "authpgsql", HAVE_PGSQL, "libpq-dev", rules_pgsql },
 		{ "authsqlite", HAVE_SQLITE, "libsqlite3-dev", rules_sqlite },
 		{ "authdaemon", 1, "", rules_authdaemon },
+		{ "authpipe", 1, "", rules_authpipe },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {

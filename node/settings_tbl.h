@@ -20,7 +20,7 @@
 #define SETTINGS_TABLE(S) \
 	SETTINGS_NODE(S) SETTINGS_PROXY(S) SETTINGS_IMAPD(S) SETTINGS_IMAPD_SSL(S) SETTINGS_POP3D(S) \
 	SETTINGS_POP3D_SSL(S) SETTINGS_AUTHDAEMONRC(S) SETTINGS_AUTHUSERDB(S) SETTINGS_AUTHLDAPRC(S) \
-	SETTINGS_AUTHMYSQLRC(S) SETTINGS_AUTHPGSQLRC(S) SETTINGS_AUTHSQLITERC(S) SETTINGS_AUTHDAEMON(S)
+	SETTINGS_AUTHMYSQLRC(S) SETTINGS_AUTHPGSQLRC(S) SETTINGS_AUTHSQLITERC(S) SETTINGS_AUTHDAEMON(S) SETTINGS_AUTHPIPE(S)
 
 #define SETTINGS_NODE(S) \
 	S(node, RUNDIR, PATH, "/run/waypost", 0, 0, "", SF_ALL, \
@@ -168,8 +168,8 @@
 
 #define SETTINGS_AUTHDAEMONRC(S) \
 	S(authdaemonrc, authmodulelist, LIST, "authuserdb", 0, 0, "", SF_M | SF_A, \
-		"Where accounts are looked up, in this order: authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon. " \
-		"Only an account that one does not know is looked up in the next; one that gives no answer ends the search with \"not now\".") \
+		"Where accounts are looked up, in this order: authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon, " \
+		"authpipe. Only an account that one does not know is looked up in the next; one that gives no answer ends the search with \"not now\".") \
 	S(authdaemonrc, daemons, INT, "5", 1, 256, "processes", SF_M | SF_A, \
 		"Processes that do what takes long: hashes, questions to directories, lookups of host names.") \
 	S(authdaemonrc, DEFAULTOPTIONS, STR, "", 0, 0, "", SF_A, \
@@ -479,5 +479,12 @@
 		"AUTH_USER must be able to reach it; on Debian, as a member of the group courier.") \
 	S(authdaemon, AUTHDAEMON_TIMEOUT, TIME, "5s", 1, 60, "seconds", SF_A, \
 		"How long it may take for an answer.")
+
+#define SETTINGS_AUTHPIPE(S) \
+	S(authpipe, AUTHPIPE_PROGRAM, PATH, "/etc/courier/authProg", 0, 0, "", SF_M | SF_A, \
+		"The program that knows the accounts, as Courier's authpipe runs it; here it runs as AUTH_USER, once in each of " \
+		"the processes of authdaemonrc.daemons.") \
+	S(authpipe, AUTHPIPE_TIMEOUT, TIME, "5s", 1, 60, "seconds", SF_A, \
+		"How long it may take for an answer. Then it is killed, with all that it has started, and started again.")
 
 #endif

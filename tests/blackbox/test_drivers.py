@@ -1,6 +1,8 @@
 """Accounts in SQLite and in a running Courier: real files and servers, a pool of two nodes, and what happens when the directory goes away. No outage may ever
 look like a wrong password."""
+import ast
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -13,7 +15,7 @@ import time
 import pytest
 
 import directories
-from pool import GID, PATIENCE, SLOW, UID, Account, Pool, chown, sha, wait_for
+from pool import GID, PATIENCE, SLOW, UID, Account, Pool, alive, chown, sha, wait_for
 from test_directories import ETC, HERE, LATE, NO_CACHE, NOBODY, ODD, THERE, WAIT, imap, not_now, pop3, refused
 
 
@@ -127,7 +129,151 @@ class Authdaemon:
         self.dir.close()
 
 
-KINDS = [Sqlite, Authdaemon]
+PROGRAM = """#!/usr/bin/python3
+# Answers as Courier's authpipe wants it. The file "mode" says how to misbehave.
+import json, os, signal, subprocess, sys, time
+folder = os.path.dirname(os.path.abspath(sys.argv[0]))
+stdin, stdout = open(0, "rb", buffering=0), open(1, "wb", buffering=0)
+
+def note(name, text):
+    with open(os.path.join(folder, name), "a") as f:
+        f.write(text)
+
+def line():
+    text = b""
+    while not text.endswith(b"\\n"):
+        c = stdin.read(1)
+        if not c:
+            sys.exit(0)
+        text += c
+    return text
+
+with open("/proc/self/status") as f:
+    status = {k: v.strip() for k, v in (l.split(":", 1) for l in f)}
+note("starts", json.dumps({"pid": os.getpid(), "fds": sorted(int(n) for n in os.listdir("/proc/self/fd"))[:-1], "cwd": os.getcwd(),
+                           "sigblk": status["SigBlk"], "pgid": os.getpgid(0)}) + "\\n")
+while True:
+    question = line()
+    words = question.decode("utf-8", "surrogateescape").rstrip("\\n").split(" ", 3)
+    if words[0] == "AUTH":
+        rest = b""
+        while len(rest) < int(words[1]):
+            rest += stdin.read(int(words[1]) - len(rest))
+        question += rest
+    note("asked", repr(question) + "\\n")
+    with open(os.path.join(folder, "accounts")) as f:
+        accounts = json.load(f)
+    try:
+        with open(os.path.join(folder, "mode")) as f:
+            mode = f.read()
+    except OSError:
+        mode = ""
+    if mode == "hang":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        child = subprocess.Popen(["/bin/sleep", "600"])
+        note("hanging", f"{os.getpid()} {child.pid} ")
+        time.sleep(600)
+    if mode == "die":
+        sys.exit(3)
+    if mode == "crash":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if mode == "garbage":
+        stdout.write(b"hello\\n" + os.urandom(5000) + b"\\n")
+        continue
+    if mode == "deaf":
+        stdin.close()
+        stdout.write(b"HOME=")
+        time.sleep(600)
+    if words[0] == "ENUMERATE":
+        answer = "".join("\\t".join([n, str(a["UID"]), str(a["GID"]), a["HOME"], "", a["OPTIONS"]]) + "\\n" for n, a in accounts.items()) + ".\\n"
+    else:
+        if words[0] == "PRE":
+            name, password = words[3], None
+        else:
+            _, _, name, password, _ = rest.decode("utf-8", "surrogateescape").split("\\n")
+        a = accounts.get(name)
+        if a is None or password not in (None, a["password"]):
+            answer = "FAIL\\n"
+        else:
+            answer = "".join(f"{k}={v}\\n" for k, v in a.items() if k != "password") + ".\\n"
+    data = answer.encode("utf-8", "surrogateescape")
+    if mode == "half":
+        stdout.write(data[:len(data) // 2])
+        sys.exit(0)
+    if mode == "bytes":
+        for b in data:
+            stdout.write(bytes([b]))
+            time.sleep(0.001)
+        data = b""
+    if mode == "chatty":
+        data += b"UID=0\\nby the way\\n"
+    stdout.write(data)
+    if mode == "once":
+        sys.exit(0)
+"""
+
+
+class Authpipe:
+    module = "authpipe"
+    group = "authpipe"
+
+    def __init__(self):
+        self.root = folder()
+        self.records = {}
+        self.program = os.path.join(self.root, "authProg")
+        with open(self.program, "w") as f:
+            f.write(PROGRAM)
+        os.chmod(self.program, 0o755)
+
+    def settings(self):
+        return {"AUTHPIPE_PROGRAM": self.program, "AUTHPIPE_TIMEOUT": WAIT}
+
+    def write(self, accounts):
+        self.records = {a.name: {"password": a.password, "UID": a.uid, "GID": a.gid, "HOME": a.home, "ADDRESS": a.name, "OPTIONS": ",".join(
+            o for o in (f"mailhost={a.mailhost}" if a.mailhost else "", a.options) if o)} for a in accounts}
+        self.save()
+
+    def save(self):
+        with open(os.path.join(self.root, "accounts.new"), "w") as f:
+            json.dump(self.records, f)
+        os.rename(f.name, os.path.join(self.root, "accounts"))
+
+    def id(self, name, what, value):
+        self.records[name][what.upper()] = value
+        self.save()
+
+    def mode(self, mode):
+        with open(os.path.join(self.root, "mode.new"), "w") as f:
+            f.write(mode)
+        os.rename(f.name, os.path.join(self.root, "mode"))
+
+    def said(self, name):
+        try:
+            with open(os.path.join(self.root, name)) as f:
+                return f.read()
+        except FileNotFoundError:
+            return ""
+
+    def starts(self):
+        return [json.loads(line) for line in self.said("starts").splitlines()]
+
+    def stop(self):
+        self.mode("die")
+
+    def start(self):
+        self.mode("")
+
+    def freeze(self):
+        self.mode("hang")
+
+    def thaw(self):
+        self.mode("")
+
+    def close(self):
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+KINDS = [Sqlite, Authdaemon, Authpipe]
 
 
 def start_pool(kind, settings=None, **more):
@@ -582,3 +728,99 @@ def test_authdaemon_check(fake_daemon):
             assert r.returncode == status and hint in r.stdout + r.stderr, (path, r)
     finally:
         p.write_conf({"authdaemon": good})
+
+
+# --- authpipe alone
+
+@pytest.fixture
+def pipe():
+    kind = Authpipe()
+    with start_pool(kind, nodes=1, start=False) as p:
+        p.write_conf({"authdaemonrc": {"daemons": 1}})
+        p.add(Account("jo@example.com", mailhost=HERE), write=False)
+        kind.write(p.accounts.values())
+        p.start()
+        yield kind, p
+    kind.close()
+
+
+def test_authpipe_one_program_to_the_byte(pipe):
+    kind, p = pipe
+    for _ in range(3):
+        assert imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok
+    assert pop3(p, HERE, "jo@example.com", "x").startswith(b"-ERR [AUTH]")
+    auth = b"AUTH 48\nimap\nlogin\njo@example.com\nsecret-jo@example.com\n"
+    assert [ast.literal_eval(q) for q in kind.said("asked").splitlines()] == [auth] * 3 + [
+        b"AUTH 28\npop3\nlogin\njo@example.com\nx\n", b"PRE . pop3 jo@example.com\n"]
+    # A clean start: nothing of ours but the two pipes and where errors go.
+    start, = kind.starts()
+    assert start["fds"] == [0, 1, 2] and start["cwd"] == "/" and int(start["sigblk"], 16) == 0 and start["pgid"] == start["pid"], start
+
+
+@pytest.mark.parametrize("mode", ["once", "chatty", "bytes"])
+def test_authpipe_odd_but_right(pipe, mode):
+    """One that ends after each answer, one that says more than it was asked, one that is slow of speech."""
+    kind, p = pipe
+    kind.mode(mode)
+    for _ in range(4):
+        assert imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok
+        assert refused(imap(p, HERE, "jo@example.com", "x"))
+        assert refused(imap(p, HERE, "nobody@example.com", "x"))
+    assert (len(kind.starts()) > 4) == (mode != "bytes")
+    assert "does not answer" not in p.nodes[0].log()
+
+
+@pytest.mark.parametrize("mode, why", [("die", "it has ended with status 3"), ("crash", "it was ended by signal 9"), ("garbage", "its answer is none"),
+                                       ("half", "it has ended with status 0"), ("deaf", "no answer in time")])
+def test_authpipe_failures(pipe, mode, why):
+    kind, p = pipe
+    node = p.nodes[0]
+    assert imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok
+    kind.mode(mode)
+    assert not_now(imap(p, HERE, "jo@example.com", "secret-jo@example.com"))
+    assert NOT_NOW in verdict(p, "nobody@example.com", "x")
+    node.wait_log(f"authpipe: {kind.program} does not answer: .*{why}")
+    kind.mode("")
+    wait_for("logins work again", lambda: imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok, PATIENCE + 10)
+    assert verdict(p, "jo@example.com", "secret-jo@example.com") == RIGHT
+    # All but the last are gone.
+    pids = [s["pid"] for s in kind.starts()]
+    wait_for("one program is left", lambda: sum(alive(pid) for pid in pids) == 1)
+
+
+def test_authpipe_nobody_is_left_behind(pipe):
+    """One that hangs, ignores SIGTERM and has started others, is killed with them; so it is when the node stops."""
+    kind, p = pipe
+    assert imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok
+    kind.mode("hang")
+    assert not_now(imap(p, HERE, "jo@example.com", "secret-jo@example.com"))
+    hanging = [int(pid) for pid in kind.said("hanging").split()]
+    assert len(hanging) >= 2
+    wait_for("they are gone", lambda: not any(alive(pid) for pid in hanging))
+    kind.mode("")
+    wait_for("logins work again", lambda: imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok, PATIENCE + 10)
+    last = kind.starts()[-1]["pid"]
+    assert alive(last)
+    p.nodes[0].tool("reload")
+    wait_for("the settings' new program is there", lambda: imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok and kind.starts()[-1]["pid"] != last)
+    wait_for("the old one is gone", lambda: not alive(last))
+    assert not p.stop()
+    assert not any(alive(s["pid"]) for s in kind.starts())
+
+
+def test_authpipe_check(pipe):
+    kind, p = pipe
+    other = os.path.join(kind.root, "other")
+    for mode, hint in (None, "no program that can be run"), (0o644, "no program that can be run"), (0o775, "others than its owner can write"), (0o755, None):
+        if mode is not None:
+            shutil.copy(kind.program, other)
+            os.chmod(other, mode)
+        p.write_conf({"authpipe": {"AUTHPIPE_PROGRAM": other}})
+        r = p.nodes[0].tool("check")
+        assert r.returncode == 0 and (hint is None) == ("AUTHPIPE_PROGRAM" not in r.stdout + r.stderr) and (hint or "") in r.stdout + r.stderr, r
+    os.remove(other)
+    p.write_conf({"authpipe": {"AUTHPIPE_PROGRAM": other}})
+    p.nodes[0].stop()
+    p.start()
+    assert not_now(imap(p, HERE, "jo@example.com", "secret-jo@example.com"))
+    p.nodes[0].wait_log("authpipe: .*/other does not answer: it cannot be run: No such file or directory")

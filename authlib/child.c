@@ -1,0 +1,107 @@
+#include "authlib/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TELL_MS = 50 }; /* between the end of a child's output and its own */
+
+static void close_fd(int *fd)
+{
+	if (*fd != -1)
+		close(*fd);
+	*fd = -1;
+}
+
+static void default_signals(void)
+{
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the child. */
+static void run_and_exit(int in, int out, pid_t parent, int (*run)(void *arg), void *arg)
+{
+	default_signals();
+	if (setsid() == -1 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0 || getppid() != parent ||
+	    dup2(in, STDIN_FILENO) == -1 || dup2(out, STDOUT_FILENO) == -1)
+		_exit(126);
+	closefrom(STDERR_FILENO + 1);
+	_exit(run(arg));
+}
+
+bool child_start(struct child *c, int (*run)(void *arg), void *arg, struct str *why)
+{
+	int in[2] = { -1, -1 }, out[2] = { -1, -1 };
+	pid_t parent = getpid();
+
+	if (pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 && fcntl(in[1], F_SETFL, O_NONBLOCK) == 0 &&
+	    fcntl(out[0], F_SETFL, O_NONBLOCK) == 0 && (c->pid = fork()) != -1) {
+		if (c->pid == 0)
+			run_and_exit(in[0], out[1], parent, run, arg);
+		c->to = in[1];
+		c->from = out[0];
+		close_fd(&in[0]);
+		close_fd(&out[1]);
+		/* Nobody has waited for it yet: this is it. */
+		c->pidfd = pidfd_open(c->pid, 0);
+		if (c->pidfd != -1)
+			return true;
+		str_addf(why, "no child process can be watched: %s", strerror(errno));
+		kill(c->pid, SIGKILL);
+		waitpid(c->pid, NULL, 0);
+		close_fd(&c->to);
+		close_fd(&c->from);
+	} else {
+		str_addf(why, "no child process can be started: %s", strerror(errno));
+		for (int i = 0; i < 2; i++) {
+			close_fd(&in[i]);
+			close_fd(&out[i]);
+		}
+	}
+	c->pid = 0;
+	return false;
+}
+
+static void tell_end(const siginfo_t *info, struct str *why)
+{
+	if (info->si_code == CLD_EXITED)
+		str_addf(why, "; it has ended with status %d", info->si_status);
+	else
+		str_addf(why, "; it was ended by signal %d", info->si_status);
+}
+
+void child_end(struct child *c, struct str *why)
+{
+	siginfo_t info = { .si_pid = 0 };
+	struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
+
+	if (c->pid == 0)
+		return;
+	close_fd(&c->to);
+	close_fd(&c->from);
+	if (why != NULL)
+		poll(&p, 1, TELL_MS);
+	/* The loop of this process may have waited for it already: then its number may be another's. While it has not, the
+	 * number of the group is ours, too. */
+	if (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+		if (info.si_pid != 0 && why != NULL)
+			tell_end(&info, why);
+		kill(-c->pid, SIGKILL);
+		pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0); /* it may not have got to its group yet */
+		while (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED) != 0 && errno == EINTR)
+			;
+	}
+	close_fd(&c->pidfd);
+	c->pid = 0;
+}

@@ -1,0 +1,25 @@
+/* A child process that answers by a pipe, for drivers that run what may hang, die or leave things behind: it leads a
+ * session and process group of its own, has default signals, no descriptor but 0, 1 and 2, dies with us, and is gone with
+ * its whole group after child_end(). */
+#ifndef AUTHLIB_CHILD_H
+#define AUTHLIB_CHILD_H
+
+#include "lib/str.h"
+
+/* All members are private but the two descriptors. */
+struct child {
+	pid_t pid; /* 0: there is none */
+	int pidfd;
+	int to, from; /* its standard input and output; non-blocking */
+};
+
+#define CHILD_INIT { .pid = 0, .pidfd = -1, .to = -1, .from = -1 }
+
+/* Starts a copy of this process that runs RUN(ARG) and then ends with its result as exit status. RUN must not touch the
+ * log, which is the parent's. False, and the reason in WHY, if there can be none now. */
+bool child_start(struct child *c, int (*run)(void *arg), void *arg, struct str *why);
+/* Closes the pipes, kills what is left of the group and waits for the child itself. How it had ended, if it had, is
+ * appended to WHY (may be NULL). Does nothing if there is no child. */
+void child_end(struct child *c, struct str *why);
+
+#endif

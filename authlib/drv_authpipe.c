@@ -1,0 +1,131 @@
+/* authpipe: accounts that a program of the site's own knows. It is started once in each auth worker, reads questions from
+ * its standard input and answers to its standard output (authlib/courier.h); one that hangs, dies or talks nonsense is
+ * ended and started again. Waits: for auth workers. */
+#include "authlib/drv_authpipe.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "authlib/child.h"
+#include "authlib/courierdir.h"
+#include "lib/mem.h"
+#include "node/settings.h"
+
+struct authpipe {
+	struct courierdir dir;
+	const char *program;
+	struct child child;
+};
+
+static void close_program(void *conn, struct str *why)
+{
+	struct authpipe *a = conn;
+
+	child_end(&a->child, why);
+}
+
+/* In the child. */
+static int run_program(void *arg)
+{
+	const struct authpipe *a = arg;
+
+	if (chdir("/") == 0)
+		execl(a->program, a->program, (char *)NULL);
+	return 127;
+}
+
+/* It has ended, or says something that nobody asked: the next answer could not be told from it. */
+static bool is_stale(const struct authpipe *a)
+{
+	struct pollfd p = { .fd = a->child.from, .events = POLLIN };
+
+	return poll(&p, 1, 0) != 0;
+}
+
+static enum courier_open open_program(void *conn, int *to, int *from, int64_t deadline UNUSED, struct str *why)
+{
+	struct authpipe *a = conn;
+	bool old = a->child.pid != 0;
+
+	if (old && is_stale(a)) {
+		child_end(&a->child, NULL);
+		old = false;
+	}
+	if (!old && access(a->program, X_OK) != 0) {
+		str_addf(why, "it cannot be run: %s", strerror(errno));
+		return COURIER_CLOSED;
+	}
+	if (!old && !child_start(&a->child, run_program, a, why))
+		return COURIER_CLOSED;
+	*to = a->child.to;
+	*from = a->child.from;
+	return old ? COURIER_OLD : COURIER_NEW;
+}
+
+static const struct courier_kind kind = {
+	.open = open_program,
+	.close = close_program,
+	.keeps = true,
+};
+
+static void fini(void *ctx)
+{
+	struct authpipe *a = ctx;
+
+	child_end(&a->child, NULL);
+	directory_fini(&a->dir.servers);
+	mem_free(&a);
+}
+
+static bool init(const struct settings *set, void **ctx, struct str *error)
+{
+	struct authpipe *a;
+
+	if (set->authpipe_AUTHPIPE_PROGRAM[0] == '\0') {
+		str_adds(error, "AUTHPIPE_PROGRAM is needed");
+		return false;
+	}
+	a = mem_alloc(sizeof(*a));
+	a->program = set->authpipe_AUTHPIPE_PROGRAM;
+	a->child = (struct child)CHILD_INIT;
+	a->dir.kind = &kind;
+	a->dir.conn = a;
+	a->dir.timeout = set->authpipe_AUTHPIPE_TIMEOUT * 1000;
+	directory_init(&a->dir.servers, "authpipe");
+	directory_add(&a->dir.servers, a->program, strlen(a->program));
+	*ctx = a;
+	return true;
+}
+
+static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
+{
+	struct authpipe *a = ctx;
+
+	return courierdir_lookup(&a->dir, service, user, out);
+}
+
+static enum auth_result verify(void *ctx, const char *service, const char *user, const char *password,
+    const struct net_addr *client, struct account *out)
+{
+	struct authpipe *a = ctx;
+
+	return courierdir_verify(&a->dir, service, user, password, client, out);
+}
+
+static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
+{
+	struct authpipe *a = ctx;
+
+	return courierdir_enumerate(&a->dir, fn, arg, why);
+}
+
+const struct auth_driver drv_authpipe = {
+	.name = "authpipe",
+	.init = init,
+	.fini = fini,
+	.lookup = lookup,
+	.verify = verify,
+	.enumerate = enumerate,
+};
