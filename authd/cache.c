@@ -250,22 +250,26 @@ static void hash_digest(struct cache *c, struct cache_digest *out, const char *n
 	cache_digest(c, out, (const char *const[]){ "hash", name, hash, password }, 4);
 }
 
-bool cache_proven(struct cache *c, const char *name, const char *hash, const char *password)
+enum auth_result cache_hash_result(struct cache *c, const char *name, const char *hash, const char *password)
 {
+	const struct cache_value *v;
 	struct cache_digest key;
 
 	hash_digest(c, &key, name, hash, password);
-	return cache_find(c, &key) != NULL;
+	v = cache_find(c, &key);
+	return v != NULL ? (enum auth_result)v->result : AUTH_TRY_LATER;
 }
 
-void cache_prove(struct cache *c, const char *name, const char *hash, const char *password)
+void cache_hash_put(struct cache *c, const char *name, const char *hash, const char *password, enum auth_result result)
 {
-	static const struct cache_value value;
+	struct cache_value value = { .result = (uint8_t)result };
 	struct cache_digest key, user;
 
+	if (result != AUTH_OK && result != AUTH_MISMATCH)
+		return;
 	hash_digest(c, &key, name, hash, password);
 	cache_user(c, &user, name);
-	cache_put(c, CACHE_GOOD, &key, &user, &value, NULL);
+	cache_put(c, result == AUTH_OK ? CACHE_GOOD : CACHE_BAD, &key, &user, &value, NULL);
 }
 
 unsigned cache_entries(const struct cache *c)

@@ -5,8 +5,8 @@
 #ifndef AUTHD_CACHE_H
 #define AUTHD_CACHE_H
 
+#include "authlib/auth.h"
 #include "lib/mac.h"
-#include "node/account.h"
 
 enum cache_share {
 	CACHE_GOOD, /* passwords that were proven, with the account where a directory has it */
@@ -52,10 +52,12 @@ unsigned cache_flush(struct cache *c, const char *user);
 /* Forgets all that came from directories. */
 void cache_drop_directories(struct cache *c);
 
-/* PASSWORD was found right before for NAME with the stored HASH: a slow hash is computed once. A changed hash makes
- * another digest, so nothing outlives a change of password. */
-bool cache_proven(struct cache *c, const char *name, const char *hash, const char *password);
-void cache_prove(struct cache *c, const char *name, const char *hash, const char *password);
+/* What comes of PASSWORD for NAME with the stored HASH, if it was found out before (AUTH_OK or AUTH_MISMATCH), else
+ * AUTH_TRY_LATER: a slow hash is computed once. A changed hash makes another digest, so nothing outlives a change of
+ * password. */
+enum auth_result cache_hash_result(struct cache *c, const char *name, const char *hash, const char *password);
+/* Remembers RESULT, if it is one of the two. */
+void cache_hash_put(struct cache *c, const char *name, const char *hash, const char *password, enum auth_result result);
 
 unsigned cache_entries(const struct cache *c);
 size_t cache_bytes(const struct cache *c);

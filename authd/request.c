@@ -356,12 +356,12 @@ static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
 {
 	struct request *rq = arg;
 
-	if (done != NULL && done->result == AUTH_OK && !rq->unknown)
-		cache_prove(rq->worker->a->cache, rq->account.name, rq->account.hash, rq->q.password);
-	if (done != NULL)
+	if (done != NULL) {
+		cache_hash_put(rq->worker->a->cache, rq->name, rq->account.hash, rq->q.password, done->result);
 		on_verdict(rq, done->result);
-	else
-		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "no auth worker took it: too many logins wait, or the workers ended; see the log");
+		return;
+	}
+	refuse(rq, AUTH_VERDICT_UNAVAILABLE, "no auth worker took it: too many logins wait, or the workers ended; see the log");
 }
 
 static void check_password(struct request *rq);
@@ -438,8 +438,10 @@ static void check_password(struct request *rq)
 			on_verdict(rq, result);
 		return;
 	}
-	if (!rq->unknown && cache_proven(a->cache, acct->name, acct->hash, rq->q.password)) {
-		on_verdict(rq, AUTH_OK);
+	/* Wrong guesses are remembered for names that nobody has, too: else a second try would tell them apart. */
+	result = cache_hash_result(a->cache, rq->name, acct->hash, rq->q.password);
+	if (result != AUTH_TRY_LATER) {
+		on_verdict(rq, result);
 		return;
 	}
 	id = jobs_next_id(a->jobs);

@@ -1,6 +1,7 @@
 """The queue in front of the auth workers: one address that guesses passwords waits for itself alone.
 Nothing is timed: the auth workers stand still while questions arrive, then the order of the answers is looked at."""
 import contextlib
+import itertools
 import os
 import resource
 import signal
@@ -49,11 +50,14 @@ def workers_stopped(node):
             os.kill(pid, signal.SIGCONT)
 
 
+guesses_so_far = itertools.count()
+
+
 def guess(pool, node, n, name="victim@example.com"):
     """N guesses of GUESSER that wait for an answer."""
     conns = [socket.create_connection((node.address, pool.imap_port), source_address=(GUESSER, 0)) for _ in range(n)]
-    for i, s in enumerate(conns):
-        s.sendall(b"g LOGIN %s guess%d\r\n" % (name.encode(), i))
+    for s in conns:  # never the same, for wrong guesses are remembered
+        s.sendall(b"g LOGIN %s guess%d\r\n" % (name.encode(), next(guesses_so_far)))
     return conns
 
 

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "authd/cache.h"
-#include "authlib/auth.h"
 #include "lib/mem.h"
 #include "tests/unit/unit.h"
 
@@ -144,17 +143,17 @@ static void test_flush(void)
 	put(c, CACHE_GOOD, "2", "jo@example.com", "jo@example.com");
 	put(c, CACHE_BAD, "3", "jo@example.com", NULL);
 	put(c, CACHE_GOOD, "4", "kim@example.com", "kim@example.com");
-	cache_prove(c, "jo@example.com", "h", "pw");
+	cache_hash_put(c, "jo@example.com", "h", "pw", AUTH_OK);
 	CU_ASSERT_EQUAL(cache_flush(c, "nobody"), 0);
 	CU_ASSERT_EQUAL(cache_flush(c, "jo@example.com"), 4);
 	CU_ASSERT_PTR_NULL(get(c, "1"));
 	CU_ASSERT_PTR_NOT_NULL(get(c, "4"));
 	CU_ASSERT_EQUAL(cache_entries(c), 1);
-	cache_prove(c, "jo", "h", "pw");
+	cache_hash_put(c, "jo", "h", "pw", AUTH_OK);
 	put(c, CACHE_GOOD, "5", "u", "u");
 	cache_drop_directories(c);
 	CU_ASSERT_EQUAL(cache_entries(c), 1); /* what was proven by a hash at hand stays */
-	CU_ASSERT_TRUE(cache_proven(c, "jo", "h", "pw"));
+	CU_ASSERT_EQUAL(cache_hash_result(c, "jo", "h", "pw"), AUTH_OK);
 	put(c, CACHE_BAD, "6", "u", NULL);
 	digest(c, &k, "6", "");
 	cache_drop(c, &k);
@@ -165,24 +164,29 @@ static void test_flush(void)
 	cache_free(&c);
 }
 
-static void test_proven(void)
+static void test_hashes(void)
 {
 	struct cache *c = cache_new(SIZE);
 
-	CU_ASSERT(!cache_proven(c, "u", "h", "pw"));
-	cache_prove(c, "u", "h", "pw");
-	cache_prove(c, "u", "h", "pw");
+	CU_ASSERT_EQUAL(cache_hash_result(c, "u", "h", "pw"), AUTH_TRY_LATER);
+	cache_hash_put(c, "u", "h", "pw", AUTH_OK);
+	cache_hash_put(c, "u", "h", "pw", AUTH_OK);
 	CU_ASSERT_EQUAL(cache_entries(c), 1);
-	CU_ASSERT(cache_proven(c, "u", "h", "pw"));
-	CU_ASSERT(!cache_proven(c, "u", "h", "pw2"));
-	CU_ASSERT(!cache_proven(c, "u", "h2", "pw")); /* the password was changed */
-	CU_ASSERT(!cache_proven(c, "v", "h", "pw"));
-	CU_ASSERT(!cache_proven(c, "uh", "", "pw"));
+	CU_ASSERT_EQUAL(cache_hash_result(c, "u", "h", "pw"), AUTH_OK);
+	CU_ASSERT_EQUAL(cache_hash_result(c, "u", "h", "pw2"), AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(cache_hash_result(c, "u", "h2", "pw"), AUTH_TRY_LATER); /* the password was changed */
+	CU_ASSERT_EQUAL(cache_hash_result(c, "v", "h", "pw"), AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(cache_hash_result(c, "uh", "", "pw"), AUTH_TRY_LATER);
+	cache_hash_put(c, "u", "h", "guess", AUTH_MISMATCH);
+	CU_ASSERT_EQUAL(cache_hash_result(c, "u", "h", "guess"), AUTH_MISMATCH);
+	cache_hash_put(c, "u", "h", "x", AUTH_BROKEN); /* repaired, it may be right */
+	cache_hash_put(c, "u", "h", "x", AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(cache_entries(c), 2);
 	cache_free(&c);
 }
 
 static const struct unit_case cases[] = {
 	{ "digests", test_digests }, { "accounts", test_accounts }, { "bounds", test_bounds }, { "flush", test_flush },
-	{ "proven passwords", test_proven }, { NULL, NULL },
+	{ "hashes", test_hashes }, { NULL, NULL },
 };
 UNIT_MAIN("cache", cases)
