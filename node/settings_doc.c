@@ -365,13 +365,14 @@ void settings_doc_tsv(struct str *out)
 {
 	char name[SETTINGS_GROUP_MAX];
 
-	str_adds(out, "group\tname\tstatus\twhat it does here\n");
+	str_adds(out, "group\tname\tstatus\twhat it does here\tdefault\n");
 	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
 		if (!is_ours(row->group, row->name))
-			str_addf(out, "%s\t%s%s\t%s\t%s\n", settings_group_name(row->group, name), row->name,
-				row->type == SETTINGS_T_PORTMAP ? "<port>" : "", strncmp(row->name, "SSL", 3) == 0 ? "later" : "acted on", row->text);
+			str_addf(out, "%s\t%s%s\t%s\t%s\t%s\n", settings_group_name(row->group, name), row->name,
+				row->type == SETTINGS_T_PORTMAP ? "<port>" : "", strncmp(row->name, "SSL", 3) == 0 ? "later" : "acted on",
+				row->text, row->def);
 	for (const struct settings_known *k = settings_known; k->name != NULL; k++)
 		if (!is_ours(k->group, k->name))
-			str_addf(out, "%s\t%s\t%s\t%s%s\n", settings_group_name(k->group, name), k->name, status_text(k->status), k->text,
+			str_addf(out, "%s\t%s\t%s\t%s%s\t\n", settings_group_name(k->group, name), k->name, status_text(k->status), k->text,
 				k->status == SETTINGS_UNSAFE ? " (a mistake while it is switched on)" : "");
 }

@@ -9,7 +9,7 @@
 void settings_doc_sample(struct str *out);
 /* waypost.conf(5), in man macros. */
 void settings_doc_man(struct str *out);
-/* doc/courier-settings.tsv: group, name, status, what it does here; one line a name of Courier's. */
+/* doc/courier-settings.tsv: group, name, status, what it does here, default; one line a name of Courier's. */
 void settings_doc_tsv(struct str *out);
 
 #endif

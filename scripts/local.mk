@@ -4,6 +4,8 @@ EXTRA_DIST += scripts/README scripts/check scripts/check-banned scripts/check-fl
 
 # Courier's commands: userdb changes accounts, userdbpw makes hashes.
 dist_bin_SCRIPTS += scripts/userdb
+# Coming from Courier.
+dist_bin_SCRIPTS += scripts/import-courier
 bin_PROGRAMS += scripts/userdbpw
 scripts_userdbpw_SOURCES = authlib/userdbpw.c
 scripts_userdbpw_LDADD = $(AUTHLIB_LIBS)

@@ -25,7 +25,7 @@ def rows(*status):
     """(group, name) of the rows that have one of these states."""
     with open(TSV) as f:
         lines = [line.rstrip("\n").split("\t") for line in f][1:]
-    return [(group, name) for group, name, state, _ in lines if group in GROUPS and state in status]
+    return [(group, name) for group, name, state, *_ in lines if group in GROUPS and state in status]
 
 
 def reasons():

@@ -1,0 +1,286 @@
+"""import-courier on the files of Debian's Courier packages, untouched and filled in; and logins with what it wrote."""
+import os
+import pathlib
+import re
+import shutil
+import sqlite3
+import stat
+import subprocess
+import tempfile
+
+import pytest
+
+from client import Imap, Pop3
+from debian import Unpacked
+from pool import PREFIX, Account, chown, sha
+
+PACKAGES = ["courier-imap", "courier-pop", "courier-base", "courier-authlib", "courier-authdaemon", "courier-authlib-userdb",
+            "courier-authlib-ldap", "courier-authlib-mysql", "courier-authlib-postgresql", "courier-authlib-sqlite"]
+FILES = ["imapd", "imapd-ssl", "pop3d", "pop3d-ssl", "authdaemonrc", "authldaprc", "authmysqlrc", "authpgsqlrc", "authsqliterc"]
+
+
+@pytest.fixture(scope="module")
+def debs():
+    packages = Unpacked(*PACKAGES)
+    yield packages
+    packages.close()
+
+
+@pytest.fixture
+def place():
+    """A folder that the nodes, which run as an ordinary user, can look into."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="wp-import-", dir="/tmp"))
+    os.chmod(folder, 0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def etc(debs, place):
+    """A copy of Debian's /etc/courier."""
+    shutil.copytree(debs.path("etc/courier"), place / "etc")
+    return place / "etc"
+
+
+def run(*args, status):
+    r = subprocess.run([os.path.join(PREFIX, "bin/import-courier"), *map(str, args)], capture_output=True, text=True, timeout=120)
+    assert r.returncode == status, r
+    assert "Traceback" not in r.stderr
+    return r
+
+
+def put(path, **values):
+    """Gives settings of a shell file other values, where the file has them or at its end; the text is the caller's."""
+    text = path.read_text()
+    for name, value in values.items():
+        text, n = re.subn(rf"(?m)^{name}=.*$", lambda m, n=name, v=value: f"{n}={v}", text, count=1)
+        if not n:
+            text += f"{name}={value}\n"
+    path.write_text(text)
+
+
+def put_rc(path, text, *without):
+    """Puts TEXT in front, where it counts, and comments the names of WITHOUT out."""
+    old = path.read_text()
+    for name in without:
+        old = re.sub(rf"(?m)^{name}\b", f"#{name}", old)
+    path.write_text(text + old)
+
+
+def values(text):
+    """{(group, name): value} of a waypost.conf that the script wrote."""
+    found, group = {}, ""
+    for line in text.splitlines():
+        if m := re.match(r"(\S+) = \{$", line):
+            group = m.group(1)
+        elif m := re.match(r'\t(\S+) = (?:([0-9]+)|"(.*)");$', line):
+            found[group, m.group(1)] = m.group(2) or m.group(3).replace("$${", "${").replace('\\"', '"').replace("\\\\", "\\")
+        elif line not in ("", "};"):
+            assert line.startswith("#"), line
+    return found
+
+
+def check(path):
+    """`waypost check` finds no mistake in the file; that this machine lacks the daemon's users is none of the file's."""
+    r = subprocess.run([os.path.join(PREFIX, "bin/waypost"), "-c", str(path), "check"], capture_output=True, text=True, timeout=60)
+    mistakes = [line for line in (r.stdout + r.stderr).splitlines() if not re.search(r"^warning|there is no user|mistakes?( found)?$", line)]
+    assert mistakes == []
+
+
+def test_untouched(etc, place):
+    out = place / "waypost.conf"
+    r = run(etc, "-o", out, status=1)
+    text = out.read_text()
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600  # there may be passwords in it
+    check(out)
+    found = values(text)
+    assert ("imapd", "MAXPERIP") in found and ("pop3d", "MAXPERIP") in found
+    assert ("imapd", "PORT") not in found  # that is ours, too
+    assert "authmysqlrc" not in {g for g, _ in found}  # the file is there, but not in use
+    # What is on in Debian's files and is not here is told, with its place and why.
+    lost = [line for line in r.stderr.splitlines() if line.startswith("  lost: ")]
+    assert any("IMAP_EMPTYTRASH (imapd:" in line and "nothing is removed" in line for line in lost)
+    assert "# LOST: IMAP_EMPTYTRASH" in text
+    # Every name that the files set is a setting, a comment, or as Waypost has it anyway.
+    default = {(g, n) for g, n, *_, d in rows() if d}
+    for name in FILES[:5]:
+        for setting in re.findall(r"(?m)^([A-Za-z_0-9]+)=", (etc / name).read_text()):
+            off = re.search(rf'(?m)^{setting}=(""|0|NO|NONE|"\$TLS_PROTOCOL")?$', (etc / name).read_text())
+            assert (name, setting) in found or re.search(rf"(?m)^# (LOST: )?{setting}\b", text) or (name, setting) in default or off, (name, setting)
+    # Standard output is the same, and nothing is written over.
+    assert run(etc, status=1).stdout == text
+    assert "not overwritten" in run(etc, "-o", out, status=2).stderr
+
+
+def rows():
+    with open(os.path.join(PREFIX, "share/waypost/courier-settings.tsv")) as f:
+        return [line.rstrip("\n").split("\t") for line in f][1:]
+
+
+def test_nothing_lost(etc, place):
+    """A site that has switched off what is not here gets a clean answer."""
+    for name in ("imapd-ssl", "pop3d-ssl"):
+        (etc / name).unlink()
+    put(etc / "imapd", IMAP_ACL="0", IMAP_ULIMITD='""', IMAP_TRASHFOLDERNAME="", IMAP_EMPTYTRASH="", HEADERFROM="''", IMAP_CAPABILITY_TLS="",
+        IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE"', IMAPACCESSFILE="")
+    put(etc / "pop3d", MIME_UNICODE_MESSAGE_TYPE="", POP3DSTART="NO")
+    put(etc / "authdaemonrc", authmodulelist="'authuserdb'")
+    (etc / "userdb").write_text("")
+    r = run(etc, "-o", place / "waypost.conf", status=0)
+    assert " 0 lost\n" in r.stderr
+    text = (place / "waypost.conf").read_text()
+    assert values(text)["authuserdb", "USERDB"] == str(etc / "userdb")
+    assert "pop3d = {" not in text and "pop3d is not served: POP3DSTART" in text
+    check(place / "waypost.conf")
+
+
+def test_shell_syntax(etc, place):
+    """As sh reads it, and never run by it."""
+    mark = place / "mark"
+    put(etc / "imapd", MAXDAEMONS="'77' # not 78", MAXPERIP="4\nMAXPERIP=5", SITE='"example"', DEFDOMAIN='"@${SITE}."com', DOMAINSEP="\\@\\%", MAILDIRPATH='"Mail dir"',
+        PROXY_HOSTNAME='$UNSET"a"\'b\'c', IMAP_UMASK="077", IMAP_IDLE_TIMEOUT="60; IMAP_KEYWORDS=0",
+        IMAP_ID_FIELDS=f"`touch {mark}`", IMAP_OBSOLETE_CLIENT=f"$(touch {mark})", IMAP_CHECK_ALL_FOLDERS="1 && touch x",
+        IMAP_LOG_DELETIONS='"1', ADDRESS="127.0.0.1\nexport ADDRESS\nif true; then PORT=9; fi")
+    r = run(etc, "-o", place / "waypost.conf", status=1)
+    assert not mark.exists()
+    found = {name: v for (group, name), v in values((place / "waypost.conf").read_text()).items() if group == "imapd"}
+    want = {"MAXDAEMONS": "77", "MAXPERIP": "5", "DEFDOMAIN": "@example.com", "DOMAINSEP": "@%", "MAILDIRPATH": "Mail dir", "PROXY_HOSTNAME": "abc",
+            "IMAP_UMASK": "077", "IMAP_KEYWORDS": "0", "ADDRESS": "127.0.0.1"}
+    assert {k: found.get(k) for k in want} == want
+    for name in ("IMAP_ID_FIELDS", "IMAP_OBSOLETE_CLIENT", "IMAP_LOG_DELETIONS", "if"):
+        assert name not in found
+        assert f"{name} (imapd:" in r.stderr
+    check(place / "waypost.conf")
+
+
+def test_directories(etc, place):
+    """Every kind of rc file, with values that libconfig and we would read otherwise."""
+    put(etc / "authdaemonrc", authmodulelist='"authldap authmysql authpgsql authsqlite authcustom"', daemons="9",
+        DEFAULTOPTIONS='"disablepop3=1,mailhost=a"', LDAPTLS_CACERT="/etc/ssl/ca.pem", LDAPTLS_NEW="x")
+    put_rc(etc / "authldaprc", 'LDAP_URI\t\tldap://a.example.com   ldap://b.example.com  \nLDAP_BASEDN o="A \\\\ B", c=DE\nLDAP_URI second\n'
+           "LDAP_BINDDN cn=${admin},dc=x\nLDAP_BINDPW pa\"ss\\\\wo#rd\nLDAP_INITBIND 1\nLDAP_NONSENSE 1\nLDAP_CRYPTPW userPassword\nLDAP_GLOB_UID 1000\nLDAP_GLOB_GID 1000\n"
+           "LDAP_AUXOPTIONS mailHost=mailhost,noImap=disableimap\nLDAP_TIMEOUT 7\n", "LDAP_[A-Z]*")
+    put_rc(etc / "authmysqlrc", "MYSQL_SERVER db\nMYSQL_USERNAME u\nMYSQL_PASSWORD p\nMYSQL_DATABASE d\n"
+           "MYSQL_SELECT_CLAUSE SELECT login,    \\\n      CONCAT('{MD5}', pw), '', uid, gid, \\\n\thome \\\n FROM t WHERE login = '$(local_part)@$(domain)'\n"
+           "MYSQL_CHPASS_CLAUSE UPDATE x\n", "MYSQL_[A-Z]*", "DEFAULT_DOMAIN")
+    put_rc(etc / "authpgsqlrc", "PGSQL_CONNECTION host=x user=y password='a b' dbname=z\nPGSQL_AUXOPTIONS_FIELD 'mailhost=' || mailhost\n", "PGSQL_[A-Z]*", "DEFAULT_DOMAIN")
+    put_rc(etc / "authsqliterc", f"SQLITE_DATABASE {place}/db\n", "SQLITE_DATABASE")
+    (place / "db").write_bytes(b"")
+    r = run(etc, "-o", place / "waypost.conf", status=1)
+    found = values((place / "waypost.conf").read_text())
+    want = {("authdaemonrc", "authmodulelist"): "authldap authmysql authpgsql authsqlite", ("authdaemonrc", "daemons"): "9",
+            ("authdaemonrc", "DEFAULTOPTIONS"): "disablepop3=1,mailhost=a", ("authdaemonrc", "LDAPTLS_CACERT"): "/etc/ssl/ca.pem",
+            ("authldaprc", "LDAP_URI"): "ldap://a.example.com   ldap://b.example.com", ("authldaprc", "LDAP_BASEDN"): 'o="A \\\\ B", c=DE',
+            ("authldaprc", "LDAP_BINDDN"): "cn=${admin},dc=x", ("authldaprc", "LDAP_BINDPW"): 'pa"ss\\\\wo#rd', ("authldaprc", "LDAP_INITBIND"): "1",
+            ("authldaprc", "LDAP_AUXOPTIONS"): "mailHost=mailhost,noImap=disableimap", ("authldaprc", "LDAP_TIMEOUT"): "7",
+            ("authmysqlrc", "MYSQL_SELECT_CLAUSE"): "SELECT login, CONCAT('{MD5}', pw), '', uid, gid, home FROM t WHERE login = '$(local_part)@$(domain)'",
+            ("authpgsqlrc", "PGSQL_CONNECTION"): "host=x user=y password='a b' dbname=z", ("authpgsqlrc", "PGSQL_AUXOPTIONS_FIELD"): "'mailhost=' || mailhost"}
+    assert {k: found.get(k) for k in want} == want
+    for lost in ("authmodulelist authcustom (authdaemonrc:", "LDAP_NONSENSE (authldaprc:"):
+        assert lost in r.stderr
+    assert 'pa"ss' not in r.stderr
+    check(place / "waypost.conf")
+
+
+def ports(etc, pool):
+    put(etc / "imapd", ADDRESS="127.0.0.1", PORT=f'"{pool.imap_port}"', IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE"')
+    put(etc / "pop3d", ADDRESS="127.0.0.1", PORT=f"'{pool.pop3_port}'")
+    for name in ("imapd-ssl", "pop3d-ssl"):
+        (etc / name).unlink()
+
+
+def log_in(pool, account):
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.login_ok(account)
+        assert c.subjects()
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        assert c.login(account.name, account.password + "x").startswith(b"-ERR [AUTH]")
+        c.login_ok(account)
+
+
+def imported(make_pool, etc, account):
+    """A pool whose configuration was imported; the account exists, but no userdb of the pool's own is asked."""
+    pool = make_pool(nodes=1, start=False)
+    pool.add(account, write=False)
+    ports(etc, pool)
+    return pool
+
+
+def start(pool, conf):
+    pool.write_conf(text=f'RUNDIR = "{pool.run}";\nLOG = "stderr";\nLOGIN_FAIL_DELAY = 0;\n' + conf.read_text())
+    pool.start()
+
+
+@pytest.mark.parametrize("kind", ["text", "gdbm"])
+def test_userdb_logs_in(make_pool, debs, etc, place, kind):
+    account = Account("jo@example.com", "secret")
+    pool = imported(make_pool, etc, account)
+    put(etc / "authdaemonrc", authmodulelist='"authuserdb"')
+    (etc / "userdb").write_text("# people\n" + account.line())
+    os.chmod(etc / "userdb", 0o600)
+    conf = place / "waypost.conf"
+    if kind == "gdbm":
+        compile_userdb(debs, etc)
+        (etc / "userdb").unlink()
+        assert "-o" in run(etc, status=2).stderr  # where would the text go
+    r = run(etc, "-o", conf, status=1)
+    path = values(conf.read_text())["authuserdb", "USERDB"]
+    assert path == str(etc / "userdb" if kind == "text" else place / "userdb")
+    if kind == "gdbm":
+        assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+        assert sorted(open(path).read().split("\t")[1].strip().split("|")) == sorted(account.line().split("\t")[1].strip().split("|"))
+    assert "the daemon reads accounts as that user" in r.stderr
+    chown(path)
+    start(pool, conf)
+    log_in(pool, account)
+
+
+def compile_userdb(debs, etc):
+    """Courier's makeuserdb, told where its helper was unpacked; with a record from uid to name, as pw2userdb makes them."""
+    with open(etc / "userdb", "a") as f:
+        f.write("65534=\tjo@example.com\n")
+    script = etc / "makeuserdb"
+    with open(debs.path("usr/sbin/makeuserdb")) as f:
+        script.write_text(f.read().replace("/usr/lib/courier/", debs.path("usr/lib/courier/")))
+    env = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": ":".join(debs.path(p) for p in ("usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"))}
+    r = subprocess.run(["perl", str(script), "-f", str(etc / "userdb")], env=env, capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0 and (etc / "userdbshadow.dat").exists(), r
+
+
+def test_sqlite_logs_in(make_pool, etc, place):
+    account = Account("jo@example.com", "secret")
+    pool = imported(make_pool, etc, account)
+    db = sqlite3.connect(os.path.join(pool.root, "db"))
+    with db:
+        db.execute("CREATE TABLE people (name TEXT, pw TEXT, uid INT, gid INT, home TEXT)")
+        db.execute("INSERT INTO people VALUES (?, ?, ?, ?, ?)", ("jo", sha("secret"), account.uid, account.gid, account.home))
+    db.close()
+    chown(os.path.join(pool.root, "db"))
+    put(etc / "authdaemonrc", authmodulelist='"authsqlite"')
+    put(etc / "imapd", DEFDOMAIN="@example.com")
+    put_rc(etc / "authsqliterc", f"SQLITE_DATABASE {pool.root}/db\nSQLITE_SELECT_CLAUSE SELECT name || '@example.com', pw, '', \\\n\t\tuid, gid, home \\\n"
+           "\tFROM people WHERE name = '$(local_part)' AND '$(domain)' = 'example.com'\n", "SQLITE_DATABASE")
+    run(etc, "-o", place / "waypost.conf", status=1)
+    start(pool, place / "waypost.conf")
+    log_in(pool, account)
+
+
+def test_incomplete(etc, place):
+    """What Courier's files leave open is told, not hidden by taking out what is there."""
+    put(etc / "authdaemonrc", authmodulelist="authldap")
+    put_rc(etc / "authldaprc", "LDAP_URI ldap://a.example.com\nLDAP_BASEDN o=x\n", "LDAP_[A-Z]*")
+    (etc / "authldaprc").write_text("".join(line for line in (etc / "authldaprc").read_text().splitlines(True) if re.match("#|LDAP_(URI|BASEDN)", line)))
+    r = run(etc, "-o", place / "waypost.conf", status=1)
+    assert "to be repaired (waypost check): authldaprc: nothing tells how passwords are checked" in r.stderr
+    assert values((place / "waypost.conf").read_text())["authldaprc", "LDAP_URI"] == "ldap://a.example.com"
+
+
+def test_refusals(etc, place):
+    assert "is not a directory" in run(place / "nowhere", status=2).stderr
+    (place / "empty").mkdir()
+    assert "none of Courier's files" in run(place / "empty", status=2).stderr
+    for name in ("userdb.dat", "userdbshadow.dat"):
+        (etc / name).write_bytes(b"no database")
+    put(etc / "authdaemonrc", authmodulelist='"authuserdb"')
+    assert "userdb.dat" in run(etc, "-o", place / "x.conf", status=2).stderr
+    assert not (place / "x.conf").exists() and not (place / "userdb").exists()
