@@ -42,3 +42,13 @@ void loop_forget(struct ev_loop *loop UNUSED, int fd)
 	if (epoll_fd != -1)
 		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, &unused);
 }
+
+void loop_take_over(struct ev_loop *loop, ev_io *w, void (*fn)(struct ev_loop *, ev_io *, int), ev_io *from)
+{
+	ev_io_stop(loop, from);
+	/* Unlike ev_io_set(), this does not say that another file may have the number now. */
+	ev_init(w, fn);
+	w->fd = from->fd;
+	w->events = 0;
+	from->fd = -1;
+}

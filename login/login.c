@@ -91,12 +91,14 @@ static void login_free(struct login *l)
 	mem_free(&l);
 }
 
-/* What the descriptor is watched for follows from the state. */
-static void watch(struct login *l)
+static bool reads(const struct login *l)
+{
+	return l->state == LOGIN_COMMAND || l->state == LOGIN_CLOSING;
+}
+
+static void watch_for(struct login *l, int want)
 {
 	struct ev_loop *loop = worker_loop(l->worker);
-	bool reads = l->state == LOGIN_COMMAND || l->state == LOGIN_CLOSING;
-	int want = (reads ? EV_READ : 0) | (l->out.len != 0 ? EV_WRITE : 0);
 
 	if ((l->io.events & (EV_READ | EV_WRITE)) == want && (want == 0 || ev_is_active(&l->io)))
 		return;
@@ -104,6 +106,15 @@ static void watch(struct login *l)
 	ev_io_modify(&l->io, want);
 	if (want != 0)
 		ev_io_start(loop, &l->io);
+}
+
+/* What the descriptor is watched for follows from the state. While the client has to wait it is watched on, until it
+ * does say something: most clients do not, and then nothing has to be changed for the relay either. */
+static void watch(struct login *l)
+{
+	bool still = ev_is_active(&l->io) && (l->io.events & EV_READ) != 0;
+
+	watch_for(l, (reads(l) || still ? EV_READ : 0) | (l->out.len != 0 ? EV_WRITE : 0));
 }
 
 /* Sends what waits. False: the client is gone, or does not read. */
@@ -337,6 +348,10 @@ static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 	}
 	if ((revents & EV_READ) == 0)
 		return;
+	if (!reads(l)) {
+		watch_for(l, l->out.len != 0 ? EV_WRITE : 0);
+		return;
+	}
 	n = recv(io->fd, buf, sizeof(buf), 0);
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return;
@@ -369,15 +384,13 @@ static void on_peer_health(const struct net_addr *addr, bool alive, void *arg)
 static void relay(struct login *l)
 {
 	struct str to_client = STR_INIT, to_server = STR_INIT;
-	int client = l->io.fd, peer;
+	ev_io *peer;
 
 	l->dialect->accepted(l);
 	str_add(&to_client, str_cstr(&l->out), l->out.len);
 	peer = backend_take(l->backend, &to_client);
 	str_add(&to_server, str_cstr(&l->in), l->in.len);
-	ev_io_stop(worker_loop(l->worker), &l->io);
-	l->io.fd = -1;
-	worker_relay(l->worker, l, client, peer, &to_client, &to_server);
+	worker_relay(l->worker, l, &l->io, peer, &to_client, &to_server);
 	l->reply->session = 0; /* the relay's */
 	login_free(l);
 }
@@ -503,7 +516,7 @@ static void hand_off(struct login *l)
 		return;
 	}
 	enter(l, LOGIN_HANDOFF);
-	watch(l);
+	watch_for(l, 0);
 	if (!worker_hand_off(l->worker, l))
 		handoff_failed(l);
 }

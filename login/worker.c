@@ -393,7 +393,7 @@ static void on_spawn_gone(struct chan *c UNUSED, void *arg)
 
 /* --- relays --- */
 
-void worker_relay(struct worker *w, struct login *l, int client, int peer, struct str *to_client, struct str *to_server)
+void worker_relay(struct worker *w, struct login *l, ev_io *client, ev_io *peer, struct str *to_client, struct str *to_server)
 {
 	struct relayed *s = relayed_new(l, clock_seconds());
 

@@ -33,7 +33,7 @@ bool worker_hand_off(struct worker *w, struct login *l);
 void worker_session_end(struct worker *w, uint64_t session);
 void worker_peer_result(struct worker *w, const struct net_addr *peer, bool alive);
 /* Starts the relay for L's client: FD_CLIENT, FD_PEER and the two strings are taken over. Logs the LOGIN line. */
-void worker_relay(struct worker *w, struct login *l, int client, int peer, struct str *to_client, struct str *to_server);
+void worker_relay(struct worker *w, struct login *l, ev_io *client, ev_io *peer, struct str *to_client, struct str *to_server);
 /* The node is being drained: greet new clients with "not now". */
 bool worker_draining(const struct worker *w);
 

@@ -312,14 +312,12 @@ const char *backend_error(const struct backend *b)
 	return b->error;
 }
 
-int backend_take(struct backend *b, struct str *leftover)
+ev_io *backend_take(struct backend *b, struct str *leftover)
 {
-	int fd = b->fd;
-
 	stop_watching(b);
 	b->fd = -1;
 	str_add(leftover, str_cstr(&b->in), b->in.len);
-	return fd;
+	return &b->io;
 }
 
 void backend_free(struct backend **bp)

@@ -51,8 +51,9 @@ const struct net_addr *backend_addr(const struct backend *b);
 unsigned backend_index(const struct backend *b);
 /* For the log: what went wrong, for people. "" if nothing. */
 const char *backend_error(const struct backend *b);
-/* After BACKEND_OK: hands over the descriptor and appends to LEFTOVER what the peer sent behind its answer. */
-int backend_take(struct backend *b, struct str *leftover);
+/* After BACKEND_OK: hands over the descriptor, with B's watcher of it (stopped; valid until backend_free()), and appends
+ * to LEFTOVER what the peer sent behind its answer. */
+ev_io *backend_take(struct backend *b, struct str *leftover);
 /* Closes what was not taken and frees *B (may be NULL), at any time. */
 void backend_free(struct backend **b);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 
 enum { CLIENT, SERVER };                     /* index of a side */
@@ -396,15 +397,15 @@ static void start_with(struct stream *s, struct str *first)
 	str_fini(first);
 }
 
-struct relay *relay_new(struct relay_pool *pool, int client, int server, struct str *to_client, struct str *to_server, void *session)
+struct relay *relay_new(struct relay_pool *pool, ev_io *client, ev_io *server, struct str *to_client, struct str *to_server, void *session)
 {
 	struct relay *r = mem_alloc(sizeof(*r));
 
 	r->pool = pool;
 	r->session = session;
 	r->active = clock_seconds();
-	ev_io_init(&r->io[CLIENT], on_event, client, 0);
-	ev_io_init(&r->io[SERVER], on_event, server, 0);
+	loop_take_over(pool->loop, &r->io[CLIENT], on_event, client);
+	loop_take_over(pool->loop, &r->io[SERVER], on_event, server);
 	r->io[CLIENT].data = r->io[SERVER].data = r;
 	start_with(&r->from[SERVER], to_client);
 	start_with(&r->from[CLIENT], to_server);

@@ -36,10 +36,11 @@ unsigned relay_pool_count(const struct relay_pool *pool);
 /* Calls FN for each relay; FN may call relay_stop() on it. */
 void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *session, void *arg), void *arg);
 
-/* Starts relaying between the non-blocking sockets CLIENT and SERVER (owned from now on). TO_CLIENT and
+/* Starts relaying between the non-blocking sockets that CLIENT and SERVER watch or have watched: the descriptors are
+ * the relay's from now on, the two watchers are stopped and have none any more. TO_CLIENT and
  * TO_SERVER (may be empty) are sent first: what was read ahead during the login, or could not be sent yet; their
  * memory is taken over. SESSION is what on_end gets. */
-struct relay *relay_new(struct relay_pool *pool, int client, int server, struct str *to_client, struct str *to_server, void *session);
+struct relay *relay_new(struct relay_pool *pool, ev_io *client, ev_io *server, struct str *to_client, struct str *to_server, void *session);
 /* Ends R now, from outside. */
 void relay_stop(struct relay *r, enum relay_end end);
 

@@ -45,10 +45,10 @@ static void on_done(struct backend *b, enum backend_result result, void *arg)
 	snprintf(o->error, sizeof(o->error), "%s", backend_error(b));
 	if (result == BACKEND_OK) {
 		struct str left = STR_INIT;
-		int fd = backend_take(b, &left);
+		ev_io *io = backend_take(b, &left);
 
-		CU_ASSERT(fd >= 0);
-		close(fd);
+		CU_ASSERT(io->fd >= 0 && !ev_is_active(io));
+		close(io->fd);
 		snprintf(o->leftover, sizeof(o->leftover), "%s", str_cstr(&left));
 		str_fini(&left);
 	}

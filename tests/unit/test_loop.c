@@ -7,7 +7,7 @@
 
 #include "lib/loop.h"
 
-static int events;
+static int events, others;
 
 static void on_event(struct ev_loop *loop UNUSED, ev_io *io UNUSED, int revents UNUSED)
 {
@@ -80,5 +80,47 @@ static void test_forget(void)
 	close(sv[1]);
 }
 
-static const struct unit_case cases[] = { { "a descriptor that was passed on", test_forget }, { NULL, NULL } };
+static void on_other(struct ev_loop *loop UNUSED, ev_io *io UNUSED, int revents UNUSED)
+{
+	others++;
+}
+
+/* A descriptor goes from one watcher to another: in the same turn, and after turns in which nobody watched it. */
+static void test_take_over(void)
+{
+	struct ev_loop *loop = ev_default_loop(0);
+	int sv[2];
+	ev_io first, second;
+
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	ev_io_init(&first, on_event, sv[0], EV_READ);
+	ev_io_start(loop, &first);
+	CU_ASSERT_EQUAL(write(sv[1], "x", 1), 1);
+	for (int pause = 0; pause < 2; pause++) {
+		events = others = 0;
+		ev_run(loop, EVRUN_NOWAIT);
+		CU_ASSERT(events == 1 && others == 0);
+		if (pause) {
+			ev_io_stop(loop, &first);
+			ev_run(loop, EVRUN_NOWAIT);
+			ev_run(loop, EVRUN_NOWAIT);
+		}
+		loop_take_over(loop, &second, on_other, &first);
+		CU_ASSERT(first.fd == -1 && second.fd == sv[0] && !ev_is_active(&first) && !ev_is_active(&second));
+		ev_io_modify(&second, EV_READ);
+		ev_io_start(loop, &second);
+		ev_run(loop, EVRUN_NOWAIT);
+		CU_ASSERT(events == 1 && others == 1);
+		loop_take_over(loop, &first, on_event, &second);
+		ev_io_modify(&first, EV_READ);
+		ev_io_start(loop, &first);
+	}
+	ev_io_stop(loop, &first);
+	close(sv[0]);
+	close(sv[1]);
+}
+
+static const struct unit_case cases[] = {
+	{ "a descriptor that was passed on", test_forget }, { "a descriptor with another watcher", test_take_over }, { NULL, NULL },
+};
 UNIT_MAIN("loop", cases)

@@ -54,9 +54,27 @@ struct rig {
 	int client, server;
 };
 
+static void on_nothing(struct ev_loop *loop UNUSED, ev_io *io UNUSED, int revents UNUSED)
+{
+	CU_FAIL("called for a watcher that was stopped");
+}
+
 static void pair(int sv[2])
 {
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
+}
+
+/* Watched as a login's or a back end's descriptors are, until the relay takes them over. */
+static void relay_between(struct rig *g, int client, int server, struct str *to_client, struct str *to_server)
+{
+	ev_io c, s;
+
+	ev_io_init(&c, on_nothing, client, EV_READ);
+	ev_io_init(&s, on_nothing, server, EV_READ);
+	ev_io_start(g->loop, &c);
+	ev_io_start(g->loop, &s);
+	relay_new(g->pool, &c, &s, to_client, to_server, (void *)(uintptr_t)"session");
+	CU_ASSERT(c.fd == -1 && s.fd == -1 && !ev_is_active(&c) && !ev_is_active(&s));
 }
 
 static void start(struct rig *g, const char *to_client, const char *to_server, unsigned idle)
@@ -73,7 +91,7 @@ static void start(struct rig *g, const char *to_client, const char *to_server, u
 	g->server = s[0];
 	str_adds(&tc, to_client);
 	str_adds(&ts, to_server);
-	relay_new(g->pool, c[1], s[1], &tc, &ts, (void *)(uintptr_t)"session");
+	relay_between(g, c[1], s[1], &tc, &ts);
 }
 
 static void turn(struct rig *g, int times)
@@ -314,7 +332,7 @@ static void test_both_gone(void)
 	g.client = g.server = -1;
 	str_adds(&tc, "OK");
 	str_adds(&ts, "NOOP");
-	relay_new(g.pool, c[1], s[1], &tc, &ts, (void *)(uintptr_t)"session");
+	relay_between(&g, c[1], s[1], &tc, &ts);
 	CU_ASSERT_EQUAL(ends, 0); /* never from within relay_new() */
 	turn(&g, 3);
 	CU_ASSERT_EQUAL(ends, 1);
