@@ -26,8 +26,11 @@ static void add_capabilities(struct login *l)
 		str_adds(&l->out, " AUTH=X-WAYPOST-TOKEN"); /* for the other nodes */
 }
 
+enum { GREETING_USUAL = 250 }; /* bytes */
+
 static void greet(struct login *l, const char *challenge UNUSED)
 {
+	str_room(&l->out, GREETING_USUAL);
 	str_adds(&l->out, "* OK [CAPABILITY ");
 	add_capabilities(l);
 	str_adds(&l->out, "] Waypost ready.\r\n");

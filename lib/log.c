@@ -64,19 +64,20 @@ void log_flush(void)
 	batch_len = 0;
 }
 
-/* One line, cut to its limit, with bytes that could forge another line made harmless. */
-PRINTF_LIKE(3, 0)
-static void put_line(const char *prog, enum log_level level, const char *fmt, va_list ap)
+/* "<level digit><program>: "; its length. */
+static size_t begin_line(char line[LOG_LINE_MAX], const char *prog, enum log_level level)
 {
-	char line[LOG_LINE_MAX];
-	size_t head, len;
-	int n;
+	size_t len = strnlen(prog, 48);
 
-	head = (size_t)snprintf(line, 64, "%d%.48s: ", level, prog);
-	n = vsnprintf(line + head, sizeof(line) - head - 1, fmt, ap);
-	if (n < 0)
-		return;
-	len = MIN(head + (size_t)n, sizeof(line) - 2);
+	line[0] = (char)('0' + level);
+	memcpy(line + 1, prog, len);
+	memcpy(line + 1 + len, ": ", 2);
+	return len + 3;
+}
+
+/* Makes bytes behind HEAD harmless that could forge another line, and takes the line of LEN bytes. */
+static void end_line(char line[LOG_LINE_MAX], size_t head, size_t len)
+{
 	for (size_t i = head; i < len; i++)
 		if ((unsigned char)line[i] < 0x20 || (unsigned char)line[i] == 0x7f)
 			line[i] = '.';
@@ -91,6 +92,27 @@ static void put_line(const char *prog, enum log_level level, const char *fmt, va
 	batch_len += len;
 }
 
+/* One line, cut to its limit. */
+PRINTF_LIKE(3, 0)
+static void put_line(const char *prog, enum log_level level, const char *fmt, va_list ap)
+{
+	char line[LOG_LINE_MAX];
+	size_t head = begin_line(line, prog, level);
+	int n = vsnprintf(line + head, sizeof(line) - head - 1, fmt, ap);
+
+	if (n >= 0)
+		end_line(line, head, MIN(head + (size_t)n, sizeof(line) - 2));
+}
+
+void log_text(const char *program, enum log_level level, const char *text, size_t len)
+{
+	char line[LOG_LINE_MAX];
+	size_t head = begin_line(line, program, level);
+
+	len = MIN(len, sizeof(line) - 2 - head);
+	memcpy(line + head, text, len);
+	end_line(line, head, head + len);
+}
 #define LOG_FN(name, level) \
 	void name(const char *fmt, ...) \
 	{ \

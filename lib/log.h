@@ -30,6 +30,8 @@ void log_info(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_debug(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* A line of another program name: roles that serve both protocols log as "imapd" or "pop3d". */
 void log_as(const char *program, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same with a text that is there already, for lines that each login writes. LEN bytes. */
+void log_text(const char *program, enum log_level level, const char *text, size_t len);
 
 /* SRC with every byte outside printable ASCII as '.', cut to fit DST (DSTSIZE bytes with NUL); returns DST. */
 char *log_clean(char *dst, size_t dstsize, const char *src);

@@ -310,7 +310,8 @@ static void on_bytes(struct login *l, char *p, size_t n)
 		if (used < 0)
 			return;
 	}
-	str_add(&l->in, p + used, n - (size_t)used);
+	if ((size_t)used < n)
+		str_add(&l->in, p + used, n - (size_t)used);
 	if (used == 0) {
 		feed(l);
 		return;
@@ -383,13 +384,14 @@ static void on_peer_health(const struct net_addr *addr, bool alive, void *arg)
 
 static void relay(struct login *l)
 {
-	struct str to_client = STR_INIT, to_server = STR_INIT;
+	struct str to_client, to_server;
 	ev_io *peer;
 
 	l->dialect->accepted(l);
-	str_add(&to_client, str_cstr(&l->out), l->out.len);
+	to_client = l->out;
+	to_server = l->in;
+	l->out = l->in = (struct str)STR_INIT;
 	peer = backend_take(l->backend, &to_client);
-	str_add(&to_server, str_cstr(&l->in), l->in.len);
 	worker_relay(l->worker, l, &l->io, peer, &to_client, &to_server);
 	l->reply->session = 0; /* the relay's */
 	login_free(l);

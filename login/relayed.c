@@ -15,22 +15,31 @@ struct relayed_peer {
 };
 
 static struct relayed_peer *peers;
+static struct str text; /* for one text at a time */
+
+static void add(struct str *s, const char *key, const char *value)
+{
+	str_adds(s, key);
+	str_adds(s, value);
+}
 
 static struct relayed_peer *use_peer(const char *mailhost, const struct net_addr *addr)
 {
 	char ip[NET_IP_TEXT_MAX];
-	char *text = mem_printf("mailhost=%s, backend=[%s]:%u", mailhost, net_addr_text(addr, ip), addr->port);
-	size_t len = strlen(text);
+	char port[NUM_TEXT_MAX];
 	struct relayed_peer *p;
 
-	HASH_FIND(hh, peers, text, len, p);
+	str_clear(&text);
+	add(&text, "mailhost=", mailhost);
+	add(&text, ", backend=[", net_addr_text(addr, ip));
+	add(&text, "]:", num_text(addr->port, port));
+	HASH_FIND(hh, peers, text.data, text.len, p);
 	if (p == NULL) {
-		p = mem_alloc(sizeof(*p) + len + 1);
-		memcpy(p->text, text, len + 1);
-		HASH_ADD_KEYPTR(hh, peers, p->text, len, p);
+		p = mem_alloc(sizeof(*p) + text.len + 1);
+		memcpy(p->text, text.data, text.len + 1);
+		HASH_ADD_KEYPTR(hh, peers, p->text, text.len, p);
 	}
 	p->sessions++;
-	mem_free(&text);
 	return p;
 }
 
@@ -82,12 +91,34 @@ const char *relayed_user(const struct relayed *s)
 	return s->texts;
 }
 
+/* "WORD, user=..., ip=[...], port=[...]" */
+static void begin_line(const struct relayed *s, const char *word)
+{
+	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX], port[NUM_TEXT_MAX];
+
+	str_clear(&text);
+	str_adds(&text, word);
+	add(&text, ", user=", log_value(user, sizeof(user), s->texts));
+	add(&text, ", ip=[", net_addr_log(&s->client, ip));
+	add(&text, "], port=[", num_text(s->client.port, port));
+	str_adds(&text, "]");
+}
+
+/* ", mailhost=..., backend=[...]:..., session=..." */
+static void add_session(const struct relayed *s)
+{
+	char id[NUM_HEX_MAX];
+
+	add(&text, ", ", s->peer->text);
+	add(&text, ", session=", id_of(s, id));
+}
+
 void relayed_log_login(const struct relayed *s, const struct login_dialect *d)
 {
-	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX], id[NUM_HEX_MAX];
-
-	log_as(d->program, LOG_LEVEL_INFO, "LOGIN, user=%s, ip=[%s], port=[%u], protocol=%s, %s, session=%s",
-	    log_value(user, sizeof(user), s->texts), net_addr_log(&s->client, ip), s->client.port, d->name, s->peer->text, id_of(s, id));
+	begin_line(s, "LOGIN");
+	add(&text, ", protocol=", d->name);
+	add_session(s);
+	log_text(d->program, LOG_LEVEL_INFO, text.data, text.len);
 }
 
 static const struct { const char *word, *end; } ends[] = {
@@ -98,11 +129,15 @@ static const struct { const char *word, *end; } ends[] = {
 
 void relayed_log_end(const struct relayed *s, const struct login_dialect *d, const struct relay *r, enum relay_end end, uint32_t now)
 {
-	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX], id[NUM_HEX_MAX];
+	char number[NUM_TEXT_MAX];
 
-	log_as(d->program, LOG_LEVEL_INFO, "%s, user=%s, ip=[%s], port=[%u], rcvd=%llu, sent=%llu, time=%u, %s, session=%s, end=%s",
-	    ends[end].word, log_value(user, sizeof(user), s->texts), net_addr_log(&s->client, ip), s->client.port,
-	    (unsigned long long)relay_rcvd(r), (unsigned long long)relay_sent(r), now - s->started, s->peer->text, id_of(s, id), ends[end].end);
+	begin_line(s, ends[end].word);
+	add(&text, ", rcvd=", num_text(relay_rcvd(r), number));
+	add(&text, ", sent=", num_text(relay_sent(r), number));
+	add(&text, ", time=", num_text(now - s->started, number));
+	add_session(s);
+	add(&text, ", end=", ends[end].end);
+	log_text(d->program, LOG_LEVEL_INFO, text.data, text.len);
 }
 
 void relayed_row(const struct relayed *s, const struct login_dialect *d, const struct relay *r, uint32_t now, struct str *out)

@@ -9,7 +9,11 @@
 #include "lib/clock.h"
 #include "lib/mem.h"
 
-enum { ADDRS_MAX = 8, LINES_MAX = 100 };
+enum {
+	ADDRS_MAX = 8,
+	LINES_MAX = 100,
+	ANSWER_USUAL = 400 /* bytes of who the client is and the login */
+};
 
 struct backend {
 	struct ev_loop *loop;
@@ -130,7 +134,7 @@ static void greeted(struct backend *b)
 
 static enum backend_step take_line(struct backend *b, char *line, size_t len)
 {
-	struct str answer = STR_INIT;
+	size_t before = b->out.len;
 	enum backend_step step;
 
 	if (++b->lines > LINES_MAX)
@@ -138,10 +142,10 @@ static enum backend_step take_line(struct backend *b, char *line, size_t len)
 	if (len != 0 && line[len - 1] == '\r')
 		len--;
 	line[len] = '\0';
-	step = b->on_line(line, len, &answer, &b->skip, b->arg);
-	if (step == BACKEND_STEP_MORE)
-		str_add(&b->out, str_cstr(&answer), answer.len);
-	str_fini_secret(&answer);
+	str_room(&b->out, ANSWER_USUAL);
+	step = b->on_line(line, len, &b->out, &b->skip, b->arg);
+	if (step != BACKEND_STEP_MORE)
+		b->out.len = before; /* nothing more is said; wiped with the rest */
 	if (!b->greeted)
 		greeted(b);
 	return step;
@@ -205,7 +209,8 @@ static void on_input(struct backend *b, char *p, size_t n)
 		str_drop(&b->in, used);
 	} else {
 		step = take_lines(b, p, n, &used);
-		str_add(&b->in, p + used, n - used);
+		if (used < n)
+			str_add(&b->in, p + used, n - used);
 	}
 	if (step != BACKEND_STEP_MORE)
 		decided(b, step);
@@ -316,7 +321,8 @@ ev_io *backend_take(struct backend *b, struct str *leftover)
 {
 	stop_watching(b);
 	b->fd = -1;
-	str_add(leftover, str_cstr(&b->in), b->in.len);
+	if (b->in.len != 0)
+		str_add(leftover, b->in.data, b->in.len);
 	return &b->io;
 }
 

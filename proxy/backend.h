@@ -27,8 +27,8 @@ enum backend_step {
 	BACKEND_STEP_REFUSED,
 	BACKEND_STEP_TEMPORARY
 };
-/* One line of the peer, without its line end, NUL-terminated (it may hold NUL bytes within LEN). OUT is empty:
- * what is put there is sent (and wiped). *SKIP may be set to a number of bytes that follow the line and belong to
+/* One line of the peer, without its line end, NUL-terminated (it may hold NUL bytes within LEN). What is
+ * appended to OUT is sent (and wiped). *SKIP may be set to a number of bytes that follow the line and belong to
  * it (a literal): they are dropped, and the next line is a new one. */
 typedef enum backend_step backend_line_fn(const char *line, size_t len, struct str *out, uint64_t *skip, void *arg);
 

@@ -389,11 +389,20 @@ void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *
 	}
 }
 
-static void start_with(struct stream *s, struct str *first)
+/* The first bytes for SIDE. */
+static void start_with(struct relay *r, int side, struct str *first)
 {
+	struct stream *s = &r->from[!side];
+	ssize_t sent;
+
+	if (first->len == 0)
+		return;
 	s->bytes = first->len;
-	if (first->len != 0)
-		keep(s, first->data, first->len);
+	sent = send_some(r, side, first->data, first->len);
+	if (sent < 0)
+		sink_broken(r, side);
+	else if ((size_t)sent < first->len)
+		keep(s, first->data + sent, first->len - (size_t)sent);
 	str_fini(first);
 }
 
@@ -407,17 +416,14 @@ struct relay *relay_new(struct relay_pool *pool, ev_io *client, ev_io *server, s
 	loop_take_over(pool->loop, &r->io[CLIENT], on_event, client);
 	loop_take_over(pool->loop, &r->io[SERVER], on_event, server);
 	r->io[CLIENT].data = r->io[SERVER].data = r;
-	start_with(&r->from[SERVER], to_client);
-	start_with(&r->from[CLIENT], to_server);
 	r->next = pool->first;
 	r->prev = &pool->first;
 	if (r->next != NULL)
 		r->next->prev = &r->next;
 	pool->first = r;
 	pool->count++;
-	for (int side = 0; side < 2; side++)
-		if (r->from[!side].kept != NULL)
-			on_can_write(r, side);
+	start_with(r, CLIENT, to_client);
+	start_with(r, SERVER, to_server);
 	watch(r);
 	/* Both may be gone already; then nothing else would ever call us. */
 	if (r->from[CLIENT].state == STREAM_DONE && r->from[SERVER].state == STREAM_DONE)
