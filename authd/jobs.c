@@ -533,3 +533,12 @@ unsigned jobs_workers(const struct jobs *j)
 {
 	return j->nworkers;
 }
+
+unsigned jobs_running(const struct jobs *j)
+{
+	unsigned n = 0;
+
+	for (const struct job_worker *jw = j->workers; jw != NULL; jw = jw->next)
+		n += jw->busy != NULL;
+	return n;
+}

@@ -40,6 +40,8 @@ unsigned jobs_waiting(const struct jobs *j);
 unsigned jobs_waiting_for(const struct jobs *j, const struct net_addr *client);
 uint64_t jobs_refused(const struct jobs *j);
 unsigned jobs_workers(const struct jobs *j);
+/* Jobs that an auth worker is at. */
+unsigned jobs_running(const struct jobs *j);
 
 enum { JOBS_QUEUE_MAX = 4096, JOBS_CLIENT_MAX = 1024 };
 

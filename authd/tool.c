@@ -303,9 +303,9 @@ void tool_status(struct authd *a, uint32_t query)
 
 		str_addf(&text, "%s=%llu\n", names[v], (unsigned long long)a->logins[v]);
 	}
-	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\njobs_refused=%llu\nauth_workers=%u\npeers_down=%u\n"
+	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\npeers_down=%u\n"
 	    "peers_down_list=%s\n", reg_count(a->reg, PROTOCOL_IMAP), reg_count(a->reg, PROTOCOL_POP3), jobs_waiting(a->jobs),
-	    (unsigned long long)jobs_refused(a->jobs), jobs_workers(a->jobs), n, str_cstr(&down));
+	    jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs), jobs_workers(a->jobs), n, str_cstr(&down));
 	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\n", directories, str_cstr(&trouble));
 	str_addf(&text, "cache_hits=%llu\ncache_misses=%llu\ncache_negative=%llu\ncache_shared=%llu\ncache_stale=%llu\ncache_entries=%u\n"
 	    "cache_bytes=%zu\n", (unsigned long long)counts->hits, (unsigned long long)counts->misses, (unsigned long long)counts->negative,
