@@ -178,6 +178,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 		msgw_str(w, a->target[i].host);
 		msgw_bytes(w, a->target[i].mac, sizeof(a->target[i].mac));
 	}
+	msgw_u8(w, a->here_too);
 	msgw_u8(w, a->report_success);
 	msgw_u8(w, a->ttl);
 	msgw_u64(w, a->time);
@@ -204,6 +205,7 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 		msgr_str(r, a->target[i].host, sizeof(a->target[i].host));
 		msgr_fixed(r, a->target[i].mac, sizeof(a->target[i].mac));
 	}
+	a->here_too = read_bool(r);
 	a->report_success = read_bool(r);
 	a->ttl = msgr_u8(r);
 	a->time = msgr_u64(r);

@@ -123,6 +123,7 @@ struct auth_reply {
 	uint8_t ticket[TICKET_LEN];        /* local: for spawn */
 	uint8_t ntargets;                  /* remote: to be tried in this order; at least one */
 	struct auth_target target[AUTH_ADDRS_MAX];
+	bool here_too;                     /* remote: this node is among the hosts, too: ask again if none can be reached */
 	bool report_success;               /* remote: tell PEER_RESULT also when the peer answers */
 	uint8_t ttl;                       /* remote: hops left, for the next node */
 	uint64_t time;                     /* remote: of the signatures; 0 = no pool secret, not signed */

@@ -229,6 +229,7 @@ static void choose(struct request *rq)
 
 		if (h->self) {
 			here = here || r.ntargets == 0;
+			r.here_too = true;
 			continue;
 		}
 		if (peers_lookup(a->peers, h->name, h->port, now, addr, &n) == PEERS_WAIT) {
@@ -266,6 +267,17 @@ static void choose(struct request *rq)
 	mem_wipe(r.password, sizeof(r.password));
 }
 
+/* A node of the pool has chosen us among the hosts of the account: it knows that those before us are down, which we
+ * need not have met yet. */
+static bool chosen_by_peer(const struct request *rq)
+{
+	bool named = false;
+
+	for (unsigned i = 0; i < rq->route.n; i++)
+		named = named || rq->route.host[i].self;
+	return named && rq->signed_for != NULL;
+}
+
 static void route(struct request *rq)
 {
 	const struct settings *set = rq->worker->a->ctx.set;
@@ -277,6 +289,8 @@ static void route(struct request *rq)
 		refuse(rq, AUTH_VERDICT_UNAVAILABLE, rq->route.why);
 		return;
 	}
+	if (chosen_by_peer(rq))
+		rq->route.n = 0;
 	if (rq->route.n != 0) {
 		/* The last hop may still serve here what is here; it may not send further. */
 		bool at_end = rq->q.hop.present && rq->q.hop.ttl == 1;
@@ -469,7 +483,7 @@ static void identify(struct request *rq)
 		network[len] = '\0';
 		rq->believed = net_addr_in(&rq->q.client, network);
 	}
-	for (int i = 0; i < 2 && rq->signed_for == NULL && (!rq->believed || rq->q.mech == AUTH_MECH_TOKEN); i++)
+	for (int i = 0; i < 2 && rq->signed_for == NULL; i++)
 		if (set->self[i][0] != '\0' && hop_verify(hop, rq->worker->a->pool, set->self[i], rq->q.user, (uint64_t)time(NULL)))
 			rq->signed_for = set->self[i];
 	rq->believed = rq->believed || rq->signed_for != NULL;

@@ -409,6 +409,16 @@ static void cannot_forward(struct login *l, const char *host)
 	refuse(l, AUTH_VERDICT_CANNOT, "");
 }
 
+/* Asks authd once more, for an answer that what has happened since may have changed. */
+static void ask_again(struct login *l)
+{
+	l->retried = true;
+	end_session(l);
+	forget_peer(l);
+	forget_reply(l);
+	enter(l, LOGIN_AUTH);
+}
+
 static void on_peer_done(struct backend *b, enum backend_result result, void *arg)
 {
 	struct login *l = arg;
@@ -421,6 +431,12 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 	}
 	if (l->peer.no_way) {
 		cannot_forward(l, host);
+		return;
+	}
+	/* Authd knows now that those before us are down. */
+	if (result == BACKEND_UNREACHABLE && l->reply->here_too && !l->retried && l->mech == AUTH_MECH_PASSWORD) {
+		ask_again(l);
+		worker_ask_authd(l->worker, l);
 		return;
 	}
 	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(backend_addr(b), ip), backend_addr(b)->port);
@@ -484,10 +500,7 @@ static void handoff_failed(struct login *l)
 		unavailable(l, "", "the session server could not be started; see the lines of spawn");
 		return;
 	}
-	l->retried = true;
-	end_session(l);
-	forget_reply(l);
-	enter(l, LOGIN_AUTH);
+	ask_again(l);
 	start_timer(l, on_retry, RETRY_MS);
 }
 

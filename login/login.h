@@ -104,7 +104,7 @@ struct login {
 	uint32_t asked;              /* loop time, seconds: when authd was to be asked last */
 	uint32_t request;            /* number of the question to authd or spawn */
 	unsigned bad;                /* consecutive errors */
-	bool retried;                /* the hand-over failed once already */
+	bool retried;                /* the hand-over, or the way to a peer, failed once already */
 	bool close_after_out;
 	struct net_addr client;
 	uint16_t local_port;

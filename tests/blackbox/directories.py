@@ -34,12 +34,13 @@ def make_certificates(folder):
 class Directory:
     """A server process that speaks TLS, too. start(), stop(), and again."""
     host = "127.0.0.1"
+    port = None  # any that is free
 
     def __init__(self):
         self.root = tempfile.mkdtemp(prefix="wpdir-", dir="/tmp")
         if os.getuid() == 0:
             os.chown(self.root, UID, GID)
-        self.port = free_port([self.host])
+        self.port = self.port or free_port([self.host])
         self.proc = None
         try:
             make_certificates(self.root)

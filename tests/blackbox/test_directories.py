@@ -14,7 +14,7 @@ from client import Imap, Pop3
 from pool import GID, PATIENCE, SLOW, UID, Account, Pool, sha, wait_for
 
 ETC = os.path.join(os.path.dirname(__file__), "..", "..", "etc")
-HERE, THERE = "127.0.0.1", "127.0.0.2"
+HERE, THERE, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 TRUSTED = "127.0.0.77"  # believed about whom its logins stand for
 LATE = 1.5 * SLOW  # "within a second or so"
 WAIT = 2 * SLOW    # the settings' time limit for a server
@@ -32,6 +32,7 @@ NOBODY = ["' OR '1'='1", '" OR "1"="1', "\\' OR 1=1 -- ", "\\\\' OR 1=1 -- ", '\
 def accounts():
     return [Account("anna@example.com", mailhost=HERE), Account("berta@example.com", mailhost=THERE), Account("dora@example.com"),
             Account("lena@example.com", mailhost=THERE, options="disablepop3=1"),
+            Account("carla@example.com", mailhost=THIRD), Account("two@example.com", mailhost=f"127.0.0.9 {THIRD}"),
             Account("mona@example.com", mailhost=THERE, options="disableimap=1"),
             Account("nora@example.com", mailhost=THERE, options="disableinsecureimap=1"),
             Account("olga@example.com", mailhost=THERE, options="disableinsecurepop3=1")] + \
@@ -160,11 +161,12 @@ def b64(value):
 class Ldap:
     module = "authldap"
     group = "authldaprc"
+    server = directories.Slapd
     people = "ou=people,dc=example,dc=com"
 
     def __init__(self):
         # The schema as slapd.conf has it; its LDIF form and the sample accounts are loaded by test_ldap_samples.
-        self.dir = directories.Slapd(["/etc/ldap/schema/misc.schema", os.path.join(ETC, "ldap", "waypost.schema")])
+        self.dir = self.server(["/etc/ldap/schema/misc.schema", os.path.join(ETC, "ldap", "waypost.schema")])
         with open(os.path.join(ETC, "ldap", "accounts.ldif")) as f:
             self.dir.ldif(f.read())
 
@@ -233,10 +235,10 @@ def start_pool(kind, settings=None, nodes=2, group=None):
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda k: k.__name__.lower())
 def site(request):
-    """(directory, pool of two nodes)"""
+    """(directory, pool of three nodes)"""
     kind = request.param()
     try:
-        with start_pool(kind) as p:
+        with start_pool(kind, nodes=3) as p:
             for a in accounts():
                 # LDAP's attribute mail is ASCII.
                 if a.name.isascii() or kind.module != "authldap":
@@ -300,6 +302,31 @@ def test_routes(site):
     assert "no driver of authmodulelist knows" in p.nodes[0].tool("route", "nobody@example.com").stdout
 
 
+def test_three_nodes(site):
+    """Each account by each node and protocol: the node that has the mail serves it, and nobody else."""
+    _, p = site
+    for name in ("anna@example.com", "berta@example.com", "carla@example.com", "two@example.com"):
+        a = p.accounts[name]
+        home = a.mailhost.split()[-1]
+        for node in p.nodes:
+            marks = [n.log_mark() for n in p.nodes]
+            with Imap(node.address, p.imap_port) as c:
+                c.login_ok(a)
+                assert c.subjects() == [f"{name} lives on {a.mailhost}"]
+            with Pop3(node.address, p.pop3_port) as c:
+                c.login_ok(a)
+                assert f"Subject: {name} lives on {a.mailhost}".encode() in b"\n".join(c.multi("RETR 1"))
+            for other, mark in zip(p.nodes, marks):
+                if other.address == home:
+                    for program in ("imapd", "pop3d"):
+                        assert "mailhost=local" in other.wait_log(f"{program}: LOGIN, user={name},", mark)
+                elif other is node:
+                    for program in ("imapd", "pop3d"):
+                        assert f"backend=[{home}]" in other.wait_log(f"{program}: LOGIN, user={name},", mark)
+                else:
+                    assert f" LOGIN, user={name}" not in other.log_since(mark)
+
+
 def attempts(p, node, name, source=None, told=None):
     """Logs in by IMAP and POP3; (IMAP's answer, POP3's). TOLD: what the client says of its own client's connection."""
     password = p.accounts[name].password
@@ -317,7 +344,7 @@ def attempts(p, node, name, source=None, told=None):
 def test_options(site):
     """What an account may not use is refused where the client is, by what the client's connection is."""
     kind, p = site
-    here, there = p.nodes
+    there = p.nodes[1]
     for name, plain, tls in (("lena@example.com", (True, False), (True, False)), ("mona@example.com", (False, True), (False, True)),
                              ("nora@example.com", (False, True), (True, True)), ("olga@example.com", (True, False), (True, True))):
         mark = there.log_mark()
@@ -545,6 +572,38 @@ def test_second_server(site):
             assert imap(p, HERE, "dora@example.com", "secret-dora@example.com").ok
     finally:
         silent.close()
+
+
+def test_primary_and_replica(site):
+    """Two real servers: one dies in mid-run, comes back, then the other one dies. Only the first knows one account, which
+    tells who answers."""
+    kind, whole = site
+    anna, only = whole.accounts["anna@example.com"], Account("only@example.com", home="/nowhere", password="x")
+    again = type("Primary", (type(kind),), {"server": type("Primary", (type(kind.dir),), {"host": "127.0.0.9", "port": kind.dir.port})})()
+    try:
+        again.add([anna, only])
+        with start_pool(kind, nodes=1, group=kind.two()) as p:
+            def asked(known):
+                for _ in range(4):  # all workers
+                    assert imap(p, HERE, anna.name, anna.password).ok
+                    assert refused(imap(p, HERE, anna.name, "wrong"))
+                    assert refused(imap(p, HERE, only.name, "wrong"))
+                    assert (f'knows "{only.name}"' in p.nodes[0].tool("route", only.name).stdout) is not known
+            asked(True)
+            again.dir.stop()
+            asked(False)
+            again.dir.start()
+            kind.dir.stop()
+            asked(True)
+            again.dir.stop()
+            assert not_now(imap(p, HERE, anna.name, anna.password))
+            kind.dir.start()
+            wait_for("logins work again", lambda: imap(p, HERE, anna.name, anna.password).ok)
+            asked(False)
+    finally:
+        again.dir.close()
+        if kind.dir.proc is None:
+            kind.dir.start()
 
 
 def test_variants(site):

@@ -86,6 +86,7 @@ static void test_reply(void)
 	strcpy(a.name, "u");
 	net_addr_parse(&a.client, "192.0.2.7", 1);
 	a.ntargets = 2;
+	a.here_too = true;
 	for (int i = 0; i < 2; i++) {
 		net_addr_parse(&a.target[i].addr, i == 0 ? "127.0.0.2" : "::2", 143);
 		strcpy(a.target[i].host, i == 0 ? "b" : "c");
@@ -105,6 +106,7 @@ static void test_reply(void)
 			memset(a.target, 0, sizeof(a.target)); /* a.forward is TYPED again */
 			a.local = true;
 			a.ntargets = 0;
+			a.here_too = false;
 			a.ttl = 0;
 			a.time = 0;
 			memset(a.ticket, 7, sizeof(a.ticket));
