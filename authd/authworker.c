@@ -4,8 +4,10 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "authd/shared.h"
 #include "authlib/password.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -105,8 +107,39 @@ void authworker_do(const struct job *job, int image, struct auth_chain *chain, s
 static struct role_ctx ctx;
 static struct auth_chain *chain;
 static uint8_t settings[SETTINGS_DIGEST_LEN]; /* that CHAIN was made from */
+static struct shared *shared; /* NULL: nothing is shared */
 static struct chan *authd;
 static struct msgw out;
+
+/* A password that nodes of the pool may have asked the drivers about already. */
+static void do_shared(const struct job *job, int image, struct job_done *done, int *fd_out)
+{
+	uint64_t now = (uint64_t)time(NULL);
+	enum shared_found found = SHARED_NONE;
+	struct job_done known;
+
+	job_done_init(&known, job->id, job->kind);
+	known.answered = true;
+	known.pos = job->from;
+	if (shared != NULL)
+		found = shared_get(shared, job, now, &known);
+	if (found == SHARED_FRESH || job->only_shared) {
+		*done = known;
+		*fd_out = -1;
+		return;
+	}
+	authworker_do(job, image, chain, done, fd_out);
+	if (found == SHARED_OLD && done->answered && done->result == AUTH_TRY_LATER) {
+		known.news = done->news;
+		done->news = (struct dirnews){ 0 };
+		job_done_fini(done);
+		*done = known;
+		return;
+	}
+	if (shared != NULL)
+		shared_put(shared, job, now, done);
+	job_done_fini(&known);
+}
 
 static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 {
@@ -119,7 +152,10 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 	if (!job_read(r, &job)) {
 		log_error("bad job %u of authd was left out", r->type);
 	} else {
-		authworker_do(&job, fd, chain, &done, &image);
+		if (job.kind == JOB_VERIFY)
+			do_shared(&job, fd, &done, &image);
+		else
+			authworker_do(&job, fd, chain, &done, &image);
 		memcpy(done.settings, settings, sizeof(settings));
 		job_done_write(&out, &done);
 		if (chan_send(c, &out, image) != 0)
@@ -152,6 +188,22 @@ static void make_chain(const struct settings *set)
 	str_fini(&errors);
 }
 
+static void make_shared(const struct settings *set)
+{
+	const struct store_ops *ops;
+	struct str why = STR_INIT;
+
+	shared_free(&shared);
+	if (set->authdaemonrc_AUTH_CACHE_MEMCACHED[0] == '\0' || set->pool_secret[0] == '\0' || chain == NULL ||
+	    (set->authdaemonrc_AUTH_CACHE_TTL == 0 && set->authdaemonrc_AUTH_CACHE_STALE == 0))
+		return;
+	if ((ops = store_load(&why)) != NULL)
+		shared = shared_new(set, ops, auth_chain_uses_client(chain));
+	else
+		log_error("AUTH_CACHE_MEMCACHED is not used: %s", str_cstr(&why));
+	str_fini(&why);
+}
+
 static void on_channel(struct role_ctx *c, enum role other, unsigned slot UNUSED, uint64_t generation UNUSED, int sock)
 {
 	if (other != ROLE_AUTHD) {
@@ -165,6 +217,7 @@ static void on_channel(struct role_ctx *c, enum role other, unsigned slot UNUSED
 static void on_settings(struct role_ctx *c, const struct settings *old UNUSED)
 {
 	make_chain(c->set);
+	make_shared(c->set);
 }
 
 static const struct role_hooks hooks = {
@@ -176,7 +229,9 @@ int authworker_main(const struct role_start *who)
 {
 	role_init(&ctx, who, "authd", &hooks, NULL);
 	make_chain(ctx.set);
+	make_shared(ctx.set);
 	ev_run(ctx.loop, 0);
+	shared_free(&shared);
 	auth_chain_free(&chain);
 	log_flush();
 	return 0;

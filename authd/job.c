@@ -87,12 +87,13 @@ void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, const char *se
 }
 
 void job_write_verify(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user,
-    const char *password, const struct net_addr *client, uint64_t since)
+    const char *password, const struct net_addr *client, uint64_t since, bool only_shared)
 {
 	write_question(w, id, JOB_VERIFY, from, service, user);
 	msgw_str(w, password);
 	net_addr_write(w, client);
 	msgw_u64(w, since);
+	msgw_u8(w, only_shared);
 }
 
 void job_write(struct msgw *w, const struct job *j)
@@ -111,7 +112,7 @@ void job_write(struct msgw *w, const struct job *j)
 		job_write_lookup(w, j->id, j->from, j->service, j->user);
 		break;
 	case JOB_VERIFY:
-		job_write_verify(w, j->id, j->from, j->service, j->user, j->password, &j->client, j->since);
+		job_write_verify(w, j->id, j->from, j->service, j->user, j->password, &j->client, j->since, j->only_shared);
 		break;
 	}
 }
@@ -125,7 +126,7 @@ static void read_str(struct msgr *r, char **member, size_t size)
 bool job_read(struct msgr *r, struct job *j)
 {
 	uint32_t id = msgr_u32(r);
-	uint8_t kind = msgr_u8(r);
+	uint8_t kind = msgr_u8(r), only;
 
 	job_init(j, id, (enum job_kind)kind);
 	if (r->type != JOB || !is_kind(kind))
@@ -153,6 +154,9 @@ bool job_read(struct msgr *r, struct job *j)
 			read_str(r, &j->password, ACCOUNT_PASSWORD_MAX);
 			net_addr_read(r, &j->client);
 			j->since = msgr_u64(r);
+			only = msgr_u8(r);
+			r->bad = r->bad || only > 1;
+			j->only_shared = only == 1;
 		}
 		break;
 	}

@@ -6,7 +6,7 @@
  *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text [new image's fd]
  *   LOOKUP       u8 from, str service, str user                     u8 answered, u8 pos, u64 age, account,
  *   VERIFY       as LOOKUP, str password, net_addr client,          settings, news; VERIFY as LOOKUP
- *                u64 since
+ *                u64 since, u8 only shared
  *
  * Both ends are ours, and both check everything all the same. */
 #ifndef AUTHD_JOB_H
@@ -44,6 +44,7 @@ struct job {
 	struct net_addr client; /* VERIFY; family 0: not known */
 	uint64_t since;         /* VERIFY: what the pool's nodes share of verdicts counts if it is newer than this (unix seconds);
 	                         * JOB_SINCE_NOW: the directory itself is asked */
+	bool only_shared;       /* VERIFY: the directory is known to be down; nobody shall wait for it */
 };
 
 /* An answer. Strings are owned and never NULL. */
@@ -90,6 +91,6 @@ void job_write_resolve(struct msgw *w, uint32_t id, const char *host, uint16_t p
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent);
 void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user);
 void job_write_verify(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user,
-    const char *password, const struct net_addr *client, uint64_t since);
+    const char *password, const struct net_addr *client, uint64_t since, bool only_shared);
 
 #endif

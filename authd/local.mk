@@ -14,6 +14,15 @@ authd_libauthd_a_SOURCES = \
 	authd/register.c authd/register.h \
 	authd/request.c \
 	authd/service.c \
+	authd/shared.c authd/shared.h authd/store.c authd/store.h \
 	authd/tool.c
+# What nodes share in memcached: a module, loaded by auth workers only (authd/store.h).
+if WITH_MEMCACHED
+pkglibexec_PROGRAMS += authd/memcached.so
+authd_memcached_so_SOURCES = authd/memcached.c
+authd_memcached_so_CFLAGS = $(AM_CFLAGS) -fPIC $(MEMCACHED_CFLAGS)
+authd_memcached_so_LDFLAGS = $(AM_LDFLAGS) -shared
+authd_memcached_so_LDADD = $(MEMCACHED_LIBS)
+endif
 AUTHD_LIBS = authd/libauthd.a $(PROXY_LIBS) $(AUTHLIB_LIBS)
 EXTRA_DIST += authd/README

@@ -31,7 +31,7 @@ struct question {
 	struct cache_digest proof;    /* with the password; of a look-up without: the same */
 	struct cache_digest user;
 	bool verify, shared, probe;
-	bool lasting;                 /* goes on while the directory is down: a probe, an operator's question */
+	bool lasting;                 /* goes on while the directory is down: a probe, an operator's, one to the pool alone */
 	bool answering;
 	bool keep;                    /* the askers were answered from memory; the job goes on */
 	unsigned pos;
@@ -52,7 +52,7 @@ struct questions {
 	int64_t (*clock)(void);
 	struct health *health;
 	const struct auth_chain *chain;
-	bool by_client;
+	bool by_client, pool_shares;
 	uint8_t settings[SETTINGS_DIGEST_LEN];
 	int64_t ttl, negative_ttl, stale; /* ms */
 	struct question *all, *shared;
@@ -256,9 +256,7 @@ static enum health_outcome outcome_of(const struct questions *qs, const struct j
 	const char *driver = auth_chain_name(qs->chain, done->pos);
 	enum health_outcome o = HEALTH_NOT_ASKED;
 
-	if (done->age != 0)
-		return HEALTH_NOT_ASKED; /* another node has asked it, a while ago */
-	if (!done->answered || done->result != AUTH_TRY_LATER)
+	if (done->age == 0 && (!done->answered || done->result != AUTH_TRY_LATER))
 		return HEALTH_ANSWERED;
 	for (unsigned i = 0; i < done->news.n; i++) {
 		const struct dirnews_item *item = &done->news.item[i];
@@ -268,6 +266,7 @@ static enum health_outcome outcome_of(const struct questions *qs, const struct j
 		/* A server that is there but refuses the question may take the next. */
 		o = item->kind == DIRNEWS_FAILED ? HEALTH_FAILED : HEALTH_ANSWERED;
 	}
+	/* With an age: another node has asked it, a while ago; it may have failed us all the same. */
 	return o;
 }
 
@@ -324,7 +323,8 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 	question_free(q);
 }
 
-static struct question *submit(struct questions *qs, const struct memory *m, const struct ask *ask)
+/* ONLY_SHARED: of the pool's other nodes. */
+static struct question *submit(struct questions *qs, const struct memory *m, const struct ask *ask, bool only_shared)
 {
 	static const struct net_addr nobody;
 	struct question *q = mem_alloc(sizeof(*q));
@@ -345,7 +345,7 @@ static struct question *submit(struct questions *qs, const struct memory *m, con
 	DL_APPEND(qs->all, q);
 	if (q->verify)
 		job_write_verify(&out, id, ask->pos, ask->service, ask->user, ask->password,
-		    ask->client != NULL ? ask->client : &nobody, ask->fresh ? JOB_SINCE_NOW : qs->since);
+		    ask->client != NULL ? ask->client : &nobody, ask->fresh ? JOB_SINCE_NOW : qs->since, only_shared);
 	else
 		job_write_lookup(&out, id, ask->pos, ask->service, ask->user);
 	jobs_submit(qs->jobs, id, &out, -1, ask->client, on_done, q);
@@ -358,7 +358,7 @@ static void on_probe(unsigned pos, void *arg)
 	struct questions *qs = arg;
 	struct ask ask = { .pos = pos, .service = qs->probe[pos].service, .user = qs->probe[pos].name };
 	struct memory m = { .now = qs->clock() };
-	struct question *q = submit(qs, &m, &ask);
+	struct question *q = submit(qs, &m, &ask, false);
 
 	q->probe = q->lasting = true;
 }
@@ -396,7 +396,7 @@ void question_ask(struct questions *qs, struct asker *who, const struct ask *ask
 {
 	struct question *q = NULL;
 	struct memory m;
-	bool verify = ask->password != NULL;
+	bool verify = ask->password != NULL, only_shared = false;
 
 	*who = (struct asker){ .fn = fn, .arg = arg };
 	make_digests(qs, &m, ask);
@@ -407,7 +407,8 @@ void question_ask(struct questions *qs, struct asker *who, const struct ask *ask
 		/* Nobody waits for what has let others wait already. */
 		if ((health_down(qs->health, ask->pos) || (q != NULL && q->keep)) && verify && from_old_memory(qs, who, &m))
 			return;
-		if (health_down(qs->health, ask->pos)) {
+		only_shared = health_down(qs->health, ask->pos);
+		if (only_shared && !(qs->pool_shares && verify)) {
 			qs->counts.misses++;
 			give_later(NULL, who);
 			return;
@@ -418,12 +419,12 @@ void question_ask(struct questions *qs, struct asker *who, const struct ask *ask
 	} else {
 		qs->counts.misses++;
 		cache_user(qs->cache, &m.user, ask->user);
-		q = submit(qs, &m, ask);
+		q = submit(qs, &m, ask, only_shared);
 		if (!ask->fresh) {
 			HASH_ADD(hh, qs->shared, proof, sizeof(q->proof), q);
 			q->shared = true;
 		}
-		q->lasting = ask->fresh;
+		q->lasting = ask->fresh || only_shared;
 		if (verify && !ask->fresh && find_proven(qs, &m.key, &m.proof, m.now, qs->stale) != NULL)
 			ev_timer_start(qs->loop, &q->patience);
 	}
@@ -473,7 +474,6 @@ static void begin_anew(struct questions *qs)
 	struct question *q;
 
 	qs->epoch++;
-	qs->since = (uint64_t)time(NULL);
 	DL_FOREACH(qs->all, q)
 		unshare(q);
 }
@@ -484,6 +484,7 @@ void questions_use(struct questions *qs, const struct auth_chain *chain, const s
 
 	qs->chain = chain;
 	qs->by_client = auth_chain_uses_client(chain);
+	qs->pool_shares = set->authdaemonrc_AUTH_CACHE_MEMCACHED[0] != '\0';
 	qs->ttl = set->authdaemonrc_AUTH_CACHE_TTL * 1000;
 	qs->negative_ttl = set->authdaemonrc_AUTH_CACHE_NEGATIVE_TTL * 1000;
 	qs->stale = set->authdaemonrc_AUTH_CACHE_STALE * 1000;
@@ -501,6 +502,7 @@ void questions_use(struct questions *qs, const struct auth_chain *chain, const s
 unsigned questions_flush(struct questions *qs, const char *user)
 {
 	begin_anew(qs);
+	qs->since = (uint64_t)time(NULL);
 	return cache_flush(qs->cache, user);
 }
 

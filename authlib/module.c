@@ -5,21 +5,30 @@
 
 #include "lib/mem.h"
 
-const struct auth_driver *auth_module_load(const char *name, struct str *why)
+const void *auth_module_symbol(const char *name, const char *symbol, struct str *why)
 {
 	char *path = mem_printf("%s/%s.so", WP_LIBEXECDIR, name);
 	void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	const struct auth_driver *const *driver = module != NULL ? dlsym(module, "waypost_auth_driver") : NULL;
+	const void *const *what = module != NULL ? dlsym(module, symbol) : NULL;
 	const char *version = module != NULL ? dlsym(module, "waypost_auth_version") : NULL;
 
 	if (module == NULL)
 		str_addf(why, "the module cannot be loaded: %s", dlerror());
-	else if (driver == NULL || version == NULL || strcmp((*driver)->name, name) != 0)
+	else if (what == NULL || version == NULL)
 		str_addf(why, "%s is no module of Waypost's; install it again", path);
 	else if (strcmp(version, PACKAGE_VERSION) != 0)
 		str_addf(why, "%s is of version %.32s, the daemon of %s; restart the daemon after an upgrade", path, version, PACKAGE_VERSION);
 	mem_free(&path);
-	if (why->len != 0)
-		return NULL;
-	return *driver;
+	return why->len == 0 ? *what : NULL;
+}
+
+const struct auth_driver *auth_module_load(const char *name, struct str *why)
+{
+	const struct auth_driver *driver = auth_module_symbol(name, "waypost_auth_driver", why);
+
+	if (driver != NULL && strcmp(driver->name, name) != 0) {
+		str_addf(why, "%s.so holds another driver; install it again", name);
+		driver = NULL;
+	}
+	return driver;
 }

@@ -14,5 +14,7 @@
 /* Loads the module of driver NAME, for as long as the process lives. NULL, and what is wrong and what to do in WHY, if
  * the file is not there, cannot be loaded, or belongs to another version. */
 const struct auth_driver *auth_module_load(const char *name, struct str *why);
+/* The same for any module: what its pointer SYMBOL points to. */
+const void *auth_module_symbol(const char *name, const char *symbol, struct str *why);
 
 #endif

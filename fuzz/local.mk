@@ -39,6 +39,10 @@ fuzz_fuzz_mime_text_LDADD = $(MIME_LIBS) $(LIB_LIBS)
 fuzz_fuzz_imap_text_SOURCES = fuzz/fuzz_imap_text.c
 fuzz_fuzz_imap_text_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_imap_text_LDADD = imapd/libimap.a $(MIME_LIBS) $(LIB_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_shared
+fuzz_fuzz_shared_SOURCES = fuzz/fuzz_shared.c
+fuzz_fuzz_shared_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_shared_LDADD = $(AUTHD_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_userdb fuzz/fuzz_userdb_image fuzz/fuzz_password fuzz/fuzz_job
 fuzz_fuzz_userdb_SOURCES = fuzz/fuzz_userdb.c
 fuzz_fuzz_userdb_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

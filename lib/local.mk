@@ -15,6 +15,7 @@ lib_liblib_a_SOURCES = \
 	lib/net.c lib/net.h \
 	lib/num.c lib/num.h \
 	lib/rnd.c lib/rnd.h \
+	lib/seal.c lib/seal.h \
 	lib/str.c lib/str.h
 LIB_LIBS = lib/liblib.a $(EV_LIBS) $(CRYPTO_LIBS)
 EXTRA_DIST += lib/README

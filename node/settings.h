@@ -73,6 +73,11 @@ enum { SETTINGS_ADDRESS_MAX = 64 };
 bool settings_port_next(const char **list, char address[SETTINGS_ADDRESS_MAX], uint16_t *port);
 /* The port of the first entry (the port of the peers, where nothing else is set). */
 uint16_t settings_first_port(const char *list);
+enum { SETTINGS_SERVERS_MAX = 16, SETTINGS_HOST_MAX = 256, SETTINGS_SOCKET_PATH_MAX = 108 /* of sockaddr_un */ };
+
+/* Takes the next word of a LIST of servers at *LIST, which advances: HOST, HOST:PORT, [IPV6]:PORT, or the path of a
+ * socket (PORT is 0 then, as where none is given). 1: a good one; 0: the end; -1: a malformed one. */
+int settings_server_next(const char **list, char host[SETTINGS_HOST_MAX], uint16_t *port);
 /* The service name that a PORTMAP setting (imapd_AUTHSERVICE) gives for logins at the local port PORT, in BUF of
  * SIZE bytes (32 are enough), or NORMAL. */
 const char *settings_authservice(const char *map, uint16_t port, const char *normal, char *buf, size_t size);

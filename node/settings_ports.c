@@ -54,3 +54,34 @@ const char *settings_authservice(const char *map, uint16_t port, const char *nor
 	}
 	return normal;
 }
+
+int settings_server_next(const char **list, char host[SETTINGS_HOST_MAX], uint16_t *port)
+{
+	const char *p = *list + strspn(*list, " "), *end = p + strcspn(p, " "), *colon = NULL, *stop = end;
+	uint64_t v = 0;
+
+	*list = end;
+	*port = 0;
+	host[0] = '\0';
+	if (p == end)
+		return 0;
+	if (*p == '[') {
+		if ((stop = memchr(p, ']', (size_t)(end - p))) == NULL || (stop + 1 != end && stop[1] != ':'))
+			return -1;
+		colon = stop + 1 != end ? stop + 1 : NULL;
+		p++;
+	} else if (*p != '/') {
+		colon = memchr(p, ':', (size_t)(end - p));
+		if (colon != NULL && memchr(colon + 1, ':', (size_t)(end - colon - 1)) != NULL)
+			colon = NULL; /* a bare IPv6 address */
+		stop = colon != NULL ? colon : end;
+	}
+	if (colon != NULL && (!num_parse(colon + 1, (size_t)(end - colon - 1), UINT16_MAX, &v) || v == 0))
+		return -1;
+	if (p == stop || stop - p >= SETTINGS_HOST_MAX || (*p == '/' && stop - p >= SETTINGS_SOCKET_PATH_MAX))
+		return -1;
+	memcpy(host, p, (size_t)(stop - p));
+	host[stop - p] = '\0';
+	*port = (uint16_t)v;
+	return 1;
+}

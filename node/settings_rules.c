@@ -406,6 +406,33 @@ static void rules_secret(struct settings_load *l)
 			"nodes log and count each other's addresses instead of the clients'");
 }
 
+/* The cache that the pool shares. */
+static void rules_shared(struct settings_load *l)
+{
+	const char *p = l->set->authdaemonrc_AUTH_CACHE_MEMCACHED;
+	char host[SETTINGS_HOST_MAX];
+	uint16_t port;
+	unsigned n = 0;
+	int got;
+
+	while ((got = settings_server_next(&p, host, &port)) == 1)
+		n++;
+	if (got != 0)
+		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: server %u is none; write HOST, HOST:PORT, "
+			"[IPV6]:PORT or the path of a socket", n + 1);
+	else if (n > SETTINGS_SERVERS_MAX)
+		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: %u servers; %d are the most", n,
+			SETTINGS_SERVERS_MAX);
+	else if (n != 0 && l->set->pool_secret[0] == '\0')
+		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: the pool has no secret, without which nothing "
+			"may be kept there; give all nodes the same POOL_SECRETFILE");
+#ifndef WITH_MEMCACHED
+	if (n != 0)
+		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: this build has no memcached; install "
+			"libmemcached-dev and build again");
+#endif
+}
+
 void settings_rules(struct settings_load *l)
 {
 	rules_node(l);
@@ -417,5 +444,6 @@ void settings_rules(struct settings_load *l)
 		rules_pop3(l);
 	rules_auth(l);
 	rules_secret(l);
+	rules_shared(l);
 	apply_debug(l->set);
 }

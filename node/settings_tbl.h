@@ -189,6 +189,15 @@
 	S(authdaemonrc, AUTH_CACHE_SIZE, SIZE, "64M", 1048576, 68719476736, "bytes", SF_A, \
 		"Most memory that all this may take, digests of proven passwords of authuserdb included; some 400 bytes are an " \
 		"account. What was used least lately makes room; wrong guesses have an eighth.") \
+	S(authdaemonrc, AUTH_CACHE_MEMCACHED, LIST, "", 0, 0, "", SF_A, \
+		"Memcached servers in which the nodes of a pool share which passwords the directories have proven, so that a " \
+		"login that one node has seen asks no directory on the others, nor after a restart: HOST, HOST:PORT, " \
+		"[IPV6]:PORT, or the path of a socket. The times of AUTH_CACHE_TTL and AUTH_CACHE_STALE count from the question " \
+		"to the directory, on whichever node. Names and contents are sealed with the pool's secret (POOL_SECRETFILE or " \
+		"the key of TLS_CERTFILE), which is needed for this. A server that does not answer is left alone for a while; " \
+		"logins go on without it. A host name is looked up whenever a connection is made: addresses are safer.") \
+	S(authdaemonrc, AUTH_CACHE_MEMCACHED_TIMEOUT, INT, "200", 1, 5000, "milliseconds", SF_A, \
+		"How long a login waits for a memcached server at most, before that server is left alone.") \
 	S(authdaemonrc, LDAPTLS_CACERT, PATH, "", 0, 0, "", SF_A, \
 		"PEM file of the authorities that may sign the LDAP server's certificate. Empty: those of the system's " \
 		"ldap.conf.") \

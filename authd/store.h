@@ -1,0 +1,32 @@
+/* A place outside that keeps bytes for a while under keys, as auth workers use it: memcached. The only one is a module
+ * ("memcached.so", made from authd/memcached.c), so that no other process carries its library. Whoever else can reach
+ * that place can read, change and delete everything: callers seal what they give it (lib/seal.h).
+ * No call waits longer than the timeout; a server that lets its callers wait, or is gone, is left alone for a while. */
+#ifndef AUTHD_STORE_H
+#define AUTHD_STORE_H
+
+#include "lib/str.h"
+
+enum { STORE_VALUE_MAX = 100 * 1024 };
+
+struct store_ops {
+	/* SERVERS: as of settings_server_next(), valid. Connects to nothing yet. Never NULL. */
+	void *(*open)(const char *servers, unsigned timeout_ms);
+	void (*close)(void *ctx);
+	/* Appends the value of KEY (letters and digits, at most 250) to OUT. False: there is none, or no answer. */
+	bool (*get)(void *ctx, const char *key, struct str *out);
+	/* Keeps LEN bytes for about SECONDS, if it can. */
+	void (*set)(void *ctx, const char *key, const void *p, size_t len, unsigned seconds);
+	/* The last value was nobody's that we know: a connection that got out of step says such things. It is closed. */
+	void (*distrust)(void *ctx, const char *key);
+};
+
+/* At the end of the module's file. */
+#define STORE_MODULE(ops) \
+	const struct store_ops *const waypost_store = &(ops); \
+	const char waypost_auth_version[] = PACKAGE_VERSION
+
+/* Loads the module. NULL, and what is wrong and what to do in WHY, if it is not there or of another version. */
+const struct store_ops *store_load(struct str *why);
+
+#endif
