@@ -156,9 +156,11 @@ static enum auth_result check(const struct password_scheme *s UNUSED, const stru
 {
 	struct argon2 h;
 	uint8_t is[KEY_MAX];
-	enum auth_result r = AUTH_BROKEN;
+	enum auth_result r = AUTH_TRY_LATER;
 
-	if (parse(str_cstr(body), &h) == NULL && compute(&h, password, is))
+	if (parse(str_cstr(body), &h) != NULL)
+		r = AUTH_BROKEN;
+	else if (compute(&h, password, is))
 		r = mem_equal_secret(is, h.key_len, h.key, h.key_len) ? AUTH_OK : AUTH_MISMATCH;
 	mem_wipe(is, sizeof(is));
 	mem_wipe(&h, sizeof(h));

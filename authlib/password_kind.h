@@ -21,7 +21,7 @@ struct password_kind {
 	bool binary; /* stands encoded behind the braces */
 	/* NULL, or why no password can match: static text. Costs no hashing. */
 	const char *(*wrong)(const struct password_scheme *s, const struct str *body);
-	/* BODY is sound. AUTH_BROKEN: it cannot be checked here. */
+	/* BODY is sound. AUTH_TRY_LATER: it could not be computed, which was logged. */
 	enum auth_result (*check)(const struct password_scheme *s, const struct str *body, const char *password);
 	/* Bytes at the front of BODY that name the cost; whole or damaged. NULL: 0. */
 	size_t (*class)(const char *body);

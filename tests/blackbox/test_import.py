@@ -153,6 +153,25 @@ def test_shell_syntax(etc, place):
     check(place / "waypost.conf")
 
 
+def test_cut_anywhere(etc):
+    """A file that ends in the middle of anything is read to its end, and what is whole in it counts."""
+    program = os.path.join(PREFIX, "bin/import-courier")
+    script = {"__name__": "import_courier", "__file__": program}
+    with open(program) as f:
+        exec(compile(f.read(), program, "exec"), script)
+    shell_file, rc_file = script["ShellFile"], script["rc_file"]
+    text = "A=1\nexport A B\nC='x y'\"$A ${A} \\\" z\"\\\n w # c\nif test `x`; then D=$(y); fi\nE=\"a\n  b\"; F=${A:-1}\n"
+    whole = [(name, value) for _, name, value in shell_file(text, {}).found]
+    assert whole == [("A", "1"), ("C", 'x y1 1 " z'), ("E", "a\n  b")]
+    for n in range(len(text)):
+        found = [(name, value) for _, name, value in shell_file(text[:n], {}).found]
+        assert all(pair in whole for pair in found[:-1]), n
+    rc = (etc / "authmysqlrc").read_text() + "A b \\\n c \\"
+    assert list(rc_file(rc))[-1][1:] == ("A", "b c")
+    for n in range(0, len(rc), 7):
+        list(rc_file(rc[:n]))
+
+
 def test_directories(etc, place):
     """Every kind of rc file, with values that libconfig and we would read otherwise."""
     put(etc / "authdaemonrc", authmodulelist='"authldap authmysql authpgsql authsqlite authcustom"', daemons="9",
