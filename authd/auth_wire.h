@@ -33,7 +33,9 @@ enum {
 	X(CRAM_MD5, "CRAM-MD5")        /* RFC 2195: HMAC of the challenge; the next two: the same with another hash */ \
 	X(CRAM_SHA1, "CRAM-SHA1") \
 	X(CRAM_SHA256, "CRAM-SHA256") \
-	X(TOKEN, "X-WAYPOST-TOKEN")    /* another node of the pool has proven it: see hop_token() */
+	X(TOKEN, "X-WAYPOST-TOKEN")    /* another node of the pool has proven it: see hop_token() */ \
+	X(SCRAM_SHA_1, "SCRAM-SHA-1")  /* RFC 5802; the next one RFC 7677 */ \
+	X(SCRAM_SHA_256, "SCRAM-SHA-256")
 enum auth_mech {
 #define X(name, word) AUTH_MECH_##name,
 	AUTH_MECHS(X)
@@ -42,6 +44,11 @@ enum auth_mech {
 };
 /* The mechanism's name; "" for PASSWORD. */
 const char *auth_mech_name(enum auth_mech m);
+/* It takes several turns of the client, by AUTH_STEP. */
+static inline bool auth_mech_steps(enum auth_mech m)
+{
+	return m == AUTH_MECH_SCRAM_SHA_1 || m == AUTH_MECH_SCRAM_SHA_256;
+}
 /* The server speaks first: it takes an AUTH_BEGIN. */
 static inline bool auth_mech_begins(enum auth_mech m)
 {
@@ -66,7 +73,7 @@ struct auth_request {
 	enum protocol protocol;
 	enum auth_mech mech;
 	char user[ACCOUNT_NAME_MAX];
-	char password[ACCOUNT_PASSWORD_MAX]; /* other mechanisms: what the client answered (CRAM, APOP: hex digits) */
+	char password[ACCOUNT_PASSWORD_MAX]; /* other mechanisms: what the client answered (CRAM, APOP: hex digits; SCRAM: its first message) */
 	struct net_addr client;    /* of the socket */
 	uint16_t local_port;
 	bool tls;                  /* on this connection */

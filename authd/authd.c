@@ -1,5 +1,6 @@
 #include "authd/authd.h"
 
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -90,19 +91,14 @@ static void worker_gone(struct chan *c UNUSED, void *arg)
 /* A worker wants a challenge for the login that its question REQUEST will be. */
 static void begin_talk(struct authd_worker *w, uint32_t request, enum auth_mech mech)
 {
-	static struct auth_reply no;
 	struct authd *a = w->a;
 	const char *challenge = talks_begin(w->talks, request, mech, a->ctx.set->self[0], clock_now());
 
-	if (challenge != NULL) {
-		auth_text_write(&out, AUTH_CONTINUE, request, challenge);
-	} else {
-		memset(&no, 0, sizeof(no));
-		no.request = request;
-		no.verdict = AUTH_VERDICT_UNAVAILABLE;
-		snprintf(no.reason, sizeof(no.reason), "too many clients keep a challenge waiting");
-		auth_reply_write(&out, &no);
+	if (challenge == NULL) {
+		request_unknown(w, request, "too many clients keep a challenge waiting");
+		return;
 	}
+	auth_text_write(&out, AUTH_CONTINUE, request, challenge);
 	if (chan_send(w->chan, &out, -1) != 0)
 		log_error("worker %u does not read its messages", w->slot);
 }
@@ -110,6 +106,7 @@ static void begin_talk(struct authd_worker *w, uint32_t request, enum auth_mech 
 static bool worker_message(struct authd_worker *w, struct msgr *r)
 {
 	static struct auth_request q;
+	static char text[AUTH_TEXT_MAX];
 	struct authd *a = w->a;
 	struct reg_session *s;
 	struct net_addr peer;
@@ -135,6 +132,12 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 		if (!auth_begin_read(r, &request, &mech))
 			return false;
 		begin_talk(w, request, mech);
+		return true;
+	case AUTH_STEP:
+		if (!auth_text_read(r, &request, text))
+			return false;
+		request_step(w, request, text);
+		mem_wipe(text, sizeof(text));
 		return true;
 	case SESSION_END:
 		id = msgr_u64(r);
@@ -318,6 +321,12 @@ static void on_loaded(const struct job_done *done, int fd, void *arg)
 		begin(a);
 }
 
+static void expire(struct authd_worker *w, double then)
+{
+	talks_expire(w->talks, then);
+	request_expire(w, then);
+}
+
 static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct authd *a = t->data;
@@ -327,7 +336,7 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 
 	/* A worker ends its clients' logins in time; this is for one that does not. */
 	for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
-		talks_expire(w->talks, clock_now() - 2 * (double)set->node_LOGIN_TIMEOUT);
+		expire(w, clock_now() - 2 * (double)set->node_LOGIN_TIMEOUT);
 	if (a->loading || strstr(set->authdaemonrc_authmodulelist, "authuserdb") == NULL ||
 	    userdb_watch_poll(&a->watch, set->authuserdb_USERDB, clock_now()) == 0)
 		return;
@@ -423,6 +432,17 @@ static const struct role_hooks hooks = {
 	.orphaned = on_stop,
 };
 
+static struct mac *random_mac(void)
+{
+	uint8_t key[MAC_LEN];
+	struct mac *m;
+
+	DIE_IF(RAND_bytes(key, sizeof(key)) != 1);
+	m = mac_new(key, sizeof(key));
+	mem_wipe(key, sizeof(key));
+	return m;
+}
+
 int authd_main(const struct role_start *who)
 {
 	struct authd *a = mem_alloc(sizeof(*a));
@@ -434,6 +454,7 @@ int authd_main(const struct role_start *who)
 	a->peers = peers_new(ask_address, a);
 	a->reg = reg_new();
 	a->tokens = tokens_new();
+	a->salts = random_mac();
 	userdb_report_init(&a->report);
 	userdb_watch_init(&a->watch);
 	use_settings(a);

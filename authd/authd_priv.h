@@ -25,6 +25,7 @@ struct authd_worker {
 	uint64_t generation;
 	struct request *requests;
 	struct talks *talks;      /* challenges that its clients have not answered yet */
+	unsigned nsteps;          /* of its requests: those that go on by AUTH_STEP */
 };
 
 struct authd {
@@ -37,6 +38,7 @@ struct authd {
 	struct peers *peers;
 	struct reg *reg;
 	struct cache *cache;
+	struct mac *salts;        /* stands in for `pool` where that makes SCRAM's salts */
 	struct tokens *tokens;    /* of other nodes, that were taken here */
 	struct mac *pool;         /* of the pool's secret; NULL: there is none */
 	struct auth_chain *chain;
@@ -68,6 +70,12 @@ void service_at_port(const struct service *s, uint16_t local_port, char *out, si
 void request_new(struct authd *a, struct authd_worker *w, const struct auth_request *q);
 /* The question number ID of W, or its challenge, is not wanted any more. */
 void request_cancel(struct authd_worker *w, uint32_t id);
+/* The client's next message TEXT for question ID of W. */
+void request_step(struct authd_worker *w, uint32_t id, const char *text);
+/* The questions of W that have waited for their client since before THEN (seconds of lib/clock.h) are refused. */
+void request_expire(struct authd_worker *w, double then);
+/* W is told "not now" for its question ID, of which there is nothing (more). */
+void request_unknown(struct authd_worker *w, uint32_t id, const char *reason);
 /* All questions of W end with it. */
 void request_drop_all(struct authd_worker *w);
 /* The address of a peer has come, or the first load is done: those who waited go on. */

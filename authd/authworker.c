@@ -9,6 +9,7 @@
 
 #include "authd/shared.h"
 #include "authlib/password.h"
+#include "authlib/scram_secret.h"
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -80,6 +81,24 @@ static void ask(const struct job *job, struct auth_chain *chain, struct job_done
 	dirnews_take(&done->news);
 }
 
+static void derive(const struct job *job, struct job_done *done)
+{
+	struct scram_secret s;
+	struct str text = STR_INIT;
+	const char *why;
+
+	if (!scram_secret_read(&s, job->hash, &why)) {
+		done->result = AUTH_BROKEN;
+		return;
+	}
+	scram_secret_derive(&s, job->password);
+	scram_secret_add(&text, &s);
+	mem_free(&done->text);
+	done->text = str_steal(&text);
+	done->result = AUTH_OK;
+	mem_wipe(&s, sizeof(s));
+}
+
 void authworker_do(const struct job *job, int image, struct auth_chain *chain, struct job_done *done, int *fd_out)
 {
 	*fd_out = -1;
@@ -87,6 +106,9 @@ void authworker_do(const struct job *job, int image, struct auth_chain *chain, s
 	switch (job->kind) {
 	case JOB_HASH:
 		done->result = password_check(job->hash, job->password);
+		break;
+	case JOB_SCRAM:
+		derive(job, done);
 		break;
 	case JOB_RESOLVE:
 		resolve(job, done);

@@ -7,7 +7,7 @@
 
 static bool is_kind(unsigned kind)
 {
-	return kind >= JOB_HASH && kind <= JOB_VERIFY;
+	return kind >= JOB_HASH && kind <= JOB_SCRAM;
 }
 
 /* --- questions --- */
@@ -58,6 +58,13 @@ void job_write_hash(struct msgw *w, uint32_t id, const char *password, const cha
 	msgw_str(w, hash);
 }
 
+void job_write_scram(struct msgw *w, uint32_t id, const char *password, const char *hash)
+{
+	begin(w, JOB, id, JOB_SCRAM);
+	msgw_str(w, password);
+	msgw_str(w, hash);
+}
+
 void job_write_resolve(struct msgw *w, uint32_t id, const char *host, uint16_t port)
 {
 	begin(w, JOB, id, JOB_RESOLVE);
@@ -102,6 +109,9 @@ void job_write(struct msgw *w, const struct job *j)
 	case JOB_HASH:
 		job_write_hash(w, j->id, j->password, j->hash);
 		break;
+	case JOB_SCRAM:
+		job_write_scram(w, j->id, j->password, j->hash);
+		break;
 	case JOB_RESOLVE:
 		job_write_resolve(w, j->id, j->host, j->port);
 		break;
@@ -133,6 +143,7 @@ bool job_read(struct msgr *r, struct job *j)
 		return false;
 	switch (j->kind) {
 	case JOB_HASH:
+	case JOB_SCRAM:
 		read_str(r, &j->password, ACCOUNT_PASSWORD_MAX);
 		read_str(r, &j->hash, ACCOUNT_HASH_MAX);
 		break;
@@ -178,7 +189,7 @@ void job_done_init(struct job_done *d, uint32_t id, enum job_kind kind)
 
 void job_done_fini(struct job_done *d)
 {
-	mem_free(&d->text);
+	mem_free_secret(&d->text);
 	userdb_report_fini(&d->report);
 	account_fini(&d->account);
 	dirnews_fini(&d->news);
@@ -219,6 +230,9 @@ void job_done_write(struct msgw *w, const struct job_done *d)
 	msgw_u8(w, (uint8_t)d->result);
 	switch (d->kind) {
 	case JOB_HASH:
+		break;
+	case JOB_SCRAM:
+		msgw_str(w, d->text);
 		break;
 	case JOB_RESOLVE:
 		write_addrs(w, d);
@@ -304,6 +318,9 @@ bool job_done_read(struct msgr *r, struct job_done *d)
 	d->result = (enum auth_result)result;
 	switch (d->kind) {
 	case JOB_HASH:
+		break;
+	case JOB_SCRAM:
+		read_str(r, &d->text, ACCOUNT_HASH_MAX);
 		break;
 	case JOB_RESOLVE:
 		read_addrs(r, d);

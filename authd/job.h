@@ -2,6 +2,7 @@
  *
  *   JOB      u32 id, u8 kind, then by kind                      JOB_DONE   u32 id, u8 kind, u8 result, then by kind
  *   HASH         str password, str hash                             -
+ *   SCRAM        str password, str hash                             str text
  *   RESOLVE      str host, u16 port                                 u8 n, net_addr[n], str text
  *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text [new image's fd]
  *   LOOKUP       u8 from, str service, str user                     u8 answered, u8 pos, u64 age, account,
@@ -22,7 +23,8 @@ enum job_kind {
 	JOB_RESOLVE,     /* getaddrinfo() */
 	JOB_USERDB_LOAD, /* userdb_build() */
 	JOB_LOOKUP,      /* auth_chain_lookup() on the drivers that may wait */
-	JOB_VERIFY       /* auth_chain_verify() */
+	JOB_VERIFY,      /* auth_chain_verify() */
+	JOB_SCRAM        /* scram_secret_derive() */
 };
 
 #define JOB_SINCE_NOW UINT64_MAX
@@ -33,8 +35,8 @@ enum { JOB_ADDRS_MAX = 8, JOB_HOST_MAX = 256, JOB_SERVICE_MAX = 32, JOB_TEXT_MAX
 struct job {
 	uint32_t id;
 	enum job_kind kind;
-	char *password; /* HASH, VERIFY; wiped when freed */
-	char *hash;     /* HASH; wiped when freed */
+	char *password; /* HASH, SCRAM, VERIFY; wiped when freed */
+	char *hash;     /* HASH; SCRAM: a stored secret, whose keys do not matter; wiped when freed */
 	char *host;     /* RESOLVE: name or numeric address */
 	uint16_t port;
 	char *path;     /* USERDB_LOAD */
@@ -56,7 +58,7 @@ struct job_done {
 	/* RESOLVE */
 	unsigned naddr;
 	struct net_addr addr[JOB_ADDRS_MAX]; /* with the port of the question */
-	char *text;                          /* why there is none */
+	char *text;                          /* why there is none. SCRAM: the secret with its keys; wiped when freed */
 	/* USERDB_LOAD; the new image is the message's descriptor */
 	struct userdb_report report;
 	/* LOOKUP, VERIFY */
@@ -87,6 +89,7 @@ enum job_kind job_kind_of(const struct msgw *w);
 
 /* Shorthands for authd: a question straight into W. */
 void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash);
+void job_write_scram(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_resolve(struct msgw *w, uint32_t id, const char *host, uint16_t port);
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent);
 void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user);

@@ -394,7 +394,7 @@ static enum class class_of(const struct msgw *w, const struct net_addr *client)
 {
 	if (client == NULL)
 		return CLASS_OWN;
-	return job_kind_of(w) == JOB_HASH ? CLASS_HASH : CLASS_LOOKUP;
+	return job_kind_of(w) == JOB_HASH || job_kind_of(w) == JOB_SCRAM ? CLASS_HASH : CLASS_LOOKUP;
 }
 
 struct jobs *jobs_new(struct ev_loop *loop)

@@ -13,6 +13,7 @@ authd_libauthd_a_SOURCES = \
 	authd/question.c authd/question.h \
 	authd/register.c authd/register.h \
 	authd/request.c \
+	authd/scram.c authd/scram.h \
 	authd/service.c \
 	authd/shared.c authd/shared.h authd/store.c authd/store.h \
 	authd/tool.c
@@ -23,6 +24,15 @@ authd_memcached_so_SOURCES = authd/memcached.c
 authd_memcached_so_CFLAGS = $(AM_CFLAGS) -fPIC $(MEMCACHED_CFLAGS)
 authd_memcached_so_LDFLAGS = $(AM_LDFLAGS) -shared
 authd_memcached_so_LDADD = $(MEMCACHED_LIBS)
+endif
+# SCRAM logins: a module, loaded by authd only if they are turned on (authd/scram.h). What it uses of lib/ and authlib/ is
+# the program's.
+if WITH_GSASL
+pkglibexec_PROGRAMS += authd/scram.so
+authd_scram_so_SOURCES = authd/scram_gsasl.c
+authd_scram_so_CFLAGS = $(AM_CFLAGS) $(GSASL_CFLAGS) -fPIC
+authd_scram_so_LDFLAGS = $(AM_LDFLAGS) -shared
+authd_scram_so_LDADD = $(GSASL_LIBS)
 endif
 AUTHD_LIBS = authd/libauthd.a $(PROXY_LIBS) $(AUTHLIB_LIBS)
 EXTRA_DIST += authd/README

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "authd/authd_priv.h"
+#include "authd/scram.h"
 #include "authlib/drv_userdb.h"
 #include "authlib/password.h"
 #include "lib/clock.h"
@@ -26,6 +27,9 @@ struct request {
 	char service_name[32];
 	char name[ACCOUNT_NAME_MAX];  /* with DEFDOMAIN */
 	char *challenge;              /* that the client has answered; NULL: there was none */
+	struct scram *scram;          /* a login in steps; NULL: it is none */
+	bool at_client;               /* the next step is the client's */
+	double began;                 /* lib/clock.h; with scram */
 	struct account account;
 	unsigned pos;                 /* in the chain */
 	struct asker asker;           /* waits for a directory */
@@ -36,6 +40,8 @@ struct request {
 	bool client_tls;
 	struct route route;
 };
+
+enum { STEPS_MAX = 4096 }; /* conversations of one worker's clients */
 
 static struct msgw out;
 
@@ -56,6 +62,9 @@ static void request_free(struct request *rq)
 		rq->next->prev = rq->prev;
 	account_fini(&rq->account);
 	mem_free_secret(&rq->challenge);
+	if (rq->scram != NULL)
+		rq->worker->nsteps--;
+	scram_free(&rq->scram);
 	mem_wipe(&rq->q, sizeof(rq->q));
 	mem_free(&rq);
 }
@@ -417,22 +426,101 @@ static void check_token(struct request *rq, enum auth_result result)
 	}
 }
 
+/* For who wonders why somebody's password is said to be wrong. */
+static void log_cannot(const struct request *rq, const char *why)
+{
+	char name[ACCOUNT_NAME_MAX];
+
+	if (!rq->unknown && why[0] != '\0')
+		log_info("account %s cannot log in by %s: %s", log_value(name, sizeof(name), rq->account.name), auth_mech_name(rq->q.mech), why);
+}
+
+static void on_computed(const struct job_done *done, int fd UNUSED, void *arg);
+
+/* A login in steps goes on: SAY is for the client, if anything is. */
+static void go_on(struct request *rq, enum scram_next next, const struct str *say)
+{
+	struct authd *a = rq->worker->a;
+	const char *password, *secret;
+	uint32_t id;
+
+	if (next == SCRAM_SAY && say->len < AUTH_TEXT_MAX) {
+		rq->at_client = true;
+		auth_text_write(&out, AUTH_CONTINUE, rq->q.request, str_cstr(say));
+		if (chan_send(rq->worker->chan, &out, -1) != 0)
+			log_error("worker %u does not read its messages", rq->worker->slot);
+	} else if (next == SCRAM_COMPUTE) {
+		scram_question(rq->scram, &password, &secret);
+		id = jobs_next_id(a->jobs);
+		job_write_scram(&out, id, password, secret);
+		jobs_submit(a->jobs, id, &out, -1, &rq->client, on_computed, rq);
+		mem_wipe(out.buf, out.len);
+	} else {
+		on_verdict(rq, next == SCRAM_RIGHT ? AUTH_OK : AUTH_MISMATCH);
+	}
+}
+
+static void on_computed(const struct job_done *done, int fd UNUSED, void *arg)
+{
+	struct request *rq = arg;
+	struct str say = STR_INIT;
+
+	if (done == NULL)
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "no auth worker took it: too many logins wait, or the workers ended; see the log");
+	else
+		go_on(rq, scram_computed(rq->scram, done->text, &say), &say);
+	str_fini(&say);
+}
+
+/* SCRAM's first message, of an account whose record is there (or certainly is not). */
+static void start_scram(struct request *rq, enum auth_result result)
+{
+	struct authd *a = rq->worker->a;
+	struct str text = STR_INIT;
+	const struct scram_module *module;
+	const char *why = "";
+
+	if (result != AUTH_OK && result != AUTH_UNKNOWN && result != AUTH_DISABLED) {
+		on_verdict(rq, result);
+		return;
+	}
+	rq->unknown = result == AUTH_UNKNOWN;
+	if (rq->worker->nsteps >= STEPS_MAX) {
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "too many clients keep a login by SCRAM waiting");
+		return;
+	}
+	if ((module = scram_module_load(&text)) != NULL)
+		rq->scram = scram_new(module, rq->q.mech == AUTH_MECH_SCRAM_SHA_1 ? SCRAM_SHA_1 : SCRAM_SHA_256, rq->q.user, rq->name,
+		    result == AUTH_OK ? &rq->account : NULL, a->pool != NULL ? a->pool : a->salts,
+		    (unsigned)a->ctx.set->authdaemonrc_SCRAM_ITERATIONS, &why);
+	if (rq->scram == NULL) {
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, text.len != 0 ? text.data : "GNU SASL is out of order");
+	} else {
+		rq->worker->nsteps++;
+		rq->began = clock_now();
+		log_cannot(rq, why);
+		go_on(rq, scram_step(rq->scram, rq->q.password, &text), &text);
+	}
+	str_fini(&text);
+}
+
 /* The client did not tell its password but answered a challenge: is that right? RESULT is the record's. */
 static void check_answer(struct request *rq, enum auth_result result)
 {
-	char name[ACCOUNT_NAME_MAX];
 	const char *why = "";
 
 	if (rq->q.mech == AUTH_MECH_TOKEN) {
 		check_token(rq, result);
 		return;
 	}
+	if (auth_mech_steps(rq->q.mech)) {
+		start_scram(rq, result);
+		return;
+	}
 	rq->unknown = result == AUTH_UNKNOWN;
 	if (result == AUTH_OK || result == AUTH_UNKNOWN)
 		result = mech_check(rq->q.mech, &rq->account, rq->challenge, rq->q.password, &why);
-	if (!rq->unknown && why[0] != '\0')
-		log_info("account %s cannot log in by %s: %s", log_value(name, sizeof(name), rq->account.name),
-		    auth_mech_name(rq->q.mech), why);
+	log_cannot(rq, why);
 	on_verdict(rq, result);
 }
 
@@ -587,6 +675,44 @@ void request_cancel(struct authd_worker *w, uint32_t id)
 			request_free(rq);
 			return;
 		}
+}
+
+void request_unknown(struct authd_worker *w, uint32_t id, const char *reason)
+{
+	static struct auth_reply no;
+
+	memset(&no, 0, sizeof(no));
+	no.request = id;
+	no.verdict = AUTH_VERDICT_UNAVAILABLE;
+	snprintf(no.reason, sizeof(no.reason), "%s", reason);
+	auth_reply_write(&out, &no);
+	if (chan_send(w->chan, &out, -1) != 0)
+		log_error("worker %u does not read its messages", w->slot);
+}
+
+void request_step(struct authd_worker *w, uint32_t id, const char *text)
+{
+	struct request *rq = w->requests;
+	struct str say = STR_INIT;
+
+	while (rq != NULL && !(rq->at_client && rq->q.request == id))
+		rq = rq->next;
+	if (rq == NULL) {
+		request_unknown(w, id, "its conversation is not known any more");
+		return;
+	}
+	rq->at_client = false;
+	go_on(rq, scram_step(rq->scram, text, &say), &say);
+	str_fini(&say);
+}
+
+void request_expire(struct authd_worker *w, double then)
+{
+	for (struct request *rq = w->requests, *next; rq != NULL && w->nsteps != 0; rq = next) {
+		next = rq->next;
+		if (rq->at_client && rq->began < then)
+			refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its client took too long");
+	}
 }
 
 void request_drop_all(struct authd_worker *w)

@@ -26,6 +26,9 @@ static void feed_peer(struct login *l, const char *p, size_t len)
 	net_addr_parse(&reply.client, "192.0.2.7", 99);
 	reply.ntargets = 1;
 	l->reply = &reply;
+	reply.forward = len % 3 == 0 ? AUTH_FORWARD_OTHER : AUTH_FORWARD_TYPED;
+	reply.time = len % 2;
+	strcpy(reply.master, len % 5 == 0 ? "" : "master");
 	l->password = mem_strdup(len % 2 == 0 ? "password" : "\xe4 ");
 	net_addr_parse(&reply.target[0].addr, "127.0.0.1", 1);
 	l->backend = backend_start(EV_DEFAULT, &reply.target[0].addr, 1, 1, l->dialect->peer_line, NULL, NULL, l);
@@ -59,9 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (set == NULL) {
 		set = settings_defaults();
 		mem_free(&set->imapd_IMAP_CAPABILITY);
-		set->imapd_IMAP_CAPABILITY = mem_strdup("IMAP4rev1 AUTH=PLAIN AUTH=CRAM-MD5 AUTH=CRAM-SHA1 AUTH=CRAM-SHA256");
+		set->imapd_IMAP_CAPABILITY = mem_strdup("IMAP4rev1 AUTH=PLAIN AUTH=CRAM-MD5 AUTH=CRAM-SHA1 AUTH=CRAM-SHA256 AUTH=SCRAM-SHA-256");
 		mem_free(&set->pop3d_POP3AUTH);
-		set->pop3d_POP3AUTH = mem_strdup("PLAIN APOP CRAM-MD5");
+		set->pop3d_POP3AUTH = mem_strdup("PLAIN APOP CRAM-MD5 SCRAM-SHA-1");
+		set->has_pool_secret = true;
 	}
 	if (size == 0)
 		return 0;

@@ -56,6 +56,15 @@ fuzz_fuzz_password_LDADD = $(AUTHLIB_LIBS)
 fuzz_fuzz_job_SOURCES = fuzz/fuzz_job.c
 fuzz_fuzz_job_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_job_LDADD = $(AUTHD_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_auth
+fuzz_fuzz_auth_SOURCES = fuzz/fuzz_auth.c
+fuzz_fuzz_auth_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_auth_LDADD = $(AUTHD_LIBS)
+if WITH_GSASL
+fuzz_fuzz_auth_SOURCES += authd/scram_gsasl.c
+fuzz_fuzz_auth_CFLAGS = $(AM_CFLAGS) $(GSASL_CFLAGS)
+fuzz_fuzz_auth_LDADD += $(GSASL_LIBS)
+endif
 noinst_PROGRAMS += fuzz/fuzz_master
 fuzz_fuzz_master_SOURCES = fuzz/fuzz_master.c
 fuzz_fuzz_master_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

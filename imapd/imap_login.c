@@ -130,9 +130,10 @@ static enum login_event on_sasl(struct login *l, enum sasl_result r, const char 
 {
 	struct imap_login *il = l->data;
 
-	il->in_sasl = r == SASL_CONTINUE || r == SASL_CHALLENGE;
+	il->in_sasl = r == SASL_CONTINUE || r == SASL_CHALLENGE || r == SASL_STEP;
 	switch (r) {
 	case SASL_CREDENTIALS:
+	case SASL_STEP:
 		return LOGIN_EVENT_CREDENTIALS;
 	case SASL_CHALLENGE:
 		return LOGIN_EVENT_CHALLENGE;

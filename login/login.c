@@ -607,6 +607,24 @@ bool login_set_credentials(struct login *l, const char *user, size_t user_len, c
 	return set_credentials(l, user, user_len, password, password_len);
 }
 
+bool login_set_first(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *text, size_t len)
+{
+	l->mech = mech;
+	l->answers = false;
+	l->method = auth_mech_name(mech);
+	return set_credentials(l, user, user_len, text, len);
+}
+
+bool login_set_step(struct login *l, const char *text, size_t len)
+{
+	mem_free_secret(&l->password);
+	if (l->user == NULL || (len != 0 && !text_ok(text, len, AUTH_TEXT_MAX)))
+		return false;
+	l->answers = true;
+	l->password = mem_memdup(text, len);
+	return true;
+}
+
 bool login_set_token(struct login *l, const char *user, size_t user_len, const char *token, size_t token_len)
 {
 	l->mech = AUTH_MECH_TOKEN;

@@ -127,6 +127,9 @@ struct login {
 /* For dialects: sets l->user and l->password to copies, replacing older ones. False (nothing set) if one is
  * empty or too long or has control characters: refused before anybody is asked. */
 bool login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method);
+/* The same for SCRAM, of which TEXT is the client's first message; a later one is login_set_step()'s, for the same user. */
+bool login_set_first(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *text, size_t len);
+bool login_set_step(struct login *l, const char *text, size_t len);
 /* The same for another node's token, and for MECH, in which the client answered the challenge that it was told: TOKEN
  * and ANSWER instead of a password. */
 bool login_set_token(struct login *l, const char *user, size_t user_len, const char *token, size_t token_len);

@@ -64,6 +64,65 @@ static enum sasl_result cram(struct login *l, struct sasl *s, const char *p, siz
 	return login_set_answer(l, s->mech, p, (size_t)(blank - p), blank + 1, (size_t)(p + len - blank - 1)) ? SASL_CREDENTIALS : SASL_MALFORMED;
 }
 
+/* saslname: "=2C" is a comma, "=3D" an equals sign (RFC 5802 section 5.1). */
+static bool add_saslname(struct str *out, const char *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (p[i] != '=') {
+			str_addc(out, p[i]);
+		} else if (len - i >= 3 && (memcmp(p + i, "=2C", 3) == 0 || memcmp(p + i, "=3D", 3) == 0)) {
+			str_addc(out, p[i + 1] == '2' ? ',' : '=');
+			i += 2;
+		} else {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* The part of TEXT up to the next comma, which is passed over; LEN becomes its length. */
+static const char *next_part(const char **text, const char *end, size_t *len)
+{
+	const char *p = *text, *comma = memchr(p, ',', (size_t)(end - p));
+
+	*len = (size_t)((comma != NULL ? comma : end) - p);
+	*text = comma != NULL ? comma + 1 : end;
+	return p;
+}
+
+/* SCRAM's first message, looked at only as far as to know who it is; authd reads it to its end. */
+static enum sasl_result scram_first(struct login *l, struct sasl *s, const char *p, size_t len)
+{
+	const char *end = p + len, *rest = p, *flag, *authzid, *name;
+	size_t flag_len, authzid_len, name_len;
+	struct str user = STR_INIT, other = STR_INIT;
+	enum sasl_result result = SASL_MALFORMED;
+
+	flag = next_part(&rest, end, &flag_len);
+	authzid = next_part(&rest, end, &authzid_len);
+	name = next_part(&rest, end, &name_len);
+	/* No channel binding: neither wanted ("n") nor held possible ("y"). */
+	if (flag_len == 1 && (flag[0] == 'n' || flag[0] == 'y') && name_len > 2 && memcmp(name, "n=", 2) == 0 &&
+	    (authzid_len == 0 || (authzid_len > 2 && memcmp(authzid, "a=", 2) == 0)) && add_saslname(&user, name + 2, name_len - 2) &&
+	    (authzid_len == 0 || add_saslname(&other, authzid + 2, authzid_len - 2))) {
+		s->have_user = true;
+		if (authzid_len != 0 && (other.len != user.len || memcmp(other.data, user.data, user.len) != 0))
+			result = SASL_AUTHZID;
+		else if (login_set_first(l, s->mech, user.data, user.len, p, len))
+			result = SASL_STEP;
+	}
+	str_fini(&user);
+	str_fini(&other);
+	return result;
+}
+
+static enum sasl_result scram(struct login *l, struct sasl *s, const char *p, size_t len)
+{
+	if (!s->have_user)
+		return scram_first(l, s, p, len);
+	return login_set_step(l, p, len) ? SASL_STEP : SASL_MALFORMED;
+}
+
 static enum sasl_result step(struct login *l, struct sasl *s, const char *line, size_t len, const char **challenge)
 {
 	enum sasl_result result = SASL_MALFORMED;
@@ -73,6 +132,7 @@ static enum sasl_result step(struct login *l, struct sasl *s, const char *line, 
 		result = s->mechanism == SASL_PLAIN ? plain(l, str_cstr(&raw), raw.len) :
 		    s->mechanism == SASL_LOGIN ? login(l, s, str_cstr(&raw), raw.len, challenge) :
 		    s->mechanism == SASL_TOKEN ? token(l, str_cstr(&raw), raw.len) :
+		    s->mechanism == SASL_SCRAM ? scram(l, s, str_cstr(&raw), raw.len) :
 		    cram(l, s, str_cstr(&raw), raw.len);
 	str_fini_secret(&raw);
 	return result;
@@ -111,6 +171,8 @@ enum sasl_result sasl_start(struct login *l, struct sasl *s, const char *list, c
 		s->mechanism = SASL_TOKEN;
 	else if (auth_mech_begins(s->mech) && s->mech != AUTH_MECH_APOP && sasl_named(list, prefix, mechanism, mechanism_len))
 		s->mechanism = SASL_CRAM;
+	else if (auth_mech_steps(s->mech) && sasl_named(list, prefix, mechanism, mechanism_len))
+		s->mechanism = SASL_SCRAM;
 	else
 		return SASL_UNKNOWN;
 	if (s->mechanism == SASL_CRAM) {
@@ -129,7 +191,7 @@ enum sasl_result sasl_start(struct login *l, struct sasl *s, const char *list, c
 	if (initial_len == 1 && initial[0] == '=')
 		initial_len = 0;
 	result = step(l, s, initial, initial_len, challenge);
-	if (result != SASL_CONTINUE)
+	if (result != SASL_CONTINUE && result != SASL_STEP)
 		sasl_end(s);
 	return result;
 }
@@ -142,7 +204,7 @@ enum sasl_result sasl_line(struct login *l, struct sasl *s, const char *line, si
 		result = SASL_ABORT;
 	else
 		result = step(l, s, line, len, challenge);
-	if (result != SASL_CONTINUE)
+	if (result != SASL_CONTINUE && result != SASL_STEP)
 		sasl_end(s);
 	return result;
 }

@@ -163,6 +163,13 @@ void worker_ask_authd(struct worker *w, struct login *l)
 			return;
 	}
 	l->talk = AUTH_MECH_PASSWORD; /* a challenge is good for one question */
+	if (l->answers && auth_mech_steps(l->mech)) {
+		auth_text_write(&out, AUTH_STEP, l->request, l->password);
+		if (chan_send(w->authd, &out, -1) != 0)
+			drop_slot(w, l);
+		mem_wipe(out.buf, out.len);
+		return;
+	}
 	q.request = l->request;
 	q.protocol = l->dialect->protocol;
 	q.mech = l->mech;

@@ -5,31 +5,42 @@
 
 #include "node/settings_load.h"
 
-enum kind { KIND_TOLD, KIND_CRAM, KIND_APOP, KIND_LATER };
+enum kind { KIND_TOLD, KIND_CRAM, KIND_APOP, KIND_SCRAM, KIND_LATER };
+
+#ifdef WITH_GSASL
+enum { HAVE_SCRAM = 1 };
+#else
+enum { HAVE_SCRAM = 0 };
+#endif
 
 static const struct { const char *name; enum kind kind; } known[] = {
 	{ "PLAIN", KIND_TOLD }, { "LOGIN", KIND_TOLD },
 	{ "CRAM-MD5", KIND_CRAM }, { "CRAM-SHA1", KIND_CRAM }, { "CRAM-SHA256", KIND_CRAM }, { "APOP", KIND_APOP },
-	{ "SCRAM-SHA-1", KIND_LATER }, { "SCRAM-SHA-256", KIND_LATER },
+	{ "SCRAM-SHA-1", KIND_SCRAM }, { "SCRAM-SHA-256", KIND_SCRAM },
 	{ "SCRAM-SHA-1-PLUS", KIND_LATER }, { "SCRAM-SHA-256-PLUS", KIND_LATER },
 	{ "EXTERNAL", KIND_LATER }, { "OAUTHBEARER", KIND_LATER }, { "XOAUTH2", KIND_LATER },
 };
+
+static const char scram_needs[] = "a clear password, or a hash {SCRAM-SHA-1} or {SCRAM-SHA-256} as the mechanism is";
 
 /* Why accounts of MODULE cannot log in by a mechanism of KIND; NULL: they can, or there is no telling. */
 static const char *obstacle(const struct settings *set, const char *module, enum kind kind)
 {
 	if (strcmp(module, "authuserdb") == 0)
-		return kind == KIND_APOP ? "a clear password, which userdb never has" :
+		return kind == KIND_SCRAM ? scram_needs : kind == KIND_APOP ? "a clear password, which userdb never has" :
 		    "a field hmac-md5pw, hmac-sha1pw or hmac-sha256pw, as userdbpw -hmac-md5, ... makes it";
 	if (strcmp(module, "authldap") == 0)
 		return set->authldaprc_LDAP_AUTHBIND ? "a clear password, but with LDAP_AUTHBIND the LDAP server keeps the passwords to itself" :
-		    set->authldaprc_LDAP_CLEARPW[0] == '\0' ? "a clear password; LDAP_CLEARPW names its attribute" : NULL;
+		    set->authldaprc_LDAP_CLEARPW[0] == '\0' ? kind == KIND_SCRAM ? scram_needs : "a clear password; LDAP_CLEARPW names its attribute" : NULL;
 	if (strcmp(module, "authmysql") == 0)
 		return set->authmysqlrc_MYSQL_CLEAR_PWFIELD[0] == '\0' && set->authmysqlrc_MYSQL_SELECT_CLAUSE[0] == '\0' ?
-		    "a clear password; MYSQL_CLEAR_PWFIELD names its column" : NULL;
+		    kind == KIND_SCRAM ? scram_needs : "a clear password; MYSQL_CLEAR_PWFIELD names its column" : NULL;
 	if (strcmp(module, "authpgsql") == 0)
 		return set->authpgsqlrc_PGSQL_CLEAR_PWFIELD[0] == '\0' && set->authpgsqlrc_PGSQL_SELECT_CLAUSE[0] == '\0' ?
-		    "a clear password; PGSQL_CLEAR_PWFIELD names its column" : NULL;
+		    kind == KIND_SCRAM ? scram_needs : "a clear password; PGSQL_CLEAR_PWFIELD names its column" : NULL;
+	if (strcmp(module, "authsqlite") == 0)
+		return set->authsqliterc_SQLITE_CLEAR_PWFIELD[0] == '\0' && set->authsqliterc_SQLITE_SELECT_CLAUSE[0] == '\0' ?
+		    kind == KIND_SCRAM ? scram_needs : "a clear password; SQLITE_CLEAR_PWFIELD names its column" : NULL;
 	if (strcmp(module, "authpam") == 0 || strcmp(module, "authpwd") == 0 || strcmp(module, "authshadow") == 0)
 		return "a clear password, which the system never has";
 	return NULL;
@@ -59,13 +70,16 @@ static void warn_accounts(struct settings_load *l, unsigned line, const char *la
 void settings_rules_mechanism(struct settings_load *l, bool pop3, unsigned line, const char *label, const char *name,
     unsigned *said)
 {
-	static const char ours[] = "PLAIN, LOGIN, CRAM-MD5, CRAM-SHA1 and CRAM-SHA256";
+	static const char ours[] = "PLAIN, LOGIN, CRAM-MD5, CRAM-SHA1, CRAM-SHA256, SCRAM-SHA-1 and SCRAM-SHA-256";
 	size_t i = 0;
 
 	while (i < ARRAY_LEN(known) && strcasecmp(known[i].name, name) != 0)
 		i++;
 	if (i == ARRAY_LEN(known) || (known[i].kind == KIND_APOP && !pop3))
 		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not known; %s are", label, name, ours);
+	else if (known[i].kind == KIND_SCRAM && !HAVE_SCRAM)
+		settings_report(l->errors, &l->text, line, "%s: %s is not in this build, for GNU SASL was not there; install libgsasl-dev, and "
+			"build again", label, name);
 	else if (known[i].kind == KIND_LATER)
 		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not in this version; %s are", label, name, ours);
 	else if (known[i].kind != KIND_TOLD && (*said & 1u << known[i].kind) == 0)

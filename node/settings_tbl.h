@@ -156,7 +156,7 @@
 	SETTINGS_BOTH(S, pop3d, "110", POP3_PROXY) \
 	S(pop3d, POP3AUTH, LIST, "PLAIN LOGIN", 0, 0, "", SF_W, \
 		"Login mechanisms that CAPA announces. PLAIN and LOGIN are understood in any case; CRAM-MD5, CRAM-SHA1, " \
-		"CRAM-SHA256 (clients prove that they know the password) only if they are named here. APOP: so is POP3's own " \
+		"CRAM-SHA256, SCRAM-SHA-1, SCRAM-SHA-256 (clients prove that they know the password) only if they are named here. APOP: so is POP3's own " \
 		"command, and the greeting has its timestamp. Clients choose the strongest and do not try another: name only what " \
 		"all accounts can do.") \
 	S(pop3d, POP3_INACTIVITY_TIMEOUT, TIME, "10m", 30, SF_DAY, "seconds", SF_S, \
@@ -172,6 +172,9 @@
 		"authpipe. Only an account that one does not know is looked up in the next; one that gives no answer ends the search with \"not now\".") \
 	S(authdaemonrc, daemons, INT, "5", 1, 256, "processes", SF_M | SF_A, \
 		"Processes that do what takes long: hashes, questions to directories, lookups of host names.") \
+	S(authdaemonrc, SCRAM_ITERATIONS, INT, "4096", 4096, 10000000, "", SF_A, \
+		"What SCRAM logins cost where the directory has a clear password. Secrets that it has ready ({SCRAM-SHA-256}) say it " \
+		"themselves; set it to theirs, for names that nobody has get this one and shall not look different.") \
 	S(authdaemonrc, DEFAULTOPTIONS, STR, "", 0, 0, "", SF_A, \
 		"Options for every account that does not have them itself: \"disablepop3=1,mailhost=a.example.com\".") \
 	S(authdaemonrc, AUTH_CACHE_TTL, TIME, "60s", 0, 86400, "seconds", SF_A, \

@@ -123,9 +123,10 @@ static enum login_event on_sasl(struct login *l, enum sasl_result r, const char 
 {
 	struct pop3_login *pl = l->data;
 
-	pl->in_sasl = r == SASL_CONTINUE || r == SASL_CHALLENGE;
+	pl->in_sasl = r == SASL_CONTINUE || r == SASL_CHALLENGE || r == SASL_STEP;
 	switch (r) {
 	case SASL_CREDENTIALS:
+	case SASL_STEP:
 		return LOGIN_EVENT_CREDENTIALS;
 	case SASL_CHALLENGE:
 		return LOGIN_EVENT_CHALLENGE;

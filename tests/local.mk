@@ -106,6 +106,12 @@ tests_unit_test_mech_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_shared
 tests_unit_test_shared_SOURCES = tests/unit/test_shared.c
 tests_unit_test_shared_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
+if WITH_GSASL
+UNIT_TESTS += tests/unit/test_scram
+tests_unit_test_scram_SOURCES = tests/unit/test_scram.c authd/scram_gsasl.c
+tests_unit_test_scram_CFLAGS = $(AM_CFLAGS) $(GSASL_CFLAGS)
+tests_unit_test_scram_LDADD = $(AUTHD_LIBS) $(GSASL_LIBS) $(CUNIT_LIBS)
+endif
 UNIT_TESTS += tests/unit/test_authd
 tests_unit_test_authd_SOURCES = tests/unit/test_authd.c
 tests_unit_test_authd_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)

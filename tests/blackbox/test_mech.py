@@ -18,6 +18,7 @@ from fakeserver import FakeServer, imap_peer, pop3_peer
 from pool import PATIENCE, PREFIX, SLOW, Account, Pool, events, wait_for
 
 CAPS = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE AUTH=PLAIN AUTH=LOGIN"
+SCRAM = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256"}
 CRAM = ["CRAM-MD5", "CRAM-SHA1", "CRAM-SHA256"]
 HASH = {"CRAM-MD5": "md5", "CRAM-SHA1": "sha1", "CRAM-SHA256": "sha256"}
 HERE, THERE = "127.0.0.1", "127.0.0.2"
@@ -29,6 +30,15 @@ def states(password):
         return subprocess.run([os.path.join(PREFIX, "bin", "userdbpw"), option], input=f"{password}\n{password}\n", text=True,
                               capture_output=True, check=True, timeout=30 * SLOW).stdout.strip()
     return {"systempw": None, "hmac-md5pw": run("-hmac-md5"), "hmac-sha1pw": run("-hmac-sha1"), "hmac-sha256pw": run("-hmac-sha256")}
+
+
+def scram_secret(password, mechanism, iterations=4096, salt=b"the salt is kept"):
+    hash_name = SCRAM[mechanism]
+    salted = hashlib.pbkdf2_hmac(hash_name, password.encode(), salt, iterations)
+    stored = hashlib.new(hash_name, hmac.new(salted, b"Client Key", hash_name).digest()).digest()
+    server = hmac.new(salted, b"Server Key", hash_name).digest()
+    b64 = lambda b: base64.b64encode(b).decode()
+    return f"{{{mechanism}}}{iterations},{b64(salt)},{b64(stored)},{b64(server)}"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +54,8 @@ def mech(request, sql):
     """Three nodes with every mechanism on. userdb: hmac-HOST; SQL: clear-HOST; and plain@, which has a hash alone."""
     secret = "päss w'ord"
     accounts = [Account(f"hmac{host[-1]}@example.com", password=secret, mailhost=host, fields=states(secret)) for host in (HERE, THERE)]
+    accounts += [Account(f"{m.lower()}-{host[-1]}@example.com", password=secret, mailhost=host, fields={"systempw": scram_secret(secret, m)})
+                 for m in SCRAM for host in (HERE, THERE)]
     accounts += [Account("plain@example.com", mailhost=HERE), Account("locked@example.com", mailhost=HERE, fields={**states("x"), "systempw": "!x"}),
                  Account("imap@example.com", password="for imap", mailhost=HERE,
                          fields={**states("for all"), **{"imap-" + k: v for k, v in states("for imap").items() if v}})]
@@ -52,8 +64,8 @@ def mech(request, sql):
         "authpgsqlrc": {"PGSQL_CONNECTION": f"host={sql.host} port={sql.port} user=admin dbname=postgres sslmode=disable",
                         "PGSQL_USER_TABLE": "accounts", "PGSQL_LOGIN_FIELD": "name", "PGSQL_CLEAR_PWFIELD": "clear", "PGSQL_UID_FIELD": "uid",
                         "PGSQL_GID_FIELD": "gid", "PGSQL_HOME_FIELD": "home", "PGSQL_AUXOPTIONS_FIELD": "options"},
-        "imapd": {"IMAP_CAPABILITY": CAPS + "".join(f" AUTH={m}" for m in CRAM)},
-        "pop3d": {"POP3AUTH": "PLAIN LOGIN APOP " + " ".join(CRAM)}})
+        "imapd": {"IMAP_CAPABILITY": CAPS + "".join(f" AUTH={m}" for m in [*CRAM, *SCRAM])},
+        "pop3d": {"POP3AUTH": "PLAIN LOGIN APOP " + " ".join([*CRAM, *SCRAM])}})
     for host in (HERE, THERE):
         a = p.add(Account(f"clear{host[-1]}@example.com", password=secret, mailhost=host), write=False)
         del p.accounts[a.name]
@@ -194,6 +206,119 @@ def test_without_authd(mech):
     c.send(b"b AUTHENTICATE CRAM-MD5\r\n")
     c.send(answer(base64.b64decode(c.line()[2:]), "hmac1@example.com", mech.secret, "CRAM-MD5") + b"\r\n")
     assert c.line().startswith(b"b OK")
+
+
+class Scram:
+    """A SCRAM client of its own, so that every step can be looked at. GREETING: the login's first line; END: how it ended."""
+
+    def __init__(self, p, node, name, password, mechanism="SCRAM-SHA-256", pop3=False, initial=True, header="n,,", spoil=None):
+        self.mechanism, self.hash = mechanism, SCRAM[mechanism]
+        self.c = (Pop3 if pop3 else Imap)(node, p.pop3_port if pop3 else p.imap_port)
+        command = ("AUTH " if pop3 else "a AUTHENTICATE ") + mechanism
+        bare = "n=" + name.replace("=", "=3D").replace(",", "=2C") + ",r=" + base64.b64encode(os.urandom(12)).decode()
+        first = self.b64((header + bare).encode())
+        if initial:
+            self.c.send(f"{command} {first}\r\n".encode())
+        else:
+            self.c.send(command.encode() + b"\r\n")
+            assert self.c.line() == b"+ "
+            self.c.send(first.encode() + b"\r\n")
+        self.offer = self.c.line()
+        self.end = self.offer
+        if not self.offer.startswith(b"+ "):
+            return
+        self.offer = base64.b64decode(self.offer[2:]).decode()
+        fields = dict(part.split("=", 1) for part in self.offer.split(","))
+        self.salt, self.iterations = fields["s"], int(fields["i"])
+        salted = hashlib.pbkdf2_hmac(self.hash, password.encode(), base64.b64decode(self.salt), self.iterations)
+        key = hmac.new(salted, b"Client Key", self.hash).digest()
+        without = f"c={self.b64(header.encode())},r={fields['r']}"
+        message = f"{bare},{self.offer},{without}".encode()
+        signature = hmac.new(hashlib.new(self.hash, key).digest(), message, self.hash).digest()
+        proof = self.b64(bytes(a ^ b for a, b in zip(key, signature)))
+        final = f"{without},p={proof}"
+        self.c.send(self.b64((spoil(final) if spoil else final).encode()).encode() + b"\r\n")
+        self.end = self.c.line()
+        if not self.end.startswith(b"+ "):
+            return
+        server = hmac.new(hmac.new(salted, b"Server Key", self.hash).digest(), message, self.hash).digest()
+        assert base64.b64decode(self.end[2:]) == b"v=" + base64.b64encode(server)  # it knows us, too
+        self.c.send(b"\r\n")
+        self.end = self.c.line()
+
+    @staticmethod
+    def b64(data):
+        return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize("mechanism", SCRAM)
+def test_scram(mech, mechanism):
+    """From a stored secret and from a clear password; here and on another node; with an initial response and without."""
+    for n, host in (("1", HERE), ("2", THERE)):
+        for name in (f"{mechanism.lower()}-{n}@example.com", f"clear{n}@example.com"):
+            s = Scram(mech, HERE, name, mech.secret, mechanism)
+            assert s.end.startswith(b"a OK"), s.end
+            assert s.c.subjects() == [f"{name} lives on {host}"]
+            s.c.cmd("LOGOUT")
+            s = Scram(mech, "127.0.0.3", name, mech.secret, mechanism, pop3=True, initial=False)
+            assert s.end.startswith(b"+OK"), s.end
+            assert s.c.cmd("STAT").startswith(b"+OK 1 ")
+            s.c.cmd("QUIT")
+
+
+def test_scram_unknown_is_as_known(mech):
+    """As many steps and the same words; a salt that is always the same, on every node, and nobody else's; the site's iterations."""
+    salts = {}
+    for name in ("nobody@example.com", "else@example.com", "clear1@example.com", "plain@example.com", "locked@example.com",
+                 "scram-sha-256-1@example.com", "scram-sha-1-1@example.com", "odd,na=me"):
+        seen = [Scram(mech, node, name, "wrong") for node in (HERE, THERE, HERE)]
+        assert all(s.end == b"a NO [AUTHENTICATIONFAILED] Login failed." for s in seen), (name, seen[0].end)
+        assert len({s.salt for s in seen}) == 1 and {s.iterations for s in seen} == {4096}
+        assert len(base64.b64decode(seen[0].salt)) == 16
+        salts[name] = seen[0].salt
+    assert len(set(salts.values())) == len(salts)
+    # The salt of one mechanism is not the other's.
+    assert Scram(mech, HERE, "nobody@example.com", "wrong", "SCRAM-SHA-1").salt != salts["nobody@example.com"]
+    text = mech.node(HERE).log()
+    assert "LOGIN FAILED, user=nobody@example.com" in text and "method=SCRAM-SHA-256" in text
+    assert "account plain@example.com cannot log in by SCRAM-SHA-256: its directory has neither a clear password" in text
+
+
+def test_scram_who_it_is(mech):
+    name = "scram-sha-256-1@example.com"
+    assert Scram(mech, HERE, name, mech.secret, header=f"y,a={name},").end.startswith(b"a OK")
+    assert Scram(mech, HERE, name, mech.secret, header="n,a=else@example.com,").end.startswith(b"a NO [AUTHORIZATIONFAILED]")
+    assert Scram(mech, HERE, name, mech.secret, header="n,a=else@example.com,", pop3=True).end.startswith(b"-ERR [SYS/PERM]")
+    # Channel binding is for TLS.
+    assert Scram(mech, HERE, name, mech.secret, header="p=tls-unique,,").end.startswith(b"a BAD")
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda m: m[:-4] + "AAA=", lambda m: m.replace(",r=", ",r=x"), lambda m: "c=eSws" + m[6:], lambda m: "x" * 900, lambda m: ",", lambda m: m + ",x=y",
+    lambda m: m[:m.index(",p=")]])
+def test_scram_spoilt(mech, spoil):
+    for name in ("scram-sha-256-1@example.com", "clear1@example.com", "nobody@example.com"):
+        s = Scram(mech, HERE, name, mech.secret, spoil=spoil)
+        assert s.end == b"a NO [AUTHENTICATIONFAILED] Login failed.", s.end
+        assert s.c.login("plain@example.com", "secret-plain@example.com").ok
+
+
+def test_scram_broken_off(mech):
+    first = base64.b64encode(b"n,,n=clear1@example.com,r=abc")
+    c = Imap(HERE, mech.imap_port)
+    c.send(b"a AUTHENTICATE SCRAM-SHA-256 " + first + b"\r\n*\r\nb NOOP\r\n")
+    assert c.line().startswith(b"+ ")
+    assert c.line() == b"a BAD Authentication cancelled." and c.line() == b"b OK NOOP completed"
+    for bad in (b"", b"n,,", b"n,,n=,r=x", b"n,,n=a", b"n,,n=a=b,r=x", b"x,,n=a,r=x", b"n,,r=x,n=a", b"n,,n=a,r=", b"\0", b"n,,n=a\0,r=x", b"n=a,r=x"):
+        c.send(b"c AUTHENTICATE SCRAM-SHA-256 " + (base64.b64encode(bad) or b"=") + b"\r\n")
+        assert c.line().startswith((b"c BAD", b"c NO [AUTHENTICATIONFAILED]")), bad
+        assert c.ok("NOOP")
+    gone = Imap(HERE, mech.imap_port)
+    gone.send(b"a AUTHENTICATE SCRAM-SHA-256 " + first + b"\r\n")
+    assert gone.line().startswith(b"+ ")
+    gone.sock.close()
+    os.kill(mech.node(HERE).pids("authd")[0], 0)  # it is alive
+    assert c.login("plain@example.com", "secret-plain@example.com").ok
 
 
 # --- accounts that live elsewhere ---
@@ -353,7 +478,7 @@ def test_off_by_default(make_pool):
     pool = make_pool(nodes=1, accounts=[Account("anna@example.com")])
     c = Imap(HERE, pool.imap_port)
     assert b"CRAM" not in c.greeting
-    for m in CRAM:
+    for m in [*CRAM, *SCRAM]:
         assert c.cmd("AUTHENTICATE " + m).text.startswith(b"NO [CANNOT]")
     pop = Pop3(HERE, pool.pop3_port)
     assert b"<" not in pop.greeting
@@ -364,9 +489,9 @@ def test_off_by_default(make_pool):
 
 def test_advertised(mech):
     caps = Imap(HERE, mech.imap_port).greeting
-    assert all(b"AUTH=" + m.encode() in caps for m in CRAM)
+    assert all(b"AUTH=" + m.encode() in caps for m in [*CRAM, *SCRAM])
     sasl = [line for line in Pop3(HERE, mech.pop3_port).multi("CAPA") if line.startswith(b"SASL")]
-    assert sasl == [b"SASL PLAIN LOGIN " + " ".join(CRAM).encode()]
+    assert sasl == [b"SASL PLAIN LOGIN " + " ".join([*CRAM, *SCRAM]).encode()]
 
 
 def test_check_tells_who_cannot(mech):
@@ -375,12 +500,60 @@ def test_check_tells_who_cannot(mech):
     assert "CRAM-MD5" in text and "authpgsql" not in [line for line in text.splitlines() if "CRAM-MD5" in line][0]
 
 
+# --- programs ---
+
+def run(*argv, **kw):
+    return subprocess.run(argv, capture_output=True, timeout=60 * SLOW, check=False, **kw)
+
+
+def needs(program):
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
 def test_python(mech):
+    """One that speaks ASCII alone: what it says is bytes of UTF-8, or its passwords are plain."""
     c = imaplib.IMAP4(HERE, mech.imap_port)
-    assert c.login_cram_md5("hmac1@example.com", mech.secret)[0] == "OK"
+    assert c.login_cram_md5("imap@example.com", "for imap")[0] == "OK"
     assert c.select()[0] == "OK"
     c.logout()
     pop = poplib.POP3(HERE, mech.pop3_port)
     assert pop.apop("clear1@example.com", mech.secret).startswith(b"+OK")
     assert pop.stat()[0] == 1
     pop.quit()
+
+
+@needs("curl")
+@pytest.mark.parametrize("mechanism", ["CRAM-MD5", "+APOP", "*"])
+def test_curl(mech, mechanism):
+    user = ["-sS", "--max-time", "50", "--login-options", f"AUTH={mechanism}"]
+    for name in ("clear2@example.com",) if "APOP" in mechanism else ("clear2@example.com", "hmac2@example.com"):
+        user += ["-u", f"{name}:{mech.secret}"]
+        if mechanism != "+APOP":
+            r = run("curl", *user, f"imap://{HERE}:{mech.imap_port}/INBOX;MAILINDEX=1")
+            assert r.returncode == 0 and f"{name} lives on 127.0.0.2".encode() in r.stdout, r.stderr
+        r = run("curl", *user, f"pop3://{HERE}:{mech.pop3_port}/1")
+        assert r.returncode == 0 and f"{name} lives on 127.0.0.2".encode() in r.stdout, r.stderr
+
+
+@needs("fetchmail")
+@pytest.mark.parametrize("options", ["protocol apop", "protocol imap auth cram-md5"])
+def test_fetchmail(mech, tmp_path, options):
+    rc = tmp_path / "rc"
+    port = mech.pop3_port if "apop" in options else mech.imap_port
+    rc.write_text(f"poll {HERE} service {port} {options}:\n user 'clear2@example.com' password \"{mech.secret}\" keep fetchall "
+                  f"sslproto '' mda 'cat'\n")
+    rc.chmod(0o600)
+    r = run("fetchmail", "-v", "-f", str(rc), "--pidfile", str(tmp_path / "pid"), "--idfile", str(tmp_path / "ids"),
+            env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "FETCHMAILHOME": str(tmp_path), "LC_ALL": "C.UTF-8"})
+    assert r.returncode == 0 and b"clear2@example.com lives on 127.0.0.2" in r.stdout, (r.stdout[-1500:], r.stderr)
+
+
+@needs("gsasl")
+@pytest.mark.parametrize("mechanism", [*SCRAM, "CRAM-MD5"])
+def test_gsasl(mech, mechanism):
+    for name in ("clear2@example.com", f"{mechanism.lower()}-2@example.com" if mechanism in SCRAM else "hmac2@example.com"):
+        for password, good in ((mech.secret, True), ("wrong", False)):
+            r = run("gsasl", "--client", "--imap", "--no-starttls", "--no-cb", f"--mechanism={mechanism}", f"--authentication-id={name}",
+                    f"--password={password}", HERE, str(mech.imap_port), input=b"", env={**os.environ, "LC_ALL": "C.UTF-8"})
+            assert (b"LOGIN Ok" in r.stdout) == good, (r.stdout, r.stderr)
+

@@ -5,6 +5,7 @@
 
 #include "authd/authworker.h"
 #include "authlib/drv_userdb.h"
+#include "authlib/password.h"
 #include "lib/mem.h"
 #include "tests/unit/unit.h"
 
@@ -31,7 +32,7 @@ static void fill_job(struct job *j, enum job_kind kind)
 
 static void test_questions(void)
 {
-	for (int kind = JOB_HASH; kind <= JOB_VERIFY; kind++) {
+	for (int kind = JOB_HASH; kind <= JOB_SCRAM; kind++) {
 		struct job j, back;
 		struct msgr r;
 
@@ -42,13 +43,13 @@ static void test_questions(void)
 		CU_ASSERT_TRUE(job_read(&r, &back));
 		CU_ASSERT_EQUAL(back.id, 77);
 		CU_ASSERT_EQUAL(back.kind, (enum job_kind)kind);
-		CU_ASSERT_STRING_EQUAL(back.password, kind == JOB_HASH || kind == JOB_VERIFY ? "secret" : "");
-		CU_ASSERT_STRING_EQUAL(back.hash, kind == JOB_HASH ? HASH : "");
+		CU_ASSERT_STRING_EQUAL(back.password, kind == JOB_HASH || kind >= JOB_VERIFY ? "secret" : "");
+		CU_ASSERT_STRING_EQUAL(back.hash, kind == JOB_HASH || kind == JOB_SCRAM ? HASH : "");
 		CU_ASSERT_STRING_EQUAL(back.host, kind == JOB_RESOLVE ? "peer.example.com" : "");
 		CU_ASSERT_EQUAL(back.port, kind == JOB_RESOLVE ? 993 : 0);
 		CU_ASSERT_STRING_EQUAL(back.path, kind == JOB_USERDB_LOAD ? "/etc/waypost/userdb" : "");
-		CU_ASSERT_STRING_EQUAL(back.user, kind >= JOB_LOOKUP ? "user@example.com" : "");
-		CU_ASSERT_EQUAL(back.from, kind >= JOB_LOOKUP ? 2 : 0);
+		CU_ASSERT_STRING_EQUAL(back.user, kind == JOB_LOOKUP || kind == JOB_VERIFY ? "user@example.com" : "");
+		CU_ASSERT_EQUAL(back.from, kind == JOB_LOOKUP || kind == JOB_VERIFY ? 2 : 0);
 		CU_ASSERT_EQUAL(back.since, kind == JOB_VERIFY ? 1234567890123 : 0);
 		CU_ASSERT_EQUAL(back.only_shared, kind == JOB_VERIFY);
 		CU_ASSERT_EQUAL(net_addr_same_ip(&back.client, &j.client), kind == JOB_VERIFY);
@@ -67,6 +68,7 @@ static void fill_done(struct job_done *d, enum job_kind kind)
 {
 	job_done_init(d, 78, kind);
 	d->result = AUTH_OK;
+	account_set(&d->text, kind == JOB_SCRAM ? "a secret" : "");
 	d->naddr = 2;
 	CU_ASSERT_TRUE(net_addr_parse(&d->addr[0], "192.0.2.7", 143));
 	CU_ASSERT_TRUE(net_addr_parse(&d->addr[1], "2001:db8::7", 143));
@@ -88,7 +90,7 @@ static void fill_done(struct job_done *d, enum job_kind kind)
 
 static void test_answers(void)
 {
-	for (int kind = JOB_HASH; kind <= JOB_VERIFY; kind++) {
+	for (int kind = JOB_HASH; kind <= JOB_SCRAM; kind++) {
 		struct job_done d, back;
 		struct msgr r;
 
@@ -109,6 +111,8 @@ static void test_answers(void)
 			CU_ASSERT_EQUAL(back.report.lost, 4);
 			CU_ASSERT_EQUAL(back.report.files, 3);
 			CU_ASSERT_STRING_EQUAL(back.report.text.data, "a line\n");
+		} else if (kind == JOB_SCRAM) {
+			CU_ASSERT_STRING_EQUAL(back.text, "a secret");
 		} else if (kind >= JOB_LOOKUP) {
 			CU_ASSERT_TRUE(back.answered);
 			CU_ASSERT_EQUAL(back.pos, 1);
@@ -126,6 +130,29 @@ static void test_answers(void)
 		}
 		job_done_fini(&d);
 	}
+}
+
+/* The example of RFC 7677 section 3 (its salt; the keys are those of the password). */
+static void test_scram(void)
+{
+	struct job j;
+	struct job_done d;
+	int fd;
+
+	job_init(&j, 1, JOB_SCRAM);
+	account_set(&j.password, "pencil");
+	account_set(&j.hash, "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
+	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+	authworker_do(&j, -1, NULL, &d, &fd);
+	CU_ASSERT_EQUAL(d.result, AUTH_OK);
+	CU_ASSERT_EQUAL(password_check(d.text, "pencil"), AUTH_OK);
+	CU_ASSERT_EQUAL(password_check(d.text, "pencils"), AUTH_MISMATCH);
+	job_done_fini(&d);
+	account_set(&j.hash, "{SCRAM-SHA-256}4096");
+	authworker_do(&j, -1, NULL, &d, &fd);
+	CU_ASSERT_EQUAL(d.result, AUTH_BROKEN);
+	job_done_fini(&d);
+	job_fini(&j);
 }
 
 static void test_bad_messages(void)
@@ -329,7 +356,7 @@ static void test_chain(void)
 static const struct unit_case cases[] = {
 	{ "questions", test_questions },
 	{ "answers", test_answers },
-	{ "bad messages", test_bad_messages },
+	{ "bad messages", test_bad_messages }, { "keys of SCRAM", test_scram },
 	{ "hash", test_work_hash },
 	{ "resolve", test_work_resolve },
 	{ "load the userdb", test_work_load },

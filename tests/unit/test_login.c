@@ -115,6 +115,24 @@ static void test_challenges(void)
 	check(d, "a AUTHENTICATE CRAM-MD5\r\nam9lIA==\r\n", "+ PDEuMkBuPg==\r\na BAD Malformed authentication data.\r\n");
 	check(d, "a AUTHENTICATE CRAM-MD5\r\nam9lIABi\r\n", "+ PDEuMkBuPg==\r\na BAD Malformed authentication data.\r\n");
 	check(d, "a AUTHENTICATE CRAM-MD5\r\n\r\n", "+ PDEuMkBuPg==\r\na BAD Malformed authentication data.\r\n");
+	/* SCRAM: "n,,n=j=2Coe=3D,r=x"; of a later message nothing is looked at here. */
+	use(&set->imapd_IMAP_CAPABILITY, "IMAP4rev1 AUTH=SCRAM-SHA-1");
+	check(d, "a AUTHENTICATE SCRAM-SHA-1 biwsbj1qPTJDb2U9M0Qscj14\r\n", "<SCRAM-SHA-1|j,oe=|n,,n=j=2Coe=3D,r=x>\n");
+	check(d, "a AUTHENTICATE SCRAM-SHA-1\r\nbiwsbj1qPTJDb2U9M0Qscj14\r\nYWI=\r\n\r\n",
+	    "+ \r\n<SCRAM-SHA-1|j,oe=|n,,n=j=2Coe=3D,r=x>\n<SCRAM-SHA-1|j,oe=|ab> answers\n<SCRAM-SHA-1|j,oe=|> answers\n");
+	check(d, "a AUTHENTICATE SCRAM-SHA-256\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
+	check(d, "a AUTHENTICATE SCRAM-SHA-1-PLUS\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
+	/* n,a=b,n=c,r=x   p=tls-unique,,n=u,r=x   n,,n=u=2,r=x   n,, */
+	check(d, "a AUTHENTICATE SCRAM-SHA-1 bixhPWIsbj1jLHI9eA==\r\n", "a NO [AUTHORIZATIONFAILED] Logging in as somebody else is not allowed.\r\n");
+	check(d, "a AUTHENTICATE SCRAM-SHA-1 cD10bHMtdW5pcXVlLCxuPXUscj14\r\n", "a BAD Malformed authentication data.\r\n");
+	check(d, "a AUTHENTICATE SCRAM-SHA-1 biwsbj11PTIscj14\r\n", "a BAD Malformed authentication data.\r\n");
+	check(d, "a AUTHENTICATE SCRAM-SHA-1 biws\r\n", "a BAD Malformed authentication data.\r\n");
+	/* Another node's token: "u" NUL "ab". */
+	check(d, "a AUTHENTICATE X-WAYPOST-TOKEN dQBhYg==\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
+	set->has_pool_secret = true;
+	check(d, "a AUTHENTICATE X-WAYPOST-TOKEN dQBhYg==\r\n", "<X-WAYPOST-TOKEN|u|ab>\n");
+	check(d, "a AUTHENTICATE X-WAYPOST-TOKEN\r\ndWFi\r\n", "+ \r\na BAD Malformed authentication data.\r\n");
+	set->has_pool_secret = false;
 	use(&set->imapd_IMAP_CAPABILITY, caps);
 	mem_free(&caps);
 

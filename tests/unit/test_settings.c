@@ -417,7 +417,7 @@ static void test_names(void)
 	run_bad(t, ARRAY_LEN(t));
 }
 
-#define MECHS "PLAIN, LOGIN, CRAM-MD5, CRAM-SHA1 and CRAM-SHA256"
+#define MECHS "PLAIN, LOGIN, CRAM-MD5, CRAM-SHA1, CRAM-SHA256, SCRAM-SHA-1 and SCRAM-SHA-256"
 
 static void test_bad_values(void)
 {
