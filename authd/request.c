@@ -86,7 +86,7 @@ static void answer(struct request *rq, struct auth_reply *r)
 	r->request = rq->q.request;
 	a->logins[r->verdict]++;
 	auth_reply_write(&out, r);
-	if (chan_send(rq->worker->chan, &out, -1) != 0)
+	if (chan_post(rq->worker->chan, &out) != 0)
 		log_error("worker %u does not read its messages", rq->worker->slot);
 	mem_wipe(out.buf, out.len); /* a ticket opens a mailbox */
 	request_free(rq);

@@ -15,8 +15,19 @@ struct queued {
 	uint8_t data[];
 };
 
+enum { POSTED_MAX = 32, POSTED_BYTES = 16 * 1024 };
+
+/* Messages of this turn of the loop. */
+struct posted {
+	unsigned n;
+	size_t len[POSTED_MAX], bytes;
+	uint8_t data[POSTED_BYTES];
+};
+
 struct chan {
 	ev_io in, out;
+	ev_prepare flush; /* while something is posted */
+	struct posted *posted; /* NULL until the first one */
 	struct ev_loop *loop;
 	chan_fn *on_msg;
 	chan_gone_fn *on_gone;
@@ -28,27 +39,35 @@ struct chan {
 
 enum { BURST = 64 }; /* messages taken in one turn of the loop, so that other work gets its share */
 
-static uint8_t in_buf[MSG_SIZE_MAX];
+/* Two sets: chan_drain() is called from within a message of another channel. */
+static uint8_t in_buf[MSG_MANY][MSG_SIZE_MAX], drain_buf[MSG_MANY][MSG_SIZE_MAX];
 
-/* Takes at most MOST messages (0: all that are there). */
-static void take_messages(struct chan *c, unsigned most)
+/* Takes MOST messages or a few more (0: all that are there). */
+static void take_messages(struct chan *c, unsigned most, uint8_t (*buf)[MSG_SIZE_MAX])
 {
-	c->busy = true;
-	for (unsigned i = 0; (most == 0 || i < most) && !c->dead; i++) {
-		struct msgr r;
-		int fd, got = msg_recv(c->in.fd, in_buf, &r, &fd);
+	struct msg_in in[MSG_MANY];
+	unsigned taken = 0;
+	int got = MSG_MANY;
 
-		if (got == 1) {
-			c->on_msg(c, &r, fd, c->arg);
-			continue;
-		}
-		if (fd != -1)
-			close(fd);
-		if (got == 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
+	c->busy = true;
+	while (!c->dead && (most == 0 || (taken < most && got == MSG_MANY))) {
+		got = msg_recv_many(c->in.fd, buf, in);
+		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) {
 			ev_io_stop(c->loop, &c->in);
 			c->on_gone(c, c->arg);
 		}
-		break;
+		if (got <= 0)
+			break;
+		for (int i = 0; i < got; i++) {
+			size_t len = (size_t)(in[i].r.end - buf[i]);
+
+			if (!c->dead)
+				c->on_msg(c, &in[i].r, in[i].fd, c->arg);
+			else if (in[i].fd != -1)
+				close(in[i].fd);
+			mem_wipe(buf[i], len);
+		}
+		taken += (unsigned)got;
 	}
 	c->busy = false;
 	if (c->dead)
@@ -57,12 +76,12 @@ static void take_messages(struct chan *c, unsigned most)
 
 static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 {
-	take_messages(io->data, BURST);
+	take_messages(io->data, BURST, in_buf);
 }
 
 void chan_drain(struct chan *c)
 {
-	take_messages(c, 0);
+	take_messages(c, 0, drain_buf);
 }
 
 static void free_queued(struct queued *q)
@@ -96,6 +115,51 @@ static void on_writable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUS
 	ev_io_stop(c->loop, &c->out);
 }
 
+static void enqueue(struct chan *c, const void *p, size_t len, int fd)
+{
+	struct queued *q = mem_alloc(sizeof(*q) + len);
+
+	q->fd = fd;
+	q->len = len;
+	memcpy(q->data, p, len);
+	*c->last = q;
+	c->last = &q->next;
+	c->queued += len + sizeof(*q);
+	ev_io_start(c->loop, &c->out);
+}
+
+/* Sends what was posted; what finds no room is queued. */
+static void flush_posted(struct chan *c)
+{
+	struct posted *po = c->posted;
+	const uint8_t *p;
+	unsigned i = 0;
+
+	if (po == NULL || po->n == 0)
+		return;
+	ev_prepare_stop(c->loop, &c->flush);
+	p = po->data;
+	while (i < po->n && c->first == NULL) {
+		int sent = msg_send_many(c->out.fd, p, po->len + i, po->n - i);
+
+		if (sent == 0)
+			break;
+		/* An error is the end of the channel, of which the reader tells: one by one they are dropped. */
+		for (unsigned end = i + (unsigned)MAX(sent, 1); i < end; i++)
+			p += po->len[i];
+	}
+	for (; i < po->n; p += po->len[i++])
+		enqueue(c, p, po->len[i], -1);
+	mem_wipe(po->data, po->bytes); /* messages may carry passwords */
+	po->n = 0;
+	po->bytes = 0;
+}
+
+static void on_prepare(struct ev_loop *loop UNUSED, ev_prepare *w, int revents UNUSED)
+{
+	flush_posted(w->data);
+}
+
 struct chan *chan_new(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg)
 {
 	struct chan *c = mem_alloc(sizeof(*c));
@@ -108,7 +172,8 @@ struct chan *chan_new(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone
 	c->last = &c->first;
 	ev_io_init(&c->in, on_readable, sock, EV_READ);
 	ev_io_init(&c->out, on_writable, sock, EV_WRITE);
-	c->in.data = c->out.data = c;
+	ev_prepare_init(&c->flush, on_prepare);
+	c->in.data = c->out.data = c->flush.data = c;
 	ev_io_start(loop, &c->in);
 	return c;
 }
@@ -120,6 +185,8 @@ void chan_free(struct chan **cp)
 	if (c == NULL)
 		return;
 	*cp = NULL;
+	flush_posted(c);
+	mem_free(&c->posted);
 	ev_io_stop(c->loop, &c->in);
 	ev_io_stop(c->loop, &c->out);
 	close(c->in.fd);
@@ -136,10 +203,11 @@ void chan_free(struct chan **cp)
 
 int chan_send(struct chan *c, const struct msgw *w, int fd)
 {
-	struct queued *q;
+	int copy = -1;
 
 	if (w->overflow)
 		return -1;
+	flush_posted(c);
 	if (c->first == NULL) {
 		int r = msg_send(c->out.fd, w, fd);
 
@@ -151,23 +219,36 @@ int chan_send(struct chan *c, const struct msgw *w, int fd)
 	}
 	if (c->queued + w->len > CHAN_QUEUE_MAX)
 		return -1;
-	q = mem_alloc(sizeof(*q) + w->len);
-	q->fd = -1;
-	if (fd != -1 && (q->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) == -1) {
+	if (fd != -1 && (copy = fcntl(fd, F_DUPFD_CLOEXEC, 3)) == -1) {
 		log_error("cannot duplicate a descriptor: %s; raise LimitNOFILE", strerror(errno));
-		mem_free(&q);
 		return -1;
 	}
-	q->len = w->len;
-	memcpy(q->data, w->buf, w->len);
-	*c->last = q;
-	c->last = &q->next;
-	c->queued += w->len + sizeof(*q);
-	ev_io_start(c->loop, &c->out);
+	enqueue(c, w->buf, w->len, copy);
+	return 0;
+}
+
+int chan_post(struct chan *c, const struct msgw *w)
+{
+	struct posted *po;
+
+	if (w->overflow || chan_queued(c) + w->len > CHAN_QUEUE_MAX)
+		return -1;
+	if (c->posted == NULL)
+		c->posted = mem_alloc(sizeof(*c->posted));
+	po = c->posted;
+	if (po->n == POSTED_MAX || w->len > sizeof(po->data) - po->bytes)
+		flush_posted(c);
+	if (w->len > sizeof(po->data))
+		return chan_send(c, w, -1);
+	if (po->n == 0)
+		ev_prepare_start(c->loop, &c->flush);
+	memcpy(po->data + po->bytes, w->buf, w->len);
+	po->bytes += w->len;
+	po->len[po->n++] = w->len;
 	return 0;
 }
 
 size_t chan_queued(const struct chan *c)
 {
-	return c->queued;
+	return c->queued + (c->posted != NULL ? c->posted->bytes : 0);
 }

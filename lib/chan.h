@@ -27,6 +27,10 @@ void chan_drain(struct chan *c);
  * on_gone will tell); -1 not sent: the queue is full (CHAN_QUEUE_MAX bytes), the message is too large, or the
  * system cannot pass it on. The caller ends the session that it was for. */
 int chan_send(struct chan *c, const struct msgw *w, int fd) MUST_CHECK;
+/* As chan_send() without a descriptor, but W leaves at the end of this turn of the loop, together with what else is
+ * posted until then: one system call and one wake-up for all of them. The order of messages stays, whichever of the two
+ * functions they are given to. What is posted in a turn that ends the loop is sent by chan_free() only. */
+int chan_post(struct chan *c, const struct msgw *w) MUST_CHECK;
 /* Bytes that wait in the queue. */
 size_t chan_queued(const struct chan *c);
 

@@ -180,7 +180,7 @@ void worker_ask_authd(struct worker *w, struct login *l)
 	q.tls = false;
 	q.hop = l->hop;
 	auth_request_write(&out, &q);
-	if (chan_send(w->authd, &out, -1) != 0)
+	if (chan_post(w->authd, &out) != 0)
 		drop_slot(w, l);
 	mem_wipe(&q, sizeof(q));
 	mem_wipe(out.buf, out.len);
@@ -204,7 +204,7 @@ static void send_session_end(struct worker *w, uint64_t session)
 {
 	msgw_begin(&out, SESSION_END);
 	msgw_u64(&out, session);
-	if (w->authd != NULL && chan_send(w->authd, &out, -1) != 0)
+	if (w->authd != NULL && chan_post(w->authd, &out) != 0)
 		log_error("authd does not read its messages: its count of sessions will be too high");
 }
 

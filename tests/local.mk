@@ -128,6 +128,9 @@ UNIT_TESTS += tests/unit/test_pop3_session
 tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c
 tests_unit_test_pop3_session_LDADD = $(POP3_LIBS) $(CUNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_chan
+tests_unit_test_chan_SOURCES = tests/unit/test_chan.c
+tests_unit_test_chan_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_loop
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
 tests_unit_test_loop_LDADD = $(UNIT_LIBS)

@@ -1,0 +1,251 @@
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/chan.h"
+#include "lib/mem.h"
+
+/* A channel (ours) and the bare socket at its other end. */
+static struct ev_loop *loop;
+static struct chan *ours;
+static int other;
+static struct msgw w;
+
+/* What came in. */
+static uint32_t got[4096];
+static unsigned ngot, nfds, gone;
+static unsigned free_at; /* the channel is freed in this message, counted from 1; 0 = never */
+static struct chan *drain_in; /* drained in each message of ours */
+
+static void on_msg(struct chan *c, struct msgr *r, int fd, void *arg)
+{
+	uint32_t v;
+
+	CU_ASSERT_STRING_EQUAL(arg, "arg");
+	if (fd != -1) {
+		nfds++;
+		close(fd);
+	}
+	if (drain_in != NULL && c == ours)
+		chan_drain(drain_in);
+	v = msgr_u32(r);
+	msgr_bytes(r, MSG_SIZE_MAX, &(size_t){ 0 });
+	CU_ASSERT(msgr_end(r) && r->type == 7 && ngot < ARRAY_LEN(got));
+	got[ngot++] = v;
+	if (ngot == free_at)
+		chan_free(&ours);
+}
+
+static void on_gone(struct chan *c UNUSED, void *arg UNUSED)
+{
+	gone++;
+	chan_free(&ours);
+}
+
+static void start(void)
+{
+	int fd[2];
+
+	loop = ev_default_loop(0);
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	fcntl(fd[1], F_SETFL, O_NONBLOCK);
+	ours = chan_new(loop, fd[0], on_msg, on_gone, (void *)(uintptr_t)"arg");
+	other = fd[1];
+	ngot = nfds = gone = free_at = 0;
+	drain_in = NULL;
+}
+
+static void finish(void)
+{
+	chan_free(&ours);
+	CU_ASSERT_PTR_NULL(ours);
+	if (other != -1)
+		close(other);
+	ev_run(loop, EVRUN_NOWAIT);
+}
+
+static void turn(int times)
+{
+	for (int i = 0; i < times; i++)
+		ev_run(loop, EVRUN_NOWAIT);
+}
+
+static const struct msgw *message(uint32_t v, size_t fill)
+{
+	static const uint8_t zeros[MSG_SIZE_MAX];
+
+	msgw_begin(&w, 7);
+	msgw_u32(&w, v);
+	msgw_bytes(&w, zeros, fill);
+	return &w;
+}
+
+/* Takes what lies at the other end; checks that it goes on from FIRST. Returns what would be next. */
+static uint32_t take(uint32_t first, unsigned *with_fd)
+{
+	static uint8_t buf[MSG_SIZE_MAX];
+	struct msgr r;
+	int fd;
+
+	while (msg_recv(other, buf, &r, &fd) == 1) {
+		CU_ASSERT_EQUAL(msgr_u32(&r), first);
+		first++;
+		if (fd != -1) {
+			++*with_fd;
+			close(fd);
+		}
+	}
+	return first;
+}
+
+/* Messages that are posted wait for the end of the turn; a sent one takes them along, and none overtakes another. */
+static void test_post(void)
+{
+	unsigned fds = 0;
+
+	start();
+	CU_ASSERT_EQUAL(chan_post(ours, message(0, 0)), 0);
+	CU_ASSERT_EQUAL(chan_post(ours, message(1, 5)), 0);
+	CU_ASSERT(chan_queued(ours) != 0);
+	CU_ASSERT_EQUAL(take(0, &fds), 0);
+	CU_ASSERT_EQUAL(chan_send(ours, message(2, 0), STDERR_FILENO), 0);
+	CU_ASSERT_EQUAL(chan_queued(ours), 0);
+	CU_ASSERT_EQUAL(chan_post(ours, message(3, 0)), 0);
+	CU_ASSERT_EQUAL(take(0, &fds), 3);
+	turn(1);
+	CU_ASSERT_EQUAL(take(3, &fds), 4);
+	CU_ASSERT_EQUAL(fds, 1);
+	/* What was posted before the channel is freed is sent as well. */
+	CU_ASSERT_EQUAL(chan_post(ours, message(4, 0)), 0);
+	chan_free(&ours);
+	CU_ASSERT_EQUAL(take(4, &fds), 5);
+	finish();
+}
+
+/* More than the socket takes, in sizes from small to the largest: queued, and later sent, in order. */
+static void test_post_much(void)
+{
+	static const size_t sizes[] = { 0, 1, 100, 8 * 1024, 16 * 1024 - 10, 16 * 1024 - 9, 60 * 1024 };
+	unsigned fds = 0;
+	uint32_t sent = 0, seen = 0;
+
+	start();
+	for (unsigned round = 0; round < 20; round++) {
+		for (unsigned i = 0; i < 40; i++) {
+			size_t size = sizes[(i * 7 + round) % ARRAY_LEN(sizes)];
+
+			int r = i % 11 == 10 ? chan_send(ours, message(sent, size), i % 2 ? STDERR_FILENO : -1) :
+			    chan_post(ours, message(sent, i % 5 ? size % 1000 : size));
+
+			CU_ASSERT_EQUAL(r, 0);
+			sent++;
+		}
+		turn(1);
+		if (round % 3 == 0)
+			seen = take(seen, &fds);
+	}
+	for (int i = 0; i < 1000 && seen < sent; i++) {
+		turn(1);
+		seen = take(seen, &fds);
+	}
+	CU_ASSERT_EQUAL(seen, sent);
+	CU_ASSERT_EQUAL(chan_queued(ours), 0);
+	finish();
+}
+
+static void test_post_full(void)
+{
+	uint32_t sent = 0, seen = 0;
+	unsigned fds = 0;
+
+	start();
+	while (chan_post(ours, message(sent, 10000)) == 0)
+		sent++;
+	CU_ASSERT(chan_queued(ours) > CHAN_QUEUE_MAX - 100000 && chan_queued(ours) <= CHAN_QUEUE_MAX + 100000);
+	CU_ASSERT_EQUAL(chan_send(ours, message(sent, 10000), -1), -1);
+	for (int i = 0; i < 100000 && seen < sent; i++) {
+		seen = take(seen, &fds);
+		turn(1);
+	}
+	CU_ASSERT_EQUAL(seen, sent);
+	CU_ASSERT_EQUAL(chan_post(ours, message(sent++, 10000)), 0);
+	turn(1);
+	CU_ASSERT_EQUAL(take(seen, &fds), sent);
+	finish();
+}
+
+static void test_gone(void)
+{
+	start();
+	for (uint32_t i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(msg_send(other, message(i, 0), -1), 0);
+	CU_ASSERT_EQUAL(chan_post(ours, message(0, 0)), 0);
+	close(other);
+	other = -1;
+	CU_ASSERT_EQUAL(chan_post(ours, message(1, 0)), 0);
+	turn(3);
+	CU_ASSERT(ngot == 3 && gone == 1 && ours == NULL); /* all that was said before the end */
+	finish();
+}
+
+/* 64 messages and a few more in one turn; with descriptors; freed in the middle: the rest is dropped, with its descriptors. */
+static void test_receive(void)
+{
+	int probe, after;
+
+	start();
+	for (uint32_t i = 0; i < 150; i++)
+		CU_ASSERT_EQUAL(msg_send(other, message(i, i % 50), i % 3 == 0 ? STDERR_FILENO : -1), 0);
+	turn(1);
+	CU_ASSERT(ngot >= 64 && ngot < 100);
+	turn(3);
+	CU_ASSERT(ngot == 150 && nfds == 50);
+	for (uint32_t i = 0; i < 150; i++)
+		CU_ASSERT_EQUAL(got[i], i);
+	finish();
+	for (unsigned at = 1; at <= 9; at++) {
+		probe = dup(STDERR_FILENO);
+		close(probe);
+		start();
+		free_at = at;
+		for (uint32_t i = 0; i < 10; i++)
+			CU_ASSERT_EQUAL(msg_send(other, message(i, 0), STDERR_FILENO), 0);
+		turn(3);
+		CU_ASSERT(ngot == at && nfds == at && gone == 0 && ours == NULL);
+		finish();
+		after = dup(STDERR_FILENO);
+		close(after);
+		CU_ASSERT_EQUAL(after, probe); /* no descriptor is left */
+	}
+}
+
+/* A message of one channel that has another one drained: both are read whole. */
+static void test_nested(void)
+{
+	int fd[2];
+
+	start();
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	drain_in = chan_new(loop, fd[0], on_msg, on_gone, (void *)(uintptr_t)"arg");
+	for (uint32_t i = 0; i < 20; i++) {
+		CU_ASSERT_EQUAL(msg_send(other, message(i, 100), -1), 0);
+		CU_ASSERT_EQUAL(msg_send(fd[1], message(1000 + i, 3), -1), 0);
+	}
+	turn(1);
+	CU_ASSERT_EQUAL(ngot, 40);
+	for (uint32_t i = 0; i < 20; i++)
+		CU_ASSERT(got[i] == 1000 + i && got[20 + i] == i);
+	chan_free(&drain_in);
+	close(fd[1]);
+	finish();
+}
+
+static const struct unit_case cases[] = {
+	{ "posted messages", test_post }, { "more than there is room for", test_post_much }, { "a full queue", test_post_full },
+	{ "the other side is gone", test_gone }, { "many messages", test_receive }, { "one channel within another", test_nested },
+	{ NULL, NULL },
+};
+UNIT_MAIN("chan", cases)
