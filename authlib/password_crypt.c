@@ -59,16 +59,32 @@ static bool is_whole(const struct crypt_kind *k, const char *hash)
 	return hash[len - k->tail - 1] == '$' && in_crypt_alphabet(hash + len - k->tail);
 }
 
+/* $id$salt$hash, as libcrypt's kinds look that we do not know. */
+static bool has_three_parts(const char *hash)
+{
+	unsigned parts = 0;
+
+	for (; *hash != '\0'; hash++)
+		parts += *hash == '$';
+	return parts >= 3;
+}
+
+/* "rounds=", behind the prefix; of SunMD5 a comma stands between. */
+static const char *find_rounds(const char *p)
+{
+	return strncmp(p, "rounds=", 7) == 0 ? p + 7 : strncmp(p, ",rounds=", 8) == 0 ? p + 8 : NULL;
+}
+
 static bool is_too_costly(const struct crypt_kind *k, const char *hash)
 {
-	const char *p = hash + strlen(k->prefix);
+	const char *p = hash + strlen(k->prefix), *rounds = find_rounds(p);
 
 	if (k == &des)
 		return false;
 	if (k->prefix[1] == '2')
 		return strtoul(p, NULL, 10) > BCRYPT_MAX;
-	if (strncmp(p, "rounds=", 7) == 0)
-		return strtoul(p + 7, NULL, 10) > ROUNDS_MAX;
+	if (rounds != NULL)
+		return strtoul(rounds, NULL, 10) > ROUNDS_MAX;
 	return k->prefix[1] == 's' && strtoul(p, NULL, 10) > ROUNDS_MAX;
 }
 
@@ -78,6 +94,8 @@ static const char *wrong(const struct password_scheme *s UNUSED, const struct st
 	const struct crypt_kind *k = find_kind(hash);
 	int salt = crypt_checksalt(hash);
 
+	if (k == NULL && !has_three_parts(hash))
+		return "the scheme of the password hash is not known here";
 	if (k != NULL && !is_whole(k, hash))
 		return k == &des ? "the password is not a hash" : "the password hash is cut or damaged";
 	if (salt != CRYPT_SALT_OK && salt != CRYPT_SALT_METHOD_LEGACY && salt != CRYPT_SALT_TOO_CHEAP)
@@ -126,7 +144,7 @@ static size_t class(const char *text)
 		return 0;
 	p = text + strlen(k->prefix);
 	/* The cost stands between the prefix and the salt. */
-	if (strncmp(p, "rounds=", 7) == 0 || k->prefix[1] == 'y' || k->prefix[1] == 'g' || k->prefix[1] == '2' ||
+	if (find_rounds(p) != NULL || k->prefix[1] == 'y' || k->prefix[1] == 'g' || k->prefix[1] == '2' ||
 	    k->prefix[1] == 's')
 		p += strcspn(p, "$");
 	else if (k->prefix[0] == '_')

@@ -23,6 +23,11 @@ static const struct vector { const char *hash, *maker, *scheme; bool slow; } vec
 	{ "$2y$05$ghx5fWMcMMuENf5qc8bieOu7oXOVRMtUx8mKZxsJDsVexpyj.sj6e", "htpasswd", "$2y$", true },
 	{ "$3$$878d8014606cda29677a44efa1353fc7", "mkpasswd", "$3$", true },
 	{ "_J9..cSabH04BNBuBNV.", "mkpasswd", "_", true },
+	{ "$2a$05$1nhGVnotYA3wLRLb0EgMLuVFF18yE1K6euyMumj.cxCdJefpj9V.a", "mkpasswd", "$2a$", true },
+	{ "$2x$05$1nhGVnotYA3wLRLb0EgMLuVFF18yE1K6euyMumj.cxCdJefpj9V.a", "crypt(3)", "$2x$", true },
+	{ "$sha1$1000$abcdefgh$ji8ESnkwjcTjo4hThodnLYyi.3yG", "crypt(3)", "$sha1$", true },
+	{ "$md5$abcdefgh$$TFWU.dlIfuoAjNld5IaX3.", "crypt(3)", "$md5", true },
+	{ "$md5,rounds=81986$5x3vrjfc$$0Vg5jE/6olzYKhdfc/rjw1", "mkpasswd", "$md5", true },
 	{ "{CRYPT}$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1", "openssl passwd", "$1$", true },
 	{ "{crypt}el.Y9MjL6AAN.", "mkpasswd", "DES", true },
 	{ "{MD5}Xr4ilOzQ4PCOq3aQ0qbuaQ==", "slappasswd", "{MD5}", false },
@@ -196,6 +201,8 @@ static void test_costs(void)
 		"{PBKDF2-SHA256}10000001$Sz.sxG3.tzZmhhwBmzr82w$3IvdQcV/67FPghpm.7Uf3763n67psWTfCIhm9fasj8s",
 		"{SCRAM-SHA-1}10000001,1epmVDaEql2brUpvAh8X2Q==,zQsITpOxmzuWzp7sFjDrKV0OPfQ=,xAqTLPPeARf18fUCTO1uBvqRMLU=",
 		"$5$rounds=10000001$abcdefgh$gruCpC7VkOTspMQTTSAR8mtlO9Upms.fwqE5y16JVM.",
+		"$md5,rounds=10000001$5x3vrjfc$$0Vg5jE/6olzYKhdfc/rjw1",
+		"$sha1$10000001$abcdefgh$ji8ESnkwjcTjo4hThodnLYyi.3yG",
 		"$2b$18$Z54zKfCPLBaXoxYerthNreV6qvjB2OzAtyTtrsQpOp1v1MpTzT8wi",
 	};
 	static const char *const impossible[] = {
@@ -308,6 +315,8 @@ static void test_class(void)
 	CU_ASSERT_EQUAL(password_class("{NONE}x"), 0);
 	CU_ASSERT_EQUAL(password_class(""), 0);
 	CU_ASSERT_EQUAL(password_class("$7$"), 3);
+	CU_ASSERT_EQUAL(password_class("$md5,rounds=81986$5x3vrjfc"), strlen("$md5,rounds=81986"));
+	CU_ASSERT_EQUAL(password_class("$md5$5x3vrjfc"), strlen("$md5"));
 	CU_ASSERT_EQUAL(password_class("_"), 1);
 }
 
