@@ -31,6 +31,8 @@ struct ldap_dir {
 	char *attrs[LDAP_ATTRS_MAX + 1];
 	struct ldap_conn reader; /* searches */
 	struct ldap_conn binder; /* checks passwords: it is another account after each */
+	bool tls_ready;
+	int64_t tls_retry_at; /* it could not be set up: not again before this time */
 };
 
 /* What came of one exchange. */
@@ -118,9 +120,12 @@ static int reqcert_of(const char *word)
 	    strcmp(word, "try") == 0 ? LDAP_OPT_X_TLS_TRY : strcmp(word, "hard") == 0 ? LDAP_OPT_X_TLS_HARD : LDAP_OPT_X_TLS_DEMAND;
 }
 
-static bool set_tls_options(const struct ldap_dir *d, LDAP *ld, struct str *why)
+enum { TLS_RETRY_MS = 10 * 1000 };
+
+/* The process's own context, not one for each connection: with LDAPTLS_CIPHER_SUITE libldap 2.5 on GnuTLS loses 8 KB with
+ * each that is made, and what ldap.conf says of TLS counts for this one only. Files are read anew after a reload. */
+static bool make_tls_context(const struct settings *set, struct str *why)
 {
-	const struct settings *set = d->set;
 	const struct { int option; const char *name, *value; } files[] = {
 		{ LDAP_OPT_X_TLS_CACERTFILE, "LDAPTLS_CACERT", set->authdaemonrc_LDAPTLS_CACERT },
 		{ LDAP_OPT_X_TLS_CACERTDIR, "LDAPTLS_CACERTDIR", set->authdaemonrc_LDAPTLS_CACERTDIR },
@@ -132,16 +137,30 @@ static bool set_tls_options(const struct ldap_dir *d, LDAP *ld, struct str *why)
 	int require = reqcert_of(set->authdaemonrc_LDAPTLS_REQCERT), client = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
-		if (files[i].value[0] != '\0' && ldap_set_option(ld, files[i].option, files[i].value) != LDAP_OPT_SUCCESS) {
+		if (files[i].value[0] != '\0' && ldap_set_option(NULL, files[i].option, files[i].value) != LDAP_OPT_SUCCESS) {
 			str_addf(why, "%s = \"%s\" is not taken by libldap", files[i].name, files[i].value);
 			return false;
 		}
-	ldap_set_option(ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &require);
-	if (ldap_set_option(ld, LDAP_OPT_X_TLS_NEWCTX, &client) != LDAP_OPT_SUCCESS) {
-		str_adds(why, "TLS cannot be set up; are the files of LDAPTLS_CACERT, LDAPTLS_CERT and LDAPTLS_KEY there and readable?");
+	ldap_set_option(NULL, LDAP_OPT_X_TLS_REQUIRE_CERT, &require);
+	if (ldap_set_option(NULL, LDAP_OPT_X_TLS_NEWCTX, &client) != LDAP_OPT_SUCCESS) {
+		str_adds(why, "TLS cannot be set up; are the files of the LDAPTLS_ settings there and readable, and is LDAPTLS_CIPHER_SUITE "
+		    "in the words of libldap's TLS library?");
 		return false;
 	}
 	return true;
+}
+
+static bool prepare_tls(struct ldap_dir *d, struct str *why)
+{
+	if (d->tls_ready)
+		return true;
+	if (clock_ms() < d->tls_retry_at) {
+		str_adds(why, "TLS could not be set up a moment ago");
+		return false;
+	}
+	d->tls_ready = make_tls_context(d->set, why);
+	d->tls_retry_at = clock_ms() + TLS_RETRY_MS;
+	return d->tls_ready;
 }
 
 static void set_options(const struct ldap_dir *d, LDAP *ld)
@@ -174,16 +193,17 @@ static bool open_connection(struct ldap_dir *d, struct ldap_conn *c, unsigned i,
 {
 	const struct settings *set = d->set;
 	const char *uri = d->servers.server[i].name;
-	int err = ldap_initialize(&c->ld, uri);
 	bool tls = set->authldaprc_LDAP_TLS || strncasecmp(uri, "ldaps", 5) == 0;
+	int err;
 
+	if (tls && !prepare_tls(d, why))
+		return false;
+	err = ldap_initialize(&c->ld, uri);
 	if (err != LDAP_SUCCESS) {
 		add_reason(why, NULL, err);
 		return false;
 	}
 	set_options(d, c->ld);
-	if (tls && !set_tls_options(d, c->ld, why))
-		return false;
 	err = ldap_connect(c->ld);
 	if (err == LDAP_SUCCESS && set->authldaprc_LDAP_TLS && strncasecmp(uri, "ldap:", 5) == 0)
 		err = start_tls(d, c->ld);

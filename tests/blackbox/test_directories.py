@@ -11,7 +11,7 @@ import pytest
 
 import directories
 from client import Imap, Pop3
-from pool import GID, PATIENCE, SLOW, UID, Account, Pool, sha, wait_for
+from pool import GID, PATIENCE, SANITIZED, SLOW, UID, Account, Pool, rss_kib, sha, wait_for
 
 ETC = os.path.join(os.path.dirname(__file__), "..", "..", "etc")
 HERE, THERE, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
@@ -730,6 +730,41 @@ def test_ldap_two_entries(ldap_site):
     with start_pool(kind, nodes=1) as p:
         assert not_now(imap(p, HERE, "twin@example.com", "x"))
         p.nodes[0].wait_log("twin@example.com is found 2 times")
+
+
+def test_ldap_conf_of_the_system(ldap_site, monkeypatch):
+    """Without LDAPTLS_CACERT the authorities are those of ldap.conf."""
+    kind = ldap_site
+    for ca, good in (("ca.pem", True), ("other.pem", False)):
+        conf = kind.dir.file("ldap.conf")
+        with open(conf, "w") as f:
+            f.write(f"TLS_CACERT {kind.dir.file(ca)}\n")
+        monkeypatch.setenv("LDAPCONF", conf)
+        with start_pool(kind, {"LDAP_TLS": 1}, nodes=1) as p:
+            assert (p.nodes[0].tool("auth", "jo@example.com", input="secret\n").returncode == 0) is good
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizers' memory is counted, too")
+def test_ldap_outage_costs_no_memory(ldap_site):
+    """Each login of an outage tries to connect; what TLS needs is made once."""
+    kind = ldap_site
+    settings = {"authdaemonrc": {"authmodulelist": "authldap", "daemons": 1, "LDAPTLS_CACERT": kind.dir.file("ca.pem"), "LDAPTLS_CIPHER_SUITE": "NORMAL"},
+                "authldaprc": {**kind.settings(), "LDAP_TLS": 1}}
+    with Pool(nodes=1, settings=settings) as p:
+        node = p.nodes[0]
+        worker, = node.pids("authworker")
+        assert node.tool("route", "jo@example.com").returncode == 0
+        kind.dir.stop()
+        try:
+            for _ in range(20):
+                assert node.tool("route", "jo@example.com").returncode == 1
+            before = rss_kib(worker)
+            for _ in range(300):
+                assert node.tool("route", "jo@example.com").returncode == 1
+            assert rss_kib(worker) - before < 1000
+        finally:
+            kind.dir.start()
+        assert node.pids("authworker") == [worker]
 
 
 def test_ldap_enumerate_pages(ldap_site):
