@@ -349,11 +349,11 @@ static bool is_ours(const char *group, const char *name)
 {
 	static const char *const names[] = {
 		"PROXY_PORT", "IMAP_NAMESPACE_PREFIX", "IMAP_INACTIVITY_TIMEOUT", "IMAP_APPENDLIMIT", "POP3_INACTIVITY_TIMEOUT",
-		"MYSQL_TIMEOUT", "PGSQL_TIMEOUT", "SQLITE_TIMEOUT",
-		"AUTH_CACHE_TTL", "AUTH_CACHE_NEGATIVE_TTL", "AUTH_CACHE_STALE", "AUTH_CACHE_SIZE"
+		"MYSQL_TIMEOUT", "PGSQL_TIMEOUT", "SQLITE_TIMEOUT", "SCRAM_ITERATIONS"
 	};
 
-	if (strcmp(group, "node") == 0 || strcmp(group, "proxy") == 0 || strcmp(group, "authuserdb") == 0)
+	if (strcmp(group, "node") == 0 || strcmp(group, "proxy") == 0 || strcmp(group, "authuserdb") == 0 ||
+	    strncmp(name, "AUTH_CACHE_", 11) == 0)
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		if (strcmp(names[i], name) == 0)
