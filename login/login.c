@@ -448,6 +448,11 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 		snprintf(reason, sizeof(reason), "mailhost %s did not finish the login: %s", host, backend_error(b));
 		break;
 	case BACKEND_REFUSED:
+		if (l->peer.as_master) {
+			snprintf(reason, sizeof(reason), "mailhost %s at %s refused PROXY_MASTER_USER; does that user exist there, with "
+			    "PROXY_MASTER_PASSWORD, and may it act for others? It said: %s", host, at, l->peer.said);
+			break;
+		}
 		snprintf(reason, sizeof(reason), "mailhost %s at %s refused a login that the directory here accepted; do both use the same"
 		    " directory? It said: %s", host, at, l->peer.said);
 		break;
@@ -654,11 +659,12 @@ void login_add_token(const struct login *l, struct str *out)
 	mem_wipe(token, sizeof(token));
 }
 
-void login_add_master(const struct login *l, struct str *out)
+void login_add_master(struct login *l, struct str *out)
 {
 	const struct auth_reply *a = l->reply;
 	struct str raw = STR_INIT;
 
+	l->peer.as_master = true;
 	str_room(&raw, 2 * ACCOUNT_NAME_MAX + ACCOUNT_PASSWORD_MAX);
 	str_add(&raw, a->name, strlen(a->name) + 1);
 	str_add(&raw, a->master, strlen(a->master) + 1);

@@ -89,6 +89,7 @@ struct login_peer {
 	char code[64];            /* response code of the refusal, without brackets */
 	struct str capability;    /* IMAP: the peer's list after login */
 	char said[120];           /* the refusal as the peer put it, printable, for the log */
+	bool as_master;           /* the login is PROXY_MASTER_USER's */
 	bool no_way;              /* nobody told the password, and the peer takes nothing in its place */
 };
 
@@ -139,7 +140,7 @@ const struct auth_target *login_target(const struct login *l);
 /* For dialects: appends, in base64, the SASL message of a login at a peer to which the client's password cannot be told: our
  * token (X-WAYPOST-TOKEN: name NUL token), or PLAIN of the master user for the account. */
 void login_add_token(const struct login *l, struct str *out);
-void login_add_master(const struct login *l, struct str *out);
+void login_add_master(struct login *l, struct str *out);
 /* For dialects: there is nothing of these that the peer would take. */
 enum backend_step login_no_way(struct login *l);
 /* The hop that the login sends on to that peer. */

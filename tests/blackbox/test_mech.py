@@ -7,15 +7,17 @@ import imaplib
 import os
 import poplib
 import shutil
+import socket
 import subprocess
 import time
 
 import pytest
 
+import debian
 import directories
 from client import Imap, Pop3
 from fakeserver import FakeServer, imap_peer, pop3_peer
-from pool import PATIENCE, PREFIX, SLOW, Account, Pool, events, wait_for
+from pool import GID, PREFIX, SLOW, UID, Account, Pool, deliver, free_port, make_maildir, message, wait_for
 
 CAPS = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE AUTH=PLAIN AUTH=LOGIN"
 SCRAM = {"SCRAM-SHA-1": "sha1", "SCRAM-SHA-256": "sha256"}
@@ -498,6 +500,129 @@ def test_check_tells_who_cannot(mech):
     text = mech.node(HERE).tool("check").stdout
     assert "clients that choose APOP can log in to accounts of authuserdb only where" in text
     assert "CRAM-MD5" in text and "authpgsql" not in [line for line in text.splitlines() if "CRAM-MD5" in line][0]
+
+
+class Dovecot:
+    """Debian's, of unpacked packages that are laid over /usr for it alone: one account, mail of its own, a master user."""
+    host = "127.0.2.9"
+    overlay = 'mount --make-rprivate / && mount -t overlay overlay -o "lowerdir=$1/usr:/usr" /usr && shift && exec "$@"'
+
+    def __init__(self, folder, name):
+        if os.getuid() != 0:
+            pytest.skip("only root can lay packages over /usr")
+        self.debian = debian.Unpacked("dovecot-core", "dovecot-imapd", "dovecot-pop3d")
+        self.imap_port, self.pop3_port = free_port([self.host]), free_port([self.host])
+        home = os.path.join(folder, "home")
+        os.makedirs(os.path.join(home, "Maildir"))
+        for path in (home, make_maildir(os.path.join(home, "Maildir"))):
+            os.chown(path, UID, GID)
+        deliver(os.path.join(home, "Maildir"), message(f"{name} lives with Dovecot"))
+        for file, text in (("users", f"{name}:{{PLAIN}}nobody knows:{UID}:{GID}::{home}\n"), ("masters", "waypost:{PLAIN}master's secret\n")):
+            with open(os.path.join(folder, file), "w") as f:
+                f.write(text)
+        with open(os.path.join(folder, "dovecot.conf"), "w") as f:
+            f.write(f"""protocols = imap pop3
+listen = {self.host}
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/log
+ssl = no
+disable_plaintext_auth = no
+auth_mechanisms = plain
+default_internal_user = nobody
+default_internal_group = nogroup
+default_login_user = daemon
+first_valid_uid = 1
+mail_location = maildir:~/Maildir
+service stats {{
+  unix_listener stats-reader {{
+    mode = 0
+  }}
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {self.imap_port}
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {self.pop3_port}
+  }}
+}}
+passdb {{
+  driver = passwd-file
+  args = {folder}/masters
+  master = yes
+}}
+passdb {{
+  driver = passwd-file
+  args = {folder}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = {folder}/users
+}}
+""")
+        self.folder = folder
+        self.proc = subprocess.Popen(["unshare", "-m", "sh", "-c", self.overlay, "sh", self.debian.root, "dovecot", "-F", "-c", f"{folder}/dovecot.conf"],
+                                     stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            wait_for("Dovecot answers", self.ready, pause=0.1)
+        except BaseException:
+            self.close()
+            raise
+
+    def log(self):
+        try:
+            with open(os.path.join(self.folder, "log")) as f:
+                return f.read()
+        except OSError:
+            return ""
+
+    def ready(self):
+        assert self.proc.poll() is None, self.log()
+        try:
+            with socket.create_connection((self.host, self.imap_port), timeout=5 * SLOW) as c:
+                return c.recv(4) == b"* OK"
+        except OSError:
+            return False
+
+    def close(self):
+        self.proc.terminate()
+        self.proc.wait(30)
+        self.debian.close()
+
+
+def test_dovecot_master_user(make_pool, tmp_path):
+    """A real foreign server: nobody knows the password, the master user lets the account in."""
+    os.chmod(tmp_path, 0o755)
+    for parent in list(tmp_path.parents)[:2]:
+        os.chmod(parent, 0o755)  # Dovecot's processes come by as other users
+    dovecot = Dovecot(str(tmp_path), "dora@example.com")
+    try:
+        accounts = [Account("dora@example.com", password="x", mailhost=f"{dovecot.host}:{dovecot.imap_port}", fields=states("x"))]
+        p = make_pool(nodes=1, accounts=accounts, settings={
+            "proxy": {"PROXY_MASTER_USER": "waypost", "PROXY_MASTER_PASSWORD": "master's secret"},
+            "imapd": {"IMAP_CAPABILITY": CAPS + " AUTH=CRAM-MD5"}, "pop3d": {"POP3AUTH": "PLAIN CRAM-MD5"}})
+        c, _, reply = imap_cram(p, HERE, "dora@example.com", "x")
+        assert reply.startswith(b"a OK"), (reply, dovecot.log())
+        assert c.subjects() == ["dora@example.com lives with Dovecot"]
+        c.cmd("LOGOUT")
+        p.accounts["dora@example.com"].mailhost = f"{dovecot.host}:{dovecot.pop3_port}"
+        mark = p.nodes[0].log_mark()
+        p.write_userdb()
+        p.nodes[0].wait_log("userdb: .* read", mark)
+        c, _, reply = pop3_cram(p, HERE, "dora@example.com", "x")
+        assert reply.startswith(b"+OK"), (reply, dovecot.log())
+        assert c.cmd("STAT").startswith(b"+OK 1 ")
+        c.cmd("QUIT")
+        # Told as what it is when the credential is wrong: no user's fault.
+        p.write_conf({"proxy": {"PROXY_MASTER_PASSWORD": "changed"}})
+        assert p.nodes[0].tool("reload").returncode == 0
+        assert pop3_cram(p, HERE, "dora@example.com", "x")[2].startswith(b"-ERR [SYS/TEMP]")
+        p.nodes[0].wait_log("refused PROXY_MASTER_USER", mark)
+    finally:
+        dovecot.close()
 
 
 # --- programs ---
