@@ -15,6 +15,7 @@ static const struct auth_driver drv_ldap_module UNUSED = { .name = "authldap" };
 static const struct auth_driver drv_mysql_module UNUSED = { .name = "authmysql" };
 static const struct auth_driver drv_pgsql_module UNUSED = { .name = "authpgsql" };
 static const struct auth_driver drv_sqlite_module UNUSED = { .name = "authsqlite" };
+static const struct auth_driver drv_pam_module UNUSED = { .name = "authpam", .flags = AUTH_DRIVER_CLIENT };
 
 static const struct auth_driver *const drivers[] = {
 	&drv_userdb,
@@ -31,6 +32,9 @@ static const struct auth_driver *const drivers[] = {
 #endif
 #ifdef WITH_SQLITE
 	&drv_sqlite_module,
+#endif
+#ifdef WITH_PAM
+	&drv_pam_module,
 #endif
 	NULL
 };

@@ -57,5 +57,12 @@ authlib_authsqlite_so_CFLAGS = $(AM_CFLAGS) -fPIC
 authlib_authsqlite_so_LDFLAGS = $(AM_LDFLAGS) -shared
 authlib_authsqlite_so_LDADD = $(SQLITE_LIBS)
 endif
+if WITH_PAM
+pkglibexec_PROGRAMS += authlib/authpam.so
+authlib_authpam_so_SOURCES = authlib/drv_pam.c authlib/child.c authlib/directory.c authlib/record.c
+authlib_authpam_so_CFLAGS = $(AM_CFLAGS) -fPIC
+authlib_authpam_so_LDFLAGS = $(AM_LDFLAGS) -shared
+authlib_authpam_so_LDADD = $(PAM_LIBS)
+endif
 AUTHLIB_LIBS = authlib/libauth.a $(NODE_LIBS) $(CRYPT_LIBS)
 EXTRA_DIST += authlib/README

@@ -9,7 +9,7 @@ nodist_systemdunit_DATA = etc/waypost.service
 CLEANFILES += etc/waypost.service
 EXTRA_DIST += etc/README etc/waypost.service.in etc/waypost.sysusers etc/waypost.tmpfiles
 exampledir = $(docdir)/examples
-dist_example_DATA = etc/waypost.conf etc/waypost.fail2ban etc/waypost.logrotate \
+dist_example_DATA = etc/waypost.conf etc/waypost.fail2ban etc/waypost.logrotate etc/waypost.pam \
 	etc/ldap/accounts.ldif etc/ldap/waypost.ldif etc/ldap/waypost.schema etc/sql/mysql.sql etc/sql/postgresql.sql etc/sql/sqlite.sql
 # systemd wants these two under other names.
 install-data-hook:

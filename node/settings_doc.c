@@ -23,6 +23,7 @@ static const struct { const char *group, *title, *text; } groups[] = {
 	{ "authsqliterc", "Accounts in SQLite", "For authsqlite." },
 	{ "authdaemon", "Accounts of a running Courier", "For authdaemon, which asks Courier's authdaemond." },
 	{ "authpipe", "Accounts that a program knows", "For authpipe." },
+	{ "authpam", "Accounts of the system", "For authpam." },
 };
 
 /* What a first pool needs: these stand in the sample switched on. */

@@ -313,12 +313,12 @@ static void rules_userdb(struct settings_load *l)
 	}
 }
 
-#define OURS "authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon and authpipe"
+#define OURS "authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon, authpipe and authpam"
 
 static void rules_auth(struct settings_load *l)
 {
 	static const char *const later[] = {
-		"authpam", "authpwd", "authshadow", "authcustom", NULL
+		"authpwd", "authshadow", "authcustom", NULL
 	};
 	const char *p = l->set->authdaemonrc_authmodulelist;
 	char word[WORD_MAX_LEN];

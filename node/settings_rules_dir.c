@@ -35,6 +35,11 @@ enum { HAVE_PGSQL = 1 };
 #else
 enum { HAVE_PGSQL = 0 };
 #endif
+#ifdef WITH_PAM
+enum { HAVE_PAM = 1 };
+#else
+enum { HAVE_PAM = 0 };
+#endif
 #ifdef WITH_SQLITE
 enum { HAVE_SQLITE = 1 };
 #else
@@ -242,6 +247,33 @@ static void rules_authpipe(struct settings_load *l)
 			"passwords; try: chmod go-w %s", path, path);
 }
 
+/* ------------------------------------------------------------------------------------------------------------
+ * PAM */
+
+static void check_pam_service(struct settings_load *l, const char *folder, const char *service)
+{
+	char *path = mem_printf("%s/%s", folder, service);
+
+	if (!settings_auth_reads(l, path))
+		WARNING(l, authdaemonrc_authmodulelist, "authpam: %s is not there, or cannot be read by %s; PAM takes %s/other instead, which "
+			"mostly refuses everybody (a sample is etc/waypost.pam)", path, who_reads(l->set), folder);
+	mem_free(&path);
+}
+
+static void rules_pam(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+	const char *folder = set->authpam_AUTHPAM_CONFDIR[0] != '\0' ? set->authpam_AUTHPAM_CONFDIR : "/etc/pam.d";
+
+	if (set->has_imapd && set->imapd_AUTHSERVICE[0] == '\0')
+		check_pam_service(l, folder, "imap");
+	if (set->has_pop3d && set->pop3d_AUTHSERVICE[0] == '\0')
+		check_pam_service(l, folder, "pop3");
+	if (!settings_auth_reads(l, "/etc/shadow"))
+		WARNING(l, authdaemonrc_authmodulelist, "authpam: %s cannot read /etc/shadow: where PAM asks pam_unix, every password will seem "
+			"wrong; try: usermod -aG shadow %s", who_reads(set), geteuid() == 0 ? set->node_AUTH_USER : "USER");
+}
+
 bool settings_rules_directory(struct settings_load *l, const char *module)
 {
 	static const struct { const char *name; int built; const char *package; void (*rules)(struct settings_load *l); } known[] = {
@@ -251,6 +283,7 @@ bool settings_rules_directory(struct settings_load *l, const char *module)
 		{ "authsqlite", HAVE_SQLITE, "libsqlite3-dev", rules_sqlite },
 		{ "authdaemon", 1, "", rules_authdaemon },
 		{ "authpipe", 1, "", rules_authpipe },
+		{ "authpam", HAVE_PAM, "libpam0g-dev", rules_pam },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {

@@ -20,7 +20,7 @@
 #define SETTINGS_TABLE(S) \
 	SETTINGS_NODE(S) SETTINGS_PROXY(S) SETTINGS_IMAPD(S) SETTINGS_IMAPD_SSL(S) SETTINGS_POP3D(S) \
 	SETTINGS_POP3D_SSL(S) SETTINGS_AUTHDAEMONRC(S) SETTINGS_AUTHUSERDB(S) SETTINGS_AUTHLDAPRC(S) \
-	SETTINGS_AUTHMYSQLRC(S) SETTINGS_AUTHPGSQLRC(S) SETTINGS_AUTHSQLITERC(S) SETTINGS_AUTHDAEMON(S) SETTINGS_AUTHPIPE(S)
+	SETTINGS_AUTHMYSQLRC(S) SETTINGS_AUTHPGSQLRC(S) SETTINGS_AUTHSQLITERC(S) SETTINGS_AUTHDAEMON(S) SETTINGS_AUTHPIPE(S) SETTINGS_AUTHPAM(S)
 
 #define SETTINGS_NODE(S) \
 	S(node, RUNDIR, PATH, "/run/waypost", 0, 0, "", SF_ALL, \
@@ -169,7 +169,7 @@
 #define SETTINGS_AUTHDAEMONRC(S) \
 	S(authdaemonrc, authmodulelist, LIST, "authuserdb", 0, 0, "", SF_M | SF_A, \
 		"Where accounts are looked up, in this order: authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon, " \
-		"authpipe. Only an account that one does not know is looked up in the next; one that gives no answer ends the search with \"not now\".") \
+		"authpipe, authpam. Only an account that one does not know is looked up in the next; one that gives no answer ends the search with \"not now\".") \
 	S(authdaemonrc, daemons, INT, "5", 1, 256, "processes", SF_M | SF_A, \
 		"Processes that do what takes long: hashes, questions to directories, lookups of host names.") \
 	S(authdaemonrc, SCRAM_ITERATIONS, INT, "4096", 4096, 10000000, "", SF_A, \
@@ -498,5 +498,12 @@
 		"the processes of authdaemonrc.daemons.") \
 	S(authpipe, AUTHPIPE_TIMEOUT, TIME, "5s", 1, 60, "seconds", SF_A, \
 		"How long it may take for an answer. Then it is killed, with all that it has started, and started again.")
+
+#define SETTINGS_AUTHPAM(S) \
+	S(authpam, AUTHPAM_TIMEOUT, TIME, "10s", 1, 300, "seconds", SF_A, \
+		"How long PAM may take for an answer. The PAM service is \"imap\" or \"pop3\", or what AUTHSERVICE says. pam_unix " \
+		"reads /etc/shadow: for that AUTH_USER must be a member of the group shadow.") \
+	S(authpam, AUTHPAM_CONFDIR, PATH, "", 0, 0, "", SF_M | SF_A, \
+		"Folder of the PAM services. Empty: the system's, /etc/pam.d.")
 
 #endif

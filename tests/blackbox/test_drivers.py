@@ -1,13 +1,15 @@
-"""Accounts in SQLite and in a running Courier: real files and servers, a pool of two nodes, and what happens when the directory goes away. No outage may ever
-look like a wrong password."""
+"""Accounts in SQLite, of a running Courier, of a program, and of the system by PAM: real files, servers and modules, and
+what happens when the directory goes away. No outage may ever look like a wrong password."""
 import ast
 import contextlib
 import json
 import os
+import pwd
 import re
 import shutil
 import socket
 import sqlite3
+import subprocess
 import tempfile
 import threading
 import time
@@ -15,6 +17,8 @@ import time
 import pytest
 
 import directories
+from client import Imap
+from fakeserver import FakeServer, imap_peer
 from pool import GID, PATIENCE, SLOW, UID, Account, Pool, alive, chown, sha, wait_for
 from test_directories import ETC, HERE, LATE, NO_CACHE, NOBODY, ODD, THERE, WAIT, imap, not_now, pop3, refused
 
@@ -824,3 +828,404 @@ def test_authpipe_check(pipe):
     p.start()
     assert not_now(imap(p, HERE, "jo@example.com", "secret-jo@example.com"))
     p.nodes[0].wait_log("authpipe: .*/other does not answer: it cannot be run: No such file or directory")
+
+
+# --- PAM
+
+# A module that does as its arguments say.
+MODULE = r"""
+#include <security/pam_modules.h>
+#include <security/pam_appl.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *value(int argc, const char **argv, const char *name)
+{
+	for (int i = 0; i < argc; i++)
+		if (strncmp(argv[i], name, strlen(name)) == 0 && argv[i][strlen(name)] == '=')
+			return argv[i] + strlen(name) + 1;
+	return "";
+}
+
+/* What the application says to N messages of the kinds in STYLE; returns the password of the last one. */
+static int talk(pam_handle_t *h, int n, const int *style, char *password, size_t size)
+{
+	const struct pam_conv *conv;
+	struct pam_message m[8];
+	const struct pam_message *p[8];
+	struct pam_response *r = NULL;
+	int status = pam_get_item(h, PAM_CONV, (const void **)&conv);
+	for (int i = 0; i < 8; i++) {
+		m[i].msg_style = style[i < n && n <= 8 ? i : 0];
+		m[i].msg = "%s%n?";
+		p[i] = &m[i];
+	}
+	if (status != PAM_SUCCESS || (status = conv->conv(n, p, &r, conv->appdata_ptr)) != PAM_SUCCESS)
+		return status;
+	password[0] = '\0';
+	for (int i = 0; i < n; i++) {
+		if (style[i] == PAM_PROMPT_ECHO_OFF && (r == NULL || r[i].resp == NULL))
+			return PAM_ABORT;
+		if (r[i].resp != NULL)
+			snprintf(password, size, "%s", r[i].resp);
+		free(r[i].resp);
+	}
+	free(r);
+	return PAM_SUCCESS;
+}
+
+static void linger(const char *pids)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		for (;;)
+			pause();
+	}
+	FILE *f = fopen(pids, "a");
+	fprintf(f, "%d %d ", (int)getpid(), (int)pid);
+	fclose(f);
+}
+
+int pam_sm_authenticate(pam_handle_t *h, int flags, int argc, const char **argv)
+{
+	static const int off[] = { PAM_PROMPT_ECHO_OFF }, on[] = { PAM_PROMPT_ECHO_ON }, binary[] = { 7 },
+		five[] = { PAM_TEXT_INFO, PAM_PROMPT_ECHO_OFF, PAM_ERROR_MSG, PAM_PROMPT_ECHO_OFF, PAM_TEXT_INFO },
+		mixed[] = { PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON };
+	const char *mode = value(argc, argv, "mode"), *note = value(argc, argv, "note"), *map = value(argc, argv, "map");
+	const void *rhost = NULL, *service = NULL, *user = NULL;
+	char password[4096];
+	int status;
+	pam_get_item(h, PAM_RHOST, &rhost);
+	pam_get_item(h, PAM_SERVICE, &service);
+	pam_get_item(h, PAM_USER, &user);
+	if (*note != '\0') {
+		FILE *f = fopen(note, "a");
+		fprintf(f, "%s %s %s\n", (const char *)service, (const char *)user, rhost != NULL ? (const char *)rhost : "-");
+		fclose(f);
+	}
+	if (strcmp(mode, "on") == 0)
+		return talk(h, 1, on, password, sizeof(password));
+	if (strcmp(mode, "binary") == 0)
+		return talk(h, 1, binary, password, sizeof(password));
+	if (strcmp(mode, "mixed") == 0)
+		return talk(h, 2, mixed, password, sizeof(password));
+	if (strcmp(mode, "none") == 0)
+		return talk(h, 0, off, password, sizeof(password));
+	if (strcmp(mode, "many") == 0)
+		return talk(h, 100000, off, password, sizeof(password));
+	if (strcmp(mode, "exit") == 0)
+		exit(0);
+	if (strcmp(mode, "crash") == 0)
+		raise(SIGSEGV);
+	if (strcmp(mode, "hang") == 0) {
+		signal(SIGTERM, SIG_IGN);
+		linger(value(argc, argv, "pids"));
+		for (;;)
+			pause();
+	}
+	if (strcmp(mode, "linger") == 0)
+		linger(value(argc, argv, "pids"));
+	if (strcmp(mode, "close") == 0)
+		for (int i = 0; i < 100; i++)
+			close(i);
+	if (strcmp(mode, "print") == 0) {
+		for (int i = 0; i < 10000; i++)
+			if (write(1, "\0\0\0\4....", 8) != 8)
+				return PAM_ABORT;
+		if (read(0, password, 1) != 0)
+			return PAM_ABORT;
+	}
+	if (strcmp(mode, "signals") == 0) {
+		sigset_t all;
+		sigfillset(&all);
+		sigprocmask(SIG_BLOCK, &all, NULL);
+		signal(SIGCHLD, SIG_IGN);
+		setpgid(0, getppid());
+		if (chdir("/tmp") != 0)
+			return PAM_ABORT;
+	}
+	status = strcmp(mode, "five") == 0 ? talk(h, 5, five, password, sizeof(password)) : talk(h, 1, off, password, sizeof(password));
+	if (status == PAM_SUCCESS && strcmp(password, value(argc, argv, "right")) != 0) {
+		pam_fail_delay(h, 20000000);
+		status = PAM_AUTH_ERR;
+	}
+	if (status == PAM_SUCCESS && *map != '\0')
+		status = pam_set_item(h, PAM_USER, map);
+	return status == PAM_SUCCESS ? atoi(value(argc, argv, "ret")) : status;
+}
+
+int pam_sm_setcred(pam_handle_t *h, int flags, int argc, const char **argv)
+{
+	return PAM_SUCCESS;
+}
+
+int pam_sm_acct_mgmt(pam_handle_t *h, int flags, int argc, const char **argv)
+{
+	return atoi(value(argc, argv, "acct"));
+}
+"""
+PAM_OPEN_ERR, PAM_SERVICE_ERR, PAM_SYSTEM_ERR, PAM_PERM_DENIED, PAM_AUTH_ERR, PAM_CRED_INSUFFICIENT, PAM_AUTHINFO_UNAVAIL, PAM_USER_UNKNOWN, \
+    PAM_MAXTRIES, PAM_NEW_AUTHTOK_REQD, PAM_ACCT_EXPIRED = 1, 3, 4, 6, 7, 8, 9, 10, 11, 12, 13
+
+
+class Pam:
+    """PAM services of our own that ask a module of our own, for users that every Debian has: games (uid 5), man, www-data,
+    nobody. Their mail is elsewhere."""
+
+    def __init__(self):
+        self.root = folder()
+        self.pids, self.note = os.path.join(self.root, "pids"), os.path.join(self.root, "note")
+        self.module = os.path.join(self.root, "pam_odd.so")
+        subprocess.run(["cc", "-shared", "-fPIC", "-w", "-x", "c", "-", "-o", self.module, "-lpam"], input=MODULE, text=True, check=True, timeout=60)
+        self.peer = FakeServer("127.0.5.1", imap_peer())
+        self.service()
+        self.pool = Pool(nodes=1, settings={
+            "MIN_UID": 6, "authdaemonrc": {"authmodulelist": "authpam", "daemons": 1, "DEFAULTOPTIONS": f"mailhost={self.peer.host}", **NO_CACHE},
+            "authpam": {"AUTHPAM_CONFDIR": self.root, "AUTHPAM_TIMEOUT": 1}})
+
+    def service(self, names=("imap", "pop3"), **arguments):
+        text = " ".join(f"{k}={v}" for k, v in {"right": "secret", "pids": self.pids, "note": self.note, **arguments}.items())
+        for name in names:
+            with open(os.path.join(self.root, name + ".new"), "w") as f:
+                f.write(f"auth required {self.module} {text}\naccount required {self.module} {text}\n")
+            os.rename(f.name, os.path.join(self.root, name))
+
+    def said(self):
+        with open(self.note, errors="replace") as f:
+            lines = f.read().splitlines()
+        os.remove(self.note)
+        return lines
+
+    def close(self):
+        try:
+            self.pool.close()
+        finally:
+            self.peer.close()
+            shutil.rmtree(self.root, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def pam():
+    kind = Pam()
+    yield kind
+    kind.close()
+
+
+def good_again(kind):
+    kind.service()
+    wait_for("logins work again", lambda: imap(kind.pool, HERE, "www-data", "secret").ok, PATIENCE + 10)
+
+
+def test_pam_logins(pam):
+    p = pam.pool
+    for name in ("www-data", "man", "nobody"):
+        assert imap(p, HERE, name, "secret").ok
+        for wrong in ("", "x", "secret ", "Secret", "x" * 900):
+            assert refused(imap(p, HERE, name, wrong))
+    pam.said()
+    r = p.nodes[0].tool("auth", "www-data", input="secret\n")
+    assert r.returncode == 0 and "driver: authpam\n" in r.stdout and "account: www-data\n" in r.stdout and "uid: 33\n" in r.stdout, r
+    assert imap(p, HERE, "www-data", "secret").ok
+    assert pop3(p, HERE, "www-data", "x").startswith(b"-ERR [AUTH]")
+    # The tool has no address. A wrong password is not answered by libpam's own long wait.
+    assert pam.said() == ["imap www-data -", "imap www-data 127.0.0.1", "pop3 www-data 127.0.0.1"]
+
+
+def test_pam_hostile_names(pam):
+    p = pam.pool
+    mark = p.nodes[0].log_mark()
+    for name in NOBODY + ["..", "../imap", "/etc/passwd", "root:x", "nobody\\", "-1", "65534", "%s%n", "NOBODY", "nobody "]:
+        assert refused(imap(p, HERE, name if isinstance(name, bytes) else name.encode(), "secret")), name
+    assert "does not answer" not in p.nodes[0].log_since(mark)
+    assert "cannot be used" not in p.nodes[0].log_since(mark)
+    assert imap(p, HERE, "www-data", "secret").ok
+
+
+def test_pam_users_of_the_system_are_no_accounts(pam):
+    """PAM is not even asked, so nobody can guess their passwords here or lock them out."""
+    p = pam.pool
+    assert imap(p, HERE, "man", "secret").ok
+    pam.said()
+    for name in ("root", "daemon", "games"):
+        assert refused(imap(p, HERE, name, "secret"))
+        assert "no driver of authmodulelist knows" in p.nodes[0].tool("auth", name, input="secret\n").stdout
+        assert "no driver of authmodulelist knows" in p.nodes[0].tool("route", name).stdout
+    assert not os.path.exists(pam.note)
+    # Those that nobody knows are asked for: the time must not tell.
+    assert refused(imap(p, HERE, "nobody@example.com", "secret"))
+    assert pam.said() == ["imap nobody@example.com 127.0.0.1"]
+    for name in ("root", "games"):
+        pam.service(map=name)
+        assert "is damaged" in verdict(p, "www-data", "secret")
+        p.nodes[0].wait_log(f"record of www-data cannot be used: PAM takes it for {name}")
+    pam.service(map="man")
+    assert "account: man\n" in p.nodes[0].tool("auth", "www-data", input="secret\n").stdout
+    pam.service(map="no.such.user")
+    assert "no driver of authmodulelist knows" in p.nodes[0].tool("auth", "www-data", input="secret\n").stdout
+    good_again(pam)
+
+
+def test_pam_verdicts(pam):
+    p = pam.pool
+    unknown, locked, wrong = "no driver of authmodulelist knows", "locked", "the password is wrong"
+    for arguments, want in (
+            ({"ret": PAM_AUTH_ERR}, wrong), ({"ret": PAM_PERM_DENIED}, wrong), ({"ret": PAM_MAXTRIES}, wrong), ({"ret": PAM_USER_UNKNOWN}, unknown),
+            ({"acct": PAM_ACCT_EXPIRED}, locked), ({"acct": PAM_NEW_AUTHTOK_REQD}, locked), ({"acct": PAM_PERM_DENIED}, locked),
+            ({"acct": PAM_USER_UNKNOWN}, unknown),
+            ({"ret": PAM_AUTHINFO_UNAVAIL}, NOT_NOW), ({"ret": PAM_SERVICE_ERR}, NOT_NOW), ({"ret": PAM_SYSTEM_ERR}, NOT_NOW),
+            ({"ret": PAM_OPEN_ERR}, NOT_NOW), ({"ret": PAM_CRED_INSUFFICIENT}, NOT_NOW), ({"acct": PAM_AUTHINFO_UNAVAIL}, NOT_NOW)):
+        pam.service(**arguments)
+        assert want in verdict(p, "www-data", "secret"), arguments
+    pam.service(acct=PAM_ACCT_EXPIRED)
+    wait_for("PAM answers", lambda: refused(imap(p, HERE, "www-data", "secret")))
+    pam.service(ret=PAM_AUTHINFO_UNAVAIL)
+    assert not_now(imap(p, HERE, "www-data", "secret"))
+    p.nodes[0].wait_log("authpam: PAM does not answer: service imap: ")
+    for missing in ("/nowhere/pam_nothing.so", "pam_nothing.so"):
+        with open(os.path.join(pam.root, "imap"), "w") as f:
+            f.write(f"auth required {missing}\naccount required {missing}\n")
+        assert NOT_NOW in verdict(p, "www-data", "secret")
+    os.remove(os.path.join(pam.root, "imap"))
+    assert verdict(p, "www-data", "secret") != RIGHT
+    good_again(pam)
+
+
+@pytest.mark.parametrize("mode, want", [("five", RIGHT), ("print", RIGHT), ("signals", RIGHT), ("linger", RIGHT), ("on", "is damaged"), ("binary", "is damaged"),
+                                        ("mixed", "is damaged"), ("none", NOT_NOW), ("many", NOT_NOW), ("exit", NOT_NOW), ("crash", NOT_NOW),
+                                        ("close", NOT_NOW), ("hang", NOT_NOW)])
+def test_pam_hostile_modules(pam, mode, want):
+    p = pam.pool
+    workers = p.nodes[0].pids("authworker")
+    pam.service(mode=mode)
+    assert want in verdict(p, "www-data", "secret")
+    if mode in ("hang", "linger"):
+        with open(pam.pids) as f:
+            pids = [int(pid) for pid in f.read().split()]
+        os.remove(pam.pids)
+        assert len(pids) >= 2
+        wait_for("nobody is left behind", lambda: not any(alive(pid) for pid in pids))
+    if want == RIGHT:
+        assert "wrong" in verdict(p, "www-data", "x")
+    pam.service()
+    wait_for("PAM answers", lambda: verdict(p, "www-data", "secret") == RIGHT)
+    assert p.nodes[0].pids("authworker") == workers
+    if mode == "hang":
+        p.nodes[0].wait_log("authpam: PAM does not answer: no answer in time")
+
+
+def test_pam_goes_on(pam):
+    good_again(pam)
+    assert refused(imap(pam.pool, HERE, "www-data", "x"))
+
+
+def test_pam_enumerate(pam):
+    status, named, err = listing(pam.pool.nodes[0])
+    assert status == 0, err
+    want = {u.pw_name: u for u in pwd.getpwall() if u.pw_uid >= 6 and u.pw_gid >= 6}
+    assert named.keys() == want.keys()
+    for name, u in want.items():
+        assert named[name] == [name, str(u.pw_uid), str(u.pw_gid), u.pw_dir, ""]
+
+
+def test_pam_chain(pam):
+    """Who is no user of the system is looked up in the next; a wrong password is not."""
+    with Pool(nodes=1, accounts=[Account("man", password="other"), Account("jo@example.com", mailhost=HERE)], settings={
+            "MIN_UID": 6, "authdaemonrc": {"authmodulelist": "authpam authuserdb", "daemons": 1, **NO_CACHE},
+            "authpam": {"AUTHPAM_CONFDIR": pam.root, "AUTHPAM_TIMEOUT": 1}}) as p:
+        assert imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok
+        assert refused(imap(p, HERE, "jo@example.com", "x"))
+        assert refused(imap(p, HERE, "man", "other"))
+        pam.service(ret=PAM_AUTHINFO_UNAVAIL)
+        assert not_now(imap(p, HERE, "man", "secret"))
+    pam.service()
+
+
+def test_pam_check(pam):
+    p = pam.pool
+    node = p.nodes[0]
+    r = node.tool("check")
+    assert r.returncode == 0, r
+    assert ("cannot read /etc/shadow" in r.stdout + r.stderr) == (not os.access("/etc/shadow", os.R_OK) or os.getuid() == 0), r
+    os.rename(os.path.join(pam.root, "pop3"), os.path.join(pam.root, "pop3.away"))
+    r = node.tool("check")
+    os.rename(os.path.join(pam.root, "pop3.away"), os.path.join(pam.root, "pop3"))
+    assert f"authpam: {pam.root}/pop3 is not there" in r.stdout + r.stderr and f"{pam.root}/imap" not in r.stdout + r.stderr, r
+
+
+@pytest.fixture
+def unix(request):
+    """A node started by root in a mount namespace, where the system has two users more, and AUTH_USER is in the group
+    shadow or not."""
+    if os.getuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0:
+        pytest.skip("needs root, and mounts of its own")
+    p = Pool(nodes=1, uid=0, gid=0, start=False, settings={
+        "LOGIN_USER": "nobody", "AUTH_USER": "daemon", "authdaemonrc": {"authmodulelist": "authpam", "daemons": 1, **NO_CACHE},
+        "authpam": {"AUTHPAM_CONFDIR": os.path.join(folder(), "pam.d")}})
+    etc = os.path.dirname(p.settings["authpam"]["AUTHPAM_CONFDIR"])
+    os.chmod(etc, 0o755)
+    os.mkdir(p.settings["authpam"]["AUTHPAM_CONFDIR"])
+    for service in ("imap", "pop3"):
+        shutil.copy(os.path.join(ETC, "waypost.pam"), os.path.join(etc, "pam.d", service))
+    for common in ("common-auth", "common-account"):
+        shutil.copy(os.path.join("/etc/pam.d", common), os.path.join(etc, "pam.d"))
+    for n, name in enumerate(("wpone", "wptwo", "wpold", "wpnone")):
+        p.add(Account(name, password="secret", uid=20001 + n, gid=20001 + n), write=False)
+    crypted = subprocess.run(["openssl", "passwd", "-6", "secret"], capture_output=True, text=True, check=True).stdout.strip()
+    hashes = {"wpone": crypted + ":19000:0:99999:7:::", "wptwo": "!" + crypted + ":19000:0:99999:7:::", "wpold": crypted + ":19000:0:99999:7::100:",
+              "wpnone": ":19000:0:99999:7:::"}
+    for name in ("passwd", "shadow", "group"):
+        with open(f"/etc/{name}") as f:
+            lines = f.read().splitlines()
+        if name == "passwd":
+            lines += [f"{a.name}:x:{a.uid}:{a.gid}:{a.name.title()}, room 5:{a.home}:/bin/sh" for a in p.accounts.values()]
+        elif name == "shadow":
+            lines += [f"{n}:{h}" for n, h in hashes.items()]
+        elif request.param:
+            lines = [line + "daemon" if line.startswith("shadow:") else line for line in lines]
+        with open(os.path.join(etc, name), "w") as f:
+            f.write("\n".join(lines) + "\n")
+        shutil.copystat(f"/etc/{name}", f.name)
+        os.chown(f.name, 0, os.stat(f"/etc/{name}").st_gid)
+    inside = ["unshare", "-m", "sh", "-c", f"for f in passwd shadow group; do mount --bind {etc}/$f /etc/$f || exit; done; exec \"$@\"", "sh"]
+    node = p.nodes[0]
+    command = node.command()
+    node.command = lambda: inside + command
+    p.start()
+    yield p, lambda *args: subprocess.run([*inside, os.path.join(os.path.dirname(command[0]), "..", "bin", "waypost"), "-c", p.conf, *args],
+                                          env=node.env, capture_output=True, text=True, timeout=60)
+    try:
+        p.close()
+    finally:
+        shutil.rmtree(etc, ignore_errors=True)
+
+
+@pytest.mark.parametrize("unix", [True], indirect=True)
+def test_pam_unix(unix):
+    """Debian's own stack: /etc/shadow by pam_unix, sessions under the users' own ids."""
+    p, tool = unix
+    with Imap(HERE, p.imap_port) as c:
+        c.login_ok(p.accounts["wpone"])
+        assert c.subjects() == ["wpone lives on any node"]
+    assert refused(imap(p, HERE, "wpone", "x"))
+    assert refused(imap(p, HERE, "wpone", ""))
+    assert refused(imap(p, HERE, "wptwo", "secret")), "locked"
+    assert refused(imap(p, HERE, "wpold", "secret")), "expired"
+    assert refused(imap(p, HERE, "wpnone", "")), "without a password"
+    assert refused(imap(p, HERE, "nobody@example.com", "secret"))
+    assert pop3(p, HERE, "wpone", "secret").startswith(b"+OK")
+    r = tool("auth", "--enumerate")
+    assert r.returncode == 0 and f"wpone\t20001\t20001\t{p.accounts['wpone'].home}\t\n" in r.stdout, r
+    r = tool("check")
+    assert r.returncode == 0 and "shadow" not in r.stdout + r.stderr, r
+
+
+@pytest.mark.parametrize("unix", [False], indirect=True)
+def test_pam_unix_without_the_group_shadow(unix):
+    _, tool = unix
+    r = tool("check")
+    assert r.returncode == 0 and "daemon cannot read /etc/shadow" in r.stdout + r.stderr and "usermod -aG shadow daemon" in r.stdout + r.stderr, r

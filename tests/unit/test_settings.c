@@ -483,8 +483,8 @@ static void test_bad_values(void)
 		{ "pop3d = { POP3AUTH = \"PLAIN APOP CRAM-SHA1 FOO\"; };", POP3D, "t.conf:2: pop3d.POP3AUTH: the mechanism FOO is not known; "
 			MECHS " are\n" },
 		{ "authdaemonrc = { authmodulelist = \"authcustom authfoo\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist: authcustom is not in "
-			"this version; authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon and authpipe are\nt.conf:2: authdaemonrc.authmodulelist: authfoo is not "
-			"known; authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon and authpipe are\n" },
+			"this version; authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon, authpipe and authpam are\nt.conf:2: authdaemonrc.authmodulelist: authfoo is not "
+			"known; authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon, authpipe and authpam are\n" },
 		{ "authdaemonrc = { authmodulelist = \"\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist is empty: nobody could log in; try "
 			"\"authuserdb\"\n" },
 		{ "authuserdb = { USERDB = \"/dev/null/userdb\"; };", USERDB, "t.conf:2: authuserdb.USERDB: /dev/null/userdb: Not a "

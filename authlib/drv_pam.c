@@ -1,0 +1,460 @@
+/* authpam: accounts of the system, whose passwords PAM checks. Whatever a PAM module does, it does in a child process that
+ * is there for one question: it may hang, crash, change signals or start something, and nothing of that stays. Waits: for
+ * auth workers. */
+#include "authlib/module.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pwd.h>
+#include <security/pam_appl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "authlib/child.h"
+#include "authlib/directory.h"
+#include "authlib/record.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/net.h"
+#include "node/settings.h"
+
+enum { ANSWER = 1 }; /* the child's only message: u8 result, str why, account; u32 length before it */
+
+struct pam {
+	const struct settings *set;
+	struct directory dir;
+};
+
+/* What the child works on. */
+struct question {
+	const struct settings *set;
+	const char *service, *user;
+	const char *password; /* NULL: the record only */
+	const struct net_addr *client;
+	bool odd;             /* a module asked for something that is no password */
+};
+
+/* ------------------------------------------------------------------------------------------------------------
+ * In the child */
+
+static bool is_plain(const char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < 0x20 || *text == 0x7f)
+			return false;
+	return true;
+}
+
+static bool may_own_mail(const struct question *q, const struct passwd *pw)
+{
+	return pw->pw_uid != 0 && (pw->pw_uid >= q->set->node_MIN_UID || pw->pw_uid == getuid());
+}
+
+/* The system's record of USER. */
+static enum auth_result find_user(const char *user, const struct passwd **pw, struct str *why)
+{
+	errno = 0;
+	*pw = getpwnam(user);
+	if (*pw != NULL)
+		return AUTH_OK;
+	if (errno == 0 || errno == ENOENT || errno == ESRCH)
+		return AUTH_UNKNOWN;
+	str_addf(why, "the system's users cannot be looked up: %s", strerror(errno));
+	return AUTH_TRY_LATER;
+}
+
+static enum auth_result take_user(const struct passwd *pw, struct account *out, struct str *why)
+{
+	if (!record_set(&out->name, pw->pw_name, strlen(pw->pw_name), ACCOUNT_NAME_MAX, "name", why))
+		return AUTH_BROKEN;
+	if (pw->pw_gid == 0) {
+		str_adds(why, "its gid is 0, which no mailbox may have");
+		return AUTH_BROKEN;
+	}
+	if (!is_plain(pw->pw_dir) || !is_plain(pw->pw_gecos)) {
+		str_adds(why, "its home folder or full name holds a control character");
+		return AUTH_BROKEN;
+	}
+	out->uid = pw->pw_uid;
+	out->gid = pw->pw_gid;
+	if (record_set(&out->home, pw->pw_dir, strlen(pw->pw_dir), ACCOUNT_PATH_MAX, "home folder", why) &&
+	    record_set(&out->fullname, pw->pw_gecos, strcspn(pw->pw_gecos, ","), ACCOUNT_PATH_MAX, "full name", why) &&
+	    record_check(out, why))
+		return AUTH_OK;
+	return AUTH_BROKEN;
+}
+
+static void free_answers(struct pam_response *answer, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (answer[i].resp != NULL) {
+			mem_wipe(answer[i].resp, strlen(answer[i].resp));
+			free(answer[i].resp);
+		}
+	free(answer);
+}
+
+/* Only what is asked for without being shown is the password. Messages need no answer; for all else there is none. PAM
+ * frees the answers by free(). */
+static int converse(int n, const struct pam_message **message, struct pam_response **out, void *arg)
+{
+	struct question *q = arg;
+	struct pam_response *answer;
+
+	if (n <= 0 || n > PAM_MAX_NUM_MSG || message == NULL || out == NULL)
+		return PAM_CONV_ERR;
+	if ((answer = calloc((size_t)n, sizeof(*answer))) == NULL)
+		return PAM_BUF_ERR;
+	for (int i = 0; i < n; i++) {
+		int style = message[i] != NULL ? message[i]->msg_style : -1;
+
+		if (style == PAM_TEXT_INFO || style == PAM_ERROR_MSG)
+			continue;
+		if (style != PAM_PROMPT_ECHO_OFF || (answer[i].resp = strdup(q->password)) == NULL) {
+			q->odd = style != PAM_PROMPT_ECHO_OFF;
+			free_answers(answer, n);
+			return PAM_CONV_ERR;
+		}
+	}
+	*out = answer;
+	return PAM_SUCCESS;
+}
+
+/* LOGIN_FAIL_DELAY holds the answer back, and no process with it. */
+static void no_delay(int status UNUSED, unsigned usec UNUSED, void *arg UNUSED)
+{
+}
+
+static enum auth_result judge(int status, bool of_account)
+{
+	switch (status) {
+	case PAM_SUCCESS:
+		return AUTH_OK;
+	case PAM_USER_UNKNOWN:
+		return AUTH_UNKNOWN;
+	case PAM_AUTH_ERR:
+	case PAM_MAXTRIES:
+	case PAM_PERM_DENIED:
+		return of_account ? AUTH_DISABLED : AUTH_MISMATCH;
+	case PAM_ACCT_EXPIRED:
+	case PAM_NEW_AUTHTOK_REQD:
+	case PAM_CRED_EXPIRED:
+	case PAM_AUTHTOK_EXPIRED:
+		return AUTH_DISABLED;
+	default:
+		return AUTH_TRY_LATER;
+	}
+}
+
+static int set_items(pam_handle_t *pam, const struct question *q)
+{
+	int status = pam_set_item(pam, PAM_FAIL_DELAY, (const void *)&no_delay);
+	char ip[NET_IP_TEXT_MAX];
+
+	if (status == PAM_SUCCESS && q->client->family != 0)
+		status = pam_set_item(pam, PAM_RHOST, net_addr_text(q->client, ip));
+	return status;
+}
+
+/* Is the password right, and may the account be used? *USER becomes whom PAM takes it for. */
+static enum auth_result ask_pam(struct question *q, pam_handle_t *pam, struct str *why)
+{
+	bool of_account = false;
+	int status = set_items(pam, q);
+	enum auth_result r;
+
+	/* An account without a password is not one that everybody may enter. */
+	if (status == PAM_SUCCESS)
+		status = pam_authenticate(pam, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK);
+	if (status == PAM_SUCCESS) {
+		of_account = true;
+		status = pam_acct_mgmt(pam, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK);
+	}
+	r = judge(status, of_account);
+	if (q->odd && r != AUTH_OK) {
+		str_adds(why, "a PAM module asks for more than a password");
+		return AUTH_BROKEN;
+	}
+	if (r == AUTH_TRY_LATER)
+		str_addf(why, "service %s: %s", q->service, pam_strerror(pam, status));
+	return r;
+}
+
+/* PAM is asked for a name that the system does not know, too: the time must not tell, and the name may be one that a
+ * module turns into another. */
+static enum auth_result verify_in_child(struct question *q, struct account *out, struct str *why)
+{
+	const struct pam_conv conv = { .conv = converse, .appdata_ptr = q };
+	const char *confdir = q->set->authpam_AUTHPAM_CONFDIR;
+	const struct passwd *pw;
+	const void *name = NULL;
+	pam_handle_t *pam = NULL;
+	enum auth_result r = find_user(q->user, &pw, why), verdict;
+	int status;
+
+	if (r == AUTH_TRY_LATER)
+		return r;
+	/* Who guesses passwords of the system's own users learns nothing, and locks nobody out. */
+	if (r == AUTH_OK && !may_own_mail(q, pw))
+		return AUTH_UNKNOWN;
+	status = pam_start_confdir(q->service, q->user, &conv, confdir[0] != '\0' ? confdir : NULL, &pam);
+	if (status != PAM_SUCCESS) {
+		str_addf(why, "service %s cannot be read: %s", q->service, pam_strerror(pam, status));
+		return AUTH_TRY_LATER;
+	}
+	verdict = ask_pam(q, pam, why);
+	if (pam_get_item(pam, PAM_USER, &name) != PAM_SUCCESS || name == NULL)
+		name = q->user;
+	r = find_user(name, &pw, why);
+	if (r == AUTH_OK && !may_own_mail(q, pw)) {
+		str_addf(why, "PAM takes it for %s, whose uid is below MIN_UID", pw->pw_name);
+		r = AUTH_BROKEN;
+	}
+	/* Without a record there is no account, whatever PAM says of the password. */
+	if (r == AUTH_OK && verdict != AUTH_UNKNOWN)
+		r = take_user(pw, out, why);
+	if (r == AUTH_OK)
+		r = verdict;
+	pam_end(pam, status);
+	return r;
+}
+
+static enum auth_result lookup_in_child(const struct question *q, struct account *out, struct str *why)
+{
+	const struct passwd *pw;
+	enum auth_result r = find_user(q->user, &pw, why);
+
+	if (r != AUTH_OK)
+		return r;
+	return may_own_mail(q, pw) ? take_user(pw, out, why) : AUTH_UNKNOWN;
+}
+
+/* The pipe is kept out of the way: modules think that they may use 0 and 1. */
+static int hide_pipe(void)
+{
+	int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (out == -1 || null == -1 || dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1 || chdir("/") != 0)
+		return -1;
+	close(null);
+	return out;
+}
+
+static bool write_all(int fd, const void *p, size_t len)
+{
+	const char *at = p;
+
+	while (len != 0) {
+		ssize_t n = write(fd, at, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		at += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+static int run(void *arg)
+{
+	static struct msgw w;
+	struct question *q = arg;
+	struct account a;
+	struct str why = STR_INIT;
+	enum auth_result r;
+	uint32_t len;
+	int out = hide_pipe();
+
+	if (out == -1)
+		return 1;
+	account_init(&a);
+	r = q->password != NULL ? verify_in_child(q, &a, &why) : lookup_in_child(q, &a, &why);
+	msgw_begin(&w, ANSWER);
+	msgw_u8(&w, (uint8_t)r);
+	msgw_str(&w, str_cstr(&why));
+	account_write(&w, &a, false);
+	len = (uint32_t)w.len;
+	return !w.overflow && write_all(out, &len, sizeof(len)) && write_all(out, w.buf, w.len) ? 0 : 1;
+}
+
+/* ------------------------------------------------------------------------------------------------------------
+ * In the auth worker */
+
+static bool wait_readable(int fd, int64_t deadline)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	for (;;) {
+		int64_t left = deadline - clock_ms();
+		int n = left > 0 ? poll(&p, 1, (int)left) : 0;
+
+		if (n > 0)
+			return true;
+		if (n == 0 || errno != EINTR)
+			return false;
+	}
+}
+
+/* LEN bytes of the child; not until its end, for something that a module started may hold the pipe open for long. */
+static bool read_all(int fd, void *p, size_t len, int64_t deadline, struct str *why)
+{
+	char *at = p;
+
+	while (len != 0) {
+		ssize_t n;
+
+		if (!wait_readable(fd, deadline)) {
+			str_adds(why, "no answer in time");
+			return false;
+		}
+		n = read(fd, at, len);
+		if (n > 0) {
+			at += n;
+			len -= (size_t)n;
+		} else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+			str_adds(why, "a PAM module has ended the process that asked it");
+			return false;
+		}
+	}
+	return true;
+}
+
+/* The child's answer. False, and why: there is none. */
+static bool read_answer(int from, int64_t deadline, enum auth_result *result, struct account *out, struct str *told, struct str *why)
+{
+	static uint8_t buf[MSG_SIZE_MAX];
+	struct msgr r;
+	uint32_t len = 0;
+	uint8_t number;
+	char *text;
+	bool good;
+
+	if (!read_all(from, &len, sizeof(len), deadline, why))
+		return false;
+	if (len > sizeof(buf)) {
+		str_adds(why, "the answer is too long");
+		return false;
+	}
+	if (!read_all(from, buf, len, deadline, why))
+		return false;
+	msgr_begin(&r, buf, len);
+	number = msgr_u8(&r);
+	text = msgr_strdup(&r, MSG_SIZE_MAX);
+	account_fini(out);
+	account_read(&r, out);
+	good = msgr_end(&r) && r.type == ANSWER && number < AUTH_RESULT_COUNT;
+	if (good) {
+		*result = (enum auth_result)number;
+		str_adds(told, text);
+	} else {
+		str_adds(why, "the answer is damaged");
+	}
+	mem_free(&text);
+	return good;
+}
+
+static enum auth_result ask(struct pam *p, struct question *q, struct account *out)
+{
+	int64_t start = clock_ms(), deadline = start + p->set->authpam_AUTHPAM_TIMEOUT * 1000;
+	struct child child = CHILD_INIT;
+	enum auth_result r = AUTH_TRY_LATER;
+	struct str told = STR_INIT, why = STR_INIT;
+
+	if (!directory_usable(&p->dir, 0, start))
+		return AUTH_TRY_LATER;
+	if (child_start(&child, run, q, &why)) {
+		bool answered = read_answer(child.from, deadline, &r, out, &told, &why);
+
+		child_end(&child, answered ? NULL : &why);
+		if (answered && r == AUTH_TRY_LATER)
+			str_adds(&why, str_cstr(&told));
+	}
+	if (why.len != 0)
+		directory_failed(&p->dir, 0, clock_ms(), clock_ms() - start, str_cstr(&why));
+	else
+		directory_answered(&p->dir, 0);
+	if (r == AUTH_BROKEN)
+		log_error("authpam: the record of %s cannot be used: %s", q->user, str_cstr(&told));
+	str_fini(&told);
+	str_fini(&why);
+	return r;
+}
+
+static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
+{
+	struct pam *p = ctx;
+	struct question q = { .set = p->set, .service = service, .user = user };
+
+	return ask(p, &q, out);
+}
+
+static enum auth_result verify(void *ctx, const char *service, const char *user, const char *password,
+    const struct net_addr *client, struct account *out)
+{
+	struct pam *p = ctx;
+	struct question q = { .set = p->set, .service = service, .user = user, .password = password, .client = client };
+
+	return ask(p, &q, out);
+}
+
+/* Users that could log in: those of the system are no accounts. */
+static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
+{
+	struct pam *p = ctx;
+	struct question q = { .set = p->set };
+	const struct passwd *pw;
+	bool more = true;
+
+	setpwent();
+	while (more && (errno = 0, pw = getpwent()) != NULL) {
+		struct account a;
+		struct str wrong = STR_INIT;
+
+		if (!may_own_mail(&q, pw) || pw->pw_gid < p->set->node_MIN_UID)
+			continue;
+		account_init(&a);
+		more = take_user(pw, &a, &wrong) == AUTH_OK ? fn(arg, &a, NULL) : fn(arg, &a, str_cstr(&wrong));
+		account_fini(&a);
+		str_fini(&wrong);
+	}
+	if (more && errno != 0 && errno != ENOENT)
+		str_addf(why, "the system's users cannot be listed: %s", strerror(errno));
+	endpwent();
+	return more && why->len == 0;
+}
+
+static void fini(void *ctx)
+{
+	struct pam *p = ctx;
+
+	directory_fini(&p->dir);
+	mem_free(&p);
+}
+
+static bool init(const struct settings *set, void **ctx, struct str *error UNUSED)
+{
+	static const char name[] = "PAM";
+	struct pam *p = mem_alloc(sizeof(*p));
+
+	p->set = set;
+	directory_init(&p->dir, "authpam");
+	directory_add(&p->dir, name, strlen(name));
+	*ctx = p;
+	return true;
+}
+
+static const struct auth_driver drv_pam = {
+	.name = "authpam",
+	.flags = AUTH_DRIVER_CLIENT,
+	.init = init,
+	.fini = fini,
+	.lookup = lookup,
+	.verify = verify,
+	.enumerate = enumerate,
+};
+AUTH_MODULE(drv_pam);
