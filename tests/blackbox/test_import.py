@@ -172,6 +172,22 @@ def test_cut_anywhere(etc):
         list(rc_file(rc[:n]))
 
 
+def test_words(etc, place):
+    """Of a list, only the words are lost that cannot stay."""
+    put(etc / "imapd", IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS SORT AUTH=DIGEST-MD5 AUTH=PLAIN IDLE"')
+    put(etc / "pop3d", POP3AUTH='"PLAIN NTLM LOGIN"')
+    put(etc / "authdaemonrc", authmodulelist='"authcustom authuserdb authsqlite"')
+    put_rc(etc / "authsqliterc", f"SQLITE_DATABASE {place}/db\n", "SQLITE_DATABASE")
+    (place / "db").write_bytes(b"")
+    r = run(etc, "-o", place / "waypost.conf", status=1)
+    found = values((place / "waypost.conf").read_text())
+    assert found["imapd", "IMAP_CAPABILITY"] == "IMAP4rev1 UIDPLUS AUTH=PLAIN IDLE"
+    assert ("pop3d", "POP3AUTH") not in found or found["pop3d", "POP3AUTH"] == "PLAIN LOGIN"
+    assert found["authdaemonrc", "authmodulelist"] == "authuserdb authsqlite"
+    for lost in ("IMAP_CAPABILITY SORT (imapd:", "IMAP_CAPABILITY AUTH=DIGEST-MD5 (imapd:", "POP3AUTH NTLM (pop3d:", "authmodulelist authcustom (authdaemonrc:"):
+        assert lost in r.stderr
+
+
 def test_directories(etc, place):
     """Every kind of rc file, with values that libconfig and we would read otherwise."""
     put(etc / "authdaemonrc", authmodulelist='"authldap authmysql authpgsql authsqlite authcustom"', daemons="9",
@@ -286,12 +302,16 @@ def test_sqlite_logs_in(make_pool, etc, place):
 
 def test_incomplete(etc, place):
     """What Courier's files leave open is told, not hidden by taking out what is there."""
-    put(etc / "authdaemonrc", authmodulelist="authldap")
+    put(etc / "authdaemonrc", authmodulelist='"authldap authuserdb"')
+    (etc / "userdb").symlink_to("/dev/null")
     put_rc(etc / "authldaprc", "LDAP_URI ldap://a.example.com\nLDAP_BASEDN o=x\n", "LDAP_[A-Z]*")
     (etc / "authldaprc").write_text("".join(line for line in (etc / "authldaprc").read_text().splitlines(True) if re.match("#|LDAP_(URI|BASEDN)", line)))
     r = run(etc, "-o", place / "waypost.conf", status=1)
     assert "to be repaired (waypost check): authldaprc: nothing tells how passwords are checked" in r.stderr
-    assert values((place / "waypost.conf").read_text())["authldaprc", "LDAP_URI"] == "ldap://a.example.com"
+    assert "to be repaired (waypost check): authuserdb.USERDB: /dev/null is neither a file nor a folder" in r.stderr
+    found = values((place / "waypost.conf").read_text())
+    assert found["authldaprc", "LDAP_URI"] == "ldap://a.example.com"
+    assert found["authuserdb", "USERDB"] == "/dev/null"
 
 
 def test_refusals(etc, place):
