@@ -10,6 +10,7 @@
 
 #include "authlib/hmac_state.h"
 #include "authlib/password.h"
+#include "authlib/scram_secret.h"
 #include "lib/die.h"
 #include "lib/mem.h"
 
@@ -147,6 +148,30 @@ enum auth_result mech_check(enum auth_mech mech, const struct account *a, const 
 		*why = mech == AUTH_MECH_APOP ? "its directory has no clear password of it" :
 		    "its directory has neither a clear password of it nor the field that this mechanism needs (userdb: hmac-...pw)";
 	return !has ? AUTH_DISABLED : same ? AUTH_OK : AUTH_MISMATCH;
+}
+
+void mech_list(struct str *out, const struct account *a)
+{
+	struct scram_secret secret;
+	char clear[ACCOUNT_PASSWORD_MAX];
+	bool known = account_password(a, clear);
+	const char *why;
+
+	mem_wipe(clear, sizeof(clear));
+	for (int m = AUTH_MECH_APOP; m < AUTH_MECH_COUNT && !account_locked(a); m++) {
+		enum auth_mech mech = (enum auth_mech)m;
+		bool can = known && mech != AUTH_MECH_TOKEN;
+		struct str state = STR_INIT;
+
+		if (auth_mech_begins(mech) && mech != AUTH_MECH_APOP)
+			can = can || stored_state(&state, cram_hash(mech), a);
+		if (auth_mech_steps(mech) && scram_secret_read(&secret, a->hash, &why))
+			can = can || strcmp(scram_hash_name(secret.hash), auth_mech_name(mech)) == 0;
+		if (can)
+			str_addf(out, "%s%s", out->len != 0 ? " " : "", auth_mech_name(mech));
+		str_fini_secret(&state);
+	}
+	mem_wipe(&secret, sizeof(secret));
 }
 
 /* --- challenges that wait --- */

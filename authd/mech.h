@@ -16,6 +16,9 @@ bool account_locked(const struct account *a);
 /* The account's password, where its directory has it in clear ({PLAIN} hashes too), in DST, which the caller wipes. */
 bool account_password(const struct account *a, char dst[ACCOUNT_PASSWORD_MAX]);
 
+/* Appends the names of the mechanisms that A has what it takes for, but those that tell the password, with blanks between. */
+void mech_list(struct str *out, const struct account *a);
+
 /* RESPONSE (hex digits, of either case) is the answer to CHALLENGE by MECH (CRAM or APOP) of somebody who knows the password
  * of A. AUTH_OK, AUTH_MISMATCH; AUTH_DISABLED if the account is locked, or nothing is stored of its password that
  * could tell, which *WHY then says for the log (static; else ""). Takes the same time in all these cases. */

@@ -35,7 +35,7 @@ struct request {
 	struct asker asker;           /* waits for a directory */
 	bool unknown;                 /* no such account: the password is checked against a dummy, for the time it takes */
 	bool believed;                /* the hop says the truth */
-	const char *signed_for;       /* our name, as which a node of the pool has signed the hop; NULL: none has */
+	char *signed_for;             /* our name, as which a node of the pool has signed the hop; NULL: none has */
 	struct net_addr client;
 	bool client_tls;
 	struct route route;
@@ -62,6 +62,7 @@ static void request_free(struct request *rq)
 		rq->next->prev = rq->prev;
 	account_fini(&rq->account);
 	mem_free_secret(&rq->challenge);
+	mem_free(&rq->signed_for);
 	if (rq->scram != NULL)
 		rq->worker->nsteps--;
 	scram_free(&rq->scram);
@@ -573,7 +574,7 @@ static void identify(struct request *rq)
 	}
 	for (int i = 0; i < 2 && rq->signed_for == NULL; i++)
 		if (set->self[i][0] != '\0' && hop_verify(hop, rq->worker->a->pool, set->self[i], rq->q.user, (uint64_t)time(NULL)))
-			rq->signed_for = set->self[i];
+			rq->signed_for = mem_strdup(set->self[i]); /* the settings may change before the answer is there */
 	rq->believed = rq->believed || rq->signed_for != NULL;
 	if (!rq->believed || hop->client.family == 0)
 		return;

@@ -97,6 +97,7 @@ static void add_record(struct tool_query *t)
 	const struct account *acct = &t->account;
 	char scheme[16], origin[512];
 	const char *why, *driver = auth_chain_name(t->a->chain, t->pos);
+	struct str mechanisms = STR_INIT;
 
 	str_addf(&t->text, "driver: %s\n", driver);
 	if (acct->name[0] == '\0') /* it checked the password without telling of the account */
@@ -112,6 +113,10 @@ static void add_record(struct tool_query *t)
 	if (acct->hash[0] != '\0' && !password_is_sound(acct->hash, &why))
 		str_addf(&t->text, "password cannot be used: %s\n", why);
 	str_addf(&t->text, "password: %s\n", acct->hash[0] != '\0' ? password_scheme(acct->hash, scheme) : acct->clear[0] != '\0' ? "clear" : "none");
+	mech_list(&mechanisms, acct);
+	if (mechanisms.len != 0)
+		str_addf(&t->text, "can log in without telling it: %s\n", mechanisms.data);
+	str_fini(&mechanisms);
 	if (!account_allowed(t->a->ctx.set, acct, &why))
 		str_addf(&t->text, "refused: %s\n", why);
 }

@@ -109,6 +109,7 @@ def pop3_apop(p, node, name, password):
     return c, stamp, c.cmd(b"APOP " + name.encode() + b" " + hashlib.md5(stamp + password.encode()).hexdigest().encode())
 
 
+@pytest.mark.valgrind
 @pytest.mark.parametrize("mechanism", CRAM)
 def test_cram(mech, mechanism):
     """On the node that has the mail: states of userdb, clear passwords of SQL, IMAP and POP3."""
@@ -253,6 +254,7 @@ class Scram:
         return base64.b64encode(data).decode()
 
 
+@pytest.mark.valgrind
 @pytest.mark.parametrize("mechanism", SCRAM)
 def test_scram(mech, mechanism):
     """From a stored secret and from a clear password; here and on another node; with an initial response and without."""
@@ -633,6 +635,13 @@ def run(*argv, **kw):
 
 def needs(program):
     return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
+def test_auth_shows_what_an_account_can(mech):
+    node = mech.node(HERE)
+    for name, password, can in (("hmac1@example.com", "x", "CRAM-MD5 CRAM-SHA1 CRAM-SHA256"), ("scram-sha-256-1@example.com", mech.secret, "SCRAM-SHA-256")):
+        assert f"can log in without telling it: {can}\n" in node.tool("auth", name, input=password + "\n").stdout
+    assert "without telling" not in node.tool("auth", "plain@example.com", input="secret-plain@example.com\n").stdout
 
 
 def test_python(mech):

@@ -109,6 +109,35 @@ static void test_refused(void)
 	account_fini(&a);
 }
 
+static void expect_list(const char *clear, const char *hmac, const char *hash, const char *want)
+{
+	struct str list = STR_INIT;
+	struct account a;
+
+	account_init(&a);
+	account_set(&a.clear, clear);
+	account_set(&a.hmac, hmac);
+	account_set(&a.hash, hash);
+	mech_list(&list, &a);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&list), want);
+	account_fini(&a);
+	str_fini(&list);
+}
+
+static void test_list(void)
+{
+	static const char all[] = "APOP CRAM-MD5 CRAM-SHA1 CRAM-SHA256 SCRAM-SHA-1 SCRAM-SHA-256";
+
+	expect_list("secret", "", "", all);
+	expect_list("", "", "{PLAIN}secret", all);
+	expect_list("secret", "", "!", "");
+	expect_list("", "sha1=00,sha256=00", "$1$x", "CRAM-SHA1 CRAM-SHA256");
+	expect_list("", "", "{CRAM-MD5}00", "CRAM-MD5");
+	expect_list("", "", "{SCRAM-SHA-256}4096,AAAA,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+	    "SCRAM-SHA-256");
+	expect_list("", "", "$6$x", "");
+}
+
 static void test_challenge(void)
 {
 	static char one[AUTH_TEXT_MAX], two[AUTH_TEXT_MAX], name[2000];
@@ -166,6 +195,7 @@ static const struct unit_case cases[] = {
 	{ "examples of the RFCs", test_vectors },
 	{ "every hash, clear and as a state", test_hashes },
 	{ "accounts that cannot", test_refused },
+	{ "what an account can", test_list },
 	{ "challenges", test_challenge },
 	{ "challenges that wait", test_talks },
 	{ "names", test_names },
