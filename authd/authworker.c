@@ -72,6 +72,7 @@ static void ask(const struct job *job, struct auth_chain *chain, struct job_done
 		done->result = AUTH_TRY_LATER;
 		return;
 	}
+	auth_chain_avoid(chain, job->avoid);
 	if (job->kind == JOB_LOOKUP)
 		done->answered = auth_chain_lookup(chain, &pos, job->service, job->user, &done->result, &done->account);
 	else

@@ -213,3 +213,12 @@ bool health_down(const struct health *h, unsigned pos)
 {
 	return pos < HEALTH_PLACES && h->place[pos].down;
 }
+
+unsigned health_all_down(const struct health *h)
+{
+	unsigned all = 0;
+
+	for (unsigned i = 0; i < HEALTH_PLACES; i++)
+		all |= (unsigned)h->place[i].down << i;
+	return all;
+}

@@ -42,6 +42,8 @@ bool health_result(struct health *h, unsigned pos, enum health_outcome outcome, 
 /* The same of a probe. */
 void health_probed(struct health *h, unsigned pos, enum health_outcome outcome, int64_t asked, int64_t now);
 bool health_down(const struct health *h, unsigned pos);
+/* A bit for each position that is down. */
+unsigned health_all_down(const struct health *h);
 /* Servers in trouble: their number, and in OUT their names. */
 unsigned health_list(const struct health *h, struct str *out);
 

@@ -79,24 +79,25 @@ void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsign
 	msgw_u8(w, (uint8_t)MIN(shrink_percent, 100));
 }
 
-static void write_question(struct msgw *w, uint32_t id, enum job_kind kind, unsigned from, const char *service,
-    const char *user)
+static void write_question(struct msgw *w, uint32_t id, enum job_kind kind, unsigned from, unsigned avoid,
+    const char *service, const char *user)
 {
 	begin(w, JOB, id, kind);
 	msgw_u8(w, (uint8_t)from);
+	msgw_u16(w, (uint16_t)avoid);
 	msgw_str(w, service);
 	msgw_str(w, user);
 }
 
-void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user)
+void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user)
 {
-	write_question(w, id, JOB_LOOKUP, from, service, user);
+	write_question(w, id, JOB_LOOKUP, from, avoid, service, user);
 }
 
-void job_write_verify(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user,
+void job_write_verify(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user,
     const char *password, const struct net_addr *client, uint64_t since, bool only_shared)
 {
-	write_question(w, id, JOB_VERIFY, from, service, user);
+	write_question(w, id, JOB_VERIFY, from, avoid, service, user);
 	msgw_str(w, password);
 	net_addr_write(w, client);
 	msgw_u64(w, since);
@@ -119,10 +120,10 @@ void job_write(struct msgw *w, const struct job *j)
 		job_write_userdb_load(w, j->id, j->path, j->shrink_percent);
 		break;
 	case JOB_LOOKUP:
-		job_write_lookup(w, j->id, j->from, j->service, j->user);
+		job_write_lookup(w, j->id, j->from, j->avoid, j->service, j->user);
 		break;
 	case JOB_VERIFY:
-		job_write_verify(w, j->id, j->from, j->service, j->user, j->password, &j->client, j->since, j->only_shared);
+		job_write_verify(w, j->id, j->from, j->avoid, j->service, j->user, j->password, &j->client, j->since, j->only_shared);
 		break;
 	}
 }
@@ -159,6 +160,7 @@ bool job_read(struct msgr *r, struct job *j)
 	case JOB_LOOKUP:
 	case JOB_VERIFY:
 		j->from = msgr_u8(r);
+		j->avoid = msgr_u16(r);
 		read_str(r, &j->service, JOB_SERVICE_MAX);
 		read_str(r, &j->user, ACCOUNT_NAME_MAX);
 		if (j->kind == JOB_VERIFY) {

@@ -5,7 +5,7 @@
  *   SCRAM        str password, str hash                             str text
  *   RESOLVE      str host, u16 port                                 u8 n, net_addr[n], str text
  *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text [new image's fd]
- *   LOOKUP       u8 from, str service, str user                     u8 answered, u8 pos, u64 age, account,
+ *   LOOKUP       u8 from, u16 avoid, str service, str user          u8 answered, u8 pos, u64 age, account,
  *   VERIFY       as LOOKUP, str password, net_addr client,          settings, news; VERIFY as LOOKUP
  *                u64 since, u8 only shared
  *
@@ -42,6 +42,8 @@ struct job {
 	char *path;     /* USERDB_LOAD */
 	uint8_t shrink_percent;
 	uint8_t from;   /* LOOKUP, VERIFY: position in the chain to begin at */
+	uint16_t avoid; /* LOOKUP, VERIFY: a bit for each position that is known to be down: one that is come to ends the
+	                 * search with AUTH_TRY_LATER */
 	char *service, *user;
 	struct net_addr client; /* VERIFY; family 0: not known */
 	uint64_t since;         /* VERIFY: what the pool's nodes share of verdicts counts if it is newer than this (unix seconds);
@@ -92,8 +94,8 @@ void job_write_hash(struct msgw *w, uint32_t id, const char *password, const cha
 void job_write_scram(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_resolve(struct msgw *w, uint32_t id, const char *host, uint16_t port);
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent);
-void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user);
-void job_write_verify(struct msgw *w, uint32_t id, unsigned from, const char *service, const char *user,
+void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user);
+void job_write_verify(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user,
     const char *password, const struct net_addr *client, uint64_t since, bool only_shared);
 
 #endif

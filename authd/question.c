@@ -329,6 +329,8 @@ static struct question *submit(struct questions *qs, const struct memory *m, con
 	static const struct net_addr nobody;
 	struct question *q = mem_alloc(sizeof(*q));
 	uint32_t id = jobs_next_id(qs->jobs);
+	/* Who asks by hand, or finds out whether a directory is back, asks it. */
+	unsigned avoid = ask->fresh ? 0 : health_all_down(qs->health) & ~(1U << ask->pos);
 
 	q->qs = qs;
 	q->key = m->key;
@@ -344,10 +346,10 @@ static struct question *submit(struct questions *qs, const struct memory *m, con
 	q->patience.data = q;
 	DL_APPEND(qs->all, q);
 	if (q->verify)
-		job_write_verify(&out, id, ask->pos, ask->service, ask->user, ask->password,
+		job_write_verify(&out, id, ask->pos, avoid, ask->service, ask->user, ask->password,
 		    ask->client != NULL ? ask->client : &nobody, ask->fresh ? JOB_SINCE_NOW : qs->since, only_shared);
 	else
-		job_write_lookup(&out, id, ask->pos, ask->service, ask->user);
+		job_write_lookup(&out, id, ask->pos, avoid, ask->service, ask->user);
 	jobs_submit(qs->jobs, id, &out, -1, ask->client, on_done, q);
 	mem_wipe(out.buf, out.len);
 	return q;

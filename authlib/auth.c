@@ -50,6 +50,7 @@ struct link {
 
 struct auth_chain {
 	unsigned count;
+	unsigned avoid; /* a bit for each position */
 	struct link links[CHAIN_MAX];
 	char dummy[ACCOUNT_HASH_MAX]; /* as the last slow hash that was checked here, but nobody's; "": none was */
 };
@@ -214,6 +215,11 @@ static enum auth_result ask(struct auth_chain *c, const struct link *l, const ch
 	return r;
 }
 
+void auth_chain_avoid(struct auth_chain *c, unsigned positions)
+{
+	c->avoid = positions;
+}
+
 /* PASSWORD NULL: look-up only. */
 static bool walk(struct auth_chain *c, unsigned *pos, const char *service, const char *user, const char *password,
     const struct net_addr *client, enum auth_result *result, struct account *out)
@@ -224,7 +230,7 @@ static bool walk(struct auth_chain *c, unsigned *pos, const char *service, const
 
 		if (!l->ready)
 			return false;
-		*result = ask(c, l, service, user, password, client, out);
+		*result = (c->avoid & 1U << *pos) != 0 ? AUTH_TRY_LATER : ask(c, l, service, user, password, client, out);
 		if (*result != AUTH_UNKNOWN)
 			return true;
 	}

@@ -90,6 +90,10 @@ bool auth_chain_uses_client(const struct auth_chain *c);
 /* Name of the driver at POS; "" behind the last. */
 const char *auth_chain_name(const struct auth_chain *c, unsigned pos);
 
+/* From now on a driver whose bit is in POSITIONS is not asked: to come to it is AUTH_TRY_LATER. It is known to be down, and
+ * there is no use in waiting for it. */
+void auth_chain_avoid(struct auth_chain *c, unsigned positions);
+
 /* Asks the drivers from number *POS on (0 at first) until one answers anything but AUTH_UNKNOWN.
  * True: *RESULT is the verdict (AUTH_UNKNOWN: all said so), OUT (initialised by the caller) is filled if it is
  * AUTH_OK, *POS is the driver that gave it.

@@ -1,4 +1,5 @@
 """What authd remembers of directories: real servers, and how often they are asked, counted in their own log."""
+import contextlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import threading
 
 import pytest
 
+import directories
 from client import Imap, Pop3
 from pool import Account, PATIENCE, Pool, sha, wait_for
 from test_directories import HERE, KINDS, Pgsql, WAIT, not_now, refused
@@ -344,6 +346,33 @@ def test_patience(outage):
     finally:
         s.kind.dir.thaw()
         s.reload({s.kind.group: {setting: WAIT}})
+
+
+def test_a_later_directory_is_silent(site):
+    """Accounts of the first are not kept from it, and those who would have to wait for the second do so once."""
+    silent = directories.Silent("127.0.0.9", directories.free_port(["127.0.0.9"]))
+    silent.sock.setblocking(False)
+    settings = {"authdaemonrc": {"authmodulelist": "authpgsql authmysql", "AUTH_CACHE_TTL": 0}, "authpgsqlrc": site.kind.settings(),
+                "authmysqlrc": {"MYSQL_SERVER": "127.0.0.9", "MYSQL_PORT": silent.sock.getsockname()[1], "MYSQL_USERNAME": "x", "MYSQL_DATABASE": "x",
+                                "MYSQL_USER_TABLE": "x", "MYSQL_CRYPT_PWFIELD": "x", "MYSQL_TIMEOUT": WAIT}}
+    try:
+        with Pool(nodes=1, settings=settings) as p:
+            for who in NAMES:
+                p.add(Account(name(who), home=site.pool.accounts[name(who)].home), write=False, mail=False)
+            assert login(p, "anna").ok
+            assert not_now(login(p, "nobody", "x"))
+            p.nodes[0].wait_log("authmysql: 127.0.0.9 does not answer")
+            for i in range(30):
+                assert not_now(login(p, "nobody", str(i)))
+                assert login(p, "anna").ok
+            came = 0
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    silent.sock.accept()[0].close()
+                    came += 1
+            assert came < 10, "one tried for a login, the others to find out whether it is back"
+    finally:
+        silent.close()
 
 
 def test_stale_can_be_off():

@@ -25,6 +25,7 @@ static void fill_job(struct job *j, enum job_kind kind)
 	j->port = 993;
 	j->shrink_percent = 50;
 	j->from = 2;
+	j->avoid = 0x8001;
 	j->since = 1234567890123;
 	j->only_shared = true;
 	CU_ASSERT_TRUE(net_addr_parse(&j->client, "192.0.2.7", 4711));
@@ -50,6 +51,7 @@ static void test_questions(void)
 		CU_ASSERT_STRING_EQUAL(back.path, kind == JOB_USERDB_LOAD ? "/etc/waypost/userdb" : "");
 		CU_ASSERT_STRING_EQUAL(back.user, kind == JOB_LOOKUP || kind == JOB_VERIFY ? "user@example.com" : "");
 		CU_ASSERT_EQUAL(back.from, kind == JOB_LOOKUP || kind == JOB_VERIFY ? 2 : 0);
+		CU_ASSERT_EQUAL(back.avoid, kind == JOB_LOOKUP || kind == JOB_VERIFY ? 0x8001 : 0);
 		CU_ASSERT_EQUAL(back.since, kind == JOB_VERIFY ? 1234567890123 : 0);
 		CU_ASSERT_EQUAL(back.only_shared, kind == JOB_VERIFY);
 		CU_ASSERT_EQUAL(net_addr_same_ip(&back.client, &j.client), kind == JOB_VERIFY);

@@ -76,7 +76,7 @@ static void ask(unsigned i, enum job_kind kind, const char *ip)
 	else if (kind == JOB_RESOLVE)
 		job_write_resolve(&w, id, "host", 1);
 	else
-		job_write_lookup(&w, id, 0, "imap", "user");
+		job_write_lookup(&w, id, 0, 0, "imap", "user");
 	if (ip != NULL)
 		CU_ASSERT_TRUE_FATAL(net_addr_parse(&client, ip, (uint16_t)(1000 + i)));
 	jobs_submit(jobs, id, &w, -1, ip != NULL ? &client : NULL, on_answer, &asked[i]);
