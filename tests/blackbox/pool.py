@@ -291,7 +291,6 @@ class Node:
         env["HOME"] = self.pool.root
         env.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_leaks=1")
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-        env.setdefault("LSAN_OPTIONS", f"print_suppressions=0:suppressions={self.pool.suppressions}")
         return env
 
     def as_user(self):
@@ -434,9 +433,6 @@ class Pool:
         self.pop3_port = pool_port(self.addresses)
         self.conf = os.path.join(self.root, "waypost.conf")
         self.userdb = os.path.join(self.root, "userdb")
-        # A copy: the sources may stand where only root reads.
-        self.suppressions = shutil.copy(os.path.join(os.path.dirname(os.path.abspath(__file__)), "lsan.supp"), self.root)
-        os.chmod(self.suppressions, 0o644)
         self.run = os.path.join(self.root, "run")
         os.mkdir(self.run, 0o755)
         chown(self.run, uid, gid)

@@ -391,6 +391,12 @@ def test_hostile_names(site):
         assert refused(reply), (name, reply)
     for name in ("x" * 2000, "'" * 2000, "\\" * 2000, "\u00e4" * 1000):
         assert not imap(p, HERE, name, "x").ok
+    for name in (b"anna@example.com\0", b"\0", b"an\0na@example.com"):
+        with Imap(HERE, p.imap_port) as c:
+            assert not c.cmd("LOGIN {%d}" % len(name), (name, b" {23}"), b"secret-anna@example.com").ok
+        with Pop3(HERE, p.pop3_port) as c:
+            c.cmd(b"USER " + name)
+            assert not c.cmd("PASS secret-anna@example.com").startswith(b"+OK")
     # All of them were questions that the server understood.
     assert not re.search(r"question is refused|does not answer|cannot be used", p.nodes[0].log_since(mark))
 
