@@ -35,6 +35,7 @@ class Directory:
     """A server process that speaks TLS, too. start(), stop(), and again."""
     host = "127.0.0.1"
     port = None  # any that is free
+    launch = staticmethod(subprocess.Popen)  # the bench has one of its own
 
     def __init__(self):
         self.root = tempfile.mkdtemp(prefix="wpdir-", dir="/tmp")
@@ -53,15 +54,15 @@ class Directory:
     def file(self, name):
         return os.path.join(self.root, name)
 
-    def run(self, *argv, input=None, check=True):
-        r = subprocess.run(argv, input=input, capture_output=True, preexec_fn=drop, cwd=self.root, text=True, timeout=60,
+    def run(self, *argv, input=None, check=True, timeout=60):
+        r = subprocess.run(argv, input=input, capture_output=True, preexec_fn=drop, cwd=self.root, text=True, timeout=timeout,
                            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.root, "LC_ALL": "C"})
         assert not check or r.returncode == 0, f"{argv}: {r.stdout}{r.stderr}"
         return r
 
     def start(self):
         with open(os.path.join(self.root, "server.log"), "ab") as log:
-            self.proc = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=drop,
+            self.proc = self.launch(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=drop,
                                          cwd=self.root, start_new_session=True,
                                          env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.root, "LC_ALL": "C"})
         wait_for(f"{type(self).__name__} answers", self.ready, timeout=60, pause=0.05)
@@ -136,6 +137,8 @@ class Postgres(Directory):
 
 
 class Mariadb(Directory):
+    buffer = "8M"
+
     def make(self):
         self.data = os.path.join(self.root, "data")
         self.socket = os.path.join(self.root, "sock")
@@ -144,7 +147,7 @@ class Mariadb(Directory):
 
     def command(self):
         return ["mariadbd", "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}", f"--port={self.port}",
-                f"--bind-address={self.host}", "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--skip-name-resolve",
+                f"--bind-address={self.host}", f"--innodb-buffer-pool-size={self.buffer}", "--innodb-log-file-size=4M", "--skip-name-resolve",
                 "--innodb-flush-log-at-trx-commit=0", f"--ssl-cert={self.file('cert.pem')}", f"--ssl-key={self.file('key.pem')}",
                 f"--ssl-ca={self.file('ca.pem')}"]
 
@@ -160,6 +163,7 @@ class Slapd(Directory):
     """Below dc=example,dc=com; cn=admin with the password admin."""
     suffix = "dc=example,dc=com"
     admin = f"cn=admin,{suffix}"
+    size = 64 << 20  # most bytes of the database
 
     def __init__(self, schemas=()):
         self.schemas = schemas
@@ -176,8 +180,8 @@ class Slapd(Directory):
         with open(self.conf, "w") as f:
             f.write(f"{includes}modulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {self.root}/pid\n"
                     f"TLSCertificateFile {self.file('cert.pem')}\nTLSCertificateKeyFile {self.file('key.pem')}\n"
-                    f"database mdb\nmaxsize 67108864\nsuffix {self.suffix}\nrootdn {self.admin}\nrootpw admin\n"
-                    f"directory {self.root}/db\nindex mail eq\ndbnosync\n"
+                    f"database mdb\nmaxsize {self.size}\nsuffix {self.suffix}\nrootdn {self.admin}\nrootpw admin\n"
+                    f"directory {self.root}/db\nindex objectClass,mail eq\ndbnosync\n"
                     "access to attrs=userPassword by anonymous auth by * none\naccess to * by * read\n")
 
     @property
