@@ -2,15 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { TELL_MS = 50 }; /* between the end of a child's output and its own */
+enum { TELL_MS = 200, LOOK_MS = 2 }; /* between the end of a child's output and its own; between two looks */
 
 static void close_fd(int *fd)
 {
@@ -53,21 +52,12 @@ bool child_start(struct child *c, int (*run)(void *arg), void *arg, struct str *
 		c->from = out[0];
 		close_fd(&in[0]);
 		close_fd(&out[1]);
-		/* Nobody has waited for it yet: this is it. */
-		c->pidfd = pidfd_open(c->pid, 0);
-		if (c->pidfd != -1)
-			return true;
-		str_addf(why, "no child process can be watched: %s", strerror(errno));
-		kill(c->pid, SIGKILL);
-		waitpid(c->pid, NULL, 0);
-		close_fd(&c->to);
-		close_fd(&c->from);
-	} else {
-		str_addf(why, "no child process can be started: %s", strerror(errno));
-		for (int i = 0; i < 2; i++) {
-			close_fd(&in[i]);
-			close_fd(&out[i]);
-		}
+		return true;
+	}
+	str_addf(why, "no child process can be started: %s", strerror(errno));
+	for (int i = 0; i < 2; i++) {
+		close_fd(&in[i]);
+		close_fd(&out[i]);
 	}
 	c->pid = 0;
 	return false;
@@ -81,27 +71,38 @@ static void tell_end(const siginfo_t *info, struct str *why)
 		str_addf(why, "; it was ended by signal %d", info->si_status);
 }
 
+/* The child is still ours to wait for: its number, also as that of a group, is nobody else's. INFO tells whether it has
+ * ended; if not, it is given up to MS to do so. */
+static bool is_ours(const struct child *c, int ms, siginfo_t *info)
+{
+	const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
+
+	for (;; ms -= LOOK_MS) {
+		info->si_pid = 0;
+		if (waitid(P_PID, (id_t)c->pid, info, WEXITED | WNOHANG | WNOWAIT) != 0)
+			return false;
+		if (info->si_pid != 0 || ms <= 0)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+}
+
 void child_end(struct child *c, struct str *why)
 {
-	siginfo_t info = { .si_pid = 0 };
-	struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
+	siginfo_t info;
 
 	if (c->pid == 0)
 		return;
 	close_fd(&c->to);
 	close_fd(&c->from);
-	if (why != NULL)
-		poll(&p, 1, TELL_MS);
-	/* The loop of this process may have waited for it already: then its number may be another's. While it has not, the
-	 * number of the group is ours, too. */
-	if (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
+	/* The loop of this process may have waited for it already. */
+	if (is_ours(c, why != NULL ? TELL_MS : 0, &info)) {
 		if (info.si_pid != 0 && why != NULL)
 			tell_end(&info, why);
 		kill(-c->pid, SIGKILL);
-		pidfd_send_signal(c->pidfd, SIGKILL, NULL, 0); /* it may not have got to its group yet */
-		while (waitid(P_PIDFD, (id_t)c->pidfd, &info, WEXITED) != 0 && errno == EINTR)
+		kill(c->pid, SIGKILL); /* it may not have got to its group yet */
+		while (waitid(P_PID, (id_t)c->pid, &info, WEXITED) != 0 && errno == EINTR)
 			;
 	}
-	close_fd(&c->pidfd);
 	c->pid = 0;
 }

@@ -9,11 +9,10 @@
 /* All members are private but the two descriptors. */
 struct child {
 	pid_t pid; /* 0: there is none */
-	int pidfd;
 	int to, from; /* its standard input and output; non-blocking */
 };
 
-#define CHILD_INIT { .pid = 0, .pidfd = -1, .to = -1, .from = -1 }
+#define CHILD_INIT { .pid = 0, .to = -1, .from = -1 }
 
 /* Starts a copy of this process that runs RUN(ARG) and then ends with its result as exit status. RUN must not touch the
  * log, which is the parent's. False, and the reason in WHY, if there can be none now. */

@@ -330,7 +330,8 @@ static void rules_auth(struct settings_load *l)
 		else if (settings_rules_directory(l, word))
 			continue;
 		else if (one_of(word, later))
-			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not in this version; " OURS " are", word);
+			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not in this version; " OURS " are%s", word,
+				strcmp(word, "authcustom") != 0 ? " (authpam knows the same accounts)" : "");
 		else
 			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not known; " OURS " are", word);
 	}

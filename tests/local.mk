@@ -146,3 +146,7 @@ tests_unit_test_directory_LDADD = $(AUTHLIB_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_courier
 tests_unit_test_courier_SOURCES = tests/unit/test_courier.c
 tests_unit_test_courier_LDADD = $(AUTHLIB_LIBS) $(CUNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_child
+tests_unit_test_child_SOURCES = tests/unit/test_child.c
+tests_unit_test_child_LDADD = $(AUTHLIB_LIBS) $(CUNIT_LIBS)

@@ -305,7 +305,6 @@ def steady(p, node=HERE):
     return imap(p, node, "anna@example.com", "secret-anna@example.com").ok
 
 
-@pytest.mark.valgrind
 def test_logins(site):
     _, p = site
     for a in p.accounts.values():
@@ -481,6 +480,7 @@ def sqlite(request):
     kind.close()
 
 
+@pytest.mark.valgrind
 def test_sqlite_new_file_counts_at_once(sqlite):
     kind, p = sqlite
     anna = p.accounts["anna@example.com"]
@@ -653,7 +653,7 @@ class FakeAuthdaemond:
 def fake_daemon():
     with Pool(nodes=1, start=False) as p:
         path = os.path.join(p.root, "socket")
-        p.write_conf({"authdaemonrc": {"authmodulelist": "authdaemon", "daemons": 1, **NO_CACHE}, "authdaemon": {"AUTHDAEMON_SOCKET": path, "AUTHDAEMON_TIMEOUT": 1}})
+        p.write_conf({"authdaemonrc": {"authmodulelist": "authdaemon", "daemons": 1, **NO_CACHE}, "authdaemon": {"AUTHDAEMON_SOCKET": path, "AUTHDAEMON_TIMEOUT": SLOW}})
         p.add(Account("jo@example.com", mailhost=HERE), write=False)
         p.start()
         fake = FakeAuthdaemond(path)
@@ -667,6 +667,7 @@ def record(p, **more):
     return "".join(f"{k}={v}\n" for k, v in fields.items() if v is not None).encode() + b".\n"
 
 
+@pytest.mark.valgrind
 def test_authdaemon_questions(fake_daemon):
     """To the byte, as Courier's own programs ask."""
     fake, p = fake_daemon
@@ -715,7 +716,7 @@ def test_authdaemon_silence(fake_daemon):
     fake.say = lambda question: None
     start = time.monotonic()
     assert not_now(imap(p, HERE, "jo@example.com", "pw"))
-    assert time.monotonic() - start < 1 + 2 * LATE
+    assert time.monotonic() - start < SLOW + 2 * LATE
     p.nodes[0].wait_log("authdaemon: .*/socket does not answer: no answer in time")
     fake.say = lambda question: record(p)
     wait_for("logins work again", lambda: imap(p, HERE, "jo@example.com", "pw").ok, PATIENCE + 10)
@@ -783,7 +784,8 @@ def test_authpipe_failures(pipe, mode, why):
     kind.mode(mode)
     assert not_now(imap(p, HERE, "jo@example.com", "secret-jo@example.com"))
     assert NOT_NOW in verdict(p, "nobody@example.com", "x")
-    node.wait_log(f"authpipe: {kind.program} does not answer: .*{why}")
+    # How it ended is told if it ends soon behind its output.
+    node.wait_log(f"authpipe: {kind.program} does not answer: .*({why}|without an answer)")
     kind.mode("")
     wait_for("logins work again", lambda: imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok, PATIENCE + 10)
     assert verdict(p, "jo@example.com", "secret-jo@example.com") == RIGHT
@@ -986,7 +988,7 @@ class Pam:
         self.service()
         self.pool = Pool(nodes=1, settings={
             "MIN_UID": 6, "authdaemonrc": {"authmodulelist": "authpam", "daemons": 1, "DEFAULTOPTIONS": f"mailhost={self.peer.host}", **NO_CACHE},
-            "authpam": {"AUTHPAM_CONFDIR": self.root, "AUTHPAM_TIMEOUT": 1}})
+            "authpam": {"AUTHPAM_CONFDIR": self.root, "AUTHPAM_TIMEOUT": SLOW}})
 
     def service(self, names=("imap", "pop3"), **arguments):
         text = " ".join(f"{k}={v}" for k, v in {"right": "secret", "pids": self.pids, "note": self.note, **arguments}.items())
@@ -1021,6 +1023,7 @@ def good_again(kind):
     wait_for("logins work again", lambda: imap(kind.pool, HERE, "www-data", "secret").ok, PATIENCE + 10)
 
 
+@pytest.mark.valgrind
 def test_pam_logins(pam):
     p = pam.pool
     for name in ("www-data", "man", "nobody"):
@@ -1136,7 +1139,7 @@ def test_pam_chain(pam):
     """Who is no user of the system is looked up in the next; a wrong password is not."""
     with Pool(nodes=1, accounts=[Account("man", password="other"), Account("jo@example.com", mailhost=HERE)], settings={
             "MIN_UID": 6, "authdaemonrc": {"authmodulelist": "authpam authuserdb", "daemons": 1, **NO_CACHE},
-            "authpam": {"AUTHPAM_CONFDIR": pam.root, "AUTHPAM_TIMEOUT": 1}}) as p:
+            "authpam": {"AUTHPAM_CONFDIR": pam.root, "AUTHPAM_TIMEOUT": SLOW}}) as p:
         assert imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok
         assert refused(imap(p, HERE, "jo@example.com", "x"))
         assert refused(imap(p, HERE, "man", "other"))

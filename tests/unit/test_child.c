@@ -1,0 +1,200 @@
+/* Child processes of drivers: how they begin, and that nothing is left of them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "authlib/child.h"
+#include "tests/unit/unit.h"
+
+/* What the child writes until it ends or has written LEN bytes. */
+static size_t hear(const struct child *c, char *p, size_t len)
+{
+	struct pollfd f = { .fd = c->from, .events = POLLIN };
+	size_t have = 0;
+
+	while (have < len && poll(&f, 1, 30000) == 1) {
+		ssize_t n = read(c->from, p + have, len - have);
+
+		if (n <= 0)
+			break;
+		have += (size_t)n;
+	}
+	return have;
+}
+
+/* Its end, seen and left to be waited for. */
+static void await_end(const struct child *c)
+{
+	siginfo_t info;
+
+	CU_ASSERT_EQUAL(waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOWAIT), 0);
+}
+
+static int echo(void *arg)
+{
+	char text[64];
+	ssize_t n = read(STDIN_FILENO, text, sizeof(text));
+
+	if (n != 5 || write(STDOUT_FILENO, text, 5) != 5)
+		return 1;
+	return *(int *)arg;
+}
+
+static void test_talk(void)
+{
+	struct child c = CHILD_INIT;
+	struct str why = STR_INIT;
+	char text[6] = "";
+	int status = 42;
+
+	child_end(&c, &why);
+	CU_ASSERT_TRUE_FATAL(child_start(&c, echo, &status, &why));
+	CU_ASSERT_EQUAL(write(c.to, "hello", 5), 5);
+	CU_ASSERT_EQUAL(hear(&c, text, 5), 5);
+	CU_ASSERT_STRING_EQUAL(text, "hello");
+	CU_ASSERT_EQUAL(hear(&c, text, 1), 0);
+	await_end(&c);
+	child_end(&c, &why);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&why), "; it has ended with status 42");
+	CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG), -1);
+	child_end(&c, &why);
+	str_fini(&why);
+}
+
+/* Tells how it finds itself: leader of its session, signals as at first, no descriptor but three. */
+static int inspect(void *arg)
+{
+	struct sigaction act;
+	sigset_t set;
+	bool good = getsid(0) == getpid() && sigaction(SIGPIPE, NULL, &act) == 0 && act.sa_handler == SIG_DFL &&
+	    sigprocmask(SIG_BLOCK, NULL, &set) == 0 && sigismember(&set, SIGUSR1) == 0;
+
+	for (int fd = 3; fd < 100; fd++)
+		good = good && fcntl(fd, F_GETFD) == -1;
+	good = good && fcntl(STDIN_FILENO, F_GETFL) == O_RDONLY && fcntl(STDOUT_FILENO, F_GETFL) == O_WRONLY;
+	return good && arg == NULL ? 0 : 1;
+}
+
+static void test_state(void)
+{
+	struct child c = CHILD_INIT;
+	struct str why = STR_INIT;
+	sigset_t set, before;
+	char text[1];
+	int other = open("/dev/null", O_RDONLY);
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, &before);
+	signal(SIGPIPE, SIG_IGN);
+	CU_ASSERT_TRUE_FATAL(child_start(&c, inspect, NULL, &why));
+	CU_ASSERT_EQUAL(hear(&c, text, 1), 0);
+	await_end(&c);
+	child_end(&c, &why);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&why), "; it has ended with status 0");
+	CU_ASSERT_TRUE(fcntl(c.from, F_GETFD) == -1 && fcntl(c.to, F_GETFD) == -1);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	close(other);
+	str_fini(&why);
+}
+
+/* Starts another, tells both numbers, and stays. */
+static int stay(void *arg)
+{
+	pid_t pids[2];
+
+	signal(SIGTERM, SIG_IGN);
+	pids[0] = getpid();
+	if ((pids[1] = fork()) == 0)
+		for (;;)
+			pause();
+	if (write(STDOUT_FILENO, pids, sizeof(pids)) != sizeof(pids) || arg != NULL)
+		return 7; /* the other stays */
+	for (;;)
+		pause();
+}
+
+static bool is_gone(pid_t pid)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+
+	for (int i = 0; i < 10000; i++) {
+		char path[64], stat[256] = "", *state;
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+		if ((fd = open(path, O_RDONLY)) == -1)
+			return true;
+		if (read(fd, stat, sizeof(stat) - 1) <= 0 || ((state = strrchr(stat, ')')) != NULL && state[2] == 'Z')) {
+			close(fd);
+			return true;
+		}
+		close(fd);
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
+static void test_nobody_is_left(void)
+{
+	int leaves = 1;
+
+	for (int i = 0; i < 2; i++) {
+		struct child c = CHILD_INIT;
+		struct str why = STR_INIT;
+		pid_t pids[2];
+
+		CU_ASSERT_TRUE_FATAL(child_start(&c, stay, i == 0 ? NULL : &leaves, &why));
+		CU_ASSERT_EQUAL_FATAL(hear(&c, (char *)pids, sizeof(pids)), sizeof(pids));
+		CU_ASSERT_EQUAL(pids[0], c.pid);
+		if (i == 1)
+			await_end(&c);
+		child_end(&c, &why);
+		CU_ASSERT_STRING_EQUAL(str_cstr(&why), i == 0 ? "" : "; it has ended with status 7");
+		CU_ASSERT_TRUE(kill(pids[0], 0) == -1 && errno == ESRCH);
+		CU_ASSERT_TRUE(is_gone(pids[1]));
+		str_fini(&why);
+	}
+}
+
+static int forever(void *arg)
+{
+	for (;;)
+		pause();
+	return arg == NULL;
+}
+
+/* Ended before it has come to anything; and one that somebody else has waited for. */
+static void test_early_and_late(void)
+{
+	struct child c = CHILD_INIT;
+	struct str why = STR_INIT;
+	int status = 0;
+
+	for (int i = 0; i < 50; i++) {
+		CU_ASSERT_TRUE_FATAL(child_start(&c, forever, NULL, &why));
+		child_end(&c, NULL);
+	}
+	CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG), -1);
+	CU_ASSERT_TRUE_FATAL(child_start(&c, echo, &status, &why));
+	kill(c.pid, SIGKILL);
+	CU_ASSERT_EQUAL(waitpid(c.pid, &status, 0), c.pid);
+	child_end(&c, &why);
+	CU_ASSERT_EQUAL(why.len, 0);
+	str_fini(&why);
+}
+
+static const struct unit_case cases[] = {
+	{ "questions and answers", test_talk },
+	{ "the state of a child", test_state },
+	{ "nobody is left", test_nobody_is_left },
+	{ "ended early, waited for by others", test_early_and_late },
+	{ NULL, NULL }
+};
+
+UNIT_MAIN("child", cases)
