@@ -220,7 +220,7 @@ class SlapdConfig(Slapd):
 class Authdaemond:
     """Debian's courier-authdaemon, unpacked into a folder that it takes for the whole system, with a userdb. As an ordinary
     user it cannot be had: Unavailable."""
-    PACKAGES = ["courier-authlib", "courier-authlib-userdb", "courier-authlib-pipe", "libltdl7", "libgdbm6"]
+    PACKAGES = ["courier-authdaemon", "courier-authlib", "courier-authlib-userdb", "courier-authlib-pipe", "libltdl7", "libgdbm6"]
     PROGRAM = "/usr/lib/courier/courier-authlib/"
 
     class Unavailable(Exception):
@@ -260,7 +260,7 @@ class Authdaemond:
             subprocess.run(["dpkg", "-x", name, self.root], check=True, timeout=60)
             os.remove(name)
         usr = os.path.join(self.root, "usr/lib")
-        for program in [self.root + self.PROGRAM + p for p in ("authdaemond", "makedatprog")] + glob.glob(usr + "/**/*.so.?", recursive=True):
+        for program in [self.root + self.PROGRAM + p for p in ("authdaemond", "makedatprog")] + [self.root + "/usr/sbin/authenumerate"] + glob.glob(usr + "/**/*.so.?", recursive=True):
             env = {"PATH": os.environ["PATH"], "LD_LIBRARY_PATH": f"{usr}:{usr}/{os.uname().machine}-linux-gnu"}
             for path in re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", program], capture_output=True, text=True, env=env).stdout):
                 target = self.root + path
@@ -283,6 +283,11 @@ class Authdaemond:
                             ("userdbshadow", [f"{n}\tsystempw={hash}" for n, (_, hash) in records.items()])):
             subprocess.run([self.PROGRAM + "makedatprog", "-", f"/etc/courier/{name}.tmp", f"/etc/courier/{name}.dat"], check=True, timeout=60,
                            input="".join(line + "\n" for line in lines) + "\n.\n", text=True, env=self.env, preexec_fn=self.inside)
+
+    def enumerate(self, *options):
+        """What Courier's authenumerate says."""
+        return subprocess.run(["/usr/sbin/authenumerate", *options], check=True, timeout=60, capture_output=True, text=True, env=self.env,
+                              preexec_fn=self.inside).stdout
 
     def start(self):
         with open(os.path.join(self.root, "server.log"), "ab") as log:

@@ -1232,3 +1232,27 @@ def test_pam_unix_without_the_group_shadow(unix):
     _, tool = unix
     r = tool("check")
     assert r.returncode == 0 and "daemon cannot read /etc/shadow" in r.stdout + r.stderr and "usermod -aG shadow daemon" in r.stdout + r.stderr, r
+
+
+def test_like_courier_authenumerate():
+    """waypost auth --enumerate says what Courier's authenumerate says, by its authdaemond and from the same userdb. (Only "-s" and
+    disableshared=yes differ: Courier takes "yes" for "no" there, and for "yes" at a login.)"""
+    kind = Authdaemon()
+    more = {"jo": "mail=Mail|options=disableshared=1,mailhost=a.example.com", "kim": "", "lena": "options=disableshared=0", "mo": "options=disableshared",
+            "nina": "mail=/var/mail/nina|quota=10S|gecos=Nina N., x"}
+    records = {name: {"uid": "1001", "gid": "1002", "home": f"/h/{name}", **dict(f.split("=", 1) for f in fields.split("|") if f)}
+               for name, fields in more.items()}
+    try:
+        kind.dir.userdb({name: (fields, sha("x")) for name, fields in records.items()})
+        for module in ("authdaemon", "authuserdb"):
+            with start_pool(kind, nodes=1, start=False) as p:
+                p.write_conf({"authdaemonrc": {"authmodulelist": module}})
+                p.write_userdb("".join(f"{name}\t" + "|".join(f"{k}={v}" for k, v in fields.items()) + "\n" for name, fields in records.items()))
+                for options in ([], ["-s"], ["-o"], ["-s", "-o"]):
+                    r = p.nodes[0].tool("auth", "--enumerate", *options)
+                    assert r.returncode == 0, r.stderr
+                    theirs = [line for line in kind.dir.enumerate(*options).splitlines() if line]
+                    assert sorted(r.stdout.splitlines()) == sorted(theirs), (module, options)
+                    assert len(theirs) == (5 if "-s" not in options else 4)
+    finally:
+        kind.close()
