@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "authd/authd_priv.h"
+#include "authd/scram.h"
 #include "authlib/drv_userdb.h"
 #include "lib/clock.h"
 #include "lib/die.h"
@@ -362,12 +363,24 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 		close(sock);
 }
 
+/* Now, not when the first client wants it: loading waits for the disk, and whoever starts the daemon reads the log. */
+static void load_scram(const struct settings *set)
+{
+	struct str why = STR_INIT;
+
+	if ((strcasestr(set->imapd_IMAP_CAPABILITY, "AUTH=SCRAM-") != NULL || strcasestr(set->pop3d_POP3AUTH, "SCRAM-") != NULL) &&
+	    scram_module_load(&why) == NULL)
+		log_error("nobody can log in by SCRAM: %s", str_cstr(&why));
+	str_fini(&why);
+}
+
 static void use_settings(struct authd *a)
 {
 	const struct settings *set = a->ctx.set;
 	struct str errors = STR_INIT;
 	struct auth_chain *chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_LOOP, set, &errors);
 
+	load_scram(set);
 	mac_free(&a->pool);
 	if (set->pool_secret[0] != '\0')
 		a->pool = mac_new(set->pool_secret, strlen(set->pool_secret));

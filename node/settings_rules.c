@@ -401,7 +401,7 @@ static void rules_secret(struct settings_load *l)
 	if (set->has_pop3d_ssl)
 		derive_secret(l, set->pop3d_ssl_TLS_CERTFILE, set->pop3d_ssl_TLS_PRIVATE_KEYFILE,
 			SETTINGS_LINE(l, pop3d_ssl_TLS_CERTFILE));
-	if (set->pool_secret[0] == '\0' && (strstr(set->imapd_IMAP_CAPABILITY, "AUTH=SCRAM-") != NULL || strstr(set->pop3d_POP3AUTH, "SCRAM-") != NULL))
+	if (set->pool_secret[0] == '\0' && (strcasestr(set->imapd_IMAP_CAPABILITY, "AUTH=SCRAM-") != NULL || strcasestr(set->pop3d_POP3AUTH, "SCRAM-") != NULL))
 		settings_report(l->warnings, &l->text, 0, "SCRAM without a pool secret (POOL_SECRETFILE): the salts of names that nobody has change "
 			"with each restart and from node to node, which tells them from names that somebody has");
 	if (set->pool_secret[0] == '\0' && set->proxy_PROXY_TRUSTED[0] == '\0' &&

@@ -1,9 +1,11 @@
 """Logins that do not tell the password: CRAM and APOP. Through a pool of three nodes whose accounts are in a
 userdb with HMAC states, and in PostgreSQL with clear passwords."""
 import base64
+import glob
 import hashlib
 import hmac
 import imaplib
+import mailbox
 import os
 import poplib
 import shutil
@@ -109,7 +111,6 @@ def pop3_apop(p, node, name, password):
     return c, stamp, c.cmd(b"APOP " + name.encode() + b" " + hashlib.md5(stamp + password.encode()).hexdigest().encode())
 
 
-@pytest.mark.valgrind
 @pytest.mark.parametrize("mechanism", CRAM)
 def test_cram(mech, mechanism):
     """On the node that has the mail: states of userdb, clear passwords of SQL, IMAP and POP3."""
@@ -680,6 +681,38 @@ def test_fetchmail(mech, tmp_path, options):
     r = run("fetchmail", "-v", "-f", str(rc), "--pidfile", str(tmp_path / "pid"), "--idfile", str(tmp_path / "ids"),
             env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "FETCHMAILHOME": str(tmp_path), "LC_ALL": "C.UTF-8"})
     assert r.returncode == 0 and b"clear2@example.com lives on 127.0.0.2" in r.stdout, (r.stdout[-1500:], r.stderr)
+
+
+@needs("mbsync")
+def test_mbsync(mech, tmp_path):
+    if not glob.glob("/usr/lib/*/sasl2/libcrammd5.so*"):
+        pytest.skip("Cyrus SASL's CRAM-MD5 is not installed")
+    (tmp_path / "local").mkdir()
+    rc = tmp_path / "rc"
+    rc.write_text(f"""IMAPAccount pool
+Host {HERE}
+Port {mech.imap_port}
+User hmac2@example.com
+Pass "{mech.secret}"
+SSLType None
+AuthMechs CRAM-MD5
+
+IMAPStore far
+Account pool
+
+MaildirStore near
+Path {tmp_path}/local/
+Inbox {tmp_path}/local/INBOX
+
+Channel all
+Far :far:
+Near :near:
+Create Near
+SyncState *
+""")
+    r = run("mbsync", "-c", str(rc), "-a", env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"})
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert [m["Subject"] for m in mailbox.Maildir(str(tmp_path / "local" / "INBOX"), create=False)] == ["hmac2@example.com lives on 127.0.0.2"]
 
 
 @needs("gsasl")
