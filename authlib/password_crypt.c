@@ -22,7 +22,9 @@ static const struct crypt_kind crypt_kinds[] = {
 };
 static const struct crypt_kind des = { "", 11, 13 };
 
-enum { ROUNDS_MAX = 10 * 1000 * 1000, BCRYPT_MAX = 17 }; /* some ten seconds of CPU each */
+static const char alphabet[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+enum { ROUNDS_MAX = 10 * 1000 * 1000, BCRYPT_MAX = 17, MEMORY_MAX = 1 << 30 }; /* some ten seconds of CPU each; bytes */
 
 /* The kind of a crypt(3) hash, or NULL if it is none that we know the shape of. */
 static const struct crypt_kind *find_kind(const char *hash)
@@ -42,8 +44,6 @@ const char *password_crypt_name(const char *text)
 
 static bool in_crypt_alphabet(const char *p)
 {
-	static const char alphabet[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-
 	return p[strspn(p, alphabet)] == '\0';
 }
 
@@ -75,12 +75,39 @@ static const char *find_rounds(const char *p)
 	return strncmp(p, "rounds=", 7) == 0 ? p + 7 : strncmp(p, ",rounds=", 8) == 0 ? p + 8 : NULL;
 }
 
+/* The LEN characters at P as a number, the least first; all bits set if one is no digit. */
+static uint32_t number(const char *p, unsigned len)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < len; i++) {
+		const char *digit = p[i] != '\0' ? strchr(alphabet, p[i]) : NULL;
+
+		if (digit == NULL)
+			return UINT32_MAX;
+		n |= (uint32_t)(digit - alphabet) << 6 * i;
+	}
+	return n;
+}
+
+/* What yescrypt and scrypt take: 128 * r * N bytes (RFC 7914). P: behind $7$ N's logarithm, then r in five digits; behind $y$ a
+ * flag, then both, less 1, in one digit each for all that is in use. */
+static bool takes_too_much(const char *p, bool yescrypt)
+{
+	uint64_t log_n = yescrypt ? (uint64_t)number(p + (p[0] != '\0'), 1) + 1 : number(p, 1);
+	uint64_t r = log_n < 64 && p[1] != '\0' ? (yescrypt ? (uint64_t)number(p + 2, 1) + 1 : number(p + 1, 5)) : UINT32_MAX;
+
+	return log_n > 23 || 128 * r << log_n > MEMORY_MAX;
+}
+
 static bool is_too_costly(const struct crypt_kind *k, const char *hash)
 {
 	const char *p = hash + strlen(k->prefix), *rounds = find_rounds(p);
 
 	if (k == &des)
 		return false;
+	if (k->prefix[1] == 'y' || k->prefix[1] == 'g' || k->prefix[1] == '7')
+		return takes_too_much(p, k->prefix[1] != '7');
 	if (k->prefix[1] == '2')
 		return strtoul(p, NULL, 10) > BCRYPT_MAX;
 	if (rounds != NULL)
@@ -101,7 +128,7 @@ static const char *wrong(const struct password_scheme *s UNUSED, const struct st
 	if (salt != CRYPT_SALT_OK && salt != CRYPT_SALT_METHOD_LEGACY && salt != CRYPT_SALT_TOO_CHEAP)
 		return "the scheme of the password hash is not known here";
 	if (k != NULL && is_too_costly(k, hash))
-		return "the cost of the password hash is too high: at most 10000000 rounds, or 17 for bcrypt";
+		return "the cost of the password hash is too high: at most 10000000 rounds, 17 for bcrypt, 1 GiB for yescrypt and scrypt";
 	return NULL;
 }
 

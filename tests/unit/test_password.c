@@ -203,6 +203,11 @@ static void test_costs(void)
 		"$5$rounds=10000001$abcdefgh$gruCpC7VkOTspMQTTSAR8mtlO9Upms.fwqE5y16JVM.",
 		"$md5,rounds=10000001$5x3vrjfc$$0Vg5jE/6olzYKhdfc/rjw1",
 		"$sha1$10000001$abcdefgh$ji8ESnkwjcTjo4hThodnLYyi.3yG",
+		"$y$jGT$QD7rFVUFRZARlkf6QhWTJ0$gALUTvwBmjU7lFfUyYAY794X4vIgRBeq5G1Ixb.rgR.",
+		"$y$jFU$QD7rFVUFRZARlkf6QhWTJ0$gALUTvwBmjU7lFfUyYAY794X4vIgRBeq5G1Ixb.rgR.",
+		"$gy$jzT$MqESHwiiwE0RVYcRAz5yP/$Ji41QPvf/6Wrq.2LiHxgPiChTdtWhggaWzLUE2R46mA",
+		"$7$HU..../....dgk1sMKcd.AZn9LrdpbnC1$OYU8csJIw735w4fnFzxNkL.3Hj0vJNwbln7.t0iMP61",
+		"$7$C....z/....dgk1sMKcd.AZn9LrdpbnC1$OYU8csJIw735w4fnFzxNkL.3Hj0vJNwbln7.t0iMP61",
 		"$2b$18$Z54zKfCPLBaXoxYerthNreV6qvjB2OzAtyTtrsQpOp1v1MpTzT8wi",
 	};
 	static const char *const impossible[] = {
@@ -234,6 +239,8 @@ static void test_costs(void)
 	}
 	/* The highest that are allowed, unchecked here. */
 	CU_ASSERT_TRUE(password_is_sound("$argon2id$v=19$m=1048576,t=8,p=4$c2FsdHNhbHQ$Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY", &why));
+	CU_ASSERT_TRUE(password_is_sound("$y$jFT$QD7rFVUFRZARlkf6QhWTJ0$gALUTvwBmjU7lFfUyYAY794X4vIgRBeq5G1Ixb.rgR.", &why));
+	CU_ASSERT_TRUE(password_is_sound("$7$GU..../....dgk1sMKcd.AZn9LrdpbnC1$OYU8csJIw735w4fnFzxNkL.3Hj0vJNwbln7.t0iMP61", &why));
 	CU_ASSERT_TRUE(password_is_sound("$6$rounds=656000$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/"
 	    "1GM/O6IND4WQhG.", &why));
 }
