@@ -42,8 +42,11 @@ struct question {
 	ev_timer patience;
 };
 
-/* What a probe asks: the question whose failure was noticed. */
-struct probe { char *service, *name; };
+/* What probes ask, by turns: one name may be what a directory cannot cope with, and must not keep it down for all others. */
+struct probe {
+	struct { char *service, *name; } known, asked; /* the first that had an answer; what was asked last, without one */
+	bool turn;                                     /* it is that of `asked` */
+};
 
 struct questions {
 	struct ev_loop *loop;
@@ -270,14 +273,25 @@ static enum health_outcome outcome_of(const struct questions *qs, const struct j
 	return o;
 }
 
-static void keep_for_probe(struct questions *qs, unsigned pos, const struct question *q)
+static void keep_answered(struct questions *qs, unsigned pos, const struct question *q)
+{
+	struct probe *p = pos < HEALTH_PLACES ? &qs->probe[pos] : NULL;
+
+	if (p == NULL || p->known.name != NULL)
+		return;
+	p->known.service = mem_strdup(q->service);
+	p->known.name = mem_strdup(q->name);
+}
+
+/* POS is down. */
+static void keep_asked(struct questions *qs, unsigned pos, const char *service, const char *name)
 {
 	struct probe *p = &qs->probe[pos];
 
-	mem_free(&p->service);
-	mem_free(&p->name);
-	p->service = mem_strdup(q->service);
-	p->name = mem_strdup(q->name);
+	mem_free(&p->asked.service);
+	mem_free(&p->asked.name);
+	p->asked.service = mem_strdup(service);
+	p->asked.name = mem_strdup(name);
 }
 
 static void learn(struct question *q, const struct job_done *done)
@@ -288,12 +302,17 @@ static void learn(struct question *q, const struct job_done *done)
 
 	health_news(qs->health, &done->news, qs->stale == 0 ? "logins are told to try again" :
 	    "who logged in within AUTH_CACHE_STALE still can, others are told to try again", o == HEALTH_FAILED);
-	for (unsigned pos = q->pos; pos < done->pos && o != HEALTH_NOT_ASKED; pos++)
+	for (unsigned pos = q->pos; pos < done->pos && o != HEALTH_NOT_ASKED; pos++) {
 		health_result(qs->health, pos, HEALTH_ANSWERED, q->asked, now);
+		keep_answered(qs, pos, q);
+	}
+	if (done->answered && o == HEALTH_ANSWERED)
+		keep_answered(qs, done->pos, q);
 	if (q->probe)
 		health_probed(qs->health, q->pos, done->pos == q->pos ? o : HEALTH_ANSWERED, q->asked, now);
 	else if (done->answered && health_result(qs->health, done->pos, o, q->asked, now)) {
-		keep_for_probe(qs, done->pos, q);
+		keep_asked(qs, done->pos, q->service, q->name);
+		qs->probe[done->pos].turn = false;
 		release_all(qs, done->pos, q);
 	}
 }
@@ -358,10 +377,14 @@ static struct question *submit(struct questions *qs, const struct memory *m, con
 static void on_probe(unsigned pos, void *arg)
 {
 	struct questions *qs = arg;
-	struct ask ask = { .pos = pos, .service = qs->probe[pos].service, .user = qs->probe[pos].name };
+	struct probe *p = &qs->probe[pos];
+	bool known = p->known.name != NULL && !p->turn;
+	struct ask ask = { .pos = pos, .service = known ? p->known.service : p->asked.service,
+		.user = known ? p->known.name : p->asked.name };
 	struct memory m = { .now = qs->clock() };
 	struct question *q = submit(qs, &m, &ask, false);
 
+	p->turn = !p->turn;
 	q->probe = q->lasting = true;
 }
 
@@ -410,6 +433,8 @@ void question_ask(struct questions *qs, struct asker *who, const struct ask *ask
 		if ((health_down(qs->health, ask->pos) || (q != NULL && q->keep)) && verify && from_old_memory(qs, who, &m))
 			return;
 		only_shared = health_down(qs->health, ask->pos);
+		if (only_shared)
+			keep_asked(qs, ask->pos, ask->service, ask->user);
 		if (only_shared && !(qs->pool_shares && verify)) {
 			qs->counts.misses++;
 			give_later(NULL, who);
@@ -465,8 +490,12 @@ struct questions *questions_new(struct ev_loop *loop, struct jobs *jobs, struct 
 static void forget_probes(struct questions *qs)
 {
 	for (unsigned i = 0; i < HEALTH_PLACES; i++) {
-		mem_free(&qs->probe[i].service);
-		mem_free(&qs->probe[i].name);
+		struct probe *p = &qs->probe[i];
+
+		mem_free(&p->known.service);
+		mem_free(&p->known.name);
+		mem_free(&p->asked.service);
+		mem_free(&p->asked.name);
 	}
 }
 

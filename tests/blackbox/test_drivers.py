@@ -195,6 +195,8 @@ while True:
             name, password = words[3], None
         else:
             _, _, name, password, _ = rest.decode("utf-8", "surrogateescape").split("\\n")
+        if name == "poison":
+            sys.exit(3)
         a = accounts.get(name)
         if a is None or password not in (None, a["password"]):
             answer = "FAIL\\n"
@@ -792,6 +794,15 @@ def test_authpipe_failures(pipe, mode, why):
     # All but the last are gone.
     pids = [s["pid"] for s in kind.starts()]
     wait_for("one program is left", lambda: sum(alive(pid) for pid in pids) == 1)
+
+
+def test_authpipe_dies_of_one_name(pipe):
+    """That is nobody else's outage: anybody may type such a name."""
+    kind, p = pipe
+    assert imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok
+    for _ in range(2):
+        assert not_now(imap(p, HERE, "poison", "x"))
+        wait_for("others log in", lambda: imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok)
 
 
 def test_authpipe_nobody_is_left_behind(pipe):

@@ -419,7 +419,7 @@ static void test_down(void)
 		while (!given())
 			ev_run(loop, EVRUN_ONCE);
 		CU_ASSERT_EQUAL(job.kind, JOB_LOOKUP);
-		CU_ASSERT_STRING_EQUAL(job.user, "kim");
+		CU_ASSERT_STRING_EQUAL(job.user, i == 0 ? "jo" : "kim");
 		now += 10;
 		reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
 		ask(1, "kim", "x");
@@ -431,6 +431,47 @@ static void test_down(void)
 	CU_ASSERT_EQUAL(questions_trouble(qs, &names), 0);
 	str_fini(&names);
 	ask(1, "kim", "x");
+	CU_ASSERT_TRUE(who[1].calls == 0 && given());
+	end();
+}
+
+/* The next probe, of USER, had no answer. */
+static void probe_fails(const char *user)
+{
+	while (!given())
+		ev_run(loop, EVRUN_ONCE);
+	CU_ASSERT_STRING_EQUAL(job.user, user);
+	now += 10;
+	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
+}
+
+/* One name that the directory dies of must not keep it down: that is not what it is probed with each time. */
+static void test_poison(void)
+{
+	begin();
+	/* Nothing was answered so far: by what others ask meanwhile. */
+	ask(1, "poison", "x");
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
+	probe_fails("poison");
+	ask(1, "kim", "x");
+	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
+	while (!given())
+		ev_run(loop, EVRUN_ONCE);
+	CU_ASSERT_STRING_EQUAL(job.user, "kim");
+	reply(AUTH_UNKNOWN, "", DIRNEWS_ANSWERED);
+	/* By what had an answer, in turn with what is asked: that one may be poison by now. */
+	now += 60000;
+	ask(1, "poison", "x");
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
+	probe_fails("kim");
+	probe_fails("poison");
+	while (!given())
+		ev_run(loop, EVRUN_ONCE);
+	CU_ASSERT_STRING_EQUAL(job.user, "kim");
+	reply(AUTH_UNKNOWN, "", DIRNEWS_ANSWERED);
+	ask(1, "lea", "x");
 	CU_ASSERT_TRUE(who[1].calls == 0 && given());
 	end();
 }
@@ -485,7 +526,7 @@ static void test_patience(void)
 static const struct unit_case cases[] = {
 	{ "a proven password", test_hit }, { "all inputs count", test_all_inputs_count }, { "a changed password", test_changed_password },
 	{ "wrong guesses", test_wrong_guesses }, { "what ends a proof", test_what_ends_a_proof }, { "sharing", test_sharing },
-	{ "flush", test_flush }, { "reload", test_reload }, { "down", test_down }, { "not down", test_not_down },
+	{ "flush", test_flush }, { "reload", test_reload }, { "down", test_down }, { "poison", test_poison }, { "not down", test_not_down },
 	{ "patience", test_patience }, { NULL, NULL },
 };
 UNIT_MAIN("question", cases)
