@@ -5,13 +5,14 @@ import grp
 import hashlib
 import os
 import re
+import subprocess
 import time
 
 import pytest
 
 import directories
 from client import Imap, Pop3
-from pool import GID, PATIENCE, SANITIZED, SLOW, UID, Account, Pool, rss_kib, sha, wait_for
+from pool import GID, PATIENCE, PREFIX, SANITIZED, SLOW, UID, Account, Pool, rss_kib, sha, wait_for
 
 ETC = os.path.join(os.path.dirname(__file__), "..", "..", "etc")
 HERE, THERE, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
@@ -228,8 +229,8 @@ KINDS = [Pgsql, Mysql, Ldap]
 NO_CACHE = {"AUTH_CACHE_TTL": 0, "AUTH_CACHE_NEGATIVE_TTL": 0, "AUTH_CACHE_STALE": 0}
 
 
-def start_pool(kind, settings=None, nodes=2, group=None):
-    return Pool(nodes=nodes, settings={"authdaemonrc": {"authmodulelist": kind.module, "daemons": 2, **NO_CACHE}, "proxy": {"PROXY_TRUSTED": TRUSTED},
+def start_pool(kind, settings=None, nodes=2, group=None, start=True):
+    return Pool(nodes=nodes, start=start, settings={"authdaemonrc": {"authmodulelist": kind.module, "daemons": 2, **NO_CACHE}, "proxy": {"PROXY_TRUSTED": TRUSTED},
                                        kind.group: {**(group or kind.settings()), **(settings or {})}})
 
 
@@ -493,6 +494,43 @@ def test_enumerate_chain(site):
             wanted = f"mailhost={THERE}" if kind.module == "authldap" else "by=enumerate"
             assert named["berta@example.com"].endswith(f"\t{wanted},disableshared=0,z=1\t{kind.module}"), named["berta@example.com"]
             assert "only@example.com" in listing(node)[1]
+
+
+def test_enumerate_many(site):
+    """A long list is passed on as it comes, and is not taken for whole if it breaks off."""
+    kind, _ = site
+    if kind.module == "authldap":
+        pytest.skip("test_ldap_enumerate_pages has it")
+    number, clause, trouble = {
+        "authpgsql": ("i", "PGSQL_ENUMERATE_CLAUSE", "1 / (40000 - i)"), "authmysql": ("seq", "MYSQL_ENUMERATE_CLAUSE",
+                                                                              "IF(seq = 40000, (SELECT s.seq FROM seq_1_to_2 s), 1)")}[kind.module]
+    rows = {"authpgsql": "generate_series(1, 50000) AS i", "authmysql": "seq_1_to_50000"}[kind.module]
+    name = {"authpgsql": "'u' || i", "authmysql": "CONCAT('u', seq)"}[kind.module]
+    for more, whole in (("1", True), (trouble, False)):
+        question = f"SELECT {name}, 1000, {number}, '/home', '', repeat('x', 1000) FROM {rows} WHERE {more} IS NOT NULL"
+        with start_pool(kind, {clause: question}, nodes=1, start=False) as p:
+            node = p.nodes[0]
+            with open(os.path.join(p.root, "list"), "wb") as out, open(os.path.join(p.root, "errors"), "wb") as err:
+                tool = subprocess.Popen([os.path.join(PREFIX, "bin", "waypost"), "-c", p.conf, "auth", "--enumerate"], env=node.env,
+                                        stdin=subprocess.DEVNULL, stdout=out, stderr=err, preexec_fn=node.as_user())
+                _, status, usage = os.wait4(tool.pid, 0)
+                tool.returncode = os.waitstatus_to_exitcode(status)
+            with open(out.name) as f:
+                lines = f.read().splitlines()
+            with open(err.name) as f:
+                errors = f.read()
+            if whole:
+                assert tool.returncode == 0 and errors == ""
+                assert lines == [f"u{i}\t1000\t{i}\t/home\t" for i in range(1, 50001)]
+                # The options alone are 50 MB.
+                assert SANITIZED or usage.ru_maxrss < 40 * 1024
+            else:
+                assert tool.returncode == 1 and 0 < len(lines) < 40000 and "is not complete" in errors
+                assert re.search(r"waypost: auth\w+: (division by zero|ERROR: +division by zero|Subquery returns more than 1 row)", errors), errors
+    with start_pool(kind, {clause: question.replace(trouble, "1")}, nodes=1, start=False) as p:
+        r = subprocess.run(["sh", "-c", '"$0" "$@" >/dev/full', os.path.join(PREFIX, "bin", "waypost"), "-c", p.conf, "auth", "--enumerate"],
+                           env=p.nodes[0].env, capture_output=True, text=True, preexec_fn=p.nodes[0].as_user(), timeout=60)
+        assert r.returncode == 1 and "cannot be written: No space left on device" in r.stderr
 
 
 def steady(p, node=HERE, name="anna@example.com"):
