@@ -23,8 +23,8 @@ SESSIONS = 1000
 # System calls per login and logout: one client after the other, which is the most expensive way.
 # The worker looks twice whether something else is to be done before it sends log lines: that saves the master as many
 # wake-ups while there is.
-WORKER_PER_LOGIN = 46
-AUTHD_PER_LOGIN = 9
+WORKER_PER_LOGIN = 42
+AUTHD_PER_LOGIN = 6
 MASTER_PER_LOGIN = 9
 WORKER_PER_MIB = 20
 BYTES_PER_SESSION = 512
