@@ -393,12 +393,9 @@ void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *
 static void start_with(struct relay *r, int side, struct str *first)
 {
 	struct stream *s = &r->from[!side];
-	ssize_t sent;
+	ssize_t sent = first->len != 0 ? send_some(r, side, first->data, first->len) : 0;
 
-	if (first->len == 0)
-		return;
 	s->bytes = first->len;
-	sent = send_some(r, side, first->data, first->len);
 	if (sent < 0)
 		sink_broken(r, side);
 	else if ((size_t)sent < first->len)
