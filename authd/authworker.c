@@ -93,6 +93,7 @@ static void derive(const struct job *job, struct job_done *done)
 		return;
 	}
 	scram_secret_derive(&s, job->password);
+	str_room(&text, ACCOUNT_HASH_MAX);
 	scram_secret_add(&text, &s);
 	mem_free(&done->text);
 	done->text = str_steal(&text);

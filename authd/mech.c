@@ -93,7 +93,10 @@ static bool cram_answer(struct str *out, enum auth_mech mech, const struct accou
 {
 	const char *hash = cram_hash(mech);
 	struct str state = STR_INIT;
-	bool has = stored_state(&state, hash, a);
+	bool has;
+
+	str_room(&state, ACCOUNT_HASH_MAX); /* at once: a string that grows leaves copies behind */
+	has = stored_state(&state, hash, a);
 
 	if (!has)
 		hmac_state_add(&state, hash, password != NULL ? password : nothing);
@@ -108,7 +111,7 @@ static bool apop_answer(struct str *out, const char *password, const char *chall
 	uint8_t digest[EVP_MAX_MD_SIZE];
 	unsigned len = 0;
 
-	str_room(&text, strlen(challenge) + ACCOUNT_PASSWORD_MAX); /* at once: a string that grows leaves copies behind */
+	str_room(&text, strlen(challenge) + ACCOUNT_PASSWORD_MAX);
 	str_adds(&text, challenge);
 	str_adds(&text, password != NULL ? password : nothing);
 	DIE_IF(EVP_Digest(text.data, text.len, digest, &len, EVP_md5(), NULL) != 1);
@@ -136,9 +139,9 @@ enum auth_result mech_check(enum auth_mech mech, const struct account *a, const 
 	char clear[ACCOUNT_PASSWORD_MAX];
 	const char *password = account_password(a, clear) ? clear : NULL;
 	struct str want = STR_INIT;
-	bool has = mech == AUTH_MECH_APOP ? apop_answer(&want, password, challenge) : cram_answer(&want, mech, a, password, challenge);
-	bool same = equal(str_cstr(&want), want.len, response);
+	bool same, has = mech == AUTH_MECH_APOP ? apop_answer(&want, password, challenge) : cram_answer(&want, mech, a, password, challenge);
 
+	same = equal(str_cstr(&want), want.len, response);
 	str_fini_secret(&want);
 	mem_wipe(clear, sizeof(clear));
 	*why = "";
@@ -163,6 +166,7 @@ void mech_list(struct str *out, const struct account *a)
 		bool can = known && mech != AUTH_MECH_TOKEN;
 		struct str state = STR_INIT;
 
+		str_room(&state, ACCOUNT_HASH_MAX);
 		if (auth_mech_begins(mech) && mech != AUTH_MECH_APOP)
 			can = can || stored_state(&state, cram_hash(mech), a);
 		if (auth_mech_steps(mech) && scram_secret_read(&secret, a->hash, &why))

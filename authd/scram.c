@@ -157,6 +157,7 @@ void scram_question(struct scram *s, const char **password, const char **secret)
 	memset(sample.stored_key, 0, sizeof(sample.stored_key));
 	memset(sample.server_key, 0, sizeof(sample.server_key));
 	str_clear(&s->stored);
+	str_room(&s->stored, ACCOUNT_HASH_MAX);
 	scram_secret_add(&s->stored, &sample);
 	*password = s->known == KNOWN_PASSWORD ? str_cstr(&s->password) : "nobody's";
 	*secret = s->stored.data;

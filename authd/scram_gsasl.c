@@ -26,6 +26,7 @@ static bool set_b64(Gsasl_session *g, Gsasl_property p, const uint8_t *data, siz
 	struct str text = STR_INIT;
 	bool good;
 
+	str_room(&text, 2 * len + 4); /* at once: a string that grows leaves copies behind */
 	b64_encode(&text, data, len);
 	good = gsasl_property_set(g, p, text.data) == GSASL_OK;
 	str_fini_secret(&text);

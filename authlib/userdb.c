@@ -335,6 +335,7 @@ static void set_hmac(struct account *out, const struct userdb_entry *e, const ch
 	static const char *const hashes[] = { "md5", "sha1", "sha256" };
 	struct str list = STR_INIT;
 
+	str_room(&list, ACCOUNT_HMAC_MAX); /* at once: a string that grows leaves copies behind */
 	for (size_t i = 0; i < ARRAY_LEN(hashes); i++) {
 		char field[USERDB_FIELD_MAX];
 		struct userdb_text t;

@@ -222,6 +222,13 @@ void worker_peer_result(struct worker *w, const struct net_addr *peer, bool aliv
 		log_warn("authd does not read its messages");
 }
 
+/* It may hold a password. */
+static void drop_reply(struct auth_reply *a)
+{
+	mem_wipe(a, sizeof(*a));
+	mem_free(&a);
+}
+
 static void on_auth_reply(struct worker *w, struct msgr *r)
 {
 	struct auth_reply *a = mem_alloc(sizeof(*a));
@@ -230,7 +237,8 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 	if (!auth_reply_read(r, a)) {
 		log_error("bad answer from authd; the login goes without");
 		l = find_slot(w, a->request);
-		mem_free(&a);
+		drop_reply(a);
+		a = NULL;
 	} else {
 		l = find_slot(w, a->request);
 	}
@@ -243,7 +251,7 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 		if (a != NULL && a->verdict == AUTH_VERDICT_OK)
 			send_session_end(w, a->session); /* its client has gone */
 		if (a != NULL)
-			mem_free(&a);
+			drop_reply(a);
 		return;
 	}
 	drop_slot(w, l);

@@ -73,8 +73,8 @@
 		"of proxyservers), by SASL PLAIN. Used only for logins whose password nobody told (CRAM, APOP, SCRAM) to accounts " \
 		"whose directory has no clear password. The same at all such servers.") \
 	S(proxy, PROXY_MASTER_PASSWORD, STR, "", 0, 0, "", SF_A, \
-		"Its password. It opens every mailbox there: a login worker is told it for each login that needs it, and for no other. " \
-		"Keep the file from other users.") \
+		"Its password. It opens every mailbox there: a login worker is told it for each forwarded login whose password nobody " \
+		"knows, and for no other. Keep the file from other users.") \
 	S(proxy, DNS_TTL, TIME, "60s", 1, SF_DAY, "seconds", SF_A, \
 		"How long the address of a peer is used before it is looked up again. If that fails, the old one stays.")
 

@@ -199,11 +199,16 @@ def test_without_authd(mech):
     c.send(b"a AUTHENTICATE CRAM-MD5\r\n")
     challenge = base64.b64decode(c.line()[2:])
     pop = Pop3(HERE, mech.pop3_port)
+    scram = Imap(HERE, mech.imap_port)
+    scram.send(b"a AUTHENTICATE SCRAM-SHA-256 " + base64.b64encode(b"n,,n=clear1@example.com,r=abc") + b"\r\n")
+    assert scram.line().startswith(b"+ ")
     mark = node.log_mark()
     os.kill(node.pids("authd")[0], 9)
     node.wait_log("authd.*killed|killed.*authd|authd is gone", mark)
     c.send(answer(challenge, "hmac1@example.com", mech.secret, "CRAM-MD5") + b"\r\n")
     assert c.line().startswith(b"a NO [UNAVAILABLE]")
+    scram.send(base64.b64encode(b"c=biws,r=abc,p=AAAA") + b"\r\n")
+    assert scram.line().startswith(b"a NO [UNAVAILABLE]")
     stamp = pop.greeting[pop.greeting.index(b"<"):]
     right = hashlib.md5(stamp + mech.secret.encode()).hexdigest()
     assert pop.cmd(f"APOP clear1@example.com {right}").startswith(b"-ERR [SYS/TEMP]")
@@ -477,6 +482,24 @@ def test_foreign_with_master(foreign):
     assert c.line().startswith(b"a NO [AUTHENTICATIONFAILED]")  # it has HMAC states alone
     assert imap_cram(foreign, HERE, "stored@example.com", foreign.secret)[2].startswith(b"a OK")
     assert foreign.imap.last.user == b"stored@example.com"
+
+
+def test_many_who_never_answer(mech):
+    """Clients that ask for a challenge and leave, or stay and say nothing, are nobody's trouble; all they had is let go."""
+    rows = []
+    for i in range(60):
+        c = Imap(HERE, mech.imap_port)
+        c.send([b"a AUTHENTICATE CRAM-MD5\r\n", b"a AUTHENTICATE SCRAM-SHA-1\r\nbiwsbj1ub2JvZHkscj1hYmM=\r\n",
+                b"a AUTHENTICATE SCRAM-SHA-256 " + base64.b64encode(b"n,,n=clear1@example.com,r=abc") + b"\r\n"][i % 3])
+        rows.append(c)
+        if i % 2:
+            rows.append(Pop3(HERE, mech.pop3_port))
+            rows.pop(0).sock.close()
+    assert imap_cram(mech, HERE, "hmac1@example.com", mech.secret)[2].startswith(b"a OK")
+    assert Scram(mech, HERE, "clear1@example.com", mech.secret).end.startswith(b"a OK")
+    for c in rows:
+        c.sock.close()
+    assert imap_cram(mech, HERE, "hmac1@example.com", mech.secret)[2].startswith(b"a OK")
 
 
 def test_off_by_default(make_pool):
