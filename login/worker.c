@@ -141,6 +141,7 @@ void worker_remove(struct worker *w, struct login *l)
 {
 	if (l->state == LOGIN_AUTH || l->state == LOGIN_GREETING || l->talk != AUTH_MECH_PASSWORD)
 		cancel(w, l);
+	drop_slot(w, l); /* in other states, too, an answer may still be on its way */
 	*l->prev = l->next;
 	if (l->next != NULL)
 		l->next->prev = l->prev;

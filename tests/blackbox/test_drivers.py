@@ -172,6 +172,10 @@ while True:
             mode = f.read()
     except OSError:
         mode = ""
+    while mode == "hold":
+        time.sleep(0.02)
+        with open(os.path.join(folder, "mode")) as f:
+            mode = f.read()
     if mode == "hang":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child = subprocess.Popen(["/bin/sleep", "600"])
@@ -803,6 +807,24 @@ def test_authpipe_dies_of_one_name(pipe):
     for _ in range(2):
         assert not_now(imap(p, HERE, "poison", "x"))
         wait_for("others log in", lambda: imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok)
+
+
+def test_answers_for_clients_that_have_gone(pipe):
+    """A login whose time is over is told so; what comes of its question later concerns nobody."""
+    kind, p = pipe
+    node = p.nodes[0]
+    p.write_conf({"LOGIN_TIMEOUT": 1, "LOGIN_WORKERS": 1, "authdaemonrc": {"daemons": 1}, "authpipe": {**kind.settings(), "AUTHPIPE_TIMEOUT": 60}})
+    assert node.tool("reload").returncode == 0
+    kind.mode("hold")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Imap(HERE, p.imap_port)) for _ in range(4)]
+        for i, c in enumerate(clients):
+            c.send(b"a LOGIN jo@example.com guess%d\r\n" % i)
+        said = [c.rest() for c in clients]
+    assert all(b"a NO [UNAVAILABLE]" in text and text.splitlines()[-1].startswith(b"* BYE") for text in said), said
+    kind.mode("")
+    wait_for("the questions are answered", lambda: imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok)
+    assert imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok
 
 
 def test_authpipe_nobody_is_left_behind(pipe):
