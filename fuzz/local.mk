@@ -74,3 +74,10 @@ fuzz_fuzz_imap_SOURCES = fuzz/fuzz_imap.c
 fuzz_fuzz_imap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_imap_LDADD = $(IMAP_LIBS)
 endif
+# Hashes from which fuzz_password starts, one of each form; cheap ones, which it computes.
+EXTRA_DIST += fuzz/corpus/fuzz_password/argon2 fuzz/corpus/fuzz_password/argon2-b64 fuzz/corpus/fuzz_password/argon2id \
+	fuzz/corpus/fuzz_password/cram-md5 fuzz/corpus/fuzz_password/crypt fuzz/corpus/fuzz_password/md5-crypt \
+	fuzz/corpus/fuzz_password/pbkdf2 fuzz/corpus/fuzz_password/pbkdf2-sha256 fuzz/corpus/fuzz_password/plain-b64 \
+	fuzz/corpus/fuzz_password/scram-sha-1 fuzz/corpus/fuzz_password/scram-sha-256 fuzz/corpus/fuzz_password/scrypt \
+	fuzz/corpus/fuzz_password/sha-hex fuzz/corpus/fuzz_password/sha512crypt fuzz/corpus/fuzz_password/ssha512 \
+	fuzz/corpus/fuzz_password/yescrypt
