@@ -51,7 +51,7 @@ static const char *cram_hash(enum auth_mech mech)
 
 bool account_locked(const struct account *a)
 {
-	return a->hash[0] == '*' || a->hash[0] == '!';
+	return password_is_locked(a->hash);
 }
 
 bool account_password(const struct account *a, char dst[ACCOUNT_PASSWORD_MAX])

@@ -413,13 +413,17 @@ const struct password_kind password_scram = {
 
 /* --- the public part --- */
 
-/* Empty, or made unusable by a mark at its front, as usermod -L does. {CRYPT} with nothing behind it is neither:
- * it is cut. */
-static bool is_locked(const char *hash)
+/* As usermod -L does it. {CRYPT} with nothing behind it is cut. */
+bool password_is_locked(const char *hash)
 {
 	struct stored st = find(hash);
 
-	return hash[0] == '\0' || (st.scheme != NULL && st.scheme->kind == &password_crypt && (st.text[0] == '*' || st.text[0] == '!'));
+	return st.scheme != NULL && st.scheme->kind == &password_crypt && (st.text[0] == '*' || st.text[0] == '!');
+}
+
+static bool is_locked(const char *hash)
+{
+	return hash[0] == '\0' || password_is_locked(hash);
 }
 
 bool password_is_slow(const char *hash)

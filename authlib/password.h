@@ -20,8 +20,10 @@
 
 #include "authlib/auth.h"
 
-/* AUTH_OK: the password is right. AUTH_MISMATCH: it is not. AUTH_DISABLED: the hash is empty or locked (begins
- * with '*' or '!'). AUTH_BROKEN: the scheme is not known here or the hash is damaged: worth a log line. AUTH_TRY_LATER: there
+/* HASH was made unusable by a '*' or '!' at its front, or behind {CRYPT} and the like. */
+bool password_is_locked(const char *hash);
+/* AUTH_OK: the password is right. AUTH_MISMATCH: it is not. AUTH_DISABLED: the hash is empty or
+ * password_is_locked(). AUTH_BROKEN: the scheme is not known here or the hash is damaged: worth a log line. AUTH_TRY_LATER: there
  * was no memory for Argon2, or its library is not there; that was logged.
  * Takes as long as the hash wants: up to seconds where password_is_slow(). */
 enum auth_result password_check(const char *hash, const char *password);

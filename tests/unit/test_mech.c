@@ -99,6 +99,8 @@ static void test_refused(void)
 	/* Locked: whatever else the record has. */
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "!", CRAM_CHALLENGE, right), AUTH_DISABLED);
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "*x", CRAM_CHALLENGE, right), AUTH_DISABLED);
+	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "{CRYPT}!$6$x", CRAM_CHALLENGE, right), AUTH_DISABLED);
+	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "{sha512-crypt}*", CRAM_CHALLENGE, right), AUTH_DISABLED);
 	/* A state for another hash, and for APOP any. */
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_SHA1, "", "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", CRAM_CHALLENGE, right), AUTH_DISABLED);
 	CU_ASSERT_EQUAL(check(AUTH_MECH_APOP, "", "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", APOP_CHALLENGE, right), AUTH_DISABLED);
@@ -131,6 +133,7 @@ static void test_list(void)
 	expect_list("secret", "", "", all);
 	expect_list("", "", "{PLAIN}secret", all);
 	expect_list("secret", "", "!", "");
+	expect_list("secret", "", "{CRYPT}!", "");
 	expect_list("", "sha1=00,sha256=00", "$1$x", "CRAM-SHA1 CRAM-SHA256");
 	expect_list("", "", "{CRAM-MD5}00", "CRAM-MD5");
 	expect_list("", "", "{SCRAM-SHA-256}4096,AAAA,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
