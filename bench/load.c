@@ -6,8 +6,8 @@
  *               bulk    logged in once, body after body of size=BYTES
  *               idle    logged in once, then nothing
  *     PROTOCOL  imap, pop3
- *     clients=N at a time (1); seconds=S (1); warm=S of the same before (0.3); size=BYTES (1048576); users=N accounts (all);
- *     opening=N clients that stay log in at a time (32)
+ *     clients=N at a time (1); seconds=S (1); warm=S of the same before (0.3); size=BYTES (1048576); users=N accounts (10,000);
+ *     stride=N from one account to the next (1); *     opening=N clients that stay log in at a time (32)
  * It says "ready" when all clients are logged in and warm, waits for a line on stdin, measures, prints one line of
  * JSON, waits for another line (with idle: until then nothing is done), and ends. Every byte that comes is checked:
  * the first wrong one ends the run with a message and status 1. */
@@ -60,9 +60,9 @@ static struct {
 	enum mode mode;
 	bool pop3;
 	struct net_addr to;
-	uint64_t clients, opening, size, users;
+	uint64_t clients, opening, size, users, stride;
 	double seconds, warm;
-} set = { .clients = 1, .opening = 32, .size = 1 << 20, .users = WIRE_ACCOUNTS, .seconds = 1, .warm = 0.3 };
+} set = { .clients = 1, .opening = 32, .size = 1 << 20, .users = WIRE_ACCOUNTS, .stride = 1, .seconds = 1, .warm = 0.3 };
 
 static int ep;
 static struct client *clients;
@@ -132,7 +132,7 @@ static void start(struct client *c)
 {
 	static uint64_t started;
 
-	c->account = (unsigned)(started++ % set.users);
+	c->account = (unsigned)(started++ * set.stride % set.users);
 	c->len = 0;
 	c->saw_exists = c->saw_bye = false;
 	c->step = STEP_GREETING;
@@ -439,7 +439,7 @@ static void parse_option(const char *arg)
 {
 	const struct { const char *name; uint64_t most, *to; } numbers[] = {
 		{ "clients=", 100000, &set.clients }, { "opening=", 1000, &set.opening }, { "size=", 1 << 30, &set.size },
-		{ "users=", WIRE_ACCOUNTS, &set.users },
+		{ "users=", WIRE_ACCOUNTS_MAX, &set.users }, { "stride=", 1000000, &set.stride },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)

@@ -105,6 +105,9 @@ def goals(f):
         mine, dovecot, courier = (f.of(point, n) for n in ("waypost-local", "dovecot-local", "courier-local"))
         for name, theirs, most in (("Dovecot", dovecot, 0.1), ("Courier", courier, 1 / 3)):
             add(f"6. CPU, {TITLES[point]}, relative to {name}", median(mine[n] / theirs[n] for n in mine if n in theirs), round(most, 2), 3)
+    r = f.ratio("drivers", "waypost-pgsql", ["nginx"])
+    if r:
+        add("7. CPU, IMAP login that asks PostgreSQL, relative to nginx, which asks nobody", r[0], 2, detail=f" ({r[1]:.2f}-{r[2]:.2f}, {r[3]} rounds)")
     return rows
 
 
@@ -150,6 +153,26 @@ def growth_table(f):
     return "### While other sessions are open\n\n" + table(["", "open sessions", "login, CPU us", "bodies of 1 MiB, CPU s/GB"], rows)
 
 
+def drivers_table(f):
+    """A row per kind of directory: each login asks it; then most are known from lately."""
+    rows = []
+    for peer in f.peers:
+        if not f.of("drivers", peer):
+            continue
+        row = [peer]
+        for point, name in (("drivers", peer), ("drivers-cached", f"{peer}-cached")):
+            if f.of(point, name):
+                row += [f.spread(point, name, "cpu", 1), f.spread(point, name, "directory", 1), f.spread(point, name, "rate", 0)]
+                row += [ratio_text(f.ratio("drivers", name, ["nginx"]))] if point == "drivers" else []
+            else:
+                row += ["", "", ""]
+        rows.append(row)
+    if not rows:
+        return ""
+    head = ["", "asked: CPU us", "the directory's CPU us", "per second", "relative to nginx", "known: CPU us", "the directory's CPU us", "per second"]
+    return "### IMAP login and logout, 250,000 accounts in a directory\n\n" + table(head, rows)
+
+
 def text(result):
     f, m = Figures(result), result["machine"]
     out = (f"{m['date']}; {m['cpu']}; Linux {m['kernel']}; {m['rounds']} interleaved rounds of {m['seconds']} s; congestion control "
@@ -158,6 +181,7 @@ def text(result):
     if rows:
         out += "### Goals\n\n" + table(["", "found", "at most", "met"], rows)
     out += "".join(point_table(f, point) for point in TITLES)
+    out += drivers_table(f)
     if result["idle"]:
         out += idle_table(f)
     out += growth_table(f)

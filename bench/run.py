@@ -21,7 +21,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import packages  # noqa: E402
 import report  # noqa: E402
-from peers import BACKEND, all_peers  # noqa: E402
+from peers import BACKEND, all_peers, drivers  # noqa: E402
+import directories  # noqa: E402
 from system import System, Trouble, adopt_orphans, kernel_memory, read  # noqa: E402
 
 LOAD_CPU, PROXY_CPU = 0, 1
@@ -38,7 +39,11 @@ POINTS = {
     "ping1": ("ping", "imap", 1, []),
     "local": ("local", "imap", 4, ["users=32"]),
     "pop-local": ("local", "pop3", 4, ["users=32"]),
+    # 104,729 is prime: all accounts have their turn, each far from the one before.
+    "drivers": ("login", "imap", 32, ["users=250000", "stride=104729"]),
+    "drivers-cached": ("login", "imap", 32, ["users=1000"]),
 }
+DRIVERS = ("drivers", "drivers-cached")
 GROWTH = (100, 1000, 9000)
 GROWTH_PEERS = ("relay-copy", "waypost")
 
@@ -94,6 +99,7 @@ class Bench:
         self.errors = []    # (peer, point, text)
         self.versions = {}
         self.backend = None
+        self.directories = {}  # class: (instance, its System)
 
     def program(self, name):
         return os.path.join(self.args.programs, name)
@@ -113,6 +119,8 @@ class Bench:
         self.wait_ready(self.backend, BACKEND, ["imap", "pop3"])
 
     def start(self, peer):
+        if peer.directory:
+            peer.many = self.start_directory(peer.directory)[0]
         system = System(peer.name, peer.folder, PROXY_CPU)
         try:
             folder = self.package_folder(peer)
@@ -127,6 +135,25 @@ class Bench:
             raise
         self.systems[peer.name] = system
         return system
+
+    def start_directory(self, kind):
+        """Beside the load generator: what it costs is counted for itself."""
+        if kind not in self.directories:
+            folder = self.folder(kind.__name__)
+            os.makedirs(folder, exist_ok=True)
+            system = System(kind.__name__, folder, LOAD_CPU)
+
+            def launch(argv, preexec_fn, **popen):
+                return system.start(argv, preexec_fn=lambda: (system.enter(), preexec_fn()), **popen)
+
+            directories.Directory.launch = staticmethod(launch)
+            progress(f"filling {kind.__name__}")
+            try:
+                self.directories[kind] = drivers.make(kind), system
+            except (AssertionError, OSError, IndexError) as e:
+                system.stop()
+                raise Trouble(f"{kind.__name__} cannot be had (scripts/install-deps test installs what it needs): {e}") from None
+        return self.directories[kind]
 
     def package_folder(self, peer):
         return os.path.join(self.args.cache, "-".join(sorted(peer.packages)) or "none")
@@ -150,7 +177,10 @@ class Bench:
     def stop_all(self):
         for system in [*self.systems.values(), *([self.backend] if self.backend else [])]:
             system.stop()
-        self.systems = {}
+        for many, system in self.directories.values():
+            many.close()
+            system.stop()
+        self.systems, self.backend, self.directories = {}, None, {}
 
     def check_backend(self):
         self.backend.check()
@@ -166,17 +196,20 @@ class Bench:
         mode, protocol, clients, options = POINTS[point]
         clients = peer.clients.get(point, clients)
         system = self.systems.get(peer.name)
+        directory = self.directories[peer.directory][1] if peer.directory else None
         load = Load(self, mode, protocol, peer.address, [f"clients={clients}", f"opening={peer.opening}",
                                                          f"seconds={seconds}", f"warm={seconds / 2}", *options])
         try:
             time.sleep(REST)
             before = system.cpu_seconds() if system else 0.0
             backend_before = self.backend.cpu_seconds()
+            directory_before = directory.cpu_seconds() if directory else 0.0
             got = load.measure()
             share = (system.cpu_seconds() - before) / got["seconds"] if system else 0.0
             time.sleep(REST)
             used = system.cpu_seconds() - before if system else 0.0
             backend_used = self.backend.cpu_seconds() - backend_before
+            directory_used = directory.cpu_seconds() - directory_before if directory else 0.0
             load.end()
         finally:
             load.kill()
@@ -184,7 +217,8 @@ class Bench:
         if not got["ops"]:
             raise Trouble("not one operation was done")
         per, unit = (got["bytes"] / 1e9, "s/GB") if got["bytes"] else (got["ops"] / 1e6, "us")
-        return {"cpu": used / per, "unit": unit, "backend": backend_used / per, "share": share, "ops": got["ops"],
+        return {"cpu": used / per, "unit": unit, "backend": backend_used / per,
+                "directory": directory_used / per, "share": share, "ops": got["ops"],
                 "rate": (got["bytes"] / 1e9 if got["bytes"] else got["ops"]) / got["seconds"], "p50": got["p50_us"], "p99": got["p99_us"]}
 
     def try_sample(self, number, peer, point, seconds, **more):
@@ -196,10 +230,10 @@ class Bench:
 
     # --- phases ---
 
-    def rounds(self, peers):
+    def rounds(self, peers, points):
         failed = {}
         for number in range(self.args.rounds):
-            for point in (p for p in POINTS if p in self.args.points):
+            for point in (p for p in points if p in self.args.points):
                 for peer in random.sample(peers, len(peers)):
                     if point not in peer.points or failed.get((peer.name, point), 0) >= 2:
                         continue
@@ -285,25 +319,45 @@ class Bench:
                     finally:
                         load.kill()
 
+    def start_all(self, peers):
+        """Those of PEERS that could be started."""
+        started = []
+        for peer in peers:
+            progress(f"starting {peer.name}")
+            try:
+                if peer.name != "direct":
+                    self.start(peer)
+                started.append(peer)
+            except Trouble as e:
+                self.errors.append((peer.name, "start", str(e)))
+                progress(f"{peer.name} is left out: {e}", end="\n")
+        return started
+
+    def drivers_phase(self, peers):
+        """With directories of many accounts; nothing else runs then."""
+        try:
+            self.start_backend()
+            started = self.start_all(p for p in peers if set(p.points) & set(DRIVERS))
+            self.rounds(started, DRIVERS)
+        finally:
+            self.stop_all()
+        return started
+
     def run(self, peers):
         adopt_orphans()
         started = []
         try:
             self.start_backend()
-            for peer in peers:
-                progress(f"starting {peer.name}")
-                try:
-                    if peer.name != "direct":
-                        self.start(peer)
-                    started.append(peer)
-                except Trouble as e:
-                    self.errors.append((peer.name, "start", str(e)))
-                    progress(f"{peer.name} is left out: {e}", end="\n")
-            self.rounds(started)
+            wanted = set(self.args.points) - set(DRIVERS)
+            started = self.start_all(p for p in peers if set(p.points) & wanted)
+            self.rounds(started, [p for p in POINTS if p not in DRIVERS])
             if "growth" in self.args.points:
                 self.growth_phase(started)
             if "idle" in self.args.points:
                 self.idle_phase(started)
+            self.stop_all()
+            if "drivers" in self.args.points:
+                started += [p for p in self.drivers_phase(peers) if p not in started]
         finally:
             self.stop_all()
             progress("")
@@ -362,6 +416,8 @@ def arguments():
         for name in given:
             if name not in known:
                 a.error(f"\"{name}\" is none of {', '.join(known)}")
+    if "drivers" in points and "drivers-cached" not in points:
+        points.append("drivers-cached")
     args.points = points
     args.classes = [(n, c) for n, c in enumerate(all_peers()) if c.name in wanted and set(c.points) & set(points)]
     return args

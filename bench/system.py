@@ -76,16 +76,17 @@ class System:
         except OSError:
             self.group = None
 
-    def start(self, argv, env=None, **popen):
-        def enter():
-            os.sched_setaffinity(0, {self.cpu})
-            if self.group:
-                with open(os.path.join(self.group, "cgroup.procs"), "w") as f:
-                    f.write("0")
+    def enter(self):
+        """This process becomes part of the system, and all that it starts."""
+        os.sched_setaffinity(0, {self.cpu})
+        if self.group:
+            with open(os.path.join(self.group, "cgroup.procs"), "w") as f:
+                f.write("0")
 
+    def start(self, argv, env=None, **popen):
         with open(self.log, "ab") as log:
             process = subprocess.Popen(argv, **{"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, "cwd": "/",
-                                                "start_new_session": True, "preexec_fn": enter,
+                                                "start_new_session": True, "preexec_fn": self.enter,
                                                 "env": {**os.environ, **(env or {})}, **popen})
         self.started.append(process)
         return process

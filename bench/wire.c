@@ -41,9 +41,10 @@ const char *wire_body(uint64_t off)
 bool wire_account_ok(const char *name, size_t name_len, const char *password, size_t password_len)
 {
 	char want_name[64], want_password[64];
+	const char *at = memchr(name, '@', name_len);
 	uint64_t n;
 
-	if (name_len < 9 || !num_parse(name + 4, 5, WIRE_ACCOUNTS - 1, &n))
+	if (at == NULL || at - name < 4 || !num_parse(name + 4, (size_t)(at - name) - 4, WIRE_ACCOUNTS_MAX - 1, &n))
 		return false;
 	snprintf(want_name, sizeof(want_name), WIRE_USER, (unsigned)n);
 	snprintf(want_password, sizeof(want_password), WIRE_PASSWORD, (unsigned)n);

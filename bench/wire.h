@@ -6,10 +6,11 @@
 #include "lib/net.h"
 #include "lib/str.h"
 
-/* Account N is WIRE_USER, its password WIRE_PASSWORD, for 0 <= N < WIRE_ACCOUNTS. */
+/* Account N is WIRE_USER, its password WIRE_PASSWORD, for 0 <= N < WIRE_ACCOUNTS_MAX; the first WIRE_ACCOUNTS are used where
+ * nothing else is said. */
 #define WIRE_USER "user%05u@example.com"
 #define WIRE_PASSWORD "pass-%05u-word"
-enum { WIRE_ACCOUNTS = 10000 };
+enum { WIRE_ACCOUNTS = 10000, WIRE_ACCOUNTS_MAX = 250000 };
 
 enum { WIRE_CHUNK = 64 * 1024 }; /* the most bytes at a time of a body */
 

@@ -3,6 +3,10 @@
 All listen at the standard ports of an address of their own and forward to the standard ports of BACKEND."""
 import importlib
 import os
+import sys
+
+# The directories of accounts are those of the tests.
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "blackbox"))
 
 BACKEND = "127.0.0.9"
 ACCOUNTS = 10000
@@ -28,6 +32,7 @@ class Peer:
     opening = 32             # sessions that are opened at a time
     users = ()               # system users that exist for it alone
     binary = ""              # program whose package gives the version
+    directory = None         # class of tests/blackbox/manyaccounts.py: where its accounts are
 
     def __init__(self, address, folder, place):
         self.address = address
@@ -57,6 +62,6 @@ class Peer:
 def all_peers():
     """The classes of all systems, in the order of the report."""
     found = []
-    for module in ("floor", "haproxy", "nginx", "dovecot", "perdition", "courier", "imapproxy", "waypost"):
+    for module in ("floor", "haproxy", "nginx", "dovecot", "perdition", "courier", "imapproxy", "waypost", "drivers"):
         found.extend(importlib.import_module(f"peers.{module}").PEERS)
     return found

@@ -1,5 +1,5 @@
 """nginx's mail proxy. Who a session is for is asked by HTTP; the same worker answers, which is the least that can cost."""
-from peers import BACKEND, FILES, Peer
+from peers import BACKEND, EVERYTHING, FILES, Peer
 
 
 class Nginx(Peer):
@@ -7,6 +7,7 @@ class Nginx(Peer):
     about = "mail proxy, one worker, auth_http answered by itself without a look at the password, no log"
     packages = ("nginx", "libnginx-mod-mail")
     buffer = ""
+    points = (*EVERYTHING, "drivers")
 
     def commands(self):
         conf = self.file("nginx.conf", f"""load_module /usr/lib/nginx/modules/ngx_mail_module.so;

@@ -18,10 +18,13 @@ class Waypost(Peer):
         return "".join(f"{user(n)}\tuid={owner.pw_uid}|gid={owner.pw_gid}|home=/nonexistent|systempw={sha(password(n))}|"
                        f"options=mailhost={BACKEND}\n" for n in range(ACCOUNTS))
 
-    def commands(self):
-        self.file("secret", "a secret of the bench, as long as it should be\n", 0o600)
+    def auth_settings(self):
         userdb = self.file("userdb", self.accounts(), 0o640)
         os.chown(userdb, 0, pwd.getpwnam(READER).pw_gid)
+        return f'authdaemonrc = {{ authmodulelist = "authuserdb"; }};\nauthuserdb = {{ USERDB = "{userdb}"; }};\n'
+
+    def commands(self):
+        self.file("secret", "a secret of the bench, as long as it should be\n", 0o600)
         group = f'ADDRESS = "{self.address}"; MAXPERIP = 50000; MAXDAEMONS = 50000'
         conf = self.file("waypost.conf", f"""RUNDIR = "{self.folder}/run";
 PROXY_HOSTNAME = "{self.address}";
@@ -29,9 +32,7 @@ POOL_SECRETFILE = "{self.folder}/secret";
 LOGIN_USER = "nobody";
 AUTH_USER = "{READER}";
 LOGIN_WORKERS = {self.workers};
-authdaemonrc = {{ authmodulelist = "authuserdb"; }};
-authuserdb = {{ USERDB = "{userdb}"; }};
-imapd = {{ {group}; PORT = 143; IMAP_PROXY = 1; }};
+{self.auth_settings()}imapd = {{ {group}; PORT = 143; IMAP_PROXY = 1; }};
 pop3d = {{ {group}; PORT = 110; POP3_PROXY = 1; }};
 """)
         return [[os.path.join(self.place["prefix"], "sbin", "waypostd"), "-F", "-c", conf]]
