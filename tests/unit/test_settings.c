@@ -563,6 +563,63 @@ static void test_known(void)
 	}
 }
 
+/* Login mechanisms are known, where they may be named, and a warning says which accounts they are of no use for. */
+static void test_mechanisms(void)
+{
+	static const struct { const char *text, *warning; } t[] = {
+		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=PLAIN AUTH=LOGIN\"; };", NULL },
+		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=cram-md5\"; };", "t.conf:2: imapd.IMAP_CAPABILITY: clients that choose CRAM-MD5 can log "
+			"in to accounts of authuserdb only where they have what it takes: a field hmac-md5pw, hmac-sha1pw or hmac-sha256pw" },
+		{ "authdaemonrc = { authmodulelist = \"authldap\"; }; authldaprc = { LDAP_URI = \"ldap://x\"; LDAP_BASEDN = \"o=x\"; LDAP_MAIL = \"mail\"; "
+			"LDAP_HOMEDIR = \"h\"; LDAP_AUTHBIND = 1; LDAP_CLEARPW = \"p\"; LDAP_UID = \"u\"; LDAP_GID = \"g\"; }; imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=CRAM-SHA1\"; };",
+			"with LDAP_AUTHBIND the LDAP server keeps the passwords to itself" },
+		{ "authdaemonrc = { authmodulelist = \"authpgsql\"; }; authpgsqlrc = { PGSQL_CONNECTION = \"host=x\"; PGSQL_USER_TABLE = \"t\"; PGSQL_LOGIN_FIELD "
+			"= \"n\"; PGSQL_HOME_FIELD = \"h\"; PGSQL_CRYPT_PWFIELD = \"p\"; }; imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=CRAM-SHA256\"; };",
+			"accounts of authpgsql only where they have what it takes: a clear password; PGSQL_CLEAR_PWFIELD names its column" },
+		{ "authdaemonrc = { authmodulelist = \"authpgsql\"; }; authpgsqlrc = { PGSQL_CONNECTION = \"host=x\"; PGSQL_USER_TABLE = \"t\"; PGSQL_LOGIN_FIELD "
+			"= \"n\"; PGSQL_HOME_FIELD = \"h\"; PGSQL_CLEAR_PWFIELD = \"p\"; }; imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=CRAM-SHA256\"; };", NULL },
+#ifdef WITH_GSASL
+		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=scram-sha-256\"; };", "SCRAM without a pool secret (POOL_SECRETFILE)" },
+#endif
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct str errors = STR_INIT, warnings = STR_INIT;
+		struct settings *set = load(t[i].text, 0, &errors, &warnings);
+
+		expect(t[i].text, &errors, "");
+		CU_ASSERT(t[i].warning != NULL ? strstr(str_cstr(&warnings), t[i].warning) != NULL :
+		    strstr(str_cstr(&warnings), "clients that choose") == NULL);
+		if (t[i].warning != NULL && strstr(str_cstr(&warnings), t[i].warning) == NULL)
+			printf("\nin:   %s\ngot:  %s\n", t[i].text, str_cstr(&warnings));
+		settings_free(&set);
+		str_fini(&errors);
+		str_fini(&warnings);
+	}
+}
+
+/* The master user of foreign servers: both or none, and of a size that fits. */
+static void test_master(void)
+{
+	struct str errors = STR_INIT, warnings = STR_INIT, text = STR_INIT;
+
+	CU_ASSERT_PTR_NULL(load("proxy = { PROXY_MASTER_USER = \"m\"; };\n", BARE, &errors, &warnings));
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), "PROXY_MASTER_USER and PROXY_MASTER_PASSWORD belong together"));
+	str_clear(&errors);
+	str_adds(&text, "proxy = { PROXY_MASTER_USER = \"");
+	while (text.len < 1000)
+		str_addc(&text, 'x');
+	str_adds(&text, "\"; PROXY_MASTER_PASSWORD = \"p\"; };\n");
+	CU_ASSERT_PTR_NULL(load(text.data, BARE, &errors, &warnings));
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), "PROXY_MASTER_USER or PROXY_MASTER_PASSWORD is too long"));
+	str_clear(&errors);
+	settings_free(&(struct settings *){ load("proxy = { PROXY_MASTER_USER = \"m\"; PROXY_MASTER_PASSWORD = \"p\"; };\n", BARE, &errors, &warnings) });
+	CU_ASSERT_PTR_NULL(strstr(str_cstr(&errors), "PROXY_MASTER"));
+	str_fini(&errors);
+	str_fini(&warnings);
+	str_fini(&text);
+}
+
 /* A node starts without its accounts, and says so. */
 static void test_no_userdb(void)
 {
@@ -917,7 +974,7 @@ static const struct unit_case cases[] = {
 	{ "defaults", test_defaults }, { "table", test_table }, { "write and read", test_write_read },
 	{ "a worker sees no accounts", test_worker_sees_no_accounts }, { "read damaged", test_read_damaged },
 	{ "numbers", test_numbers }, { "values", test_values }, { "ports", test_ports }, { "syntax", test_syntax },
-	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted }, { "known names", test_known },
+	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted }, { "known names", test_known }, { "login mechanisms", test_mechanisms }, { "master user", test_master },
 	{ "no userdb yet", test_no_userdb },
 	{ "every known name", test_every_known_name }, { "environment", test_environment }, { "same host", test_same_host },
 	{ "include", test_include }, { "pool secret", test_secret }, { "cut at every byte", test_cut }, { "any order", test_any_order },
