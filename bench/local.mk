@@ -10,4 +10,5 @@ bench_relay_SOURCES = bench/relay.c bench/wire.c bench/wire.h
 bench_relay_LDADD = $(LIB_LIBS)
 EXTRA_DIST += bench/README bench/run.py bench/report.py bench/system.py bench/packages.py \
 	bench/peers/__init__.py bench/peers/floor.py bench/peers/haproxy.py bench/peers/nginx.py bench/peers/dovecot.py \
-	bench/peers/perdition.py bench/peers/courier.py bench/peers/imapproxy.py bench/peers/mail.py bench/peers/waypost.py
+	bench/peers/perdition.py bench/peers/courier.py bench/peers/imapproxy.py bench/peers/mail.py bench/peers/waypost.py \
+	bench/peers/drivers.py
