@@ -25,7 +25,7 @@ struct health {
 	struct ev_loop *loop;
 	health_probe_fn *probe;
 	void *arg;
-	struct place place[HEALTH_PLACES];
+	struct place place[AUTH_CHAIN_MAX];
 	struct trouble *troubles;
 	unsigned count;
 };
@@ -44,7 +44,7 @@ struct health *health_new(struct ev_loop *loop, health_probe_fn *probe, void *ar
 	h->loop = loop;
 	h->probe = probe;
 	h->arg = arg;
-	for (unsigned i = 0; i < HEALTH_PLACES; i++) {
+	for (unsigned i = 0; i < AUTH_CHAIN_MAX; i++) {
 		h->place[i].health = h;
 		ev_timer_init(&h->place[i].probe, on_probe, 0, 0);
 		h->place[i].probe.data = &h->place[i];
@@ -68,7 +68,7 @@ void health_reset(struct health *h)
 {
 	while (h->troubles != NULL)
 		remove_trouble(h, &h->troubles);
-	for (unsigned i = 0; i < HEALTH_PLACES; i++) {
+	for (unsigned i = 0; i < AUTH_CHAIN_MAX; i++) {
 		struct place *p = &h->place[i];
 
 		ev_timer_stop(h->loop, &p->probe);
@@ -172,7 +172,7 @@ static void probe_later(struct place *p)
 
 bool health_result(struct health *h, unsigned pos, enum health_outcome outcome, int64_t asked, int64_t now)
 {
-	struct place *p = pos < HEALTH_PLACES ? &h->place[pos] : NULL;
+	struct place *p = pos < AUTH_CHAIN_MAX ? &h->place[pos] : NULL;
 
 	if (p == NULL)
 		return false;
@@ -195,7 +195,7 @@ bool health_result(struct health *h, unsigned pos, enum health_outcome outcome, 
 
 void health_probed(struct health *h, unsigned pos, enum health_outcome outcome, int64_t asked, int64_t now)
 {
-	struct place *p = pos < HEALTH_PLACES ? &h->place[pos] : NULL;
+	struct place *p = pos < AUTH_CHAIN_MAX ? &h->place[pos] : NULL;
 	unsigned most = now - asked > 2 * HEALTH_PAUSE_MS ? HEALTH_PAUSE_SLOW_MS : HEALTH_PAUSE_MAX_MS;
 
 	if (p == NULL)
@@ -211,14 +211,14 @@ void health_probed(struct health *h, unsigned pos, enum health_outcome outcome, 
 
 bool health_down(const struct health *h, unsigned pos)
 {
-	return pos < HEALTH_PLACES && h->place[pos].down;
+	return pos < AUTH_CHAIN_MAX && h->place[pos].down;
 }
 
 unsigned health_all_down(const struct health *h)
 {
 	unsigned all = 0;
 
-	for (unsigned i = 0; i < HEALTH_PLACES; i++)
+	for (unsigned i = 0; i < AUTH_CHAIN_MAX; i++)
 		all |= (unsigned)h->place[i].down << i;
 	return all;
 }

@@ -7,10 +7,10 @@
 
 #include <ev.h>
 
+#include "authlib/auth.h"
 #include "authlib/dirnews.h"
 
 enum {
-	HEALTH_PLACES = 16,         /* positions in a chain */
 	HEALTH_SERVERS_MAX = 128,
 	HEALTH_PAUSE_MS = 250,      /* to the first probe; doubled, */
 	HEALTH_PAUSE_MAX_MS = 2000, /* up to this where a probe fails at once, and */

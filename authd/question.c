@@ -60,7 +60,7 @@ struct questions {
 	int64_t ttl, negative_ttl, stale; /* ms */
 	struct question *all, *shared;
 	uint64_t epoch;            /* what was asked in an older one is not remembered */
-	struct probe probe[HEALTH_PLACES];
+	struct probe probe[AUTH_CHAIN_MAX];
 	uint64_t since;            /* verdicts that nodes share count if they are newer, unix seconds */
 	struct question_counts counts;
 };
@@ -95,7 +95,7 @@ static bool same(const struct cache_digest *a, const struct cache_digest *b)
 	return mem_equal_secret(a->byte, sizeof(a->byte), b->byte, sizeof(b->byte));
 }
 
-/* The account, if it was proven with the password of PROOF less than AGE ms ago. */
+/* The account, if it was proven with the password of PROOF less than AGE ms ago; or what question_passed() said of it. */
 static const struct cache_value *find_proven(struct questions *qs, const struct cache_digest *key, const struct cache_digest *proof,
     int64_t now, int64_t age)
 {
@@ -119,8 +119,8 @@ static void remember(struct question *q, const struct job_done *done)
 			cache_put(qs->cache, CACHE_GOOD, &q->key, &q->user, &value, &done->account);
 		return;
 	}
-	/* Somebody's wrong guess takes nothing away from who knows the password. */
-	if (v != NULL && (done->result != AUTH_MISMATCH || same(&v->proof, &q->proof)))
+	/* Somebody's wrong guess takes nothing away from who knows the password: the account is still there, or still not. */
+	if (v != NULL && (same(&v->proof, &q->proof) || !(v->answered ? done->result == AUTH_MISMATCH : !done->answered)))
 		cache_drop(qs->cache, &q->key);
 	if (done->result != AUTH_BROKEN && qs->negative_ttl != 0)
 		cache_put(qs->cache, CACHE_BAD, &q->proof, &q->user, &value, NULL);
@@ -275,7 +275,7 @@ static enum health_outcome outcome_of(const struct questions *qs, const struct j
 
 static void keep_answered(struct questions *qs, unsigned pos, const struct question *q)
 {
-	struct probe *p = pos < HEALTH_PLACES ? &qs->probe[pos] : NULL;
+	struct probe *p = pos < AUTH_CHAIN_MAX ? &qs->probe[pos] : NULL;
 
 	if (p == NULL || p->known.name != NULL)
 		return;
@@ -459,6 +459,25 @@ void question_ask(struct questions *qs, struct asker *who, const struct ask *ask
 	DL_APPEND(q->askers, who);
 }
 
+void question_passed(struct questions *qs, const struct ask *ask, unsigned to)
+{
+	struct cache_value value = { .result = AUTH_UNKNOWN, .pos = (uint8_t)to, .directory = true };
+	const struct cache_value *v;
+	struct memory m;
+
+	if (qs->ttl == 0 && qs->stale == 0)
+		return;
+	make_digests(qs, &m, ask);
+	if (find_proven(qs, &m.key, &m.proof, m.now, INT64_MAX) != NULL)
+		return; /* the drivers have not been asked since */
+	v = cache_find(qs->cache, &m.proof);
+	value.proof = m.proof;
+	value.time = v != NULL ? v->time : m.now;
+	cache_user(qs->cache, &m.user, ask->user);
+	cache_drop(qs->cache, &m.proof);
+	cache_put(qs->cache, CACHE_GOOD, &m.key, &m.user, &value, NULL);
+}
+
 void question_cancel(struct asker *who)
 {
 	struct question *q = who->question;
@@ -489,7 +508,7 @@ struct questions *questions_new(struct ev_loop *loop, struct jobs *jobs, struct 
 
 static void forget_probes(struct questions *qs)
 {
-	for (unsigned i = 0; i < HEALTH_PLACES; i++) {
+	for (unsigned i = 0; i < AUTH_CHAIN_MAX; i++) {
 		struct probe *p = &qs->probe[i];
 
 		mem_free(&p->known.service);

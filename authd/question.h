@@ -60,6 +60,9 @@ void questions_use(struct questions *qs, const struct auth_chain *chain, const s
 /* Asks for WHO, who asks nothing else now; FN is called once with ARG, and may free WHO. No answer, for whatever reason,
  * is AUTH_TRY_LATER. */
 void question_ask(struct questions *qs, struct asker *who, const struct ask *ask, answer_fn *fn, void *arg);
+/* ASK, which was answered by "go on at TO", led to the right password there: that is as good as a proven account, and its
+ * logins outlive an outage of the drivers that do not know it. */
+void question_passed(struct questions *qs, const struct ask *ask, unsigned to);
 /* WHO, who may wait for nothing, is not called any more; others who asked the same are. */
 void question_cancel(struct asker *who);
 /* Forgets what is known of USER (as a login name with its domain, or as an account's own name), or everything (NULL),

@@ -33,6 +33,7 @@ struct request {
 	struct account account;
 	unsigned pos;                 /* in the chain */
 	struct asker asker;           /* waits for a directory */
+	uint8_t passed[AUTH_CHAIN_MAX]; /* by position: directories that do not know the account said to go on there; 0: not asked */
 	bool unknown;                 /* no such account: the password is checked against a dummy, for the time it takes */
 	bool believed;                /* the hop says the truth */
 	char *signed_for;             /* our name, as which a node of the pool has signed the hop; NULL: none has */
@@ -349,6 +350,26 @@ static void admit(struct request *rq)
 
 /* --- step 2: the password --- */
 
+/* What a driver at POS that may wait is asked. */
+static struct ask ask_at(const struct request *rq, unsigned pos)
+{
+	return (struct ask){
+		.pos = pos, .service = rq->service_name, .user = rq->name,
+		.password = rq->q.mech == AUTH_MECH_PASSWORD ? rq->q.password : NULL, .client = &rq->client,
+	};
+}
+
+/* The password is right: those who did not know the account need not be asked about it again soon. */
+static void tell_passed(struct request *rq)
+{
+	for (unsigned pos = 0; pos < ARRAY_LEN(rq->passed) && rq->q.mech == AUTH_MECH_PASSWORD; pos++)
+		if (rq->passed[pos] != 0) {
+			struct ask ask = ask_at(rq, pos);
+
+			question_passed(rq->worker->a->questions, &ask, rq->passed[pos]);
+		}
+}
+
 static void on_verdict(struct request *rq, enum auth_result result)
 {
 	const char *why;
@@ -359,6 +380,7 @@ static void on_verdict(struct request *rq, enum auth_result result)
 	}
 	switch (result) {
 	case AUTH_OK:
+		tell_passed(rq);
 		admit(rq);
 		return;
 	case AUTH_MISMATCH:
@@ -590,11 +612,14 @@ static void on_answer(const struct answer *answer, void *arg)
 {
 	struct request *rq = arg;
 
-	rq->pos = answer->pos;
 	if (!answer->answered) {
+		if (rq->pos < ARRAY_LEN(rq->passed))
+			rq->passed[rq->pos] = (uint8_t)answer->pos;
+		rq->pos = answer->pos;
 		ask_chain(rq);
 		return;
 	}
+	rq->pos = answer->pos;
 	account_fini(&rq->account);
 	account_copy(&rq->account, answer->account);
 	account_default_options(&rq->account.options, rq->worker->a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
@@ -610,10 +635,9 @@ static void ask_chain(struct request *rq)
 	enum auth_result result;
 
 	if (!auth_chain_lookup(a->chain, &rq->pos, rq->service_name, rq->name, &result, &rq->account)) {
-		question_ask(a->questions, &rq->asker, &(struct ask){
-			.pos = rq->pos, .service = rq->service_name, .user = rq->name,
-			.password = rq->q.mech == AUTH_MECH_PASSWORD ? rq->q.password : NULL, .client = &rq->client,
-		}, on_answer, rq);
+		struct ask ask = ask_at(rq, rq->pos);
+
+		question_ask(a->questions, &rq->asker, &ask, on_answer, rq);
 		return;
 	}
 	if (result == AUTH_OK)

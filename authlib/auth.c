@@ -39,8 +39,6 @@ static const struct auth_driver *const drivers[] = {
 	NULL
 };
 
-enum { CHAIN_MAX = 16 };
-
 struct link {
 	const char *name;
 	const struct auth_driver *driver;
@@ -51,7 +49,7 @@ struct link {
 struct auth_chain {
 	unsigned count;
 	unsigned avoid; /* a bit for each position */
-	struct link links[CHAIN_MAX];
+	struct link links[AUTH_CHAIN_MAX];
 	char dummy[ACCOUNT_HASH_MAX]; /* as the last slow hash that was checked here, but nobody's; "": none was */
 };
 
@@ -115,8 +113,8 @@ static bool add_link(struct auth_chain *c, const char *name, enum auth_side side
 			return false;
 		}
 	}
-	if (c->count == CHAIN_MAX) {
-		str_addf(errors, "authmodulelist: more than %d modules\n", CHAIN_MAX);
+	if (c->count == AUTH_CHAIN_MAX) {
+		str_addf(errors, "authmodulelist: more than %d modules\n", AUTH_CHAIN_MAX);
 		return false;
 	}
 	l->driver = d;

@@ -79,6 +79,8 @@ enum auth_side {
 
 struct auth_chain;
 
+enum { AUTH_CHAIN_MAX = 16 }; /* drivers in one */
+
 /* The drivers named in MODULES (blanks or commas between them), in that order; those of SIDE are made ready.
  * NULL, with one line per mistake in ERRORS, if a name is unknown or named twice, a driver refuses, or none is
  * named. Free with auth_chain_free(). */

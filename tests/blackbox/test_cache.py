@@ -246,6 +246,21 @@ def test_an_auth_worker_dies(site):
     assert site.login("gerd").ok
     assert site.asked.of(name("gerd")) == 1, "what is remembered is authd's"
     wait_for("directories are asked again", lambda: site.login("emil").ok)
+    # One that dies while it waits for the directory: its successor asks anew.
+    site.reload({"authdaemonrc": {"daemons": 1}})
+    wait_for("there is one", lambda: len(site.node.pids("authworker")) == 1)
+    with Imap(HERE, site.pool.imap_port) as c:
+        site.kind.dir.freeze()
+        try:
+            c.send(f"a LOGIN {name('flora')} {secret('flora')}\r\n".encode())
+            wait_for("it is asked", lambda: site.counts()["jobs_running"] == 1)
+            old = site.node.pids("authworker")
+            os.kill(old[0], signal.SIGKILL)
+            wait_for("there is another", lambda: site.counts()["jobs_running"] == 1 and site.node.pids("authworker") not in ([], old))
+        finally:
+            site.kind.dir.thaw()
+        assert c.finish("a").ok
+    site.reload({"authdaemonrc": {"daemons": 3}})
 
 
 # --- outages ---
@@ -373,6 +388,27 @@ def test_a_later_directory_is_silent(site):
             assert came < 10, "one tried for a login, the others to find out whether it is back"
     finally:
         silent.close()
+
+
+def test_an_account_behind_a_directory(site):
+    """The userdb's accounts need the directory's word that it does not know them; once they had it, they log in without."""
+    with Pool(nodes=1, accounts=[Account("otto@example.com"), Account("paul@example.com")], settings={
+            "authdaemonrc": {"authmodulelist": "authpgsql authuserdb"}, "authpgsqlrc": {**site.kind.settings(), "PGSQL_TIMEOUT": LONG}}) as p:
+        for _ in range(3):
+            assert login(p, "otto").ok
+        assert site.asked.of(name("otto")) == 1
+        assert refused(login(p, "otto", "guess"))
+        site.kind.dir.stop()
+        try:
+            p.write_conf({"authdaemonrc": {"AUTH_CACHE_TTL": 0}})
+            assert p.nodes[0].tool("reload").returncode == 0
+            for _ in range(3):
+                assert login(p, "otto").ok
+                assert not_now(login(p, "paul")) and not_now(login(p, "otto", "another"))
+            assert p.nodes[0].status()["counts"]["cache_stale"] == 3
+        finally:
+            site.kind.dir.start()
+        wait_for("the directory is back", lambda: login(p, "paul").ok)
 
 
 def test_stale_can_be_off():

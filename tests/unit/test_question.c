@@ -170,6 +170,22 @@ static void reply(enum auth_result result, const char *home, enum dirnews_kind n
 	turn();
 }
 
+/* The worker of JOB says that its drivers do not know the account: go on at position 1. */
+static void reply_pass(void)
+{
+	static struct msgw w;
+	struct job_done d;
+
+	job_done_init(&d, job.id, job.kind);
+	d.result = AUTH_UNKNOWN;
+	d.pos = 1;
+	settings_directories_digest(set, d.settings);
+	job_done_write(&w, &d);
+	CU_ASSERT_EQUAL(msg_send(job.worker, &w, -1), 0);
+	job_done_fini(&d);
+	turn();
+}
+
 static bool told(unsigned i, enum auth_result result)
 {
 	return who[i].calls == 1 && who[i].result == result;
@@ -501,6 +517,48 @@ static void test_not_down(void)
 	end();
 }
 
+/* An account that the directory does not know, but a driver behind it. */
+static void test_passed(void)
+{
+	const struct ask ask_of = { .service = "imap", .user = "pat", .password = "pw" };
+
+	begin();
+	for (int outage = 0; outage < 2; outage++) {
+		ask(1, "pat", "pw");
+		CU_ASSERT_TRUE(given());
+		reply_pass();
+		CU_ASSERT_TRUE(told(1, AUTH_UNKNOWN) && !who[1].answered);
+		CU_ASSERT_EQUAL(who[1].pos, 1);
+		question_passed(qs, &ask_of, 1);
+		now += 59000;
+		ask(1, "pat", "pw");
+		CU_ASSERT_TRUE(told(1, AUTH_UNKNOWN) && !who[1].answered);
+		CU_ASSERT_EQUAL(who[1].pos, 1);
+		question_passed(qs, &ask_of, 1); /* which makes it no younger */
+		now += 1000;
+		ask(2, "pat", "guess");
+		CU_ASSERT_TRUE(given());
+		reply_pass(); /* takes nothing away */
+	}
+	now += 30000;
+	ask(1, "pat", "pw");
+	ask(2, "pat", "guess");
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
+	CU_ASSERT_TRUE(told(1, AUTH_UNKNOWN) && !who[1].answered);
+	CU_ASSERT_TRUE(told(2, AUTH_TRY_LATER) && who[2].answered);
+	end();
+	/* The directory has the name now. */
+	begin();
+	question_passed(qs, &ask_of, 1);
+	ask(1, "pat", "guess");
+	CU_ASSERT_TRUE(given());
+	reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED);
+	ask(1, "pat", "pw");
+	CU_ASSERT_TRUE(who[1].calls == 0 && given());
+	end();
+}
+
 static void test_patience(void)
 {
 	begin();
@@ -527,6 +585,6 @@ static const struct unit_case cases[] = {
 	{ "a proven password", test_hit }, { "all inputs count", test_all_inputs_count }, { "a changed password", test_changed_password },
 	{ "wrong guesses", test_wrong_guesses }, { "what ends a proof", test_what_ends_a_proof }, { "sharing", test_sharing },
 	{ "flush", test_flush }, { "reload", test_reload }, { "down", test_down }, { "poison", test_poison }, { "not down", test_not_down },
-	{ "patience", test_patience }, { NULL, NULL },
+	{ "not known here", test_passed }, { "patience", test_patience }, { NULL, NULL },
 };
 UNIT_MAIN("question", cases)
