@@ -255,8 +255,8 @@ static void check_pam_service(struct settings_load *l, const char *folder, const
 	char *path = mem_printf("%s/%s", folder, service);
 
 	if (!settings_auth_reads(l, path))
-		WARNING(l, authdaemonrc_authmodulelist, "authpam: %s is not there, or cannot be read by %s; PAM takes %s/other instead, which "
-			"mostly refuses everybody (a sample is etc/waypost.pam)", path, who_reads(l->set), folder);
+		WARNING(l, authdaemonrc_authmodulelist, "authpam: %s is not there, or cannot be read by %s; PAM takes %s/other instead (a "
+			"sample is etc/waypost.pam)", path, who_reads(l->set), folder);
 	mem_free(&path);
 }
 

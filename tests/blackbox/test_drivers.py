@@ -689,6 +689,20 @@ def test_authdaemon_questions(fake_daemon):
     assert fake.asked == [b"TCPREMOTEIP=::ffff:127.0.0.1\nAUTH 28\npop3\nlogin\njo@example.com\nx\n", b"PRE . pop3 jo@example.com\n"]
 
 
+def test_authdaemon_is_told_the_client_of_a_forwarded_login():
+    """Not the node that forwarded it."""
+    with Pool(nodes=2, start=False) as p:
+        fake = FakeAuthdaemond(os.path.join(p.root, "socket"))
+        p.write_conf({"authdaemonrc": {"authmodulelist": "authdaemon", "daemons": 1, **NO_CACHE}, "authdaemon": {"AUTHDAEMON_SOCKET": os.path.join(p.root, "socket")}})
+        p.add(Account("jo@example.com", mailhost=THERE), write=False)
+        fake.say = lambda question: record(p, OPTIONS=f"mailhost={THERE}")
+        p.start()
+        with Imap(HERE, p.imap_port, source="127.0.7.9") as c:
+            assert c.login("jo@example.com", "pw").ok
+        assert [question.split(b"\n")[0] for question in fake.asked] == [b"TCPREMOTEIP=::ffff:127.0.7.9"] * 2
+        fake.close()
+
+
 def test_authdaemon_answers(fake_daemon):
     fake, p = fake_daemon
     node = p.nodes[0]
