@@ -17,7 +17,6 @@ struct place {
 	bool down;
 	unsigned pause;
 	int64_t answered; /* when it last did; 0: never */
-	int64_t back;     /* when its last outage ended */
 	ev_timer probe;
 };
 
@@ -74,7 +73,7 @@ void health_reset(struct health *h)
 		ev_timer_stop(h->loop, &p->probe);
 		p->down = false;
 		p->pause = 0;
-		p->answered = p->back = 0;
+		p->answered = 0;
 	}
 }
 
@@ -178,8 +177,6 @@ bool health_result(struct health *h, unsigned pos, enum health_outcome outcome, 
 		return false;
 	if (outcome == HEALTH_ANSWERED) {
 		p->answered = now;
-		if (p->down)
-			p->back = now;
 		p->down = false;
 		ev_timer_stop(h->loop, &p->probe);
 		return false;
@@ -188,7 +185,7 @@ bool health_result(struct health *h, unsigned pos, enum health_outcome outcome, 
 	if (outcome != HEALTH_FAILED || p->down || p->answered > asked)
 		return false;
 	p->down = true;
-	p->pause = p->back != 0 && now - p->back < HEALTH_STEADY_MS ? MIN(p->pause * 2, HEALTH_PAUSE_SLOW_MS) : HEALTH_PAUSE_MS;
+	p->pause = HEALTH_FIRST_MS;
 	probe_later(p);
 	return true;
 }
@@ -204,8 +201,7 @@ void health_probed(struct health *h, unsigned pos, enum health_outcome outcome, 
 		health_result(h, pos, outcome, asked, now);
 	if (!p->down)
 		return;
-	if (outcome == HEALTH_FAILED)
-		p->pause = MIN(p->pause * 2, most);
+	p->pause = MAX(outcome == HEALTH_FAILED ? MIN(p->pause * 2, most) : p->pause, HEALTH_PAUSE_MS);
 	probe_later(p);
 }
 

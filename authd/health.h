@@ -12,10 +12,10 @@
 
 enum {
 	HEALTH_SERVERS_MAX = 128,
-	HEALTH_PAUSE_MS = 250,      /* to the first probe; doubled, */
+	HEALTH_FIRST_MS = 20,       /* to the first probe: it may have been one question that could not be answered */
+	HEALTH_PAUSE_MS = 250,      /* after the first that failed; doubled, */
 	HEALTH_PAUSE_MAX_MS = 2000, /* up to this where a probe fails at once, and */
-	HEALTH_PAUSE_SLOW_MS = 10000, /* this where it keeps an auth worker waiting */
-	HEALTH_STEADY_MS = 30000    /* a directory that fails again within this time is probed as if it had not been up */
+	HEALTH_PAUSE_SLOW_MS = 10000 /* this where it keeps an auth worker waiting */
 };
 
 enum health_outcome {
