@@ -494,8 +494,8 @@
 
 #define SETTINGS_AUTHPIPE(S) \
 	S(authpipe, AUTHPIPE_PROGRAM, PATH, "/etc/courier/authProg", 0, 0, "", SF_M | SF_A, \
-		"The program that knows the accounts, as Courier's authpipe runs it; here it runs as AUTH_USER, once in each of " \
-		"the processes of authdaemonrc.daemons.") \
+		"The program that knows the accounts, as Courier's authpipe runs it; here it runs as AUTH_USER, without a way " \
+		"to more rights (no sudo), once in each of the processes of authdaemonrc.daemons.") \
 	S(authpipe, AUTHPIPE_TIMEOUT, TIME, "5s", 1, 60, "seconds", SF_A, \
 		"How long it may take for an answer. Then it is killed, with all that it has started, and started again.")
 
