@@ -25,7 +25,7 @@ struct authd_worker {
 	uint64_t generation;
 	struct request *requests;
 	struct talks *talks;      /* challenges that its clients have not answered yet */
-	unsigned nsteps;          /* of its requests: those that go on by AUTH_STEP */
+	unsigned nsteps;          /* of its requests: those that may go on by AUTH_STEP */
 };
 
 struct authd {

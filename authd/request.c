@@ -29,7 +29,9 @@ struct request {
 	char *challenge;              /* that the client has answered; NULL: there was none */
 	struct scram *scram;          /* a login in steps; NULL: it is none */
 	bool at_client;               /* the next step is the client's */
-	double began;                 /* lib/clock.h; with scram */
+	bool granted;                 /* answered; the worker may ask again if none of the hosts can be reached */
+	bool kept;                    /* it is among its worker's nsteps */
+	double began;                 /* lib/clock.h; if kept */
 	struct account account;
 	unsigned pos;                 /* in the chain */
 	struct asker asker;           /* waits for a directory */
@@ -64,7 +66,7 @@ static void request_free(struct request *rq)
 	account_fini(&rq->account);
 	mem_free_secret(&rq->challenge);
 	mem_free(&rq->signed_for);
-	if (rq->scram != NULL)
+	if (rq->kept)
 		rq->worker->nsteps--;
 	scram_free(&rq->scram);
 	mem_wipe(&rq->q, sizeof(rq->q));
@@ -80,6 +82,19 @@ static void wait_in_list(struct request *rq)
 	a->waiting = rq;
 }
 
+/* RQ outlives an answer. False: its worker has too many of that kind. */
+static bool keep(struct request *rq)
+{
+	if (!rq->kept && rq->worker->nsteps >= STEPS_MAX)
+		return false;
+	if (!rq->kept) {
+		rq->kept = true;
+		rq->worker->nsteps++;
+		rq->began = clock_now();
+	}
+	return true;
+}
+
 /* The last step: the answer. R has everything but the number of the question. */
 static void answer(struct request *rq, struct auth_reply *r)
 {
@@ -91,7 +106,10 @@ static void answer(struct request *rq, struct auth_reply *r)
 	if (chan_post(rq->worker->chan, &out) != 0)
 		log_error("worker %u does not read its messages", rq->worker->slot);
 	mem_wipe(out.buf, out.len); /* a ticket opens a mailbox */
-	request_free(rq);
+	/* A password can be asked about again; the answer to a challenge is good once. */
+	rq->granted = r->verdict == AUTH_VERDICT_OK && r->here_too && rq->q.mech != AUTH_MECH_PASSWORD && keep(rq);
+	if (!rq->granted)
+		request_free(rq);
 }
 
 static void refuse(struct request *rq, enum auth_verdict v, const char *reason)
@@ -508,7 +526,7 @@ static void start_scram(struct request *rq, enum auth_result result)
 		return;
 	}
 	rq->unknown = result == AUTH_UNKNOWN;
-	if (rq->worker->nsteps >= STEPS_MAX) {
+	if (!keep(rq)) {
 		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "too many clients keep a login by SCRAM waiting");
 		return;
 	}
@@ -519,8 +537,6 @@ static void start_scram(struct request *rq, enum auth_result result)
 	if (rq->scram == NULL) {
 		refuse(rq, AUTH_VERDICT_UNAVAILABLE, text.len != 0 ? text.data : "GNU SASL is out of order");
 	} else {
-		rq->worker->nsteps++;
-		rq->began = clock_now();
 		log_cannot(rq, why);
 		go_on(rq, scram_step(rq->scram, rq->q.password, &text), &text);
 	}
@@ -720,10 +736,15 @@ void request_step(struct authd_worker *w, uint32_t id, const char *text)
 	struct request *rq = w->requests;
 	struct str say = STR_INIT;
 
-	while (rq != NULL && !(rq->at_client && rq->q.request == id))
+	while (rq != NULL && !((rq->at_client || rq->granted) && rq->q.request == id))
 		rq = rq->next;
 	if (rq == NULL) {
 		request_unknown(w, id, "its conversation is not known any more");
+		return;
+	}
+	if (rq->granted) {
+		rq->granted = false;
+		choose(rq); /* the hosts that could not be reached are known to be down by now */
 		return;
 	}
 	rq->at_client = false;
@@ -735,7 +756,9 @@ void request_expire(struct authd_worker *w, double then)
 {
 	for (struct request *rq = w->requests, *next; rq != NULL && w->nsteps != 0; rq = next) {
 		next = rq->next;
-		if (rq->at_client && rq->began < then)
+		if (rq->granted && rq->began < then)
+			request_free(rq);
+		else if (rq->at_client && rq->began < then)
 			refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its client took too long");
 	}
 }

@@ -180,6 +180,7 @@ static void refuse(struct login *l, enum auth_verdict v, const char *code)
 	forget_credentials(l);
 	forget_peer(l);
 	forget_reply(l);
+	worker_end_talk(l->worker, l);
 	l->retried = false;
 	enter(l, LOGIN_COMMAND);
 	feed(l);
@@ -434,7 +435,8 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 		return;
 	}
 	/* Authd knows now that those before us are down. */
-	if (result == BACKEND_UNREACHABLE && l->reply->here_too && !l->retried && l->mech == AUTH_MECH_PASSWORD) {
+	if (result == BACKEND_UNREACHABLE && l->reply->here_too && !l->retried && (l->mech == AUTH_MECH_PASSWORD || l->talk == l->mech)) {
+		l->answers = l->mech != AUTH_MECH_PASSWORD;
 		ask_again(l);
 		worker_ask_authd(l->worker, l);
 		return;

@@ -117,7 +117,8 @@ struct login {
 	bool answers;                /* it is the answer to a challenge of authd's: without that one there is nothing to ask */
 	char *user, *password;       /* wiped as soon as they are not needed; `password` may be an answer, see auth_wire.h */
 	const char *method;          /* "LOGIN", "PLAIN", ...: for the log */
-	enum auth_mech talk;         /* authd keeps a challenge of this mechanism for `request`; AUTH_MECH_PASSWORD: none */
+	enum auth_mech talk;         /* authd keeps a challenge of this mechanism, or what came of it, for `request`;
+	                              * AUTH_MECH_PASSWORD: nothing */
 	struct hop hop;              /* what ID or XCLIENT told; the first one counts */
 	/* From authd: */
 	struct auth_reply *reply;

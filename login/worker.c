@@ -164,8 +164,8 @@ void worker_ask_authd(struct worker *w, struct login *l)
 			return;
 	}
 	l->talk = AUTH_MECH_PASSWORD; /* a challenge is good for one question */
-	if (l->answers && auth_mech_steps(l->mech)) {
-		auth_text_write(&out, AUTH_STEP, l->request, l->password);
+	if (l->answers && (auth_mech_steps(l->mech) || l->retried)) {
+		auth_text_write(&out, AUTH_STEP, l->request, l->retried ? "" : l->password);
 		if (chan_send(w->authd, &out, -1) != 0)
 			drop_slot(w, l);
 		mem_wipe(out.buf, out.len);
@@ -255,7 +255,10 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 			drop_reply(a);
 		return;
 	}
-	drop_slot(w, l);
+	if (a != NULL && a->verdict == AUTH_VERDICT_OK && a->here_too && l->mech != AUTH_MECH_PASSWORD)
+		l->talk = l->mech; /* it can be asked again */
+	else
+		drop_slot(w, l);
 	if (a != NULL && a->verdict == AUTH_VERDICT_OK)
 		w->logins_ok++;
 	else

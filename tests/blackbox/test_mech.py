@@ -376,6 +376,19 @@ def test_cram_elsewhere(mech, mechanism):
     assert pop3_apop(mech, HERE, "clear2@example.com", mech.secret)[2].startswith(b"+OK")
 
 
+@pytest.mark.parametrize("turn", range(3))
+def test_first_host_down(make_pool, turn):
+    """Of two hosts the first is gone: the one that is left serves at once, whatever the login was made with."""
+    name = "both@example.com"
+    fields = [states("x"), {"systempw": scram_secret("x", "SCRAM-SHA-256")}, {"systempw": "{PLAIN}x"}][turn]
+    p = make_pool(nodes=2, accounts=[Account(name, password="x", mailhost=f"127.0.3.3:{free_port(['127.0.3.3'])} {HERE}", fields=fields)],
+                  settings={"imapd": {"IMAP_CAPABILITY": CAPS + " AUTH=CRAM-MD5 AUTH=SCRAM-SHA-256"}, "pop3d": {"POP3AUTH": "APOP"}})
+    login = [lambda node: imap_cram(p, node, name, "x")[2], lambda node: Scram(p, node, name, "x").end, lambda node: pop3_apop(p, node, name, "x")[2]][turn]
+    for node in (HERE, THERE, HERE):  # the first one finds out
+        assert login(node).startswith((b"a OK", b"+OK"))
+    assert not login(HERE).startswith(b"a NO")
+
+
 def test_pipelined_behind_the_answer(mech):
     """Not a byte is lost at a hand-over of a login that took several turns."""
     c = Imap("127.0.0.3", mech.imap_port)
