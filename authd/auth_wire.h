@@ -7,7 +7,7 @@
  *   CRAM, APOP   AUTH_BEGIN -> AUTH_CONTINUE (the challenge) .. AUTH_REQUEST with the same number -> AUTH_REPLY
  *   SCRAM        AUTH_REQUEST -> AUTH_CONTINUE .. AUTH_STEP -> AUTH_CONTINUE .. AUTH_STEP -> AUTH_REPLY
  *
- * With here_too in the answer to either, AUTH_STEP (its text does not matter) asks again where to.
+ * With here_too in the answer to either, AUTH_STEP (its text does not matter) asks again where to; once.
  *
  * ".." is the client's time to answer. AUTH_REPLY may come at any point and is the end; AUTH_CANCEL ends it, too. */
 #ifndef AUTHD_AUTH_WIRE_H

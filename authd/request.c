@@ -29,7 +29,8 @@ struct request {
 	char *challenge;              /* that the client has answered; NULL: there was none */
 	struct scram *scram;          /* a login in steps; NULL: it is none */
 	bool at_client;               /* the next step is the client's */
-	bool granted;                 /* answered; the worker may ask again if none of the hosts can be reached */
+	bool granted;                 /* answered; the worker may ask again, once, if none of the hosts can be reached */
+	bool again;                   /* it has */
 	bool kept;                    /* it is among its worker's nsteps */
 	double began;                 /* lib/clock.h; if kept */
 	struct account account;
@@ -107,7 +108,7 @@ static void answer(struct request *rq, struct auth_reply *r)
 		log_error("worker %u does not read its messages", rq->worker->slot);
 	mem_wipe(out.buf, out.len); /* a ticket opens a mailbox */
 	/* A password can be asked about again; the answer to a challenge is good once. */
-	rq->granted = r->verdict == AUTH_VERDICT_OK && r->here_too && rq->q.mech != AUTH_MECH_PASSWORD && keep(rq);
+	rq->granted = r->verdict == AUTH_VERDICT_OK && r->here_too && rq->q.mech != AUTH_MECH_PASSWORD && !rq->again && keep(rq);
 	if (!rq->granted)
 		request_free(rq);
 }
@@ -744,6 +745,7 @@ void request_step(struct authd_worker *w, uint32_t id, const char *text)
 	}
 	if (rq->granted) {
 		rq->granted = false;
+		rq->again = true;
 		choose(rq); /* the hosts that could not be reached are known to be down by now */
 		return;
 	}

@@ -112,6 +112,9 @@ tests_unit_test_scram_SOURCES = tests/unit/test_scram.c authd/scram_gsasl.c
 tests_unit_test_scram_CFLAGS = $(AM_CFLAGS) $(GSASL_CFLAGS)
 tests_unit_test_scram_LDADD = $(AUTHD_LIBS) $(GSASL_LIBS) $(CUNIT_LIBS)
 endif
+UNIT_TESTS += tests/unit/test_request
+tests_unit_test_request_SOURCES = tests/unit/test_request.c
+tests_unit_test_request_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_authd
 tests_unit_test_authd_SOURCES = tests/unit/test_authd.c
 tests_unit_test_authd_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
