@@ -214,18 +214,11 @@ static void make_chain(const struct settings *set)
 
 static void make_shared(const struct settings *set)
 {
-	const struct store_ops *ops;
-	struct str why = STR_INIT;
-
 	shared_free(&shared);
 	if (set->authdaemonrc_AUTH_CACHE_MEMCACHED[0] == '\0' || set->pool_secret[0] == '\0' || chain == NULL ||
 	    (set->authdaemonrc_AUTH_CACHE_TTL == 0 && set->authdaemonrc_AUTH_CACHE_STALE == 0))
 		return;
-	if ((ops = store_load(&why)) != NULL)
-		shared = shared_new(set, ops, auth_chain_uses_client(chain));
-	else
-		log_error("AUTH_CACHE_MEMCACHED is not used: %s", str_cstr(&why));
-	str_fini(&why);
+	shared = shared_new(set, &memcached_store, auth_chain_uses_client(chain));
 }
 
 static void on_channel(struct role_ctx *c, enum role other, unsigned slot UNUSED, uint64_t generation UNUSED, int sock)

@@ -9,22 +9,15 @@ authd_libauthd_a_SOURCES = \
 	authd/job.c authd/job.h \
 	authd/jobs.c authd/jobs.h \
 	authd/mech.c authd/mech.h \
+	authd/memcached.c authd/memcached_text.c authd/memcached_text.h \
 	authd/peers.c authd/peers.h \
 	authd/question.c authd/question.h \
 	authd/register.c authd/register.h \
 	authd/request.c \
 	authd/scram.c authd/scram.h \
 	authd/service.c \
-	authd/shared.c authd/shared.h authd/store.c authd/store.h \
+	authd/shared.c authd/shared.h authd/store.h \
 	authd/tool.c
-# What nodes share in memcached: a module, loaded by auth workers only (authd/store.h).
-if WITH_MEMCACHED
-pkglibexec_PROGRAMS += authd/memcached.so
-authd_memcached_so_SOURCES = authd/memcached.c
-authd_memcached_so_CFLAGS = $(AM_CFLAGS) -fPIC $(MEMCACHED_CFLAGS)
-authd_memcached_so_LDFLAGS = $(AM_LDFLAGS) -shared
-authd_memcached_so_LDADD = $(MEMCACHED_LIBS)
-endif
 # SCRAM logins: a module, loaded by authd only if they are turned on (authd/scram.h). What it uses of lib/ and authlib/ is
 # the program's.
 if WITH_GSASL

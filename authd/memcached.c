@@ -1,54 +1,50 @@
-/* The module of authd/store.h on memcached, by libmemcached. The text protocol is used: keys are letters and digits, so
- * nothing can be slipped into it, and memcached has declared its binary protocol out of date.
- * Each server has a handle of its own, and each key one server: which one is down, and for how long it is left alone,
- * is decided here, not by the library, whose rules for dead servers differ between its versions. */
-#include <libmemcached/memcached.h>
-#include <stdlib.h>
+/* The store of authd/store.h in memcached, by its text protocol (its protocol.txt): two commands, one deadline for all of
+ * a call, however its answer drips in. Keys are letters and digits, so nothing can be slipped into a command.
+ * Each key has one server; which one is down, and for how long it is left alone, is decided here. */
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include "authd/memcached_text.h"
 #include "authd/store.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/net.h"
 #include "node/settings.h"
 
-enum { PAUSE_MS = 1000, PAUSE_MAX_MS = 30000, SECONDS_MAX = 30 * 86400 /* more would be a date for memcached */ };
+enum {
+	DEFAULT_PORT = 11211,
+	PAUSE_MS = 1000, PAUSE_MAX_MS = 30000,
+	SECONDS_MAX = 30 * 86400, /* more would be a date for memcached */
+	READ_SIZE = 4096
+};
 
 struct server {
-	char *name; /* as in the settings */
-	memcached_st *handle;
+	char *name;         /* as in the settings */
+	char *host;         /* name, address, or path of a socket */
+	uint16_t port;
+	int fd;             /* -1: not connected */
+	struct str in;      /* of the answer that is being read */
 	bool down, strange; /* told to the log */
 	unsigned pause;
 	int64_t retry_at;   /* not before this time, ms */
 };
 
 struct store {
-	unsigned n;
+	unsigned n, timeout_ms;
 	struct server server[SETTINGS_SERVERS_MAX];
 };
 
-static memcached_st *make_handle(const char *host, uint16_t port, unsigned timeout_ms)
+static void hang_up(struct server *s)
 {
-	memcached_st *m = memcached_create(NULL);
-	const struct { memcached_behavior_t what; uint64_t value; } settings[] = {
-		{ MEMCACHED_BEHAVIOR_NO_BLOCK, 1 }, { MEMCACHED_BEHAVIOR_TCP_NODELAY, 1 }, { MEMCACHED_BEHAVIOR_TCP_KEEPALIVE, 1 },
-		{ MEMCACHED_BEHAVIOR_CONNECT_TIMEOUT, timeout_ms }, { MEMCACHED_BEHAVIOR_POLL_TIMEOUT, timeout_ms },
-		/* After a failure it tries again whenever it is asked: we ask when it is time. */
-		{ MEMCACHED_BEHAVIOR_RETRY_TIMEOUT, 0 }, { MEMCACHED_BEHAVIOR_DEAD_TIMEOUT, 0 },
-	};
-	memcached_return_t rc;
-
-	if (m == NULL)
-		return NULL;
-	rc = host[0] == '/' ? memcached_server_add_unix_socket(m, host) :
-	    memcached_server_add(m, host, port != 0 ? port : MEMCACHED_DEFAULT_PORT);
-	for (size_t i = 0; i < ARRAY_LEN(settings); i++)
-		memcached_behavior_set(m, settings[i].what, settings[i].value); /* a refused one is its default */
-	if (memcached_success(rc))
-		return m;
-	memcached_free(m);
-	return NULL;
+	if (s->fd != -1)
+		close(s->fd);
+	s->fd = -1;
+	str_clear(&s->in);
 }
 
 static void store_close(void *ctx)
@@ -56,8 +52,10 @@ static void store_close(void *ctx)
 	struct store *st = ctx;
 
 	for (unsigned i = 0; i < st->n; i++) {
-		memcached_free(st->server[i].handle);
+		hang_up(&st->server[i]);
+		str_fini(&st->server[i].in);
 		mem_free(&st->server[i].name);
+		mem_free(&st->server[i].host);
 	}
 	mem_free(&st);
 }
@@ -68,15 +66,14 @@ static void *store_open(const char *servers, unsigned timeout_ms)
 	char host[SETTINGS_HOST_MAX];
 	uint16_t port;
 
-	for (const char *p = servers; st->n < SETTINGS_SERVERS_MAX && settings_server_next(&p, host, &port) == 1;) {
+	st->timeout_ms = timeout_ms;
+	for (const char *p = servers; st->n < SETTINGS_SERVERS_MAX && settings_server_next(&p, host, &port) == 1; st->n++) {
 		struct server *s = &st->server[st->n];
 
-		if ((s->handle = make_handle(host, port, timeout_ms)) == NULL) {
-			log_error("memcached: %s cannot be used", host);
-			continue;
-		}
+		s->fd = -1;
+		s->host = mem_strdup(host);
+		s->port = port != 0 ? port : DEFAULT_PORT;
 		s->name = port != 0 ? mem_printf("%s:%u", host, port) : mem_strdup(host);
-		st->n++;
 	}
 	return st;
 }
@@ -119,56 +116,186 @@ static void answered(struct server *s)
 	s->pause = 0;
 }
 
-static void failed(struct server *s, memcached_return_t rc)
+static void failed(struct server *s, int error)
 {
-	int error = memcached_last_error_errno(s->handle);
-
 	if (!s->down)
-		log_warn("memcached: %s does not answer: %s; logins go on without it", s->name,
-		    error != 0 ? strerror(error) : memcached_strerror(s->handle, rc));
+		log_warn("memcached: %s does not answer: %s; logins go on without it", s->name, strerror(error));
 	s->down = true;
 	s->pause = s->pause == 0 ? PAUSE_MS : MIN(s->pause * 2, PAUSE_MAX_MS);
 	/* The auth workers of the pool shall not all come back at the same moment. */
 	s->retry_at = clock_ms() + s->pause - (int64_t)((unsigned)getpid() * 2654435761U % (s->pause / 4));
-	memcached_quit(s->handle); /* a late answer must not be taken for another one's */
+	hang_up(s); /* a late answer must not be taken for another one's */
+}
+
+/* --- one connection; END is the moment (clock_ms()) at which a call is over, errors are in errno --- */
+
+static bool wait_for(int fd, short events, int64_t end)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	int64_t left;
+	int n;
+
+	while ((left = end - clock_ms()) > 0) {
+		n = poll(&p, 1, (int)left);
+		if (n > 0)
+			return true;
+		if (n < 0 && errno != EINTR)
+			return false;
+	}
+	errno = ETIMEDOUT;
+	return false;
+}
+
+static bool connect_unix(struct server *s)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+
+	if (strlen(s->host) >= sizeof(sun.sun_path)) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	str_copy(sun.sun_path, sizeof(sun.sun_path), s->host);
+	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return s->fd != -1 && connect(s->fd, (const struct sockaddr *)&sun, sizeof(sun)) == 0;
+}
+
+static bool connect_to(struct server *s, const struct net_addr *a, int64_t end)
+{
+	s->fd = net_connect(a);
+	if (s->fd == -1 || !wait_for(s->fd, POLLOUT, end))
+		return false;
+	errno = net_error(s->fd);
+	return errno == 0;
+}
+
+static bool connect_tcp(struct server *s, int64_t end)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list;
+	bool connected = false;
+	int error = EHOSTUNREACH;
+
+	if (getaddrinfo(s->host, NULL, &hints, &list) != 0)
+		list = NULL;
+	for (const struct addrinfo *ai = list; ai != NULL && !connected; ai = ai->ai_next) {
+		struct sockaddr_storage ss = { 0 };
+		struct net_addr a;
+
+		memcpy(&ss, ai->ai_addr, MIN(ai->ai_addrlen, sizeof(ss)));
+		net_addr_from(&a, &ss);
+		a.port = s->port;
+		hang_up(s);
+		connected = connect_to(s, &a, end);
+		error = errno;
+	}
+	if (list != NULL)
+		freeaddrinfo(list);
+	errno = error;
+	return connected;
+}
+
+static bool connected(struct server *s, int64_t end)
+{
+	return s->fd != -1 || (s->host[0] == '/' ? connect_unix(s) : connect_tcp(s, end));
+}
+
+static bool send_all(struct server *s, const char *p, size_t len, int64_t end)
+{
+	while (len != 0) {
+		ssize_t n = send(s->fd, p, len, MSG_NOSIGNAL);
+
+		if (n > 0) {
+			p += n;
+			len -= (size_t)n;
+		} else if (n < 0 && errno != EINTR && (errno != EAGAIN || !wait_for(s->fd, POLLOUT, end))) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Some more of the answer. */
+static bool read_some(struct server *s, int64_t end)
+{
+	size_t most = MIN((size_t)READ_SIZE, MEMCACHED_ANSWER_MAX - s->in.len);
+
+	for (;;) {
+		ssize_t n = recv(s->fd, str_room(&s->in, most), most, 0);
+
+		if (n > 0) {
+			s->in.len += (size_t)n;
+			return true;
+		}
+		if (n == 0)
+			errno = ECONNRESET;
+		if (n == 0 || (errno != EINTR && (errno != EAGAIN || !wait_for(s->fd, POLLIN, end))))
+			return false;
+	}
+}
+
+/* Sends COMMAND and takes the answer to it; KEY and OUT are those of a get, else NULL. */
+static bool speak(struct server *s, const struct str *command, const char *key, struct str *out, int64_t end)
+{
+	enum memcached_answer answer = MEMCACHED_MORE;
+	const char *value = NULL;
+	size_t len = 0;
+
+	str_clear(&s->in);
+	if (!send_all(s, command->data, command->len, end))
+		return false;
+	while (answer == MEMCACHED_MORE) {
+		if (!read_some(s, end))
+			return false;
+		answer = key != NULL ? memcached_get_answer(s->in.data, s->in.len, key, &value, &len) : memcached_set_answer(s->in.data, s->in.len);
+	}
+	if (answer == MEMCACHED_VALUE)
+		str_add(out, value, len);
+	errno = EPROTO;
+	return answer != MEMCACHED_NONSENSE;
+}
+
+/* The same on a connection; once more on a new one if the old one was gone. */
+static void call(const struct store *st, struct server *s, const struct str *command, const char *key, struct str *out)
+{
+	int64_t end = clock_ms() + st->timeout_ms;
+	bool old = s->fd != -1, done;
+
+	done = connected(s, end) && speak(s, command, key, out, end);
+	if (!done && old && (errno == EPIPE || errno == ECONNRESET)) {
+		hang_up(s);
+		done = connected(s, end) && speak(s, command, key, out, end);
+	}
+	if (done)
+		answered(s);
+	else
+		failed(s, errno);
 }
 
 static bool store_get(void *ctx, const char *key, struct str *out)
 {
 	struct server *s = usable(ctx, key);
-	memcached_return_t rc;
-	uint32_t flags;
-	size_t len = 0;
-	char *value;
+	struct str command = STR_INIT;
+	size_t before = out->len;
 
 	if (s == NULL)
 		return false;
-	value = memcached_get(s->handle, key, strlen(key), &len, &flags, &rc);
-	if (rc == MEMCACHED_SUCCESS || rc == MEMCACHED_NOTFOUND)
-		answered(s);
-	else
-		failed(s, rc);
-	if (value == NULL || rc != MEMCACHED_SUCCESS || len > STORE_VALUE_MAX) {
-		free(value);
-		return false;
-	}
-	str_add(out, value, len);
-	free(value);
-	return true;
+	str_addf(&command, "get %s\r\n", key);
+	call(ctx, s, &command, key, out);
+	str_fini(&command);
+	return out->len != before;
 }
 
 static void store_set(void *ctx, const char *key, const void *p, size_t len, unsigned seconds)
 {
 	struct server *s = usable(ctx, key);
-	memcached_return_t rc;
+	struct str command = STR_INIT;
 
-	if (s == NULL)
+	if (s == NULL || len > MEMCACHED_VALUE_MAX)
 		return;
-	rc = memcached_set(s->handle, key, strlen(key), p, len, (time_t)MIN(seconds, SECONDS_MAX), 0);
-	if (memcached_success(rc) || rc == MEMCACHED_NOTSTORED || rc == MEMCACHED_E2BIG || rc == MEMCACHED_SERVER_MEMORY_ALLOCATION_FAILURE)
-		answered(s); /* that it has no room is its business */
-	else
-		failed(s, rc);
+	str_addf(&command, "set %s 0 %u %zu\r\n", key, MIN(seconds, (unsigned)SECONDS_MAX), len);
+	str_add(&command, p, len);
+	str_adds(&command, "\r\n");
+	call(ctx, s, &command, NULL, NULL);
+	str_fini(&command);
 }
 
 static void store_distrust(void *ctx, const char *key)
@@ -181,10 +308,9 @@ static void store_distrust(void *ctx, const char *key)
 		log_warn("memcached: %s gives out values that no node of this pool put there under that key; they are left out. Keep "
 		    "strangers away from it", s->name);
 	s->strange = true;
-	memcached_quit(s->handle);
+	hang_up(s);
 }
 
-static const struct store_ops ops = {
+const struct store_ops memcached_store = {
 	.open = store_open, .close = store_close, .get = store_get, .set = store_set, .distrust = store_distrust,
 };
-STORE_MODULE(ops);

@@ -1,9 +1,9 @@
 #include "authd/scram.h"
 
-#include <dlfcn.h>
 #include <string.h>
 
 #include "authd/mech.h"
+#include "authlib/module.h"
 #include "lib/mem.h"
 
 enum { SALT_LEN = 16 };
@@ -30,20 +30,9 @@ struct scram {
 const struct scram_module *scram_module_load(struct str *why)
 {
 	static const struct scram_module *loaded;
-	const char *path = WP_LIBEXECDIR "/scram.so";
-	const struct scram_module *const *module;
-	void *so;
 
-	if (loaded != NULL)
-		return loaded;
-	so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	module = so != NULL ? dlsym(so, "waypost_scram_module") : NULL;
-	if (so == NULL)
-		str_addf(why, "the module cannot be loaded: %s", dlerror());
-	else if (module == NULL || strcmp((*module)->version, PACKAGE_VERSION) != 0)
-		str_addf(why, "%s is of another version than the daemon; restart the daemon after an upgrade", path);
-	else
-		loaded = *module;
+	if (loaded == NULL)
+		loaded = auth_module_symbol("scram", "waypost_scram_module", why);
 	return loaded;
 }
 

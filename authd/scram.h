@@ -14,7 +14,6 @@
 
 struct scram_session;
 struct scram_module {
-	const char *version;
 	/* OFFER: hash, salt and iterations for the client. Channel binding (-PLUS), when there is TLS, is one more argument:
 	 * until then clients that insist on it are refused. NULL: out of order. */
 	struct scram_session *(*begin)(const struct scram_secret *offer);

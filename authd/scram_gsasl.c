@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "authd/scram.h"
+#include "authlib/module.h"
 #include "lib/b64.h"
 #include "lib/mem.h"
 
@@ -105,7 +106,8 @@ static bool prepare(const char *password, struct str *out)
 }
 
 static const struct scram_module module = {
-	.version = PACKAGE_VERSION, .begin = begin, .first = first, .final = final, .end = end, .prepare = prepare,
+	.begin = begin, .first = first, .final = final, .end = end, .prepare = prepare,
 };
 extern const struct scram_module *const waypost_scram_module;
 const struct scram_module *const waypost_scram_module = &module;
+AUTH_MODULE_VERSION;

@@ -1,13 +1,11 @@
-/* A place outside that keeps bytes for a while under keys, as auth workers use it: memcached. The only one is a module
- * ("memcached.so", made from authd/memcached.c), so that no other process carries its library. Whoever else can reach
- * that place can read, change and delete everything: callers seal what they give it (lib/seal.h).
- * No call waits longer than the timeout; a server that lets its callers wait, or is gone, is left alone for a while. */
+/* A place outside that keeps bytes for a while under keys, as auth workers use it: memcached (authd/memcached.c). Whoever
+ * else can reach that place can read, change and delete everything: callers seal what they give it (lib/seal.h).
+ * No call waits longer than the timeout, but for looking up a host name; a server that lets its callers wait, or is gone,
+ * is left alone for a while. */
 #ifndef AUTHD_STORE_H
 #define AUTHD_STORE_H
 
 #include "lib/str.h"
-
-enum { STORE_VALUE_MAX = 100 * 1024 };
 
 struct store_ops {
 	/* SERVERS: as of settings_server_next(), valid. Connects to nothing yet. Never NULL. */
@@ -21,12 +19,7 @@ struct store_ops {
 	void (*distrust)(void *ctx, const char *key);
 };
 
-/* At the end of the module's file. */
-#define STORE_MODULE(ops) \
-	const struct store_ops *const waypost_store = &(ops); \
-	const char waypost_auth_version[] = PACKAGE_VERSION
-
-/* Loads the module. NULL, and what is wrong and what to do in WHY, if it is not there or of another version. */
-const struct store_ops *store_load(struct str *why);
+/* In memcached. */
+extern const struct store_ops memcached_store;
 
 #endif

@@ -9,7 +9,9 @@
 /* At the end of a driver's file: makes it a module. */
 #define AUTH_MODULE(driver) \
 	const struct auth_driver *const waypost_auth_driver = &(driver); \
-	const char waypost_auth_version[] = PACKAGE_VERSION
+	AUTH_MODULE_VERSION
+/* In every other module. */
+#define AUTH_MODULE_VERSION extern const char waypost_auth_version[]; const char waypost_auth_version[] = PACKAGE_VERSION
 
 /* Loads the module of driver NAME, for as long as the process lives. NULL, and what is wrong and what to do in WHY, if
  * the file is not there, cannot be loaded, or belongs to another version. */

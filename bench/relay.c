@@ -3,6 +3,7 @@
  * One process, level-triggered epoll, 64 KiB at a time by recv and send, or by splice. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -198,6 +199,7 @@ int main(int argc, char **argv)
 	    (argc > 4 && !num_parse_str(argv[4], 1 << 20, &pipe_bytes)))
 		die_fatal("usage: relay LISTEN-ADDRESS:PORT TARGET-ADDRESS:PORT [splice [PIPE-BYTES]]");
 	use_splice = argc > 3;
+	signal(SIGPIPE, SIG_IGN); /* splice() has no flag for it */
 	from = wire_addr(argv[1]);
 	to = wire_addr(argv[2]);
 	wire_raise_files();

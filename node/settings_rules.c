@@ -430,11 +430,6 @@ static void rules_shared(struct settings_load *l)
 	else if (n != 0 && l->set->pool_secret[0] == '\0')
 		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: the pool has no secret, without which nothing "
 			"may be kept there; give all nodes the same POOL_SECRETFILE");
-#ifndef WITH_MEMCACHED
-	if (n != 0)
-		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: this build has no memcached; install "
-			"libmemcached-dev and build again");
-#endif
 }
 
 void settings_rules(struct settings_load *l)

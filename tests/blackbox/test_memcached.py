@@ -293,14 +293,6 @@ def test_flush_and_an_operators_question(site):
     assert site.login(site.first, a.name, a.password) == "OK"
 
 
-def test_only_auth_workers_carry_it(site):
-    """The library stays out of all other processes."""
-    for role, pids in site.second.procs().items():
-        for pid in pids:
-            with open(f"/proc/{pid}/maps") as f:
-                assert ("libmemcached" in f.read()) == (role == "authworker"), role
-
-
 @pytest.mark.parametrize("how", ["stopped", "silent"])
 def test_without_memcached(site, how):
     """Gone, or there and silent: logins go on, the log says so once per auth worker, and once when it is back."""
