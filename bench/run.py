@@ -10,6 +10,7 @@ import os
 import platform
 import random
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -437,6 +438,7 @@ def own_namespace():
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was started is stopped
     args = arguments()
     check_machine()
     bench = Bench(args)
