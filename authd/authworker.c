@@ -165,6 +165,15 @@ static void do_shared(const struct job *job, int image, struct job_done *done, i
 	job_done_fini(&known);
 }
 
+/* Nobody shall wait for the answer to job ID: authd takes one that breaks off for none. */
+static void no_answer(struct chan *c, uint32_t id)
+{
+	msgw_begin(&out, JOB_DONE);
+	msgw_u32(&out, id);
+	if (chan_send(c, &out, -1) != 0)
+		log_error("authd does not take the answer to a job");
+}
+
 static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 {
 	struct job job;
@@ -182,8 +191,10 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 			authworker_do(&job, fd, chain, &done, &image);
 		memcpy(done.settings, settings, sizeof(settings));
 		job_done_write(&out, &done);
-		if (chan_send(c, &out, image) != 0)
+		if (chan_send(c, &out, image) != 0) {
 			log_error("the answer to a job is too large");
+			no_answer(c, job.id);
+		}
 		mem_wipe(out.buf, out.len);
 		job_done_fini(&done);
 	}

@@ -296,16 +296,20 @@ static void on_message(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 	struct job_worker *jw = arg;
 	struct jobs *j = jw->jobs;
 	struct job_done done;
+	bool good = job_done_read(r, &done);
 
-	if (r->type != JOB_DONE || !job_done_read(r, &done) || jw->busy == NULL || done.id != jw->busy->id) {
+	if (r->type != JOB_DONE || jw->busy == NULL || done.id != jw->busy->id) {
 		log_error("unexpected message %u from an auth worker", r->type);
 		if (fd != -1)
 			close(fd);
-		if (r->type == JOB_DONE)
-			job_done_fini(&done);
-		return;
+	} else if (good) {
+		finish(j, take_back(jw), &done, fd);
+	} else { /* the job is over all the same */
+		log_error("the answer of an auth worker cannot be read");
+		if (fd != -1)
+			close(fd);
+		finish(j, take_back(jw), NULL, -1);
 	}
-	finish(j, take_back(jw), &done, fd);
 	job_done_fini(&done);
 	dispatch(j);
 }

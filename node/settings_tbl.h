@@ -497,7 +497,8 @@
 		"The program that knows the accounts, as Courier's authpipe runs it; here it runs as AUTH_USER, without a way " \
 		"to more rights (no sudo), once in each of the processes of authdaemonrc.daemons.") \
 	S(authpipe, AUTHPIPE_TIMEOUT, TIME, "5s", 1, 60, "seconds", SF_A, \
-		"How long it may take for an answer. Then it is killed, with all that it has started, and started again.")
+		"How long it may take for an answer. Then it is killed, with all that it has started, and started again. An " \
+		"auth worker (daemons of authdaemonrc) waits with it, so names for which it hangs are felt by all.")
 
 #define SETTINGS_AUTHPAM(S) \
 	S(authpam, AUTHPAM_TIMEOUT, TIME, "10s", 1, 300, "seconds", SF_A, \

@@ -146,6 +146,28 @@ static void test_round_robin(void)
 	end();
 }
 
+/* An answer that cannot be read: the job has failed, and the worker has the next one. */
+static void test_damaged_answer(void)
+{
+	begin(1);
+	ask(0, JOB_HASH, "192.0.2.1");
+	ask(1, JOB_HASH, "192.0.2.1");
+	CU_ASSERT_EQUAL(given(0), 0);
+	msgw_begin(&w, JOB_DONE);
+	msgw_u32(&w, first_id);
+	CU_ASSERT_EQUAL(msg_send(worker[0], &w, -1), 0);
+	turn();
+	CU_ASSERT_EQUAL(asked[0].fate, FAILED);
+	CU_ASSERT_EQUAL(asked[0].calls, 1);
+	CU_ASSERT_EQUAL(given(0), 1);
+	msgw_begin(&w, JOB_DONE); /* of no job in hand */
+	msgw_u32(&w, first_id);
+	CU_ASSERT_EQUAL(msg_send(worker[0], &w, -1), 0);
+	answer(0, 1, JOB_HASH);
+	CU_ASSERT_EQUAL(asked[1].fate, DONE);
+	end();
+}
+
 static void test_own_first(void)
 {
 	static const int order[] = { 0, 3, 4, 1, 2 };
@@ -421,7 +443,7 @@ static void test_bad_answers(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "round robin between addresses", test_round_robin }, { "the node's own work goes first", test_own_first },
+	{ "round robin between addresses", test_round_robin }, { "the node's own work goes first", test_own_first }, { "damaged answer", test_damaged_answer },
 	{ "two classes on one worker", test_one_worker }, { "a worker is kept for each class", test_a_worker_for_each },
 	{ "bound of an address", test_address_bound }, { "full", test_full }, { "full of the node's own", test_full_of_own },
 	{ "many addresses", test_many_addresses }, { "forgotten", test_forget }, { "one asker, many questions", test_one_asker },
