@@ -36,18 +36,21 @@ class Figures:
         return text_of(self.of(point, peer, key).values(), digits)
 
     def ratio(self, point, peer, others, key="cpu", less=None):
-        """The medians of PEER / the best of OTHERS, taken round by round: (median, least, most, rounds), or None.
-        LESS is a system whose figure is subtracted from both: what they add to it."""
+        """PEER / the best of OTHERS, taken round by round: (median, least, most, rounds), or None. The best is the one with
+        the least median: the least of several in each round would be a system that does not exist, and flatter it by
+        their noise. LESS is a system whose figure is subtracted from both: what they add to it."""
         mine, ratios = self.of(point, peer, key), []
         theirs = [self.of(point, o, key) for o in others]
         base = self.of(point, less, key) if less else {}
+        if not all(theirs):
+            return None
+        best = min(theirs, key=lambda t: median(t.values()))
         for number, value in mine.items():
-            best = [t[number] for t in theirs if number in t]
-            if len(best) < len(theirs) or (less and number not in base):
+            if number not in best or (less and number not in base):
                 continue
-            best = min(best) - base.get(number, 0)
-            if best > 0:
-                ratios.append((value - base.get(number, 0)) / best)
+            other = best[number] - base.get(number, 0)
+            if other > 0:
+                ratios.append((value - base.get(number, 0)) / other)
         return (median(ratios), min(ratios), max(ratios), len(ratios)) if ratios else None
 
     def idle(self, peer, key):
