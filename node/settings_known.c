@@ -71,9 +71,9 @@ const struct settings_known settings_known[] = {
 	{ "imapd", "IMAPDEBUGFILE", IGNORED, "", "no trace of a session is written; see DEBUG_LOGIN" },
 	{ "imapd", "IMAP_BROKENUIDV", IGNORED, "", "UIDVALIDITY is always the one that the folder has" },
 	{ "imapd", "OUTBOX", UNSAFE, "", "sending mail by copying it to a folder; it would stay there unsent" },
-	{ "imapd", "OUTBOX_MULTIPLE_SEND", LATER, "", "sending mail by copying it to a folder" },
-	{ "imapd", "SENDMAIL", LATER, "", "sending mail by copying it to a folder" },
-	{ "imapd", "HEADERFROM", LATER, "", "sending mail by copying it to a folder" },
+	{ "imapd", "OUTBOX_MULTIPLE_SEND", IGNORED, "", "means nothing without OUTBOX, which is not in this version" },
+	{ "imapd", "SENDMAIL", IGNORED, "", "means nothing without OUTBOX, which is not in this version" },
+	{ "imapd", "HEADERFROM", IGNORED, "", "means nothing without OUTBOX, which is not in this version" },
 	{ "imapd", "IMAPLOGINTAG", IGNORED, "", HANDOVER },
 
 	BOTH_SSL("imapd_ssl", "IMAPDSSLSTART", "MAILDIRPATH of imapd"),
