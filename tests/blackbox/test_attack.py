@@ -84,6 +84,9 @@ def test_no_descriptor_for_a_peer_is_not_the_peers_fault(one):
     with open(f"/proc/{worker}/limits") as f:
         old = re.search(r"Max open files\s+(\d+)", f.read()).group(1)
 
+    # Those of the sessions before would be free again in a moment.
+    wait_for("all earlier sessions have ended", lambda: sessions(node) == 0)
+
     def limit(most):
         subprocess.run(["prlimit", "--pid", str(worker), f"--nofile={most}:"], preexec_fn=node.as_user(), check=True)
     with Imap("127.0.0.1", one.imap_port) as c:
