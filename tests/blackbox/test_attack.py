@@ -214,6 +214,7 @@ def test_every_byte_both_ways_and_every_half_close(one, far, seed):
     pipelined = there[:rnd.choice([0, 0, 1, 5000])]
     try:
         with Imap("127.0.0.1", one.imap_port) as c:
+            port = c.sock.getsockname()[1]
             c.send(b"t LOGIN far@example.com secret-far@example.com\r\n" + pipelined)
             assert c.finish("t").ok
             sender = threading.Thread(target=pump, args=(c.sock, there[len(pipelined):], random.Random(seed + 3)))
@@ -222,8 +223,8 @@ def test_every_byte_both_ways_and_every_half_close(one, far, seed):
             sender.join()
         wait_for("the peer has read all", lambda: "there" in got)
         assert got["there"] == there
-        end = wait_for("the end is logged", lambda: events(marks.text(), "DISCONNECTED", "far@example.com") +
-                       events(marks.text(), "LOGOUT", "far@example.com"))[0]
+        end = wait_for("the end is logged", lambda: events(marks.text(), "DISCONNECTED", "far@example.com", port=port) +
+                       events(marks.text(), "LOGOUT", "far@example.com", port=port))[0]
         assert int(end["rcvd"]) == len(there)
         assert 0 <= int(end["sent"]) - len(here) < 200, "the answer to LOGIN counts too"
     finally:
