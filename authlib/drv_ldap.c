@@ -514,18 +514,16 @@ static bool tell_account(const struct list *l, LDAPMessage *entry, const struct 
 	struct reading r = { .ld = l->d->reader.ld, .entry = entry };
 	struct str why = STR_INIT;
 	struct account a;
-	char *user = mem_strdup("");
 	enum auth_result result = AUTH_BROKEN;
 	bool more = true;
 
 	account_init(&a);
-	if (record_set(&user, name->bv_val, name->bv_len, ACCOUNT_NAME_MAX, l->fields.mail, &why))
-		result = ldapquery_record(&l->fields, first_value, &r, "enumerate", user, &a, &why);
+	if (record_set(&a.name, name->bv_val, name->bv_len, ACCOUNT_NAME_MAX, l->fields.mail, &why))
+		result = ldapquery_record(&l->fields, first_value, &r, "enumerate", a.name, &a, &why);
 	if (result != AUTH_UNKNOWN)
 		more = l->fn(l->arg, &a, result == AUTH_OK ? NULL : str_cstr(&why));
 	wipe_values(&r);
 	account_fini(&a);
-	mem_free(&user);
 	str_fini(&why);
 	return more;
 }

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "lib/mem.h"
 #include "lib/num.h"
 
 static bool set(char **member, const void *p, size_t len, size_t max, const char *what, bool secret, struct str *why)
@@ -21,8 +20,7 @@ static bool set(char **member, const void *p, size_t len, size_t max, const char
 			return false;
 		}
 	}
-	mem_free_secret(member);
-	*member = mem_memdup(len != 0 ? p : "", len);
+	account_set_bytes(member, p, len);
 	return true;
 }
 

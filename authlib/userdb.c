@@ -313,8 +313,7 @@ static struct userdb_text find_password(const struct userdb_entry *e, const char
 
 static void set_member(char **member, struct userdb_text t)
 {
-	mem_free_secret(member);
-	*member = mem_memdup(t.p, t.len);
+	account_set_bytes(member, t.p, t.len);
 }
 
 static void set_members(struct account *out, const struct userdb_entry *e)

@@ -44,6 +44,12 @@ static const struct store_ops ops = {
 	.open = store_open, .close = store_close, .get = store_get, .set = store_set, .distrust = store_distrust,
 };
 
+static void set_text(char **text, const char *value)
+{
+	mem_free_secret(text);
+	*text = mem_strdup(value);
+}
+
 static struct shared *make(void)
 {
 	struct settings *set = settings_defaults();
@@ -52,8 +58,7 @@ static struct shared *make(void)
 	struct shared *s;
 	uint8_t key[MAC_LEN];
 
-	mem_free(&set->pool_secret);
-	set->pool_secret = mem_strdup(SECRET);
+	set_text(&set->pool_secret, SECRET);
 	s = shared_new(set, &ops, false);
 	settings_free(&set);
 	mac_compute(pool, purpose, strlen(purpose), key);
@@ -73,8 +78,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bytes = data;
 	nbytes = size;
 	job_init(&job, 1, JOB_VERIFY);
-	account_set(&job.user, "anna@example.com");
-	account_set(&job.password, "secret");
+	set_text(&job.user, "anna@example.com");
+	set_text(&job.password, "secret");
 	for (int sealed = 0; sealed < 2; sealed++) {
 		struct job_done done;
 

@@ -5,53 +5,63 @@
 
 #include "lib/mem.h"
 
+/* What empty members point to, of all records: most have only a few texts. Nobody writes to it or frees it. */
+static char empty[1];
+
+static void release(char **member)
+{
+	if (*member != empty)
+		mem_free_secret(member);
+	*member = NULL;
+}
+
 void account_init(struct account *a)
 {
-	memset(a, 0, sizeof(*a));
-	a->name = mem_strdup("");
-	a->home = mem_strdup("");
-	a->maildir = mem_strdup("");
-	a->quota = mem_strdup("");
-	a->fullname = mem_strdup("");
-	a->options = mem_strdup("");
-	a->hash = mem_strdup("");
-	a->clear = mem_strdup("");
-	a->hmac = mem_strdup("");
+	*a = (struct account){
+		.name = empty, .home = empty, .maildir = empty, .quota = empty, .fullname = empty, .options = empty,
+		.hash = empty, .clear = empty, .hmac = empty,
+	};
 }
 
 void account_fini(struct account *a)
 {
-	mem_free(&a->name);
-	mem_free(&a->home);
-	mem_free(&a->maildir);
-	mem_free(&a->quota);
-	mem_free(&a->fullname);
-	mem_free(&a->options);
-	mem_free_secret(&a->hash);
-	mem_free_secret(&a->clear);
-	mem_free_secret(&a->hmac);
+	release(&a->name);
+	release(&a->home);
+	release(&a->maildir);
+	release(&a->quota);
+	release(&a->fullname);
+	release(&a->options);
+	release(&a->hash);
+	release(&a->clear);
+	release(&a->hmac);
 }
 
 void account_copy(struct account *to, const struct account *from)
 {
-	to->name = mem_strdup(from->name);
-	to->home = mem_strdup(from->home);
-	to->maildir = mem_strdup(from->maildir);
-	to->quota = mem_strdup(from->quota);
-	to->fullname = mem_strdup(from->fullname);
-	to->options = mem_strdup(from->options);
-	to->hash = mem_strdup(from->hash);
-	to->clear = mem_strdup(from->clear);
-	to->hmac = mem_strdup(from->hmac);
+	account_init(to);
+	account_set(&to->name, from->name);
+	account_set(&to->home, from->home);
+	account_set(&to->maildir, from->maildir);
+	account_set(&to->quota, from->quota);
+	account_set(&to->fullname, from->fullname);
+	account_set(&to->options, from->options);
+	account_set(&to->hash, from->hash);
+	account_set(&to->clear, from->clear);
+	account_set(&to->hmac, from->hmac);
 	to->uid = from->uid;
 	to->gid = from->gid;
 }
 
 void account_set(char **member, const char *value)
 {
-	char *copy = mem_strdup(value != NULL ? value : "");
+	account_set_bytes(member, value, value != NULL ? strlen(value) : 0);
+}
 
-	mem_free_secret(member);
+void account_set_bytes(char **member, const void *p, size_t len)
+{
+	char *copy = len != 0 ? mem_memdup(p, len) : empty;
+
+	release(member);
 	*member = copy;
 }
 
@@ -138,6 +148,8 @@ void account_default_options(char **options, const char *defaults)
 	size_t nlen, vlen;
 	char name[128];
 
+	if (defaults[0] == '\0')
+		return;
 	str_adds(&merged, *options);
 	while (next_option(&all, &n, &nlen, &v, &vlen)) {
 		if (nlen >= sizeof(name))
@@ -150,6 +162,6 @@ void account_default_options(char **options, const char *defaults)
 			str_addc(&merged, ',');
 		str_add(&merged, n, (size_t)(v + vlen - n));
 	}
-	mem_free(options);
+	release(options);
 	*options = str_steal(&merged);
 }

@@ -13,7 +13,8 @@ enum {
 	ACCOUNT_HMAC_MAX = 512       /* bytes of an hmac member with NUL */
 };
 
-/* All strings are owned by the record and never NULL ("" where the directory has none). */
+/* All strings are owned by the record and never NULL ("" where the directory has none). Those that are empty may be
+ * one and the same: only the functions below change a member or free it. */
 struct account {
 	char *name;     /* canonical name (ADDRESS of Courier) */
 	char *home;     /* absolute */
@@ -34,8 +35,10 @@ void account_init(struct account *a);
 void account_fini(struct account *a);
 /* Deep copy into TO (uninitialised before). */
 void account_copy(struct account *to, const struct account *from);
-/* Sets one of the string members to a copy of VALUE (NULL: ""). */
+/* Sets one of the string members to a copy of VALUE (NULL: ""), which may be in the record itself; the old text is wiped. */
 void account_set(char **member, const char *value);
+/* The same with the LEN bytes at P (none of them NUL; P may be NULL if LEN is 0). */
+void account_set_bytes(char **member, const void *p, size_t len);
 /* The record as message fields, the secrets only if SECRETS (spawn gets none). */
 void account_write(struct msgw *w, const struct account *a, bool secrets);
 /* Reads what account_write() wrote; A is a valid record in any case, msgr_end() tells whether it was good. */
@@ -46,7 +49,8 @@ void account_read(struct msgr *r, struct account *a);
 bool account_option(const char *options, const char *name, char *out, size_t outsize);
 /* The option is a number other than 0 or a text that begins with t, T, y or Y (Courier's rule for disable*). */
 bool account_option_on(const char *options, const char *name);
-/* Adds to OPTIONS (replaced by a new string) each option of DEFAULTS whose name it lacks. */
+/* Adds to OPTIONS (a record's, or one that the caller frees) each option of DEFAULTS whose name it lacks; a new string
+ * replaces it then. */
 void account_default_options(char **options, const char *defaults);
 
 #endif

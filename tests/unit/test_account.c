@@ -33,6 +33,17 @@ static void test_init(void)
 	CU_ASSERT_EQUAL(a.uid, 0);
 	account_set(&a.name, NULL);
 	CU_ASSERT_STRING_EQUAL(a.name, "");
+	account_set_bytes(&a.name, "alice@", 5);
+	CU_ASSERT_STRING_EQUAL(a.name, "alice");
+	account_set(&a.name, a.name + 2);
+	CU_ASSERT_STRING_EQUAL(a.name, "ice");
+	CU_ASSERT_STRING_EQUAL(a.home, "");
+	account_set_bytes(&a.name, NULL, 0);
+	CU_ASSERT_STRING_EQUAL(a.name, "");
+	account_default_options(&a.options, "");
+	CU_ASSERT_STRING_EQUAL(a.options, "");
+	account_default_options(&a.options, "x=1");
+	CU_ASSERT_STRING_EQUAL(a.options, "x=1");
 	account_fini(&a);
 	CU_ASSERT_PTR_NULL(a.name);
 }

@@ -325,16 +325,18 @@ static void test_list_rows(void)
 static void test_limits(void)
 {
 	struct str why = STR_INIT;
-	char *member = mem_strdup(""), *big = mem_array(1, 9000);
+	struct account a;
+	char *big = mem_array(1, 9000);
 
 	memset(big, 'x', 8999);
-	CU_ASSERT_TRUE(record_set(&member, big, 511, 512, "name", &why));
-	CU_ASSERT_EQUAL(strlen(member), 511);
-	CU_ASSERT_FALSE(record_set(&member, big, 512, 512, "name", &why));
+	account_init(&a);
+	CU_ASSERT_TRUE(record_set(&a.name, big, 511, 512, "name", &why));
+	CU_ASSERT_EQUAL(strlen(a.name), 511);
+	CU_ASSERT_FALSE(record_set(&a.name, big, 512, 512, "name", &why));
 	CU_ASSERT_STRING_EQUAL(str_cstr(&why), "its name is longer than 511 bytes");
-	CU_ASSERT_TRUE(record_set(&member, NULL, 7, 512, "name", &why));
-	CU_ASSERT_STRING_EQUAL(member, "");
-	mem_free(&member);
+	CU_ASSERT_TRUE(record_set(&a.name, NULL, 7, 512, "name", &why));
+	CU_ASSERT_STRING_EQUAL(a.name, "");
+	account_fini(&a);
 	mem_free(&big);
 	str_fini(&why);
 }

@@ -16,12 +16,12 @@ static struct msgw w;
 static void fill_job(struct job *j, enum job_kind kind)
 {
 	job_init(j, 77, kind);
-	account_set(&j->password, "secret");
-	account_set(&j->hash, HASH);
-	account_set(&j->host, "peer.example.com");
-	account_set(&j->path, "/etc/waypost/userdb");
-	account_set(&j->service, "imap");
-	account_set(&j->user, "user@example.com");
+	unit_set(&j->password, "secret");
+	unit_set(&j->hash, HASH);
+	unit_set(&j->host, "peer.example.com");
+	unit_set(&j->path, "/etc/waypost/userdb");
+	unit_set(&j->service, "imap");
+	unit_set(&j->user, "user@example.com");
 	j->port = 993;
 	j->shrink_percent = 50;
 	j->from = 2;
@@ -70,7 +70,7 @@ static void fill_done(struct job_done *d, enum job_kind kind)
 {
 	job_done_init(d, 78, kind);
 	d->result = AUTH_OK;
-	account_set(&d->text, kind == JOB_SCRAM ? "a secret" : "");
+	unit_set(&d->text, kind == JOB_SCRAM ? "a secret" : "");
 	d->naddr = 2;
 	CU_ASSERT_TRUE(net_addr_parse(&d->addr[0], "192.0.2.7", 143));
 	CU_ASSERT_TRUE(net_addr_parse(&d->addr[1], "2001:db8::7", 143));
@@ -142,15 +142,15 @@ static void test_scram(void)
 	int fd;
 
 	job_init(&j, 1, JOB_SCRAM);
-	account_set(&j.password, "pencil");
-	account_set(&j.hash, "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
+	unit_set(&j.password, "pencil");
+	unit_set(&j.hash, "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
 	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
 	authworker_do(&j, -1, NULL, &d, &fd);
 	CU_ASSERT_EQUAL(d.result, AUTH_OK);
 	CU_ASSERT_EQUAL(password_check(d.text, "pencil"), AUTH_OK);
 	CU_ASSERT_EQUAL(password_check(d.text, "pencils"), AUTH_MISMATCH);
 	job_done_fini(&d);
-	account_set(&j.hash, "{SCRAM-SHA-256}4096");
+	unit_set(&j.hash, "{SCRAM-SHA-256}4096");
 	authworker_do(&j, -1, NULL, &d, &fd);
 	CU_ASSERT_EQUAL(d.result, AUTH_BROKEN);
 	job_done_fini(&d);
@@ -227,7 +227,7 @@ static void test_work_hash(void)
 	CU_ASSERT_EQUAL(d.result, AUTH_OK);
 	job_done_fini(&d);
 	fill_job(&j, JOB_HASH);
-	account_set(&j.password, "wrong");
+	unit_set(&j.password, "wrong");
 	work(&j, -1, NULL, &d);
 	CU_ASSERT_EQUAL(d.result, AUTH_MISMATCH);
 	job_done_fini(&d);
@@ -240,7 +240,7 @@ static void test_work_resolve(void)
 	char text[NET_IP_TEXT_MAX];
 
 	fill_job(&j, JOB_RESOLVE);
-	account_set(&j.host, "127.0.0.9");
+	unit_set(&j.host, "127.0.0.9");
 	work(&j, -1, NULL, &d);
 	CU_ASSERT_EQUAL(d.result, AUTH_OK);
 	CU_ASSERT_EQUAL(d.naddr, 1);
@@ -248,7 +248,7 @@ static void test_work_resolve(void)
 	CU_ASSERT_EQUAL(d.addr[0].port, 993);
 	job_done_fini(&d);
 	fill_job(&j, JOB_RESOLVE);
-	account_set(&j.host, "no such name");
+	unit_set(&j.host, "no such name");
 	work(&j, -1, NULL, &d);
 	CU_ASSERT_NOT_EQUAL(d.result, AUTH_OK);
 	CU_ASSERT_EQUAL(d.naddr, 0);
@@ -263,7 +263,7 @@ static int load(const char *path, int image)
 	int fd;
 
 	job_init(&j, 5, JOB_USERDB_LOAD);
-	account_set(&j.path, path);
+	unit_set(&j.path, path);
 	j.shrink_percent = 50;
 	fd = work(&j, image, NULL, &d);
 	CU_ASSERT_EQUAL(d.result == AUTH_OK, fd != -1);

@@ -45,7 +45,7 @@ static void use(const char *name, const char *value)
 	if (strcmp(name, "ttl") == 0)
 		set->authdaemonrc_AUTH_CACHE_TTL = value[0] - '0';
 	else if (strcmp(name, "bind") == 0)
-		account_set(&set->authldaprc_LDAP_BINDDN, value);
+		unit_set(&set->authldaprc_LDAP_BINDDN, value);
 	questions_use(qs, chain, set);
 }
 
@@ -60,7 +60,7 @@ static void begin(void)
 	memset(who, 0, sizeof(who));
 	now = 1000000;
 	set = settings_defaults();
-	account_set(&set->authdaemonrc_authmodulelist, driver);
+	unit_set(&set->authdaemonrc_authmodulelist, driver);
 	chain = auth_chain_new(driver, AUTH_SIDE_LOOP, set, &errors);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(chain);
 	loop = ev_loop_new(EVFLAG_AUTO);
@@ -393,9 +393,9 @@ static void test_reload(void)
 	CU_ASSERT_EQUAL(who[1].calls, 0);
 	CU_ASSERT_TRUE(given());
 	/* A worker that has not taken the new settings yet: its answer serves, but is not kept. */
-	account_set(&set->authldaprc_LDAP_BINDDN, "cn=old");
+	unit_set(&set->authldaprc_LDAP_BINDDN, "cn=old");
 	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
-	account_set(&set->authldaprc_LDAP_BINDDN, "cn=other");
+	unit_set(&set->authldaprc_LDAP_BINDDN, "cn=other");
 	CU_ASSERT_TRUE(told(1, AUTH_OK));
 	CU_ASSERT_EQUAL(cache_entries(cache), 0);
 	end();

@@ -53,8 +53,8 @@ static void begin(void)
 	memset(&a, 0, sizeof(a));
 	memset(&w, 0, sizeof(w));
 	set = settings_defaults();
-	account_set(&set->authdaemonrc_authmodulelist, "authuserdb");
-	account_set(&set->self[0], "192.0.2.1");
+	unit_set(&set->authdaemonrc_authmodulelist, "authuserdb");
+	unit_set(&set->self[0], "192.0.2.1");
 	set->imapd_IMAP_PROXY = 1;
 	a.ctx.set = set;
 	a.ctx.loop = ev_loop_new(EVFLAG_AUTO);

@@ -84,18 +84,12 @@ static void empty(void)
 
 #define NOW 1700000000
 
-static void set_text(char **member, const char *text)
-{
-	mem_free_secret(member);
-	*member = mem_strdup(text);
-}
-
 static struct settings *make_settings(const char *secret)
 {
 	struct settings *set = settings_defaults();
 
-	set_text(&set->pool_secret, secret);
-	set_text(&set->authdaemonrc_AUTH_CACHE_MEMCACHED, "127.0.0.1");
+	unit_set(&set->pool_secret, secret);
+	unit_set(&set->authdaemonrc_AUTH_CACHE_MEMCACHED, "127.0.0.1");
 	set->authdaemonrc_AUTH_CACHE_TTL = 60;
 	set->authdaemonrc_AUTH_CACHE_STALE = 1000;
 	return set;
@@ -118,9 +112,9 @@ static struct net_addr client;
 static void make_job(struct job *job, const struct what *what)
 {
 	job_init(job, 7, JOB_VERIFY);
-	account_set(&job->service, what->service);
-	account_set(&job->user, what->user);
-	account_set(&job->password, what->password);
+	unit_set(&job->service, what->service);
+	unit_set(&job->user, what->user);
+	unit_set(&job->password, what->password);
 	job->client = client;
 	job->from = what->from;
 	job->since = what->since;
@@ -290,7 +284,7 @@ static void test_pools(void)
 	struct shared *s = make("0123456789abcdef"), *other = make("0123456789abcdeg"), *changed;
 	struct settings *set = make_settings("0123456789abcdef");
 
-	set_text(&set->authpgsqlrc_PGSQL_USER_TABLE, "another_table");
+	unit_set(&set->authpgsqlrc_PGSQL_USER_TABLE, "another_table");
 	changed = shared_new(set, &ops, false);
 	put(s, &usual, NOW, AUTH_OK, "/home/anna");
 	CU_ASSERT_EQUAL(get(other, &usual, NOW, NULL), SHARED_NONE);
@@ -308,7 +302,7 @@ static void test_pools(void)
 	set = make_settings("0123456789abcdef");
 	set->authdaemonrc_daemons = 77;
 	set->authdaemonrc_AUTH_CACHE_TTL = 30;
-	set_text(&set->node_RUNDIR, "/run/elsewhere");
+	unit_set(&set->node_RUNDIR, "/run/elsewhere");
 	changed = shared_new(set, &ops, false);
 	CU_ASSERT_EQUAL(get(changed, &usual, NOW, NULL), SHARED_FRESH);
 	CU_ASSERT_EQUAL(get(changed, &usual, NOW + 30, NULL), SHARED_OLD);

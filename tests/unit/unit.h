@@ -5,6 +5,15 @@
 #include <CUnit/Basic.h>
 #include <CUnit/CUnit.h>
 
+#include "lib/mem.h"
+
+/* Another value for a text that its owner frees with mem_free() or mem_free_secret(). */
+static inline void unit_set(char **text, const char *value)
+{
+	mem_free_secret(text);
+	*text = mem_strdup(value);
+}
+
 struct unit_case { const char *name; void (*run)(void); };
 
 /* main() of a test program: runs CASES (ended by a NULL name) as suite NAME. */
