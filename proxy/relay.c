@@ -19,11 +19,12 @@ enum {
 };
 enum {
 	PIPE_SIZE = 1024 * 1024, /* asked for; the system may give less */
-	PIPES_KEPT = 8,          /* empty pipes kept for the next bulk transfer */
-	BULK_QUIET = 16 * 1024   /* a read of less ends a bulk transfer */
+	PIPES_KEPT = 32,         /* empty pipes kept for the next read of much */
+	MUCH = 16 * 1024,        /* bytes of one read from which on the next one goes through a pipe */
+	MUCH_FOR = 3             /* reads of less in a row end that: bodies have ends, and answers stand between them */
 };
 
-/* A pipe through which bulk data is spliced: the bytes never come into this process. */
+/* A pipe through which much data is spliced: the bytes never come into this process. */
 struct bulk {
 	struct bulk *next; /* while it is kept */
 	int rd, wr;
@@ -39,9 +40,10 @@ enum stream_state {
 
 struct stream {
 	struct kept *kept; /* what the other side has not taken yet, or NULL */
-	struct bulk *bulk; /* while much is on its way, or NULL */
+	struct bulk *bulk; /* while the other side has not taken all that is in it, or NULL */
 	uint64_t bytes : 56;
-	uint64_t state : 8;
+	uint64_t state : 4;
+	uint64_t much : 4; /* how many of the next reads are worth a pipe */
 };
 
 struct kept {
@@ -75,7 +77,7 @@ static unsigned idle_pipes_count;
 
 static bool waiting(const struct stream *s)
 {
-	return s->kept != NULL || (s->bulk != NULL && s->bulk->held != 0);
+	return s->kept != NULL || s->bulk != NULL;
 }
 
 /* --- pipes --- */
@@ -102,13 +104,8 @@ static struct bulk *take_pipe(void)
 	return b;
 }
 
-static void give_pipe_back(struct stream *s)
+static void put_pipe(struct bulk *b)
 {
-	struct bulk *b = s->bulk;
-
-	s->bulk = NULL;
-	if (b == NULL)
-		return;
 	if (b->held == 0 && idle_pipes_count < PIPES_KEPT) {
 		b->next = idle_pipes;
 		idle_pipes = b;
@@ -118,6 +115,13 @@ static void give_pipe_back(struct stream *s)
 	close(b->rd);
 	close(b->wr);
 	mem_free(&b);
+}
+
+static void give_pipe_back(struct stream *s)
+{
+	if (s->bulk != NULL)
+		put_pipe(s->bulk);
+	s->bulk = NULL;
 }
 
 /* --- the end --- */
@@ -238,6 +242,7 @@ static void drain_pipe(struct relay *r, int side)
 		}
 		b->held -= (uint32_t)n;
 	}
+	give_pipe_back(&r->from[!side]);
 }
 
 static void send_kept(struct relay *r, int side)
@@ -271,8 +276,14 @@ static void on_can_write(struct relay *r, int side)
 /* SIDE was read and gave N (as read() returns it): its end is dealt with. True if there are bytes. */
 static bool got_bytes(struct relay *r, int side, ssize_t n)
 {
+	struct stream *s = &r->from[side];
+
 	if (n > 0) {
-		r->from[side].bytes += (uint64_t)n;
+		s->bytes += (uint64_t)n;
+		if (n >= MUCH)
+			s->much = MUCH_FOR;
+		else if (s->much != 0)
+			s->much--;
 		return true;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
@@ -284,17 +295,17 @@ static bool got_bytes(struct relay *r, int side, ssize_t n)
 	return false;
 }
 
-static void splice_from(struct relay *r, int side)
+static void splice_from(struct relay *r, int side, struct bulk *b)
 {
-	struct stream *s = &r->from[side];
-	ssize_t n = splice(r->io[side].fd, NULL, s->bulk->wr, NULL, s->bulk->size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	ssize_t n = splice(r->io[side].fd, NULL, b->wr, NULL, b->size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
-	if (got_bytes(r, side, n)) {
-		s->bulk->held = (uint32_t)n;
-		drain_pipe(r, !side);
+	if (!got_bytes(r, side, n)) {
+		put_pipe(b);
+		return;
 	}
-	if (s->bulk != NULL && s->bulk->held == 0 && n < BULK_QUIET)
-		give_pipe_back(s);
+	b->held = (uint32_t)n;
+	r->from[side].bulk = b;
+	drain_pipe(r, !side);
 }
 
 static void copy_from(struct relay *r, int side)
@@ -309,9 +320,16 @@ static void copy_from(struct relay *r, int side)
 		sink_broken(r, !side);
 	else if (sent < n)
 		keep(s, shared + sent, (size_t)(n - sent));
-	/* A full buffer: much is coming. */
-	if (n == (ssize_t)sizeof(shared) && s->state == STREAM_OPEN)
-		s->bulk = take_pipe();
+}
+
+static void read_from(struct relay *r, int side)
+{
+	struct bulk *b = r->from[side].much != 0 ? take_pipe() : NULL;
+
+	if (b != NULL)
+		splice_from(r, side, b);
+	else
+		copy_from(r, side);
 }
 
 static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
@@ -324,10 +342,8 @@ static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 		on_can_write(r, side);
 	if ((revents & EV_READ) == 0 || r->from[side].state != STREAM_OPEN || waiting(&r->from[side]))
 		; /* not its turn */
-	else if (r->from[side].bulk != NULL)
-		splice_from(r, side);
 	else
-		copy_from(r, side);
+		read_from(r, side);
 	if (r->from[CLIENT].state == STREAM_DONE && r->from[SERVER].state == STREAM_DONE)
 		finish(r, (enum relay_end)r->first_end);
 	else
