@@ -146,14 +146,15 @@ static void finish(struct relay *r, enum relay_end end)
 	mem_free(&r);
 }
 
-/* What each watcher should wait for follows from the streams alone. */
-static void watch(struct relay *r)
+/* What each watcher should wait for follows from the streams, but for a source that has ended: it stays readable, and is
+ * watched until it has told so IN_VAIN (the side, or -1) once more. Mostly the other side ends before, and all is over. */
+static void watch(struct relay *r, int in_vain)
 {
 	for (int i = 0; i < 2; i++) {
 		const struct stream *in = &r->from[i], *out = &r->from[!i];
 		int want = 0;
 
-		if (in->state == STREAM_OPEN && !waiting(in))
+		if ((in->state == STREAM_OPEN && !waiting(in)) || (in->state == STREAM_DONE && i != in_vain && (r->io[i].events & EV_READ) != 0))
 			want |= EV_READ;
 		if (waiting(out))
 			want |= EV_WRITE;
@@ -335,19 +336,19 @@ static void read_from(struct relay *r, int side)
 static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 {
 	struct relay *r = io->data;
-	int side = io == &r->io[CLIENT] ? CLIENT : SERVER;
+	int side = io == &r->io[CLIENT] ? CLIENT : SERVER, in_vain = -1;
 
 	r->active = clock_seconds();
 	if ((revents & EV_WRITE) != 0 && waiting(&r->from[!side]))
 		on_can_write(r, side);
-	if ((revents & EV_READ) == 0 || r->from[side].state != STREAM_OPEN || waiting(&r->from[side]))
-		; /* not its turn */
-	else
+	if ((revents & EV_READ) != 0 && r->from[side].state != STREAM_OPEN)
+		in_vain = side;
+	else if ((revents & EV_READ) != 0 && !waiting(&r->from[side]))
 		read_from(r, side);
 	if (r->from[CLIENT].state == STREAM_DONE && r->from[SERVER].state == STREAM_DONE)
 		finish(r, (enum relay_end)r->first_end);
 	else
-		watch(r);
+		watch(r, in_vain);
 }
 
 static void on_idle_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
@@ -437,7 +438,7 @@ struct relay *relay_new(struct relay_pool *pool, ev_io *client, ev_io *server, s
 	pool->count++;
 	start_with(r, CLIENT, to_client);
 	start_with(r, SERVER, to_server);
-	watch(r);
+	watch(r, -1);
 	/* Both may be gone already; then nothing else would ever call us. */
 	if (r->from[CLIENT].state == STREAM_DONE && r->from[SERVER].state == STREAM_DONE)
 		ev_feed_event(pool->loop, &r->io[CLIENT], EV_CUSTOM);

@@ -22,7 +22,7 @@ SESSIONS = 1000
 
 # System calls per login and logout: one client after the other, which is the most expensive way. How often a process
 # waits depends on how fast the others are, and is not counted.
-WORKER_PER_LOGIN = 31
+WORKER_PER_LOGIN = 30
 AUTHD_PER_LOGIN = 4
 MASTER_PER_LOGIN = 7
 WORKER_PER_MIB = 15
