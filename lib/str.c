@@ -11,43 +11,17 @@ const char *str_cstr(const struct str *s)
 	return s->data != NULL ? s->data : "";
 }
 
-char *str_room(struct str *s, size_t more)
+char *str_grow(struct str *s, size_t more)
 {
-	if (more >= s->cap - s->len) {
-		size_t cap = s->cap != 0 ? s->cap : 64;
+	size_t cap = s->cap != 0 ? s->cap : 64;
 
-		DIE_IF(more > SIZE_MAX / 4 || s->len > SIZE_MAX / 4);
-		while (more >= cap - s->len)
-			cap *= 2;
-		s->data = mem_grow(s->data, cap);
-		s->cap = cap;
-		s->data[s->len] = '\0';
-	}
-	return s->data + s->len;
-}
-
-void str_add(struct str *s, const void *p, size_t len)
-{
-	char *to = str_room(s, len);
-
-	if (len != 0)
-		memcpy(to, p, len);
-	s->len += len;
+	DIE_IF(more > SIZE_MAX / 4 || s->len > SIZE_MAX / 4);
+	while (more >= cap - s->len)
+		cap *= 2;
+	s->data = mem_grow(s->data, cap);
+	s->cap = cap;
 	s->data[s->len] = '\0';
-}
-
-void str_adds(struct str *s, const char *text)
-{
-	str_add(s, text, strlen(text));
-}
-
-void str_addc(struct str *s, char c)
-{
-	char *to = str_room(s, 1);
-
-	to[0] = c;
-	to[1] = '\0';
-	s->len++;
+	return s->data + s->len;
 }
 
 void str_addv(struct str *s, const char *fmt, va_list ap)

@@ -4,6 +4,7 @@
 #define LIB_STR_H
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "lib/base.h"
 
@@ -18,10 +19,13 @@ struct str {
 /* The text as a C string; "" while nothing was added. */
 const char *str_cstr(const struct str *s);
 /* Room for MORE bytes behind the present end; returns where they go. Then add to len yourself. */
-char *str_room(struct str *s, size_t more);
-void str_add(struct str *s, const void *p, size_t len);
-void str_adds(struct str *s, const char *text);
-void str_addc(struct str *s, char c);
+static inline char *str_room(struct str *s, size_t more);
+/* The same where there is none yet: str_room()'s own. */
+char *str_grow(struct str *s, size_t more);
+/* Appends LEN bytes at P, a text, a character: each answer and log line is made of dozens of such pieces. */
+static inline void str_add(struct str *s, const void *p, size_t len);
+static inline void str_adds(struct str *s, const char *text);
+static inline void str_addc(struct str *s, char c);
 void str_addf(struct str *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void str_addv(struct str *s, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 /* Takes N bytes away at the front (all if there are fewer). */
@@ -37,5 +41,34 @@ char *str_steal(struct str *s);
 
 /* Copies SRC with its NUL into DST of DSTSIZE bytes. That it fits is the caller's promise: if not, it is a bug. */
 void str_copy(char *dst, size_t dstsize, const char *src);
+
+static inline char *str_room(struct str *s, size_t more)
+{
+	return more < s->cap - s->len ? s->data + s->len : str_grow(s, more);
+}
+
+static inline void str_add(struct str *s, const void *p, size_t len)
+{
+	char *to = str_room(s, len);
+
+	if (len != 0)
+		memcpy(to, p, len);
+	to[len] = '\0';
+	s->len += len;
+}
+
+static inline void str_adds(struct str *s, const char *text)
+{
+	str_add(s, text, strlen(text));
+}
+
+static inline void str_addc(struct str *s, char c)
+{
+	char *to = str_room(s, 1);
+
+	to[0] = c;
+	to[1] = '\0';
+	s->len++;
+}
 
 #endif
