@@ -313,6 +313,36 @@ static void test_net(void)
 	}
 }
 
+/* Each byte at each place of lines of each length: no control character comes through, and nothing else is changed. */
+static void test_log_controls(void)
+{
+	char got[LOG_LINE_MAX], want[LOG_LINE_MAX];
+	int fd[2];
+
+	CU_ASSERT_FATAL(msg_pair(fd) == 0);
+	log_set_socket(fd[0]);
+	for (size_t len = 1; len < 26; len++)
+		for (size_t at = 0; at < len; at++)
+			for (int c = 0; c < 256; c++) {
+				char text[32];
+				bool control = c < 0x20 || c == 0x7f;
+
+				memset(text, 'a', len);
+				text[at] = (char)c;
+				memcpy(want, "2prog: ", 7);
+				memcpy(want + 7, text, len);
+				want[7 + at] = control ? '.' : (char)c;
+				want[7 + len] = '\n';
+				log_text("prog", LOG_LEVEL_INFO, text, len);
+				log_flush();
+				if (recv(fd[1], got, sizeof(got), MSG_DONTWAIT) != (ssize_t)len + 8 || memcmp(got, want, len + 8) != 0)
+					CU_FAIL_FATAL("a line was changed wrongly");
+			}
+	log_set_socket(-1);
+	close(fd[0]);
+	close(fd[1]);
+}
+
 static void test_log_parse(void)
 {
 	char text[] = "2imapd: LOGIN, user=a\n0x: y: z\n", bad1[] = "9x: y\n", bad2[] = "2x: y", bad3[] = "2xy\n", bad4[] = "2a: b\0c\n";
@@ -342,6 +372,7 @@ static const struct unit_case cases[] = {
 	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "secrets", test_secret },
 	{ "messages", test_msg }, { "messages with a descriptor", test_msg_fd },
 	{ "messages with many descriptors", test_msg_many_fds }, { "addresses", test_net }, { "random bytes", test_rnd },
-	{ "log values", test_log_value }, { "log lines", test_log_parse }, { NULL, NULL },
+	{ "log values", test_log_value }, { "control characters in log lines", test_log_controls }, { "log lines", test_log_parse },
+	{ NULL, NULL },
 };
 UNIT_MAIN("lib", cases)
