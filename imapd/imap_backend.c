@@ -25,12 +25,17 @@ enum { CAP_SEEN = 1, CAP_ID = 2, CAP_SASL_IR = 4, CAP_AUTH_PLAIN = 8, CAP_LITERA
 
 void imap_add_quoted(struct str *out, const char *p, size_t len)
 {
+	size_t from = 0;
+
 	str_addc(out, '"');
 	for (size_t i = 0; i < len; i++) {
-		if (p[i] == '"' || p[i] == '\\')
-			str_addc(out, '\\');
-		str_addc(out, p[i]);
+		if (p[i] != '"' && p[i] != '\\')
+			continue;
+		str_add(out, p + from, i - from);
+		str_addc(out, '\\');
+		from = i;
 	}
+	str_add(out, p + from, len - from);
 	str_addc(out, '"');
 }
 
@@ -53,19 +58,21 @@ static size_t take_word(const char **p, const char **word)
 
 static unsigned read_caps(const char *list)
 {
-	static const struct { const char *name; unsigned bit; } known[] = {
-		{ "ID", CAP_ID }, { "SASL-IR", CAP_SASL_IR }, { "AUTH=PLAIN", CAP_AUTH_PLAIN }, { "LITERAL+", CAP_LITERAL },
-		{ "LITERAL-", CAP_LITERAL }, { "LOGINDISABLED", CAP_LOGINDISABLED },
-		{ "AUTH=X-WAYPOST-TOKEN", CAP_TOKEN },
+#define CAP(name, bit) { name, sizeof(name) - 1, bit }
+	static const struct { const char *name; size_t len; unsigned bit; } known[] = {
+		CAP("ID", CAP_ID), CAP("SASL-IR", CAP_SASL_IR), CAP("AUTH=PLAIN", CAP_AUTH_PLAIN), CAP("LITERAL+", CAP_LITERAL),
+		CAP("LITERAL-", CAP_LITERAL), CAP("LOGINDISABLED", CAP_LOGINDISABLED), CAP("AUTH=X-WAYPOST-TOKEN", CAP_TOKEN),
 	};
+#undef CAP
 	unsigned caps = CAP_SEEN;
 	const char *word;
 	size_t len;
 
 	while (*list != '\0' && *list != ']') {
 		len = take_word(&list, &word);
+		len -= len != 0 && word[len - 1] == ']';
 		for (size_t i = 0; i < ARRAY_LEN(known); i++)
-			if (is_word(word, len - (len != 0 && word[len - 1] == ']'), known[i].name))
+			if (len == known[i].len && strncasecmp(word, known[i].name, len) == 0)
 				caps |= known[i].bit;
 	}
 	return caps;

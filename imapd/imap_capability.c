@@ -20,23 +20,19 @@ static bool is_known(const char *word, size_t len)
 void imap_capability(struct str *out, const struct settings *set, bool before_login)
 {
 	const char *p = set->imapd_IMAP_CAPABILITY;
-	bool first = true;
+	size_t before = out->len, len;
 
-	for (;;) {
-		size_t len;
-
-		p += strspn(p, " \t");
-		len = strcspn(p, " \t");
-		if (len == 0)
-			break;
-		if (before_login || is_known(p, len)) {
-			if (!first)
+	for (; *p != '\0'; p += len) {
+		for (len = 0; p[len] != '\0' && p[len] != ' ' && p[len] != '\t'; len++)
+			continue;
+		if (len == 0) {
+			p++;
+		} else if (before_login || is_known(p, len)) {
+			if (out->len != before)
 				str_addc(out, ' ');
 			str_add(out, p, len);
-			first = false;
 		}
-		p += len;
 	}
-	if (first)
+	if (out->len == before)
 		str_adds(out, "IMAP4rev1");
 }

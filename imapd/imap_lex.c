@@ -202,35 +202,32 @@ int imap_lex_end(struct imap_lex *l)
 
 static int take_quoted(struct imap_lex *l, struct str *out)
 {
-	struct str text = STR_INIT;
-	int got = 0;
+	size_t at, n = 0, from;
+	char *to;
 
-	for (size_t at = l->pos + 1; at < l->len; at++) {
-		char c = l->data[at];
-
-		if (c == '"') {
-			l->pos = at + 1;
-			got = 1;
-			break;
-		}
-		if (c == '\\') {
+	for (at = l->pos + 1; at < l->len && l->data[at] != '"'; at++, n++) {
+		if (l->data[at] == '\\') {
 			if (++at == l->len)
-				break;
-			c = l->data[at];
-			got = c == '"' || c == '\\' ? 0 : -1;
+				return 0;
+			if (l->data[at] != '"' && l->data[at] != '\\')
+				return -1;
 		}
-		if (got < 0 || c == '\r' || c == '\n' || c == '\0' || text.len == IMAP_WORD_MAX) {
-			got = -1;
-			break;
-		}
-		str_addc(&text, c);
+		if (l->data[at] == '\r' || l->data[at] == '\n' || l->data[at] == '\0' || n == IMAP_WORD_MAX)
+			return -1;
 	}
-	if (got == 1) {
-		str_clear(out);
-		str_add(out, str_cstr(&text), text.len);
+	if (at == l->len)
+		return 0;
+	str_clear(out);
+	to = str_room(out, n);
+	for (from = l->pos + 1; from < at; from++) {
+		if (l->data[from] == '\\')
+			from++;
+		*to++ = l->data[from];
 	}
-	str_fini_secret(&text);
-	return got;
+	*to = '\0';
+	out->len = n;
+	l->pos = at + 1;
+	return 1;
 }
 
 int imap_lex_literal(struct imap_lex *l, uint64_t *size, bool *sync)
