@@ -249,6 +249,20 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 	return msgr_end(r);
 }
 
+void auth_reply_free(struct auth_reply **ap)
+{
+	struct auth_reply *a = *ap;
+
+	if (a == NULL)
+		return;
+	*ap = NULL;
+	mem_wipe(a->password, strlen(a->password));
+	mem_wipe(a->ticket, sizeof(a->ticket));
+	for (unsigned i = 0; i < a->ntargets; i++)
+		mem_wipe(a->target[i].token, sizeof(a->target[i].token));
+	mem_free(&a);
+}
+
 /* A name as it is signed: lower case, without a trailing dot. */
 static void add_host(struct str *text, const char *host)
 {

@@ -151,7 +151,10 @@ bool auth_begin_read(struct msgr *r, uint32_t *request, enum auth_mech *mech);
 void auth_text_write(struct msgw *w, enum wire_type type, uint32_t request, const char *text);
 bool auth_text_read(struct msgr *r, uint32_t *request, char text[AUTH_TEXT_MAX]);
 void auth_reply_write(struct msgw *w, const struct auth_reply *a);
+/* Fills all of A. */
 bool auth_reply_read(struct msgr *r, struct auth_reply *a);
+/* Frees *A (which may be NULL) with what was a secret in it wiped, and empties the pointer. */
+void auth_reply_free(struct auth_reply **a);
 
 /* Signs HOP's identity for the login of USER to node HOST (as in mailhost, without port; case and a trailing
  * dot do not matter) with the key of the POOL: fills hop->mac from the other members. */

@@ -53,13 +53,6 @@ static void forget_peer(struct login *l)
 	memset(&l->peer, 0, sizeof(l->peer));
 }
 
-static void forget_reply(struct login *l)
-{
-	if (l->reply != NULL)
-		mem_wipe(l->reply, sizeof(*l->reply));
-	mem_free(&l->reply);
-}
-
 /* The session that authd has entered for L is not to be, or is somebody else's business now (0). */
 static void end_session(struct login *l)
 {
@@ -82,7 +75,7 @@ static void login_free(struct login *l)
 	worker_remove(l->worker, l);
 	forget_credentials(l);
 	forget_peer(l);
-	forget_reply(l);
+	auth_reply_free(&l->reply);
 	if (l->dialect->fini != NULL)
 		l->dialect->fini(l);
 	str_fini_secret(&l->in);
@@ -179,7 +172,7 @@ static void refuse(struct login *l, enum auth_verdict v, const char *code)
 	l->dialect->refuse(l, v, code);
 	forget_credentials(l);
 	forget_peer(l);
-	forget_reply(l);
+	auth_reply_free(&l->reply);
 	worker_end_talk(l->worker, l);
 	l->retried = false;
 	enter(l, LOGIN_COMMAND);
@@ -416,7 +409,7 @@ static void ask_again(struct login *l)
 	l->retried = true;
 	end_session(l);
 	forget_peer(l);
-	forget_reply(l);
+	auth_reply_free(&l->reply);
 	enter(l, LOGIN_AUTH);
 }
 
@@ -554,10 +547,10 @@ void login_auth_reply(struct login *l, struct auth_reply *a)
 	char more[AUTH_REASON_MAX + 32];
 
 	if (l->state != LOGIN_AUTH) { /* cannot be: the worker drops answers to old questions */
-		mem_free(&a);
+		auth_reply_free(&a);
 		return;
 	}
-	forget_reply(l);
+	auth_reply_free(&l->reply);
 	l->reply = a;
 	if (a == NULL) {
 		unavailable(l, "", "authd does not answer");

@@ -183,7 +183,7 @@ void worker_ask_authd(struct worker *w, struct login *l)
 	auth_request_write(&out, &q);
 	if (chan_post(w->authd, &out) != 0)
 		drop_slot(w, l);
-	mem_wipe(&q, sizeof(q));
+	mem_wipe(q.password, strlen(q.password));
 	mem_wipe(out.buf, out.len);
 }
 
@@ -223,23 +223,15 @@ void worker_peer_result(struct worker *w, const struct net_addr *peer, bool aliv
 		log_warn("authd does not read its messages");
 }
 
-/* It may hold a password. */
-static void drop_reply(struct auth_reply *a)
-{
-	mem_wipe(a, sizeof(*a));
-	mem_free(&a);
-}
-
 static void on_auth_reply(struct worker *w, struct msgr *r)
 {
-	struct auth_reply *a = mem_alloc(sizeof(*a));
+	struct auth_reply *a = mem_grow(NULL, sizeof(*a));
 	struct login *l;
 
 	if (!auth_reply_read(r, a)) {
 		log_error("bad answer from authd; the login goes without");
 		l = find_slot(w, a->request);
-		drop_reply(a);
-		a = NULL;
+		auth_reply_free(&a);
 	} else {
 		l = find_slot(w, a->request);
 	}
@@ -251,8 +243,7 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 	if (l == NULL || l->state != LOGIN_AUTH) {
 		if (a != NULL && a->verdict == AUTH_VERDICT_OK)
 			send_session_end(w, a->session); /* its client has gone */
-		if (a != NULL)
-			drop_reply(a);
+		auth_reply_free(&a);
 		return;
 	}
 	if (a != NULL && a->verdict == AUTH_VERDICT_OK && a->here_too && l->mech != AUTH_MECH_PASSWORD)
