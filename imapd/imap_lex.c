@@ -202,31 +202,29 @@ int imap_lex_end(struct imap_lex *l)
 
 static int take_quoted(struct imap_lex *l, struct str *out)
 {
-	size_t at, n = 0, from;
+	const char *p = l->data + l->pos + 1, *end = l->data + l->len, *start = p;
+	size_t n = 0;
 	char *to;
 
-	for (at = l->pos + 1; at < l->len && l->data[at] != '"'; at++, n++) {
-		if (l->data[at] == '\\') {
-			if (++at == l->len)
+	for (; p < end && *p != '"'; p++, n++) {
+		if (*p == '\\') {
+			if (++p == end)
 				return 0;
-			if (l->data[at] != '"' && l->data[at] != '\\')
+			if (*p != '"' && *p != '\\')
 				return -1;
 		}
-		if (l->data[at] == '\r' || l->data[at] == '\n' || l->data[at] == '\0' || n == IMAP_WORD_MAX)
+		if (*p == '\r' || *p == '\n' || *p == '\0' || n == IMAP_WORD_MAX)
 			return -1;
 	}
-	if (at == l->len)
+	if (p == end)
 		return 0;
 	str_clear(out);
 	to = str_room(out, n);
-	for (from = l->pos + 1; from < at; from++) {
-		if (l->data[from] == '\\')
-			from++;
-		*to++ = l->data[from];
-	}
+	for (const char *from = start; from < p; from++)
+		*to++ = *from == '\\' ? *++from : *from;
 	*to = '\0';
 	out->len = n;
-	l->pos = at + 1;
+	l->pos = (size_t)(p + 1 - l->data);
 	return 1;
 }
 
