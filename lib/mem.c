@@ -8,10 +8,17 @@
 
 #include "lib/die.h"
 
+enum { SMALL = 1024 };
+
 void *mem_alloc(size_t size)
 {
-	void *p = calloc(1, size != 0 ? size : 1);
+	void *p;
 
+	/* calloc() of glibc passes its cache of small pieces by; for large ones it may know that they are zero already. */
+	if (size > SMALL)
+		p = calloc(1, size);
+	else if ((p = malloc(size != 0 ? size : 1)) != NULL)
+		memset(p, 0, size);
 	if (p == NULL)
 		die_fatal("out of memory (%zu bytes)", size);
 	return p;
@@ -41,10 +48,11 @@ char *mem_strdup(const char *s)
 
 char *mem_memdup(const void *p, size_t len)
 {
-	char *copy = mem_alloc(len + 1);
+	char *copy = mem_grow(NULL, len + 1);
 
 	if (len != 0)
 		memcpy(copy, p, len);
+	copy[len] = '\0';
 	return copy;
 }
 
