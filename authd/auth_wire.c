@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/hex.h"
 #include "lib/mem.h"
 #include "lib/num.h"
 
@@ -327,14 +328,7 @@ void hop_token(const struct hop *hop, struct mac *pool, const char *host, const 
 
 const char *hop_token_text(const uint8_t token[HOP_MAC_LEN], char dst[TOKEN_TEXT_MAX])
 {
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < HOP_MAC_LEN; i++) {
-		dst[2 * i] = digits[token[i] >> 4];
-		dst[2 * i + 1] = digits[token[i] & 15];
-	}
-	dst[TOKEN_TEXT_MAX - 1] = '\0';
-	return dst;
+	return hex_text(dst, token, HOP_MAC_LEN);
 }
 
 bool hop_token_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, const char *text)

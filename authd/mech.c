@@ -12,15 +12,10 @@
 #include "authlib/password.h"
 #include "authlib/scram_secret.h"
 #include "lib/die.h"
+#include "lib/hex.h"
 #include "lib/mem.h"
 
 enum { RANDOM_BYTES = 16, NODE_MAX = 255 };
-
-static void add_hex(struct str *out, const uint8_t *p, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		str_addf(out, "%02x", p[i]);
-}
 
 void mech_challenge(char out[AUTH_TEXT_MAX], const char *node)
 {
@@ -29,7 +24,7 @@ void mech_challenge(char out[AUTH_TEXT_MAX], const char *node)
 
 	DIE_IF(RAND_bytes(random, sizeof(random)) != 1);
 	str_addc(&text, '<');
-	add_hex(&text, random, sizeof(random));
+	hex_encode(&text, random, sizeof(random));
 	str_addf(&text, ".%lld@", (long long)time(NULL));
 	for (size_t i = 0; i < NODE_MAX && node[i] != '\0'; i++)
 		if (node[i] > ' ' && node[i] < 0x7f && strchr("<>@\"\\", node[i]) == NULL)
@@ -115,7 +110,7 @@ static bool apop_answer(struct str *out, const char *password, const char *chall
 	str_adds(&text, challenge);
 	str_adds(&text, password != NULL ? password : nothing);
 	DIE_IF(EVP_Digest(text.data, text.len, digest, &len, EVP_md5(), NULL) != 1);
-	add_hex(out, digest, len);
+	hex_encode(out, digest, len);
 	str_fini_secret(&text);
 	mem_wipe(digest, sizeof(digest));
 	return password != NULL;

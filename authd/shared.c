@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "lib/hex.h"
 #include "lib/mem.h"
 #include "lib/seal.h"
 
@@ -72,7 +73,6 @@ void shared_free(struct shared **sp)
 /* The key of JOB's account, as hex digits. Names hold no NUL byte: with one behind each there is one reading only. */
 static void make_key(const struct shared *s, const struct job *job, char key[KEY_LEN + 1])
 {
-	static const char digits[] = "0123456789abcdef";
 	struct str text = STR_INIT;
 	char client[NET_IP_TEXT_MAX];
 	uint8_t mac[MAC_LEN];
@@ -85,11 +85,7 @@ static void make_key(const struct shared *s, const struct job *job, char key[KEY
 		str_adds(&text, net_addr_text(&job->client, client));
 	mac_compute(s->keys, text.data, text.len, mac);
 	str_fini(&text);
-	for (unsigned i = 0; i < MAC_LEN; i++) {
-		key[2 * i] = digits[mac[i] >> 4];
-		key[2 * i + 1] = digits[mac[i] & 15];
-	}
-	key[KEY_LEN] = '\0';
+	hex_text(key, mac, sizeof(mac));
 }
 
 /* Of a password under KEY: equal passwords of two accounts have nothing in common. */

@@ -2,10 +2,12 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "authlib/hmac_state.h"
 
+#include <endian.h>
 #include <openssl/md5.h>
 #include <openssl/sha.h>
 #include <string.h>
 
+#include "lib/hex.h"
 #include "lib/mem.h"
 
 enum { BLOCK = 64, WORDS_MAX = 8 };
@@ -130,7 +132,8 @@ static void add_state(struct str *out, const struct hash *h, const uint8_t *key,
 		block[i] = key[i] ^ pad;
 	h->state(block, state);
 	for (unsigned i = 0; i < h->words; i++)
-		str_addf(out, "%08x", h->little ? __builtin_bswap32(state[i]) : state[i]);
+		state[i] = h->little ? htole32(state[i]) : htobe32(state[i]);
+	hex_encode(out, state, h->words * sizeof(state[0]));
 	mem_wipe(block, sizeof(block));
 	mem_wipe(state, sizeof(state));
 }
@@ -162,19 +165,9 @@ size_t hmac_state_len(const char *hash)
 /* One word of a state: eight hex digits. */
 static bool read_word(const char *p, bool little, uint32_t *out)
 {
-	uint32_t v = 0;
-
-	for (int i = 0; i < 8; i++) {
-		char c = p[i];
-
-		if (c >= '0' && c <= '9')
-			v = v << 4 | (uint32_t)(c - '0');
-		else if ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'))
-			v = v << 4 | (uint32_t)((c | 0x20) - 'a' + 10);
-		else
-			return false;
-	}
-	*out = little ? __builtin_bswap32(v) : v;
+	if (!hex_bytes(out, p, 8))
+		return false;
+	*out = little ? le32toh(*out) : be32toh(*out);
 	return true;
 }
 
@@ -190,8 +183,7 @@ bool hmac_state_digest(struct str *out, const char *hash, const char *state, con
 	if (good) {
 		h->resume(words + h->words, text, len, digest);
 		h->resume(words, digest, (size_t)h->words * 4, digest);
-		for (unsigned i = 0; i < h->words * 4; i++)
-			str_addf(out, "%02x", digest[i]);
+		hex_encode(out, digest, (size_t)h->words * 4);
 	}
 	mem_wipe(words, sizeof(words));
 	mem_wipe(digest, sizeof(digest));

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "authlib/record.h"
+#include "lib/hex.h"
 #include "lib/mem.h"
 
 void ldapquery_escape(struct str *out, const char *text, size_t len)
@@ -11,10 +12,12 @@ void ldapquery_escape(struct str *out, const char *text, size_t len)
 	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@._-+ ";
 
 	for (size_t i = 0; i < len; i++) {
-		if (text[i] != '\0' && strchr(plain, text[i]) != NULL)
+		if (text[i] != '\0' && strchr(plain, text[i]) != NULL) {
 			str_addc(out, text[i]);
-		else
-			str_addf(out, "\\%02x", (unsigned char)text[i]);
+		} else {
+			str_addc(out, '\\');
+			hex_encode(out, text + i, 1);
+		}
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "authlib/scram_secret.h"
 #include "lib/b64.h"
 #include "lib/die.h"
+#include "lib/hex.h"
 #include "lib/mem.h"
 
 /* Names of Courier, Dovecot and OpenLDAP; where two give a name different meanings, the rows behind password.h's
@@ -112,36 +113,6 @@ static struct stored find(const char *hash)
 	return st;
 }
 
-static int hex_value(char c)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *p = memchr(digits, c >= 'A' && c <= 'F' ? c | 0x20 : c, 16);
-
-	return p != NULL ? (int)(p - digits) : -1;
-}
-
-bool password_hex_decode(struct str *out, const char *p, size_t len)
-{
-	size_t before = out->len;
-
-	for (size_t i = 0; len % 2 == 0 && i < len; i += 2) {
-		int hi = hex_value(p[i]), lo = hex_value(p[i + 1]);
-
-		if (hi < 0 || lo < 0) {
-			out->len = before;
-			return false;
-		}
-		str_addc(out, (char)(hi << 4 | lo));
-	}
-	return len % 2 == 0;
-}
-
-static void hex_encode(struct str *out, const void *p, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		str_addf(out, "%02x", ((const uint8_t *)p)[i]);
-}
-
 void password_b64_encode(struct str *out, const void *p, size_t len)
 {
 	b64_encode(out, p, len);
@@ -183,7 +154,7 @@ static bool decode(const struct stored *st, struct str *body)
 	if (e == AS_USUAL && st->scheme->kind->binary)
 		e = st->scheme->salt == 0 && len == 2 * (size_t)st->scheme->len ? HEX : BASE64;
 	if (e == HEX)
-		return password_hex_decode(body, st->text, len);
+		return hex_decode(body, st->text, len);
 	if (e == BASE64 && !b64_decode(body, st->text, len))
 		return false;
 	if (e == AS_USUAL)

@@ -44,8 +44,6 @@ extern const struct password_kind password_scram;
  * mean nothing must be 0: there is one spelling only. */
 bool password_b64_decode(struct str *out, const char *p, size_t len, char plus);
 void password_b64_encode(struct str *out, const void *p, size_t len);
-/* An even number of hex digits, in either case. */
-bool password_hex_decode(struct str *out, const char *p, size_t len);
 
 /* password_crypt.c, for reports: which kind of crypt(3) hash TEXT is: its prefix, "DES", "unknown". */
 const char *password_crypt_name(const char *text);

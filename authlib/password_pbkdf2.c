@@ -5,6 +5,7 @@
 
 #include "authlib/password_kind.h"
 #include "lib/die.h"
+#include "lib/hex.h"
 #include "lib/mem.h"
 #include "lib/num.h"
 
@@ -62,7 +63,7 @@ static const char *parse(const struct password_scheme *s, const char *text, stru
 		return "the rounds of the PBKDF2 hash are no number from 1 to 10000000";
 	if (dovecot) {
 		str_add(&salt_raw, salt->p, salt->len);
-		if (password_hex_decode(&key_raw, key->p, key->len))
+		if (hex_decode(&key_raw, key->p, key->len))
 			why = NULL;
 	} else if (password_b64_decode(&salt_raw, salt->p, salt->len, '.') && password_b64_decode(&key_raw, key->p, key->len, '.')) {
 		why = NULL;

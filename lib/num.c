@@ -1,6 +1,9 @@
 #include "lib/num.h"
 
+#include <endian.h>
 #include <string.h>
+
+#include "lib/hex.h"
 
 bool num_parse(const char *p, size_t len, uint64_t limit, uint64_t *out)
 {
@@ -39,8 +42,6 @@ const char *num_text(uint64_t v, char dst[NUM_TEXT_MAX])
 
 const char *num_hex(uint64_t v, char dst[NUM_HEX_MAX])
 {
-	for (int i = 15; i >= 0; i--, v >>= 4)
-		dst[i] = "0123456789abcdef"[v & 15];
-	dst[16] = '\0';
-	return dst;
+	v = htobe64(v);
+	return hex_text(dst, &v, sizeof(v));
 }

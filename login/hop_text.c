@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/hex.h"
 #include "lib/num.h"
 
 void hop_text_session(struct hop *h, const char *value)
@@ -52,13 +53,6 @@ void hop_text_transport(struct hop *h, const char *value)
 	h->present = true;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 void hop_text_auth(struct hop *h, const char *value)
 {
 	const char *colon = strchr(value, ':');
@@ -67,13 +61,8 @@ void hop_text_auth(struct hop *h, const char *value)
 
 	if (colon == NULL || !num_parse(value, (size_t)(colon - value), UINT32_MAX * 16ULL, &seconds) || strlen(colon + 1) != 2 * sizeof(mac))
 		return;
-	for (size_t i = 0; i < sizeof(mac); i++) {
-		int hi = hex_digit(colon[1 + 2 * i]), lo = hex_digit(colon[2 + 2 * i]);
-
-		if (hi < 0 || lo < 0)
-			return;
-		mac[i] = (uint8_t)(hi << 4 | lo);
-	}
+	if (strpbrk(colon, "ABCDEF") != NULL || !hex_bytes(mac, colon + 1, 2 * sizeof(mac)))
+		return;
 	h->time = seconds;
 	memcpy(h->mac, mac, sizeof(mac));
 	h->present = true;
@@ -81,15 +70,9 @@ void hop_text_auth(struct hop *h, const char *value)
 
 const char *hop_text_auth_make(const struct hop *h, char dst[HOP_TEXT_AUTH_MAX])
 {
-	static const char digits[] = "0123456789abcdef";
 	size_t n = strlen(num_text(h->time, dst));
 
 	dst[n++] = ':';
-
-	for (size_t i = 0; i < sizeof(h->mac); i++) {
-		dst[n++] = digits[h->mac[i] >> 4];
-		dst[n++] = digits[h->mac[i] & 15];
-	}
-	dst[n] = '\0';
+	hex_text(dst + n, h->mac, sizeof(h->mac));
 	return dst;
 }

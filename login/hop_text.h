@@ -10,7 +10,7 @@ void hop_text_ip(struct hop *h, const char *value);
 void hop_text_port(struct hop *h, const char *value);
 void hop_text_ttl(struct hop *h, const char *value);
 void hop_text_transport(struct hop *h, const char *value);
-/* "SECONDS:MAC", the MAC in hexadecimal. */
+/* "SECONDS:MAC", the MAC in lower-case hexadecimal. */
 void hop_text_auth(struct hop *h, const char *value);
 
 enum { HOP_TEXT_AUTH_MAX = 24 + 2 * HOP_MAC_LEN };

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/hex.h"
 #include "mime/ctype.h"
 
 enum mime_encoding mime_encoding_of(const struct mime_text *value)
@@ -64,14 +65,6 @@ static void add_base64(struct mime_decoder *d, struct str *out, const char *p, s
 	}
 	out->len += (size_t)(to - from);
 	out->data[out->len] = '\0';
-}
-
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static void release_held(struct mime_decoder *d, struct str *out)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/hex.h"
 #include "lib/mem.h"
 
 enum { PEM_FILE_MAX = 1024 * 1024 };
@@ -70,18 +71,6 @@ static int no_passphrase(char *buf UNUSED, int size UNUSED, int rwflag UNUSED, v
 	return -1;
 }
 
-static char *hex_of(const unsigned char *p, size_t len)
-{
-	static const char digits[] = "0123456789abcdef";
-	char *out = mem_alloc(2 * len + 1);
-
-	for (size_t i = 0; i < len; i++) {
-		out[2 * i] = digits[p[i] >> 4];
-		out[2 * i + 1] = digits[p[i] & 15];
-	}
-	return out;
-}
-
 static char *secret_of_key(EVP_PKEY *key)
 {
 	static const char label[] = "waypost pool secret";
@@ -91,7 +80,7 @@ static char *secret_of_key(EVP_PKEY *key)
 	char *secret = NULL;
 
 	if (len > 0 && HMAC(EVP_sha256(), label, (int)sizeof(label) - 1, der, (size_t)len, md, &mdlen) != NULL)
-		secret = hex_of(md, mdlen);
+		secret = hex_text(mem_alloc(2 * (size_t)mdlen + 1), md, mdlen);
 	if (der != NULL)
 		OPENSSL_clear_free(der, (size_t)MAX(len, 0));
 	mem_wipe(md, sizeof(md));

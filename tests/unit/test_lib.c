@@ -1,12 +1,15 @@
 #include "tests/unit/unit.h"
 
+#include <ctype.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/b64.h"
+#include "lib/hex.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/msg.h"
@@ -97,6 +100,63 @@ static void test_b64(void)
 		str_fini(&e);
 	}
 	str_fini(&s);
+}
+
+/* Reads the LEN characters at TEXT in both ways that there are, with nothing behind them; they agree. */
+static bool read_hex(const char *text, size_t len, uint8_t out[64])
+{
+	char *exact = mem_alloc(MAX(len, 1));
+	struct str s = STR_INIT;
+	bool good;
+
+	memcpy(exact, text, len);
+	str_adds(&s, "ab");
+	good = hex_decode(&s, exact, len);
+	CU_ASSERT_EQUAL(hex_bytes(out, exact, len), good);
+	CU_ASSERT_EQUAL_FATAL(s.len, good ? 2 + len / 2 : 2);
+	CU_ASSERT(memcmp(s.data, "ab", 2) == 0 && memcmp(s.data + 2, out, s.len - 2) == 0 && s.data[s.len] == '\0');
+	str_fini(&s);
+	mem_free(&exact);
+	return good;
+}
+
+static void test_hex(void)
+{
+	static const char good[] = "00010f107f80a9badcfeFF0aBcDEf9", bad[] = "/:@G`gxX -+.\n\xb0\xff";
+	static const uint8_t bytes[] = { 0, 1, 0x0f, 0x10, 0x7f, 0x80, 0xa9, 0xba, 0xdc, 0xfe, 0xff, 0x0a, 0xbc, 0xde, 0xf9 };
+	struct str all = STR_INIT;
+	uint8_t out[64];
+
+	for (int c = 0; c < 256; c++) {
+		char one[2] = { (char)c, '\0' }, is[3], text[3];
+		uint8_t byte = (uint8_t)c;
+
+		CU_ASSERT_EQUAL(hex_value((char)c), isxdigit(c) ? (int)strtol(one, NULL, 16) : -1);
+		snprintf(is, sizeof(is), "%02x", (unsigned)c);
+		CU_ASSERT_STRING_EQUAL(hex_text(text, &byte, 1), is);
+		CU_ASSERT(read_hex(is, 2, out) && out[0] == byte);
+		hex_encode(&all, &byte, 1);
+		CU_ASSERT(all.len == 2 * (size_t)c + 2 && strcmp(all.data + all.len - 2, is) == 0);
+	}
+	str_clear(&all);
+	hex_encode(&all, bytes, sizeof(bytes));
+	CU_ASSERT_STRING_EQUAL(all.data, "00010f107f80a9badcfeff0abcdef9");
+	str_clear(&all);
+	hex_encode(&all, bytes, 0);
+	CU_ASSERT_STRING_EQUAL(all.data, "");
+	str_fini(&all);
+	for (size_t cut = 0; cut < sizeof(good); cut++) {
+		CU_ASSERT_EQUAL(read_hex(good, cut, out), cut % 2 == 0);
+		CU_ASSERT(memcmp(out, bytes, cut / 2) == 0);
+	}
+	for (size_t at = 0; at < sizeof(good) - 1; at++)
+		for (size_t i = 0; i < sizeof(bad); i++) { /* with the NUL, too */
+			char text[sizeof(good)];
+
+			memcpy(text, good, sizeof(good));
+			text[at] = bad[i];
+			CU_ASSERT_FALSE(read_hex(text, sizeof(good) - 1, out));
+		}
 }
 
 static void test_secret(void)
@@ -369,7 +429,7 @@ static void test_log_parse(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "secrets", test_secret },
+	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "hex", test_hex }, { "secrets", test_secret },
 	{ "messages", test_msg }, { "messages with a descriptor", test_msg_fd },
 	{ "messages with many descriptors", test_msg_many_fds }, { "addresses", test_net }, { "random bytes", test_rnd },
 	{ "log values", test_log_value }, { "control characters in log lines", test_log_controls }, { "log lines", test_log_parse },

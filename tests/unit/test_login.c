@@ -1,6 +1,7 @@
 #include "tests/unit/unit.h"
 
 #include "imapd/imap_login.h"
+#include "login/hop_text.h"
 #include "pop3d/pop3_login.h"
 #include "tests/unit/login_stubs.h"
 
@@ -184,6 +185,36 @@ static void test_imap_id(void)
 	str_fini(&log);
 }
 
+/* A hop's signature: what is written is read; a text that is cut, longer or in capitals is none. */
+static void test_hop_auth(void)
+{
+	struct hop h = { .time = 1893456000 };
+	char text[HOP_TEXT_AUTH_MAX], other[HOP_TEXT_AUTH_MAX + 1];
+	size_t len;
+
+	for (size_t i = 0; i < sizeof(h.mac); i++)
+		h.mac[i] = (uint8_t)(0xa5 + 37 * i);
+	len = strlen(hop_text_auth_make(&h, text));
+	CU_ASSERT_EQUAL(len, strlen("1893456000:") + 2 * HOP_MAC_LEN);
+	for (size_t cut = 0; cut <= len + 1; cut++) {
+		struct hop is = { .time = 0 };
+
+		snprintf(other, sizeof(other), "%.*s%s", (int)cut, text, cut > len ? "a" : "");
+		hop_text_auth(&is, other);
+		CU_ASSERT_EQUAL(is.present, cut == len);
+		CU_ASSERT_EQUAL(is.time, cut == len ? h.time : 0);
+		CU_ASSERT_EQUAL(memcmp(is.mac, h.mac, sizeof(h.mac)) == 0, cut == len);
+	}
+	for (size_t at = strcspn(text, ":"); at < len; at++) {
+		struct hop is = { .time = 0 };
+
+		str_copy(other, sizeof(other), text);
+		other[at] = strchr("abcdef", text[at]) != NULL ? (char)(text[at] - 0x20) : 'g';
+		hop_text_auth(&is, other);
+		CU_ASSERT_FALSE(is.present);
+	}
+}
+
 static void test_imap_long(void)
 {
 	struct str in = STR_INIT;
@@ -339,6 +370,7 @@ static void end(void)
 static const struct unit_case cases[] = {
 	{ "settings", begin },
 	{ "IMAP commands", test_imap_login }, { "IMAP SASL", test_imap_sasl }, { "challenges", test_challenges }, { "IMAP ID", test_imap_id },
+	{ "hop signatures", test_hop_auth },
 	{ "IMAP long line", test_imap_long }, { "POP3 commands", test_pop3 }, { "IMAP peers", test_imap_peer },
 	{ "POP3 peers", test_pop3_peer }, { "end", end }, { NULL, NULL },
 };

@@ -6,6 +6,7 @@
 
 #include "authd/mech.h"
 #include "authlib/hmac_state.h"
+#include "lib/hex.h"
 #include "lib/mem.h"
 
 /* Examples of RFC 2195 section 3 and RFC 1939 section 7. */
@@ -72,8 +73,7 @@ static void test_hashes(void)
 			unsigned n = 0;
 
 			HMAC(EVP_get_digestbyname(mechs[i].hash), key, (int)len, (const unsigned char *)CRAM_CHALLENGE, strlen(CRAM_CHALLENGE), md, &n);
-			for (unsigned k = 0; k < n; k++)
-				str_addf(&hex, "%02x", md[k]);
+			hex_encode(&hex, md, n);
 			str_addf(&state, "%s=", mechs[i].hash);
 			hmac_state_add(&state, mechs[i].hash, key);
 			CU_ASSERT_EQUAL(state.len, strlen(mechs[i].hash) + 1 + hmac_state_len(mechs[i].hash));

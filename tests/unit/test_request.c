@@ -10,6 +10,7 @@
 #include "authd/authd_priv.h"
 #include "authlib/drv_userdb.h"
 #include "lib/clock.h"
+#include "lib/hex.h"
 #include "lib/mem.h"
 #include "tests/unit/unit.h"
 
@@ -119,8 +120,7 @@ static void prove(uint32_t id)
 
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, "192.0.2.99", 1));
 	HMAC(EVP_md5(), "secret", 6, (const unsigned char *)challenge, strlen(challenge), md, &n);
-	for (unsigned i = 0; i < n; i++)
-		snprintf(q.password + (size_t)2 * i, 3, "%02x", md[i]);
+	hex_text(q.password, md, n);
 	request_new(&a, &w, &q);
 }
 
