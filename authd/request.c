@@ -172,7 +172,7 @@ static void grant(struct request *rq, struct auth_reply *r)
 		str_copy(r->session_id, sizeof(r->session_id), rq->q.hop.session_id);
 	else
 		num_hex(r->session, r->session_id);
-	snprintf(r->name, sizeof(r->name), "%s", rq->account.name);
+	str_copy(r->name, sizeof(r->name), rq->account.name); /* drivers keep to ACCOUNT_NAME_MAX */
 	r->client = rq->client;
 	r->client_tls = rq->client_tls;
 	r->proxied = rq->believed;
@@ -231,13 +231,15 @@ static bool lend_credential(struct request *rq, struct auth_reply *r)
 	return false;
 }
 
+_Static_assert((int)ROUTE_NAME_MAX <= (int)HOP_HOST_MAX, "each host of a route fits");
+
 static void add_targets(struct auth_reply *r, const char *host, const struct net_addr *addr, unsigned n)
 {
 	for (unsigned i = 0; i < n && r->ntargets < AUTH_ADDRS_MAX; i++) {
 		struct auth_target *t = &r->target[r->ntargets++];
 
 		t->addr = addr[i];
-		snprintf(t->host, sizeof(t->host), "%s", host);
+		str_copy(t->host, sizeof(t->host), host);
 	}
 }
 

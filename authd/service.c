@@ -1,8 +1,8 @@
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "authd/authd_priv.h"
+#include "lib/str.h"
 
 void service_of(const struct settings *set, enum protocol p, struct service *out)
 {
@@ -39,9 +39,10 @@ bool service_name(const struct service *s, const char *name, char out[ACCOUNT_NA
 
 void service_at_port(const struct service *s, uint16_t local_port, char *out, size_t size)
 {
-	char name[32];
+	const char *name = settings_authservice(s->authservice, local_port, s->name, out, size);
 
-	snprintf(out, size, "%s", settings_authservice(s->authservice, local_port, s->name, name, sizeof(name)));
+	if (name != out)
+		str_copy(out, size, name);
 }
 
 bool account_allowed(const struct settings *set, const struct account *acct, const char **why)

@@ -13,6 +13,7 @@
 #include "authlib/password.h"
 #include "authlib/userdb_image.h"
 #include "lib/mem.h"
+#include "lib/str.h"
 
 /* A place in the image; BAD once anything was read beyond the end. */
 struct cursor {
@@ -356,11 +357,13 @@ enum auth_result userdb_lookup(const struct userdb *db, const char *service, con
 	struct userdb_entry e;
 	struct userdb_text hash;
 	char field[USERDB_FIELD_MAX];
+	size_t len = MIN(strlen(service), USERDB_FIELD_MAX / 2);
 	enum auth_result r = find_entry(db, name, &e);
 
 	if (r != AUTH_OK)
 		return r;
-	snprintf(field, sizeof(field), "%.32spw", service);
+	memcpy(field, service, len); /* "imappw" */
+	str_copy(field + len, sizeof(field) - len, "pw");
 	hash = find_password(&e, field);
 	if (hash.p == NULL)
 		hash = e.systempw;
