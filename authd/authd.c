@@ -120,7 +120,7 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 	case AUTH_REQUEST:
 		if (!auth_request_read(r, &q))
 			return false;
-		request_new(a, w, &q);
+		request_new(w, &q);
 		mem_wipe(&q, sizeof(q));
 		return true;
 	case AUTH_CANCEL:
@@ -381,6 +381,7 @@ static void use_settings(struct authd *a)
 	struct auth_chain *chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_LOOP, set, &errors);
 
 	load_scram(set);
+	services_use(a);
 	mac_free(&a->pool);
 	if (set->pool_secret[0] != '\0')
 		a->pool = mac_new(set->pool_secret, strlen(set->pool_secret));

@@ -16,6 +16,16 @@
 struct authd;
 struct request;
 
+/* What the settings say of one protocol. */
+struct service {
+	const char *name;         /* "imap", "pop3": the service that drivers know */
+	const char *option_off, *option_insecure; /* disableimap, disableinsecureimap */
+	bool proxy_on;
+	uint16_t port;            /* of peers whose mailhost names none */
+	int64_t max_sessions, max_per_ip;
+	const char *defdomain, *domainsep, *authservice;
+};
+
 /* A worker's channel; its questions and sessions end with it. */
 struct authd_worker {
 	struct authd_worker *next;
@@ -30,6 +40,7 @@ struct authd_worker {
 
 struct authd {
 	struct role_ctx ctx;
+	struct service service[PROTOCOL_COUNT];
 	struct authd_worker *workers;
 	struct chan *spawn;
 	uint64_t spawn_generation;
@@ -51,23 +62,15 @@ struct authd {
 	uint64_t logins[AUTH_VERDICT_COUNT];
 };
 
-/* What the settings say of one protocol. */
-struct service {
-	const char *name;         /* "imap", "pop3": the service that drivers know */
-	const char *option_off, *option_insecure; /* disableimap, disableinsecureimap */
-	bool proxy_on;
-	uint16_t port;            /* of peers whose mailhost names none */
-	int64_t max_sessions, max_per_ip;
-	const char *defdomain, *domainsep, *authservice;
-};
-void service_of(const struct settings *set, enum protocol p, struct service *out);
+/* Fills a->service from the settings, which have changed. */
+void services_use(struct authd *a);
 /* NAME with DEFDOMAIN appended where the settings say so, into OUT. False if that is too long. */
 bool service_name(const struct service *s, const char *name, char out[ACCOUNT_NAME_MAX]);
 /* The name under which logins at LOCAL_PORT are checked (AUTHSERVICE<port>), into OUT. */
 void service_at_port(const struct service *s, uint16_t local_port, char *out, size_t size);
 
 /* A login question has come from W. */
-void request_new(struct authd *a, struct authd_worker *w, const struct auth_request *q);
+void request_new(struct authd_worker *w, const struct auth_request *q);
 /* The question number ID of W, or its challenge, is not wanted any more. */
 void request_cancel(struct authd_worker *w, uint32_t id);
 /* The client's next message TEXT for question ID of W. */

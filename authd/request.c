@@ -23,7 +23,6 @@ struct request {
 	bool early;                   /* waits for the first load */
 	struct authd_worker *worker;
 	struct auth_request q;
-	struct service service;
 	char service_name[32];
 	char name[ACCOUNT_NAME_MAX];  /* with DEFDOMAIN */
 	char *challenge;              /* that the client has answered; NULL: there was none */
@@ -72,6 +71,11 @@ static void request_free(struct request *rq)
 	scram_free(&rq->scram);
 	mem_wipe(&rq->q, sizeof(rq->q));
 	mem_free(&rq);
+}
+
+static const struct service *service(const struct request *rq)
+{
+	return &rq->worker->a->service[rq->q.protocol];
 }
 
 static void wait_in_list(struct request *rq)
@@ -313,11 +317,12 @@ static bool chosen_by_peer(const struct request *rq)
 static void route(struct request *rq)
 {
 	const struct settings *set = rq->worker->a->ctx.set;
+	const struct service *s = service(rq);
 	const char *const self[2] = { set->self[0], set->self[1] };
 	char mailhost[1024], reason[AUTH_REASON_MAX];
 	bool has = account_option(rq->account.options, "mailhost", mailhost, sizeof(mailhost));
 
-	if (!route_decide(&rq->route, has ? mailhost : NULL, rq->service.proxy_on, self, rq->service.port)) {
+	if (!route_decide(&rq->route, has ? mailhost : NULL, s->proxy_on, self, s->port)) {
 		refuse(rq, AUTH_VERDICT_UNAVAILABLE, rq->route.why);
 		return;
 	}
@@ -351,7 +356,7 @@ static void route(struct request *rq)
 static void admit(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
-	const struct service *s = &rq->service;
+	const struct service *s = service(rq);
 	enum protocol p = rq->q.protocol;
 	const char *why;
 
@@ -688,7 +693,7 @@ static bool take_challenge(struct request *rq)
 	return true;
 }
 
-void request_new(struct authd *a, struct authd_worker *w, const struct auth_request *q)
+void request_new(struct authd_worker *w, const struct auth_request *q)
 {
 	struct request *rq = mem_alloc(sizeof(*rq));
 
@@ -700,12 +705,11 @@ void request_new(struct authd *a, struct authd_worker *w, const struct auth_requ
 		rq->next->prev = &rq->next;
 	w->requests = rq;
 	account_init(&rq->account);
-	service_of(a->ctx.set, q->protocol, &rq->service);
-	service_at_port(&rq->service, q->local_port, rq->service_name, sizeof(rq->service_name));
+	service_at_port(service(rq), q->local_port, rq->service_name, sizeof(rq->service_name));
 	identify(rq);
 	if (!take_challenge(rq))
 		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge is not known any more");
-	else if (service_name(&rq->service, q->user, rq->name))
+	else if (service_name(service(rq), q->user, rq->name))
 		ask_chain(rq);
 	else
 		refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");

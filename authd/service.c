@@ -4,7 +4,7 @@
 #include "authd/authd_priv.h"
 #include "lib/str.h"
 
-void service_of(const struct settings *set, enum protocol p, struct service *out)
+static void service_of(const struct settings *set, enum protocol p, struct service *out)
 {
 	static const struct service names[PROTOCOL_COUNT] = {
 		[PROTOCOL_IMAP] = { .name = "imap", .option_off = "disableimap", .option_insecure = "disableinsecureimap" },
@@ -21,6 +21,12 @@ void service_of(const struct settings *set, enum protocol p, struct service *out
 	out->defdomain = imap ? set->imapd_DEFDOMAIN : set->pop3d_DEFDOMAIN;
 	out->domainsep = imap ? set->imapd_DOMAINSEP : set->pop3d_DOMAINSEP;
 	out->authservice = imap ? set->imapd_AUTHSERVICE : set->pop3d_AUTHSERVICE;
+}
+
+void services_use(struct authd *a)
+{
+	for (int p = 0; p < PROTOCOL_COUNT; p++)
+		service_of(a->ctx.set, (enum protocol)p, &a->service[p]);
 }
 
 bool service_name(const struct service *s, const char *name, char out[ACCOUNT_NAME_MAX])

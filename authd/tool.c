@@ -62,19 +62,18 @@ static void add_route(struct tool_query *t, enum protocol p, const char *label)
 {
 	const struct settings *set = t->a->ctx.set;
 	const char *const self[2] = { set->self[0], set->self[1] };
-	struct service s;
+	const struct service *s = &t->a->service[p];
 	struct route r;
 	char mailhost[1024], off[16];
 	bool has = account_option(t->account.options, "mailhost", mailhost, sizeof(mailhost));
 
-	service_of(set, p, &s);
-	if (account_option_on(t->account.options, s.option_off)) {
-		str_addf(&t->text, "%s: refused, the account has the option %s\n", label, s.option_off);
+	if (account_option_on(t->account.options, s->option_off)) {
+		str_addf(&t->text, "%s: refused, the account has the option %s\n", label, s->option_off);
 		return;
 	}
-	if (account_option(t->account.options, s.option_insecure, off, sizeof(off)) && account_option_on(t->account.options, s.option_insecure))
-		str_addf(&t->text, "%s: only over TLS (%s)\n", label, s.option_insecure);
-	if (!route_decide(&r, has ? mailhost : NULL, s.proxy_on, self, s.port)) {
+	if (account_option(t->account.options, s->option_insecure, off, sizeof(off)) && account_option_on(t->account.options, s->option_insecure))
+		str_addf(&t->text, "%s: only over TLS (%s)\n", label, s->option_insecure);
+	if (!route_decide(&r, has ? mailhost : NULL, s->proxy_on, self, s->port)) {
 		str_addf(&t->text, "%s: temporary failure: %s\n", label, r.why);
 		return;
 	}
@@ -230,7 +229,6 @@ static void ask_chain(struct tool_query *t)
 static void start(struct authd *a, uint32_t query, const char *user, size_t user_len, const char *password)
 {
 	struct tool_query *t = mem_alloc(sizeof(*t));
-	struct service s;
 	char typed[ACCOUNT_NAME_MAX], name[ACCOUNT_NAME_MAX];
 
 	t->a = a;
@@ -238,9 +236,8 @@ static void start(struct authd *a, uint32_t query, const char *user, size_t user
 	t->with_password = password != NULL;
 	t->password = mem_strdup(password);
 	account_init(&t->account);
-	service_of(a->ctx.set, PROTOCOL_IMAP, &s);
 	snprintf(typed, sizeof(typed), "%.*s", (int)MIN(user_len, sizeof(typed) - 1), user);
-	if (user_len == 0 || user_len >= sizeof(typed) || !service_name(&s, typed, name)) {
+	if (user_len == 0 || user_len >= sizeof(typed) || !service_name(&a->service[PROTOCOL_IMAP], typed, name)) {
 		str_adds(&t->text, "the name is empty or too long\n");
 		query_done(t, 1);
 		return;
@@ -272,11 +269,9 @@ void tool_flush(struct authd *a, uint32_t query, const char *user)
 		n = questions_flush(a->questions, user);
 		/* Clients may leave the domain out, and be asked for with it. */
 		for (int p = 0; p < PROTOCOL_COUNT; p++) {
-			struct service s;
 			char name[ACCOUNT_NAME_MAX];
 
-			service_of(a->ctx.set, (enum protocol)p, &s);
-			if (service_name(&s, user, name) && strcmp(name, user) != 0)
+			if (service_name(&a->service[p], user, name) && strcmp(name, user) != 0)
 				n += questions_flush(a->questions, name);
 		}
 	}

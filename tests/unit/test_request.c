@@ -58,6 +58,7 @@ static void begin(void)
 	unit_set(&set->self[0], "192.0.2.1");
 	set->imapd_IMAP_PROXY = 1;
 	a.ctx.set = set;
+	services_use(&a);
 	a.ctx.loop = ev_loop_new(EVFLAG_AUTO);
 	a.chain = auth_chain_new("authuserdb", AUTH_SIDE_LOOP, set, &errors);
 	a.jobs = jobs_new(a.ctx.loop);
@@ -121,7 +122,7 @@ static void prove(uint32_t id)
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, "192.0.2.99", 1));
 	HMAC(EVP_md5(), "secret", 6, (const unsigned char *)challenge, strlen(challenge), md, &n);
 	hex_text(q.password, md, n);
-	request_new(&a, &w, &q);
+	request_new(&w, &q);
 }
 
 /* What was granted for an answer to a challenge can be asked about once more, not for ever: each time there is a new token. */
