@@ -97,17 +97,21 @@ static bool is_md5_crypt(const struct stored *st)
 static struct stored find(const char *hash)
 {
 	struct stored st = { .scheme = &bare_crypt, .text = hash };
-	size_t end = strcspn(hash, "}"), dot = strcspn(hash, ".}");
+	const char *end, *dot;
 
 	if (strncmp(hash, "$argon2", 7) == 0)
 		st.scheme = &bare_argon2; /* as PHP and others write it */
 	if (hash[0] != '{')
 		return st;
 	st.scheme = NULL;
-	if (hash[end] == '\0' || !find_encoding(hash + dot, end - dot, &st.encoding))
+	if ((end = strchr(hash, '}')) == NULL)
 		return st;
-	st.scheme = find_name(hash + 1, dot - 1);
-	st.text = hash + end + 1;
+	if ((dot = memchr(hash, '.', (size_t)(end - hash))) == NULL)
+		dot = end;
+	if (!find_encoding(dot, (size_t)(end - dot), &st.encoding))
+		return st;
+	st.scheme = find_name(hash + 1, (size_t)(dot - hash) - 1);
+	st.text = end + 1;
 	if (st.scheme != NULL && strcmp(st.scheme->name, "MD5") == 0 && is_md5_crypt(&st))
 		st.scheme = &bare_crypt;
 	return st;
@@ -162,10 +166,9 @@ static bool decode(const struct stored *st, struct str *body)
 	return true;
 }
 
-/* Takes HASH apart; NULL if it is sound, else why it is not. */
-static const char *read_hash(const char *hash, struct stored *st, struct str *body)
+/* Takes HASH, of which find() has told ST, further apart; NULL if it is sound, else why it is not. */
+static const char *read_hash(const char *hash, const struct stored *st, struct str *body)
 {
-	*st = find(hash);
 	if (strlen(hash) >= ACCOUNT_HASH_MAX)
 		return "the password hash is too long";
 	if (st->scheme == NULL)
@@ -385,30 +388,35 @@ const struct password_kind password_scram = {
 /* --- the public part --- */
 
 /* As usermod -L does it. {CRYPT} with nothing behind it is cut. */
+static bool starred(const struct stored *st)
+{
+	return st->scheme != NULL && st->scheme->kind == &password_crypt && (st->text[0] == '*' || st->text[0] == '!');
+}
+
 bool password_is_locked(const char *hash)
 {
 	struct stored st = find(hash);
 
-	return st.scheme != NULL && st.scheme->kind == &password_crypt && (st.text[0] == '*' || st.text[0] == '!');
+	return starred(&st);
 }
 
-static bool is_locked(const char *hash)
+static bool is_locked(const char *hash, const struct stored *st)
 {
-	return hash[0] == '\0' || password_is_locked(hash);
+	return hash[0] == '\0' || starred(st);
 }
 
 bool password_is_slow(const char *hash)
 {
 	struct stored st = find(hash);
 
-	return !is_locked(hash) && (st.scheme == NULL || st.scheme->kind->slow);
+	return !is_locked(hash, &st) && (st.scheme == NULL || st.scheme->kind->slow);
 }
 
 bool password_is_sound(const char *hash, const char **why)
 {
-	struct stored st;
+	struct stored st = find(hash);
 	struct str body = STR_INIT;
-	const char *wrong = is_locked(hash) ? NULL : read_hash(hash, &st, &body);
+	const char *wrong = is_locked(hash, &st) ? NULL : read_hash(hash, &st, &body);
 
 	str_fini_secret(&body);
 	*why = wrong != NULL ? wrong : "";
@@ -417,11 +425,11 @@ bool password_is_sound(const char *hash, const char **why)
 
 enum auth_result password_check(const char *hash, const char *password)
 {
-	struct stored st;
+	struct stored st = find(hash);
 	struct str body = STR_INIT;
 	enum auth_result r = AUTH_BROKEN;
 
-	if (is_locked(hash))
+	if (is_locked(hash, &st))
 		return AUTH_DISABLED;
 	if (read_hash(hash, &st, &body) == NULL)
 		r = st.scheme->kind->check(st.scheme, &body, password);
@@ -431,7 +439,7 @@ enum auth_result password_check(const char *hash, const char *password)
 
 bool password_clear(const char *hash, char dst[ACCOUNT_PASSWORD_MAX])
 {
-	struct stored st;
+	struct stored st = find(hash);
 	struct str body = STR_INIT;
 	bool good = read_hash(hash, &st, &body) == NULL && st.scheme->kind == &password_clear_text && body.len < ACCOUNT_PASSWORD_MAX;
 
@@ -447,7 +455,7 @@ const char *password_scheme(const char *hash, char dst[16])
 	struct stored st = find(hash);
 	struct str name = STR_INIT;
 
-	if (is_locked(hash))
+	if (is_locked(hash, &st))
 		str_adds(&name, hash[0] == '\0' ? "none" : "locked");
 	else if (st.scheme == NULL)
 		str_adds(&name, "unknown");
@@ -468,18 +476,18 @@ size_t password_class(const char *hash)
 
 	if (st.scheme == NULL)
 		return 0;
-	if (st.encoding != AS_USUAL || st.scheme->kind->class == NULL || is_locked(hash))
+	if (st.encoding != AS_USUAL || st.scheme->kind->class == NULL || is_locked(hash, &st))
 		return before;
 	return before + st.scheme->kind->class(st.text);
 }
 
 void password_dummy(char dst[ACCOUNT_HASH_MAX], const char *sample)
 {
-	struct stored st;
+	struct stored st = find(sample);
 	struct str body = STR_INIT;
 	bool good = false;
 
-	if (!is_locked(sample) && read_hash(sample, &st, &body) == NULL) {
+	if (!is_locked(sample, &st) && read_hash(sample, &st, &body) == NULL) {
 		st.scheme->kind->dummy(st.scheme, &body);
 		good = write_hash(dst, &st, sample, &body);
 	}
