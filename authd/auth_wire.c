@@ -268,11 +268,14 @@ void auth_reply_free(struct auth_reply **ap)
 static void add_host(struct str *text, const char *host)
 {
 	size_t len = strlen(host);
+	char *to = str_room(text, len);
 
 	if (len > 1 && host[len - 1] == '.')
 		len--;
 	for (size_t i = 0; i < len; i++)
-		str_addc(text, (char)tolower((unsigned char)host[i]));
+		to[i] = (char)tolower((unsigned char)host[i]);
+	to[len] = '\0';
+	text->len += len;
 }
 
 static void add_line(struct str *text, const char *line)
@@ -284,9 +287,10 @@ static void add_line(struct str *text, const char *line)
 static void compute_mac(const struct hop *h, struct mac *pool, const char *what, const char *host, const char *user,
     uint8_t mac[HOP_MAC_LEN])
 {
+	static struct str text; /* its memory is kept */
 	char ip[NET_IP_TEXT_MAX], number[NUM_TEXT_MAX];
-	struct str text = STR_INIT;
 
+	str_clear(&text);
 	str_adds(&text, "waypost ");
 	str_adds(&text, what);
 	add_line(&text, " 1");
@@ -301,7 +305,6 @@ static void compute_mac(const struct hop *h, struct mac *pool, const char *what,
 	add_line(&text, num_text(h->time, number));
 	add_line(&text, user);
 	mac_compute(pool, text.data, text.len, mac);
-	str_fini(&text);
 }
 
 void hop_sign(struct hop *hop, struct mac *pool, const char *host, const char *user)
