@@ -129,23 +129,6 @@ static void failed(struct server *s, int error)
 
 /* --- one connection; END is the moment (clock_ms()) at which a call is over, errors are in errno --- */
 
-static bool wait_for(int fd, short events, int64_t end)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-	int64_t left;
-	int n;
-
-	while ((left = end - clock_ms()) > 0) {
-		n = poll(&p, 1, (int)left);
-		if (n > 0)
-			return true;
-		if (n < 0 && errno != EINTR)
-			return false;
-	}
-	errno = ETIMEDOUT;
-	return false;
-}
-
 static bool connect_unix(struct server *s)
 {
 	struct sockaddr_un sun = { .sun_family = AF_UNIX };
@@ -162,7 +145,7 @@ static bool connect_unix(struct server *s)
 static bool connect_to(struct server *s, const struct net_addr *a, int64_t end)
 {
 	s->fd = net_connect(a);
-	if (s->fd == -1 || !wait_for(s->fd, POLLOUT, end))
+	if (s->fd == -1 || !clock_wait(s->fd, POLLOUT, end))
 		return false;
 	errno = net_error(s->fd);
 	return errno == 0;
@@ -206,7 +189,7 @@ static bool send_all(struct server *s, const char *p, size_t len, int64_t end)
 		if (n > 0) {
 			p += n;
 			len -= (size_t)n;
-		} else if (n < 0 && errno != EINTR && (errno != EAGAIN || !wait_for(s->fd, POLLOUT, end))) {
+		} else if (n < 0 && errno != EINTR && (errno != EAGAIN || !clock_wait(s->fd, POLLOUT, end))) {
 			return false;
 		}
 	}
@@ -227,7 +210,7 @@ static bool read_some(struct server *s, int64_t end)
 		}
 		if (n == 0)
 			errno = ECONNRESET;
-		if (n == 0 || (errno != EINTR && (errno != EAGAIN || !wait_for(s->fd, POLLIN, end))))
+		if (n == 0 || (errno != EINTR && (errno != EAGAIN || !clock_wait(s->fd, POLLIN, end))))
 			return false;
 	}
 }

@@ -16,22 +16,6 @@ enum { CHUNK = 4096 };
 
 /* --- bytes --- */
 
-/* Waits until FD is ready; false when DEADLINE has passed. */
-static bool wait_for(int fd, short events, int64_t deadline)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-
-	for (;;) {
-		int64_t left = deadline - clock_ms();
-		int n = left > 0 ? poll(&p, 1, (int)left) : 0;
-
-		if (n > 0)
-			return true;
-		if (n == 0 || errno != EINTR)
-			return false;
-	}
-}
-
 /* write() to a pipe or socket whose reader may be gone: EPIPE, and never the signal. */
 static ssize_t write_quietly(int fd, const void *p, size_t len)
 {
@@ -62,7 +46,7 @@ static bool send_all(int to, const struct str *question, int64_t deadline, struc
 		if (n > 0) {
 			sent += (size_t)n;
 		} else if (n < 0 && errno == EAGAIN) {
-			if (!wait_for(to, POLLOUT, deadline)) {
+			if (!clock_wait(to, POLLOUT, deadline)) {
 				str_adds(why, "it takes no question");
 				return false;
 			}
@@ -80,7 +64,7 @@ static bool receive(int from, struct str *in, int64_t deadline, struct str *why)
 	ssize_t n;
 
 	for (;;) {
-		if (!wait_for(from, POLLIN, deadline)) {
+		if (!clock_wait(from, POLLIN, deadline)) {
 			str_adds(why, "no answer in time");
 			return false;
 		}

@@ -285,21 +285,6 @@ static int run(void *arg)
 /* ------------------------------------------------------------------------------------------------------------
  * In the auth worker */
 
-static bool wait_readable(int fd, int64_t deadline)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	for (;;) {
-		int64_t left = deadline - clock_ms();
-		int n = left > 0 ? poll(&p, 1, (int)left) : 0;
-
-		if (n > 0)
-			return true;
-		if (n == 0 || errno != EINTR)
-			return false;
-	}
-}
-
 /* LEN bytes of the child; not until its end, for something that a module started may hold the pipe open for long. */
 static bool read_all(int fd, void *p, size_t len, int64_t deadline, struct str *why)
 {
@@ -308,7 +293,7 @@ static bool read_all(int fd, void *p, size_t len, int64_t deadline, struct str *
 	while (len != 0) {
 		ssize_t n;
 
-		if (!wait_readable(fd, deadline)) {
+		if (!clock_wait(fd, POLLIN, deadline)) {
 			str_adds(why, "no answer in time");
 			return false;
 		}

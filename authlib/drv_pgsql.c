@@ -1,7 +1,6 @@
 /* authpgsql: accounts in PostgreSQL, with the settings of Courier's authpgsqlrc. Waits: for auth workers. */
 #include "authlib/module.h"
 
-#include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
 #include <stdio.h>
@@ -23,22 +22,6 @@ struct pgsql {
 	PGconn *pg;
 	PGresult *result;
 };
-
-/* Waits until the socket is ready or DEADLINE has passed; false then. */
-static bool wait_for(PGconn *pg, short events, int64_t deadline)
-{
-	struct pollfd p = { .fd = PQsocket(pg), .events = events };
-
-	for (;;) {
-		int64_t left = deadline - clock_ms();
-		int n = left > 0 ? poll(&p, 1, (int)left) : 0;
-
-		if (n > 0)
-			return true;
-		if (n == 0 || errno != EINTR)
-			return false;
-	}
-}
 
 static int64_t deadline_of(const struct pgsql *p)
 {
@@ -67,7 +50,7 @@ static void close_connection(void *conn)
 static bool fetch(struct pgsql *p, int64_t deadline, struct str *why)
 {
 	while (PQisBusy(p->pg)) {
-		if (!wait_for(p->pg, POLLIN, deadline)) {
+		if (!clock_wait(PQsocket(p->pg), POLLIN, deadline)) {
 			str_adds(why, "no answer in time");
 			return false;
 		}
@@ -119,7 +102,7 @@ static bool finish_connecting(struct pgsql *p, struct str *why)
 	if (PQstatus(p->pg) == CONNECTION_BAD)
 		s = PGRES_POLLING_FAILED;
 	while (s != PGRES_POLLING_OK && s != PGRES_POLLING_FAILED) {
-		if (!wait_for(p->pg, s == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) {
+		if (!clock_wait(PQsocket(p->pg), s == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) {
 			str_adds(why, "no connection in time");
 			return false;
 		}

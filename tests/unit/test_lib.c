@@ -1,14 +1,20 @@
 #include "tests/unit/unit.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/b64.h"
+#include "lib/clock.h"
 #include "lib/hex.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -296,6 +302,40 @@ static void test_log_value(void)
 	CU_ASSERT_STRING_EQUAL(log_value(dst, 4, ",,,,,,"), "...");
 }
 
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* A descriptor that is ready, one that never is, and signals all the while. */
+static void test_wait(void)
+{
+	const struct itimerval often = { { 0, 1000 }, { 0, 1000 } }, never = { { 0, 0 }, { 0, 0 } };
+	struct sigaction sa = { .sa_handler = on_alarm }, before;
+	int fd[2];
+	int64_t end;
+
+	CU_ASSERT_FATAL(pipe(fd) == 0);
+	CU_ASSERT_TRUE(clock_wait(fd[1], POLLOUT, clock_ms() + 60000));
+	CU_ASSERT_TRUE(clock_wait(fd[1], POLLOUT, clock_ms() + (int64_t)INT_MAX + 60000));
+	errno = 0;
+	CU_ASSERT_FALSE(clock_wait(fd[1], POLLOUT, clock_ms()));
+	CU_ASSERT_EQUAL(errno, ETIMEDOUT);
+	CU_ASSERT_FATAL(sigaction(SIGALRM, &sa, &before) == 0 && setitimer(ITIMER_REAL, &often, NULL) == 0);
+	end = clock_ms() + 30;
+	errno = 0;
+	CU_ASSERT_FALSE(clock_wait(fd[0], POLLIN, end));
+	CU_ASSERT_EQUAL(errno, ETIMEDOUT);
+	CU_ASSERT(clock_ms() >= end);
+	CU_ASSERT_FATAL(setitimer(ITIMER_REAL, &never, NULL) == 0 && sigaction(SIGALRM, &before, NULL) == 0);
+	CU_ASSERT(write(fd[1], "x", 1) == 1);
+	CU_ASSERT_TRUE(clock_wait(fd[0], POLLIN, clock_ms() + 60000));
+	CU_ASSERT(read(fd[0], &(char){ 0 }, 1) == 1);
+	close(fd[1]);
+	CU_ASSERT_TRUE(clock_wait(fd[0], POLLIN, clock_ms() + 60000)); /* its end is something to read, too */
+	close(fd[0]);
+}
+
 /* Long and short takes, over several fills: no eight bytes come twice. A forked child does not get its parent's. */
 static void test_rnd(void)
 {
@@ -432,6 +472,7 @@ static const struct unit_case cases[] = {
 	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "hex", test_hex }, { "secrets", test_secret },
 	{ "messages", test_msg }, { "messages with a descriptor", test_msg_fd },
 	{ "messages with many descriptors", test_msg_many_fds }, { "addresses", test_net }, { "random bytes", test_rnd },
+	{ "waiting", test_wait },
 	{ "log values", test_log_value }, { "control characters in log lines", test_log_controls }, { "log lines", test_log_parse },
 	{ NULL, NULL },
 };
