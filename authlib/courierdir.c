@@ -161,8 +161,9 @@ static enum auth_result read_record(struct courierdir *d, const struct str *answ
 	return r;
 }
 
-enum auth_result courierdir_lookup(struct courierdir *d, const char *service, const char *user, struct account *out)
+enum auth_result courierdir_lookup(void *ctx, const char *service, const char *user, struct account *out)
 {
+	struct courierdir *d = ctx;
 	struct str question = STR_INIT, answer = STR_INIT;
 	enum auth_result r = AUTH_UNKNOWN;
 
@@ -179,9 +180,10 @@ enum auth_result courierdir_lookup(struct courierdir *d, const char *service, co
 	return r;
 }
 
-enum auth_result courierdir_verify(struct courierdir *d, const char *service, const char *user, const char *password,
+enum auth_result courierdir_verify(void *ctx, const char *service, const char *user, const char *password,
     const struct net_addr *client, struct account *out)
 {
+	struct courierdir *d = ctx;
 	struct str question = STR_INIT, answer = STR_INIT;
 	enum courier_state state = COURIER_REFUSED;
 	enum auth_result r = AUTH_TRY_LATER;
@@ -253,8 +255,9 @@ static bool list(int to, int from, auth_account_fn *fn, void *arg, struct str *w
 	return all;
 }
 
-bool courierdir_enumerate(struct courierdir *d, auth_account_fn *fn, void *arg, struct str *why)
+bool courierdir_enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
 {
+	struct courierdir *d = ctx;
 	int to, from;
 	bool all = false;
 

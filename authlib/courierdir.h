@@ -29,10 +29,10 @@ struct courierdir {
 	int64_t timeout;          /* ms, for a connection and an answer */
 };
 
-/* As of auth_driver.lookup, .verify and .enumerate. */
-enum auth_result courierdir_lookup(struct courierdir *d, const char *service, const char *user, struct account *out);
-enum auth_result courierdir_verify(struct courierdir *d, const char *service, const char *user, const char *password,
+/* For struct auth_driver, of a driver whose CTX is the struct courierdir. */
+enum auth_result courierdir_lookup(void *ctx, const char *service, const char *user, struct account *out);
+enum auth_result courierdir_verify(void *ctx, const char *service, const char *user, const char *password,
     const struct net_addr *client, struct account *out);
-bool courierdir_enumerate(struct courierdir *d, auth_account_fn *fn, void *arg, struct str *why);
+bool courierdir_enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why);
 
 #endif

@@ -69,7 +69,7 @@ static const struct courier_kind kind = {
 
 static void fini(void *ctx)
 {
-	struct authdaemon *a = ctx;
+	struct authdaemon *a = ((struct courierdir *)ctx)->conn;
 
 	close_connection(a, NULL);
 	directory_fini(&a->dir.servers);
@@ -92,30 +92,8 @@ static bool init(const struct settings *set, void **ctx, struct str *error)
 	a->dir.timeout = set->authdaemon_AUTHDAEMON_TIMEOUT * 1000;
 	directory_init(&a->dir.servers, "authdaemon");
 	directory_add(&a->dir.servers, path, strlen(path));
-	*ctx = a;
+	*ctx = &a->dir;
 	return true;
-}
-
-static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
-{
-	struct authdaemon *a = ctx;
-
-	return courierdir_lookup(&a->dir, service, user, out);
-}
-
-static enum auth_result verify(void *ctx, const char *service, const char *user, const char *password,
-    const struct net_addr *client, struct account *out)
-{
-	struct authdaemon *a = ctx;
-
-	return courierdir_verify(&a->dir, service, user, password, client, out);
-}
-
-static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
-{
-	struct authdaemon *a = ctx;
-
-	return courierdir_enumerate(&a->dir, fn, arg, why);
 }
 
 const struct auth_driver drv_authdaemon = {
@@ -123,7 +101,7 @@ const struct auth_driver drv_authdaemon = {
 	.flags = AUTH_DRIVER_CLIENT,
 	.init = init,
 	.fini = fini,
-	.lookup = lookup,
-	.verify = verify,
-	.enumerate = enumerate,
+	.lookup = courierdir_lookup,
+	.verify = courierdir_verify,
+	.enumerate = courierdir_enumerate,
 };

@@ -72,7 +72,7 @@ static const struct courier_kind kind = {
 
 static void fini(void *ctx)
 {
-	struct authpipe *a = ctx;
+	struct authpipe *a = ((struct courierdir *)ctx)->conn;
 
 	child_end(&a->child, NULL);
 	directory_fini(&a->dir.servers);
@@ -95,37 +95,15 @@ static bool init(const struct settings *set, void **ctx, struct str *error)
 	a->dir.timeout = set->authpipe_AUTHPIPE_TIMEOUT * 1000;
 	directory_init(&a->dir.servers, "authpipe");
 	directory_add(&a->dir.servers, a->program, strlen(a->program));
-	*ctx = a;
+	*ctx = &a->dir;
 	return true;
-}
-
-static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
-{
-	struct authpipe *a = ctx;
-
-	return courierdir_lookup(&a->dir, service, user, out);
-}
-
-static enum auth_result verify(void *ctx, const char *service, const char *user, const char *password,
-    const struct net_addr *client, struct account *out)
-{
-	struct authpipe *a = ctx;
-
-	return courierdir_verify(&a->dir, service, user, password, client, out);
-}
-
-static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
-{
-	struct authpipe *a = ctx;
-
-	return courierdir_enumerate(&a->dir, fn, arg, why);
 }
 
 const struct auth_driver drv_authpipe = {
 	.name = "authpipe",
 	.init = init,
 	.fini = fini,
-	.lookup = lookup,
-	.verify = verify,
-	.enumerate = enumerate,
+	.lookup = courierdir_lookup,
+	.verify = courierdir_verify,
+	.enumerate = courierdir_enumerate,
 };

@@ -300,7 +300,7 @@ static bool find_servers(struct mysql *m, struct str *error)
 
 static void fini(void *ctx)
 {
-	struct mysql *m = ctx;
+	struct mysql *m = ((struct sqldir *)ctx)->conn;
 
 	close_connection(m);
 	directory_fini(&m->dir.servers);
@@ -323,32 +323,18 @@ static bool init(const struct settings *set, void **ctx, struct str *error)
 	else if (list_mistake != NULL)
 		str_addf(error, "MYSQL_ENUMERATE_CLAUSE: %s", list_mistake);
 	if (error->len != 0 || !find_servers(m, error)) {
-		fini(m);
+		fini(&m->dir);
 		return false;
 	}
-	*ctx = m;
+	*ctx = &m->dir;
 	return true;
-}
-
-static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
-{
-	struct mysql *m = ctx;
-
-	return sqldir_lookup(&m->dir, service, user, out);
-}
-
-static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
-{
-	struct mysql *m = ctx;
-
-	return sqldir_enumerate(&m->dir, fn, arg, why);
 }
 
 static const struct auth_driver drv_mysql = {
 	.name = "authmysql",
 	.init = init,
 	.fini = fini,
-	.lookup = lookup,
-	.enumerate = enumerate,
+	.lookup = sqldir_lookup,
+	.enumerate = sqldir_enumerate,
 };
 AUTH_MODULE(drv_mysql);

@@ -425,7 +425,7 @@ static void read_fields(struct sql_fields *f, const struct settings *set)
 
 static void fini(void *ctx)
 {
-	struct pgsql *p = ctx;
+	struct pgsql *p = ((struct sqldir *)ctx)->conn;
 
 	close_connection(p);
 	for (unsigned i = 0; i < DIRECTORY_SERVERS_MAX; i++) {
@@ -454,32 +454,18 @@ static bool init(const struct settings *set, void **ctx, struct str *error)
 	else if (list_mistake != NULL)
 		str_addf(error, "PGSQL_ENUMERATE_CLAUSE: %s", list_mistake);
 	if (error->len != 0 || !read_connection(p, error)) {
-		fini(p);
+		fini(&p->dir);
 		return false;
 	}
-	*ctx = p;
+	*ctx = &p->dir;
 	return true;
-}
-
-static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
-{
-	struct pgsql *p = ctx;
-
-	return sqldir_lookup(&p->dir, service, user, out);
-}
-
-static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
-{
-	struct pgsql *p = ctx;
-
-	return sqldir_enumerate(&p->dir, fn, arg, why);
 }
 
 static const struct auth_driver drv_pgsql = {
 	.name = "authpgsql",
 	.init = init,
 	.fini = fini,
-	.lookup = lookup,
-	.enumerate = enumerate,
+	.lookup = sqldir_lookup,
+	.enumerate = sqldir_enumerate,
 };
 AUTH_MODULE(drv_pgsql);

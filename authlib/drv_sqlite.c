@@ -230,7 +230,7 @@ static void read_fields(struct sql_fields *f, const struct settings *set)
 
 static void fini(void *ctx)
 {
-	struct sqlite *s = ctx;
+	struct sqlite *s = ((struct sqldir *)ctx)->conn;
 
 	close_connection(s);
 	directory_fini(&s->dir.servers);
@@ -259,29 +259,15 @@ static bool init(const struct settings *set, void **ctx, struct str *error)
 	directory_init(&s->dir.servers, "authsqlite");
 	directory_add(&s->dir.servers, path, strlen(path));
 	read_fields(&s->dir.fields, set);
-	*ctx = s;
+	*ctx = &s->dir;
 	return true;
-}
-
-static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
-{
-	struct sqlite *s = ctx;
-
-	return sqldir_lookup(&s->dir, service, user, out);
-}
-
-static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
-{
-	struct sqlite *s = ctx;
-
-	return sqldir_enumerate(&s->dir, fn, arg, why);
 }
 
 static const struct auth_driver drv_sqlite = {
 	.name = "authsqlite",
 	.init = init,
 	.fini = fini,
-	.lookup = lookup,
-	.enumerate = enumerate,
+	.lookup = sqldir_lookup,
+	.enumerate = sqldir_enumerate,
 };
 AUTH_MODULE(drv_sqlite);

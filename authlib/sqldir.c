@@ -104,8 +104,9 @@ static bool ask(struct sqldir *d, bool again, const char *service, const char *u
 	return s != SQL_LOST;
 }
 
-enum auth_result sqldir_lookup(struct sqldir *d, const char *service, const char *user, struct account *out)
+enum auth_result sqldir_lookup(void *ctx, const char *service, const char *user, struct account *out)
 {
+	struct sqldir *d = ctx;
 	enum auth_result result = AUTH_TRY_LATER;
 
 	for (int tries = 0; tries < 2; tries++) {
@@ -141,8 +142,9 @@ static bool on_row(void *arg, const struct sql_cell *cell, unsigned n)
 	return more;
 }
 
-bool sqldir_enumerate(struct sqldir *d, auth_account_fn *fn, void *arg, struct str *why)
+bool sqldir_enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
 {
+	struct sqldir *d = ctx;
 	struct list l = { fn, arg };
 	struct str question = STR_INIT;
 	bool all = false;

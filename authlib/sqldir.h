@@ -1,5 +1,5 @@
 /* A look-up in a database, whichever it is: a connection to the first server that answers, the question, once more on
- * a new connection if the old one is lost, the verdict. The kind of database brings four functions. */
+ * a new connection if the old one is lost, the verdict. The kind of database brings the functions that differ. */
 #ifndef AUTHLIB_SQLDIR_H
 #define AUTHLIB_SQLDIR_H
 
@@ -40,10 +40,9 @@ struct sqldir {
 	unsigned server; /* that we are connected to */
 };
 
-/* The verdict on USER, as of auth_driver.lookup. */
-enum auth_result sqldir_lookup(struct sqldir *d, const char *service, const char *user, struct account *out);
-/* All accounts, as of auth_driver.enumerate. */
-bool sqldir_enumerate(struct sqldir *d, auth_account_fn *fn, void *arg, struct str *why);
+/* For struct auth_driver, of a driver whose CTX is the struct sqldir. */
+enum auth_result sqldir_lookup(void *ctx, const char *service, const char *user, struct account *out);
+bool sqldir_enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why);
 void sqldir_close(struct sqldir *d);
 
 #endif
