@@ -62,10 +62,12 @@ static bool add_clause(struct str *out, const struct sql_fields *f, const char *
 	return true;
 }
 
-static void add_field(struct str *out, const char *expression, const char *end)
+/* The N expressions as columns from the table; '' for an empty one. */
+static void add_select(struct str *out, const struct sql_fields *f, const char *const *column, size_t n)
 {
-	str_adds(out, expression[0] != '\0' ? expression : "''");
-	str_adds(out, end);
+	for (size_t i = 0; i < n; i++)
+		str_addf(out, "%s%s", i == 0 ? "SELECT " : ", ", column[i][0] != '\0' ? column[i] : "''");
+	str_addf(out, " FROM %s", f->table);
 }
 
 static bool add_default(struct str *out, const struct sql_fields *f, const char *service, const char *user, sql_escape_fn *escape,
@@ -73,20 +75,12 @@ static bool add_default(struct str *out, const struct sql_fields *f, const char 
 {
 	bool delivery = strcmp(service, "courier") == 0 && f->delivery[0] != '\0', good;
 	bool add_domain = f->default_domain[0] != '\0' && strchr(user, '@') == NULL;
+	const char *const column[] = { f->login, f->crypt, f->clear, f->uid, f->gid, f->home, delivery ? f->delivery : f->maildir,
+	    f->quota, f->name, f->options };
 	char *name = mem_printf("%s%s%s", user, add_domain ? "@" : "", add_domain ? f->default_domain : "");
 
-	str_adds(out, "SELECT ");
-	add_field(out, f->login, ", ");
-	add_field(out, f->crypt, ", ");
-	add_field(out, f->clear, ", ");
-	add_field(out, f->uid, ", ");
-	add_field(out, f->gid, ", ");
-	add_field(out, f->home, ", ");
-	add_field(out, delivery ? f->delivery : f->maildir, ", ");
-	add_field(out, f->quota, ", ");
-	add_field(out, f->name, ", ");
-	add_field(out, f->options, " FROM ");
-	str_addf(out, "%s WHERE %s = '", f->table, f->login);
+	add_select(out, f, column, ARRAY_LEN(column));
+	str_addf(out, " WHERE %s = '", f->login);
 	good = escape(arg, out, name, strlen(name));
 	str_adds(out, "'");
 	if (f->where[0] != '\0')
@@ -104,18 +98,13 @@ bool sqlquery_build(struct str *out, const struct sql_fields *f, const char *ser
 
 bool sqlquery_build_list(struct str *out, const struct sql_fields *f, sql_escape_fn *escape, void *arg)
 {
+	const char *const column[] = { f->login, f->uid, f->gid, f->home, f->maildir, f->options };
+
 	if (f->enumerate[0] != '\0')
 		return add_clause(out, f, f->enumerate, "enumerate", "", escape, arg);
 	if (f->table[0] == '\0' || f->login[0] == '\0' || f->home[0] == '\0')
 		return false;
-	str_adds(out, "SELECT ");
-	add_field(out, f->login, ", ");
-	add_field(out, f->uid, ", ");
-	add_field(out, f->gid, ", ");
-	add_field(out, f->home, ", ");
-	add_field(out, f->maildir, ", ");
-	add_field(out, f->options, " FROM ");
-	str_adds(out, f->table);
+	add_select(out, f, column, ARRAY_LEN(column));
 	if (f->where[0] != '\0')
 		str_addf(out, " WHERE (%s)", f->where);
 	return true;
