@@ -15,13 +15,12 @@ struct queued {
 	uint8_t data[];
 };
 
-enum { POSTED_MAX = 32, POSTED_BYTES = 16 * 1024 };
+/* What is posted in one turn of the loop travels as one message of this type, which has the others in it as `bytes`. */
+enum { BUNDLE = 0xffff, BUNDLE_MAX = 32, BUNDLE_BYTES = 16 * 1024 };
 
-/* Messages of this turn of the loop. */
 struct posted {
 	unsigned n;
-	size_t len[POSTED_MAX], bytes;
-	uint8_t data[POSTED_BYTES];
+	struct msgw w;
 };
 
 struct chan {
@@ -37,51 +36,71 @@ struct chan {
 	bool busy, dead; /* freed in a callback: its memory goes when that has returned */
 };
 
-enum { BURST = 64 }; /* messages taken in one turn of the loop, so that other work gets its share */
+/* Two: chan_drain() is called from within a message of another channel. */
+static uint8_t in_buf[MSG_SIZE_MAX], drain_buf[MSG_SIZE_MAX];
 
-/* Two sets: chan_drain() is called from within a message of another channel. */
-static uint8_t in_buf[MSG_MANY][MSG_SIZE_MAX], drain_buf[MSG_MANY][MSG_SIZE_MAX];
-
-/* Takes MOST messages or a few more (0: all that are there). */
-static void take_messages(struct chan *c, unsigned most, uint8_t (*buf)[MSG_SIZE_MAX])
+/* A bundle that is no good, or has one within it, is given to on_msg itself: its type is in nobody's list. */
+static void deliver(struct chan *c, struct msgr *r, int fd)
 {
-	struct msg_in in[MSG_MANY];
-	unsigned taken = 0;
-	int got = MSG_MANY;
-
-	c->busy = true;
-	while (!c->dead && (most == 0 || (taken < most && got == MSG_MANY))) {
-		got = msg_recv_many(c->in.fd, buf, in);
-		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) {
-			ev_io_stop(c->loop, &c->in);
-			c->on_gone(c, c->arg);
-		}
-		if (got <= 0)
-			break;
-		for (int i = 0; i < got; i++) {
-			size_t len = (size_t)(in[i].r.end - buf[i]);
-
-			if (!c->dead)
-				c->on_msg(c, &in[i].r, in[i].fd, c->arg);
-			else if (in[i].fd != -1)
-				close(in[i].fd);
-			mem_wipe(buf[i], len);
-		}
-		taken += (unsigned)got;
+	if (r->type != BUNDLE || r->bad || fd != -1) {
+		c->on_msg(c, r, fd, c->arg);
+		return;
 	}
+	for (unsigned n = 0; !c->dead && r->p != r->end; n++) {
+		struct msgr one;
+		size_t len;
+		const void *p = msgr_bytes(r, MSG_SIZE_MAX, &len);
+
+		if (r->bad || n == BUNDLE_MAX) {
+			r->bad = true;
+			c->on_msg(c, r, -1, c->arg);
+			return;
+		}
+		msgr_begin(&one, p, len);
+		c->on_msg(c, &one, -1, c->arg);
+	}
+}
+
+/* True if there was a message: C may be dead then, or know no more messages. */
+static bool take_message(struct chan *c, uint8_t *buf)
+{
+	struct msgr r;
+	int fd, got = msg_recv(c->in.fd, buf, &r, &fd);
+
+	if (got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) {
+		ev_io_stop(c->loop, &c->in);
+		c->on_gone(c, c->arg);
+	}
+	if (got <= 0)
+		return false;
+	deliver(c, &r, fd);
+	mem_wipe(buf, (size_t)(r.end - buf));
+	return true;
+}
+
+static void end_taking(struct chan *c)
+{
 	c->busy = false;
 	if (c->dead)
 		mem_free(&c);
 }
 
+/* One at a time: the other channels get their turn, and what is left is told again. */
 static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 {
-	take_messages(io->data, BURST, in_buf);
+	struct chan *c = io->data;
+
+	c->busy = true;
+	take_message(c, in_buf);
+	end_taking(c);
 }
 
 void chan_drain(struct chan *c)
 {
-	take_messages(c, 0, drain_buf);
+	c->busy = true;
+	while (!c->dead && take_message(c, drain_buf))
+		continue;
+	end_taking(c);
 }
 
 static void free_queued(struct queued *q)
@@ -128,31 +147,25 @@ static void enqueue(struct chan *c, const void *p, size_t len, int fd)
 	ev_io_start(c->loop, &c->out);
 }
 
-/* Sends what was posted; what finds no room is queued. */
+/* 0 sent, or the other side is gone, which the reader tells; 1 there is no room for it now; -1 it cannot be sent. */
+static int send_now(struct chan *c, const struct msgw *w, int fd)
+{
+	int r = c->first != NULL ? 1 : msg_send(c->out.fd, w, fd);
+
+	return r == -1 && (errno == EPIPE || errno == ECONNRESET) ? 0 : r;
+}
+
 static void flush_posted(struct chan *c)
 {
 	struct posted *po = c->posted;
-	const uint8_t *p;
-	unsigned i = 0;
 
 	if (po == NULL || po->n == 0)
 		return;
 	ev_prepare_stop(c->loop, &c->flush);
-	p = po->data;
-	while (i < po->n && c->first == NULL) {
-		int sent = msg_send_many(c->out.fd, p, po->len + i, po->n - i);
-
-		if (sent == 0)
-			break;
-		/* An error is the end of the channel, of which the reader tells: one by one they are dropped. */
-		for (unsigned end = i + (unsigned)MAX(sent, 1); i < end; i++)
-			p += po->len[i];
-	}
-	for (; i < po->n; p += po->len[i++])
-		enqueue(c, p, po->len[i], -1);
-	mem_wipe(po->data, po->bytes); /* messages may carry passwords */
 	po->n = 0;
-	po->bytes = 0;
+	if (send_now(c, &po->w, -1) != 0)
+		enqueue(c, po->w.buf, po->w.len, -1);
+	mem_wipe(po->w.buf, po->w.len); /* messages may carry passwords */
 }
 
 static void on_prepare(struct ev_loop *loop UNUSED, ev_prepare *w, int revents UNUSED)
@@ -203,20 +216,13 @@ void chan_free(struct chan **cp)
 
 int chan_send(struct chan *c, const struct msgw *w, int fd)
 {
-	int copy = -1;
+	int copy = -1, sent;
 
 	if (w->overflow)
 		return -1;
 	flush_posted(c);
-	if (c->first == NULL) {
-		int r = msg_send(c->out.fd, w, fd);
-
-		/* That the other side is gone is told by the reader; anything else is this message's failure. */
-		if (r == 0 || (r == -1 && (errno == EPIPE || errno == ECONNRESET)))
-			return 0;
-		if (r == -1)
-			return -1;
-	}
+	if ((sent = send_now(c, w, fd)) != 1)
+		return sent;
 	if (c->queued + w->len > CHAN_QUEUE_MAX)
 		return -1;
 	if (fd != -1 && (copy = fcntl(fd, F_DUPFD_CLOEXEC, 3)) == -1) {
@@ -233,22 +239,23 @@ int chan_post(struct chan *c, const struct msgw *w)
 
 	if (w->overflow || chan_queued(c) + w->len > CHAN_QUEUE_MAX)
 		return -1;
+	if (w->len > BUNDLE_BYTES)
+		return chan_send(c, w, -1);
 	if (c->posted == NULL)
 		c->posted = mem_alloc(sizeof(*c->posted));
 	po = c->posted;
-	if (po->n == POSTED_MAX || w->len > sizeof(po->data) - po->bytes)
+	if (po->n == BUNDLE_MAX || (po->n != 0 && w->len > BUNDLE_BYTES - MIN(BUNDLE_BYTES, po->w.len)))
 		flush_posted(c);
-	if (w->len > sizeof(po->data))
-		return chan_send(c, w, -1);
-	if (po->n == 0)
+	if (po->n == 0) {
+		msgw_begin(&po->w, BUNDLE);
 		ev_prepare_start(c->loop, &c->flush);
-	memcpy(po->data + po->bytes, w->buf, w->len);
-	po->bytes += w->len;
-	po->len[po->n++] = w->len;
+	}
+	msgw_bytes(&po->w, w->buf, w->len);
+	po->n++;
 	return 0;
 }
 
 size_t chan_queued(const struct chan *c)
 {
-	return c->queued + (c->posted != NULL ? c->posted->bytes : 0);
+	return c->queued + (c->posted != NULL && c->posted->n != 0 ? c->posted->w.len : 0);
 }

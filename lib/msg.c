@@ -155,89 +155,36 @@ int msg_send(int sock, const struct msgw *w, int fd)
 	}
 }
 
-static void prepare_recv(struct msghdr *mh, struct iovec *iov, void *buf, union fd_room *ctl)
-{
-	*iov = (struct iovec){ buf, MSG_SIZE_MAX };
-	/* Not CMSG_SPACE(), which has room for a second descriptor that nobody would ever close. */
-	*mh = (struct msghdr){ .msg_iov = iov, .msg_iovlen = 1, .msg_control = ctl, .msg_controllen = CMSG_LEN(sizeof(int)) };
-}
-
-/* N bytes were received: false if that means the end. */
-static bool take_received(struct msghdr *mh, size_t n, struct msgr *r, int *fd)
-{
-	struct cmsghdr *c = CMSG_FIRSTHDR(mh);
-
-	*fd = -1;
-	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(c), sizeof(int));
-	if (n == 0)
-		return false;
-	msgr_begin(r, mh->msg_iov->iov_base, n);
-	/* A descriptor that found no place here (MSG_CTRUNC: the limit is reached) is missed by who needs it. */
-	if ((mh->msg_flags & MSG_TRUNC) != 0)
-		r->bad = true;
-	return true;
-}
-
 int msg_recv(int sock, void *buf, struct msgr *r, int *fd)
 {
-	struct iovec iov;
+	struct iovec iov = { buf, MSG_SIZE_MAX };
 	union fd_room ctl;
-	struct msghdr mh;
+	/* Not CMSG_SPACE(), which has room for a second descriptor that nobody would ever close. */
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = CMSG_LEN(sizeof(int)) };
+	struct cmsghdr *c;
 	ssize_t n;
 
 	*fd = -1;
-	prepare_recv(&mh, &iov, buf, &ctl);
 	do
 		n = recvmsg(sock, &mh, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == ECONNRESET ? 0 : -1;
-	return take_received(&mh, (size_t)n, r, fd) ? 1 : 0;
-}
-
-int msg_recv_many(int sock, uint8_t (*buf)[MSG_SIZE_MAX], struct msg_in in[MSG_MANY])
-{
-	struct iovec iov[MSG_MANY];
-	union fd_room ctl[MSG_MANY];
-	struct mmsghdr mm[MSG_MANY];
-	int n, good = 0;
-
-	for (int i = 0; i < MSG_MANY; i++)
-		prepare_recv(&mm[i].msg_hdr, &iov[i], buf[i], &ctl[i]);
-	do
-		n = recvmmsg(sock, mm, MSG_MANY, MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return errno == ECONNRESET ? 0 : -1;
-	while (good < n && take_received(&mm[good].msg_hdr, mm[good].msg_len, &in[good].r, &in[good].fd))
-		good++;
-	/* An empty packet is the end, with a descriptor or without. */
-	for (int i = good; i < n; i++) {
-		take_received(&mm[i].msg_hdr, mm[i].msg_len, &in[i].r, &in[i].fd);
-		if (in[i].fd != -1)
-			close(in[i].fd);
+	c = CMSG_FIRSTHDR(&mh);
+	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(c), sizeof(int));
+	if (n == 0) {
+		/* An empty packet is the end, with a descriptor or without. */
+		if (*fd != -1)
+			close(*fd);
+		*fd = -1;
+		return 0;
 	}
-	return good;
-}
-
-int msg_send_many(int sock, const uint8_t *p, const size_t *len, unsigned n)
-{
-	struct iovec iov[MSG_MANY];
-	struct mmsghdr mm[MSG_MANY] = { 0 };
-	int sent;
-
-	n = MIN(n, (unsigned)MSG_MANY);
-	for (unsigned i = 0; i < n; p += len[i++]) {
-		iov[i] = (struct iovec){ (void *)(uintptr_t)p, len[i] };
-		mm[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i], .msg_iovlen = 1 };
-	}
-	do
-		sent = sendmmsg(sock, mm, n, MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
-	if (sent < 0)
-		return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -1;
-	return sent;
+	msgr_begin(r, buf, (size_t)n);
+	/* A descriptor that found no place here (MSG_CTRUNC: the limit is reached) is missed by who needs it. */
+	if ((mh.msg_flags & MSG_TRUNC) != 0)
+		r->bad = true;
+	return 1;
 }
 
 int msg_pair(int fd[2])

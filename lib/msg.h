@@ -58,18 +58,6 @@ int msg_send(int sock, const struct msgw *w, int fd);
  * process can have no more); the caller owns it. Waits if the socket is blocking.
  * 1 got one (R is set up); 0 the other side is gone; -1 error in errno (EAGAIN: nothing there now). */
 int msg_recv(int sock, void *buf, struct msgr *r, int *fd);
-enum { MSG_MANY = 8 };
-struct msg_in {
-	struct msgr r;
-	int fd; /* as with msg_recv() */
-};
-/* Receives the messages that are there, MSG_MANY at most, without waiting: as msg_recv(), each into a buffer of its own.
- * Their number: less than MSG_MANY if there were no more; 0 the other side is gone; -1 error in errno (EAGAIN: nothing
- * there now). What is behind the end of a channel is told by the next call. */
-int msg_recv_many(int sock, uint8_t (*buf)[MSG_SIZE_MAX], struct msg_in in[MSG_MANY]);
-/* Sends up to MSG_MANY of N messages that lie at P one behind the other, of LEN[] bytes, without descriptors.
- * How many were sent (fewer: no room now), or -1: the first of them cannot be sent, errno tells why. */
-int msg_send_many(int sock, const uint8_t *p, const size_t *len, unsigned n);
 /* A connected pair of message sockets, close-on-exec, blocking. 0, or -1 with errno. */
 int msg_pair(int fd[2]);
 

@@ -315,7 +315,7 @@ static void send_have(struct worker *w, uint64_t session, enum protocol protocol
 	net_addr_write(&out, client);
 	msgw_str(&out, user);
 	msgw_u32(&out, 0);
-	if (chan_send(w->authd, &out, -1) != 0)
+	if (chan_post(w->authd, &out) != 0)
 		log_error("authd does not read its messages: its count of sessions will be too low");
 }
 
