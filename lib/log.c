@@ -75,8 +75,8 @@ static size_t begin_line(char line[LOG_LINE_MAX], const char *prog, enum log_lev
 	return len + 3;
 }
 
-/* One of the eight bytes at P is a control character, which could forge another line. Eight at once, for every byte of
- * every line is looked at, and hardly ever is there one. */
+/* One of the eight bytes at P is a control character. Eight at once, for every byte of every line is looked at, and hardly
+ * ever is there one. */
 static bool controls(const char *p)
 {
 	const uint64_t ones = UINT64_MAX / 255, tops = ones * 0x80;
@@ -87,15 +87,22 @@ static bool controls(const char *p)
 	return ((((x - ones * 0x20) & ~x) | ((del - ones) & ~del)) & tops) != 0;
 }
 
-/* Makes such bytes behind HEAD harmless, and takes the line of LEN bytes. */
+size_t log_plain(const char *p, size_t len)
+{
+	size_t n = 0;
+
+	while (len - n >= sizeof(uint64_t) && !controls(p + n))
+		n += sizeof(uint64_t);
+	while (n < len && (unsigned char)p[n] >= 0x20 && p[n] != 0x7f)
+		n++;
+	return n;
+}
+
+/* Makes bytes behind HEAD harmless that could forge another line, and takes the line of LEN bytes. */
 static void end_line(char line[LOG_LINE_MAX], size_t head, size_t len)
 {
-	for (size_t i = head; i < len; i++) {
-		while (len - i > sizeof(uint64_t) && !controls(line + i))
-			i += sizeof(uint64_t);
-		if ((unsigned char)line[i] < 0x20 || (unsigned char)line[i] == 0x7f)
-			line[i] = '.';
-	}
+	for (size_t i = head; (i += log_plain(line + i, len - i)) < len; i++)
+		line[i] = '.';
 	line[len++] = '\n';
 	if (sink == -1) {
 		ssize_t r UNUSED = write(STDERR_FILENO, line + 1, len - 1);

@@ -29,16 +29,15 @@ static void add_date(struct str *out, const struct tm *when)
 /* TEXT with dots for control characters. */
 static void add_clean(struct str *out, const char *text)
 {
-	for (;;) {
-		size_t n = 0;
+	for (size_t len = strlen(text);;) {
+		size_t n = log_plain(text, len);
 
-		while ((unsigned char)text[n] >= 0x20 && text[n] != 0x7f)
-			n++;
 		str_add(out, text, n);
-		if (text[n] == '\0')
+		if (n == len)
 			return;
 		str_addc(out, '.');
 		text += n + 1;
+		len -= n + 1;
 	}
 }
 
