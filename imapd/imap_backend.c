@@ -347,8 +347,9 @@ void imap_accepted(struct login *l)
 	/* A client that asked for capabilities before must be told that they changed; one that did not learns them. */
 	if (l->set->imapd_IMAP_PROXY_FOREIGN != 0 && l->peer.capability.len != 0)
 		str_addf(&l->out, "* CAPABILITY %s\r\n", l->peer.capability.data);
+	str_adds(&l->out, il->tag);
+	str_adds(&l->out, " OK ");
 	if (l->peer.capability.len != 0)
-		str_addf(&l->out, "%s OK [CAPABILITY %s] LOGIN Ok.\r\n", il->tag, l->peer.capability.data);
-	else
-		str_addf(&l->out, "%s OK LOGIN Ok.\r\n", il->tag);
+		str_addf(&l->out, "[CAPABILITY %s] ", l->peer.capability.data);
+	str_adds(&l->out, "LOGIN Ok.\r\n");
 }

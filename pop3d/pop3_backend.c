@@ -92,12 +92,16 @@ static bool by_other(const struct login *l)
 
 static void add_user(struct login *l, struct str *out)
 {
-	str_addf(out, "USER %s\r\n", l->reply->name);
+	str_adds(out, "USER ");
+	str_adds(out, l->reply->name);
+	str_adds(out, "\r\n");
 }
 
 static void add_pass(struct login *l, struct str *out)
 {
-	str_addf(out, "PASS %s\r\n", l->password);
+	str_adds(out, "PASS ");
+	str_adds(out, l->password);
+	str_adds(out, "\r\n");
 }
 
 static bool wants_utf8(const struct login *l)

@@ -18,7 +18,15 @@ static enum login_event bad(struct login *l, const char *text)
  * AUTH X-WAYPOST-TOKEN; TIMESTAMP is APOP's. */
 static void greet(struct login *l, const char *timestamp)
 {
-	str_addf(&l->out, "+OK [XCLIENT]%s Waypost ready.%s%s\r\n", l->set->has_pool_secret ? " [X-WAYPOST-TOKEN]" : "", timestamp != NULL ? " " : "", timestamp != NULL ? timestamp : "");
+	str_adds(&l->out, "+OK [XCLIENT]");
+	if (l->set->has_pool_secret)
+		str_adds(&l->out, " [X-WAYPOST-TOKEN]");
+	str_adds(&l->out, " Waypost ready.");
+	if (timestamp != NULL) {
+		str_addc(&l->out, ' ');
+		str_adds(&l->out, timestamp);
+	}
+	str_adds(&l->out, "\r\n");
 }
 
 static enum auth_mech greeting_mech(const struct login *l)
