@@ -11,6 +11,7 @@
 #include "authd/memcached_text.h"
 #include "authd/store.h"
 #include "lib/clock.h"
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/net.h"
@@ -145,7 +146,7 @@ static bool connect_unix(struct server *s)
 static bool connect_to(struct server *s, const struct net_addr *a, int64_t end)
 {
 	s->fd = net_connect(a);
-	if (s->fd == -1 || !clock_wait(s->fd, POLLOUT, end))
+	if (s->fd == -1 || !fd_wait(s->fd, POLLOUT, end))
 		return false;
 	errno = net_error(s->fd);
 	return errno == 0;
@@ -189,7 +190,7 @@ static bool send_all(struct server *s, const char *p, size_t len, int64_t end)
 		if (n > 0) {
 			p += n;
 			len -= (size_t)n;
-		} else if (n < 0 && errno != EINTR && (errno != EAGAIN || !clock_wait(s->fd, POLLOUT, end))) {
+		} else if (n < 0 && errno != EINTR && (errno != EAGAIN || !fd_wait(s->fd, POLLOUT, end))) {
 			return false;
 		}
 	}
@@ -210,7 +211,7 @@ static bool read_some(struct server *s, int64_t end)
 		}
 		if (n == 0)
 			errno = ECONNRESET;
-		if (n == 0 || (errno != EINTR && (errno != EAGAIN || !clock_wait(s->fd, POLLIN, end))))
+		if (n == 0 || (errno != EINTR && (errno != EAGAIN || !fd_wait(s->fd, POLLIN, end))))
 			return false;
 	}
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
@@ -46,7 +47,7 @@ static bool send_all(int to, const struct str *question, int64_t deadline, struc
 		if (n > 0) {
 			sent += (size_t)n;
 		} else if (n < 0 && errno == EAGAIN) {
-			if (!clock_wait(to, POLLOUT, deadline)) {
+			if (!fd_wait(to, POLLOUT, deadline)) {
 				str_adds(why, "it takes no question");
 				return false;
 			}
@@ -64,7 +65,7 @@ static bool receive(int from, struct str *in, int64_t deadline, struct str *why)
 	ssize_t n;
 
 	for (;;) {
-		if (!clock_wait(from, POLLIN, deadline)) {
+		if (!fd_wait(from, POLLIN, deadline)) {
 			str_adds(why, "no answer in time");
 			return false;
 		}

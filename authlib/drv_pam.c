@@ -16,6 +16,7 @@
 #include "authlib/directory.h"
 #include "authlib/record.h"
 #include "lib/clock.h"
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/net.h"
@@ -243,23 +244,6 @@ static int hide_pipe(void)
 	return out;
 }
 
-static bool write_all(int fd, const void *p, size_t len)
-{
-	const char *at = p;
-
-	while (len != 0) {
-		ssize_t n = write(fd, at, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		at += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 static int run(void *arg)
 {
 	static struct msgw w;
@@ -279,7 +263,7 @@ static int run(void *arg)
 	msgw_str(&w, str_cstr(&why));
 	account_write(&w, &a, false);
 	len = (uint32_t)w.len;
-	return !w.overflow && write_all(out, &len, sizeof(len)) && write_all(out, w.buf, w.len) ? 0 : 1;
+	return !w.overflow && fd_write_all(out, &len, sizeof(len)) && fd_write_all(out, w.buf, w.len) ? 0 : 1;
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -293,7 +277,7 @@ static bool read_all(int fd, void *p, size_t len, int64_t deadline, struct str *
 	while (len != 0) {
 		ssize_t n;
 
-		if (!clock_wait(fd, POLLIN, deadline)) {
+		if (!fd_wait(fd, POLLIN, deadline)) {
 			str_adds(why, "no answer in time");
 			return false;
 		}

@@ -8,6 +8,7 @@
 
 #include "authlib/sqldir.h"
 #include "lib/clock.h"
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "node/settings.h"
@@ -50,7 +51,7 @@ static void close_connection(void *conn)
 static bool fetch(struct pgsql *p, int64_t deadline, struct str *why)
 {
 	while (PQisBusy(p->pg)) {
-		if (!clock_wait(PQsocket(p->pg), POLLIN, deadline)) {
+		if (!fd_wait(PQsocket(p->pg), POLLIN, deadline)) {
 			str_adds(why, "no answer in time");
 			return false;
 		}
@@ -102,7 +103,7 @@ static bool finish_connecting(struct pgsql *p, struct str *why)
 	if (PQstatus(p->pg) == CONNECTION_BAD)
 		s = PGRES_POLLING_FAILED;
 	while (s != PGRES_POLLING_OK && s != PGRES_POLLING_FAILED) {
-		if (!clock_wait(PQsocket(p->pg), s == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) {
+		if (!fd_wait(PQsocket(p->pg), s == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline)) {
 			str_adds(why, "no connection in time");
 			return false;
 		}

@@ -1,8 +1,5 @@
 #include "lib/clock.h"
 
-#include <errno.h>
-#include <limits.h>
-#include <poll.h>
 #include <time.h>
 
 static struct timespec now(void)
@@ -30,21 +27,4 @@ double clock_now(void)
 uint32_t clock_seconds(void)
 {
 	return (uint32_t)now().tv_sec;
-}
-
-bool clock_wait(int fd, short events, int64_t deadline)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-	int64_t left;
-
-	while ((left = deadline - clock_ms()) > 0) {
-		int n = poll(&p, 1, (int)MIN(left, INT_MAX));
-
-		if (n > 0)
-			return true;
-		if (n < 0 && errno != EINTR)
-			return false;
-	}
-	errno = ETIMEDOUT;
-	return false;
 }

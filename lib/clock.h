@@ -10,8 +10,4 @@ int64_t clock_ms(void);
 double clock_now(void);
 uint32_t clock_seconds(void);
 
-/* For processes that may wait: until FD is ready for one of EVENTS, as of poll(). False, with errno, if that is not before
- * clock_ms() is DEADLINE (ETIMEDOUT) or cannot be found out. Signals do not end it. */
-bool clock_wait(int fd, short events, int64_t deadline);
-
 #endif

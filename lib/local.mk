@@ -7,6 +7,7 @@ lib_liblib_a_SOURCES = \
 	lib/chan.c lib/chan.h \
 	lib/clock.c lib/clock.h \
 	lib/die.c lib/die.h \
+	lib/fd.c lib/fd.h \
 	lib/hex.c lib/hex.h \
 	lib/log.c lib/log.h \
 	lib/loop.c lib/loop.h \

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/mem.h"
 #include "maildir/md_deposit.h"
 #include "maildir/md_dir.h"
@@ -64,7 +65,7 @@ static int copy_bytes(int from, int to)
 	while (rc == 0 && (n = read(from, buf, COPY_BUF)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
-		rc = n < 0 ? -1 : md_write_all(to, buf, (size_t)n);
+		rc = n < 0 || !fd_write_all(to, buf, (size_t)n) ? -1 : 0;
 	}
 	if (rc == 0 && (rc = fstat(from, &st)) == 0) {
 		struct timespec ts[2] = { st.st_atim, st.st_mtim };

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/mem.h"
 #include "maildir/md_name.h"
 
@@ -173,25 +174,6 @@ int md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name)
 	return fd;
 }
 
-int md_write_all(int fd, const void *p, size_t len)
-{
-	const char *at = p;
-
-	while (len != 0) {
-		ssize_t n = write(fd, at, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			errno = n == 0 ? ENOSPC : errno;
-			return -1;
-		}
-		at += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target, const struct str *text, bool sync,
 	struct stat *st)
 {
@@ -201,7 +183,7 @@ int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target,
 	str_adds(&name, "tmp/");
 	fd = md_tmp_create(r, tmpfd, 0644, &name);
 	if (fd >= 0) {
-		rc = md_write_all(fd, str_cstr(text), text->len);
+		rc = fd_write_all(fd, str_cstr(text), text->len) ? 0 : -1;
 		if (rc == 0 && sync)
 			rc = fdatasync(fd);
 		if (rc == 0)

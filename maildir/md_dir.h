@@ -40,8 +40,6 @@ int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target,
 	struct stat *st);
 /* Appends all bytes of the regular file NAME in DIRFD to OUT, at most MAX. 0, or -1 with errno (EFBIG: larger). */
 int md_read_file(int dirfd, const char *name, size_t max, struct str *out, struct stat *st);
-/* Writes all LEN bytes. 0, or -1 with errno. */
-int md_write_all(int fd, const void *p, size_t len);
 
 enum { MD_TMP_HOURS = 36 };
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/fd.h"
 #include "lib/num.h"
 #include "lib/str.h"
 #include "maildir/md_dir.h"
@@ -77,7 +78,7 @@ static int make_mine(struct md_root *r, int dirfd, struct str *name, struct stat
 	if (fd < 0)
 		return -1;
 	str_addf(&text, "%ld:%s", (long)getpid(), my_host());
-	rc = md_write_all(fd, text.data, text.len);
+	rc = fd_write_all(fd, text.data, text.len) ? 0 : -1;
 	if (rc == 0)
 		rc = fstat(fd, st);
 	err = errno;

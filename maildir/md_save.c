@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "maildir/md_box.h"
@@ -59,7 +60,7 @@ enum md_err md_save_begin(struct md_root *r, const char *folder, struct md_save 
 
 static enum md_err flush(struct md_save *s)
 {
-	if (md_write_all(s->fd, s->buf, s->len) != 0)
+	if (!fd_write_all(s->fd, s->buf, s->len))
 		return fail(s, errno, "write");
 	s->len = 0;
 	return MD_OK;

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/str.h"
@@ -67,21 +68,6 @@ static void add_lost_line(struct str *out, const struct tm *when, bool syslog_fo
 		logline_file(out, when, host_name(), &rec, getpid());
 }
 
-static bool write_all(int fd, const char *p, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, p, len);
-
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		p += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
 /* A batch of LINES lines in `text` goes out by one write. */
 static void flush_text(const struct tm *when, unsigned lines)
 {
@@ -89,7 +75,7 @@ static void flush_text(const struct tm *when, unsigned lines)
 		return;
 	if (lost != 0)
 		add_lost_line(&text, when, false);
-	if (fd_out == -1 || !write_all(fd_out, text.data, text.len)) {
+	if (fd_out == -1 || !fd_write_all(fd_out, text.data, text.len)) {
 		complain(errno, lines);
 	} else {
 		lost = 0;

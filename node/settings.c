@@ -1,6 +1,5 @@
 #include "node/settings.h"
 
-#include <errno.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -8,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/die.h"
+#include "lib/fd.h"
 #include "lib/mem.h"
 #include "node/settings_rows.h"
 
@@ -214,20 +214,12 @@ int settings_write(const struct settings *s, unsigned roles)
 {
 	struct str out = STR_INIT;
 	int fd = memfd_create("settings", MFD_CLOEXEC);
-	size_t done = 0;
-	ssize_t n;
 
 	if (fd == -1)
 		die_errno("settings: no memory file can be made");
 	put_all(&out, s, roles);
-	while (done < out.len) {
-		n = write(fd, out.data + done, out.len - done);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			die_errno("settings: the memory file cannot be written");
-		done += (size_t)n;
-	}
+	if (!fd_write_all(fd, out.data, out.len))
+		die_errno("settings: the memory file cannot be written");
 	str_fini_secret(&out);
 	return fd;
 }

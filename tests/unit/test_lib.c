@@ -15,6 +15,7 @@
 
 #include "lib/b64.h"
 #include "lib/clock.h"
+#include "lib/fd.h"
 #include "lib/hex.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -302,6 +303,37 @@ static void test_log_value(void)
 	CU_ASSERT_STRING_EQUAL(log_value(dst, 4, ",,,,,,"), "...");
 }
 
+/* More than a pipe holds at once; then to a full disk. */
+static void test_write_all(void)
+{
+	enum { SIZE = 1 << 20 };
+	char *text = mem_alloc(SIZE), *got = mem_alloc(SIZE);
+	size_t n = 0;
+	ssize_t some;
+	int fd[2], full, status = -1;
+
+	for (size_t i = 0; i < SIZE; i++)
+		text[i] = (char)(i * 7 + i / 256);
+	CU_ASSERT_FATAL(pipe(fd) == 0);
+	if (fork() == 0) {
+		close(fd[0]);
+		_exit(fd_write_all(fd[1], text, SIZE) && fd_write_all(fd[1], text, 0) ? 0 : 1);
+	}
+	close(fd[1]);
+	while (n < SIZE && (some = read(fd[0], got + n, SIZE - n)) > 0)
+		n += (size_t)some;
+	CU_ASSERT(n == SIZE && memcmp(text, got, SIZE) == 0);
+	CU_ASSERT(read(fd[0], got, 1) == 0);
+	CU_ASSERT(wait(&status) > 0 && status == 0);
+	close(fd[0]);
+	full = open("/dev/full", O_WRONLY);
+	errno = 0;
+	CU_ASSERT(full != -1 && !fd_write_all(full, text, 10) && errno == ENOSPC);
+	close(full);
+	mem_free(&text);
+	mem_free(&got);
+}
+
 static void on_alarm(int sig)
 {
 	(void)sig;
@@ -316,23 +348,23 @@ static void test_wait(void)
 	int64_t end;
 
 	CU_ASSERT_FATAL(pipe(fd) == 0);
-	CU_ASSERT_TRUE(clock_wait(fd[1], POLLOUT, clock_ms() + 60000));
-	CU_ASSERT_TRUE(clock_wait(fd[1], POLLOUT, clock_ms() + (int64_t)INT_MAX + 60000));
+	CU_ASSERT_TRUE(fd_wait(fd[1], POLLOUT, clock_ms() + 60000));
+	CU_ASSERT_TRUE(fd_wait(fd[1], POLLOUT, clock_ms() + (int64_t)INT_MAX + 60000));
 	errno = 0;
-	CU_ASSERT_FALSE(clock_wait(fd[1], POLLOUT, clock_ms()));
+	CU_ASSERT_FALSE(fd_wait(fd[1], POLLOUT, clock_ms()));
 	CU_ASSERT_EQUAL(errno, ETIMEDOUT);
 	CU_ASSERT_FATAL(sigaction(SIGALRM, &sa, &before) == 0 && setitimer(ITIMER_REAL, &often, NULL) == 0);
 	end = clock_ms() + 30;
 	errno = 0;
-	CU_ASSERT_FALSE(clock_wait(fd[0], POLLIN, end));
+	CU_ASSERT_FALSE(fd_wait(fd[0], POLLIN, end));
 	CU_ASSERT_EQUAL(errno, ETIMEDOUT);
 	CU_ASSERT(clock_ms() >= end);
 	CU_ASSERT_FATAL(setitimer(ITIMER_REAL, &never, NULL) == 0 && sigaction(SIGALRM, &before, NULL) == 0);
 	CU_ASSERT(write(fd[1], "x", 1) == 1);
-	CU_ASSERT_TRUE(clock_wait(fd[0], POLLIN, clock_ms() + 60000));
+	CU_ASSERT_TRUE(fd_wait(fd[0], POLLIN, clock_ms() + 60000));
 	CU_ASSERT(read(fd[0], &(char){ 0 }, 1) == 1);
 	close(fd[1]);
-	CU_ASSERT_TRUE(clock_wait(fd[0], POLLIN, clock_ms() + 60000)); /* its end is something to read, too */
+	CU_ASSERT_TRUE(fd_wait(fd[0], POLLIN, clock_ms() + 60000)); /* its end is something to read, too */
 	close(fd[0]);
 }
 
@@ -472,7 +504,7 @@ static const struct unit_case cases[] = {
 	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "hex", test_hex }, { "secrets", test_secret },
 	{ "messages", test_msg }, { "messages with a descriptor", test_msg_fd },
 	{ "messages with many descriptors", test_msg_many_fds }, { "addresses", test_net }, { "random bytes", test_rnd },
-	{ "waiting", test_wait },
+	{ "waiting", test_wait }, { "writing all", test_write_all },
 	{ "log values", test_log_value }, { "control characters in log lines", test_log_controls }, { "log lines", test_log_parse },
 	{ NULL, NULL },
 };

@@ -1,0 +1,44 @@
+#include "lib/fd.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+
+bool fd_wait(int fd, short events, int64_t deadline)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+	int64_t left;
+
+	while ((left = deadline - clock_ms()) > 0) {
+		int n = poll(&p, 1, (int)MIN(left, INT_MAX));
+
+		if (n > 0)
+			return true;
+		if (n < 0 && errno != EINTR)
+			return false;
+	}
+	errno = ETIMEDOUT;
+	return false;
+}
+
+bool fd_write_all(int fd, const void *p, size_t len)
+{
+	const char *at = p;
+
+	while (len != 0) {
+		ssize_t n = write(fd, at, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			errno = n == 0 ? ENOSPC : errno;
+			return false;
+		}
+		at += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
