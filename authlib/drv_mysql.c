@@ -25,11 +25,6 @@ static const char *or_null(const char *text)
 	return text[0] != '\0' ? text : NULL;
 }
 
-static const char *either(const char *a, const char *b)
-{
-	return a[0] != '\0' ? a : b;
-}
-
 /* --- the connection --- */
 
 static void close_connection(void *conn)
@@ -110,12 +105,12 @@ static void set_options(struct mysql *m)
 	/* Else the server could ask for our files. */
 	mysql_options(m->my, MYSQL_OPT_LOCAL_INFILE, &no);
 	/* Through the API, for mysql_real_escape_string() must know it. */
-	mysql_options(m->my, MYSQL_SET_CHARSET_NAME, either(set->authmysqlrc_MYSQL_CHARACTER_SET, "utf8mb4"));
+	mysql_options(m->my, MYSQL_SET_CHARSET_NAME, sqldir_either(set->authmysqlrc_MYSQL_CHARACTER_SET, "utf8mb4"));
 	if (set->authmysqlrc_MYSQL_SSL_CACERT[0] == '\0' && set->authmysqlrc_MYSQL_SSL_CAPATH[0] == '\0')
 		return;
 	mysql_ssl_set(m->my, or_null(set->authmysqlrc_MYSQL_SSL_KEY), or_null(set->authmysqlrc_MYSQL_SSL_CERT),
 	    or_null(set->authmysqlrc_MYSQL_SSL_CACERT), or_null(set->authmysqlrc_MYSQL_SSL_CAPATH),
-	    or_null(either(set->authmysqlrc_MYSQL_SSL_CIPHER, set->authmysqlrc_MYSQL_SSL_CIPHERS)));
+	    or_null(sqldir_either(set->authmysqlrc_MYSQL_SSL_CIPHER, set->authmysqlrc_MYSQL_SSL_CIPHERS)));
 	/* A server without TLS, or with another's certificate, gets no password. */
 	mysql_options(m->my, MYSQL_OPT_SSL_ENFORCE, &on);
 	mysql_options(m->my, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &on);
@@ -257,25 +252,27 @@ static const struct sql_kind kind = {
 
 /* --- settings --- */
 
-static void read_fields(struct sql_fields *f, const struct settings *set)
+static struct sql_fields read_fields(const struct settings *set)
 {
-	f->dialect = CLAUSE_MYSQL;
-	f->select = set->authmysqlrc_MYSQL_SELECT_CLAUSE;
-	f->enumerate = set->authmysqlrc_MYSQL_ENUMERATE_CLAUSE;
-	f->table = set->authmysqlrc_MYSQL_USER_TABLE;
-	f->login = set->authmysqlrc_MYSQL_LOGIN_FIELD;
-	f->crypt = set->authmysqlrc_MYSQL_CRYPT_PWFIELD;
-	f->clear = set->authmysqlrc_MYSQL_CLEAR_PWFIELD;
-	f->uid = set->authmysqlrc_MYSQL_UID_FIELD;
-	f->gid = set->authmysqlrc_MYSQL_GID_FIELD;
-	f->home = set->authmysqlrc_MYSQL_HOME_FIELD;
-	f->name = set->authmysqlrc_MYSQL_NAME_FIELD;
-	f->maildir = set->authmysqlrc_MYSQL_MAILDIR_FIELD;
-	f->quota = set->authmysqlrc_MYSQL_QUOTA_FIELD;
-	f->delivery = either(set->authmysqlrc_MYSQL_DEFAULTDELIVERY_FIELD, set->authmysqlrc_MYSQL_DEFAULTDELIVERY);
-	f->options = either(set->authmysqlrc_MYSQL_AUXOPTIONS_FIELD, set->authmysqlrc_MYSQL_AUXOPTIONS);
-	f->where = set->authmysqlrc_MYSQL_WHERE_CLAUSE;
-	f->default_domain = set->authmysqlrc_DEFAULT_DOMAIN;
+	return (struct sql_fields){
+		.dialect = CLAUSE_MYSQL,
+		.select = set->authmysqlrc_MYSQL_SELECT_CLAUSE,
+		.enumerate = set->authmysqlrc_MYSQL_ENUMERATE_CLAUSE,
+		.table = set->authmysqlrc_MYSQL_USER_TABLE,
+		.login = set->authmysqlrc_MYSQL_LOGIN_FIELD,
+		.crypt = set->authmysqlrc_MYSQL_CRYPT_PWFIELD,
+		.clear = set->authmysqlrc_MYSQL_CLEAR_PWFIELD,
+		.uid = set->authmysqlrc_MYSQL_UID_FIELD,
+		.gid = set->authmysqlrc_MYSQL_GID_FIELD,
+		.home = set->authmysqlrc_MYSQL_HOME_FIELD,
+		.name = set->authmysqlrc_MYSQL_NAME_FIELD,
+		.maildir = set->authmysqlrc_MYSQL_MAILDIR_FIELD,
+		.quota = set->authmysqlrc_MYSQL_QUOTA_FIELD,
+		.delivery = sqldir_either(set->authmysqlrc_MYSQL_DEFAULTDELIVERY_FIELD, set->authmysqlrc_MYSQL_DEFAULTDELIVERY),
+		.options = sqldir_either(set->authmysqlrc_MYSQL_AUXOPTIONS_FIELD, set->authmysqlrc_MYSQL_AUXOPTIONS),
+		.where = set->authmysqlrc_MYSQL_WHERE_CLAUSE,
+		.default_domain = set->authmysqlrc_DEFAULT_DOMAIN,
+	};
 }
 
 static bool find_servers(struct mysql *m, struct str *error)
@@ -310,19 +307,10 @@ static void fini(void *ctx)
 static bool init(const struct settings *set, void **ctx, struct str *error)
 {
 	struct mysql *m = mem_alloc(sizeof(*m));
-	const char *select_mistake = clause_mistake(set->authmysqlrc_MYSQL_SELECT_CLAUSE, CLAUSE_MYSQL);
-	const char *list_mistake = clause_mistake(set->authmysqlrc_MYSQL_ENUMERATE_CLAUSE, CLAUSE_MYSQL);
+	struct sql_fields fields = read_fields(set);
 
 	m->set = set;
-	m->dir.kind = &kind;
-	m->dir.conn = m;
-	directory_init(&m->dir.servers, "authmysql");
-	read_fields(&m->dir.fields, set);
-	if (select_mistake != NULL)
-		str_addf(error, "MYSQL_SELECT_CLAUSE: %s", select_mistake);
-	else if (list_mistake != NULL)
-		str_addf(error, "MYSQL_ENUMERATE_CLAUSE: %s", list_mistake);
-	if (error->len != 0 || !find_servers(m, error)) {
+	if (!sqldir_init(&m->dir, &kind, m, "authmysql", &fields, error) || !find_servers(m, error)) {
 		fini(&m->dir);
 		return false;
 	}

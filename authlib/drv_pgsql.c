@@ -398,30 +398,27 @@ static bool read_connection(struct pgsql *p, struct str *error)
 	return p->options != NULL && find_servers(p, error);
 }
 
-static const char *either(const char *a, const char *b)
+static struct sql_fields read_fields(const struct settings *set)
 {
-	return a[0] != '\0' ? a : b;
-}
-
-static void read_fields(struct sql_fields *f, const struct settings *set)
-{
-	f->dialect = CLAUSE_PGSQL;
-	f->select = set->authpgsqlrc_PGSQL_SELECT_CLAUSE;
-	f->enumerate = set->authpgsqlrc_PGSQL_ENUMERATE_CLAUSE;
-	f->table = set->authpgsqlrc_PGSQL_USER_TABLE;
-	f->login = set->authpgsqlrc_PGSQL_LOGIN_FIELD;
-	f->crypt = set->authpgsqlrc_PGSQL_CRYPT_PWFIELD;
-	f->clear = set->authpgsqlrc_PGSQL_CLEAR_PWFIELD;
-	f->uid = set->authpgsqlrc_PGSQL_UID_FIELD;
-	f->gid = set->authpgsqlrc_PGSQL_GID_FIELD;
-	f->home = set->authpgsqlrc_PGSQL_HOME_FIELD;
-	f->name = set->authpgsqlrc_PGSQL_NAME_FIELD;
-	f->maildir = set->authpgsqlrc_PGSQL_MAILDIR_FIELD;
-	f->quota = set->authpgsqlrc_PGSQL_QUOTA_FIELD;
-	f->delivery = either(set->authpgsqlrc_PGSQL_DEFAULTDELIVERY_FIELD, set->authpgsqlrc_PGSQL_DEFAULTDELIVERY);
-	f->options = either(set->authpgsqlrc_PGSQL_AUXOPTIONS_FIELD, set->authpgsqlrc_PGSQL_AUXOPTIONS);
-	f->where = set->authpgsqlrc_PGSQL_WHERE_CLAUSE;
-	f->default_domain = set->authpgsqlrc_DEFAULT_DOMAIN;
+	return (struct sql_fields){
+		.dialect = CLAUSE_PGSQL,
+		.select = set->authpgsqlrc_PGSQL_SELECT_CLAUSE,
+		.enumerate = set->authpgsqlrc_PGSQL_ENUMERATE_CLAUSE,
+		.table = set->authpgsqlrc_PGSQL_USER_TABLE,
+		.login = set->authpgsqlrc_PGSQL_LOGIN_FIELD,
+		.crypt = set->authpgsqlrc_PGSQL_CRYPT_PWFIELD,
+		.clear = set->authpgsqlrc_PGSQL_CLEAR_PWFIELD,
+		.uid = set->authpgsqlrc_PGSQL_UID_FIELD,
+		.gid = set->authpgsqlrc_PGSQL_GID_FIELD,
+		.home = set->authpgsqlrc_PGSQL_HOME_FIELD,
+		.name = set->authpgsqlrc_PGSQL_NAME_FIELD,
+		.maildir = set->authpgsqlrc_PGSQL_MAILDIR_FIELD,
+		.quota = set->authpgsqlrc_PGSQL_QUOTA_FIELD,
+		.delivery = sqldir_either(set->authpgsqlrc_PGSQL_DEFAULTDELIVERY_FIELD, set->authpgsqlrc_PGSQL_DEFAULTDELIVERY),
+		.options = sqldir_either(set->authpgsqlrc_PGSQL_AUXOPTIONS_FIELD, set->authpgsqlrc_PGSQL_AUXOPTIONS),
+		.where = set->authpgsqlrc_PGSQL_WHERE_CLAUSE,
+		.default_domain = set->authpgsqlrc_DEFAULT_DOMAIN,
+	};
 }
 
 static void fini(void *ctx)
@@ -442,19 +439,10 @@ static void fini(void *ctx)
 static bool init(const struct settings *set, void **ctx, struct str *error)
 {
 	struct pgsql *p = mem_alloc(sizeof(*p));
-	const char *select_mistake = clause_mistake(set->authpgsqlrc_PGSQL_SELECT_CLAUSE, CLAUSE_PGSQL);
-	const char *list_mistake = clause_mistake(set->authpgsqlrc_PGSQL_ENUMERATE_CLAUSE, CLAUSE_PGSQL);
+	struct sql_fields fields = read_fields(set);
 
 	p->set = set;
-	p->dir.kind = &kind;
-	p->dir.conn = p;
-	directory_init(&p->dir.servers, "authpgsql");
-	read_fields(&p->dir.fields, set);
-	if (select_mistake != NULL)
-		str_addf(error, "PGSQL_SELECT_CLAUSE: %s", select_mistake);
-	else if (list_mistake != NULL)
-		str_addf(error, "PGSQL_ENUMERATE_CLAUSE: %s", list_mistake);
-	if (error->len != 0 || !read_connection(p, error)) {
+	if (!sqldir_init(&p->dir, &kind, p, "authpgsql", &fields, error) || !read_connection(p, error)) {
 		fini(&p->dir);
 		return false;
 	}

@@ -202,30 +202,38 @@ static const struct sql_kind kind = {
 
 /* --- settings --- */
 
-static const char *either(const char *a, const char *b)
+static struct sql_fields read_fields(const struct settings *set)
 {
-	return a[0] != '\0' ? a : b;
+	return (struct sql_fields){
+		.dialect = CLAUSE_SQLITE,
+		.select = set->authsqliterc_SQLITE_SELECT_CLAUSE,
+		.enumerate = set->authsqliterc_SQLITE_ENUMERATE_CLAUSE,
+		.table = set->authsqliterc_SQLITE_USER_TABLE,
+		.login = set->authsqliterc_SQLITE_LOGIN_FIELD,
+		.crypt = set->authsqliterc_SQLITE_CRYPT_PWFIELD,
+		.clear = set->authsqliterc_SQLITE_CLEAR_PWFIELD,
+		.uid = set->authsqliterc_SQLITE_UID_FIELD,
+		.gid = set->authsqliterc_SQLITE_GID_FIELD,
+		.home = set->authsqliterc_SQLITE_HOME_FIELD,
+		.name = set->authsqliterc_SQLITE_NAME_FIELD,
+		.maildir = set->authsqliterc_SQLITE_MAILDIR_FIELD,
+		.quota = set->authsqliterc_SQLITE_QUOTA_FIELD,
+		.delivery = sqldir_either(set->authsqliterc_SQLITE_DEFAULTDELIVERY_FIELD, set->authsqliterc_SQLITE_DEFAULTDELIVERY),
+		.options = sqldir_either(set->authsqliterc_SQLITE_AUXOPTIONS_FIELD, set->authsqliterc_SQLITE_AUXOPTIONS),
+		.where = set->authsqliterc_SQLITE_WHERE_CLAUSE,
+		.default_domain = set->authsqliterc_DEFAULT_DOMAIN,
+	};
 }
 
-static void read_fields(struct sql_fields *f, const struct settings *set)
+static bool find_file(struct sqlite *s, struct str *error)
 {
-	f->dialect = CLAUSE_SQLITE;
-	f->select = set->authsqliterc_SQLITE_SELECT_CLAUSE;
-	f->enumerate = set->authsqliterc_SQLITE_ENUMERATE_CLAUSE;
-	f->table = set->authsqliterc_SQLITE_USER_TABLE;
-	f->login = set->authsqliterc_SQLITE_LOGIN_FIELD;
-	f->crypt = set->authsqliterc_SQLITE_CRYPT_PWFIELD;
-	f->clear = set->authsqliterc_SQLITE_CLEAR_PWFIELD;
-	f->uid = set->authsqliterc_SQLITE_UID_FIELD;
-	f->gid = set->authsqliterc_SQLITE_GID_FIELD;
-	f->home = set->authsqliterc_SQLITE_HOME_FIELD;
-	f->name = set->authsqliterc_SQLITE_NAME_FIELD;
-	f->maildir = set->authsqliterc_SQLITE_MAILDIR_FIELD;
-	f->quota = set->authsqliterc_SQLITE_QUOTA_FIELD;
-	f->delivery = either(set->authsqliterc_SQLITE_DEFAULTDELIVERY_FIELD, set->authsqliterc_SQLITE_DEFAULTDELIVERY);
-	f->options = either(set->authsqliterc_SQLITE_AUXOPTIONS_FIELD, set->authsqliterc_SQLITE_AUXOPTIONS);
-	f->where = set->authsqliterc_SQLITE_WHERE_CLAUSE;
-	f->default_domain = set->authsqliterc_DEFAULT_DOMAIN;
+	const char *path = s->set->authsqliterc_SQLITE_DATABASE;
+
+	if (path[0] == '\0')
+		str_adds(error, "SQLITE_DATABASE is needed");
+	else
+		directory_add(&s->dir.servers, path, strlen(path));
+	return path[0] != '\0';
 }
 
 static void fini(void *ctx)
@@ -239,26 +247,14 @@ static void fini(void *ctx)
 
 static bool init(const struct settings *set, void **ctx, struct str *error)
 {
-	const char *select_mistake = clause_mistake(set->authsqliterc_SQLITE_SELECT_CLAUSE, CLAUSE_SQLITE);
-	const char *list_mistake = clause_mistake(set->authsqliterc_SQLITE_ENUMERATE_CLAUSE, CLAUSE_SQLITE);
-	const char *path = set->authsqliterc_SQLITE_DATABASE;
-	struct sqlite *s;
+	struct sqlite *s = mem_alloc(sizeof(*s));
+	struct sql_fields fields = read_fields(set);
 
-	if (select_mistake != NULL)
-		str_addf(error, "SQLITE_SELECT_CLAUSE: %s", select_mistake);
-	else if (list_mistake != NULL)
-		str_addf(error, "SQLITE_ENUMERATE_CLAUSE: %s", list_mistake);
-	else if (path[0] == '\0')
-		str_adds(error, "SQLITE_DATABASE is needed");
-	if (error->len != 0)
-		return false;
-	s = mem_alloc(sizeof(*s));
 	s->set = set;
-	s->dir.kind = &kind;
-	s->dir.conn = s;
-	directory_init(&s->dir.servers, "authsqlite");
-	directory_add(&s->dir.servers, path, strlen(path));
-	read_fields(&s->dir.fields, set);
+	if (!sqldir_init(&s->dir, &kind, s, "authsqlite", &fields, error) || !find_file(s, error)) {
+		fini(&s->dir);
+		return false;
+	}
 	*ctx = &s->dir;
 	return true;
 }

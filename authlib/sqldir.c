@@ -6,6 +6,29 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 
+const char *sqldir_either(const char *a, const char *b)
+{
+	return a[0] != '\0' ? a : b;
+}
+
+bool sqldir_init(struct sqldir *d, const struct sql_kind *kind, void *conn, const char *driver, const struct sql_fields *fields,
+    struct str *error)
+{
+	static const char *const prefix[] = { [CLAUSE_MYSQL] = "MYSQL", [CLAUSE_PGSQL] = "PGSQL", [CLAUSE_SQLITE] = "SQLITE" };
+	const char *select_mistake = clause_mistake(fields->select, fields->dialect);
+	const char *list_mistake = clause_mistake(fields->enumerate, fields->dialect);
+
+	d->kind = kind;
+	d->conn = conn;
+	d->fields = *fields;
+	directory_init(&d->servers, driver);
+	if (select_mistake != NULL)
+		str_addf(error, "%s_SELECT_CLAUSE: %s", prefix[fields->dialect], select_mistake);
+	else if (list_mistake != NULL)
+		str_addf(error, "%s_ENUMERATE_CLAUSE: %s", prefix[fields->dialect], list_mistake);
+	return select_mistake == NULL && list_mistake == NULL;
+}
+
 void sqldir_close(struct sqldir *d)
 {
 	d->kind->close(d->conn);

@@ -40,9 +40,17 @@ struct sqldir {
 	unsigned server; /* that we are connected to */
 };
 
+/* Makes the zeroed D ready: of KIND, whose calls get CONN, with FIELDS; no servers yet. False, and why in ERROR, if one of the
+ * clauses cannot be used. Free D->servers with directory_fini(), in any case. */
+bool sqldir_init(struct sqldir *d, const struct sql_kind *kind, void *conn, const char *driver, const struct sql_fields *fields,
+    struct str *error);
+
 /* For struct auth_driver, of a driver whose CTX is the struct sqldir. */
 enum auth_result sqldir_lookup(void *ctx, const char *service, const char *user, struct account *out);
 bool sqldir_enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why);
 void sqldir_close(struct sqldir *d);
+
+/* The setting A, or where that is empty B: another setting, or a default. */
+const char *sqldir_either(const char *a, const char *b);
 
 #endif
