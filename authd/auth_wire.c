@@ -250,6 +250,16 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 	return msgr_end(r);
 }
 
+/* Each login has an answer for a moment. It is too large for the allocator's cache of small pieces: some are kept. */
+enum { SPARE_MAX = 8 };
+static struct auth_reply *spare[SPARE_MAX];
+static unsigned spares;
+
+struct auth_reply *auth_reply_new(void)
+{
+	return spares != 0 ? spare[--spares] : mem_grow(NULL, sizeof(struct auth_reply));
+}
+
 void auth_reply_free(struct auth_reply **ap)
 {
 	struct auth_reply *a = *ap;
@@ -261,7 +271,10 @@ void auth_reply_free(struct auth_reply **ap)
 	mem_wipe(a->ticket, sizeof(a->ticket));
 	for (unsigned i = 0; i < a->ntargets; i++)
 		mem_wipe(a->target[i].token, sizeof(a->target[i].token));
-	mem_free(&a);
+	if (spares < SPARE_MAX)
+		spare[spares++] = a;
+	else
+		mem_free(&a);
 }
 
 /* A name as it is signed: lower case, without a trailing dot. */

@@ -153,6 +153,8 @@ bool auth_text_read(struct msgr *r, uint32_t *request, char text[AUTH_TEXT_MAX])
 void auth_reply_write(struct msgw *w, const struct auth_reply *a);
 /* Fills all of A. */
 bool auth_reply_read(struct msgr *r, struct auth_reply *a);
+/* Room for an answer, whose members are not set. */
+struct auth_reply *auth_reply_new(void);
 /* Frees *A (which may be NULL) with what was a secret in it wiped, and empties the pointer. */
 void auth_reply_free(struct auth_reply **a);
 

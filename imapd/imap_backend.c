@@ -47,7 +47,7 @@ static bool is_word(const char *p, size_t len, const char *word)
 /* The word at *P; *P moves behind it and the blank that follows. */
 static size_t take_word(const char **p, const char **word)
 {
-	size_t len = strcspn(*p, " ");
+	size_t len = (size_t)(strchrnul(*p, ' ') - *p);
 
 	*word = *p;
 	*p += len;

@@ -96,7 +96,12 @@ int imap_lex_peek(const struct imap_lex *l)
 
 static bool is_atom_char(int c)
 {
-	return c > 0x20 && c < 0x7f && strchr("(){%*\"\\]", c) == NULL;
+	switch (c) {
+	case '(': case ')': case '{': case '%': case '*': case '"': case '\\': case ']':
+		return false;
+	default:
+		return c > 0x20 && c < 0x7f;
+	}
 }
 
 static bool is_astring_char(int c)

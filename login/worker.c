@@ -225,7 +225,7 @@ void worker_peer_result(struct worker *w, const struct net_addr *peer, bool aliv
 
 static void on_auth_reply(struct worker *w, struct msgr *r)
 {
-	struct auth_reply *a = mem_grow(NULL, sizeof(*a));
+	struct auth_reply *a = auth_reply_new();
 	struct login *l;
 
 	if (!auth_reply_read(r, a)) {
