@@ -56,12 +56,12 @@ static bool has_key(const struct imap_key *key, const struct str *text)
 
 /* --- headers --- */
 
-static bool field_has(const struct mime_hdr *h, const struct imap_key *key)
+static bool decoded_has(const struct imap_key *key, const char *p, size_t len)
 {
 	struct str text = STR_INIT;
 	bool found;
 
-	mime_word_decode(&text, h->value, h->value_len);
+	mime_word_decode(&text, p, len);
 	found = has_key(key, &text);
 	str_fini(&text);
 	return found;
@@ -74,21 +74,9 @@ bool imap_text_header(const struct mime_msg *m, const char *name, const struct i
 
 	mime_hdr_begin(&it, m->text, m->len);
 	while (mime_hdr_next(&it, &h))
-		if (mime_hdr_is(&h, name) && field_has(&h, key))
+		if (mime_hdr_is(&h, name) && decoded_has(key, h.value, h.value_len))
 			return true;
 	return false;
-}
-
-/* The whole line counts here: "Subject: x" finds itself. */
-static bool line_has(const struct mime_hdr *h, const struct imap_key *key)
-{
-	struct str text = STR_INIT;
-	bool found;
-
-	mime_word_decode(&text, h->start, h->len);
-	found = has_key(key, &text);
-	str_fini(&text);
-	return found;
 }
 
 static bool header_has(const char *text, size_t len, const struct imap_key *key)
@@ -98,7 +86,7 @@ static bool header_has(const char *text, size_t len, const struct imap_key *key)
 
 	mime_hdr_begin(&it, text, len);
 	while (mime_hdr_next(&it, &h))
-		if (line_has(&h, key))
+		if (decoded_has(key, h.start, h.len)) /* the whole line: "Subject: x" finds itself */
 			return true;
 	return false;
 }
