@@ -63,6 +63,16 @@ def logins_work(p):
             c.login_ok(p.accounts[name])
 
 
+def wait_for_logins(p):
+    def again():
+        try:
+            logins_work(p)
+            return True
+        except (AssertionError, OSError):
+            return False
+    wait_for("logins work again", again, timeout=10 * SLOW)
+
+
 @pytest.mark.parametrize("last", [b"a LOGOUT\r\n", b"a FROB\r\n" * 10, b"a LOGIN {99999+}\r\n", b"x" * 9000, b"a LOGIN x y\r\n",
                                   b"a AUTHENTICATE PLAIN\r\n*\r\n"])
 def test_reset_behind_the_last_command(one, last):
@@ -125,14 +135,7 @@ def test_lost_hand_overs_leave_nothing_in_the_register(one, name):
         c.close()
     wait_for("a new one runs", lambda: node.pids(role) not in ([], [victim]))
     wait_for("no session is left in the register", lambda: sessions(node) == 0)
-
-    def again():
-        try:
-            logins_work(one)
-            return True
-        except (AssertionError, OSError):
-            return False
-    wait_for("logins work again", again, timeout=10 * SLOW)
+    wait_for_logins(one)
 
 
 def test_ok_before_it_was_asked_for(one, far):
@@ -259,14 +262,7 @@ def test_killed_among_logins(one, role):
     os.kill(victim, signal.SIGKILL)
     for t in threads:
         t.join()
-
-    def healed():
-        try:
-            logins_work(one)
-            return True
-        except (AssertionError, OSError):
-            return False
-    wait_for("logins work again", healed, timeout=10 * SLOW)
+    wait_for_logins(one)
     wait_for("no session is left in the register", lambda: sessions(node) == 0)
     assert not [line for line in node.log().splitlines() if "bad message" in line or "unexpected message" in line]
 

@@ -147,32 +147,29 @@ def test_nothing_at_all(pool, kind):
     assert text == b"" or text.startswith((b"* BYE", b"-ERR")), text
 
 
+def outlast(c, data, each):
+    """Sends DATA once in EACH seconds until the deadline for the login has come."""
+    end = time.monotonic() + LIMIT + 5 * SLOW
+    while not c.is_closed(each):
+        assert time.monotonic() < end, "still open"
+        try_send(c, data)
+
+
 @pytest.mark.parametrize("start", [b"a LOGIN {10}\r\nabc", b"a LOGIN {10+}\r\nabc", b"a AUTHENTICATE PLAIN\r\nabc", b"a LOGIN anna", b"a", b""])
 def test_imap_unfinished(pool, start):
     """One deadline for the whole login, however the time is spent: here a byte now and then."""
     c = Imap("127.0.0.1", pool.imap_port)
     try_send(c, start)
-    end = time.monotonic() + LIMIT + 5 * SLOW
-    while not c.is_closed(0.7):
-        assert time.monotonic() < end, "still open"
-        try_send(c, b"x")
+    outlast(c, b"x", 0.7)
     assert b"a OK" not in c.buf and b"a NO" not in c.buf, c.buf
 
 
 def test_pop3_unfinished(pool):
-    c = Pop3("127.0.0.1", pool.pop3_port)
-    end = time.monotonic() + LIMIT + 5 * SLOW
-    while not c.is_closed(0.7):
-        assert time.monotonic() < end, "still open"
-        try_send(c, b"U")
+    outlast(Pop3("127.0.0.1", pool.pop3_port), b"U", 0.7)
 
 
 def test_deadline_is_not_moved_by_commands(pool):
-    c = Imap("127.0.0.1", pool.imap_port)
-    end = time.monotonic() + LIMIT + 5 * SLOW
-    while not c.is_closed(0.5):
-        assert time.monotonic() < end, "still open"
-        try_send(c, b"n NOOP\r\n")
+    outlast(Imap("127.0.0.1", pool.imap_port), b"n NOOP\r\n", 0.5)
 
 
 def test_many_mistakes(pool):

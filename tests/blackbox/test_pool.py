@@ -82,32 +82,23 @@ def test_first_of_several(pool):
     assert marks.local_login("several@example.com", "imapd")[0].address == "127.0.0.2"
 
 
-def test_session_and_client_are_the_same_on_both_nodes(pool):
+@pytest.mark.parametrize("kind, source", [(Imap, "127.0.0.77"), (Pop3, "127.0.0.78")])
+def test_session_and_client_are_the_same_on_both_nodes(pool, kind, source):
     """The owner logs the client, not the node that forwarded it, and both lines carry one session id."""
     account, marks = pool.accounts["carla@example.com"], Marks(pool)
     front, back = pool.node("127.0.0.1"), pool.node("127.0.0.3")
-    with Imap(front.address, pool.imap_port, source="127.0.0.77") as c:
+    to = pool.imap_port if kind is Imap else pool.pop3_port
+    with kind(front.address, to, source=source) as c:
         port = c.local_port
         c.login_ok(account)
         there = marks.event(back, "LOGIN", account.name, port=port)
         here = marks.event(front, "LOGIN", account.name, port=port)
     for line in (here, there):
-        assert line["ip"] == "[::ffff:127.0.0.77]"
+        assert line["ip"] == f"[::ffff:{source}]"
         assert line["port"] == f"[{port}]"
     assert here["session"] == there["session"] != ""
     assert here["mailhost"] == "127.0.0.3"
-    assert "127.0.0.3" in here["backend"] and str(pool.imap_port) in here["backend"]
-
-    marks = Marks(pool)
-    with Pop3(front.address, pool.pop3_port, source="127.0.0.78") as c:
-        port = c.local_port
-        c.login_ok(account)
-        there = marks.event(back, "LOGIN", account.name, port=port)
-        here = marks.event(front, "LOGIN", account.name, port=port)
-    for line in (here, there):
-        assert line["ip"] == "[::ffff:127.0.0.78]"
-        assert line["port"] == f"[{port}]"
-    assert here["session"] == there["session"] != ""
+    assert "127.0.0.3" in here["backend"] and str(to) in here["backend"]
 
 
 @pytest.mark.parametrize("node", ["127.0.0.1", "127.0.0.2"])

@@ -126,16 +126,19 @@ static void test_reply(void)
 	CU_ASSERT(!auth_reply_read(&r, &back));
 }
 
+static struct hop make_hop(void)
+{
+	struct hop h = { .session_id = "s1", .ttl = 3, .time = 1000000 };
+
+	net_addr_parse(&h.client, "192.0.2.7", 1234);
+	return h;
+}
+
 static void test_hop(void)
 {
 	struct mac *pool = mac_new("secret", 6), *foreign = mac_new("secret2", 7);
-	struct hop h, other;
+	struct hop h = make_hop(), other;
 
-	memset(&h, 0, sizeof(h));
-	strcpy(h.session_id, "s1");
-	net_addr_parse(&h.client, "192.0.2.7", 1234);
-	h.ttl = 3;
-	h.time = 1000000;
 	hop_sign(&h, pool, "NodeA.example.com.", "u");
 	CU_ASSERT(hop_verify(&h, pool, "nodea.example.com", "u", 1000000));
 	CU_ASSERT(hop_verify(&h, pool, "nodea.example.com", "u", 1000000 + HOP_AGE_MAX));
@@ -165,13 +168,8 @@ static void test_token(void)
 	struct tokens *t = tokens_new();
 	uint8_t token[HOP_MAC_LEN];
 	char text[TOKEN_TEXT_MAX], again[TOKEN_TEXT_MAX];
-	struct hop h, other;
+	struct hop h = make_hop(), other;
 
-	memset(&h, 0, sizeof(h));
-	strcpy(h.session_id, "s1");
-	net_addr_parse(&h.client, "192.0.2.7", 1234);
-	h.ttl = 3;
-	h.time = 1000000;
 	hop_sign(&h, pool, "a", "u");
 	hop_token(&h, pool, "A.", "u", token);
 	CU_ASSERT_EQUAL(strlen(hop_token_text(token, text)), TOKEN_TEXT_MAX - 1);
