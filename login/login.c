@@ -697,6 +697,18 @@ void login_next_hop(const struct login *l, struct hop *out)
 
 /* --- for the worker --- */
 
+static void greet(struct login *l)
+{
+	struct str *greeting = worker_greeting(l->worker, l->dialect->protocol);
+
+	if (greeting->len == 0) {
+		l->dialect->greet(l, NULL);
+		str_add(greeting, str_cstr(&l->out), l->out.len);
+	} else {
+		str_add(&l->out, greeting->data, greeting->len);
+	}
+}
+
 void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client, uint16_t local_port)
 {
 	struct login *l = mem_alloc(sizeof(*l));
@@ -722,7 +734,7 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 		watch(l);
 		return;
 	}
-	d->greet(l, NULL);
+	greet(l);
 	feed(l);
 }
 

@@ -64,7 +64,7 @@ struct login_dialect {
 	void (*fini)(struct login *l);
 	/* The greeting needs a challenge of this mechanism; AUTH_MECH_PASSWORD: none. NULL: never. */
 	enum auth_mech (*greeting_mech)(const struct login *l);
-	/* CHALLENGE: what greeting_mech() wants, NULL where there is none. */
+	/* CHALLENGE: what greeting_mech() wants, NULL where there is none: then the greeting depends on the settings alone. */
 	void (*greet)(struct login *l, const char *challenge);
 	/* Tells the client TEXT, the challenge of l->mech. What it answers comes to input(). */
 	void (*challenge)(struct login *l, const char *text);

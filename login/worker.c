@@ -42,6 +42,7 @@ struct worker {
 	uint64_t authd_generation, spawn_generation;
 	struct login *logins;
 	unsigned nlogins;
+	struct str greeting[PROTOCOL_COUNT];
 	struct slot *slots;       /* questions to authd and spawn that wait for an answer */
 	uint32_t nslots, *free_slots, nfree;
 	struct relay_pool *relays;
@@ -55,6 +56,7 @@ static struct msgw out;
 struct ev_loop *worker_loop(struct worker *w) { return w->ctx.loop; }
 const struct settings *worker_settings(struct worker *w) { return w->ctx.set; }
 bool worker_draining(const struct worker *w) { return w->draining; }
+struct str *worker_greeting(struct worker *w, enum protocol protocol) { return &w->greeting[protocol]; }
 
 /* A retiring worker ends with its last session. */
 static void maybe_end(struct worker *w)

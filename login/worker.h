@@ -20,6 +20,9 @@ const struct settings *worker_settings(struct worker *w);
 /* Puts L on the list of logins, whose deadline the worker watches, and gives it a number; takes it off. */
 void worker_add(struct worker *w, struct login *l);
 void worker_remove(struct worker *w, struct login *l);
+/* The greeting of the dialect with PROTOCOL for clients that are told no challenge, kept here once it was made: the
+ * settings of a worker never change. Empty at first. */
+struct str *worker_greeting(struct worker *w, enum protocol protocol);
 /* Asks authd to decide L's credentials; the answer comes by login_auth_reply(). While there is no authd the
  * question waits for the next one. */
 void worker_ask_authd(struct worker *w, struct login *l);

@@ -9,6 +9,7 @@ struct ev_loop *worker_loop(struct worker *w UNUSED) { abort(); }
 const struct settings *worker_settings(struct worker *w UNUSED) { abort(); }
 void worker_add(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_remove(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
+struct str *worker_greeting(struct worker *w UNUSED, enum protocol protocol UNUSED) { abort(); }
 void worker_ask_authd(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 bool worker_ask_challenge(struct worker *w UNUSED, struct login *l UNUSED, enum auth_mech mech UNUSED) { abort(); }
 void worker_end_talk(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
