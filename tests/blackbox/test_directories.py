@@ -545,6 +545,27 @@ def steady(p, node=HERE, name="anna@example.com"):
     return imap(p, node, name, "secret-" + name).ok
 
 
+def check_outages(p, directory, tries, by_imap, by_pop3):
+    """DIRECTORY is gone twice: nobody is told that a password is wrong, and nobody waits."""
+    for _ in range(4):  # all workers know the directory
+        assert steady(p)
+    for _ in range(2):
+        directory.stop()
+        for _ in range(tries):
+            start = time.monotonic()
+            assert not_now(imap(p, HERE, by_imap, "secret-" + by_imap))
+            assert not_now(imap(p, HERE, "anna@example.com", "wrong"))
+            assert not_now(imap(p, HERE, "nobody@example.com", "wrong"))
+            assert pop3(p, HERE, by_pop3, "secret-" + by_pop3).startswith(b"-ERR [SYS/TEMP]")
+            assert time.monotonic() - start < 4 * LATE
+        assert p.nodes[0].tool("auth", "anna@example.com", input="x\n").returncode == 1
+        directory.start()
+        wait_for("logins work again", lambda: steady(p), PATIENCE)
+        for _ in range(4):
+            assert steady(p)
+            assert refused(imap(p, HERE, "anna@example.com", "wrong"))
+
+
 def check_frozen(p, directory, name, then):
     """DIRECTORY accepts and never answers: the first logins of NAME wait for the settings' time, then none does, with
     the password THEN."""
@@ -569,23 +590,7 @@ def check_frozen(p, directory, name, then):
 def test_stop_and_start(site):
     kind, p = site
     marks = [n.log_mark() for n in p.nodes]
-    for _ in range(4):  # all workers have a connection
-        assert steady(p)
-    for _ in range(2):
-        kind.dir.stop()
-        for _ in range(6):
-            start = time.monotonic()
-            assert not_now(imap(p, HERE, "anna@example.com", "secret-anna@example.com"))
-            assert not_now(imap(p, HERE, "anna@example.com", "wrong"))
-            assert not_now(imap(p, HERE, "nobody@example.com", "wrong"))
-            assert pop3(p, HERE, "anna@example.com", "secret-anna@example.com").startswith(b"-ERR [SYS/TEMP]")
-            assert time.monotonic() - start < 4 * LATE
-        assert p.nodes[0].tool("auth", "anna@example.com", input="x\n").returncode == 1
-        kind.dir.start()
-        wait_for("logins work again", lambda: steady(p), PATIENCE)
-        for _ in range(4):
-            assert steady(p)
-            assert refused(imap(p, HERE, "anna@example.com", "wrong"))
+    check_outages(p, kind.dir, 6, "anna@example.com", "anna@example.com")
     wait_for("both outages and their ends are in the log",
              lambda: len(re.findall(r" answers again", p.nodes[0].log_since(marks[0]))) >= 2)
     log = p.nodes[0].log_since(marks[0])

@@ -20,7 +20,7 @@ import directories
 from client import Imap
 from fakeserver import FakeServer, imap_peer
 from pool import GID, PATIENCE, SLOW, UID, Account, Pool, alive, chown, sha, wait_for
-from test_directories import ETC, HERE, LATE, NO_CACHE, NOBODY, ODD, THERE, WAIT, check_frozen, imap, not_now, pop3, refused, steady
+from test_directories import ETC, HERE, LATE, NO_CACHE, NOBODY, ODD, THERE, WAIT, check_frozen, check_outages, imap, not_now, pop3, refused, steady
 
 
 def accounts():
@@ -403,23 +403,7 @@ def test_enumerate(site):
 def test_stop_and_start(site):
     kind, p = site
     mark = p.nodes[0].log_mark()
-    for _ in range(4):  # all workers know the directory
-        assert steady(p)
-    for _ in range(2):
-        kind.stop()
-        for _ in range(3):
-            start = time.monotonic()
-            assert not_now(imap(p, HERE, "berta@example.com", "secret-berta@example.com"))
-            assert not_now(imap(p, HERE, "anna@example.com", "wrong"))
-            assert not_now(imap(p, HERE, "nobody@example.com", "wrong"))
-            assert pop3(p, HERE, "dora@example.com", "secret-dora@example.com").startswith(b"-ERR [SYS/TEMP]")
-            assert time.monotonic() - start < 4 * LATE
-        assert p.nodes[0].tool("auth", "anna@example.com", input="x\n").returncode == 1
-        kind.start()
-        wait_for("logins work again", lambda: steady(p), PATIENCE)
-        for _ in range(4):
-            assert steady(p)
-            assert refused(imap(p, HERE, "anna@example.com", "wrong"))
+    check_outages(p, kind, 3, "berta@example.com", "dora@example.com")
     # Said once by each worker for each outage, and once when it was over.
     log = p.nodes[0].log_since(mark)
     assert 2 <= len(re.findall(rf"{kind.module}: .* does not answer", log)) <= 4, log
