@@ -116,20 +116,22 @@ static bool next_option(const char **p, const char **name, size_t *name_len, con
 
 bool account_option(const char *options, const char *name, char *out, size_t outsize)
 {
-	const char *n, *v;
-	size_t nlen, vlen, want = strlen(name);
+	size_t len = strlen(name), value;
 
-	while (next_option(&options, &n, &nlen, &v, &vlen)) {
-		if (nlen != want || memcmp(n, name, want) != 0)
-			continue;
-		if (out != NULL && outsize != 0) {
-			vlen = MIN(vlen, outsize - 1);
-			memcpy(out, v, vlen);
-			out[vlen] = '\0';
-		}
-		return true;
+	/* Names have no commas: what begins like NAME and ends there is one. */
+	while (strncmp(options, name, len) != 0 || strchr("=,", options[len]) == NULL) {
+		options = strchr(options, ',');
+		if (options == NULL)
+			return false;
+		options++;
 	}
-	return false;
+	if (out != NULL && outsize != 0) {
+		options += len + (options[len] == '=');
+		value = MIN(strcspn(options, ","), outsize - 1);
+		memcpy(out, options, value);
+		out[value] = '\0';
+	}
+	return true;
 }
 
 bool account_option_on(const char *options, const char *name)
