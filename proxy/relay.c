@@ -32,17 +32,11 @@ struct bulk {
 };
 
 /* One direction; named by the side that it reads from. */
-enum stream_state {
-	STREAM_OPEN,
-	STREAM_DRAIN, /* its source has ended; bytes are still kept for the other side */
-	STREAM_DONE   /* passed on as a half-close, or the other side takes no more */
-};
-
 struct stream {
 	struct kept *kept; /* what the other side has not taken yet, or NULL */
 	struct bulk *bulk; /* while the other side has not taken all that is in it, or NULL */
 	uint64_t bytes : 56;
-	uint64_t state : 4;
+	uint64_t done : 1; /* its end was passed on as a half-close, or the other side takes no more */
 	uint64_t much : 4; /* how many of the next reads are worth a pipe */
 };
 
@@ -154,7 +148,7 @@ static void watch(struct relay *r, int in_vain)
 		const struct stream *in = &r->from[i], *out = &r->from[!i];
 		int want = 0;
 
-		if ((in->state == STREAM_OPEN && !waiting(in)) || (in->state == STREAM_DONE && i != in_vain && (r->io[i].events & EV_READ) != 0))
+		if (in->done ? i != in_vain && (r->io[i].events & EV_READ) != 0 : !waiting(in))
 			want |= EV_READ;
 		if (waiting(out))
 			want |= EV_WRITE;
@@ -188,20 +182,16 @@ static void sink_broken(struct relay *r, int side)
 	note_end(r, side);
 	drop_kept(s);
 	give_pipe_back(s);
-	s->state = STREAM_DONE;
+	s->done = true;
 }
 
-/* SIDE has said its last byte; that is passed on once everything before it is gone. */
+/* SIDE has said its last byte. Nothing waits before it: a stream is read only when all that came before is gone. */
 static void source_ended(struct relay *r, int side)
 {
-	struct stream *s = &r->from[side];
-
 	note_end(r, side);
-	if (s->state == STREAM_DONE)
-		return;
-	s->state = waiting(s) ? STREAM_DRAIN : STREAM_DONE;
+	r->from[side].done = true;
 	/* If the other stream is done too, the relay is, and the descriptors are closed right away. */
-	if (s->state == STREAM_DONE && r->from[!side].state != STREAM_DONE)
+	if (!r->from[!side].done)
 		shutdown(r->io[!side].fd, SHUT_WR);
 }
 
@@ -262,16 +252,10 @@ static void send_kept(struct relay *r, int side)
 
 static void on_can_write(struct relay *r, int side)
 {
-	struct stream *s = &r->from[!side];
-
-	if (s->kept != NULL)
+	if (r->from[!side].kept != NULL)
 		send_kept(r, side);
 	else
 		drain_pipe(r, side);
-	if (s->state == STREAM_DRAIN && !waiting(s)) {
-		s->state = STREAM_DONE;
-		shutdown(r->io[side].fd, SHUT_WR);
-	}
 }
 
 /* SIDE was read and gave N (as read() returns it): its end is dealt with. True if there are bytes. */
@@ -341,11 +325,11 @@ static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 	r->active = clock_seconds();
 	if ((revents & EV_WRITE) != 0 && waiting(&r->from[!side]))
 		on_can_write(r, side);
-	if ((revents & EV_READ) != 0 && r->from[side].state != STREAM_OPEN)
+	if ((revents & EV_READ) != 0 && r->from[side].done)
 		in_vain = side;
 	else if ((revents & EV_READ) != 0 && !waiting(&r->from[side]))
 		read_from(r, side);
-	if (r->from[CLIENT].state == STREAM_DONE && r->from[SERVER].state == STREAM_DONE)
+	if (r->from[CLIENT].done && r->from[SERVER].done)
 		finish(r, (enum relay_end)r->first_end);
 	else
 		watch(r, in_vain);
@@ -440,7 +424,7 @@ struct relay *relay_new(struct relay_pool *pool, ev_io *client, ev_io *server, s
 	start_with(r, SERVER, to_server);
 	watch(r, -1);
 	/* Both may be gone already; then nothing else would ever call us. */
-	if (r->from[CLIENT].state == STREAM_DONE && r->from[SERVER].state == STREAM_DONE)
+	if (r->from[CLIENT].done && r->from[SERVER].done)
 		ev_feed_event(pool->loop, &r->io[CLIENT], EV_CUSTOM);
 	return r;
 }

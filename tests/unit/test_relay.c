@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -177,26 +178,24 @@ static unsigned char pattern(size_t i)
 	return (unsigned char)(i * 31 + i / 251);
 }
 
-/* A receiver that does not read stops the sender; nothing is lost, doubled or swapped. */
-static void test_back_pressure(void)
+/* Far more than the sockets hold, to a receiver that reads little at a time. */
+static void carry_much(struct rig *g)
 {
 	enum { TOTAL = 8 * 1024 * 1024 };
-	struct rig g;
 	static unsigned char buf[65536];
 	size_t sent = 0, got = 0;
 	bool stalled = false, same = true;
 
-	start(&g, "", "", 0);
 	while (!stalled && sent < TOTAL) {
 		size_t n = MIN(sizeof(buf), TOTAL - sent);
 		ssize_t r;
 
 		for (size_t i = 0; i < n; i++)
 			buf[i] = pattern(sent + i);
-		r = write(g.server, buf, n);
+		r = write(g->server, buf, n);
 		if (r > 0)
 			sent += (size_t)r;
-		turn(&g, 2);
+		turn(g, 2);
 		stalled = r < 0;
 	}
 	CU_ASSERT(stalled);
@@ -206,12 +205,12 @@ static void test_back_pressure(void)
 
 		for (size_t i = 0; i < n; i++)
 			buf[i] = pattern(sent + i);
-		if (n != 0 && (r = write(g.server, buf, n)) > 0)
+		if (n != 0 && (r = write(g->server, buf, n)) > 0)
 			sent += (size_t)r;
 		if (sent == TOTAL)
-			shutdown(g.server, SHUT_WR);
-		turn(&g, 1);
-		if ((r = read(g.client, buf, 7777)) > 0) {
+			shutdown(g->server, SHUT_WR);
+		turn(g, 1);
+		if ((r = read(g->client, buf, 7777)) > 0) {
 			for (ssize_t i = 0; i < r; i++)
 				same = same && buf[i] == pattern(got + (size_t)i);
 			got += (size_t)r;
@@ -219,14 +218,23 @@ static void test_back_pressure(void)
 	}
 	CU_ASSERT(same);
 	CU_ASSERT_EQUAL(got, TOTAL);
-	turn(&g, 3);
-	CU_ASSERT_EQUAL(read(g.client, buf, 1), 0);
-	close(g.client);
-	g.client = -1;
-	turn(&g, 3);
+	turn(g, 3);
+	CU_ASSERT_EQUAL(read(g->client, buf, 1), 0);
+	close(g->client);
+	g->client = -1;
+	turn(g, 3);
 	CU_ASSERT_EQUAL(ends, 1);
 	CU_ASSERT_EQUAL(last_sent, TOTAL);
-	finish(&g);
+	finish(g);
+}
+
+/* A receiver that does not read stops the sender; nothing is lost, doubled or swapped. */
+static void test_back_pressure(void)
+{
+	struct rig g;
+
+	start(&g, "", "", 0);
+	carry_much(&g);
 }
 
 /* One end of the storm: writes its pattern and checks the other's. */
@@ -238,6 +246,8 @@ static void act(struct end *e, size_t (*rnd)(size_t))
 	size_t piece = rnd(sizeof(buf)) + 1, n = MIN(piece, e->to_send - e->sent);
 	ssize_t r;
 
+	if (e->fd == -1)
+		return;
 	for (size_t i = 0; i < n; i++)
 		buf[i] = pattern(e->sent + i);
 	if (n != 0 && (r = send(e->fd, buf, n, MSG_NOSIGNAL)) > 0) {
@@ -290,6 +300,107 @@ static void test_storm(void)
 		CU_ASSERT(last_rcvd == c.to_send && last_sent == s.to_send);
 		finish(&g);
 	}
+}
+
+static int open_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) != -1;
+	return n;
+}
+
+/* One end goes in the middle of it, mostly with bytes unread, which resets the connection: what the other has got by then is
+ * the beginning of what was sent, and no descriptor stays, but for two empty pipes. */
+static void test_sudden_death(void)
+{
+	int before = open_fds();
+
+	for (unsigned run = 1; run <= 40; run++) {
+		struct end end[2] = { { .same = true }, { .same = true } }, *dying = &end[run % 2];
+		size_t life;
+		struct rig g;
+
+		seed = run;
+		start(&g, "", "", 0);
+		end[0].fd = g.client;
+		end[1].fd = g.server;
+		end[0].to_send = end[1].to_send = 3 * 1000 * 1000;
+		life = small_or_large(4000) * 1000;
+		for (int i = 0; i < 200000 && ends == 0; i++) {
+			act(&end[0], small_or_large);
+			act(&end[1], small_or_large);
+			turn(&g, 1);
+			if (dying->fd == -1 || dying->sent + dying->got < life)
+				continue;
+			close(dying->fd);
+			dying->fd = -1;
+			*(run % 2 ? &g.server : &g.client) = -1;
+		}
+		CU_ASSERT(end[0].same && end[1].same);
+		CU_ASSERT_EQUAL(ends, 1);
+		CU_ASSERT(end[0].got <= last_sent && last_sent <= end[1].sent);
+		CU_ASSERT(end[1].got <= last_rcvd && last_rcvd <= end[0].sent);
+		finish(&g);
+		CU_ASSERT(open_fds() <= before + 4);
+	}
+}
+
+/* No descriptor is left for a pipe: much is carried all the same. Before all that may keep pipes. */
+static void test_no_pipes(void)
+{
+	struct rlimit old, none;
+	struct rig g;
+
+	start(&g, "", "", 0);
+	getrlimit(RLIMIT_NOFILE, &old);
+	none = old;
+	none.rlim_cur = 0;
+	setrlimit(RLIMIT_NOFILE, &none);
+	carry_much(&g);
+	setrlimit(RLIMIT_NOFILE, &old);
+}
+
+static unsigned told;
+
+static void count_told(struct ev_loop *loop)
+{
+	told += ev_pending_count(loop);
+	ev_invoke_pending(loop);
+}
+
+/* The end of one side is told, but not in each turn of the loop for as long as the other goes on. */
+static void test_told_once(void)
+{
+	static char buf[65536];
+	struct rig g;
+
+	start(&g, "", "", 0);
+	ev_set_invoke_pending_cb(g.loop, count_told);
+	shutdown(g.client, SHUT_WR);
+	turn(&g, 4);
+	CU_ASSERT(told != 0);
+	told = 0;
+	turn(&g, 50);
+	CU_ASSERT_EQUAL(told, 0);
+	CU_ASSERT_EQUAL(write(g.server, "more", 4), 4);
+	turn(&g, 3);
+	expect(g.client, "more");
+	while (write(g.server, buf, sizeof(buf)) > 0)
+		turn(&g, 2);
+	turn(&g, 4);
+	told = 0;
+	turn(&g, 50); /* now bytes wait for the side that has ended */
+	CU_ASSERT_EQUAL(told, 0);
+	shutdown(g.server, SHUT_WR);
+	for (int i = 0; i < 100000 && ends == 0; i++) {
+		ssize_t r UNUSED = read(g.client, buf, sizeof(buf));
+
+		turn(&g, 1);
+	}
+	CU_ASSERT_EQUAL(ends, 1);
+	finish(&g);
 }
 
 /* A client that is gone while bytes for it wait ends the relay, and the server is told. */
@@ -393,8 +504,8 @@ static void test_wall_clock_is_set(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "both ways", test_both_ways }, { "half-close", test_half_close }, { "back-pressure", test_back_pressure },
-	{ "storm", test_storm }, { "client gone", test_client_gone }, { "both gone", test_both_gone },
+	{ "no descriptor for a pipe", test_no_pipes }, { "both ways", test_both_ways }, { "half-close", test_half_close }, { "back-pressure", test_back_pressure },
+	{ "storm", test_storm }, { "sudden death", test_sudden_death }, { "an end is told once", test_told_once }, { "client gone", test_client_gone }, { "both gone", test_both_gone },
 	{ "stop and idle", test_stop_and_idle }, { "wall clock is set", test_wall_clock_is_set }, { NULL, NULL },
 };
 UNIT_MAIN("relay", cases)
