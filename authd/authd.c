@@ -106,7 +106,6 @@ static void begin_talk(struct authd_worker *w, uint32_t request, enum auth_mech 
 
 static bool worker_message(struct authd_worker *w, struct msgr *r)
 {
-	static struct auth_request q;
 	static char text[AUTH_TEXT_MAX];
 	struct authd *a = w->a;
 	struct reg_session *s;
@@ -118,11 +117,7 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 
 	switch (r->type) {
 	case AUTH_REQUEST:
-		if (!auth_request_read(r, &q))
-			return false;
-		request_new(w, &q);
-		mem_wipe(&q, sizeof(q));
-		return true;
+		return request_new(w, r);
 	case AUTH_CANCEL:
 		id = msgr_u32(r);
 		if (!msgr_end(r))

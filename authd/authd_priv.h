@@ -69,8 +69,8 @@ bool service_name(const struct service *s, const char *name, char out[ACCOUNT_NA
 /* The name under which logins at LOCAL_PORT are checked (AUTHSERVICE<port>), into OUT. */
 void service_at_port(const struct service *s, uint16_t local_port, char *out, size_t size);
 
-/* A login question has come from W. */
-void request_new(struct authd_worker *w, const struct auth_request *q);
+/* A login question has come from W: the rest of R. False: it is bad. */
+bool request_new(struct authd_worker *w, struct msgr *r);
 /* The question number ID of W, or its challenge, is not wanted any more. */
 void request_cancel(struct authd_worker *w, uint32_t id);
 /* The client's next message TEXT for question ID of W. */

@@ -693,26 +693,30 @@ static bool take_challenge(struct request *rq)
 	return true;
 }
 
-void request_new(struct authd_worker *w, const struct auth_request *q)
+bool request_new(struct authd_worker *w, struct msgr *r)
 {
 	struct request *rq = mem_alloc(sizeof(*rq));
 
+	if (!auth_request_read(r, &rq->q)) {
+		mem_free(&rq);
+		return false;
+	}
 	rq->worker = w;
-	rq->q = *q;
 	rq->next = w->requests;
 	rq->prev = &w->requests;
 	if (rq->next != NULL)
 		rq->next->prev = &rq->next;
 	w->requests = rq;
 	account_init(&rq->account);
-	service_at_port(service(rq), q->local_port, rq->service_name, sizeof(rq->service_name));
+	service_at_port(service(rq), rq->q.local_port, rq->service_name, sizeof(rq->service_name));
 	identify(rq);
 	if (!take_challenge(rq))
 		refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge is not known any more");
-	else if (service_name(service(rq), q->user, rq->name))
+	else if (service_name(service(rq), rq->q.user, rq->name))
 		ask_chain(rq);
 	else
 		refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");
+	return true;
 }
 
 void request_cancel(struct authd_worker *w, uint32_t id)

@@ -121,12 +121,18 @@ static void prove(uint32_t id)
 	struct auth_request q = { .request = id, .mech = AUTH_MECH_CRAM_MD5, .user = "jo" };
 	const char *challenge = talks_begin(w.talks, id, q.mech, "n", clock_now());
 	unsigned char md[EVP_MAX_MD_SIZE];
+	static struct msgw m;
 	unsigned n = 0;
+	struct msgr r;
 
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, "192.0.2.99", 1));
 	HMAC(EVP_md5(), "secret", 6, (const unsigned char *)challenge, strlen(challenge), md, &n);
 	hex_text(q.password, md, n);
-	request_new(&w, &q);
+	auth_request_write(&m, &q);
+	msgr_begin(&r, m.buf, m.len - 1);
+	CU_ASSERT_FALSE(request_new(&w, &r));
+	msgr_begin(&r, m.buf, m.len);
+	CU_ASSERT_TRUE_FATAL(request_new(&w, &r));
 }
 
 /* What was granted for an answer to a challenge can be asked about once more, not for ever: each time there is a new token. */
