@@ -118,11 +118,14 @@ static void on_writable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUS
 
 	while (c->first != NULL) {
 		struct queued *q = c->first;
+		int sent;
 
 		w.len = q->len;
 		w.overflow = false;
 		memcpy(w.buf, q->data, q->len);
-		if (msg_send(c->out.fd, &w, q->fd) == 1)
+		sent = msg_send(c->out.fd, &w, q->fd);
+		mem_wipe(w.buf, w.len);
+		if (sent == 1)
 			return;
 		/* An error here is seen by the reader as the end of the channel. */
 		c->first = q->next;
