@@ -32,6 +32,7 @@ struct client {
 	uint64_t body, sent;   /* bytes of the body on its way, and how many of them were sent */
 	char tag[32];          /* IMAP: of the command in hand; POP3: unused */
 	char user[ARG_MAX];    /* POP3: what USER said */
+	struct str out;        /* answers that were not sent yet */
 	char in[INPUT_MAX];
 };
 
@@ -41,7 +42,6 @@ struct words {
 };
 
 static int ep;
-static struct str out; /* answers of this turn to one client */
 
 static void complain(struct client *c, const char *what, const char *p, size_t len)
 {
@@ -55,10 +55,10 @@ static void complain(struct client *c, const char *what, const char *p, size_t l
 static void answer(struct client *c, const char *imap, const char *pop3)
 {
 	if (c->pop3)
-		str_adds(&out, pop3);
+		str_adds(&c->out, pop3);
 	else
-		str_addf(&out, "%s %s", c->tag, imap);
-	str_adds(&out, "\r\n");
+		str_addf(&c->out, "%s %s", c->tag, imap);
+	str_adds(&c->out, "\r\n");
 }
 
 static bool next_is(struct words *w, char ch)
@@ -154,7 +154,7 @@ static bool begin_sasl(struct client *c, struct words *w)
 	if (next_is(w, ' ')) {
 		log_in_plain(c, w->p, (size_t)(w->end - w->p));
 	} else {
-		str_adds(&out, "+ \r\n");
+		str_adds(&c->out, "+ \r\n");
 		c->in_sasl = true;
 	}
 	return true;
@@ -165,9 +165,9 @@ static void begin_body(struct client *c, uint64_t size)
 	c->body = size;
 	c->sent = 0;
 	if (c->pop3)
-		str_addf(&out, "+OK %llu octets\r\n", (unsigned long long)size);
+		str_addf(&c->out, "+OK %llu octets\r\n", (unsigned long long)size);
 	else
-		str_addf(&out, "* 1 FETCH (BODY[] {%llu}\r\n", (unsigned long long)size);
+		str_addf(&c->out, "* 1 FETCH (BODY[] {%llu}\r\n", (unsigned long long)size);
 }
 
 /* "N BODY.PEEK[]" of IMAP, "N" of POP3. */
@@ -197,9 +197,9 @@ static bool cmd_login(struct client *c, struct words *w)
 static bool cmd_capability(struct client *c, UNUSED struct words *w)
 {
 	if (c->pop3) {
-		str_adds(&out, "+OK\r\nUSER\r\nSASL PLAIN\r\nUIDL\r\nTOP\r\n.\r\n");
+		str_adds(&c->out, "+OK\r\nUSER\r\nSASL PLAIN\r\nUIDL\r\nTOP\r\n.\r\n");
 	} else {
-		str_adds(&out, "* CAPABILITY " CAPABILITIES "\r\n");
+		str_adds(&c->out, "* CAPABILITY " CAPABILITIES "\r\n");
 		answer(c, "OK Done", "");
 	}
 	return true;
@@ -227,7 +227,7 @@ static bool cmd_id(struct client *c, struct words *w)
 			next_is(w, ' ');
 		}
 	}
-	str_adds(&out, "* ID NIL\r\n");
+	str_adds(&c->out, "* ID NIL\r\n");
 	answer(c, "OK Done", "");
 	return true;
 }
@@ -244,7 +244,7 @@ static bool cmd_select(struct client *c, struct words *w)
 
 	if (!c->logged_in || !next_is(w, ' ') || !take_string(w, word) || strcasecmp(word, "INBOX") != 0)
 		return false;
-	str_adds(&out, "* FLAGS ()\r\n* 1 EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 1]\r\n");
+	str_adds(&c->out, "* FLAGS ()\r\n* 1 EXISTS\r\n* 0 RECENT\r\n* OK [UIDVALIDITY 1]\r\n");
 	answer(c, "OK Done", "");
 	return true;
 }
@@ -263,7 +263,7 @@ static bool cmd_examine(struct client *c, struct words *w)
 static bool cmd_quit(struct client *c, UNUSED struct words *w)
 {
 	if (!c->pop3)
-		str_adds(&out, "* BYE Bye\r\n");
+		str_adds(&c->out, "* BYE Bye\r\n");
 	answer(c, "OK Logged out", "+OK Bye");
 	c->closing = true;
 	return true;
@@ -370,7 +370,7 @@ static size_t whole_command(struct client *c)
 			return end;
 		}
 		if (waits)
-			str_adds(&out, "+ OK\r\n");
+			str_adds(&c->out, "+ OK\r\n");
 		c->scan = end + size;
 	}
 }
@@ -383,15 +383,26 @@ static void watch_for(struct client *c, uint32_t events)
 		die_errno("epoll_ctl");
 }
 
-/* The answers of this turn; they are small, so the socket takes them. */
-static void flush(struct client *c)
+/* True when all answers are out, false if the socket is full. */
+static bool flush(struct client *c)
 {
-	if (out.len != 0 && send(c->fd, out.data, out.len, MSG_NOSIGNAL) != (ssize_t)out.len && errno != EPIPE && errno != ECONNRESET)
-		complain(c, "could not send", out.data, out.len);
-	str_clear(&out);
+	while (c->out.len != 0) {
+		ssize_t n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+
+		if (n == -1 && errno == EAGAIN)
+			return false;
+		if (n == -1) {
+			if (errno != EPIPE && errno != ECONNRESET)
+				complain(c, "could not send", c->out.data, c->out.len);
+			str_clear(&c->out);
+			return true;
+		}
+		str_drop(&c->out, (size_t)n);
+	}
+	return true;
 }
 
-/* True when the body is out, false if the socket is full (then it is waited for). */
+/* True when the body is out, but for its end in c->out; false if the socket is full. */
 static bool send_body(struct client *c)
 {
 	while (c->sent < c->body) {
@@ -407,9 +418,18 @@ static bool send_body(struct client *c)
 	}
 	c->body = 0;
 	if (!c->pop3)
-		str_adds(&out, ")\r\n");
+		str_adds(&c->out, ")\r\n");
 	answer(c, "OK Done", "\r\n.");
 	return true;
+}
+
+/* Sends all there is for the client. False if the socket is full: then that is waited for, and no command is looked at. */
+static bool send_all(struct client *c)
+{
+	if (flush(c) && (c->body == 0 || (send_body(c) && (c->closing || flush(c)))))
+		return true;
+	watch_for(c, EPOLLOUT);
+	return false;
 }
 
 static void drop(struct client *c, size_t n)
@@ -425,15 +445,10 @@ static void run_all(struct client *c)
 	while (!c->closing && (n = whole_command(c)) != 0) {
 		run(c, c->in, n - 2);
 		drop(c, n);
-		if (c->body == 0)
-			continue;
-		flush(c);
-		if (!send_body(c)) {
-			watch_for(c, EPOLLOUT);
+		if (c->body != 0 && !send_all(c))
 			return;
-		}
 	}
-	flush(c);
+	send_all(c);
 }
 
 static void on_readable(struct client *c)
@@ -450,13 +465,13 @@ static void on_readable(struct client *c)
 	}
 	c->len += (size_t)n;
 	run_all(c);
-	if (!c->closing && c->len == sizeof(c->in))
+	if (!c->closing && c->len == sizeof(c->in) && c->body == 0 && c->out.len == 0)
 		complain(c, "too long", c->in, c->len);
 }
 
 static void on_writable(struct client *c)
 {
-	if (!send_body(c))
+	if (!send_all(c))
 		return;
 	watch_for(c, EPOLLIN);
 	run_all(c);
@@ -471,9 +486,9 @@ static void on_accept(int listener, bool pop3)
 
 		c->fd = fd;
 		c->pop3 = pop3;
-		str_adds(&out, pop3 ? "+OK [XCLIENT] ready\r\n" : "* OK [CAPABILITY " CAPABILITIES "] ready\r\n");
-		flush(c);
+		str_adds(&c->out, pop3 ? "+OK [XCLIENT] ready\r\n" : "* OK [CAPABILITY " CAPABILITIES "] ready\r\n");
 		wire_watch(ep, fd, EPOLLIN, c);
+		send_all(c);
 	}
 }
 
@@ -504,12 +519,13 @@ int main(int argc, char **argv)
 				on_accept(*(int *)e[i].data.ptr, e[i].data.ptr == &fd[1]);
 				continue;
 			}
-			if (c->body != 0)
+			if (c->body != 0 || c->out.len != 0)
 				on_writable(c);
 			else
 				on_readable(c);
 			if (c->closing) {
 				close(c->fd);
+				str_fini(&c->out);
 				mem_free(&c);
 			}
 		}
