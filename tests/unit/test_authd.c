@@ -73,6 +73,29 @@ static void test_challenge(void)
 	CU_ASSERT_STRING_EQUAL(text, "<1.2@n>");
 }
 
+/* The message in W is taken up to any byte of it, and freed: the memory, which is the next answer's, tells no secret of it. */
+static void check_wiped(void)
+{
+	uint8_t ticket[TICKET_LEN], token[HOP_MAC_LEN];
+	struct auth_reply *a;
+	struct msgr r;
+
+	memset(ticket, 7, sizeof(ticket));
+	memset(token, 9, sizeof(token));
+	for (size_t cut = 0; cut <= w.len; cut++) {
+		a = auth_reply_new();
+		msgr_begin(&r, w.buf, cut);
+		auth_reply_read(&r, a);
+		auth_reply_free(&a);
+		CU_ASSERT_PTR_NULL(a);
+		a = auth_reply_new();
+		CU_ASSERT_PTR_NULL(memmem(a, sizeof(*a), "secret", 6));
+		CU_ASSERT_PTR_NULL(memmem(a, sizeof(*a), ticket, sizeof(ticket)));
+		CU_ASSERT_PTR_NULL(memmem(a, sizeof(*a), token, sizeof(token)));
+		mem_free(&a);
+	}
+}
+
 static void test_reply(void)
 {
 	static struct auth_reply a, back;
@@ -119,6 +142,7 @@ static void test_reply(void)
 			msgr_begin(&r, w.buf, cut);
 			CU_ASSERT(!auth_reply_read(&r, &back));
 		}
+		check_wiped();
 	}
 	a.local = false; /* a remote route without an address */
 	auth_reply_write(&w, &a);
