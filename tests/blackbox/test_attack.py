@@ -299,11 +299,12 @@ def test_a_worker_that_speaks_as_none_of_ours_is_ended(make_pool):
     node = p.nodes[0]
     node.expect_dirty = True
     node.expected.append("bad message")
-    for which in range(2):
+    # A message that there is not; several as one, of which each is several again.
+    for which, words in enumerate([b"\xff\x7f\0\0", b"\xff\xff" + b"\x02\0\0\0\xff\xff" * 2]):
         workers = wait_for("both workers are there", lambda: len(node.pids("worker")) == 2 and node.pids("worker"))
         socks = channels(workers[0])
         assert len(socks) == 2, "to authd and to spawn"
-        socks[which].send(b"\xff\x7f\0\0")
+        socks[which].send(words)
         for s in socks:
             s.close()
         wait_for("it is gone", lambda: workers[0] not in node.pids("worker"))
