@@ -54,6 +54,7 @@ struct relay {
 	uint32_t active; /* loop time of the last byte, seconds */
 	uint8_t first_end; /* enum relay_end: who closed first */
 	bool some_end;
+	bool usual; /* both sides are watched for what they say and nothing else */
 };
 
 struct relay_pool {
@@ -144,6 +145,11 @@ static void finish(struct relay *r, enum relay_end end)
  * watched until it has told so IN_VAIN (the side, or -1) once more. Mostly the other side ends before, and all is over. */
 static void watch(struct relay *r, int in_vain)
 {
+	bool usual = !r->some_end && !waiting(&r->from[CLIENT]) && !waiting(&r->from[SERVER]);
+
+	if (usual && r->usual)
+		return;
+	r->usual = usual;
 	for (int i = 0; i < 2; i++) {
 		const struct stream *in = &r->from[i], *out = &r->from[!i];
 		int want = 0;
