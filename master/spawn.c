@@ -118,6 +118,29 @@ static void on_sweep(struct ev_loop *loop, ev_timer *w, int revents UNUSED)
 		ev_timer_stop(loop, w);
 }
 
+static void on_worker_gone(struct chan *c UNUSED, void *arg)
+{
+	struct worker *w = arg;
+
+	for (struct worker **p = &spawn.workers; *p != NULL; p = &(*p)->next) {
+		if (*p == w) {
+			*p = w->next;
+			break;
+		}
+	}
+	tickets_drop_worker(spawn.tickets, w->slot, w->generation);
+	chan_free(&w->chan);
+	mem_free(&w);
+}
+
+/* It has said what no worker of ours says: the master ends it, and nothing more of it is listened to. */
+static void end_worker(struct worker *w, unsigned type)
+{
+	log_error("bad message %u from login worker %u: it is ended", type, w->slot);
+	role_unfit(&spawn.ctx, w->slot, w->generation);
+	on_worker_gone(w->chan, w);
+}
+
 static void on_handoff(struct worker *w, struct msgr *r, int fd)
 {
 	struct handoff *h = handoff_new();
@@ -132,9 +155,8 @@ static void on_handoff(struct worker *w, struct msgr *r, int fd)
 	msgr_str(r, h->context, sizeof(h->context));
 	leftover = msgr_bytes(r, SESSION_LEFTOVER_MAX, &h->leftover_len);
 	if (!msgr_end(r)) {
-		log_error("bad message %u from login worker %u: it is ended", r->type, w->slot);
-		role_unfit(&spawn.ctx, w->slot, w->generation);
 		handoff_free(&h);
+		end_worker(w, r->type);
 		return;
 	}
 	if (fd == -1) { /* no room for one more descriptor here */
@@ -163,25 +185,9 @@ static void on_worker(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 		on_handoff(w, r, fd);
 		return;
 	}
-	log_error("bad message %u from login worker %u: it is ended", r->type, w->slot);
-	role_unfit(&spawn.ctx, w->slot, w->generation);
 	if (fd != -1)
 		close(fd);
-}
-
-static void on_worker_gone(struct chan *c UNUSED, void *arg)
-{
-	struct worker *w = arg;
-
-	for (struct worker **p = &spawn.workers; *p != NULL; p = &(*p)->next) {
-		if (*p == w) {
-			*p = w->next;
-			break;
-		}
-	}
-	tickets_drop_worker(spawn.tickets, w->slot, w->generation);
-	chan_free(&w->chan);
-	mem_free(&w);
+	end_worker(w, r->type);
 }
 
 /* authd */

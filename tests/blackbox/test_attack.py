@@ -299,8 +299,8 @@ def test_a_worker_that_speaks_as_none_of_ours_is_ended(make_pool):
     node = p.nodes[0]
     node.expect_dirty = True
     node.expected.append("bad message")
-    # A message that there is not; several as one, of which each is several again.
-    for which, words in enumerate([b"\xff\x7f\0\0", b"\xff\xff" + b"\x02\0\0\0\xff\xff" * 2]):
+    # Messages that there are not; many as one, of which each is many again.
+    for which, words in enumerate([b"\xff\x7f\0\0", b"\xff\xff" + b"\x02\0\0\0\xff\xff" * 32]):
         workers = wait_for("both workers are there", lambda: len(node.pids("worker")) == 2 and node.pids("worker"))
         socks = channels(workers[0])
         assert len(socks) == 2, "to authd and to spawn"
@@ -311,6 +311,7 @@ def test_a_worker_that_speaks_as_none_of_ours_is_ended(make_pool):
         wait_for("there is another", lambda: len(node.pids("worker")) == 2)
         assert workers[1] in node.pids("worker")
         wait_for("it serves", lambda: Imap("127.0.0.1", p.imap_port).login_ok(p.accounts["anna@example.com"]))
+    assert node.log().count("bad message") == 2, "nobody listens to it after the first"
 
 
 def test_time_does_not_tell_which_names_exist(make_pool):
