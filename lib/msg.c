@@ -187,7 +187,22 @@ int msg_recv(int sock, void *buf, struct msgr *r, int *fd)
 	return 1;
 }
 
+/* Room for the largest message, where sockets of this system have less (net.core.wmem_default): it could never be sent. */
+static void make_room(int sock)
+{
+	int room = 0, least = 2 * MSG_SIZE_MAX;
+	socklen_t len = sizeof(room);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_SNDBUF, &room, &len) == 0 && room < least &&
+	    setsockopt(sock, SOL_SOCKET, SO_SNDBUFFORCE, &least, sizeof(least)) != 0)
+		setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
+}
+
 int msg_pair(int fd[2])
 {
-	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fd) != 0)
+		return -1;
+	make_room(fd[0]);
+	make_room(fd[1]);
+	return 0;
 }

@@ -3,10 +3,23 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/chan.h"
 #include "lib/mem.h"
+
+/* The socket pairs of this program have the room that the system gives, or the least that one can set it to. */
+static bool little_room;
+
+int socketpair(int family, int type, int protocol, int fd[2])
+{
+	int result = (int)syscall(SYS_socketpair, family, type, protocol, fd), least = 1;
+
+	for (int i = 0; i < 2 && result == 0 && little_room; i++)
+		setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
+	return result;
+}
 
 /* A channel (ours) and the bare socket at its other end. */
 static struct ev_loop *loop;
@@ -171,6 +184,26 @@ static void test_post_much(void)
 	}
 	CU_ASSERT_EQUAL(seen, sent);
 	CU_ASSERT_EQUAL(chan_queued(ours), 0);
+	finish();
+}
+
+/* A system whose sockets have less room (net.core.wmem_default) than a message may need. */
+static void test_little_room(void)
+{
+	unsigned fds = 0;
+	uint32_t seen = 0;
+
+	little_room = true;
+	start();
+	little_room = false;
+	for (uint32_t i = 0; i < 64; i++)
+		CU_ASSERT_EQUAL(chan_post(ours, message(i, 400)), 0);
+	CU_ASSERT_EQUAL(chan_send(ours, message(64, MSG_SIZE_MAX - 10), STDERR_FILENO), 0);
+	for (int i = 0; i < 20; i++) {
+		turn(1);
+		seen = take(seen, &fds);
+	}
+	CU_ASSERT(seen == 65 && fds == 1);
 	finish();
 }
 
@@ -376,7 +409,8 @@ static void test_wiped(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "posted messages", test_post }, { "bundles", test_bundle }, { "more than there is room for", test_post_much }, { "a full queue", test_post_full },
+	{ "posted messages", test_post }, { "bundles", test_bundle }, { "more than there is room for", test_post_much }, { "little room", test_little_room },
+	{ "a full queue", test_post_full },
 	{ "the other side is gone", test_gone }, { "many messages", test_receive }, { "one channel within another", test_nested },
 	{ "secrets are wiped", test_wiped },
 	{ NULL, NULL },
