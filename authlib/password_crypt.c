@@ -56,7 +56,7 @@ static bool is_whole(const struct crypt_kind *k, const char *hash)
 		return false;
 	if (k->total != 0)
 		return len == k->total && (k->prefix[0] == '$' || in_crypt_alphabet(hash + strlen(k->prefix)));
-	return hash[len - k->tail - 1] == '$' && in_crypt_alphabet(hash + len - k->tail);
+	return len - k->tail > strlen(k->prefix) && hash[len - k->tail - 1] == '$' && in_crypt_alphabet(hash + len - k->tail);
 }
 
 /* $id$salt$hash, as libcrypt's kinds look that we do not know. */

@@ -302,6 +302,8 @@ static void test_dummy(void)
 	CU_ASSERT_EQUAL(password_check(dummy, ""), AUTH_MISMATCH);
 	password_dummy(dummy, "$sha1{$x$"); /* libcrypt takes it for one of its own */
 	CU_ASSERT_TRUE(password_is_sound(dummy, &why));
+	password_dummy(dummy, "$7$CU..../....dgnCnFzxNkL.3Hj0vJNwbln7.t0iMP61"); /* nothing in front of the last 43 characters: its cost was among them */
+	CU_ASSERT_TRUE(password_is_sound(dummy, &why));
 	password_dummy(dummy, "not a hash");
 	CU_ASSERT_EQUAL(password_check(dummy, ""), AUTH_MISMATCH);
 }
