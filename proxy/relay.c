@@ -51,19 +51,23 @@ struct relay {
 	void *session;
 	ev_io io[2];
 	struct stream from[2];
+	struct relay *due; /* the next one whose turn it is, see on_turn() */
 	uint32_t active; /* loop time of the last byte, seconds */
+	uint8_t told[2]; /* EV_READ, EV_WRITE: what the loop said of each side */
 	uint8_t first_end; /* enum relay_end: who closed first */
 	bool some_end;
+	bool is_due;
 	bool usual; /* both sides are watched for what they say and nothing else */
 };
 
 struct relay_pool {
 	struct ev_loop *loop;
-	struct relay *first;
+	struct relay *first, *due;
 	unsigned count, idle_seconds;
 	relay_end_fn *on_end;
 	void *arg;
 	ev_timer idle;
+	ev_check turn;
 };
 
 static char shared[CHUNK];
@@ -121,10 +125,24 @@ static void give_pipe_back(struct stream *s)
 
 /* --- the end --- */
 
+/* It has no turn in this round of the loop, or has had it. */
+static void leave_due(struct relay *r)
+{
+	struct relay **p = &r->pool->due;
+
+	if (!r->is_due)
+		return;
+	while (*p != r)
+		p = &(*p)->due;
+	*p = r->due;
+	r->is_due = false;
+}
+
 static void finish(struct relay *r, enum relay_end end)
 {
 	struct relay_pool *pool = r->pool;
 
+	leave_due(r);
 	for (int i = 0; i < 2; i++) {
 		ev_io_stop(pool->loop, &r->io[i]);
 		close(r->io[i].fd);
@@ -323,22 +341,53 @@ static void read_from(struct relay *r, int side)
 		copy_from(r, side);
 }
 
-static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
+static void carry(struct relay *r)
 {
-	struct relay *r = io->data;
-	int side = io == &r->io[CLIENT] ? CLIENT : SERVER, in_vain = -1;
+	int in_vain = -1;
 
 	r->active = clock_seconds();
-	if ((revents & EV_WRITE) != 0 && waiting(&r->from[!side]))
-		on_can_write(r, side);
-	if ((revents & EV_READ) != 0 && r->from[side].done)
-		in_vain = side;
-	else if ((revents & EV_READ) != 0 && !waiting(&r->from[side]))
-		read_from(r, side);
+	for (int side = 0; side < 2; side++) {
+		int told = r->told[side];
+
+		r->told[side] = 0;
+		if ((told & EV_WRITE) != 0 && waiting(&r->from[!side]))
+			on_can_write(r, side);
+		if ((told & EV_READ) != 0 && r->from[side].done)
+			in_vain = side;
+		else if ((told & EV_READ) != 0 && !waiting(&r->from[side]))
+			read_from(r, side);
+	}
 	if (r->from[CLIENT].done && r->from[SERVER].done)
 		finish(r, (enum relay_end)r->first_end);
 	else
 		watch(r, in_vain);
+}
+
+/* libev calls back for the newest event first: who has waited longest would wait for all others. So the relays that have
+ * something to do are only lined up here, each in front of the one before, ... */
+static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
+{
+	struct relay *r = io->data;
+
+	r->told[io == &r->io[CLIENT] ? CLIENT : SERVER] |= (uint8_t)(revents & (EV_READ | EV_WRITE));
+	if (r->is_due)
+		return;
+	r->is_due = true;
+	r->due = r->pool->due;
+	r->pool->due = r;
+}
+
+/* ... and have their turn when the loop has told all that it had to tell. */
+static void on_turn(struct ev_loop *loop UNUSED, ev_check *w, int revents UNUSED)
+{
+	struct relay_pool *pool = w->data;
+
+	while (pool->due != NULL) {
+		struct relay *r = pool->due;
+
+		leave_due(r);
+		carry(r);
+	}
 }
 
 static void on_idle_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
@@ -371,6 +420,11 @@ struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, r
 	pool->idle.data = pool;
 	ev_timer_start(loop, &pool->idle);
 	ev_unref(loop);
+	ev_check_init(&pool->turn, on_turn);
+	ev_set_priority(&pool->turn, EV_MINPRI);
+	pool->turn.data = pool;
+	ev_check_start(loop, &pool->turn);
+	ev_unref(loop);
 	return pool;
 }
 
@@ -379,6 +433,8 @@ void relay_pool_free(struct relay_pool **pool)
 	if (*pool != NULL) {
 		ev_ref((*pool)->loop);
 		ev_timer_stop((*pool)->loop, &(*pool)->idle);
+		ev_ref((*pool)->loop);
+		ev_check_stop((*pool)->loop, &(*pool)->turn);
 	}
 	mem_free(pool);
 }

@@ -3,6 +3,7 @@
  * Two one-way streams, client to server and back. Each reads into one buffer that all relays of the process
  * share and writes at once; only what the other side does not take is kept, and then that stream stops reading
  * until it is gone (back-pressure). The end of one stream is passed on as a half-close while the other goes on.
+ * In each turn of the loop the relay that waits longest goes first.
  * Where a read brought much, the next ones go through a pipe by splice(2), until they bring less. A pipe is the stream's
  * only as long as there is something in it: an idle relay owns two watchers, no buffer and no pipe. */
 #ifndef PROXY_RELAY_H
