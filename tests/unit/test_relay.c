@@ -520,7 +520,7 @@ static void test_order(void)
 	turn(&g, 1);
 	CU_ASSERT_EQUAL(ends, N);
 	for (int i = 0; i < N; i++)
-		CU_ASSERT_EQUAL(each_rcvd[i], (i * 7 + 3) % N + 1);
+		CU_ASSERT_EQUAL(each_rcvd[i], (uint64_t)(i * 7 + 3) % N + 1);
 	/* libev tells the later event first: the relay is due when it is stopped. */
 	pair(kick);
 	ev_io_init(&kicker, on_kick, kick[0], EV_READ);
