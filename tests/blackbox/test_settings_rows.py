@@ -550,8 +550,8 @@ def test_debug_login():
             assert node.tool("reload").returncode == 0
             mark = node.log_mark()
             with Imap(HERE, p.imap_port) as c:
-                c.login_ok(p.accounts["jo@example.com"])
-            node.wait_log(r"imapd: LOGIN, user=jo@example\.com", mark)
+                c.login("jo@example.com", "wrong")  # told by the login worker itself, behind its lines of before
+            node.wait_log(r"imapd: LOGIN FAILED, user=jo@example\.com", mark)
             assert bool(re.search(r"login \d+: \S+ -> ", node.log_since(mark))) == bool(level)
 
 
