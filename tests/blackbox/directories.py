@@ -88,11 +88,13 @@ class Directory:
     def freeze(self):
         """The kernel still accepts connections; nobody answers."""
         for pid in self.pids():
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
 
     def thaw(self):
         for pid in self.pids():
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # PostgreSQL's own helpers come and go
+                os.kill(pid, signal.SIGCONT)
 
     def pids(self):
         found = [self.proc.pid]
