@@ -16,6 +16,7 @@ lib_liblib_a_SOURCES = \
 	lib/msg.c lib/msg.h \
 	lib/net.c lib/net.h \
 	lib/num.c lib/num.h \
+	lib/race.c lib/race.h \
 	lib/rnd.c lib/rnd.h \
 	lib/seal.c lib/seal.h \
 	lib/str.c lib/str.h

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/mem.h"
+#include "lib/race.h"
 #include "maildir/md_name.h"
 #include "maildir/md_scan_in.h"
 
@@ -218,6 +219,7 @@ static enum md_err consult_list(struct md_scan *sc)
 			return look_again(sc);
 		if (unlisted(sc) == 0 && !sc->write)
 			return MD_OK;
+		RACE("assign: the list was read without the lock");
 		if (!md_scan_lock(sc))
 			return is_unwritable(sc->lock_err) ? MD_OK : sc->lock_err;
 		/* Only now nobody else adds to list and folder: look at both again. */
@@ -246,6 +248,7 @@ static enum md_err assign(struct md_scan *sc)
 	}
 	if (!sc->write && !(sc->tidy && sc->locked))
 		return MD_OK;
+	RACE("assign: UIDs are given, the list is not written");
 	e = sc->locked ? write_list(sc) : sc->lock_err;
 	if (e != MD_OK && !is_unwritable(e))
 		return e;

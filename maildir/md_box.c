@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/race.h"
 #include "maildir/md_dir.h"
 #include "maildir/md_keyword.h"
 #include "maildir/md_name.h"
@@ -305,6 +306,7 @@ static int rename_flags(struct md_box *box, struct md_msg *m, unsigned flags)
 	md_msg_path(m, &from);
 	str_adds(&to, "cur/");
 	md_name_with_flags(&to, m->name, flags);
+	RACE("store: the name is known");
 	if (strcmp(from.data, to.data) != 0)
 		rc = md_rename_new(box->fd, from.data, box->fd, to.data);
 	err = errno;
@@ -361,6 +363,7 @@ enum md_err md_box_store(struct md_box *box, struct md_msg *m, enum md_store how
 	if (m->gone)
 		return gone(box, m);
 	e = store_flags(box, m, how, flags);
+	RACE("store: flags are stored, keywords not yet");
 	if (e == MD_OK && (nkw != 0 || how == MD_STORE_SET))
 		e = md_kw_store(box, m, how, kw, nkw);
 	return e;
@@ -376,6 +379,7 @@ enum md_err md_box_expunge(struct md_box *box, struct md_msg *m)
 	for (int i = 0; i < RENAME_TRIES; i++) {
 		int err;
 
+		RACE("expunge: the name is known");
 		if (unlinkat(box->fd, md_msg_path(m, &path), 0) == 0) {
 			e = MD_GONE;
 			break;

@@ -9,6 +9,7 @@
 
 #include "lib/fd.h"
 #include "lib/mem.h"
+#include "lib/race.h"
 #include "maildir/md_deposit.h"
 #include "maildir/md_dir.h"
 #include "maildir/md_keyword.h"
@@ -185,6 +186,7 @@ static enum md_err copy_all(struct copy *c, const size_t *idx, size_t nidx, stru
 			e = MD_OK;
 		}
 	}
+	RACE("copy: second names are in tmp/");
 	if (e == MD_OK && c->n != 0)
 		e = md_deposit(c->box->root, c->tofd, c->folder, c->it, c->n, NULL, NULL, &out->uidvalidity, &cross);
 	if (e == MD_OK)
@@ -280,6 +282,7 @@ static enum md_err move_all(struct copy *c, const size_t *idx, size_t nidx, stru
 	c->it = mem_array(nidx, sizeof(*c->it));
 	for (size_t i = 0; i < nidx; i++)
 		prepare_move(c, &c->box->msgs[idx[i]], idx[i], out);
+	RACE("move: names are known");
 	if (c->n != 0)
 		e = md_deposit(r, c->tofd, c->folder, c->it, c->n, find_again, c, &out->uidvalidity, &cross);
 	if (e == MD_OK) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/race.h"
 #include "maildir/md_box.h"
 #include "maildir/md_dir.h"
 #include "maildir/md_keyword.h"
@@ -88,6 +89,7 @@ static enum md_err place(struct md_root *r, int tofd, const char *folder, struct
 		err = errno;
 		if (rc == 0 || err != ENOENT || lost == NULL)
 			break;
+		RACE("deposit: the file has another name by now");
 		if (!lost(it, arg)) {
 			it->missed = true;
 			break;
@@ -143,6 +145,7 @@ enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct m
 	e = lock_and_read(r, tofd, folder, &lock, &l);
 	if (e == MD_OK)
 		e = reserve(r, tofd, folder, &l, it, n);
+	RACE("deposit: UIDs are in the list, the files are not in cur/");
 	if (e == MD_OK) {
 		e = write_keywords(r, tofd, folder, it, n);
 		for (size_t i = 0; e == MD_OK && i < n; i++)

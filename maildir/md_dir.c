@@ -10,6 +10,7 @@
 
 #include "lib/fd.h"
 #include "lib/mem.h"
+#include "lib/race.h"
 #include "maildir/md_name.h"
 
 enum { TREE_DEPTH_MAX = 16 }; /* directories below each other that md_remove_tree() goes into */
@@ -118,6 +119,7 @@ void md_clean_tmp(int dirfd, time_t now)
 			continue;
 		if (fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_mtime > now - MD_TMP_HOURS * 3600)
 			continue;
+		RACE("tmp: something seems left over");
 		if (S_ISDIR(st.st_mode))
 			(void)md_remove_tree(fd, de->d_name); /* a folder whose deletion was cut off */
 		else

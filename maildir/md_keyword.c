@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/race.h"
 #include "maildir/md_dir.h"
 #include "maildir/md_lock.h"
 #include "maildir/md_name.h"
@@ -470,6 +471,7 @@ enum md_err md_kw_store(struct md_box *box, struct md_msg *m, enum md_store how,
 	if (e != MD_OK)
 		goto out;
 	e = refresh(box, m);
+	RACE("keywords: read, not replaced");
 	if (e == MD_OK) {
 		mem_free(&want);
 		want = combine(m->kw, how, kw, nkw);
@@ -591,6 +593,7 @@ enum md_err md_kw_fold(struct md_box *box)
 		e = md_dirlist_read(box->root, box->fd, box->folder, MD_KW_DIR, true, &l);
 	if (e == MD_OK) {
 		format_list(box, &text);
+		RACE("keywords: all read, :list not replaced");
 		if (md_replace_file(box->root, box->fd, box->fd, LIST_FILE, &text, false, &st) != 0)
 			e = md_fail(box->root, md_errno(errno), errno, "cannot write the keywords of folder %s", md_folder_text(box->folder));
 	}

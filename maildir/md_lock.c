@@ -13,6 +13,7 @@
 #include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/num.h"
+#include "lib/race.h"
 #include "lib/str.h"
 #include "maildir/md_dir.h"
 
@@ -53,6 +54,7 @@ static void break_stale(struct md_root *r, int dirfd)
 		stale = owner_is_dead(str_cstr(&text)) || st.st_mtime < now.tv_sec - MD_LOCK_STALE;
 		if (stale && fstatat(dirfd, LOCK_FILE, &again, AT_SYMLINK_NOFOLLOW) == 0 && again.st_ino == st.st_ino &&
 		    again.st_ctim.tv_sec == st.st_ctim.tv_sec && again.st_ctim.tv_nsec == st.st_ctim.tv_nsec) {
+			RACE("lock: a stale one was seen twice");
 			str_addf(&mine, "tmp/stale.%ld.%u", (long)getpid(), r->tmp_serial++);
 			if (renameat(dirfd, LOCK_FILE, dirfd, mine.data) == 0) {
 				/* If it is a younger one after all, give it back. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/race.h"
 #include "maildir/md_dir.h"
 #include "maildir/md_lock.h"
 #include "maildir/md_name.h"
@@ -327,8 +328,10 @@ static enum md_err update_list(struct md_pop3 *p)
 	struct md_lock lock = MD_LOCK_INIT;
 	size_t unknown;
 	bool stale;
-	enum md_err e = md_lock_take(p->root, p->root->fd, "", &lock);
+	enum md_err e;
 
+	RACE("pop3: messages are seen, the list is not locked");
+	e = md_lock_take(p->root, p->root->fd, "", &lock);
 	if (e == MD_OK) {
 		read_list(p, &unknown, &stale); /* another session may have been first */
 		if (unknown != 0 || stale) {
@@ -421,6 +424,7 @@ enum md_err md_pop3_seen(struct md_pop3 *p, struct md_pop3_msg *m)
 		str_addf(&from, "cur/%s", m->name);
 		str_adds(&to, "cur/");
 		md_name_with_flags(&to, m->name, md_name_flags(m->name) | MD_SEEN);
+		RACE("pop3: the name of what was read is known");
 		if (strcmp(from.data, to.data) == 0 || md_rename_new(p->root->fd, from.data, p->root->fd, to.data) == 0) {
 			mem_free(&m->name);
 			m->name = mem_strdup(to.data + 4);
@@ -449,6 +453,7 @@ static size_t delete_marked(struct md_pop3 *p, size_t *deleted, enum md_err *wor
 			continue;
 		str_clear(&path);
 		str_addf(&path, "cur/%s", m->name);
+		RACE("pop3: the name of what is deleted is known");
 		if (unlinkat(p->root->fd, path.data, 0) == 0) {
 			m->deleted = false;
 			++*deleted;

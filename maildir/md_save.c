@@ -8,6 +8,7 @@
 
 #include "lib/fd.h"
 #include "lib/mem.h"
+#include "lib/race.h"
 #include "lib/str.h"
 #include "maildir/md_box.h"
 #include "maildir/md_deposit.h"
@@ -183,6 +184,7 @@ enum md_err md_save_commit(struct md_save **save, unsigned flags, const char *co
 			md_folder_text(s->folder));
 	if (e == MD_OK) {
 		it = make_item(s, &st, flags, kw, nkw);
+		RACE("save: the file is complete in tmp/");
 		e = md_deposit(s->root, s->dirfd, s->folder, it, 1, NULL, NULL, uidvalidity_out, &cross);
 		*uid_out = it->uid;
 		md_items_free(it, 1);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/race.h"
 #include "maildir/md_dir.h"
 #include "maildir/md_keyword.h"
 #include "maildir/md_name.h"
@@ -268,6 +269,7 @@ enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 		sc->fresh[i].in_pass = sc->fresh[i].in_new;
 	md_stamp_take(at, box->fd, "cur");
 	e = md_dirlist_read(box->root, box->fd, box->folder, "cur", false, &l);
+	RACE("scan: the names of cur/ are known");
 	if (e == MD_OK) {
 		for (size_t i = 0; i < l.n; i++)
 			see(sc, md_dirlist_name(&l, i), false);
@@ -345,6 +347,7 @@ static enum md_err scan_new(struct md_scan *sc)
 	e = md_dirlist_read(box->root, box->fd, box->folder, "new", false, &l);
 	if (e == MD_OK && l.n != 0 && !sc->update_only)
 		md_scan_lock(sc);
+	RACE("scan: the names of new/ are known");
 	for (size_t i = 0; e == MD_OK && i < l.n; i++) {
 		if (box->readonly || sc->update_only)
 			see(sc, md_dirlist_name(&l, i), true);
@@ -362,8 +365,10 @@ static enum md_err scan_dirs(struct md_scan *sc)
 	enum md_err e = scan_new(sc);
 	int passes = 0;
 
+	RACE("scan: new/ was read, cur/ not yet");
 	if (e == MD_OK)
 		e = md_scan_pass(sc, &box->at_cur);
+	RACE("scan: cur/ was read without the lock");
 	/* A scan without the lock counts only if nobody changed the directory under it. */
 	if (e == MD_OK && !sc->stable && !sc->locked && (sc->n_fresh != 0 || md_scan_missing(sc) != 0) && md_scan_lock(sc))
 		e = md_scan_pass(sc, &box->at_cur);
@@ -456,6 +461,7 @@ enum md_err md_scan_refind(struct md_box *box, struct md_msg *m)
 		if (sc.stable)
 			break;
 	}
+	RACE("scan: a message was looked for again");
 	box->force_scan = true;
 	if (e == MD_OK && !m->found) {
 		e = MD_GONE;

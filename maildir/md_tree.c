@@ -10,6 +10,7 @@
 
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/race.h"
 #include "maildir/md_copy.h"
 #include "maildir/md_deposit.h"
 #include "maildir/md_dir.h"
@@ -363,6 +364,7 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 		return e;
 	remember_uidv(r, fd, folder);
 	close(fd);
+	RACE("tree: the folder to delete was opened");
 	snprintf(dir, sizeof(dir), ".%s", folder);
 	str_adds(&tmp, "tmp/");
 	md_name_tmp(r, &tmp);
@@ -454,6 +456,7 @@ static enum md_err run(struct md_root *r, struct step *step, size_t n)
 	enum md_err e = MD_OK;
 	size_t done = 0;
 
+	RACE("tree: what to rename is known");
 	while (done < n && step_do(r, step[done].from, step[done].to) == 0)
 		done++;
 	if (done < n) {
