@@ -1,6 +1,7 @@
 #include "login/login.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -326,6 +327,27 @@ static void client_gone(struct login *l)
 	login_free(l);
 }
 
+/* Something has come from a client that has to wait: is it the end? Behind commands that it has sent already an end may be
+ * half of one (RFC 9293 section 3.6): it waits for their answers, and gets them. */
+static bool has_gone(const struct login *l)
+{
+	char byte;
+	ssize_t n = recv(l->io.fd, &byte, 1, MSG_PEEK);
+
+	if (n < 0)
+		return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
+	return n == 0 && l->in.len == 0;
+}
+
+void login_check_client(struct login *l)
+{
+	struct pollfd client = { .fd = l->io.fd };
+	bool waits = l->state == LOGIN_AUTH || l->state == LOGIN_PEER || l->state == LOGIN_DELAY;
+
+	if (waits && !ev_is_active(&l->io) && poll(&client, 1, 0) == 1)
+		client_gone(l);
+}
+
 static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 {
 	static char buf[LOGIN_INPUT_MAX];
@@ -344,7 +366,10 @@ static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 	if ((revents & EV_READ) == 0)
 		return;
 	if (!reads(l)) {
-		watch_for(l, l->out.len != 0 ? EV_WRITE : 0);
+		if (has_gone(l))
+			client_gone(l);
+		else
+			watch_for(l, l->out.len != 0 ? EV_WRITE : 0);
 		return;
 	}
 	n = recv(io->fd, buf, sizeof(buf), 0);

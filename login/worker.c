@@ -487,6 +487,8 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 		else if (l->state == LOGIN_AUTH && l->request == 0 && !ev_is_active(&l->timer) &&
 		    (w->authd != NULL || now - l->asked >= AUTHD_PATIENCE))
 			login_auth_reply(l, NULL); /* nobody could be asked */
+		else
+			login_check_client(l);
 	}
 }
 
