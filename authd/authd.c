@@ -104,6 +104,21 @@ static void begin_talk(struct authd_worker *w, uint32_t request, enum auth_mech 
 		log_error("worker %u does not read its messages", w->slot);
 }
 
+static bool peer_is_self(struct authd *a, struct msgr *r)
+{
+	char host[HOP_HOST_MAX];
+	uint8_t protocol = msgr_u8(r);
+	uint16_t port;
+
+	msgr_str(r, host, sizeof(host));
+	port = msgr_u16(r);
+	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT)
+		return false;
+	a->logins[AUTH_VERDICT_LOOP]++;
+	loops_seen(a->loops, LOOP_BACK, (enum protocol)protocol, host, port, clock_now()); /* the worker has said it */
+	return true;
+}
+
 static bool worker_message(struct authd_worker *w, struct msgr *r)
 {
 	static char text[AUTH_TEXT_MAX];
@@ -147,6 +162,15 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 		return true;
 	case SESSION_HAVE:
 		return have_session(a, r, w) != NULL;
+	case SESSION_ARRIVED:
+		id = msgr_u64(r);
+		if (!msgr_end(r))
+			return false;
+		if ((s = reg_find(a->reg, id)) != NULL && s->owner == OWNER_WORKER && s->worker == w)
+			reg_arrived(a->reg, s);
+		return true;
+	case PEER_SELF:
+		return peer_is_self(a, r);
 	case PEER_RESULT:
 		net_addr_read(r, &peer);
 		alive = msgr_u8(r) == 1;
@@ -461,6 +485,8 @@ int authd_main(const struct role_start *who)
 	a->cache = cache_new((size_t)a->ctx.set->authdaemonrc_AUTH_CACHE_SIZE);
 	a->questions = questions_new(a->ctx.loop, a->jobs, a->cache, clock_ms);
 	a->peers = peers_new(ask_address, a);
+	a->loops = loops_new();
+	request_init(a);
 	a->reg = reg_new();
 	a->tokens = tokens_new();
 	a->salts = random_mac();

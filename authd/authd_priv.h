@@ -4,6 +4,7 @@
 
 #include "authd/auth_wire.h"
 #include "authd/jobs.h"
+#include "authd/loops.h"
 #include "authd/mech.h"
 #include "authd/peers.h"
 #include "authd/question.h"
@@ -47,6 +48,7 @@ struct authd {
 	struct jobs *jobs;
 	struct questions *questions;
 	struct peers *peers;
+	struct loops *loops;
 	struct reg *reg;
 	struct cache *cache;
 	struct mac *salts;        /* stands in for `pool` where that makes SCRAM's salts */
@@ -59,6 +61,9 @@ struct authd {
 	bool first_load;          /* the userdb has not been read yet, for better or worse: logins wait for it */
 	struct userdb_report report; /* of the last load */
 	struct request *waiting;  /* requests that wait for the address of a peer, or for the first load */
+	struct request *held, **held_end; /* requests that wait for room at a peer, in the order of arrival */
+	unsigned nheld;
+	ev_timer look_at_held;    /* runs while there are any */
 	uint64_t logins[AUTH_VERDICT_COUNT];
 };
 
@@ -83,6 +88,8 @@ void request_unknown(struct authd_worker *w, uint32_t id, const char *reason);
 void request_drop_all(struct authd_worker *w);
 /* The address of a peer has come, or the first load is done: those who waited go on. */
 void request_resume(struct authd *a);
+/* Sets up what lets requests wait for room at a peer. */
+void request_init(struct authd *a);
 
 /* `waypost route` and `waypost auth`: answer with role_rows() and role_done(). */
 void tool_route(struct authd *a, uint32_t query, const char *user);

@@ -8,6 +8,7 @@ authd_libauthd_a_SOURCES = \
 	authd/health.c authd/health.h \
 	authd/job.c authd/job.h \
 	authd/jobs.c authd/jobs.h \
+	authd/loops.c authd/loops.h \
 	authd/mech.c authd/mech.h \
 	authd/memcached.c authd/memcached_text.c authd/memcached_text.h \
 	authd/peers.c authd/peers.h \

@@ -1,5 +1,7 @@
 #include "authd/register.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/mem.h"
@@ -12,9 +14,20 @@ struct ip_count {
 	UT_hash_handle hh;
 };
 
+/* Logins that are under way at the same peer, or those of one account there. */
+struct reg_crowd {
+	unsigned n;
+	UT_hash_handle hh;
+	char key[];
+};
+
+enum { CROWD_KEY_MAX = 1024 };
+
 struct reg {
 	struct reg_session *sessions;
 	struct ip_count *ips;
+	struct reg_crowd *crowds;
+	unsigned under_way;
 	unsigned count[PROTOCOL_COUNT];
 };
 
@@ -77,6 +90,79 @@ struct reg_session *reg_find(struct reg *r, uint64_t id)
 	return s;
 }
 
+/* Neither host names nor the numbers before them hold a blank: the text has one reading only. */
+static unsigned crowd_key(char key[CROWD_KEY_MAX], enum protocol p, const char *host, uint16_t port, const char *user)
+{
+	int len = snprintf(key, CROWD_KEY_MAX, "%u %u %s %s", (unsigned)p, port, host, user != NULL ? user : "");
+
+	for (char *c = key; *c != '\0' && (user == NULL || c < key + len - strlen(user)); c++)
+		*c = (char)tolower((unsigned char)*c);
+	return (unsigned)MIN(len, CROWD_KEY_MAX - 1);
+}
+
+static struct reg_crowd *find_crowd(const struct reg *r, const char *key, unsigned len)
+{
+	struct reg_crowd *c;
+
+	HASH_FIND(hh, r->crowds, key, len, c);
+	return c;
+}
+
+static struct reg_crowd *join_crowd(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user)
+{
+	char key[CROWD_KEY_MAX];
+	unsigned len = crowd_key(key, p, host, port, user);
+	struct reg_crowd *c = find_crowd(r, key, len);
+
+	if (c == NULL) {
+		c = mem_alloc(sizeof(*c) + len + 1);
+		memcpy(c->key, key, len + 1);
+		HASH_ADD(hh, r->crowds, key, len, c);
+	}
+	c->n++;
+	return c;
+}
+
+static void leave_crowd(struct reg *r, struct reg_crowd **cp)
+{
+	struct reg_crowd *c = *cp;
+
+	*cp = NULL;
+	if (--c->n != 0)
+		return;
+	HASH_DEL(r->crowds, c);
+	mem_free(&c);
+}
+
+void reg_send_away(struct reg *r, struct reg_session *s, const char *host, uint16_t port)
+{
+	s->at_peer = join_crowd(r, (enum protocol)s->protocol, host, port, NULL);
+	s->of_account = join_crowd(r, (enum protocol)s->protocol, host, port, s->user);
+	r->under_way++;
+}
+
+void reg_arrived(struct reg *r, struct reg_session *s)
+{
+	if (s->at_peer == NULL)
+		return;
+	leave_crowd(r, &s->at_peer);
+	leave_crowd(r, &s->of_account);
+	r->under_way--;
+}
+
+unsigned reg_under_way(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user)
+{
+	char key[CROWD_KEY_MAX];
+	const struct reg_crowd *c = find_crowd(r, key, crowd_key(key, p, host, port, user));
+
+	return c != NULL ? c->n : 0;
+}
+
+unsigned reg_under_way_all(const struct reg *r)
+{
+	return r->under_way;
+}
+
 void reg_remove(struct reg *r, struct reg_session *s)
 {
 	struct ip_key key;
@@ -86,6 +172,7 @@ void reg_remove(struct reg *r, struct reg_session *s)
 		HASH_DEL(r->ips, c);
 		mem_free(&c);
 	}
+	reg_arrived(r, s);
 	r->count[s->protocol]--;
 	HASH_DEL(r->sessions, s);
 	reg_set_ticket(s, NULL);

@@ -1,4 +1,5 @@
-/* The sessions of this node: who is logged in, from where, and who serves them. Limits are counted here.
+/* The sessions of this node: who is logged in, from where, and who serves them. Limits are counted here, and the logins that
+ * are under way at each peer.
  * Pure bookkeeping: no socket, no clock. */
 #ifndef AUTHD_REGISTER_H
 #define AUTHD_REGISTER_H
@@ -18,6 +19,7 @@ struct reg_session {
 	uint64_t id;
 	void *worker;             /* OWNER_WORKER: the channel's object; only compared */
 	uint8_t *ticket;          /* OWNER_WORKER: TICKET_LEN bytes while a session server may still be asked for */
+	struct reg_crowd *at_peer, *of_account; /* while the login is under way at a peer; else NULL */
 	struct net_addr client;
 	uint32_t pid;             /* OWNER_SPAWN */
 	uint32_t start;           /* unix seconds */
@@ -35,6 +37,13 @@ struct reg_session *reg_find(struct reg *r, uint64_t id);
 void reg_remove(struct reg *r, struct reg_session *s);
 /* Notes the ticket (TICKET_LEN bytes) that was given out for S; NULL: it cannot be used any more. */
 void reg_set_ticket(struct reg_session *s, const uint8_t *ticket);
+/* S is a login that goes to the peer HOST (in any case) at PORT: under way there until reg_arrived(), or until it is removed. */
+void reg_send_away(struct reg *r, struct reg_session *s, const char *host, uint16_t port);
+void reg_arrived(struct reg *r, struct reg_session *s);
+/* Logins by protocol P that are under way at that peer: those of account USER, or all of them (NULL). */
+unsigned reg_under_way(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user);
+/* All that are under way anywhere. */
+unsigned reg_under_way_all(const struct reg *r);
 /* Calls FN for each session; FN may remove it. */
 void reg_each(struct reg *r, void (*fn)(struct reg *r, struct reg_session *s, void *arg), void *arg);
 /* Sessions of a protocol, and those of it from one address. */

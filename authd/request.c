@@ -16,10 +16,17 @@
 #include "lib/rnd.h"
 #include "lib/str.h"
 
+/* Where a request waits that goes on by itself. */
+enum request_queue {
+	QUEUE_NONE,
+	QUEUE_WAITING, /* authd.waiting */
+	QUEUE_HELD     /* authd.held */
+};
+
 struct request {
 	struct request *next, **prev; /* of its worker */
-	struct request *next_waiting;
-	bool waiting;
+	enum request_queue queue;
+	struct request *next_queued;
 	bool early;                   /* waits for the first load */
 	struct authd_worker *worker;
 	struct auth_request q;
@@ -42,24 +49,47 @@ struct request {
 	struct net_addr client;
 	bool client_tls;
 	struct route route;
+	double held_since;            /* lib/clock.h: it waits for room at the peer; 0: it does not */
 };
 
-enum { STEPS_MAX = 4096 }; /* conversations of one worker's clients */
+enum {
+	STEPS_MAX = 4096,       /* conversations of one worker's clients */
+	/* Logins that may be under way at one peer at a time. More than these are no crowd that any peer can serve in time. What goes
+	 * in circles is all of one account; it may take several turns for each of that account's clients. */
+	PEER_CROWD_MAX = 1000,
+	ACCOUNT_CROWD_MAX = 20,
+	CROWD_PATIENCE = 2,     /* seconds that a login waits for room there */
+	HELD_MAX = 1000         /* that wait so */
+};
+#define LOOK_AT_HELD 0.05 /* seconds */
 
 static struct msgw out;
+
+static void leave_queue(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	struct request **p = rq->queue == QUEUE_HELD ? &a->held : &a->waiting;
+
+	if (rq->queue == QUEUE_NONE)
+		return;
+	while (*p != rq)
+		p = &(*p)->next_queued;
+	*p = rq->next_queued;
+	if (rq->queue == QUEUE_HELD) {
+		a->nheld--;
+		if (a->held_end == &rq->next_queued)
+			a->held_end = p;
+	}
+	rq->queue = QUEUE_NONE;
+}
 
 static void request_free(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
 
+	leave_queue(rq);
 	jobs_forget(a->jobs, rq);
 	question_cancel(&rq->asker);
-	if (rq->waiting)
-		for (struct request **p = &a->waiting; *p != NULL; p = &(*p)->next_waiting)
-			if (*p == rq) {
-				*p = rq->next_waiting;
-				break;
-			}
 	*rq->prev = rq->next;
 	if (rq->next != NULL)
 		rq->next->prev = rq->prev;
@@ -82,8 +112,8 @@ static void wait_in_list(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
 
-	rq->waiting = true;
-	rq->next_waiting = a->waiting;
+	rq->queue = QUEUE_WAITING;
+	rq->next_queued = a->waiting;
 	a->waiting = rq;
 }
 
@@ -183,6 +213,8 @@ static void grant(struct request *rq, struct auth_reply *r)
 	s = reg_add(a->reg, r->session, rq->q.protocol, &rq->client, r->name, (uint32_t)time(NULL));
 	DIE_IF(s == NULL);
 	s->worker = rq->worker;
+	if (!r->local)
+		reg_send_away(a->reg, s, r->target[0].host, r->target[0].addr.port);
 	if (r->local) {
 		send_ticket(rq, r);
 		reg_set_ticket(s, r->ticket);
@@ -247,6 +279,91 @@ static void add_targets(struct auth_reply *r, const char *host, const struct net
 	}
 }
 
+/* --- room at a peer --- */
+
+static void say_crowded(struct authd *a)
+{
+	msgw_begin(&out, AUTH_CROWDED);
+	for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
+		if (chan_send(w->chan, &out, -1) != 0)
+			log_error("worker %u does not read its messages", w->slot);
+}
+
+/* RQ waits for room. The workers are asked who has arrived: they tell it in passing else. */
+static void hold(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+
+	rq->queue = QUEUE_HELD;
+	rq->next_queued = NULL;
+	*a->held_end = rq;
+	a->held_end = &rq->next_queued;
+	a->nheld++;
+	if (ev_is_active(&a->look_at_held))
+		return;
+	say_crowded(a);
+	ev_timer_again(a->ctx.loop, &a->look_at_held);
+}
+
+/* So many logins are under way at the peer to which R goes first that this one waits, or is refused: true. Where hops are
+ * counted nothing goes in circles for long; a server that is not ours may send the logins back to us as if they were new. */
+static bool crowded(struct request *rq, const struct auth_reply *r)
+{
+	struct authd *a = rq->worker->a;
+	const struct auth_target *t = &r->target[0];
+	unsigned mine = reg_under_way(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name);
+	unsigned all = reg_under_way(a->reg, rq->q.protocol, t->host, t->addr.port, NULL);
+	char reason[AUTH_REASON_MAX], ip[NET_IP_TEXT_MAX], name[ACCOUNT_NAME_MAX];
+	double now = clock_now();
+
+	if (mine < ACCOUNT_CROWD_MAX && all < PEER_CROWD_MAX) {
+		rq->held_since = 0;
+		return false;
+	}
+	if (rq->held_since == 0)
+		rq->held_since = now;
+	if (now - rq->held_since < CROWD_PATIENCE && a->nheld < HELD_MAX) {
+		hold(rq);
+		return true;
+	}
+	if (loops_seen(a->loops, LOOP_CROWD, rq->q.protocol, t->host, t->addr.port, now))
+		log_warn("%u logins are under way at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. Is %s slow, or does it, or "
+		    "something before it, send them back to this node? Its own mailhost of these accounts has to be its own name", all, t->host,
+		    net_addr_text(&t->addr, ip), t->addr.port, mine, log_value(name, sizeof(name), rq->account.name), t->host);
+	snprintf(reason, sizeof(reason), "%u logins%s are under way at mailhost %s already; is it slow, or does it send them back here?",
+	    mine >= ACCOUNT_CROWD_MAX ? mine : all, mine >= ACCOUNT_CROWD_MAX ? " of this account" : "", t->host);
+	refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+	return true;
+}
+
+static void choose(struct request *rq);
+
+/* Each of them looks again whether there is room. */
+static void on_look_at_held(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+{
+	struct authd *a = t->data;
+	struct request *list = a->held;
+
+	say_crowded(a);
+	a->held = NULL;
+	a->held_end = &a->held;
+	a->nheld = 0;
+	for (struct request *next; list != NULL; list = next) {
+		next = list->next_queued;
+		list->queue = QUEUE_NONE;
+		choose(list);
+	}
+	if (a->nheld == 0)
+		ev_timer_stop(loop, t);
+}
+
+void request_init(struct authd *a)
+{
+	a->held_end = &a->held;
+	ev_timer_init(&a->look_at_held, on_look_at_held, 0, LOOK_AT_HELD);
+	a->look_at_held.data = a;
+}
+
 /* Collects the addresses of all hosts: those that are up in the order of mailhost, then those that are not.
  * A host that is this node takes the login if no live one stands before it. */
 static void choose(struct request *rq)
@@ -293,7 +410,7 @@ static void choose(struct request *rq)
 			return;
 		}
 	}
-	if (!r.local && !lend_credential(rq, &r))
+	if (!r.local && (crowded(rq, &r) || !lend_credential(rq, &r)))
 		return;
 	r.ttl = (uint8_t)rq->worker->a->ctx.set->proxy_PROXY_HOPS;
 	if (rq->q.hop.present && rq->q.hop.ttl != 0)
@@ -336,6 +453,7 @@ static void route(struct request *rq)
 			snprintf(reason, sizeof(reason), "mailhost %s is not this node (%s), but the login %s; set mailhost or PROXY_HOSTNAME so"
 			    " that one node calls itself by that name", rq->route.host[0].name, set->self[0],
 			    at_end ? "was forwarded too often" : "has been here before");
+			loops_seen(rq->worker->a->loops, LOOP_BACK, rq->q.protocol, rq->route.host[0].name, rq->route.host[0].port, clock_now());
 			refuse(rq, AUTH_VERDICT_LOOP, reason);
 			return;
 		}
@@ -787,8 +905,8 @@ void request_resume(struct authd *a)
 
 	a->waiting = NULL;
 	for (struct request *next; list != NULL; list = next) {
-		next = list->next_waiting;
-		list->waiting = false;
+		next = list->next_queued;
+		list->queue = QUEUE_NONE;
 		if (list->early) {
 			list->early = false;
 			ask_chain(list);

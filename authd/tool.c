@@ -293,6 +293,8 @@ void tool_status(struct authd *a, uint32_t query)
 	struct str text = STR_INIT, down = STR_INIT, trouble = STR_INIT;
 	unsigned directories = questions_trouble(a->questions, &trouble);
 	unsigned n = peers_list_down(a->peers, clock_now(), &down);
+	struct str back = STR_INIT, crowd = STR_INIT;
+	unsigned nback = loops_list(a->loops, LOOP_BACK, clock_now(), &back), ncrowd = loops_list(a->loops, LOOP_CROWD, clock_now(), &crowd);
 
 	for (int v = 0; v < AUTH_VERDICT_COUNT; v++) {
 		static const char *const names[] = {
@@ -306,6 +308,8 @@ void tool_status(struct authd *a, uint32_t query)
 	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\npeers_down=%u\n"
 	    "peers_down_list=%s\n", reg_count(a->reg, PROTOCOL_IMAP), reg_count(a->reg, PROTOCOL_POP3), jobs_waiting(a->jobs),
 	    jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs), jobs_workers(a->jobs), n, str_cstr(&down));
+	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n", reg_under_way_all(a->reg),
+	    nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
 	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\n", directories, str_cstr(&trouble));
 	str_addf(&text, "cache_hits=%llu\ncache_misses=%llu\ncache_negative=%llu\ncache_shared=%llu\ncache_stale=%llu\ncache_entries=%u\n"
 	    "cache_bytes=%zu\n", (unsigned long long)counts->hits, (unsigned long long)counts->misses, (unsigned long long)counts->negative,
@@ -318,6 +322,8 @@ void tool_status(struct authd *a, uint32_t query)
 	role_rows(&a->ctx, query, str_cstr(&text), text.len);
 	role_done(&a->ctx, query, 0);
 	str_fini(&down);
+	str_fini(&back);
+	str_fini(&crowd);
 	str_fini(&trouble);
 	str_fini(&text);
 }

@@ -66,6 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		mem_free(&set->pop3d_POP3AUTH);
 		set->pop3d_POP3AUTH = mem_strdup("PLAIN APOP CRAM-MD5 SCRAM-SHA-1");
 		set->has_pool_secret = true;
+		mem_free(&set->node_id);
+		set->node_id = mem_strdup("00112233445566778899aabbccddeeff");
 	}
 	if (size == 0)
 		return 0;

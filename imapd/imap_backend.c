@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "login/node_mark.h"
 
 /* Our tags: the peer's answers to them are told apart from everything else it says. */
 #define TAG_ID "I"
@@ -21,7 +22,9 @@ enum state {
 	PEER_CAPABILITY  /* logged in; waits for the list that IMAP_PROXY_FOREIGN wants */
 };
 
-enum { CAP_SEEN = 1, CAP_ID = 2, CAP_SASL_IR = 4, CAP_AUTH_PLAIN = 8, CAP_LITERAL = 16, CAP_LOGINDISABLED = 32, CAP_TOKEN = 64 };
+/* CAP_NODE: what each of our nodes can do, whatever its IMAP_CAPABILITY announces. */
+enum { CAP_SEEN = 1, CAP_ID = 2, CAP_SASL_IR = 4, CAP_AUTH_PLAIN = 8, CAP_LITERAL = 16, CAP_LOGINDISABLED = 32, CAP_TOKEN = 64,
+	CAP_NODE = CAP_ID | CAP_SASL_IR | CAP_LITERAL };
 
 void imap_add_quoted(struct str *out, const char *p, size_t len)
 {
@@ -189,6 +192,7 @@ static enum backend_step send_other(struct login *l, struct str *out)
 
 static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
 {
+	enum node_mark mark = node_mark_read(line, l->set->node_id);
 	const char *word, *code;
 	size_t len;
 
@@ -204,6 +208,10 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		return nonsense(l, "no IMAP greeting");
 	if (take_code(line, &code, &len) && len > 11 && strncasecmp(code, "CAPABILITY ", 11) == 0)
 		l->peer.caps = read_caps(code + 11);
+	if (mark == NODE_MARK_SELF)
+		return login_came_back(l);
+	if (mark == NODE_MARK_OTHER)
+		l->peer.caps |= CAP_NODE;
 	if ((l->peer.caps & CAP_LOGINDISABLED) != 0)
 		return nonsense(l, "it allows no login without TLS (LOGINDISABLED)");
 	if ((l->peer.caps & CAP_ID) != 0)

@@ -8,6 +8,7 @@
 #include "lib/b64.h"
 #include "lib/mem.h"
 #include "lib/str.h"
+#include "login/node_mark.h"
 
 /* --- answers --- */
 
@@ -26,14 +27,16 @@ static void add_capabilities(struct login *l)
 		str_adds(&l->out, " AUTH=X-WAYPOST-TOKEN"); /* for the other nodes */
 }
 
-enum { GREETING_USUAL = 250 }; /* bytes */
+enum { GREETING_USUAL = 300 }; /* bytes */
 
 static void greet(struct login *l, const char *challenge UNUSED)
 {
 	str_room(&l->out, GREETING_USUAL);
 	str_adds(&l->out, "* OK [CAPABILITY ");
 	add_capabilities(l);
-	str_adds(&l->out, "] Waypost ready.\r\n");
+	str_adds(&l->out, "] ");
+	node_mark_add(&l->out, l->set->node_id);
+	str_adds(&l->out, "\r\n");
 }
 
 static void refuse(struct login *l, enum auth_verdict v, const char *code)

@@ -4,6 +4,7 @@ login_liblogin_a_SOURCES = \
 	login/login.c login/login.h \
 	login/hop_text.c login/hop_text.h \
 	login/login_sasl.c login/login_sasl.h \
+	login/node_mark.c login/node_mark.h \
 	login/relayed.c login/relayed.h \
 	login/worker.c login/worker.h
 LOGIN_LIBS = login/liblogin.a $(AUTHD_LIBS)

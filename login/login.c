@@ -411,6 +411,7 @@ static void relay(struct login *l)
 	to_server = l->in;
 	l->out = l->in = (struct str)STR_INIT;
 	peer = backend_take(l->backend, &to_client);
+	worker_arrived(l->worker, l->reply->session);
 	worker_relay(l->worker, l, &l->io, peer, &to_client, &to_server);
 	l->reply->session = 0; /* the relay's */
 	login_free(l);
@@ -426,6 +427,21 @@ static void cannot_forward(struct login *l, const char *host)
 	log_login(l, LOG_LEVEL_WARN, "LOGIN REFUSED", more);
 	end_session(l);
 	refuse(l, AUTH_VERDICT_CANNOT, "");
+}
+
+/* The name in mailhost is one more name of this node: for whoever has to mend it. */
+static void came_back(struct login *l, const char *host)
+{
+	const struct net_addr *addr = backend_addr(l->backend);
+	char more[1200], ip[NET_IP_TEXT_MAX];
+
+	worker_peer_self(l->worker, l, host, addr->port);
+	snprintf(more, sizeof(more), ", reason=%s: mailhost %s at [%s]:%u is this node itself, which is called %s: write that into "
+	    "mailhost, or set its PROXY_HOSTNAME to %s", auth_verdict_word(AUTH_VERDICT_LOOP), host, net_addr_text(addr, ip), addr->port,
+	    l->set->self[0], host);
+	log_login(l, LOG_LEVEL_WARN, "TEMPORARY FAILURE", more);
+	end_session(l);
+	refuse(l, AUTH_VERDICT_LOOP, "");
 }
 
 /* Asks authd once more, for an answer that what has happened since may have changed. */
@@ -448,9 +464,15 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 		relay(l);
 		return;
 	}
-	if (l->peer.no_way) {
+	switch (l->peer.stop) {
+	case LOGIN_STOP_NO_WAY:
 		cannot_forward(l, host);
 		return;
+	case LOGIN_STOP_SELF:
+		came_back(l, host);
+		return;
+	case LOGIN_STOP_NONE:
+		break;
 	}
 	/* Authd knows now that those before us are down. */
 	if (result == BACKEND_UNREACHABLE && l->reply->here_too && !l->retried && (l->mech == AUTH_MECH_PASSWORD || l->talk == l->mech)) {
@@ -695,9 +717,15 @@ void login_add_master(struct login *l, struct str *out)
 
 enum backend_step login_no_way(struct login *l)
 {
-	l->peer.no_way = true;
+	l->peer.stop = LOGIN_STOP_NO_WAY;
 	str_copy(l->peer.said, sizeof(l->peer.said), l->reply->master[0] == '\0' ?
 	    "it is no node with our pool secret, and PROXY_MASTER_USER is not set" : "it takes neither our token nor SASL PLAIN");
+	return BACKEND_STEP_TEMPORARY;
+}
+
+enum backend_step login_came_back(struct login *l)
+{
+	l->peer.stop = LOGIN_STOP_SELF;
 	return BACKEND_STEP_TEMPORARY;
 }
 

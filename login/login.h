@@ -82,6 +82,13 @@ struct login_dialect {
 	void (*accepted)(struct login *l);
 };
 
+/* Why we end the dialogue with a peer that has done nothing wrong. */
+enum login_stop {
+	LOGIN_STOP_NONE,   /* we do not: what the peer said decides */
+	LOGIN_STOP_NO_WAY, /* nobody told the password, and the peer takes nothing in its place */
+	LOGIN_STOP_SELF    /* the peer is this node */
+};
+
 /* What the dialogue with a peer keeps between lines. */
 struct login_peer {
 	int state;
@@ -90,7 +97,7 @@ struct login_peer {
 	struct str capability;    /* IMAP: the peer's list after login */
 	char said[120];           /* the refusal as the peer put it, printable, for the log */
 	bool as_master;           /* the login is PROXY_MASTER_USER's */
-	bool no_way;              /* nobody told the password, and the peer takes nothing in its place */
+	enum login_stop stop;
 };
 
 struct login {
@@ -144,6 +151,8 @@ void login_add_token(const struct login *l, struct str *out);
 void login_add_master(struct login *l, struct str *out);
 /* For dialects: there is nothing of these that the peer would take. */
 enum backend_step login_no_way(struct login *l);
+/* The peer's greeting has this node's own mark. */
+enum backend_step login_came_back(struct login *l);
 /* The hop that the login sends on to that peer. */
 void login_next_hop(const struct login *l, struct hop *out);
 

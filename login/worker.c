@@ -21,7 +21,9 @@ enum {
 	ACCEPT_BURST = 32,        /* clients taken in one turn, so that open sessions get theirs */
 	AUTHD_PATIENCE = 10,      /* seconds that a login waits for authd */
 	SLOT_BITS = 20,           /* a request number is a slot and a count of its uses */
-	SLOTS_MAX = 1 << SLOT_BITS
+	SLOTS_MAX = 1 << SLOT_BITS,
+	ARRIVED_MAX = 8,          /* logins at peers that succeeded and that authd was not told of yet */
+	CROWDED_SECONDS = 2
 };
 
 struct listener {
@@ -46,6 +48,9 @@ struct worker {
 	struct slot *slots;       /* questions to authd and spawn that wait for an answer */
 	uint32_t nslots, *free_slots, nfree;
 	struct relay_pool *relays;
+	uint64_t arrived[ARRIVED_MAX];
+	unsigned narrived;
+	uint32_t crowded_until;   /* loop time, seconds: till then authd is told of each at once */
 	ev_timer sweep, accept_again;
 	bool draining, retiring;
 	uint64_t logins_ok, logins_failed, accepted;
@@ -153,6 +158,24 @@ void worker_remove(struct worker *w, struct login *l)
 
 /* --- authd --- */
 
+static void tell_arrived(struct worker *w)
+{
+	for (unsigned i = 0; w->authd != NULL && i < w->narrived; i++) {
+		msgw_begin(&out, SESSION_ARRIVED);
+		msgw_u64(&out, w->arrived[i]);
+		if (chan_post(w->authd, &out) != 0)
+			log_error("authd does not read its messages: its count of logins under way will be too high");
+	}
+	w->narrived = 0;
+}
+
+void worker_arrived(struct worker *w, uint64_t session)
+{
+	w->arrived[w->narrived++] = session;
+	if (w->narrived == ARRIVED_MAX || clock_seconds() < w->crowded_until)
+		tell_arrived(w);
+}
+
 void worker_ask_authd(struct worker *w, struct login *l)
 {
 	static struct auth_request q;
@@ -165,6 +188,7 @@ void worker_ask_authd(struct worker *w, struct login *l)
 		if (l->answers || w->authd == NULL || !take_slot(w, l))
 			return;
 	}
+	tell_arrived(w);
 	l->talk = AUTH_MECH_PASSWORD; /* a challenge is good for one question */
 	if (l->answers && (auth_mech_steps(l->mech) || l->retried)) {
 		auth_text_write(&out, AUTH_STEP, l->request, l->retried ? "" : l->password);
@@ -205,6 +229,7 @@ bool worker_ask_challenge(struct worker *w, struct login *l, enum auth_mech mech
 
 static void send_session_end(struct worker *w, uint64_t session)
 {
+	tell_arrived(w);
 	msgw_begin(&out, SESSION_END);
 	msgw_u64(&out, session);
 	if (w->authd != NULL && chan_post(w->authd, &out) != 0)
@@ -222,6 +247,16 @@ void worker_peer_result(struct worker *w, const struct net_addr *peer, bool aliv
 	net_addr_write(&out, peer);
 	msgw_u8(&out, alive);
 	if (w->authd != NULL && chan_send(w->authd, &out, -1) != 0)
+		log_warn("authd does not read its messages");
+}
+
+void worker_peer_self(struct worker *w, const struct login *l, const char *host, uint16_t port)
+{
+	msgw_begin(&out, PEER_SELF);
+	msgw_u8(&out, (uint8_t)l->dialect->protocol);
+	msgw_str(&out, host);
+	msgw_u16(&out, port);
+	if (w->authd != NULL && chan_post(w->authd, &out) != 0)
 		log_warn("authd does not read its messages");
 }
 
@@ -274,6 +309,12 @@ static void on_auth_continue(struct worker *w, struct msgr *r)
 		login_challenge(l, text);
 }
 
+static void on_crowded(struct worker *w)
+{
+	w->crowded_until = clock_seconds() + CROWDED_SECONDS;
+	tell_arrived(w);
+}
+
 static void on_authd(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 {
 	if (fd != -1)
@@ -282,6 +323,8 @@ static void on_authd(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 		on_auth_reply(arg, r);
 	else if (r->type == AUTH_CONTINUE)
 		on_auth_continue(arg, r);
+	else if (r->type == AUTH_CROWDED && msgr_end(r))
+		on_crowded(arg);
 	else
 		log_error("unexpected message %u from authd", r->type);
 }
@@ -336,6 +379,7 @@ static void new_authd(struct worker *w, int sock)
 	}
 	w->authd = chan_new(w->ctx.loop, sock, on_authd, on_authd_gone, w);
 	relay_pool_each(w->relays, send_relayed, w);
+	w->narrived = 0; /* the new one does not wait for them */
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
 		if (l->state == LOGIN_PEER)
@@ -480,6 +524,7 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 	struct worker *w = t->data;
 	uint32_t now = clock_seconds();
 
+	tell_arrived(w);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
 		if (now - l->started >= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT && l->state != LOGIN_CLOSING)

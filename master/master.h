@@ -55,6 +55,7 @@ struct master {
 	struct settings *set;
 	enum master_state state;
 	bool foreground, root, draining;
+	char node_id[NODE_ID_LEN + 1];
 	ev_tstamp started;
 	uint64_t generation; /* of the process started last */
 	struct post *posts;
@@ -108,6 +109,9 @@ void control_answer(struct child *c, struct msgr *r);
 /* C answers no more. */
 void control_child_gone(struct child *c);
 /* waypostd.c */
+
+/* Tells SET, which was just loaded, what this daemon is besides what its file says: its id. */
+void master_identify(const struct master *m, struct settings *set);
 
 /* Begins the end: by "stop" of the tool or by a signal. */
 void master_stop(struct master *m);

@@ -101,6 +101,7 @@ static bool prepare(struct master *m, struct settings **new, struct str *errors)
 	*new = settings_load(m->file, errors, &run.warnings);
 	if (*new == NULL)
 		return false;
+	master_identify(m, *new);
 	keep_fixed(*new, m->set, &run.warnings);
 	return listen_update(&m->listeners, *new, children_worker_slots(*new), errors);
 }

@@ -16,8 +16,10 @@
 
 #include "lib/clock.h"
 #include "lib/die.h"
+#include "lib/hex.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/rnd.h"
 #include "master/logfile.h"
 #include "master/master.h"
 #include "master/notify.h"
@@ -215,6 +217,20 @@ static void open_log(struct master *m)
 
 /* -- start -- */
 
+static void make_id(char id[NODE_ID_LEN + 1])
+{
+	uint8_t random[NODE_ID_LEN / 2];
+
+	rnd_bytes(random, sizeof(random));
+	hex_text(id, random, sizeof(random));
+}
+
+void master_identify(const struct master *m, struct settings *set)
+{
+	mem_free(&set->node_id);
+	set->node_id = mem_strdup(m->node_id);
+}
+
 static void load_settings(struct master *m)
 {
 	struct str errors = STR_INIT, warnings = STR_INIT;
@@ -226,6 +242,8 @@ static void load_settings(struct master *m)
 		fprintf(stderr, "waypostd: not started: %s has mistakes\n", m->file);
 		exit(1);
 	}
+	make_id(m->node_id);
+	master_identify(m, m->set);
 	str_fini(&errors);
 	str_fini(&warnings);
 }

@@ -131,6 +131,7 @@ struct settings *settings_defaults(void)
 	}
 	s->self[0] = mem_strdup("");
 	s->self[1] = mem_strdup("");
+	s->node_id = mem_strdup("");
 	s->pool_secret = mem_strdup("");
 	return s;
 }
@@ -144,6 +145,7 @@ void settings_free(struct settings **s)
 			mem_free(settings_text_at(*s, row));
 	mem_free(&(*s)->self[0]);
 	mem_free(&(*s)->self[1]);
+	mem_free(&(*s)->node_id);
 	mem_free_secret(&(*s)->pool_secret);
 	mem_free(s);
 }
@@ -206,6 +208,7 @@ static void put_all(struct str *out, const struct settings *s, unsigned roles)
 		(uint64_t)s->has_pop3d_ssl << 3 | (uint64_t)(s->pool_secret[0] != '\0') << 4);
 	put_str(out, s->self[0]);
 	put_str(out, s->self[1]);
+	put_str(out, s->node_id);
 	put_str(out, (roles & SETTINGS_FOR_AUTHD) != 0 ? s->pool_secret : "");
 	put_u64(out, written_magic);
 }
@@ -277,6 +280,7 @@ static void get_all(struct reader *r, struct settings *s)
 	s->has_pool_secret = (has & 16) != 0;
 	get_str(r, &s->self[0]);
 	get_str(r, &s->self[1]);
+	get_str(r, &s->node_id);
 	get_str(r, &s->pool_secret);
 	if (get_u64(r) != written_magic || r->p != r->end)
 		r->bad = true;

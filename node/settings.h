@@ -23,6 +23,8 @@ typedef bool settings_BOOL;
 typedef int64_t settings_SIZE;
 typedef int64_t settings_TIME;
 
+enum { NODE_ID_LEN = 32 };
+
 struct settings {
 #define SETTING(group, name, type, ...) settings_##type group##_##name;
 	SETTINGS_TABLE(SETTING)
@@ -32,6 +34,9 @@ struct settings {
 	/* Names that mean this node (PROXY_HOSTNAME, gethostname()), without trailing dots; self[0] is the one used
 	 * in texts. self[1] is "" if both are the same. */
 	char *self[2];
+	/* The node's id, NODE_ID_LEN hexadecimal digits: made by the master when it starts and the same until it ends, through
+	 * reloads and restarts of roles; "" where there is no daemon (tools). No secret: every greeting tells it. */
+	char *node_id;
 	/* Contents of POOL_SECRETFILE, or what was derived from the TLS key; "" = none. Only authd gets it. */
 	char *pool_secret;
 	/* There is one: this every role may know. */

@@ -7,9 +7,10 @@
 #include "lib/num.h"
 #include "lib/str.h"
 #include "login/hop_text.h"
+#include "login/node_mark.h"
 #include "pop3d/pop3_login.h"
 
-/* What the next answer of the peer belongs to. Peers whose greeting says [XCLIENT] take everything in one flight;
+/* What the next answer of the peer belongs to. Our own nodes and peers whose greeting says [XCLIENT] take everything in one flight;
  * to all others nothing is sent before the answer to what came before. */
 enum state { PEER_GREETING, PEER_XCLIENT, PEER_UTF8, PEER_USER, PEER_PASS, PEER_AUTH };
 
@@ -154,13 +155,17 @@ static enum backend_step next(struct login *l, struct str *out, enum state after
 
 static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
 {
+	enum node_mark mark = node_mark_read(line, l->set->node_id);
+
 	if (strncasecmp(line, "+OK", 3) != 0)
 		return said(l, line, line[0] == '-' ? BACKEND_STEP_TEMPORARY : BACKEND_STEP_NONSENSE);
+	if (mark == NODE_MARK_SELF)
+		return login_came_back(l);
 	if (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL)
 		l->peer.caps |= CAP_TOKEN;
 	if (by_other(l) && !by_token(l) && l->reply->master[0] == '\0')
 		return login_no_way(l);
-	if (strstr(line, "[XCLIENT]") == NULL)
+	if (mark == NODE_MARK_NONE && strstr(line, "[XCLIENT]") == NULL)
 		return next(l, out, PEER_XCLIENT);
 	l->peer.caps |= CAP_PIPELINES;
 	send_flight(l, out);

@@ -6,6 +6,7 @@
 #include "lib/b64.h"
 #include "lib/mem.h"
 #include "login/hop_text.h"
+#include "login/node_mark.h"
 #include "pop3d/pop3_capa.h"
 
 static enum login_event bad(struct login *l, const char *text)
@@ -21,7 +22,8 @@ static void greet(struct login *l, const char *timestamp)
 	str_adds(&l->out, "+OK [XCLIENT]");
 	if (l->set->has_pool_secret)
 		str_adds(&l->out, " [X-WAYPOST-TOKEN]");
-	str_adds(&l->out, " Waypost ready.");
+	str_addc(&l->out, ' ');
+	node_mark_add(&l->out, l->set->node_id);
 	if (timestamp != NULL) {
 		str_addc(&l->out, ' ');
 		str_adds(&l->out, timestamp);

@@ -279,6 +279,7 @@ class Node:
         self.proc = None
         self.log_path = os.path.join(pool.root, address + ".log")
         self.expect_dirty = False  # a test killed something on purpose
+        self.more_env = {}         # of this node alone
         self.expected = []         # texts of bad lines that a test provoked
 
     def __repr__(self):
@@ -289,6 +290,7 @@ class Node:
         env = {k: v for k, v in os.environ.items() if k not in ("PROXY_HOSTNAME", "NOTIFY_SOCKET")}
         env["PROXY_HOSTNAME"] = self.address
         env["HOME"] = self.pool.root
+        env.update(self.more_env)
         # The last: gcc's runtime misreads the thread-local memory of modules that were loaded later (those of libldap's
         # libraries), and crashes while it looks for leaks in it.
         env.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_leaks=1:intercept_tls_get_addr=0")

@@ -5,6 +5,7 @@
 #include "authd/auth_wire.h"
 #include "authd/mech.h"
 #include "authd/peers.h"
+#include "authd/loops.h"
 #include "authd/register.h"
 #include "lib/mem.h"
 #include "proxy/route.h"
@@ -261,6 +262,66 @@ static void test_register(void)
 	CU_ASSERT_PTR_NULL(r);
 }
 
+/* Logins under way are counted for each peer and for each account there, and not one stays counted that has arrived or ended. */
+static void test_under_way(void)
+{
+	struct reg *r = reg_new();
+	struct net_addr a;
+
+	net_addr_parse(&a, "192.0.2.1", 1);
+	for (uint64_t i = 1; i <= 8; i++) {
+		struct reg_session *s = reg_add(r, i, i == 8 ? PROTOCOL_POP3 : PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "Jo", 0);
+
+		reg_send_away(r, s, i == 1 ? "NODE" : "node", i == 7 ? 1143 : 143);
+	}
+	CU_ASSERT_EQUAL(reg_under_way_all(r), 8);
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, NULL), 6);
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "Node", 143, "jo"), 3);
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, "Jo"), 3);
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, "JO"), 0);
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 1143, NULL), 1);
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_POP3, "node", 143, NULL), 1);
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node2", 143, NULL), 0);
+	reg_arrived(r, reg_find(r, 1));
+	reg_arrived(r, reg_find(r, 1)); /* once is enough */
+	reg_remove(r, reg_find(r, 1));
+	reg_remove(r, reg_find(r, 2));
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, NULL), 4);
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, "Jo"), 2);
+	reg_each(r, drop_all, NULL);
+	CU_ASSERT_EQUAL(reg_under_way_all(r), 0);
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, NULL), 0);
+	reg_free(&r);
+}
+
+static void test_loops(void)
+{
+	struct loops *l = loops_new();
+	struct str list = STR_INIT;
+	char host[32];
+
+	CU_ASSERT_EQUAL(loops_list(l, LOOP_BACK, 0, &list), 0);
+	CU_ASSERT(loops_seen(l, LOOP_BACK, PROTOCOL_IMAP, "alias", 143, 1000));
+	CU_ASSERT_FALSE(loops_seen(l, LOOP_BACK, PROTOCOL_IMAP, "ALIAS", 143, 1059)); /* said a moment ago */
+	CU_ASSERT(loops_seen(l, LOOP_CROWD, PROTOCOL_IMAP, "alias", 143, 1059));
+	CU_ASSERT(loops_seen(l, LOOP_BACK, PROTOCOL_POP3, "alias", 110, 1059));
+	CU_ASSERT(loops_seen(l, LOOP_BACK, PROTOCOL_IMAP, "alias", 143, 1060));
+	CU_ASSERT_EQUAL(loops_list(l, LOOP_BACK, 1060, &list), 2);
+	CU_ASSERT_STRING_EQUAL(list.data, "alias:143 alias:110");
+	CU_ASSERT_EQUAL(loops_list(l, LOOP_BACK, 1059 + LOOPS_AGE, &list), 1);
+	CU_ASSERT_EQUAL(loops_list(l, LOOP_BACK, 1060 + LOOPS_AGE, &list), 0);
+	/* However many there are, the newest are there. */
+	for (int i = 0; i < 1000; i++) {
+		snprintf(host, sizeof(host), "host%d", i);
+		CU_ASSERT(loops_seen(l, LOOP_BACK, PROTOCOL_IMAP, host, 143, 2000 + i));
+	}
+	str_clear(&list);
+	CU_ASSERT(loops_list(l, LOOP_BACK, 2999, &list) >= 10);
+	CU_ASSERT_PTR_NOT_NULL(strstr(list.data, "host999:143"));
+	str_fini(&list);
+	loops_free(&l);
+}
+
 static int asked;
 
 static void on_ask(struct peers *p UNUSED, const char *host, void *arg UNUSED)
@@ -374,7 +435,7 @@ static const struct unit_case cases[] = {
 	{ "login question", test_request }, { "login answer", test_reply }, { "signed identity", test_hop },
 	{ "tokens in place of passwords", test_token },
 	{ "challenges and steps", test_challenge },
-	{ "register", test_register }, { "peers", test_peers }, { "route", test_route },
+	{ "register", test_register }, { "logins under way", test_under_way }, { "loops", test_loops }, { "peers", test_peers }, { "route", test_route },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authd", cases)

@@ -2,10 +2,14 @@
 
 #include "imapd/imap_login.h"
 #include "login/hop_text.h"
+#include "login/node_mark.h"
 #include "pop3d/pop3_login.h"
 #include "tests/unit/login_stubs.h"
 
 static struct settings *set;
+
+#define SELF "00112233445566778899aabbccddeeff"
+#define OTHER "00112233445566778899aabbccddeefe"
 
 /* What the dialect answers to the LEN bytes at IN when they come STEP at a time. */
 static char *run(const struct login_dialect *d, const char *in, size_t len, size_t step)
@@ -152,7 +156,7 @@ static void test_challenges(void)
 	login_stub_init(&l, d, set);
 	d->greet(&l, "<1.2@n>");
 	l.talk = AUTH_MECH_APOP;
-	CU_ASSERT_STRING_EQUAL(l.out.data, "+OK [XCLIENT] Waypost ready. <1.2@n>\r\n");
+	CU_ASSERT_STRING_EQUAL(l.out.data, "+OK [XCLIENT] Waypost node " SELF " ready. <1.2@n>\r\n");
 	str_clear(&l.out);
 	login_stub_feed(&l, "APOP joe doe ab12\r\nAPOP joe\r\nAPOP joe \r\nAPOP\r\n", 46, 3, &log);
 	CU_ASSERT_STRING_EQUAL(log.data, "<APOP|joe doe|ab12> answers\n-ERR APOP takes a name and a digest.\r\n"
@@ -356,10 +360,88 @@ static void test_pop3_peer(void)
 	TALK(d, "u", "p", false, false, "USER u\r\n=> 2 ", "+OK hi", "what");
 }
 
+#define MARK(id) "Waypost node " id " ready."
+
+/* A greeting that is cut anywhere, or has a byte changed anywhere in its mark, is no node's. */
+static void check_mark(const char *greeting, const char *id)
+{
+	size_t len = strlen(greeting), from = (size_t)(strstr(greeting, "Waypost node") - greeting), to = from + strlen(MARK("")) + NODE_ID_LEN;
+
+	CU_ASSERT_EQUAL(node_mark_read(greeting, id), NODE_MARK_SELF);
+	CU_ASSERT_EQUAL(node_mark_read(greeting, OTHER), NODE_MARK_OTHER);
+	CU_ASSERT_EQUAL(node_mark_read(greeting, ""), NODE_MARK_OTHER);
+	for (size_t cut = 0; cut < len; cut++) {
+		char *part = mem_memdup(greeting, cut), *rest = mem_strdup(greeting + len - cut);
+
+		CU_ASSERT_EQUAL(node_mark_read(part, id), cut == to ? NODE_MARK_SELF : NODE_MARK_NONE);
+		CU_ASSERT_EQUAL(node_mark_read(rest, id) == NODE_MARK_SELF, cut > len - from);
+		mem_free(&part);
+		mem_free(&rest);
+	}
+	for (size_t at = from; at < to; at++) {
+		char *other = mem_strdup(greeting);
+		bool digit = strchr("0123456789abcdef", other[at]) != NULL && at >= from + strlen("Waypost node ") && at < to - strlen(" ready.");
+
+		other[at] = digit ? (other[at] == '0' ? '1' : '0') : other[at] == 'X' ? 'Y' : 'X';
+		CU_ASSERT_EQUAL(node_mark_read(other, id), digit ? NODE_MARK_OTHER : NODE_MARK_NONE);
+		other[at] = '\n';
+		CU_ASSERT_EQUAL(node_mark_read(other, id), NODE_MARK_NONE);
+		mem_free(&other);
+	}
+}
+
+static void test_node_mark(void)
+{
+	struct str out = STR_INIT;
+
+	node_mark_add(&out, SELF);
+	CU_ASSERT_STRING_EQUAL(out.data, MARK(SELF));
+	str_fini(&out);
+	check_mark("* OK [CAPABILITY IMAP4rev1] " MARK(SELF), SELF);
+	check_mark("* OK [CAPABILITY IMAP4rev1 X]Y] " MARK(SELF), SELF);
+	check_mark("* OK " MARK(SELF), SELF);
+	check_mark("+OK [XCLIENT] [X-WAYPOST-TOKEN] " MARK(SELF), SELF);
+	check_mark("+OK " MARK(SELF) " <1.2@" SELF ">", SELF);
+	CU_ASSERT_EQUAL(node_mark_read("", SELF), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read(">", SELF), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read(" <>", SELF), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read(MARK(SELF), SELF), NODE_MARK_NONE); /* nothing before it */
+	CU_ASSERT_EQUAL(node_mark_read("* OK" MARK(SELF), SELF), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK("00112233445566778899AABBCCDDEEFF"), SELF), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK(""), ""), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK(SELF "0"), SELF), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK(SELF) " I say", SELF), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("+OK " MARK(SELF) " <1 2>", SELF), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("+OK " MARK(SELF) "<1.2>", SELF), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("+OK " MARK(SELF) " <1> <2>", SELF), NODE_MARK_NONE);
+}
+
+/* Peers that are our own nodes: identity, tokens and everything in one flight, whatever they announce; this node itself gets
+ * nothing at all. */
+static void test_nodes_as_peers(void)
+{
+	const struct login_dialect *d = &imap_login_dialect;
+
+	TALK(d, "u", "p", false, false, ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER), "I OK", "L OK");
+	TALK(d, "u", "p", false, false, ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER), "I OK", "L OK");
+	TALK(d, "u", "\xe4", false, false, ID "L LOGIN {1+}\r\nu {1+}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER),
+	    "I OK", "L OK");
+	TALK(d, "u", "p", false, false, "=> 4 ", "* OK [CAPABILITY IMAP4rev1 ID] " MARK(SELF));
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER) " Not.", "L OK");
+	TALK(d, "u", "p", false, false, "=> 4 ", "* BYE " MARK(OTHER));
+	d = &pop3_login_dialect;
+	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK " MARK(OTHER), "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] " MARK(OTHER) " <1.2@n>", "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, "=> 4 ", "+OK [XCLIENT] " MARK(SELF) " <1.2@n>");
+	TALK(d, "u", "p", false, false, "=> 4 ", "-ERR " MARK(OTHER));
+}
+
 static void begin(void)
 {
 	set = settings_defaults();
 	CU_ASSERT_PTR_NOT_NULL_FATAL(set);
+	mem_free(&set->node_id);
+	set->node_id = mem_strdup(SELF);
 }
 
 static void end(void)
@@ -372,7 +454,7 @@ static const struct unit_case cases[] = {
 	{ "IMAP commands", test_imap_login }, { "IMAP SASL", test_imap_sasl }, { "challenges", test_challenges }, { "IMAP ID", test_imap_id },
 	{ "hop signatures", test_hop_auth },
 	{ "IMAP long line", test_imap_long }, { "POP3 commands", test_pop3 }, { "IMAP peers", test_imap_peer },
-	{ "POP3 peers", test_pop3_peer }, { "end", end }, { NULL, NULL },
+	{ "POP3 peers", test_pop3_peer }, { "a node's mark", test_node_mark }, { "nodes as peers", test_nodes_as_peers }, { "end", end }, { NULL, NULL },
 };
 
 UNIT_MAIN("login", cases)

@@ -74,6 +74,8 @@ static void begin(void)
 	a.peers = peers_new(ask_address, &a);
 	peers_set(a.peers, 60, 60);
 	a.reg = reg_new();
+	a.loops = loops_new();
+	request_init(&a);
 	a.tokens = tokens_new();
 	a.pool = mac_new("secret", 6);
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
@@ -99,6 +101,7 @@ static void end(void)
 	auth_chain_free(&a.chain);
 	peers_free(&a.peers);
 	reg_free(&a.reg);
+	loops_free(&a.loops);
 	tokens_free(&a.tokens);
 	mac_free(&a.pool);
 	ev_loop_destroy(a.ctx.loop);

@@ -1,0 +1,559 @@
+"""No loop can form, whatever the settings say: a login is forwarded a few times at most, and ends at the peer, too, when its client
+has gone. Aliases of a node are addresses on which it listens besides its own."""
+import base64
+import concurrent.futures
+import crypt
+import hmac
+import itertools
+import os
+import queue
+import re
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+
+from client import Imap, Pop3
+from fakeserver import FakeServer
+from pool import PATIENCE, PREFIX, Account, Marks, chown, render, wait_for
+
+# What Courier announces unless it is told otherwise: no ID.
+COURIER = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE"
+CAPABILITIES = {"default": None, "Courier's": COURIER, "the least": "IMAP4rev1", "brackets": "IMAP4rev1 ID X[Y Z AUTH=PLAIN"}
+KINDS = {"imap": Imap, "pop3": Pop3}
+CROWD, PEER_CROWD = 20, 1000  # logins that may be under way at a peer: of one account, of all
+STORM = 200  # connections after one login that are no accident
+
+
+class StormGuard:
+    """Counts the connections that the nodes of POOL accept in the "with" block, and ends the nodes when that gets out of hand."""
+
+    def __init__(self, pool):
+        self.pool = pool
+
+    def count(self):
+        return sum(node.status()["counts"]["accepted"] for node in self.pool.nodes if node.proc is not None)
+
+    def __enter__(self):
+        self.before = self.count()
+        return self
+
+    def so_far(self):
+        return self.count() - self.before
+
+    def __exit__(self, kind, value, traceback):
+        self.found = self.so_far()
+        if self.found > STORM:
+            for node in self.pool.nodes:
+                node.expect_dirty = True
+                node.kill_all()
+
+
+def log_in(pool, kind, account, address="127.0.0.1", timeout=20):
+    """The answer to a login at ADDRESS, and the connections that it caused."""
+    with StormGuard(pool) as guard:
+        c = kind(address, pool.imap_port if kind is Imap else pool.pop3_port, timeout=timeout)
+        try:
+            answer = c.login(account.name, account.password)
+            answer = answer.text if kind is Imap else answer
+        except OSError as e:
+            answer = repr(e).encode()
+        c.close()
+    return answer, guard.found
+
+
+def is_outage(answer):
+    return answer.startswith((b"NO [UNAVAILABLE]", b"-ERR [SYS/TEMP]"))
+
+
+def settings_with(capability, **more):
+    return {"imapd": {"ADDRESS": "0", "IMAP_CAPABILITY": CAPABILITIES[capability]}, "pop3d": {"ADDRESS": "0"}, **more}
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_alias_of_the_node_makes_no_storm(make_pool, capability):
+    """mailhost is another name of the node: the login is refused at once, whatever IMAP_CAPABILITY says, and the log says what
+    to write."""
+    p = make_pool(nodes=1, settings=settings_with(capability), accounts=[
+        Account("alias@example.com", mailhost="127.0.0.77"), Account("name@example.com", mailhost="localhost")])
+    for kind in KINDS.values():
+        for account in p.accounts.values():
+            marks = Marks(p)
+            start = time.monotonic()
+            answer, connections = log_in(p, kind, account)
+            assert connections <= 3, f"{connections} connections: {answer}"
+            assert is_outage(answer), answer
+            assert time.monotonic() - start < 5
+            line = wait_for("a line about it", lambda: re.search(r".*proxy loop.*", marks.text())).group(0)
+            assert account.mailhost in line and "127.0.0.1" in line, line
+            assert "LOGIN FAILED" not in marks.text()
+
+
+def test_status_shows_a_loop(make_pool):
+    p = make_pool(nodes=1, settings=settings_with("Courier's"), accounts=[Account("alias@example.com", mailhost="127.0.0.77")])
+    assert p.nodes[0].status()["state"] == "well"
+    for kind in KINDS.values():
+        log_in(p, kind, p.accounts["alias@example.com"])
+    status = p.nodes[0].status()
+    assert status["state"] == "degraded" and "circle" in " ".join(status["problems"]), status["problems"]
+    assert status["counts"]["loops"] == 2 and status["counts"]["verdicts_loop"] == 2
+    names = {n["name"]: n["text"] for n in status["notes"]}
+    assert names["loops_list"] == f"127.0.0.77:{p.imap_port} 127.0.0.77:{p.pop3_port}"
+    assert status["counts"]["logins_under_way"] == 0
+
+
+def own_userdb(pool, address, accounts):
+    """Gives the node at ADDRESS accounts of its own: {name: mailhost}."""
+    path = f"{pool.root}/userdb.{address}"
+    with open(path, "w") as f:
+        for name, mailhost in accounts.items():
+            a = pool.accounts[name]
+            f.write(Account(name, a.password, mailhost, home=a.home, uid=a.uid, gid=a.gid).line())
+    chown(path, pool.uid, pool.gid)
+
+
+@pytest.mark.parametrize("ways", [2, 3])
+@pytest.mark.parametrize("secrets", ["one secret", "no secret", "different secrets"])
+@pytest.mark.parametrize("capability", ["default", "Courier's"])
+def test_nodes_that_disagree_make_no_storm(make_pool, capability, secrets, ways):
+    """A says that the mail is on B, B that it is on C, C that it is on A; however many hops are allowed."""
+    p = make_pool(nodes=ways, start=False, accounts=[Account("round@example.com")], settings={
+        "imapd": {"IMAP_CAPABILITY": CAPABILITIES[capability]}, "authuserdb": {"USERDB": "@"}, "proxy": {"PROXY_HOPS": 255, "PROXY_TIMEOUT": 20}})
+    p.write_conf({"authuserdb": {"USERDB": p.root + "/userdb.${PROXY_HOSTNAME}"}})
+    if secrets == "no secret":
+        p.write_conf({"POOL_SECRETFILE": None})
+    if secrets == "different secrets":
+        for node in p.nodes:
+            path = f"{p.root}/secret.{node.address}"
+            with open(path, "w") as f:
+                f.write(f"the secret of {node.address} alone\n")
+            os.chmod(path, 0o600)
+            chown(path, p.uid, p.gid)
+        p.write_conf({"POOL_SECRETFILE": p.root + "/secret.${PROXY_HOSTNAME}"})
+    for i, node in enumerate(p.nodes):
+        own_userdb(p, node.address, {"round@example.com": p.addresses[(i + 1) % ways]})
+    p.start()
+    for kind in KINDS.values():
+        answer, connections = log_in(p, kind, p.accounts["round@example.com"], timeout=40)
+        assert is_outage(answer), answer
+        # A session id that nobody believes does not come back; the hop count and the bound of an account do their part.
+        assert connections <= (ways + 1 if secrets == "one secret" else CROWD * ways + 1), connections
+    assert any(n.status()["counts"]["loops"] + n.status()["counts"]["peers_crowded"] for n in p.nodes)
+    assert all(wait_for("nothing is under way", lambda n=n: n.status()["counts"]["logins_under_way"] == 0) for n in p.nodes)
+
+
+def test_hops_end_where_nobody_believes_a_session(make_pool):
+    """With PROXY_HOPS as it is by default."""
+    p = make_pool(nodes=2, start=False, accounts=[Account("round@example.com")], settings={
+        "POOL_SECRETFILE": None, "imapd": {"IMAP_CAPABILITY": COURIER}, "authuserdb": {"USERDB": "@"}})
+    p.write_conf({"authuserdb": {"USERDB": p.root + "/userdb.${PROXY_HOSTNAME}"}})
+    own_userdb(p, "127.0.0.1", {"round@example.com": "127.0.0.2"})
+    own_userdb(p, "127.0.0.2", {"round@example.com": "127.0.0.1"})
+    p.start()
+    for kind in KINDS.values():
+        answer, connections = log_in(p, kind, p.accounts["round@example.com"])
+        assert is_outage(answer) and connections <= 5, (answer, connections)
+
+
+def test_nodes_with_names_that_no_mailhost_has(make_pool):
+    """Every mailhost is an address, every node calls itself otherwise: nobody is served, and nothing storms."""
+    p = make_pool(nodes=2, start=False, accounts=[Account("x1@example.com", mailhost="127.0.0.1"), Account("x2@example.com", mailhost="127.0.0.2")],
+                  settings={"imapd": {"IMAP_CAPABILITY": COURIER}})
+    for node in p.nodes:
+        node.name = "node" + node.address[-1] + ".example.com"
+    text = render(p.settings).replace("${PROXY_HOSTNAME}", "${NODE_ADDRESS}")
+    p.write_conf(text=text)
+    for node in p.nodes:
+        node.more_env = {"PROXY_HOSTNAME": node.name, "NODE_ADDRESS": node.address}
+    p.start()
+    for kind, account, address in itertools.product(KINDS.values(), p.accounts.values(), p.addresses):
+        marks = Marks(p)
+        answer, connections = log_in(p, kind, account, address)
+        assert is_outage(answer) and connections <= 4, (answer, connections)
+        owner = p.node(account.mailhost)
+        assert owner.name in wait_for("the log names the node", lambda: re.search(r".*proxy loop.*", marks.text())).group(0)
+
+
+class Forwarder:
+    """Passes connections on to (ADDRESS, PORT), byte for byte."""
+
+    def __init__(self, listen, address, port):
+        self.to = (address, port)
+        self.server = FakeServer(listen, self.serve)
+        self.host = self.server.host
+
+    def serve(self, conn):
+        with socket.create_connection(self.to, timeout=60) as out:
+            pair = {conn.sock: out, out: conn.sock}
+            conn.sock.settimeout(60)
+            while True:
+                for ready in select.select(list(pair), [], [], 60)[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    pair[ready].sendall(data)
+
+    def close(self):
+        self.server.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_forwarder_back_to_the_node(make_pool, kind):
+    """mailhost leads to a port that is forwarded back here (DNAT, a load balancer): the greeting tells."""
+    p = make_pool(nodes=2, start=False, settings={"imapd": {"IMAP_CAPABILITY": COURIER}})
+    f = Forwarder("127.0.5.1", "127.0.0.1", p.imap_port if kind == "imap" else p.pop3_port)
+    account = p.add(Account("forwarded@example.com", mailhost=f.host))
+    p.start()
+    try:
+        for address in p.addresses:
+            answer, connections = log_in(p, KINDS[kind], account, address)
+            assert is_outage(answer) and connections <= 3, (answer, connections)
+    finally:
+        f.close()
+
+
+def relaying_imap(address, port):
+    """A script of FakeServer: an IMAP server that logs in at (ADDRESS, PORT) with what it is told, and passes nothing else on."""
+    def script(conn):
+        conn.sock.settimeout(60)
+        conn.send("* OK [CAPABILITY IMAP4rev1] I am somebody else.\r\n")
+        words = conn.imap_command()
+        with Imap(address, port, timeout=60) as c:
+            reply = c.login(words[2], words[3])
+            conn.send(words[0] + b" " + reply.text + b"\r\n")
+            conn.until_eof()
+    return script
+
+
+def relaying_pop3(address, port):
+    def script(conn):
+        conn.sock.settimeout(60)
+        conn.send("+OK I am somebody else.\r\n")
+        user = conn.pop3_command()[1]
+        conn.send("+OK\r\n")
+        password = conn.pop3_command()[1]
+        with Pop3(address, port, timeout=60) as c:
+            conn.send(c.login(user, password) + b"\r\n")
+            conn.until_eof()
+    return script
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_server_that_sends_logins_back_is_bounded(make_pool, kind):
+    """A server that is not ours takes the login and makes it anew at us, as a Courier node would: no hop is counted there, but
+    the logins of the account that are under way. Nobody else is kept waiting."""
+    p = make_pool(nodes=1, start=False, settings={"LOG_LEVEL": "info", "proxy": {"PROXY_TIMEOUT": 30}}, accounts=[Account("other@example.com")])
+    node = p.nodes[0]
+    server = FakeServer("127.0.6.1", relaying_imap("127.0.0.1", p.imap_port) if kind == "imap" else relaying_pop3("127.0.0.1", p.pop3_port))
+    account = p.add(Account("back@example.com", mailhost=server.host))
+    p.start()
+    mark = node.log_mark()
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            job = threads.submit(log_in, p, KINDS[kind], account, timeout=60)
+            wait_for("a login goes round", lambda: len(server.conns) > CROWD / 2)
+            with KINDS[kind]("127.0.0.1", p.imap_port if kind == "imap" else p.pop3_port) as c:
+                c.login_ok(p.accounts["other@example.com"])
+            answer, connections = job.result()
+        assert is_outage(answer), answer
+        assert CROWD / 2 < connections <= CROWD + 3, connections
+        line = node.wait_log(r"logins are under way at mailhost 127\.0\.6\.1.*account back@example\.com.*more are refused", mark)
+        assert "[127.0.6.1]" in line
+        assert len(re.findall("more are refused", node.log_since(mark))) == 1
+        status = node.status()
+        assert status["state"] == "degraded" and status["counts"]["peers_crowded"] == 1
+        wait_for("nothing is under way", lambda: node.status()["counts"]["logins_under_way"] == 0)
+        assert "LOGIN FAILED" not in node.log_since(mark)
+        # And again: it is bounded in the same way, and said no second time within a minute.
+        answer, connections = log_in(p, KINDS[kind], account, timeout=60)
+        assert is_outage(answer) and connections <= CROWD + 3
+        assert len(re.findall("more are refused", node.log_since(mark))) == 1
+    finally:
+        server.close()
+
+
+def test_logins_under_way_are_bounded_for_each_peer(make_pool):
+    """A peer that is connected to and says nothing: when a thousand logins wait for it, more are refused before their time, and
+    other peers are not concerned. When the clients have gone nothing stays counted."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with socket.create_server(("127.0.6.2", 0), backlog=4096) as silent:
+        host = "127.0.6.2:%d" % silent.getsockname()[1]
+        p = make_pool(nodes=2, settings={"proxy": {"PROXY_TIMEOUT": 200}, "LOGIN_TIMEOUT": 200}, accounts=[
+            *[Account(f"many{i}@example.com", mailhost=host) for i in range(PEER_CROWD // CROWD + 1)], Account("other@example.com", mailhost="127.0.0.2")])
+        node, clients = p.nodes[0], []
+        for i in range(PEER_CROWD):
+            c = Imap("127.0.0.1", p.imap_port, timeout=60)
+            a = p.accounts[f"many{i // CROWD}@example.com"]
+            c.send(f'a LOGIN "{a.name}" "{a.password}"\r\n')
+            clients.append(c)
+        wait_for("all are under way", lambda: node.status()["counts"]["logins_under_way"] == PEER_CROWD)
+        last = p.accounts[f"many{PEER_CROWD // CROWD}@example.com"]
+        start = time.monotonic()
+        with Imap("127.0.0.1", p.imap_port) as c:
+            assert is_outage(c.login(last.name, last.password).text)
+        assert time.monotonic() - start < 20
+        with Imap("127.0.0.1", p.imap_port) as c:
+            c.login_ok(p.accounts["other@example.com"])
+        # One leaves, and there is room for one.
+        clients.pop().close()
+        wait_for("one has left", lambda: node.status()["counts"]["logins_under_way"] == PEER_CROWD - 1)
+        c = Imap("127.0.0.1", p.imap_port)
+        c.send(f'a LOGIN "{last.name}" "{last.password}"\r\n')
+        wait_for("another one has come", lambda: node.status()["counts"]["logins_under_way"] == PEER_CROWD)
+        for c in [*clients, c]:
+            c.close()
+        wait_for("nothing is under way", lambda: node.status()["counts"]["logins_under_way"] == 0)
+
+
+def test_counters_survive_no_crash(make_pool):
+    """Logins under way end with their worker; a new authd counts none of them for ever."""
+    with socket.create_server(("127.0.6.3", 0), backlog=100) as silent:
+        host = "127.0.6.3:%d" % silent.getsockname()[1]
+        p = make_pool(nodes=1, settings={"proxy": {"PROXY_TIMEOUT": 200}, "LOGIN_TIMEOUT": 200, "LOGIN_WORKERS": 1},
+                      accounts=[Account("far@example.com", mailhost=host)])
+        node, a = p.nodes[0], p.accounts["far@example.com"]
+        node.expect_dirty = True
+
+        def begin(n):
+            clients = [Imap("127.0.0.1", p.imap_port) for _ in range(n)]
+            for c in clients:
+                c.send(f'a LOGIN "{a.name}" "{a.password}"\r\n')
+            return clients
+
+        def under_way(n):
+            wait_for(f"{n} logins are under way", lambda: node.status()["counts"].get("logins_under_way") == n)
+        clients = begin(CROWD)
+        under_way(CROWD)
+        os.kill(node.pids("worker")[0], signal.SIGKILL)
+        under_way(0)
+        clients += begin(3)
+        under_way(3)
+        old = node.pids("authd")
+        os.kill(old[0], signal.SIGKILL)
+        wait_for("another authd is there", lambda: node.pids("authd") not in ([], old) and node.answers(p.imap_port))
+        for c in clients:
+            c.close()
+        under_way(0)
+        for c in begin(2):
+            clients.append(c)
+        under_way(2)
+        for c in clients:
+            c.close()
+        under_way(0)
+
+
+def test_burst_of_one_account_is_served(make_pool):
+    """Many more logins of one account at once than may be under way, to a peer that is quick: all of them are served, because those
+    that have arrived do not count."""
+    p = make_pool(nodes=2, settings={"LOGIN_WORKERS": 4}, accounts=[Account("busy@example.com", mailhost="127.0.0.2")])
+    a = p.accounts["busy@example.com"]
+    clients = [Imap("127.0.0.1", p.imap_port) for _ in range(5 * CROWD)]
+    for c in clients:
+        c.send(f'a LOGIN "{a.name}" "{a.password}"\r\n')
+    for c in clients:
+        assert c.finish("a").ok
+        c.close()
+
+
+# A client that has gone
+
+def waiting_peer(events):
+    """A script: greets, takes everything, answers nothing; EVENTS get "login" and "gone"."""
+    def script(conn):
+        conn.sock.settimeout(60)
+        conn.send("* OK [CAPABILITY IMAP4rev1] peer\r\n")
+        conn.line()
+        events.put("login")
+        conn.until_eof()
+        events.put("gone")
+    return script
+
+
+def reset(conn):
+    conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    conn.sock.close()
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "pipelined, then reset"])
+@pytest.mark.parametrize("when", ["at the peer", "before its greeting"])
+def test_client_that_has_gone_takes_its_login_along(make_pool, how, when):
+    """The connection to the peer is closed at once, and nothing of the login stays."""
+    events = queue.Queue()
+    silent = socket.create_server(("127.0.6.4", 0), backlog=100)
+    server = FakeServer("127.0.6.5", waiting_peer(events))
+    p = make_pool(nodes=1, settings={"proxy": {"PROXY_TIMEOUT": 200}, "LOGIN_TIMEOUT": 200}, accounts=[
+        Account("far@example.com", mailhost=server.host if when == "at the peer" else "127.0.6.4:%d" % silent.getsockname()[1])])
+    node, a = p.nodes[0], p.accounts["far@example.com"]
+    try:
+        c = Imap("127.0.0.1", p.imap_port)
+        c.send(f'a LOGIN "{a.name}" "{a.password}"\r\n')
+        if when == "at the peer":
+            assert events.get(timeout=PATIENCE) == "login"
+        else:
+            peer = silent.accept()[0]
+        wait_for("it is under way", lambda: node.status()["counts"]["logins_under_way"] == 1)
+        if how == "pipelined, then reset":
+            c.send("b NOOP\r\nc LOGOUT\r\n")
+            time.sleep(0.2)
+        (c.close if how == "close" else lambda: reset(c))()
+        if when == "at the peer":
+            assert events.get(timeout=PATIENCE) == "gone"
+        else:
+            peer.settimeout(PATIENCE)
+            assert peer.recv(100) == b""
+            peer.close()
+        wait_for("nothing is left of it", lambda: node.status()["counts"]["logins_under_way"] == node.status()["counts"]["sessions_imap"] == 0)
+        assert node.status()["counts"]["logging_in"] == 0
+    finally:
+        server.close()
+        silent.close()
+
+
+@pytest.mark.parametrize("cut", ["in one piece", "the end later"])
+def test_half_close_behind_pipelined_commands_is_no_end(make_pool, cut):
+    """printf 'a LOGIN..\\r\\nb NOOP\\r\\nc LOGOUT\\r\\n' | nc -N: the answers come, from here and from the peer."""
+    p = make_pool(nodes=2, accounts=[Account("here@example.com", mailhost="127.0.0.1"), Account("there@example.com", mailhost="127.0.0.2")])
+    for a in p.accounts.values():
+        with Imap("127.0.0.1", p.imap_port) as c:
+            if cut == "in one piece":
+                c.send(f'a LOGIN "{a.name}" "{a.password}"\r\nb NOOP\r\nc LOGOUT\r\n')
+            else:
+                c.send(f'a LOGIN "{a.name}" "{a.password}"\r\n')
+                c.send("b NOOP\r\nc LOGOUT\r\n")
+            c.sock.shutdown(socket.SHUT_WR)
+            text = c.rest()
+            assert re.search(rb"a OK .*\r\nb OK .*\r\n\* BYE .*\r\nc OK ", text), text
+        with Pop3("127.0.0.1", p.pop3_port) as c:
+            c.send(f"USER {a.name}\r\nPASS {a.password}\r\nSTAT\r\nQUIT\r\n")
+            c.sock.shutdown(socket.SHUT_WR)
+            assert re.search(rb"\+OK.*\r\n\+OK.*\r\n\+OK 1 .*\r\n\+OK", c.rest())
+
+
+def test_client_that_leaves_a_slow_directory(make_pool):
+    """The question to authd is not waited for either: the place among the logins is free at once."""
+    hash = subprocess.run([os.path.join(PREFIX, "bin", "userdbpw"), "-crypt"], input="x\nx\n", text=True, capture_output=True, timeout=30)
+    if hash.returncode != 0:
+        pytest.skip("userdbpw makes no slow hash here")
+    # Some seconds of work: two million rounds.
+    slow = crypt.crypt("x", "$6$rounds=2000000$saltsalt")
+    p = make_pool(nodes=1, accounts=[Account("slow@example.com", password="x", fields={"systempw": slow})])
+    node = p.nodes[0]
+    c = Imap("127.0.0.1", p.imap_port)
+    c.send('a LOGIN "slow@example.com" "wrong"\r\n')
+    wait_for("it is asked about", lambda: node.status()["counts"]["logging_in"] == 1)
+    c.close()
+    wait_for("it is gone", lambda: node.status()["counts"]["logging_in"] == 0, timeout=PATIENCE)
+
+
+# What own nodes tell each other, whatever they announce
+
+def node_id(greeting):
+    return re.search(rb" Waypost node ([0-9a-f]{32}) ready\.(?: <\S+>)?\r?$", greeting).group(1)
+
+
+def greetings(pool, address):
+    with Imap(address, pool.imap_port) as i, Pop3(address, pool.pop3_port) as c:
+        return i.greeting, c.greeting
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_node_id_stays_and_cannot_be_set_away(make_pool, capability):
+    """The same in both protocols, on all workers, after a worker's death and a reload; another one on each node and after each start."""
+    p = make_pool(nodes=2, settings={"LOGIN_WORKERS": 3, "imapd": {"IMAP_CAPABILITY": CAPABILITIES[capability]}, "pop3d": {"POP3AUTH": "APOP"}})
+    first, second = ({node_id(g) for _ in range(6) for g in greetings(p, a)} for a in p.addresses)
+    assert len(first) == len(second) == 1 and first != second
+    node = p.nodes[0]
+    node.expect_dirty = True
+    old = node.pids("worker")
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    wait_for("other workers are there", lambda: len(set(node.pids("worker")) - set(old)) == 3 and node.answers(p.imap_port))
+    assert {node_id(g) for _ in range(6) for g in greetings(p, node.address)} == first
+    assert node.tool("reload").returncode == 0
+    assert {node_id(g) for _ in range(6) for g in greetings(p, node.address)} == first
+    node.stop()
+    node.start()
+    assert {node_id(g) for _ in range(6) for g in greetings(p, node.address)} != first
+
+
+@pytest.mark.parametrize("capability", CAPABILITIES)
+def test_client_address_and_cram_with_every_capability(make_pool, capability):
+    """The owner knows the true client, and logins that tell no password arrive by a token."""
+    words = (CAPABILITIES[capability] or "IMAP4rev1 ID") + " AUTH=CRAM-MD5 AUTH=SCRAM-SHA-256"
+    state = subprocess.run([os.path.join(PREFIX, "bin", "userdbpw"), "-hmac-md5"], input="geheim\ngeheim\n", text=True, capture_output=True,
+                           check=True, timeout=60).stdout.strip()
+    p = make_pool(nodes=2, settings={"imapd": {"IMAP_CAPABILITY": words}, "pop3d": {"POP3AUTH": "PLAIN CRAM-MD5"}}, accounts=[
+        Account("cram@example.com", password="geheim", mailhost="127.0.0.2", fields={"systempw": None, "hmac-md5pw": state}),
+        Account("plain@example.com", password="ünlich", mailhost="127.0.0.2")])
+    for kind in KINDS:
+        port = p.imap_port if kind == "imap" else p.pop3_port
+        program = "imapd" if kind == "imap" else "pop3d"
+        for name in p.accounts:
+            marks = Marks(p)
+            with KINDS[kind]("127.0.0.1", port, source="127.0.0.66") as c:
+                if name.startswith("plain"):
+                    c.login_ok(p.accounts[name])
+                else:
+                    cram(c, kind, name, "geheim")
+                there = marks.event(p.nodes[1], "LOGIN", name, program)
+                assert there["ip"] == "[::ffff:127.0.0.66]" and there["port"] == f"[{c.local_port}]", there
+
+
+def cram(c, kind, name, password):
+    c.send("a AUTHENTICATE CRAM-MD5\r\n" if kind == "imap" else "AUTH CRAM-MD5\r\n")
+    challenge = base64.b64decode(c.line().split(b" ", 1)[1])
+    digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
+    c.send(base64.b64encode(f"{name} {digest}".encode()) + b"\r\n")
+    answer = c.line()
+    while kind == "imap" and not answer.startswith(b"a "):
+        answer = c.line()
+    assert answer.startswith(b"a OK" if kind == "imap" else b"+OK"), answer
+
+
+def test_pretender_gains_nothing(make_pool):
+    """A server that claims to be a node, by a mark of its own or by another node's, is told whom it is for and a token; neither
+    opens anything, at any node, as long as it is quick about it."""
+    server = FakeServer("127.0.6.6")
+    state = subprocess.run([os.path.join(PREFIX, "bin", "userdbpw"), "-hmac-md5"], input="geheim\ngeheim\n", text=True, capture_output=True,
+                           check=True, timeout=60).stdout.strip()
+    p = make_pool(nodes=2, settings={"imapd": {"IMAP_CAPABILITY": COURIER + " AUTH=CRAM-MD5"}}, accounts=[
+        Account("cram@example.com", password="geheim", mailhost=server.host, fields={"systempw": None, "hmac-md5pw": state}),
+        Account("berta@example.com", mailhost="127.0.0.2")])
+    marks = [b"0123456789abcdef" * 2, node_id(greetings(p, "127.0.0.2")[0])]
+    for mark in marks:
+        told = queue.Queue()
+
+        def script(conn, mark=mark, told=told):
+            conn.send(b"* OK [CAPABILITY IMAP4rev1 AUTH=X-WAYPOST-TOKEN] Waypost node " + mark + b" ready.\r\n")
+            lines = [conn.line(), conn.line()]
+            told.put(lines)
+            conn.send(b"I OK\r\nL NO [UNAVAILABLE] thank you\r\n")
+            conn.until_eof()
+        server.script = script
+        with Imap("127.0.0.1", p.imap_port, source="127.0.0.67") as c:
+            c.send("a AUTHENTICATE CRAM-MD5\r\n")
+            challenge = base64.b64decode(c.line()[2:])
+            digest = hmac.new(b"geheim", challenge, "md5").hexdigest()
+            c.send(base64.b64encode(f"cram@example.com {digest}".encode()) + b"\r\n")
+            assert b"[UNAVAILABLE]" in c.finish("a").text
+        identity, login = told.get(timeout=PATIENCE)
+        assert identity.startswith(b"I ID (") and login.startswith(b"L AUTHENTICATE X-WAYPOST-TOKEN ")
+        token = base64.b64decode(login.split()[-1])
+        for address in p.addresses:
+            for name in (b"cram@example.com", b"berta@example.com"):
+                with Imap(address, p.imap_port, source="127.0.0.68") as c:
+                    c.send(identity + b"\r\n")
+                    assert c.finish("I").ok
+                    reply = c.cmd(b"AUTHENTICATE X-WAYPOST-TOKEN " + base64.b64encode(name + b"\0" + token.split(b"\0")[1]))
+                    assert b"[AUTHENTICATIONFAILED]" in reply.text, reply
+                    # Nor is anybody else taken for that client.
+                    look = Marks(p)
+                    c.login_ok(p.accounts["berta@example.com"])
+                    line = look.event(p.node(address), "LOGIN", "berta@example.com", "imapd", port=c.local_port)
+                    assert line["ip"] == "[::ffff:127.0.0.68]", line
+    server.close()
