@@ -89,6 +89,7 @@ void imap_run_command(struct imap_session *s)
 		imap_bad(s, "A command begins with a tag.");
 	} else if ((row = take_command(s, &l)) != NULL) {
 		status = run(s, row, &l);
+		md_size_flush(&s->root); /* before the client learns that it is done */
 	}
 	if (!pass_message(s) || s->io.out_failed)
 		return;

@@ -15,6 +15,7 @@ maildir_libmaildir_a_SOURCES = \
 	maildir/md_pop3list.c maildir/md_pop3list.h \
 	maildir/md_save.c maildir/md_save.h \
 	maildir/md_scan.c maildir/md_scan.h maildir/md_scan_in.h \
+	maildir/md_size.c maildir/md_size.h \
 	maildir/md_subscribe.c maildir/md_subscribe.h \
 	maildir/md_tree.c maildir/md_tree.h \
 	maildir/md_uidlist.c maildir/md_uidlist.h \

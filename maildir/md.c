@@ -109,8 +109,10 @@ enum md_err md_root_init(struct md_root *r, const char *path)
 
 void md_root_fini(struct md_root *r)
 {
-	if (r->fd >= 0)
+	if (r->fd >= 0) {
+		md_size_flush(r);
 		close(r->fd);
+	}
 	r->fd = -1;
 	mem_free(&r->path);
 }

@@ -10,6 +10,7 @@
 #define MAILDIR_MD_H
 
 #include "lib/base.h"
+#include "maildir/md_size.h"
 
 /* What every call that can fail returns. The first is 0; anything else has a text in root->why. */
 enum md_err {
@@ -36,6 +37,7 @@ struct md_root {
 	int fd;               /* the Maildir's directory, or -1 */
 	char *path;           /* as it was given: for texts only */
 	unsigned tmp_serial;  /* makes names unique within the process */
+	struct md_size size;  /* what maildirsize is to be told */
 	char why[MD_WHY_MAX]; /* the last failure, for the log: what failed, on what, what to do */
 };
 

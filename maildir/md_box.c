@@ -301,16 +301,23 @@ static unsigned wanted_flags(const struct md_msg *m, enum md_store how, unsigned
 static int rename_flags(struct md_box *box, struct md_msg *m, unsigned flags)
 {
 	struct str from = STR_INIT, to = STR_INIT;
+	int64_t bytes = 0;
 	int rc = 0, err;
 
 	md_msg_path(m, &from);
 	str_adds(&to, "cur/");
 	md_name_with_flags(&to, m->name, flags);
+	if (((m->flags ^ flags) & MD_DELETED) != 0)
+		bytes = md_size_of(box->root, box->fd, from.data);
 	RACE("store: the name is known");
 	if (strcmp(from.data, to.data) != 0)
 		rc = md_rename_new(box->fd, from.data, box->fd, to.data);
 	err = errno;
 	if (rc == 0) {
+		if (((m->flags ^ flags) & MD_DELETED) != 0) { /* of the two names one counts */
+			md_size_left(box->root, box->folder, m->name, bytes);
+			md_size_came(box->root, box->folder, to.data, bytes);
+		}
 		mem_free(&m->name);
 		m->name = mem_strdup(to.data + 4);
 		m->flags = (uint8_t)flags;
@@ -377,10 +384,12 @@ enum md_err md_box_expunge(struct md_box *box, struct md_msg *m)
 	if (e != MD_OK || m->gone)
 		return e;
 	for (int i = 0; i < RENAME_TRIES; i++) {
+		int64_t bytes = md_size_of(box->root, box->fd, md_msg_path(m, &path));
 		int err;
 
 		RACE("expunge: the name is known");
-		if (unlinkat(box->fd, md_msg_path(m, &path), 0) == 0) {
+		if (unlinkat(box->fd, path.data, 0) == 0) {
+			md_size_left(box->root, box->folder, path.data, bytes);
 			e = MD_GONE;
 			break;
 		}

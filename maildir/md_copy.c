@@ -216,8 +216,12 @@ enum md_err md_copy(struct md_box *box, const size_t *idx, size_t nidx, const ch
 
 /* --- moving --- */
 
-static void mark_moved(struct md_box *box, struct md_msg *m)
+/* M's file is AS in another folder now. */
+static void mark_moved(struct md_box *box, struct md_msg *m, const char *as)
 {
+	uint64_t bytes;
+
+	md_size_left(box->root, box->folder, m->name, md_size_of(box->root, -1, md_name_size(m->name, &bytes) ? m->name : as));
 	if (m->kw != NULL)
 		md_kw_forget(box->fd, m->name, m->base_len);
 	md_msg_gone(box, m);
@@ -290,7 +294,7 @@ static enum md_err move_all(struct copy *c, const size_t *idx, size_t nidx, stru
 		out->missed += c->n - out->n;
 		for (size_t i = 0; i < c->n; i++)
 			if (c->it[i].placed)
-				mark_moved(c->box, &c->box->msgs[c->it[i].idx]);
+				mark_moved(c->box, &c->box->msgs[c->it[i].idx], c->it[i].name.data);
 		(void)md_sync_dir(c->box->fd, "cur"); /* the target is on disk already */
 	}
 	md_items_free(c->it, c->n);

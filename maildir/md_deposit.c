@@ -154,6 +154,9 @@ enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct m
 			e = md_fail(r, md_errno(errno), errno, "cannot sync folder %s", md_folder_text(folder));
 		if (e != MD_OK)
 			undo(tofd, it, n);
+		for (size_t i = 0; e == MD_OK && i < n; i++)
+			if (it[i].placed)
+				md_size_came(r, folder, it[i].name.data, md_size_of(r, tofd, it[i].name.data));
 	}
 	*uidvalidity_out = l.uidvalidity;
 	md_lock_drop(&lock);

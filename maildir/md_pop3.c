@@ -448,13 +448,16 @@ static size_t delete_marked(struct md_pop3 *p, size_t *deleted, enum md_err *wor
 
 	for (size_t i = 0; i < p->n; i++) {
 		struct md_pop3_msg *m = &p->msgs[i];
+		int64_t bytes;
 
 		if (!m->deleted)
 			continue;
 		str_clear(&path);
 		str_addf(&path, "cur/%s", m->name);
+		bytes = md_size_of(p->root, p->root->fd, path.data);
 		RACE("pop3: the name of what is deleted is known");
 		if (unlinkat(p->root->fd, path.data, 0) == 0) {
+			md_size_left(p->root, "", m->name, bytes);
 			m->deleted = false;
 			++*deleted;
 		} else if (errno == ENOENT) {
@@ -482,5 +485,6 @@ enum md_err md_pop3_commit(struct md_pop3 *p, size_t *deleted_out)
 		refresh_names(p);
 	}
 	*deleted_out += lost;
+	md_size_flush(p->root);
 	return worst;
 }

@@ -374,8 +374,10 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 		rc = S_ISLNK(st.st_mode) ? unlinkat(r->fd, dir, 0) : md_rename_new(r->fd, dir, r->fd, tmp.data);
 	if (rc != 0)
 		e = md_fail(r, errno == ENOENT ? MD_NOFOLDER : md_errno(errno), errno, "cannot delete folder %s", md_folder_text(folder));
-	else
+	else if (S_ISDIR(st.st_mode)) {
+		md_size_folder_left(r, folder, tmp.data);
 		(void)md_remove_tree(r->fd, tmp.data);
+	}
 	(void)md_sync_dir(r->fd, ".");
 	str_fini(&tmp);
 	return e;
@@ -453,6 +455,7 @@ static enum md_err plan(struct md_root *r, const char *from, const char *to, con
 
 static enum md_err run(struct md_root *r, struct step *step, size_t n)
 {
+	char dir[MD_FOLDER_MAX + 2];
 	enum md_err e = MD_OK;
 	size_t done = 0;
 
@@ -476,6 +479,11 @@ static enum md_err run(struct md_root *r, struct step *step, size_t n)
 			continue;
 		remember_uidv(&quiet, fd, step[i].from);
 		close(fd);
+		if (md_size_differs(step[i].from, step[i].to)) {
+			snprintf(dir, sizeof(dir), ".%s", step[i].to);
+			md_size_folder_left(r, step[i].from, dir);
+			md_size_folder_came(r, step[i].to, dir);
+		}
 	}
 	(void)md_sync_dir(r->fd, ".");
 	return e;
