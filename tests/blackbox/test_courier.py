@@ -14,7 +14,8 @@ from pool import GID, UID, Account, deliver, message
 
 PACKAGES = ["courier-imap", "courier-pop", "courier-base", "courier-authlib", "libcourier-unicode4", "libgamin0",
             "libgdbm6", "libidn12"]
-POOL = {"nodes": 2, "accounts": [Account("old@example.com", mailhost="127.0.0.2")]}
+POOL = {"nodes": 2, "accounts": [Account("old@example.com", mailhost="127.0.0.2"), Account("quota@example.com", mailhost="127.0.0.2")]}
+MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ class Courier:
     def __init__(self, root, account):
         self.root, self.account = root, account
 
-    def run(self, program, commands, **env):
+    def run(self, program, commands, status=0, **env):
         # Without locks: nobody else is there, and they wait for a service (FAM) that does not run.
         lib = os.path.join(self.root, "usr/lib")
         env = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": f"{lib}:{lib}/x86_64-linux-gnu:{lib}/aarch64-linux-gnu", "HOME": self.account.home,
@@ -53,7 +54,7 @@ class Courier:
                 os.setuid(UID)
         result = subprocess.run([os.path.join(self.root, program), self.account.maildir], input=commands, env=env, cwd=self.account.home,
                                 capture_output=True, timeout=60, preexec_fn=drop)
-        assert result.returncode == 0, result
+        assert result.returncode == status, result
         return result.stdout.decode()
 
     def imap(self, *commands):
@@ -62,6 +63,10 @@ class Courier:
         for i, c in enumerate(commands):
             assert f"\nc{i} OK" in out, (c, out)
         return out
+
+    def deliver(self, text, refused=False):
+        """By the delivery agent that keeps the quota."""
+        self.run("usr/bin/deliverquota.courier", text, status=75 if refused else 0)
 
     def pop3(self, *commands):
         return self.run("usr/lib/courier/courier/courierpop3d", "".join(c + "\r\n" for c in (*commands, "QUIT")).encode())
@@ -183,3 +188,83 @@ def test_old_formats_of_the_pop3_list(pool):
         c.login_ok(account)
         assert [line.split()[1] for line in c.multi("UIDL")] == [b"UID3-12345", b"UID4", names[2].encode()]
     assert open(path).readline().startswith("/3 ")
+
+
+def quota_file(account):
+    """(sum of bytes, sum of messages) as maildirsize has it; each line is whole."""
+    with open(os.path.join(account.maildir, "maildirsize")) as f:
+        lines = f.read().split("\n")[1:-1]
+    assert all(re.fullmatch(r" *-?\d+ +-?\d+", line) for line in lines), lines
+    return tuple(sum(int(line.split()[i]) for line in lines) for i in (0, 1))
+
+
+def counted_anew(account):
+    """The same, from the files: Trash and what is marked as deleted do not count."""
+    size = n = 0
+    for folder in (d for d in os.listdir(account.maildir) if d.startswith(".") and d != ".Trash"):
+        for part in ("cur", "new"):
+            path = os.path.join(account.maildir, folder, part)
+            for name in os.listdir(path) if os.path.isdir(path) else []:
+                if "T" not in name.partition(":2,")[2]:
+                    size, n = size + os.stat(os.path.join(path, name)).st_size, n + 1
+    for part in ("cur", "new"):
+        for name in os.listdir(os.path.join(account.maildir, part)):
+            if "T" not in name.partition(":2,")[2]:
+                size, n = size + os.stat(os.path.join(account.maildir, part, name)).st_size, n + 1
+    return size, n
+
+
+def test_delivery_agents_keep_a_quota_that_we_fill_and_empty(pool, courier):
+    """20 MiB: what is appended through us counts, and what is deleted through us makes room."""
+    account = pool.accounts["quota@example.com"]
+    c = Courier(courier, account)
+    path = os.path.join(account.maildir, "maildirsize")
+    with open(path, "w") as f:
+        f.write("%dS\n%12d %12d\n" % (20 * MIB, *counted_anew(account)))
+    os.chown(path, account.uid, account.gid)
+    big = message("big") + b"x" * (MIB - 4096)
+    c.deliver(big)
+    assert quota_file(account) == counted_anew(account)
+
+    def agrees():
+        assert quota_file(account) == counted_anew(account)
+    with Imap("127.0.0.1", pool.imap_port) as i:
+        i.login_ok(account)
+        i.ok("CREATE INBOX.Sent")
+        i.ok("CREATE INBOX.Trash")
+        for n in range(10):
+            assert i.append("INBOX", big).ok
+        agrees()
+        i.ok("SELECT INBOX")
+        i.ok("COPY 1:11 INBOX.Sent")
+        agrees()
+        c.deliver(big, refused=True)
+        i.ok("STORE 1:5 +FLAGS.SILENT (\\Deleted)")
+        agrees()
+        c.deliver(big)
+        i.ok("STORE 1:4 -FLAGS.SILENT (\\Deleted)")
+        agrees()
+        c.deliver(big, refused=True)
+        i.ok("MOVE 1:3 INBOX.Trash")
+        agrees()
+        c.deliver(big)
+        i.ok("EXPUNGE")
+        agrees()
+        i.ok("SELECT INBOX.Sent")
+        i.ok("STORE 1:6 +FLAGS (\\Deleted \\Seen)")
+        i.ok("CLOSE")
+        agrees()
+        i.ok("RENAME INBOX.Sent INBOX.Gone")
+        agrees()
+        i.ok("DELETE INBOX.Gone")
+        agrees()
+        i.ok("DELETE INBOX.Trash")
+        agrees()
+    with Pop3("127.0.0.1", pool.pop3_port) as p:
+        p.login_ok(account)
+        for n in range(1, 4):
+            p.ok(f"DELE {n}")
+        p.ok("QUIT")
+    agrees()
+    used = counted_anew(account)[0]
+    assert f"(STORAGE {(used + 1023) // 1024} {20 * 1024})" in c.imap("GETQUOTAROOT INBOX")
