@@ -66,6 +66,14 @@ bool loops_seen(struct loops *l, enum loop_kind kind, enum protocol p, const cha
 	return true;
 }
 
+bool loops_has(const struct loops *l, enum loop_kind kind, enum protocol p, const char *host, uint16_t port, double now)
+{
+	for (size_t i = 0; i < ARRAY_LEN(l->entry); i++)
+		if (is(&l->entry[i], kind, p, host, port))
+			return now - l->entry[i].seen < LOOPS_AGE;
+	return false;
+}
+
 unsigned loops_list(const struct loops *l, enum loop_kind kind, double now, struct str *out)
 {
 	unsigned n = 0;

@@ -38,8 +38,30 @@ static void query_done(struct tool_query *t, uint32_t exit_status)
 
 /* --- route --- */
 
-static void add_address(struct tool_query *t, const struct route_host *h)
+/* This node listens at ADDR for protocol P. */
+static bool listens_at(const struct settings *set, enum protocol p, const struct net_addr *addr)
 {
+	char network[NET_IP_TEXT_MAX];
+	unsigned protocol, port;
+
+	for (const char *line = set->listens; *line != '\0'; line += strcspn(line, "\n") + 1)
+		if (sscanf(line, "%u %63s %u", &protocol, network, &port) == 3 && protocol == (unsigned)p && port == addr->port &&
+		    net_addr_in(addr, network))
+			return true;
+	return false;
+}
+
+static void add_loop(struct tool_query *t, const struct route_host *h)
+{
+	const char *name = t->a->ctx.set->self[0];
+
+	str_addf(&t->text, "; that is this node itself, which is called %s: the login is refused as a loop. Write %s into mailhost, or set "
+	    "PROXY_HOSTNAME to %s on this node", name, name, h->name);
+}
+
+static void add_address(struct tool_query *t, enum protocol p, const struct route_host *h)
+{
+	bool loop = loops_has(t->a->loops, LOOP_BACK, p, h->name, h->port, clock_now());
 	struct net_addr addr[JOB_ADDRS_MAX];
 	char ip[NET_IP_TEXT_MAX];
 	unsigned n;
@@ -52,9 +74,13 @@ static void add_address(struct tool_query *t, const struct route_host *h)
 		str_adds(&t->text, " (it has no address: check the name)");
 		return;
 	case PEERS_KNOWN:
-		for (unsigned i = 0; i < n; i++)
+		for (unsigned i = 0; i < n; i++) {
 			str_addf(&t->text, " [%s] %s", net_addr_text(&addr[i], ip),
 			    peers_down(t->a->peers, &addr[i], clock_now()) ? "down" : "not known to be down");
+			loop = loop || listens_at(t->a->ctx.set, p, &addr[i]);
+		}
+		if (loop)
+			add_loop(t, h);
 	}
 }
 
@@ -86,7 +112,7 @@ static void add_route(struct tool_query *t, enum protocol p, const char *label)
 		if (r.host[i].self)
 			str_adds(&t->text, ", which is this node");
 		else
-			add_address(t, &r.host[i]);
+			add_address(t, p, &r.host[i]);
 		str_addc(&t->text, '\n');
 	}
 }

@@ -1,6 +1,8 @@
 #include "master/listen.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -246,6 +248,49 @@ bool listen_update(struct listeners *ls, const struct settings *set, unsigned sl
 		mem_free(&e);
 	}
 	return good;
+}
+
+static bool is_wildcard(const struct net_addr *a)
+{
+	static const uint8_t none[sizeof(a->ip)];
+
+	return memcmp(a->ip, none, sizeof(none)) == 0;
+}
+
+/* Every address of the machine. Of IPv4 the whole network of the loopback is (127.0.0.0/8). */
+static void describe_machine(const struct listener *l, struct str *out)
+{
+	char ip[NET_IP_TEXT_MAX];
+	struct ifaddrs *all;
+
+	if (getifaddrs(&all) != 0)
+		return;
+	for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
+		struct sockaddr_storage ss = { 0 };
+		struct net_addr a;
+
+		if (i->ifa_addr == NULL || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+			continue;
+		memcpy(&ss, i->ifa_addr, i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+		net_addr_from(&a, &ss);
+		str_addf(out, "%u %s%s %u\n", (unsigned)l->protocol, net_addr_text(&a, ip),
+		    (i->ifa_flags & IFF_LOOPBACK) != 0 && a.family == AF_INET ? "/8" : "", l->addr.port);
+	}
+	freeifaddrs(all);
+}
+
+void listen_describe(const struct listeners *ls, struct str *out)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	for (const struct listener *l = ls->first; l != NULL; l = l->next) {
+		if (!l->wanted || l->slot != 0)
+			continue;
+		if (is_wildcard(&l->addr))
+			describe_machine(l, out);
+		else
+			str_addf(out, "%u %s %u\n", (unsigned)l->protocol, net_addr_text(&l->addr, ip), l->addr.port);
+	}
 }
 
 void listen_prune(struct listeners *ls)

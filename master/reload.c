@@ -101,9 +101,11 @@ static bool prepare(struct master *m, struct settings **new, struct str *errors)
 	*new = settings_load(m->file, errors, &run.warnings);
 	if (*new == NULL)
 		return false;
-	master_identify(m, *new);
 	keep_fixed(*new, m->set, &run.warnings);
-	return listen_update(&m->listeners, *new, children_worker_slots(*new), errors);
+	if (!listen_update(&m->listeners, *new, children_worker_slots(*new), errors))
+		return false;
+	master_identify(m, *new);
+	return true;
 }
 
 void reload_begin(struct master *m, reload_done_fn *done, void *arg)

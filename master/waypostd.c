@@ -227,8 +227,14 @@ static void make_id(char id[NODE_ID_LEN + 1])
 
 void master_identify(const struct master *m, struct settings *set)
 {
+	struct str listens = STR_INIT;
+
 	mem_free(&set->node_id);
 	set->node_id = mem_strdup(m->node_id);
+	mem_free(&set->listens);
+	listen_describe(&m->listeners, &listens);
+	set->listens = mem_strdup(str_cstr(&listens));
+	str_fini(&listens);
 }
 
 static void load_settings(struct master *m)
@@ -242,8 +248,6 @@ static void load_settings(struct master *m)
 		fprintf(stderr, "waypostd: not started: %s has mistakes\n", m->file);
 		exit(1);
 	}
-	make_id(m->node_id);
-	master_identify(m, m->set);
 	str_fini(&errors);
 	str_fini(&warnings);
 }
@@ -404,6 +408,8 @@ static int run(struct master *m)
 	m->started = clock_now();
 	open_log(m);
 	open_ports(m);
+	make_id(m->node_id);
+	master_identify(m, m->set);
 	if (!control_open(m))
 		die_errno("cannot open the control socket %s/control", m->set->node_RUNDIR);
 	set_deadline(m, on_start_time_over, START_WITHIN);

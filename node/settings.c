@@ -132,6 +132,7 @@ struct settings *settings_defaults(void)
 	s->self[0] = mem_strdup("");
 	s->self[1] = mem_strdup("");
 	s->node_id = mem_strdup("");
+	s->listens = mem_strdup("");
 	s->pool_secret = mem_strdup("");
 	return s;
 }
@@ -146,6 +147,7 @@ void settings_free(struct settings **s)
 	mem_free(&(*s)->self[0]);
 	mem_free(&(*s)->self[1]);
 	mem_free(&(*s)->node_id);
+	mem_free(&(*s)->listens);
 	mem_free_secret(&(*s)->pool_secret);
 	mem_free(s);
 }
@@ -209,6 +211,7 @@ static void put_all(struct str *out, const struct settings *s, unsigned roles)
 	put_str(out, s->self[0]);
 	put_str(out, s->self[1]);
 	put_str(out, s->node_id);
+	put_str(out, (roles & SETTINGS_FOR_AUTHD) != 0 ? s->listens : "");
 	put_str(out, (roles & SETTINGS_FOR_AUTHD) != 0 ? s->pool_secret : "");
 	put_u64(out, written_magic);
 }
@@ -281,6 +284,7 @@ static void get_all(struct reader *r, struct settings *s)
 	get_str(r, &s->self[0]);
 	get_str(r, &s->self[1]);
 	get_str(r, &s->node_id);
+	get_str(r, &s->listens);
 	get_str(r, &s->pool_secret);
 	if (get_u64(r) != written_magic || r->p != r->end)
 		r->bad = true;

@@ -37,6 +37,9 @@ struct settings {
 	/* The node's id, NODE_ID_LEN hexadecimal digits: made by the master when it starts and the same until it ends, through
 	 * reloads and restarts of roles; "" where there is no daemon (tools). No secret: every greeting tells it. */
 	char *node_id;
+	/* Where the daemon listens, as far as authd is told: lines "PROTOCOL NETWORK PORT" (enum protocol; net_addr_in()); "" where
+	 * there is no daemon. */
+	char *listens;
 	/* Contents of POOL_SECRETFILE, or what was derived from the TLS key; "" = none. Only authd gets it. */
 	char *pool_secret;
 	/* There is one: this every role may know. */

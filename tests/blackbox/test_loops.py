@@ -557,3 +557,45 @@ def test_pretender_gains_nothing(make_pool):
                     line = look.event(p.node(address), "LOGIN", "berta@example.com", "imapd", port=c.local_port)
                     assert line["ip"] == "[::ffff:127.0.0.68]", line
     server.close()
+
+
+# What the operator is told
+
+def test_route_tells_a_loop_before_anybody_logs_in(make_pool):
+    """mailhost resolves to an address on which this node listens; another node's address is none."""
+    p = make_pool(nodes=2, accounts=[Account("alias@example.com", mailhost="localhost"), Account("far@example.com", mailhost="127.0.0.2")])
+    first, second = p.nodes
+
+    def route(node, user):
+        return wait_for("the address is known", lambda: (lambda r: "looked up" not in r and r)(node.tool("route", user).stdout))
+    text = route(first, "alias@example.com")
+    assert text.count("this node itself, which is called 127.0.0.1") == 2 and "PROXY_HOSTNAME to localhost" in text, text
+    assert "itself" not in route(second, "alias@example.com")
+    assert "itself" not in route(first, "far@example.com")
+    assert "here" in route(second, "far@example.com")
+    p.write_conf({"imapd": {"ADDRESS": "0"}, "pop3d": {"ADDRESS": "0"}})
+    for node in p.nodes:
+        node.stop()
+    first.start()
+    p.add(Account("any@example.com", mailhost="127.9.8.7"))
+    wait_for("the account is known", lambda: "127.9.8.7" in first.tool("route", "any@example.com").stdout)
+    assert first.tool("route", "any@example.com").stdout.count("this node itself") == 2
+    # At another port somebody else listens.
+    p.add(Account("other@example.com", mailhost=f"127.9.8.7:{p.pop3_port + 1}"))
+    wait_for("the account is known", lambda: "127.9.8.7" in first.tool("route", "other@example.com").stdout)
+    assert "itself" not in first.tool("route", "other@example.com").stdout
+
+
+def test_route_tells_what_a_login_has_found(make_pool):
+    """A forwarder: no address tells, but a login that came back does."""
+    p = make_pool(nodes=1, start=False)
+    f = Forwarder("127.0.5.1", "127.0.0.1", p.imap_port)
+    account = p.add(Account("forwarded@example.com", mailhost=f.host))
+    p.start()
+    try:
+        assert "itself" not in p.nodes[0].tool("route", account.name).stdout
+        log_in(p, Imap, account)
+        assert re.search(r"IMAP: .*this node itself", wait_for("it is known", lambda: (lambda r: "itself" in r and r)(
+            p.nodes[0].tool("route", account.name).stdout)))
+    finally:
+        f.close()

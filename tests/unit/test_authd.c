@@ -308,6 +308,9 @@ static void test_loops(void)
 	CU_ASSERT(loops_seen(l, LOOP_BACK, PROTOCOL_IMAP, "alias", 143, 1060));
 	CU_ASSERT_EQUAL(loops_list(l, LOOP_BACK, 1060, &list), 2);
 	CU_ASSERT_STRING_EQUAL(list.data, "alias:143 alias:110");
+	CU_ASSERT(loops_has(l, LOOP_BACK, PROTOCOL_IMAP, "Alias", 143, 1059 + LOOPS_AGE));
+	CU_ASSERT_FALSE(loops_has(l, LOOP_BACK, PROTOCOL_POP3, "alias", 110, 1059 + LOOPS_AGE));
+	CU_ASSERT_FALSE(loops_has(l, LOOP_BACK, PROTOCOL_POP3, "alias", 143, 1059));
 	CU_ASSERT_EQUAL(loops_list(l, LOOP_BACK, 1059 + LOOPS_AGE, &list), 1);
 	CU_ASSERT_EQUAL(loops_list(l, LOOP_BACK, 1060 + LOOPS_AGE, &list), 0);
 	/* However many there are, the newest are there. */
