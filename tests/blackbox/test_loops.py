@@ -2,7 +2,7 @@
 has gone. Aliases of a node are addresses on which it listens besides its own."""
 import base64
 import concurrent.futures
-import crypt
+import contextlib
 import hmac
 import itertools
 import os
@@ -14,13 +14,15 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 import pytest
 
+import directories
 from client import Imap, Pop3
 from fakeserver import FakeServer
-from pool import PATIENCE, PREFIX, Account, Marks, chown, render, wait_for
+from pool import PATIENCE, PREFIX, Account, Marks, chown, pool_port, render, sha, wait_for
 
 # What Courier announces unless it is told otherwise: no ID.
 COURIER = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE"
@@ -92,6 +94,19 @@ def test_alias_of_the_node_makes_no_storm(make_pool, capability):
             line = wait_for("a line about it", lambda: re.search(r".*proxy loop.*", marks.text())).group(0)
             assert account.mailhost in line and "127.0.0.1" in line, line
             assert "LOGIN FAILED" not in marks.text()
+
+
+@pytest.mark.parametrize("capability", ["default", "Courier's"])
+def test_proxy_port_that_is_the_nodes_own(make_pool, capability):
+    """PROXY_PORT leads to a second port of the same node."""
+    p = make_pool(nodes=1, start=False, settings=settings_with(capability), accounts=[Account("port@example.com", mailhost="127.0.0.78")])
+    second = {kind: pool_port(["127.0.0.1"]) for kind in KINDS}
+    p.write_conf({"imapd": {"PORT": f"{p.imap_port},{second['imap']}", "PROXY_PORT": second["imap"]},
+                  "pop3d": {"PORT": f"{p.pop3_port},{second['pop3']}", "PROXY_PORT": second["pop3"]}})
+    p.start()
+    for kind in KINDS.values():
+        answer, connections = log_in(p, kind, p.accounts["port@example.com"])
+        assert is_outage(answer) and connections <= 3, (answer, connections)
 
 
 def test_status_shows_a_loop(make_pool):
@@ -436,18 +451,16 @@ def test_half_close_behind_pipelined_commands_is_no_end(make_pool, cut):
 
 def test_client_that_leaves_a_slow_directory(make_pool):
     """The question to authd is not waited for either: the place among the logins is free at once."""
-    hash = subprocess.run([os.path.join(PREFIX, "bin", "userdbpw"), "-crypt"], input="x\nx\n", text=True, capture_output=True, timeout=30)
-    if hash.returncode != 0:
-        pytest.skip("userdbpw makes no slow hash here")
-    # Some seconds of work: two million rounds.
-    slow = crypt.crypt("x", "$6$rounds=2000000$saltsalt")
+    # Some seconds of work: five million rounds. Nobody's password makes this digest.
+    slow = "$6$rounds=5000000$saltsalt$" + "ab/." * 21 + "ab"
     p = make_pool(nodes=1, accounts=[Account("slow@example.com", password="x", fields={"systempw": slow})])
     node = p.nodes[0]
     c = Imap("127.0.0.1", p.imap_port)
     c.send('a LOGIN "slow@example.com" "wrong"\r\n')
     wait_for("it is asked about", lambda: node.status()["counts"]["logging_in"] == 1)
     c.close()
-    wait_for("it is gone", lambda: node.status()["counts"]["logging_in"] == 0, timeout=PATIENCE)
+    wait_for("it is gone", lambda: node.status()["counts"]["logging_in"] == 0)
+    assert node.status()["counts"]["verdicts_wrong"] == 0, "before the hash was computed"
 
 
 # What own nodes tell each other, whatever they announce
@@ -599,3 +612,107 @@ def test_route_tells_what_a_login_has_found(make_pool):
             p.nodes[0].tool("route", account.name).stdout)))
     finally:
         f.close()
+
+
+# Mixed with real Courier nodes
+
+class Courier(directories.Authdaemond):
+    """A Courier node with IMAP_PROXY=1 and POP3_PROXY=1: Debian's login programs, started for each client as its tcpd would, and its
+    authdaemond. It reaches its peers at the ports that its own /etc/services names."""
+    PACKAGES = [*directories.Authdaemond.PACKAGES, "courier-imap", "courier-pop", "courier-base", "libcourier-unicode4", "libgamin0", "libidn12"]
+    LOGIN = {"imap": ("/usr/lib/courier/courier/imaplogin", "/usr/bin/imapd"),
+             "pop3": ("/usr/lib/courier/courier/courierpop3login", "/usr/lib/courier/courier/courierpop3d")}
+
+    def __init__(self, address, ports):
+        super().__init__()
+        self.clients, self.sockets, self.started = [], [], {"imap": 0, "pop3": 0}
+        self.write("etc/services", "".join(f"{kind} {port}/tcp\n" for kind, port in ports.items()))
+        os.makedirs(os.path.join(self.root, "home/Maildir"))
+        self.log = open(os.path.join(self.root, "login.log"), "ab")
+        for kind in KINDS:
+            s = socket.create_server((address, ports[kind]), backlog=200)
+            self.sockets.append(s)
+            threading.Thread(target=self.accept, args=(kind, s), daemon=True).start()
+
+    def accept(self, kind, listener):
+        while True:
+            try:
+                sock, peer = listener.accept()
+            except OSError:
+                return
+            self.started[kind] += 1
+            program, session = self.LOGIN[kind]
+            env = {**self.env, "TCPREMOTEIP": "::ffff:" + peer[0], "TCPREMOTEPORT": str(peer[1]), "TCPLOCALIP": "::ffff:127.0.0.1", "TCPLOCALPORT": "1",
+                   "IMAP_PROXY": "1", "POP3_PROXY": "1", "PROXY_HOSTNAME": "courier.example.com", "PROTOCOL": kind.upper(), "IMAP_CAPABILITY": COURIER,
+                   "AUTHMODULES": "authdaemon", "MAILDIRPATH": "Maildir", "DEBUG_LOGIN": "0", "POP3AUTH": "", "IMAPLOGINTAG": ""}
+            self.clients.append(subprocess.Popen([program, session, "Maildir"], stdin=sock, stdout=sock, stderr=self.log, env=env,
+                                                 preexec_fn=self.inside, start_new_session=True))
+            sock.close()
+
+    def running(self):
+        return sum(c.poll() is None for c in self.clients)
+
+    def close(self):
+        for s in getattr(self, "sockets", []):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+            s.close()
+        for c in getattr(self, "clients", []):
+            if c.poll() is None:
+                c.kill()
+            c.wait()
+        super().close()
+
+
+@pytest.fixture
+def courier_and_pool(make_pool):
+    """A Waypost node that sends back@ to a Courier node, which sends it back; mixed@ lives on Waypost for both."""
+    p = make_pool(nodes=1, start=False, settings={"imapd": {"IMAP_CAPABILITY": COURIER}, "proxy": {"PROXY_TIMEOUT": 8}}, accounts=[
+        Account("mixed@example.com", mailhost="127.0.0.1")])
+    try:
+        c = Courier("127.0.7.1", {"imap": p.imap_port, "pop3": p.pop3_port})
+    except Courier.Unavailable as e:
+        pytest.skip(str(e))
+    p.add(Account("back@example.com", mailhost="127.0.7.1"))
+    try:
+        c.userdb({a.name: ({"uid": a.uid, "gid": a.gid, "home": "/home", "options": "mailhost=127.0.0.1"}, sha(a.password)) for a in p.accounts.values()})
+        c.start()
+        p.start()
+        yield c, p
+    finally:
+        c.close()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", ["Waypost", "Courier"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_loop_through_a_courier_node_is_bounded(courier_and_pool, kind, first):
+    """Courier passes on no hop count and has no bound of its own: ours holds, and what was there has gone some seconds later."""
+    c, p = courier_and_pool
+    node, a = p.nodes[0], p.accounts["back@example.com"]
+    mark = node.log_mark()
+    with StormGuard(p) as guard:
+        with KINDS[kind]("127.0.0.1" if first == "Waypost" else "127.0.7.1", p.imap_port if kind == "imap" else p.pop3_port, timeout=120) as client:
+            answer = client.login(a.name, a.password)
+            answer = answer.text if kind == "imap" else answer
+        if first == "Waypost":
+            assert is_outage(answer), answer
+        else:
+            assert answer.startswith((b"NO", b"-ERR")), answer
+    assert CROWD / 2 < guard.found <= CROWD + 3 and c.started[kind] <= CROWD + 2, (guard.found, c.started)
+    node.wait_log(r"logins are under way at mailhost 127\.0\.7\.1.*more are refused", mark)
+    assert node.status()["counts"]["peers_crowded"] == 1
+    wait_for("nothing is under way", lambda: node.status()["counts"]["logins_under_way"] == 0)
+    wait_for("Courier's programs have ended", lambda: c.running() == 0, timeout=90)
+    assert "LOGIN FAILED" not in node.log_since(mark)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_courier_and_waypost_serve_each_other(courier_and_pool, kind):
+    """The greeting's mark is nothing to Courier: its logins arrive, and so do ours by way of it."""
+    c, p = courier_and_pool
+    a = p.accounts["mixed@example.com"]
+    with KINDS[kind]("127.0.7.1", p.imap_port if kind == "imap" else p.pop3_port, timeout=60) as client:
+        client.login_ok(a)
+        assert client.subjects() == ["mixed@example.com lives on 127.0.0.1"]
+    assert c.started[kind] == 1
