@@ -299,10 +299,9 @@ static void hold(struct request *rq)
 	*a->held_end = rq;
 	a->held_end = &rq->next_queued;
 	a->nheld++;
-	if (ev_is_active(&a->look_at_held))
-		return;
-	say_crowded(a);
-	ev_timer_again(a->ctx.loop, &a->look_at_held);
+	if (a->nheld == 1)
+		say_crowded(a);
+	ev_timer_start(a->ctx.loop, &a->look_at_held); /* unless it runs */
 }
 
 /* So many logins are under way at the peer to which R goes first that this one waits, or is refused: true. Where hops are
@@ -344,7 +343,6 @@ static void on_look_at_held(struct ev_loop *loop, ev_timer *t, int revents UNUSE
 	struct authd *a = t->data;
 	struct request *list = a->held;
 
-	say_crowded(a);
 	a->held = NULL;
 	a->held_end = &a->held;
 	a->nheld = 0;
@@ -360,7 +358,7 @@ static void on_look_at_held(struct ev_loop *loop, ev_timer *t, int revents UNUSE
 void request_init(struct authd *a)
 {
 	a->held_end = &a->held;
-	ev_timer_init(&a->look_at_held, on_look_at_held, 0, LOOK_AT_HELD);
+	ev_timer_init(&a->look_at_held, on_look_at_held, LOOK_AT_HELD, LOOK_AT_HELD);
 	a->look_at_held.data = a;
 }
 

@@ -43,6 +43,16 @@ void loop_forget(struct ev_loop *loop UNUSED, int fd)
 		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, &unused);
 }
 
+void loop_watch(struct ev_loop *loop, ev_io *w, int want)
+{
+	if ((w->events & (EV_READ | EV_WRITE)) == want)
+		return;
+	ev_io_stop(loop, w);
+	ev_io_modify(w, want);
+	if (want != 0)
+		ev_io_start(loop, w);
+}
+
 void loop_take_over(struct ev_loop *loop, ev_io *w, void (*fn)(struct ev_loop *, ev_io *, int), ev_io *from)
 {
 	ev_io_stop(loop, from);

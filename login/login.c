@@ -11,13 +11,14 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "login/worker.h"
 
 enum {
 	OUT_MAX = 32 * 1024,    /* a client that reads so little of its answers is let go */
-	LINGER_SECONDS = 2,     /* so long may a client take to read the last words */
+	LINGER_MS = 2000,       /* so long may a client take to read the last words */
 	RETRY_MS = 300
 };
 
@@ -38,7 +39,16 @@ static const char *state_name(enum login_state s)
 static void enter(struct login *l, enum login_state state)
 {
 	log_debug("login %u: %s -> %s", l->request, state_name(l->state), state_name(state));
+	ev_timer_stop(worker_loop(l->worker), &l->timer); /* also one that has expired and would be told next */
 	l->state = state;
+}
+
+/* The state ends, or goes on, by FN in MS from now. */
+static void start_timer(struct login *l, void (*fn)(struct ev_loop *, ev_timer *, int), unsigned ms)
+{
+	ev_timer_init(&l->timer, fn, ms / 1000.0, 0);
+	l->timer.data = l;
+	ev_timer_start(worker_loop(l->worker), &l->timer);
 }
 
 static void forget_credentials(struct login *l)
@@ -92,21 +102,14 @@ static bool reads(const struct login *l)
 
 static void watch_for(struct login *l, int want)
 {
-	struct ev_loop *loop = worker_loop(l->worker);
-
-	if ((l->io.events & (EV_READ | EV_WRITE)) == want && (want == 0 || ev_is_active(&l->io)))
-		return;
-	ev_io_stop(loop, &l->io);
-	ev_io_modify(&l->io, want);
-	if (want != 0)
-		ev_io_start(loop, &l->io);
+	loop_watch(worker_loop(l->worker), &l->io, want);
 }
 
 /* What the descriptor is watched for follows from the state. While the client has to wait it is watched on, until it
  * does say something: most clients do not, and then nothing has to be changed for the relay either. */
 static void watch(struct login *l)
 {
-	bool still = ev_is_active(&l->io) && (l->io.events & EV_READ) != 0;
+	bool still = (l->io.events & EV_READ) != 0;
 
 	watch_for(l, (reads(l) || still ? EV_READ : 0) | (l->out.len != 0 ? EV_WRITE : 0));
 }
@@ -143,10 +146,7 @@ static void start_closing(struct login *l)
 	}
 	if (l->out.len == 0)
 		shutdown(l->io.fd, SHUT_WR);
-	ev_timer_stop(worker_loop(l->worker), &l->timer);
-	ev_timer_init(&l->timer, on_linger, LINGER_SECONDS, 0);
-	l->timer.data = l;
-	ev_timer_start(worker_loop(l->worker), &l->timer);
+	start_timer(l, on_linger, LINGER_MS);
 	watch(l);
 }
 
@@ -185,14 +185,6 @@ static void on_delayed(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNU
 	struct login *l = t->data;
 
 	refuse(l, l->reply->verdict, "");
-}
-
-static void start_timer(struct login *l, void (*fn)(struct ev_loop *, ev_timer *, int), unsigned ms)
-{
-	ev_timer_stop(worker_loop(l->worker), &l->timer);
-	ev_timer_init(&l->timer, fn, ms / 1000.0, 0);
-	l->timer.data = l;
-	ev_timer_start(worker_loop(l->worker), &l->timer);
 }
 
 /* An outage: never to be taken for a wrong password, neither by the client nor by who reads the log. */
@@ -342,9 +334,9 @@ static bool has_gone(const struct login *l)
 void login_check_client(struct login *l)
 {
 	struct pollfd client = { .fd = l->io.fd };
-	bool waits = l->state == LOGIN_AUTH || l->state == LOGIN_PEER || l->state == LOGIN_DELAY;
+	bool waits = l->state == LOGIN_AUTH || l->state == LOGIN_RETRY || l->state == LOGIN_PEER || l->state == LOGIN_DELAY;
 
-	if (waits && !ev_is_active(&l->io) && poll(&client, 1, 0) == 1)
+	if (waits && (l->io.events & (EV_READ | EV_WRITE)) == 0 && poll(&client, 1, 0) == 1)
 		client_gone(l);
 }
 
@@ -444,14 +436,14 @@ static void came_back(struct login *l, const char *host)
 	refuse(l, AUTH_VERDICT_LOOP, "");
 }
 
-/* Asks authd once more, for an answer that what has happened since may have changed. */
-static void ask_again(struct login *l)
+/* Authd is asked once more, in STATE, for an answer that what has happened since may have changed. */
+static void try_again(struct login *l, enum login_state state)
 {
 	l->retried = true;
 	end_session(l);
 	forget_peer(l);
 	auth_reply_free(&l->reply);
-	enter(l, LOGIN_AUTH);
+	enter(l, state);
 }
 
 static void on_peer_done(struct backend *b, enum backend_result result, void *arg)
@@ -477,7 +469,7 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 	/* Authd knows now that those before us are down. */
 	if (result == BACKEND_UNREACHABLE && l->reply->here_too && !l->retried && (l->mech == AUTH_MECH_PASSWORD || l->talk == l->mech)) {
 		l->answers = l->mech != AUTH_MECH_PASSWORD;
-		ask_again(l);
+		try_again(l, LOGIN_AUTH);
 		worker_ask_authd(l->worker, l);
 		return;
 	}
@@ -547,7 +539,7 @@ static void handoff_failed(struct login *l)
 		unavailable(l, "", "the session server could not be started; see the lines of spawn");
 		return;
 	}
-	ask_again(l);
+	try_again(l, LOGIN_RETRY);
 	start_timer(l, on_retry, RETRY_MS);
 }
 
@@ -815,6 +807,7 @@ void login_end(struct login *l, enum login_bye why)
 		login_free(l);
 		return;
 	case LOGIN_AUTH:
+	case LOGIN_RETRY:
 	case LOGIN_PEER:
 	case LOGIN_DELAY:
 		end_session(l);

@@ -6,6 +6,7 @@
  *   COMMAND --credentials--> AUTH --wrong--> DELAY --> COMMAND
  *                             |--a challenge for the client--> COMMAND
  *                             |--here-----> HANDOFF --> (a session server has it)
+ *                             |               '--no server--> RETRY --> AUTH, once
  *                             '--elsewhere-> PEER ----> (a relay has it)
  *   any refusal that is not the client's fault goes back to COMMAND; CLOSING sends what is left and closes.
  */
@@ -28,6 +29,7 @@ struct worker;
 	X(AUTH)     /* authd is asked; the client is not read from here on */ \
 	X(DELAY)    /* a refusal waits for its time */ \
 	X(HANDOFF)  /* spawn has a copy of the descriptor; its answer decides */ \
+	X(RETRY)    /* no session server could be had; authd is asked once more in a moment */ \
 	X(PEER)     /* the login to another node is under way */ \
 	X(CLOSING)  /* the last words are being sent */
 enum login_state {
@@ -106,7 +108,7 @@ struct login {
 	const struct login_dialect *dialect;
 	const struct settings *set;
 	ev_io io;
-	ev_timer timer;              /* DELAY; a second try of AUTH or HANDOFF */
+	ev_timer timer;              /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
 	enum login_state state;
 	uint32_t started;            /* loop time, seconds: one deadline for all until hand-over */
 	uint32_t asked;              /* loop time, seconds: when authd was to be asked last */

@@ -384,8 +384,7 @@ static void new_authd(struct worker *w, int sock)
 		next = l->next;
 		if (l->state == LOGIN_PEER)
 			send_have(w, l->reply->session, l->dialect->protocol, &l->reply->client, l->reply->name);
-		/* Those that wait for a second try ask by themselves. */
-		if (l->state == LOGIN_AUTH && !ev_is_active(&l->timer))
+		if (l->state == LOGIN_AUTH)
 			worker_ask_authd(w, l);
 	}
 }
@@ -529,7 +528,7 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 		next = l->next;
 		if (now - l->started >= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT && l->state != LOGIN_CLOSING)
 			login_end(l, LOGIN_BYE_TIMEOUT);
-		else if (l->state == LOGIN_AUTH && l->request == 0 && !ev_is_active(&l->timer) &&
+		else if (l->state == LOGIN_AUTH && l->request == 0 &&
 		    (w->authd != NULL || now - l->asked >= AUTHD_PATIENCE))
 			login_auth_reply(l, NULL); /* nobody could be asked */
 		else

@@ -210,6 +210,7 @@ bool servers_adopt(pid_t pid, uint64_t session, enum protocol protocol, const ch
 	s = add_server(pid, session, protocol, user, client);
 	s->began = clock_seconds() - MAX((int64_t)time(NULL) - (int64_t)start, 0);
 	snprintf(s->session_id, sizeof(s->session_id), "-");
+	s->watch = fd != -1 ? SERVER_PIDFD : SERVER_POLL;
 	if (fd != -1) {
 		ev_io_init(&s->pidfd, on_pidfd, fd, EV_READ);
 		s->pidfd.data = s;
@@ -225,12 +226,10 @@ bool servers_adopt(pid_t pid, uint64_t session, enum protocol protocol, const ch
 static void signal_server(struct server *s, int sig)
 {
 	s->told = sig == SIGKILL && s->told != 0 ? s->told : sig;
-	if (s->counters != NULL)
-		kill(s->pid, sig); /* not yet reaped, so the number is still its own */
-	else if (ev_is_active(&s->pidfd))
+	if (s->watch == SERVER_PIDFD)
 		syscall(SYS_pidfd_send_signal, s->pidfd.fd, sig, NULL, 0);
 	else
-		kill(s->pid, sig);
+		kill(s->pid, sig); /* a child is not yet reaped, so the number is still its own */
 }
 
 uint32_t servers_signal(const char *user, int sig)

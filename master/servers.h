@@ -8,8 +8,16 @@
 #include "lib/str.h"
 #include "master/tickets.h"
 
+/* By what the end of a server is seen. */
+enum server_watch {
+	SERVER_CHILD, /* it is our child */
+	SERVER_PIDFD,
+	SERVER_POLL   /* where there are no pidfds (valgrind, old kernels) */
+};
+
 struct server {
 	struct server *next, **self;
+	enum server_watch watch;
 	pid_t pid;
 	uint64_t session;
 	enum protocol protocol;
@@ -20,7 +28,7 @@ struct server {
 	struct session_counters *counters;  /* NULL: not our child */
 	ev_child child;
 	ev_io pidfd;
-	ev_timer poll;                      /* instead, where there are no pidfds (valgrind, old kernels) */
+	ev_timer poll;
 	int told;                           /* the signal by which we asked it to end; 0: we did not */
 };
 

@@ -99,8 +99,7 @@ static void serve(struct ticket *tk, struct handoff *h)
 
 static void start_sweep(void)
 {
-	if (!ev_is_active(&spawn.sweep))
-		ev_timer_again(spawn.ctx.loop, &spawn.sweep);
+	ev_timer_start(spawn.ctx.loop, &spawn.sweep);
 }
 
 static void on_sweep(struct ev_loop *loop, ev_timer *w, int revents UNUSED)
@@ -337,8 +336,7 @@ static void on_stop(struct role_ctx *ctx)
 {
 	refuse_waiting();
 	servers_signal(NULL, SIGTERM);
-	if (!ev_is_active(&spawn.killing))
-		ev_timer_again(ctx->loop, &spawn.killing);
+	ev_timer_start(ctx->loop, &spawn.killing);
 	leave_if_done();
 }
 
@@ -369,8 +367,8 @@ int spawn_main(const struct role_start *who)
 	spawn.tickets = tickets_new();
 	role_init(&spawn.ctx, who, "waypostd", &hooks, NULL);
 	servers_init(spawn.ctx.loop, on_ended, forget_tickets);
-	ev_timer_init(&spawn.sweep, on_sweep, 0., 0.5);
-	ev_timer_init(&spawn.killing, on_killing, 0., STOP_GRACE);
+	ev_timer_init(&spawn.sweep, on_sweep, 0.5, 0.5);
+	ev_timer_init(&spawn.killing, on_killing, STOP_GRACE, STOP_GRACE);
 	ev_run(spawn.ctx.loop, 0);
 	log_flush();
 	return 0;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 
 enum {
@@ -110,13 +111,7 @@ static bool flush_out(struct backend *b)
 
 static void watch(struct backend *b)
 {
-	int want = EV_READ | (b->out.len != 0 ? EV_WRITE : 0);
-
-	if ((b->io.events & (EV_READ | EV_WRITE)) == want && ev_is_active(&b->io))
-		return;
-	ev_io_stop(b->loop, &b->io);
-	ev_io_set(&b->io, b->fd, want);
-	ev_io_start(b->loop, &b->io);
+	loop_watch(b->loop, &b->io, EV_READ | (b->out.len != 0 ? EV_WRITE : 0));
 }
 
 static void set_timer(struct backend *b, double seconds)

@@ -176,12 +176,7 @@ static void watch(struct relay *r, int in_vain)
 			want |= EV_READ;
 		if (waiting(out))
 			want |= EV_WRITE;
-		if (want == (r->io[i].events & (EV_READ | EV_WRITE)) && (want == 0 || ev_is_active(&r->io[i])))
-			continue;
-		ev_io_stop(r->pool->loop, &r->io[i]);
-		ev_io_modify(&r->io[i], want);
-		if (want != 0)
-			ev_io_start(r->pool->loop, &r->io[i]);
+		loop_watch(r->pool->loop, &r->io[i], want);
 	}
 }
 

@@ -133,6 +133,10 @@ UNIT_TESTS += tests/unit/test_login
 tests_unit_test_login_SOURCES = tests/unit/test_login.c tests/unit/login_stubs.c tests/unit/login_stubs.h
 tests_unit_test_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CUNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_worker
+tests_unit_test_worker_SOURCES = tests/unit/test_worker.c
+tests_unit_test_worker_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CUNIT_LIBS)
+
 UNIT_TESTS += tests/unit/test_pop3_session
 tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c
 tests_unit_test_pop3_session_LDADD = $(POP3_LIBS) $(CUNIT_LIBS)
