@@ -104,6 +104,15 @@ static void begin_talk(struct authd_worker *w, uint32_t request, enum auth_mech 
 		log_error("worker %u does not read its messages", w->slot);
 }
 
+/* The name has to be one of mailhost's words: it is shown by `waypost status`. */
+static bool is_mailhost(const char *host)
+{
+	for (const char *c = host; *c != '\0'; c++)
+		if ((unsigned char)*c <= ' ' || *c == 0x7f)
+			return false;
+	return host[0] != '\0';
+}
+
 static bool peer_is_self(struct authd *a, struct msgr *r)
 {
 	char host[HOP_HOST_MAX];
@@ -112,7 +121,7 @@ static bool peer_is_self(struct authd *a, struct msgr *r)
 
 	msgr_str(r, host, sizeof(host));
 	port = msgr_u16(r);
-	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT)
+	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT || !is_mailhost(host))
 		return false;
 	a->logins[AUTH_VERDICT_LOOP]++;
 	loops_seen(a->loops, LOOP_BACK, (enum protocol)protocol, host, port, clock_now()); /* the worker has said it */

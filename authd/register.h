@@ -1,5 +1,5 @@
-/* The sessions of this node: who is logged in, from where, and who serves them. Limits are counted here, and the logins that
- * are under way at each peer.
+/* The sessions of this node: who is logged in, from where, and who serves them. Limits are counted here, and the logins
+ * that are under way at each peer.
  * Pure bookkeeping: no socket, no clock. */
 #ifndef AUTHD_REGISTER_H
 #define AUTHD_REGISTER_H
@@ -37,7 +37,8 @@ struct reg_session *reg_find(struct reg *r, uint64_t id);
 void reg_remove(struct reg *r, struct reg_session *s);
 /* Notes the ticket (TICKET_LEN bytes) that was given out for S; NULL: it cannot be used any more. */
 void reg_set_ticket(struct reg_session *s, const uint8_t *ticket);
-/* S is a login that goes to the peer HOST (in any case) at PORT: under way there until reg_arrived(), or until it is removed. */
+/* S is a login that goes to the peer HOST (in any case) at PORT: under way there until reg_arrived(), or until it is
+ * removed. */
 void reg_send_away(struct reg *r, struct reg_session *s, const char *host, uint16_t port);
 void reg_arrived(struct reg *r, struct reg_session *s);
 /* Logins by protocol P that are under way at that peer: those of account USER, or all of them (NULL). */

@@ -54,8 +54,8 @@ struct request {
 
 enum {
 	STEPS_MAX = 4096,       /* conversations of one worker's clients */
-	/* Logins that may be under way at one peer at a time. More than these are no crowd that any peer can serve in time. What goes
-	 * in circles is all of one account; it may take several turns for each of that account's clients. */
+	/* Logins that may be under way at one peer at a time, all and those of one account. No peer serves more in time;
+	 * what goes in circles is all of one account. */
 	PEER_CROWD_MAX = 1000,
 	ACCOUNT_CROWD_MAX = 20,
 	CROWD_PATIENCE = 2,     /* seconds that a login waits for room there */
@@ -304,8 +304,8 @@ static void hold(struct request *rq)
 	ev_timer_start(a->ctx.loop, &a->look_at_held); /* unless it runs */
 }
 
-/* So many logins are under way at the peer to which R goes first that this one waits, or is refused: true. Where hops are
- * counted nothing goes in circles for long; a server that is not ours may send the logins back to us as if they were new. */
+/* So many logins are under way at the peer to which R goes first that this one waits, or is refused: true. Where hops
+ * are counted nothing goes in circles for long; but a server that is not ours may send logins back as if they were new. */
 static bool crowded(struct request *rq, const struct auth_reply *r)
 {
 	struct authd *a = rq->worker->a;
@@ -326,10 +326,11 @@ static bool crowded(struct request *rq, const struct auth_reply *r)
 		return true;
 	}
 	if (loops_seen(a->loops, LOOP_CROWD, rq->q.protocol, t->host, t->addr.port, now))
-		log_warn("%u logins are under way at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. Is %s slow, or does it, or "
-		    "something before it, send them back to this node? Its own mailhost of these accounts has to be its own name", all, t->host,
-		    net_addr_text(&t->addr, ip), t->addr.port, mine, log_value(name, sizeof(name), rq->account.name), t->host);
-	snprintf(reason, sizeof(reason), "%u logins%s are under way at mailhost %s already; is it slow, or does it send them back here?",
+		log_warn("%u logins are under way at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. Is it slow, or "
+		    "does it (or something before it) send them back to this node? There, mailhost of these accounts has to be its "
+		    "own name", all, t->host, net_addr_text(&t->addr, ip), t->addr.port, mine,
+		    log_value(name, sizeof(name), rq->account.name));
+	snprintf(reason, sizeof(reason), "%u logins%s are under way at mailhost %s; is it slow, or does it send them back here?",
 	    mine >= ACCOUNT_CROWD_MAX ? mine : all, mine >= ACCOUNT_CROWD_MAX ? " of this account" : "", t->host);
 	refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	return true;
@@ -451,7 +452,8 @@ static void route(struct request *rq)
 			snprintf(reason, sizeof(reason), "mailhost %s is not this node (%s), but the login %s; set mailhost or PROXY_HOSTNAME so"
 			    " that one node calls itself by that name", rq->route.host[0].name, set->self[0],
 			    at_end ? "was forwarded too often" : "has been here before");
-			loops_seen(rq->worker->a->loops, LOOP_BACK, rq->q.protocol, rq->route.host[0].name, rq->route.host[0].port, clock_now());
+			loops_seen(rq->worker->a->loops, LOOP_BACK, rq->q.protocol, rq->route.host[0].name, rq->route.host[0].port,
+			    clock_now()); /* the worker says it */
 			refuse(rq, AUTH_VERDICT_LOOP, reason);
 			return;
 		}

@@ -45,8 +45,8 @@ static bool listens_at(const struct settings *set, enum protocol p, const struct
 	unsigned protocol, port;
 
 	for (const char *line = set->listens; *line != '\0'; line += strcspn(line, "\n") + 1)
-		if (sscanf(line, "%u %63s %u", &protocol, network, &port) == 3 && protocol == (unsigned)p && port == addr->port &&
-		    net_addr_in(addr, network))
+		if (sscanf(line, "%u %63s %u", &protocol, network, &port) == 3 && protocol == (unsigned)p &&
+		    port == addr->port && net_addr_in(addr, network))
 			return true;
 	return false;
 }
@@ -55,8 +55,8 @@ static void add_loop(struct tool_query *t, const struct route_host *h)
 {
 	const char *name = t->a->ctx.set->self[0];
 
-	str_addf(&t->text, "; that is this node itself, which is called %s: the login is refused as a loop. Write %s into mailhost, or set "
-	    "PROXY_HOSTNAME to %s on this node", name, name, h->name);
+	str_addf(&t->text, "; that is this node itself, which is called %s: the login is refused as a loop. Write %s into "
+	    "mailhost, or set PROXY_HOSTNAME to %s on this node", name, name, h->name);
 }
 
 static void add_address(struct tool_query *t, enum protocol p, const struct route_host *h)
@@ -320,7 +320,8 @@ void tool_status(struct authd *a, uint32_t query)
 	unsigned directories = questions_trouble(a->questions, &trouble);
 	unsigned n = peers_list_down(a->peers, clock_now(), &down);
 	struct str back = STR_INIT, crowd = STR_INIT;
-	unsigned nback = loops_list(a->loops, LOOP_BACK, clock_now(), &back), ncrowd = loops_list(a->loops, LOOP_CROWD, clock_now(), &crowd);
+	unsigned nback = loops_list(a->loops, LOOP_BACK, clock_now(), &back);
+	unsigned ncrowd = loops_list(a->loops, LOOP_CROWD, clock_now(), &crowd);
 
 	for (int v = 0; v < AUTH_VERDICT_COUNT; v++) {
 		static const char *const names[] = {
@@ -334,8 +335,8 @@ void tool_status(struct authd *a, uint32_t query)
 	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\npeers_down=%u\n"
 	    "peers_down_list=%s\n", reg_count(a->reg, PROTOCOL_IMAP), reg_count(a->reg, PROTOCOL_POP3), jobs_waiting(a->jobs),
 	    jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs), jobs_workers(a->jobs), n, str_cstr(&down));
-	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n", reg_under_way_all(a->reg),
-	    nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
+	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n",
+	    reg_under_way_all(a->reg), nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
 	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\n", directories, str_cstr(&trouble));
 	str_addf(&text, "cache_hits=%llu\ncache_misses=%llu\ncache_negative=%llu\ncache_shared=%llu\ncache_stale=%llu\ncache_entries=%u\n"
 	    "cache_bytes=%zu\n", (unsigned long long)counts->hits, (unsigned long long)counts->misses, (unsigned long long)counts->negative,

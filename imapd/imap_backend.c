@@ -23,8 +23,10 @@ enum state {
 };
 
 /* CAP_NODE: what each of our nodes can do, whatever its IMAP_CAPABILITY announces. */
-enum { CAP_SEEN = 1, CAP_ID = 2, CAP_SASL_IR = 4, CAP_AUTH_PLAIN = 8, CAP_LITERAL = 16, CAP_LOGINDISABLED = 32, CAP_TOKEN = 64,
-	CAP_NODE = CAP_ID | CAP_SASL_IR | CAP_LITERAL };
+enum {
+	CAP_SEEN = 1, CAP_ID = 2, CAP_SASL_IR = 4, CAP_AUTH_PLAIN = 8, CAP_LITERAL = 16, CAP_LOGINDISABLED = 32, CAP_TOKEN = 64,
+	CAP_NODE = CAP_ID | CAP_SASL_IR | CAP_LITERAL
+};
 
 void imap_add_quoted(struct str *out, const char *p, size_t len)
 {

@@ -319,8 +319,8 @@ static void client_gone(struct login *l)
 	login_free(l);
 }
 
-/* Something has come from a client that has to wait: is it the end? Behind commands that it has sent already an end may be
- * half of one (RFC 9293 section 3.6): it waits for their answers, and gets them. */
+/* Something has come from a client that has to wait: is it the end? Behind commands that it has sent already an end may
+ * be half of one (RFC 9293 section 3.6): it waits for their answers, and gets them. */
 static bool has_gone(const struct login *l)
 {
 	char byte;
@@ -428,9 +428,9 @@ static void came_back(struct login *l, const char *host)
 	char more[1200], ip[NET_IP_TEXT_MAX];
 
 	worker_peer_self(l->worker, l, host, addr->port);
-	snprintf(more, sizeof(more), ", reason=%s: mailhost %s at [%s]:%u is this node itself, which is called %s: write that into "
-	    "mailhost, or set its PROXY_HOSTNAME to %s", auth_verdict_word(AUTH_VERDICT_LOOP), host, net_addr_text(addr, ip), addr->port,
-	    l->set->self[0], host);
+	snprintf(more, sizeof(more), ", reason=%s: mailhost %s at [%s]:%u is this node itself, which is called %s: write that "
+	    "into mailhost, or set its PROXY_HOSTNAME to %s", auth_verdict_word(AUTH_VERDICT_LOOP), host, net_addr_text(addr, ip),
+	    addr->port, l->set->self[0], host);
 	log_login(l, LOG_LEVEL_WARN, "TEMPORARY FAILURE", more);
 	end_session(l);
 	refuse(l, AUTH_VERDICT_LOOP, "");

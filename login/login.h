@@ -168,7 +168,8 @@ void login_auth_reply(struct login *l, struct auth_reply *a);
 void login_handoff_reply(struct login *l, bool ok);
 /* The spawn that had the hand-over died: nobody knows whether a server runs, so the client is let go without a word. */
 void login_handoff_lost(struct login *l);
-/* Ends the login if its client has reset the connection: for one that has to wait and is not watched, because bytes of it wait, too. */
+/* Ends the login if its client has reset the connection: for one that has to wait and is not watched, because bytes of it
+ * wait, too. */
 void login_check_client(struct login *l);
 /* The login deadline has passed, or the node is being stopped. */
 void login_end(struct login *l, enum login_bye why);

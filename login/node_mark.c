@@ -33,7 +33,8 @@ enum node_mark node_mark_read(const char *line, const char *self)
 		return NODE_MARK_NONE;
 	mark = line + len - MARK_LEN;
 	id = mark + sizeof(head) - 1;
-	if (mark[-1] != ' ' || memcmp(mark, head, sizeof(head) - 1) != 0 || memcmp(id + NODE_ID_LEN, tail, sizeof(tail) - 1) != 0)
+	if (mark[-1] != ' ' || memcmp(mark, head, sizeof(head) - 1) != 0 ||
+	    memcmp(id + NODE_ID_LEN, tail, sizeof(tail) - 1) != 0)
 		return NODE_MARK_NONE;
 	if (strspn(id, "0123456789abcdef") != NODE_ID_LEN)
 		return NODE_MARK_NONE;

@@ -1,7 +1,7 @@
 /* The mark by which nodes of Waypost know each other, and themselves: "Waypost node ID ready." at the end of every
- * greeting, in the text that is for people (RFC 3501 section 7.1, RFC 1939 section 3), so that no setting can take it away and
- * no client or other server minds it. In POP3 APOP's timestamp may follow.
- * It is no proof: who bears it is told what any of our nodes may hear, and that is signed for the host that mailhost names. */
+ * greeting, in the text that is for people (RFC 3501 section 7.1, RFC 1939 section 3), so that no setting can take it
+ * away and no client or other server minds it. In POP3 APOP's timestamp may follow.
+ * It is no proof: who bears it is told what any of our nodes may hear, and that is signed for the host in mailhost. */
 #ifndef LOGIN_NODE_MARK_H
 #define LOGIN_NODE_MARK_H
 

@@ -271,7 +271,8 @@ static void describe_machine(const struct listener *l, struct str *out)
 
 		if (i->ifa_addr == NULL || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
 			continue;
-		memcpy(&ss, i->ifa_addr, i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+		memcpy(&ss, i->ifa_addr,
+		    i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
 		net_addr_from(&a, &ss);
 		str_addf(out, "%u %s%s %u\n", (unsigned)l->protocol, net_addr_text(&a, ip),
 		    (i->ifa_flags & IFF_LOOPBACK) != 0 && a.family == AF_INET ? "/8" : "", l->addr.port);

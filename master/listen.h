@@ -25,8 +25,8 @@ struct listeners { struct listener *first; };
  * as not wanted. On failure ERRORS has a line for each port that cannot be opened, and nothing has changed.
  * Names are resolved here: this may wait, at start and reload only. */
 bool listen_update(struct listeners *ls, const struct settings *set, unsigned slots, struct str *errors);
-/* Appends what settings.listens says: where LS listens. A socket for every address of the machine is said with the addresses that the
- * machine has now. */
+/* Appends what settings.listens says: where LS listens. A socket for every address of the machine is said with the
+ * addresses that the machine has now. */
 void listen_describe(const struct listeners *ls, struct str *out);
 /* Closes what is not wanted. */
 void listen_prune(struct listeners *ls);

@@ -245,10 +245,10 @@ static void count_line(struct status *st, const struct field *f)
 	if (n > 0 && is(&f[1], "peers_down"))
 		add_problem(st, "%llu peer%s cannot be reached", (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "loops"))
-		add_problem(st, "%llu mailhost%s led logins in a circle in the last minutes (loops_list); the log says what to write", (unsigned long long)n,
-		    n == 1 ? "" : "s");
+		add_problem(st, "%llu mailhost%s led logins in a circle in the last minutes (loops_list); the log says what to write",
+		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "peers_crowded"))
-		add_problem(st, "%llu peer%s had as many logins under way as may be (peers_crowded_list): slow, or a loop; see the log",
+		add_problem(st, "%llu peer%s had as many logins under way as may be (peers_crowded_list): slow, or a loop; see log",
 		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "directories_down"))
 		add_problem(st, "%llu server%s of directories cannot be used; the log says why", (unsigned long long)n, n == 1 ? "" : "s");

@@ -34,10 +34,10 @@ struct settings {
 	/* Names that mean this node (PROXY_HOSTNAME, gethostname()), without trailing dots; self[0] is the one used
 	 * in texts. self[1] is "" if both are the same. */
 	char *self[2];
-	/* The node's id, NODE_ID_LEN hexadecimal digits: made by the master when it starts and the same until it ends, through
-	 * reloads and restarts of roles; "" where there is no daemon (tools). No secret: every greeting tells it. */
+	/* The node's id, NODE_ID_LEN hexadecimal digits: made by the master when it starts and the same until it ends,
+	 * through reloads and restarts of roles; "" where there is no daemon (tools). No secret: every greeting tells it. */
 	char *node_id;
-	/* Where the daemon listens, as far as authd is told: lines "PROTOCOL NETWORK PORT" (enum protocol; net_addr_in()); "" where
+	/* Where the daemon listens, for authd alone: lines "PROTOCOL NETWORK PORT" (enum protocol; net_addr_in()); "" where
 	 * there is no daemon. */
 	char *listens;
 	/* Contents of POOL_SECRETFILE, or what was derived from the TLS key; "" = none. Only authd gets it. */

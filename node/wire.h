@@ -50,7 +50,8 @@ enum wire_type {
 	                  *   seconds TAB session id ("local" as mailhost and "" as backend for local ones).
 	                  * kick: none. route, auth: text for people. status: name=value; names of a-z, 0-9, '_', '.';
 	                  *   numbers of equal names are added up over the roles, other values are shown as they are.
-	                  *   Known to monitoring: peers_down, loops, peers_crowded, directories_down, userdb_refused (not 0: the node is degraded). */
+	                  *   Known to monitoring: peers_down, loops, peers_crowded, directories_down, userdb_refused (not 0:
+	                  *   the node is degraded). */
 	CTL_DONE,        /* u32 query, u32 result: who, kick: number of sessions; others: exit status for the tool */
 	CTL_UNFIT,       /* u32 slot, u64 generation: from authd and spawn: that login worker sent them a message that no
 	                  * worker of ours sends; it is killed, and another one is started */
@@ -66,7 +67,7 @@ enum wire_type {
 	                    * session server that it starts. From then on the session is the sender's; a worker cannot
 	                    * take over what is another's. */
 	SESSION_ARRIVED,   /* u64 session: the peer has taken the login; it is not under way any more */
-	PEER_SELF,         /* u8 protocol, str host, u16 port: a login to that name in mailhost has led back to this node */
+	PEER_SELF,         /* u8 protocol, str host, u16 port: a login to that host of a mailhost has led back to this node */
 	PEER_RESULT,       /* net_addr peer, u8 1 = it answered a login, 0 = no connection or no greeting */
 	/* authd -> worker */
 	AUTH_CROWDED,      /* no fields: logins wait for room at a peer; say SESSION_ARRIVED at once for the next seconds */

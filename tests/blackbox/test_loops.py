@@ -6,6 +6,7 @@ import contextlib
 import hmac
 import itertools
 import os
+import poplib
 import queue
 import re
 import resource
@@ -23,6 +24,7 @@ import directories
 from client import Imap, Pop3
 from fakeserver import FakeServer
 from pool import PATIENCE, PREFIX, Account, Marks, chown, pool_port, render, sha, wait_for
+from test_mech import Scram, scram_secret
 
 # What Courier announces unless it is told otherwise: no ID.
 COURIER = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE"
@@ -495,29 +497,41 @@ def test_node_id_stays_and_cannot_be_set_away(make_pool, capability):
 
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
-def test_client_address_and_cram_with_every_capability(make_pool, capability):
-    """The owner knows the true client, and logins that tell no password arrive by a token."""
+def test_client_address_and_every_mechanism_with_every_capability(make_pool, capability):
+    """The owner knows the true client, and logins that tell no password arrive: by a token, and where the directory has the clear
+    password with that."""
     words = (CAPABILITIES[capability] or "IMAP4rev1 ID") + " AUTH=CRAM-MD5 AUTH=SCRAM-SHA-256"
-    state = subprocess.run([os.path.join(PREFIX, "bin", "userdbpw"), "-hmac-md5"], input="geheim\ngeheim\n", text=True, capture_output=True,
-                           check=True, timeout=60).stdout.strip()
-    p = make_pool(nodes=2, settings={"imapd": {"IMAP_CAPABILITY": words}, "pop3d": {"POP3AUTH": "PLAIN CRAM-MD5"}}, accounts=[
-        Account("cram@example.com", password="geheim", mailhost="127.0.0.2", fields={"systempw": None, "hmac-md5pw": state}),
-        Account("plain@example.com", password="ünlich", mailhost="127.0.0.2")])
-    for kind in KINDS:
-        port = p.imap_port if kind == "imap" else p.pop3_port
-        program = "imapd" if kind == "imap" else "pop3d"
-        for name in p.accounts:
-            marks = Marks(p)
-            with KINDS[kind]("127.0.0.1", port, source="127.0.0.66") as c:
-                if name.startswith("plain"):
-                    c.login_ok(p.accounts[name])
-                else:
-                    cram(c, kind, name, "geheim")
-                there = marks.event(p.nodes[1], "LOGIN", name, program)
-                assert there["ip"] == "[::ffff:127.0.0.66]" and there["port"] == f"[{c.local_port}]", there
+    p = make_pool(nodes=2, settings={"imapd": {"IMAP_CAPABILITY": words}, "pop3d": {"POP3AUTH": "PLAIN APOP CRAM-MD5 SCRAM-SHA-256"}}, accounts=[
+        Account("cram@example.com", password="geheim", mailhost="127.0.0.2", fields={"systempw": None, "hmac-md5pw": hmac_state("geheim")}),
+        Account("scram@example.com", password="geheim", mailhost="127.0.0.2", fields={"systempw": scram_secret("geheim", "SCRAM-SHA-256")}),
+        Account("clear@example.com", password="geheim", mailhost="127.0.0.2", fields={"systempw": "{PLAIN}geheim"}),
+        Account("8bit@example.com", password="ünlich", mailhost="127.0.0.2")])
+    ways = [("8bit@example.com", lambda kind, c, name: c.login_ok(p.accounts[name])),
+            *((name, lambda kind, c, name: cram(c, kind, name, "geheim")) for name in ("cram@example.com", "clear@example.com"))]
+    for kind, (name, way) in itertools.product(KINDS, ways):
+        marks = Marks(p)
+        with KINDS[kind]("127.0.0.1", p.imap_port if kind == "imap" else p.pop3_port, source="127.0.0.66") as c:
+            way(kind, c, name)
+            there = marks.event(p.nodes[1], "LOGIN", name, "imapd" if kind == "imap" else "pop3d")
+            assert there["ip"] == "[::ffff:127.0.0.66]" and there["port"] == f"[{c.local_port}]", there
+    for kind, name in itertools.product(KINDS, ("scram@example.com", "clear@example.com")):
+        marks = Marks(p)
+        s = Scram(p, "127.0.0.1", name, "geheim", pop3=kind == "pop3")
+        assert s.end.startswith((b"a OK", b"+OK")), s.end
+        there = marks.event(p.nodes[1], "LOGIN", name, "imapd" if kind == "imap" else "pop3d")
+        assert there["port"] == f"[{s.c.local_port}]", there
+        s.c.close()
+    c = poplib.POP3("127.0.0.1", p.pop3_port, timeout=60)
+    assert c.apop("clear@example.com", "geheim").startswith(b"+OK") and c.stat()[0] == 1
+    c.quit()
 
 
-def cram(c, kind, name, password):
+def hmac_state(password):
+    return subprocess.run([os.path.join(PREFIX, "bin", "userdbpw"), "-hmac-md5"], input=f"{password}\n{password}\n", text=True, capture_output=True,
+                          check=True, timeout=60).stdout.strip()
+
+
+def cram_answer(c, kind, name, password):
     c.send("a AUTHENTICATE CRAM-MD5\r\n" if kind == "imap" else "AUTH CRAM-MD5\r\n")
     challenge = base64.b64decode(c.line().split(b" ", 1)[1])
     digest = hmac.new(password.encode(), challenge, "md5").hexdigest()
@@ -525,50 +539,57 @@ def cram(c, kind, name, password):
     answer = c.line()
     while kind == "imap" and not answer.startswith(b"a "):
         answer = c.line()
+    return answer
+
+
+def cram(c, kind, name, password):
+    answer = cram_answer(c, kind, name, password)
     assert answer.startswith(b"a OK" if kind == "imap" else b"+OK"), answer
 
 
-def test_pretender_gains_nothing(make_pool):
-    """A server that claims to be a node, by a mark of its own or by another node's, is told whom it is for and a token; neither
-    opens anything, at any node, as long as it is quick about it."""
-    server = FakeServer("127.0.6.6")
-    state = subprocess.run([os.path.join(PREFIX, "bin", "userdbpw"), "-hmac-md5"], input="geheim\ngeheim\n", text=True, capture_output=True,
-                           check=True, timeout=60).stdout.strip()
-    p = make_pool(nodes=2, settings={"imapd": {"IMAP_CAPABILITY": COURIER + " AUTH=CRAM-MD5"}}, accounts=[
-        Account("cram@example.com", password="geheim", mailhost=server.host, fields={"systempw": None, "hmac-md5pw": state}),
-        Account("berta@example.com", mailhost="127.0.0.2")])
-    marks = [b"0123456789abcdef" * 2, node_id(greetings(p, "127.0.0.2")[0])]
-    for mark in marks:
-        told = queue.Queue()
-
-        def script(conn, mark=mark, told=told):
+def pretending(kind, mark, told):
+    """A script that greets as a node, keeps what it is told in TOLD, and takes nobody."""
+    def script(conn):
+        if kind == "imap":
             conn.send(b"* OK [CAPABILITY IMAP4rev1 AUTH=X-WAYPOST-TOKEN] Waypost node " + mark + b" ready.\r\n")
-            lines = [conn.line(), conn.line()]
-            told.put(lines)
+            told.put([conn.line(), conn.line()])
             conn.send(b"I OK\r\nL NO [UNAVAILABLE] thank you\r\n")
-            conn.until_eof()
-        server.script = script
-        with Imap("127.0.0.1", p.imap_port, source="127.0.0.67") as c:
-            c.send("a AUTHENTICATE CRAM-MD5\r\n")
-            challenge = base64.b64decode(c.line()[2:])
-            digest = hmac.new(b"geheim", challenge, "md5").hexdigest()
-            c.send(base64.b64encode(f"cram@example.com {digest}".encode()) + b"\r\n")
-            assert b"[UNAVAILABLE]" in c.finish("a").text
+        else:
+            conn.send(b"+OK [XCLIENT] [X-WAYPOST-TOKEN] Waypost node " + mark + b" ready.\r\n")
+            told.put([conn.line(), conn.line()])
+            conn.send(b"+OK\r\n-ERR [SYS/TEMP] thank you\r\n")
+        conn.until_eof()
+    return script
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pretender_gains_nothing(make_pool, kind):
+    """A server that claims to be a node, by a mark of its own or by another node's, is told whom it is for and a token; neither
+    opens anything, at any node, however quick it is about it."""
+    server = FakeServer("127.0.6.6")
+    p = make_pool(nodes=2, settings={"imapd": {"IMAP_CAPABILITY": COURIER + " AUTH=CRAM-MD5"}, "pop3d": {"POP3AUTH": "PLAIN CRAM-MD5"}}, accounts=[
+        Account("cram@example.com", password="geheim", mailhost=server.host, fields={"systempw": None, "hmac-md5pw": hmac_state("geheim")}),
+        Account("berta@example.com", mailhost="127.0.0.2")])
+    port = p.imap_port if kind == "imap" else p.pop3_port
+    for mark in (b"0123456789abcdef" * 2, node_id(greetings(p, "127.0.0.2")[0])):
+        told = queue.Queue()
+        server.script = pretending(kind, mark, told)
+        with KINDS[kind]("127.0.0.1", port, source="127.0.0.67") as c:
+            assert cram_answer(c, kind, "cram@example.com", "geheim").startswith((b"a NO [UNAVAILABLE]", b"-ERR [SYS/TEMP]"))
         identity, login = told.get(timeout=PATIENCE)
-        assert identity.startswith(b"I ID (") and login.startswith(b"L AUTHENTICATE X-WAYPOST-TOKEN ")
-        token = base64.b64decode(login.split()[-1])
-        for address in p.addresses:
-            for name in (b"cram@example.com", b"berta@example.com"):
-                with Imap(address, p.imap_port, source="127.0.0.68") as c:
-                    c.send(identity + b"\r\n")
-                    assert c.finish("I").ok
-                    reply = c.cmd(b"AUTHENTICATE X-WAYPOST-TOKEN " + base64.b64encode(name + b"\0" + token.split(b"\0")[1]))
-                    assert b"[AUTHENTICATIONFAILED]" in reply.text, reply
-                    # Nor is anybody else taken for that client.
-                    look = Marks(p)
-                    c.login_ok(p.accounts["berta@example.com"])
-                    line = look.event(p.node(address), "LOGIN", "berta@example.com", "imapd", port=c.local_port)
-                    assert line["ip"] == "[::ffff:127.0.0.68]", line
+        assert identity.startswith((b"I ID (", b"XCLIENT ")) and b" X-WAYPOST-TOKEN " in b" " + login.replace(b"AUTHENTICATE", b"AUTH").replace(b"AUTH", b"")
+        token = base64.b64decode(login.split()[-1]).split(b"\0")[1]
+        for address, name in itertools.product(p.addresses, (b"cram@example.com", b"berta@example.com")):
+            with KINDS[kind](address, port, source="127.0.0.68") as c:
+                c.send(identity + b"\r\n")
+                assert c.finish("I").ok if kind == "imap" else c.line().startswith(b"+OK")
+                reply = c.cmd((b"AUTHENTICATE" if kind == "imap" else b"AUTH") + b" X-WAYPOST-TOKEN " + base64.b64encode(name + b"\0" + token))
+                assert (reply.text if kind == "imap" else reply).startswith((b"NO [AUTHENTICATIONFAILED]", b"-ERR [AUTH]")), reply
+                # Nor is anybody taken for that client.
+                look = Marks(p)
+                c.login_ok(p.accounts["berta@example.com"])
+                line = look.event(p.node(address), "LOGIN", "berta@example.com", "imapd" if kind == "imap" else "pop3d", port=c.local_port)
+                assert line["ip"] == "[::ffff:127.0.0.68]", line
     server.close()
 
 
