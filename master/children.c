@@ -16,6 +16,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "master/logfile.h"
+#include "master/role_env.h"
 #include "master/roles.h"
 
 static struct msgw out;
@@ -357,28 +358,30 @@ static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 
 /* -- starting a process -- */
 
-struct start_fds { int fd[ROLE_FD_SESSION_LOG - ROLE_FD_CONTROL + 1]; };
+/* Those from ROLE_FD_CONTROL on, and what a library or a sanitizer finds as stderr. -1: there is none. */
+struct start_fds { int fd[ROLE_FD_SESSION_LOG - ROLE_FD_CONTROL + 1], err; };
+/* Our ends. */
+struct kept_fds { int control, log, err, session_log; };
 
-/* In the background a role must not hold on to the terminal, or to the pipe of whoever waits for our end of it. */
-static void leave_terminal(void)
+/* A role has no use for the master's standard descriptors, and no right to the terminal: who takes a role over could write
+ * lines of the log there, or type. Its session is its own, so that a Ctrl-C is for the master alone. */
+static void leave_terminal(int err)
 {
-	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (fd == -1)
+	if (null == -1 || dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1 || dup2(err, STDERR_FILENO) == -1 ||
+	    setsid() == -1)
 		_exit(127);
-	for (int std = STDIN_FILENO; std <= STDERR_FILENO; std++)
-		dup2(fd, std);
 }
 
 /* In the child: its descriptors to their places, everything else closed. Only async-signal-safe calls. */
-static void exec_role(const char *exe, char **argv, const struct start_fds *fds, bool foreground)
+static void exec_role(const char *exe, char **argv, char **env, const struct start_fds *fds)
 {
 	int moved[ARRAY_LEN(fds->fd)];
 	sigset_t none;
 	size_t n = 0;
 
-	if (!foreground)
-		leave_terminal();
+	leave_terminal(fds->err);
 	for (; n < ARRAY_LEN(fds->fd) && fds->fd[n] != -1; n++)
 		if ((moved[n] = fcntl(fds->fd[n], F_DUPFD_CLOEXEC, 32)) == -1)
 			_exit(127);
@@ -386,11 +389,10 @@ static void exec_role(const char *exe, char **argv, const struct start_fds *fds,
 		if (dup2(moved[i], ROLE_FD_CONTROL + (int)i) == -1)
 			_exit(127);
 	close_range(ROLE_FD_CONTROL + (unsigned)n, ~0U, CLOSE_RANGE_CLOEXEC);
-	setpgid(0, 0); /* a Ctrl-C at the terminal is for the master alone */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
-	execv(exe, argv);
+	execve(exe, argv, env);
 	_exit(127);
 }
 
@@ -409,67 +411,76 @@ static pid_t fork_role(const struct post *p, uint64_t generation, const struct s
 	const char *exe = executable(p->m);
 	char slot[16], gen[24];
 	char name[] = "waypostd", option[] = ROLES_OPTION, role[32];
-	char *argv[] = { name, option, role, slot, gen, NULL };
+	char *argv[] = { name, option, role, slot, gen, NULL }, **env = role_env(p->role);
 	pid_t pid;
 
 	snprintf(role, sizeof(role), "%s", roles_name(p->role));
 	snprintf(slot, sizeof(slot), "%u", p->slot);
 	snprintf(gen, sizeof(gen), "%llu", (unsigned long long)generation);
 	if ((pid = fork()) == 0)
-		exec_role(exe, argv, fds, p->m->foreground);
+		exec_role(exe, argv, env, fds);
+	mem_free(&env);
 	return pid;
 }
 
-static void close_fds(struct start_fds *fds)
+static void close_fd(int fd)
 {
-	for (size_t i = 0; i < ARRAY_LEN(fds->fd); i++)
-		if (fds->fd[i] != -1)
-			close(fds->fd[i]);
+	if (fd != -1)
+		close(fd);
 }
 
-/* The four or five descriptors of a role, and our ends of three of them. */
-static bool make_fds(const struct post *p, struct start_fds *fds, int *control, int log[2])
+static void close_fds(const struct start_fds *fds)
+{
+	for (size_t i = 0; i < ARRAY_LEN(fds->fd); i++)
+		close_fd(fds->fd[i]);
+	close_fd(fds->err);
+}
+
+static void close_kept(const struct kept_fds *kept)
+{
+	close_fd(kept->control);
+	close_fd(kept->log);
+	close_fd(kept->err);
+	close_fd(kept->session_log);
+}
+
+static bool make_pair(int (*make)(int fd[2]), int *kept, int *given)
 {
 	int pair[2];
 
-	*control = log[0] = log[1] = -1;
-	if (msg_pair(pair) != 0)
+	if (make(pair) != 0)
 		return false;
-	*control = pair[0];
-	fds->fd[0] = pair[1];
-	if (logfile_pair(pair) != 0)
-		return false;
-	log[0] = pair[0];
-	fds->fd[1] = pair[1];
-	if ((fds->fd[2] = settings_write(p->m->set, settings_for[p->role])) == -1)
-		return false;
-	if (p->role == ROLE_SPAWN) {
-		if (logfile_pair(pair) != 0)
-			return false;
-		log[1] = pair[0];
-		fds->fd[3] = pair[1];
-	}
+	*kept = pair[0];
+	*given = pair[1];
 	return true;
+}
+
+/* The descriptors of a role, and our ends of them. */
+static bool make_fds(const struct post *p, struct start_fds *fds, struct kept_fds *kept)
+{
+	return make_pair(msg_pair, &kept->control, &fds->fd[0]) && make_pair(logfile_pair, &kept->log, &fds->fd[1]) &&
+	    make_pair(logfile_pair, &kept->err, &fds->err) && fcntl(fds->err, F_SETFL, O_NONBLOCK) == 0 &&
+	    (fds->fd[2] = settings_write(p->m->set, settings_for[p->role])) != -1 &&
+	    (p->role != ROLE_SPAWN || make_pair(logfile_pair, &kept->session_log, &fds->fd[3]));
 }
 
 static struct child *fork_child(struct post *p)
 {
 	struct master *m = p->m;
-	struct start_fds fds = { { -1, -1, -1, -1 } };
+	struct start_fds fds = { { -1, -1, -1, -1 }, -1 };
+	struct kept_fds kept = { -1, -1, -1, -1 };
 	struct child *c = NULL;
-	int control, log[2];
+	char name[32];
 	uint64_t generation = ++m->generation;
 	pid_t pid = -1;
+	int saved;
 
-	if (make_fds(p, &fds, &control, log))
+	if (make_fds(p, &fds, &kept))
 		pid = fork_role(p, generation, &fds);
+	saved = errno;
 	close_fds(&fds);
 	if (pid == -1) {
-		int saved = errno;
-
-		close(control);
-		close(log[0]);
-		close(log[1]);
+		close_kept(&kept);
 		errno = saved;
 		return NULL;
 	}
@@ -478,10 +489,11 @@ static struct child *fork_child(struct post *p)
 	c->generation = generation;
 	c->pid = pid;
 	c->started = clock_now();
-	c->control = chan_new(m->loop, control, on_message, on_closed, c);
-	logfile_listen(m->loop, log[0], false);
-	if (log[1] != -1)
-		logfile_listen(m->loop, log[1], true);
+	c->control = chan_new(m->loop, kept.control, on_message, on_closed, c);
+	logfile_listen(m->loop, kept.log, LOGFILE_ROLE, NULL);
+	logfile_listen(m->loop, kept.err, LOGFILE_STDERR, master_post_name(p, name));
+	if (kept.session_log != -1)
+		logfile_listen(m->loop, kept.session_log, LOGFILE_SESSION, NULL);
 	ev_child_init(&c->watcher, on_exit_of, pid, 0);
 	ev_child_start(m->loop, &c->watcher);
 	c->next = m->children;

@@ -15,7 +15,8 @@ master_libmaster_a_SOURCES = \
 	master/counts.c master/counts.h \
 	master/listen.c master/listen.h \
 	master/logline.c master/logline.h \
-	master/report.c master/report.h
+	master/report.c master/report.h \
+	master/role_env.c master/role_env.h
 sbin_PROGRAMS += sbin/waypostd
 bin_PROGRAMS += bin/waypost
 sbin_waypostd_SOURCES = \

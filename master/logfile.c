@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -16,13 +18,18 @@
 #include "master/logline.h"
 
 enum { DATAGRAM_MAX = 64 * 1024, SOCKET_BUFFER = 1024 * 1024, BURST = 32 };
+enum { STDERR_SECONDS = 60, STDERR_LINES = 300, STDERR_LINE_MAX = 900 }; /* a sanitizer's report has some hundred lines */
 
 enum target_kind { TARGET_STDERR, TARGET_FILE, TARGET_SYSLOG };
 
 struct source {
 	ev_io io;
 	struct source *next;
-	bool session;
+	enum logfile_source kind;
+	char name[32];
+	/* Of a stderr: */
+	uint32_t since;          /* clock_seconds() when the present minute began */
+	unsigned taken, dropped; /* lines in it */
 };
 
 static enum target_kind kind = TARGET_STDERR;
@@ -138,8 +145,21 @@ static void write_mirror(const struct log_record *rec)
 		dprintf(STDERR_FILENO, "%s: %s\n", rec->program, rec->text);
 }
 
+static void write_line(const struct tm *when, const struct log_record *rec, pid_t pid, unsigned *lines)
+{
+	if (rec->level > most)
+		return;
+	write_mirror(rec);
+	if (kind == TARGET_SYSLOG) {
+		write_syslog(when, rec, pid);
+	} else {
+		logline_file(&text, when, host_name(), rec, pid);
+		++*lines;
+	}
+}
+
 /* One datagram of a sender: lines as lib/log.h describes them. */
-static void write_batch(char *p, size_t len, pid_t pid, bool session)
+static void write_batch(const struct source *s, char *p, size_t len, pid_t pid)
 {
 	time_t now = time(NULL);
 	struct log_record rec;
@@ -148,19 +168,55 @@ static void write_batch(char *p, size_t len, pid_t pid, bool session)
 
 	localtime_r(&now, &when);
 	while (log_parse(&p, &len, &rec)) {
-		if (rec.level > most)
-			continue;
-		if (session && !logline_session_may((char *)(uintptr_t)rec.text)) {
+		if (s->kind == LOGFILE_SESSION && rec.level <= most && !logline_session_may((char *)(uintptr_t)rec.text)) {
 			rec.level = LOG_LEVEL_ERROR;
 			rec.text = "a session server tried to log a refused login, which it cannot know of; the line was dropped";
 		}
-		write_mirror(&rec);
-		if (kind == TARGET_SYSLOG) {
-			write_syslog(&when, &rec, pid);
-		} else {
-			logline_file(&text, &when, host_name(), &rec, pid);
-			lines++;
-		}
+		write_line(&when, &rec, pid, &lines);
+	}
+	flush_text(&when, lines);
+}
+
+static void PRINTF_LIKE(5, 6) write_of_stderr(const struct source *s, const struct tm *when, pid_t pid, unsigned *lines,
+    const char *fmt, ...)
+{
+	char said[LOG_LINE_MAX];
+	struct log_record rec = { LOG_LEVEL_WARN, "waypostd", said };
+	int head = snprintf(said, sizeof(said), "stderr of %s: ", s->name);
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(said + head, sizeof(said) - (size_t)head, fmt, ap);
+	va_end(ap);
+	logline_session_may(said); /* spoils what looks like a refused login */
+	write_line(when, &rec, pid, lines);
+}
+
+/* One write to the stderr of a role, by PID. */
+static void write_stderr(struct source *s, const char *p, size_t len, pid_t pid)
+{
+	time_t now = time(NULL);
+	unsigned lines = 0;
+	struct tm when;
+
+	localtime_r(&now, &when);
+	if (clock_seconds() - s->since >= STDERR_SECONDS) {
+		if (s->dropped != 0)
+			write_of_stderr(s, &when, pid, &lines, "%u lines more were dropped", s->dropped);
+		s->since = clock_seconds();
+		s->taken = s->dropped = 0;
+	}
+	while (len != 0) {
+		const char *end = memchr(p, '\n', len);
+		size_t n = end != NULL ? (size_t)(end - p) : len;
+
+		if (n != 0 && s->taken++ < STDERR_LINES)
+			write_of_stderr(s, &when, pid, &lines, "%.*s", (int)MIN(n, STDERR_LINE_MAX), p);
+		else if (n != 0)
+			s->dropped++;
+		n += end != NULL;
+		p += n;
+		len -= n;
 	}
 	flush_text(&when, lines);
 }
@@ -200,7 +256,10 @@ static bool take_one(struct source *s)
 	ssize_t n = recvmsg(s->io.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n > 0) {
-		write_batch(buf, (size_t)n, sender_of(&msg), s->session);
+		if (s->kind == LOGFILE_STDERR)
+			write_stderr(s, buf, (size_t)n, sender_of(&msg));
+		else
+			write_batch(s, buf, (size_t)n, sender_of(&msg));
 		return true;
 	}
 	if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
@@ -216,13 +275,14 @@ static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUS
 		;
 }
 
-void logfile_listen(struct ev_loop *loop, int sock, bool session)
+void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source from, const char *name)
 {
 	struct source *s = mem_alloc(sizeof(*s));
 
 	ev_io_init(&s->io, on_readable, sock, EV_READ);
 	s->io.data = loop;
-	s->session = session;
+	s->kind = from;
+	snprintf(s->name, sizeof(s->name), "%s", name != NULL ? name : "");
 	s->next = sources;
 	sources = s;
 	ev_io_start(loop, &s->io);

@@ -16,9 +16,16 @@ void logfile_reopen(void);
 void logfile_set_level(const char *level);
 /* While ON, errors and warnings are written to stderr as well: until the start is over. */
 void logfile_mirror(bool on);
+/* Who has the other end. */
+enum logfile_source {
+	LOGFILE_ROLE,    /* a role, as its log (lib/log.h) */
+	LOGFILE_SESSION, /* session servers, as their log: they are not believed everything */
+	LOGFILE_STDERR   /* a role and its children, as their stderr: what libraries and sanitizers print becomes lines "stderr of
+	                  * NAME: ...", of which none can pass for a role's own, and not more than some in a minute are taken */
+};
 /* Takes over SOCK, one end of logfile_pair(), and writes what the other end sends, until that is closed by
- * everyone who has it. SESSION: session servers have it, whose lines are not believed everything. */
-void logfile_listen(struct ev_loop *loop, int sock, bool session);
+ * everyone who has it. NAME: of whose stderr it is, else NULL; it is copied. */
+void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source kind, const char *name);
 /* Makes the pair for one sender: FD[0] for logfile_listen(), FD[1] for the sender. 0, or -1 with errno. */
 int logfile_pair(int fd[2]);
 /* Writes all that has been sent so far; for the end of the process. */

@@ -209,7 +209,7 @@ static void open_log(struct master *m)
 	logfile_mirror(!m->foreground);
 	if (logfile_pair(fd) != 0)
 		die_errno("cannot make the log's sockets");
-	logfile_listen(m->loop, fd[0], false);
+	logfile_listen(m->loop, fd[0], LOGFILE_ROLE, NULL);
 	master_pid = getpid();
 	atexit(at_exit);
 	log_set_socket(fd[1]);
