@@ -1,8 +1,5 @@
 /* LIST and LSUB. */
-#include <dirent.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "imapd/cmd.h"
 #include "imapd/imap_match.h"
@@ -47,25 +44,6 @@ static void put_row(struct imap_session *s, const char *what, const char *attrib
 	str_fini(&out);
 }
 
-/* INBOX has new mail: the one look into new/ that Courier's LIST takes by default. */
-static bool inbox_has_new(struct imap_session *s)
-{
-	int fd = openat(s->root.fd, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-	const struct dirent *e;
-	bool found = false;
-
-	if (d == NULL) {
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	while (!found && (e = readdir(d)) != NULL)
-		found = e->d_name[0] != '.';
-	closedir(d);
-	return found;
-}
-
 /* INBOX's children on the wire: with the prefix "INBOX." every folder, else those that are called so. */
 static bool inbox_has_children(struct imap_session *s, const struct md_folders *all)
 {
@@ -78,7 +56,8 @@ static void put_folder(struct imap_session *s, const struct md_folders *all, con
 {
 	bool marks = s->set->imapd_IMAP_CHECK_ALL_FOLDERS, inbox = f->name[0] == '\0';
 	bool children = inbox ? inbox_has_children(s, all) : f->has_children;
-	bool has_new = marks ? f->has_new : inbox && inbox_has_new(s);
+	/* INBOX's is the one look into new/ that Courier's LIST takes by default. */
+	bool has_new = marks ? f->has_new : inbox && md_tree_has_new(&s->root, "");
 	struct str attributes = STR_INIT;
 
 	if (!f->exists)

@@ -37,6 +37,7 @@ struct md_root {
 	int fd;               /* the Maildir's directory, or -1 */
 	char *path;           /* as it was given: for texts only */
 	unsigned tmp_serial;  /* makes names unique within the process */
+	bool said_odd;        /* something in cur/ or new/ that is no message was logged */
 	struct md_size size;  /* what maildirsize is to be told */
 	char why[MD_WHY_MAX]; /* the last failure, for the log: what failed, on what, what to do */
 };

@@ -16,7 +16,7 @@
 #include "maildir/md_name.h"
 #include "maildir/md_scan.h"
 
-enum { COPY_BUF = 65536, LINK_TRIES = 8 };
+enum { COPY_BUF = 65536 };
 
 struct copy {
 	struct md_box *box;
@@ -24,7 +24,6 @@ struct copy {
 	const char *folder;
 	struct md_item *it;
 	size_t n;
-	bool no_link; /* the file system does not link: copy bytes */
 };
 
 void md_copied_fini(struct md_copied *c)
@@ -56,7 +55,7 @@ static void set_name(struct md_item *it, const struct md_msg *m, const char *tmp
 	str_fini(&base);
 }
 
-static int copy_bytes(int from, int to)
+static int copy_bytes(int from, int to, struct timespec *date)
 {
 	char *buf = mem_alloc(COPY_BUF);
 	struct stat st;
@@ -69,19 +68,16 @@ static int copy_bytes(int from, int to)
 		rc = n < 0 || !fd_write_all(to, buf, (size_t)n) ? -1 : 0;
 	}
 	if (rc == 0 && (rc = fstat(from, &st)) == 0) {
-		struct timespec ts[2] = { st.st_atim, st.st_mtim };
-
-		rc = futimens(to, ts);
-	}
-	if (rc == 0)
+		*date = st.st_mtim;
 		rc = fsync(to);
+	}
 	err = errno;
 	mem_free(&buf);
 	errno = err;
 	return rc;
 }
 
-static enum md_err copy_file(struct copy *c, struct md_msg *m, struct str *tmp)
+static enum md_err copy_file(struct copy *c, struct md_msg *m, struct str *tmp, struct timespec *date)
 {
 	struct md_root *r = c->box->root;
 	int from, to, rc, err;
@@ -91,7 +87,7 @@ static enum md_err copy_file(struct copy *c, struct md_msg *m, struct str *tmp)
 		return e;
 	str_clear(tmp);
 	to = md_tmp_create(r, c->tofd, 0666, tmp);
-	rc = to < 0 ? -1 : copy_bytes(from, to);
+	rc = to < 0 ? -1 : copy_bytes(from, to, date);
 	err = errno;
 	close(from);
 	if (to >= 0 && close(to) != 0 && rc == 0) {
@@ -104,33 +100,8 @@ static enum md_err copy_file(struct copy *c, struct md_msg *m, struct str *tmp)
 		md_folder_text(c->folder));
 }
 
-/* A second name for the file of M in tmp/ of the target. */
-static enum md_err link_file(struct copy *c, struct md_msg *m, struct str *tmp)
-{
-	struct str path = STR_INIT, to = STR_INIT;
-	enum md_err e = MD_OK;
-	bool linked = false;
-
-	for (int i = 0; e == MD_OK && !linked && !c->no_link && i < LINK_TRIES; i++) {
-		str_clear(tmp);
-		md_name_tmp(c->box->root, tmp);
-		str_clear(&to);
-		str_addf(&to, "tmp/%s", tmp->data);
-		linked = linkat(c->box->fd, md_msg_path(m, &path), c->tofd, to.data, 0) == 0;
-		if (linked || errno == EEXIST)
-			continue;
-		if (errno == ENOENT)
-			e = md_scan_refind(c->box, m);
-		else
-			c->no_link = true; /* EXDEV, EPERM, EMLINK, ...: what is really wrong the copy will tell */
-	}
-	str_fini(&path);
-	str_fini(&to);
-	return e == MD_OK && !linked ? copy_file(c, m, tmp) : e;
-}
-
-/* One message into tmp/ of the target. MD_GONE: it is not there any more. */
-static enum md_err prepare(struct copy *c, struct md_msg *m, size_t idx)
+/* The bytes of M into a new file in tmp/ of the target. MD_GONE: it is not there any more. */
+static enum md_err prepare_bytes(struct copy *c, struct md_msg *m, size_t idx)
 {
 	struct md_item *it = &c->it[c->n];
 	struct str tmp = STR_INIT;
@@ -142,15 +113,13 @@ static enum md_err prepare(struct copy *c, struct md_msg *m, size_t idx)
 	memset(it, 0, sizeof(*it));
 	it->idx = idx;
 	it->fromfd = c->tofd;
-	e = link_file(c, m, &tmp);
+	e = copy_file(c, m, &tmp, &it->date);
+	it->dated = true;
 	if (tmp.len != 0 && e != MD_GONE) {
 		str_addf(&it->from, "tmp/%s", tmp.data);
 		c->n++; /* so that its file is removed */
 		if (e == MD_OK && fstatat(c->tofd, it->from.data, &st, AT_SYMLINK_NOFOLLOW) != 0)
 			e = md_fail(c->box->root, md_errno(errno), errno, "cannot copy a message to folder %s", md_folder_text(c->folder));
-		if (e == MD_OK && !S_ISREG(st.st_mode))
-			e = md_fail(c->box->root, MD_PERM, 0, "message %u of folder %s is no regular file", m->uid,
-				md_folder_text(c->box->folder));
 		if (e == MD_OK) {
 			set_name(it, m, tmp.data, &st);
 			add_keywords(c->box, m, it);
@@ -158,6 +127,52 @@ static enum md_err prepare(struct copy *c, struct md_msg *m, size_t idx)
 	}
 	str_fini(&tmp);
 	return e;
+}
+
+/* The file of M as it stands in its folder. False: it is not there any more. */
+static bool prepare_file(struct copy *c, struct md_msg *m, size_t idx, bool link)
+{
+	struct md_item *it = &c->it[c->n];
+	struct str tmp = STR_INIT, path = STR_INIT;
+	struct stat st;
+	bool there = !m->gone;
+
+	if (there && fstatat(c->box->fd, md_msg_path(m, &path), &st, AT_SYMLINK_NOFOLLOW) != 0)
+		there = md_scan_refind(c->box, m) == MD_OK &&
+			fstatat(c->box->fd, md_msg_path(m, &path), &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (there) {
+		memset(it, 0, sizeof(*it));
+		it->idx = idx;
+		it->fromfd = c->box->fd;
+		it->link = link;
+		md_msg_path(m, &it->from);
+		md_name_tmp(c->box->root, &tmp);
+		set_name(it, m, tmp.data, &st);
+		add_keywords(c->box, m, it);
+		c->n++;
+	}
+	str_fini(&tmp);
+	str_fini(&path);
+	return there;
+}
+
+/* The source was renamed by someone else, or is gone. */
+static bool find_again(struct md_item *it, void *arg)
+{
+	struct copy *c = arg;
+	struct md_msg *m = &c->box->msgs[it->idx];
+
+	if (md_scan_refind(c->box, m) != MD_OK)
+		return false;
+	md_msg_path(m, &it->from);
+	return true;
+}
+
+static void forget_items(struct copy *c)
+{
+	md_items_free(c->it, c->n);
+	c->it = NULL;
+	c->n = 0;
 }
 
 static void report(const struct copy *c, struct md_copied *out)
@@ -173,20 +188,37 @@ static void report(const struct copy *c, struct md_copied *out)
 	}
 }
 
-static enum md_err copy_all(struct copy *c, const size_t *idx, size_t nidx, struct md_copied *out)
+/* The files themselves, which get a name in the target (LINK: one more). *CROSS: their bytes have to be copied. */
+static enum md_err deposit_files(struct copy *c, const size_t *idx, size_t nidx, bool link, struct md_copied *out, bool *cross)
+{
+	enum md_err e = MD_OK;
+
+	*cross = false;
+	c->it = mem_array(nidx, sizeof(*c->it));
+	for (size_t i = 0; i < nidx; i++)
+		(void)prepare_file(c, &c->box->msgs[idx[i]], idx[i], link);
+	if (c->n != 0)
+		e = md_deposit(c->box->root, c->tofd, c->folder, c->it, c->n, find_again, c, &out->uidvalidity, cross);
+	if (e == MD_OK) {
+		report(c, out);
+		out->missed = nidx - out->n;
+	}
+	return e;
+}
+
+static enum md_err copy_bytes_of_all(struct copy *c, const size_t *idx, size_t nidx, struct md_copied *out)
 {
 	enum md_err e = MD_OK;
 	bool cross;
 
 	c->it = mem_array(nidx, sizeof(*c->it));
 	for (size_t i = 0; e == MD_OK && i < nidx; i++) {
-		e = prepare(c, &c->box->msgs[idx[i]], idx[i]);
+		e = prepare_bytes(c, &c->box->msgs[idx[i]], idx[i]);
 		if (e == MD_GONE) {
 			out->missed++;
 			e = MD_OK;
 		}
 	}
-	RACE("copy: second names are in tmp/");
 	if (e == MD_OK && c->n != 0)
 		e = md_deposit(c->box->root, c->tofd, c->folder, c->it, c->n, NULL, NULL, &out->uidvalidity, &cross);
 	if (e == MD_OK)
@@ -194,10 +226,17 @@ static enum md_err copy_all(struct copy *c, const size_t *idx, size_t nidx, stru
 	for (size_t i = 0; i < c->n; i++)
 		if (!c->it[i].placed && c->it[i].from.len != 0)
 			unlinkat(c->tofd, c->it[i].from.data, 0);
-	md_items_free(c->it, c->n);
-	c->it = NULL;
-	c->n = 0;
+	forget_items(c);
 	return e;
+}
+
+static enum md_err copy_all(struct copy *c, const size_t *idx, size_t nidx, struct md_copied *out)
+{
+	bool cross;
+	enum md_err e = deposit_files(c, idx, nidx, true, out, &cross);
+
+	forget_items(c);
+	return cross ? copy_bytes_of_all(c, idx, nidx, out) : e;
 }
 
 enum md_err md_copy(struct md_box *box, const size_t *idx, size_t nidx, const char *folder, struct md_copied *out)
@@ -227,51 +266,12 @@ static void mark_moved(struct md_box *box, struct md_msg *m, const char *as)
 	md_msg_gone(box, m);
 }
 
-/* The source was renamed by someone else, or is gone. */
-static bool find_again(struct md_item *it, void *arg)
-{
-	struct copy *c = arg;
-	struct md_msg *m = &c->box->msgs[it->idx];
-
-	if (md_scan_refind(c->box, m) != MD_OK)
-		return false;
-	md_msg_path(m, &it->from);
-	return true;
-}
-
-static void prepare_move(struct copy *c, struct md_msg *m, size_t idx, struct md_copied *out)
-{
-	struct md_item *it = &c->it[c->n];
-	struct str tmp = STR_INIT, path = STR_INIT;
-	struct stat st;
-	bool there = !m->gone;
-
-	if (there && fstatat(c->box->fd, md_msg_path(m, &path), &st, AT_SYMLINK_NOFOLLOW) != 0)
-		there = md_scan_refind(c->box, m) == MD_OK &&
-			fstatat(c->box->fd, md_msg_path(m, &path), &st, AT_SYMLINK_NOFOLLOW) == 0;
-	if (there) {
-		memset(it, 0, sizeof(*it));
-		it->idx = idx;
-		it->fromfd = c->box->fd;
-		md_msg_path(m, &it->from);
-		md_name_tmp(c->box->root, &tmp);
-		set_name(it, m, tmp.data, &st);
-		add_keywords(c->box, m, it);
-		c->n++;
-	} else {
-		out->missed++;
-	}
-	str_fini(&tmp);
-	str_fini(&path);
-}
-
 /* Copies, then deletes the originals: between file systems there is no other way. */
 static enum md_err move_across(struct copy *c, const size_t *idx, size_t nidx, struct md_copied *out)
 {
 	enum md_err e;
 
-	out->missed = 0;
-	e = copy_all(c, idx, nidx, out);
+	e = copy_bytes_of_all(c, idx, nidx, out);
 	for (size_t i = 0; e == MD_OK && i < out->n; i++)
 		e = md_box_expunge(c->box, &c->box->msgs[md_box_find(c->box, out->from[i])]);
 	return e;
@@ -279,27 +279,16 @@ static enum md_err move_across(struct copy *c, const size_t *idx, size_t nidx, s
 
 static enum md_err move_all(struct copy *c, const size_t *idx, size_t nidx, struct md_copied *out)
 {
-	struct md_root *r = c->box->root;
-	enum md_err e = MD_OK;
-	bool cross = false;
+	bool cross;
+	enum md_err e = deposit_files(c, idx, nidx, false, out, &cross);
 
-	c->it = mem_array(nidx, sizeof(*c->it));
-	for (size_t i = 0; i < nidx; i++)
-		prepare_move(c, &c->box->msgs[idx[i]], idx[i], out);
-	RACE("move: names are known");
-	if (c->n != 0)
-		e = md_deposit(r, c->tofd, c->folder, c->it, c->n, find_again, c, &out->uidvalidity, &cross);
 	if (e == MD_OK) {
-		report(c, out);
-		out->missed += c->n - out->n;
 		for (size_t i = 0; i < c->n; i++)
 			if (c->it[i].placed)
 				mark_moved(c->box, &c->box->msgs[c->it[i].idx], c->it[i].name.data);
 		(void)md_sync_dir(c->box->fd, "cur"); /* the target is on disk already */
 	}
-	md_items_free(c->it, c->n);
-	c->it = NULL;
-	c->n = 0;
+	forget_items(c);
 	return cross ? move_across(c, idx, nidx, out) : e;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/mem.h"
@@ -76,6 +77,24 @@ static enum md_err reserve(struct md_root *r, int tofd, const char *folder, stru
 	return md_uidlist_write(r, tofd, folder, l);
 }
 
+/* One file into its place. A date is set in the last moment: in tmp/ an old one looks like a leftover to others. */
+static int place_file(const struct md_item *it, int tofd, const char *to)
+{
+	struct timespec ts[2] = { it->date, it->date };
+
+	if (it->link)
+		return linkat(it->fromfd, it->from.data, tofd, to, 0);
+	if (it->dated && utimensat(it->fromfd, it->from.data, ts, AT_SYMLINK_NOFOLLOW) != 0)
+		return -1;
+	return md_rename_new(it->fromfd, it->from.data, tofd, to);
+}
+
+/* The file cannot get its place by a new name, but by a copy of its bytes. */
+static bool needs_copy(const struct md_item *it, int err)
+{
+	return err == EXDEV || (it->link && (err == EPERM || err == EMLINK || err == EOPNOTSUPP || err == ENOSYS));
+}
+
 static enum md_err place(struct md_root *r, int tofd, const char *folder, struct md_item *it, md_lost_fn *lost, void *arg,
 	bool *cross)
 {
@@ -85,7 +104,7 @@ static enum md_err place(struct md_root *r, int tofd, const char *folder, struct
 
 	str_addf(&to, "cur/%s", it->name.data);
 	for (int i = 0; i < LOST_TRIES; i++) {
-		rc = md_rename_new(it->fromfd, it->from.data, tofd, to.data);
+		rc = place_file(it, tofd, to.data);
 		err = errno;
 		if (rc == 0 || err != ENOENT || lost == NULL)
 			break;
@@ -98,7 +117,7 @@ static enum md_err place(struct md_root *r, int tofd, const char *folder, struct
 	if (rc == 0) {
 		it->placed = true;
 	} else if (!it->missed) {
-		*cross = err == EXDEV;
+		*cross = needs_copy(it, err);
 		e = md_fail(r, err == ENOENT ? MD_NOTMAILDIR : md_errno(err), err, "cannot put a message into folder %s",
 			md_folder_text(folder));
 	}
@@ -115,7 +134,10 @@ static void undo(int tofd, struct md_item *it, size_t n)
 		if (it[i].placed) {
 			str_clear(&to);
 			str_addf(&to, "cur/%s", it[i].name.data);
-			(void)md_rename_new(tofd, to.data, it[i].fromfd, it[i].from.data);
+			if (it[i].link)
+				(void)unlinkat(tofd, to.data, 0);
+			else
+				(void)md_rename_new(tofd, to.data, it[i].fromfd, it[i].from.data);
 			it[i].placed = false;
 		}
 		if (it[i].nkw != 0)

@@ -6,12 +6,17 @@
 #ifndef MAILDIR_MD_DEPOSIT_H
 #define MAILDIR_MD_DEPOSIT_H
 
+#include <time.h>
+
 #include "lib/str.h"
 #include "maildir/md.h"
 
 struct md_item {
 	int fromfd;       /* directory that FROM is relative to: borrowed */
 	struct str from;  /* path of the file */
+	bool link;        /* FROM stays where it is: the file gets a second name */
+	bool dated;       /* DATE is the message's internal date, and not yet that of the file */
+	struct timespec date;
 	struct str name;  /* its name in cur/ of the target */
 	size_t base_len;  /* of name */
 	const char **kw;  /* names of its keywords: the array is freed with the item, the names are not */
@@ -26,8 +31,8 @@ void md_items_free(struct md_item *it, size_t n);
 /* FROM of IT was not there: true if it has been corrected, false if the file is gone. */
 typedef bool md_lost_fn(struct md_item *it, void *arg);
 /* Deposits the N items in FOLDER, whose directory is TOFD. LOST may be NULL (a file that is missing is an error then).
- * MD_OK; or a failure after which every file is where it was. *CROSS tells that it failed because source and
- * target are on different file systems. */
+ * MD_OK; or a failure after which every file is where it was. *CROSS tells that it failed because the
+ * files cannot be renamed or linked to there (another file system, mostly): copying their bytes is left. */
 enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n, md_lost_fn *lost,
 	void *arg, uint32_t *uidvalidity_out, bool *cross) MUST_CHECK;
 /* fsync() of directory SUB of DIRFD. 0, or -1 with errno. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/race.h"
 #include "maildir/md_name.h"
@@ -40,7 +41,28 @@ static bool dirlist_add(struct md_dirlist *l, const char *name)
 	return true;
 }
 
-enum md_err md_dirlist_read(struct md_root *r, int dirfd, const char *folder, const char *sub, bool dots,
+static bool is_regular(int fd, const struct dirent *de)
+{
+	struct stat st;
+
+	if (de->d_type != DT_UNKNOWN)
+		return de->d_type == DT_REG;
+	return fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+/* A NAME that is no message although it stands among them. */
+static void say_odd(struct md_root *r, const char *folder, const char *sub, const char *name)
+{
+	char clean[MD_NAME_MAX + 1];
+
+	if (r->said_odd)
+		return;
+	r->said_odd = true;
+	log_warn("%.120s: %s in %s/ of folder %s is no regular file; it is passed over, for only files are messages: move it elsewhere", r->path,
+		log_clean(clean, sizeof(clean), name), sub, md_folder_text(folder));
+}
+
+enum md_err md_dirlist_read(struct md_root *r, int dirfd, const char *folder, const char *sub, enum md_listed what,
 	struct md_dirlist *l)
 {
 	int fd = openat(dirfd, sub, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -56,8 +78,12 @@ enum md_err md_dirlist_read(struct md_root *r, int dirfd, const char *folder, co
 			"cannot read %s/ of folder %s", sub, md_folder_text(folder));
 	}
 	while (fits && (errno = 0, de = readdir(dir)) != NULL) {
-		if (de->d_name[0] == '.' && (!dots || de->d_name[1] == '\0' || strcmp(de->d_name, "..") == 0))
+		if (de->d_name[0] == '.' && (what == MD_LIST_MESSAGES || de->d_name[1] == '\0' || strcmp(de->d_name, "..") == 0))
 			continue;
+		if (what == MD_LIST_MESSAGES && !is_regular(fd, de)) {
+			say_odd(r, folder, sub, de->d_name);
+			continue;
+		}
 		fits = dirlist_add(l, de->d_name);
 	}
 	err = errno;
@@ -117,7 +143,9 @@ void md_clean_tmp(int dirfd, time_t now)
 	while ((de = readdir(dir)) != NULL) {
 		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
 			continue;
-		if (fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_mtime > now - MD_TMP_HOURS * 3600)
+		/* The date of a message is its mtime: what is being stored now may well be from last year. */
+		if (fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || MAX(st.st_mtime, st.st_ctime) > now - MD_TMP_HOURS * 3600 ||
+		    md_name_in_use(de->d_name))
 			continue;
 		RACE("tmp: something seems left over");
 		if (S_ISDIR(st.st_mode))

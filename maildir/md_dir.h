@@ -16,9 +16,12 @@ struct md_dirlist {
 
 void md_dirlist_fini(struct md_dirlist *l);
 const char *md_dirlist_name(const struct md_dirlist *l, size_t i);
-/* Appends the names in SUB ("cur") of DIRFD to L: all but those that begin with '.', unless DOTS.
+/* Which names: all (but "." and ".."), or those that message files can have: regular files that do not begin with '.'.
+ * Other things (a directory, a link, a pipe) are no messages; the first that is met in a session is logged. */
+enum md_listed { MD_LIST_ALL, MD_LIST_MESSAGES };
+/* Appends the names in SUB ("cur") of DIRFD to L.
  * MD_OK; MD_NOTMAILDIR: there is no SUB; MD_PERM, MD_LIMIT, MD_IO. */
-enum md_err md_dirlist_read(struct md_root *r, int dirfd, const char *folder, const char *sub, bool dots,
+enum md_err md_dirlist_read(struct md_root *r, int dirfd, const char *folder, const char *sub, enum md_listed what,
 	struct md_dirlist *l) MUST_CHECK;
 
 /* renameat() that never overwrites: 0, or -1 with errno (EEXIST). */
@@ -26,7 +29,8 @@ int md_rename_new(int fromfd, const char *from, int tofd, const char *to);
 /* Moves the file NAME from new/ to cur/ of DIRFD; its name there, with ":2," added if it had no such part, is
  * appended to OUT. 0; -1 with errno (ENOENT: someone else moved it). */
 int md_move_new(int dirfd, const char *name, struct str *out);
-/* Deletes what is in tmp/ and older than 36 hours. Errors are of no interest. */
+/* Deletes what is left over in tmp/: neither changed nor renamed nor linked (ctime) for 36 hours, whatever date (mtime) it
+ * carries, and not of a process of this host that still runs. Errors are of no interest. */
 void md_clean_tmp(int dirfd, time_t now);
 /* Deletes NAME in DIRFD with all that it holds; links are deleted, not followed. 0, or -1 with errno. */
 int md_remove_tree(int dirfd, const char *name);

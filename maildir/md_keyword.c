@@ -273,7 +273,7 @@ static enum md_err load_updates(struct load *ld)
 {
 	struct md_box *box = ld->box;
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
-	enum md_err e = md_dirlist_read(box->root, box->fd, box->folder, MD_KW_DIR, false, &l);
+	enum md_err e = md_dirlist_read(box->root, box->fd, box->folder, MD_KW_DIR, MD_LIST_MESSAGES, &l);
 
 	for (size_t i = 0; e == MD_OK && i < l.n; i++) {
 		const char *base = md_dirlist_name(&l, i);
@@ -590,7 +590,7 @@ enum md_err md_kw_fold(struct md_box *box)
 
 	e = md_kw_load(box, box->n, &grew); /* also what came since */
 	if (e == MD_OK)
-		e = md_dirlist_read(box->root, box->fd, box->folder, MD_KW_DIR, true, &l);
+		e = md_dirlist_read(box->root, box->fd, box->folder, MD_KW_DIR, MD_LIST_ALL, &l);
 	if (e == MD_OK) {
 		format_list(box, &text);
 		RACE("keywords: all read, :list not replaced");

@@ -1,5 +1,7 @@
 #include "maildir/md_name.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
@@ -165,6 +167,18 @@ void md_name_tmp(struct md_root *r, struct str *out)
 	gettimeofday(&now, NULL);
 	str_addf(out, "%lld.M%ldP%ld_%u.", (long long)now.tv_sec, (long)now.tv_usec, (long)getpid(), r->tmp_serial++);
 	add_host(out);
+}
+
+bool md_name_in_use(const char *name)
+{
+	struct str host = STR_INIT;
+	int at = 0, pid;
+	bool ours;
+
+	add_host(&host);
+	ours = sscanf(name, "%*u.M%*uP%d_%*u.%n", &pid, &at) == 1 && at != 0 && strcmp(name + at, str_cstr(&host)) == 0;
+	str_fini(&host);
+	return ours && pid > 0 && (kill(pid, 0) == 0 || errno != ESRCH);
 }
 
 void md_name_new(struct str *out, const char *tmp, uint64_t dev, uint64_t ino, uint64_t size)

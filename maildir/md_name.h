@@ -30,6 +30,8 @@ int md_name_order(const char *a, const char *b);
 bool md_name_valid(const char *name);
 /* Appends a new unique name for a file in tmp/: "<sec>.M<usec>P<pid>_<n>.<host>". */
 void md_name_tmp(struct md_root *r, struct str *out);
+/* NAME is one of md_name_tmp(), given by a process of this host that still runs. */
+bool md_name_in_use(const char *name);
 /* Appends the base of a new message made of the tmp name TMP, V (device) and I (inode) parts put in, and ",S=SIZE". */
 void md_name_new(struct str *out, const char *tmp, uint64_t dev, uint64_t ino, uint64_t size);
 

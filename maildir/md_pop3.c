@@ -26,7 +26,7 @@ static void move_new(struct md_pop3 *p)
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
 	struct str to = STR_INIT;
 
-	if (md_dirlist_read(r, r->fd, "", "new", false, &l) == MD_OK)
+	if (md_dirlist_read(r, r->fd, "", "new", MD_LIST_MESSAGES, &l) == MD_OK)
 		for (size_t i = 0; i < l.n; i++) {
 			str_clear(&to);
 			if (md_name_valid(md_dirlist_name(&l, i)))
@@ -77,7 +77,7 @@ static void drop_ghosts(struct md_pop3 *p)
 static enum md_err read_cur(struct md_pop3 *p)
 {
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
-	enum md_err e = md_dirlist_read(p->root, p->root->fd, "", "cur", false, &l);
+	enum md_err e = md_dirlist_read(p->root, p->root->fd, "", "cur", MD_LIST_MESSAGES, &l);
 
 	if (e == MD_OK) {
 		p->msgs = mem_array(l.n, sizeof(*p->msgs));
@@ -113,7 +113,7 @@ static void refresh_names(struct md_pop3 *p)
 	struct md_hash h;
 
 	hash_msgs(&h, p);
-	if (md_dirlist_read(p->root, p->root->fd, "", "cur", false, &l) == MD_OK)
+	if (md_dirlist_read(p->root, p->root->fd, "", "cur", MD_LIST_MESSAGES, &l) == MD_OK)
 		for (size_t i = 0; i < l.n; i++) {
 			const char *name = md_dirlist_name(&l, i);
 			uint32_t v = md_hash_find(&h, name, md_name_base_len(name), msg_name, p);

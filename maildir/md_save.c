@@ -123,9 +123,8 @@ enum md_err md_save_write(struct md_save *s, const void *data, size_t len)
 }
 
 /* Everything is in the file and on disk. */
-static enum md_err finish_file(struct md_save *s, time_t when, struct stat *st)
+static enum md_err finish_file(struct md_save *s, struct stat *st)
 {
-	struct timespec ts[2] = { { .tv_sec = when }, { .tv_sec = when } };
 	enum md_err e = put_crs(s);
 	int rc, err;
 
@@ -133,7 +132,7 @@ static enum md_err finish_file(struct md_save *s, time_t when, struct stat *st)
 		e = flush(s);
 	if (e != MD_OK)
 		return e;
-	if ((when != (time_t)-1 && futimens(s->fd, ts) != 0) || fsync(s->fd) != 0 || fstat(s->fd, st) != 0)
+	if (fsync(s->fd) != 0 || fstat(s->fd, st) != 0)
 		return fail(s, errno, "sync");
 	rc = close(s->fd);
 	err = errno;
@@ -178,12 +177,14 @@ enum md_err md_save_commit(struct md_save **save, unsigned flags, const char *co
 	bool cross;
 
 	if (keywords_ok(kw, nkw))
-		e = finish_file(s, when, &st);
+		e = finish_file(s, &st);
 	else
 		e = md_fail(s->root, MD_LIMIT, 0, "a keyword of a new message for %s is too long or has characters that none may have",
 			md_folder_text(s->folder));
 	if (e == MD_OK) {
 		it = make_item(s, &st, flags, kw, nkw);
+		it->dated = when != (time_t)-1;
+		it->date.tv_sec = when;
 		RACE("save: the file is complete in tmp/");
 		e = md_deposit(s->root, s->dirfd, s->folder, it, 1, NULL, NULL, uidvalidity_out, &cross);
 		*uid_out = it->uid;

@@ -268,7 +268,7 @@ enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 	for (size_t i = 0; i < sc->n_fresh; i++)
 		sc->fresh[i].in_pass = sc->fresh[i].in_new;
 	md_stamp_take(at, box->fd, "cur");
-	e = md_dirlist_read(box->root, box->fd, box->folder, "cur", false, &l);
+	e = md_dirlist_read(box->root, box->fd, box->folder, "cur", MD_LIST_MESSAGES, &l);
 	RACE("scan: the names of cur/ are known");
 	if (e == MD_OK) {
 		for (size_t i = 0; i < l.n; i++)
@@ -344,7 +344,7 @@ static enum md_err scan_new(struct md_scan *sc)
 	enum md_err e;
 
 	md_stamp_take(&box->at_new, box->fd, "new");
-	e = md_dirlist_read(box->root, box->fd, box->folder, "new", false, &l);
+	e = md_dirlist_read(box->root, box->fd, box->folder, "new", MD_LIST_MESSAGES, &l);
 	if (e == MD_OK && l.n != 0 && !sc->update_only)
 		md_scan_lock(sc);
 	RACE("scan: the names of new/ are known");

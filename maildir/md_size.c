@@ -76,7 +76,7 @@ static void note_dir(struct md_root *r, const char *folder, int dirfd, const cha
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
 	struct str path = STR_INIT;
 
-	if (md_dirlist_read(r, dirfd, folder, sub, false, &l) == MD_OK)
+	if (md_dirlist_read(r, dirfd, folder, sub, MD_LIST_MESSAGES, &l) == MD_OK)
 		for (size_t i = 0; i < l.n; i++) {
 			str_clear(&path);
 			str_addf(&path, "%s/%s", sub, md_dirlist_name(&l, i));

@@ -101,15 +101,14 @@ static bool has_sub(int dirfd, const char *folder, const char *sub)
 	return faccessat(dirfd, path, F_OK, 0) == 0;
 }
 
-/* new/ of FOLDER holds a message. */
-static bool has_new(struct md_root *r, const char *folder)
+bool md_tree_has_new(struct md_root *r, const char *folder)
 {
 	char path[MD_FOLDER_MAX + 16];
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
 	bool any;
 
 	snprintf(path, sizeof(path), "%s%s/new", *folder != '\0' ? "." : "./", folder);
-	any = md_dirlist_read(r, r->fd, folder, path, false, &l) == MD_OK && l.n != 0;
+	any = md_dirlist_read(r, r->fd, folder, path, MD_LIST_MESSAGES, &l) == MD_OK && l.n != 0;
 	md_dirlist_fini(&l);
 	return any;
 }
@@ -149,7 +148,7 @@ static void add_with_parents(struct md_folders *l, const char *name)
 /* Names of all directories that could be folders, sorted. Points into D. */
 static enum md_err read_names(struct md_root *r, struct md_dirlist *d, const char ***names_out, size_t *n_out)
 {
-	enum md_err e = md_dirlist_read(r, r->fd, "", ".", true, d);
+	enum md_err e = md_dirlist_read(r, r->fd, "", ".", MD_LIST_ALL, d);
 	const char **names = mem_array(d->n, sizeof(*names));
 	size_t n = 0;
 
@@ -182,7 +181,7 @@ enum md_err md_tree_list(struct md_root *r, bool want_new, struct md_folders *l)
 		for (size_t i = 1; i + 1 < l->n; i++)
 			l->f[i].has_children = is_below(l->f[i + 1].name, l->f[i].name);
 		for (size_t i = 0; want_new && i < l->n; i++)
-			l->f[i].has_new = l->f[i].exists && has_new(r, l->f[i].name);
+			l->f[i].has_new = l->f[i].exists && md_tree_has_new(r, l->f[i].name);
 	}
 	mem_free(&names);
 	md_dirlist_fini(&d);

@@ -18,6 +18,8 @@ struct md_folders { size_t n; struct md_folder *f; };
  * Directories whose names are not UTF-8 or hold control characters are left out, and so are those without cur/.
  * MD_OK, MD_PERM, MD_IO. L needs md_folders_fini() in any case. */
 enum md_err md_tree_list(struct md_root *r, bool has_new, struct md_folders *l) MUST_CHECK;
+/* new/ of FOLDER holds a file. */
+bool md_tree_has_new(struct md_root *r, const char *folder);
 void md_folders_fini(struct md_folders *l);
 /* The entry called NAME, or NULL. */
 const struct md_folder *md_folders_find(const struct md_folders *l, const char *name);

@@ -1,4 +1,5 @@
 """Mail on disk: several sessions, deliveries, IDLE; a Maildir that is missing, read-only or on a full disk."""
+import concurrent.futures
 import email
 import imaplib
 import os
@@ -6,6 +7,7 @@ import re
 import resource
 import shutil
 import subprocess
+import threading
 
 import pytest
 
@@ -375,3 +377,70 @@ def test_real_world_mail(pool, account):
     status, data = lib.fetch("1:*", "(ENVELOPE BODYSTRUCTURE)")
     assert status == "OK" and len([d for d in data if d]) >= n
     lib.logout()
+
+
+def test_old_mail_is_stored_while_others_open_the_folder(pool, account):
+    """APPEND with an old date and COPY of old mail, beside mail programs that open the folder all the time."""
+    stop = threading.Event()
+
+    def open_it_again_and_again():
+        c = imap(pool, account)
+        while not stop.is_set():
+            c.ok("SELECT INBOX")
+            c.ok("SELECT INBOX.Old")
+        c.ok("LOGOUT")
+
+    def look_for_mail():
+        while not stop.is_set():
+            with Pop3("127.0.0.2", pool.pop3_port) as p:
+                p.login_ok(account)
+                p.ok("STAT")
+                p.ok("QUIT")
+    with imap(pool, account) as c:
+        c.ok("CREATE INBOX.Old")
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            others = [threads.submit(f) for f in (open_it_again_and_again, open_it_again_and_again, look_for_mail)]
+            try:
+                for i in range(150):
+                    date = "10-Jan-2008 10:00:%02d +0000" % (i % 60)
+                    reply = c.append("INBOX", message(f"old {i}"), date=date)
+                    assert reply.ok, reply
+                c.ok("SELECT INBOX")
+                uids = c.ok("UID SEARCH BEFORE 1-Jan-2009").find(rb"SEARCH").split()[2:]
+                assert len(uids) == 150
+                for _ in range(3):
+                    c.ok(b"UID COPY " + b",".join(uids) + b" INBOX.Old")
+                c.ok(b"UID MOVE " + b",".join(uids) + b" INBOX.Old")
+            finally:
+                stop.set()
+            for one in others:
+                one.result()
+        c.ok("SELECT INBOX.Old")
+        dates = [re.search(rb'INTERNALDATE "([^"]*)"', u).group(1) for u in c.ok("FETCH 1:* INTERNALDATE").untagged if b"INTERNALDATE" in u]
+        assert len(dates) == 600 and all(d.startswith(b"10-Jan-2008 10:00:") for d in dates), set(dates)
+    assert not os.listdir(os.path.join(account.maildir, ".Old", "tmp"))
+
+
+def test_what_is_no_regular_file_is_no_message(pool, account):
+    """A folder, a link and a pipe among the messages: not counted, in nobody's way, and said once."""
+    cur = os.path.join(account.maildir, "cur")
+    os.mkdir(os.path.join(cur, "1.dir:2,S"))
+    os.symlink("/etc/passwd", os.path.join(cur, "2.link:2,S"))
+    os.mkfifo(os.path.join(account.maildir, "new", "3.pipe"))
+    node = pool.node(account.mailhost)
+    mark = node.log_mark()
+    with imap(pool, account) as c:
+        c.ok("CREATE INBOX.To")
+        assert exists(c.ok("SELECT INBOX")) == [1]
+        assert c.ok("STATUS INBOX (MESSAGES)").find(rb"MESSAGES 1\b")
+        c.ok("STORE 1:* +FLAGS (\\Deleted)")
+        assert c.ok("COPY 1:* INBOX.To").text
+        c.ok("MOVE 1:* INBOX.To")
+        c.ok("EXPUNGE")
+        assert exists(c.ok("SELECT INBOX.To")) == [2]
+        c.ok("SELECT INBOX")
+    with Pop3("127.0.0.1", pool.pop3_port) as p:
+        p.login_ok(account)
+        assert p.ok("STAT").split()[1] == b"0"
+    assert len([line for line in node.log_since(mark).splitlines() if "is no regular file" in line and "imapd" in line]) == 1
+    assert os.path.isdir(os.path.join(cur, "1.dir:2,S")) and os.path.islink(os.path.join(cur, "2.link:2,S"))

@@ -8,7 +8,10 @@
 #include <utime.h>
 
 #include "maildir/md_copy.h"
+#include "maildir/md_dir.h"
+#include "maildir/md_pop3.h"
 #include "maildir/md_save.h"
+#include "maildir/md_tree.h"
 #include "maildir/md_watch.h"
 
 static const char mail[] = "From: a\nSubject: x\n\nhi\n";
@@ -231,11 +234,15 @@ static void test_read(void)
 	mt_puts(&t, "cur/2.b,S=9,W=12:2,", "");
 	snprintf(path, sizeof(path), "%s/cur/1.a:2,", t.dir);
 	CU_ASSERT_EQUAL(utime(path, &ut), 0);
-	snprintf(path, sizeof(path), "%s/cur/3.link:2,", t.dir);
-	CU_ASSERT_EQUAL(symlink("/etc/passwd", path), 0);
-	mt_mkdir(&t, "cur/4.dir:2,");
+	mt_puts(&t, "cur/3.link:2,", "soon a link");
+	mt_puts(&t, "cur/4.dir:2,", "soon a directory");
 	box = open_box(&t, "", false);
 	CU_ASSERT_EQUAL_FATAL(box->n, 4);
+	mt_unlink(&t, "cur/3.link:2,");
+	snprintf(path, sizeof(path), "%s/cur/3.link:2,", t.dir);
+	CU_ASSERT_EQUAL(symlink("/etc/passwd", path), 0);
+	mt_unlink(&t, "cur/4.dir:2,");
+	mt_mkdir(&t, "cur/4.dir:2,");
 	mt_rename(&t, "cur/1.a:2,", "cur/1.a:2,RS");
 	CU_ASSERT_EQUAL(md_box_octets(box, &box->msgs[0], &octets), MD_OK);
 	CU_ASSERT_EQUAL(octets, 9);
@@ -609,21 +616,73 @@ static void test_clean_tmp(void)
 {
 	struct md_test t;
 	struct md_box *box;
-	char path[128];
-	struct utimbuf ut = { time(NULL) - 37 * 3600, time(NULL) - 37 * 3600 };
+	char path[128], host[65], living[160], dead[160], elsewhere[160];
+	time_t now = time(NULL);
+	struct utimbuf ut = { now - 37 * 3600, now - 37 * 3600 };
 
 	mt_begin(&t);
-	mt_puts(&t, "tmp/old", "x");
-	mt_puts(&t, "tmp/young", "x");
-	snprintf(path, sizeof(path), "%s/tmp/old", t.dir);
+	/* A message with an old date, which somebody is storing just now. */
+	mt_puts(&t, "tmp/dated", "x");
+	snprintf(path, sizeof(path), "%s/tmp/dated", t.dir);
 	CU_ASSERT_EQUAL(utime(path, &ut), 0);
-	box = open_box(&t, "", true);
-	md_box_close(&box);
-	CU_ASSERT(mt_exists(&t, "tmp/old"));
 	box = open_box(&t, "", false);
 	md_box_close(&box);
-	CU_ASSERT(!mt_exists(&t, "tmp/old"));
-	CU_ASSERT(mt_exists(&t, "tmp/young"));
+	CU_ASSERT(mt_exists(&t, "tmp/dated"));
+	/* Later: what nobody has touched for 36 hours, unless its maker is still there. */
+	CU_ASSERT_EQUAL(gethostname(host, sizeof(host)), 0);
+	snprintf(living, sizeof(living), "tmp/%lld.M1P%ld_0.%s", (long long)now, (long)getpid(), host);
+	snprintf(dead, sizeof(dead), "tmp/%lld.M1P%d_0.%s", (long long)now, 0x3fffffff, host);
+	snprintf(elsewhere, sizeof(elsewhere), "tmp/%lld.M1P%ld_0.other%s", (long long)now, (long)getpid(), host);
+	mt_puts(&t, living, "x");
+	mt_puts(&t, dead, "x");
+	mt_puts(&t, elsewhere, "x");
+	md_clean_tmp(t.root.fd, now + 35 * 3600);
+	CU_ASSERT(mt_exists(&t, "tmp/dated") && mt_exists(&t, living) && mt_exists(&t, dead) && mt_exists(&t, elsewhere));
+	md_clean_tmp(t.root.fd, now + 37 * 3600);
+	CU_ASSERT(mt_exists(&t, living));
+	CU_ASSERT(!mt_exists(&t, "tmp/dated") && !mt_exists(&t, dead) && !mt_exists(&t, elsewhere));
+	mt_end(&t);
+}
+
+/* What is no regular file is no message, neither in a view nor for POP3. */
+static void test_no_regular_files(void)
+{
+	static const char *const sub[] = { "new", "cur" };
+	char path[128];
+	struct md_test t;
+	struct md_status st;
+	struct md_box *box;
+	struct md_pop3 *p;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "new/2.b", mail);
+	for (size_t i = 0; i < ARRAY_LEN(sub); i++) {
+		snprintf(path, sizeof(path), "%s/3.dir%s", sub[i], i == 1 ? ":2,S" : "");
+		mt_mkdir(&t, path);
+		snprintf(path, sizeof(path), "%s/%s/4.link%s", t.dir, sub[i], i == 1 ? ":2,S" : "");
+		CU_ASSERT_EQUAL(symlink("1.a:2,", path), 0);
+		snprintf(path, sizeof(path), "%s/%s/5.dangling", t.dir, sub[i]);
+		CU_ASSERT_EQUAL(symlink("nowhere", path), 0);
+		snprintf(path, sizeof(path), "%s/%s/6.pipe:2,T", t.dir, sub[i]);
+		CU_ASSERT_EQUAL(mkfifo(path, 0600), 0);
+	}
+	CU_ASSERT_EQUAL(md_status(&t.root, "", &st), MD_OK);
+	CU_ASSERT_EQUAL(st.messages, 2);
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(box->n, 2);
+	sync_box(box, 0, 0, 0);
+	CU_ASSERT_EQUAL_FATAL(md_pop3_open(&t.root, &p), MD_OK);
+	CU_ASSERT_EQUAL(p->n, 2);
+	md_pop3_close(&p);
+	for (size_t i = 0; i < box->n; i++)
+		CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[i]), MD_OK);
+	md_box_close(&box);
+	for (size_t i = 0; i < ARRAY_LEN(sub); i++) {
+		snprintf(path, sizeof(path), "%s/3.dir%s", sub[i], i == 1 ? ":2,S" : "");
+		CU_ASSERT(mt_exists(&t, path));
+	}
+	CU_ASSERT(!md_tree_has_new(&t.root, ""));
 	mt_end(&t);
 }
 
@@ -691,6 +750,7 @@ static const struct unit_case cases[] = {
 	{ "errors", test_errors },
 	{ "garbage list", test_garbage_list },
 	{ "clean tmp", test_clean_tmp },
+	{ "no regular files", test_no_regular_files },
 	{ "watch", test_watch },
 	{ "large folder", test_large },
 	{ NULL, NULL }
