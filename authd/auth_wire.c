@@ -78,6 +78,8 @@ static void hop_read(struct msgr *r, struct hop *h)
 	if (!h->present)
 		return;
 	msgr_str(r, h->session_id, sizeof(h->session_id));
+	if (h->session_id[0] != '\0' && !session_id_ok(h->session_id))
+		r->bad = true;
 	net_addr_read(r, &h->client);
 	h->tls = read_bool(r);
 	h->ttl = msgr_u8(r);
@@ -239,6 +241,8 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 		return msgr_end(r);
 	a->session = msgr_u64(r);
 	msgr_str(r, a->session_id, sizeof(a->session_id));
+	if (!session_id_ok(a->session_id))
+		r->bad = true;
 	msgr_str(r, a->name, sizeof(a->name));
 	a->client_tls = read_bool(r);
 	a->proxied = read_bool(r);

@@ -290,7 +290,7 @@ static void read_report(struct msgr *r, struct userdb_report *rep)
 	rep->lost = msgr_u64(r);
 	rep->bytes = msgr_u64(r);
 	rep->files = msgr_u32(r);
-	text = msgr_strdup(r, JOB_TEXT_MAX - 1);
+	text = msgr_linesdup(r, JOB_TEXT_MAX - 1);
 	str_adds(&rep->text, text);
 	mem_free(&text);
 }

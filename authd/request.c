@@ -15,6 +15,7 @@
 #include "lib/num.h"
 #include "lib/rnd.h"
 #include "lib/str.h"
+#include "lib/text.h"
 
 /* Where a request waits that goes on by itself. */
 enum request_queue {
@@ -154,6 +155,7 @@ static void refuse(struct request *rq, enum auth_verdict v, const char *reason)
 	memset(&r, 0, sizeof(r));
 	r.verdict = v;
 	snprintf(r.reason, sizeof(r.reason), "%s", reason);
+	text_make_plain(r.reason, ' ');
 	if (rq->believed)
 		r.client = rq->client; /* nobody shall blame the node that forwarded it */
 	r.delay_ms = v == AUTH_VERDICT_WRONG ? (uint32_t)(rq->worker->a->ctx.set->node_LOGIN_FAIL_DELAY * 1000) : 0;

@@ -8,6 +8,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/text.h"
 
 static struct msgw out;
 
@@ -265,6 +266,11 @@ static void start(struct authd *a, uint32_t query, const char *user, size_t user
 	snprintf(typed, sizeof(typed), "%.*s", (int)MIN(user_len, sizeof(typed) - 1), user);
 	if (user_len == 0 || user_len >= sizeof(typed) || !service_name(&a->service[PROTOCOL_IMAP], typed, name)) {
 		str_adds(&t->text, "the name is empty or too long\n");
+		query_done(t, 1);
+		return;
+	}
+	if (!text_is_plain(typed) || (password != NULL && !text_is_plain(password))) {
+		str_adds(&t->text, "control characters in a name or a password are refused before anybody is asked\n");
 		query_done(t, 1);
 		return;
 	}

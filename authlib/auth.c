@@ -7,7 +7,9 @@
 #include "authlib/drv_userdb.h"
 #include "authlib/module.h"
 #include "authlib/password.h"
+#include "authlib/record.h"
 #include "lib/die.h"
+#include "lib/log.h"
 #include "lib/mem.h"
 
 /* Those that are modules stand here by name alone: what they do is known where they are loaded. */
@@ -218,6 +220,22 @@ void auth_chain_avoid(struct auth_chain *c, unsigned positions)
 	c->avoid = positions;
 }
 
+/* The last fence, whichever driver it is: nothing of an account may end a line of what a peer is told, or of a log. */
+static enum auth_result judge(const struct link *l, const char *user, enum auth_result r, struct account *out)
+{
+	char name[ACCOUNT_NAME_MAX];
+	struct str why = STR_INIT;
+
+	if (!record_is_plain(out, &why)) {
+		log_error("%s: the record of %s cannot be used: %s", l->name, log_clean(name, sizeof(name), user), str_cstr(&why));
+		account_fini(out);
+		account_init(out);
+		r = AUTH_BROKEN;
+	}
+	str_fini(&why);
+	return r;
+}
+
 /* PASSWORD NULL: look-up only. */
 static bool walk(struct auth_chain *c, unsigned *pos, const char *service, const char *user, const char *password,
     const struct net_addr *client, enum auth_result *result, struct account *out)
@@ -228,7 +246,8 @@ static bool walk(struct auth_chain *c, unsigned *pos, const char *service, const
 
 		if (!l->ready)
 			return false;
-		*result = (c->avoid & 1U << *pos) != 0 ? AUTH_TRY_LATER : ask(c, l, service, user, password, client, out);
+		*result = (c->avoid & 1U << *pos) != 0 ? AUTH_TRY_LATER :
+		    judge(l, user, ask(c, l, service, user, password, client, out), out);
 		if (*result != AUTH_UNKNOWN)
 			return true;
 	}

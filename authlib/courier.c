@@ -128,8 +128,8 @@ enum auth_result courier_record(const char *p, size_t len, const char *user, str
 	    record_set(&out->fullname, v[NAME].p, v[NAME].len, ACCOUNT_PATH_MAX, "full name", why) &&
 	    record_set(&out->maildir, v[MAILDIR].p, v[MAILDIR].len, ACCOUNT_PATH_MAX, "maildir", why) &&
 	    record_set(&out->quota, v[QUOTA].p, v[QUOTA].len, ACCOUNT_NAME_MAX, "quota", why) &&
-	    record_set_secret(&out->hash, v[PASSWD].p, v[PASSWD].len, ACCOUNT_HASH_MAX, "hash", why) &&
-	    record_set_secret(&out->clear, v[PASSWD2].p, v[PASSWD2].len, ACCOUNT_PASSWORD_MAX, "clear password", why) &&
+	    record_set(&out->hash, v[PASSWD].p, v[PASSWD].len, ACCOUNT_HASH_MAX, "hash", why) &&
+	    record_set(&out->clear, v[PASSWD2].p, v[PASSWD2].len, ACCOUNT_PASSWORD_MAX, "clear password", why) &&
 	    record_set(&out->options, v[OPTIONS].p, v[OPTIONS].len, ACCOUNT_OPTIONS_MAX, "options", why) && record_check(out, why))
 		return AUTH_OK;
 	return AUTH_BROKEN;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/mem.h"
+#include "lib/text.h"
 
 static struct dirnews present;
 
@@ -20,6 +21,7 @@ void dirnews_add(enum dirnews_kind kind, const char *driver, const char *server,
 	snprintf(item->driver, sizeof(item->driver), "%s", driver);
 	snprintf(item->server, sizeof(item->server), "%s", server);
 	snprintf(item->why, sizeof(item->why), "%.*s", (int)MIN(strcspn(why, "\n"), sizeof(item->why)), why);
+	text_make_plain(item->why, ' ');
 }
 
 void dirnews_take(struct dirnews *out)

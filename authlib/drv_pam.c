@@ -41,14 +41,6 @@ struct question {
 /* ------------------------------------------------------------------------------------------------------------
  * In the child */
 
-static bool is_plain(const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			return false;
-	return true;
-}
-
 static bool may_own_mail(const struct question *q, const struct passwd *pw)
 {
 	return pw->pw_uid != 0 && (pw->pw_uid >= q->set->node_MIN_UID || pw->pw_uid == getuid());
@@ -73,10 +65,6 @@ static enum auth_result take_user(const struct passwd *pw, struct account *out, 
 		return AUTH_BROKEN;
 	if (pw->pw_gid == 0) {
 		str_adds(why, "its gid is 0, which no mailbox may have");
-		return AUTH_BROKEN;
-	}
-	if (!is_plain(pw->pw_dir) || !is_plain(pw->pw_gecos)) {
-		str_adds(why, "its home folder or full name holds a control character");
 		return AUTH_BROKEN;
 	}
 	out->uid = pw->pw_uid;
@@ -313,7 +301,7 @@ static bool read_answer(int from, int64_t deadline, enum auth_result *result, st
 		return false;
 	msgr_begin(&r, buf, len);
 	number = msgr_u8(&r);
-	text = msgr_strdup(&r, MSG_SIZE_MAX);
+	text = msgr_linesdup(&r, MSG_SIZE_MAX);
 	account_fini(out);
 	account_read(&r, out);
 	good = msgr_end(&r) && r.type == ANSWER && number < AUTH_RESULT_COUNT;

@@ -199,9 +199,9 @@ static bool set_passwords(const struct entry *e, struct account *out)
 	size_t len;
 
 	if (get(e, e->f->clearpw, &p, &len))
-		return record_set_secret(&out->clear, p, len, ACCOUNT_PASSWORD_MAX, e->f->clearpw, e->why);
+		return record_set(&out->clear, p, len, ACCOUNT_PASSWORD_MAX, e->f->clearpw, e->why);
 	get(e, e->f->cryptpw, &p, &len);
-	return record_set_secret(&out->hash, p, len, ACCOUNT_HASH_MAX, e->f->cryptpw, e->why);
+	return record_set(&out->hash, p, len, ACCOUNT_HASH_MAX, e->f->cryptpw, e->why);
 }
 
 static bool set_options(const struct entry *e, struct account *out)

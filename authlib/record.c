@@ -3,35 +3,22 @@
 #include <string.h>
 
 #include "lib/num.h"
+#include "lib/text.h"
 
-static bool set(char **member, const void *p, size_t len, size_t max, const char *what, bool secret, struct str *why)
+bool record_set(char **member, const void *p, size_t len, size_t max, const char *what, struct str *why)
 {
-	const unsigned char *b = p;
-
 	if (p == NULL)
 		len = 0;
 	if (len >= max) {
 		str_addf(why, "its %s is longer than %zu bytes", what, max - 1);
 		return false;
 	}
-	for (size_t i = 0; i < len; i++) {
-		if (b[i] == '\0' || (!secret && (b[i] < 0x20 || b[i] == 0x7f))) {
-			str_addf(why, "its %s holds a control character", what);
-			return false;
-		}
+	if (len != 0 && text_plain(p, len) != len) {
+		str_addf(why, "its %s holds a control character", what);
+		return false;
 	}
 	account_set_bytes(member, p, len);
 	return true;
-}
-
-bool record_set(char **member, const void *p, size_t len, size_t max, const char *what, struct str *why)
-{
-	return set(member, p, len, max, what, false, why);
-}
-
-bool record_set_secret(char **member, const void *p, size_t len, size_t max, const char *what, struct str *why)
-{
-	return set(member, p, len, max, what, true, why);
 }
 
 bool record_id(const void *p, size_t len, const char *what, uint32_t *out, struct str *why)
@@ -66,4 +53,20 @@ bool record_check(const struct account *a, struct str *why)
 	else
 		return true;
 	return false;
+}
+
+bool record_is_plain(const struct account *a, struct str *why)
+{
+	const struct { const char *text, *what; } member[] = {
+		{ a->name, "name" }, { a->home, "home folder" }, { a->maildir, "maildir" }, { a->quota, "quota" },
+		{ a->fullname, "full name" }, { a->options, "options" }, { a->hash, "hash" }, { a->clear, "clear password" },
+		{ a->hmac, "secrets of CRAM logins" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(member); i++)
+		if (!text_is_plain(member[i].text)) {
+			str_addf(why, "its %s holds a control character", member[i].what);
+			return false;
+		}
+	return true;
 }

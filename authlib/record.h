@@ -6,14 +6,15 @@
 #include "node/account.h"
 
 /* Sets MEMBER of a record to the LEN bytes at P (NULL: ""). False, and what is wrong appended to WHY, if they are too
- * long for the record (ACCOUNT_..._MAX, MAX with NUL) or hold control characters, which no value may have; passwords
- * may, but no NUL. WHAT names the value; the value itself is never in WHY. */
+ * long for the record (ACCOUNT_..._MAX, MAX with NUL) or hold control characters, which no value may have: a password is a
+ * line of what another server is told. WHAT names the value; the value itself is never in WHY. */
 bool record_set(char **member, const void *p, size_t len, size_t max, const char *what, struct str *why);
-bool record_set_secret(char **member, const void *p, size_t len, size_t max, const char *what, struct str *why);
 /* The uid or gid that the LEN bytes at P (NULL: none) stand for, blanks around it left out. False, and the reason in
  * WHY, if it is no number or 0: nobody's mail belongs to root. */
 bool record_id(const void *p, size_t len, const char *what, uint32_t *out, struct str *why);
 /* uid, gid and home are there and usable. */
 bool record_check(const struct account *a, struct str *why);
+/* No text of A has control characters, whoever has filled it in. */
+bool record_is_plain(const struct account *a, struct str *why);
 
 #endif

@@ -126,8 +126,8 @@ enum auth_result sqlquery_record(const struct sql_cell *cell, unsigned n, const 
 		account_set(&out->name, user);
 	else if (!record_set(&out->name, cell[0].p, cell[0].len, ACCOUNT_NAME_MAX, "name", why))
 		return AUTH_BROKEN;
-	if (record_set_secret(&out->hash, cell[1].p, cell[1].len, ACCOUNT_HASH_MAX, "hash", why) &&
-	    record_set_secret(&out->clear, cell[2].p, cell[2].len, ACCOUNT_PASSWORD_MAX, "clear password", why) &&
+	if (record_set(&out->hash, cell[1].p, cell[1].len, ACCOUNT_HASH_MAX, "hash", why) &&
+	    record_set(&out->clear, cell[2].p, cell[2].len, ACCOUNT_PASSWORD_MAX, "clear password", why) &&
 	    record_id(cell[3].p, cell[3].len, "uid", &out->uid, why) &&
 	    record_id(cell[4].p, cell[4].len, "gid", &out->gid, why) &&
 	    record_set(&out->home, cell[5].p, cell[5].len, ACCOUNT_PATH_MAX, "home folder", why) &&

@@ -10,6 +10,7 @@
 #include "authlib/hmac_state.h"
 #include "authlib/password.h"
 #include "lib/mem.h"
+#include "lib/text.h"
 
 static const struct option { const char *name, *scheme, *hmac, *text; } options[] = {
 	{ "", "", NULL, "the strongest hash that crypt(3) of this system makes by default" },
@@ -112,10 +113,7 @@ static const char *check(const char *password)
 		return "the password is empty";
 	if (strlen(password) >= CRYPT_MAX_PASSPHRASE_SIZE)
 		return "the password is longer than 511 bytes";
-	for (const char *p = password; *p != '\0'; p++)
-		if ((unsigned char)*p < 0x20 || *p == 0x7f)
-			return "there are control characters in the password: mail programs cannot send it";
-	return NULL;
+	return text_is_plain(password) ? NULL : "there are control characters in the password: mail programs cannot send it";
 }
 
 static bool make(struct str *out, const struct option *o, const char *password)

@@ -5,6 +5,7 @@
 #include "authd/mech.h"
 #include "authd/scram.h"
 #include "lib/mem.h"
+#include "lib/text.h"
 #include "node/wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -25,11 +26,15 @@ static void message(const uint8_t *data, size_t size)
 		auth_request_write(&w, &q);
 		if (w.len != size || memcmp(w.buf, data, size) != 0)
 			__builtin_trap();
+		if (!text_is_plain(q.user) || !text_is_plain(q.password) || !text_is_plain(q.hop.session_id))
+			__builtin_trap();
 	}
 	msgr_begin(&r, data, size);
 	if (r.type == AUTH_REPLY && auth_reply_read(&r, &a)) {
 		auth_reply_write(&w, &a);
 		if (w.len != size || memcmp(w.buf, data, size) != 0)
+			__builtin_trap();
+		if (!text_is_plain(a.name) || !text_is_plain(a.password) || !text_is_plain(a.master) || !text_is_plain(a.session_id))
 			__builtin_trap();
 	}
 	msgr_begin(&r, data, size);

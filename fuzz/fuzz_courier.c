@@ -24,6 +24,8 @@ static void check_account(const struct account *a)
 	check_text(a->options);
 	check_text(a->fullname);
 	check_text(a->quota);
+	check_text(a->hash);
+	check_text(a->clear);
 }
 
 static void check_record(const char *p, size_t len)

@@ -212,6 +212,8 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		l->peer.caps = read_caps(code + 11);
 	if (mark == NODE_MARK_SELF)
 		return login_came_back(l);
+	if (!login_is_fit(l))
+		return login_unfit(l);
 	if (mark == NODE_MARK_OTHER)
 		l->peer.caps |= CAP_NODE;
 	if ((l->peer.caps & CAP_LOGINDISABLED) != 0)

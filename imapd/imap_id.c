@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "lib/num.h"
+#include "lib/text.h"
 #include "login/hop_text.h"
 
 static const char *const reserved[] = {
@@ -21,10 +22,10 @@ static bool is_reserved(const char *key)
 
 static bool quotable(const char *s)
 {
-	for (; *s != '\0'; s++)
-		if (*s == '\r' || *s == '\n' || (*s & 0x80) != 0)
+	for (const char *p = s; *p != '\0'; p++)
+		if ((*p & 0x80) != 0)
 			return false;
-	return true;
+	return text_is_plain(s);
 }
 
 static void take_hop(struct hop *h, const char *key, const char *value)

@@ -19,6 +19,7 @@ lib_liblib_a_SOURCES = \
 	lib/race.c lib/race.h \
 	lib/rnd.c lib/rnd.h \
 	lib/seal.c lib/seal.h \
-	lib/str.c lib/str.h
+	lib/str.c lib/str.h \
+	lib/text.c lib/text.h
 LIB_LIBS = lib/liblib.a $(EV_LIBS) $(CRYPTO_LIBS)
 EXTRA_DIST += lib/README

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/text.h"
+
 static const char *program_name = "waypost";
 static int sink = -1;
 static bool debug_on;
@@ -75,33 +77,10 @@ static size_t begin_line(char line[LOG_LINE_MAX], const char *prog, enum log_lev
 	return len + 3;
 }
 
-/* One of the eight bytes at P is a control character. Eight at once, for every byte of every line is looked at, and hardly
- * ever is there one. */
-static bool controls(const char *p)
-{
-	const uint64_t ones = UINT64_MAX / 255, tops = ones * 0x80;
-	uint64_t x, del;
-
-	memcpy(&x, p, sizeof(x));
-	del = x ^ ones * 0x7f;
-	return ((((x - ones * 0x20) & ~x) | ((del - ones) & ~del)) & tops) != 0;
-}
-
-size_t log_plain(const char *p, size_t len)
-{
-	size_t n = 0;
-
-	while (len - n >= sizeof(uint64_t) && !controls(p + n))
-		n += sizeof(uint64_t);
-	while (n < len && (unsigned char)p[n] >= 0x20 && p[n] != 0x7f)
-		n++;
-	return n;
-}
-
 /* Makes bytes behind HEAD harmless that could forge another line, and takes the line of LEN bytes. */
 static void end_line(char line[LOG_LINE_MAX], size_t head, size_t len)
 {
-	for (size_t i = head; (i += log_plain(line + i, len - i)) < len; i++)
+	for (size_t i = head; (i += text_plain(line + i, len - i)) < len; i++)
 		line[i] = '.';
 	line[len++] = '\n';
 	if (sink == -1) {

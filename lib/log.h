@@ -33,9 +33,6 @@ void log_as(const char *program, enum log_level level, const char *fmt, ...) PRI
 /* The same with a text that is there already, for lines that each login writes. LEN bytes. */
 void log_text(const char *program, enum log_level level, const char *text, size_t len);
 
-/* How many of the LEN bytes at P stand before the first control character, which could forge another line; LEN: there is
- * none. */
-size_t log_plain(const char *p, size_t len);
 /* SRC with every byte outside printable ASCII as '.', cut to fit DST (DSTSIZE bytes with NUL); returns DST. */
 char *log_clean(char *dst, size_t dstsize, const char *src);
 /* The same for the value of a key=value pair that others chose: without commas, which end the value for all who read

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/text.h"
 
 static void put(struct msgw *w, const void *p, size_t len)
 {
@@ -93,29 +94,40 @@ void msgr_fixed(struct msgr *r, void *dst, size_t len)
 		memcpy(dst, p, len);
 }
 
-void msgr_str(struct msgr *r, char *dst, size_t size)
+/* As msgr_bytes(), but LINES has no NUL, and other texts no control character at all. */
+static const char *take_text(struct msgr *r, size_t max, bool lines, size_t *len)
 {
-	size_t n;
-	const void *p = msgr_bytes(r, size - 1, &n);
+	const char *p = msgr_bytes(r, max, len);
 
-	if (n != 0 && memchr(p, '\0', n) != NULL)
+	if (*len != 0 && (lines ? memchr(p, '\0', *len) != NULL : text_plain(p, *len) != *len))
 		r->bad = true;
 	if (r->bad)
-		n = 0;
-	if (n != 0)
-		memcpy(dst, p, n);
-	dst[n] = '\0';
+		*len = 0;
+	return p;
 }
 
-char *msgr_strdup(struct msgr *r, size_t max)
+static void copy_text(struct msgr *r, char *dst, size_t size, bool lines)
 {
-	size_t n;
-	const void *p = msgr_bytes(r, max, &n);
+	size_t len;
+	const char *p = take_text(r, size - 1, lines, &len);
 
-	if (n != 0 && memchr(p, '\0', n) != NULL)
-		r->bad = true;
-	return mem_memdup(p, r->bad ? 0 : n);
+	if (len != 0)
+		memcpy(dst, p, len);
+	dst[len] = '\0';
 }
+
+static char *dup_text(struct msgr *r, size_t max, bool lines)
+{
+	size_t len;
+	const char *p = take_text(r, max, lines, &len);
+
+	return mem_memdup(p, len);
+}
+
+void msgr_str(struct msgr *r, char *dst, size_t size) { copy_text(r, dst, size, false); }
+char *msgr_strdup(struct msgr *r, size_t max) { return dup_text(r, max, false); }
+void msgr_lines(struct msgr *r, char *dst, size_t size) { copy_text(r, dst, size, true); }
+char *msgr_linesdup(struct msgr *r, size_t max) { return dup_text(r, max, true); }
 
 bool msgr_end(struct msgr *r)
 {

@@ -44,10 +44,14 @@ uint64_t msgr_u64(struct msgr *r);
 const void *msgr_bytes(struct msgr *r, size_t max, size_t *len);
 /* Raw bytes of which there must be exactly LEN, into DST. */
 void msgr_fixed(struct msgr *r, void *dst, size_t len);
-/* A string without NUL bytes into DST of SIZE bytes; too long a one makes the message bad. */
+/* A string without control characters (lib/text.h) into DST of SIZE bytes; one that has some, or is too long, makes the message
+ * bad: a process that was taken over cannot slip a line of its own into what others say, write or sign. */
 void msgr_str(struct msgr *r, char *dst, size_t size);
 /* As msgr_str(), into new memory of at most MAX bytes; never NULL. Free with mem_free(). */
 char *msgr_strdup(struct msgr *r, size_t max);
+/* The same two for text of several lines: all but NUL may stand in it. For people, or for who takes it apart. */
+void msgr_lines(struct msgr *r, char *dst, size_t size);
+char *msgr_linesdup(struct msgr *r, size_t max);
 /* True if the message was good and nothing is left of it. */
 bool msgr_end(struct msgr *r);
 

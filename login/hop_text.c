@@ -5,15 +5,13 @@
 
 #include "lib/hex.h"
 #include "lib/num.h"
+#include "lib/str.h"
 
 void hop_text_session(struct hop *h, const char *value)
 {
-	size_t len = strlen(value);
-
-	if (len == 0 || len >= sizeof(h->session_id) ||
-	    strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=._:-") != len)
+	if (!session_id_ok(value))
 		return;
-	memcpy(h->session_id, value, len + 1);
+	str_copy(h->session_id, sizeof(h->session_id), value);
 	h->present = true;
 }
 

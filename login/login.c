@@ -14,6 +14,7 @@
 #include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/str.h"
+#include "lib/text.h"
 #include "login/worker.h"
 
 enum {
@@ -463,6 +464,10 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 	case LOGIN_STOP_SELF:
 		came_back(l, host);
 		return;
+	case LOGIN_STOP_UNFIT:
+		unavailable(l, "", "the account's name or password, or the session id, holds control characters, which no peer can be told: look at the "
+		    "account with `waypost auth USER`");
+		return;
 	case LOGIN_STOP_NONE:
 		break;
 	}
@@ -620,12 +625,7 @@ void login_auth_reply(struct login *l, struct auth_reply *a)
 
 static bool text_ok(const char *p, size_t len, size_t limit)
 {
-	if (len == 0 || len >= limit)
-		return false;
-	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)p[i] < 0x20 || p[i] == 0x7f)
-			return false;
-	return true;
+	return len != 0 && len < limit && text_plain(p, len) == len;
 }
 
 static bool set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len)
@@ -718,6 +718,20 @@ enum backend_step login_no_way(struct login *l)
 enum backend_step login_came_back(struct login *l)
 {
 	l->peer.stop = LOGIN_STOP_SELF;
+	return BACKEND_STEP_TEMPORARY;
+}
+
+bool login_is_fit(const struct login *l)
+{
+	const struct auth_reply *a = l->reply;
+
+	return text_is_plain(a->name) && text_is_plain(l->password) && text_is_plain(a->master) && text_is_plain(a->password) &&
+	    session_id_ok(a->session_id);
+}
+
+enum backend_step login_unfit(struct login *l)
+{
+	l->peer.stop = LOGIN_STOP_UNFIT;
 	return BACKEND_STEP_TEMPORARY;
 }
 

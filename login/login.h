@@ -88,7 +88,8 @@ struct login_dialect {
 enum login_stop {
 	LOGIN_STOP_NONE,   /* we do not: what the peer said decides */
 	LOGIN_STOP_NO_WAY, /* nobody told the password, and the peer takes nothing in its place */
-	LOGIN_STOP_SELF    /* the peer is this node */
+	LOGIN_STOP_SELF,   /* the peer is this node */
+	LOGIN_STOP_UNFIT   /* what it would be told has control characters */
 };
 
 /* What the dialogue with a peer keeps between lines. */
@@ -155,6 +156,10 @@ void login_add_master(struct login *l, struct str *out);
 enum backend_step login_no_way(struct login *l);
 /* The peer's greeting has this node's own mark. */
 enum backend_step login_came_back(struct login *l);
+/* Before anything is said to the peer: name, password and session id end no line there, whoever they came from. If one
+ * does, the dialogue ends with login_unfit(). */
+bool login_is_fit(const struct login *l);
+enum backend_step login_unfit(struct login *l);
 /* The hop that the login sends on to that peer. */
 void login_next_hop(const struct login *l, struct hop *out);
 

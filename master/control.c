@@ -484,7 +484,7 @@ static void on_command(struct chan *ch UNUSED, struct msgr *r, int fd, void *arg
 	if (fd != -1)
 		close(fd);
 	msgr_str(r, command, sizeof(command));
-	msgr_str(r, argument, sizeof(argument));
+	msgr_lines(r, argument, sizeof(argument));
 	if (!msgr_end(r) || !good)
 		free_client(c);
 	else

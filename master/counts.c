@@ -4,6 +4,7 @@
 
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "lib/text.h"
 
 enum { NAME_MAX_LEN = 64, VALUE_MAX_LEN = 512 };
 
@@ -25,13 +26,6 @@ static bool good_name(const char *p, size_t len)
 static bool is_name(const struct count *e, const char *name, size_t len)
 {
 	return strlen(e->name) == len && memcmp(e->name, name, len) == 0;
-}
-
-static void clean(char *s)
-{
-	for (; *s != '\0'; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '.';
 }
 
 static void add_line(struct counts *c, const char *line, size_t len)
@@ -59,7 +53,7 @@ static void add_line(struct counts *c, const char *line, size_t len)
 	(*p)->sum = v;
 	if (!number) {
 		(*p)->note = mem_memdup(value, valuelen);
-		clean((*p)->note);
+		text_make_plain((*p)->note, '.');
 	}
 }
 

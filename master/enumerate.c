@@ -9,6 +9,7 @@
 #include "authlib/auth.h"
 #include "authlib/dirnews.h"
 #include "lib/mem.h"
+#include "lib/text.h"
 #include "master/report.h"
 #include "node/priv.h"
 #include "node/settings.h"
@@ -68,14 +69,6 @@ static bool is_hidden(struct list *l, const char *name)
 	return (*found)->pos < l->pos;
 }
 
-static bool is_clean(const char *text)
-{
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < 0x20 || *text == 0x7f)
-			return false;
-	return true;
-}
-
 static bool write_line(const struct list *l, const struct account *a, const char *options)
 {
 	printf("%s\t%lu\t%lu\t%s\t%s", a->name, (unsigned long)a->uid, (unsigned long)a->gid, a->home, a->maildir);
@@ -97,7 +90,7 @@ static bool on_account(void *arg, const struct account *a, const char *why)
 		return true;
 	options = mem_strdup(a->options);
 	account_default_options(&options, l->default_options);
-	if (why == NULL && (a->name[0] == '\0' || !is_clean(a->name) || !is_clean(a->home) || !is_clean(a->maildir) || !is_clean(options)))
+	if (why == NULL && (a->name[0] == '\0' || !text_is_plain(a->name) || !text_is_plain(a->home) || !text_is_plain(a->maildir) || !text_is_plain(options)))
 		why = "its record holds a control character, or no name";
 	if (why != NULL) {
 		complain(l->driver, a->name[0] != '\0' ? a->name : "an account", why);

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "lib/text.h"
+
 #define REFUSED "LOGIN FAILED"
 
 /* BEFORE, then N in two characters, the first of them ZERO below ten. */
@@ -30,7 +32,7 @@ static void add_date(struct str *out, const struct tm *when)
 static void add_clean(struct str *out, const char *text)
 {
 	for (size_t len = strlen(text);;) {
-		size_t n = log_plain(text, len);
+		size_t n = text_plain(text, len);
 
 		str_add(out, text, n);
 		if (n == len)

@@ -72,7 +72,7 @@ static void take_message(struct tool *t, struct msgr *r, uint32_t *status, bool 
 	} else if (r->type == TOOL_DONE) {
 		*status = msgr_u32(r);
 		mem_free(&t->message);
-		t->message = msgr_strdup(r, MSG_SIZE_MAX);
+		t->message = msgr_linesdup(r, MSG_SIZE_MAX);
 		*done = msgr_end(r);
 	}
 }

@@ -86,7 +86,7 @@ static void on_query(struct role_ctx *ctx, struct msgr *r)
 	uint32_t query = msgr_u32(r);
 
 	msgr_str(r, command, sizeof(command));
-	msgr_str(r, argument, sizeof(argument));
+	msgr_lines(r, argument, sizeof(argument));
 	if (msgr_end(r)) {
 		if (ctx->hooks->query != NULL)
 			ctx->hooks->query(ctx, query, command, argument);

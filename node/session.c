@@ -9,6 +9,14 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
+bool session_id_ok(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len != 0 && len < SESSION_ID_MAX &&
+	    strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=._:-") == len;
+}
+
 static volatile sig_atomic_t stop_flag; /* the signal that came; the first SIGTERM outranks a kick */
 static sigset_t wait_mask;
 

@@ -9,6 +9,9 @@
 
 enum { SESSION_ID_MAX = 64, SESSION_CONTEXT_MAX = 256, SESSION_LEFTOVER_MAX = 32 * 1024 };
 
+/* TEXT can be a session id, whoever has made it: short, and of characters that need no quotes anywhere. */
+bool session_id_ok(const char *text);
+
 /* How a session ended, as logged by its keeper. The first two columns: word in Courier's line, end= value. */
 #define SESSION_ENDS(X) \
 	X(DISCONNECTED, "DISCONNECTED", "client")      /* the client closed without saying goodbye */ \
@@ -39,7 +42,7 @@ struct session_start {
 	const char *home;         /* absolute; the working directory already */
 	const char *maildir;      /* absolute path of the account's Maildir */
 	const char *options;      /* Courier's option list ("disableimap=1,..."), maybe "" */
-	const char *session_id;   /* printable */
+	const char *session_id;   /* session_id_ok() */
 	struct net_addr client;   /* the client's address and port as the first node saw it */
 	const char *context;      /* from the login dialect: IMAP: the tag that LOGIN or AUTHENTICATE waits on;
 	                           * POP3: "UTF8" if the client asked for it before login, else "" */

@@ -8,6 +8,7 @@
 #include "lib/mem.h"
 #include "lib/net.h"
 #include "lib/num.h"
+#include "lib/text.h"
 
 /* "imapd.PORT", or "RUNDIR" at the top level. */
 const char *settings_label(char buf[SETTINGS_LABEL_MAX], const char *group, const char *name)
@@ -208,18 +209,10 @@ static bool check_octal(const struct settings_row *row, const struct str *text, 
 	return false;
 }
 
-static bool has_control(const struct str *text)
-{
-	for (size_t i = 0; i < text->len; i++)
-		if ((unsigned char)text->data[i] < 0x20 || text->data[i] == 0x7f)
-			return true;
-	return false;
-}
-
 /* Judges a text value by the row's type and brings it into the form that is kept. */
 static bool check_text(const struct settings_row *row, struct str *text, struct str *why)
 {
-	if (has_control(text)) {
+	if (text_plain(str_cstr(text), text->len) != text->len) {
 		str_adds(why, "control characters have no meaning here");
 		return false;
 	}

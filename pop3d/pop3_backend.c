@@ -161,6 +161,8 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		return said(l, line, line[0] == '-' ? BACKEND_STEP_TEMPORARY : BACKEND_STEP_NONSENSE);
 	if (mark == NODE_MARK_SELF)
 		return login_came_back(l);
+	if (!login_is_fit(l))
+		return login_unfit(l);
 	if (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL)
 		l->peer.caps |= CAP_TOKEN;
 	if (by_other(l) && !by_token(l) && l->reply->master[0] == '\0')

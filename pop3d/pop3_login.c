@@ -5,6 +5,7 @@
 
 #include "lib/b64.h"
 #include "lib/mem.h"
+#include "lib/text.h"
 #include "login/hop_text.h"
 #include "login/node_mark.h"
 #include "pop3d/pop3_capa.h"
@@ -106,9 +107,8 @@ static enum login_event cmd_user(struct login *l, struct args *a)
 
 	if (a->len == 0 || a->len >= sizeof(pl->user))
 		return bad(l, "USER takes a name.");
-	for (size_t i = 0; i < a->len; i++)
-		if ((unsigned char)a->p[i] < 0x20 || a->p[i] == 0x7f)
-			return bad(l, "Control characters are not allowed in names.");
+	if (text_plain(a->p, a->len) != a->len)
+		return bad(l, "Control characters are not allowed in names.");
 	memcpy(pl->user, a->p, a->len);
 	pl->user[a->len] = '\0';
 	str_adds(&l->out, "+OK Password required.\r\n");

@@ -48,6 +48,28 @@ static void test_init(void)
 	CU_ASSERT_PTR_NULL(a.name);
 }
 
+/* From a driver's process, an auth worker, or what nodes share: whichever text it is, the record is bad with it. */
+static void test_read_controls(void)
+{
+	static struct msgw w;
+	struct msgr r;
+
+	for (int i = 0; i <= 9; i++) {
+		struct account a = sample(), b;
+		char **const member[] = { &a.name, &a.home, &a.maildir, &a.quota, &a.fullname, &a.options, &a.hash, &a.clear, &a.hmac };
+
+		if (i < 9)
+			account_set(member[i], "x\r\nX LOGOUT");
+		msgw_begin(&w, 1);
+		account_write(&w, &a, true);
+		msgr_begin(&r, w.buf, w.len);
+		account_read(&r, &b);
+		CU_ASSERT_EQUAL(msgr_end(&r), i == 9);
+		account_fini(&a);
+		account_fini(&b);
+	}
+}
+
 static void test_copy(void)
 {
 	struct account a = sample(), b;
@@ -179,6 +201,7 @@ static void test_default_options(void)
 }
 
 static const struct unit_case cases[] = {
+	{ "control characters in a message", test_read_controls },
 	{ "init", test_init }, { "copy", test_copy }, { "message", test_message }, { "message cut", test_message_cut },
 	{ "message too long", test_message_long }, { "option", test_option }, { "option on", test_option_on },
 	{ "default options", test_default_options }, { NULL, NULL }

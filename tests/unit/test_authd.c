@@ -1,5 +1,6 @@
 #include "tests/unit/unit.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "authd/auth_wire.h"
@@ -45,6 +46,32 @@ static void test_request(void)
 		CU_ASSERT(!auth_request_read(&r, &back));
 		CU_ASSERT_STRING_EQUAL(back.password, "");
 	}
+}
+
+/* A worker that was taken over: no text of its question may end a line of what a directory, a log, a peer or a signature
+ * is made of. */
+static void test_request_controls(void)
+{
+	static struct auth_request q, back;
+	char *const member[] = { q.user, q.password, q.hop.session_id };
+	struct msgr r;
+
+	for (unsigned c = 1; c < 256; c++)
+		for (size_t i = 0; i < ARRAY_LEN(member); i++) {
+			bool control = c < 0x20 || c == 0x7f;
+			bool id = isalnum((int)c) || (c < 0x80 && strchr("+/=._:-", (int)c) != NULL);
+
+			make_request(&q);
+			member[i][1] = (char)c;
+			auth_request_write(&w, &q);
+			msgr_begin(&r, w.buf, w.len);
+			CU_ASSERT_EQUAL(auth_request_read(&r, &back), i == 2 ? id : !control);
+			if (control)
+				CU_ASSERT_STRING_EQUAL(back.user, "");
+		}
+	auth_text_write(&w, AUTH_STEP, 9, "c=biws\r\nX");
+	msgr_begin(&r, w.buf, w.len);
+	CU_ASSERT(!auth_text_read(&r, &(uint32_t){ 0 }, (char[AUTH_TEXT_MAX]){ 0 }));
 }
 
 static void test_challenge(void)
@@ -94,6 +121,29 @@ static void check_wiped(void)
 		CU_ASSERT_PTR_NULL(memmem(a, sizeof(*a), ticket, sizeof(ticket)));
 		CU_ASSERT_PTR_NULL(memmem(a, sizeof(*a), token, sizeof(token)));
 		mem_free(&a);
+	}
+}
+
+/* As the worker reads it: what an account of a directory holds, or a session id, cannot become a peer's next command. */
+static void test_reply_controls(void)
+{
+	static struct auth_reply a, back;
+	char *const member[] = { a.name, a.password, a.master, a.session_id, a.target[0].host, a.reason };
+	struct msgr r;
+
+	for (size_t i = 0; i <= ARRAY_LEN(member); i++) {
+		memset(&a, 0, sizeof(a));
+		strcpy(a.session_id, "0123456789abcdef");
+		strcpy(a.name, "u");
+		net_addr_parse(&a.client, "192.0.2.7", 1);
+		a.ntargets = 1;
+		net_addr_parse(&a.target[0].addr, "127.0.0.2", 143);
+		a.forward = AUTH_FORWARD_OTHER;
+		if (i < ARRAY_LEN(member))
+			strcpy(member[i], "x\r\nX LOGOUT");
+		auth_reply_write(&w, &a);
+		msgr_begin(&r, w.buf, w.len);
+		CU_ASSERT_EQUAL(auth_reply_read(&r, &back), i == ARRAY_LEN(member));
 	}
 }
 
@@ -435,6 +485,7 @@ static void test_route(void)
 }
 
 static const struct unit_case cases[] = {
+	{ "control characters in a question", test_request_controls }, { "control characters in an answer", test_reply_controls },
 	{ "login question", test_request }, { "login answer", test_reply }, { "signed identity", test_hop },
 	{ "tokens in place of passwords", test_token },
 	{ "challenges and steps", test_challenge },

@@ -23,6 +23,7 @@
 #include "lib/net.h"
 #include "lib/num.h"
 #include "lib/rnd.h"
+#include "lib/text.h"
 
 static void test_str(void)
 {
@@ -173,6 +174,28 @@ static void test_secret(void)
 	CU_ASSERT(!mem_equal_secret("abc", 3, "ab", 2));
 }
 
+static void test_text(void)
+{
+	char s[40];
+
+	/* Each character at each place, whatever is behind it. */
+	for (unsigned c = 0; c < 256; c++)
+		for (size_t at = 0; at < 20; at++) {
+			bool control = c < 0x20 || c == 0x7f;
+
+			memset(s, 'x', sizeof(s));
+			s[at] = (char)c;
+			CU_ASSERT_EQUAL(text_plain(s, 20), control ? at : 20);
+			CU_ASSERT_EQUAL(text_plain(s, at), at);
+			s[20] = '\0';
+			CU_ASSERT_EQUAL(text_is_plain(s), !control || c == 0);
+			text_make_plain(s, '.');
+			CU_ASSERT(text_is_plain(s));
+			CU_ASSERT_EQUAL(s[at], control && c != 0 ? '.' : (char)c);
+		}
+	CU_ASSERT(text_is_plain(""));
+}
+
 static void read_all(struct msgr *r)
 {
 	char text[8];
@@ -215,6 +238,29 @@ static void test_msg(void)
 	s = msgr_strdup(&r, 100);
 	CU_ASSERT(!msgr_end(&r));
 	mem_free(&s);
+	/* Control characters within a string: only where lines are meant. */
+	for (unsigned c = 0; c < 256; c++) {
+		const char text[] = { 'a', (char)c, 'b' };
+		char dst[8];
+
+		msgw_begin(&w, 7);
+		msgw_bytes(&w, text, sizeof(text));
+		msgr_begin(&r, w.buf, w.len);
+		msgr_str(&r, dst, sizeof(dst));
+		CU_ASSERT_EQUAL(msgr_end(&r), c >= 0x20 && c != 0x7f);
+		CU_ASSERT_EQUAL(dst[0], c >= 0x20 && c != 0x7f ? 'a' : '\0');
+		msgr_begin(&r, w.buf, w.len);
+		s = msgr_strdup(&r, 3);
+		CU_ASSERT_EQUAL(msgr_end(&r), c >= 0x20 && c != 0x7f);
+		mem_free(&s);
+		msgr_begin(&r, w.buf, w.len);
+		msgr_lines(&r, dst, sizeof(dst));
+		CU_ASSERT_EQUAL(msgr_end(&r), c != 0);
+		msgr_begin(&r, w.buf, w.len);
+		s = msgr_linesdup(&r, 3);
+		CU_ASSERT_EQUAL(msgr_end(&r), c != 0);
+		mem_free(&s);
+	}
 	msgw_begin(&w, 7);
 	msgw_str(&w, "12345678"); /* longer than its destination */
 	msgr_begin(&r, w.buf, w.len);
@@ -502,7 +548,7 @@ static void test_log_parse(void)
 
 static const struct unit_case cases[] = {
 	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "hex", test_hex }, { "secrets", test_secret },
-	{ "messages", test_msg }, { "messages with a descriptor", test_msg_fd },
+	{ "control characters", test_text }, { "messages", test_msg }, { "messages with a descriptor", test_msg_fd },
 	{ "messages with many descriptors", test_msg_many_fds }, { "addresses", test_net }, { "random bytes", test_rnd },
 	{ "waiting", test_wait }, { "writing all", test_write_all },
 	{ "log values", test_log_value }, { "control characters in log lines", test_log_controls }, { "log lines", test_log_parse },

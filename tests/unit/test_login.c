@@ -308,6 +308,21 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 #define ID "I ID (\"x-session-id\" \"sid\" \"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" \"x-proxy-ttl\" \"3\" " \
 	"\"x-client-transport\" \"insecure\")\r\n"
 
+/* The last fence before a peer: not one byte goes out. */
+static void test_peer_controls(void)
+{
+	const struct login_dialect *const dialect[] = { &imap_login_dialect, &pop3_login_dialect };
+
+	for (unsigned c = 1; c < 0x20; c++) {
+		char bad[] = { 'x', (char)c, 'y', '\0' };
+
+		for (unsigned i = 0; i < 2; i++) {
+			TALK(dialect[i], bad, "p", false, false, "=> 4 ", i == 0 ? "* OK [CAPABILITY ID SASL-IR] hi" : "+OK [XCLIENT] hi", "L OK");
+			TALK(dialect[i], "u", bad, false, false, "=> 4 ", i == 0 ? "* OK hi" : "+OK hi", "L OK");
+		}
+	}
+}
+
 static void test_imap_peer(void)
 {
 	const struct login_dialect *d = &imap_login_dialect;
@@ -454,7 +469,9 @@ static const struct unit_case cases[] = {
 	{ "IMAP commands", test_imap_login }, { "IMAP SASL", test_imap_sasl }, { "challenges", test_challenges }, { "IMAP ID", test_imap_id },
 	{ "hop signatures", test_hop_auth },
 	{ "IMAP long line", test_imap_long }, { "POP3 commands", test_pop3 }, { "IMAP peers", test_imap_peer },
-	{ "POP3 peers", test_pop3_peer }, { "a node's mark", test_node_mark }, { "nodes as peers", test_nodes_as_peers }, { "end", end }, { NULL, NULL },
+	{ "POP3 peers", test_pop3_peer }, { "a node's mark", test_node_mark }, { "nodes as peers", test_nodes_as_peers },
+	{ "control characters for a peer", test_peer_controls }, { "end", end },
+	{ NULL, NULL },
 };
 
 UNIT_MAIN("login", cases)

@@ -319,7 +319,7 @@ static uint32_t query(const char *command, const char *argument, char *rows, siz
 		CU_ASSERT_EQUAL(msgr_u32(&r), 77);
 		if (r.type == CTL_DONE)
 			return msgr_u32(&r);
-		msgr_str(&r, rows, size);
+		msgr_lines(&r, rows, size);
 	}
 }
 

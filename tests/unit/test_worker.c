@@ -121,6 +121,7 @@ static void answer_here(uint32_t request)
 	a->request = request;
 	a->verdict = AUTH_VERDICT_OK;
 	a->session = 7;
+	str_copy(a->session_id, sizeof(a->session_id), "0123456789abcdef");
 	str_copy(a->name, sizeof(a->name), "u");
 	a->local = true;
 	auth_reply_write(&m, a);
