@@ -229,6 +229,17 @@ int bio_wait(struct bio *b, int other, int timeout)
 	return wait_input(b, other, deadline_in(timeout));
 }
 
+enum bio_peer bio_peer(const struct bio *b)
+{
+	struct pollfd p = { .fd = b->out, .events = POLLRDHUP };
+
+	if (b->out_failed)
+		return BIO_PEER_GONE;
+	if (poll(&p, 1, 0) <= 0 || p.revents == 0)
+		return BIO_PEER_THERE;
+	return (p.revents & (POLLERR | POLLHUP | POLLNVAL)) != 0 ? BIO_PEER_GONE : BIO_PEER_SILENT;
+}
+
 size_t bio_pending(const struct bio *b)
 {
 	return b->in_len - b->in_pos;

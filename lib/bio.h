@@ -65,6 +65,13 @@ int bio_some(struct bio *b, size_t max, int timeout, char **p_out, size_t *len_o
 /* Waits until there is input, or descriptor OTHER (-1: none) is readable. Takes nothing.
  * BIO_OK (read on: data or the end), _OTHER, _ERROR, _TIMEOUT, _STOP. */
 int bio_wait(struct bio *b, int other, int timeout);
+/* What is seen of the client without reading. */
+enum bio_peer {
+	BIO_PEER_THERE,
+	BIO_PEER_SILENT, /* it will send nothing more; whether it still reads only sending tells */
+	BIO_PEER_GONE    /* nothing can reach it */
+};
+enum bio_peer bio_peer(const struct bio *b);
 /* Bytes of input that are there without waiting. */
 size_t bio_pending(const struct bio *b);
 

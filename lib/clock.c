@@ -28,3 +28,11 @@ uint32_t clock_seconds(void)
 {
 	return (uint32_t)now().tv_sec;
 }
+
+int64_t clock_cpu_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}

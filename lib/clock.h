@@ -9,5 +9,7 @@
 int64_t clock_ms(void);
 double clock_now(void);
 uint32_t clock_seconds(void);
+/* CPU time that this process has used, in milliseconds. A system call. */
+int64_t clock_cpu_ms(void);
 
 #endif

@@ -23,6 +23,7 @@ node_libnode_a_SOURCES = \
 	node/settings_text.c node/settings_text.h \
 	node/settings_value.c \
 	node/pool_secret.c node/pool_secret.h \
+	node/work.c node/work.h \
 	node/wire.h
 NODE_LIBS = node/libnode.a $(LIBCONFIG_LIBS) $(SECCOMP_LIBS) $(LIB_LIBS)
 EXTRA_DIST += node/README

@@ -41,6 +41,9 @@ UNIT_TESTS += tests/unit/test_pop3
 tests_unit_test_pop3_SOURCES = tests/unit/test_pop3.c
 tests_unit_test_pop3_LDADD = pop3d/libpop3d.a $(NODE_LIBS) $(UNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_work
+tests_unit_test_work_SOURCES = tests/unit/test_work.c
+tests_unit_test_work_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_imap_seq
 tests_unit_test_imap_seq_SOURCES = tests/unit/test_imap_seq.c
 tests_unit_test_imap_seq_LDADD = imapd/libimap.a $(UNIT_LIBS)
@@ -84,7 +87,7 @@ tests_unit_test_mime_LDADD = $(MIME_LIBS) $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_imap_message
 tests_unit_test_imap_message_SOURCES = tests/unit/test_imap_message.c
-tests_unit_test_imap_message_LDADD = imapd/libimap.a $(MIME_LIBS) $(UNIT_LIBS)
+tests_unit_test_imap_message_LDADD = imapd/libimap.a $(MIME_LIBS) $(NODE_LIBS) $(UNIT_LIBS)
 EXTRA_DIST += tests/mail
 EXTRA_DIST += tests/blackbox/test_master.py tests/blackbox/test_imapd_direct.py
 TESTS += tests/unit/test_userdb_command.sh
