@@ -79,7 +79,7 @@ static enum imap_status list_all(struct imap_session *s, const struct imap_patte
 	struct str wire = STR_INIT;
 	enum md_err e = md_tree_list(&s->root, s->set->imapd_IMAP_CHECK_ALL_FOLDERS, &all);
 
-	for (size_t i = 0; e == MD_OK && i < all.n; i++) {
+	for (size_t i = 0; e == MD_OK && i < all.n && work_do(&s->work, WORK_MESSAGE); i++) {
 		if (bare && strcmp(all.f[i].name, "INBOX") == 0)
 			continue; /* the parent of "INBOX.x", which is INBOX itself */
 		str_clear(&wire);
@@ -89,6 +89,8 @@ static enum imap_status list_all(struct imap_session *s, const struct imap_patte
 	}
 	str_fini(&wire);
 	md_folders_fini(&all);
+	if (s->work.stop != WORK_GOES_ON)
+		return imap_stopped(s, "LIST");
 	return e == MD_OK ? imap_ok(s, "LIST completed.") : imap_md_no(s, e, "LIST", "NONEXISTENT");
 }
 
@@ -109,28 +111,33 @@ enum imap_status imap_cmd_list(struct imap_session *s, struct imap_lex *args)
 	return status;
 }
 
-/* The subscribed name WIRE does not match: its nearest parent that does is shown as \Noselect (RFC 3501 section 6.3.9, for "%").
- * Each parent once: SAID is the one shown last, and names come sorted. */
-static void put_parent(struct imap_session *s, const struct imap_pattern *pattern, const struct md_names *names, char *wire, struct str *said)
+/* A subscribed name does not match, but its parent WIRE does, which is shown as \Noselect unless it is subscribed too (RFC 3501
+ * section 6.3.9, for "%"). Each parent once: SAID is the one shown last, and names come sorted. */
+static void put_parent(struct imap_session *s, const struct md_names *names, const struct str *wire, struct str *said)
 {
-	struct str folder = STR_INIT, full = STR_INIT;
-	char *dot;
+	struct str folder = STR_INIT;
 
-	while ((dot = strrchr(wire, IMAP_SEPARATOR)) != NULL) {
-		*dot = '\0';
-		if (!imap_pattern_match(pattern, wire))
-			continue;
-		str_adds(&full, wire);
-		if (imap_name_in(s->set, &full, &folder) == IMAP_NAME_OK && md_names_has(names, str_cstr(&folder)))
-			break;
-		if (strcmp(str_cstr(said), wire) != 0)
-			put_row(s, "LSUB", "\\Noselect", wire);
+	if (imap_name_in(s->set, wire, &folder) != IMAP_NAME_OK || !md_names_has(names, str_cstr(&folder))) {
+		if (strcmp(str_cstr(said), wire->data) != 0)
+			put_row(s, "LSUB", "\\Noselect", wire->data);
 		str_clear(said);
-		str_adds(said, wire);
-		break;
+		str_adds(said, wire->data);
 	}
 	str_fini(&folder);
-	str_fini(&full);
+}
+
+/* What LSUB says of the subscribed name WIRE. */
+static void put_subscribed(struct imap_session *s, const struct imap_pattern *pattern, const struct md_names *names, struct str *wire,
+	struct str *said)
+{
+	size_t len = imap_pattern_match_level(pattern, wire->data);
+
+	if (len == wire->len) {
+		put_row(s, "LSUB", "", wire->data);
+	} else if (len > 0) {
+		wire->data[wire->len = len] = '\0';
+		put_parent(s, names, wire, said);
+	}
 }
 
 enum imap_status imap_cmd_lsub(struct imap_session *s, struct imap_lex *args)
@@ -144,17 +151,16 @@ enum imap_status imap_cmd_lsub(struct imap_session *s, struct imap_lex *args)
 	if (status != IMAP_OK)
 		return status;
 	e = md_subscribed(&s->root, &names);
-	for (size_t i = 0; e == MD_OK && i < names.n; i++) {
+	for (size_t i = 0; e == MD_OK && i < names.n && work_do(&s->work, WORK_MESSAGE); i++) {
 		str_clear(&wire);
 		imap_name_out(s->set, names.name[i], &wire);
-		if (imap_pattern_match(&a.pattern, wire.data))
-			put_row(s, "LSUB", "", wire.data);
-		else
-			put_parent(s, &a.pattern, &names, wire.data, &said);
+		put_subscribed(s, &a.pattern, &names, &wire, &said);
 	}
 	md_names_fini(&names);
 	str_fini(&wire);
 	str_fini(&said);
 	args_fini(&a);
+	if (s->work.stop != WORK_GOES_ON)
+		return imap_stopped(s, "LSUB");
 	return e == MD_OK ? imap_ok(s, "LSUB completed.") : imap_md_no(s, e, "LSUB", "NONEXISTENT");
 }

@@ -83,6 +83,7 @@ void imap_run_command(struct imap_session *s)
 	imap_lex_init(&l, s->line.data, s->line.len);
 	str_clear(&s->reply);
 	s->uid = false;
+	work_begin(&s->work);
 	if (imap_lex_tag(&l, &s->tag) != 1 || (imap_lex_peek(&l) != ' ' && imap_lex_peek(&l) != '\r')) {
 		str_clear(&s->tag);
 		str_addc(&s->tag, '*');

@@ -58,14 +58,23 @@ static void step(char *reach, const char *name, size_t len, char c, char separat
 	reach[0] = 0;
 }
 
-bool imap_pattern_match(const struct imap_pattern *p, const char *name)
+/* The longest of NAME and its parents that reach[] has, as its length; 0 if there is none. */
+static size_t longest(const char *reach, const char *name, size_t len, char separator)
 {
-	size_t len = strlen(name), inbox = 0;
+	size_t n = len;
+
+	while (n > 0 && !(reach[n] && (n == len || name[n] == separator)))
+		n--;
+	return n;
+}
+
+size_t imap_pattern_match_level(const struct imap_pattern *p, const char *name)
+{
+	size_t len = strlen(name), inbox = 0, found;
 	char stack[256], *reach = stack;
-	bool found;
 
 	if (p->plain > len)
-		return false;
+		return 0;
 	if (strncasecmp(name, "INBOX", 5) == 0 && (name[5] == '\0' || name[5] == p->separator))
 		inbox = 5;
 	if (len + 1 > sizeof(stack))
@@ -74,8 +83,13 @@ bool imap_pattern_match(const struct imap_pattern *p, const char *name)
 	reach[0] = 1;
 	for (size_t i = 0; i < p->text.len; i++)
 		step(reach, name, len, p->text.data[i], p->separator, inbox);
-	found = reach[len] != 0;
+	found = longest(reach, name, len, p->separator);
 	if (reach != stack)
 		mem_free(&reach);
 	return found;
+}
+
+bool imap_pattern_match(const struct imap_pattern *p, const char *name)
+{
+	return imap_pattern_match_level(p, name) == strlen(name);
 }

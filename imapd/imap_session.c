@@ -74,6 +74,26 @@ enum imap_status imap_md_no(struct imap_session *s, enum md_err e, const char *w
 	return imap_no(s, "[%s] %s", failures[e].code != NULL ? failures[e].code : missing, md_err_text(e));
 }
 
+enum imap_status imap_stopped(struct imap_session *s, const char *what)
+{
+	char who[512];
+
+	if (s->work.stop == WORK_SIGNAL) {
+		imap_end_read(s, BIO_STOP);
+		return IMAP_GONE;
+	}
+	if (s->work.stop == WORK_NO_CLIENT) {
+		imap_end(s, SESSION_END_DISCONNECTED, NULL);
+		return IMAP_GONE;
+	}
+	if (!s->work_said)
+		log_as("imapd", LOG_LEVEL_WARN, "%s was stopped after %lld s of CPU, %s, session=%s: more than what it read explains; if "
+		    "nobody plays tricks on this account, please report it with the command and the folder's mail", what,
+		    (long long)work_cpu(&s->work) / 1000, session_log_who(s->start, who, sizeof(who)), s->start->session_id);
+	s->work_said = true;
+	return imap_no(s, "[LIMIT] %s was stopped: it took too much time. Ask for fewer messages, or for less, at once.", what);
+}
+
 /* --- The end --- */
 
 void imap_end(struct imap_session *s, enum session_end end, const char *text)
@@ -203,6 +223,7 @@ void imapd_serve(int in, int out, const struct session_start *start)
 	struct imap_session s = { .start = start, .set = start->set };
 
 	session_bio_pair(&s.io, in, out, start);
+	work_init(&s.work, &s.io, "* OK Still at work.\r\n");
 	start->counters->end = SESSION_END_DISCONNECTED;
 	if (begin(&s))
 		serve(&s);

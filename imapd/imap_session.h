@@ -14,6 +14,7 @@
 #include "maildir/md.h"
 #include "maildir/md_box.h"
 #include "node/session.h"
+#include "node/work.h"
 
 enum {
 	IMAP_LINES_MAX = BIO_IN_SIZE,     /* bytes of all lines of a command */
@@ -56,13 +57,14 @@ struct imap_session {
 	unsigned errors;    /* consecutive BADs */
 	/* what the client was told of the selected mailbox */
 	size_t told_exists, told_recent;
-	bool idle_poll_said, trouble_said; /* said in the log, once */
+	bool idle_poll_said, trouble_said, work_said; /* said in the log, once */
 	/* the command at hand */
 	struct str line;    /* lines and literals as they came */
 	struct imap_message message;
 	struct str tag;     /* "*" while there is none */
 	struct str reply;   /* text of the tagged reply */
 	bool uid;           /* its UID form */
+	struct work work;   /* what it has done, and whether to go on */
 };
 
 /* --- imap_session.c --- */
@@ -80,6 +82,9 @@ void imap_md_log(struct imap_session *s, enum md_err e, const char *what);
 void imap_end(struct imap_session *s, enum session_end end, const char *text);
 /* Ends the session as the failed read RESULT asks for. */
 void imap_end_read(struct imap_session *s, int result);
+/* The end of a command that s->work stopped: ends the session if it was the operator or a client that left; if it has
+ * used too much CPU, NO [LIMIT], and a line in the log. WHAT is the command. */
+enum imap_status imap_stopped(struct imap_session *s, const char *what);
 /* Puts a string that was built. */
 void imap_put(struct imap_session *s, const struct str *text);
 

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -32,6 +33,31 @@ static void test_rows(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		CU_ASSERT_EQUAL(match(rows[i].reference, rows[i].pattern, rows[i].name), rows[i].match);
+}
+
+/* The nearest parent that matches, as trying them one by one finds it. */
+static void test_levels(void)
+{
+	static const char *const names[] = { "INBOX.a.b.c", "inbox.a", "INBOX", "a.a.a.a", "a..b", ".", "", "x.INBOX.y", "INBOXes.a" };
+	static const char *const patterns[] = { "%", "*", "INBOX.%", "inbox.%.%", "%.%", "a", "*a", "%*.b", "x%", "", "INBOX", "*.%" };
+
+	for (size_t n = 0; n < ARRAY_LEN(names); n++)
+		for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
+			struct imap_pattern p;
+			char name[32];
+
+			snprintf(name, sizeof(name), "%s", names[n]);
+			imap_pattern_init(&p, "", patterns[i], '.');
+			for (char *dot = name + strlen(name); dot != NULL; dot = strrchr(name, '.')) {
+				*dot = '\0';
+				if (match("", patterns[i], name))
+					break;
+				if (strchr(name, '.') == NULL)
+					name[0] = '\0';
+			}
+			CU_ASSERT_EQUAL(imap_pattern_match_level(&p, names[n]), strlen(name));
+			imap_pattern_fini(&p);
+		}
 }
 
 /* Patterns that would take a backtracking matcher for ever. */
@@ -82,6 +108,6 @@ static void test_capability(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "patterns", test_rows }, { "hostile patterns", test_hostile }, { "capability", test_capability }, { NULL, NULL }
+	{ "patterns", test_rows }, { "levels", test_levels }, { "hostile patterns", test_hostile }, { "capability", test_capability }, { NULL, NULL }
 };
 UNIT_MAIN("imap_match", cases)
