@@ -50,16 +50,37 @@ static void check_section(struct mime_msg *m, const char *spec)
 	imap_section_fini(&s);
 }
 
+static void add_text(struct imap_texts *t, size_t i, const char *text, size_t len)
+{
+	static const enum imap_text_where where[] = { IMAP_TEXT_HEADER, IMAP_TEXT_BODY, IMAP_TEXT_ANY };
+
+	imap_texts_add(t, where[i % 3], "Subject", text, i < 3 ? len : len / 2);
+}
+
+static bool found_among(struct imap_texts *t, struct mime_msg *m, size_t i)
+{
+	m->charsets.n = 0;
+	return imap_texts_find(t, m, i, NULL);
+}
+
 static void check_search(struct mime_msg *m, const char *text, size_t len)
 {
-	struct imap_key key;
+	struct imap_texts all = { 0 };
 	int64_t day;
 
-	imap_key_init(&key, text, len);
-	imap_text_any(m, &key);
-	imap_text_header(m, "Subject", &key);
+	for (size_t i = 0; i < 6; i++)
+		add_text(&all, i, text, len);
+	for (size_t i = 0; i < 6; i++) { /* together and alone they are found alike, in whatever order they are asked for */
+		struct imap_texts one = { 0 };
+
+		m->charsets.n = 0;
+		add_text(&one, 5 - i, text, len);
+		if (imap_texts_find(&one, m, 0, NULL) != found_among(&all, m, 5 - i))
+			abort();
+		imap_texts_fini(&one);
+	}
+	imap_texts_fini(&all);
 	imap_text_sent_day(m, &day);
-	imap_key_fini(&key);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

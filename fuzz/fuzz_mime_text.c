@@ -81,7 +81,7 @@ static void decode(struct str *out, enum mime_encoding enc, const char *charset,
 	mime_decoder_add(&d, &bytes, p + cut, len - cut);
 	mime_decoder_end(&d, &bytes);
 	cut = MIN(cut, bytes.len);
-	mime_charset_begin(&c, charset);
+	mime_charset_begin(&c, charset, NULL);
 	mime_charset_add(&c, out, str_cstr(&bytes), cut);
 	mime_charset_add(&c, out, str_cstr(&bytes) + cut, bytes.len - cut);
 	mime_charset_end(&c, out);
@@ -109,6 +109,7 @@ static void decoders(const char *p, size_t len, uint8_t choice)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct str out = STR_INIT;
+	struct mime_charsets set = { .n = 0 };
 	const char *p;
 
 	if (size == 0)
@@ -118,7 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	types(p, size - 1);
 	dates(p, size - 1);
 	decoders(p, size - 1, data[0]);
-	mime_word_decode(&out, p, size - 1);
+	mime_word_decode(&out, p, size - 1, &set);
 	if (!mime_utf8_valid(str_cstr(&out), out.len))
 		abort();
 	str_fini(&out);

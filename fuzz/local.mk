@@ -40,13 +40,13 @@ fuzz_fuzz_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_mime fuzz/fuzz_mime_text fuzz/fuzz_imap_text
 fuzz_fuzz_mime_SOURCES = fuzz/fuzz_mime.c
 fuzz_fuzz_mime_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-fuzz_fuzz_mime_LDADD = imapd/libimap.a $(MIME_LIBS) $(LIB_LIBS)
+fuzz_fuzz_mime_LDADD = imapd/libimap.a $(MIME_LIBS) $(NODE_LIBS)
 fuzz_fuzz_mime_text_SOURCES = fuzz/fuzz_mime_text.c
 fuzz_fuzz_mime_text_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_mime_text_LDADD = $(MIME_LIBS) $(LIB_LIBS)
 fuzz_fuzz_imap_text_SOURCES = fuzz/fuzz_imap_text.c
 fuzz_fuzz_imap_text_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-fuzz_fuzz_imap_text_LDADD = imapd/libimap.a $(MIME_LIBS) $(LIB_LIBS)
+fuzz_fuzz_imap_text_LDADD = imapd/libimap.a $(MIME_LIBS) $(NODE_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_shared
 fuzz_fuzz_shared_SOURCES = fuzz/fuzz_shared.c
 fuzz_fuzz_shared_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

@@ -23,18 +23,14 @@ static void fetch_one(struct imap_session *s, struct fetch *f, size_t i)
 	}
 }
 
-/* All messages of the set. A stop is taken between two of them, for a FETCH can last long. */
+/* All messages of the set; false if the work has to stop before. */
 static bool fetch_all(struct imap_session *s, struct fetch *f)
 {
 	for (size_t r = 0; r < f->set.n; r++)
 		for (size_t i = f->set.ranges[r].low - 1; i < f->set.ranges[r].high; i++) {
-			if (s->io.out_failed)
-				return false;
-			if (session_stop() != SESSION_END_COUNT) {
-				imap_end_read(s, BIO_STOP);
-				return false;
-			}
 			fetch_one(s, f, i);
+			if (s->io.out_failed || !work_do(&s->work, WORK_MESSAGE))
+				return false;
 		}
 	return true;
 }
@@ -42,7 +38,7 @@ static bool fetch_all(struct imap_session *s, struct fetch *f)
 static enum imap_status fetch(struct imap_session *s, struct fetch *f)
 {
 	if (!fetch_all(s, f))
-		return IMAP_GONE;
+		return s->io.out_failed ? IMAP_GONE : imap_stopped(s, "FETCH");
 	if (f->failed != MD_OK)
 		return imap_no(s, "[SERVERBUG] Some messages could not be read.");
 	if (f->missed > 0 && !s->uid)

@@ -2,14 +2,14 @@
 #include "imapd/cmd.h"
 #include "imapd/imap_search.h"
 
-static enum imap_status search_all(struct imap_session *s, const struct imap_search *search)
+static enum imap_status search_all(struct imap_session *s, struct imap_search *search)
 {
 	struct str out = STR_INIT;
 	enum md_err failed = MD_OK, e;
-	bool stopped = false;
+	bool goes_on = true;
 
 	str_adds(&out, "* SEARCH");
-	for (size_t i = 0; i < s->box->n && !stopped; i++) {
+	for (size_t i = 0; i < s->box->n && goes_on; i++) {
 		e = MD_OK;
 		if (imap_search_fits(s, search, i, &e))
 			str_addf(&out, " %zu", s->uid ? (size_t)s->box->msgs[i].uid : i + 1);
@@ -17,15 +17,13 @@ static enum imap_status search_all(struct imap_session *s, const struct imap_sea
 			failed = e;
 			imap_md_log(s, e, "SEARCH");
 		}
-		stopped = session_stop() != SESSION_END_COUNT;
+		goes_on = work_do(&s->work, WORK_MESSAGE);
 	}
 	str_adds(&out, "\r\n");
-	if (stopped)
-		imap_end_read(s, BIO_STOP);
-	else
+	if (goes_on)
 		imap_put(s, &out);
 	str_fini(&out);
-	return stopped ? IMAP_GONE : imap_ok(s, "SEARCH completed.");
+	return goes_on ? imap_ok(s, "SEARCH completed.") : imap_stopped(s, "SEARCH");
 }
 
 enum imap_status imap_cmd_search(struct imap_session *s, struct imap_lex *args)

@@ -80,7 +80,8 @@ static enum md_err expunge(struct imap_session *s, const struct imap_set *only)
 {
 	enum md_err first = MD_OK;
 
-	for (size_t i = 0; i < s->box->n; i++) {
+	s->work.finish = true;
+	for (size_t i = 0; i < s->box->n && work_do(&s->work, WORK_MESSAGE); i++) {
 		struct md_msg *m = &s->box->msgs[i];
 		enum md_err e;
 
@@ -117,6 +118,8 @@ enum imap_status imap_cmd_expunge(struct imap_session *s, struct imap_lex *args)
 	}
 	e = expunge(s, s->uid ? &set : NULL);
 	imap_set_fini(&set);
+	if (s->work.stop != WORK_GOES_ON)
+		return imap_stopped(s, "EXPUNGE");
 	if (e != MD_OK)
 		return imap_md_no(s, e, "EXPUNGE", "NONEXISTENT");
 	return imap_ok(s, "EXPUNGE completed.");
@@ -133,6 +136,8 @@ enum imap_status imap_cmd_close(struct imap_session *s, struct imap_lex *args)
 	if (e != MD_OK && e != MD_RESET)
 		imap_md_log(s, e, "CLOSE");
 	imap_unselect(s);
+	if (s->work.stop != WORK_GOES_ON)
+		return imap_stopped(s, "CLOSE");
 	return imap_ok(s, "CLOSE completed.");
 }
 

@@ -102,10 +102,15 @@ static void store_all(struct imap_session *s, struct store *st)
 {
 	struct str out = STR_INIT;
 
+	s->work.finish = true;
 	if (st->new_keywords)
 		imap_put_flag_lists(s);
-	for (size_t r = 0; r < st->set.n && st->failed == MD_OK; r++)
+	for (size_t r = 0; r < st->set.n; r++)
 		for (size_t i = st->set.ranges[r].low - 1; i < st->set.ranges[r].high && st->failed == MD_OK; i++) {
+			if (!work_do(&s->work, WORK_MESSAGE)) {
+				str_fini(&out);
+				return;
+			}
 			str_clear(&out);
 			store_one(s, st, i, &out);
 			imap_put(s, &out);
@@ -118,6 +123,8 @@ static enum imap_status store(struct imap_session *s, struct store *st)
 	if (!find_keywords(s, st))
 		return imap_no(s, "[LIMIT] A keyword cannot be stored: the folder has too many, or it holds a character that none may have.");
 	store_all(s, st);
+	if (s->work.stop != WORK_GOES_ON)
+		return imap_stopped(s, "STORE");
 	if (st->failed != MD_OK)
 		return imap_md_no(s, st->failed, "STORE", "NONEXISTENT");
 	if (st->missed > 0 && !s->uid)

@@ -7,10 +7,13 @@
 #include "mime/ctype.h"
 #include "mime/hdr.h"
 
+/* Addresses, parameters and languages of two bytes become some twenty bytes of output. So that a sender cannot make a
+ * reply that is many times the size of the message, there is an end to each; what comes behind it is left out. */
 enum {
 	QUOTED_MAX = 1000,     /* longer strings go as literals: some clients read lines into small buffers */
-	ADDRESSES_MAX = 20000, /* of one list: what comes behind them is left out */
+	ADDRESSES_MAX = 20000, /* of all lists of one reply together */
 	PARAMS_MAX = 1000,     /* of one field */
+	LANGUAGES_MAX = 100,   /* of one field */
 };
 
 static bool can_quote(const char *p, size_t len)
@@ -96,59 +99,67 @@ static void add_address(struct str *out, const struct mime_addr *a)
 	str_addc(out, ')');
 }
 
+/* A list of addresses that is being written. */
+struct list {
+	struct str *out;
+	size_t n;
+	size_t *left; /* addresses that the reply may still have */
+};
+
 /* Adds the addresses of one field; the first one opens the list. */
-static void add_field_addresses(struct str *out, const struct mime_text *field, size_t *n)
+static void add_field_addresses(struct list *l, const struct mime_text *field)
 {
 	struct mime_addr a = { .kind = MIME_ADDR_BOX };
 	struct mime_addr_iter it;
 
 	mime_addr_begin(&it, field->p, field->len);
-	while (*n < ADDRESSES_MAX && mime_addr_next(&it, &a)) {
-		if ((*n)++ == 0)
-			str_addc(out, '(');
-		add_address(out, &a);
+	while (*l->left > 0 && mime_addr_next(&it, &a)) {
+		if (l->n++ == 0)
+			str_addc(l->out, '(');
+		--*l->left;
+		add_address(l->out, &a);
 	}
 	if (it.in_group) { /* the list was cut within a group */
 		mime_addr_begin(&it, "", 0);
 		it.in_group = true;
 		if (mime_addr_next(&it, &a))
-			add_address(out, &a);
+			add_address(l->out, &a);
 	}
 	mime_addr_fini(&a);
 }
 
-static void end_addresses(struct str *out, size_t n)
+static void end_addresses(const struct list *l)
 {
-	str_adds(out, n > 0 ? ")" : "NIL");
+	str_adds(l->out, l->n > 0 ? ")" : "NIL");
 }
 
 /* A list from one field; from FALLBACK if there is none or it is empty. */
-static void add_addresses(struct str *out, const struct mime_text *field, const struct mime_text *fallback)
+static void add_addresses(struct str *out, const struct mime_text *field, const struct mime_text *fallback, size_t *left)
 {
-	size_t n = 0;
+	struct list l = { out, 0, left };
 
 	if (field->p != NULL)
-		add_field_addresses(out, field, &n);
-	if (n == 0 && fallback != NULL && fallback->p != NULL)
-		add_field_addresses(out, fallback, &n);
-	end_addresses(out, n);
+		add_field_addresses(&l, field);
+	if (l.n == 0 && fallback != NULL && fallback->p != NULL)
+		add_field_addresses(&l, fallback);
+	end_addresses(&l);
 }
 
 /* A list from all fields called NAME: some programs write one for each receiver. */
-static void add_all_addresses(struct str *out, const char *text, size_t len, const char *name)
+static void add_all_addresses(struct str *out, const char *text, size_t len, const char *name, size_t *left)
 {
+	struct list l = { out, 0, left };
 	struct mime_hdr_iter it;
 	struct mime_hdr h;
-	size_t n = 0;
 
 	mime_hdr_begin(&it, text, len);
 	while (mime_hdr_next(&it, &h)) {
 		struct mime_text value = { h.value, h.value_len };
 
 		if (mime_hdr_is(&h, name))
-			add_field_addresses(out, &value, &n);
+			add_field_addresses(&l, &value);
 	}
-	end_addresses(out, n);
+	end_addresses(&l);
 }
 
 enum { ENV_DATE, ENV_SUBJECT, ENV_FROM, ENV_SENDER, ENV_REPLY_TO, ENV_IN_REPLY_TO, ENV_MESSAGE_ID, ENV_COUNT };
@@ -170,7 +181,7 @@ static void find_fields(struct mime_text fields[ENV_COUNT], const char *text, si
 				fields[i] = (struct mime_text){ h.value, h.value_len };
 }
 
-void imap_envelope_add(struct str *out, const char *text, size_t len)
+static void add_envelope(struct str *out, const char *text, size_t len, size_t *left)
 {
 	struct mime_text f[ENV_COUNT];
 
@@ -181,17 +192,17 @@ void imap_envelope_add(struct str *out, const char *text, size_t len)
 	str_addc(out, ' ');
 	add_text(out, &f[ENV_SUBJECT]);
 	str_addc(out, ' ');
-	add_addresses(out, &f[ENV_FROM], NULL);
+	add_addresses(out, &f[ENV_FROM], NULL, left);
 	str_addc(out, ' ');
-	add_addresses(out, &f[ENV_SENDER], &f[ENV_FROM]);
+	add_addresses(out, &f[ENV_SENDER], &f[ENV_FROM], left);
 	str_addc(out, ' ');
-	add_addresses(out, &f[ENV_REPLY_TO], &f[ENV_FROM]);
+	add_addresses(out, &f[ENV_REPLY_TO], &f[ENV_FROM], left);
 	str_addc(out, ' ');
-	add_all_addresses(out, text, len, "To");
+	add_all_addresses(out, text, len, "To", left);
 	str_addc(out, ' ');
-	add_all_addresses(out, text, len, "Cc");
+	add_all_addresses(out, text, len, "Cc", left);
 	str_addc(out, ' ');
-	add_all_addresses(out, text, len, "Bcc");
+	add_all_addresses(out, text, len, "Bcc", left);
 	str_addc(out, ' ');
 	add_text(out, &f[ENV_IN_REPLY_TO]);
 	str_addc(out, ' ');
@@ -199,7 +210,22 @@ void imap_envelope_add(struct str *out, const char *text, size_t len)
 	str_addc(out, ')');
 }
 
+void imap_envelope_add(struct str *out, const char *text, size_t len)
+{
+	size_t left = ADDRESSES_MAX;
+
+	add_envelope(out, text, len, &left);
+}
+
 /* --- BODY, BODYSTRUCTURE --- */
+
+/* What is written for all parts of a message. */
+struct body {
+	struct str *out;
+	const char *text; /* of the message */
+	bool extended;
+	size_t addresses; /* that may still come in its envelopes */
+};
 
 static void add_pair(struct str *out, const struct str *name, const struct str *value, bool first)
 {
@@ -259,7 +285,7 @@ static void add_language(struct str *out, const struct mime_text *value)
 	size_t start = out->len, n = 0;
 
 	mime_ctype_begin(&c, value);
-	while (mime_ctype_next_word(&c, &word)) {
+	while (n < LANGUAGES_MAX && mime_ctype_next_word(&c, &word)) {
 		if (n++ > 0)
 			str_addc(out, ' ');
 		else
@@ -302,22 +328,22 @@ static void add_extension(struct str *out, const struct mime_part *p)
 	add_text(out, &p->location);
 }
 
-static void add_part(struct str *out, const char *text, const struct mime_part *p, bool extended);
+static void add_part(struct body *b, const struct mime_part *p);
 
-static void add_multipart(struct str *out, const char *text, const struct mime_part *p, bool extended)
+static void add_multipart(struct body *b, const struct mime_part *p)
 {
-	struct str type = STR_INIT, subtype = STR_INIT;
+	struct str type = STR_INIT, subtype = STR_INIT, *out = b->out;
 
 	mime_part_type(p, &type, &subtype);
 	for (const struct mime_part *c = p->child; c != NULL; c = c->next)
-		add_part(out, text, c, extended);
+		add_part(b, c);
 	if (p->child == NULL) { /* the grammar asks for one */
 		str_adds(out, "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0");
-		str_adds(out, extended ? " NIL NIL NIL NIL)" : ")");
+		str_adds(out, b->extended ? " NIL NIL NIL NIL)" : ")");
 	}
 	str_addc(out, ' ');
 	add_str(out, &subtype);
-	if (extended) {
+	if (b->extended) {
 		str_addc(out, ' ');
 		add_params(out, &p->type, false);
 		add_extension(out, p);
@@ -327,22 +353,22 @@ static void add_multipart(struct str *out, const char *text, const struct mime_p
 }
 
 /* What a text or a message has behind its size. */
-static void add_inner(struct str *out, const char *text, const struct mime_part *p, bool is_text, bool extended)
+static void add_inner(struct body *b, const struct mime_part *p, bool is_text)
 {
 	if (p->kind == MIME_MESSAGE) {
-		str_addc(out, ' ');
-		imap_envelope_add(out, text + p->child->hdr.off, p->child->hdr.len);
-		str_addc(out, ' ');
-		add_part(out, text, p->child, extended);
+		str_addc(b->out, ' ');
+		add_envelope(b->out, b->text + p->child->hdr.off, p->child->hdr.len, &b->addresses);
+		str_addc(b->out, ' ');
+		add_part(b, p->child);
 	}
 	if (is_text || p->kind == MIME_MESSAGE)
-		str_addf(out, " %llu", (unsigned long long)p->body.lines);
+		str_addf(b->out, " %llu", (unsigned long long)p->body.lines);
 }
 
-static void add_leaf(struct str *out, const char *text, const struct mime_part *p, bool extended)
+static void add_leaf(struct body *b, const struct mime_part *p)
 {
 	static const struct mime_text none = { NULL, 0 };
-	struct str type = STR_INIT, subtype = STR_INIT;
+	struct str type = STR_INIT, subtype = STR_INIT, *out = b->out;
 	bool declared = mime_part_type(p, &type, &subtype), is_text = strcasecmp(str_cstr(&type), "text") == 0;
 
 	add_str(out, &type);
@@ -357,8 +383,8 @@ static void add_leaf(struct str *out, const char *text, const struct mime_part *
 	str_addc(out, ' ');
 	add_encoding(out, &p->encoding);
 	str_addf(out, " %llu", (unsigned long long)p->body.wire);
-	add_inner(out, text, p, is_text, extended);
-	if (extended) {
+	add_inner(b, p, is_text);
+	if (b->extended) {
 		str_addc(out, ' ');
 		add_text(out, &p->md5);
 		add_extension(out, p);
@@ -367,17 +393,19 @@ static void add_leaf(struct str *out, const char *text, const struct mime_part *
 	str_fini(&subtype);
 }
 
-static void add_part(struct str *out, const char *text, const struct mime_part *p, bool extended)
+static void add_part(struct body *b, const struct mime_part *p)
 {
-	str_addc(out, '(');
+	str_addc(b->out, '(');
 	if (p->kind == MIME_MULTIPART)
-		add_multipart(out, text, p, extended);
+		add_multipart(b, p);
 	else
-		add_leaf(out, text, p, extended);
-	str_addc(out, ')');
+		add_leaf(b, p);
+	str_addc(b->out, ')');
 }
 
 void imap_body_add(struct str *out, struct mime_msg *m, bool extended)
 {
-	add_part(out, m->text, mime_msg_root(m), extended);
+	struct body b = { out, m->text, extended, ADDRESSES_MAX };
+
+	add_part(&b, mime_msg_root(m));
 }

@@ -63,6 +63,8 @@ static const char *read_section(struct imap_fetch *f, struct imap_lex *l, bool p
 		f->n--;
 		return "Not a section of a message.";
 	}
+	if (sec->section.n_names > 0 && ++f->n_lists > IMAP_FETCH_LISTS_MAX)
+		return "Too many lists of header names.";
 	if (!peek)
 		f->sets_seen = true;
 	return read_partial(sec, l) ? NULL : "Not a partial like <0.1024>.";
@@ -271,6 +273,7 @@ enum md_err imap_fetch_put(struct imap_session *s, const struct imap_fetch *f, s
 	imap_msg_init(&msg, s->box, &s->box->msgs[i]);
 	if (text)
 		e = imap_msg_load(&msg);
+	work_do(&s->work, msg.len); /* the caller stops between two messages */
 	if (e == MD_OK && set_seen(s, f, msg.m))
 		want |= FETCH_FLAGS;
 	if (e == MD_OK) {

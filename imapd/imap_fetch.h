@@ -16,7 +16,8 @@ enum {
 	FETCH_BODYSTRUCTURE = 64
 };
 
-enum { IMAP_FETCH_SECTIONS_MAX = 256 };
+/* Sections of one FETCH, and those of them with a list of header names: each of these reads the header again. */
+enum { IMAP_FETCH_SECTIONS_MAX = 256, IMAP_FETCH_LISTS_MAX = 32 };
 
 /* BODY[...]<...>, RFC822 and its kin. */
 struct imap_fetch_section {
@@ -31,6 +32,7 @@ struct imap_fetch {
 	unsigned items;
 	struct imap_fetch_section *sections;
 	size_t n, cap;
+	size_t n_lists; /* sections with header names */
 	bool sets_seen; /* a section without PEEK is among them */
 };
 

@@ -36,16 +36,18 @@ enum kind {
 /* What stands behind a key's name. */
 enum argument { ARG_NONE, ARG_STRING, ARG_DATE, ARG_NUMBER, ARG_KEYWORD, ARG_SET, ARG_HEADER, ARG_KEY, ARG_TWO_KEYS };
 
-struct imap_search {
+struct key {
 	enum kind kind;
 	bool negate;
 	unsigned cost;
-	struct imap_search *child, *next; /* of AND and OR; the next one in the same list */
-	int64_t number;                   /* flag bit, keyword's index or -1, day, size */
+	struct key *child, *next; /* of AND and OR; the next one in the same list */
+	int64_t number;           /* flag bit, keyword's index or -1, day, size, number of the text */
 	struct imap_set set;
-	char *header;
-	struct imap_key key;
-	bool has_key;
+};
+
+struct imap_search {
+	struct key *root;
+	struct imap_texts texts;
 };
 
 static const struct {
@@ -98,13 +100,16 @@ static const struct {
 struct reader {
 	struct imap_session *s;
 	struct imap_lex *l;
-	struct str charset; /* empty: none was given */
-	const char *wrong;  /* why reading failed, for a BAD; NULL with bad_charset */
+	struct imap_texts *texts;
+	struct str charset;  /* empty: none was given */
+	/* why reading failed: one of them */
+	const char *wrong;   /* for a BAD */
+	const char *too_many;
 	bool bad_charset;
-	int depth;
+	int depth, n_keys;
 };
 
-static struct imap_search *read_key(struct reader *r);
+static struct key *read_key(struct reader *r);
 
 static bool fail(struct reader *r, const char *wrong)
 {
@@ -113,13 +118,24 @@ static bool fail(struct reader *r, const char *wrong)
 	return false;
 }
 
+static bool too_many(struct reader *r, const char *what)
+{
+	r->too_many = what;
+	return false;
+}
+
 static bool space(struct reader *r)
 {
 	return imap_lex_space(r->l) == 1 || fail(r, "A search key lacks its argument.");
 }
 
-/* TEXT in the client's charset as the key. Without a charset 8-bit text is taken as UTF-8, which clients mean. */
-static bool set_key(struct reader *r, struct imap_search *k, const struct str *text)
+static enum imap_text_where where_of(enum kind kind)
+{
+	return kind == K_HEADER ? IMAP_TEXT_HEADER : kind == K_BODY ? IMAP_TEXT_BODY : IMAP_TEXT_ANY;
+}
+
+/* TEXT in the client's charset, to be looked for. Without a charset 8-bit text is taken as UTF-8, which clients mean. */
+static bool add_text(struct reader *r, struct key *k, const char *header, const struct str *text)
 {
 	struct str utf8 = STR_INIT;
 	const char *charset = r->charset.len > 0 ? r->charset.data : "UTF-8";
@@ -128,33 +144,33 @@ static bool set_key(struct reader *r, struct imap_search *k, const struct str *t
 		str_fini(&utf8);
 		return fail(r, "A search text is not in the charset that was named.");
 	}
-	imap_key_init(&k->key, str_cstr(&utf8), utf8.len);
-	k->has_key = true;
+	k->number = imap_texts_add(r->texts, where_of(k->kind), header, str_cstr(&utf8), utf8.len);
 	str_fini(&utf8);
-	return true;
+	return k->number >= 0 || too_many(r, "texts to look for");
 }
 
-static bool take_text(struct reader *r, struct imap_search *k)
+/* HEADER: the field to look in, for K_HEADER. */
+static bool take_text(struct reader *r, struct key *k, const char *header)
 {
 	struct str text = STR_INIT;
-	bool ok = space(r) && (imap_lex_astring(r->l, &text) == 1 || fail(r, "A search text was expected.")) && set_key(r, k, &text);
+	bool ok = space(r) && (imap_lex_astring(r->l, &text) == 1 || fail(r, "A search text was expected.")) &&
+	    add_text(r, k, header, &text);
 
 	str_fini(&text);
 	return ok;
 }
 
-static bool take_header(struct reader *r, struct imap_search *k)
+static bool take_header(struct reader *r, struct key *k)
 {
 	struct str name = STR_INIT;
-	bool ok = space(r) && (imap_lex_astring(r->l, &name) == 1 || fail(r, "The name of a header was expected."));
+	bool ok = space(r) && (imap_lex_astring(r->l, &name) == 1 || fail(r, "The name of a header was expected.")) &&
+	    take_text(r, k, str_cstr(&name));
 
-	if (ok)
-		k->header = mem_strdup(str_cstr(&name));
 	str_fini(&name);
-	return ok && take_text(r, k);
+	return ok;
 }
 
-static bool take_date(struct reader *r, struct imap_search *k)
+static bool take_date(struct reader *r, struct key *k)
 {
 	struct str text = STR_INIT;
 	bool ok = space(r) && imap_lex_astring(r->l, &text) == 1 && imap_date_parse_day(text.data, text.len, &k->number);
@@ -163,7 +179,7 @@ static bool take_date(struct reader *r, struct imap_search *k)
 	return ok || fail(r, "A date like 1-Feb-1994 was expected.");
 }
 
-static bool take_number(struct reader *r, struct imap_search *k)
+static bool take_number(struct reader *r, struct key *k)
 {
 	uint64_t n;
 
@@ -173,7 +189,7 @@ static bool take_number(struct reader *r, struct imap_search *k)
 	return true;
 }
 
-static bool take_keyword(struct reader *r, struct imap_search *k)
+static bool take_keyword(struct reader *r, struct key *k)
 {
 	struct str name = STR_INIT;
 	bool ok = space(r) && imap_lex_atom(r->l, &name) == 1;
@@ -185,7 +201,7 @@ static bool take_keyword(struct reader *r, struct imap_search *k)
 }
 
 /* A set of numbers (UIDs for K_UIDS); numbers that are not there fit nothing. */
-static bool take_set(struct reader *r, struct imap_search *k)
+static bool take_set(struct reader *r, struct key *k)
 {
 	const struct md_box *box = r->s->box;
 	uint32_t star = (uint32_t)box->n;
@@ -200,9 +216,9 @@ static bool take_set(struct reader *r, struct imap_search *k)
 }
 
 /* Into K's list, behind all that cost no more. */
-static void add_child(struct imap_search *k, struct imap_search *child)
+static void add_child(struct key *k, struct key *child)
 {
-	struct imap_search **at = &k->child;
+	struct key **at = &k->child;
 
 	while (*at != NULL && (*at)->cost <= child->cost)
 		at = &(*at)->next;
@@ -212,10 +228,10 @@ static void add_child(struct imap_search *k, struct imap_search *child)
 }
 
 /* COUNT keys, each behind a blank. */
-static bool take_keys(struct reader *r, struct imap_search *k, int count)
+static bool take_keys(struct reader *r, struct key *k, int count)
 {
 	for (int i = 0; i < count; i++) {
-		struct imap_search *child = space(r) ? read_key(r) : NULL;
+		struct key *child = space(r) ? read_key(r) : NULL;
 
 		if (child == NULL)
 			return false;
@@ -224,13 +240,13 @@ static bool take_keys(struct reader *r, struct imap_search *k, int count)
 	return true;
 }
 
-static bool take_argument(struct reader *r, struct imap_search *k, enum argument arg)
+static bool take_argument(struct reader *r, struct key *k, enum argument arg, const char *header)
 {
 	switch (arg) {
 	case ARG_NONE:
 		return true;
 	case ARG_STRING:
-		return take_text(r, k);
+		return take_text(r, k, header);
 	case ARG_DATE:
 		return take_date(r, k);
 	case ARG_NUMBER:
@@ -249,7 +265,7 @@ static bool take_argument(struct reader *r, struct imap_search *k, enum argument
 	return false;
 }
 
-static bool take_named(struct reader *r, struct imap_search *k)
+static bool take_named(struct reader *r, struct key *k)
 {
 	struct str name = STR_INIT;
 	size_t i = ARRAY_LEN(keys);
@@ -263,17 +279,16 @@ static bool take_named(struct reader *r, struct imap_search *k)
 	k->kind = keys[i].kind;
 	k->negate = keys[i].negate;
 	k->number = keys[i].value;
-	k->header = mem_strdup(keys[i].header);
 	k->cost = k->kind == K_AND || k->kind == K_OR ? 0 : (unsigned)k->kind;
-	return take_argument(r, k, keys[i].arg);
+	return take_argument(r, k, keys[i].arg, keys[i].header);
 }
 
 /* "(" key key ... ")" */
-static bool take_list(struct reader *r, struct imap_search *k)
+static bool take_list(struct reader *r, struct key *k)
 {
 	k->kind = K_AND;
 	do {
-		struct imap_search *child = read_key(r);
+		struct key *child = read_key(r);
 
 		if (child == NULL)
 			return false;
@@ -282,14 +297,31 @@ static bool take_list(struct reader *r, struct imap_search *k)
 	return imap_lex_char(r->l, ')') == 1 || fail(r, "A list of search keys does not end.");
 }
 
-static struct imap_search *read_key(struct reader *r)
+static void free_keys(struct key **keys_list)
 {
-	struct imap_search *k = mem_alloc(sizeof(*k));
+	struct key *k = *keys_list;
+
+	while (k != NULL) {
+		struct key *next = k->next;
+
+		free_keys(&k->child);
+		imap_set_fini(&k->set);
+		mem_free(&k);
+		k = next;
+	}
+	*keys_list = NULL;
+}
+
+static struct key *read_key(struct reader *r)
+{
+	struct key *k = mem_alloc(sizeof(*k));
 	int c = imap_lex_peek(r->l);
 	bool ok;
 
 	if (++r->depth > IMAP_SEARCH_DEPTH_MAX)
 		ok = fail(r, "Search keys are nested too deeply.");
+	else if (++r->n_keys > IMAP_SEARCH_KEYS_MAX)
+		ok = too_many(r, "keys");
 	else if (imap_lex_char(r->l, '(') == 1)
 		ok = take_list(r, k);
 	else if (c == '*' || (c >= '0' && c <= '9')) {
@@ -300,7 +332,7 @@ static struct imap_search *read_key(struct reader *r)
 	}
 	r->depth--;
 	if (!ok)
-		imap_search_free(&k);
+		free_keys(&k);
 	return k;
 }
 
@@ -322,57 +354,63 @@ static bool take_charset(struct reader *r)
 	return !r->bad_charset;
 }
 
+/* All keys to the end of the command, into K's list. */
+static bool read_all(struct reader *r, struct key *k)
+{
+	do {
+		struct key *child = read_key(r);
+
+		if (child == NULL)
+			return false;
+		add_child(k, child);
+	} while (imap_lex_space(r->l) == 1 && imap_lex_peek(r->l) != '\r');
+	return imap_lex_end(r->l) == 1 || fail(r, "Something follows the search keys.");
+}
+
+static enum imap_status refuse(const struct reader *r)
+{
+	if (r->bad_charset)
+		return imap_no(r->s, "[BADCHARSET (US-ASCII UTF-8)] The charset is not known here.");
+	if (r->too_many != NULL)
+		return imap_no(r->s, "[LIMIT] The search has too many %s: at most %d keys and %d texts to look for are taken in one command.",
+		    r->too_many, IMAP_SEARCH_KEYS_MAX, IMAP_TEXTS_MAX);
+	return imap_bad(r->s, "%s", r->wrong);
+}
+
 struct imap_search *imap_search_read(struct imap_session *s, struct imap_lex *l, enum imap_status *status)
 {
-	struct reader r = { .s = s, .l = l };
-	struct imap_search *k = mem_alloc(sizeof(*k));
-	bool ok = (imap_lex_space(l) == 1 || fail(&r, "SEARCH needs search keys.")) && take_charset(&r);
+	struct imap_search *search = mem_alloc(sizeof(*search));
+	struct reader r = { .s = s, .l = l, .texts = &search->texts };
 
-	k->kind = K_AND;
-	if (ok)
-		do {
-			struct imap_search *child = read_key(&r);
-
-			ok = child != NULL;
-			if (ok)
-				add_child(k, child);
-		} while (ok && imap_lex_space(l) == 1 && imap_lex_peek(l) != '\r');
-	if (ok && imap_lex_end(l) != 1)
-		ok = fail(&r, "Something follows the search keys.");
-	if (r.bad_charset)
-		*status = imap_no(s, "[BADCHARSET (US-ASCII UTF-8)] The charset is not known here.");
-	else if (!ok)
-		*status = imap_bad(s, "%s", r.wrong);
-	if (!ok)
-		imap_search_free(&k);
+	search->root = mem_alloc(sizeof(*search->root));
+	search->root->kind = K_AND;
+	if ((imap_lex_space(l) != 1 && !fail(&r, "SEARCH needs search keys.")) || !take_charset(&r) || !read_all(&r, search->root)) {
+		*status = refuse(&r);
+		imap_search_free(&search);
+	}
 	str_fini(&r.charset);
-	return k;
+	return search;
 }
 
 void imap_search_free(struct imap_search **search)
 {
-	struct imap_search *k = *search;
-
-	while (k != NULL) {
-		struct imap_search *next = k->next;
-
-		imap_search_free(&k->child);
-		imap_set_fini(&k->set);
-		mem_free(&k->header);
-		if (k->has_key)
-			imap_key_fini(&k->key);
-		mem_free(&k);
-		k = next;
-	}
-	*search = NULL;
+	if (*search == NULL)
+		return;
+	free_keys(&(*search)->root);
+	imap_texts_fini(&(*search)->texts);
+	mem_free(search);
 }
 
 /* --- Asking a message --- */
 
 struct asked {
 	struct imap_msg msg;
+	struct imap_texts *texts;
+	struct work *work;
 	uint32_t number;
 	enum md_err failed;
+	enum { SENT_UNKNOWN, SENT_NEVER, SENT_KNOWN } sent; /* the Date field is looked for once */
+	int64_t sent_day;
 };
 
 static bool have_text(struct asked *a)
@@ -384,7 +422,7 @@ static bool have_text(struct asked *a)
 	return e == MD_OK;
 }
 
-static bool day_fits(struct asked *a, const struct imap_search *k)
+static bool day_fits(struct asked *a, const struct key *k)
 {
 	time_t t;
 	enum md_err e = md_box_date(a->msg.box, a->msg.m, &t);
@@ -398,16 +436,21 @@ static bool day_fits(struct asked *a, const struct imap_search *k)
 	return k->kind == K_BEFORE ? day < k->number : k->kind == K_ON ? day == k->number : day >= k->number;
 }
 
-static bool sent_day_fits(struct asked *a, const struct imap_search *k)
+static bool sent_day_fits(struct asked *a, const struct key *k)
 {
 	int64_t day;
 
-	if (!have_text(a) || !imap_text_sent_day(&a->msg.mime, &day))
+	if (!have_text(a))
 		return false;
+	if (a->sent == SENT_UNKNOWN)
+		a->sent = imap_text_sent_day(&a->msg.mime, &a->sent_day) ? SENT_KNOWN : SENT_NEVER;
+	if (a->sent == SENT_NEVER)
+		return false;
+	day = a->sent_day;
 	return k->kind == K_SENTBEFORE ? day < k->number : k->kind == K_SENTON ? day == k->number : day >= k->number;
 }
 
-static bool size_fits(struct asked *a, const struct imap_search *k)
+static bool size_fits(struct asked *a, const struct key *k)
 {
 	uint64_t octets;
 	enum md_err e = imap_msg_octets(&a->msg, &octets);
@@ -419,18 +462,18 @@ static bool size_fits(struct asked *a, const struct imap_search *k)
 	return k->kind == K_LARGER ? octets > (uint64_t)k->number : octets < (uint64_t)k->number;
 }
 
-static bool fits(struct asked *a, const struct imap_search *k);
+static bool fits(struct asked *a, const struct key *k);
 
 /* All (or any) of the keys in K's list. */
-static bool list_fits(struct asked *a, const struct imap_search *k, bool any)
+static bool list_fits(struct asked *a, const struct key *k, bool any)
 {
-	for (const struct imap_search *c = k->child; c != NULL; c = c->next)
+	for (const struct key *c = k->child; c != NULL; c = c->next)
 		if (fits(a, c) == any)
 			return any;
 	return !any;
 }
 
-static bool fits_plain(struct asked *a, const struct imap_search *k)
+static bool fits_plain(struct asked *a, const struct key *k)
 {
 	const struct md_msg *m = a->msg.m;
 
@@ -463,29 +506,28 @@ static bool fits_plain(struct asked *a, const struct imap_search *k)
 	case K_SENTSINCE:
 		return sent_day_fits(a, k);
 	case K_HEADER:
-		return have_text(a) && imap_text_header(&a->msg.mime, k->header, &k->key);
 	case K_BODY:
-		return have_text(a) && imap_text_body(&a->msg.mime, &k->key);
 	case K_TEXT:
-		return have_text(a) && imap_text_any(&a->msg.mime, &k->key);
+		return have_text(a) && imap_texts_find(a->texts, &a->msg.mime, (size_t)k->number, a->work);
 	}
 	return false;
 }
 
-static bool fits(struct asked *a, const struct imap_search *k)
+static bool fits(struct asked *a, const struct key *k)
 {
 	return fits_plain(a, k) != k->negate;
 }
 
-bool imap_search_fits(struct imap_session *s, const struct imap_search *search, size_t i, enum md_err *failed)
+bool imap_search_fits(struct imap_session *s, struct imap_search *search, size_t i, enum md_err *failed)
 {
-	struct asked a = { .number = (uint32_t)i + 1, .failed = MD_OK };
+	struct asked a = { .texts = &search->texts, .work = &s->work, .number = (uint32_t)i + 1, .failed = MD_OK };
 	bool found;
 
 	if (s->box->msgs[i].gone)
 		return false;
 	imap_msg_init(&a.msg, s->box, &s->box->msgs[i]);
-	found = fits(&a, search);
+	imap_texts_begin(&search->texts);
+	found = fits(&a, search->root);
 	imap_msg_fini(&a.msg);
 	if (a.failed != MD_OK)
 		*failed = a.failed;

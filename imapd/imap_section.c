@@ -8,6 +8,7 @@
 #include "lib/mem.h"
 #include "lib/num.h"
 #include "mime/hdr.h"
+#include "mime/wire.h"
 
 /* --- the text between the brackets --- */
 
@@ -184,9 +185,9 @@ static const struct mime_part *find_part(struct mime_msg *m, const struct imap_s
 	return p;
 }
 
-static void set_span(struct imap_wire *w, const struct mime_msg *m, const struct mime_span *span)
+static void set_span(struct imap_wire *w, const struct mime_span *span)
 {
-	w->text = m->text + span->off;
+	w->off = span->off;
 	w->len = span->len;
 	w->size = span->wire;
 	w->have_size = true;
@@ -199,31 +200,25 @@ static bool find_in_part(struct mime_msg *m, const struct imap_section *s, struc
 	if (p == NULL)
 		return false;
 	if (s->kind == IMAP_SECTION_ALL) {
-		set_span(w, m, &p->body);
+		set_span(w, &p->body);
 	} else if (s->kind == IMAP_SECTION_MIME) {
-		set_span(w, m, &p->hdr);
+		set_span(w, &p->hdr);
 	} else if (p->kind == MIME_MESSAGE) {
-		set_span(w, m, s->kind == IMAP_SECTION_TEXT ? &p->child->body : &p->child->hdr);
+		set_span(w, s->kind == IMAP_SECTION_TEXT ? &p->child->body : &p->child->hdr);
 	} else {
 		return false;
 	}
 	return true;
 }
 
-static void find_flat(const struct mime_msg *m, const struct imap_section *s, struct imap_wire *w)
+static void find_flat(struct mime_msg *m, const struct imap_section *s, struct imap_wire *w)
 {
-	size_t hdr;
-
-	w->text = m->text;
 	w->len = m->len;
-	if (s->kind == IMAP_SECTION_ALL)
-		return;
-	hdr = mime_hdr_len(m->text, m->len);
 	if (s->kind == IMAP_SECTION_TEXT) {
-		w->text += hdr;
-		w->len -= hdr;
-	} else {
-		w->len = hdr;
+		w->off = mime_wire_header(m);
+		w->len -= w->off;
+	} else if (s->kind != IMAP_SECTION_ALL) {
+		w->len = mime_wire_header(m);
 	}
 }
 
@@ -244,6 +239,7 @@ static void sort_names(struct imap_section *s)
 bool imap_section_find(struct mime_msg *m, struct imap_section *s, struct imap_wire *out)
 {
 	memset(out, 0, sizeof(*out));
+	out->m = m;
 	if (s->n_path == 0)
 		find_flat(m, s, out);
 	else if (!find_in_part(m, s, out))
@@ -282,7 +278,7 @@ static bool wants_field(const struct imap_section *s, const struct mime_hdr *h)
 /* The empty line that ends a header belongs to every choice of its fields, if it is there. */
 static bool has_empty_line(const struct imap_wire *w)
 {
-	const char *p = w->text;
+	const char *p = w->m->text + w->off;
 	size_t n = w->len;
 
 	if (n == 0 || p[n - 1] != '\n')
@@ -299,7 +295,7 @@ static uint64_t fields_size(const struct imap_wire *w)
 	struct mime_hdr h;
 	uint64_t size = has_empty_line(w) ? 2 : 0;
 
-	mime_hdr_begin(&it, w->text, w->len);
+	mime_hdr_begin(&it, w->m->text + w->off, w->len);
 	while (mime_hdr_next(&it, &h))
 		if (wants_field(w->fields, &h))
 			size += mime_wire_size(h.start, h.len);
@@ -309,7 +305,7 @@ static uint64_t fields_size(const struct imap_wire *w)
 uint64_t imap_wire_size(struct imap_wire *w)
 {
 	if (!w->have_size) {
-		w->size = w->fields != NULL ? fields_size(w) : mime_wire_size(w->text, w->len);
+		w->size = w->fields != NULL ? fields_size(w) : mime_wire_at(w->m, w->off + w->len) - mime_wire_at(w->m, w->off);
 		w->have_size = true;
 	}
 	return w->size;
@@ -362,10 +358,10 @@ static void put(struct output *o, const char *p, size_t len)
 	}
 }
 
-/* Writes LEN bytes at P, the start of a line, with CRLF line ends. */
-static void put_lines(struct output *o, const char *p, size_t len)
+/* Writes LEN bytes at P with CRLF line ends; START is where their line starts, or a line before it. */
+static void put_lines(struct output *o, const char *start, const char *p, size_t len)
 {
-	const char *end = p + len, *start = p;
+	const char *end = p + len;
 
 	while (p < end && o->left > 0 && o->ok) {
 		const char *nl = memchr(p, '\n', (size_t)(end - p));
@@ -389,12 +385,24 @@ static void put_fields(struct output *o, const struct imap_wire *w)
 	struct mime_hdr_iter it;
 	struct mime_hdr h;
 
-	mime_hdr_begin(&it, w->text, w->len);
+	mime_hdr_begin(&it, w->m->text + w->off, w->len);
 	while (o->left > 0 && o->ok && mime_hdr_next(&it, &h))
 		if (wants_field(w->fields, &h))
-			put_lines(o, h.start, h.len);
+			put_lines(o, h.start, h.start, h.len);
 	if (has_empty_line(w))
 		put(o, "\r\n", 2);
+}
+
+/* Begins behind what is to be passed over, not with reading it. */
+static void put_text(struct output *o, const struct imap_wire *w)
+{
+	const char *text = w->m->text;
+	size_t at = w->off;
+
+	if (o->skip > 0)
+		at = mime_wire_seek(w->m, w->off, o->skip, &o->skip);
+	if (at < w->off + w->len)
+		put_lines(o, text + w->off, text + at, w->off + w->len - at);
 }
 
 bool imap_wire_write(const struct imap_wire *w, uint64_t start, uint64_t count, imap_wire_fn fn, void *ctx)
@@ -410,7 +418,7 @@ bool imap_wire_write(const struct imap_wire *w, uint64_t start, uint64_t count, 
 	if (w->fields != NULL)
 		put_fields(&o, w);
 	else if (w->len > 0)
-		put_lines(&o, w->text, w->len);
+		put_text(&o, w);
 	flush(&o);
 	return o.ok;
 }

@@ -48,10 +48,10 @@ void imap_section_print(struct str *out, const struct imap_section *s);
  * sending. */
 bool imap_section_is_flat(const struct imap_section *s);
 
-/* Bytes that go out: found by imap_section_find(); keeps pointers into the message and the section, owns nothing. */
+/* Bytes that go out: found by imap_section_find(); keeps pointers to the message and the section, owns nothing. */
 struct imap_wire {
-	const char *text; /* on disk */
-	size_t len;
+	struct mime_msg *m;
+	size_t off, len; /* on disk: the start of a line, and bytes */
 	const struct imap_section *fields; /* NULL, or: only these header fields, and the empty line */
 	uint64_t size; /* on the wire, once known */
 	bool have_size;

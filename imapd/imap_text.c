@@ -1,8 +1,10 @@
 #include "imapd/imap_text.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "lib/mem.h"
 #include "mime/charset.h"
 #include "mime/ctype.h"
 #include "mime/date.h"
@@ -12,83 +14,213 @@
 
 enum { PIECE = 32 * 1024 }; /* bytes of a body looked at in one go */
 
-void imap_key_init(struct imap_key *key, const char *p, size_t len)
+/* --- the list --- */
+
+int imap_texts_add(struct imap_texts *t, enum imap_text_where where, const char *name, const char *p, size_t len)
 {
-	memset(key, 0, sizeof(*key));
-	mime_fold(&key->folded, p, len);
+	struct imap_text *x;
+
+	if (t->n == IMAP_TEXTS_MAX)
+		return -1;
+	if (t->n == t->cap) {
+		t->cap = t->cap == 0 ? 4 : t->cap * 2;
+		t->text = mem_grow(t->text, t->cap * sizeof(*t->text));
+	}
+	x = &t->text[t->n];
+	memset(x, 0, sizeof(*x));
+	x->where = where;
+	x->name = mem_strdup(name);
+	x->name_len = name != NULL ? strlen(name) : 0;
+	mime_fold(&x->folded, p, len);
+	return (int)t->n++;
 }
 
-void imap_key_fini(struct imap_key *key)
+void imap_texts_fini(struct imap_texts *t)
 {
-	str_fini(&key->folded);
+	for (size_t i = 0; i < t->n; i++) {
+		mem_free(&t->text[i].name);
+		str_fini(&t->text[i].folded);
+	}
+	mem_free(&t->text);
+	mem_free(&t->order);
+	mem_free(&t->pending);
+	memset(t, 0, sizeof(*t));
 }
 
-/* A search through text that comes in pieces. */
-struct search {
-	const struct imap_key *key;
-	struct str window; /* folded text: the end of what was seen (shorter than the key), then the new piece */
+void imap_texts_begin(struct imap_texts *t)
+{
+	for (size_t i = 0; i < t->n; i++)
+		t->text[i].found = false;
+	t->read_header = t->read_body = false;
+}
+
+/* Orders the LEN bytes at NAME and the name of X: by length, which mostly tells them apart, then by letters. */
+static int compare_name(const char *name, size_t len, const struct imap_text *x)
+{
+	return len != x->name_len ? (len < x->name_len ? -1 : 1) : strncasecmp(name, x->name, len);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct imap_text *x = *(struct imap_text *const *)a, *y = *(struct imap_text *const *)b;
+
+	return compare_name(x->name, x->name_len, y);
+}
+
+static void sort_names(struct imap_texts *t)
+{
+	if (t->order != NULL)
+		return;
+	t->order = mem_array(t->n, sizeof(struct imap_text *));
+	t->pending = mem_array(t->n, sizeof(struct imap_text *));
+	for (size_t i = 0; i < t->n; i++)
+		if (t->text[i].where == IMAP_TEXT_HEADER)
+			t->order[t->n_named++] = &t->text[i];
+	qsort(t->order, t->n_named, sizeof(t->order[0]), by_name);
+}
+
+/* --- looking for the pending ones --- */
+
+/* One reading of a message. */
+struct reading {
+	struct imap_texts *t;
+	struct mime_msg *m;
+	struct work *work;
+	bool stopped;
+	size_t n_values;    /* texts that are missing in fields of their name */
+	size_t keep;        /* bytes at the end of a window that the start of a text may be in */
+	struct str text;    /* decoded, in UTF-8 */
+	struct str window;  /* folded: the end of what was seen, then the new piece */
 };
 
-/* True if the key is in the text seen so far, P being the next LEN bytes of UTF-8. */
-static bool search_add(struct search *s, const char *p, size_t len)
+static void set_pending(struct reading *r, enum imap_text_where where)
 {
-	size_t keep = s->key->folded.len - 1;
+	struct imap_texts *t = r->t;
 
-	mime_fold(&s->window, p, len);
-	if (memmem(s->window.data, s->window.len, s->key->folded.data, s->key->folded.len) != NULL)
-		return true;
-	if (s->window.len > keep)
-		str_drop(&s->window, s->window.len - keep);
-	return false;
+	t->n_pending = 0;
+	r->keep = 0;
+	for (size_t i = 0; i < t->n; i++) {
+		struct imap_text *x = &t->text[i];
+
+		if (x->found || (x->where != where && x->where != IMAP_TEXT_ANY))
+			continue;
+		t->pending[t->n_pending++] = x;
+		r->keep = MAX(r->keep, x->folded.len);
+	}
+	r->keep -= r->keep > 0;
 }
 
-static bool has_key(const struct imap_key *key, const struct str *text)
+static void reading_fini(struct reading *r)
 {
-	struct search s = { .key = key };
-	bool found;
+	str_fini(&r->text);
+	str_fini(&r->window);
+}
 
-	if (key->folded.len == 0)
-		return true;
-	found = search_add(&s, str_cstr(text), text->len);
-	str_fini(&s.window);
-	return found;
+static bool is_over(const struct reading *r)
+{
+	return r->stopped || r->t->n_pending == 0;
+}
+
+static void count(struct reading *r, size_t bytes)
+{
+	if (r->work != NULL && !work_do(r->work, bytes))
+		r->stopped = true;
+}
+
+static bool has(const struct str *text, const struct imap_text *x)
+{
+	return x->folded.len == 0 || (text->len >= x->folded.len && memmem(text->data, text->len, x->folded.data, x->folded.len) != NULL);
+}
+
+static void look(struct reading *r)
+{
+	struct imap_texts *t = r->t;
+
+	for (size_t i = 0; i < t->n_pending;) {
+		t->pending[i]->found = has(&r->window, t->pending[i]);
+		if (t->pending[i]->found)
+			t->pending[i] = t->pending[--t->n_pending];
+		else
+			i++;
+	}
+}
+
+/* The next LEN bytes of UTF-8 of a text that comes in pieces. */
+static void add_piece(struct reading *r, const char *p, size_t len)
+{
+	mime_fold(&r->window, p, len);
+	look(r);
+	if (r->window.len > r->keep)
+		str_drop(&r->window, r->window.len - r->keep);
 }
 
 /* --- headers --- */
 
-static bool decoded_has(const struct imap_key *key, const char *p, size_t len)
+/* Raw header text, decoded and folded, as the window. */
+static void set_window(struct reading *r, const char *p, size_t len)
 {
-	struct str text = STR_INIT;
-	bool found;
-
-	mime_word_decode(&text, p, len);
-	found = has_key(key, &text);
-	str_fini(&text);
-	return found;
+	str_clear(&r->text);
+	str_clear(&r->window);
+	mime_word_decode(&r->text, p, len, &r->m->charsets);
+	mime_fold(&r->window, str_cstr(&r->text), r->text.len);
 }
 
-bool imap_text_header(const struct mime_msg *m, const char *name, const struct imap_key *key)
+/* The texts that are looked for in fields with the name of H: the first, and how many. */
+static struct imap_text **named(const struct imap_texts *t, const struct mime_hdr *h, size_t *n_out)
 {
-	struct mime_hdr_iter it;
-	struct mime_hdr h;
+	size_t low = 0, high = t->n_named, n = 0;
 
-	mime_hdr_begin(&it, m->text, m->len);
-	while (mime_hdr_next(&it, &h))
-		if (mime_hdr_is(&h, name) && decoded_has(key, h.value, h.value_len))
-			return true;
-	return false;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (compare_name(h->name, h->name_len, t->order[mid]) > 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	while (low + n < t->n_named && compare_name(h->name, h->name_len, t->order[low + n]) == 0)
+		n++;
+	*n_out = n;
+	return t->order + low;
 }
 
-static bool header_has(const char *text, size_t len, const struct imap_key *key)
+static void look_in_value(struct reading *r, const struct mime_hdr *h)
+{
+	size_t n, missing = 0;
+	struct imap_text **x = named(r->t, h, &n);
+
+	for (size_t i = 0; i < n; i++)
+		missing += !x[i]->found;
+	if (missing == 0)
+		return;
+	set_window(r, h->value, h->value_len);
+	for (size_t i = 0; i < n; i++)
+		if (!x[i]->found && has(&r->window, x[i])) {
+			x[i]->found = true;
+			r->n_values--;
+		}
+}
+
+static void look_in_field(struct reading *r, const struct mime_hdr *h)
+{
+	if (r->t->n_pending == 0)
+		return;
+	set_window(r, h->start, h->len); /* the whole line: "Subject: x" finds itself */
+	look(r);
+}
+
+static void read_header(struct reading *r, const char *text, size_t len)
 {
 	struct mime_hdr_iter it;
 	struct mime_hdr h;
 
 	mime_hdr_begin(&it, text, len);
-	while (mime_hdr_next(&it, &h))
-		if (decoded_has(key, h.start, h.len)) /* the whole line: "Subject: x" finds itself */
-			return true;
-	return false;
+	while (!r->stopped && (r->n_values > 0 || r->t->n_pending > 0) && mime_hdr_next(&it, &h)) {
+		count(r, h.len);
+		if (r->n_values > 0)
+			look_in_value(r, &h);
+		look_in_field(r, &h);
+	}
 }
 
 /* --- bodies --- */
@@ -107,80 +239,87 @@ static bool is_readable(const struct mime_part *p, struct str *charset)
 	return yes;
 }
 
-struct body {
+static void read_content(struct reading *r, const struct mime_part *p, const char *charset)
+{
+	const char *text = r->m->text + p->body.off;
 	struct mime_decoder decoder;
-	struct mime_charset charset;
-	struct str bytes; /* decoded */
-	struct str text;  /* in UTF-8 */
-	struct search search;
-};
+	struct mime_charset cs;
+	struct str bytes = STR_INIT;
 
-static bool body_flush(struct body *b)
-{
-	bool found;
-
-	mime_charset_add(&b->charset, &b->text, str_cstr(&b->bytes), b->bytes.len);
-	found = search_add(&b->search, str_cstr(&b->text), b->text.len);
-	str_clear(&b->bytes);
-	str_clear(&b->text);
-	return found;
-}
-
-static bool body_end(struct body *b)
-{
-	mime_decoder_end(&b->decoder, &b->bytes);
-	if (body_flush(b))
-		return true;
-	mime_charset_end(&b->charset, &b->text);
-	return search_add(&b->search, str_cstr(&b->text), b->text.len);
-}
-
-static bool content_has(const struct mime_msg *m, const struct mime_part *p, const char *charset,
-			const struct imap_key *key)
-{
-	struct body b = { .search.key = key };
-	const char *text = m->text + p->body.off;
-	struct str rest = STR_INIT;
-	bool found = false;
-
-	mime_decoder_init(&b.decoder, mime_encoding_of(&p->encoding));
-	mime_charset_begin(&b.charset, charset);
-	for (size_t at = 0; at < p->body.len && !found; at += PIECE) {
-		mime_decoder_add(&b.decoder, &b.bytes, text + at, MIN((size_t)PIECE, p->body.len - at));
-		found = body_flush(&b);
+	str_clear(&r->window);
+	mime_decoder_init(&decoder, mime_encoding_of(&p->encoding));
+	mime_charset_begin(&cs, charset, &r->m->charsets);
+	for (size_t at = 0, n; !is_over(r) && at < p->body.len; at += n) {
+		n = MIN((size_t)PIECE, p->body.len - at);
+		count(r, n);
+		str_clear(&bytes);
+		str_clear(&r->text);
+		mime_decoder_add(&decoder, &bytes, text + at, n);
+		if (at + n == p->body.len)
+			mime_decoder_end(&decoder, &bytes);
+		mime_charset_add(&cs, &r->text, str_cstr(&bytes), bytes.len);
+		if (at + n < p->body.len)
+			add_piece(r, str_cstr(&r->text), r->text.len);
 	}
-	found = found || body_end(&b);
-	mime_charset_end(&b.charset, &rest);
-	str_fini(&rest);
-	str_fini(&b.bytes);
-	str_fini(&b.text);
-	str_fini(&b.search.window);
-	return found;
+	mime_charset_end(&cs, &r->text);
+	if (!is_over(r))
+		add_piece(r, str_cstr(&r->text), r->text.len);
+	str_fini(&bytes);
 }
 
-static bool part_has(const struct mime_msg *m, const struct mime_part *p, const struct imap_key *key)
+static void read_part(struct reading *r, const struct mime_part *p)
 {
 	struct str charset = STR_INIT;
-	bool found = false;
 
-	if (p->parent != NULL && header_has(m->text + p->hdr.off, p->hdr.len, key))
-		return true;
-	if (p->kind == MIME_LEAF && is_readable(p, &charset))
-		found = content_has(m, p, str_cstr(&charset), key);
+	if (p->parent != NULL)
+		read_header(r, r->m->text + p->hdr.off, p->hdr.len);
+	if (p->kind == MIME_LEAF && p->body.len > 0 && !is_over(r) && is_readable(p, &charset))
+		read_content(r, p, str_cstr(&charset));
 	str_fini(&charset);
-	for (const struct mime_part *c = p->child; c != NULL && !found; c = c->next)
-		found = part_has(m, c, key);
-	return found;
+	for (const struct mime_part *c = p->child; c != NULL && !is_over(r); c = c->next)
+		read_part(r, c);
 }
 
-bool imap_text_body(struct mime_msg *m, const struct imap_key *key)
+/* --- answers --- */
+
+static void read_head(struct imap_texts *t, struct mime_msg *m, struct work *work)
 {
-	return key->folded.len == 0 || part_has(m, mime_msg_root(m), key);
+	struct reading r = { .t = t, .m = m, .work = work };
+
+	if (t->read_header)
+		return;
+	t->read_header = true;
+	sort_names(t);
+	set_pending(&r, IMAP_TEXT_ANY);
+	r.n_values = t->n_named; /* none is found before */
+	read_header(&r, m->text, m->len);
+	reading_fini(&r);
 }
 
-bool imap_text_any(struct mime_msg *m, const struct imap_key *key)
+static void read_body(struct imap_texts *t, struct mime_msg *m, struct work *work)
 {
-	return header_has(m->text, m->len, key) || imap_text_body(m, key);
+	struct reading r = { .t = t, .m = m, .work = work };
+
+	if (t->read_body)
+		return;
+	t->read_body = true;
+	sort_names(t);
+	set_pending(&r, IMAP_TEXT_BODY);
+	read_part(&r, mime_msg_root(m));
+	reading_fini(&r);
+}
+
+bool imap_texts_find(struct imap_texts *t, struct mime_msg *m, size_t i, struct work *work)
+{
+	struct imap_text *x = &t->text[i];
+
+	if (x->where != IMAP_TEXT_HEADER && x->folded.len == 0)
+		return true;
+	if (!x->found && x->where != IMAP_TEXT_BODY)
+		read_head(t, m, work);
+	if (!x->found && x->where != IMAP_TEXT_HEADER)
+		read_body(t, m, work);
+	return x->found;
 }
 
 bool imap_text_sent_day(const struct mime_msg *m, int64_t *day_out)

@@ -1,27 +1,54 @@
-/* What SEARCH asks of a message's text (RFC 3501 section 6.4.4): substrings, ignoring case, in decoded UTF-8. */
+/* What SEARCH asks of a message's text (RFC 3501 section 6.4.4): substrings, ignoring case, in decoded UTF-8.
+ *
+ * All texts of a command are looked for together: a message's header and its body are read, decoded and folded at most once for
+ * all of them, and only when the first one is asked for. */
 #ifndef IMAPD_IMAP_TEXT_H
 #define IMAPD_IMAP_TEXT_H
 
 #include "lib/str.h"
 #include "mime/part.h"
+#include "node/work.h"
 
-/* A search key, prepared once. */
-struct imap_key {
-	struct str folded; /* UTF-8, case folded */
+enum { IMAP_TEXTS_MAX = 200 }; /* texts in one command: each costs a search through all that is read */
+
+/* Where a text is looked for. */
+enum imap_text_where {
+	IMAP_TEXT_HEADER, /* HEADER name (BCC, CC, FROM, SUBJECT, TO are the same with a fixed name): in a field of that name,
+			   * decoded. An empty text asks only for the field. */
+	IMAP_TEXT_BODY,   /* BODY: in text parts, decoded and converted, and the headers of inner parts and messages */
+	IMAP_TEXT_ANY     /* TEXT: in the header or the body */
 };
 
-/* KEY is the UTF-8 text of LEN bytes at P; convert from the client's charset with mime_charset_to_utf8() before. */
-void imap_key_init(struct imap_key *key, const char *p, size_t len);
-void imap_key_fini(struct imap_key *key);
+struct imap_text {
+	enum imap_text_where where;
+	char *name;        /* of the header field, or NULL */
+	size_t name_len;
+	struct str folded; /* UTF-8, case folded */
+	bool found;        /* in the message at hand, by the readings so far */
+};
 
-/* HEADER name key (BCC, CC, FROM, SUBJECT, TO are the same with a fixed name): a field NAME, decoded, has KEY in it.
- * An empty key asks only for the field. Needs no tree. */
-bool imap_text_header(const struct mime_msg *m, const char *name, const struct imap_key *key);
-/* BODY key: text parts, decoded and converted, and the headers of inner parts and messages. Memory use does not grow
- * with the message. */
-bool imap_text_body(struct mime_msg *m, const struct imap_key *key);
-/* TEXT key: the header or the body has KEY in it. */
-bool imap_text_any(struct mime_msg *m, const struct imap_key *key);
+/* All-zero is the empty list; free with imap_texts_fini(). */
+struct imap_texts {
+	struct imap_text *text;
+	size_t n, cap;
+	/* private */
+	struct imap_text **order;   /* made at the first message: those with a field name, in the order of it */
+	size_t n_named;
+	struct imap_text **pending; /* those that the reading under way looks for */
+	size_t n_pending;
+	bool read_header, read_body;
+};
+
+/* Adds the UTF-8 text of LEN bytes at P (convert from the client's charset with mime_charset_to_utf8() before), before
+ * the first message; NAME is for IMAP_TEXT_HEADER. Its number, or -1 if there are IMAP_TEXTS_MAX. */
+int imap_texts_add(struct imap_texts *t, enum imap_text_where where, const char *name, const char *p, size_t len);
+void imap_texts_fini(struct imap_texts *t);
+/* The next message is another one. */
+void imap_texts_begin(struct imap_texts *t);
+/* Text I is in message M, which is the same until imap_texts_begin(). WORK (may be NULL) counts the bytes that are read;
+ * once it says stop, the answer means nothing. */
+bool imap_texts_find(struct imap_texts *t, struct mime_msg *m, size_t i, struct work *work);
+
 /* SENTBEFORE, SENTON, SENTSINCE compare this: the Date field's day as days since 1970-01-01, time and zone ignored.
  * False if there is no Date that can be read (none of the three matches then). */
 bool imap_text_sent_day(const struct mime_msg *m, int64_t *day_out);

@@ -15,8 +15,9 @@ struct mime_iconv {
 	char name[64];
 };
 
-/* The one given back last: opening one loads tables, and the parts of a mailbox mostly have the same charset. */
-static struct mime_iconv *kept;
+/* Those given back last, the latest first: opening one loads tables, and a mailbox mostly has the same few charsets. */
+static struct mime_iconv *kept[MIME_CHARSETS_MAX];
+static size_t n_kept;
 
 bool mime_utf8_valid(const char *p, size_t len)
 {
@@ -92,20 +93,50 @@ static void close_iconv(struct mime_iconv *ic)
 	mem_free(&ic);
 }
 
-/* A converter from NAME in its initial state, or NULL if iconv knows none. */
-static struct mime_iconv *take_iconv(const char *name)
+/* The kept converter from NAME, which is the caller's then; NULL if there is none. */
+static struct mime_iconv *take_kept(const char *name)
 {
-	struct mime_iconv *ic = kept;
+	for (size_t i = 0; i < n_kept; i++) {
+		struct mime_iconv *ic = kept[i];
+
+		if (strcasecmp(ic->name, name) != 0)
+			continue;
+		memmove(&kept[i], &kept[i + 1], (--n_kept - i) * sizeof(kept[0]));
+		iconv(ic->cd, NULL, NULL, NULL, NULL);
+		return ic;
+	}
+	return NULL;
+}
+
+/* NAME is in SET, or was put there; false if SET is full. */
+static bool has_room(struct mime_charsets *set, const char *name)
+{
+	uint32_t hash = 2166136261; /* FNV-1a */
+
+	for (; *name != '\0'; name++)
+		hash = (hash ^ ((unsigned char)*name | 0x20)) * 16777619;
+	for (unsigned i = 0; i < set->n; i++)
+		if (set->seen[i] == hash)
+			return true;
+	if (set->n == MIME_CHARSETS_MAX)
+		return false;
+	set->seen[set->n++] = hash;
+	return true;
+}
+
+/* A converter from NAME in its initial state; NULL if iconv knows none, or it would be one too many for SET (may be NULL). */
+static struct mime_iconv *take_iconv(const char *name, struct mime_charsets *set)
+{
+	struct mime_iconv *ic;
 	iconv_t cd;
 
 	name = real_name(name);
 	if (!is_sane_name(name))
 		return NULL;
-	if (ic != NULL && strcasecmp(ic->name, name) == 0) {
-		kept = NULL;
-		iconv(ic->cd, NULL, NULL, NULL, NULL);
+	if (set != NULL && !has_room(set, name))
+		return NULL;
+	if ((ic = take_kept(name)) != NULL)
 		return ic;
-	}
 	cd = iconv_open("UTF-8", name);
 	if (cd == (iconv_t)-1)
 		return NULL;
@@ -117,16 +148,16 @@ static struct mime_iconv *take_iconv(const char *name)
 
 static void give_iconv(struct mime_iconv *ic)
 {
-	if (kept != NULL)
-		close_iconv(kept);
-	kept = ic;
+	if (n_kept == MIME_CHARSETS_MAX)
+		close_iconv(kept[--n_kept]);
+	memmove(&kept[1], &kept[0], n_kept++ * sizeof(kept[0]));
+	kept[0] = ic;
 }
 
 void mime_charset_fini(void)
 {
-	if (kept != NULL)
-		close_iconv(kept);
-	kept = NULL;
+	while (n_kept > 0)
+		close_iconv(kept[--n_kept]);
 }
 
 bool mime_charset_known(const char *name)
@@ -135,20 +166,20 @@ bool mime_charset_known(const char *name)
 
 	if (is_ascii_name(name) || is_utf8_name(name))
 		return true;
-	ic = take_iconv(name);
+	ic = take_iconv(name, NULL);
 	if (ic == NULL)
 		return false;
 	give_iconv(ic);
 	return true;
 }
 
-void mime_charset_begin(struct mime_charset *c, const char *name)
+void mime_charset_begin(struct mime_charset *c, const char *name, struct mime_charsets *set)
 {
 	memset(c, 0, sizeof(*c));
 	if (is_ascii_name(name))
 		c->latin1 = true;
 	else if (!is_utf8_name(name)) {
-		c->cd = take_iconv(name);
+		c->cd = take_iconv(name, set);
 		c->latin1 = c->cd == NULL;
 	}
 }
@@ -266,7 +297,7 @@ bool mime_charset_to_utf8(struct str *out, const char *name, const char *p, size
 		str_add(out, p, len);
 		return true;
 	}
-	ic = take_iconv(name);
+	ic = take_iconv(name, NULL);
 	if (ic == NULL)
 		return false;
 	while (len > 0 && (err == 0 || err == E2BIG))

@@ -8,6 +8,7 @@ mime_libmime_a_SOURCES = \
 	mime/decode.c mime/decode.h \
 	mime/hdr.c mime/hdr.h \
 	mime/part.c mime/part.h \
+	mime/wire.c mime/wire.h \
 	mime/word.c mime/word.h
 # What a program needs that uses mime/, before LIB_LIBS.
 MIME_LIBS = mime/libmime.a $(UNISTRING_LIBS)

@@ -56,6 +56,7 @@ void mime_msg_fini(struct mime_msg *m)
 		m->blocks = b->next;
 		mem_free(&b);
 	}
+	mem_free(&m->bare);
 	m->root = NULL;
 	m->parts = 0;
 }

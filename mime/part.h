@@ -5,7 +5,7 @@
 #ifndef MIME_PART_H
 #define MIME_PART_H
 
-#include "lib/str.h"
+#include "mime/charset.h"
 
 enum {
 	MIME_DEPTH_MAX = 100,	/* parts nested deeper are not looked into */
@@ -49,6 +49,11 @@ struct mime_msg {
 	struct mime_part *root; /* NULL until asked for: use mime_msg_root() */
 	struct mime_part_block *blocks;
 	size_t parts;
+	struct mime_charsets charsets; /* that it has named: see mime_charset_begin() */
+	/* of wire.c */
+	uint64_t *bare; /* NULL, or the LFs without CR before each kilobyte */
+	size_t hdr_len;
+	bool have_hdr_len;
 };
 
 /* M stands for the LEN bytes at TEXT (not copied; may be NULL if LEN is 0). Looks at nothing yet. */

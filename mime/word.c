@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "mime/charset.h"
 #include "mime/decode.h"
 #include "mime/hdr.h"
 
@@ -17,12 +16,19 @@ struct word {
 	const char *end; /* behind "?=" */
 };
 
+/* The text that words are looked for in. */
+struct input {
+	const char *end;
+	const char *close; /* the first "?=" at or behind the last place where one was looked for, NULL: none was; END: none is */
+};
+
 /* Where output stands: words of one charset in a row are one text, for some senders cut characters between them. */
 struct output {
 	struct str *out;
 	struct mime_charset cs;
 	char charset[64];
 	bool open;
+	struct mime_charsets *set;
 };
 
 static bool read_charset(struct word *w, const char *p, const char *q)
@@ -37,13 +43,23 @@ static bool read_charset(struct word *w, const char *p, const char *q)
 	return true;
 }
 
-/* Reads the encoded word at P ("=?..."); looks no further than WORD_MAX bytes. */
-static bool read_word(struct word *w, const char *p, const char *end)
+/* The next "?=" from P on. It is kept for the words to come, so that no text is searched twice for it: one that is full
+ * of "=?a?Q?" and has no "?=" would be searched for WORD_MAX bytes at each of them. */
+static const char *find_close(struct input *in, const char *p)
 {
-	const char *q;
+	if (in->close == NULL || in->close < p) {
+		in->close = memmem(p, (size_t)(in->end - p), "?=", 2);
+		if (in->close == NULL)
+			in->close = in->end;
+	}
+	return in->close;
+}
 
-	if (end - p > WORD_MAX)
-		end = p + WORD_MAX;
+/* Reads the encoded word at P ("=?..."), which has at most WORD_MAX bytes. */
+static bool read_word(struct word *w, const char *p, struct input *in)
+{
+	const char *end = in->end - p > WORD_MAX ? p + WORD_MAX : in->end, *q;
+
 	p += 2;
 	q = memchr(p, '?', MIN((size_t)(end - p), sizeof(w->charset) * 2));
 	if (q == NULL || !read_charset(w, p, q) || end - q < 4 || q[2] != '?')
@@ -52,8 +68,8 @@ static bool read_word(struct word *w, const char *p, const char *end)
 	if (w->enc != 'B' && w->enc != 'Q')
 		return false;
 	w->text = q + 3;
-	q = memmem(w->text, (size_t)(end - w->text), "?=", 2);
-	if (q == NULL)
+	q = find_close(in, w->text);
+	if (end - q < 2)
 		return false;
 	w->len = (size_t)(q - w->text);
 	w->end = q + 2;
@@ -91,7 +107,7 @@ static void add_word(struct output *o, const struct word *w)
 	if (!o->open || strcmp(o->charset, w->charset) != 0) {
 		end_words(o);
 		memcpy(o->charset, w->charset, sizeof(o->charset));
-		mime_charset_begin(&o->cs, w->charset);
+		mime_charset_begin(&o->cs, w->charset, o->set);
 		o->open = true;
 	}
 	if (w->enc == 'Q') {
@@ -110,7 +126,7 @@ static void add_raw(struct output *o, const char *p, size_t len)
 	struct mime_charset cs;
 
 	end_words(o);
-	mime_charset_begin(&cs, "us-ascii");
+	mime_charset_begin(&cs, "us-ascii", NULL);
 	mime_charset_add(&cs, o->out, p, len);
 	mime_charset_end(&cs, o->out);
 }
@@ -125,33 +141,34 @@ static size_t count_blanks(const char *p, const char *end)
 }
 
 /* The next "=?" from P on that begins an encoded word, read into W; NULL if there is none. */
-static const char *find_word(struct word *w, const char *p, const char *end)
+static const char *find_word(struct word *w, const char *p, struct input *in)
 {
-	while (p < end && (p = memmem(p, (size_t)(end - p), "=?", 2)) != NULL) {
-		if (read_word(w, p, end))
+	while (p < in->end && (p = memmem(p, (size_t)(in->end - p), "=?", 2)) != NULL) {
+		if (read_word(w, p, in))
 			return p;
 		p += 2;
 	}
 	return NULL;
 }
 
-void mime_word_decode(struct str *out, const char *p, size_t len)
+void mime_word_decode(struct str *out, const char *p, size_t len, struct mime_charsets *set)
 {
-	struct output o = { .out = out };
+	struct output o = { .out = out, .set = set };
 	struct str text = STR_INIT;
-	const char *end, *at;
+	struct input in = { .close = NULL };
+	const char *at;
 	struct word w;
 
 	mime_hdr_unfold(&text, p, len);
 	p = str_cstr(&text);
-	end = p + text.len;
-	while ((at = find_word(&w, p, end)) != NULL) {
+	in.end = p + text.len;
+	while ((at = find_word(&w, p, &in)) != NULL) {
 		/* blanks between two words are not part of the text */
 		if (!o.open || count_blanks(p, at) != (size_t)(at - p))
 			add_raw(&o, p, (size_t)(at - p));
 		add_word(&o, &w);
 		p = w.end;
 	}
-	add_raw(&o, p, (size_t)(end - p));
+	add_raw(&o, p, (size_t)(in.end - p));
 	str_fini(&text);
 }

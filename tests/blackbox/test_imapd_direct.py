@@ -922,6 +922,97 @@ def test_client_gone_in_fetch(start):
     assert "DISCONNECTED" in s.close()
 
 
+# --- Commands that are much work ---
+
+@pytest.fixture
+def much_mail(start, maildir):
+    """Mail that takes minutes to search: a large message under many names."""
+    def make(names):
+        line = b"Some text that is converted before it is searched, with =E4=F6=FC in it.\n"
+        first = os.path.join(maildir, "cur", "1000.first:2,")
+        with open(first, "wb") as f:
+            f.write(b"Subject: large\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n" +
+                    line * (4000000 // len(line)))
+        if ROOT:
+            os.chown(first, UID, GID)
+        for i in range(names - 1):
+            os.link(first, os.path.join(maildir, "cur", f"{1001 + i}.more:2,"))
+        s = start()
+        s.ok("SELECT INBOX")
+        return s
+    return make
+
+
+@pytest.mark.parametrize("keys,what", [(" ".join(f"NOT BODY zq{i}" for i in range(3800)), b"texts"), ("NOT SEEN " * 2000 + "ALL", b"keys")],
+                         ids=["texts", "keys"])
+def test_search_with_thousands_of_keys(imap, keys, what):
+    """It is refused, and the session goes on."""
+    imap.append()
+    imap.ok("SELECT INBOX")
+    text = imap.no("SEARCH " + keys)
+    assert text.startswith(b"[LIMIT] ") and what in text
+    many = " ".join(f"NOT BODY zq{i}" for i in range(200))
+    assert imap.ok("SEARCH " + many) == [b"* SEARCH 1"]
+    assert imap.ok("SEARCH " + many.replace("zq77", "hello")) == [b"* SEARCH"]
+
+
+def test_many_pieces_of_a_large_message(imap):
+    """All that one FETCH may name, of a message of many lines: each is what it is in the whole."""
+    imap.append(b"Subject: pieces\r\n\r\n" + b"".join(b"%d\r\n" % i for i in range(40000)))
+    imap.ok("SELECT INBOX")
+    whole = imap.ok("FETCH 1 BODY.PEEK[]")[0].split(b"\r\n", 1)[1][:-1]
+    body = whole.split(b"\r\n\r\n", 1)[1]
+    for section, text in ((b"", whole), (b"TEXT", body), (b"1", body)):
+        starts = [len(text) * i // 250 for i in range(250)] + [len(text) - 1, len(text), len(text) + 1]
+        answer = imap.ok(b"FETCH 1 (" + b" ".join(b"BODY.PEEK[%s]<%d.100>" % (section, at) for at in starts) + b")")[0]
+        want = b"* 1 FETCH (" + b" ".join(b"BODY[%s]<%d> {%d}\r\n%s" % (section, at, len(text[at:at + 100]), text[at:at + 100]) for at in starts) + b")"
+        assert answer == want
+    imap.bad(b"FETCH 1 (" + b" ".join(b"BODY.PEEK[HEADER.FIELDS (X%d)]" % i for i in range(33)) + b")")
+    assert imap.ok(b"FETCH 1 (" + b" ".join(b"BODY.PEEK[HEADER.FIELDS (X%d)]" % i for i in range(32)) + b")")
+
+
+def test_lsub_of_deep_names(start, maildir):
+    """The nearest parent that matches, once, however many levels there are."""
+    names = ["a." * 100 + f"n{i}" for i in range(300)] + ["b.c", "b", "d.e.f"]
+    with open(os.path.join(maildir, "courierimapsubscribed"), "w") as f:
+        f.write("".join(f"INBOX.{n}\n" for n in names))
+    s = start()
+    assert s.ok('LSUB "" INBOX.%') == [b'* LSUB (\\Noselect) "." "INBOX.a"', b'* LSUB () "." "INBOX.b"', b'* LSUB (\\Noselect) "." "INBOX.d"']
+    assert s.ok('LSUB "" INBOX.%.%.%.%') == [b'* LSUB (\\Noselect) "." "INBOX.a.a.a.a"']
+    assert s.ok('LSUB "" "' + "*a%" * 60 + 'zq"') == []
+    assert len(s.ok('LSUB "" "INBOX.a.*"')) == 300
+
+
+def test_hangup_ends_a_search(much_mail):
+    s = much_mail(3000)
+    s.send("a SEARCH BODY zqzqzq\r\n")
+    s.sock.close()
+    s.process.wait(PATIENCE)  # all of it would take far longer
+    assert "end=client" in s.close()
+
+
+@pytest.mark.parametrize("sig,end", [(signal.SIGTERM, "shutdown"), (signal.SIGUSR1, "kick")])
+def test_signal_ends_a_search(much_mail, sig, end):
+    if WRAPPER:
+        pytest.skip("the signal goes to the wrapper")
+    s = much_mail(3000)
+    s.send("a SEARCH BODY zqzqzq\r\n")
+    s.process.send_signal(sig)
+    data = s.rest()
+    assert b"* BYE" in data and b"* SEARCH" not in data
+    assert f"end={end}" in s.close()
+
+
+def test_half_close_gets_the_answer_of_a_search(much_mail):
+    """It cannot be told from a hang-up by looking; whoever still reads gets his answer."""
+    s = much_mail(60)
+    s.send("a SEARCH BODY zqzqzq\r\n")
+    s.sock.shutdown(socket.SHUT_WR)
+    data = s.rest()
+    assert data.endswith(b"* SEARCH\r\na OK SEARCH completed.\r\n")
+    assert re.fullmatch(rb"(\* OK [^\r]*\r\n)*", data[:-len(b"* SEARCH\r\na OK SEARCH completed.\r\n")])
+
+
 def test_unreadable_message(imap, maildir):
     imap.append()
     imap.append()

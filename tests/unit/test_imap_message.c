@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "imapd/imap_body.h"
 #include "imapd/imap_date.h"
@@ -148,13 +149,13 @@ static bool is_data(const char *p, size_t len)
 
 static bool search_everything(struct mime_msg *m)
 {
-	struct imap_key key;
+	struct imap_texts t = { 0 };
 	bool found;
 	int64_t day;
 
-	imap_key_init(&key, "no such text anywhere", 21);
-	found = imap_text_any(m, &key);
-	imap_key_fini(&key);
+	imap_texts_add(&t, IMAP_TEXT_ANY, NULL, "no such text anywhere", 21);
+	found = imap_texts_find(&t, m, 0, NULL);
+	imap_texts_fini(&t);
 	imap_text_sent_day(m, &day);
 	return found;
 }
@@ -230,6 +231,59 @@ static void test_limits(void)
 	imap_envelope_add(&s, text.data, text.len);
 	CU_ASSERT(is_data(s.data, s.len));
 	CU_ASSERT(strstr(s.data, "(NIL NIL \"a\" \"\")(NIL NIL NIL NIL))") != NULL);
+	str_fini(&text);
+	str_fini(&s);
+}
+
+/* However a sender fills a message, what ENVELOPE and BODYSTRUCTURE make of it is no multiple of it. */
+static void test_output_is_bounded(void)
+{
+	enum { CONSTANT = 1500000 };
+	static const struct { const char *head, *repeat; } t[] = {
+		{ "Content-Language: ", "a," }, { "From: ", "a," }, { "From: ", "(a)b<c" }, { "To: x", "\nTo: a" }, { "Subject: ", "\"" },
+		{ "Content-Type: text/plain", ";a=b" }, { "Content-Disposition: a", ";a=b" }, { "Content-Type: multipart/mixed; boundary=b\n\n", "--b\n" },
+		{ "", "Content-Type: message/rfc822\n\n" }, { "Content-ID: ", "\\" },
+	};
+	struct str text = STR_INIT, s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		str_clear(&text);
+		str_adds(&text, t[i].head);
+		while (text.len < 4000000)
+			str_adds(&text, t[i].repeat);
+		describe(&s, text.data, text.len);
+		CU_ASSERT(s.len < 3 * (3 * text.len + CONSTANT)); /* ENVELOPE, BODY and BODYSTRUCTURE */
+	}
+	/* many messages, each with as many addresses as one may have */
+	str_clear(&text);
+	str_adds(&text, "Content-Type: multipart/digest; boundary=b\n\n");
+	for (int i = 0; i < 100; i++) {
+		str_adds(&text, "--b\n\nFrom: ");
+		for (int k = 0; k < 20000; k++)
+			str_adds(&text, "a,");
+		str_adds(&text, "\n\n");
+	}
+	describe(&s, text.data, text.len);
+	CU_ASSERT(s.len < 2 * text.len);
+	str_fini(&text);
+	str_fini(&s);
+}
+
+/* Content-Language has few words; a list that is too long is cut. */
+static void test_languages(void)
+{
+	struct str text = STR_INIT, s = STR_INIT;
+	size_t n = 0;
+
+	str_adds(&text, "Content-Language: de");
+	for (int i = 0; i < 1000; i++)
+		str_adds(&text, ", en");
+	str_adds(&text, "\n\n");
+	describe(&s, text.data, text.len);
+	for (const char *p = s.data; (p = strstr(p, "\"en\"")) != NULL; p += 4)
+		n++;
+	CU_ASSERT_EQUAL(n, 99);
+	CU_ASSERT(strstr(s.data, "(\"de\" \"en\" ") != NULL);
 	str_fini(&text);
 	str_fini(&s);
 }
@@ -398,27 +452,32 @@ static void test_wire_stop(void)
 	CU_ASSERT_EQUAL(out.len, imap_wire_size(&w));
 	CU_ASSERT(!imap_wire_write(&w, 0, UINT64_MAX, stop_at_second, &calls));
 	CU_ASSERT_EQUAL(calls, 2);
+	mime_msg_fini(&m);
 	str_fini(&s);
 	str_fini(&out);
 }
 
+static int add_text(struct imap_texts *t, const char *where, const char *what)
+{
+	if (strcmp(where, "BODY") == 0)
+		return imap_texts_add(t, IMAP_TEXT_BODY, NULL, what, strlen(what));
+	if (strcmp(where, "TEXT") == 0)
+		return imap_texts_add(t, IMAP_TEXT_ANY, NULL, what, strlen(what));
+	return imap_texts_add(t, IMAP_TEXT_HEADER, where, what, strlen(what));
+}
+
 static bool has(const char *file, const char *where, const char *what)
 {
-	struct imap_key key;
+	struct imap_texts t = { 0 };
 	struct mime_msg m;
 	size_t len;
 	bool found;
 	char *text = load(mail_path(file), &len);
 
 	mime_msg_init(&m, text, len);
-	imap_key_init(&key, what, strlen(what));
-	if (strcmp(where, "BODY") == 0)
-		found = imap_text_body(&m, &key);
-	else if (strcmp(where, "TEXT") == 0)
-		found = imap_text_any(&m, &key);
-	else
-		found = imap_text_header(&m, where, &key);
-	imap_key_fini(&key);
+	CU_ASSERT_EQUAL(add_text(&t, where, what), 0);
+	found = imap_texts_find(&t, &m, 0, NULL);
+	imap_texts_fini(&t);
 	mime_msg_fini(&m);
 	free(text);
 	return found;
@@ -426,7 +485,7 @@ static bool has(const char *file, const char *where, const char *what)
 
 static void test_search(void)
 {
-	static const struct { const char *file, *where, *what; bool found; } t[] = {
+	static const struct search_case { const char *file, *where, *what; bool found; } t[] = {
 		{ "plain.eml", "Subject", "LUNCH ON FRI", true }, { "plain.eml", "Subject", "dinner", false },
 		{ "plain.eml", "Bcc", "", false }, { "plain.eml", "cc", "", true }, { "plain.eml", "to", "carol c.", true },
 		{ "plain.eml", "BODY", "gRÜSSE", false }, { "plain.eml", "BODY", "GRÜße", true }, { "plain.eml", "BODY", "Subject", false },
@@ -452,13 +511,84 @@ static void test_search(void)
 	mime_charset_fini();
 }
 
+/* All the texts at once are found as each of them alone, in whatever order they are asked for. */
+static void test_search_together(void)
+{
+	static const char *const files[] = { "plain.eml", "words.eml", "mixed.eml", "forward.eml", "digest.eml", "nul.eml", "empty.eml" };
+	static const char *const where[] = { "Subject", "From", "to", "BODY", "TEXT", "x-none" };
+	static const char *const what[] = { "", "e", "lunch", "anna", "grüße", "second line", "dot.png", "inner", "\n" };
+	enum { N = ARRAY_LEN(where) * ARRAY_LEN(what) };
+
+	for (size_t f = 0; f < ARRAY_LEN(files); f++)
+		for (size_t turn = 0; turn < 2; turn++) {
+			struct imap_texts t = { 0 };
+			struct mime_msg m;
+			size_t len;
+			char *text = load(mail_path(files[f]), &len);
+
+			mime_msg_init(&m, text, len);
+			for (size_t i = 0; i < N; i++)
+				CU_ASSERT_EQUAL(add_text(&t, where[i % ARRAY_LEN(where)], what[i / ARRAY_LEN(where)]), (int)i);
+			for (size_t k = 0; k < N; k++) {
+				size_t i = turn == 0 ? k : N - 1 - k;
+
+				CU_ASSERT_EQUAL(imap_texts_find(&t, &m, i, NULL), has(files[f], where[i % ARRAY_LEN(where)], what[i / ARRAY_LEN(where)]));
+			}
+			imap_texts_fini(&t);
+			mime_msg_fini(&m);
+			free(text);
+		}
+	mime_charset_fini();
+}
+
+/* Bytes that are read to look for N texts in a message of LEN bytes. */
+static uint64_t bytes_read(size_t n, const char *text, size_t len)
+{
+	struct imap_texts t = { 0 };
+	struct work work;
+	struct mime_msg m;
+	struct bio io;
+
+	bio_init(&io, STDIN_FILENO, STDOUT_FILENO);
+	work_init(&work, &io, NULL);
+	work.finish = true;
+	mime_msg_init(&m, text, len);
+	for (size_t i = 0; i < n; i++)
+		imap_texts_add(&t, i % 2 == 0 ? IMAP_TEXT_BODY : IMAP_TEXT_ANY, NULL, "zq", 2);
+	for (size_t i = 0; i < n; i++)
+		CU_ASSERT_FALSE(imap_texts_find(&t, &m, i, &work));
+	CU_ASSERT_EQUAL(work.stop, WORK_GOES_ON);
+	imap_texts_fini(&t);
+	mime_msg_fini(&m);
+	bio_fini(&io);
+	return work.units;
+}
+
+/* A message is read once for all texts of a SEARCH, not once for each; and there is an end to them. */
+static void test_search_reads_once(void)
+{
+	struct imap_texts t = { 0 };
+	struct str s = STR_INIT;
+
+	str_adds(&s, "Subject: x\n\n");
+	while (s.len < 500000)
+		str_adds(&s, "a line of text\n");
+	CU_ASSERT_EQUAL(bytes_read(2, s.data, s.len), bytes_read(IMAP_TEXTS_MAX, s.data, s.len));
+	CU_ASSERT(bytes_read(IMAP_TEXTS_MAX, s.data, s.len) <= s.len);
+	str_fini(&s);
+	for (int i = 0; i < IMAP_TEXTS_MAX; i++)
+		CU_ASSERT_EQUAL(add_text(&t, "TEXT", "x"), i);
+	CU_ASSERT_EQUAL(add_text(&t, "TEXT", "x"), -1);
+	imap_texts_fini(&t);
+}
+
 /* A key that lies across the places where a large body is cut is found. */
 static void test_search_large(void)
 {
 	struct str s = STR_INIT;
-	struct imap_key key;
+	struct imap_texts t = { 0 };
 
-	imap_key_init(&key, "ÜBER die Grenze", strlen("ÜBER die Grenze"));
+	add_text(&t, "BODY", "ÜBER die Grenze");
 	for (size_t at = 32740; at < 32800; at++) {
 		struct mime_msg m;
 
@@ -467,14 +597,16 @@ static void test_search_large(void)
 		for (size_t i = 0; i < at; i++)
 			str_addc(&s, 'x');
 		mime_msg_init(&m, s.data, s.len);
-		CU_ASSERT(!imap_text_body(&m, &key));
+		imap_texts_begin(&t);
+		CU_ASSERT(!imap_texts_find(&t, &m, 0, NULL));
 		mime_msg_fini(&m);
 		str_adds(&s, "über die grenze, und weiter");
 		mime_msg_init(&m, s.data, s.len);
-		CU_ASSERT(imap_text_body(&m, &key));
+		imap_texts_begin(&t);
+		CU_ASSERT(imap_texts_find(&t, &m, 0, NULL));
 		mime_msg_fini(&m);
 	}
-	imap_key_fini(&key);
+	imap_texts_fini(&t);
 	str_fini(&s);
 }
 
@@ -578,10 +710,11 @@ static void test_dates(void)
 
 static const struct unit_case cases[] = {
 	{ "envelopes and structures", test_golden }, { "messages cut anywhere", test_cut }, { "strings", test_strings },
-	{ "limits", test_limits },
+	{ "limits", test_limits }, { "output is bounded", test_output_is_bounded }, { "languages", test_languages },
 	{ "section syntax", test_section_parse }, { "sections", test_sections }, { "NUL in a field's name", test_field_nul },
 	{ "output stopped", test_wire_stop },
-	{ "search", test_search }, { "search in large bodies", test_search_large }, { "sent date", test_sent_day },
+	{ "search", test_search }, { "many texts together", test_search_together }, { "a message is read once", test_search_reads_once },
+	 { "search in large bodies", test_search_large }, { "sent date", test_sent_day },
 	{ "modified UTF-7", test_utf7 }, { "dates", test_dates }, { NULL, NULL },
 };
 UNIT_MAIN("messages in IMAP", cases)

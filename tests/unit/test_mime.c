@@ -1,5 +1,7 @@
 #include "tests/unit/unit.h"
 
+#include <dlfcn.h>
+#include <iconv.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +13,30 @@
 #include "mime/decode.h"
 #include "mime/hdr.h"
 #include "mime/part.h"
+#include "mime/wire.h"
 #include "mime/word.h"
+
+/* What is counted instead of time: converters that are opened, bytes that are searched. These stand in front of the C library's. */
+static size_t opens, searched;
+
+iconv_t iconv_open(const char *to, const char *from)
+{
+	iconv_t (*real)(const char *, const char *);
+
+	*(void **)&real = dlsym(RTLD_NEXT, "iconv_open");
+	opens++;
+	return real(to, from);
+}
+
+void *memmem(const void *haystack, size_t len, const void *needle, size_t needle_len)
+{
+	const char *p = haystack;
+
+	for (size_t i = 0; i + needle_len <= len; i++, searched++)
+		if (memcmp(p + i, needle, needle_len) == 0)
+			return (void *)(uintptr_t)(p + i);
+	return NULL;
+}
 
 static void test_hdr(void)
 {
@@ -164,13 +189,13 @@ static void test_word(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		str_clear(&s);
-		mime_word_decode(&s, t[i].in, strlen(t[i].in));
+		mime_word_decode(&s, t[i].in, strlen(t[i].in), NULL);
 		CU_ASSERT_STRING_EQUAL(str_cstr(&s), t[i].out);
 		for (size_t cut = 0; cut < strlen(t[i].in); cut++) {
 			char *part = mem_memdup(t[i].in, cut);
 
 			str_clear(&s);
-			mime_word_decode(&s, part, cut);
+			mime_word_decode(&s, part, cut, NULL);
 			CU_ASSERT(mime_utf8_valid(str_cstr(&s), s.len));
 			mem_free(&part);
 		}
@@ -235,7 +260,7 @@ static void test_charset(void)
 			struct mime_charset c;
 
 			str_clear(&s);
-			mime_charset_begin(&c, t[i].name);
+			mime_charset_begin(&c, t[i].name, NULL);
 			mime_charset_add(&c, &s, t[i].in, cut);
 			mime_charset_add(&c, &s, t[i].in + cut, len - cut);
 			mime_charset_end(&c, &s);
@@ -384,9 +409,109 @@ static void test_tree_limits(void)
 	str_fini(&s);
 }
 
+/* A header of N encoded words, their charset out of the first KINDS in turn. */
+static void add_words(struct str *s, size_t n, size_t kinds)
+{
+	for (size_t i = 0; i < n; i++)
+		str_addf(s, " =?cp%zu?Q?=E4?=", i % kinds + 1250);
+}
+
+/* A sender cannot make us open a converter for each of many words: between few charsets there is no change that costs, and
+ * of many only so many count. */
+static void test_charset_changes(void)
+{
+	struct mime_charsets set = { .n = 0 };
+	struct str in = STR_INIT, out = STR_INIT, again = STR_INIT;
+
+	mime_charset_fini();
+	opens = 0;
+	add_words(&in, 2000, 8);
+	mime_word_decode(&out, in.data, in.len, &set);
+	CU_ASSERT_EQUAL(opens, 8);
+	CU_ASSERT_EQUAL(set.n, 8);
+	mime_word_decode(&again, in.data, in.len, NULL);
+	CU_ASSERT_EQUAL(opens, 8);
+	CU_ASSERT(out.len == again.len && memcmp(out.data, again.data, out.len) == 0);
+	mime_charset_fini();
+	opens = 0;
+	memset(&set, 0, sizeof(set));
+	str_clear(&in);
+	for (int i = 0; i < 500; i++)
+		for (int k = 1; k <= 16; k++)
+			str_addf(&in, " =?iso-8859-%d?Q?=E4?= =?cp%d?Q?=E4?=", k == 12 ? 1 : k, 1240 + k);
+	str_clear(&out);
+	mime_word_decode(&out, in.data, in.len, &set);
+	CU_ASSERT(opens <= MIME_CHARSETS_MAX + 500 * 9); /* cp1241 to cp1249, which iconv does not know, cost next to nothing */
+	CU_ASSERT_EQUAL(set.n, MIME_CHARSETS_MAX);
+	CU_ASSERT(mime_utf8_valid(out.data, out.len));
+	/* what is read does not depend on what was read before */
+	memset(&set, 0, sizeof(set));
+	str_clear(&again);
+	mime_word_decode(&again, in.data, in.len, &set);
+	CU_ASSERT(out.len == again.len && memcmp(out.data, again.data, out.len) == 0);
+	/* the next message has its own charsets */
+	memset(&set, 0, sizeof(set));
+	str_clear(&out);
+	mime_word_decode(&out, "=?koi8-r?Q?=C1?=", 16, &set);
+	CU_ASSERT_STRING_EQUAL(out.data, "а");
+	mime_charset_fini();
+	str_fini(&in);
+	str_fini(&out);
+	str_fini(&again);
+}
+
+/* Starts of encoded words that never end are not each searched for an end. */
+static void test_words_without_end(void)
+{
+	static const char *const starts[] = { "=?a?Q?x", "=?", "=?a?Q?", "=?a?B?x=?" };
+
+	for (size_t i = 0; i < ARRAY_LEN(starts); i++) {
+		struct str in = STR_INIT, out = STR_INIT;
+
+		while (in.len < 100000)
+			str_adds(&in, starts[i]);
+		searched = 0;
+		mime_word_decode(&out, in.data, in.len, NULL);
+		CU_ASSERT(searched < 4 * in.len);
+		str_fini(&in);
+		str_fini(&out);
+	}
+}
+
+/* Every place of a text with all kinds of line ends is found on the wire and back. */
+static void test_wire(void)
+{
+	static const char *const pieces[] = { "\n", "\r\n", "text", "\r", "a long line of text, a long line of text\n" };
+	struct str s = STR_INIT;
+	struct mime_msg m;
+
+	for (unsigned i = 0, r = 1; s.len < 5000; i++, r = r * 1103515245 + 12345)
+		str_adds(&s, pieces[(r >> 16) % ARRAY_LEN(pieces)]);
+	mime_msg_init(&m, s.data, s.len);
+	for (size_t off = 0; off <= s.len; off++)
+		CU_ASSERT_EQUAL(mime_wire_at(&m, off), mime_wire_size(s.data, off));
+	for (size_t from = 0; from <= s.len; from += 97) {
+		uint64_t size = mime_wire_at(&m, s.len) - mime_wire_at(&m, from), rest;
+
+		for (uint64_t skip = 0; skip <= size + 10; skip += 3) {
+			size_t at = mime_wire_seek(&m, from, skip, &rest);
+
+			CU_ASSERT(at >= from && at <= s.len && rest <= 4096);
+			CU_ASSERT_EQUAL(mime_wire_at(&m, at) + rest, mime_wire_at(&m, from) + skip);
+		}
+	}
+	mime_msg_fini(&m);
+	mime_msg_init(&m, NULL, 0);
+	CU_ASSERT_EQUAL(mime_wire_at(&m, 0), 0);
+	CU_ASSERT_EQUAL(mime_wire_header(&m), 0);
+	mime_msg_fini(&m);
+	str_fini(&s);
+}
+
 static const struct unit_case cases[] = {
 	{ "header fields", test_hdr }, { "Content-Type", test_ctype }, { "addresses", test_addr }, { "encoded words", test_word },
 	{ "decoders", test_decode }, { "charsets", test_charset }, { "dates", test_date }, { "part tree cut anywhere", test_tree_cut },
-	{ "part tree limits", test_tree_limits }, { NULL, NULL },
+	{ "part tree limits", test_tree_limits }, { "changing charsets", test_charset_changes },
+	{ "words without end", test_words_without_end }, { "lengths on the wire", test_wire }, { NULL, NULL },
 };
 UNIT_MAIN("mime", cases)
