@@ -67,12 +67,15 @@ static void hop_write(struct msgw *w, const struct hop *h)
 	net_addr_write(w, &h->client);
 	msgw_u8(w, h->tls);
 	msgw_u8(w, h->ttl);
+	msgw_u8(w, (uint8_t)h->signature);
 	msgw_u64(w, h->time);
 	msgw_bytes(w, h->mac, sizeof(h->mac));
 }
 
 static void hop_read(struct msgr *r, struct hop *h)
 {
+	uint8_t signature;
+
 	memset(h, 0, sizeof(*h));
 	h->present = read_bool(r);
 	if (!h->present)
@@ -83,6 +86,10 @@ static void hop_read(struct msgr *r, struct hop *h)
 	net_addr_read(r, &h->client);
 	h->tls = read_bool(r);
 	h->ttl = msgr_u8(r);
+	signature = msgr_u8(r);
+	if (signature >= HOP_SIGNATURE_COUNT)
+		r->bad = true;
+	h->signature = (enum hop_signature)signature;
 	h->time = msgr_u64(r);
 	msgr_fixed(r, h->mac, sizeof(h->mac));
 }
@@ -163,6 +170,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 	msgw_str(w, a->reason);
 	msgw_u32(w, a->delay_ms);
 	net_addr_write(w, &a->client);
+	msgw_u8(w, (uint8_t)a->signature);
 	if (a->verdict != AUTH_VERDICT_OK)
 		return;
 	msgw_u64(w, a->session);
@@ -183,6 +191,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 	}
 	msgw_u8(w, a->here_too);
 	msgw_u8(w, a->report_success);
+	msgw_u8(w, a->report_signature);
 	msgw_u8(w, a->ttl);
 	msgw_u64(w, a->time);
 	msgw_u8(w, (uint8_t)a->forward);
@@ -210,6 +219,7 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 	}
 	a->here_too = read_bool(r);
 	a->report_success = read_bool(r);
+	a->report_signature = read_bool(r);
 	a->ttl = msgr_u8(r);
 	a->time = msgr_u64(r);
 	forward = msgr_u8(r);
@@ -226,7 +236,7 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 
 bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 {
-	uint8_t verdict;
+	uint8_t verdict, signature;
 
 	memset(a, 0, sizeof(*a));
 	a->request = msgr_u32(r);
@@ -237,6 +247,10 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 	msgr_str(r, a->reason, sizeof(a->reason));
 	a->delay_ms = msgr_u32(r);
 	net_addr_read(r, &a->client);
+	signature = msgr_u8(r);
+	if (signature >= HOP_CHECK_COUNT)
+		r->bad = true;
+	a->signature = (enum hop_check)signature;
 	if (r->bad || a->verdict != AUTH_VERDICT_OK)
 		return msgr_end(r);
 	a->session = msgr_u64(r);
@@ -332,16 +346,25 @@ void hop_sign(struct hop *hop, struct mac *pool, const char *host, const char *u
 	compute_mac(hop, pool, "hop", host, user, hop->mac);
 }
 
-bool hop_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint64_t now)
+enum hop_check hop_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint64_t now)
 {
 	uint8_t mac[HOP_MAC_LEN];
 
-	if (hop->time == 0 || pool == NULL)
-		return false;
-	if (hop->time > now + HOP_AGE_MAX || hop->time + HOP_AGE_MAX < now)
-		return false;
+	switch (hop->signature) {
+	case HOP_SIGNATURE_MADE:
+		break;
+	case HOP_SIGNATURE_NO_SECRET:
+		return pool != NULL ? HOP_CHECK_MISSING : HOP_CHECK_NONE;
+	default:
+		return HOP_CHECK_NONE;
+	}
+	if (pool == NULL)
+		return HOP_CHECK_UNKNOWN;
 	compute_mac(hop, pool, "hop", host, user, mac);
-	return mem_equal_secret(mac, sizeof(mac), hop->mac, sizeof(hop->mac));
+	/* Before the time: who does not know the secret learns nothing of our clock. */
+	if (!mem_equal_secret(mac, sizeof(mac), hop->mac, sizeof(hop->mac)))
+		return HOP_CHECK_WRONG;
+	return hop->time > now + HOP_AGE_MAX || hop->time + HOP_AGE_MAX < now ? HOP_CHECK_CLOCK : HOP_CHECK_GOOD;
 }
 
 void hop_token(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint8_t out[HOP_MAC_LEN])
@@ -360,7 +383,7 @@ bool hop_token_verify(const struct hop *hop, struct mac *pool, const char *host,
 	char want[TOKEN_TEXT_MAX];
 	bool same;
 
-	if (hop->time == 0 || pool == NULL)
+	if (hop->signature != HOP_SIGNATURE_MADE || pool == NULL)
 		return false;
 	hop_token(hop, pool, host, user, token);
 	hop_token_text(token, want);

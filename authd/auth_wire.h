@@ -16,6 +16,7 @@
 #include "lib/mac.h"
 #include "lib/net.h"
 #include "node/account.h"
+#include "node/hop_check.h"
 #include "node/session.h"
 #include "node/wire.h"
 
@@ -59,6 +60,14 @@ static inline bool auth_mech_begins(enum auth_mech m)
 /* The mechanism whose name the LEN bytes at P are, in any case; AUTH_MECH_PASSWORD: none. */
 enum auth_mech auth_mech_find(const char *p, size_t len);
 
+/* What the node before says of its own signature. */
+enum hop_signature {
+	HOP_SIGNATURE_NONE,      /* nothing: it may be no node of ours */
+	HOP_SIGNATURE_NO_SECRET, /* a node of ours that has no pool secret */
+	HOP_SIGNATURE_MADE,      /* `time` and `mac` are set */
+	HOP_SIGNATURE_COUNT
+};
+
 /* Who a forwarded login stands for, as the node before says: IMAP ID and POP3 XCLIENT carry it. */
 struct hop {
 	bool present;              /* the login was forwarded (or claims so) */
@@ -66,7 +75,8 @@ struct hop {
 	struct net_addr client;    /* family 0: not told */
 	bool tls;                  /* the client speaks TLS to the first node */
 	uint8_t ttl;               /* hops left; 0: not told */
-	uint64_t time;             /* unix seconds of the signature; 0: not signed */
+	enum hop_signature signature;
+	uint64_t time;             /* unix seconds of the signature */
 	uint8_t mac[HOP_MAC_LEN];
 };
 
@@ -122,6 +132,7 @@ struct auth_reply {
 	char reason[AUTH_REASON_MAX];      /* for the log; "" = the verdict says it all */
 	uint32_t delay_ms;                 /* wait so long before a refusal is told */
 	struct net_addr client;            /* whom the login stands for; family 0 with a refusal: the client of the socket */
+	enum hop_check signature;          /* to be told to the node before */
 	/* With AUTH_VERDICT_OK: */
 	uint64_t session;                  /* the register's number; told back with SESSION_END */
 	char session_id[SESSION_ID_MAX];   /* for logs and the next hop */
@@ -134,6 +145,7 @@ struct auth_reply {
 	struct auth_target target[AUTH_ADDRS_MAX];
 	bool here_too;                     /* remote: this node is among the hosts, too: ask again if none can be reached */
 	bool report_success;               /* remote: tell PEER_RESULT also when the peer answers */
+	bool report_signature;             /* remote: tell PEER_SIGNATURE also when the peer has nothing against our signature */
 	uint8_t ttl;                       /* remote: hops left, for the next node */
 	uint64_t time;                     /* remote: of the signatures; 0 = no pool secret, not signed */
 	enum auth_forward forward;         /* remote */
@@ -161,12 +173,12 @@ void auth_reply_free(struct auth_reply **a);
 /* Signs HOP's identity for the login of USER to node HOST (as in mailhost, without port; case and a trailing
  * dot do not matter) with the key of the POOL: fills hop->mac from the other members. */
 void hop_sign(struct hop *hop, struct mac *pool, const char *host, const char *user);
-/* HOP is signed by a holder of that key for HOST and USER, no more than HOP_AGE_MAX seconds before or after NOW.
- * POOL NULL: there is no key, nothing is signed. */
-bool hop_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint64_t now);
+/* What is to be thought of HOP's signature for HOST and USER at NOW: GOOD, if a holder of that key has made it no more than
+ * HOP_AGE_MAX seconds before or after NOW. POOL NULL: there is no key here. */
+enum hop_check hop_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint64_t now);
 enum { HOP_AGE_MAX = 300 };
 
-/* The token in place of a password, into OUT: says to node HOST that the node which signed HOP (hop->time is set) knows
+/* The token in place of a password, into OUT: says to node HOST that the node which signed HOP (hop->signature says so) knows
  * that it is USER. Good once, for TOKEN_AGE_MAX seconds before and after hop->time, and only beside that very HOP. */
 void hop_token(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint8_t out[HOP_MAC_LEN]);
 enum { TOKEN_AGE_MAX = 60 };

@@ -128,6 +128,22 @@ static bool peer_is_self(struct authd *a, struct msgr *r)
 	return true;
 }
 
+/* A mailhost has told a worker what it thinks of our signature. */
+static bool peer_signature(struct authd *a, struct msgr *r)
+{
+	char told[HOP_HOST_MAX], host[HOP_HOST_MAX];
+	uint8_t check;
+
+	msgr_str(r, told, sizeof(told));
+	check = msgr_u8(r);
+	if (!msgr_end(r) || check >= HOP_CHECK_COUNT)
+		return false;
+	log_value(host, sizeof(host), told);
+	if (host[0] != '\0' && signers_told(a->signers, host, (enum hop_check)check, clock_now()))
+		signers_log_mailhost(host, (enum hop_check)check);
+	return true;
+}
+
 static bool worker_message(struct authd_worker *w, struct msgr *r)
 {
 	static char text[AUTH_TEXT_MAX];
@@ -180,6 +196,8 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 		return true;
 	case PEER_SELF:
 		return peer_is_self(a, r);
+	case PEER_SIGNATURE:
+		return peer_signature(a, r);
 	case PEER_RESULT:
 		net_addr_read(r, &peer);
 		alive = msgr_u8(r) == 1;
@@ -430,6 +448,8 @@ static void on_settings(struct role_ctx *ctx, const struct settings *old)
 	struct authd *a = ctx->arg;
 
 	use_settings(a);
+	if (strcmp(old->pool_secret, ctx->set->pool_secret) != 0 || strcmp(old->proxy_PROXY_TRUSTED, ctx->set->proxy_PROXY_TRUSTED) != 0)
+		signers_forget(a->signers);
 	if (strcmp(old->authuserdb_USERDB, ctx->set->authuserdb_USERDB) != 0)
 		userdb_watch_init(&a->watch);
 	else
@@ -495,6 +515,7 @@ int authd_main(const struct role_start *who)
 	a->questions = questions_new(a->ctx.loop, a->jobs, a->cache, clock_ms);
 	a->peers = peers_new(ask_address, a);
 	a->loops = loops_new();
+	a->signers = signers_new();
 	request_init(a);
 	a->reg = reg_new();
 	a->tokens = tokens_new();

@@ -9,6 +9,7 @@
 #include "authd/peers.h"
 #include "authd/question.h"
 #include "authd/register.h"
+#include "authd/signers.h"
 #include "authlib/auth.h"
 #include "authlib/userdb.h"
 #include "node/role.h"
@@ -49,6 +50,8 @@ struct authd {
 	struct questions *questions;
 	struct peers *peers;
 	struct loops *loops;
+	struct signers *signers;  /* nodes whose signature does not hold, or that do not accept ours */
+	uint64_t signatures[HOP_CHECK_COUNT]; /* of forwarded logins, by what was thought of them */
 	struct reg *reg;
 	struct cache *cache;
 	struct mac *salts;        /* stands in for `pool` where that makes SCRAM's salts */

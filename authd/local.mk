@@ -18,6 +18,7 @@ authd_libauthd_a_SOURCES = \
 	authd/scram.c authd/scram.h \
 	authd/service.c \
 	authd/shared.c authd/shared.h authd/store.h \
+	authd/signers.c authd/signers.h \
 	authd/tool.c
 # SCRAM logins: a module, loaded by authd only if they are turned on (authd/scram.h). What it uses of lib/ and authlib/ is
 # the program's.

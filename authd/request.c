@@ -46,6 +46,7 @@ struct request {
 	uint8_t passed[AUTH_CHAIN_MAX]; /* by position: directories that do not know the account said to go on there; 0: not asked */
 	bool unknown;                 /* no such account: the password is checked against a dummy, for the time it takes */
 	bool believed;                /* the hop says the truth */
+	enum hop_check signature;     /* what is thought of the hop's */
 	char *signed_for;             /* our name, as which a node of the pool has signed the hop; NULL: none has */
 	struct net_addr client;
 	bool client_tls;
@@ -148,6 +149,12 @@ static void answer(struct request *rq, struct auth_reply *r)
 		request_free(rq);
 }
 
+/* What the node before is told of its signature. */
+static enum hop_check told_back(const struct request *rq)
+{
+	return rq->believed ? HOP_CHECK_NONE : rq->signature;
+}
+
 static void refuse(struct request *rq, enum auth_verdict v, const char *reason)
 {
 	static struct auth_reply r;
@@ -158,6 +165,7 @@ static void refuse(struct request *rq, enum auth_verdict v, const char *reason)
 	text_make_plain(r.reason, ' ');
 	if (rq->believed)
 		r.client = rq->client; /* nobody shall blame the node that forwarded it */
+	r.signature = told_back(rq);
 	r.delay_ms = v == AUTH_VERDICT_WRONG ? (uint32_t)(rq->worker->a->ctx.set->node_LOGIN_FAIL_DELAY * 1000) : 0;
 	answer(rq, &r);
 }
@@ -192,6 +200,7 @@ static void send_ticket(struct request *rq, struct auth_reply *r)
 	net_addr_write(&out, &rq->client);
 	msgw_u8(&out, r->proxied);
 	msgw_u8(&out, rq->client_tls);
+	msgw_u8(&out, (uint8_t)r->signature);
 	if (chan_send(a->spawn, &out, -1) != 0)
 		log_error("spawn does not read its messages");
 }
@@ -212,6 +221,7 @@ static void grant(struct request *rq, struct auth_reply *r)
 	r->client = rq->client;
 	r->client_tls = rq->client_tls;
 	r->proxied = rq->believed;
+	r->signature = told_back(rq);
 	s = reg_add(a->reg, r->session, rq->q.protocol, &rq->client, r->name, (uint32_t)time(NULL));
 	DIE_IF(s == NULL);
 	s->worker = rq->worker;
@@ -224,6 +234,10 @@ static void grant(struct request *rq, struct auth_reply *r)
 		struct hop hop = { .present = true, .client = r->client, .tls = r->client_tls, .ttl = r->ttl };
 
 		str_copy(hop.session_id, sizeof(hop.session_id), r->session_id);
+		for (unsigned i = 0; i < r->ntargets; i++) {
+			signers_know(a->signers, &r->target[i].addr);
+			r->report_signature = r->report_signature || signers_suspect(a->signers, r->target[i].host);
+		}
 		hop.time = r->time = a->pool != NULL ? (uint64_t)time(NULL) : 0;
 		for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++) {
 			hop_sign(&hop, a->pool, r->target[i].host, r->name);
@@ -516,6 +530,15 @@ static void tell_passed(struct request *rq)
 		}
 }
 
+/* The login is that of ACCOUNT, by its password; NULL: it is one by a token. */
+static void note_signature(struct request *rq, const char *account)
+{
+	const struct authd *a = rq->worker->a;
+
+	if (hop_check_bad(told_back(rq)) && signers_bad(a->signers, &rq->q.client, rq->signature, account, clock_now()))
+		signers_log_front(&rq->q.client, rq->signature, (int64_t)time(NULL) - (int64_t)rq->q.hop.time, a->ctx.set->self[0]);
+}
+
 static void on_verdict(struct request *rq, enum auth_result result)
 {
 	const char *why;
@@ -527,6 +550,7 @@ static void on_verdict(struct request *rq, enum auth_result result)
 	switch (result) {
 	case AUTH_OK:
 		tell_passed(rq);
+		note_signature(rq, rq->account.name);
 		admit(rq);
 		return;
 	case AUTH_MISMATCH:
@@ -579,7 +603,12 @@ static void check_token(struct request *rq, enum auth_result result)
 	uint64_t now = (uint64_t)time(NULL), made = rq->q.hop.time;
 	char reason[AUTH_REASON_MAX];
 
-	if (rq->signed_for == NULL || !hop_token_verify(&rq->q.hop, a->pool, rq->signed_for, rq->q.user, rq->q.password)) {
+	if (hop_check_bad(rq->signature) && (rq->believed || rq->signature == HOP_CHECK_CLOCK || signers_known(a->signers, &rq->q.client))) {
+		note_signature(rq, NULL);
+		snprintf(reason, sizeof(reason), "the token of the node that forwarded it does not hold here (%s): do both have the same pool "
+		    "secret, and do their clocks agree?", hop_check_word(rq->signature));
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+	} else if (rq->signed_for == NULL || !hop_token_verify(&rq->q.hop, a->pool, rq->signed_for, rq->q.user, rq->q.password)) {
 		refuse(rq, AUTH_VERDICT_WRONG, "");
 	} else if (made > now + TOKEN_AGE_MAX || made + TOKEN_AGE_MAX < now) {
 		snprintf(reason, sizeof(reason), "the token of the node that forwarded it was made %llu seconds %s; do the clocks of the nodes agree?",
@@ -721,6 +750,28 @@ static void check_password(struct request *rq)
 
 /* --- step 0: whom does it stand for --- */
 
+/* Made for one of our names? */
+static void check_signature(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	const struct settings *set = a->ctx.set;
+
+	for (int i = 0; i < 2 && rq->signed_for == NULL; i++) {
+		enum hop_check check;
+
+		if (set->self[i][0] == '\0')
+			continue;
+		check = hop_verify(&rq->q.hop, a->pool, set->self[i], rq->q.user, (uint64_t)time(NULL));
+		if (rq->signature != HOP_CHECK_CLOCK)
+			rq->signature = check;
+		if (check == HOP_CHECK_GOOD)
+			rq->signed_for = mem_strdup(set->self[i]); /* the settings may change before the answer is there */
+	}
+	a->signatures[rq->signature]++;
+	if (rq->signature == HOP_CHECK_GOOD)
+		signers_good(a->signers, &rq->q.client);
+}
+
 static void identify(struct request *rq)
 {
 	const struct settings *set = rq->worker->a->ctx.set;
@@ -738,9 +789,7 @@ static void identify(struct request *rq)
 		network[len] = '\0';
 		rq->believed = net_addr_in(&rq->q.client, network);
 	}
-	for (int i = 0; i < 2 && rq->signed_for == NULL; i++)
-		if (set->self[i][0] != '\0' && hop_verify(hop, rq->worker->a->pool, set->self[i], rq->q.user, (uint64_t)time(NULL)))
-			rq->signed_for = mem_strdup(set->self[i]); /* the settings may change before the answer is there */
+	check_signature(rq);
 	rq->believed = rq->believed || rq->signed_for != NULL;
 	if (!rq->believed || hop->client.family == 0)
 		return;

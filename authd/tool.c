@@ -318,6 +318,20 @@ static bool uses_userdb(const struct authd *a)
 	return strstr(a->ctx.set->authdaemonrc_authmodulelist, "authuserdb") != NULL;
 }
 
+static void add_signatures(struct authd *a, struct str *text)
+{
+	struct str fronts = STR_INIT, mailhosts = STR_INIT;
+	unsigned nfronts = signers_list(a->signers, SIGNERS_FRONTS, clock_now(), &fronts);
+	unsigned nmailhosts = signers_list(a->signers, SIGNERS_MAILHOSTS, clock_now(), &mailhosts);
+
+	for (enum hop_check c = HOP_CHECK_GOOD; c < HOP_CHECK_COUNT; c++)
+		str_addf(text, "%s=%llu\n", hop_check_count_name(c), (unsigned long long)a->signatures[c]);
+	str_addf(text, "fronts_not_believed=%u\nfronts_not_believed_list=%s\nnot_believed_by=%u\nnot_believed_by_list=%s\n", nfronts,
+	    str_cstr(&fronts), nmailhosts, str_cstr(&mailhosts));
+	str_fini(&fronts);
+	str_fini(&mailhosts);
+}
+
 void tool_status(struct authd *a, uint32_t query)
 {
 	const struct userdb *db = drv_userdb_current();
@@ -343,6 +357,7 @@ void tool_status(struct authd *a, uint32_t query)
 	    jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs), jobs_workers(a->jobs), n, str_cstr(&down));
 	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n",
 	    reg_under_way_all(a->reg), nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
+	add_signatures(a, &text);
 	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\n", directories, str_cstr(&trouble));
 	str_addf(&text, "cache_hits=%llu\ncache_misses=%llu\ncache_negative=%llu\ncache_shared=%llu\ncache_stale=%llu\ncache_entries=%u\n"
 	    "cache_bytes=%zu\n", (unsigned long long)counts->hits, (unsigned long long)counts->misses, (unsigned long long)counts->negative,

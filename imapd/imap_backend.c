@@ -194,10 +194,10 @@ static enum backend_step send_other(struct login *l, struct str *out)
 
 static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
 {
-	enum node_mark mark = node_mark_read(line, l->set->node_id);
 	const char *word, *code;
 	size_t len;
 
+	l->peer.mark = node_mark_read(line, l->set->node_id);
 	len = take_word(&line, &word);
 	if (!is_word(word, len, "*"))
 		return nonsense(l, "no IMAP greeting");
@@ -210,11 +210,11 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		return nonsense(l, "no IMAP greeting");
 	if (take_code(line, &code, &len) && len > 11 && strncasecmp(code, "CAPABILITY ", 11) == 0)
 		l->peer.caps = read_caps(code + 11);
-	if (mark == NODE_MARK_SELF)
+	if (l->peer.mark == NODE_MARK_SELF)
 		return login_came_back(l);
 	if (!login_is_fit(l))
 		return login_unfit(l);
-	if (mark == NODE_MARK_OTHER)
+	if (l->peer.mark == NODE_MARK_OTHER)
 		l->peer.caps |= CAP_NODE;
 	if ((l->peer.caps & CAP_LOGINDISABLED) != 0)
 		return nonsense(l, "it allows no login without TLS (LOGINDISABLED)");
@@ -281,6 +281,7 @@ static enum backend_step on_login_answer(struct login *l, const char *line, stru
 	const char *word;
 	size_t len = take_word(&line, &word);
 
+	login_take_note(l, line);
 	if (is_word(word, len, "NO"))
 		return on_refusal(l, line);
 	if (!is_word(word, len, "OK")) {
@@ -363,5 +364,7 @@ void imap_accepted(struct login *l)
 	str_adds(&l->out, " OK ");
 	if (l->peer.capability.len != 0)
 		str_addf(&l->out, "[CAPABILITY %s] ", l->peer.capability.data);
-	str_adds(&l->out, "LOGIN Ok.\r\n");
+	str_adds(&l->out, "LOGIN Ok.");
+	login_add_note(l, &l->out);
+	str_adds(&l->out, "\r\n");
 }

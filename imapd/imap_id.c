@@ -102,7 +102,7 @@ void imap_id_forward(struct login *l, struct str *out, const char *tag)
 	add_pair(out, "x-originating-port", num_text(h.client.port, number));
 	add_pair(out, "x-proxy-ttl", num_text(h.ttl, number));
 	add_pair(out, "x-client-transport", h.tls ? "TLS" : "insecure");
-	if (h.time != 0)
+	if (h.signature != HOP_SIGNATURE_NONE)
 		add_pair(out, "x-waypost-auth", hop_text_auth_make(&h, auth));
 	str_adds(out, ")\r\n");
 }

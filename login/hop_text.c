@@ -51,16 +51,24 @@ void hop_text_transport(struct hop *h, const char *value)
 	h->present = true;
 }
 
+static const char no_secret[] = "none";
+
 void hop_text_auth(struct hop *h, const char *value)
 {
 	const char *colon = strchr(value, ':');
 	uint8_t mac[HOP_MAC_LEN];
 	uint64_t seconds;
 
+	if (strcmp(value, no_secret) == 0) {
+		h->signature = HOP_SIGNATURE_NO_SECRET;
+		h->present = true;
+		return;
+	}
 	if (colon == NULL || !num_parse(value, (size_t)(colon - value), UINT32_MAX * 16ULL, &seconds) || strlen(colon + 1) != 2 * sizeof(mac))
 		return;
 	if (strpbrk(colon, "ABCDEF") != NULL || !hex_bytes(mac, colon + 1, 2 * sizeof(mac)))
 		return;
+	h->signature = HOP_SIGNATURE_MADE;
 	h->time = seconds;
 	memcpy(h->mac, mac, sizeof(mac));
 	h->present = true;
@@ -68,8 +76,11 @@ void hop_text_auth(struct hop *h, const char *value)
 
 const char *hop_text_auth_make(const struct hop *h, char dst[HOP_TEXT_AUTH_MAX])
 {
-	size_t n = strlen(num_text(h->time, dst));
+	size_t n;
 
+	if (h->signature == HOP_SIGNATURE_NO_SECRET)
+		return memcpy(dst, no_secret, sizeof(no_secret));
+	n = strlen(num_text(h->time, dst));
 	dst[n++] = ':';
 	hex_text(dst + n, h->mac, sizeof(h->mac));
 	return dst;

@@ -10,11 +10,11 @@ void hop_text_ip(struct hop *h, const char *value);
 void hop_text_port(struct hop *h, const char *value);
 void hop_text_ttl(struct hop *h, const char *value);
 void hop_text_transport(struct hop *h, const char *value);
-/* "SECONDS:MAC", the MAC in lower-case hexadecimal. */
+/* "SECONDS:MAC", the MAC in lower-case hexadecimal; "none" of a node that has no pool secret. */
 void hop_text_auth(struct hop *h, const char *value);
 
 enum { HOP_TEXT_AUTH_MAX = 24 + 2 * HOP_MAC_LEN };
-/* Writes the text that hop_text_auth() reads; returns DST. */
+/* Writes the text that hop_text_auth() reads, of a hop whose signature is not HOP_SIGNATURE_NONE; returns DST. */
 const char *hop_text_auth_make(const struct hop *h, char dst[HOP_TEXT_AUTH_MAX]);
 
 #endif

@@ -447,12 +447,22 @@ static void try_again(struct login *l, enum login_state state)
 	enter(l, state);
 }
 
+/* What a node thinks of our signature is worth telling if it is bad, or was bad lately. */
+static void tell_signature(struct login *l, bool taken)
+{
+	bool good = taken && l->peer.mark == NODE_MARK_OTHER && l->reply->report_signature;
+
+	if (hop_check_bad(l->peer.signature) || good)
+		worker_peer_signature(l->worker, login_target(l)->host, l->peer.signature);
+}
+
 static void on_peer_done(struct backend *b, enum backend_result result, void *arg)
 {
 	struct login *l = arg;
 	char reason[768], ip[NET_IP_TEXT_MAX], at[NET_IP_TEXT_MAX + 8];
 	const char *host = login_target(l)->host;
 
+	tell_signature(l, result == BACKEND_OK);
 	if (result == BACKEND_OK) {
 		relay(l);
 		return;
@@ -735,6 +745,18 @@ enum backend_step login_unfit(struct login *l)
 	return BACKEND_STEP_TEMPORARY;
 }
 
+void login_take_note(struct login *l, const char *line)
+{
+	if (l->peer.mark == NODE_MARK_OTHER)
+		l->peer.signature = hop_check_read(line);
+}
+
+void login_add_note(const struct login *l, struct str *out)
+{
+	if (l->reply != NULL)
+		str_adds(out, hop_check_note(l->reply->signature));
+}
+
 const struct auth_target *login_target(const struct login *l)
 {
 	return &l->reply->target[backend_index(l->backend)];
@@ -750,6 +772,7 @@ void login_next_hop(const struct login *l, struct hop *out)
 	out->client = a->client;
 	out->tls = a->client_tls;
 	out->ttl = a->ttl;
+	out->signature = a->time != 0 ? HOP_SIGNATURE_MADE : l->peer.mark == NODE_MARK_OTHER ? HOP_SIGNATURE_NO_SECRET : HOP_SIGNATURE_NONE;
 	out->time = a->time;
 	memcpy(out->mac, login_target(l)->mac, sizeof(out->mac));
 }

@@ -17,6 +17,7 @@
 
 #include "authd/auth_wire.h"
 #include "lib/str.h"
+#include "login/node_mark.h"
 #include "node/settings.h"
 #include "proxy/backend.h"
 
@@ -101,6 +102,8 @@ struct login_peer {
 	char said[120];           /* the refusal as the peer put it, printable, for the log */
 	bool as_master;           /* the login is PROXY_MASTER_USER's */
 	enum login_stop stop;
+	enum node_mark mark;      /* of its greeting */
+	enum hop_check signature; /* what it has said of ours */
 };
 
 struct login {
@@ -160,6 +163,10 @@ enum backend_step login_came_back(struct login *l);
  * does, the dialogue ends with login_unfit(). */
 bool login_is_fit(const struct login *l);
 enum backend_step login_unfit(struct login *l);
+/* LINE, the peer's answer to the login, may tell what it thinks of our signature. */
+void login_take_note(struct login *l, const char *line);
+/* Appends what is to be told to the node before of its signature: "" in most cases. */
+void login_add_note(const struct login *l, struct str *out);
 /* The hop that the login sends on to that peer. */
 void login_next_hop(const struct login *l, struct hop *out);
 

@@ -250,6 +250,15 @@ void worker_peer_result(struct worker *w, const struct net_addr *peer, bool aliv
 		log_warn("authd does not read its messages");
 }
 
+void worker_peer_signature(struct worker *w, const char *host, enum hop_check check)
+{
+	msgw_begin(&out, PEER_SIGNATURE);
+	msgw_str(&out, host);
+	msgw_u8(&out, (uint8_t)check);
+	if (w->authd != NULL && chan_post(w->authd, &out) != 0)
+		log_warn("authd does not read its messages");
+}
+
 void worker_peer_self(struct worker *w, const struct login *l, const char *host, uint16_t port)
 {
 	msgw_begin(&out, PEER_SELF);

@@ -35,6 +35,8 @@ bool worker_hand_off(struct worker *w, struct login *l);
 /* Tells authd that SESSION (of an OK verdict) is over or never began. */
 void worker_session_end(struct worker *w, uint64_t session);
 void worker_peer_result(struct worker *w, const struct net_addr *peer, bool alive);
+/* Tells authd what HOST, a node of ours, thinks of our signature. */
+void worker_peer_signature(struct worker *w, const char *host, enum hop_check check);
 /* Tells authd that the name HOST of L's account, at PORT, has led back to this node. */
 void worker_peer_self(struct worker *w, const struct login *l, const char *host, uint16_t port);
 /* The peer has taken the login of SESSION: authd counts it no more among those under way. It is told in passing, with the

@@ -250,6 +250,12 @@ static void count_line(struct status *st, const struct field *f)
 	if (n > 0 && is(&f[1], "peers_crowded"))
 		add_problem(st, "%llu peer%s had as many logins under way as may be (peers_crowded_list): slow, or a loop; see log",
 		    (unsigned long long)n, n == 1 ? "" : "s");
+	if (n > 0 && is(&f[1], "fronts_not_believed"))
+		add_problem(st, "%llu node%s forward%s logins here whose signature does not hold (fronts_not_believed_list): another pool secret, or another "
+		    "time; the log says what to do", (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "s" : "");
+	if (n > 0 && is(&f[1], "not_believed_by"))
+		add_problem(st, "%llu mailhost%s do%s not accept this node's signature (not_believed_by_list): another pool secret, or another time; the log "
+		    "says what to do", (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "es" : "");
 	if (n > 0 && is(&f[1], "directories_down"))
 		add_problem(st, "%llu server%s of directories cannot be used; the log says why", (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "userdb_refused"))

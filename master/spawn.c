@@ -195,7 +195,7 @@ static void on_ticket(struct msgr *r)
 {
 	struct ticket *tk = ticket_new();
 	struct handoff *h;
-	uint8_t protocol;
+	uint8_t protocol, signature;
 
 	account_fini(&tk->account);
 	msgr_fixed(r, tk->id, TICKET_LEN);
@@ -208,12 +208,14 @@ static void on_ticket(struct msgr *r)
 	net_addr_read(r, &tk->client);
 	tk->proxied = msgr_u8(r) != 0;
 	tk->tls = msgr_u8(r) != 0;
-	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT) {
+	signature = msgr_u8(r);
+	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT || signature >= HOP_CHECK_COUNT) {
 		log_error("bad ticket from authd");
 		ticket_free(&tk);
 		return;
 	}
 	tk->protocol = protocol;
+	tk->signature = (enum hop_check)signature;
 	if ((h = tickets_held(spawn.tickets, tk)) != NULL) {
 		serve(tk, h);
 	} else if (tickets_add(spawn.tickets, tk, clock_ms())) {

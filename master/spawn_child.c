@@ -127,7 +127,7 @@ void spawn_child(const struct ticket *tk, const struct handoff *h, const struct 
 	struct session_start start = {
 		.user = tk->account.name, .home = tk->account.home, .maildir = maildir, .options = tk->account.options,
 		.session_id = tk->session_id, .client = tk->client, .context = h->context, .leftover = h->leftover,
-		.leftover_len = h->leftover_len, .proxied = tk->proxied, .tls = tk->tls, .began = clock_seconds(),
+		.leftover_len = h->leftover_len, .proxied = tk->proxied, .tls = tk->tls, .signature = tk->signature, .began = clock_seconds(),
 		.counters = counters, .set = set,
 	};
 	int client;

@@ -20,6 +20,7 @@ struct ticket {
 	char session_id[SESSION_ID_MAX];
 	struct net_addr client;
 	bool proxied, tls;
+	enum hop_check signature;
 	/* private */
 	int64_t expires;
 	struct ticket *next_in_bucket;

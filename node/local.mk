@@ -3,6 +3,7 @@ noinst_LIBRARIES += node/libnode.a
 node_libnode_a_SOURCES = \
 	node/account.c node/account.h \
 	node/clause.c node/clause.h \
+	node/hop_check.c node/hop_check.h \
 	node/limits.c node/limits.h \
 	node/priv.c node/priv.h \
 	node/role.c node/role.h \

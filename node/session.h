@@ -5,6 +5,7 @@
 
 #include "lib/bio.h"
 #include "lib/net.h"
+#include "node/hop_check.h"
 #include "node/settings.h"
 
 enum { SESSION_ID_MAX = 64, SESSION_CONTEXT_MAX = 256, SESSION_LEFTOVER_MAX = 32 * 1024 };
@@ -50,6 +51,7 @@ struct session_start {
 	size_t leftover_len;
 	bool proxied;             /* the login came from another node of the pool */
 	bool tls;                 /* the client talks TLS to the first node */
+	enum hop_check signature; /* what is to be told to the node before, with the answer to the login */
 	int64_t began;            /* clock_seconds() at the start, for time= in the log */
 	struct session_counters *counters; /* never NULL */
 	const struct settings *set;

@@ -50,8 +50,8 @@ enum wire_type {
 	                  *   seconds TAB session id ("local" as mailhost and "" as backend for local ones).
 	                  * kick: none. route, auth: text for people. status: name=value; names of a-z, 0-9, '_', '.';
 	                  *   numbers of equal names are added up over the roles, other values are shown as they are.
-	                  *   Known to monitoring: peers_down, loops, peers_crowded, directories_down, userdb_refused (not 0:
-	                  *   the node is degraded). */
+	                  *   Known to monitoring: peers_down, loops, peers_crowded, fronts_not_believed, not_believed_by,
+	                  *   directories_down, userdb_refused (not 0: the node is degraded). */
 	CTL_DONE,        /* u32 query, u32 result: who, kick: number of sessions; others: exit status for the tool */
 	CTL_UNFIT,       /* u32 slot, u64 generation: from authd and spawn: that login worker sent them a message that no
 	                  * worker of ours sends; it is killed, and another one is started */
@@ -68,6 +68,7 @@ enum wire_type {
 	                    * take over what is another's. */
 	SESSION_ARRIVED,   /* u64 session: the peer has taken the login; it is not under way any more */
 	PEER_SELF,         /* u8 protocol, str host, u16 port: a login to that host of a mailhost has led back to this node */
+	PEER_SIGNATURE,    /* str host, u8 enum hop_check: what that mailhost has said of our signature */
 	PEER_RESULT,       /* net_addr peer, u8 1 = it answered a login, 0 = no connection or no greeting */
 	/* authd -> worker */
 	AUTH_CROWDED,      /* no fields: logins wait for room at a peer; say SESSION_ARRIVED at once for the next seconds */
@@ -76,7 +77,8 @@ enum wire_type {
 
 	/* authd -> spawn */
 	TICKET = 64,       /* bytes ticket[TICKET_LEN], u64 session, u32 worker slot, u64 worker generation, u8 protocol,
-	                    * account (without secrets), str session id, net_addr client, u8 proxied, u8 tls */
+	                    * account (without secrets), str session id, net_addr client, u8 proxied, u8 tls,
+	                    * u8 enum hop_check: what the answer to the login tells the node before */
 	TICKET_VOID,       /* bytes ticket */
 	SESSION_ADOPT,     /* u64 session, u32 pid, u8 protocol, str user, net_addr client, u64 start (unix seconds):
 	                    * a session server of the spawn that died, for its successor to watch (pidfd) */

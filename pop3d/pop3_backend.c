@@ -42,7 +42,7 @@ static void add_xclient(struct login *l, struct str *out)
 	add_attribute(out, " SESSION=", h.session_id);
 	add_attribute(out, " TTL=", num_text(h.ttl, number));
 	add_attribute(out, " CLIENT-TRANSPORT=", h.tls ? "TLS" : "insecure");
-	if (h.time != 0)
+	if (h.signature != HOP_SIGNATURE_NONE)
 		add_attribute(out, " WAYPOST-AUTH=", hop_text_auth_make(&h, auth));
 	str_adds(out, "\r\n");
 }
@@ -155,11 +155,10 @@ static enum backend_step next(struct login *l, struct str *out, enum state after
 
 static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
 {
-	enum node_mark mark = node_mark_read(line, l->set->node_id);
-
+	l->peer.mark = node_mark_read(line, l->set->node_id);
 	if (strncasecmp(line, "+OK", 3) != 0)
 		return said(l, line, line[0] == '-' ? BACKEND_STEP_TEMPORARY : BACKEND_STEP_NONSENSE);
-	if (mark == NODE_MARK_SELF)
+	if (l->peer.mark == NODE_MARK_SELF)
 		return login_came_back(l);
 	if (!login_is_fit(l))
 		return login_unfit(l);
@@ -167,7 +166,7 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		l->peer.caps |= CAP_TOKEN;
 	if (by_other(l) && !by_token(l) && l->reply->master[0] == '\0')
 		return login_no_way(l);
-	if (mark == NODE_MARK_NONE && strstr(line, "[XCLIENT]") == NULL)
+	if (l->peer.mark == NODE_MARK_NONE && strstr(line, "[XCLIENT]") == NULL)
 		return next(l, out, PEER_XCLIENT);
 	l->peer.caps |= CAP_PIPELINES;
 	send_flight(l, out);
@@ -213,6 +212,7 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 	case PEER_USER:
 		return ok ? next(l, out, PEER_USER) : on_refusal(l, line);
 	default:
+		login_take_note(l, line);
 		return ok ? BACKEND_STEP_OK : on_refusal(l, line);
 	}
 }

@@ -45,21 +45,23 @@ static void refuse(struct login *l, enum auth_verdict v, const char *code)
 	sasl_end(&pl->sasl);
 	switch (v) {
 	case AUTH_VERDICT_WRONG:
-		str_adds(&l->out, "-ERR [AUTH] Login failed.\r\n");
+		str_adds(&l->out, "-ERR [AUTH] Login failed.");
 		break;
 	case AUTH_VERDICT_DISABLED:
-		str_adds(&l->out, "-ERR [SYS/PERM] POP3 access is disabled for this account.\r\n");
+		str_adds(&l->out, "-ERR [SYS/PERM] POP3 access is disabled for this account.");
 		break;
 	case AUTH_VERDICT_CANNOT:
-		str_adds(&l->out, "-ERR [SYS/PERM] This account can only log in with its password itself (USER, AUTH PLAIN).\r\n");
+		str_adds(&l->out, "-ERR [SYS/PERM] This account can only log in with its password itself (USER, AUTH PLAIN).");
 		break;
 	case AUTH_VERDICT_LIMIT:
-		str_adds(&l->out, "-ERR [IN-USE] Too many sessions, please close some.\r\n");
+		str_adds(&l->out, "-ERR [IN-USE] Too many sessions, please close some.");
 		break;
 	default:
-		str_addf(&l->out, "-ERR [%s] Temporary problem, please try again later.\r\n", code[0] != '\0' ? code : "SYS/TEMP");
+		str_addf(&l->out, "-ERR [%s] Temporary problem, please try again later.", code[0] != '\0' ? code : "SYS/TEMP");
 		break;
 	}
+	login_add_note(l, &l->out);
+	str_adds(&l->out, "\r\n");
 }
 
 static void bye(struct login *l, enum login_bye why)
@@ -280,7 +282,9 @@ static void context(struct login *l, struct str *out)
 
 static void accepted(struct login *l)
 {
-	str_adds(&l->out, "+OK Logged in.\r\n");
+	str_adds(&l->out, "+OK Logged in.");
+	login_add_note(l, &l->out);
+	str_adds(&l->out, "\r\n");
 }
 
 static void fini(struct login *l)

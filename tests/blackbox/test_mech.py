@@ -347,8 +347,8 @@ class Token:
     def mac(self, what):
         return hmac.new(self.key, f"waypost {what} 1{self.text}".encode(), "sha256").hexdigest()
 
-    def login(self, host=THERE, token=None, hop=None, name=None):
-        c = Imap(host, self.p.imap_port)
+    def login(self, host=THERE, token=None, hop=None, name=None, source=None):
+        c = Imap(host, self.p.imap_port, source=source)
         if hop != "":
             c.ok(f"ID ({hop or self.hop})")
         raw = (name or self.name).encode() + b"\0" + (token or self.mac("token")).encode()
@@ -408,8 +408,11 @@ def test_token_is_good_once_and_for_its_login(mech):
     assert Token(mech, name).login(hop="").startswith(refused)
     assert Token(mech, name).login(hop='"x-session-id" "0123456789abcdef"').startswith(refused)
     assert Token(mech, name).login(token=Token(mech, name).mac("hop")).startswith(refused)  # what everybody could see
-    assert Token(mech, name).login(host="127.0.0.3").startswith(refused)  # it is another node's
-    assert Token(mech, name).login(name="hmac1@example.com").startswith(refused)
+    stranger = "127.0.0.9"
+    assert Token(mech, name).login(host="127.0.0.3", source=stranger).startswith(refused)  # it is another node's
+    assert Token(mech, name).login(name="hmac1@example.com", source=stranger).startswith(refused)
+    # From an address that has signed well before it is the pool's trouble, and no wrong password.
+    assert Token(mech, name).login(name="hmac1@example.com").startswith(b"NO [UNAVAILABLE]")
     assert Token(mech, name, session="s2").login(hop=Token(mech, name, session="s3").hop).startswith(refused)
     assert Token(mech, "nobody@example.com").login().startswith(refused)
     assert Token(mech, "locked@example.com").login().startswith(refused)
@@ -417,7 +420,7 @@ def test_token_is_good_once_and_for_its_login(mech):
     assert Token(mech, name, made=-100).login().startswith(b"NO [UNAVAILABLE]")
     assert Token(mech, name, made=100).login().startswith(b"NO [UNAVAILABLE]")
     mech.node(THERE).wait_log("the token of the node that forwarded it was made .* do the clocks of the nodes agree")
-    assert Token(mech, name, made=-1000).login().startswith(refused)
+    assert Token(mech, name, made=-1000).login().startswith(b"NO [UNAVAILABLE]")
 
 
 def test_no_secret_no_token(make_pool):

@@ -28,6 +28,7 @@ static void make_request(struct auth_request *q)
 	net_addr_parse(&q->hop.client, "2001:db8::1", 5);
 	q->hop.tls = true;
 	q->hop.ttl = 3;
+	q->hop.signature = HOP_SIGNATURE_MADE;
 	q->hop.time = 1000000;
 }
 
@@ -161,6 +162,8 @@ static void test_reply(void)
 	net_addr_parse(&a.client, "192.0.2.7", 1);
 	a.ntargets = 2;
 	a.here_too = true;
+	a.report_signature = true;
+	a.signature = HOP_CHECK_UNKNOWN;
 	for (int i = 0; i < 2; i++) {
 		net_addr_parse(&a.target[i].addr, i == 0 ? "127.0.0.2" : "::2", 143);
 		strcpy(a.target[i].host, i == 0 ? "b" : "c");
@@ -181,6 +184,7 @@ static void test_reply(void)
 			a.local = true;
 			a.ntargets = 0;
 			a.here_too = false;
+			a.report_signature = false;
 			a.ttl = 0;
 			a.time = 0;
 			memset(a.ticket, 7, sizeof(a.ticket));
@@ -199,11 +203,16 @@ static void test_reply(void)
 	auth_reply_write(&w, &a);
 	msgr_begin(&r, w.buf, w.len);
 	CU_ASSERT(!auth_reply_read(&r, &back));
+	a.local = true;
+	a.signature = HOP_CHECK_COUNT;
+	auth_reply_write(&w, &a);
+	msgr_begin(&r, w.buf, w.len);
+	CU_ASSERT(!auth_reply_read(&r, &back));
 }
 
 static struct hop make_hop(void)
 {
-	struct hop h = { .session_id = "s1", .ttl = 3, .time = 1000000 };
+	struct hop h = { .session_id = "s1", .ttl = 3, .signature = HOP_SIGNATURE_MADE, .time = 1000000 };
 
 	net_addr_parse(&h.client, "192.0.2.7", 1234);
 	return h;
@@ -215,16 +224,25 @@ static void test_hop(void)
 	struct hop h = make_hop(), other;
 
 	hop_sign(&h, pool, "NodeA.example.com.", "u");
-	CU_ASSERT(hop_verify(&h, pool, "nodea.example.com", "u", 1000000));
-	CU_ASSERT(hop_verify(&h, pool, "nodea.example.com", "u", 1000000 + HOP_AGE_MAX));
-	CU_ASSERT(hop_verify(&h, pool, "nodea.example.com", "u", 1000000 - HOP_AGE_MAX));
-	CU_ASSERT(!hop_verify(&h, pool, "nodea.example.com", "u", 1000001 + HOP_AGE_MAX));
-	CU_ASSERT(!hop_verify(&h, pool, "nodea.example.com", "u", 999999 - HOP_AGE_MAX));
-	CU_ASSERT(!hop_verify(&h, foreign, "nodea.example.com", "u", 1000000));
-	CU_ASSERT(!hop_verify(&h, NULL, "nodea.example.com", "u", 1000000));
-	CU_ASSERT(!hop_verify(&h, pool, "nodeb.example.com", "u", 1000000));
-	CU_ASSERT(!hop_verify(&h, pool, "nodea.example.com", "v", 1000000));
-#define CHANGED(change) other = h; change; CU_ASSERT(!hop_verify(&other, pool, "nodea.example.com", "u", 1000000))
+#define IS(check, hop, pool, host, user, now) CU_ASSERT_EQUAL(hop_verify(hop, pool, host, user, now), HOP_CHECK_##check)
+	IS(GOOD, &h, pool, "nodea.example.com", "u", 1000000);
+	IS(GOOD, &h, pool, "nodea.example.com", "u", 1000000 + HOP_AGE_MAX);
+	IS(GOOD, &h, pool, "nodea.example.com", "u", 1000000 - HOP_AGE_MAX);
+	IS(CLOCK, &h, pool, "nodea.example.com", "u", 1000001 + HOP_AGE_MAX);
+	IS(CLOCK, &h, pool, "nodea.example.com", "u", 999999 - HOP_AGE_MAX);
+	IS(WRONG, &h, foreign, "nodea.example.com", "u", 1000000);
+	IS(WRONG, &h, foreign, "nodea.example.com", "u", 1000001 + HOP_AGE_MAX); /* who does not know the secret learns of no clock */
+	IS(UNKNOWN, &h, NULL, "nodea.example.com", "u", 1000000);
+	IS(WRONG, &h, pool, "nodeb.example.com", "u", 1000000);
+	IS(WRONG, &h, pool, "nodea.example.com", "v", 1000000);
+	other = h;
+	other.signature = HOP_SIGNATURE_NO_SECRET;
+	IS(MISSING, &other, pool, "nodea.example.com", "u", 1000000);
+	IS(NONE, &other, NULL, "nodea.example.com", "u", 1000000); /* neither has one */
+	other.signature = HOP_SIGNATURE_NONE;
+	IS(NONE, &other, pool, "nodea.example.com", "u", 1000000); /* a server that is no node of ours */
+	IS(NONE, &other, NULL, "nodea.example.com", "u", 1000000);
+#define CHANGED(change) other = h; change; IS(WRONG, &other, pool, "nodea.example.com", "u", 1000000)
 	CHANGED(other.ttl++);
 	CHANGED(other.tls = true);
 	CHANGED(other.client.port++);

@@ -192,7 +192,7 @@ static void test_imap_id(void)
 /* A hop's signature: what is written is read; a text that is cut, longer or in capitals is none. */
 static void test_hop_auth(void)
 {
-	struct hop h = { .time = 1893456000 };
+	struct hop h = { .signature = HOP_SIGNATURE_MADE, .time = 1893456000 };
 	char text[HOP_TEXT_AUTH_MAX], other[HOP_TEXT_AUTH_MAX + 1];
 	size_t len;
 
@@ -206,6 +206,7 @@ static void test_hop_auth(void)
 		snprintf(other, sizeof(other), "%.*s%s", (int)cut, text, cut > len ? "a" : "");
 		hop_text_auth(&is, other);
 		CU_ASSERT_EQUAL(is.present, cut == len);
+		CU_ASSERT_EQUAL(is.signature, cut == len ? HOP_SIGNATURE_MADE : HOP_SIGNATURE_NONE);
 		CU_ASSERT_EQUAL(is.time, cut == len ? h.time : 0);
 		CU_ASSERT_EQUAL(memcmp(is.mac, h.mac, sizeof(h.mac)) == 0, cut == len);
 	}
@@ -216,6 +217,16 @@ static void test_hop_auth(void)
 		other[at] = strchr("abcdef", text[at]) != NULL ? (char)(text[at] - 0x20) : 'g';
 		hop_text_auth(&is, other);
 		CU_ASSERT_FALSE(is.present);
+	}
+	h.signature = HOP_SIGNATURE_NO_SECRET;
+	len = strlen(hop_text_auth_make(&h, text));
+	for (size_t cut = 0; cut <= len + 1; cut++) {
+		struct hop is = { .time = 0 };
+
+		snprintf(other, sizeof(other), "%.*s%s", (int)cut, text, cut > len ? "e" : "");
+		hop_text_auth(&is, other);
+		CU_ASSERT_EQUAL(is.signature, cut == len ? HOP_SIGNATURE_NO_SECRET : HOP_SIGNATURE_NONE);
+		CU_ASSERT_EQUAL(is.present, cut == len);
 	}
 }
 
@@ -286,6 +297,8 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 		str_clear(&out);
 	}
 	backend_free(&l.backend);
+	if (l.peer.signature != HOP_CHECK_NONE)
+		str_addf(&log, "<%s>", hop_check_word(l.peer.signature));
 	if (step == BACKEND_STEP_OK) {
 		d->accepted(&l);
 		str_addf(&log, "=> %s", str_cstr(&l.out));
@@ -377,6 +390,60 @@ static void test_pop3_peer(void)
 
 #define MARK(id) "Waypost node " id " ready."
 
+/* A node is told that we have no secret; others not. */
+#define NODE_ID "I ID (\"x-session-id\" \"sid\" \"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" \"x-proxy-ttl\" \"3\" " \
+	"\"x-client-transport\" \"insecure\" \"x-waypost-auth\" \"none\")\r\n"
+#define NODE_XCLIENT "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=sid TTL=3 CLIENT-TRANSPORT=insecure WAYPOST-AUTH=none\r\n"
+
+/* What a node says of our signature, at the end of its answer to the login; from others such words mean nothing. */
+static void test_peer_notes(void)
+{
+	const struct login_dialect *imap = &imap_login_dialect, *pop3 = &pop3_login_dialect;
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<secret>=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER), "* ID NIL", "I OK", "L OK Ok. Signature not accepted.");
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<clock>=> 3 ", "* OK " MARK(OTHER), "I OK", "L NO [AUTHENTICATIONFAILED] no. Signature not accepted: clock.");
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<unsigned>=> 4 LIMIT", "* OK " MARK(OTHER), "I OK", "L NO [LIMIT] no. Signature missing.");
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER), "I OK Signature missing.", "L OK Signature missing. ");
+	TALK(imap, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi", "L OK Ok. Signature not accepted.");
+	TALK(pop3, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n<no-secret>=> +OK Logged in.\r\n", "+OK [XCLIENT] " MARK(OTHER), "+OK", "+OK",
+	    "+OK in. Signature not known: no secret here.");
+	TALK(pop3, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n<secret>=> 3 ", "+OK [XCLIENT] " MARK(OTHER) " <1.2@n>", "+OK", "+OK", "-ERR [AUTH] no. Signature not accepted.");
+	TALK(pop3, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "+OK", "+OK", "+OK Signature missing.");
+}
+
+/* What we say of the signature of the node before: behind every answer to a login, and in no other. */
+static void test_notes(void)
+{
+	static const char *const words[] = { [HOP_CHECK_NONE] = "\r\n", [HOP_CHECK_GOOD] = "\r\n", [HOP_CHECK_WRONG] = " Signature not accepted.\r\n",
+		[HOP_CHECK_CLOCK] = " Signature not accepted: clock.\r\n", [HOP_CHECK_MISSING] = " Signature missing.\r\n",
+		[HOP_CHECK_UNKNOWN] = " Signature not known: no secret here.\r\n" };
+	const struct login_dialect *const dialects[] = { &imap_login_dialect, &pop3_login_dialect };
+	static struct auth_reply reply;
+
+	for (size_t i = 0; i < 2 * HOP_CHECK_COUNT * AUTH_VERDICT_COUNT; i++) {
+		const struct login_dialect *d = dialects[i % 2];
+		enum hop_check check = (enum hop_check)(i / 2 % HOP_CHECK_COUNT);
+		enum auth_verdict v = (enum auth_verdict)(i / 2 / HOP_CHECK_COUNT);
+		struct login l;
+		char *line;
+
+		login_stub_init(&l, d, set);
+		reply.signature = check;
+		l.reply = &reply;
+		if (v == AUTH_VERDICT_OK)
+			d->accepted(&l);
+		else
+			d->refuse(&l, v, "");
+		CU_ASSERT_FATAL(l.out.len > strlen(words[check]));
+		CU_ASSERT_STRING_EQUAL(l.out.data + l.out.len - strlen(words[check]), words[check]);
+		line = mem_memdup(l.out.data, l.out.len - 2);
+		CU_ASSERT_PTR_NULL(strpbrk(line, "\r\n"));
+		CU_ASSERT_EQUAL(hop_check_read(line), hop_check_bad(check) ? check : HOP_CHECK_NONE);
+		mem_free(&line);
+		l.reply = NULL;
+		login_stub_fini(&l);
+	}
+}
+
 /* A greeting that is cut anywhere, or has a byte changed anywhere in its mark, is no node's. */
 static void check_mark(const char *greeting, const char *id)
 {
@@ -437,16 +504,16 @@ static void test_nodes_as_peers(void)
 {
 	const struct login_dialect *d = &imap_login_dialect;
 
-	TALK(d, "u", "p", false, false, ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER), "I OK", "L OK");
-	TALK(d, "u", "p", false, false, ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER), "I OK", "L OK");
-	TALK(d, "u", "\xe4", false, false, ID "L LOGIN {1+}\r\nu {1+}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER),
+	TALK(d, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER), "I OK", "L OK");
+	TALK(d, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER), "I OK", "L OK");
+	TALK(d, "u", "\xe4", false, false, NODE_ID "L LOGIN {1+}\r\nu {1+}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER),
 	    "I OK", "L OK");
 	TALK(d, "u", "p", false, false, "=> 4 ", "* OK [CAPABILITY IMAP4rev1 ID] " MARK(SELF));
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER) " Not.", "L OK");
 	TALK(d, "u", "p", false, false, "=> 4 ", "* BYE " MARK(OTHER));
 	d = &pop3_login_dialect;
-	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK " MARK(OTHER), "+OK", "+OK", "+OK");
-	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] " MARK(OTHER) " <1.2@n>", "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK " MARK(OTHER), "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] " MARK(OTHER) " <1.2@n>", "+OK", "+OK", "+OK");
 	TALK(d, "u", "p", false, false, "=> 4 ", "+OK [XCLIENT] " MARK(SELF) " <1.2@n>");
 	TALK(d, "u", "p", false, false, "=> 4 ", "-ERR " MARK(OTHER));
 }
@@ -467,7 +534,7 @@ static void end(void)
 static const struct unit_case cases[] = {
 	{ "settings", begin },
 	{ "IMAP commands", test_imap_login }, { "IMAP SASL", test_imap_sasl }, { "challenges", test_challenges }, { "IMAP ID", test_imap_id },
-	{ "hop signatures", test_hop_auth },
+	{ "hop signatures", test_hop_auth }, { "notes of peers", test_peer_notes }, { "notes to peers", test_notes },
 	{ "IMAP long line", test_imap_long }, { "POP3 commands", test_pop3 }, { "IMAP peers", test_imap_peer },
 	{ "POP3 peers", test_pop3_peer }, { "a node's mark", test_node_mark }, { "nodes as peers", test_nodes_as_peers },
 	{ "control characters for a peer", test_peer_controls }, { "end", end },

@@ -156,6 +156,9 @@ static void status_tells_its_state(void)
 		{ GOOD_HEAD GOOD_ROLE "count\tpeers_down\t1\n", REPORT_DEGRADED },
 		{ GOOD_HEAD GOOD_ROLE "count\tpeers_down\t0\n", REPORT_WELL },
 		{ GOOD_HEAD GOOD_ROLE "count\tuserdb_refused\t1\n", REPORT_DEGRADED },
+		{ GOOD_HEAD GOOD_ROLE "count\tfronts_not_believed\t1\n", REPORT_DEGRADED },
+		{ GOOD_HEAD GOOD_ROLE "count\tnot_believed_by\t2\n", REPORT_DEGRADED },
+		{ GOOD_HEAD GOOD_ROLE "count\tsignatures_wrong\t9\n", REPORT_WELL },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++)

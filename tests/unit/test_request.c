@@ -75,6 +75,7 @@ static void begin(void)
 	peers_set(a.peers, 60, 60);
 	a.reg = reg_new();
 	a.loops = loops_new();
+	a.signers = signers_new();
 	request_init(&a);
 	a.tokens = tokens_new();
 	a.pool = mac_new("secret", 6);
@@ -102,6 +103,7 @@ static void end(void)
 	peers_free(&a.peers);
 	reg_free(&a.reg);
 	loops_free(&a.loops);
+	signers_free(&a.signers);
 	tokens_free(&a.tokens);
 	mac_free(&a.pool);
 	ev_loop_destroy(a.ctx.loop);

@@ -211,6 +211,7 @@ static void send_ticket(unsigned n, uint64_t generation, uint32_t uid)
 	net_addr_write(&out, &client);
 	msgw_u8(&out, 0);
 	msgw_u8(&out, 1);
+	msgw_u8(&out, HOP_CHECK_NONE);
 	CU_ASSERT_EQUAL(msg_send(authd, &out, -1), 0);
 	account_fini(&a);
 }

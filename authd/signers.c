@@ -1,0 +1,287 @@
+/* Nodes with other secrets or clocks: a small table for each side, of which the oldest entry makes room, and the addresses that are
+ * known to be nodes. */
+#include "authd/signers.h"
+
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <uthash.h>
+
+#include "authd/auth_wire.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "node/account.h"
+
+enum { ENTRIES_MAX = 64, KNOWN_MAX = 4096, NAME_MAX_LEN = 256 };
+
+struct entry {
+	char name[NAME_MAX_LEN];        /* address or host; "": the entry is free */
+	enum hop_check check;
+	bool proven;                    /* it is a node of ours; else one account has come from there */
+	char account[ACCOUNT_NAME_MAX]; /* that one */
+	double seen, said;
+};
+
+struct ip_key { uint32_t family; uint8_t ip[16]; };
+
+struct known {
+	struct ip_key key;
+	UT_hash_handle hh;
+};
+
+struct signers {
+	struct entry entry[SIGNERS_SIDES][ENTRIES_MAX];
+	struct known *known;
+	double hour; /* since when `lines` are counted */
+	unsigned lines;
+};
+
+struct signers *signers_new(void)
+{
+	return mem_alloc(sizeof(struct signers));
+}
+
+void signers_free(struct signers **sp)
+{
+	struct signers *s = *sp;
+
+	if (s == NULL)
+		return;
+	for (struct known *k, *next = s->known; (k = next) != NULL;) {
+		next = k->hh.next;
+		HASH_DEL(s->known, k);
+		mem_free(&k);
+	}
+	mem_free(sp);
+}
+
+void signers_forget(struct signers *s)
+{
+	memset(s->entry, 0, sizeof(s->entry));
+	s->lines = 0;
+}
+
+/* --- addresses of nodes --- */
+
+static struct ip_key key_of(const struct net_addr *addr)
+{
+	struct ip_key key;
+
+	memset(&key, 0, sizeof(key));
+	key.family = addr->family;
+	memcpy(key.ip, addr->ip, addr->family == AF_INET ? 4 : 16);
+	return key;
+}
+
+bool signers_known(const struct signers *s, const struct net_addr *addr)
+{
+	struct ip_key key = key_of(addr);
+	struct known *k;
+
+	HASH_FIND(hh, s->known, &key, sizeof(key), k);
+	return k != NULL;
+}
+
+void signers_know(struct signers *s, const struct net_addr *addr)
+{
+	struct known *k;
+
+	if (HASH_COUNT(s->known) >= KNOWN_MAX || signers_known(s, addr))
+		return;
+	k = mem_alloc(sizeof(*k));
+	k->key = key_of(addr);
+	HASH_ADD(hh, s->known, key, sizeof(k->key), k);
+}
+
+/* --- what was seen --- */
+
+static bool fresh(const struct entry *e, double now)
+{
+	return e->name[0] != '\0' && now - e->seen < SIGNERS_AGE;
+}
+
+static struct entry *find(struct signers *s, enum signers_side side, const char *name)
+{
+	for (size_t i = 0; i < ENTRIES_MAX; i++)
+		if (strcasecmp(s->entry[side][i].name, name) == 0)
+			return &s->entry[side][i];
+	return NULL;
+}
+
+/* The entry that makes room. */
+static struct entry *oldest(struct signers *s, enum signers_side side, double now)
+{
+	struct entry *first = &s->entry[side][0];
+
+	for (size_t i = 1; i < ENTRIES_MAX && fresh(first, now); i++) {
+		struct entry *e = &s->entry[side][i];
+
+		/* What is not proven makes room for what is. */
+		if (!fresh(e, now) || first->proven > e->proven || (first->proven == e->proven && e->seen < first->seen))
+			first = e;
+	}
+	return first;
+}
+
+/* The entry of NAME, a new one if there is none; NULL: none may make room. */
+static struct entry *place(struct signers *s, enum signers_side side, const char *name, bool proven, double now)
+{
+	struct entry *e = find(s, side, name);
+
+	if (e != NULL && fresh(e, now))
+		return e;
+	if (e == NULL) {
+		e = oldest(s, side, now);
+		if (fresh(e, now) && e->proven && !proven)
+			return NULL;
+	}
+	memset(e, 0, sizeof(*e));
+	str_copy(e->name, sizeof(e->name), name);
+	return e;
+}
+
+/* E is to be said: it was not within the hour, and there were not too many lines. */
+static bool say(struct signers *s, struct entry *e, bool first, double now)
+{
+	if (!first && now - e->said < SIGNERS_AGE)
+		return false;
+	if (now - s->hour >= SIGNERS_AGE) {
+		s->hour = now;
+		s->lines = 0;
+	}
+	if (s->lines >= SIGNERS_LINES)
+		return false;
+	s->lines++;
+	e->said = now;
+	return true;
+}
+
+static bool seen(struct signers *s, struct entry *e, enum hop_check check, double now)
+{
+	bool first = !e->proven || e->check != check;
+
+	e->proven = true;
+	e->check = check;
+	e->seen = now;
+	return say(s, e, first, now);
+}
+
+static void end(struct signers *s, enum signers_side side, const char *name)
+{
+	struct entry *e = find(s, side, name);
+
+	if (e != NULL)
+		memset(e, 0, sizeof(*e));
+}
+
+static bool on_this_machine(const struct net_addr *addr)
+{
+	return net_addr_in(addr, "127.0.0.1") || net_addr_in(addr, "::1");
+}
+
+void signers_good(struct signers *s, const struct net_addr *addr)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	signers_know(s, addr);
+	end(s, SIGNERS_FRONTS, net_addr_text(addr, ip));
+}
+
+bool signers_bad(struct signers *s, const struct net_addr *addr, enum hop_check check, const char *account, double now)
+{
+	bool proven = signers_known(s, addr) || (account != NULL && on_this_machine(addr));
+	char ip[NET_IP_TEXT_MAX];
+	struct entry *e;
+
+	if (!proven && account == NULL)
+		return false;
+	e = place(s, SIGNERS_FRONTS, net_addr_text(addr, ip), proven, now);
+	if (e == NULL)
+		return false;
+	if (proven || e->proven || (e->account[0] != '\0' && strcmp(e->account, account) != 0))
+		return seen(s, e, check, now);
+	str_copy(e->account, sizeof(e->account), account);
+	e->seen = now;
+	return false;
+}
+
+bool signers_told(struct signers *s, const char *host, enum hop_check check, double now)
+{
+	struct entry *e;
+
+	if (!hop_check_bad(check)) {
+		end(s, SIGNERS_MAILHOSTS, host);
+		return false;
+	}
+	e = place(s, SIGNERS_MAILHOSTS, host, true, now);
+	return e != NULL && seen(s, e, check, now);
+}
+
+bool signers_suspect(struct signers *s, const char *host)
+{
+	return find(s, SIGNERS_MAILHOSTS, host) != NULL;
+}
+
+unsigned signers_list(const struct signers *s, enum signers_side side, double now, struct str *out)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < ENTRIES_MAX; i++) {
+		const struct entry *e = &s->entry[side][i];
+
+		if (e->proven && fresh(e, now))
+			str_addf(out, "%s%s(%s)", n++ != 0 ? " " : "", e->name, hop_check_word(e->check));
+	}
+	return n;
+}
+
+/* --- the log --- */
+
+#define NOT_BELIEVED ": whom they stand for is not believed. "
+
+void signers_log_front(const struct net_addr *addr, enum hop_check check, int64_t seconds, const char *self)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	net_addr_text(addr, ip);
+	switch (check) {
+	case HOP_CHECK_WRONG:
+		log_warn("the logins that [%s] forwards are signed with another pool secret than ours, or for another name than %s"
+		    NOT_BELIEVED "Copy one POOL_SECRETFILE to all nodes and reload them", ip, self);
+		break;
+	case HOP_CHECK_CLOCK:
+		log_warn("the logins that [%s] forwards are signed at another time: its clock is %lld seconds %s ours, and %d may be"
+		    NOT_BELIEVED "Set the clock that is wrong (NTP)", ip, (long long)(seconds < 0 ? -seconds : seconds),
+		    seconds < 0 ? "ahead of" : "behind", HOP_AGE_MAX);
+		break;
+	case HOP_CHECK_MISSING:
+		log_warn("the logins that [%s] forwards are not signed, for it has no pool secret"
+		    NOT_BELIEVED "Give it this node's POOL_SECRETFILE, or name it in PROXY_TRUSTED", ip);
+		break;
+	default:
+		log_warn("the logins that [%s] forwards are signed, and this node has no pool secret to verify that"
+		    NOT_BELIEVED "Give this node the POOL_SECRETFILE of the others", ip);
+	}
+}
+
+#define REFUSES "mailhost %s does not accept the signature of the logins that this node forwards: "
+
+void signers_log_mailhost(const char *host, enum hop_check check)
+{
+	switch (check) {
+	case HOP_CHECK_WRONG:
+		log_warn(REFUSES "its pool secret is another one, or it does not call itself %s (PROXY_HOSTNAME). Copy one POOL_SECRETFILE to all "
+		    "nodes and reload them", host, host);
+		break;
+	case HOP_CHECK_CLOCK:
+		log_warn(REFUSES "its clock and ours are more than %d seconds apart. Set the one that is wrong (NTP)", host, HOP_AGE_MAX);
+		break;
+	case HOP_CHECK_MISSING:
+		log_warn("mailhost %s has a pool secret, and this node has none to sign the logins that it forwards. Give this node the "
+		    "POOL_SECRETFILE of the others, or name it in their PROXY_TRUSTED", host);
+		break;
+	default:
+		log_warn("mailhost %s has no pool secret to verify the logins that this node signs and forwards. Give it the POOL_SECRETFILE of "
+		    "this node", host);
+	}
+}

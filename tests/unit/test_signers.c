@@ -1,0 +1,189 @@
+/* Whose trouble a signature that does not hold is: a node's, or a stranger's noise. */
+#include <stdio.h>
+#include <string.h>
+
+#include "authd/signers.h"
+#include "lib/mem.h"
+#include "tests/unit/unit.h"
+
+static struct signers *all;
+static struct str list;
+
+static struct net_addr ip(const char *text)
+{
+	struct net_addr a;
+
+	CU_ASSERT_FATAL(net_addr_parse(&a, text, 4711));
+	return a;
+}
+
+static bool bad(const char *from, enum hop_check check, const char *account, double now)
+{
+	struct net_addr a = ip(from);
+
+	return signers_bad(all, &a, check, account, now);
+}
+
+static const char *fronts(double now)
+{
+	str_clear(&list);
+	signers_list(all, SIGNERS_FRONTS, now, &list);
+	return str_cstr(&list);
+}
+
+static const char *mailhosts(double now)
+{
+	str_clear(&list);
+	signers_list(all, SIGNERS_MAILHOSTS, now, &list);
+	return str_cstr(&list);
+}
+
+static void begin(void)
+{
+	all = signers_new();
+}
+
+static void end(void)
+{
+	signers_free(&all);
+	CU_ASSERT_PTR_NULL(all);
+	signers_free(&all);
+	str_fini(&list);
+}
+
+static void test_known_node(void)
+{
+	struct net_addr a = ip("192.0.2.7");
+
+	begin();
+	CU_ASSERT_FALSE(signers_known(all, &a));
+	signers_know(all, &a);
+	a.port = 1;
+	CU_ASSERT(signers_known(all, &a));
+	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_WRONG, NULL, 1000)); /* by a token: nobody else has them */
+	CU_ASSERT_STRING_EQUAL(fronts(1000), "192.0.2.7(secret)");
+	CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 1000 + SIGNERS_AGE - 1)); /* said within the hour */
+	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 1000 + SIGNERS_AGE));
+	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_CLOCK, "u", 1001 + SIGNERS_AGE)); /* this is another story */
+	CU_ASSERT_STRING_EQUAL(fronts(1001 + SIGNERS_AGE), "192.0.2.7(clock)");
+	CU_ASSERT_STRING_EQUAL(fronts(1001 + 2 * SIGNERS_AGE), "");
+	signers_good(all, &a);
+	CU_ASSERT_STRING_EQUAL(fronts(1001 + SIGNERS_AGE), "");
+	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_CLOCK, "u", 1002 + SIGNERS_AGE));
+	signers_forget(all);
+	CU_ASSERT_STRING_EQUAL(fronts(1002 + SIGNERS_AGE), "");
+	CU_ASSERT(signers_known(all, &a)); /* that it is a node is no story */
+	end();
+}
+
+static void test_good_signer_is_known(void)
+{
+	struct net_addr a = ip("2001:db8::7");
+
+	begin();
+	CU_ASSERT_FALSE(bad("2001:db8::7", HOP_CHECK_WRONG, NULL, 1));
+	signers_good(all, &a);
+	CU_ASSERT(bad("2001:db8::7", HOP_CHECK_WRONG, NULL, 1));
+	CU_ASSERT_STRING_EQUAL(fronts(1), "2001:db8::7(secret)");
+	end();
+}
+
+static void test_strangers(void)
+{
+	begin();
+	CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, NULL, 0));
+	for (int i = 0; i < 100; i++)
+		CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, "u", i));
+	CU_ASSERT_STRING_EQUAL(fronts(100), "");
+	/* Somebody else's account an hour later is no company. */
+	CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, "v", 99 + SIGNERS_AGE));
+	CU_ASSERT_FALSE(bad("192.0.2.8", HOP_CHECK_WRONG, "u", 99 + SIGNERS_AGE));
+	CU_ASSERT_STRING_EQUAL(fronts(99 + SIGNERS_AGE), "");
+	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 100 + SIGNERS_AGE));
+	CU_ASSERT_STRING_EQUAL(fronts(100 + SIGNERS_AGE), "192.0.2.7(secret)");
+	end();
+}
+
+static void test_this_machine(void)
+{
+	begin();
+	CU_ASSERT_FALSE(bad("127.0.0.1", HOP_CHECK_MISSING, NULL, 0));
+	CU_ASSERT_FALSE(bad("127.0.0.9", HOP_CHECK_MISSING, "u", 0));
+	CU_ASSERT(bad("127.0.0.1", HOP_CHECK_MISSING, "u", 0));
+	CU_ASSERT(bad("::1", HOP_CHECK_UNKNOWN, "u", 0));
+	CU_ASSERT_EQUAL(strlen(fronts(0)), strlen("127.0.0.1(unsigned) ::1(no-secret)"));
+	end();
+}
+
+/* One account's owner with many addresses pushes no node out; the log has its bound. */
+static void test_many(void)
+{
+	struct net_addr node = ip("198.51.100.1");
+	unsigned lines = 0;
+	char text[32];
+
+	begin();
+	signers_know(all, &node);
+	lines += bad("198.51.100.1", HOP_CHECK_WRONG, "u", 0);
+	for (int i = 1; i < 1000; i++) {
+		snprintf(text, sizeof(text), "10.0.%d.%d", i / 256, i % 256);
+		lines += bad(text, HOP_CHECK_WRONG, "u", i / 1000.0);
+	}
+	CU_ASSERT_EQUAL(lines, 1);
+	CU_ASSERT_STRING_EQUAL(fronts(1), "198.51.100.1(secret)");
+	for (int i = 1; i < 1000; i++) {
+		snprintf(text, sizeof(text), "10.0.%d.%d", i / 256, i % 256);
+		lines += bad(text, HOP_CHECK_WRONG, "u", 1);
+		lines += bad(text, HOP_CHECK_WRONG, "v", 1);
+	}
+	CU_ASSERT_EQUAL(lines, SIGNERS_LINES);
+	fronts(1);
+	CU_ASSERT(list.len < 64 * 32); /* it does not grow */
+	end();
+}
+
+static void test_mailhosts(void)
+{
+	begin();
+	CU_ASSERT_FALSE(signers_suspect(all, "nodeb"));
+	CU_ASSERT(signers_told(all, "nodeb", HOP_CHECK_WRONG, 10));
+	CU_ASSERT_FALSE(signers_told(all, "NodeB", HOP_CHECK_WRONG, 11));
+	CU_ASSERT(signers_told(all, "nodec", HOP_CHECK_CLOCK, 11));
+	CU_ASSERT_STRING_EQUAL(mailhosts(11), "nodeb(secret) nodec(clock)");
+	CU_ASSERT_STRING_EQUAL(fronts(11), "");
+	CU_ASSERT(signers_suspect(all, "NODEB"));
+	CU_ASSERT_FALSE(signers_told(all, "nodeb", HOP_CHECK_NONE, 12)); /* it has nothing against it any more */
+	CU_ASSERT_FALSE(signers_suspect(all, "nodeb"));
+	CU_ASSERT_STRING_EQUAL(mailhosts(12), "nodec(clock)");
+	CU_ASSERT_STRING_EQUAL(mailhosts(11 + SIGNERS_AGE), "");
+	end();
+}
+
+/* The note is read at the end of a line, and nowhere else; cut anywhere it is none, or one that it ends with. */
+static void test_note(void)
+{
+	for (enum hop_check c = HOP_CHECK_NONE; c < HOP_CHECK_COUNT; c++) {
+		char *line = mem_printf("+OK done.%s", hop_check_note(c)), *longer = mem_printf("%s ", line);
+		size_t len = strlen(line);
+
+		CU_ASSERT_EQUAL(hop_check_bad(c), c > HOP_CHECK_GOOD);
+		CU_ASSERT_EQUAL(hop_check_bad(c), hop_check_note(c)[0] == ' ');
+		CU_ASSERT_EQUAL(hop_check_read(line), hop_check_bad(c) ? c : HOP_CHECK_NONE);
+		CU_ASSERT_EQUAL(hop_check_read(longer), HOP_CHECK_NONE);
+		for (size_t cut = 0; cut < len; cut++) {
+			char *part = mem_memdup(line, cut);
+
+			CU_ASSERT_EQUAL(hop_check_read(part), HOP_CHECK_NONE);
+			CU_ASSERT_EQUAL(hop_check_read(line + cut), hop_check_bad(c) && cut <= strlen("+OK done.") ? c : HOP_CHECK_NONE);
+			mem_free(&part);
+		}
+		mem_free(&line);
+		mem_free(&longer);
+	}
+}
+
+static const struct unit_case cases[] = {
+	{ "known node", test_known_node }, { "good signer is known", test_good_signer_is_known }, { "strangers", test_strangers },
+	{ "this machine", test_this_machine }, { "many", test_many }, { "mailhosts", test_mailhosts }, { "note", test_note }, { NULL, NULL }
+};
+UNIT_MAIN("signers", cases)
