@@ -430,7 +430,7 @@ static void choose(struct request *rq)
 	r.ttl = (uint8_t)rq->worker->a->ctx.set->proxy_PROXY_HOPS;
 	if (rq->q.hop.present && rq->q.hop.ttl != 0)
 		r.ttl = MIN(r.ttl, rq->q.hop.ttl);
-	r.ttl--;
+	r.ttl = (uint8_t)MAX(r.ttl - 1, 1); /* it is signed, and the last hop reads 0 as 1 */
 	grant(rq, &r);
 	mem_wipe(r.password, sizeof(r.password));
 }
