@@ -15,6 +15,7 @@
 #include "lib/mem.h"
 #include "lib/num.h"
 #include "master/counts.h"
+#include "master/kick.h"
 #include "master/master.h"
 #include "master/roles.h"
 
@@ -22,6 +23,7 @@ enum {
 	COMMAND_MAX = 32,
 	ARGUMENT_MAX = 8 * 1024,
 	ANSWER_WITHIN = 5,               /* seconds for a role */
+	KICKED_WITHIN = KICK_GRACE + 4,  /* seconds until even servers that had to be killed are gone */
 	SPOOL_MAX = 256 * 1024 * 1024,   /* bytes of rows that wait for the tool */
 	IN_FLIGHT_MAX = 1024 * 1024,     /* bytes given to the tool's channel ahead */
 	BACKLOG = 16
@@ -218,10 +220,12 @@ static void say_silent(struct query *q, const struct child *c, const char *why)
 
 static void result_of_kick(struct query *q)
 {
-	char text[64];
+	uint64_t killed = counts_sum(&q->counts, "killed");
 
-	snprintf(text, sizeof(text), "%llu session%s ended\n", (unsigned long long)q->sum, q->sum == 1 ? "" : "s");
-	str_adds(&q->rows, text);
+	str_addf(&q->rows, "%llu session%s ended", (unsigned long long)q->sum, q->sum == 1 ? "" : "s");
+	if (killed > 0)
+		str_addf(&q->rows, ", %llu of them killed: no end within %d s, see the log", (unsigned long long)killed, KICK_GRACE);
+	str_addc(&q->rows, '\n');
 	q->status = q->sum > 0 ? 0 : 1;
 }
 
@@ -261,7 +265,7 @@ static struct query *new_query(struct client *c, const char *command)
 	q->client = c;
 	q->id = ++ctl.last_id;
 	snprintf(q->command, sizeof(q->command), "%s", command);
-	ev_timer_init(&q->limit, on_limit, ANSWER_WITHIN, 0.);
+	ev_timer_init(&q->limit, on_limit, strcmp(command, "kick") == 0 ? KICKED_WITHIN : ANSWER_WITHIN, 0.);
 	ev_timer_init(&q->feed, on_feed, 0., FEED_PAUSE);
 	q->next = ctl.queries;
 	ctl.queries = q;
@@ -338,7 +342,7 @@ static struct query *find_query(uint32_t id, const struct child *c)
 
 static void take_rows(struct query *q, const char *text, size_t len)
 {
-	if (strcmp(q->command, "status") == 0) {
+	if (strcmp(q->command, "status") == 0 || strcmp(q->command, "kick") == 0) {
 		counts_add_lines(&q->counts, text, len);
 	} else if (q->rows.len + len <= SPOOL_MAX) {
 		str_add(&q->rows, text, len);

@@ -78,6 +78,14 @@ void counts_write(const struct counts *c, struct str *out)
 	}
 }
 
+uint64_t counts_sum(const struct counts *c, const char *name)
+{
+	for (const struct count *e = c->first; e != NULL; e = e->next)
+		if (e->note == NULL && strcmp(e->name, name) == 0)
+			return e->sum;
+	return 0;
+}
+
 void counts_fini(struct counts *c)
 {
 	while (c->first != NULL) {

@@ -12,6 +12,8 @@ struct counts { struct count *first; };
 void counts_add_lines(struct counts *c, const char *text, size_t len);
 /* Appends "count TAB name TAB sum" and "note TAB name TAB text" lines, in the order in which names first came. */
 void counts_write(const struct counts *c, struct str *out);
+/* The sum under NAME; 0 if there is none. */
+uint64_t counts_sum(const struct counts *c, const char *name);
 void counts_fini(struct counts *c);
 
 enum { COUNTS_MAX = 4096 };

@@ -3,6 +3,7 @@
 noinst_LIBRARIES += master/libspawn.a
 master_libspawn_a_SOURCES = \
 	master/sandbox.c master/sandbox.h \
+	master/kick.c master/kick.h \
 	master/servers.c master/servers.h \
 	master/spawn.c master/spawn.h \
 	master/spawn_child.c master/spawn_child.h \

@@ -245,6 +245,40 @@ uint32_t servers_signal(const char *user, int sig)
 	return n;
 }
 
+uint32_t servers_kick(const char *user, uint32_t kick, uint32_t *waits)
+{
+	uint32_t n = 0;
+
+	*waits = 0;
+	for (struct server *s = servers.first; s != NULL; s = s->next) {
+		if (strcmp(s->user, user) != 0)
+			continue;
+		signal_server(s, SIGUSR1);
+		n++;
+		if (s->kick == 0) {
+			s->kick = kick;
+			++*waits;
+		}
+	}
+	return n;
+}
+
+uint32_t servers_kill_kicked(uint32_t kick, int seconds)
+{
+	char user[256];
+	uint32_t n = 0;
+
+	for (struct server *s = servers.first; s != NULL; s = s->next) {
+		if (s->kick != kick)
+			continue;
+		log_warn("the %s server of %s (process %d) did not end within %d s of a kick and is killed", spawn_program(s->protocol),
+		    log_clean(user, sizeof(user), s->user), (int)s->pid, seconds);
+		signal_server(s, SIGKILL);
+		n++;
+	}
+	return n;
+}
+
 static void who_row(struct str *rows, const struct server *s)
 {
 	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];

@@ -30,6 +30,7 @@ struct server {
 	ev_io pidfd;
 	ev_timer poll;
 	int told;                           /* the signal by which we asked it to end; 0: we did not */
+	uint32_t kick;                      /* the kick that waits for its end, or 0 */
 };
 
 /* A server has ended: S is as good as freed, and no longer in the list. */
@@ -50,6 +51,11 @@ const struct server *servers_first(void);
 size_t servers_count(enum protocol protocol);
 /* Sends SIG to the servers of USER (NULL: to all); their number. */
 uint32_t servers_signal(const char *user, int sig);
+/* Asks the servers of USER to end: SIGUSR1. Their number; *WAITS: how many of them have ->kick KICK now, for no other kick
+ * waits for them. */
+uint32_t servers_kick(const char *user, uint32_t kick, uint32_t *waits);
+/* Kills those that KICK still waits for after SECONDS, with a line in the log for each; their number. */
+uint32_t servers_kill_kicked(uint32_t kick, int seconds);
 /* One row for each as CTL_ROWS has it for "who"; their number. */
 uint32_t servers_who(struct str *rows);
 

@@ -8,6 +8,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "master/kick.h"
 #include "master/servers.h"
 #include "master/tickets.h"
 
@@ -305,15 +306,27 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 	struct str rows = STR_INIT;
 	uint32_t result = 0;
 
+	if (strcmp(command, "kick") == 0) {
+		kick_user(query, argument);
+		return;
+	}
 	if (strcmp(command, "who") == 0)
 		result = servers_who(&rows);
-	else if (strcmp(command, "kick") == 0)
-		result = servers_signal(argument, SIGUSR1);
 	else if (strcmp(command, "status") == 0)
 		str_addf(&rows, "local_imap=%zu\nlocal_pop3=%zu\n", servers_count(PROTOCOL_IMAP), servers_count(PROTOCOL_POP3));
 	if (rows.len != 0)
 		role_rows(ctx, query, rows.data, rows.len);
 	role_done(ctx, query, result);
+	str_fini(&rows);
+}
+
+static void on_kicked(uint32_t query, uint32_t sessions, uint32_t killed)
+{
+	struct str rows = STR_INIT;
+
+	str_addf(&rows, "killed=%u\n", killed);
+	role_rows(&spawn.ctx, query, rows.data, rows.len);
+	role_done(&spawn.ctx, query, sessions);
 	str_fini(&rows);
 }
 
@@ -331,7 +344,10 @@ static void refuse_waiting(void)
 
 static void on_killing(struct ev_loop *loop UNUSED, ev_timer *w UNUSED, int revents UNUSED)
 {
-	servers_signal(NULL, SIGKILL);
+	uint32_t n = servers_signal(NULL, SIGKILL);
+
+	if (n > 0)
+		log_warn("%u session servers did not end within %d s of the stop and are killed", n, STOP_GRACE);
 }
 
 static void on_stop(struct role_ctx *ctx)
@@ -351,6 +367,7 @@ static void on_orphaned(struct role_ctx *ctx UNUSED)
 static void on_ended(const struct server *s)
 {
 	tell_end(s->session);
+	kick_ended(s);
 	leave_if_done();
 }
 
@@ -369,6 +386,7 @@ int spawn_main(const struct role_start *who)
 	spawn.tickets = tickets_new();
 	role_init(&spawn.ctx, who, "waypostd", &hooks, NULL);
 	servers_init(spawn.ctx.loop, on_ended, forget_tickets);
+	kick_init(spawn.ctx.loop, on_kicked);
 	ev_timer_init(&spawn.sweep, on_sweep, 0.5, 0.5);
 	ev_timer_init(&spawn.killing, on_killing, STOP_GRACE, STOP_GRACE);
 	ev_run(spawn.ctx.loop, 0);

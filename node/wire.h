@@ -48,7 +48,7 @@ enum wire_type {
 	CTL_ROWS,        /* u32 query, bytes text: whole lines.
 	                  * who: user TAB protocol TAB client ip TAB port TAB mailhost TAB backend TAB rcvd TAB sent TAB age in
 	                  *   seconds TAB session id ("local" as mailhost and "" as backend for local ones).
-	                  * kick: none. route, auth: text for people. status: name=value; names of a-z, 0-9, '_', '.';
+	                  * kick: killed=N from spawn. route, auth: text for people. status: name=value; names of a-z, 0-9, '_', '.';
 	                  *   numbers of equal names are added up over the roles, other values are shown as they are.
 	                  *   Known to monitoring: peers_down, loops, peers_crowded, fronts_not_believed, not_believed_by,
 	                  *   directories_down, userdb_refused (not 0: the node is degraded). */

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 
@@ -9,7 +10,7 @@ import pytest
 
 import pool as pool_module
 from client import Imap, Pop3
-from pool import SLOW, Account, Marks, chown, wait_for
+from pool import SLOW, Account, Marks, alive, chown, wait_for
 
 BAD = [
     # line of the file, what must be named with its line number
@@ -250,6 +251,51 @@ def test_kick(pool):
         other.ok("NOOP")
         wait_for("three ends by kick", lambda: marks.text(front).count("end=kick") == 3)
     front.tool("kick", "nobody@example.com")
+
+
+def test_kick_of_a_server_that_does_not_end(pool):
+    """It is killed after a while, and the answer says so; a server that ends is not, and one of another user stays."""
+    node = pool.node("127.0.0.1")
+    with Imap("127.0.0.1", pool.imap_port) as stuck, Imap("127.0.0.1", pool.imap_port) as fine, Imap("127.0.0.1", pool.imap_port) as other:
+        marks = Marks(pool)
+        stuck.login_ok(pool.accounts["anna@example.com"])
+        servers = node.pids("imapd")
+        assert len(servers) == 1
+        fine.login_ok(pool.accounts["anna@example.com"])
+        other.login_ok(pool.accounts["dora@example.com"])
+        os.kill(servers[0], signal.SIGSTOP)
+        try:
+            result = node.tool("kick", "anna@example.com")
+        finally:
+            if alive(servers[0]):
+                os.kill(servers[0], signal.SIGCONT)
+        assert result.returncode == 0 and result.stdout.startswith("2 sessions ended, 1 of them killed: "), result
+        assert not alive(servers[0]) and stuck.is_closed() and fine.is_closed()
+        assert b"* BYE" in fine.buf and b"* BYE" not in stuck.buf
+        other.ok("NOOP")
+        wait_for("both ends", lambda: marks.text(node).count("end=kick") == 2)
+        assert f"(process {servers[0]}) did not end within" in marks.text(node)
+
+
+def test_kick_ends_a_long_search(make_pool):
+    """Within a command that takes minutes the server looks for it, and needs no force."""
+    p = make_pool(nodes=1, accounts=[Account("anna@example.com")])
+    account = p.accounts["anna@example.com"]
+    cur = os.path.join(account.maildir, "cur")
+    line = b"Some text that is converted before it is searched, with =E4=F6=FC in it.\n"
+    names = [os.path.join(cur, f"{1000 + i}.kick:2,") for i in range(3000)]
+    with open(names[0], "wb") as f:
+        f.write(b"Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n" + line * (4000000 // len(line)))
+    chown(names[0])
+    for name in names[1:]:
+        os.link(names[0], name)
+    with Imap("127.0.0.1", p.imap_port) as c:
+        c.login_ok(account)
+        c.ok("SELECT INBOX")
+        c.send(b"s SEARCH BODY zqzqzq\r\n")
+        result = p.nodes[0].tool("kick", "anna@example.com")
+        assert result.returncode == 0 and result.stdout == "1 session ended\n", result
+        assert c.is_closed() and b"* BYE" in c.buf and b"* SEARCH" not in c.buf
 
 
 def test_drain(pool):
