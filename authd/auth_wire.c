@@ -189,7 +189,8 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 		msgw_str(w, a->target[i].host);
 		msgw_bytes(w, a->target[i].mac, sizeof(a->target[i].mac));
 	}
-	msgw_u8(w, a->here_too);
+	msgw_u8(w, (uint8_t)a->more);
+	msgw_u32(w, a->peer_ms);
 	msgw_u8(w, a->report_success);
 	msgw_u8(w, a->report_signature);
 	msgw_u8(w, a->ttl);
@@ -205,7 +206,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 
 static void read_remote(struct msgr *r, struct auth_reply *a)
 {
-	uint8_t forward;
+	uint8_t forward, more;
 
 	a->ntargets = msgr_u8(r);
 	if (a->ntargets == 0 || a->ntargets > AUTH_ADDRS_MAX) {
@@ -217,13 +218,15 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 		msgr_str(r, a->target[i].host, sizeof(a->target[i].host));
 		msgr_fixed(r, a->target[i].mac, sizeof(a->target[i].mac));
 	}
-	a->here_too = read_bool(r);
+	more = msgr_u8(r);
+	a->more = more < AUTH_MORE_COUNT ? (enum auth_more)more : AUTH_MORE_NONE;
+	a->peer_ms = msgr_u32(r);
 	a->report_success = read_bool(r);
 	a->report_signature = read_bool(r);
 	a->ttl = msgr_u8(r);
 	a->time = msgr_u64(r);
 	forward = msgr_u8(r);
-	if (forward >= AUTH_FORWARD_COUNT)
+	if (forward >= AUTH_FORWARD_COUNT || more >= AUTH_MORE_COUNT)
 		r->bad = true;
 	a->forward = (enum auth_forward)forward;
 	if (r->bad || a->forward == AUTH_FORWARD_TYPED)

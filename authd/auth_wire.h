@@ -7,7 +7,7 @@
  *   CRAM, APOP   AUTH_BEGIN -> AUTH_CONTINUE (the challenge) .. AUTH_REQUEST with the same number -> AUTH_REPLY
  *   SCRAM        AUTH_REQUEST -> AUTH_CONTINUE .. AUTH_STEP -> AUTH_CONTINUE .. AUTH_STEP -> AUTH_REPLY
  *
- * With here_too in the answer to either, AUTH_STEP (its text does not matter) asks again where to; once.
+ * With `more` in the answer to either, AUTH_STEP (its text does not matter) asks again where to; once.
  *
  * ".." is the client's time to answer. AUTH_REPLY may come at any point and is the end; AUTH_CANCEL ends it, too. */
 #ifndef AUTHD_AUTH_WIRE_H
@@ -126,6 +126,14 @@ enum auth_forward {
 	AUTH_FORWARD_COUNT
 };
 
+/* Hosts of the account besides the targets. */
+enum auth_more {
+	AUTH_MORE_NONE,
+	AUTH_MORE_HERE,  /* this node */
+	AUTH_MORE_NAMES, /* names whose address is not known yet: half of the time is theirs; and perhaps this node */
+	AUTH_MORE_COUNT
+};
+
 struct auth_reply {
 	uint32_t request;
 	enum auth_verdict verdict;
@@ -143,7 +151,8 @@ struct auth_reply {
 	uint8_t ticket[TICKET_LEN];        /* local: for spawn */
 	uint8_t ntargets;                  /* remote: to be tried in this order; at least one */
 	struct auth_target target[AUTH_ADDRS_MAX];
-	bool here_too;                     /* remote: this node is among the hosts, too: ask again if none can be reached */
+	enum auth_more more;               /* remote: ask again if none of these can be reached */
+	uint32_t peer_ms;                  /* remote: what is left of PROXY_TIMEOUT */
 	bool report_success;               /* remote: tell PEER_RESULT also when the peer answers */
 	bool report_signature;             /* remote: tell PEER_SIGNATURE also when the peer has nothing against our signature */
 	uint8_t ttl;                       /* remote: hops left, for the next node */

@@ -14,6 +14,8 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 
+enum { LOOKUP_SECONDS = 20 }; /* for a name: what comes later than a login can wait is of use to the next ones */
+
 static struct msgw out;
 
 /* --- sessions --- */
@@ -297,30 +299,19 @@ static void new_spawn(struct authd *a, uint64_t generation, int sock)
 
 /* --- names of peers --- */
 
-struct resolving { struct authd *a; char host[JOB_HOST_MAX]; };
-
-static void on_resolved(const struct job_done *done, int fd UNUSED, void *arg)
+static void on_resolved(const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n, void *arg)
 {
-	struct resolving *rs = arg;
-	struct authd *a = rs->a;
-	bool found = done != NULL && done->result == AUTH_OK;
+	struct authd *a = arg;
 
-	peers_resolved(a->peers, rs->host, found ? done->addr : NULL, found ? done->naddr : 0,
-	    done == NULL || done->result == AUTH_TRY_LATER, clock_now());
-	mem_free(&rs);
+	peers_resolved(a->peers, host, answer, addr, n, clock_now());
 	request_resume(a);
 }
 
 static void ask_address(struct peers *p UNUSED, const char *host, void *arg)
 {
-	struct resolving *rs = mem_alloc(sizeof(*rs));
 	struct authd *a = arg;
-	uint32_t id = jobs_next_id(a->jobs);
 
-	rs->a = a;
-	snprintf(rs->host, sizeof(rs->host), "%s", host);
-	job_write_resolve(&out, id, host, 0);
-	jobs_submit(a->jobs, id, &out, -1, NULL, on_resolved, rs);
+	resolver_ask(a->resolver, host);
 }
 
 /* --- userdb --- */
@@ -431,7 +422,7 @@ static void use_settings(struct authd *a)
 	mac_free(&a->pool);
 	if (set->pool_secret[0] != '\0')
 		a->pool = mac_new(set->pool_secret, strlen(set->pool_secret));
-	peers_set(a->peers, (double)set->proxy_DNS_TTL, (double)set->proxy_PROXY_DOWN_TIME);
+	peers_set(a->peers, (double)set->proxy_DNS_TTL, (double)set->proxy_PROXY_DOWN_TIME, names_patience(set));
 	if (chain == NULL) {
 		log_error("authmodulelist cannot be used: %s", str_cstr(&errors));
 		DIE_IF(a->chain == NULL); /* the master has checked it */
@@ -513,6 +504,7 @@ int authd_main(const struct role_start *who)
 	a->jobs = jobs_new(a->ctx.loop);
 	a->cache = cache_new((size_t)a->ctx.set->authdaemonrc_AUTH_CACHE_SIZE);
 	a->questions = questions_new(a->ctx.loop, a->jobs, a->cache, clock_ms);
+	a->resolver = resolver_new(a->ctx.loop, LOOKUP_SECONDS, on_resolved, a);
 	a->peers = peers_new(ask_address, a);
 	a->loops = loops_new();
 	a->signers = signers_new();

@@ -9,6 +9,7 @@
 #include "authd/peers.h"
 #include "authd/question.h"
 #include "authd/register.h"
+#include "authd/resolver.h"
 #include "authd/signers.h"
 #include "authlib/auth.h"
 #include "authlib/userdb.h"
@@ -48,6 +49,7 @@ struct authd {
 	uint64_t spawn_generation;
 	struct jobs *jobs;
 	struct questions *questions;
+	struct resolver *resolver;
 	struct peers *peers;
 	struct loops *loops;
 	struct signers *signers;  /* nodes whose signature does not hold, or that do not accept ours */
@@ -64,12 +66,15 @@ struct authd {
 	bool first_load;          /* the userdb has not been read yet, for better or worse: logins wait for it */
 	struct userdb_report report; /* of the last load */
 	struct request *waiting;  /* requests that wait for the address of a peer, or for the first load */
+	ev_timer look_at_waiting; /* runs while some of them wait for an address */
 	struct request *held, **held_end; /* requests that wait for room at a peer, in the order of arrival */
 	unsigned nheld;
 	ev_timer look_at_held;    /* runs while there are any */
 	uint64_t logins[AUTH_VERDICT_COUNT];
 };
 
+/* Seconds of PROXY_TIMEOUT that a login waits for names at most; the rest is for the peer. */
+double names_patience(const struct settings *set);
 /* Fills a->service from the settings, which have changed. */
 void services_use(struct authd *a);
 /* NAME with DEFDOMAIN appended where the settings say so, into OUT. False if that is too long. */
@@ -91,7 +96,7 @@ void request_unknown(struct authd_worker *w, uint32_t id, const char *reason);
 void request_drop_all(struct authd_worker *w);
 /* The address of a peer has come, or the first load is done: those who waited go on. */
 void request_resume(struct authd *a);
-/* Sets up what lets requests wait for room at a peer. */
+/* Sets up what lets requests wait for addresses, and for room at a peer. */
 void request_init(struct authd *a);
 
 /* `waypost route` and `waypost auth`: answer with role_rows() and role_done(). */

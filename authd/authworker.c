@@ -1,7 +1,6 @@
 #include "authd/authworker.h"
 
 #include <fcntl.h>
-#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,40 +14,6 @@
 #include "lib/mem.h"
 
 /* --- the work --- */
-
-static void add_addr(struct job_done *done, const struct addrinfo *ai, uint16_t port)
-{
-	struct sockaddr_storage ss;
-	struct net_addr *a = &done->addr[done->naddr];
-
-	if (done->naddr == JOB_ADDRS_MAX || ai->ai_addrlen > sizeof(ss))
-		return;
-	memset(&ss, 0, sizeof(ss));
-	memcpy(&ss, ai->ai_addr, ai->ai_addrlen);
-	net_addr_from(a, &ss);
-	a->port = port;
-	if (a->family != 0)
-		done->naddr++;
-}
-
-static void resolve(const struct job *job, struct job_done *done)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
-	int err = getaddrinfo(job->host, NULL, &hints, &list);
-
-	for (const struct addrinfo *ai = list; err == 0 && ai != NULL; ai = ai->ai_next)
-		add_addr(done, ai, job->port);
-	if (list != NULL)
-		freeaddrinfo(list);
-	if (done->naddr != 0) {
-		done->result = AUTH_OK;
-		return;
-	}
-	/* No such name is a verdict; all else may be better in a moment. */
-	done->result = err == EAI_NONAME || err == EAI_NODATA || err == 0 ? AUTH_UNKNOWN : AUTH_TRY_LATER;
-	mem_free(&done->text);
-	done->text = mem_printf("the name %s has no address: %s", job->host, err != 0 ? gai_strerror(err) : "none is of a known kind");
-}
 
 static void load(const struct job *job, int image, struct job_done *done, int *fd_out)
 {
@@ -111,9 +76,6 @@ void authworker_do(const struct job *job, int image, struct auth_chain *chain, s
 		break;
 	case JOB_SCRAM:
 		derive(job, done);
-		break;
-	case JOB_RESOLVE:
-		resolve(job, done);
 		break;
 	case JOB_USERDB_LOAD:
 		load(job, image, done, fd_out);

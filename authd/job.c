@@ -19,7 +19,6 @@ void job_init(struct job *j, uint32_t id, enum job_kind kind)
 	j->kind = kind;
 	j->password = mem_strdup("");
 	j->hash = mem_strdup("");
-	j->host = mem_strdup("");
 	j->path = mem_strdup("");
 	j->service = mem_strdup("");
 	j->user = mem_strdup("");
@@ -29,7 +28,6 @@ void job_fini(struct job *j)
 {
 	mem_free_secret(&j->password);
 	mem_free_secret(&j->hash);
-	mem_free(&j->host);
 	mem_free(&j->path);
 	mem_free(&j->service);
 	mem_free(&j->user);
@@ -63,13 +61,6 @@ void job_write_scram(struct msgw *w, uint32_t id, const char *password, const ch
 	begin(w, JOB, id, JOB_SCRAM);
 	msgw_str(w, password);
 	msgw_str(w, hash);
-}
-
-void job_write_resolve(struct msgw *w, uint32_t id, const char *host, uint16_t port)
-{
-	begin(w, JOB, id, JOB_RESOLVE);
-	msgw_str(w, host);
-	msgw_u16(w, port);
 }
 
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent)
@@ -113,9 +104,6 @@ void job_write(struct msgw *w, const struct job *j)
 	case JOB_SCRAM:
 		job_write_scram(w, j->id, j->password, j->hash);
 		break;
-	case JOB_RESOLVE:
-		job_write_resolve(w, j->id, j->host, j->port);
-		break;
 	case JOB_USERDB_LOAD:
 		job_write_userdb_load(w, j->id, j->path, j->shrink_percent);
 		break;
@@ -147,10 +135,6 @@ bool job_read(struct msgr *r, struct job *j)
 	case JOB_SCRAM:
 		read_str(r, &j->password, ACCOUNT_PASSWORD_MAX);
 		read_str(r, &j->hash, ACCOUNT_HASH_MAX);
-		break;
-	case JOB_RESOLVE:
-		read_str(r, &j->host, JOB_HOST_MAX);
-		j->port = msgr_u16(r);
 		break;
 	case JOB_USERDB_LOAD:
 		read_str(r, &j->path, ACCOUNT_PATH_MAX);
@@ -197,22 +181,6 @@ void job_done_fini(struct job_done *d)
 	dirnews_fini(&d->news);
 }
 
-static void write_addrs(struct msgw *w, const struct job_done *d)
-{
-	unsigned n = MIN(d->naddr, JOB_ADDRS_MAX);
-
-	msgw_u8(w, (uint8_t)n);
-	for (unsigned i = 0; i < n; i++) {
-		const struct net_addr *a = &d->addr[i];
-
-		msgw_u16(w, a->family);
-		msgw_u16(w, a->port);
-		msgw_u32(w, a->scope);
-		msgw_bytes(w, a->ip, sizeof(a->ip));
-	}
-	msgw_str(w, d->text);
-}
-
 static void write_report(struct msgw *w, const struct userdb_report *rep)
 {
 	msgw_u8(w, (uint8_t)rep->status);
@@ -236,9 +204,6 @@ void job_done_write(struct msgw *w, const struct job_done *d)
 	case JOB_SCRAM:
 		msgw_str(w, d->text);
 		break;
-	case JOB_RESOLVE:
-		write_addrs(w, d);
-		break;
 	case JOB_USERDB_LOAD:
 		write_report(w, &d->report);
 		break;
@@ -252,28 +217,6 @@ void job_done_write(struct msgw *w, const struct job_done *d)
 		dirnews_write(w, &d->news);
 		break;
 	}
-}
-
-static void read_addrs(struct msgr *r, struct job_done *d)
-{
-	uint8_t n = msgr_u8(r);
-
-	if (n > JOB_ADDRS_MAX) {
-		r->bad = true;
-		return;
-	}
-	for (unsigned i = 0; i < n; i++) {
-		struct net_addr *a = &d->addr[i];
-
-		a->family = msgr_u16(r);
-		a->port = msgr_u16(r);
-		a->scope = msgr_u32(r);
-		msgr_fixed(r, a->ip, sizeof(a->ip));
-		if (a->family != AF_INET && a->family != AF_INET6)
-			r->bad = true;
-	}
-	d->naddr = r->bad ? 0 : n;
-	read_str(r, &d->text, JOB_TEXT_MAX);
 }
 
 static void read_report(struct msgr *r, struct userdb_report *rep)
@@ -323,9 +266,6 @@ bool job_done_read(struct msgr *r, struct job_done *d)
 		break;
 	case JOB_SCRAM:
 		read_str(r, &d->text, ACCOUNT_HASH_MAX);
-		break;
-	case JOB_RESOLVE:
-		read_addrs(r, d);
 		break;
 	case JOB_USERDB_LOAD:
 		read_report(r, &d->report);

@@ -3,7 +3,6 @@
  *   JOB      u32 id, u8 kind, then by kind                      JOB_DONE   u32 id, u8 kind, u8 result, then by kind
  *   HASH         str password, str hash                             -
  *   SCRAM        str password, str hash                             str text
- *   RESOLVE      str host, u16 port                                 u8 n, net_addr[n], str text
  *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text [new image's fd]
  *   LOOKUP       u8 from, u16 avoid, str service, str user          u8 answered, u8 pos, u64 age, account,
  *   VERIFY       as LOOKUP, str password, net_addr client,          settings, news; VERIFY as LOOKUP
@@ -20,7 +19,6 @@
 
 enum job_kind {
 	JOB_HASH = 1,    /* password_check() */
-	JOB_RESOLVE,     /* getaddrinfo() */
 	JOB_USERDB_LOAD, /* userdb_build() */
 	JOB_LOOKUP,      /* auth_chain_lookup() on the drivers that may wait */
 	JOB_VERIFY,      /* auth_chain_verify() */
@@ -29,7 +27,7 @@ enum job_kind {
 
 #define JOB_SINCE_NOW UINT64_MAX
 
-enum { JOB_ADDRS_MAX = 8, JOB_HOST_MAX = 256, JOB_SERVICE_MAX = 32, JOB_TEXT_MAX = USERDB_REPORT_TEXT_MAX };
+enum { JOB_SERVICE_MAX = 32, JOB_TEXT_MAX = USERDB_REPORT_TEXT_MAX };
 
 /* A question. Strings are owned and never NULL; only those of the kind matter. */
 struct job {
@@ -37,8 +35,6 @@ struct job {
 	enum job_kind kind;
 	char *password; /* HASH, SCRAM, VERIFY; wiped when freed */
 	char *hash;     /* HASH; SCRAM: a stored secret, whose keys do not matter; wiped when freed */
-	char *host;     /* RESOLVE: name or numeric address */
-	uint16_t port;
 	char *path;     /* USERDB_LOAD */
 	uint8_t shrink_percent;
 	uint8_t from;   /* LOOKUP, VERIFY: position in the chain to begin at */
@@ -55,12 +51,8 @@ struct job {
 struct job_done {
 	uint32_t id;
 	enum job_kind kind;
-	enum auth_result result; /* HASH, LOOKUP, VERIFY: the verdict. RESOLVE: AUTH_OK; AUTH_UNKNOWN: there is no such name;
-	                          * AUTH_TRY_LATER: no answer. USERDB_LOAD: AUTH_OK if there is a new image. */
-	/* RESOLVE */
-	unsigned naddr;
-	struct net_addr addr[JOB_ADDRS_MAX]; /* with the port of the question */
-	char *text;                          /* why there is none. SCRAM: the secret with its keys; wiped when freed */
+	enum auth_result result; /* HASH, LOOKUP, VERIFY: the verdict. USERDB_LOAD: AUTH_OK if there is a new image. */
+	char *text;              /* SCRAM: the secret with its keys; wiped when freed */
 	/* USERDB_LOAD; the new image is the message's descriptor */
 	struct userdb_report report;
 	/* LOOKUP, VERIFY */
@@ -92,7 +84,6 @@ enum job_kind job_kind_of(const struct msgw *w);
 /* Shorthands for authd: a question straight into W. */
 void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_scram(struct msgw *w, uint32_t id, const char *password, const char *hash);
-void job_write_resolve(struct msgw *w, uint32_t id, const char *host, uint16_t port);
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent);
 void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user);
 void job_write_verify(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user,

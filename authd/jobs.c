@@ -14,8 +14,15 @@
 
 #define TELL_SECONDS 60 /* refusals are told to the log so often at most */
 
-/* Classes of work: each may take all workers but one while others wait. */
-enum class { CLASS_OWN, CLASS_LOOKUP, CLASS_HASH, CLASS_COUNT };
+/* Classes of work: each may take all workers but one while others wait; those that ask directories together at all times,
+ * for these, and name servers on the way to them, may be silent for longer than anybody can wait. */
+enum class {
+	CLASS_OWN,   /* the node's: the userdb, hashes for the tool */
+	CLASS_PROBE, /* the node's questions to directories */
+	CLASS_LOOKUP,
+	CLASS_HASH,
+	CLASS_COUNT
+};
 
 enum state { JOB_WAITING, JOB_BUSY, JOB_REFUSED };
 
@@ -69,7 +76,7 @@ struct jobs {
 	struct ev_loop *loop;
 	struct job_worker *workers;
 	unsigned nworkers, busy[CLASS_COUNT];
-	struct queued_job *own;                           /* first in, first out */
+	struct queued_job *own[CLASS_COUNT];              /* of CLASS_OWN and CLASS_PROBE: first in, first out */
 	struct line *ring[CLASS_COUNT];                   /* whose turn it is stands first */
 	enum class last;                                  /* of look-ups and hashes: which had its turn */
 	unsigned waiting, waiting_class[CLASS_COUNT];
@@ -173,7 +180,7 @@ static void enter(struct jobs *j, struct queued_job *q, struct client *c)
 	j->waiting++;
 	j->waiting_class[q->class]++;
 	if (c == NULL) {
-		DL_APPEND(j->own, q);
+		DL_APPEND(j->own[q->class], q);
 		return;
 	}
 	if (c->line[q->class].jobs == NULL)
@@ -189,7 +196,7 @@ static void leave(struct jobs *j, struct queued_job *q)
 	j->waiting--;
 	j->waiting_class[q->class]--;
 	if (c == NULL) {
-		DL_DELETE(j->own, q);
+		DL_DELETE(j->own[q->class], q);
 		return;
 	}
 	DL_DELETE(c->line[q->class].jobs, q);
@@ -199,12 +206,23 @@ static void leave(struct jobs *j, struct queued_job *q)
 	count_client(j, c, -1);
 }
 
+static bool asks_directories(enum class class)
+{
+	return class == CLASS_PROBE || class == CLASS_LOOKUP;
+}
+
 /* A job of CLASS may have the next worker: it waits, and there is one for the other classes. */
 static bool may_go(const struct jobs *j, enum class class)
 {
 	bool others = j->waiting != j->waiting_class[class];
 
-	return j->waiting_class[class] != 0 && (!others || j->nworkers < 2 || j->busy[class] + 1 < j->nworkers);
+	if (j->waiting_class[class] == 0)
+		return false;
+	if (j->nworkers < 2)
+		return true;
+	if (asks_directories(class) && j->busy[CLASS_PROBE] + j->busy[CLASS_LOOKUP] + 1 >= j->nworkers)
+		return false;
+	return !others || j->busy[class] + 1 < j->nworkers;
 }
 
 /* Takes the job whose turn it is out of the queue; NULL: nothing waits. */
@@ -214,6 +232,8 @@ static struct queued_job *next_job(struct jobs *j)
 	struct queued_job *q;
 	struct line *line;
 
+	if (!may_go(j, class))
+		class = CLASS_PROBE;
 	if (!may_go(j, class)) {
 		class = j->last == CLASS_LOOKUP ? CLASS_HASH : CLASS_LOOKUP;
 		if (!may_go(j, class))
@@ -222,8 +242,8 @@ static struct queued_job *next_job(struct jobs *j)
 			return NULL;
 		j->last = class;
 	}
-	if (class == CLASS_OWN) {
-		q = j->own;
+	if (j->own[class] != NULL) {
+		q = j->own[class];
 	} else {
 		line = j->ring[class];
 		DL_DELETE(j->ring[class], line);
@@ -329,7 +349,7 @@ static void on_gone(struct chan *c UNUSED, void *arg)
 	chan_free(&jw->chan);
 	mem_free(&jw);
 	if (q != NULL && q->tries < 2 && q->waiter != NULL) {
-		q->class = CLASS_OWN; /* the delay was ours */
+		q->class = asks_directories(q->class) ? CLASS_PROBE : CLASS_OWN; /* the delay was ours */
 		enter(j, q, NULL);
 	} else if (q != NULL) {
 		finish(j, q, NULL, -1);
@@ -396,9 +416,9 @@ static void drop_latest(struct jobs *j)
 
 static enum class class_of(const struct msgw *w, const struct net_addr *client)
 {
-	if (client == NULL)
-		return CLASS_OWN;
-	return job_kind_of(w) == JOB_HASH || job_kind_of(w) == JOB_SCRAM ? CLASS_HASH : CLASS_LOOKUP;
+	if (job_kind_of(w) == JOB_LOOKUP || job_kind_of(w) == JOB_VERIFY)
+		return client == NULL ? CLASS_PROBE : CLASS_LOOKUP;
+	return client == NULL ? CLASS_OWN : CLASS_HASH;
 }
 
 struct jobs *jobs_new(struct ev_loop *loop)
@@ -487,7 +507,7 @@ void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, cons
 		return;
 	}
 	if (mine >= JOBS_CLIENT_MAX || (j->waiting >= JOBS_QUEUE_MAX && (j->most == 0 || (client != NULL && mine >= j->most)))) {
-		log_refusal(j, client != NULL ? &key : NULL, client != NULL ? mine : j->waiting_class[CLASS_OWN]);
+		log_refusal(j, client != NULL ? &key : NULL, client != NULL ? mine : j->waiting_class[CLASS_OWN] + j->waiting_class[CLASS_PROBE]);
 		refuse(j, q);
 		return;
 	}

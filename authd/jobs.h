@@ -2,11 +2,11 @@
  * A job whose worker died is given to another once; then it fails.
  *
  * Who waits for what:
- * - the node's own work (host names, the userdb, the operator's tool) goes first;
+ * - the node's own work (the userdb, hashes for the operator's tool) goes first;
  * - the rest goes round robin between the addresses that it is for, so that one that guesses passwords waits for
  *   itself alone;
- * - of several auth workers one is kept from each class of work (own, look-ups, hashes) while others wait: neither
- *   hashes of seconds nor a dead name server take all of them.
+ * - of several auth workers one is kept from each class of work (own, look-ups, hashes) while others wait, and from
+ *   look-ups at all times: neither hashes of seconds nor directories that do not answer take all of them.
  * No address has more than JOBS_CLIENT_MAX jobs waiting. When JOBS_QUEUE_MAX wait, the address with the most of them
  * loses its latest, not the newcomer. Nothing here takes longer the more jobs wait. */
 #ifndef AUTHD_JOBS_H

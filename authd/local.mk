@@ -15,6 +15,7 @@ authd_libauthd_a_SOURCES = \
 	authd/question.c authd/question.h \
 	authd/register.c authd/register.h \
 	authd/request.c \
+	authd/resolver.c authd/resolver.h \
 	authd/scram.c authd/scram.h \
 	authd/service.c \
 	authd/shared.c authd/shared.h authd/store.h \

@@ -11,11 +11,12 @@ enum { NAMES_MAX = 10000, DOWN_MAX = 10000 };
 #define RETRY_SECONDS 5 /* after a failed look-up nobody asks again for so long */
 
 struct peer_name {
-	char host[JOB_HOST_MAX];
-	struct net_addr addr[JOB_ADDRS_MAX];
+	char host[RESOLVER_HOST_MAX];
+	struct net_addr addr[RESOLVER_ADDRS_MAX];
 	unsigned n;
-	bool asked;    /* a look-up is under way */
-	bool answered; /* there was one */
+	enum name_answer last; /* of the last look-up */
+	bool asked;            /* one is under way, */
+	double since;          /* since then */
 	double fresh_until;
 	UT_hash_handle hh;
 };
@@ -32,7 +33,7 @@ struct peer_down {
 struct peers {
 	peers_ask_fn *ask;
 	void *arg;
-	double ttl, down_time;
+	double ttl, down_time, patience;
 	struct peer_name *names;
 	struct peer_down *down;
 };
@@ -69,8 +70,9 @@ void peers_free(struct peers **p)
 	mem_free(p);
 }
 
-void peers_set(struct peers *p, double ttl, double down_time)
+void peers_set(struct peers *p, double ttl, double down_time, double patience)
 {
+	p->patience = patience;
 	p->ttl = ttl;
 	p->down_time = down_time;
 }
@@ -107,40 +109,54 @@ enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port,
 		*n = 1;
 		return PEERS_KNOWN;
 	}
-	if (strlen(host) >= JOB_HOST_MAX)
+	if (strlen(host) >= RESOLVER_HOST_MAX)
 		return PEERS_NONE;
 	if ((name = find_name(p, host)) == NULL)
 		name = add_name(p, host);
-	if (!name->asked && (!name->answered || now >= name->fresh_until)) {
+	if (!name->asked && (name->last == NAME_NEVER_ASKED || now >= name->fresh_until)) {
 		name->asked = true;
+		name->since = now;
 		p->ask(p, host, p->arg);
 	}
-	if (!name->answered)
-		return PEERS_WAIT;
+	if (name->last == NAME_NEVER_ASKED)
+		return now - name->since < p->patience ? PEERS_WAIT : PEERS_SILENT;
 	memcpy(addr, name->addr, name->n * sizeof(*addr));
 	for (unsigned i = 0; i < name->n; i++)
 		addr[i].port = port;
 	*n = name->n;
-	return *n != 0 ? PEERS_KNOWN : PEERS_NONE;
+	if (*n != 0)
+		return PEERS_KNOWN;
+	return name->last == NAME_NO_ANSWER ? PEERS_SILENT : PEERS_NONE;
 }
 
-void peers_resolved(struct peers *p, const char *host, const struct net_addr *addr, unsigned n, bool temporary, double now)
+/* For whoever has to mend it, once until the answer is another one. */
+static void log_answer(const struct peer_name *name, enum name_answer answer)
+{
+	if (answer == name->last)
+		return;
+	if (answer == NAME_FOUND && name->last != NAME_NEVER_ASKED)
+		log_info("mailhost %s has an address again", name->host);
+	if (answer != NAME_FOUND && name->n != 0)
+		log_warn("the address of mailhost %s cannot be looked up now; the one known is used", name->host);
+	else if (answer == NAME_NO_ANSWER)
+		log_warn("the name server does not answer for mailhost %s; check resolv.conf, and DNS", name->host);
+	else if (answer == NAME_UNKNOWN)
+		log_warn("mailhost %s has no address; check the name in the accounts and in DNS", name->host);
+}
+
+void peers_resolved(struct peers *p, const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n, double now)
 {
 	struct peer_name *name = find_name(p, host);
 
 	if (name == NULL)
 		return;
+	log_answer(name, answer);
 	name->asked = false;
-	if (n == 0 && name->n != 0) {
-		log_warn("the address of mailhost %s cannot be looked up now; the one known is used", host);
-	} else {
-		name->n = MIN(n, JOB_ADDRS_MAX);
-		if (name->n != 0)
-			memcpy(name->addr, addr, name->n * sizeof(*addr));
-		else
-			log_warn("mailhost %s has no address%s; check the name in the accounts and in DNS", host, temporary ? " now" : "");
+	if (n != 0) {
+		name->n = MIN(n, RESOLVER_ADDRS_MAX);
+		memcpy(name->addr, addr, name->n * sizeof(*addr));
 	}
-	name->answered = true;
+	name->last = answer;
 	name->fresh_until = now + (n != 0 ? p->ttl : RETRY_SECONDS);
 }
 

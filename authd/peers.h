@@ -1,10 +1,11 @@
 /* What this node knows of other nodes: the addresses of their names, and which of these answered last.
- * Names are resolved by auth workers; a name whose answer has aged is used while a new one is fetched, and for as
- * long as none can be had. Only the first login to a name waits. */
+ * A name whose answer has aged is used while a new one is fetched, and for as long as none can be had. Only the first
+ * logins to a name wait, and not for long: where a look-up takes longer than that, later ones do not wait for it. */
 #ifndef AUTHD_PEERS_H
 #define AUTHD_PEERS_H
 
-#include "authd/job.h"
+#include "authd/resolver.h"
+#include "lib/str.h"
 
 struct peers;
 
@@ -13,15 +14,17 @@ typedef void peers_ask_fn(struct peers *p, const char *host, void *arg);
 
 struct peers *peers_new(peers_ask_fn *ask, void *arg);
 void peers_free(struct peers **p);
-/* TTL: seconds that an answer is fresh; DOWN_TIME: seconds that a failed address is tried last. */
-void peers_set(struct peers *p, double ttl, double down_time);
+/* Seconds: TTL, that an answer is fresh; DOWN_TIME, that a failed address is tried last; PATIENCE, that anybody waits for a
+ * look-up, from its beginning. */
+void peers_set(struct peers *p, double ttl, double down_time, double patience);
 
-enum peers_answer { PEERS_KNOWN, PEERS_WAIT, PEERS_NONE };
-/* The addresses of HOST (a name or a numeric address) into ADDR (room for JOB_ADDRS_MAX; ports are set to PORT).
- * WAIT: nobody knows yet; ask again when peers_resolved() was told. NONE: it has no address. NOW: any clock. */
+enum peers_answer { PEERS_KNOWN, PEERS_WAIT, PEERS_NONE, PEERS_SILENT };
+/* The addresses of HOST (a name or a numeric address) into ADDR (room for RESOLVER_ADDRS_MAX; ports are set to PORT).
+ * WAIT: nobody knows yet; ask again when peers_resolved() was told, or PATIENCE has passed. NONE: it has no address. SILENT:
+ * nobody can tell now. NOW: seconds of any clock that does not jump. */
 enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port, double now, struct net_addr *addr, unsigned *n);
-/* The answer for HOST: N addresses, or none: for the moment (TEMPORARY), or there is no such name. */
-void peers_resolved(struct peers *p, const char *host, const struct net_addr *addr, unsigned n, bool temporary, double now);
+/* The answer for HOST, as a resolver_fn gets it. */
+void peers_resolved(struct peers *p, const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n, double now);
 
 /* ADDR (with port) answered, or could not be used, at NOW. */
 void peers_result(struct peers *p, const struct net_addr *addr, bool alive, double now);

@@ -52,6 +52,9 @@ struct request {
 	bool client_tls;
 	struct route route;
 	double held_since;            /* lib/clock.h: it waits for room at the peer; 0: it does not */
+	double names_since;           /* lib/clock.h: the first wait for an address; 0: there was none */
+	double names_until;           /* the wait for that of host number `names_host` ends then */
+	unsigned names_host;
 };
 
 enum {
@@ -63,7 +66,8 @@ enum {
 	CROWD_PATIENCE = 2,     /* seconds that a login waits for room there */
 	HELD_MAX = 1000         /* that wait so */
 };
-#define LOOK_AT_HELD 0.05 /* seconds */
+#define LOOK_AT_HELD 0.05    /* seconds */
+#define LOOK_AT_WAITING 0.1
 
 static struct msgw out;
 
@@ -144,7 +148,7 @@ static void answer(struct request *rq, struct auth_reply *r)
 		log_error("worker %u does not read its messages", rq->worker->slot);
 	mem_wipe(out.buf, out.len); /* a ticket opens a mailbox */
 	/* A password can be asked about again; the answer to a challenge is good once. */
-	rq->granted = r->verdict == AUTH_VERDICT_OK && r->here_too && rq->q.mech != AUTH_MECH_PASSWORD && !rq->again && keep(rq);
+	rq->granted = r->verdict == AUTH_VERDICT_OK && r->more != AUTH_MORE_NONE && rq->q.mech != AUTH_MECH_PASSWORD && !rq->again && keep(rq);
 	if (!rq->granted)
 		request_free(rq);
 }
@@ -372,61 +376,154 @@ static void on_look_at_held(struct ev_loop *loop, ev_timer *t, int revents UNUSE
 		ev_timer_stop(loop, t);
 }
 
+/* Those that have waited for an address for long enough go on without it. */
+static void on_look_at_waiting(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+{
+	struct authd *a = t->data;
+
+	ev_timer_stop(loop, t); /* who goes on waiting starts it again */
+	request_resume(a);
+}
+
 void request_init(struct authd *a)
 {
 	a->held_end = &a->held;
 	ev_timer_init(&a->look_at_held, on_look_at_held, LOOK_AT_HELD, LOOK_AT_HELD);
 	a->look_at_held.data = a;
+	ev_timer_init(&a->look_at_waiting, on_look_at_waiting, LOOK_AT_WAITING, LOOK_AT_WAITING);
+	a->look_at_waiting.data = a;
 }
 
-/* Collects the addresses of all hosts: those that are up in the order of mailhost, then those that are not.
- * A host that is this node takes the login if no live one stands before it. */
+/* What is known of the hosts so far, while choose() goes through them. */
+struct choice {
+	struct auth_reply *up, *down; /* targets that may answer, and those that did not when they were tried last */
+	const char *silent;           /* a name that nobody can tell the address of now */
+	bool here;                    /* this node takes the login */
+};
+
+/* The wait for the address of host I is over, or has to be: each host that is left has its share of the time. */
+static bool is_patient(struct request *rq, unsigned i)
+{
+	double now = clock_now();
+
+	if (rq->names_since == 0)
+		rq->names_since = now;
+	if (rq->names_until == 0 || rq->names_host != i) {
+		double left = rq->names_since + names_patience(rq->worker->a->ctx.set) - now;
+
+		rq->names_host = i;
+		rq->names_until = now + MAX(left, 0) / (rq->route.n - i);
+	}
+	return now < rq->names_until;
+}
+
+/* Looks-ups of the names behind host I begin, too: while that one is waited for, or tried. */
+static void look_ahead(struct request *rq, unsigned i)
+{
+	struct net_addr addr[RESOLVER_ADDRS_MAX];
+	unsigned n;
+
+	while (++i < rq->route.n && !rq->route.host[i].self)
+		peers_lookup(rq->worker->a->peers, rq->route.host[i].name, rq->route.host[i].port, clock_now(), addr, &n);
+}
+
+/* Adds what is known of host I, which is not this node. False: it is the next one to be tried, and its address has to be
+ * waited for. */
+static bool add_host(struct request *rq, unsigned i, struct choice *c)
+{
+	struct peers *peers = rq->worker->a->peers;
+	const struct route_host *h = &rq->route.host[i];
+	struct net_addr addr[RESOLVER_ADDRS_MAX];
+	double now = clock_now();
+	unsigned n;
+
+	switch (peers_lookup(peers, h->name, h->port, now, addr, &n)) {
+	case PEERS_WAIT:
+		if (c->up->ntargets != 0) {
+			c->up->more = AUTH_MORE_NAMES;
+			return true;
+		}
+		if (is_patient(rq, i)) {
+			look_ahead(rq, i);
+			return false;
+		}
+		c->silent = h->name;
+		return true;
+	case PEERS_SILENT:
+		c->silent = h->name;
+		return true;
+	case PEERS_NONE:
+	case PEERS_KNOWN:
+		break;
+	}
+	for (unsigned k = 0; k < n; k++) {
+		bool bad = peers_down(peers, &addr[k], now);
+
+		c->up->report_success = c->up->report_success || peers_suspect(peers, &addr[k]);
+		add_targets(bad ? c->down : c->up, h->name, &addr[k], 1);
+	}
+	return true;
+}
+
+/* Collects the addresses of the hosts as far as they are known: those that are up in the order of mailhost, then those that
+ * are not. Only the one that is to be tried next is waited for. A host that is this node takes the login if no live one
+ * stands before it; what stands behind it does not matter then. False: RQ waits. */
+static bool collect(struct request *rq, struct choice *c)
+{
+	for (unsigned i = 0; i < rq->route.n && !c->here; i++) {
+		if (rq->route.host[i].self) {
+			c->here = c->up->ntargets == 0;
+			c->up->more = MAX(c->up->more, AUTH_MORE_HERE);
+		} else if (!add_host(rq, i, c)) {
+			wait_in_list(rq);
+			ev_timer_start(rq->worker->a->ctx.loop, &rq->worker->a->look_at_waiting); /* unless it runs */
+			return false;
+		}
+	}
+	for (unsigned i = 0; i < c->down->ntargets && !c->here; i++)
+		add_targets(c->up, c->down->target[i].host, &c->down->target[i].addr, 1);
+	return true;
+}
+
+/* What is left of PROXY_TIMEOUT, in ms. */
+static uint32_t time_for_peers(const struct request *rq)
+{
+	double waited = rq->names_since != 0 ? clock_now() - rq->names_since : 0;
+	double left = (double)rq->worker->a->ctx.set->proxy_PROXY_TIMEOUT - waited;
+
+	return (uint32_t)(MAX(left, 0.1) * 1000);
+}
+
+static void no_target(struct request *rq, const struct choice *c)
+{
+	char reason[AUTH_REASON_MAX];
+
+	if (c->silent != NULL)
+		snprintf(reason, sizeof(reason), "the name server does not answer for mailhost %s", c->silent);
+	else
+		snprintf(reason, sizeof(reason), "mailhost %s has no address", rq->route.host[0].name);
+	refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+}
+
 static void choose(struct request *rq)
 {
 	static struct auth_reply r, down;
-	struct authd *a = rq->worker->a;
-	double now = clock_now();
-	bool here = false;
+	struct choice c = { .up = &r, .down = &down };
 
 	memset(&r, 0, sizeof(r));
 	down.ntargets = 0;
-	for (unsigned i = 0; i < rq->route.n; i++) {
-		const struct route_host *h = &rq->route.host[i];
-		struct net_addr addr[JOB_ADDRS_MAX];
-		unsigned n;
-
-		if (h->self) {
-			here = here || r.ntargets == 0;
-			r.here_too = true;
-			continue;
-		}
-		if (peers_lookup(a->peers, h->name, h->port, now, addr, &n) == PEERS_WAIT) {
-			wait_in_list(rq);
-			return;
-		}
-		for (unsigned k = 0; k < n; k++) {
-			bool bad = peers_down(a->peers, &addr[k], now);
-
-			r.report_success = r.report_success || peers_suspect(a->peers, &addr[k]);
-			add_targets(bad ? &down : &r, h->name, &addr[k], 1);
-		}
-	}
-	if (here) {
+	if (!collect(rq, &c))
+		return;
+	if (c.here) {
 		memset(&r, 0, sizeof(r));
 		r.local = true;
-	} else {
-		for (unsigned i = 0; i < down.ntargets; i++)
-			add_targets(&r, down.target[i].host, &down.target[i].addr, 1);
-		if (r.ntargets == 0) {
-			char reason[AUTH_REASON_MAX];
-
-			snprintf(reason, sizeof(reason), "mailhost %s has no address", rq->route.host[0].name);
-			refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
-			return;
-		}
+	} else if (r.ntargets == 0) {
+		no_target(rq, &c);
+		return;
 	}
 	if (!r.local && (crowded(rq, &r) || !lend_credential(rq, &r)))
 		return;
+	r.peer_ms = time_for_peers(rq);
 	r.ttl = (uint8_t)rq->worker->a->ctx.set->proxy_PROXY_HOPS;
 	if (rq->q.hop.present && rq->q.hop.ttl != 0)
 		r.ttl = MIN(r.ttl, rq->q.hop.ttl);
@@ -925,6 +1022,7 @@ void request_step(struct authd_worker *w, uint32_t id, const char *text)
 	if (rq->granted) {
 		rq->granted = false;
 		rq->again = true;
+		rq->names_since = rq->names_until = 0;
 		choose(rq); /* the hosts that could not be reached are known to be down by now */
 		return;
 	}

@@ -23,6 +23,11 @@ static void service_of(const struct settings *set, enum protocol p, struct servi
 	out->authservice = imap ? set->imapd_AUTHSERVICE : set->pop3d_AUTHSERVICE;
 }
 
+double names_patience(const struct settings *set)
+{
+	return (double)set->proxy_PROXY_TIMEOUT * 0.8;
+}
+
 void services_use(struct authd *a)
 {
 	for (int p = 0; p < PROTOCOL_COUNT; p++)

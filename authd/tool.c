@@ -63,13 +63,16 @@ static void add_loop(struct tool_query *t, const struct route_host *h)
 static void add_address(struct tool_query *t, enum protocol p, const struct route_host *h)
 {
 	bool loop = loops_has(t->a->loops, LOOP_BACK, p, h->name, h->port, clock_now());
-	struct net_addr addr[JOB_ADDRS_MAX];
+	struct net_addr addr[RESOLVER_ADDRS_MAX];
 	char ip[NET_IP_TEXT_MAX];
 	unsigned n;
 
 	switch (peers_lookup(t->a->peers, h->name, h->port, clock_now(), addr, &n)) {
 	case PEERS_WAIT:
 		str_adds(&t->text, " (its address is being looked up; ask again)");
+		return;
+	case PEERS_SILENT:
+		str_adds(&t->text, " (the name server does not answer for it)");
 		return;
 	case PEERS_NONE:
 		str_adds(&t->text, " (it has no address: check the name)");
@@ -352,9 +355,9 @@ void tool_status(struct authd *a, uint32_t query)
 
 		str_addf(&text, "%s=%llu\n", names[v], (unsigned long long)a->logins[v]);
 	}
-	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\npeers_down=%u\n"
+	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\nnames_waiting=%u\npeers_down=%u\n"
 	    "peers_down_list=%s\n", reg_count(a->reg, PROTOCOL_IMAP), reg_count(a->reg, PROTOCOL_POP3), jobs_waiting(a->jobs),
-	    jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs), jobs_workers(a->jobs), n, str_cstr(&down));
+	    jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs), jobs_workers(a->jobs), resolver_waiting(a->resolver), n, str_cstr(&down));
 	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n",
 	    reg_under_way_all(a->reg), nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
 	add_signatures(a, &text);

@@ -177,6 +177,7 @@ static void refuse(struct login *l, enum auth_verdict v, const char *code)
 	auth_reply_free(&l->reply);
 	worker_end_talk(l->worker, l);
 	l->retried = false;
+	l->peer_until = 0;
 	enter(l, LOGIN_COMMAND);
 	feed(l);
 }
@@ -482,7 +483,7 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 		break;
 	}
 	/* Authd knows now that those before us are down. */
-	if (result == BACKEND_UNREACHABLE && l->reply->here_too && !l->retried && (l->mech == AUTH_MECH_PASSWORD || l->talk == l->mech)) {
+	if (result == BACKEND_UNREACHABLE && l->reply->more != AUTH_MORE_NONE && !l->retried && (l->mech == AUTH_MECH_PASSWORD || l->talk == l->mech)) {
 		l->answers = l->mech != AUTH_MECH_PASSWORD;
 		try_again(l, LOGIN_AUTH);
 		worker_ask_authd(l->worker, l);
@@ -520,6 +521,17 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 	}
 }
 
+/* Seconds for the targets of L's answer: PROXY_TIMEOUT holds for all that is tried, and the waits for names. */
+static double peer_time(struct login *l)
+{
+	double now = clock_now(), left = l->reply->peer_ms / 1000.0;
+
+	if (l->peer_until == 0)
+		l->peer_until = now + left;
+	left = MAX(MIN(left, l->peer_until - now), 0.1);
+	return l->reply->more == AUTH_MORE_NAMES && !l->retried ? left / 2 : left;
+}
+
 static void start_peer(struct login *l)
 {
 	struct net_addr addrs[AUTH_ADDRS_MAX];
@@ -532,7 +544,7 @@ static void start_peer(struct login *l)
 		mem_wipe(l->reply->password, sizeof(l->reply->password));
 	}
 	enter(l, LOGIN_PEER);
-	l->backend = backend_start(worker_loop(l->worker), addrs, l->reply->ntargets, (double)l->set->proxy_PROXY_TIMEOUT,
+	l->backend = backend_start(worker_loop(l->worker), addrs, l->reply->ntargets, peer_time(l),
 	    on_peer_line, on_peer_done, on_peer_health, l);
 }
 

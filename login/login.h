@@ -118,6 +118,7 @@ struct login {
 	uint32_t asked;              /* loop time, seconds: when authd was to be asked last */
 	uint32_t request;            /* number of the question to authd or spawn */
 	unsigned bad;                /* consecutive errors */
+	double peer_until;           /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
 	bool retried;                /* the hand-over, or the way to a peer, failed once already */
 	bool close_after_out;
 	struct net_addr client;

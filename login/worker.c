@@ -292,7 +292,7 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 		auth_reply_free(&a);
 		return;
 	}
-	if (a != NULL && a->verdict == AUTH_VERDICT_OK && a->here_too && l->mech != AUTH_MECH_PASSWORD)
+	if (a != NULL && a->verdict == AUTH_VERDICT_OK && a->more != AUTH_MORE_NONE && l->mech != AUTH_MECH_PASSWORD)
 		l->talk = l->mech; /* it can be asked again */
 	else
 		drop_slot(w, l);

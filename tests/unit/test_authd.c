@@ -161,9 +161,10 @@ static void test_reply(void)
 	strcpy(a.name, "u");
 	net_addr_parse(&a.client, "192.0.2.7", 1);
 	a.ntargets = 2;
-	a.here_too = true;
 	a.report_signature = true;
 	a.signature = HOP_CHECK_UNKNOWN;
+	a.more = AUTH_MORE_NAMES;
+	a.peer_ms = 4711;
 	for (int i = 0; i < 2; i++) {
 		net_addr_parse(&a.target[i].addr, i == 0 ? "127.0.0.2" : "::2", 143);
 		strcpy(a.target[i].host, i == 0 ? "b" : "c");
@@ -183,8 +184,9 @@ static void test_reply(void)
 			memset(a.target, 0, sizeof(a.target)); /* a.forward is TYPED again */
 			a.local = true;
 			a.ntargets = 0;
-			a.here_too = false;
 			a.report_signature = false;
+			a.more = AUTH_MORE_NONE;
+			a.peer_ms = 0;
 			a.ttl = 0;
 			a.time = 0;
 			memset(a.ticket, 7, sizeof(a.ticket));
@@ -404,28 +406,28 @@ static void on_ask(struct peers *p UNUSED, const char *host, void *arg UNUSED)
 static void test_peers(void)
 {
 	struct peers *p = peers_new(on_ask, NULL);
-	struct net_addr got[JOB_ADDRS_MAX], a;
+	struct net_addr got[RESOLVER_ADDRS_MAX], a;
 	struct str down = STR_INIT;
 	unsigned n;
 
-	peers_set(p, 60, 30);
+	peers_set(p, 60, 30, 8);
 	CU_ASSERT_EQUAL(peers_lookup(p, "127.0.0.2", 143, 0, got, &n), PEERS_KNOWN); /* an address asks nobody */
 	CU_ASSERT(n == 1 && got[0].port == 143 && asked == 0);
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 0, got, &n), PEERS_WAIT);
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 0, got, &n), PEERS_WAIT);
 	CU_ASSERT_EQUAL(asked, 1); /* one question for all who wait */
 	net_addr_parse(&a, "192.0.2.5", 0);
-	peers_resolved(p, "node.example.com", &a, 1, false, 10);
+	peers_resolved(p, "node.example.com", NAME_FOUND, &a, 1, 10);
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 110, 11, got, &n), PEERS_KNOWN);
 	CU_ASSERT(n == 1 && got[0].port == 110 && net_addr_same_ip(&got[0], &a));
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 70, got, &n), PEERS_KNOWN); /* aged: used, and asked anew */
 	CU_ASSERT_EQUAL(asked, 2);
-	peers_resolved(p, "node.example.com", NULL, 0, true, 71); /* no answer: the old one stays */
+	peers_resolved(p, "node.example.com", NAME_NO_ANSWER, NULL, 0, 71); /* no answer: the old one stays */
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 72, got, &n), PEERS_KNOWN);
 	CU_ASSERT_EQUAL(asked, 2); /* and nobody asks at once again */
 	peers_lookup(p, "node.example.com", 143, 77, got, &n);
 	CU_ASSERT_EQUAL(asked, 3);
-	peers_resolved(p, "other.example.com", &a, 1, false, 0); /* nobody asked for it */
+	peers_resolved(p, "other.example.com", NAME_FOUND, &a, 1, 0); /* nobody asked for it */
 
 	a.port = 143;
 	CU_ASSERT(!peers_down(p, &a, 0));
@@ -446,7 +448,7 @@ static void test_peers(void)
 	p = peers_new(on_ask, NULL);
 	asked = 0;
 	peers_lookup(p, "node.example.com", 143, 0, got, &n);
-	peers_resolved(p, "node.example.com", NULL, 0, false, 0);
+	peers_resolved(p, "node.example.com", NAME_UNKNOWN, NULL, 0, 0);
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 1, got, &n), PEERS_NONE);
 	CU_ASSERT_EQUAL(asked, 1);
 	peers_free(&p);

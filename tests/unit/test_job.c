@@ -18,11 +18,9 @@ static void fill_job(struct job *j, enum job_kind kind)
 	job_init(j, 77, kind);
 	unit_set(&j->password, "secret");
 	unit_set(&j->hash, HASH);
-	unit_set(&j->host, "peer.example.com");
 	unit_set(&j->path, "/etc/waypost/userdb");
 	unit_set(&j->service, "imap");
 	unit_set(&j->user, "user@example.com");
-	j->port = 993;
 	j->shrink_percent = 50;
 	j->from = 2;
 	j->avoid = 0x8001;
@@ -46,8 +44,6 @@ static void test_questions(void)
 		CU_ASSERT_EQUAL(back.kind, (enum job_kind)kind);
 		CU_ASSERT_STRING_EQUAL(back.password, kind == JOB_HASH || kind >= JOB_VERIFY ? "secret" : "");
 		CU_ASSERT_STRING_EQUAL(back.hash, kind == JOB_HASH || kind == JOB_SCRAM ? HASH : "");
-		CU_ASSERT_STRING_EQUAL(back.host, kind == JOB_RESOLVE ? "peer.example.com" : "");
-		CU_ASSERT_EQUAL(back.port, kind == JOB_RESOLVE ? 993 : 0);
 		CU_ASSERT_STRING_EQUAL(back.path, kind == JOB_USERDB_LOAD ? "/etc/waypost/userdb" : "");
 		CU_ASSERT_STRING_EQUAL(back.user, kind == JOB_LOOKUP || kind == JOB_VERIFY ? "user@example.com" : "");
 		CU_ASSERT_EQUAL(back.from, kind == JOB_LOOKUP || kind == JOB_VERIFY ? 2 : 0);
@@ -71,9 +67,6 @@ static void fill_done(struct job_done *d, enum job_kind kind)
 	job_done_init(d, 78, kind);
 	d->result = AUTH_OK;
 	unit_set(&d->text, kind == JOB_SCRAM ? "a secret" : "");
-	d->naddr = 2;
-	CU_ASSERT_TRUE(net_addr_parse(&d->addr[0], "192.0.2.7", 143));
-	CU_ASSERT_TRUE(net_addr_parse(&d->addr[1], "2001:db8::7", 143));
 	d->report.status = USERDB_SHRUNK;
 	d->report.entries = 5;
 	d->report.lost = 4;
@@ -103,11 +96,7 @@ static void test_answers(void)
 		CU_ASSERT_TRUE(job_done_read(&r, &back));
 		CU_ASSERT_EQUAL(back.id, 78);
 		CU_ASSERT_EQUAL(back.result, AUTH_OK);
-		if (kind == JOB_RESOLVE) {
-			CU_ASSERT_EQUAL(back.naddr, 2);
-			CU_ASSERT_TRUE(net_addr_same_ip(&back.addr[1], &d.addr[1]));
-			CU_ASSERT_EQUAL(back.addr[1].port, 143);
-		} else if (kind == JOB_USERDB_LOAD) {
+		if (kind == JOB_USERDB_LOAD) {
 			CU_ASSERT_EQUAL(back.report.status, USERDB_SHRUNK);
 			CU_ASSERT_EQUAL(back.report.entries, 5);
 			CU_ASSERT_EQUAL(back.report.lost, 4);
@@ -183,21 +172,11 @@ static void test_bad_messages(void)
 		CU_ASSERT_EQUAL(job_done_read(&r, &d), kind < AUTH_RESULT_COUNT);
 		job_done_fini(&d);
 	}
-	/* too many addresses */
-	msgw_begin(&w, JOB_DONE);
-	msgw_u32(&w, 1);
-	msgw_u8(&w, JOB_RESOLVE);
-	msgw_u8(&w, AUTH_OK);
-	msgw_u8(&w, JOB_ADDRS_MAX + 1);
-	msgr_begin(&r, w.buf, w.len);
-	CU_ASSERT_FALSE(job_done_read(&r, &d));
-	CU_ASSERT_EQUAL(d.naddr, 0);
-	job_done_fini(&d);
 	/* strings over their limits */
-	job_init(&j, 1, JOB_RESOLVE);
-	mem_free(&j.host);
-	j.host = mem_alloc(JOB_HOST_MAX + 1);
-	memset(j.host, 'x', JOB_HOST_MAX);
+	job_init(&j, 1, JOB_USERDB_LOAD);
+	mem_free(&j.path);
+	j.path = mem_alloc(ACCOUNT_PATH_MAX + 1);
+	memset(j.path, 'x', ACCOUNT_PATH_MAX);
 	job_write(&w, &j);
 	job_fini(&j);
 	msgr_begin(&r, w.buf, w.len);
@@ -230,29 +209,6 @@ static void test_work_hash(void)
 	unit_set(&j.password, "wrong");
 	work(&j, -1, NULL, &d);
 	CU_ASSERT_EQUAL(d.result, AUTH_MISMATCH);
-	job_done_fini(&d);
-}
-
-static void test_work_resolve(void)
-{
-	struct job j;
-	struct job_done d;
-	char text[NET_IP_TEXT_MAX];
-
-	fill_job(&j, JOB_RESOLVE);
-	unit_set(&j.host, "127.0.0.9");
-	work(&j, -1, NULL, &d);
-	CU_ASSERT_EQUAL(d.result, AUTH_OK);
-	CU_ASSERT_EQUAL(d.naddr, 1);
-	CU_ASSERT_STRING_EQUAL(net_addr_text(&d.addr[0], text), "127.0.0.9");
-	CU_ASSERT_EQUAL(d.addr[0].port, 993);
-	job_done_fini(&d);
-	fill_job(&j, JOB_RESOLVE);
-	unit_set(&j.host, "no such name");
-	work(&j, -1, NULL, &d);
-	CU_ASSERT_NOT_EQUAL(d.result, AUTH_OK);
-	CU_ASSERT_EQUAL(d.naddr, 0);
-	CU_ASSERT_PTR_NOT_NULL(strstr(d.text, "no such name"));
 	job_done_fini(&d);
 }
 
@@ -360,7 +316,6 @@ static const struct unit_case cases[] = {
 	{ "answers", test_answers },
 	{ "bad messages", test_bad_messages }, { "keys of SCRAM", test_scram },
 	{ "hash", test_work_hash },
-	{ "resolve", test_work_resolve },
 	{ "load the userdb", test_work_load },
 	{ "chain", test_chain },
 	{ NULL, NULL },

@@ -73,8 +73,8 @@ static void ask(unsigned i, enum job_kind kind, const char *ip)
 	CU_ASSERT_EQUAL_FATAL(id, first_id + i);
 	if (kind == JOB_HASH)
 		job_write_hash(&w, id, "secret", "hash");
-	else if (kind == JOB_RESOLVE)
-		job_write_resolve(&w, id, "host", 1);
+	else if (kind == JOB_USERDB_LOAD)
+		job_write_userdb_load(&w, id, "/userdb", 50);
 	else
 		job_write_lookup(&w, id, 0, 0, "imap", "user");
 	if (ip != NULL)
@@ -216,9 +216,9 @@ static void test_a_worker_for_each(void)
 	CU_ASSERT_EQUAL(given(0), 3); /* nothing else waits */
 	answer(1, 1, JOB_HASH);
 	CU_ASSERT_EQUAL(given(1), 4);
-	/* names that nobody resolves leave one worker for logins, though they go first */
+	/* the node's own work leaves one worker for logins, though it goes first */
 	for (unsigned i = 8; i < 12; i++)
-		ask(i, JOB_RESOLVE, NULL);
+		ask(i, JOB_USERDB_LOAD, NULL);
 	answer(0, 3, JOB_HASH);
 	CU_ASSERT_EQUAL(given(0), 8);
 	answer(1, 4, JOB_HASH);
@@ -228,8 +228,34 @@ static void test_a_worker_for_each(void)
 	answer(2, 5, JOB_HASH);
 	CU_ASSERT_EQUAL(given(2), 10); /* no login waits */
 	ask(12, JOB_LOOKUP, "192.0.2.1");
-	answer(1, 9, JOB_RESOLVE);
+	answer(1, 9, JOB_USERDB_LOAD);
 	CU_ASSERT_EQUAL(given(1), 12);
+	end();
+}
+
+/* Whatever asks directories, the node's probes too, leaves a worker for what does not, also while nothing else waits: a
+ * silent name server keeps those that it has for longer than anybody can wait. */
+static void test_directories_leave_a_worker(void)
+{
+	begin(2);
+	for (unsigned i = 0; i < 3; i++)
+		ask(i, JOB_LOOKUP, "192.0.2.1");
+	ask(3, JOB_LOOKUP, NULL);
+	CU_ASSERT_EQUAL(given(1), 0);
+	CU_ASSERT_EQUAL(given(0), -1);
+	ask(4, JOB_HASH, "192.0.2.1");
+	CU_ASSERT_EQUAL(given(0), 4);
+	answer(0, 4, JOB_HASH);
+	ask(5, JOB_USERDB_LOAD, NULL); /* and the probe is not in its way */
+	CU_ASSERT_EQUAL(given(0), 5);
+	answer(0, 5, JOB_USERDB_LOAD);
+	CU_ASSERT_EQUAL(given(0), -1);
+	answer(1, 0, JOB_LOOKUP);
+	CU_ASSERT_EQUAL(given(1), 3);
+	CU_ASSERT_EQUAL(given(0), -1);
+	close(worker[1]);
+	worker[1] = -1;
+	CU_ASSERT_EQUAL(given(0), 3); /* it is the only one now */
 	end();
 }
 
@@ -445,6 +471,7 @@ static void test_bad_answers(void)
 static const struct unit_case cases[] = {
 	{ "round robin between addresses", test_round_robin }, { "the node's own work goes first", test_own_first }, { "damaged answer", test_damaged_answer },
 	{ "two classes on one worker", test_one_worker }, { "a worker is kept for each class", test_a_worker_for_each },
+	{ "directories leave a worker", test_directories_leave_a_worker },
 	{ "bound of an address", test_address_bound }, { "full", test_full }, { "full of the node's own", test_full_of_own },
 	{ "many addresses", test_many_addresses }, { "forgotten", test_forget }, { "one asker, many questions", test_one_asker },
 	{ "a worker dies", test_worker_dies }, { "bad answers", test_bad_answers },

@@ -72,7 +72,7 @@ static void begin(void)
 	a.questions = questions_new(a.ctx.loop, a.jobs, a.cache, clock_ms);
 	questions_use(a.questions, a.chain, set);
 	a.peers = peers_new(ask_address, &a);
-	peers_set(a.peers, 60, 60);
+	peers_set(a.peers, 60, 60, 8);
 	a.reg = reg_new();
 	a.loops = loops_new();
 	a.signers = signers_new();
@@ -149,7 +149,7 @@ static void test_again_once(void)
 	prove(7);
 	CU_ASSERT_TRUE_FATAL(answered());
 	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_OK);
-	CU_ASSERT_TRUE(last.here_too && !last.local);
+	CU_ASSERT_TRUE(last.more == AUTH_MORE_HERE && !last.local);
 	other = last.target[0].addr;
 	request_step(&w, 7, "");
 	CU_ASSERT_TRUE_FATAL(answered());
@@ -169,12 +169,12 @@ static void test_again_once(void)
 	/* One that its worker does not want any more, and one that it never speaks of again. */
 	peers_result(a.peers, &other, true, clock_now());
 	prove(9);
-	CU_ASSERT_TRUE(answered() && last.here_too);
+	CU_ASSERT_TRUE(answered() && last.more == AUTH_MORE_HERE);
 	request_cancel(&w, 9);
 	request_step(&w, 9, "");
 	CU_ASSERT_TRUE(answered() && last.verdict == AUTH_VERDICT_UNAVAILABLE);
 	prove(10);
-	CU_ASSERT_TRUE(answered() && last.here_too);
+	CU_ASSERT_TRUE(answered() && last.more == AUTH_MORE_HERE);
 	end();
 }
 

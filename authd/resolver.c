@@ -1,0 +1,214 @@
+#include "authd/resolver.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "authlib/child.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/msg.h"
+
+enum { ANSWER_MAX = 1024 }; /* bytes that a child may say: one write to its pipe */
+
+enum lookup_state {
+	LOOKUP_QUEUED,  /* there are RESOLVER_CHILDREN others */
+	LOOKUP_RUNNING, /* its child is at it, or none could be started: the timer tells */
+};
+
+struct lookup {
+	struct lookup *prev, *next;
+	struct resolver *resolver;
+	enum lookup_state state;
+	char host[RESOLVER_HOST_MAX];
+	struct child child;
+	ev_io io;
+	ev_timer timer;
+	size_t len;
+	uint8_t answer[ANSWER_MAX];
+};
+
+struct resolver {
+	struct ev_loop *loop;
+	double seconds;
+	resolver_fn *fn;
+	void *arg;
+	struct lookup *lookups; /* in the order of the questions */
+	unsigned running, waiting;
+};
+
+/* --- in the child --- */
+
+static void write_addr(struct msgw *w, const struct addrinfo *ai)
+{
+	struct sockaddr_storage ss;
+	struct net_addr a;
+
+	if (ai->ai_addrlen > sizeof(ss))
+		return;
+	memset(&ss, 0, sizeof(ss));
+	memcpy(&ss, ai->ai_addr, ai->ai_addrlen);
+	net_addr_from(&a, &ss);
+	a.port = 0;
+	if (a.family != 0)
+		net_addr_write(w, &a);
+}
+
+/* The answer: a message whose type is the kind of answer, with the addresses. */
+static int look_up(void *arg)
+{
+	static struct msgw w;
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
+	unsigned n = 0;
+	int err;
+
+	prctl(PR_SET_NAME, "waypostd-name", 0, 0, 0);
+	err = getaddrinfo(arg, NULL, &hints, &list);
+
+	if (err == 0)
+		msgw_begin(&w, NAME_FOUND);
+	else /* no such name is a verdict; all else may be better in a moment */
+		msgw_begin(&w, err == EAI_NONAME || err == EAI_NODATA ? NAME_UNKNOWN : NAME_NO_ANSWER);
+	for (const struct addrinfo *ai = list; err == 0 && ai != NULL && n < RESOLVER_ADDRS_MAX; ai = ai->ai_next, n++)
+		write_addr(&w, ai);
+	return write(STDOUT_FILENO, w.buf, w.len) == (ssize_t)w.len ? 0 : 1;
+}
+
+/* --- in authd --- */
+
+static void start_queued(struct resolver *r);
+
+static void drop(struct lookup *l)
+{
+	struct resolver *r = l->resolver;
+
+	ev_io_stop(r->loop, &l->io);
+	ev_timer_stop(r->loop, &l->timer);
+	child_end(&l->child, NULL);
+	if (l->state == LOOKUP_RUNNING)
+		r->running--;
+	r->waiting--;
+	DL_DELETE(r->lookups, l);
+	mem_free(&l);
+}
+
+/* What the child has said, to its end. */
+static enum name_answer read_answer(const struct lookup *l, struct net_addr *addr, unsigned *n)
+{
+	struct msgr r;
+
+	*n = 0;
+	msgr_begin(&r, l->answer, l->len);
+	while (!r.bad && r.p != r.end && *n < RESOLVER_ADDRS_MAX)
+		net_addr_read(&r, &addr[(*n)++]);
+	if (msgr_end(&r) && r.type == NAME_FOUND)
+		return *n != 0 ? NAME_FOUND : NAME_UNKNOWN;
+	*n = 0;
+	return !r.bad && r.type == NAME_UNKNOWN ? NAME_UNKNOWN : NAME_NO_ANSWER;
+}
+
+static void finish(struct lookup *l)
+{
+	struct resolver *r = l->resolver;
+	struct net_addr addr[RESOLVER_ADDRS_MAX];
+	char host[RESOLVER_HOST_MAX];
+	unsigned n;
+	enum name_answer answer = read_answer(l, addr, &n);
+
+	str_copy(host, sizeof(host), l->host);
+	drop(l);
+	start_queued(r);
+	r->fn(host, answer, addr, n, r->arg);
+}
+
+static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	struct lookup *l = t->data;
+
+	l->len = 0;
+	finish(l);
+}
+
+static void on_output(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
+{
+	struct lookup *l = io->data;
+	ssize_t n = read(io->fd, l->answer + l->len, sizeof(l->answer) - l->len);
+
+	if (n > 0)
+		l->len += (size_t)n;
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		finish(l);
+}
+
+static void start(struct lookup *l)
+{
+	struct resolver *r = l->resolver;
+	struct str why = STR_INIT;
+	double seconds = r->seconds;
+
+	l->state = LOOKUP_RUNNING;
+	r->running++;
+	if (child_start(&l->child, look_up, l->host, &why)) {
+		ev_io_set(&l->io, l->child.from, EV_READ);
+		ev_io_start(r->loop, &l->io);
+	} else {
+		log_error("mailhost %s cannot be looked up: %s", l->host, str_cstr(&why));
+		seconds = 0; /* told from the loop */
+	}
+	ev_timer_set(&l->timer, seconds, 0);
+	ev_timer_start(r->loop, &l->timer);
+	str_fini(&why);
+}
+
+static void start_queued(struct resolver *r)
+{
+	struct lookup *l;
+
+	DL_FOREACH(r->lookups, l)
+		if (r->running < RESOLVER_CHILDREN && l->state == LOOKUP_QUEUED)
+			start(l);
+}
+
+struct resolver *resolver_new(struct ev_loop *loop, double seconds, resolver_fn *fn, void *arg)
+{
+	struct resolver *r = mem_alloc(sizeof(*r));
+
+	r->loop = loop;
+	r->seconds = seconds;
+	r->fn = fn;
+	r->arg = arg;
+	return r;
+}
+
+void resolver_free(struct resolver **r)
+{
+	if (*r == NULL)
+		return;
+	while ((*r)->lookups != NULL)
+		drop((*r)->lookups);
+	mem_free(r);
+}
+
+void resolver_ask(struct resolver *r, const char *host)
+{
+	struct lookup *l = mem_alloc(sizeof(*l));
+
+	l->resolver = r;
+	l->child = (struct child)CHILD_INIT;
+	str_copy(l->host, sizeof(l->host), host);
+	ev_io_init(&l->io, on_output, -1, EV_READ);
+	ev_timer_init(&l->timer, on_time, 0, 0);
+	l->io.data = l->timer.data = l;
+	DL_APPEND(r->lookups, l);
+	r->waiting++;
+	if (r->running < RESOLVER_CHILDREN)
+		start(l);
+}
+
+unsigned resolver_waiting(const struct resolver *r)
+{
+	return r->waiting;
+}
