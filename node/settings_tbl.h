@@ -51,8 +51,9 @@
 		"passwords are never logged.") \
 	S(node, POOL_SECRETFILE, PATH, "", 0, 0, "", SF_M, \
 		"File with the secret that the nodes of the pool share (one line, 16 bytes or more, mode 0600). It signs " \
-		"what a node tells another about the client of a forwarded login. If absent, the secret is derived from " \
-		"the private key of TLS_CERTFILE; without either, nodes believe each other by PROXY_TRUSTED only.")
+		"what a node tells another about the client of a forwarded login. Make it on one node and copy it to all others. " \
+		"If absent, the secret is derived from the private key of TLS_CERTFILE: for a pool only if all nodes have the same " \
+		"key. Without either, nodes believe each other by PROXY_TRUSTED only.")
 
 #define SETTINGS_PROXY(S) \
 	S(proxy, PROXY_TIMEOUT, TIME, "10s", 1, 300, "seconds", SF_W | SF_A, \

@@ -12,7 +12,7 @@ import pytest
 
 from client import Imap, Pop3
 from debian import Unpacked
-from pool import PREFIX, Account, chown, sha
+from pool import GID, PREFIX, UID, Account, chown, sha
 
 PACKAGES = ["courier-imap", "courier-pop", "courier-base", "courier-authlib", "courier-authdaemon", "courier-authlib-userdb",
             "courier-authlib-ldap", "courier-authlib-mysql", "courier-authlib-postgresql", "courier-authlib-sqlite"]
@@ -75,6 +75,8 @@ def values(text):
             group = m.group(1)
         elif m := re.match(r'\t(\S+) = (?:([0-9]+)|"(.*)");$', line):
             found[group, m.group(1)] = m.group(2) or m.group(3).replace("$${", "${").replace('\\"', '"').replace("\\\\", "\\")
+        elif m := re.match(r'POOL_SECRETFILE = "(.*)";$', line):
+            found["", "POOL_SECRETFILE"] = m.group(1)
         elif line not in ("", "};"):
             assert line.startswith("#"), line
     return found
@@ -312,6 +314,78 @@ def test_incomplete(etc, place):
     found = values((place / "waypost.conf").read_text())
     assert found["authldaprc", "LDAP_URI"] == "ldap://a.example.com"
     assert found["authuserdb", "USERDB"] == "/dev/null"
+
+
+def certificate(path):
+    """A key and a certificate of this node alone, as Debian's postinst makes them."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", path, "-out", f"{path}.crt", "-subj", "/CN=node"],
+                   capture_output=True, check=True, timeout=120)
+    os.chmod(path, 0o600)
+
+
+def pool_of_couriers(etc, **files):
+    """Courier's files of a node of a pool, with a certificate of its own."""
+    certificate(etc / "imapd.pem")
+    put(etc / "imapd", IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS"')
+    put(etc / "imapd-ssl", TLS_CERTFILE=str(etc / "imapd.pem"))
+    put(etc / "pop3d-ssl", TLS_CERTFILE=str(etc / "imapd.pem"))
+    put(etc / "authdaemonrc", authmodulelist='"authuserdb"')
+    (etc / "userdb").write_text("")
+    for name, values_ in files.items():
+        put(etc / name, **values_)
+
+
+@pytest.mark.parametrize("proxy", ["IMAP_PROXY", "POP3_PROXY"])
+def test_a_pool_gets_one_secret_and_not_each_nodes_own(etc, place, proxy):
+    """The result must not take the secret from the node's certificate: it names a file, which is not made on each node, and says what
+    to do on one of them; with that done there is nothing left to repair."""
+    pool_of_couriers(etc, **{proxy.split("_")[0].lower() + "d": {proxy: "1"}})
+    (place / "a b").mkdir()
+    secret, out = place / "a b" / "pool.secret", place / "a b" / "waypost.conf"
+    r = run(etc, "-o", out, status=1)
+    assert values(out.read_text())["", "POOL_SECRETFILE"] == str(secret)
+    assert not secret.exists()
+    told = [line for line in r.stderr.splitlines() if "to be repaired" in line]
+    assert len(told) == 1 and "copy this file to all others" in told[0], r.stderr
+    command = re.search(r"run (\(umask.*?\)) and copy", told[0]).group(1)
+    # Without the file the daemon would not start, whatever certificates there are.
+    checked = subprocess.run([os.path.join(PREFIX, "bin/waypost"), "-c", str(out), "check"], capture_output=True, text=True, timeout=60)
+    assert "POOL_SECRETFILE" in checked.stdout + checked.stderr and checked.returncode == 1
+    subprocess.run(["sh", "-c", command], check=True, timeout=60)
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600 and len(secret.read_text()) == 65
+    check(out)
+    # The next node, to which the file was copied: nothing to repair.
+    out.unlink()
+    assert "to be repaired" not in run(etc, "-o", out, status=1).stderr
+    assert values(out.read_text())["", "POOL_SECRETFILE"] == str(secret)
+
+
+def test_no_pool_needs_no_secret(etc, place):
+    pool_of_couriers(etc)
+    r = run(etc, "-o", place / "waypost.conf", status=1)
+    assert "to be repaired" not in r.stderr and "secret" not in r.stderr
+    text = (place / "waypost.conf").read_text()
+    assert ("", "POOL_SECRETFILE") not in values(text)
+    assert '# Needed once IMAP_PROXY or POP3_PROXY is on: POOL_SECRETFILE = "/etc/waypost/pool.secret";' in text
+
+
+def test_a_protocol_that_is_not_served_makes_no_pool(etc, place):
+    pool_of_couriers(etc, pop3d={"POP3_PROXY": "1", "POP3DSTART": "NO"})
+    run(etc, "-o", place / "waypost.conf", status=1)
+    assert ("", "POOL_SECRETFILE") not in values((place / "waypost.conf").read_text())
+
+
+def test_what_check_says_besides_is_not_lost(etc, place):
+    """Where nothing is wrong `waypost check` tells of the node and the system's limits: nothing of that is to be repaired."""
+    for name in ("imapd-ssl", "pop3d-ssl"):
+        (etc / name).unlink()
+    put(etc / "authdaemonrc", authmodulelist="'authuserdb'")
+    (etc / "userdb").write_text("")
+    ordinary = {"user": UID, "group": GID, "extra_groups": []} if os.getuid() == 0 else {}
+    for path in [etc, *etc.rglob("*")]:
+        chown(path)
+    r = subprocess.run([os.path.join(PREFIX, "bin/import-courier"), str(etc)], capture_output=True, text=True, timeout=120, **ordinary)
+    assert "settings carried over" in r.stderr and "to be repaired" not in r.stderr, r.stderr
 
 
 def test_refusals(etc, place):
