@@ -14,7 +14,6 @@ struct store {
 	bool silent;
 	uint32_t *kw; /* indices in the box */
 	size_t n_kw;
-	bool new_keywords;
 	enum md_err failed; /* the first failure */
 	size_t missed;      /* messages that are gone */
 };
@@ -58,14 +57,12 @@ static enum imap_status take_args(struct imap_session *s, struct imap_lex *l, st
 /* The keywords as indices. False: the folder has too many. */
 static bool find_keywords(struct imap_session *s, struct store *st)
 {
-	uint32_t before = s->box->n_keywords;
-
 	if (s->set->imapd_IMAP_KEYWORDS == 0)
 		return true;
 	st->kw = mem_array(st->flags.n + 1, sizeof(*st->kw));
 	for (size_t i = 0; i < st->flags.n; i++) {
 		const char *name = st->flags.kw[i];
-		int64_t k = st->how == MD_STORE_REMOVE ? md_box_keyword(s->box, name, strlen(name)) :
+		int64_t k = st->how == MD_STORE_REMOVE ? md_box_keyword_now(s->box, name, strlen(name)) :
 		    md_box_keyword_add(s->box, name, strlen(name));
 
 		if (k >= 0)
@@ -73,7 +70,6 @@ static bool find_keywords(struct imap_session *s, struct store *st)
 		else if (st->how != MD_STORE_REMOVE)
 			return false;
 	}
-	st->new_keywords = s->box->n_keywords != before;
 	return true;
 }
 
@@ -93,6 +89,7 @@ static void store_one(struct imap_session *s, struct store *st, size_t i, struct
 	if (st->silent)
 		return;
 	m->changed = false;
+	imap_put_new_keywords(s); /* others may have added some */
 	str_addf(out, s->uid ? "* %zu FETCH (UID %u FLAGS " : "* %zu FETCH (FLAGS ", i + 1, m->uid);
 	imap_flags_add(out, s->box, m);
 	str_adds(out, ")\r\n");
@@ -103,8 +100,7 @@ static void store_all(struct imap_session *s, struct store *st)
 	struct str out = STR_INIT;
 
 	s->work.finish = true;
-	if (st->new_keywords)
-		imap_put_flag_lists(s);
+	imap_put_new_keywords(s);
 	for (size_t r = 0; r < st->set.n; r++)
 		for (size_t i = st->set.ranges[r].low - 1; i < st->set.ranges[r].high && st->failed == MD_OK; i++) {
 			if (!work_do(&s->work, WORK_MESSAGE)) {

@@ -57,6 +57,7 @@ struct imap_session {
 	unsigned errors;    /* consecutive BADs */
 	/* what the client was told of the selected mailbox */
 	size_t told_exists, told_recent;
+	uint32_t told_keywords; /* by FLAGS */
 	bool idle_poll_said, trouble_said, work_said; /* said in the log, once */
 	/* the command at hand */
 	struct str line;    /* lines and literals as they came */

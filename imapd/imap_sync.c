@@ -19,6 +19,13 @@ void imap_put_flag_lists(struct imap_session *s)
 	str_adds(&out, ")] Limited\r\n");
 	imap_put(s, &out);
 	str_fini(&out);
+	s->told_keywords = s->box->n_keywords;
+}
+
+void imap_put_new_keywords(struct imap_session *s)
+{
+	if (s->told_keywords != s->box->n_keywords)
+		imap_put_flag_lists(s);
 }
 
 static void put_expunge(uint32_t seq, uint32_t uid, void *arg)
@@ -87,8 +94,7 @@ bool imap_sync(struct imap_session *s, bool expunge)
 		imap_md_log(s, e, "looking for changes");
 	}
 	imap_sync_known(s, expunge);
-	if (ch.new_keywords)
-		imap_put_flag_lists(s);
+	imap_put_new_keywords(s);
 	if (ch.flagged > 0)
 		put_changed(s);
 	return true;

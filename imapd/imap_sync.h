@@ -9,8 +9,10 @@
 bool imap_sync(struct imap_session *s, bool expunge);
 /* The same without looking: only what is known already. */
 void imap_sync_known(struct imap_session *s, bool expunge);
-/* "* FLAGS (...)" and "* OK [PERMANENTFLAGS (...)]". */
+/* "* FLAGS (...)" and "* OK [PERMANENTFLAGS (...)]"; the second one only if there are keywords of which the client has not been told:
+ * before a FETCH that may name one. */
 void imap_put_flag_lists(struct imap_session *s);
+void imap_put_new_keywords(struct imap_session *s);
 /* Closes the selected mailbox, if there is one. */
 void imap_unselect(struct imap_session *s);
 

@@ -19,8 +19,17 @@ static int by_uid(const void *a, const void *b)
 	return ua < ub ? -1 : ua > ub;
 }
 
-/* Gives fresh messages the UIDs that the list has for them. False if the list contradicts the view. */
-static bool take_listed(struct md_scan *sc)
+/* The list has another UID for a message of the view, or may have given its UID to another one. For our client the one
+ * that it knows is gone, and what stands in the list is a new message, which the next scan finds. */
+static void replace(struct md_scan *sc, struct md_msg *m)
+{
+	md_msg_gone(sc->box, m);
+	sc->n_replaced++;
+	sc->again = true;
+}
+
+/* Gives fresh messages the UIDs that the list has for them. */
+static void take_listed(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
 	const struct md_uidlist *l = &box->uids;
@@ -34,16 +43,15 @@ static bool take_listed(struct md_scan *sc)
 		if (m == NULL)
 			continue;
 		if (md_scan_in_view(sc, m) && m->uid != l->e[i].uid && !m->gone)
-			return false;
+			replace(sc, m);
 		if (!md_scan_in_view(sc, m) && m->uid == 0)
 			m->uid = l->e[i].uid;
 		m->in_pass = true;
 	}
 	/* UIDs that we could not record must still be free. */
-	for (size_t i = 0; i < box->n && !box->uid_sticky; i++)
-		if (box->msgs[i].found && !box->msgs[i].in_pass && box->msgs[i].uid < l->uidnext)
-			return false;
-	return true;
+	for (size_t i = 0; i < box->n && !box->uid_sticky && !sc->no_list; i++)
+		if (box->msgs[i].found && !box->msgs[i].in_pass && !box->msgs[i].gone && box->msgs[i].uid < l->uidnext)
+			replace(sc, &box->msgs[i]);
 }
 
 static size_t unlisted(const struct md_scan *sc)
@@ -51,7 +59,7 @@ static size_t unlisted(const struct md_scan *sc)
 	size_t n = 0;
 
 	for (size_t i = 0; i < sc->n_fresh; i++)
-		n += sc->fresh[i].uid == 0;
+		n += sc->fresh[i].uid == 0 && !sc->fresh[i].gone;
 	return n;
 }
 
@@ -73,7 +81,7 @@ static void take_listed_by_stem(struct md_scan *sc)
 	for (size_t i = 0; i < sc->n_fresh; i++) {
 		size_t len = md_name_stem_len(sc->fresh[i].name);
 
-		if (sc->fresh[i].uid == 0 && md_hash_find(&h, sc->fresh[i].name, len, fresh_stem, sc) == MD_HASH_NONE)
+		if (sc->fresh[i].uid == 0 && !sc->fresh[i].gone && md_hash_find(&h, sc->fresh[i].name, len, fresh_stem, sc) == MD_HASH_NONE)
 			md_hash_add(&h, sc->fresh[i].name, len, (uint32_t)i);
 	}
 	for (size_t i = 0; h.used != 0 && i < l->n; i++) {
@@ -98,7 +106,7 @@ static bool give_uids(struct md_scan *sc)
 	if (sc->n_fresh != 0)
 		qsort(sc->fresh, sc->n_fresh, sizeof(*sc->fresh), by_name);
 	for (size_t i = 0; i < sc->n_fresh; i++) {
-		if (sc->fresh[i].uid != 0)
+		if (sc->fresh[i].uid != 0 || sc->fresh[i].gone)
 			continue;
 		if (next == UINT32_MAX)
 			return false;
@@ -109,7 +117,7 @@ static bool give_uids(struct md_scan *sc)
 	if (sc->n_fresh != 0)
 		qsort(sc->fresh, sc->n_fresh, sizeof(*sc->fresh), by_uid);
 	for (size_t i = 1; i < sc->n_fresh; i++)
-		if (sc->fresh[i].uid == sc->fresh[i - 1].uid)
+		if (sc->fresh[i].uid == sc->fresh[i - 1].uid && !sc->fresh[i - 1].gone)
 			return false; /* a list that names two files alike */
 	return true;
 }
@@ -123,29 +131,61 @@ static void renumber(struct md_scan *sc)
 	md_uidlist_clear(l);
 	l->uidvalidity = MAX(now, old + 1) != 0 ? MAX(now, old + 1) : 1;
 	sc->box->uidnext = 0;
+	sc->n_kept = 0;
 	for (size_t i = 0; i < sc->n_fresh; i++)
 		sc->fresh[i].uid = 0;
 	(void)give_uids(sc);
 	sc->write = true;
 }
 
-/* Puts the list together from what the scan found, and writes it. */
+struct entry { uint32_t uid; const char *name; size_t len; };
+
+static int entry_by_uid(const void *a, const void *b)
+{
+	uint32_t ua = ((const struct entry *)a)->uid, ub = ((const struct entry *)b)->uid;
+
+	return ua < ub ? -1 : ua > ub;
+}
+
+static size_t add_found(struct entry *e, const struct md_msg *m, size_t n)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (m[i].found && !m[i].gone)
+			e[k++] = (struct entry){ m[i].uid, m[i].name, m[i].base_len };
+	return k;
+}
+
+/* Puts the list together from what the scan found and what it keeps, and writes it. */
 static enum md_err write_list(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
-	struct md_uidlist *l = &box->uids;
+	struct md_uidlist *l = &box->uids, out = { .uidvalidity = l->uidvalidity, .uidnext = l->uidnext };
+	struct entry *list = mem_array(box->n + sc->n_fresh + sc->n_kept, sizeof(*list));
+	size_t n = add_found(list, box->msgs, box->n);
+	bool ordered = true;
 	enum md_err e;
 
-	l->n = 0;
-	str_clear(&l->text);
-	for (size_t i = 0; i < box->n; i++)
-		if (box->msgs[i].found)
-			md_uidlist_add(l, box->msgs[i].uid, box->msgs[i].name, box->msgs[i].base_len);
-	for (size_t i = 0; i < sc->n_fresh; i++)
-		md_uidlist_add(l, sc->fresh[i].uid, sc->fresh[i].name, sc->fresh[i].base_len);
-	e = md_uidlist_write(box->root, box->fd, box->folder, l);
+	n += add_found(list + n, sc->fresh, sc->n_fresh);
+	for (size_t i = 0; i < sc->n_kept; i++) {
+		const char *name = md_uidlist_name(l, sc->kept[i]);
+
+		list[n++] = (struct entry){ l->e[sc->kept[i]].uid, name, strlen(name) };
+	}
+	for (size_t i = 1; i < n; i++)
+		ordered = ordered && list[i - 1].uid < list[i].uid;
+	if (!ordered)
+		qsort(list, n, sizeof(*list), entry_by_uid);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || list[i].uid != list[i - 1].uid) /* a name that changed in ",S=" only */
+			md_uidlist_add(&out, list[i].uid, list[i].name, list[i].len);
+	mem_free(&list);
+	e = md_uidlist_write(box->root, box->fd, box->folder, &out);
+	md_uidlist_fini(l);
+	*l = out;
 	if (e == MD_OK)
-		box->dropped = 0;
+		box->dropped = sc->n_kept;
 	return e;
 }
 
@@ -160,6 +200,7 @@ static enum md_err read_list(struct md_scan *sc)
 	struct md_box *box = sc->box;
 	enum md_err e = md_uidlist_read(box->root, box->fd, box->folder, &box->uids);
 
+	sc->no_list = e == MD_GONE;
 	if (e == MD_GONE) {
 		/* Someone deleted it: what we told our client stays true. */
 		box->uids.uidvalidity = box->uidvalidity;
@@ -191,13 +232,12 @@ static size_t unfound(struct md_scan *sc)
  * UID, so look until nobody renames. */
 static enum md_err look_again(struct md_scan *sc)
 {
-	struct md_box *box = sc->box;
 	enum md_err e = MD_OK;
 
-	for (int i = 0; e == MD_OK && !sc->stable && i < MD_SCAN_PASSES && unfound(sc) != 0; i++) {
-		e = md_scan_pass(sc, &box->at_cur);
-		if (e == MD_OK && !take_listed(sc))
-			e = md_fail(box->root, MD_RESET, 0, "UIDs of folder %s were given anew", md_folder_text(box->folder));
+	for (int i = 0; e == MD_OK && !md_scan_sure(sc) && i < MD_SCAN_PASSES && unfound(sc) != 0; i++) {
+		e = md_scan_look(sc);
+		if (e == MD_OK)
+			take_listed(sc);
 	}
 	return e;
 }
@@ -205,29 +245,58 @@ static enum md_err look_again(struct md_scan *sc)
 /* Reads the list and takes from it what it has; under the lock if something must be added to it. */
 static enum md_err consult_list(struct md_scan *sc)
 {
-	struct md_box *box = sc->box;
-
 	for (;;) {
 		bool had_lock = sc->locked;
 		enum md_err e = read_list(sc);
 
+		RACE("assign: the list was read without the lock");
 		if (e != MD_OK)
 			return e;
-		if (!take_listed(sc))
-			return md_fail(box->root, MD_RESET, 0, "UIDs of folder %s were given anew", md_folder_text(box->folder));
+		take_listed(sc);
 		if (had_lock)
 			return look_again(sc);
 		if (unlisted(sc) == 0 && !sc->write)
 			return MD_OK;
-		RACE("assign: the list was read without the lock");
 		if (!md_scan_lock(sc))
 			return is_unwritable(sc->lock_err) ? MD_OK : sc->lock_err;
 		/* Only now nobody else adds to list and folder: look at both again. */
 		for (size_t i = 0; i < sc->n_fresh; i++)
 			sc->fresh[i].uid = 0;
-		e = md_scan_pass(sc, &box->at_cur);
+		e = md_scan_look(sc);
 		if (e != MD_OK)
 			return e;
+	}
+}
+
+/* A file that was seen before we had the lock, and not since: another session may have given it a UID, deleted it and
+ * forgotten it by now. It gets none from us; if it is there after all, the next scan finds it. */
+static void pass_over_unproven(struct md_scan *sc)
+{
+	for (size_t i = 0; i < sc->n_fresh && sc->locked; i++) {
+		struct md_msg *m = &sc->fresh[i];
+
+		if (m->proven)
+			continue;
+		m->gone = m->uid == 0 || md_scan_sure(sc);
+		sc->again = true;
+	}
+}
+
+/* An entry leaves the list when its file is gone for sure, and not before: it would come back with another UID. */
+static void keep_listed(struct md_scan *sc)
+{
+	const struct md_uidlist *l = &sc->box->uids;
+
+	if (!sc->locked || l->n == 0)
+		return;
+	sc->kept = mem_array(l->n, sizeof(*sc->kept));
+	for (size_t i = 0; i < l->n; i++) {
+		const char *name = md_uidlist_name(l, i);
+		const struct md_msg *m = md_scan_find(sc, name, strlen(name));
+		bool found = m != NULL && m->found;
+
+		if (found ? m->gone : !md_scan_sure(sc))
+			sc->kept[sc->n_kept++] = (uint32_t)i;
 	}
 }
 
@@ -239,14 +308,16 @@ static enum md_err assign(struct md_scan *sc)
 
 	if (e != MD_OK)
 		return e;
+	pass_over_unproven(sc);
 	if (unlisted(sc) != 0)
 		take_listed_by_stem(sc);
+	keep_listed(sc);
 	if (!give_uids(sc)) {
 		if (!sc->first)
 			return md_fail(box->root, MD_RESET, 0, "UIDs of folder %s are used up", md_folder_text(box->folder));
 		renumber(sc);
 	}
-	if (!sc->write && !(sc->tidy && sc->locked))
+	if (!sc->write && !(sc->tidy && md_scan_sure(sc)))
 		return MD_OK;
 	RACE("assign: UIDs are given, the list is not written");
 	e = sc->locked ? write_list(sc) : sc->lock_err;
@@ -262,26 +333,31 @@ static enum md_err assign(struct md_scan *sc)
 	return MD_OK;
 }
 
-/* The fresh messages become part of the view. */
-static enum md_err join(struct md_scan *sc, struct md_changes *ch)
+/* The fresh messages become part of the view. One whose UID our client has seen pass by already cannot: it was told that
+ * the message is gone, and finds it when it selects the folder anew. */
+static void join(struct md_scan *sc, struct md_changes *ch)
 {
 	struct md_box *box = sc->box;
 
-	if (sc->n_fresh != 0 && box->n != 0 && sc->fresh[0].uid <= box->msgs[box->n - 1].uid)
-		return md_fail(box->root, MD_RESET, 0, "UIDs of folder %s are not in order", md_folder_text(box->folder));
 	if (box->n + sc->n_fresh > box->cap) {
 		/* A quarter to spare where messages come one by one; nothing for a folder that is only read. */
 		box->cap = box->n + sc->n_fresh + (sc->first ? 0 : (box->n + sc->n_fresh) / 4 + 8);
 		box->msgs = mem_grow(box->msgs, box->cap * sizeof(*box->msgs));
 	}
-	for (size_t i = 0; i < sc->n_fresh; i++)
-		box->n_recent += sc->fresh[i].recent;
-	if (sc->n_fresh != 0)
-		memcpy(box->msgs + box->n, sc->fresh, sc->n_fresh * sizeof(*sc->fresh));
-	box->n += sc->n_fresh;
-	ch->added += sc->n_fresh;
+	for (size_t i = 0; i < sc->n_fresh; i++) {
+		struct md_msg *m = &sc->fresh[i];
+
+		if (m->gone || m->uid <= box->uid_told) {
+			box->incomplete = box->incomplete || !m->gone;
+			mem_free(&m->name);
+			continue;
+		}
+		box->n_recent += m->recent;
+		box->uid_told = m->uid;
+		box->msgs[box->n++] = *m;
+		ch->added++;
+	}
 	sc->n_fresh = 0;
-	return MD_OK;
 }
 
 static void mark_gone(struct md_scan *sc, struct md_changes *ch)
@@ -310,17 +386,18 @@ enum md_err md_scan_uids(struct md_scan *sc, struct md_changes *ch)
 	/* An append by someone else may have written the list already and its file not yet: only a scan under the lock
 	 * tells what is missing for good. */
 	if (sc->tidy && !sc->locked && md_scan_lock(sc))
-		e = md_scan_pass(sc, &box->at_cur);
+		e = md_scan_look(sc);
 	if (e == MD_OK && (sc->first || sc->n_fresh != 0 || sc->write || (sc->tidy && sc->locked))) {
 		e = assign(sc);
 		if (e == MD_OK) {
 			box->uidvalidity = box->uids.uidvalidity;
 			box->uidnext = box->uids.uidnext;
-			e = join(sc, ch);
+			join(sc, ch);
 		}
 	}
 	if (e == MD_OK)
 		mark_gone(sc, ch);
+	ch->gone += sc->n_replaced;
 	/* Entries are memory that an idle session needs not; what the file was is kept. */
 	mem_free(&box->uids.e);
 	box->uids.n = box->uids.cap = 0;

@@ -18,7 +18,7 @@ enum { RENAME_TRIES = 8, COUNT_BUF = 65536 };
 
 enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out)
 {
-	struct md_changes ch = { 0, 0, 0, false };
+	struct md_changes ch = { 0 };
 	struct md_box *box;
 	enum md_err e;
 	int fd;
@@ -128,6 +128,15 @@ int64_t md_box_keyword(const struct md_box *box, const char *name, size_t len)
 		if (strncasecmp(box->keywords[i], name, len) == 0 && box->keywords[i][len] == '\0')
 			return i;
 	return -1;
+}
+
+int64_t md_box_keyword_now(struct md_box *box, const char *name, size_t len)
+{
+	int64_t i = md_box_keyword(box, name, len);
+
+	if (i < 0 && md_stamp_dirty(&box->at_kw, box->fd, MD_KW_DIR) && md_kw_load(box, box->n) == MD_OK)
+		i = md_box_keyword(box, name, len);
+	return i;
 }
 
 int64_t md_box_keyword_add(struct md_box *box, const char *name, size_t len)
@@ -329,6 +338,16 @@ static int rename_flags(struct md_box *box, struct md_msg *m, unsigned flags)
 	return rc;
 }
 
+/* Has the file of M the name that we know? What others changed meanwhile must not be taken for what we wanted. */
+static bool has_name(struct md_box *box, const struct md_msg *m)
+{
+	struct str path = STR_INIT;
+	bool has = faccessat(box->fd, md_msg_path(m, &path), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+
+	str_fini(&path);
+	return has;
+}
+
 static enum md_err store_flags(struct md_box *box, struct md_msg *m, enum md_store how, unsigned flags)
 {
 	enum md_err e;
@@ -337,10 +356,13 @@ static enum md_err store_flags(struct md_box *box, struct md_msg *m, enum md_sto
 	for (int i = 0; i < RENAME_TRIES; i++) {
 		unsigned want = wanted_flags(m, how, flags);
 
-		if (want == m->flags && strchr(m->name, ':') != NULL)
+		if (want == m->flags && strchr(m->name, ':') != NULL) {
+			if (has_name(box, m))
+				return MD_OK;
+			errno = ENOENT;
+		} else if (rename_flags(box, m, want) == 0) {
 			return MD_OK;
-		if (rename_flags(box, m, want) == 0)
-			return MD_OK;
+		}
 		err = errno;
 		if (err != ENOENT && err != EEXIST)
 			break;

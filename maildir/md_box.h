@@ -38,6 +38,7 @@ struct md_msg {
 	/* of md_scan.c */
 	bool found : 1;       /* in the scan that goes on */
 	bool in_pass : 1;     /* in its present pass over cur/ */
+	bool proven : 1;      /* by it, under the lock */
 	char *name;           /* of the file, in cur/ unless in_new */
 	struct md_kwset *kw;  /* NULL: no keyword */
 	int64_t mtime;        /* seconds; MD_UNKNOWN until asked: use md_box_date() */
@@ -57,6 +58,7 @@ struct md_box {
 	bool readonly;         /* opened so, or nothing can be written here */
 	bool uid_sticky;       /* UIDs are recorded on disk */
 	uint32_t uidvalidity, uidnext;
+	uint32_t uid_told;     /* the highest UID that was ever in the view */
 	size_t n, cap;
 	struct md_msg *msgs;   /* by UID */
 	size_t n_recent, n_gone; /* among msgs; gone ones are not counted as recent */
@@ -66,6 +68,7 @@ struct md_box {
 	struct md_uidlist uids;  /* only the identity of the list's file; its entries are dropped after use */
 	struct md_stamp at_new, at_cur, at_kw;
 	bool force_scan;         /* something was seen that only a scan can settle */
+	bool incomplete;         /* there are messages that the view cannot show any more, see join() in md_assign.c */
 	size_t flagged;          /* messages marked changed that no md_box_sync() has counted yet */
 	size_t dropped;          /* messages gone that the UID list still has */
 	int64_t retry_ms;        /* when UIDs could not be recorded last */
@@ -79,7 +82,6 @@ struct md_changes {
 	size_t added;      /* messages appended to the view */
 	size_t gone;       /* messages newly marked gone */
 	size_t flagged;    /* messages newly marked changed */
-	bool new_keywords; /* box->keywords grew: send FLAGS before the next FETCH */
 };
 
 /* Opens FOLDER and reads it (a first md_box_sync() is part of it; ->changed is clear everywhere).
@@ -104,6 +106,8 @@ size_t md_box_drop_gone(struct md_box *box, void (*fn)(uint32_t seq, uint32_t ui
 size_t md_box_find(const struct md_box *box, uint32_t uid);
 /* Index of the keyword NAME (case ignored), or -1 if the folder does not know it. */
 int64_t md_box_keyword(const struct md_box *box, const char *name, size_t len);
+/* As md_box_keyword(), but looks whether others have made it known meanwhile. */
+int64_t md_box_keyword_now(struct md_box *box, const char *name, size_t len);
 /* As md_box_keyword(), but a new one is added to the list (it is on disk when a message has it).
  * -1 if it cannot be a keyword (empty, too long, a character that no IMAP flag may have) or the table is full. */
 int64_t md_box_keyword_add(struct md_box *box, const char *name, size_t len);

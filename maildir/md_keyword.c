@@ -290,25 +290,36 @@ static enum md_err load_updates(struct load *ld)
 	return e == MD_NOTMAILDIR ? MD_OK : e;
 }
 
+/* Which :list there is. Changes that are read before it may have been folded into a later one meanwhile: so it is
+ * noted first. */
+static void note_list(struct md_box *box)
+{
+	struct stat st;
+
+	if (fstatat(box->fd, LIST_FILE, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		memset(&st, 0, sizeof(st));
+	box->kw_ino = st.st_ino;
+	box->kw_mtime_s = st.st_mtim.tv_sec;
+	box->kw_mtime_ns = st.st_mtim.tv_nsec;
+}
+
 static enum md_err load_files(struct load *ld)
 {
 	struct md_box *box = ld->box;
 	struct md_kwlist l = { STR_INIT, 0, 0, 0, NULL, NULL, NULL };
 	struct str text = STR_INIT;
 	struct stat st;
-	enum md_err e = load_updates(ld);
+	enum md_err e;
 
+	note_list(box);
+	e = load_updates(ld);
+	RACE("keywords: the changes were read, :list not yet");
 	if (e == MD_OK && md_read_file(box->fd, LIST_FILE, LIST_BYTES_MAX, &text, &st) == 0) {
 		md_kwlist_parse(&l, str_cstr(&text), text.len);
 		load_list(ld, &l);
 		md_kwlist_fini(&l);
-		box->kw_ino = st.st_ino;
-		box->kw_mtime_s = st.st_mtim.tv_sec;
-		box->kw_mtime_ns = st.st_mtim.tv_nsec;
 	} else if (e == MD_OK && errno != ENOENT && errno != ENOTDIR && errno != EFBIG && errno != EINVAL && errno != ELOOP) {
 		e = md_fail(box->root, md_errno(errno), errno, "cannot read the keywords of folder %s", md_folder_text(box->folder));
-	} else if (e == MD_OK) {
-		box->kw_ino = 0;
 	}
 	str_fini(&text);
 	return e;
@@ -322,10 +333,9 @@ static bool any_keywords(const struct md_box *box)
 	return false;
 }
 
-enum md_err md_kw_load(struct md_box *box, size_t known, bool *grew)
+enum md_err md_kw_load(struct md_box *box, size_t known)
 {
 	struct load ld = { .box = box };
-	uint32_t before = box->n_keywords;
 	enum md_err e;
 
 	md_stamp_take(&box->at_kw, box->fd, MD_KW_DIR);
@@ -351,7 +361,6 @@ enum md_err md_kw_load(struct md_box *box, size_t known, bool *grew)
 	}
 	if (e == MD_OK)
 		box->kw_pending = ld.pending;
-	*grew |= box->n_keywords != before;
 	mem_free(&ld.set);
 	mem_free(&ld.known);
 	md_hash_fini(&ld.hash);
@@ -445,7 +454,6 @@ static bool list_changed(const struct md_box *box)
 static enum md_err refresh(struct md_box *box, struct md_msg *m)
 {
 	struct md_kwset *set = NULL;
-	bool grew;
 
 	if (read_update(box, m->name, m->base_len, &set)) {
 		if (!set_same(m->kw, set) && !m->changed) {
@@ -456,7 +464,7 @@ static enum md_err refresh(struct md_box *box, struct md_msg *m)
 		m->kw = set;
 		return MD_OK;
 	}
-	return list_changed(box) ? md_kw_load(box, box->n, &grew) : MD_OK;
+	return list_changed(box) ? md_kw_load(box, box->n) : MD_OK;
 }
 
 enum md_err md_kw_store(struct md_box *box, struct md_msg *m, enum md_store how, const uint32_t *kw, size_t nkw)
@@ -465,7 +473,8 @@ enum md_err md_kw_store(struct md_box *box, struct md_msg *m, enum md_store how,
 	struct md_lock lock = MD_LOCK_INIT;
 	enum md_err e = MD_OK;
 
-	if (set_same(want, m->kw))
+	/* Nothing to do, if what we know is still true. */
+	if (set_same(want, m->kw) && !md_stamp_dirty(&box->at_kw, box->fd, MD_KW_DIR))
 		goto out;
 	e = md_lock_take(box->root, box->fd, box->folder, &lock);
 	if (e != MD_OK)
@@ -585,10 +594,9 @@ enum md_err md_kw_fold(struct md_box *box)
 	struct str text = STR_INIT;
 	struct stat st;
 	enum md_err e;
-	bool grew = false;
 	int kwfd;
 
-	e = md_kw_load(box, box->n, &grew); /* also what came since */
+	e = md_kw_load(box, box->n); /* also what came since */
 	if (e == MD_OK)
 		e = md_dirlist_read(box->root, box->fd, box->folder, MD_KW_DIR, MD_LIST_ALL, &l);
 	if (e == MD_OK) {

@@ -30,8 +30,8 @@ void md_kwlist_fini(struct md_kwlist *l);
 bool md_kw_clean(struct str *out, const char *name, size_t len);
 
 /* Reads all keywords of the folder into the messages of BOX; marks those of the first KNOWN messages changed whose
- * keywords are not as before. *GREW tells that box->keywords grew. MD_OK, or a failure (the messages keep what they had). */
-enum md_err md_kw_load(struct md_box *box, size_t known, bool *grew) MUST_CHECK;
+ * keywords are not as before. MD_OK, or a failure (the messages keep what they had). */
+enum md_err md_kw_load(struct md_box *box, size_t known) MUST_CHECK;
 /* Folds pending changes into ":list". The lock must be held and BOX's view be complete (a scan under the same lock). */
 enum md_err md_kw_fold(struct md_box *box) MUST_CHECK;
 /* Sets the keywords of M to what HOW makes of them, on disk first; takes and releases the lock. */

@@ -130,6 +130,7 @@ static struct md_msg *add_fresh(struct md_scan *sc, const char *name, size_t bas
 	m->in_new = in_new;
 	m->recent = in_new;
 	m->found = m->in_pass = true;
+	m->proven = sc->locked;
 	m->mtime = m->bytes = m->octets = MD_UNKNOWN;
 	md_hash_add(&sc->hash, name, base_len, (uint32_t)(sc->box->n + sc->n_fresh));
 	sc->n_fresh++;
@@ -237,6 +238,7 @@ static void see(struct md_scan *sc, const char *name, bool in_new)
 	else
 		take_name(sc, m, name, in_new);
 	m->found = m->in_pass = true;
+	m->proven = m->proven || sc->locked;
 }
 
 /* A message that an earlier pass saw and the last one did not: most likely deleted between the two, and the stamp that we
@@ -274,7 +276,9 @@ enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 		for (size_t i = 0; i < l.n; i++)
 			see(sc, md_dirlist_name(&l, i), false);
 		md_stamp_take(&after, box->fd, "cur");
-		sc->stable = stamp_same(at, &after) && !stamp_young(at, at->read_at_ms);
+		sc->quiet = !stamp_same(at, &after) ? 0 : stamp_same(at, &sc->last) ? sc->quiet + 1 : 1;
+		sc->last = after;
+		sc->stable = sc->quiet != 0 && !stamp_young(at, at->read_at_ms);
 		sc->lost = lost_between_passes(sc);
 	}
 	md_dirlist_fini(&l);
@@ -343,10 +347,14 @@ static enum md_err scan_new(struct md_scan *sc)
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
 	enum md_err e;
 
+	sc->new_locked = sc->locked;
 	md_stamp_take(&box->at_new, box->fd, "new");
 	e = md_dirlist_read(box->root, box->fd, box->folder, "new", MD_LIST_MESSAGES, &l);
-	if (e == MD_OK && l.n != 0 && !sc->update_only)
-		md_scan_lock(sc);
+	if (e == MD_OK && l.n != 0 && !sc->update_only && !sc->locked && md_scan_lock(sc)) {
+		md_dirlist_fini(&l);
+		sc->new_locked = true;
+		e = md_dirlist_read(box->root, box->fd, box->folder, "new", MD_LIST_MESSAGES, &l);
+	}
 	RACE("scan: the names of new/ are known");
 	for (size_t i = 0; e == MD_OK && i < l.n; i++) {
 		if (box->readonly || sc->update_only)
@@ -358,20 +366,30 @@ static enum md_err scan_new(struct md_scan *sc)
 	return e;
 }
 
+enum md_err md_scan_look(struct md_scan *sc)
+{
+	enum md_err e = scan_new(sc);
+
+	RACE("scan: new/ was read, cur/ not yet");
+	return e == MD_OK ? md_scan_pass(sc, &sc->box->at_cur) : e;
+}
+
+bool md_scan_sure(const struct md_scan *sc)
+{
+	return sc->locked && sc->new_locked && (sc->stable || sc->quiet >= MD_SCAN_QUIET);
+}
+
 /* new/ and cur/, as often as needed to be sure. */
 static enum md_err scan_dirs(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
-	enum md_err e = scan_new(sc);
+	enum md_err e = md_scan_look(sc);
 	int passes = 0;
 
-	RACE("scan: new/ was read, cur/ not yet");
-	if (e == MD_OK)
-		e = md_scan_pass(sc, &box->at_cur);
 	RACE("scan: cur/ was read without the lock");
 	/* A scan without the lock counts only if nobody changed the directory under it. */
 	if (e == MD_OK && !sc->stable && !sc->locked && (sc->n_fresh != 0 || md_scan_missing(sc) != 0) && md_scan_lock(sc))
-		e = md_scan_pass(sc, &box->at_cur);
+		e = md_scan_look(sc);
 	while (e == MD_OK && !sc->stable && md_scan_missing(sc) != 0 && ++passes < MD_SCAN_PASSES)
 		e = md_scan_pass(sc, &box->at_cur);
 	return e;
@@ -394,7 +412,7 @@ static void scan_begin(struct md_scan *sc, struct md_box *box)
 	sc->lock = (struct md_lock)MD_LOCK_INIT;
 	md_hash_box(&sc->hash, box);
 	for (size_t i = 0; i < box->n; i++)
-		box->msgs[i].found = box->msgs[i].in_pass = false;
+		box->msgs[i].found = box->msgs[i].in_pass = box->msgs[i].proven = false;
 }
 
 static void scan_end(struct md_scan *sc)
@@ -404,19 +422,19 @@ static void scan_end(struct md_scan *sc)
 	for (size_t i = 0; i < sc->n_fresh; i++)
 		mem_free(&sc->fresh[i].name);
 	mem_free(&sc->fresh);
+	mem_free(&sc->kept);
 }
 
 static enum md_err scan_keywords(struct md_scan *sc, struct md_changes *ch)
 {
 	struct md_box *box = sc->box;
-	bool grew = false;
 	enum md_err e = MD_OK;
 
 	if (sc->first || ch->added != 0 || md_stamp_dirty(&box->at_kw, box->fd, MD_KW_DIR))
-		e = md_kw_load(box, box->n - ch->added, &grew);
-	if (e == MD_OK && !box->readonly && box->kw_pending > KW_PENDING_MAX && sc->locked && md_kw_fold(box) != MD_OK)
+		e = md_kw_load(box, box->n - ch->added);
+	if (e == MD_OK && !box->readonly && box->kw_pending > KW_PENDING_MAX && md_scan_sure(sc) && !sc->again && !box->incomplete &&
+	    md_kw_fold(box) != MD_OK)
 		box->root->why[0] = '\0'; /* it stays pending, no harm done */
-	ch->new_keywords |= grew;
 	return e;
 }
 
@@ -436,7 +454,7 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 		e = md_scan_uids(&sc, ch);
 	if (e == MD_OK)
 		e = scan_keywords(&sc, ch);
-	box->force_scan = e != MD_OK || sc.lost;
+	box->force_scan = e != MD_OK || sc.lost || sc.again;
 	ch->flagged += box->flagged;
 	box->flagged = 0;
 	scan_end(&sc);

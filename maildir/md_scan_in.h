@@ -5,7 +5,10 @@
 #include "maildir/md_lock.h"
 #include "maildir/md_scan.h"
 
-enum { MD_SCAN_PASSES = 4 }; /* over a directory that others change all the time */
+enum {
+	MD_SCAN_PASSES = 4, /* over a directory that others change all the time */
+	MD_SCAN_QUIET = 3   /* passes that are enough although the last change is younger than a step of the clock */
+};
 
 struct md_scan {
 	struct md_box *box;
@@ -13,7 +16,15 @@ struct md_scan {
 	struct md_msg *fresh;  /* files that are not in the view */
 	size_t n_fresh, cap;
 	bool locked, stable, first;
+	bool new_locked;       /* new/ was read under the lock */
+	unsigned quiet;        /* passes over cur/ in a row between and during which no change could be seen */
+	struct md_stamp last;  /* cur/ after the last one */
+	bool no_list;          /* there is no UID list */
 	bool lost;             /* the last pass over cur/ missed what an earlier one saw */
+	bool again;            /* only another scan can settle what this one found */
+	uint32_t *kept;        /* entries of the list whose files were not found, and may be there all the same */
+	size_t n_kept;
+	size_t n_replaced;     /* messages of the view for which the list has other UIDs */
 	bool write;            /* the UID list must be written: it lacks messages */
 	bool tidy;             /* it should be: it has messages that are gone */
 	bool update_only;      /* md_scan_refind(): nothing may be moved */
@@ -28,6 +39,12 @@ bool md_scan_in_view(const struct md_scan *sc, const struct md_msg *m);
 size_t md_scan_missing(const struct md_scan *sc);
 /* Takes the lock if it is not held; false if there can be none (lock_err tells why). */
 bool md_scan_lock(struct md_scan *sc);
+/* new/ and then cur/, so that what is moved on between the two is seen. */
+enum md_err md_scan_look(struct md_scan *sc) MUST_CHECK;
+/* What the scan has not found is gone: both directories were read under the lock, and nobody changed cur/ meanwhile. A
+ * change in the same step of the clock as an earlier one cannot be seen (before Linux 6.13): then it takes as many misses
+ * as nobody can bring about by renaming a file. */
+bool md_scan_sure(const struct md_scan *sc);
 /* One pass over cur/; *AT is what it looked like before. sc->stable: nobody changed it meanwhile. */
 enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at) MUST_CHECK;
 /* Gives UIDs to all fresh messages, records them, and joins them to the view; marks what is missing gone. */
