@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/hex.h"
+#include "lib/mac.h"
 #include "lib/mem.h"
 
 enum { PEM_FILE_MAX = 1024 * 1024 };
@@ -109,4 +110,15 @@ char *pool_secret_derive(const char *path, struct str *why)
 	BIO_free(bio);
 	str_fini_secret(&pem);
 	return secret;
+}
+
+const char *pool_secret_print(const char *secret, char dst[POOL_SECRET_PRINT_LEN + 1])
+{
+	static const char label[] = "waypost pool secret, to be compared";
+	struct mac *m = mac_new(secret, strlen(secret));
+	uint8_t md[MAC_LEN];
+
+	mac_compute(m, label, sizeof(label) - 1, md);
+	mac_free(&m);
+	return hex_text(dst, md, POOL_SECRET_PRINT_LEN / 2);
 }

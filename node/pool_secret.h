@@ -12,5 +12,8 @@ char *pool_secret_read(const char *path, struct str *why);
 /* Hex of HMAC-SHA256("waypost pool secret", DER of the private key in the PEM file PATH), so that all nodes with
  * this key derive the same secret, and the secret does not tell the key. As pool_secret_read() otherwise. */
 char *pool_secret_derive(const char *path, struct str *why);
+/* Hex digits by which people see whether two nodes have the same secret. They do not tell it. Returns DST. */
+enum { POOL_SECRET_PRINT_LEN = 8 };
+const char *pool_secret_print(const char *secret, char dst[POOL_SECRET_PRINT_LEN + 1]);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "lib/net.h"
 #include "node/limits.h"
+#include "node/pool_secret.h"
 #include "node/settings_load.h"
 
 static unsigned count_lines(const char *p)
@@ -54,6 +55,17 @@ void settings_add_warnings(struct str *out, const char *p)
 	}
 }
 
+/* So that the secrets of two nodes can be compared without showing them. */
+static void report_secret(const struct settings *set, struct str *out)
+{
+	bool from_file = set->node_POOL_SECRETFILE[0] != '\0';
+	char print[POOL_SECRET_PRINT_LEN + 1];
+
+	if (set->pool_secret[0] != '\0')
+		str_addf(out, "the pool's secret is shown as %s%s; on all nodes of a pool it must be the same\n", pool_secret_print(set->pool_secret, print),
+			from_file ? "" : " (made from the private key of TLS)");
+}
+
 int settings_check(const char *file, struct str *out)
 {
 	struct str errors = STR_INIT, warnings = STR_INIT;
@@ -67,6 +79,7 @@ int settings_check(const char *file, struct str *out)
 	settings_add_warnings(out, str_cstr(&warnings));
 	if (mistakes == 0) {
 		str_addf(out, "this node is %s%s%s\n", l.set->self[0], l.set->self[1][0] != '\0' ? ", also called " : "", l.set->self[1]);
+		report_secret(l.set, out);
 		limits_report(l.set, out);
 		str_addf(out, "%s: no mistakes found\n", file);
 	} else {

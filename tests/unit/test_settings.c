@@ -932,6 +932,25 @@ static void test_sample(void)
 	str_fini(&warnings);
 }
 
+/* What is shown of it is the same for the same secret, and not the secret. */
+static void check_shows_the_secret(const char *conf, const char *secret, const char *word)
+{
+	char path[128], line[256], want[64], *text;
+	struct str out = STR_INIT;
+
+	write_file(in_dir(path, "check.secret"), secret, 0600);
+	snprintf(line, sizeof(line), "POOL_SECRETFILE = \"%s\"; imapd = { ADDRESS = \"127.0.0.1\"; };\n", path);
+	text = whole(line, 0);
+	write_file(conf, text, 0644);
+	CU_ASSERT_EQUAL(settings_check(conf, &out), 0);
+	snprintf(want, sizeof(want), "\nthe pool's secret is shown as %s; on all", word);
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&out), want));
+	CU_ASSERT_PTR_NULL(strstr(str_cstr(&out), secret));
+	unlink(path);
+	str_fini(&out);
+	mem_free(&text);
+}
+
 static void test_check(void)
 {
 	struct str out = STR_INIT;
@@ -947,7 +966,10 @@ static void test_check(void)
 	CU_ASSERT(out.len > strlen(last) && strcmp(out.data + out.len - strlen(last), last) == 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(out.data, "this node is "));
 	CU_ASSERT_PTR_NOT_NULL(strstr(out.data, "\nfs.file-max = "));
+	CU_ASSERT_PTR_NULL(strstr(out.data, "secret"));
 	str_clear(&out);
+	check_shows_the_secret(path, "a secret of one node", "acc30d10");
+	check_shows_the_secret(path, "a secret of another", "f096e2d7");
 	text = whole("IMAPD = 1; LOG = \"x\";\n", 0);
 	write_file(path, text, 0644);
 	mem_free(&text);
