@@ -866,7 +866,7 @@ static void check_signature(struct request *rq)
 	}
 	a->signatures[rq->signature]++;
 	if (rq->signature == HOP_CHECK_GOOD)
-		signers_good(a->signers, &rq->q.client);
+		signers_know(a->signers, &rq->q.client);
 }
 
 static void identify(struct request *rq)

@@ -97,7 +97,7 @@ void signers_know(struct signers *s, const struct net_addr *addr)
 
 static bool fresh(const struct entry *e, double now)
 {
-	return e->name[0] != '\0' && now - e->seen < SIGNERS_AGE;
+	return e->name[0] != '\0' && now - e->seen < SIGNERS_HOUR;
 }
 
 static struct entry *find(struct signers *s, enum signers_side side, const char *name)
@@ -143,9 +143,9 @@ static struct entry *place(struct signers *s, enum signers_side side, const char
 /* E is to be said: it was not within the hour, and there were not too many lines. */
 static bool say(struct signers *s, struct entry *e, bool first, double now)
 {
-	if (!first && now - e->said < SIGNERS_AGE)
+	if (!first && now - e->said < SIGNERS_HOUR)
 		return false;
-	if (now - s->hour >= SIGNERS_AGE) {
+	if (now - s->hour >= SIGNERS_HOUR) {
 		s->hour = now;
 		s->lines = 0;
 	}
@@ -177,14 +177,6 @@ static void end(struct signers *s, enum signers_side side, const char *name)
 static bool on_this_machine(const struct net_addr *addr)
 {
 	return net_addr_in(addr, "127.0.0.1") || net_addr_in(addr, "::1");
-}
-
-void signers_good(struct signers *s, const struct net_addr *addr)
-{
-	char ip[NET_IP_TEXT_MAX];
-
-	signers_know(s, addr);
-	end(s, SIGNERS_FRONTS, net_addr_text(addr, ip));
 }
 
 bool signers_bad(struct signers *s, const struct net_addr *addr, enum hop_check check, const char *account, double now)
@@ -229,7 +221,7 @@ unsigned signers_list(const struct signers *s, enum signers_side side, double no
 	for (size_t i = 0; i < ENTRIES_MAX; i++) {
 		const struct entry *e = &s->entry[side][i];
 
-		if (e->proven && fresh(e, now))
+		if (e->proven && fresh(e, now) && now - e->seen < SIGNERS_SHOWN)
 			str_addf(out, "%s%s(%s)", n++ != 0 ? " " : "", e->name, hop_check_word(e->check));
 	}
 	return n;

@@ -62,27 +62,26 @@ static void test_known_node(void)
 	CU_ASSERT(signers_known(all, &a));
 	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_WRONG, NULL, 1000)); /* by a token: nobody else has them */
 	CU_ASSERT_STRING_EQUAL(fronts(1000), "192.0.2.7(secret)");
-	CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 1000 + SIGNERS_AGE - 1)); /* said within the hour */
-	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 1000 + SIGNERS_AGE));
-	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_CLOCK, "u", 1001 + SIGNERS_AGE)); /* this is another story */
-	CU_ASSERT_STRING_EQUAL(fronts(1001 + SIGNERS_AGE), "192.0.2.7(clock)");
-	CU_ASSERT_STRING_EQUAL(fronts(1001 + 2 * SIGNERS_AGE), "");
-	signers_good(all, &a);
-	CU_ASSERT_STRING_EQUAL(fronts(1001 + SIGNERS_AGE), "");
-	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_CLOCK, "u", 1002 + SIGNERS_AGE));
+	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNERS_SHOWN - 1), "192.0.2.7(secret)");
+	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNERS_SHOWN), "");
+	CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 1000 + SIGNERS_HOUR - 1)); /* said within the hour */
+	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 1000 + SIGNERS_HOUR));
+	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_CLOCK, "u", 1001 + SIGNERS_HOUR)); /* this is another story */
+	CU_ASSERT_STRING_EQUAL(fronts(1001 + SIGNERS_HOUR), "192.0.2.7(clock)");
 	signers_forget(all);
-	CU_ASSERT_STRING_EQUAL(fronts(1002 + SIGNERS_AGE), "");
+	CU_ASSERT_STRING_EQUAL(fronts(1002 + SIGNERS_HOUR), "");
 	CU_ASSERT(signers_known(all, &a)); /* that it is a node is no story */
 	end();
 }
 
-static void test_good_signer_is_known(void)
+static void test_ipv6(void)
 {
 	struct net_addr a = ip("2001:db8::7");
 
 	begin();
 	CU_ASSERT_FALSE(bad("2001:db8::7", HOP_CHECK_WRONG, NULL, 1));
-	signers_good(all, &a);
+	signers_know(all, &a);
+	CU_ASSERT_FALSE(bad("2001:db8::8", HOP_CHECK_WRONG, NULL, 1));
 	CU_ASSERT(bad("2001:db8::7", HOP_CHECK_WRONG, NULL, 1));
 	CU_ASSERT_STRING_EQUAL(fronts(1), "2001:db8::7(secret)");
 	end();
@@ -96,11 +95,11 @@ static void test_strangers(void)
 		CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, "u", i));
 	CU_ASSERT_STRING_EQUAL(fronts(100), "");
 	/* Somebody else's account an hour later is no company. */
-	CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, "v", 99 + SIGNERS_AGE));
-	CU_ASSERT_FALSE(bad("192.0.2.8", HOP_CHECK_WRONG, "u", 99 + SIGNERS_AGE));
-	CU_ASSERT_STRING_EQUAL(fronts(99 + SIGNERS_AGE), "");
-	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 100 + SIGNERS_AGE));
-	CU_ASSERT_STRING_EQUAL(fronts(100 + SIGNERS_AGE), "192.0.2.7(secret)");
+	CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, "v", 99 + SIGNERS_HOUR));
+	CU_ASSERT_FALSE(bad("192.0.2.8", HOP_CHECK_WRONG, "u", 99 + SIGNERS_HOUR));
+	CU_ASSERT_STRING_EQUAL(fronts(99 + SIGNERS_HOUR), "");
+	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 100 + SIGNERS_HOUR));
+	CU_ASSERT_STRING_EQUAL(fronts(100 + SIGNERS_HOUR), "192.0.2.7(secret)");
 	end();
 }
 
@@ -155,7 +154,7 @@ static void test_mailhosts(void)
 	CU_ASSERT_FALSE(signers_told(all, "nodeb", HOP_CHECK_NONE, 12)); /* it has nothing against it any more */
 	CU_ASSERT_FALSE(signers_suspect(all, "nodeb"));
 	CU_ASSERT_STRING_EQUAL(mailhosts(12), "nodec(clock)");
-	CU_ASSERT_STRING_EQUAL(mailhosts(11 + SIGNERS_AGE), "");
+	CU_ASSERT_STRING_EQUAL(mailhosts(11 + SIGNERS_SHOWN), "");
 	end();
 }
 
@@ -183,7 +182,7 @@ static void test_note(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "known node", test_known_node }, { "good signer is known", test_good_signer_is_known }, { "strangers", test_strangers },
+	{ "known node", test_known_node }, { "IPv6", test_ipv6 }, { "strangers", test_strangers },
 	{ "this machine", test_this_machine }, { "many", test_many }, { "mailhosts", test_mailhosts }, { "note", test_note }, { NULL, NULL }
 };
 UNIT_MAIN("signers", cases)
