@@ -199,9 +199,9 @@ static enum md_err measure(struct md_pop3 *p, struct md_pop3_msg *m)
 
 /* --- the list --- */
 
-/* Takes from the list in the Maildir what it knows. *UNKNOWN: messages that it does not; *STALE: it should be
- * written anew in any case. */
-static void read_list(struct md_pop3 *p, size_t *unknown, bool *stale)
+/* Takes from the list in the Maildir what it knows. *UNKNOWN: messages that it does not; *STALE: it should be written anew
+ * in any case. Lines that no message of ours has go to OTHERS, unless that is NULL. */
+static void read_list(struct md_pop3 *p, size_t *unknown, bool *stale, struct md_pop3list *others)
 {
 	struct md_pop3list l = { 0 };
 	struct str text = STR_INIT;
@@ -224,6 +224,8 @@ static void read_list(struct md_pop3 *p, size_t *unknown, bool *stale)
 		const char *name = l.line[i].name;
 		uint32_t v = md_hash_find(&h, name, md_name_base_len(name), msg_name, p);
 
+		if (v == MD_HASH_NONE && others != NULL)
+			md_pop3list_move(others, &l.line[i]);
 		if (v == MD_HASH_NONE || p->msgs[v].known)
 			continue;
 		p->msgs[v].octets = l.line[i].octets;
@@ -239,6 +241,78 @@ static void read_list(struct md_pop3 *p, size_t *unknown, bool *stale)
 	*stale = l.upgrade || known != l.n;
 	md_hash_fini(&h);
 	md_pop3list_fini(&l);
+}
+
+/* The names in new/ and cur/, of several looks together. True: what is not among them is not there, for no change could
+ * be seen while we looked. */
+static bool look(struct md_root *r, struct md_dirlist *names)
+{
+	struct md_stamp before, after = { 0, 0, 0, 0 };
+	unsigned quiet = 0;
+
+	for (int i = 0; i < MD_SCAN_PASSES && quiet < MD_SCAN_QUIET; i++) {
+		md_stamp_take(&before, r->fd, "cur");
+		if (md_dirlist_read(r, r->fd, "", "new", MD_LIST_MESSAGES, names) != MD_OK ||
+		    md_dirlist_read(r, r->fd, "", "cur", MD_LIST_MESSAGES, names) != MD_OK)
+			return false;
+		if (i != 0 && !md_stamp_same(&before, &after))
+			quiet = 0;
+		md_stamp_take(&after, r->fd, "cur");
+		quiet = md_stamp_same(&before, &after) ? quiet + 1 : 0;
+	}
+	return quiet == MD_SCAN_QUIET;
+}
+
+static const char *listed_name(const void *arg, uint32_t val, size_t *len_out)
+{
+	const char *name = md_dirlist_name(arg, val);
+
+	*len_out = md_name_base_len(name);
+	return name;
+}
+
+static void hash_names(struct md_hash *h, const struct md_dirlist *l)
+{
+	md_hash_init(h, l->n);
+	for (size_t i = 0; i < l->n; i++) {
+		const char *name = md_dirlist_name(l, i);
+
+		if (md_hash_find(h, name, md_name_base_len(name), listed_name, l) == MD_HASH_NONE)
+			md_hash_add(h, name, md_name_base_len(name), (uint32_t)i);
+	}
+}
+
+/* Under the lock: what of the list and of our messages is there? Another session may have recorded mail since we read
+ * cur/, which would get another UIDL if its line were dropped, and may have deleted some that we are about to record. */
+static void look_again(struct md_pop3 *p, struct md_pop3list *others)
+{
+	struct md_dirlist names = { STR_INIT, NULL, 0, 0 };
+	bool sure = look(p->root, &names);
+	size_t k = 0;
+	struct md_hash h;
+
+	hash_names(&h, &names);
+	for (size_t i = 0; i < others->n; i++) {
+		const char *name = others->line[i].name;
+
+		if (sure && md_hash_find(&h, name, md_name_base_len(name), listed_name, &names) == MD_HASH_NONE)
+			mem_free(&others->line[i].name);
+		else
+			others->line[k++] = others->line[i];
+	}
+	others->n = k;
+	k = 0;
+	for (size_t i = 0; i < p->n; i++) {
+		struct md_pop3_msg *m = &p->msgs[i];
+
+		if (!m->known && names.n != 0 && md_hash_find(&h, m->name, md_name_base_len(m->name), listed_name, &names) == MD_HASH_NONE)
+			mem_free(&m->name);
+		else
+			p->msgs[k++] = *m;
+	}
+	p->n = k;
+	md_hash_fini(&h);
+	md_dirlist_fini(&names);
 }
 
 /* Octets of the messages that the list does not know. Those that cannot be read are left out. */
@@ -274,13 +348,13 @@ static void number(struct md_pop3 *p)
 	}
 }
 
-static enum md_err save_list(struct md_pop3 *p)
+static enum md_err save_list(struct md_pop3 *p, const struct md_pop3list *others)
 {
 	struct str text = STR_INIT;
 	struct stat st;
 	int rc, err;
 
-	md_pop3list_format(p, &text);
+	md_pop3list_format(p, others, &text);
 	rc = md_replace_file(p->root, p->root->fd, p->root->fd, MD_POP3_FILE, &text, true, &st);
 	err = errno;
 	str_fini(&text);
@@ -326,20 +400,23 @@ static void hide_unknown(struct md_pop3 *p)
 static enum md_err update_list(struct md_pop3 *p)
 {
 	struct md_lock lock = MD_LOCK_INIT;
-	size_t unknown;
+	struct md_pop3list others = { 0 };
+	size_t unknown, listed;
 	bool stale;
-	enum md_err e;
+	enum md_err e = md_lock_take(p->root, p->root->fd, "", &lock);
 
-	RACE("pop3: messages are seen, the list is not locked");
-	e = md_lock_take(p->root, p->root->fd, "", &lock);
 	if (e == MD_OK) {
-		read_list(p, &unknown, &stale); /* another session may have been first */
-		if (unknown != 0 || stale) {
+		read_list(p, &unknown, &stale, &others); /* another session may have been first */
+		listed = others.n;
+		if (unknown != 0 || stale)
+			look_again(p, &others);
+		if (unknown != 0 || others.n != listed || (stale && listed == 0)) {
 			number(p);
-			e = save_list(p);
+			e = save_list(p, &others);
 		}
 	}
 	md_lock_drop(&lock);
+	md_pop3list_fini(&others);
 	return e;
 }
 
@@ -348,7 +425,7 @@ static void take_list(struct md_pop3 *p)
 	size_t unknown;
 	bool stale;
 
-	read_list(p, &unknown, &stale);
+	read_list(p, &unknown, &stale, NULL);
 	if (unknown == 0 && !stale)
 		return;
 	measure_unknown(p); /* may take long: not under the lock */

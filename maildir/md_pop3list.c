@@ -52,6 +52,14 @@ static bool parse_id(struct md_pop3line *line, const char *p, size_t len)
 	return true;
 }
 
+void md_pop3list_move(struct md_pop3list *l, struct md_pop3line *line)
+{
+	if ((l->n & (l->n - 1)) == 0)
+		l->line = mem_grow(l->line, (l->n != 0 ? l->n * 2 : 1) * sizeof(*l->line));
+	l->line[l->n++] = *line;
+	line->name = NULL;
+}
+
 static void parse_line(struct md_pop3list *l, const char *p, size_t len)
 {
 	const char *id = memrchr(p, ' ', len), *size;
@@ -69,11 +77,9 @@ static void parse_line(struct md_pop3list *l, const char *p, size_t len)
 		mem_free(&line.name);
 		return;
 	}
-	if ((l->n & (l->n - 1)) == 0)
-		l->line = mem_grow(l->line, (l->n != 0 ? l->n * 2 : 1) * sizeof(*l->line));
-	l->line[l->n++] = line;
 	if (line.uidv == l->uidv && line.n >= l->next)
 		l->next = line.n != UINT32_MAX ? line.n + 1 : UINT32_MAX;
+	md_pop3list_move(l, &line);
 }
 
 bool md_pop3list_parse(struct md_pop3list *l, const char *p, size_t len)
@@ -97,12 +103,16 @@ bool md_pop3list_parse(struct md_pop3list *l, const char *p, size_t len)
 	return !header;
 }
 
-void md_pop3list_format(const struct md_pop3 *p, struct str *out)
+static void add_line(struct str *out, const char *name, uint64_t octets, uint32_t n, uint32_t uidv, bool utf8)
+{
+	str_addf(out, "%s %llu %u:%u:%d\n", name, (unsigned long long)octets, n, uidv, utf8);
+}
+
+void md_pop3list_format(const struct md_pop3 *p, const struct md_pop3list *others, struct str *out)
 {
 	str_addf(out, "/3 %u %u\n", p->next, p->uidv);
-	for (size_t i = 0; i < p->n; i++) {
-		const struct md_pop3_msg *m = &p->msgs[i];
-
-		str_addf(out, "%s %llu %u:%u:%d\n", m->name, (unsigned long long)m->octets, m->n, m->uidv, m->utf8);
-	}
+	for (size_t i = 0; i < p->n; i++)
+		add_line(out, p->msgs[i].name, p->msgs[i].octets, p->msgs[i].n, p->msgs[i].uidv, p->msgs[i].utf8);
+	for (size_t i = 0; i < others->n; i++)
+		add_line(out, others->line[i].name, others->line[i].octets, others->line[i].n, others->line[i].uidv, others->line[i].utf8);
 }

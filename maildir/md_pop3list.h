@@ -21,7 +21,9 @@ struct md_pop3list {
 /* Reads the LEN bytes at P. False, and L empty, if it is no list of version 2 or 3. Lines that make no sense are left out. */
 bool md_pop3list_parse(struct md_pop3list *l, const char *p, size_t len);
 void md_pop3list_fini(struct md_pop3list *l);
-/* Appends the text of a list with the messages M of P that have no UIDL of their own. */
-void md_pop3list_format(const struct md_pop3 *p, struct str *out);
+/* Appends LINE to L; its name is L's from here on. */
+void md_pop3list_move(struct md_pop3list *l, struct md_pop3line *line);
+/* Appends the text of a list with the messages of P, and the lines of OTHERS. */
+void md_pop3list_format(const struct md_pop3 *p, const struct md_pop3list *others, struct str *out);
 
 #endif

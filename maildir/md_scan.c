@@ -50,7 +50,7 @@ void md_stamp_take(struct md_stamp *s, int dirfd, const char *sub)
 	s->ino = st.st_ino;
 }
 
-static bool stamp_same(const struct md_stamp *a, const struct md_stamp *b)
+bool md_stamp_same(const struct md_stamp *a, const struct md_stamp *b)
 {
 	return a->s == b->s && a->ns == b->ns && a->ino == b->ino;
 }
@@ -72,7 +72,7 @@ bool md_stamp_dirty(const struct md_stamp *at, int dirfd, const char *sub)
 	struct md_stamp now;
 
 	md_stamp_take(&now, dirfd, sub);
-	return !stamp_same(at, &now) || stamp_young(at, now.read_at_ms);
+	return !md_stamp_same(at, &now) || stamp_young(at, now.read_at_ms);
 }
 
 bool md_scan_unchanged(struct md_box *box)
@@ -276,7 +276,7 @@ enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 		for (size_t i = 0; i < l.n; i++)
 			see(sc, md_dirlist_name(&l, i), false);
 		md_stamp_take(&after, box->fd, "cur");
-		sc->quiet = !stamp_same(at, &after) ? 0 : stamp_same(at, &sc->last) ? sc->quiet + 1 : 1;
+		sc->quiet = !md_stamp_same(at, &after) ? 0 : md_stamp_same(at, &sc->last) ? sc->quiet + 1 : 1;
 		sc->last = after;
 		sc->stable = sc->quiet != 0 && !stamp_young(at, at->read_at_ms);
 		sc->lost = lost_between_passes(sc);

@@ -12,6 +12,11 @@ struct md_hash {
 
 enum { MD_HASH_NONE = UINT32_MAX };
 
+enum {
+	MD_SCAN_PASSES = 4, /* over a directory that others change all the time */
+	MD_SCAN_QUIET = 3   /* passes that are enough although the last change is younger than a step of the clock */
+};
+
 typedef const char *md_hash_name_fn(const void *arg, uint32_t val, size_t *len_out);
 
 void md_hash_init(struct md_hash *h, size_t expected);
@@ -39,6 +44,8 @@ void md_msg_gone(struct md_box *box, struct md_msg *m);
 int64_t md_now_ms(void);
 /* What SUB of the folder looks like now. A missing one gives a stamp of zeros. */
 void md_stamp_take(struct md_stamp *s, int dirfd, const char *sub);
+/* No change can be seen between A and B. */
+bool md_stamp_same(const struct md_stamp *a, const struct md_stamp *b);
 /* SUB may have changed since AT was taken. */
 bool md_stamp_dirty(const struct md_stamp *at, int dirfd, const char *sub);
 

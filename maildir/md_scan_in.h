@@ -5,11 +5,6 @@
 #include "maildir/md_lock.h"
 #include "maildir/md_scan.h"
 
-enum {
-	MD_SCAN_PASSES = 4, /* over a directory that others change all the time */
-	MD_SCAN_QUIET = 3   /* passes that are enough although the last change is younger than a step of the clock */
-};
-
 struct md_scan {
 	struct md_box *box;
 	struct md_hash hash;   /* values below box->n: the view; above: fresh */

@@ -459,6 +459,86 @@ static void make_folder(struct md_test *t, const char *dir)
 	}
 }
 
+/* A folder that nobody has opened yet, on a full disk: it is served, nobody is thrown out when mail comes, and the UIDs
+ * that were told are the ones that are recorded when there is room again. */
+static void test_first_open_without_room(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_changes ch;
+	struct rlimit keep, none;
+	uint32_t uid[3];
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "cur/2.b:2,", mail);
+	signal(SIGXFSZ, SIG_IGN);
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_FSIZE, &keep), 0);
+	none = keep;
+	none.rlim_cur = 0;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &none), 0);
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(box->n, 2);
+	CU_ASSERT(!box->uid_sticky);
+	for (int i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &keep), 0);
+		if (i == 0)
+			mt_puts(&t, "new/3.c", mail);
+		else
+			mt_rename(&t, i == 1 ? "cur/1.a:2," : "cur/1.a:2,S", i == 1 ? "cur/1.a:2,S" : "cur/1.a:2,FS");
+		CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &none), 0);
+		box->retry_ms = 0;
+		CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+		CU_ASSERT_EQUAL_FATAL(box->n, 3);
+		CU_ASSERT(ch.gone == 0 && !box->uid_sticky);
+	}
+	for (int i = 0; i < 3; i++)
+		uid[i] = box->msgs[i].uid;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_FSIZE, &keep), 0);
+	box->retry_ms = 0;
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	CU_ASSERT(box->uid_sticky);
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(box->msgs[i].uid, uid[i]);
+	md_box_close(&box);
+	box = open_box(&t, "", false);
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(box->msgs[i].uid, uid[i]);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+/* Another program has dropped a message from the list and given it a new UID: for who knew the old one it is gone, and
+ * new again. */
+static void test_list_contradicts(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_changes ch;
+
+	mt_begin(&t);
+	mt_puts(&t, "courierimapuiddb", "1 77 4\n1 1.a\n2 2.b\n3 3.c\n");
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "cur/2.b:2,", mail);
+	mt_puts(&t, "cur/3.c:2,", mail);
+	box = open_box(&t, "", false);
+	mt_puts(&t, "courierimapuiddb", "1 77 6\n1 1.a\n3 3.c\n4 2.b\n");
+	mt_puts(&t, "new/4.d", mail);
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	CU_ASSERT(ch.added == 1 && ch.gone == 1);
+	CU_ASSERT_EQUAL(md_box_drop_gone(box, NULL, NULL), 1);
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	/* 4 stands before 6, which the client has been told: it shows when the folder is opened anew. */
+	CU_ASSERT_EQUAL_FATAL(box->n, 3);
+	CU_ASSERT(box->msgs[0].uid == 1 && box->msgs[1].uid == 3 && box->msgs[2].uid == 6);
+	md_box_close(&box);
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(box->n, 4);
+	CU_ASSERT(box->msgs[2].uid == 4 && strncmp(box->msgs[2].name, "2.b", 3) == 0);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
 static void test_copy_move(void)
 {
 	struct md_test t;
@@ -744,6 +824,8 @@ static const struct unit_case cases[] = {
 	{ "keyword fold", test_keyword_fold },
 	{ "save", test_save },
 	{ "no room", test_full },
+	{ "first open without room", test_first_open_without_room },
+	{ "the list contradicts", test_list_contradicts },
 	{ "copy and move", test_copy_move },
 	{ "copy undone", test_copy_undo },
 	{ "reset", test_reset },

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "maildir/md_copy.h"
+#include "maildir/md_pop3.h"
 #include "maildir/md_save.h"
 #include "maildir/md_scan.h"
 
@@ -197,6 +198,22 @@ static void worker_main(struct md_test *t, int no)
 
 struct seen { int *uid_id, *id_uid, *there; };
 
+static void seen_begin(struct seen *s)
+{
+	s->uid_id = mem_array(UIDS, sizeof(int));
+	s->id_uid = mem_array(IDS, sizeof(int));
+	s->there = mem_array(IDS, sizeof(int));
+	memset(s->uid_id, 0xff, UIDS * sizeof(int));
+	memset(s->id_uid, 0xff, IDS * sizeof(int));
+}
+
+static void seen_end(struct seen *s)
+{
+	mem_free(&s->uid_id);
+	mem_free(&s->id_uid);
+	mem_free(&s->there);
+}
+
 static void read_log(struct md_test *t, int no, struct seen *s)
 {
 	char path[32], *text, *save, *line;
@@ -224,6 +241,115 @@ static void read_log(struct md_test *t, int no, struct seen *s)
 	mem_free(&text);
 }
 
+/* --- sessions that come and go --- */
+
+/* The number of a delivered message, which its name tells even if the file is gone. */
+static int name_id(const char *name)
+{
+	int id;
+
+	return sscanf(name, "%*d.d%d.mx", &id) == 1 ? id : -1;
+}
+
+/* What a mail program does that comes by for a moment: it learns the UIDs, and deletes some mail or moves it about. */
+static void imap_session(struct worker *w)
+{
+	bool readonly = rand_r(&w->seed) % 4 == 0;
+
+	if (md_box_open(&w->t->root, "", readonly, &w->box) != MD_OK) {
+		fail(w, "open");
+		return;
+	}
+	for (size_t i = 0; i < w->box->n; i++)
+		fprintf(w->log, "U %u %d\n", w->box->msgs[i].uid, name_id(w->box->msgs[i].name));
+	for (size_t i = 0; i < w->box->n && !readonly; i++) {
+		unsigned what = (unsigned)rand_r(&w->seed);
+		enum md_err e = MD_OK;
+
+		if (what % 4 == 0)
+			e = md_box_expunge(w->box, &w->box->msgs[i]);
+		else if (what % 4 == 1)
+			e = md_box_store(w->box, &w->box->msgs[i], MD_STORE_SET, what >> 8 & MD_FLAGS_ALL & ~MD_DELETED, NULL, 0);
+		if (e != MD_OK && e != MD_GONE)
+			fail(w, "change");
+	}
+	w->known = w->box->n;
+	learn(w);
+	md_box_close(&w->box);
+}
+
+static void pop3_session(struct worker *w)
+{
+	struct md_pop3 *p;
+	size_t deleted;
+
+	if (md_pop3_open(&w->t->root, &p) != MD_OK || w->t->root.why[0] != '\0') {
+		fail(w, "open");
+		return;
+	}
+	for (size_t i = 0; i < p->n; i++) {
+		fprintf(w->log, "U %u %d\n", p->msgs[i].n, name_id(p->msgs[i].name));
+		p->msgs[i].deleted = rand_r(&w->seed) % 4 == 0;
+	}
+	if (md_pop3_commit(p, &deleted) != MD_OK)
+		fail(w, "commit");
+	md_pop3_close(&p);
+}
+
+static void session_main(struct md_test *t, int no, void (*session)(struct worker *))
+{
+	struct worker w = { .t = t, .seed = (unsigned)no + 4711 };
+	char path[128];
+
+	md_root_fini(&t->root);
+	snprintf(path, sizeof(path), "%s/log.%d", t->dir, no);
+	w.log = fopen(path, "w");
+	if (w.log == NULL || md_root_init(&t->root, t->dir) != MD_OK)
+		_exit(2);
+	for (int i = 0; i < OPS; i++) {
+		deliver(t, no * 1000 + i);
+		session(&w);
+	}
+	fclose(w.log);
+	_exit(0);
+}
+
+static void run_sessions(void (*session)(struct worker *))
+{
+	struct md_test t;
+	struct seen s;
+	pid_t pid[WORKERS];
+	int status;
+
+	mt_begin(&t);
+	for (int i = 0; i < WORKERS; i++) {
+		pid[i] = fork();
+		CU_ASSERT_FATAL(pid[i] >= 0);
+		if (pid[i] == 0)
+			session_main(&t, i, session);
+	}
+	for (int i = 0; i < WORKERS; i++) {
+		CU_ASSERT_EQUAL(waitpid(pid[i], &status, 0), pid[i]);
+		CU_ASSERT_EQUAL(status, 0);
+	}
+	seen_begin(&s);
+	for (int i = 0; i < WORKERS; i++)
+		read_log(&t, i, &s);
+	seen_end(&s);
+	mt_end(&t);
+}
+
+/* A UID, or a UIDL, belongs to one message for ever, and a message has one. */
+static void test_imap_sessions(void)
+{
+	run_sessions(imap_session);
+}
+
+static void test_pop3_sessions(void)
+{
+	run_sessions(pop3_session);
+}
+
 static void test_many(void)
 {
 	struct md_test t;
@@ -242,19 +368,13 @@ static void test_many(void)
 		CU_ASSERT_EQUAL(waitpid(pid[i], &status, 0), pid[i]);
 		CU_ASSERT_EQUAL(status, 0);
 	}
-	s.uid_id = mem_array(UIDS, sizeof(int));
-	s.id_uid = mem_array(IDS, sizeof(int));
-	s.there = mem_array(IDS, sizeof(int));
-	memset(s.uid_id, 0xff, UIDS * sizeof(int));
-	memset(s.id_uid, 0xff, IDS * sizeof(int));
+	seen_begin(&s);
 	for (int i = 0; i < WORKERS; i++)
 		read_log(&t, i, &s);
 	count_ids(&t, "", count);
 	for (int i = 0; i < IDS; i++)
 		CU_ASSERT_EQUAL(count[i], s.there[i] == 1);
-	mem_free(&s.uid_id);
-	mem_free(&s.id_uid);
-	mem_free(&s.there);
+	seen_end(&s);
 	mem_free(&count);
 	mt_end(&t);
 }
@@ -419,6 +539,8 @@ static void test_kill_copy(void)
 
 static const struct unit_case cases[] = {
 	{ "many processes", test_many },
+	{ "many IMAP sessions", test_imap_sessions },
+	{ "many POP3 sessions", test_pop3_sessions },
 	{ "killed while appending", test_kill_append },
 	{ "killed while moving", test_kill_move },
 	{ "killed while copying", test_kill_copy },
