@@ -87,7 +87,7 @@ tests_unit_test_mime_LDADD = $(MIME_LIBS) $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_imap_message
 tests_unit_test_imap_message_SOURCES = tests/unit/test_imap_message.c
-tests_unit_test_imap_message_LDADD = imapd/libimap.a $(MIME_LIBS) $(NODE_LIBS) $(UNIT_LIBS)
+tests_unit_test_imap_message_LDADD = $(IMAP_LIBS) $(UNIT_LIBS)
 EXTRA_DIST += tests/mail
 EXTRA_DIST += tests/blackbox/test_master.py tests/blackbox/test_imapd_direct.py
 TESTS += tests/unit/test_userdb_command.sh

@@ -277,8 +277,9 @@ def test_kick_of_a_server_that_does_not_end(pool):
         assert f"(process {servers[0]}) did not end within" in marks.text(node)
 
 
-def test_kick_ends_a_long_search(make_pool):
-    """Within a command that takes minutes the server looks for it, and needs no force."""
+@pytest.fixture
+def long_search(make_pool):
+    """A pool, and a session in a SEARCH that takes a minute: a large message under many names."""
     p = make_pool(nodes=1, accounts=[Account("anna@example.com")])
     account = p.accounts["anna@example.com"]
     cur = os.path.join(account.maildir, "cur")
@@ -293,9 +294,24 @@ def test_kick_ends_a_long_search(make_pool):
         c.login_ok(account)
         c.ok("SELECT INBOX")
         c.send(b"s SEARCH BODY zqzqzq\r\n")
-        result = p.nodes[0].tool("kick", "anna@example.com")
-        assert result.returncode == 0 and result.stdout == "1 session ended\n", result
-        assert c.is_closed() and b"* BYE" in c.buf and b"* SEARCH" not in c.buf
+        yield p, c
+
+
+def test_kick_ends_a_long_search(long_search):
+    """Within a command that takes minutes the server looks for it, and needs no force."""
+    p, c = long_search
+    result = p.nodes[0].tool("kick", "anna@example.com")
+    assert result.returncode == 0 and result.stdout == "1 session ended\n", result
+    assert c.is_closed() and b"* BYE" in c.buf and b"* SEARCH" not in c.buf
+
+
+def test_hangup_ends_a_long_search(long_search):
+    """A client that closes its TCP connection, of which no more than a FIN is seen at first."""
+    p, c = long_search
+    assert len(p.nodes[0].pids("imapd")) == 1
+    c.sock.close()
+    wait_for("the server's end", lambda: not p.nodes[0].pids("imapd"))
+    wait_for("its line", lambda: "end=client" in p.nodes[0].log())
 
 
 def test_drain(pool):

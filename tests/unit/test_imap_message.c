@@ -11,6 +11,7 @@
 #include "imapd/imap_body.h"
 #include "imapd/imap_date.h"
 #include "imapd/imap_section.h"
+#include "imapd/imap_session.h"
 #include "imapd/imap_text.h"
 #include "imapd/imap_utf7.h"
 #include "lib/mem.h"
@@ -708,6 +709,25 @@ static void test_dates(void)
 	str_fini(&s);
 }
 
+/* A command that was stopped for its CPU is answered, and the session goes on; the other two reasons end it. */
+static void test_stopped(void)
+{
+	static const struct { enum work_stop stop; bool over; } t[] = { { WORK_TOO_MUCH, false }, { WORK_TOO_MUCH, false }, { WORK_NO_CLIENT, true } };
+	struct session_counters counters = { .end = SESSION_END_COUNT };
+	const struct session_start start = { .user = "u", .session_id = "s", .counters = &counters };
+	struct imap_session s = { .start = &start };
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		work_init(&s.work, &s.io, NULL);
+		s.work.stop = t[i].stop;
+		CU_ASSERT_EQUAL(imap_stopped(&s, "SEARCH"), t[i].over ? IMAP_GONE : IMAP_NO);
+		CU_ASSERT_EQUAL(s.over, t[i].over);
+		CU_ASSERT(t[i].over || strncmp(str_cstr(&s.reply), "[LIMIT] SEARCH ", 15) == 0);
+	}
+	CU_ASSERT_EQUAL(counters.end, SESSION_END_DISCONNECTED);
+	str_fini(&s.reply);
+}
+
 static const struct unit_case cases[] = {
 	{ "envelopes and structures", test_golden }, { "messages cut anywhere", test_cut }, { "strings", test_strings },
 	{ "limits", test_limits }, { "output is bounded", test_output_is_bounded }, { "languages", test_languages },
@@ -715,6 +735,6 @@ static const struct unit_case cases[] = {
 	{ "output stopped", test_wire_stop },
 	{ "search", test_search }, { "many texts together", test_search_together }, { "a message is read once", test_search_reads_once },
 	 { "search in large bodies", test_search_large }, { "sent date", test_sent_day },
-	{ "modified UTF-7", test_utf7 }, { "dates", test_dates }, { NULL, NULL },
+	{ "modified UTF-7", test_utf7 }, { "dates", test_dates }, { "stopped commands", test_stopped }, { NULL, NULL },
 };
 UNIT_MAIN("messages in IMAP", cases)
