@@ -26,20 +26,6 @@ void md_items_free(struct md_item *it, size_t n)
 	mem_free(&it);
 }
 
-int md_sync_dir(int dirfd, const char *sub)
-{
-	int fd = openat(dirfd, sub, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc, err;
-
-	if (fd < 0)
-		return -1;
-	rc = fsync(fd);
-	err = errno;
-	close(fd);
-	errno = err;
-	/* Some file systems have nothing to sync in a directory. */
-	return rc != 0 && err != EINVAL && err != EROFS ? -1 : 0;
-}
-
 /* Takes the lock and reads the list. A folder that has none gets one first, with all that is in it. */
 static enum md_err lock_and_read(struct md_root *r, int tofd, const char *folder, struct md_lock *lock,
 	struct md_uidlist *l)
@@ -149,10 +135,15 @@ static void undo(int tofd, struct md_item *it, size_t n)
 static enum md_err write_keywords(struct md_root *r, int tofd, const char *folder, const struct md_item *it, size_t n)
 {
 	enum md_err e = MD_OK;
+	bool any = false;
 
 	for (size_t i = 0; e == MD_OK && i < n; i++)
-		if (it[i].nkw != 0)
+		if (it[i].nkw != 0) {
 			e = md_kw_write(r, tofd, folder, it[i].name.data, it[i].base_len, it[i].kw, it[i].nkw);
+			any = true;
+		}
+	if (e == MD_OK && any && md_sync_dir(tofd, MD_KW_DIR) != 0)
+		e = md_fail(r, md_errno(errno), errno, "cannot sync the keywords of folder %s", md_folder_text(folder));
 	return e;
 }
 
@@ -172,7 +163,7 @@ enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct m
 		e = write_keywords(r, tofd, folder, it, n);
 		for (size_t i = 0; e == MD_OK && i < n; i++)
 			e = place(r, tofd, folder, &it[i], lost, arg, cross);
-		if (e == MD_OK && (md_sync_dir(tofd, "cur") != 0 || md_sync_dir(tofd, ".") != 0))
+		if (e == MD_OK && md_sync_dir(tofd, "cur") != 0)
 			e = md_fail(r, md_errno(errno), errno, "cannot sync folder %s", md_folder_text(folder));
 		if (e != MD_OK)
 			undo(tofd, it, n);

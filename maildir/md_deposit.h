@@ -1,7 +1,7 @@
 /* The last step of saving, copying and moving: files that are ready elsewhere get UIDs and their places in cur/.
  *
- * Under the folder's lock: the UID list with the new entries is written first, then the files are renamed into
- * cur/, then the directories are synced. A crash in between leaves entries without files, which the next scan
+ * Under the folder's lock: the UID list with the new entries is on disk first, then the keywords, then the files are
+ * renamed into cur/, which is synced. A crash in between leaves entries without files, which the next scan
  * drops, and never a file that another one's UID is given to. */
 #ifndef MAILDIR_MD_DEPOSIT_H
 #define MAILDIR_MD_DEPOSIT_H
@@ -35,7 +35,5 @@ typedef bool md_lost_fn(struct md_item *it, void *arg);
  * files cannot be renamed or linked to there (another file system, mostly): copying their bytes is left. */
 enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n, md_lost_fn *lost,
 	void *arg, uint32_t *uidvalidity_out, bool *cross) MUST_CHECK;
-/* fsync() of directory SUB of DIRFD. 0, or -1 with errno. */
-int md_sync_dir(int dirfd, const char *sub);
 
 #endif

@@ -237,6 +237,20 @@ int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target,
 	return rc;
 }
 
+int md_sync_dir(int dirfd, const char *sub)
+{
+	int fd = openat(dirfd, sub, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc, err;
+
+	if (fd < 0)
+		return -1;
+	rc = fsync(fd);
+	err = errno;
+	close(fd);
+	errno = err;
+	/* Some file systems have nothing to sync in a directory. */
+	return rc != 0 && err != EINVAL && err != EROFS ? -1 : 0;
+}
+
 int md_read_file(int dirfd, const char *name, size_t max, struct str *out, struct stat *st)
 {
 	int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

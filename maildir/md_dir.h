@@ -42,6 +42,8 @@ int md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name);
  * SYNC: the bytes are on disk before the name is. *ST tells the new file. 0, or -1 with errno. */
 int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target, const struct str *text, bool sync,
 	struct stat *st);
+/* fsync() of directory SUB of DIRFD: the names in it are on disk. 0, or -1 with errno. */
+int md_sync_dir(int dirfd, const char *sub);
 /* Appends all bytes of the regular file NAME in DIRFD to OUT, at most MAX. 0, or -1 with errno (EFBIG: larger). */
 int md_read_file(int dirfd, const char *name, size_t max, struct str *out, struct stat *st);
 

@@ -371,7 +371,7 @@ enum md_err md_kw_load(struct md_box *box, size_t known)
 
 static bool make_dir(int dirfd)
 {
-	return mkdirat(dirfd, MD_KW_DIR, 0755) == 0 || errno == EEXIST;
+	return mkdirat(dirfd, MD_KW_DIR, 0755) == 0 ? md_sync_dir(dirfd, ".") == 0 : errno == EEXIST;
 }
 
 enum md_err md_kw_write(struct md_root *r, int dirfd, const char *folder, const char *base, size_t base_len,
@@ -385,9 +385,9 @@ enum md_err md_kw_write(struct md_root *r, int dirfd, const char *folder, const 
 	str_add(&path, base, base_len);
 	for (size_t i = 0; i < n; i++)
 		str_addf(&text, "%s\n", name[i]);
-	rc = md_replace_file(r, dirfd, dirfd, path.data, &text, false, &st);
+	rc = md_replace_file(r, dirfd, dirfd, path.data, &text, true, &st);
 	if (rc != 0 && errno == ENOENT && make_dir(dirfd))
-		rc = md_replace_file(r, dirfd, dirfd, path.data, &text, false, &st);
+		rc = md_replace_file(r, dirfd, dirfd, path.data, &text, true, &st);
 	err = errno;
 	str_fini(&path);
 	str_fini(&text);
@@ -602,7 +602,8 @@ enum md_err md_kw_fold(struct md_box *box)
 	if (e == MD_OK) {
 		format_list(box, &text);
 		RACE("keywords: all read, :list not replaced");
-		if (md_replace_file(box->root, box->fd, box->fd, LIST_FILE, &text, false, &st) != 0)
+		if (md_replace_file(box->root, box->fd, box->fd, LIST_FILE, &text, true, &st) != 0 ||
+		    md_sync_dir(box->fd, MD_KW_DIR) != 0)
 			e = md_fail(box->root, md_errno(errno), errno, "cannot write the keywords of folder %s", md_folder_text(box->folder));
 	}
 	kwfd = e == MD_OK ? openat(box->fd, MD_KW_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;

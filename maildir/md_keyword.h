@@ -36,7 +36,8 @@ enum md_err md_kw_load(struct md_box *box, size_t known) MUST_CHECK;
 enum md_err md_kw_fold(struct md_box *box) MUST_CHECK;
 /* Sets the keywords of M to what HOW makes of them, on disk first; takes and releases the lock. */
 enum md_err md_kw_store(struct md_box *box, struct md_msg *m, enum md_store how, const uint32_t *kw, size_t nkw) MUST_CHECK;
-/* Records that the message BASE of folder DIRFD has the N keywords NAME. The lock must be held. */
+/* Records that the message BASE of folder DIRFD has the N keywords NAME. The lock must be held. Their file is on disk
+ * before it takes the place of an older one; its name is when the caller has synced MD_KW_DIR. */
 enum md_err md_kw_write(struct md_root *r, int dirfd, const char *folder, const char *base, size_t base_len,
 	const char *const *name, size_t n) MUST_CHECK;
 /* Forgets a pending change of BASE. */

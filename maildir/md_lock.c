@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -18,6 +17,8 @@
 #include "maildir/md_dir.h"
 
 #define LOCK_FILE "tmp/courier.lock"
+
+enum { DROP_TRIES = 5 };
 
 static const char *my_host(void)
 {
@@ -41,17 +42,16 @@ static bool owner_is_dead(const char *text)
 }
 
 /* Removes the lock file if nobody can still be at work under it. It is first renamed to a name of our own, so that
- * of two who find it stale only one removes it, and looked at again there. */
-static void break_stale(struct md_root *r, int dirfd)
+ * of two who find it stale only one removes it, and looked at again there. NOW is the file system's time: a file
+ * server's clock may be another one than ours. */
+static void break_stale(struct md_root *r, int dirfd, int64_t now)
 {
 	struct str text = STR_INIT, mine = STR_INIT;
 	struct stat st, again;
-	struct timespec now;
 	bool stale;
 
 	if (md_read_file(dirfd, LOCK_FILE, 4096, &text, &st) == 0) {
-		clock_gettime(CLOCK_REALTIME, &now);
-		stale = owner_is_dead(str_cstr(&text)) || st.st_mtime < now.tv_sec - MD_LOCK_STALE;
+		stale = owner_is_dead(str_cstr(&text)) || st.st_mtime < now - MD_LOCK_STALE;
 		if (stale && fstatat(dirfd, LOCK_FILE, &again, AT_SYMLINK_NOFOLLOW) == 0 && again.st_ino == st.st_ino &&
 		    again.st_ctim.tv_sec == st.st_ctim.tv_sec && again.st_ctim.tv_nsec == st.st_ctim.tv_nsec) {
 			RACE("lock: a stale one was seen twice");
@@ -94,10 +94,11 @@ static int make_mine(struct md_root *r, int dirfd, struct str *name, struct stat
 	return fd;
 }
 
-/* link() until it works: a lost reply of a network file system shows in the link count only. */
-static int take(struct md_root *r, int dirfd, const char *mine)
+/* link() until it works: a lost reply of a network file system shows in the link count only. MADE: when the file system
+ * says that MINE was made. */
+static int take(struct md_root *r, int dirfd, const char *mine, int64_t made)
 {
-	int64_t end = clock_ms() + MD_LOCK_WAIT * 1000;
+	int64_t start = clock_ms(), end = start + MD_LOCK_WAIT * 1000;
 	unsigned wait_us = 200;
 	struct stat st;
 
@@ -112,7 +113,7 @@ static int take(struct md_root *r, int dirfd, const char *mine)
 		errno = err;
 		if (err != EEXIST)
 			return -1;
-		break_stale(r, dirfd);
+		break_stale(r, dirfd, made + (clock_ms() - start) / 1000);
 		if (clock_ms() >= end) {
 			errno = EEXIST;
 			return -1;
@@ -137,10 +138,11 @@ enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struc
 		return md_fail(r, e == MD_GONE ? MD_NOTMAILDIR : e, err, "cannot create a lock file in tmp/ of folder %s",
 			md_folder_text(folder));
 	}
-	if (take(r, dirfd, mine.data) == 0) {
+	if (take(r, dirfd, mine.data, st.st_mtime) == 0) {
 		l->dirfd = dirfd;
 		l->dev = st.st_dev;
 		l->ino = st.st_ino;
+		l->since_ms = clock_ms();
 	} else if (errno == EEXIST) {
 		e = md_fail(r, MD_BUSY, 0, "tmp/courier.lock of folder %s is held by another process for more than %d s",
 			md_folder_text(folder), MD_LOCK_WAIT);
@@ -157,13 +159,21 @@ enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struc
 	return e;
 }
 
-void md_lock_drop(struct md_lock *l)
+/* Is the lock file there and the one of L? If the file system does not tell, it is while nobody may have broken it. */
+static bool is_ours(const struct md_lock *l)
 {
 	struct stat st;
 
-	if (l->dirfd >= 0 && fstatat(l->dirfd, LOCK_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st.st_dev == l->dev && st.st_ino == l->ino)
-		unlinkat(l->dirfd, LOCK_FILE, 0);
+	if (fstatat(l->dirfd, LOCK_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return st.st_dev == l->dev && st.st_ino == l->ino;
+	return errno != ENOENT && clock_ms() - l->since_ms < MD_LOCK_STALE * 1000 / 2;
+}
+
+void md_lock_drop(struct md_lock *l)
+{
+	for (int i = 0; l->dirfd >= 0 && i < DROP_TRIES && is_ours(l); i++)
+		if (unlinkat(l->dirfd, LOCK_FILE, 0) == 0)
+			break;
 	if (l->fd >= 0)
 		close(l->fd);
 	l->dirfd = l->fd = -1;

@@ -356,6 +356,8 @@ static enum md_err save_list(struct md_pop3 *p, const struct md_pop3list *others
 
 	md_pop3list_format(p, others, &text);
 	rc = md_replace_file(p->root, p->root->fd, p->root->fd, MD_POP3_FILE, &text, true, &st);
+	if (rc == 0)
+		rc = md_sync_dir(p->root->fd, ".");
 	err = errno;
 	str_fini(&text);
 	return rc == 0 ? MD_OK : md_fail(p->root, md_errno(err), err, "cannot write " MD_POP3_FILE "; new mail is not shown");

@@ -172,7 +172,8 @@ enum md_err md_uidlist_write(struct md_root *r, int dirfd, const char *folder, s
 	if (l->uidnext == 0)
 		l->uidnext = 1;
 	md_uidlist_format(l, &text);
-	if (md_replace_file(r, dirfd, dirfd, MD_UIDLIST_FILE, &text, true, &st) != 0) {
+	/* A UID that somebody is told must not be another message's after a power cut. */
+	if (md_replace_file(r, dirfd, dirfd, MD_UIDLIST_FILE, &text, true, &st) != 0 || md_sync_dir(dirfd, ".") != 0) {
 		err = errno;
 		if (fresh)
 			l->uidvalidity = 0;

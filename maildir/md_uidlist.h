@@ -46,7 +46,7 @@ void md_uidlist_add(struct md_uidlist *l, uint32_t uid, const char *base, size_t
 enum md_err md_uidlist_read(struct md_root *r, int dirfd, const char *folder, struct md_uidlist *l) MUST_CHECK;
 /* True if the file in DIRFD is not the one that L was read from (or written to). */
 bool md_uidlist_stale(const struct md_uidlist *l, int dirfd);
-/* Writes L through tmp/, synced to disk and renamed; the folder's directory is not synced. The lock must be held.
+/* Writes L through tmp/, synced to disk and renamed; the folder's directory is synced, too. The lock must be held.
  * A list that has no UIDVALIDITY yet gets one from the time of the new file, as Courier does.
  * MD_OK, MD_FULL, MD_PERM, MD_READONLY, MD_IO. */
 enum md_err md_uidlist_write(struct md_root *r, int dirfd, const char *folder, struct md_uidlist *l) MUST_CHECK;

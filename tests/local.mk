@@ -77,6 +77,11 @@ tests_unit_test_md_tree_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_md_size
 tests_unit_test_md_size_SOURCES = tests/unit/test_md_size.c
 tests_unit_test_md_size_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_md_fault
+tests_unit_test_md_fault_SOURCES = tests/unit/test_md_fault.c
+tests_unit_test_md_fault_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+tests_unit_test_md_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatat,--wrap=openat,--wrap=linkat,--wrap=unlinkat \
+	-Wl,--wrap=renameat,--wrap=renameat2,--wrap=fdatasync,--wrap=fsync
 UNIT_TESTS += tests/unit/test_md_format
 tests_unit_test_md_format_SOURCES = tests/unit/test_md_format.c
 tests_unit_test_md_format_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)

@@ -1,0 +1,326 @@
+/* What a file system that fails once, at any call, leaves behind; and in which order things reach the disk.
+ * Linked with --wrap for the calls below, so that each can fail or be noted. */
+#include "tests/unit/md_test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <time.h>
+
+#include "maildir/md_copy.h"
+#include "maildir/md_pop3.h"
+#include "maildir/md_save.h"
+
+static const char mail[] = "From: a\nSubject: x\n\nhi\n";
+
+/* --- the calls --- */
+
+static unsigned calls;   /* so far */
+static unsigned fail_at; /* the number of the one that fails; 0: none */
+static char steps[65536]; /* what was synced and renamed: "sync NAME\n", "rename NAME\n" */
+
+static bool fails(void)
+{
+	if (++calls != fail_at)
+		return false;
+	errno = EIO;
+	return true;
+}
+
+static void note(const char *what, const char *name)
+{
+	size_t at = strlen(steps);
+
+	if (at + 300 < sizeof(steps))
+		snprintf(steps + at, sizeof(steps) - at, "%s %.250s\n", what, name);
+}
+
+/* The last part of the path of FD. */
+static void note_fd(const char *what, int fd)
+{
+	char link[64], path[512], *slash;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n <= 0)
+		return;
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	note(what, slash != NULL ? slash + 1 : path);
+}
+
+int __real_fstatat(int dirfd, const char *path, struct stat *st, int flags);
+int __real_openat(int dirfd, const char *path, int flags, ...);
+int __real_linkat(int fromfd, const char *from, int tofd, const char *to, int flags);
+int __real_unlinkat(int dirfd, const char *path, int flags);
+int __real_renameat(int fromfd, const char *from, int tofd, const char *to);
+int __real_renameat2(int fromfd, const char *from, int tofd, const char *to, unsigned flags);
+int __real_fdatasync(int fd);
+int __real_fsync(int fd);
+int __wrap_fstatat(int dirfd, const char *path, struct stat *st, int flags);
+int __wrap_openat(int dirfd, const char *path, int flags, ...);
+int __wrap_linkat(int fromfd, const char *from, int tofd, const char *to, int flags);
+int __wrap_unlinkat(int dirfd, const char *path, int flags);
+int __wrap_renameat(int fromfd, const char *from, int tofd, const char *to);
+int __wrap_renameat2(int fromfd, const char *from, int tofd, const char *to, unsigned flags);
+int __wrap_fdatasync(int fd);
+int __wrap_fsync(int fd);
+
+int __wrap_fstatat(int dirfd, const char *path, struct stat *st, int flags)
+{
+	return fails() ? -1 : __real_fstatat(dirfd, path, st, flags);
+}
+
+int __wrap_openat(int dirfd, const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list ap;
+
+	va_start(ap, flags);
+	if ((flags & O_CREAT) != 0)
+		mode = va_arg(ap, mode_t);
+	va_end(ap);
+	return fails() ? -1 : __real_openat(dirfd, path, flags, mode);
+}
+
+int __wrap_linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
+{
+	return fails() ? -1 : __real_linkat(fromfd, from, tofd, to, flags);
+}
+
+int __wrap_unlinkat(int dirfd, const char *path, int flags)
+{
+	return fails() ? -1 : __real_unlinkat(dirfd, path, flags);
+}
+
+int __wrap_renameat(int fromfd, const char *from, int tofd, const char *to)
+{
+	if (fails())
+		return -1;
+	note("rename", to);
+	return __real_renameat(fromfd, from, tofd, to);
+}
+
+int __wrap_renameat2(int fromfd, const char *from, int tofd, const char *to, unsigned flags)
+{
+	if (fails())
+		return -1;
+	note("rename", to);
+	return __real_renameat2(fromfd, from, tofd, to, flags);
+}
+
+int __wrap_fdatasync(int fd)
+{
+	if (fails())
+		return -1;
+	note_fd("sync", fd);
+	return __real_fdatasync(fd);
+}
+
+int __wrap_fsync(int fd)
+{
+	if (fails())
+		return -1;
+	note_fd("sync", fd);
+	return __real_fsync(fd);
+}
+
+static void forget_steps(void)
+{
+	steps[0] = '\0';
+}
+
+/* Are A and, later, B among the steps? */
+static bool in_order(const char *a, const char *b)
+{
+	const char *p = strstr(steps, a);
+
+	return p != NULL && strstr(p, b) != NULL;
+}
+
+/* --- what is done --- */
+
+static enum md_err do_save(struct md_root *r)
+{
+	const char *kw[] = { "work" };
+	struct md_save *s;
+	uint32_t uid, uidv;
+	enum md_err e = md_save_begin(r, "", &s);
+
+	if (e != MD_OK)
+		return e;
+	e = md_save_write(s, mail, sizeof(mail) - 1);
+	if (e == MD_OK)
+		return md_save_commit(&s, MD_SEEN, kw, 1, 1000000000, &uid, &uidv);
+	md_save_abort(&s);
+	return e;
+}
+
+static enum md_err do_open(struct md_root *r)
+{
+	struct md_box *box;
+	enum md_err e = md_box_open(r, "", false, &box);
+
+	md_box_close(&box);
+	return e;
+}
+
+static enum md_err do_store(struct md_root *r)
+{
+	struct md_box *box;
+	enum md_err e = md_box_open(r, "", false, &box);
+	uint32_t kw;
+
+	if (e != MD_OK)
+		return e;
+	kw = (uint32_t)md_box_keyword_add(box, "stored", 6);
+	if (box->n != 0)
+		e = md_box_store(box, &box->msgs[0], MD_STORE_ADD, MD_FLAGGED, &kw, 1);
+	md_box_close(&box);
+	return e;
+}
+
+static enum md_err do_expunge(struct md_root *r)
+{
+	struct md_box *box;
+	enum md_err e = md_box_open(r, "", false, &box);
+
+	if (e != MD_OK)
+		return e;
+	if (box->n != 0)
+		e = md_box_expunge(box, &box->msgs[0]);
+	md_box_close(&box);
+	return e;
+}
+
+static enum md_err do_pop3(struct md_root *r)
+{
+	struct md_pop3 *p;
+	enum md_err e = md_pop3_open(r, &p);
+
+	md_pop3_close(&p);
+	return e;
+}
+
+/* One run of DO on a fresh Maildir with the N-th call failing; true if it came to that. What must hold then: there is no
+ * lock, and the same process can do it at once. */
+static bool one_fault(enum md_err (*fn)(struct md_root *), unsigned n)
+{
+	struct md_test t;
+	bool hit;
+	enum md_err e;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "new/2.b", mail);
+	mt_mkdir(&t, "courierimapkeywords");
+	calls = 0;
+	fail_at = n;
+	e = fn(&t.root);
+	fail_at = 0;
+	hit = calls >= n;
+	CU_ASSERT(e == MD_OK || t.root.why[0] != '\0');
+	CU_ASSERT_FALSE(mt_exists(&t, "tmp/courier.lock"));
+	if (!mt_exists(&t, "tmp/courier.lock"))
+		CU_ASSERT_EQUAL(fn(&t.root), MD_OK);
+	mt_end(&t);
+	return hit;
+}
+
+static void test_one_fault(void)
+{
+	enum md_err (*const all[])(struct md_root *) = { do_save, do_open, do_store, do_expunge, do_pop3 };
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		unsigned n = 1;
+
+		while (n < 500 && one_fault(all[i], n))
+			n++;
+		CU_ASSERT(n > 10 && n < 500);
+	}
+}
+
+/* --- power cuts --- */
+
+/* A UID that was told is on disk: the list's bytes before its name, and the name before anybody is told. */
+static void test_uids_synced(void)
+{
+	struct md_test t;
+	const char *dir;
+	char sync_dir[128];
+
+	mt_begin(&t);
+	mt_puts(&t, "new/1.a", mail);
+	dir = strrchr(t.dir, '/') + 1;
+	snprintf(sync_dir, sizeof(sync_dir), "sync %s\n", dir);
+	forget_steps();
+	CU_ASSERT_EQUAL(do_open(&t.root), MD_OK);
+	CU_ASSERT(in_order("sync ", "rename courierimapuiddb\n"));
+	CU_ASSERT(in_order("rename courierimapuiddb\n", sync_dir));
+	forget_steps();
+	CU_ASSERT_EQUAL(do_open(&t.root), MD_OK);
+	CU_ASSERT_STRING_EQUAL(steps, ""); /* nothing new: nothing to wait for */
+	forget_steps();
+	CU_ASSERT_EQUAL(do_pop3(&t.root), MD_OK);
+	CU_ASSERT(in_order("sync ", "rename courierpop3dsizelist\n"));
+	CU_ASSERT(in_order("rename courierpop3dsizelist\n", sync_dir));
+	forget_steps();
+	CU_ASSERT_EQUAL(do_pop3(&t.root), MD_OK);
+	CU_ASSERT_STRING_EQUAL(steps, "");
+	mt_end(&t);
+}
+
+/* Keywords: no file takes its name before its bytes are on disk; an APPEND's is there when OK is said. */
+static void test_keywords_synced(void)
+{
+	struct md_test t;
+
+	mt_begin(&t);
+	mt_mkdir(&t, "courierimapkeywords");
+	mt_puts(&t, "cur/1.a:2,", mail);
+	CU_ASSERT_EQUAL(do_open(&t.root), MD_OK);
+	forget_steps();
+	CU_ASSERT_EQUAL(do_store(&t.root), MD_OK);
+	CU_ASSERT(in_order("sync ", "rename courierimapkeywords/1.a\n"));
+	forget_steps();
+	CU_ASSERT_EQUAL(do_save(&t.root), MD_OK);
+	CU_ASSERT(in_order("rename courierimapkeywords/", "sync courierimapkeywords\n"));
+	mt_end(&t);
+}
+
+/* Old keywords are in ":list" on disk before the files that had them get other names. */
+static void test_fold_synced(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_changes ch;
+	char name[64];
+	uint32_t kw;
+
+	mt_begin(&t);
+	for (int i = 100; i < 170; i++) {
+		snprintf(name, sizeof(name), "cur/%d.x:2,", i);
+		mt_puts(&t, name, mail);
+	}
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
+	kw = (uint32_t)md_box_keyword_add(box, "$Fwd", 4);
+	for (size_t i = 0; i < box->n; i++)
+		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[i], MD_STORE_ADD, 0, &kw, 1), MD_OK);
+	forget_steps();
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	CU_ASSERT(in_order("sync ", "rename courierimapkeywords/:list\n"));
+	CU_ASSERT(in_order("rename courierimapkeywords/:list\nsync courierimapkeywords\n", ".100.x\n"));
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+static const struct unit_case cases[] = {
+	{ "one call fails", test_one_fault },
+	{ "UIDs reach the disk", test_uids_synced },
+	{ "keywords reach the disk", test_keywords_synced },
+	{ "folded keywords reach the disk", test_fold_synced },
+	{ NULL, NULL }
+};
+
+UNIT_MAIN("md_fault", cases)
