@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -227,10 +228,203 @@ static void test_timeout_while_retry_is_pending(void)
 	teardown();
 }
 
+/* --- a client that has gone --- */
+
+static void test_client_leaves_while_authd_is_asked(void)
+{
+	struct msgr r;
+	uint32_t request;
+
+	setup();
+	told();
+	say("a LOGIN u p\r\n");
+	request = asked("u");
+	shutdown(client_end, SHUT_RDWR);
+	turns();
+	CU_ASSERT(next(authd_end, AUTH_CANCEL, &r));
+	CU_ASSERT_EQUAL(msgr_u32(&r), request);
+	CU_ASSERT_PTR_NULL(w->logins);
+	teardown();
+}
+
+/* Half of an end, behind commands: the login goes on, and the commands with it. */
+static void test_half_close_behind_commands(void)
+{
+	struct msgr r;
+	const void *behind;
+	char context[64];
+	size_t len;
+
+	setup();
+	told();
+	say("a LOGIN u p\r\nb NOOP\r\n");
+	shutdown(client_end, SHUT_WR);
+	turns();
+	answer_here(asked("u"));
+	CU_ASSERT(next(spawn_end, HANDOFF, &r));
+	msgr_u32(&r);
+	msgr_bytes(&r, TICKET_LEN, &len);
+	msgr_str(&r, context, sizeof(context));
+	behind = msgr_bytes(&r, SESSION_LEFTOVER_MAX, &len);
+	CU_ASSERT(len == 8 && memcmp(behind, "b NOOP\r\n", len) == 0);
+	teardown();
+}
+
+/* What came behind the credentials in a segment of its own is not read; the loop does not spin over it, and the sweep sees the
+ * client reset its connection. */
+static void test_reset_behind_commands_not_read(void)
+{
+	struct msgr r;
+
+	setup();
+	told();
+	say("a LOGIN u p\r\n");
+	asked("u");
+	say("b NOOP\r\n");
+	CU_ASSERT_EQUAL(w->logins->io.events & (EV_READ | EV_WRITE), 0);
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	CU_ASSERT_PTR_NOT_NULL(w->logins);
+	close(client_end);
+	client_end = -1;
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	turns();
+	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT(next(authd_end, AUTH_CANCEL, &r));
+	teardown();
+}
+
+/* --- logins under way at a peer --- */
+
+static int peer_listener, peer_end;
+
+/* authd's answer to REQUEST: the mail is at a peer, which the test plays. */
+static void answer_there(uint32_t request)
+{
+	static struct msgw m;
+	struct auth_reply *a = auth_reply_new();
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sin);
+
+	peer_listener = socket(AF_INET, SOCK_STREAM, 0);
+	CU_ASSERT_EQUAL_FATAL(bind(peer_listener, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(peer_listener, 1), 0);
+	CU_ASSERT_EQUAL_FATAL(getsockname(peer_listener, (struct sockaddr *)&sin, &len), 0);
+	memset(a, 0, sizeof(*a));
+	a->request = request;
+	a->verdict = AUTH_VERDICT_OK;
+	a->session = 7;
+	str_copy(a->name, sizeof(a->name), "u");
+	a->ntargets = 1;
+	str_copy(a->target[0].host, sizeof(a->target[0].host), "alias");
+	CU_ASSERT_FATAL(net_addr_parse(&a->target[0].addr, "127.0.0.1", ntohs(sin.sin_port)));
+	auth_reply_write(&m, a);
+	CU_ASSERT_EQUAL(msg_send(authd_end, &m, -1), 0);
+	auth_reply_free(&a);
+	turns();
+	peer_end = accept(peer_listener, NULL, NULL);
+	close(peer_listener);
+	CU_ASSERT_NOT_EQUAL_FATAL(peer_end, -1);
+}
+
+static void peer_says(const char *text)
+{
+	CU_ASSERT_EQUAL((size_t)send(peer_end, text, strlen(text), 0), strlen(text));
+	turns();
+}
+
+static void begin_at_peer(void)
+{
+	setup();
+	told();
+	say("a LOGIN u p\r\n");
+	answer_there(asked("u"));
+	peer_says("* OK hello\r\n");
+}
+
+static void test_client_leaves_during_peer_login(void)
+{
+	char buf[100];
+	struct msgr r;
+
+	begin_at_peer();
+	CU_ASSERT(recv(peer_end, buf, sizeof(buf), 0) > 0);
+	shutdown(client_end, SHUT_RDWR);
+	turns();
+	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_EQUAL(recv(peer_end, buf, sizeof(buf), 0), 0);
+	CU_ASSERT(next(authd_end, SESSION_END, &r));
+	close(peer_end);
+	teardown();
+}
+
+static bool arrived(void)
+{
+	struct msgr r;
+
+	return next(authd_end, SESSION_ARRIVED, &r) && msgr_u64(&r) == 7;
+}
+
+/* That a login has arrived is no message of its own: the sweep tells it. Where logins wait for that it is told at once. */
+static void test_arrival_is_told_in_passing(void)
+{
+	static struct msgw m;
+
+	begin_at_peer();
+	peer_says("L OK in\r\n");
+	CU_ASSERT_EQUAL(relay_pool_count(w->relays), 1);
+	CU_ASSERT_FALSE(arrived());
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	turns();
+	CU_ASSERT(arrived());
+	close(peer_end);
+	turns();
+	teardown();
+
+	begin_at_peer();
+	msgw_begin(&m, AUTH_CROWDED);
+	CU_ASSERT_EQUAL(msg_send(authd_end, &m, -1), 0);
+	turns();
+	peer_says("L OK in\r\n");
+	CU_ASSERT(arrived());
+	close(peer_end);
+	turns();
+	teardown();
+}
+
+/* The peer's greeting has our own mark: nothing is sent, the client gets its answer, authd learns the name. */
+static void test_peer_is_this_node(void)
+{
+	struct msgr r;
+	char host[64], buf[100];
+
+	setup();
+	told();
+	mem_free(&w->ctx.set->node_id);
+	w->ctx.set->node_id = mem_strdup("00112233445566778899aabbccddeeff");
+	say("a LOGIN u p\r\n");
+	answer_there(asked("u"));
+	peer_says("* OK [CAPABILITY IMAP4rev1] Waypost node 00112233445566778899aabbccddeeff ready.\r\n");
+	CU_ASSERT_PTR_NOT_NULL(strstr(told(), "a NO [UNAVAILABLE]"));
+	CU_ASSERT_EQUAL(recv(peer_end, buf, sizeof(buf), 0), 0);
+	CU_ASSERT(next(authd_end, PEER_SELF, &r));
+	CU_ASSERT_EQUAL(msgr_u8(&r), PROTOCOL_IMAP);
+	msgr_str(&r, host, sizeof(host));
+	CU_ASSERT_STRING_EQUAL(host, "alias");
+	CU_ASSERT_EQUAL(w->logins->state, LOGIN_COMMAND);
+	close(peer_end);
+	teardown();
+}
+
 static const struct unit_case cases[] = {
 	{ "the sweep and the second try come in one turn", test_sweep_and_retry_in_one_turn },
 	{ "a new authd and the second try come in one turn", test_new_authd_and_retry_in_one_turn },
 	{ "the deadline and the second try come in one turn", test_timeout_while_retry_is_pending },
+	{ "a client leaves while authd is asked", test_client_leaves_while_authd_is_asked },
+	{ "a half-close behind commands", test_half_close_behind_commands },
+	{ "a reset behind commands that were not read", test_reset_behind_commands_not_read },
+	{ "a client leaves during the login at its peer", test_client_leaves_during_peer_login },
+	{ "an arrival is told in passing", test_arrival_is_told_in_passing },
+	{ "the peer is this node", test_peer_is_this_node },
 	{ NULL, NULL }
 };
 
