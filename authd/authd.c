@@ -375,6 +375,7 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	/* A worker ends its clients' logins in time; this is for one that does not. */
 	for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
 		expire(w, clock_now() - 2 * (double)set->node_LOGIN_TIMEOUT);
+	reg_expire(a->reg, clock_now());
 	if (a->loading || strstr(set->authdaemonrc_authmodulelist, "authuserdb") == NULL ||
 	    userdb_watch_poll(&a->watch, set->authuserdb_USERDB, clock_now()) == 0)
 		return;

@@ -1,6 +1,7 @@
 #include "authd/register.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ struct ip_count {
 /* Logins that are under way at the same peer, or those of one account there. */
 struct reg_crowd {
 	unsigned n;
+	double shut_until; /* 0: it is not shut */
 	UT_hash_handle hh;
 	char key[];
 };
@@ -27,7 +29,7 @@ struct reg {
 	struct reg_session *sessions;
 	struct ip_count *ips;
 	struct reg_crowd *crowds;
-	unsigned under_way;
+	unsigned under_way, nshut;
 	unsigned count[PROTOCOL_COUNT];
 };
 
@@ -42,6 +44,7 @@ void reg_free(struct reg **r)
 		return;
 	while ((*r)->sessions != NULL)
 		reg_remove(*r, (*r)->sessions);
+	reg_expire(*r, INFINITY);
 	mem_free(r);
 }
 
@@ -108,7 +111,7 @@ static struct reg_crowd *find_crowd(const struct reg *r, const char *key, unsign
 	return c;
 }
 
-static struct reg_crowd *join_crowd(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user)
+static struct reg_crowd *need_crowd(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user)
 {
 	char key[CROWD_KEY_MAX];
 	unsigned len = crowd_key(key, p, host, port, user);
@@ -119,6 +122,22 @@ static struct reg_crowd *join_crowd(struct reg *r, enum protocol p, const char *
 		memcpy(c->key, key, len + 1);
 		HASH_ADD(hh, r->crowds, key, len, c);
 	}
+	return c;
+}
+
+/* Nothing is to be known of a crowd of nobody. */
+static void drop_if_empty(struct reg *r, struct reg_crowd *c)
+{
+	if (c->n != 0 || c->shut_until != 0)
+		return;
+	HASH_DEL(r->crowds, c);
+	mem_free(&c);
+}
+
+static struct reg_crowd *join_crowd(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user)
+{
+	struct reg_crowd *c = need_crowd(r, p, host, port, user);
+
 	c->n++;
 	return c;
 }
@@ -128,10 +147,53 @@ static void leave_crowd(struct reg *r, struct reg_crowd **cp)
 	struct reg_crowd *c = *cp;
 
 	*cp = NULL;
-	if (--c->n != 0)
+	c->n--;
+	drop_if_empty(r, c);
+}
+
+static void open_again(struct reg *r, struct reg_crowd *c)
+{
+	if (c->shut_until == 0)
 		return;
-	HASH_DEL(r->crowds, c);
-	mem_free(&c);
+	c->shut_until = 0;
+	r->nshut--;
+}
+
+void reg_shut(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double until)
+{
+	struct reg_crowd *c = need_crowd(r, p, host, port, user);
+
+	r->nshut += c->shut_until == 0;
+	c->shut_until = until;
+}
+
+bool reg_is_shut(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double now)
+{
+	char key[CROWD_KEY_MAX];
+	const struct reg_crowd *c = r->nshut != 0 ? find_crowd(r, key, crowd_key(key, p, host, port, user)) : NULL;
+
+	return c != NULL && now < c->shut_until;
+}
+
+void reg_expire(struct reg *r, double now)
+{
+	for (struct reg_crowd *c = r->crowds, *next; c != NULL && r->nshut != 0; c = next) {
+		next = c->hh.next;
+		if (now < c->shut_until)
+			continue;
+		open_again(r, c);
+		drop_if_empty(r, c);
+	}
+}
+
+/* S is not under way any more. */
+static void end_way(struct reg *r, struct reg_session *s)
+{
+	if (s->at_peer == NULL)
+		return;
+	leave_crowd(r, &s->at_peer);
+	leave_crowd(r, &s->of_account);
+	r->under_way--;
 }
 
 void reg_send_away(struct reg *r, struct reg_session *s, const char *host, uint16_t port)
@@ -143,11 +205,9 @@ void reg_send_away(struct reg *r, struct reg_session *s, const char *host, uint1
 
 void reg_arrived(struct reg *r, struct reg_session *s)
 {
-	if (s->at_peer == NULL)
-		return;
-	leave_crowd(r, &s->at_peer);
-	leave_crowd(r, &s->of_account);
-	r->under_way--;
+	if (s->of_account != NULL)
+		open_again(r, s->of_account);
+	end_way(r, s);
 }
 
 unsigned reg_under_way(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user)
@@ -172,7 +232,7 @@ void reg_remove(struct reg *r, struct reg_session *s)
 		HASH_DEL(r->ips, c);
 		mem_free(&c);
 	}
-	reg_arrived(r, s);
+	end_way(r, s);
 	r->count[s->protocol]--;
 	HASH_DEL(r->sessions, s);
 	reg_set_ticket(s, NULL);

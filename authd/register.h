@@ -41,6 +41,11 @@ void reg_set_ticket(struct reg_session *s, const uint8_t *ticket);
  * removed. */
 void reg_send_away(struct reg *r, struct reg_session *s, const char *host, uint16_t port);
 void reg_arrived(struct reg *r, struct reg_session *s);
+/* Until UNTIL (any clock) USER's logins do not go to that peer, unless one that is under way there arrives. */
+void reg_shut(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double until);
+bool reg_is_shut(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double now);
+/* Forgets what was shut until NOW. To be called now and then. */
+void reg_expire(struct reg *r, double now);
 /* Logins by protocol P that are under way at that peer: those of account USER, or all of them (NULL). */
 unsigned reg_under_way(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user);
 /* All that are under way anywhere. */

@@ -64,6 +64,7 @@ enum {
 	PEER_CROWD_MAX = 1000,
 	ACCOUNT_CROWD_MAX = 20,
 	CROWD_PATIENCE = 2,     /* seconds that a login waits for room there */
+	CROWD_SHUT = 50,        /* seconds, and PROXY_TIMEOUT: then none is left of those whose logins are refused so long */
 	HELD_MAX = 1000         /* that wait so */
 };
 #define LOOK_AT_HELD 0.05    /* seconds */
@@ -324,6 +325,26 @@ static void hold(struct request *rq)
 	ev_timer_start(a->ctx.loop, &a->look_at_held); /* unless it runs */
 }
 
+/* No login goes to T any more. Servers that try again, at another address of ours, would keep a circle turning at the bound for
+ * ever: for a while none of the account goes there at all, unless one arrives. In a circle none does. */
+static void refuse_crowded(struct request *rq, const struct auth_target *t, unsigned mine, unsigned all, double now)
+{
+	struct authd *a = rq->worker->a;
+	char reason[AUTH_REASON_MAX], ip[NET_IP_TEXT_MAX], name[ACCOUNT_NAME_MAX];
+
+	if (loops_seen(a->loops, LOOP_CROWD, rq->q.protocol, t->host, t->addr.port, now))
+		log_warn("%u logins are under way at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. Is it slow, or "
+		    "does it (or something before it) send them back to this node? There, mailhost of these accounts has to be its "
+		    "own name", all, t->host, net_addr_text(&t->addr, ip), t->addr.port, mine,
+		    log_value(name, sizeof(name), rq->account.name));
+	if (mine != 0)
+		reg_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name,
+		    now + CROWD_SHUT + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
+	snprintf(reason, sizeof(reason), "%u logins%s are under way at mailhost %s; is it slow, or does it send them back here?",
+	    mine >= ACCOUNT_CROWD_MAX ? mine : all, mine >= ACCOUNT_CROWD_MAX ? " of this account" : "", t->host);
+	refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+}
+
 /* So many logins are under way at the peer to which R goes first that this one waits, or is refused: true. Where hops
  * are counted nothing goes in circles for long; but a server that is not ours may send logins back as if they were new. */
 static bool crowded(struct request *rq, const struct auth_reply *r)
@@ -332,27 +353,25 @@ static bool crowded(struct request *rq, const struct auth_reply *r)
 	const struct auth_target *t = &r->target[0];
 	unsigned mine = reg_under_way(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name);
 	unsigned all = reg_under_way(a->reg, rq->q.protocol, t->host, t->addr.port, NULL);
-	char reason[AUTH_REASON_MAX], ip[NET_IP_TEXT_MAX], name[ACCOUNT_NAME_MAX];
+	char reason[AUTH_REASON_MAX];
 	double now = clock_now();
 
+	if (reg_is_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name, now)) {
+		snprintf(reason, sizeof(reason), "too many logins of this account were under way at mailhost %s, and none has arrived; "
+		    "does it send them back here?", t->host);
+		refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+		return true;
+	}
 	if (mine < ACCOUNT_CROWD_MAX && all < PEER_CROWD_MAX) {
 		rq->held_since = 0;
 		return false;
 	}
 	if (rq->held_since == 0)
 		rq->held_since = now;
-	if (now - rq->held_since < CROWD_PATIENCE && a->nheld < HELD_MAX) {
+	if (now - rq->held_since < CROWD_PATIENCE && a->nheld < HELD_MAX)
 		hold(rq);
-		return true;
-	}
-	if (loops_seen(a->loops, LOOP_CROWD, rq->q.protocol, t->host, t->addr.port, now))
-		log_warn("%u logins are under way at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. Is it slow, or "
-		    "does it (or something before it) send them back to this node? There, mailhost of these accounts has to be its "
-		    "own name", all, t->host, net_addr_text(&t->addr, ip), t->addr.port, mine,
-		    log_value(name, sizeof(name), rq->account.name));
-	snprintf(reason, sizeof(reason), "%u logins%s are under way at mailhost %s; is it slow, or does it send them back here?",
-	    mine >= ACCOUNT_CROWD_MAX ? mine : all, mine >= ACCOUNT_CROWD_MAX ? " of this account" : "", t->host);
-	refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+	else
+		refuse_crowded(rq, t, mine, all, now);
 	return true;
 }
 

@@ -234,30 +234,98 @@ def test_forwarder_back_to_the_node(make_pool, kind):
         f.close()
 
 
-def relaying_imap(address, port):
-    """A script of FakeServer: an IMAP server that logs in at (ADDRESS, PORT) with what it is told, and passes nothing else on."""
+def relaying_imap(address, port, tries=1):
+    """A script of FakeServer: an IMAP server that logs in at (ADDRESS, PORT) with what it is told, TRIES times if that fails, whether
+    its client is still there or not, and passes nothing else on."""
     def script(conn):
         conn.sock.settimeout(60)
         conn.send("* OK [CAPABILITY IMAP4rev1] I am somebody else.\r\n")
         words = conn.imap_command()
-        with Imap(address, port, timeout=60) as c:
-            reply = c.login(words[2], words[3])
-            conn.send(words[0] + b" " + reply.text + b"\r\n")
-            conn.until_eof()
+        for _ in range(tries):
+            with Imap(address, port, timeout=60) as c:
+                reply = c.login(words[2], words[3])
+        conn.send(words[0] + b" " + reply.text + b"\r\n")
+        conn.until_eof()
     return script
 
 
-def relaying_pop3(address, port):
+def relaying_pop3(address, port, tries=1):
     def script(conn):
         conn.sock.settimeout(60)
         conn.send("+OK I am somebody else.\r\n")
         user = conn.pop3_command()[1]
         conn.send("+OK\r\n")
         password = conn.pop3_command()[1]
-        with Pop3(address, port, timeout=60) as c:
-            conn.send(c.login(user, password) + b"\r\n")
-            conn.until_eof()
+        for _ in range(tries):
+            with Pop3(address, port, timeout=60) as c:
+                answer = c.login(user, password)
+        conn.send(answer + b"\r\n")
+        conn.until_eof()
     return script
+
+
+RELAYING = {"imap": relaying_imap, "pop3": relaying_pop3}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_circle_that_branches_ends_with_its_client(make_pool, kind):
+    """A server that tries several of our addresses, as Courier does, makes two logins of one: what goes round at the bound does not go
+    on for ever. The account is not served there for a minute, everybody else is."""
+    p = make_pool(nodes=1, start=False, settings={"proxy": {"PROXY_TIMEOUT": 3}}, accounts=[Account("other@example.com")])
+    node, running = p.nodes[0], []
+    relay = RELAYING[kind]("127.0.0.1", p.imap_port if kind == "imap" else p.pop3_port, tries=3)
+
+    def script(conn):
+        running.append(conn)
+        try:
+            relay(conn)
+        finally:
+            running.remove(conn)
+    server = FakeServer("127.0.6.7", script)
+    account = p.add(Account("back@example.com", mailhost=server.host))
+    p.start()
+    try:
+        answer, connections = log_in(p, KINDS[kind], account, timeout=60)
+        assert is_outage(answer) and connections < STORM, (answer, connections)
+        wait_for("nothing goes round", lambda: not running and node.status()["counts"]["logins_under_way"] == 0, timeout=20)
+        before = len(server.conns)
+        answer, connections = log_in(p, KINDS[kind], account)
+        assert is_outage(answer) and connections == 1 and len(server.conns) == before, "it is shut"
+        with KINDS[kind]("127.0.0.1", p.imap_port if kind == "imap" else p.pop3_port) as c:
+            c.login_ok(p.accounts["other@example.com"])
+    finally:
+        server.close()
+
+
+def test_slow_peer_that_is_quick_again(make_pool):
+    """An account that was refused because its logins were stuck at a slow peer is served as soon as one of them is."""
+    go = threading.Event()
+
+    def script(conn):
+        conn.sock.settimeout(60)
+        conn.send("* OK slow today\r\n")
+        words = conn.imap_command()
+        go.wait(60)
+        conn.send(words[0] + b" OK at last\r\n")
+        conn.until_eof()
+    server = FakeServer("127.0.6.8", script)
+    p = make_pool(nodes=1, settings={"proxy": {"PROXY_TIMEOUT": 60}}, accounts=[Account("slow@example.com", mailhost=server.host)])
+    a = p.accounts["slow@example.com"]
+    try:
+        clients = [Imap("127.0.0.1", p.imap_port, timeout=60) for _ in range(CROWD + 1)]
+        for c in clients:
+            c.send(f'a LOGIN "{a.name}" "{a.password}"\r\n')
+        # One of them is too many, whichever it is.
+        refused = wait_for("one is refused", lambda: select.select([c.sock for c in clients], [], [], 1)[0])
+        assert len(refused) == 1
+        go.set()
+        assert sorted(c.finish("a").ok for c in clients) == [False] + [True] * CROWD
+        wait_for("the next one is served", lambda: Imap("127.0.0.1", p.imap_port).login(a.name, a.password).ok, timeout=10)
+        for c in clients:
+            c.close()
+    finally:
+        go.set()
+        server.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -266,7 +334,7 @@ def test_server_that_sends_logins_back_is_bounded(make_pool, kind):
     the logins of the account that are under way. Nobody else is kept waiting."""
     p = make_pool(nodes=1, start=False, settings={"LOG_LEVEL": "info", "proxy": {"PROXY_TIMEOUT": 30}}, accounts=[Account("other@example.com")])
     node = p.nodes[0]
-    server = FakeServer("127.0.6.1", relaying_imap("127.0.0.1", p.imap_port) if kind == "imap" else relaying_pop3("127.0.0.1", p.pop3_port))
+    server = FakeServer("127.0.6.1", RELAYING[kind]("127.0.0.1", p.imap_port if kind == "imap" else p.pop3_port))
     account = p.add(Account("back@example.com", mailhost=server.host))
     p.start()
     mark = node.log_mark()
@@ -286,9 +354,9 @@ def test_server_that_sends_logins_back_is_bounded(make_pool, kind):
         assert status["state"] == "degraded" and status["counts"]["peers_crowded"] == 1
         wait_for("nothing is under way", lambda: node.status()["counts"]["logins_under_way"] == 0)
         assert "LOGIN FAILED" not in node.log_since(mark)
-        # And again: it is bounded in the same way, and said no second time within a minute.
+        # And again: that account is not sent there now, and it is said no second time within a minute.
         answer, connections = log_in(p, KINDS[kind], account, timeout=60)
-        assert is_outage(answer) and connections <= CROWD + 3
+        assert is_outage(answer) and connections == 1
         assert len(re.findall("more are refused", node.log_since(mark))) == 1
     finally:
         server.close()
@@ -686,7 +754,8 @@ class Courier(directories.Authdaemond):
 
 @pytest.fixture
 def courier_and_pool(make_pool):
-    """A Waypost node that sends back@ to a Courier node, which sends it back; mixed@ lives on Waypost for both."""
+    """A Waypost node that sends back@ and round@ to a Courier node, which sends them back, round@ to each of three addresses until
+    one takes it; mixed@ lives on Waypost for both."""
     p = make_pool(nodes=1, start=False, settings={"imapd": {"IMAP_CAPABILITY": COURIER}, "proxy": {"PROXY_TIMEOUT": 8}}, accounts=[
         Account("mixed@example.com", mailhost="127.0.0.1")])
     try:
@@ -694,8 +763,16 @@ def courier_and_pool(make_pool):
     except Courier.Unavailable as e:
         pytest.skip(str(e))
     p.add(Account("back@example.com", mailhost="127.0.7.1"))
+    p.add(Account("round@example.com", mailhost="127.0.7.1"))
+    p.write_conf({"imapd": {"PORT": ",".join(f"{a}{p.imap_port}" for a in ("", "127.0.0.8.", "127.0.0.9."))},
+                  "pop3d": {"PORT": ",".join(f"{a}{p.pop3_port}" for a in ("", "127.0.0.8.", "127.0.0.9."))}})
+    c.write("etc/hosts", "".join(f"{a} round\n" for a in ("127.0.0.1", "127.0.0.8", "127.0.0.9")))
+    c.write("etc/host.conf", "multi on\n")
+    c.write("etc/nsswitch.conf", "hosts: files\n")
     try:
-        c.userdb({a.name: ({"uid": a.uid, "gid": a.gid, "home": "/home", "options": "mailhost=127.0.0.1"}, sha(a.password)) for a in p.accounts.values()})
+        c.userdb({a.name: ({"uid": a.uid, "gid": a.gid, "home": "/home",
+                            "options": "mailhost=" + ("round" if a.name.startswith("round") else "127.0.0.1")}, sha(a.password))
+                  for a in p.accounts.values()})
         c.start()
         p.start()
         yield c, p
@@ -725,6 +802,18 @@ def test_loop_through_a_courier_node_is_bounded(courier_and_pool, kind, first):
     wait_for("nothing is under way", lambda: node.status()["counts"]["logins_under_way"] == 0)
     wait_for("Courier's programs have ended", lambda: c.running() == 0, timeout=90)
     assert "LOGIN FAILED" not in node.log_since(mark)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS)
+def test_circle_through_a_courier_node_with_several_addresses_ends(courier_and_pool, kind):
+    """Courier logs in at the next address when one has refused, also for a client that has gone."""
+    c, p = courier_and_pool
+    node, a = p.nodes[0], p.accounts["round@example.com"]
+    answer, _ = log_in(p, KINDS[kind], a, timeout=120)
+    assert is_outage(answer), answer
+    wait_for("nothing is under way, and nothing starts", lambda: c.running() == 0 and node.status()["counts"]["logins_under_way"] == 0, timeout=40)
+    assert c.started[kind] <= 3 * CROWD
 
 
 @pytest.mark.parametrize("kind", KINDS)

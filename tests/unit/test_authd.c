@@ -364,6 +364,41 @@ static void test_under_way(void)
 	reg_free(&r);
 }
 
+/* An account is shut out of a peer for a time, or until one of its logins arrives there; no other account, peer or protocol. */
+static void test_shut(void)
+{
+	struct reg *r = reg_new();
+	struct net_addr a;
+
+	net_addr_parse(&a, "192.0.2.1", 1);
+	reg_expire(r, 0);
+	for (uint64_t i = 1; i <= 3; i++)
+		reg_send_away(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", 143);
+	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
+	reg_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 200);
+	reg_shut(r, PROTOCOL_IMAP, "node", 143, "ann", 150); /* of whom none is under way */
+	CU_ASSERT(reg_is_shut(r, PROTOCOL_IMAP, "Node", 143, "jo", 199));
+	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 200));
+	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_POP3, "node", 143, "jo", 100));
+	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 144, "jo", 100));
+	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "joe", 100));
+	reg_remove(r, reg_find(r, 1)); /* it failed: that opens nothing */
+	CU_ASSERT(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
+	reg_arrived(r, reg_find(r, 2));
+	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
+	CU_ASSERT(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "ann", 149));
+	reg_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 200);
+	reg_remove(r, reg_find(r, 3));
+	CU_ASSERT(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100)); /* with nobody under way */
+	reg_expire(r, 150);
+	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "ann", 149));
+	CU_ASSERT(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 199));
+	reg_expire(r, 200);
+	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
+	reg_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 300); /* freed with the register */
+	reg_free(&r);
+}
+
 static void test_loops(void)
 {
 	struct loops *l = loops_new();
@@ -509,7 +544,7 @@ static const struct unit_case cases[] = {
 	{ "login question", test_request }, { "login answer", test_reply }, { "signed identity", test_hop },
 	{ "tokens in place of passwords", test_token },
 	{ "challenges and steps", test_challenge },
-	{ "register", test_register }, { "logins under way", test_under_way }, { "loops", test_loops }, { "peers", test_peers }, { "route", test_route },
+	{ "register", test_register }, { "logins under way", test_under_way }, { "accounts shut out of a peer", test_shut }, { "loops", test_loops }, { "peers", test_peers }, { "route", test_route },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authd", cases)
