@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "imapd/imap_login.h"
@@ -303,6 +305,7 @@ static void answer_there(uint32_t request)
 	static struct msgw m;
 	struct auth_reply *a = auth_reply_new();
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const struct timeval patience = { 10, 0 };
 	socklen_t len = sizeof(sin);
 
 	peer_listener = socket(AF_INET, SOCK_STREAM, 0);
@@ -313,7 +316,9 @@ static void answer_there(uint32_t request)
 	a->request = request;
 	a->verdict = AUTH_VERDICT_OK;
 	a->session = 7;
+	str_copy(a->session_id, sizeof(a->session_id), "sid");
 	str_copy(a->name, sizeof(a->name), "u");
+	a->peer_ms = 10000;
 	a->ntargets = 1;
 	str_copy(a->target[0].host, sizeof(a->target[0].host), "alias");
 	CU_ASSERT_FATAL(net_addr_parse(&a->target[0].addr, "127.0.0.1", ntohs(sin.sin_port)));
@@ -321,7 +326,9 @@ static void answer_there(uint32_t request)
 	CU_ASSERT_EQUAL(msg_send(authd_end, &m, -1), 0);
 	auth_reply_free(&a);
 	turns();
+	CU_ASSERT_EQUAL_FATAL(poll(&(struct pollfd){ .fd = peer_listener, .events = POLLIN }, 1, 10000), 1);
 	peer_end = accept(peer_listener, NULL, NULL);
+	setsockopt(peer_end, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	close(peer_listener);
 	CU_ASSERT_NOT_EQUAL_FATAL(peer_end, -1);
 }
