@@ -22,7 +22,7 @@ import tempfile
 import time
 
 from model_actors import BAD_LOG, GID, OLD, PREFIX, ROOT, UID, Deleter, Deliverer, Imap, Mover, Pop3, split_name, uid_list
-from model_truth import FLAGS, KEYWORDS, LETTERS, SYSTEM, Finding, Folder, Truth
+from model_truth import FLAGS, KEYWORDS, LETTERS, SYSTEM, Finding, Folder, Register, Truth
 
 PATIENCE = 60        # for one reply
 TRAIL = 20000        # lines of talk that are kept for the report
@@ -434,7 +434,7 @@ def shrink(ops, kind, seed, options, seconds):
 
 
 def default_options(**more):
-    options = argparse.Namespace(sessions=4, pop=1, race="", keep=False, kills=0.004, times=3, pop_greets=True, old=True)
+    options = argparse.Namespace(sessions=4, pop=1, race="", keep=False, kills=0.004, times=3, pop_greets=True, old=True, ignore=())
     options.__dict__.update(more)
     return options
 
@@ -462,6 +462,7 @@ def main():
     p.add_argument("--sessions", type=int, default=4, help="IMAP sessions (4)")
     p.add_argument("--pop", type=int, default=1, help="POP3 sessions (1)")
     p.add_argument("--kills", type=float, default=0.004, help="chance of a kill -9 before each command (0.004)")
+    p.add_argument("--ignore", action="append", default=[], help="pass over findings of this kind: keyword-unnamed, untold")
     p.add_argument("--no-old", dest="old", action="store_false", help="no mail with old dates")
     p.add_argument("--race", default="", help="MICROSECONDS[:PERCENT[:NAME]]: sleep at race points")
     p.add_argument("--replay", metavar="FILE")

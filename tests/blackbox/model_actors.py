@@ -436,7 +436,7 @@ class Imap(Talker):
         flags = {canonical(f) for f in value}
         for f in value:
             if not f.startswith(b"\\") and f.lower() not in self.known:
-                raise Finding("keyword-unnamed", f"{self.name}: {m} has keyword {f!r}, which FLAGS has not named")
+                self.harmless("keyword-unnamed", f"{self.name}: {m} has keyword {f!r}, which FLAGS has not named")
         for f in FLAGS:
             allowed = m.flags[f].read(max(self.synced, self.own.get((m.uid, f), 0)))
             if f in KEYWORDS and f not in flags and m.could_be_gone():
@@ -471,6 +471,11 @@ class Imap(Talker):
         self.folder.bind(m, int(found.group(1)))
         if value != text_of(m.body):
             raise Finding("text", f"{self.name}: {m} has {len(value)} bytes that differ from the {len(text_of(m.body))} of text {m.body}")
+
+    def harmless(self, kind, text):
+        """A finding after which the others can still be looked for: --ignore KIND."""
+        if kind not in self.world.options.ignore:
+            raise Finding(kind, text)
 
     # --- talking ---
     def run(self, name, text, uid=False, literal=None, sync=True):
@@ -526,9 +531,10 @@ class Imap(Talker):
 
     def learn_uids(self):
         """Who are the messages that EXISTS told of?"""
-        tries = 0
+        tries, asked = 0, None
         while None in self.view:
             first, last = self.view.index(None) + 1, len(self.view)
+            tries, asked = tries if asked == first else 0, first
             items = "(UID FLAGS INTERNALDATE RFC822.SIZE BODY.PEEK[HEADER.FIELDS (X-MODEL)])" if tries == 0 else "(UID FLAGS)"
             reply = yield from self.run("FETCH", f"FETCH {first}:{last} {items}")
             if reply.status == "KILLED":
@@ -672,6 +678,9 @@ class Imap(Talker):
                 raise Finding("readonly", f"{self.name}: {self.last.text} got OK after EXAMINE")
             return
         self.refused(reply, mails)
+        if reply.status == "NO":  # some may have been changed: this client knows nothing of them
+            for m in mails:
+                self.told.pop(m.uid, None)
         if reply.status == "OK" and silent:
             for m in mails:
                 if m.uid in self.told and m.uid not in self.last.seen:
@@ -833,7 +842,7 @@ class Imap(Talker):
                 raise Finding("search", f"{self.name}: {self.last.text} finds {found} of {len(before)}")
             found = [before[n - 1] for n in found]
         strange = [u for u in found if u not in before and u not in self.view]
-        if strange and None not in self.view:
+        if strange and None not in self.view and 0 not in self.view:
             raise Finding("search", f"{self.name}: {self.last.text} finds UIDs {strange}, which are not in the mailbox")
         for u in before:
             if not u:
@@ -915,7 +924,7 @@ class Imap(Talker):
         yield from self.run("FETCH", "FETCH 1:* (UID FLAGS)")
         for u, flags in heard.items():
             if self.told.get(u, flags) != flags:
-                raise Finding("untold", f"{self.name}: {self.folder.mails[u]} has {sorted(self.told[u])}; this client was left to think {sorted(flags)}")
+                self.harmless("untold", f"{self.name}: {self.folder.mails[u]} has {sorted(self.told[u])}; this client was left to think {sorted(flags)}")
 
     def do_inspect(self, args):
         """The checker's own session: everything of one folder, while all are quiet."""
@@ -1061,7 +1070,7 @@ class Pop3(Talker):
         return n if n not in self.deleted else None
 
     def refused(self, n, text):
-        if not self.may_be_gone(self.body(n)):
+        if self.uidl is not None and not self.may_be_gone(self.body(n)):
             raise Finding("pop3", f"{self.name}: message {n} (text {self.body(n)}) got {text}")
 
     def do_retr(self, args):
@@ -1092,8 +1101,8 @@ class Pop3(Talker):
         n = self.pick(args)
         if n is None:
             return
-        ok, text, data = yield from self.run(f"TOP {n} 2", True)
         body = self.body(n)
+        ok, text, data = yield from self.run(f"TOP {n} 2", True)
         if ok and body is not None:
             head, _, rest = text_of(body).partition(b"\r\n\r\n")
             want = head + b"\r\n\r\n" + b"".join(line + b"\r\n" for line in rest.split(b"\r\n")[:-1][:2])

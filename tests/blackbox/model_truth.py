@@ -200,7 +200,7 @@ class Folder:
     # --- counting ---
     def sure(self):
         """(how many were put in for sure, how many are gone for sure) up to now."""
-        return sum(a.done for a in self.adds.values()), sum(m.gone is not None and m.body != 0 for m in self.mails.values())
+        return sum(a.done for a in self.adds.values()), sum(m.gone is not None and bool(m.body) for m in self.mails.values())
 
     def check_count(self, n, then, what):
         """N messages were told by a command that began when sure() was THEN."""
@@ -245,6 +245,8 @@ class Folder:
         if sum(a.done - a.lost - len(a.uids) for a in missing.values()) > len(nameless) + self.unseen:
             raise Finding("not-once", f"put into {self} and never seen there: " + ", ".join(
                 f"text {b} {a.done} times, as UIDs {sorted(a.uids)}" for b, a in missing.items()) + f" ({where})")
+        if len(nameless) > sum(a.started - len(a.uids) for a in self.adds.values()):
+            raise Finding("ghost", f"UIDs {[m.uid for m in nameless]} of {self} were told, and no message can have been behind all of them ({where})")
         for m in nameless:
             m.body = 0
         for a in self.adds.values():

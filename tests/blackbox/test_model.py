@@ -1,0 +1,71 @@
+"""Many sessions and programs on one Maildir, by random commands, against a model of what each may be told (model.py)."""
+import glob
+import os
+
+import pytest
+
+import model
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LISTS = sorted(glob.glob(os.path.join(HERE, "model", "*.txt")))
+RACE = os.environ.get("WAYPOST_MODEL_RACE", "")  # MICROSECONDS:PERCENT, for a build with race points
+
+
+@pytest.mark.parametrize("path", LISTS, ids=[os.path.basename(p) for p in LISTS])
+def test_a_list_that_once_led_to_a_fault(path):
+    ops = model.read_list(path)
+    for n in range(10):
+        result = model.replay(ops, f"{path} {n}", model.default_options(race=RACE))
+        if result.finding is not None:
+            pytest.fail(model.report(result, path), pytrace=False)
+
+
+def test_a_wrong_answer_is_a_finding():
+    """The model itself: a client that is told what nobody did says so."""
+    truth = model.Truth()
+    inbox = model.Folder(truth, "INBOX", "/nonexistent")
+    inbox.adding(1)
+    mail = inbox.learn(5)
+    inbox.bind(mail, 1)
+    inbox.added(1, True)
+    mail.initial("\\Seen", {False})
+    for wrong, kind in (
+            (lambda: inbox.bind(inbox.learn(6), 1), "doubled"),
+            (lambda: inbox.bind(mail, 2), "uid-reused"),
+            (lambda: inbox.bind(inbox.learn(7), 3), "stranger"),
+            (lambda: inbox.told_uidnext(5, inbox.floor), "uidnext-falls"),
+            (lambda: inbox.check_new_uid(5, inbox.floor), "uid-back")):
+        with pytest.raises(model.Finding) as caught:
+            wrong()
+        assert caught.value.kind == kind
+
+
+def test_a_flag_is_what_was_stored_last_or_is_under_way():
+    register = model.Register({False})
+    first = register.begin(True, 10)
+    assert register.read(11) == {True, False}
+    register.end(first, 20, True)
+    assert register.read(21) == {True} and register.read(15) == {True, False}
+    one, other = register.begin(False, 30), register.begin(True, 31)
+    register.end(one, 40, True)
+    register.end(other, 41, True)
+    assert register.read(50) == {True, False}, "two at once: either may have been last"
+    register.end(register.begin(True, 60), 61, None)
+    assert register.read(70) == {True, False}, "a write whose outcome nobody knows replaces nothing"
+    register.end(register.begin(True, 80), 81, True)
+    assert register.read(90) == {True}
+
+
+def test_what_nobody_removed_is_there_when_all_are_quiet():
+    truth = model.Truth()
+    inbox = model.Folder(truth, "INBOX", "/nonexistent")
+    inbox.adding(1)
+    inbox.bind(inbox.learn(1), 1)
+    inbox.added(1, True)
+    inbox.settle({1: frozenset()}, "test")
+    with pytest.raises(model.Finding) as caught:
+        inbox.settle({}, "test")
+    assert caught.value.kind == "lost"
+    with pytest.raises(model.Finding) as caught:
+        inbox.settle({1: frozenset(["\\Flagged"])}, "test")
+    assert caught.value.kind == "flag-lost"
