@@ -146,16 +146,56 @@ static bool peer_signature(struct authd *a, struct msgr *r)
 	return true;
 }
 
+/* The login of session ID, if it is under way, is W's, and may go to its target number TARGET: of nothing else can a worker
+ * say how it went. */
+static struct reg_session *login_under_way(struct authd_worker *w, uint64_t id, uint8_t target)
+{
+	struct reg_session *s = reg_find(w->a->reg, id);
+
+	return s != NULL && s->owner == OWNER_WORKER && s->worker == w && target < s->ntargets ? s : NULL;
+}
+
+static bool has_arrived(struct authd_worker *w, struct msgr *r)
+{
+	uint64_t id = msgr_u64(r);
+	uint8_t target = msgr_u8(r);
+	struct reg_session *s;
+
+	if (!msgr_end(r))
+		return false;
+	if ((s = login_under_way(w, id, target)) == NULL)
+		return true;
+	peers_arrived(w->a->peers, (enum protocol)s->protocol, &s->target[target], time(NULL));
+	reg_arrived(w->a->reg, s);
+	return true;
+}
+
+static bool peer_result(struct authd_worker *w, struct msgr *r)
+{
+	uint64_t id = msgr_u64(r);
+	uint8_t target = msgr_u8(r), result = msgr_u8(r);
+	struct peers *peers = w->a->peers;
+	struct reg_session *s;
+
+	if (!msgr_end(r) || result >= PEER_RESULTS)
+		return false;
+	if ((s = login_under_way(w, id, target)) == NULL)
+		return true;
+	if (result == PEER_SLOW)
+		peers_slow(peers, (enum protocol)s->protocol, &s->target[target], s->user, s->start, clock_now());
+	else
+		peers_result(peers, (enum protocol)s->protocol, &s->target[target], result == PEER_ANSWERS, clock_now());
+	return true;
+}
+
 static bool worker_message(struct authd_worker *w, struct msgr *r)
 {
 	static char text[AUTH_TEXT_MAX];
 	struct authd *a = w->a;
 	struct reg_session *s;
-	struct net_addr peer;
 	enum auth_mech mech;
 	uint32_t request;
 	uint64_t id;
-	bool alive;
 
 	switch (r->type) {
 	case AUTH_REQUEST:
@@ -190,23 +230,13 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 	case SESSION_HAVE:
 		return have_session(a, r, w) != NULL;
 	case SESSION_ARRIVED:
-		id = msgr_u64(r);
-		if (!msgr_end(r))
-			return false;
-		if ((s = reg_find(a->reg, id)) != NULL && s->owner == OWNER_WORKER && s->worker == w)
-			reg_arrived(a->reg, s);
-		return true;
+		return has_arrived(w, r);
 	case PEER_SELF:
 		return peer_is_self(a, r);
 	case PEER_SIGNATURE:
 		return peer_signature(a, r);
 	case PEER_RESULT:
-		net_addr_read(r, &peer);
-		alive = msgr_u8(r) == 1;
-		if (!msgr_end(r))
-			return false;
-		peers_result(a->peers, &peer, alive, clock_now());
-		return true;
+		return peer_result(w, r);
 	default:
 		return false;
 	}

@@ -7,7 +7,7 @@
 #include "lib/mem.h"
 #include "lib/str.h"
 
-enum { NAMES_MAX = 10000, DOWN_MAX = 10000 };
+enum { NAMES_MAX = 10000, HEALTH_MAX = 10000 };
 #define RETRY_SECONDS 5 /* after a failed look-up nobody asks again for so long */
 
 struct peer_name {
@@ -21,12 +21,24 @@ struct peer_name {
 	UT_hash_handle hh;
 };
 
-struct addr_key { uint32_t family, scope; uint32_t port; uint8_t ip[16]; };
+struct health_key { uint32_t family, scope; uint32_t port, protocol; uint8_t ip[16]; };
 
-struct peer_down {
-	struct addr_key key;
+enum peer_state {
+	PEER_STATE_UP,  /* or not known yet */
+	PEER_STATE_DOWN /* it failed the last time; until `until` it is tried last */
+};
+
+/* An account whose login got no answer. */
+struct slow_login { char *user; double when; };
+
+struct peer_health {
+	struct health_key key;
 	struct net_addr addr;
+	enum peer_state state;
 	double until;
+	time_t arrived; /* the last login that was taken, unix seconds; 0: none */
+	struct slow_login slow[PEERS_SLOW_ACCOUNTS];
+	unsigned nslow;
 	UT_hash_handle hh;
 };
 
@@ -35,7 +47,7 @@ struct peers {
 	void *arg;
 	double ttl, down_time, patience;
 	struct peer_name *names;
-	struct peer_down *down;
+	struct peer_health *health; /* the longest unused one first */
 };
 
 struct peers *peers_new(peers_ask_fn *ask, void *arg)
@@ -47,10 +59,18 @@ struct peers *peers_new(peers_ask_fn *ask, void *arg)
 	return p;
 }
 
-static void drop_down(struct peers *p, struct peer_down *d)
+static void forget_slow(struct peer_health *h)
 {
-	HASH_DEL(p->down, d);
-	mem_free(&d);
+	for (unsigned i = 0; i < h->nslow; i++)
+		mem_free(&h->slow[i].user);
+	h->nslow = 0;
+}
+
+static void drop_health(struct peers *p, struct peer_health *h)
+{
+	HASH_DEL(p->health, h);
+	forget_slow(h);
+	mem_free(&h);
 }
 
 static void drop_name(struct peers *p, struct peer_name *name)
@@ -65,8 +85,8 @@ void peers_free(struct peers **p)
 		return;
 	while ((*p)->names != NULL)
 		drop_name(*p, (*p)->names);
-	while ((*p)->down != NULL)
-		drop_down(*p, (*p)->down);
+	while ((*p)->health != NULL)
+		drop_health(*p, (*p)->health);
 	mem_free(p);
 }
 
@@ -160,57 +180,114 @@ void peers_resolved(struct peers *p, const char *host, enum name_answer answer, 
 	name->fresh_until = now + (n != 0 ? p->ttl : RETRY_SECONDS);
 }
 
-static struct peer_down *find_down(struct peers *p, const struct net_addr *addr, struct addr_key *key)
+static struct peer_health *find_health(struct peers *p, enum protocol protocol, const struct net_addr *addr, struct health_key *key)
 {
-	struct peer_down *d;
+	struct peer_health *h;
 
 	memset(key, 0, sizeof(*key));
 	key->family = addr->family;
 	key->scope = addr->scope;
 	key->port = addr->port;
+	key->protocol = protocol;
 	memcpy(key->ip, addr->ip, addr->family == AF_INET ? 4 : 16);
-	HASH_FIND(hh, p->down, key, sizeof(*key), d);
-	return d;
+	HASH_FIND(hh, p->health, key, sizeof(*key), h);
+	return h;
 }
 
-void peers_result(struct peers *p, const struct net_addr *addr, bool alive, double now)
+static struct peer_health *get_health(struct peers *p, enum protocol protocol, const struct net_addr *addr)
 {
-	struct addr_key key;
-	struct peer_down *d = find_down(p, addr, &key);
+	struct health_key key;
+	struct peer_health *h = find_health(p, protocol, addr, &key);
+
+	if (h != NULL)
+		return h;
+	if (HASH_COUNT(p->health) >= HEALTH_MAX)
+		drop_health(p, p->health);
+	h = mem_alloc(sizeof(*h));
+	h->key = key;
+	h->addr = *addr;
+	HASH_ADD(hh, p->health, key, sizeof(h->key), h);
+	return h;
+}
+
+static void set_up(struct peer_health *h)
+{
 	char ip[NET_IP_TEXT_MAX];
 
-	if (alive) {
-		if (d == NULL)
-			return;
-		log_info("peer %s port %u answers again", net_addr_text(addr, ip), addr->port);
-		drop_down(p, d);
+	forget_slow(h);
+	if (h->state == PEER_STATE_DOWN)
+		log_info("peer %s port %u answers again", net_addr_text(&h->addr, ip), h->addr.port);
+	h->state = PEER_STATE_UP;
+}
+
+static void set_down(struct peers *p, struct peer_health *h, const char *why, double now)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	forget_slow(h);
+	if (h->state == PEER_STATE_UP)
+		log_warn("peer %s port %u %s", net_addr_text(&h->addr, ip), h->addr.port, why);
+	h->state = PEER_STATE_DOWN;
+	h->until = now + p->down_time;
+}
+
+void peers_result(struct peers *p, enum protocol protocol, const struct net_addr *addr, bool alive, double now)
+{
+	if (alive)
+		set_up(get_health(p, protocol, addr));
+	else
+		set_down(p, get_health(p, protocol, addr), "does not answer", now);
+}
+
+void peers_arrived(struct peers *p, enum protocol protocol, const struct net_addr *addr, time_t when)
+{
+	struct peer_health *h = get_health(p, protocol, addr);
+
+	h->arrived = when;
+	set_up(h);
+}
+
+/* Notes that USER's login got no answer, in place of what is too old and of what it said before. */
+static void add_slow(struct peer_health *h, const char *user, double now)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < h->nslow; i++) {
+		if (h->slow[i].when + PEERS_SLOW_SECONDS > now && strcmp(h->slow[i].user, user) != 0)
+			h->slow[n++] = h->slow[i];
+		else
+			mem_free(&h->slow[i].user);
+	}
+	h->slow[n].user = mem_strdup(user);
+	h->slow[n].when = now;
+	h->nslow = n + 1;
+}
+
+void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, time_t began, double now)
+{
+	struct peer_health *h = get_health(p, protocol, addr);
+
+	if (h->arrived >= began || (h->state == PEER_STATE_DOWN && now < h->until))
 		return;
-	}
-	if (d == NULL) {
-		log_warn("peer %s port %u does not answer", net_addr_text(addr, ip), addr->port);
-		if (HASH_COUNT(p->down) >= DOWN_MAX)
-			drop_down(p, p->down);
-		d = mem_alloc(sizeof(*d));
-		d->key = key;
-		d->addr = *addr;
-		HASH_ADD(hh, p->down, key, sizeof(d->key), d);
-	}
-	d->until = now + p->down_time;
+	add_slow(h, user, now);
+	if (h->nslow == PEERS_SLOW_ACCOUNTS)
+		set_down(p, h, "greets, but answers no logins of several accounts", now);
 }
 
-bool peers_down(struct peers *p, const struct net_addr *addr, double now)
+bool peers_down(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now)
 {
-	struct addr_key key;
-	const struct peer_down *d = find_down(p, addr, &key);
+	struct health_key key;
+	const struct peer_health *h = find_health(p, protocol, addr, &key);
 
-	return d != NULL && now < d->until;
+	return h != NULL && h->state == PEER_STATE_DOWN && now < h->until;
 }
 
-bool peers_suspect(struct peers *p, const struct net_addr *addr)
+bool peers_suspect(struct peers *p, enum protocol protocol, const struct net_addr *addr)
 {
-	struct addr_key key;
+	struct health_key key;
+	const struct peer_health *h = find_health(p, protocol, addr, &key);
 
-	return find_down(p, addr, &key) != NULL;
+	return h != NULL && h->state == PEER_STATE_DOWN;
 }
 
 unsigned peers_list_down(struct peers *p, double now, struct str *out)
@@ -218,8 +295,8 @@ unsigned peers_list_down(struct peers *p, double now, struct str *out)
 	char ip[NET_IP_TEXT_MAX];
 	unsigned n = 0;
 
-	for (const struct peer_down *d = p->down; d != NULL; d = d->hh.next) {
-		if (now >= d->until)
+	for (const struct peer_health *d = p->health; d != NULL; d = d->hh.next) {
+		if (d->state != PEER_STATE_DOWN || now >= d->until)
 			continue;
 		str_addf(out, "%s%s:%u", n != 0 ? " " : "", net_addr_text(&d->addr, ip), d->addr.port);
 		n++;

@@ -4,8 +4,11 @@
 #ifndef AUTHD_PEERS_H
 #define AUTHD_PEERS_H
 
+#include <time.h>
+
 #include "authd/resolver.h"
 #include "lib/str.h"
+#include "node/wire.h"
 
 struct peers;
 
@@ -26,12 +29,21 @@ enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port,
 /* The answer for HOST, as a resolver_fn gets it. */
 void peers_resolved(struct peers *p, const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n, double now);
 
-/* ADDR (with port) answered, or could not be used, at NOW. */
-void peers_result(struct peers *p, const struct net_addr *addr, bool alive, double now);
-/* ADDR failed less than the down time ago. */
-bool peers_down(struct peers *p, const struct net_addr *addr, double now);
-/* ADDR failed the last time that anybody tried: a success is worth telling. */
-bool peers_suspect(struct peers *p, const struct net_addr *addr);
+/* Health belongs to an address, its port and the protocol that is spoken there. One account's trouble is not the peer's:
+ * a login that got no answer behind a good greeting counts only together with those of other accounts. */
+enum { PEERS_SLOW_ACCOUNTS = 3, PEERS_SLOW_SECONDS = 60 };
+
+/* The peer answered, or could not be used, at NOW. */
+void peers_result(struct peers *p, enum protocol protocol, const struct net_addr *addr, bool alive, double now);
+/* It has taken a login, at unix second TIME. */
+void peers_arrived(struct peers *p, enum protocol protocol, const struct net_addr *addr, time_t time);
+/* It has greeted, but not answered the login of USER that began at unix second BEGAN. If PEERS_SLOW_ACCOUNTS accounts say so
+ * within PEERS_SLOW_SECONDS and none was served while they waited, the peer is down. */
+void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, time_t began, double now);
+/* It failed less than the down time ago. */
+bool peers_down(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now);
+/* It failed the last time that anybody tried: a success is worth telling. */
+bool peers_suspect(struct peers *p, enum protocol protocol, const struct net_addr *addr);
 /* Number of addresses that are down, and their texts "ip:port" separated by blanks. */
 unsigned peers_list_down(struct peers *p, double now, struct str *out);
 

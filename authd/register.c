@@ -193,11 +193,17 @@ static void end_way(struct reg *r, struct reg_session *s)
 		return;
 	leave_crowd(r, &s->at_peer);
 	leave_crowd(r, &s->of_account);
+	mem_free(&s->target);
+	s->ntargets = 0;
 	r->under_way--;
 }
 
-void reg_send_away(struct reg *r, struct reg_session *s, const char *host, uint16_t port)
+void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n)
 {
+	uint16_t port = target[0].port;
+
+	s->target = (struct net_addr *)mem_memdup(target, n * sizeof(*target));
+	s->ntargets = (uint8_t)n;
 	s->at_peer = join_crowd(r, (enum protocol)s->protocol, host, port, NULL);
 	s->of_account = join_crowd(r, (enum protocol)s->protocol, host, port, s->user);
 	r->under_way++;

@@ -20,6 +20,8 @@ struct reg_session {
 	void *worker;             /* OWNER_WORKER: the channel's object; only compared */
 	uint8_t *ticket;          /* OWNER_WORKER: TICKET_LEN bytes while a session server may still be asked for */
 	struct reg_crowd *at_peer, *of_account; /* while the login is under way at a peer; else NULL */
+	struct net_addr *target;  /* the same: the addresses that it may go to, NTARGETS of them */
+	uint8_t ntargets;
 	struct net_addr client;
 	uint32_t pid;             /* OWNER_SPAWN */
 	uint32_t start;           /* unix seconds */
@@ -37,9 +39,9 @@ struct reg_session *reg_find(struct reg *r, uint64_t id);
 void reg_remove(struct reg *r, struct reg_session *s);
 /* Notes the ticket (TICKET_LEN bytes) that was given out for S; NULL: it cannot be used any more. */
 void reg_set_ticket(struct reg_session *s, const uint8_t *ticket);
-/* S is a login that goes to the peer HOST (in any case) at PORT: under way there until reg_arrived(), or until it is
- * removed. */
-void reg_send_away(struct reg *r, struct reg_session *s, const char *host, uint16_t port);
+/* S is a login that goes to the peer HOST (in any case) at the first of N addresses TARGET (copied; at least one, of
+ * perhaps more hosts): under way there until reg_arrived(), or until it is removed. */
+void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n);
 void reg_arrived(struct reg *r, struct reg_session *s);
 /* Until UNTIL (any clock) USER's logins do not go to that peer, unless one that is under way there arrives. */
 void reg_shut(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double until);

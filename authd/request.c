@@ -210,6 +210,15 @@ static void send_ticket(struct request *rq, struct auth_reply *r)
 		log_error("spawn does not read its messages");
 }
 
+static void send_away(struct reg *reg, struct reg_session *s, const struct auth_reply *r)
+{
+	struct net_addr addr[AUTH_ADDRS_MAX];
+
+	for (unsigned i = 0; i < r->ntargets; i++)
+		addr[i] = r->target[i].addr;
+	reg_send_away(reg, s, r->target[0].host, addr, r->ntargets);
+}
+
 /* R has the route. */
 static void grant(struct request *rq, struct auth_reply *r)
 {
@@ -231,7 +240,7 @@ static void grant(struct request *rq, struct auth_reply *r)
 	DIE_IF(s == NULL);
 	s->worker = rq->worker;
 	if (!r->local)
-		reg_send_away(a->reg, s, r->target[0].host, r->target[0].addr.port);
+		send_away(a->reg, s, r);
 	if (r->local) {
 		send_ticket(rq, r);
 		reg_set_ticket(s, r->ticket);
@@ -476,9 +485,9 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 		break;
 	}
 	for (unsigned k = 0; k < n; k++) {
-		bool bad = peers_down(peers, &addr[k], now);
+		bool bad = peers_down(peers, rq->q.protocol, &addr[k], now);
 
-		c->up->report_success = c->up->report_success || peers_suspect(peers, &addr[k]);
+		c->up->report_success = c->up->report_success || peers_suspect(peers, rq->q.protocol, &addr[k]);
 		add_targets(bad ? c->down : c->up, h->name, &addr[k], 1);
 	}
 	return true;

@@ -80,7 +80,7 @@ static void add_address(struct tool_query *t, enum protocol p, const struct rout
 	case PEERS_KNOWN:
 		for (unsigned i = 0; i < n; i++) {
 			str_addf(&t->text, " [%s] %s", net_addr_text(&addr[i], ip),
-			    peers_down(t->a->peers, &addr[i], clock_now()) ? "down" : "not known to be down");
+			    peers_down(t->a->peers, p, &addr[i], clock_now()) ? "down" : "not known to be down");
 			loop = loop || listens_at(t->a->ctx.set, p, &addr[i]);
 		}
 		if (loop)

@@ -387,12 +387,12 @@ static enum backend_step on_peer_line(const char *line, size_t len, struct str *
 	return l->dialect->peer_line(line, len, out, skip, l);
 }
 
-static void on_peer_health(const struct net_addr *addr, bool alive, void *arg)
+static void on_peer_health(unsigned target, enum peer_result result, void *arg)
 {
 	struct login *l = arg;
 
-	if (!alive || l->reply->report_success)
-		worker_peer_result(l->worker, addr, alive);
+	if (result != PEER_ANSWERS || l->reply->report_success)
+		worker_peer_result(l->worker, l->reply->session, target, result);
 }
 
 static void relay(struct login *l)
@@ -405,7 +405,7 @@ static void relay(struct login *l)
 	to_server = l->in;
 	l->out = l->in = (struct str)STR_INIT;
 	peer = backend_take(l->backend, &to_client);
-	worker_arrived(l->worker, l->reply->session);
+	worker_arrived(l->worker, l->reply->session, backend_index(l->backend));
 	worker_relay(l->worker, l, &l->io, peer, &to_client, &to_server);
 	l->reply->session = 0; /* the relay's */
 	login_free(l);

@@ -48,7 +48,7 @@ struct worker {
 	struct slot *slots;       /* questions to authd and spawn that wait for an answer */
 	uint32_t nslots, *free_slots, nfree;
 	struct relay_pool *relays;
-	uint64_t arrived[ARRIVED_MAX];
+	struct { uint64_t session; uint8_t target; } arrived[ARRIVED_MAX];
 	unsigned narrived;
 	uint32_t crowded_until;   /* loop time, seconds: till then authd is told of each at once */
 	ev_timer sweep, accept_again;
@@ -162,16 +162,18 @@ static void tell_arrived(struct worker *w)
 {
 	for (unsigned i = 0; w->authd != NULL && i < w->narrived; i++) {
 		msgw_begin(&out, SESSION_ARRIVED);
-		msgw_u64(&out, w->arrived[i]);
+		msgw_u64(&out, w->arrived[i].session);
+		msgw_u8(&out, w->arrived[i].target);
 		if (chan_post(w->authd, &out) != 0)
 			log_error("authd does not read its messages: its count of logins under way will be too high");
 	}
 	w->narrived = 0;
 }
 
-void worker_arrived(struct worker *w, uint64_t session)
+void worker_arrived(struct worker *w, uint64_t session, unsigned target)
 {
-	w->arrived[w->narrived++] = session;
+	w->arrived[w->narrived].session = session;
+	w->arrived[w->narrived++].target = (uint8_t)target;
 	if (w->narrived == ARRIVED_MAX || clock_seconds() < w->crowded_until)
 		tell_arrived(w);
 }
@@ -241,11 +243,13 @@ void worker_session_end(struct worker *w, uint64_t session)
 	send_session_end(w, session);
 }
 
-void worker_peer_result(struct worker *w, const struct net_addr *peer, bool alive)
+void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enum peer_result result)
 {
+	tell_arrived(w); /* that others were served meanwhile matters */
 	msgw_begin(&out, PEER_RESULT);
-	net_addr_write(&out, peer);
-	msgw_u8(&out, alive);
+	msgw_u64(&out, session);
+	msgw_u8(&out, (uint8_t)target);
+	msgw_u8(&out, (uint8_t)result);
 	if (w->authd != NULL && chan_send(w->authd, &out, -1) != 0)
 		log_warn("authd does not read its messages");
 }

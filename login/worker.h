@@ -34,14 +34,15 @@ void worker_end_talk(struct worker *w, struct login *l);
 bool worker_hand_off(struct worker *w, struct login *l);
 /* Tells authd that SESSION (of an OK verdict) is over or never began. */
 void worker_session_end(struct worker *w, uint64_t session);
-void worker_peer_result(struct worker *w, const struct net_addr *peer, bool alive);
+/* Tells authd what the login of SESSION has shown of its target number TARGET. */
+void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enum peer_result result);
 /* Tells authd what HOST, a node of ours, thinks of our signature. */
 void worker_peer_signature(struct worker *w, const char *host, enum hop_check check);
 /* Tells authd that the name HOST of L's account, at PORT, has led back to this node. */
 void worker_peer_self(struct worker *w, const struct login *l, const char *host, uint16_t port);
-/* The peer has taken the login of SESSION: authd counts it no more among those under way. It is told in passing, with the
+/* The peer that is its target number TARGET has taken the login of SESSION: authd counts it no more among those under way. It is told in passing, with the
  * next message that there is for it or within a second, unless logins wait for room there. */
-void worker_arrived(struct worker *w, uint64_t session);
+void worker_arrived(struct worker *w, uint64_t session, unsigned target);
 /* Starts the relay for L's client: FD_CLIENT, FD_PEER and the two strings are taken over. Logs the LOGIN line. */
 void worker_relay(struct worker *w, struct login *l, ev_io *client, ev_io *peer, struct str *to_client, struct str *to_server);
 /* The node is being drained: greet new clients with "not now". */

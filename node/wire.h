@@ -29,6 +29,14 @@ enum { ROLE_ROWS_MAX = 32 * 1024 }; /* bytes of text in one CTL_ROWS or TOOL_ROW
 
 enum protocol { PROTOCOL_IMAP, PROTOCOL_POP3, PROTOCOL_COUNT };
 
+/* What a login has shown of the peer that it went to. */
+enum peer_result {
+	PEER_ANSWERS, /* it has decided about the login */
+	PEER_DOWN,    /* no connection, or no greeting that the protocol allows */
+	PEER_SLOW,    /* a good greeting, but no answer to the login: the peer's trouble, or that account's alone */
+	PEER_RESULTS
+};
+
 enum wire_type {
 	/* master -> role */
 	CTL_CHANNEL = 1, /* u8 role of the other end, u32 its slot, u64 its generation; with the descriptor.
@@ -66,10 +74,10 @@ enum wire_type {
 	                    * authd for each session that was open when the old one died; spawn -> authd also for each
 	                    * session server that it starts. From then on the session is the sender's; a worker cannot
 	                    * take over what is another's. */
-	SESSION_ARRIVED,   /* u64 session: the peer has taken the login; it is not under way any more */
+	SESSION_ARRIVED,   /* u64 session, u8 target: that peer has taken the login; it is not under way any more */
 	PEER_SELF,         /* u8 protocol, str host, u16 port: a login to that host of a mailhost has led back to this node */
 	PEER_SIGNATURE,    /* str host, u8 enum hop_check: what that mailhost has said of our signature */
-	PEER_RESULT,       /* net_addr peer, u8 1 = it answered a login, 0 = no connection or no greeting */
+	PEER_RESULT,       /* u64 session that is under way, u8 target, u8 enum peer_result */
 	/* authd -> worker */
 	AUTH_CROWDED,      /* no fields: logins wait for room at a peer; say SESSION_ARRIVED at once for the next seconds */
 	AUTH_REPLY,        /* see authd/auth_wire.h */

@@ -16,6 +16,8 @@ enum {
 	ANSWER_USUAL = 400 /* bytes of who the client is and the login */
 };
 
+#define SHARE_MIN 0.2 /* seconds: an address that had less of the time has shown nothing by its silence */
+
 struct backend {
 	struct ev_loop *loop;
 	ev_io io;
@@ -73,10 +75,16 @@ static void give_up(struct backend *b, const char *what)
 	connect_next(b);
 }
 
-static void address_failed(struct backend *b, const char *what)
+static void tell_health(struct backend *b, enum peer_result result)
 {
 	if (b->on_health != NULL)
-		b->on_health(&b->addr[b->at], false, b->arg);
+		b->on_health(b->at, result, b->arg);
+}
+
+/* Behind a good greeting it may be this login alone. */
+static void address_failed(struct backend *b, const char *what)
+{
+	tell_health(b, b->greeted ? PEER_SLOW : PEER_DOWN);
 	give_up(b, what);
 }
 
@@ -188,8 +196,7 @@ static void decided(struct backend *b, enum backend_step step)
 	if (step == BACKEND_STEP_OK && b->out.len != 0)
 		step = BACKEND_STEP_NONSENSE;
 	/* One login that a peer cannot make sense of says nothing about the others: its greeting was good. */
-	if (b->on_health != NULL)
-		b->on_health(&b->addr[b->at], step != BACKEND_STEP_NONSENSE || b->lines > 1, b->arg);
+	tell_health(b, step != BACKEND_STEP_NONSENSE || b->lines > 1 ? PEER_ANSWERS : PEER_DOWN);
 	done(b, results[step]);
 }
 
@@ -242,6 +249,8 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 
 	if (b->fd == -1) /* the first connect failed at once */
 		connect_next(b);
+	else if (!b->greeted && b->share.repeat < SHARE_MIN)
+		give_up(b, "no greeting in the little time that was left");
 	else
 		address_failed(b, b->greeted ? "no answer to the login in time" : "no greeting in time");
 }

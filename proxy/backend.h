@@ -9,6 +9,7 @@
 
 #include "lib/net.h"
 #include "lib/str.h"
+#include "node/wire.h"
 
 enum backend_result {
 	BACKEND_OK,          /* logged in: the descriptor and what was read ahead are the caller's */
@@ -37,8 +38,9 @@ struct backend;
 /* The end of B's work, whatever the result; called exactly once, never from within backend_start().
  * The callee may call backend_free(). */
 typedef void backend_done_fn(struct backend *b, enum backend_result result, void *arg);
-/* The peer at ADDR answered (ALIVE) or could not be used: for whoever remembers the health of peers. */
-typedef void backend_health_fn(const struct net_addr *addr, bool alive, void *arg);
+/* What the peer at address number INDEX has shown: for whoever remembers the health of peers. Nothing is told where it had too
+ * little time to show anything. */
+typedef void backend_health_fn(unsigned index, enum peer_result result, void *arg);
 
 enum { BACKEND_LINE_MAX = 8192 }; /* longer lines, and more than 100 lines, are nonsense */
 

@@ -478,3 +478,66 @@ def test_foreign_peers(make_pool):
             assert b"ECHO NOOP" in c.ok("NOOP").text, where
     server.close()
     assert not server.errors
+
+
+def slow_for(name, served):
+    """An IMAP peer that logs everybody in but NAME, whose login hangs; it counts who was served."""
+    def script(conn):
+        conn.send("* OK [CAPABILITY IMAP4rev1] ready\r\n")
+        while True:
+            words = conn.imap_command()
+            tag, verb = words[0].decode(), words[1]
+            if verb == b"LOGIN" and words[2].startswith(name):
+                conn.wait_gone()
+                return
+            if verb == b"LOGIN":
+                served.append(words[2].decode())
+            conn.send(f"{tag} OK done\r\n")
+    return script
+
+
+def test_one_accounts_slow_mailbox_is_not_its_hosts(make_pool):
+    """An account whose login hangs at the first of two hosts, as often as it likes: others go on to be served there. If the logins
+    of several accounts hang and nobody is served, the host is down."""
+    first, second = [], []
+    port = free_port(["127.0.1.1", "127.0.1.2"])
+    servers = [FakeServer("127.0.1.1", slow_for(b"slow", first), port), FakeServer("127.0.1.2", slow_for(b"nobody", second), port)]
+    hosts = f"127.0.1.1:{port} 127.0.1.2:{port}"
+    p = make_pool(nodes=1, settings={"proxy": {"PROXY_TIMEOUT": 1}, "pop3d": None}, accounts=[
+        Account(f"{name}{i}@example.com", mailhost=hosts) for name in ("slow", "quick") for i in range(4)])
+
+    def login(name):
+        with Imap("127.0.0.1", p.imap_port) as c:
+            a = p.accounts[f"{name}@example.com"]
+            return c.login(a.name, a.password).status
+
+    for i in range(5):
+        assert login("slow0") == "NO"
+        assert login("quick0") == "OK" and len(first) == i + 1 and not second
+    for i in range(4): # others are served meanwhile
+        assert login(f"slow{i}") == "NO" and login("quick1") == "OK"
+    assert len(first) == 9 and not second and p.nodes[0].status()["counts"]["peers_down"] == 0
+    time.sleep(1.1) # what began in the second of a success does not count
+    for i in range(3):
+        assert login(f"slow{i}") == "NO"
+    wait_for("it is down", lambda: p.nodes[0].status()["counts"]["peers_down"] == 1)
+    assert login("quick2") == "OK" and second == ["quick2@example.com"]
+    assert "answers no logins of several accounts" in p.nodes[0].log()
+    for server in servers:
+        server.close()
+
+
+def test_health_belongs_to_a_protocol(make_pool):
+    """A POP3 login to a port where IMAP is spoken sends no IMAP login to another host."""
+    served, other = [], []
+    port = free_port(["127.0.1.1", "127.0.1.2"])
+    servers = [FakeServer("127.0.1.1", slow_for(b"nobody", served), port), FakeServer("127.0.1.2", slow_for(b"nobody", other), port)]
+    account = Account("two@example.com", mailhost=f"127.0.1.1:{port} 127.0.1.2:{port}")
+    p = make_pool(nodes=1, settings={"proxy": {"PROXY_TIMEOUT": 2}}, accounts=[account])
+    for i in range(3):
+        pop3_unavailable(p, account, 2 + ROOM)
+        with Imap("127.0.0.1", p.imap_port) as c:
+            c.login_ok(account)
+        assert len(served) == i + 1 and not other
+    for server in servers:
+        server.close()

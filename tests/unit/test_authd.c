@@ -342,7 +342,9 @@ static void test_under_way(void)
 	for (uint64_t i = 1; i <= 8; i++) {
 		struct reg_session *s = reg_add(r, i, i == 8 ? PROTOCOL_POP3 : PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "Jo", 0);
 
-		reg_send_away(r, s, i == 1 ? "NODE" : "node", i == 7 ? 1143 : 143);
+		a.port = i == 7 ? 1143 : 143;
+		reg_send_away(r, s, i == 1 ? "NODE" : "node", &a, 1);
+		a.port = 1;
 	}
 	CU_ASSERT_EQUAL(reg_under_way_all(r), 8);
 	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, NULL), 6);
@@ -370,10 +372,10 @@ static void test_shut(void)
 	struct reg *r = reg_new();
 	struct net_addr a;
 
-	net_addr_parse(&a, "192.0.2.1", 1);
+	net_addr_parse(&a, "192.0.2.1", 143);
 	reg_expire(r, 0);
 	for (uint64_t i = 1; i <= 3; i++)
-		reg_send_away(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", 143);
+		reg_send_away(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", &a, 1);
 	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
 	reg_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 200);
 	reg_shut(r, PROTOCOL_IMAP, "node", 143, "ann", 150); /* of whom none is under way */
@@ -465,18 +467,19 @@ static void test_peers(void)
 	peers_resolved(p, "other.example.com", NAME_FOUND, &a, 1, 0); /* nobody asked for it */
 
 	a.port = 143;
-	CU_ASSERT(!peers_down(p, &a, 0));
-	peers_result(p, &a, false, 100);
-	CU_ASSERT(peers_down(p, &a, 129));
-	CU_ASSERT(!peers_down(p, &a, 130)); /* tried again, */
-	CU_ASSERT(peers_suspect(p, &a));    /* with an eye on it */
+	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 0));
+	peers_result(p, PROTOCOL_IMAP, &a, false, 100);
+	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 129));
+	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 130)); /* tried again, */
+	CU_ASSERT(peers_suspect(p, PROTOCOL_IMAP, &a));    /* with an eye on it */
 	CU_ASSERT_EQUAL(peers_list_down(p, 110, &down), 1);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&down), "192.0.2.5:143");
 	a.port = 110; /* another service of the host is another matter */
-	CU_ASSERT(!peers_suspect(p, &a));
+	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
 	a.port = 143;
-	peers_result(p, &a, true, 140);
-	CU_ASSERT(!peers_suspect(p, &a));
+	CU_ASSERT(!peers_suspect(p, PROTOCOL_POP3, &a)); /* as is another protocol there */
+	peers_result(p, PROTOCOL_IMAP, &a, true, 140);
+	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
 	str_fini(&down);
 	peers_free(&p);
 
@@ -539,12 +542,54 @@ static void test_route(void)
 	}
 }
 
+/* One account whose login hangs behind a good greeting says nothing of the peer; several that nobody is served beside do. */
+static void test_slow_peer(void)
+{
+	struct peers *p = peers_new(on_ask, NULL);
+	struct net_addr a;
+
+	peers_set(p, 60, 30, 8);
+	net_addr_parse(&a, "192.0.2.5", 143);
+	for (int i = 0; i < 100; i++)
+		peers_slow(p, PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "al", 1000 + i, i);
+	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 100)); /* two are not several */
+	peers_slow(p, PROTOCOL_POP3, &a, "cy", 1100, 100);  /* and this is another service */
+	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 100) && !peers_down(p, PROTOCOL_POP3, &a, 100));
+	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1100, 100);
+	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 100) && !peers_down(p, PROTOCOL_POP3, &a, 100));
+	/* when its time is over, one account does not keep it down */
+	for (int i = 0; i < 10; i++)
+		peers_slow(p, PROTOCOL_IMAP, &a, "jo", 1200 + i, 131 + i);
+	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 131));
+	CU_ASSERT(peers_suspect(p, PROTOCOL_IMAP, &a));
+	/* somebody is served: what was said before does not count, nor what began before */
+	peers_arrived(p, PROTOCOL_IMAP, &a, 1300);
+	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
+	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1300, 200);
+	peers_slow(p, PROTOCOL_IMAP, &a, "cy", 1299, 200);
+	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1298, 200);
+	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 200));
+	/* nor what is long ago */
+	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1301, 200);
+	peers_slow(p, PROTOCOL_IMAP, &a, "cy", 1301, 200 + PEERS_SLOW_SECONDS);
+	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1301, 200 + PEERS_SLOW_SECONDS);
+	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 200 + PEERS_SLOW_SECONDS));
+	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1301, 201 + PEERS_SLOW_SECONDS);
+	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 201 + PEERS_SLOW_SECONDS));
+	for (int i = 0; i < 20000; i++) { /* however many peers there are */
+		a.ip[2] = (uint8_t)(i >> 8);
+		a.ip[3] = (uint8_t)i;
+		peers_slow(p, PROTOCOL_IMAP, &a, "al", 1, 300);
+	}
+	peers_free(&p);
+}
+
 static const struct unit_case cases[] = {
 	{ "control characters in a question", test_request_controls }, { "control characters in an answer", test_reply_controls },
 	{ "login question", test_request }, { "login answer", test_reply }, { "signed identity", test_hop },
 	{ "tokens in place of passwords", test_token },
 	{ "challenges and steps", test_challenge },
-	{ "register", test_register }, { "logins under way", test_under_way }, { "accounts shut out of a peer", test_shut }, { "loops", test_loops }, { "peers", test_peers }, { "route", test_route },
+	{ "register", test_register }, { "logins under way", test_under_way }, { "accounts shut out of a peer", test_shut }, { "loops", test_loops }, { "peers", test_peers }, { "slow peer", test_slow_peer }, { "route", test_route },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authd", cases)

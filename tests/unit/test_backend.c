@@ -30,7 +30,7 @@ static enum backend_step on_line(const char *line, size_t len, struct str *out, 
 struct outcome {
 	int calls;
 	enum backend_result result;
-	int alive, dead;
+	int alive, dead, slow;
 	char leftover[64], error[200];
 	unsigned index;
 };
@@ -55,12 +55,14 @@ static void on_done(struct backend *b, enum backend_result result, void *arg)
 	backend_free(&b);
 }
 
-static void on_health(const struct net_addr *addr UNUSED, bool alive, void *arg)
+static void on_health(unsigned index UNUSED, enum peer_result result, void *arg)
 {
 	struct outcome *o = arg;
 
-	if (alive)
+	if (result == PEER_ANSWERS)
 		o->alive++;
+	else if (result == PEER_SLOW)
+		o->slow++;
 	else
 		o->dead++;
 }
@@ -155,6 +157,8 @@ static void test_verdicts(void)
 				printf("\n%zu: %d instead of %d: %s\n", i, o.result, t[i].result, o.error);
 			CU_ASSERT_EQUAL(o.alive, t[i].result == BACKEND_OK || t[i].result == BACKEND_REFUSED ||
 			    t[i].result == BACKEND_TEMPORARY || (t[i].result == BACKEND_NONSENSE && t[i].say[0] == 'H'));
+			CU_ASSERT_EQUAL(o.slow, t[i].result == BACKEND_SILENT);
+			CU_ASSERT_EQUAL(o.alive + o.slow + o.dead, 1);
 			close(fd);
 		}
 }

@@ -162,12 +162,12 @@ static void test_again_once(void)
 	/* The hosts before this one are down by then. */
 	prove(8);
 	CU_ASSERT_TRUE_FATAL(answered());
-	peers_result(a.peers, &other, false, clock_now());
+	peers_result(a.peers, PROTOCOL_IMAP, &other, false, clock_now());
 	request_step(&w, 8, "");
 	CU_ASSERT_TRUE_FATAL(answered());
 	CU_ASSERT_TRUE(last.verdict == AUTH_VERDICT_OK && last.local);
 	/* One that its worker does not want any more, and one that it never speaks of again. */
-	peers_result(a.peers, &other, true, clock_now());
+	peers_result(a.peers, PROTOCOL_IMAP, &other, true, clock_now());
 	prove(9);
 	CU_ASSERT_TRUE(answered() && last.more == AUTH_MORE_HERE);
 	request_cancel(&w, 9);
