@@ -395,6 +395,11 @@ static void expire(struct authd_worker *w, double then)
 	request_expire(w, then);
 }
 
+static bool uses_userdb(const struct authd *a)
+{
+	return strstr(a->ctx.set->authdaemonrc_authmodulelist, "authuserdb") != NULL;
+}
+
 static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct authd *a = t->data;
@@ -406,7 +411,7 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
 		expire(w, clock_now() - 2 * (double)set->node_LOGIN_TIMEOUT);
 	reg_expire(a->reg, clock_now());
-	if (a->loading || strstr(set->authdaemonrc_authmodulelist, "authuserdb") == NULL ||
+	if (a->loading || !uses_userdb(a) ||
 	    userdb_watch_poll(&a->watch, set->authuserdb_USERDB, clock_now()) == 0)
 		return;
 	a->loading = true;
@@ -500,7 +505,7 @@ static void on_go(struct role_ctx *ctx)
 
 	on_tick(ctx->loop, &a->tick, 0);
 	ev_timer_start(ctx->loop, &a->tick);
-	if (!a->loading)
+	if (!a->loading && !(uses_userdb(a) && userdb_watch_waits(&a->watch)))
 		begin(a);
 }
 

@@ -166,19 +166,6 @@ uint64_t userdb_find(const struct userdb *db, const char *name, size_t len)
 	return 0;
 }
 
-bool userdb_is_cut(const struct userdb *db, const char *name, size_t len)
-{
-	struct cursor c = cursor_at(db, db->h->cuts, db->h->cuts_end);
-
-	while (c.p < c.end && !c.bad) {
-		struct userdb_text t = get_text(&c);
-
-		if (!c.bad && t.len <= len && memcmp(t.p, name, t.len) == 0)
-			return true;
-	}
-	return false;
-}
-
 struct userdb_text userdb_source(const struct userdb *db, uint32_t source)
 {
 	struct cursor c = cursor_at(db, db->h->sources, db->h->sources_end);
@@ -203,7 +190,7 @@ static const char *check_header(const struct userdb_header *h, uint64_t size)
 	if (h->version != USERDB_VERSION)
 		return "it is of another version of this program";
 	if (h->size != size || !in_image(h->records, h->records_end, size) || !in_image(h->sources, h->sources_end, size) ||
-	    !in_image(h->cuts, h->cuts_end, size) || h->nslots == 0 || (h->nslots & (h->nslots - 1)) != 0 ||
+	    h->nslots == 0 || (h->nslots & (h->nslots - 1)) != 0 ||
 	    h->nslots > size / 4 || h->slots % 4 != 0 || !in_image(h->slots, h->slots + h->nslots * 4, size) ||
 	    memchr(h->dummy, '\0', sizeof(h->dummy)) == NULL)
 		return "it is damaged";
@@ -285,7 +272,7 @@ static enum auth_result find_entry(const struct userdb *db, const char *name, st
 	if (db == NULL)
 		return AUTH_TRY_LATER;
 	if ((offset = userdb_find(db, name, len)) == 0)
-		return userdb_is_cut(db, name, len) ? AUTH_TRY_LATER : AUTH_UNKNOWN;
+		return db->h->nameless != 0 ? AUTH_TRY_LATER : AUTH_UNKNOWN;
 	if (!userdb_read_record(db, offset, e))
 		return AUTH_BROKEN;
 	return e->kind == USERDB_BROKEN ? AUTH_TRY_LATER : AUTH_OK;
@@ -422,8 +409,8 @@ bool userdb_each(const struct userdb *db, auth_account_fn *fn, void *arg, struct
 	mem_free(&order);
 	if (damaged)
 		str_adds(why, "the image of the userdb is damaged");
-	else if (i == n && db->h->cuts != db->h->cuts_end)
-		str_adds(why, "the last line of a file ends within a name; accounts are missing");
+	else if (i == n && db->h->nameless != 0)
+		str_adds(why, "a line does not tell whose it is; an account is missing");
 	return i == n && why->len == 0;
 }
 

@@ -8,10 +8,12 @@
  * An edit must never turn into a wrong-password answer:
  * - a bad line keeps the last good record of its account from the old image; where there is none the account is
  *   recorded as broken and answers AUTH_TRY_LATER;
- * - a last line that was cut (no newline) is bad if it does not parse, or if it is only a beginning of what the
- *   old image has; a name of which only the beginning is there stands for all names that begin so;
- * - of several lines with one name the first counts;
- * - a build in which a file has lost more than SHRINK percent of its accounts is refused as a whole.
+ * - a line that does not tell whose it is may be anybody's: while there is one, names that are in no file answer
+ *   AUTH_TRY_LATER, and records of the old image stay;
+ * - a file that does not end in a newline is half written, one with NUL bytes is what a power cut leaves, and an empty one
+ *   either: the build is refused as a whole;
+ * - so it is if a file has lost more than SHRINK percent of its accounts, or all of them;
+ * - of several lines with one name the first counts.
  * Each such event is a line of the report with file, line, and what to do.
  *
  * Fields: home (absolute), uid, gid: required, uid 0 and gid 0 are refused; mail, quota, gecos, options; passwords:
@@ -60,6 +62,8 @@ enum userdb_status {
 	USERDB_BUILT,   /* a new image; the report may still tell of bad lines */
 	USERDB_MISSING, /* the file is not there or cannot be read: keep the old image, if any */
 	USERDB_CHANGED, /* it changed while being read: call userdb_watch_again() */
+	USERDB_EMPTY,   /* refused: there is nothing in a file, not even a comment; keep the old image, if any */
+	USERDB_CUT,     /* refused: a file is half written or damaged; keep the old image, if any */
 	USERDB_SHRUNK,  /* refused: too many accounts are gone; keep the old image */
 	USERDB_FAILED   /* no image could be made (memory, size) */
 };
@@ -67,7 +71,7 @@ enum userdb_status {
 struct userdb_report {
 	enum userdb_status status;
 	uint64_t entries;    /* accounts in the new image, all kinds */
-	uint64_t broken;     /* of these: without a usable record (AUTH_TRY_LATER) */
+	uint64_t broken;     /* lines without a usable record (AUTH_TRY_LATER): of these, or nobody knows whose */
 	uint64_t kept;       /* of these: bad lines that kept the old record */
 	uint64_t duplicates; /* lines left out because the name was there before */
 	uint64_t lost;       /* accounts of the old image that are in no file any more */
@@ -95,22 +99,30 @@ void userdb_report_log(const struct userdb_report *rep, const char *path);
 enum userdb_status userdb_build(const char *path, const struct userdb *old, unsigned shrink_percent,
     struct userdb_report *rep, int *fd_out);
 
+/* For `waypost check`: reads PATH as a node that starts now would, and appends what is wrong with it to OUT, in lines. False:
+ * a node would not take it. An empty one is a warning only, as one that is not there: not everything is installed yet. */
+bool userdb_check(const char *path, struct str *out);
+
 /* --- noticing changes --- */
 
 /* When to read again, decided from stat() alone. All members are private. */
 struct userdb_watch {
-	bool started, pending;
+	bool looked, started, pending;
 	uint64_t taken, seen; /* what the path looked like when it was taken, and at the last poll */
 	uint64_t taken_file, seen_file;
 	double since;         /* when `seen` was first seen */
+	double first;         /* the first poll */
 };
 
 void userdb_watch_init(struct userdb_watch *w);
 /* Looks at PATH at time NOW (seconds, any clock that does not jump): call about once a second.
- * 1: read it now (the first call says so always; later ones once the path looks different from what was taken and
- * either another file was renamed into place, or nothing has changed for a second; a path that went away or came
- * back counts as a change). 0: nothing to do. It counts as taken then, whatever comes of it. */
+ * 1: read it now: once the path looks different from what was taken and either another file was renamed into place, or
+ * nothing has changed for a second; a path that went away or came back counts as a change. At first: at once, unless it was
+ * written to within the last second; then once it is at rest, or after five seconds. 0: nothing to do. It counts as taken
+ * then, whatever comes of it. */
 int userdb_watch_poll(struct userdb_watch *w, const char *path, double now);
+/* It has not been taken even once yet. */
+bool userdb_watch_waits(const struct userdb_watch *w);
 /* The reading found it changing: take it again once it is at rest. */
 void userdb_watch_again(struct userdb_watch *w);
 

@@ -23,6 +23,8 @@ struct builder {
 	const char *path;
 	uint32_t line;
 	bool unreadable;
+	bool empty;          /* a file is */
+	bool damaged;        /* a file is half written, or none of ours */
 	const struct userdb *old;
 	struct userdb_report *rep;
 	uint64_t untold; /* report lines for which there was no room */
@@ -66,7 +68,8 @@ static void tell_bad_line(struct builder *b, struct userdb_text name, const char
 	char clean[128];
 
 	if (name.len == 0)
-		tell(b, "%s:%u: %s; the line is left out: repair it", b->path, b->line, why);
+		tell(b, "%s:%u: %s; there is no telling whose line it is, so logins of names that are in no other are put off: repair or "
+		    "remove it", b->path, b->line, why);
 	else
 		tell(b, "%s:%u: account %s: %s; %s: repair the line", b->path, b->line, clean_name(clean, name), why,
 		    consequence);
@@ -102,6 +105,8 @@ static void take_bad_line(struct builder *b, const struct userdb_entry *e, const
 	struct userdb_entry broken = *e, old;
 
 	if (e->name.len == 0) {
+		b->w.nameless++;
+		b->rep->broken++;
 		tell_bad_line(b, e->name, why, "");
 	} else if (userdb_writer_has(&b->w, e->name)) {
 		b->rep->duplicates++;
@@ -117,43 +122,8 @@ static void take_bad_line(struct builder *b, const struct userdb_entry *e, const
 	}
 }
 
-static bool begins(struct userdb_text whole, struct userdb_text part, bool *shorter)
+static void take_good_line(struct builder *b, struct userdb_entry *e)
 {
-	*shorter = *shorter || part.len < whole.len;
-	return part.len <= whole.len && (part.len == 0 || memcmp(whole.p, part.p, part.len) == 0);
-}
-
-static bool begins_number(uint32_t whole, uint32_t part, bool *shorter)
-{
-	char w[16], p[16];
-	struct userdb_text wt = { w, (size_t)snprintf(w, sizeof(w), "%u", whole) };
-	struct userdb_text pt = { p, (size_t)snprintf(p, sizeof(p), "%u", part) };
-
-	return begins(wt, pt, shorter);
-}
-
-/* All that NEW has is in OLD or is the beginning of it, and something is missing: a line cut by a writer that
- * has not finished, or never will. */
-static bool is_cut_of(const struct userdb_entry *old, const struct userdb_entry *new)
-{
-	bool shorter = new->npw < old->npw;
-
-	if (!begins(old->home, new->home, &shorter) || !begins(old->mail, new->mail, &shorter) ||
-	    !begins(old->quota, new->quota, &shorter) || !begins(old->gecos, new->gecos, &shorter) ||
-	    !begins(old->options, new->options, &shorter) || !begins(old->systempw, new->systempw, &shorter) ||
-	    !begins(old->imappw, new->imappw, &shorter) || !begins(old->pop3pw, new->pop3pw, &shorter) ||
-	    !begins_number(old->uid, new->uid, &shorter) || !begins_number(old->gid, new->gid, &shorter) ||
-	    new->npw > old->npw)
-		return false;
-	for (unsigned i = 0; i < new->npw; i++)
-		if (!begins(old->pw[i], new->pw[i], &shorter))
-			return false;
-	return shorter;
-}
-
-static void take_good_line(struct builder *b, struct userdb_entry *e, bool whole)
-{
-	struct userdb_entry old;
 	char clean[128];
 
 	if (userdb_writer_has(&b->w, e->name)) {
@@ -162,35 +132,25 @@ static void take_good_line(struct builder *b, struct userdb_entry *e, bool whole
 		    clean_name(clean, e->name));
 		return;
 	}
-	if (!whole && old_record(b, e->name, &old) && is_cut_of(&old, e)) {
-		take_bad_line(b, e, "the last line has no newline and looks cut");
-		return;
-	}
 	e->source = b->w.nsources - 1;
 	e->line = b->line;
 	add_entry(b, e);
 }
 
-static void take_line(struct builder *b, const char *line, size_t len, bool whole)
+static void take_line(struct builder *b, const char *line, size_t len)
 {
 	struct userdb_entry e;
 	const char *why;
 
 	b->line++;
-	switch (userdb_parse(line, len, whole, &e, &why)) {
+	switch (userdb_parse(line, len, &e, &why)) {
 	case USERDB_LINE_SKIP:
 		break;
 	case USERDB_LINE_GOOD:
-		take_good_line(b, &e, whole);
+		take_good_line(b, &e);
 		break;
 	case USERDB_LINE_BAD:
-		if (!whole && e.name.len == len) {
-			userdb_writer_add_cut(&b->w, e.name);
-			tell_bad_line(b, e.name, "the last line ends within the name",
-			    "logins of names that begin so and are not known are put off");
-		} else {
-			take_bad_line(b, &e, why);
-		}
+		take_bad_line(b, &e, why);
 	}
 }
 
@@ -211,7 +171,7 @@ static size_t take_lines(struct builder *b, char *buf, size_t len)
 	char *p = buf, *end = buf + len, *nl;
 
 	while ((nl = memchr(p, '\n', (size_t)(end - p))) != NULL) {
-		take_line(b, p, (size_t)(nl - p), true);
+		take_line(b, p, (size_t)(nl - p));
 		p = nl + 1;
 	}
 	memmove(buf, p, (size_t)(end - p));
@@ -230,45 +190,76 @@ static void take_long_line(struct builder *b, const char *line)
 	memset(&e, 0, sizeof(e));
 	/* Parsing the bare name gives it only if it is a possible one. */
 	if (tab != NULL)
-		userdb_parse(line, (size_t)(tab - line) + 1, true, &e, &why);
+		userdb_parse(line, (size_t)(tab - line) + 1, &e, &why);
 	e.kind = USERDB_BROKEN;
 	take_bad_line(b, &e, "the line is longer than 65536 bytes");
 }
 
+/* What a copy leaves that was broken off, or is still going on; a power cut; a full disk. */
+static void tell_damaged(struct builder *b, uint32_t line, const char *what)
+{
+	char at[16] = "";
+
+	if (line != 0)
+		snprintf(at, sizeof(at), ":%u", line);
+	tell(b, "%s%s: %s: the file is not taken, for whoever is missing in it would be told a wrong password; write it under another "
+	    "name and rename it into place", b->path, at, what);
+}
+
+struct reader {
+	char *buf;
+	size_t len;
+	bool skipping; /* the rest of a line that is too long */
+	bool ended;    /* the last byte was a newline */
+};
+
+/* The N bytes that have come behind what is there. */
+static void take_bytes(struct builder *b, struct reader *r, size_t n)
+{
+	char *from = r->buf;
+
+	r->ended = r->buf[r->len + n - 1] == '\n';
+	r->len += n;
+	if (r->skipping) {
+		if ((from = memchr(r->buf, '\n', r->len)) == NULL) {
+			r->len = 0;
+			return;
+		}
+		r->skipping = false;
+		r->len -= (size_t)(++from - r->buf);
+		memmove(r->buf, from, r->len);
+	}
+	r->len = take_lines(b, r->buf, r->len);
+	if (r->len > LINE_MAX_LEN) {
+		take_long_line(b, r->buf);
+		r->skipping = true;
+		r->len = 0;
+	}
+}
+
 static bool read_lines(struct builder *b, int fd)
 {
-	char *buf = mem_alloc(LINE_MAX_LEN + READ_CHUNK);
-	size_t len = 0;
-	bool skipping = false;
+	struct reader r = { .buf = mem_alloc(LINE_MAX_LEN + READ_CHUNK) };
+	bool nul = false, any = false;
 	ssize_t n;
 
-	while ((n = read(fd, buf + len, READ_CHUNK)) > 0 || (n < 0 && errno == EINTR)) {
-		char *from = buf;
-
-		if (n < 0)
-			continue;
-		len += (size_t)n;
-		if (skipping) {
-			if ((from = memchr(buf, '\n', len)) == NULL) {
-				len = 0;
-				continue;
-			}
-			skipping = false;
-			len -= (size_t)(++from - buf);
-			memmove(buf, from, len);
-		}
-		len = take_lines(b, buf, len);
-		if (len > LINE_MAX_LEN) {
-			take_long_line(b, buf);
-			skipping = true;
-			len = 0;
-		}
+	while (!nul && ((n = read(fd, r.buf + r.len, READ_CHUNK)) > 0 || (n < 0 && errno == EINTR))) {
+		nul = n > 0 && memchr(r.buf + r.len, '\0', (size_t)n) != NULL;
+		any = any || n > 0;
+		if (n > 0 && !nul)
+			take_bytes(b, &r, (size_t)n);
 	}
-	if (n == 0 && len != 0)
-		take_line(b, buf, len, false);
-	mem_wipe(buf, LINE_MAX_LEN + READ_CHUNK);
-	mem_free(&buf);
-	return n == 0;
+	if (nul)
+		tell_damaged(b, 0, "there are NUL bytes in it, as a power cut leaves them");
+	else if (n == 0 && !any)
+		tell_damaged(b, 0, "it is empty, without even a comment");
+	else if (n == 0 && !r.ended)
+		tell_damaged(b, b->line + !r.skipping, "the last line has no newline, it looks cut (if it is whole, add the newline)");
+	b->empty = b->empty || (n == 0 && !any);
+	b->damaged = b->damaged || nul || (n == 0 && any && !r.ended);
+	mem_wipe(r.buf, LINE_MAX_LEN + READ_CHUNK);
+	mem_free(&r.buf);
+	return nul || n == 0;
 }
 
 static void read_file(const char *path, void *arg)
@@ -314,7 +305,7 @@ static void count_losses(struct builder *b, struct loss *by_source, uint32_t nso
 			by_source[e.source].had++;
 		if (userdb_writer_has(&b->w, e.name))
 			continue;
-		if (e.kind != USERDB_BROKEN && userdb_writer_is_cut(&b->w, e.name)) {
+		if (e.kind != USERDB_BROKEN && b->w.nameless != 0) {
 			keep_record(b, &e);
 			continue;
 		}
@@ -332,6 +323,12 @@ static bool shrunk(struct builder *b, const char *path, struct loss l, unsigned 
 	    "refused and the one read before stays in use; repair the file, or if this is meant set USERDB_SHRINK = 100 and "
 	    "reload", path, (unsigned long long)l.lost, (unsigned long long)l.had, percent);
 	return true;
+}
+
+/* Of a small one something must be left at least. */
+static unsigned least(struct loss l)
+{
+	return l.lost == l.had ? 1 : SHRINK_LEAST;
 }
 
 /* Compares with the old image; true if too much is gone. */
@@ -353,11 +350,10 @@ static bool check_losses(struct builder *b, const char *path, unsigned percent)
 			continue;
 		t = userdb_source(b->old, i);
 		snprintf(name, sizeof(name), "%.*s", (int)MIN(t.len, sizeof(name) - 1), t.p);
-		refused = shrunk(b, name, by_source[i], percent, SHRINK_LEAST) || refused;
+		refused = shrunk(b, name, by_source[i], percent, least(by_source[i])) || refused;
 	}
-	/* Of a small one something must be left at least. */
 	if (!refused)
-		refused = shrunk(b, path, all, percent, all.lost == all.had ? 1 : SHRINK_LEAST);
+		refused = shrunk(b, path, all, percent, least(all));
 	mem_free(&by_source);
 	return refused;
 }
@@ -366,20 +362,24 @@ static bool check_losses(struct builder *b, const char *path, unsigned percent)
 
 static enum userdb_status read_all(struct builder *b, const char *path, unsigned shrink_percent)
 {
-	uint64_t file, before, after;
-	bool settled, readable;
+	uint64_t before, after;
+	bool readable;
 
-	before = userdb_stamp(path, &file, &settled);
+	before = userdb_stamp(path);
 	readable = userdb_each_file(path, read_file, b);
 	if (!readable)
 		tell(b, "cannot read %s: %s; USERDB names the file, which must be readable for the auth user "
 		    "(root:waypostauth 0640)", path, strerror(errno));
-	after = userdb_stamp(path, &file, &settled);
+	after = userdb_stamp(path);
 	b->path = path;
 	if (before != after)
 		return USERDB_CHANGED;
 	if (!readable || b->unreadable)
 		return USERDB_MISSING;
+	if (b->damaged)
+		return USERDB_CUT;
+	if (b->empty)
+		return USERDB_EMPTY;
 	return b->old != NULL && check_losses(b, path, shrink_percent) ? USERDB_SHRUNK : USERDB_BUILT;
 }
 

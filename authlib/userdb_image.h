@@ -1,11 +1,11 @@
 /* Inside of the userdb: one account as text fields, the image's layout, and the line parser. For authlib/userdb*.c
  * and their tests only.
  *
- *   header | records and pooled strings ... | sources | cut names | slots
+ *   header | records and pooled strings ... | sources | slots
  *
  * Numbers inside records are LEB128. A record begins on a multiple of 4:
  *   kind, name, source number, line; if it is good: uid, gid, then {tag, text}... and a tag 0.
- * A text is its length and its bytes. Sources (file names) and cut names are texts in a row.
+ * A text is its length and its bytes. Sources (file names) are texts in a row.
  * Slots are 32-bit record offsets divided by 4, 0 for none; collisions go to the next slot. */
 #ifndef AUTHLIB_USERDB_IMAGE_H
 #define AUTHLIB_USERDB_IMAGE_H
@@ -13,7 +13,7 @@
 #include "authlib/userdb.h"
 
 #define USERDB_MAGIC "WpUserdb"
-enum { USERDB_VERSION = 1 };
+enum { USERDB_VERSION = 2 };
 
 struct userdb_header {
 	char magic[8];
@@ -24,7 +24,7 @@ struct userdb_header {
 	uint64_t count;
 	uint64_t records, records_end;
 	uint64_t sources, sources_end;
-	uint64_t cuts, cuts_end;
+	uint64_t nameless; /* lines that do not tell whose they are */
 	uint64_t slots, nslots; /* nslots is a power of two */
 	char dummy[ACCOUNT_HASH_MAX];
 };
@@ -66,19 +66,16 @@ uint64_t userdb_hash(uint64_t seed, const char *name, size_t len);
 bool userdb_read_record(const struct userdb *db, uint64_t offset, struct userdb_entry *e);
 /* Offset of NAME's record, 0 if there is none. */
 uint64_t userdb_find(const struct userdb *db, const char *name, size_t len);
-/* NAME begins as one of the image's cut names. */
-bool userdb_is_cut(const struct userdb *db, const char *name, size_t len);
 /* File name number SOURCE ("" if there is none). */
 struct userdb_text userdb_source(const struct userdb *db, uint32_t source);
 
 enum userdb_line { USERDB_LINE_SKIP, USERDB_LINE_GOOD, USERDB_LINE_BAD };
-/* Takes one line apart (LEN bytes without the newline). WHOLE: a newline followed. E points into the line.
+/* Takes one line apart (LEN bytes without the newline). E points into the line.
  * BAD: *WHY (static) tells why and E has the name alone, of length 0 if there is no telling it. */
-enum userdb_line userdb_parse(const char *line, size_t len, bool whole, struct userdb_entry *e, const char **why);
+enum userdb_line userdb_parse(const char *line, size_t len, struct userdb_entry *e, const char **why);
 
-/* What the file system tells of PATH without reading it: equal numbers, unchanged. *FILE is the file's own
- * identity (0 for directories), *SETTLED: it was renamed (or its owner or mode set) after the last write. */
-uint64_t userdb_stamp(const char *path, uint64_t *file, bool *settled);
+/* What the file system tells of PATH without reading it: equal numbers, unchanged. */
+uint64_t userdb_stamp(const char *path);
 
 /* Calls FN for each regular file at or below PATH, in order of names; names that begin with '.' or '#' or end
  * in '~' are left out. False with errno if PATH or part of it cannot be read. */

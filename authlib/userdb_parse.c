@@ -1,9 +1,11 @@
 /* One line of the userdb. */
 #include <string.h>
 
+#include "authlib/hmac_state.h"
 #include "authlib/password.h"
 #include "authlib/userdb_image.h"
 #include "lib/num.h"
+#include "lib/text.h"
 
 static bool is(struct userdb_text t, const char *word)
 {
@@ -16,14 +18,6 @@ static bool is_blank(const char *p, size_t len)
 		if (p[i] != ' ' && p[i] != '\t')
 			return false;
 	return true;
-}
-
-static bool has_control(const char *p, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (((unsigned char)p[i] < 0x20 && p[i] != '\t') || p[i] == 0x7f)
-			return true;
-	return false;
 }
 
 /* "1001=" TAB "name": Courier's records from uid to name. */
@@ -61,18 +55,36 @@ static const char *set_id(uint32_t *id, struct userdb_text value, const char *no
 	return NULL;
 }
 
-/* HMAC states are not hashes of crypt's kind; the others must be able to match something. */
+/* The field is a CRAM secret: of how many digits, if its hash is known here. */
+static bool is_hmac(struct userdb_text key, size_t *digits)
+{
+	static const char *const hashes[] = { "md5", "sha1", "sha256" };
+	const char *p = memmem(key.p, key.len, "hmac-", 5);
+
+	*digits = 0;
+	for (size_t i = 0; p != NULL && i < ARRAY_LEN(hashes); i++) {
+		struct userdb_text hash = { p + 5, (size_t)(key.p + key.len - p) - 5 - 2 };
+
+		if (is(hash, hashes[i]))
+			*digits = hmac_state_len(hashes[i]);
+	}
+	return p != NULL;
+}
+
+/* A hash, or a secret, that was cut would make the right password a wrong one. */
 static const char *check_password(struct userdb_text key, struct userdb_text value)
 {
 	char hash[ACCOUNT_HASH_MAX];
 	const char *why;
+	size_t digits;
 
 	if (value.len >= sizeof(hash))
 		return "a password hash is too long";
-	if (memmem(key.p, key.len, "hmac-", 5) != NULL)
-		return NULL;
 	memcpy(hash, value.p, value.len);
 	hash[value.len] = '\0';
+	if (is_hmac(key, &digits))
+		return digits == 0 || (value.len == digits && strspn(hash, "0123456789abcdefABCDEF") == digits) ? NULL :
+		    "a secret of CRAM logins (hmac-...pw) is cut or damaged";
 	return password_is_sound(hash, &why) ? NULL : why;
 }
 
@@ -140,36 +152,24 @@ static const char *parse_fields(struct userdb_entry *e, const char *p, const cha
 	return NULL;
 }
 
-/* A line that a writer has not finished: its last field has no value yet, or its password is still to come. */
-static const char *check_end(const struct userdb_entry *e, const char *line, size_t len)
-{
-	const char *field = memrchr(line, '|', len), *eq = field != NULL ? memchr(field, '=', (size_t)(line + len - field)) : NULL;
-
-	if (field != NULL && (eq == NULL || eq == line + len - 1))
-		return "the last line has no newline and ends within a field";
-	if (e->systempw.len == 0 && e->imappw.len == 0 && e->pop3pw.len == 0 && e->npw == 0)
-		return "the last line has no newline and no password";
-	return NULL;
-}
-
 static enum userdb_line bad(struct userdb_entry *e, struct userdb_text name, const char **why, const char *text)
 {
 	memset(e, 0, sizeof(*e));
 	e->kind = USERDB_BROKEN;
-	if (!has_control(name.p, name.len) && name.len < ACCOUNT_NAME_MAX)
+	if (text_plain(name.p, name.len) == name.len && name.len < ACCOUNT_NAME_MAX)
 		e->name = name;
 	*why = text;
 	return USERDB_LINE_BAD;
 }
 
-enum userdb_line userdb_parse(const char *line, size_t len, bool whole, struct userdb_entry *e, const char **why)
+enum userdb_line userdb_parse(const char *line, size_t len, struct userdb_entry *e, const char **why)
 {
 	struct userdb_text name = { line, len };
 	const char *tab, *text;
 
 	memset(e, 0, sizeof(*e));
 	*why = "";
-	if (whole && len != 0 && line[len - 1] == '\r')
+	if (len != 0 && line[len - 1] == '\r')
 		name.len = --len; /* from an editor of another system */
 	if (is_blank(line, len) || line[0] == '#')
 		return USERDB_LINE_SKIP;
@@ -188,9 +188,9 @@ enum userdb_line userdb_parse(const char *line, size_t len, bool whole, struct u
 		return bad(e, name, why, "there is no name before the TAB");
 	if (name.len >= ACCOUNT_NAME_MAX)
 		return bad(e, name, why, "the name is too long");
-	if (has_control(line, len) || memchr(tab + 1, '\t', (size_t)(line + len - tab - 1)) != NULL)
+	if (text_plain(line, name.len) != name.len || text_plain(tab + 1, (size_t)(line + len - tab - 1)) != (size_t)(line + len - tab - 1))
 		return bad(e, name, why, "there is a control character in it");
-	if ((text = parse_fields(e, tab + 1, line + len)) != NULL || (!whole && (text = check_end(e, line, len)) != NULL))
+	if ((text = parse_fields(e, tab + 1, line + len)) != NULL)
 		return bad(e, name, why, text);
 	e->kind = USERDB_GOOD;
 	e->name = name;

@@ -1,4 +1,5 @@
 #include <string.h>
+#include <unistd.h>
 
 #include "authlib/userdb.h"
 #include "lib/log.h"
@@ -15,7 +16,7 @@ void userdb_report_fini(struct userdb_report *rep)
 
 const char *userdb_status_name(enum userdb_status s)
 {
-	static const char *const names[] = { "ok", "missing", "changing", "refused", "failed" };
+	static const char *const names[] = { "ok", "missing", "changing", "empty", "cut", "refused", "failed" };
 
 	_Static_assert(ARRAY_LEN(names) == USERDB_FAILED + 1, "a name for each status");
 	return (unsigned)s < ARRAY_LEN(names) ? names[s] : "?";
@@ -24,6 +25,39 @@ const char *userdb_status_name(enum userdb_status s)
 bool userdb_report_bad(const struct userdb_report *rep)
 {
 	return (rep->status != USERDB_BUILT && rep->status != USERDB_CHANGED) || rep->broken != 0 || rep->kept != 0;
+}
+
+static void add_lines(struct str *out, const char *p, const char *before)
+{
+	while (*p != '\0') {
+		size_t len = strcspn(p, "\n");
+
+		str_addf(out, "%s%.*s\n", before, (int)len, p);
+		p += len + (p[len] == '\n');
+	}
+}
+
+bool userdb_check(const char *path, struct str *out)
+{
+	struct userdb_report rep;
+	int fd;
+	bool good;
+
+	userdb_report_init(&rep);
+	userdb_build(path, NULL, 100, &rep, &fd);
+	good = rep.status == USERDB_BUILT || rep.status == USERDB_EMPTY;
+	add_lines(out, str_cstr(&rep.text), good ? "warning: userdb: " : "userdb: ");
+	if (rep.status == USERDB_CHANGED)
+		str_addf(out, "userdb: %s is being written at this moment: try again\n", path);
+	else if (rep.status != USERDB_BUILT)
+		str_addf(out, "%suserdb: %s is not taken as it is (%s): a running node goes on with what it read before, one that starts lets "
+		    "nobody log in until it is mended\n", good ? "warning: " : "", path, userdb_status_name(rep.status));
+	else
+		str_addf(out, "userdb: %llu accounts\n", (unsigned long long)rep.entries);
+	if (fd != -1)
+		close(fd);
+	userdb_report_fini(&rep);
+	return good;
 }
 
 void userdb_report_log(const struct userdb_report *rep, const char *path)
@@ -43,6 +77,6 @@ void userdb_report_log(const struct userdb_report *rep, const char *path)
 	else if (rep->status == USERDB_CHANGED)
 		log_info("userdb: %s changed while it was read; it is read again once it is at rest", path);
 	else
-		log_error("userdb: %s was not taken (%s); what was known before stays in use", path,
+		log_error("userdb: %s was not taken (%s); what was read before stays in use, and if nothing was, logins are put off", path,
 		    userdb_status_name(rep->status));
 }

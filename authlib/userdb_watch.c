@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "authlib/userdb_image.h"
 #include "lib/mem.h"
@@ -93,7 +94,7 @@ static void mix_time(uint64_t *h, struct timespec t)
 	mix(h, (uint64_t)t.tv_nsec);
 }
 
-struct stamp { uint64_t all, file; bool settled; };
+struct stamp { uint64_t all, file; bool settled; time_t newest; };
 
 static void visit_stamp(const char *path, const struct stat *st, void *arg)
 {
@@ -109,33 +110,40 @@ static void visit_stamp(const char *path, const struct stat *st, void *arg)
 		s->settled = false;
 		return;
 	}
+	s->newest = MAX(s->newest, st->st_mtim.tv_sec);
 	mix(&s->all, (uint64_t)st->st_size);
 	mix_time(&s->all, st->st_mtim);
 	mix_time(&s->all, st->st_ctim);
 }
 
-uint64_t userdb_stamp(const char *path, uint64_t *file, bool *settled)
+static void look(const char *path, struct stamp *s)
 {
-	struct stamp s = { 1, 0, false };
 	struct stat st;
 
+	*s = (struct stamp){ .all = 1 };
 	if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
-		mix(&s.file, (uint64_t)st.st_dev);
-		mix(&s.file, (uint64_t)st.st_ino);
+		mix(&s->file, (uint64_t)st.st_dev);
+		mix(&s->file, (uint64_t)st.st_ino);
 		/* Writing sets both times, renaming only the second. */
-		s.settled = st.st_ctim.tv_sec > st.st_mtim.tv_sec ||
+		s->settled = st.st_ctim.tv_sec > st.st_mtim.tv_sec ||
 		    (st.st_ctim.tv_sec == st.st_mtim.tv_sec && st.st_ctim.tv_nsec > st.st_mtim.tv_nsec);
 	}
-	if (!walk(path, 0, visit_stamp, &s))
-		mix(&s.all, (uint64_t)errno);
-	*file = s.file;
-	*settled = s.settled;
+	if (!walk(path, 0, visit_stamp, s))
+		mix(&s->all, (uint64_t)errno);
+}
+
+uint64_t userdb_stamp(const char *path)
+{
+	struct stamp s;
+
+	look(path, &s);
 	return s.all;
 }
 
 /* --- when to read again --- */
 
 static const double at_rest = 0.99; /* seconds without a change; a timer of one second may come a little early */
+static const double first_patience = 5; /* seconds that nobody can log in at a start, at most */
 
 void userdb_watch_init(struct userdb_watch *w)
 {
@@ -151,23 +159,40 @@ static int take(struct userdb_watch *w)
 	return 1;
 }
 
+/* Somebody may be writing it. */
+static bool is_young(const struct stamp *s)
+{
+	time_t now = time(NULL);
+
+	return !s->settled && s->newest >= now - 1 && s->newest <= now + 1;
+}
+
 int userdb_watch_poll(struct userdb_watch *w, const char *path, double now)
 {
-	bool settled, was_seen;
-	uint64_t file, stamp = userdb_stamp(path, &file, &settled);
+	struct stamp s;
+	bool was_seen;
 
-	was_seen = w->started && stamp == w->seen;
-	w->seen = stamp;
-	w->seen_file = file;
+	look(path, &s);
+	was_seen = w->looked && s.all == w->seen;
+	w->seen = s.all;
+	w->seen_file = s.file;
+	if (!w->looked)
+		w->first = now;
+	w->looked = true;
 	if (!was_seen)
 		w->since = now;
-	if (!w->started)
+	if (!w->started && (!is_young(&s) || now - w->first >= first_patience))
 		return take(w);
-	if (stamp == w->taken && !w->pending)
+	if (w->started && s.all == w->taken && !w->pending)
 		return 0;
-	if (settled && file != 0 && file != w->taken_file)
+	if (w->started && s.settled && s.file != 0 && s.file != w->taken_file)
 		return take(w);
 	return was_seen && now - w->since >= at_rest ? take(w) : 0;
+}
+
+bool userdb_watch_waits(const struct userdb_watch *w)
+{
+	return !w->started;
 }
 
 void userdb_watch_again(struct userdb_watch *w)

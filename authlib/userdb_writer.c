@@ -312,32 +312,9 @@ void userdb_writer_add_source(struct userdb_writer *w, const char *path)
 	add_text(&w->sources, t);
 }
 
-void userdb_writer_add_cut(struct userdb_writer *w, struct userdb_text name)
-{
-	add_text(&w->cuts, name);
-}
-
 bool userdb_writer_has(const struct userdb_writer *w, struct userdb_text name)
 {
 	return find_slot(w, name, name_hash(w, name))->at != 0;
-}
-
-bool userdb_writer_is_cut(const struct userdb_writer *w, struct userdb_text name)
-{
-	const uint8_t *p = (const uint8_t *)str_cstr(&w->cuts), *end = p + w->cuts.len;
-
-	while (p < end) {
-		size_t len = 0;
-		unsigned shift = 0;
-
-		for (; *p >= 0x80; shift += 7)
-			len |= (size_t)(*p++ & 0x7f) << shift;
-		len |= (size_t)*p++ << shift;
-		if (len <= name.len && memcmp(p, name.p, len) == 0)
-			return true;
-		p += len;
-	}
-	return false;
 }
 
 void userdb_writer_add(struct userdb_writer *w, const struct userdb_entry *e)
@@ -376,7 +353,7 @@ int userdb_writer_finish(struct userdb_writer *w)
 	h.records = sizeof(h);
 	h.records_end = w->len;
 	h.sources = put_block(w, &w->sources, &h.sources_end);
-	h.cuts = put_block(w, &w->cuts, &h.cuts_end);
+	h.nameless = w->nameless;
 	make_dummy(w, h.dummy);
 	if (!put_slots(w, &h) || w->failed != NULL)
 		return -1;
@@ -403,5 +380,4 @@ void userdb_writer_end(struct userdb_writer *w)
 	mem_free(&w->slots);
 	mem_wipe(w->classes, sizeof(w->classes));
 	str_fini(&w->sources);
-	str_fini(&w->cuts);
 }

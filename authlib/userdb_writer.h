@@ -21,13 +21,14 @@ struct userdb_writer {
 	size_t len, cap;
 	uint64_t seed, path;
 	uint64_t count;     /* records */
+	uint64_t nameless;  /* lines that do not tell whose they are: for the builder to set */
 	struct userdb_slot *slots;
 	uint64_t nslots;
 	uint64_t pool[USERDB_POOL_SLOTS]; /* offsets of option lists, 0: free */
 	unsigned npool;
 	struct userdb_class { uint64_t count; size_t len; char sample[ACCOUNT_HASH_MAX]; } classes[USERDB_CLASS_MAX];
 	unsigned nclasses;
-	struct str sources, cuts;
+	struct str sources;
 	uint32_t nsources;
 };
 
@@ -35,12 +36,8 @@ struct userdb_writer {
 bool userdb_writer_begin(struct userdb_writer *w, const char *path);
 /* One more file that records come from: number nsources - 1 from now on. */
 void userdb_writer_add_source(struct userdb_writer *w, const char *path);
-/* A name of which only the beginning is known. */
-void userdb_writer_add_cut(struct userdb_writer *w, struct userdb_text name);
 /* There is a record of NAME. */
 bool userdb_writer_has(const struct userdb_writer *w, struct userdb_text name);
-/* NAME begins as one of the cut names. */
-bool userdb_writer_is_cut(const struct userdb_writer *w, struct userdb_text name);
 /* Adds the record E, of whose name there is none yet. */
 void userdb_writer_add(struct userdb_writer *w, const struct userdb_entry *e);
 /* Completes and seals the image; its descriptor, the caller's, or -1 if it (or anything before) failed. Its size is in

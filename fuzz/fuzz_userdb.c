@@ -17,12 +17,21 @@ static struct userdb *load(const void *text, size_t len, const struct userdb *ol
 	struct userdb *db;
 	const char *why;
 	int fd = open(path, O_WRONLY | O_TRUNC), image;
+	enum userdb_status status;
 
 	DIE_IF(fd == -1 || write(fd, text, len) != (ssize_t)len);
 	close(fd);
 	userdb_report_init(&rep);
-	DIE_IF(userdb_build(path, old, 100, &rep, &image) != USERDB_BUILT);
+	status = userdb_build(path, old, 100, &rep, &image);
+	DIE_IF(status != USERDB_BUILT && status != USERDB_CUT && status != USERDB_EMPTY);
+	/* Half a file is refused, whatever stands in it. */
+	DIE_IF((status != USERDB_BUILT) != (len == 0 || ((const char *)text)[len - 1] != '\n' || memchr(text, '\0', len) != NULL));
 	DIE_IF(rep.text.len > USERDB_REPORT_TEXT_MAX);
+	if (status != USERDB_BUILT) {
+		DIE_IF(image != -1 || rep.text.len == 0);
+		userdb_report_fini(&rep);
+		return NULL;
+	}
 	DIE_IF((db = userdb_open_fd(image, &why)) == NULL);
 	DIE_IF(userdb_count(db) != rep.entries);
 	userdb_report_fini(&rep);
@@ -49,18 +58,18 @@ static void look_up(const struct userdb *db, const char *name, size_t len, bool 
 
 static void look_up_all(const struct userdb *db, const char *text, size_t len)
 {
-	while (len != 0) {
+	while (len != 0 && db != NULL) {
 		const char *nl = memchr(text, '\n', len);
-		size_t n = nl != NULL ? (size_t)(nl - text) : len;
+		size_t n = (size_t)(nl - text);
 		struct userdb_entry e;
 		const char *why;
-		enum userdb_line kind = userdb_parse(text, n, nl != NULL, &e, &why);
+		enum userdb_line kind = userdb_parse(text, n, &e, &why);
 
 		if (kind != USERDB_LINE_SKIP && n < 65536)
 			look_up(db, e.name.p != NULL ? e.name.p : "", e.name.len, e.name.len != 0);
 		look_up(db, text, n, false);
-		text += n + (nl != NULL);
-		len -= n + (nl != NULL);
+		text += n + 1;
+		len -= n + 1;
 	}
 }
 

@@ -10,11 +10,14 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "authlib/userdb.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/msg.h"
 #include "master/enumerate.h"
 #include "master/report.h"
+#include "node/priv.h"
+#include "node/role.h"
 #include "node/settings.h"
 #include "node/wire.h"
 
@@ -255,11 +258,31 @@ static int do_auth(struct tool *t)
 	return status;
 }
 
+/* The account file, if it is used and there: whether it is there is a matter of the settings. As little may go wrong with what
+ * stands in it as in the daemon. */
+static bool check_userdb(const char *file, struct str *text)
+{
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	struct settings *set = settings_load(file, &errors, &warnings);
+	bool good = true;
+
+	if (set != NULL && strstr(set->authdaemonrc_authmodulelist, "authuserdb") != NULL && access(set->authuserdb_USERDB, F_OK) == 0) {
+		priv_drop(ROLE_AUTHWORKER, set);
+		good = userdb_check(set->authuserdb_USERDB, text);
+	}
+	settings_free(&set);
+	str_fini(&errors);
+	str_fini(&warnings);
+	return good;
+}
+
 static int do_check(struct tool *t)
 {
 	struct str text = STR_INIT;
 	int status = settings_check(t->file, &text);
 
+	if (status == 0 && !check_userdb(t->file, &text))
+		status = 1;
 	print_clean_lines(stdout, str_cstr(&text));
 	str_fini(&text);
 	return status;

@@ -224,8 +224,8 @@
 	S(authuserdb, USERDB, PATH, "/etc/waypost/userdb", 0, 0, "", SF_M | SF_A, \
 		"The account file, or a folder of such files; read again when it changes.") \
 	S(authuserdb, USERDB_SHRINK, INT, "50", 0, 100, "percent", SF_A, \
-		"A changed file that lost more than this part of its accounts is refused and the old one stays in use. " \
-		"100 takes any file.")
+		"A changed file that lost more than this part of its accounts, or all of them, is refused and the old one stays in use. " \
+		"100 takes any file that is whole.")
 
 #define SETTINGS_AUTHLDAPRC(S) \
 	S(authldaprc, LDAP_URI, LIST, "", 0, 0, "", SF_M | SF_A, \

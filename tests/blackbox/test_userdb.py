@@ -181,6 +181,143 @@ def test_folder_of_files(make_pool):
         assert login(p, account.name, account.password).ok
 
 
+def many(n):
+    return [Account(f"u{i}@example.com") for i in range(n)]
+
+
+def problems(p):
+    return p.nodes[0].status()["problems"]
+
+
+def cut_places(text):
+    """Bytes that are left of TEXT: within a name, a field's name and value, a hash, the options, right before a newline."""
+    line = text.index("u40@example.com")
+    end = text.index("\n", line)
+    return [line + 3, line + len("u40@example.com"), text.index("uid=", line) + 2, text.index("uid=", line) + 6, text.index("home=", line) + 9,
+            text.index("systempw=", line) + 15, text.index("options=", line) + 20, end]
+
+
+def test_cut_userdb_tells_nobody_a_wrong_password(make_pool):
+    """A copy that was broken off: the state before stays in force, whoever is in the part that is missing."""
+    p = make_pool(nodes=1, accounts=many(60), start=False)
+    for a in p.accounts.values():
+        a.options = "mailhost=127.0.0.1"
+    text = "".join(a.line() for a in p.accounts.values())
+    p.write_userdb(text)
+    p.start()
+    node = p.nodes[0]
+    assert not problems(p)
+    for left in cut_places(text):
+        mark = node.log_mark()
+        p.write_userdb(text[:left])
+        line = text[:left].count("\n") + 1
+        node.wait_log(f"userdb: {p.userdb}:{line}: the last line has no newline, it looks cut", mark)
+        node.wait_log(r"was not taken \(cut\)", mark)
+        assert "rename it into place" in node.log_since(mark)
+        for name in ("u0@example.com", "u39@example.com", "u40@example.com", "u41@example.com", "u59@example.com"):
+            assert login(p, name, "secret-" + name).ok, (left, name)
+        assert b"[AUTHENTICATIONFAILED]" in login(p, "u59@example.com", "wrong").text
+        assert any("userdb" in one for one in problems(p))
+        check = node.tool("check")
+        assert check.returncode == 1 and f"{p.userdb}:{line}: the last line has no newline" in check.stdout, check.stdout
+    mark = node.log_mark()
+    p.write_userdb(text)
+    node.wait_log("60 accounts", mark)
+    assert not problems(p)
+    check = node.tool("check")
+    assert check.returncode == 0 and "60 accounts" in check.stdout, check
+    assert "LOGIN FAILED" not in "".join(l for l in node.log().splitlines(True) if "u59@" not in l)
+
+
+@pytest.mark.parametrize("damage", ["zeros", "zeros within", "empty", "cut", "cut within the options", "hash"])
+def test_damaged_userdb_at_the_first_start_is_an_outage(make_pool, damage):
+    p = make_pool(nodes=1, accounts=many(60), start=False)
+    for a in p.accounts.values():
+        a.options = "mailhost=127.0.0.1"
+    text = "".join(a.line() for a in p.accounts.values())
+    line = text.index("u40@example.com")
+    bad = {"zeros": "\0" * len(text), "zeros within": text[:line] + "\0" * 512 + text[line + 512:], "empty": "", "cut": text[:line + 4],
+           "cut within the options": text[:text.index("options=", line) + 20],
+           "hash": text.replace(a.line(), a.line().replace("=|options", "|options"))}[damage]
+    p.write_userdb(bad)
+    p.start()
+    for name in ("u0@example.com", "u40@example.com", "u59@example.com"):
+        reply = login(p, name, "secret-" + name)
+        assert b"[UNAVAILABLE]" in reply.text or damage == "hash" and name != "u59@example.com" and reply.ok, (name, reply)
+    assert any("userdb" in one for one in problems(p))
+    check = p.nodes[0].tool("check")
+    assert p.userdb in check.stdout and check.returncode == (damage not in ("hash", "empty")), check.stdout
+    assert "LOGIN FAILED" not in p.nodes[0].log()
+    p.write_userdb(text)
+    wait_for("login works", lambda: login(p, "u59@example.com", "secret-u59@example.com").ok)
+    assert not problems(p)
+
+
+def test_userdb_that_is_being_written_at_the_start_is_waited_for(make_pool):
+    """Whole lines are there, and more are coming: nobody is told a wrong password meanwhile."""
+    p = make_pool(nodes=1, accounts=many(60), start=False)
+    lines = [a.line() for a in p.accounts.values()]
+    answers, done = [], threading.Event()
+
+    def copy():
+        with open(p.userdb, "w") as f:
+            for one in lines:
+                f.write(one)
+                f.flush()
+                time.sleep(0.02)
+        done.set()
+
+    def ask():
+        while not (done.is_set() and answers and answers[-1].ok) and len(answers) < 2000:
+            try:
+                answers.append(login(p, "u59@example.com", "secret-u59@example.com"))
+            except (Closed, OSError):
+                pass
+            time.sleep(0.02)
+    threads = [threading.Thread(target=copy), threading.Thread(target=ask)]
+    os.unlink(p.userdb)
+    threads[0].start()
+    wait_for("it is there", lambda: os.path.exists(p.userdb) and os.path.getsize(p.userdb) > 0)
+    threads[1].start()
+    p.start()
+    for t in threads:
+        t.join(PATIENCE)
+    assert answers and answers[-1].ok
+    assert not [a for a in answers if b"[AUTHENTICATIONFAILED]" in a.text]
+
+
+def test_folder_with_a_file_that_is_cut_or_gone_is_refused(make_pool):
+    p = make_pool(nodes=1, accounts=many(6), start=False)
+    folder = os.path.join(p.root, "userdb.d")
+    os.mkdir(folder, 0o750)
+    chown(folder)
+    lines = [a.line() for a in p.accounts.values()]
+
+    def put(name, text):
+        path = os.path.join(folder, name)
+        with open(path, "w") as f:
+            f.write(text)
+        os.chmod(path, 0o640)
+        chown(path)
+    put("one", "".join(lines[:3]))
+    put("two", "".join(lines[3:]))
+    p.write_conf({"authuserdb": {"USERDB": folder}})
+    p.start()
+    node = p.nodes[0]
+    for what, words in ((lambda: put("two", "".join(lines[3:])[:-20]), "/two:3: the last line has no newline"),
+                        (lambda: put("two", ""), "/two: it is empty"),
+                        (lambda: os.unlink(os.path.join(folder, "two")), "/two: 3 of its 3 accounts are gone")):
+        mark = node.log_mark()
+        what()
+        node.wait_log(words, mark)
+        node.wait_log("was not taken", mark)
+        for a in p.accounts.values():
+            assert login(p, a.name, a.password).ok, words
+        assert any("userdb" in one for one in problems(p))
+    put("two", "".join(lines[3:]))
+    wait_for("well again", lambda: not problems(p))
+
+
 @pytest.mark.long
 def test_a_million_accounts(make_pool):
     """Loaded in seconds; a reload of them keeps nobody waiting."""
