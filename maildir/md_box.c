@@ -65,6 +65,7 @@ void md_box_close(struct md_box **boxp)
 		mem_free(&box->keywords[i]);
 	mem_free(&box->msgs);
 	mem_free(&box->keywords);
+	mem_free(&box->keyword_order);
 	mem_free(&box->folder);
 	md_uidlist_fini(&box->uids);
 	close(box->fd);
@@ -122,12 +123,35 @@ size_t md_box_find(const struct md_box *box, uint32_t uid)
 	return lo;
 }
 
+/* Where the keyword NAME stands in box->keyword_order, or would stand. *THERE: it does. */
+static uint32_t keyword_place(const struct md_box *box, const char *name, size_t len, bool *there)
+{
+	uint32_t lo = 0, hi = box->n_keywords;
+
+	*there = false;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		const char *have = box->keywords[box->keyword_order[mid]];
+		int d = strncasecmp(have, name, len);
+
+		if (d == 0 && have[len] == '\0') {
+			*there = true;
+			return mid;
+		}
+		if (d < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 int64_t md_box_keyword(const struct md_box *box, const char *name, size_t len)
 {
-	for (uint32_t i = 0; i < box->n_keywords; i++)
-		if (strncasecmp(box->keywords[i], name, len) == 0 && box->keywords[i][len] == '\0')
-			return i;
-	return -1;
+	bool there;
+	uint32_t at = keyword_place(box, name, len, &there);
+
+	return there ? (int64_t)box->keyword_order[at] : -1;
 }
 
 int64_t md_box_keyword_now(struct md_box *box, const char *name, size_t len)
@@ -141,17 +165,21 @@ int64_t md_box_keyword_now(struct md_box *box, const char *name, size_t len)
 
 int64_t md_box_keyword_add(struct md_box *box, const char *name, size_t len)
 {
-	int64_t i;
+	uint32_t n = box->n_keywords, at, *order;
+	bool there;
 
 	if (!md_kw_valid(name, len))
 		return -1;
-	i = md_box_keyword(box, name, len);
-	if (i >= 0)
-		return i;
-	if (box->n_keywords >= MD_KEYWORDS_MAX)
+	at = keyword_place(box, name, len, &there);
+	if (there)
+		return box->keyword_order[at];
+	if (n >= MD_KEYWORDS_MAX)
 		return -1;
-	box->keywords = mem_grow(box->keywords, (box->n_keywords + 1) * sizeof(*box->keywords));
-	box->keywords[box->n_keywords] = mem_memdup(name, len);
+	box->keywords = mem_grow(box->keywords, (n + 1) * sizeof(*box->keywords));
+	box->keywords[n] = mem_memdup(name, len);
+	order = box->keyword_order = mem_grow(box->keyword_order, (n + 1) * sizeof(*order));
+	memmove(order + at + 1, order + at, (n - at) * sizeof(*order));
+	order[at] = n;
 	return box->n_keywords++;
 }
 

@@ -64,6 +64,7 @@ struct md_box {
 	size_t n_recent, n_gone; /* among msgs; gone ones are not counted as recent */
 	char **keywords;       /* names; an index stays what it is while the box is open */
 	uint32_t n_keywords;
+	uint32_t *keyword_order; /* all indices into keywords, by name without regard to case */
 	/* of md_scan.c */
 	struct md_uidlist uids;  /* only the identity of the list's file; its entries are dropped after use */
 	struct md_stamp at_new, at_cur, at_kw;

@@ -173,10 +173,7 @@ static bool set_same(const struct md_kwset *a, const struct md_kwset *b)
 
 static bool set_has(const struct md_kwset *s, uint32_t i)
 {
-	for (uint32_t k = 0; s != NULL && k < s->n && s->idx[k] <= i; k++)
-		if (s->idx[k] == i)
-			return true;
-	return false;
+	return s != NULL && bsearch(&i, s->idx, s->n, sizeof(i), by_value) != NULL;
 }
 
 bool md_msg_has_keyword(const struct md_msg *m, uint32_t i)
@@ -421,22 +418,20 @@ static enum md_err write_set(struct md_box *box, const struct md_msg *m, const s
 /* What HOW makes of OLD. */
 static struct md_kwset *combine(const struct md_kwset *old, enum md_store how, const uint32_t *kw, size_t nkw)
 {
-	size_t n = 0, n_old = old != NULL ? old->n : 0;
+	size_t n = 0, n_old = old != NULL && how != MD_STORE_SET ? old->n : 0;
 	uint32_t *idx = mem_array(n_old + nkw, sizeof(*idx));
-	struct md_kwset *s;
+	struct md_kwset *s, *named;
 
-	if (how != MD_STORE_SET)
-		for (size_t i = 0; i < n_old; i++) {
-			bool named = false;
-
-			for (size_t k = 0; k < nkw && how == MD_STORE_REMOVE; k++)
-				named |= kw[k] == old->idx[i];
-			if (!named)
-				idx[n++] = old->idx[i];
-		}
-	for (size_t k = 0; k < nkw && how != MD_STORE_REMOVE; k++)
-		idx[n++] = kw[k];
+	if (nkw != 0)
+		memcpy(idx, kw, nkw * sizeof(*idx));
+	named = set_new(idx, nkw);
+	for (size_t i = 0; i < n_old; i++)
+		if (!set_has(named, old->idx[i]))
+			idx[n++] = old->idx[i];
+	for (size_t k = 0; named != NULL && how != MD_STORE_REMOVE && k < named->n; k++)
+		idx[n++] = named->idx[k];
 	s = set_new(idx, n);
+	mem_free(&named);
 	mem_free(&idx);
 	return s;
 }
