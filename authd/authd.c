@@ -361,10 +361,12 @@ static void take_load(struct authd *a, const struct job_done *done, int fd)
 	a->report = done->report;
 	a->report.text = (struct str)STR_INIT;
 	str_adds(&a->report.text, str_cstr(&done->report.text));
-	if (done->report.status == USERDB_CHANGED)
-		userdb_watch_again(&a->watch);
 	if (fd != -1)
 		db = userdb_open_fd(fd, &why);
+	else
+		why = "there was no descriptor left for it; it is tried again";
+	if (done->report.status == USERDB_CHANGED || (done->report.status == USERDB_BUILT && fd == -1))
+		userdb_watch_again(&a->watch);
 	if (db != NULL)
 		drv_userdb_use(db);
 	else if (done->report.status == USERDB_BUILT)
@@ -416,7 +418,7 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 		return;
 	a->loading = true;
 	id = jobs_next_id(a->jobs);
-	job_write_userdb_load(&out, id, set->authuserdb_USERDB, (unsigned)set->authuserdb_USERDB_SHRINK);
+	job_write_userdb_load(&out, id, set->authuserdb_USERDB, (unsigned)set->authuserdb_USERDB_SHRINK, old != NULL);
 	jobs_submit(a->jobs, id, &out, old != NULL ? userdb_fd(old) : -1, NULL, on_loaded, a);
 }
 

@@ -21,6 +21,13 @@ static void load(const struct job *job, int image, struct job_done *done, int *f
 	const char *why;
 	int copy = image != -1 ? fcntl(image, F_DUPFD_CLOEXEC, 3) : -1;
 
+	/* Whether accounts are gone, and which lines keep their old record, can only be told with it. */
+	if (copy == -1 && job->with_image) {
+		str_adds(&done->report.text, "the present image could not be passed to an auth worker, for want of descriptors; it is tried again\n");
+		done->report.status = USERDB_CHANGED;
+		done->result = AUTH_TRY_LATER;
+		return;
+	}
 	if (copy != -1 && (old = userdb_open_fd(copy, &why)) == NULL)
 		log_error("userdb: the present image cannot be compared with: %s", why);
 	userdb_build(job->path, old, job->shrink_percent, &done->report, fd_out);

@@ -63,11 +63,12 @@ void job_write_scram(struct msgw *w, uint32_t id, const char *password, const ch
 	msgw_str(w, hash);
 }
 
-void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent)
+void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent, bool with_image)
 {
 	begin(w, JOB, id, JOB_USERDB_LOAD);
 	msgw_str(w, path);
 	msgw_u8(w, (uint8_t)MIN(shrink_percent, 100));
+	msgw_u8(w, with_image);
 }
 
 static void write_question(struct msgw *w, uint32_t id, enum job_kind kind, unsigned from, unsigned avoid,
@@ -105,7 +106,7 @@ void job_write(struct msgw *w, const struct job *j)
 		job_write_scram(w, j->id, j->password, j->hash);
 		break;
 	case JOB_USERDB_LOAD:
-		job_write_userdb_load(w, j->id, j->path, j->shrink_percent);
+		job_write_userdb_load(w, j->id, j->path, j->shrink_percent, j->with_image);
 		break;
 	case JOB_LOOKUP:
 		job_write_lookup(w, j->id, j->from, j->avoid, j->service, j->user);
@@ -139,7 +140,9 @@ bool job_read(struct msgr *r, struct job *j)
 	case JOB_USERDB_LOAD:
 		read_str(r, &j->path, ACCOUNT_PATH_MAX);
 		j->shrink_percent = msgr_u8(r);
-		r->bad = r->bad || j->shrink_percent > 100;
+		only = msgr_u8(r);
+		r->bad = r->bad || j->shrink_percent > 100 || only > 1;
+		j->with_image = only == 1;
 		break;
 	case JOB_LOOKUP:
 	case JOB_VERIFY:

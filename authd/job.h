@@ -37,6 +37,7 @@ struct job {
 	char *hash;     /* HASH; SCRAM: a stored secret, whose keys do not matter; wiped when freed */
 	char *path;     /* USERDB_LOAD */
 	uint8_t shrink_percent;
+	bool with_image; /* USERDB_LOAD: the present image comes along; without it nothing must be taken for new */
 	uint8_t from;   /* LOOKUP, VERIFY: position in the chain to begin at */
 	uint16_t avoid; /* LOOKUP, VERIFY: a bit for each position that is known to be down: one that is come to ends the
 	                 * search with AUTH_TRY_LATER */
@@ -84,7 +85,7 @@ enum job_kind job_kind_of(const struct msgw *w);
 /* Shorthands for authd: a question straight into W. */
 void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_scram(struct msgw *w, uint32_t id, const char *password, const char *hash);
-void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent);
+void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent, bool with_image);
 void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user);
 void job_write_verify(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user,
     const char *password, const struct net_addr *client, uint64_t since, bool only_shared);

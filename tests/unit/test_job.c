@@ -22,6 +22,7 @@ static void fill_job(struct job *j, enum job_kind kind)
 	unit_set(&j->service, "imap");
 	unit_set(&j->user, "user@example.com");
 	j->shrink_percent = 50;
+	j->with_image = true;
 	j->from = 2;
 	j->avoid = 0x8001;
 	j->since = 1234567890123;
@@ -221,11 +222,29 @@ static int load(const char *path, int image)
 	job_init(&j, 5, JOB_USERDB_LOAD);
 	unit_set(&j.path, path);
 	j.shrink_percent = 50;
+	j.with_image = image != -1;
 	fd = work(&j, image, NULL, &d);
 	CU_ASSERT_EQUAL(d.result == AUTH_OK, fd != -1);
 	CU_ASSERT_EQUAL(d.report.status == USERDB_BUILT, fd != -1);
 	job_done_fini(&d);
 	return fd;
+}
+
+/* The image that the new one is to be compared with has not arrived: nothing is taken. */
+static void test_lost_image(void)
+{
+	struct job j;
+	struct job_done d;
+
+	job_init(&j, 5, JOB_USERDB_LOAD);
+	unit_set(&j.path, "/dev/null");
+	j.shrink_percent = 50;
+	j.with_image = true;
+	CU_ASSERT_EQUAL(work(&j, -1, NULL, &d), -1);
+	CU_ASSERT_EQUAL(d.result, AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(d.report.status, USERDB_CHANGED); /* read again */
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&d.report.text), "could not be passed"));
+	job_done_fini(&d);
 }
 
 static void test_work_load(void)
@@ -317,6 +336,7 @@ static const struct unit_case cases[] = {
 	{ "bad messages", test_bad_messages }, { "keys of SCRAM", test_scram },
 	{ "hash", test_work_hash },
 	{ "load the userdb", test_work_load },
+	{ "an image that did not arrive", test_lost_image },
 	{ "chain", test_chain },
 	{ NULL, NULL },
 };
