@@ -72,6 +72,7 @@ static void bye(struct login *l, enum login_bye why)
 		[LOGIN_BYE_TIMEOUT] = "The login took too long.", [LOGIN_BYE_ERRORS] = "Too many errors.",
 		[LOGIN_BYE_TOO_LONG] = "Too much at once.", [LOGIN_BYE_DRAIN] = "[UNAVAILABLE] This server takes no logins now, please try again.",
 		[LOGIN_BYE_SHUTDOWN] = "[UNAVAILABLE] The server is going down.",
+		[LOGIN_BYE_FULL] = "[UNAVAILABLE] The server is full, please try again later.",
 	};
 
 	str_addf(&l->out, "* BYE %s\r\n", texts[why]);

@@ -5,8 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/mem.h"
 #include "lib/text.h"
+
+static uint32_t lost_at; /* see msg_lost_at() */
 
 static void put(struct msgw *w, const void *p, size_t len)
 {
@@ -193,10 +196,17 @@ int msg_recv(int sock, void *buf, struct msgr *r, int *fd)
 		return 0;
 	}
 	msgr_begin(r, buf, (size_t)n);
-	/* A descriptor that found no place here (MSG_CTRUNC: the limit is reached) is missed by who needs it. */
+	/* A descriptor that found no place here (the limit is reached) is missed by who needs it. */
+	if ((mh.msg_flags & MSG_CTRUNC) != 0)
+		lost_at = MAX(clock_seconds(), 1);
 	if ((mh.msg_flags & MSG_TRUNC) != 0)
 		r->bad = true;
 	return 1;
+}
+
+uint32_t msg_lost_at(void)
+{
+	return lost_at;
 }
 
 /* Room for the largest message, where sockets of this system have less (net.core.wmem_default): it could never be sent. */

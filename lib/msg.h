@@ -62,6 +62,8 @@ int msg_send(int sock, const struct msgw *w, int fd);
  * process can have no more); the caller owns it. Waits if the socket is blocking.
  * 1 got one (R is set up); 0 the other side is gone; -1 error in errno (EAGAIN: nothing there now). */
 int msg_recv(int sock, void *buf, struct msgr *r, int *fd);
+/* When a descriptor was passed to this process last for which it had no room, as clock_seconds(); 0: never. */
+uint32_t msg_lost_at(void);
 /* A connected pair of message sockets, close-on-exec, blocking, with room for the largest message. 0, or -1 with errno. */
 int msg_pair(int fd[2]);
 

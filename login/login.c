@@ -832,6 +832,17 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 	feed(l);
 }
 
+void login_refuse(const struct login_dialect *d, int fd)
+{
+	struct login l = { .dialect = d };
+	ssize_t n UNUSED;
+
+	d->bye(&l, LOGIN_BYE_FULL);
+	n = send(fd, l.out.data, l.out.len, MSG_NOSIGNAL);
+	shutdown(fd, SHUT_WR);
+	str_fini(&l.out);
+}
+
 void login_challenge(struct login *l, const char *text)
 {
 	if (l->state == LOGIN_GREETING) {

@@ -51,7 +51,7 @@ enum login_event {
 };
 
 /* Why a session ends before it began, for the dialect's last words. */
-enum login_bye { LOGIN_BYE_TIMEOUT, LOGIN_BYE_ERRORS, LOGIN_BYE_TOO_LONG, LOGIN_BYE_DRAIN, LOGIN_BYE_SHUTDOWN };
+enum login_bye { LOGIN_BYE_TIMEOUT, LOGIN_BYE_ERRORS, LOGIN_BYE_TOO_LONG, LOGIN_BYE_DRAIN, LOGIN_BYE_SHUTDOWN, LOGIN_BYE_FULL };
 
 enum {
 	LOGIN_INPUT_MAX = 16 * 1024, /* bytes kept of what was not understood yet */
@@ -76,6 +76,7 @@ struct login_dialect {
 	enum login_event (*input)(struct login *l, const char *p, size_t len, size_t *used);
 	/* The login was refused for V (never OK); CODE is the peer's own response code, or "". */
 	void (*refuse)(struct login *l, enum auth_verdict v, const char *code);
+	/* The last words, to l->out; nothing else of L need be there. */
 	void (*bye)(struct login *l, enum login_bye why);
 	/* For the session server: struct session_start.context. */
 	void (*context)(struct login *l, struct str *out);
@@ -173,6 +174,8 @@ void login_next_hop(const struct login *l, struct hop *out);
 
 /* The engine, for the worker: takes over the accepted socket FD. */
 void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client, uint16_t local_port);
+/* Tells the client on FD that it cannot be served now. FD stays open, and is the caller's to close. */
+void login_refuse(const struct login_dialect *d, int fd);
 /* authd's challenge for the client; NULL: it has none, because it is not there. */
 void login_challenge(struct login *l, const char *text);
 /* authd's answer (A is freed by the engine), or NULL: authd cannot be asked. */

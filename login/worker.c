@@ -13,12 +13,11 @@
 #include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/str.h"
+#include "login/gate.h"
 #include "login/login.h"
 #include "login/relayed.h"
 
 enum {
-	LISTENERS_MAX = 64,
-	ACCEPT_BURST = 32,        /* clients taken in one turn, so that open sessions get theirs */
 	AUTHD_PATIENCE = 10,      /* seconds that a login waits for authd */
 	SLOT_BITS = 20,           /* a request number is a slot and a count of its uses */
 	SLOTS_MAX = 1 << SLOT_BITS,
@@ -26,20 +25,11 @@ enum {
 	CROWDED_SECONDS = 2
 };
 
-struct listener {
-	ev_io io;
-	struct worker *worker;
-	enum protocol protocol;
-	uint16_t port;
-};
-
 struct slot { struct login *login; uint32_t uses; };
 
 struct worker {
 	struct role_ctx ctx;
 	const struct login_dialect *const *dialects;
-	struct listener listener[LISTENERS_MAX];
-	unsigned nlisteners;
 	struct chan *authd, *spawn;
 	uint64_t authd_generation, spawn_generation;
 	struct login *logins;
@@ -51,7 +41,8 @@ struct worker {
 	struct { uint64_t session; uint8_t target; } arrived[ARRIVED_MAX];
 	unsigned narrived;
 	uint32_t crowded_until;   /* loop time, seconds: till then authd is told of each at once */
-	ev_timer sweep, accept_again;
+	ev_timer sweep;
+	struct gate *gate;
 	bool draining, retiring;
 	uint64_t logins_ok, logins_failed, accepted;
 };
@@ -480,62 +471,60 @@ static void on_relay_end(struct relay *r, enum relay_end end, void *session, voi
 	maybe_end(w);
 }
 
-/* --- accepting --- */
+/* --- clients --- */
 
-static void stop_accepting(struct worker *w)
+/* What sessions and logins have, and what logins may need yet: each one a peer. */
+static unsigned descriptors(void *arg)
 {
-	for (unsigned i = 0; i < w->nlisteners; i++) {
-		ev_io_stop(w->ctx.loop, &w->listener[i].io);
-		close(w->listener[i].io.fd);
-	}
-	w->nlisteners = 0;
-	ev_timer_stop(w->ctx.loop, &w->accept_again);
+	const struct worker *w = arg;
+
+	return 2 * (w->nlogins + relay_pool_count(w->relays)) + relay_pipe_descriptors();
 }
 
-static void on_accept_again(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+static void trim(void *arg UNUSED)
 {
-	struct worker *w = t->data;
-
-	for (unsigned i = 0; i < w->nlisteners; i++)
-		ev_io_start(loop, &w->listener[i].io);
+	relay_drop_idle_pipes();
 }
 
-/* Out of descriptors: waiting clients stay in the queue for a moment, instead of a loop that spins. */
-static void pause_accepting(struct worker *w)
+static bool room_for_pipe(void *arg)
 {
-	log_error("cannot accept a client: %s; raise LimitNOFILE, or lower MAXDAEMONS", strerror(errno));
-	for (unsigned i = 0; i < w->nlisteners; i++)
-		ev_io_stop(w->ctx.loop, &w->listener[i].io);
-	ev_timer_start(w->ctx.loop, &w->accept_again);
+	const struct worker *w = arg;
+
+	return gate_has_room(w->gate, 2);
 }
 
-static void on_accept(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
+static void new_client(void *arg, enum protocol protocol, int fd, const struct net_addr *client, uint16_t port)
 {
-	struct listener *li = io->data;
-	struct worker *w = li->worker;
+	struct worker *w = arg;
 
-	for (int i = 0; i < ACCEPT_BURST; i++) {
-		struct sockaddr_storage ss;
-		socklen_t len = sizeof(ss);
-		struct net_addr client;
-		int fd = accept4(io->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd == -1) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-				pause_accepting(w);
-			return;
-		}
-		net_addr_from(&client, &ss);
-		w->accepted++;
-		login_start(w, w->dialects[li->protocol], fd, &client, li->port);
-	}
+	w->accepted++;
+	login_start(w, w->dialects[protocol], fd, client, port);
 }
+
+static void refuse_client(void *arg, enum protocol protocol, int fd)
+{
+	const struct worker *w = arg;
+
+	login_refuse(w->dialects[protocol], fd);
+}
+
+static void tell_full(void *arg, bool full)
+{
+	struct worker *w = arg;
+
+	role_full(&w->ctx, full);
+}
+
+static const struct gate_hooks gate_hooks = {
+	.in_use = descriptors, .trim = trim, .client = new_client, .refuse = refuse_client, .tell = tell_full,
+};
 
 static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct worker *w = t->data;
 	uint32_t now = clock_seconds();
 
+	gate_tick(w->gate);
 	tell_arrived(w);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
@@ -570,37 +559,37 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot UNUS
 	}
 }
 
-static void on_listen(struct role_ctx *ctx, enum protocol protocol, bool tls, int sock)
+static void on_listen(struct role_ctx *ctx, unsigned slot, enum protocol protocol, bool tls, int sock)
 {
 	struct worker *w = ctx->arg;
-	struct listener *li = &w->listener[w->nlisteners];
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	struct net_addr here;
 
-	if (w->nlisteners == LISTENERS_MAX || tls) {
-		log_error("a listening socket more than this worker can use was passed");
+	if (tls) {
+		log_error("a listening socket that this worker cannot use was passed");
 		close(sock);
 		return;
 	}
-	fcntl(sock, F_SETFL, fcntl(sock, F_GETFL) | O_NONBLOCK);
-	li->worker = w;
-	li->protocol = protocol;
-	if (getsockname(sock, (struct sockaddr *)&ss, &len) == 0) {
-		net_addr_from(&here, &ss);
-		li->port = here.port;
-	}
-	ev_io_init(&li->io, on_accept, sock, EV_READ);
-	li->io.data = li;
-	w->nlisteners++;
+	gate_add(w->gate, slot, protocol, sock);
+}
+
+static void on_unlisten(struct role_ctx *ctx, unsigned slot)
+{
+	struct worker *w = ctx->arg;
+
+	gate_drop(w->gate, slot);
+}
+
+static void on_others(struct role_ctx *ctx, bool others)
+{
+	struct worker *w = ctx->arg;
+
+	gate_answer(w->gate, others);
 }
 
 static void on_go(struct role_ctx *ctx)
 {
 	struct worker *w = ctx->arg;
 
-	for (unsigned i = 0; i < w->nlisteners; i++)
-		ev_io_start(ctx->loop, &w->listener[i].io);
+	gate_open(w->gate);
 	role_ready(ctx);
 }
 
@@ -608,7 +597,7 @@ static void on_retire(struct role_ctx *ctx)
 {
 	struct worker *w = ctx->arg;
 
-	stop_accepting(w);
+	gate_shut(w->gate);
 	w->retiring = true;
 	maybe_end(w);
 }
@@ -629,7 +618,7 @@ static void on_stop(struct role_ctx *ctx)
 {
 	struct worker *w = ctx->arg;
 
-	stop_accepting(w);
+	gate_shut(w->gate);
 	w->retiring = true;
 	relay_pool_each(w->relays, stop_relay, NULL);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
@@ -683,9 +672,11 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 		unsigned n[PROTOCOL_COUNT] = { 0 };
 
 		relay_pool_each(w->relays, count_row, n);
-		str_addf(&q.rows, "proxied_imap=%u\nproxied_pop3=%u\nlogging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n",
+		str_addf(&q.rows, "proxied_imap=%u\nproxied_pop3=%u\nlogging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
+		    "workers_full=%u\nclients_refused=%llu\n",
 		    n[PROTOCOL_IMAP], n[PROTOCOL_POP3], w->nlogins, (unsigned long long)w->accepted, (unsigned long long)w->logins_ok,
-		    (unsigned long long)w->logins_failed);
+		    (unsigned long long)w->logins_failed, gate_state(w->gate) > GATE_TAKING && gate_state(w->gate) < GATE_SHUT,
+		    (unsigned long long)gate_refused(w->gate));
 	}
 	role_rows(ctx, query, str_cstr(&q.rows), q.rows.len);
 	role_done(ctx, query, q.count);
@@ -693,7 +684,7 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 }
 
 static const struct role_hooks hooks = {
-	.channel = on_channel, .listen = on_listen, .go = on_go, .retire = on_retire, .drain = on_drain,
+	.channel = on_channel, .listen = on_listen, .unlisten = on_unlisten, .others = on_others, .go = on_go, .retire = on_retire, .drain = on_drain,
 	.query = on_query, .stop = on_stop, .orphaned = on_retire,
 };
 
@@ -703,12 +694,12 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 
 	w->dialects = dialects;
 	role_init(&w->ctx, who, "waypostd", &hooks, w);
+	w->gate = gate_new(w->ctx.loop, &gate_hooks, w);
 	w->relays = relay_pool_new(w->ctx.loop, (unsigned)w->ctx.set->proxy_PROXY_IDLE_TIMEOUT, on_relay_end, w);
+	relay_pool_set_room(w->relays, room_for_pipe);
 	ev_timer_init(&w->sweep, on_sweep, 1, 1);
 	w->sweep.data = w;
 	ev_timer_start(w->ctx.loop, &w->sweep);
-	ev_timer_init(&w->accept_again, on_accept_again, 1, 0);
-	w->accept_again.data = w;
 	ev_run(w->ctx.loop, 0);
 	log_flush();
 	return 0;

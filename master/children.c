@@ -16,8 +16,10 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "master/logfile.h"
+#include "master/missing.h"
 #include "master/role_env.h"
 #include "master/roles.h"
+#include "master/slots.h"
 
 static struct msgw out;
 
@@ -58,18 +60,21 @@ const char *master_post_name(const struct post *p, char dst[32])
 }
 
 /* A message that a role does not take means that it does not read: its queue is full after 8 MiB. */
-static void send_to(struct child *c, int fd)
+bool children_send(struct child *c, const struct msgw *w, int fd)
 {
 	char name[32];
 
-	if (c->control != NULL && chan_send(c->control, &out, fd) != 0)
+	if (c->control == NULL || chan_send(c->control, w, fd) == 0)
+		return true;
+	if (fd == -1)
 		log_error("%s (pid %ld) takes no messages; kill it if that lasts", master_post_name(c->post, name), (long)c->pid);
+	return false;
 }
 
 static void send_plain(struct child *c, uint16_t type)
 {
 	msgw_begin(&out, type);
-	send_to(c, -1);
+	children_send(c, &out, -1);
 }
 
 /* -- channels between roles -- */
@@ -86,13 +91,13 @@ static bool are_peers(enum role a, enum role b)
 	return (talk[a] & 1 << b) != 0;
 }
 
-static void send_channel(struct child *to, const struct child *other, int sock)
+static bool send_channel(struct child *to, const struct child *other, int sock)
 {
 	msgw_begin(&out, CTL_CHANNEL);
 	msgw_u8(&out, (uint8_t)other->post->role);
 	msgw_u32(&out, other->post->slot);
 	msgw_u64(&out, other->generation);
-	send_to(to, sock);
+	return children_send(to, &out, sock);
 }
 
 static void make_channel(struct child *a, struct child *b)
@@ -100,11 +105,11 @@ static void make_channel(struct child *a, struct child *b)
 	int fd[2];
 
 	if (msg_pair(fd) != 0) {
-		log_error("cannot make a channel between two roles: %s; raise LimitNOFILE", strerror(errno));
+		missing_add(a, CTL_CHANNEL, b, 0);
 		return;
 	}
-	send_channel(a, b, fd[0]);
-	send_channel(b, a, fd[1]);
+	if (!send_channel(a, b, fd[0]) || !send_channel(b, a, fd[1]))
+		missing_add(a, CTL_CHANNEL, b, 0);
 	close(fd[0]);
 	close(fd[1]);
 }
@@ -129,21 +134,7 @@ static void send_drain(struct child *c)
 {
 	msgw_begin(&out, CTL_DRAIN);
 	msgw_u8(&out, c->post->m->draining);
-	send_to(c, -1);
-}
-
-static void send_listeners(struct child *c)
-{
-	struct master *m = c->post->m;
-	unsigned slots = children_worker_slots(m->set);
-
-	for (const struct listener *l = m->listeners.first; l != NULL; l = l->next)
-		if (listen_is_for(l, c->post->slot, slots)) {
-			msgw_begin(&out, CTL_LISTEN);
-			msgw_u8(&out, (uint8_t)l->protocol);
-			msgw_u8(&out, l->tls);
-			send_to(c, l->fd);
-		}
+	children_send(c, &out, -1);
 }
 
 static void begin(struct child *c)
@@ -152,7 +143,7 @@ static void begin(struct child *c)
 	if (c->post->role == ROLE_WORKER) {
 		if (c->post->m->draining)
 			send_drain(c);
-		send_listeners(c);
+		slots_begin(c);
 	}
 	send_plain(c, CTL_GO);
 }
@@ -216,6 +207,7 @@ static void on_ready(struct child *c)
 			m->on_started(m);
 		}
 	}
+	slots_update(m);
 	reload_progress(m, NULL);
 }
 
@@ -232,6 +224,40 @@ static void on_unfit(const struct master *m, struct msgr *r)
 			kill(c->pid, SIGKILL);
 }
 
+static void on_full(struct child *c, struct msgr *r)
+{
+	bool full = msgr_u8(r) != 0;
+
+	if (!msgr_end(r))
+		return;
+	c->clients = full ? CLIENTS_FULL : CLIENTS_TAKEN;
+	c->told = TOLD_NOTHING;
+	slots_update(c->post->m);
+}
+
+static struct child *find_child(const struct master *m, enum role role, unsigned slot, uint64_t generation)
+{
+	for (struct child *c = m->children; c != NULL; c = c->next)
+		if (c->post->role == role && c->post->slot == slot && c->generation == generation)
+			return c;
+	return NULL;
+}
+
+static void on_missed(struct child *c, struct msgr *r)
+{
+	uint16_t what = msgr_u16(r);
+	enum role role = msgr_u8(r);
+	uint32_t slot = msgr_u32(r);
+	uint64_t generation = msgr_u64(r);
+	struct child *other = what == CTL_CHANNEL ? find_child(c->post->m, role, slot, generation) : NULL;
+
+	if (!msgr_end(r) || (what == CTL_CHANNEL && (other == NULL || !are_peers(c->post->role, role))))
+		return;
+	if (what == CTL_CHANNEL || what == CTL_SETTINGS || (what == CTL_LISTEN && c->post->role == ROLE_WORKER))
+		missing_add(c, what, other, what == CTL_LISTEN ? slot : 0);
+	slots_update(c->post->m);
+}
+
 static void on_message(struct chan *ch UNUSED, struct msgr *r, int fd, void *arg)
 {
 	struct child *c = arg;
@@ -244,6 +270,10 @@ static void on_message(struct chan *ch UNUSED, struct msgr *r, int fd, void *arg
 			on_ready(c);
 	} else if (r->type == CTL_ROWS || r->type == CTL_DONE) {
 		control_answer(c, r);
+	} else if (r->type == CTL_FULL && c->post->role == ROLE_WORKER) {
+		on_full(c, r);
+	} else if (r->type == CTL_MISSED) {
+		on_missed(c, r);
 	} else if (r->type == CTL_UNFIT && (c->post->role == ROLE_AUTHD || c->post->role == ROLE_SPAWN)) {
 		on_unfit(c->post->m, r);
 	} else {
@@ -258,6 +288,7 @@ static void on_closed(struct chan *ch UNUSED, void *arg)
 
 	chan_free(&c->control);
 	control_child_gone(c);
+	slots_update(c->post->m);
 }
 
 static void say_death(const struct child *c, int status)
@@ -339,20 +370,38 @@ static void after_death(struct master *m, struct child *c)
 	}
 }
 
+/* Somebody has sent SIGSTOP or SIGCONT: what the process carries waits with it, but no new clients need to. */
+static void on_held(struct child *c, bool held)
+{
+	char name[32];
+
+	c->held = held;
+	if (held)
+		log_warn("%s (pid %ld) is held by a signal; what it carries waits until it gets SIGCONT", master_post_name(c->post, name), (long)c->pid);
+	slots_update(c->post->m);
+}
+
 static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 {
 	struct child *c = CONTAINER_OF(w, struct child, watcher);
 	struct master *m = c->post->m;
 
+	if (WIFSTOPPED(w->rstatus) || WIFCONTINUED(w->rstatus)) {
+		on_held(c, WIFSTOPPED(w->rstatus));
+		return;
+	}
 	ev_child_stop(loop, w);
 	logfile_drain(); /* its last words come before ours */
 	say_death(c, w->rstatus);
 	chan_free(&c->control);
 	control_child_gone(c);
 	unlink_child(c);
+	missing_forget(c);
+	slots_forget(c);
 	if (!c->ready)
 		reload_progress(m, c);
 	after_death(m, c);
+	slots_update(m);
 	mem_free(&c);
 }
 
@@ -494,7 +543,7 @@ static struct child *fork_child(struct post *p)
 	logfile_listen(m->loop, kept.err, LOGFILE_STDERR, master_post_name(p, name));
 	if (kept.session_log != -1)
 		logfile_listen(m->loop, kept.session_log, LOGFILE_SESSION, NULL);
-	ev_child_init(&c->watcher, on_exit_of, pid, 0);
+	ev_child_init(&c->watcher, on_exit_of, pid, 1);
 	ev_child_start(m->loop, &c->watcher);
 	c->next = m->children;
 	m->children = c;
@@ -578,15 +627,22 @@ void children_start(struct master *m)
 static void tell_settings(struct child *c)
 {
 	int fd = settings_write(c->post->m->set, settings_for[c->post->role]);
-	char name[32];
 
-	if (fd == -1) {
-		log_error("cannot hand the new settings to %s: %s", master_post_name(c->post, name), strerror(errno));
-		return;
-	}
 	msgw_begin(&out, CTL_SETTINGS);
-	send_to(c, fd);
-	close(fd);
+	if (fd == -1 || !children_send(c, &out, fd))
+		missing_add(c, CTL_SETTINGS, NULL, 0);
+	if (fd != -1)
+		close(fd);
+}
+
+void children_repeat(struct child *c, uint16_t what, struct child *other, unsigned slot)
+{
+	if (what == CTL_SETTINGS)
+		tell_settings(c);
+	else if (what == CTL_LISTEN)
+		slots_repeat(c, slot);
+	else if (takes_channels(c) && takes_channels(other))
+		make_channel(c, other);
 }
 
 /* A post whose process waits for its restart is started now: the new settings may be the cure. */
@@ -607,9 +663,11 @@ static void renew_post(struct post *p)
 
 void children_renew(struct master *m)
 {
+	slots_take_back(m);
 	make_posts(m);
 	for (struct post *p = m->posts; p != NULL; p = p->next)
 		renew_post(p);
+	slots_update(m);
 }
 
 void children_drain(struct master *m)

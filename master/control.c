@@ -2,6 +2,7 @@
  * What only roles know is asked of all of them at once, with a time limit: a role that hangs is named in the
  * answer, not waited for. Rows go out as fast as the tool takes them. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +18,7 @@
 #include "master/counts.h"
 #include "master/kick.h"
 #include "master/master.h"
+#include "master/missing.h"
 #include "master/roles.h"
 
 enum {
@@ -29,6 +31,7 @@ enum {
 	BACKLOG = 16
 };
 #define FEED_PAUSE 0.01 /* seconds */
+#define ACCEPT_PAUSE 1. /* seconds */
 
 struct wait {
 	struct wait *next;
@@ -65,6 +68,8 @@ static struct {
 	struct client *clients;
 	struct query *queries;
 	uint32_t last_id;
+	int spare;      /* given up for a tool that comes when there is no other descriptor; -1: taken */
+	ev_timer again; /* after a tool that could not be let in */
 } ctl;
 
 static struct msgw out;
@@ -96,6 +101,13 @@ static void free_query(struct query *q)
 	mem_free(&q);
 }
 
+/* A descriptor for the hour of need, in which `waypost status` is wanted most. */
+static void take_spare(void)
+{
+	if (ctl.spare == -1)
+		ctl.spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 static void free_client(struct client *c)
 {
 	for (struct client **p = &ctl.clients; *p != NULL; p = &(*p)->next)
@@ -108,6 +120,7 @@ static void free_client(struct client *c)
 	if (c->reloads)
 		reload_forget(c);
 	chan_free(&c->chan);
+	take_spare();
 	mem_free(&c);
 }
 
@@ -169,6 +182,8 @@ static void on_feed(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 
 static const char *state_of(const struct child *c)
 {
+	if (c->held)
+		return "held";
 	if (c->retired)
 		return "finishing";
 	return c->ready ? "ready" : "starting";
@@ -201,6 +216,8 @@ static void add_status(struct query *q)
 	str_addf(s, "draining\t%d\nreloading\t%d\n", m->draining, reload_under_way());
 	for (const struct post *p = m->posts; p != NULL; p = p->next)
 		add_post(s, p);
+	if (missing_count() != 0)
+		str_addf(s, "count\tchannels_missing\t%u\n", missing_count());
 	str_add(s, q->silent.data, q->silent.len);
 	counts_write(&q->counts, s);
 }
@@ -503,13 +520,37 @@ static void on_client_gone(struct chan *ch UNUSED, void *arg)
 
 /* -- the socket -- */
 
+static int accept_tool(int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd != -1 || (errno != EMFILE && errno != ENFILE) || ctl.spare == -1)
+		return fd;
+	close(ctl.spare);
+	ctl.spare = -1;
+	return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
+static void on_accept_again(struct ev_loop *loop, ev_timer *t UNUSED, int revents UNUSED)
+{
+	take_spare();
+	ev_io_start(loop, &ctl.io);
+}
+
 static void on_connect(struct ev_loop *loop, ev_io *io, int revents UNUSED)
 {
-	int fd = accept4(io->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept_tool(io->fd);
 	struct client *c;
 
-	if (fd == -1)
+	if (fd == -1) {
+		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+			return;
+		/* It waits in the queue, and we for a descriptor. */
+		ev_io_stop(loop, io);
+		ev_timer_init(&ctl.again, on_accept_again, ACCEPT_PAUSE, 0.);
+		ev_timer_start(loop, &ctl.again);
 		return;
+	}
 	c = mem_alloc(sizeof(*c));
 	c->chan = chan_new(loop, fd, on_command, on_client_gone, c);
 	c->next = ctl.clients;
@@ -546,6 +587,8 @@ bool control_open(struct master *m)
 	int fd;
 
 	ctl.m = m;
+	ctl.spare = -1;
+	take_spare();
 	ctl.path = mem_printf("%s/control", m->set->node_RUNDIR);
 	if ((fd = bind_socket(ctl.path)) == -1)
 		return false;
@@ -561,6 +604,7 @@ void control_close(struct master *m)
 	unlink(ctl.path);
 	mem_free(&ctl.path);
 	ev_io_stop(m->loop, &ctl.io);
+	ev_timer_stop(m->loop, &ctl.again);
 	close(ctl.io.fd);
 	while (ctl.clients != NULL)
 		free_client(ctl.clients);

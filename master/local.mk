@@ -24,9 +24,11 @@ sbin_waypostd_SOURCES = \
 	master/children.c master/master.h \
 	master/control.c \
 	master/logfile.c master/logfile.h \
+	master/missing.c master/missing.h \
 	master/notify.c master/notify.h \
 	master/reload.c \
 	master/roles.c master/roles.h \
+	master/slots.c master/slots.h \
 	master/spawn_table.c \
 	master/waypostd.c
 # Auth workers load modules, which use what the program has.

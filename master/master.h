@@ -25,10 +25,15 @@ struct post {
 	unsigned slot;
 	bool wanted;
 	struct child *current; /* the newest process, NULL while none runs */
+	struct child *helper;  /* a worker of another post that takes this one's clients (slots.h), or NULL */
 	struct backoff backoff;
 	ev_timer restart;
 	unsigned restarts;     /* deaths that nobody asked for */
 };
+
+/* What a login worker says of itself, and what it was told about the clients of its slot while it is full (slots.h). */
+enum child_clients { CLIENTS_TAKEN, CLIENTS_FULL };
+enum child_told { TOLD_NOTHING, TOLD_OTHERS, TOLD_NOBODY };
 
 /* A process. At a reload a post has an old and a new one for a while. */
 struct child {
@@ -44,6 +49,9 @@ struct child {
 	bool ready;      /* said CTL_READY */
 	bool retired;    /* was told CTL_RETIRE */
 	bool stopped;    /* was told CTL_STOP */
+	bool held;       /* somebody has sent it SIGSTOP */
+	enum child_clients clients;
+	enum child_told told;
 };
 
 struct master {
@@ -82,6 +90,10 @@ bool children_all_ready(const struct master *m);
 void children_drain(struct master *m);
 /* Tells all to stop; m->on_all_gone() is called when the last one is gone. */
 void children_stop(struct master *m);
+/* Sends C a message, with a duplicate of FD unless -1. False: it could not be sent, which was logged. */
+bool children_send(struct child *c, const struct msgw *w, int fd);
+/* Sends C once more what it has missed: WHAT, OTHER and SLOT as missing_add() has them. */
+void children_repeat(struct child *c, uint16_t what, struct child *other, unsigned slot);
 /* Ends what is left at once. */
 void children_kill(struct master *m);
 /* Number of worker slots. */

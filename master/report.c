@@ -256,6 +256,14 @@ static void count_line(struct status *st, const struct field *f)
 	if (n > 0 && is(&f[1], "not_believed_by"))
 		add_problem(st, "%llu mailhost%s do%s not accept this node's signature (not_believed_by_list): another pool secret, or another time; the log "
 		    "says what to do", (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "es" : "");
+	if (n > 0 && is(&f[1], "workers_full"))
+		add_problem(st, "%llu login worker%s no descriptors for more clients; raise LimitNOFILE, or lower MAXDAEMONS", (unsigned long long)n,
+		    n == 1 ? " has" : "s have");
+	if (n > 0 && is(&f[1], "channels_missing"))
+		add_problem(st, "%llu channel%s between processes could not be made, for want of descriptors; the log says which", (unsigned long long)n,
+		    n == 1 ? "" : "s");
+	if (n > 0 && is(&f[1], "descriptors_short"))
+		add_problem(st, "%llu process%s short of descriptors; raise LimitNOFILE", (unsigned long long)n, n == 1 ? " is" : "es are");
 	if (n > 0 && is(&f[1], "directories_down"))
 		add_problem(st, "%llu server%s of directories cannot be used; the log says why", (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "userdb_refused"))

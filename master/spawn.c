@@ -12,7 +12,7 @@
 #include "master/servers.h"
 #include "master/tickets.h"
 
-enum { STOP_GRACE = 5 };
+enum { STOP_GRACE = 5, QUIET_SECONDS = 60 };
 
 /* A login worker that can hand clients over. */
 struct worker {
@@ -141,6 +141,17 @@ static void end_worker(struct worker *w, unsigned type)
 	on_worker_gone(w->chan, w);
 }
 
+/* Each login would say it. */
+static void say_lost(const struct worker *w)
+{
+	static uint32_t quiet_until;
+
+	if (clock_seconds() < quiet_until)
+		return;
+	quiet_until = clock_seconds() + QUIET_SECONDS;
+	log_error("the client that login worker %u handed over did not arrive, for want of descriptors here; raise LimitNOFILE", w->slot);
+}
+
 static void on_handoff(struct worker *w, struct msgr *r, int fd)
 {
 	struct handoff *h = handoff_new();
@@ -160,7 +171,7 @@ static void on_handoff(struct worker *w, struct msgr *r, int fd)
 		return;
 	}
 	if (fd == -1) { /* no room for one more descriptor here */
-		log_error("the client that login worker %u handed over did not arrive", w->slot);
+		say_lost(w);
 		reply(h, false);
 		handoff_free(&h);
 		return;
@@ -277,19 +288,30 @@ static void on_authd_gone(struct chan *c UNUSED, void *arg UNUSED)
 	chan_free(&spawn.authd);
 }
 
+/* The same worker gets another channel where its end of the first one was lost. */
+static void replace_worker(unsigned slot, uint64_t generation)
+{
+	for (struct worker *w = spawn.workers, *next; w != NULL; w = next) {
+		next = w->next;
+		if (w->slot == slot && w->generation == generation)
+			on_worker_gone(w->chan, w);
+	}
+}
+
 /* The master */
 
 static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uint64_t generation, int sock)
 {
 	struct worker *w;
 
-	if (other == ROLE_AUTHD && (spawn.authd == NULL || generation > spawn.authd_generation)) {
+	if (other == ROLE_AUTHD && (spawn.authd == NULL || generation >= spawn.authd_generation)) {
 		chan_free(&spawn.authd);
 		spawn.authd_generation = generation;
 		spawn.authd = chan_new(ctx->loop, sock, on_authd, on_authd_gone, NULL);
 		for (const struct server *s = servers_first(); s != NULL; s = s->next)
 			tell_have(s);
 	} else if (other == ROLE_WORKER) {
+		replace_worker(slot, generation);
 		w = mem_alloc(sizeof(*w));
 		w->slot = slot;
 		w->generation = generation;

@@ -17,17 +17,36 @@
 #include "lib/mem.h"
 #include "node/priv.h"
 
-enum { COMMAND_MAX = 32, ARGUMENT_MAX = 8 * 1024 };
+enum { COMMAND_MAX = 32, ARGUMENT_MAX = 8 * 1024, SHORTAGE_SECONDS = 10 };
 
 enum { LOG_ENOUGH = 8 * 1024 };   /* bytes of log lines that are worth a message */
 static const double LOG_EVERY = 0.05; /* seconds */
 
 static struct msgw out;
 
+/* A master that does not read is as good as dead; it sees the role again when it asks next time. */
+static void send_control(struct role_ctx *ctx)
+{
+	if (ctx->control != NULL && chan_send(ctx->control, &out, -1) != 0)
+		log_error("a message to the master was lost");
+}
+
 static void leave(int status)
 {
 	log_flush();
 	exit(status);
+}
+
+/* A message that needs one came without its descriptor: this process has no room for more. Without the channel it would
+ * not know its neighbour for as long as both live. */
+static void tell_missed(struct role_ctx *ctx, uint16_t what, enum role other, uint32_t slot, uint64_t generation)
+{
+	msgw_begin(&out, CTL_MISSED);
+	msgw_u16(&out, what);
+	msgw_u8(&out, (uint8_t)other);
+	msgw_u32(&out, slot);
+	msgw_u64(&out, generation);
+	send_control(ctx);
 }
 
 static void on_channel(struct role_ctx *ctx, struct msgr *r, int fd)
@@ -36,25 +55,38 @@ static void on_channel(struct role_ctx *ctx, struct msgr *r, int fd)
 	uint32_t slot = msgr_u32(r);
 	uint64_t generation = msgr_u64(r);
 
-	if (!msgr_end(r) || fd == -1 || ctx->hooks->channel == NULL) {
+	if (msgr_end(r) && fd == -1) {
+		tell_missed(ctx, CTL_CHANNEL, other, slot, generation);
+	} else if (!msgr_end(r) || ctx->hooks->channel == NULL) {
 		if (fd != -1)
 			close(fd);
-		return;
+	} else {
+		ctx->hooks->channel(ctx, other, slot, generation, fd);
 	}
-	ctx->hooks->channel(ctx, other, slot, generation, fd);
 }
 
 static void on_listen(struct role_ctx *ctx, struct msgr *r, int fd)
 {
+	uint32_t slot = msgr_u32(r);
 	uint8_t protocol = msgr_u8(r);
 	bool tls = msgr_u8(r) != 0;
 
-	if (!msgr_end(r) || fd == -1 || protocol >= PROTOCOL_COUNT || ctx->hooks->listen == NULL) {
+	if (msgr_end(r) && fd == -1) {
+		tell_missed(ctx, CTL_LISTEN, ROLE_WORKER, slot, 0);
+	} else if (!msgr_end(r) || protocol >= PROTOCOL_COUNT || ctx->hooks->listen == NULL) {
 		if (fd != -1)
 			close(fd);
-		return;
+	} else {
+		ctx->hooks->listen(ctx, slot, protocol, tls, fd);
 	}
-	ctx->hooks->listen(ctx, protocol, tls, fd);
+}
+
+static void on_unlisten(struct role_ctx *ctx, struct msgr *r)
+{
+	uint32_t slot = msgr_u32(r);
+
+	if (msgr_end(r) && ctx->hooks->unlisten != NULL)
+		ctx->hooks->unlisten(ctx, slot);
 }
 
 static void take_log_level(const struct settings *set)
@@ -68,6 +100,8 @@ static void on_settings(struct role_ctx *ctx, int fd)
 
 	if (fd != -1)
 		close(fd);
+	else
+		tell_missed(ctx, CTL_SETTINGS, ctx->who.role, ctx->who.slot, 0);
 	if (new == NULL) {
 		log_error("the new settings could not be read; the old ones stay");
 		return;
@@ -79,8 +113,15 @@ static void on_settings(struct role_ctx *ctx, int fd)
 	settings_free(&old);
 }
 
+/* A descriptor that was passed to this process found no room lately. */
+static bool lacked_descriptors(void)
+{
+	return msg_lost_at() != 0 && clock_seconds() - msg_lost_at() < SHORTAGE_SECONDS;
+}
+
 static void on_query(struct role_ctx *ctx, struct msgr *r)
 {
+	static const char shortage[] = "descriptors_short=1\n";
 	static char argument[ARGUMENT_MAX];
 	char command[COMMAND_MAX];
 	uint32_t query = msgr_u32(r);
@@ -88,6 +129,8 @@ static void on_query(struct role_ctx *ctx, struct msgr *r)
 	msgr_str(r, command, sizeof(command));
 	msgr_lines(r, argument, sizeof(argument));
 	if (msgr_end(r)) {
+		if (strcmp(command, "status") == 0 && lacked_descriptors())
+			role_rows(ctx, query, shortage, strlen(shortage));
 		if (ctx->hooks->query != NULL)
 			ctx->hooks->query(ctx, query, command, argument);
 		else
@@ -106,7 +149,7 @@ static void stop(struct role_ctx *ctx)
 static void on_plain(struct role_ctx *ctx, struct msgr *r)
 {
 	uint16_t type = r->type;
-	bool on = type == CTL_DRAIN && msgr_u8(r) != 0;
+	bool on = (type == CTL_DRAIN || type == CTL_OTHERS) && msgr_u8(r) != 0;
 
 	if (!msgr_end(r)) {
 		log_error("bad message %u from the master", type);
@@ -119,6 +162,9 @@ static void on_plain(struct role_ctx *ctx, struct msgr *r)
 		if (ctx->hooks->retire == NULL)
 			leave(0);
 		ctx->hooks->retire(ctx);
+	} else if (type == CTL_OTHERS) {
+		if (ctx->hooks->others != NULL)
+			ctx->hooks->others(ctx, on);
 	} else if (type == CTL_DRAIN) {
 		if (ctx->hooks->drain != NULL)
 			ctx->hooks->drain(ctx, on);
@@ -141,12 +187,16 @@ static void on_control(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 	case CTL_SETTINGS:
 		on_settings(ctx, fd);
 		return;
+	case CTL_UNLISTEN:
+		on_unlisten(ctx, r);
+		break;
 	case CTL_QUERY:
 		on_query(ctx, r);
 		break;
 	case CTL_GO:
 	case CTL_RETIRE:
 	case CTL_DRAIN:
+	case CTL_OTHERS:
 	case CTL_STOP:
 		on_plain(ctx, r);
 		break;
@@ -274,13 +324,6 @@ void role_init(struct role_ctx *ctx, const struct role_start *who, const char *p
 	ctx->control = chan_new(ctx->loop, ROLE_FD_CONTROL, on_control, on_orphaned, ctx);
 }
 
-/* A master that does not read is as good as dead; it sees the role again when it asks next time. */
-static void send_control(struct role_ctx *ctx)
-{
-	if (ctx->control != NULL && chan_send(ctx->control, &out, -1) != 0)
-		log_error("a message to the master was lost");
-}
-
 void role_ready(struct role_ctx *ctx)
 {
 	msgw_begin(&out, CTL_READY);
@@ -317,6 +360,13 @@ void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result)
 	msgw_begin(&out, CTL_DONE);
 	msgw_u32(&out, query);
 	msgw_u32(&out, result);
+	send_control(ctx);
+}
+
+void role_full(struct role_ctx *ctx, bool full)
+{
+	msgw_begin(&out, CTL_FULL);
+	msgw_u8(&out, full);
 	send_control(ctx);
 }
 

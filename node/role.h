@@ -28,13 +28,15 @@ struct role_ctx {
 };
 
 /* What a role does on messages of the master. A NULL member means: channel, listen: the descriptor is closed;
- * go: role_ready() at once; retire, stop, orphaned: exit(0) at once; drain, settings: nothing more to do;
+ * go: role_ready() at once; retire, stop, orphaned: exit(0) at once; unlisten, others, drain, settings: nothing more to do;
  * query: role_done() with 0. SIGTERM to the role is taken as CTL_STOP; SIGINT, SIGHUP, SIGPIPE, SIGUSR1 and
  * SIGUSR2 are ignored (a process that spawn forks sets them as it needs). */
 struct role_hooks {
 	/* CTL_CHANNEL: SOCK is the callee's. */
 	void (*channel)(struct role_ctx *ctx, enum role other, unsigned slot, uint64_t generation, int sock);
-	void (*listen)(struct role_ctx *ctx, enum protocol protocol, bool tls, int sock);
+	void (*listen)(struct role_ctx *ctx, unsigned slot, enum protocol protocol, bool tls, int sock);
+	void (*unlisten)(struct role_ctx *ctx, unsigned slot);
+	void (*others)(struct role_ctx *ctx, bool others); /* CTL_OTHERS */
 	void (*go)(struct role_ctx *ctx);
 	void (*retire)(struct role_ctx *ctx);
 	void (*drain)(struct role_ctx *ctx, bool on);
@@ -56,6 +58,8 @@ void role_ready(struct role_ctx *ctx);
 /* Answers to a CTL_QUERY: any number of rows (whole lines, any length in all), then one done. */
 void role_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t len);
 void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result);
+/* For workers: tells the master CTL_FULL. */
+void role_full(struct role_ctx *ctx, bool full);
 /* For authd and spawn: tells the master CTL_UNFIT of a login worker. */
 void role_unfit(struct role_ctx *ctx, unsigned slot, uint64_t generation);
 

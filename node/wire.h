@@ -42,7 +42,10 @@ enum wire_type {
 	CTL_CHANNEL = 1, /* u8 role of the other end, u32 its slot, u64 its generation; with the descriptor.
 	                  * Replaces a channel to the same role and slot with an older generation only for AUTHD and SPAWN;
 	                  * for WORKER ends it is one more channel (an old worker may still finish its sessions). */
-	CTL_LISTEN,      /* u8 protocol, u8 1 = implicit TLS; with the listening socket. To workers, before CTL_GO. */
+	CTL_LISTEN,      /* u32 slot, u8 protocol, u8 1 = implicit TLS; with the listening socket. To workers: those of their own slot
+	                  * before CTL_GO; later those of a slot whose own worker is not there, or is full. */
+	CTL_UNLISTEN,    /* u32 slot: worker: close the listening sockets of that slot; the master keeps them */
+	CTL_OTHERS,      /* u8: worker, after its CTL_FULL: 1 = others take the clients of its slot, 0 = nobody can */
 	CTL_GO,          /* everything was passed: begin */
 	CTL_RETIRE,      /* worker: stop accepting, finish the sessions, exit(0) with the last one */
 	CTL_DRAIN,       /* u8 on: worker: greet new clients with "not now" (on) or normally (off) */
@@ -58,9 +61,12 @@ enum wire_type {
 	                  *   seconds TAB session id ("local" as mailhost and "" as backend for local ones).
 	                  * kick: killed=N from spawn. route, auth: text for people. status: name=value; names of a-z, 0-9, '_', '.';
 	                  *   numbers of equal names are added up over the roles, other values are shown as they are.
-	                  *   Known to monitoring: peers_down, loops, peers_crowded, fronts_not_believed, not_believed_by,
-	                  *   directories_down, userdb_refused (not 0: the node is degraded). */
+	                  *   Known to monitoring: workers_full, channels_missing, descriptors_short, peers_down, loops, peers_crowded,
+	                  *   fronts_not_believed, not_believed_by, directories_down, userdb_refused (not 0: the node is degraded). */
 	CTL_DONE,        /* u32 query, u32 result: who, kick: number of sessions; others: exit status for the tool */
+	CTL_FULL,        /* u8: worker: 1 = it has no descriptors for more clients, 0 = it has again */
+	CTL_MISSED,      /* u16 CTL_CHANNEL, CTL_LISTEN or CTL_SETTINGS, u8 role, u32 slot, u64 generation (0 where that message has
+	                  * none): it came without its descriptor, for which there was no room; to be sent again */
 	CTL_UNFIT,       /* u32 slot, u64 generation: from authd and spawn: that login worker sent them a message that no
 	                  * worker of ours sends; it is killed, and another one is started */
 

@@ -65,6 +65,7 @@ struct relay_pool {
 	struct relay *first, *due;
 	unsigned count, idle_seconds;
 	relay_end_fn *on_end;
+	bool (*room)(void *arg); /* for one more pipe; NULL: always */
 	void *arg;
 	ev_timer idle;
 	ev_check turn;
@@ -72,7 +73,7 @@ struct relay_pool {
 
 static char shared[CHUNK];
 static struct bulk *idle_pipes;
-static unsigned idle_pipes_count;
+static unsigned idle_pipes_count, pipes; /* kept; in all */
 
 static bool waiting(const struct stream *s)
 {
@@ -81,7 +82,7 @@ static bool waiting(const struct stream *s)
 
 /* --- pipes --- */
 
-static struct bulk *take_pipe(void)
+static struct bulk *take_pipe(const struct relay_pool *pool)
 {
 	struct bulk *b = idle_pipes;
 	int fd[2], size;
@@ -91,8 +92,9 @@ static struct bulk *take_pipe(void)
 		idle_pipes_count--;
 		return b;
 	}
-	if (pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
+	if ((pool->room != NULL && !pool->room(pool->arg)) || pipe2(fd, O_CLOEXEC | O_NONBLOCK) != 0)
 		return NULL; /* copying does as well */
+	pipes++;
 	b = mem_alloc(sizeof(*b));
 	b->rd = fd[0];
 	b->wr = fd[1];
@@ -103,6 +105,14 @@ static struct bulk *take_pipe(void)
 	return b;
 }
 
+static void close_pipe(struct bulk *b)
+{
+	close(b->rd);
+	close(b->wr);
+	pipes--;
+	mem_free(&b);
+}
+
 static void put_pipe(struct bulk *b)
 {
 	if (b->held == 0 && idle_pipes_count < PIPES_KEPT) {
@@ -111,9 +121,7 @@ static void put_pipe(struct bulk *b)
 		idle_pipes_count++;
 		return;
 	}
-	close(b->rd);
-	close(b->wr);
-	mem_free(&b);
+	close_pipe(b);
 }
 
 static void give_pipe_back(struct stream *s)
@@ -328,7 +336,7 @@ static void copy_from(struct relay *r, int side)
 
 static void read_from(struct relay *r, int side)
 {
-	struct bulk *b = r->from[side].much != 0 ? take_pipe() : NULL;
+	struct bulk *b = r->from[side].much != 0 ? take_pipe(r->pool) : NULL;
 
 	if (b != NULL)
 		splice_from(r, side, b);
@@ -432,6 +440,27 @@ void relay_pool_free(struct relay_pool **pool)
 		ev_check_stop((*pool)->loop, &(*pool)->turn);
 	}
 	mem_free(pool);
+}
+
+void relay_pool_set_room(struct relay_pool *pool, bool (*room)(void *arg))
+{
+	pool->room = room;
+}
+
+unsigned relay_pipe_descriptors(void)
+{
+	return 2 * pipes;
+}
+
+void relay_drop_idle_pipes(void)
+{
+	while (idle_pipes != NULL) {
+		struct bulk *b = idle_pipes;
+
+		idle_pipes = b->next;
+		close_pipe(b);
+	}
+	idle_pipes_count = 0;
 }
 
 unsigned relay_pool_count(const struct relay_pool *pool)

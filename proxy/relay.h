@@ -33,6 +33,11 @@ struct relay_pool;
 struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end, void *arg);
 /* Frees an empty pool. */
 void relay_pool_free(struct relay_pool **pool);
+/* ROOM(ARG of relay_pool_new()) says whether there are descriptors for one more pipe. Without one bytes are copied. */
+void relay_pool_set_room(struct relay_pool *pool, bool (*room)(void *arg));
+/* Descriptors of all pipes of this process, also of those that are kept for the next read of much; gives those back. */
+unsigned relay_pipe_descriptors(void);
+void relay_drop_idle_pipes(void);
 unsigned relay_pool_count(const struct relay_pool *pool);
 /* Calls FN for each relay; FN may call relay_stop() on it. */
 void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *session, void *arg), void *arg);

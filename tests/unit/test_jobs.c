@@ -74,7 +74,7 @@ static void ask(unsigned i, enum job_kind kind, const char *ip)
 	if (kind == JOB_HASH)
 		job_write_hash(&w, id, "secret", "hash");
 	else if (kind == JOB_USERDB_LOAD)
-		job_write_userdb_load(&w, id, "/userdb", 50);
+		job_write_userdb_load(&w, id, "/userdb", 50, false);
 	else
 		job_write_lookup(&w, id, 0, 0, "imap", "user");
 	if (ip != NULL)

@@ -84,6 +84,7 @@ static void setup(void)
 	w->ctx.loop = loop_new();
 	w->ctx.set = settings_defaults();
 	w->dialects = dialects;
+	w->gate = gate_new(w->ctx.loop, &gate_hooks, w);
 	w->relays = relay_pool_new(w->ctx.loop, 0, on_relay_end, w);
 	authd_end = channel(&w->authd, on_authd, on_authd_gone);
 	spawn_end = channel(&w->spawn, on_spawn, on_spawn_gone);
@@ -106,6 +107,7 @@ static void teardown(void)
 	close(spawn_end);
 	close(client_end);
 	ev_timer_stop(w->ctx.loop, &w->sweep);
+	gate_free(&w->gate);
 	relay_pool_free(&w->relays);
 	for (int i = 0; i < PROTOCOL_COUNT; i++)
 		str_fini(&w->greeting[i]);

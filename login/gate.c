@@ -1,0 +1,356 @@
+#include "login/gate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/loop.h"
+#include "lib/mem.h"
+
+enum {
+	ACCEPT_BURST = 32, /* clients taken in one turn, so that open sessions get theirs */
+	PER_LOGIN = 2,     /* descriptors: the client, the peer */
+	AGAIN_LOGINS = 4,  /* so many must find room before clients are taken again */
+	OWN_RESERVE = 16,  /* for channels to new neighbours and what libraries may need */
+	ANSWER_SECONDS = 2,
+	QUIET_SECONDS = 60 /* between two lines of the log about the same */
+};
+
+struct entry {
+	struct entry *next;
+	ev_io io;
+	struct gate *gate;
+	enum protocol protocol;
+	unsigned slot;
+	uint16_t port;
+};
+
+struct gate {
+	struct ev_loop *loop;
+	const struct gate_hooks *hooks;
+	void *arg;
+	enum gate_state state;
+	struct entry *entries;
+	unsigned nentries;
+	unsigned base;       /* descriptors of this process that are no entry's and no client's */
+	unsigned limit;      /* RLIMIT_NOFILE, as of the last second */
+	int spare;           /* given up for the moment in which a client is refused; -1: it could not be had back */
+	uint32_t asked;      /* clock_seconds() of the question to the master */
+	/* For the log: */
+	uint32_t quiet_until;
+	unsigned pauses;     /* that were not told yet to be over */
+	bool told;           /* the present one was told */
+	uint64_t refused, refused_then;
+};
+
+static bool is_full(const struct gate *g)
+{
+	return g->state == GATE_ASKING || g->state == GATE_LENT || g->state == GATE_REFUSING;
+}
+
+/* --- what there is room for --- */
+
+static void look_at_limit(struct gate *g)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0)
+		g->limit = (unsigned)MIN(lim.rlim_cur, (rlim_t)UINT32_MAX);
+}
+
+static unsigned in_use(const struct gate *g)
+{
+	return g->base + g->nentries + g->hooks->in_use(g->arg);
+}
+
+bool gate_has_room(const struct gate *g, unsigned n)
+{
+	return (uint64_t)in_use(g) + n + OWN_RESERVE <= g->limit;
+}
+
+/* A file of its own, not a copy: it also counts among those of the whole system. */
+static int new_spare(void)
+{
+	return eventfd(0, EFD_CLOEXEC);
+}
+
+/* With a limit that leaves no reserve at all one client at a time is better than none. */
+static bool room_for_logins(const struct gate *g, unsigned n)
+{
+	return gate_has_room(g, n * PER_LOGIN) || g->hooks->in_use(g->arg) == 0;
+}
+
+/* The system has one for us, too. */
+static bool can_open(struct gate *g)
+{
+	int fd = new_spare();
+
+	if (fd == -1)
+		return false;
+	if (g->spare == -1)
+		g->spare = fd;
+	else
+		close(fd);
+	return true;
+}
+
+/* --- the states --- */
+
+static void on_connect(struct ev_loop *loop, ev_io *io, int revents);
+
+/* Whether the sockets are looked at follows from the state. */
+static void watch(struct gate *g)
+{
+	bool look = g->state == GATE_TAKING || g->state == GATE_REFUSING;
+
+	for (struct entry *e = g->entries; e != NULL; e = e->next)
+		if (look)
+			ev_io_start(g->loop, &e->io);
+		else
+			ev_io_stop(g->loop, &e->io);
+}
+
+static void enter(struct gate *g, enum gate_state state)
+{
+	g->state = state;
+	watch(g);
+}
+
+static void say_full(struct gate *g, const char *why)
+{
+	uint32_t now = clock_seconds();
+
+	g->pauses++;
+	g->told = now >= g->quiet_until;
+	if (!g->told)
+		return;
+	g->quiet_until = now + QUIET_SECONDS;
+	log_error("no more clients are taken: %s (%u descriptors needed, limit %u); other workers take them, or they are told to come "
+	    "later. Raise LimitNOFILE, or lower MAXDAEMONS", why, in_use(g), g->limit);
+}
+
+/* The end of a pause that was told, or all of them after a while. */
+static void say_over(struct gate *g)
+{
+	uint32_t now = clock_seconds();
+
+	if (g->pauses == 0 || (!g->told && now < g->quiet_until))
+		return;
+	log_info("clients are taken again, after %u pause%s in which %llu of them were told to come later", g->pauses, g->pauses == 1 ? "" : "s",
+	    (unsigned long long)(g->refused - g->refused_then));
+	g->pauses = 0;
+	g->told = false;
+	g->refused_then = g->refused;
+}
+
+static void become_full(struct gate *g, const char *why)
+{
+	say_full(g, why);
+	g->asked = clock_seconds();
+	enter(g, GATE_ASKING);
+	g->hooks->tell(g->arg, true);
+}
+
+static void take_again(struct gate *g)
+{
+	enter(g, GATE_TAKING);
+	g->hooks->tell(g->arg, false);
+	say_over(g);
+}
+
+void gate_tick(struct gate *g)
+{
+	look_at_limit(g); /* somebody may have changed it */
+	if (g->state == GATE_TAKING)
+		say_over(g);
+	if (!is_full(g))
+		return;
+	if (can_open(g) && room_for_logins(g, AGAIN_LOGINS))
+		take_again(g);
+	else if (g->state == GATE_ASKING && clock_seconds() - g->asked >= ANSWER_SECONDS)
+		enter(g, GATE_REFUSING);
+	else
+		watch(g); /* one may have been stopped, see refuse_one() */
+}
+
+void gate_answer(struct gate *g, bool others)
+{
+	if (is_full(g))
+		enter(g, others ? GATE_LENT : GATE_REFUSING);
+}
+
+/* --- clients --- */
+
+static int accept_one(const struct entry *e, struct sockaddr_storage *ss)
+{
+	socklen_t len = sizeof(*ss);
+
+	return accept4(e->io.fd, (struct sockaddr *)ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+static bool is_shortage(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* False: there is nobody, or no descriptor even for this; then not before the next tick. */
+static bool refuse_one(struct gate *g, struct entry *e)
+{
+	struct sockaddr_storage ss;
+	int fd;
+
+	if (g->spare != -1)
+		close(g->spare);
+	fd = accept_one(e, &ss);
+	if (fd != -1) {
+		g->hooks->refuse(g->arg, e->protocol, fd);
+		close(fd);
+		g->refused++;
+	} else if (is_shortage(errno)) {
+		ev_io_stop(g->loop, &e->io);
+	}
+	g->spare = new_spare();
+	return fd != -1;
+}
+
+static bool take_one(struct gate *g, struct entry *e)
+{
+	struct sockaddr_storage ss;
+	struct net_addr client;
+	int fd;
+
+	if (!room_for_logins(g, 1))
+		g->hooks->trim(g->arg);
+	if (!room_for_logins(g, 1)) {
+		become_full(g, "the rest is for logins that have begun");
+		return false;
+	}
+	if ((fd = accept_one(e, &ss)) == -1) {
+		if (is_shortage(errno)) {
+			become_full(g, strerror(errno));
+		}
+		return false;
+	}
+	net_addr_from(&client, &ss);
+	g->hooks->client(g->arg, e->protocol, fd, &client, e->port);
+	return true;
+}
+
+static void on_connect(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
+{
+	struct entry *e = io->data;
+	struct gate *g = e->gate;
+
+	for (int i = 0; i < ACCEPT_BURST; i++) {
+		if (g->state == GATE_TAKING ? !take_one(g, e) : g->state != GATE_REFUSING || !refuse_one(g, e))
+			return;
+	}
+}
+
+/* --- sockets --- */
+
+void gate_add(struct gate *g, unsigned slot, enum protocol protocol, int sock)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	struct net_addr here;
+	struct entry *e;
+
+	if (g->state == GATE_SHUT) {
+		close(sock);
+		return;
+	}
+	e = mem_alloc(sizeof(*e));
+	fcntl(sock, F_SETFL, fcntl(sock, F_GETFL) | O_NONBLOCK);
+	e->gate = g;
+	e->slot = slot;
+	e->protocol = protocol;
+	if (getsockname(sock, (struct sockaddr *)&ss, &len) == 0) {
+		net_addr_from(&here, &ss);
+		e->port = here.port;
+	}
+	ev_io_init(&e->io, on_connect, sock, EV_READ);
+	e->io.data = e;
+	e->next = g->entries;
+	g->entries = e;
+	g->nentries++;
+	watch(g);
+}
+
+static void drop_if(struct gate *g, bool all, unsigned slot)
+{
+	for (struct entry **p = &g->entries; *p != NULL;) {
+		struct entry *e = *p;
+
+		if (!all && e->slot != slot) {
+			p = &e->next;
+			continue;
+		}
+		*p = e->next;
+		ev_io_stop(g->loop, &e->io);
+		loop_forget(g->loop, e->io.fd); /* other processes have the socket, too */
+		close(e->io.fd);
+		g->nentries--;
+		mem_free(&e);
+	}
+}
+
+void gate_drop(struct gate *g, unsigned slot)
+{
+	drop_if(g, false, slot);
+}
+
+void gate_open(struct gate *g)
+{
+	int lowest = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+
+	if (lowest != -1) {
+		close(lowest);
+		g->base = (unsigned)lowest - MIN(g->nentries, (unsigned)lowest);
+	}
+	look_at_limit(g);
+	enter(g, GATE_TAKING);
+}
+
+void gate_shut(struct gate *g)
+{
+	g->state = GATE_SHUT;
+	drop_if(g, true, 0);
+}
+
+struct gate *gate_new(struct ev_loop *loop, const struct gate_hooks *hooks, void *arg)
+{
+	struct gate *g = mem_alloc(sizeof(*g));
+
+	g->loop = loop;
+	g->hooks = hooks;
+	g->arg = arg;
+	g->spare = new_spare();
+	return g;
+}
+
+void gate_free(struct gate **gp)
+{
+	if (*gp == NULL)
+		return;
+	gate_shut(*gp);
+	if ((*gp)->spare != -1)
+		close((*gp)->spare);
+	mem_free(gp);
+}
+
+enum gate_state gate_state(const struct gate *g)
+{
+	return g->state;
+}
+
+uint64_t gate_refused(const struct gate *g)
+{
+	return g->refused;
+}

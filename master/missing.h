@@ -1,0 +1,16 @@
+/* What a role has not got because a descriptor could not be passed: no room in the role (MSG_CTRUNC), or none here. It is sent
+ * again each second until the role complains no more; `waypost status` tells as long as there is any. */
+#ifndef MASTER_MISSING_H
+#define MASTER_MISSING_H
+
+#include "master/master.h"
+
+/* TO lacks WHAT: CTL_CHANNEL (to OTHER), CTL_LISTEN (of SLOT) or CTL_SETTINGS. One entry for each, however often. */
+void missing_add(struct child *to, uint16_t what, struct child *other, unsigned slot);
+/* C is no more. */
+void missing_forget(const struct child *c);
+/* C lacks listening sockets. */
+bool missing_sockets(const struct child *c);
+unsigned missing_count(void);
+
+#endif

@@ -1,0 +1,158 @@
+#include "master/slots.h"
+
+#include "lib/log.h"
+#include "master/missing.h"
+
+static struct msgw out;
+
+/* C can be given clients' sockets; it may have to refuse them, see has_room(). */
+static bool serves(const struct child *c)
+{
+	return c->post->role == ROLE_WORKER && c->ready && !c->retired && !c->held && c->control != NULL;
+}
+
+static bool has_room(const struct child *c)
+{
+	return serves(c) && c->clients == CLIENTS_TAKEN && !missing_sockets(c);
+}
+
+static void pass_sockets(struct child *c, unsigned slot)
+{
+	struct master *m = c->post->m;
+	unsigned slots = children_worker_slots(m->set);
+
+	for (const struct listener *l = m->listeners.first; l != NULL; l = l->next) {
+		if (!listen_is_for(l, slot, slots))
+			continue;
+		msgw_begin(&out, CTL_LISTEN);
+		msgw_u32(&out, slot);
+		msgw_u8(&out, (uint8_t)l->protocol);
+		msgw_u8(&out, l->tls);
+		if (!children_send(c, &out, l->fd))
+			missing_add(c, CTL_LISTEN, NULL, slot);
+	}
+}
+
+static void take_sockets(struct child *c, unsigned slot)
+{
+	msgw_begin(&out, CTL_UNLISTEN);
+	msgw_u32(&out, slot);
+	children_send(c, &out, -1);
+}
+
+void slots_begin(struct child *c)
+{
+	pass_sockets(c, c->post->slot);
+}
+
+/* The post of SLOT, whatever becomes of the process that fills it. */
+static struct post *post_of(struct master *m, unsigned slot)
+{
+	for (struct post *p = m->posts; p != NULL; p = p->next)
+		if (p->role == ROLE_WORKER && p->slot == slot)
+			return p;
+	return NULL;
+}
+
+void slots_repeat(struct child *c, unsigned slot)
+{
+	const struct post *p = post_of(c->post->m, slot);
+
+	if (c->retired || p == NULL || (p != c->post && p->helper != c))
+		return;
+	take_sockets(c, slot);
+	pass_sockets(c, slot);
+}
+
+static unsigned lent_to(const struct child *c)
+{
+	unsigned n = 0;
+
+	for (const struct post *p = c->post->m->posts; p != NULL; p = p->next)
+		n += p->helper == c;
+	return n;
+}
+
+/* Whoever of those that FIT serves fewest slots of others; BEFORE if it still fits, so that nothing moves in vain. */
+static struct child *choose(struct master *m, bool (*fit)(const struct child *c), struct child *before)
+{
+	struct child *best = NULL;
+
+	if (before != NULL && fit(before))
+		return before;
+	for (struct child *c = m->children; c != NULL; c = c->next)
+		if (fit(c) && (best == NULL || lent_to(c) < lent_to(best)))
+			best = c;
+	return best;
+}
+
+static bool own_worker(const struct post *p, bool (*fit)(const struct child *c))
+{
+	for (const struct child *c = p->m->children; c != NULL; c = c->next)
+		if (c->post == p && fit(c))
+			return true;
+	return false;
+}
+
+/* NULL: P's own worker takes its clients, or refuses them, or nobody is there at all. */
+static struct child *helper_for(struct post *p, bool room)
+{
+	bool (*fit)(const struct child *c) = room ? has_room : serves;
+
+	return own_worker(p, fit) ? NULL : choose(p->m, fit, p->helper);
+}
+
+static void lend(struct post *p, struct child *to)
+{
+	char name[32], other[32];
+
+	if (p->helper == to)
+		return;
+	if (p->helper != NULL)
+		take_sockets(p->helper, p->slot);
+	p->helper = to;
+	if (to == NULL)
+		return;
+	log_debug("the clients of %s are taken by %s", master_post_name(p, name), master_post_name(to->post, other));
+	pass_sockets(to, p->slot);
+}
+
+static void tell_full_ones(struct master *m, bool others)
+{
+	enum child_told now = others ? TOLD_OTHERS : TOLD_NOBODY;
+
+	for (struct child *c = m->children; c != NULL; c = c->next) {
+		if (!serves(c) || c->clients != CLIENTS_FULL || c->told == now)
+			continue;
+		c->told = now;
+		msgw_begin(&out, CTL_OTHERS);
+		msgw_u8(&out, others);
+		children_send(c, &out, -1);
+	}
+}
+
+void slots_update(struct master *m)
+{
+	bool room;
+
+	if (m->state != MASTER_RUNNING)
+		return;
+	room = choose(m, has_room, NULL) != NULL;
+	for (struct post *p = m->posts; p != NULL; p = p->next)
+		if (p->role == ROLE_WORKER && p->wanted)
+			lend(p, helper_for(p, room));
+	tell_full_ones(m, room);
+}
+
+void slots_take_back(struct master *m)
+{
+	for (struct post *p = m->posts; p != NULL; p = p->next)
+		lend(p, NULL);
+}
+
+void slots_forget(const struct child *c)
+{
+	for (struct post *p = c->post->m->posts; p != NULL; p = p->next)
+		if (p->helper == c)
+			p->helper = NULL;
+}

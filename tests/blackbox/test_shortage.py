@@ -1,0 +1,363 @@
+"""Processes that run out of descriptors, and worker slots that nobody serves: clients are answered at once, logins that have
+begun go on, `waypost status` tells, and all is well again afterwards."""
+import contextlib
+import itertools
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+from client import Imap, Pop3
+from fakeserver import FakeServer, imap_peer
+from pool import SLOW, Account, chown, wait_for
+
+QUICK = 2.5 * SLOW  # seconds: "at once", on a busy machine
+
+
+def open_files(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def limit(node, pid, most):
+    """Sets the soft limit of open files of a process; the hard one stays."""
+    subprocess.run(["prlimit", "--pid", str(pid), f"--nofile={most}:"], preexec_fn=node.as_user(), check=True)
+
+
+def old_limit(pid):
+    with open(f"/proc/{pid}/limits") as f:
+        return int(re.search(r"Max open files\s+(\d+)", f.read()).group(1))
+
+
+@contextlib.contextmanager
+def limited(node, pid, most):
+    before = old_limit(pid)
+    limit(node, pid, most)
+    try:
+        yield
+    finally:
+        limit(node, pid, before)
+
+
+@contextlib.contextmanager
+def held(*pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def share_of_cpu(pid, seconds=2.5):
+    """What a process uses of one processor while it should have nothing to do."""
+    def used():
+        with open(f"/proc/{pid}/stat") as f:
+            return sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13])
+    before, start = used(), time.monotonic()
+    time.sleep(seconds)
+    return (used() - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - start)
+
+
+def greeting(port, timeout=QUICK):
+    """(connection, first line): who comes is told something in time."""
+    c = Imap("127.0.0.1", port, greeting=False, timeout=timeout)
+    return c, c.line()
+
+
+def greetings(port, n, timeout=QUICK):
+    conns = [greeting(port, timeout) for _ in range(n)]
+    return [c for c, _ in conns], [line for _, line in conns]
+
+
+def close_all(conns):
+    for c in conns:
+        c.close()
+
+
+def problems(node):
+    return " ".join(node.status()["problems"])
+
+
+def is_well(node):
+    return node.tool("status").returncode == 0
+
+
+def make(make_pool, workers, **settings):
+    accounts = [Account("anna@example.com", mailhost="127.0.0.1"), Account("far@example.com", mailhost="127.0.0.9")]
+    p = make_pool(nodes=1, settings={"LOGIN_WORKERS": workers, **settings}, accounts=accounts)
+    return p, p.nodes[0]
+
+
+@pytest.fixture
+def three(make_pool):
+    return make(make_pool, 3)
+
+
+@pytest.fixture
+def single(make_pool):
+    return make(make_pool, 1)
+
+
+def fill(node, worker, room):
+    """The worker has room for about ROOM descriptors more, of which 16 are its own reserve; it has seen so."""
+    limit(node, worker, open_files(worker) + 16 + room)
+    time.sleep(1.2)  # it looks once a second
+
+
+def test_nobody_waits_at_a_full_worker(three):
+    """While others have room: each of many clients is greeted at once and can log in."""
+    p, node = three
+    full = node.pids("worker")[0]
+    mark = node.log_mark()
+    before = old_limit(full)
+    fill(node, full, 6)
+    conns, lines = greetings(p.imap_port, 60)
+    assert all(line.startswith(b"* OK") for line in lines), lines
+    assert "descriptors" in problems(node) and not is_well(node)
+    more, lines = greetings(p.imap_port, 60)
+    assert all(line.startswith(b"* OK") for line in lines), lines
+    assert open_files(full) < 40
+    for c in (conns + more)[::10]:
+        c.login_ok(p.accounts["anna@example.com"])
+    assert node.log_since(mark).count("no more clients are taken") == 1
+    limit(node, full, before)
+    close_all(conns + more)
+    wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
+    node.wait_log("clients are taken again, after 1 pause ", mark)
+
+
+def test_a_full_node_says_so_at_once(three):
+    """All workers are full: who comes is told, by IMAP and by POP3; who came before goes on."""
+    p, node = three
+    workers = node.pids("worker")
+    mark = node.log_mark()
+    before = old_limit(workers[0])
+    first, _ = greetings(p.imap_port, 12)
+    for w in workers:
+        limit(node, w, open_files(w) + 16 + 4)
+    time.sleep(1.2)
+    some, lines = greetings(p.imap_port, 60)
+    assert lines[-1].startswith(b"* BYE [UNAVAILABLE]"), lines[-1]
+    refused = [c for c, line in zip(some, lines) if line.startswith(b"* BYE")]
+    assert len(refused) > 30 and all(c.is_closed(QUICK) for c in refused)
+    with socket.create_connection(("127.0.0.1", p.pop3_port), timeout=QUICK) as s:
+        assert s.recv(100).startswith(b"-ERR [SYS/TEMP]")
+    for c in first:
+        c.login_ok(p.accounts["anna@example.com"])
+    status = node.status()
+    assert status["counts"]["workers_full"] == 3 and status["counts"]["clients_refused"] >= len(refused)
+    assert node.log_since(mark).count("no more clients are taken") <= 3
+    for w in workers:
+        limit(node, w, before)
+    close_all(some)
+    wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
+    node.wait_log(r"clients are taken again, after \d+ pauses? in which \d+ of them", mark)
+    some, lines = greetings(p.imap_port, 20)
+    assert all(line.startswith(b"* OK") for line in lines)
+    close_all(some + first)
+
+
+def test_logins_that_have_begun_get_their_peers(single):
+    """The last descriptors are for them: none ends in [UNAVAILABLE] because another client took it."""
+    p, node = single
+    peer = FakeServer("127.0.0.9", imap_peer(), p.imap_port)
+    try:
+        worker = node.pids("worker")[0]
+        fill(node, worker, 24)
+        conns, lines = greetings(p.imap_port, 60)
+        taken = [c for c, line in zip(conns, lines) if line.startswith(b"* OK")]
+        assert 4 <= len(taken) <= 14, lines
+        for c in taken:
+            c.login_ok(p.accounts["far@example.com"])
+        assert len(peer.conns) == len(taken)
+        close_all(conns)
+    finally:
+        peer.close()
+
+
+def test_a_worker_without_any_descriptor_neither_spins_nor_floods(single):
+    """Its limit lies below what it has: even the reserve is of no use."""
+    p, node = single
+    worker = node.pids("worker")[0]
+    mark = node.log_mark()
+
+    with limited(node, worker, 4):
+        conns = [socket.create_connection(("127.0.0.1", p.imap_port)) for _ in range(20)]
+        assert share_of_cpu(worker) < 0.3
+        assert node.log_since(mark).count("\n") < 20
+        assert "descriptors" in problems(node)
+    for s in conns:
+        s.close()
+    wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
+    conns, lines = greetings(p.imap_port, 5)
+    assert all(line.startswith(b"* OK") for line in lines)
+    close_all(conns)
+
+
+def test_a_held_workers_clients_are_taken_by_another(three):
+    p, node = three
+    victim = node.pids("worker")[0]
+    with held(victim):
+        wait_for("the master has seen it", lambda: "held" in problems(node), timeout=25 * SLOW)
+        conns, lines = greetings(p.imap_port, 40)
+        assert all(line.startswith(b"* OK") for line in lines)
+        close_all(conns)
+    wait_for("the node is well", lambda: is_well(node))
+    conns, lines = greetings(p.imap_port, 40)
+    assert all(line.startswith(b"* OK") for line in lines)
+    close_all(conns)
+
+
+def test_a_slot_whose_worker_keeps_dying_is_served(three):
+    """In the seconds before it is started again, too; and it is given back."""
+    p, node = three
+    node.expect_dirty = True
+    mark = node.log_mark()
+
+    def slot0():
+        return next(r["pid"] for r in node.status()["roles"] if r["name"] == "worker 0")
+    for _ in range(4):
+        pid = wait_for("worker 0 runs", slot0)
+        os.kill(pid, signal.SIGKILL)
+        conns, lines = greetings(p.imap_port, 30)
+        assert all(line.startswith(b"* OK") for line in lines)
+        close_all(conns)
+    node.wait_log(r"worker 0 keeps dying; it is started again in \d s", mark)
+    back = wait_for("worker 0 is back", slot0, timeout=30 * SLOW)
+    wait_for("the node is well", lambda: is_well(node))
+    others = [w for w in node.pids("worker") if w != back]
+    # The helpers have given its sockets back: as many as at the start.
+    wait_for("nothing is lent", lambda: len({open_files(w) for w in others + [back]}) == 1, timeout=25 * SLOW)
+    with held(*others):
+        conns, _ = greetings(p.imap_port, 1)
+        close_all(conns)
+
+
+def test_reload_beside_a_full_and_a_dying_worker(three):
+    """The new ones take over; what was lent goes with the old ones."""
+    p, node = three
+    workers = node.pids("worker")
+    fill(node, workers[1], 0)
+    conns, lines = greetings(p.imap_port, 30)
+    p.write_conf({"LOGIN_WORKERS": 2})
+    assert node.tool("reload").returncode == 0
+    more, lines2 = greetings(p.imap_port, 30)
+    assert all(line.startswith(b"* OK") for line in lines + lines2)
+    close_all(conns + more)
+    wait_for("the old ones have ended", lambda: not set(node.pids("worker")) & set(workers))
+    wait_for("the node is well", lambda: is_well(node))
+
+
+@pytest.mark.parametrize("role", ["worker", "authd", "spawn", "authworker"])
+def test_a_channel_that_did_not_arrive_is_made_again(single, role):
+    """A neighbour is started anew while ROLE has no descriptor for the channel to it. Status tells; later all is well."""
+    p, node = single
+    node.expect_dirty = True
+    mark = node.log_mark()
+    other = "spawn" if role in ("worker", "authd") else "authd"
+    pids = node.pids(role)
+    before = old_limit(pids[0])
+    for pid in pids:
+        limit(node, pid, 4)
+    os.kill(node.pids(other)[0], signal.SIGKILL)
+    node.wait_log("has not got a channel", mark)
+    wait_for("status tells", lambda: "channel" in problems(node), timeout=25 * SLOW)
+    for pid in pids:
+        limit(node, pid, before)
+    wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
+    node.wait_log(r"has a channel now", mark)
+    for _ in range(6):
+        with Imap("127.0.0.1", p.imap_port) as c, Pop3("127.0.0.1", p.pop3_port) as d:
+            c.login_ok(p.accounts["anna@example.com"])
+            d.login_ok(p.accounts["anna@example.com"])
+    assert node.log_since(mark).count("has not got a channel") <= 2 * len(pids)
+
+
+def test_new_settings_that_did_not_arrive_are_sent_again(single):
+    """A reload while authd has no descriptor for them: it has the old ones for so long, and then the new ones."""
+    p, node = single
+    mark = node.log_mark()
+    authd = node.pids("authd")[0]
+    other = os.path.join(p.root, "userdb2")
+    with open(other, "w") as f:
+        f.write(p.accounts["anna@example.com"].line().replace("anna@", "nora@", 1))
+    chown(other)
+    p.write_conf({"authuserdb": {"USERDB": other}})
+    with limited(node, authd, 4):
+        node.tool("reload")
+        node.wait_log(r"authd \(pid \d+\) has not got the new settings", mark)
+    node.wait_log(r"authd \(pid \d+\) has the new settings now", mark)
+
+    def nora():
+        with Imap("127.0.0.1", p.imap_port) as c:
+            return c.login("nora@example.com", "secret-anna@example.com").ok
+    wait_for("the new userdb is used", nora, timeout=25 * SLOW, pause=0.3)
+    wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
+
+
+def test_lent_sockets_that_did_not_arrive_go_to_another(three):
+    p, node = three
+    a, b, c = node.pids("worker")
+    mark = node.log_mark()
+    with limited(node, a, 4), held(b):
+        conns, lines = greetings(p.imap_port, 20, 5 * SLOW)
+        assert all(line.startswith(b"* OK") for line in lines), lines
+        close_all(conns)
+    with limited(node, c, 4), held(b):
+        conns, lines = greetings(p.imap_port, 20, 5 * SLOW)
+        assert all(line.startswith(b"* OK") for line in lines), lines
+        close_all(conns)
+    assert "has not got listening sockets" in node.log_since(mark)
+    wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
+
+
+@pytest.mark.parametrize("role", ["spawn", "authd", "authworker"])
+def test_a_shortage_elsewhere_is_told_and_passes(single, role):
+    """Logins may fail for so long, but never as wrong; status tells what concerns clients."""
+    p, node = single
+    before = {pid: old_limit(pid) for pid in node.pids(role)}
+    mark = node.log_mark()
+    for pid in before:
+        limit(node, pid, 4)
+    for _ in range(3):
+        with Imap("127.0.0.1", p.imap_port) as c:
+            reply = c.login("anna@example.com", "secret-anna@example.com")
+            assert reply.ok or reply.text.startswith(b"NO [UNAVAILABLE]"), reply
+            if role == "spawn":
+                assert not reply.ok and "descriptors" in problems(node)
+    for pid, most in before.items():
+        limit(node, pid, most)
+    with Imap("127.0.0.1", p.imap_port) as c:
+        c.login_ok(p.accounts["anna@example.com"])
+    assert "LOGIN FAILED" not in node.log_since(mark) and node.log_since(mark).count("did not arrive") <= 1
+    wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
+
+
+def test_a_master_without_descriptors_neither_spins_nor_loses_a_role(single):
+    """A role that cannot be started is started when there is room again."""
+    p, node = single
+    node.expect_dirty = True
+    master = node.proc.pid
+    mark = node.log_mark()
+    used = {int(n) for n in os.listdir(f"/proc/{master}/fd")}
+    with limited(node, master, next(n for n in itertools.count() if n not in used)):
+        os.kill(node.pids("spawn")[0], signal.SIGKILL)
+        node.wait_log("cannot start spawn", mark)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s2:
+            s.connect(control_of(p, node))
+            s2.connect(control_of(p, node))
+            assert share_of_cpu(master) < 0.3
+        assert "spawn is down" in problems(node)  # the tool is let in all the same
+    wait_for("the node is well", lambda: is_well(node), timeout=40 * SLOW)
+    with Imap("127.0.0.1", p.imap_port) as c:
+        c.login_ok(p.accounts["anna@example.com"])
+
+
+def control_of(p, node):
+    return os.path.join(p.settings["RUNDIR"].replace("${PROXY_HOSTNAME}", node.address), "control")
