@@ -123,6 +123,7 @@ static void answer_here(uint32_t request)
 	static struct msgw m;
 	struct auth_reply *a = auth_reply_new();
 
+	memset(a, 0, sizeof(*a));
 	a->request = request;
 	a->verdict = AUTH_VERDICT_OK;
 	a->session = 7;
