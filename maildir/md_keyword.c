@@ -22,7 +22,8 @@
 enum {
 	LIST_BYTES_MAX = 256 << 20, UPDATE_BYTES_MAX = 1 << 20,
 	SLICE = 300,      /* seconds of one N */
-	KEEP_SLICES = 3   /* 15 minutes */
+	KEEP_SLICES = 3,  /* 15 minutes */
+	LOAD_TRIES = 4
 };
 
 /* Characters that end or break an IMAP atom, and what Courier forbids. */
@@ -330,6 +331,58 @@ static bool any_keywords(const struct md_box *box)
 	return false;
 }
 
+static bool list_changed(const struct md_box *box)
+{
+	struct stat st;
+
+	if (fstatat(box->fd, LIST_FILE, &st, AT_SYMLINK_NOFOLLOW) != 0)
+		return box->kw_ino != 0;
+	return st.st_ino != box->kw_ino || st.st_mtim.tv_sec != box->kw_mtime_s || st.st_mtim.tv_nsec != box->kw_mtime_ns;
+}
+
+/* While others replace files in the directory, a pass over it may miss one, and what :list has from long ago must not be
+ * told in its place: those that would change by it are asked for by name. */
+static void ask_by_name(struct load *ld)
+{
+	struct md_box *box = ld->box;
+
+	for (size_t i = 0; i < box->n; i++) {
+		const struct md_msg *m = &box->msgs[i];
+		struct md_kwset *set = NULL;
+
+		if (ld->known[i] || m->gone || set_same(m->kw, ld->set[i]) || !read_update(box, m->name, m->base_len, &set))
+			continue;
+		mem_free(&ld->set[i]);
+		ld->set[i] = set;
+	}
+}
+
+static void load_again(struct load *ld)
+{
+	for (size_t i = 0; i < ld->box->n; i++) {
+		mem_free(&ld->set[i]);
+		ld->known[i] = false;
+	}
+	ld->pending = 0;
+}
+
+/* What the folder's files say, again if changes were folded into another :list while they were read. */
+static enum md_err load_all(struct load *ld)
+{
+	struct md_box *box = ld->box;
+
+	for (int i = 1;; i++) {
+		enum md_err e = load_files(ld);
+
+		if (e == MD_OK && md_stamp_dirty(&box->at_kw, box->fd, MD_KW_DIR))
+			ask_by_name(ld);
+		if (e != MD_OK || i == LOAD_TRIES || !list_changed(box))
+			return e;
+		load_again(ld);
+		md_stamp_take(&box->at_kw, box->fd, MD_KW_DIR);
+	}
+}
+
 enum md_err md_kw_load(struct md_box *box, size_t known)
 {
 	struct load ld = { .box = box };
@@ -341,7 +394,7 @@ enum md_err md_kw_load(struct md_box *box, size_t known)
 	md_hash_box(&ld.hash, box);
 	ld.set = mem_array(box->n, sizeof(*ld.set));
 	ld.known = mem_array(box->n, sizeof(*ld.known));
-	e = load_files(&ld);
+	e = load_all(&ld);
 	for (size_t i = 0; i < box->n; i++) {
 		struct md_msg *m = &box->msgs[i];
 
@@ -434,15 +487,6 @@ static struct md_kwset *combine(const struct md_kwset *old, enum md_store how, c
 	mem_free(&named);
 	mem_free(&idx);
 	return s;
-}
-
-static bool list_changed(const struct md_box *box)
-{
-	struct stat st;
-
-	if (fstatat(box->fd, LIST_FILE, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return box->kw_ino != 0;
-	return st.st_ino != box->kw_ino || st.st_mtim.tv_sec != box->kw_mtime_s || st.st_mtim.tv_nsec != box->kw_mtime_ns;
 }
 
 /* Under the lock: what M has now, others' changes included. */

@@ -432,8 +432,7 @@ static enum md_err scan_keywords(struct md_scan *sc, struct md_changes *ch)
 
 	if (sc->first || ch->added != 0 || md_stamp_dirty(&box->at_kw, box->fd, MD_KW_DIR))
 		e = md_kw_load(box, box->n - ch->added);
-	if (e == MD_OK && !box->readonly && box->kw_pending > KW_PENDING_MAX && md_scan_sure(sc) && !sc->again && !box->incomplete &&
-	    md_kw_fold(box) != MD_OK)
+	if (e == MD_OK && sc->fold && md_scan_sure(sc) && !sc->again && !box->incomplete && md_kw_fold(box) != MD_OK)
 		box->root->why[0] = '\0'; /* it stays pending, no harm done */
 	return e;
 }
@@ -445,9 +444,11 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 
 	scan_begin(&sc, box);
 	sc.first = first;
-	if (!box->readonly && box->kw_pending > KW_PENDING_MAX)
-		md_scan_lock(&sc);
+	sc.fold = !box->readonly && box->kw_pending > KW_PENDING_MAX && md_scan_lock(&sc);
 	e = scan_dirs(&sc);
+	/* The view must be complete: what it lacks would lose its keywords. */
+	for (int i = 1; e == MD_OK && sc.fold && !md_scan_sure(&sc) && i < MD_SCAN_PASSES; i++)
+		e = md_scan_look(&sc);
 	if (e == MD_NOTMAILDIR && !first)
 		e = md_fail(box->root, MD_RESET, 0, "folder %s was deleted", md_folder_text(box->folder));
 	if (e == MD_OK)

@@ -23,6 +23,7 @@ struct md_scan {
 	bool write;            /* the UID list must be written: it lacks messages */
 	bool tidy;             /* it should be: it has messages that are gone */
 	bool update_only;      /* md_scan_refind(): nothing may be moved */
+	bool fold;             /* many changes of keywords are pending */
 	struct md_lock lock;
 	enum md_err lock_err;  /* why there is no lock although one was wanted */
 };
