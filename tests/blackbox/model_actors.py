@@ -120,6 +120,12 @@ class Talker(Actor):
             self.process = None
         self.waiting_since = None
 
+    def end_of_process(self):
+        try:
+            return f"exit status {self.process.wait(5)}" if self.process is not None else "of a pool"
+        except subprocess.TimeoutExpired:
+            return "and lives on"
+
     def kill(self):
         if self.sock is None:
             return
@@ -296,7 +302,7 @@ class Imap(Talker):
 
     def closed(self):
         if not self.closing:
-            raise Finding("closed", f"{self.name}: the server closed the connection; log:\n{self.world.log_tail(self)}")
+            raise Finding("closed", f"{self.name}: the server closed the connection, {self.end_of_process()}; log:\n{self.world.log_tail(self)}")
         self.drop()
         self.gone()
 
@@ -972,7 +978,7 @@ class Pop3(Talker):
 
     def closed(self):
         if not self.closing:
-            raise Finding("closed", f"{self.name}: the server closed the connection; log:\n{self.world.log_tail(self)}")
+            raise Finding("closed", f"{self.name}: the server closed the connection, {self.end_of_process()}; log:\n{self.world.log_tail(self)}")
         self.drop()
         self.gone()
 
