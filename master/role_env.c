@@ -30,6 +30,10 @@ static const char *const for_auth[] = {
 	NULL
 };
 
+/* The home of who started the daemon is that of the auth roles only if they are the same user (libpq looks for the
+ * authority there); else the libraries find that of AUTH_USER by themselves. */
+static const char *const for_auth_as_same_user[] = { "HOME", NULL };
+
 /* VARIABLE is "NAME=VALUE". */
 static bool is_named(const char *variable, const char *const *names)
 {
@@ -47,6 +51,7 @@ static bool is_named(const char *variable, const char *const *names)
 char **role_env(enum role role)
 {
 	bool auth = role == ROLE_AUTHD || role == ROLE_AUTHWORKER;
+	bool same_user = geteuid() != 0;
 	size_t most = 0, n = 0;
 	char **env;
 
@@ -55,7 +60,8 @@ char **role_env(enum role role)
 	env = mem_alloc((most + 2) * sizeof(*env));
 	env[n++] = path;
 	for (size_t i = 0; i < most; i++)
-		if (is_named(environ[i], for_all) || (auth && is_named(environ[i], for_auth)))
+		if (is_named(environ[i], for_all) || (auth && is_named(environ[i], for_auth)) ||
+		    (auth && same_user && is_named(environ[i], for_auth_as_same_user)))
 			env[n++] = environ[i];
 	return env;
 }

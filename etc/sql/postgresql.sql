@@ -14,6 +14,8 @@
 --       PGSQL_WHERE_CLAUSE = "active";
 --   };
 --
+-- With verify-full libpq looks for the authority in ~/.postgresql/root.crt of AUTH_USER; sslrootcert=FILE in PGSQL_CONNECTION
+-- names another place.
 -- Names are compared as they are written; with lower(name) as LOGIN_FIELD store them in small letters.
 
 CREATE TABLE accounts (

@@ -68,7 +68,7 @@ def test_no_secret_in_what_proc_shows(sessions):
         allowed = {"PATH", "TZ", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "LD_LIBRARY_PATH", "LD_PRELOAD", "LANG", "LC_TIME",
                    "LC_ALL", "LANGUAGE"}
         if role in ("authd", "authworker"):
-            allowed |= {"LDAPTLS_REQCERT", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+            allowed |= {"HOME", "LDAPTLS_REQCERT", "SSL_CERT_FILE", "SSL_CERT_DIR"}
         assert not {n for n in names - allowed if not n.startswith(("LC_", "MALLOC_", "VALGRIND", "GLIB"))}, (role, names)
         if names:
             assert {"PATH", "TZ", "LC_TIME"} <= names, (role, names)
