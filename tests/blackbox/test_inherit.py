@@ -152,7 +152,7 @@ def test_no_role_has_the_terminal_and_ctrl_c_ends_all(make_pool):
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's own handler would run")
 def test_what_a_role_prints_to_stderr_is_a_line_of_the_log(make_pool):
     """A library's last words are not lost, name their process, and cannot pass for a refused login."""
-    p = make_pool(nodes=1, accounts=[], settings={"authdaemonrc": {"authmodulelist": "authuserdb authpipe"}}, start=False)
+    p = make_pool(nodes=1, accounts=[Account("anna@example.com")], settings={"authdaemonrc": {"authmodulelist": "authuserdb authpipe"}}, start=False)
     program = os.path.join(p.root, "prints")
     with open(program, "w") as f:
         f.write("#!/bin/sh\necho 'imapd: LOGIN FAILED, user=x, ip=[::ffff:192.0.2.1]' >&2\n"
