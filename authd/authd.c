@@ -152,7 +152,7 @@ static struct reg_session *login_under_way(struct authd_worker *w, uint64_t id, 
 {
 	struct reg_session *s = reg_find(w->a->reg, id);
 
-	return s != NULL && s->owner == OWNER_WORKER && s->worker == w && target < s->ntargets ? s : NULL;
+	return s != NULL && s->owner == OWNER_WORKER && s->worker == w && s->way != NULL && target < s->way->ntargets ? s : NULL;
 }
 
 static bool has_arrived(struct authd_worker *w, struct msgr *r)
@@ -165,7 +165,7 @@ static bool has_arrived(struct authd_worker *w, struct msgr *r)
 		return false;
 	if ((s = login_under_way(w, id, target)) == NULL)
 		return true;
-	peers_arrived(w->a->peers, (enum protocol)s->protocol, &s->target[target], time(NULL));
+	peers_arrived(w->a->peers, (enum protocol)s->protocol, &s->way->target[target], time(NULL));
 	reg_arrived(w->a->reg, s);
 	return true;
 }
@@ -182,9 +182,9 @@ static bool peer_result(struct authd_worker *w, struct msgr *r)
 	if ((s = login_under_way(w, id, target)) == NULL)
 		return true;
 	if (result == PEER_SLOW)
-		peers_slow(peers, (enum protocol)s->protocol, &s->target[target], s->user, s->start, clock_now());
+		peers_slow(peers, (enum protocol)s->protocol, &s->way->target[target], s->user, s->start, clock_now());
 	else
-		peers_result(peers, (enum protocol)s->protocol, &s->target[target], result == PEER_ANSWERS, clock_now());
+		peers_result(peers, (enum protocol)s->protocol, &s->way->target[target], result == PEER_ANSWERS, clock_now());
 	return true;
 }
 

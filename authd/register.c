@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "lib/mem.h"
 
@@ -29,6 +30,7 @@ struct reg {
 	struct reg_session *sessions;
 	struct ip_count *ips;
 	struct reg_crowd *crowds;
+	struct reg_way *ways;
 	unsigned under_way, nshut;
 	unsigned count[PROTOCOL_COUNT];
 };
@@ -175,8 +177,25 @@ bool reg_is_shut(const struct reg *r, enum protocol p, const char *host, uint16_
 	return c != NULL && now < c->shut_until;
 }
 
+/* S is not under way any more. */
+static void end_way(struct reg *r, struct reg_session *s)
+{
+	struct reg_way *w = s->way;
+
+	if (w == NULL)
+		return;
+	s->way = NULL;
+	leave_crowd(r, &w->at_peer);
+	leave_crowd(r, &w->of_account);
+	DL_DELETE(r->ways, w);
+	mem_free(&w);
+	r->under_way--;
+}
+
 void reg_expire(struct reg *r, double now)
 {
+	while (r->ways != NULL && now >= r->ways->until)
+		end_way(r, r->ways->session);
 	for (struct reg_crowd *c = r->crowds, *next; c != NULL && r->nshut != 0; c = next) {
 		next = c->hh.next;
 		if (now < c->shut_until)
@@ -186,33 +205,26 @@ void reg_expire(struct reg *r, double now)
 	}
 }
 
-/* S is not under way any more. */
-static void end_way(struct reg *r, struct reg_session *s)
+void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n, double until)
 {
-	if (s->at_peer == NULL)
-		return;
-	leave_crowd(r, &s->at_peer);
-	leave_crowd(r, &s->of_account);
-	mem_free(&s->target);
-	s->ntargets = 0;
-	r->under_way--;
-}
+	struct reg_way *w = mem_alloc(sizeof(*w) + n * sizeof(*target));
+	enum protocol p = (enum protocol)s->protocol;
 
-void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n)
-{
-	uint16_t port = target[0].port;
-
-	s->target = (struct net_addr *)mem_memdup(target, n * sizeof(*target));
-	s->ntargets = (uint8_t)n;
-	s->at_peer = join_crowd(r, (enum protocol)s->protocol, host, port, NULL);
-	s->of_account = join_crowd(r, (enum protocol)s->protocol, host, port, s->user);
+	memcpy(w->target, target, n * sizeof(*target));
+	w->ntargets = n;
+	w->until = until;
+	w->session = s;
+	w->at_peer = join_crowd(r, p, host, target[0].port, NULL);
+	w->of_account = join_crowd(r, p, host, target[0].port, s->user);
+	DL_APPEND(r->ways, w);
+	s->way = w;
 	r->under_way++;
 }
 
 void reg_arrived(struct reg *r, struct reg_session *s)
 {
-	if (s->of_account != NULL)
-		open_again(r, s->of_account);
+	if (s->way != NULL)
+		open_again(r, s->way->of_account);
 	end_way(r, s);
 }
 

@@ -14,14 +14,22 @@ enum register_owner {
 	OWNER_SPAWN   /* a session server */
 };
 
+/* A login that is under way at a peer. */
+struct reg_way {
+	struct reg_way *prev, *next; /* in the order of their beginning */
+	struct reg_session *session;
+	struct reg_crowd *at_peer, *of_account;
+	double until;
+	unsigned ntargets;
+	struct net_addr target[];    /* the addresses that it may go to */
+};
+
 struct reg_session {
 	UT_hash_handle hh;
 	uint64_t id;
 	void *worker;             /* OWNER_WORKER: the channel's object; only compared */
 	uint8_t *ticket;          /* OWNER_WORKER: TICKET_LEN bytes while a session server may still be asked for */
-	struct reg_crowd *at_peer, *of_account; /* while the login is under way at a peer; else NULL */
-	struct net_addr *target;  /* the same: the addresses that it may go to, NTARGETS of them */
-	uint8_t ntargets;
+	struct reg_way *way;      /* while the login is under way at a peer; else NULL */
 	struct net_addr client;
 	uint32_t pid;             /* OWNER_SPAWN */
 	uint32_t start;           /* unix seconds */
@@ -40,13 +48,14 @@ void reg_remove(struct reg *r, struct reg_session *s);
 /* Notes the ticket (TICKET_LEN bytes) that was given out for S; NULL: it cannot be used any more. */
 void reg_set_ticket(struct reg_session *s, const uint8_t *ticket);
 /* S is a login that goes to the peer HOST (in any case) at the first of N addresses TARGET (copied; at least one, of
- * perhaps more hosts): under way there until reg_arrived(), or until it is removed. */
-void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n);
+ * perhaps more hosts): under way there until reg_arrived(), or until it is removed; at the latest until UNTIL (any clock), for
+ * a worker that never tells its end must not keep others out. */
+void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n, double until);
 void reg_arrived(struct reg *r, struct reg_session *s);
 /* Until UNTIL (any clock) USER's logins do not go to that peer, unless one that is under way there arrives. */
 void reg_shut(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double until);
 bool reg_is_shut(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double now);
-/* Forgets what was shut until NOW. To be called now and then. */
+/* Forgets what was shut, or under way, until NOW. To be called now and then. */
 void reg_expire(struct reg *r, double now);
 /* Logins by protocol P that are under way at that peer: those of account USER, or all of them (NULL). */
 unsigned reg_under_way(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user);

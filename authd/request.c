@@ -65,7 +65,8 @@ enum {
 	ACCOUNT_CROWD_MAX = 20,
 	CROWD_PATIENCE = 2,     /* seconds that a login waits for room there */
 	CROWD_SHUT = 50,        /* seconds, and PROXY_TIMEOUT: then none is left of those whose logins are refused so long */
-	HELD_MAX = 1000         /* that wait so */
+	HELD_MAX = 1000,        /* that wait so */
+	WAY_GRACE = 20          /* seconds, and PROXY_TIMEOUT: a login of whose end nobody has told is not under way any more */
 };
 #define LOOK_AT_HELD 0.05    /* seconds */
 #define LOOK_AT_WAITING 0.1
@@ -210,13 +211,13 @@ static void send_ticket(struct request *rq, struct auth_reply *r)
 		log_error("spawn does not read its messages");
 }
 
-static void send_away(struct reg *reg, struct reg_session *s, const struct auth_reply *r)
+static void send_away(struct reg *reg, struct reg_session *s, const struct auth_reply *r, double until)
 {
 	struct net_addr addr[AUTH_ADDRS_MAX];
 
 	for (unsigned i = 0; i < r->ntargets; i++)
 		addr[i] = r->target[i].addr;
-	reg_send_away(reg, s, r->target[0].host, addr, r->ntargets);
+	reg_send_away(reg, s, r->target[0].host, addr, r->ntargets, until);
 }
 
 /* R has the route. */
@@ -240,7 +241,7 @@ static void grant(struct request *rq, struct auth_reply *r)
 	DIE_IF(s == NULL);
 	s->worker = rq->worker;
 	if (!r->local)
-		send_away(a->reg, s, r);
+		send_away(a->reg, s, r, clock_now() + WAY_GRACE + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
 	if (r->local) {
 		send_ticket(rq, r);
 		reg_set_ticket(s, r->ticket);
@@ -571,6 +572,16 @@ static bool chosen_by_peer(const struct request *rq)
 	return named && rq->signed_for != NULL;
 }
 
+/* Anybody can send hop data that end a login: for `waypost status` it is a loop only if a node has, as far as that can be known. */
+static void note_loop(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	const struct route_host *h = &rq->route.host[0];
+
+	if (rq->believed || signers_known(a->signers, &rq->q.client))
+		loops_seen(a->loops, LOOP_BACK, rq->q.protocol, h->name, h->port, clock_now());
+}
+
 static void route(struct request *rq)
 {
 	const struct settings *set = rq->worker->a->ctx.set;
@@ -593,8 +604,7 @@ static void route(struct request *rq)
 			snprintf(reason, sizeof(reason), "mailhost %s is not this node (%s), but the login %s; set mailhost or PROXY_HOSTNAME so"
 			    " that one node calls itself by that name", rq->route.host[0].name, set->self[0],
 			    at_end ? "was forwarded too often" : "has been here before");
-			loops_seen(rq->worker->a->loops, LOOP_BACK, rq->q.protocol, rq->route.host[0].name, rq->route.host[0].port,
-			    clock_now()); /* the worker says it */
+			note_loop(rq); /* the worker says it */
 			refuse(rq, AUTH_VERDICT_LOOP, reason);
 			return;
 		}

@@ -214,8 +214,9 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		return login_came_back(l);
 	if (!login_is_fit(l))
 		return login_unfit(l);
+	/* What our nodes announce is for clients: they take each other's logins whatever stands there. */
 	if (l->peer.mark == NODE_MARK_OTHER)
-		l->peer.caps |= CAP_NODE;
+		l->peer.caps = (l->peer.caps & ~(unsigned)CAP_LOGINDISABLED) | CAP_NODE;
 	if ((l->peer.caps & CAP_LOGINDISABLED) != 0)
 		return nonsense(l, "it allows no login without TLS (LOGINDISABLED)");
 	if ((l->peer.caps & CAP_ID) != 0)

@@ -253,7 +253,7 @@ static void on_missed(struct child *c, struct msgr *r)
 
 	if (!msgr_end(r) || (what == CTL_CHANNEL && (other == NULL || !are_peers(c->post->role, role))))
 		return;
-	if (what == CTL_CHANNEL || what == CTL_SETTINGS || (what == CTL_LISTEN && c->post->role == ROLE_WORKER))
+	if (what == CTL_CHANNEL || what == CTL_SETTINGS || (what == CTL_LISTEN && slots_serves(c, slot)))
 		missing_add(c, what, other, what == CTL_LISTEN ? slot : 0);
 	slots_update(c->post->m);
 }

@@ -54,11 +54,16 @@ static struct post *post_of(struct master *m, unsigned slot)
 	return NULL;
 }
 
+bool slots_serves(const struct child *c, unsigned slot)
+{
+	const struct post *p = c->post->role == ROLE_WORKER ? post_of(c->post->m, slot) : NULL;
+
+	return p != NULL && !c->retired && (p == c->post || p->helper == c);
+}
+
 void slots_repeat(struct child *c, unsigned slot)
 {
-	const struct post *p = post_of(c->post->m, slot);
-
-	if (c->retired || p == NULL || (p != c->post && p->helper != c))
+	if (!slots_serves(c, slot))
 		return;
 	take_sockets(c, slot);
 	pass_sockets(c, slot);

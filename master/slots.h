@@ -8,6 +8,8 @@
 
 /* Passes C, a login worker that begins, the sockets of its own slot. */
 void slots_begin(struct child *c);
+/* C is to have the sockets of slot SLOT: it is its own, or another's whose clients C takes. */
+bool slots_serves(const struct child *c, unsigned slot);
 /* The same once more, for slot SLOT, of which C has missed some. */
 void slots_repeat(struct child *c, unsigned slot);
 /* After a worker has become ready, full, or not full any more, was retired, held, or is gone: sees to it that each slot has the

@@ -205,6 +205,8 @@ static const char *const our_capabilities[] = {
 	"UTF8=ACCEPT", NULL
 };
 
+enum { CAPABILITY_MAX = 2000 };
+
 static void rules_capability(struct settings_load *l)
 {
 	const char *p = l->set->imapd_IMAP_CAPABILITY;
@@ -221,6 +223,9 @@ static void rules_capability(struct settings_load *l)
 		else if (!one_of(word, our_capabilities))
 			WARNING(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY announces %s, which accounts on this node do not have", word);
 	}
+	if (strlen(l->set->imapd_IMAP_CAPABILITY) > CAPABILITY_MAX)
+		MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY is longer than %d bytes: clients and other nodes could not read "
+			"the greeting", CAPABILITY_MAX);
 	if (!imap4rev1)
 		MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY lacks IMAP4rev1; every client looks for it");
 }

@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -267,6 +268,9 @@ def test_killed_among_logins(one, role):
     assert not [line for line in node.log().splitlines() if "bad message" in line or "unexpected message" in line]
 
 
+CTL_LISTEN, CTL_MISSED = 2, 15  # node/wire.h
+
+
 def descriptor_of(pid, fd):
     """A copy of another process's descriptor (pidfd_getfd)."""
     pidfd = os.pidfd_open(pid)
@@ -312,6 +316,23 @@ def test_a_worker_that_speaks_as_none_of_ours_is_ended(make_pool):
         assert workers[1] in node.pids("worker")
         wait_for("it serves", lambda: Imap("127.0.0.1", p.imap_port).login_ok(p.accounts["anna@example.com"]))
     assert node.log().count("bad message") == 2, "nobody listens to it after the first"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may take another process's descriptors")
+def test_a_worker_cannot_make_the_master_wait_or_talk(make_pool):
+    """It says that it has missed the sockets of slots that it is not to serve: nothing is kept of that, and nothing logged."""
+    p = make_pool(nodes=1, accounts=[Account("anna@example.com")], settings={"LOGIN_WORKERS": 2})
+    node = p.nodes[0]
+    node.expect_dirty = True
+    worker = wait_for("a worker", lambda: node.pids("worker"))[0]
+    mark = node.log_mark()
+    with socket.socket(fileno=descriptor_of(worker, 3)) as control:
+        control.setblocking(True)
+        for slot in range(2, 2002):
+            control.send(struct.pack("<HHBIQ", CTL_MISSED, CTL_LISTEN, 0, slot, 0))
+    wait_for("the messages are read", lambda: node.tool("status").returncode in (0, 1))
+    assert node.status()["counts"].get("channels_missing", 0) <= 2
+    assert len(node.log_since(mark).splitlines()) <= 5, node.log_since(mark)[:2000]
 
 
 def test_time_does_not_tell_which_names_exist(make_pool):

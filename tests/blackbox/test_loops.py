@@ -28,7 +28,8 @@ from test_mech import Scram, scram_secret
 
 # What Courier announces unless it is told otherwise: no ID.
 COURIER = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE"
-CAPABILITIES = {"default": None, "Courier's": COURIER, "the least": "IMAP4rev1", "brackets": "IMAP4rev1 ID X[Y Z AUTH=PLAIN"}
+CAPABILITIES = {"default": None, "Courier's": COURIER, "the least": "IMAP4rev1", "brackets": "IMAP4rev1 ID X[Y Z AUTH=PLAIN",
+                "no plain logins": "IMAP4rev1 LOGINDISABLED"}
 KINDS = {"imap": Imap, "pop3": Pop3}
 CROWD, PEER_CROWD = 20, 1000  # logins that may be under way at a peer: of one account, of all
 STORM = 200  # connections after one login that are no accident
@@ -122,6 +123,19 @@ def test_status_shows_a_loop(make_pool):
     names = {n["name"]: n["text"] for n in status["notes"]}
     assert names["loops_list"] == f"127.0.0.77:{p.imap_port} 127.0.0.77:{p.pop3_port}"
     assert status["counts"]["logins_under_way"] == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hop_data_of_a_client_is_no_loop(make_pool, kind):
+    """An account's owner says that the login has been forwarded often enough: it ends, and `status` stays well."""
+    p = make_pool(nodes=2, accounts=[Account("far@example.com", mailhost="127.0.0.2")])
+    say = {"imap": 'ID ("x-proxy-ttl" "1")', "pop3": "XCLIENT TTL=1"}[kind]
+    with KINDS[kind]("127.0.0.1", p.imap_port if kind == "imap" else p.pop3_port, source="127.0.0.9") as c:
+        c.cmd(say)
+        answer = c.login("far@example.com", p.accounts["far@example.com"].password)
+        assert is_outage(answer.text if kind == "imap" else answer), answer
+    status = p.nodes[0].status()
+    assert status["counts"]["verdicts_loop"] == 1 and status["state"] == "well", status["problems"]
 
 
 def own_userdb(pool, address, accounts):

@@ -343,7 +343,7 @@ static void test_under_way(void)
 		struct reg_session *s = reg_add(r, i, i == 8 ? PROTOCOL_POP3 : PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "Jo", 0);
 
 		a.port = i == 7 ? 1143 : 143;
-		reg_send_away(r, s, i == 1 ? "NODE" : "node", &a, 1);
+		reg_send_away(r, s, i == 1 ? "NODE" : "node", &a, 1, 1000);
 		a.port = 1;
 	}
 	CU_ASSERT_EQUAL(reg_under_way_all(r), 8);
@@ -375,7 +375,7 @@ static void test_shut(void)
 	net_addr_parse(&a, "192.0.2.1", 143);
 	reg_expire(r, 0);
 	for (uint64_t i = 1; i <= 3; i++)
-		reg_send_away(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", &a, 1);
+		reg_send_away(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", &a, 1, 1000);
 	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
 	reg_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 200);
 	reg_shut(r, PROTOCOL_IMAP, "node", 143, "ann", 150); /* of whom none is under way */
@@ -398,6 +398,28 @@ static void test_shut(void)
 	reg_expire(r, 200);
 	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
 	reg_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 300); /* freed with the register */
+	reg_free(&r);
+}
+
+/* A worker that was taken over, or whose message was lost, never tells the end of a login: it keeps nobody out for ever. */
+static void test_never_told(void)
+{
+	struct reg *r = reg_new();
+	struct net_addr a;
+
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&a, "192.0.2.1", 143));
+	for (uint64_t i = 1; i <= 4; i++)
+		reg_send_away(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", &a, 1, 100 + (double)i);
+	reg_arrived(r, reg_find(r, 2));
+	reg_expire(r, 101);
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, "jo"), 2);
+	reg_expire(r, 103);
+	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, "jo"), 1);
+	CU_ASSERT_PTR_NOT_NULL(reg_find(r, 1)); /* it may be served, for all we know */
+	reg_arrived(r, reg_find(r, 1));
+	reg_expire(r, 1000);
+	CU_ASSERT_EQUAL(reg_under_way_all(r), 0);
+	CU_ASSERT_EQUAL(reg_count(r, PROTOCOL_IMAP), 4);
 	reg_free(&r);
 }
 
@@ -589,7 +611,8 @@ static const struct unit_case cases[] = {
 	{ "login question", test_request }, { "login answer", test_reply }, { "signed identity", test_hop },
 	{ "tokens in place of passwords", test_token },
 	{ "challenges and steps", test_challenge },
-	{ "register", test_register }, { "logins under way", test_under_way }, { "accounts shut out of a peer", test_shut }, { "loops", test_loops }, { "peers", test_peers }, { "slow peer", test_slow_peer }, { "route", test_route },
+	{ "register", test_register }, { "logins under way", test_under_way }, { "accounts shut out of a peer", test_shut },
+	{ "logins whose end is never told", test_never_told }, { "loops", test_loops }, { "peers", test_peers }, { "slow peer", test_slow_peer }, { "route", test_route },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authd", cases)

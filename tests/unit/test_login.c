@@ -399,6 +399,8 @@ static void test_pop3_peer(void)
 static void test_peer_notes(void)
 {
 	const struct login_dialect *imap = &imap_login_dialect, *pop3 = &pop3_login_dialect;
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", /* that word is for clients */
+	    "* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] " MARK(OTHER), "I OK", "L OK");
 	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<secret>=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER), "* ID NIL", "I OK", "L OK Ok. Signature not accepted.");
 	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<clock>=> 3 ", "* OK " MARK(OTHER), "I OK", "L NO [AUTHENTICATIONFAILED] no. Signature not accepted: clock.");
 	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<unsigned>=> 4 LIMIT", "* OK " MARK(OTHER), "I OK", "L NO [LIMIT] no. Signature missing.");
