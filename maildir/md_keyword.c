@@ -340,21 +340,50 @@ static bool list_changed(const struct md_box *box)
 	return st.st_ino != box->kw_ino || st.st_mtim.tv_sec != box->kw_mtime_s || st.st_mtim.tv_nsec != box->kw_mtime_ns;
 }
 
+/* What HOW makes of OLD. */
+static struct md_kwset *combine(const struct md_kwset *old, enum md_store how, const uint32_t *kw, size_t nkw)
+{
+	size_t n = 0, n_old = old != NULL && how != MD_STORE_SET ? old->n : 0;
+	uint32_t *idx = mem_array(n_old + nkw, sizeof(*idx));
+	struct md_kwset *s, *named;
+
+	if (nkw != 0)
+		memcpy(idx, kw, nkw * sizeof(*idx));
+	named = set_new(idx, nkw);
+	for (size_t i = 0; i < n_old; i++)
+		if (!set_has(named, old->idx[i]))
+			idx[n++] = old->idx[i];
+	for (size_t k = 0; named != NULL && how != MD_STORE_REMOVE && k < named->n; k++)
+		idx[n++] = named->idx[k];
+	s = set_new(idx, n);
+	mem_free(&named);
+	mem_free(&idx);
+	return s;
+}
+
 /* While others replace files in the directory, a pass over it may miss one, and what :list has from long ago must not be
- * told in its place: those that would change by it are asked for by name. */
+ * told in its place: those that would change by it are asked for by name. The last change of a message that has just been
+ * expunged is gone with it: then :list says nothing either. */
 static void ask_by_name(struct load *ld)
 {
 	struct md_box *box = ld->box;
+	struct str path = STR_INIT;
 
 	for (size_t i = 0; i < box->n; i++) {
 		const struct md_msg *m = &box->msgs[i];
 		struct md_kwset *set = NULL;
 
-		if (ld->known[i] || m->gone || set_same(m->kw, ld->set[i]) || !read_update(box, m->name, m->base_len, &set))
+		if (ld->known[i] || m->gone || set_same(m->kw, ld->set[i]))
 			continue;
+		if (!read_update(box, m->name, m->base_len, &set)) {
+			if (faccessat(box->fd, md_msg_path(m, &path), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+				continue;
+			set = combine(m->kw, MD_STORE_ADD, NULL, 0);
+		}
 		mem_free(&ld->set[i]);
 		ld->set[i] = set;
 	}
+	str_fini(&path);
 }
 
 static void load_again(struct load *ld)
@@ -466,27 +495,6 @@ static enum md_err write_set(struct md_box *box, const struct md_msg *m, const s
 	e = md_kw_write(box->root, box->fd, box->folder, m->name, m->base_len, name, s != NULL ? s->n : 0);
 	mem_free(&name);
 	return e;
-}
-
-/* What HOW makes of OLD. */
-static struct md_kwset *combine(const struct md_kwset *old, enum md_store how, const uint32_t *kw, size_t nkw)
-{
-	size_t n = 0, n_old = old != NULL && how != MD_STORE_SET ? old->n : 0;
-	uint32_t *idx = mem_array(n_old + nkw, sizeof(*idx));
-	struct md_kwset *s, *named;
-
-	if (nkw != 0)
-		memcpy(idx, kw, nkw * sizeof(*idx));
-	named = set_new(idx, nkw);
-	for (size_t i = 0; i < n_old; i++)
-		if (!set_has(named, old->idx[i]))
-			idx[n++] = old->idx[i];
-	for (size_t k = 0; named != NULL && how != MD_STORE_REMOVE && k < named->n; k++)
-		idx[n++] = named->idx[k];
-	s = set_new(idx, n);
-	mem_free(&named);
-	mem_free(&idx);
-	return s;
 }
 
 /* Under the lock: what M has now, others' changes included. */

@@ -243,9 +243,9 @@ static void read_list(struct md_pop3 *p, size_t *unknown, bool *stale, struct md
 	md_pop3list_fini(&l);
 }
 
-/* The names in new/ and cur/, of several looks together. True: what is not among them is not there, for no change could
- * be seen while we looked. */
-static bool look(struct md_root *r, struct md_dirlist *names)
+/* The names in new/ and cur/, of several looks together. *SURE: what is not among them is not there, for no change could
+ * be seen while we looked. False: they cannot be read. */
+static bool look(struct md_root *r, struct md_dirlist *names, bool *sure)
 {
 	struct md_stamp before, after = { 0, 0, 0, 0 };
 	unsigned quiet = 0;
@@ -260,7 +260,8 @@ static bool look(struct md_root *r, struct md_dirlist *names)
 		md_stamp_take(&after, r->fd, "cur");
 		quiet = md_stamp_same(&before, &after) ? quiet + 1 : 0;
 	}
-	return quiet == MD_SCAN_QUIET;
+	*sure = quiet == MD_SCAN_QUIET;
+	return true;
 }
 
 static const char *listed_name(const void *arg, uint32_t val, size_t *len_out)
@@ -287,10 +288,14 @@ static void hash_names(struct md_hash *h, const struct md_dirlist *l)
 static void look_again(struct md_pop3 *p, struct md_pop3list *others)
 {
 	struct md_dirlist names = { STR_INIT, NULL, 0, 0 };
-	bool sure = look(p->root, &names);
 	size_t k = 0;
 	struct md_hash h;
+	bool sure;
 
+	if (!look(p->root, &names, &sure)) {
+		md_dirlist_fini(&names);
+		return;
+	}
 	hash_names(&h, &names);
 	for (size_t i = 0; i < others->n; i++) {
 		const char *name = others->line[i].name;
@@ -305,7 +310,7 @@ static void look_again(struct md_pop3 *p, struct md_pop3list *others)
 	for (size_t i = 0; i < p->n; i++) {
 		struct md_pop3_msg *m = &p->msgs[i];
 
-		if (!m->known && names.n != 0 && md_hash_find(&h, m->name, md_name_base_len(m->name), listed_name, &names) == MD_HASH_NONE)
+		if (!m->known && md_hash_find(&h, m->name, md_name_base_len(m->name), listed_name, &names) == MD_HASH_NONE)
 			mem_free(&m->name);
 		else
 			p->msgs[k++] = *m;
