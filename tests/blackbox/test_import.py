@@ -380,7 +380,8 @@ def test_what_check_says_besides_is_not_lost(etc, place):
     for name in ("imapd-ssl", "pop3d-ssl"):
         (etc / name).unlink()
     put(etc / "authdaemonrc", authmodulelist="'authuserdb'")
-    (etc / "userdb").write_text("")
+    (etc / "userdb").write_text("# nobody yet\n")
+    (etc / "userdb").chmod(0o600)
     ordinary = {"user": UID, "group": GID, "extra_groups": []} if os.getuid() == 0 else {}
     for path in [etc, *etc.rglob("*")]:
         chown(path)
