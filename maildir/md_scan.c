@@ -462,6 +462,22 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 	return e;
 }
 
+/* What the passes that missed one message have missed as well is as gone as that one: looking for each of thousands that another
+ * program deleted would cost a scan each. While others rename files, a message whose file has the name that we know is there. */
+static void mark_missing(struct md_scan *sc)
+{
+	struct md_box *box = sc->box;
+	struct str path = STR_INIT;
+
+	for (size_t i = 0; i < box->n; i++) {
+		struct md_msg *m = &box->msgs[i];
+
+		if (!m->found && !m->gone && (sc->stable || faccessat(box->fd, md_msg_path(m, &path), F_OK, AT_SYMLINK_NOFOLLOW) != 0))
+			md_msg_gone(box, m);
+	}
+	str_fini(&path);
+}
+
 enum md_err md_scan_refind(struct md_box *box, struct md_msg *m)
 {
 	struct md_scan sc;
@@ -485,6 +501,7 @@ enum md_err md_scan_refind(struct md_box *box, struct md_msg *m)
 	if (e == MD_OK && !m->found) {
 		e = MD_GONE;
 		md_msg_gone(box, m);
+		mark_missing(&sc);
 	}
 	scan_end(&sc);
 	return e;

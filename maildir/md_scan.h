@@ -34,7 +34,7 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch) MUST_
 /* True if the directories look as they did when last read, and were not read too soon after a change. */
 bool md_scan_unchanged(struct md_box *box);
 /* Reads cur/ and new/ again and brings the names and flags of all messages in the view up to date; nothing is added
- * and nothing is marked gone but M, if it is not there. MD_OK, MD_GONE, or another failure. */
+ * and if M is not there, it is marked gone with all others that are not. MD_OK, MD_GONE, or another failure. */
 enum md_err md_scan_refind(struct md_box *box, struct md_msg *m) MUST_CHECK;
 /* The path of M below the folder, "cur/...": in OUT, which is emptied first. */
 const char *md_msg_path(const struct md_msg *m, struct str *out);
