@@ -362,28 +362,20 @@ static struct md_kwset *combine(const struct md_kwset *old, enum md_store how, c
 }
 
 /* While others replace files in the directory, a pass over it may miss one, and what :list has from long ago must not be
- * told in its place: those that would change by it are asked for by name. The last change of a message that has just been
- * expunged is gone with it: then :list says nothing either. */
+ * told in its place: those that would change by it are asked for by name. */
 static void ask_by_name(struct load *ld)
 {
 	struct md_box *box = ld->box;
-	struct str path = STR_INIT;
 
 	for (size_t i = 0; i < box->n; i++) {
 		const struct md_msg *m = &box->msgs[i];
 		struct md_kwset *set = NULL;
 
-		if (ld->known[i] || m->gone || set_same(m->kw, ld->set[i]))
+		if (ld->known[i] || m->gone || set_same(m->kw, ld->set[i]) || !read_update(box, m->name, m->base_len, &set))
 			continue;
-		if (!read_update(box, m->name, m->base_len, &set)) {
-			if (faccessat(box->fd, md_msg_path(m, &path), F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-				continue;
-			set = combine(m->kw, MD_STORE_ADD, NULL, 0);
-		}
 		mem_free(&ld->set[i]);
 		ld->set[i] = set;
 	}
-	str_fini(&path);
 }
 
 static void load_again(struct load *ld)

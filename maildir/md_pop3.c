@@ -320,15 +320,18 @@ static void look_again(struct md_pop3 *p, struct md_pop3list *others)
 	md_dirlist_fini(&names);
 }
 
-/* Octets of the messages that the list does not know. Those that cannot be read are left out. */
+/* Octets of the messages that the list does not know. Those that cannot be read are left out, but only after all were
+ * tried: looking for a file that was renamed goes through the names of all messages. */
 static void measure_unknown(struct md_pop3 *p)
 {
 	size_t k = 0;
 
+	for (size_t i = 0; i < p->n; i++)
+		p->msgs[i].unreadable = !p->msgs[i].known && measure(p, &p->msgs[i]) != MD_OK;
 	for (size_t i = 0; i < p->n; i++) {
 		struct md_pop3_msg *m = &p->msgs[i];
 
-		if (!m->known && measure(p, m) != MD_OK)
+		if (m->unreadable)
 			mem_free(&m->name);
 		else
 			p->msgs[k++] = *m;

@@ -18,6 +18,7 @@ struct md_pop3_msg {
 	bool utf8;        /* the header has bytes above 127 (RFC 6856) */
 	bool deleted;     /* for the caller: md_pop3_commit() deletes these */
 	bool known;       /* of md_pop3.c */
+	bool unreadable;  /* likewise */
 	char *uidl;       /* NULL, or a UIDL that stands for itself ("ENOMEM-...") */
 };
 

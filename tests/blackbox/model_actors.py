@@ -445,8 +445,8 @@ class Imap(Talker):
                 self.harmless("keyword-unnamed", f"{self.name}: {m} has keyword {f!r}, which FLAGS has not named")
         for f in FLAGS:
             allowed = m.flags[f].read(max(self.synced, self.own.get((m.uid, f), 0)))
-            if f in KEYWORDS and f not in flags and m.could_be_gone():
-                continue  # the keywords of a message that is gone go with it, maybe before EXPUNGE may be told
+            if f in KEYWORDS and m.could_be_gone():
+                continue  # the last change to the keywords of a message goes with it, maybe before EXPUNGE may be told
             if (f in flags) not in allowed:
                 raise Finding("flag", f"{self.name}: {m} is told with{'' if f in flags else 'out'} {f}, against all that was stored: {m.flags[f]}")
         strange = flags - set(FLAGS) - {"\\Recent"}
