@@ -366,16 +366,6 @@ static int rename_flags(struct md_box *box, struct md_msg *m, unsigned flags)
 	return rc;
 }
 
-/* Has the file of M the name that we know? What others changed meanwhile must not be taken for what we wanted. */
-static bool has_name(struct md_box *box, const struct md_msg *m)
-{
-	struct str path = STR_INIT;
-	bool has = faccessat(box->fd, md_msg_path(m, &path), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-
-	str_fini(&path);
-	return has;
-}
-
 static enum md_err store_flags(struct md_box *box, struct md_msg *m, enum md_store how, unsigned flags)
 {
 	enum md_err e;
@@ -385,7 +375,8 @@ static enum md_err store_flags(struct md_box *box, struct md_msg *m, enum md_sto
 		unsigned want = wanted_flags(m, how, flags);
 
 		if (want == m->flags && strchr(m->name, ':') != NULL) {
-			if (has_name(box, m))
+			/* What others changed meanwhile must not be taken for what we wanted. */
+			if (md_msg_has_name(box, m))
 				return MD_OK;
 			errno = ENOENT;
 		} else if (rename_flags(box, m, want) == 0) {

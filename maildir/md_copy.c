@@ -9,7 +9,6 @@
 
 #include "lib/fd.h"
 #include "lib/mem.h"
-#include "lib/race.h"
 #include "maildir/md_deposit.h"
 #include "maildir/md_dir.h"
 #include "maildir/md_keyword.h"

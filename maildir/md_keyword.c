@@ -288,6 +288,13 @@ static enum md_err load_updates(struct load *ld)
 	return e == MD_NOTMAILDIR ? MD_OK : e;
 }
 
+static void take_list_stamp(struct md_box *box, const struct stat *st)
+{
+	box->kw_ino = st->st_ino;
+	box->kw_mtime_s = st->st_mtim.tv_sec;
+	box->kw_mtime_ns = st->st_mtim.tv_nsec;
+}
+
 /* Which :list there is. Changes that are read before it may have been folded into a later one meanwhile: so it is
  * noted first. */
 static void note_list(struct md_box *box)
@@ -296,9 +303,7 @@ static void note_list(struct md_box *box)
 
 	if (fstatat(box->fd, LIST_FILE, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		memset(&st, 0, sizeof(st));
-	box->kw_ino = st.st_ino;
-	box->kw_mtime_s = st.st_mtim.tv_sec;
-	box->kw_mtime_ns = st.st_mtim.tv_nsec;
+	take_list_stamp(box, &st);
 }
 
 static enum md_err load_files(struct load *ld)
@@ -650,9 +655,7 @@ enum md_err md_kw_fold(struct md_box *box)
 		fold_names(box, kwfd, &l);
 		close(kwfd);
 		box->kw_pending = 0;
-		box->kw_ino = st.st_ino;
-		box->kw_mtime_s = st.st_mtim.tv_sec;
-		box->kw_mtime_ns = st.st_mtim.tv_nsec;
+		take_list_stamp(box, &st);
 	}
 	md_dirlist_fini(&l);
 	str_fini(&text);

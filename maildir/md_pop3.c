@@ -247,7 +247,7 @@ static void read_list(struct md_pop3 *p, size_t *unknown, bool *stale, struct md
  * be seen while we looked. False: they cannot be read. */
 static bool look(struct md_root *r, struct md_dirlist *names, bool *sure)
 {
-	struct md_stamp before, after = { 0, 0, 0, 0 };
+	struct md_stamp before, after, last = { 0, 0, 0, 0 };
 	unsigned quiet = 0;
 
 	for (int i = 0; i < MD_SCAN_PASSES && quiet < MD_SCAN_QUIET; i++) {
@@ -255,10 +255,9 @@ static bool look(struct md_root *r, struct md_dirlist *names, bool *sure)
 		if (md_dirlist_read(r, r->fd, "", "new", MD_LIST_MESSAGES, names) != MD_OK ||
 		    md_dirlist_read(r, r->fd, "", "cur", MD_LIST_MESSAGES, names) != MD_OK)
 			return false;
-		if (i != 0 && !md_stamp_same(&before, &after))
-			quiet = 0;
 		md_stamp_take(&after, r->fd, "cur");
-		quiet = md_stamp_same(&before, &after) ? quiet + 1 : 0;
+		quiet = md_stamp_quiet(quiet, &last, &before, &after);
+		last = after;
 	}
 	*sure = quiet == MD_SCAN_QUIET;
 	return true;

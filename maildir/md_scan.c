@@ -50,9 +50,16 @@ void md_stamp_take(struct md_stamp *s, int dirfd, const char *sub)
 	s->ino = st.st_ino;
 }
 
-bool md_stamp_same(const struct md_stamp *a, const struct md_stamp *b)
+static bool stamp_same(const struct md_stamp *a, const struct md_stamp *b)
 {
 	return a->s == b->s && a->ns == b->ns && a->ino == b->ino;
+}
+
+unsigned md_stamp_quiet(unsigned quiet, const struct md_stamp *last, const struct md_stamp *before, const struct md_stamp *after)
+{
+	if (!stamp_same(before, after))
+		return 0;
+	return stamp_same(last, before) ? quiet + 1 : 1;
 }
 
 /* Was AT taken so soon after the directory's last change that another may have got the same time stamp? */
@@ -72,7 +79,7 @@ bool md_stamp_dirty(const struct md_stamp *at, int dirfd, const char *sub)
 	struct md_stamp now;
 
 	md_stamp_take(&now, dirfd, sub);
-	return !md_stamp_same(at, &now) || stamp_young(at, now.read_at_ms);
+	return !stamp_same(at, &now) || stamp_young(at, now.read_at_ms);
 }
 
 bool md_scan_unchanged(struct md_box *box)
@@ -89,6 +96,15 @@ const char *md_msg_path(const struct md_msg *m, struct str *out)
 	str_adds(out, m->in_new ? "new/" : "cur/");
 	str_adds(out, m->name);
 	return out->data;
+}
+
+bool md_msg_has_name(const struct md_box *box, const struct md_msg *m)
+{
+	struct str path = STR_INIT;
+	bool has = faccessat(box->fd, md_msg_path(m, &path), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+
+	str_fini(&path);
+	return has;
 }
 
 static const char *scan_name(const void *arg, uint32_t val, size_t *len_out)
@@ -276,7 +292,7 @@ enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 		for (size_t i = 0; i < l.n; i++)
 			see(sc, md_dirlist_name(&l, i), false);
 		md_stamp_take(&after, box->fd, "cur");
-		sc->quiet = !md_stamp_same(at, &after) ? 0 : md_stamp_same(at, &sc->last) ? sc->quiet + 1 : 1;
+		sc->quiet = md_stamp_quiet(sc->quiet, &sc->last, at, &after);
 		sc->last = after;
 		sc->stable = sc->quiet != 0 && !stamp_young(at, at->read_at_ms);
 		sc->lost = lost_between_passes(sc);
@@ -467,15 +483,13 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 static void mark_missing(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
-	struct str path = STR_INIT;
 
 	for (size_t i = 0; i < box->n; i++) {
 		struct md_msg *m = &box->msgs[i];
 
-		if (!m->found && !m->gone && (sc->stable || faccessat(box->fd, md_msg_path(m, &path), F_OK, AT_SYMLINK_NOFOLLOW) != 0))
+		if (!m->found && !m->gone && (sc->stable || !md_msg_has_name(box, m)))
 			md_msg_gone(box, m);
 	}
-	str_fini(&path);
 }
 
 enum md_err md_scan_refind(struct md_box *box, struct md_msg *m)

@@ -38,14 +38,17 @@ bool md_scan_unchanged(struct md_box *box);
 enum md_err md_scan_refind(struct md_box *box, struct md_msg *m) MUST_CHECK;
 /* The path of M below the folder, "cur/...": in OUT, which is emptied first. */
 const char *md_msg_path(const struct md_msg *m, struct str *out);
+/* The file of M has the name that we know. If not, it was renamed or is gone. */
+bool md_msg_has_name(const struct md_box *box, const struct md_msg *m);
 /* Marks M gone, unless it is already, and counts it. */
 void md_msg_gone(struct md_box *box, struct md_msg *m);
 /* Time of the system clock in milliseconds. */
 int64_t md_now_ms(void);
 /* What SUB of the folder looks like now. A missing one gives a stamp of zeros. */
 void md_stamp_take(struct md_stamp *s, int dirfd, const char *sub);
-/* No change can be seen between A and B. */
-bool md_stamp_same(const struct md_stamp *a, const struct md_stamp *b);
+/* A directory was read once more between BEFORE and AFTER; LAST is what AFTER was the time before (zeros: there was none),
+ * and QUIET of the passes so far came in a row without a change that could be seen. How many those are now. */
+unsigned md_stamp_quiet(unsigned quiet, const struct md_stamp *last, const struct md_stamp *before, const struct md_stamp *after);
 /* SUB may have changed since AT was taken. */
 bool md_stamp_dirty(const struct md_stamp *at, int dirfd, const char *sub);
 
