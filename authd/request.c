@@ -240,14 +240,13 @@ static void grant(struct request *rq, struct auth_reply *r)
 	s = reg_add(a->reg, r->session, rq->q.protocol, &rq->client, r->name, (uint32_t)time(NULL));
 	DIE_IF(s == NULL);
 	s->worker = rq->worker;
-	if (!r->local)
-		send_away(a->reg, s, r, clock_now() + WAY_GRACE + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
 	if (r->local) {
 		send_ticket(rq, r);
 		reg_set_ticket(s, r->ticket);
 	} else {
 		struct hop hop = { .present = true, .client = r->client, .tls = r->client_tls, .ttl = r->ttl };
 
+		send_away(a->reg, s, r, clock_now() + WAY_GRACE + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
 		str_copy(hop.session_id, sizeof(hop.session_id), r->session_id);
 		for (unsigned i = 0; i < r->ntargets; i++) {
 			signers_know(a->signers, &r->target[i].addr);

@@ -49,7 +49,7 @@ struct gate {
 	uint64_t refused, refused_then;
 };
 
-static bool is_full(const struct gate *g)
+bool gate_is_full(const struct gate *g)
 {
 	return g->state == GATE_ASKING || g->state == GATE_LENT || g->state == GATE_REFUSING;
 }
@@ -169,7 +169,7 @@ void gate_tick(struct gate *g)
 	look_at_limit(g); /* somebody may have changed it */
 	if (g->state == GATE_TAKING)
 		say_over(g);
-	if (!is_full(g))
+	if (!gate_is_full(g))
 		return;
 	if (can_open(g) && room_for_logins(g, AGAIN_LOGINS))
 		take_again(g);
@@ -181,7 +181,7 @@ void gate_tick(struct gate *g)
 
 void gate_answer(struct gate *g, bool others)
 {
-	if (is_full(g))
+	if (gate_is_full(g))
 		enter(g, others ? GATE_LENT : GATE_REFUSING);
 }
 

@@ -63,6 +63,8 @@ void gate_tick(struct gate *g);
 /* N descriptors more can be had without touching those that logins may need. */
 bool gate_has_room(const struct gate *g, unsigned n);
 enum gate_state gate_state(const struct gate *g);
+/* No clients are taken for want of descriptors. */
+bool gate_is_full(const struct gate *g);
 /* Clients that were told that they cannot be served. */
 uint64_t gate_refused(const struct gate *g);
 

@@ -675,7 +675,7 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 		str_addf(&q.rows, "proxied_imap=%u\nproxied_pop3=%u\nlogging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
 		    "workers_full=%u\nclients_refused=%llu\n",
 		    n[PROTOCOL_IMAP], n[PROTOCOL_POP3], w->nlogins, (unsigned long long)w->accepted, (unsigned long long)w->logins_ok,
-		    (unsigned long long)w->logins_failed, gate_state(w->gate) > GATE_TAKING && gate_state(w->gate) < GATE_SHUT,
+		    (unsigned long long)w->logins_failed, gate_is_full(w->gate),
 		    (unsigned long long)gate_refused(w->gate));
 	}
 	role_rows(ctx, query, str_cstr(&q.rows), q.rows.len);
