@@ -120,6 +120,12 @@ class Talker(Actor):
             self.process = None
         self.waiting_since = None
 
+    def closed(self):
+        if not self.closing:
+            raise Finding("closed", f"{self.name}: the server closed the connection, {self.end_of_process()}; log:\n{self.world.log_tail(self)}")
+        self.drop()
+        self.gone()
+
     def end_of_process(self):
         try:
             return f"exit status {self.process.wait(5)}" if self.process is not None else "of a pool"
@@ -299,12 +305,6 @@ class Imap(Talker):
 
     def reply(self, reply):
         self.step(reply)
-
-    def closed(self):
-        if not self.closing:
-            raise Finding("closed", f"{self.name}: the server closed the connection, {self.end_of_process()}; log:\n{self.world.log_tail(self)}")
-        self.drop()
-        self.gone()
 
     def gone(self):
         """The session is no more. What it was doing hears of it."""
@@ -975,12 +975,6 @@ class Pop3(Talker):
         self.multi = False
         self.step((first.startswith(b"+OK"), first.decode("latin-1"), rest))
         return True
-
-    def closed(self):
-        if not self.closing:
-            raise Finding("closed", f"{self.name}: the server closed the connection, {self.end_of_process()}; log:\n{self.world.log_tail(self)}")
-        self.drop()
-        self.gone()
 
     def gone(self):
         self.gone_reset()

@@ -94,6 +94,7 @@ static void count_ids(const struct md_test *t, const char *dir, int *count)
 
 struct worker {
 	struct md_test *t;
+	int no;
 	struct md_box *box;
 	FILE *log;
 	unsigned seed;
@@ -173,25 +174,30 @@ static void one_op(struct worker *w, int id)
 	}
 }
 
-static void worker_main(struct md_test *t, int no)
+static void random_ops(struct worker *w)
 {
-	struct worker w = { .t = t, .seed = (unsigned)no + 17 };
+	if (md_box_open(&w->t->root, "", false, &w->box) != MD_OK)
+		_exit(3);
+	for (int i = 0; i < OPS; i++) {
+		one_op(w, w->no * 1000 + i);
+		if (rand_r(&w->seed) % 3 == 0)
+			learn(w);
+	}
+	learn(w);
+	md_box_close(&w->box);
+}
+
+static void worker_main(struct md_test *t, int no, void (*work)(struct worker *))
+{
+	struct worker w = { .t = t, .no = no, .seed = (unsigned)no + 17 };
 	char path[128];
 
 	md_root_fini(&t->root);
-	if (md_root_init(&t->root, t->dir) != MD_OK)
-		_exit(2);
 	snprintf(path, sizeof(path), "%s/log.%d", t->dir, no);
 	w.log = fopen(path, "w");
-	if (w.log == NULL || md_box_open(&t->root, "", false, &w.box) != MD_OK)
-		_exit(3);
-	for (int i = 0; i < OPS; i++) {
-		one_op(&w, no * 1000 + i);
-		if (rand_r(&w.seed) % 3 == 0)
-			learn(&w);
-	}
-	learn(&w);
-	md_box_close(&w.box);
+	if (w.log == NULL || md_root_init(&t->root, t->dir) != MD_OK)
+		_exit(2);
+	work(&w);
 	fclose(w.log);
 	_exit(0);
 }
@@ -239,6 +245,43 @@ static void read_log(struct md_test *t, int no, struct seen *s)
 		}
 	}
 	mem_free(&text);
+}
+
+/* WORKERS processes do WORK in the folder of T; what they have seen goes to S. */
+static void run_workers(struct md_test *t, void (*work)(struct worker *), struct seen *s)
+{
+	pid_t pid[WORKERS];
+	int status;
+
+	for (int i = 0; i < WORKERS; i++) {
+		pid[i] = fork();
+		CU_ASSERT_FATAL(pid[i] >= 0);
+		if (pid[i] == 0)
+			worker_main(t, i, work);
+	}
+	for (int i = 0; i < WORKERS; i++) {
+		CU_ASSERT_EQUAL(waitpid(pid[i], &status, 0), pid[i]);
+		CU_ASSERT_EQUAL(status, 0);
+	}
+	seen_begin(s);
+	for (int i = 0; i < WORKERS; i++)
+		read_log(t, i, s);
+}
+
+static void test_many(void)
+{
+	struct md_test t;
+	struct seen s;
+	int *count = mem_array(IDS, sizeof(*count));
+
+	mt_begin(&t);
+	run_workers(&t, random_ops, &s);
+	count_ids(&t, "", count);
+	for (int i = 0; i < IDS; i++)
+		CU_ASSERT_EQUAL(count[i], s.there[i] == 1);
+	seen_end(&s);
+	mem_free(&count);
+	mt_end(&t);
 }
 
 /* --- sessions that come and go --- */
@@ -296,87 +339,42 @@ static void pop3_session(struct worker *w)
 	md_pop3_close(&p);
 }
 
-static void session_main(struct md_test *t, int no, void (*session)(struct worker *))
+static void imap_sessions(struct worker *w)
 {
-	struct worker w = { .t = t, .seed = (unsigned)no + 4711 };
-	char path[128];
-
-	md_root_fini(&t->root);
-	snprintf(path, sizeof(path), "%s/log.%d", t->dir, no);
-	w.log = fopen(path, "w");
-	if (w.log == NULL || md_root_init(&t->root, t->dir) != MD_OK)
-		_exit(2);
 	for (int i = 0; i < OPS; i++) {
-		deliver(t, no * 1000 + i);
-		session(&w);
+		deliver(w->t, w->no * 1000 + i);
+		imap_session(w);
 	}
-	fclose(w.log);
-	_exit(0);
 }
 
-static void run_sessions(void (*session)(struct worker *))
+static void pop3_sessions(struct worker *w)
+{
+	for (int i = 0; i < OPS; i++) {
+		deliver(w->t, w->no * 1000 + i);
+		pop3_session(w);
+	}
+}
+
+/* A UID, or a UIDL, belongs to one message for ever, and a message has one. */
+static void check_sessions(void (*sessions)(struct worker *))
 {
 	struct md_test t;
 	struct seen s;
-	pid_t pid[WORKERS];
-	int status;
 
 	mt_begin(&t);
-	for (int i = 0; i < WORKERS; i++) {
-		pid[i] = fork();
-		CU_ASSERT_FATAL(pid[i] >= 0);
-		if (pid[i] == 0)
-			session_main(&t, i, session);
-	}
-	for (int i = 0; i < WORKERS; i++) {
-		CU_ASSERT_EQUAL(waitpid(pid[i], &status, 0), pid[i]);
-		CU_ASSERT_EQUAL(status, 0);
-	}
-	seen_begin(&s);
-	for (int i = 0; i < WORKERS; i++)
-		read_log(&t, i, &s);
+	run_workers(&t, sessions, &s);
 	seen_end(&s);
 	mt_end(&t);
 }
 
-/* A UID, or a UIDL, belongs to one message for ever, and a message has one. */
 static void test_imap_sessions(void)
 {
-	run_sessions(imap_session);
+	check_sessions(imap_sessions);
 }
 
 static void test_pop3_sessions(void)
 {
-	run_sessions(pop3_session);
-}
-
-static void test_many(void)
-{
-	struct md_test t;
-	struct seen s;
-	int *count = mem_array(IDS, sizeof(*count)), status;
-	pid_t pid[WORKERS];
-
-	mt_begin(&t);
-	for (int i = 0; i < WORKERS; i++) {
-		pid[i] = fork();
-		CU_ASSERT_FATAL(pid[i] >= 0);
-		if (pid[i] == 0)
-			worker_main(&t, i);
-	}
-	for (int i = 0; i < WORKERS; i++) {
-		CU_ASSERT_EQUAL(waitpid(pid[i], &status, 0), pid[i]);
-		CU_ASSERT_EQUAL(status, 0);
-	}
-	seen_begin(&s);
-	for (int i = 0; i < WORKERS; i++)
-		read_log(&t, i, &s);
-	count_ids(&t, "", count);
-	for (int i = 0; i < IDS; i++)
-		CU_ASSERT_EQUAL(count[i], s.there[i] == 1);
-	seen_end(&s);
-	mem_free(&count);
-	mt_end(&t);
+	check_sessions(pop3_sessions);
 }
 
 /* --- killed --- */
