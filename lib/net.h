@@ -1,5 +1,5 @@
 /* Socket addresses as text and back, and the sockets of a TCP server and client. No name is resolved here:
- * that may wait, and belongs to the auth workers. */
+ * that may wait, and belongs into a process of its own. */
 #ifndef LIB_NET_H
 #define LIB_NET_H
 
