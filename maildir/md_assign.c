@@ -2,10 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/race.h"
 #include "maildir/md_name.h"
 #include "maildir/md_scan_in.h"
+
+/* A folder with fewer UIDs left gets a new UIDVALIDITY when it is opened: for a session that is open there is none. */
+enum { UIDS_LEFT_MIN = 1 << 16 };
 
 static int by_name(const void *a, const void *b)
 {
@@ -40,8 +44,8 @@ static void take_listed(struct md_scan *sc)
 		const char *name = md_uidlist_name(l, i);
 		struct md_msg *m = md_scan_find(sc, name, strlen(name));
 
-		if (m == NULL)
-			continue;
+		if (m == NULL || (md_scan_in_view(sc, m) && m->in_pass))
+			continue; /* of two lines with one name the first counts */
 		if (md_scan_in_view(sc, m) && m->uid != l->e[i].uid && !m->gone)
 			replace(sc, m);
 		if (!md_scan_in_view(sc, m) && m->uid == 0)
@@ -97,29 +101,54 @@ static void take_listed_by_stem(struct md_scan *sc)
 	md_hash_fini(&h);
 }
 
-/* UIDs for the messages that have none, in Courier's order. False if there are no numbers left. */
+/* No two messages get one UID, whatever the list says. */
+static bool all_differ(struct md_scan *sc)
+{
+	bool ok = true;
+
+	for (size_t i = 1; i < sc->n_fresh; i++)
+		if (sc->fresh[i].uid != 0 && sc->fresh[i].uid == sc->fresh[i - 1].uid && !sc->fresh[i - 1].gone) {
+			sc->fresh[i - 1].uid = 0;
+			ok = false;
+		}
+	return ok;
+}
+
+/* UIDs for the messages that have none, in Courier's order. False if some are left without. */
 static bool give_uids(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
 	uint32_t next = MAX(MAX(box->uids.uidnext, box->uidnext), 1u);
+	bool enough = true;
 
 	if (sc->n_fresh != 0)
 		qsort(sc->fresh, sc->n_fresh, sizeof(*sc->fresh), by_name);
 	for (size_t i = 0; i < sc->n_fresh; i++) {
 		if (sc->fresh[i].uid != 0 || sc->fresh[i].gone)
 			continue;
-		if (next == UINT32_MAX)
-			return false;
+		enough = next != UINT32_MAX;
+		if (!enough)
+			break;
 		sc->fresh[i].uid = next++;
 		sc->write = true;
 	}
 	box->uids.uidnext = next;
 	if (sc->n_fresh != 0)
 		qsort(sc->fresh, sc->n_fresh, sizeof(*sc->fresh), by_uid);
-	for (size_t i = 1; i < sc->n_fresh; i++)
-		if (sc->fresh[i].uid == sc->fresh[i - 1].uid && !sc->fresh[i - 1].gone)
-			return false; /* a list that names two files alike */
-	return true;
+	return all_differ(sc) && enough;
+}
+
+/* An open folder keeps its UIDVALIDITY: mail without UID shows when it is opened anew. */
+static void say_used_up(const struct md_box *box)
+{
+	if (!box->incomplete) /* said before */
+		log_warn("%.120s: the UIDs of folder %s are used up; new mail shows when the folder is opened the next time, under a new "
+			"UIDVALIDITY", box->root->path, md_folder_text(box->folder));
+}
+
+static bool nearly_used_up(const struct md_scan *sc)
+{
+	return sc->first && sc->box->uids.uidnext > UINT32_MAX - UIDS_LEFT_MIN;
 }
 
 /* All UIDs anew under a new UIDVALIDITY: only when the old ones cannot go on. */
@@ -152,7 +181,7 @@ static size_t add_found(struct entry *e, const struct md_msg *m, size_t n)
 	size_t k = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (m[i].found && !m[i].gone)
+		if (m[i].found && !m[i].gone && m[i].uid != 0)
 			e[k++] = (struct entry){ m[i].uid, m[i].name, m[i].base_len };
 	return k;
 }
@@ -253,6 +282,7 @@ static enum md_err consult_list(struct md_scan *sc)
 		if (e != MD_OK)
 			return e;
 		take_listed(sc);
+		sc->write = sc->write || nearly_used_up(sc);
 		if (had_lock)
 			return look_again(sc);
 		if (unlisted(sc) == 0 && !sc->write)
@@ -305,6 +335,7 @@ static enum md_err assign(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
 	enum md_err e = consult_list(sc);
+	bool enough;
 
 	if (e != MD_OK)
 		return e;
@@ -312,11 +343,11 @@ static enum md_err assign(struct md_scan *sc)
 	if (unlisted(sc) != 0)
 		take_listed_by_stem(sc);
 	keep_listed(sc);
-	if (!give_uids(sc)) {
-		if (!sc->first)
-			return md_fail(box->root, MD_RESET, 0, "UIDs of folder %s are used up", md_folder_text(box->folder));
+	enough = give_uids(sc);
+	if (sc->first && (!enough || (sc->locked && nearly_used_up(sc))))
 		renumber(sc);
-	}
+	else if (!enough)
+		say_used_up(box);
 	if (!sc->write && !(sc->tidy && md_scan_sure(sc)))
 		return MD_OK;
 	RACE("assign: UIDs are given, the list is not written");

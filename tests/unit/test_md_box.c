@@ -588,6 +588,121 @@ static void test_list_contradicts(void)
 	mt_end(&t);
 }
 
+/* A list that names files twice: the first line of each counts, for those who know it as for those who open anew, and no
+ * message is taken for gone. */
+static void test_list_names_twice(void)
+{
+	struct md_test t;
+	struct md_box *box, *other;
+	struct md_changes ch;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "cur/2.b:2,", mail);
+	mt_puts(&t, "courierimapuiddb", "1 77 5\n1 1.a\n2 2.b\n3 1.a\n4 2.b\n");
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(box->n, 2);
+	mt_puts(&t, "new/3.c", mail);
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	CU_ASSERT(ch.gone == 0 && ch.added == 1);
+	/* Another program writes such a list under an open box. */
+	mt_puts(&t, "courierimapuiddb", "1 77 9\n1 1.a\n2 2.b\n5 3.c\n6 1.a\n7 2.b\n8 3.c\n");
+	mt_puts(&t, "new/4.d", mail);
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	CU_ASSERT(ch.gone == 0 && ch.added == 1);
+	CU_ASSERT_EQUAL(md_box_drop_gone(box, NULL, NULL), 0);
+	other = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(box->n, 4);
+	CU_ASSERT_EQUAL_FATAL(other->n, 4);
+	for (size_t i = 0; i < 4; i++)
+		CU_ASSERT_EQUAL(box->msgs[i].uid, other->msgs[i].uid);
+	md_box_close(&other);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+static void append_to(struct md_test *t, const char *folder, enum md_err want, uint32_t *uid, uint32_t *uidvalidity)
+{
+	struct md_save *s;
+
+	CU_ASSERT_EQUAL_FATAL(md_save_begin(&t->root, folder, &s), MD_OK);
+	CU_ASSERT_EQUAL(md_save_write(s, mail, strlen(mail)), MD_OK);
+	CU_ASSERT_EQUAL(md_save_commit(&s, 0, NULL, 0, (time_t)-1, uid, uidvalidity), want);
+}
+
+/* UIDs run out while a folder is open: its session goes on with what it has, and whoever opens it next gets all mail
+ * under a new UIDVALIDITY (RFC 3501 section 2.3.1.1). */
+static void uids_run_out(const char *list, bool readonly)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_status st;
+	struct md_changes ch;
+	uint32_t uid, uidv, n = 2;
+	char name[64];
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "cur/2.b:2,S", mail);
+	mt_puts(&t, "courierimapuiddb", "1 77 3\n1 1.a\n2 2.b\n");
+	box = open_box(&t, "", readonly);
+	mt_puts(&t, "courierimapuiddb", list); /* so many came, or another program says so */
+	for (int i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "new/%d.c", 3 + i);
+		mt_puts(&t, name, mail);
+		CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+		CU_ASSERT_EQUAL(ch.gone, 0);
+		n += ch.added;
+		CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	}
+	CU_ASSERT_EQUAL(box->n, n);
+	CU_ASSERT(box->uidvalidity == 77 && box->msgs[0].uid == 1);
+	append_to(&t, "", MD_LIMIT, &uid, &uidv);
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	if (!readonly)
+		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[0], MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
+	/* A look at the folder is enough to mend it. */
+	CU_ASSERT_EQUAL(md_status(&t.root, "", &st), MD_OK);
+	CU_ASSERT(st.messages == 6 && st.uidvalidity > 77 && st.uidnext == 7);
+	append_to(&t, "", MD_OK, &uid, &uidv);
+	CU_ASSERT(uid == 7 && uidv == st.uidvalidity);
+	mt_puts(&t, "new/8.d", mail);
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_RESET);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+static void test_uids_run_out(void)
+{
+	uids_run_out("1 77 4294967295\n1 1.a\n2 2.b\n", false);
+	uids_run_out("1 77 4294967294\n1 1.a\n2 2.b\n", false);
+	uids_run_out("1 77 4294967295\n1 1.a\n2 2.b\n", true);
+	uids_run_out("1 77 3\n1 1.a\n2 2.b\n4294967294 old\n", false);
+}
+
+/* A folder whose UIDs are used up gets new ones when it is opened, before anybody needs one. */
+static void test_open_with_uids_used_up(void)
+{
+	struct md_test t;
+	struct md_box *box;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "courierimapuiddb", "1 77 4294967295\n1 1.a\n");
+	box = open_box(&t, "", false);
+	CU_ASSERT(box->uidvalidity > 77 && box->uidnext == 2);
+	mt_puts(&t, "new/2.b", mail);
+	sync_box(box, 1, 0, 0);
+	CU_ASSERT_EQUAL(box->msgs[1].uid, 2);
+	md_box_close(&box);
+	/* So does one whose numbers are all used by messages. */
+	mt_puts(&t, "courierimapuiddb", "1 4294967295 4294967295\n4294967293 1.a\n4294967294 2.b\n");
+	box = open_box(&t, "", false);
+	CU_ASSERT(box->uidvalidity != 0 && box->uidvalidity != UINT32_MAX && box->uidnext == 3);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
 static void test_copy_move(void)
 {
 	struct md_test t;
@@ -876,6 +991,9 @@ static const struct unit_case cases[] = {
 	{ "no room", test_full },
 	{ "first open without room", test_first_open_without_room },
 	{ "the list contradicts", test_list_contradicts },
+	{ "the list names files twice", test_list_names_twice },
+	{ "UIDs run out", test_uids_run_out },
+	{ "opened with UIDs used up", test_open_with_uids_used_up },
 	{ "copy and move", test_copy_move },
 	{ "copy undone", test_copy_undo },
 	{ "reset", test_reset },
