@@ -118,12 +118,13 @@ bool md_size_differs(const char *a, const char *b)
 	return counts(a) != counts(b);
 }
 
-/* One write of one line. False with errno. */
+/* One write of one line, behind a line feed if the last line has none: whoever wrote that was cut off. Nothing behind an
+ * empty file: our line would be taken for the quota. False with errno. */
 static bool append(int fd, const struct md_size *s)
 {
 	struct stat st;
-	char line[64];
-	int len = snprintf(line, sizeof(line), "%12lld %12lld\n", (long long)s->bytes, (long long)s->messages);
+	char line[64], last = '\n';
+	int len;
 	ssize_t n;
 
 	if (fstat(fd, &st) != 0)
@@ -132,6 +133,11 @@ static bool append(int fd, const struct md_size *s)
 		errno = EPERM;
 		return false;
 	}
+	if (st.st_size == 0)
+		return true;
+	if (pread(fd, &last, 1, st.st_size - 1) < 0)
+		return false;
+	len = snprintf(line, sizeof(line), "%s%12lld %12lld\n", last == '\n' ? "" : "\n", (long long)s->bytes, (long long)s->messages);
 	n = write(fd, line, (size_t)len);
 	if (n == len)
 		return true;
@@ -149,7 +155,7 @@ void md_size_flush(struct md_root *r)
 	r->size = (struct md_size){ .warned = s.warned };
 	if (s.bytes == 0 && s.messages == 0)
 		return;
-	fd = openat(r->fd, FILE_NAME, O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	fd = openat(r->fd, FILE_NAME, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return; /* whoever kept the quota has just given it up, or counts anew */
 	if (fd < 0 || !append(fd, &s))

@@ -301,6 +301,45 @@ static void test_absurd_sizes(void)
 	mt_end(&t);
 }
 
+/* A line that was cut off (a full disk, another program): ours stand on lines of their own, and every one counts. */
+static void test_cut_line(void)
+{
+	static const char full[] = QUOTA "         100            1\n         200            2\n";
+
+	for (size_t cut = 1; cut < sizeof(full); cut++) {
+		struct md_test t;
+		char want[256], *text;
+
+		begin(&t);
+		mt_write(&t, "maildirsize", full, cut);
+		append(&t, "", 7, 0);
+		md_size_flush(&t.root);
+		append(&t, "", 7, 0);
+		md_size_flush(&t.root);
+		snprintf(want, sizeof(want), "%.*s%s%12d %12d\n%12d %12d\n", (int)cut, full, full[cut - 1] == '\n' ? "" : "\n", 7, 1, 7, 1);
+		text = mt_read(&t, "maildirsize");
+		CU_ASSERT_STRING_EQUAL(text, want);
+		mem_free(&text);
+		mt_end(&t);
+	}
+}
+
+/* A file without even the quota's line stays so: ours would be taken for it. */
+static void test_empty_file(void)
+{
+	struct md_test t;
+	char *text;
+
+	begin(&t);
+	mt_puts(&t, "maildirsize", "");
+	append(&t, "", 7, 0);
+	md_size_flush(&t.root);
+	text = mt_read(&t, "maildirsize");
+	CU_ASSERT(text == NULL || *text == '\0');
+	mem_free(&text);
+	mt_end(&t);
+}
+
 static const struct unit_case cases[] = {
 	{ "append", test_append },
 	{ "store", test_store },
@@ -310,6 +349,8 @@ static const struct unit_case cases[] = {
 	{ "POP3", test_pop3 },
 	{ "without a quota", test_without },
 	{ "absurd sizes in names", test_absurd_sizes },
+	{ "a line that was cut off", test_cut_line },
+	{ "an empty file", test_empty_file },
 	{ NULL, NULL }
 };
 
