@@ -15,7 +15,7 @@
 #include "authlib/dirnews.h"
 #include "authlib/userdb.h"
 #include "lib/net.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 enum job_kind {
 	JOB_HASH = 1,    /* password_check() */

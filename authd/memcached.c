@@ -15,7 +15,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/net.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 enum {
 	DEFAULT_PORT = 11211,

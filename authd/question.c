@@ -17,7 +17,7 @@
 
 #include "authd/health.h"
 #include "lib/mem.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 /* After this time an account that was proven lately is let in without the directory's answer. */
 static const double patience = 0.8;

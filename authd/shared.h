@@ -12,7 +12,7 @@
 
 #include "authd/job.h"
 #include "authd/store.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 struct shared;
 

@@ -15,7 +15,7 @@
 #include "authlib/courierdir.h"
 #include "lib/clock.h"
 #include "lib/mem.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 struct authdaemon {
 	struct courierdir dir;

@@ -11,7 +11,7 @@
 #include "authlib/child.h"
 #include "authlib/courierdir.h"
 #include "lib/mem.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 struct authpipe {
 	struct courierdir dir;

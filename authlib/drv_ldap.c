@@ -14,7 +14,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/num.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 enum { ENTRIES_MAX = 100 };
 

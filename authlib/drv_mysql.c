@@ -9,7 +9,7 @@
 
 #include "authlib/sqldir.h"
 #include "lib/mem.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 struct mysql {
 	struct sqldir dir;
@@ -49,7 +49,7 @@ static bool is_bad_mode(const char *mode, size_t len)
 	return false;
 }
 
-/* The clauses of the settings have been read by the rule of node/clause.h, and mysql_real_escape_string() escapes by
+/* The clauses of the settings have been read by the rule of settings/clause.h, and mysql_real_escape_string() escapes by
  * backslashes: the server must see both alike. */
 static bool set_modes(struct mysql *m, const char *modes, struct str *why)
 {

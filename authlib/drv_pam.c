@@ -20,7 +20,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/net.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 enum { ANSWER = 1 }; /* the child's only message: u8 result, str why, account; u32 length before it */
 

@@ -11,7 +11,7 @@
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 enum { OPTIONS_MAX = 64 };
 
@@ -153,7 +153,7 @@ static bool open_connection(void *conn, unsigned i, struct str *why)
 	if (!finish_connecting(p, why))
 		return false;
 	PQsetNoticeReceiver(p->pg, on_notice, NULL);
-	/* The clauses of the settings have been read by this rule (node/clause.h). */
+	/* The clauses of the settings have been read by this rule (settings/clause.h). */
 	if ((res = run(p, "SET standard_conforming_strings = on", why)) == NULL)
 		return false;
 	good = PQresultStatus(res) == PGRES_COMMAND_OK;

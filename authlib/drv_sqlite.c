@@ -8,7 +8,7 @@
 #include "authlib/sqldir.h"
 #include "lib/clock.h"
 #include "lib/mem.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 enum { STEPS_BETWEEN_LOOKS = 10000 }; /* instructions of SQLite's machine between two looks at the clock: well below a ms */
 
@@ -40,7 +40,7 @@ static int on_progress(void *arg)
 	return clock_ms() > s->deadline;
 }
 
-/* "..." is never a string (node/clause.h relies on it), the file can make nothing run, and nothing writes to it. */
+/* "..." is never a string (settings/clause.h relies on it), the file can make nothing run, and nothing writes to it. */
 static bool harden(sqlite3 *db)
 {
 	return sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL) == SQLITE_OK &&

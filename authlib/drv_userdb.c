@@ -4,7 +4,7 @@
 
 #include "authlib/userdb.h"
 #include "lib/log.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 /* One per process, whatever number of chains there is: during a reload the old and the new chain share it. */
 static struct userdb *current;

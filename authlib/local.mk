@@ -27,8 +27,8 @@ authlib_libauth_a_SOURCES = \
 	authlib/userdb_report.c \
 	authlib/userdb_watch.c \
 	authlib/userdb_writer.c authlib/userdb_writer.h
-# Drivers whose library was found: modules, loaded by auth workers only (authlib/module.h). What they use of lib/ and
-# node/ is the program's.
+# Drivers whose library was found: modules, loaded by auth workers only (authlib/module.h). What they use of lib/,
+# settings/ and node/ is the program's.
 if WITH_LDAP
 pkglibexec_PROGRAMS += authlib/authldap.so
 authlib_authldap_so_SOURCES = authlib/drv_ldap.c authlib/directory.c authlib/ldapquery.c authlib/record.c

@@ -5,7 +5,7 @@
 
 #include "authlib/auth.h"
 #include "lib/str.h"
-#include "node/clause.h"
+#include "settings/clause.h"
 
 /* Settings without their prefix; none is NULL. Fields are SQL expressions; an empty one is the empty text. */
 struct sql_fields {

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/settings_doc.h"
+#include "settings/settings_doc.h"
 
 int main(int argc, char **argv)
 {

@@ -7,7 +7,7 @@ dist_man_MANS += doc/userdb.1 doc/userdbpw.1 doc/import-courier.1
 # `make update-settings` brings them up to date after a change.
 noinst_PROGRAMS += doc/gen-settings
 doc_gen_settings_SOURCES = doc/gen-settings.c
-doc_gen_settings_LDADD = $(NODE_LIBS)
+doc_gen_settings_LDADD = $(SETTINGS_LIBS)
 # Read by import-courier.
 dist_pkgdata_DATA += doc/courier-settings.tsv
 .PHONY: update-settings

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
-#include "node/settings_load.h"
+#include "settings/settings_load.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

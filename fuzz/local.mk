@@ -27,7 +27,7 @@ fuzz_fuzz_md_LDADD = $(MAILDIR_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_settings
 fuzz_fuzz_settings_SOURCES = fuzz/fuzz_settings.c
 fuzz_fuzz_settings_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-fuzz_fuzz_settings_LDADD = $(NODE_LIBS)
+fuzz_fuzz_settings_LDADD = $(SETTINGS_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_imap_lex
 fuzz_fuzz_imap_lex_SOURCES = fuzz/fuzz_imap_lex.c
 fuzz_fuzz_imap_lex_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

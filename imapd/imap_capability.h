@@ -3,7 +3,7 @@
 #define IMAPD_IMAP_CAPABILITY_H
 
 #include "lib/str.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 /* Appends the words of a CAPABILITY reply to OUT, without the word CAPABILITY itself.
  * BEFORE_LOGIN: IMAP_CAPABILITY as the operator wrote it, for it may describe peers of another kind. After login:

@@ -18,8 +18,8 @@
 #include "authd/auth_wire.h"
 #include "lib/str.h"
 #include "login/node_mark.h"
-#include "node/settings.h"
 #include "proxy/backend.h"
+#include "settings/settings.h"
 
 struct login;
 struct worker;

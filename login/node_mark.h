@@ -6,7 +6,7 @@
 #define LOGIN_NODE_MARK_H
 
 #include "lib/str.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 enum node_mark {
 	NODE_MARK_NONE,  /* another server; or a node of a version without marks */

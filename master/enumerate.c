@@ -12,7 +12,7 @@
 #include "lib/text.h"
 #include "master/report.h"
 #include "node/priv.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 /* A name that was met, and by which driver first. */
 struct seen {

@@ -6,8 +6,8 @@
 
 #include "lib/net.h"
 #include "lib/str.h"
-#include "node/settings.h"
 #include "node/wire.h"
+#include "settings/settings.h"
 
 struct listener {
 	struct listener *next;

@@ -7,8 +7,8 @@
 #include "lib/chan.h"
 #include "master/backoff.h"
 #include "master/listen.h"
-#include "node/settings.h"
 #include "node/wire.h"
+#include "settings/settings.h"
 
 enum master_state {
 	MASTER_STARTING, /* until every role has said READY once; a death in this time ends the start */

@@ -4,7 +4,7 @@
 
 #include "master/tickets.h"
 #include "node/session.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 /* The account may be served by this process: never uid or gid 0; as root nothing below MIN_UID; as an
  * ordinary user only its own accounts. If not, ERR says why and what to do. */

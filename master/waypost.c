@@ -18,8 +18,8 @@
 #include "master/report.h"
 #include "node/priv.h"
 #include "node/role.h"
-#include "node/settings.h"
 #include "node/wire.h"
+#include "settings/settings.h"
 
 enum { EXIT_USAGE = 2, EXIT_NO_DAEMON = 2, PASSWORD_MAX = 1024, MESSAGE_MAX = 16 * 1024 };
 

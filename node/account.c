@@ -4,6 +4,10 @@
 #include <string.h>
 
 #include "lib/mem.h"
+#include "settings/settings.h"
+
+_Static_assert((int)SETTINGS_MASTER_USER_MAX <= (int)ACCOUNT_NAME_MAX &&
+    (int)SETTINGS_MASTER_PASSWORD_MAX <= (int)ACCOUNT_PASSWORD_MAX, "the pool's master user travels as an account does");
 
 /* What empty members point to, of all records: most have only a few texts. Nobody writes to it or frees it. */
 static char empty[1];

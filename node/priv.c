@@ -22,7 +22,7 @@ static const struct passwd *account_of(const char *setting, const char *name)
 	const struct passwd *pw;
 	char err[256];
 
-	if (!priv_check_user(setting, name, err, sizeof(err)))
+	if (!settings_user_fit(setting, name, err, sizeof(err)))
 		die_fatal("%s", err);
 	pw = getpwnam(name);
 	DIE_IF(pw == NULL);
@@ -183,21 +183,4 @@ void priv_drop(enum role role, const struct settings *set)
 		die_errno("cannot forbid core dumps");
 	if (role == ROLE_WORKER && !under_valgrind())
 		filter_system_calls();
-}
-
-bool priv_check_user(const char *setting, const char *name, char *err, size_t errsize)
-{
-	const struct passwd *pw;
-
-	errno = 0;
-	if ((pw = getpwnam(name)) == NULL) {
-		snprintf(err, errsize, "%s: there is no user \"%s\"%s%s; create it (systemd-sysusers, or: useradd --system %s)",
-		    setting, name, errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "", name);
-		return false;
-	}
-	if (pw->pw_uid == 0 || pw->pw_gid == 0) {
-		snprintf(err, errsize, "%s: \"%s\" is root or has root's group; name an ordinary system user", setting, name);
-		return false;
-	}
-	return true;
 }

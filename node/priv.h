@@ -2,8 +2,8 @@
 #ifndef NODE_PRIV_H
 #define NODE_PRIV_H
 
-#include "node/settings.h"
 #include "node/wire.h"
+#include "settings/settings.h"
 
 /* What role ROLE may keep, given up for good in the calling process:
  * - worker: the user LOGIN_USER without further groups, the empty directory RUNDIR/empty as its root, and only
@@ -14,9 +14,6 @@
  * Started by an ordinary user the uid stays, the filter of system calls and the last line apply all the same.
  * Ends the process if any step fails: a role never runs with more than it should have. */
 void priv_drop(enum role role, const struct settings *set);
-/* The account NAME exists and is fit for a role: not root. For the check at start; ERR (ERRSIZE bytes) says
- * what to do if not. */
-bool priv_check_user(const char *setting, const char *name, char *err, size_t errsize);
 /* Directory that is the workers' root, below RUNDIR. */
 #define PRIV_EMPTY_DIR "empty"
 

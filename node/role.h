@@ -6,8 +6,8 @@
 #include <ev.h>
 
 #include "lib/chan.h"
-#include "node/settings.h"
 #include "node/wire.h"
+#include "settings/settings.h"
 
 struct role_start {
 	enum role role;

@@ -6,7 +6,7 @@
 #include "lib/bio.h"
 #include "lib/net.h"
 #include "node/hop_check.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 enum { SESSION_ID_MAX = 64, SESSION_CONTEXT_MAX = 256, SESSION_LEFTOVER_MAX = 32 * 1024 };
 

@@ -2,7 +2,7 @@
 #ifndef POP3D_POP3_CAPA_H
 #define POP3D_POP3_CAPA_H
 
-#include "node/settings.h"
+#include "settings/settings.h"
 
 /* Appends the lines of the CAPA reply between its "+OK" line and its ".", each with CRLF. BEFORE_LOGIN: with
  * what is only of use there (SASL, USER). What TLS adds (STLS) is the login dialect's to add. */

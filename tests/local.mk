@@ -26,7 +26,7 @@ tests_unit_test_account_LDADD = node/libnode.a $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_settings
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
-tests_unit_test_settings_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
+tests_unit_test_settings_LDADD = $(SETTINGS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_tickets
 tests_unit_test_tickets_SOURCES = tests/unit/test_tickets.c
 tests_unit_test_tickets_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)

@@ -565,7 +565,7 @@ def test_no_row_is_left_out():
     of_sites = {row for one in SITES.values() for row in rows("acted on")
                 if row[0] == one.kind_of.group or (row[0] == "authdaemonrc" and row[1].startswith(one.daemon_rows))}
     more = set(rows("acted on")) - of_sites - set(ELSEWHERE)
-    assert not more, f"{more} have no case; settings that Courier does not have belong into is_ours() of node/settings_doc.c"
+    assert not more, f"{more} have no case; settings that Courier does not have belong into is_ours() of settings/settings_doc.c"
 
 
 def test_other_rows_are_told():

@@ -6,8 +6,8 @@
 
 #include "authd/question.h"
 #include "lib/mem.h"
-#include "node/settings.h"
 #include "node/wire.h"
+#include "settings/settings.h"
 #include "tests/unit/unit.h"
 
 enum { WORKERS = 1, ASKERS = 60 };

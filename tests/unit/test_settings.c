@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
-#include "node/settings_doc.h"
-#include "node/settings_load.h"
+#include "settings/settings_doc.h"
+#include "settings/settings_load.h"
 
 /* A folder of the test's own, with a userdb that AUTH_USER may read. */
 static char dir[] = "/tmp/test_settings.XXXXXX";

@@ -7,8 +7,8 @@
  * "993=imaps 143=imap"; OCTAL octal digits; WORD one of the words that stand in the column unit;
  * INT, BOOL, SIZE (bytes), TIME (seconds).
  * Roles: who is told the value (SETTINGS_FOR_...). A worker is told nothing of the directories of accounts. */
-#ifndef NODE_SETTINGS_TBL_H
-#define NODE_SETTINGS_TBL_H
+#ifndef SETTINGS_TBL_H
+#define SETTINGS_TBL_H
 
 #define SF_M SETTINGS_FOR_MASTER
 #define SF_W SETTINGS_FOR_WORKER

@@ -1,8 +1,8 @@
 /* The table of settings as data, for the files of this folder that read, check and print settings. */
-#ifndef NODE_SETTINGS_ROWS_H
-#define NODE_SETTINGS_ROWS_H
+#ifndef SETTINGS_ROWS_H
+#define SETTINGS_ROWS_H
 
-#include "node/settings.h"
+#include "settings/settings.h"
 
 enum settings_type {
 	SETTINGS_T_STR, SETTINGS_T_PATH, SETTINGS_T_LIST, SETTINGS_T_ADDR, SETTINGS_T_PORTS, SETTINGS_T_PORTMAP,

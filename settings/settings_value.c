@@ -3,7 +3,7 @@
 #include <strings.h>
 
 #include "lib/num.h"
-#include "node/settings_rows.h"
+#include "settings/settings_rows.h"
 
 struct unit { const char *name; int64_t factor; };
 

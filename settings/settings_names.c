@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "node/settings_read.h"
+#include "settings/settings_read.h"
 
 static bool switched_off(const struct settings_known *k, const char *value)
 {

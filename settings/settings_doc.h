@@ -1,6 +1,6 @@
 /* The table of settings as text for people: the sample file, the manual page, the list of Courier's names. */
-#ifndef NODE_SETTINGS_DOC_H
-#define NODE_SETTINGS_DOC_H
+#ifndef SETTINGS_DOC_H
+#define SETTINGS_DOC_H
 
 #include "lib/str.h"
 

@@ -1,9 +1,9 @@
 /* A settings file while it is being read: shared by the files that read it and that judge what it says. */
-#ifndef NODE_SETTINGS_LOAD_H
-#define NODE_SETTINGS_LOAD_H
+#ifndef SETTINGS_LOAD_H
+#define SETTINGS_LOAD_H
 
-#include "node/settings_rows.h"
-#include "node/settings_text.h"
+#include "settings/settings_rows.h"
+#include "settings/settings_text.h"
 
 struct settings_load {
 	struct settings_text text;

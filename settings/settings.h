@@ -1,12 +1,12 @@
-/* The settings of a node, as every role sees them: one struct made from one table (node/settings_tbl.h).
+/* The settings of a node, as every role sees them: one struct made from one table (settings/settings_tbl.h).
  * A setting GROUP.NAME is the member group_NAME ('-' in a group's name is '_' here; settings outside any group
  * belong to the group "node"): set->imapd_PORT, set->imapd_ssl_SSLPORT, set->proxy_PROXY_TIMEOUT,
  * set->node_RUNDIR. Values have been checked against the table: they need no further test. */
-#ifndef NODE_SETTINGS_H
-#define NODE_SETTINGS_H
+#ifndef SETTINGS_SETTINGS_H
+#define SETTINGS_SETTINGS_H
 
 #include "lib/str.h"
-#include "node/settings_tbl.h"
+#include "settings/settings_tbl.h"
 
 /* C types of the table's types. Strings are never NULL ("" = not set). SIZE is in bytes, TIME in seconds.
  * LIST: words with one blank between them. PORTS: as in the file, valid. OCTAL: octal digits. */
@@ -74,6 +74,8 @@ enum { SETTINGS_DIGEST_LEN = 32 };
 void settings_directories_digest(const struct settings *s, uint8_t out[SETTINGS_DIGEST_LEN]);
 
 enum { SETTINGS_ADDRESS_MAX = 64 };
+/* Bytes with NUL of PROXY_MASTER_USER and PROXY_MASTER_PASSWORD. */
+enum { SETTINGS_MASTER_USER_MAX = 512, SETTINGS_MASTER_PASSWORD_MAX = 1024 };
 
 /* Takes the next entry of a PORTS setting at *LIST, which advances: its port, and in ADDRESS where to listen if
  * the entry says so ("127.0.0.9.2143"; numeric), else "" (then ADDRESS of the group counts). False at the end.
@@ -89,6 +91,9 @@ int settings_server_next(const char **list, char host[SETTINGS_HOST_MAX], uint16
 /* The service name that a PORTMAP setting (imapd_AUTHSERVICE) gives for logins at the local port PORT, in BUF of
  * SIZE bytes (32 are enough), or NORMAL. */
 const char *settings_authservice(const char *map, uint16_t port, const char *normal, char *buf, size_t size);
+/* The system user NAME, which SETTING names, exists and is fit for a role: it is not root. If not, ERR (ERRSIZE bytes)
+ * says what to do. */
+bool settings_user_fit(const char *setting, const char *name, char *err, size_t errsize);
 /* What `waypost check` says about FILE: mistakes, warnings, the system's limits, and last "FILE: no mistakes
  * found" or how many there are. Also looks whether host names can be resolved, which may wait. The exit status
  * for the tool: 0, or 1 if there are mistakes. */

@@ -1,10 +1,10 @@
-#include "node/settings_doc.h"
+#include "settings/settings_doc.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "lib/num.h"
-#include "node/settings_rows.h"
+#include "settings/settings_rows.h"
 
 enum { SAMPLE_WIDTH = 96, VALUE_MAX = 256 };
 

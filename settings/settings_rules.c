@@ -14,10 +14,8 @@
 #include "lib/mem.h"
 #include "lib/net.h"
 #include "lib/num.h"
-#include "node/account.h"
-#include "node/pool_secret.h"
-#include "node/priv.h"
-#include "node/settings_load.h"
+#include "settings/pool_secret.h"
+#include "settings/settings_load.h"
 
 #define MISTAKE(l, member, ...) settings_report((l)->errors, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)
 #define WARNING(l, member, ...) settings_report((l)->warnings, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)
@@ -81,9 +79,9 @@ static void rules_node(struct settings_load *l)
 	rules_log(l);
 	if (geteuid() != 0)
 		return;
-	if (!priv_check_user("LOGIN_USER", set->node_LOGIN_USER, err, sizeof(err)))
+	if (!settings_user_fit("LOGIN_USER", set->node_LOGIN_USER, err, sizeof(err)))
 		MISTAKE(l, node_LOGIN_USER, "%s", err);
-	if (!priv_check_user("AUTH_USER", set->node_AUTH_USER, err, sizeof(err)))
+	if (!settings_user_fit("AUTH_USER", set->node_AUTH_USER, err, sizeof(err)))
 		MISTAKE(l, node_AUTH_USER, "%s", err);
 	if (strcmp(set->node_LOGIN_USER, set->node_AUTH_USER) == 0)
 		MISTAKE(l, node_AUTH_USER, "AUTH_USER and LOGIN_USER are the same user \"%s\"; what talks to the network could read "
@@ -133,7 +131,7 @@ static void rules_proxy(struct settings_load *l)
 			"idle client: sessions will break; 31m is the default");
 	if ((set->proxy_PROXY_MASTER_USER[0] == '\0') != (set->proxy_PROXY_MASTER_PASSWORD[0] == '\0'))
 		MISTAKE(l, proxy_PROXY_MASTER_USER, "proxy: PROXY_MASTER_USER and PROXY_MASTER_PASSWORD belong together; one of them is missing");
-	if (strlen(set->proxy_PROXY_MASTER_USER) >= ACCOUNT_NAME_MAX || strlen(set->proxy_PROXY_MASTER_PASSWORD) >= ACCOUNT_PASSWORD_MAX)
+	if (strlen(set->proxy_PROXY_MASTER_USER) >= SETTINGS_MASTER_USER_MAX || strlen(set->proxy_PROXY_MASTER_PASSWORD) >= SETTINGS_MASTER_PASSWORD_MAX)
 		MISTAKE(l, proxy_PROXY_MASTER_USER, "proxy: PROXY_MASTER_USER or PROXY_MASTER_PASSWORD is too long");
 	settings_rules_secret(l, offsetof(struct settings, proxy_PROXY_MASTER_PASSWORD), "proxy.PROXY_MASTER_PASSWORD");
 	if (set->imapd_IMAP_PROXY_FOREIGN && !set->imapd_IMAP_PROXY)

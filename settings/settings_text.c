@@ -1,4 +1,4 @@
-#include "node/settings_text.h"
+#include "settings/settings_text.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* The secret that the nodes of a pool share: from a file, or derived from the TLS key that all of them have. */
-#ifndef NODE_POOL_SECRET_H
-#define NODE_POOL_SECRET_H
+#ifndef SETTINGS_POOL_SECRET_H
+#define SETTINGS_POOL_SECRET_H
 
 #include "lib/str.h"
 

@@ -1,6 +1,6 @@
-/* Courier's names that no row of the table acts on: what is said about them. With node/settings_tbl.h this is
+/* Courier's names that no row of the table acts on: what is said about them. With settings/settings_tbl.h this is
  * every name of Courier's files, so that none is a surprise. */
-#include "node/settings_rows.h"
+#include "settings/settings_rows.h"
 
 #define REPLACED SETTINGS_REPLACED
 #define IGNORED SETTINGS_IGNORED

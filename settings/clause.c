@@ -1,4 +1,4 @@
-#include "node/clause.h"
+#include "settings/clause.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "node/settings_read.h"
+#include "settings/settings_read.h"
 
 #include <stdio.h>
 #include <stdlib.h>

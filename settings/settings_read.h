@@ -1,10 +1,10 @@
 /* One setting of the file: its value, or what to say about its name. */
-#ifndef NODE_SETTINGS_READ_H
-#define NODE_SETTINGS_READ_H
+#ifndef SETTINGS_READ_H
+#define SETTINGS_READ_H
 
 #include <libconfig.h>
 
-#include "node/settings_load.h"
+#include "settings/settings_load.h"
 
 /* "imapd.PORT", or "RUNDIR" at the top level. Returns BUF. */
 enum { SETTINGS_LABEL_MAX = 160 };

@@ -1,7 +1,7 @@
 #include <string.h>
 
 #include "lib/num.h"
-#include "node/settings.h"
+#include "settings/settings.h"
 
 bool settings_port_next(const char **list, char address[SETTINGS_ADDRESS_MAX], uint16_t *port)
 {

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "node/settings_load.h"
+#include "settings/settings_load.h"
 
 enum kind { KIND_TOLD, KIND_CRAM, KIND_APOP, KIND_SCRAM, KIND_LATER };
 

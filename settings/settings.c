@@ -1,4 +1,4 @@
-#include "node/settings.h"
+#include "settings/settings.h"
 
 #include <openssl/evp.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "lib/die.h"
 #include "lib/fd.h"
 #include "lib/mem.h"
-#include "node/settings_rows.h"
+#include "settings/settings_rows.h"
 
 #define ROLES(group, name, type, def, least, most, unit, roles, text) \
 	_Static_assert(((roles) & ~SF_ALL) == 0 && (roles) != 0, "roles of " #group "." #name);

@@ -1,4 +1,4 @@
-#include "node/pool_secret.h"
+#include "settings/pool_secret.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
 
 #include "lib/mem.h"
 #include "lib/num.h"
-#include "node/settings_text.h"
+#include "settings/settings_text.h"
 
 enum { DEPTH_MAX = 16, SHOWN_MAX = 60 };
 

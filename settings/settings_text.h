@@ -1,8 +1,8 @@
 /* The text of a settings file together with what it includes, as one text for the parser, which remembers
  * where each line came from. Here is found what libconfig would read wrongly or stop at: it takes 022 for 22,
  * wraps large numbers, takes a string to run over lines and a comment to run to the end of the file. */
-#ifndef NODE_SETTINGS_TEXT_H
-#define NODE_SETTINGS_TEXT_H
+#ifndef SETTINGS_TEXT_H
+#define SETTINGS_TEXT_H
 
 #include "lib/str.h"
 

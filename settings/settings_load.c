@@ -1,4 +1,4 @@
-#include "node/settings_load.h"
+#include "settings/settings_load.h"
 
 #include <libconfig.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
-#include "node/settings_read.h"
+#include "settings/settings_read.h"
 
 unsigned settings_load_line(const struct settings_load *l, size_t offset)
 {

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "lib/net.h"
-#include "node/limits.h"
-#include "node/pool_secret.h"
-#include "node/settings_load.h"
+#include "settings/limits.h"
+#include "settings/pool_secret.h"
+#include "settings/settings_load.h"
 
 static unsigned count_lines(const char *p)
 {

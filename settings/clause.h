@@ -1,8 +1,8 @@
 /* A clause of SQL as Courier's settings hold it: text with $(local_part), $(domain) and $(service) in it. The
  * walker below knows in which quotes each variable stands, for the right escaping depends on it; nobody may run
  * a clause whose variables stand where a name from outside could leave its place. */
-#ifndef NODE_CLAUSE_H
-#define NODE_CLAUSE_H
+#ifndef SETTINGS_CLAUSE_H
+#define SETTINGS_CLAUSE_H
 
 #include "lib/base.h"
 

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
-#include "node/clause.h"
-#include "node/settings_load.h"
+#include "settings/clause.h"
+#include "settings/settings_load.h"
 
 #define MISTAKE(l, member, ...) settings_report((l)->errors, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)
 #define WARNING(l, member, ...) settings_report((l)->warnings, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)

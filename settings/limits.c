@@ -1,4 +1,4 @@
-#include "node/limits.h"
+#include "settings/limits.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
