@@ -296,6 +296,51 @@
 	S(authldaprc, LDAP_EMAILMAP_MAIL, STR, "", 0, 0, "", SF_A, \
 		"Attribute of the account that has that value. Empty: LDAP_MAIL.")
 
+/* What the SQL directories have in common. DB begins the settings' names; OPTIONS is an example of an expression in its
+ * SQL, QUOTES what else to know of its quotes. */
+#define SETTINGS_SQL(S, g, db, options, quotes) \
+	S(g, db##_USER_TABLE, STR, "", 0, 0, "", SF_A, \
+		"Table of the accounts; what SQL takes behind FROM, joins too.") \
+	S(g, db##_CRYPT_PWFIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the password's hash. If it is not empty, it alone counts. This and all other fields may be any SQL " \
+		"expression.") \
+	S(g, db##_CLEAR_PWFIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the clear password.") \
+	S(g, db##_UID_FIELD, STR, "uid", 0, 0, "", SF_A, \
+		"Column of the user id.") \
+	S(g, db##_GID_FIELD, STR, "gid", 0, 0, "", SF_A, \
+		"Column of the group id.") \
+	S(g, db##_LOGIN_FIELD, STR, "id", 0, 0, "", SF_A, \
+		"Column of the name with which one logs in.") \
+	S(g, db##_HOME_FIELD, STR, "home", 0, 0, "", SF_A, \
+		"Column of the home folder. An account whose home is empty is taken as not there.") \
+	S(g, db##_NAME_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the full name.") \
+	S(g, db##_MAILDIR_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the Maildir, absolute or relative to the home folder. Empty: MAILDIRPATH.") \
+	S(g, db##_QUOTA_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column of the Maildir++ quota; kept with the account, quotas come with a later version.") \
+	S(g, db##_DEFAULTDELIVERY_FIELD, STR, "", 0, 0, "", SF_A, \
+		"Column used instead of " #db "_MAILDIR_FIELD for the service \"courier\", which only AUTHSERVICE can name here.") \
+	S(g, db##_DEFAULTDELIVERY, STR, "", 0, 0, "", SF_A, \
+		"Another name of " #db "_DEFAULTDELIVERY_FIELD.") \
+	S(g, db##_AUXOPTIONS_FIELD, STR, "", 0, 0, "", SF_A, \
+		"SQL expression of the account's options: \"" options "\". mailhost is what the pool routes by.") \
+	S(g, db##_AUXOPTIONS, STR, "", 0, 0, "", SF_A, \
+		"Another name of " #db "_AUXOPTIONS_FIELD.") \
+	S(g, db##_WHERE_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"What else must be true of the row: \"active = 1\"." quotes) \
+	S(g, db##_SELECT_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"If set, the whole question, instead of table and fields. $(local_part), $(domain) and $(service) are " \
+		"replaced in it; the first two must stand in quotes: '$(local_part)'. It brings, in this order, name, hash, " \
+		"clear password, uid, gid, home, and if wanted Maildir, quota, full name, options; empty text for what is not " \
+		"there. The first row counts.") \
+	S(g, db##_ENUMERATE_CLAUSE, STR, "", 0, 0, "", SF_A, \
+		"If set, the whole question of waypost auth --enumerate, instead of table and fields. It brings, in this order, " \
+		"name, uid, gid, home, and if wanted Maildir, options, a row for each account. $(service) is \"enumerate\" in it.") \
+	S(g, DEFAULT_DOMAIN, STR, "", 0, 0, "", SF_A, \
+		"Domain of names without @: searched for as NAME@DOMAIN, and what $(domain) is then.")
+
 #define SETTINGS_AUTHMYSQLRC(S) \
 	S(authmysqlrc, MYSQL_SERVER, LIST, "", 0, 0, "", SF_M | SF_A, \
 		"The database servers, host names or addresses: \"a.example.com b.example.com\". The first one that answers " \
@@ -329,49 +374,7 @@
 		"How long a server may take for a connection, and for an answer. Then the next one is asked.") \
 	S(authmysqlrc, MYSQL_CHARACTER_SET, STR, "", 0, 0, "", SF_A, \
 		"Character set of the connection, in which names are compared. Empty: utf8mb4.") \
-	S(authmysqlrc, MYSQL_USER_TABLE, STR, "", 0, 0, "", SF_A, \
-		"Table of the accounts; what SQL takes behind FROM, joins too.") \
-	S(authmysqlrc, MYSQL_CRYPT_PWFIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the password's hash. If it is not empty, it alone counts. This and all other fields may be any SQL " \
-		"expression.") \
-	S(authmysqlrc, MYSQL_CLEAR_PWFIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the clear password.") \
-	S(authmysqlrc, MYSQL_UID_FIELD, STR, "uid", 0, 0, "", SF_A, \
-		"Column of the user id.") \
-	S(authmysqlrc, MYSQL_GID_FIELD, STR, "gid", 0, 0, "", SF_A, \
-		"Column of the group id.") \
-	S(authmysqlrc, MYSQL_LOGIN_FIELD, STR, "id", 0, 0, "", SF_A, \
-		"Column of the name with which one logs in.") \
-	S(authmysqlrc, MYSQL_HOME_FIELD, STR, "home", 0, 0, "", SF_A, \
-		"Column of the home folder. An account whose home is empty is taken as not there.") \
-	S(authmysqlrc, MYSQL_NAME_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the full name.") \
-	S(authmysqlrc, MYSQL_MAILDIR_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the Maildir, absolute or relative to the home folder. Empty: MAILDIRPATH.") \
-	S(authmysqlrc, MYSQL_QUOTA_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the Maildir++ quota; kept with the account, quotas come with a later version.") \
-	S(authmysqlrc, MYSQL_DEFAULTDELIVERY_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column used instead of MYSQL_MAILDIR_FIELD for the service \"courier\", which only AUTHSERVICE can name " \
-		"here.") \
-	S(authmysqlrc, MYSQL_DEFAULTDELIVERY, STR, "", 0, 0, "", SF_A, \
-		"Another name of MYSQL_DEFAULTDELIVERY_FIELD.") \
-	S(authmysqlrc, MYSQL_AUXOPTIONS_FIELD, STR, "", 0, 0, "", SF_A, \
-		"SQL expression of the account's options: \"CONCAT('mailhost=', mailhost)\". mailhost is what the pool routes " \
-		"by.") \
-	S(authmysqlrc, MYSQL_AUXOPTIONS, STR, "", 0, 0, "", SF_A, \
-		"Another name of MYSQL_AUXOPTIONS_FIELD.") \
-	S(authmysqlrc, MYSQL_WHERE_CLAUSE, STR, "", 0, 0, "", SF_A, \
-		"What else must be true of the row: \"active = 1\".") \
-	S(authmysqlrc, MYSQL_SELECT_CLAUSE, STR, "", 0, 0, "", SF_A, \
-		"If set, the whole question, instead of table and fields. $(local_part), $(domain) and $(service) are " \
-		"replaced in it; the first two must stand in quotes: '$(local_part)'. It brings, in this order, name, hash, " \
-		"clear password, uid, gid, home, and if wanted Maildir, quota, full name, options; empty text for what is not " \
-		"there. The first row counts.") \
-	S(authmysqlrc, MYSQL_ENUMERATE_CLAUSE, STR, "", 0, 0, "", SF_A, \
-		"If set, the whole question of waypost auth --enumerate, instead of table and fields. It brings, in this order, " \
-		"name, uid, gid, home, and if wanted Maildir, options, a row for each account. $(service) is \"enumerate\" in it.") \
-	S(authmysqlrc, DEFAULT_DOMAIN, STR, "", 0, 0, "", SF_A, \
-		"Domain of names without @: searched for as NAME@DOMAIN, and what $(domain) is then.")
+	SETTINGS_SQL(S, authmysqlrc, MYSQL, "CONCAT('mailhost=', mailhost)", "")
 
 #define SETTINGS_AUTHPGSQLRC(S) \
 	S(authpgsqlrc, PGSQL_CONNECTION, STR, "", 0, 0, "", SF_A, \
@@ -393,48 +396,7 @@
 		"How long a server may take for a connection, and for an answer. Then the next one is asked.") \
 	S(authpgsqlrc, PGSQL_CHARACTER_SET, STR, "", 0, 0, "", SF_A, \
 		"Character set of the connection, in which names are compared. Empty: that of the database.") \
-	S(authpgsqlrc, PGSQL_USER_TABLE, STR, "", 0, 0, "", SF_A, \
-		"Table of the accounts; what SQL takes behind FROM, joins too.") \
-	S(authpgsqlrc, PGSQL_CRYPT_PWFIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the password's hash. If it is not empty, it alone counts. This and all other fields may be any SQL " \
-		"expression.") \
-	S(authpgsqlrc, PGSQL_CLEAR_PWFIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the clear password.") \
-	S(authpgsqlrc, PGSQL_UID_FIELD, STR, "uid", 0, 0, "", SF_A, \
-		"Column of the user id.") \
-	S(authpgsqlrc, PGSQL_GID_FIELD, STR, "gid", 0, 0, "", SF_A, \
-		"Column of the group id.") \
-	S(authpgsqlrc, PGSQL_LOGIN_FIELD, STR, "id", 0, 0, "", SF_A, \
-		"Column of the name with which one logs in.") \
-	S(authpgsqlrc, PGSQL_HOME_FIELD, STR, "home", 0, 0, "", SF_A, \
-		"Column of the home folder. An account whose home is empty is taken as not there.") \
-	S(authpgsqlrc, PGSQL_NAME_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the full name.") \
-	S(authpgsqlrc, PGSQL_MAILDIR_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the Maildir, absolute or relative to the home folder. Empty: MAILDIRPATH.") \
-	S(authpgsqlrc, PGSQL_QUOTA_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the Maildir++ quota; kept with the account, quotas come with a later version.") \
-	S(authpgsqlrc, PGSQL_DEFAULTDELIVERY_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column used instead of PGSQL_MAILDIR_FIELD for the service \"courier\", which only AUTHSERVICE can name " \
-		"here.") \
-	S(authpgsqlrc, PGSQL_DEFAULTDELIVERY, STR, "", 0, 0, "", SF_A, \
-		"Another name of PGSQL_DEFAULTDELIVERY_FIELD.") \
-	S(authpgsqlrc, PGSQL_AUXOPTIONS_FIELD, STR, "", 0, 0, "", SF_A, \
-		"SQL expression of the account's options: \"'mailhost=' || mailhost\". mailhost is what the pool routes by.") \
-	S(authpgsqlrc, PGSQL_AUXOPTIONS, STR, "", 0, 0, "", SF_A, \
-		"Another name of PGSQL_AUXOPTIONS_FIELD.") \
-	S(authpgsqlrc, PGSQL_WHERE_CLAUSE, STR, "", 0, 0, "", SF_A, \
-		"What else must be true of the row: \"active = 1\".") \
-	S(authpgsqlrc, PGSQL_SELECT_CLAUSE, STR, "", 0, 0, "", SF_A, \
-		"If set, the whole question, instead of table and fields. $(local_part), $(domain) and $(service) are " \
-		"replaced in it; the first two must stand in quotes: '$(local_part)'. It brings, in this order, name, hash, " \
-		"clear password, uid, gid, home, and if wanted Maildir, quota, full name, options; empty text for what is not " \
-		"there. The first row counts.") \
-	S(authpgsqlrc, PGSQL_ENUMERATE_CLAUSE, STR, "", 0, 0, "", SF_A, \
-		"If set, the whole question of waypost auth --enumerate, instead of table and fields. It brings, in this order, " \
-		"name, uid, gid, home, and if wanted Maildir, options, a row for each account. $(service) is \"enumerate\" in it.") \
-	S(authpgsqlrc, DEFAULT_DOMAIN, STR, "", 0, 0, "", SF_A, \
-		"Domain of names without @: searched for as NAME@DOMAIN, and what $(domain) is then.")
+	SETTINGS_SQL(S, authpgsqlrc, PGSQL, "'mailhost=' || mailhost", "")
 
 #define SETTINGS_AUTHSQLITERC(S) \
 	S(authsqliterc, SQLITE_DATABASE, PATH, "", 0, 0, "", SF_M | SF_A, \
@@ -442,49 +404,9 @@
 		"once. AUTH_USER must be able to read it.") \
 	S(authsqliterc, SQLITE_TIMEOUT, TIME, "3s", 1, 60, "seconds", SF_A, \
 		"How long somebody else's lock may keep an answer back, and how long an answer may take to find.") \
-	S(authsqliterc, SQLITE_USER_TABLE, STR, "", 0, 0, "", SF_A, \
-		"Table of the accounts; what SQL takes behind FROM, joins too.") \
-	S(authsqliterc, SQLITE_CRYPT_PWFIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the password's hash. If it is not empty, it alone counts. This and all other fields may be any SQL " \
-		"expression.") \
-	S(authsqliterc, SQLITE_CLEAR_PWFIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the clear password.") \
-	S(authsqliterc, SQLITE_UID_FIELD, STR, "uid", 0, 0, "", SF_A, \
-		"Column of the user id.") \
-	S(authsqliterc, SQLITE_GID_FIELD, STR, "gid", 0, 0, "", SF_A, \
-		"Column of the group id.") \
-	S(authsqliterc, SQLITE_LOGIN_FIELD, STR, "id", 0, 0, "", SF_A, \
-		"Column of the name with which one logs in.") \
-	S(authsqliterc, SQLITE_HOME_FIELD, STR, "home", 0, 0, "", SF_A, \
-		"Column of the home folder. An account whose home is empty is taken as not there.") \
-	S(authsqliterc, SQLITE_NAME_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the full name.") \
-	S(authsqliterc, SQLITE_MAILDIR_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the Maildir, absolute or relative to the home folder. Empty: MAILDIRPATH.") \
-	S(authsqliterc, SQLITE_QUOTA_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column of the Maildir++ quota; kept with the account, quotas come with a later version.") \
-	S(authsqliterc, SQLITE_DEFAULTDELIVERY_FIELD, STR, "", 0, 0, "", SF_A, \
-		"Column used instead of SQLITE_MAILDIR_FIELD for the service \"courier\", which only AUTHSERVICE can name " \
-		"here.") \
-	S(authsqliterc, SQLITE_DEFAULTDELIVERY, STR, "", 0, 0, "", SF_A, \
-		"Another name of SQLITE_DEFAULTDELIVERY_FIELD.") \
-	S(authsqliterc, SQLITE_AUXOPTIONS_FIELD, STR, "", 0, 0, "", SF_A, \
-		"SQL expression of the account's options: \"'mailhost=' || mailhost\". mailhost is what the pool routes by.") \
-	S(authsqliterc, SQLITE_AUXOPTIONS, STR, "", 0, 0, "", SF_A, \
-		"Another name of SQLITE_AUXOPTIONS_FIELD.") \
-	S(authsqliterc, SQLITE_WHERE_CLAUSE, STR, "", 0, 0, "", SF_A, \
-		"What else must be true of the row: \"active = 1\". Here and in all other clauses text stands in '...'; what " \
-		"stands in double quotes is a column, and never text because there is no such column.") \
-	S(authsqliterc, SQLITE_SELECT_CLAUSE, STR, "", 0, 0, "", SF_A, \
-		"If set, the whole question, instead of table and fields. $(local_part), $(domain) and $(service) are " \
-		"replaced in it; the first two must stand in quotes: '$(local_part)'. It brings, in this order, name, hash, " \
-		"clear password, uid, gid, home, and if wanted Maildir, quota, full name, options; empty text for what is not " \
-		"there. The first row counts.") \
-	S(authsqliterc, SQLITE_ENUMERATE_CLAUSE, STR, "", 0, 0, "", SF_A, \
-		"If set, the whole question of waypost auth --enumerate, instead of table and fields. It brings, in this order, " \
-		"name, uid, gid, home, and if wanted Maildir, options, a row for each account. $(service) is \"enumerate\" in it.") \
-	S(authsqliterc, DEFAULT_DOMAIN, STR, "", 0, 0, "", SF_A, \
-		"Domain of names without @: searched for as NAME@DOMAIN, and what $(domain) is then.")
+	SETTINGS_SQL(S, authsqliterc, SQLITE, "'mailhost=' || mailhost", \
+		" Here and in all other clauses text stands in '...'; what stands in double quotes is a column, and never text because " \
+		"there is no such column.")
 
 #define SETTINGS_AUTHDAEMON(S) \
 	S(authdaemon, AUTHDAEMON_SOCKET, PATH, "/run/courier/authdaemon/socket", 0, 0, "", SF_M | SF_A, \
