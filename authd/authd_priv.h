@@ -24,7 +24,6 @@ struct service {
 	const char *name;         /* "imap", "pop3": the service that drivers know */
 	const char *option_off, *option_insecure; /* disableimap, disableinsecureimap */
 	bool proxy_on;
-	uint16_t port;            /* of peers whose mailhost names none */
 	int64_t max_sessions, max_per_ip;
 	const char *defdomain, *domainsep, *authservice;
 };
@@ -44,6 +43,7 @@ struct authd_worker {
 struct authd {
 	struct role_ctx ctx;
 	struct service service[PROTOCOL_COUNT];
+	struct route_protocol ports[PROTOCOL_COUNT];
 	struct authd_worker *workers;
 	struct chan *spawn;
 	uint64_t spawn_generation;
@@ -75,12 +75,15 @@ struct authd {
 
 /* Seconds of PROXY_TIMEOUT that a login waits for names at most; the rest is for the peer. */
 double names_patience(const struct settings *set);
-/* Fills a->service from the settings, which have changed. */
+/* Fills a->service and a->ports from the settings, which have changed. */
 void services_use(struct authd *a);
 /* NAME with DEFDOMAIN appended where the settings say so, into OUT. False if that is too long. */
 bool service_name(const struct service *s, const char *name, char out[ACCOUNT_NAME_MAX]);
 /* The name under which logins at LOCAL_PORT are checked (AUTHSERVICE<port>), into OUT. */
 void service_at_port(const struct service *s, uint16_t local_port, char *out, size_t size);
+
+/* Where the mail of ACCT is for protocol P, by its mailhost option. As route_decide(). */
+bool route_of(const struct authd *a, enum protocol p, const struct account *acct, struct route *out);
 
 /* A login question has come from W: the rest of R. False: it is bad. */
 bool request_new(struct authd_worker *w, struct msgr *r);

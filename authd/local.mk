@@ -17,6 +17,7 @@ authd_libauthd_a_SOURCES = \
 	authd/request.c \
 	authd/resolver.c authd/resolver.h \
 	authd/scram.c authd/scram.h \
+	authd/peer_ports.c authd/peer_ports.h \
 	authd/service.c \
 	authd/shared.c authd/shared.h authd/store.h \
 	authd/signers.c authd/signers.h \

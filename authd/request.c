@@ -584,12 +584,9 @@ static void note_loop(struct request *rq)
 static void route(struct request *rq)
 {
 	const struct settings *set = rq->worker->a->ctx.set;
-	const struct service *s = service(rq);
-	const char *const self[2] = { set->self[0], set->self[1] };
-	char mailhost[1024], reason[AUTH_REASON_MAX];
-	bool has = account_option(rq->account.options, "mailhost", mailhost, sizeof(mailhost));
+	char reason[AUTH_REASON_MAX];
 
-	if (!route_decide(&rq->route, has ? mailhost : NULL, s->proxy_on, self, s->port)) {
+	if (!route_of(rq->worker->a, rq->q.protocol, &rq->account, &rq->route)) {
 		refuse(rq, AUTH_VERDICT_UNAVAILABLE, rq->route.why);
 		return;
 	}

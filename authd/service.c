@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "authd/authd_priv.h"
+#include "authd/peer_ports.h"
 #include "lib/str.h"
 
 static void service_of(const struct settings *set, enum protocol p, struct service *out)
@@ -11,11 +12,9 @@ static void service_of(const struct settings *set, enum protocol p, struct servi
 		[PROTOCOL_POP3] = { .name = "pop3", .option_off = "disablepop3", .option_insecure = "disableinsecurepop3" },
 	};
 	bool imap = p == PROTOCOL_IMAP;
-	int64_t port = imap ? set->imapd_PROXY_PORT : set->pop3d_PROXY_PORT;
 
 	*out = names[p];
 	out->proxy_on = imap ? set->imapd_IMAP_PROXY : set->pop3d_POP3_PROXY;
-	out->port = port != 0 ? (uint16_t)port : settings_first_port(imap ? set->imapd_PORT : set->pop3d_PORT);
 	out->max_sessions = imap ? set->imapd_MAXDAEMONS : set->pop3d_MAXDAEMONS;
 	out->max_per_ip = imap ? set->imapd_MAXPERIP : set->pop3d_MAXPERIP;
 	out->defdomain = imap ? set->imapd_DEFDOMAIN : set->pop3d_DEFDOMAIN;
@@ -32,6 +31,18 @@ void services_use(struct authd *a)
 {
 	for (int p = 0; p < PROTOCOL_COUNT; p++)
 		service_of(a->ctx.set, (enum protocol)p, &a->service[p]);
+	peer_ports(a->ctx.set, a->ports);
+}
+
+bool route_of(const struct authd *a, enum protocol p, const struct account *acct, struct route *out)
+{
+	const struct settings *set = a->ctx.set;
+	const struct route_rules rules = { .protocols = a->ports, .nprotocols = PROTOCOL_COUNT, .protocol = p,
+		.proxy_on = a->service[p].proxy_on, .self = { set->self[0], set->self[1] } };
+	char mailhost[1024];
+	bool has = account_option(acct->options, "mailhost", mailhost, sizeof(mailhost));
+
+	return route_decide(out, has ? mailhost : NULL, &rules);
 }
 
 bool service_name(const struct service *s, const char *name, char out[ACCOUNT_NAME_MAX])

@@ -88,14 +88,21 @@ static void add_address(struct tool_query *t, enum protocol p, const struct rout
 	}
 }
 
+/* Where that port comes from, if it may be a surprise. */
+static void add_port_source(struct str *text, const struct route_host *h)
+{
+	if (h->source == ROUTE_PORT_OTHERS)
+		str_addf(text, " (port %u in mailhost is known to be the other protocol's)", h->written);
+	else if (h->source == ROUTE_PORT_SHARED)
+		str_addf(text, " (port %u counts for IMAP and for POP3; write %s:imap=PORT:pop3=PORT to name one for each)", h->written, h->name);
+}
+
 static void add_route(struct tool_query *t, enum protocol p, const char *label)
 {
 	const struct settings *set = t->a->ctx.set;
-	const char *const self[2] = { set->self[0], set->self[1] };
 	const struct service *s = &t->a->service[p];
 	struct route r;
-	char mailhost[1024], off[16];
-	bool has = account_option(t->account.options, "mailhost", mailhost, sizeof(mailhost));
+	char off[16];
 
 	if (account_option_on(t->account.options, s->option_off)) {
 		str_addf(&t->text, "%s: refused, the account has the option %s\n", label, s->option_off);
@@ -103,7 +110,7 @@ static void add_route(struct tool_query *t, enum protocol p, const char *label)
 	}
 	if (account_option(t->account.options, s->option_insecure, off, sizeof(off)) && account_option_on(t->account.options, s->option_insecure))
 		str_addf(&t->text, "%s: only over TLS (%s)\n", label, s->option_insecure);
-	if (!route_decide(&r, has ? mailhost : NULL, s->proxy_on, self, s->port)) {
+	if (!route_of(t->a, p, &t->account, &r)) {
 		str_addf(&t->text, "%s: temporary failure: %s\n", label, r.why);
 		return;
 	}
@@ -113,6 +120,7 @@ static void add_route(struct tool_query *t, enum protocol p, const char *label)
 	}
 	for (unsigned i = 0; i < r.n; i++) {
 		str_addf(&t->text, "%s: %s %s port %u", label, i == 0 ? "to" : "or, if that is down, to", r.host[i].name, r.host[i].port);
+		add_port_source(&t->text, &r.host[i]);
 		if (r.host[i].self)
 			str_adds(&t->text, ", which is this node");
 		else

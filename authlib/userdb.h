@@ -100,8 +100,9 @@ enum userdb_status userdb_build(const char *path, const struct userdb *old, unsi
     struct userdb_report *rep, int *fd_out);
 
 /* For `waypost check`: reads PATH as a node that starts now would, and appends what is wrong with it to OUT, in lines. False:
- * a node would not take it. An empty one is a warning only, as one that is not there: not everything is installed yet. */
-bool userdb_check(const char *path, struct str *out);
+ * a node would not take it. An empty one is a warning only, as one that is not there: not everything is installed yet.
+ * FN is called with ARG for every account that a node would have. */
+bool userdb_check(const char *path, struct str *out, auth_account_fn *fn, void *arg);
 
 /* --- noticing changes --- */
 

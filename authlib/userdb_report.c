@@ -1,5 +1,4 @@
 #include <string.h>
-#include <unistd.h>
 
 #include "authlib/userdb.h"
 #include "lib/log.h"
@@ -37,7 +36,20 @@ static void add_lines(struct str *out, const char *p, const char *before)
 	}
 }
 
-bool userdb_check(const char *path, struct str *out)
+/* Calls FN for the accounts of the image in FD, which it closes. */
+static void each_account(int fd, auth_account_fn *fn, void *arg)
+{
+	struct str why = STR_INIT;
+	const char *reason;
+	struct userdb *db = userdb_open_fd(fd, &reason);
+
+	if (db != NULL)
+		userdb_each(db, fn, arg, &why);
+	userdb_close(&db);
+	str_fini(&why);
+}
+
+bool userdb_check(const char *path, struct str *out, auth_account_fn *fn, void *arg)
 {
 	struct userdb_report rep;
 	int fd;
@@ -55,7 +67,7 @@ bool userdb_check(const char *path, struct str *out)
 	else
 		str_addf(out, "userdb: %llu accounts\n", (unsigned long long)rep.entries);
 	if (fd != -1)
-		close(fd);
+		each_account(fd, fn, arg);
 	userdb_report_fini(&rep);
 	return good;
 }

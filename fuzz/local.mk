@@ -8,6 +8,10 @@ noinst_PROGRAMS += fuzz/fuzz_chan
 fuzz_fuzz_chan_SOURCES = fuzz/fuzz_chan.c
 fuzz_fuzz_chan_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_chan_LDADD = $(LIB_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_route
+fuzz_fuzz_route_SOURCES = fuzz/fuzz_route.c
+fuzz_fuzz_route_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_route_LDADD = $(PROXY_LIBS) $(LIB_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_memcached
 fuzz_fuzz_memcached_SOURCES = fuzz/fuzz_memcached.c
 fuzz_fuzz_memcached_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -83,6 +87,7 @@ fuzz_fuzz_imap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_imap_LDADD = $(IMAP_LIBS)
 endif
 # Greetings from which fuzz_login starts: of another node, and of the node itself.
+EXTRA_DIST += fuzz/corpus/fuzz_route/addresses fuzz/corpus/fuzz_route/named
 EXTRA_DIST += fuzz/corpus/fuzz_login/node-imap fuzz/corpus/fuzz_login/node-pop3 fuzz/corpus/fuzz_login/self-imap \
 	fuzz/corpus/fuzz_login/note-imap fuzz/corpus/fuzz_login/note-pop3 fuzz/corpus/fuzz_login/auth-none
 # Hashes from which fuzz_password starts, one of each form; cheap ones, which it computes.

@@ -199,6 +199,8 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 
 	l->peer.mark = node_mark_read(line, l->set->node_id);
 	len = take_word(&line, &word);
+	if (is_word(word, len, "+OK") || is_word(word, len, "-ERR"))
+		return nonsense(l, "it greets in POP3. Name the port of IMAP in mailhost: HOST:imap=PORT:pop3=PORT");
 	if (!is_word(word, len, "*"))
 		return nonsense(l, "no IMAP greeting");
 	len = take_word(&line, &word);

@@ -14,6 +14,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/msg.h"
+#include "master/check_mailhost.h"
 #include "master/enumerate.h"
 #include "master/report.h"
 #include "node/priv.h"
@@ -264,11 +265,14 @@ static bool check_userdb(const char *file, struct str *text)
 {
 	struct str errors = STR_INIT, warnings = STR_INIT;
 	struct settings *set = settings_load(file, &errors, &warnings);
+	struct check_mailhost mailhosts;
 	bool good = true;
 
 	if (set != NULL && strstr(set->authdaemonrc_authmodulelist, "authuserdb") != NULL && access(set->authuserdb_USERDB, F_OK) == 0) {
 		priv_drop(ROLE_AUTHWORKER, set);
-		good = userdb_check(set->authuserdb_USERDB, text);
+		check_mailhost_init(&mailhosts, set);
+		good = userdb_check(set->authuserdb_USERDB, text, check_mailhost_account, &mailhosts);
+		check_mailhost_report(&mailhosts, text);
 	}
 	settings_free(&set);
 	str_fini(&errors);

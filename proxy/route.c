@@ -29,50 +29,127 @@ static bool name_ok(const char *p, size_t len)
 	return len != 0 && len < ROUTE_NAME_MAX && p[0] != '-' && p[0] != '.';
 }
 
-/* HOST, HOST:PORT, [ADDRESS], [ADDRESS]:PORT, or a bare IPv6 address. */
-static bool parse_host(struct route_host *h, const char *p, size_t len, uint16_t default_port)
+static const char malformed[] = "mailhost is malformed; write HOST, HOST:PORT or HOST:PROTOCOL=PORT:PROTOCOL=PORT, IPv6 addresses before ports in "
+    "brackets, several hosts separated by blanks";
+
+static bool parse_port(const char *p, size_t len, uint16_t *port)
 {
-	const char *name = p, *colon, *port = NULL;
-	size_t name_len = len;
 	uint64_t v;
 
-	if (p[0] == '[') {
-		const char *close = memchr(p, ']', len);
-
-		if (close == NULL)
-			return false;
-		name = p + 1;
-		name_len = (size_t)(close - name);
-		if (close + 1 < p + len) {
-			if (close[1] != ':')
-				return false;
-			port = close + 2;
-		}
-	} else if ((colon = memchr(p, ':', len)) != NULL && memchr(colon + 1, ':', (size_t)(p + len - colon - 1)) == NULL) {
-		name_len = (size_t)(colon - p);
-		port = colon + 1;
-	}
-	h->port = default_port;
-	if (port != NULL) {
-		if (!num_parse(port, (size_t)(p + len - port), 65535, &v) || v == 0)
-			return false;
-		h->port = (uint16_t)v;
-	}
-	if (!name_ok(name, name_len))
+	if (!num_parse(p, len, UINT16_MAX, &v) || v == 0)
 		return false;
-	if (name_len > 1 && name[name_len - 1] == '.')
-		name_len--;
-	memcpy(h->name, name, name_len);
-	h->name[name_len] = '\0';
+	*port = (uint16_t)v;
 	return true;
 }
 
-bool route_decide(struct route *r, const char *mailhost, bool proxy_on, const char *const self[2], uint16_t default_port)
+static bool knows(const struct route_protocol *p, uint16_t port)
+{
+	for (unsigned i = 0; i < p->n; i++)
+		if (p->known[i] == port)
+			return true;
+	return false;
+}
+
+static enum route_port_source whose(const struct route_rules *rules, uint16_t port)
+{
+	if (knows(&rules->protocols[rules->protocol], port))
+		return ROUTE_PORT_KNOWN;
+	for (unsigned i = 0; i < rules->nprotocols; i++)
+		if (knows(&rules->protocols[i], port))
+			return ROUTE_PORT_OTHERS;
+	return ROUTE_PORT_SHARED;
+}
+
+/* The number of the protocol NAME (LEN bytes), or rules->nprotocols. */
+static unsigned find_protocol(const struct route_rules *rules, const char *name, size_t len)
+{
+	unsigned i = 0;
+
+	while (i < rules->nprotocols && (strlen(rules->protocols[i].name) != len || strncasecmp(rules->protocols[i].name, name, len) != 0))
+		i++;
+	return i;
+}
+
+/* NAME=PORT[:NAME=PORT...]. NULL: good; else what is wrong. */
+static const char *parse_named_ports(struct route_host *h, const char *p, size_t len, const struct route_rules *rules)
+{
+	unsigned long seen = 0;
+
+	for (const char *end = p + len, *stop; p <= end; p = stop + 1) {
+		const char *is;
+		uint16_t port;
+		unsigned which;
+
+		stop = memchr(p, ':', (size_t)(end - p));
+		if (stop == NULL)
+			stop = end;
+		is = memchr(p, '=', (size_t)(stop - p));
+		if (is == NULL || !parse_port(is + 1, (size_t)(stop - is - 1), &port))
+			return malformed;
+		which = find_protocol(rules, p, (size_t)(is - p));
+		if (which == rules->nprotocols)
+			return "mailhost gives a port for a protocol that there is not";
+		if ((seen & 1UL << which) != 0)
+			return "mailhost gives two ports for one protocol of a host";
+		seen |= 1UL << which;
+		if (which == rules->protocol) {
+			h->port = port;
+			h->source = ROUTE_PORT_NAMED;
+		}
+	}
+	return NULL;
+}
+
+/* What stands behind "HOST:". NULL: good; else what is wrong. */
+static const char *parse_ports(struct route_host *h, const char *p, size_t len, const struct route_rules *rules)
+{
+	if (memchr(p, '=', len) != NULL)
+		return parse_named_ports(h, p, len, rules);
+	if (!parse_port(p, len, &h->written))
+		return malformed;
+	h->source = whose(rules, h->written);
+	if (h->source != ROUTE_PORT_OTHERS)
+		h->port = h->written;
+	return NULL;
+}
+
+/* One HOST[:PORTS]. NULL: good; else what is wrong. */
+static const char *parse_host(struct route_host *h, const char *p, size_t len, const struct route_rules *rules)
+{
+	const char *end = p + len, *name = p, *stop = memchr(p, ':', len), *why;
+
+	if (p[0] == '[') {
+		name = p + 1;
+		stop = memchr(p, ']', len);
+		if (stop == NULL || (stop + 1 != end && stop[1] != ':'))
+			return malformed;
+		p = stop + 1 != end ? stop + 2 : NULL;
+	} else if (stop != NULL && (memchr(p, '=', len) != NULL || memchr(stop + 1, ':', (size_t)(end - stop - 1)) == NULL)) {
+		p = stop + 1;
+	} else { /* no port; several colons are a bare IPv6 address */
+		stop = end;
+		p = NULL;
+	}
+	len = (size_t)(stop - name);
+	if (!name_ok(name, len))
+		return malformed;
+	if (len > 1 && name[len - 1] == '.')
+		len--;
+	*h = (struct route_host){ .port = rules->protocols[rules->protocol].port, .source = ROUTE_PORT_USUAL };
+	if (p != NULL && (why = parse_ports(h, p, (size_t)(end - p), rules)) != NULL)
+		return why;
+	memcpy(h->name, name, len);
+	h->self = (rules->self[0][0] != '\0' && route_same_host(h->name, rules->self[0])) ||
+	    (rules->self[1][0] != '\0' && route_same_host(h->name, rules->self[1]));
+	return NULL;
+}
+
+bool route_decide(struct route *r, const char *mailhost, const struct route_rules *rules)
 {
 	bool only_self = true;
 
 	r->n = 0;
-	if (!proxy_on) {
+	if (!rules->proxy_on) {
 		r->why = "proxying is off";
 		return true;
 	}
@@ -82,19 +159,15 @@ bool route_decide(struct route *r, const char *mailhost, bool proxy_on, const ch
 	}
 	for (const char *p = mailhost; *(p += strspn(p, " \t")) != '\0';) {
 		size_t len = strcspn(p, " \t");
-		struct route_host *h = &r->host[r->n];
 
 		if (r->n == ROUTE_HOSTS_MAX) {
 			r->why = "mailhost lists more than 8 hosts";
 			return false;
 		}
-		if (!parse_host(h, p, len, default_port)) {
-			r->why = "mailhost is malformed; write HOST or HOST:PORT, several separated by blanks";
+		r->why = parse_host(&r->host[r->n], p, len, rules);
+		if (r->why != NULL)
 			return false;
-		}
-		h->self = (self[0][0] != '\0' && route_same_host(h->name, self[0])) ||
-		    (self[1][0] != '\0' && route_same_host(h->name, self[1]));
-		only_self = only_self && h->self;
+		only_self = only_self && r->host[r->n].self;
 		r->n++;
 		p += len;
 	}

@@ -1,30 +1,58 @@
 /* Where an account's mail is: the decision, as a pure function of the account's mailhost option.
- *   mailhost=HOST[:PORT] [HOST[:PORT] ...]     the first live one wins
+ *   mailhost = HOST[:PORTS] [HOST[:PORTS] ...]     the first live one wins
+ *   PORTS    = PORT | NAME=PORT[:NAME=PORT...]     NAME: a protocol; one that is not named uses its usual port
+ * A PORT without a name counts for every protocol, unless it is known to be another's: then only for that one.
+ * HOST may be an IPv6 address, in brackets if ports follow.
  * Self is a name, not an address: a host equal to one of this node's names, ignoring case and a trailing dot. */
 #ifndef PROXY_ROUTE_H
 #define PROXY_ROUTE_H
 
 #include "lib/base.h"
 
-enum { ROUTE_HOSTS_MAX = 8, ROUTE_NAME_MAX = 256 };
+enum { ROUTE_HOSTS_MAX = 8, ROUTE_NAME_MAX = 256, ROUTE_PORTS_MAX = 16 };
+
+/* A protocol that mailhost may name a port for. */
+struct route_protocol {
+	const char *name;
+	uint16_t port;                    /* the usual one: where mailhost gives none for it */
+	unsigned n;
+	uint16_t known[ROUTE_PORTS_MAX];  /* ports that are known to be this protocol's */
+};
+
+/* What a node knows before it is asked. */
+struct route_rules {
+	const struct route_protocol *protocols;
+	unsigned nprotocols, protocol;    /* how many, and which of them the question is about */
+	bool proxy_on;                    /* logins of that protocol are forwarded */
+	const char *self[2];              /* the names of this node; "" is none */
+};
+
+enum route_port_source {
+	ROUTE_PORT_USUAL,  /* mailhost gives none for this protocol */
+	ROUTE_PORT_NAMED,  /* NAME=PORT */
+	ROUTE_PORT_KNOWN,  /* PORT, known to be this protocol's */
+	ROUTE_PORT_SHARED, /* PORT, nobody knows whose: every protocol uses it */
+	ROUTE_PORT_OTHERS  /* PORT, known to be another protocol's: the usual one is used */
+};
 
 struct route_host {
-	char name[ROUTE_NAME_MAX]; /* as written, without port, brackets and trailing dot */
-	uint16_t port;
+	char name[ROUTE_NAME_MAX]; /* as written, without ports, brackets and trailing dot */
+	uint16_t port;             /* of the protocol that was asked about */
+	uint16_t written;          /* PORT as it stands there without a name; 0: none does */
+	enum route_port_source source;
 	bool self;
 };
 
 struct route {
 	unsigned n; /* 0: the mail is here */
 	struct route_host host[ROUTE_HOSTS_MAX];
-	const char *why; /* for people: the reason of the decision, or what is wrong */
+	const char *why; /* static, for people: the reason of the decision, or what is wrong */
 };
 
-/* Decides for MAILHOST (NULL or "": the account has none). PROXY_ON: IMAP_PROXY or POP3_PROXY. SELF: the names
- * of this node ("" = unused). DEFAULT_PORT for hosts without one.
+/* Decides for MAILHOST (NULL or "": the account has none) under RULES.
  * True: R->n hosts in order; n == 0 means here without any further question (proxying off, no mailhost, or all
  * hosts are this node). False: MAILHOST is malformed, R->why says how. */
-bool route_decide(struct route *r, const char *mailhost, bool proxy_on, const char *const self[2], uint16_t default_port);
+bool route_decide(struct route *r, const char *mailhost, const struct route_rules *rules);
 /* The two host names are the same, ignoring case and a trailing dot. */
 bool route_same_host(const char *a, const char *b);
 

@@ -88,7 +88,7 @@
 	S(g, PROXY, BOOL, "0", 0, 0, "", SF_W | SF_A, \
 		"Forward logins to the node that the account's mailhost option names. Off: every account is served here.") \
 	S(g, PROXY_PORT, INT, "0", 0, 65535, "", SF_W | SF_A, \
-		"Port of the peers, where mailhost gives none. 0 is the first one of PORT.") \
+		"Port of the peers, where mailhost gives none for this protocol. 0 is the first one of PORT.") \
 	S(g, PROXY_HOSTNAME, STR, "", 0, 0, "", SF_M, \
 		"As at the top level of the file, where it belongs; taken here because Courier has it here.") \
 	S(g, MAXDAEMONS, INT, "0", 0, 10000000, "sessions", SF_W | SF_A, \
@@ -143,7 +143,7 @@
 #define SETTINGS_SSL(S, g, port) \
 	S(g, SSLADDRESS, ADDR, "0", 0, 0, "", SF_M, \
 		"Address to listen on for TLS. Checked, but TLS is not in this version: nothing listens there.") \
-	S(g, SSLPORT, PORTS, port, 0, 0, "", SF_M, \
+	S(g, SSLPORT, PORTS, port, 0, 0, "", SF_M | SF_A, \
 		"Port for TLS. Checked, but TLS is not in this version: it is not opened.") \
 	S(g, TLS_CERTFILE, PATH, "", 0, 0, "", SF_M, \
 		"PEM file with certificate and private key. In this version it only serves to derive the pool secret " \

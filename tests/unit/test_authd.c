@@ -9,7 +9,6 @@
 #include "authd/loops.h"
 #include "authd/register.h"
 #include "lib/mem.h"
-#include "proxy/route.h"
 
 static struct msgw w;
 
@@ -514,56 +513,6 @@ static void test_peers(void)
 	peers_free(&p);
 }
 
-static void test_route(void)
-{
-	static const char *const self[2] = { "nodea.example.com", "nodea" };
-	static const struct { const char *mailhost; bool on, ok; unsigned n; const char *name; uint16_t port; bool self; } t[] = {
-		{ NULL, true, true, 0, NULL, 0, false },
-		{ "", true, true, 0, NULL, 0, false },
-		{ "  ", true, true, 0, NULL, 0, false },
-		{ "nodeb", false, true, 0, NULL, 0, false },
-		{ "nodea", true, true, 0, NULL, 0, false },
-		{ "NODEA.Example.COM.", true, true, 0, NULL, 0, false },
-		{ "nodea nodea.example.com", true, true, 0, NULL, 0, false },
-		{ "nodea:1143", true, true, 0, NULL, 0, false },
-		{ "nodeb", true, true, 1, "nodeb", 143, false },
-		{ "nodeb.", true, true, 1, "nodeb", 143, false },
-		{ "nodeb:1143", true, true, 1, "nodeb", 1143, false },
-		{ "127.0.0.2:1143", true, true, 1, "127.0.0.2", 1143, false },
-		{ "2001:db8::2", true, true, 1, "2001:db8::2", 143, false },
-		{ "[2001:db8::2]", true, true, 1, "2001:db8::2", 143, false },
-		{ "[2001:db8::2]:1143", true, true, 1, "2001:db8::2", 1143, false },
-		{ "nodea nodeb", true, true, 2, "nodea", 143, true },
-		{ "  nodeb   nodea ", true, true, 2, "nodeb", 143, false },
-		{ "nodeax", true, true, 1, "nodeax", 143, false },
-		{ "nodeb:", true, false, 0, NULL, 0, false },
-		{ "nodeb:0", true, false, 0, NULL, 0, false },
-		{ "nodeb:65536", true, false, 0, NULL, 0, false },
-		{ "nodeb:x", true, false, 0, NULL, 0, false },
-		{ ":143", true, false, 0, NULL, 0, false },
-		{ "[::1", true, false, 0, NULL, 0, false },
-		{ "[::1]x", true, false, 0, NULL, 0, false },
-		{ "-b", true, false, 0, NULL, 0, false },
-		{ "no\"de", true, false, 0, NULL, 0, false },
-		{ "node\r\nX", true, false, 0, NULL, 0, false },
-		{ "a b c d e f g h i", true, false, 0, NULL, 0, false },
-	};
-	struct route r;
-
-	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		CU_ASSERT_EQUAL(route_decide(&r, t[i].mailhost, t[i].on, self, 143), t[i].ok);
-		CU_ASSERT_PTR_NOT_NULL(r.why);
-		if (!t[i].ok)
-			continue;
-		CU_ASSERT_EQUAL(r.n, t[i].n);
-		if (t[i].n == 0 || r.n == 0)
-			continue;
-		CU_ASSERT_STRING_EQUAL(r.host[0].name, t[i].name);
-		CU_ASSERT_EQUAL(r.host[0].port, t[i].port);
-		CU_ASSERT_EQUAL(r.host[0].self, t[i].self);
-	}
-}
-
 /* One account whose login hangs behind a good greeting says nothing of the peer; several that nobody is served beside do. */
 static void test_slow_peer(void)
 {
@@ -612,7 +561,7 @@ static const struct unit_case cases[] = {
 	{ "tokens in place of passwords", test_token },
 	{ "challenges and steps", test_challenge },
 	{ "register", test_register }, { "logins under way", test_under_way }, { "accounts shut out of a peer", test_shut },
-	{ "logins whose end is never told", test_never_told }, { "loops", test_loops }, { "peers", test_peers }, { "slow peer", test_slow_peer }, { "route", test_route },
+	{ "logins whose end is never told", test_never_told }, { "loops", test_loops }, { "peers", test_peers }, { "slow peer", test_slow_peer },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authd", cases)
