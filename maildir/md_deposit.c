@@ -12,6 +12,8 @@
 #include "maildir/md_dir.h"
 #include "maildir/md_keyword.h"
 #include "maildir/md_lock.h"
+#include "maildir/md_name.h"
+#include "maildir/md_scan.h"
 #include "maildir/md_uidlist.h"
 
 enum { LOST_TRIES = 8 };
@@ -111,25 +113,67 @@ static enum md_err place(struct md_root *r, int tofd, const char *folder, struct
 	return e;
 }
 
-/* Everything back to where it came from. */
-static void undo(int tofd, struct md_item *it, size_t n)
+/* One back to where it came from. False: it has not the name that we know. */
+static bool take_back(int tofd, struct md_item *it)
 {
 	struct str to = STR_INIT;
+	int rc;
 
-	for (size_t i = 0; i < n; i++) {
-		if (it[i].placed) {
-			str_clear(&to);
-			str_addf(&to, "cur/%s", it[i].name.data);
-			if (it[i].link)
-				(void)unlinkat(tofd, to.data, 0);
-			else
-				(void)md_rename_new(tofd, to.data, it[i].fromfd, it[i].from.data);
-			it[i].placed = false;
+	str_addf(&to, "cur/%s", it->name.data);
+	rc = it->link ? unlinkat(tofd, to.data, 0) : md_rename_new(tofd, to.data, it->fromfd, it->from.data);
+	it->placed = rc != 0 && errno == ENOENT;
+	str_fini(&to);
+	return !it->placed;
+}
+
+static const char *item_name(const void *arg, uint32_t val, size_t *len_out)
+{
+	const struct md_item *it = arg;
+
+	*len_out = it[val].base_len;
+	return it[val].name.data;
+}
+
+/* The present names of those that are still to be taken back. */
+static void find_renamed(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n)
+{
+	struct md_root quiet = *r; /* what failed first is what is to be told */
+	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
+	struct md_hash h;
+
+	md_hash_init(&h, n);
+	for (size_t i = 0; i < n; i++)
+		if (it[i].placed)
+			md_hash_add(&h, it[i].name.data, it[i].base_len, (uint32_t)i);
+	if (md_dirlist_read(&quiet, tofd, folder, "cur", MD_LIST_MESSAGES, &l) == MD_OK)
+		for (size_t i = 0; i < l.n; i++) {
+			const char *name = md_dirlist_name(&l, i);
+			uint32_t v = md_hash_find(&h, name, md_name_base_len(name), item_name, it);
+
+			if (v != MD_HASH_NONE) {
+				str_clear(&it[v].name);
+				str_adds(&it[v].name, name);
+			}
 		}
+	md_hash_fini(&h);
+	md_dirlist_fini(&l);
+}
+
+/* Everything back to where it came from, whatever flags others have given it meanwhile. */
+static void undo(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n)
+{
+	size_t lost = 1;
+
+	for (int k = 0; k < LOST_TRIES && lost != 0; k++) {
+		lost = 0;
+		for (size_t i = 0; i < n; i++)
+			lost += it[i].placed && !take_back(tofd, &it[i]);
+		if (lost != 0)
+			find_renamed(r, tofd, folder, it, n);
+	}
+	for (size_t i = 0; i < n; i++)
 		if (it[i].nkw != 0)
 			md_kw_forget(tofd, it[i].name.data, it[i].base_len);
-	}
-	str_fini(&to);
 }
 
 static enum md_err write_keywords(struct md_root *r, int tofd, const char *folder, const struct md_item *it, size_t n)
@@ -166,7 +210,7 @@ enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct m
 		if (e == MD_OK && md_sync_dir(tofd, "cur") != 0)
 			e = md_fail(r, md_errno(errno), errno, "cannot sync folder %s", md_folder_text(folder));
 		if (e != MD_OK)
-			undo(tofd, it, n);
+			undo(r, tofd, folder, it, n);
 		for (size_t i = 0; e == MD_OK && i < n; i++)
 			if (it[i].placed)
 				md_size_came(r, folder, it[i].name.data, md_size_of(r, tofd, it[i].name.data));

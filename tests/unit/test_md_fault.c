@@ -2,6 +2,7 @@
  * Linked with --wrap for the calls below, so that each can fail or be noted. */
 #include "tests/unit/md_test.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include "maildir/md_copy.h"
 #include "maildir/md_pop3.h"
 #include "maildir/md_save.h"
+#include "maildir/md_tree.h"
 
 static const char mail[] = "From: a\nSubject: x\n\nhi\n";
 
@@ -17,6 +19,8 @@ static const char mail[] = "From: a\nSubject: x\n\nhi\n";
 
 static unsigned calls;   /* so far */
 static unsigned fail_at; /* the number of the one that fails; 0: none */
+static const char *fail_sync; /* the directory (last part of its path) whose fsync() fails; NULL: none */
+static void (*before_fail)(void); /* what another session does just then */
 static char steps[65536]; /* what was synced and renamed: "sync NAME\n", "rename NAME\n" */
 
 static bool fails(void)
@@ -35,19 +39,39 @@ static void note(const char *what, const char *name)
 		snprintf(steps + at, sizeof(steps) - at, "%s %.250s\n", what, name);
 }
 
-/* The last part of the path of FD. */
-static void note_fd(const char *what, int fd)
+static bool fd_path(int fd, char *path, size_t size)
 {
-	char link[64], path[512], *slash;
+	char link[64];
 	ssize_t n;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 1);
-	if (n <= 0)
+	n = readlink(link, path, size - 1);
+	path[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+/* The last part of the path of FD. */
+static void note_fd(const char *what, int fd)
+{
+	char path[512], *slash;
+
+	if (!fd_path(fd, path, sizeof(path)))
 		return;
-	path[n] = '\0';
 	slash = strrchr(path, '/');
 	note(what, slash != NULL ? slash + 1 : path);
+}
+
+static bool sync_fails(int fd)
+{
+	char path[512];
+	size_t len = fail_sync != NULL ? strlen(fail_sync) : 0;
+
+	if (len == 0 || !fd_path(fd, path, sizeof(path)) || strlen(path) < len || strcmp(path + strlen(path) - len, fail_sync) != 0)
+		return false;
+	fail_sync = NULL;
+	before_fail();
+	errno = EIO;
+	return true;
 }
 
 int __real_fstatat(int dirfd, const char *path, struct stat *st, int flags);
@@ -120,7 +144,7 @@ int __wrap_fdatasync(int fd)
 
 int __wrap_fsync(int fd)
 {
-	if (fails())
+	if (fails() || sync_fails(fd))
 		return -1;
 	note_fd("sync", fd);
 	return __real_fsync(fd);
@@ -315,11 +339,89 @@ static void test_fold_synced(void)
 	mt_end(&t);
 }
 
+/* --- undoing --- */
+
+static struct md_test *undo_test;
+
+/* The names in directory SUB of the Maildir, sorted, each with a line feed behind. */
+static char *names_in(const struct md_test *t, const char *sub)
+{
+	char path[512];
+	struct str out = STR_INIT;
+	struct dirent **e;
+	int n;
+
+	snprintf(path, sizeof(path), "%s/%s", t->dir, sub);
+	n = scandir(path, &e, NULL, alphasort);
+	CU_ASSERT_FATAL(n >= 0);
+	for (int i = 0; i < n; i++) {
+		if (e[i]->d_name[0] != '.')
+			str_addf(&out, "%s\n", e[i]->d_name);
+		free(e[i]);
+	}
+	free(e);
+	str_addc(&out, '\0');
+	return str_steal(&out);
+}
+
+/* Another session flags whatever has just come to folder To. */
+static void flag_all_in_to(void)
+{
+	char *names = names_in(undo_test, ".To/cur"), from[512], to[512], *save = NULL;
+
+	for (char *n = strtok_r(names, "\n", &save); n != NULL; n = strtok_r(NULL, "\n", &save)) {
+		snprintf(from, sizeof(from), ".To/cur/%s", n);
+		snprintf(to, sizeof(to), ".To/cur/%sS", n);
+		mt_rename(undo_test, from, to);
+	}
+	mem_free(&names);
+}
+
+/* COPY or MOVE that fails when all is in its place, which another session has renamed by then: nothing stays there,
+ * and all is where it was. */
+static void undo_renamed(enum md_err (*fn)(struct md_box *, const size_t *, size_t, const char *, struct md_copied *))
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_copied c;
+	size_t idx[] = { 0, 1, 2 };
+	char *names;
+
+	mt_begin(&t);
+	undo_test = &t;
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "To"), MD_OK);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "cur/2.b:2,S", mail);
+	mt_puts(&t, "cur/3.c:2,", mail);
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
+	fail_sync = "/.To/cur";
+	before_fail = flag_all_in_to;
+	CU_ASSERT_EQUAL(fn(box, idx, 3, "To", &c), MD_IO);
+	CU_ASSERT_PTR_NULL(fail_sync);
+	CU_ASSERT_PTR_NOT_NULL(strstr(t.root.why, "sync"));
+	md_copied_fini(&c);
+	md_box_close(&box);
+	names = names_in(&t, ".To/cur");
+	CU_ASSERT_STRING_EQUAL(names, "");
+	mem_free(&names);
+	names = names_in(&t, "cur");
+	CU_ASSERT_STRING_EQUAL(names, "1.a:2,\n2.b:2,S\n3.c:2,\n");
+	mem_free(&names);
+	mt_end(&t);
+}
+
+static void test_undo_renamed(void)
+{
+	undo_renamed(md_copy);
+	undo_renamed(md_move);
+}
+
 static const struct unit_case cases[] = {
 	{ "one call fails", test_one_fault },
 	{ "UIDs reach the disk", test_uids_synced },
 	{ "keywords reach the disk", test_keywords_synced },
 	{ "folded keywords reach the disk", test_fold_synced },
+	{ "what is undone was renamed by others", test_undo_renamed },
 	{ NULL, NULL }
 };
 
