@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/log.h"
@@ -117,6 +118,22 @@ void md_root_fini(struct md_root *r)
 	mem_free(&r->path);
 }
 
+enum md_err md_check_dirs(struct md_root *r, int fd, const char *folder)
+{
+	static const char *const sub[] = { "cur", "new", "tmp" };
+	struct stat st[ARRAY_LEN(sub)];
+
+	for (size_t i = 0; i < ARRAY_LEN(sub); i++) {
+		if (fstatat(fd, sub[i], &st[i], 0) != 0)
+			st[i].st_ino = 0; /* whoever needs it says so */
+		for (size_t k = 0; k < i; k++)
+			if (st[i].st_ino != 0 && st[i].st_ino == st[k].st_ino && st[i].st_dev == st[k].st_dev)
+				return md_fail(r, MD_NOTMAILDIR, 0, "%s/ and %s/ of folder %s are one directory; make them directories of their own",
+					sub[k], sub[i], md_folder_text(folder));
+	}
+	return MD_OK;
+}
+
 enum md_err md_folder_open(struct md_root *r, const char *folder, int *fd_out)
 {
 	char dir[MD_FOLDER_MAX + 2];
@@ -133,6 +150,19 @@ enum md_err md_folder_open(struct md_root *r, const char *folder, int *fd_out)
 	if (err == ENOENT || err == ENOTDIR)
 		return md_fail(r, MD_NOFOLDER, 0, "there is no folder %s", md_folder_text(folder));
 	return md_fail(r, md_errno(err), err, "cannot open folder %s", md_folder_text(folder));
+}
+
+enum md_err md_folder_open_mail(struct md_root *r, const char *folder, int *fd_out)
+{
+	enum md_err e = md_folder_open(r, folder, fd_out);
+
+	if (e == MD_OK)
+		e = md_check_dirs(r, *fd_out, folder);
+	if (e != MD_OK && *fd_out >= 0) {
+		close(*fd_out);
+		*fd_out = -1;
+	}
+	return e;
 }
 
 const char *md_folder_text(const char *folder)

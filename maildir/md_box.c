@@ -25,7 +25,7 @@ enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, st
 
 	*box_out = NULL;
 	r->why[0] = '\0';
-	e = md_folder_open(r, folder, &fd);
+	e = md_folder_open_mail(r, folder, &fd);
 	if (e != MD_OK)
 		return e;
 	box = mem_alloc(sizeof(*box));

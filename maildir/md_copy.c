@@ -244,7 +244,7 @@ enum md_err md_copy(struct md_box *box, const size_t *idx, size_t nidx, const ch
 	enum md_err e;
 
 	memset(out, 0, sizeof(*out));
-	e = md_folder_open(box->root, folder, &c.tofd);
+	e = md_folder_open_mail(box->root, folder, &c.tofd);
 	if (e != MD_OK)
 		return e;
 	e = copy_all(&c, idx, nidx, out);
@@ -299,7 +299,7 @@ enum md_err md_move(struct md_box *box, const size_t *idx, size_t nidx, const ch
 	memset(out, 0, sizeof(*out));
 	if (box->readonly)
 		return md_fail(box->root, MD_READONLY, 0, "folder %s is open for reading only", md_folder_text(box->folder));
-	e = md_folder_open(box->root, folder, &c.tofd);
+	e = md_folder_open_mail(box->root, folder, &c.tofd);
 	if (e != MD_OK)
 		return e;
 	e = move_all(&c, idx, nidx, out);

@@ -451,9 +451,12 @@ enum md_err md_pop3_open(struct md_root *r, struct md_pop3 **p_out)
 
 	p->root = r;
 	r->why[0] = '\0';
-	md_clean_tmp(r->fd, time(NULL));
-	move_new(p);
-	e = read_cur(p);
+	e = md_check_dirs(r, r->fd, "");
+	if (e == MD_OK) {
+		md_clean_tmp(r->fd, time(NULL));
+		move_new(p);
+		e = read_cur(p);
+	}
 	if (e == MD_OK)
 		take_list(p);
 	else

@@ -41,7 +41,7 @@ enum md_err md_save_begin(struct md_root *r, const char *folder, struct md_save 
 	int fd, err;
 
 	*save_out = NULL;
-	e = md_folder_open(r, folder, &fd);
+	e = md_folder_open_mail(r, folder, &fd);
 	if (e != MD_OK)
 		return e;
 	s = mem_alloc(sizeof(*s));

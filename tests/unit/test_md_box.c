@@ -1,5 +1,6 @@
 #include "tests/unit/md_test.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -930,6 +931,78 @@ static void test_no_regular_files(void)
 	mt_end(&t);
 }
 
+/* How many files a directory has, and how many of them are called as they were at first. */
+static void count_files(const struct md_test *t, const char *dir, size_t *n, size_t *same)
+{
+	char path[512];
+	struct dirent *de;
+	DIR *d;
+
+	*n = *same = 0;
+	snprintf(path, sizeof(path), "%s/%s", t->dir, dir);
+	d = opendir(path);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(d);
+	while ((de = readdir(d)) != NULL) {
+		*n += de->d_name[0] != '.';
+		*same += strcmp(de->d_name, "1.a:2,S") == 0 || strcmp(de->d_name, "2.b:2,") == 0;
+	}
+	closedir(d);
+}
+
+/* Directory LINK of FOLDER is a link to its TARGET: the folder is refused, in words, and not a file is touched, old ones in
+ * particular. */
+static void one_directory_twice(const char *dir, const char *folder, const char *link, const char *target)
+{
+	struct timespec old[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+	struct md_test t;
+	struct md_box *box;
+	struct md_status st;
+	struct md_save *s;
+	struct md_pop3 *p;
+	char path[256], whole[512];
+	size_t n, same;
+
+	mt_begin(&t);
+	make_folder(&t, ".To");
+	snprintf(path, sizeof(path), "%s/%s%s", t.dir, dir, link);
+	CU_ASSERT_EQUAL(rmdir(path), 0);
+	CU_ASSERT_EQUAL(symlink(target, path), 0);
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%s%s/%s", dir, target, i == 0 ? "1.a:2,S" : "2.b:2,");
+		mt_puts(&t, path, mail);
+		snprintf(whole, sizeof(whole), "%s/%s", t.dir, path);
+		CU_ASSERT_EQUAL(utimensat(AT_FDCWD, whole, old, 0), 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT_EQUAL(md_box_open(&t.root, folder, i == 1, &box), MD_NOTMAILDIR);
+		CU_ASSERT_PTR_NOT_NULL(strstr(t.root.why, "directories of their own"));
+		md_box_close(&box);
+	}
+	CU_ASSERT_EQUAL(md_status(&t.root, folder, &st), MD_NOTMAILDIR);
+	CU_ASSERT_EQUAL(md_save_begin(&t.root, folder, &s), MD_NOTMAILDIR);
+	if (folder[0] == '\0') {
+		CU_ASSERT_EQUAL(md_pop3_open(&t.root, &p), MD_NOTMAILDIR);
+		md_pop3_close(&p);
+	}
+	snprintf(path, sizeof(path), "%s%s", dir, target);
+	count_files(&t, path, &n, &same);
+	CU_ASSERT(n == 2 && same == 2);
+	if (folder[0] != '\0')
+		CU_ASSERT_EQUAL(md_tree_delete(&t.root, folder), MD_OK);
+	mt_end(&t);
+}
+
+static void test_one_directory_twice(void)
+{
+	static const char *const pairs[][2] = { { "new", "cur" }, { "tmp", "cur" }, { "cur", "new" }, { "tmp", "new" }, { "new", "tmp" },
+		{ "cur", "tmp" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+		one_directory_twice("", "", pairs[i][0], pairs[i][1]);
+		one_directory_twice(".To/", "To", pairs[i][0], pairs[i][1]);
+	}
+}
+
 static void test_watch(void)
 {
 	struct md_test t;
@@ -1001,6 +1074,7 @@ static const struct unit_case cases[] = {
 	{ "garbage list", test_garbage_list },
 	{ "clean tmp", test_clean_tmp },
 	{ "no regular files", test_no_regular_files },
+	{ "one directory under two names", test_one_directory_twice },
 	{ "watch", test_watch },
 	{ "large folder", test_large },
 	{ NULL, NULL }
