@@ -1,13 +1,17 @@
-/* Logins in authd, as a login worker that was taken over would ask about them. The worker is the end of a channel that the test holds. */
+/* Logins in authd: each state of a request, and each event in it. The login worker and the auth worker are ends of channels
+ * that the test holds; SCRAM's module is the test's. */
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "authd/authd_priv.h"
+#include "authd/scram.h"
 #include "authlib/drv_userdb.h"
+#include "authlib/module.h"
 #include "lib/clock.h"
 #include "lib/hex.h"
 #include "lib/mem.h"
@@ -19,6 +23,10 @@ static struct settings *set;
 static struct chan *worker;
 static struct auth_reply last;
 static unsigned nanswers;
+static char said[AUTH_TEXT_MAX]; /* the last text for the client */
+static unsigned nsaid;
+static int authworker;
+static struct job job;           /* the auth worker's last one */
 
 static void ask_address(struct peers *p UNUSED, const char *host UNUSED, void *arg UNUSED)
 {
@@ -30,8 +38,57 @@ static void gone(struct chan *c UNUSED, void *arg UNUSED)
 
 static void on_answer(struct chan *c UNUSED, struct msgr *r, int fd UNUSED, void *arg UNUSED)
 {
+	uint32_t id;
+
 	if (r->type == AUTH_REPLY && auth_reply_read(r, &last))
 		nanswers++;
+	else if (r->type == AUTH_CONTINUE && auth_text_read(r, &id, said))
+		nsaid++;
+}
+
+/* --- SCRAM's module: whoever says "right" is --- */
+
+static struct scram_session { int unused; } session;
+
+static struct scram_session *scram_begin(const struct scram_secret *offer UNUSED)
+{
+	return &session;
+}
+
+static bool scram_first(struct scram_session *s UNUSED, const char *text, const char *name UNUSED, struct str *out)
+{
+	str_adds(out, "first");
+	return strcmp(text, "malformed") != 0;
+}
+
+static bool scram_final(struct scram_session *s UNUSED, const char *text, const struct scram_secret *keys UNUSED, struct str *out)
+{
+	str_adds(out, "final");
+	return strcmp(text, "right") == 0;
+}
+
+static void scram_end(struct scram_session **s)
+{
+	*s = NULL;
+}
+
+static bool scram_prepare(const char *password, struct str *out)
+{
+	str_adds(out, password);
+	return true;
+}
+
+const void *auth_module_symbol(const char *name, const char *symbol UNUSED, struct str *why UNUSED)
+{
+	static const struct scram_module module = { scram_begin, scram_first, scram_final, scram_end, scram_prepare };
+
+	return strcmp(name, "scram") == 0 ? &module : NULL;
+}
+
+const struct auth_driver *auth_module_load(const char *name UNUSED, struct str *why)
+{
+	str_adds(why, "there is none");
+	return NULL;
 }
 
 static void load(const char *text)
@@ -52,6 +109,16 @@ static void load(const char *text)
 	drv_userdb_use(db);
 }
 
+#define SLOW "$6$salt$egUxKNxDs8kPfh8iPMNcosMhb2eWah6d3R44JDm5Rj/j/XWR5E33QPd0YmHXoDHOIDR6kL5D3JcQcz0O8FHE00"
+static const char accounts[] =
+    "jo\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 192.0.2.1\n"
+    "ann\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n"
+    "slow\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\n"
+    "name\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com\n"
+    "off\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=disableimap=1\n"
+    "root\tuid=0|gid=0|home=/h|systempw={PLAIN}secret\n"
+    "bad\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node:x\n";
+
 static void begin(void)
 {
 	struct str errors = STR_INIT;
@@ -60,13 +127,13 @@ static void begin(void)
 	memset(&a, 0, sizeof(a));
 	memset(&w, 0, sizeof(w));
 	set = settings_defaults();
-	unit_set(&set->authdaemonrc_authmodulelist, "authuserdb");
+	unit_set(&set->authdaemonrc_authmodulelist, "authuserdb authdaemon");
 	unit_set(&set->self[0], "192.0.2.1");
 	set->imapd_IMAP_PROXY = 1;
 	a.ctx.set = set;
 	services_use(&a);
 	a.ctx.loop = ev_loop_new(EVFLAG_AUTO);
-	a.chain = auth_chain_new("authuserdb", AUTH_SIDE_LOOP, set, &errors);
+	a.chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_LOOP, set, &errors);
 	a.jobs = jobs_new(a.ctx.loop);
 	a.cache = cache_new(1 << 20);
 	a.questions = questions_new(a.ctx.loop, a.jobs, a.cache, clock_ms);
@@ -85,13 +152,20 @@ static void begin(void)
 	w.a = &a;
 	w.talks = talks_new();
 	w.chan = chan_new(a.ctx.loop, fd[0], NULL, gone, NULL);
-	load("jo\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 192.0.2.1\n");
+	load(accounts);
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	jobs_add_worker(a.jobs, 0, 1, fd[0]);
+	authworker = fd[1];
+	nsaid = 0;
+	job_init(&job, 0, JOB_HASH);
 }
 
 static void end(void)
 {
 	request_drop_all(&w);
 	CU_ASSERT_EQUAL(w.nsteps, 0);
+	job_fini(&job);
+	close(authworker);
 	talks_free(&w.talks);
 	chan_free(&w.chan);
 	chan_free(&worker);
@@ -110,34 +184,121 @@ static void end(void)
 	settings_free(&set);
 }
 
+static void turn(void)
+{
+	for (int i = 0; i < 4; i++)
+		ev_run(a.ctx.loop, EVRUN_NOWAIT);
+}
+
 /* There is an answer: it is in LAST. */
 static bool answered(void)
 {
 	unsigned before = nanswers;
 
-	ev_run(a.ctx.loop, EVRUN_NOWAIT);
-	ev_run(a.ctx.loop, EVRUN_NOWAIT);
+	turn();
 	return nanswers == before + 1;
 }
 
-/* Question ID: the right answer to a challenge. */
-static void prove(uint32_t id)
+static bool refused(enum auth_verdict verdict)
 {
-	struct auth_request q = { .request = id, .mech = AUTH_MECH_CRAM_MD5, .user = "jo" };
-	const char *challenge = talks_begin(w.talks, id, q.mech, "n", clock_now());
-	unsigned char md[EVP_MAX_MD_SIZE];
+	return answered() && last.verdict == verdict;
+}
+
+/* TEXT is for the client. */
+static bool says(const char *text)
+{
+	unsigned before = nsaid;
+
+	turn();
+	return nsaid == before + 1 && strcmp(said, text) == 0;
+}
+
+/* The auth worker has been given a job of KIND: it is in JOB. */
+static bool given(enum job_kind kind)
+{
+	static uint8_t buf[MSG_SIZE_MAX];
+	struct msgr r;
+	ssize_t len;
+
+	turn();
+	if ((len = recv(authworker, buf, sizeof(buf), MSG_DONTWAIT)) <= 0)
+		return false;
+	msgr_begin(&r, buf, (size_t)len);
+	job_fini(&job);
+	return job_read(&r, &job) && job.kind == kind;
+}
+
+/* The auth worker has done JOB. */
+static void done(enum auth_result result, const char *text, bool goes_on)
+{
 	static struct msgw m;
-	unsigned n = 0;
+	struct job_done d;
+
+	job_done_init(&d, job.id, job.kind);
+	d.result = result;
+	mem_free(&d.text);
+	d.text = mem_strdup(text);
+	d.answered = !goes_on;
+	d.pos = goes_on ? 2 : 1;
+	account_set(&d.account.name, "dora");
+	account_set(&d.account.home, "/h");
+	account_set(&d.account.clear, "secret");
+	d.account.uid = d.account.gid = 1000;
+	settings_directories_digest(set, d.settings);
+	job_done_write(&m, &d);
+	CU_ASSERT_EQUAL(msg_send(authworker, &m, -1), 0);
+	job_done_fini(&d);
+}
+
+/* SCRAM's keys, as an auth worker computes them. */
+static void done_keys(void)
+{
+	struct scram_secret s;
+	struct str text = STR_INIT;
+	const char *why;
+
+	CU_ASSERT_TRUE_FATAL(scram_secret_read(&s, job.hash, &why));
+	scram_secret_derive(&s, job.password);
+	scram_secret_add(&text, &s);
+	done(AUTH_OK, str_cstr(&text), false);
+	str_fini(&text);
+}
+
+/* Nothing of any request is left. */
+static bool all_gone(void)
+{
+	turn();
+	return w.requests == NULL && w.nsteps == 0 && a.waiting == NULL && a.held == NULL && a.held_end == &a.held && a.nheld == 0 &&
+	    jobs_waiting(a.jobs) == 0;
+}
+
+/* Question ID. */
+static void ask(uint32_t id, enum auth_mech mech, const char *user, const char *password)
+{
+	struct auth_request q = { .request = id, .mech = mech };
+	static struct msgw m;
 	struct msgr r;
 
+	str_copy(q.user, sizeof(q.user), user);
+	str_copy(q.password, sizeof(q.password), password);
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, "192.0.2.99", 1));
-	HMAC(EVP_md5(), "secret", 6, (const unsigned char *)challenge, strlen(challenge), md, &n);
-	hex_text(q.password, md, n);
 	auth_request_write(&m, &q);
 	msgr_begin(&r, m.buf, m.len - 1);
 	CU_ASSERT_FALSE(request_new(&w, &r));
 	msgr_begin(&r, m.buf, m.len);
 	CU_ASSERT_TRUE_FATAL(request_new(&w, &r));
+}
+
+/* Question ID: the right answer to a challenge. */
+static void prove(uint32_t id)
+{
+	const char *challenge = talks_begin(w.talks, id, AUTH_MECH_CRAM_MD5, "n", clock_now());
+	unsigned char md[EVP_MAX_MD_SIZE];
+	char answer[2 * EVP_MAX_MD_SIZE + 1];
+	unsigned n = 0;
+
+	HMAC(EVP_md5(), "secret", 6, (const unsigned char *)challenge, strlen(challenge), md, &n);
+	ask(id, AUTH_MECH_CRAM_MD5, "jo", hex_text(answer, md, n));
 }
 
 /* What was granted for an answer to a challenge can be asked about once more, not for ever: each time there is a new token. */
@@ -178,7 +339,445 @@ static void test_again_once(void)
 	end();
 }
 
+/* --- where a request waits --- */
+
+enum { PEER_PORT = 143 };
+enum place { FIRST_LOAD, DIRECTORY, HASH, CLIENT, KEYS, ADDRESS, ROOM, GRANTED, PLACES };
+
+/* ACCOUNT_CROWD_MAX logins of jo are under way at the first mailhost. */
+static void crowd(void)
+{
+	struct net_addr peer;
+
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&peer, "192.0.2.7", PEER_PORT));
+	for (uint64_t id = 1; id <= 20; id++)
+		reg_send_away(a.reg, reg_add(a.reg, id, PROTOCOL_IMAP, &peer, "jo", 0), "192.0.2.7", &peer, 1, clock_now() + 100);
+}
+
+static void all_arrive(void)
+{
+	for (uint64_t id = 1; id <= 20; id++)
+		reg_arrived(a.reg, reg_find(a.reg, id));
+}
+
+/* Question 7 waits at PLACE. */
+static void reach(enum place place)
+{
+	begin();
+	switch (place) {
+	case FIRST_LOAD:
+		drv_userdb_use(NULL);
+		a.first_load = true;
+		ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
+		CU_ASSERT_PTR_NOT_NULL(a.waiting);
+		break;
+	case DIRECTORY:
+		ask(7, AUTH_MECH_PASSWORD, "dora", "secret");
+		CU_ASSERT(given(JOB_VERIFY));
+		break;
+	case HASH:
+		ask(7, AUTH_MECH_PASSWORD, "slow", "secret");
+		CU_ASSERT(given(JOB_HASH));
+		break;
+	case CLIENT:
+		ask(7, AUTH_MECH_SCRAM_SHA_256, "jo", "hello");
+		CU_ASSERT(says("first"));
+		break;
+	case KEYS:
+		ask(7, AUTH_MECH_SCRAM_SHA_256, "jo", "hello");
+		CU_ASSERT(says("first"));
+		request_step(&w, 7, "right");
+		CU_ASSERT(given(JOB_SCRAM));
+		break;
+	case ADDRESS:
+		ask(7, AUTH_MECH_PASSWORD, "name", "secret");
+		CU_ASSERT_PTR_NOT_NULL(a.waiting);
+		break;
+	case ROOM:
+		crowd();
+		ask(7, AUTH_MECH_PASSWORD, "jo", "secret");
+		CU_ASSERT_EQUAL(a.nheld, 1);
+		break;
+	default:
+		prove(7);
+		CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.more == AUTH_MORE_HERE);
+	}
+	turn();
+	CU_ASSERT_EQUAL(nanswers, place == GRANTED);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(w.requests);
+	CU_ASSERT_EQUAL(w.nsteps, place == CLIENT || place == KEYS || place == GRANTED);
+}
+
+/* What it waits for comes. */
+static void arrive(enum place place)
+{
+	struct net_addr peer;
+
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&peer, "192.0.2.9", 0));
+	switch (place) {
+	case FIRST_LOAD:
+		load(accounts);
+		a.first_load = false;
+		request_resume(&a);
+		break;
+	case DIRECTORY:
+	case HASH:
+		done(AUTH_OK, "", false);
+		break;
+	case KEYS:
+		done_keys();
+		break;
+	case ADDRESS:
+		peers_resolved(a.peers, "node.example.com", NAME_FOUND, &peer, 1, clock_now());
+		request_resume(&a);
+		break;
+	case ROOM:
+		all_arrive();
+		for (int i = 0; i < 1000 && a.nheld != 0; i++)
+			ev_run(a.ctx.loop, EVRUN_ONCE);
+		break;
+	default:
+		request_step(&w, 7, "right");
+	}
+}
+
+/* The worker does not want it any more, wherever it is: nobody is answered, and what comes for it later finds nothing. */
+static void test_cancelled(void)
+{
+	for (enum place place = 0; place < PLACES; place++) {
+		reach(place);
+		request_cancel(&w, 8);
+		CU_ASSERT_PTR_NOT_NULL(w.requests);
+		request_cancel(&w, 7);
+		CU_ASSERT(all_gone());
+		if (place != CLIENT && place != GRANTED)
+			arrive(place);
+		turn();
+		CU_ASSERT_EQUAL(nanswers, place == GRANTED);
+		end();
+	}
+}
+
+/* The worker is gone. */
+static void test_dropped(void)
+{
+	for (enum place place = 0; place < PLACES; place++) {
+		reach(place);
+		request_drop_all(&w);
+		CU_ASSERT(all_gone());
+		end();
+	}
+}
+
+/* A client's next message, where none is awaited: the worker is told so, and the question goes on. */
+static void test_unasked_step(void)
+{
+	for (enum place place = 0; place < PLACES; place++) {
+		if (place == CLIENT || place == GRANTED)
+			continue;
+		reach(place);
+		request_step(&w, 7, "right");
+		CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+		CU_ASSERT_PTR_NOT_NULL(w.requests);
+		request_step(&w, 8, "right");
+		CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+		arrive(place);
+		if (place == KEYS)
+			CU_ASSERT(says("final"))
+		else
+			CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+		end();
+	}
+}
+
+/* Only who waits for the client has waited too long. */
+static void test_expired(void)
+{
+	for (enum place place = 0; place < PLACES; place++) {
+		reach(place);
+		request_expire(&w, clock_now() - 1000);
+		CU_ASSERT_PTR_NOT_NULL(w.requests);
+		request_expire(&w, clock_now() + 1000);
+		turn();
+		CU_ASSERT_EQUAL(nanswers, place == CLIENT || place == GRANTED);
+		CU_ASSERT_EQUAL(all_gone(), place == CLIENT || place == GRANTED);
+		if (place == CLIENT)
+			CU_ASSERT_STRING_EQUAL(last.reason, "its client took too long");
+		end();
+	}
+}
+
+/* Something that others wait for has come: this one looks again, and waits on, or goes on waiting for what it waits for. */
+static void test_resumed(void)
+{
+	for (enum place place = 0; place < PLACES; place++) {
+		reach(place);
+		request_resume(&a);
+		turn();
+		CU_ASSERT_EQUAL(nanswers, place == GRANTED);
+		CU_ASSERT_PTR_NOT_NULL(w.requests);
+		CU_ASSERT_EQUAL(a.waiting != NULL, place == FIRST_LOAD || place == ADDRESS);
+		CU_ASSERT_EQUAL(a.nheld, place == ROOM);
+		end();
+	}
+}
+
+/* It gets what it waits for, and is answered; what can be asked again is kept. */
+static void test_awaited(void)
+{
+	for (enum place place = 0; place < PLACES; place++) {
+		reach(place);
+		arrive(place);
+		if (place == CLIENT) {
+			CU_ASSERT(given(JOB_SCRAM));
+			done_keys();
+		}
+		if (place == CLIENT || place == KEYS) {
+			CU_ASSERT(says("final"));
+			request_step(&w, 7, "");
+		}
+		turn();
+		CU_ASSERT_EQUAL(nanswers, place == GRANTED ? 2 : 1);
+		CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_OK);
+		CU_ASSERT_EQUAL(last.local, place == FIRST_LOAD || place == DIRECTORY || place == HASH);
+		CU_ASSERT_EQUAL(all_gone(), place != CLIENT && place != KEYS);
+		end();
+	}
+}
+
+/* The auth workers are gone, twice: nobody does its job. */
+static void test_no_worker(void)
+{
+	static const enum place places[] = { DIRECTORY, HASH, KEYS };
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		reach(places[i]);
+		for (int k = 0; k < 2; k++) {
+			int fd[2];
+
+			close(authworker);
+			turn();
+			CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+			authworker = fd[1];
+			jobs_add_worker(a.jobs, 0, (uint64_t)k + 2, fd[0]);
+			turn();
+		}
+		CU_ASSERT_EQUAL(nanswers, 1);
+		CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_UNAVAILABLE);
+		CU_ASSERT(all_gone());
+		end();
+	}
+}
+
+/* What the auth worker finds out is no. */
+static void test_wrong(void)
+{
+	static const struct { enum place place; enum auth_result result; enum auth_verdict verdict; } t[] = {
+		{ HASH, AUTH_MISMATCH, AUTH_VERDICT_WRONG }, { HASH, AUTH_BROKEN, AUTH_VERDICT_UNAVAILABLE },
+		{ HASH, AUTH_TRY_LATER, AUTH_VERDICT_UNAVAILABLE },
+		{ DIRECTORY, AUTH_MISMATCH, AUTH_VERDICT_WRONG }, { DIRECTORY, AUTH_DISABLED, AUTH_VERDICT_WRONG },
+		{ DIRECTORY, AUTH_TRY_LATER, AUTH_VERDICT_UNAVAILABLE }, { DIRECTORY, AUTH_BROKEN, AUTH_VERDICT_UNAVAILABLE },
+		{ KEYS, AUTH_BROKEN, AUTH_VERDICT_WRONG },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		reach(t[i].place);
+		done(t[i].result, "", false);
+		CU_ASSERT(answered());
+		CU_ASSERT_EQUAL(last.verdict, t[i].verdict);
+		CU_ASSERT(all_gone());
+		end();
+	}
+}
+
+/* Where hashes are slow no answer is quicker: not for a name that nobody has, nor for an account whose own hash is quick. */
+static void test_nobody(void)
+{
+	static const char *const user[] = { "dora", "ann" };
+
+	for (int i = 0; i < 2; i++) {
+		begin();
+		load("a\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\nb\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\n"
+		    "ann\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n");
+		ask(7, AUTH_MECH_PASSWORD, user[i], "wrong");
+		if (i == 0) { /* there is nobody behind the last directory */
+			CU_ASSERT(given(JOB_VERIFY));
+			done(AUTH_UNKNOWN, "", true);
+		}
+		CU_ASSERT_TRUE_FATAL(given(JOB_HASH));
+		CU_ASSERT_EQUAL(strncmp(job.hash, "$6$", 3), 0);
+		done(AUTH_OK, "", false);
+		CU_ASSERT(refused(AUTH_VERDICT_WRONG));
+		CU_ASSERT(all_gone());
+		end();
+	}
+}
+
+/* The record of a directory, for a mechanism that does not tell the password. */
+static void test_record_of_directory(void)
+{
+	begin();
+	ask(7, AUTH_MECH_SCRAM_SHA_1, "dora", "hello");
+	CU_ASSERT(given(JOB_LOOKUP));
+	done(AUTH_OK, "", false);
+	CU_ASSERT(says("first"));
+	request_step(&w, 7, "wrong");
+	CU_ASSERT(given(JOB_SCRAM));
+	done_keys();
+	CU_ASSERT(refused(AUTH_VERDICT_WRONG));
+	CU_ASSERT(all_gone());
+	ask(8, AUTH_MECH_SCRAM_SHA_1, "dora", "hello");
+	CU_ASSERT(given(JOB_LOOKUP));
+	done(AUTH_TRY_LATER, "", false);
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* A conversation that its client breaks, at each of its messages. */
+static void test_scram_broken(void)
+{
+	begin();
+	ask(7, AUTH_MECH_SCRAM_SHA_256, "jo", "malformed");
+	CU_ASSERT(refused(AUTH_VERDICT_WRONG));
+	CU_ASSERT(all_gone());
+	for (int known = 0; known < 2; known++) {
+		ask(8, AUTH_MECH_SCRAM_SHA_256, known ? "jo" : "nobody", "hello");
+		if (!known) {
+			CU_ASSERT(given(JOB_LOOKUP));
+			done(AUTH_UNKNOWN, "", true);
+		}
+		CU_ASSERT(says("first"));
+		request_step(&w, 8, known ? "wrong" : "right");
+		CU_ASSERT(given(JOB_SCRAM));
+		done_keys();
+		CU_ASSERT(refused(AUTH_VERDICT_WRONG));
+		CU_ASSERT(all_gone());
+	}
+	ask(9, AUTH_MECH_SCRAM_SHA_256, "jo", "hello");
+	CU_ASSERT(says("first"));
+	request_step(&w, 9, "right");
+	CU_ASSERT(given(JOB_SCRAM));
+	done_keys();
+	CU_ASSERT(says("final"));
+	request_step(&w, 9, "too much");
+	CU_ASSERT(refused(AUTH_VERDICT_WRONG));
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* Refusals that need nothing to wait for. */
+static void test_refused(void)
+{
+	static char long_name[ACCOUNT_NAME_MAX];
+	static const struct { const char *user, *password; enum auth_mech mech; enum auth_verdict verdict; const char *reason; } t[] = {
+		{ "ann", "wrong", AUTH_MECH_PASSWORD, AUTH_VERDICT_WRONG, "" },
+		{ "off", "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_DISABLED, "disableimap" },
+		{ "bad", "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_UNAVAILABLE, NULL },
+		{ "root", "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_UNAVAILABLE, NULL },
+		{ "ann", "00", AUTH_MECH_CRAM_MD5, AUTH_VERDICT_UNAVAILABLE, "its challenge is not known any more" },
+		{ "ann", "00", AUTH_MECH_TOKEN, AUTH_VERDICT_WRONG, "" },
+		{ long_name, "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_WRONG, "the name is too long" },
+	};
+
+	memset(long_name, 'x', sizeof(long_name) - 1);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		begin();
+		unit_set(&set->imapd_DEFDOMAIN, t[i].user == long_name ? "@example.com" : "");
+		services_use(&a);
+		ask(7, t[i].mech, t[i].user, t[i].password);
+		CU_ASSERT(all_gone());
+		CU_ASSERT_EQUAL(nanswers, 1);
+		CU_ASSERT_EQUAL(last.verdict, t[i].verdict);
+		if (t[i].reason != NULL)
+			CU_ASSERT_STRING_EQUAL(last.reason, t[i].reason);
+		end();
+	}
+}
+
+/* None of the crowd arrives: the account is shut out, and who waits for room is refused. */
+static void test_no_room(void)
+{
+	reach(ROOM);
+	reg_shut(a.reg, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, "jo", clock_now() + 100);
+	for (int i = 0; i < 1000 && nanswers == 0; i++)
+		ev_run(a.ctx.loop, EVRUN_ONCE);
+	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_UNAVAILABLE);
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* Nobody knows the address, and its time is over: nothing has to come for it to be refused. */
+static void test_no_address(void)
+{
+	reach(ADDRESS);
+	peers_resolved(a.peers, "node.example.com", NAME_UNKNOWN, NULL, 0, clock_now());
+	request_resume(&a);
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_STRING_EQUAL(last.reason, "mailhost node.example.com has no address");
+	CU_ASSERT(all_gone());
+	end();
+	reach(ADDRESS);
+	request_cancel(&w, 7);
+	set->proxy_PROXY_TIMEOUT = 0;
+	ask(8, AUTH_MECH_PASSWORD, "name", "secret");
+	for (int i = 0; i < 1000 && nanswers == 0; i++)
+		ev_run(a.ctx.loop, EVRUN_ONCE);
+	CU_ASSERT_STRING_EQUAL(last.reason, "the name server does not answer for mailhost node.example.com");
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* Several wait in each place, one in the midst is cancelled: the others go on in their order. */
+static void test_queues(void)
+{
+	reach(ROOM);
+	ask(8, AUTH_MECH_PASSWORD, "jo", "secret");
+	ask(9, AUTH_MECH_PASSWORD, "jo", "secret");
+	CU_ASSERT_EQUAL(a.nheld, 3);
+	request_cancel(&w, 9); /* the last: the next one goes behind 8 */
+	ask(10, AUTH_MECH_PASSWORD, "jo", "secret");
+	request_cancel(&w, 8);
+	CU_ASSERT_EQUAL(a.nheld, 2);
+	arrive(ROOM);
+	turn();
+	CU_ASSERT_EQUAL(nanswers, 2);
+	CU_ASSERT_EQUAL(last.request, 10);
+	CU_ASSERT(all_gone());
+	end();
+	reach(ADDRESS);
+	ask(8, AUTH_MECH_PASSWORD, "name", "secret");
+	ask(9, AUTH_MECH_PASSWORD, "name", "secret");
+	request_cancel(&w, 8);
+	arrive(ADDRESS);
+	turn();
+	CU_ASSERT_EQUAL(nanswers, 2);
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* Conversations are bounded: the one too many is refused, and what was granted without room for it cannot be asked about again. */
+static void test_too_many(void)
+{
+	begin();
+	w.nsteps = 4096;
+	ask(7, AUTH_MECH_SCRAM_SHA_256, "jo", "hello");
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	prove(8);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.more == AUTH_MORE_HERE);
+	CU_ASSERT_PTR_NULL(w.requests);
+	CU_ASSERT_EQUAL(w.nsteps, 4096);
+	w.nsteps = 0;
+	end();
+}
+
 static const struct unit_case cases[] = {
-	{ "once more", test_again_once }, { NULL, NULL },
+	{ "once more", test_again_once }, { "cancelled in each state", test_cancelled }, { "dropped in each state", test_dropped },
+	{ "a step that nobody awaits", test_unasked_step }, { "expired in each state", test_expired },
+	{ "resumed in each state", test_resumed }, { "what is awaited comes", test_awaited }, { "no auth worker", test_no_worker },
+	{ "what the auth worker finds is no", test_wrong }, { "nobody's password", test_nobody },
+	{ "a directory's record", test_record_of_directory }, { "broken conversations", test_scram_broken },
+	{ "refused at once", test_refused }, { "no room at the peer", test_no_room }, { "no address", test_no_address },
+	{ "several in a queue", test_queues }, { "too many conversations", test_too_many }, { NULL, NULL },
 };
 UNIT_MAIN("request", cases)
