@@ -1,3 +1,4 @@
+/* Questions of login workers and their answers as messages; what a forwarded identity is signed over. */
 #include "authd/auth_wire.h"
 
 #include <ctype.h>

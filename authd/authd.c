@@ -1,3 +1,4 @@
+/* The role authd: its channels, the userdb's file, the orders of the master, the sessions' register behind them. */
 #include "authd/authd.h"
 
 #include <openssl/rand.h>

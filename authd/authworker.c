@@ -1,3 +1,4 @@
+/* The process of an auth worker: one job after another, each done while the process waits. */
 #include "authd/authworker.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* What logins have shown, in one table with a queue of use: found by keyed digests, bounded in bytes. */
 #include "authd/cache.h"
 
 #include <stddef.h>

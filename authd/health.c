@@ -1,3 +1,4 @@
+/* Which servers and drivers are down: what the log is told once, and when one is tried again. */
 #include "authd/health.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The messages between authd and its auth workers. */
 #include "authd/job.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The queue in front of the auth workers: whose turn it is, and who is refused when there is too much. */
 #include "authd/jobs.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+/* CRAM, APOP and tokens of other nodes: challenges, and whether an answer is right. */
 #include "authd/mech.h"
 
 #include <openssl/evp.h>

@@ -1,3 +1,4 @@
+/* The reader of memcached's text protocol: takes its bytes cut anywhere. */
 #include "authd/memcached_text.h"
 
 #include <string.h>

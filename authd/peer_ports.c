@@ -1,3 +1,4 @@
+/* The ports at which the nodes of a pool serve, out of the settings. */
 #include "authd/peer_ports.h"
 
 static void add_port(struct route_protocol *p, uint16_t port)

@@ -1,3 +1,4 @@
+/* The cache of peers' addresses, and which of them failed last. */
 #include "authd/peers.h"
 
 #include <string.h>

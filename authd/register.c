@@ -1,3 +1,4 @@
+/* The table of sessions and of logins under way, with their counts by user, address and peer. */
 #include "authd/register.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* A child process for each look-up of a name, and its end when the time is over. */
 #include "authd/resolver.h"
 
 #include <errno.h>

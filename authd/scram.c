@@ -1,3 +1,4 @@
+/* SCRAM step by step, as far as the account is concerned; the mechanism itself is GNU SASL's (scram_gsasl.c). */
 #include "authd/scram.h"
 
 #include <string.h>

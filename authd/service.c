@@ -1,3 +1,4 @@
+/* What the settings say of one protocol: its limits and switches, DEFDOMAIN, AUTHSERVICE. */
 #include <string.h>
 #include <unistd.h>
 

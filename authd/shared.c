@@ -1,3 +1,4 @@
+/* Proven passwords that the nodes of a pool share: sealed here, kept by a store outside. */
 #include "authd/shared.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The table of drivers, the walk along the chain, and the check of a password. */
 #include "authlib/auth.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Starting, asking and ending the child of a driver that may hang. */
 #include "authlib/child.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Questions and answers of Courier's authdaemond and authpipe as text. */
 #include "authlib/courier.h"
 
 #include <errno.h>

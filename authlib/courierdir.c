@@ -1,3 +1,4 @@
+/* A look-up at something that speaks Courier's language, connection and all. */
 #include "authlib/courierdir.h"
 
 #include <errno.h>

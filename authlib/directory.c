@@ -1,3 +1,4 @@
+/* Which server of a directory may be asked now. */
 #include "authlib/directory.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* What drivers learned of servers, as a list that travels to authd. */
 #include "authlib/dirnews.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* The driver authuserdb: a look-up in the image that is mapped here. */
 #include "authlib/drv_userdb.h"
 
 #include <string.h>

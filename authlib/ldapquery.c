@@ -1,3 +1,4 @@
+/* LDAP filters made of a name, and an entry read as a record. */
 #include "authlib/ldapquery.h"
 
 #include <string.h>

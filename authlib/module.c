@@ -1,3 +1,4 @@
+/* Loading the driver modules. */
 #include "authlib/module.h"
 
 #include <dlfcn.h>

@@ -1,3 +1,4 @@
+/* The kinds of stored passwords, which of them a text is, and its check. */
 #include "authlib/password.h"
 
 #include <openssl/evp.h>

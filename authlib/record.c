@@ -1,3 +1,4 @@
+/* Values of a directory put into a record, each judged. */
 #include "authlib/record.h"
 
 #include <string.h>

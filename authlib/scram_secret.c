@@ -1,3 +1,4 @@
+/* Stored SCRAM secrets read and made. */
 #include "authlib/scram_secret.h"
 
 #include <openssl/evp.h>

@@ -1,3 +1,4 @@
+/* A look-up in a database: connection, question, once more, verdict. */
 #include "authlib/sqldir.h"
 
 #include <string.h>

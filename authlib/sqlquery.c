@@ -1,3 +1,4 @@
+/* The question to a database as text, and a row read as a record. */
 #include "authlib/sqlquery.h"
 
 #include <string.h>

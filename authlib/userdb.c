@@ -1,3 +1,4 @@
+/* An image of the userdb: opened, checked against its bounds, searched. */
 #include "authlib/userdb.h"
 
 #include <errno.h>

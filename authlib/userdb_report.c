@@ -1,3 +1,4 @@
+/* What was found while a userdb was built: for the log, and for `waypost check`. */
 #include <string.h>
 
 #include "authlib/userdb.h"

@@ -1,3 +1,4 @@
+/* What the load generator and the fake back end share: bytes of bodies, sockets. */
 #include "bench/wire.h"
 
 #include <stdio.h>

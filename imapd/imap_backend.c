@@ -1,3 +1,4 @@
+/* IMAP towards a peer: the login of a client's account there, line by line, and what the peer can do. */
 #include <string.h>
 #include <strings.h>
 

@@ -1,3 +1,4 @@
+/* A parsed message as ENVELOPE, BODY and BODYSTRUCTURE. */
 #include "imapd/imap_body.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Dates of the protocol, read and written. */
 #include "imapd/imap_date.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The ID command: its list, and the identity of a forwarded login in it. */
 #include "imapd/imap_id.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* IMAP before login: commands of the client to events, verdicts to words. */
 #include "imapd/imap_login.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* BODY[...]: the text between the brackets, and the bytes that it stands for. */
 #include "imapd/imap_section.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The texts of a SEARCH, looked for in one pass over a message. */
 #include "imapd/imap_text.h"
 
 #include <stdlib.h>

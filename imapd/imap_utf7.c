@@ -1,3 +1,4 @@
+/* Modified UTF-7 to UTF-8 and back. */
 #include "imapd/imap_utf7.h"
 
 #include <string.h>

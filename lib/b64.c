@@ -1,3 +1,4 @@
+/* Base64 over OpenSSL's codec, with the strictness that it lacks. */
 #include "lib/b64.h"
 
 #include <openssl/evp.h>

@@ -1,3 +1,4 @@
+/* Lines in and replies out, over descriptors that are waited for. */
 #include "lib/bio.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* A message socket on the loop: the queue out, the packets in. */
 #include "lib/chan.h"
 
 #include <errno.h>

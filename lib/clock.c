@@ -1,3 +1,4 @@
+/* Reading the clock that never steps. */
 #include "lib/clock.h"
 
 #include <time.h>

@@ -1,3 +1,4 @@
+/* The ways to end a process, and what they write first. */
 #include "lib/die.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Waiting for a descriptor, and writing all of a text. */
 #include "lib/fd.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Hexadecimal text, written and read. */
 #include "lib/hex.h"
 
 #include <limits.h>

@@ -1,3 +1,4 @@
+/* Log lines: made, their outside text cleaned, sent in batches. */
 #include "lib/log.h"
 
 #include <errno.h>

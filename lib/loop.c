@@ -1,3 +1,4 @@
+/* libev's loop, and taking a descriptor out of it that others hold, too. */
 #include "lib/loop.h"
 
 #include <errno.h>

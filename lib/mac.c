@@ -1,3 +1,4 @@
+/* HMAC-SHA256 with a prepared key. */
 #include "lib/mac.h"
 
 #include <openssl/core_names.h>

@@ -1,3 +1,4 @@
+/* Memory that is there, wiping, comparing secrets. */
 #include "lib/mem.h"
 
 #include <openssl/crypto.h>

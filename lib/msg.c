@@ -1,3 +1,4 @@
+/* Messages written, sent, received and read, field by field. */
 #include "lib/msg.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Addresses as text, and sockets that listen and connect. */
 #include "lib/net.h"
 
 #include <arpa/inet.h>

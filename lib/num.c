@@ -1,3 +1,4 @@
+/* Decimal numbers, read strictly and written quickly. */
 #include "lib/num.h"
 
 #include <endian.h>

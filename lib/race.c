@@ -1,3 +1,4 @@
+/* The sleep at a race point, in builds that have them. */
 #include "lib/race.h"
 
 #ifdef WITH_RACE_POINTS

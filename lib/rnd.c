@@ -1,3 +1,4 @@
+/* The pool of random bytes. */
 #include "lib/rnd.h"
 
 #include <openssl/rand.h>

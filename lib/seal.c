@@ -1,3 +1,4 @@
+/* Sealing and opening: AES-256-GCM with a key for each message. */
 #include "lib/seal.h"
 
 #include <limits.h>

@@ -1,3 +1,4 @@
+/* The growing string. */
 #include "lib/str.h"
 
 #include <stdio.h>

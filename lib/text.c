@@ -1,3 +1,4 @@
+/* Control characters: found and replaced. */
 #include "lib/text.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* A worker's listening sockets: opened, paused for want of descriptors, taken over from others. */
 #include "login/gate.h"
 
 #include <errno.h>

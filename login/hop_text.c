@@ -1,3 +1,4 @@
+/* Members of a forwarded identity as text, and back. */
 #include "login/hop_text.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The engine of a login: every change of its state, from greeting to hand-over. */
 #include "login/login.h"
 
 #include <errno.h>

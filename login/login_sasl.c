@@ -1,3 +1,4 @@
+/* SASL exchanges of a login, whatever the protocol. */
 #include "login/login_sasl.h"
 
 #include <string.h>

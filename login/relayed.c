@@ -1,3 +1,4 @@
+/* The small record of a relayed session. */
 #include "login/relayed.h"
 
 #include <string.h>

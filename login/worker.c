@@ -1,3 +1,4 @@
+/* The role of a login worker: what comes from the master, authd and spawn, and whom it concerns. */
 #include "login/worker.h"
 
 #include <errno.h>

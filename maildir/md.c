@@ -1,3 +1,4 @@
+/* The root of a Maildir, its trouble as text, and how folders are called. */
 #include "maildir/md.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* An open mailbox: sync, flags, keywords, expunge, STATUS. */
 #include "maildir/md_box.h"
 
 #include <errno.h>

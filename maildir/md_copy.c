@@ -1,3 +1,4 @@
+/* Copying and moving messages into another folder. */
 #include "maildir/md_copy.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The last step of save, copy and move, under the folder's lock. */
 #include "maildir/md_deposit.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Directories of a folder: opened, made, synced, cleared. */
 #include "maildir/md_dir.h"
 
 #include <dirent.h>

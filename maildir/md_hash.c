@@ -1,3 +1,4 @@
+/* A table from a message's base name to its place in the box. */
 #include <string.h>
 
 #include "lib/mem.h"

@@ -1,3 +1,4 @@
+/* courierimapkeywords/: read, written, merged. */
 #include "maildir/md_keyword.h"
 
 #include <errno.h>

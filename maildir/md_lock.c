@@ -1,3 +1,4 @@
+/* Taking and breaking the folder's dot-lock. */
 #include "maildir/md_lock.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* File names of messages: taken apart and made. */
 #include "maildir/md_name.h"
 
 #include <errno.h>

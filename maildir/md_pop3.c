@@ -1,3 +1,4 @@
+/* INBOX as POP3 sees it. */
 #include "maildir/md_pop3.h"
 
 #include <errno.h>

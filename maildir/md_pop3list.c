@@ -1,3 +1,4 @@
+/* The text of courierpop3dsizelist, read and written. */
 #include "maildir/md_pop3list.h"
 
 #include <string.h>

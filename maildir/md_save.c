@@ -1,3 +1,4 @@
+/* A new message on its way from tmp/ into the folder. */
 #include "maildir/md_save.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The list of subscriptions, read and replaced. */
 #include "maildir/md_subscribe.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The folders: listed, made, renamed, deleted. */
 #include "maildir/md_tree.h"
 
 #include <errno.h>

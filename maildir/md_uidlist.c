@@ -1,3 +1,4 @@
+/* courierimapuiddb, read and replaced. */
 #include "maildir/md_uidlist.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Watching an open box by inotify. */
 #include "maildir/md_watch.h"
 
 #include <errno.h>

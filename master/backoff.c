@@ -1,3 +1,4 @@
+/* How long a role that died waits for its next start. */
 #include "master/backoff.h"
 
 unsigned backoff_after(struct backoff *b, double lived)

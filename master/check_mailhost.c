@@ -1,3 +1,4 @@
+/* Mailhosts of the userdb as `waypost check` judges them. */
 #include "master/check_mailhost.h"
 
 #include <string.h>

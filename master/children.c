@@ -1,3 +1,4 @@
+/* The processes of the roles: started, introduced to each other, restarted, retired. */
 #include "master/master.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Figures of several roles, added up by their names. */
 #include "master/counts.h"
 
 #include <string.h>

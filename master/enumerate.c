@@ -1,3 +1,4 @@
+/* All accounts of all drivers, for `waypost auth --enumerate`. */
 #include "master/enumerate.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Who was asked to end, and when they are killed. */
 #include "master/kick.h"
 
 #include "lib/mem.h"

@@ -1,3 +1,4 @@
+/* Listening sockets: which ports need one, opened, kept, closed. */
 #include "master/listen.h"
 
 #include <errno.h>

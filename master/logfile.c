@@ -1,3 +1,4 @@
+/* Where log lines are written: file, syslog or stderr; what could not be written is counted. */
 #include "master/logfile.h"
 
 #include <errno.h>

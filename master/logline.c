@@ -1,3 +1,4 @@
+/* The form of a log line. */
 #include "master/logline.h"
 
 #include <ctype.h>

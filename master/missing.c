@@ -1,3 +1,4 @@
+/* What could not be passed to a role, and its next attempt. */
 #include "master/missing.h"
 
 #include "lib/clock.h"

@@ -1,3 +1,4 @@
+/* Messages to systemd. */
 #include "master/notify.h"
 
 #include <stdio.h>

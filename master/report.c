@@ -1,3 +1,4 @@
+/* Answers of the daemon as text and as JSON. */
 #include "master/report.h"
 
 #include <stdio.h>

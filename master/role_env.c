@@ -1,3 +1,4 @@
+/* The list of what a role's environment keeps. */
 #include "master/role_env.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The table of roles. */
 #include "master/roles.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Landlock around a session server. */
 #include "master/sandbox.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* The table of session servers: started, ended, asked for. */
 #include "master/servers.h"
 
 #include <errno.h>

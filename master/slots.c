@@ -1,3 +1,4 @@
+/* Which worker takes the clients of which slot. */
 #include "master/slots.h"
 
 #include "lib/log.h"

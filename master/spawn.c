@@ -1,3 +1,4 @@
+/* The role spawn: tickets from authd, clients from workers, a fork for each pair. */
 #include "master/spawn.h"
 
 #include <signal.h>

@@ -1,3 +1,4 @@
+/* What stands between spawn and a session server: who may be served, what the child gives up. */
 #include "master/spawn_child.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The tables of tickets and of clients that wait for theirs. */
 #include "master/tickets.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The parser of address lists. */
 #include "mime/addr.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Conversion of charsets and folding of case. */
 #include "mime/charset.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The parser of Content-Type and its like. */
 #include "mime/ctype.h"
 
 #include <string.h>

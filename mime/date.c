@@ -1,3 +1,4 @@
+/* The parser of Date fields; days of the calendar. */
 #include "mime/date.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Decoders of base64 and quoted-printable. */
 #include "mime/decode.h"
 
 #include <string.h>

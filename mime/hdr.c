@@ -1,3 +1,4 @@
+/* The walk over header fields. */
 #include "mime/hdr.h"
 
 #include <string.h>

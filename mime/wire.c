@@ -1,3 +1,4 @@
+/* Places on disk and places on the wire. */
 #include "mime/wire.h"
 
 #include <string.h>

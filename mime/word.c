@@ -1,3 +1,4 @@
+/* The parser of encoded words. */
 #include "mime/word.h"
 
 #include <string.h>

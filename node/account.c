@@ -1,3 +1,4 @@
+/* Account records: owned, copied, sent, and their lists of options. */
 #include "node/account.h"
 
 #include <stdlib.h>

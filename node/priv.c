@@ -1,3 +1,4 @@
+/* Users, capabilities, root directories and system calls: what each role gives up. */
 #include "node/priv.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The start of a role, and its talk with the master. */
 #include "node/role.h"
 
 #include <errno.h>

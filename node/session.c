@@ -1,3 +1,4 @@
+/* The start record of a session server, and its last line in the log. */
 #include "node/session.h"
 
 #include <signal.h>

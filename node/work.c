@@ -1,3 +1,4 @@
+/* When a command has to stop. */
 #include "node/work.h"
 
 #include <string.h>

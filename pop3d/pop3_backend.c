@@ -1,3 +1,4 @@
+/* POP3 towards a peer: the login of a client's account there, line by line. */
 #include <string.h>
 #include <strings.h>
 

@@ -1,3 +1,4 @@
+/* The list of CAPA. */
 #include "pop3d/pop3_capa.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The table of commands, and the commands. */
 #include "pop3d/pop3_session.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* CRLF, dots and the end of TOP. */
 #include "pop3d/pop3_dots.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* A command line taken apart. */
 #include "pop3d/pop3_line.h"
 
 #include <string.h>

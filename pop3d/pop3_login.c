@@ -1,3 +1,4 @@
+/* POP3 before login: commands of the client to events, verdicts to words. */
 #include "pop3d/pop3_login.h"
 
 #include <string.h>

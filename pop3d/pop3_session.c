@@ -1,3 +1,4 @@
+/* A session: the Maildir opened, commands read, the end said. */
 #include "pop3d/pop3_session.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* One login at a peer: connecting to its addresses in turn, the dialogue, the deadline. */
 #include "proxy/backend.h"
 
 #include <errno.h>

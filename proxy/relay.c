@@ -1,3 +1,4 @@
+/* Bytes both ways, until both sides are done. */
 #include "proxy/relay.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The account's mailhost as a decision. */
 #include "proxy/route.h"
 
 #include <string.h>

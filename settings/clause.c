@@ -1,3 +1,4 @@
+/* The walker over a clause of SQL. */
 #include "settings/clause.h"
 
 #include <ctype.h>

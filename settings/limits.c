@@ -1,3 +1,4 @@
+/* The system's limits beside what the settings ask for. */
 #include "settings/limits.h"
 
 #include <fcntl.h>

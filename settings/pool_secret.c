@@ -1,3 +1,4 @@
+/* Reading and deriving the pool's secret. */
 #include "settings/pool_secret.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The table as data; defaults; the copy for a role, written and read back; the digest of the directories. */
 #include "settings/settings.h"
 
 #include <openssl/evp.h>

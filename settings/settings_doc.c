@@ -1,3 +1,4 @@
+/* Sample file, manual page and list of Courier's names, out of the table. */
 #include "settings/settings_doc.h"
 
 #include <stdio.h>

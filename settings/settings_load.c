@@ -1,3 +1,4 @@
+/* The order of the steps in which a file is read. */
 #include "settings/settings_load.h"
 
 #include <libconfig.h>

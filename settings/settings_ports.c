@@ -1,3 +1,4 @@
+/* Lists of ports and servers, entry by entry. */
 #include <string.h>
 
 #include "lib/num.h"

@@ -1,3 +1,4 @@
+/* The value of one setting, out of what libconfig parsed. */
 #include "settings/settings_read.h"
 
 #include <stdio.h>

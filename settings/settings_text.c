@@ -1,3 +1,4 @@
+/* Files and what they include as one text, ${NAME} replaced, each line's origin kept. */
 #include "settings/settings_text.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Numbers as a file may write them: units of sizes and times, words of switches. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -1,3 +1,4 @@
+/* node/account: records and their options. */
 #include "tests/unit/unit.h"
 
 #include <string.h>

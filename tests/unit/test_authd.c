@@ -1,3 +1,4 @@
+/* authd's parts without its loop: questions on the wire, the register, peers, jobs. */
 #include "tests/unit/unit.h"
 
 #include <ctype.h>

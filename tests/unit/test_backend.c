@@ -1,3 +1,4 @@
+/* proxy/backend, with a made-up protocol and peers that misbehave. */
 #include "tests/unit/unit.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* lib/bio: lines, time limits, peers that do not read. */
 #include "tests/unit/unit.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* authd/cache: what is found, what makes room. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* lib/chan: queues, full sockets, descriptors. */
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>

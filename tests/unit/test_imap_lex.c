@@ -1,3 +1,4 @@
+/* imapd/imap_lex: words and literals, cut at every byte. */
 #include <string.h>
 
 #include "imapd/imap_lex.h"

@@ -1,3 +1,4 @@
+/* imapd/imap_match: patterns of LIST. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

@@ -1,3 +1,4 @@
+/* imapd/imap_seq: sequence sets. */
 #include <string.h>
 
 #include "imapd/imap_seq.h"

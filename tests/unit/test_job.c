@@ -1,3 +1,4 @@
+/* authd/job: messages to and from auth workers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

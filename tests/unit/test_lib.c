@@ -1,3 +1,4 @@
+/* The small parts of lib/: strings, numbers, hex, base64, addresses, messages. */
 #include "tests/unit/unit.h"
 
 #include <ctype.h>

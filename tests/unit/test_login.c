@@ -1,3 +1,4 @@
+/* The dialects and the text of a forwarded login's identity. */
 #include "tests/unit/unit.h"
 
 #include "imapd/imap_login.h"

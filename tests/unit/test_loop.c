@@ -1,3 +1,4 @@
+/* lib/loop: descriptors that other processes hold, too. */
 #include "tests/unit/unit.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* maildir/md_box: UIDs, flags, keywords, expunge. */
 #include "tests/unit/md_test.h"
 
 #include <dirent.h>

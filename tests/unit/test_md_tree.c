@@ -1,3 +1,4 @@
+/* maildir/md_tree: folders and subscriptions. */
 #include "tests/unit/md_test.h"
 
 #include "maildir/md_save.h"

@@ -1,3 +1,4 @@
+/* authd/mech: challenges and answers. */
 #include "tests/unit/unit.h"
 
 #include <openssl/evp.h>

@@ -1,3 +1,4 @@
+/* mime/: fields, addresses, words, parts; how much work they may cost. */
 #include "tests/unit/unit.h"
 
 #include <dlfcn.h>

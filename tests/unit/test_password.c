@@ -1,3 +1,4 @@
+/* authlib/password: hashes that other programs made. */
 #include <string.h>
 #include <strings.h>
 

@@ -1,3 +1,4 @@
+/* proxy/relay: both streams, their ends, a clock that steps. */
 #include "tests/unit/unit.h"
 
 #include <errno.h>

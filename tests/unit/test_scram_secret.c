@@ -1,3 +1,4 @@
+/* authlib/scram_secret: secrets that other programs made. */
 #include <string.h>
 
 #include "authlib/scram_secret.h"

@@ -1,3 +1,4 @@
+/* settings/: files good and bad, and what is said about them. */
 #include "tests/unit/unit.h"
 
 #include <libconfig.h>

@@ -1,3 +1,4 @@
+/* master/tickets: once, in time, on the right channel. */
 #include "tests/unit/unit.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* authlib/userdb: lines, images, files that change. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

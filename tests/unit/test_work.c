@@ -1,3 +1,4 @@
+/* node/work: when a command stops. */
 #include "tests/unit/unit.h"
 
 #include <signal.h>
