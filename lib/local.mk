@@ -6,6 +6,7 @@ lib_liblib_a_SOURCES = \
 	lib/bio.c lib/bio.h \
 	lib/chan.c lib/chan.h \
 	lib/clock.c lib/clock.h \
+	lib/conn.c lib/conn.h \
 	lib/die.c lib/die.h \
 	lib/fd.c lib/fd.h \
 	lib/hex.c lib/hex.h \
