@@ -82,6 +82,11 @@ tests_unit_test_md_fault_SOURCES = tests/unit/test_md_fault.c
 tests_unit_test_md_fault_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
 tests_unit_test_md_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatat,--wrap=openat,--wrap=linkat,--wrap=unlinkat \
 	-Wl,--wrap=renameat,--wrap=renameat2,--wrap=fdatasync,--wrap=fsync
+UNIT_TESTS += tests/unit/test_md_cost
+tests_unit_test_md_cost_SOURCES = tests/unit/test_md_cost.c
+tests_unit_test_md_cost_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+tests_unit_test_md_cost_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatat,--wrap=openat,--wrap=faccessat,--wrap=unlinkat \
+	-Wl,--wrap=renameat2,--wrap=strncasecmp,--wrap=memcmp,--wrap=strcmp
 UNIT_TESTS += tests/unit/test_md_format
 tests_unit_test_md_format_SOURCES = tests/unit/test_md_format.c
 tests_unit_test_md_format_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
