@@ -35,6 +35,7 @@ static enum imap_status transfer(struct imap_session *s, const struct imap_set *
 	enum imap_status status;
 	enum md_err e = MD_OK;
 
+	s->work.finish = true;
 	if (n > 0)
 		e = move ? md_move(s->box, list, n, folder, &c) : md_copy(s->box, list, n, folder, &c);
 	c.missed += missed;

@@ -88,6 +88,7 @@ enum imap_status imap_cmd_rename(struct imap_session *s, struct imap_lex *args)
 	if (status == IMAP_OK && to.len == 0)
 		status = imap_no(s, "[ALREADYEXISTS] INBOX is there always.");
 	if (status == IMAP_OK) {
+		s->work.finish = true; /* INBOX's mail is moved */
 		e = md_tree_rename(&s->root, str_cstr(&from), str_cstr(&to));
 		if (e == MD_OK && from.len > 0 && s->box != NULL && is_at_or_below(s->box->folder, from.data))
 			imap_unselect(s);

@@ -56,6 +56,7 @@ static const struct { const char *code; bool mend; } failures[MD_ERR_COUNT] = {
 	[MD_READONLY] = { "NOPERM", true },
 	[MD_RESET] = { "UNAVAILABLE", true },
 	[MD_LIMIT] = { "LIMIT", true },
+	[MD_STOPPED] = { "LIMIT", false },
 	[MD_IO] = { "SERVERBUG", true },
 };
 
@@ -70,6 +71,8 @@ void imap_md_log(struct imap_session *s, enum md_err e, const char *what)
 
 enum imap_status imap_md_no(struct imap_session *s, enum md_err e, const char *what, const char *missing)
 {
+	if (e == MD_STOPPED && s->work.stop != WORK_GOES_ON)
+		return imap_stopped(s, what);
 	imap_md_log(s, e, what);
 	return imap_no(s, "[%s] %s", failures[e].code != NULL ? failures[e].code : missing, md_err_text(e));
 }
@@ -194,12 +197,21 @@ static void welcome(struct imap_session *s)
 	str_fini(&words);
 }
 
+static bool mailbox_goes_on(void *arg, size_t messages, size_t bytes)
+{
+	struct imap_session *s = arg;
+
+	return work_do(&s->work, messages * WORK_MESSAGE + bytes);
+}
+
 static bool begin(struct imap_session *s)
 {
 	if (md_root_init(&s->root, s->start->maildir) != MD_OK || !owner_is_right(s)) {
 		refuse_login(s);
 		return false;
 	}
+	s->root.goes_on = mailbox_goes_on;
+	s->root.goes_on_arg = s;
 	umask((mode_t)strtoul(s->set->imapd_IMAP_UMASK, NULL, 8) & 0777);
 	welcome(s);
 	return true;

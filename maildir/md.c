@@ -65,6 +65,14 @@ enum md_err md_errno(int err)
 	}
 }
 
+bool md_goes_on(struct md_root *r, size_t messages, size_t bytes)
+{
+	if (r->goes_on == NULL || r->goes_on(r->goes_on_arg, messages, bytes))
+		return true;
+	md_fail(r, MD_STOPPED, 0, "stopped before it was done; nothing was changed");
+	return false;
+}
+
 const char *md_err_text(enum md_err e)
 {
 	static const char *const text[MD_ERR_COUNT] = {
@@ -81,6 +89,7 @@ const char *md_err_text(enum md_err e)
 		[MD_READONLY] = "Mailbox is read-only",
 		[MD_RESET] = "Mailbox was replaced by another",
 		[MD_LIMIT] = "A limit of the mailbox is reached",
+		[MD_STOPPED] = "Stopped before it was done",
 		[MD_IO] = "Mail storage failed",
 	};
 

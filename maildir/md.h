@@ -27,6 +27,7 @@ enum md_err {
 	MD_READONLY,   /* the box was opened read-only, or its file system is */
 	MD_RESET,      /* the folder is not the one that was opened (deleted, or a new UIDVALIDITY): close it */
 	MD_LIMIT,      /* too many keywords, too large a folder */
+	MD_STOPPED,    /* root->goes_on said so: nothing was changed */
 	MD_IO,         /* any other error of the system */
 	MD_ERR_COUNT
 };
@@ -39,6 +40,10 @@ struct md_root {
 	unsigned tmp_serial;  /* makes names unique within the process */
 	bool said_odd;        /* something in cur/ or new/ that is no message was logged */
 	struct md_size size;  /* what maildirsize is to be told */
+	/* For the owner: asked in what may take long (copying, moving, POP3's measuring), and told of MESSAGES looked up and BYTES
+	 * read since it was asked last. False: stop, and leave all as it was. NULL: never. */
+	bool (*goes_on)(void *arg, size_t messages, size_t bytes);
+	void *goes_on_arg;
 	char why[MD_WHY_MAX]; /* the last failure, for the log: what failed, on what, what to do */
 };
 
@@ -66,6 +71,8 @@ enum {
 enum md_err md_fail(struct md_root *r, enum md_err e, int err, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* The result that error number ERR stands for (ENOENT: MD_GONE). */
 enum md_err md_errno(int err);
+/* True unless R->goes_on says stop; why is set then. */
+bool md_goes_on(struct md_root *r, size_t messages, size_t bytes);
 /* Opens the directory of FOLDER; the descriptor (close-on-exec) is the caller's.
  * MD_OK, MD_BADNAME, MD_NOFOLDER, MD_PERM, MD_IO. */
 enum md_err md_folder_open(struct md_root *r, const char *folder, int *fd_out) MUST_CHECK;

@@ -55,7 +55,7 @@ static void set_name(struct md_item *it, const struct md_msg *m, const char *tmp
 	str_fini(&base);
 }
 
-static int copy_bytes(int from, int to, struct timespec *date)
+static int copy_bytes(struct md_root *r, int from, int to, struct timespec *date)
 {
 	char *buf = mem_alloc(COPY_BUF);
 	struct stat st;
@@ -66,6 +66,10 @@ static int copy_bytes(int from, int to, struct timespec *date)
 		if (n < 0 && errno == EINTR)
 			continue;
 		rc = n < 0 || !fd_write_all(to, buf, (size_t)n) ? -1 : 0;
+		if (rc == 0 && !md_goes_on(r, 0, (size_t)n)) {
+			errno = ECANCELED;
+			rc = -1;
+		}
 	}
 	if (rc == 0 && (rc = fstat(from, &st)) == 0) {
 		*date = st.st_mtim;
@@ -87,7 +91,7 @@ static enum md_err copy_file(struct copy *c, struct md_msg *m, struct str *tmp, 
 		return e;
 	str_clear(tmp);
 	to = md_tmp_create(r, c->tofd, 0666, tmp);
-	rc = to < 0 ? -1 : copy_bytes(from, to, date);
+	rc = to < 0 ? -1 : copy_bytes(r, from, to, date);
 	err = errno;
 	close(from);
 	if (to >= 0 && close(to) != 0 && rc == 0) {
@@ -96,6 +100,8 @@ static enum md_err copy_file(struct copy *c, struct md_msg *m, struct str *tmp, 
 	}
 	if (rc == 0)
 		return MD_OK;
+	if (err == ECANCELED)
+		return MD_STOPPED;
 	return md_fail(r, err == ENOENT ? MD_NOTMAILDIR : md_errno(err), err, "cannot copy a message to folder %s",
 		md_folder_text(c->folder));
 }
@@ -195,9 +201,12 @@ static enum md_err deposit_files(struct copy *c, const size_t *idx, size_t nidx,
 
 	*cross = false;
 	c->it = mem_array(nidx, sizeof(*c->it));
-	for (size_t i = 0; i < nidx; i++)
-		(void)prepare_file(c, &c->box->msgs[idx[i]], idx[i], link);
-	if (c->n != 0)
+	for (size_t i = 0; e == MD_OK && i < nidx; i++)
+		if (md_goes_on(c->box->root, 1, 0))
+			(void)prepare_file(c, &c->box->msgs[idx[i]], idx[i], link);
+		else
+			e = MD_STOPPED;
+	if (e == MD_OK && c->n != 0)
 		e = md_deposit(c->box->root, c->tofd, c->folder, c->it, c->n, find_again, c, &out->uidvalidity, cross);
 	if (e == MD_OK) {
 		report(c, out);
@@ -213,6 +222,9 @@ static enum md_err copy_bytes_of_all(struct copy *c, const size_t *idx, size_t n
 
 	c->it = mem_array(nidx, sizeof(*c->it));
 	for (size_t i = 0; e == MD_OK && i < nidx; i++) {
+		e = md_goes_on(c->box->root, 1, 0) ? MD_OK : MD_STOPPED;
+		if (e != MD_OK)
+			break;
 		e = prepare_bytes(c, &c->box->msgs[idx[i]], idx[i]);
 		if (e == MD_GONE) {
 			out->missed++;

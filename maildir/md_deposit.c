@@ -183,7 +183,9 @@ static enum md_err write_keywords(struct md_root *r, int tofd, const char *folde
 	bool any = false;
 
 	for (size_t i = 0; e == MD_OK && i < n; i++)
-		if (it[i].nkw != 0) {
+		if (!md_goes_on(r, 1, 0)) {
+			e = MD_STOPPED;
+		} else if (it[i].nkw != 0) {
 			e = md_kw_write(r, tofd, folder, it[i].name.data, it[i].base_len, it[i].kw, it[i].nkw);
 			any = true;
 		}
@@ -207,7 +209,7 @@ enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct m
 	if (e == MD_OK) {
 		e = write_keywords(r, tofd, folder, it, n);
 		for (size_t i = 0; e == MD_OK && i < n; i++)
-			e = place(r, tofd, folder, &it[i], lost, arg, cross);
+			e = md_goes_on(r, 1, 0) ? place(r, tofd, folder, &it[i], lost, arg, cross) : MD_STOPPED;
 		if (e == MD_OK && md_sync_dir(tofd, "cur") != 0)
 			e = md_fail(r, md_errno(errno), errno, "cannot sync folder %s", md_folder_text(folder));
 		if (e != MD_OK)

@@ -172,7 +172,7 @@ enum md_err md_pop3_read(struct md_pop3 *p, struct md_pop3_msg *m, int *fd_out)
 static enum md_err measure(struct md_pop3 *p, struct md_pop3_msg *m)
 {
 	char *buf;
-	ssize_t n;
+	ssize_t n = 0;
 	bool header = true;
 	char last = '\n';
 	int fd;
@@ -181,7 +181,7 @@ static enum md_err measure(struct md_pop3 *p, struct md_pop3_msg *m)
 	if (e != MD_OK)
 		return e;
 	buf = mem_alloc(READ_BUF);
-	while ((n = read(fd, buf, READ_BUF)) > 0 || (n < 0 && errno == EINTR)) {
+	while (header && ((n = read(fd, buf, READ_BUF)) > 0 || (n < 0 && errno == EINTR))) {
 		for (ssize_t i = 0; header && i < n; i++) {
 			if (buf[i] & 0x80)
 				m->utf8 = true;
@@ -322,12 +322,20 @@ static void look_again(struct md_pop3 *p, struct md_pop3list *others)
 
 /* Octets of the messages that the list does not know. Those that cannot be read are left out, but only after all were
  * tried: looking for a file that was renamed goes through the names of all messages. */
-static void measure_unknown(struct md_pop3 *p)
+static enum md_err measure_unknown(struct md_pop3 *p)
 {
-	size_t k = 0;
+	size_t k = 0, bytes = 0;
 
-	for (size_t i = 0; i < p->n; i++)
-		p->msgs[i].unreadable = !p->msgs[i].known && measure(p, &p->msgs[i]) != MD_OK;
+	for (size_t i = 0; i < p->n; i++) {
+		struct md_pop3_msg *m = &p->msgs[i];
+
+		if (m->known)
+			continue;
+		if (!md_goes_on(p->root, 1, bytes))
+			return MD_STOPPED;
+		m->unreadable = measure(p, m) != MD_OK;
+		bytes = m->octets;
+	}
 	for (size_t i = 0; i < p->n; i++) {
 		struct md_pop3_msg *m = &p->msgs[i];
 
@@ -337,6 +345,7 @@ static void measure_unknown(struct md_pop3 *p)
 			p->msgs[k++] = *m;
 	}
 	p->n = k;
+	return MD_OK;
 }
 
 /* The next numbers for the messages without one. */
@@ -430,19 +439,23 @@ static enum md_err update_list(struct md_pop3 *p)
 	return e;
 }
 
-static void take_list(struct md_pop3 *p)
+static enum md_err take_list(struct md_pop3 *p)
 {
 	size_t unknown;
 	bool stale;
+	enum md_err e;
 
 	read_list(p, &unknown, &stale, NULL);
 	if (unknown == 0 && !stale)
-		return;
-	measure_unknown(p); /* may take long: not under the lock */
+		return MD_OK;
+	e = measure_unknown(p); /* may take long: not under the lock */
+	if (e != MD_OK)
+		return e;
 	if (update_list(p) == MD_OK)
 		p->root->why[0] = '\0';
 	else
 		hide_unknown(p);
+	return MD_OK;
 }
 
 enum md_err md_pop3_open(struct md_root *r, struct md_pop3 **p_out)
@@ -459,8 +472,8 @@ enum md_err md_pop3_open(struct md_root *r, struct md_pop3 **p_out)
 		e = read_cur(p);
 	}
 	if (e == MD_OK)
-		take_list(p);
-	else
+		e = take_list(p);
+	if (e != MD_OK)
 		md_pop3_close(&p);
 	*p_out = p;
 	return e;

@@ -31,7 +31,7 @@ struct md_pop3 {
 
 /* Moves mail from new/ to cur/, reads and brings up to date the list, deletes files in tmp/ older than 36 hours.
  * MD_OK and *P; if the list could not be saved root->why tells why ("" otherwise).
- * MD_NOTMAILDIR, MD_PERM, MD_IO, MD_LIMIT. */
+ * MD_NOTMAILDIR, MD_PERM, MD_IO, MD_LIMIT; MD_STOPPED: mail of which the list knew nothing was being measured, the list is as it was. */
 enum md_err md_pop3_open(struct md_root *r, struct md_pop3 **p_out) MUST_CHECK;
 void md_pop3_close(struct md_pop3 **p);
 /* Appends the UIDL of M, as Courier makes it: printable characters; at most 70 unless it is made of a long file name

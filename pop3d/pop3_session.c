@@ -10,29 +10,6 @@
 enum { LINGER = 1000 };        /* ms at the end for a client that still sends */
 enum { SKIP_MAX = 64 * 1024 }; /* bytes of an overlong line before the client is given up */
 
-/* Opens the mailbox and answers the login. */
-static bool open_box(struct pop3 *s)
-{
-	enum md_err err;
-
-	if (session_locked("pop3d", s->start)) {
-		bio_puts(&s->bio, "-ERR [SYS/TEMP] your mailbox is closed for maintenance, try again later\r\n");
-		return false;
-	}
-	if ((err = md_root_init(&s->root, s->start->maildir)) == MD_OK)
-		err = md_pop3_open(&s->root, &s->box);
-	if (err != MD_OK) {
-		log_error("the mailbox of %s is not served (uid %u, gid %u): %s", s->start->user, (unsigned)geteuid(),
-		    (unsigned)getegid(), s->root.why);
-		bio_puts(&s->bio, "-ERR [SYS/TEMP] your mailbox cannot be opened now, try again later\r\n");
-		return false;
-	}
-	if (s->root.why[0] != '\0')
-		log_error("new messages of %s stay hidden: %s", s->start->user, s->root.why);
-	bio_printf(&s->bio, "+OK logged in.%s\r\n", hop_check_note(s->start->signature));
-	return true;
-}
-
 static void end(struct pop3 *s, enum session_end why)
 {
 	s->over = true;
@@ -44,6 +21,44 @@ static void end(struct pop3 *s, enum session_end why)
 	else if (why == SESSION_END_PROTOCOL)
 		bio_puts(&s->bio, "-ERR line too long, good-bye\r\n");
 	/* After a time-out nothing is sent (RFC 1939 section 3). */
+}
+
+/* Who hangs up finds all measured at the next login; a stop or a kick is not kept waiting. */
+static bool mailbox_goes_on(void *arg, size_t messages, size_t bytes)
+{
+	struct pop3 *s = arg;
+
+	return work_do(&s->work, messages * WORK_MESSAGE + bytes);
+}
+
+/* Opens the mailbox and answers the login. */
+static bool open_box(struct pop3 *s)
+{
+	enum md_err err;
+
+	if (session_locked("pop3d", s->start)) {
+		bio_puts(&s->bio, "-ERR [SYS/TEMP] your mailbox is closed for maintenance, try again later\r\n");
+		return false;
+	}
+	err = md_root_init(&s->root, s->start->maildir);
+	s->root.goes_on = mailbox_goes_on;
+	s->root.goes_on_arg = s;
+	if (err == MD_OK)
+		err = md_pop3_open(&s->root, &s->box);
+	if (err == MD_STOPPED && session_stop() != SESSION_END_COUNT) {
+		end(s, session_stop());
+		return false;
+	}
+	if (err != MD_OK) {
+		log_error("the mailbox of %s is not served (uid %u, gid %u): %s", s->start->user, (unsigned)geteuid(),
+		    (unsigned)getegid(), s->root.why);
+		bio_puts(&s->bio, "-ERR [SYS/TEMP] your mailbox cannot be opened now, try again later\r\n");
+		return false;
+	}
+	if (s->root.why[0] != '\0')
+		log_error("new messages of %s stay hidden: %s", s->start->user, s->root.why);
+	bio_printf(&s->bio, "+OK logged in.%s\r\n", hop_check_note(s->start->signature));
+	return true;
 }
 
 static void serve(struct pop3 *s)
@@ -87,6 +102,8 @@ void pop3d_session_on(int in, int out, const struct session_start *start)
 	s.root.fd = -1;
 	session_bio(&s.bio, in, start);
 	bio_set_out(&s.bio, out);
+	work_init(&s.work, &s.bio, NULL);
+	s.work.finish = true;
 	if (open_box(&s))
 		serve(&s);
 	bio_flush(&s.bio);

@@ -4,12 +4,14 @@
 
 #include "maildir/md_pop3.h"
 #include "node/session.h"
+#include "node/work.h"
 #include "pop3d/pop3_line.h"
 
 struct pop3 {
 	const struct session_start *start;
 	struct bio bio;
 	struct md_root root;
+	struct work work;      /* opening the mailbox: mail may have to be measured */
 	struct md_pop3 *box;
 	unsigned bad;          /* wrong commands in a row */
 	bool over;             /* the session ends as `end` says */

@@ -1003,6 +1003,32 @@ def test_signal_ends_a_search(much_mail, sig, end):
     assert f"end={end}" in s.close()
 
 
+@pytest.mark.parametrize("command", ["COPY", "MOVE"])
+@pytest.mark.parametrize("sig,end", [(signal.SIGTERM, "shutdown"), (signal.SIGUSR1, "kick")])
+def test_signal_ends_a_copy_and_undoes_it(imap, maildir, command, sig, end):
+    if WRAPPER:
+        pytest.skip("the signal goes to the wrapper")
+    for n in range(200):
+        deliver(maildir, f"{1000 + n}.x.host")
+    imap.ok("CREATE INBOX.To")
+    imap.ok("SELECT INBOX")
+    cur, to = os.path.join(maildir, "cur"), os.path.join(maildir, ".To")
+    before = sorted(os.listdir(cur))
+    lock = os.path.join(to, "tmp", "courier.lock")
+    open(lock, "w").close()  # it waits for this while the signal comes
+    imap.send(f"a {command} 1:* INBOX.To\r\n")
+    end_at = time.monotonic() + PATIENCE
+    while os.listdir(os.path.join(to, "tmp")) == ["courier.lock"] and time.monotonic() < end_at:
+        time.sleep(0.01)
+    imap.process.send_signal(sig)
+    time.sleep(0.1)  # its next look is due then
+    os.unlink(lock)
+    data = imap.rest()
+    assert b"* BYE" in data and b"a OK" not in data
+    assert f"end={end}" in imap.close()
+    assert os.listdir(os.path.join(to, "cur")) == [] and sorted(os.listdir(cur)) == before
+
+
 def test_half_close_gets_the_answer_of_a_search(much_mail):
     """It cannot be told from a hang-up by looking; whoever still reads gets his answer."""
     s = much_mail(60)

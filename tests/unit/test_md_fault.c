@@ -19,6 +19,7 @@ static const char mail[] = "From: a\nSubject: x\n\nhi\n";
 
 static unsigned calls;   /* so far */
 static unsigned fail_at; /* the number of the one that fails; 0: none */
+static bool other_fs;    /* from one directory to another there is neither link nor rename */
 static const char *fail_sync; /* the directory (last part of its path) whose fsync() fails; NULL: none */
 static void (*before_fail)(void); /* what another session does just then */
 static char steps[65536]; /* what was synced and renamed: "sync NAME\n", "rename NAME\n" */
@@ -28,6 +29,14 @@ static bool fails(void)
 	if (++calls != fail_at)
 		return false;
 	errno = EIO;
+	return true;
+}
+
+static bool leaves_fs(int fromfd, int tofd)
+{
+	if (!other_fs || fromfd == tofd)
+		return false;
+	errno = EXDEV;
 	return true;
 }
 
@@ -110,7 +119,9 @@ int __wrap_openat(int dirfd, const char *path, int flags, ...)
 
 int __wrap_linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
 {
-	return fails() ? -1 : __real_linkat(fromfd, from, tofd, to, flags);
+	if (fails() || leaves_fs(fromfd, tofd))
+		return -1;
+	return __real_linkat(fromfd, from, tofd, to, flags);
 }
 
 int __wrap_unlinkat(int dirfd, const char *path, int flags)
@@ -128,7 +139,7 @@ int __wrap_renameat(int fromfd, const char *from, int tofd, const char *to)
 
 int __wrap_renameat2(int fromfd, const char *from, int tofd, const char *to, unsigned flags)
 {
-	if (fails())
+	if (fails() || leaves_fs(fromfd, tofd))
 		return -1;
 	note("rename", to);
 	return __real_renameat2(fromfd, from, tofd, to, flags);
@@ -416,12 +427,126 @@ static void test_undo_renamed(void)
 	undo_renamed(md_move);
 }
 
+/* --- stopping --- */
+
+static unsigned asked, stop_at;
+
+static bool goes_on(void *arg, size_t messages, size_t bytes)
+{
+	(void)arg;
+	(void)messages;
+	(void)bytes;
+	return ++asked != stop_at;
+}
+
+static char *state_of(const struct md_test *t)
+{
+	static const char *const sub[] = { "cur", "new", "tmp", ".To/cur", ".To/new", ".To/tmp" };
+	struct str all = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(sub); i++) {
+		char *names = names_in(t, sub[i]);
+
+		str_addf(&all, "%s: %s\n", sub[i], names);
+		mem_free(&names);
+	}
+	return str_steal(&all);
+}
+
+/* COPY or MOVE that is stopped when its owner is asked for the N-th time: nothing has come or gone. False: it was not asked
+ * so often, and did it. */
+static bool stopped_at(enum md_err (*fn)(struct md_box *, const size_t *, size_t, const char *, struct md_copied *), unsigned n)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_copied c;
+	size_t idx[] = { 0, 1, 2 };
+	uint32_t kw;
+	char *before, *after, *kept;
+	enum md_err e;
+
+	mt_begin(&t);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "To"), MD_OK);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "cur/2.b:2,S", mail);
+	mt_puts(&t, "cur/3.c:2,", mail);
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
+	kw = (uint32_t)md_box_keyword_add(box, "work", 4);
+	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[1], MD_STORE_ADD, 0, &kw, 1), MD_OK);
+	before = state_of(&t);
+	t.root.goes_on = goes_on;
+	asked = 0;
+	stop_at = n;
+	e = fn(box, idx, 3, "To", &c);
+	after = state_of(&t);
+	CU_ASSERT_EQUAL(e, asked < n ? MD_OK : MD_STOPPED);
+	CU_ASSERT_EQUAL(c.n, e == MD_OK ? 3 : 0);
+	CU_ASSERT_EQUAL(strcmp(before, after) == 0, e != MD_OK);
+	CU_ASSERT_EQUAL(box->n_gone, e == MD_OK && fn == md_move ? 3 : 0);
+	kept = names_in(&t, "courierimapkeywords");
+	CU_ASSERT(fn == md_move && e == MD_OK ? kept[0] == '\0' : strcmp(kept, "2.b\n") == 0);
+	mem_free(&kept);
+	mem_free(&before);
+	mem_free(&after);
+	md_copied_fini(&c);
+	md_box_close(&box);
+	mt_end(&t);
+	return e == MD_STOPPED;
+}
+
+static void test_stopped(void)
+{
+	enum md_err (*const all[])(struct md_box *, const size_t *, size_t, const char *, struct md_copied *) = { md_copy, md_move };
+
+	for (int k = 0; k < 4; k++) {
+		unsigned n = 1;
+
+		other_fs = k >= 2;
+		while (n < 100 && stopped_at(all[k % 2], n))
+			n++;
+		CU_ASSERT(n > 6 && n < 100);
+	}
+	other_fs = false;
+}
+
+/* Mail is measured for POP3 and somebody says stop: no list is written, and the next login does it all. */
+static void test_stopped_measuring(void)
+{
+	struct md_test t;
+	struct md_pop3 *p;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "new/2.b", mail);
+	mt_puts(&t, "cur/3.c:2,", mail);
+	t.root.goes_on = goes_on;
+	for (stop_at = 1; stop_at <= 3; stop_at++) {
+		asked = 0;
+		CU_ASSERT_EQUAL(md_pop3_open(&t.root, &p), MD_STOPPED);
+		CU_ASSERT_PTR_NULL(p);
+		CU_ASSERT_EQUAL(asked, stop_at);
+		CU_ASSERT_FALSE(mt_exists(&t, "courierpop3dsizelist"));
+		CU_ASSERT_FALSE(mt_exists(&t, "tmp/courier.lock"));
+	}
+	asked = 0;
+	CU_ASSERT_EQUAL_FATAL(md_pop3_open(&t.root, &p), MD_OK);
+	CU_ASSERT_EQUAL(p->n, 3);
+	md_pop3_close(&p);
+	asked = 0; /* what the list knows is not measured */
+	CU_ASSERT_EQUAL_FATAL(md_pop3_open(&t.root, &p), MD_OK);
+	CU_ASSERT_EQUAL(asked, 0);
+	md_pop3_close(&p);
+	mt_end(&t);
+}
+
 static const struct unit_case cases[] = {
 	{ "one call fails", test_one_fault },
 	{ "UIDs reach the disk", test_uids_synced },
 	{ "keywords reach the disk", test_keywords_synced },
 	{ "folded keywords reach the disk", test_fold_synced },
 	{ "what is undone was renamed by others", test_undo_renamed },
+	{ "COPY and MOVE are stopped", test_stopped },
+	{ "POP3's measuring is stopped", test_stopped_measuring },
 	{ NULL, NULL }
 };
 
