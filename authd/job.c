@@ -97,27 +97,6 @@ void job_write_verify(struct msgw *w, uint32_t id, unsigned from, unsigned avoid
 	msgw_u8(w, only_shared);
 }
 
-void job_write(struct msgw *w, const struct job *j)
-{
-	switch (j->kind) {
-	case JOB_HASH:
-		job_write_hash(w, j->id, j->password, j->hash);
-		break;
-	case JOB_SCRAM:
-		job_write_scram(w, j->id, j->password, j->hash);
-		break;
-	case JOB_USERDB_LOAD:
-		job_write_userdb_load(w, j->id, j->path, j->shrink_percent, j->with_image);
-		break;
-	case JOB_LOOKUP:
-		job_write_lookup(w, j->id, j->from, j->avoid, j->service, j->user);
-		break;
-	case JOB_VERIFY:
-		job_write_verify(w, j->id, j->from, j->avoid, j->service, j->user, j->password, &j->client, j->since, j->only_shared);
-		break;
-	}
-}
-
 static void read_str(struct msgr *r, char **member, size_t size)
 {
 	mem_free(member);

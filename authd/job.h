@@ -67,8 +67,6 @@ struct job_done {
 
 void job_init(struct job *j, uint32_t id, enum job_kind kind);
 void job_fini(struct job *j);
-/* A whole message into W; send it with the descriptor that belongs to it. */
-void job_write(struct msgw *w, const struct job *j);
 /* Reads a whole message of type JOB, to its end. J is valid and to be freed with job_fini() in any case; false
  * if the message is bad. */
 bool job_read(struct msgr *r, struct job *j);
@@ -82,7 +80,7 @@ bool job_done_read(struct msgr *r, struct job_done *d);
 /* The kind of the question that was written into W. */
 enum job_kind job_kind_of(const struct msgw *w);
 
-/* Shorthands for authd: a question straight into W. */
+/* Questions for authd: each is a whole message into W; send it with the descriptor that belongs to it. */
 void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_scram(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent, bool with_image);

@@ -541,14 +541,6 @@ unsigned jobs_waiting(const struct jobs *j)
 	return j->waiting;
 }
 
-unsigned jobs_waiting_for(const struct jobs *j, const struct net_addr *client)
-{
-	struct net_addr key = client_key(client);
-	const struct client *c = find_client(j, &key);
-
-	return c != NULL ? c->waiting : 0;
-}
-
 uint64_t jobs_refused(const struct jobs *j)
 {
 	return j->nrefused;

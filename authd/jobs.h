@@ -35,9 +35,8 @@ uint32_t jobs_next_id(struct jobs *j);
 void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, const struct net_addr *client, jobs_fn *fn, void *arg);
 /* The asker ARG is going away: it is not called any more, and what waits for it is not done. */
 void jobs_forget(struct jobs *j, void *arg);
-/* Jobs that wait for a worker; those of them for CLIENT; jobs refused so far; workers that are connected. */
+/* Jobs that wait for a worker; jobs refused so far; workers that are connected. */
 unsigned jobs_waiting(const struct jobs *j);
-unsigned jobs_waiting_for(const struct jobs *j, const struct net_addr *client);
 uint64_t jobs_refused(const struct jobs *j);
 unsigned jobs_workers(const struct jobs *j);
 /* Jobs that an auth worker is at. */

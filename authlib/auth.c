@@ -56,19 +56,6 @@ struct auth_chain {
 	char dummy[ACCOUNT_HASH_MAX]; /* as the last slow hash that was checked here, but nobody's; "": none was */
 };
 
-const char *auth_result_name(enum auth_result r)
-{
-	static const char *const names[] = { "ok", "mismatch", "unknown", "disabled", "try later", "broken" };
-
-	_Static_assert(ARRAY_LEN(names) == AUTH_RESULT_COUNT, "a name for each result");
-	return (unsigned)r < AUTH_RESULT_COUNT ? names[r] : "?";
-}
-
-const struct auth_driver *auth_driver_at(unsigned i)
-{
-	return i < ARRAY_LEN(drivers) ? drivers[i] : NULL;
-}
-
 const struct auth_driver *auth_driver_find(const char *name)
 {
 	for (unsigned i = 0; drivers[i] != NULL; i++)

@@ -23,8 +23,6 @@ enum auth_result {
 	AUTH_RESULT_COUNT
 };
 
-/* "ok", "mismatch", ...: for logs and tools. */
-const char *auth_result_name(enum auth_result r);
 
 /* One account of a list. WHY NULL: A is the record as lookup() has it, without passwords. WHY not NULL: there is such an
  * account, but its record cannot be used, for this reason (a sentence about "its ..."); A holds the name alone, and not
@@ -62,8 +60,6 @@ enum { AUTH_LIST_SILENCE_MS = 60 * 1000 };
 
 /* The driver of that name, or NULL. */
 const struct auth_driver *auth_driver_find(const char *name);
-/* Driver number I of the table, NULL behind the last. */
-const struct auth_driver *auth_driver_at(unsigned i);
 
 /* PASSWORD against the record's hash, or where there is none against its clear password; AUTH_DISABLED if it
  * has neither. May take a second of CPU: see password_is_slow(). */

@@ -8,7 +8,9 @@
 #include "lib/hex.h"
 #include "lib/mem.h"
 
-void ldapquery_escape(struct str *out, const char *text, size_t len)
+/* Appends the LEN bytes at TEXT as a value in a filter (RFC 4515 section 3): nothing but letters, digits and a few
+ * harmless characters stays as it is. */
+static void ldapquery_escape(struct str *out, const char *text, size_t len)
 {
 	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@._-+ ";
 

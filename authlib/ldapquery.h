@@ -13,9 +13,6 @@ struct ldap_fields {
 	uint32_t glob_uid, glob_gid; /* 0: none */
 };
 
-/* Appends the LEN bytes at TEXT as a value in a filter (RFC 4515 section 3): nothing but letters, digits and a few
- * harmless characters stays as it is. */
-void ldapquery_escape(struct str *out, const char *text, size_t len);
 /* The filter that finds the account of USER. */
 void ldapquery_filter(struct str *out, const struct ldap_fields *f, const char *user);
 /* USER is searched for in two steps: these are for the first one's filter, and for the second's, where VALUE is what the

@@ -30,7 +30,7 @@ bool sqldir_init(struct sqldir *d, const struct sql_kind *kind, void *conn, cons
 	return select_mistake == NULL && list_mistake == NULL;
 }
 
-void sqldir_close(struct sqldir *d)
+static void sqldir_close(struct sqldir *d)
 {
 	d->kind->close(d->conn);
 	d->open = false;

@@ -48,7 +48,6 @@ bool sqldir_init(struct sqldir *d, const struct sql_kind *kind, void *conn, cons
 /* For struct auth_driver, of a driver whose CTX is the struct sqldir. */
 enum auth_result sqldir_lookup(void *ctx, const char *service, const char *user, struct account *out);
 bool sqldir_enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why);
-void sqldir_close(struct sqldir *d);
 
 /* The setting A, or where that is empty B: another setting, or a default. */
 const char *sqldir_either(const char *a, const char *b);

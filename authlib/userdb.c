@@ -247,11 +247,6 @@ uint64_t userdb_count(const struct userdb *db)
 	return db->h->count;
 }
 
-uint64_t userdb_bytes(const struct userdb *db)
-{
-	return db->h->size;
-}
-
 const char *userdb_dummy_hash(const struct userdb *db)
 {
 	static char fallback[ACCOUNT_HASH_MAX];
@@ -413,21 +408,6 @@ bool userdb_each(const struct userdb *db, auth_account_fn *fn, void *arg, struct
 	else if (i == n && db->h->nameless != 0)
 		str_adds(why, "a line does not tell whose it is; an account is missing");
 	return i == n && why->len == 0;
-}
-
-bool userdb_field(const struct userdb *db, const char *name, const char *field, char *dst, size_t size)
-{
-	struct userdb_entry e;
-	struct userdb_text t;
-
-	if (find_entry(db, name, &e) != AUTH_OK)
-		return false;
-	t = find_password(&e, field);
-	if (t.p == NULL || t.len >= size)
-		return false;
-	memcpy(dst, t.p, t.len);
-	dst[t.len] = '\0';
-	return true;
 }
 
 const char *userdb_origin(const struct userdb *db, const char *name, char *dst, size_t size)

@@ -38,7 +38,6 @@ void userdb_close(struct userdb **db);
 int userdb_fd(const struct userdb *db);
 /* Number of accounts, broken ones included; bytes of the image. */
 uint64_t userdb_count(const struct userdb *db);
-uint64_t userdb_bytes(const struct userdb *db);
 /* A hash that no password matches, of the scheme and cost that most accounts use: for unknown names. Lives as
  * long as DB. DB may be NULL (crypt(3)'s default then). */
 const char *userdb_dummy_hash(const struct userdb *db);
@@ -48,8 +47,6 @@ const char *userdb_dummy_hash(const struct userdb *db);
  * AUTH_OK, AUTH_UNKNOWN, AUTH_TRY_LATER (the account's line is broken), AUTH_BROKEN (the image is damaged).
  * DB may be NULL (nothing loaded yet): AUTH_TRY_LATER. MIN_UID is the caller's to check. */
 enum auth_result userdb_lookup(const struct userdb *db, const char *service, const char *name, struct account *out);
-/* Any password field by its full name ("hmac-md5pw", "imap-hmac-sha1pw") into DST; false if there is none. */
-bool userdb_field(const struct userdb *db, const char *name, const char *field, char *dst, size_t size);
 /* Calls FN for every account, in the order of the files. As of auth_driver.enumerate. */
 bool userdb_each(const struct userdb *db, auth_account_fn *fn, void *arg, struct str *why);
 /* Where NAME's record comes from, "FILE:LINE" into DST, with " (kept from an earlier state of the file)" if so;
@@ -87,8 +84,6 @@ void userdb_report_init(struct userdb_report *rep);
 void userdb_report_fini(struct userdb_report *rep);
 /* "ok", "missing", ...: for status. */
 const char *userdb_status_name(enum userdb_status s);
-/* True if an operator has something to repair: refused, missing, broken or kept records. */
-bool userdb_report_bad(const struct userdb_report *rep);
 /* Logs the report: its text line by line as warnings, then one line of figures. */
 void userdb_report_log(const struct userdb_report *rep, const char *path);
 

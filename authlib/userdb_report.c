@@ -22,11 +22,6 @@ const char *userdb_status_name(enum userdb_status s)
 	return (unsigned)s < ARRAY_LEN(names) ? names[s] : "?";
 }
 
-bool userdb_report_bad(const struct userdb_report *rep)
-{
-	return (rep->status != USERDB_BUILT && rep->status != USERDB_CHANGED) || rep->broken != 0 || rep->kept != 0;
-}
-
 static void add_lines(struct str *out, const char *p, const char *before)
 {
 	while (*p != '\0') {

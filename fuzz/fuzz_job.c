@@ -4,6 +4,7 @@
 #include "authd/job.h"
 #include "lib/die.h"
 #include "node/wire.h"
+#include "tests/unit/job_again.h"
 
 static struct msgw w;
 

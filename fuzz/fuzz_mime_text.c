@@ -2,6 +2,7 @@
  * same wherever their input is cut. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "mime/addr.h"
 #include "mime/charset.h"
@@ -61,12 +62,13 @@ static void types(const char *p, size_t len)
 static void dates(const char *p, size_t len)
 {
 	struct mime_date d;
-	int y, m, day;
+	struct tm tm;
+	time_t t;
 
 	if (!mime_date_parse(p, len, &d))
 		return;
-	mime_date_of_days(mime_date_days(d.year, d.month, d.day), &y, &m, &day);
-	if (y != d.year || m != d.month || day != d.day)
+	t = (time_t)mime_date_days(d.year, d.month, d.day) * 86400;
+	if (gmtime_r(&t, &tm) == NULL || tm.tm_year + 1900 != d.year || tm.tm_mon + 1 != d.month || tm.tm_mday != d.day)
 		abort();
 }
 

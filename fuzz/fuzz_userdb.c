@@ -52,7 +52,6 @@ static void look_up(const struct userdb *db, const char *name, size_t len, bool 
 	r = userdb_lookup(db, "imap", text, &a);
 	DIE_IF(r == AUTH_BROKEN || (known && r == AUTH_UNKNOWN));
 	account_fini(&a);
-	userdb_field(db, text, "systempw", buf, sizeof(buf));
 	userdb_origin(db, text, buf, sizeof(buf));
 }
 

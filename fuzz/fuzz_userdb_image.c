@@ -42,7 +42,6 @@ static void use(const struct userdb *db)
 		account_init(&a);
 		userdb_lookup(db, "pop3", names[i], &a);
 		account_fini(&a);
-		userdb_field(db, names[i], "hmac-md5pw", buf, sizeof(buf));
 		userdb_origin(db, names[i], buf, sizeof(buf));
 	}
 	userdb_each(db, tell, &told, &reason);

@@ -73,13 +73,6 @@ enum imap_frame_result imap_frame_next(struct imap_frame *f, const char *data, s
 	return f->text + (len - f->start) > limits->line ? IMAP_FRAME_LONG : IMAP_FRAME_MORE;
 }
 
-void imap_frame_taken(struct imap_frame *f)
-{
-	f->literals -= f->skip;
-	f->skip = 0;
-	f->start = f->pos;
-}
-
 /* --- Words --- */
 
 void imap_lex_init(struct imap_lex *l, const char *data, size_t len)

@@ -41,7 +41,7 @@ enum imap_frame_result {
 	IMAP_FRAME_MORE,    /* bytes are missing */
 	IMAP_FRAME_DONE,    /* DATA[0..pos) is one command, line end included */
 	IMAP_FRAME_LITERAL, /* DATA[0..pos) ends in the announcement of a literal. Go on: call again and the literal
-	                     * is passed over (after saying "+" if sync), or take it yourself and call imap_frame_taken() */
+	                     * is passed over (after saying "+" if sync) */
 	IMAP_FRAME_LONG,    /* the lines are longer than limits->line: there is no going on */
 	IMAP_FRAME_BIG      /* as LITERAL, but with it the literals are larger than limits->literals: if sync, refuse it by
 	                     * the tagged answer (the command ends here: start a new frame behind pos);
@@ -52,8 +52,6 @@ enum imap_frame_result {
  * behind them. A line ends with CRLF or LF. A literal (RFC 3501: "{5}", RFC 7888: "{5+}") is taken as such
  * at the end of a line behind a blank or "(". */
 enum imap_frame_result imap_frame_next(struct imap_frame *f, const char *data, size_t len, const struct imap_frame_limits *limits);
-/* The literal announced last is not in the buffer: the caller took it from the stream itself. */
-void imap_frame_taken(struct imap_frame *f);
 
 /* --- Words --- */
 

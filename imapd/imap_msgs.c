@@ -15,7 +15,8 @@ static void uids_to_numbers(const struct md_box *box, const struct imap_set *uid
 	}
 }
 
-bool imap_messages_of(struct imap_session *s, const char *text, size_t len, bool uids, struct imap_set *set)
+/* The same from the text of a set, without a blank. */
+static bool imap_messages_of(struct imap_session *s, const char *text, size_t len, bool uids, struct imap_set *set)
 {
 	uint32_t n = (uint32_t)s->box->n, last_uid = n > 0 ? s->box->msgs[n - 1].uid : 0;
 	struct imap_set named = { 0 };

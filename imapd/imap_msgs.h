@@ -8,8 +8,6 @@
 /* Reads " sequence-set" from L (of UIDs if s->uid) into SET as ranges of indices + 1 of messages that exist. False: the reply is set to a BAD.
  * UIDs that are not there are left out; sequence numbers that are not there are an error. */
 bool imap_take_messages(struct imap_session *s, struct imap_lex *l, struct imap_set *set);
-/* The same from the text of a set, without a blank. */
-bool imap_messages_of(struct imap_session *s, const char *text, size_t len, bool uids, struct imap_set *set);
 /* The indices of SET's messages, rising, without those that are gone; *MISSED counts these. Free with mem_free(). */
 size_t *imap_messages_list(const struct imap_session *s, const struct imap_set *set, size_t *n_out, size_t *missed_out);
 

@@ -63,7 +63,10 @@ static bool read_spec(struct imap_section *s, const char *p, size_t len)
 	return read_kind(s, p, (size_t)(end - p));
 }
 
-bool imap_section_parse_spec(struct imap_section *out, const char *spec, size_t len)
+/* The same from a list of words. SPEC is the text before the list or the "]" ("HEADER.FIELDS", "1.2", ""), without
+ * blanks and brackets; false for bad syntax. FIELDS and FIELDS.NOT then need one imap_section_add_name() or more, the
+ * others none. */
+static bool imap_section_parse_spec(struct imap_section *out, const char *spec, size_t len)
 {
 	memset(out, 0, sizeof(*out));
 	if (read_spec(out, spec, len))
@@ -72,7 +75,9 @@ bool imap_section_parse_spec(struct imap_section *out, const char *spec, size_t 
 	return false;
 }
 
-bool imap_section_add_name(struct imap_section *s, const char *name, size_t len)
+/* Adds a header name (copied). False if it cannot be one (empty, control characters, blanks, colon) or there are too
+ * many. */
+static bool imap_section_add_name(struct imap_section *s, const char *name, size_t len)
 {
 	if (len == 0 || s->n_names == IMAP_SECTION_NAMES_MAX)
 		return false;
@@ -153,11 +158,6 @@ void imap_section_print(struct str *out, const struct imap_section *s)
 	if (s->n_names > 0)
 		print_names(out, s);
 	str_addc(out, ']');
-}
-
-bool imap_section_is_flat(const struct imap_section *s)
-{
-	return s->n_path == 0;
 }
 
 /* --- what it stands for --- */
@@ -422,15 +422,4 @@ bool imap_wire_write(const struct imap_wire *w, uint64_t start, uint64_t count, 
 		put_text(&o, w);
 	flush(&o);
 	return o.ok;
-}
-
-static bool append(void *ctx, const char *p, size_t len)
-{
-	str_add(ctx, p, len);
-	return true;
-}
-
-void imap_wire_add(struct str *out, const struct imap_wire *w, uint64_t start, uint64_t count)
-{
-	imap_wire_write(w, start, count, append, out);
 }

@@ -34,19 +34,9 @@ struct imap_section {
 /* Reads a section from L, which stands behind "[", and the "]" that ends it: "]", "HEADER]", "1.2.MIME]",
  * "HEADER.FIELDS (To {7}\r\nSubject \"Cc\")]", ... False for bad syntax (*OUT needs no freeing then). */
 bool imap_section_read(struct imap_section *out, struct imap_lex *l);
-/* The same from a list of words. SPEC is the text before the list or the "]" ("HEADER.FIELDS", "1.2", ""), without
- * blanks and brackets; false for bad syntax. FIELDS and FIELDS.NOT then need one imap_section_add_name() or more, the
- * others none. */
-bool imap_section_parse_spec(struct imap_section *out, const char *spec, size_t len);
-/* Adds a header name (copied). False if it cannot be one (empty, control characters, blanks, colon) or there are too
- * many. */
-bool imap_section_add_name(struct imap_section *s, const char *name, size_t len);
 void imap_section_fini(struct imap_section *s);
 /* Appends the section with its brackets to OUT as it stands in a reply: "[1.2.HEADER.FIELDS (To Subject)]". */
 void imap_section_print(struct str *out, const struct imap_section *s);
-/* True if the part tree is not needed to find it (no part numbers): the message's body is then not looked at but for
- * sending. */
-bool imap_section_is_flat(const struct imap_section *s);
 
 /* Bytes that go out: found by imap_section_find(); keeps pointers to the message and the section, owns nothing. */
 struct imap_wire {
@@ -70,7 +60,5 @@ typedef bool (*imap_wire_fn)(void *ctx, const char *p, size_t len);
 /* Hands COUNT bytes from wire offset START on to FN, piece by piece without building a copy (fewer if there are no
  * more). False if FN said stop. */
 bool imap_wire_write(const struct imap_wire *w, uint64_t start, uint64_t count, imap_wire_fn fn, void *ctx);
-/* The same, appended to OUT. */
-void imap_wire_add(struct str *out, const struct imap_wire *w, uint64_t start, uint64_t count);
 
 #endif

@@ -140,12 +140,6 @@ static void print_range(struct str *out, const char *comma, uint32_t low, uint32
 		str_addf(out, "%s%u:%u", comma, low, high);
 }
 
-void imap_set_print(struct str *out, const struct imap_set *set)
-{
-	for (size_t i = 0; i < set->n; i++)
-		print_range(out, i == 0 ? "" : ",", set->ranges[i].low, set->ranges[i].high);
-}
-
 void imap_list_print(struct str *out, const uint32_t *list, size_t n)
 {
 	for (size_t i = 0, run; i < n; i += run) {

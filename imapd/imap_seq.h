@@ -25,8 +25,6 @@ void imap_set_fini(struct imap_set *set);
 bool imap_set_has(const struct imap_set *set, uint32_t n);
 /* The highest member, 0 if empty. */
 uint32_t imap_set_max(const struct imap_set *set);
-/* Appends the set as text ("1:3,7") to OUT; nothing if it is empty. */
-void imap_set_print(struct str *out, const struct imap_set *set);
 
 /* UIDs in an order of their own, as COPYUID needs them (RFC 4315: both lists go in step): appends "5,7:9,2" for the N
  * numbers at LIST, runs of rising neighbours as ranges. */

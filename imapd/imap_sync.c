@@ -69,7 +69,8 @@ static void put_counts(struct imap_session *s)
 	s->told_recent = s->box->n_recent;
 }
 
-void imap_sync_known(struct imap_session *s, bool expunge)
+/* The same without looking: only what is known already. */
+static void imap_sync_known(struct imap_session *s, bool expunge)
 {
 	if (expunge && s->box->n_gone > 0)
 		md_box_drop_gone(s->box, put_expunge, s);

@@ -7,8 +7,6 @@
 /* Looks for changes and puts what is new: EXPUNGE (only if EXPUNGE), EXISTS and RECENT, FLAGS for new keywords, FETCH for
  * flags that others changed. Nothing if no mailbox is selected. False: the session is over, for the mailbox is gone. */
 bool imap_sync(struct imap_session *s, bool expunge);
-/* The same without looking: only what is known already. */
-void imap_sync_known(struct imap_session *s, bool expunge);
 /* "* FLAGS (...)" and "* OK [PERMANENTFLAGS (...)]"; the second one only if there are keywords of which the client has not been told:
  * before a FETCH that may name one. */
 void imap_put_flag_lists(struct imap_session *s);

@@ -43,7 +43,8 @@ bool md_kw_valid(const char *name, size_t len)
 	return true;
 }
 
-bool md_kw_clean(struct str *out, const char *name, size_t len)
+/* Appends NAME as it may be a keyword: bytes that may not be in one are '_'. False if it is empty or too long. */
+static bool md_kw_clean(struct str *out, const char *name, size_t len)
 {
 	if (len == 0 || len > MD_KEYWORD_LEN_MAX)
 		return false;

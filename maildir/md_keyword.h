@@ -26,8 +26,6 @@ struct md_kwlist {
 /* Takes the LEN bytes at P apart. Never fails: what makes no sense is left out. */
 void md_kwlist_parse(struct md_kwlist *l, const char *p, size_t len);
 void md_kwlist_fini(struct md_kwlist *l);
-/* Appends NAME as it may be a keyword: bytes that may not be in one are '_'. False if it is empty or too long. */
-bool md_kw_clean(struct str *out, const char *name, size_t len);
 
 /* Reads all keywords of the folder into the messages of BOX; marks those of the first KNOWN messages changed whose
  * keywords are not as before. MD_OK, or a failure (the messages keep what they had). */

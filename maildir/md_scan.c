@@ -274,7 +274,8 @@ static bool lost_between_passes(const struct md_scan *sc)
 }
 
 /* One pass over cur/. */
-enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
+/* One pass over cur/; *AT is what it looked like before. sc->stable: nobody changed it meanwhile. */
+static enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 {
 	struct md_box *box = sc->box;
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };

@@ -41,8 +41,6 @@ enum md_err md_scan_look(struct md_scan *sc) MUST_CHECK;
  * change in the same step of the clock as an earlier one cannot be seen (before Linux 6.13): then it takes as many misses
  * as nobody can bring about by renaming a file. */
 bool md_scan_sure(const struct md_scan *sc);
-/* One pass over cur/; *AT is what it looked like before. sc->stable: nobody changed it meanwhile. */
-enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at) MUST_CHECK;
 /* Gives UIDs to all fresh messages, records them, and joins them to the view; marks what is missing gone. */
 enum md_err md_scan_uids(struct md_scan *sc, struct md_changes *ch) MUST_CHECK;
 

@@ -215,23 +215,6 @@ const struct md_folder *md_folders_find(const struct md_folders *l, const char *
 	return NULL;
 }
 
-enum md_err md_tree_exists(struct md_root *r, const char *folder)
-{
-	enum md_err e;
-	int fd, err = 0;
-
-	e = md_folder_open(r, folder, &fd);
-	if (e != MD_OK)
-		return e;
-	if (faccessat(fd, "cur", F_OK, 0) != 0)
-		err = errno;
-	close(fd);
-	if (err == 0)
-		return MD_OK;
-	return md_fail(r, err == ENOENT || err == ENOTDIR ? MD_NOTMAILDIR : md_errno(err), err, "folder %s has no usable cur/",
-		md_folder_text(folder));
-}
-
 /* --- creating --- */
 
 /* A folder that is deleted and made again within a second would get the same UIDVALIDITY, with other messages

@@ -27,8 +27,6 @@ const struct md_folder *md_folders_find(const struct md_folders *l, const char *
 /* NAME can be a folder's name: "" or components of UTF-8 joined by '.', none empty, no '/', no control
  * character, at most 254 bytes. */
 bool md_tree_valid(const char *name);
-/* FOLDER is there. MD_OK, MD_NOFOLDER, MD_BADNAME, MD_NOTMAILDIR, MD_PERM, MD_IO. */
-enum md_err md_tree_exists(struct md_root *r, const char *folder) MUST_CHECK;
 /* Makes FOLDER; missing parents are not made (they show as not existing).
  * MD_OK, MD_EXISTS, MD_BADNAME, MD_FULL, MD_PERM, MD_READONLY, MD_IO. */
 enum md_err md_tree_create(struct md_root *r, const char *folder) MUST_CHECK;

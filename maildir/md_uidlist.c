@@ -150,16 +150,6 @@ enum md_err md_uidlist_read(struct md_root *r, int dirfd, const char *folder, st
 	return e;
 }
 
-bool md_uidlist_stale(const struct md_uidlist *l, int dirfd)
-{
-	struct stat st;
-
-	if (fstatat(dirfd, MD_UIDLIST_FILE, &st, AT_SYMLINK_NOFOLLOW) != 0)
-		return l->ino != 0;
-	return l->ino != st.st_ino || l->dev != st.st_dev || l->size != (uint64_t)st.st_size ||
-		l->mtime_s != st.st_mtim.tv_sec || l->mtime_ns != st.st_mtim.tv_nsec;
-}
-
 enum md_err md_uidlist_write(struct md_root *r, int dirfd, const char *folder, struct md_uidlist *l)
 {
 	struct str text = STR_INIT;

@@ -44,8 +44,6 @@ void md_uidlist_add(struct md_uidlist *l, uint32_t uid, const char *base, size_t
 /* Reads the file in folder DIRFD. MD_OK; MD_GONE: there is none, or none that can be used (L is cleared);
  * MD_PERM, MD_IO. */
 enum md_err md_uidlist_read(struct md_root *r, int dirfd, const char *folder, struct md_uidlist *l) MUST_CHECK;
-/* True if the file in DIRFD is not the one that L was read from (or written to). */
-bool md_uidlist_stale(const struct md_uidlist *l, int dirfd);
 /* Writes L through tmp/, synced to disk and renamed; the folder's directory is synced, too. The lock must be held.
  * A list that has no UIDVALIDITY yet gets one from the time of the new file, as Courier does.
  * MD_OK, MD_FULL, MD_PERM, MD_READONLY, MD_IO. */

@@ -47,7 +47,8 @@ void report_clean(struct str *out, const char *text, size_t len)
 	}
 }
 
-void report_json_string(struct str *out, const char *text, size_t len)
+/* TEXT as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
+static void report_json_string(struct str *out, const char *text, size_t len)
 {
 	str_addc(out, '"');
 	while (len > 0) {

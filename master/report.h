@@ -20,7 +20,5 @@ void report_who(struct str *out, const char *rows, bool json);
 
 /* TEXT for a terminal: control characters, also those above 127, as '.'. */
 void report_clean(struct str *out, const char *text, size_t len);
-/* TEXT as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
-void report_json_string(struct str *out, const char *text, size_t len);
 
 #endif

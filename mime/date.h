@@ -15,8 +15,6 @@ struct mime_date {
 bool mime_date_parse(const char *p, size_t len, struct mime_date *out);
 /* Days from 1970-01-01 to the date (Gregorian); may be negative. */
 int64_t mime_date_days(int year, int month, int day);
-/* The date of a number of days since 1970-01-01. */
-void mime_date_of_days(int64_t days, int *year, int *month, int *day);
 /* 1-12 for "Jan" ... "Dec" (3 bytes at P, any case), 0 if it is none. */
 int mime_date_month(const char *p);
 /* 28-31; month 1-12. */

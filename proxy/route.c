@@ -6,7 +6,8 @@
 
 #include "lib/num.h"
 
-bool route_same_host(const char *a, const char *b)
+/* The two host names are the same, ignoring case and a trailing dot. */
+static bool same_host(const char *a, const char *b)
 {
 	size_t alen = strlen(a), blen = strlen(b);
 
@@ -140,8 +141,8 @@ static const char *parse_host(struct route_host *h, const char *p, size_t len, c
 	if (p != NULL && (why = parse_ports(h, p, (size_t)(end - p), rules)) != NULL)
 		return why;
 	memcpy(h->name, name, len);
-	h->self = (rules->self[0][0] != '\0' && route_same_host(h->name, rules->self[0])) ||
-	    (rules->self[1][0] != '\0' && route_same_host(h->name, rules->self[1]));
+	h->self = (rules->self[0][0] != '\0' && same_host(h->name, rules->self[0])) ||
+	    (rules->self[1][0] != '\0' && same_host(h->name, rules->self[1]));
 	return NULL;
 }
 

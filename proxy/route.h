@@ -53,7 +53,5 @@ struct route {
  * True: R->n hosts in order; n == 0 means here without any further question (proxying off, no mailhost, or all
  * hosts are this node). False: MAILHOST is malformed, R->why says how. */
 bool route_decide(struct route *r, const char *mailhost, const struct route_rules *rules);
-/* The two host names are the same, ignoring case and a trailing dot. */
-bool route_same_host(const char *a, const char *b);
 
 #endif

@@ -14,6 +14,15 @@ static const struct { const char *in; uint32_t star; const char *out; } sets[] =
 	{ "a", 9, NULL }, { "-1", 9, NULL }, { "0:5", 9, NULL },
 };
 
+static void print(struct str *out, const struct imap_set *set)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		str_addf(out, "%s%u", i > 0 ? "," : "", (unsigned)set->ranges[i].low);
+		if (set->ranges[i].high != set->ranges[i].low)
+			str_addf(out, ":%u", (unsigned)set->ranges[i].high);
+	}
+}
+
 static void test_sets(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
@@ -22,7 +31,7 @@ static void test_sets(void)
 		bool ok = imap_set_parse(&set, sets[i].in, strlen(sets[i].in), sets[i].star);
 
 		CU_ASSERT_EQUAL(ok, sets[i].out != NULL);
-		imap_set_print(&out, &set);
+		print(&out, &set);
 		CU_ASSERT_STRING_EQUAL(str_cstr(&out), sets[i].out != NULL ? sets[i].out : "");
 		imap_set_fini(&set);
 		str_fini(&out);

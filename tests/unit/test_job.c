@@ -8,6 +8,7 @@
 #include "authlib/drv_userdb.h"
 #include "authlib/password.h"
 #include "lib/mem.h"
+#include "tests/unit/job_again.h"
 #include "tests/unit/unit.h"
 
 #define HASH "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="
@@ -308,7 +309,6 @@ static void test_chain(void)
 	CU_ASSERT_PTR_NULL(auth_chain_new("authuserdb authuserdb", AUTH_SIDE_LOOP, NULL, &errors));
 	CU_ASSERT_PTR_NOT_NULL(strstr(errors.data, "twice"));
 	CU_ASSERT_PTR_NOT_NULL(auth_driver_find("authuserdb"));
-	CU_ASSERT_PTR_EQUAL(auth_driver_at(0), auth_driver_find("authuserdb"));
 	/* a worker leaves inline drivers to the loop */
 	chain = auth_chain_new(" authuserdb ", AUTH_SIDE_WORKER, NULL, &errors);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(chain);
@@ -327,8 +327,6 @@ static void test_chain(void)
 	job_done_fini(&d);
 	auth_chain_free(&chain);
 	str_fini(&errors);
-	for (int r = 0; r < AUTH_RESULT_COUNT; r++)
-		CU_ASSERT_STRING_NOT_EQUAL(auth_result_name((enum auth_result)r), "?");
 }
 
 static const struct unit_case cases[] = {

@@ -5,6 +5,7 @@
 #include <iconv.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/mem.h"
 #include "mime/addr.h"
@@ -303,7 +304,6 @@ static void test_date(void)
 		"0 Jan 2024", "5 2024 10:00", "99999999999 Feb 2024", "Feb 2024", "5 Feb",
 	};
 	struct mime_date d;
-	int y, m, day;
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
 		CU_ASSERT(mime_date_parse(good[i].in, strlen(good[i].in), &d));
@@ -312,9 +312,12 @@ static void test_date(void)
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		CU_ASSERT(!mime_date_parse(bad[i], strlen(bad[i]), &d));
 	for (int64_t days = -800000; days < 800000; days += 37) {
-		mime_date_of_days(days, &y, &m, &day);
-		CU_ASSERT_EQUAL(mime_date_days(y, m, day), days);
-		CU_ASSERT(day >= 1 && day <= mime_date_month_len(y, m));
+		time_t t = (time_t)days * 86400;
+		struct tm tm;
+
+		CU_ASSERT_PTR_NOT_NULL_FATAL(gmtime_r(&t, &tm));
+		CU_ASSERT_EQUAL(mime_date_days(tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday), days);
+		CU_ASSERT(tm.tm_mday <= mime_date_month_len(tm.tm_year + 1900, tm.tm_mon + 1));
 	}
 }
 

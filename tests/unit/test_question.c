@@ -51,11 +51,15 @@ static void use(const char *name, const char *value)
 
 static void begin(void)
 {
+	static const char *const names[] = { "authldap", "authmysql", "authpgsql", "authsqlite", "authdaemon", "authpipe" };
 	struct str errors = STR_INIT;
 
-	for (unsigned i = 0; driver == NULL && auth_driver_at(i) != NULL; i++)
-		if ((auth_driver_at(i)->flags & (AUTH_DRIVER_INLINE | AUTH_DRIVER_CLIENT)) == 0)
-			driver = auth_driver_at(i)->name;
+	for (size_t i = 0; driver == NULL && i < ARRAY_LEN(names); i++) {
+		const struct auth_driver *d = auth_driver_find(names[i]);
+
+		if (d != NULL && (d->flags & AUTH_DRIVER_CLIENT) == 0)
+			driver = d->name;
+	}
 	CU_ASSERT_PTR_NOT_NULL_FATAL(driver);
 	memset(who, 0, sizeof(who));
 	now = 1000000;

@@ -1,0 +1,29 @@
+/* For tests and fuzzing: a job that was read is written again. */
+#ifndef TESTS_UNIT_JOB_AGAIN_H
+#define TESTS_UNIT_JOB_AGAIN_H
+
+#include "authd/job.h"
+
+/* The message of J, whatever its kind, into W. */
+static inline void job_write(struct msgw *w, const struct job *j)
+{
+	switch (j->kind) {
+	case JOB_HASH:
+		job_write_hash(w, j->id, j->password, j->hash);
+		break;
+	case JOB_SCRAM:
+		job_write_scram(w, j->id, j->password, j->hash);
+		break;
+	case JOB_USERDB_LOAD:
+		job_write_userdb_load(w, j->id, j->path, j->shrink_percent, j->with_image);
+		break;
+	case JOB_LOOKUP:
+		job_write_lookup(w, j->id, j->from, j->avoid, j->service, j->user);
+		break;
+	case JOB_VERIFY:
+		job_write_verify(w, j->id, j->from, j->avoid, j->service, j->user, j->password, &j->client, j->since, j->only_shared);
+		break;
+	}
+}
+
+#endif
