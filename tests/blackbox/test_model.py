@@ -1,6 +1,7 @@
 """Many sessions and programs on one Maildir, by random commands, against a model of what each may be told (model.py)."""
 import glob
 import os
+import random
 
 import pytest
 
@@ -11,6 +12,18 @@ LISTS = sorted(glob.glob(os.path.join(HERE, "model", "*.txt")))
 RACE = os.environ.get("WAYPOST_MODEL_RACE", "")  # MICROSECONDS:PERCENT, for a build with race points
 
 
+def look(seed, seconds, **more):
+    """Random commands for so long; fails with how to see it again."""
+    print(f"seed {seed}")
+    result, name, counts = model.run(seed, seconds, model.default_options(race=RACE, **more))
+    print(f"{sum(counts.values())} commands: " + ", ".join(f"{k} {n}" for k, n in sorted(counts.items())))
+    assert sum(counts.values()) > 10 * seconds, "hardly anything was done"
+    if result.finding is not None:
+        path = os.path.join("/tmp", f"model-{name}.txt")
+        model.write_list(path, f"{result.finding.kind}: {result.finding.text}\nseed {name}", result.ops)
+        pytest.fail(f"{model.report(result, name)}\ncommands: {path}", pytrace=False)
+
+
 @pytest.mark.parametrize("path", LISTS, ids=[os.path.basename(p) for p in LISTS])
 def test_a_list_that_once_led_to_a_fault(path):
     ops = model.read_list(path)
@@ -18,6 +31,16 @@ def test_a_list_that_once_led_to_a_fault(path):
         result = model.replay(ops, f"{path} {n}", model.default_options(race=RACE))
         if result.finding is not None:
             pytest.fail(model.report(result, path), pytrace=False)
+
+
+def test_random_commands():
+    look(str(random.SystemRandom().randrange(1 << 31)), 25)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("round_", range(10))
+def test_random_commands_for_two_minutes(round_):
+    look(str(random.SystemRandom().randrange(1 << 31)), 120, sessions=2 + round_ % 5 * 2, pop=1 + round_ % 2)
 
 
 def test_a_wrong_answer_is_a_finding():
