@@ -455,6 +455,17 @@ def report(result, name):
     return "\n".join(line[:300] for line in result.trails[-60:]) + f"\nseed {name}, after {len(result.ops)} commands: {result.finding}"
 
 
+def keep(result, name, folder):
+    """Writes the commands of a run with a finding, and all that was said, into FOLDER; returns the report with their names."""
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, f"model-{name}.txt")
+    log = os.path.join(folder, f"model-{name}.log")
+    write_list(path, f"{result.finding.kind}: {result.finding.text}\nseed {name}", result.ops)
+    with open(log, "w") as f:
+        f.write("\n".join(result.trails) + "\n")
+    return f"{report(result, name)}\ncommands: {path}; all that was said: {log}"
+
+
 def main():
     p = argparse.ArgumentParser(description="Random commands of many sessions against a model.")
     p.add_argument("--seed", default=None)
@@ -499,12 +510,7 @@ def main():
     if result.finding is None:
         print("nothing found")
         return 0
-    path = os.path.join(options.out, f"model-{name}.txt")
-    write_list(path, f"{result.finding.kind}: {result.finding.text}\nseed {name}", result.ops)
-    print(report(result, name))
-    with open(os.path.splitext(path)[0] + ".log", "w") as f:
-        f.write("\n".join(result.trails) + "\n")
-    print(f"commands: {path}; all that was said: {os.path.splitext(path)[0]}.log")
+    print(keep(result, name, options.out))
     return 1
 
 
