@@ -16,7 +16,7 @@
 #include "maildir/md_name.h"
 #include "maildir/md_scan.h"
 
-enum { COPY_BUF = 65536 };
+enum { COPY_BUF = 65536, RENAME_TRIES = 8 };
 
 struct copy {
 	struct md_box *box;
@@ -135,18 +135,30 @@ static enum md_err prepare_bytes(struct copy *c, struct md_msg *m, size_t idx)
 	return e;
 }
 
-/* The file of M as it stands in its folder. False: it is not there any more. */
-static bool prepare_file(struct copy *c, struct md_msg *m, size_t idx, bool link)
+/* The file of M as it is named now, however often others rename it meanwhile. */
+static enum md_err stat_file(struct md_box *box, struct md_msg *m, struct str *path, struct stat *st)
+{
+	for (int i = 0; i < RENAME_TRIES; i++) {
+		enum md_err e;
+
+		if (fstatat(box->fd, md_msg_path(m, path), st, AT_SYMLINK_NOFOLLOW) == 0)
+			return MD_OK;
+		e = md_scan_refind(box, m);
+		if (e != MD_OK)
+			return e;
+	}
+	return md_fail(box->root, MD_IO, 0, "cannot copy message %u of folder %s: others keep renaming it", m->uid, md_folder_text(box->folder));
+}
+
+/* The file of M as it stands in its folder; one that is gone is left out. */
+static enum md_err prepare_file(struct copy *c, struct md_msg *m, size_t idx, bool link)
 {
 	struct md_item *it = &c->it[c->n];
 	struct str tmp = STR_INIT, path = STR_INIT;
 	struct stat st;
-	bool there = !m->gone;
+	enum md_err e = m->gone ? MD_GONE : stat_file(c->box, m, &path, &st);
 
-	if (there && fstatat(c->box->fd, md_msg_path(m, &path), &st, AT_SYMLINK_NOFOLLOW) != 0)
-		there = md_scan_refind(c->box, m) == MD_OK &&
-			fstatat(c->box->fd, md_msg_path(m, &path), &st, AT_SYMLINK_NOFOLLOW) == 0;
-	if (there) {
+	if (e == MD_OK) {
 		memset(it, 0, sizeof(*it));
 		it->idx = idx;
 		it->fromfd = c->box->fd;
@@ -159,19 +171,19 @@ static bool prepare_file(struct copy *c, struct md_msg *m, size_t idx, bool link
 	}
 	str_fini(&tmp);
 	str_fini(&path);
-	return there;
+	return e == MD_GONE ? MD_OK : e;
 }
 
 /* The source was renamed by someone else, or is gone. */
-static bool find_again(struct md_item *it, void *arg)
+static enum md_err find_again(struct md_item *it, void *arg)
 {
 	struct copy *c = arg;
 	struct md_msg *m = &c->box->msgs[it->idx];
+	enum md_err e = m->gone ? MD_GONE : md_scan_refind(c->box, m);
 
-	if (md_scan_refind(c->box, m) != MD_OK)
-		return false;
-	md_msg_path(m, &it->from);
-	return true;
+	if (e == MD_OK)
+		md_msg_path(m, &it->from);
+	return e;
 }
 
 static void forget_items(struct copy *c)
@@ -202,10 +214,7 @@ static enum md_err deposit_files(struct copy *c, const size_t *idx, size_t nidx,
 	*cross = false;
 	c->it = mem_array(nidx, sizeof(*c->it));
 	for (size_t i = 0; e == MD_OK && i < nidx; i++)
-		if (md_goes_on(c->box->root, 1, 0))
-			(void)prepare_file(c, &c->box->msgs[idx[i]], idx[i], link);
-		else
-			e = MD_STOPPED;
+		e = md_goes_on(c->box->root, 1, 0) ? prepare_file(c, &c->box->msgs[idx[i]], idx[i], link) : MD_STOPPED;
 	if (e == MD_OK && c->n != 0)
 		e = md_deposit(c->box->root, c->tofd, c->folder, c->it, c->n, find_again, c, &out->uidvalidity, cross);
 	if (e == MD_OK) {

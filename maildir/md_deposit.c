@@ -98,14 +98,16 @@ static enum md_err place(struct md_root *r, int tofd, const char *folder, struct
 		if (rc == 0 || err != ENOENT || lost == NULL)
 			break;
 		RACE("deposit: the file has another name by now");
-		if (!lost(it, arg)) {
-			it->missed = true;
+		e = lost(it, arg);
+		if (e != MD_OK)
 			break;
-		}
 	}
+	it->missed = e == MD_GONE;
 	if (rc == 0) {
 		it->placed = true;
-	} else if (!it->missed) {
+	} else if (it->missed) {
+		e = MD_OK;
+	} else if (e == MD_OK) {
 		*cross = needs_copy(it, err);
 		e = md_fail(r, err == ENOENT ? MD_NOTMAILDIR : md_errno(err), err, "cannot put a message into folder %s",
 			md_folder_text(folder));

@@ -28,8 +28,8 @@ struct md_item {
 };
 
 void md_items_free(struct md_item *it, size_t n);
-/* FROM of IT was not there: true if it has been corrected, false if the file is gone. */
-typedef bool md_lost_fn(struct md_item *it, void *arg);
+/* FROM of IT was not there. MD_OK: it has been corrected; MD_GONE: the file is; others: that could not be found out. */
+typedef enum md_err md_lost_fn(struct md_item *it, void *arg);
 /* Deposits the N items in FOLDER, whose directory is TOFD. LOST may be NULL (a file that is missing is an error then).
  * MD_OK; or a failure (MD_STOPPED among them) after which every file is where it was. *CROSS tells that it failed because the
  * files cannot be renamed or linked to there (another file system, mostly): copying their bytes is left. */

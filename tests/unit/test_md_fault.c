@@ -100,8 +100,25 @@ int __wrap_renameat2(int fromfd, const char *from, int tofd, const char *to, uns
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 
+/* Another session that changes flags of the message "1.a" just before each of the next RENAMES calls that name its file. */
+static unsigned renames;
+
+static void rename_first(int dirfd, const char *path)
+{
+	static const char *const flags[] = { "", "S", "F", "RS", "FS" };
+	char to[64];
+
+	if (renames == 0 || strncmp(path, "cur/1.a", 7) != 0)
+		return;
+	renames--;
+	snprintf(to, sizeof(to), "cur/1.a:2,%s", flags[renames % ARRAY_LEN(flags)]);
+	if (strcmp(to, path) != 0)
+		__real_renameat2(dirfd, path, dirfd, to, 0);
+}
+
 int __wrap_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
+	rename_first(dirfd, path);
 	return fails() ? -1 : __real_fstatat(dirfd, path, st, flags);
 }
 
@@ -119,6 +136,7 @@ int __wrap_openat(int dirfd, const char *path, int flags, ...)
 
 int __wrap_linkat(int fromfd, const char *from, int tofd, const char *to, int flags)
 {
+	rename_first(fromfd, from);
 	if (fails() || leaves_fs(fromfd, tofd))
 		return -1;
 	return __real_linkat(fromfd, from, tofd, to, flags);
@@ -139,6 +157,7 @@ int __wrap_renameat(int fromfd, const char *from, int tofd, const char *to)
 
 int __wrap_renameat2(int fromfd, const char *from, int tofd, const char *to, unsigned flags)
 {
+	rename_first(fromfd, from);
 	if (fails() || leaves_fs(fromfd, tofd))
 		return -1;
 	note("rename", to);
@@ -539,7 +558,38 @@ static void test_stopped_measuring(void)
 	mt_end(&t);
 }
 
+/* Whatever others rename meanwhile: a message that is there is copied and moved, and one that cannot be looked for is not left
+ * out in silence. */
+static void test_renamed_meanwhile(void)
+{
+	enum md_err (*const all[])(struct md_box *, const size_t *, size_t, const char *, struct md_copied *) = { md_copy, md_move };
+
+	for (int k = 0; k < 2; k++)
+		for (unsigned n = 0; n < 12; n++) {
+			static const size_t both[] = { 0, 1 };
+			struct md_test t;
+			struct md_box *box;
+			struct md_copied done;
+			enum md_err e;
+
+			mt_begin(&t);
+			mt_puts(&t, "cur/1.a:2,", mail);
+			mt_puts(&t, "cur/2.b:2,", mail);
+			CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
+			CU_ASSERT_EQUAL_FATAL(md_tree_create(&t.root, "To"), MD_OK);
+			renames = n;
+			e = all[k](box, both, 2, "To", &done);
+			renames = 0;
+			CU_ASSERT(e == MD_OK ? done.n == 2 && done.missed == 0 : n >= 8 && done.n == 0);
+			CU_ASSERT_FALSE(box->msgs[0].gone && k == 0);
+			md_copied_fini(&done);
+			md_box_close(&box);
+			mt_end(&t);
+		}
+}
+
 static const struct unit_case cases[] = {
+	{ "messages that others rename are copied and moved", test_renamed_meanwhile },
 	{ "one call fails", test_one_fault },
 	{ "UIDs reach the disk", test_uids_synced },
 	{ "keywords reach the disk", test_keywords_synced },
