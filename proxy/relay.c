@@ -5,11 +5,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/loop.h"
 #include "lib/mem.h"
 
 enum { CLIENT, SERVER };                     /* index of a side */
@@ -25,7 +23,7 @@ enum {
 	MUCH_FOR = 3             /* reads of less in a row end that: bodies have ends, and answers stand between them */
 };
 
-/* A pipe through which much data is spliced: the bytes never come into this process. */
+/* A pipe through which much data is spliced where both sides are raw: the bytes never come into this process. */
 struct bulk {
 	struct bulk *next; /* while it is kept */
 	int rd, wr;
@@ -34,11 +32,14 @@ struct bulk {
 
 /* One direction; named by the side that it reads from. */
 struct stream {
-	struct kept *kept; /* what the other side has not taken yet, or NULL */
-	struct bulk *bulk; /* while the other side has not taken all that is in it, or NULL */
+	union {                /* what the other side has not taken yet, or NULL: */
+		struct kept *kept; /* in memory, */
+		struct bulk *bulk; /* or in a pipe: in_pipe */
+	};
 	uint64_t bytes : 56;
 	uint64_t done : 1; /* its end was passed on as a half-close, or the other side takes no more */
 	uint64_t much : 4; /* how many of the next reads are worth a pipe */
+	uint64_t in_pipe : 1;
 };
 
 struct kept {
@@ -50,11 +51,11 @@ struct relay {
 	struct relay *next, **prev;
 	struct relay_pool *pool;
 	void *session;
-	ev_io io[2];
+	struct conn conn[2];
 	struct stream from[2];
 	struct relay *due; /* the next one whose turn it is, see on_turn() */
 	uint32_t active; /* loop time of the last byte, seconds */
-	uint8_t told[2]; /* EV_READ, EV_WRITE: what the loop said of each side */
+	uint8_t told[2]; /* EV_READ, EV_WRITE: what each side can do, as the loop said */
 	uint8_t first_end; /* enum relay_end: who closed first */
 	bool some_end;
 	bool is_due;
@@ -78,7 +79,7 @@ static unsigned idle_pipes_count, pipes; /* kept; in all */
 
 static bool waiting(const struct stream *s)
 {
-	return s->kept != NULL || s->bulk != NULL;
+	return s->kept != NULL;
 }
 
 /* --- pipes --- */
@@ -125,11 +126,15 @@ static void put_pipe(struct bulk *b)
 	close_pipe(b);
 }
 
-static void give_pipe_back(struct stream *s)
+/* What waits in S is gone, or lost. */
+static void drop_waiting(struct stream *s)
 {
-	if (s->bulk != NULL)
+	if (s->in_pipe)
 		put_pipe(s->bulk);
-	s->bulk = NULL;
+	else
+		mem_free(&s->kept);
+	s->kept = NULL;
+	s->in_pipe = false;
 }
 
 /* --- the end --- */
@@ -152,23 +157,19 @@ static void finish(struct relay *r, enum relay_end end)
 	struct relay_pool *pool = r->pool;
 
 	leave_due(r);
-	for (int i = 0; i < 2; i++) {
-		ev_io_stop(pool->loop, &r->io[i]);
-		close(r->io[i].fd);
-	}
+	for (int i = 0; i < 2; i++)
+		conn_close(pool->loop, &r->conn[i]);
 	*r->prev = r->next;
 	if (r->next != NULL)
 		r->next->prev = r->prev;
 	pool->count--;
 	pool->on_end(r, end, r->session, pool->arg);
-	for (int i = 0; i < 2; i++) {
-		mem_free(&r->from[i].kept);
-		give_pipe_back(&r->from[i]);
-	}
+	for (int i = 0; i < 2; i++)
+		drop_waiting(&r->from[i]);
 	mem_free(&r);
 }
 
-/* What each watcher should wait for follows from the streams, but for a source that has ended: it stays readable, and is
+/* What each side should wait for follows from the streams, but for a source that has ended: it stays readable, and is
  * watched until it has told so IN_VAIN (the side, or -1) once more. Mostly the other side ends before, and all is over. */
 static void watch(struct relay *r, int in_vain)
 {
@@ -181,11 +182,11 @@ static void watch(struct relay *r, int in_vain)
 		const struct stream *in = &r->from[i], *out = &r->from[!i];
 		int want = 0;
 
-		if (in->done ? i != in_vain && (r->io[i].events & EV_READ) != 0 : !waiting(in))
+		if (in->done ? i != in_vain && (conn_wants(&r->conn[i]) & EV_READ) != 0 : !waiting(in))
 			want |= EV_READ;
 		if (waiting(out))
 			want |= EV_WRITE;
-		loop_watch(r->pool->loop, &r->io[i], want);
+		conn_watch(r->pool->loop, &r->conn[i], want);
 	}
 }
 
@@ -197,19 +198,13 @@ static void note_end(struct relay *r, int side)
 	r->first_end = side == CLIENT ? RELAY_END_CLIENT : RELAY_END_SERVER;
 }
 
-static void drop_kept(struct stream *s)
-{
-	mem_free(&s->kept);
-}
-
 /* SIDE takes no more bytes: what was meant for it is lost with it. */
 static void sink_broken(struct relay *r, int side)
 {
 	struct stream *s = &r->from[!side];
 
 	note_end(r, side);
-	drop_kept(s);
-	give_pipe_back(s);
+	drop_waiting(s);
 	s->done = true;
 }
 
@@ -220,20 +215,7 @@ static void source_ended(struct relay *r, int side)
 	r->from[side].done = true;
 	/* If the other stream is done too, the relay is, and the descriptors are closed right away. */
 	if (!r->from[!side].done)
-		shutdown(r->io[!side].fd, SHUT_WR);
-}
-
-/* Sends LEN bytes towards SIDE: the number taken (0 if there is no room), or -1 if it takes no more. */
-static ssize_t send_some(struct relay *r, int side, const char *p, size_t len)
-{
-	ssize_t n;
-
-	do
-		n = send(r->io[side].fd, p, len, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n >= 0)
-		return n;
-	return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? 0 : -1;
+		conn_shut(&r->conn[!side]);
 }
 
 static void keep(struct stream *s, const char *p, size_t len)
@@ -243,6 +225,20 @@ static void keep(struct stream *s, const char *p, size_t len)
 	memcpy(s->kept->data, p, len);
 }
 
+/* The LEN bytes at P, which were read for SIDE: what it does not take is kept. */
+static void send_or_keep(struct relay *r, int side, const char *p, size_t len)
+{
+	ssize_t sent = conn_write(&r->conn[side], p, len);
+
+	if (sent == CONN_FAILED) {
+		sink_broken(r, side);
+		return;
+	}
+	sent = MAX(sent, 0);
+	if ((size_t)sent < len)
+		keep(&r->from[!side], p + sent, len - (size_t)sent);
+}
+
 /* Moves what the pipe holds to SIDE, as far as SIDE takes it. */
 static void drain_pipe(struct relay *r, int side)
 {
@@ -250,7 +246,7 @@ static void drain_pipe(struct relay *r, int side)
 	ssize_t n;
 
 	while (b->held != 0) {
-		n = splice(b->rd, NULL, r->io[side].fd, NULL, b->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+		n = splice(b->rd, NULL, conn_raw_fd(&r->conn[side]), NULL, b->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -261,32 +257,32 @@ static void drain_pipe(struct relay *r, int side)
 		}
 		b->held -= (uint32_t)n;
 	}
-	give_pipe_back(&r->from[!side]);
+	drop_waiting(&r->from[!side]);
 }
 
 static void send_kept(struct relay *r, int side)
 {
 	struct stream *s = &r->from[!side];
-	ssize_t n = send_some(r, side, s->kept->data + s->kept->off, s->kept->len - s->kept->off);
+	ssize_t n = conn_write(&r->conn[side], s->kept->data + s->kept->off, s->kept->len - s->kept->off);
 
-	if (n < 0) {
+	if (n == CONN_FAILED) {
 		sink_broken(r, side);
 		return;
 	}
-	s->kept->off += (uint32_t)n;
+	s->kept->off += (uint32_t)MAX(n, 0);
 	if (s->kept->off == s->kept->len)
-		drop_kept(s);
+		drop_waiting(s);
 }
 
 static void on_can_write(struct relay *r, int side)
 {
-	if (r->from[!side].kept != NULL)
-		send_kept(r, side);
-	else
+	if (r->from[!side].in_pipe)
 		drain_pipe(r, side);
+	else
+		send_kept(r, side);
 }
 
-/* SIDE was read and gave N (as read() returns it): its end is dealt with. True if there are bytes. */
+/* SIDE was read and gave N (as conn_read() returns it): its end is dealt with. True if there are bytes. */
 static bool got_bytes(struct relay *r, int side, ssize_t n)
 {
 	struct stream *s = &r->from[side];
@@ -299,45 +295,43 @@ static bool got_bytes(struct relay *r, int side, ssize_t n)
 			s->much--;
 		return true;
 	}
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+	if (n == CONN_LATER)
 		return false;
 	source_ended(r, side);
 	/* A reset takes both directions: nothing can be sent there any more. */
-	if (n < 0)
+	if (n == CONN_FAILED)
 		sink_broken(r, side);
 	return false;
 }
 
 static void splice_from(struct relay *r, int side, struct bulk *b)
 {
-	ssize_t n = splice(r->io[side].fd, NULL, b->wr, NULL, b->size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+	ssize_t n = splice(conn_raw_fd(&r->conn[side]), NULL, b->wr, NULL, b->size, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
 
+	if (n < 0)
+		n = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? CONN_LATER : CONN_FAILED;
 	if (!got_bytes(r, side, n)) {
 		put_pipe(b);
 		return;
 	}
 	b->held = (uint32_t)n;
 	r->from[side].bulk = b;
+	r->from[side].in_pipe = true;
 	drain_pipe(r, !side);
 }
 
 static void copy_from(struct relay *r, int side)
 {
-	struct stream *s = &r->from[side];
-	ssize_t n = recv(r->io[side].fd, shared, sizeof(shared), 0), sent;
+	ssize_t n = conn_read(&r->conn[side], shared, sizeof(shared));
 
-	if (!got_bytes(r, side, n))
-		return;
-	sent = send_some(r, !side, shared, (size_t)n);
-	if (sent < 0)
-		sink_broken(r, !side);
-	else if (sent < n)
-		keep(s, shared + sent, (size_t)(n - sent));
+	if (got_bytes(r, side, n))
+		send_or_keep(r, !side, shared, (size_t)n);
 }
 
 static void read_from(struct relay *r, int side)
 {
-	struct bulk *b = r->from[side].much != 0 ? take_pipe(r->pool) : NULL;
+	bool raw = conn_raw_fd(&r->conn[CLIENT]) != -1 && conn_raw_fd(&r->conn[SERVER]) != -1;
+	struct bulk *b = raw && r->from[side].much != 0 ? take_pipe(r->pool) : NULL;
 
 	if (b != NULL)
 		splice_from(r, side, b);
@@ -372,8 +366,9 @@ static void carry(struct relay *r)
 static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 {
 	struct relay *r = io->data;
+	int side = io == &r->conn[CLIENT].io ? CLIENT : SERVER;
 
-	r->told[io == &r->io[CLIENT] ? CLIENT : SERVER] |= (uint8_t)(revents & (EV_READ | EV_WRITE));
+	r->told[side] |= (uint8_t)conn_ready(&r->conn[side], revents);
 	if (r->is_due)
 		return;
 	r->is_due = true;
@@ -480,27 +475,21 @@ void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *
 /* The first bytes for SIDE. */
 static void start_with(struct relay *r, int side, struct str *first)
 {
-	struct stream *s = &r->from[!side];
-	ssize_t sent = first->len != 0 ? send_some(r, side, first->data, first->len) : 0;
-
-	s->bytes = first->len;
-	if (sent < 0)
-		sink_broken(r, side);
-	else if ((size_t)sent < first->len)
-		keep(s, first->data + sent, first->len - (size_t)sent);
+	r->from[!side].bytes = first->len;
+	if (first->len != 0)
+		send_or_keep(r, side, first->data, first->len);
 	str_fini(first);
 }
 
-struct relay *relay_new(struct relay_pool *pool, ev_io *client, ev_io *server, struct str *to_client, struct str *to_server, void *session)
+struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct conn *server, struct str *to_client, struct str *to_server, void *session)
 {
 	struct relay *r = mem_alloc(sizeof(*r));
 
 	r->pool = pool;
 	r->session = session;
 	r->active = clock_seconds();
-	loop_take_over(pool->loop, &r->io[CLIENT], on_event, client);
-	loop_take_over(pool->loop, &r->io[SERVER], on_event, server);
-	r->io[CLIENT].data = r->io[SERVER].data = r;
+	conn_take_over(pool->loop, &r->conn[CLIENT], on_event, r, client);
+	conn_take_over(pool->loop, &r->conn[SERVER], on_event, r, server);
 	r->next = pool->first;
 	r->prev = &pool->first;
 	if (r->next != NULL)
@@ -512,7 +501,7 @@ struct relay *relay_new(struct relay_pool *pool, ev_io *client, ev_io *server, s
 	watch(r, -1);
 	/* Both may be gone already; then nothing else would ever call us. */
 	if (r->from[CLIENT].done && r->from[SERVER].done)
-		ev_feed_event(pool->loop, &r->io[CLIENT], EV_CUSTOM);
+		ev_feed_event(pool->loop, &r->conn[CLIENT].io, EV_CUSTOM);
 	return r;
 }
 

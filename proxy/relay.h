@@ -4,13 +4,15 @@
  * share and writes at once; only what the other side does not take is kept, and then that stream stops reading
  * until it is gone (back-pressure). The end of one stream is passed on as a half-close while the other goes on.
  * In each turn of the loop the relay that waits longest goes first.
- * Where a read brought much, the next ones go through a pipe by splice(2), until they bring less. A pipe is the stream's
- * only as long as there is something in it: an idle relay owns two watchers, no buffer and no pipe. */
+ * Where a read brought much, and both sides are raw (lib/conn.h), the next ones go through a pipe by splice(2), until they
+ * bring less. A pipe is the stream's only as long as there is something in it: an idle relay owns two connections, no buffer
+ * and no pipe. */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
 
 #include <ev.h>
 
+#include "lib/conn.h"
 #include "lib/str.h"
 
 enum relay_end {
@@ -42,11 +44,10 @@ unsigned relay_pool_count(const struct relay_pool *pool);
 /* Calls FN for each relay; FN may call relay_stop() on it. */
 void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *session, void *arg), void *arg);
 
-/* Starts relaying between the non-blocking sockets that CLIENT and SERVER watch or have watched: the descriptors are
- * the relay's from now on, the two watchers are stopped and have none any more. TO_CLIENT and
- * TO_SERVER (may be empty) are sent first: what was read ahead during the login, or could not be sent yet; their
+/* Starts relaying between the connections CLIENT and SERVER, which are taken over: what they were before is not open any more.
+ * TO_CLIENT and TO_SERVER (may be empty) are sent first: what was read ahead during the login, or could not be sent yet; their
  * memory is taken over. SESSION is what on_end gets. */
-struct relay *relay_new(struct relay_pool *pool, ev_io *client, ev_io *server, struct str *to_client, struct str *to_server, void *session);
+struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct conn *server, struct str *to_client, struct str *to_server, void *session);
 /* Ends R now, from outside. */
 void relay_stop(struct relay *r, enum relay_end end);
 

@@ -145,7 +145,7 @@ tests_unit_test_authd_SOURCES = tests/unit/test_authd.c
 tests_unit_test_authd_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_relay
-tests_unit_test_relay_SOURCES = tests/unit/test_relay.c
+tests_unit_test_relay_SOURCES = tests/unit/test_relay.c tests/unit/coded.c tests/unit/coded.h
 tests_unit_test_relay_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_login
