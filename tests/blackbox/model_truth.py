@@ -93,6 +93,8 @@ class Mail:
         """May somebody have removed it before UNTIL?"""
         if self.gone is not None or self.suspects:
             return True
+        if self.body is None and self.folder.unknown_lost():
+            return True
         deleted = self.flags["\\Deleted"]
         return any(e.may_take(self.uid) and e.start <= until and True in deleted.read(e.start, e.until()) for e in self.folder.expunges)
 
@@ -178,6 +180,8 @@ class Folder:
             raise Finding("stranger", f"UID {mail.uid} of {self} is text {body}, which nobody put there")
         mail.body = body
         a.uids.add(mail.uid)
+        if a.lost: # who removed one of this text did not know which
+            mail.suspects.add(("unknown", self.truth.now))
         if len(a.uids) > a.started:
             raise Finding("doubled", f"text {body} was put into {self} {a.started} times and is there as UIDs {sorted(a.uids)}")
 
@@ -214,6 +218,10 @@ class Folder:
         a = self.adds.get(body)
         if a is not None and len(a.uids) < a.started:
             a.lost = a.started - len(a.uids)
+
+    def unknown_lost(self):
+        """May somebody have removed a message without knowing its UID?"""
+        return any(a.lost for a in self.adds.values())
 
     def of_body(self, body):
         return [self.mails[u] for u in self.adds[body].uids] if body in self.adds else []
