@@ -3,11 +3,11 @@
 
 #include <ctype.h>
 #include <string.h>
-#include <strings.h>
 
 #include "lib/hex.h"
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "lib/text.h"
 
 const char *auth_verdict_word(enum auth_verdict v)
 {
@@ -34,7 +34,7 @@ const char *auth_mech_name(enum auth_mech m)
 enum auth_mech auth_mech_find(const char *p, size_t len)
 {
 	for (int m = AUTH_MECH_PASSWORD + 1; m < AUTH_MECH_COUNT; m++)
-		if (strlen(mech_names[m]) == len && strncasecmp(mech_names[m], p, len) == 0)
+		if (text_is_word(p, len, mech_names[m]))
 			return (enum auth_mech)m;
 	return AUTH_MECH_PASSWORD;
 }

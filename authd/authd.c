@@ -14,6 +14,7 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/text.h"
 
 enum { LOOKUP_SECONDS = 20 }; /* for a name: what comes later than a login can wait is of use to the next ones */
 
@@ -111,7 +112,7 @@ static void begin_talk(struct authd_worker *w, uint32_t request, enum auth_mech 
 static bool is_mailhost(const char *host)
 {
 	for (const char *c = host; *c != '\0'; c++)
-		if ((unsigned char)*c <= ' ' || *c == 0x7f)
+		if (*c == ' ' || text_is_control(*c))
 			return false;
 	return host[0] != '\0';
 }

@@ -15,6 +15,7 @@
 #include "lib/die.h"
 #include "lib/hex.h"
 #include "lib/mem.h"
+#include "lib/text.h"
 
 enum { RANDOM_BYTES = 16, NODE_MAX = 255 };
 
@@ -28,7 +29,7 @@ void mech_challenge(char out[AUTH_TEXT_MAX], const char *node)
 	hex_encode(&text, random, sizeof(random));
 	str_addf(&text, ".%lld@", (long long)time(NULL));
 	for (size_t i = 0; i < NODE_MAX && node[i] != '\0'; i++)
-		if (node[i] > ' ' && node[i] < 0x7f && strchr("<>@\"\\", node[i]) == NULL)
+		if (node[i] != ' ' && text_is_printable(node[i]) && strchr("<>@\"\\", node[i]) == NULL)
 			str_addc(&text, node[i]);
 	str_addc(&text, '>');
 	str_copy(out, AUTH_TEXT_MAX, text.data);

@@ -5,10 +5,10 @@
 #include <mysql.h>
 #include <mysqld_error.h>
 #include <string.h>
-#include <strings.h>
 
 #include "authlib/sqldir.h"
 #include "lib/mem.h"
+#include "lib/text.h"
 #include "settings/settings.h"
 
 struct mysql {
@@ -44,7 +44,7 @@ static bool is_bad_mode(const char *mode, size_t len)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		if (strlen(bad[i]) == len && strncasecmp(bad[i], mode, len) == 0)
+		if (text_is_word(mode, len, bad[i]))
 			return true;
 	return false;
 }

@@ -2,11 +2,11 @@
 #include "authlib/ldapquery.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "authlib/record.h"
 #include "lib/hex.h"
 #include "lib/mem.h"
+#include "lib/text.h"
 
 /* Appends the LEN bytes at TEXT as a value in a filter (RFC 4515 section 3): nothing but letters, digits and a few
  * harmless characters stays as it is. */
@@ -123,7 +123,7 @@ static void add_attr(char **attr, unsigned *n, const char *name, size_t len)
 	if (len == 0 || *n == LDAP_ATTRS_MAX)
 		return;
 	for (unsigned i = 0; i < *n; i++)
-		if (strlen(attr[i]) == len && strncasecmp(attr[i], name, len) == 0)
+		if (text_is_word(name, len, attr[i]))
 			return;
 	attr[(*n)++] = mem_memdup(name, len);
 	attr[*n] = NULL;

@@ -13,6 +13,7 @@
 #include "lib/die.h"
 #include "lib/hex.h"
 #include "lib/mem.h"
+#include "lib/text.h"
 
 /* Names of Courier, Dovecot and OpenLDAP; where two give a name different meanings, the rows behind password.h's
  * table and find() tell them apart by shape. Courier reads {SSHA} with 4 bytes of salt only. */
@@ -70,7 +71,7 @@ struct stored {
 static const struct password_scheme *find_name(const char *name, size_t len)
 {
 	for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
-		if (strlen(schemes[i].name) == len && strncasecmp(schemes[i].name, name, len) == 0)
+		if (text_is_word(name, len, schemes[i].name))
 			return &schemes[i];
 	return NULL;
 }

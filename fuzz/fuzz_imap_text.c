@@ -5,6 +5,7 @@
 #include "imapd/imap_date.h"
 #include "imapd/imap_section.h"
 #include "imapd/imap_utf7.h"
+#include "lib/utf8.h"
 #include "mime/charset.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -14,7 +15,7 @@ static void utf7(const char *p, size_t len)
 	struct str name = STR_INIT, again = STR_INIT;
 
 	if (imap_utf7_to_utf8(&name, p, len)) {
-		if (!mime_utf8_valid(str_cstr(&name), name.len) || !imap_utf7_from_utf8(&again, str_cstr(&name), name.len) ||
+		if (!utf8_valid(str_cstr(&name), name.len) || !imap_utf7_from_utf8(&again, str_cstr(&name), name.len) ||
 		    again.len != len || memcmp(str_cstr(&again), p, len) != 0)
 			abort();
 	}

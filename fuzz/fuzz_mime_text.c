@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/utf8.h"
 #include "mime/addr.h"
 #include "mime/charset.h"
 #include "mime/ctype.h"
@@ -88,7 +89,7 @@ static void decode(struct str *out, enum mime_encoding enc, const char *charset,
 	mime_charset_add(&c, out, str_cstr(&bytes) + cut, bytes.len - cut);
 	mime_charset_end(&c, out);
 	str_fini(&bytes);
-	if (!mime_utf8_valid(str_cstr(out), out->len))
+	if (!utf8_valid(str_cstr(out), out->len))
 		abort();
 }
 
@@ -122,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	dates(p, size - 1);
 	decoders(p, size - 1, data[0]);
 	mime_word_decode(&out, p, size - 1, &set);
-	if (!mime_utf8_valid(str_cstr(&out), out.len))
+	if (!utf8_valid(str_cstr(&out), out.len))
 		abort();
 	str_fini(&out);
 	return 0;

@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "lib/text.h"
 #include "login/node_mark.h"
 
 /* Our tags: the peer's answers to them are told apart from everything else it says. */
@@ -43,11 +44,6 @@ void imap_add_quoted(struct str *out, const char *p, size_t len)
 	}
 	str_add(out, p + from, len - from);
 	str_addc(out, '"');
-}
-
-static bool is_word(const char *p, size_t len, const char *word)
-{
-	return len == strlen(word) && strncasecmp(p, word, len) == 0;
 }
 
 /* The word at *P; *P moves behind it and the blank that follows. */
@@ -100,7 +96,7 @@ static bool take_code(const char *text, const char **code, size_t *len)
 static void keep_capability(struct login *l, const char *list, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)list[i] < 0x20 || (unsigned char)list[i] >= 0x7f || list[i] == ']' || list[i] == '[')
+		if (!text_is_printable(list[i]) || list[i] == ']' || list[i] == '[')
 			return;
 	str_clear(&l->peer.capability);
 	str_add(&l->peer.capability, list, len);
@@ -200,16 +196,16 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 
 	l->peer.mark = node_mark_read(line, l->set->node_id);
 	len = take_word(&line, &word);
-	if (is_word(word, len, "+OK") || is_word(word, len, "-ERR"))
+	if (text_is_word(word, len, "+OK") || text_is_word(word, len, "-ERR"))
 		return nonsense(l, "it greets in POP3. Name the port of IMAP in mailhost: HOST:imap=PORT:pop3=PORT");
-	if (!is_word(word, len, "*"))
+	if (!text_is_word(word, len, "*"))
 		return nonsense(l, "no IMAP greeting");
 	len = take_word(&line, &word);
-	if (is_word(word, len, "BYE")) {
+	if (text_is_word(word, len, "BYE")) {
 		log_clean(l->peer.said, sizeof(l->peer.said), line);
 		return BACKEND_STEP_TEMPORARY;
 	}
-	if (!is_word(word, len, "OK"))
+	if (!text_is_word(word, len, "OK"))
 		return nonsense(l, "no IMAP greeting");
 	if (take_code(line, &code, &len) && len > 11 && strncasecmp(code, "CAPABILITY ", 11) == 0)
 		l->peer.caps = read_caps(code + 11);
@@ -259,7 +255,7 @@ static bool may_repeat(const char *code, size_t len)
 	static const char *const codes[] = { "UNAVAILABLE", "LIMIT", "INUSE", "CONTACTADMIN", "SERVERBUG", "OVERQUOTA" };
 
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
-		if (is_word(code, len, codes[i]))
+		if (text_is_word(code, len, codes[i]))
 			return true;
 	return false;
 }
@@ -270,8 +266,8 @@ static enum backend_step on_refusal(struct login *l, const char *text)
 	size_t len;
 
 	log_clean(l->peer.said, sizeof(l->peer.said), text);
-	if (!take_code(text, &code, &len) || is_word(code, len, "AUTHENTICATIONFAILED") || is_word(code, len, "AUTHORIZATIONFAILED") ||
-	    is_word(code, len, "EXPIRED"))
+	if (!take_code(text, &code, &len) || text_is_word(code, len, "AUTHENTICATIONFAILED") || text_is_word(code, len, "AUTHORIZATIONFAILED") ||
+	    text_is_word(code, len, "EXPIRED"))
 		return BACKEND_STEP_REFUSED;
 	if (may_repeat(code, len) && len < sizeof(l->peer.code)) {
 		memcpy(l->peer.code, code, len);
@@ -286,9 +282,9 @@ static enum backend_step on_login_answer(struct login *l, const char *line, stru
 	size_t len = take_word(&line, &word);
 
 	login_take_note(l, line);
-	if (is_word(word, len, "NO"))
+	if (text_is_word(word, len, "NO"))
 		return on_refusal(l, line);
-	if (!is_word(word, len, "OK")) {
+	if (!text_is_word(word, len, "OK")) {
 		log_clean(l->peer.said, sizeof(l->peer.said), word);
 		return BACKEND_STEP_NONSENSE;
 	}
@@ -307,12 +303,12 @@ static enum backend_step on_untagged(struct login *l, const char *line)
 	const char *word;
 	size_t len = take_word(&line, &word);
 
-	if (is_word(word, len, "CAPABILITY")) {
+	if (text_is_word(word, len, "CAPABILITY")) {
 		if (l->peer.state >= PEER_LOGIN)
 			keep_capability(l, line, strlen(line));
 		return BACKEND_STEP_MORE;
 	}
-	if (is_word(word, len, "BYE")) {
+	if (text_is_word(word, len, "BYE")) {
 		log_clean(l->peer.said, sizeof(l->peer.said), line);
 		return BACKEND_STEP_TEMPORARY;
 	}
@@ -341,11 +337,11 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 	if (l->peer.state == PEER_GREETING)
 		return on_greeting(l, line, out);
 	word_len = take_word(&rest, &word);
-	if (is_word(word, word_len, "*")) {
+	if (text_is_word(word, word_len, "*")) {
 		*skip = literal_behind(line, len);
 		return on_untagged(l, rest);
 	}
-	if (is_word(word, word_len, "+"))
+	if (text_is_word(word, word_len, "+"))
 		return on_continue(l, out);
 	if (word_len == 1 && word[0] == TAG_LOGIN[0] && l->peer.state != PEER_CAPABILITY)
 		return on_login_answer(l, rest, out);

@@ -2,7 +2,8 @@
 #include "imapd/imap_capability.h"
 
 #include <string.h>
-#include <strings.h>
+
+#include "lib/text.h"
 
 /* What this session server does, in the order of the RFCs' birth. */
 static const char *const known[] = {
@@ -12,7 +13,7 @@ static const char *const known[] = {
 static bool is_known(const char *word, size_t len)
 {
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (strlen(known[i]) == len && strncasecmp(known[i], word, len) == 0)
+		if (text_is_word(word, len, known[i]))
 			return true;
 	return false;
 }

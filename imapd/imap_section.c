@@ -8,6 +8,7 @@
 #include "imapd/imap_body.h"
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "lib/text.h"
 #include "mime/hdr.h"
 #include "mime/wire.h"
 
@@ -38,7 +39,7 @@ static bool add_number(struct imap_section *s, const char *p, size_t len)
 static bool read_kind(struct imap_section *s, const char *p, size_t len)
 {
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (strlen(kinds[i].word) == len && strncasecmp(p, kinds[i].word, len) == 0) {
+		if (text_is_word(p, len, kinds[i].word)) {
 			s->kind = kinds[i].kind;
 			return s->kind != IMAP_SECTION_MIME || s->n_path > 0;
 		}
@@ -82,7 +83,7 @@ static bool imap_section_add_name(struct imap_section *s, const char *name, size
 	if (len == 0 || s->n_names == IMAP_SECTION_NAMES_MAX)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)name[i] <= 32 || name[i] == 127 || name[i] == ':')
+		if (name[i] == ' ' || text_is_control(name[i]) || name[i] == ':')
 			return false;
 	s->names = mem_grow(s->names, (s->n_names + 1) * sizeof(s->names[0]));
 	s->names[s->n_names++] = mem_memdup(name, len);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "lib/utf8.h"
 #include "mime/charset.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+,";
@@ -45,7 +46,7 @@ static bool add_unit(struct str *out, struct units *u, uint32_t unit)
 	u->high = 0;
 	if (unit == 0 || is_printable(unit))
 		return false;
-	mime_utf8_add(out, unit);
+	utf8_add(out, unit);
 	return true;
 }
 
@@ -140,7 +141,7 @@ bool imap_utf7_from_utf8(struct str *out, const char *p, size_t len)
 
 	while (len > 0) {
 		uint32_t c;
-		size_t n = mime_utf8_get(p, len, &c);
+		size_t n = utf8_get(p, len, &c);
 
 		if (n == 0 || c == 0)
 			return undo(out, before);

@@ -21,6 +21,7 @@ lib_liblib_a_SOURCES = \
 	lib/rnd.c lib/rnd.h \
 	lib/seal.c lib/seal.h \
 	lib/str.c lib/str.h \
-	lib/text.c lib/text.h
-LIB_LIBS = lib/liblib.a $(EV_LIBS) $(CRYPTO_LIBS)
+	lib/text.c lib/text.h \
+	lib/utf8.c lib/utf8.h
+LIB_LIBS = lib/liblib.a $(UNISTRING_LIBS) $(EV_LIBS) $(CRYPTO_LIBS)
 EXTRA_DIST += lib/README

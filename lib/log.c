@@ -156,7 +156,7 @@ char *log_clean(char *dst, size_t dstsize, const char *src)
 	size_t i = 0;
 
 	for (; src[i] != '\0' && i + 1 < dstsize; i++)
-		dst[i] = (unsigned char)src[i] >= 0x20 && (unsigned char)src[i] < 0x7f ? src[i] : '.';
+		dst[i] = text_is_printable(src[i]) ? src[i] : '.';
 	dst[i] = '\0';
 	return dst;
 }

@@ -1,7 +1,8 @@
-/* Control characters: found and replaced. */
+/* Control characters, found and replaced; words compared. */
 #include "lib/text.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* One of the eight bytes at P is a control character. Eight at once, for every byte of every log line and message is looked
  * at, and hardly ever is there one. */
@@ -21,7 +22,7 @@ size_t text_plain(const char *p, size_t len)
 
 	while (len - n >= sizeof(uint64_t) && !controls(p + n))
 		n += sizeof(uint64_t);
-	while (n < len && (unsigned char)p[n] >= 0x20 && p[n] != 0x7f)
+	while (n < len && !text_is_control(p[n]))
 		n++;
 	return n;
 }
@@ -37,4 +38,9 @@ void text_make_plain(char *s, char with)
 {
 	for (size_t len = strlen(s), i = 0; (i += text_plain(s + i, len - i)) < len; i++)
 		s[i] = with;
+}
+
+bool text_is_word(const char *p, size_t len, const char *word)
+{
+	return len == strlen(word) && strncasecmp(p, word, len) == 0;
 }

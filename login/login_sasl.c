@@ -6,6 +6,7 @@
 
 #include "lib/b64.h"
 #include "lib/mem.h"
+#include "lib/text.h"
 
 #define PROMPT_USER "VXNlcm5hbWU6" /* "Username:" */
 #define PROMPT_PASSWORD "UGFzc3dvcmQ6" /* "Password:" */
@@ -139,11 +140,6 @@ static enum sasl_result step(struct login *l, struct sasl *s, const char *line, 
 	return result;
 }
 
-static bool is_word(const char *p, size_t len, const char *word)
-{
-	return len == strlen(word) && strncasecmp(p, word, len) == 0;
-}
-
 bool sasl_named(const char *list, const char *prefix, const char *name, size_t len)
 {
 	size_t skip = strlen(prefix);
@@ -164,9 +160,9 @@ enum sasl_result sasl_start(struct login *l, struct sasl *s, const char *list, c
 	enum sasl_result result;
 
 	memset(s, 0, sizeof(*s));
-	if (is_word(mechanism, mechanism_len, "PLAIN"))
+	if (text_is_word(mechanism, mechanism_len, "PLAIN"))
 		s->mechanism = SASL_PLAIN;
-	else if (is_word(mechanism, mechanism_len, "LOGIN"))
+	else if (text_is_word(mechanism, mechanism_len, "LOGIN"))
 		s->mechanism = SASL_LOGIN;
 	else if ((s->mech = auth_mech_find(mechanism, mechanism_len)) == AUTH_MECH_TOKEN && l->set->has_pool_secret)
 		s->mechanism = SASL_TOKEN;

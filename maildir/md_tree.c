@@ -12,6 +12,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/race.h"
+#include "lib/utf8.h"
 #include "maildir/md_copy.h"
 #include "maildir/md_deposit.h"
 #include "maildir/md_dir.h"
@@ -22,41 +23,19 @@ enum { DIR_MODE = 0700, UIDV_KEEP = 120 };
 
 /* --- names --- */
 
-/* Length of the UTF-8 sequence at P (which ends in a NUL); 0 if it is none, too long for its value, a surrogate or
- * beyond Unicode. */
-static size_t utf8_len(const unsigned char *p)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	uint32_t v;
-	size_t n;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4)
-		return 0;
-	n = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-	v = p[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		v = v << 6 | (p[i] & 0x3f);
-	}
-	if (v < least[n] || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff) || (v >= 0x80 && v < 0xa0))
-		return 0;
-	return n;
-}
-
 bool md_tree_valid(const char *name)
 {
-	size_t len = strlen(name), n;
+	size_t len = strlen(name);
 
 	if (len == 0)
 		return true;
 	if (len > MD_FOLDER_MAX || name[0] == '.' || name[len - 1] == '.' || strstr(name, "..") != NULL)
 		return false;
-	for (const unsigned char *p = (const unsigned char *)name; *p != '\0'; p += n) {
-		n = utf8_len(p);
-		if (n == 0 || *p < ' ' || *p == 127 || *p == '/')
+	for (size_t i = 0, n; i < len; i += n) {
+		uint32_t c;
+
+		n = utf8_get(name + i, len - i, &c);
+		if (n == 0 || utf8_is_control(c) || c == '/')
 			return false;
 	}
 	return true;

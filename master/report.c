@@ -6,6 +6,7 @@
 
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "lib/utf8.h"
 
 enum { FIELDS_MAX = 10, TEXT_MAX = 32 };
 
@@ -13,35 +14,17 @@ struct field { const char *p; size_t len; };
 
 /* -- text -- */
 
-/* Length of the UTF-8 sequence at P, 0 if it is none. */
-static size_t utf8_len(const char *text, size_t len)
-{
-	const unsigned char *p = (const unsigned char *)text;
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
-
-	if (n == 0 || n > len)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-	    (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 void report_clean(struct str *out, const char *text, size_t len)
 {
 	while (len > 0) {
-		size_t n = utf8_len(text, len);
-		unsigned char c = (unsigned char)text[0];
-		bool control = n == 0 || (n == 1 && (c < 0x20 || c == 0x7f)) || (c == 0xc2 && (unsigned char)text[1] < 0xa0);
+		uint32_t c;
+		size_t n = utf8_get(text, len, &c);
 
-		n = n == 0 ? 1 : n;
-		if (control)
+		if (n == 0 || utf8_is_control(c))
 			str_addc(out, '.');
 		else
 			str_add(out, text, n);
+		n = n == 0 ? 1 : n;
 		text += n;
 		len -= n;
 	}
@@ -52,15 +35,15 @@ static void report_json_string(struct str *out, const char *text, size_t len)
 {
 	str_addc(out, '"');
 	while (len > 0) {
-		size_t n = utf8_len(text, len);
-		unsigned char c = (unsigned char)text[0];
+		uint32_t c;
+		size_t n = utf8_get(text, len, &c);
 
 		if (n == 0)
 			str_adds(out, "\xef\xbf\xbd");
 		else if (c == '"' || c == '\\')
-			str_addf(out, "\\%c", c);
+			str_addf(out, "\\%c", (char)c);
 		else if (c < 0x20)
-			str_addf(out, "\\u%04x", c);
+			str_addf(out, "\\u%04x", (unsigned)c);
 		else
 			str_add(out, text, n);
 		n = n == 0 ? 1 : n;

@@ -9,6 +9,7 @@
 #include <unistr.h>
 
 #include "lib/mem.h"
+#include "lib/utf8.h"
 
 /* An open converter to UTF-8. */
 struct mime_iconv {
@@ -19,29 +20,6 @@ struct mime_iconv {
 /* Those given back last, the latest first: opening one loads tables, and a mailbox mostly has the same few charsets. */
 static struct mime_iconv *kept[MIME_CHARSETS_MAX];
 static size_t n_kept;
-
-bool mime_utf8_valid(const char *p, size_t len)
-{
-	return len == 0 || u8_check((const uint8_t *)p, len) == NULL;
-}
-
-void mime_utf8_add(struct str *out, uint32_t c)
-{
-	uint8_t buf[6];
-	int n = u8_uctomb(buf, c, sizeof(buf));
-
-	if (n > 0)
-		str_add(out, buf, (size_t)n);
-	else
-		mime_utf8_add(out, 0xfffd);
-}
-
-size_t mime_utf8_get(const char *p, size_t len, uint32_t *c)
-{
-	int n = u8_mbtoucr(c, (const uint8_t *)p, len);
-
-	return n > 0 ? (size_t)n : 0;
-}
 
 static bool is_name_of(const char *name, const char *const *list)
 {
@@ -207,7 +185,7 @@ static void add_utf8(struct mime_charset *c, struct str *out, const char *p, siz
 			hold(c, p, len);
 			return;
 		}
-		mime_utf8_add(out, c->latin1 ? (unsigned char)*p : 0xfffd);
+		utf8_add(out, c->latin1 ? (unsigned char)*p : 0xfffd);
 		p++;
 		len--;
 	}
@@ -238,7 +216,7 @@ static void add_iconv(struct mime_charset *c, struct str *out, const char *p, si
 			return;
 		}
 		if (err != 0 && err != E2BIG && len > 0) {
-			mime_utf8_add(out, 0xfffd);
+			utf8_add(out, 0xfffd);
 			p++;
 			len--;
 		}
@@ -269,9 +247,9 @@ void mime_charset_end(struct mime_charset *c, struct str *out)
 {
 	if (c->n_held > 0 && c->latin1)
 		for (size_t i = 0; i < c->n_held; i++)
-			mime_utf8_add(out, (unsigned char)c->held[i]);
+			utf8_add(out, (unsigned char)c->held[i]);
 	else if (c->n_held > 0)
-		mime_utf8_add(out, 0xfffd);
+		utf8_add(out, 0xfffd);
 	c->n_held = 0;
 	if (c->cd != NULL)
 		give_iconv(c->cd);
@@ -293,7 +271,7 @@ bool mime_charset_to_utf8(struct str *out, const char *name, const char *p, size
 	int err = 0;
 
 	if (is_ascii_name(name) || is_utf8_name(name)) {
-		if (is_utf8_name(name != NULL ? name : "") ? !mime_utf8_valid(p, len) : !is_7bit(p, len))
+		if (is_utf8_name(name != NULL ? name : "") ? !utf8_valid(p, len) : !is_7bit(p, len))
 			return false;
 		str_add(out, p, len);
 		return true;
@@ -338,7 +316,7 @@ void mime_fold(struct str *out, const char *p, size_t len)
 			return;
 		n = u8_mbtoucr(&c, (const uint8_t *)p, (size_t)(end - p));
 		if (n > 0) {
-			mime_utf8_add(out, uc_tolower(uc_toupper(c)));
+			utf8_add(out, uc_tolower(uc_toupper(c)));
 			p += n;
 		} else {
 			str_addc(out, *p++);

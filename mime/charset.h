@@ -39,14 +39,6 @@ void mime_charset_fini(void);
  * it. */
 bool mime_charset_to_utf8(struct str *out, const char *name, const char *p, size_t len);
 
-/* True if the LEN bytes at P are valid UTF-8 (RFC 3629), NUL included. */
-bool mime_utf8_valid(const char *p, size_t len);
-/* Appends the code point C as UTF-8 (U+FFFD if it is none). */
-void mime_utf8_add(struct str *out, uint32_t c);
-/* Reads one character of valid or invalid UTF-8 at P (LEN > 0): its code point in *C, returns its length; an invalid
- * byte returns 0. */
-size_t mime_utf8_get(const char *p, size_t len, uint32_t *c);
-
 /* Appends the LEN bytes of UTF-8 at P to OUT with case folded (simple folding, one character to one: "Ä" finds "ä",
  * "ß" stays). P must not end within a character. Bytes that are not UTF-8 stay. */
 void mime_fold(struct str *out, const char *p, size_t len);

@@ -2,7 +2,8 @@
 #include "mime/hdr.h"
 
 #include <string.h>
-#include <strings.h>
+
+#include "lib/text.h"
 
 static bool is_blank(char c)
 {
@@ -89,7 +90,7 @@ bool mime_hdr_next(struct mime_hdr_iter *it, struct mime_hdr *out)
 
 bool mime_hdr_is(const struct mime_hdr *h, const char *name)
 {
-	return strlen(name) == h->name_len && strncasecmp(h->name, name, h->name_len) == 0;
+	return text_is_word(h->name, h->name_len, name);
 }
 
 bool mime_hdr_find(const char *text, size_t len, const char *name, struct mime_hdr *out)

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "lib/text.h"
+
 enum { VERB_MAX = 7 };
 
 /* Makes the verb upper case; false if it can be none. */
@@ -25,7 +27,7 @@ bool pop3_line_parse(struct pop3_line *l, char *line, size_t len)
 
 	memset(l, 0, sizeof(*l));
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)line[i] < 0x20 || (unsigned char)line[i] > 0x7e)
+		if (!text_is_printable(line[i]))
 			return false;
 	for (char *p = line; *p != '\0';) {
 		char *word = p;

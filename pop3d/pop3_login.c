@@ -246,7 +246,7 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 	if (memchr(p, '\0', len) != NULL)
 		return bad(l, "A NUL byte is not allowed.");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (word_len == strlen(commands[i].name) && strncasecmp(p, commands[i].name, word_len) == 0)
+		if (text_is_word(p, word_len, commands[i].name))
 			return commands[i].run(l, &a);
 	return bad(l, "Unknown command, or not before login.");
 }

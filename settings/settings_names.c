@@ -1,8 +1,8 @@
 /* Names that nothing acts on, and names that nobody knows. */
 #include <ctype.h>
 #include <string.h>
-#include <strings.h>
 
+#include "lib/text.h"
 #include "settings/settings_read.h"
 
 static bool switched_off(const struct settings_known *k, const char *value)
@@ -15,7 +15,7 @@ static bool switched_off(const struct settings_known *k, const char *value)
 	while (*p != '\0') {
 		size_t len = strcspn(p, " ");
 
-		if (strlen(value) == len && strncasecmp(p, value, len) == 0)
+		if (text_is_word(p, len, value))
 			return true;
 		p += len + strspn(p + len, " ");
 	}

@@ -3,10 +3,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "lib/text.h"
 #include "settings/settings_text.h"
 
 enum { DEPTH_MAX = 16, SHOWN_MAX = 60 };
@@ -119,11 +119,6 @@ static const char *shown(const struct scan *s, const struct token *tok, char buf
 	return buf;
 }
 
-static bool is_word(const char *p, size_t len, const char *word)
-{
-	return strlen(word) == len && strncasecmp(p, word, len) == 0;
-}
-
 static bool is_name(const struct scan *s, const struct token *tok)
 {
 	const char *p = str_cstr(&s->t->text) + tok->start;
@@ -134,7 +129,7 @@ static bool is_name(const struct scan *s, const struct token *tok)
 	for (size_t i = 1; i < len; i++)
 		if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-*", p[i]) == NULL)
 			return false;
-	return !is_word(p, len, "true") && !is_word(p, len, "false");
+	return !text_is_word(p, len, "true") && !text_is_word(p, len, "false");
 }
 
 /* The next token is a name with = behind it: a setting begins here. */
@@ -222,7 +217,7 @@ static bool scan_word(struct scan *s, const char *name)
 	size_t len = s->tok.end - s->tok.start;
 	char buf[SHOWN_MAX];
 
-	if (is_word(p, len, "true") || is_word(p, len, "false") || is_float(p, len)) {
+	if (text_is_word(p, len, "true") || text_is_word(p, len, "false") || is_float(p, len)) {
 		take(s);
 		return true;
 	}
@@ -232,10 +227,10 @@ static bool scan_word(struct scan *s, const char *name)
 			return true;
 		}
 		settings_report(s->errors, s->t, s->tok.line, "%s = %s: %s", name, shown(s, &s->tok, buf), wrong);
-	} else if (is_word(p, len, "yes") || is_word(p, len, "on")) {
+	} else if (text_is_word(p, len, "yes") || text_is_word(p, len, "on")) {
 		settings_report(s->errors, s->t, s->tok.line, "%s = %s: write true, or \"%s\" in quotes", name,
 			shown(s, &s->tok, buf), buf);
-	} else if (is_word(p, len, "no") || is_word(p, len, "off")) {
+	} else if (text_is_word(p, len, "no") || text_is_word(p, len, "off")) {
 		settings_report(s->errors, s->t, s->tok.line, "%s = %s: write false, or \"%s\" in quotes", name,
 			shown(s, &s->tok, buf), buf);
 	} else if (p[0] == '\'') {

@@ -25,6 +25,7 @@
 #include "lib/num.h"
 #include "lib/rnd.h"
 #include "lib/text.h"
+#include "lib/utf8.h"
 
 static void test_str(void)
 {
@@ -195,6 +196,40 @@ static void test_text(void)
 			CU_ASSERT_EQUAL(s[at], control && c != 0 ? '.' : (char)c);
 		}
 	CU_ASSERT(text_is_plain(""));
+	for (int c = -128; c < 128; c++) {
+		CU_ASSERT_EQUAL(text_is_control((char)c), (c >= 0 && c < 32) || c == 127);
+		CU_ASSERT_EQUAL(text_is_printable((char)c), c >= 32 && c < 127);
+	}
+	CU_ASSERT(text_is_word("LoginX", 5, "lOGIN") && text_is_word("", 0, ""));
+	CU_ASSERT(!text_is_word("LOGIN", 5, "LOGI") && !text_is_word("LOGIN", 4, "LOGIN") && !text_is_word("A\0C", 3, "A"));
+}
+
+/* Every character, cut at every byte; what looks like one and is none. */
+static void test_utf8(void)
+{
+	static const char *const none[] = { "\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
+		"\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xff", "\xc3(" };
+	struct str s = STR_INIT;
+	uint32_t c;
+
+	for (uint32_t want = 0; want < 0x110000; want += want < 0x3000 ? 1 : 0x7f) {
+		bool half = want >= 0xd800 && want < 0xe000;
+
+		str_clear(&s);
+		utf8_add(&s, want);
+		CU_ASSERT(utf8_valid(s.data, s.len));
+		CU_ASSERT_EQUAL(utf8_get(s.data, s.len, &c), s.len);
+		CU_ASSERT_EQUAL(c, half ? 0xfffd : want);
+		for (size_t cut = 1; cut < s.len; cut++)
+			CU_ASSERT(utf8_get(s.data, cut, &c) == 0 && !utf8_valid(s.data, cut));
+		CU_ASSERT_EQUAL(utf8_is_control(want), want < 0x20 || (want > 0x7e && want < 0xa0));
+	}
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		CU_ASSERT(utf8_get(none[i], strlen(none[i]), &c) == 0 && !utf8_valid(none[i], strlen(none[i])));
+	str_clear(&s);
+	utf8_add(&s, 0x110000);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&s), "\xef\xbf\xbd");
+	str_fini(&s);
 }
 
 static void read_all(struct msgr *r)
@@ -549,7 +584,8 @@ static void test_log_parse(void)
 
 static const struct unit_case cases[] = {
 	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "hex", test_hex }, { "secrets", test_secret },
-	{ "control characters", test_text }, { "messages", test_msg }, { "messages with a descriptor", test_msg_fd },
+	{ "control characters and words", test_text }, { "utf8", test_utf8 },
+	{ "messages", test_msg }, { "messages with a descriptor", test_msg_fd },
 	{ "messages with many descriptors", test_msg_many_fds }, { "addresses", test_net }, { "random bytes", test_rnd },
 	{ "waiting", test_wait }, { "writing all", test_write_all },
 	{ "log values", test_log_value }, { "control characters in log lines", test_log_controls }, { "log lines", test_log_parse },

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "lib/mem.h"
+#include "lib/utf8.h"
 #include "mime/addr.h"
 #include "mime/charset.h"
 #include "mime/ctype.h"
@@ -198,7 +199,7 @@ static void test_word(void)
 
 			str_clear(&s);
 			mime_word_decode(&s, part, cut, NULL);
-			CU_ASSERT(mime_utf8_valid(str_cstr(&s), s.len));
+			CU_ASSERT(utf8_valid(str_cstr(&s), s.len));
 			mem_free(&part);
 		}
 	}
@@ -447,7 +448,7 @@ static void test_charset_changes(void)
 	mime_word_decode(&out, in.data, in.len, &set);
 	CU_ASSERT(opens <= MIME_CHARSETS_MAX + 500 * 9); /* cp1241 to cp1249, which iconv does not know, cost next to nothing */
 	CU_ASSERT_EQUAL(set.n, MIME_CHARSETS_MAX);
-	CU_ASSERT(mime_utf8_valid(out.data, out.len));
+	CU_ASSERT(utf8_valid(out.data, out.len));
 	/* what is read does not depend on what was read before */
 	memset(&set, 0, sizeof(set));
 	str_clear(&again);
