@@ -399,7 +399,7 @@ static void on_peer_health(unsigned target, enum peer_result result, void *arg)
 static void relay(struct login *l)
 {
 	struct str to_client, to_server;
-	ev_io *peer;
+	struct conn *peer;
 
 	l->dialect->accepted(l);
 	to_client = l->out;

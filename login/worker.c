@@ -453,17 +453,15 @@ static void on_spawn_gone(struct chan *c UNUSED, void *arg)
 
 /* --- relays --- */
 
-void worker_relay(struct worker *w, struct login *l, ev_io *client, ev_io *peer, struct str *to_client, struct str *to_server)
+void worker_relay(struct worker *w, struct login *l, ev_io *client, struct conn *peer, struct str *to_client, struct str *to_server)
 {
 	struct relayed *s = relayed_new(l, clock_seconds());
-	struct conn c, p;
+	struct conn c;
 
 	relayed_log_login(s, l->dialect);
 	conn_open(&c, -1, NULL, NULL);
-	conn_open(&p, -1, NULL, NULL);
 	loop_take_over(w->ctx.loop, &c.io, NULL, client);
-	loop_take_over(w->ctx.loop, &p.io, NULL, peer);
-	relay_new(w->relays, &c, &p, to_client, to_server, s);
+	relay_new(w->relays, &c, peer, to_client, to_server, s);
 }
 
 static void on_relay_end(struct relay *r, enum relay_end end, void *session, void *arg)

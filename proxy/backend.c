@@ -4,11 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/loop.h"
 #include "lib/mem.h"
 
 enum {
@@ -21,12 +18,11 @@ enum {
 
 struct backend {
 	struct ev_loop *loop;
-	ev_io io;
+	struct conn conn;
 	ev_timer share;    /* this address's share of the time, until it greets; then the whole rest */
 	double deadline;   /* loop time */
 	struct net_addr addr[ADDRS_MAX];
 	unsigned naddrs, at;
-	int fd;
 	bool greeted;
 	unsigned lines;
 	uint64_t skip;
@@ -40,7 +36,7 @@ struct backend {
 
 static void stop_watching(struct backend *b)
 {
-	ev_io_stop(b->loop, &b->io);
+	conn_watch(b->loop, &b->conn, 0);
 	ev_timer_stop(b->loop, &b->share);
 }
 
@@ -52,22 +48,13 @@ static void done(struct backend *b, enum backend_result result)
 
 static void connect_next(struct backend *b);
 
-static void close_fd(struct backend *b)
-{
-	if (b->fd == -1)
-		return;
-	ev_io_stop(b->loop, &b->io);
-	close(b->fd);
-	b->fd = -1;
-}
-
 /* This address cannot be used: the next one, if it said nothing yet and there is one. */
 static void give_up(struct backend *b, const char *what)
 {
 	char ip[NET_IP_TEXT_MAX];
 
 	snprintf(b->error, sizeof(b->error), "%s port %u: %s", net_addr_text(&b->addr[b->at], ip), b->addr[b->at].port, what);
-	close_fd(b);
+	conn_close(b->loop, &b->conn);
 	if (b->greeted) {
 		done(b, BACKEND_SILENT);
 		return;
@@ -98,29 +85,19 @@ static void connect_failed(struct backend *b, int error)
 		address_failed(b, strerror(error));
 }
 
+/* Sends what waits; it may be a password. False: the connection is broken. */
 static bool flush_out(struct backend *b)
 {
-	while (b->out.len != 0) {
-		ssize_t n = send(b->fd, b->out.data, b->out.len, MSG_NOSIGNAL);
+	ssize_t left = conn_flush(&b->conn, &b->out);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-			break;
-		if (n < 0)
-			return false;
-		/* What was sent may be a password. */
-		mem_wipe(b->out.data, (size_t)n);
-		str_drop(&b->out, (size_t)n);
-	}
-	if (b->out.len == 0)
+	if (left == 0)
 		str_fini_secret(&b->out);
-	return true;
+	return left != CONN_FAILED;
 }
 
 static void watch(struct backend *b)
 {
-	loop_watch(b->loop, &b->io, EV_READ | (b->out.len != 0 ? EV_WRITE : 0));
+	conn_watch(b->loop, &b->conn, EV_READ | (b->out.len != 0 ? EV_WRITE : 0));
 }
 
 static void set_timer(struct backend *b, double seconds)
@@ -218,7 +195,7 @@ static void on_input(struct backend *b, char *p, size_t n)
 	if (step != BACKEND_STEP_MORE)
 		decided(b, step);
 	else if (!flush_out(b))
-		address_failed(b, strerror(errno));
+		address_failed(b, conn_error(&b->conn));
 	else
 		watch(b);
 }
@@ -227,28 +204,29 @@ static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 {
 	static char buf[16 * 1024];
 	struct backend *b = io->data;
+	int ready = conn_ready(&b->conn, revents);
 	ssize_t n;
 
-	if ((revents & EV_WRITE) != 0 && !flush_out(b)) {
-		address_failed(b, strerror(errno));
+	if ((ready & EV_WRITE) != 0 && !flush_out(b)) {
+		address_failed(b, conn_error(&b->conn));
 		return;
 	}
-	n = recv(b->fd, buf, sizeof(buf) - 1, 0);
+	n = conn_read(&b->conn, buf, sizeof(buf) - 1);
 	if (n > 0)
 		on_input(b, buf, (size_t)n);
 	else if (n == 0)
 		address_failed(b, b->greeted ? "it closed the connection during the login" : "it closed the connection without a greeting");
-	else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
+	else if (n == CONN_LATER)
 		watch(b);
 	else
-		address_failed(b, strerror(errno));
+		address_failed(b, conn_error(&b->conn));
 }
 
 static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct backend *b = t->data;
 
-	if (b->fd == -1) /* the first connect failed at once */
+	if (!conn_is_open(&b->conn)) /* the first connect failed at once */
 		connect_next(b);
 	else if (!b->greeted && b->share.repeat < SHARE_MIN)
 		give_up(b, "no greeting in the little time that was left");
@@ -256,19 +234,19 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 		address_failed(b, b->greeted ? "no answer to the login in time" : "no greeting in time");
 }
 
-/* Waits for the greeting on the connection that was begun. A failed connect is readable too: recv() then tells the
+/* Waits for the greeting on the connection that was begun. A failed connect is readable too: reading then tells the
  * error. */
-static void await_greeting(struct backend *b, double left)
+static void await_greeting(struct backend *b, int fd, double left)
 {
-	ev_io_init(&b->io, on_event, b->fd, EV_READ);
-	b->io.data = b;
-	ev_io_start(b->loop, &b->io);
+	conn_open(&b->conn, fd, on_event, b);
+	conn_watch(b->loop, &b->conn, EV_READ);
 	set_timer(b, left / (b->naddrs - b->at));
 }
 
 static void connect_next(struct backend *b)
 {
 	double left = b->deadline - clock_now();
+	int fd;
 
 	if (b->at == b->naddrs || left <= 0) {
 		if (b->at == b->naddrs)
@@ -276,23 +254,24 @@ static void connect_next(struct backend *b)
 		done(b, BACKEND_UNREACHABLE);
 		return;
 	}
-	if ((b->fd = net_connect(&b->addr[b->at])) == -1) {
+	if ((fd = net_connect(&b->addr[b->at])) == -1) {
 		connect_failed(b, errno);
 		return;
 	}
-	await_greeting(b, left);
+	await_greeting(b, fd, left);
 }
 
 struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs, unsigned n, double timeout,
     backend_line_fn *on_line, backend_done_fn *on_done, backend_health_fn *on_health, void *arg)
 {
 	struct backend *b = mem_alloc(sizeof(*b));
+	int fd;
 
 	b->loop = loop;
 	b->naddrs = MIN(n, ADDRS_MAX);
 	memcpy(b->addr, addrs, b->naddrs * sizeof(*addrs));
 	b->deadline = clock_now() + timeout;
-	b->fd = -1;
+	conn_open(&b->conn, -1, on_event, b);
 	b->on_line = on_line;
 	b->on_done = on_done;
 	b->on_health = on_health;
@@ -300,10 +279,10 @@ struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs
 	ev_timer_init(&b->share, on_time, 0, 0);
 	b->share.data = b;
 	/* The first connect is made here; that it failed at once is told from the loop. */
-	if ((b->fd = net_connect(&b->addr[0])) == -1)
+	if ((fd = net_connect(&b->addr[0])) == -1)
 		set_timer(b, 0);
 	else
-		await_greeting(b, timeout);
+		await_greeting(b, fd, timeout);
 	return b;
 }
 
@@ -322,13 +301,12 @@ const char *backend_error(const struct backend *b)
 	return b->error;
 }
 
-ev_io *backend_take(struct backend *b, struct str *leftover)
+struct conn *backend_take(struct backend *b, struct str *leftover)
 {
 	stop_watching(b);
-	b->fd = -1;
 	if (b->in.len != 0)
 		str_add(leftover, b->in.data, b->in.len);
-	return &b->io;
+	return &b->conn;
 }
 
 void backend_free(struct backend **bp)
@@ -339,7 +317,7 @@ void backend_free(struct backend **bp)
 		return;
 	*bp = NULL;
 	stop_watching(b);
-	close_fd(b);
+	conn_close(b->loop, &b->conn);
 	str_fini(&b->in);
 	str_fini_secret(&b->out);
 	mem_free(&b);

@@ -7,12 +7,13 @@
 
 #include <ev.h>
 
+#include "lib/conn.h"
 #include "lib/net.h"
 #include "lib/str.h"
 #include "node/wire.h"
 
 enum backend_result {
-	BACKEND_OK,          /* logged in: the descriptor and what was read ahead are the caller's */
+	BACKEND_OK,          /* logged in: the connection and what was read ahead are the caller's */
 	BACKEND_UNREACHABLE, /* no address could be connected to, or none greeted in time */
 	BACKEND_SILENT,      /* it greeted, but the login was not decided in time, or it hung up */
 	BACKEND_NONSENSE,    /* it said what the protocol does not allow, or cannot take this login */
@@ -53,9 +54,9 @@ const struct net_addr *backend_addr(const struct backend *b);
 unsigned backend_index(const struct backend *b);
 /* For the log: what went wrong, for people. "" if nothing. */
 const char *backend_error(const struct backend *b);
-/* After BACKEND_OK: hands over the descriptor, with B's watcher of it (stopped; valid until backend_free()), and appends
- * to LEFTOVER what the peer sent behind its answer. */
-ev_io *backend_take(struct backend *b, struct str *leftover);
+/* After BACKEND_OK: the connection (B's until it is taken over, which has to be before backend_free()); appends to LEFTOVER
+ * what the peer sent behind its answer. */
+struct conn *backend_take(struct backend *b, struct str *leftover);
 /* Closes what was not taken and frees *B (may be NULL), at any time. */
 void backend_free(struct backend **b);
 

@@ -177,7 +177,8 @@ UNIT_TESTS += tests/unit/test_route
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_route_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_backend
-tests_unit_test_backend_SOURCES = tests/unit/test_backend.c
+tests_unit_test_backend_SOURCES = tests/unit/test_backend.c tests/unit/coded.c tests/unit/coded.h
+tests_unit_test_backend_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=conn_open
 tests_unit_test_backend_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_directory

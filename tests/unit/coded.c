@@ -20,6 +20,7 @@ struct coded {
 	size_t record_len;
 	bool greeted, end_seen, end_told, shut;
 	bool in_broken, out_broken;
+	const char *error;                     /* what broke first */
 };
 
 static unsigned count;
@@ -33,6 +34,13 @@ static void drop(struct coded *s, size_t n)
 {
 	s->in_len -= n;
 	memmove(s->in, s->in + n, s->in_len);
+}
+
+static ssize_t failed(struct coded *s, const char *why)
+{
+	if (s->error == NULL)
+		s->error = why;
+	return CONN_FAILED;
 }
 
 /* What has come whole: a hello, the head of a record, the end. */
@@ -64,7 +72,7 @@ static ssize_t fill(struct coded *s)
 
 	if (n == 0 || n == CONN_FAILED) {
 		s->in_broken = true;
-		return CONN_FAILED;
+		return failed(s, n == 0 ? "the code was broken" : conn_error(&s->under));
 	}
 	if (n > 0) {
 		s->in_len += (size_t)n;
@@ -81,6 +89,7 @@ static ssize_t flush(struct coded *s)
 	if (n == 0 && s->shut)
 		conn_shut(&s->under);
 	if (n == CONN_FAILED) {
+		failed(s, conn_error(&s->under));
 		s->out_broken = true;
 		str_fini(&s->out);
 	}
@@ -168,9 +177,9 @@ static void coded_shut(struct conn *c)
 	flush(s);
 }
 
-static const char *coded_error(const struct conn *c UNUSED)
+static const char *coded_error(const struct conn *c)
 {
-	return "the code was broken";
+	return coded_of(c)->error;
 }
 
 static int coded_events(const struct conn *c, int want)
