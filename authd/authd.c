@@ -457,8 +457,7 @@ static void load_scram(const struct settings *set)
 {
 	struct str why = STR_INIT;
 
-	if ((strcasestr(set->imapd_IMAP_CAPABILITY, "AUTH=SCRAM-") != NULL || strcasestr(set->pop3d_POP3AUTH, "SCRAM-") != NULL) &&
-	    scram_module_load(&why) == NULL)
+	if (settings_offer_scram(set) && scram_module_load(&why) == NULL)
 		log_error("nobody can log in by SCRAM: %s", str_cstr(&why));
 	str_fini(&why);
 }

@@ -16,21 +16,20 @@ static void add_ports(struct route_protocol *p, const char *list)
 		add_port(p, port);
 }
 
-/* What is registered comes first: it has room whatever the settings list. */
-static struct route_protocol ports_of(const char *name, uint16_t plain, uint16_t tls, int64_t proxy_port, const char *list, const char *tls_list)
-{
-	struct route_protocol p = { .name = name, .port = proxy_port != 0 ? (uint16_t)proxy_port : settings_first_port(list) };
-
-	add_port(&p, plain);
-	add_port(&p, tls);
-	add_port(&p, p.port);
-	add_ports(&p, list);
-	add_ports(&p, tls_list);
-	return p;
-}
-
 void peer_ports(const struct settings *set, struct route_protocol out[PROTOCOL_COUNT])
 {
-	out[PROTOCOL_IMAP] = ports_of("imap", 143, 993, set->imapd_PROXY_PORT, set->imapd_PORT, set->imapd_ssl_SSLPORT);
-	out[PROTOCOL_POP3] = ports_of("pop3", 110, 995, set->pop3d_PROXY_PORT, set->pop3d_PORT, set->pop3d_ssl_SSLPORT);
+	for (enum protocol i = 0; i < PROTOCOL_COUNT; i++) {
+		const struct protocol_settings s = protocol_settings(set, i);
+		struct route_protocol *p = &out[i];
+
+		*p = (struct route_protocol){
+			.name = protocols[i].name, .port = s.proxy_port != 0 ? (uint16_t)s.proxy_port : settings_first_port(s.ports),
+		};
+		/* What is registered comes first: there is room for it whatever the settings list. */
+		add_port(p, protocols[i].port);
+		add_port(p, protocols[i].tls_port);
+		add_port(p, p->port);
+		add_ports(p, s.ports);
+		add_ports(p, s.tls_ports);
+	}
 }

@@ -8,19 +8,13 @@
 
 static void service_of(const struct settings *set, enum protocol p, struct service *out)
 {
-	static const struct service names[PROTOCOL_COUNT] = {
-		[PROTOCOL_IMAP] = { .name = "imap", .option_off = "disableimap", .option_insecure = "disableinsecureimap" },
-		[PROTOCOL_POP3] = { .name = "pop3", .option_off = "disablepop3", .option_insecure = "disableinsecurepop3" },
-	};
-	bool imap = p == PROTOCOL_IMAP;
+	const struct protocol_settings s = protocol_settings(set, p);
 
-	*out = names[p];
-	out->proxy_on = imap ? set->imapd_IMAP_PROXY : set->pop3d_POP3_PROXY;
-	out->max_sessions = imap ? set->imapd_MAXDAEMONS : set->pop3d_MAXDAEMONS;
-	out->max_per_ip = imap ? set->imapd_MAXPERIP : set->pop3d_MAXPERIP;
-	out->defdomain = imap ? set->imapd_DEFDOMAIN : set->pop3d_DEFDOMAIN;
-	out->domainsep = imap ? set->imapd_DOMAINSEP : set->pop3d_DOMAINSEP;
-	out->authservice = imap ? set->imapd_AUTHSERVICE : set->pop3d_AUTHSERVICE;
+	*out = (struct service){
+		.name = protocols[p].name, .option_off = protocols[p].option_off, .option_insecure = protocols[p].option_insecure,
+		.proxy_on = s.proxy, .max_sessions = s.max_sessions, .max_per_ip = s.max_per_ip, .defdomain = s.defdomain,
+		.domainsep = s.domainsep, .authservice = s.authservice,
+	};
 }
 
 double names_patience(const struct settings *set)

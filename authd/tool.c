@@ -10,6 +10,9 @@
 #include "lib/mem.h"
 #include "lib/text.h"
 
+/* `waypost auth` and `waypost route` ask drivers as its logins do. */
+enum { TOOL_PROTOCOL = PROTOCOL_IMAP };
+
 static struct msgw out;
 
 struct tool_query {
@@ -160,10 +163,9 @@ static void add_record(struct tool_query *t)
 
 static void add_routes(struct tool_query *t)
 {
-	if (t->a->ctx.set->has_imapd)
-		add_route(t, PROTOCOL_IMAP, "IMAP");
-	if (t->a->ctx.set->has_pop3d)
-		add_route(t, PROTOCOL_POP3, "POP3");
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		if (t->a->ctx.set->has[p] && protocols[p].has_login)
+			add_route(t, p, protocols[p].title);
 }
 
 /* --- the record of a name, then whatever was asked --- */
@@ -249,7 +251,7 @@ static void ask_chain(struct tool_query *t)
 {
 	struct authd *a = t->a;
 
-	if (auth_chain_lookup(a->chain, &t->pos, "imap", t->user, &t->result, &t->account)) {
+	if (auth_chain_lookup(a->chain, &t->pos, protocols[TOOL_PROTOCOL].name, t->user, &t->result, &t->account)) {
 		if (t->result != AUTH_OK) {
 			finish(t);
 			return;
@@ -259,7 +261,7 @@ static void ask_chain(struct tool_query *t)
 		return;
 	}
 	question_ask(a->questions, &t->asker, &(struct ask){
-		.pos = t->pos, .service = "imap", .user = t->user, .password = t->with_password ? t->password : NULL,
+		.pos = t->pos, .service = protocols[TOOL_PROTOCOL].name, .user = t->user, .password = t->with_password ? t->password : NULL,
 		.fresh = true,
 	}, on_answer, t);
 }
@@ -275,7 +277,7 @@ static void start(struct authd *a, uint32_t query, const char *user, size_t user
 	t->password = mem_strdup(password);
 	account_init(&t->account);
 	snprintf(typed, sizeof(typed), "%.*s", (int)MIN(user_len, sizeof(typed) - 1), user);
-	if (user_len == 0 || user_len >= sizeof(typed) || !service_name(&a->service[PROTOCOL_IMAP], typed, name)) {
+	if (user_len == 0 || user_len >= sizeof(typed) || !service_name(&a->service[TOOL_PROTOCOL], typed, name)) {
 		str_adds(&t->text, "the name is empty or too long\n");
 		query_done(t, 1);
 		return;
@@ -363,8 +365,10 @@ void tool_status(struct authd *a, uint32_t query)
 
 		str_addf(&text, "%s=%llu\n", names[v], (unsigned long long)a->logins[v]);
 	}
-	str_addf(&text, "sessions_imap=%u\nsessions_pop3=%u\njobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\nnames_waiting=%u\npeers_down=%u\n"
-	    "peers_down_list=%s\n", reg_count(a->reg, PROTOCOL_IMAP), reg_count(a->reg, PROTOCOL_POP3), jobs_waiting(a->jobs),
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		str_addf(&text, "sessions_%s=%u\n", protocols[p].name, reg_count(a->reg, p));
+	str_addf(&text, "jobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\nnames_waiting=%u\npeers_down=%u\n"
+	    "peers_down_list=%s\n", jobs_waiting(a->jobs),
 	    jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs), jobs_workers(a->jobs), resolver_waiting(a->resolver), n, str_cstr(&down));
 	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n",
 	    reg_under_way_all(a->reg), nback, str_cstr(&back), ncrowd, str_cstr(&crowd));

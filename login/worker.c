@@ -676,9 +676,11 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 		unsigned n[PROTOCOL_COUNT] = { 0 };
 
 		relay_pool_each(w->relays, count_row, n);
-		str_addf(&q.rows, "proxied_imap=%u\nproxied_pop3=%u\nlogging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
+		for (int p = 0; p < PROTOCOL_COUNT; p++)
+			str_addf(&q.rows, "proxied_%s=%u\n", protocols[p].name, n[p]);
+		str_addf(&q.rows, "logging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
 		    "workers_full=%u\nclients_refused=%llu\n",
-		    n[PROTOCOL_IMAP], n[PROTOCOL_POP3], w->nlogins, (unsigned long long)w->accepted, (unsigned long long)w->logins_ok,
+		    w->nlogins, (unsigned long long)w->accepted, (unsigned long long)w->logins_ok,
 		    (unsigned long long)w->logins_failed, gate_is_full(w->gate),
 		    (unsigned long long)gate_refused(w->gate));
 	}

@@ -7,12 +7,17 @@ enum { NAMED_MAX = 10 };
 
 void check_mailhost_init(struct check_mailhost *c, const struct settings *set)
 {
-	bool imap = set->has_imapd && set->imapd_IMAP_PROXY, pop3 = set->has_pop3d && set->pop3d_POP3_PROXY;
+	unsigned forwarded = 0;
 
 	memset(c, 0, sizeof(*c));
 	peer_ports(set, c->ports);
-	c->wanted = imap || pop3;
-	c->all = imap && pop3;
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		const struct protocol_settings s = protocol_settings(set, p);
+
+		forwarded += s.served && s.proxy;
+	}
+	c->wanted = forwarded != 0;
+	c->several = forwarded > 1;
 }
 
 bool check_mailhost_account(void *arg, const struct account *a, const char *why)
@@ -29,7 +34,7 @@ bool check_mailhost_account(void *arg, const struct account *a, const char *why)
 			str_addf(&c->text, "warning: account %s cannot log in: %s\n", a->name, r.why);
 		return true;
 	}
-	for (unsigned i = 0; i < r.n && c->all; i++)
+	for (unsigned i = 0; i < r.n && c->several; i++)
 		if (r.host[i].source == ROUTE_PORT_SHARED) {
 			if (c->shared++ == 0)
 				str_copy(c->first_shared, sizeof(c->first_shared), a->name);

@@ -9,7 +9,7 @@
 struct check_mailhost {
 	struct route_protocol ports[PROTOCOL_COUNT];
 	bool wanted;           /* some protocol is forwarded */
-	bool all;              /* every protocol is, so that a port without a name counts for each of them */
+	bool several;          /* more than one is, and a port without a name counts for each of them */
 	struct str text;       /* the first lines of the report */
 	uint64_t bad, shared;  /* accounts */
 	char first_shared[256];

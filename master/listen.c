@@ -111,12 +111,13 @@ static bool endpoints_of(const struct settings *set, struct endpoint **list, str
 {
 	bool good = true;
 
-	if (set->has_imapd)
-		good &= add_group(list, (struct endpoint){ .protocol = PROTOCOL_IMAP, .group = "imapd", .port_name = "PORT" },
-		    set->imapd_ADDRESS, set->imapd_PORT, errors);
-	if (set->has_pop3d)
-		good &= add_group(list, (struct endpoint){ .protocol = PROTOCOL_POP3, .group = "pop3d", .port_name = "PORT" },
-		    set->pop3d_ADDRESS, set->pop3d_PORT, errors);
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		const struct protocol_settings s = protocol_settings(set, p);
+
+		if (s.served)
+			good &= add_group(list, (struct endpoint){ .protocol = p, .group = protocols[p].group, .port_name = "PORT" },
+			    s.address, s.ports, errors);
+	}
 	return good;
 }
 

@@ -6,6 +6,7 @@
 #include <syslog.h>
 
 #include "lib/text.h"
+#include "settings/protocol.h"
 
 #define REFUSED "LOGIN FAILED"
 
@@ -48,7 +49,10 @@ static void add_clean(struct str *out, const char *text)
  * session= in them tells more than a process id, which many sessions share. */
 static bool is_protocol(const char *program)
 {
-	return strcmp(program, "imapd") == 0 || strcmp(program, "pop3d") == 0;
+	for (int p = 0; p < PROTOCOL_COUNT; p++)
+		if (strcmp(program, protocols[p].group) == 0)
+			return true;
+	return false;
 }
 
 /* "program[pid]: text" */

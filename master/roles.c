@@ -16,7 +16,11 @@
 static int login_worker_main(const struct role_start *who)
 {
 	static const struct login_dialect *const dialects[PROTOCOL_COUNT] = {
-		[PROTOCOL_IMAP] = &imap_login_dialect, [PROTOCOL_POP3] = &pop3_login_dialect,
+#define DIALECT_LOGIN(name) &name##_login_dialect
+#define DIALECT_OTHER(name) NULL
+#define P(id, name, title, group, kind, ...) [PROTOCOL_##id] = DIALECT_##kind(name),
+		PROTOCOLS(P)
+#undef P
 	};
 
 	return worker_main(who, dialects);

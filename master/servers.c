@@ -53,7 +53,7 @@ static void log_lost(const struct server *s, const char *end)
 	struct session_start start = { .user = s->user, .client = s->client };
 	char who[512];
 
-	log_as(spawn_program(s->protocol), LOG_LEVEL_INFO, "DISCONNECTED, %s, rcvd=%llu, sent=%llu, time=%lld, session=%s, end=%s",
+	log_as(protocols[s->protocol].group, LOG_LEVEL_INFO, "DISCONNECTED, %s, rcvd=%llu, sent=%llu, time=%lld, session=%s, end=%s",
 	    session_log_who(&start, who, sizeof(who)), (unsigned long long)s->counters->rcvd,
 	    (unsigned long long)s->counters->sent, (long long)(clock_seconds() - s->began), s->session_id, end);
 }
@@ -61,7 +61,7 @@ static void log_lost(const struct server *s, const char *end)
 static void on_child(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 {
 	struct server *s = w->data;
-	const char *program = spawn_program(s->protocol);
+	const char *program = protocols[s->protocol].group;
 	char user[256];
 
 	ev_child_stop(loop, w);
@@ -159,7 +159,7 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 		return NULL;
 	}
 	if (spawn_servers[tk->protocol] == NULL) {
-		log_error("this build has no server for %s", spawn_program(tk->protocol));
+		log_error("this build has no server for %s", protocols[tk->protocol].group);
 		return NULL;
 	}
 	log_clean(user, sizeof(user), tk->account.name);
@@ -194,7 +194,7 @@ static bool is_server(pid_t pid, enum protocol protocol)
 	if (fgets(name, sizeof(name), f) != NULL)
 		name[strcspn(name, "\n")] = '\0';
 	fclose(f);
-	return strcmp(name, spawn_program(protocol)) == 0;
+	return strcmp(name, protocols[protocol].group) == 0;
 }
 
 bool servers_adopt(pid_t pid, uint64_t session, enum protocol protocol, const char *user, const struct net_addr *client,
@@ -272,7 +272,7 @@ uint32_t servers_kill_kicked(uint32_t kick, int seconds)
 	for (struct server *s = servers.first; s != NULL; s = s->next) {
 		if (s->kick != kick)
 			continue;
-		log_warn("the %s server of %s (process %d) did not end within %d s of a kick and is killed", spawn_program(s->protocol),
+		log_warn("the %s server of %s (process %d) did not end within %d s of a kick and is killed", protocols[s->protocol].group,
 		    log_clean(user, sizeof(user), s->user), (int)s->pid, seconds);
 		signal_server(s, SIGKILL);
 		n++;
@@ -285,7 +285,7 @@ static void who_row(struct str *rows, const struct server *s)
 	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];
 
 	str_addf(rows, "%s\t%s\t%s\t%u\tlocal\t\t", log_clean(user, sizeof(user), s->user),
-	    s->protocol == PROTOCOL_POP3 ? "pop3" : "imap", net_addr_text(&s->client, ip), s->client.port);
+	    protocols[s->protocol].name, net_addr_text(&s->client, ip), s->client.port);
 	if (s->counters != NULL)
 		str_addf(rows, "%llu\t%llu", (unsigned long long)s->counters->rcvd, (unsigned long long)s->counters->sent);
 	else

@@ -335,8 +335,8 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 	}
 	if (strcmp(command, "who") == 0)
 		result = servers_who(&rows);
-	else if (strcmp(command, "status") == 0)
-		str_addf(&rows, "local_imap=%zu\nlocal_pop3=%zu\n", servers_count(PROTOCOL_IMAP), servers_count(PROTOCOL_POP3));
+	for (enum protocol p = 0; p < PROTOCOL_COUNT && strcmp(command, "status") == 0; p++)
+		str_addf(&rows, "local_%s=%zu\n", protocols[p].name, servers_count(p));
 	if (rows.len != 0)
 		role_rows(ctx, query, rows.data, rows.len);
 	role_done(ctx, query, result);

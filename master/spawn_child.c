@@ -43,20 +43,15 @@ bool spawn_may_serve(const struct account *a, const struct settings *set, char *
 	return false;
 }
 
-const char *spawn_program(enum protocol protocol)
-{
-	return protocol == PROTOCOL_POP3 ? "pop3d" : "imapd";
-}
-
 /* Courier logs it before the session begins. The lines of the session itself go over another socket. */
 static void log_login(const struct ticket *tk, const struct session_start *start)
 {
-	bool pop3 = tk->protocol == PROTOCOL_POP3;
+	const struct protocol_info *p = &protocols[tk->protocol];
 	char who[512];
 
-	log_as(spawn_program(tk->protocol), LOG_LEVEL_INFO, "LOGIN, %s, protocol=%s%s, mailhost=local, session=%s",
-	    session_log_who(start, who, sizeof(who)), pop3 ? "POP3" : "IMAP",
-	    !tk->tls ? "" : pop3 ? ", stls=1" : ", starttls=1", tk->session_id);
+	log_as(p->group, LOG_LEVEL_INFO, "LOGIN, %s, protocol=%s%s%s%s, mailhost=local, session=%s",
+	    session_log_who(start, who, sizeof(who)), p->title, tk->tls ? ", " : "", tk->tls ? p->starttls : "", tk->tls ? "=1" : "",
+	    tk->session_id);
 	log_flush();
 }
 
@@ -123,8 +118,8 @@ static char *maildir_path(const struct account *a, const char *by_default)
 void spawn_child(const struct ticket *tk, const struct handoff *h, const struct settings *set,
 	struct session_counters *counters, session_server_fn *server)
 {
-	bool pop3 = tk->protocol == PROTOCOL_POP3;
-	char *maildir = maildir_path(&tk->account, pop3 ? set->pop3d_MAILDIRPATH : set->imapd_MAILDIRPATH);
+	const char *program = protocols[tk->protocol].group;
+	char *maildir = maildir_path(&tk->account, protocol_settings(set, tk->protocol).maildirpath);
 	struct session_start start = {
 		.user = tk->account.name, .home = tk->account.home, .maildir = maildir, .options = tk->account.options,
 		.session_id = tk->session_id, .client = tk->client, .context = h->context, .leftover = h->leftover,
@@ -135,8 +130,8 @@ void spawn_child(const struct ticket *tk, const struct handoff *h, const struct 
 
 	log_login(tk, &start);
 	default_signals();
-	log_set_program(spawn_program(tk->protocol));
-	prctl(PR_SET_NAME, spawn_program(tk->protocol), 0, 0, 0);
+	log_set_program(program);
+	prctl(PR_SET_NAME, program, 0, 0, 0);
 	client = keep_descriptors(h->fd);
 	set_limits();
 	become_user(tk->account.uid, tk->account.gid);

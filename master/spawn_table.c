@@ -4,6 +4,7 @@
 #include "pop3d/pop3d.h"
 
 session_server_fn *const spawn_servers[PROTOCOL_COUNT] = {
-	[PROTOCOL_IMAP] = imapd_session,
-	[PROTOCOL_POP3] = pop3d_session,
+#define P(id, name, title, group, ...) [PROTOCOL_##id] = group##_session,
+	PROTOCOLS(P)
+#undef P
 };

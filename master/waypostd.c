@@ -256,15 +256,16 @@ static void open_ports(struct master *m)
 {
 	struct str errors = STR_INIT;
 
-	if (!m->set->has_imapd && !m->set->has_pop3d)
+	if (!protocols_served(m->set))
 		die_fatal("%s has neither a group imapd nor a group pop3d: there is nothing to serve", m->file);
 	if (!listen_update(&m->listeners, m->set, children_worker_slots(m->set), &errors)) {
 		for (const char *p = str_cstr(&errors); *p != '\0'; p += strcspn(p, "\n") + 1)
 			log_error("%.*s", (int)strcspn(p, "\n"), p);
 		exit(1);
 	}
-	if (m->set->has_imapd_ssl || m->set->has_pop3d_ssl)
-		log_warn("imapd-ssl, pop3d-ssl: this version does not serve TLS; SSLPORT is not opened");
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		if (m->set->has_tls[p])
+			log_warn("%s-ssl: this version does not serve TLS; SSLPORT is not opened", protocols[p].group);
 }
 
 static void on_start_time_over(struct ev_loop *loop UNUSED, ev_timer *t UNUSED, int revents UNUSED)

@@ -12,6 +12,7 @@
 #define NODE_WIRE_H
 
 #include "lib/base.h"
+#include "settings/protocol.h"
 
 enum role {
 	ROLE_MASTER,
@@ -26,8 +27,6 @@ enum role {
  * (lib/log.h); the master drops what only the login side may say, so that nobody can be banned by a session. */
 enum { ROLE_FD_CONTROL = 3, ROLE_FD_LOG = 4, ROLE_FD_SETTINGS = 5, ROLE_FD_SESSION_LOG = 6 };
 enum { ROLE_ROWS_MAX = 32 * 1024 }; /* bytes of text in one CTL_ROWS or TOOL_ROWS */
-
-enum protocol { PROTOCOL_IMAP, PROTOCOL_POP3, PROTOCOL_COUNT };
 
 /* What a login has shown of the peer that it went to. */
 enum peer_result {

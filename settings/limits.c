@@ -97,12 +97,13 @@ static uint64_t sessions_of(const struct settings *set)
 {
 	uint64_t n = 0;
 
-	if ((set->has_imapd && set->imapd_MAXDAEMONS == 0) || (set->has_pop3d && set->pop3d_MAXDAEMONS == 0))
-		return SESSIONS_GUESS;
-	if (set->has_imapd)
-		n += (uint64_t)set->imapd_MAXDAEMONS;
-	if (set->has_pop3d)
-		n += (uint64_t)set->pop3d_MAXDAEMONS;
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		const struct protocol_settings s = protocol_settings(set, p);
+
+		if (s.served && s.max_sessions == 0)
+			return SESSIONS_GUESS;
+		n += s.served ? (uint64_t)s.max_sessions : 0;
+	}
 	return n != 0 ? n : SESSIONS_GUESS;
 }
 
@@ -113,7 +114,7 @@ void limits_report(const struct settings *set, struct str *out)
 	str_addf(out, "limits of this system for %" PRIu64 " sessions:\n", sessions);
 	descriptors(out, sessions);
 	sysctl_line(out, "fs.file-max", "/proc/sys/fs/file-max", 3 * sessions + 10 * SPARE, "the open files of all processes");
-	if (set->has_imapd) {
+	if (set->has[PROTOCOL_IMAP]) {
 		sysctl_line(out, "fs.inotify.max_user_instances", "/proc/sys/fs/inotify/max_user_instances", sessions,
 			"one an IDLE of a local session, where all accounts have one uid");
 		sysctl_line(out, "fs.inotify.max_user_watches", "/proc/sys/fs/inotify/max_user_watches", 4 * sessions,

@@ -4,6 +4,7 @@ settings_libsettings_a_SOURCES = \
 	settings/clause.c settings/clause.h \
 	settings/limits.c settings/limits.h \
 	settings/pool_secret.c settings/pool_secret.h \
+	settings/protocol.c settings/protocol.h \
 	settings/settings.c settings/settings.h settings/settings_tbl.h \
 	settings/settings_rows.h \
 	settings/settings_check.c \

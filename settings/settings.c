@@ -207,8 +207,11 @@ static void put_all(struct str *out, const struct settings *s, unsigned roles)
 			continue;
 		put_row(out, s, row);
 	}
-	put_u64(out, (uint64_t)s->has_imapd | (uint64_t)s->has_imapd_ssl << 1 | (uint64_t)s->has_pop3d << 2 |
-		(uint64_t)s->has_pop3d_ssl << 3 | (uint64_t)(s->pool_secret[0] != '\0') << 4);
+	for (int p = 0; p < PROTOCOL_COUNT; p++) {
+		put_u64(out, s->has[p]);
+		put_u64(out, s->has_tls[p]);
+	}
+	put_u64(out, s->pool_secret[0] != '\0');
 	put_str(out, s->self[0]);
 	put_str(out, s->self[1]);
 	put_str(out, s->node_id);
@@ -261,7 +264,7 @@ static void get_str(struct reader *r, char **out)
 
 static void get_all(struct reader *r, struct settings *s)
 {
-	uint64_t roles, has;
+	uint64_t roles;
 
 	if (get_u64(r) != written_magic)
 		r->bad = true;
@@ -276,12 +279,11 @@ static void get_all(struct reader *r, struct settings *s)
 		else
 			settings_set_number(s, row, (int64_t)get_u64(r));
 	}
-	has = get_u64(r);
-	s->has_imapd = (has & 1) != 0;
-	s->has_imapd_ssl = (has & 2) != 0;
-	s->has_pop3d = (has & 4) != 0;
-	s->has_pop3d_ssl = (has & 8) != 0;
-	s->has_pool_secret = (has & 16) != 0;
+	for (int p = 0; p < PROTOCOL_COUNT; p++) {
+		s->has[p] = get_u64(r) != 0;
+		s->has_tls[p] = get_u64(r) != 0;
+	}
+	s->has_pool_secret = get_u64(r) != 0;
 	get_str(r, &s->self[0]);
 	get_str(r, &s->self[1]);
 	get_str(r, &s->node_id);

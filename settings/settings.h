@@ -6,6 +6,7 @@
 #define SETTINGS_SETTINGS_H
 
 #include "lib/str.h"
+#include "settings/protocol.h"
 #include "settings/settings_tbl.h"
 
 /* C types of the table's types. Strings are never NULL ("" = not set). SIZE is in bytes, TIME in seconds.
@@ -29,8 +30,8 @@ struct settings {
 #define SETTING(group, name, type, ...) settings_##type group##_##name;
 	SETTINGS_TABLE(SETTING)
 #undef SETTING
-	/* Groups that the file has: a protocol whose group is absent is not served. */
-	bool has_imapd, has_imapd_ssl, has_pop3d, has_pop3d_ssl;
+	/* Groups that the file has: GROUP and GROUP-ssl of each protocol. One whose group is absent is not served. */
+	bool has[PROTOCOL_COUNT], has_tls[PROTOCOL_COUNT];
 	/* Names that mean this node (PROXY_HOSTNAME, gethostname()), without trailing dots; self[0] is the one used
 	 * in texts. self[1] is "" if both are the same. */
 	char *self[2];
@@ -91,6 +92,8 @@ int settings_server_next(const char **list, char host[SETTINGS_HOST_MAX], uint16
 /* The service name that a PORTMAP setting (imapd_AUTHSERVICE) gives for logins at the local port PORT, in BUF of
  * SIZE bytes (32 are enough), or NORMAL. */
 const char *settings_authservice(const char *map, uint16_t port, const char *normal, char *buf, size_t size);
+/* Some protocol announces a SCRAM mechanism. */
+bool settings_offer_scram(const struct settings *set);
 /* The system user NAME, which SETTING names, exists and is fit for a role: it is not root. If not, ERR (ERRSIZE bytes)
  * says what to do. */
 bool settings_user_fit(const char *setting, const char *name, char *err, size_t errsize);

@@ -1,5 +1,6 @@
 /* What `waypost check` prints. */
 #include <netdb.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/net.h"
@@ -36,11 +37,15 @@ static void check_hosts(struct settings_load *l)
 	const struct settings *set = l->set;
 	const char *listen = "the daemon could not listen there";
 
-	if (set->has_imapd)
-		check_host(l, SETTINGS_LINE(l, imapd_ADDRESS), "imapd.ADDRESS", set->imapd_ADDRESS, listen);
-	if (set->has_pop3d)
-		check_host(l, SETTINGS_LINE(l, pop3d_ADDRESS), "pop3d.ADDRESS", set->pop3d_ADDRESS, listen);
-	if ((set->has_imapd && set->imapd_IMAP_PROXY) || (set->has_pop3d && set->pop3d_POP3_PROXY))
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		const struct protocol_settings s = protocol_settings(set, p);
+		char label[SETTINGS_GROUP_MAX + 16];
+
+		snprintf(label, sizeof(label), "%s.ADDRESS", protocols[p].group);
+		if (s.served)
+			check_host(l, settings_load_line_of(l, protocols[p].group, "ADDRESS"), label, s.address, listen);
+	}
+	if (protocols_forward(set))
 		check_host(l, SETTINGS_LINE(l, node_PROXY_HOSTNAME), "PROXY_HOSTNAME", set->self[0],
 			"the other nodes look it up the same way");
 }

@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "lib/die.h"
 #include "lib/mem.h"
 #include "settings/settings_read.h"
 
@@ -17,6 +18,14 @@ unsigned settings_load_line(const struct settings_load *l, size_t offset)
 		if (settings_rows[i].offset == offset)
 			return l->row_line[i];
 	return 0;
+}
+
+unsigned settings_load_line_of(const struct settings_load *l, const char *group, const char *name)
+{
+	const struct settings_row *row = settings_row_find(group, name);
+
+	DIE_IF(row == NULL);
+	return settings_load_line(l, row->offset);
 }
 
 bool settings_same_host(const char *a, const char *b)
@@ -46,17 +55,13 @@ static void read_setting(struct settings_load *l, const char *group, const confi
 
 static void read_group(struct settings_load *l, const char *group, const config_setting_t *e)
 {
-	if (strcmp(group, "imapd") == 0)
-		l->set->has_imapd = true;
-	if (strcmp(group, "pop3d") == 0)
-		l->set->has_pop3d = true;
-	if (strcmp(group, "imapd_ssl") == 0) {
-		l->set->has_imapd_ssl = true;
-		l->imapd_ssl_line = e->line;
-	}
-	if (strcmp(group, "pop3d_ssl") == 0) {
-		l->set->has_pop3d_ssl = true;
-		l->pop3d_ssl_line = e->line;
+	for (int p = 0; p < PROTOCOL_COUNT; p++) {
+		if (strcmp(group, protocols[p].group) == 0)
+			l->set->has[p] = true;
+		if (strcmp(group, protocols[p].ssl_group) == 0) {
+			l->set->has_tls[p] = true;
+			l->ssl_line[p] = e->line;
+		}
 	}
 	for (int i = 0; i < config_setting_length(e); i++)
 		read_setting(l, group, config_setting_get_elem(e, (unsigned)i));
@@ -95,13 +100,12 @@ static void read_root(struct settings_load *l, const config_setting_t *root)
  * say different things), else the host name. */
 static void find_proxy_hostname(struct settings_load *l, const config_setting_t *root)
 {
-	static const char *const groups[] = { NULL, "imapd", "pop3d" };
 	const char *env = getenv("PROXY_HOSTNAME");
 	char *found = NULL;
 
 	l->proxy_hostname = mem_strdup(env != NULL && env[0] != '\0' ? env : l->hostname);
-	for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
-		const config_setting_t *g = groups[i] == NULL ? root : config_setting_get_member(root, groups[i]), *e = NULL;
+	for (int i = -1; i < PROTOCOL_COUNT; i++) {
+		const config_setting_t *g = i < 0 ? root : config_setting_get_member(root, protocols[i].group), *e = NULL;
 		struct str text = STR_INIT, why = STR_INIT;
 
 		if (g != NULL && config_setting_is_group(g))

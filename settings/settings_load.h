@@ -10,7 +10,7 @@ struct settings_load {
 	struct settings *set;                /* defaults until a value is read */
 	struct str *errors, *warnings;       /* of the caller */
 	unsigned row_line[SETTINGS_ROW_COUNT]; /* line of the text that sets the row; 0: it has its default */
-	unsigned imapd_ssl_line, pop3d_ssl_line; /* of the groups */
+	unsigned ssl_line[PROTOCOL_COUNT];   /* of the -ssl groups */
 	char hostname[256];
 	char *proxy_hostname;                /* what ${PROXY_HOSTNAME} stands for */
 };
@@ -24,6 +24,8 @@ bool settings_load_bytes(struct settings_load *l, const char *file, const char *
 void settings_load_fini(struct settings_load *l);
 /* The line that sets the member of struct settings at OFFSET, or 0. */
 unsigned settings_load_line(const struct settings_load *l, size_t offset);
+/* The same for the setting NAME of GROUP, which must be one of the table. */
+unsigned settings_load_line_of(const struct settings_load *l, const char *group, const char *name);
 #define SETTINGS_LINE(l, member) settings_load_line((l), offsetof(struct settings, member))
 
 /* What concerns several settings, or the system around them; also reads the pool secret. */
@@ -35,9 +37,9 @@ bool settings_rules_directory(struct settings_load *l, const char *module);
 bool settings_auth_reads(const struct settings_load *l, const char *path);
 /* The setting at offset MEMBER, called LABEL, is a secret: its file may be read by those who need it only. */
 void settings_rules_secret(struct settings_load *l, size_t member, const char *label);
-/* NAME as a login mechanism, which LABEL (at LINE) lists for IMAP, or for POP3: known, and of use for the accounts.
+/* NAME as a login mechanism, which LABEL (at LINE) lists for PROTOCOL: known, and of use for the accounts.
  * *SAID (0 at first, then one for each list) keeps a warning from being said twice. */
-void settings_rules_mechanism(struct settings_load *l, bool pop3, unsigned line, const char *label, const char *name,
+void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, unsigned line, const char *label, const char *name,
     unsigned *said);
 
 /* Two host names are the same, ignoring case and trailing dots. */

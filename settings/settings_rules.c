@@ -179,20 +179,20 @@ static void no_tls(struct settings_load *l, const char *ports, unsigned line)
 
 static void rules_ports(struct settings_load *l)
 {
-	const struct settings *set = l->set;
 	struct endpoint all[MAX_PORTS];
 	size_t n = 0;
 
-	if (!set->has_imapd && !set->has_pop3d)
+	if (!protocols_served(l->set))
 		settings_report(l->errors, &l->text, 0, "neither imapd nor pop3d is there, so nothing would be served: imapd = { };");
-	if (set->has_imapd)
-		add_endpoints(l, all, &n, "imapd", set->imapd_ADDRESS, set->imapd_PORT, SETTINGS_LINE(l, imapd_PORT));
-	if (set->has_pop3d)
-		add_endpoints(l, all, &n, "pop3d", set->pop3d_ADDRESS, set->pop3d_PORT, SETTINGS_LINE(l, pop3d_PORT));
-	if (set->has_imapd_ssl)
-		no_tls(l, set->imapd_ssl_SSLPORT, l->imapd_ssl_line);
-	if (set->has_pop3d_ssl)
-		no_tls(l, set->pop3d_ssl_SSLPORT, l->pop3d_ssl_line);
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		const struct protocol_settings s = protocol_settings(l->set, p);
+		const char *group = protocols[p].group;
+
+		if (s.served)
+			add_endpoints(l, all, &n, group, s.address, s.ports, settings_load_line_of(l, group, "PORT"));
+		if (s.tls_served)
+			no_tls(l, s.tls_ports, l->ssl_line[p]);
+	}
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ static void rules_capability(struct settings_load *l)
 	while (next_word(&p, word)) {
 		imap4rev1 |= strcasecmp(word, "IMAP4rev1") == 0;
 		if (strncasecmp(word, "AUTH=", 5) == 0)
-			settings_rules_mechanism(l, false, SETTINGS_LINE(l, imapd_IMAP_CAPABILITY), "imapd.IMAP_CAPABILITY", word + 5, &said);
+			settings_rules_mechanism(l, PROTOCOL_IMAP, SETTINGS_LINE(l, imapd_IMAP_CAPABILITY), "imapd.IMAP_CAPABILITY", word + 5, &said);
 		else if (word[strcspn(word, "(){%*\"\\]")] != '\0')
 			MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY: %s is no word that IMAP can send", word);
 		else if (!one_of(word, our_capabilities))
@@ -255,11 +255,17 @@ static void rules_pop3(struct settings_load *l)
 	char word[WORD_MAX_LEN];
 
 	while (next_word(&p, word))
-		settings_rules_mechanism(l, true, SETTINGS_LINE(l, pop3d_POP3AUTH), "pop3d.POP3AUTH", word, &said);
+		settings_rules_mechanism(l, PROTOCOL_POP3, SETTINGS_LINE(l, pop3d_POP3AUTH), "pop3d.POP3AUTH", word, &said);
 	rules_maildirpath(l, SETTINGS_LINE(l, pop3d_MAILDIRPATH), "pop3d.MAILDIRPATH", set->pop3d_MAILDIRPATH);
 	if (set->pop3d_POP3_INACTIVITY_TIMEOUT < 10 * 60)
 		WARNING(l, pop3d_POP3_INACTIVITY_TIMEOUT, "pop3d.POP3_INACTIVITY_TIMEOUT is shorter than the 10 minutes that RFC 1939 asks for");
 }
+
+static void (*const rules_protocol[PROTOCOL_COUNT])(struct settings_load *l) = {
+#define P(id, name, ...) [PROTOCOL_##id] = rules_##name,
+	PROTOCOLS(P)
+#undef P
+};
 
 /* ------------------------------------------------------------------------------------------------------------
  * Accounts */
@@ -398,17 +404,16 @@ static void rules_secret(struct settings_load *l)
 		str_fini(&why);
 		return;
 	}
-	if (set->has_imapd_ssl)
-		derive_secret(l, set->imapd_ssl_TLS_CERTFILE, set->imapd_ssl_TLS_PRIVATE_KEYFILE,
-			SETTINGS_LINE(l, imapd_ssl_TLS_CERTFILE));
-	if (set->has_pop3d_ssl)
-		derive_secret(l, set->pop3d_ssl_TLS_CERTFILE, set->pop3d_ssl_TLS_PRIVATE_KEYFILE,
-			SETTINGS_LINE(l, pop3d_ssl_TLS_CERTFILE));
-	if (set->pool_secret[0] == '\0' && (strcasestr(set->imapd_IMAP_CAPABILITY, "AUTH=SCRAM-") != NULL || strcasestr(set->pop3d_POP3AUTH, "SCRAM-") != NULL))
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		const struct protocol_settings s = protocol_settings(set, p);
+
+		if (s.tls_served)
+			derive_secret(l, s.tls_certfile, s.tls_keyfile, settings_load_line_of(l, protocols[p].ssl_group, "TLS_CERTFILE"));
+	}
+	if (set->pool_secret[0] == '\0' && settings_offer_scram(set))
 		settings_report(l->warnings, &l->text, 0, "SCRAM without a pool secret (POOL_SECRETFILE): the salts of names that nobody has change "
 			"with each restart and from node to node, which tells them from names that somebody has");
-	if (set->pool_secret[0] == '\0' && set->proxy_PROXY_TRUSTED[0] == '\0' &&
-	    ((set->has_imapd && set->imapd_IMAP_PROXY) || (set->has_pop3d && set->pop3d_POP3_PROXY)))
+	if (set->pool_secret[0] == '\0' && set->proxy_PROXY_TRUSTED[0] == '\0' && protocols_forward(set))
 		settings_report(l->warnings, &l->text, 0, "the pool has no secret (POOL_SECRETFILE, TLS_CERTFILE) and no PROXY_TRUSTED: "
 			"nodes log and count each other's addresses instead of the clients'");
 }
@@ -440,10 +445,9 @@ void settings_rules(struct settings_load *l)
 	rules_node(l);
 	rules_proxy(l);
 	rules_ports(l);
-	if (l->set->has_imapd)
-		rules_imap(l);
-	if (l->set->has_pop3d)
-		rules_pop3(l);
+	for (int p = 0; p < PROTOCOL_COUNT; p++)
+		if (l->set->has[p])
+			rules_protocol[p](l);
 	rules_auth(l);
 	rules_secret(l);
 	rules_shared(l);

@@ -265,10 +265,12 @@ static void rules_pam(struct settings_load *l)
 	const struct settings *set = l->set;
 	const char *folder = set->authpam_AUTHPAM_CONFDIR[0] != '\0' ? set->authpam_AUTHPAM_CONFDIR : "/etc/pam.d";
 
-	if (set->has_imapd && set->imapd_AUTHSERVICE[0] == '\0')
-		check_pam_service(l, folder, "imap");
-	if (set->has_pop3d && set->pop3d_AUTHSERVICE[0] == '\0')
-		check_pam_service(l, folder, "pop3");
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		const struct protocol_settings s = protocol_settings(set, p);
+
+		if (s.served && protocols[p].has_login && s.authservice[0] == '\0')
+			check_pam_service(l, folder, protocols[p].name);
+	}
 	if (!settings_auth_reads(l, "/etc/shadow"))
 		WARNING(l, authdaemonrc_authmodulelist, "authpam: %s cannot read /etc/shadow: where PAM asks pam_unix, every password will seem "
 			"wrong; try: usermod -aG shadow %s", who_reads(set), geteuid() == 0 ? set->node_AUTH_USER : "USER");

@@ -67,7 +67,7 @@ static void warn_accounts(struct settings_load *l, unsigned line, const char *la
 	}
 }
 
-void settings_rules_mechanism(struct settings_load *l, bool pop3, unsigned line, const char *label, const char *name,
+void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, unsigned line, const char *label, const char *name,
     unsigned *said)
 {
 	static const char ours[] = "PLAIN, LOGIN, CRAM-MD5, CRAM-SHA1, CRAM-SHA256, SCRAM-SHA-1 and SCRAM-SHA-256";
@@ -75,7 +75,7 @@ void settings_rules_mechanism(struct settings_load *l, bool pop3, unsigned line,
 
 	while (i < ARRAY_LEN(known) && strcasecmp(known[i].name, name) != 0)
 		i++;
-	if (i == ARRAY_LEN(known) || (known[i].kind == KIND_APOP && !pop3))
+	if (i == ARRAY_LEN(known) || (known[i].kind == KIND_APOP && protocol != PROTOCOL_POP3))
 		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not known; %s are", label, name, ours);
 	else if (known[i].kind == KIND_SCRAM && !HAVE_SCRAM)
 		settings_report(l->errors, &l->text, line, "%s: %s is not in this build, for GNU SASL was not there; install libgsasl-dev, and "
@@ -86,4 +86,9 @@ void settings_rules_mechanism(struct settings_load *l, bool pop3, unsigned line,
 		warn_accounts(l, line, label, known[i].name, known[i].kind);
 	if (i < ARRAY_LEN(known))
 		*said |= 1u << known[i].kind;
+}
+
+bool settings_offer_scram(const struct settings *set)
+{
+	return strcasestr(set->imapd_IMAP_CAPABILITY, "AUTH=SCRAM-") != NULL || strcasestr(set->pop3d_POP3AUTH, "SCRAM-") != NULL;
 }

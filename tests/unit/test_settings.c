@@ -170,7 +170,7 @@ static void test_write_read(void)
 	s->pool_secret = mem_strdup("the secret");
 	mem_free(&s->self[0]);
 	s->self[0] = mem_strdup("a.example.com");
-	s->has_pop3d = true;
+	s->has[PROTOCOL_POP3] = true;
 	s->node_LOGIN_TIMEOUT = 33;
 	s->imapd_IMAP_PROXY = true;
 	s->authdaemonrc_daemons = 77;
@@ -181,8 +181,8 @@ static void test_write_read(void)
 
 		CU_ASSERT_PTR_NOT_NULL_FATAL(r);
 		CU_ASSERT_STRING_EQUAL(r->self[0], "a.example.com");
-		CU_ASSERT_EQUAL(r->has_pop3d, true);
-		CU_ASSERT_EQUAL(r->has_imapd, false);
+		CU_ASSERT_EQUAL(r->has[PROTOCOL_POP3], true);
+		CU_ASSERT_EQUAL(r->has[PROTOCOL_IMAP], false);
 		CU_ASSERT_EQUAL(r->node_LOGIN_TIMEOUT, worker || authd ? 33 : 60);
 		CU_ASSERT_EQUAL(r->imapd_IMAP_PROXY, worker || authd);
 		CU_ASSERT_STRING_EQUAL(r->pool_secret, authd ? "the secret" : "");
@@ -295,7 +295,7 @@ static void test_values(void)
 	CU_ASSERT_STRING_EQUAL(s->node_LOG_LEVEL, "debug");
 	CU_ASSERT_STRING_EQUAL(s->node_LOG, "/var/log/waypost.log");
 	CU_ASSERT_EQUAL(s->node_MIN_UID, 2000000000);
-	CU_ASSERT(s->has_imapd && s->has_pop3d && !s->has_imapd_ssl && !s->has_pop3d_ssl);
+	CU_ASSERT(s->has[PROTOCOL_IMAP] && s->has[PROTOCOL_POP3] && !s->has_tls[PROTOCOL_IMAP] && !s->has_tls[PROTOCOL_POP3]);
 	settings_free(&s);
 }
 
@@ -909,7 +909,7 @@ static void test_sample(void)
 	s = load(text, BARE, &errors, &warnings);
 	expect("the sample", &errors, "");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
-	CU_ASSERT(s->imapd_IMAP_PROXY && s->pop3d_POP3_PROXY && !s->has_imapd_ssl);
+	CU_ASSERT(s->imapd_IMAP_PROXY && s->pop3d_POP3_PROXY && !s->has_tls[PROTOCOL_IMAP]);
 	settings_free(&s);
 
 	for (const char *p = text; *p != '\0'; p++)
@@ -918,7 +918,7 @@ static void test_sample(void)
 	s = load(str_cstr(&on), BARE, &errors, &warnings);
 	expect("the sample, all switched on", &errors, "");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
-	CU_ASSERT(s->has_imapd_ssl && s->has_pop3d_ssl);
+	CU_ASSERT(s->has_tls[PROTOCOL_IMAP] && s->has_tls[PROTOCOL_POP3]);
 	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
 		if (!settings_is_text(row->type))
 			CU_ASSERT(settings_number(s, row) == settings_number(d, row) || strstr(row->name, "_PROXY") != NULL);

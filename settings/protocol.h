@@ -1,0 +1,61 @@
+/* The protocols of a node: one row each. Everything that is done for "each protocol" takes its words, groups and functions
+ * from here; a new one is a row, its settings (settings_tbl.h, settings_rules.c) and a folder.
+ *
+ *   id        PROTOCOL_id
+ *   name      in mailhost, in `waypost who` and `waypost status`; the service that drivers are asked for; the password field
+ *             of a userdb record ("imappw"); its folder has name_login_dialect
+ *   title     for people: the log, `waypost route`
+ *   group     its settings are in group and group-ssl; the program that its lines in the log are from; its folder has
+ *             group_session()
+ *   kind      LOGIN: clients log in, and may be forwarded to the node that has their mail. OTHER: not so (LMTP): the protocol
+ *             has no dialect, no mailhost and none of the settings about logins
+ *   ports     registered: plain, TLS
+ *   proxy     the setting that lets logins be forwarded
+ *   starttls  how the log calls a session that began without TLS and has it now */
+#ifndef SETTINGS_PROTOCOL_H
+#define SETTINGS_PROTOCOL_H
+
+#include "lib/base.h"
+
+#define PROTOCOLS(P) \
+	P(IMAP, imap, "IMAP", imapd, LOGIN, 143, 993, IMAP_PROXY, "starttls") \
+	P(POP3, pop3, "POP3", pop3d, LOGIN, 110, 995, POP3_PROXY, "stls")
+
+enum protocol {
+#define P(id, ...) PROTOCOL_##id,
+	PROTOCOLS(P)
+#undef P
+	PROTOCOL_COUNT
+};
+
+struct protocol_info {
+	const char *name, *title, *group, *ssl_group; /* ssl_group in the table's spelling, with '_' */
+	bool has_login;
+	uint16_t port, tls_port;
+	const char *starttls;
+	const char *option_off, *option_insecure; /* account options: "disableimap", "disableinsecureimap" */
+};
+
+/* By enum protocol. */
+extern const struct protocol_info protocols[PROTOCOL_COUNT];
+
+/* What the settings say of one protocol, whatever its group is called. Texts live as long as the settings. */
+struct settings;
+struct protocol_settings {
+	bool served, tls_served; /* the file has its group; its -ssl group */
+	const char *address, *ports, *tls_address, *tls_ports, *tls_certfile, *tls_keyfile;
+	const char *maildirpath;
+	int64_t max_sessions;    /* 0: no limit */
+	/* for those that have a login */
+	bool proxy;
+	int64_t proxy_port, max_per_ip; /* 0: none */
+	const char *defdomain, *domainsep, *authservice;
+};
+
+struct protocol_settings protocol_settings(const struct settings *set, enum protocol p);
+/* The file has the group of some protocol. */
+bool protocols_served(const struct settings *set);
+/* Logins of some served protocol are forwarded. */
+bool protocols_forward(const struct settings *set);
+
+#endif
