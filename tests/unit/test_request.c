@@ -613,6 +613,28 @@ static void test_nobody(void)
 	}
 }
 
+/* What a directory said a moment ago is there while it is asked: right, wrong, and that it does not know the name. */
+static void test_remembered(void)
+{
+	static const struct { enum auth_result result; bool goes_on; enum auth_verdict verdict; } t[] = {
+		{ AUTH_OK, false, AUTH_VERDICT_OK }, { AUTH_MISMATCH, false, AUTH_VERDICT_WRONG }, { AUTH_UNKNOWN, true, AUTH_VERDICT_WRONG },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		begin();
+		for (int k = 0; k < 2; k++) {
+			ask(7, AUTH_MECH_PASSWORD, "dora", "secret");
+			CU_ASSERT_EQUAL(given(JOB_VERIFY), k == 0);
+			if (k == 0)
+				done(t[i].result, "", t[i].goes_on);
+			CU_ASSERT(all_gone());
+			CU_ASSERT_EQUAL(nanswers, (unsigned)k + 1);
+			CU_ASSERT_EQUAL(last.verdict, t[i].verdict);
+		}
+		end();
+	}
+}
+
 /* The record of a directory, for a mechanism that does not tell the password. */
 static void test_record_of_directory(void)
 {
@@ -776,6 +798,7 @@ static const struct unit_case cases[] = {
 	{ "a step that nobody awaits", test_unasked_step }, { "expired in each state", test_expired },
 	{ "resumed in each state", test_resumed }, { "what is awaited comes", test_awaited }, { "no auth worker", test_no_worker },
 	{ "what the auth worker finds is no", test_wrong }, { "nobody's password", test_nobody },
+	{ "remembered answers", test_remembered },
 	{ "a directory's record", test_record_of_directory }, { "broken conversations", test_scram_broken },
 	{ "refused at once", test_refused }, { "no room at the peer", test_no_room }, { "no address", test_no_address },
 	{ "several in a queue", test_queues }, { "too many conversations", test_too_many }, { NULL, NULL },
