@@ -7,8 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "authd/authd_priv.h"
-#include "authd/scram.h"
+#include "authd/request.h"
 #include "authlib/drv_userdb.h"
 #include "lib/clock.h"
 #include "lib/die.h"
@@ -104,8 +103,7 @@ static void begin_talk(struct authd_worker *w, uint32_t request, enum auth_mech 
 		return;
 	}
 	auth_text_write(&out, AUTH_CONTINUE, request, challenge);
-	if (chan_send(w->chan, &out, -1) != 0)
-		log_error("worker %u does not read its messages", w->slot);
+	worker_send(w, &out);
 }
 
 /* The name has to be one of mailhost's words: it is shown by `waypost status`. */

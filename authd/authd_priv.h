@@ -37,7 +37,7 @@ struct authd_worker {
 	uint64_t generation;
 	struct request *requests;
 	struct talks *talks;      /* challenges that its clients have not answered yet */
-	unsigned nsteps;          /* of its requests: those that may go on by AUTH_STEP */
+	unsigned nkept;          /* of its requests: those that outlive an answer, for an AUTH_STEP */
 };
 
 struct authd {
@@ -84,23 +84,6 @@ void service_at_port(const struct service *s, uint16_t local_port, char *out, si
 
 /* Where the mail of ACCT is for protocol P, by its mailhost option. As route_decide(). */
 bool route_of(const struct authd *a, enum protocol p, const struct account *acct, struct route *out);
-
-/* A login question has come from W: the rest of R. False: it is bad. */
-bool request_new(struct authd_worker *w, struct msgr *r);
-/* The question number ID of W, or its challenge, is not wanted any more. */
-void request_cancel(struct authd_worker *w, uint32_t id);
-/* The client's next message TEXT for question ID of W. */
-void request_step(struct authd_worker *w, uint32_t id, const char *text);
-/* The questions of W that have waited for their client since before THEN (seconds of lib/clock.h) are refused. */
-void request_expire(struct authd_worker *w, double then);
-/* W is told "not now" for its question ID, of which there is nothing (more). */
-void request_unknown(struct authd_worker *w, uint32_t id, const char *reason);
-/* All questions of W end with it. */
-void request_drop_all(struct authd_worker *w);
-/* The address of a peer has come, or the first load is done: those who waited go on. */
-void request_resume(struct authd *a);
-/* Sets up what lets requests wait for addresses, and for room at a peer. */
-void request_init(struct authd *a);
 
 /* `waypost route` and `waypost auth`: answer with role_rows() and role_done(). */
 void tool_route(struct authd *a, uint32_t query, const char *user);

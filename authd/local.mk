@@ -1,11 +1,13 @@
 # authd/: the process that knows the accounts, the sessions of this node and its peers; its auth workers.
 noinst_LIBRARIES += authd/libauthd.a
 authd_libauthd_a_SOURCES = \
+	authd/admit.c authd/admit.h \
 	authd/auth_wire.c authd/auth_wire.h \
 	authd/authd.c authd/authd.h authd/authd_priv.h \
 	authd/authworker.c authd/authworker.h \
 	authd/cache.c authd/cache.h \
 	authd/health.c authd/health.h \
+	authd/identify.c authd/identify.h \
 	authd/job.c authd/job.h \
 	authd/jobs.c authd/jobs.h \
 	authd/loops.c authd/loops.h \
@@ -14,14 +16,16 @@ authd_libauthd_a_SOURCES = \
 	authd/peers.c authd/peers.h \
 	authd/question.c authd/question.h \
 	authd/register.c authd/register.h \
-	authd/request.c \
+	authd/request.c authd/request.h \
 	authd/resolver.c authd/resolver.h \
+	authd/routing.c authd/routing.h \
 	authd/scram.c authd/scram.h \
 	authd/peer_ports.c authd/peer_ports.h \
 	authd/service.c \
 	authd/shared.c authd/shared.h authd/store.h \
 	authd/signers.c authd/signers.h \
-	authd/tool.c
+	authd/tool.c \
+	authd/verify.c authd/verify.h
 # SCRAM logins: a module, loaded by authd only if they are turned on (authd/scram.h). What it uses of lib/ and authlib/ is
 # the program's.
 if WITH_GSASL

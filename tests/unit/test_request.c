@@ -8,8 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "authd/authd_priv.h"
-#include "authd/scram.h"
+#include "authd/request.h"
 #include "authlib/drv_userdb.h"
 #include "authlib/module.h"
 #include "lib/clock.h"
@@ -163,7 +162,7 @@ static void begin(void)
 static void end(void)
 {
 	request_drop_all(&w);
-	CU_ASSERT_EQUAL(w.nsteps, 0);
+	CU_ASSERT_EQUAL(w.nkept, 0);
 	job_fini(&job);
 	close(authworker);
 	talks_free(&w.talks);
@@ -268,7 +267,7 @@ static void done_keys(void)
 static bool all_gone(void)
 {
 	turn();
-	return w.requests == NULL && w.nsteps == 0 && a.waiting == NULL && a.held == NULL && a.held_end == &a.held && a.nheld == 0 &&
+	return w.requests == NULL && w.nkept == 0 && a.waiting == NULL && a.held == NULL && a.held_end == &a.held && a.nheld == 0 &&
 	    jobs_waiting(a.jobs) == 0;
 }
 
@@ -405,7 +404,7 @@ static void reach(enum place place)
 	turn();
 	CU_ASSERT_EQUAL(nanswers, place == GRANTED);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(w.requests);
-	CU_ASSERT_EQUAL(w.nsteps, place == CLIENT || place == KEYS || place == GRANTED);
+	CU_ASSERT_EQUAL(w.nkept, place == CLIENT || place == KEYS || place == GRANTED);
 }
 
 /* What it waits for comes. */
@@ -782,14 +781,14 @@ static void test_queues(void)
 static void test_too_many(void)
 {
 	begin();
-	w.nsteps = 4096;
+	w.nkept = 4096;
 	ask(7, AUTH_MECH_SCRAM_SHA_256, "jo", "hello");
 	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
 	prove(8);
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.more == AUTH_MORE_HERE);
 	CU_ASSERT_PTR_NULL(w.requests);
-	CU_ASSERT_EQUAL(w.nsteps, 4096);
-	w.nsteps = 0;
+	CU_ASSERT_EQUAL(w.nkept, 4096);
+	w.nkept = 0;
 	end();
 }
 

@@ -1,0 +1,140 @@
+/* Options, ids and limits of an account; entering its session, signing it for peers, and the ticket for spawn. */
+#include "authd/admit.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "lib/clock.h"
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/num.h"
+#include "lib/rnd.h"
+#include "lib/str.h"
+
+enum { WAY_GRACE = 20 }; /* seconds, and PROXY_TIMEOUT: a login of whose end nobody has told is not under way any more */
+
+static struct msgw out;
+
+/* --- admit: may it be --- */
+
+enum request_state step_admit(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	const struct service *s = request_service(rq);
+	enum protocol p = rq->q.protocol;
+	const char *why;
+
+	if (account_option_on(rq->account.options, s->option_off))
+		return request_refuse(rq, AUTH_VERDICT_DISABLED, s->option_off);
+	if (!rq->client_tls && account_option_on(rq->account.options, s->option_insecure))
+		return request_refuse(rq, AUTH_VERDICT_DISABLED, s->option_insecure);
+	if (!account_allowed(a->ctx.set, &rq->account, &why))
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, why);
+	if (s->max_sessions != 0 && reg_count(a->reg, p) >= s->max_sessions)
+		return request_refuse(rq, AUTH_VERDICT_LIMIT, "MAXDAEMONS");
+	if (s->max_per_ip != 0 && reg_count_ip(a->reg, p, &rq->client) >= s->max_per_ip)
+		return request_refuse(rq, AUTH_VERDICT_LIMIT, "MAXPERIP");
+	return REQUEST_ROUTE;
+}
+
+/* --- grant: the session is entered, the answer goes out --- */
+
+static uint64_t random_id(struct authd *a)
+{
+	uint64_t id;
+
+	do
+		rnd_bytes(&id, sizeof(id));
+	while (id == 0 || reg_find(a->reg, id) != NULL);
+	return id;
+}
+
+static void send_ticket(struct request *rq, struct auth_reply *r)
+{
+	struct authd *a = rq->worker->a;
+
+	rnd_bytes(r->ticket, sizeof(r->ticket));
+	if (a->spawn == NULL)
+		return; /* the worker finds out, and asks again when there is a new spawn */
+	msgw_begin(&out, TICKET);
+	msgw_bytes(&out, r->ticket, sizeof(r->ticket));
+	msgw_u64(&out, r->session);
+	msgw_u32(&out, rq->worker->slot);
+	msgw_u64(&out, rq->worker->generation);
+	msgw_u8(&out, (uint8_t)rq->q.protocol);
+	account_write(&out, &rq->account, false);
+	msgw_str(&out, r->session_id);
+	net_addr_write(&out, &rq->client);
+	msgw_u8(&out, r->proxied);
+	msgw_u8(&out, rq->client_tls);
+	msgw_u8(&out, (uint8_t)r->signature);
+	if (chan_send(a->spawn, &out, -1) != 0)
+		log_error("spawn does not read its messages");
+}
+
+static void send_away(struct reg *reg, struct reg_session *s, const struct auth_reply *r, double until)
+{
+	struct net_addr addr[AUTH_ADDRS_MAX];
+
+	for (unsigned i = 0; i < r->ntargets; i++)
+		addr[i] = r->target[i].addr;
+	reg_send_away(reg, s, r->target[0].host, addr, r->ntargets, until);
+}
+
+/* What makes a forwarded login ours at each of its targets. */
+static void sign(struct request *rq, struct auth_reply *r)
+{
+	struct authd *a = rq->worker->a;
+	struct hop hop = { .present = true, .client = r->client, .tls = r->client_tls, .ttl = r->ttl };
+
+	str_copy(hop.session_id, sizeof(hop.session_id), r->session_id);
+	hop.time = r->time = a->pool != NULL ? (uint64_t)time(NULL) : 0;
+	for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++) {
+		hop_sign(&hop, a->pool, r->target[i].host, r->name);
+		memcpy(r->target[i].mac, hop.mac, sizeof(hop.mac));
+		if (r->forward == AUTH_FORWARD_OTHER)
+			hop_token(&hop, a->pool, r->target[i].host, r->name, r->target[i].token);
+	}
+}
+
+/* A password can be asked about again; the answer to a challenge is good once. */
+static bool may_be_retried(struct request *rq)
+{
+	return request_reply()->more != AUTH_MORE_NONE && rq->q.mech != AUTH_MECH_PASSWORD && !rq->retried && request_keep(rq);
+}
+
+/* The reply has the route. */
+enum request_state step_grant(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	struct auth_reply *r = request_reply();
+	struct reg_session *s;
+
+	r->verdict = AUTH_VERDICT_OK;
+	r->session = random_id(a);
+	if (rq->believed && rq->q.hop.session_id[0] != '\0')
+		str_copy(r->session_id, sizeof(r->session_id), rq->q.hop.session_id);
+	else
+		num_hex(r->session, r->session_id);
+	str_copy(r->name, sizeof(r->name), rq->account.name); /* drivers keep to ACCOUNT_NAME_MAX */
+	r->client = rq->client;
+	r->client_tls = rq->client_tls;
+	r->proxied = rq->believed;
+	r->signature = request_hop_signature(rq);
+	s = reg_add(a->reg, r->session, rq->q.protocol, &rq->client, r->name, (uint32_t)time(NULL));
+	DIE_IF(s == NULL);
+	s->worker = rq->worker;
+	if (r->local) {
+		send_ticket(rq, r);
+		reg_set_ticket(s, r->ticket);
+	} else {
+		send_away(a->reg, s, r, clock_now() + WAY_GRACE + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
+		for (unsigned i = 0; i < r->ntargets; i++) {
+			signers_know(a->signers, &r->target[i].addr);
+			r->report_signature = r->report_signature || signers_suspect(a->signers, r->target[i].host);
+		}
+		sign(rq, r);
+	}
+	request_send_reply(rq);
+	return may_be_retried(rq) ? REQUEST_GRANTED : REQUEST_DONE;
+}

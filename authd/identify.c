@@ -1,0 +1,145 @@
+/* The hop that is believed, the challenge that was answered, and the chain of drivers. */
+#include "authd/identify.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "lib/mem.h"
+
+/* --- identify: whom does it stand for --- */
+
+/* Made for one of our names? */
+static void check_signature(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	const struct settings *set = a->ctx.set;
+
+	for (int i = 0; i < 2 && rq->signed_for == NULL; i++) {
+		enum hop_check check;
+
+		if (set->self[i][0] == '\0')
+			continue;
+		check = hop_verify(&rq->q.hop, a->pool, set->self[i], rq->q.user, (uint64_t)time(NULL));
+		if (rq->signature != HOP_CHECK_CLOCK)
+			rq->signature = check;
+		if (check == HOP_CHECK_GOOD)
+			rq->signed_for = mem_strdup(set->self[i]); /* the settings may change before the answer is there */
+	}
+	a->signatures[rq->signature]++;
+	if (rq->signature == HOP_CHECK_GOOD)
+		signers_know(a->signers, &rq->q.client);
+}
+
+static void identify(struct request *rq)
+{
+	const struct settings *set = rq->worker->a->ctx.set;
+	const struct hop *hop = &rq->q.hop;
+
+	rq->client = rq->q.client;
+	rq->client_tls = rq->q.tls;
+	if (!hop->present)
+		return;
+	for (const char *p = set->proxy_PROXY_TRUSTED; *p != '\0' && !rq->believed; p += strcspn(p, " "), p += *p == ' ') {
+		char network[80];
+		size_t len = MIN(strcspn(p, " "), sizeof(network) - 1);
+
+		memcpy(network, p, len);
+		network[len] = '\0';
+		rq->believed = net_addr_in(&rq->q.client, network);
+	}
+	check_signature(rq);
+	rq->believed = rq->believed || rq->signed_for != NULL;
+	if (!rq->believed || hop->client.family == 0)
+		return;
+	rq->client = hop->client;
+	rq->client_tls = hop->tls;
+}
+
+/* The challenge that the question answers, good for this once. False: it should have one. */
+static bool take_challenge(struct request *rq)
+{
+	char text[AUTH_TEXT_MAX];
+
+	if (!auth_mech_begins(rq->q.mech))
+		return true;
+	if (!talks_take(rq->worker->talks, rq->q.request, rq->q.mech, text))
+		return false;
+	rq->challenge = mem_strdup(text);
+	return true;
+}
+
+enum request_state step_identify(struct request *rq)
+{
+	service_at_port(request_service(rq), rq->q.local_port, rq->service_name, sizeof(rq->service_name));
+	identify(rq);
+	if (!take_challenge(rq))
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge is not known any more");
+	if (!service_name(request_service(rq), rq->q.user, rq->name))
+		return request_refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");
+	return REQUEST_LOOKUP;
+}
+
+/* --- lookup: who is it --- */
+
+struct ask request_ask(const struct request *rq, unsigned pos)
+{
+	return (struct ask){
+		.pos = pos, .service = rq->service_name, .user = rq->name,
+		.password = rq->q.mech == AUTH_MECH_PASSWORD ? rq->q.password : NULL, .client = &rq->client,
+	};
+}
+
+/* The state that ANSWER of a directory leads to. */
+static enum request_state take_answer(struct request *rq, const struct answer *answer)
+{
+	if (!answer->answered) {
+		if (rq->pos < ARRAY_LEN(rq->passed))
+			rq->passed[rq->pos] = (uint8_t)answer->pos;
+		rq->pos = answer->pos;
+		return REQUEST_LOOKUP;
+	}
+	rq->pos = answer->pos;
+	account_fini(&rq->account);
+	account_copy(&rq->account, answer->account);
+	account_default_options(&rq->account.options, rq->worker->a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
+	rq->result = answer->result;
+	/* With a password, the directory has checked it. */
+	return rq->q.mech != AUTH_MECH_PASSWORD ? REQUEST_VERIFY : REQUEST_VERDICT;
+}
+
+static void on_answer(const struct answer *answer, void *arg)
+{
+	struct request *rq = arg;
+	enum request_state next = take_answer(rq, answer);
+
+	if (rq->state == REQUEST_DIRECTORY)
+		request_enter(rq, next);
+	else
+		rq->answered = next;
+}
+
+enum request_state step_lookup(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+
+	if (!auth_chain_lookup(a->chain, &rq->pos, rq->service_name, rq->name, &rq->result, &rq->account)) {
+		struct ask ask = request_ask(rq, rq->pos);
+
+		rq->answered = REQUEST_DIRECTORY;
+		question_ask(a->questions, &rq->asker, &ask, on_answer, rq);
+		return rq->answered;
+	}
+	switch (rq->result) {
+	case AUTH_OK:
+		account_default_options(&rq->account.options, a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
+		return REQUEST_VERIFY;
+	case AUTH_UNKNOWN:
+		return REQUEST_VERIFY;
+	case AUTH_TRY_LATER:
+		if (!a->first_load)
+			return REQUEST_VERDICT;
+		return REQUEST_FIRST_LOAD;
+	default:
+		return REQUEST_VERDICT;
+	}
+}

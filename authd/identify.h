@@ -1,0 +1,15 @@
+/* Who wants to log in: the client that a question stands for, and the account of the name that it tells. */
+#ifndef AUTHD_IDENTIFY_H
+#define AUTHD_IDENTIFY_H
+
+#include "authd/request.h"
+
+/* IDENTIFY: the name as the drivers know it, the client that a believed hop stands for, the challenge that was answered. */
+enum request_state step_identify(struct request *rq);
+/* LOOKUP: asks the chain of drivers from rq->pos on. With VERIFY or VERDICT rq->result is what they say, and rq->account is there
+ * if that is AUTH_OK. */
+enum request_state step_lookup(struct request *rq);
+/* What the driver at POS of the chain, which may wait, is asked. */
+struct ask request_ask(const struct request *rq, unsigned pos);
+
+#endif

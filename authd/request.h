@@ -1,0 +1,101 @@
+/* A login question on its way through authd. Each is in one of the states below; request_enter() alone changes it. */
+#ifndef AUTHD_REQUEST_H
+#define AUTHD_REQUEST_H
+
+#include "authd/authd_priv.h"
+#include "authd/scram.h"
+
+/* --- what happens to questions --- */
+
+/* A login question has come from W: the rest of R. False: it is bad. */
+bool request_new(struct authd_worker *w, struct msgr *r);
+/* The question number ID of W, or its challenge, is not wanted any more. */
+void request_cancel(struct authd_worker *w, uint32_t id);
+/* The client's next message TEXT for question ID of W. */
+void request_step(struct authd_worker *w, uint32_t id, const char *text);
+/* The questions of W that have waited for their client since before THEN (seconds of lib/clock.h) are refused. */
+void request_expire(struct authd_worker *w, double then);
+/* W is told "not now" for its question ID, of which there is nothing (more). */
+void request_unknown(struct authd_worker *w, uint32_t id, const char *reason);
+/* All questions of W end with it. */
+void request_drop_all(struct authd_worker *w);
+/* The address of a peer has come, or the first load is done: those who waited go on. */
+void request_resume(struct authd *a);
+/* Sets up what lets requests wait for addresses, and for room at a peer. */
+void request_init(struct authd *a);
+
+/* --- the states, for the files that hold their steps --- */
+
+/* Where a login question is. A step is done at once and says which state is next; in a wait nothing happens until what it
+ * waits for is there. Whatever the state, the worker may cancel the question, or go away. */
+enum request_state {
+	REQUEST_NEW,
+	REQUEST_IDENTIFY,   /* step: for which client does it stand; is the challenge that it answers one of ours? */
+	REQUEST_LOOKUP,     /* step: whose account is it? The drivers are asked, from number `pos` on */
+	REQUEST_FIRST_LOAD, /* wait: for the userdb, which nobody has read yet */
+	REQUEST_DIRECTORY,  /* wait: for the answer of a driver that may wait itself */
+	REQUEST_VERIFY,     /* step: are the credentials right, by its mechanism? `result` says whether there is an account */
+	REQUEST_HASH,       /* wait: for an auth worker, which computes a slow hash */
+	REQUEST_CLIENT,     /* wait: for the client's next message */
+	REQUEST_KEYS,       /* wait: for an auth worker, which computes SCRAM's keys */
+	REQUEST_VERDICT,    /* step: `result` is whether the credentials are right */
+	REQUEST_ADMIT,      /* step: may the account log in, so, from there, now? */
+	REQUEST_ROUTE,      /* step: where is its mail? */
+	REQUEST_TARGETS,    /* step: at which addresses is that, and is there room for one more? */
+	REQUEST_ADDRESS,    /* wait: for the address of a host */
+	REQUEST_ROOM,       /* wait: for logins under way at the peer to arrive there */
+	REQUEST_GRANT,      /* step: the session is entered, the answer goes out */
+	REQUEST_REFUSE,     /* step: the answer goes out */
+	REQUEST_GRANTED,    /* wait: the worker may ask again, once, if none of the hosts can be reached */
+	REQUEST_DONE        /* it is freed */
+};
+
+struct request {
+	struct request *next, **prev; /* of its worker */
+	enum request_state state;
+	struct request *next_queued;  /* FIRST_LOAD, ADDRESS: of authd.waiting; ROOM: of authd.held */
+	struct authd_worker *worker;
+	struct auth_request q;
+	char service_name[32];
+	char name[ACCOUNT_NAME_MAX];  /* with DEFDOMAIN */
+	char *challenge;              /* that the client has answered; NULL: there was none */
+	struct scram *scram;          /* a login in steps; NULL: it is none */
+	double kept_since;            /* lib/clock.h: it is among its worker's nkept; 0: it is not */
+	bool retried;                 /* the worker has asked again */
+	struct account account;
+	unsigned pos;                 /* in the chain */
+	struct asker asker;           /* DIRECTORY */
+	enum request_state answered;  /* the state that a driver's answer leads to which is there while it is asked */
+	uint8_t passed[AUTH_CHAIN_MAX]; /* by position: directories that do not know the account said to go on there; 0: not asked */
+	enum auth_result result;
+	bool no_account;              /* the password is checked against a dummy, for the time it takes */
+	bool believed;                /* the hop says the truth */
+	enum hop_check signature;     /* what is thought of the hop's */
+	char *signed_for;             /* our name, as which a node of the pool has signed the hop; NULL: none has */
+	struct net_addr client;
+	bool client_tls;
+	struct route route;
+	double held_since;            /* lib/clock.h: it waits for room at the peer; 0: it does not */
+	double names_since;           /* lib/clock.h: the first wait for an address; 0: there was none */
+	double names_until;           /* the wait for that of host number `names_host` ends then */
+	unsigned names_host;
+};
+
+/* The one place that changes a state. RQ goes from STATE on, step by step, until it waits or is done: the caller does not
+ * touch it any more. */
+void request_enter(struct request *rq, enum request_state state);
+/* The answer will be no: V, for REASON (for the log; copied). The state in which it is given. */
+enum request_state request_refuse(struct request *rq, enum auth_verdict v, const char *reason);
+/* The answer that is being made, for a step and those that follow it without a wait. */
+struct auth_reply *request_reply(void);
+/* RQ outlives an answer to its worker. False: that has too many of this kind. */
+bool request_keep(struct request *rq);
+/* Sends it, and wipes its secrets. */
+void request_send_reply(struct request *rq);
+/* What the answer says to the node before of its signature. */
+enum hop_check request_hop_signature(const struct request *rq);
+const struct service *request_service(const struct request *rq);
+/* Sends M to W. */
+void worker_send(struct authd_worker *w, const struct msgw *m);
+
+#endif

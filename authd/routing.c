@@ -1,0 +1,323 @@
+/* From mailhost to addresses: which hosts are up, which name is waited for, and whether there is room for one login more. */
+#include "authd/routing.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/str.h"
+
+enum {
+	/* Logins that may be under way at one peer at a time, all and those of one account. No peer serves more in time;
+	 * what goes in circles is all of one account. */
+	PEER_CROWD_MAX = 1000,
+	ACCOUNT_CROWD_MAX = 20,
+	CROWD_PATIENCE = 2,     /* seconds that a login waits for room there */
+	CROWD_SHUT = 50,        /* seconds, and PROXY_TIMEOUT: then none is left of those whose logins are refused so long */
+	HELD_MAX = 1000         /* that wait so */
+};
+
+/* --- route: where is its mail --- */
+
+/* The session id that came with the hop is one of ours: the login has been here before. */
+static bool seen_before(struct request *rq)
+{
+	unsigned long long id;
+	char end;
+
+	return sscanf(rq->q.hop.session_id, "%16llx%c", &id, &end) == 1 && reg_find(rq->worker->a->reg, id) != NULL;
+}
+
+/* The mail is here. */
+static enum request_state stay_here(void)
+{
+	struct auth_reply *r = request_reply();
+
+	memset(r, 0, sizeof(*r));
+	r->local = true;
+	return REQUEST_GRANT;
+}
+
+/* A node of the pool has chosen us among the hosts of the account: it knows that those before us are down, which we
+ * need not have met yet. */
+static bool chosen_by_peer(const struct request *rq)
+{
+	bool named = false;
+
+	for (unsigned i = 0; i < rq->route.n; i++)
+		named = named || rq->route.host[i].self;
+	return named && rq->signed_for != NULL;
+}
+
+/* Anybody can send hop data that end a login: for `waypost status` it is a loop only if a node has, as far as that can be known. */
+static void note_loop(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	const struct route_host *h = &rq->route.host[0];
+
+	if (rq->believed || signers_known(a->signers, &rq->q.client))
+		loops_seen(a->loops, LOOP_BACK, rq->q.protocol, h->name, h->port, clock_now());
+}
+
+static enum request_state refuse_loop(struct request *rq, const char *why)
+{
+	char reason[AUTH_REASON_MAX];
+
+	snprintf(reason, sizeof(reason), "mailhost %s is not this node (%s), but the login %s; set mailhost or PROXY_HOSTNAME so"
+	    " that one node calls itself by that name", rq->route.host[0].name, rq->worker->a->ctx.set->self[0], why);
+	note_loop(rq); /* the worker says it */
+	return request_refuse(rq, AUTH_VERDICT_LOOP, reason);
+}
+
+enum request_state step_route(struct request *rq)
+{
+	const struct hop *hop = &rq->q.hop;
+
+	if (!route_of(rq->worker->a, rq->q.protocol, &rq->account, &rq->route))
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, rq->route.why);
+	if (rq->route.n == 0 || chosen_by_peer(rq))
+		return stay_here();
+	/* The last hop may still serve here what is here; it may not send further. */
+	if (hop->present && hop->ttl == 1)
+		return refuse_loop(rq, "was forwarded too often");
+	if (hop->present && seen_before(rq))
+		return refuse_loop(rq, "has been here before");
+	return REQUEST_TARGETS;
+}
+
+/* --- targets: at which addresses --- */
+
+_Static_assert((int)ROUTE_NAME_MAX <= (int)HOP_HOST_MAX, "each host of a route fits");
+
+static void add_target(struct auth_reply *r, const char *host, const struct net_addr *addr)
+{
+	struct auth_target *t = &r->target[r->ntargets];
+
+	if (r->ntargets == AUTH_ADDRS_MAX)
+		return;
+	r->ntargets++;
+	t->addr = *addr;
+	str_copy(t->host, sizeof(t->host), host);
+}
+
+/* What is known of the hosts so far, while step_targets() goes through them. */
+struct choice {
+	struct auth_reply *up, *down; /* targets that may answer, and those that did not when they were tried last */
+	const char *silent;           /* a name that nobody can tell the address of now */
+	bool here;                    /* this node takes the login */
+};
+
+/* The address of host I may still be waited for: each host that is left has its share of the time. */
+static bool is_patient(struct request *rq, unsigned i)
+{
+	double now = clock_now();
+
+	if (rq->names_since == 0)
+		rq->names_since = now;
+	if (rq->names_until == 0 || rq->names_host != i) {
+		double left = rq->names_since + names_patience(rq->worker->a->ctx.set) - now;
+
+		rq->names_host = i;
+		rq->names_until = now + MAX(left, 0) / (rq->route.n - i);
+	}
+	return now < rq->names_until;
+}
+
+/* Look-ups of the names behind host I begin, too: while that one is waited for, or tried. */
+static void look_ahead(struct request *rq, unsigned i)
+{
+	struct net_addr addr[RESOLVER_ADDRS_MAX];
+	unsigned n;
+
+	while (++i < rq->route.n && !rq->route.host[i].self)
+		peers_lookup(rq->worker->a->peers, rq->route.host[i].name, rq->route.host[i].port, clock_now(), addr, &n);
+}
+
+/* Adds what is known of host I, which is not this node. False: it is the next one to be tried, and its address has to be
+ * waited for. */
+static bool add_host(struct request *rq, unsigned i, struct choice *c)
+{
+	struct peers *peers = rq->worker->a->peers;
+	const struct route_host *h = &rq->route.host[i];
+	struct net_addr addr[RESOLVER_ADDRS_MAX];
+	double now = clock_now();
+	unsigned n;
+
+	switch (peers_lookup(peers, h->name, h->port, now, addr, &n)) {
+	case PEERS_WAIT:
+		if (c->up->ntargets != 0) {
+			c->up->more = AUTH_MORE_NAMES;
+			return true;
+		}
+		if (is_patient(rq, i)) {
+			look_ahead(rq, i);
+			return false;
+		}
+		c->silent = h->name;
+		return true;
+	case PEERS_SILENT:
+		c->silent = h->name;
+		return true;
+	case PEERS_NONE:
+	case PEERS_KNOWN:
+		break;
+	}
+	for (unsigned k = 0; k < n; k++) {
+		bool bad = peers_down(peers, rq->q.protocol, &addr[k], now);
+
+		c->up->report_success = c->up->report_success || peers_suspect(peers, rq->q.protocol, &addr[k]);
+		add_target(bad ? c->down : c->up, h->name, &addr[k]);
+	}
+	return true;
+}
+
+/* Collects the addresses of the hosts as far as they are known: those that are up in the order of mailhost, then those that
+ * are not. Only the one that is to be tried next is waited for: false. A host that is this node takes the login if no live
+ * one stands before it; what stands behind it does not matter then. */
+static bool collect(struct request *rq, struct choice *c)
+{
+	for (unsigned i = 0; i < rq->route.n && !c->here; i++) {
+		if (rq->route.host[i].self) {
+			c->here = c->up->ntargets == 0;
+			c->up->more = MAX(c->up->more, AUTH_MORE_HERE);
+		} else if (!add_host(rq, i, c)) {
+			return false;
+		}
+	}
+	for (unsigned i = 0; i < c->down->ntargets && !c->here; i++)
+		add_target(c->up, c->down->target[i].host, &c->down->target[i].addr);
+	return true;
+}
+
+/* What is left of PROXY_TIMEOUT, in ms. */
+static uint32_t time_for_peers(const struct request *rq)
+{
+	double waited = rq->names_since != 0 ? clock_now() - rq->names_since : 0;
+	double left = (double)rq->worker->a->ctx.set->proxy_PROXY_TIMEOUT - waited;
+
+	return (uint32_t)(MAX(left, 0.1) * 1000);
+}
+
+static enum request_state no_target(struct request *rq, const struct choice *c)
+{
+	char reason[AUTH_REASON_MAX];
+
+	if (c->silent != NULL)
+		snprintf(reason, sizeof(reason), "the name server does not answer for mailhost %s", c->silent);
+	else
+		snprintf(reason, sizeof(reason), "mailhost %s has no address", rq->route.host[0].name);
+	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+}
+
+/* --- room at a peer --- */
+
+/* No login goes to T any more. Servers that try again, at another address of ours, would keep a circle turning at the bound for
+ * ever: for a while none of the account goes there at all, unless one arrives. In a circle none does. */
+static enum request_state refuse_crowded(struct request *rq, const struct auth_target *t, unsigned mine, unsigned all, double now)
+{
+	struct authd *a = rq->worker->a;
+	char reason[AUTH_REASON_MAX], ip[NET_IP_TEXT_MAX], name[ACCOUNT_NAME_MAX];
+
+	if (loops_seen(a->loops, LOOP_CROWD, rq->q.protocol, t->host, t->addr.port, now))
+		log_warn("%u logins are under way at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. Is it slow, or "
+		    "does it (or something before it) send them back to this node? There, mailhost of these accounts has to be its "
+		    "own name", all, t->host, net_addr_text(&t->addr, ip), t->addr.port, mine,
+		    log_value(name, sizeof(name), rq->account.name));
+	if (mine != 0)
+		reg_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name,
+		    now + CROWD_SHUT + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
+	snprintf(reason, sizeof(reason), "%u logins%s are under way at mailhost %s; is it slow, or does it send them back here?",
+	    mine >= ACCOUNT_CROWD_MAX ? mine : all, mine >= ACCOUNT_CROWD_MAX ? " of this account" : "", t->host);
+	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+}
+
+/* May RQ go to the peer to which R goes first? GRANT; or so many logins are under way there that it waits, or is refused. Where
+ * hops are counted nothing goes in circles for long; but a server that is not ours may send logins back as if they were new. */
+static enum request_state find_room(struct request *rq, const struct auth_reply *r)
+{
+	struct authd *a = rq->worker->a;
+	const struct auth_target *t = &r->target[0];
+	unsigned mine = reg_under_way(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name);
+	unsigned all = reg_under_way(a->reg, rq->q.protocol, t->host, t->addr.port, NULL);
+	char reason[AUTH_REASON_MAX];
+	double now = clock_now();
+
+	if (reg_is_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name, now)) {
+		snprintf(reason, sizeof(reason), "too many logins of this account were under way at mailhost %s, and none has arrived; "
+		    "does it send them back here?", t->host);
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+	}
+	if (mine < ACCOUNT_CROWD_MAX && all < PEER_CROWD_MAX) {
+		rq->held_since = 0;
+		return REQUEST_GRANT;
+	}
+	if (rq->held_since == 0)
+		rq->held_since = now;
+	if (now - rq->held_since < CROWD_PATIENCE && a->nheld < HELD_MAX)
+		return REQUEST_ROOM;
+	return refuse_crowded(rq, t, mine, all, now);
+}
+
+/* --- what the peer is told --- */
+
+/* What the peer may be told where the client has not told its password. False: there is nothing. */
+static bool lend_credentials(struct request *rq, struct auth_reply *r)
+{
+	const struct authd *a = rq->worker->a;
+
+	if (rq->q.mech == AUTH_MECH_PASSWORD)
+		return true;
+	if (account_password(&rq->account, r->password)) {
+		r->forward = AUTH_FORWARD_CLEAR;
+		return true;
+	}
+	r->forward = AUTH_FORWARD_OTHER;
+	str_copy(r->master, sizeof(r->master), a->ctx.set->proxy_PROXY_MASTER_USER);
+	str_copy(r->password, sizeof(r->password), a->ctx.set->proxy_PROXY_MASTER_PASSWORD);
+	return a->pool != NULL || r->master[0] != '\0';
+}
+
+static enum request_state no_credentials(struct request *rq)
+{
+	char reason[AUTH_REASON_MAX];
+
+	snprintf(reason, sizeof(reason), "by %s nobody tells the password that mailhost %s would ask for, the directory has no clear password, "
+	    "and there is neither a pool secret nor PROXY_MASTER_USER", auth_mech_name(rq->q.mech), rq->route.host[0].name);
+	return request_refuse(rq, AUTH_VERDICT_CANNOT, reason);
+}
+
+/* How far the login may go from the next node on. */
+static uint8_t hops_left(const struct request *rq)
+{
+	uint8_t ttl = (uint8_t)rq->worker->a->ctx.set->proxy_PROXY_HOPS;
+
+	if (rq->q.hop.present && rq->q.hop.ttl != 0)
+		ttl = MIN(ttl, rq->q.hop.ttl);
+	return (uint8_t)MAX(ttl - 1, 1); /* it is signed, and the last hop reads 0 as 1 */
+}
+
+enum request_state step_targets(struct request *rq)
+{
+	static struct auth_reply down;
+	struct auth_reply *r = request_reply();
+	struct choice c = { .up = r, .down = &down };
+	enum request_state next;
+
+	memset(r, 0, sizeof(*r));
+	down.ntargets = 0;
+	if (!collect(rq, &c))
+		return REQUEST_ADDRESS;
+	if (c.here)
+		return stay_here();
+	if (r->ntargets == 0)
+		return no_target(rq, &c);
+	next = find_room(rq, r);
+	if (next != REQUEST_GRANT)
+		return next;
+	if (!lend_credentials(rq, r))
+		return no_credentials(rq);
+	r->peer_ms = time_for_peers(rq);
+	r->ttl = hops_left(rq);
+	return REQUEST_GRANT;
+}

@@ -1,0 +1,259 @@
+/* How the credentials of each mechanism are judged, at once or by an auth worker. */
+#include "authd/verify.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#include "authd/identify.h"
+#include "authlib/drv_userdb.h"
+#include "authlib/password.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+static struct msgw out;
+
+/* --- verify: are the credentials right --- */
+
+/* The login is that of ACCOUNT, by its password; NULL: it is one by a token. */
+static void note_signature(struct request *rq, const char *account)
+{
+	const struct authd *a = rq->worker->a;
+
+	if (hop_check_bad(request_hop_signature(rq)) && signers_bad(a->signers, &rq->q.client, rq->signature, account, clock_now()))
+		signers_log_front(&rq->q.client, rq->signature, (int64_t)time(NULL) - (int64_t)rq->q.hop.time, a->ctx.set->self[0]);
+}
+
+static enum request_state verdict(struct request *rq, enum auth_result result)
+{
+	rq->result = result;
+	return REQUEST_VERDICT;
+}
+
+static enum request_state no_worker(struct request *rq)
+{
+	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "no auth worker took it: too many logins wait, or the workers ended; see the log");
+}
+
+static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
+{
+	struct request *rq = arg;
+
+	if (done != NULL) {
+		cache_hash_put(rq->worker->a->cache, rq->name, rq->account.hash, rq->q.password, done->result);
+		request_enter(rq, verdict(rq, done->result));
+	} else {
+		request_enter(rq, no_worker(rq));
+	}
+}
+
+static enum request_state check_password(struct request *rq);
+
+/* A quick refusal would tell that there is such an account: names that nobody has take a slow hash's time. */
+static bool others_are_slow(void)
+{
+	return password_is_slow(userdb_dummy_hash(drv_userdb_current()));
+}
+
+/* As for an account: the time must not tell that there is none, or that it is locked. */
+static enum request_state check_dummy(struct request *rq)
+{
+	rq->no_account = true;
+	account_set(&rq->account.hash, userdb_dummy_hash(drv_userdb_current()));
+	return check_password(rq);
+}
+
+/* Another node of the pool says that the client has proven itself there: as good as a password, for it is signed. */
+static enum request_state check_token(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	uint64_t now = (uint64_t)time(NULL), made = rq->q.hop.time;
+	char reason[AUTH_REASON_MAX];
+
+	if (hop_check_bad(rq->signature) && (rq->believed || rq->signature == HOP_CHECK_CLOCK || signers_known(a->signers, &rq->q.client))) {
+		note_signature(rq, NULL);
+		snprintf(reason, sizeof(reason), "the token of the node that forwarded it does not hold here (%s): do both have the same pool "
+		    "secret, and do their clocks agree?", hop_check_word(rq->signature));
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+	}
+	if (rq->signed_for == NULL || !hop_token_verify(&rq->q.hop, a->pool, rq->signed_for, rq->q.user, rq->q.password))
+		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
+	if (made > now + TOKEN_AGE_MAX || made + TOKEN_AGE_MAX < now) {
+		snprintf(reason, sizeof(reason), "the token of the node that forwarded it was made %llu seconds %s; do the clocks of the nodes agree?",
+		    (unsigned long long)(made > now ? made - now : now - made), made > now ? "from now" : "ago");
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+	}
+	if (!tokens_take(a->tokens, rq->q.password, clock_now())) {
+		log_warn("a token that was used already has come again, from %s", net_addr_text(&rq->q.client, reason));
+		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
+	}
+	return verdict(rq, rq->result == AUTH_OK && account_locked(&rq->account) ? AUTH_DISABLED : rq->result);
+}
+
+/* For who wonders why somebody's password is said to be wrong. */
+static void log_cannot(const struct request *rq, const char *why)
+{
+	char name[ACCOUNT_NAME_MAX];
+
+	if (!rq->no_account && why[0] != '\0')
+		log_info("account %s cannot log in by %s: %s", log_value(name, sizeof(name), rq->account.name), auth_mech_name(rq->q.mech), why);
+}
+
+static void on_computed(const struct job_done *done, int fd UNUSED, void *arg);
+
+/* A login in steps goes on: SAY is for the client, if anything is. */
+static enum request_state scram_go_on(struct request *rq, enum scram_next next, const struct str *say)
+{
+	struct authd *a = rq->worker->a;
+	const char *password, *secret;
+	uint32_t id;
+
+	if (next == SCRAM_SAY && say->len < AUTH_TEXT_MAX) {
+		auth_text_write(&out, AUTH_CONTINUE, rq->q.request, str_cstr(say));
+		worker_send(rq->worker, &out);
+		return REQUEST_CLIENT;
+	}
+	if (next == SCRAM_COMPUTE) {
+		scram_question(rq->scram, &password, &secret);
+		id = jobs_next_id(a->jobs);
+		job_write_scram(&out, id, password, secret);
+		jobs_submit(a->jobs, id, &out, -1, &rq->client, on_computed, rq);
+		mem_wipe(out.buf, out.len);
+		return REQUEST_KEYS;
+	}
+	return verdict(rq, next == SCRAM_RIGHT ? AUTH_OK : AUTH_MISMATCH);
+}
+
+static void on_computed(const struct job_done *done, int fd UNUSED, void *arg)
+{
+	struct request *rq = arg;
+	struct str say = STR_INIT;
+
+	if (done == NULL)
+		request_enter(rq, no_worker(rq));
+	else
+		request_enter(rq, scram_go_on(rq, scram_computed(rq->scram, done->text, &say), &say));
+	str_fini(&say);
+}
+
+enum request_state step_message(struct request *rq, const char *text)
+{
+	struct str say = STR_INIT;
+	enum request_state next = scram_go_on(rq, scram_step(rq->scram, text, &say), &say);
+
+	str_fini(&say);
+	return next;
+}
+
+/* SCRAM's first message, of an account whose record is there (or certainly is not). */
+static enum request_state start_scram(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	struct str text = STR_INIT;
+	const struct scram_module *module;
+	enum request_state next;
+	const char *why = "";
+
+	if (rq->result != AUTH_OK && rq->result != AUTH_UNKNOWN && rq->result != AUTH_DISABLED)
+		return REQUEST_VERDICT;
+	rq->no_account = rq->result == AUTH_UNKNOWN;
+	if (!request_keep(rq))
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "too many clients keep a login by SCRAM waiting");
+	if ((module = scram_module_load(&text)) != NULL)
+		rq->scram = scram_new(module, rq->q.mech == AUTH_MECH_SCRAM_SHA_1 ? SCRAM_SHA_1 : SCRAM_SHA_256, rq->q.user, rq->name,
+		    rq->result == AUTH_OK ? &rq->account : NULL, a->pool != NULL ? a->pool : a->salts,
+		    (unsigned)a->ctx.set->authdaemonrc_SCRAM_ITERATIONS, &why);
+	if (rq->scram == NULL) {
+		next = request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, text.len != 0 ? text.data : "GNU SASL is out of order");
+	} else {
+		log_cannot(rq, why);
+		next = step_message(rq, rq->q.password);
+	}
+	str_fini(&text);
+	return next;
+}
+
+/* The client did not tell its password but answered a challenge: is that right? */
+static enum request_state check_challenge(struct request *rq)
+{
+	const char *why = "";
+
+	rq->no_account = rq->result == AUTH_UNKNOWN;
+	if (rq->result == AUTH_OK || rq->result == AUTH_UNKNOWN)
+		rq->result = mech_check(rq->q.mech, &rq->account, rq->challenge, rq->q.password, &why);
+	log_cannot(rq, why);
+	return REQUEST_VERDICT;
+}
+
+/* Checks the password against the record: at once if that is cheap or was done before, else in an auth worker. */
+static enum request_state check_password(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	const struct account *acct = &rq->account;
+	enum auth_result result;
+	uint32_t id;
+
+	if (acct->hash[0] == '\0' || !password_is_slow(acct->hash)) {
+		result = auth_check(acct, rq->q.password);
+		if (!rq->no_account && (result == AUTH_DISABLED || (result == AUTH_MISMATCH && others_are_slow())))
+			return check_dummy(rq);
+		return verdict(rq, result);
+	}
+	/* Wrong guesses are remembered for names that nobody has, too: else a second try would tell them apart. */
+	result = cache_hash_result(a->cache, rq->name, acct->hash, rq->q.password);
+	if (result != AUTH_TRY_LATER)
+		return verdict(rq, result);
+	id = jobs_next_id(a->jobs);
+	job_write_hash(&out, id, rq->q.password, acct->hash);
+	jobs_submit(a->jobs, id, &out, -1, &rq->client, on_hash_done, rq);
+	mem_wipe(out.buf, out.len);
+	return REQUEST_HASH;
+}
+
+enum request_state step_verify(struct request *rq)
+{
+	if (rq->q.mech == AUTH_MECH_TOKEN)
+		return check_token(rq);
+	if (auth_mech_steps(rq->q.mech))
+		return start_scram(rq);
+	if (rq->q.mech != AUTH_MECH_PASSWORD)
+		return check_challenge(rq);
+	return rq->result == AUTH_UNKNOWN ? check_dummy(rq) : check_password(rq);
+}
+
+/* --- verdict --- */
+
+/* The password is right: those who did not know the account need not be asked about it again soon. */
+static void tell_passed(struct request *rq)
+{
+	for (unsigned pos = 0; pos < ARRAY_LEN(rq->passed) && rq->q.mech == AUTH_MECH_PASSWORD; pos++)
+		if (rq->passed[pos] != 0) {
+			struct ask ask = request_ask(rq, pos);
+
+			question_passed(rq->worker->a->questions, &ask, rq->passed[pos]);
+		}
+}
+
+enum request_state step_verdict(struct request *rq)
+{
+	const char *why;
+
+	if (rq->no_account && rq->result != AUTH_TRY_LATER)
+		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
+	switch (rq->result) {
+	case AUTH_OK:
+		tell_passed(rq);
+		note_signature(rq, rq->account.name);
+		return REQUEST_ADMIT;
+	case AUTH_MISMATCH:
+	case AUTH_UNKNOWN:
+	case AUTH_DISABLED:
+		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
+	case AUTH_BROKEN:
+		if (password_is_sound(rq->account.hash, &why))
+			why = "the account's record is damaged; see `waypost auth USER`";
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, why);
+	default:
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "the directory of accounts cannot answer now");
+	}
+}

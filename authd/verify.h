@@ -1,0 +1,14 @@
+/* Are the credentials of a question right: by password, challenge, SCRAM or another node's token. */
+#ifndef AUTHD_VERIFY_H
+#define AUTHD_VERIFY_H
+
+#include "authd/request.h"
+
+/* VERIFY: rq->result is what the drivers say of the account, with VERDICT what is to be said of the credentials. */
+enum request_state step_verify(struct request *rq);
+/* CLIENT: the client's next message. */
+enum request_state step_message(struct request *rq, const char *text);
+/* VERDICT: rq->result. */
+enum request_state step_verdict(struct request *rq);
+
+#endif
