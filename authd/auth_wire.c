@@ -7,7 +7,6 @@
 #include "lib/hex.h"
 #include "lib/mem.h"
 #include "lib/num.h"
-#include "lib/text.h"
 
 const char *auth_verdict_word(enum auth_verdict v)
 {
@@ -20,23 +19,20 @@ const char *auth_verdict_word(enum auth_verdict v)
 	return v < AUTH_VERDICT_COUNT ? words[v] : "?";
 }
 
-static const char *const mech_names[] = {
-#define X(name, word) word,
+static const struct { const char *name; enum auth_exchange exchange; } mechs[] = {
+#define X(name, word, exchange) { word, AUTH_EXCHANGE_##exchange },
 	AUTH_MECHS(X)
 #undef X
 };
 
 const char *auth_mech_name(enum auth_mech m)
 {
-	return m < AUTH_MECH_COUNT ? mech_names[m] : "?";
+	return m < AUTH_MECH_COUNT ? mechs[m].name : "?";
 }
 
-enum auth_mech auth_mech_find(const char *p, size_t len)
+enum auth_exchange auth_mech_exchange(enum auth_mech m)
 {
-	for (int m = AUTH_MECH_PASSWORD + 1; m < AUTH_MECH_COUNT; m++)
-		if (text_is_word(p, len, mech_names[m]))
-			return (enum auth_mech)m;
-	return AUTH_MECH_PASSWORD;
+	return m < AUTH_MECH_COUNT ? mechs[m].exchange : AUTH_EXCHANGE_ONCE;
 }
 
 static enum auth_mech read_mech(struct msgr *r)
@@ -143,7 +139,7 @@ bool auth_begin_read(struct msgr *r, uint32_t *request, enum auth_mech *mech)
 {
 	*request = msgr_u32(r);
 	*mech = read_mech(r);
-	return msgr_end(r) && auth_mech_begins(*mech);
+	return msgr_end(r) && auth_mech_exchange(*mech) == AUTH_EXCHANGE_CHALLENGE;
 }
 
 void auth_text_write(struct msgw *w, enum wire_type type, uint32_t request, const char *text)

@@ -29,36 +29,33 @@ enum {
 	AUTH_TALKS_MAX = 65536 /* challenges of one worker that wait for their clients; no more are made */
 };
 
-/* How a client proves who it is. The columns: name, name as the client says it. */
+/* How an exchange goes. */
+enum auth_exchange {
+	AUTH_EXCHANGE_ONCE,      /* the client's one message says all */
+	AUTH_EXCHANGE_CHALLENGE, /* the server speaks first, by AUTH_BEGIN; the client answers once */
+	AUTH_EXCHANGE_STEPS      /* the client speaks first, and several times, by AUTH_STEP */
+};
+
+/* How a client proves who it is. The columns: name, name as the client says it, how the exchange goes. A row more needs one in
+ * authd/verify.c (how it is judged), and one in login/login_sasl.c (what the client's messages look like). */
 #define AUTH_MECHS(X) \
-	X(PASSWORD, "")                /* it tells its password: LOGIN, USER and PASS, PLAIN, ... */ \
-	X(APOP, "APOP")                /* RFC 1939: MD5 of the greeting's timestamp and the password */ \
-	X(CRAM_MD5, "CRAM-MD5")        /* RFC 2195: HMAC of the challenge; the next two: the same with another hash */ \
-	X(CRAM_SHA1, "CRAM-SHA1") \
-	X(CRAM_SHA256, "CRAM-SHA256") \
-	X(TOKEN, "X-WAYPOST-TOKEN")    /* another node of the pool has proven it: see hop_token() */ \
-	X(SCRAM_SHA_1, "SCRAM-SHA-1")  /* RFC 5802; the next one RFC 7677 */ \
-	X(SCRAM_SHA_256, "SCRAM-SHA-256")
+	X(PASSWORD, "", ONCE)                /* it tells its password: LOGIN, USER and PASS, PLAIN, ... */ \
+	X(APOP, "APOP", CHALLENGE)           /* RFC 1939: MD5 of the greeting's timestamp and the password */ \
+	X(CRAM_MD5, "CRAM-MD5", CHALLENGE)   /* RFC 2195: HMAC of the challenge; the next two: the same with another hash */ \
+	X(CRAM_SHA1, "CRAM-SHA1", CHALLENGE) \
+	X(CRAM_SHA256, "CRAM-SHA256", CHALLENGE) \
+	X(TOKEN, "X-WAYPOST-TOKEN", ONCE)    /* another node of the pool has proven it: see hop_token() */ \
+	X(SCRAM_SHA_1, "SCRAM-SHA-1", STEPS) /* RFC 5802; the next one RFC 7677 */ \
+	X(SCRAM_SHA_256, "SCRAM-SHA-256", STEPS)
 enum auth_mech {
-#define X(name, word) AUTH_MECH_##name,
+#define X(name, word, exchange) AUTH_MECH_##name,
 	AUTH_MECHS(X)
 #undef X
 	AUTH_MECH_COUNT
 };
 /* The mechanism's name; "" for PASSWORD. */
 const char *auth_mech_name(enum auth_mech m);
-/* It takes several turns of the client, by AUTH_STEP. */
-static inline bool auth_mech_steps(enum auth_mech m)
-{
-	return m == AUTH_MECH_SCRAM_SHA_1 || m == AUTH_MECH_SCRAM_SHA_256;
-}
-/* The server speaks first: it takes an AUTH_BEGIN. */
-static inline bool auth_mech_begins(enum auth_mech m)
-{
-	return m >= AUTH_MECH_APOP && m <= AUTH_MECH_CRAM_SHA256;
-}
-/* The mechanism whose name the LEN bytes at P are, in any case; AUTH_MECH_PASSWORD: none. */
-enum auth_mech auth_mech_find(const char *p, size_t len);
+enum auth_exchange auth_mech_exchange(enum auth_mech m);
 
 /* What the node before says of its own signature. */
 enum hop_signature {

@@ -60,7 +60,7 @@ static bool take_challenge(struct request *rq)
 {
 	char text[AUTH_TEXT_MAX];
 
-	if (!auth_mech_begins(rq->q.mech))
+	if (auth_mech_exchange(rq->q.mech) != AUTH_EXCHANGE_CHALLENGE)
 		return true;
 	if (!talks_take(rq->worker->talks, rq->q.request, rq->q.mech, text))
 		return false;

@@ -41,11 +41,6 @@ void mech_challenge(char out[AUTH_TEXT_MAX], const char *node)
 /* Hashes that are an HMAC-MD5 state. */
 static const char *const state_schemes[] = { "{CRAM-MD5}", "{HMAC-MD5}" };
 
-static const char *cram_hash(enum auth_mech mech)
-{
-	return mech == AUTH_MECH_CRAM_MD5 ? "md5" : mech == AUTH_MECH_CRAM_SHA1 ? "sha1" : "sha256";
-}
-
 bool account_locked(const struct account *a)
 {
 	return password_is_locked(a->hash);
@@ -84,25 +79,37 @@ static bool stored_state(struct str *out, const char *hash, const struct account
 	return has;
 }
 
-/* The right answer, where the account has anything to make it of; else one that is made of nothing, and false. PASSWORD is
- * NULL where nobody knows it. */
-static bool cram_answer(struct str *out, enum auth_mech mech, const struct account *a, const char *password, const char *challenge)
+struct mech;
+/* Appends the right answer to CHALLENGE, where A has anything to make it of; else one that is made of nothing, and false.
+ * PASSWORD is NULL where nobody knows it. */
+typedef bool answer_maker(struct str *out, const struct mech *m, const struct account *a, const char *password, const char *challenge);
+
+/* What an account has to have for a mechanism that does not tell the password. */
+struct mech {
+	bool clear;                /* a clear password will do */
+	bool (*stored)(const struct mech *m, const struct account *a); /* something else will do; NULL: nothing */
+	const char *hash;          /* CRAM's, as the fields of accounts name it */
+	enum scram_hash scram;     /* SCRAM's */
+	answer_maker *answer;      /* to a challenge; NULL: there is none */
+	const char *missing;       /* for the log, of an account that has nothing of it */
+};
+
+static bool cram_answer(struct str *out, const struct mech *m, const struct account *a, const char *password, const char *challenge)
 {
-	const char *hash = cram_hash(mech);
 	struct str state = STR_INIT;
 	bool has;
 
 	str_room(&state, ACCOUNT_HASH_MAX); /* at once: a string that grows leaves copies behind */
-	has = stored_state(&state, hash, a);
-
+	has = stored_state(&state, m->hash, a);
 	if (!has)
-		hmac_state_add(&state, hash, password != NULL ? password : nothing);
-	has = hmac_state_digest(out, hash, state.data, challenge, strlen(challenge)) && (has || password != NULL);
+		hmac_state_add(&state, m->hash, password != NULL ? password : nothing);
+	has = hmac_state_digest(out, m->hash, state.data, challenge, strlen(challenge)) && (has || password != NULL);
 	str_fini_secret(&state);
 	return has;
 }
 
-static bool apop_answer(struct str *out, const char *password, const char *challenge)
+static bool apop_answer(struct str *out, const struct mech *m UNUSED, const struct account *a UNUSED, const char *password,
+    const char *challenge)
 {
 	struct str text = STR_INIT;
 	uint8_t digest[EVP_MAX_MD_SIZE];
@@ -116,6 +123,45 @@ static bool apop_answer(struct str *out, const char *password, const char *chall
 	str_fini_secret(&text);
 	mem_wipe(digest, sizeof(digest));
 	return password != NULL;
+}
+
+static bool has_state(const struct mech *m, const struct account *a)
+{
+	struct str state = STR_INIT;
+	bool has;
+
+	str_room(&state, ACCOUNT_HASH_MAX);
+	has = stored_state(&state, m->hash, a);
+	str_fini_secret(&state);
+	return has;
+}
+
+static bool has_secret(const struct mech *m, const struct account *a)
+{
+	struct scram_secret secret;
+	const char *why;
+	bool has = scram_secret_read(&secret, a->hash, &why) && secret.hash == m->scram;
+
+	mem_wipe(&secret, sizeof(secret));
+	return has;
+}
+
+#define CRAM(name) { \
+	.clear = true, .stored = has_state, .hash = name, .answer = cram_answer, \
+	.missing = "its directory has neither a clear password of it nor the field that this mechanism needs (userdb: hmac-...pw)", \
+}
+static const struct mech mechs[AUTH_MECH_COUNT] = {
+	[AUTH_MECH_APOP] = { .clear = true, .answer = apop_answer, .missing = "its directory has no clear password of it" },
+	[AUTH_MECH_CRAM_MD5] = CRAM("md5"),
+	[AUTH_MECH_CRAM_SHA1] = CRAM("sha1"),
+	[AUTH_MECH_CRAM_SHA256] = CRAM("sha256"),
+	[AUTH_MECH_SCRAM_SHA_1] = { .clear = true, .stored = has_secret, .scram = SCRAM_SHA_1 },
+	[AUTH_MECH_SCRAM_SHA_256] = { .clear = true, .stored = has_secret, .scram = SCRAM_SHA_256 },
+};
+
+enum scram_hash mech_scram_hash(enum auth_mech mech)
+{
+	return mechs[mech].scram;
 }
 
 static bool equal(const char *want, size_t len, const char *response)
@@ -133,10 +179,11 @@ static bool equal(const char *want, size_t len, const char *response)
 
 enum auth_result mech_check(enum auth_mech mech, const struct account *a, const char *challenge, const char *response, const char **why)
 {
+	const struct mech *m = &mechs[mech];
 	char clear[ACCOUNT_PASSWORD_MAX];
 	const char *password = account_password(a, clear) ? clear : NULL;
 	struct str want = STR_INIT;
-	bool same, has = mech == AUTH_MECH_APOP ? apop_answer(&want, password, challenge) : cram_answer(&want, mech, a, password, challenge);
+	bool same, has = m->answer(&want, m, a, password, challenge);
 
 	same = equal(str_cstr(&want), want.len, response);
 	str_fini_secret(&want);
@@ -145,34 +192,22 @@ enum auth_result mech_check(enum auth_mech mech, const struct account *a, const 
 	if (account_locked(a))
 		return AUTH_DISABLED;
 	if (!has)
-		*why = mech == AUTH_MECH_APOP ? "its directory has no clear password of it" :
-		    "its directory has neither a clear password of it nor the field that this mechanism needs (userdb: hmac-...pw)";
+		*why = m->missing;
 	return !has ? AUTH_DISABLED : same ? AUTH_OK : AUTH_MISMATCH;
 }
 
 void mech_list(struct str *out, const struct account *a)
 {
-	struct scram_secret secret;
-	char clear[ACCOUNT_PASSWORD_MAX];
-	bool known = account_password(a, clear);
-	const char *why;
+	char password[ACCOUNT_PASSWORD_MAX];
+	bool clear = account_password(a, password);
 
-	mem_wipe(clear, sizeof(clear));
-	for (int m = AUTH_MECH_APOP; m < AUTH_MECH_COUNT && !account_locked(a); m++) {
-		enum auth_mech mech = (enum auth_mech)m;
-		bool can = known && mech != AUTH_MECH_TOKEN;
-		struct str state = STR_INIT;
+	mem_wipe(password, sizeof(password));
+	for (int i = 0; i < AUTH_MECH_COUNT && !account_locked(a); i++) {
+		const struct mech *m = &mechs[i];
 
-		str_room(&state, ACCOUNT_HASH_MAX);
-		if (auth_mech_begins(mech) && mech != AUTH_MECH_APOP)
-			can = can || stored_state(&state, cram_hash(mech), a);
-		if (auth_mech_steps(mech) && scram_secret_read(&secret, a->hash, &why))
-			can = can || strcmp(scram_hash_name(secret.hash), auth_mech_name(mech)) == 0;
-		if (can)
-			str_addf(out, "%s%s", out->len != 0 ? " " : "", auth_mech_name(mech));
-		str_fini_secret(&state);
+		if ((clear && m->clear) || (m->stored != NULL && m->stored(m, a)))
+			str_addf(out, "%s%s", out->len != 0 ? " " : "", auth_mech_name((enum auth_mech)i));
 	}
-	mem_wipe(&secret, sizeof(secret));
 }
 
 /* --- challenges that wait --- */

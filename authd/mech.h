@@ -5,6 +5,7 @@
 
 #include "authd/auth_wire.h"
 #include "authlib/auth.h"
+#include "authlib/scram_secret.h"
 
 /* A challenge that was never there before and that nobody can guess, "<random.time@NODE>", into OUT (RFC 2195 section 2, RFC
  * 1939 section 7). Bytes of NODE that may not stand in one are left out. */
@@ -23,6 +24,9 @@ void mech_list(struct str *out, const struct account *a);
  * of A. AUTH_OK, AUTH_MISMATCH; AUTH_DISABLED if the account is locked, or nothing is stored of its password that
  * could tell, which *WHY then says for the log (static; else ""). Takes the same time in all these cases. */
 enum auth_result mech_check(enum auth_mech mech, const struct account *a, const char *challenge, const char *response, const char **why);
+
+/* The hash of MECH, which is one of SCRAM. */
+enum scram_hash mech_scram_hash(enum auth_mech mech);
 
 /* Challenges that wait for their clients: those of one worker, found by the number of its question. */
 struct talks;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "authd/identify.h"
+#include "authd/mech.h"
 #include "authlib/drv_userdb.h"
 #include "authlib/password.h"
 #include "lib/clock.h"
@@ -64,7 +65,7 @@ static enum request_state check_dummy(struct request *rq)
 }
 
 /* Another node of the pool says that the client has proven itself there: as good as a password, for it is signed. */
-static enum request_state check_token(struct request *rq)
+static enum request_state verify_token(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
 	uint64_t now = (uint64_t)time(NULL), made = rq->q.hop.time;
@@ -146,7 +147,7 @@ enum request_state step_message(struct request *rq, const char *text)
 }
 
 /* SCRAM's first message, of an account whose record is there (or certainly is not). */
-static enum request_state start_scram(struct request *rq)
+static enum request_state verify_scram(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
 	struct str text = STR_INIT;
@@ -160,7 +161,7 @@ static enum request_state start_scram(struct request *rq)
 	if (!request_keep(rq))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "too many clients keep a login by SCRAM waiting");
 	if ((module = scram_module_load(&text)) != NULL)
-		rq->scram = scram_new(module, rq->q.mech == AUTH_MECH_SCRAM_SHA_1 ? SCRAM_SHA_1 : SCRAM_SHA_256, rq->q.user, rq->name,
+		rq->scram = scram_new(module, mech_scram_hash(rq->q.mech), rq->q.user, rq->name,
 		    rq->result == AUTH_OK ? &rq->account : NULL, a->pool != NULL ? a->pool : a->salts,
 		    (unsigned)a->ctx.set->authdaemonrc_SCRAM_ITERATIONS, &why);
 	if (rq->scram == NULL) {
@@ -174,7 +175,7 @@ static enum request_state start_scram(struct request *rq)
 }
 
 /* The client did not tell its password but answered a challenge: is that right? */
-static enum request_state check_challenge(struct request *rq)
+static enum request_state verify_answer(struct request *rq)
 {
 	const char *why = "";
 
@@ -210,15 +211,26 @@ static enum request_state check_password(struct request *rq)
 	return REQUEST_HASH;
 }
 
+static enum request_state verify_password(struct request *rq)
+{
+	return rq->result == AUTH_UNKNOWN ? check_dummy(rq) : check_password(rq);
+}
+
 enum request_state step_verify(struct request *rq)
 {
-	if (rq->q.mech == AUTH_MECH_TOKEN)
-		return check_token(rq);
-	if (auth_mech_steps(rq->q.mech))
-		return start_scram(rq);
-	if (rq->q.mech != AUTH_MECH_PASSWORD)
-		return check_challenge(rq);
-	return rq->result == AUTH_UNKNOWN ? check_dummy(rq) : check_password(rq);
+	static enum request_state (*const verify[])(struct request *rq) = {
+		[AUTH_MECH_PASSWORD] = verify_password,
+		[AUTH_MECH_APOP] = verify_answer,
+		[AUTH_MECH_CRAM_MD5] = verify_answer,
+		[AUTH_MECH_CRAM_SHA1] = verify_answer,
+		[AUTH_MECH_CRAM_SHA256] = verify_answer,
+		[AUTH_MECH_TOKEN] = verify_token,
+		[AUTH_MECH_SCRAM_SHA_1] = verify_scram,
+		[AUTH_MECH_SCRAM_SHA_256] = verify_scram,
+	};
+	_Static_assert(ARRAY_LEN(verify) == AUTH_MECH_COUNT, "each mechanism is judged somewhere");
+
+	return verify[rq->q.mech](rq);
 }
 
 /* --- verdict --- */

@@ -133,7 +133,7 @@ static enum login_event cmd_login(struct login *l, struct imap_lex *c)
 	return event;
 }
 
-static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *const *next)
+static enum login_event on_sasl(struct login *l, enum sasl_result r)
 {
 	struct imap_login *il = l->data;
 
@@ -145,7 +145,7 @@ static enum login_event on_sasl(struct login *l, enum sasl_result r, const char 
 	case SASL_CHALLENGE:
 		return LOGIN_EVENT_CHALLENGE;
 	case SASL_CONTINUE:
-		str_addf(&l->out, "+ %s\r\n", *next);
+		str_addf(&l->out, "+ %s\r\n", il->sasl.challenge);
 		return LOGIN_EVENT_NEXT;
 	case SASL_ABORT:
 		return bad(l, "Authentication cancelled.");
@@ -174,7 +174,6 @@ static enum login_event cmd_authenticate(struct login *l, struct imap_lex *c)
 	struct imap_login *il = l->data;
 	struct str mechanism = STR_INIT, initial = STR_INIT;
 	bool has_initial = false, ok;
-	const char *next = "";
 	enum login_event event;
 
 	ok = imap_lex_space(c) == 1 && imap_lex_atom(c, &mechanism) == 1;
@@ -183,8 +182,10 @@ static enum login_event cmd_authenticate(struct login *l, struct imap_lex *c)
 	if (!ok || imap_lex_end(c) != 1)
 		event = bad(l, "AUTHENTICATE takes a mechanism and, perhaps, an initial response.");
 	else
-		event = on_sasl(l, sasl_start(l, &il->sasl, l->set->imapd_IMAP_CAPABILITY, "AUTH=", mechanism.data, mechanism.len, has_initial ? initial.data : NULL,
-		    initial.len, &next), &next);
+		event = on_sasl(l, sasl_start(l, &il->sasl, &(struct sasl_command){
+			.list = l->set->imapd_IMAP_CAPABILITY, .prefix = "AUTH=", .mechanism = mechanism.data, .mechanism_len = mechanism.len,
+			.initial = has_initial ? initial.data : NULL, .initial_len = initial.len,
+		}));
 	str_fini(&mechanism);
 	str_fini_secret(&initial);
 	return event;
@@ -338,7 +339,7 @@ static enum login_event input_command(struct login *l, const char *p, size_t len
 static enum login_event input_sasl(struct login *l, const char *p, size_t len, size_t *used)
 {
 	struct imap_login *il = l->data;
-	const char *lf = memchr(p, '\n', len), *next = "";
+	const char *lf = memchr(p, '\n', len);
 	size_t line_len = lf != NULL ? (size_t)(lf - p) : len;
 
 	if (line_len > SASL_LINE_MAX) {
@@ -351,7 +352,7 @@ static enum login_event input_sasl(struct login *l, const char *p, size_t len, s
 	*used = line_len + 1;
 	if (line_len != 0 && p[line_len - 1] == '\r')
 		line_len--;
-	return on_sasl(l, sasl_line(l, &il->sasl, p, line_len, &next), &next);
+	return on_sasl(l, sasl_line(l, &il->sasl, p, line_len));
 }
 
 static enum login_event input(struct login *l, const char *p, size_t len, size_t *used)

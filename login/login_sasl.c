@@ -11,8 +11,20 @@
 #define PROMPT_USER "VXNlcm5hbWU6" /* "Username:" */
 #define PROMPT_PASSWORD "UGFzc3dvcmQ6" /* "Password:" */
 
+/* A message of the client, decoded (a NUL is behind it). */
+typedef enum sasl_result sasl_message_fn(struct login *l, struct sasl *s, const char *p, size_t len);
+
+struct sasl_mechanism {
+	const char *name;         /* NULL: authd's */
+	enum auth_mech mech;      /* as authd knows it */
+	enum { SASL_ALWAYS, SASL_LISTED, SASL_POOL } offered; /* LISTED: if the settings name it; POOL: if the pool has a secret */
+	const char *prompt;       /* the challenge, in base64, for a client that sends no initial response; NULL: it cannot send one,
+	                           * for authd makes the challenge */
+	sasl_message_fn *message;
+};
+
 /* [authzid] NUL authcid NUL passwd */
-static enum sasl_result plain(struct login *l, const char *p, size_t len)
+static enum sasl_result plain(struct login *l, struct sasl *s UNUSED, const char *p, size_t len)
 {
 	const char *user = memchr(p, '\0', len), *password;
 	size_t authzid_len, user_len;
@@ -33,7 +45,7 @@ static enum sasl_result plain(struct login *l, const char *p, size_t len)
 	return SASL_CREDENTIALS;
 }
 
-static enum sasl_result login(struct login *l, struct sasl *s, const char *p, size_t len, const char **challenge)
+static enum sasl_result login(struct login *l, struct sasl *s, const char *p, size_t len)
 {
 	if (s->have_user)
 		return login_set_credentials(l, s->user, strlen(s->user), p, len, "LOGIN") ? SASL_CREDENTIALS : SASL_MALFORMED;
@@ -42,12 +54,12 @@ static enum sasl_result login(struct login *l, struct sasl *s, const char *p, si
 	memcpy(s->user, p, len);
 	s->user[len] = '\0';
 	s->have_user = true;
-	*challenge = PROMPT_PASSWORD;
+	s->challenge = PROMPT_PASSWORD;
 	return SASL_CONTINUE;
 }
 
 /* name NUL token */
-static enum sasl_result token(struct login *l, const char *p, size_t len)
+static enum sasl_result token(struct login *l, struct sasl *s UNUSED, const char *p, size_t len)
 {
 	const char *end = memchr(p, '\0', len);
 
@@ -63,7 +75,7 @@ static enum sasl_result cram(struct login *l, struct sasl *s, const char *p, siz
 
 	if (blank == NULL)
 		return SASL_MALFORMED;
-	return login_set_answer(l, s->mech, p, (size_t)(blank - p), blank + 1, (size_t)(p + len - blank - 1)) ? SASL_CREDENTIALS : SASL_MALFORMED;
+	return login_set_answer(l, s->mechanism->mech, p, (size_t)(blank - p), blank + 1, (size_t)(p + len - blank - 1)) ? SASL_CREDENTIALS : SASL_MALFORMED;
 }
 
 /* saslname: "=2C" is a comma, "=3D" an equals sign (RFC 5802 section 5.1). */
@@ -110,7 +122,7 @@ static enum sasl_result scram_first(struct login *l, struct sasl *s, const char 
 		s->have_user = true;
 		if (authzid_len != 0 && (other.len != user.len || memcmp(other.data, user.data, user.len) != 0))
 			result = SASL_AUTHZID;
-		else if (login_set_first(l, s->mech, user.data, user.len, p, len))
+		else if (login_set_first(l, s->mechanism->mech, user.data, user.len, p, len))
 			result = SASL_STEP;
 	}
 	str_fini(&user);
@@ -125,18 +137,27 @@ static enum sasl_result scram(struct login *l, struct sasl *s, const char *p, si
 	return login_set_step(l, p, len) ? SASL_STEP : SASL_MALFORMED;
 }
 
-static enum sasl_result step(struct login *l, struct sasl *s, const char *line, size_t len, const char **challenge)
+static const struct sasl_mechanism mechanisms[] = {
+	{ "PLAIN", AUTH_MECH_PASSWORD, SASL_ALWAYS, "", plain },
+	{ "LOGIN", AUTH_MECH_PASSWORD, SASL_ALWAYS, PROMPT_USER, login },
+	{ NULL, AUTH_MECH_TOKEN, SASL_POOL, "", token },
+	{ NULL, AUTH_MECH_CRAM_MD5, SASL_LISTED, NULL, cram },
+	{ NULL, AUTH_MECH_CRAM_SHA1, SASL_LISTED, NULL, cram },
+	{ NULL, AUTH_MECH_CRAM_SHA256, SASL_LISTED, NULL, cram },
+	{ NULL, AUTH_MECH_SCRAM_SHA_1, SASL_LISTED, "", scram },
+	{ NULL, AUTH_MECH_SCRAM_SHA_256, SASL_LISTED, "", scram },
+};
+
+static enum sasl_result step(struct login *l, struct sasl *s, const char *line, size_t len)
 {
 	enum sasl_result result = SASL_MALFORMED;
 	struct str raw = STR_INIT;
 
 	if (len <= SASL_LINE_MAX && b64_decode(&raw, line, len))
-		result = s->mechanism == SASL_PLAIN ? plain(l, str_cstr(&raw), raw.len) :
-		    s->mechanism == SASL_LOGIN ? login(l, s, str_cstr(&raw), raw.len, challenge) :
-		    s->mechanism == SASL_TOKEN ? token(l, str_cstr(&raw), raw.len) :
-		    s->mechanism == SASL_SCRAM ? scram(l, s, str_cstr(&raw), raw.len) :
-		    cram(l, s, str_cstr(&raw), raw.len);
+		result = s->mechanism->message(l, s, str_cstr(&raw), raw.len);
 	str_fini_secret(&raw);
+	if (result != SASL_CONTINUE && result != SASL_STEP)
+		sasl_end(s);
 	return result;
 }
 
@@ -154,56 +175,55 @@ bool sasl_named(const char *list, const char *prefix, const char *name, size_t l
 	return false;
 }
 
-enum sasl_result sasl_start(struct login *l, struct sasl *s, const char *list, const char *prefix, const char *mechanism,
-    size_t mechanism_len, const char *initial, size_t initial_len, const char **challenge)
+static bool is_offered(const struct login *l, const struct sasl_mechanism *m, const struct sasl_command *c)
 {
-	enum sasl_result result;
-
-	memset(s, 0, sizeof(*s));
-	if (text_is_word(mechanism, mechanism_len, "PLAIN"))
-		s->mechanism = SASL_PLAIN;
-	else if (text_is_word(mechanism, mechanism_len, "LOGIN"))
-		s->mechanism = SASL_LOGIN;
-	else if ((s->mech = auth_mech_find(mechanism, mechanism_len)) == AUTH_MECH_TOKEN && l->set->has_pool_secret)
-		s->mechanism = SASL_TOKEN;
-	else if (auth_mech_begins(s->mech) && s->mech != AUTH_MECH_APOP && sasl_named(list, prefix, mechanism, mechanism_len))
-		s->mechanism = SASL_CRAM;
-	else if (auth_mech_steps(s->mech) && sasl_named(list, prefix, mechanism, mechanism_len))
-		s->mechanism = SASL_SCRAM;
-	else
-		return SASL_UNKNOWN;
-	if (s->mechanism == SASL_CRAM) {
-		if (initial != NULL) { /* the server speaks first */
-			sasl_end(s);
-			return SASL_MALFORMED;
-		}
-		l->mech = s->mech;
-		l->method = auth_mech_name(s->mech);
-		return SASL_CHALLENGE;
+	switch (m->offered) {
+	case SASL_LISTED:
+		return sasl_named(c->list, c->prefix, c->mechanism, c->mechanism_len);
+	case SASL_POOL:
+		return l->set->has_pool_secret;
+	default:
+		return true;
 	}
-	if (initial == NULL) {
-		*challenge = s->mechanism == SASL_LOGIN ? PROMPT_USER : "";
-		return SASL_CONTINUE;
-	}
-	if (initial_len == 1 && initial[0] == '=')
-		initial_len = 0;
-	result = step(l, s, initial, initial_len, challenge);
-	if (result != SASL_CONTINUE && result != SASL_STEP)
-		sasl_end(s);
-	return result;
 }
 
-enum sasl_result sasl_line(struct login *l, struct sasl *s, const char *line, size_t len, const char **challenge)
+static const struct sasl_mechanism *find(const struct login *l, const struct sasl_command *c)
 {
-	enum sasl_result result;
+	for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++) {
+		const struct sasl_mechanism *m = &mechanisms[i];
 
-	if (len == 1 && line[0] == '*')
-		result = SASL_ABORT;
-	else
-		result = step(l, s, line, len, challenge);
-	if (result != SASL_CONTINUE && result != SASL_STEP)
+		if (text_is_word(c->mechanism, c->mechanism_len, m->name != NULL ? m->name : auth_mech_name(m->mech)))
+			return is_offered(l, m, c) ? m : NULL;
+	}
+	return NULL;
+}
+
+enum sasl_result sasl_start(struct login *l, struct sasl *s, const struct sasl_command *c)
+{
+	memset(s, 0, sizeof(*s));
+	if ((s->mechanism = find(l, c)) == NULL)
+		return SASL_UNKNOWN;
+	if (c->initial != NULL && s->mechanism->prompt == NULL) { /* the server speaks first */
 		sasl_end(s);
-	return result;
+		return SASL_MALFORMED;
+	}
+	if (c->initial != NULL)
+		return step(l, s, c->initial, c->initial_len == 1 && c->initial[0] == '=' ? 0 : c->initial_len);
+	if (s->mechanism->prompt != NULL) {
+		s->challenge = s->mechanism->prompt;
+		return SASL_CONTINUE;
+	}
+	l->mech = s->mechanism->mech;
+	l->method = auth_mech_name(l->mech);
+	return SASL_CHALLENGE;
+}
+
+enum sasl_result sasl_line(struct login *l, struct sasl *s, const char *line, size_t len)
+{
+	if (len != 1 || line[0] != '*')
+		return step(l, s, line, len);
+	sasl_end(s);
+	return SASL_ABORT;
 }
 
 void sasl_end(struct sasl *s)

@@ -1,26 +1,33 @@
 /* SASL exchanges, the same for all protocols; the dialect carries the base64 lines. PLAIN (RFC 4616) and LOGIN tell the
  * password as the commands for names and passwords do, and are always there. Others are there if the settings name them:
- * CRAM (RFC 2195) and SCRAM (RFC 5802, RFC 7677), whose challenges authd makes. X-WAYPOST-TOKEN is there if the pool has a secret: another node's word that
- * the client has proven itself there. */
+ * CRAM (RFC 2195) and SCRAM (RFC 5802, RFC 7677), whose challenges authd makes. X-WAYPOST-TOKEN is there if the pool has a
+ * secret: another node's word that the client has proven itself there. To add one: a row in the table of login_sasl.c. */
 #ifndef LOGIN_SASL_H
 #define LOGIN_SASL_H
 
 #include "login/login.h"
 
-enum sasl_mechanism { SASL_NONE, SASL_PLAIN, SASL_LOGIN, SASL_TOKEN, SASL_CRAM, SASL_SCRAM };
-
 struct sasl {
-	enum sasl_mechanism mechanism;
-	enum auth_mech mech;         /* as authd knows it */
+	const struct sasl_mechanism *mechanism; /* NULL: there is no exchange */
+	const char *challenge;       /* with SASL_CONTINUE: what the client is told, in base64 ("" is an empty challenge) */
 	char user[ACCOUNT_NAME_MAX]; /* LOGIN: what was told so far */
 	bool have_user;              /* LOGIN; SCRAM: the first message was told */
+};
+
+/* What begins an exchange; texts need not outlive the call. */
+struct sasl_command {
+	const char *list, *prefix;   /* the mechanisms of the settings: see sasl_named() */
+	const char *mechanism;       /* what the client wants, in any case */
+	size_t mechanism_len;
+	const char *initial;         /* the initial response in base64, "=" for an empty one; NULL: there is none */
+	size_t initial_len;
 };
 
 enum sasl_result {
 	SASL_CREDENTIALS, /* l->user and l->password are set */
 	SASL_STEP,        /* the same, and the exchange may go on: wait for the next line if authd sends a challenge */
 	SASL_CHALLENGE,   /* l->mech is set: authd is to make a challenge; send it and wait for the next line */
-	SASL_CONTINUE,    /* send the challenge and wait for the next line */
+	SASL_CONTINUE,    /* send `challenge` and wait for the next line */
 	SASL_ABORT,       /* the client sent "*" */
 	SASL_MALFORMED,   /* no base64, or not what the mechanism says */
 	SASL_AUTHZID,     /* it asks to act for somebody else */
@@ -31,12 +38,10 @@ enum { SASL_LINE_MAX = 8192 }; /* characters of a base64 line */
 
 /* A word of LIST (blanks between them) is PREFIX and the LEN bytes at NAME, in any case. */
 bool sasl_named(const char *list, const char *prefix, const char *name, size_t len);
-/* Begins MECHANISM (any case) if LIST names it behind PREFIX, as in sasl_named(). INITIAL is the initial response in base64 ("=" = empty), or NULL.
- * CHALLENGE gets the base64 text of a challenge with SASL_CONTINUE ("" is an empty challenge). */
-enum sasl_result sasl_start(struct login *l, struct sasl *s, const char *list, const char *prefix, const char *mechanism,
-    size_t mechanism_len, const char *initial, size_t initial_len, const char **challenge);
+/* Begins what C says. */
+enum sasl_result sasl_start(struct login *l, struct sasl *s, const struct sasl_command *c);
 /* The client's next line, without its line end. Anything but SASL_CONTINUE and SASL_STEP ends the exchange. */
-enum sasl_result sasl_line(struct login *l, struct sasl *s, const char *line, size_t len, const char **challenge);
+enum sasl_result sasl_line(struct login *l, struct sasl *s, const char *line, size_t len);
 /* Wipes what S holds and ends the exchange. */
 void sasl_end(struct sasl *s);
 

@@ -184,7 +184,7 @@ void worker_ask_authd(struct worker *w, struct login *l)
 	}
 	tell_arrived(w);
 	l->talk = AUTH_MECH_PASSWORD; /* a challenge is good for one question */
-	if (l->answers && (auth_mech_steps(l->mech) || l->retried)) {
+	if (l->answers && (auth_mech_exchange(l->mech) == AUTH_EXCHANGE_STEPS || l->retried)) {
 		auth_text_write(&out, AUTH_STEP, l->request, l->retried ? "" : l->password);
 		if (chan_send(w->authd, &out, -1) != 0)
 			drop_slot(w, l);

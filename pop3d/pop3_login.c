@@ -132,7 +132,7 @@ static enum login_event cmd_pass(struct login *l, struct args *a)
 	return ok ? LOGIN_EVENT_CREDENTIALS : bad(l, "Control characters are not allowed in passwords.");
 }
 
-static enum login_event on_sasl(struct login *l, enum sasl_result r, const char *const *next)
+static enum login_event on_sasl(struct login *l, enum sasl_result r)
 {
 	struct pop3_login *pl = l->data;
 
@@ -144,7 +144,7 @@ static enum login_event on_sasl(struct login *l, enum sasl_result r, const char 
 	case SASL_CHALLENGE:
 		return LOGIN_EVENT_CHALLENGE;
 	case SASL_CONTINUE:
-		str_addf(&l->out, "+ %s\r\n", *next);
+		str_addf(&l->out, "+ %s\r\n", pl->sasl.challenge);
 		return LOGIN_EVENT_NEXT;
 	case SASL_ABORT:
 		return bad(l, "Authentication cancelled.");
@@ -184,7 +184,7 @@ static enum login_event cmd_apop(struct login *l, struct args *a)
 static enum login_event cmd_auth(struct login *l, struct args *a)
 {
 	struct pop3_login *pl = l->data;
-	const char *blank = memchr(a->p, ' ', a->len), *initial = NULL, *next = "";
+	const char *blank = memchr(a->p, ' ', a->len), *initial = NULL;
 	size_t mechanism_len = blank != NULL ? (size_t)(blank - a->p) : a->len, initial_len = 0;
 
 	if (mechanism_len == 0)
@@ -193,7 +193,10 @@ static enum login_event cmd_auth(struct login *l, struct args *a)
 		initial = blank + 1;
 		initial_len = a->len - mechanism_len - 1;
 	}
-	return on_sasl(l, sasl_start(l, &pl->sasl, l->set->pop3d_POP3AUTH, "", a->p, mechanism_len, initial, initial_len, &next), &next);
+	return on_sasl(l, sasl_start(l, &pl->sasl, &(struct sasl_command){
+		.list = l->set->pop3d_POP3AUTH, .prefix = "", .mechanism = a->p, .mechanism_len = mechanism_len,
+		.initial = initial, .initial_len = initial_len,
+	}));
 }
 
 /* XCLIENT KEY=VALUE ...; unknown keys are passed over. What it says counts once, and only if authd believes it. */
@@ -254,7 +257,7 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 static enum login_event input(struct login *l, const char *p, size_t len, size_t *used)
 {
 	struct pop3_login *pl = l->data;
-	const char *lf = memchr(p, '\n', len), *next = "";
+	const char *lf = memchr(p, '\n', len);
 	size_t line_len = lf != NULL ? (size_t)(lf - p) : len;
 	/* AUTH with an initial response may be as long as a SASL line (RFC 5034 section 4). */
 	bool sasl = pl->in_sasl || (len >= 5 && strncasecmp(p, "AUTH ", 5) == 0);
@@ -270,7 +273,7 @@ static enum login_event input(struct login *l, const char *p, size_t len, size_t
 	if (line_len != 0 && p[line_len - 1] == '\r')
 		line_len--;
 	if (pl->in_sasl)
-		return on_sasl(l, sasl_line(l, &pl->sasl, p, line_len, &next), &next);
+		return on_sasl(l, sasl_line(l, &pl->sasl, p, line_len));
 	return run(l, p, line_len);
 }
 
