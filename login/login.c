@@ -1,18 +1,13 @@
 /* The engine of a login: every change of its state, from greeting to hand-over. */
 #include "login/login.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "lib/b64.h"
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
-#include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "lib/text.h"
@@ -75,16 +70,14 @@ static void end_session(struct login *l)
 	l->reply->session = 0;
 }
 
-/* Frees L; the client's descriptor is closed unless it was given away (-1). */
+/* Frees L; the client's connection is closed unless a relay has it. */
 static void login_free(struct login *l)
 {
 	struct ev_loop *loop = worker_loop(l->worker);
 
 	end_session(l);
-	ev_io_stop(loop, &l->io);
 	ev_timer_stop(loop, &l->timer);
-	if (l->io.fd != -1)
-		close(l->io.fd);
+	conn_close(loop, &l->conn);
 	worker_remove(l->worker, l);
 	forget_credentials(l);
 	forget_peer(l);
@@ -104,14 +97,14 @@ static bool reads(const struct login *l)
 
 static void watch_for(struct login *l, int want)
 {
-	loop_watch(worker_loop(l->worker), &l->io, want);
+	conn_watch(worker_loop(l->worker), &l->conn, want);
 }
 
-/* What the descriptor is watched for follows from the state. While the client has to wait it is watched on, until it
+/* What the connection is watched for follows from the state. While the client has to wait it is watched on, until it
  * does say something: most clients do not, and then nothing has to be changed for the relay either. */
 static void watch(struct login *l)
 {
-	bool still = (l->io.events & EV_READ) != 0;
+	bool still = (conn_wants(&l->conn) & EV_READ) != 0;
 
 	watch_for(l, (reads(l) || still ? EV_READ : 0) | (l->out.len != 0 ? EV_WRITE : 0));
 }
@@ -119,16 +112,7 @@ static void watch(struct login *l)
 /* Sends what waits. False: the client is gone, or does not read. */
 static bool flush_out(struct login *l)
 {
-	while (l->out.len != 0) {
-		ssize_t n = send(l->io.fd, l->out.data, l->out.len, MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return (errno == EAGAIN || errno == EWOULDBLOCK) && l->out.len <= OUT_MAX;
-		str_drop(&l->out, (size_t)n);
-	}
-	return true;
+	return conn_flush(&l->conn, &l->out) != CONN_FAILED && l->out.len <= OUT_MAX;
 }
 
 static void on_linger(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
@@ -147,7 +131,7 @@ static void start_closing(struct login *l)
 		return;
 	}
 	if (l->out.len == 0)
-		shutdown(l->io.fd, SHUT_WR);
+		conn_shut(&l->conn);
 	start_timer(l, on_linger, LINGER_MS);
 	watch(l);
 }
@@ -324,22 +308,19 @@ static void client_gone(struct login *l)
 
 /* Something has come from a client that has to wait: is it the end? Behind commands that it has sent already an end may
  * be half of one (RFC 9293 section 3.6): it waits for their answers, and gets them. */
-static bool has_gone(const struct login *l)
+static bool has_gone(struct login *l)
 {
 	char byte;
-	ssize_t n = recv(l->io.fd, &byte, 1, MSG_PEEK);
+	ssize_t n = conn_peek(&l->conn, &byte, 1);
 
-	if (n < 0)
-		return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
-	return n == 0 && l->in.len == 0;
+	return n == CONN_FAILED || (n == 0 && l->in.len == 0);
 }
 
 void login_check_client(struct login *l)
 {
-	struct pollfd client = { .fd = l->io.fd };
 	bool waits = l->state == LOGIN_AUTH || l->state == LOGIN_RETRY || l->state == LOGIN_PEER || l->state == LOGIN_DELAY;
 
-	if (waits && (l->io.events & (EV_READ | EV_WRITE)) == 0 && poll(&client, 1, 0) == 1)
+	if (waits && conn_wants(&l->conn) == 0 && conn_is_cut(&l->conn))
 		client_gone(l);
 }
 
@@ -347,18 +328,19 @@ static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 {
 	static char buf[LOGIN_INPUT_MAX];
 	struct login *l = io->data;
+	int ready = conn_ready(&l->conn, revents);
 	ssize_t n;
 
-	if ((revents & EV_WRITE) != 0) {
+	if ((ready & EV_WRITE) != 0) {
 		if (!flush_out(l)) {
 			client_gone(l);
 			return;
 		}
 		if (l->state == LOGIN_CLOSING && l->out.len == 0)
-			shutdown(l->io.fd, SHUT_WR);
+			conn_shut(&l->conn);
 		watch(l);
 	}
-	if ((revents & EV_READ) == 0)
+	if ((ready & EV_READ) == 0)
 		return;
 	if (!reads(l)) {
 		if (has_gone(l))
@@ -367,8 +349,8 @@ static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 			watch_for(l, l->out.len != 0 ? EV_WRITE : 0);
 		return;
 	}
-	n = recv(io->fd, buf, sizeof(buf), 0);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+	n = conn_read(&l->conn, buf, sizeof(buf));
+	if (n == CONN_LATER)
 		return;
 	if (n <= 0) {
 		client_gone(l);
@@ -407,7 +389,7 @@ static void relay(struct login *l)
 	l->out = l->in = (struct str)STR_INIT;
 	peer = backend_take(l->backend, &to_client);
 	worker_arrived(l->worker, l->reply->session, backend_index(l->backend));
-	worker_relay(l->worker, l, &l->io, peer, &to_client, &to_server);
+	worker_relay(l->worker, l, &l->conn, peer, &to_client, &to_server);
 	l->reply->session = 0; /* the relay's */
 	login_free(l);
 }
@@ -816,8 +798,7 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 	l->local_port = local_port;
 	l->data = mem_alloc(d->data_size);
 	l->started = clock_seconds();
-	ev_io_init(&l->io, on_io, fd, 0);
-	l->io.data = l;
+	conn_open(&l->conn, fd, on_io, l);
 	worker_add(w, l);
 	if (worker_draining(w)) {
 		say_bye(l, LOGIN_BYE_DRAIN);
@@ -836,11 +817,11 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 void login_refuse(const struct login_dialect *d, int fd)
 {
 	struct login l = { .dialect = d };
-	ssize_t n UNUSED;
 
 	d->bye(&l, LOGIN_BYE_FULL);
-	n = send(fd, l.out.data, l.out.len, MSG_NOSIGNAL);
-	shutdown(fd, SHUT_WR);
+	conn_open(&l.conn, fd, on_io, &l);
+	conn_flush(&l.conn, &l.out);
+	conn_shut(&l.conn);
 	str_fini(&l.out);
 }
 
@@ -877,7 +858,7 @@ void login_end(struct login *l, enum login_bye why)
 		break;
 	case LOGIN_HANDOFF:
 		/* spawn's copy of the descriptor may lie unread for long: the client must not wait for it. */
-		shutdown(l->io.fd, SHUT_RDWR);
+		conn_cut(&l->conn);
 		login_free(l);
 		return;
 	case LOGIN_GREETING:

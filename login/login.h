@@ -16,6 +16,7 @@
 #include <ev.h>
 
 #include "authd/auth_wire.h"
+#include "lib/conn.h"
 #include "lib/str.h"
 #include "login/node_mark.h"
 #include "proxy/backend.h"
@@ -112,7 +113,7 @@ struct login {
 	struct worker *worker;
 	const struct login_dialect *dialect;
 	const struct settings *set;
-	ev_io io;
+	struct conn conn;            /* the client */
 	ev_timer timer;              /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
 	enum login_state state;
 	uint32_t started;            /* loop time, seconds: one deadline for all until hand-over */
@@ -121,7 +122,6 @@ struct login {
 	unsigned bad;                /* consecutive errors */
 	double peer_until;           /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
 	bool retried;                /* the hand-over, or the way to a peer, failed once already */
-	bool close_after_out;
 	struct net_addr client;
 	uint16_t local_port;
 	struct str in;               /* bytes that wait for more, or for the hand-over */

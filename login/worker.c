@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/die.h"
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/mem.h"
@@ -399,9 +400,11 @@ static void new_authd(struct worker *w, int sock)
 bool worker_hand_off(struct worker *w, struct login *l)
 {
 	struct str context = STR_INIT;
+	int fd = conn_raw_fd(&l->conn);
 	bool sent;
 
 	drop_slot(w, l);
+	DIE_IF(fd == -1); /* a session server sees the very bytes */
 	if (w->spawn == NULL || !take_slot(w, l))
 		return false;
 	l->dialect->context(l, &context);
@@ -410,8 +413,8 @@ bool worker_hand_off(struct worker *w, struct login *l)
 	msgw_bytes(&out, l->reply->ticket, sizeof(l->reply->ticket));
 	msgw_str(&out, str_cstr(&context));
 	msgw_bytes(&out, str_cstr(&l->in), l->in.len);
-	loop_forget(w->ctx.loop, l->io.fd);
-	sent = chan_send(w->spawn, &out, l->io.fd) == 0;
+	loop_forget(w->ctx.loop, fd);
+	sent = chan_send(w->spawn, &out, fd) == 0;
 	if (!sent)
 		drop_slot(w, l);
 	str_fini(&context);
@@ -453,15 +456,12 @@ static void on_spawn_gone(struct chan *c UNUSED, void *arg)
 
 /* --- relays --- */
 
-void worker_relay(struct worker *w, struct login *l, ev_io *client, struct conn *peer, struct str *to_client, struct str *to_server)
+void worker_relay(struct worker *w, struct login *l, struct conn *client, struct conn *peer, struct str *to_client, struct str *to_server)
 {
 	struct relayed *s = relayed_new(l, clock_seconds());
-	struct conn c;
 
 	relayed_log_login(s, l->dialect);
-	conn_open(&c, -1, NULL, NULL);
-	loop_take_over(w->ctx.loop, &c.io, NULL, client);
-	relay_new(w->relays, &c, peer, to_client, to_server, s);
+	relay_new(w->relays, client, peer, to_client, to_server, s);
 }
 
 static void on_relay_end(struct relay *r, enum relay_end end, void *session, void *arg)

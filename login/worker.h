@@ -43,8 +43,8 @@ void worker_peer_self(struct worker *w, const struct login *l, const char *host,
 /* The peer that is its target number TARGET has taken the login of SESSION: authd counts it no more among those under way. It is told in passing, with the
  * next message that there is for it or within a second, unless logins wait for room there. */
 void worker_arrived(struct worker *w, uint64_t session, unsigned target);
-/* Starts the relay for L's client: FD_CLIENT, FD_PEER and the two strings are taken over. Logs the LOGIN line. */
-void worker_relay(struct worker *w, struct login *l, ev_io *client, struct conn *peer, struct str *to_client, struct str *to_server);
+/* Starts the relay for L's client: the two connections and the two strings are taken over. Logs the LOGIN line. */
+void worker_relay(struct worker *w, struct login *l, struct conn *client, struct conn *peer, struct str *to_client, struct str *to_server);
 /* The node is being drained: greet new clients with "not now". */
 bool worker_draining(const struct worker *w);
 

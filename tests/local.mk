@@ -144,6 +144,8 @@ UNIT_TESTS += tests/unit/test_authd
 tests_unit_test_authd_SOURCES = tests/unit/test_authd.c
 tests_unit_test_authd_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 
+DECODED = tests/unit/coded.c tests/unit/coded.h tests/unit/decoded.c tests/unit/decoded.h
+
 UNIT_TESTS += tests/unit/test_relay
 tests_unit_test_relay_SOURCES = tests/unit/test_relay.c tests/unit/coded.c tests/unit/coded.h
 tests_unit_test_relay_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
@@ -156,7 +158,8 @@ UNIT_TESTS += tests/unit/test_gate
 tests_unit_test_gate_SOURCES = tests/unit/test_gate.c
 tests_unit_test_gate_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_worker
-tests_unit_test_worker_SOURCES = tests/unit/test_worker.c
+tests_unit_test_worker_SOURCES = tests/unit/test_worker.c $(DECODED)
+tests_unit_test_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=conn_open
 tests_unit_test_worker_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CUNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_pop3_session
@@ -177,7 +180,7 @@ UNIT_TESTS += tests/unit/test_route
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_route_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_backend
-tests_unit_test_backend_SOURCES = tests/unit/test_backend.c tests/unit/coded.c tests/unit/coded.h
+tests_unit_test_backend_SOURCES = tests/unit/test_backend.c $(DECODED)
 tests_unit_test_backend_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=conn_open
 tests_unit_test_backend_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
 

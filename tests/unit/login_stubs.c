@@ -19,7 +19,7 @@ void worker_peer_result(struct worker *w UNUSED, uint64_t session UNUSED, unsign
 void worker_peer_self(struct worker *w UNUSED, const struct login *l UNUSED, const char *host UNUSED, uint16_t port UNUSED) { abort(); }
 void worker_peer_signature(struct worker *w UNUSED, const char *host UNUSED, enum hop_check check UNUSED) { abort(); }
 void worker_arrived(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED) { abort(); }
-void worker_relay(struct worker *w UNUSED, struct login *l UNUSED, ev_io *client UNUSED, struct conn *peer UNUSED,
+void worker_relay(struct worker *w UNUSED, struct login *l UNUSED, struct conn *client UNUSED, struct conn *peer UNUSED,
     struct str *to_client UNUSED, struct str *to_server UNUSED) { abort(); }
 bool worker_draining(const struct worker *w UNUSED) { abort(); }
 

@@ -2,15 +2,13 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/mem.h"
 #include "proxy/backend.h"
-#include "proxy/relay.h"
-#include "tests/unit/coded.h"
+#include "tests/unit/decoded.h"
 
 /* A made-up protocol: the peer greets "HELLO", is told "GO" and answers "OK", "NO" or "LATER"; "LIT n" is followed by
  * n bytes that belong to it. */
@@ -95,65 +93,24 @@ static struct net_addr closed_address(void)
 
 static bool hasty; /* the peer does not wait for what it answers to */
 
-/* --- connections of another kind --- */
-
-static bool coded; /* all connections between the two are of that kind */
 static struct ev_loop *loop;
-
-void __real_conn_open(struct conn *c, int fd, void (*fn)(struct ev_loop *, ev_io *, int), void *data);
-void __wrap_conn_open(struct conn *c, int fd, void (*fn)(struct ev_loop *, ev_io *, int), void *data);
-void __wrap_conn_open(struct conn *c, int fd, void (*fn)(struct ev_loop *, ev_io *, int), void *data)
-{
-	__real_conn_open(c, fd, fn, data);
-	if (coded && fd != -1 && fn != NULL)
-		conn_use(loop, c, coded_new(fd));
-}
-
-static void on_relay_end(struct relay *r UNUSED, enum relay_end end UNUSED, void *session UNUSED, void *arg UNUSED)
-{
-}
-
-static void stop_relay(struct relay *r, void *session UNUSED, void *arg UNUSED)
-{
-	relay_stop(r, RELAY_END_KICK);
-}
-
-/* The other end of what was accepted as FD, without the code. */
-static int decoded(struct relay_pool *pool, int fd)
-{
-	struct str none = STR_INIT;
-	struct conn outer, inner;
-	int sv[2];
-
-	if (fd == -1 || !coded)
-		return fd;
-	CU_ASSERT_EQUAL_FATAL(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
-	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
-	conn_open(&outer, fd, NULL, NULL);
-	conn_use(loop, &outer, coded_new(fd));
-	CU_ASSERT_EQUAL(coded_count(), 2); /* the back end's is the other */
-	conn_open(&inner, sv[0], NULL, NULL);
-	relay_new(pool, &outer, &inner, &none, &none, NULL);
-	return sv[1];
-}
 
 /* A peer that says SAY, STEP bytes at a time (from the second line on once it was told something), and closes if
  * CLOSES. */
 static struct outcome run(const struct net_addr *addrs, unsigned n, int listener, const char *say, size_t step, bool closes, double timeout)
 {
-	struct relay_pool *pool;
 	struct outcome o = { 0 };
 	size_t said = 0, len = strlen(say), greeting = MIN(strcspn(say, "\n") + 1, len);
 	bool told = hasty;
 	int peer = -1;
 
 	loop = ev_loop_new(EVFLAG_AUTO);
-	pool = relay_pool_new(loop, 0, on_relay_end, NULL);
+	decoded_on(loop);
 	backend_start(loop, addrs, n, timeout, on_line, on_done, on_health, &o);
 	CU_ASSERT_EQUAL(o.calls, 0); /* never from within backend_start() */
 	for (int i = 0; i < 20000 && o.calls == 0; i++) {
 		if (listener != -1 && peer == -1)
-			peer = decoded(pool, accept(listener, NULL, NULL));
+			peer = decoded(loop, accept(listener, NULL, NULL));
 		if (peer != -1 && said == greeting && !told) {
 			char go[8];
 
@@ -172,9 +129,7 @@ static struct outcome run(const struct net_addr *addrs, unsigned n, int listener
 	CU_ASSERT_EQUAL(o.calls, 1);
 	if (peer != -1)
 		close(peer);
-	relay_pool_each(pool, stop_relay, NULL);
-	relay_pool_free(&pool);
-	CU_ASSERT_EQUAL(coded_count(), 0);
+	decoded_end();
 	ev_loop_destroy(loop);
 	return o;
 }
@@ -302,14 +257,7 @@ static void test_floods(void)
 }
 
 /* The same over connections of another kind. */
-static void over_coded(void (*test)(void))
-{
-	coded = true;
-	test();
-	coded = false;
-}
-
-#define CODED(test) static void test##_coded(void) { over_coded(test); }
+#define CODED(test) static void test##_coded(void) { decoded_run(test); }
 CODED(test_verdicts)
 CODED(test_hasty)
 CODED(test_leftover)

@@ -1,6 +1,7 @@
 /* The login worker and its engine on a real loop, with authd and spawn played by the test. */
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <netinet/in.h>
@@ -13,6 +14,7 @@
 #include "lib/loop.h"
 #include "login/worker.c" /* its turns are ordered from within */
 #include "pop3d/pop3_login.h"
+#include "tests/unit/decoded.h"
 
 static const struct login_dialect *const dialects[PROTOCOL_COUNT] = {
 	[PROTOCOL_IMAP] = &imap_login_dialect, [PROTOCOL_POP3] = &pop3_login_dialect,
@@ -31,11 +33,11 @@ static int channel(struct chan **c, chan_fn *on_msg, chan_gone_fn *on_gone)
 	return fd[1];
 }
 
-/* What is posted in a turn leaves before the next one looks. */
+/* What is posted in a turn leaves before the next one looks; what is coded takes some more. */
 static void turns(void)
 {
-	ev_run(w->ctx.loop, EVRUN_NOWAIT);
-	ev_run(w->ctx.loop, EVRUN_NOWAIT);
+	for (int i = 0; i < 8; i++)
+		ev_run(w->ctx.loop, EVRUN_NOWAIT);
 }
 
 /* The next message at FD, of TYPE; a bundle is opened. False: there is none. */
@@ -91,9 +93,11 @@ static void setup(void)
 	ev_timer_init(&w->sweep, on_sweep, 0.1, 1);
 	w->sweep.data = w;
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
-	client_end = fd[1];
 	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
+	decoded_on(w->ctx.loop);
 	login_start(w, &imap_login_dialect, fd[0], &client, 143);
+	client_end = decoded(w->ctx.loop, fd[1]);
+	turns();
 }
 
 static void teardown(void)
@@ -106,6 +110,8 @@ static void teardown(void)
 	close(authd_end);
 	close(spawn_end);
 	close(client_end);
+	turns();
+	decoded_end();
 	ev_timer_stop(w->ctx.loop, &w->sweep);
 	gate_free(&w->gate);
 	relay_pool_free(&w->relays);
@@ -115,6 +121,21 @@ static void teardown(void)
 	mem_free(&w->slots);
 	mem_free(&w->free_slots);
 	mem_free(&w);
+}
+
+/* authd's answer to REQUEST: the password is wrong. */
+static void answer_wrong(uint32_t request)
+{
+	static struct msgw m;
+	struct auth_reply *a = auth_reply_new();
+
+	memset(a, 0, sizeof(*a));
+	a->request = request;
+	a->verdict = AUTH_VERDICT_WRONG;
+	auth_reply_write(&m, a);
+	CU_ASSERT_EQUAL(msg_send(authd_end, &m, -1), 0);
+	auth_reply_free(&a);
+	turns();
 }
 
 /* authd's answer to REQUEST: the mail is here. */
@@ -233,6 +254,62 @@ static void test_timeout_while_retry_is_pending(void)
 	teardown();
 }
 
+/* --- a client's words --- */
+
+/* After the last ones the client is told that nothing more comes; when it has gone, too, the login is over. */
+static void test_greeting_and_goodbye(void)
+{
+	char c;
+
+	setup();
+	CU_ASSERT_PTR_NOT_NULL(strstr(told(), "* OK "));
+	say("a NOOP\r\nb NO");
+	CU_ASSERT_STRING_EQUAL(told(), "a OK NOOP completed\r\n");
+	say("OP\r\n");
+	CU_ASSERT_STRING_EQUAL(told(), "b OK NOOP completed\r\n");
+	say("c LOGOUT\r\nd NOOP\r\n");
+	CU_ASSERT_PTR_NOT_NULL(strstr(told(), "c OK"));
+	CU_ASSERT_EQUAL(recv(client_end, &c, 1, MSG_DONTWAIT), 0);
+	CU_ASSERT_EQUAL(w->logins->state, LOGIN_CLOSING);
+	shutdown(client_end, SHUT_WR);
+	turns();
+	CU_ASSERT_PTR_NULL(w->logins);
+	teardown();
+}
+
+/* What the client says while it has to wait is not read, and has its answer when the wait is over. */
+static void test_commands_while_authd_is_asked(void)
+{
+	uint32_t request;
+	struct msgr r;
+
+	setup();
+	told();
+	say("a LOGIN u p\r\n");
+	request = asked("u");
+	say("b NOOP\r\n");
+	say("c NOOP\r\n");
+	CU_ASSERT_STRING_EQUAL(told(), "");
+	CU_ASSERT_EQUAL(conn_wants(&w->logins->conn), 0);
+	CU_ASSERT_FALSE(next(authd_end, AUTH_CANCEL, &r));
+	answer_wrong(request);
+	CU_ASSERT_STRING_EQUAL(told(), "a NO [AUTHENTICATIONFAILED] Login failed.\r\nb OK NOOP completed\r\nc OK NOOP completed\r\n");
+	teardown();
+}
+
+/* A client that reads none of its answers is let go. */
+static void test_client_does_not_read(void)
+{
+	setup();
+	for (int i = 0; i < 100000 && w->logins != NULL; i++) {
+		if (send(client_end, "a NOOP\r\na NOOP\r\na NOOP\r\na NOOP\r\n", 32, MSG_NOSIGNAL) < 0)
+			CU_ASSERT_FATAL(errno == EAGAIN || errno == EPIPE || errno == ECONNRESET);
+		turns();
+	}
+	CU_ASSERT_PTR_NULL(w->logins);
+	teardown();
+}
+
 /* --- a client that has gone --- */
 
 static void test_client_leaves_while_authd_is_asked(void)
@@ -286,7 +363,7 @@ static void test_reset_behind_commands_not_read(void)
 	say("a LOGIN u p\r\n");
 	asked("u");
 	say("b NOOP\r\n");
-	CU_ASSERT_EQUAL(w->logins->io.events & (EV_READ | EV_WRITE), 0);
+	CU_ASSERT_EQUAL(conn_wants(&w->logins->conn), 0);
 	on_sweep(w->ctx.loop, &w->sweep, 0);
 	CU_ASSERT_PTR_NOT_NULL(w->logins);
 	close(client_end);
@@ -330,7 +407,7 @@ static void answer_there(uint32_t request)
 	auth_reply_free(&a);
 	turns();
 	CU_ASSERT_EQUAL_FATAL(poll(&(struct pollfd){ .fd = peer_listener, .events = POLLIN }, 1, 10000), 1);
-	peer_end = accept(peer_listener, NULL, NULL);
+	peer_end = decoded(w->ctx.loop, accept(peer_listener, NULL, NULL));
 	setsockopt(peer_end, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	close(peer_listener);
 	CU_ASSERT_NOT_EQUAL_FATAL(peer_end, -1);
@@ -425,7 +502,20 @@ static void test_peer_is_this_node(void)
 	teardown();
 }
 
+/* The same over connections of another kind, also to the peer. */
+#define CODED(test) static void test##_coded(void) { decoded_run(test); }
+CODED(test_greeting_and_goodbye)
+CODED(test_commands_while_authd_is_asked)
+CODED(test_client_does_not_read)
+CODED(test_client_leaves_while_authd_is_asked)
+CODED(test_client_leaves_during_peer_login)
+CODED(test_arrival_is_told_in_passing)
+CODED(test_peer_is_this_node)
+
 static const struct unit_case cases[] = {
+	{ "greeting and goodbye", test_greeting_and_goodbye },
+	{ "commands while authd is asked", test_commands_while_authd_is_asked },
+	{ "a client that does not read", test_client_does_not_read },
 	{ "the sweep and the second try come in one turn", test_sweep_and_retry_in_one_turn },
 	{ "a new authd and the second try come in one turn", test_new_authd_and_retry_in_one_turn },
 	{ "the deadline and the second try come in one turn", test_timeout_while_retry_is_pending },
@@ -435,6 +525,13 @@ static const struct unit_case cases[] = {
 	{ "a client leaves during the login at its peer", test_client_leaves_during_peer_login },
 	{ "an arrival is told in passing", test_arrival_is_told_in_passing },
 	{ "the peer is this node", test_peer_is_this_node },
+	{ "coded: greeting and goodbye", test_greeting_and_goodbye_coded },
+	{ "coded: commands while authd is asked", test_commands_while_authd_is_asked_coded },
+	{ "coded: a client that does not read", test_client_does_not_read_coded },
+	{ "coded: a client leaves while authd is asked", test_client_leaves_while_authd_is_asked_coded },
+	{ "coded: a client leaves during the login at its peer", test_client_leaves_during_peer_login_coded },
+	{ "coded: an arrival is told in passing", test_arrival_is_told_in_passing_coded },
+	{ "coded: the peer is this node", test_peer_is_this_node_coded },
 	{ NULL, NULL }
 };
 

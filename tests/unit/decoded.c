@@ -1,0 +1,74 @@
+/* Coded connections for whoever opens one, and relays that take the code away at their far ends. */
+#include "tests/unit/decoded.h"
+
+#include <CUnit/CUnit.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "proxy/relay.h"
+#include "tests/unit/coded.h"
+
+static bool running;
+static struct ev_loop *the_loop;
+static struct relay_pool *pool;
+
+void __real_conn_open(struct conn *c, int fd, void (*fn)(struct ev_loop *, ev_io *, int), void *data);
+void __wrap_conn_open(struct conn *c, int fd, void (*fn)(struct ev_loop *, ev_io *, int), void *data);
+
+/* Those without a callback are the tests' own. */
+void __wrap_conn_open(struct conn *c, int fd, void (*fn)(struct ev_loop *, ev_io *, int), void *data)
+{
+	__real_conn_open(c, fd, fn, data);
+	if (running && fd != -1 && fn != NULL)
+		conn_use(the_loop, c, coded_new(fd));
+}
+
+void decoded_run(void (*test)(void))
+{
+	running = true;
+	test();
+	running = false;
+}
+
+void decoded_on(struct ev_loop *loop)
+{
+	the_loop = loop;
+}
+
+static void on_relay_end(struct relay *r UNUSED, enum relay_end end UNUSED, void *session UNUSED, void *arg UNUSED)
+{
+}
+
+int decoded(struct ev_loop *loop, int fd)
+{
+	unsigned before = coded_count();
+	struct str none = STR_INIT;
+	struct conn outer, inner;
+	int sv[2];
+
+	if (fd == -1 || !running)
+		return fd;
+	CU_ASSERT_FATAL(before != 0); /* the near end */
+	if (pool == NULL)
+		pool = relay_pool_new(loop, 0, on_relay_end, NULL);
+	CU_ASSERT_EQUAL_FATAL(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
+	conn_open(&outer, fd, NULL, NULL);
+	conn_use(loop, &outer, coded_new(fd));
+	conn_open(&inner, sv[0], NULL, NULL);
+	relay_new(pool, &outer, &inner, &none, &none, NULL);
+	return sv[1];
+}
+
+static void stop_relay(struct relay *r, void *session UNUSED, void *arg UNUSED)
+{
+	relay_stop(r, RELAY_END_KICK);
+}
+
+void decoded_end(void)
+{
+	if (pool != NULL)
+		relay_pool_each(pool, stop_relay, NULL);
+	relay_pool_free(&pool);
+	CU_ASSERT_EQUAL(coded_count(), 0);
+}
