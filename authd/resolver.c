@@ -13,8 +13,6 @@
 #include "lib/mem.h"
 #include "lib/msg.h"
 
-enum { ANSWER_MAX = 1024 }; /* bytes that a child may say: one write to its pipe */
-
 enum lookup_state {
 	LOOKUP_QUEUED,  /* there are RESOLVER_CHILDREN others */
 	LOOKUP_RUNNING, /* its child is at it, or none could be started: the timer tells */
@@ -28,8 +26,6 @@ struct lookup {
 	struct child child;
 	ev_io io;
 	ev_timer timer;
-	size_t len;
-	uint8_t answer[ANSWER_MAX];
 };
 
 struct resolver {
@@ -75,7 +71,7 @@ static int look_up(void *arg)
 		msgw_begin(&w, err == EAI_NONAME || err == EAI_NODATA ? NAME_UNKNOWN : NAME_NO_ANSWER);
 	for (const struct addrinfo *ai = list; err == 0 && ai != NULL && n < RESOLVER_ADDRS_MAX; ai = ai->ai_next, n++)
 		write_addr(&w, ai);
-	return write(STDOUT_FILENO, w.buf, w.len) == (ssize_t)w.len ? 0 : 1;
+	return msg_send(STDOUT_FILENO, &w, -1) == 0 ? 0 : 1;
 }
 
 /* --- in authd --- */
@@ -96,28 +92,25 @@ static void drop(struct lookup *l)
 	mem_free(&l);
 }
 
-/* What the child has said, to its end. */
-static enum name_answer read_answer(const struct lookup *l, struct net_addr *addr, unsigned *n)
+/* What the child has said. */
+static enum name_answer read_answer(struct msgr *r, struct net_addr *addr, unsigned *n)
 {
-	struct msgr r;
-
-	*n = 0;
-	msgr_begin(&r, l->answer, l->len);
-	while (!r.bad && r.p != r.end && *n < RESOLVER_ADDRS_MAX)
-		net_addr_read(&r, &addr[(*n)++]);
-	if (msgr_end(&r) && r.type == NAME_FOUND)
+	while (!r->bad && r->p != r->end && *n < RESOLVER_ADDRS_MAX)
+		net_addr_read(r, &addr[(*n)++]);
+	if (msgr_end(r) && r->type == NAME_FOUND)
 		return *n != 0 ? NAME_FOUND : NAME_UNKNOWN;
 	*n = 0;
-	return !r.bad && r.type == NAME_UNKNOWN ? NAME_UNKNOWN : NAME_NO_ANSWER;
+	return !r->bad && r->type == NAME_UNKNOWN ? NAME_UNKNOWN : NAME_NO_ANSWER;
 }
 
-static void finish(struct lookup *l)
+/* MSG: the child's message; NULL: there is none. */
+static void finish(struct lookup *l, struct msgr *msg)
 {
 	struct resolver *r = l->resolver;
 	struct net_addr addr[RESOLVER_ADDRS_MAX];
 	char host[RESOLVER_HOST_MAX];
-	unsigned n;
-	enum name_answer answer = read_answer(l, addr, &n);
+	unsigned n = 0;
+	enum name_answer answer = msg != NULL ? read_answer(msg, addr, &n) : NAME_NO_ANSWER;
 
 	str_copy(host, sizeof(host), l->host);
 	drop(l);
@@ -129,19 +122,22 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 {
 	struct lookup *l = t->data;
 
-	l->len = 0;
-	finish(l);
+	finish(l, NULL);
 }
 
 static void on_output(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 {
 	struct lookup *l = io->data;
-	ssize_t n = read(io->fd, l->answer + l->len, sizeof(l->answer) - l->len);
+	static uint8_t buf[MSG_SIZE_MAX];
+	struct msgr r;
+	int fd, got = msg_recv(io->fd, buf, &r, &fd);
 
-	if (n > 0)
-		l->len += (size_t)n;
-	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		finish(l);
+	if (fd != -1)
+		close(fd);
+	if (got == 1)
+		finish(l, &r);
+	else if (got == 0 || errno != EAGAIN)
+		finish(l, NULL);
 }
 
 static void start(struct lookup *l)
@@ -152,7 +148,7 @@ static void start(struct lookup *l)
 
 	l->state = LOOKUP_RUNNING;
 	r->running++;
-	if (child_start(&l->child, look_up, l->host, &why)) {
+	if (child_start(&l->child, CHILD_MESSAGES, look_up, l->host, &why)) {
 		ev_io_set(&l->io, l->child.from, EV_READ);
 		ev_io_start(r->loop, &l->io);
 	} else {

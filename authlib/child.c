@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/msg.h"
+
 enum { TELL_MS = 200, LOOK_MS = 2 }; /* between the end of a child's output and its own; between two looks */
 
 static void close_fd(int *fd)
@@ -40,12 +42,18 @@ static void run_and_exit(int in, int out, pid_t parent, int (*run)(void *arg), v
 	_exit(run(arg));
 }
 
-bool child_start(struct child *c, int (*run)(void *arg), void *arg, struct str *why)
+/* FD[0] reads what is written to FD[1]. */
+static int make_output(enum child_output output, int fd[2])
+{
+	return output == CHILD_MESSAGES ? msg_pair(fd) : pipe2(fd, O_CLOEXEC);
+}
+
+bool child_start(struct child *c, enum child_output output, int (*run)(void *arg), void *arg, struct str *why)
 {
 	int in[2] = { -1, -1 }, out[2] = { -1, -1 };
 	pid_t parent = getpid();
 
-	if (pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0 && fcntl(in[1], F_SETFL, O_NONBLOCK) == 0 &&
+	if (pipe2(in, O_CLOEXEC) == 0 && make_output(output, out) == 0 && fcntl(in[1], F_SETFL, O_NONBLOCK) == 0 &&
 	    fcntl(out[0], F_SETFL, O_NONBLOCK) == 0 && (c->pid = fork()) != -1) {
 		if (c->pid == 0)
 			run_and_exit(in[0], out[1], parent, run, arg);

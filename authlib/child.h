@@ -1,10 +1,13 @@
-/* A child process that answers by a pipe, for drivers that run what may hang, die or leave things behind: it leads a
+/* A child process that answers by a pipe or in messages, for drivers that run what may hang, die or leave things behind: it leads a
  * session and process group of its own, has default signals, no descriptor but 0, 1 and 2, dies with us, and is gone with
  * its whole group after child_end(). */
 #ifndef AUTHLIB_CHILD_H
 #define AUTHLIB_CHILD_H
 
 #include "lib/str.h"
+
+/* What the child's standard output is: a pipe, or a message socket (lib/msg.h). */
+enum child_output { CHILD_BYTES, CHILD_MESSAGES };
 
 /* All members are private but the two descriptors. */
 struct child {
@@ -16,7 +19,7 @@ struct child {
 
 /* Starts a copy of this process that runs RUN(ARG) and then ends with its result as exit status. RUN must not touch the
  * log, which is the parent's. False, and the reason in WHY, if there can be none now. */
-bool child_start(struct child *c, int (*run)(void *arg), void *arg, struct str *why);
+bool child_start(struct child *c, enum child_output output, int (*run)(void *arg), void *arg, struct str *why);
 /* Closes the pipes, kills what is left of the group and waits for the child itself. How it had ended, if it had, is
  * appended to WHY (may be NULL). Does nothing if there is no child. */
 void child_end(struct child *c, struct str *why);

@@ -57,7 +57,7 @@ static enum courier_open open_program(void *conn, int *to, int *from, int64_t de
 		str_addf(why, "it cannot be run: %s", strerror(errno));
 		return COURIER_CLOSED;
 	}
-	if (!old && !child_start(&a->child, run_program, a, why))
+	if (!old && !child_start(&a->child, CHILD_BYTES, run_program, a, why))
 		return COURIER_CLOSED;
 	*to = a->child.to;
 	*from = a->child.from;

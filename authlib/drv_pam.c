@@ -22,7 +22,7 @@
 #include "lib/net.h"
 #include "settings/settings.h"
 
-enum { ANSWER = 1 }; /* the child's only message: u8 result, str why, account; u32 length before it */
+enum { ANSWER = 1 }; /* the child's only message: u8 result, str why, account */
 
 struct pam {
 	const struct settings *set;
@@ -221,8 +221,8 @@ static enum auth_result lookup_in_child(const struct question *q, struct account
 	return may_own_mail(q, pw) ? take_user(pw, out, why) : AUTH_UNKNOWN;
 }
 
-/* The pipe is kept out of the way: modules think that they may use 0 and 1. */
-static int hide_pipe(void)
+/* The socket is kept out of the way: modules think that they may use 0 and 1. */
+static int hide_socket(void)
 {
 	int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -239,8 +239,7 @@ static int run(void *arg)
 	struct account a;
 	struct str why = STR_INIT;
 	enum auth_result r;
-	uint32_t len;
-	int out = hide_pipe();
+	int out = hide_socket();
 
 	if (out == -1)
 		return 1;
@@ -250,56 +249,42 @@ static int run(void *arg)
 	msgw_u8(&w, (uint8_t)r);
 	msgw_str(&w, str_cstr(&why));
 	account_write(&w, &a, false);
-	len = (uint32_t)w.len;
-	return !w.overflow && fd_write_all(out, &len, sizeof(len)) && fd_write_all(out, w.buf, w.len) ? 0 : 1;
+	return msg_send(out, &w, -1) == 0 ? 0 : 1;
 }
 
 /* ------------------------------------------------------------------------------------------------------------
  * In the auth worker */
 
-/* LEN bytes of the child; not until its end, for something that a module started may hold the pipe open for long. */
-static bool read_all(int fd, void *p, size_t len, int64_t deadline, struct str *why)
+/* The child's message into R; not until its end, for something that a module started may hold the socket open for long. */
+static bool take_message(int from, int64_t deadline, struct msgr *r, struct str *why)
 {
-	char *at = p;
+	static uint8_t buf[MSG_SIZE_MAX];
+	int got, fd;
 
-	while (len != 0) {
-		ssize_t n;
-
-		if (!fd_wait(fd, POLLIN, deadline)) {
+	do {
+		if (!fd_wait(from, POLLIN, deadline)) {
 			str_adds(why, "no answer in time");
 			return false;
 		}
-		n = read(fd, at, len);
-		if (n > 0) {
-			at += n;
-			len -= (size_t)n;
-		} else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
-			str_adds(why, "a PAM module has ended the process that asked it");
-			return false;
-		}
-	}
-	return true;
+		got = msg_recv(from, buf, r, &fd);
+		if (fd != -1)
+			close(fd);
+	} while (got < 0 && errno == EAGAIN);
+	if (got != 1)
+		str_adds(why, "a PAM module has ended the process that asked it");
+	return got == 1;
 }
 
 /* The child's answer. False, and why: there is none. */
 static bool read_answer(int from, int64_t deadline, enum auth_result *result, struct account *out, struct str *told, struct str *why)
 {
-	static uint8_t buf[MSG_SIZE_MAX];
 	struct msgr r;
-	uint32_t len = 0;
 	uint8_t number;
 	char *text;
 	bool good;
 
-	if (!read_all(from, &len, sizeof(len), deadline, why))
+	if (!take_message(from, deadline, &r, why))
 		return false;
-	if (len > sizeof(buf)) {
-		str_adds(why, "the answer is too long");
-		return false;
-	}
-	if (!read_all(from, buf, len, deadline, why))
-		return false;
-	msgr_begin(&r, buf, len);
 	number = msgr_u8(&r);
 	text = msgr_linesdup(&r, MSG_SIZE_MAX);
 	account_fini(out);
@@ -324,7 +309,7 @@ static enum auth_result ask(struct pam *p, struct question *q, struct account *o
 
 	if (!directory_usable(&p->dir, 0, start))
 		return AUTH_TRY_LATER;
-	if (child_start(&child, run, q, &why)) {
+	if (child_start(&child, CHILD_MESSAGES, run, q, &why)) {
 		bool answered = read_answer(child.from, deadline, &r, out, &told, &why);
 
 		child_end(&child, answered ? NULL : &why);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "authlib/child.h"
+#include "lib/msg.h"
 #include "tests/unit/unit.h"
 
 /* What the child writes until it ends or has written LEN bytes. */
@@ -53,7 +54,7 @@ static void test_talk(void)
 	int status = 42;
 
 	child_end(&c, &why);
-	CU_ASSERT_TRUE_FATAL(child_start(&c, echo, &status, &why));
+	CU_ASSERT_TRUE_FATAL(child_start(&c, CHILD_BYTES, echo, &status, &why));
 	CU_ASSERT_EQUAL(write(c.to, "hello", 5), 5);
 	CU_ASSERT_EQUAL(hear(&c, text, 5), 5);
 	CU_ASSERT_STRING_EQUAL(text, "hello");
@@ -63,6 +64,48 @@ static void test_talk(void)
 	CU_ASSERT_STRING_EQUAL(str_cstr(&why), "; it has ended with status 42");
 	CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG), -1);
 	child_end(&c, &why);
+	str_fini(&why);
+}
+
+/* Two messages, the first as large as can be. */
+static int report(void *arg UNUSED)
+{
+	static struct msgw w;
+
+	msgw_begin(&w, 7);
+	while (w.len < MSG_SIZE_MAX)
+		msgw_u8(&w, (uint8_t)w.len);
+	if (msg_send(STDOUT_FILENO, &w, -1) != 0)
+		return 1;
+	msgw_begin(&w, 8);
+	return msg_send(STDOUT_FILENO, &w, -1) == 0 ? 0 : 1;
+}
+
+/* The next message of the child; 0: there is none any more. */
+static int hear_message(const struct child *c, struct msgr *r)
+{
+	static uint8_t buf[MSG_SIZE_MAX];
+	struct pollfd f = { .fd = c->from, .events = POLLIN };
+	int fd;
+
+	return poll(&f, 1, 30000) == 1 ? msg_recv(c->from, buf, r, &fd) : -1;
+}
+
+static void test_messages(void)
+{
+	struct child c = CHILD_INIT;
+	struct str why = STR_INIT;
+	struct msgr r;
+
+	CU_ASSERT_TRUE_FATAL(child_start(&c, CHILD_MESSAGES, report, NULL, &why));
+	CU_ASSERT_EQUAL_FATAL(hear_message(&c, &r), 1);
+	CU_ASSERT(r.type == 7 && (size_t)(r.end - r.p) == MSG_SIZE_MAX - sizeof(uint16_t));
+	CU_ASSERT_EQUAL(hear_message(&c, &r), 1);
+	CU_ASSERT(r.type == 8 && msgr_end(&r));
+	CU_ASSERT_EQUAL(hear_message(&c, &r), 0);
+	await_end(&c);
+	child_end(&c, &why);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&why), "; it has ended with status 0");
 	str_fini(&why);
 }
 
@@ -92,7 +135,7 @@ static void test_state(void)
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, &before);
 	signal(SIGPIPE, SIG_IGN);
-	CU_ASSERT_TRUE_FATAL(child_start(&c, inspect, NULL, &why));
+	CU_ASSERT_TRUE_FATAL(child_start(&c, CHILD_BYTES, inspect, NULL, &why));
 	CU_ASSERT_EQUAL(hear(&c, text, 1), 0);
 	await_end(&c);
 	child_end(&c, &why);
@@ -149,7 +192,7 @@ static void test_nobody_is_left(void)
 		struct str why = STR_INIT;
 		pid_t pids[2];
 
-		CU_ASSERT_TRUE_FATAL(child_start(&c, stay, i == 0 ? NULL : &leaves, &why));
+		CU_ASSERT_TRUE_FATAL(child_start(&c, CHILD_BYTES, stay, i == 0 ? NULL : &leaves, &why));
 		CU_ASSERT_EQUAL_FATAL(hear(&c, (char *)pids, sizeof(pids)), sizeof(pids));
 		CU_ASSERT_EQUAL(pids[0], c.pid);
 		if (i == 1)
@@ -177,11 +220,11 @@ static void test_early_and_late(void)
 	int status = 0;
 
 	for (int i = 0; i < 50; i++) {
-		CU_ASSERT_TRUE_FATAL(child_start(&c, forever, NULL, &why));
+		CU_ASSERT_TRUE_FATAL(child_start(&c, CHILD_BYTES, forever, NULL, &why));
 		child_end(&c, NULL);
 	}
 	CU_ASSERT_EQUAL(waitpid(-1, NULL, WNOHANG), -1);
-	CU_ASSERT_TRUE_FATAL(child_start(&c, echo, &status, &why));
+	CU_ASSERT_TRUE_FATAL(child_start(&c, CHILD_BYTES, echo, &status, &why));
 	kill(c.pid, SIGKILL);
 	CU_ASSERT_EQUAL(waitpid(c.pid, &status, 0), c.pid);
 	child_end(&c, &why);
@@ -190,7 +233,7 @@ static void test_early_and_late(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "questions and answers", test_talk },
+	{ "talk", test_talk }, { "messages", test_messages },
 	{ "the state of a child", test_state },
 	{ "nobody is left", test_nobody_is_left },
 	{ "ended early, waited for by others", test_early_and_late },
