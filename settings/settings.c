@@ -1,6 +1,7 @@
 /* The table as data; defaults; the copy for a role, written and read back; the digest of the directories. */
 #include "settings/settings.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -223,15 +224,18 @@ static void put_all(struct str *out, const struct settings *s, unsigned roles)
 int settings_write(const struct settings *s, unsigned roles)
 {
 	struct str out = STR_INIT;
-	int fd = memfd_create("settings", MFD_CLOEXEC);
+	int fd = memfd_create("settings", MFD_CLOEXEC), err;
 
 	if (fd == -1)
-		die_errno("settings: no memory file can be made");
+		return -1;
 	put_all(&out, s, roles);
-	if (!fd_write_all(fd, out.data, out.len))
-		die_errno("settings: the memory file cannot be written");
+	err = fd_write_all(fd, out.data, out.len) ? 0 : errno;
 	str_fini_secret(&out);
-	return fd;
+	if (err == 0)
+		return fd;
+	close(fd);
+	errno = err;
+	return -1;
 }
 
 struct reader { const char *p, *end; bool bad; };

@@ -62,7 +62,8 @@ void settings_add_warnings(struct str *out, const char *warnings);
 struct settings *settings_defaults(void);
 /* Frees *S (may be NULL), secrets wiped, and empties the pointer. */
 void settings_free(struct settings **s);
-/* A memory file (descriptor, to be closed by the caller) that holds what ROLES (one SETTINGS_FOR_ bit) may see. */
+/* A memory file (descriptor, to be closed by the caller) that holds what ROLES (one SETTINGS_FOR_ bit) may see. -1 with errno
+ * if there is no descriptor or no memory for it now. */
 int settings_write(const struct settings *s, unsigned roles);
 /* Reads back what settings_write() wrote, from its start; members that the role may not see have their
  * defaults. NULL if it is damaged. FD stays open. */

@@ -360,5 +360,22 @@ def test_a_master_without_descriptors_neither_spins_nor_loses_a_role(single):
         c.login_ok(p.accounts["anna@example.com"])
 
 
+@pytest.mark.parametrize("room", [0, 6])
+def test_a_reload_with_too_few_descriptors_leaves_a_node_that_serves(single, room):
+    """None to read the file with; the sockets of a role that is to start, but none for its settings."""
+    p, node = single
+    master = node.proc.pid
+    used = {int(n) for n in os.listdir(f"/proc/{master}/fd")}
+    free = (n for n in itertools.count() if n not in used)
+    mark = node.log_mark()
+    with limited(node, master, next(itertools.islice(free, room, None))):
+        os.kill(master, signal.SIGHUP)
+        node.wait_log("cannot start worker" if room else "Too many open files", mark)
+        with Imap("127.0.0.1", p.imap_port) as c:
+            c.login_ok(p.accounts["anna@example.com"])
+    wait_for("the node is well", lambda: is_well(node), timeout=40 * SLOW)
+    assert node.proc.poll() is None
+
+
 def control_of(p, node):
     return os.path.join(p.settings["RUNDIR"].replace("${PROXY_HOSTNAME}", node.address), "control")

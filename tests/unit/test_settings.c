@@ -2,10 +2,13 @@
 #include "tests/unit/unit.h"
 
 #include <libconfig.h>
+#include <errno.h>
 #include <pwd.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -219,6 +222,29 @@ static void test_worker_sees_no_accounts(void)
 	CU_ASSERT_FATAL(n > 0 && n < (ssize_t)sizeof(buf));
 	CU_ASSERT_PTR_NULL(memmem(buf, (size_t)n, "hidden", 6));
 	close(fd);
+	settings_free(&s);
+}
+
+/* Neither a descriptor nor room in the file: the caller is told, and goes on. */
+static void test_write_without_room(void)
+{
+	struct settings *s = settings_defaults();
+	struct rlimit files, size, none;
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	none = (struct rlimit){ 0, files.rlim_max };
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+	CU_ASSERT_EQUAL(settings_write(s, SETTINGS_FOR_AUTHD), -1);
+	CU_ASSERT_EQUAL(errno, EMFILE);
+	setrlimit(RLIMIT_NOFILE, &files);
+	getrlimit(RLIMIT_FSIZE, &size);
+	none = (struct rlimit){ 100, size.rlim_max };
+	signal(SIGXFSZ, SIG_IGN);
+	CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_FSIZE, &none), 0);
+	CU_ASSERT_EQUAL(settings_write(s, SETTINGS_FOR_AUTHD), -1);
+	CU_ASSERT_EQUAL(errno, EFBIG);
+	setrlimit(RLIMIT_FSIZE, &size);
+	signal(SIGXFSZ, SIG_DFL);
 	settings_free(&s);
 }
 
@@ -995,7 +1021,7 @@ static void tear_down(void)
 
 static const struct unit_case cases[] = {
 	{ "defaults", test_defaults }, { "table", test_table }, { "write and read", test_write_read },
-	{ "a worker sees no accounts", test_worker_sees_no_accounts }, { "read damaged", test_read_damaged },
+	{ "a worker sees no accounts", test_worker_sees_no_accounts }, { "written without room", test_write_without_room }, { "read damaged", test_read_damaged },
 	{ "numbers", test_numbers }, { "values", test_values }, { "ports", test_ports }, { "syntax", test_syntax },
 	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted }, { "known names", test_known }, { "login mechanisms", test_mechanisms }, { "master user", test_master },
 	{ "no userdb yet", test_no_userdb },
