@@ -12,7 +12,8 @@ enum {
 	CMD_PLAIN = 8,     /* there is a form without UID */
 	CMD_NUMBERS = 16,  /* no EXPUNGE may be sent while it is answered, unless in its UID form (RFC 3501 7.4.1) */
 	CMD_NO_SYNC = 32,  /* changes of the mailbox are not reported behind it */
-	CMD_NO_ARGS = 64   /* nothing may follow the name */
+	CMD_NO_ARGS = 64,  /* nothing may follow the name */
+	CMD_MESSAGE = 128  /* a literal behind its first argument is a message: the handler reads it, it may be of any size */
 };
 
 #define IMAP_COMMANDS(X) \
@@ -35,7 +36,7 @@ enum {
 	X(LIST, list, CMD_PLAIN) \
 	X(LSUB, lsub, CMD_PLAIN) \
 	X(STATUS, status, CMD_PLAIN) \
-	X(APPEND, append, CMD_PLAIN) \
+	X(APPEND, append, CMD_PLAIN | CMD_MESSAGE) \
 	X(IDLE, idle, CMD_PLAIN | CMD_NO_ARGS) \
 	X(CHECK, check, CMD_PLAIN | CMD_SELECTED | CMD_NO_ARGS) \
 	X(CLOSE, close, CMD_PLAIN | CMD_SELECTED | CMD_NO_ARGS | CMD_NO_SYNC) \
@@ -51,7 +52,8 @@ enum {
 IMAP_COMMANDS(X)
 #undef X
 
-/* The LEN bytes at LINE are an APPEND command up to and with the announcement of its message. */
-bool imap_append_begins(const char *line, size_t len);
+/* The LEN bytes at LINE, which end in the announcement of a literal, are the beginning of a command that takes it as a
+ * message (CMD_MESSAGE). */
+bool imap_takes_message(const char *line, size_t len);
 
 #endif

@@ -37,20 +37,6 @@ static const char *take_options(struct imap_lex *l, struct imap_flaglist *flags,
 	return wrong;
 }
 
-/* Whatever stands behind the mailbox: the literal at the end is the message, or an error that is found out later. */
-bool imap_append_begins(const char *line, size_t len)
-{
-	struct str word = STR_INIT;
-	struct imap_lex l;
-	bool ok;
-
-	imap_lex_init(&l, line, len);
-	ok = imap_lex_tag(&l, &word) == 1 && imap_lex_space(&l) == 1 && imap_lex_name(&l, &word) == 1 &&
-	    strcmp(word.data, "APPEND") == 0 && imap_lex_space(&l) == 1 && imap_lex_astring(&l, &word) == 1 && imap_lex_peek(&l) == ' ';
-	str_fini(&word);
-	return ok;
-}
-
 /* Keywords are dropped where the operator switched them off. */
 static size_t keyword_count(const struct imap_session *s, const struct imap_flaglist *f)
 {

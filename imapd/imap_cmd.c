@@ -18,6 +18,23 @@ static const struct imap_command *find(const struct str *name)
 	return NULL;
 }
 
+/* Whatever stands behind the first argument: the literal at the end is the message, or an error that is found out later. */
+bool imap_takes_message(const char *line, size_t len)
+{
+	const struct imap_command *row = NULL;
+	struct str word = STR_INIT;
+	struct imap_lex l;
+	bool takes;
+
+	imap_lex_init(&l, line, len);
+	if (imap_lex_tag(&l, &word) == 1 && imap_lex_space(&l) == 1 && imap_lex_name(&l, &word) == 1)
+		row = find(&word);
+	takes = row != NULL && (row->flags & CMD_MESSAGE) != 0 && imap_lex_space(&l) == 1 && imap_lex_astring(&l, &word) == 1 &&
+	    imap_lex_peek(&l) == ' ';
+	str_fini(&word);
+	return takes;
+}
+
 /* Takes the name, with UID before it if so. NULL: the reply says why. */
 static const struct imap_command *take_command(struct imap_session *s, struct imap_lex *l)
 {

@@ -101,7 +101,7 @@ bool imap_read_command(struct imap_session *s)
 			refuse_long(s);
 			return false;
 		}
-		if (imap_append_begins(s->line.data, s->line.len)) {
+		if (imap_takes_message(s->line.data, s->line.len)) {
 			s->message = (struct imap_message){ true, f.literal, f.sync };
 			return true;
 		}
