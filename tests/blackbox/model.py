@@ -491,7 +491,7 @@ def main():
         for n in range(options.times):
             result = replay(ops, f"{seed} {n}", options)
             if result.finding:
-                print(report(result, f"{options.replay}, run {n + 1}"))
+                print(keep(result, f"{os.path.basename(options.replay)}.{n + 1}", options.out))
                 return 1
         print(f"{options.times} runs of {len(ops)} commands, nothing found")
         return 0

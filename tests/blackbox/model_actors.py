@@ -855,7 +855,7 @@ class Imap(Talker):
                 continue
             m = self.folder.mails[u]
             can = test(m)
-            if (u in found) not in can and not (u not in found and m.could_be_gone()):
+            if (u in found) not in can and not m.could_be_gone():  # its keywords may go before it does
                 raise Finding("search", f"{self.name}: {self.last.text} {'finds' if u in found else 'does not find'} {m}")
 
     def key(self, text):
@@ -1273,6 +1273,9 @@ class Mover(Actor):
             return  # its flags are told already
         self.truth.tick()
         try:
+            if "T" in args.get("to", ""):  # who expunges may not have heard of it
+                with open(os.path.join(folder.path.encode(), b"new", name), "rb") as f:
+                    folder.lose_unknown(int(re.search(rb"^X-Model: (\d+)", f.read(), re.M)[1]))
             os.rename(os.path.join(folder.path.encode(), b"new", name), os.path.join(folder.path.encode(), b"cur", name + b":2," + args.get("to", "").encode()))
             self.note(f"took {name} to cur/ with {args.get('to', '')}")
         except FileNotFoundError:

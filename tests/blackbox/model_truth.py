@@ -211,7 +211,9 @@ class Folder:
         most = sum(a.started for a in self.adds.values()) - then[1]
         least = then[0] - sum(m.body != 0 and m.could_be_gone() for m in self.mails.values()) - sum(a.lost for a in self.adds.values()) - self.unseen
         if not least <= n <= most:
-            raise Finding("count", f"{what} says {n} messages in {self}; there are {least} to {most}")
+            sure = [m.uid for m in self.mails.values() if m.gone is None and not m.could_be_gone()]
+            new = {b: a.done - a.lost - len(a.uids) for b, a in self.adds.items() if a.done - a.lost > len(a.uids)}
+            raise Finding("count", f"{what} says {n} messages in {self}; there are {least} to {most}: UIDs {sure} for sure, and without UID, by text, {new}")
 
     def lose_unknown(self, body):
         """One message with BODY may have been removed by who does not know its UID."""
