@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "authd/request.h"
-#include "authlib/drv_userdb.h"
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -358,6 +357,16 @@ static void ask_address(struct peers *p UNUSED, const char *host, void *arg)
 
 /* --- userdb --- */
 
+/* DB takes the place of the present image. */
+static void use_userdb(struct authd *a, struct userdb *db)
+{
+	struct userdb *old = a->userdb;
+
+	a->userdb = db;
+	auth_chain_use_image(a->chain, db);
+	userdb_close(&old);
+}
+
 static void take_load(struct authd *a, const struct job_done *done, int fd)
 {
 	const char *why = "the auth workers do not answer";
@@ -380,7 +389,7 @@ static void take_load(struct authd *a, const struct job_done *done, int fd)
 	if (done->report.status == USERDB_CHANGED || (done->report.status == USERDB_BUILT && fd == -1))
 		userdb_watch_again(&a->watch);
 	if (db != NULL)
-		drv_userdb_use(db);
+		use_userdb(a, db);
 	else if (done->report.status == USERDB_BUILT)
 		log_error("the userdb that was read cannot be used: %s", why);
 }
@@ -409,23 +418,18 @@ static void expire(struct authd_worker *w, double then)
 	request_expire(w, then);
 }
 
-static bool uses_userdb(const struct authd *a)
-{
-	return strstr(a->ctx.set->authdaemonrc_authmodulelist, "authuserdb") != NULL;
-}
-
 static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct authd *a = t->data;
 	const struct settings *set = a->ctx.set;
-	const struct userdb *old = drv_userdb_current();
+	const struct userdb *old = a->userdb;
 	uint32_t id;
 
 	/* A worker ends its clients' logins in time; this is for one that does not. */
 	for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
 		expire(w, clock_now() - 2 * (double)set->node_LOGIN_TIMEOUT);
 	reg_expire(a->reg, clock_now());
-	if (a->loading || !uses_userdb(a) ||
+	if (a->loading || !auth_chain_uses_image(a->chain) ||
 	    userdb_watch_poll(&a->watch, set->authuserdb_USERDB, clock_now()) == 0)
 		return;
 	a->loading = true;
@@ -478,6 +482,7 @@ static void use_settings(struct authd *a)
 	} else {
 		auth_chain_free(&a->chain);
 		a->chain = chain;
+		auth_chain_use_image(a->chain, a->userdb);
 	}
 	questions_use(a->questions, a->chain, set);
 	str_fini(&errors);
@@ -518,7 +523,7 @@ static void on_go(struct role_ctx *ctx)
 
 	on_tick(ctx->loop, &a->tick, 0);
 	ev_timer_start(ctx->loop, &a->tick);
-	if (!a->loading && !(uses_userdb(a) && userdb_watch_waits(&a->watch)))
+	if (!a->loading && !(auth_chain_uses_image(a->chain) && userdb_watch_waits(&a->watch)))
 		begin(a);
 }
 

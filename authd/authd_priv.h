@@ -60,6 +60,7 @@ struct authd {
 	struct tokens *tokens;    /* of other nodes, that were taken here */
 	struct mac *pool;         /* of the pool's secret; NULL: there is none */
 	struct auth_chain *chain;
+	struct userdb *userdb;    /* the image that the chain uses; NULL: there is none yet */
 	ev_timer tick;            /* once a second: the userdb file */
 	struct userdb_watch watch;
 	bool loading;

@@ -148,8 +148,6 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 {
 	struct job job;
 	struct job_done done;
-	uint8_t *message = (uint8_t *)(uintptr_t)r->p;
-	size_t len = (size_t)(r->end - r->p);
 	int image = -1;
 
 	if (!job_read(r, &job)) {
@@ -168,7 +166,6 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 		mem_wipe(out.buf, out.len);
 		job_done_fini(&done);
 	}
-	mem_wipe(message, len); /* it may hold a password */
 	job_fini(&job);
 	if (image != -1)
 		close(image);

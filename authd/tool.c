@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "authd/authd_priv.h"
-#include "authlib/drv_userdb.h"
 #include "authlib/password.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -142,7 +141,7 @@ static void add_record(struct tool_query *t)
 	str_addf(&t->text, "driver: %s\n", driver);
 	if (acct->name[0] == '\0') /* it checked the password without telling of the account */
 		return;
-	if (strcmp(driver, "authuserdb") == 0 && userdb_origin(drv_userdb_current(), acct->name, origin, sizeof(origin))[0] != '\0')
+	if (auth_chain_origin(t->a->chain, t->pos, acct->name, origin, sizeof(origin))[0] != '\0')
 		str_addf(&t->text, "record: %s\n", origin);
 	str_addf(&t->text, "account: %s\nuid: %u\ngid: %u\nhome: %s\nmaildir: %s\noptions: %s\n", acct->name, acct->uid, acct->gid, acct->home,
 	    acct->maildir[0] != '\0' ? acct->maildir : "(MAILDIRPATH)", acct->options);
@@ -326,11 +325,6 @@ void tool_flush(struct authd *a, uint32_t query, const char *user)
 	str_fini(&text);
 }
 
-static bool uses_userdb(const struct authd *a)
-{
-	return strstr(a->ctx.set->authdaemonrc_authmodulelist, "authuserdb") != NULL;
-}
-
 static void add_signatures(struct authd *a, struct str *text)
 {
 	struct str fronts = STR_INIT, mailhosts = STR_INIT;
@@ -347,7 +341,7 @@ static void add_signatures(struct authd *a, struct str *text)
 
 void tool_status(struct authd *a, uint32_t query)
 {
-	const struct userdb *db = drv_userdb_current();
+	const struct userdb *db = a->userdb;
 	const struct question_counts *counts = questions_counts(a->questions);
 	struct str text = STR_INIT, down = STR_INIT, trouble = STR_INIT;
 	unsigned directories = questions_trouble(a->questions, &trouble);
@@ -380,7 +374,7 @@ void tool_status(struct authd *a, uint32_t query)
 	/* What was read last may have been refused while an older state of the file goes on being used. */
 	str_addf(&text, "userdb=%s\nuserdb_accounts=%llu\nuserdb_refused=%d\nuserdb_bad_lines=%llu\n",
 	    db == NULL ? "not loaded" : userdb_status_name(a->report.status), (unsigned long long)(db != NULL ? userdb_count(db) : 0),
-	    uses_userdb(a) && (db == NULL || (a->report.status != USERDB_BUILT && a->report.status != USERDB_CHANGED)),
+	    auth_chain_uses_image(a->chain) && (db == NULL || (a->report.status != USERDB_BUILT && a->report.status != USERDB_CHANGED)),
 	    (unsigned long long)(a->report.broken + a->report.kept));
 	role_rows(&a->ctx, query, str_cstr(&text), text.len);
 	role_done(&a->ctx, query, 0);

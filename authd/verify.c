@@ -6,7 +6,6 @@
 
 #include "authd/identify.h"
 #include "authd/mech.h"
-#include "authlib/drv_userdb.h"
 #include "authlib/password.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -51,16 +50,16 @@ static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
 static enum request_state check_password(struct request *rq);
 
 /* A quick refusal would tell that there is such an account: names that nobody has take a slow hash's time. */
-static bool others_are_slow(void)
+static bool others_are_slow(const struct request *rq)
 {
-	return password_is_slow(userdb_dummy_hash(drv_userdb_current()));
+	return password_is_slow(auth_chain_dummy_hash(rq->worker->a->chain));
 }
 
 /* As for an account: the time must not tell that there is none, or that it is locked. */
 static enum request_state check_dummy(struct request *rq)
 {
 	rq->no_account = true;
-	account_set(&rq->account.hash, userdb_dummy_hash(drv_userdb_current()));
+	account_set(&rq->account.hash, auth_chain_dummy_hash(rq->worker->a->chain));
 	return check_password(rq);
 }
 
@@ -196,7 +195,7 @@ static enum request_state check_password(struct request *rq)
 
 	if (acct->hash[0] == '\0' || !password_is_slow(acct->hash)) {
 		result = auth_check(acct, rq->q.password);
-		if (!rq->no_account && (result == AUTH_DISABLED || (result == AUTH_MISMATCH && others_are_slow())))
+		if (!rq->no_account && (result == AUTH_DISABLED || (result == AUTH_MISMATCH && others_are_slow(rq))))
 			return check_dummy(rq);
 		return verdict(rq, result);
 	}

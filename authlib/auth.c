@@ -9,6 +9,7 @@
 #include "authlib/module.h"
 #include "authlib/password.h"
 #include "authlib/record.h"
+#include "authlib/userdb.h"
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -53,6 +54,7 @@ struct auth_chain {
 	unsigned count;
 	unsigned avoid; /* a bit for each position */
 	struct link links[AUTH_CHAIN_MAX];
+	const struct userdb *image;
 	char dummy[ACCOUNT_HASH_MAX]; /* as the last slow hash that was checked here, but nobody's; "": none was */
 };
 
@@ -126,10 +128,23 @@ static bool add_link(struct auth_chain *c, const char *name, enum auth_side side
 	return true;
 }
 
+static const char blanks[] = " \t,";
+
+bool auth_modules_have(const char *modules, const char *driver)
+{
+	for (const char *p = modules + strspn(modules, blanks); *p != '\0'; p += strspn(p, blanks)) {
+		size_t len = strcspn(p, blanks);
+
+		if (len == strlen(driver) && memcmp(p, driver, len) == 0)
+			return true;
+		p += len;
+	}
+	return false;
+}
+
 struct auth_chain *auth_chain_new(const char *modules, enum auth_side side, const struct settings *set,
     struct str *errors)
 {
-	static const char blanks[] = " \t,";
 	struct auth_chain *c = mem_alloc(sizeof(*c));
 	bool good = true;
 
@@ -174,6 +189,37 @@ bool auth_chain_uses_client(const struct auth_chain *c)
 const char *auth_chain_name(const struct auth_chain *c, unsigned pos)
 {
 	return pos < c->count ? c->links[pos].driver->name : "";
+}
+
+bool auth_chain_uses_image(const struct auth_chain *c)
+{
+	for (unsigned i = 0; i < c->count; i++)
+		if (c->links[i].ready && c->links[i].driver->use_image != NULL)
+			return true;
+	return false;
+}
+
+void auth_chain_use_image(struct auth_chain *c, const struct userdb *db)
+{
+	c->image = db;
+	for (unsigned i = 0; i < c->count; i++)
+		if (c->links[i].ready && c->links[i].driver->use_image != NULL)
+			c->links[i].driver->use_image(c->links[i].ctx, db);
+}
+
+const char *auth_chain_origin(const struct auth_chain *c, unsigned pos, const char *name, char *dst, size_t size)
+{
+	const struct link *l = &c->links[pos];
+
+	if (pos < c->count && l->ready && l->driver->origin != NULL)
+		return l->driver->origin(l->ctx, name, dst, size);
+	dst[0] = '\0';
+	return dst;
+}
+
+const char *auth_chain_dummy_hash(const struct auth_chain *c)
+{
+	return userdb_dummy_hash(c->image);
 }
 
 /* Remembers what checking a password costs with the hashes of this directory. */

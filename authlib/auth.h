@@ -10,6 +10,7 @@
 #include "node/account.h"
 
 struct settings;
+struct userdb;
 
 /* The verdict. The client sees three kinds only: OK; "wrong name or password", uniform in words and time, for
  * MISMATCH, UNKNOWN and DISABLED; "not now" for TRY_LATER and BROKEN. */
@@ -54,6 +55,11 @@ struct auth_driver {
 	 * that wanted no more. May take minutes, but ends if the server says nothing for AUTH_LIST_SILENCE_MS. NULL: the
 	 * directory cannot be listed. */
 	bool (*enumerate)(void *ctx, auth_account_fn *fn, void *arg, struct str *why);
+	/* For a driver whose directory is an image that this process has mapped: it is DB (the caller's, who keeps it until the
+	 * next call; NULL: there is none yet, and every look-up is AUTH_TRY_LATER). NULL: the driver uses none. */
+	void (*use_image)(void *ctx, const struct userdb *db);
+	/* Where NAME's record comes from ("FILE:LINE") into DST; "" if it is not there. Returns DST. NULL: there is no such place. */
+	const char *(*origin)(void *ctx, const char *name, char *dst, size_t size);
 };
 
 enum { AUTH_LIST_SILENCE_MS = 60 * 1000 };
@@ -87,6 +93,17 @@ void auth_chain_free(struct auth_chain **c);
 bool auth_chain_uses_client(const struct auth_chain *c);
 /* Name of the driver at POS; "" behind the last. */
 const char *auth_chain_name(const struct auth_chain *c, unsigned pos);
+/* MODULES, as for auth_chain_new(), name DRIVER. */
+bool auth_modules_have(const char *modules, const char *driver);
+/* One of its drivers of this side looks accounts up in an image. */
+bool auth_chain_uses_image(const struct auth_chain *c);
+/* DB is that image from now on; see auth_driver.use_image. */
+void auth_chain_use_image(struct auth_chain *c, const struct userdb *db);
+/* As auth_driver.origin, of the driver at POS. */
+const char *auth_chain_origin(const struct auth_chain *c, unsigned pos, const char *name, char *dst, size_t size);
+/* A hash that no password matches, as slow to check as most of those in the image; without one as slow as crypt(3)'s usual
+ * ones. Lives until the next auth_chain_use_image(). */
+const char *auth_chain_dummy_hash(const struct auth_chain *c);
 
 /* From now on a driver whose bit is in POSITIONS is not asked: to come to it is AUTH_TRY_LATER. It is known to be down, and
  * there is no use in waiting for it. */

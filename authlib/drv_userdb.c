@@ -5,20 +5,49 @@
 
 #include "authlib/userdb.h"
 #include "lib/log.h"
+#include "lib/mem.h"
 #include "settings/settings.h"
 
-/* One per process, whatever number of chains there is: during a reload the old and the new chain share it. */
-static struct userdb *current;
+struct drv {
+	const struct settings *set;
+	const struct userdb *image; /* NULL: there is none yet */
+};
 
 static bool init(const struct settings *set, void **ctx, struct str *error UNUSED)
 {
-	*ctx = (void *)(uintptr_t)set;
+	struct drv *d = mem_alloc(sizeof(*d));
+
+	d->set = set;
+	*ctx = d;
 	return true;
 }
 
-static enum auth_result lookup(void *ctx UNUSED, const char *service, const char *user, struct account *out)
+static void fini(void *ctx)
 {
-	return userdb_lookup(current, service, user, out);
+	struct drv *d = ctx;
+
+	mem_free(&d);
+}
+
+static void use_image(void *ctx, const struct userdb *db)
+{
+	struct drv *d = ctx;
+
+	d->image = db;
+}
+
+static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
+{
+	const struct drv *d = ctx;
+
+	return userdb_lookup(d->image, service, user, out);
+}
+
+static const char *origin(void *ctx, const char *name, char *dst, size_t size)
+{
+	const struct drv *d = ctx;
+
+	return userdb_origin(d->image, name, dst, size);
 }
 
 /* Lines that were left out are said as warnings; those of accounts are told to the reader of the list, too. */
@@ -47,8 +76,8 @@ static struct userdb *read_file(const char *path, struct str *why)
 /* Of the file as it is now. */
 static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
 {
-	const struct settings *set = ctx;
-	struct userdb *db = read_file(set->authuserdb_USERDB, why);
+	const struct drv *d = ctx;
+	struct userdb *db = read_file(d->set->authuserdb_USERDB, why);
 	bool all = db != NULL && userdb_each(db, fn, arg, why);
 
 	userdb_close(&db);
@@ -59,17 +88,9 @@ const struct auth_driver drv_userdb = {
 	.name = "authuserdb",
 	.flags = AUTH_DRIVER_INLINE,
 	.init = init,
+	.fini = fini,
 	.lookup = lookup,
 	.enumerate = enumerate,
+	.use_image = use_image,
+	.origin = origin,
 };
-
-void drv_userdb_use(struct userdb *db)
-{
-	userdb_close(&current);
-	current = db;
-}
-
-const struct userdb *drv_userdb_current(void)
-{
-	return current;
-}

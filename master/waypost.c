@@ -10,6 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "authlib/auth.h"
 #include "authlib/userdb.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -268,7 +269,7 @@ static bool check_userdb(const char *file, struct str *text)
 	struct check_mailhost mailhosts;
 	bool good = true;
 
-	if (set != NULL && strstr(set->authdaemonrc_authmodulelist, "authuserdb") != NULL && access(set->authuserdb_USERDB, F_OK) == 0) {
+	if (set != NULL && auth_modules_have(set->authdaemonrc_authmodulelist, "authuserdb") && access(set->authuserdb_USERDB, F_OK) == 0) {
 		priv_drop(ROLE_AUTHWORKER, set);
 		check_mailhost_init(&mailhosts, set);
 		good = userdb_check(set->authuserdb_USERDB, text, check_mailhost_account, &mailhosts);

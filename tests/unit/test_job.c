@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "authd/authworker.h"
-#include "authlib/drv_userdb.h"
 #include "authlib/password.h"
 #include "lib/mem.h"
 #include "tests/unit/job_again.h"
@@ -270,7 +269,8 @@ static void test_work_load(void)
 	CU_ASSERT_EQUAL(result, AUTH_TRY_LATER);
 	db = userdb_open_fd(load(path, -1), &why);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(db);
-	drv_userdb_use(db);
+	CU_ASSERT_TRUE(auth_chain_uses_image(chain));
+	auth_chain_use_image(chain, db);
 	CU_ASSERT_TRUE(auth_chain_lookup(chain, &pos, "imap", "u", &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_OK);
 	CU_ASSERT_STRING_EQUAL(auth_chain_name(chain, pos), "authuserdb");
@@ -286,11 +286,22 @@ static void test_work_load(void)
 	CU_ASSERT_EQUAL(load(path, userdb_fd(db)), -1);
 	unlink(path);
 	CU_ASSERT_EQUAL(load(path, userdb_fd(db)), -1);
+	auth_chain_use_image(chain, NULL);
+	pos = 0;
+	CU_ASSERT_TRUE(auth_chain_lookup(chain, &pos, "imap", "u", &result, &a));
+	CU_ASSERT_EQUAL(result, AUTH_TRY_LATER);
 	account_fini(&a);
-	drv_userdb_use(NULL);
-	CU_ASSERT_PTR_NULL(drv_userdb_current());
+	userdb_close(&db);
 	auth_chain_free(&chain);
 	str_fini(&errors);
+}
+
+static void test_modules(void)
+{
+	CU_ASSERT(auth_modules_have("authuserdb", "authuserdb"));
+	CU_ASSERT(auth_modules_have(" authldap,\tauthuserdb ", "authuserdb"));
+	CU_ASSERT_FALSE(auth_modules_have("authuserdb2 xauthuserdb", "authuserdb"));
+	CU_ASSERT_FALSE(auth_modules_have("", "authuserdb"));
 }
 
 static void test_chain(void)
@@ -336,7 +347,7 @@ static const struct unit_case cases[] = {
 	{ "hash", test_work_hash },
 	{ "load the userdb", test_work_load },
 	{ "an image that did not arrive", test_lost_image },
-	{ "chain", test_chain },
+	{ "names of modules", test_modules }, { "chain", test_chain },
 	{ NULL, NULL },
 };
 

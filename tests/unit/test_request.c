@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "authd/request.h"
-#include "authlib/drv_userdb.h"
 #include "authlib/module.h"
 #include "lib/clock.h"
 #include "lib/hex.h"
@@ -90,6 +89,13 @@ const struct auth_driver *auth_module_load(const char *name UNUSED, struct str *
 	return NULL;
 }
 
+static void use_userdb(struct userdb *db)
+{
+	auth_chain_use_image(a.chain, db);
+	userdb_close(&a.userdb);
+	a.userdb = db;
+}
+
 static void load(const char *text)
 {
 	char path[] = "/tmp/test_request.XXXXXX";
@@ -105,7 +111,7 @@ static void load(const char *text)
 	userdb_report_fini(&report);
 	unlink(path);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(db = userdb_open_fd(image, &why));
-	drv_userdb_use(db);
+	use_userdb(db);
 }
 
 #define SLOW "$6$salt$egUxKNxDs8kPfh8iPMNcosMhb2eWah6d3R44JDm5Rj/j/XWR5E33QPd0YmHXoDHOIDR6kL5D3JcQcz0O8FHE00"
@@ -168,7 +174,7 @@ static void end(void)
 	talks_free(&w.talks);
 	chan_free(&w.chan);
 	chan_free(&worker);
-	drv_userdb_use(NULL);
+	use_userdb(NULL);
 	questions_free(&a.questions);
 	jobs_free(&a.jobs);
 	cache_free(&a.cache);
@@ -365,7 +371,7 @@ static void reach(enum place place)
 	begin();
 	switch (place) {
 	case FIRST_LOAD:
-		drv_userdb_use(NULL);
+		use_userdb(NULL);
 		a.first_load = true;
 		ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
 		CU_ASSERT_PTR_NOT_NULL(a.waiting);
