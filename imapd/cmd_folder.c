@@ -50,7 +50,7 @@ enum imap_status imap_cmd_delete(struct imap_session *s, struct imap_lex *args)
 
 	if (status == IMAP_OK) {
 		e = md_tree_delete(&s->root, str_cstr(&folder));
-		if (e == MD_OK && s->box != NULL && strcmp(s->box->folder, str_cstr(&folder)) == 0)
+		if (e == MD_OK && s->box != NULL && strcmp(md_box_folder(s->box), str_cstr(&folder)) == 0)
 			imap_unselect(s);
 		status = e == MD_OK ? imap_ok(s, "DELETE completed.") : imap_md_no(s, e, "DELETE", "NONEXISTENT");
 	}
@@ -90,7 +90,7 @@ enum imap_status imap_cmd_rename(struct imap_session *s, struct imap_lex *args)
 	if (status == IMAP_OK) {
 		s->work.finish = true; /* INBOX's mail is moved */
 		e = md_tree_rename(&s->root, str_cstr(&from), str_cstr(&to));
-		if (e == MD_OK && from.len > 0 && s->box != NULL && is_at_or_below(s->box->folder, from.data))
+		if (e == MD_OK && from.len > 0 && s->box != NULL && is_at_or_below(md_box_folder(s->box), from.data))
 			imap_unselect(s);
 		status = e == MD_OK ? imap_ok(s, "RENAME completed.") : imap_md_no(s, e, "RENAME", "NONEXISTENT");
 	}

@@ -9,10 +9,10 @@ static enum imap_status search_all(struct imap_session *s, struct imap_search *s
 	bool goes_on = true;
 
 	str_adds(&out, "* SEARCH");
-	for (size_t i = 0; i < s->box->n && goes_on; i++) {
+	for (size_t i = 0; i < md_box_count(s->box) && goes_on; i++) {
 		e = MD_OK;
 		if (imap_search_fits(s, search, i, &e))
-			str_addf(&out, " %zu", s->uid ? (size_t)s->box->msgs[i].uid : i + 1);
+			str_addf(&out, " %zu", s->uid ? (size_t)md_box_uid(s->box, i) : i + 1);
 		if (e != MD_OK && e != MD_GONE && failed == MD_OK) {
 			failed = e;
 			imap_md_log(s, e, "SEARCH");

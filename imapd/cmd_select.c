@@ -7,8 +7,8 @@
 
 static size_t first_unseen(const struct md_box *box)
 {
-	for (size_t i = 0; i < box->n; i++)
-		if ((box->msgs[i].flags & MD_SEEN) == 0)
+	for (size_t i = 0, n = md_box_count(box); i < n; i++)
+		if ((md_box_flags(box, i) & MD_SEEN) == 0)
 			return i + 1;
 	return 0;
 }
@@ -18,13 +18,14 @@ static void put_selected(struct imap_session *s)
 	size_t unseen = first_unseen(s->box);
 
 	imap_put_flag_lists(s);
-	bio_printf(&s->io, "* %zu EXISTS\r\n* %zu RECENT\r\n", s->box->n, s->box->n_recent);
-	s->told_exists = s->box->n;
-	s->told_recent = s->box->n_recent;
+	s->told_exists = md_box_count(s->box);
+	s->told_recent = md_box_count_recent(s->box);
+	bio_printf(&s->io, "* %zu EXISTS\r\n* %zu RECENT\r\n", s->told_exists, s->told_recent);
 	if (unseen != 0)
 		bio_printf(&s->io, "* OK [UNSEEN %zu] First unseen.\r\n", unseen);
-	bio_printf(&s->io, "* OK [UIDVALIDITY %u] Ok\r\n* OK [UIDNEXT %u] Ok\r\n", s->box->uidvalidity, s->box->uidnext);
-	if (!s->box->uid_sticky)
+	bio_printf(&s->io, "* OK [UIDVALIDITY %u] Ok\r\n* OK [UIDNEXT %u] Ok\r\n", md_box_uidvalidity(s->box),
+	    md_box_uidnext(s->box));
+	if (!md_box_uid_sticky(s->box))
 		bio_puts(&s->io, "* NO [UIDNOTSTICKY] UIDs cannot be recorded.\r\n");
 }
 
@@ -43,9 +44,9 @@ static enum imap_status open_mailbox(struct imap_session *s, struct imap_lex *ar
 	str_fini(&folder);
 	if (status != IMAP_OK)
 		return status;
-	if (!examine && s->box->readonly)
+	if (!examine && md_box_readonly(s->box))
 		imap_md_log(s, MD_READONLY, what);
-	s->examine = examine || s->box->readonly;
+	s->examine = examine || md_box_readonly(s->box);
 	s->trouble_said = false;
 	put_selected(s);
 	return imap_ok(s, s->examine ? "[READ-ONLY] Ok" : "[READ-WRITE] Ok");
@@ -67,12 +68,14 @@ enum imap_status imap_cmd_check(struct imap_session *s, struct imap_lex *args)
 	return imap_ok(s, "CHECK completed."); /* nothing is kept back: what was answered is on disk */
 }
 
-static void log_expunged(struct imap_session *s, const struct md_msg *m)
+static void log_expunged(struct imap_session *s, size_t i)
 {
+	const char *folder = md_box_folder(s->box);
 	char who[512], name[512];
 
 	log_as("imapd", LOG_LEVEL_INFO, "EXPUNGED, %s, old_name=%s%s%s", session_log_who(s->start, who, sizeof(who)),
-	    s->box->folder[0] != '\0' ? "." : "", md_folder_text(s->box->folder), log_clean(name, sizeof(name), m->name));
+	    folder[0] != '\0' ? "." : "", md_folder_text(folder),
+	    log_clean(name, sizeof(name), md_box_file_name(s->box, i)));
 }
 
 /* Deletes the messages with \Deleted (of those in ONLY, unless NULL). */
@@ -81,15 +84,15 @@ static enum md_err expunge(struct imap_session *s, const struct imap_set *only)
 	enum md_err first = MD_OK;
 
 	s->work.finish = true;
-	for (size_t i = 0; i < s->box->n && work_do(&s->work, WORK_MESSAGE); i++) {
-		struct md_msg *m = &s->box->msgs[i];
+	for (size_t i = 0; i < md_box_count(s->box) && work_do(&s->work, WORK_MESSAGE); i++) {
 		enum md_err e;
 
-		if (m->gone || (m->flags & MD_DELETED) == 0 || (only != NULL && !imap_set_has(only, m->uid)))
+		if (md_box_is_gone(s->box, i) || (md_box_flags(s->box, i) & MD_DELETED) == 0 ||
+		    (only != NULL && !imap_set_has(only, md_box_uid(s->box, i))))
 			continue;
-		e = md_box_expunge(s->box, m);
+		e = md_box_expunge(s->box, i);
 		if (e == MD_OK && s->set->imapd_IMAP_LOG_DELETIONS)
-			log_expunged(s, m);
+			log_expunged(s, i);
 		if (e != MD_OK && first == MD_OK)
 			first = e;
 	}
@@ -105,7 +108,7 @@ enum imap_status imap_cmd_expunge(struct imap_session *s, struct imap_lex *args)
 
 	if (s->uid)
 		ok = imap_lex_space(args) == 1 && imap_lex_set(args, &text) == 1 &&
-		    imap_set_parse(&set, text.data, text.len, s->box->n > 0 ? s->box->msgs[s->box->n - 1].uid : 0);
+		    imap_set_parse(&set, text.data, text.len, md_box_last_uid(s->box));
 	ok = ok && imap_lex_end(args) == 1;
 	str_fini(&text);
 	if (!ok) {

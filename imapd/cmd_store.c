@@ -75,8 +75,7 @@ static bool find_keywords(struct imap_session *s, struct store *st)
 
 static void store_one(struct imap_session *s, struct store *st, size_t i, struct str *out)
 {
-	struct md_msg *m = &s->box->msgs[i];
-	enum md_err e = m->gone ? MD_GONE : md_box_store(s->box, m, st->how, st->flags.flags, st->kw, st->n_kw);
+	enum md_err e = md_box_store(s->box, i, st->how, st->flags.flags, st->kw, st->n_kw);
 
 	if (e == MD_GONE) {
 		st->missed++;
@@ -88,10 +87,10 @@ static void store_one(struct imap_session *s, struct store *st, size_t i, struct
 	}
 	if (st->silent)
 		return;
-	m->changed = false;
+	(void)md_box_take_changed(s->box, i);
 	imap_put_new_keywords(s); /* others may have added some */
-	str_addf(out, s->uid ? "* %zu FETCH (UID %u FLAGS " : "* %zu FETCH (FLAGS ", i + 1, m->uid);
-	imap_flags_add(out, s->box, m);
+	str_addf(out, s->uid ? "* %zu FETCH (UID %u FLAGS " : "* %zu FETCH (FLAGS ", i + 1, md_box_uid(s->box, i));
+	imap_flags_add(out, s->box, i);
 	str_adds(out, ")\r\n");
 }
 

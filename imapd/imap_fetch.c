@@ -150,7 +150,7 @@ static void begin_item(struct str *out, const char *name)
 static enum md_err add_date(struct str *out, struct imap_msg *msg)
 {
 	time_t t;
-	enum md_err e = md_box_date(msg->box, msg->m, &t);
+	enum md_err e = md_box_date(msg->box, msg->i, &t);
 
 	if (e != MD_OK)
 		return e;
@@ -178,11 +178,11 @@ static enum md_err add_items(struct imap_session *s, struct str *out, unsigned w
 
 	if ((want & FETCH_UID) != 0) {
 		begin_item(out, "UID ");
-		str_addf(out, "%u", msg->m->uid);
+		str_addf(out, "%u", md_box_uid(s->box, msg->i));
 	}
 	if ((want & FETCH_FLAGS) != 0) {
 		begin_item(out, "FLAGS ");
-		imap_flags_add(out, s->box, msg->m);
+		imap_flags_add(out, s->box, msg->i);
 	}
 	if ((want & FETCH_INTERNALDATE) != 0 && (e = add_date(out, msg)) != MD_OK)
 		return e;
@@ -246,19 +246,19 @@ static void put_sections(struct imap_session *s, struct str *out, const struct i
 }
 
 /* Sets \Seen if the items do so. True if it was set just now. */
-static bool set_seen(struct imap_session *s, const struct imap_fetch *f, struct md_msg *m)
+static bool set_seen(struct imap_session *s, const struct imap_fetch *f, size_t i)
 {
 	enum md_err e;
 
-	if (!f->sets_seen || s->examine || (m->flags & MD_SEEN) != 0)
+	if (!f->sets_seen || s->examine || (md_box_flags(s->box, i) & MD_SEEN) != 0)
 		return false;
-	e = md_box_store(s->box, m, MD_STORE_ADD, MD_SEEN, NULL, 0);
+	e = md_box_store(s->box, i, MD_STORE_ADD, MD_SEEN, NULL, 0);
 	if (e != MD_OK && e != MD_GONE && !s->trouble_said) {
 		s->trouble_said = true;
 		imap_md_log(s, e, "setting \\Seen");
 	}
 	if (e == MD_OK)
-		m->changed = false; /* the reply shows the flags */
+		(void)md_box_take_changed(s->box, i); /* the reply shows the flags */
 	return e == MD_OK;
 }
 
@@ -270,11 +270,11 @@ enum md_err imap_fetch_put(struct imap_session *s, const struct imap_fetch *f, s
 	struct imap_msg msg;
 	enum md_err e = MD_OK;
 
-	imap_msg_init(&msg, s->box, &s->box->msgs[i]);
+	imap_msg_init(&msg, s->box, i);
 	if (text)
 		e = imap_msg_load(&msg);
 	work_do(&s->work, msg.len); /* the caller stops between two messages */
-	if (e == MD_OK && set_seen(s, f, msg.m))
+	if (e == MD_OK && set_seen(s, f, i))
 		want |= FETCH_FLAGS;
 	if (e == MD_OK) {
 		str_addf(&out, "* %zu FETCH (", i + 1);

@@ -18,27 +18,29 @@ static void add_word(struct str *out, size_t start, const char *word)
 	str_adds(out, word);
 }
 
-void imap_flags_add(struct str *out, const struct md_box *box, const struct md_msg *m)
+void imap_flags_add(struct str *out, const struct md_box *box, size_t i)
 {
-	size_t start;
+	unsigned flags = md_box_flags(box, i);
+	size_t start, nkw;
+	const uint32_t *kw = md_box_keywords(box, i, &nkw);
 
 	str_addc(out, '(');
 	start = out->len;
-	for (size_t i = 0; i < ARRAY_LEN(system_flags); i++)
-		if ((m->flags & system_flags[i].bit) != 0)
-			add_word(out, start, system_flags[i].name);
-	for (uint32_t i = 0; m->kw != NULL && i < m->kw->n; i++)
-		add_word(out, start, box->keywords[m->kw->idx[i]]);
-	if (m->recent)
+	for (size_t k = 0; k < ARRAY_LEN(system_flags); k++)
+		if ((flags & system_flags[k].bit) != 0)
+			add_word(out, start, system_flags[k].name);
+	for (size_t k = 0; k < nkw; k++)
+		add_word(out, start, md_box_keyword_name(box, kw[k]));
+	if (md_box_is_recent(box, i))
 		add_word(out, start, "\\Recent");
 	str_addc(out, ')');
 }
 
 void imap_keywords_add(struct str *out, const struct md_box *box)
 {
-	for (uint32_t i = 0; i < box->n_keywords; i++) {
+	for (uint32_t k = 0, n = md_box_count_keywords(box); k < n; k++) {
 		str_addc(out, ' ');
-		str_adds(out, box->keywords[i]);
+		str_adds(out, md_box_keyword_name(box, k));
 	}
 }
 

@@ -5,8 +5,8 @@
 #include "imapd/imap_lex.h"
 #include "maildir/md_box.h"
 
-/* Appends "(\Seen Junk \Recent)": the flags of M. */
-void imap_flags_add(struct str *out, const struct md_box *box, const struct md_msg *m);
+/* Appends "(\Seen Junk \Recent)": the flags of message I. */
+void imap_flags_add(struct str *out, const struct md_box *box, size_t i);
 /* Appends " name" for each keyword of BOX. */
 void imap_keywords_add(struct str *out, const struct md_box *box);
 

@@ -11,11 +11,11 @@
 
 enum { READ_MAX = 128 * 1024 }; /* larger files are mapped: what nobody asks for is not read then */
 
-void imap_msg_init(struct imap_msg *msg, struct md_box *box, struct md_msg *m)
+void imap_msg_init(struct imap_msg *msg, struct md_box *box, size_t i)
 {
 	memset(msg, 0, sizeof(*msg));
 	msg->box = box;
-	msg->m = m;
+	msg->i = i;
 }
 
 static bool read_all(struct imap_msg *msg, int fd, size_t size)
@@ -60,11 +60,11 @@ enum md_err imap_msg_load(struct imap_msg *msg)
 
 	if (msg->loaded)
 		return MD_OK;
-	e = md_box_read(msg->box, msg->m, &fd);
+	e = md_box_read(msg->box, msg->i, &fd);
 	if (e != MD_OK)
 		return e;
 	if (!take_text(msg, fd))
-		e = md_fail(msg->box->root, MD_IO, errno, "cannot read message %s in %s", msg->m->name, md_folder_text(msg->box->folder));
+		e = md_box_read_failed(msg->box, msg->i, errno);
 	close(fd);
 	if (e != MD_OK)
 		return e;
@@ -75,9 +75,9 @@ enum md_err imap_msg_load(struct imap_msg *msg)
 
 enum md_err imap_msg_octets(struct imap_msg *msg, uint64_t *octets_out)
 {
-	if (msg->loaded && msg->m->octets == MD_UNKNOWN)
-		msg->m->octets = (int64_t)mime_wire_size(msg->text, msg->len);
-	return md_box_octets(msg->box, msg->m, octets_out);
+	if (msg->loaded && !md_box_octets_known(msg->box, msg->i))
+		md_box_note_octets(msg->box, msg->i, mime_wire_size(msg->text, msg->len));
+	return md_box_octets(msg->box, msg->i, octets_out);
 }
 
 void imap_msg_fini(struct imap_msg *msg)

@@ -7,7 +7,7 @@
 
 struct imap_msg {
 	struct md_box *box;
-	struct md_msg *m;
+	size_t i;             /* its index there */
 	struct mime_msg mime; /* valid once imap_msg_load() returned MD_OK */
 	bool loaded;
 	char *text;
@@ -15,8 +15,8 @@ struct imap_msg {
 	bool mapped;
 };
 
-/* MSG stands for message M of BOX; nothing is read yet. */
-void imap_msg_init(struct imap_msg *msg, struct md_box *box, struct md_msg *m);
+/* MSG stands for message I of BOX; nothing is read yet. */
+void imap_msg_init(struct imap_msg *msg, struct md_box *box, size_t i);
 /* Reads the text, once. MD_OK, or as md_box_read(). */
 enum md_err imap_msg_load(struct imap_msg *msg);
 /* RFC822.SIZE, from the text if it is here already. */

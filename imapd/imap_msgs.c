@@ -8,7 +8,7 @@ static void uids_to_numbers(const struct md_box *box, const struct imap_set *uid
 {
 	for (size_t i = 0; i < uids->n; i++) {
 		size_t from = md_box_find(box, uids->ranges[i].low);
-		size_t to = uids->ranges[i].high == UINT32_MAX ? box->n : md_box_find(box, uids->ranges[i].high + 1);
+		size_t to = uids->ranges[i].high == UINT32_MAX ? md_box_count(box) : md_box_find(box, uids->ranges[i].high + 1);
 
 		if (to > from)
 			imap_set_add(out, (uint32_t)from + 1, (uint32_t)to);
@@ -18,10 +18,10 @@ static void uids_to_numbers(const struct md_box *box, const struct imap_set *uid
 /* The same from the text of a set, without a blank. */
 static bool imap_messages_of(struct imap_session *s, const char *text, size_t len, bool uids, struct imap_set *set)
 {
-	uint32_t n = (uint32_t)s->box->n, last_uid = n > 0 ? s->box->msgs[n - 1].uid : 0;
+	uint32_t n = (uint32_t)md_box_count(s->box);
 	struct imap_set named = { 0 };
 
-	if (!imap_set_parse(uids ? &named : set, text, len, uids ? last_uid : n)) {
+	if (!imap_set_parse(uids ? &named : set, text, len, uids ? md_box_last_uid(s->box) : n)) {
 		imap_bad(s, "Not a set of message numbers.");
 		return false;
 	}
@@ -60,7 +60,7 @@ size_t *imap_messages_list(const struct imap_session *s, const struct imap_set *
 	list = mem_array(total + 1, sizeof(*list));
 	for (size_t i = 0; i < set->n; i++)
 		for (size_t k = set->ranges[i].low - 1; k < set->ranges[i].high; k++)
-			if (!s->box->msgs[k].gone)
+			if (!md_box_is_gone(s->box, k))
 				list[n++] = k;
 	*n_out = n;
 	*missed_out = total - n;

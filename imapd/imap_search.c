@@ -204,12 +204,12 @@ static bool take_keyword(struct reader *r, struct key *k)
 static bool take_set(struct reader *r, struct key *k)
 {
 	const struct md_box *box = r->s->box;
-	uint32_t star = (uint32_t)box->n;
+	uint32_t star = (uint32_t)md_box_count(box);
 	struct str text = STR_INIT;
 	bool ok;
 
 	if (k->kind == K_UIDS)
-		star = box->n > 0 ? box->msgs[box->n - 1].uid : 0;
+		star = md_box_last_uid(box);
 	ok = imap_lex_set(r->l, &text) == 1 && imap_set_parse(&k->set, text.data, text.len, star);
 	str_fini(&text);
 	return ok || fail(r, "Not a set of message numbers.");
@@ -425,7 +425,7 @@ static bool have_text(struct asked *a)
 static bool day_fits(struct asked *a, const struct key *k)
 {
 	time_t t;
-	enum md_err e = md_box_date(a->msg.box, a->msg.m, &t);
+	enum md_err e = md_box_date(a->msg.box, a->msg.i, &t);
 	int64_t day;
 
 	if (e != MD_OK) {
@@ -475,7 +475,8 @@ static bool list_fits(struct asked *a, const struct key *k, bool any)
 
 static bool fits_plain(struct asked *a, const struct key *k)
 {
-	const struct md_msg *m = a->msg.m;
+	const struct md_box *box = a->msg.box;
+	size_t i = a->msg.i;
 
 	switch (k->kind) {
 	case K_ALL:
@@ -483,13 +484,13 @@ static bool fits_plain(struct asked *a, const struct key *k)
 	case K_NUMBERS:
 		return imap_set_has(&k->set, a->number);
 	case K_UIDS:
-		return imap_set_has(&k->set, m->uid);
+		return imap_set_has(&k->set, md_box_uid(box, i));
 	case K_FLAG:
-		return (m->flags & k->number) != 0;
+		return (md_box_flags(box, i) & k->number) != 0;
 	case K_RECENT:
-		return m->recent && (m->flags & k->number) == 0;
+		return md_box_is_recent(box, i) && (md_box_flags(box, i) & k->number) == 0;
 	case K_KEYWORD:
-		return k->number >= 0 && md_msg_has_keyword(m, (uint32_t)k->number);
+		return k->number >= 0 && md_box_has_keyword(box, i, (uint32_t)k->number);
 	case K_AND:
 		return list_fits(a, k, false);
 	case K_OR:
@@ -523,9 +524,9 @@ bool imap_search_fits(struct imap_session *s, struct imap_search *search, size_t
 	struct asked a = { .texts = &search->texts, .work = &s->work, .number = (uint32_t)i + 1, .failed = MD_OK };
 	bool found;
 
-	if (s->box->msgs[i].gone)
+	if (md_box_is_gone(s->box, i))
 		return false;
-	imap_msg_init(&a.msg, s->box, &s->box->msgs[i]);
+	imap_msg_init(&a.msg, s->box, i);
 	imap_texts_begin(&search->texts);
 	found = fits(&a, search->root);
 	imap_msg_fini(&a.msg);

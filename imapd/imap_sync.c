@@ -13,18 +13,18 @@ void imap_put_flag_lists(struct imap_session *s)
 	if (!s->examine) {
 		str_adds(&out, "\\Answered \\Flagged \\Deleted \\Seen \\Draft");
 		imap_keywords_add(&out, s->box);
-		if (s->set->imapd_IMAP_KEYWORDS != 0 && s->box->n_keywords < MD_KEYWORDS_MAX)
+		if (s->set->imapd_IMAP_KEYWORDS != 0 && md_box_count_keywords(s->box) < MD_KEYWORDS_MAX)
 			str_adds(&out, " \\*");
 	}
 	str_adds(&out, ")] Limited\r\n");
 	imap_put(s, &out);
 	str_fini(&out);
-	s->told_keywords = s->box->n_keywords;
+	s->told_keywords = md_box_count_keywords(s->box);
 }
 
 void imap_put_new_keywords(struct imap_session *s)
 {
-	if (s->told_keywords != s->box->n_keywords)
+	if (s->told_keywords != md_box_count_keywords(s->box))
 		imap_put_flag_lists(s);
 }
 
@@ -42,16 +42,11 @@ static void put_changed(struct imap_session *s)
 {
 	struct str out = STR_INIT;
 
-	for (size_t i = 0; i < s->box->n; i++) {
-		struct md_msg *m = &s->box->msgs[i];
-
-		if (!m->changed)
+	for (size_t i = 0, n = md_box_count(s->box); i < n; i++) {
+		if (!md_box_take_changed(s->box, i) || md_box_is_gone(s->box, i))
 			continue;
-		m->changed = false;
-		if (m->gone)
-			continue;
-		str_addf(&out, "* %zu FETCH (UID %u FLAGS ", i + 1, m->uid);
-		imap_flags_add(&out, s->box, m);
+		str_addf(&out, "* %zu FETCH (UID %u FLAGS ", i + 1, md_box_uid(s->box, i));
+		imap_flags_add(&out, s->box, i);
 		str_adds(&out, ")\r\n");
 	}
 	if (out.len > 0)
@@ -61,18 +56,20 @@ static void put_changed(struct imap_session *s)
 
 static void put_counts(struct imap_session *s)
 {
-	if (s->told_exists != s->box->n)
-		bio_printf(&s->io, "* %zu EXISTS\r\n", s->box->n);
-	if (s->told_exists != s->box->n || s->told_recent != s->box->n_recent)
-		bio_printf(&s->io, "* %zu RECENT\r\n", s->box->n_recent);
-	s->told_exists = s->box->n;
-	s->told_recent = s->box->n_recent;
+	size_t exists = md_box_count(s->box), recent = md_box_count_recent(s->box);
+
+	if (s->told_exists != exists)
+		bio_printf(&s->io, "* %zu EXISTS\r\n", exists);
+	if (s->told_exists != exists || s->told_recent != recent)
+		bio_printf(&s->io, "* %zu RECENT\r\n", recent);
+	s->told_exists = exists;
+	s->told_recent = recent;
 }
 
 /* The same without looking: only what is known already. */
 static void imap_sync_known(struct imap_session *s, bool expunge)
 {
-	if (expunge && s->box->n_gone > 0)
+	if (expunge)
 		md_box_drop_gone(s->box, put_expunge, s);
 	put_counts(s);
 }

@@ -3,7 +3,7 @@ noinst_LIBRARIES += maildir/libmaildir.a
 maildir_libmaildir_a_SOURCES = \
 	maildir/md.c maildir/md.h \
 	maildir/md_assign.c \
-	maildir/md_box.c maildir/md_box.h \
+	maildir/md_box.c maildir/md_box.h maildir/md_box_in.h \
 	maildir/md_copy.c maildir/md_copy.h \
 	maildir/md_deposit.c maildir/md_deposit.h \
 	maildir/md_dir.c maildir/md_dir.h \

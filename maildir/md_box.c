@@ -124,6 +124,104 @@ size_t md_box_find(const struct md_box *box, uint32_t uid)
 	return lo;
 }
 
+/* --- questions --- */
+
+size_t md_box_count(const struct md_box *box)
+{
+	return box->n;
+}
+
+size_t md_box_count_recent(const struct md_box *box)
+{
+	return box->n_recent;
+}
+
+const char *md_box_folder(const struct md_box *box)
+{
+	return box->folder;
+}
+
+bool md_box_readonly(const struct md_box *box)
+{
+	return box->readonly;
+}
+
+bool md_box_uid_sticky(const struct md_box *box)
+{
+	return box->uid_sticky;
+}
+
+uint32_t md_box_uidvalidity(const struct md_box *box)
+{
+	return box->uidvalidity;
+}
+
+uint32_t md_box_uidnext(const struct md_box *box)
+{
+	return box->uidnext;
+}
+
+uint32_t md_box_last_uid(const struct md_box *box)
+{
+	return box->n != 0 ? box->msgs[box->n - 1].uid : 0;
+}
+
+uint32_t md_box_uid(const struct md_box *box, size_t i)
+{
+	return box->msgs[i].uid;
+}
+
+unsigned md_box_flags(const struct md_box *box, size_t i)
+{
+	return box->msgs[i].flags;
+}
+
+const uint32_t *md_box_keywords(const struct md_box *box, size_t i, size_t *n)
+{
+	const struct md_kwset *kw = box->msgs[i].kw;
+
+	*n = kw != NULL ? kw->n : 0;
+	return kw != NULL ? kw->idx : NULL;
+}
+
+bool md_box_has_keyword(const struct md_box *box, size_t i, uint32_t k)
+{
+	return md_kwset_has(box->msgs[i].kw, k);
+}
+
+bool md_box_is_recent(const struct md_box *box, size_t i)
+{
+	return box->msgs[i].recent;
+}
+
+bool md_box_is_gone(const struct md_box *box, size_t i)
+{
+	return box->msgs[i].gone;
+}
+
+bool md_box_take_changed(struct md_box *box, size_t i)
+{
+	bool changed = box->msgs[i].changed;
+
+	box->msgs[i].changed = false;
+	return changed;
+}
+
+const char *md_box_file_name(const struct md_box *box, size_t i)
+{
+	return box->msgs[i].name;
+}
+
+uint32_t md_box_count_keywords(const struct md_box *box)
+{
+	return box->n_keywords;
+}
+
+const char *md_box_keyword_name(const struct md_box *box, uint32_t k)
+{
+	return box->keywords[k];
+}
+
 /* Where the keyword NAME stands in box->keyword_order, or would stand. *THERE: it does. */
 static uint32_t keyword_place(const struct md_box *box, const char *name, size_t len, bool *there)
 {
@@ -243,8 +341,9 @@ static void note_stat(struct md_msg *m, const struct stat *st)
 	m->bytes = st->st_size;
 }
 
-enum md_err md_box_read(struct md_box *box, struct md_msg *m, int *fd_out)
+enum md_err md_box_read(struct md_box *box, size_t i, int *fd_out)
 {
+	struct md_msg *m = &box->msgs[i];
 	struct stat st;
 	enum md_err e = open_msg(box, m, fd_out, &st);
 
@@ -253,8 +352,15 @@ enum md_err md_box_read(struct md_box *box, struct md_msg *m, int *fd_out)
 	return e;
 }
 
-enum md_err md_box_date(struct md_box *box, struct md_msg *m, time_t *t_out)
+enum md_err md_box_read_failed(struct md_box *box, size_t i, int err)
 {
+	return md_fail(box->root, MD_IO, err, "cannot read message %u of folder %s", box->msgs[i].uid,
+		md_folder_text(box->folder));
+}
+
+enum md_err md_box_date(struct md_box *box, size_t i, time_t *t_out)
+{
+	struct md_msg *m = &box->msgs[i];
 	struct str path = STR_INIT;
 	struct stat st;
 	enum md_err e = MD_OK;
@@ -300,8 +406,19 @@ bool md_count_octets(int fd, uint64_t *octets_out)
 	return n == 0;
 }
 
-enum md_err md_box_octets(struct md_box *box, struct md_msg *m, uint64_t *octets_out)
+bool md_box_octets_known(const struct md_box *box, size_t i)
 {
+	return box->msgs[i].octets != MD_UNKNOWN;
+}
+
+void md_box_note_octets(struct md_box *box, size_t i, uint64_t octets)
+{
+	box->msgs[i].octets = (int64_t)octets;
+}
+
+enum md_err md_box_octets(struct md_box *box, size_t i, uint64_t *octets_out)
+{
+	struct md_msg *m = &box->msgs[i];
 	uint64_t v = 0;
 	enum md_err e;
 	int fd;
@@ -310,11 +427,11 @@ enum md_err md_box_octets(struct md_box *box, struct md_msg *m, uint64_t *octets
 	if (m->octets == MD_UNKNOWN && md_name_vsize(m->name, &v))
 		m->octets = (int64_t)v;
 	if (m->octets == MD_UNKNOWN) {
-		e = md_box_read(box, m, &fd);
+		e = md_box_read(box, i, &fd);
 		if (e != MD_OK)
 			return e;
 		if (!md_count_octets(fd, &v)) {
-			e = md_fail(box->root, MD_IO, errno, "cannot read message %u of folder %s", m->uid, md_folder_text(box->folder));
+			e = md_box_read_failed(box, i, errno);
 			close(fd);
 			return e;
 		}
@@ -403,8 +520,10 @@ static enum md_err check_writable(struct md_box *box)
 	return md_fail(box->root, MD_READONLY, 0, "folder %s is open for reading only", md_folder_text(box->folder));
 }
 
-enum md_err md_box_store(struct md_box *box, struct md_msg *m, enum md_store how, unsigned flags, const uint32_t *kw, size_t nkw)
+enum md_err md_box_store(struct md_box *box, size_t i, enum md_store how, unsigned flags, const uint32_t *kw,
+	size_t nkw)
 {
+	struct md_msg *m = &box->msgs[i];
 	enum md_err e = check_writable(box);
 
 	if (e != MD_OK)
@@ -418,14 +537,15 @@ enum md_err md_box_store(struct md_box *box, struct md_msg *m, enum md_store how
 	return e;
 }
 
-enum md_err md_box_expunge(struct md_box *box, struct md_msg *m)
+enum md_err md_box_expunge(struct md_box *box, size_t i)
 {
+	struct md_msg *m = &box->msgs[i];
 	struct str path = STR_INIT;
 	enum md_err e = check_writable(box);
 
 	if (e != MD_OK || m->gone)
 		return e;
-	for (int i = 0; i < RENAME_TRIES; i++) {
+	for (int k = 0; k < RENAME_TRIES; k++) {
 		int64_t bytes = md_size_of(box->root, box->fd, md_msg_path(m, &path));
 		int err;
 

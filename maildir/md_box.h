@@ -1,10 +1,10 @@
 /* An open mailbox: its messages in the order of their UIDs, their flags and keywords, and what changed since.
  *
- * Sequence number = index + 1. The view changes only here:
+ * A message is named by its index in the view: sequence number = index + 1. The view changes only here:
  * - md_box_sync() appends new messages at the end, marks those that are gone, and marks those whose flags or
  *   keywords others changed. It moves no message to another index.
  * - md_box_drop_gone() takes the marked ones out of the view, when the caller may say EXPUNGE.
- * So pointers into box->msgs live until the next of these two calls.
+ * So an index names the same message until the next of these two calls. I below is always an index below md_box_count().
  *
  * Several sessions, Courier's too, may have the folder open and files may be delivered into new/ at any time.
  * UIDs are given under the folder's dot-lock. Flags are changed by rename without it: whoever finds the file
@@ -18,66 +18,10 @@
 #include <time.h>
 
 #include "maildir/md.h"
-#include "maildir/md_uidlist.h"
 
 enum { MD_KEYWORDS_MAX = 4096, MD_KEYWORD_LEN_MAX = 250 }; /* keywords of a folder; bytes of one */
 
-struct md_kwset {
-	uint32_t n;
-	uint32_t idx[]; /* into box->keywords, ascending */
-};
-
-struct md_msg {
-	uint32_t uid;
-	uint16_t base_len;    /* of name */
-	uint8_t flags;        /* MD_ bits */
-	bool recent : 1;      /* this session is the first that saw it */
-	bool gone : 1;        /* expunged, here or by others; stays in the view until md_box_drop_gone() */
-	bool changed : 1;     /* flags or keywords changed by others since the caller cleared this */
-	bool in_new : 1;      /* the file is in new/ (read-only boxes do not move it) */
-	/* of md_scan.c */
-	bool found : 1;       /* in the scan that goes on */
-	bool in_pass : 1;     /* in its present pass over cur/ */
-	bool proven : 1;      /* by it, under the lock */
-	char *name;           /* of the file, in cur/ unless in_new */
-	struct md_kwset *kw;  /* NULL: no keyword */
-	int64_t mtime;        /* seconds; MD_UNKNOWN until asked: use md_box_date() */
-	int64_t bytes;        /* on disk; MD_UNKNOWN until asked */
-	int64_t octets;       /* with CRLF; MD_UNKNOWN until asked: use md_box_octets() */
-};
-
-#define MD_UNKNOWN INT64_MIN
-
-/* When a directory was last read, and what it looked like then. */
-struct md_stamp { int64_t s, ns, read_at_ms; uint64_t ino; };
-
-struct md_box {
-	struct md_root *root;
-	char *folder;
-	int fd;                /* the folder's directory */
-	bool readonly;         /* opened so, or nothing can be written here */
-	bool uid_sticky;       /* UIDs are recorded on disk */
-	uint32_t uidvalidity, uidnext;
-	uint32_t uid_told;     /* the highest UID that was ever in the view */
-	size_t n, cap;
-	struct md_msg *msgs;   /* by UID */
-	size_t n_recent, n_gone; /* among msgs; gone ones are not counted as recent */
-	char **keywords;       /* names; an index stays what it is while the box is open */
-	uint32_t n_keywords;
-	uint32_t *keyword_order; /* all indices into keywords, by name without regard to case */
-	/* of md_scan.c */
-	struct md_uidlist uids;  /* only the identity of the list's file; its entries are dropped after use */
-	struct md_stamp at_new, at_cur, at_kw;
-	bool force_scan;         /* something was seen that only a scan can settle */
-	bool incomplete;         /* there are messages that the view cannot show any more, see join() in md_assign.c */
-	size_t flagged;          /* messages marked changed that no md_box_sync() has counted yet */
-	size_t dropped;          /* messages gone that the UID list still has */
-	int64_t retry_ms;        /* when UIDs could not be recorded last */
-	/* of md_keyword.c */
-	size_t kw_pending;       /* updates that are not in :list yet */
-	uint64_t kw_ino;         /* the :list that was read */
-	int64_t kw_mtime_s, kw_mtime_ns;
-};
+struct md_box; /* of maildir/ alone */
 
 struct md_changes {
 	size_t added;      /* messages appended to the view */
@@ -103,8 +47,29 @@ enum md_err md_box_sync(struct md_box *box, struct md_changes *ch) MUST_CHECK;
  * that an untagged EXPUNGE must name at that moment, and the UID. Returns their number. */
 size_t md_box_drop_gone(struct md_box *box, void (*fn)(uint32_t seq, uint32_t uid, void *arg), void *arg);
 
-/* Index of the first message whose UID is not below UID; box->n if there is none. */
+/* --- what the folder is --- */
+
+/* Messages in the view, those that are gone and not yet dropped among them. */
+size_t md_box_count(const struct md_box *box);
+/* Those of them that are recent here and not gone. */
+size_t md_box_count_recent(const struct md_box *box);
+/* The folder's name, as it was opened. Valid while the box is open. */
+const char *md_box_folder(const struct md_box *box);
+/* Opened read-only, or nothing can be written here. */
+bool md_box_readonly(const struct md_box *box);
+/* UIDs are recorded on disk. */
+bool md_box_uid_sticky(const struct md_box *box);
+uint32_t md_box_uidvalidity(const struct md_box *box);
+uint32_t md_box_uidnext(const struct md_box *box);
+/* The UID of the last message; 0 if there is none. */
+uint32_t md_box_last_uid(const struct md_box *box);
+/* Index of the first message whose UID is not below UID; md_box_count() if there is none. */
 size_t md_box_find(const struct md_box *box, uint32_t uid);
+
+/* Keywords that the folder knows: their indices are 0 to md_box_count_keywords() - 1, and stay what they are while the
+ * box is open. The name of one lives as long. */
+uint32_t md_box_count_keywords(const struct md_box *box);
+const char *md_box_keyword_name(const struct md_box *box, uint32_t k);
 /* Index of the keyword NAME (case ignored), or -1 if the folder does not know it. */
 int64_t md_box_keyword(const struct md_box *box, const char *name, size_t len);
 /* As md_box_keyword(), but looks whether others have made it known meanwhile. */
@@ -112,30 +77,53 @@ int64_t md_box_keyword_now(struct md_box *box, const char *name, size_t len);
 /* As md_box_keyword(), but a new one is added to the list (it is on disk when a message has it).
  * -1 if it cannot be a keyword (empty, too long, a character that no IMAP flag may have) or the table is full. */
 int64_t md_box_keyword_add(struct md_box *box, const char *name, size_t len);
-/* True if message M has the keyword with index I. */
-bool md_msg_has_keyword(const struct md_msg *m, uint32_t i);
 
-/* Opens the file of M for reading, *FD is the caller's. Lines end in LF (or CRLF, if so delivered).
- * MD_OK; MD_GONE (M is marked gone); MD_PERM (also: a symbolic link, or no regular file), MD_IO. */
-enum md_err md_box_read(struct md_box *box, struct md_msg *m, int *fd_out) MUST_CHECK;
+/* --- what a message is: as of the last sync, no file is touched --- */
+
+uint32_t md_box_uid(const struct md_box *box, size_t i);
+/* MD_ bits. */
+unsigned md_box_flags(const struct md_box *box, size_t i);
+/* The indices of its keywords, ascending; *N: how many. Valid until the next call that is not const. */
+const uint32_t *md_box_keywords(const struct md_box *box, size_t i, size_t *n);
+/* True if it has the keyword with index K. */
+bool md_box_has_keyword(const struct md_box *box, size_t i, uint32_t k);
+/* This session is the first that saw it. */
+bool md_box_is_recent(const struct md_box *box, size_t i);
+/* Expunged, here or by others; it stays in the view until md_box_drop_gone(). */
+bool md_box_is_gone(const struct md_box *box, size_t i);
+/* True once after others changed its flags or keywords: asking clears the mark. */
+bool md_box_take_changed(struct md_box *box, size_t i);
+/* The name of its file, for the log. Valid until the next call that is not const. */
+const char *md_box_file_name(const struct md_box *box, size_t i);
+
+/* --- its file --- */
+
+/* Opens the file of message I for reading, *FD is the caller's. Lines end in LF (or CRLF, if so delivered).
+ * MD_OK; MD_GONE (the message is marked gone); MD_PERM (also: a symbolic link, or no regular file), MD_IO. */
+enum md_err md_box_read(struct md_box *box, size_t i, int *fd_out) MUST_CHECK;
+/* What a read from that descriptor that failed with error number ERR is: a failure with its text. */
+enum md_err md_box_read_failed(struct md_box *box, size_t i, int err) MUST_CHECK;
 /* Internal date: the file's modification time. As md_box_read() in its results. */
-enum md_err md_box_date(struct md_box *box, struct md_msg *m, time_t *t_out) MUST_CHECK;
+enum md_err md_box_date(struct md_box *box, size_t i, time_t *t_out) MUST_CHECK;
 /* RFC822.SIZE: bytes when every line ends in CRLF. Read from the file once, then remembered. */
-enum md_err md_box_octets(struct md_box *box, struct md_msg *m, uint64_t *octets_out) MUST_CHECK;
+enum md_err md_box_octets(struct md_box *box, size_t i, uint64_t *octets_out) MUST_CHECK;
+/* Can md_box_octets() answer without reading the file? If not, who has read all of it anyway may tell. */
+bool md_box_octets_known(const struct md_box *box, size_t i);
+void md_box_note_octets(struct md_box *box, size_t i, uint64_t octets);
 /* The octets of what FD holds from its start to its end, counted as above: each LF that follows no CR counts two.
  * False with errno on a read error. The file offset is not moved. */
 bool md_count_octets(int fd, uint64_t *octets_out);
 
 enum md_store { MD_STORE_SET, MD_STORE_ADD, MD_STORE_REMOVE };
 
-/* Changes flags and keywords of M. FLAGS: MD_ bits. KW: NKW indices, any order. MD_STORE_SET replaces both.
- * The result is in M (with what others changed meanwhile, which also marks it changed).
- * MD_OK; MD_GONE (M is marked gone); MD_READONLY, MD_FULL, MD_PERM, MD_IO. */
-enum md_err md_box_store(struct md_box *box, struct md_msg *m, enum md_store how, unsigned flags,
+/* Changes flags and keywords of message I. FLAGS: MD_ bits. KW: NKW indices, any order. MD_STORE_SET replaces both.
+ * The message has the result (with what others changed meanwhile, which also marks it changed).
+ * MD_OK; MD_GONE (it is marked gone); MD_READONLY, MD_FULL, MD_PERM, MD_IO. */
+enum md_err md_box_store(struct md_box *box, size_t i, enum md_store how, unsigned flags,
 	const uint32_t *kw, size_t nkw) MUST_CHECK;
-/* Deletes the file of M and marks M gone (also MD_OK if it was gone already).
+/* Deletes the file of message I and marks it gone (also MD_OK if it was gone already).
  * MD_OK, MD_READONLY, MD_PERM, MD_IO. */
-enum md_err md_box_expunge(struct md_box *box, struct md_msg *m) MUST_CHECK;
+enum md_err md_box_expunge(struct md_box *box, size_t i) MUST_CHECK;
 
 struct md_status { uint32_t messages, recent, unseen, uidnext, uidvalidity; };
 

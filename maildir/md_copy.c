@@ -81,11 +81,11 @@ static int copy_bytes(struct md_root *r, int from, int to, struct timespec *date
 	return rc;
 }
 
-static enum md_err copy_file(struct copy *c, struct md_msg *m, struct str *tmp, struct timespec *date)
+static enum md_err copy_file(struct copy *c, size_t idx, struct str *tmp, struct timespec *date)
 {
 	struct md_root *r = c->box->root;
 	int from, to, rc, err;
-	enum md_err e = md_box_read(c->box, m, &from);
+	enum md_err e = md_box_read(c->box, idx, &from);
 
 	if (e != MD_OK)
 		return e;
@@ -106,9 +106,10 @@ static enum md_err copy_file(struct copy *c, struct md_msg *m, struct str *tmp, 
 		md_folder_text(c->folder));
 }
 
-/* The bytes of M into a new file in tmp/ of the target. MD_GONE: it is not there any more. */
-static enum md_err prepare_bytes(struct copy *c, struct md_msg *m, size_t idx)
+/* The bytes of message IDX into a new file in tmp/ of the target. MD_GONE: it is not there any more. */
+static enum md_err prepare_bytes(struct copy *c, size_t idx)
 {
+	const struct md_msg *m = &c->box->msgs[idx];
 	struct md_item *it = &c->it[c->n];
 	struct str tmp = STR_INIT;
 	struct stat st;
@@ -119,7 +120,7 @@ static enum md_err prepare_bytes(struct copy *c, struct md_msg *m, size_t idx)
 	memset(it, 0, sizeof(*it));
 	it->idx = idx;
 	it->fromfd = c->tofd;
-	e = copy_file(c, m, &tmp, &it->date);
+	e = copy_file(c, idx, &tmp, &it->date);
 	it->dated = true;
 	if (tmp.len != 0 && e != MD_GONE) {
 		str_addf(&it->from, "tmp/%s", tmp.data);
@@ -150,9 +151,10 @@ static enum md_err stat_file(struct md_box *box, struct md_msg *m, struct str *p
 	return md_fail(box->root, MD_IO, 0, "cannot copy message %u of folder %s: others keep renaming it", m->uid, md_folder_text(box->folder));
 }
 
-/* The file of M as it stands in its folder; one that is gone is left out. */
-static enum md_err prepare_file(struct copy *c, struct md_msg *m, size_t idx, bool link)
+/* The file of message IDX as it stands in its folder; one that is gone is left out. */
+static enum md_err prepare_file(struct copy *c, size_t idx, bool link)
 {
+	struct md_msg *m = &c->box->msgs[idx];
 	struct md_item *it = &c->it[c->n];
 	struct str tmp = STR_INIT, path = STR_INIT;
 	struct stat st;
@@ -214,7 +216,7 @@ static enum md_err deposit_files(struct copy *c, const size_t *idx, size_t nidx,
 	*cross = false;
 	c->it = mem_array(nidx, sizeof(*c->it));
 	for (size_t i = 0; e == MD_OK && i < nidx; i++)
-		e = md_goes_on(c->box->root, 1, 0) ? prepare_file(c, &c->box->msgs[idx[i]], idx[i], link) : MD_STOPPED;
+		e = md_goes_on(c->box->root, 1, 0) ? prepare_file(c, idx[i], link) : MD_STOPPED;
 	if (e == MD_OK && c->n != 0)
 		e = md_deposit(c->box->root, c->tofd, c->folder, c->it, c->n, find_again, c, &out->uidvalidity, cross);
 	if (e == MD_OK) {
@@ -234,7 +236,7 @@ static enum md_err copy_bytes_of_all(struct copy *c, const size_t *idx, size_t n
 		e = md_goes_on(c->box->root, 1, 0) ? MD_OK : MD_STOPPED;
 		if (e != MD_OK)
 			break;
-		e = prepare_bytes(c, &c->box->msgs[idx[i]], idx[i]);
+		e = prepare_bytes(c, idx[i]);
 		if (e == MD_GONE) {
 			out->missed++;
 			e = MD_OK;
@@ -294,7 +296,7 @@ static enum md_err move_across(struct copy *c, const size_t *idx, size_t nidx, s
 
 	e = copy_bytes_of_all(c, idx, nidx, out);
 	for (size_t i = 0; e == MD_OK && i < out->n; i++)
-		e = md_box_expunge(c->box, &c->box->msgs[md_box_find(c->box, out->from[i])]);
+		e = md_box_expunge(c->box, md_box_find(c->box, out->from[i]));
 	return e;
 }
 

@@ -174,14 +174,9 @@ static bool set_same(const struct md_kwset *a, const struct md_kwset *b)
 	return a->n == b->n && memcmp(a->idx, b->idx, a->n * sizeof(a->idx[0])) == 0;
 }
 
-static bool set_has(const struct md_kwset *s, uint32_t i)
+bool md_kwset_has(const struct md_kwset *s, uint32_t i)
 {
 	return s != NULL && bsearch(&i, s->idx, s->n, sizeof(i), by_value) != NULL;
-}
-
-bool md_msg_has_keyword(const struct md_msg *m, uint32_t i)
-{
-	return set_has(m->kw, i);
 }
 
 /* --- loading --- */
@@ -358,7 +353,7 @@ static struct md_kwset *combine(const struct md_kwset *old, enum md_store how, c
 		memcpy(idx, kw, nkw * sizeof(*idx));
 	named = set_new(idx, nkw);
 	for (size_t i = 0; i < n_old; i++)
-		if (!set_has(named, old->idx[i]))
+		if (!md_kwset_has(named, old->idx[i]))
 			idx[n++] = old->idx[i];
 	for (size_t k = 0; named != NULL && how != MD_STORE_REMOVE && k < named->n; k++)
 		idx[n++] = named->idx[k];

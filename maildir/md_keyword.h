@@ -10,7 +10,7 @@
 #define MAILDIR_MD_KEYWORD_H
 
 #include "lib/str.h"
-#include "maildir/md_box.h"
+#include "maildir/md_box_in.h"
 
 #define MD_KW_DIR "courierimapkeywords"
 
@@ -40,6 +40,8 @@ enum md_err md_kw_write(struct md_root *r, int dirfd, const char *folder, const 
 	const char *const *name, size_t n) MUST_CHECK;
 /* Forgets a pending change of BASE. */
 void md_kw_forget(int dirfd, const char *base, size_t base_len);
+/* S (NULL: no keyword) has the keyword with index K. */
+bool md_kwset_has(const struct md_kwset *s, uint32_t k);
 /* A keyword that a client may set: not empty, not too long, atom characters only. */
 bool md_kw_valid(const char *name, size_t len);
 

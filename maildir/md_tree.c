@@ -352,17 +352,18 @@ static enum md_err rename_inbox(struct md_root *r, const char *to)
 {
 	struct md_copied c;
 	struct md_box *box;
-	size_t *idx;
+	size_t *idx, n;
 	enum md_err e = md_tree_create(r, to);
 
 	if (e != MD_OK)
 		return e;
 	e = md_box_open(r, "", false, &box);
 	if (e == MD_OK) {
-		idx = mem_array(box->n, sizeof(*idx));
-		for (size_t i = 0; i < box->n; i++)
+		n = md_box_count(box);
+		idx = mem_array(n, sizeof(*idx));
+		for (size_t i = 0; i < n; i++)
 			idx[i] = i;
-		e = md_move(box, idx, box->n, to, &c);
+		e = md_move(box, idx, n, to, &c);
 		md_copied_fini(&c);
 		mem_free(&idx);
 		md_box_close(&box);

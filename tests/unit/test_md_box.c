@@ -125,10 +125,10 @@ static void test_sync(void)
 	CU_ASSERT_EQUAL(a->msgs[3].uid, 4);
 	CU_ASSERT(!a->msgs[3].recent);
 
-	CU_ASSERT_EQUAL(md_box_store(a, &a->msgs[0], MD_STORE_ADD, MD_SEEN, NULL, 0), MD_OK);
+	CU_ASSERT_EQUAL(md_box_store(a, 0, MD_STORE_ADD, MD_SEEN, NULL, 0), MD_OK);
 	CU_ASSERT(mt_exists(&t, "cur/1.a:2,S"));
 	/* B does not know yet that the file has another name. */
-	CU_ASSERT_EQUAL(md_box_store(b, &b->msgs[0], MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
+	CU_ASSERT_EQUAL(md_box_store(b, 0, MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
 	CU_ASSERT(mt_exists(&t, "cur/1.a:2,FS"));
 	CU_ASSERT(b->msgs[0].changed);
 	sync_box(b, 0, 0, 1);
@@ -137,13 +137,13 @@ static void test_sync(void)
 	CU_ASSERT_EQUAL(a->msgs[0].flags, MD_FLAGGED | MD_SEEN);
 	a->msgs[0].changed = false;
 
-	CU_ASSERT_EQUAL(md_box_expunge(a, &a->msgs[1]), MD_OK);
+	CU_ASSERT_EQUAL(md_box_expunge(a, 1), MD_OK);
 	mt_unlink(&t, "cur/3.c:2,");
 	sync_box(a, 0, 1, 0);
 	sync_box(b, 0, 2, 0);
 	CU_ASSERT_EQUAL(b->n, 4);
 	CU_ASSERT_EQUAL(b->n_gone, 2);
-	CU_ASSERT_EQUAL(md_box_store(b, &b->msgs[1], MD_STORE_ADD, MD_SEEN, NULL, 0), MD_GONE);
+	CU_ASSERT_EQUAL(md_box_store(b, 1, MD_STORE_ADD, MD_SEEN, NULL, 0), MD_GONE);
 	CU_ASSERT_EQUAL(md_box_drop_gone(b, NULL, &seq), 2);
 	CU_ASSERT_EQUAL(b->n, 2);
 	CU_ASSERT_EQUAL(b->msgs[1].uid, 4);
@@ -181,9 +181,9 @@ static void test_drop_gone(void)
 		mt_puts(&t, name, mail);
 	}
 	box = open_box(&t, "", false);
-	CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[1]), MD_OK);
-	CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[2]), MD_OK);
-	CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[5]), MD_OK);
+	CU_ASSERT_EQUAL(md_box_expunge(box, 1), MD_OK);
+	CU_ASSERT_EQUAL(md_box_expunge(box, 2), MD_OK);
+	CU_ASSERT_EQUAL(md_box_expunge(box, 5), MD_OK);
 	seqs[0] = '\0';
 	CU_ASSERT_EQUAL(md_box_drop_gone(box, note, NULL), 3);
 	CU_ASSERT_STRING_EQUAL(seqs, "2/2 2/3 4/6 ");
@@ -211,8 +211,8 @@ static void test_readonly(void)
 	CU_ASSERT_EQUAL(box->n_recent, 1);
 	CU_ASSERT_EQUAL(box->uidvalidity, st.uidvalidity);
 	CU_ASSERT(mt_exists(&t, "new/1.a"));
-	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[0], MD_STORE_ADD, MD_SEEN, NULL, 0), MD_READONLY);
-	CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[0]), MD_READONLY);
+	CU_ASSERT_EQUAL(md_box_store(box, 0, MD_STORE_ADD, MD_SEEN, NULL, 0), MD_READONLY);
+	CU_ASSERT_EQUAL(md_box_expunge(box, 0), MD_READONLY);
 	mt_rename(&t, "new/1.a", "cur/1.a:2,F");
 	sync_box(box, 0, 0, 1);
 	CU_ASSERT_EQUAL(box->msgs[0].flags, MD_FLAGGED);
@@ -246,20 +246,20 @@ static void test_read(void)
 	mt_unlink(&t, "cur/4.dir:2,");
 	mt_mkdir(&t, "cur/4.dir:2,");
 	mt_rename(&t, "cur/1.a:2,", "cur/1.a:2,RS");
-	CU_ASSERT_EQUAL(md_box_octets(box, &box->msgs[0], &octets), MD_OK);
+	CU_ASSERT_EQUAL(md_box_octets(box, 0, &octets), MD_OK);
 	CU_ASSERT_EQUAL(octets, 9);
 	CU_ASSERT_EQUAL(box->msgs[0].flags, MD_ANSWERED | MD_SEEN);
-	CU_ASSERT_EQUAL(md_box_date(box, &box->msgs[0], &when), MD_OK);
+	CU_ASSERT_EQUAL(md_box_date(box, 0, &when), MD_OK);
 	CU_ASSERT_EQUAL(when, 1234567890);
-	CU_ASSERT_EQUAL(md_box_octets(box, &box->msgs[1], &octets), MD_OK);
+	CU_ASSERT_EQUAL(md_box_octets(box, 1, &octets), MD_OK);
 	CU_ASSERT_EQUAL(octets, 12);
-	CU_ASSERT_EQUAL(md_box_read(box, &box->msgs[2], &fd), MD_PERM);
-	CU_ASSERT_EQUAL(md_box_read(box, &box->msgs[3], &fd), MD_PERM);
-	CU_ASSERT_EQUAL(md_box_read(box, &box->msgs[0], &fd), MD_OK);
+	CU_ASSERT_EQUAL(md_box_read(box, 2, &fd), MD_PERM);
+	CU_ASSERT_EQUAL(md_box_read(box, 3, &fd), MD_PERM);
+	CU_ASSERT_EQUAL(md_box_read(box, 0, &fd), MD_OK);
 	CU_ASSERT_EQUAL(read(fd, buf, sizeof(buf)), 7);
 	close(fd);
 	mt_unlink(&t, "cur/1.a:2,RS");
-	CU_ASSERT_EQUAL(md_box_read(box, &box->msgs[0], &fd), MD_GONE);
+	CU_ASSERT_EQUAL(md_box_read(box, 0, &fd), MD_GONE);
 	CU_ASSERT(box->msgs[0].gone);
 	md_box_close(&box);
 	mt_end(&t);
@@ -284,11 +284,11 @@ static void test_odd_names(void)
 	mt_puts(&t, "new/:2,", mail);
 	box = open_box(&t, "", false);
 	CU_ASSERT_EQUAL_FATAL(box->n, 10);
-	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[0], MD_STORE_SET, MD_SEEN | MD_DRAFT, NULL, 0), MD_OK);
+	CU_ASSERT_EQUAL(md_box_store(box, 0, MD_STORE_SET, MD_SEEN | MD_DRAFT, NULL, 0), MD_OK);
 	CU_ASSERT(mt_exists(&t, "cur/1.a:2,DPSa"));
 	CU_ASSERT(mt_exists(&t, "cur/5.n:2,F"));
 	for (size_t i = 0; i < box->n; i++)
-		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[i], MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
+		CU_ASSERT_EQUAL(md_box_store(box, i, MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
 	CU_ASSERT(mt_exists(&t, "cur/3.c:2,F"));
 	sync_box(box, 0, 0, 0);
 	CU_ASSERT_EQUAL(box->n, 10);
@@ -315,24 +315,24 @@ static void test_keywords(void)
 	CU_ASSERT_EQUAL(a->n_keywords, 4);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(a->msgs[0].kw);
 	CU_ASSERT_EQUAL(a->msgs[0].kw->n, 2);
-	CU_ASSERT(md_msg_has_keyword(&a->msgs[0], (uint32_t)md_box_keyword(a, "$bar", 4)));
-	CU_ASSERT(md_msg_has_keyword(&a->msgs[1], (uint32_t)md_box_keyword(a, "bad_one", 7)));
-	CU_ASSERT(md_msg_has_keyword(&a->msgs[1], (uint32_t)md_box_keyword(a, "foo", 3)));
-	CU_ASSERT(!md_msg_has_keyword(&a->msgs[1], (uint32_t)md_box_keyword(a, "kw2", 3)));
+	CU_ASSERT(md_box_has_keyword(a, 0, (uint32_t)md_box_keyword(a, "$bar", 4)));
+	CU_ASSERT(md_box_has_keyword(a, 1, (uint32_t)md_box_keyword(a, "bad_one", 7)));
+	CU_ASSERT(md_box_has_keyword(a, 1, (uint32_t)md_box_keyword(a, "foo", 3)));
+	CU_ASSERT(!md_box_has_keyword(a, 1, (uint32_t)md_box_keyword(a, "kw2", 3)));
 	CU_ASSERT_PTR_NULL(a->msgs[2].kw);
 	CU_ASSERT_EQUAL(md_box_keyword_add(a, "a b", 3), -1);
 	CU_ASSERT_EQUAL(md_box_keyword_add(a, "", 0), -1);
 
 	kw[0] = (uint32_t)md_box_keyword_add(a, "new", 3);
-	CU_ASSERT_EQUAL(md_box_store(a, &a->msgs[2], MD_STORE_ADD, 0, kw, 1), MD_OK);
+	CU_ASSERT_EQUAL(md_box_store(a, 2, MD_STORE_ADD, 0, kw, 1), MD_OK);
 	check_file(&t, "courierimapkeywords/3.c", "new\n");
 	/* B adds to what A stored though it has not seen it. */
 	kw[0] = (uint32_t)md_box_keyword_add(b, "other", 5);
-	CU_ASSERT_EQUAL(md_box_store(b, &b->msgs[2], MD_STORE_ADD, MD_SEEN, kw, 1), MD_OK);
+	CU_ASSERT_EQUAL(md_box_store(b, 2, MD_STORE_ADD, MD_SEEN, kw, 1), MD_OK);
 	CU_ASSERT_EQUAL_FATAL(b->msgs[2].kw->n, 2);
 	sync_box(a, 0, 0, 1);
 	CU_ASSERT_EQUAL(a->msgs[2].kw->n, 2);
-	CU_ASSERT_EQUAL(md_box_store(a, &a->msgs[2], MD_STORE_SET, 0, NULL, 0), MD_OK);
+	CU_ASSERT_EQUAL(md_box_store(a, 2, MD_STORE_SET, 0, NULL, 0), MD_OK);
 	CU_ASSERT_PTR_NULL(a->msgs[2].kw);
 	check_file(&t, "courierimapkeywords/3.c", "");
 	sync_box(b, 0, 0, 1);
@@ -360,7 +360,7 @@ static void test_keyword_fold(void)
 	kw = (uint32_t)md_box_keyword_add(box, "first", 5);
 	kw = (uint32_t)md_box_keyword_add(box, "$Fwd", 4);
 	for (size_t i = 0; i < box->n; i++)
-		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[i], MD_STORE_ADD, 0, &kw, 1), MD_OK);
+		CU_ASSERT_EQUAL(md_box_store(box, i, MD_STORE_ADD, 0, &kw, 1), MD_OK);
 	sync_box(box, 0, 0, 0);
 	text = mt_read(&t, "courierimapkeywords/:list");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
@@ -406,9 +406,9 @@ static void test_many_keywords(void)
 	for (int i = 0; i < N; i++)
 		CU_ASSERT_EQUAL(md_box_keyword(box, box->keywords[i], strlen(box->keywords[i])), i);
 	for (size_t i = 0; i < box->n; i++)
-		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[i], MD_STORE_ADD, 0, kw, N), MD_OK);
+		CU_ASSERT_EQUAL(md_box_store(box, i, MD_STORE_ADD, 0, kw, N), MD_OK);
 	for (size_t i = 0; i < box->n; i++)
-		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[i], MD_STORE_REMOVE, 0, kw, N / 2), MD_OK);
+		CU_ASSERT_EQUAL(md_box_store(box, i, MD_STORE_REMOVE, 0, kw, N / 2), MD_OK);
 	md_box_close(&box);
 	box = open_box(&t, "", true);
 	for (size_t i = 0; i < box->n; i++) {
@@ -657,7 +657,7 @@ static void uids_run_out(const char *list, bool readonly)
 	append_to(&t, "", MD_LIMIT, &uid, &uidv);
 	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
 	if (!readonly)
-		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[0], MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
+		CU_ASSERT_EQUAL(md_box_store(box, 0, MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
 	/* A look at the folder is enough to mend it. */
 	CU_ASSERT_EQUAL(md_status(&t.root, "", &st), MD_OK);
 	CU_ASSERT(st.messages == 6 && st.uidvalidity > 77 && st.uidnext == 7);
@@ -716,7 +716,7 @@ static void test_copy_move(void)
 	mt_puts(&t, ".To/cur/9.old:2,", mail);
 	box = open_box(&t, "", false);
 	kw = (uint32_t)md_box_keyword_add(box, "kw", 2);
-	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[1], MD_STORE_ADD, 0, &kw, 1), MD_OK);
+	CU_ASSERT_EQUAL(md_box_store(box, 1, MD_STORE_ADD, 0, &kw, 1), MD_OK);
 	mt_unlink(&t, "cur/3.c:2,");
 	mt_rename(&t, "cur/1.a:2,Sx", "cur/1.a:2,FSx");
 	CU_ASSERT_EQUAL(md_copy(box, idx, 3, "To", &c), MD_OK);
@@ -766,7 +766,7 @@ static void test_copy_undo(void)
 	mt_puts(&t, "cur/2.b:2,", mail);
 	box = open_box(&t, "", false);
 	kw = (uint32_t)md_box_keyword_add(box, "kw", 2);
-	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[1], MD_STORE_ADD, 0, &kw, 1), MD_OK);
+	CU_ASSERT_EQUAL(md_box_store(box, 1, MD_STORE_ADD, 0, &kw, 1), MD_OK);
 	CU_ASSERT_NOT_EQUAL(md_move(box, idx, 2, "To", &c), MD_OK);
 	md_copied_fini(&c);
 	CU_ASSERT_NOT_EQUAL(md_copy(box, idx, 2, "To", &c), MD_OK);
@@ -917,7 +917,7 @@ static void test_no_regular_files(void)
 	CU_ASSERT_EQUAL(p->n, 2);
 	md_pop3_close(&p);
 	for (size_t i = 0; i < box->n; i++)
-		CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[i]), MD_OK);
+		CU_ASSERT_EQUAL(md_box_expunge(box, i), MD_OK);
 	md_box_close(&box);
 	for (size_t i = 0; i < ARRAY_LEN(sub); i++) {
 		snprintf(path, sizeof(path), "%s/3.dir%s", sub[i], i == 1 ? ":2,S" : "");

@@ -230,7 +230,7 @@ static enum md_err do_store(struct md_root *r)
 		return e;
 	kw = (uint32_t)md_box_keyword_add(box, "stored", 6);
 	if (box->n != 0)
-		e = md_box_store(box, &box->msgs[0], MD_STORE_ADD, MD_FLAGGED, &kw, 1);
+		e = md_box_store(box, 0, MD_STORE_ADD, MD_FLAGGED, &kw, 1);
 	md_box_close(&box);
 	return e;
 }
@@ -243,7 +243,7 @@ static enum md_err do_expunge(struct md_root *r)
 	if (e != MD_OK)
 		return e;
 	if (box->n != 0)
-		e = md_box_expunge(box, &box->msgs[0]);
+		e = md_box_expunge(box, 0);
 	md_box_close(&box);
 	return e;
 }
@@ -360,7 +360,7 @@ static void test_fold_synced(void)
 	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
 	kw = (uint32_t)md_box_keyword_add(box, "$Fwd", 4);
 	for (size_t i = 0; i < box->n; i++)
-		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[i], MD_STORE_ADD, 0, &kw, 1), MD_OK);
+		CU_ASSERT_EQUAL(md_box_store(box, i, MD_STORE_ADD, 0, &kw, 1), MD_OK);
 	forget_steps();
 	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
 	CU_ASSERT(in_order("sync ", "rename courierimapkeywords/:list\n"));
@@ -491,7 +491,7 @@ static bool stopped_at(enum md_err (*fn)(struct md_box *, const size_t *, size_t
 	mt_puts(&t, "cur/3.c:2,", mail);
 	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
 	kw = (uint32_t)md_box_keyword_add(box, "work", 4);
-	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[1], MD_STORE_ADD, 0, &kw, 1), MD_OK);
+	CU_ASSERT_EQUAL(md_box_store(box, 1, MD_STORE_ADD, 0, &kw, 1), MD_OK);
 	before = state_of(&t);
 	t.root.goes_on = goes_on;
 	asked = 0;

@@ -262,7 +262,7 @@ static void test_unwritable(void)
 	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
 	CU_ASSERT(box->readonly && box->n == 3);
 	CU_ASSERT_NOT_EQUAL(t.root.why[0], '\0');
-	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[0], MD_STORE_ADD, MD_SEEN, NULL, 0), MD_READONLY);
+	CU_ASSERT_EQUAL(md_box_store(box, 0, MD_STORE_ADD, MD_SEEN, NULL, 0), MD_READONLY);
 	md_box_close(&box);
 	CU_ASSERT_EQUAL(chmod(path, 0), 0);
 	CU_ASSERT_EQUAL(md_box_open(&t.root, "", false, &box), MD_PERM);

@@ -120,7 +120,7 @@ static void learn(struct worker *w)
 		struct md_msg *m = &w->box->msgs[w->known];
 		int fd, id;
 
-		if (m->gone || md_box_read(w->box, m, &fd) != MD_OK)
+		if (m->gone || md_box_read(w->box, (size_t)(m - w->box->msgs), &fd) != MD_OK)
 			continue;
 		id = read_id(fd);
 		close(fd);
@@ -133,11 +133,11 @@ static void expunge(struct worker *w, struct md_msg *m)
 {
 	int fd, id;
 
-	if (m->gone || md_box_read(w->box, m, &fd) != MD_OK)
+	if (m->gone || md_box_read(w->box, (size_t)(m - w->box->msgs), &fd) != MD_OK)
 		return;
 	id = read_id(fd);
 	close(fd);
-	if (md_box_expunge(w->box, m) == MD_OK)
+	if (md_box_expunge(w->box, (size_t)(m - w->box->msgs)) == MD_OK)
 		fprintf(w->log, "X %d\n", id);
 	else
 		fail(w, "expunge");
@@ -167,7 +167,7 @@ static void one_op(struct worker *w, int id)
 	default:
 		if (m == NULL || m->gone)
 			break;
-		e = md_box_store(w->box, m, rand_r(&w->seed) % 2 ? MD_STORE_ADD : MD_STORE_REMOVE,
+		e = md_box_store(w->box, (size_t)(m - w->box->msgs), rand_r(&w->seed) % 2 ? MD_STORE_ADD : MD_STORE_REMOVE,
 			(unsigned)rand_r(&w->seed) & MD_FLAGS_ALL, &kw, rand_r(&w->seed) % 4 == 0);
 		if (e != MD_OK && e != MD_GONE)
 			fail(w, "store");
@@ -310,9 +310,9 @@ static void imap_session(struct worker *w)
 		enum md_err e = MD_OK;
 
 		if (what % 4 == 0)
-			e = md_box_expunge(w->box, &w->box->msgs[i]);
+			e = md_box_expunge(w->box, i);
 		else if (what % 4 == 1)
-			e = md_box_store(w->box, &w->box->msgs[i], MD_STORE_SET, what >> 8 & MD_FLAGS_ALL & ~MD_DELETED, NULL, 0);
+			e = md_box_store(w->box, i, MD_STORE_SET, what >> 8 & MD_FLAGS_ALL & ~MD_DELETED, NULL, 0);
 		if (e != MD_OK && e != MD_GONE)
 			fail(w, "change");
 	}

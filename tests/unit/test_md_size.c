@@ -141,12 +141,12 @@ static void test_store(void)
 	box = open_box(&t, "");
 	CU_ASSERT_EQUAL_FATAL(box->n, 3);
 	for (size_t i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[i], MD_STORE_ADD, MD_DELETED | MD_FLAGGED, NULL, 0), MD_OK);
+		CU_ASSERT_EQUAL(md_box_store(box, i, MD_STORE_ADD, MD_DELETED | MD_FLAGGED, NULL, 0), MD_OK);
 	CU_ASSERT_EQUAL(check(&t), 2); /* one line for all of a command */
-	CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[0], MD_STORE_ADD, MD_SEEN, NULL, 0), MD_OK);
+	CU_ASSERT_EQUAL(md_box_store(box, 0, MD_STORE_ADD, MD_SEEN, NULL, 0), MD_OK);
 	CU_ASSERT_EQUAL(check(&t), 2);
 	for (size_t i = 0; i < 3; i++)
-		CU_ASSERT_EQUAL(md_box_store(box, &box->msgs[i], MD_STORE_SET, MD_SEEN, NULL, 0), MD_OK);
+		CU_ASSERT_EQUAL(md_box_store(box, i, MD_STORE_SET, MD_SEEN, NULL, 0), MD_OK);
 	CU_ASSERT_EQUAL(check(&t), 3);
 	md_box_close(&box);
 	box = open_box(&t, "Trash");
@@ -166,12 +166,12 @@ static void test_expunge(void)
 	CU_ASSERT_EQUAL(check(&t), 2);
 	box = open_box(&t, "");
 	for (size_t i = 0; i < box->n; i++)
-		CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[i]), MD_OK);
+		CU_ASSERT_EQUAL(md_box_expunge(box, i), MD_OK);
 	CU_ASSERT_EQUAL(check(&t), 3);
 	md_box_close(&box);
 	append(&t, "Trash", 9, 0);
 	box = open_box(&t, "Trash");
-	CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[0]), MD_OK);
+	CU_ASSERT_EQUAL(md_box_expunge(box, 0), MD_OK);
 	CU_ASSERT_EQUAL(check(&t), 3);
 	md_box_close(&box);
 	mt_end(&t);
@@ -292,7 +292,7 @@ static void test_absurd_sizes(void)
 	mt_puts(&t, "cur/4.d.h,S=99999999999999999999999:2,", "x");
 	box = open_box(&t, "");
 	for (size_t i = 0; i < box->n; i++)
-		CU_ASSERT_EQUAL(md_box_expunge(box, &box->msgs[i]), MD_OK);
+		CU_ASSERT_EQUAL(md_box_expunge(box, i), MD_OK);
 	md_size_flush(&t.root);
 	text = mt_read(&t, "maildirsize");
 	CU_ASSERT_EQUAL(text[strlen(text) - 1], '\n');
