@@ -14,6 +14,7 @@
 #include "maildir/md_dir.h"
 #include "maildir/md_lock.h"
 #include "maildir/md_name.h"
+#include "maildir/md_pop3_in.h"
 #include "maildir/md_pop3list.h"
 #include "maildir/md_scan.h"
 
@@ -143,14 +144,40 @@ static bool still_there(struct md_pop3 *p, struct md_pop3_msg *m)
 	return in_cur(p->root, m->name);
 }
 
-enum md_err md_pop3_read(struct md_pop3 *p, struct md_pop3_msg *m, int *fd_out)
+size_t md_pop3_count(const struct md_pop3 *p)
 {
+	return p->n;
+}
+
+uint64_t md_pop3_octets(const struct md_pop3 *p, size_t i)
+{
+	return p->msgs[i].octets;
+}
+
+const char *md_pop3_file_name(const struct md_pop3 *p, size_t i)
+{
+	return p->msgs[i].name;
+}
+
+bool md_pop3_marked(const struct md_pop3 *p, size_t i)
+{
+	return p->msgs[i].deleted;
+}
+
+void md_pop3_mark(struct md_pop3 *p, size_t i, bool mark)
+{
+	p->msgs[i].deleted = mark;
+}
+
+enum md_err md_pop3_read(struct md_pop3 *p, size_t i, int *fd_out)
+{
+	struct md_pop3_msg *m = &p->msgs[i];
 	struct str path = STR_INIT;
 	struct stat st;
 	int err = 0;
 
 	*fd_out = -1;
-	for (int i = 0; i < RENAME_TRIES; i++) {
+	for (int k = 0; k < RENAME_TRIES; k++) {
 		str_clear(&path);
 		str_addf(&path, "cur/%s", m->name);
 		*fd_out = openat(p->root->fd, path.data, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -176,7 +203,7 @@ static enum md_err measure(struct md_pop3 *p, struct md_pop3_msg *m)
 	bool header = true;
 	char last = '\n';
 	int fd;
-	enum md_err e = md_pop3_read(p, m, &fd);
+	enum md_err e = md_pop3_read(p, (size_t)(m - p->msgs), &fd);
 
 	if (e != MD_OK)
 		return e;
@@ -493,8 +520,10 @@ void md_pop3_close(struct md_pop3 **pp)
 	mem_free(pp);
 }
 
-void md_pop3_uidl(const struct md_pop3_msg *m, struct str *out)
+void md_pop3_uidl(const struct md_pop3 *p, size_t i, struct str *out)
 {
+	const struct md_pop3_msg *m = &p->msgs[i];
+
 	if (m->uidl != NULL) {
 		str_adds(out, m->uidl);
 	} else if (m->n != 0) {
@@ -504,8 +533,8 @@ void md_pop3_uidl(const struct md_pop3_msg *m, struct str *out)
 	} else {
 		size_t len = md_name_base_len(m->name);
 
-		for (size_t i = 0; i < len; i++) {
-			unsigned char c = (unsigned char)m->name[i];
+		for (size_t k = 0; k < len; k++) {
+			unsigned char c = (unsigned char)m->name[k];
 
 			if (c < 0x21 || c > 0x7e || c == '\'' || c == '"' || c == '+')
 				str_addf(out, "+%02X", c);
@@ -515,13 +544,14 @@ void md_pop3_uidl(const struct md_pop3_msg *m, struct str *out)
 	}
 }
 
-enum md_err md_pop3_seen(struct md_pop3 *p, struct md_pop3_msg *m)
+enum md_err md_pop3_seen(struct md_pop3 *p, size_t i)
 {
+	struct md_pop3_msg *m = &p->msgs[i];
 	struct str from = STR_INIT, to = STR_INIT;
 	enum md_err e = MD_IO;
 	int err = 0;
 
-	for (int i = 0; i < RENAME_TRIES; i++) {
+	for (int k = 0; k < RENAME_TRIES; k++) {
 		str_clear(&from);
 		str_clear(&to);
 		str_addf(&from, "cur/%s", m->name);

@@ -11,39 +11,33 @@
 
 #define MD_POP3_FILE "courierpop3dsizelist"
 
-struct md_pop3_msg {
-	char *name;       /* of the file in cur/ */
-	uint64_t octets;  /* with CRLF */
-	uint32_t n, uidv; /* n 0: the UIDL is made of the name */
-	bool utf8;        /* the header has bytes above 127 (RFC 6856) */
-	bool deleted;     /* for the caller: md_pop3_commit() deletes these */
-	bool known;       /* of md_pop3.c */
-	bool unreadable;  /* likewise */
-	char *uidl;       /* NULL, or a UIDL that stands for itself ("ENOMEM-...") */
-};
-
-struct md_pop3 {
-	struct md_root *root;
-	size_t n;
-	struct md_pop3_msg *msgs; /* leading number of the name, then bytes: the message numbers less one */
-	uint32_t next, uidv;      /* of the list */
-};
+struct md_pop3; /* of maildir/ alone */
 
 /* Moves mail from new/ to cur/, reads and brings up to date the list, deletes files in tmp/ older than 36 hours.
  * MD_OK and *P; if the list could not be saved root->why tells why ("" otherwise).
  * MD_NOTMAILDIR, MD_PERM, MD_IO, MD_LIMIT; MD_STOPPED: mail of which the list knew nothing was being measured, the list is as it was. */
 enum md_err md_pop3_open(struct md_root *r, struct md_pop3 **p_out) MUST_CHECK;
 void md_pop3_close(struct md_pop3 **p);
-/* Appends the UIDL of M, as Courier makes it: printable characters; at most 70 unless it is made of a long file name
- * (n 0), where the client knows it so already. */
-void md_pop3_uidl(const struct md_pop3_msg *m, struct str *out);
-/* Opens the file of M for reading; lines end in LF (or CRLF, if so delivered). *FD is the caller's.
+/* A message is named by its index I: its number less one, which it keeps. */
+size_t md_pop3_count(const struct md_pop3 *p);
+/* Octets when every line ends in CRLF. */
+uint64_t md_pop3_octets(const struct md_pop3 *p, size_t i);
+/* Appends the UIDL of message I, as Courier makes it: printable characters; at most 70 unless it is made of a long file
+ * name, where the client knows it so already. */
+void md_pop3_uidl(const struct md_pop3 *p, size_t i, struct str *out);
+/* The name of its file, for the log. Valid until the next call that is not const. */
+const char *md_pop3_file_name(const struct md_pop3 *p, size_t i);
+/* To be deleted by md_pop3_commit()? */
+bool md_pop3_marked(const struct md_pop3 *p, size_t i);
+void md_pop3_mark(struct md_pop3 *p, size_t i, bool mark);
+/* Opens the file of message I for reading; lines end in LF (or CRLF, if so delivered). *FD is the caller's.
  * MD_OK, MD_GONE (someone else deleted it), MD_PERM, MD_IO. */
-enum md_err md_pop3_read(struct md_pop3 *p, struct md_pop3_msg *m, int *fd_out) MUST_CHECK;
-/* Gives M the flag S, as RETR does. Failing is no reason to fail the command. */
-enum md_err md_pop3_seen(struct md_pop3 *p, struct md_pop3_msg *m) MUST_CHECK;
-/* QUIT: deletes the messages marked ->deleted (the marks are used up). *DELETED counts those gone now, whoever deleted them.
- * MD_OK; else MD_PERM, MD_READONLY, MD_IO: some could not be deleted (RFC 1939 section 6: -ERR some deleted messages not removed). */
+enum md_err md_pop3_read(struct md_pop3 *p, size_t i, int *fd_out) MUST_CHECK;
+/* Gives message I the flag S, as RETR does. Failing is no reason to fail the command. */
+enum md_err md_pop3_seen(struct md_pop3 *p, size_t i) MUST_CHECK;
+/* QUIT: deletes the messages that are marked (the marks are used up). *DELETED counts those gone now, whoever deleted
+ * them. MD_OK; else MD_PERM, MD_READONLY, MD_IO: some could not be deleted (RFC 1939 section 6: -ERR some deleted messages
+ * not removed) and are marked no more. */
 enum md_err md_pop3_commit(struct md_pop3 *p, size_t *deleted_out) MUST_CHECK;
 
 #endif

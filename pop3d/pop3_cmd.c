@@ -27,27 +27,21 @@ void pop3_bad(struct pop3 *s, const char *reply)
 	s->end = SESSION_END_PROTOCOL;
 }
 
-/* The message of number TEXT; else the client is told, and NULL. */
-static struct md_pop3_msg *message(struct pop3 *s, const char *text)
+/* *I: the index of the message of number TEXT. False: there is none to be had, and the client is told. */
+static bool message(struct pop3 *s, const char *text, size_t *i)
 {
-	struct md_pop3_msg *m;
 	uint64_t n;
 
-	if (!num_parse_str(text, s->box->n, &n) || n == 0) {
+	if (!num_parse_str(text, md_pop3_count(s->box), &n) || n == 0) {
 		bio_puts(&s->bio, no_message);
-		return NULL;
+		return false;
 	}
-	m = &s->box->msgs[n - 1];
-	if (m->deleted) {
+	*i = (size_t)n - 1;
+	if (md_pop3_marked(s->box, *i)) {
 		bio_puts(&s->bio, "-ERR that message is marked as deleted\r\n");
-		return NULL;
+		return false;
 	}
-	return m;
-}
-
-static size_t number_of(const struct pop3 *s, const struct md_pop3_msg *m)
-{
-	return (size_t)(m - s->box->msgs) + 1;
+	return true;
 }
 
 /* What STAT and LIST tell: messages that are not marked, and their octets. */
@@ -56,11 +50,11 @@ static size_t total(const struct pop3 *s, uint64_t *octets)
 	size_t n = 0;
 
 	*octets = 0;
-	for (size_t i = 0; i < s->box->n; i++) {
-		if (s->box->msgs[i].deleted)
+	for (size_t i = 0, all = md_pop3_count(s->box); i < all; i++) {
+		if (md_pop3_marked(s->box, i))
 			continue;
 		n++;
-		*octets += s->box->msgs[i].octets;
+		*octets += md_pop3_octets(s->box, i);
 	}
 	return n;
 }
@@ -75,55 +69,54 @@ static void cmd_stat(struct pop3 *s, const struct pop3_line *l UNUSED)
 
 static void cmd_list(struct pop3 *s, const struct pop3_line *l)
 {
-	struct md_pop3_msg *m;
 	uint64_t octets;
-	size_t n;
+	size_t n, i;
 
 	if (l->args == 1) {
-		if ((m = message(s, l->arg[0])) != NULL)
-			bio_printf(&s->bio, "+OK %zu %" PRIu64 "\r\n", number_of(s, m), m->octets);
+		if (message(s, l->arg[0], &i))
+			bio_printf(&s->bio, "+OK %zu %" PRIu64 "\r\n", i + 1, md_pop3_octets(s->box, i));
 		return;
 	}
 	n = total(s, &octets);
 	bio_printf(&s->bio, "+OK %zu messages, %" PRIu64 " octets\r\n", n, octets);
-	for (size_t i = 0; i < s->box->n; i++)
-		if (!s->box->msgs[i].deleted)
-			bio_printf(&s->bio, "%zu %" PRIu64 "\r\n", i + 1, s->box->msgs[i].octets);
+	for (i = 0; i < md_pop3_count(s->box); i++)
+		if (!md_pop3_marked(s->box, i))
+			bio_printf(&s->bio, "%zu %" PRIu64 "\r\n", i + 1, md_pop3_octets(s->box, i));
 	bio_puts(&s->bio, ".\r\n");
 }
 
 static void cmd_uidl(struct pop3 *s, const struct pop3_line *l)
 {
 	struct str uidl = STR_INIT;
-	struct md_pop3_msg *m;
+	size_t i;
 
 	if (l->args == 1) {
-		if ((m = message(s, l->arg[0])) != NULL) {
-			md_pop3_uidl(m, &uidl);
-			bio_printf(&s->bio, "+OK %zu %s\r\n", number_of(s, m), str_cstr(&uidl));
+		if (message(s, l->arg[0], &i)) {
+			md_pop3_uidl(s->box, i, &uidl);
+			bio_printf(&s->bio, "+OK %zu %s\r\n", i + 1, str_cstr(&uidl));
 		}
 		str_fini(&uidl);
 		return;
 	}
 	bio_puts(&s->bio, "+OK unique ids follow\r\n");
-	for (size_t i = 0; i < s->box->n; i++) {
-		if (s->box->msgs[i].deleted)
+	for (i = 0; i < md_pop3_count(s->box); i++) {
+		if (md_pop3_marked(s->box, i))
 			continue;
 		str_clear(&uidl);
-		md_pop3_uidl(&s->box->msgs[i], &uidl);
+		md_pop3_uidl(s->box, i, &uidl);
 		bio_printf(&s->bio, "%zu %s\r\n", i + 1, str_cstr(&uidl));
 	}
 	bio_puts(&s->bio, ".\r\n");
 	str_fini(&uidl);
 }
 
-/* Opens the message of M; else the client is told, and -1. */
-static int open_message(struct pop3 *s, struct md_pop3_msg *m)
+/* Opens message I; else the client is told, and -1. */
+static int open_message(struct pop3 *s, size_t i)
 {
 	enum md_err err;
 	int fd;
 
-	if ((err = md_pop3_read(s->box, m, &fd)) == MD_OK)
+	if ((err = md_pop3_read(s->box, i, &fd)) == MD_OK)
 		return fd;
 	if (err == MD_GONE) {
 		bio_puts(&s->bio, "-ERR that message is gone: it was removed by another program\r\n");
@@ -159,9 +152,9 @@ static bool send_message(struct pop3 *s, int fd, uint64_t lines, uint64_t *count
 	return bio_put(&s->bio, text, len);
 }
 
-static bool send_part(struct pop3 *s, struct md_pop3_msg *m, uint64_t lines, uint64_t *counter)
+static bool send_part(struct pop3 *s, size_t i, uint64_t lines, uint64_t *counter)
 {
-	int fd = open_message(s, m);
+	int fd = open_message(s, i);
 	bool ok;
 
 	if (fd == -1)
@@ -169,7 +162,7 @@ static bool send_part(struct pop3 *s, struct md_pop3_msg *m, uint64_t lines, uin
 	/* Headers in UTF-8 are sent as they are, also to a client that did not say UTF8: what such clients do with
 	 * them is better than a message that they cannot fetch at all. */
 	if (lines == UINT64_MAX)
-		bio_printf(&s->bio, "+OK %" PRIu64 " octets follow\r\n", m->octets);
+		bio_printf(&s->bio, "+OK %" PRIu64 " octets follow\r\n", md_pop3_octets(s->box, i));
 	else
 		bio_puts(&s->bio, "+OK the top of the message follows\r\n");
 	ok = send_message(s, fd, lines, counter);
@@ -183,39 +176,39 @@ static bool send_part(struct pop3 *s, struct md_pop3_msg *m, uint64_t lines, uin
 
 static void cmd_retr(struct pop3 *s, const struct pop3_line *l)
 {
-	struct md_pop3_msg *m = message(s, l->arg[0]);
+	size_t i;
 
-	if (m == NULL || !send_part(s, m, UINT64_MAX, &s->start->counters->retr))
+	if (!message(s, l->arg[0], &i) || !send_part(s, i, UINT64_MAX, &s->start->counters->retr))
 		return;
-	if (md_pop3_seen(s->box, m) != MD_OK)
+	if (md_pop3_seen(s->box, i) != MD_OK)
 		log_debug("%s", s->root.why); /* the message was sent all the same */
 }
 
 static void cmd_top(struct pop3 *s, const struct pop3_line *l)
 {
-	struct md_pop3_msg *m;
 	uint64_t lines;
+	size_t i;
 
 	if (!num_parse_str(l->arg[1], UINT64_MAX - 1, &lines))
 		pop3_bad(s, "-ERR TOP wants a message number and a number of lines\r\n");
-	else if ((m = message(s, l->arg[0])) != NULL)
-		send_part(s, m, lines, &s->start->counters->top);
+	else if (message(s, l->arg[0], &i))
+		send_part(s, i, lines, &s->start->counters->top);
 }
 
 static void cmd_dele(struct pop3 *s, const struct pop3_line *l)
 {
-	struct md_pop3_msg *m = message(s, l->arg[0]);
+	size_t i;
 
-	if (m == NULL)
+	if (!message(s, l->arg[0], &i))
 		return;
-	m->deleted = true;
+	md_pop3_mark(s->box, i, true);
 	bio_puts(&s->bio, "+OK will be deleted at QUIT\r\n");
 }
 
 static void cmd_rset(struct pop3 *s, const struct pop3_line *l UNUSED)
 {
-	for (size_t i = 0; i < s->box->n; i++)
-		s->box->msgs[i].deleted = false;
+	for (size_t i = 0; i < md_pop3_count(s->box); i++)
+		md_pop3_mark(s->box, i, false);
 	bio_puts(&s->bio, "+OK nothing will be deleted\r\n");
 }
 
@@ -241,10 +234,11 @@ static void cmd_only_before(struct pop3 *s, const struct pop3_line *l UNUSED)
 /* For each message, 1 if it is to be deleted. */
 static char *marks(const struct pop3 *s)
 {
-	char *marked = mem_alloc(s->box->n + 1);
+	size_t n = md_pop3_count(s->box);
+	char *marked = mem_alloc(n + 1);
 
-	for (size_t i = 0; i < s->box->n; i++)
-		marked[i] = s->box->msgs[i].deleted;
+	for (size_t i = 0; i < n; i++)
+		marked[i] = md_pop3_marked(s->box, i);
 	return marked;
 }
 
@@ -254,9 +248,9 @@ static void log_deletions(const struct pop3 *s, const char *marked, bool all)
 	char who[512], file[512];
 
 	session_log_who(s->start, who, sizeof(who));
-	for (size_t i = 0; i < s->box->n; i++)
-		if (marked[i] && (all || !s->box->msgs[i].deleted))
-			log_info("DELETED, %s, filename=%s", who, log_clean(file, sizeof(file), s->box->msgs[i].name));
+	for (size_t i = 0; i < md_pop3_count(s->box); i++)
+		if (marked[i] && (all || !md_pop3_marked(s->box, i)))
+			log_info("DELETED, %s, filename=%s", who, log_clean(file, sizeof(file), md_pop3_file_name(s->box, i)));
 }
 
 static void cmd_quit(struct pop3 *s, const struct pop3_line *l UNUSED)

@@ -10,7 +10,7 @@
 #include "maildir/md_keyword.h"
 #include "maildir/md_lock.h"
 #include "maildir/md_name.h"
-#include "maildir/md_pop3.h"
+#include "maildir/md_pop3_in.h"
 #include "maildir/md_pop3list.h"
 
 static void test_name(void)
@@ -131,11 +131,11 @@ static struct md_pop3 *open_pop3(struct md_test *t)
 	return p;
 }
 
-static void check_uidl(const struct md_pop3_msg *m, const char *want)
+static void check_uidl(const struct md_pop3 *p, size_t i, const char *want)
 {
 	struct str s = STR_INIT;
 
-	md_pop3_uidl(m, &s);
+	md_pop3_uidl(p, i, &s);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&s), want);
 	str_fini(&s);
 }
@@ -168,32 +168,32 @@ static void test_pop3(void)
 	p = open_pop3(&t);
 	CU_ASSERT_STRING_EQUAL(t.root.why, "");
 	CU_ASSERT_EQUAL_FATAL(p->n, 5);
-	check_uidl(&p->msgs[0], "UID7-55");
-	check_uidl(&p->msgs[1], "UID3-55");
-	check_uidl(&p->msgs[2], "UID8-55");
-	check_uidl(&p->msgs[3], "UID4");
-	check_uidl(&p->msgs[4], "1000000004.M1P1.host");
+	check_uidl(p, 0, "UID7-55");
+	check_uidl(p, 1, "UID3-55");
+	check_uidl(p, 2, "UID8-55");
+	check_uidl(p, 3, "UID4");
+	check_uidl(p, 4, "1000000004.M1P1.host");
 	CU_ASSERT(p->msgs[0].utf8 && p->msgs[0].octets == 18);
 	CU_ASSERT(mt_exists(&t, "cur/999.x y.host:2,"));
 	check_list(&t, "/3 9 55\n999.x y.host:2, 18 7:55:1\n1000000001.M1P1.host:2,S 26 3:55:0\n"
 		"1000000002.M1P1.host:2,T 27 8:55:0\n1000000003.M1P1.host:2,S 26 4:0:0\n1000000004.M1P1.host:2,S 26 0:55:0\n");
-	CU_ASSERT_EQUAL(md_pop3_read(p, &p->msgs[0], &fd), MD_OK);
+	CU_ASSERT_EQUAL(md_pop3_read(p, 0, &fd), MD_OK);
 	close(fd);
-	CU_ASSERT_EQUAL(md_pop3_seen(p, &p->msgs[0]), MD_OK);
+	CU_ASSERT_EQUAL(md_pop3_seen(p, 0), MD_OK);
 	CU_ASSERT(mt_exists(&t, "cur/999.x y.host:2,S"));
 	/* Someone else flags one and deletes another meanwhile. */
 	mt_rename(&t, "cur/1000000001.M1P1.host:2,S", "cur/1000000001.M1P1.host:2,FS");
 	mt_unlink(&t, "cur/1000000003.M1P1.host:2,S");
-	CU_ASSERT_EQUAL(md_pop3_read(p, &p->msgs[3], &fd), MD_GONE);
+	CU_ASSERT_EQUAL(md_pop3_read(p, 3, &fd), MD_GONE);
 	for (size_t i = 0; i < 4; i++)
-		p->msgs[i].deleted = i != 2;
+		md_pop3_mark(p, i, i != 2);
 	mt_rename(&t, "cur/1000000001.M1P1.host:2,FS", "cur/1000000001.M1P1.host:2,RS");
 	CU_ASSERT_EQUAL(md_pop3_commit(p, &deleted), MD_OK);
 	CU_ASSERT_EQUAL(deleted, 3);
 	md_pop3_close(&p);
 	p = open_pop3(&t);
 	CU_ASSERT_EQUAL_FATAL(p->n, 2);
-	check_uidl(&p->msgs[0], "UID8-55");
+	check_uidl(p, 0, "UID8-55");
 	check_list(&t, "/3 9 55\n1000000002.M1P1.host:2,T 27 8:55:0\n1000000004.M1P1.host:2,S 26 0:55:0\n");
 	md_pop3_close(&p);
 	mt_end(&t);
@@ -220,7 +220,7 @@ static void test_pop3_unsaved(void)
 	mt_puts(&t, MD_POP3_FILE, "/3 2 9\n2.b 3 1:9:0\n");
 	p = open_pop3(&t);
 	CU_ASSERT_EQUAL_FATAL(p->n, 1);
-	check_uidl(&p->msgs[0], "UID1-9");
+	check_uidl(p, 0, "UID1-9");
 	md_pop3_close(&p);
 	CU_ASSERT_EQUAL(chmod(path, 0700), 0);
 	mt_end(&t);

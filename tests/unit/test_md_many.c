@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 
 #include "maildir/md_copy.h"
-#include "maildir/md_pop3.h"
+#include "maildir/md_pop3_in.h"
 #include "maildir/md_save.h"
 #include "maildir/md_scan.h"
 
@@ -332,7 +332,7 @@ static void pop3_session(struct worker *w)
 	}
 	for (size_t i = 0; i < p->n; i++) {
 		fprintf(w->log, "U %u %d\n", p->msgs[i].n, name_id(p->msgs[i].name));
-		p->msgs[i].deleted = rand_r(&w->seed) % 4 == 0;
+		md_pop3_mark(p, i, rand_r(&w->seed) % 4 == 0);
 	}
 	if (md_pop3_commit(p, &deleted) != MD_OK)
 		fail(w, "commit");

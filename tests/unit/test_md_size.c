@@ -4,7 +4,7 @@
 #include <dirent.h>
 
 #include "maildir/md_copy.h"
-#include "maildir/md_pop3.h"
+#include "maildir/md_pop3_in.h"
 #include "maildir/md_save.h"
 #include "maildir/md_tree.h"
 
@@ -243,7 +243,7 @@ static void test_pop3(void)
 	CU_ASSERT_EQUAL(check(&t), 2);
 	CU_ASSERT_EQUAL_FATAL(md_pop3_open(&t.root, &p), MD_OK);
 	for (size_t i = 0; i < p->n; i++)
-		p->msgs[i].deleted = true;
+		md_pop3_mark(p, i, true);
 	CU_ASSERT_EQUAL(md_pop3_commit(p, &deleted), MD_OK);
 	CU_ASSERT_EQUAL(deleted, 4);
 	CU_ASSERT_EQUAL(check(&t), 3);

@@ -1,0 +1,25 @@
+/* What a POP3 view is made of: for md_pop3.c, md_pop3list.c and the unit tests. */
+#ifndef MAILDIR_MD_POP3_IN_H
+#define MAILDIR_MD_POP3_IN_H
+
+#include "maildir/md_pop3.h"
+
+struct md_pop3_msg {
+	char *name;       /* of the file in cur/ */
+	uint64_t octets;  /* with CRLF */
+	uint32_t n, uidv; /* n 0: the UIDL is made of the name */
+	bool utf8;        /* the header has bytes above 127 (RFC 6856) */
+	bool deleted;     /* md_pop3_commit() deletes it */
+	bool known;       /* of md_pop3.c */
+	bool unreadable;  /* likewise */
+	char *uidl;       /* NULL, or a UIDL that stands for itself ("ENOMEM-...") */
+};
+
+struct md_pop3 {
+	struct md_root *root;
+	size_t n;
+	struct md_pop3_msg *msgs; /* leading number of the name, then bytes: the message numbers less one */
+	uint32_t next, uidv;      /* of the list */
+};
+
+#endif
