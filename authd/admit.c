@@ -10,6 +10,7 @@
 #include "lib/num.h"
 #include "lib/rnd.h"
 #include "lib/str.h"
+#include "node/msg_ticket.h"
 
 enum { WAY_GRACE = 20 }; /* seconds, and PROXY_TIMEOUT: a login of whose end nobody has told is not under way any more */
 
@@ -52,22 +53,17 @@ static uint64_t random_id(struct authd *a)
 static void send_ticket(struct request *rq, struct auth_reply *r)
 {
 	struct authd *a = rq->worker->a;
+	struct ticket_grant grant = {
+		.session = r->session, .slot = rq->worker->slot, .generation = rq->worker->generation, .protocol = rq->q.protocol,
+		.account = rq->account, .client = rq->client, .proxied = r->proxied, .tls = rq->client_tls, .signature = r->signature,
+	};
 
 	rnd_bytes(r->ticket, sizeof(r->ticket));
 	if (a->spawn == NULL)
 		return; /* the worker finds out, and asks again when there is a new spawn */
-	msgw_begin(&out, TICKET);
-	msgw_bytes(&out, r->ticket, sizeof(r->ticket));
-	msgw_u64(&out, r->session);
-	msgw_u32(&out, rq->worker->slot);
-	msgw_u64(&out, rq->worker->generation);
-	msgw_u8(&out, (uint8_t)rq->q.protocol);
-	account_write(&out, &rq->account, false);
-	msgw_str(&out, r->session_id);
-	net_addr_write(&out, &rq->client);
-	msgw_u8(&out, r->proxied);
-	msgw_u8(&out, rq->client_tls);
-	msgw_u8(&out, (uint8_t)r->signature);
+	memcpy(grant.id, r->ticket, sizeof(grant.id));
+	str_copy(grant.session_id, sizeof(grant.session_id), r->session_id);
+	ticket_write(&out, &grant);
 	if (chan_send(a->spawn, &out, -1) != 0)
 		log_error("spawn does not read its messages");
 }

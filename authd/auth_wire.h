@@ -22,7 +22,6 @@
 
 enum {
 	HOP_MAC_LEN = MAC_LEN,
-	HOP_HOST_MAX = 256,    /* bytes of a mailhost with NUL */
 	AUTH_ADDRS_MAX = 8,
 	AUTH_REASON_MAX = 512,
 	AUTH_TEXT_MAX = 1024,  /* bytes of a text of a conversation with NUL */

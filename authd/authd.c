@@ -13,6 +13,9 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/text.h"
+#include "node/msg_session.h"
+#include "node/msg_ticket.h"
+#include "node/wire.h"
 
 enum { LOOKUP_SECONDS = 20 }; /* for a name: what comes later than a login can wait is of use to the next ones */
 
@@ -31,25 +34,18 @@ static void end_session(struct authd *a, uint64_t id)
 /* A worker (W) or spawn (W is NULL) tells what it has. NULL: the message is bad, or it is not W's to tell. */
 static struct reg_session *have_session(struct authd *a, struct msgr *r, struct authd_worker *w)
 {
-	uint64_t id = msgr_u64(r);
-	uint8_t protocol = msgr_u8(r);
-	struct net_addr client;
+	struct session_have m;
 	struct reg_session *s;
-	char user[ACCOUNT_NAME_MAX];
-	uint32_t pid;
 
-	net_addr_read(r, &client);
-	msgr_str(r, user, sizeof(user));
-	pid = msgr_u32(r);
-	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT)
+	if (!session_have_read(r, &m))
 		return NULL;
-	if ((s = reg_find(a->reg, id)) == NULL)
-		s = reg_add(a->reg, id, (enum protocol)protocol, &client, user, (uint32_t)time(NULL));
+	if ((s = reg_find(a->reg, m.session)) == NULL)
+		s = reg_add(a->reg, m.session, m.protocol, &m.client, m.user, (uint32_t)time(NULL));
 	else if (w != NULL && (s->owner != OWNER_WORKER || s->worker != w))
 		return NULL;
 	s->owner = w != NULL ? OWNER_WORKER : OWNER_SPAWN;
 	s->worker = w;
-	s->pid = w != NULL ? 0 : pid;
+	s->pid = w != NULL ? 0 : m.pid;
 	if (w == NULL)
 		reg_set_ticket(s, NULL);
 	return s;
@@ -66,8 +62,7 @@ static void void_ticket(struct authd *a, const struct reg_session *s)
 {
 	if (s->ticket == NULL || a->spawn == NULL)
 		return;
-	msgw_begin(&out, TICKET_VOID);
-	msgw_bytes(&out, s->ticket, TICKET_LEN);
+	ticket_void_write(&out, s->ticket);
 	if (chan_send(a->spawn, &out, -1) != 0)
 		log_error("spawn does not read its messages");
 }
@@ -116,32 +111,26 @@ static bool is_mailhost(const char *host)
 
 static bool peer_is_self(struct authd *a, struct msgr *r)
 {
-	char host[HOP_HOST_MAX];
-	uint8_t protocol = msgr_u8(r);
-	uint16_t port;
+	struct peer_self m;
 
-	msgr_str(r, host, sizeof(host));
-	port = msgr_u16(r);
-	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT || !is_mailhost(host))
+	if (!peer_self_read(r, &m) || !is_mailhost(m.host))
 		return false;
 	a->logins[AUTH_VERDICT_LOOP]++;
-	loops_seen(a->loops, LOOP_BACK, (enum protocol)protocol, host, port, clock_now()); /* the worker has said it */
+	loops_seen(a->loops, LOOP_BACK, m.protocol, m.host, m.port, clock_now()); /* the worker has said it */
 	return true;
 }
 
 /* A mailhost has told a worker what it thinks of our signature. */
 static bool peer_signature(struct authd *a, struct msgr *r)
 {
-	char told[HOP_HOST_MAX], host[HOP_HOST_MAX];
-	uint8_t check;
+	char host[HOP_HOST_MAX];
+	struct peer_signature m;
 
-	msgr_str(r, told, sizeof(told));
-	check = msgr_u8(r);
-	if (!msgr_end(r) || check >= HOP_CHECK_COUNT)
+	if (!peer_signature_read(r, &m))
 		return false;
-	log_value(host, sizeof(host), told);
-	if (host[0] != '\0' && signers_told(a->signers, host, (enum hop_check)check, clock_now()))
-		signers_log_mailhost(host, (enum hop_check)check);
+	log_value(host, sizeof(host), m.host);
+	if (host[0] != '\0' && signers_told(a->signers, host, m.check, clock_now()))
+		signers_log_mailhost(host, m.check);
 	return true;
 }
 
@@ -156,34 +145,32 @@ static struct reg_session *login_under_way(struct authd_worker *w, uint64_t id, 
 
 static bool has_arrived(struct authd_worker *w, struct msgr *r)
 {
-	uint64_t id = msgr_u64(r);
-	uint8_t target = msgr_u8(r);
+	struct session_target m;
 	struct reg_session *s;
 
-	if (!msgr_end(r))
+	if (!session_arrived_read(r, &m))
 		return false;
-	if ((s = login_under_way(w, id, target)) == NULL)
+	if ((s = login_under_way(w, m.session, m.target)) == NULL)
 		return true;
-	peers_arrived(w->a->peers, (enum protocol)s->protocol, &s->way->target[target], time(NULL));
+	peers_arrived(w->a->peers, (enum protocol)s->protocol, &s->way->target[m.target], time(NULL));
 	reg_arrived(w->a->reg, s);
 	return true;
 }
 
 static bool peer_result(struct authd_worker *w, struct msgr *r)
 {
-	uint64_t id = msgr_u64(r);
-	uint8_t target = msgr_u8(r), result = msgr_u8(r);
 	struct peers *peers = w->a->peers;
+	struct session_target m;
 	struct reg_session *s;
 
-	if (!msgr_end(r) || result >= PEER_RESULTS)
+	if (!peer_result_read(r, &m))
 		return false;
-	if ((s = login_under_way(w, id, target)) == NULL)
+	if ((s = login_under_way(w, m.session, m.target)) == NULL)
 		return true;
-	if (result == PEER_SLOW)
-		peers_slow(peers, (enum protocol)s->protocol, &s->way->target[target], s->user, s->start, clock_now());
+	if (m.result == PEER_SLOW)
+		peers_slow(peers, (enum protocol)s->protocol, &s->way->target[m.target], s->user, s->start, clock_now());
 	else
-		peers_result(peers, (enum protocol)s->protocol, &s->way->target[target], result == PEER_ANSWERS, clock_now());
+		peers_result(peers, (enum protocol)s->protocol, &s->way->target[m.target], m.result == PEER_ANSWERS, clock_now());
 	return true;
 }
 
@@ -217,8 +204,7 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 		mem_wipe(text, sizeof(text));
 		return true;
 	case SESSION_END:
-		id = msgr_u64(r);
-		if (!msgr_end(r))
+		if (!session_end_read(r, &id))
 			return false;
 		/* A worker can end what is its own, nothing else. */
 		if ((s = reg_find(a->reg, id)) != NULL && s->owner == OWNER_WORKER && s->worker == w) {
@@ -237,7 +223,7 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 	case PEER_RESULT:
 		return peer_result(w, r);
 	default:
-		return false;
+		return wire_skips(w->chan, r, "a login worker");
 	}
 }
 
@@ -274,14 +260,14 @@ static void add_worker(struct authd *a, unsigned slot, uint64_t generation, int 
 	w->slot = slot;
 	w->generation = generation;
 	w->talks = talks_new();
-	w->chan = chan_new(a->ctx.loop, sock, on_worker, worker_gone, w);
+	w->chan = wire_open(a->ctx.loop, sock, on_worker, worker_gone, w);
 	w->next = a->workers;
 	a->workers = w;
 }
 
 /* --- spawn --- */
 
-static void on_spawn(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
+static void on_spawn(struct chan *c, struct msgr *r, int fd, void *arg)
 {
 	struct authd *a = arg;
 	uint64_t id;
@@ -290,8 +276,7 @@ static void on_spawn(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 		close(fd);
 	switch (r->type) {
 	case SESSION_END:
-		id = msgr_u64(r);
-		if (msgr_end(r))
+		if (session_end_read(r, &id))
 			end_session(a, id);
 		return;
 	case SESSION_HAVE:
@@ -299,7 +284,7 @@ static void on_spawn(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 			log_error("bad message %u from spawn", r->type);
 		return;
 	default:
-		log_error("unexpected message %u from spawn", r->type);
+		wire_skips(c, r, "spawn");
 	}
 }
 
@@ -317,13 +302,7 @@ static void adopt(struct reg *reg UNUSED, struct reg_session *s, void *arg)
 
 	if (s->owner != OWNER_SPAWN || s->pid == 0)
 		return;
-	msgw_begin(&out, SESSION_ADOPT);
-	msgw_u64(&out, s->id);
-	msgw_u32(&out, s->pid);
-	msgw_u8(&out, (uint8_t)s->protocol);
-	msgw_str(&out, s->user);
-	net_addr_write(&out, &s->client);
-	msgw_u64(&out, s->start);
+	session_adopt_write(&out, s->id, (enum protocol)s->protocol, &s->client, s->user, s->pid, s->start);
 	if (chan_send(a->spawn, &out, -1) != 0)
 		log_error("spawn does not read its messages");
 }
@@ -334,7 +313,7 @@ static void new_spawn(struct authd *a, uint64_t generation, int sock)
 	if (a->spawn != NULL)
 		chan_drain(a->spawn); /* what it started and ended before it died */
 	chan_free(&a->spawn);
-	a->spawn = chan_new(a->ctx.loop, sock, on_spawn, on_spawn_gone, a);
+	a->spawn = wire_open(a->ctx.loop, sock, on_spawn, on_spawn_gone, a);
 	reg_each(a->reg, adopt, a);
 }
 

@@ -13,6 +13,7 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "node/wire.h"
 
 /* --- the work --- */
 
@@ -150,6 +151,12 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 	struct job_done done;
 	int image = -1;
 
+	if (r->type != JOB) {
+		wire_skips(c, r, "authd");
+		if (fd != -1)
+			close(fd);
+		return;
+	}
 	if (!job_read(r, &job)) {
 		log_error("bad job %u of authd was left out", r->type);
 	} else {
@@ -206,7 +213,7 @@ static void on_channel(struct role_ctx *c, enum role other, unsigned slot UNUSED
 		return;
 	}
 	chan_free(&authd);
-	authd = chan_new(c->loop, sock, on_job, on_gone, NULL);
+	authd = wire_open(c->loop, sock, on_job, on_gone, NULL);
 }
 
 static void on_settings(struct role_ctx *c, const struct settings *old UNUSED)

@@ -312,15 +312,22 @@ static struct queued_job *take_back(struct job_worker *jw)
 	return q;
 }
 
-static void on_message(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
+static void on_message(struct chan *c, struct msgr *r, int fd, void *arg)
 {
 	struct job_worker *jw = arg;
 	struct jobs *j = jw->jobs;
 	struct job_done done;
-	bool good = job_done_read(r, &done);
+	bool good;
 
-	if (r->type != JOB_DONE || jw->busy == NULL || done.id != jw->busy->id) {
-		log_error("unexpected message %u from an auth worker", r->type);
+	if (r->type != JOB_DONE) {
+		wire_skips(c, r, "an auth worker");
+		if (fd != -1)
+			close(fd);
+		return;
+	}
+	good = job_done_read(r, &done);
+	if (jw->busy == NULL || done.id != jw->busy->id) {
+		log_error("an auth worker answers what it was not asked");
 		if (fd != -1)
 			close(fd);
 	} else if (good) {
@@ -473,7 +480,7 @@ void jobs_add_worker(struct jobs *j, unsigned slot, uint64_t generation, int soc
 	jw->jobs = j;
 	jw->slot = slot;
 	jw->generation = generation;
-	jw->chan = chan_new(j->loop, sock, on_message, on_gone, jw);
+	jw->chan = wire_open(j->loop, sock, on_message, on_gone, jw);
 	jw->next = j->workers;
 	j->workers = jw;
 	j->nworkers++;

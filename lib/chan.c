@@ -19,6 +19,9 @@ struct queued {
 /* What is posted in one turn of the loop travels as one message of this type, which has the others in it as `bytes`. */
 enum { BUNDLE = 0xffff, BUNDLE_MAX = 32, BUNDLE_BYTES = 16 * 1024 };
 
+/* The first message of a channel: u16 version. */
+enum { HELLO = 0xfffe };
+
 struct posted {
 	unsigned n;
 	struct msgw w;
@@ -34,6 +37,7 @@ struct chan {
 	void *arg;
 	struct queued *first, **last;
 	size_t queued;
+	uint16_t version; /* that the other end has told */
 	bool busy, dead; /* freed in a callback: its memory goes when that has returned */
 };
 
@@ -43,6 +47,14 @@ static uint8_t in_buf[MSG_SIZE_MAX], drain_buf[MSG_SIZE_MAX];
 /* A bundle that is no good, or has one within it, is given to on_msg itself: its type is in nobody's list. */
 static void deliver(struct chan *c, struct msgr *r, int fd)
 {
+	if (r->type == HELLO && fd == -1 && c->version == 0) {
+		uint16_t version = msgr_u16(r);
+
+		if (msgr_end(r)) {
+			c->version = version;
+			return;
+		}
+	}
 	if (r->type != BUNDLE || r->bad || fd != -1) {
 		c->on_msg(c, r, fd, c->arg);
 		return;
@@ -262,4 +274,19 @@ int chan_post(struct chan *c, const struct msgw *w)
 size_t chan_queued(const struct chan *c)
 {
 	return c->queued + (c->posted != NULL && c->posted->n != 0 ? c->posted->w.len : 0);
+}
+
+void chan_greet(struct chan *c, uint16_t version)
+{
+	static struct msgw w;
+
+	msgw_begin(&w, HELLO);
+	msgw_u16(&w, version);
+	if (chan_send(c, &w, -1) != 0)
+		log_error("the first message of a channel could not be sent");
+}
+
+uint16_t chan_version(const struct chan *c)
+{
+	return c->version;
 }

@@ -18,6 +18,10 @@ typedef void chan_gone_fn(struct chan *c, void *arg);
 
 /* Takes over SOCK (made non-blocking). */
 struct chan *chan_new(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg);
+/* Tells the other end which VERSION (not 0) of the messages this end speaks, as the first message of the channel. */
+void chan_greet(struct chan *c, uint16_t version);
+/* The version that the other end has told; 0: none yet. */
+uint16_t chan_version(const struct chan *c);
 /* Closes the socket, drops the queue, empties *C (which may be NULL). No callback is called any more. */
 void chan_free(struct chan **c);
 /* Takes all messages that have arrived by now, and the end of the channel if it has come: for a channel that is about

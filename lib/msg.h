@@ -10,6 +10,8 @@
 #include "lib/str.h"
 
 enum { MSG_SIZE_MAX = 64 * 1024 }; /* bytes of a message with its type */
+/* A message whose type has this bit may be skipped by a reader that does not know the type. */
+enum { MSG_OPTIONAL = 0x8000 };
 
 struct msgw {
 	size_t len;

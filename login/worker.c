@@ -18,6 +18,9 @@
 #include "login/gate.h"
 #include "login/login.h"
 #include "login/relayed.h"
+#include "node/msg_session.h"
+#include "node/msg_ticket.h"
+#include "node/wire.h"
 
 enum {
 	AUTHD_PATIENCE = 10,      /* seconds that a login waits for authd */
@@ -154,9 +157,7 @@ void worker_remove(struct worker *w, struct login *l)
 static void tell_arrived(struct worker *w)
 {
 	for (unsigned i = 0; w->authd != NULL && i < w->narrived; i++) {
-		msgw_begin(&out, SESSION_ARRIVED);
-		msgw_u64(&out, w->arrived[i].session);
-		msgw_u8(&out, w->arrived[i].target);
+		session_arrived_write(&out, w->arrived[i].session, w->arrived[i].target);
 		if (chan_post(w->authd, &out) != 0)
 			log_error("authd does not read its messages: its count of logins under way will be too high");
 	}
@@ -225,8 +226,7 @@ bool worker_ask_challenge(struct worker *w, struct login *l, enum auth_mech mech
 static void send_session_end(struct worker *w, uint64_t session)
 {
 	tell_arrived(w);
-	msgw_begin(&out, SESSION_END);
-	msgw_u64(&out, session);
+	session_end_write(&out, session);
 	if (w->authd != NULL && chan_post(w->authd, &out) != 0)
 		log_error("authd does not read its messages: its count of sessions will be too high");
 }
@@ -239,29 +239,21 @@ void worker_session_end(struct worker *w, uint64_t session)
 void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enum peer_result result)
 {
 	tell_arrived(w); /* that others were served meanwhile matters */
-	msgw_begin(&out, PEER_RESULT);
-	msgw_u64(&out, session);
-	msgw_u8(&out, (uint8_t)target);
-	msgw_u8(&out, (uint8_t)result);
+	peer_result_write(&out, session, (uint8_t)target, result);
 	if (w->authd != NULL && chan_send(w->authd, &out, -1) != 0)
 		log_warn("authd does not read its messages");
 }
 
 void worker_peer_signature(struct worker *w, const char *host, enum hop_check check)
 {
-	msgw_begin(&out, PEER_SIGNATURE);
-	msgw_str(&out, host);
-	msgw_u8(&out, (uint8_t)check);
+	peer_signature_write(&out, host, check);
 	if (w->authd != NULL && chan_post(w->authd, &out) != 0)
 		log_warn("authd does not read its messages");
 }
 
 void worker_peer_self(struct worker *w, const struct login *l, const char *host, uint16_t port)
 {
-	msgw_begin(&out, PEER_SELF);
-	msgw_u8(&out, (uint8_t)l->dialect->protocol);
-	msgw_str(&out, host);
-	msgw_u16(&out, port);
+	peer_self_write(&out, l->dialect->protocol, host, port);
 	if (w->authd != NULL && chan_post(w->authd, &out) != 0)
 		log_warn("authd does not read its messages");
 }
@@ -321,7 +313,7 @@ static void on_crowded(struct worker *w)
 	tell_arrived(w);
 }
 
-static void on_authd(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
+static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg)
 {
 	if (fd != -1)
 		close(fd);
@@ -332,7 +324,7 @@ static void on_authd(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 	else if (r->type == AUTH_CROWDED && msgr_end(r))
 		on_crowded(arg);
 	else
-		log_error("unexpected message %u from authd", r->type);
+		wire_skips(c, r, "authd");
 }
 
 /* The authd that was asked is gone, and all it knew of the logins. */
@@ -360,12 +352,7 @@ static void on_authd_gone(struct chan *c UNUSED, void *arg)
 
 static void send_have(struct worker *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user)
 {
-	msgw_begin(&out, SESSION_HAVE);
-	msgw_u64(&out, session);
-	msgw_u8(&out, (uint8_t)protocol);
-	net_addr_write(&out, client);
-	msgw_str(&out, user);
-	msgw_u32(&out, 0);
+	session_have_write(&out, session, protocol, client, user, 0);
 	if (chan_post(w->authd, &out) != 0)
 		log_error("authd does not read its messages: its count of sessions will be too low");
 }
@@ -383,7 +370,7 @@ static void new_authd(struct worker *w, int sock)
 		chan_free(&w->authd);
 		forget_questions(w);
 	}
-	w->authd = chan_new(w->ctx.loop, sock, on_authd, on_authd_gone, w);
+	w->authd = wire_open(w->ctx.loop, sock, on_authd, on_authd_gone, w);
 	relay_pool_each(w->relays, send_relayed, w);
 	w->narrived = 0; /* the new one does not wait for them */
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
@@ -408,11 +395,7 @@ bool worker_hand_off(struct worker *w, struct login *l)
 	if (w->spawn == NULL || !take_slot(w, l))
 		return false;
 	l->dialect->context(l, &context);
-	msgw_begin(&out, HANDOFF);
-	msgw_u32(&out, l->request);
-	msgw_bytes(&out, l->reply->ticket, sizeof(l->reply->ticket));
-	msgw_str(&out, str_cstr(&context));
-	msgw_bytes(&out, str_cstr(&l->in), l->in.len);
+	handoff_write(&out, l->request, l->reply->ticket, str_cstr(&context), str_cstr(&l->in), l->in.len);
 	loop_forget(w->ctx.loop, fd);
 	sent = chan_send(w->spawn, &out, fd) == 0;
 	if (!sent)
@@ -421,18 +404,20 @@ bool worker_hand_off(struct worker *w, struct login *l)
 	return sent;
 }
 
-static void on_spawn(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
+static void on_spawn(struct chan *c, struct msgr *r, int fd, void *arg)
 {
 	struct worker *w = arg;
 	uint32_t request;
-	uint8_t ok;
+	bool ok;
 	struct login *l;
 
 	if (fd != -1)
 		close(fd);
-	request = msgr_u32(r);
-	ok = msgr_u8(r);
-	if (r->type != HANDOFF_REPLY || !msgr_end(r)) {
+	if (r->type != HANDOFF_REPLY) {
+		wire_skips(c, r, "spawn");
+		return;
+	}
+	if (!handoff_reply_read(r, &request, &ok)) {
 		log_error("bad message %u from spawn", r->type);
 		return;
 	}
@@ -557,7 +542,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot UNUS
 			chan_drain(w->spawn); /* what it said before it died */
 		if (w->spawn != NULL)
 			on_spawn_gone(w->spawn, w);
-		w->spawn = chan_new(ctx->loop, sock, on_spawn, on_spawn_gone, w);
+		w->spawn = wire_open(ctx->loop, sock, on_spawn, on_spawn_gone, w);
 	} else {
 		close(sock);
 	}

@@ -21,6 +21,8 @@
 #include "master/role_env.h"
 #include "master/roles.h"
 #include "master/slots.h"
+#include "node/msg_control.h"
+#include "node/wire.h"
 
 static struct msgw out;
 
@@ -94,10 +96,7 @@ static bool are_peers(enum role a, enum role b)
 
 static bool send_channel(struct child *to, const struct child *other, int sock)
 {
-	msgw_begin(&out, CTL_CHANNEL);
-	msgw_u8(&out, (uint8_t)other->post->role);
-	msgw_u32(&out, other->post->slot);
-	msgw_u64(&out, other->generation);
+	control_channel_write(&out, &(struct control_process){ other->post->role, other->post->slot, other->generation });
 	return children_send(to, &out, sock);
 }
 
@@ -133,8 +132,7 @@ static void introduce(struct child *c)
 
 static void send_drain(struct child *c)
 {
-	msgw_begin(&out, CTL_DRAIN);
-	msgw_u8(&out, c->post->m->draining);
+	control_switch_write(&out, CTL_DRAIN, c->post->m->draining);
 	children_send(c, &out, -1);
 }
 
@@ -215,10 +213,10 @@ static void on_ready(struct child *c)
 /* A login worker that does not speak as ours do has been taken over by somebody: it is not asked to finish. */
 static void on_unfit(const struct master *m, struct msgr *r)
 {
-	unsigned slot = msgr_u32(r);
-	uint64_t generation = msgr_u64(r);
+	uint32_t slot;
+	uint64_t generation;
 
-	if (!msgr_end(r))
+	if (!control_unfit_read(r, &slot, &generation))
 		return;
 	for (const struct child *c = m->children; c != NULL; c = c->next)
 		if (c->post->role == ROLE_WORKER && c->post->slot == slot && c->generation == generation)
@@ -227,9 +225,9 @@ static void on_unfit(const struct master *m, struct msgr *r)
 
 static void on_full(struct child *c, struct msgr *r)
 {
-	bool full = msgr_u8(r) != 0;
+	bool full;
 
-	if (!msgr_end(r))
+	if (!control_switch_read(r, &full))
 		return;
 	c->clients = full ? CLIENTS_FULL : CLIENTS_TAKEN;
 	c->told = TOLD_NOTHING;
@@ -246,20 +244,20 @@ static struct child *find_child(const struct master *m, enum role role, unsigned
 
 static void on_missed(struct child *c, struct msgr *r)
 {
-	uint16_t what = msgr_u16(r);
-	enum role role = msgr_u8(r);
-	uint32_t slot = msgr_u32(r);
-	uint64_t generation = msgr_u64(r);
-	struct child *other = what == CTL_CHANNEL ? find_child(c->post->m, role, slot, generation) : NULL;
+	struct control_missed m;
+	struct child *other;
 
-	if (!msgr_end(r) || (what == CTL_CHANNEL && (other == NULL || !are_peers(c->post->role, role))))
+	if (!control_missed_read(r, &m))
 		return;
-	if (what == CTL_CHANNEL || what == CTL_SETTINGS || (what == CTL_LISTEN && slots_serves(c, slot)))
-		missing_add(c, what, other, what == CTL_LISTEN ? slot : 0);
+	other = m.type == CTL_CHANNEL ? find_child(c->post->m, m.other.role, m.other.slot, m.other.generation) : NULL;
+	if (m.type == CTL_CHANNEL && (other == NULL || !are_peers(c->post->role, m.other.role)))
+		return;
+	if (m.type == CTL_CHANNEL || m.type == CTL_SETTINGS || (m.type == CTL_LISTEN && slots_serves(c, m.other.slot)))
+		missing_add(c, m.type, other, m.type == CTL_LISTEN ? m.other.slot : 0);
 	slots_update(c->post->m);
 }
 
-static void on_message(struct chan *ch UNUSED, struct msgr *r, int fd, void *arg)
+static void on_message(struct chan *ch, struct msgr *r, int fd, void *arg)
 {
 	struct child *c = arg;
 	char name[32];
@@ -278,7 +276,7 @@ static void on_message(struct chan *ch UNUSED, struct msgr *r, int fd, void *arg
 	} else if (r->type == CTL_UNFIT && (c->post->role == ROLE_AUTHD || c->post->role == ROLE_SPAWN)) {
 		on_unfit(c->post->m, r);
 	} else {
-		log_error("bad message %u from %s", r->type, master_post_name(c->post, name));
+		wire_skips(ch, r, master_post_name(c->post, name));
 	}
 }
 
@@ -539,7 +537,7 @@ static struct child *fork_child(struct post *p)
 	c->generation = generation;
 	c->pid = pid;
 	c->started = clock_now();
-	c->control = chan_new(m->loop, kept.control, on_message, on_closed, c);
+	c->control = wire_open(m->loop, kept.control, on_message, on_closed, c);
 	logfile_listen(m->loop, kept.log, LOGFILE_ROLE, NULL);
 	logfile_listen(m->loop, kept.err, LOGFILE_STDERR, master_post_name(p, name));
 	if (kept.session_log != -1)

@@ -20,10 +20,10 @@
 #include "master/master.h"
 #include "master/missing.h"
 #include "master/roles.h"
+#include "node/msg_control.h"
+#include "node/wire.h"
 
 enum {
-	COMMAND_MAX = 32,
-	ARGUMENT_MAX = 8 * 1024,
 	ANSWER_WITHIN = 5,               /* seconds for a role */
 	KICKED_WITHIN = KICK_GRACE + 4,  /* seconds until even servers that had to be killed are gone */
 	SPOOL_MAX = 256 * 1024 * 1024,   /* bytes of rows that wait for the tool */
@@ -49,7 +49,7 @@ struct query {
 	struct query *next;
 	struct client *client;
 	uint32_t id;
-	char command[COMMAND_MAX];
+	char command[CONTROL_COMMAND_MAX];
 	struct wait *waits;  /* who has not answered yet */
 	ev_timer limit, feed;
 	struct str rows;     /* for the tool, not sent yet */
@@ -126,9 +126,7 @@ static void free_client(struct client *c)
 
 static void send_done(struct client *c, uint32_t status, const char *message)
 {
-	msgw_begin(&out, TOOL_DONE);
-	msgw_u32(&out, status);
-	msgw_str(&out, message);
+	tool_done_write(&out, status, message);
 	if (chan_send(c->chan, &out, -1) != 0)
 		log_warn("the answer to a command on the control socket was lost");
 }
@@ -153,8 +151,7 @@ static void feed(struct query *q)
 	while (rest.len > 0 && chan_queued(q->client->chan) < IN_FLIGHT_MAX) {
 		size_t n = next_piece(&rest);
 
-		msgw_begin(&out, TOOL_ROWS);
-		msgw_bytes(&out, rest.data, n);
+		tool_rows_write(&out, rest.data, n);
 		if (chan_send(q->client->chan, &out, -1) != 0)
 			break;
 		rest.data += n;
@@ -294,10 +291,7 @@ static void ask(struct query *q, struct child *c, const char *argument)
 {
 	struct wait *w;
 
-	msgw_begin(&out, CTL_QUERY);
-	msgw_u32(&out, q->id);
-	msgw_str(&out, q->command);
-	msgw_str(&out, argument);
+	control_query_write(&out, q->id, q->command, argument);
 	if (c->control == NULL || chan_send(c->control, &out, -1) != 0) {
 		if (!c->retired || c->control != NULL)
 			say_silent(q, c, "takes no messages");
@@ -317,7 +311,7 @@ static void ask_all(struct client *client, const char *command, const char *argu
 	for (struct child *c = ctl.m->children; c != NULL; c = c->next)
 		if ((roles & 1U << c->post->role) != 0 && c->begun)
 			ask(q, c, argument);
-	mem_wipe(&out, MIN(sizeof(out), ARGUMENT_MAX + 256)); /* "auth" carries a password */
+	mem_wipe(&out, MIN(sizeof(out), CONTROL_ARGUMENT_MAX + 256)); /* "auth" carries a password */
 	if (q->waits == NULL) {
 		if ((roles & 1U << ROLE_AUTHD) != 0 && strcmp(command, "status") != 0)
 			str_adds(&q->message, "authd is not running; see the log\n");
@@ -370,21 +364,21 @@ static void take_rows(struct query *q, const char *text, size_t len)
 /* Late answers (the tool is gone, or the time was over) fall on the floor. */
 void control_answer(struct child *c, struct msgr *r)
 {
-	uint16_t type = r->type;
-	struct query *q = find_query(msgr_u32(r), c);
+	bool rows = r->type == CTL_ROWS;
 	const char *text = NULL;
-	uint32_t result = 0;
+	uint32_t id, result = 0;
+	struct query *q;
 	size_t len = 0;
 
-	if (type == CTL_ROWS)
-		text = msgr_bytes(r, ROLE_ROWS_MAX, &len);
-	else
-		result = msgr_u32(r);
-	if (!msgr_end(r)) {
+	if (!(rows ? control_rows_read(r, &id, &text, &len) : control_done_read(r, &id, &result))) {
 		log_error("bad answer to a query from pid %ld", (long)c->pid);
-	} else if (q != NULL && type == CTL_ROWS) {
+		return;
+	}
+	if ((q = find_query(id, c)) == NULL)
+		return;
+	if (rows) {
 		take_rows(q, text, len);
-	} else if (q != NULL) {
+	} else {
 		q->sum += result;
 		answered(q, c);
 	}
@@ -497,20 +491,16 @@ static void run_command(struct client *c, const char *command, const char *argum
 
 static void on_command(struct chan *ch UNUSED, struct msgr *r, int fd, void *arg)
 {
-	static char argument[ARGUMENT_MAX];
+	static struct control_command m;
 	struct client *c = arg;
-	char command[COMMAND_MAX];
-	bool good = r->type == TOOL_COMMAND && c->query == NULL && !c->reloads;
 
 	if (fd != -1)
 		close(fd);
-	msgr_str(r, command, sizeof(command));
-	msgr_lines(r, argument, sizeof(argument));
-	if (!msgr_end(r) || !good)
+	if (r->type != TOOL_COMMAND || !tool_command_read(r, &m) || c->query != NULL || c->reloads)
 		free_client(c);
 	else
-		run_command(c, command, argument);
-	mem_wipe(argument, sizeof(argument));
+		run_command(c, m.command, m.argument);
+	mem_wipe(&m, sizeof(m));
 }
 
 static void on_client_gone(struct chan *ch UNUSED, void *arg)
@@ -552,7 +542,7 @@ static void on_connect(struct ev_loop *loop, ev_io *io, int revents UNUSED)
 		return;
 	}
 	c = mem_alloc(sizeof(*c));
-	c->chan = chan_new(loop, fd, on_command, on_client_gone, c);
+	c->chan = wire_open(loop, fd, on_command, on_client_gone, c);
 	c->next = ctl.clients;
 	ctl.clients = c;
 }

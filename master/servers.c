@@ -134,7 +134,7 @@ static pid_t fork_server(const struct ticket *tk, const struct handoff *h, const
 	sigprocmask(SIG_SETMASK, &all, &old);
 	if ((pid = fork()) == 0) {
 		servers.in_child();
-		spawn_child(tk, h, set, counters, spawn_servers[tk->protocol]);
+		spawn_child(tk, h, set, counters, spawn_servers[tk->grant.protocol]);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return pid;
@@ -154,15 +154,15 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 	char user[256], err[512];
 	pid_t pid;
 
-	if (!spawn_may_serve(&tk->account, set, err, sizeof(err))) {
+	if (!spawn_may_serve(&tk->grant.account, set, err, sizeof(err))) {
 		log_error("%s", err);
 		return NULL;
 	}
-	if (spawn_servers[tk->protocol] == NULL) {
-		log_error("this build has no server for %s", protocols[tk->protocol].group);
+	if (spawn_servers[tk->grant.protocol] == NULL) {
+		log_error("this build has no server for %s", protocols[tk->grant.protocol].group);
 		return NULL;
 	}
-	log_clean(user, sizeof(user), tk->account.name);
+	log_clean(user, sizeof(user), tk->grant.account.name);
 	if ((counters = new_counters()) == NULL || (pid = fork_server(tk, h, set, counters)) == -1) {
 		log_error("no session server could be started for %s: %s; raise the limit of processes (TasksMax=, ulimit -u) or the "
 		    "memory of this node", user, strerror(errno));
@@ -171,10 +171,10 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 		return NULL;
 	}
 	madvise(counters, PAGE, MADV_DONTFORK); /* not for the servers to come */
-	s = add_server(pid, tk->session, tk->protocol, tk->account.name, &tk->client);
+	s = add_server(pid, tk->grant.session, tk->grant.protocol, tk->grant.account.name, &tk->grant.client);
 	s->counters = counters;
 	s->began = clock_seconds();
-	memcpy(s->session_id, tk->session_id, sizeof(s->session_id));
+	memcpy(s->session_id, tk->grant.session_id, sizeof(s->session_id));
 	ev_child_init(&s->child, on_child, pid, 0);
 	s->child.data = s;
 	ev_child_start(servers.loop, &s->child);

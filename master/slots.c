@@ -3,6 +3,7 @@
 
 #include "lib/log.h"
 #include "master/missing.h"
+#include "node/msg_control.h"
 
 static struct msgw out;
 
@@ -25,10 +26,7 @@ static void pass_sockets(struct child *c, unsigned slot)
 	for (const struct listener *l = m->listeners.first; l != NULL; l = l->next) {
 		if (!listen_is_for(l, slot, slots))
 			continue;
-		msgw_begin(&out, CTL_LISTEN);
-		msgw_u32(&out, slot);
-		msgw_u8(&out, (uint8_t)l->protocol);
-		msgw_u8(&out, l->tls);
+		control_listen_write(&out, &(struct control_listen){ slot, l->protocol, l->tls });
 		if (!children_send(c, &out, l->fd))
 			missing_add(c, CTL_LISTEN, NULL, slot);
 	}
@@ -36,8 +34,7 @@ static void pass_sockets(struct child *c, unsigned slot)
 
 static void take_sockets(struct child *c, unsigned slot)
 {
-	msgw_begin(&out, CTL_UNLISTEN);
-	msgw_u32(&out, slot);
+	control_unlisten_write(&out, slot);
 	children_send(c, &out, -1);
 }
 
@@ -131,8 +128,7 @@ static void tell_full_ones(struct master *m, bool others)
 		if (!serves(c) || c->clients != CLIENTS_FULL || c->told == now)
 			continue;
 		c->told = now;
-		msgw_begin(&out, CTL_OTHERS);
-		msgw_u8(&out, others);
+		control_switch_write(&out, CTL_OTHERS, others);
 		children_send(c, &out, -1);
 	}
 }

@@ -12,6 +12,8 @@
 #include "master/kick.h"
 #include "master/servers.h"
 #include "master/tickets.h"
+#include "node/msg_session.h"
+#include "node/wire.h"
 
 enum { STOP_GRACE = 5, QUIET_SECONDS = 60 };
 
@@ -55,19 +57,13 @@ static void send_authd(void)
 
 static void tell_have(const struct server *s)
 {
-	msgw_begin(&out, SESSION_HAVE);
-	msgw_u64(&out, s->session);
-	msgw_u8(&out, (uint8_t)s->protocol);
-	net_addr_write(&out, &s->client);
-	msgw_str(&out, s->user);
-	msgw_u32(&out, (uint32_t)s->pid);
+	session_have_write(&out, s->session, s->protocol, &s->client, s->user, (uint32_t)s->pid);
 	send_authd();
 }
 
 static void tell_end(uint64_t session)
 {
-	msgw_begin(&out, SESSION_END);
-	msgw_u64(&out, session);
+	session_end_write(&out, session);
 	send_authd();
 }
 
@@ -76,9 +72,7 @@ static void reply(const struct handoff *h, bool started)
 	for (struct worker *w = spawn.workers; w != NULL; w = w->next) {
 		if (w->slot != h->slot || w->generation != h->generation)
 			continue;
-		msgw_begin(&out, HANDOFF_REPLY);
-		msgw_u32(&out, h->request);
-		msgw_u8(&out, started);
+		handoff_reply_write(&out, h->request, started);
 		if (chan_send(w->chan, &out, -1) != 0)
 			log_error("an answer to login worker %u was lost", w->slot);
 	}
@@ -155,29 +149,31 @@ static void say_lost(const struct worker *w)
 
 static void on_handoff(struct worker *w, struct msgr *r, int fd)
 {
-	struct handoff *h = handoff_new();
+	struct handoff_client m;
+	struct handoff *h;
 	struct ticket *tk;
-	const void *leftover;
 
-	h->fd = fd;
-	h->slot = w->slot;
-	h->generation = w->generation;
-	h->request = msgr_u32(r);
-	msgr_fixed(r, h->id, TICKET_LEN);
-	msgr_str(r, h->context, sizeof(h->context));
-	leftover = msgr_bytes(r, SESSION_LEFTOVER_MAX, &h->leftover_len);
-	if (!msgr_end(r)) {
-		handoff_free(&h);
+	if (!handoff_read(r, &m)) {
+		if (fd != -1)
+			close(fd);
 		end_worker(w, r->type);
 		return;
 	}
+	h = handoff_new();
+	h->fd = fd;
+	h->slot = w->slot;
+	h->generation = w->generation;
+	h->request = m.request;
+	memcpy(h->id, m.ticket, TICKET_LEN);
+	str_copy(h->context, sizeof(h->context), m.context);
 	if (fd == -1) { /* no room for one more descriptor here */
 		say_lost(w);
 		reply(h, false);
 		handoff_free(&h);
 		return;
 	}
-	h->leftover = mem_memdup(leftover, h->leftover_len);
+	h->leftover = mem_memdup(m.leftover, m.leftover_len);
+	h->leftover_len = m.leftover_len;
 	tk = tickets_take(spawn.tickets, h->id, h->slot, h->generation, clock_ms());
 	if (tk != NULL) {
 		serve(tk, h);
@@ -189,7 +185,7 @@ static void on_handoff(struct worker *w, struct msgr *r, int fd)
 	}
 }
 
-static void on_worker(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
+static void on_worker(struct chan *c, struct msgr *r, int fd, void *arg)
 {
 	struct worker *w = arg;
 
@@ -199,7 +195,8 @@ static void on_worker(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 	}
 	if (fd != -1)
 		close(fd);
-	end_worker(w, r->type);
+	if (!wire_skips(c, r, "a login worker"))
+		end_worker(w, r->type);
 }
 
 /* authd */
@@ -208,27 +205,12 @@ static void on_ticket(struct msgr *r)
 {
 	struct ticket *tk = ticket_new();
 	struct handoff *h;
-	uint8_t protocol, signature;
 
-	account_fini(&tk->account);
-	msgr_fixed(r, tk->id, TICKET_LEN);
-	tk->session = msgr_u64(r);
-	tk->slot = msgr_u32(r);
-	tk->generation = msgr_u64(r);
-	protocol = msgr_u8(r);
-	account_read(r, &tk->account);
-	msgr_str(r, tk->session_id, sizeof(tk->session_id));
-	net_addr_read(r, &tk->client);
-	tk->proxied = msgr_u8(r) != 0;
-	tk->tls = msgr_u8(r) != 0;
-	signature = msgr_u8(r);
-	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT || signature >= HOP_CHECK_COUNT) {
+	if (!ticket_read(r, &tk->grant)) {
 		log_error("bad ticket from authd");
 		ticket_free(&tk);
 		return;
 	}
-	tk->protocol = protocol;
-	tk->signature = (enum hop_check)signature;
 	if ((h = tickets_held(spawn.tickets, tk)) != NULL) {
 		serve(tk, h);
 	} else if (tickets_add(spawn.tickets, tk, clock_ms())) {
@@ -241,27 +223,20 @@ static void on_ticket(struct msgr *r)
 
 static void on_adopt(struct msgr *r)
 {
-	uint64_t session = msgr_u64(r), start;
-	uint32_t pid = msgr_u32(r);
-	uint8_t protocol = msgr_u8(r);
-	char user[ACCOUNT_NAME_MAX];
-	struct net_addr client;
+	struct session_adopt m;
 
-	msgr_str(r, user, sizeof(user));
-	net_addr_read(r, &client);
-	start = msgr_u64(r);
-	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT || pid <= 1 || pid > INT32_MAX) {
+	if (!session_adopt_read(r, &m)) {
 		log_error("bad message from authd about a session server");
 		return;
 	}
 	for (const struct server *s = servers_first(); s != NULL; s = s->next)
-		if (s->pid == (pid_t)pid)
+		if (s->pid == (pid_t)m.have.pid)
 			return; /* ours already */
-	if (!servers_adopt((pid_t)pid, session, protocol, user, &client, start))
-		tell_end(session);
+	if (!servers_adopt((pid_t)m.have.pid, m.have.session, m.have.protocol, m.have.user, &m.have.client, m.start))
+		tell_end(m.have.session);
 }
 
-static void on_authd(struct chan *c UNUSED, struct msgr *r, int fd, void *arg UNUSED)
+static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 {
 	uint8_t id[TICKET_LEN];
 
@@ -270,15 +245,14 @@ static void on_authd(struct chan *c UNUSED, struct msgr *r, int fd, void *arg UN
 		on_ticket(r);
 		break;
 	case TICKET_VOID:
-		msgr_fixed(r, id, sizeof(id));
-		if (msgr_end(r))
+		if (ticket_void_read(r, id))
 			tickets_void(spawn.tickets, id);
 		break;
 	case SESSION_ADOPT:
 		on_adopt(r);
 		break;
 	default:
-		log_error("unknown message %u from authd", r->type);
+		wire_skips(c, r, "authd");
 	}
 	if (fd != -1)
 		close(fd);
@@ -308,7 +282,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 	if (other == ROLE_AUTHD && (spawn.authd == NULL || generation >= spawn.authd_generation)) {
 		chan_free(&spawn.authd);
 		spawn.authd_generation = generation;
-		spawn.authd = chan_new(ctx->loop, sock, on_authd, on_authd_gone, NULL);
+		spawn.authd = wire_open(ctx->loop, sock, on_authd, on_authd_gone, NULL);
 		for (const struct server *s = servers_first(); s != NULL; s = s->next)
 			tell_have(s);
 	} else if (other == ROLE_WORKER) {
@@ -316,7 +290,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 		w = mem_alloc(sizeof(*w));
 		w->slot = slot;
 		w->generation = generation;
-		w->chan = chan_new(ctx->loop, sock, on_worker, on_worker_gone, w);
+		w->chan = wire_open(ctx->loop, sock, on_worker, on_worker_gone, w);
 		w->next = spawn.workers;
 		spawn.workers = w;
 	} else {

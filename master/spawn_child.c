@@ -46,12 +46,12 @@ bool spawn_may_serve(const struct account *a, const struct settings *set, char *
 /* Courier logs it before the session begins. The lines of the session itself go over another socket. */
 static void log_login(const struct ticket *tk, const struct session_start *start)
 {
-	const struct protocol_info *p = &protocols[tk->protocol];
+	const struct protocol_info *p = &protocols[tk->grant.protocol];
 	char who[512];
 
 	log_as(p->group, LOG_LEVEL_INFO, "LOGIN, %s, protocol=%s%s%s%s, mailhost=local, session=%s",
-	    session_log_who(start, who, sizeof(who)), p->title, tk->tls ? ", " : "", tk->tls ? p->starttls : "", tk->tls ? "=1" : "",
-	    tk->session_id);
+	    session_log_who(start, who, sizeof(who)), p->title, tk->grant.tls ? ", " : "", tk->grant.tls ? p->starttls : "", tk->grant.tls ? "=1" : "",
+	    tk->grant.session_id);
 	log_flush();
 }
 
@@ -118,12 +118,12 @@ static char *maildir_path(const struct account *a, const char *by_default)
 void spawn_child(const struct ticket *tk, const struct handoff *h, const struct settings *set,
 	struct session_counters *counters, session_server_fn *server)
 {
-	const char *program = protocols[tk->protocol].group;
-	char *maildir = maildir_path(&tk->account, protocol_settings(set, tk->protocol).maildirpath);
+	const char *program = protocols[tk->grant.protocol].group;
+	char *maildir = maildir_path(&tk->grant.account, protocol_settings(set, tk->grant.protocol).maildirpath);
 	struct session_start start = {
-		.user = tk->account.name, .home = tk->account.home, .maildir = maildir, .options = tk->account.options,
-		.session_id = tk->session_id, .client = tk->client, .context = h->context, .leftover = h->leftover,
-		.leftover_len = h->leftover_len, .proxied = tk->proxied, .tls = tk->tls, .signature = tk->signature, .began = clock_seconds(),
+		.user = tk->grant.account.name, .home = tk->grant.account.home, .maildir = maildir, .options = tk->grant.account.options,
+		.session_id = tk->grant.session_id, .client = tk->grant.client, .context = h->context, .leftover = h->leftover,
+		.leftover_len = h->leftover_len, .proxied = tk->grant.proxied, .tls = tk->grant.tls, .signature = tk->grant.signature, .began = clock_seconds(),
 		.counters = counters, .set = set,
 	};
 	int client;
@@ -134,7 +134,7 @@ void spawn_child(const struct ticket *tk, const struct handoff *h, const struct 
 	prctl(PR_SET_NAME, program, 0, 0, 0);
 	client = keep_descriptors(h->fd);
 	set_limits();
-	become_user(tk->account.uid, tk->account.gid);
+	become_user(tk->grant.account.uid, tk->grant.account.gid);
 	umask((mode_t)strtoul(set->imapd_IMAP_UMASK, NULL, 8));
 	/* A home that is not there is told to the client by the server, which cannot open the Maildir then. */
 	if (chdir(start.home) != 0 && chdir("/") != 0)

@@ -28,7 +28,7 @@ struct ticket *ticket_new(void)
 {
 	struct ticket *tk = mem_alloc(sizeof(*tk));
 
-	account_init(&tk->account);
+	account_init(&tk->grant.account);
 	return tk;
 }
 
@@ -36,8 +36,8 @@ void ticket_free(struct ticket **tkp)
 {
 	if (*tkp == NULL)
 		return;
-	account_fini(&(*tkp)->account);
-	mem_wipe((*tkp)->id, TICKET_LEN);
+	account_fini(&(*tkp)->grant.account);
+	mem_wipe((*tkp)->grant.id, TICKET_LEN);
 	mem_free(tkp);
 }
 
@@ -75,14 +75,14 @@ static struct ticket *find(struct tickets *t, const uint8_t id[TICKET_LEN])
 	struct ticket *found = NULL;
 
 	for (struct ticket *tk = *bucket_of(t, id); tk != NULL; tk = tk->next_in_bucket)
-		if (same_id(tk->id, id))
+		if (same_id(tk->grant.id, id))
 			found = tk;
 	return found;
 }
 
 static void unlink_ticket(struct tickets *t, struct ticket *tk)
 {
-	struct ticket **p = bucket_of(t, tk->id);
+	struct ticket **p = bucket_of(t, tk->grant.id);
 
 	while (*p != tk)
 		p = &(*p)->next_in_bucket;
@@ -100,10 +100,10 @@ static void drop(struct tickets *t, struct ticket *tk)
 
 bool tickets_add(struct tickets *t, struct ticket *tk, int64_t now)
 {
-	struct ticket **bucket = bucket_of(t, tk->id);
+	struct ticket **bucket = bucket_of(t, tk->grant.id);
 
 	tickets_expire(t, now);
-	if (t->count >= TICKETS_MAX || find(t, tk->id) != NULL)
+	if (t->count >= TICKETS_MAX || find(t, tk->grant.id) != NULL)
 		return false;
 	tk->expires = now + TICKETS_LIFE;
 	tk->next_in_bucket = *bucket;
@@ -120,7 +120,7 @@ struct ticket *tickets_take(struct tickets *t, const uint8_t id[TICKET_LEN], uin
 {
 	struct ticket *tk = find(t, id);
 
-	if (tk == NULL || tk->expires <= now || tk->slot != slot || tk->generation != generation)
+	if (tk == NULL || tk->expires <= now || tk->grant.slot != slot || tk->grant.generation != generation)
 		return NULL;
 	unlink_ticket(t, tk);
 	return tk;
@@ -164,7 +164,7 @@ bool tickets_hold(struct tickets *t, struct handoff *h, int64_t now)
 struct handoff *tickets_held(struct tickets *t, const struct ticket *tk)
 {
 	for (struct handoff **p = &t->first; *p != NULL; p = &(*p)->next)
-		if (same_id((*p)->id, tk->id) && (*p)->slot == tk->slot && (*p)->generation == tk->generation)
+		if (same_id((*p)->id, tk->grant.id) && (*p)->slot == tk->grant.slot && (*p)->generation == tk->grant.generation)
 			return unlink_handoff(t, p);
 	return NULL;
 }
@@ -184,7 +184,7 @@ void tickets_drop_worker(struct tickets *t, uint32_t slot, uint64_t generation)
 {
 	for (struct ticket *tk = t->oldest, *next; tk != NULL; tk = next) {
 		next = tk->newer;
-		if (tk->slot == slot && tk->generation == generation)
+		if (tk->grant.slot == slot && tk->grant.generation == generation)
 			drop(t, tk);
 	}
 	for (struct handoff **p = &t->first; *p != NULL;) {

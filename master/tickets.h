@@ -5,22 +5,10 @@
 #ifndef MASTER_TICKETS_H
 #define MASTER_TICKETS_H
 
-#include "lib/net.h"
-#include "node/account.h"
-#include "node/session.h"
-#include "node/wire.h"
+#include "node/msg_ticket.h"
 
 struct ticket {
-	uint8_t id[TICKET_LEN];
-	uint64_t session;
-	uint32_t slot;         /* the worker that may hand it in */
-	uint64_t generation;
-	enum protocol protocol;
-	struct account account;
-	char session_id[SESSION_ID_MAX];
-	struct net_addr client;
-	bool proxied, tls;
-	enum hop_check signature;
+	struct ticket_grant grant;
 	/* private */
 	int64_t expires;
 	struct ticket *next_in_bucket;

@@ -18,6 +18,7 @@
 #include "master/check_mailhost.h"
 #include "master/enumerate.h"
 #include "master/report.h"
+#include "node/msg_control.h"
 #include "node/priv.h"
 #include "node/role.h"
 #include "node/wire.h"
@@ -71,14 +72,11 @@ static void take_message(struct tool *t, struct msgr *r, uint32_t *status, bool 
 	size_t len;
 
 	if (r->type == TOOL_ROWS) {
-		text = msgr_bytes(r, ROLE_ROWS_MAX, &len);
-		if (msgr_end(r))
+		if (tool_rows_read(r, &text, &len))
 			str_add(&t->rows, text, len);
 	} else if (r->type == TOOL_DONE) {
-		*status = msgr_u32(r);
 		mem_free(&t->message);
-		t->message = msgr_linesdup(r, MSG_SIZE_MAX);
-		*done = msgr_end(r);
+		*done = tool_done_read(r, status, &t->message);
 	}
 }
 
@@ -92,9 +90,7 @@ static unsigned ask(struct tool *t, const char *command, const char *argument)
 	struct msgr r;
 
 	t->message = mem_strdup("");
-	msgw_begin(&out, TOOL_COMMAND);
-	msgw_str(&out, command);
-	msgw_str(&out, argument);
+	tool_command_write(&out, command, argument);
 	if (msg_send(sock, &out, -1) != 0) {
 		fprintf(stderr, "waypost: the command could not be sent: %s\n", strerror(errno));
 		exit(EXIT_NO_DAEMON);

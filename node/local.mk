@@ -3,10 +3,13 @@ noinst_LIBRARIES += node/libnode.a
 node_libnode_a_SOURCES = \
 	node/account.c node/account.h \
 	node/hop_check.c node/hop_check.h \
+	node/msg_control.c node/msg_control.h \
+	node/msg_session.c node/msg_session.h \
+	node/msg_ticket.c node/msg_ticket.h \
 	node/priv.c node/priv.h \
 	node/role.c node/role.h \
 	node/session.c node/session.h \
 	node/work.c node/work.h \
-	node/wire.h
+	node/wire.c node/wire.h
 NODE_LIBS = node/libnode.a $(SECCOMP_LIBS) $(SETTINGS_LIBS)
 EXTRA_DIST += node/README

@@ -16,9 +16,11 @@
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/mem.h"
+#include "node/msg_control.h"
 #include "node/priv.h"
+#include "node/wire.h"
 
-enum { COMMAND_MAX = 32, ARGUMENT_MAX = 8 * 1024, SHORTAGE_SECONDS = 10 };
+enum { SHORTAGE_SECONDS = 10 };
 
 enum { LOG_ENOUGH = 8 * 1024 };   /* bytes of log lines that are worth a message */
 static const double LOG_EVERY = 0.05; /* seconds */
@@ -42,51 +44,45 @@ static void leave(int status)
  * not know its neighbour for as long as both live. */
 static void tell_missed(struct role_ctx *ctx, uint16_t what, enum role other, uint32_t slot, uint64_t generation)
 {
-	msgw_begin(&out, CTL_MISSED);
-	msgw_u16(&out, what);
-	msgw_u8(&out, (uint8_t)other);
-	msgw_u32(&out, slot);
-	msgw_u64(&out, generation);
+	control_missed_write(&out, &(struct control_missed){ what, { other, slot, generation } });
 	send_control(ctx);
 }
 
 static void on_channel(struct role_ctx *ctx, struct msgr *r, int fd)
 {
-	enum role other = msgr_u8(r);
-	uint32_t slot = msgr_u32(r);
-	uint64_t generation = msgr_u64(r);
+	struct control_process other;
+	bool good = control_channel_read(r, &other);
 
-	if (msgr_end(r) && fd == -1) {
-		tell_missed(ctx, CTL_CHANNEL, other, slot, generation);
-	} else if (!msgr_end(r) || ctx->hooks->channel == NULL) {
+	if (good && fd == -1) {
+		tell_missed(ctx, CTL_CHANNEL, other.role, other.slot, other.generation);
+	} else if (!good || ctx->hooks->channel == NULL) {
 		if (fd != -1)
 			close(fd);
 	} else {
-		ctx->hooks->channel(ctx, other, slot, generation, fd);
+		ctx->hooks->channel(ctx, other.role, other.slot, other.generation, fd);
 	}
 }
 
 static void on_listen(struct role_ctx *ctx, struct msgr *r, int fd)
 {
-	uint32_t slot = msgr_u32(r);
-	uint8_t protocol = msgr_u8(r);
-	bool tls = msgr_u8(r) != 0;
+	struct control_listen m;
+	bool good = control_listen_read(r, &m);
 
-	if (msgr_end(r) && fd == -1) {
-		tell_missed(ctx, CTL_LISTEN, ROLE_WORKER, slot, 0);
-	} else if (!msgr_end(r) || protocol >= PROTOCOL_COUNT || ctx->hooks->listen == NULL) {
+	if (good && fd == -1) {
+		tell_missed(ctx, CTL_LISTEN, ROLE_WORKER, m.slot, 0);
+	} else if (!good || ctx->hooks->listen == NULL) {
 		if (fd != -1)
 			close(fd);
 	} else {
-		ctx->hooks->listen(ctx, slot, protocol, tls, fd);
+		ctx->hooks->listen(ctx, m.slot, m.protocol, m.tls, fd);
 	}
 }
 
 static void on_unlisten(struct role_ctx *ctx, struct msgr *r)
 {
-	uint32_t slot = msgr_u32(r);
+	uint32_t slot;
 
-	if (msgr_end(r) && ctx->hooks->unlisten != NULL)
+	if (control_unlisten_read(r, &slot) && ctx->hooks->unlisten != NULL)
 		ctx->hooks->unlisten(ctx, slot);
 }
 
@@ -123,21 +119,17 @@ static bool lacked_descriptors(void)
 static void on_query(struct role_ctx *ctx, struct msgr *r)
 {
 	static const char shortage[] = "descriptors_short=1\n";
-	static char argument[ARGUMENT_MAX];
-	char command[COMMAND_MAX];
-	uint32_t query = msgr_u32(r);
+	static struct control_command m;
 
-	msgr_str(r, command, sizeof(command));
-	msgr_lines(r, argument, sizeof(argument));
-	if (msgr_end(r)) {
-		if (strcmp(command, "status") == 0 && lacked_descriptors())
-			role_rows(ctx, query, shortage, strlen(shortage));
+	if (control_query_read(r, &m)) {
+		if (strcmp(m.command, "status") == 0 && lacked_descriptors())
+			role_rows(ctx, m.query, shortage, strlen(shortage));
 		if (ctx->hooks->query != NULL)
-			ctx->hooks->query(ctx, query, command, argument);
+			ctx->hooks->query(ctx, m.query, m.command, m.argument);
 		else
-			role_done(ctx, query, 0);
+			role_done(ctx, m.query, 0);
 	}
-	mem_wipe(argument, sizeof(argument)); /* "auth" carries a password */
+	mem_wipe(&m, sizeof(m)); /* "auth" carries a password */
 }
 
 static void stop(struct role_ctx *ctx)
@@ -150,9 +142,9 @@ static void stop(struct role_ctx *ctx)
 static void on_plain(struct role_ctx *ctx, struct msgr *r)
 {
 	uint16_t type = r->type;
-	bool on = (type == CTL_DRAIN || type == CTL_OTHERS) && msgr_u8(r) != 0;
+	bool on = false;
 
-	if (!msgr_end(r)) {
+	if (!(type == CTL_DRAIN || type == CTL_OTHERS ? control_switch_read(r, &on) : msgr_end(r))) {
 		log_error("bad message %u from the master", type);
 	} else if (type == CTL_GO) {
 		if (ctx->hooks->go != NULL)
@@ -174,7 +166,7 @@ static void on_plain(struct role_ctx *ctx, struct msgr *r)
 	}
 }
 
-static void on_control(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
+static void on_control(struct chan *c, struct msgr *r, int fd, void *arg)
 {
 	struct role_ctx *ctx = arg;
 
@@ -202,7 +194,7 @@ static void on_control(struct chan *c UNUSED, struct msgr *r, int fd, void *arg)
 		on_plain(ctx, r);
 		break;
 	default:
-		log_error("unknown message %u from the master", r->type);
+		wire_skips(c, r, "the master");
 	}
 	if (fd != -1)
 		close(fd);
@@ -322,7 +314,7 @@ void role_init(struct role_ctx *ctx, const struct role_start *who, const char *p
 	ctx->flush.data = ctx;
 	ev_prepare_start(ctx->loop, &ctx->flush);
 	ev_unref(ctx->loop);
-	ctx->control = chan_new(ctx->loop, ROLE_FD_CONTROL, on_control, on_orphaned, ctx);
+	ctx->control = wire_open(ctx->loop, ROLE_FD_CONTROL, on_control, on_orphaned, ctx);
 }
 
 void role_ready(struct role_ctx *ctx)
@@ -333,9 +325,7 @@ void role_ready(struct role_ctx *ctx)
 
 static void send_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t len)
 {
-	msgw_begin(&out, CTL_ROWS);
-	msgw_u32(&out, query);
-	msgw_bytes(&out, text, len);
+	control_rows_write(&out, query, text, len);
 	send_control(ctx);
 }
 
@@ -358,23 +348,18 @@ void role_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t le
 
 void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result)
 {
-	msgw_begin(&out, CTL_DONE);
-	msgw_u32(&out, query);
-	msgw_u32(&out, result);
+	control_done_write(&out, query, result);
 	send_control(ctx);
 }
 
 void role_full(struct role_ctx *ctx, bool full)
 {
-	msgw_begin(&out, CTL_FULL);
-	msgw_u8(&out, full);
+	control_switch_write(&out, CTL_FULL, full);
 	send_control(ctx);
 }
 
 void role_unfit(struct role_ctx *ctx, unsigned slot, uint64_t generation)
 {
-	msgw_begin(&out, CTL_UNFIT);
-	msgw_u32(&out, slot);
-	msgw_u64(&out, generation);
+	control_unfit_write(&out, slot, generation);
 	send_control(ctx);
 }

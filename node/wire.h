@@ -11,7 +11,7 @@
 #ifndef NODE_WIRE_H
 #define NODE_WIRE_H
 
-#include "lib/base.h"
+#include "lib/chan.h"
 #include "settings/protocol.h"
 
 enum role {
@@ -35,6 +35,10 @@ enum peer_result {
 	PEER_SLOW,    /* a good greeting, but no answer to the login: the peer's trouble, or that account's alone */
 	PEER_RESULTS
 };
+
+/* Of the messages below. It is the first message of each channel, in both directions, so that processes of two versions can
+ * find out whom they talk to. Add one with each change; a new type that an older reader may skip has MSG_OPTIONAL in it. */
+enum { WIRE_VERSION = 1 };
 
 enum wire_type {
 	/* master -> role */
@@ -114,6 +118,12 @@ enum wire_type {
 	TOOL_DONE           /* u32 exit status, str message for stderr ("" = none) */
 };
 
-enum { TICKET_LEN = 16 };
+/* A channel of a role over SOCK, which it takes over: chan_new() and the greeting. */
+struct chan *wire_open(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg);
+/* R has come from C and is of no type that is expected there. True: it is marked as one to be skipped. False, and logged: it is
+ * not; WHO ("authd") has sent it. */
+bool wire_skips(const struct chan *c, const struct msgr *r, const char *who);
+
+enum { TICKET_LEN = 16, HOP_HOST_MAX = 256 /* bytes of a mailhost with NUL */ };
 
 #endif

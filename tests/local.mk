@@ -1,6 +1,6 @@
 # tests/: unit tests run by `make check`; the black-box tests are run by scripts/check.
 # A unit test is one program: add it to UNIT_TESTS and give it its SOURCES and LDADD.
-EXTRA_DIST += tests/README tests/unit/unit.h tests/unit/job_again.h
+EXTRA_DIST += tests/README tests/unit/unit.h tests/unit/job_again.h tests/unit/msg_test.h
 include tests/blackbox/local.mk
 UNIT_TESTS =
 if HAVE_CUNIT
@@ -176,6 +176,9 @@ UNIT_TESTS += tests/unit/test_loop
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
 tests_unit_test_loop_LDADD = $(UNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_messages
+tests_unit_test_messages_SOURCES = tests/unit/test_messages.c
+tests_unit_test_messages_LDADD = $(NODE_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_route
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_route_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)

@@ -409,7 +409,44 @@ static void test_wiped(void)
 	finish();
 }
 
+static unsigned greeted;
+
+static void on_greeted(struct chan *c UNUSED, struct msgr *r UNUSED, int fd UNUSED, void *arg UNUSED)
+{
+	greeted++;
+}
+
+/* The version of the other end comes before its first message, and does not look like one. */
+static void test_greeting(void)
+{
+	struct ev_loop *l = ev_loop_new(0);
+	static struct msgw m;
+	struct chan *c;
+	int fd[2];
+
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	greeted = 0;
+	c = chan_new(l, fd[0], on_greeted, NULL, NULL);
+	CU_ASSERT_EQUAL(chan_version(c), 0);
+	msgw_begin(&m, 0xfffe);
+	msgw_u16(&m, 3);
+	CU_ASSERT_EQUAL(msg_send(fd[1], &m, -1), 0);
+	ev_run(l, EVRUN_ONCE);
+	CU_ASSERT(chan_version(c) == 3 && greeted == 0);
+	CU_ASSERT_EQUAL(msg_send(fd[1], &m, -1), 0); /* once only: then it is a message that nobody knows */
+	ev_run(l, EVRUN_ONCE);
+	CU_ASSERT(chan_version(c) == 3 && greeted == 1);
+	chan_greet(c, 4);
+	chan_free(&c);
+	c = chan_new(l, fd[1], on_greeted, NULL, NULL);
+	ev_run(l, EVRUN_ONCE);
+	CU_ASSERT_EQUAL(chan_version(c), 4);
+	chan_free(&c);
+	ev_loop_destroy(l);
+}
+
 static const struct unit_case cases[] = {
+	{ "greeting", test_greeting },
 	{ "posted messages", test_post }, { "bundles", test_bundle }, { "more than there is room for", test_post_much }, { "little room", test_little_room },
 	{ "a full queue", test_post_full },
 	{ "the other side is gone", test_gone }, { "many messages", test_receive }, { "one channel within another", test_nested },

@@ -6,6 +6,7 @@
 #include "authd/jobs.h"
 #include "lib/mem.h"
 #include "node/wire.h"
+#include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"
 
 enum { WORKERS_MAX = 4, ASKED_MAX = 8000 };
@@ -89,13 +90,11 @@ static int given(unsigned n)
 	static uint8_t buf[MSG_SIZE_MAX];
 	struct msgr r;
 	struct job job;
-	ssize_t len;
-	int i;
+	int fd, i;
 
 	turn();
-	if ((len = recv(worker[n], buf, sizeof(buf), MSG_DONTWAIT)) <= 0)
+	if (!unit_next(worker[n], buf, &r, &fd))
 		return -1;
-	msgr_begin(&r, buf, (size_t)len);
 	CU_ASSERT_TRUE_FATAL(job_read(&r, &job));
 	i = (int)(job.id - first_id);
 	job_fini(&job);

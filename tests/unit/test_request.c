@@ -13,6 +13,7 @@
 #include "lib/clock.h"
 #include "lib/hex.h"
 #include "lib/mem.h"
+#include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"
 
 static struct authd a;
@@ -223,12 +224,11 @@ static bool given(enum job_kind kind)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
 	struct msgr r;
-	ssize_t len;
+	int fd;
 
 	turn();
-	if ((len = recv(authworker, buf, sizeof(buf), MSG_DONTWAIT)) <= 0)
+	if (!unit_next(authworker, buf, &r, &fd))
 		return false;
-	msgr_begin(&r, buf, (size_t)len);
 	job_fini(&job);
 	return job_read(&r, &job) && job.kind == kind;
 }

@@ -1,5 +1,6 @@
 /* The role spawn in a process of its own, between a master, an authd and a login worker that are played here:
  * once as root (if the test is run by root) and once as an ordinary user. */
+#include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -18,6 +19,9 @@
 #include "lib/mem.h"
 #include "master/spawn.h"
 #include "node/account.h"
+#include "node/msg_control.h"
+#include "node/msg_session.h"
+#include "node/msg_ticket.h"
 
 enum { UID = 4242, GID = 4343, GENERATION = 5 };
 
@@ -103,10 +107,7 @@ static int new_channel(enum role other, uint64_t generation)
 	int pair[2];
 
 	CU_ASSERT_EQUAL_FATAL(msg_pair(pair), 0);
-	msgw_begin(&out, CTL_CHANNEL);
-	msgw_u8(&out, (uint8_t)other);
-	msgw_u32(&out, 0);
-	msgw_u64(&out, generation);
+	control_channel_write(&out, &(struct control_process){ other, 0, generation });
 	CU_ASSERT_EQUAL(msg_send(control, &out, pair[1]), 0);
 	close(pair[1]);
 	patience(pair[0], 5);
@@ -117,8 +118,9 @@ static int new_channel(enum role other, uint64_t generation)
 static bool expect(int sock, uint16_t type, struct msgr *r)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
-	int fd, got = msg_recv(sock, buf, r, &fd);
+	int fd, got;
 
+	got = unit_recv(sock, buf, r, &fd);
 	CU_ASSERT_EQUAL_FATAL(got, 1);
 	CU_ASSERT_EQUAL(fd, -1);
 	CU_ASSERT_EQUAL_FATAL(r->type, type);
@@ -187,10 +189,8 @@ static void end_spawn(void)
 /* Ticket number N for session N; USER_ID in place of the account's uid. */
 static void send_ticket(unsigned n, uint64_t generation, uint32_t uid)
 {
-	uint8_t id[TICKET_LEN] = { (uint8_t)n };
+	struct ticket_grant grant;
 	struct account a;
-	struct net_addr client;
-	char session_id[16];
 
 	account_init(&a);
 	account_set(&a.name, "alice@example.com");
@@ -198,20 +198,10 @@ static void send_ticket(unsigned n, uint64_t generation, uint32_t uid)
 	account_set(&a.options, "x=y");
 	a.uid = uid;
 	a.gid = user_gid;
-	snprintf(session_id, sizeof(session_id), "s%u", n);
-	net_addr_parse(&client, "192.0.2.7", 4711);
-	msgw_begin(&out, TICKET);
-	msgw_bytes(&out, id, sizeof(id));
-	msgw_u64(&out, n);
-	msgw_u32(&out, 0);
-	msgw_u64(&out, generation);
-	msgw_u8(&out, PROTOCOL_POP3);
-	account_write(&out, &a, false);
-	msgw_str(&out, session_id);
-	net_addr_write(&out, &client);
-	msgw_u8(&out, 0);
-	msgw_u8(&out, 1);
-	msgw_u8(&out, HOP_CHECK_NONE);
+	grant = (struct ticket_grant){ .id = { (uint8_t)n }, .session = n, .generation = generation, .protocol = PROTOCOL_POP3, .account = a, .tls = true };
+	snprintf(grant.session_id, sizeof(grant.session_id), "s%u", n);
+	net_addr_parse(&grant.client, "192.0.2.7", 4711);
+	ticket_write(&out, &grant);
 	CU_ASSERT_EQUAL(msg_send(authd, &out, -1), 0);
 	account_fini(&a);
 }
@@ -224,11 +214,7 @@ static int hand_over(unsigned n, const char *leftover)
 
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	fcntl(pair[1], F_SETFL, O_NONBLOCK);
-	msgw_begin(&out, HANDOFF);
-	msgw_u32(&out, 100 + n);
-	msgw_bytes(&out, id, sizeof(id));
-	msgw_str(&out, "UTF8");
-	msgw_bytes(&out, leftover, strlen(leftover));
+	handoff_write(&out, 100 + n, id, "UTF8", leftover, strlen(leftover));
 	CU_ASSERT_EQUAL(msg_send(worker, &out, pair[1]), 0);
 	close(pair[1]);
 	patience(pair[0], 5);
@@ -306,10 +292,7 @@ static uint32_t query(const char *command, const char *argument, char *rows, siz
 	struct msgr r;
 
 	rows[0] = '\0';
-	msgw_begin(&out, CTL_QUERY);
-	msgw_u32(&out, 77);
-	msgw_str(&out, command);
-	msgw_str(&out, argument);
+	control_query_write(&out, 77, command, argument);
 	CU_ASSERT_EQUAL(msg_send(control, &out, -1), 0);
 	for (;;) {
 		static uint8_t buf[MSG_SIZE_MAX];
@@ -393,8 +376,7 @@ static void test_refused(void)
 	}
 	send_ticket(8, GENERATION - 1, user_uid); /* an older worker's */
 	send_ticket(9, GENERATION, user_uid);
-	msgw_begin(&out, TICKET_VOID);
-	msgw_bytes(&out, id, sizeof(id));
+	ticket_void_write(&out, id);
 	CU_ASSERT_EQUAL(msg_send(authd, &out, -1), 0);
 	usleep(200000); /* the ticket is gone before its client comes */
 	close(hand_over(8, ""));
@@ -521,13 +503,7 @@ static void test_adopted(void)
 	close(worker);
 	start_spawn();
 	for (unsigned i = 0; i < 2; i++) { /* the second is no server of ours, but this test */
-		msgw_begin(&out, SESSION_ADOPT);
-		msgw_u64(&out, 50 + i);
-		msgw_u32(&out, (uint32_t)(i == 0 ? pid : getpid()));
-		msgw_u8(&out, PROTOCOL_POP3);
-		msgw_str(&out, "alice@example.com");
-		net_addr_write(&out, &none);
-		msgw_u64(&out, 1);
+		session_adopt_write(&out, 50 + i, PROTOCOL_POP3, &none, "alice@example.com", (uint32_t)(i == 0 ? pid : getpid()), 1);
 		CU_ASSERT_EQUAL(msg_send(authd, &out, -1), 0);
 	}
 	expect_end(51);

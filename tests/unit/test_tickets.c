@@ -19,10 +19,10 @@ static bool add(struct tickets *t, unsigned n, uint32_t slot, uint64_t generatio
 {
 	struct ticket *tk = ticket_new();
 
-	set_id(tk->id, n);
-	tk->session = n;
-	tk->slot = slot;
-	tk->generation = generation;
+	set_id(tk->grant.id, n);
+	tk->grant.session = n;
+	tk->grant.slot = slot;
+	tk->grant.generation = generation;
 	if (tickets_add(t, tk, now))
 		return true;
 	ticket_free(&tk);
@@ -39,7 +39,7 @@ static int64_t take(struct tickets *t, unsigned n, uint32_t slot, uint64_t gener
 	set_id(id, n);
 	if ((tk = tickets_take(t, id, slot, generation, now)) == NULL)
 		return -1;
-	session = (int64_t)tk->session;
+	session = (int64_t)tk->grant.session;
 	ticket_free(&tk);
 	return session;
 }
@@ -123,15 +123,15 @@ static void test_waiting(void)
 	CU_ASSERT_EQUAL_FATAL(pipe(pipefd), 0);
 	for (unsigned i = 1; i <= 4; i++)
 		CU_ASSERT(tickets_hold(t, client(i, 0), 100 * i));
-	set_id(tk->id, 3);
-	tk->slot = 1;
-	tk->generation = 1;
+	set_id(tk->grant.id, 3);
+	tk->grant.slot = 1;
+	tk->grant.generation = 1;
 	CU_ASSERT_PTR_NULL(tickets_held(t, tk)); /* another worker's */
-	tk->slot = 0;
+	tk->grant.slot = 0;
 	CU_ASSERT_PTR_NOT_NULL_FATAL(h = tickets_held(t, tk));
 	CU_ASSERT_EQUAL(h->request, 3);
 	handoff_free(&h);
-	set_id(tk->id, 4); /* the last in the row: a further one must find its place */
+	set_id(tk->grant.id, 4); /* the last in the row: a further one must find its place */
 	CU_ASSERT_PTR_NOT_NULL_FATAL(h = tickets_held(t, tk));
 	handoff_free(&h);
 	CU_ASSERT(tickets_hold(t, client(5, 0), 500));

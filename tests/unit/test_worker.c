@@ -1,4 +1,5 @@
 /* The login worker and its engine on a real loop, with authd and spawn played by the test. */
+#include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -48,7 +49,7 @@ static bool next(int fd, uint16_t type, struct msgr *r)
 	size_t len;
 
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	if (msg_recv(fd, buf, r, &passed) != 1)
+	if (unit_recv(fd, buf, r, &passed) != 1)
 		return false;
 	if (passed != -1)
 		close(passed);

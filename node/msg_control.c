@@ -1,0 +1,192 @@
+/* The messages of the control channels and of the operator's tool: each with its writer and its reader. */
+#include "node/msg_control.h"
+
+static void write_process(struct msgw *w, const struct control_process *p)
+{
+	msgw_u8(w, (uint8_t)p->role);
+	msgw_u32(w, p->slot);
+	msgw_u64(w, p->generation);
+}
+
+static void read_process(struct msgr *r, struct control_process *p)
+{
+	uint8_t role = msgr_u8(r);
+
+	if (role >= ROLE_COUNT)
+		r->bad = true;
+	p->role = (enum role)MIN(role, ROLE_COUNT - 1);
+	p->slot = msgr_u32(r);
+	p->generation = msgr_u64(r);
+}
+
+void control_channel_write(struct msgw *w, const struct control_process *other)
+{
+	msgw_begin(w, CTL_CHANNEL);
+	write_process(w, other);
+}
+
+bool control_channel_read(struct msgr *r, struct control_process *other)
+{
+	read_process(r, other);
+	return msgr_end(r);
+}
+
+void control_listen_write(struct msgw *w, const struct control_listen *m)
+{
+	msgw_begin(w, CTL_LISTEN);
+	msgw_u32(w, m->slot);
+	msgw_u8(w, (uint8_t)m->protocol);
+	msgw_u8(w, m->tls);
+}
+
+bool control_listen_read(struct msgr *r, struct control_listen *m)
+{
+	uint8_t protocol;
+
+	m->slot = msgr_u32(r);
+	protocol = msgr_u8(r);
+	m->tls = msgr_u8(r) != 0;
+	m->protocol = (enum protocol)MIN(protocol, PROTOCOL_COUNT - 1);
+	return msgr_end(r) && protocol < PROTOCOL_COUNT;
+}
+
+void control_unlisten_write(struct msgw *w, uint32_t slot)
+{
+	msgw_begin(w, CTL_UNLISTEN);
+	msgw_u32(w, slot);
+}
+
+bool control_unlisten_read(struct msgr *r, uint32_t *slot)
+{
+	*slot = msgr_u32(r);
+	return msgr_end(r);
+}
+
+void control_switch_write(struct msgw *w, enum wire_type type, bool on)
+{
+	msgw_begin(w, (uint16_t)type);
+	msgw_u8(w, on);
+}
+
+bool control_switch_read(struct msgr *r, bool *on)
+{
+	*on = msgr_u8(r) != 0;
+	return msgr_end(r);
+}
+
+void control_missed_write(struct msgw *w, const struct control_missed *m)
+{
+	msgw_begin(w, CTL_MISSED);
+	msgw_u16(w, m->type);
+	write_process(w, &m->other);
+}
+
+bool control_missed_read(struct msgr *r, struct control_missed *m)
+{
+	m->type = msgr_u16(r);
+	read_process(r, &m->other);
+	return msgr_end(r);
+}
+
+void control_unfit_write(struct msgw *w, uint32_t slot, uint64_t generation)
+{
+	msgw_begin(w, CTL_UNFIT);
+	msgw_u32(w, slot);
+	msgw_u64(w, generation);
+}
+
+bool control_unfit_read(struct msgr *r, uint32_t *slot, uint64_t *generation)
+{
+	*slot = msgr_u32(r);
+	*generation = msgr_u64(r);
+	return msgr_end(r);
+}
+
+static void read_command(struct msgr *r, struct control_command *m)
+{
+	msgr_str(r, m->command, sizeof(m->command));
+	msgr_lines(r, m->argument, sizeof(m->argument));
+}
+
+void control_query_write(struct msgw *w, uint32_t query, const char *command, const char *argument)
+{
+	msgw_begin(w, CTL_QUERY);
+	msgw_u32(w, query);
+	msgw_str(w, command);
+	msgw_str(w, argument);
+}
+
+bool control_query_read(struct msgr *r, struct control_command *m)
+{
+	m->query = msgr_u32(r);
+	read_command(r, m);
+	return msgr_end(r);
+}
+
+void tool_command_write(struct msgw *w, const char *command, const char *argument)
+{
+	msgw_begin(w, TOOL_COMMAND);
+	msgw_str(w, command);
+	msgw_str(w, argument);
+}
+
+bool tool_command_read(struct msgr *r, struct control_command *m)
+{
+	m->query = 0;
+	read_command(r, m);
+	return msgr_end(r);
+}
+
+void control_rows_write(struct msgw *w, uint32_t query, const char *text, size_t len)
+{
+	msgw_begin(w, CTL_ROWS);
+	msgw_u32(w, query);
+	msgw_bytes(w, text, len);
+}
+
+bool control_rows_read(struct msgr *r, uint32_t *query, const char **text, size_t *len)
+{
+	*query = msgr_u32(r);
+	*text = msgr_bytes(r, ROLE_ROWS_MAX, len);
+	return msgr_end(r);
+}
+
+void tool_rows_write(struct msgw *w, const char *text, size_t len)
+{
+	msgw_begin(w, TOOL_ROWS);
+	msgw_bytes(w, text, len);
+}
+
+bool tool_rows_read(struct msgr *r, const char **text, size_t *len)
+{
+	*text = msgr_bytes(r, ROLE_ROWS_MAX, len);
+	return msgr_end(r);
+}
+
+void control_done_write(struct msgw *w, uint32_t query, uint32_t result)
+{
+	msgw_begin(w, CTL_DONE);
+	msgw_u32(w, query);
+	msgw_u32(w, result);
+}
+
+bool control_done_read(struct msgr *r, uint32_t *query, uint32_t *result)
+{
+	*query = msgr_u32(r);
+	*result = msgr_u32(r);
+	return msgr_end(r);
+}
+
+void tool_done_write(struct msgw *w, uint32_t status, const char *message)
+{
+	msgw_begin(w, TOOL_DONE);
+	msgw_u32(w, status);
+	msgw_str(w, message);
+}
+
+bool tool_done_read(struct msgr *r, uint32_t *status, char **message)
+{
+	*status = msgr_u32(r);
+	*message = msgr_linesdup(r, MSG_SIZE_MAX);
+	return msgr_end(r);
+}

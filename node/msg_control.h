@@ -1,0 +1,75 @@
+/* What the master and the roles say to each other, and the master and the operator's tool. A read function returns false if the
+ * message is not whole or has a value that is not in its range. Messages without fields are msgw_begin() alone. */
+#ifndef NODE_MSG_CONTROL_H
+#define NODE_MSG_CONTROL_H
+
+#include "lib/msg.h"
+#include "node/wire.h"
+
+enum { CONTROL_COMMAND_MAX = 32, CONTROL_ARGUMENT_MAX = 8 * 1024 };
+
+/* A process of the node: the other end of a channel, or who is meant. */
+struct control_process {
+	enum role role;
+	uint32_t slot;
+	uint64_t generation;
+};
+
+/* CTL_CHANNEL: to whom the descriptor that comes with it leads. */
+void control_channel_write(struct msgw *w, const struct control_process *other);
+bool control_channel_read(struct msgr *r, struct control_process *other);
+
+/* CTL_LISTEN: what the socket that comes with it is for. */
+struct control_listen {
+	uint32_t slot;
+	enum protocol protocol;
+	bool tls; /* from the first byte */
+};
+void control_listen_write(struct msgw *w, const struct control_listen *m);
+bool control_listen_read(struct msgr *r, struct control_listen *m);
+
+/* CTL_UNLISTEN. */
+void control_unlisten_write(struct msgw *w, uint32_t slot);
+bool control_unlisten_read(struct msgr *r, uint32_t *slot);
+
+/* CTL_OTHERS, CTL_DRAIN and CTL_FULL (TYPE): yes or no. */
+void control_switch_write(struct msgw *w, enum wire_type type, bool on);
+bool control_switch_read(struct msgr *r, bool *on);
+
+/* CTL_MISSED: a CTL_CHANNEL, CTL_LISTEN or CTL_SETTINGS (TYPE) came without its descriptor. */
+struct control_missed {
+	uint16_t type;
+	struct control_process other; /* zeros where that message has none */
+};
+void control_missed_write(struct msgw *w, const struct control_missed *m);
+bool control_missed_read(struct msgr *r, struct control_missed *m);
+
+/* CTL_UNFIT: that login worker must be replaced. */
+void control_unfit_write(struct msgw *w, uint32_t slot, uint64_t generation);
+bool control_unfit_read(struct msgr *r, uint32_t *slot, uint64_t *generation);
+
+/* CTL_QUERY and TOOL_COMMAND (which has no number): a command of the operator's. Wipe it: it may have a password. */
+struct control_command {
+	uint32_t query;
+	char command[CONTROL_COMMAND_MAX];
+	char argument[CONTROL_ARGUMENT_MAX];
+};
+void control_query_write(struct msgw *w, uint32_t query, const char *command, const char *argument);
+bool control_query_read(struct msgr *r, struct control_command *m);
+void tool_command_write(struct msgw *w, const char *command, const char *argument);
+bool tool_command_read(struct msgr *r, struct control_command *m);
+
+/* CTL_ROWS and TOOL_ROWS (which has no number): whole lines of an answer, ROLE_ROWS_MAX bytes at most. TEXT points into the
+ * message. */
+void control_rows_write(struct msgw *w, uint32_t query, const char *text, size_t len);
+bool control_rows_read(struct msgr *r, uint32_t *query, const char **text, size_t *len);
+void tool_rows_write(struct msgw *w, const char *text, size_t len);
+bool tool_rows_read(struct msgr *r, const char **text, size_t *len);
+
+/* CTL_DONE and TOOL_DONE: the end of an answer. MESSAGE is the caller's to free with mem_free(), in any case. */
+void control_done_write(struct msgw *w, uint32_t query, uint32_t result);
+bool control_done_read(struct msgr *r, uint32_t *query, uint32_t *result);
+void tool_done_write(struct msgw *w, uint32_t status, const char *message);
+bool tool_done_read(struct msgr *r, uint32_t *status, char **message);
+
+#endif

@@ -1,0 +1,66 @@
+/* What login workers and spawn tell authd of their sessions, and of peers. A read function returns false if the message is not
+ * whole or has a value that is not in its range; nothing in *M may be used then. */
+#ifndef NODE_MSG_SESSION_H
+#define NODE_MSG_SESSION_H
+
+#include "lib/msg.h"
+#include "lib/net.h"
+#include "node/account.h"
+#include "node/hop_check.h"
+#include "node/wire.h"
+
+/* SESSION_END: the session is over. */
+void session_end_write(struct msgw *w, uint64_t session);
+bool session_end_read(struct msgr *r, uint64_t *session);
+
+/* SESSION_HAVE: the sender has this session. */
+struct session_have {
+	uint64_t session;
+	enum protocol protocol;
+	struct net_addr client;
+	char user[ACCOUNT_NAME_MAX];
+	uint32_t pid; /* of the session server; 0 from workers */
+};
+/* The same, with a USER of its own. */
+void session_have_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user,
+	uint32_t pid);
+bool session_have_read(struct msgr *r, struct session_have *m);
+
+/* SESSION_ADOPT, from authd to a new spawn: a session server of the one that died. */
+struct session_adopt {
+	struct session_have have;
+	uint64_t start; /* unix seconds */
+};
+void session_adopt_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user,
+	uint32_t pid, uint64_t start);
+bool session_adopt_read(struct msgr *r, struct session_adopt *m);
+
+/* SESSION_ARRIVED and PEER_RESULT: how the login of a session fares at one of its targets (their number). */
+struct session_target {
+	uint64_t session;
+	uint8_t target;
+	enum peer_result result; /* of PEER_RESULT; PEER_ANSWERS in SESSION_ARRIVED */
+};
+void session_arrived_write(struct msgw *w, uint64_t session, uint8_t target);
+bool session_arrived_read(struct msgr *r, struct session_target *m);
+void peer_result_write(struct msgw *w, uint64_t session, uint8_t target, enum peer_result result);
+bool peer_result_read(struct msgr *r, struct session_target *m);
+
+/* PEER_SELF: a login to HOST has led back to this node. */
+struct peer_self {
+	enum protocol protocol;
+	char host[HOP_HOST_MAX];
+	uint16_t port;
+};
+void peer_self_write(struct msgw *w, enum protocol protocol, const char *host, uint16_t port);
+bool peer_self_read(struct msgr *r, struct peer_self *m);
+
+/* PEER_SIGNATURE: what HOST thinks of our signature. */
+struct peer_signature {
+	char host[HOP_HOST_MAX];
+	enum hop_check check;
+};
+void peer_signature_write(struct msgw *w, const char *host, enum hop_check check);
+bool peer_signature_read(struct msgr *r, struct peer_signature *m);
+
+#endif

@@ -1,0 +1,49 @@
+/* How a client is handed to a session server: the ticket from authd to spawn, the client from the login worker to spawn. A read
+ * function returns false if the message is not whole or has a value that is not in its range. */
+#ifndef NODE_MSG_TICKET_H
+#define NODE_MSG_TICKET_H
+
+#include "lib/msg.h"
+#include "lib/net.h"
+#include "node/account.h"
+#include "node/session.h"
+#include "node/wire.h"
+
+/* TICKET: whom to serve when worker SLOT of GENERATION hands in this id. */
+struct ticket_grant {
+	uint8_t id[TICKET_LEN];
+	uint64_t session;
+	uint32_t slot;
+	uint64_t generation;
+	enum protocol protocol;
+	struct account account;    /* without its secrets */
+	char session_id[SESSION_ID_MAX];
+	struct net_addr client;
+	bool proxied, tls;         /* as in struct session_start */
+	enum hop_check signature;  /* what the answer to the login tells the node before */
+};
+void ticket_write(struct msgw *w, const struct ticket_grant *m);
+/* M->account must be a record that account_fini() may be given, before and after. */
+bool ticket_read(struct msgr *r, struct ticket_grant *m);
+
+/* TICKET_VOID: that ticket shall open nothing any more. */
+void ticket_void_write(struct msgw *w, const uint8_t id[TICKET_LEN]);
+bool ticket_void_read(struct msgr *r, uint8_t id[TICKET_LEN]);
+
+/* HANDOFF: a client; its descriptor comes with the message. */
+struct handoff_client {
+	uint32_t request;
+	uint8_t ticket[TICKET_LEN];
+	char context[SESSION_CONTEXT_MAX];
+	const void *leftover;      /* read from it behind the login; points into the message */
+	size_t leftover_len;       /* SESSION_LEFTOVER_MAX at most */
+};
+void handoff_write(struct msgw *w, uint32_t request, const uint8_t ticket[TICKET_LEN], const char *context, const void *leftover,
+	size_t leftover_len);
+bool handoff_read(struct msgr *r, struct handoff_client *m);
+
+/* HANDOFF_REPLY: whether a server runs for it. */
+void handoff_reply_write(struct msgw *w, uint32_t request, bool started);
+bool handoff_reply_read(struct msgr *r, uint32_t *request, bool *started);
+
+#endif

@@ -1,0 +1,240 @@
+/* The messages between the processes of a node: each is read as it was written, and not at all if a byte of it is missing. */
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+#include "lib/mem.h"
+#include "node/msg_control.h"
+#include "node/msg_session.h"
+#include "node/msg_ticket.h"
+
+static struct msgw w;
+
+/* Names the message at which it failed. */
+#define ASSERT_AT(condition, what) CU_assertImplementation(condition, __LINE__, what, __FILE__, "", CU_FALSE)
+
+static void *spare; /* as large as the largest structure */
+
+static bool read_end(struct msgr *r) { return session_end_read(r, spare); }
+static bool read_have(struct msgr *r) { return session_have_read(r, spare); }
+static bool read_adopt(struct msgr *r) { return session_adopt_read(r, spare); }
+static bool read_arrived(struct msgr *r) { return session_arrived_read(r, spare); }
+static bool read_result(struct msgr *r) { return peer_result_read(r, spare); }
+static bool read_self(struct msgr *r) { return peer_self_read(r, spare); }
+static bool read_signature(struct msgr *r) { return peer_signature_read(r, spare); }
+static bool read_void(struct msgr *r) { return ticket_void_read(r, spare); }
+static bool read_handoff(struct msgr *r) { return handoff_read(r, spare); }
+static bool read_channel(struct msgr *r) { return control_channel_read(r, spare); }
+static bool read_listen(struct msgr *r) { return control_listen_read(r, spare); }
+static bool read_unlisten(struct msgr *r) { return control_unlisten_read(r, spare); }
+static bool read_switch(struct msgr *r) { return control_switch_read(r, spare); }
+static bool read_missed(struct msgr *r) { return control_missed_read(r, spare); }
+static bool read_query(struct msgr *r) { return control_query_read(r, spare); }
+static bool read_command(struct msgr *r) { return tool_command_read(r, spare); }
+
+static bool read_ticket(struct msgr *r)
+{
+	struct ticket_grant g;
+	bool good;
+
+	memset(&g, 0, sizeof(g));
+	account_init(&g.account);
+	good = ticket_read(r, &g);
+	account_fini(&g.account);
+	return good;
+}
+
+static bool read_reply(struct msgr *r)
+{
+	uint32_t request;
+	bool started;
+
+	return handoff_reply_read(r, &request, &started);
+}
+
+static bool read_unfit(struct msgr *r)
+{
+	uint32_t slot;
+	uint64_t generation;
+
+	return control_unfit_read(r, &slot, &generation);
+}
+
+static bool read_rows(struct msgr *r)
+{
+	uint32_t query;
+	const char *text;
+	size_t len;
+
+	return control_rows_read(r, &query, &text, &len) && query == 9 && len == 4;
+}
+
+static bool read_tool_rows(struct msgr *r)
+{
+	const char *text;
+	size_t len;
+
+	return tool_rows_read(r, &text, &len) && len == 4;
+}
+
+static bool read_done(struct msgr *r)
+{
+	uint32_t query, result;
+
+	return control_done_read(r, &query, &result) && query == 9 && result == 3;
+}
+
+static bool read_tool_done(struct msgr *r)
+{
+	uint32_t status;
+	char *message;
+	bool good = tool_done_read(r, &status, &message);
+
+	good = good && status == 3 && strcmp(message, "all\n") == 0;
+	mem_free(&message);
+	return good;
+}
+
+/* W is read by READ, with nothing missing and nothing behind it, and is of TYPE. */
+static void check(uint16_t type, bool (*read)(struct msgr *r), const char *what)
+{
+	struct msgr r;
+
+	for (size_t len = 2; len <= w.len + 1; len++) {
+		uint8_t *copy = mem_alloc(len); /* of its own size: a sanitizer sees what lies behind it */
+
+		memcpy(copy, w.buf, MIN(len, w.len));
+		if (len > w.len)
+			copy[w.len] = 0;
+		msgr_begin(&r, copy, len);
+		ASSERT_AT(r.type == type, what);
+		ASSERT_AT(read(&r) == (len == w.len), what);
+		mem_free(&copy);
+	}
+}
+
+static void test_cut(void)
+{
+	static const uint8_t id[TICKET_LEN] = { 1, 2, 3 };
+	struct ticket_grant grant = { .id = { 7 }, .session = 1, .protocol = PROTOCOL_POP3, .session_id = "abc" };
+	struct net_addr addr;
+
+	spare = mem_alloc(65536);
+	net_addr_parse(&addr, "192.0.2.7", 4711);
+	account_init(&grant.account);
+	account_set(&grant.account.name, "u@example.com");
+	account_set(&grant.account.home, "/home/u");
+	grant.client = addr;
+	session_end_write(&w, 5);
+	check(SESSION_END, read_end, "SESSION_END");
+	session_have_write(&w, 5, PROTOCOL_POP3, &addr, "u@example.com", 77);
+	check(SESSION_HAVE, read_have, "SESSION_HAVE");
+	session_adopt_write(&w, 5, PROTOCOL_POP3, &addr, "u@example.com", 77, 1000);
+	check(SESSION_ADOPT, read_adopt, "SESSION_ADOPT");
+	session_arrived_write(&w, 5, 1);
+	check(SESSION_ARRIVED, read_arrived, "SESSION_ARRIVED");
+	peer_result_write(&w, 5, 1, PEER_SLOW);
+	check(PEER_RESULT, read_result, "PEER_RESULT");
+	peer_self_write(&w, PROTOCOL_POP3, "node.example.com", 110);
+	check(PEER_SELF, read_self, "PEER_SELF");
+	peer_signature_write(&w, "node.example.com", HOP_CHECK_CLOCK);
+	check(PEER_SIGNATURE, read_signature, "PEER_SIGNATURE");
+	ticket_write(&w, &grant);
+	check(TICKET, read_ticket, "TICKET");
+	ticket_void_write(&w, id);
+	check(TICKET_VOID, read_void, "TICKET_VOID");
+	handoff_write(&w, 8, id, "a1", "NOOP\r\n", 6);
+	check(HANDOFF, read_handoff, "HANDOFF");
+	handoff_reply_write(&w, 8, true);
+	check(HANDOFF_REPLY, read_reply, "HANDOFF_REPLY");
+	control_channel_write(&w, &(struct control_process){ ROLE_SPAWN, 2, 3 });
+	check(CTL_CHANNEL, read_channel, "CTL_CHANNEL");
+	control_listen_write(&w, &(struct control_listen){ 2, PROTOCOL_POP3, true });
+	check(CTL_LISTEN, read_listen, "CTL_LISTEN");
+	control_unlisten_write(&w, 2);
+	check(CTL_UNLISTEN, read_unlisten, "CTL_UNLISTEN");
+	control_switch_write(&w, CTL_DRAIN, true);
+	check(CTL_DRAIN, read_switch, "CTL_DRAIN");
+	control_missed_write(&w, &(struct control_missed){ CTL_LISTEN, { ROLE_WORKER, 1, 0 } });
+	check(CTL_MISSED, read_missed, "CTL_MISSED");
+	control_unfit_write(&w, 2, 3);
+	check(CTL_UNFIT, read_unfit, "CTL_UNFIT");
+	control_query_write(&w, 9, "kick", "u@example.com");
+	check(CTL_QUERY, read_query, "CTL_QUERY");
+	tool_command_write(&w, "kick", "u@example.com");
+	check(TOOL_COMMAND, read_command, "TOOL_COMMAND");
+	control_rows_write(&w, 9, "a\nb\n", 4);
+	check(CTL_ROWS, read_rows, "CTL_ROWS");
+	tool_rows_write(&w, "a\nb\n", 4);
+	check(TOOL_ROWS, read_tool_rows, "TOOL_ROWS");
+	control_done_write(&w, 9, 3);
+	check(CTL_DONE, read_done, "CTL_DONE");
+	tool_done_write(&w, 3, "all\n");
+	check(TOOL_DONE, read_tool_done, "TOOL_DONE");
+	account_fini(&grant.account);
+	mem_free(&spare);
+}
+
+static struct msgr *reader(void)
+{
+	static struct msgr r;
+
+	msgr_begin(&r, w.buf, w.len);
+	return &r;
+}
+
+static void test_values(void)
+{
+	struct ticket_grant in = { .id = { 7 }, .session = 1ULL << 40, .slot = 2, .generation = 3, .protocol = PROTOCOL_POP3, .session_id = "abc",
+		.proxied = true, .signature = HOP_CHECK_WRONG }, out;
+	struct handoff_client client;
+	struct session_adopt adopt;
+	struct session_target target;
+	struct control_process process;
+	struct net_addr addr;
+
+	net_addr_parse(&addr, "2001:db8::7", 4711);
+	account_init(&in.account);
+	account_set(&in.account.name, "u@example.com");
+	account_set(&in.account.clear, "secret");
+	in.client = addr;
+	memset(&out, 0, sizeof(out));
+	account_init(&out.account);
+	ticket_write(&w, &in);
+	CU_ASSERT(ticket_read(reader(), &out));
+	CU_ASSERT(memcmp(in.id, out.id, TICKET_LEN) == 0 && out.session == in.session && out.slot == 2 && out.generation == 3);
+	CU_ASSERT(out.protocol == PROTOCOL_POP3 && out.proxied && !out.tls && out.signature == HOP_CHECK_WRONG);
+	CU_ASSERT_STRING_EQUAL(out.account.name, "u@example.com");
+	CU_ASSERT_STRING_EQUAL(out.account.clear, ""); /* spawn learns no secrets */
+	CU_ASSERT_STRING_EQUAL(out.session_id, "abc");
+	account_fini(&in.account);
+	account_fini(&out.account);
+
+	handoff_write(&w, 8, in.id, "a1", "NO\0OP", 5);
+	CU_ASSERT(handoff_read(reader(), &client));
+	CU_ASSERT(client.request == 8 && client.leftover_len == 5 && memcmp(client.leftover, "NO\0OP", 5) == 0);
+	CU_ASSERT_STRING_EQUAL(client.context, "a1");
+
+	session_adopt_write(&w, 5, PROTOCOL_IMAP, &addr, "u", 1, 10);
+	CU_ASSERT_FALSE(session_adopt_read(reader(), &adopt)); /* init is no server of ours */
+	session_adopt_write(&w, 5, PROTOCOL_IMAP, &addr, "u", UINT32_MAX, 10);
+	CU_ASSERT_FALSE(session_adopt_read(reader(), &adopt));
+	session_adopt_write(&w, 5, PROTOCOL_IMAP, &addr, "u", 99, 10);
+	CU_ASSERT(session_adopt_read(reader(), &adopt) && adopt.start == 10 && adopt.have.pid == 99);
+
+	/* values out of range */
+	peer_result_write(&w, 5, 1, PEER_RESULTS);
+	CU_ASSERT_FALSE(peer_result_read(reader(), &target));
+	session_have_write(&w, 5, PROTOCOL_COUNT, &addr, "u", 0);
+	CU_ASSERT_FALSE(session_have_read(reader(), &adopt.have));
+	control_channel_write(&w, &(struct control_process){ ROLE_COUNT, 0, 0 });
+	CU_ASSERT_FALSE(control_channel_read(reader(), &process));
+	session_have_write(&w, 5, PROTOCOL_IMAP, &addr, "u\r\nx", 0);
+	CU_ASSERT_FALSE(session_have_read(reader(), &adopt.have));
+}
+
+static const struct unit_case cases[] = {
+	{ "cut at every byte", test_cut }, { "values", test_values }, { NULL, NULL },
+};
+
+UNIT_MAIN("messages", cases)
