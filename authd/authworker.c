@@ -39,6 +39,7 @@ static void load(const struct job *job, int image, struct job_done *done, int *f
 
 static void ask(const struct job *job, struct auth_chain *chain, struct job_done *done)
 {
+	const struct auth_question question = job_question(job);
 	unsigned pos = job->from;
 
 	if (chain == NULL) { /* the log says why; "unknown" would be a lie */
@@ -47,11 +48,7 @@ static void ask(const struct job *job, struct auth_chain *chain, struct job_done
 		return;
 	}
 	auth_chain_avoid(chain, job->avoid);
-	if (job->kind == JOB_LOOKUP)
-		done->answered = auth_chain_lookup(chain, &pos, job->service, job->user, &done->result, &done->account);
-	else
-		done->answered = auth_chain_verify(chain, &pos, job->service, job->user, job->password, &job->client, &done->result,
-		    &done->account);
+	done->answered = auth_chain_ask(chain, &pos, &question, &done->result, &done->account);
 	done->pos = (uint8_t)pos;
 	dirnews_take(&done->news);
 }

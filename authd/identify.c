@@ -81,11 +81,11 @@ enum request_state step_identify(struct request *rq)
 
 /* --- lookup: who is it --- */
 
-struct ask request_ask(const struct request *rq, unsigned pos)
+struct auth_question request_question(const struct request *rq)
 {
-	return (struct ask){
-		.pos = pos, .service = rq->service_name, .user = rq->name,
-		.password = rq->q.mech == AUTH_MECH_PASSWORD ? rq->q.password : NULL, .client = &rq->client,
+	return (struct auth_question){
+		.service = rq->service_name, .user = rq->name,
+		.password = rq->q.mech == AUTH_MECH_PASSWORD ? rq->q.password : NULL, .client = rq->client,
 	};
 }
 
@@ -120,13 +120,15 @@ static void on_answer(const struct answer *answer, void *arg)
 
 enum request_state step_lookup(struct request *rq)
 {
+	struct auth_question question = request_question(rq);
 	struct authd *a = rq->worker->a;
 
-	if (!auth_chain_lookup(a->chain, &rq->pos, rq->service_name, rq->name, &rq->result, &rq->account)) {
-		struct ask ask = request_ask(rq, rq->pos);
+	question.password = NULL; /* only the record is wanted here; see step_verify() */
+	if (!auth_chain_ask(a->chain, &rq->pos, &question, &rq->result, &rq->account)) {
+		struct directory_query query = { .question = request_question(rq), .pos = rq->pos };
 
 		rq->answered = REQUEST_DIRECTORY;
-		question_ask(a->questions, &rq->asker, &ask, on_answer, rq);
+		question_ask(a->questions, &rq->asker, &query, on_answer, rq);
 		return rq->answered;
 	}
 	switch (rq->result) {

@@ -9,7 +9,7 @@ enum request_state step_identify(struct request *rq);
 /* LOOKUP: asks the chain of drivers from rq->pos on. With VERIFY or VERDICT rq->result is what they say, and rq->account is there
  * if that is AUTH_OK. */
 enum request_state step_lookup(struct request *rq);
-/* What the driver at POS of the chain, which may wait, is asked. */
-struct ask request_ask(const struct request *rq, unsigned pos);
+/* What the drivers are asked; lives as long as RQ. */
+struct auth_question request_question(const struct request *rq);
 
 #endif

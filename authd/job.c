@@ -72,29 +72,35 @@ void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsign
 	msgw_u8(w, with_image);
 }
 
-static void write_question(struct msgw *w, uint32_t id, enum job_kind kind, unsigned from, unsigned avoid,
-    const char *service, const char *user)
+static void write_question(struct msgw *w, uint32_t id, enum job_kind kind, const struct auth_question *q, unsigned from, unsigned avoid)
 {
 	begin(w, JOB, id, kind);
 	msgw_u8(w, (uint8_t)from);
 	msgw_u16(w, (uint16_t)avoid);
-	msgw_str(w, service);
-	msgw_str(w, user);
+	msgw_str(w, q->service);
+	msgw_str(w, q->user);
 }
 
-void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user)
+void job_write_lookup(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid)
 {
-	write_question(w, id, JOB_LOOKUP, from, avoid, service, user);
+	write_question(w, id, JOB_LOOKUP, q, from, avoid);
 }
 
-void job_write_verify(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user,
-    const char *password, const struct net_addr *client, uint64_t since, bool only_shared)
+void job_write_verify(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid, uint64_t since,
+    bool only_shared)
 {
-	write_question(w, id, JOB_VERIFY, from, avoid, service, user);
-	msgw_str(w, password);
-	net_addr_write(w, client);
+	write_question(w, id, JOB_VERIFY, q, from, avoid);
+	msgw_str(w, q->password);
+	net_addr_write(w, &q->client);
 	msgw_u64(w, since);
 	msgw_u8(w, only_shared);
+}
+
+struct auth_question job_question(const struct job *j)
+{
+	return (struct auth_question){
+		.service = j->service, .user = j->user, .password = j->kind == JOB_VERIFY ? j->password : NULL, .client = j->client,
+	};
 }
 
 static void read_str(struct msgr *r, char **member, size_t size)

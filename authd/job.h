@@ -20,8 +20,8 @@
 enum job_kind {
 	JOB_HASH = 1,    /* password_check() */
 	JOB_USERDB_LOAD, /* userdb_build() */
-	JOB_LOOKUP,      /* auth_chain_lookup() on the drivers that may wait */
-	JOB_VERIFY,      /* auth_chain_verify() */
+	JOB_LOOKUP,      /* auth_chain_ask() of the drivers that may wait, without a password */
+	JOB_VERIFY,      /* the same with one */
 	JOB_SCRAM        /* scram_secret_derive() */
 };
 
@@ -65,6 +65,8 @@ struct job_done {
 	struct dirnews news;
 };
 
+/* What J (a LOOKUP or a VERIFY) asks; lives as long as J. */
+struct auth_question job_question(const struct job *j);
 void job_init(struct job *j, uint32_t id, enum job_kind kind);
 void job_fini(struct job *j);
 /* Reads a whole message of type JOB, to its end. J is valid and to be freed with job_fini() in any case; false
@@ -84,8 +86,8 @@ enum job_kind job_kind_of(const struct msgw *w);
 void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_scram(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent, bool with_image);
-void job_write_lookup(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user);
-void job_write_verify(struct msgw *w, uint32_t id, unsigned from, unsigned avoid, const char *service, const char *user,
-    const char *password, const struct net_addr *client, uint64_t since, bool only_shared);
+void job_write_lookup(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid);
+void job_write_verify(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid, uint64_t since,
+    bool only_shared);
 
 #endif

@@ -74,18 +74,18 @@ struct memory {
 	int64_t now;
 };
 
-static void make_digests(struct questions *qs, struct memory *m, const struct ask *ask)
+static void make_digests(struct questions *qs, struct memory *m, const struct directory_query *query)
 {
 	char pos[16], client[NET_IP_TEXT_MAX] = "";
-	const char *const text[] = { ask->password != NULL ? "account" : "record", pos, ask->service, ask->user, client,
-		ask->password };
+	const char *const text[] = { query->question.password != NULL ? "account" : "record", pos, query->question.service, query->question.user, client,
+		query->question.password };
 
-	snprintf(pos, sizeof(pos), "%u", ask->pos);
-	if (qs->by_client && ask->client != NULL && ask->client->family != 0)
-		net_addr_text(ask->client, client);
+	snprintf(pos, sizeof(pos), "%u", query->pos);
+	if (qs->by_client && query->question.client.family != 0)
+		net_addr_text(&query->question.client, client);
 	cache_digest(qs->cache, &m->key, text, ARRAY_LEN(text) - 1);
 	m->proof = m->key;
-	if (ask->password != NULL)
+	if (query->question.password != NULL)
 		cache_digest(qs->cache, &m->proof, text, ARRAY_LEN(text));
 	m->now = qs->clock();
 }
@@ -342,34 +342,33 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 	question_free(q);
 }
 
-/* ONLY_SHARED: of the pool's other nodes. */
-static struct question *submit(struct questions *qs, const struct memory *m, const struct ask *ask, bool only_shared)
+/* CLIENT: for whom the work is done; NULL: the node itself. ONLY_SHARED: of the pool's other nodes. */
+static struct question *submit(struct questions *qs, const struct memory *m, const struct directory_query *query,
+    const struct net_addr *client, bool only_shared)
 {
-	static const struct net_addr nobody;
 	struct question *q = mem_alloc(sizeof(*q));
 	uint32_t id = jobs_next_id(qs->jobs);
 	/* Who asks by hand, or finds out whether a directory is back, asks it. */
-	unsigned avoid = ask->fresh ? 0 : health_all_down(qs->health) & ~(1U << ask->pos);
+	unsigned avoid = query->fresh ? 0 : health_all_down(qs->health) & ~(1U << query->pos);
 
 	q->qs = qs;
 	q->key = m->key;
 	q->proof = m->proof;
 	q->user = m->user;
-	q->verify = ask->password != NULL;
-	q->pos = ask->pos;
+	q->verify = query->question.password != NULL;
+	q->pos = query->pos;
 	q->asked = m->now;
 	q->epoch = qs->epoch;
-	q->service = mem_strdup(ask->service);
-	q->name = mem_strdup(ask->user);
+	q->service = mem_strdup(query->question.service);
+	q->name = mem_strdup(query->question.user);
 	ev_timer_init(&q->patience, on_patience, patience, 0);
 	q->patience.data = q;
 	DL_APPEND(qs->all, q);
 	if (q->verify)
-		job_write_verify(&out, id, ask->pos, avoid, ask->service, ask->user, ask->password,
-		    ask->client != NULL ? ask->client : &nobody, ask->fresh ? JOB_SINCE_NOW : qs->since, only_shared);
+		job_write_verify(&out, id, &query->question, query->pos, avoid, query->fresh ? JOB_SINCE_NOW : qs->since, only_shared);
 	else
-		job_write_lookup(&out, id, ask->pos, avoid, ask->service, ask->user);
-	jobs_submit(qs->jobs, id, &out, -1, ask->client, on_done, q);
+		job_write_lookup(&out, id, &query->question, query->pos, avoid);
+	jobs_submit(qs->jobs, id, &out, -1, client, on_done, q);
 	mem_wipe(out.buf, out.len);
 	return q;
 }
@@ -379,10 +378,10 @@ static void on_probe(unsigned pos, void *arg)
 	struct questions *qs = arg;
 	struct probe *p = &qs->probe[pos];
 	bool known = p->known.name != NULL && !p->turn;
-	struct ask ask = { .pos = pos, .service = known ? p->known.service : p->asked.service,
-		.user = known ? p->known.name : p->asked.name };
+	struct directory_query query = { .pos = pos, .question = { .service = known ? p->known.service : p->asked.service,
+		.user = known ? p->known.name : p->asked.name } };
 	struct memory m = { .now = qs->clock() };
-	struct question *q = submit(qs, &m, &ask, false);
+	struct question *q = submit(qs, &m, &query, NULL, false);
 
 	p->turn = !p->turn;
 	q->probe = q->lasting = true;
@@ -417,24 +416,24 @@ static bool from_old_memory(struct questions *qs, struct asker *who, const struc
 	return true;
 }
 
-void question_ask(struct questions *qs, struct asker *who, const struct ask *ask, answer_fn *fn, void *arg)
+void question_ask(struct questions *qs, struct asker *who, const struct directory_query *query, answer_fn *fn, void *arg)
 {
 	struct question *q = NULL;
 	struct memory m;
-	bool verify = ask->password != NULL, only_shared = false;
+	bool verify = query->question.password != NULL, only_shared = false;
 
 	*who = (struct asker){ .fn = fn, .arg = arg };
-	make_digests(qs, &m, ask);
-	if (!ask->fresh) {
+	make_digests(qs, &m, query);
+	if (!query->fresh) {
 		if (verify && from_memory(qs, who, &m))
 			return;
 		HASH_FIND(hh, qs->shared, &m.proof, sizeof(m.proof), q);
 		/* Nobody waits for what has let others wait already. */
-		if ((health_down(qs->health, ask->pos) || (q != NULL && q->keep)) && verify && from_old_memory(qs, who, &m))
+		if ((health_down(qs->health, query->pos) || (q != NULL && q->keep)) && verify && from_old_memory(qs, who, &m))
 			return;
-		only_shared = health_down(qs->health, ask->pos);
+		only_shared = health_down(qs->health, query->pos);
 		if (only_shared)
-			keep_asked(qs, ask->pos, ask->service, ask->user);
+			keep_asked(qs, query->pos, query->question.service, query->question.user);
 		if (only_shared && !(qs->pool_shares && verify)) {
 			qs->counts.misses++;
 			give_later(NULL, who);
@@ -445,21 +444,21 @@ void question_ask(struct questions *qs, struct asker *who, const struct ask *ask
 		qs->counts.shared++;
 	} else {
 		qs->counts.misses++;
-		cache_user(qs->cache, &m.user, ask->user);
-		q = submit(qs, &m, ask, only_shared);
-		if (!ask->fresh) {
+		cache_user(qs->cache, &m.user, query->question.user);
+		q = submit(qs, &m, query, query->fresh ? NULL : &query->question.client, only_shared);
+		if (!query->fresh) {
 			HASH_ADD(hh, qs->shared, proof, sizeof(q->proof), q);
 			q->shared = true;
 		}
-		q->lasting = ask->fresh || only_shared;
-		if (verify && !ask->fresh && find_proven(qs, &m.key, &m.proof, m.now, qs->stale) != NULL)
+		q->lasting = query->fresh || only_shared;
+		if (verify && !query->fresh && find_proven(qs, &m.key, &m.proof, m.now, qs->stale) != NULL)
 			ev_timer_start(qs->loop, &q->patience);
 	}
 	who->question = q;
 	DL_APPEND(q->askers, who);
 }
 
-void question_passed(struct questions *qs, const struct ask *ask, unsigned to)
+void question_passed(struct questions *qs, const struct directory_query *query, unsigned to)
 {
 	struct cache_value value = { .result = AUTH_UNKNOWN, .pos = (uint8_t)to, .directory = true };
 	const struct cache_value *v;
@@ -467,13 +466,13 @@ void question_passed(struct questions *qs, const struct ask *ask, unsigned to)
 
 	if (qs->ttl == 0 && qs->stale == 0)
 		return;
-	make_digests(qs, &m, ask);
+	make_digests(qs, &m, query);
 	if (find_proven(qs, &m.key, &m.proof, m.now, INT64_MAX) != NULL)
 		return; /* the drivers have not been asked since */
 	v = cache_find(qs->cache, &m.proof);
 	value.proof = m.proof;
 	value.time = v != NULL ? v->time : m.now;
-	cache_user(qs->cache, &m.user, ask->user);
+	cache_user(qs->cache, &m.user, query->question.user);
 	cache_drop(qs->cache, &m.proof);
 	cache_put(qs->cache, CACHE_GOOD, &m.key, &m.user, &value, NULL);
 }

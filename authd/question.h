@@ -13,21 +13,18 @@
 struct questions; /* those of a node */
 struct question;  /* one on its way */
 
-/* What is asked; nothing of it need outlive the call. */
-struct ask {
-	unsigned pos;         /* position in the chain to begin at, of a driver that may wait */
-	const char *service;  /* "imap", "pop3", ...: as the drivers know it */
-	const char *user;     /* with its domain */
-	const char *password; /* is it right? NULL: only the record is wanted, with what is stored of the password */
-	const struct net_addr *client; /* who is at the other end; NULL: nobody, an operator asks */
-	bool fresh;           /* the directory itself shall answer, down or not; nothing that is remembered */
+/* What the directories are asked; nothing of it need outlive the call. */
+struct directory_query {
+	struct auth_question question;
+	unsigned pos; /* position in the chain to begin at, of a driver that may wait */
+	bool fresh;   /* an operator asks: the directory itself shall answer, down or not; nothing that is remembered */
 };
 
 /* ACCOUNT is the callee's to copy, without DEFAULTOPTIONS. A record that was asked for (no password) has hash and clear;
  * beside a checked password they may be "", and of a password that is wrong nothing need be there. */
 struct answer {
 	bool answered;           /* false: driver `pos` is an inline one; ask it and what follows in the loop */
-	enum auth_result result; /* as of auth_chain_lookup() or auth_chain_verify() */
+	enum auth_result result; /* as of auth_chain_ask() */
 	unsigned pos;            /* the driver that gave the verdict */
 	uint64_t age;            /* seconds since it did: more than 0 where it is remembered, here or by the pool */
 	const struct account *account;
@@ -59,10 +56,10 @@ void questions_free(struct questions **qs);
 void questions_use(struct questions *qs, const struct auth_chain *chain, const struct settings *set);
 /* Asks for WHO, who asks nothing else now; FN is called once with ARG, and may free WHO. No answer, for whatever reason,
  * is AUTH_TRY_LATER. */
-void question_ask(struct questions *qs, struct asker *who, const struct ask *ask, answer_fn *fn, void *arg);
-/* ASK, which was answered by "go on at TO", led to the right password there: that is as good as a proven account, and its
+void question_ask(struct questions *qs, struct asker *who, const struct directory_query *query, answer_fn *fn, void *arg);
+/* QUERY, which was answered by "go on at TO", led to the right password there: that is as good as a proven account, and its
  * logins outlive an outage of the drivers that do not know it. */
-void question_passed(struct questions *qs, const struct ask *ask, unsigned to);
+void question_passed(struct questions *qs, const struct directory_query *query, unsigned to);
 /* WHO, who may wait for nothing, is not called any more; others who asked the same are. */
 void question_cancel(struct asker *who);
 /* Forgets what is known of USER (as a login name with its domain, or as an account's own name), or everything (NULL),

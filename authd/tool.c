@@ -249,8 +249,9 @@ static void on_answer(const struct answer *answer, void *arg)
 static void ask_chain(struct tool_query *t)
 {
 	struct authd *a = t->a;
+	struct directory_query query = { .question = { .service = "imap", .user = t->user }, .fresh = true };
 
-	if (auth_chain_lookup(a->chain, &t->pos, protocols[TOOL_PROTOCOL].name, t->user, &t->result, &t->account)) {
+	if (auth_chain_ask(a->chain, &t->pos, &query.question, &t->result, &t->account)) {
 		if (t->result != AUTH_OK) {
 			finish(t);
 			return;
@@ -259,10 +260,9 @@ static void ask_chain(struct tool_query *t)
 		check_password(t);
 		return;
 	}
-	question_ask(a->questions, &t->asker, &(struct ask){
-		.pos = t->pos, .service = protocols[TOOL_PROTOCOL].name, .user = t->user, .password = t->with_password ? t->password : NULL,
-		.fresh = true,
-	}, on_answer, t);
+	query.pos = t->pos;
+	query.question.password = t->with_password ? t->password : NULL;
+	question_ask(a->questions, &t->asker, &query, on_answer, t);
 }
 
 static void start(struct authd *a, uint32_t query, const char *user, size_t user_len, const char *password)

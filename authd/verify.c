@@ -239,9 +239,9 @@ static void tell_passed(struct request *rq)
 {
 	for (unsigned pos = 0; pos < ARRAY_LEN(rq->passed) && rq->q.mech == AUTH_MECH_PASSWORD; pos++)
 		if (rq->passed[pos] != 0) {
-			struct ask ask = request_ask(rq, pos);
+			struct directory_query query = { .question = request_question(rq), .pos = pos };
 
-			question_passed(rq->worker->a->questions, &ask, rq->passed[pos]);
+			question_passed(rq->worker->a->questions, &query, rq->passed[pos]);
 		}
 }
 

@@ -231,20 +231,19 @@ static void learn(struct auth_chain *c, const char *hash)
 	password_dummy(c->dummy, hash);
 }
 
-static enum auth_result ask(struct auth_chain *c, const struct link *l, const char *service, const char *user,
-    const char *password, const struct net_addr *client, struct account *out)
+static enum auth_result ask(struct auth_chain *c, const struct link *l, const struct auth_question *q, struct account *out)
 {
 	enum auth_result r;
 
-	if (password != NULL && l->driver->verify != NULL) {
-		r = l->driver->verify(l->ctx, service, user, password, client, out);
+	if (q->password != NULL && l->driver->verify != NULL) {
+		r = l->driver->verify(l->ctx, q, out);
 		learn(c, out->hash);
 		return r;
 	}
-	r = l->driver->lookup(l->ctx, service, user, out);
-	if (r == AUTH_OK && password != NULL) {
+	r = l->driver->lookup(l->ctx, q, out);
+	if (r == AUTH_OK && q->password != NULL) {
 		learn(c, out->hash);
-		r = auth_check(out, password);
+		r = auth_check(out, q->password);
 	}
 	return r;
 }
@@ -270,9 +269,7 @@ static enum auth_result judge(const struct link *l, const char *user, enum auth_
 	return r;
 }
 
-/* PASSWORD NULL: look-up only. */
-static bool walk(struct auth_chain *c, unsigned *pos, const char *service, const char *user, const char *password,
-    const struct net_addr *client, enum auth_result *result, struct account *out)
+static bool walk(struct auth_chain *c, unsigned *pos, const struct auth_question *q, enum auth_result *result, struct account *out)
 {
 	*result = AUTH_UNKNOWN;
 	for (; *pos < c->count; (*pos)++) {
@@ -280,28 +277,20 @@ static bool walk(struct auth_chain *c, unsigned *pos, const char *service, const
 
 		if (!l->ready)
 			return false;
-		*result = (c->avoid & 1U << *pos) != 0 ? AUTH_TRY_LATER :
-		    judge(l, user, ask(c, l, service, user, password, client, out), out);
+		*result = (c->avoid & 1U << *pos) != 0 ? AUTH_TRY_LATER : judge(l, q->user, ask(c, l, q, out), out);
 		if (*result != AUTH_UNKNOWN)
 			return true;
 	}
 	return true;
 }
 
-bool auth_chain_lookup(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
-    enum auth_result *result, struct account *out)
+bool auth_chain_ask(struct auth_chain *c, unsigned *pos, const struct auth_question *q, enum auth_result *result, struct account *out)
 {
-	return walk(c, pos, service, user, NULL, NULL, result, out);
-}
-
-bool auth_chain_verify(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
-    const char *password, const struct net_addr *client, enum auth_result *result, struct account *out)
-{
-	if (!walk(c, pos, service, user, password, client, result, out))
+	if (!walk(c, pos, q, result, out))
 		return false;
 	/* The time must not tell that there is no such account. */
-	if ((*result == AUTH_UNKNOWN || *result == AUTH_DISABLED) && c->dummy[0] != '\0')
-		password_check(c->dummy, password);
+	if (q->password != NULL && (*result == AUTH_UNKNOWN || *result == AUTH_DISABLED) && c->dummy[0] != '\0')
+		password_check(c->dummy, q->password);
 	return true;
 }
 

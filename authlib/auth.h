@@ -25,6 +25,15 @@ enum auth_result {
 };
 
 
+/* A question about an account: the same from authd's loop (authd/question.h) through the auth worker's job (authd/job.h) to
+ * the driver. Nothing of it is owned. */
+struct auth_question {
+	const char *service;    /* "imap", "pop3", or what AUTHSERVICE makes of it */
+	const char *user;       /* with its domain */
+	const char *password;   /* is it right? NULL: only the record is wanted, with what is stored of the password */
+	struct net_addr client; /* who wants to log in; family 0: nobody knows, or it is the operator's tool */
+};
+
 /* One account of a list. WHY NULL: A is the record as lookup() has it, without passwords. WHY not NULL: there is such an
  * account, but its record cannot be used, for this reason (a sentence about "its ..."); A holds the name alone, and not
  * even that if it is the name that is wrong. False: no more is wanted. */
@@ -43,13 +52,12 @@ struct auth_driver {
 	 * directory that is down is found out at the look-up. NULL: nothing to do. */
 	bool (*init)(const struct settings *set, void **ctx, struct str *error);
 	void (*fini)(void *ctx);
-	/* The record of USER for SERVICE ("imap", "pop3"). OUT has been made by account_init(); it is filled if the
+	/* The record of Q's account, whatever its password. OUT has been made by account_init(); it is filled if the
 	 * result is AUTH_OK. */
-	enum auth_result (*lookup)(void *ctx, const char *service, const char *user, struct account *out);
-	/* As lookup(), and the password is right. CLIENT is who wants to log in (family 0: nobody knows, or it is the
-	 * operator's tool), for directories that judge or log it. NULL: lookup() and auth_check() do it. */
-	enum auth_result (*verify)(void *ctx, const char *service, const char *user, const char *password,
-	    const struct net_addr *client, struct account *out);
+	enum auth_result (*lookup)(void *ctx, const struct auth_question *q, struct account *out);
+	/* As lookup(), and Q's password, which is there, is right. The client is for directories that judge or log it. NULL:
+	 * lookup() and auth_check() do it. */
+	enum auth_result (*verify)(void *ctx, const struct auth_question *q, struct account *out);
 	/* Calls FN for every account of the directory, one after the other as they arrive: a million of them is not held in
 	 * memory. True: these were all. False: some are missing; why, and what to do, in WHY, or nothing there if it was FN
 	 * that wanted no more. May take minutes, but ends if the server says nothing for AUTH_LIST_SILENCE_MS. NULL: the
@@ -110,16 +118,12 @@ const char *auth_chain_dummy_hash(const struct auth_chain *c);
 void auth_chain_avoid(struct auth_chain *c, unsigned positions);
 
 /* Asks the drivers from number *POS on (0 at first) until one answers anything but AUTH_UNKNOWN.
- * True: *RESULT is the verdict (AUTH_UNKNOWN: all said so), OUT (initialised by the caller) is filled if it is
- * AUTH_OK, *POS is the driver that gave it.
+ * True: *RESULT is the verdict (AUTH_UNKNOWN: all said so), *POS is the driver that gave it. Without a password AUTH_OK means
+ * that there is such an account, and OUT (initialised by the caller) is filled then; with one, that it is right, and OUT is filled
+ * for AUTH_MISMATCH too where the driver only looked up. For a name that nobody knows a password takes as long as for one of the
+ * accounts seen before, whatever their hashes.
  * False: the driver *POS belongs to the other side; ask there, from *POS on. */
-bool auth_chain_lookup(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
-    enum auth_result *result, struct account *out);
-/* The same with the password checked: AUTH_OK means that it is right. OUT is filled for AUTH_MISMATCH too where the
- * driver only looked up. For a name that nobody knows it takes as long as for one of the accounts seen before, whatever
- * their hashes. */
-bool auth_chain_verify(struct auth_chain *c, unsigned *pos, const char *service, const char *user,
-    const char *password, const struct net_addr *client, enum auth_result *result, struct account *out);
+bool auth_chain_ask(struct auth_chain *c, unsigned *pos, const struct auth_question *q, enum auth_result *result, struct account *out);
 
 /* All accounts of the driver at POS, which is of this side (see auth_driver.enumerate). */
 bool auth_chain_enumerate(struct auth_chain *c, unsigned pos, auth_account_fn *fn, void *arg, struct str *why);

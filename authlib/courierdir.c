@@ -163,45 +163,44 @@ static enum auth_result read_record(struct courierdir *d, const struct str *answ
 	return r;
 }
 
-enum auth_result courierdir_lookup(void *ctx, const char *service, const char *user, struct account *out)
+enum auth_result courierdir_lookup(void *ctx, const struct auth_question *q, struct account *out)
 {
 	struct courierdir *d = ctx;
 	struct str question = STR_INIT, answer = STR_INIT;
 	enum auth_result r = AUTH_UNKNOWN;
 
-	if (courier_pre(&question, service, user)) {
+	if (courier_pre(&question, q->service, q->user)) {
 		enum courier_state state = ask(d, &question, &answer);
 
 		if (state == COURIER_MORE)
 			r = AUTH_TRY_LATER;
 		else if (state == COURIER_ACCOUNT)
-			r = read_record(d, &answer, user, out);
+			r = read_record(d, &answer, q->user, out);
 	}
 	str_fini(&question);
 	str_fini_secret(&answer);
 	return r;
 }
 
-enum auth_result courierdir_verify(void *ctx, const char *service, const char *user, const char *password,
-    const struct net_addr *client, struct account *out)
+enum auth_result courierdir_verify(void *ctx, const struct auth_question *q, struct account *out)
 {
 	struct courierdir *d = ctx;
 	struct str question = STR_INIT, answer = STR_INIT;
 	enum courier_state state = COURIER_REFUSED;
 	enum auth_result r = AUTH_TRY_LATER;
 
-	if (d->kind->takes_client && client->family != 0) {
+	if (d->kind->takes_client && q->client.family != 0) {
 		char ip[NET_IP_TEXT_MAX];
 
-		str_addf(&question, "TCPREMOTEIP=%s\n", net_addr_log(client, ip));
+		str_addf(&question, "TCPREMOTEIP=%s\n", net_addr_log(&q->client, ip));
 	}
-	if (courier_auth(&question, service, user, password))
+	if (courier_auth(&question, q->service, q->user, q->password))
 		state = ask(d, &question, &answer);
 	if (state == COURIER_ACCOUNT) {
-		r = read_record(d, &answer, user, out);
+		r = read_record(d, &answer, q->user, out);
 	} else if (state == COURIER_REFUSED) {
 		/* FAIL says both "wrong password" and "no such account". Only the latter may go on to the next driver. */
-		r = courierdir_lookup(d, service, user, out);
+		r = courierdir_lookup(d, q, out);
 		if (r == AUTH_OK)
 			r = AUTH_MISMATCH;
 	}

@@ -30,9 +30,8 @@ struct courierdir {
 };
 
 /* For struct auth_driver, of a driver whose CTX is the struct courierdir. */
-enum auth_result courierdir_lookup(void *ctx, const char *service, const char *user, struct account *out);
-enum auth_result courierdir_verify(void *ctx, const char *service, const char *user, const char *password,
-    const struct net_addr *client, struct account *out);
+enum auth_result courierdir_lookup(void *ctx, const struct auth_question *q, struct account *out);
+enum auth_result courierdir_verify(void *ctx, const struct auth_question *q, struct account *out);
 bool courierdir_enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why);
 
 #endif

@@ -409,23 +409,23 @@ static enum auth_result read_entry(struct ldap_dir *d, LDAPMessage *res, const c
 	return result;
 }
 
-/* Looks USER up; its entry's name into *DN_OUT (owned; may be NULL). */
-static enum auth_result look_up(struct ldap_dir *d, const char *service, const char *user, struct account *out, char **dn_out)
+/* Looks Q's user up; its entry's name into *DN_OUT (owned; may be NULL). */
+static enum auth_result look_up(struct ldap_dir *d, const struct auth_question *q, struct account *out, char **dn_out)
 {
 	struct str filter = STR_INIT;
 	struct search s = { .base = d->set->authldaprc_LDAP_BASEDN, .attrs = d->attrs };
 	enum auth_result r = AUTH_OK;
 
-	if (ldapquery_is_mapped(&d->fields, user))
-		r = map_name(d, user, &filter);
+	if (ldapquery_is_mapped(&d->fields, q->user))
+		r = map_name(d, q->user, &filter);
 	else
-		ldapquery_filter(&filter, &d->fields, user);
+		ldapquery_filter(&filter, &d->fields, q->user);
 	if (r == AUTH_OK) {
 		s.filter = str_cstr(&filter);
-		r = find(d, &s, user);
+		r = find(d, &s, q->user);
 	}
 	if (r == AUTH_OK)
-		r = read_entry(d, s.res, service, user, out, dn_out);
+		r = read_entry(d, s.res, q->service, q->user, out, dn_out);
 	ldap_msgfree(s.res);
 	str_fini(&filter);
 	return r;
@@ -461,19 +461,18 @@ static enum outcome do_bind(struct ldap_dir *d, LDAP *ld, void *arg, struct str 
 	}
 }
 
-static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
+static enum auth_result lookup(void *ctx, const struct auth_question *q, struct account *out)
 {
-	return look_up(ctx, service, user, out, NULL);
+	return look_up(ctx, q, out, NULL);
 }
 
-static enum auth_result verify_by_bind(struct ldap_dir *d, const char *service, const char *user, const char *password,
-    struct account *out)
+static enum auth_result verify_by_bind(struct ldap_dir *d, const struct auth_question *q, struct account *out)
 {
 	char *dn = NULL;
-	enum auth_result r = look_up(d, service, user, out, &dn);
-	struct bind_check b = { .password = password, .result = AUTH_TRY_LATER };
+	enum auth_result r = look_up(d, q, out, &dn);
+	struct bind_check b = { .password = q->password, .result = AUTH_TRY_LATER };
 
-	if (r == AUTH_OK && password[0] == '\0') {
+	if (r == AUTH_OK && q->password[0] == '\0') {
 		r = AUTH_MISMATCH; /* a server would take it for "as nobody", and say yes */
 	} else if (r == AUTH_OK) {
 		b.dn = dn != NULL ? dn : "";
@@ -483,16 +482,15 @@ static enum auth_result verify_by_bind(struct ldap_dir *d, const char *service, 
 	return r;
 }
 
-static enum auth_result verify(void *ctx, const char *service, const char *user, const char *password,
-    const struct net_addr *client UNUSED, struct account *out)
+static enum auth_result verify(void *ctx, const struct auth_question *q, struct account *out)
 {
 	struct ldap_dir *d = ctx;
 	enum auth_result r;
 
 	if (d->set->authldaprc_LDAP_AUTHBIND)
-		return verify_by_bind(d, service, user, password, out);
-	r = look_up(d, service, user, out, NULL);
-	return r == AUTH_OK ? auth_check(out, password) : r;
+		return verify_by_bind(d, q, out);
+	r = look_up(d, q, out, NULL);
+	return r == AUTH_OK ? auth_check(out, q->password) : r;
 }
 
 /* --- all accounts --- */

@@ -32,9 +32,7 @@ struct pam {
 /* What the child works on. */
 struct question {
 	const struct settings *set;
-	const char *service, *user;
-	const char *password; /* NULL: the record only */
-	const struct net_addr *client;
+	struct auth_question asked;
 	bool odd;             /* a module asked for something that is no password */
 };
 
@@ -102,7 +100,7 @@ static int converse(int n, const struct pam_message **message, struct pam_respon
 
 		if (style == PAM_TEXT_INFO || style == PAM_ERROR_MSG)
 			continue;
-		if (style != PAM_PROMPT_ECHO_OFF || (answer[i].resp = strdup(q->password)) == NULL) {
+		if (style != PAM_PROMPT_ECHO_OFF || (answer[i].resp = strdup(q->asked.password)) == NULL) {
 			q->odd = style != PAM_PROMPT_ECHO_OFF;
 			free_answers(answer, n);
 			return PAM_CONV_ERR;
@@ -143,8 +141,8 @@ static int set_items(pam_handle_t *pam, const struct question *q)
 	int status = pam_set_item(pam, PAM_FAIL_DELAY, (const void *)&no_delay);
 	char ip[NET_IP_TEXT_MAX];
 
-	if (status == PAM_SUCCESS && q->client->family != 0)
-		status = pam_set_item(pam, PAM_RHOST, net_addr_text(q->client, ip));
+	if (status == PAM_SUCCESS && q->asked.client.family != 0)
+		status = pam_set_item(pam, PAM_RHOST, net_addr_text(&q->asked.client, ip));
 	return status;
 }
 
@@ -168,7 +166,7 @@ static enum auth_result ask_pam(struct question *q, pam_handle_t *pam, struct st
 		return AUTH_BROKEN;
 	}
 	if (r == AUTH_TRY_LATER)
-		str_addf(why, "service %s: %s", q->service, pam_strerror(pam, status));
+		str_addf(why, "service %s: %s", q->asked.service, pam_strerror(pam, status));
 	return r;
 }
 
@@ -181,7 +179,7 @@ static enum auth_result verify_in_child(struct question *q, struct account *out,
 	const struct passwd *pw;
 	const void *name = NULL;
 	pam_handle_t *pam = NULL;
-	enum auth_result r = find_user(q->user, &pw, why), verdict;
+	enum auth_result r = find_user(q->asked.user, &pw, why), verdict;
 	int status;
 
 	if (r == AUTH_TRY_LATER)
@@ -189,14 +187,14 @@ static enum auth_result verify_in_child(struct question *q, struct account *out,
 	/* Who guesses passwords of the system's own users learns nothing, and locks nobody out. */
 	if (r == AUTH_OK && !may_own_mail(q, pw))
 		return AUTH_UNKNOWN;
-	status = pam_start_confdir(q->service, q->user, &conv, confdir[0] != '\0' ? confdir : NULL, &pam);
+	status = pam_start_confdir(q->asked.service, q->asked.user, &conv, confdir[0] != '\0' ? confdir : NULL, &pam);
 	if (status != PAM_SUCCESS) {
-		str_addf(why, "service %s cannot be read: %s", q->service, pam_strerror(pam, status));
+		str_addf(why, "service %s cannot be read: %s", q->asked.service, pam_strerror(pam, status));
 		return AUTH_TRY_LATER;
 	}
 	verdict = ask_pam(q, pam, why);
 	if (pam_get_item(pam, PAM_USER, &name) != PAM_SUCCESS || name == NULL)
-		name = q->user;
+		name = q->asked.user;
 	r = find_user(name, &pw, why);
 	if (r == AUTH_OK && !may_own_mail(q, pw)) {
 		str_addf(why, "PAM takes it for %s, whose uid is below MIN_UID", pw->pw_name);
@@ -214,7 +212,7 @@ static enum auth_result verify_in_child(struct question *q, struct account *out,
 static enum auth_result lookup_in_child(const struct question *q, struct account *out, struct str *why)
 {
 	const struct passwd *pw;
-	enum auth_result r = find_user(q->user, &pw, why);
+	enum auth_result r = find_user(q->asked.user, &pw, why);
 
 	if (r != AUTH_OK)
 		return r;
@@ -244,7 +242,7 @@ static int run(void *arg)
 	if (out == -1)
 		return 1;
 	account_init(&a);
-	r = q->password != NULL ? verify_in_child(q, &a, &why) : lookup_in_child(q, &a, &why);
+	r = q->asked.password != NULL ? verify_in_child(q, &a, &why) : lookup_in_child(q, &a, &why);
 	msgw_begin(&w, ANSWER);
 	msgw_u8(&w, (uint8_t)r);
 	msgw_str(&w, str_cstr(&why));
@@ -321,25 +319,17 @@ static enum auth_result ask(struct pam *p, struct question *q, struct account *o
 	else
 		directory_answered(&p->dir, 0);
 	if (r == AUTH_BROKEN)
-		log_error("authpam: the record of %s cannot be used: %s", q->user, str_cstr(&told));
+		log_error("authpam: the record of %s cannot be used: %s", q->asked.user, str_cstr(&told));
 	str_fini(&told);
 	str_fini(&why);
 	return r;
 }
 
-static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
+/* With a password or without one. */
+static enum auth_result look_up(void *ctx, const struct auth_question *asked, struct account *out)
 {
 	struct pam *p = ctx;
-	struct question q = { .set = p->set, .service = service, .user = user };
-
-	return ask(p, &q, out);
-}
-
-static enum auth_result verify(void *ctx, const char *service, const char *user, const char *password,
-    const struct net_addr *client, struct account *out)
-{
-	struct pam *p = ctx;
-	struct question q = { .set = p->set, .service = service, .user = user, .password = password, .client = client };
+	struct question q = { .set = p->set, .asked = *asked };
 
 	return ask(p, &q, out);
 }
@@ -395,8 +385,8 @@ static const struct auth_driver drv_pam = {
 	.flags = AUTH_DRIVER_CLIENT,
 	.init = init,
 	.fini = fini,
-	.lookup = lookup,
-	.verify = verify,
+	.lookup = look_up,
+	.verify = look_up,
 	.enumerate = enumerate,
 };
 AUTH_MODULE(drv_pam);

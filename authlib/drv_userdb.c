@@ -36,11 +36,11 @@ static void use_image(void *ctx, const struct userdb *db)
 	d->image = db;
 }
 
-static enum auth_result lookup(void *ctx, const char *service, const char *user, struct account *out)
+static enum auth_result lookup(void *ctx, const struct auth_question *q, struct account *out)
 {
 	const struct drv *d = ctx;
 
-	return userdb_lookup(d->image, service, user, out);
+	return userdb_lookup(d->image, q->service, q->user, out);
 }
 
 static const char *origin(void *ctx, const char *name, char *dst, size_t size)

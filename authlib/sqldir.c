@@ -80,7 +80,7 @@ static enum auth_result read_row(struct sqldir *d, const struct sql_cell *cell, 
 }
 
 /* One question on the open connection, AGAIN if that was made for it. False: the connection is lost; *RESULT is what to say if that is the end. */
-static bool ask(struct sqldir *d, bool again, const char *service, const char *user, enum auth_result *result, struct account *out)
+static bool ask(struct sqldir *d, bool again, const struct auth_question *q, enum auth_result *result, struct account *out)
 {
 	struct str question = STR_INIT, why = STR_INIT;
 	struct sql_cell cell[SQL_COLUMNS];
@@ -88,7 +88,7 @@ static bool ask(struct sqldir *d, bool again, const char *service, const char *u
 	enum sql_status s;
 	unsigned n = 0;
 
-	if (!sqlquery_build(&question, &d->fields, service, user, d->kind->escape, d->conn)) {
+	if (!sqlquery_build(&question, &d->fields, q->service, q->user, d->kind->escape, d->conn)) {
 		str_fini(&question);
 		*result = AUTH_UNKNOWN;
 		return true;
@@ -97,14 +97,14 @@ static bool ask(struct sqldir *d, bool again, const char *service, const char *u
 	end = clock_ms();
 	switch (s) {
 	case SQL_ROW:
-		*result = read_row(d, cell, n, user, out);
+		*result = read_row(d, cell, n, q->user, out);
 		break;
 	case SQL_NO_ROW:
 		*result = AUTH_UNKNOWN;
 		break;
 	case SQL_BAD_TEXT:
 		/* With a name of plain letters it is the data that cannot be read. */
-		*result = has_8bit(user) ? AUTH_UNKNOWN : AUTH_BROKEN;
+		*result = has_8bit(q->user) ? AUTH_UNKNOWN : AUTH_BROKEN;
 		break;
 	case SQL_REFUSED:
 	case SQL_LOST:
@@ -128,7 +128,7 @@ static bool ask(struct sqldir *d, bool again, const char *service, const char *u
 	return s != SQL_LOST;
 }
 
-enum auth_result sqldir_lookup(void *ctx, const char *service, const char *user, struct account *out)
+enum auth_result sqldir_lookup(void *ctx, const struct auth_question *q, struct account *out)
 {
 	struct sqldir *d = ctx;
 	enum auth_result result = AUTH_TRY_LATER;
@@ -136,7 +136,7 @@ enum auth_result sqldir_lookup(void *ctx, const char *service, const char *user,
 	for (int tries = 0; tries < 2; tries++) {
 		if (!d->open && !open_one(d))
 			return AUTH_TRY_LATER;
-		if (ask(d, tries != 0, service, user, &result, out))
+		if (ask(d, tries != 0, q, &result, out))
 			return result;
 	}
 	return result;

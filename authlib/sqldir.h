@@ -46,7 +46,7 @@ bool sqldir_init(struct sqldir *d, const struct sql_kind *kind, void *conn, cons
     struct str *error);
 
 /* For struct auth_driver, of a driver whose CTX is the struct sqldir. */
-enum auth_result sqldir_lookup(void *ctx, const char *service, const char *user, struct account *out);
+enum auth_result sqldir_lookup(void *ctx, const struct auth_question *q, struct account *out);
 bool sqldir_enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why);
 
 /* The setting A, or where that is empty B: another setting, or a default. */

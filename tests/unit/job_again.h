@@ -7,6 +7,8 @@
 /* The message of J, whatever its kind, into W. */
 static inline void job_write(struct msgw *w, const struct job *j)
 {
+	const struct auth_question q = job_question(j);
+
 	switch (j->kind) {
 	case JOB_HASH:
 		job_write_hash(w, j->id, j->password, j->hash);
@@ -18,10 +20,10 @@ static inline void job_write(struct msgw *w, const struct job *j)
 		job_write_userdb_load(w, j->id, j->path, j->shrink_percent, j->with_image);
 		break;
 	case JOB_LOOKUP:
-		job_write_lookup(w, j->id, j->from, j->avoid, j->service, j->user);
+		job_write_lookup(w, j->id, &q, j->from, j->avoid);
 		break;
 	case JOB_VERIFY:
-		job_write_verify(w, j->id, j->from, j->avoid, j->service, j->user, j->password, &j->client, j->since, j->only_shared);
+		job_write_verify(w, j->id, &q, j->from, j->avoid, j->since, j->only_shared);
 		break;
 	}
 }

@@ -304,7 +304,7 @@ static void test_verdicts(void)
 
 			fake_init(&f, t[i].answers);
 			account_init(&a);
-			r = with_password ? courierdir_verify(&f.dir, "imap", "jo", "pw", &nobody, &a) : courierdir_lookup(&f.dir, "imap", "jo", &a);
+			r = with_password ? courierdir_verify(&f.dir, &(struct auth_question){ "imap", "jo", "pw", nobody }, &a) : courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a);
 			CU_ASSERT_EQUAL(r, with_password ? t[i].verify : t[i].lookup);
 			CU_ASSERT_STRING_EQUAL(a.name, r == AUTH_OK || r == AUTH_MISMATCH ? "jo@x" : "");
 			account_fini(&a);
@@ -325,7 +325,7 @@ static void test_cut_answers(void)
 		fake_init(&f, answers);
 		f.cut = cut;
 		account_init(&a);
-		CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, "imap", "jo", &a), cut == strlen(RECORD) ? AUTH_OK : AUTH_TRY_LATER);
+		CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a), cut == strlen(RECORD) ? AUTH_OK : AUTH_TRY_LATER);
 		CU_ASSERT_EQUAL(f.opened, 1);
 		account_fini(&a);
 		fake_fini(&f);
@@ -342,13 +342,13 @@ static void test_questions_asked(void)
 	CU_ASSERT_TRUE(net_addr_parse(&client, "192.0.2.7", 4711));
 	fake_init(&f, answers);
 	account_init(&a);
-	CU_ASSERT_EQUAL(courierdir_verify(&f.dir, "imap", "user", "pw", &client, &a), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(courierdir_verify(&f.dir, &(struct auth_question){ "imap", "user", "pw", client }, &a), AUTH_UNKNOWN);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&f.asked), "TCPREMOTEIP=::ffff:192.0.2.7\nAUTH 19\nimap\nlogin\nuser\npw\nPRE . imap user\n");
 	fake_fini(&f);
 	/* Names that cannot be asked for are nobody's, and nothing is asked. */
 	fake_init(&f, answers);
-	CU_ASSERT_EQUAL(courierdir_verify(&f.dir, "imap", " user", "pw", &client, &a), AUTH_UNKNOWN);
-	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, "imap", "", &a), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(courierdir_verify(&f.dir, &(struct auth_question){ "imap", " user", "pw", client }, &a), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "" }, &a), AUTH_UNKNOWN);
 	CU_ASSERT_EQUAL(f.opened, 0);
 	fake_fini(&f);
 	account_fini(&a);
@@ -365,22 +365,22 @@ static void test_again_and_waits(void)
 	account_init(&a);
 	fake_init(&f, lost);
 	f.old = true;
-	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, "imap", "jo", &a), AUTH_OK);
+	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a), AUTH_OK);
 	CU_ASSERT_EQUAL(f.opened, 2);
 	fake_fini(&f);
 	fake_init(&f, lost);
-	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, "imap", "jo", &a), AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a), AUTH_TRY_LATER);
 	CU_ASSERT_EQUAL(f.opened, 1);
 	fake_fini(&f);
 	fake_init(&f, lost);
 	f.old = f.mute = true;
 	f.dir.timeout = DIRECTORY_SLOW_MS + 100;
 	start = clock_ms();
-	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, "imap", "jo", &a), AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a), AUTH_TRY_LATER);
 	CU_ASSERT_TRUE(clock_ms() - start >= f.dir.timeout);
 	CU_ASSERT_EQUAL(f.opened, 1);
 	/* It is left alone for a while. */
-	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, "imap", "jo", &a), AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a), AUTH_TRY_LATER);
 	CU_ASSERT_EQUAL(f.opened, 1);
 	fake_fini(&f);
 	account_fini(&a);

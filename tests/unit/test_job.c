@@ -265,20 +265,20 @@ static void test_work_load(void)
 	dprintf(fd, "u\thome=/x|uid=1000|gid=1000|systempw=" HASH "\n");
 	close(fd);
 	account_init(&a);
-	CU_ASSERT_TRUE(auth_chain_lookup(chain, &pos, "imap", "u", &result, &a));
+	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ .service = "imap", .user = "u" }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_TRY_LATER);
 	db = userdb_open_fd(load(path, -1), &why);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(db);
 	CU_ASSERT_TRUE(auth_chain_uses_image(chain));
 	auth_chain_use_image(chain, db);
-	CU_ASSERT_TRUE(auth_chain_lookup(chain, &pos, "imap", "u", &result, &a));
+	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ .service = "imap", .user = "u" }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_OK);
 	CU_ASSERT_STRING_EQUAL(auth_chain_name(chain, pos), "authuserdb");
-	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "u", "secret", &client, &result, &a));
+	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ "imap", "u", "secret", client }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_OK);
-	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "u", "wrong", &client, &result, &a));
+	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ "imap", "u", "wrong", client }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_MISMATCH);
-	CU_ASSERT_TRUE(auth_chain_verify(chain, &pos, "imap", "nobody", "wrong", &client, &result, &a));
+	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ "imap", "nobody", "wrong", client }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_UNKNOWN);
 	CU_ASSERT_STRING_EQUAL(auth_chain_name(chain, pos), "");
 	/* with the present image at hand the loss of all accounts is refused */
@@ -288,7 +288,7 @@ static void test_work_load(void)
 	CU_ASSERT_EQUAL(load(path, userdb_fd(db)), -1);
 	auth_chain_use_image(chain, NULL);
 	pos = 0;
-	CU_ASSERT_TRUE(auth_chain_lookup(chain, &pos, "imap", "u", &result, &a));
+	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ .service = "imap", .user = "u" }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_TRY_LATER);
 	account_fini(&a);
 	userdb_close(&db);

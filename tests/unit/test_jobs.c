@@ -78,7 +78,7 @@ static void ask(unsigned i, enum job_kind kind, const char *ip)
 	else if (kind == JOB_USERDB_LOAD)
 		job_write_userdb_load(&w, id, "/userdb", 50, false);
 	else
-		job_write_lookup(&w, id, 0, 0, "imap", "user");
+		job_write_lookup(&w, id, &(struct auth_question){ .service = "imap", .user = "user" }, 0, 0);
 	if (ip != NULL)
 		CU_ASSERT_TRUE_FATAL(net_addr_parse(&client, ip, (uint16_t)(1000 + i)));
 	jobs_submit(jobs, id, &w, -1, ip != NULL ? &client : NULL, on_answer, &asked[i]);

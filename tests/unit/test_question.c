@@ -116,7 +116,8 @@ static void on_answer(const struct answer *a, void *arg)
 static void ask_as(unsigned i, const char *service, const char *user, const char *password, bool fresh)
 {
 	memset(&who[i], 0, sizeof(who[i]));
-	question_ask(qs, &who[i].asker, &(struct ask){ .service = service, .user = user, .password = password, .fresh = fresh }, on_answer,
+	question_ask(qs, &who[i].asker, &(struct directory_query){
+		.question = { .service = service, .user = user, .password = password }, .fresh = fresh }, on_answer,
 	    &who[i]);
 }
 
@@ -522,7 +523,7 @@ static void test_not_down(void)
 /* An account that the directory does not know, but a driver behind it. */
 static void test_passed(void)
 {
-	const struct ask ask_of = { .service = "imap", .user = "pat", .password = "pw" };
+	const struct directory_query ask_of = { .question = { .service = "imap", .user = "pat", .password = "pw" } };
 
 	begin();
 	for (int outage = 0; outage < 2; outage++) {
