@@ -25,7 +25,7 @@ enum {
 	AUTH_ADDRS_MAX = 8,
 	AUTH_REASON_MAX = 512,
 	AUTH_TEXT_MAX = 1024,  /* bytes of a text of a conversation with NUL */
-	AUTH_TALKS_MAX = 65536 /* challenges of one worker that wait for their clients; no more are made */
+	AUTH_CHALLENGES_MAX = 65536 /* challenges of one worker that wait for their clients; no more are made */
 };
 
 /* How an exchange goes. */

@@ -81,16 +81,16 @@ static void worker_gone(struct chan *c UNUSED, void *arg)
 			*p = w->next;
 			break;
 		}
-	talks_free(&w->talks);
+	challenges_free(&w->challenges);
 	chan_free(&w->chan);
 	mem_free(&w);
 }
 
 /* A worker wants a challenge for the login that its question REQUEST will be. */
-static void begin_talk(struct authd_worker *w, uint32_t request, enum auth_mech mech)
+static void begin_challenge(struct authd_worker *w, uint32_t request, enum auth_mech mech)
 {
 	struct authd *a = w->a;
-	const char *challenge = talks_begin(w->talks, request, mech, a->ctx.set->self[0], clock_now());
+	const char *challenge = challenges_make(w->challenges, request, mech, a->ctx.set->self[0], clock_now());
 
 	if (challenge == NULL) {
 		request_unknown(w, request, "too many clients keep a challenge waiting");
@@ -129,7 +129,7 @@ static bool peer_signature(struct authd *a, struct msgr *r)
 	if (!peer_signature_read(r, &m))
 		return false;
 	log_value(host, sizeof(host), m.host);
-	if (host[0] != '\0' && signers_told(a->signers, host, m.check, clock_now()))
+	if (host[0] != '\0' && signers_reported(a->signers, host, m.check, clock_now()))
 		signers_log_mailhost(host, m.check);
 	return true;
 }
@@ -195,7 +195,7 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 	case AUTH_BEGIN:
 		if (!auth_begin_read(r, &request, &mech))
 			return false;
-		begin_talk(w, request, mech);
+		begin_challenge(w, request, mech);
 		return true;
 	case AUTH_STEP:
 		if (!auth_text_read(r, &request, text))
@@ -259,7 +259,7 @@ static void add_worker(struct authd *a, unsigned slot, uint64_t generation, int 
 	w->a = a;
 	w->slot = slot;
 	w->generation = generation;
-	w->talks = talks_new();
+	w->challenges = challenges_new();
 	w->chan = wire_open(a->ctx.loop, sock, on_worker, worker_gone, w);
 	w->next = a->workers;
 	a->workers = w;
@@ -393,7 +393,7 @@ static void on_loaded(const struct job_done *done, int fd, void *arg)
 
 static void expire(struct authd_worker *w, double then)
 {
-	talks_expire(w->talks, then);
+	challenges_expire(w->challenges, then);
 	request_expire(w, then);
 }
 

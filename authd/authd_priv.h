@@ -3,6 +3,7 @@
 #define AUTHD_AUTHD_PRIV_H
 
 #include "authd/auth_wire.h"
+#include "authd/challenges.h"
 #include "authd/jobs.h"
 #include "authd/loops.h"
 #include "authd/mech.h"
@@ -11,6 +12,7 @@
 #include "authd/register.h"
 #include "authd/resolver.h"
 #include "authd/signers.h"
+#include "authd/tokens.h"
 #include "authlib/auth.h"
 #include "authlib/userdb.h"
 #include "node/role.h"
@@ -36,7 +38,7 @@ struct authd_worker {
 	unsigned slot;
 	uint64_t generation;
 	struct request *requests;
-	struct talks *talks;      /* challenges that its clients have not answered yet */
+	struct challenges *challenges; /* challenges that its clients have not answered yet */
 	unsigned nkept;          /* of its requests: those that outlive an answer, for an AUTH_STEP */
 };
 
@@ -67,10 +69,10 @@ struct authd {
 	bool first_load;          /* the userdb has not been read yet, for better or worse: logins wait for it */
 	struct userdb_report report; /* of the last load */
 	struct request *waiting;  /* requests that wait for the address of a peer, or for the first load */
-	ev_timer look_at_waiting; /* runs while some of them wait for an address */
+	ev_timer address_timer; /* runs while some of them wait for an address */
 	struct request *held, **held_end; /* requests that wait for room at a peer, in the order of arrival */
 	unsigned nheld;
-	ev_timer look_at_held;    /* runs while there are any */
+	ev_timer room_timer;    /* runs while there are any */
 	uint64_t logins[AUTH_VERDICT_COUNT];
 };
 

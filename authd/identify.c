@@ -62,7 +62,7 @@ static bool take_challenge(struct request *rq)
 
 	if (auth_mech_exchange(rq->q.mech) != AUTH_EXCHANGE_CHALLENGE)
 		return true;
-	if (!talks_take(rq->worker->talks, rq->q.request, rq->q.mech, text))
+	if (!challenges_take(rq->worker->challenges, rq->q.request, rq->q.mech, text))
 		return false;
 	rq->challenge = mem_strdup(text);
 	return true;

@@ -87,7 +87,7 @@ struct jobs {
 	struct waiter *waiters;
 	struct queued_job *refused;                       /* to be told from the loop */
 	ev_timer tell;
-	uint64_t nrefused, told;
+	uint64_t nrefused, reported;
 	double tell_again;
 	uint32_t last_id;
 };
@@ -390,8 +390,8 @@ static void log_refusal(struct jobs *j, const struct net_addr *key, unsigned wai
 		snprintf(whose, sizeof(whose), "for ip=[%s%s]", net_addr_log(key, ip), key->family == AF_INET6 ? "/64" : "");
 	log_warn("too many logins wait for an auth worker: %u, of these %u %s; %llu refused with a temporary failure since this was "
 	    "last told; block the address if it guesses passwords, else see daemons of authdaemonrc", j->waiting, waiting, whose,
-	    (unsigned long long)(j->nrefused - j->told));
-	j->told = j->nrefused;
+	    (unsigned long long)(j->nrefused - j->reported));
+	j->reported = j->nrefused;
 	j->tell_again = clock_now() + TELL_SECONDS;
 }
 

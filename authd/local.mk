@@ -6,6 +6,7 @@ authd_libauthd_a_SOURCES = \
 	authd/authd.c authd/authd.h authd/authd_priv.h \
 	authd/authworker.c authd/authworker.h \
 	authd/cache.c authd/cache.h \
+	authd/challenges.c authd/challenges.h \
 	authd/health.c authd/health.h \
 	authd/identify.c authd/identify.h \
 	authd/job.c authd/job.h \
@@ -24,6 +25,7 @@ authd_libauthd_a_SOURCES = \
 	authd/service.c \
 	authd/shared.c authd/shared.h authd/store.h \
 	authd/signers.c authd/signers.h \
+	authd/tokens.c authd/tokens.h \
 	authd/tool.c \
 	authd/verify.c authd/verify.h
 # SCRAM logins: a module, loaded by authd only if they are turned on (authd/scram.h). What it uses of lib/ and authlib/ is

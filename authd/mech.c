@@ -1,13 +1,9 @@
-/* CRAM, APOP and tokens of other nodes: challenges, and whether an answer is right. */
+/* Mechanisms that do not tell the password: what an account has to have for each, and whether an answer is right. */
 #include "authd/mech.h"
 
 #include <openssl/evp.h>
-#include <openssl/rand.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
-#include <uthash.h>
 
 #include "authlib/hmac_state.h"
 #include "authlib/password.h"
@@ -15,28 +11,6 @@
 #include "lib/die.h"
 #include "lib/hex.h"
 #include "lib/mem.h"
-#include "lib/text.h"
-
-enum { RANDOM_BYTES = 16, NODE_MAX = 255 };
-
-void mech_challenge(char out[AUTH_TEXT_MAX], const char *node)
-{
-	uint8_t random[RANDOM_BYTES];
-	struct str text = STR_INIT;
-
-	DIE_IF(RAND_bytes(random, sizeof(random)) != 1);
-	str_addc(&text, '<');
-	hex_encode(&text, random, sizeof(random));
-	str_addf(&text, ".%lld@", (long long)time(NULL));
-	for (size_t i = 0; i < NODE_MAX && node[i] != '\0'; i++)
-		if (node[i] != ' ' && text_is_printable(node[i]) && strchr("<>@\"\\", node[i]) == NULL)
-			str_addc(&text, node[i]);
-	str_addc(&text, '>');
-	str_copy(out, AUTH_TEXT_MAX, text.data);
-	str_fini(&text);
-}
-
-/* --- answers --- */
 
 /* Hashes that are an HMAC-MD5 state. */
 static const char *const state_schemes[] = { "{CRAM-MD5}", "{HMAC-MD5}" };
@@ -208,142 +182,4 @@ void mech_list(struct str *out, const struct account *a)
 		if ((clear && m->clear) || (m->stored != NULL && m->stored(m, a)))
 			str_addf(out, "%s%s", out->len != 0 ? " " : "", auth_mech_name((enum auth_mech)i));
 	}
-}
-
-/* --- challenges that wait --- */
-
-struct talk {
-	uint32_t request;
-	enum auth_mech mech;
-	double began;
-	char *challenge;
-	UT_hash_handle hh; /* uthash keeps the order of arrival */
-};
-
-struct talks { struct talk *all; };
-
-struct talks *talks_new(void)
-{
-	return mem_alloc(sizeof(struct talks));
-}
-
-static void drop(struct talks *t, struct talk *k)
-{
-	HASH_DEL(t->all, k);
-	mem_free_secret(&k->challenge);
-	mem_free(&k);
-}
-
-void talks_free(struct talks **t)
-{
-	if (*t == NULL)
-		return;
-	while ((*t)->all != NULL)
-		drop(*t, (*t)->all);
-	mem_free(t);
-}
-
-static struct talk *find(const struct talks *t, uint32_t request)
-{
-	struct talk *k;
-
-	HASH_FIND(hh, t->all, &request, sizeof(request), k);
-	return k;
-}
-
-const char *talks_begin(struct talks *t, uint32_t request, enum auth_mech mech, const char *node, double now)
-{
-	char text[AUTH_TEXT_MAX];
-	struct talk *k;
-
-	if (find(t, request) != NULL || HASH_COUNT(t->all) >= AUTH_TALKS_MAX)
-		return NULL;
-	mech_challenge(text, node);
-	k = mem_alloc(sizeof(*k));
-	k->request = request;
-	k->mech = mech;
-	k->began = now;
-	k->challenge = mem_strdup(text);
-	HASH_ADD(hh, t->all, request, sizeof(k->request), k);
-	return k->challenge;
-}
-
-bool talks_take(struct talks *t, uint32_t request, enum auth_mech mech, char out[AUTH_TEXT_MAX])
-{
-	struct talk *k = find(t, request);
-	bool good = k != NULL && k->mech == mech;
-
-	if (good)
-		str_copy(out, AUTH_TEXT_MAX, k->challenge);
-	if (k != NULL)
-		drop(t, k);
-	return good;
-}
-
-void talks_end(struct talks *t, uint32_t request)
-{
-	struct talk *k = find(t, request);
-
-	if (k != NULL)
-		drop(t, k);
-}
-
-void talks_expire(struct talks *t, double then)
-{
-	while (t->all != NULL && t->all->began < then)
-		drop(t, t->all);
-}
-
-/* --- tokens that were taken --- */
-
-struct token {
-	double taken;
-	char text[TOKEN_TEXT_MAX];
-	UT_hash_handle hh; /* in the order of arrival */
-};
-
-struct tokens { struct token *all; };
-
-struct tokens *tokens_new(void)
-{
-	return mem_alloc(sizeof(struct tokens));
-}
-
-static void tokens_expire(struct tokens *t, double then)
-{
-	while (t->all != NULL && t->all->taken < then) {
-		struct token *old = t->all;
-
-		HASH_DEL(t->all, old);
-		mem_free(&old);
-	}
-}
-
-void tokens_free(struct tokens **t)
-{
-	if (*t == NULL)
-		return;
-	while ((*t)->all != NULL) {
-		struct token *old = (*t)->all;
-
-		HASH_DEL((*t)->all, old);
-		mem_free(&old);
-	}
-	mem_free(t);
-}
-
-bool tokens_take(struct tokens *t, const char text[TOKEN_TEXT_MAX], double now)
-{
-	struct token *k;
-
-	/* The longest that one can be good: made by a clock that is fast, taken at once. */
-	tokens_expire(t, now - 2 * TOKEN_AGE_MAX - 1);
-	HASH_FIND(hh, t->all, text, TOKEN_TEXT_MAX - 1, k);
-	if (k != NULL)
-		return false;
-	k = mem_alloc(sizeof(*k));
-	k->taken = now;
-	str_copy(k->text, sizeof(k->text), text);
-	HASH_ADD(hh, t->all, text, TOKEN_TEXT_MAX - 1, k);
-	return true;
 }

@@ -1,15 +1,11 @@
-/* Logins in which the client proves that it knows its password without telling it: challenges, and whether an answer
- * to one is right. Nothing here waits; the account's record is there already. */
+/* Logins in which the client proves that it knows its password without telling it: what an account has to have for them, and
+ * whether the answer to a challenge is right. Nothing here waits; the account's record is there already. */
 #ifndef AUTHD_MECH_H
 #define AUTHD_MECH_H
 
 #include "authd/auth_wire.h"
 #include "authlib/auth.h"
 #include "authlib/scram_secret.h"
-
-/* A challenge that was never there before and that nobody can guess, "<random.time@NODE>", into OUT (RFC 2195 section 2, RFC
- * 1939 section 7). Bytes of NODE that may not stand in one are left out. */
-void mech_challenge(char out[AUTH_TEXT_MAX], const char *node);
 
 /* Nobody may log in to it, by whatever mechanism. */
 bool account_locked(const struct account *a);
@@ -27,29 +23,5 @@ enum auth_result mech_check(enum auth_mech mech, const struct account *a, const 
 
 /* The hash of MECH, which is one of SCRAM. */
 enum scram_hash mech_scram_hash(enum auth_mech mech);
-
-/* Challenges that wait for their clients: those of one worker, found by the number of its question. */
-struct talks;
-
-struct talks *talks_new(void);
-void talks_free(struct talks **t);
-/* A new challenge for question REQUEST, which has none yet, at time NOW (seconds); NULL: it has one, or there are
- * AUTH_TALKS_MAX. The text lives until the talk ends. */
-const char *talks_begin(struct talks *t, uint32_t request, enum auth_mech mech, const char *node, double now);
-/* Ends the talk of REQUEST and copies its challenge to OUT. False: there is none, or it is not of MECH. */
-bool talks_take(struct talks *t, uint32_t request, enum auth_mech mech, char out[AUTH_TEXT_MAX]);
-/* Ends the talk of REQUEST, if there is one. */
-void talks_end(struct talks *t, uint32_t request);
-/* Ends those that began before THEN. */
-void talks_expire(struct talks *t, double then);
-
-/* Tokens (hop_token()) that were taken, so that none is taken twice. Only our nodes can make one: those of the last
- * minutes are all kept. */
-struct tokens;
-
-struct tokens *tokens_new(void);
-void tokens_free(struct tokens **t);
-/* Takes the token TEXT at time NOW (any clock that does not jump): false if it was taken before. */
-bool tokens_take(struct tokens *t, const char text[TOKEN_TEXT_MAX], double now);
 
 #endif

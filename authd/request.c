@@ -15,8 +15,8 @@
 #include "lib/text.h"
 
 enum { KEPT_MAX = 4096 }; /* questions of one worker that outlive an answer */
-#define LOOK_AT_HELD 0.05  /* seconds */
-#define LOOK_AT_WAITING 0.1
+#define ROOM_INTERVAL 0.05  /* seconds */
+#define ADDRESS_INTERVAL 0.1
 
 static struct msgw out;
 static struct auth_reply reply;
@@ -72,7 +72,7 @@ static void hold(struct request *rq)
 	a->nheld++;
 	if (a->nheld == 1)
 		say_crowded(a);
-	ev_timer_start(a->ctx.loop, &a->look_at_held); /* unless it runs */
+	ev_timer_start(a->ctx.loop, &a->room_timer); /* unless it runs */
 }
 
 /* RQ has a state in which it looks again when something has come. */
@@ -86,7 +86,7 @@ static void enter_queue(struct request *rq)
 		rq->next_queued = a->waiting;
 		a->waiting = rq;
 		if (rq->state == REQUEST_ADDRESS)
-			ev_timer_start(a->ctx.loop, &a->look_at_waiting); /* unless it runs */
+			ev_timer_start(a->ctx.loop, &a->address_timer); /* unless it runs */
 	}
 }
 
@@ -242,7 +242,7 @@ bool request_new(struct authd_worker *w, struct msgr *r)
 
 void request_cancel(struct authd_worker *w, uint32_t id)
 {
-	talks_end(w->talks, id);
+	challenges_drop(w->challenges, id);
 	for (struct request *rq = w->requests; rq != NULL; rq = rq->next)
 		if (rq->q.request == id) {
 			request_end(rq);
@@ -310,7 +310,7 @@ void request_resume(struct authd *a)
 }
 
 /* Each of them looks again whether there is room. */
-static void on_look_at_held(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+static void on_room_timer(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 {
 	struct authd *a = t->data;
 	struct request *list = a->held;
@@ -327,7 +327,7 @@ static void on_look_at_held(struct ev_loop *loop, ev_timer *t, int revents UNUSE
 }
 
 /* Those that have waited for an address for long enough go on without it. */
-static void on_look_at_waiting(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+static void on_address_timer(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 {
 	struct authd *a = t->data;
 
@@ -338,8 +338,8 @@ static void on_look_at_waiting(struct ev_loop *loop, ev_timer *t, int revents UN
 void request_init(struct authd *a)
 {
 	a->held_end = &a->held;
-	ev_timer_init(&a->look_at_held, on_look_at_held, LOOK_AT_HELD, LOOK_AT_HELD);
-	a->look_at_held.data = a;
-	ev_timer_init(&a->look_at_waiting, on_look_at_waiting, LOOK_AT_WAITING, LOOK_AT_WAITING);
-	a->look_at_waiting.data = a;
+	ev_timer_init(&a->room_timer, on_room_timer, ROOM_INTERVAL, ROOM_INTERVAL);
+	a->room_timer.data = a;
+	ev_timer_init(&a->address_timer, on_address_timer, ADDRESS_INTERVAL, ADDRESS_INTERVAL);
+	a->address_timer.data = a;
 }

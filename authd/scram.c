@@ -21,10 +21,10 @@ struct scram {
 	struct scram_session *session;
 	enum known known;
 	unsigned step;
-	char *said;
+	char *user;
 	struct scram_secret secret; /* salt and iterations; keys with KNOWN_KEYS */
 	struct str password;        /* with KNOWN_PASSWORD, prepared */
-	struct str final;           /* what the client said last */
+	struct str final;           /* the last message of the client */
 	struct str stored;          /* scram_question()'s */
 };
 
@@ -73,13 +73,13 @@ static enum known look_at(struct scram *s, enum scram_hash hash, const struct ac
 	return known;
 }
 
-struct scram *scram_new(const struct scram_module *m, enum scram_hash hash, const char *said, const char *name,
+struct scram *scram_new(const struct scram_module *m, enum scram_hash hash, const char *user, const char *name,
     const struct account *a, struct mac *salts, unsigned iterations, const char **why)
 {
 	struct scram *s = mem_alloc(sizeof(*s));
 
 	s->module = m;
-	s->said = mem_strdup(said);
+	s->user = mem_strdup(user);
 	s->known = look_at(s, hash, a);
 	*why = "";
 	if (a != NULL && s->known == KNOWN_NOTHING && !account_locked(a))
@@ -105,7 +105,7 @@ void scram_free(struct scram **sp)
 	str_fini_secret(&s->password);
 	str_fini_secret(&s->stored);
 	str_fini(&s->final);
-	mem_free(&s->said);
+	mem_free(&s->user);
 	mem_wipe(s, sizeof(*s));
 	mem_free(sp);
 }
@@ -115,20 +115,20 @@ static enum scram_next judge(struct scram *s, struct str *out)
 	if (!s->module->final(s->session, str_cstr(&s->final), &s->secret, out))
 		return SCRAM_WRONG;
 	s->step = 2;
-	return SCRAM_SAY;
+	return SCRAM_CHALLENGE;
 }
 
 enum scram_next scram_step(struct scram *s, const char *text, struct str *out)
 {
 	switch (s->step) {
 	case 0:
-		s->step = s->module->first(s->session, text, s->said, out) ? 1 : 3;
-		return s->step == 1 ? SCRAM_SAY : SCRAM_WRONG;
+		s->step = s->module->first(s->session, text, s->user, out) ? 1 : 3;
+		return s->step == 1 ? SCRAM_CHALLENGE : SCRAM_WRONG;
 	case 1:
 		s->step = 3; /* unless judge() says so it ends here */
 		str_adds(&s->final, text);
-		if (s->known == KNOWN_KEYS && judge(s, out) == SCRAM_SAY)
-			return SCRAM_SAY;
+		if (s->known == KNOWN_KEYS && judge(s, out) == SCRAM_CHALLENGE)
+			return SCRAM_CHALLENGE;
 		/* Every refusal costs one computation, whether or not anything depends on it. */
 		return SCRAM_COMPUTE;
 	case 2:

@@ -34,16 +34,16 @@ const struct scram_module *scram_module_load(struct str *why);
 struct scram;
 
 enum scram_next {
-	SCRAM_SAY,     /* OUT is for the client; its answer is the next step */
-	SCRAM_COMPUTE, /* scram_question() first */
-	SCRAM_RIGHT,   /* it knows the password, and has been shown that we do */
+	SCRAM_CHALLENGE, /* OUT is for the client; its answer is the next step */
+	SCRAM_COMPUTE,   /* scram_question() first */
+	SCRAM_RIGHT,     /* it knows the password, and has been shown that we do */
 	SCRAM_WRONG
 };
 
-/* HASH for SAID, as the client names itself, who is NAME. A NULL: there is no such account. SALTS makes the salts of those
+/* HASH for USER, as the client names itself, who is NAME. A NULL: there is no such account. SALTS makes the salts of those
  * that have none of their own, from NAME; ITERATIONS are theirs. *WHY (static) says why an account cannot log in so, else "". NULL: the module is
  * out of order. Free with scram_free(). */
-struct scram *scram_new(const struct scram_module *m, enum scram_hash hash, const char *said, const char *name,
+struct scram *scram_new(const struct scram_module *m, enum scram_hash hash, const char *user, const char *name,
     const struct account *a, struct mac *salts, unsigned iterations, const char **why);
 void scram_free(struct scram **s);
 /* The client's next message. */

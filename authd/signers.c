@@ -197,7 +197,7 @@ bool signers_bad(struct signers *s, const struct net_addr *addr, enum hop_check 
 	return false;
 }
 
-bool signers_told(struct signers *s, const char *host, enum hop_check check, double now)
+bool signers_reported(struct signers *s, const char *host, enum hop_check check, double now)
 {
 	struct entry *e;
 

@@ -39,8 +39,8 @@ bool signers_known(const struct signers *s, const struct net_addr *addr);
  * password came with it; NULL: it was a token. True: it is to be said in the log. */
 bool signers_bad(struct signers *s, const struct net_addr *addr, enum hop_check check, const char *account, double now);
 
-/* The mailhost HOST (a node of ours, by its greeting) has told what it thinks of our signature. True: to be said in the log. */
-bool signers_told(struct signers *s, const char *host, enum hop_check check, double now);
+/* The mailhost HOST (a node of ours, by its greeting) has reported what it thinks of our signature. True: to be said in the log. */
+bool signers_reported(struct signers *s, const char *host, enum hop_check check, double now);
 /* HOST did not accept our signature lately: that it does again is worth telling. */
 bool signers_suspect(struct signers *s, const char *host);
 

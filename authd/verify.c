@@ -101,15 +101,15 @@ static void log_cannot(const struct request *rq, const char *why)
 
 static void on_computed(const struct job_done *done, int fd UNUSED, void *arg);
 
-/* A login in steps goes on: SAY is for the client, if anything is. */
-static enum request_state scram_go_on(struct request *rq, enum scram_next next, const struct str *say)
+/* A login in steps goes on: CHALLENGE is what the client is told, if that is next. */
+static enum request_state scram_go_on(struct request *rq, enum scram_next next, const struct str *challenge)
 {
 	struct authd *a = rq->worker->a;
 	const char *password, *secret;
 	uint32_t id;
 
-	if (next == SCRAM_SAY && say->len < AUTH_TEXT_MAX) {
-		auth_text_write(&out, AUTH_CONTINUE, rq->q.request, str_cstr(say));
+	if (next == SCRAM_CHALLENGE && challenge->len < AUTH_TEXT_MAX) {
+		auth_text_write(&out, AUTH_CONTINUE, rq->q.request, str_cstr(challenge));
 		worker_send(rq->worker, &out);
 		return REQUEST_CLIENT;
 	}
@@ -127,21 +127,21 @@ static enum request_state scram_go_on(struct request *rq, enum scram_next next, 
 static void on_computed(const struct job_done *done, int fd UNUSED, void *arg)
 {
 	struct request *rq = arg;
-	struct str say = STR_INIT;
+	struct str challenge = STR_INIT;
 
 	if (done == NULL)
 		request_enter(rq, no_worker(rq));
 	else
-		request_enter(rq, scram_go_on(rq, scram_computed(rq->scram, done->text, &say), &say));
-	str_fini(&say);
+		request_enter(rq, scram_go_on(rq, scram_computed(rq->scram, done->text, &challenge), &challenge));
+	str_fini(&challenge);
 }
 
 enum request_state step_message(struct request *rq, const char *text)
 {
-	struct str say = STR_INIT;
-	enum request_state next = scram_go_on(rq, scram_step(rq->scram, text, &say), &say);
+	struct str challenge = STR_INIT;
+	enum request_state next = scram_go_on(rq, scram_step(rq->scram, text, &challenge), &challenge);
 
-	str_fini(&say);
+	str_fini(&challenge);
 	return next;
 }
 

@@ -82,7 +82,7 @@ static void scram(const uint8_t *data, size_t size)
 	if (salts == NULL)
 		salts = mac_new("key", 3);
 	s = scram_new(waypost_scram_module, SCRAM_SHA_256, "user", "user", NULL, salts, 4096, &why);
-	if (scram_step(s, first, &out) == SCRAM_SAY &&
+	if (scram_step(s, first, &out) == SCRAM_CHALLENGE &&
 	    (scram_step(s, final, &out) != SCRAM_COMPUTE || scram_computed(s, "", &out) != SCRAM_WRONG))
 		__builtin_trap();
 	scram_free(&s);

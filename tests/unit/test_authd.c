@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "authd/auth_wire.h"
-#include "authd/mech.h"
+#include "authd/tokens.h"
 #include "authd/peers.h"
 #include "authd/loops.h"
 #include "authd/register.h"

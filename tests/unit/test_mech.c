@@ -5,6 +5,7 @@
 #include <openssl/hmac.h>
 #include <string.h>
 
+#include "authd/challenges.h"
 #include "authd/mech.h"
 #include "authlib/hmac_state.h"
 #include "lib/hex.h"
@@ -146,44 +147,44 @@ static void test_challenge(void)
 {
 	static char one[AUTH_TEXT_MAX], two[AUTH_TEXT_MAX], name[2000];
 
-	mech_challenge(one, "node.example.com");
-	mech_challenge(two, "node.example.com");
+	challenge_text(one, "node.example.com");
+	challenge_text(two, "node.example.com");
 	CU_ASSERT_STRING_NOT_EQUAL(one, two);
 	CU_ASSERT(one[0] == '<' && strcmp(one + strlen(one) - strlen("@node.example.com>"), "@node.example.com>") == 0);
-	mech_challenge(one, "a b<c>\x01\xff" "d");
+	challenge_text(one, "a b<c>\x01\xff" "d");
 	CU_ASSERT_STRING_EQUAL(strchr(one, '@'), "@abcd>");
 	memset(name, 'n', sizeof(name) - 1);
-	mech_challenge(one, name);
+	challenge_text(one, name);
 	CU_ASSERT(strlen(one) < 400);
 }
 
-static void test_talks(void)
+static void test_challenges(void)
 {
-	struct talks *t = talks_new();
+	struct challenges *t = challenges_new();
 	static char text[AUTH_TEXT_MAX];
-	const char *c = talks_begin(t, 5, AUTH_MECH_CRAM_MD5, "n", 100);
+	const char *c = challenges_make(t, 5, AUTH_MECH_CRAM_MD5, "n", 100);
 	char *copy = mem_strdup(c);
 
-	CU_ASSERT_PTR_NULL(talks_begin(t, 5, AUTH_MECH_CRAM_MD5, "n", 100)); /* one for each question */
-	CU_ASSERT(talks_take(t, 5, AUTH_MECH_CRAM_MD5, text));
+	CU_ASSERT_PTR_NULL(challenges_make(t, 5, AUTH_MECH_CRAM_MD5, "n", 100)); /* one for each question */
+	CU_ASSERT(challenges_take(t, 5, AUTH_MECH_CRAM_MD5, text));
 	CU_ASSERT_STRING_EQUAL(text, copy);
-	CU_ASSERT_FALSE(talks_take(t, 5, AUTH_MECH_CRAM_MD5, text)); /* good once */
-	CU_ASSERT_PTR_NOT_NULL(talks_begin(t, 5, AUTH_MECH_APOP, "n", 100));
-	CU_ASSERT_FALSE(talks_take(t, 5, AUTH_MECH_CRAM_MD5, text)); /* of another kind; and gone */
-	CU_ASSERT_FALSE(talks_take(t, 5, AUTH_MECH_APOP, text));
-	CU_ASSERT_PTR_NOT_NULL(talks_begin(t, 6, AUTH_MECH_APOP, "n", 100));
-	talks_end(t, 6);
-	talks_end(t, 7);
-	CU_ASSERT_FALSE(talks_take(t, 6, AUTH_MECH_APOP, text));
-	for (uint32_t i = 0; i < AUTH_TALKS_MAX; i++)
-		CU_ASSERT_PTR_NOT_NULL(talks_begin(t, i, AUTH_MECH_APOP, "n", i < 10 ? 100 : 200));
-	CU_ASSERT_PTR_NULL(talks_begin(t, AUTH_TALKS_MAX, AUTH_MECH_APOP, "n", 200));
-	talks_expire(t, 150);
-	CU_ASSERT_FALSE(talks_take(t, 9, AUTH_MECH_APOP, text));
-	CU_ASSERT(talks_take(t, 10, AUTH_MECH_APOP, text));
-	CU_ASSERT_PTR_NOT_NULL(talks_begin(t, AUTH_TALKS_MAX, AUTH_MECH_APOP, "n", 200));
+	CU_ASSERT_FALSE(challenges_take(t, 5, AUTH_MECH_CRAM_MD5, text)); /* good once */
+	CU_ASSERT_PTR_NOT_NULL(challenges_make(t, 5, AUTH_MECH_APOP, "n", 100));
+	CU_ASSERT_FALSE(challenges_take(t, 5, AUTH_MECH_CRAM_MD5, text)); /* of another kind; and gone */
+	CU_ASSERT_FALSE(challenges_take(t, 5, AUTH_MECH_APOP, text));
+	CU_ASSERT_PTR_NOT_NULL(challenges_make(t, 6, AUTH_MECH_APOP, "n", 100));
+	challenges_drop(t, 6);
+	challenges_drop(t, 7);
+	CU_ASSERT_FALSE(challenges_take(t, 6, AUTH_MECH_APOP, text));
+	for (uint32_t i = 0; i < AUTH_CHALLENGES_MAX; i++)
+		CU_ASSERT_PTR_NOT_NULL(challenges_make(t, i, AUTH_MECH_APOP, "n", i < 10 ? 100 : 200));
+	CU_ASSERT_PTR_NULL(challenges_make(t, AUTH_CHALLENGES_MAX, AUTH_MECH_APOP, "n", 200));
+	challenges_expire(t, 150);
+	CU_ASSERT_FALSE(challenges_take(t, 9, AUTH_MECH_APOP, text));
+	CU_ASSERT(challenges_take(t, 10, AUTH_MECH_APOP, text));
+	CU_ASSERT_PTR_NOT_NULL(challenges_make(t, AUTH_CHALLENGES_MAX, AUTH_MECH_APOP, "n", 200));
 	mem_free(&copy);
-	talks_free(&t);
+	challenges_free(&t);
 }
 
 static void test_names(void)
@@ -197,7 +198,7 @@ static const struct unit_case cases[] = {
 	{ "accounts that cannot", test_refused },
 	{ "what an account can", test_list },
 	{ "challenges", test_challenge },
-	{ "challenges that wait", test_talks },
+	{ "challenges that wait", test_challenges },
 	{ "names", test_names },
 	{ NULL, NULL },
 };

@@ -156,7 +156,7 @@ static void begin(void)
 	nanswers = 0;
 	worker = chan_new(a.ctx.loop, fd[1], on_answer, gone, NULL);
 	w.a = &a;
-	w.talks = talks_new();
+	w.challenges = challenges_new();
 	w.chan = chan_new(a.ctx.loop, fd[0], NULL, gone, NULL);
 	load(accounts);
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
@@ -172,7 +172,7 @@ static void end(void)
 	CU_ASSERT_EQUAL(w.nkept, 0);
 	job_fini(&job);
 	close(authworker);
-	talks_free(&w.talks);
+	challenges_free(&w.challenges);
 	chan_free(&w.chan);
 	chan_free(&worker);
 	use_userdb(NULL);
@@ -297,7 +297,7 @@ static void ask(uint32_t id, enum auth_mech mech, const char *user, const char *
 /* Question ID: the right answer to a challenge. */
 static void prove(uint32_t id)
 {
-	const char *challenge = talks_begin(w.talks, id, AUTH_MECH_CRAM_MD5, "n", clock_now());
+	const char *challenge = challenges_make(w.challenges, id, AUTH_MECH_CRAM_MD5, "n", clock_now());
 	unsigned char md[EVP_MAX_MD_SIZE];
 	char answer[2 * EVP_MAX_MD_SIZE + 1];
 	unsigned n = 0;

@@ -35,7 +35,7 @@ static const char *say(Gsasl_session *g, const char *in, struct str *out)
 static struct end login(enum scram_hash hash, const char *user, const char *password, const struct account *a)
 {
 	struct str mine = STR_INIT, theirs = STR_INIT;
-	struct end e = { .next = SCRAM_SAY };
+	struct end e = { .next = SCRAM_CHALLENGE };
 	struct scram_secret made;
 	const char *why, *clear, *sample;
 	Gsasl *ctx;
@@ -48,7 +48,7 @@ static struct end login(enum scram_hash hash, const char *user, const char *pass
 	gsasl_property_set(g, GSASL_PASSWORD, password);
 	s = scram_new(waypost_scram_module, hash, user, user, a, salts, 4096, &why);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
-	while (e.next == SCRAM_SAY) {
+	while (e.next == SCRAM_CHALLENGE) {
 		say(g, str_cstr(&mine), &theirs);
 		str_clear(&mine);
 		e.next = scram_step(s, str_cstr(&theirs), &mine);
@@ -61,7 +61,7 @@ static struct end login(enum scram_hash hash, const char *user, const char *pass
 			e.next = scram_computed(s, str_cstr(&theirs), &mine);
 			e.computed++;
 		}
-		e.said += e.next == SCRAM_SAY;
+		e.said += e.next == SCRAM_CHALLENGE;
 		if (e.said == 1 && e.salt[0] == '\0') {
 			const char *p = strstr(mine.data, ",s=") + 3;
 
@@ -163,8 +163,8 @@ static void test_malformed(void)
 		char *cut = mem_memdup(first, n);
 		enum scram_next next = scram_step(s, cut, &out);
 
-		CU_ASSERT_EQUAL(next, n > strlen("n,,n=user,r=") ? SCRAM_SAY : SCRAM_WRONG);
-		if (next == SCRAM_SAY) {
+		CU_ASSERT_EQUAL(next, n > strlen("n,,n=user,r=") ? SCRAM_CHALLENGE : SCRAM_WRONG);
+		if (next == SCRAM_CHALLENGE) {
 			char *end = mem_memdup(final, n);
 
 			str_clear(&out);

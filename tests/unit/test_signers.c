@@ -145,13 +145,13 @@ static void test_mailhosts(void)
 {
 	begin();
 	CU_ASSERT_FALSE(signers_suspect(all, "nodeb"));
-	CU_ASSERT(signers_told(all, "nodeb", HOP_CHECK_WRONG, 10));
-	CU_ASSERT_FALSE(signers_told(all, "NodeB", HOP_CHECK_WRONG, 11));
-	CU_ASSERT(signers_told(all, "nodec", HOP_CHECK_CLOCK, 11));
+	CU_ASSERT(signers_reported(all, "nodeb", HOP_CHECK_WRONG, 10));
+	CU_ASSERT_FALSE(signers_reported(all, "NodeB", HOP_CHECK_WRONG, 11));
+	CU_ASSERT(signers_reported(all, "nodec", HOP_CHECK_CLOCK, 11));
 	CU_ASSERT_STRING_EQUAL(mailhosts(11), "nodeb(secret) nodec(clock)");
 	CU_ASSERT_STRING_EQUAL(fronts(11), "");
 	CU_ASSERT(signers_suspect(all, "NODEB"));
-	CU_ASSERT_FALSE(signers_told(all, "nodeb", HOP_CHECK_NONE, 12)); /* it has nothing against it any more */
+	CU_ASSERT_FALSE(signers_reported(all, "nodeb", HOP_CHECK_NONE, 12)); /* it has nothing against it any more */
 	CU_ASSERT_FALSE(signers_suspect(all, "nodeb"));
 	CU_ASSERT_STRING_EQUAL(mailhosts(12), "nodec(clock)");
 	CU_ASSERT_STRING_EQUAL(mailhosts(11 + SIGNERS_SHOWN), "");

@@ -1,0 +1,59 @@
+/* The tokens of other nodes that were taken in the last minutes, in the order of their age. */
+#include "authd/tokens.h"
+
+#include <uthash.h>
+
+#include "lib/mem.h"
+#include "lib/str.h"
+
+struct token {
+	double taken;
+	char text[TOKEN_TEXT_MAX];
+	UT_hash_handle hh; /* in the order of arrival */
+};
+
+struct tokens { struct token *all; };
+
+struct tokens *tokens_new(void)
+{
+	return mem_alloc(sizeof(struct tokens));
+}
+
+static void tokens_expire(struct tokens *t, double then)
+{
+	while (t->all != NULL && t->all->taken < then) {
+		struct token *old = t->all;
+
+		HASH_DEL(t->all, old);
+		mem_free(&old);
+	}
+}
+
+void tokens_free(struct tokens **t)
+{
+	if (*t == NULL)
+		return;
+	while ((*t)->all != NULL) {
+		struct token *old = (*t)->all;
+
+		HASH_DEL((*t)->all, old);
+		mem_free(&old);
+	}
+	mem_free(t);
+}
+
+bool tokens_take(struct tokens *t, const char text[TOKEN_TEXT_MAX], double now)
+{
+	struct token *k;
+
+	/* The longest that one can be good: made by a clock that is fast, taken at once. */
+	tokens_expire(t, now - 2 * TOKEN_AGE_MAX - 1);
+	HASH_FIND(hh, t->all, text, TOKEN_TEXT_MAX - 1, k);
+	if (k != NULL)
+		return false;
+	k = mem_alloc(sizeof(*k));
+	k->taken = now;
+	str_copy(k->text, sizeof(k->text), text);
+	HASH_ADD(hh, t->all, text, TOKEN_TEXT_MAX - 1, k);
+	return true;
+}

@@ -1,0 +1,16 @@
+/* Tokens of other nodes of the pool (hop_token()): each is good once. */
+#ifndef AUTHD_TOKENS_H
+#define AUTHD_TOKENS_H
+
+#include "authd/auth_wire.h"
+
+/* Tokens (hop_token()) that were taken, so that none is taken twice. Only our nodes can make one: those of the last
+ * minutes are all kept. */
+struct tokens;
+
+struct tokens *tokens_new(void);
+void tokens_free(struct tokens **t);
+/* Takes the token TEXT at time NOW (any clock that does not jump): false if it was taken before. */
+bool tokens_take(struct tokens *t, const char text[TOKEN_TEXT_MAX], double now);
+
+#endif
