@@ -58,6 +58,7 @@ tests_unit_test_scram_secret_SOURCES = tests/unit/test_scram_secret.c
 tests_unit_test_scram_secret_LDADD = $(AUTHLIB_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_userdb
 tests_unit_test_userdb_SOURCES = tests/unit/test_userdb.c
+tests_unit_test_userdb_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=time
 tests_unit_test_userdb_LDADD = $(AUTHLIB_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_job
 tests_unit_test_job_SOURCES = tests/unit/test_job.c
