@@ -187,10 +187,9 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 	case AUTH_REQUEST:
 		return request_new(w, r);
 	case AUTH_CANCEL:
-		id = msgr_u32(r);
-		if (!msgr_end(r))
+		if (!auth_cancel_read(r, &request))
 			return false;
-		request_cancel(w, (uint32_t)id);
+		request_cancel(w, request);
 		return true;
 	case AUTH_BEGIN:
 		if (!auth_begin_read(r, &request, &mech))

@@ -2,7 +2,6 @@
 #ifndef AUTHD_AUTHD_PRIV_H
 #define AUTHD_AUTHD_PRIV_H
 
-#include "authd/auth_wire.h"
 #include "authd/challenges.h"
 #include "authd/jobs.h"
 #include "authd/loops.h"
@@ -15,6 +14,7 @@
 #include "authd/tokens.h"
 #include "authlib/auth.h"
 #include "authlib/userdb.h"
+#include "node/msg_auth.h"
 #include "node/role.h"
 #include "proxy/route.h"
 

@@ -3,7 +3,7 @@
 #ifndef AUTHD_CHALLENGES_H
 #define AUTHD_CHALLENGES_H
 
-#include "authd/auth_wire.h"
+#include "node/msg_auth.h"
 
 /* A challenge that was never there before and that nobody can guess, "<random.time@NODE>", into OUT (RFC 2195 section 2, RFC
  * 1939 section 7). Bytes of NODE that may not stand in one are left out. */

@@ -2,7 +2,6 @@
 noinst_LIBRARIES += authd/libauthd.a
 authd_libauthd_a_SOURCES = \
 	authd/admit.c authd/admit.h \
-	authd/auth_wire.c authd/auth_wire.h \
 	authd/authd.c authd/authd.h authd/authd_priv.h \
 	authd/authworker.c authd/authworker.h \
 	authd/cache.c authd/cache.h \

@@ -3,9 +3,9 @@
 #ifndef AUTHD_MECH_H
 #define AUTHD_MECH_H
 
-#include "authd/auth_wire.h"
 #include "authlib/auth.h"
 #include "authlib/scram_secret.h"
+#include "node/msg_auth.h"
 
 /* Nobody may log in to it, by whatever mechanism. */
 bool account_locked(const struct account *a);

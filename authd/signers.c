@@ -7,10 +7,10 @@
 #include <sys/socket.h>
 #include <uthash.h>
 
-#include "authd/auth_wire.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "node/account.h"
+#include "node/msg_auth.h"
 
 enum { ENTRIES_MAX = 64, KNOWN_MAX = 4096, NAME_MAX_LEN = 256 };
 

@@ -2,7 +2,7 @@
 #ifndef AUTHD_TOKENS_H
 #define AUTHD_TOKENS_H
 
-#include "authd/auth_wire.h"
+#include "node/msg_auth.h"
 
 /* Tokens (hop_token()) that were taken, so that none is taken twice. Only our nodes can make one: those of the last
  * minutes are all kept. */

@@ -3,7 +3,7 @@
 #ifndef LOGIN_HOP_TEXT_H
 #define LOGIN_HOP_TEXT_H
 
-#include "authd/auth_wire.h"
+#include "node/msg_auth.h"
 
 void hop_text_session(struct hop *h, const char *value);
 void hop_text_ip(struct hop *h, const char *value);

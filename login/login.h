@@ -15,10 +15,10 @@
 
 #include <ev.h>
 
-#include "authd/auth_wire.h"
 #include "lib/conn.h"
 #include "lib/str.h"
 #include "login/node_mark.h"
+#include "node/msg_auth.h"
 #include "proxy/backend.h"
 #include "settings/settings.h"
 

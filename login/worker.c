@@ -125,8 +125,7 @@ static void drop_slot(struct worker *w, struct login *l)
 static void cancel(struct worker *w, struct login *l)
 {
 	if (l->request != 0 && w->authd != NULL) {
-		msgw_begin(&out, AUTH_CANCEL);
-		msgw_u32(&out, l->request);
+		auth_cancel_write(&out, l->request);
 		if (chan_send(w->authd, &out, -1) != 0)
 			log_warn("authd does not read its messages");
 	}

@@ -2,8 +2,8 @@
 #ifndef LOGIN_WORKER_H
 #define LOGIN_WORKER_H
 
-#include "authd/auth_wire.h"
 #include "lib/net.h"
+#include "node/msg_auth.h"
 #include "node/role.h"
 #include "proxy/relay.h"
 

@@ -4,12 +4,12 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "authd/auth_wire.h"
-#include "authd/tokens.h"
-#include "authd/peers.h"
 #include "authd/loops.h"
+#include "authd/peers.h"
 #include "authd/register.h"
+#include "authd/tokens.h"
 #include "lib/mem.h"
+#include "node/msg_auth.h"
 
 static struct msgw w;
 

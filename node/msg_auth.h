@@ -10,18 +10,15 @@
  * With `more` in the answer to either, AUTH_STEP (its text does not matter) asks again where to; once.
  *
  * ".." is the client's time to answer. AUTH_REPLY may come at any point and is the end; AUTH_CANCEL ends it, too. */
-#ifndef AUTHD_AUTH_WIRE_H
-#define AUTHD_AUTH_WIRE_H
+#ifndef NODE_MSG_AUTH_H
+#define NODE_MSG_AUTH_H
 
-#include "lib/mac.h"
-#include "lib/net.h"
+#include "lib/msg.h"
 #include "node/account.h"
-#include "node/hop_check.h"
-#include "node/session.h"
+#include "node/hop.h"
 #include "node/wire.h"
 
 enum {
-	HOP_MAC_LEN = MAC_LEN,
 	AUTH_ADDRS_MAX = 8,
 	AUTH_REASON_MAX = 512,
 	AUTH_TEXT_MAX = 1024,  /* bytes of a text of a conversation with NUL */
@@ -55,26 +52,6 @@ enum auth_mech {
 /* The mechanism's name; "" for PASSWORD. */
 const char *auth_mech_name(enum auth_mech m);
 enum auth_exchange auth_mech_exchange(enum auth_mech m);
-
-/* What the node before says of its own signature. */
-enum hop_signature {
-	HOP_SIGNATURE_NONE,      /* nothing: it may be no node of ours */
-	HOP_SIGNATURE_NO_SECRET, /* a node of ours that has no pool secret */
-	HOP_SIGNATURE_MADE,      /* `time` and `mac` are set */
-	HOP_SIGNATURE_COUNT
-};
-
-/* Who a forwarded login stands for, as the node before says: IMAP ID and POP3 XCLIENT carry it. */
-struct hop {
-	bool present;              /* the login was forwarded (or claims so) */
-	char session_id[SESSION_ID_MAX];
-	struct net_addr client;    /* family 0: not told */
-	bool tls;                  /* the client speaks TLS to the first node */
-	uint8_t ttl;               /* hops left; 0: not told */
-	enum hop_signature signature;
-	uint64_t time;             /* unix seconds of the signature */
-	uint8_t mac[HOP_MAC_LEN];
-};
 
 struct auth_request {
 	uint32_t request;          /* the worker's number for this question */
@@ -161,6 +138,9 @@ struct auth_reply {
 void auth_request_write(struct msgw *w, const struct auth_request *q);
 /* False if the message is bad; Q then holds no secret. */
 bool auth_request_read(struct msgr *r, struct auth_request *q);
+/* AUTH_CANCEL. */
+void auth_cancel_write(struct msgw *w, uint32_t request);
+bool auth_cancel_read(struct msgr *r, uint32_t *request);
 /* AUTH_BEGIN. The reader takes mechanisms that begin so and no other. */
 void auth_begin_write(struct msgw *w, uint32_t request, enum auth_mech mech);
 bool auth_begin_read(struct msgr *r, uint32_t *request, enum auth_mech *mech);
@@ -174,23 +154,5 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a);
 struct auth_reply *auth_reply_new(void);
 /* Frees *A (which may be NULL) with what was a secret in it wiped, and empties the pointer. */
 void auth_reply_free(struct auth_reply **a);
-
-/* Signs HOP's identity for the login of USER to node HOST (as in mailhost, without port; case and a trailing
- * dot do not matter) with the key of the POOL: fills hop->mac from the other members. */
-void hop_sign(struct hop *hop, struct mac *pool, const char *host, const char *user);
-/* What is to be thought of HOP's signature for HOST and USER at NOW: GOOD, if a holder of that key has made it no more than
- * HOP_AGE_MAX seconds before or after NOW. POOL NULL: there is no key here. */
-enum hop_check hop_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint64_t now);
-enum { HOP_AGE_MAX = 300 };
-
-/* The token in place of a password, into OUT: says to node HOST that the node which signed HOP (hop->signature says so) knows
- * that it is USER. Good once, for TOKEN_AGE_MAX seconds before and after hop->time, and only beside that very HOP. */
-void hop_token(const struct hop *hop, struct mac *pool, const char *host, const char *user, uint8_t out[HOP_MAC_LEN]);
-enum { TOKEN_AGE_MAX = 60 };
-/* As SASL carries it: lower-case hexadecimal digits. */
-enum { TOKEN_TEXT_MAX = 2 * HOP_MAC_LEN + 1 };
-const char *hop_token_text(const uint8_t token[HOP_MAC_LEN], char dst[TOKEN_TEXT_MAX]);
-/* TEXT is that of hop_token(), whatever its age; constant time. POOL may be NULL: never. */
-bool hop_token_verify(const struct hop *hop, struct mac *pool, const char *host, const char *user, const char *text);
 
 #endif
