@@ -90,6 +90,19 @@ static void login_free(struct login *l)
 	mem_free(&l);
 }
 
+/* Nothing is left to do for L. It goes when the engine is left. */
+static void end(struct login *l)
+{
+	l->over = true;
+}
+
+/* The end of every way into the engine, and the only place where a login goes: nobody before has to fear for L. */
+static void leave(struct login *l)
+{
+	if (l->over)
+		login_free(l);
+}
+
 static bool reads(const struct login *l)
 {
 	return l->state == LOGIN_COMMAND || l->state == LOGIN_CLOSING;
@@ -115,9 +128,21 @@ static bool flush_out(struct login *l)
 	return conn_flush(&l->conn, &l->out) != CONN_FAILED && l->out.len <= OUT_MAX;
 }
 
+/* The same, and waits for what comes next. */
+static void send_out(struct login *l)
+{
+	if (flush_out(l))
+		watch(l);
+	else
+		end(l);
+}
+
 static void on_linger(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
-	login_free(t->data);
+	struct login *l = t->data;
+
+	end(l);
+	leave(l);
 }
 
 /* Sends the last words and closes once the client has had the chance to read them. */
@@ -127,7 +152,7 @@ static void start_closing(struct login *l)
 	forget_credentials(l);
 	str_fini_secret(&l->in);
 	if (!flush_out(l)) {
-		login_free(l);
+		end(l);
 		return;
 	}
 	if (l->out.len == 0)
@@ -172,6 +197,7 @@ static void on_delayed(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNU
 	struct login *l = t->data;
 
 	refuse(l, l->reply->verdict, "");
+	leave(l);
 }
 
 /* An outage: never to be taken for a wrong password, neither by the client nor by who reads the log. */
@@ -194,53 +220,50 @@ static void end_exchange(struct login *l)
 		worker_end_talk(l->worker, l);
 }
 
-/* Deals with one event of the dialect. False: nothing more of the input may be looked at now. */
-static bool on_command(struct login *l, enum login_event event)
+/* Deals with one event of the dialect. */
+static void on_command(struct login *l, enum login_event event)
 {
 	switch (event) {
 	case LOGIN_EVENT_NEXT:
 		l->bad = 0;
 		end_exchange(l);
-		return true;
+		return;
 	case LOGIN_EVENT_BAD:
 		end_exchange(l);
-		if (++l->bad < LOGIN_BAD_MAX)
-			return true;
-		say_bye(l, LOGIN_BYE_ERRORS);
-		return false;
+		if (++l->bad >= LOGIN_BAD_MAX)
+			say_bye(l, LOGIN_BYE_ERRORS);
+		return;
 	case LOGIN_EVENT_CREDENTIALS:
 		l->bad = 0;
 		enter(l, LOGIN_AUTH);
 		worker_ask_authd(l->worker, l);
-		return false;
+		return;
 	case LOGIN_EVENT_CHALLENGE:
 		l->bad = 0;
 		l->answers = true; /* without a challenge there is nothing to decide */
 		enter(l, LOGIN_AUTH);
 		worker_ask_challenge(l->worker, l, l->mech);
-		return false;
+		return;
 	case LOGIN_EVENT_QUIT: {
 		char ip[NET_IP_TEXT_MAX];
 
 		log_as(l->dialect->program, LOG_LEVEL_INFO, "LOGOUT, ip=[%s], port=[%u]", net_addr_log(&l->client, ip), l->client.port);
-		start_closing(l);
-		return false;
+		break;
 	}
 	case LOGIN_EVENT_MORE:
 	case LOGIN_EVENT_FATAL:
 		break;
 	}
 	start_closing(l);
-	return false;
 }
 
-/* Looks at the LEN bytes at P while the client's turn lasts; returns how many were dealt with, or -1: L is in
- * its last state or gone, P must not be touched. */
-static ssize_t take_commands(struct login *l, const char *p, size_t len)
+/* Looks at the LEN bytes at P while the client's turn lasts; returns how many were dealt with. If L is CLOSING then, it has no
+ * input any more, and P may have been that. */
+static size_t take_commands(struct login *l, const char *p, size_t len)
 {
 	size_t off = 0;
 
-	while (off < len) {
+	while (off < len && l->state == LOGIN_COMMAND) {
 		size_t used = 0;
 		enum login_event event = l->dialect->input(l, p + off, len - off, &used);
 
@@ -248,54 +271,45 @@ static ssize_t take_commands(struct login *l, const char *p, size_t len)
 		DIE_IF(off > len);
 		if (event == LOGIN_EVENT_MORE)
 			break;
-		if (!on_command(l, event)) /* L may be gone, unless it asks for a verdict */
-			return (event == LOGIN_EVENT_CREDENTIALS || event == LOGIN_EVENT_CHALLENGE) && l->state == LOGIN_AUTH ? (ssize_t)off : -1;
+		on_command(l, event);
 	}
-	return (ssize_t)off;
+	return off;
 }
 
 /* Goes on with what is there already; then waits for the client. */
 static void feed(struct login *l)
 {
 	if (l->in.len != 0) {
-		ssize_t used = take_commands(l, l->in.data, l->in.len);
+		size_t used = take_commands(l, l->in.data, l->in.len);
 
-		if (used < 0)
+		if (l->state == LOGIN_CLOSING)
 			return;
-		mem_wipe(l->in.data, (size_t)used);
-		str_drop(&l->in, (size_t)used);
+		mem_wipe(l->in.data, used);
+		str_drop(&l->in, used);
 		if (l->in.len == 0)
 			str_fini(&l->in);
 	}
 	if (l->state == LOGIN_COMMAND && l->in.len > LOGIN_INPUT_MAX)
 		say_bye(l, LOGIN_BYE_TOO_LONG);
-	else if (!flush_out(l))
-		login_free(l);
 	else
-		watch(l);
+		send_out(l);
 }
 
 static void on_bytes(struct login *l, char *p, size_t n)
 {
-	ssize_t used = 0;
+	size_t used = l->in.len == 0 ? take_commands(l, p, n) : 0;
 
-	if (l->in.len == 0) {
-		used = take_commands(l, p, n);
-		if (used < 0)
-			return;
-	}
-	if ((size_t)used < n)
-		str_add(&l->in, p + used, n - (size_t)used);
+	if (l->state == LOGIN_CLOSING)
+		return;
+	if (used < n)
+		str_add(&l->in, p + used, n - used);
 	if (used == 0) {
 		feed(l);
 		return;
 	}
 	if (l->in.len == 0)
 		str_fini(&l->in);
-	if (!flush_out(l))
-		login_free(l);
-	else
-		watch(l);
+	send_out(l);
 }
 
 static void client_gone(struct login *l)
@@ -303,7 +317,7 @@ static void client_gone(struct login *l)
 	char ip[NET_IP_TEXT_MAX];
 
 	log_as(l->dialect->program, LOG_LEVEL_DEBUG, "Disconnected, ip=[%s], port=[%u]", net_addr_log(&l->client, ip), l->client.port);
-	login_free(l);
+	end(l);
 }
 
 /* Something has come from a client that has to wait: is it the end? Behind commands that it has sent already an end may
@@ -322,26 +336,25 @@ void login_check_client(struct login *l)
 
 	if (waits && conn_wants(&l->conn) == 0 && conn_is_cut(&l->conn))
 		client_gone(l);
+	leave(l);
 }
 
-static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
+static void on_writable(struct login *l)
+{
+	if (!flush_out(l)) {
+		client_gone(l);
+		return;
+	}
+	if (l->state == LOGIN_CLOSING && l->out.len == 0)
+		conn_shut(&l->conn);
+	watch(l);
+}
+
+static void on_readable(struct login *l)
 {
 	static char buf[LOGIN_INPUT_MAX];
-	struct login *l = io->data;
-	int ready = conn_ready(&l->conn, revents);
 	ssize_t n;
 
-	if ((ready & EV_WRITE) != 0) {
-		if (!flush_out(l)) {
-			client_gone(l);
-			return;
-		}
-		if (l->state == LOGIN_CLOSING && l->out.len == 0)
-			conn_shut(&l->conn);
-		watch(l);
-	}
-	if ((ready & EV_READ) == 0)
-		return;
 	if (!reads(l)) {
 		if (has_gone(l))
 			client_gone(l);
@@ -359,6 +372,18 @@ static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 	if (l->state == LOGIN_COMMAND)
 		on_bytes(l, buf, (size_t)n);
 	mem_wipe(buf, (size_t)n);
+}
+
+static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
+{
+	struct login *l = io->data;
+	int ready = conn_ready(&l->conn, revents);
+
+	if ((ready & EV_WRITE) != 0)
+		on_writable(l);
+	if ((ready & EV_READ) != 0 && !l->over)
+		on_readable(l);
+	leave(l);
 }
 
 /* --- the peer --- */
@@ -391,7 +416,7 @@ static void relay(struct login *l)
 	worker_arrived(l->worker, l->reply->session, backend_index(l->backend));
 	worker_relay(l->worker, l, &l->conn, peer, &to_client, &to_server);
 	l->reply->session = 0; /* the relay's */
-	login_free(l);
+	end(l);
 }
 
 /* For whoever has to mend it: what this mailhost would need. */
@@ -440,9 +465,8 @@ static void tell_signature(struct login *l, bool taken)
 		worker_peer_signature(l->worker, login_target(l)->host, l->peer.signature);
 }
 
-static void on_peer_done(struct backend *b, enum backend_result result, void *arg)
+static void peer_done(struct login *l, const struct backend *b, enum backend_result result)
 {
-	struct login *l = arg;
 	char reason[768], ip[NET_IP_TEXT_MAX], at[NET_IP_TEXT_MAX + 8];
 	const char *host = login_target(l)->host;
 
@@ -504,6 +528,12 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 	}
 }
 
+static void on_peer_done(struct backend *b, enum backend_result result, void *arg)
+{
+	peer_done(arg, b, result);
+	leave(arg);
+}
+
 /* Seconds for the targets of L's answer: PROXY_TIMEOUT holds for all that is tried, and the waits for names. */
 static double peer_time(struct login *l)
 {
@@ -539,6 +569,7 @@ static void on_retry(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 
 	enter(l, LOGIN_AUTH);
 	worker_ask_authd(l->worker, l);
+	leave(l);
 }
 
 /* No session server: once more with a new ticket, for spawn may just have been replaced. */
@@ -559,16 +590,18 @@ void login_handoff_reply(struct login *l, bool ok)
 		return;
 	if (ok) {
 		l->reply->session = 0; /* the session server's */
-		login_free(l);
+		end(l);
 	} else {
 		handoff_failed(l);
 	}
+	leave(l);
 }
 
 void login_handoff_lost(struct login *l)
 {
 	if (l->state == LOGIN_HANDOFF)
-		login_free(l);
+		end(l);
+	leave(l);
 }
 
 static void hand_off(struct login *l)
@@ -591,14 +624,10 @@ static bool is_refusal(enum auth_verdict v)
 	return v == AUTH_VERDICT_LIMIT || v == AUTH_VERDICT_DISABLED || v == AUTH_VERDICT_CANNOT;
 }
 
-void login_auth_reply(struct login *l, struct auth_reply *a)
+static void take_reply(struct login *l, struct auth_reply *a)
 {
 	char more[AUTH_REASON_MAX + 32];
 
-	if (l->state != LOGIN_AUTH) { /* cannot be: the worker drops answers to old questions */
-		auth_reply_free(&a);
-		return;
-	}
 	auth_reply_free(&l->reply);
 	l->reply = a;
 	if (a == NULL) {
@@ -624,6 +653,13 @@ void login_auth_reply(struct login *l, struct auth_reply *a)
 		log_login(l, LOG_LEVEL_WARN, is_refusal(a->verdict) ? "LOGIN REFUSED" : "TEMPORARY FAILURE", more);
 		refuse(l, a->verdict, "");
 	}
+}
+
+void login_auth_reply(struct login *l, struct auth_reply *a)
+{
+	DIE_IF(l->state != LOGIN_AUTH); /* the worker drops answers to old questions */
+	take_reply(l, a);
+	leave(l);
 }
 
 /* --- for the dialects --- */
@@ -786,6 +822,25 @@ static void greet(struct login *l)
 	}
 }
 
+/* The client's first words are ours, if it may have any. */
+static void begin(struct login *l)
+{
+	const struct login_dialect *d = l->dialect;
+
+	if (worker_draining(l->worker)) {
+		say_bye(l, LOGIN_BYE_DRAIN);
+		return;
+	}
+	if (d->greeting_mech != NULL && d->greeting_mech(l) != AUTH_MECH_PASSWORD &&
+	    worker_ask_challenge(l->worker, l, d->greeting_mech(l))) {
+		enter(l, LOGIN_GREETING);
+		watch(l);
+		return;
+	}
+	greet(l);
+	feed(l);
+}
+
 void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client, uint16_t local_port)
 {
 	struct login *l = mem_alloc(sizeof(*l));
@@ -800,18 +855,8 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 	l->started = clock_seconds();
 	conn_open(&l->conn, fd, on_io, l);
 	worker_add(w, l);
-	if (worker_draining(w)) {
-		say_bye(l, LOGIN_BYE_DRAIN);
-		return;
-	}
-	if (d->greeting_mech != NULL && d->greeting_mech(l) != AUTH_MECH_PASSWORD &&
-	    worker_ask_challenge(w, l, d->greeting_mech(l))) {
-		enter(l, LOGIN_GREETING);
-		watch(l);
-		return;
-	}
-	greet(l);
-	feed(l);
+	begin(l);
+	leave(l);
 }
 
 void login_refuse(const struct login_dialect *d, int fd)
@@ -838,15 +883,16 @@ void login_challenge(struct login *l, const char *text)
 	}
 	enter(l, LOGIN_COMMAND);
 	feed(l);
+	leave(l);
 }
 
-void login_end(struct login *l, enum login_bye why)
+static void end_for(struct login *l, enum login_bye why)
 {
 	char ip[NET_IP_TEXT_MAX];
 
 	switch (l->state) {
 	case LOGIN_CLOSING:
-		login_free(l);
+		end(l);
 		return;
 	case LOGIN_AUTH:
 	case LOGIN_RETRY:
@@ -859,7 +905,7 @@ void login_end(struct login *l, enum login_bye why)
 	case LOGIN_HANDOFF:
 		/* spawn's copy of the descriptor may lie unread for long: the client must not wait for it. */
 		conn_cut(&l->conn);
-		login_free(l);
+		end(l);
 		return;
 	case LOGIN_GREETING:
 	case LOGIN_COMMAND:
@@ -868,4 +914,10 @@ void login_end(struct login *l, enum login_bye why)
 	if (why == LOGIN_BYE_TIMEOUT)
 		log_as(l->dialect->program, LOG_LEVEL_INFO, "TIMEOUT, ip=[%s], port=[%u]", net_addr_log(&l->client, ip), l->client.port);
 	say_bye(l, why);
+}
+
+void login_end(struct login *l, enum login_bye why)
+{
+	end_for(l, why);
+	leave(l);
 }

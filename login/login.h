@@ -122,6 +122,7 @@ struct login {
 	unsigned bad;                /* consecutive errors */
 	double peer_until;           /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
 	bool retried;                /* the hand-over, or the way to a peer, failed once already */
+	bool over;                   /* it is freed as soon as the engine is left */
 	struct net_addr client;
 	uint16_t local_port;
 	struct str in;               /* bytes that wait for more, or for the hand-over */
@@ -172,7 +173,8 @@ void login_add_note(const struct login *l, struct str *out);
 /* The hop that the login sends on to that peer. */
 void login_next_hop(const struct login *l, struct hop *out);
 
-/* The engine, for the worker: takes over the accepted socket FD. */
+/* The engine, for the worker: each of these may be the end of L, which is no login any more then. This one takes over the accepted
+ * socket FD. */
 void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client, uint16_t local_port);
 /* Tells the client on FD that it cannot be served now. FD stays open, and is the caller's to close. */
 void login_refuse(const struct login_dialect *d, int fd);

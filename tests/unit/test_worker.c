@@ -158,7 +158,7 @@ static void answer_here(uint32_t request)
 	turns();
 }
 
-static void refuse_handoff(void)
+static void answer_handoff(bool ok)
 {
 	static struct msgw m;
 	struct msgr r;
@@ -168,7 +168,7 @@ static void refuse_handoff(void)
 	request = msgr_u32(&r);
 	msgw_begin(&m, HANDOFF_REPLY);
 	msgw_u32(&m, request);
-	msgw_u8(&m, 0);
+	msgw_u8(&m, ok);
 	CU_ASSERT_EQUAL(msg_send(spawn_end, &m, -1), 0);
 	turns();
 }
@@ -193,7 +193,7 @@ static void fail_first_handoff(void)
 	told();
 	say("a LOGIN u p\r\n");
 	answer_here(asked("u"));
-	refuse_handoff();
+	answer_handoff(false);
 	CU_ASSERT(next(authd_end, SESSION_END, &r));
 	CU_ASSERT_EQUAL(w->logins->state, LOGIN_RETRY);
 }
@@ -208,7 +208,7 @@ static void test_sweep_and_retry_in_one_turn(void)
 	turns();
 	CU_ASSERT_STRING_EQUAL(told(), "");
 	answer_here(asked("u"));
-	refuse_handoff();
+	answer_handoff(false);
 	CU_ASSERT_PTR_NOT_NULL(strstr(told(), "a NO [UNAVAILABLE]"));
 	teardown();
 }
@@ -308,6 +308,91 @@ static void test_client_does_not_read(void)
 		turns();
 	}
 	CU_ASSERT_PTR_NULL(w->logins);
+	teardown();
+}
+
+/* --- every end of a login --- */
+
+/* The client's last words are there, and it is gone: so is the login, whichever way the words were looked at. */
+static void test_goodbye_cannot_be_said(void)
+{
+	static const char words[] = "b LOGOUT\r\nc NOOP\r\n";
+	uint32_t request;
+
+	setup();
+	told();
+	CU_ASSERT(send(client_end, words, strlen(words), 0) > 0);
+	close(client_end);
+	client_end = -1;
+	turns();
+	CU_ASSERT_PTR_NULL(w->logins);
+	teardown();
+
+	setup();
+	told();
+	say("a LOGIN u p\r\nb LOGOUT\r\nc NOOP\r\n");
+	request = asked("u");
+	close(client_end);
+	client_end = -1;
+	turns();
+	CU_ASSERT_PTR_NOT_NULL(w->logins);
+	answer_wrong(request);
+	CU_ASSERT_PTR_NULL(w->logins);
+	teardown();
+}
+
+/* Too many errors; what comes behind them in the same segment is not looked at. The client does not close: the time for it ends. */
+static void test_errors_and_linger(void)
+{
+	struct str words = STR_INIT;
+
+	setup();
+	told();
+	for (int i = 0; i < LOGIN_BAD_MAX; i++)
+		str_adds(&words, "a NONSENSE\r\n");
+	str_adds(&words, "z NOOP\r\n");
+	say(str_cstr(&words));
+	CU_ASSERT_PTR_NULL(strstr(told(), "z OK"));
+	CU_ASSERT_EQUAL_FATAL(w->logins->state, LOGIN_CLOSING);
+	ev_invoke(w->ctx.loop, &w->logins->timer, EV_TIMER);
+	CU_ASSERT_PTR_NULL(w->logins);
+	teardown();
+	str_fini(&words);
+}
+
+static void begin_handoff(void)
+{
+	setup();
+	told();
+	say("a LOGIN u p\r\n");
+	answer_here(asked("u"));
+	CU_ASSERT_EQUAL(w->logins->state, LOGIN_HANDOFF);
+}
+
+/* The session is the server's, or nobody's, if it is not known whether there is a server. */
+static void test_handoff_ends(void)
+{
+	struct msgr r;
+
+	begin_handoff();
+	answer_handoff(true);
+	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_FALSE(next(authd_end, SESSION_END, &r));
+	teardown();
+
+	begin_handoff();
+	shutdown(spawn_end, SHUT_RDWR);
+	turns();
+	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT(next(authd_end, SESSION_END, &r));
+	CU_ASSERT_STRING_EQUAL(told(), "");
+	teardown();
+
+	begin_handoff();
+	login_end(w->logins, LOGIN_BYE_SHUTDOWN);
+	turns();
+	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT(next(authd_end, SESSION_END, &r));
 	teardown();
 }
 
@@ -508,6 +593,7 @@ static void test_peer_is_this_node(void)
 CODED(test_greeting_and_goodbye)
 CODED(test_commands_while_authd_is_asked)
 CODED(test_client_does_not_read)
+CODED(test_errors_and_linger)
 CODED(test_client_leaves_while_authd_is_asked)
 CODED(test_client_leaves_during_peer_login)
 CODED(test_arrival_is_told_in_passing)
@@ -517,6 +603,9 @@ static const struct unit_case cases[] = {
 	{ "greeting and goodbye", test_greeting_and_goodbye },
 	{ "commands while authd is asked", test_commands_while_authd_is_asked },
 	{ "a client that does not read", test_client_does_not_read },
+	{ "a goodbye that cannot be said", test_goodbye_cannot_be_said },
+	{ "errors, and a client that does not close", test_errors_and_linger },
+	{ "the ends of a hand-over", test_handoff_ends },
 	{ "the sweep and the second try come in one turn", test_sweep_and_retry_in_one_turn },
 	{ "a new authd and the second try come in one turn", test_new_authd_and_retry_in_one_turn },
 	{ "the deadline and the second try come in one turn", test_timeout_while_retry_is_pending },
@@ -529,6 +618,7 @@ static const struct unit_case cases[] = {
 	{ "coded: greeting and goodbye", test_greeting_and_goodbye_coded },
 	{ "coded: commands while authd is asked", test_commands_while_authd_is_asked_coded },
 	{ "coded: a client that does not read", test_client_does_not_read_coded },
+	{ "coded: errors, and a client that does not close", test_errors_and_linger_coded },
 	{ "coded: a client leaves while authd is asked", test_client_leaves_while_authd_is_asked_coded },
 	{ "coded: a client leaves during the login at its peer", test_client_leaves_during_peer_login_coded },
 	{ "coded: an arrival is told in passing", test_arrival_is_told_in_passing_coded },
