@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "authd/request.h"
@@ -13,6 +14,7 @@
 #include "lib/clock.h"
 #include "lib/hex.h"
 #include "lib/mem.h"
+#include "node/msg_ticket.h"
 #include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"
 
@@ -23,7 +25,7 @@ static struct chan *worker;
 static struct auth_reply last;
 static unsigned nanswers;
 static char said[AUTH_TEXT_MAX]; /* the last text for the client */
-static unsigned nsaid;
+static unsigned nsaid, ncrowded, ntickets;
 static int authworker;
 static struct job job;           /* the auth worker's last one */
 
@@ -43,6 +45,8 @@ static void on_answer(struct chan *c UNUSED, struct msgr *r, int fd UNUSED, void
 		nanswers++;
 	else if (r->type == AUTH_CONTINUE && auth_text_read(r, &id, said))
 		nsaid++;
+	else if (r->type == AUTH_CROWDED)
+		ncrowded++;
 }
 
 /* --- SCRAM's module: whoever says "right" is --- */
@@ -115,6 +119,8 @@ static void load(const char *text)
 	use_userdb(db);
 }
 
+/* Of "tanstaaftanstaaf". */
+#define STATE "d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b"
 #define SLOW "$6$salt$egUxKNxDs8kPfh8iPMNcosMhb2eWah6d3R44JDm5Rj/j/XWR5E33QPd0YmHXoDHOIDR6kL5D3JcQcz0O8FHE00"
 static const char accounts[] =
     "jo\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 192.0.2.1\n"
@@ -123,9 +129,15 @@ static const char accounts[] =
     "name\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com\n"
     "off\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=disableimap=1\n"
     "root\tuid=0|gid=0|home=/h|systempw={PLAIN}secret\n"
+    "state\tuid=1000|gid=1000|home=/h|hmac-md5pw=" STATE "|options=mailhost=192.0.2.7\n"
+    "tls\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=disableinsecureimap=1\n"
+    "locked\tuid=1000|gid=1000|home=/h|systempw=!{PLAIN}secret\n"
+    "two\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 node.example.com\n"
+    "us\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com 192.0.2.1\n"
+    "low\tuid=50|gid=50|home=/h|systempw={PLAIN}secret\n"
     "bad\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node:x\n";
 
-static void begin(void)
+static void begin_with(const char *modules)
 {
 	struct str errors = STR_INIT;
 	int fd[2];
@@ -133,7 +145,7 @@ static void begin(void)
 	memset(&a, 0, sizeof(a));
 	memset(&w, 0, sizeof(w));
 	set = settings_defaults();
-	unit_set(&set->authdaemonrc_authmodulelist, "authuserdb authdaemon");
+	unit_set(&set->authdaemonrc_authmodulelist, modules);
 	unit_set(&set->self[0], "192.0.2.1");
 	set->imapd_IMAP_PROXY = 1;
 	a.ctx.set = set;
@@ -162,8 +174,13 @@ static void begin(void)
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
 	jobs_add_worker(a.jobs, 0, 1, fd[0]);
 	authworker = fd[1];
-	nsaid = 0;
+	nsaid = ncrowded = ntickets = 0;
 	job_init(&job, 0, JOB_HASH);
+}
+
+static void begin(void)
+{
+	begin_with("authuserdb authdaemon");
 }
 
 static void end(void)
@@ -244,7 +261,7 @@ static void done(enum auth_result result, const char *text, bool goes_on)
 	mem_free(&d.text);
 	d.text = mem_strdup(text);
 	d.answered = !goes_on;
-	d.pos = goes_on ? 2 : 1;
+	d.pos = goes_on ? job.from + 1 : job.from;
 	account_set(&d.account.name, "dora");
 	account_set(&d.account.home, "/h");
 	account_set(&d.account.clear, "secret");
@@ -277,21 +294,34 @@ static bool all_gone(void)
 	    jobs_waiting(a.jobs) == 0;
 }
 
-/* Question ID. */
-static void ask(uint32_t id, enum auth_mech mech, const char *user, const char *password)
+static void put(const struct auth_request *q)
 {
-	struct auth_request q = { .request = id, .mech = mech };
 	static struct msgw m;
 	struct msgr r;
 
-	str_copy(q.user, sizeof(q.user), user);
-	str_copy(q.password, sizeof(q.password), password);
-	CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, "192.0.2.99", 1));
-	auth_request_write(&m, &q);
+	auth_request_write(&m, q);
 	msgr_begin(&r, m.buf, m.len - 1);
 	CU_ASSERT_FALSE(request_new(&w, &r));
 	msgr_begin(&r, m.buf, m.len);
 	CU_ASSERT_TRUE_FATAL(request_new(&w, &r));
+}
+
+static struct auth_request make(uint32_t id, enum auth_mech mech, const char *user, const char *password)
+{
+	struct auth_request q = { .request = id, .mech = mech };
+
+	str_copy(q.user, sizeof(q.user), user);
+	str_copy(q.password, sizeof(q.password), password);
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, "192.0.2.99", 1));
+	return q;
+}
+
+/* Question ID. */
+static void ask(uint32_t id, enum auth_mech mech, const char *user, const char *password)
+{
+	struct auth_request q = make(id, mech, user, password);
+
+	put(&q);
 }
 
 /* Question ID: the right answer to a challenge. */
@@ -640,6 +670,21 @@ static void test_remembered(void)
 	}
 }
 
+/* A directory that does not know the account is not asked about it again, once it was proven behind it. */
+static void test_passed(void)
+{
+	begin_with("authdaemon authuserdb");
+	for (int i = 0; i < 2; i++) {
+		ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
+		CU_ASSERT_EQUAL(given(JOB_VERIFY), i == 0);
+		if (i == 0)
+			done(AUTH_UNKNOWN, "", true);
+		CU_ASSERT(all_gone());
+		CU_ASSERT(nanswers == (unsigned)i + 1 && last.verdict == AUTH_VERDICT_OK && last.local);
+	}
+	end();
+}
+
 /* The record of a directory, for a mechanism that does not tell the password. */
 static void test_record_of_directory(void)
 {
@@ -702,6 +747,7 @@ static void test_refused(void)
 		{ "off", "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_DISABLED, "disableimap" },
 		{ "bad", "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_UNAVAILABLE, NULL },
 		{ "root", "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_UNAVAILABLE, NULL },
+		{ "low", "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_UNAVAILABLE, "its uid or gid is below MIN_UID" },
 		{ "ann", "00", AUTH_MECH_CRAM_MD5, AUTH_VERDICT_UNAVAILABLE, "its challenge is not known any more" },
 		{ "ann", "00", AUTH_MECH_TOKEN, AUTH_VERDICT_WRONG, "" },
 		{ long_name, "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_WRONG, "the name is too long" },
@@ -798,14 +844,349 @@ static void test_too_many(void)
 	end();
 }
 
+/* --- whom a forwarded login stands for --- */
+
+/* A hop for USER, signed for this node with the pool's secret. */
+static struct hop signed_hop(const char *user)
+{
+	struct hop h = { .present = true, .session_id = "abc", .tls = true, .ttl = 5, .signature = HOP_SIGNATURE_MADE, .time = (uint64_t)time(NULL) };
+
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&h.client, "198.51.100.3", 4711));
+	hop_sign(&h, a.pool, set->self[0], user);
+	return h;
+}
+
+/* Question 7 of USER, forwarded by H. */
+static void forward(const char *user, const struct hop *h)
+{
+	struct auth_request q = make(7, AUTH_MECH_PASSWORD, user, "secret");
+
+	q.hop = *h;
+	put(&q);
+}
+
+static bool is_client(const char *ip)
+{
+	char text[NET_IP_TEXT_MAX];
+
+	return strcmp(net_addr_text(&last.client, text), ip) == 0;
+}
+
+static void test_hop(void)
+{
+	struct hop h;
+
+	begin();
+	h = signed_hop("ann");
+	forward("ann", &h);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	CU_ASSERT(last.proxied && last.client_tls && is_client("198.51.100.3"));
+	CU_ASSERT_STRING_EQUAL(last.session_id, "abc");
+	CU_ASSERT_EQUAL(a.signatures[HOP_CHECK_GOOD], 1);
+	h = signed_hop("tls"); /* the client has TLS, whatever the node before it has */
+	forward("tls", &h);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	h.mac[0] ^= 1;
+	forward("ann", &h);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	CU_ASSERT(!last.proxied && !last.client_tls && is_client("192.0.2.99"));
+	CU_ASSERT_EQUAL(last.signature, HOP_CHECK_WRONG);
+	CU_ASSERT_STRING_NOT_EQUAL(last.session_id, "abc");
+	unit_set(&set->proxy_PROXY_TRUSTED, "10.0.0.0/8 192.0.2.0/24");
+	forward("ann", &h);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.proxied && is_client("198.51.100.3"));
+	CU_ASSERT_EQUAL(last.signature, HOP_CHECK_NONE);
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* A refusal blames the client that the login stands for. */
+static void test_hop_refused(void)
+{
+	struct hop h;
+
+	begin();
+	h = signed_hop("off");
+	forward("off", &h);
+	CU_ASSERT(refused(AUTH_VERDICT_DISABLED) && is_client("198.51.100.3"));
+	end();
+}
+
+/* The last hop serves what is here, and sends nothing further; nor does anybody send on what was here before. */
+static void test_circle(void)
+{
+	struct hop h;
+
+	begin();
+	h = signed_hop("two");
+	h.ttl = 1;
+	forward("two", &h);
+	CU_ASSERT(refused(AUTH_VERDICT_LOOP));
+	CU_ASSERT_FALSE(loops_has(a.loops, LOOP_BACK, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, clock_now())); /* anybody can say so */
+	hop_sign(&h, a.pool, set->self[0], "two");
+	forward("two", &h);
+	CU_ASSERT(refused(AUTH_VERDICT_LOOP));
+	CU_ASSERT(loops_has(a.loops, LOOP_BACK, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, clock_now()));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "was forwarded too often"));
+	forward("ann", &h);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local);
+	str_copy(h.session_id, sizeof(h.session_id), last.session_id);
+	h.ttl = 4;
+	forward("two", &h);
+	CU_ASSERT(refused(AUTH_VERDICT_LOOP));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "has been here before"));
+	str_copy(h.session_id, sizeof(h.session_id), "abc");
+	forward("two", &h);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.ttl == 3);
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* A node that has chosen us among the hosts knows what is down before us. */
+static void test_chosen(void)
+{
+	struct hop h;
+
+	begin();
+	h = signed_hop("us");
+	forward("us", &h);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local);
+	h.mac[0] ^= 1;
+	forward("us", &h);
+	CU_ASSERT_PTR_NOT_NULL(a.waiting); /* for the address of the first */
+	end();
+}
+
+static void send_token(const char *user, const struct hop *h, bool right)
+{
+	uint8_t token[HOP_MAC_LEN];
+	char text[TOKEN_TEXT_MAX];
+	struct auth_request q;
+
+	hop_token(h, a.pool, set->self[0], user, token);
+	token[0] ^= !right;
+	q = make(7, AUTH_MECH_TOKEN, user, hop_token_text(token, text));
+	q.hop = *h;
+	put(&q);
+}
+
+static void test_token(void)
+{
+	struct hop h;
+
+	begin();
+	h = signed_hop("ann");
+	send_token("ann", &h, false);
+	CU_ASSERT(refused(AUTH_VERDICT_WRONG));
+	send_token("ann", &h, true);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local);
+	send_token("ann", &h, true); /* once */
+	CU_ASSERT(refused(AUTH_VERDICT_WRONG));
+	h = signed_hop("locked");
+	send_token("locked", &h, true);
+	CU_ASSERT(refused(AUTH_VERDICT_WRONG));
+	h = signed_hop("ann");
+	h.time -= TOKEN_AGE_MAX + 10;
+	hop_sign(&h, a.pool, set->self[0], "ann");
+	send_token("ann", &h, true);
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "do the clocks of the nodes agree?"));
+	h.mac[0] ^= 1; /* of a node that is known: it is no guess of a password */
+	send_token("ann", &h, true);
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "does not hold here"));
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* --- may it be --- */
+
+static void test_limits(void)
+{
+	begin();
+	ask(7, AUTH_MECH_PASSWORD, "tls", "secret");
+	CU_ASSERT(refused(AUTH_VERDICT_DISABLED));
+	CU_ASSERT_STRING_EQUAL(last.reason, "disableinsecureimap");
+	set->imapd_MAXPERIP = 1;
+	services_use(&a);
+	ask(8, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	ask(9, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(refused(AUTH_VERDICT_LIMIT));
+	CU_ASSERT_STRING_EQUAL(last.reason, "MAXPERIP");
+	set->imapd_MAXDAEMONS = 1;
+	services_use(&a);
+	ask(10, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(refused(AUTH_VERDICT_LIMIT));
+	CU_ASSERT_STRING_EQUAL(last.reason, "MAXDAEMONS");
+	CU_ASSERT(all_gone());
+	end();
+}
+
+static struct ticket_grant ticket;
+
+static void on_ticket(struct chan *c UNUSED, struct msgr *r, int fd UNUSED, void *arg UNUSED)
+{
+	ntickets += r->type == TICKET && ticket_read(r, &ticket);
+}
+
+/* Spawn has the account's record before the worker has the ticket. */
+static void test_ticket(void)
+{
+	struct chan *spawn;
+	int fd[2];
+
+	begin();
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	spawn = chan_new(a.ctx.loop, fd[1], on_ticket, gone, NULL);
+	a.spawn = chan_new(a.ctx.loop, fd[0], NULL, gone, NULL);
+	account_init(&ticket.account);
+	ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local);
+	CU_ASSERT_EQUAL(ntickets, 1);
+	CU_ASSERT_EQUAL(memcmp(ticket.id, last.ticket, TICKET_LEN), 0);
+	CU_ASSERT_EQUAL(ticket.session, last.session);
+	CU_ASSERT_STRING_EQUAL(ticket.account.home, "/h");
+	CU_ASSERT_STRING_EQUAL(ticket.account.hash, "");
+	account_fini(&ticket.account);
+	chan_free(&a.spawn);
+	chan_free(&spawn);
+	end();
+}
+
+/* --- where to --- */
+
+/* The right answer of somebody whose directory has no clear password. */
+static void prove_by_state(uint32_t id)
+{
+	const char *challenge = challenges_make(w.challenges, id, AUTH_MECH_CRAM_MD5, "n", clock_now());
+	unsigned char md[EVP_MAX_MD_SIZE];
+	char answer[2 * EVP_MAX_MD_SIZE + 1];
+	unsigned n = 0;
+
+	HMAC(EVP_md5(), "tanstaaftanstaaf", 16, (const unsigned char *)challenge, strlen(challenge), md, &n);
+	ask(id, AUTH_MECH_CRAM_MD5, "state", hex_text(answer, md, n));
+}
+
+/* What the peer is told instead of a password that nobody knows. */
+static void test_lent(void)
+{
+	begin();
+	prove(7);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.forward == AUTH_FORWARD_CLEAR);
+	CU_ASSERT_STRING_EQUAL(last.password, "secret");
+	prove_by_state(8);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.forward == AUTH_FORWARD_OTHER && last.time != 0);
+	CU_ASSERT_STRING_EQUAL(last.password, "");
+	mac_free(&a.pool);
+	unit_set(&set->proxy_PROXY_MASTER_USER, "master");
+	unit_set(&set->proxy_PROXY_MASTER_PASSWORD, "key");
+	prove_by_state(9);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.forward == AUTH_FORWARD_OTHER && last.time == 0);
+	CU_ASSERT_STRING_EQUAL(last.master, "master");
+	CU_ASSERT_STRING_EQUAL(last.password, "key");
+	unit_set(&set->proxy_PROXY_MASTER_USER, "");
+	prove_by_state(10);
+	CU_ASSERT(refused(AUTH_VERDICT_CANNOT));
+	CU_ASSERT_STRING_EQUAL(last.password, "");
+	end();
+}
+
+/* Hosts that are down are tried last, and a name that nobody has resolved yet does not keep a login from a host that is up. */
+static void test_hosts(void)
+{
+	struct net_addr first, second;
+
+	begin();
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&first, "192.0.2.7", PEER_PORT));
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&second, "192.0.2.9", 0));
+	ask(7, AUTH_MECH_PASSWORD, "two", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.ntargets == 1 && last.more == AUTH_MORE_NAMES);
+	peers_result(a.peers, PROTOCOL_IMAP, &first, false, clock_now());
+	ask(8, AUTH_MECH_PASSWORD, "two", "secret");
+	CU_ASSERT_PTR_NOT_NULL(a.waiting); /* now the second one is the next to be tried */
+	peers_resolved(a.peers, "node.example.com", NAME_FOUND, &second, 1, clock_now());
+	request_resume(&a);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.ntargets == 2 && last.more == AUTH_MORE_NONE);
+	CU_ASSERT_STRING_EQUAL(last.target[0].host, "node.example.com");
+	CU_ASSERT_STRING_EQUAL(last.target[1].host, "192.0.2.7");
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* No answer comes at all: the login goes on when its share of the time is over. */
+static void test_address_timer(void)
+{
+	begin();
+	set->proxy_PROXY_TIMEOUT = 1;
+	ask(7, AUTH_MECH_PASSWORD, "us", "secret");
+	CU_ASSERT_PTR_NOT_NULL(a.waiting);
+	for (int i = 0; i < 1000 && nanswers == 0; i++)
+		ev_run(a.ctx.loop, EVRUN_ONCE);
+	CU_ASSERT(nanswers == 1 && last.verdict == AUTH_VERDICT_OK && last.local);
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* The room to wait in is full: the account is refused, and shut out for a while. */
+static void test_held_full(void)
+{
+	begin();
+	crowd();
+	a.nheld = 1000;
+	ask(7, AUTH_MECH_PASSWORD, "jo", "secret");
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "20 logins of this account are under way at mailhost 192.0.2.7"));
+	a.nheld = 0;
+	CU_ASSERT(reg_is_shut(a.reg, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, "jo", clock_now()));
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* A slow hash is computed once, for a right password and for a wrong one. */
+static void test_hash_once(void)
+{
+	begin();
+	for (int i = 0; i < 4; i++) {
+		ask(7, AUTH_MECH_PASSWORD, "slow", i < 2 ? "secret" : "wrong");
+		CU_ASSERT_EQUAL(given(JOB_HASH), i % 2 == 0);
+		if (i % 2 == 0)
+			done(i < 2 ? AUTH_OK : AUTH_MISMATCH, "", false);
+		CU_ASSERT(all_gone());
+		CU_ASSERT_EQUAL(nanswers, (unsigned)i + 1);
+		CU_ASSERT_EQUAL(last.verdict, i < 2 ? AUTH_VERDICT_OK : AUTH_VERDICT_WRONG);
+	}
+	end();
+}
+
+/* The worker is asked, too, who has arrived, when the first login waits for room. */
+static void test_crowded_said(void)
+{
+	begin();
+	crowd();
+	a.workers = &w;
+	ask(7, AUTH_MECH_PASSWORD, "jo", "secret");
+	turn();
+	CU_ASSERT_EQUAL(ncrowded, 1);
+	ask(8, AUTH_MECH_PASSWORD, "jo", "secret");
+	turn();
+	CU_ASSERT_EQUAL(ncrowded, 1);
+	end();
+}
+
 static const struct unit_case cases[] = {
 	{ "once more", test_again_once }, { "cancelled in each state", test_cancelled }, { "dropped in each state", test_dropped },
 	{ "a step that nobody awaits", test_unasked_step }, { "expired in each state", test_expired },
 	{ "resumed in each state", test_resumed }, { "what is awaited comes", test_awaited }, { "no auth worker", test_no_worker },
 	{ "what the auth worker finds is no", test_wrong }, { "nobody's password", test_nobody },
-	{ "remembered answers", test_remembered },
+	{ "remembered answers", test_remembered }, { "passed on by a directory", test_passed },
 	{ "a directory's record", test_record_of_directory }, { "broken conversations", test_scram_broken },
 	{ "refused at once", test_refused }, { "no room at the peer", test_no_room }, { "no address", test_no_address },
-	{ "several in a queue", test_queues }, { "too many conversations", test_too_many }, { NULL, NULL },
+	{ "several in a queue", test_queues }, { "too many conversations", test_too_many },
+	{ "a hop that is believed, or not", test_hop }, { "whom a refusal blames", test_hop_refused }, { "circles", test_circle },
+	{ "chosen by a node", test_chosen }, { "tokens", test_token }, { "limits", test_limits }, { "a ticket for spawn", test_ticket },
+	{ "credentials for the peer", test_lent }, { "hosts that are down, or unknown", test_hosts },
+	{ "an address that never comes", test_address_timer }, { "too many wait for room", test_held_full },
+	{ "a hash is computed once", test_hash_once }, { "workers are asked who has arrived", test_crowded_said }, { NULL, NULL },
 };
 UNIT_MAIN("request", cases)
