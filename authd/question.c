@@ -23,9 +23,9 @@
 static const double patience = 0.8;
 
 /* One job. It may outlive those who asked: what it brings is remembered. */
-struct question {
+struct pending {
 	struct questions *qs;
-	struct question *prev, *next; /* of all */
+	struct pending *prev, *next; /* of all */
 	UT_hash_handle hh;            /* by proof, of those that can be shared */
 	struct cache_digest key;      /* the account as it is asked for */
 	struct cache_digest proof;    /* with the password; of a look-up without: the same */
@@ -58,7 +58,7 @@ struct questions {
 	bool by_client, pool_shares;
 	uint8_t settings[SETTINGS_DIGEST_LEN];
 	int64_t ttl, negative_ttl, stale; /* ms */
-	struct question *all, *shared;
+	struct pending *all, *shared;
 	uint64_t epoch;            /* what was asked in an older one is not remembered */
 	struct probe probe[AUTH_CHAIN_MAX];
 	uint64_t since;            /* verdicts that nodes share count if they are newer, unix seconds */
@@ -104,7 +104,7 @@ static const struct cache_value *find_proven(struct questions *qs, const struct 
 	return v != NULL && same(&v->proof, proof) && now - v->time < age ? v : NULL;
 }
 
-static void remember(struct question *q, const struct job_done *done)
+static void remember(struct pending *q, const struct job_done *done)
 {
 	struct questions *qs = q->qs;
 	const struct cache_value *v = cache_find(qs->cache, &q->key);
@@ -137,7 +137,7 @@ static void give(struct asker *who, const struct answer *answer)
 	fn(answer, arg);
 }
 
-static void give_all(struct question *q, const struct answer *answer)
+static void give_all(struct pending *q, const struct answer *answer)
 {
 	q->answering = true;
 	while (q->askers != NULL) {
@@ -149,7 +149,7 @@ static void give_all(struct question *q, const struct answer *answer)
 	q->answering = false;
 }
 
-static void give_later(struct question *q, struct asker *who)
+static void give_later(struct pending *q, struct asker *who)
 {
 	struct account none;
 	struct answer answer = { .answered = true, .result = AUTH_TRY_LATER, .pos = q != NULL ? q->pos : 0, .account = &none };
@@ -163,7 +163,7 @@ static void give_later(struct question *q, struct asker *who)
 }
 
 /* WHO alone, or all askers of Q, get what V says. */
-static void give_remembered(struct questions *qs, struct question *q, struct asker *who, const struct cache_value *v)
+static void give_remembered(struct questions *qs, struct pending *q, struct asker *who, const struct cache_value *v)
 {
 	struct account account;
 	struct answer answer = { .answered = v->answered, .result = (enum auth_result)v->result, .pos = v->pos, .account = &account,
@@ -177,7 +177,7 @@ static void give_remembered(struct questions *qs, struct question *q, struct ask
 	account_fini(&account);
 }
 
-static unsigned askers(const struct question *q)
+static unsigned askers(const struct pending *q)
 {
 	const struct asker *who;
 	unsigned n;
@@ -187,7 +187,7 @@ static unsigned askers(const struct question *q)
 }
 
 /* There is no answer, or none soon: whoever was proven lately gets in. False: nobody did. */
-static bool give_stale(struct question *q)
+static bool give_stale(struct pending *q)
 {
 	struct questions *qs = q->qs;
 	const struct cache_value *v = q->verify ? find_proven(qs, &q->key, &q->proof, qs->clock(), qs->stale) : NULL;
@@ -199,14 +199,14 @@ static bool give_stale(struct question *q)
 	return true;
 }
 
-static void unshare(struct question *q)
+static void unshare(struct pending *q)
 {
 	if (q->shared)
 		HASH_DEL(q->qs->shared, q);
 	q->shared = false;
 }
 
-static void question_free(struct question *q)
+static void question_free(struct pending *q)
 {
 	struct questions *qs = q->qs;
 
@@ -220,7 +220,7 @@ static void question_free(struct question *q)
 
 static void on_patience(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
-	struct question *q = t->data;
+	struct pending *q = t->data;
 
 	if (give_stale(q))
 		q->keep = true;
@@ -228,9 +228,9 @@ static void on_patience(struct ev_loop *loop UNUSED, ev_timer *t, int revents UN
 
 /* --- the job --- */
 
-static struct question *find_at(struct questions *qs, unsigned pos, const struct question *but)
+static struct pending *find_at(struct questions *qs, unsigned pos, const struct pending *but)
 {
-	struct question *q;
+	struct pending *q;
 
 	DL_FOREACH(qs->all, q) {
 		if (q != but && q->pos == pos && !q->lasting)
@@ -240,9 +240,9 @@ static struct question *find_at(struct questions *qs, unsigned pos, const struct
 }
 
 /* POS is down: nobody waits for it any longer. */
-static void release_all(struct questions *qs, unsigned pos, const struct question *but)
+static void release_all(struct questions *qs, unsigned pos, const struct pending *but)
 {
-	struct question *q;
+	struct pending *q;
 
 	while ((q = find_at(qs, pos, but)) != NULL) {
 		jobs_forget(qs->jobs, q);
@@ -273,7 +273,7 @@ static enum health_outcome outcome_of(const struct questions *qs, const struct j
 	return o;
 }
 
-static void keep_answered(struct questions *qs, unsigned pos, const struct question *q)
+static void keep_answered(struct questions *qs, unsigned pos, const struct pending *q)
 {
 	struct probe *p = pos < AUTH_CHAIN_MAX ? &qs->probe[pos] : NULL;
 
@@ -294,7 +294,7 @@ static void keep_asked(struct questions *qs, unsigned pos, const char *service, 
 	p->asked.name = mem_strdup(name);
 }
 
-static void learn(struct question *q, const struct job_done *done)
+static void learn(struct pending *q, const struct job_done *done)
 {
 	struct questions *qs = q->qs;
 	enum health_outcome o = outcome_of(qs, done);
@@ -319,7 +319,7 @@ static void learn(struct question *q, const struct job_done *done)
 
 static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 {
-	struct question *q = arg;
+	struct pending *q = arg;
 	struct questions *qs = q->qs;
 	/* During a reload the two sides may have different chains: a question must not go to and fro. */
 	bool valid = done != NULL && (done->answered || done->pos > q->pos);
@@ -343,10 +343,10 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 }
 
 /* CLIENT: for whom the work is done; NULL: the node itself. ONLY_SHARED: of the pool's other nodes. */
-static struct question *submit(struct questions *qs, const struct memory *m, const struct directory_query *query,
+static struct pending *submit(struct questions *qs, const struct memory *m, const struct directory_query *query,
     const struct net_addr *client, bool only_shared)
 {
-	struct question *q = mem_alloc(sizeof(*q));
+	struct pending *q = mem_alloc(sizeof(*q));
 	uint32_t id = jobs_next_id(qs->jobs);
 	/* Who asks by hand, or finds out whether a directory is back, asks it. */
 	unsigned avoid = query->fresh ? 0 : health_all_down(qs->health) & ~(1U << query->pos);
@@ -381,7 +381,7 @@ static void on_probe(unsigned pos, void *arg)
 	struct directory_query query = { .pos = pos, .question = { .service = known ? p->known.service : p->asked.service,
 		.user = known ? p->known.name : p->asked.name } };
 	struct memory m = { .now = qs->clock() };
-	struct question *q = submit(qs, &m, &query, NULL, false);
+	struct pending *q = submit(qs, &m, &query, NULL, false);
 
 	p->turn = !p->turn;
 	q->probe = q->lasting = true;
@@ -418,7 +418,7 @@ static bool from_old_memory(struct questions *qs, struct asker *who, const struc
 
 void question_ask(struct questions *qs, struct asker *who, const struct directory_query *query, answer_fn *fn, void *arg)
 {
-	struct question *q = NULL;
+	struct pending *q = NULL;
 	struct memory m;
 	bool verify = query->question.password != NULL, only_shared = false;
 
@@ -479,7 +479,7 @@ void question_passed(struct questions *qs, const struct directory_query *query, 
 
 void question_cancel(struct asker *who)
 {
-	struct question *q = who->question;
+	struct pending *q = who->question;
 
 	if (q == NULL)
 		return;
@@ -520,7 +520,7 @@ static void forget_probes(struct questions *qs)
 /* What is on its way answers those who asked, and nobody else. */
 static void begin_anew(struct questions *qs)
 {
-	struct question *q;
+	struct pending *q;
 
 	qs->epoch++;
 	DL_FOREACH(qs->all, q)
@@ -572,7 +572,7 @@ void questions_free(struct questions **qsp)
 	if (qs == NULL)
 		return;
 	while (qs->all != NULL) {
-		struct question *q = qs->all;
+		struct pending *q = qs->all;
 
 		while (q->askers != NULL) {
 			struct asker *who = q->askers;

@@ -11,7 +11,7 @@
 #include "authlib/auth.h"
 
 struct questions; /* those of a node */
-struct question;  /* one on its way */
+struct pending;  /* one on its way */
 
 /* What the directories are asked; nothing of it need outlive the call. */
 struct directory_query {
@@ -34,7 +34,7 @@ typedef void answer_fn(const struct answer *answer, void *arg);
 /* Someone who waits for an answer: a member of whoever asks, all zero while it does not. */
 struct asker {
 	struct asker *prev, *next; /* of those who ask the same */
-	struct question *question;
+	struct pending *question;
 	answer_fn *fn;
 	void *arg;
 };

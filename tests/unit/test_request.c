@@ -1174,6 +1174,103 @@ static void test_crowded_said(void)
 	end();
 }
 
+/* --- anything in any order --- */
+
+static uint32_t seed;
+
+static unsigned pick(unsigned n)
+{
+	seed = seed * 1664525 + 1013904223;
+	return (seed >> 16) % n;
+}
+
+/* A question as a worker could put it, one that was taken over included: any mechanism for any name, numbers that are in use. */
+static void put_any(void)
+{
+	static const char *const users[] = { "jo", "ann", "slow", "name", "off", "root", "low", "bad", "state", "tls", "locked", "two", "us",
+	    "dora", "nobody" };
+	struct auth_request q = make(pick(8), (enum auth_mech)pick(AUTH_MECH_COUNT), users[pick(ARRAY_LEN(users))],
+	    pick(3) != 0 ? "secret" : "wrong");
+
+	q.hop.present = pick(4) == 0;
+	q.hop.ttl = (uint8_t)pick(3);
+	if (pick(3) == 0)
+		challenges_make(w.challenges, q.request, AUTH_MECH_CRAM_MD5, "n", clock_now());
+	put(&q);
+}
+
+static void answer_job(void)
+{
+	static const enum auth_result results[] = { AUTH_OK, AUTH_OK, AUTH_MISMATCH, AUTH_UNKNOWN, AUTH_DISABLED, AUTH_TRY_LATER, AUTH_BROKEN };
+	enum auth_result result = results[pick(ARRAY_LEN(results))];
+
+	given(JOB_HASH); /* or another kind */
+	if (job.id == 0)
+		return;
+	if (job.kind == JOB_SCRAM)
+		done_keys();
+	else
+		done(result, "", result == AUTH_UNKNOWN && job.kind != JOB_HASH);
+	job.id = 0;
+}
+
+static void anything(void)
+{
+	static const char *const texts[] = { "", "right", "wrong" };
+	struct net_addr peer;
+
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&peer, "192.0.2.9", 0));
+	switch (pick(12)) {
+	case 0:
+		request_cancel(&w, pick(8));
+		break;
+	case 1:
+	case 2:
+	case 3:
+		request_step(&w, pick(8), texts[pick(ARRAY_LEN(texts))]);
+		break;
+	case 4:
+		request_expire(&w, clock_now() + (pick(8) == 0 ? 1000 : -1000));
+		break;
+	case 5:
+		request_resume(&a);
+		break;
+	case 6:
+		peers_resolved(a.peers, "node.example.com", (enum name_answer)pick(3), &peer, 1, clock_now());
+		request_resume(&a);
+		break;
+	case 7:
+		a.first_load = pick(2) == 0;
+		use_userdb(NULL);
+		if (pick(4) != 0)
+			load(accounts);
+		break;
+	case 8:
+	case 9:
+		answer_job();
+		break;
+	default:
+		put_any();
+	}
+	turn();
+}
+
+/* No order of events is one that the table of states does not know, and nothing is left of any question in the end. */
+static void test_random(void)
+{
+	for (unsigned i = 0; i < 100; i++) {
+		seed = i;
+		begin();
+		if (i % 2 == 0)
+			crowd();
+		for (int k = 0; k < 300; k++)
+			anything();
+		request_drop_all(&w);
+		CU_ASSERT(all_gone());
+		end();
+	}
+}
+
 static const struct unit_case cases[] = {
 	{ "once more", test_again_once }, { "cancelled in each state", test_cancelled }, { "dropped in each state", test_dropped },
 	{ "a step that nobody awaits", test_unasked_step }, { "expired in each state", test_expired },
@@ -1187,6 +1284,7 @@ static const struct unit_case cases[] = {
 	{ "chosen by a node", test_chosen }, { "tokens", test_token }, { "limits", test_limits }, { "a ticket for spawn", test_ticket },
 	{ "credentials for the peer", test_lent }, { "hosts that are down, or unknown", test_hosts },
 	{ "an address that never comes", test_address_timer }, { "too many wait for room", test_held_full },
-	{ "a hash is computed once", test_hash_once }, { "workers are asked who has arrived", test_crowded_said }, { NULL, NULL },
+	{ "a hash is computed once", test_hash_once }, { "workers are asked who has arrived", test_crowded_said },
+	{ "any events in any order", test_random }, { NULL, NULL },
 };
 UNIT_MAIN("request", cases)
