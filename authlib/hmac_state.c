@@ -1,4 +1,5 @@
-/* OpenSSL shows the inner state of a digest only by the old functions. */
+/* The states of an HMAC, made and used. OpenSSL shows the inner state of a digest only by the old functions. nettle shows it
+ * openly, but would be a second library of digests in every process of a node for these few lines. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "authlib/hmac_state.h"
 

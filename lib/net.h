@@ -25,7 +25,7 @@ socklen_t net_addr_to(const struct net_addr *a, struct sockaddr_storage *ss);
 bool net_addr_parse(struct net_addr *a, const char *text, uint16_t port);
 /* The address without port, plain ("192.0.2.7"). Returns DST. */
 const char *net_addr_text(const struct net_addr *a, char dst[NET_IP_TEXT_MAX]);
-/* The same as Courier logs it: IPv4 as ::ffff:a.b.c.d. Returns DST. */
+/* The same with IPv4 as ::ffff:a.b.c.d, as our log lines have it. Returns DST. */
 const char *net_addr_log(const struct net_addr *a, char dst[NET_IP_TEXT_MAX]);
 /* Same address, port aside. */
 bool net_addr_same_ip(const struct net_addr *a, const struct net_addr *b);

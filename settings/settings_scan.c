@@ -1,5 +1,7 @@
-/* libconfig stops at the first mistake and reads some numbers wrongly without a word. This looks at the text
- * first, with the same grammar, and goes on after a mistake: what it refuses is reported and blanked. */
+/* libconfig stops at the first mistake, in words of a parser, and reads some numbers wrongly without any. This looks at the text
+ * first, with the same grammar, and goes on after a mistake: what it refuses is reported and blanked. It has to be the whole
+ * grammar: libconfig lets nobody look on while it parses, and to go on behind a mistake one must know where a setting may
+ * begin. fuzz/fuzz_settings.c holds that libconfig never refuses what has passed here. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>

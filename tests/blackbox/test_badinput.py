@@ -1,11 +1,12 @@
 """Hostile and broken clients before the login: a bounded answer or an orderly end, and nobody else notices."""
+import os
 import random
 import time
 
 import pytest
 
 from client import Closed, Imap, Pop3
-from pool import SLOW, Marks, rss_kib
+from pool import SLOW, Marks, rss_kib, wait_for
 
 LIMIT = 3  # LOGIN_TIMEOUT
 POOL = {"nodes": 2, "settings": {"LOGIN_TIMEOUT": LIMIT, "LOGIN_WORKERS": 1}}
@@ -28,6 +29,10 @@ def nobody_else_notices(pool):
             assert rss_kib(pid) < workers[pid] + 8192
     with Imap("127.0.0.1", pool.imap_port) as c:
         c.login_ok(berta)
+
+
+def open_files(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 @pytest.fixture
@@ -241,6 +246,12 @@ def test_thousand_connections_that_say_nothing(pool):
 
 
 def test_connections_closed_at_once(pool):
+    """All are let go of, and none is counted or logged as a login, tried or failed."""
+    node = pool.nodes[0]
+    worker = node.pids("worker")[0]
+    before, mark = open_files(worker), node.log_mark()
     for i in range(200):
         c = (Imap if i % 2 else Pop3)("127.0.0.1", pool.imap_port if i % 2 else pool.pop3_port, greeting=False)
         (c.abort if i % 3 else c.close)()
+    wait_for("their descriptors are closed", lambda: open_files(worker) <= before)
+    assert "LOGIN" not in node.log_since(mark)
