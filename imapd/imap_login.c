@@ -378,7 +378,7 @@ static void fini(struct login *l)
 }
 
 const struct login_dialect imap_login_dialect = {
-	.protocol = PROTOCOL_IMAP, .program = "imapd", .name = "IMAP", .data_size = sizeof(struct imap_login),
+	.protocol = PROTOCOL_IMAP, .data_size = sizeof(struct imap_login),
 	.fini = fini, .greet = greet, .challenge = challenge, .input = input, .refuse = refuse, .bye = bye, .context = context,
 	.peer_line = imap_peer_line, .accepted = imap_accepted,
 };

@@ -12,6 +12,7 @@
 #include "lib/str.h"
 #include "lib/text.h"
 #include "login/worker.h"
+#include "settings/protocol.h"
 
 enum {
 	OUT_MAX = 32 * 1024,    /* a client that reads so little of its answers is let go */
@@ -167,15 +168,24 @@ static void say_bye(struct login *l, enum login_bye why)
 	start_closing(l);
 }
 
+/* One line about a client that has not logged in. */
+static void log_client(const struct login *l, enum log_level level, const char *what)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	log_as(protocols[l->dialect->protocol].group, level, "%s, ip=[%s], port=[%u]", what, net_addr_log(&l->client, ip), l->client.port);
+}
+
 /* One line about this login, in Courier's order of keys. */
 static void log_login(const struct login *l, enum log_level level, const char *what, const char *more)
 {
 	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];
+	const struct protocol_info *p = &protocols[l->dialect->protocol];
 	const struct net_addr *client = l->reply != NULL && l->reply->client.family != 0 ? &l->reply->client : &l->client;
 
-	log_as(l->dialect->program, level, "%s, user=%s, ip=[%s], port=[%u], protocol=%s%s", what,
+	log_as(p->group, level, "%s, user=%s, ip=[%s], port=[%u], protocol=%s%s", what,
 	    log_value(user, sizeof(user), l->user != NULL ? l->user : ""), net_addr_log(client, ip), client->port,
-	    l->dialect->name, more);
+	    p->title, more);
 }
 
 /* The login is not to be; the client may try again. */
@@ -244,12 +254,9 @@ static void on_command(struct login *l, enum login_event event)
 		enter(l, LOGIN_AUTH);
 		worker_ask_challenge(l->worker, l, l->mech);
 		return;
-	case LOGIN_EVENT_QUIT: {
-		char ip[NET_IP_TEXT_MAX];
-
-		log_as(l->dialect->program, LOG_LEVEL_INFO, "LOGOUT, ip=[%s], port=[%u]", net_addr_log(&l->client, ip), l->client.port);
+	case LOGIN_EVENT_QUIT:
+		log_client(l, LOG_LEVEL_INFO, "LOGOUT");
 		break;
-	}
 	case LOGIN_EVENT_MORE:
 	case LOGIN_EVENT_FATAL:
 		break;
@@ -314,9 +321,7 @@ static void on_bytes(struct login *l, char *p, size_t n)
 
 static void client_gone(struct login *l)
 {
-	char ip[NET_IP_TEXT_MAX];
-
-	log_as(l->dialect->program, LOG_LEVEL_DEBUG, "Disconnected, ip=[%s], port=[%u]", net_addr_log(&l->client, ip), l->client.port);
+	log_client(l, LOG_LEVEL_DEBUG, "Disconnected");
 	end(l);
 }
 
@@ -888,8 +893,6 @@ void login_challenge(struct login *l, const char *text)
 
 static void end_for(struct login *l, enum login_bye why)
 {
-	char ip[NET_IP_TEXT_MAX];
-
 	switch (l->state) {
 	case LOGIN_CLOSING:
 		end(l);
@@ -912,7 +915,7 @@ static void end_for(struct login *l, enum login_bye why)
 		break;
 	}
 	if (why == LOGIN_BYE_TIMEOUT)
-		log_as(l->dialect->program, LOG_LEVEL_INFO, "TIMEOUT, ip=[%s], port=[%u]", net_addr_log(&l->client, ip), l->client.port);
+		log_client(l, LOG_LEVEL_INFO, "TIMEOUT");
 	say_bye(l, why);
 }
 

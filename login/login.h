@@ -61,8 +61,6 @@ enum {
 
 struct login_dialect {
 	enum protocol protocol;
-	const char *program;       /* in log lines: "imapd" */
-	const char *name;          /* in log lines: "IMAP" */
 	size_t data_size;          /* bytes of l->data, zeroed at first */
 	/* Forgets what l->data owns. */
 	void (*fini)(struct login *l);

@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "settings/protocol.h"
 
 /* A back end that at least one session uses. Key: the text. */
 struct relayed_peer {
@@ -114,12 +115,12 @@ static void add_session(const struct relayed *s)
 	add(&text, ", session=", id_of(s, id));
 }
 
-void relayed_log_login(const struct relayed *s, const struct login_dialect *d)
+void relayed_log_login(const struct relayed *s)
 {
 	begin_line(s, "LOGIN");
-	add(&text, ", protocol=", d->name);
+	add(&text, ", protocol=", protocols[s->protocol].title);
 	add_session(s);
-	log_text(d->program, LOG_LEVEL_INFO, text.data, text.len);
+	log_text(protocols[s->protocol].group, LOG_LEVEL_INFO, text.data, text.len);
 }
 
 static const struct { const char *word, *end; } ends[] = {
@@ -128,7 +129,7 @@ static const struct { const char *word, *end; } ends[] = {
 	[RELAY_END_SHUTDOWN] = { "DISCONNECTED", "shutdown" },
 };
 
-void relayed_log_end(const struct relayed *s, const struct login_dialect *d, const struct relay *r, enum relay_end end, uint32_t now)
+void relayed_log_end(const struct relayed *s, const struct relay *r, enum relay_end end, uint32_t now)
 {
 	char number[NUM_TEXT_MAX];
 
@@ -138,15 +139,16 @@ void relayed_log_end(const struct relayed *s, const struct login_dialect *d, con
 	add(&text, ", time=", num_text(now - s->started, number));
 	add_session(s);
 	add(&text, ", end=", ends[end].end);
-	log_text(d->program, LOG_LEVEL_INFO, text.data, text.len);
+	log_text(protocols[s->protocol].group, LOG_LEVEL_INFO, text.data, text.len);
 }
 
-void relayed_row(const struct relayed *s, const struct login_dialect *d, const struct relay *r, uint32_t now, struct str *out)
+void relayed_row(const struct relayed *s, const struct relay *r, uint32_t now, struct str *out)
 {
 	const char *backend = strstr(s->peer->text, ", backend="), *host = s->peer->text + strlen("mailhost=");
 	char ip[NET_IP_TEXT_MAX], id[NUM_HEX_MAX];
 
-	str_addf(out, "%s\t%s\t%s\t%u\t%.*s\t%s\t%llu\t%llu\t%u\t%s\n", s->texts, d->name, net_addr_text(&s->client, ip), s->client.port,
-	    (int)(backend - host), host, backend + strlen(", backend="), (unsigned long long)relay_rcvd(r), (unsigned long long)relay_sent(r),
+	str_addf(out, "%s\t%s\t%s\t%u\t%.*s\t%s\t%llu\t%llu\t%u\t%s\n", s->texts,
+	    protocols[s->protocol].title, net_addr_text(&s->client, ip), s->client.port, (int)(backend - host), host,
+	    backend + strlen(", backend="), (unsigned long long)relay_rcvd(r), (unsigned long long)relay_sent(r),
 	    now - s->started, id_of(s, id));
 }

@@ -23,9 +23,9 @@ struct relayed *relayed_new(const struct login *l, uint32_t now);
 void relayed_free(struct relayed **s);
 const char *relayed_user(const struct relayed *s);
 /* The LOGIN line, and the line of the end of R. */
-void relayed_log_login(const struct relayed *s, const struct login_dialect *d);
-void relayed_log_end(const struct relayed *s, const struct login_dialect *d, const struct relay *r, enum relay_end end, uint32_t now);
+void relayed_log_login(const struct relayed *s);
+void relayed_log_end(const struct relayed *s, const struct relay *r, enum relay_end end, uint32_t now);
 /* Appends the row of `waypost who` (node/wire.h, CTL_ROWS). */
-void relayed_row(const struct relayed *s, const struct login_dialect *d, const struct relay *r, uint32_t now, struct str *out);
+void relayed_row(const struct relayed *s, const struct relay *r, uint32_t now, struct str *out);
 
 #endif

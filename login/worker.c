@@ -444,7 +444,7 @@ void worker_relay(struct worker *w, struct login *l, struct conn *client, struct
 {
 	struct relayed *s = relayed_new(l, clock_seconds());
 
-	relayed_log_login(s, l->dialect);
+	relayed_log_login(s);
 	relay_new(w->relays, client, peer, to_client, to_server, s);
 }
 
@@ -453,7 +453,7 @@ static void on_relay_end(struct relay *r, enum relay_end end, void *session, voi
 	struct relayed *s = session;
 	struct worker *w = arg;
 
-	relayed_log_end(s, w->dialects[s->protocol], r, end, clock_seconds());
+	relayed_log_end(s, r, end, clock_seconds());
 	send_session_end(w, s->session);
 	relayed_free(&s);
 	maybe_end(w);
@@ -624,7 +624,7 @@ static void who_row(struct relay *r, void *session, void *arg)
 	const struct relayed *s = session;
 	struct query *q = arg;
 
-	relayed_row(s, q->w->dialects[s->protocol], r, clock_seconds(), &q->rows);
+	relayed_row(s, r, clock_seconds(), &q->rows);
 	q->count++;
 }
 

@@ -299,7 +299,7 @@ static void fini(struct login *l)
 }
 
 const struct login_dialect pop3_login_dialect = {
-	.protocol = PROTOCOL_POP3, .program = "pop3d", .name = "POP3", .data_size = sizeof(struct pop3_login),
+	.protocol = PROTOCOL_POP3, .data_size = sizeof(struct pop3_login),
 	.fini = fini, .greeting_mech = greeting_mech, .greet = greet, .challenge = challenge, .input = input, .refuse = refuse, .bye = bye, .context = context,
 	.peer_line = pop3_peer_line, .accepted = accepted,
 };
