@@ -391,6 +391,27 @@ static void join(struct md_scan *sc, struct md_changes *ch)
 	sc->n_fresh = 0;
 }
 
+void md_scan_take_files(struct md_scan *sc)
+{
+	struct md_box *box = sc->box;
+
+	if (sc->n_fresh != 0)
+		qsort(sc->fresh, sc->n_fresh, sizeof(*sc->fresh), by_name);
+	box->cap = sc->n_fresh;
+	box->msgs = mem_array(sc->n_fresh, sizeof(*box->msgs));
+	for (size_t i = 0; i < sc->n_fresh; i++) {
+		struct md_msg *m = &sc->fresh[i];
+
+		if (m->in_new) {
+			mem_free(&m->name);
+			continue;
+		}
+		m->uid = (uint32_t)box->n + 1;
+		box->msgs[box->n++] = *m;
+	}
+	sc->n_fresh = 0;
+}
+
 static void mark_gone(struct md_scan *sc, struct md_changes *ch)
 {
 	struct md_box *box = sc->box;

@@ -17,12 +17,12 @@
 
 enum { RENAME_TRIES = 8, COUNT_BUF = 65536 };
 
-enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out)
+/* A box of FOLDER of which nothing is read yet. */
+static enum md_err make_box(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out)
 {
-	struct md_changes ch = { 0 };
 	struct md_box *box;
-	enum md_err e;
 	int fd;
+	enum md_err e;
 
 	*box_out = NULL;
 	r->why[0] = '\0';
@@ -37,8 +37,32 @@ enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, st
 	box->uid_sticky = true;
 	if (!readonly)
 		md_clean_tmp(fd, time(NULL));
+	*box_out = box;
+	return MD_OK;
+}
+
+enum md_err md_box_open_files(struct md_root *r, struct md_box **box_out)
+{
+	enum md_err e = make_box(r, "", false, box_out);
+
+	if (e == MD_OK)
+		e = md_scan_files(*box_out);
+	if (e != MD_OK)
+		md_box_close(box_out);
+	return e;
+}
+
+enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out)
+{
+	struct md_changes ch = { 0 };
+	struct md_box *box;
+	enum md_err e = make_box(r, folder, readonly, &box);
+
+	*box_out = NULL;
+	if (e != MD_OK)
+		return e;
 	e = md_scan(box, true, &ch);
-	if (e == MD_OK && !readonly && !box->readonly && faccessat(fd, "cur", W_OK | X_OK, AT_EACCESS) != 0) {
+	if (e == MD_OK && !readonly && !box->readonly && faccessat(box->fd, "cur", W_OK | X_OK, AT_EACCESS) != 0) {
 		md_fail(r, md_errno(errno), errno, "folder %s can only be read", md_folder_text(folder));
 		box->readonly = true;
 	}

@@ -35,6 +35,8 @@ struct md_msg {
 /* When a directory was last read, and what it looked like then. */
 struct md_stamp { int64_t s, ns, read_at_ms; uint64_t ino; };
 
+/* For IMAP a view has UIDs and keywords and follows what others do (md_box_open()); for POP3 it is made once, of files
+ * alone (md_box_open_files()), and only marks what is gone. */
 struct md_box {
 	struct md_root *root;
 	char *folder;
@@ -62,5 +64,11 @@ struct md_box {
 	uint64_t kw_ino;         /* the :list that was read */
 	int64_t kw_mtime_s, kw_mtime_ns;
 };
+
+/* Opens INBOX as files: no UIDs, no keywords, nothing recorded. Its messages are in the order of md_name_order(),
+ * numbered from 1 in place of UIDs; new/ is emptied into cur/ as far as that is possible, and what stays there is not in
+ * the view. Not to be synced: the view stays what it is, but for the marks of what is gone. Leftovers in tmp/ are deleted.
+ * MD_OK and *BOX; MD_NOTMAILDIR, MD_PERM, MD_IO, MD_LIMIT. */
+enum md_err md_box_open_files(struct md_root *r, struct md_box **box_out) MUST_CHECK;
 
 #endif

@@ -5,20 +5,20 @@
 #include "maildir/md_pop3.h"
 
 struct md_pop3_msg {
-	char *name;       /* of the file in cur/ */
+	size_t i;         /* of its file in the box */
 	uint64_t octets;  /* with CRLF */
 	uint32_t n, uidv; /* n 0: the UIDL is made of the name */
 	bool utf8;        /* the header has bytes above 127 (RFC 6856) */
 	bool deleted;     /* md_pop3_commit() deletes it */
-	bool known;       /* of md_pop3.c */
-	bool unreadable;  /* likewise */
+	bool known;       /* to the list */
 	char *uidl;       /* NULL, or a UIDL that stands for itself ("ENOMEM-...") */
 };
 
 struct md_pop3 {
 	struct md_root *root;
+	struct md_box *box;       /* the files */
 	size_t n;
-	struct md_pop3_msg *msgs; /* leading number of the name, then bytes: the message numbers less one */
+	struct md_pop3_msg *msgs; /* by leading number of the name, then bytes: the message numbers less one */
 	uint32_t next, uidv;      /* of the list */
 };
 

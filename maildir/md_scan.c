@@ -209,10 +209,10 @@ static void see_twice(struct md_scan *sc, struct md_msg *m, const char *name)
 	}
 	if (box->readonly || sc->update_only)
 		goto out;
-	if (sa.st_ino == sb.st_ino && sa.st_dev == sb.st_dev)
-		unlinkat(box->fd, b.data, 0); /* a rename by link and unlink that was cut off */
-	else
+	if (sa.st_ino != sb.st_ino || sa.st_dev != sb.st_dev)
 		give_new_name(sc, b.data, name, &sb);
+	else if (sa.st_nlink > 1 && sb.st_nlink > 1) /* else it was renamed between the two looks, perhaps back again */
+		unlinkat(box->fd, b.data, 0); /* a rename by link and unlink that was cut off */
 out:
 	str_fini(&a);
 	str_fini(&b);
@@ -290,6 +290,10 @@ static enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 	e = md_dirlist_read(box->root, box->fd, box->folder, "cur", MD_LIST_MESSAGES, &l);
 	RACE("scan: the names of cur/ are known");
 	if (e == MD_OK) {
+		if (sc->hash.used == 0) { /* the first pass: at its size at once */
+			md_hash_fini(&sc->hash);
+			md_hash_init(&sc->hash, l.n);
+		}
 		for (size_t i = 0; i < l.n; i++)
 			see(sc, md_dirlist_name(&l, i), false);
 		md_stamp_take(&after, box->fd, "cur");
@@ -315,7 +319,7 @@ size_t md_scan_missing(const struct md_scan *sc)
 /* Takes the lock if it is not held; false if there can be none. */
 bool md_scan_lock(struct md_scan *sc)
 {
-	if (!sc->locked && sc->lock_err == MD_OK) {
+	if (!sc->locked && !sc->files_only && sc->lock_err == MD_OK) {
 		sc->lock_err = md_lock_take(sc->box->root, sc->box->fd, sc->box->folder, &sc->lock);
 		sc->locked = sc->lock_err == MD_OK;
 	}
@@ -343,7 +347,7 @@ static void move_one(struct md_scan *sc, const char *name)
 	} else if (errno != ENOENT) {
 		enum md_err e = md_errno(errno);
 
-		if (e == MD_PERM || e == MD_READONLY) {
+		if (!sc->files_only && (e == MD_PERM || e == MD_READONLY)) {
 			md_fail(box->root, e, errno, "cannot move new mail to cur/ of folder %s", md_folder_text(box->folder));
 			box->readonly = true;
 		}
@@ -432,7 +436,7 @@ static void scan_begin(struct md_scan *sc, struct md_box *box)
 		box->msgs[i].found = box->msgs[i].in_pass = box->msgs[i].proven = false;
 }
 
-static void scan_end(struct md_scan *sc)
+void md_scan_end(struct md_scan *sc)
 {
 	md_lock_drop(&sc->lock);
 	md_hash_fini(&sc->hash);
@@ -475,7 +479,24 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 	box->force_scan = e != MD_OK || sc.lost || sc.again;
 	ch->flagged += box->flagged;
 	box->flagged = 0;
-	scan_end(&sc);
+	md_scan_end(&sc);
+	return e;
+}
+
+enum md_err md_scan_files(struct md_box *box)
+{
+	struct md_scan sc;
+	enum md_err e = MD_OK;
+
+	scan_begin(&sc, box);
+	sc.files_only = true;
+	if (scan_new(&sc) != MD_OK)
+		box->root->why[0] = '\0'; /* what is in there is there at the next login */
+	for (int i = 0; i < MD_SCAN_PASSES && e == MD_OK && sc.quiet == 0; i++)
+		e = md_scan_pass(&sc, &box->at_cur);
+	if (e == MD_OK)
+		md_scan_take_files(&sc);
+	md_scan_end(&sc);
 	return e;
 }
 
@@ -493,24 +514,37 @@ static void mark_missing(struct md_scan *sc)
 	}
 }
 
+/* One look that moves nothing. */
+static enum md_err look_only(struct md_scan *sc)
+{
+	struct md_stamp keep = sc->box->at_new, at;
+	enum md_err e = scan_new(sc);
+
+	sc->box->at_new = keep;
+	return e == MD_OK ? md_scan_pass(sc, &at) : e;
+}
+
+enum md_err md_scan_again(struct md_scan *sc, struct md_box *box)
+{
+	enum md_err e = MD_OK;
+
+	scan_begin(sc, box);
+	sc->update_only = true;
+	sc->locked = true;
+	for (int i = 0; i < MD_SCAN_PASSES && e == MD_OK && !md_scan_sure(sc); i++)
+		e = look_only(sc);
+	return e;
+}
+
 enum md_err md_scan_refind(struct md_box *box, struct md_msg *m)
 {
 	struct md_scan sc;
-	struct md_stamp at;
 	enum md_err e = MD_OK;
 
 	scan_begin(&sc, box);
 	sc.update_only = true;
-	for (int i = 0; i < MD_SCAN_PASSES && e == MD_OK && !m->found; i++) {
-		struct md_stamp keep = box->at_new;
-
-		e = scan_new(&sc);
-		box->at_new = keep;
-		if (e == MD_OK)
-			e = md_scan_pass(&sc, &at);
-		if (sc.stable)
-			break;
-	}
+	for (int i = 0; i < MD_SCAN_PASSES && e == MD_OK && !m->found && !sc.stable; i++)
+		e = look_only(&sc);
 	RACE("scan: a message was looked for again");
 	box->force_scan = true;
 	if (e == MD_OK && !m->found) {
@@ -518,6 +552,6 @@ enum md_err md_scan_refind(struct md_box *box, struct md_msg *m)
 		md_msg_gone(box, m);
 		mark_missing(&sc);
 	}
-	scan_end(&sc);
+	md_scan_end(&sc);
 	return e;
 }

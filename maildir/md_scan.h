@@ -31,6 +31,8 @@ uint32_t md_hash_find_msg(const struct md_hash *h, const struct md_box *box, con
 
 /* The work of md_box_sync(), whether or not anything seems changed. FIRST: of md_box_open(). */
 enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch) MUST_CHECK;
+/* The work of md_box_open_files(). */
+enum md_err md_scan_files(struct md_box *box) MUST_CHECK;
 /* True if the directories look as they did when last read, and were not read too soon after a change. */
 bool md_scan_unchanged(struct md_box *box);
 /* Reads cur/ and new/ again and brings the names and flags of all messages in the view up to date; nothing is added

@@ -1,4 +1,5 @@
-/* A scan while it goes on: shared by md_scan.c (what is there) and md_assign.c (its UIDs), and nobody else. */
+/* A scan while it goes on: shared by md_scan.c (what is there), md_assign.c (its UIDs) and md_pop3.c (what its list has),
+ * and nobody else. */
 #ifndef MAILDIR_MD_SCAN_IN_H
 #define MAILDIR_MD_SCAN_IN_H
 
@@ -22,7 +23,8 @@ struct md_scan {
 	size_t n_replaced;     /* messages of the view for which the list has other UIDs */
 	bool write;            /* the UID list must be written: it lacks messages */
 	bool tidy;             /* it should be: it has messages that are gone */
-	bool update_only;      /* md_scan_refind(): nothing may be moved */
+	bool update_only;      /* nothing may be moved: md_scan_refind(), md_scan_again() */
+	bool files_only;       /* md_scan_files(): no UIDs are given, so that no lock is needed */
 	bool fold;             /* many changes of keywords are pending */
 	struct md_lock lock;
 	enum md_err lock_err;  /* why there is no lock although one was wanted */
@@ -41,6 +43,13 @@ enum md_err md_scan_look(struct md_scan *sc) MUST_CHECK;
  * change in the same step of the clock as an earlier one cannot be seen (before Linux 6.13): then it takes as many misses
  * as nobody can bring about by renaming a file. */
 bool md_scan_sure(const struct md_scan *sc);
+/* For who holds the folder's lock: a scan that reads new/ and cur/ as often as it takes to be sure of what is there
+ * (md_scan_sure()), moves nothing and adds nothing to the view. md_scan_find() tells what is there; M->found, whether
+ * message M of the view is. SC needs md_scan_end() in any case. MD_OK, or a failure. */
+enum md_err md_scan_again(struct md_scan *sc, struct md_box *box) MUST_CHECK;
+void md_scan_end(struct md_scan *sc);
+/* Makes the view of all that is in cur/, in the order of names. */
+void md_scan_take_files(struct md_scan *sc);
 /* Gives UIDs to all fresh messages, records them, and joins them to the view; marks what is missing gone. */
 enum md_err md_scan_uids(struct md_scan *sc, struct md_changes *ch) MUST_CHECK;
 

@@ -19,9 +19,27 @@ static struct {
 	size_t compared; /* names */
 } count;
 
+/* Called once, before the first file of cur/ is opened. */
+static void (*before_first)(void);
+
 static void start_counting(void)
 {
 	memset(&count, 0, sizeof(count));
+}
+
+static void note_open(const char *path, int flags)
+{
+	void (*fn)(void) = before_first;
+
+	if ((flags & O_DIRECTORY) != 0) {
+		count.reads++;
+		return;
+	}
+	count.files++;
+	if (fn != NULL && strncmp(path, "cur/", 4) == 0) {
+		before_first = NULL;
+		fn();
+	}
 }
 
 int __real_openat(int dirfd, const char *path, int flags, ...);
@@ -50,10 +68,7 @@ int __wrap_openat(int dirfd, const char *path, int flags, ...)
 	if ((flags & O_CREAT) != 0)
 		mode = va_arg(ap, mode_t);
 	va_end(ap);
-	if ((flags & O_DIRECTORY) != 0)
-		count.reads++;
-	else
-		count.files++;
+	note_open(path, flags);
 	return __real_openat(dirfd, path, flags, mode);
 }
 
@@ -225,6 +240,92 @@ static void test_many_gone_in_copy(void)
 	}
 }
 
+/* --- POP3 --- */
+
+static struct md_test *pop3_test;
+
+static void lose_all_but_one(void)
+{
+	lose(pop3_test, 1, GONE);
+}
+
+/* Messages that another program deletes while they are measured at the first login: the folder is not read anew for
+ * each. */
+static void test_pop3_many_gone_unmeasured(void)
+{
+	struct md_test t;
+	struct md_pop3 *p;
+
+	fill(&t, GONE);
+	pop3_test = &t;
+	start_counting();
+	before_first = lose_all_but_one;
+	CU_ASSERT_EQUAL_FATAL(md_pop3_open(&t.root, &p), MD_OK);
+	CU_ASSERT_PTR_NULL(before_first);
+	CU_ASSERT_EQUAL(md_pop3_count(p), 1);
+	CU_ASSERT(count.reads >= 2 && count.reads <= 3 * LOOKS);
+	CU_ASSERT(count.files <= 4 * GONE);
+	md_pop3_close(&p);
+	mt_end(&t);
+}
+
+static void read_all(struct md_pop3 *p, size_t there)
+{
+	for (size_t i = 0; i < GONE; i++) {
+		int fd;
+
+		CU_ASSERT_EQUAL(md_pop3_read(p, i, &fd), i < there ? MD_OK : MD_GONE);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
+/* The same behind the login, for RETR, the flag that it sets, and QUIT. */
+static void test_pop3_many_gone(void)
+{
+	struct md_test t;
+	struct md_pop3 *p;
+	size_t deleted;
+
+	fill(&t, GONE);
+	CU_ASSERT_EQUAL_FATAL(md_pop3_open(&t.root, &p), MD_OK);
+	lose(&t, 1, GONE);
+	start_counting();
+	read_all(p, 1);
+	for (size_t i = 0; i < GONE; i++) {
+		CU_ASSERT_EQUAL(md_pop3_seen(p, i), i == 0 ? MD_OK : MD_GONE);
+		md_pop3_mark(p, i, true);
+	}
+	CU_ASSERT_EQUAL(md_pop3_commit(p, &deleted), MD_OK);
+	CU_ASSERT_EQUAL(deleted, GONE);
+	CU_ASSERT(count.reads >= 2 && count.reads <= 3 * LOOKS);
+	CU_ASSERT(count.files <= 8 * GONE);
+	md_pop3_close(&p);
+	mt_end(&t);
+}
+
+/* Messages that another program has flagged: one look finds all their names. */
+static void test_pop3_many_renamed(void)
+{
+	struct md_test t;
+	struct md_pop3 *p;
+	char name[64], to[80];
+
+	fill(&t, GONE);
+	CU_ASSERT_EQUAL_FATAL(md_pop3_open(&t.root, &p), MD_OK);
+	for (int i = 0; i < GONE; i++) {
+		name_of(name, sizeof(name), i);
+		snprintf(to, sizeof(to), "%sS", name);
+		mt_rename(&t, name, to);
+	}
+	start_counting();
+	read_all(p, GONE);
+	CU_ASSERT(count.reads >= 1 && count.reads <= LOOKS);
+	CU_ASSERT(count.files <= 4 * GONE);
+	md_pop3_close(&p);
+	mt_end(&t);
+}
+
 /* --- keywords --- */
 
 /* As many keywords as a folder may have: each is found by some comparisons, not by one with each. */
@@ -294,6 +395,9 @@ static void test_open_costs(void)
 static const struct unit_case cases[] = {
 	{ "many messages are gone", test_many_gone },
 	{ "many messages are gone in COPY and MOVE", test_many_gone_in_copy },
+	{ "POP3: many messages go while they are measured", test_pop3_many_gone_unmeasured },
+	{ "POP3: many messages are gone", test_pop3_many_gone },
+	{ "POP3: many messages have other names", test_pop3_many_renamed },
 	{ "keywords are found by halves", test_keyword_search },
 	{ "opening a folder", test_open_costs },
 	{ NULL, NULL }

@@ -295,6 +295,54 @@ static void test_one_fault(void)
 	}
 }
 
+/* QUIT with one call that fails: a message that is still there is marked still, and one that is not is not. True if it
+ * came to the N-th call. */
+static bool one_fault_in_quit(unsigned n, size_t *failed)
+{
+	struct md_test t;
+	struct md_pop3 *p;
+	size_t deleted, there = 0;
+	enum md_err e;
+	bool hit;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "cur/2.b:2,", mail);
+	mt_puts(&t, "cur/3.c:2,", mail);
+	CU_ASSERT_EQUAL_FATAL(md_pop3_open(&t.root, &p), MD_OK);
+	for (size_t i = 0; i < 3; i++)
+		md_pop3_mark(p, i, true);
+	calls = 0;
+	fail_at = n;
+	e = md_pop3_commit(p, &deleted);
+	fail_at = 0;
+	hit = calls >= n;
+	for (size_t i = 0; i < 3; i++) {
+		char path[300];
+		bool is;
+
+		snprintf(path, sizeof(path), "cur/%.250s", md_pop3_file_name(p, i));
+		is = mt_exists(&t, path);
+		CU_ASSERT_EQUAL(md_pop3_marked(p, i), is);
+		there += is;
+	}
+	CU_ASSERT(deleted == 3 - there && (e == MD_OK) == (there == 0));
+	*failed += there != 0;
+	md_pop3_close(&p);
+	mt_end(&t);
+	return hit;
+}
+
+static void test_one_fault_in_quit(void)
+{
+	size_t failed = 0;
+	unsigned n = 1;
+
+	while (n < 100 && one_fault_in_quit(n, &failed))
+		n++;
+	CU_ASSERT(n < 100 && failed == 3);
+}
+
 /* --- power cuts --- */
 
 /* A UID that was told is on disk: the list's bytes before its name, and the name before anybody is told. */
@@ -591,6 +639,7 @@ static void test_renamed_meanwhile(void)
 static const struct unit_case cases[] = {
 	{ "messages that others rename are copied and moved", test_renamed_meanwhile },
 	{ "one call fails", test_one_fault },
+	{ "one call fails in QUIT", test_one_fault_in_quit },
 	{ "UIDs reach the disk", test_uids_synced },
 	{ "keywords reach the disk", test_keywords_synced },
 	{ "folded keywords reach the disk", test_fold_synced },

@@ -331,7 +331,7 @@ static void pop3_session(struct worker *w)
 		return;
 	}
 	for (size_t i = 0; i < p->n; i++) {
-		fprintf(w->log, "U %u %d\n", p->msgs[i].n, name_id(p->msgs[i].name));
+		fprintf(w->log, "U %u %d\n", p->msgs[i].n, name_id(md_pop3_file_name(p, i)));
 		md_pop3_mark(p, i, rand_r(&w->seed) % 4 == 0);
 	}
 	if (md_pop3_commit(p, &deleted) != MD_OK)
