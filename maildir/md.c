@@ -128,7 +128,9 @@ void md_root_fini(struct md_root *r)
 	mem_free(&r->path);
 }
 
-enum md_err md_check_dirs(struct md_root *r, int fd, const char *folder)
+/* MD_OK; MD_NOTMAILDIR if two of cur/, new/ and tmp/ of FOLDER, whose directory is FD, are one directory by a link: its mail would
+ * be new again at each look, or be taken for leftovers. Whether they are there is not looked at. */
+static enum md_err md_check_dirs(struct md_root *r, int fd, const char *folder)
 {
 	static const char *const sub[] = { "cur", "new", "tmp" };
 	struct stat st[ARRAY_LEN(sub)];

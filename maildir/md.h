@@ -76,9 +76,6 @@ bool md_goes_on(struct md_root *r, size_t messages, size_t bytes);
 /* Opens the directory of FOLDER; the descriptor (close-on-exec) is the caller's.
  * MD_OK, MD_BADNAME, MD_NOFOLDER, MD_PERM, MD_IO. */
 enum md_err md_folder_open(struct md_root *r, const char *folder, int *fd_out) MUST_CHECK;
-/* MD_OK; MD_NOTMAILDIR if two of cur/, new/ and tmp/ of FOLDER, whose directory is FD, are one directory by a link: its mail would
- * be new again at each look, or be taken for leftovers. Whether they are there is not looked at. */
-enum md_err md_check_dirs(struct md_root *r, int fd, const char *folder) MUST_CHECK;
 /* md_folder_open() and md_check_dirs(): for all who read or store mail there. */
 enum md_err md_folder_open_mail(struct md_root *r, const char *folder, int *fd_out) MUST_CHECK;
 /* How FOLDER is called in texts: "INBOX" or its name with everything unprintable as '.'; valid until the next call. */

@@ -55,7 +55,9 @@ static bool stamp_same(const struct md_stamp *a, const struct md_stamp *b)
 	return a->s == b->s && a->ns == b->ns && a->ino == b->ino;
 }
 
-unsigned md_stamp_quiet(unsigned quiet, const struct md_stamp *last, const struct md_stamp *before, const struct md_stamp *after)
+/* A directory was read once more between BEFORE and AFTER; LAST is what AFTER was the time before (zeros: there was none),
+ * and QUIET of the passes so far came in a row without a change that could be seen. How many those are now. */
+static unsigned md_stamp_quiet(unsigned quiet, const struct md_stamp *last, const struct md_stamp *before, const struct md_stamp *after)
 {
 	if (!stamp_same(before, after))
 		return 0;

@@ -48,9 +48,6 @@ void md_msg_gone(struct md_box *box, struct md_msg *m);
 int64_t md_now_ms(void);
 /* What SUB of the folder looks like now. A missing one gives a stamp of zeros. */
 void md_stamp_take(struct md_stamp *s, int dirfd, const char *sub);
-/* A directory was read once more between BEFORE and AFTER; LAST is what AFTER was the time before (zeros: there was none),
- * and QUIET of the passes so far came in a row without a change that could be seen. How many those are now. */
-unsigned md_stamp_quiet(unsigned quiet, const struct md_stamp *last, const struct md_stamp *before, const struct md_stamp *after);
 /* SUB may have changed since AT was taken. */
 bool md_stamp_dirty(const struct md_stamp *at, int dirfd, const char *sub);
 
