@@ -195,6 +195,7 @@ ssize_t conn_write(struct conn *c, const void *p, size_t len)
 {
 	ssize_t n = kind_of(c)->write(c, p, len);
 
+	DIE_IF(n == 0); /* its user would try for ever */
 	settle(c);
 	return n;
 }

@@ -56,7 +56,7 @@ int conn_ready(struct conn *c, int revents);
 ssize_t conn_read(struct conn *c, void *p, size_t room);
 /* The same without taking them. */
 ssize_t conn_peek(struct conn *c, void *p, size_t room);
-/* Some of the LEN bytes (at least 1) at P: the number; CONN_LATER: none now, and what is written next begins with these;
+/* Some of the LEN bytes (at least 1) at P: the number, which is not 0; CONN_LATER: none now, and what is written next begins with these;
  * CONN_FAILED. No signal is raised. */
 ssize_t conn_write(struct conn *c, const void *p, size_t len);
 /* Writes what is in OUT; what was taken is wiped and dropped. 0: all of it; CONN_LATER: the rest waits; CONN_FAILED. */
