@@ -428,7 +428,7 @@ void question_ask(struct questions *qs, struct asker *who, const struct director
 		if (verify && from_memory(qs, who, &m))
 			return;
 		HASH_FIND(hh, qs->shared, &m.proof, sizeof(m.proof), q);
-		/* Nobody waits for what has let others wait already. */
+		/* The directory is down, or slow with this very question: who was proven lately does not wait for it. */
 		if ((health_down(qs->health, query->pos) || (q != NULL && q->keep)) && verify && from_old_memory(qs, who, &m))
 			return;
 		only_shared = health_down(qs->health, query->pos);

@@ -55,7 +55,7 @@ static void make_salt(struct scram_secret *s, struct mac *salts, const char *nam
 }
 
 /* What the record has for HASH, into S. */
-static enum known look_at(struct scram *s, enum scram_hash hash, const struct account *a)
+static enum known read_record(struct scram *s, enum scram_hash hash, const struct account *a)
 {
 	char password[ACCOUNT_PASSWORD_MAX];
 	enum known known = KNOWN_NOTHING;
@@ -80,7 +80,7 @@ struct scram *scram_new(const struct scram_module *m, enum scram_hash hash, cons
 
 	s->module = m;
 	s->user = mem_strdup(user);
-	s->known = look_at(s, hash, a);
+	s->known = read_record(s, hash, a);
 	*why = "";
 	if (a != NULL && s->known == KNOWN_NOTHING && !account_locked(a))
 		*why = "its directory has neither a clear password of it nor a secret of this mechanism ({SCRAM-SHA-256}, {SCRAM-SHA-1})";
