@@ -76,7 +76,7 @@ bool md_goes_on(struct md_root *r, size_t messages, size_t bytes);
 /* Opens the directory of FOLDER; the descriptor (close-on-exec) is the caller's.
  * MD_OK, MD_BADNAME, MD_NOFOLDER, MD_PERM, MD_IO. */
 enum md_err md_folder_open(struct md_root *r, const char *folder, int *fd_out) MUST_CHECK;
-/* md_folder_open() and md_check_dirs(): for all who read or store mail there. */
+/* md_folder_open(), and MD_NOTMAILDIR if two of its cur/, new/ and tmp/ are one directory: for all who read or store mail. */
 enum md_err md_folder_open_mail(struct md_root *r, const char *folder, int *fd_out) MUST_CHECK;
 /* How FOLDER is called in texts: "INBOX" or its name with everything unprintable as '.'; valid until the next call. */
 const char *md_folder_text(const char *folder);

@@ -15,6 +15,8 @@ import pytest
 from client import Imap
 from pool import Account, PATIENCE, Pool, rss_kib, wait_for
 
+pytestmark = pytest.mark.once
+
 PEER = "127.0.3.1"
 BODY = 1 << 20
 LOGINS = 100

@@ -12,6 +12,8 @@ import pytest
 from client import Imap, Pop3
 from pool import GID, UID, Account, deliver, message
 
+pytestmark = pytest.mark.once
+
 PACKAGES = ["courier-imap", "courier-pop", "courier-base", "courier-authlib", "libcourier-unicode4", "libgamin0",
             "libgdbm6", "libidn12"]
 POOL = {"nodes": 2, "accounts": [Account("old@example.com", mailhost="127.0.0.2"), Account("quota@example.com", mailhost="127.0.0.2")]}

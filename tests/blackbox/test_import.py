@@ -14,6 +14,8 @@ from client import Imap, Pop3
 from debian import Unpacked
 from pool import GID, PREFIX, UID, Account, chown, sha
 
+pytestmark = pytest.mark.once
+
 PACKAGES = ["courier-imap", "courier-pop", "courier-base", "courier-authlib", "courier-authdaemon", "courier-authlib-userdb",
             "courier-authlib-ldap", "courier-authlib-mysql", "courier-authlib-postgresql", "courier-authlib-sqlite"]
 FILES = ["imapd", "imapd-ssl", "pop3d", "pop3d-ssl", "authdaemonrc", "authldaprc", "authmysqlrc", "authpgsqlrc", "authsqliterc"]

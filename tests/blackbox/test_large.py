@@ -8,6 +8,8 @@ from client import Imap, Pop3
 from manyaccounts import KINDS
 from pool import Account, Pool, rss_kib, sha
 
+pytestmark = pytest.mark.once
+
 ACCOUNTS = 250000
 LOGINS = 400
 NO_CACHE = {"AUTH_CACHE_TTL": 0, "AUTH_CACHE_NEGATIVE_TTL": 0, "AUTH_CACHE_STALE": 0}

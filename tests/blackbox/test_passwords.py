@@ -10,6 +10,8 @@ from client import Imap, Pop3
 from debian import Unpacked
 from pool import PREFIX, Account, wait_for
 
+pytestmark = pytest.mark.once
+
 # One is bound to a user's name, two are no password's, one asks for a digest that OpenSSL no longer has.
 NOT_READ = {"DIGEST-MD5", "OTP", "PLAIN-TRUNC", "PLAIN-MD4"}
 WANTED = {"PLAIN", "CLEAR", "CLEARTEXT", "PLAIN-MD5", "LDAP-MD5", "SMD5", "MD5", "SHA", "SHA1", "SSHA", "SSHA256", "SHA256", "SHA512", "SSHA512",

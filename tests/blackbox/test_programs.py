@@ -17,6 +17,8 @@ import pytest
 from client import Imap
 from pool import PATIENCE, SLOW, Account, message, wait_for
 
+pytestmark = pytest.mark.once
+
 PROGRAMS = ["curl", "mbsync", "fetchmail", "mutt"]
 POOL = {"nodes": 2, "accounts": [Account(f"{p}@example.com", mailhost="127.0.0.2") for p in PROGRAMS] +
         [Account("odd@example.com", password='q"u\\o te%41', mailhost="127.0.0.2"), Account("fetchmail2@example.com", mailhost="127.0.0.2")]}

@@ -12,6 +12,8 @@ import pytest
 from client import Imap, Pop3, quoted
 from pool import Account, Pool, wait_for
 
+pytestmark = pytest.mark.once
+
 GUESSER = "127.0.7.1"
 OTHERS = ["127.0.7.2", "127.0.7.3", "127.0.7.4"]
 FLOOD = 100

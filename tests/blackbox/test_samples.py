@@ -4,9 +4,13 @@ import os
 import re
 import sqlite3
 
+import pytest
+
 from directories import Mariadb, Postgres, Slapd
 from pool import Pool, chown, render, sha
 from test_directories import ETC, HERE
+
+pytestmark = pytest.mark.once
 
 
 class Sample:

@@ -17,6 +17,8 @@ from pool import GID, SLOW, UID, Account, Pool, chown, make_maildir, merge, mess
 from test_directories import ETC, HERE, Ldap, Mysql, Pgsql
 from test_drivers import Sqlite
 
+pytestmark = pytest.mark.once
+
 TSV = os.path.join(ETC, "..", "doc", "courier-settings.tsv")
 GROUPS = ("authdaemonrc", "authldaprc", "authmysqlrc", "authpgsqlrc", "authsqliterc")
 

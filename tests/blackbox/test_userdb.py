@@ -8,6 +8,8 @@ import pytest
 from client import Closed, Imap
 from pool import PATIENCE, Account, chown, wait_for
 
+pytestmark = pytest.mark.once
+
 FILLER = "".join(f"filler{i}@example.com\tuid=65534|gid=65534|home=/nowhere/{i}|systempw={{SHA}}{'x' * 27}=\n" for i in range(500))
 
 
