@@ -9,7 +9,7 @@ static enum imap_status search_all(struct imap_session *s, struct imap_search *s
 	bool goes_on = true;
 
 	str_adds(&out, "* SEARCH");
-	for (size_t i = 0; i < md_box_count(s->box) && goes_on; i++) {
+	for (size_t i = 0, n = md_box_count(s->box); i < n && goes_on; i++) {
 		e = MD_OK;
 		if (imap_search_fits(s, search, i, &e))
 			str_addf(&out, " %zu", s->uid ? (size_t)md_box_uid(s->box, i) : i + 1);

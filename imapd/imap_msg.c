@@ -2,7 +2,6 @@
 #include "imapd/imap_msg.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,9 +12,11 @@ enum { READ_MAX = 128 * 1024 }; /* larger files are mapped: what nobody asks for
 
 void imap_msg_init(struct imap_msg *msg, struct md_box *box, size_t i)
 {
-	memset(msg, 0, sizeof(*msg));
 	msg->box = box;
 	msg->i = i;
+	msg->loaded = msg->mapped = false;
+	msg->text = NULL;
+	msg->len = 0;
 }
 
 static bool read_all(struct imap_msg *msg, int fd, size_t size)
