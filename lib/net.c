@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "lib/num.h"
@@ -225,4 +226,15 @@ int net_error(int fd)
 	socklen_t len = sizeof(err);
 
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 ? err : errno;
+}
+
+bool net_same_host(const char *a, const char *b)
+{
+	size_t alen = strlen(a), blen = strlen(b);
+
+	while (alen != 0 && a[alen - 1] == '.')
+		alen--;
+	while (blen != 0 && b[blen - 1] == '.')
+		blen--;
+	return alen == blen && strncasecmp(a, b, alen) == 0;
 }

@@ -27,6 +27,8 @@ bool net_addr_parse(struct net_addr *a, const char *text, uint16_t port);
 const char *net_addr_text(const struct net_addr *a, char dst[NET_IP_TEXT_MAX]);
 /* The same with IPv4 as ::ffff:a.b.c.d, as our log lines have it. Returns DST. */
 const char *net_addr_log(const struct net_addr *a, char dst[NET_IP_TEXT_MAX]);
+/* The host names A and B are the same, ignoring case and trailing dots. */
+bool net_same_host(const char *a, const char *b);
 /* Same address, port aside. */
 bool net_addr_same_ip(const struct net_addr *a, const struct net_addr *b);
 /* A is in NETWORK ("10.0.0.0/8", "2001:db8::/32", or one address). False too if NETWORK is malformed. */

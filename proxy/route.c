@@ -4,19 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/net.h"
 #include "lib/num.h"
-
-/* The two host names are the same, ignoring case and a trailing dot. */
-static bool same_host(const char *a, const char *b)
-{
-	size_t alen = strlen(a), blen = strlen(b);
-
-	if (alen > 1 && a[alen - 1] == '.')
-		alen--;
-	if (blen > 1 && b[blen - 1] == '.')
-		blen--;
-	return alen == blen && strncasecmp(a, b, alen) == 0;
-}
 
 /* Letters, digits and what addresses need: nothing that means something to a resolver, a log or a peer. */
 static bool name_ok(const char *p, size_t len)
@@ -141,8 +130,8 @@ static const char *parse_host(struct route_host *h, const char *p, size_t len, c
 	if (p != NULL && (why = parse_ports(h, p, (size_t)(end - p), rules)) != NULL)
 		return why;
 	memcpy(h->name, name, len);
-	h->self = (rules->self[0][0] != '\0' && same_host(h->name, rules->self[0])) ||
-	    (rules->self[1][0] != '\0' && same_host(h->name, rules->self[1]));
+	h->self = (rules->self[0][0] != '\0' && net_same_host(h->name, rules->self[0])) ||
+	    (rules->self[1][0] != '\0' && net_same_host(h->name, rules->self[1]));
 	return NULL;
 }
 

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "lib/die.h"
 #include "lib/mem.h"
+#include "lib/net.h"
 #include "settings/settings_read.h"
 
 unsigned settings_load_line(const struct settings_load *l, size_t offset)
@@ -26,17 +26,6 @@ unsigned settings_load_line_of(const struct settings_load *l, const char *group,
 
 	DIE_IF(row == NULL);
 	return settings_load_line(l, row->offset);
-}
-
-bool settings_same_host(const char *a, const char *b)
-{
-	size_t alen = strlen(a), blen = strlen(b);
-
-	while (alen != 0 && a[alen - 1] == '.')
-		alen--;
-	while (blen != 0 && b[blen - 1] == '.')
-		blen--;
-	return alen == blen && strncasecmp(a, b, alen) == 0;
 }
 
 static void read_setting(struct settings_load *l, const char *group, const config_setting_t *e)
@@ -111,7 +100,7 @@ static void find_proxy_hostname(struct settings_load *l, const config_setting_t 
 		if (g != NULL && config_setting_is_group(g))
 			e = config_setting_get_member(g, "PROXY_HOSTNAME");
 		if (e != NULL && settings_value_text(l, e, 0, &text, &why) && text.len != 0) {
-			if (found != NULL && !settings_same_host(found, str_cstr(&text)))
+			if (found != NULL && !net_same_host(found, str_cstr(&text)))
 				settings_report(l->errors, &l->text, e->line, "PROXY_HOSTNAME is \"%s\" here and \"%s\" elsewhere; a node "
 					"has one name, so keep the one at the top level of the file", str_cstr(&text), found);
 			if (found == NULL)
@@ -147,7 +136,7 @@ static void set_self(struct settings_load *l)
 	mem_free(&set->self[0]);
 	mem_free(&set->self[1]);
 	set->self[0] = without_dots(l->proxy_hostname);
-	set->self[1] = settings_same_host(l->proxy_hostname, l->hostname) ? mem_strdup("") : without_dots(l->hostname);
+	set->self[1] = net_same_host(l->proxy_hostname, l->hostname) ? mem_strdup("") : without_dots(l->hostname);
 }
 
 /* libconfig's turn, and what the settings say. */

@@ -42,7 +42,4 @@ void settings_rules_secret(struct settings_load *l, size_t member, const char *l
 void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, unsigned line, const char *label, const char *name,
     unsigned *said);
 
-/* Two host names are the same, ignoring case and trailing dots. */
-bool settings_same_host(const char *a, const char *b);
-
 #endif

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/net.h"
 #include "settings/settings_doc.h"
 #include "settings/settings_load.h"
 
@@ -719,9 +720,9 @@ static void test_environment(void)
 
 static void test_same_host(void)
 {
-	CU_ASSERT(settings_same_host("A.example.com.", "a.EXAMPLE.com"));
-	CU_ASSERT(!settings_same_host("a.example.com", "a.example.co"));
-	CU_ASSERT(settings_same_host("", "."));
+	CU_ASSERT(net_same_host("A.example.com.", "a.EXAMPLE.com"));
+	CU_ASSERT(!net_same_host("a.example.com", "a.example.co"));
+	CU_ASSERT(net_same_host("", "."));
 }
 
 /* Included files: relative to the one that includes, messages with their own names and lines. */
