@@ -129,19 +129,20 @@ const char *clause_mistake(const char *text, enum clause_dialect dialect)
 		if (!piece.variable)
 			continue;
 		if (piece.text[piece.len] != ')')
-			return "a $( has no ) behind it";
+			return "$( without )";
 		if (is_name(&piece, "service"))
 			continue;
 		if (piece.place == CLAUSE_BARE)
-			return "$(local_part) and $(domain) must stand in quotes: '$(local_part)'";
+			return "put $(local_part) and $(domain) in quotes: '$(local_part)'";
 		/* Somebody named like a column would be everybody. */
 		if (piece.place == CLAUSE_IDENTIFIER && dialect == CLAUSE_SQLITE)
-			return "SQLite takes what stands in \"...\", `...` or [...] for a column's name; write '$(local_part)'";
+			return "in SQLite \"...\", `...` and [...] quote column names; write '$(local_part)'";
 		if (piece.place == CLAUSE_UNSAFE)
-			return "a variable stands in a comment, in an E'...' string or behind a backslash, where no name can be put safely";
+			return "a variable in a comment, in an E'...' string or after a backslash is not safe; move "
+				"it into a '...' string";
 	}
 	if (c.dollar)
-		return "strings in dollars ($$...$$) are not understood here; write '...'";
+		return "strings in $$...$$ are not supported; write '...'";
 	if (c.in != 0 && c.in != '-')
 		return "a quote or comment has no end";
 	return NULL;

@@ -54,10 +54,11 @@ static void sysctl_line(struct str *out, const char *name, const char *path, uin
 	uint64_t present;
 
 	if (!read_number(path, 0, &present)) {
-		str_addf(out, "%s: this system does not tell\n", name);
+		str_addf(out, "%s: not known on this system\n", name);
 		return;
 	}
-	snprintf(fix, sizeof(fix), "try: sysctl -w %s=%" PRIu64 ", and write %s=%" PRIu64 " into a file of /etc/sysctl.d", name, needed,
+	snprintf(fix, sizeof(fix), "run: sysctl -w %s=%" PRIu64 ", and add %s=%" PRIu64 " to a file in /etc/sysctl.d",
+		name, needed,
 		name, needed);
 	line(out, name, present, needed, what, fix);
 }
@@ -70,12 +71,14 @@ static void descriptors(struct str *out, uint64_t sessions)
 	uint64_t needed = 2 * sessions + SPARE;
 
 	if (getrlimit(RLIMIT_NOFILE, &lim) != 0) {
-		str_adds(out, "open files: this system does not tell\n");
+		str_adds(out, "open files: not known on this system\n");
 		return;
 	}
-	snprintf(fix, sizeof(fix), "put LimitNOFILE=%" PRIu64 " into the service unit (here: ulimit -Hn)", needed);
-	line(out, "open files per process, hard limit of this shell", lim.rlim_max, needed, "two descriptors a relayed session", fix);
-	str_addf(out, "open files per process, soft limit of this shell = %" PRIu64 ": the daemon raises it to the hard one\n",
+	snprintf(fix, sizeof(fix), "set LimitNOFILE=%" PRIu64 " in the service unit (in a shell: ulimit -Hn)", needed);
+	line(out, "open files per process, hard limit of this shell", lim.rlim_max, needed, "two descriptors per "
+		"relayed session", fix);
+	str_addf(out, "open files per process, soft limit of this shell = %" PRIu64 ": the daemon raises it to the "
+		"hard limit\n",
 		(uint64_t)lim.rlim_cur);
 }
 
@@ -85,12 +88,12 @@ static void local_ports(struct str *out, uint64_t sessions)
 	uint64_t first, last;
 
 	if (!read_number(path, 0, &first) || !read_number(path, 1, &last) || last < first) {
-		str_adds(out, "net.ipv4.ip_local_port_range: this system does not tell\n");
+		str_adds(out, "net.ipv4.ip_local_port_range: not known on this system\n");
 		return;
 	}
 	line(out, "net.ipv4.ip_local_port_range, ports in it", last - first + 1, MIN(sessions, 60000),
-		"one port a session relayed to the same peer",
-		"try: sysctl -w net.ipv4.ip_local_port_range=\"5000 65535\", and write it into a file of /etc/sysctl.d");
+		"one port per session relayed to the same peer",
+		"run: sysctl -w net.ipv4.ip_local_port_range=\"5000 65535\", and add it to a file in /etc/sysctl.d");
 }
 
 static uint64_t sessions_of(const struct settings *set)
@@ -116,11 +119,12 @@ void limits_report(const struct settings *set, struct str *out)
 	sysctl_line(out, "fs.file-max", "/proc/sys/fs/file-max", 3 * sessions + 10 * SPARE, "the open files of all processes");
 	if (set->has[PROTOCOL_IMAP]) {
 		sysctl_line(out, "fs.inotify.max_user_instances", "/proc/sys/fs/inotify/max_user_instances", sessions,
-			"one an IDLE of a local session, where all accounts have one uid");
+			"one per local session in IDLE, where all accounts have one uid");
 		sysctl_line(out, "fs.inotify.max_user_watches", "/proc/sys/fs/inotify/max_user_watches", 4 * sessions,
-			"a few an IDLE of a local session, where all accounts have one uid");
+			"a few per local session in IDLE, where all accounts have one uid");
 	}
-	sysctl_line(out, "kernel.pid_max", "/proc/sys/kernel/pid_max", sessions + SPARE, "one process a local session");
+	sysctl_line(out, "kernel.pid_max", "/proc/sys/kernel/pid_max", sessions + SPARE, "one process per local "
+		"session");
 	local_ports(out, sessions);
 	sysctl_line(out, "net.core.somaxconn", "/proc/sys/net/core/somaxconn", 1024, "clients that connect at the same moment");
 }

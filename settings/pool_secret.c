@@ -24,13 +24,13 @@ static bool read_whole(const char *path, size_t max, struct str *out, struct str
 	ssize_t n;
 
 	if (fd == -1 || fstat(fd, &st) != 0) {
-		str_addf(why, "%s cannot be read: %s", path, strerror(errno));
+		str_addf(why, "cannot read %s: %s", path, strerror(errno));
 		if (fd != -1)
 			close(fd);
 		return false;
 	}
 	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size > max) {
-		str_addf(why, "%s is no file of a sensible size", path);
+		str_addf(why, "%s is not a file, or is too large", path);
 		close(fd);
 		return false;
 	}
@@ -38,7 +38,7 @@ static bool read_whole(const char *path, size_t max, struct str *out, struct str
 	str_room(out, (size_t)st.st_size + 1);
 	n = pread(fd, out->data, (size_t)st.st_size, 0);
 	if (n < 0)
-		str_addf(why, "%s cannot be read: %s", path, strerror(errno));
+		str_addf(why, "cannot read %s: %s", path, strerror(errno));
 	else
 		out->len = (size_t)n;
 	out->data[out->len] = '\0';
@@ -58,9 +58,10 @@ char *pool_secret_read(const char *path, struct str *why)
 	while (s.len != 0 && (s.data[s.len - 1] == '\n' || s.data[s.len - 1] == '\r'))
 		s.data[--s.len] = '\0';
 	if (memchr(s.data, '\0', s.len) != NULL || memchr(s.data, '\n', s.len) != NULL)
-		str_addf(why, "%s holds more than one line of text; make it with: openssl rand -hex 32", path);
+		str_addf(why, "%s holds more than one line; create it with: openssl rand -hex 32", path);
 	else if (s.len < POOL_SECRET_MIN)
-		str_addf(why, "%s holds less than %d bytes; make it with: openssl rand -hex 32", path, POOL_SECRET_MIN);
+		str_addf(why, "%s holds less than %d bytes; create it with: openssl rand -hex 32", path,
+			POOL_SECRET_MIN);
 	else
 		secret = mem_memdup(s.data, s.len);
 	str_fini_secret(&s);
@@ -106,7 +107,7 @@ char *pool_secret_derive(const char *path, struct str *why)
 	if (key != NULL)
 		secret = secret_of_key(key);
 	if (secret == NULL)
-		str_addf(why, "%s holds no private key that can be read (PEM, without a passphrase)", path);
+		str_addf(why, "%s has no readable private key (PEM, without a passphrase)", path);
 	EVP_PKEY_free(key);
 	BIO_free(bio);
 	str_fini_secret(&pem);

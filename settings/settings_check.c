@@ -35,7 +35,7 @@ static void check_host(struct settings_load *l, unsigned line, const char *label
 static void check_hosts(struct settings_load *l)
 {
 	const struct settings *set = l->set;
-	const char *listen = "the daemon could not listen there";
+	const char *listen = "the daemon cannot listen there";
 
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		const struct protocol_settings s = protocol_settings(set, p);
@@ -67,8 +67,9 @@ static void report_secret(const struct settings *set, struct str *out)
 	char print[POOL_SECRET_PRINT_LEN + 1];
 
 	if (set->pool_secret[0] != '\0')
-		str_addf(out, "the pool's secret is shown as %s%s; on all nodes of a pool it must be the same\n", pool_secret_print(set->pool_secret, print),
-			from_file ? "" : " (made from the private key of TLS)");
+		str_addf(out, "fingerprint of the pool secret: %s%s; it must be the same on all nodes\n",
+			pool_secret_print(set->pool_secret, print),
+			from_file ? "" : " (derived from the TLS private key)");
 }
 
 int settings_check(const char *file, struct str *out)

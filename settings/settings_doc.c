@@ -10,21 +10,21 @@
 enum { SAMPLE_WIDTH = 96, VALUE_MAX = 256 };
 
 static const struct { const char *group, *title, *text; } groups[] = {
-	{ "node", "The node", "Settings outside of any group." },
-	{ "proxy", "Peers", "How this node deals with the other nodes of the pool." },
-	{ "imapd", "IMAP", "Without this group there is no IMAP." },
-	{ "imapd_ssl", "IMAP over TLS", "TLS is not in this version; the group is read and checked already." },
-	{ "pop3d", "POP3", "Without this group there is no POP3." },
-	{ "pop3d_ssl", "POP3 over TLS", "TLS is not in this version; the group is read and checked already." },
+	{ "node", "The node", "Settings at the top level of the file, outside any group." },
+	{ "proxy", "Peers", "Forwarding logins to other nodes." },
+	{ "imapd", "IMAP", "Omit this group to disable IMAP." },
+	{ "imapd_ssl", "IMAP over TLS", "This version has no TLS; the group is only checked." },
+	{ "pop3d", "POP3", "Omit this group to disable POP3." },
+	{ "pop3d_ssl", "POP3 over TLS", "This version has no TLS; the group is only checked." },
 	{ "authdaemonrc", "Accounts", "Where accounts are looked up." },
 	{ "authuserdb", "Accounts in userdb", "The text file of accounts, in Courier's format." },
 	{ "authldaprc", "Accounts in LDAP", "For authldap." },
 	{ "authmysqlrc", "Accounts in MySQL or MariaDB", "For authmysql." },
 	{ "authpgsqlrc", "Accounts in PostgreSQL", "For authpgsql." },
 	{ "authsqliterc", "Accounts in SQLite", "For authsqlite." },
-	{ "authdaemon", "Accounts of a running Courier", "For authdaemon, which asks Courier's authdaemond." },
-	{ "authpipe", "Accounts that a program knows", "For authpipe." },
-	{ "authpam", "Accounts of the system", "For authpam." },
+	{ "authdaemon", "Accounts from Courier's authdaemond", "For authdaemon." },
+	{ "authpipe", "Accounts from a program", "For authpipe." },
+	{ "authpam", "Accounts from PAM", "For authpam." },
 };
 
 /* What a first pool needs: these stand in the sample switched on. */
@@ -106,9 +106,9 @@ void settings_doc_sample(struct str *out)
 	str_adds(out,
 		"# waypost.conf: the settings of a Waypost node, the same file on every node of the pool.\n"
 		"#\n"
-		"# A setting behind a # has the value that is shown. \"waypost -c FILE check\" finds mistakes, and\n"
-		"# waypost.conf(5) explains the rest. ${NAME} in a string is taken from the environment;\n"
-		"# ${HOSTNAME} and ${PROXY_HOSTNAME} always exist. @include \"FILE\" reads another file.\n");
+		"# Settings after a # show their defaults. \"waypost -c FILE check\" finds mistakes;\n"
+		"# waypost.conf(5) is the reference. ${NAME} in a string is replaced from the environment;\n"
+		"# ${HOSTNAME} and ${PROXY_HOSTNAME} are always set. @include \"FILE\" reads another file.\n");
 	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
 		bool top = strcmp(groups[g].group, "node") == 0, first = true;
 
@@ -226,8 +226,9 @@ static void man_head(struct str *out)
 		".B waypostd\n"
 		"and\n"
 		".B waypost\n"
-		"read one file of settings, which is the same on every node of a pool.\n"
-		"Its groups carry the names of Courier\\(aqs files, and a setting that Courier has keeps its name, unit and meaning.\n"
+		"read one settings file, the same on every node of a pool.\n"
+		"Groups are named after Courier\\(aqs files. Settings that Courier has keep their name, unit and "
+		"meaning.\n"
 		".PP\n"
 		".EX\n"
 		"# a comment\n"
@@ -239,29 +240,30 @@ static void man_head(struct str *out)
 		".EE\n"
 		".PP\n"
 		"The file is in the format of libconfig.\n"
-		"An included file is looked for beside the file that includes it.\n"
-		"Text stands in double quotes; numbers may.\n"
+		"A relative @include path starts at the folder of the including file.\n"
+		"Put text in double quotes; quotes around numbers are optional.\n"
 		"Switches are 1 or 0, true or false, \"yes\" or \"no\", \"on\" or \"off\".\n"
-		"Times are seconds or have a unit: \"90s\", \"5m\", \"1h\", \"1d\".\n"
-		"Sizes are bytes or have a unit: \"64k\", \"20M\", \"5G\".\n"
-		"Lists are words in one string, or in brackets: [ \"PLAIN\", \"LOGIN\" ].\n"
+		"Times are in seconds or have a unit: \"90s\", \"5m\", \"1h\", \"1d\".\n"
+		"Sizes are in bytes or have a unit: \"64k\", \"20M\", \"5G\".\n"
+		"Lists are words in one string or an array: [ \"PLAIN\", \"LOGIN\" ].\n"
 		".PP\n"
 		"${NAME} in a string is replaced from the environment of the daemon, $${ is a literal ${.\n"
-		"${HOSTNAME} and ${PROXY_HOSTNAME} always exist, so that what differs between nodes need not differ in the file.\n"
-		"A variable that does not exist is a mistake.\n"
+		"${HOSTNAME} and ${PROXY_HOSTNAME} are always set, so that all nodes can share one file.\n"
+		"A variable that is not set is a mistake.\n"
 		".PP\n"
-		"A mistake keeps the daemon from starting, and from taking the file at a reload.\n"
+		"If the file has a mistake, the daemon does not start; at a reload it keeps the old settings.\n"
 		".B waypost \\-c\n"
 		".I FILE\n"
 		".B check\n"
-		"lists all of them, and the limits of the system that a node runs into first.\n");
+		"lists all mistakes, and the system limits that matter most.\n");
 }
 
 static void man_tail(struct str *out)
 {
 	str_adds(out,
 		".SH EXAMPLE\n"
-		"A pool on one machine: start a daemon with PROXY_HOSTNAME=127.0.0.1 in its environment, one with 127.0.0.2,\n"
+		"A pool on one machine: start one daemon with PROXY_HOSTNAME=127.0.0.1 in its environment, one with "
+		"127.0.0.2,\n"
 		"and so on.\n"
 		".PP\n"
 		".EX\n"
@@ -311,7 +313,7 @@ static void man_known_all(struct str *out)
 
 	str_adds(out,
 		".SH OTHER NAMES OF COURIER\n"
-		"These are taken, so that a file can be carried over piece by piece, and each draws a warning.\n");
+		"These are accepted with a warning, so that Courier\\(aqs settings can be copied unchanged.\n");
 	for (const struct settings_known *k = settings_known; k->name != NULL; k++) {
 		/* Groups of databases: their settings are all of one kind. */
 		if (strcmp(k->group, group) != 0) {

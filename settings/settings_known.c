@@ -8,16 +8,17 @@
 #define UNSAFE SETTINGS_UNSAFE
 
 #define WEBADMIN "only Courier's web administration reads it"
-#define HANDOVER "Courier's programs hand it to each other; the roles of a node tell each other by messages"
-#define CHPASS "passwords are not changed by way of a mail access node"
+#define HANDOVER "internal to Courier, whose programs pass it to each other"
+#define CHPASS "Waypost does not change passwords"
 
 /* What Courier knows for both protocols. */
 #define BOTH(g, start, ssl) \
-	{ g, start, IGNORED, "", "a group that the file has is served; leave it away to switch it off" }, \
+	{ g, start, IGNORED, "", "a service runs if its group is in the file; omit the group to disable it" }, \
 	{ g, "PIDFILE", REPLACED, "", "RUNDIR; the service manager knows the process" }, \
 	{ g, "LOGGEROPTS", REPLACED, "", "LOG" }, \
-	{ g, "TCPDOPTS", IGNORED, "", "there is no couriertcpd; the PROXY protocol (-haproxy) comes with a later version" }, \
-	{ g, "AUTH_MKHOMEDIR_SKEL", LATER, "", "making home folders at the first login" }, \
+	{ g, "TCPDOPTS", IGNORED, "", "Waypost has no couriertcpd; a later version supports the PROXY protocol " \
+		"(-haproxy)" }, \
+	{ g, "AUTH_MKHOMEDIR_SKEL", LATER, "", "creating home folders at the first login" }, \
 	{ g, "TIMEOUT_SOCK", REPLACED, "", "LOGIN_TIMEOUT" }, \
 	{ g, "TIMEOUT_WRITE", REPLACED, "", "LOGIN_TIMEOUT" }, \
 	{ g, "TIMEOUT_READ", REPLACED, "", "LOGIN_TIMEOUT" }, \
@@ -30,7 +31,7 @@
 	{ g, ssl, IGNORED, "", HANDOVER }
 
 #define BOTH_SSL(g, start, port) \
-	{ g, start, IGNORED, "", "a group that the file has is served; leave it away to switch it off" }, \
+	{ g, start, IGNORED, "", "a service runs if its group is in the file; omit the group to disable it" }, \
 	{ g, "SSLPIDFILE", REPLACED, "", "RUNDIR; the service manager knows the process" }, \
 	{ g, "SSLLOGGEROPTS", REPLACED, "", "LOG" }, \
 	{ g, "COURIERTLS", IGNORED, "", "TLS will be part of the login workers, not a program of its own" }, \
@@ -39,7 +40,7 @@
 	{ g, "TLS_STARTTLS_PROTOCOL", LATER, "", "TLS" }, \
 	{ g, "TLS_CIPHER_LIST", LATER, "", "TLS" }, \
 	{ g, "TLS_MIN_DH_BITS", LATER, "", "TLS" }, \
-	{ g, "TLS_TIMEOUT", IGNORED, "", "Courier never acted on it either; see LOGIN_TIMEOUT" }, \
+	{ g, "TLS_TIMEOUT", IGNORED, "", "Courier ignores it, too; see LOGIN_TIMEOUT" }, \
 	{ g, "TLS_DHPARAMS", LATER, "", "TLS" }, \
 	{ g, "TLS_TRUSTCERTS", LATER, "", "TLS" }, \
 	{ g, "TLS_VERIFYPEER", UNSAFE, "NONE PEER", "TLS; without it no client shows a certificate" }, \
@@ -63,17 +64,18 @@ const struct settings_known settings_known[] = {
 	{ "imapd", "IMAP_ULIMITD", LATER, "", "a limit on the memory of a session" },
 	{ "imapd", "IMAP_SHAREDINDEXFILE", LATER, "", "shared folders" },
 	{ "imapd", "IMAP_SHAREDMUNGENAMES", LATER, "", "shared folders" },
-	{ "imapd", "IMAP_ENHANCEDIDLE", IGNORED, "", "IDLE always learns of changes from the system" },
-	{ "imapd", "IMAP_MOVE_EXPUNGE_TO_TRASH", UNSAFE, "", "moving expunged messages to the trash folder; they would be gone" },
+	{ "imapd", "IMAP_ENHANCEDIDLE", IGNORED, "", "IDLE always uses the system's change notification" },
+	{ "imapd", "IMAP_MOVE_EXPUNGE_TO_TRASH", UNSAFE, "", "moving expunged messages to the trash folder; they "
+		"would be deleted" },
 	{ "imapd", "IMAP_USELOCKS", IGNORED, "", "a folder is always locked while its index is written" },
 	{ "imapd", "IMAP_EMPTYTRASH", LATER, "", "removing old messages from the trash folder; nothing is removed" },
-	{ "imapd", "IMAP_TRASHFOLDERNAME", LATER, "", "a trash folder; this one is like any other" },
+	{ "imapd", "IMAP_TRASHFOLDERNAME", LATER, "", "a trash folder; it is a folder like any other" },
 	{ "imapd", "IMAPDEBUGFILE", IGNORED, "", "no trace of a session is written; see DEBUG_LOGIN" },
-	{ "imapd", "IMAP_BROKENUIDV", IGNORED, "", "UIDVALIDITY is always the one that the folder has" },
+	{ "imapd", "IMAP_BROKENUIDV", IGNORED, "", "UIDVALIDITY is always the folder's own" },
 	{ "imapd", "OUTBOX", UNSAFE, "", "sending mail by copying it to a folder; it would stay there unsent" },
-	{ "imapd", "OUTBOX_MULTIPLE_SEND", IGNORED, "", "means nothing without OUTBOX, which is not in this version" },
-	{ "imapd", "SENDMAIL", IGNORED, "", "means nothing without OUTBOX, which is not in this version" },
-	{ "imapd", "HEADERFROM", IGNORED, "", "means nothing without OUTBOX, which is not in this version" },
+	{ "imapd", "OUTBOX_MULTIPLE_SEND", IGNORED, "", "needs OUTBOX, which is not in this version" },
+	{ "imapd", "SENDMAIL", IGNORED, "", "needs OUTBOX, which is not in this version" },
+	{ "imapd", "HEADERFROM", IGNORED, "", "needs OUTBOX, which is not in this version" },
 	{ "imapd", "IMAPLOGINTAG", IGNORED, "", HANDOVER },
 
 	BOTH_SSL("imapd_ssl", "IMAPDSSLSTART", "MAILDIRPATH of imapd"),
@@ -85,7 +87,8 @@ const struct settings_known settings_known[] = {
 	{ "pop3d", "POP3AUTH_ORIG", IGNORED, "", WEBADMIN },
 	{ "pop3d", "POP3AUTH_TLS", LATER, "", "TLS" },
 	{ "pop3d", "POP3AUTH_TLS_ORIG", IGNORED, "", WEBADMIN },
-	{ "pop3d", "MIME_UNICODE_MESSAGE_TYPE", LATER, "", "wrapping UTF-8 messages for clients that do not know them" },
+	{ "pop3d", "MIME_UNICODE_MESSAGE_TYPE", LATER, "", "wrapping UTF-8 messages for clients without UTF-8 "
+		"support" },
 	{ "pop3d", "UTF8", IGNORED, "", HANDOVER },
 
 	BOTH_SSL("pop3d_ssl", "POP3DSSLSTART", "MAILDIRPATH of pop3d"),
@@ -93,9 +96,10 @@ const struct settings_known settings_known[] = {
 	{ "pop3d_ssl", "POP3_TLS_REQUIRED", UNSAFE, "", "TLS; passwords would cross the network in clear" },
 
 	{ "authdaemonrc", "authmodulelistorig", IGNORED, "", WEBADMIN },
-	{ "authdaemonrc", "authdaemonvar", REPLACED, "", "RUNDIR, for the check of accounts is a role of the node; AUTHDAEMON_SOCKET of the group authdaemon to ask Courier's" },
+	{ "authdaemonrc", "authdaemonvar", REPLACED, "", "RUNDIR; AUTHDAEMON_SOCKET in the group authdaemon connects "
+		"to Courier's authdaemond" },
 	{ "authdaemonrc", "LOGGEROPTS", REPLACED, "", "LOG" },
-	{ "authdaemonrc", "LDAPTLS_*", REPLACED, "", "ldap.conf of the system, where TLS towards LDAP has further settings" },
+	{ "authdaemonrc", "LDAPTLS_*", REPLACED, "", "the system's ldap.conf for other TLS settings of LDAP" },
 
 	{ "authmysqlrc", "MYSQL_CHPASS_CLAUSE", IGNORED, "", CHPASS },
 	{ "authpgsqlrc", "PGSQL_CHPASS_CLAUSE", IGNORED, "", CHPASS },

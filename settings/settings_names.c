@@ -31,19 +31,20 @@ void settings_read_known(struct settings_load *l, const struct settings_known *k
 	settings_label(label, k->group, name);
 	switch (k->status) {
 	case SETTINGS_REPLACED:
-		settings_report(l->warnings, &l->text, e->line, "%s has no effect here, instead: %s", label, k->text);
+		settings_report(l->warnings, &l->text, e->line, "%s has no effect; use %s", label, k->text);
 		break;
 	case SETTINGS_IGNORED:
-		settings_report(l->warnings, &l->text, e->line, "%s has no effect here: %s", label, k->text);
+		settings_report(l->warnings, &l->text, e->line, "%s has no effect: %s", label, k->text);
 		break;
 	case SETTINGS_LATER:
 		if (!off)
-			settings_report(l->warnings, &l->text, e->line, "%s has no effect, not in this version yet: %s", label, k->text);
+			settings_report(l->warnings, &l->text, e->line, "%s has no effect; not in this version: %s",
+				label, k->text);
 		break;
 	case SETTINGS_UNSAFE:
 		if (!off)
-			settings_report(l->errors, &l->text, e->line, "%s = %s: not in this version yet: %s; take this line out to go "
-				"without", label, str_cstr(&text), k->text);
+			settings_report(l->errors, &l->text, e->line, "%s = %s: not in this version: %s; remove this "
+				"line to run without it", label, str_cstr(&text), k->text);
 		break;
 	}
 	str_fini(&text);
@@ -148,16 +149,17 @@ void settings_unknown(struct settings_load *l, const char *group, const char *na
 	struct nearest best = { NULL, UINT32_MAX };
 	struct str groups = STR_INIT;
 	char label[SETTINGS_LABEL_MAX], buf[SETTINGS_GROUP_MAX];
-	const char *g, *what = config_setting_is_group(e) ? "no group" : "no setting";
+	const char *g, *what = config_setting_is_group(e) ? "not a group" : "not a setting";
 
 	settings_label(label, group, name);
 	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
 		if (row->type == SETTINGS_T_PORTMAP && strcmp(row->group, group) == 0 && strcmp(row->name, name) == 0) {
-			settings_report(l->errors, &l->text, e->line, "%s wants a port behind it: %s143 = \"...\"", label, name);
+			settings_report(l->errors, &l->text, e->line, "%s needs a port: %s143 = \"...\"", label, name);
 			return;
 		}
 	if (!config_setting_is_group(e) && elsewhere(name, &groups)) {
-		settings_report(l->errors, &l->text, e->line, "%s is no setting here; it belongs to %s", label, str_cstr(&groups));
+		settings_report(l->errors, &l->text, e->line, "%s is not a setting here; move it to %s", label,
+			str_cstr(&groups));
 		str_fini(&groups);
 		return;
 	}
@@ -172,7 +174,7 @@ void settings_unknown(struct settings_load *l, const char *group, const char *na
 			best.name = best.name == buf ? g : before;
 		}
 	if (best.name == NULL)
-		settings_report(l->errors, &l->text, e->line, "%s is %s; waypost.conf(5) has all of them", label, what);
+		settings_report(l->errors, &l->text, e->line, "%s is %s; see waypost.conf(5)", label, what);
 	else
 		settings_report(l->errors, &l->text, e->line, "%s is %s; did you mean %s?", label, what,
 			settings_is_group(best.name) ? settings_group_name(best.name, buf) : best.name);

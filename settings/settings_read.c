@@ -55,13 +55,14 @@ static bool expand(const struct settings_load *l, const char *in, struct str *ou
 		}
 		len = strcspn(in + 2, "}");
 		if (in[2 + len] != '}' || len == 0 || len >= sizeof(name)) {
-			str_adds(why, "after ${ the name of a variable and } should stand; $${ is a ${ that stays as it is");
+			str_adds(why, "expected ${NAME}; write $${ for a literal ${");
 			return false;
 		}
 		memcpy(name, in + 2, len);
 		name[len] = '\0';
 		if ((v = variable(l, name)) == NULL) {
-			str_addf(why, "the environment has no variable %s; set it where the daemon is started", name);
+			str_addf(why, "environment variable %s is not set; set it in the environment of the daemon",
+				name);
 			return false;
 		}
 		str_adds(out, v);
@@ -82,7 +83,7 @@ static bool scalar_text(const struct settings_load *l, const config_setting_t *e
 		str_addf(out, "%lld", config_setting_get_int64(e));
 		return true;
 	case CONFIG_TYPE_FLOAT:
-		str_adds(why, "a number with a point has no meaning here");
+		str_adds(why, "expected a whole number");
 		return false;
 	case CONFIG_TYPE_BOOL:
 		str_adds(out, config_setting_get_bool(e) ? "true" : "false");
@@ -90,7 +91,7 @@ static bool scalar_text(const struct settings_load *l, const config_setting_t *e
 	case CONFIG_TYPE_STRING:
 		return expand(l, config_setting_get_string(e), out, why);
 	default:
-		str_adds(why, "a group or list within a list has no meaning here");
+		str_adds(why, "expected a value, found a group or list");
 		return false;
 	}
 }
@@ -102,13 +103,13 @@ bool settings_value_text(const struct settings_load *l, const config_setting_t *
 	int type = config_setting_type(e);
 
 	if (type == CONFIG_TYPE_GROUP) {
-		str_adds(why, "a value should stand here, not a group");
+		str_adds(why, "expected a value, found a group");
 		return false;
 	}
 	if (type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST)
 		return scalar_text(l, e, out, why);
 	if (separator == 0) {
-		str_adds(why, "one value should stand here, not a list");
+		str_adds(why, "expected one value, found a list");
 		return false;
 	}
 	for (int i = 0; i < config_setting_length(e); i++) {
@@ -154,7 +155,7 @@ static bool check_address(struct str *text, struct str *why)
 	}
 	if (net_addr_parse(&a, str_cstr(text), 0) || settings_is_host(str_cstr(text)))
 		return true;
-	str_adds(why, "this is neither an address nor a host name; 0 is every address");
+	str_adds(why, "expected an address or host name, or 0 for every address");
 	return false;
 }
 
@@ -171,11 +172,12 @@ static bool check_ports(const struct str *text, struct str *why)
 		at += strspn(at, ", \t");
 		if (port != 0 && (address[0] == '\0' || strcmp(address, "0") == 0 || net_addr_parse(&a, address, 0)))
 			continue;
-		str_addf(why, "%.*s is no port from 1 to 65535, nor ADDRESS.PORT with a numeric address", (int)(list - at), at);
+		str_addf(why, "%.*s is neither a port from 1 to 65535 nor ADDRESS.PORT with a numeric address",
+			(int)(list - at), at);
 		return false;
 	}
 	if (n == 0)
-		str_adds(why, "a port is wanted; leave the whole group away to switch the service off");
+		str_adds(why, "expected a port; omit the group to disable the service");
 	return n != 0;
 }
 
@@ -191,12 +193,11 @@ static bool check_word(const struct settings_row *row, struct str *text, struct 
 			str_add(text, p, len);
 			return true;
 		}
-		str_addf(why, "%s\"%.*s\"", p != row->unit ? " or " : "", (int)len, p);
+		str_addf(why, "%s\"%.*s\"", p != row->unit ? " or " : "expected ", (int)len, p);
 		if (p[len] == '\0')
 			break;
 		p += len + 1;
 	}
-	str_adds(why, " should stand here");
 	return false;
 }
 
@@ -206,7 +207,7 @@ static bool check_octal(const struct settings_row *row, const struct str *text, 
 
 	if (text->len != 0 && text->len <= 4 && p[strspn(p, "01234567")] == '\0' && strtol(p, NULL, 8) <= row->most)
 		return true;
-	str_adds(why, "octal digits should stand here, in quotes: \"022\"");
+	str_adds(why, "expected octal digits in quotes: \"022\"");
 	return false;
 }
 
@@ -214,7 +215,7 @@ static bool check_octal(const struct settings_row *row, const struct str *text, 
 static bool check_text(const struct settings_row *row, struct str *text, struct str *why)
 {
 	if (text_plain(str_cstr(text), text->len) != text->len) {
-		str_adds(why, "control characters have no meaning here");
+		str_adds(why, "control characters are not allowed");
 		return false;
 	}
 	switch (row->type) {
@@ -223,7 +224,7 @@ static bool check_text(const struct settings_row *row, struct str *text, struct 
 			text->data[--text->len] = '\0';
 		if (text->len == 0 || text->data[0] == '/')
 			return true;
-		str_adds(why, "a path begins with / here: the daemon works in no folder of its own");
+		str_adds(why, "expected an absolute path");
 		return false;
 	case SETTINGS_T_LIST:
 		tidy_list(text);
@@ -245,18 +246,18 @@ static void wanted_number(const struct settings_row *row, struct str *why)
 {
 	switch (row->type) {
 	case SETTINGS_T_BOOL:
-		str_adds(why, "1 or 0, true or false should stand here");
+		str_adds(why, "expected 1, 0, true or false");
 		break;
 	case SETTINGS_T_TIME:
-		str_addf(why, "a time of %lld to %lld seconds should stand here; \"90\", \"90s\", \"5m\" and \"1h\" are understood",
+		str_addf(why, "expected a time from %lld to %lld seconds, such as \"90\", \"90s\", \"5m\" or \"1h\"",
 			(long long)row->least, (long long)row->most);
 		break;
 	case SETTINGS_T_SIZE:
-		str_addf(why, "a size of %lld to %lld bytes should stand here; \"500\", \"64k\", \"20M\" and \"5G\" are understood",
+		str_addf(why, "expected a size from %lld to %lld bytes, such as \"500\", \"64k\", \"20M\" or \"5G\"",
 			(long long)row->least, (long long)row->most);
 		break;
 	default:
-		str_addf(why, "a whole number from %lld to %lld should stand here", (long long)row->least, (long long)row->most);
+		str_addf(why, "expected a whole number from %lld to %lld", (long long)row->least, (long long)row->most);
 	}
 }
 
@@ -283,11 +284,11 @@ static bool add_portmap(struct settings_load *l, const struct settings_row *row,
 	uint64_t port;
 
 	if (!num_parse_str(digits, UINT16_MAX, &port) || port == 0) {
-		str_addf(why, "%s is no port from 1 to 65535", digits);
+		str_addf(why, "%s is not a port from 1 to 65535", digits);
 		return false;
 	}
 	if (v[0] == '\0' || v[strspn(v, "abcdefghijklmnopqrstuvwxyz0123456789-_")] != '\0' || strlen(v) > 30) {
-		str_adds(why, "the name of a service should stand here: small letters and digits");
+		str_adds(why, "expected the name of a service: lower-case letters, digits, - and _");
 		return false;
 	}
 	joined = mem_printf("%s%s%u=%s", *at, **at != '\0' ? " " : "", (unsigned)port, v);
@@ -304,9 +305,9 @@ static bool kind_fits(const struct settings_row *row, const config_setting_t *e,
 	if (!settings_is_text(row->type))
 		return true;
 	if (type == CONFIG_TYPE_BOOL)
-		str_adds(why, "a text in quotes should stand here");
+		str_adds(why, "expected text in quotes");
 	else if (row->type == SETTINGS_T_OCTAL && type != CONFIG_TYPE_STRING && config_setting_get_int64(e) != 0)
-		str_adds(why, "octal digits should stand here, in quotes: \"022\"");
+		str_adds(why, "expected octal digits in quotes: \"022\"");
 	else
 		return true;
 	return false;

@@ -55,14 +55,14 @@ static void rules_log(struct settings_load *l)
 	if (strcmp(log, "syslog") == 0 || strcmp(log, "stderr") == 0)
 		return;
 	if (log[0] != '/') {
-		MISTAKE(l, node_LOG, "LOG = \"%s\": \"syslog\", \"stderr\" or a path that begins with / should stand here", log);
+		MISTAKE(l, node_LOG, "LOG = \"%s\": expected \"syslog\", \"stderr\" or an absolute path", log);
 		return;
 	}
 	folder = mem_memdup(log, MAX((size_t)(slash - log), 1));
 	if (stat(log, &st) == 0 && S_ISDIR(st.st_mode))
-		MISTAKE(l, node_LOG, "LOG = \"%s\": this is a folder; a file in it should stand here", log);
+		MISTAKE(l, node_LOG, "LOG = \"%s\": expected a file, found a folder", log);
 	else if (stat(folder, &st) != 0 || !S_ISDIR(st.st_mode))
-		MISTAKE(l, node_LOG, "LOG = \"%s\": there is no folder %s; make it first", log, folder);
+		MISTAKE(l, node_LOG, "LOG = \"%s\": there is no folder %s; create it", log, folder);
 	mem_free(&folder);
 }
 
@@ -72,10 +72,10 @@ static void rules_node(struct settings_load *l)
 	char err[256];
 
 	if (strlen(set->node_RUNDIR) + strlen("/control") >= sizeof(((struct sockaddr_un *)0)->sun_path))
-		MISTAKE(l, node_RUNDIR, "RUNDIR is too long for the name of a socket; %zu bytes are possible",
+		MISTAKE(l, node_RUNDIR, "RUNDIR is too long for a socket path; use at most %zu bytes",
 			sizeof(((struct sockaddr_un *)0)->sun_path) - strlen("/control") - 1);
 	if (set->node_RUNDIR[0] == '\0' || strcmp(set->node_RUNDIR, "/") == 0)
-		MISTAKE(l, node_RUNDIR, "RUNDIR must be a folder of its own: \"/run/waypost\"");
+		MISTAKE(l, node_RUNDIR, "RUNDIR must be a folder of its own, such as \"/run/waypost\"");
 	rules_log(l);
 	if (geteuid() != 0)
 		return;
@@ -84,8 +84,8 @@ static void rules_node(struct settings_load *l)
 	if (!settings_user_fit("AUTH_USER", set->node_AUTH_USER, err, sizeof(err)))
 		MISTAKE(l, node_AUTH_USER, "%s", err);
 	if (strcmp(set->node_LOGIN_USER, set->node_AUTH_USER) == 0)
-		MISTAKE(l, node_AUTH_USER, "AUTH_USER and LOGIN_USER are the same user \"%s\"; what talks to the network could read "
-			"the accounts, so make two", set->node_AUTH_USER);
+		MISTAKE(l, node_AUTH_USER, "AUTH_USER and LOGIN_USER are both \"%s\", so login workers could read the "
+			"accounts; use two users", set->node_AUTH_USER);
 }
 
 /* DEBUG_LOGIN, wherever it stands, is Courier's name for a level of the log. */
@@ -124,13 +124,14 @@ static void rules_proxy(struct settings_load *l)
 
 	while (next_word(&p, word))
 		if (!is_network(word))
-			MISTAKE(l, proxy_PROXY_TRUSTED, "proxy.PROXY_TRUSTED: %s is no address or network; \"192.0.2.7\", "
-				"\"10.0.0.0/8\" and \"2001:db8::/32\" are understood", word);
+			MISTAKE(l, proxy_PROXY_TRUSTED, "proxy.PROXY_TRUSTED: %s is not an address or network; write "
+				"\"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\"", word);
 	if (set->proxy_PROXY_IDLE_TIMEOUT != 0 && set->proxy_PROXY_IDLE_TIMEOUT <= 30 * 60)
-		WARNING(l, proxy_PROXY_IDLE_TIMEOUT, "proxy.PROXY_IDLE_TIMEOUT is not longer than the 30 minutes that IMAP grants an "
-			"idle client: sessions will break; 31m is the default");
+		WARNING(l, proxy_PROXY_IDLE_TIMEOUT, "proxy.PROXY_IDLE_TIMEOUT is not longer than the 30 minutes that "
+			"IMAP grants an idle client, so sessions will break; set it to 31m or more");
 	if ((set->proxy_PROXY_MASTER_USER[0] == '\0') != (set->proxy_PROXY_MASTER_PASSWORD[0] == '\0'))
-		MISTAKE(l, proxy_PROXY_MASTER_USER, "proxy: PROXY_MASTER_USER and PROXY_MASTER_PASSWORD belong together; one of them is missing");
+		MISTAKE(l, proxy_PROXY_MASTER_USER, "proxy: set both PROXY_MASTER_USER and PROXY_MASTER_PASSWORD, or "
+			"neither");
 	if (strlen(set->proxy_PROXY_MASTER_USER) >= SETTINGS_MASTER_USER_MAX || strlen(set->proxy_PROXY_MASTER_PASSWORD) >= SETTINGS_MASTER_PASSWORD_MAX)
 		MISTAKE(l, proxy_PROXY_MASTER_USER, "proxy: PROXY_MASTER_USER or PROXY_MASTER_PASSWORD is too long");
 	settings_rules_secret(l, offsetof(struct settings, proxy_PROXY_MASTER_PASSWORD), "proxy.PROXY_MASTER_PASSWORD");
@@ -154,10 +155,12 @@ static void add_endpoints(struct settings_load *l, struct endpoint *all, size_t 
 
 		for (size_t i = 0; i < *n; i++)
 			if (all[i].port == port && strcmp(all[i].address, at) == 0)
-				settings_report(l->errors, &l->text, line, "%s: port %u of address %s is also a port of %s; each needs its own",
+				settings_report(l->errors, &l->text, line, "%s: port %u of address %s is also used by "
+					"%s; choose another port",
 					group, (unsigned)port, at, all[i].group);
 		if (*n == MAX_PORTS) {
-			settings_report(l->errors, &l->text, line, "%s: more than %d ports in all", group, MAX_PORTS);
+			settings_report(l->errors, &l->text, line, "%s: too many ports; all groups together may have "
+				"%d", group, MAX_PORTS);
 			return;
 		}
 		all[*n].group = group;
@@ -174,7 +177,8 @@ static void no_tls(struct settings_load *l, const char *ports, unsigned line)
 	uint16_t port;
 
 	while (settings_port_next(&ports, address, &port))
-		settings_report(l->warnings, &l->text, line, "TLS is not in this version: port %u is not opened", (unsigned)port);
+		settings_report(l->warnings, &l->text, line, "this version has no TLS: port %u stays closed",
+			(unsigned)port);
 }
 
 static void rules_ports(struct settings_load *l)
@@ -183,7 +187,8 @@ static void rules_ports(struct settings_load *l)
 	size_t n = 0;
 
 	if (!protocols_served(l->set))
-		settings_report(l->errors, &l->text, 0, "neither imapd nor pop3d is there, so nothing would be served: imapd = { };");
+		settings_report(l->errors, &l->text, 0, "no service is enabled; add a group imapd or pop3d: imapd = { "
+			"};");
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		const struct protocol_settings s = protocol_settings(l->set, p);
 		const char *group = protocols[p].group;
@@ -217,22 +222,26 @@ static void rules_capability(struct settings_load *l)
 		if (strncasecmp(word, "AUTH=", 5) == 0)
 			settings_rules_mechanism(l, PROTOCOL_IMAP, SETTINGS_LINE(l, imapd_IMAP_CAPABILITY), "imapd.IMAP_CAPABILITY", word + 5, &said);
 		else if (word[strcspn(word, "(){%*\"\\]")] != '\0')
-			MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY: %s is no word that IMAP can send", word);
+			MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY: %s is not a valid IMAP capability",
+				word);
 		else if (!one_of(word, our_capabilities))
-			WARNING(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY announces %s, which accounts on this node do not have", word);
+			WARNING(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY announces %s, which sessions on this "
+				"node do not support", word);
 	}
 	if (strlen(l->set->imapd_IMAP_CAPABILITY) > CAPABILITY_MAX)
-		MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY is longer than %d bytes: clients and other nodes could not read "
-			"the greeting", CAPABILITY_MAX);
+		MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY is longer than %d bytes, too long for the "
+			"greeting", CAPABILITY_MAX);
 	if (!imap4rev1)
-		MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY lacks IMAP4rev1; every client looks for it");
+		MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY lacks IMAP4rev1, which clients require; add "
+			"it");
 }
 
 static void rules_maildirpath(struct settings_load *l, unsigned line, const char *label, const char *path)
 {
 	if (path[0] == '\0' || path[0] == '/' || strcmp(path, "..") == 0 || strncmp(path, "../", 3) == 0 ||
 	    strstr(path, "/../") != NULL || (strlen(path) > 2 && strcmp(path + strlen(path) - 3, "/..") == 0))
-		settings_report(l->errors, &l->text, line, "%s = \"%s\": a path within the home folder should stand here: \"Maildir\"",
+		settings_report(l->errors, &l->text, line, "%s = \"%s\": expected a path inside the home folder, such "
+			"as \"Maildir\"",
 			label, path);
 }
 
@@ -243,8 +252,8 @@ static void rules_imap(struct settings_load *l)
 	rules_capability(l);
 	rules_maildirpath(l, SETTINGS_LINE(l, imapd_MAILDIRPATH), "imapd.MAILDIRPATH", set->imapd_MAILDIRPATH);
 	if (set->imapd_IMAP_INACTIVITY_TIMEOUT < 30 * 60)
-		WARNING(l, imapd_IMAP_INACTIVITY_TIMEOUT, "imapd.IMAP_INACTIVITY_TIMEOUT is shorter than the 30 minutes that RFC 3501 asks "
-			"for: idle clients will lose their session");
+		WARNING(l, imapd_IMAP_INACTIVITY_TIMEOUT, "imapd.IMAP_INACTIVITY_TIMEOUT is shorter than the 30 "
+			"minutes that RFC 3501 requires, so idle clients will lose their sessions");
 }
 
 static void rules_pop3(struct settings_load *l)
@@ -258,7 +267,8 @@ static void rules_pop3(struct settings_load *l)
 		settings_rules_mechanism(l, PROTOCOL_POP3, SETTINGS_LINE(l, pop3d_POP3AUTH), "pop3d.POP3AUTH", word, &said);
 	rules_maildirpath(l, SETTINGS_LINE(l, pop3d_MAILDIRPATH), "pop3d.MAILDIRPATH", set->pop3d_MAILDIRPATH);
 	if (set->pop3d_POP3_INACTIVITY_TIMEOUT < 10 * 60)
-		WARNING(l, pop3d_POP3_INACTIVITY_TIMEOUT, "pop3d.POP3_INACTIVITY_TIMEOUT is shorter than the 10 minutes that RFC 1939 asks for");
+		WARNING(l, pop3d_POP3_INACTIVITY_TIMEOUT, "pop3d.POP3_INACTIVITY_TIMEOUT is shorter than the 10 "
+			"minutes that RFC 1939 requires");
 }
 
 static void (*const rules_protocol[PROTOCOL_COUNT])(struct settings_load *l) = {
@@ -305,24 +315,26 @@ static void rules_userdb(struct settings_load *l)
 	struct stat st;
 
 	if (path[0] == '\0') {
-		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB is empty; it names the file of accounts");
+		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB is empty; set it to the path of the account file");
 	} else if (stat(path, &st) != 0 && errno == ENOENT) {
 		/* The node comes up all the same: it says "not now" to clients, and reads the file when it appears. */
-		WARNING(l, authuserdb_USERDB, "authuserdb.USERDB: %s is not there: nobody can log in until it is; waypost's userdb "
-			"command makes it", path);
+		WARNING(l, authuserdb_USERDB, "authuserdb.USERDB: %s does not exist: nobody can log in until it does; "
+			"create it with waypost's userdb command", path);
 	} else if (stat(path, &st) != 0) {
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s: %s", path, strerror(errno));
 	} else if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s is neither a file nor a folder", path);
 	} else if (!settings_auth_reads(l, path)) {
-		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s cannot be read by %s%s%s", path,
-			geteuid() == 0 ? user : "this user", geteuid() == 0 ? "; try: chmod 640 and chgrp " : "", geteuid() == 0 ? user : "");
+		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s is not readable by %s%s%s", path,
+			geteuid() == 0 ? user : "this user", geteuid() == 0 ? "; run: chmod 640 and chgrp " : "",
+				geteuid() == 0 ? user : "");
 	} else if ((st.st_mode & 007) != 0 && S_ISREG(st.st_mode)) {
-		WARNING(l, authuserdb_USERDB, "authuserdb.USERDB: %s can be read by everybody on this machine; try: chmod o= %s", path, path);
+		WARNING(l, authuserdb_USERDB, "authuserdb.USERDB: %s is readable by everybody on this machine; run: "
+			"chmod o= %s", path, path);
 	}
 }
 
-#define OURS "authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon, authpipe and authpam"
+#define OURS "authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon, authpipe or authpam"
 
 static void rules_auth(struct settings_load *l)
 {
@@ -339,13 +351,16 @@ static void rules_auth(struct settings_load *l)
 		else if (settings_rules_directory(l, word))
 			continue;
 		else if (one_of(word, later))
-			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not in this version; " OURS " are%s", word,
-				strcmp(word, "authcustom") != 0 ? " (authpam knows the same accounts)" : "");
+			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not supported; "
+				"use " OURS "%s", word,
+				strcmp(word, "authcustom") != 0 ? " (authpam has the same accounts)" : "");
 		else
-			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not known; " OURS " are", word);
+			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: unknown module %s; use "
+				OURS, word);
 	}
 	if (!any)
-		MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist is empty: nobody could log in; try \"authuserdb\"");
+		MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist is empty, so nobody could log "
+			"in; set it to \"authuserdb\"");
 	if (userdb)
 		rules_userdb(l);
 }
@@ -361,10 +376,11 @@ static void rules_mode(struct settings_load *l, unsigned line, const char *path,
 	if (stat(path, &st) != 0)
 		return;
 	if ((st.st_mode & 007) != 0)
-		settings_report(l->errors, &l->text, line, "%s: %s can be read by everybody on this machine; try: chmod 600 %s, and make "
-			"a new one", what, path, path);
+		settings_report(l->errors, &l->text, line, "%s: %s is readable by everybody on this machine; run: "
+			"chmod 600 %s, and replace the secret", what, path, path);
 	else if ((st.st_mode & 070) != 0)
-		settings_report(l->warnings, &l->text, line, "%s: %s can be read by its group; try: chmod 600 %s", what, path, path);
+		settings_report(l->warnings, &l->text, line, "%s: %s is readable by its group; run: chmod 600 %s",
+			what, path, path);
 }
 
 /* From the key of TLS; what is wrong with it is a warning, for nothing else needs the key in this version. */
@@ -377,7 +393,7 @@ static void derive_secret(struct settings_load *l, const char *cert, const char 
 		return;
 	secret = pool_secret_derive(key[0] != '\0' ? key : cert, &why);
 	if (secret == NULL) {
-		settings_report(l->warnings, &l->text, line, "no pool secret can be derived: %s", str_cstr(&why));
+		settings_report(l->warnings, &l->text, line, "cannot derive the pool secret: %s", str_cstr(&why));
 	} else {
 		mem_free(&l->set->pool_secret);
 		l->set->pool_secret = secret;
@@ -411,11 +427,12 @@ static void rules_secret(struct settings_load *l)
 			derive_secret(l, s.tls_certfile, s.tls_keyfile, settings_load_line_of(l, protocols[p].ssl_group, "TLS_CERTFILE"));
 	}
 	if (set->pool_secret[0] == '\0' && settings_offer_scram(set))
-		settings_report(l->warnings, &l->text, 0, "SCRAM without a pool secret (POOL_SECRETFILE): the salts of names that nobody has change "
-			"with each restart and from node to node, which tells them from names that somebody has");
+		settings_report(l->warnings, &l->text, 0, "SCRAM without a pool secret: salts sent for unknown users "
+			"change with each restart and differ between nodes, which reveals who has an account; set "
+			"POOL_SECRETFILE");
 	if (set->pool_secret[0] == '\0' && set->proxy_PROXY_TRUSTED[0] == '\0' && protocols_forward(set))
-		settings_report(l->warnings, &l->text, 0, "the pool has no secret (POOL_SECRETFILE, TLS_CERTFILE) and no PROXY_TRUSTED: "
-			"nodes log and count each other's addresses instead of the clients'");
+		settings_report(l->warnings, &l->text, 0, "no POOL_SECRETFILE, TLS_CERTFILE or PROXY_TRUSTED: for "
+			"forwarded logins, nodes log and count each other's addresses instead of the clients'");
 }
 
 /* The cache that the pool shares. */
@@ -430,14 +447,16 @@ static void rules_shared(struct settings_load *l)
 	while ((got = settings_server_next(&p, host, &port)) == 1)
 		n++;
 	if (got != 0)
-		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: server %u is none; write HOST, HOST:PORT, "
+		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: server %u is not "
+			"valid; write HOST, HOST:PORT, "
 			"[IPV6]:PORT or the path of a socket", n + 1);
 	else if (n > SETTINGS_SERVERS_MAX)
-		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: %u servers; %d are the most", n,
+		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: %u servers; at most "
+			"%d are allowed", n,
 			SETTINGS_SERVERS_MAX);
 	else if (n != 0 && l->set->pool_secret[0] == '\0')
-		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: the pool has no secret, without which nothing "
-			"may be kept there; give all nodes the same POOL_SECRETFILE");
+		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: needs a pool secret "
+			"to seal the entries; set POOL_SECRETFILE, the same on all nodes");
 }
 
 void settings_rules(struct settings_load *l)

@@ -21,26 +21,29 @@ static const struct { const char *name; enum kind kind; } known[] = {
 	{ "EXTERNAL", KIND_LATER }, { "OAUTHBEARER", KIND_LATER }, { "XOAUTH2", KIND_LATER },
 };
 
-static const char scram_needs[] = "a clear password, or a hash {SCRAM-SHA-1} or {SCRAM-SHA-256} as the mechanism is";
+static const char scram_needs[] = "a clear password, or a {SCRAM-SHA-1} or {SCRAM-SHA-256} secret of the same "
+	"mechanism";
 
 /* Why accounts of MODULE cannot log in by a mechanism of KIND; NULL: they can, or there is no telling. */
 static const char *obstacle(const struct settings *set, const char *module, enum kind kind)
 {
 	if (strcmp(module, "authuserdb") == 0)
 		return kind == KIND_SCRAM ? scram_needs : kind == KIND_APOP ? "a clear password, which userdb never has" :
-		    "a field hmac-md5pw, hmac-sha1pw or hmac-sha256pw, as userdbpw -hmac-md5, ... makes it";
+		    "a field hmac-md5pw, hmac-sha1pw or hmac-sha256pw, from userdbpw -hmac-md5, ...";
 	if (strcmp(module, "authldap") == 0)
-		return set->authldaprc_LDAP_AUTHBIND ? "a clear password, but with LDAP_AUTHBIND the LDAP server keeps the passwords to itself" :
-		    set->authldaprc_LDAP_CLEARPW[0] == '\0' ? kind == KIND_SCRAM ? scram_needs : "a clear password; LDAP_CLEARPW names its attribute" : NULL;
+		return set->authldaprc_LDAP_AUTHBIND ? "a clear password, which LDAP_AUTHBIND never reveals" :
+		    set->authldaprc_LDAP_CLEARPW[0] == '\0' ? kind == KIND_SCRAM ? scram_needs : "a clear password; "
+			"set LDAP_CLEARPW to its attribute" : NULL;
 	if (strcmp(module, "authmysql") == 0)
 		return set->authmysqlrc_MYSQL_CLEAR_PWFIELD[0] == '\0' && set->authmysqlrc_MYSQL_SELECT_CLAUSE[0] == '\0' ?
-		    kind == KIND_SCRAM ? scram_needs : "a clear password; MYSQL_CLEAR_PWFIELD names its column" : NULL;
+		    kind == KIND_SCRAM ? scram_needs : "a clear password; set MYSQL_CLEAR_PWFIELD to its column" : NULL;
 	if (strcmp(module, "authpgsql") == 0)
 		return set->authpgsqlrc_PGSQL_CLEAR_PWFIELD[0] == '\0' && set->authpgsqlrc_PGSQL_SELECT_CLAUSE[0] == '\0' ?
-		    kind == KIND_SCRAM ? scram_needs : "a clear password; PGSQL_CLEAR_PWFIELD names its column" : NULL;
+		    kind == KIND_SCRAM ? scram_needs : "a clear password; set PGSQL_CLEAR_PWFIELD to its column" : NULL;
 	if (strcmp(module, "authsqlite") == 0)
 		return set->authsqliterc_SQLITE_CLEAR_PWFIELD[0] == '\0' && set->authsqliterc_SQLITE_SELECT_CLAUSE[0] == '\0' ?
-		    kind == KIND_SCRAM ? scram_needs : "a clear password; SQLITE_CLEAR_PWFIELD names its column" : NULL;
+		    kind == KIND_SCRAM ? scram_needs : "a clear password; set SQLITE_CLEAR_PWFIELD to its "
+			"column" : NULL;
 	if (strcmp(module, "authpam") == 0 || strcmp(module, "authpwd") == 0 || strcmp(module, "authshadow") == 0)
 		return "a clear password, which the system never has";
 	return NULL;
@@ -62,26 +65,27 @@ static void warn_accounts(struct settings_load *l, unsigned line, const char *la
 		snprintf(module, sizeof(module), "%.*s", (int)MIN(len, sizeof(module) - 1), p);
 		p += len;
 		if ((why = obstacle(l->set, module, kind)) != NULL)
-			settings_report(l->warnings, &l->text, line, "%s: clients that choose %s can log in to accounts of %s only where they have "
-			    "what it takes: %s", label, name, module, why);
+			settings_report(l->warnings, &l->text, line, "%s: for logins with %s, accounts of %s need %s",
+				label, name, module, why);
 	}
 }
 
 void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, unsigned line, const char *label, const char *name,
     unsigned *said)
 {
-	static const char ours[] = "PLAIN, LOGIN, CRAM-MD5, CRAM-SHA1, CRAM-SHA256, SCRAM-SHA-1 and SCRAM-SHA-256";
+	static const char ours[] = "PLAIN, LOGIN, CRAM-MD5, CRAM-SHA1, CRAM-SHA256, SCRAM-SHA-1 or SCRAM-SHA-256";
 	size_t i = 0;
 
 	while (i < ARRAY_LEN(known) && strcasecmp(known[i].name, name) != 0)
 		i++;
 	if (i == ARRAY_LEN(known) || (known[i].kind == KIND_APOP && protocol != PROTOCOL_POP3))
-		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not known; %s are", label, name, ours);
+		settings_report(l->errors, &l->text, line, "%s: unknown mechanism %s; use %s", label, name, ours);
 	else if (known[i].kind == KIND_SCRAM && !HAVE_SCRAM)
-		settings_report(l->errors, &l->text, line, "%s: %s is not in this build, for GNU SASL was not there; install libgsasl-dev, and "
-			"build again", label, name);
+		settings_report(l->errors, &l->text, line, "%s: this build has no %s because GNU SASL was missing; "
+			"install libgsasl-dev and build again", label, name);
 	else if (known[i].kind == KIND_LATER)
-		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not in this version; %s are", label, name, ours);
+		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not in this version; use %s",
+			label, name, ours);
 	else if (known[i].kind != KIND_TOLD && (*said & 1u << known[i].kind) == 0)
 		warn_accounts(l, line, label, known[i].name, known[i].kind);
 	if (i < ARRAY_LEN(known))

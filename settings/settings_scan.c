@@ -180,7 +180,7 @@ static bool is_number(const char *p, size_t len, const char **wrong)
 	if (len > 2 && p[0] == '0' && (p[1] == 'x' || p[1] == 'X')) {
 		digits = strspn(p + 2, "0123456789abcdefABCDEF");
 		if (digits > 7)
-			*wrong = "too large, and would be read as another number; write it in decimal, in quotes";
+			*wrong = "the number is too large; write it in decimal, in quotes";
 		return 2 + digits == len;
 	}
 	digits = strspn(p + sign, "0123456789");
@@ -194,10 +194,10 @@ static bool is_number(const char *p, size_t len, const char **wrong)
 	if (rest != 0)
 		return false;
 	if (digits > 1 && p[sign] == '0')
-		*wrong = "a number with a 0 in front is read as a decimal one; take the 0 away, or put quotes around "
-			"what is meant to be octal";
+		*wrong = "a number with a leading 0 is read as decimal; remove the 0, or write an octal number in "
+			"quotes";
 	else if (!num_parse(p + sign, digits, limit, &v))
-		*wrong = "too large, and would be read as another number; put it in quotes";
+		*wrong = "the number is too large; put it in quotes";
 	return true;
 }
 
@@ -236,10 +236,10 @@ static bool scan_word(struct scan *s, const char *name)
 		settings_report(s->errors, s->t, s->tok.line, "%s = %s: write false, or \"%s\" in quotes", name,
 			shown(s, &s->tok, buf), buf);
 	} else if (p[0] == '\'') {
-		settings_report(s->errors, s->t, s->tok.line, "%s = %s: text stands in double quotes", name,
+		settings_report(s->errors, s->t, s->tok.line, "%s = %s: use double quotes for text", name,
 			shown(s, &s->tok, buf));
 	} else {
-		settings_report(s->errors, s->t, s->tok.line, "%s = %s: text stands in quotes: \"%s\"", name,
+		settings_report(s->errors, s->t, s->tok.line, "%s = %s: put text in quotes: \"%s\"", name,
 			shown(s, &s->tok, buf), buf);
 	}
 	return false;
@@ -272,12 +272,13 @@ static bool scan_list(struct scan *s, const char *name)
 	}
 	for (;;) {
 		if (s->tok.kind != STRING && s->tok.kind != WORD && (close == ']' || strchr("[({", s->tok.kind) == NULL)) {
-			settings_report(s->errors, s->t, s->tok.line, "%s: %s where a value of the list should stand", name,
+			settings_report(s->errors, s->t, s->tok.line, "%s: expected a value of the list, found %s",
+				name,
 				shown(s, &s->tok, buf));
 			return false;
 		}
 		if (close == ']' && first != 0 && first != sort_of(s)) {
-			settings_report(s->errors, s->t, s->tok.line, "%s: the values between [ and ] are of several kinds; "
+			settings_report(s->errors, s->t, s->tok.line, "%s: the values of an array must have one type; "
 				"put all of them in quotes", name);
 			return false;
 		}
@@ -293,7 +294,8 @@ static bool scan_list(struct scan *s, const char *name)
 		}
 		if (s->tok.kind != ',') {
 			if (s->tok.kind == END || s->tok.kind == ';' || s->tok.kind == '}' || setting_begins(s))
-				settings_report(s->errors, s->t, line, "%s: the list is not closed; put a %c at its end", name, close);
+				settings_report(s->errors, s->t, line, "%s: the list has no end; add the closing %c",
+					name, close);
 			else
 				settings_report(s->errors, s->t, s->tok.line, "%s: a comma is missing before %s", name,
 					shown(s, &s->tok, buf));
@@ -316,12 +318,12 @@ static bool scan_value(struct scan *s, const char *name)
 	if (s->tok.kind == WORD)
 		return scan_word(s, name);
 	if (s->tok.kind != '{' && s->tok.kind != '[' && s->tok.kind != '(') {
-		settings_report(s->errors, s->t, s->tok.line, "%s: the value is missing before %s", name,
+		settings_report(s->errors, s->t, s->tok.line, "%s: no value before %s", name,
 			shown(s, &s->tok, buf));
 		return false;
 	}
 	if (s->depth >= DEPTH_MAX) {
-		settings_report(s->errors, s->t, s->tok.line, "%s: too many groups within groups", name);
+		settings_report(s->errors, s->t, s->tok.line, "%s: groups are nested too deeply", name);
 		return false;
 	}
 	s->depth++;
@@ -356,22 +358,21 @@ static void scan_stray(struct scan *s, char separator, const char *before)
 
 	shown(s, &tok, buf);
 	if (tok.kind == ';' || tok.kind == ',') {
-		settings_report(s->errors, s->t, tok.line, "a %s too many; take it away", buf);
+		settings_report(s->errors, s->t, tok.line, "unexpected %s; remove it", buf);
 		take(s);
 	} else if (tok.kind == '}') {
-		settings_report(s->errors, s->t, tok.line, "a } without its {; take it away");
+		settings_report(s->errors, s->t, tok.line, "a } without a {; remove it");
 		take(s);
 		if (s->tok.kind == ';')
 			take(s);
 	} else {
 		if (strncmp(buf, "@include", 8) == 0)
-			settings_report(s->errors, s->t, tok.line, "@include stands at the start of a line, with a file name in "
-				"quotes behind it");
+			settings_report(s->errors, s->t, tok.line, "@include must start a line: @include \"FILE\"");
 		else if (separator == ',')
-			settings_report(s->errors, s->t, tok.line, "%s: %s stands behind a comma; several values are written in one "
-				"string: \"..., ...\"", before, buf);
+			settings_report(s->errors, s->t, tok.line, "%s: unexpected comma before %s; write several "
+				"values in one string: \"..., ...\"", before, buf);
 		else
-			settings_report(s->errors, s->t, tok.line, "%s where the name of a setting should stand", buf);
+			settings_report(s->errors, s->t, tok.line, "expected the name of a setting, found %s", buf);
 		recover(s, s->open);
 		if (s->tok.start == tok.start)
 			take(s);
@@ -403,8 +404,8 @@ static char scan_setting(struct scan *s, size_t from, char buf[SHOWN_MAX])
 	if (s->tok.kind == '=' || s->tok.kind == ':') {
 		take(s);
 	} else {
-		settings_report(s->errors, s->t, name.line, s->tok.kind == '{' ? "%s: the = before { is missing" :
-			"%s: the = behind the name is missing", buf);
+		settings_report(s->errors, s->t, name.line, s->tok.kind == '{' ? "%s: expected = before {" :
+			"%s: expected = after the name", buf);
 		/* What stands in the group shall be checked too. */
 		ok = s->tok.kind == '{' && put_equals(s, s->tok.start);
 	}
@@ -416,7 +417,7 @@ static char scan_setting(struct scan *s, size_t from, char buf[SHOWN_MAX])
 	if (ok && (first = set_before(s, &name, from)) != 0) {
 		const struct settings_line *l = &s->t->lines[first - 1];
 
-		settings_report(s->errors, s->t, name.line, "%s is set twice, first at %s:%u; take one away", buf,
+		settings_report(s->errors, s->t, name.line, "%s is set twice, first at %s:%u; remove one", buf,
 			s->t->files[l->file], l->line);
 		ok = false;
 	}
@@ -458,7 +459,7 @@ static void scan_group(struct scan *s)
 		take(s);
 		return;
 	}
-	settings_report(s->errors, s->t, line, "a { is never closed; put }; at the end of the group");
+	settings_report(s->errors, s->t, line, "the group has no end; add the closing };");
 	s->unclosed++;
 }
 

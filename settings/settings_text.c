@@ -72,9 +72,9 @@ static const char *read_file(const char *path, struct str *out, struct source *s
 	if (fstat(fd, &st) != 0)
 		wrong = strerror(errno);
 	else if (!S_ISREG(st.st_mode))
-		wrong = "it is no regular file";
+		wrong = "not a regular file";
 	else if (st.st_size > TEXT_MAX)
-		wrong = "it is too large for a settings file";
+		wrong = "too large for a settings file";
 	while (wrong == NULL && out->len <= TEXT_MAX && (n = read(fd, str_room(out, 16384), 16384)) != 0) {
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -119,12 +119,12 @@ static void include(struct settings_text *t, const struct source *by, const char
 	const char *wrong = NULL;
 
 	if (src.depth > INCLUDE_DEPTH)
-		settings_report(errors, t, at, "@include \"%s\": files include each other more than %d deep; put it higher up",
+		settings_report(errors, t, at, "@include \"%s\": includes are nested more than %d deep",
 			path, INCLUDE_DEPTH);
 	else if ((wrong = read_file(name, &bytes, &src)) != NULL)
 		settings_report(errors, t, at, "@include \"%s\": cannot read %s: %s", path, name, wrong);
 	else if (included_already(&src, by))
-		settings_report(errors, t, at, "@include \"%s\": the file includes itself; take this line out", path);
+		settings_report(errors, t, at, "@include \"%s\": the file includes itself; remove this line", path);
 	else {
 		src.file = add_file(t, name);
 		add_bytes(t, &src, bytes.data, bytes.len, errors);
@@ -165,7 +165,7 @@ static enum open add_line(struct settings_text *t, const char *p, size_t len, en
 		str_add(&t->text, p, len);
 		return open;
 	}
-	settings_report(errors, t, (unsigned)t->nlines, "a string is not closed on its line; put a \" at its end");
+	settings_report(errors, t, (unsigned)t->nlines, "the string does not end on its line; add the closing \"");
 	/* A backslash at the very end would escape the closing quote. */
 	str_add(&t->text, p, i > len ? len - 1 : len);
 	str_addc(&t->text, '"');
@@ -217,7 +217,7 @@ static void add_bytes(struct settings_text *t, const struct source *src, const c
 		begin_line(t, src->file, line);
 		if (memchr(p + at, '\0', n) != NULL || t->text.len + n > TEXT_MAX) {
 			settings_report(errors, t, (unsigned)t->nlines, memchr(p + at, '\0', n) != NULL ?
-				"a NUL byte: this is no text file" : "too much text for settings");
+				"a NUL byte: not a text file" : "too much text for a settings file");
 			str_addc(&t->text, '\n');
 			return;
 		}
@@ -238,7 +238,7 @@ static void add_bytes(struct settings_text *t, const struct source *src, const c
 		at = next;
 	}
 	if (open == OPEN_COMMENT) {
-		settings_report(errors, t, comment_line, "a comment is never closed; put a */ at its end");
+		settings_report(errors, t, comment_line, "the comment has no end; add the closing */");
 		begin_line(t, src->file, line);
 		str_adds(&t->text, "*/\n");
 	}

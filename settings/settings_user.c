@@ -17,7 +17,8 @@ bool settings_user_fit(const char *setting, const char *name, char *err, size_t 
 		return false;
 	}
 	if (pw->pw_uid == 0 || pw->pw_gid == 0) {
-		snprintf(err, errsize, "%s: \"%s\" is root or has root's group; name an ordinary system user", setting, name);
+		snprintf(err, errsize, "%s: \"%s\" is root or has root's group; use an ordinary system user", setting,
+			name);
 		return false;
 	}
 	return true;

@@ -744,11 +744,11 @@ def test_refused_questions(site):
 def test_check_names_what_is_missing(site):
     kind, _ = site
     for settings, hint in {
-            "authpgsql": [({"PGSQL_CONNECTION": None}, "PGSQL_CONNECTION is needed"), ({"PGSQL_CRYPT_PWFIELD": None}, "CLEAR_PWFIELD is needed"),
-                          ({"PGSQL_SELECT_CLAUSE": "SELECT $(local_part)"}, "must stand in quotes"), ({"PGSQL_USER_TABLES": "x"}, "PGSQL_USER_TABLE")],
-            "authmysql": [({"MYSQL_SERVER": None}, "MYSQL_SOCKET is needed"), ({"MYSQL_USERNAME": None}, "MYSQL_USERNAME is needed"),
-                          ({"MYSQL_SELECT_CLAUSE": "SELECT '\\$(domain)'"}, "behind a backslash")],
-            "authldap": [({"LDAP_URI": "ldap.example.com"}, "begins with none of"), ({"LDAP_BASEDN": None}, "LDAP_BASEDN is needed"),
+            "authpgsql": [({"PGSQL_CONNECTION": None}, "PGSQL_CONNECTION is missing; set it to "), ({"PGSQL_CRYPT_PWFIELD": None}, "set PGSQL_CRYPT_PWFIELD or PGSQL_CLEAR_PWFIELD"),
+                          ({"PGSQL_SELECT_CLAUSE": "SELECT $(local_part)"}, "put $(local_part) and $(domain) in quotes"), ({"PGSQL_USER_TABLES": "x"}, "PGSQL_USER_TABLE")],
+            "authmysql": [({"MYSQL_SERVER": None}, "set MYSQL_SERVER or MYSQL_SOCKET"), ({"MYSQL_USERNAME": None}, "MYSQL_USERNAME is missing; set it to "),
+                          ({"MYSQL_SELECT_CLAUSE": "SELECT '\\$(domain)'"}, "after a backslash")],
+            "authldap": [({"LDAP_URI": "ldap.example.com"}, "must begin with ldap://"), ({"LDAP_BASEDN": None}, "LDAP_BASEDN is missing; set it to "),
                          ({"LDAP_BINDPW": None}, "needs LDAP_BINDDN"), ({"LDAP_AUXOPTIONS": "a = b"}, "ATTRIBUTE=OPTION"),
                          ({"LDAP_UID": None}, "no user id")]}[kind.module]:
         p = Pool(nodes=1, start=False, settings={"authdaemonrc": {"authmodulelist": kind.module}, kind.group: {**kind.settings(), **settings}})

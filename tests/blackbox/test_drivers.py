@@ -568,12 +568,12 @@ def test_sqlite_check(sqlite):
     good = dict(p.settings["authsqliterc"])
     select = "SELECT name, hash, '', uid, gid, home FROM accounts WHERE name = "
     try:
-        for settings, hint in (({"SQLITE_DATABASE": None}, "authsqliterc.SQLITE_DATABASE is needed"),
-                               ({"SQLITE_USER_TABLE": None}, "authsqliterc.SQLITE_USER_TABLE is needed"),
-                               ({"SQLITE_CRYPT_PWFIELD": None}, "SQLITE_CRYPT_PWFIELD or SQLITE_CLEAR_PWFIELD is needed"),
+        for settings, hint in (({"SQLITE_DATABASE": None}, "authsqliterc.SQLITE_DATABASE is missing; set it to "),
+                               ({"SQLITE_USER_TABLE": None}, "authsqliterc.SQLITE_USER_TABLE is missing; set it to "),
+                               ({"SQLITE_CRYPT_PWFIELD": None}, "set SQLITE_CRYPT_PWFIELD or SQLITE_CLEAR_PWFIELD"),
                                ({"SQLITE_SELECT_CLAUSE": select + '"$(local_part)"'}, "write '$(local_part)'"),
                                ({"SQLITE_SELECT_CLAUSE": select + "[$(local_part)]"}, "write '$(local_part)'"),
-                               ({"SQLITE_SELECT_CLAUSE": select + "$(local_part)"}, "must stand in quotes"),
+                               ({"SQLITE_SELECT_CLAUSE": select + "$(local_part)"}, "put $(local_part) and $(domain) in quotes"),
                                ({"SQLITE_ENUMERATE_CLAUSE": select + "$(domain)"}, "SQLITE_ENUMERATE_CLAUSE: $(local_part)")):
             p.write_conf({"authsqliterc": {**good, **settings}})
             r = node.tool("check")
@@ -710,8 +710,8 @@ def test_authdaemon_check(fake_daemon):
     _, p = fake_daemon
     good = dict(p.settings["authdaemon"])
     try:
-        for path, status, hint in (("/nowhere/socket", 0, "/nowhere/socket: No such file or directory; logins are told to try again"), ("/dev/null", 1, "is no socket"),
-                                   ("/" + "x" * 120, 1, "is too long for a socket"), ("", 1, "authdaemon.AUTHDAEMON_SOCKET is needed")):
+        for path, status, hint in (("/nowhere/socket", 0, "/nowhere/socket: No such file or directory; logins fail temporarily"), ("/dev/null", 1, "is not a socket"),
+                                   ("/" + "x" * 120, 1, "is too long for a socket path"), ("", 1, "authdaemon.AUTHDAEMON_SOCKET is missing; set it to ")):
             p.write_conf({"authdaemon": {**good, "AUTHDAEMON_SOCKET": path}})
             r = p.nodes[0].tool("check")
             assert r.returncode == status and hint in r.stdout + r.stderr, (path, r)
@@ -1168,7 +1168,7 @@ def test_pam_check(pam):
     os.rename(os.path.join(pam.root, "pop3"), os.path.join(pam.root, "pop3.away"))
     r = node.tool("check")
     os.rename(os.path.join(pam.root, "pop3.away"), os.path.join(pam.root, "pop3"))
-    assert f"authpam: {pam.root}/pop3 is not there" in r.stdout + r.stderr and f"{pam.root}/imap" not in r.stdout + r.stderr, r
+    assert f"authpam: {pam.root}/pop3 does not exist" in r.stdout + r.stderr and f"{pam.root}/imap" not in r.stdout + r.stderr, r
 
 
 @pytest.fixture

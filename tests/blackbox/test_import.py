@@ -311,7 +311,7 @@ def test_incomplete(etc, place):
     put_rc(etc / "authldaprc", "LDAP_URI ldap://a.example.com\nLDAP_BASEDN o=x\n", "LDAP_[A-Z]*")
     (etc / "authldaprc").write_text("".join(line for line in (etc / "authldaprc").read_text().splitlines(True) if re.match("#|LDAP_(URI|BASEDN)", line)))
     r = run(etc, "-o", place / "waypost.conf", status=1)
-    assert "to be repaired (waypost check): authldaprc: nothing tells how passwords are checked" in r.stderr
+    assert "to be repaired (waypost check): authldaprc: no way to check passwords" in r.stderr
     assert "to be repaired (waypost check): authuserdb.USERDB: /dev/null is neither a file nor a folder" in r.stderr
     found = values((place / "waypost.conf").read_text())
     assert found["authldaprc", "LDAP_URI"] == "ldap://a.example.com"

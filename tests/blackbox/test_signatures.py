@@ -347,7 +347,7 @@ def test_check_shows_whether_secrets_are_the_same(make_pool):
     p = secrets_pool(make_pool, ["the secret of nodes one and two"] * 2, start=False)
 
     def shown():
-        lines = [re.search(r"the pool's secret is shown as ([0-9a-f]{8})", n.tool("check").stdout) for n in p.nodes]
+        lines = [re.search(r"fingerprint of the pool secret: ([0-9a-f]{8})", n.tool("check").stdout) for n in p.nodes]
         return [m and m.group(1) for m in lines]
     first, second = shown()
     assert first == second and first
