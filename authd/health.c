@@ -126,7 +126,7 @@ static void take_item(struct health *h, const struct dirnews_item *item, const c
 	case DIRNEWS_REFUSED:
 		if (*at != NULL && strcmp((*at)->why, item->why) == 0)
 			return;
-		log_error("%s: the question is refused: %s; %s", item->driver, item->why, logins);
+		log_error("%s: the query is refused: %s; %s", item->driver, item->why, logins);
 		if (*at != NULL)
 			remove_trouble(h, at);
 		add_trouble(h, item);
@@ -139,7 +139,7 @@ static void take_item(struct health *h, const struct dirnews_item *item, const c
 		if (item->server[0] != '\0')
 			log_info("%s: %s answers again", item->driver, item->server);
 		else
-			log_info("%s: questions are answered again", item->driver);
+			log_info("%s: queries are answered again", item->driver);
 		remove_trouble(h, at);
 		break;
 	}

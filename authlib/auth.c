@@ -94,14 +94,14 @@ static bool add_link(struct auth_chain *c, const char *name, enum auth_side side
 	struct str why = STR_INIT;
 
 	if (d == NULL) {
-		str_addf(errors, "authmodulelist: there is no module %.64s; known are: ", name);
+		str_addf(errors, "authmodulelist: unknown module %.64s; use: ", name);
 		list_drivers(errors);
 		str_addc(errors, '\n');
 		return false;
 	}
 	for (unsigned i = 0; i < c->count; i++) {
 		if (strcmp(c->links[i].name, name) == 0) {
-			str_addf(errors, "authmodulelist: %s is named twice; once is enough\n", name);
+			str_addf(errors, "authmodulelist: %s is listed twice; remove one\n", name);
 			return false;
 		}
 	}
@@ -158,7 +158,8 @@ struct auth_chain *auth_chain_new(const char *modules, enum auth_side side, cons
 		p += strspn(p, blanks);
 	}
 	if (good && c->count == 0) {
-		str_adds(errors, "authmodulelist is empty: name the modules that know the accounts, such as authuserdb\n");
+		str_adds(errors, "authmodulelist is empty: set it to the modules that have the accounts, such as "
+			"authuserdb\n");
 		good = false;
 	}
 	if (!good)

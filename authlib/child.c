@@ -63,7 +63,7 @@ bool child_start(struct child *c, enum child_output output, int (*run)(void *arg
 		close_fd(&out[1]);
 		return true;
 	}
-	str_addf(why, "no child process can be started: %s", strerror(errno));
+	str_addf(why, "cannot start a child process: %s", strerror(errno));
 	for (int i = 0; i < 2; i++) {
 		close_fd(&in[i]);
 		close_fd(&out[i]);

@@ -84,7 +84,7 @@ static enum auth_result take_user(const struct value *name, struct value *home, 
 	const struct passwd *pw;
 
 	if (name->len >= sizeof(user) || memchr(name->p, '\0', name->len) != NULL) {
-		str_adds(why, "its system user has no possible name");
+		str_adds(why, "its system user has no valid name");
 		return AUTH_BROKEN;
 	}
 	memcpy(user, name->p, name->len);
@@ -93,7 +93,8 @@ static enum auth_result take_user(const struct value *name, struct value *home, 
 	if ((pw = getpwnam(user)) == NULL) {
 		bool later = errno != 0 && errno != ENOENT && errno != ESRCH;
 
-		str_addf(why, later ? "its system user cannot be looked up now: %s" : "its system user does not exist here", strerror(errno));
+		str_addf(why, later ? "cannot look up its system user now: %s" : "its system user does not exist "
+			"here", strerror(errno));
 		return later ? AUTH_TRY_LATER : AUTH_BROKEN;
 	}
 	out->uid = pw->pw_uid;

@@ -49,11 +49,11 @@ static bool send_all(int to, const struct str *question, int64_t deadline, struc
 			sent += (size_t)n;
 		} else if (n < 0 && errno == EAGAIN) {
 			if (!fd_wait(to, POLLOUT, deadline)) {
-				str_adds(why, "it takes no question");
+				str_adds(why, "it accepts no query");
 				return false;
 			}
 		} else if (n == 0 || errno != EINTR) {
-			str_addf(why, "it takes no question: %s", strerror(errno));
+			str_addf(why, "it accepts no query: %s", strerror(errno));
 			return false;
 		}
 	}
@@ -74,7 +74,7 @@ static bool receive(int from, struct str *in, int64_t deadline, struct str *why)
 		if (n > 0)
 			break;
 		if (n == 0)
-			str_adds(why, "it ended the connection without an answer, which means that it cannot tell now");
+			str_adds(why, "it closed the connection without an answer, which means a temporary failure");
 		else if (errno == EINTR || errno == EAGAIN)
 			continue;
 		else
@@ -101,7 +101,7 @@ static enum courier_state talk(int to, int from, const struct str *question, int
 		state = courier_scan(answer->data, answer->len, &used);
 	}
 	if (state == COURIER_NONSENSE) {
-		str_adds(why, "its answer is none that Courier knows");
+		str_adds(why, "its answer is not in Courier's format");
 		return COURIER_MORE;
 	}
 	*surplus = used < answer->len;

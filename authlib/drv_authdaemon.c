@@ -82,7 +82,7 @@ static bool init(const struct settings *set, void **ctx, struct str *error)
 	struct authdaemon *a;
 
 	if (path[0] == '\0' || strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
-		str_addf(error, "AUTHDAEMON_SOCKET is %s", path[0] == '\0' ? "needed" : "too long for a socket");
+		str_addf(error, "AUTHDAEMON_SOCKET is %s", path[0] == '\0' ? "missing" : "too long for a socket path");
 		return false;
 	}
 	a = mem_alloc(sizeof(*a));

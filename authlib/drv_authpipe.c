@@ -54,7 +54,7 @@ static enum courier_open open_program(void *conn, int *to, int *from, int64_t de
 		old = false;
 	}
 	if (!old && access(a->program, X_OK) != 0) {
-		str_addf(why, "it cannot be run: %s", strerror(errno));
+		str_addf(why, "cannot run it: %s", strerror(errno));
 		return COURIER_CLOSED;
 	}
 	if (!old && !child_start(&a->child, CHILD_BYTES, run_program, a, why))
@@ -84,7 +84,7 @@ static bool init(const struct settings *set, void **ctx, struct str *error)
 	struct authpipe *a;
 
 	if (set->authpipe_AUTHPIPE_PROGRAM[0] == '\0') {
-		str_adds(error, "AUTHPIPE_PROGRAM is needed");
+		str_adds(error, "set AUTHPIPE_PROGRAM");
 		return false;
 	}
 	a = mem_alloc(sizeof(*a));

@@ -138,13 +138,13 @@ static bool make_tls_context(const struct settings *set, struct str *why)
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
 		if (files[i].value[0] != '\0' && ldap_set_option(NULL, files[i].option, files[i].value) != LDAP_OPT_SUCCESS) {
-			str_addf(why, "%s = \"%s\" is not taken by libldap", files[i].name, files[i].value);
+			str_addf(why, "libldap refuses %s = \"%s\"", files[i].name, files[i].value);
 			return false;
 		}
 	ldap_set_option(NULL, LDAP_OPT_X_TLS_REQUIRE_CERT, &require);
 	if (ldap_set_option(NULL, LDAP_OPT_X_TLS_NEWCTX, &client) != LDAP_OPT_SUCCESS) {
-		str_adds(why, "TLS cannot be set up; are the files of the LDAPTLS_ settings there and readable, and is LDAPTLS_CIPHER_SUITE "
-		    "in the words of libldap's TLS library?");
+		str_adds(why, "cannot set up TLS; check that the files of the LDAPTLS_ settings are readable, and "
+			"that libldap's TLS library knows LDAPTLS_CIPHER_SUITE");
 		return false;
 	}
 	return true;
@@ -155,7 +155,7 @@ static bool prepare_tls(struct ldap_dir *d, struct str *why)
 	if (d->tls_ready)
 		return true;
 	if (clock_ms() < d->tls_retry_at) {
-		str_adds(why, "TLS could not be set up a moment ago");
+		str_adds(why, "TLS setup failed a moment ago");
 		return false;
 	}
 	d->tls_ready = make_tls_context(d->set, why);
@@ -213,7 +213,8 @@ static bool open_connection(struct ldap_dir *d, struct ldap_conn *c, unsigned i,
 		if (err == LDAP_INVALID_CREDENTIALS)
 			str_adds(why, "it refuses LDAP_BINDDN and LDAP_BINDPW: ");
 		if (tls && err == LDAP_CONNECT_ERROR)
-			str_adds(why, "TLS failed; is its certificate for this name, and signed by one of LDAPTLS_CACERT? ");
+			str_adds(why, "TLS failed; check that its certificate has this name and is signed by an "
+				"authority in LDAPTLS_CACERT: ");
 		add_reason(why, c->ld, err);
 	}
 	return err == LDAP_SUCCESS;
@@ -322,7 +323,7 @@ static enum auth_result find(struct ldap_dir *d, struct search *s, const char *u
 	if (s->count == 0)
 		return AUTH_UNKNOWN;
 	if (s->count > 1) {
-		log_error("authldap: %s is found %d times below \"%s\", but there must be one entry only", user, s->count, s->base);
+		log_error("authldap: %s has %d entries below \"%s\"; keep only one", user, s->count, s->base);
 		return AUTH_BROKEN;
 	}
 	return AUTH_OK;
@@ -375,7 +376,7 @@ static bool first_value(void *arg, const char *attr, const char **p, size_t *len
 	if (values[0] == NULL)
 		return false;
 	if (values[1] != NULL && r->user != NULL)
-		log_warn("authldap: %s has several values of %s; the first one counts", r->user, attr);
+		log_warn("authldap: %s has several values of %s; the first one is used", r->user, attr);
 	*p = values[0]->bv_val;
 	*len = values[0]->bv_len;
 	return true;
@@ -603,8 +604,10 @@ static void add_list_reason(struct list *l, int err, struct str *why)
 {
 	add_reason(why, l->d->reader.ld, err);
 	if (err == LDAP_SIZELIMIT_EXCEEDED || err == LDAP_ADMINLIMIT_EXCEEDED || err == LDAP_TIMELIMIT_EXCEEDED)
-		str_addf(why, "; the server gives %s no more: raise its limit, with slapd: limits dn.exact=\"%s\" size=unlimited time=unlimited",
-		    l->d->set->authldaprc_LDAP_INITBIND ? "LDAP_BINDDN" : "one who is not bound", l->d->set->authldaprc_LDAP_BINDDN);
+		str_addf(why, "; the server limits the answers to %s: raise the limit, for slapd: limits "
+			"dn.exact=\"%s\" size=unlimited time=unlimited",
+		    l->d->set->authldaprc_LDAP_INITBIND ? "LDAP_BINDDN" : "anonymous clients",
+			l->d->set->authldaprc_LDAP_BINDDN);
 }
 
 static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
@@ -675,11 +678,11 @@ static bool read_fields(struct ldap_dir *d, struct str *error)
 	f->gid = set->authldaprc_LDAP_GID;
 	f->auxoptions = set->authldaprc_LDAP_AUXOPTIONS;
 	if (!find_id(set->authldaprc_LDAP_GLOB_UID, true, &f->glob_uid)) {
-		str_addf(error, "LDAP_GLOB_UID: there is no user %s that could own mail", set->authldaprc_LDAP_GLOB_UID);
+		str_addf(error, "LDAP_GLOB_UID: %s is not a user that may own mail", set->authldaprc_LDAP_GLOB_UID);
 		return false;
 	}
 	if (!find_id(set->authldaprc_LDAP_GLOB_GID, false, &f->glob_gid)) {
-		str_addf(error, "LDAP_GLOB_GID: there is no group %s that could own mail", set->authldaprc_LDAP_GLOB_GID);
+		str_addf(error, "LDAP_GLOB_GID: %s is not a group that may own mail", set->authldaprc_LDAP_GLOB_GID);
 		return false;
 	}
 	ldapquery_attrs(f, d->attrs);
@@ -698,7 +701,7 @@ static bool find_servers(struct ldap_dir *d, struct str *error)
 		p += len + (p[len] == ' ');
 	}
 	if (d->servers.count == 0)
-		str_adds(error, "LDAP_URI is needed");
+		str_adds(error, "set LDAP_URI");
 	return d->servers.count != 0;
 }
 

@@ -86,7 +86,7 @@ static bool tidy_modes(struct mysql *m, struct str *why)
 	if (row != NULL && row[0] != NULL && row[0][strspn(row[0], "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_,")] == '\0')
 		good = set_modes(m, row[0], why);
 	else
-		str_adds(why, "the server does not tell its sql_mode");
+		str_adds(why, "the server does not report its sql_mode");
 	mysql_free_result(res);
 	return good;
 }
@@ -183,7 +183,7 @@ static enum sql_status ask(void *conn, const char *question, struct sql_cell cel
 	if (m->result == NULL) {
 		if (mysql_errno(m->my) != 0)
 			return judge(m, why);
-		str_adds(why, "the question brings no rows; is MYSQL_SELECT_CLAUSE a SELECT?");
+		str_adds(why, "the query returns no rows; MYSQL_SELECT_CLAUSE must be a SELECT");
 		return SQL_REFUSED;
 	}
 	m->row = mysql_fetch_row(m->result);
@@ -225,7 +225,7 @@ static bool each(void *conn, const char *question, sql_row_fn *fn, void *arg, st
 
 	if (mysql_real_query(m->my, question, (unsigned long)strlen(question)) == 0 && (res = mysql_use_result(m->my)) == NULL &&
 	    mysql_errno(m->my) == 0)
-		str_adds(why, "the question brings no rows; is MYSQL_ENUMERATE_CLAUSE a SELECT?");
+		str_adds(why, "the query returns no rows; MYSQL_ENUMERATE_CLAUSE must be a SELECT");
 	while (more && res != NULL && (row = mysql_fetch_row(res)) != NULL) {
 		unsigned n = mysql_num_fields(res);
 		const unsigned long *lengths = mysql_fetch_lengths(res);
@@ -291,7 +291,7 @@ static bool find_servers(struct mysql *m, struct str *error)
 		p += len + (p[len] == ' ');
 	}
 	if (m->dir.servers.count == 0)
-		str_adds(error, "MYSQL_SERVER or MYSQL_SOCKET is needed");
+		str_adds(error, "set MYSQL_SERVER or MYSQL_SOCKET");
 	return m->dir.servers.count != 0;
 }
 

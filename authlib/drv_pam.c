@@ -53,7 +53,7 @@ static enum auth_result find_user(const char *user, const struct passwd **pw, st
 		return AUTH_OK;
 	if (errno == 0 || errno == ENOENT || errno == ESRCH)
 		return AUTH_UNKNOWN;
-	str_addf(why, "the system's users cannot be looked up: %s", strerror(errno));
+	str_addf(why, "cannot look up the system's users: %s", strerror(errno));
 	return AUTH_TRY_LATER;
 }
 
@@ -62,7 +62,7 @@ static enum auth_result take_user(const struct passwd *pw, struct account *out, 
 	if (!record_set(&out->name, pw->pw_name, strlen(pw->pw_name), ACCOUNT_NAME_MAX, "name", why))
 		return AUTH_BROKEN;
 	if (pw->pw_gid == 0) {
-		str_adds(why, "its gid is 0, which no mailbox may have");
+		str_adds(why, "its gid is 0, which is never allowed");
 		return AUTH_BROKEN;
 	}
 	out->uid = pw->pw_uid;
@@ -162,7 +162,7 @@ static enum auth_result ask_pam(struct question *q, pam_handle_t *pam, struct st
 	}
 	r = judge(status, of_account);
 	if (q->odd && r != AUTH_OK) {
-		str_adds(why, "a PAM module asks for more than a password");
+		str_adds(why, "a PAM module wants more than a password");
 		return AUTH_BROKEN;
 	}
 	if (r == AUTH_TRY_LATER)
@@ -189,7 +189,7 @@ static enum auth_result verify_in_child(struct question *q, struct account *out,
 		return AUTH_UNKNOWN;
 	status = pam_start_confdir(q->asked.service, q->asked.user, &conv, confdir[0] != '\0' ? confdir : NULL, &pam);
 	if (status != PAM_SUCCESS) {
-		str_addf(why, "service %s cannot be read: %s", q->asked.service, pam_strerror(pam, status));
+		str_addf(why, "cannot read service %s: %s", q->asked.service, pam_strerror(pam, status));
 		return AUTH_TRY_LATER;
 	}
 	verdict = ask_pam(q, pam, why);
@@ -197,7 +197,7 @@ static enum auth_result verify_in_child(struct question *q, struct account *out,
 		name = q->asked.user;
 	r = find_user(name, &pw, why);
 	if (r == AUTH_OK && !may_own_mail(q, pw)) {
-		str_addf(why, "PAM takes it for %s, whose uid is below MIN_UID", pw->pw_name);
+		str_addf(why, "PAM maps it to %s, whose uid is below MIN_UID", pw->pw_name);
 		r = AUTH_BROKEN;
 	}
 	/* Without a record there is no account, whatever PAM says of the password. */
@@ -269,7 +269,7 @@ static bool take_message(int from, int64_t deadline, struct msgr *r, struct str 
 			close(fd);
 	} while (got < 0 && errno == EAGAIN);
 	if (got != 1)
-		str_adds(why, "a PAM module has ended the process that asked it");
+		str_adds(why, "a PAM module ended its process");
 	return got == 1;
 }
 
@@ -355,7 +355,7 @@ static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why
 		str_fini(&wrong);
 	}
 	if (more && errno != 0 && errno != ENOENT)
-		str_addf(why, "the system's users cannot be listed: %s", strerror(errno));
+		str_addf(why, "cannot list the system's users: %s", strerror(errno));
 	endpwent();
 	return more && why->len == 0;
 }

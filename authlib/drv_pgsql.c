@@ -89,7 +89,7 @@ static PGresult *run(struct pgsql *p, const char *text, struct str *why)
 			PQclear(more);
 	}
 	if (why->len == 0)
-		str_adds(why, "the question is no SELECT");
+		str_adds(why, "the query is not a SELECT");
 	PQclear(first);
 	return NULL;
 }
@@ -182,7 +182,7 @@ static enum sql_status judge(struct pgsql *p, struct str *why)
 	if (PQresultStatus(p->result) == PGRES_TUPLES_OK)
 		return PQntuples(p->result) > 0 ? SQL_ROW : SQL_NO_ROW;
 	if (PQresultStatus(p->result) == PGRES_COMMAND_OK) {
-		str_adds(why, "the question brings no rows; is PGSQL_SELECT_CLAUSE a SELECT?");
+		str_adds(why, "the query returns no rows; PGSQL_SELECT_CLAUSE must be a SELECT");
 		return SQL_REFUSED;
 	}
 	str_adds(why, PQresultErrorMessage(p->result));
@@ -251,7 +251,7 @@ static bool next_result(struct pgsql *p, sql_row_fn *fn, void *arg, bool *all, s
 	if (!fetch(p, clock_ms() + AUTH_LIST_SILENCE_MS, why))
 		return false;
 	if ((res = PQgetResult(p->pg)) == NULL) {
-		str_adds(why, PQstatus(p->pg) == CONNECTION_OK ? "the answer has no end" : PQerrorMessage(p->pg));
+		str_adds(why, PQstatus(p->pg) == CONNECTION_OK ? "the answer is incomplete" : PQerrorMessage(p->pg));
 		return false;
 	}
 	switch (PQresultStatus(res)) {
@@ -265,7 +265,7 @@ static bool next_result(struct pgsql *p, sql_row_fn *fn, void *arg, bool *all, s
 		str_adds(why, PQresultErrorMessage(res));
 		break;
 	default:
-		str_adds(why, "the question brings no rows; is PGSQL_ENUMERATE_CLAUSE a SELECT?");
+		str_adds(why, "the query returns no rows; PGSQL_ENUMERATE_CLAUSE must be a SELECT");
 	}
 	PQclear(res);
 	return more;
@@ -393,7 +393,8 @@ static bool read_connection(struct pgsql *p, struct str *error)
 	p->options = PQconninfoParse(str_cstr(&text), &why);
 	str_fini_secret(&text);
 	if (p->options == NULL) /* libpq's text may quote the value, and with it the password */
-		str_adds(error, "PGSQL_CONNECTION cannot be read; \"host=db.example.com dbname=mail user=waypost\" would be");
+		str_adds(error, "PGSQL_CONNECTION is not valid; example: \"host=db.example.com dbname=mail "
+			"user=waypost\"");
 	PQfreemem(why);
 	return p->options != NULL && find_servers(p, error);
 }

@@ -58,7 +58,7 @@ static bool open_connection(void *conn, unsigned i, struct str *why)
 		return false;
 	}
 	if (!harden(s->db)) {
-		str_adds(why, "this libsqlite3 lacks the options that keep questions safe");
+		str_adds(why, "this libsqlite3 lacks the options that make queries safe");
 		return false;
 	}
 	sqlite3_extended_result_codes(s->db, 0);
@@ -130,7 +130,7 @@ static enum sql_status prepare(struct sqlite *s, const char *question, struct st
 	if (code != SQLITE_OK)
 		return judge(s, code, why);
 	if (s->stmt == NULL || sqlite3_column_count(s->stmt) == 0 || !is_empty(s, rest)) {
-		str_adds(why, "the question is not one SELECT; see the clauses of authsqliterc");
+		str_adds(why, "the query must be one SELECT; see the clauses of authsqliterc");
 		return SQL_REFUSED;
 	}
 	return SQL_ROW;
@@ -230,7 +230,7 @@ static bool find_file(struct sqlite *s, struct str *error)
 	const char *path = s->set->authsqliterc_SQLITE_DATABASE;
 
 	if (path[0] == '\0')
-		str_adds(error, "SQLITE_DATABASE is needed");
+		str_adds(error, "set SQLITE_DATABASE");
 	else
 		directory_add(&s->dir.servers, path, strlen(path));
 	return path[0] != '\0';

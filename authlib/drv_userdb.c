@@ -68,7 +68,7 @@ static struct userdb *read_file(const char *path, struct str *why)
 	for (const char *p = str_cstr(&rep.text); *p != '\0'; p += strcspn(p, "\n"), p += *p == '\n')
 		log_warn("userdb: %.*s", (int)strcspn(p, "\n"), p);
 	if (db == NULL)
-		str_addf(why, "%s cannot be read: %s", path, reason != NULL ? reason : userdb_status_name(rep.status));
+		str_addf(why, "cannot read %s: %s", path, reason != NULL ? reason : userdb_status_name(rep.status));
 	userdb_report_fini(&rep);
 	return db;
 }

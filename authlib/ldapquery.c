@@ -219,7 +219,7 @@ static bool set_options(const struct entry *e, struct account *out)
 
 		if (get(e, name, &p, &len)) {
 			if (memchr(p, ',', len) != NULL) {
-				str_addf(e->why, "its %s holds a comma, which ends an option", name);
+				str_addf(e->why, "its %s contains a comma, which would end the option", name);
 				good = false;
 			}
 			str_addf(&all, "%s%.*s=", all.len != 0 ? "," : "", (int)option_len, option);

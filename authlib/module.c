@@ -14,9 +14,9 @@ const void *auth_module_symbol(const char *name, const char *symbol, struct str 
 	const char *version = module != NULL ? dlsym(module, "waypost_auth_version") : NULL;
 
 	if (module == NULL)
-		str_addf(why, "the module cannot be loaded: %s", dlerror());
+		str_addf(why, "cannot load the module: %s", dlerror());
 	else if (what == NULL || version == NULL)
-		str_addf(why, "%s is no module of Waypost's; install it again", path);
+		str_addf(why, "%s is not a module of Waypost; reinstall it", path);
 	else if (strcmp(version, PACKAGE_VERSION) != 0)
 		str_addf(why, "%s is of version %.32s, the daemon of %s; restart the daemon after an upgrade", path, version, PACKAGE_VERSION);
 	mem_free(&path);
@@ -28,7 +28,7 @@ const struct auth_driver *auth_module_load(const char *name, struct str *why)
 	const struct auth_driver *driver = auth_module_symbol(name, "waypost_auth_driver", why);
 
 	if (driver != NULL && strcmp(driver->name, name) != 0) {
-		str_addf(why, "%s.so holds another driver; install it again", name);
+		str_addf(why, "%s.so has another driver; reinstall it", name);
 		driver = NULL;
 	}
 	return driver;

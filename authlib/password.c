@@ -174,9 +174,9 @@ static const char *read_hash(const char *hash, const struct stored *st, struct s
 	if (strlen(hash) >= ACCOUNT_HASH_MAX)
 		return "the password hash is too long";
 	if (st->scheme == NULL)
-		return "the scheme of the password hash is not known here";
+		return "unknown password scheme";
 	if (!decode(st, body) || (!st->scheme->kind->binary && memchr(str_cstr(body), '\0', body->len) != NULL))
-		return "the password hash is cut or damaged";
+		return "the password hash is truncated or damaged";
 	return st->scheme->kind->wrong(st->scheme, body);
 }
 
@@ -239,7 +239,7 @@ static const char *digest_wrong(const struct password_scheme *s, const struct st
 {
 	bool good = s->salt != 0 ? body->len > s->len && body->len <= s->len + SALT_MAX : body->len == s->len;
 
-	return good ? NULL : "the password hash is cut or damaged";
+	return good ? NULL : "the password hash is truncated or damaged";
 }
 
 static enum auth_result digest_check(const struct password_scheme *s, const struct str *body, const char *password)

@@ -35,7 +35,7 @@ static argon2_fn *load(void)
 	_Static_assert(sizeof(fn) == sizeof(symbol), "POSIX's dlsym()");
 	memcpy(&fn, &symbol, sizeof(fn));
 	if (fn == NULL && !told) {
-		log_error("Argon2 password hashes cannot be checked: %s; install libargon2-1", dlerror());
+		log_error("cannot check Argon2 password hashes: %s; install libargon2-1", dlerror());
 		told = true;
 	}
 	return fn;
@@ -48,7 +48,7 @@ struct argon2 {
 	uint8_t salt[SALT_MAX], key[KEY_MAX];
 };
 
-static const char damaged[] = "the Argon2 hash is cut or damaged";
+static const char damaged[] = "the Argon2 hash is truncated or damaged";
 
 static bool skip(const char **p, const char *text)
 {
@@ -112,7 +112,7 @@ static const char *parse(const char *text, struct argon2 *h)
 	    !parse_bytes(&p, h->key, sizeof(h->key), &h->key_len) || *p != '\0')
 		return damaged;
 	if (h->version != ARGON2_VERSION_10 && h->version != ARGON2_VERSION_13)
-		return "the Argon2 hash is of a version that is not known here";
+		return "unknown version of the Argon2 hash";
 	if (h->memory > MEMORY_MAX || h->memory * h->passes > WORK_MAX || h->lanes > LANES_MAX)
 		return "the cost of the Argon2 hash is too high: at most m=1048576 (1 GiB), m times t 8388608, p=255";
 	if (h->key_len < KEY_MIN || h->key_len % KEY_UNIT != 0)
@@ -136,7 +136,8 @@ static bool compute(const struct argon2 *h, const char *password, uint8_t *key)
 	int err = fn != NULL ? fn(&c, h->type) : ARGON2_INCORRECT_PARAMETER;
 
 	if (fn != NULL && err != ARGON2_OK)
-		log_error("an Argon2 password hash with m=%llu could not be checked: libargon2's error %d%s", (unsigned long long)h->memory,
+		log_error("cannot check an Argon2 password hash with m=%llu: libargon2 error %d%s",
+			(unsigned long long)h->memory,
 		    err, err == ARGON2_MEMORY_ALLOCATION_ERROR ? ", no memory" : "");
 	mem_free_secret(&pwd);
 	mem_wipe(&in, sizeof(in));

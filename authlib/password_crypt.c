@@ -122,11 +122,11 @@ static const char *wrong(const struct password_scheme *s UNUSED, const struct st
 	int salt = crypt_checksalt(hash);
 
 	if (k == NULL && !has_three_parts(hash))
-		return "the scheme of the password hash is not known here";
+		return "unknown password scheme";
 	if (k != NULL && !is_whole(k, hash))
-		return k == &des ? "the password is not a hash" : "the password hash is cut or damaged";
+		return k == &des ? "the password is not a hash" : "the password hash is truncated or damaged";
 	if (salt != CRYPT_SALT_OK && salt != CRYPT_SALT_METHOD_LEGACY && salt != CRYPT_SALT_TOO_CHEAP)
-		return "the scheme of the password hash is not known here";
+		return "unknown password scheme";
 	if (k != NULL && is_too_costly(k, hash))
 		return "the cost of the password hash is too high: at most 10000000 rounds, 17 for bcrypt, 1 GiB for yescrypt and scrypt";
 	return NULL;
@@ -188,7 +188,7 @@ void password_crypt_default(char dst[ACCOUNT_HASH_MAX])
 
 	_Static_assert(CRYPT_GENSALT_OUTPUT_SIZE + 128 < ACCOUNT_HASH_MAX, "a setting and its hash fit");
 	if (crypt_gensalt_rn(NULL, 0, NULL, 0, dst, CRYPT_GENSALT_OUTPUT_SIZE) == NULL || (k = find_kind(dst)) == NULL)
-		die_fatal("libcrypt makes no salt: %m");
+		die_fatal("libcrypt cannot create a salt: %m");
 	len = strlen(dst);
 	if (k->total == 0)
 		dst[len++] = '$';

@@ -53,7 +53,7 @@ static const char *parse(const struct password_scheme *s, const char *text, stru
 	struct field f[3];
 	const struct field *rounds = &f[dovecot ? 1 : 0], *salt = &f[dovecot ? 0 : 1], *key = &f[2];
 	struct str salt_raw = STR_INIT, key_raw = STR_INIT;
-	const char *why = "the PBKDF2 hash is cut or damaged";
+	const char *why = "the PBKDF2 hash is truncated or damaged";
 
 	memset(h, 0, sizeof(*h));
 	h->digest = dovecot ? "SHA1" : s->digest;
@@ -70,7 +70,7 @@ static const char *parse(const struct password_scheme *s, const char *text, stru
 	}
 	if (why == NULL && (!take(h->salt, sizeof(h->salt), &h->salt_len, &salt_raw) ||
 	    !take(h->key, sizeof(h->key), &h->key_len, &key_raw) || h->key_len != (dovecot ? 20 : s->len)))
-		why = "the PBKDF2 hash is cut or damaged";
+		why = "the PBKDF2 hash is truncated or damaged";
 	str_fini(&salt_raw);
 	str_fini_secret(&key_raw);
 	return why;

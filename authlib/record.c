@@ -15,7 +15,7 @@ bool record_set(char **member, const void *p, size_t len, size_t max, const char
 		return false;
 	}
 	if (len != 0 && text_plain(p, len) != len) {
-		str_addf(why, "its %s holds a control character", what);
+		str_addf(why, "its %s contains a control character", what);
 		return false;
 	}
 	account_set_bytes(member, p, len);
@@ -34,11 +34,11 @@ bool record_id(const void *p, size_t len, const char *what, uint32_t *out, struc
 	while (len != 0 && t[len - 1] == ' ')
 		len--;
 	if (!num_parse(t, len, UINT32_MAX - 1, &v)) {
-		str_addf(why, "its %s is %s", what, len == 0 ? "missing" : "no number");
+		str_addf(why, "its %s is %s", what, len == 0 ? "missing" : "not a number");
 		return false;
 	}
 	if (v == 0) {
-		str_addf(why, "its %s is 0, which no mailbox may have", what);
+		str_addf(why, "its %s is 0, which is never allowed", what);
 		return false;
 	}
 	*out = (uint32_t)v;
@@ -48,9 +48,9 @@ bool record_id(const void *p, size_t len, const char *what, uint32_t *out, struc
 bool record_check(const struct account *a, struct str *why)
 {
 	if (a->uid == 0 || a->gid == 0)
-		str_addf(why, "it has no uid and gid");
+		str_addf(why, "it has no uid or gid");
 	else if (a->home[0] != '/')
-		str_addf(why, "its home folder does not begin with /");
+		str_addf(why, "its home folder is not an absolute path");
 	else
 		return true;
 	return false;
@@ -66,7 +66,7 @@ bool record_is_plain(const struct account *a, struct str *why)
 
 	for (size_t i = 0; i < ARRAY_LEN(member); i++)
 		if (!text_is_plain(member[i].text)) {
-			str_addf(why, "its %s holds a control character", member[i].what);
+			str_addf(why, "its %s contains a control character", member[i].what);
 			return false;
 		}
 	return true;

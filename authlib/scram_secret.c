@@ -60,19 +60,19 @@ static const char *read_fields(struct scram_secret *s, const char *text)
 		len[i] = strcspn(text, ",");
 		text += len[i];
 		if (i < 3 && *text++ != ',')
-			return "the SCRAM secret is cut: it is iterations,salt,StoredKey,ServerKey";
+			return "the SCRAM secret has too few parts; expected iterations,salt,StoredKey,ServerKey";
 	}
 	if (*text != '\0')
-		return "the SCRAM secret has too many parts: it is iterations,salt,StoredKey,ServerKey";
+		return "the SCRAM secret has too many parts; expected iterations,salt,StoredKey,ServerKey";
 	if (!num_parse(field[0], len[0], SCRAM_ITERATIONS_MAX, &n) || n == 0)
-		return "the iterations of the SCRAM secret are no number from 1 to 10000000";
+		return "the iteration count of the SCRAM secret is not a number from 1 to 10000000";
 	s->iterations = (unsigned)n;
 	s->key_len = hashes[s->hash].len;
 	if (!decode(s->salt, &s->salt_len, field[1], len[1], 1, SCRAM_SALT_MAX))
-		return "the salt of the SCRAM secret is cut or damaged";
+		return "the salt of the SCRAM secret is truncated or damaged";
 	if (!decode(s->stored_key, &s->key_len, field[2], len[2], s->key_len, s->key_len) ||
 	    !decode(s->server_key, &s->key_len, field[3], len[3], s->key_len, s->key_len))
-		return "a key of the SCRAM secret is cut or damaged";
+		return "a key of the SCRAM secret is truncated or damaged";
 	return NULL;
 }
 

@@ -178,7 +178,7 @@ bool sqldir_enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why
 	if (!open_one(d))
 		str_adds(why, "no server answers");
 	else if (!sqlquery_build_list(&question, &d->fields, d->kind->escape, d->conn))
-		str_adds(why, "the settings tell how to find one account, but not how to list all: set the ENUMERATE_CLAUSE, too");
+		str_adds(why, "the SELECT_CLAUSE cannot list all accounts: set the ENUMERATE_CLAUSE, too");
 	else
 		all = d->kind->each(d->conn, str_cstr(&question), on_row, &l, why);
 	sqldir_close(d);

@@ -187,9 +187,9 @@ static bool in_image(uint64_t from, uint64_t end, uint64_t size)
 static const char *check_header(const struct userdb_header *h, uint64_t size)
 {
 	if (size < sizeof(*h) || memcmp(h->magic, USERDB_MAGIC, sizeof(h->magic)) != 0)
-		return "it is no userdb image";
+		return "not a userdb image";
 	if (h->version != USERDB_VERSION)
-		return "it is of another version of this program";
+		return "an image of another version of Waypost";
 	if (h->size != size || !in_image(h->records, h->records_end, size) || !in_image(h->sources, h->sources_end, size) ||
 	    h->nslots == 0 || (h->nslots & (h->nslots - 1)) != 0 ||
 	    h->nslots > size / 4 || h->slots % 4 != 0 || !in_image(h->slots, h->slots + h->nslots * 4, size) ||
@@ -207,7 +207,7 @@ struct userdb *userdb_open_fd(int fd, const char **why)
 
 	/* Sealed: what is checked now stays so, and no page can vanish under the map. */
 	if ((fcntl(fd, F_GET_SEALS) & seals) != seals || fcntl(fd, F_GET_SEALS) == -1)
-		*why = "it is no sealed memory file";
+		*why = "not a sealed memory file";
 	else if (fstat(fd, &st) != 0 || st.st_size < (off_t)sizeof(struct userdb_header))
 		*why = "it is too short";
 	else if ((p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0)) == MAP_FAILED)
@@ -378,7 +378,7 @@ static bool tell_entry(const struct userdb *db, uint64_t offset, auth_account_fn
 	account_init(&a);
 	if (e.kind == USERDB_BROKEN) {
 		file = userdb_source(db, e.source);
-		why = mem_printf("its line is bad: %.*s:%u", (int)MIN(file.len, ACCOUNT_PATH_MAX), file.p, e.line);
+		why = mem_printf("bad line: %.*s:%u", (int)MIN(file.len, ACCOUNT_PATH_MAX), file.p, e.line);
 		set_member(&a.name, e.name);
 	} else {
 		set_members(&a, &e);
@@ -406,7 +406,7 @@ bool userdb_each(const struct userdb *db, auth_account_fn *fn, void *arg, struct
 	if (damaged)
 		str_adds(why, "the image of the userdb is damaged");
 	else if (i == n && db->h->nameless != 0)
-		str_adds(why, "a line does not tell whose it is; an account is missing");
+		str_adds(why, "a line has no account name, so an account is missing");
 	return i == n && why->len == 0;
 }
 

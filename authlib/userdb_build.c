@@ -68,7 +68,8 @@ static void tell_bad_line(struct builder *b, struct userdb_text name, const char
 	char clean[128];
 
 	if (name.len == 0)
-		tell(b, "%s:%u: %s; there is no telling whose line it is, so logins of names that are in no other are put off: repair or "
+		tell(b, "%s:%u: %s; the account name of this line is unknown, so logins of unknown names fail "
+			"temporarily: repair or "
 		    "remove it", b->path, b->line, why);
 	else
 		tell(b, "%s:%u: account %s: %s; %s: repair the line", b->path, b->line, clean_name(clean, name), why,
@@ -110,15 +111,15 @@ static void take_bad_line(struct builder *b, const struct userdb_entry *e, const
 		tell_bad_line(b, e->name, why, "");
 	} else if (userdb_writer_has(&b->w, e->name)) {
 		b->rep->duplicates++;
-		tell_bad_line(b, e->name, why, "an earlier line of this account counts");
+		tell_bad_line(b, e->name, why, "the earlier line of this account is used");
 	} else if (old_record(b, e->name, &old)) {
 		keep_record(b, &old);
-		tell_bad_line(b, e->name, why, "its earlier state stays in use");
+		tell_bad_line(b, e->name, why, "its previous state stays in use");
 	} else {
 		broken.source = b->w.nsources - 1;
 		broken.line = b->line;
 		add_entry(b, &broken);
-		tell_bad_line(b, e->name, why, "its logins are put off");
+		tell_bad_line(b, e->name, why, "its logins fail temporarily");
 	}
 }
 
@@ -128,7 +129,7 @@ static void take_good_line(struct builder *b, struct userdb_entry *e)
 
 	if (userdb_writer_has(&b->w, e->name)) {
 		b->rep->duplicates++;
-		tell(b, "%s:%u: account %s was there before; the first line of it counts: remove one", b->path, b->line,
+		tell(b, "%s:%u: duplicate account %s; the first line is used: remove one", b->path, b->line,
 		    clean_name(clean, e->name));
 		return;
 	}
@@ -159,10 +160,11 @@ static void take_line(struct builder *b, const char *line, size_t len)
 static void tell_permissions(struct builder *b, const struct stat *st)
 {
 	if ((st->st_mode & S_IROTH) != 0)
-		tell(b, "%s can be read by everyone, password hashes included: chmod o= it (root:waypostauth 0640 is meant)",
+		tell(b, "%s is readable by everyone, including password hashes: run chmod o= (expected: "
+			"root:waypostauth 0640)",
 		    b->path);
 	if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
-		tell(b, "%s can be written by others than its owner, who so can log in as anyone: chmod go-w it", b->path);
+		tell(b, "%s is writable by others than its owner, who could log in as anyone: run chmod go-w", b->path);
 }
 
 /* Feeds the lines in BUF (LEN bytes) and moves the unfinished rest to its front; returns the length of the rest. */
@@ -202,8 +204,8 @@ static void tell_damaged(struct builder *b, uint32_t line, const char *what)
 
 	if (line != 0)
 		snprintf(at, sizeof(at), ":%u", line);
-	tell(b, "%s%s: %s: the file is not taken, for whoever is missing in it would be told a wrong password; write it under another "
-	    "name and rename it into place", b->path, at, what);
+	tell(b, "%s%s: %s: the file is refused, because missing accounts would get a wrong-password error; write it "
+		"under another name and rename it into place", b->path, at, what);
 }
 
 struct reader {
@@ -250,11 +252,12 @@ static bool read_lines(struct builder *b, int fd)
 			take_bytes(b, &r, (size_t)n);
 	}
 	if (nul)
-		tell_damaged(b, 0, "there are NUL bytes in it, as a power cut leaves them");
+		tell_damaged(b, 0, "it contains NUL bytes, as after a power failure");
 	else if (n == 0 && !any)
-		tell_damaged(b, 0, "it is empty, without even a comment");
+		tell_damaged(b, 0, "it is empty");
 	else if (n == 0 && !r.ended)
-		tell_damaged(b, b->line + !r.skipping, "the last line has no newline, it looks cut (if it is whole, add the newline)");
+		tell_damaged(b, b->line + !r.skipping, "the last line has no newline and may be truncated (if it is "
+			"complete, add the newline)");
 	b->empty = b->empty || (n == 0 && !any);
 	b->damaged = b->damaged || nul || (n == 0 && any && !r.ended);
 	mem_wipe(r.buf, LINE_MAX_LEN + READ_CHUNK);
@@ -273,7 +276,7 @@ static void read_file(const char *path, void *arg)
 	b->rep->files++;
 	userdb_writer_add_source(&b->w, path);
 	if (fd == -1 || fstat(fd, &st) != 0) {
-		tell(b, "cannot open %s: %s; it must be readable for the auth user (root:waypostauth 0640)", path,
+		tell(b, "cannot open %s: %s; AUTH_USER must be able to read it (root:waypostauth 0640)", path,
 		    strerror(errno));
 		b->unreadable = true;
 	} else {
@@ -319,8 +322,8 @@ static bool shrunk(struct builder *b, const char *path, struct loss l, unsigned 
 {
 	if (percent >= 100 || l.had < least || l.lost * 100 <= percent * l.had)
 		return false;
-	tell(b, "%s: %llu of its %llu accounts are gone, which is more than USERDB_SHRINK = %u %%: this state of the file is "
-	    "refused and the one read before stays in use; repair the file, or if this is meant set USERDB_SHRINK = 100 and "
+	tell(b, "%s: %llu of %llu accounts are gone, more than USERDB_SHRINK = %u %%: the file is refused and the "
+		"previous state stays in use; repair the file, or if this is intended set USERDB_SHRINK = 100 and "
 	    "reload", path, (unsigned long long)l.lost, (unsigned long long)l.had, percent);
 	return true;
 }
@@ -368,7 +371,7 @@ static enum userdb_status read_all(struct builder *b, const char *path, unsigned
 	before = userdb_stamp(path);
 	readable = userdb_each_file(path, read_file, b);
 	if (!readable)
-		tell(b, "cannot read %s: %s; USERDB names the file, which must be readable for the auth user "
+		tell(b, "cannot read %s: %s; check USERDB; AUTH_USER must be able to read the file "
 		    "(root:waypostauth 0640)", path, strerror(errno));
 	after = userdb_stamp(path);
 	b->path = path;
@@ -402,9 +405,9 @@ enum userdb_status userdb_build(const char *path, const struct userdb *old, unsi
 	}
 	rep->bytes = rep->status == USERDB_BUILT ? w->len : 0;
 	if (w->failed != NULL)
-		tell(b, "%s: no image can be made of it: %s: %s", path, w->failed, strerror(w->error));
+		tell(b, "%s: cannot create its image: %s: %s", path, w->failed, strerror(w->error));
 	if (b->untold != 0)
-		str_addf(&rep->text, "%llu more such lines\n", (unsigned long long)b->untold);
+		str_addf(&rep->text, "%llu more lines of this kind\n", (unsigned long long)b->untold);
 	userdb_writer_end(w);
 	mem_free(&b);
 	return rep->status;

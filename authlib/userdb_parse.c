@@ -84,7 +84,7 @@ static const char *check_password(struct userdb_text key, struct userdb_text val
 	hash[value.len] = '\0';
 	if (is_hmac(key, &digits))
 		return digits == 0 || (value.len == digits && strspn(hash, "0123456789abcdefABCDEF") == digits) ? NULL :
-		    "a secret of CRAM logins (hmac-...pw) is cut or damaged";
+		    "a CRAM secret (hmac-...pw) is truncated or damaged";
 	return password_is_sound(hash, &why) ? NULL : why;
 }
 
@@ -111,7 +111,7 @@ static const char *set_password(struct userdb_entry *e, struct userdb_text key, 
 static const char *set_field(struct userdb_entry *e, struct userdb_text key, struct userdb_text value)
 {
 	if (is(key, "home"))
-		return value.len != 0 && value.p[0] != '/' ? "home is no absolute path" :
+		return value.len != 0 && value.p[0] != '/' ? "home is not an absolute path" :
 		    set_text(&e->home, value, ACCOUNT_PATH_MAX, "home is too long");
 	if (is(key, "uid"))
 		return set_id(&e->uid, value, "uid is not a number", "uid 0 is refused: mail is never served as root");
@@ -144,11 +144,11 @@ static const char *parse_fields(struct userdb_entry *e, const char *p, const cha
 		p = stop + 1;
 	}
 	if (e->home.len == 0)
-		return "the field home is missing";
+		return "home is missing";
 	if (e->uid == 0)
-		return "the field uid is missing";
+		return "uid is missing";
 	if (e->gid == 0)
-		return "the field gid is missing";
+		return "gid is missing";
 	return NULL;
 }
 
@@ -180,16 +180,16 @@ enum userdb_line userdb_parse(const char *line, size_t len, struct userdb_entry 
 
 		if (blank != NULL)
 			name.len = (size_t)(blank - line);
-		return bad(e, name, why, "there is no TAB behind the name");
+		return bad(e, name, why, "no TAB after the name");
 	}
 	if (is_reverse_record(name))
 		return USERDB_LINE_SKIP;
 	if (name.len == 0)
-		return bad(e, name, why, "there is no name before the TAB");
+		return bad(e, name, why, "no name before the TAB");
 	if (name.len >= ACCOUNT_NAME_MAX)
 		return bad(e, name, why, "the name is too long");
 	if (text_plain(line, name.len) != name.len || text_plain(tab + 1, (size_t)(line + len - tab - 1)) != (size_t)(line + len - tab - 1))
-		return bad(e, name, why, "there is a control character in it");
+		return bad(e, name, why, "it contains a control character");
 	if ((text = parse_fields(e, tab + 1, line + len)) != NULL)
 		return bad(e, name, why, text);
 	e->kind = USERDB_GOOD;

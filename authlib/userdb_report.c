@@ -56,10 +56,11 @@ bool userdb_check(const char *path, struct str *out, auth_account_fn *fn, void *
 	good = rep.status == USERDB_BUILT || rep.status == USERDB_EMPTY;
 	add_lines(out, str_cstr(&rep.text), good ? "warning: userdb: " : "userdb: ");
 	if (rep.status == USERDB_CHANGED)
-		str_addf(out, "userdb: %s is being written at this moment: try again\n", path);
+		str_addf(out, "userdb: %s is being written: try again\n", path);
 	else if (rep.status != USERDB_BUILT)
-		str_addf(out, "%suserdb: %s is not taken as it is (%s): a running node goes on with what it read before, one that starts lets "
-		    "nobody log in until it is mended\n", good ? "warning: " : "", path, userdb_status_name(rep.status));
+		str_addf(out, "%suserdb: %s is refused (%s): a running node keeps the previous state, a node that "
+			"starts lets nobody log in until the file is repaired\n", good ? "warning: " : "", path,
+			userdb_status_name(rep.status));
 	else
 		str_addf(out, "userdb: %llu accounts\n", (unsigned long long)rep.entries);
 	if (fd != -1)
@@ -83,8 +84,9 @@ void userdb_report_log(const struct userdb_report *rep, const char *path)
 		    (unsigned long long)rep->entries, rep->files, (unsigned long long)rep->broken,
 		    (unsigned long long)rep->kept, (unsigned long long)rep->lost, (unsigned long long)rep->bytes / 1024);
 	else if (rep->status == USERDB_CHANGED)
-		log_info("userdb: %s changed while it was read; it is read again once it is at rest", path);
+		log_info("userdb: %s changed while it was read; it is read again when it no longer changes", path);
 	else
-		log_error("userdb: %s was not taken (%s); what was read before stays in use, and if nothing was, logins are put off", path,
+		log_error("userdb: %s was refused (%s); the previous state stays in use; without one, logins fail "
+			"temporarily", path,
 		    userdb_status_name(rep->status));
 }

@@ -13,18 +13,18 @@
 #include "lib/text.h"
 
 static const struct option { const char *name, *scheme, *hmac, *text; } options[] = {
-	{ "", "", NULL, "the strongest hash that crypt(3) of this system makes by default" },
-	{ "-md5", "$1$", NULL, "MD5-crypt, for systems that know nothing better" },
+	{ "", "", NULL, "the default hash of crypt(3) on this system" },
+	{ "-md5", "$1$", NULL, "MD5-crypt, for old systems" },
 	{ "-sha256", "$5$", NULL, "SHA-256-crypt" },
 	{ "-sha512", "$6$", NULL, "SHA-512-crypt" },
 	{ "-bcrypt", "$2b$", NULL, "bcrypt" },
 	{ "-yescrypt", "$y$", NULL, "yescrypt" },
 	{ "-argon2id", "{ARGON2ID}", NULL, "Argon2id with 64 MiB of memory" },
-	{ "-scram-sha-256", "{SCRAM-SHA-256}", NULL, "the secret of logins by SCRAM-SHA-256, which serves all others as well" },
+	{ "-scram-sha-256", "{SCRAM-SHA-256}", NULL, "secret for SCRAM-SHA-256; PLAIN and LOGIN work with it, too" },
 	{ "-scram-sha-1", "{SCRAM-SHA-1}", NULL, "the same for SCRAM-SHA-1" },
-	{ "-ssha512", "{SSHA512}", NULL, "salted SHA-512, as Dovecot and LDAP directories have it: fast, so weak" },
-	{ "-ssha", "{SSHA}", NULL, "salted SHA-1, as LDAP directories have it: fast, so weak" },
-	{ "-hmac-md5", NULL, "md5", "for the field hmac-md5pw (CRAM-MD5): as good as the password itself to a thief" },
+	{ "-ssha512", "{SSHA512}", NULL, "salted SHA-512, as in Dovecot and LDAP directories: fast, so weak" },
+	{ "-ssha", "{SSHA}", NULL, "salted SHA-1, as in LDAP directories: fast, so weak" },
+	{ "-hmac-md5", NULL, "md5", "for the field hmac-md5pw (CRAM-MD5); as sensitive as the password itself" },
 	{ "-hmac-sha1", NULL, "sha1", "for the field hmac-sha1pw (CRAM-SHA1)" },
 	{ "-hmac-sha256", NULL, "sha256", "for the field hmac-sha256pw (CRAM-SHA256)" },
 };
@@ -35,7 +35,7 @@ static volatile sig_atomic_t hidden;
 static int usage(void)
 {
 	fputs("usage: userdbpw [OPTION] | userdb NAME set FIELD\n"
-	    "Reads a password, twice from a terminal, else one line, and prints its hash:\n", stderr);
+	    "Reads a password (twice on a terminal, else one line) and prints its hash:\n", stderr);
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
 		fprintf(stderr, "  %-16s%s\n", options[i].name[0] != '\0' ? options[i].name : "(no option)", options[i].text);
 	return 2;
@@ -94,17 +94,17 @@ static const char *ask(char *password, size_t size)
 	bool same = true;
 
 	if (!isatty(STDIN_FILENO))
-		return read_line(password, size) ? NULL : "there is no password on the standard input, or it is too long";
+		return read_line(password, size) ? NULL : "no password on standard input, or it is too long";
 	hide_input();
 	fputs("Password: ", stderr);
 	if (!read_line(password, size))
 		same = false;
-	fputs("\nThe same again: ", stderr);
+	fputs("\nRepeat: ", stderr);
 	same = same && read_line(again, sizeof(again)) && strcmp(password, again) == 0;
 	fputs("\n", stderr);
 	show_input();
 	mem_wipe(again, sizeof(again));
-	return same ? NULL : "the two are not the same";
+	return same ? NULL : "the passwords differ";
 }
 
 static const char *check(const char *password)
@@ -113,7 +113,8 @@ static const char *check(const char *password)
 		return "the password is empty";
 	if (strlen(password) >= CRYPT_MAX_PASSPHRASE_SIZE)
 		return "the password is longer than 511 bytes";
-	return text_is_plain(password) ? NULL : "there are control characters in the password: mail programs cannot send it";
+	return text_is_plain(password) ? NULL : "the password contains control characters, which mail programs cannot "
+		"send";
 }
 
 static bool make(struct str *out, const struct option *o, const char *password)
@@ -145,7 +146,7 @@ int main(int argc, char **argv)
 	if ((why = ask(password, sizeof(password))) != NULL || (why = check(password)) != NULL)
 		fprintf(stderr, "userdbpw: %s\n", why);
 	else if (!make(&out, o, password))
-		fprintf(stderr, "userdbpw: this system does not make this kind of hash\n");
+		fprintf(stderr, "userdbpw: this system does not support this kind of hash\n");
 	else if (printf("%s\n", str_cstr(&out)) < 0 || fflush(stdout) != 0)
 		fprintf(stderr, "userdbpw: cannot write: %s\n", strerror(errno));
 	else

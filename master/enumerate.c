@@ -115,7 +115,7 @@ static void tell_news(const struct list *l)
 		if (news.item[i].kind == DIRNEWS_FAILED)
 			str_addf(&text, "%s does not answer: %s", news.item[i].server, news.item[i].why);
 		else if (news.item[i].kind == DIRNEWS_REFUSED)
-			str_addf(&text, "the question is refused: %s", news.item[i].why);
+			str_addf(&text, "the query is refused: %s", news.item[i].why);
 		if (text.len != 0)
 			complain(l->driver, "", str_cstr(&text));
 		str_fini(&text);

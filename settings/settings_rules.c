@@ -355,7 +355,7 @@ static void rules_auth(struct settings_load *l)
 				"use " OURS "%s", word,
 				strcmp(word, "authcustom") != 0 ? " (authpam has the same accounts)" : "");
 		else
-			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: unknown module %s; use "
+			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is unknown; use "
 				OURS, word);
 	}
 	if (!any)

@@ -304,7 +304,7 @@ bool settings_rules_directory(struct settings_load *l, const char *module)
 		if (known[i].built)
 			known[i].rules(l);
 		else
-			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: this build has no %s "
+			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not in this build "
 				"because its library was missing; install %s and build again", module,
 				known[i].package);
 		return true;

@@ -79,9 +79,10 @@ void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, u
 	while (i < ARRAY_LEN(known) && strcasecmp(known[i].name, name) != 0)
 		i++;
 	if (i == ARRAY_LEN(known) || (known[i].kind == KIND_APOP && protocol != PROTOCOL_POP3))
-		settings_report(l->errors, &l->text, line, "%s: unknown mechanism %s; use %s", label, name, ours);
+		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is unknown; use %s", label, name,
+			ours);
 	else if (known[i].kind == KIND_SCRAM && !HAVE_SCRAM)
-		settings_report(l->errors, &l->text, line, "%s: this build has no %s because GNU SASL was missing; "
+		settings_report(l->errors, &l->text, line, "%s: %s is not in this build because GNU SASL was missing; "
 			"install libgsasl-dev and build again", label, name);
 	else if (known[i].kind == KIND_LATER)
 		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not in this version; use %s",

@@ -160,7 +160,7 @@ def test_control_character_in_a_record_is_an_outage_and_reaches_no_peer(site, ke
             reply = way(site, name, typed)
             assert (b"[UNAVAILABLE]" if service == "i" else b"[SYS/TEMP]") in reply, (way, reply)
             assert len(peer.conns) == before, peer.last.raw
-            node.wait_log(f"{site.kind}: the record of {name} cannot be used: its {what} holds a control character", mark,
+            node.wait_log(f"{site.kind}: the record of {name} cannot be used: its {what} contains a control character", mark,
                           timeout=20 * SLOW)
             log = node.log_since(mark)
             assert "LOGIN FAILED" not in log and "\x1b" not in log and "DELETE INBOX" not in log, log

@@ -399,7 +399,7 @@ def test_hostile_names(site):
             c.cmd(b"USER " + name)
             assert not c.cmd("PASS secret-anna@example.com").startswith(b"+OK")
     # All of them were questions that the server understood.
-    assert not re.search(r"question is refused|does not answer|cannot be used", p.nodes[0].log_since(mark))
+    assert not re.search(r"query is refused|does not answer|cannot be used", p.nodes[0].log_since(mark))
 
 
 def test_slow_hash_and_locked(site):
@@ -685,7 +685,7 @@ def test_variants(site):
             mark = node.log_mark()
             for name in NOBODY:
                 assert refused(imap(p, HERE, name if isinstance(name, bytes) else name.encode(), "x")), (what, name)
-            assert not re.search(r"question is refused|does not answer|cannot be used", node.log_since(mark)), (what, node.log_since(mark))
+            assert not re.search(r"query is refused|does not answer|cannot be used", node.log_since(mark)), (what, node.log_since(mark))
 
 
 def test_tls(site):
@@ -737,8 +737,8 @@ def test_refused_questions(site):
     with start_pool(kind, wrong, nodes=1) as p:
         for _ in range(5):
             assert not_now(imap(p, HERE, "anna@example.com", "x"))
-        p.nodes[0].wait_log("the question is refused")
-        assert len(re.findall("the question is refused", p.nodes[0].log())) <= 2
+        p.nodes[0].wait_log("the query is refused")
+        assert len(re.findall("the query is refused", p.nodes[0].log())) <= 2
 
 
 def test_check_names_what_is_missing(site):

@@ -345,7 +345,7 @@ def test_hostile_names(site):
     for name in ("x" * 2000, "'" * 2000, "\\" * 2000, "\u00e4" * 1000):
         assert not imap(p, HERE, name, "x").ok
     # All of them were questions that the directory understood.
-    assert not re.search(r"question is refused|does not answer|cannot be used", p.nodes[0].log_since(mark))
+    assert not re.search(r"query is refused|does not answer|cannot be used", p.nodes[0].log_since(mark))
     assert steady(p)
 
 
@@ -527,7 +527,7 @@ def test_sqlite_variants(sqlite):
             mark = node.log_mark()
             for name in NOBODY + ["name", "name@example.com", "hash"]:
                 assert refused(imap(p, HERE, name if isinstance(name, bytes) else name.encode(), "x")), (what, name)
-            assert not re.search(r"question is refused|does not answer|cannot be used", node.log_since(mark)), (what, node.log_since(mark))
+            assert not re.search(r"query is refused|does not answer|cannot be used", node.log_since(mark)), (what, node.log_since(mark))
 
 
 def test_sqlite_enumerate_clause(sqlite):
@@ -550,10 +550,10 @@ def test_sqlite_questions_that_are_refused(sqlite):
     """By SQLite, or because they take too long: told to the log, and never to clients as a wrong password."""
     kind, _ = sqlite
     forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT '', '', '', 1, 1, max(i) FROM n"
-    for settings, text in (({"SQLITE_USER_TABLE": "no_such"}, "the question is refused: no such table"),
-                           ({"SQLITE_WHERE_CLAUSE": "\"active\" = \"yes\""}, "the question is refused: no such column: yes"),
-                           ({"SQLITE_SELECT_CLAUSE": "SELECT 1, 2; SELECT 3"}, "the question is refused: the question is not one SELECT"),
-                           ({"SQLITE_SELECT_CLAUSE": "DELETE FROM accounts"}, "the question is refused"),
+    for settings, text in (({"SQLITE_USER_TABLE": "no_such"}, "the query is refused: no such table"),
+                           ({"SQLITE_WHERE_CLAUSE": "\"active\" = \"yes\""}, "the query is refused: no such column: yes"),
+                           ({"SQLITE_SELECT_CLAUSE": "SELECT 1, 2; SELECT 3"}, "the query is refused: the query must be one SELECT"),
+                           ({"SQLITE_SELECT_CLAUSE": "DELETE FROM accounts"}, "the query is refused"),
                            ({"SQLITE_SELECT_CLAUSE": forever, "SQLITE_TIMEOUT": 1}, "does not answer: no answer in time")):
         with start_pool(kind, settings, nodes=1) as p:
             for _ in range(3):
@@ -574,7 +574,7 @@ def test_sqlite_check(sqlite):
                                ({"SQLITE_SELECT_CLAUSE": select + '"$(local_part)"'}, "write '$(local_part)'"),
                                ({"SQLITE_SELECT_CLAUSE": select + "[$(local_part)]"}, "write '$(local_part)'"),
                                ({"SQLITE_SELECT_CLAUSE": select + "$(local_part)"}, "put $(local_part) and $(domain) in quotes"),
-                               ({"SQLITE_ENUMERATE_CLAUSE": select + "$(domain)"}, "SQLITE_ENUMERATE_CLAUSE: $(local_part)")):
+                               ({"SQLITE_ENUMERATE_CLAUSE": select + "$(domain)"}, "SQLITE_ENUMERATE_CLAUSE: put $(local_part)")):
             p.write_conf({"authsqliterc": {**good, **settings}})
             r = node.tool("check")
             assert r.returncode != 0 and hint in r.stdout + r.stderr, (settings, r)
@@ -759,7 +759,7 @@ def test_authpipe_odd_but_right(pipe, mode):
     assert "does not answer" not in p.nodes[0].log()
 
 
-@pytest.mark.parametrize("mode, why", [("die", "it has ended with status 3"), ("crash", "it was ended by signal 9"), ("garbage", "its answer is none"),
+@pytest.mark.parametrize("mode, why", [("die", "it has ended with status 3"), ("crash", "it was ended by signal 9"), ("garbage", "its answer is not in Courier's format"),
                                        ("half", "it has ended with status 0"), ("deaf", "no answer in time")])
 def test_authpipe_failures(pipe, mode, why):
     kind, p = pipe
@@ -828,7 +828,7 @@ def test_authpipe_nobody_is_left_behind(pipe):
 def test_authpipe_check(pipe):
     kind, p = pipe
     other = os.path.join(kind.root, "other")
-    for mode, hint in (None, "no program that can be run"), (0o644, "no program that can be run"), (0o775, "others than its owner can write"), (0o755, None):
+    for mode, hint in (None, "is not an executable program"), (0o644, "is not an executable program"), (0o775, "is writable by others than its owner"), (0o755, None):
         if mode is not None:
             shutil.copy(kind.program, other)
             os.chmod(other, mode)
@@ -840,7 +840,7 @@ def test_authpipe_check(pipe):
     p.nodes[0].stop()
     p.start()
     assert not_now(imap(p, HERE, "jo@example.com", "secret-jo@example.com"))
-    p.nodes[0].wait_log("authpipe: .*/other does not answer: it cannot be run: No such file or directory")
+    p.nodes[0].wait_log("authpipe: .*/other does not answer: cannot run it: No such file or directory")
 
 
 # --- PAM
@@ -1076,7 +1076,7 @@ def test_pam_users_of_the_system_are_no_accounts(pam):
     for name in ("root", "games"):
         pam.service(map=name)
         assert "is damaged" in verdict(p, "www-data", "secret")
-        p.nodes[0].wait_log(f"record of www-data cannot be used: PAM takes it for {name}")
+        p.nodes[0].wait_log(f"record of www-data cannot be used: PAM maps it to {name}")
     pam.service(map="man")
     assert "account: man\n" in p.nodes[0].tool("auth", "www-data", input="secret\n").stdout
     pam.service(map="no.such.user")

@@ -315,7 +315,7 @@ static void test_chain(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(errors.data, "is empty"));
 	str_clear(&errors);
 	CU_ASSERT_PTR_NULL(auth_chain_new("authuserdb, authnothing", AUTH_SIDE_LOOP, NULL, &errors));
-	CU_ASSERT_PTR_NOT_NULL(strstr(errors.data, "no module authnothing"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(errors.data, "unknown module authnothing"));
 	str_clear(&errors);
 	CU_ASSERT_PTR_NULL(auth_chain_new("authuserdb authuserdb", AUTH_SIDE_LOOP, NULL, &errors));
 	CU_ASSERT_PTR_NOT_NULL(strstr(errors.data, "twice"));

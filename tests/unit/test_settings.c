@@ -521,15 +521,15 @@ static void test_bad_values(void)
 			"which clients require; add it\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=EXTERNAL AUTH=APOP\"; };", 0, "t.conf:2: "
 			"imapd.IMAP_CAPABILITY: the mechanism EXTERNAL is not in this version; use "
-			MECHS "\nt.conf:2: imapd.IMAP_CAPABILITY: unknown mechanism APOP; use "
+			MECHS "\nt.conf:2: imapd.IMAP_CAPABILITY: the mechanism APOP is unknown; use "
 			MECHS "\n" },
-		{ "pop3d = { POP3AUTH = \"PLAIN APOP CRAM-SHA1 FOO\"; };", POP3D, "t.conf:2: pop3d.POP3AUTH: unknown "
-			"mechanism FOO; use "
+		{ "pop3d = { POP3AUTH = \"PLAIN APOP CRAM-SHA1 FOO\"; };", POP3D, "t.conf:2: pop3d.POP3AUTH: the "
+			"mechanism FOO is unknown; use "
 			MECHS "\n" },
 		{ "authdaemonrc = { authmodulelist = \"authcustom authfoo\"; };", 0, "t.conf:2: "
 			"authdaemonrc.authmodulelist: authcustom is not supported; use authuserdb, authldap, "
 			"authmysql, authpgsql, authsqlite, authdaemon, authpipe or authpam\nt.conf:2: "
-			"authdaemonrc.authmodulelist: unknown module authfoo; use authuserdb, authldap, authmysql, "
+			"authdaemonrc.authmodulelist: authfoo is unknown; use authuserdb, authldap, authmysql, "
 			"authpgsql, authsqlite, authdaemon, authpipe or authpam\n" },
 		{ "authdaemonrc = { authmodulelist = \"\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist is empty, "
 			"so nobody could log in; set it to \"authuserdb\"\n" },

@@ -172,19 +172,19 @@ static void test_bad_lines(void)
 		{ "a", "a\thome=/x|uid=-1|gid=1", "uid is not a number" },
 		{ "a", "a\thome=/x|uid=1|gid=1 ", "gid is not a number" },
 		{ "a", "a\thome=/x|uid=1|gid=1|systempw=secret", "not a hash" },
-		{ "a", "a\thome=/x|uid=1|gid=1|imappw={SHA}xx", "cut or damaged" },
-		{ "a", "a\thome=/x|uid=1|gid=1|systempw={NEW}xx", "not known" },
+		{ "a", "a\thome=/x|uid=1|gid=1|imappw={SHA}xx", "truncated or damaged" },
+		{ "a", "a\thome=/x|uid=1|gid=1|systempw={NEW}xx", "unknown password scheme" },
 		/* Cut, with a newline: a line that was put together from two, a field that an editor broke. */
-		{ "a", "a\t" IDS "|systempw={SHA}5en6G6MezRroT3XKqkdPOmY/Bf", "cut or damaged" },
-		{ "a", "a\t" IDS "|systempw={SSHA}5en6G6MezRroT3XKqkdP", "cut or damaged" },
-		{ "a", "a\t" IDS "|systempw={MD5}Xr4ilOzQ4PCOq3aQ0qbua", "cut or damaged" },
-		{ "a", "a\t" IDS "|systempw=$6$salt$shorth", "cut or damaged" },
-		{ "a", "a\t" IDS "|systempw=$6$salt", "cut or damaged" },
-		{ "a", "a\t" IDS "|systempw=$6$", "cut or damaged" },
-		{ "a", "a\t" IDS "|systempw=$1$salt$abc", "cut or damaged" },
-		{ "a", "a\t" IDS "|systempw=$2b$10$abc", "cut or damaged" },
-		{ "a", "a\t" IDS "|systempw=$y$j9T$salt$abc", "cut or damaged" },
-		{ "a", "a\t" IDS "|systempw={CRYPT}$5$salt$abc", "cut or damaged" },
+		{ "a", "a\t" IDS "|systempw={SHA}5en6G6MezRroT3XKqkdPOmY/Bf", "truncated or damaged" },
+		{ "a", "a\t" IDS "|systempw={SSHA}5en6G6MezRroT3XKqkdP", "truncated or damaged" },
+		{ "a", "a\t" IDS "|systempw={MD5}Xr4ilOzQ4PCOq3aQ0qbua", "truncated or damaged" },
+		{ "a", "a\t" IDS "|systempw=$6$salt$shorth", "truncated or damaged" },
+		{ "a", "a\t" IDS "|systempw=$6$salt", "truncated or damaged" },
+		{ "a", "a\t" IDS "|systempw=$6$", "truncated or damaged" },
+		{ "a", "a\t" IDS "|systempw=$1$salt$abc", "truncated or damaged" },
+		{ "a", "a\t" IDS "|systempw=$2b$10$abc", "truncated or damaged" },
+		{ "a", "a\t" IDS "|systempw=$y$j9T$salt$abc", "truncated or damaged" },
+		{ "a", "a\t" IDS "|systempw={CRYPT}$5$salt$abc", "truncated or damaged" },
 		{ "a", "a\t" IDS "|systempw={SCRAM-SHA-1}4096,AAAA,BB", "SCRAM" },
 		{ "a", "a\t" IDS "|hmac-md5pw=00010203", "hmac-...pw" },
 		{ "a", "a\t" IDS "|imap-hmac-sha1pw=" STATE, "hmac-...pw" },
@@ -248,7 +248,7 @@ static void test_long_lines(void)
 	CU_ASSERT_EQUAL(load(file, &db, 50), USERDB_BUILT);
 	CU_ASSERT_EQUAL(rep.broken, 1000);
 	CU_ASSERT_TRUE(rep.text.len < USERDB_REPORT_TEXT_MAX);
-	CU_ASSERT_TRUE(reported("more such lines\n"));
+	CU_ASSERT_TRUE(reported("more lines of this kind\n"));
 	userdb_close(&db);
 	str_fini(&text);
 	remove_dir();
@@ -262,7 +262,7 @@ static void test_duplicates(void)
 	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH "\na\t" IDS "|systempw=" OTHER_HASH "\na\tbad\n", &db), USERDB_BUILT);
 	CU_ASSERT_EQUAL(rep.entries, 1);
 	CU_ASSERT_EQUAL(rep.duplicates, 2);
-	CU_ASSERT_TRUE(reported("/userdb:2: account a was there before"));
+	CU_ASSERT_TRUE(reported("/userdb:2: duplicate account a; the first line is used"));
 	CU_ASSERT_TRUE(works(db, "a"));
 	userdb_close(&db);
 	remove_dir();
@@ -277,7 +277,7 @@ static void test_keeps_last_good(void)
 	load_text("a\t" IDS "|options=x=1|systempw=" HASH "\nb\t" IDS "|systempw=" HASH "\n", &db);
 	CU_ASSERT_EQUAL(load_text("# new\nb\t" IDS "|systempw=" OTHER_HASH "\na\tuid=1000|gid=10\n", &db), USERDB_BUILT);
 	CU_ASSERT_EQUAL(rep.kept, 1);
-	CU_ASSERT_TRUE(reported("/userdb:3: account a: the field home is missing; its earlier state stays in use"));
+	CU_ASSERT_TRUE(reported("/userdb:3: account a: home is missing; its previous state stays in use"));
 	CU_ASSERT_TRUE(works(db, "a"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(userdb_origin(db, "a", origin, sizeof(origin)), ":3 (kept from"));
 	/* and once more: what was kept is kept on */
@@ -320,7 +320,8 @@ static void test_cut_at_every_byte(void)
 		if (line)
 			continue; /* nothing shows it: a percentage guards against that */
 		CU_ASSERT_EQUAL(load(file, &db, 100), n == 0 ? USERDB_EMPTY : USERDB_CUT);
-			CU_ASSERT_TRUE(reported(n == 0 ? "/userdb: it is empty" : "the last line has no newline, it looks cut"));
+			CU_ASSERT_TRUE(reported(n == 0 ? "/userdb: it is empty" : "the last line has no newline and "
+				"may be truncated"));
 		CU_ASSERT_TRUE(reported("rename it into place"));
 		if (n != 0) {
 			char at[32];
@@ -382,7 +383,7 @@ static void test_no_newline(void)
 	make_dir();
 	/* The newline is the proof that the writer came to its end: a whole last line may be half of a longer one. */
 	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH, &db), USERDB_CUT);
-	CU_ASSERT_TRUE(reported("if it is whole, add the newline"));
+	CU_ASSERT_TRUE(reported("if it is complete, add the newline"));
 	CU_ASSERT_PTR_NULL(db);
 	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH "\n", &db), USERDB_BUILT);
 	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH "\nb\t" IDS "|systempw={PLAIN}secr", &db), USERDB_CUT);
@@ -409,7 +410,7 @@ static void test_nameless_line(void)
 	CU_ASSERT_TRUE(works(db, "a"));
 	CU_ASSERT_TRUE(works(db, "b"));
 	CU_ASSERT_EQUAL(result(db, "c"), AUTH_TRY_LATER);
-	CU_ASSERT_TRUE(reported("/userdb:2: there is no name before the TAB; there is no telling whose line it is"));
+	CU_ASSERT_TRUE(reported("/userdb:2: no name before the TAB; the account name of this line is unknown"));
 	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH "\n", &db), USERDB_BUILT);
 	CU_ASSERT_EQUAL(result(db, "b"), AUTH_UNKNOWN);
 	userdb_close(&db);
@@ -435,7 +436,7 @@ static void test_shrink(void)
 	make_accounts(&text, 0, 49);
 	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_SHRUNK);
 	CU_ASSERT_EQUAL(rep.lost, 51);
-	CU_ASSERT_TRUE(reported("51 of its 100 accounts are gone, which is more than USERDB_SHRINK = 50 %"));
+	CU_ASSERT_TRUE(reported("51 of 100 accounts are gone, more than USERDB_SHRINK = 50 %"));
 	CU_ASSERT_TRUE(works(db, "u99@example.com"));
 	/* as many, but others */
 	make_accounts(&text, 60, 160);
@@ -453,7 +454,7 @@ static void test_shrink(void)
 	make_accounts(&text, 0, 1);
 	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_BUILT);
 	CU_ASSERT_EQUAL(load_text("# nothing\n", &db), USERDB_SHRUNK);
-	CU_ASSERT_TRUE(reported("1 of its 1 accounts are gone"));
+	CU_ASSERT_TRUE(reported("1 of 1 accounts are gone"));
 	CU_ASSERT_TRUE(works(db, "u0@example.com"));
 	str_fini(&text);
 	userdb_close(&db);
@@ -500,7 +501,7 @@ static void test_directory(void)
 	make_accounts(&text, 40, 50);
 	put("b/c", text.data);
 	CU_ASSERT_EQUAL(load(dir, &db, 50), USERDB_SHRUNK);
-	CU_ASSERT_TRUE(reported("/b/c: 30 of its 40 accounts are gone"));
+	CU_ASSERT_TRUE(reported("/b/c: 30 of 40 accounts are gone"));
 	/* moved from one file to another: nothing is lost */
 	make_accounts(&text, 40, 80);
 	put("b/d", text.data);
@@ -517,7 +518,7 @@ static void test_directory(void)
 	snprintf(path, sizeof(path), "%s/z", dir);
 	CU_ASSERT_EQUAL(unlink(path), 0);
 	CU_ASSERT_EQUAL(load(dir, &db, 50), USERDB_SHRUNK);
-	CU_ASSERT_TRUE(reported("/z: 1 of its 1 accounts are gone"));
+	CU_ASSERT_TRUE(reported("/z: 1 of 1 accounts are gone"));
 	CU_ASSERT_TRUE(works(db, "one"));
 	CU_ASSERT_EQUAL(load(dir, &db, 100), USERDB_BUILT);
 	CU_ASSERT_EQUAL(result(db, "one"), AUTH_UNKNOWN);
@@ -550,10 +551,10 @@ static void test_permissions(void)
 	CU_ASSERT_FALSE(reported("chmod"));
 	chmod(file, 0644);
 	CU_ASSERT_EQUAL(load(file, &db, 50), USERDB_BUILT);
-	CU_ASSERT_TRUE(reported("can be read by everyone"));
+	CU_ASSERT_TRUE(reported("is readable by everyone"));
 	chmod(file, 0660);
 	CU_ASSERT_EQUAL(load(file, &db, 50), USERDB_BUILT);
-	CU_ASSERT_TRUE(reported("can be written by others"));
+	CU_ASSERT_TRUE(reported("is writable by others"));
 	userdb_close(&db);
 	remove_dir();
 }
