@@ -16,10 +16,11 @@
 #include "maildir/md_copy.h"
 #include "maildir/md_deposit.h"
 #include "maildir/md_dir.h"
+#include "maildir/md_lock.h"
 #include "maildir/md_name.h"
 #include "maildir/md_uidlist.h"
 
-enum { DIR_MODE = 0700, UIDV_KEEP = 120 };
+enum { DIR_MODE = 0700 };
 
 /* --- names --- */
 
@@ -196,8 +197,9 @@ const struct md_folder *md_folders_find(const struct md_folders *l, const char *
 
 /* --- creating --- */
 
-/* A folder that is deleted and made again within a second would get the same UIDVALIDITY, with other messages
- * under the same UIDs. So the deletion of a young one leaves its UIDVALIDITY in tmp/ for a while. */
+/* A name that is used again must not get the UIDVALIDITY that it had, with other messages under the same UIDs: folders
+ * that are made within one second have the same, and a deleted one may be made again within that second. So what takes
+ * a folder's name away leaves its UIDVALIDITY in tmp/, until that is cleaned. */
 static bool uidv_path(const char *folder, char *path, size_t size)
 {
 	return (size_t)snprintf(path, size, "tmp/uidv.%s", folder) < size && strlen(path) - 4 <= MD_NAME_MAX;
@@ -210,8 +212,7 @@ static void remember_uidv(struct md_root *r, int dirfd, const char *folder)
 	struct str text = STR_INIT;
 	struct stat st;
 
-	if (uidv_path(folder, path, sizeof(path)) && md_uidlist_read(r, dirfd, folder, &l) == MD_OK &&
-	    (int64_t)l.uidvalidity + MD_UIDLIST_EPOCH + UIDV_KEEP > (int64_t)time(NULL)) {
+	if (uidv_path(folder, path, sizeof(path)) && md_uidlist_read(r, dirfd, folder, &l) == MD_OK) {
 		str_addf(&text, "1 %u 1\n", l.uidvalidity);
 		(void)md_replace_file(r, r->fd, r->fd, path, &text, false, &st);
 	}
@@ -219,23 +220,41 @@ static void remember_uidv(struct md_root *r, int dirfd, const char *folder)
 	str_fini(&text);
 }
 
-/* The UID list of the new folder DIRFD, if its name was used a moment ago. */
-static enum md_err recall_uidv(struct md_root *r, int dirfd, const char *folder)
+/* The UIDVALIDITY that FOLDER's name had the last time, as far as is known, or 0. */
+static uint32_t recall_uidv(struct md_root *r, const char *folder)
 {
 	char path[MD_FOLDER_MAX + 16];
 	struct md_uidlist l = { 0 };
 	struct str text = STR_INIT;
 	struct stat st;
-	enum md_err e = MD_OK;
-	int64_t now = (int64_t)time(NULL) - MD_UIDLIST_EPOCH;
+	uint32_t v = 0;
 
 	if (uidv_path(folder, path, sizeof(path)) && md_read_file(r->fd, path, 64, &text, &st) == 0 &&
-	    md_uidlist_parse(&l, str_cstr(&text), text.len) && now <= l.uidvalidity && l.uidvalidity < UINT32_MAX) {
-		l.uidvalidity++;
+	    md_uidlist_parse(&l, str_cstr(&text), text.len) && l.uidvalidity < UINT32_MAX)
+		v = l.uidvalidity;
+	md_uidlist_fini(&l);
+	str_fini(&text);
+	return v;
+}
+
+/* The folder DIRFD, that nobody else writes to now, takes the name FOLDER: its UIDVALIDITY gets higher than the last of that name. */
+static enum md_err raise_uidv(struct md_root *r, int dirfd, const char *folder)
+{
+	uint32_t last = recall_uidv(r, folder);
+	int64_t now = (int64_t)time(NULL) - MD_UIDLIST_EPOCH;
+	struct md_uidlist l = { 0 };
+	enum md_err e;
+
+	if (last == 0)
+		return MD_OK;
+	e = md_uidlist_read(r, dirfd, folder, &l);
+	if (e == MD_GONE)
+		e = MD_OK;
+	if (e == MD_OK && (l.uidvalidity != 0 ? l.uidvalidity : now) <= last) {
+		l.uidvalidity = now > last ? (uint32_t)now : last + 1;
 		e = md_uidlist_write(r, dirfd, folder, &l);
 	}
 	md_uidlist_fini(&l);
-	str_fini(&text);
 	return e;
 }
 
@@ -256,7 +275,7 @@ static int fill(struct md_root *r, const char *tmp, const char *folder)
 		fd = openat(dirfd, "maildirfolder", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 		rc = fd < 0 ? -1 : close(fd);
 	}
-	if (rc == 0 && recall_uidv(r, dirfd, folder) != MD_OK)
+	if (rc == 0 && raise_uidv(r, dirfd, folder) != MD_OK)
 		rc = -1;
 	if (rc == 0)
 		rc = fsync(dirfd);
@@ -416,6 +435,22 @@ static enum md_err plan(struct md_root *r, const char *from, const char *to, con
 	return *nsteps != 0 ? MD_OK : md_fail(r, MD_NOFOLDER, 0, "there is no folder %s", md_folder_text(from));
 }
 
+/* UIDVALIDITY of the name that folder DIRFD had, and of the one that it has now. */
+static void change_uidv(struct md_root *r, int dirfd, const struct step *s)
+{
+	struct md_lock lock;
+	enum md_err e = md_lock_take(r, dirfd, s->to, &lock);
+
+	if (e == MD_OK) {
+		remember_uidv(r, dirfd, s->from);
+		e = raise_uidv(r, dirfd, s->to);
+		md_lock_drop(&lock);
+	}
+	if (e != MD_OK)
+		log_warn("%.120s: folder %s may have the UIDVALIDITY of an earlier one of that name, so that mail programs show the "
+			"wrong messages: rename it once more; %s", r->path, md_folder_text(s->to), r->why);
+}
+
 static enum md_err run(struct md_root *r, struct step *step, size_t n)
 {
 	char dir[MD_FOLDER_MAX + 2];
@@ -440,7 +475,7 @@ static enum md_err run(struct md_root *r, struct step *step, size_t n)
 
 		if (md_folder_open(&quiet, step[i].to, &fd) != MD_OK)
 			continue;
-		remember_uidv(&quiet, fd, step[i].from);
+		change_uidv(&quiet, fd, &step[i]);
 		close(fd);
 		if (md_size_differs(step[i].from, step[i].to)) {
 			snprintf(dir, sizeof(dir), ".%s", step[i].to);

@@ -3,6 +3,7 @@
 
 #include "maildir/md_save.h"
 #include "maildir/md_subscribe.h"
+#include "maildir/md_uidlist.h"
 #include "maildir/md_tree.h"
 
 static void test_valid(void)
@@ -143,6 +144,36 @@ static void test_rename(void)
 	mt_end(&t);
 }
 
+/* Folders that were made in one second have one UIDVALIDITY: to clients the second would be the first, with its UIDs. */
+static void test_name_is_used_again(void)
+{
+	static const char list[] = "1 1000 2\n1 1.x\n";
+	struct md_test t;
+
+	mt_begin(&t);
+	for (const char *const *f = (const char *const[]){ "A", "B", "C", "D", NULL }; *f != NULL; f++) {
+		char path[64];
+
+		CU_ASSERT_EQUAL(md_tree_create(&t.root, *f), MD_OK);
+		snprintf(path, sizeof(path), ".%s/" MD_UIDLIST_FILE, *f);
+		mt_puts(&t, path, list);
+		snprintf(path, sizeof(path), ".%s/cur/1.x:2,", *f);
+		mt_puts(&t, path, *f);
+	}
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "A"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "B", "A"), MD_OK);
+	CU_ASSERT(uidvalidity(&t, "A") > 1000);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "C", "Away"), MD_OK);
+	CU_ASSERT_EQUAL(uidvalidity(&t, "Away"), 1000);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "D", "C"), MD_OK);
+	CU_ASSERT(uidvalidity(&t, "C") > 1000);
+	/* Nor an older one, which some client may remember. */
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "C"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "Away", "C"), MD_OK);
+	CU_ASSERT(uidvalidity(&t, "C") > 1001);
+	mt_end(&t);
+}
+
 static void test_symlink(void)
 {
 	struct md_test t, other;
@@ -216,6 +247,7 @@ static const struct unit_case cases[] = {
 	{ "create and list", test_create },
 	{ "delete", test_delete },
 	{ "rename", test_rename },
+	{ "a name that is used again", test_name_is_used_again },
 	{ "symbolic links", test_symlink },
 	{ "subscribe", test_subscribe },
 	{ NULL, NULL }
