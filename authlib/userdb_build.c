@@ -52,6 +52,8 @@ static void tell(struct builder *b, const char *fmt, ...)
 	str_addc(text, '\n');
 }
 
+/* For the log. What follows a sign of fields, hashes or passwd files is no name, but may be a password's hash: in a line that
+ * was broken it stands in front. */
 static const char *clean_name(char dst[128], struct userdb_text name)
 {
 	char raw[128];
@@ -60,6 +62,7 @@ static const char *clean_name(char dst[128], struct userdb_text name)
 	if (len != 0)
 		memcpy(raw, name.p, len);
 	raw[len] = '\0';
+	raw[strcspn(raw, "|={}$:")] = '\0';
 	return log_clean(dst, 128, raw);
 }
 

@@ -164,13 +164,18 @@ static enum userdb_line bad(struct userdb_entry *e, struct userdb_text name, con
 
 enum userdb_line userdb_parse(const char *line, size_t len, struct userdb_entry *e, const char **why)
 {
-	struct userdb_text name = { line, len };
+	struct userdb_text name;
 	const char *tab, *text;
 
 	memset(e, 0, sizeof(*e));
 	*why = "";
+	if (len >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) {
+		line += 3; /* a byte order mark, from an editor of another system */
+		len -= 3;
+	}
+	name = (struct userdb_text){ line, len };
 	if (len != 0 && line[len - 1] == '\r')
-		name.len = --len; /* from an editor of another system */
+		name.len = --len; /* from such an editor, too */
 	if (is_blank(line, len) || line[0] == '#')
 		return USERDB_LINE_SKIP;
 	if ((tab = memchr(line, '\t', len)) != NULL) {

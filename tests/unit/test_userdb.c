@@ -217,6 +217,45 @@ static void test_bad_lines(void)
 	remove_dir();
 }
 
+/* What stands in front of a line's first TAB or blank is no name if the line is half of one, or of a passwd file: no hash
+ * of it gets into the log. */
+static void test_no_hash_is_told(void)
+{
+	static const char *const lines[] = {
+		"534|gid=1|home=/x|systempw={SHA}SECRET=", "a@exam/x|systempw={SHA}SECRET= more", "systempw={SHA}SECRET=", "{SHA}SECRET=",
+		"root:$6$salt$SECRET:1:2::", "$6$salt$SECRET", "x|systempw={SHA}SECRET=b@example.com\tuid=1|gid=1", "a=b|SECRET\t" IDS,
+	};
+
+	make_dir();
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		struct userdb *db = NULL;
+		char *text = mem_printf("first\t" IDS "\n%s\n%s\n", lines[i], lines[i]);
+
+		CU_ASSERT_EQUAL(load_text(text, &db), USERDB_BUILT);
+		CU_ASSERT_TRUE(reported("/userdb:2: ") || reported("/userdb:3: "));
+		CU_ASSERT_FALSE(reported("SECRET"));
+		userdb_close(&db);
+		mem_free(&text);
+	}
+	remove_dir();
+}
+
+/* Editors of other systems put a mark in front of a file; files that are joined have it in the middle. */
+static void test_byte_order_mark(void)
+{
+	static const char text[] = "\xef\xbb\xbf" "first\t" IDS "|systempw=" HASH "\n\xef\xbb\xbf# a comment\n\xef\xbb\xbf" "last\t" IDS "|systempw=" HASH "\n";
+	struct userdb *db = NULL;
+
+	make_dir();
+	CU_ASSERT_EQUAL(load_text(text, &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(rep.entries, 2);
+	CU_ASSERT_EQUAL(rep.broken, 0);
+	CU_ASSERT_TRUE(works(db, "first"));
+	CU_ASSERT_TRUE(works(db, "last"));
+	userdb_close(&db);
+	remove_dir();
+}
+
 static void test_long_lines(void)
 {
 	struct userdb *db = NULL;
@@ -837,6 +876,8 @@ static void test_each(void)
 static const struct unit_case cases[] = {
 	{ "fields", test_fields },
 	{ "bad lines", test_bad_lines },
+	{ "no hash is told", test_no_hash_is_told },
+	{ "byte order mark", test_byte_order_mark },
 	{ "long lines, many bad lines", test_long_lines },
 	{ "duplicates", test_duplicates },
 	{ "the last good record is kept", test_keeps_last_good },
