@@ -134,7 +134,8 @@ void conn_close(struct ev_loop *loop, struct conn *c)
 	c->io.fd = -1;
 }
 
-void conn_take_over(struct ev_loop *loop, struct conn *to, void (*fn)(struct ev_loop *, ev_io *, int), void *data, struct conn *from)
+void conn_take_over(struct ev_loop *loop, struct conn *to, void (*fn)(struct ev_loop *, ev_io *, int), void *data,
+    struct conn *from)
 {
 	loop_take_over(loop, &to->io, fn, &from->io);
 	to->io.data = data;

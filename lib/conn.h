@@ -1,13 +1,13 @@
 /* A connection of a stream socket on an event loop, whatever its kind: its user reads, writes, says what it waits for,
  * and never asks what lies between it and the socket.
  *
- * A plain connection is its kind at first: bytes go as they are. Another kind is a struct conn_kind with what it keeps of
- * one connection, a struct conn_state; conn_use() puts it there, before or between the bytes. What needs a kind of its own:
- * - It may hold bytes inside that no poll tells of, may have to write before it can read, or to read before it can write.
- *   So a user does not wait for what the descriptor can do, but for what it wants to do itself: conn_watch(), and
- *   conn_ready() in the callback of the loop, which may say 0: what came was the kind's own business.
- * - The end of one direction is a message of its own (conn_shut()), and an end without it is a failure.
- * - Bytes may be spliced, and the descriptor given away, only where conn_raw_fd() gives it.
+ * A connection is plain at first: bytes go as they are. Another kind is a struct conn_kind with what it keeps of one
+ * connection, a struct conn_state; conn_use() puts it there, before all bytes or between them. What a kind may do:
+ * - Hold bytes inside that no poll tells of, write before it can read, read before it can write. So a user does not wait
+ *   for what the descriptor can do, but for what it wants to do itself: conn_watch(), and conn_ready() in the callback
+ *   of the loop, which may say 0: what came was the kind's own business.
+ * - Tell the end of one direction by a message of its own (conn_shut()); an end without it is a failure then.
+ * - Change the bytes. They may be spliced, and the descriptor given away, only where conn_raw_fd() gives it.
  * No function waits. EV_READ and EV_WRITE are libev's.
  */
 #ifndef LIB_CONN_H
@@ -42,7 +42,8 @@ bool conn_is_open(const struct conn *c);
 void conn_close(struct ev_loop *loop, struct conn *c);
 /* TO is what FROM was, with all that its kind holds inside, and is not watched; FROM is not open any more. If TO is
  * watched in the same turn of the loop for what FROM was watched for, a plain connection costs no system call. */
-void conn_take_over(struct ev_loop *loop, struct conn *to, void (*fn)(struct ev_loop *, ev_io *, int), void *data, struct conn *from);
+void conn_take_over(struct ev_loop *loop, struct conn *to, void (*fn)(struct ev_loop *, ev_io *, int), void *data,
+    struct conn *from);
 
 /* From now on the callback is called when the user may go on with WANT: EV_READ, EV_WRITE, both, or 0. */
 void conn_watch(struct ev_loop *loop, struct conn *c, int want);
@@ -56,8 +57,8 @@ int conn_ready(struct conn *c, int revents);
 ssize_t conn_read(struct conn *c, void *p, size_t room);
 /* The same without taking them. */
 ssize_t conn_peek(struct conn *c, void *p, size_t room);
-/* Some of the LEN bytes (at least 1) at P: the number, which is not 0; CONN_LATER: none now, and what is written next begins with these;
- * CONN_FAILED. No signal is raised. */
+/* Some of the LEN bytes (at least 1) at P. The number, which is not 0; CONN_LATER: none now, and what is written next
+ * begins with these; CONN_FAILED. No signal is raised. */
 ssize_t conn_write(struct conn *c, const void *p, size_t len);
 /* Writes what is in OUT; what was taken is wiped and dropped. 0: all of it; CONN_LATER: the rest waits; CONN_FAILED. */
 ssize_t conn_flush(struct conn *c, struct str *out);
@@ -74,7 +75,7 @@ int conn_raw_fd(const struct conn *c);
 
 /* --- for kinds --- */
 
-/* Each is called with a connection that is open and has the kind's state; the results are those of the functions above. */
+/* Each is called with a connection that is open and has the kind's state; results are those of the functions above. */
 struct conn_kind {
 	ssize_t (*read)(struct conn *c, void *p, size_t room);
 	ssize_t (*peek)(struct conn *c, void *p, size_t room);
@@ -101,7 +102,7 @@ struct conn_state {
 	ev_idle more; /* while the user waits for what is inside */
 };
 
-/* The plain connection C, watched or not, is of kind S->kind from now on. What was read before is not seen by the kind. */
+/* The plain connection C, watched or not, is of kind S->kind from now on, which does not see what was read before. */
 void conn_use(struct ev_loop *loop, struct conn *c, struct conn_state *s);
 
 #endif

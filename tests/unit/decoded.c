@@ -56,7 +56,8 @@ int decoded(struct ev_loop *loop, int fd)
 		pool = relay_pool_new(loop, 0, on_relay_end, NULL);
 	CU_ASSERT_EQUAL_FATAL(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)); /* if it is one of TCP: the tests count turns of the loop */
+	/* If it is one of TCP: the tests count turns of the loop. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	conn_open(&outer, fd, NULL, NULL);
 	conn_use(loop, &outer, coded_new(fd));
 	conn_open(&inner, sv[0], NULL, NULL);
