@@ -22,6 +22,7 @@ static unsigned fail_at; /* the number of the one that fails; 0: none */
 static bool other_fs;    /* from one directory to another there is neither link nor rename */
 static const char *fail_sync; /* the directory (last part of its path) whose fsync() fails; NULL: none */
 static void (*before_fail)(void); /* what another session does just then */
+static void (*after_stat)(const char *path); /* what another session does when we have looked at PATH; NULL: nothing */
 static char steps[65536]; /* what was synced and renamed: "sync NAME\n", "rename NAME\n" */
 
 static bool fails(void)
@@ -119,7 +120,12 @@ static void rename_first(int dirfd, const char *path)
 int __wrap_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
 	rename_first(dirfd, path);
-	return fails() ? -1 : __real_fstatat(dirfd, path, st, flags);
+	int rc = fails() ? -1 : __real_fstatat(dirfd, path, st, flags), err = errno;
+
+	if (after_stat != NULL)
+		after_stat(path);
+	errno = err;
+	return rc;
 }
 
 int __wrap_openat(int dirfd, const char *path, int flags, ...)
@@ -494,6 +500,59 @@ static void test_undo_renamed(void)
 	undo_renamed(md_move);
 }
 
+/* --- two names of one file --- */
+
+static struct md_test *twin_test;
+
+/* Another session flags the message when we look for one of its names, and takes that back when we look for the other. */
+static void swap_names(const char *path)
+{
+	if (strcmp(path, "cur/1.a:2,") == 0)
+		mt_rename(twin_test, "cur/1.a:2,", "cur/1.a:2,S");
+	else if (strcmp(path, "cur/1.a:2,S") == 0)
+		mt_rename(twin_test, "cur/1.a:2,S", "cur/1.a:2,");
+}
+
+/* The only name is left when the reading starts: by link, as some rename. */
+static void drop_first(const char *path)
+{
+	if (strncmp(path, "cur/1.a:2,", 10) != 0)
+		return;
+	mt_unlink(twin_test, strcmp(path, "cur/1.a:2,S") == 0 ? "cur/1.a:2," : "cur/1.a:2,S");
+	after_stat = swap_names;
+	swap_names(path);
+}
+
+/* cur/ shows a message under two names, and each is there when we look for it, one after the other: it is one file that
+ * another session renames to and fro, and neither name is deleted. */
+static void test_two_names(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	char a[128], b[128];
+
+	mt_begin(&t);
+	twin_test = &t;
+	mt_puts(&t, "cur/1.a:2,", mail);
+	snprintf(a, sizeof(a), "%s/cur/1.a:2,", t.dir);
+	snprintf(b, sizeof(b), "%s/cur/1.a:2,S", t.dir);
+	CU_ASSERT_EQUAL_FATAL(link(a, b), 0);
+	after_stat = drop_first;
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
+	CU_ASSERT_PTR_EQUAL(after_stat, swap_names);
+	after_stat = NULL;
+	CU_ASSERT(mt_exists(&t, "cur/1.a:2,") || mt_exists(&t, "cur/1.a:2,S"));
+	md_box_close(&box);
+	/* A rename by link and unlink that was cut off has left two. */
+	if (link(a, b) != 0)
+		CU_ASSERT_EQUAL(link(b, a), 0);
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
+	CU_ASSERT_EQUAL(box->n, 1);
+	CU_ASSERT(mt_exists(&t, "cur/1.a:2,") != mt_exists(&t, "cur/1.a:2,S"));
+	md_box_close(&box);
+	mt_end(&t);
+}
+
 /* --- stopping --- */
 
 static unsigned asked, stop_at;
@@ -644,6 +703,7 @@ static const struct unit_case cases[] = {
 	{ "keywords reach the disk", test_keywords_synced },
 	{ "folded keywords reach the disk", test_fold_synced },
 	{ "what is undone was renamed by others", test_undo_renamed },
+	{ "one file under two names", test_two_names },
 	{ "COPY and MOVE are stopped", test_stopped },
 	{ "POP3's measuring is stopped", test_stopped_measuring },
 	{ NULL, NULL }
