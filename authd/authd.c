@@ -93,7 +93,7 @@ static void begin_challenge(struct authd_worker *w, uint32_t request, enum auth_
 	const char *challenge = challenges_make(w->challenges, request, mech, a->ctx.set->self[0], clock_now());
 
 	if (challenge == NULL) {
-		request_unknown(w, request, "too many clients keep a challenge waiting");
+		request_unknown(w, request, "too many pending challenges");
 		return;
 	}
 	auth_text_write(&out, AUTH_CONTINUE, request, challenge);
@@ -234,7 +234,7 @@ static void on_worker(struct chan *c, struct msgr *r, int fd, void *arg)
 		close(fd);
 	if (worker_message(w, r))
 		return;
-	log_error("bad message %u from worker %u: it is ended", r->type, w->slot);
+	log_error("bad message %u from worker %u; killing it", r->type, w->slot);
 	role_unfit(&w->a->ctx, w->slot, w->generation);
 	worker_gone(c, w);
 }
@@ -351,7 +351,7 @@ static void take_load(struct authd *a, const struct job_done *done, int fd)
 	struct userdb *db = NULL;
 
 	if (done == NULL) {
-		log_error("the userdb could not be read: %s", why);
+		log_error("cannot read the userdb: %s", why);
 		userdb_watch_again(&a->watch);
 		return;
 	}
@@ -363,13 +363,13 @@ static void take_load(struct authd *a, const struct job_done *done, int fd)
 	if (fd != -1)
 		db = userdb_open_fd(fd, &why);
 	else
-		why = "there was no descriptor left for it; it is tried again";
+		why = "no descriptor was free; retrying";
 	if (done->report.status == USERDB_CHANGED || (done->report.status == USERDB_BUILT && fd == -1))
 		userdb_watch_again(&a->watch);
 	if (db != NULL)
 		use_userdb(a, db);
 	else if (done->report.status == USERDB_BUILT)
-		log_error("the userdb that was read cannot be used: %s", why);
+		log_error("cannot use the userdb that was read: %s", why);
 }
 
 /* What there is to know of accounts is known. */
@@ -438,7 +438,7 @@ static void load_scram(const struct settings *set)
 	struct str why = STR_INIT;
 
 	if (settings_offer_scram(set) && scram_module_load(&why) == NULL)
-		log_error("nobody can log in by SCRAM: %s", str_cstr(&why));
+		log_error("SCRAM logins are not possible: %s", str_cstr(&why));
 	str_fini(&why);
 }
 
@@ -455,7 +455,7 @@ static void use_settings(struct authd *a)
 		a->pool = mac_new(set->pool_secret, strlen(set->pool_secret));
 	peers_set(a->peers, (double)set->proxy_DNS_TTL, (double)set->proxy_PROXY_DOWN_TIME, names_patience(set));
 	if (chain == NULL) {
-		log_error("authmodulelist cannot be used: %s", str_cstr(&errors));
+		log_error("cannot use authmodulelist: %s", str_cstr(&errors));
 		DIE_IF(a->chain == NULL); /* the master has checked it */
 	} else {
 		auth_chain_free(&a->chain);

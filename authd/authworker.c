@@ -25,13 +25,14 @@ static void load(const struct job *job, int image, struct job_done *done, int *f
 
 	/* Whether accounts are gone, and which lines keep their old record, can only be told with it. */
 	if (copy == -1 && job->with_image) {
-		str_adds(&done->report.text, "the present image could not be passed to an auth worker, for want of descriptors; it is tried again\n");
+		str_adds(&done->report.text, "the current image could not be passed to an auth worker because "
+			"descriptors ran out; retrying\n");
 		done->report.status = USERDB_CHANGED;
 		done->result = AUTH_TRY_LATER;
 		return;
 	}
 	if (copy != -1 && (old = userdb_open_fd(copy, &why)) == NULL)
-		log_error("userdb: the present image cannot be compared with: %s", why);
+		log_error("userdb: cannot compare with the current image: %s", why);
 	userdb_build(job->path, old, job->shrink_percent, &done->report, fd_out);
 	done->result = done->report.status == USERDB_BUILT ? AUTH_OK : AUTH_TRY_LATER;
 	userdb_close(&old);
@@ -139,7 +140,7 @@ static void no_answer(struct chan *c, uint32_t id)
 	msgw_begin(&out, JOB_DONE);
 	msgw_u32(&out, id);
 	if (chan_send(c, &out, -1) != 0)
-		log_error("authd does not take the answer to a job");
+		log_error("authd does not accept the answer to a job");
 }
 
 static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
@@ -155,7 +156,7 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 		return;
 	}
 	if (!job_read(r, &job)) {
-		log_error("bad job %u of authd was left out", r->type);
+		log_error("ignored bad job %u of authd", r->type);
 	} else {
 		if (job.kind == JOB_VERIFY)
 			do_shared(&job, fd, &done, &image);

@@ -120,7 +120,8 @@ static void take_item(struct health *h, const struct dirnews_item *item, const c
 	case DIRNEWS_FAILED:
 		if (*at != NULL)
 			return;
-		log_error("%s: %s does not answer: %s; %s", item->driver, item->server, item->why, whole ? logins : "another server is asked");
+		log_error("%s: %s does not answer: %s; %s", item->driver, item->server, item->why,
+			whole ? logins : "trying another server");
 		add_trouble(h, item);
 		break;
 	case DIRNEWS_REFUSED:

@@ -73,7 +73,7 @@ enum request_state step_identify(struct request *rq)
 	service_at_port(request_service(rq), rq->q.local_port, rq->service_name, sizeof(rq->service_name));
 	identify(rq);
 	if (!take_challenge(rq))
-		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge is not known any more");
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge has expired");
 	if (!service_name(request_service(rq), rq->q.user, rq->name))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");
 	return REQUEST_LOOKUP;

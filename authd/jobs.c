@@ -296,7 +296,7 @@ static void dispatch(struct jobs *j)
 		j->busy[q->class]++;
 		jw->busy = q;
 		if (chan_send(jw->chan, &w, q->fd) != 0)
-			log_error("an auth worker does not take its job"); /* its end gives the job back */
+			log_error("an auth worker does not accept its job"); /* its end gives the job back */
 		mem_wipe(w.buf, w.len);
 	}
 }
@@ -327,13 +327,13 @@ static void on_message(struct chan *c, struct msgr *r, int fd, void *arg)
 	}
 	good = job_done_read(r, &done);
 	if (jw->busy == NULL || done.id != jw->busy->id) {
-		log_error("an auth worker answers what it was not asked");
+		log_error("unexpected answer of an auth worker");
 		if (fd != -1)
 			close(fd);
 	} else if (good) {
 		finish(j, take_back(jw), &done, fd);
 	} else { /* the job is over all the same */
-		log_error("the answer of an auth worker cannot be read");
+		log_error("malformed answer of an auth worker");
 		if (fd != -1)
 			close(fd);
 		finish(j, take_back(jw), NULL, -1);

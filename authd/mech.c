@@ -122,10 +122,12 @@ static bool has_secret(const struct mech *m, const struct account *a)
 
 #define CRAM(name) { \
 	.clear = true, .stored = has_state, .hash = name, .answer = cram_answer, \
-	.missing = "its directory has neither a clear password of it nor the field that this mechanism needs (userdb: hmac-...pw)", \
+	.missing = "its directory has neither its clear password nor the field that this mechanism needs (userdb: " \
+		"hmac-...pw)", \
 }
 static const struct mech mechs[AUTH_MECH_COUNT] = {
-	[AUTH_MECH_APOP] = { .clear = true, .answer = apop_answer, .missing = "its directory has no clear password of it" },
+	[AUTH_MECH_APOP] = { .clear = true, .answer = apop_answer, .missing = "its directory does not have its clear "
+		"password" },
 	[AUTH_MECH_CRAM_MD5] = CRAM("md5"),
 	[AUTH_MECH_CRAM_SHA1] = CRAM("sha1"),
 	[AUTH_MECH_CRAM_SHA256] = CRAM("sha256"),

@@ -289,8 +289,8 @@ static void store_distrust(void *ctx, const char *key)
 	if (s == NULL)
 		return;
 	if (!s->strange)
-		log_warn("memcached: %s gives out values that no node of this pool put there under that key; they are left out. Keep "
-		    "strangers away from it", s->name);
+		log_warn("memcached: %s returned values that no node of this pool stored under that key; they are "
+			"ignored. Restrict access to it", s->name);
 	s->strange = true;
 	hang_up(s);
 }

@@ -158,9 +158,9 @@ static void log_answer(const struct peer_name *name, enum name_answer answer)
 	if (answer == NAME_FOUND && name->last != NAME_NEVER_ASKED)
 		log_info("mailhost %s has an address again", name->host);
 	if (answer != NAME_FOUND && name->n != 0)
-		log_warn("the address of mailhost %s cannot be looked up now; the one known is used", name->host);
+		log_warn("cannot look up the address of mailhost %s now; using the old one", name->host);
 	else if (answer == NAME_NO_ANSWER)
-		log_warn("the name server does not answer for mailhost %s; check resolv.conf, and DNS", name->host);
+		log_warn("the name server does not answer for mailhost %s; check resolv.conf and DNS", name->host);
 	else if (answer == NAME_UNKNOWN)
 		log_warn("mailhost %s has no address; check the name in the accounts and in DNS", name->host);
 }
@@ -272,7 +272,7 @@ void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *
 		return;
 	add_slow(h, user, now);
 	if (h->nslow == PEERS_SLOW_ACCOUNTS)
-		set_down(p, h, "greets, but answers no logins of several accounts", now);
+		set_down(p, h, "sends greetings, but does not answer logins of several accounts", now);
 }
 
 bool peers_down(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now)

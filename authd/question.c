@@ -300,8 +300,9 @@ static void learn(struct pending *q, const struct job_done *done)
 	enum health_outcome o = outcome_of(qs, done);
 	int64_t now = qs->clock();
 
-	health_news(qs->health, &done->news, qs->stale == 0 ? "logins are told to try again" :
-	    "who logged in within AUTH_CACHE_STALE still can, others are told to try again", o == HEALTH_FAILED);
+	health_news(qs->health, &done->news, qs->stale == 0 ? "logins fail temporarily" :
+	    "accounts that logged in within AUTH_CACHE_STALE still can, other logins fail temporarily",
+	o == HEALTH_FAILED);
 	for (unsigned pos = q->pos; pos < done->pos && o != HEALTH_NOT_ASKED; pos++) {
 		health_result(qs->health, pos, HEALTH_ANSWERED, q->asked, now);
 		keep_answered(qs, pos, q);

@@ -269,7 +269,7 @@ void request_step(struct authd_worker *w, uint32_t id, const char *text)
 	while (rq != NULL && !((rq->state == REQUEST_CLIENT || rq->state == REQUEST_GRANTED) && rq->q.request == id))
 		rq = rq->next;
 	if (rq == NULL) {
-		request_unknown(w, id, "its conversation is not known any more");
+		request_unknown(w, id, "its SASL exchange has expired");
 	} else if (rq->state == REQUEST_GRANTED) {
 		rq->retried = true;
 		rq->names_since = rq->names_until = 0;

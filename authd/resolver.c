@@ -152,7 +152,7 @@ static void start(struct lookup *l)
 		ev_io_set(&l->io, l->child.from, EV_READ);
 		ev_io_start(r->loop, &l->io);
 	} else {
-		log_error("mailhost %s cannot be looked up: %s", l->host, str_cstr(&why));
+		log_error("cannot look up mailhost %s: %s", l->host, str_cstr(&why));
 		seconds = 0; /* told from the loop */
 	}
 	ev_timer_set(&l->timer, seconds, 0);

@@ -220,14 +220,16 @@ static enum request_state refuse_crowded(struct request *rq, const struct auth_t
 	char reason[AUTH_REASON_MAX], ip[NET_IP_TEXT_MAX], name[ACCOUNT_NAME_MAX];
 
 	if (loops_seen(a->loops, LOOP_CROWD, rq->q.protocol, t->host, t->addr.port, now))
-		log_warn("%u logins are under way at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. Is it slow, or "
+		log_warn("%u logins are pending at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. "
+			"Is it slow, or "
 		    "does it (or something before it) send them back to this node? There, mailhost of these accounts has to be its "
 		    "own name", all, t->host, net_addr_text(&t->addr, ip), t->addr.port, mine,
 		    log_value(name, sizeof(name), rq->account.name));
 	if (mine != 0)
 		reg_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name,
 		    now + CROWD_SHUT + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
-	snprintf(reason, sizeof(reason), "%u logins%s are under way at mailhost %s; is it slow, or does it send them back here?",
+	snprintf(reason, sizeof(reason), "%u logins%s are pending at mailhost %s; is it slow, or does it send them "
+		"back here?",
 	    mine >= ACCOUNT_CROWD_MAX ? mine : all, mine >= ACCOUNT_CROWD_MAX ? " of this account" : "", t->host);
 	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 }
@@ -244,8 +246,8 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 	double now = clock_now();
 
 	if (reg_is_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name, now)) {
-		snprintf(reason, sizeof(reason), "too many logins of this account were under way at mailhost %s, and none has arrived; "
-		    "does it send them back here?", t->host);
+		snprintf(reason, sizeof(reason), "too many logins of this account were pending at mailhost %s, and "
+			"none succeeded; does it send them back here?", t->host);
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
 	if (mine < ACCOUNT_CROWD_MAX && all < PEER_CROWD_MAX) {
@@ -282,8 +284,9 @@ static enum request_state no_credentials(struct request *rq)
 {
 	char reason[AUTH_REASON_MAX];
 
-	snprintf(reason, sizeof(reason), "by %s nobody tells the password that mailhost %s would ask for, the directory has no clear password, "
-	    "and there is neither a pool secret nor PROXY_MASTER_USER", auth_mech_name(rq->q.mech), rq->route.host[0].name);
+	snprintf(reason, sizeof(reason), "%s reveals no password, which mailhost %s needs; the directory has no clear "
+		"password, and neither a pool secret nor PROXY_MASTER_USER is set", auth_mech_name(rq->q.mech),
+		rq->route.host[0].name);
 	return request_refuse(rq, AUTH_VERDICT_CANNOT, reason);
 }
 

@@ -65,7 +65,7 @@ void service_at_port(const struct service *s, uint16_t local_port, char *out, si
 bool account_allowed(const struct settings *set, const struct account *acct, const char **why)
 {
 	if (acct->uid == 0 || acct->gid == 0) {
-		*why = "its uid or gid is 0, which no mailbox may have; give the account ids of its own";
+		*why = "its uid or gid is 0, which is never allowed; change the ids of the account";
 		return false;
 	}
 	/* An ordinary user who runs the node may serve its own mail, whatever its id. */

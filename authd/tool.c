@@ -58,8 +58,8 @@ static void add_loop(struct tool_query *t, const struct route_host *h)
 {
 	const char *name = t->a->ctx.set->self[0];
 
-	str_addf(&t->text, "; that is this node itself, which is called %s: the login is refused as a loop. Write %s into "
-	    "mailhost, or set PROXY_HOSTNAME to %s on this node", name, name, h->name);
+	str_addf(&t->text, "; this is the node itself, whose name is %s: the login is refused as a loop. Change "
+		"mailhost to %s, or set PROXY_HOSTNAME to %s on this node", name, name, h->name);
 }
 
 static void add_address(struct tool_query *t, enum protocol p, const struct route_host *h)
@@ -71,7 +71,7 @@ static void add_address(struct tool_query *t, enum protocol p, const struct rout
 
 	switch (peers_lookup(t->a->peers, h->name, h->port, clock_now(), addr, &n)) {
 	case PEERS_WAIT:
-		str_adds(&t->text, " (its address is being looked up; ask again)");
+		str_adds(&t->text, " (its address is being looked up; try again)");
 		return;
 	case PEERS_SILENT:
 		str_adds(&t->text, " (the name server does not answer for it)");
@@ -94,9 +94,10 @@ static void add_address(struct tool_query *t, enum protocol p, const struct rout
 static void add_port_source(struct str *text, const struct route_host *h)
 {
 	if (h->source == ROUTE_PORT_OTHERS)
-		str_addf(text, " (port %u in mailhost is known to be the other protocol's)", h->written);
+		str_addf(text, " (port %u in mailhost belongs to the other protocol)", h->written);
 	else if (h->source == ROUTE_PORT_SHARED)
-		str_addf(text, " (port %u counts for IMAP and for POP3; write %s:imap=PORT:pop3=PORT to name one for each)", h->written, h->name);
+		str_addf(text, " (port %u is used for both IMAP and POP3; write %s:imap=PORT:pop3=PORT to set one for "
+			"each)", h->written, h->name);
 }
 
 static void add_route(struct tool_query *t, enum protocol p, const char *label)
@@ -150,11 +151,11 @@ static void add_record(struct tool_query *t)
 	if (acct->quota[0] != '\0')
 		str_addf(&t->text, "quota: %s\n", acct->quota);
 	if (acct->hash[0] != '\0' && !password_is_sound(acct->hash, &why))
-		str_addf(&t->text, "password cannot be used: %s\n", why);
+		str_addf(&t->text, "password is unusable: %s\n", why);
 	str_addf(&t->text, "password: %s\n", acct->hash[0] != '\0' ? password_scheme(acct->hash, scheme) : acct->clear[0] != '\0' ? "clear" : "none");
 	mech_list(&mechanisms, acct);
 	if (mechanisms.len != 0)
-		str_addf(&t->text, "can log in without telling it: %s\n", mechanisms.data);
+		str_addf(&t->text, "mechanisms that do not reveal it: %s\n", mechanisms.data);
 	str_fini(&mechanisms);
 	if (!account_allowed(t->a->ctx.set, acct, &why))
 		str_addf(&t->text, "refused: %s\n", why);
@@ -179,13 +180,13 @@ static void finish(struct tool_query *t)
 	switch (t->result) {
 	case AUTH_OK:
 		if (t->with_password)
-			str_adds(&t->text, "result: the password is right\n");
+			str_adds(&t->text, "result: the password is correct\n");
 		break;
 	case AUTH_MISMATCH:
 		str_adds(&t->text, "result: the password is wrong\n");
 		break;
 	case AUTH_UNKNOWN:
-		str_addf(&t->text, "result: no driver of authmodulelist knows \"%s\"\n", t->user);
+		str_addf(&t->text, "result: no module in authmodulelist knows \"%s\"\n", t->user);
 		break;
 	case AUTH_DISABLED:
 		str_adds(&t->text, "result: the account is locked or has no password\n");
@@ -197,7 +198,7 @@ static void finish(struct tool_query *t)
 		    auth_chain_name(t->a->chain, t->pos));
 		break;
 	default:
-		str_addf(&t->text, "result: no answer now (driver %s)\n", auth_chain_name(t->a->chain, t->pos));
+		str_addf(&t->text, "result: no answer (driver %s); try again\n", auth_chain_name(t->a->chain, t->pos));
 	}
 	if (known && t->account.name[0] != '\0')
 		add_routes(t);
@@ -282,7 +283,7 @@ static void start(struct authd *a, uint32_t query, const char *user, size_t user
 		return;
 	}
 	if (!text_is_plain(typed) || (password != NULL && !text_is_plain(password))) {
-		str_adds(&t->text, "control characters in a name or a password are refused before anybody is asked\n");
+		str_adds(&t->text, "control characters in a name or password are always refused\n");
 		query_done(t, 1);
 		return;
 	}
@@ -319,7 +320,7 @@ void tool_flush(struct authd *a, uint32_t query, const char *user)
 				n += questions_flush(a->questions, name);
 		}
 	}
-	str_addf(&text, "%u remembered answer%s forgotten\n", n, n == 1 ? "" : "s");
+	str_addf(&text, "%u cached answer%s removed\n", n, n == 1 ? "" : "s");
 	role_rows(&a->ctx, query, str_cstr(&text), text.len);
 	role_done(&a->ctx, query, 0);
 	str_fini(&text);

@@ -32,7 +32,8 @@ static enum request_state verdict(struct request *rq, enum auth_result result)
 
 static enum request_state no_worker(struct request *rq)
 {
-	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "no auth worker took it: too many logins wait, or the workers ended; see the log");
+	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "no auth worker was free: too many logins wait, or the "
+		"workers died; see the log");
 }
 
 static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
@@ -72,19 +73,20 @@ static enum request_state verify_token(struct request *rq)
 
 	if (hop_check_bad(rq->signature) && (rq->believed || rq->signature == HOP_CHECK_CLOCK || signers_known(a->signers, &rq->q.client))) {
 		note_signature(rq, NULL);
-		snprintf(reason, sizeof(reason), "the token of the node that forwarded it does not hold here (%s): do both have the same pool "
-		    "secret, and do their clocks agree?", hop_check_word(rq->signature));
+		snprintf(reason, sizeof(reason), "the token of the forwarding node is not valid here (%s): do both "
+			"have the same pool secret, and do their clocks agree?", hop_check_word(rq->signature));
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
 	if (rq->signed_for == NULL || !hop_token_verify(&rq->q.hop, a->pool, rq->signed_for, rq->q.user, rq->q.password))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (made > now + TOKEN_AGE_MAX || made + TOKEN_AGE_MAX < now) {
-		snprintf(reason, sizeof(reason), "the token of the node that forwarded it was made %llu seconds %s; do the clocks of the nodes agree?",
+		snprintf(reason, sizeof(reason), "the token of the forwarding node was made %llu seconds %s; do the "
+			"clocks of the nodes agree?",
 		    (unsigned long long)(made > now ? made - now : now - made), made > now ? "from now" : "ago");
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
 	if (!tokens_take(a->tokens, rq->q.password, clock_now())) {
-		log_warn("a token that was used already has come again, from %s", net_addr_text(&rq->q.client, reason));
+		log_warn("a used token was sent again from %s", net_addr_text(&rq->q.client, reason));
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	}
 	return verdict(rq, rq->result == AUTH_OK && account_locked(&rq->account) ? AUTH_DISABLED : rq->result);
@@ -158,13 +160,13 @@ static enum request_state verify_scram(struct request *rq)
 		return REQUEST_VERDICT;
 	rq->no_account = rq->result == AUTH_UNKNOWN;
 	if (!request_keep(rq))
-		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "too many clients keep a login by SCRAM waiting");
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "too many pending SCRAM logins");
 	if ((module = scram_module_load(&text)) != NULL)
 		rq->scram = scram_new(module, mech_scram_hash(rq->q.mech), rq->q.user, rq->name,
 		    rq->result == AUTH_OK ? &rq->account : NULL, a->pool != NULL ? a->pool : a->salts,
 		    (unsigned)a->ctx.set->authdaemonrc_SCRAM_ITERATIONS, &why);
 	if (rq->scram == NULL) {
-		next = request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, text.len != 0 ? text.data : "GNU SASL is out of order");
+		next = request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, text.len != 0 ? text.data : "GNU SASL failed");
 	} else {
 		log_cannot(rq, why);
 		next = step_message(rq, rq->q.password);
@@ -262,9 +264,9 @@ enum request_state step_verdict(struct request *rq)
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	case AUTH_BROKEN:
 		if (password_is_sound(rq->account.hash, &why))
-			why = "the account's record is damaged; see `waypost auth USER`";
+			why = "the account's record is not usable; see `waypost auth USER`";
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, why);
 	default:
-		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "the directory of accounts cannot answer now");
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "the account directory does not answer");
 	}
 }

@@ -132,8 +132,8 @@ static void say_full(struct gate *g, const char *why)
 	if (!g->told)
 		return;
 	g->quiet_until = now + QUIET_SECONDS;
-	log_error("no more clients are taken: %s (%u descriptors needed, limit %u); other workers take them, or they are told to come "
-	    "later. Raise LimitNOFILE, or lower MAXDAEMONS", why, in_use(g), g->limit);
+	log_error("not accepting clients: %s (%u descriptors needed, limit %u); other workers accept them, or they "
+		"get a temporary error. Raise LimitNOFILE, or lower MAXDAEMONS", why, in_use(g), g->limit);
 }
 
 /* The end of a pause that was told, or all of them after a while. */
@@ -143,7 +143,8 @@ static void say_over(struct gate *g)
 
 	if (g->pauses == 0 || (!g->told && now < g->quiet_until))
 		return;
-	log_info("clients are taken again, after %u pause%s in which %llu of them were told to come later", g->pauses, g->pauses == 1 ? "" : "s",
+	log_info("accepting clients again after %u pause%s; %llu clients got a temporary error", g->pauses,
+		g->pauses == 1 ? "" : "s",
 	    (unsigned long long)(g->refused - g->refused_then));
 	g->pauses = 0;
 	g->told = false;
@@ -229,7 +230,7 @@ static bool take_one(struct gate *g, struct entry *e)
 	if (!room_for_logins(g, 1))
 		g->hooks->trim(g->arg);
 	if (!room_for_logins(g, 1)) {
-		become_full(g, "the rest is for logins that have begun");
+		become_full(g, "the rest is reserved for pending logins");
 		return false;
 	}
 	if ((fd = accept_one(e, &ss)) == -1) {

@@ -429,8 +429,9 @@ static void cannot_forward(struct login *l, const char *host)
 {
 	char more[800];
 
-	snprintf(more, sizeof(more), ", reason=%s: by %s nobody tells the password that mailhost %s asks for, the directory has no clear "
-	    "password of the account, %s", auth_verdict_word(AUTH_VERDICT_CANNOT), l->method, host, l->peer.said);
+	snprintf(more, sizeof(more), ", reason=%s: %s reveals no password, which mailhost %s needs; the directory "
+		"does not have the clear password, %s", auth_verdict_word(AUTH_VERDICT_CANNOT), l->method, host,
+		l->peer.said);
 	log_login(l, LOG_LEVEL_WARN, "LOGIN REFUSED", more);
 	end_session(l);
 	refuse(l, AUTH_VERDICT_CANNOT, "");
@@ -443,8 +444,9 @@ static void came_back(struct login *l, const char *host)
 	char more[1200], ip[NET_IP_TEXT_MAX];
 
 	worker_peer_self(l->worker, l, host, addr->port);
-	snprintf(more, sizeof(more), ", reason=%s: mailhost %s at [%s]:%u is this node itself, which is called %s: write that "
-	    "into mailhost, or set its PROXY_HOSTNAME to %s", auth_verdict_word(AUTH_VERDICT_LOOP), host, net_addr_text(addr, ip),
+	snprintf(more, sizeof(more), ", reason=%s: mailhost %s at [%s]:%u is this node itself, whose name is %s: "
+		"write that into mailhost, or set its PROXY_HOSTNAME to %s", auth_verdict_word(AUTH_VERDICT_LOOP),
+		host, net_addr_text(addr, ip),
 	    addr->port, l->set->self[0], host);
 	log_login(l, LOG_LEVEL_WARN, "TEMPORARY FAILURE", more);
 	end_session(l);
@@ -488,8 +490,8 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 		came_back(l, host);
 		return;
 	case LOGIN_STOP_UNFIT:
-		unavailable(l, "", "the account's name or password, or the session id, holds control characters, which no peer can be told: look at the "
-		    "account with `waypost auth USER`");
+		unavailable(l, "", "the account's name or password, or the session id, has control characters and "
+			"cannot be forwarded: check the account with `waypost auth USER`");
 		return;
 	case LOGIN_STOP_NONE:
 		break;
@@ -519,10 +521,12 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 		    " directory? It said: %s", host, at, l->peer.said);
 		break;
 	case BACKEND_TEMPORARY:
-		snprintf(reason, sizeof(reason), "mailhost %s at %s cannot serve now. It said: %s", host, at, l->peer.said);
+		snprintf(reason, sizeof(reason), "mailhost %s at %s has a temporary failure. It said: %s", host, at,
+			l->peer.said);
 		break;
 	default:
-		snprintf(reason, sizeof(reason), "mailhost %s at %s gave an answer that makes no sense: %s", host, at, l->peer.said);
+		snprintf(reason, sizeof(reason), "mailhost %s at %s sent an invalid answer: %s", host, at,
+			l->peer.said);
 		break;
 	}
 	{
@@ -582,7 +586,7 @@ static void handoff_failed(struct login *l)
 {
 	/* The answer to a challenge is good once. */
 	if (l->retried || l->mech != AUTH_MECH_PASSWORD) {
-		unavailable(l, "", "the session server could not be started; see the lines of spawn");
+		unavailable(l, "", "cannot start a session server; see the lines of spawn");
 		return;
 	}
 	try_again(l, LOGIN_RETRY);
@@ -757,7 +761,8 @@ enum backend_step login_no_way(struct login *l)
 {
 	l->peer.stop = LOGIN_STOP_NO_WAY;
 	str_copy(l->peer.said, sizeof(l->peer.said), l->reply->master[0] == '\0' ?
-	    "it is no node with our pool secret, and PROXY_MASTER_USER is not set" : "it takes neither our token nor SASL PLAIN");
+	    "it is not a node with our pool secret, and PROXY_MASTER_USER is not set" : "it accepts neither our token "
+	"nor SASL PLAIN");
 	return BACKEND_STEP_TEMPORARY;
 }
 

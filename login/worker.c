@@ -263,7 +263,7 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 	struct login *l;
 
 	if (!auth_reply_read(r, a)) {
-		log_error("bad answer from authd; the login goes without");
+		log_error("bad answer from authd");
 		l = find_slot(w, a->request);
 		auth_reply_free(&a);
 	} else {
@@ -344,7 +344,7 @@ static void on_authd_gone(struct chan *c UNUSED, void *arg)
 {
 	struct worker *w = arg;
 
-	log_warn("authd is gone; logins wait for the next one");
+	log_warn("lost authd; logins wait for the next one");
 	chan_free(&w->authd);
 	forget_questions(w);
 }
@@ -430,7 +430,7 @@ static void on_spawn_gone(struct chan *c UNUSED, void *arg)
 {
 	struct worker *w = arg;
 
-	log_warn("spawn is gone; logins to mailboxes of this node wait for the next one");
+	log_warn("lost spawn; logins to mailboxes of this node wait for the next one");
 	chan_free(&w->spawn);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
@@ -552,7 +552,7 @@ static void on_listen(struct role_ctx *ctx, unsigned slot, enum protocol protoco
 	struct worker *w = ctx->arg;
 
 	if (tls) {
-		log_error("a listening socket that this worker cannot use was passed");
+		log_error("got a listening socket that this worker cannot use");
 		close(sock);
 		return;
 	}

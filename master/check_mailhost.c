@@ -49,7 +49,8 @@ void check_mailhost_report(struct check_mailhost *c, struct str *out)
 	if (c->bad > NAMED_MAX)
 		str_addf(out, "warning: %llu accounts cannot log in because of their mailhost\n", (unsigned long long)c->bad);
 	if (c->shared != 0)
-		str_addf(out, "warning: %llu account%s (first: %s) with a port in mailhost that counts for IMAP and for POP3; where they differ write "
+		str_addf(out, "warning: %llu account%s (first: %s) with a port in mailhost that is used for both IMAP "
+			"and POP3; if the ports differ write "
 		    "HOST:imap=PORT:pop3=PORT\n", (unsigned long long)c->shared, c->shared == 1 ? "" : "s", c->first_shared);
 	str_fini(&c->text);
 }

@@ -30,10 +30,10 @@ static void start_process(struct post *p);
 
 /* What a role loses when its process dies, for the log. */
 static const char *const carried[ROLE_COUNT] = {
-	[ROLE_WORKER] = "its clients were cut off; the other workers go on",
-	[ROLE_AUTHD] = "logins under way were refused for now; open sessions go on",
-	[ROLE_AUTHWORKER] = "the lookup it was at is repeated or refused for now",
-	[ROLE_SPAWN] = "open sessions go on; new local ones wait for its successor",
+	[ROLE_WORKER] = "its clients were disconnected; the other workers continue",
+	[ROLE_AUTHD] = "pending logins failed temporarily; open sessions continue",
+	[ROLE_AUTHWORKER] = "its lookup is repeated or fails temporarily",
+	[ROLE_SPAWN] = "open sessions continue; new local ones wait for its successor",
 };
 
 static const unsigned settings_for[ROLE_COUNT] = {
@@ -70,7 +70,8 @@ bool children_send(struct child *c, const struct msgw *w, int fd)
 	if (c->control == NULL || chan_send(c->control, w, fd) == 0)
 		return true;
 	if (fd == -1)
-		log_error("%s (pid %ld) takes no messages; kill it if that lasts", master_post_name(c->post, name), (long)c->pid);
+		log_error("%s (pid %ld) does not read its messages; kill it if this continues",
+			master_post_name(c->post, name), (long)c->pid);
 	return false;
 }
 
@@ -330,7 +331,7 @@ static void restart_later(struct post *p, double lived)
 		start_process(p);
 		return;
 	}
-	log_warn("%s keeps dying; it is started again in %u s", master_post_name(p, name), delay);
+	log_warn("%s keeps dying; restarting it in %u s", master_post_name(p, name), delay);
 	ev_timer_stop(p->m->loop, &p->restart);
 	ev_timer_init(&p->restart, on_restart, delay, 0.);
 	ev_timer_start(p->m->loop, &p->restart);
@@ -376,7 +377,8 @@ static void on_held(struct child *c, bool held)
 
 	c->held = held;
 	if (held)
-		log_warn("%s (pid %ld) is held by a signal; what it carries waits until it gets SIGCONT", master_post_name(c->post, name), (long)c->pid);
+		log_warn("%s (pid %ld) is stopped by a signal; its sessions wait until it gets SIGCONT",
+			master_post_name(c->post, name), (long)c->pid);
 	slots_update(c->post->m);
 }
 

@@ -128,7 +128,7 @@ static void send_done(struct client *c, uint32_t status, const char *message)
 {
 	tool_done_write(&out, status, message);
 	if (chan_send(c->chan, &out, -1) != 0)
-		log_warn("the answer to a command on the control socket was lost");
+		log_warn("lost the answer to a command on the control socket");
 }
 
 /* Whole lines from the front of the spool, as much as fits in one message. */
@@ -238,7 +238,8 @@ static void result_of_kick(struct query *q)
 
 	str_addf(&q->rows, "%llu session%s ended", (unsigned long long)q->sum, q->sum == 1 ? "" : "s");
 	if (killed > 0)
-		str_addf(&q->rows, ", %llu of them killed: no end within %d s, see the log", (unsigned long long)killed, KICK_GRACE);
+		str_addf(&q->rows, ", %llu of them killed because they did not end within %d s; see the log",
+			(unsigned long long)killed, KICK_GRACE);
 	str_addc(&q->rows, '\n');
 	q->status = q->sum > 0 ? 0 : 1;
 }
@@ -294,7 +295,7 @@ static void ask(struct query *q, struct child *c, const char *argument)
 	control_query_write(&out, q->id, q->command, argument);
 	if (c->control == NULL || chan_send(c->control, &out, -1) != 0) {
 		if (!c->retired || c->control != NULL)
-			say_silent(q, c, "takes no messages");
+			say_silent(q, c, "does not read its messages");
 		return;
 	}
 	w = mem_alloc(sizeof(*w));
@@ -391,7 +392,7 @@ void control_child_gone(struct child *c)
 		next = q->next;
 		if (waits_for(q, c)) {
 			if (!c->retired)
-				say_silent(q, c, "ended before it answered");
+				say_silent(q, c, "ended without an answer");
 			answered(q, c);
 		}
 	}
@@ -437,14 +438,16 @@ static void do_drain(struct client *c, const char *argument)
 
 	if (on || strcmp(argument, "off") == 0) {
 		if (on != m->draining)
-			log_info(on ? "draining: new clients are turned away, open sessions go on" : "draining is over: new clients are served");
+			log_info(on ? "draining: new clients are refused, open sessions continue" : "draining has "
+				"ended: new clients are served");
 		m->draining = on;
 		children_drain(m);
 	} else if (strcmp(argument, "status") != 0) {
-		send_done(c, 2, "drain takes on, off or status\n");
+		send_done(c, 2, "usage: drain on|off|status\n");
 		return;
 	}
-	send_done(c, 0, m->draining ? "draining is on: new clients are turned away\n" : "draining is off: new clients are served\n");
+	send_done(c, 0, m->draining ? "draining is on: new clients are refused\n" : "draining is off: new clients are "
+		"served\n");
 }
 
 static void on_reloaded(void *arg, unsigned status, const char *text)
@@ -486,7 +489,7 @@ static void run_command(struct client *c, const char *command, const char *argum
 			commands[i].run(c, argument);
 			return;
 		}
-	send_done(c, 2, "this daemon does not know the command; is waypost of another version?\n");
+	send_done(c, 2, "the daemon does not know this command; use waypost of the same version\n");
 }
 
 static void on_command(struct chan *ch UNUSED, struct msgr *r, int fd, void *arg)

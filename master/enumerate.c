@@ -36,7 +36,8 @@ static void complain(const char *driver, const char *name, const char *why)
 {
 	struct str text = STR_INIT, clean = STR_INIT;
 
-	str_addf(&text, "%s: %s%s%.*s", driver, name, name[0] != '\0' ? " is left out: " : "", (int)strcspn(why, "\n"), why);
+	str_addf(&text, "%s: %s%s%.*s", driver, name, name[0] != '\0' ? " is omitted: " : "", (int)strcspn(why, "\n"),
+		why);
 	report_clean(&clean, str_cstr(&text), text.len);
 	fprintf(stderr, "waypost: %s\n", str_cstr(&clean));
 	str_fini(&text);
@@ -92,7 +93,7 @@ static bool on_account(void *arg, const struct account *a, const char *why)
 	options = mem_strdup(a->options);
 	account_default_options(&options, l->default_options);
 	if (why == NULL && (a->name[0] == '\0' || !text_is_plain(a->name) || !text_is_plain(a->home) || !text_is_plain(a->maildir) || !text_is_plain(options)))
-		why = "its record holds a control character, or no name";
+		why = "its record has a control character or no name";
 	if (why != NULL) {
 		complain(l->driver, a->name[0] != '\0' ? a->name : "an account", why);
 		l->complete = false;
@@ -134,7 +135,7 @@ static void list_all(struct list *l, struct auth_chain *chain)
 
 		tell_news(l);
 		if (!whole) {
-			str_adds(&why, why.len != 0 ? "" : "the list breaks off");
+			str_adds(&why, why.len != 0 ? "" : "the list is incomplete");
 			complain(l->driver, "", str_cstr(&why));
 			l->complete = false;
 		}
@@ -178,10 +179,10 @@ int enumerate_accounts(const char *file, const struct enumerate_options *options
 	str_fini(&errors);
 	settings_free(&set);
 	if (fflush(stdout) != 0 || ferror(stdout) != 0) {
-		fprintf(stderr, "waypost: the list cannot be written: %s\n", strerror(errno));
+		fprintf(stderr, "waypost: cannot write the list: %s\n", strerror(errno));
 		l.complete = false;
 	}
 	if (!l.complete)
-		fputs("waypost: the list of accounts is not complete\n", stderr);
+		fputs("waypost: the list of accounts is incomplete\n", stderr);
 	return l.complete ? 0 : 1;
 }

@@ -72,7 +72,8 @@ static bool add_name(struct endpoint **list, struct endpoint *e, const char *hos
 	int rc = getaddrinfo(host, NULL, &hints, &found);
 
 	if (rc != 0) {
-		str_addf(errors, "%s: the address \"%s\" to listen on cannot be resolved: %s; is it in /etc/hosts?\n", e->group,
+		str_addf(errors, "%s: cannot resolve the listen address \"%s\": %s; check /etc/hosts and DNS\n",
+			e->group,
 		    host, rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
 		return false;
 	}

@@ -60,7 +60,7 @@ static void complain(int err, unsigned lines)
 	if (complained)
 		return;
 	complained = true;
-	dprintf(STDERR_FILENO, "waypostd: the log %s cannot be written: %s; lines are lost until it can\n",
+	dprintf(STDERR_FILENO, "waypostd: cannot write the log %s: %s; lines are lost until it works\n",
 	    kind == TARGET_FILE ? path : kind == TARGET_SYSLOG ? "/dev/log" : "stderr", strerror(err));
 }
 
@@ -69,7 +69,7 @@ static void add_lost_line(struct str *out, const struct tm *when, bool syslog_fo
 	char said[96];
 	struct log_record rec = { LOG_LEVEL_WARN, "waypostd", said };
 
-	snprintf(said, sizeof(said), "%lu log lines could not be written", lost);
+	snprintf(said, sizeof(said), "lost %lu log lines", lost);
 	if (syslog_form)
 		logline_syslog(out, when, &rec, getpid());
 	else
@@ -171,7 +171,8 @@ static void write_batch(const struct source *s, char *p, size_t len, pid_t pid)
 	while (log_parse(&p, &len, &rec)) {
 		if (s->kind == LOGFILE_SESSION && rec.level <= most && !logline_session_may((char *)(uintptr_t)rec.text)) {
 			rec.level = LOG_LEVEL_ERROR;
-			rec.text = "a session server tried to log a refused login, which it cannot know of; the line was dropped";
+			rec.text = "dropped a line: a session server tried to log a refused login, which only login "
+				"workers may do";
 		}
 		write_line(&when, &rec, pid, &lines);
 	}
@@ -203,7 +204,7 @@ static void write_stderr(struct source *s, const char *p, size_t len, pid_t pid)
 	localtime_r(&now, &when);
 	if (clock_seconds() - s->since >= STDERR_SECONDS) {
 		if (s->dropped != 0)
-			write_of_stderr(s, &when, pid, &lines, "%u lines more were dropped", s->dropped);
+			write_of_stderr(s, &when, pid, &lines, "dropped %u more lines", s->dropped);
 		s->since = clock_seconds();
 		s->taken = s->dropped = 0;
 	}

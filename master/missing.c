@@ -82,7 +82,7 @@ void missing_add(struct child *to, uint16_t what, struct child *other, unsigned 
 			x->state = MISSING_LACKED;
 			return;
 		}
-	log_error("%s (pid %ld) has not got %s%s%s, for want of descriptors; it is tried again. Raise LimitNOFILE",
+	log_error("%s (pid %ld) lacks %s%s%s because descriptors ran out; retrying. Raise LimitNOFILE",
 	    master_post_name(to->post, name), (long)to->pid, word(what), other != NULL ? " to " : "",
 	    other != NULL ? master_post_name(other->post, whose) : "");
 	x = mem_alloc(sizeof(*x));

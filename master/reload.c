@@ -54,8 +54,8 @@ static void finish(unsigned status, const char *text)
 
 static void on_limit(struct ev_loop *loop UNUSED, ev_timer *t UNUSED, int revents UNUSED)
 {
-	finish(1, "the settings were taken, but not every new process became ready in time; see `waypost status` and "
-	    "the log. Old processes go on until their successors work.\n");
+	finish(1, "the settings were loaded, but not all new processes became ready in time; see `waypost status` and "
+		"the log. Old processes continue until their successors work.\n");
 }
 
 static bool differs(const char *a, const char *b)
@@ -74,7 +74,8 @@ static void keep_fixed(struct settings *new, const struct settings *old, struct 
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (differs(*fixed[i].new, fixed[i].old)) {
-			str_addf(warnings, "%s: the change to \"%s\" takes a restart; \"%s\" stays until then\n", fixed[i].name,
+			str_addf(warnings, "%s: restart the daemon to change this to \"%s\"; \"%s\" stays until "
+				"then\n", fixed[i].name,
 			    *fixed[i].new, fixed[i].old);
 			mem_free(fixed[i].new);
 			*fixed[i].new = mem_strdup(fixed[i].old);
@@ -90,7 +91,7 @@ static void take_log(struct master *m, struct settings *new, struct str *warning
 	if (!differs(new->node_LOG, m->set->node_LOG)) {
 		logfile_reopen();
 	} else if (!logfile_open(new->node_LOG)) {
-		str_addf(warnings, "LOG: cannot open %s: %m; the log stays where it was\n", new->node_LOG);
+		str_addf(warnings, "LOG: cannot open %s: %m; the log stays in its old place\n", new->node_LOG);
 		mem_free(&new->node_LOG);
 		new->node_LOG = mem_strdup(m->set->node_LOG);
 	}
@@ -115,7 +116,8 @@ void reload_begin(struct master *m, reload_done_fn *done, void *arg)
 
 	if (run.active || m->state != MASTER_RUNNING) {
 		if (done != NULL)
-			done(arg, 1, m->state == MASTER_RUNNING ? "a reload is under way already\n" : "the daemon is starting or stopping\n");
+			done(arg, 1, m->state == MASTER_RUNNING ? "a reload is already in progress\n" : "the daemon "
+				"is starting or stopping\n");
 		else
 			run.again = run.active;
 		return;
@@ -129,7 +131,7 @@ void reload_begin(struct master *m, reload_done_fn *done, void *arg)
 	if (!prepare(m, &new, &errors)) {
 		logfile_reopen();
 		settings_free(&new);
-		str_adds(&errors, "nothing was changed: the old settings stay\n");
+		str_adds(&errors, "nothing was changed; the old settings stay\n");
 		finish(1, str_cstr(&errors));
 		str_fini(&errors);
 		return;
@@ -162,8 +164,9 @@ void reload_progress(struct master *m, const struct child *died)
 	if (!run.active || m->state != MASTER_RUNNING)
 		return;
 	if (died != NULL && died->post->current == died && died->post->wanted) {
-		snprintf(text, sizeof(text), "the settings were taken, but the new %s does not start; the log says why. "
-		    "It is tried again; an old process goes on until its successor works.\n", master_post_name(died->post, name));
+		snprintf(text, sizeof(text), "the settings were loaded, but the new %s does not start; see the log. "
+			"It is tried again; an old process goes on until its successor works.\n",
+			master_post_name(died->post, name));
 		finish(1, text);
 	} else if (children_all_ready(m)) {
 		finish(0, str_cstr(&run.warnings));

@@ -230,29 +230,36 @@ static void count_line(struct status *st, const struct field *f)
 	if (n > 0 && is(&f[1], "peers_down"))
 		add_problem(st, "%llu peer%s cannot be reached", (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "loops"))
-		add_problem(st, "%llu mailhost%s led logins in a circle in the last minutes (loops_list); the log says what to write",
+		add_problem(st, "%llu mailhost%s made logins loop in the last minutes (loops_list); the log says what "
+			"to change",
 		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "peers_crowded"))
-		add_problem(st, "%llu peer%s had as many logins under way as may be (peers_crowded_list): slow, or a loop; see log",
+		add_problem(st, "%llu peer%s reached the limit of pending logins (peers_crowded_list): slow, or a "
+			"loop; see the log",
 		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "fronts_not_believed"))
-		add_problem(st, "%llu node%s forward%s logins here whose signature does not hold (fronts_not_believed_list): another pool secret, or another "
-		    "time; the log says what to do", (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "s" : "");
+		add_problem(st, "%llu node%s forward%s logins here with an invalid signature "
+			"(fronts_not_believed_list): the pool secrets or the clocks differ; the log says what to do",
+			(unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "s" : "");
 	if (n > 0 && is(&f[1], "not_believed_by"))
-		add_problem(st, "%llu mailhost%s do%s not accept this node's signature (not_believed_by_list): another pool secret, or another time; the log "
-		    "says what to do", (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "es" : "");
+		add_problem(st, "%llu mailhost%s do%s not accept this node's signature (not_believed_by_list): the "
+			"pool secrets or the clocks differ; the log says what to do", (unsigned long long)n,
+			n == 1 ? "" : "s", n == 1 ? "es" : "");
 	if (n > 0 && is(&f[1], "workers_full"))
 		add_problem(st, "%llu login worker%s no descriptors for more clients; raise LimitNOFILE, or lower MAXDAEMONS", (unsigned long long)n,
 		    n == 1 ? " has" : "s have");
 	if (n > 0 && is(&f[1], "channels_missing"))
-		add_problem(st, "%llu channel%s between processes could not be made, for want of descriptors; the log says which", (unsigned long long)n,
+		add_problem(st, "%llu channel%s between processes could not be created because descriptors ran out; "
+			"see the log",
+			(unsigned long long)n,
 		    n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "descriptors_short"))
 		add_problem(st, "%llu process%s short of descriptors; raise LimitNOFILE", (unsigned long long)n, n == 1 ? " is" : "es are");
 	if (n > 0 && is(&f[1], "directories_down"))
-		add_problem(st, "%llu server%s of directories cannot be used; the log says why", (unsigned long long)n, n == 1 ? "" : "s");
+		add_problem(st, "%llu directory server%s cannot be used; the log says why", (unsigned long long)n,
+			n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "userdb_refused"))
-		add_problem(st, "the userdb on disk cannot be used, the last good one (if any) is; the log says why");
+		add_problem(st, "the userdb was refused, the previous one (if any) stays in use; the log says why");
 	if (n > 0 && is(&f[1], "userdb_bad_lines"))
 		add_problem(st, "%llu line%s of the userdb cannot be used; the log names them", (unsigned long long)n, n == 1 ? "" : "s");
 	if (st->json) {

@@ -73,12 +73,14 @@ static void on_child(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 	if (s->told && WIFSIGNALED(w->rstatus)) {
 		log_lost(s, s->told == SIGUSR1 ? "kick" : "shutdown");
 	} else if (WIFSIGNALED(w->rstatus)) {
-		log_error("the %s server of %s (process %d) was ended by signal %d (%s) and its client disconnected; if nobody sent "
-		    "that signal and memory is not short, please report it with this line", program, user, (int)s->pid,
+		log_error("the %s server of %s (process %d) was killed by signal %d (%s) and its client disconnected; "
+			"if nobody sent that signal and memory is not short, please report this line", program, user,
+			(int)s->pid,
 		    WTERMSIG(w->rstatus), strsignal(WTERMSIG(w->rstatus)));
 		log_lost(s, "crash");
 	} else {
-		log_error("the %s server of %s (process %d) gave up with status %d; the lines before this one tell why", program,
+		log_error("the %s server of %s (process %d) exited with status %d; see the lines before this one",
+			program,
 		    user, (int)s->pid, WEXITSTATUS(w->rstatus));
 		log_lost(s, "crash");
 	}
@@ -164,8 +166,8 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 	}
 	log_clean(user, sizeof(user), tk->grant.account.name);
 	if ((counters = new_counters()) == NULL || (pid = fork_server(tk, h, set, counters)) == -1) {
-		log_error("no session server could be started for %s: %s; raise the limit of processes (TasksMax=, ulimit -u) or the "
-		    "memory of this node", user, strerror(errno));
+		log_error("cannot start a session server for %s: %s; raise the limit of processes (TasksMax=, ulimit "
+			"-u) or the memory of this node", user, strerror(errno));
 		if (counters != NULL)
 			munmap(counters, PAGE);
 		return NULL;
@@ -272,7 +274,8 @@ uint32_t servers_kill_kicked(uint32_t kick, int seconds)
 	for (struct server *s = servers.first; s != NULL; s = s->next) {
 		if (s->kick != kick)
 			continue;
-		log_warn("the %s server of %s (process %d) did not end within %d s of a kick and is killed", protocols[s->protocol].group,
+		log_warn("the %s server of %s (process %d) did not end within %d s of a kick; killing it",
+			protocols[s->protocol].group,
 		    log_clean(user, sizeof(user), s->user), (int)s->pid, seconds);
 		signal_server(s, SIGKILL);
 		n++;

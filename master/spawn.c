@@ -52,7 +52,7 @@ static void leave_if_done(void)
 static void send_authd(void)
 {
 	if (spawn.authd != NULL && chan_send(spawn.authd, &out, -1) != 0)
-		log_error("a message to authd was lost; the register of sessions may be wrong until authd is restarted");
+		log_error("lost a message to authd; its session counts may be wrong until authd restarts");
 }
 
 static void tell_have(const struct server *s)
@@ -74,7 +74,7 @@ static void reply(const struct handoff *h, bool started)
 			continue;
 		handoff_reply_write(&out, h->request, started);
 		if (chan_send(w->chan, &out, -1) != 0)
-			log_error("an answer to login worker %u was lost", w->slot);
+			log_error("lost an answer to login worker %u", w->slot);
 	}
 }
 
@@ -131,7 +131,7 @@ static void on_worker_gone(struct chan *c UNUSED, void *arg)
 /* It has said what no worker of ours says: the master ends it, and nothing more of it is listened to. */
 static void end_worker(struct worker *w, unsigned type)
 {
-	log_error("bad message %u from login worker %u: it is ended", type, w->slot);
+	log_error("bad message %u from login worker %u; killing it", type, w->slot);
 	role_unfit(&spawn.ctx, w->slot, w->generation);
 	on_worker_gone(w->chan, w);
 }
@@ -144,7 +144,8 @@ static void say_lost(const struct worker *w)
 	if (clock_seconds() < quiet_until)
 		return;
 	quiet_until = clock_seconds() + QUIET_SECONDS;
-	log_error("the client that login worker %u handed over did not arrive, for want of descriptors here; raise LimitNOFILE", w->slot);
+	log_error("lost the client that login worker %u handed over because descriptors ran out; raise LimitNOFILE",
+		w->slot);
 }
 
 static void on_handoff(struct worker *w, struct msgr *r, int fd)
@@ -216,7 +217,7 @@ static void on_ticket(struct msgr *r)
 	} else if (tickets_add(spawn.tickets, tk, clock_ms())) {
 		start_sweep();
 	} else {
-		log_error("too many tickets wait for their clients; a login is refused");
+		log_error("too many tickets wait for their clients; refusing a login");
 		ticket_free(&tk);
 	}
 }
@@ -344,7 +345,7 @@ static void on_killing(struct ev_loop *loop UNUSED, ev_timer *w UNUSED, int reve
 	uint32_t n = servers_signal(NULL, SIGKILL);
 
 	if (n > 0)
-		log_warn("%u session servers did not end within %d s of the stop and are killed", n, STOP_GRACE);
+		log_warn("%u session servers did not end within %d s of the stop; killing them", n, STOP_GRACE);
 }
 
 static void on_stop(struct role_ctx *ctx)

@@ -59,10 +59,10 @@ static void log_login(const struct ticket *tk, const struct session_start *start
 static int keep_descriptors(int client)
 {
 	if (fcntl(client, F_SETFL, fcntl(client, F_GETFL) & ~O_NONBLOCK) != 0)
-		die_errno("the client's socket cannot be used");
+		die_errno("cannot use the client's socket");
 	/* Neither may be overwritten by the other: the log's number is above both. */
 	if (dup2(client, FD_CLIENT) == -1 || dup2(ROLE_FD_SESSION_LOG, FD_LOG) == -1)
-		die_errno("cannot pass a session's descriptors on");
+		die_errno("cannot pass on a session's descriptors");
 	log_set_socket(FD_LOG);
 	if (close_range(FD_LOG + 1, ~0U, 0) != 0)
 		for (int fd = FD_LOG + 1; fd < 65536; fd++)

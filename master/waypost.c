@@ -54,10 +54,11 @@ static int connect_daemon(const struct tool *t)
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s/control", set->node_RUNDIR);
 	if (fd == -1 || connect(fd, (struct sockaddr *)&un, sizeof(un)) != 0) {
 		fprintf(stderr, "waypost: no daemon answers on %s: %s%s\n", un.sun_path, strerror(errno),
-		    errno == EACCES ? " (waypost must be run by root or by the user who started the daemon)"
-		    : errno == ENOENT || errno == ECONNREFUSED ? " (is waypostd running, with this RUNDIR?)" : "");
+		    errno == EACCES ? " (run waypost as root or as the user who started the daemon)"
+		    : errno == ENOENT || errno == ECONNREFUSED ? " (check that waypostd runs with this RUNDIR)" : "");
 		if (errors.len != 0)
-			fprintf(stderr, "%swaypost: %s has mistakes; perhaps the daemon is elsewhere because of them\n", str_cstr(&errors), t->file);
+			fprintf(stderr, "%swaypost: %s has mistakes, so RUNDIR may be wrong\n", str_cstr(&errors),
+				t->file);
 		exit(EXIT_NO_DAEMON);
 	}
 	settings_free(&set);
@@ -92,7 +93,7 @@ static unsigned ask(struct tool *t, const char *command, const char *argument)
 	t->message = mem_strdup("");
 	tool_command_write(&out, command, argument);
 	if (msg_send(sock, &out, -1) != 0) {
-		fprintf(stderr, "waypost: the command could not be sent: %s\n", strerror(errno));
+		fprintf(stderr, "waypost: cannot send the command: %s\n", strerror(errno));
 		exit(EXIT_NO_DAEMON);
 	}
 	mem_wipe(&out, sizeof(out));
@@ -107,7 +108,7 @@ static unsigned ask(struct tool *t, const char *command, const char *argument)
 	}
 	close(sock);
 	if (!done && strcmp(command, "stop") != 0) {
-		fputs("waypost: the daemon closed the connection before it had answered\n", stderr);
+		fputs("waypost: the daemon closed the connection without an answer\n", stderr);
 		return EXIT_NO_DAEMON;
 	}
 	return done ? status : 0;
@@ -246,7 +247,7 @@ static int do_auth(struct tool *t)
 	/* stdio's own buffer would keep a copy of the password. */
 	setvbuf(stdin, NULL, _IONBF, 0);
 	if (!read_password(t->argv[0], password, sizeof(password))) {
-		fputs("waypost: no password was given on stdin, or it is too long\n", stderr);
+		fputs("waypost: no password on standard input, or it is too long\n", stderr);
 		return EXIT_USAGE;
 	}
 	str_addf(&argument, "%s\n%s", t->argv[0], password);
@@ -295,18 +296,19 @@ static const struct {
 	int (*run)(struct tool *t);
 	const char *args, *text;
 } commands[] = {
-	{ "check", 0, 0, do_check, "", "mistakes in the configuration, and limits of the system" },
-	{ "status", 0, 0, do_status, "[--json]", "how the node is; exit status 0 well, 1 degraded, 2 no daemon, 3 draining" },
-	{ "who", 0, 0, do_who, "[--json]", "open sessions" },
+	{ "check", 0, 0, do_check, "", "check the configuration and the limits of the system" },
+	{ "status", 0, 0, do_status, "[--json]", "show the state; exit status 0 well, 1 degraded, 2 no daemon, 3 "
+		"draining" },
+	{ "who", 0, 0, do_who, "[--json]", "list open sessions" },
 	{ "kick", 1, 1, do_kick, "USER", "end the sessions of a user" },
-	{ "drain", 0, 1, do_drain, "[on|off|status]", "turn new clients away, for work on this node" },
-	{ "flush", 0, 1, do_flush, "[USER]", "forget what directories said: of a user, or of all" },
-	{ "reload", 0, 0, do_reload, "", "take new settings; nobody is disconnected" },
-	{ "route", 1, 1, do_route, "USER", "where a login would go, and why" },
-	{ "auth", 0, 1, do_auth, "USER", "try a password (asked for, or from stdin), show the account" },
+	{ "drain", 0, 1, do_drain, "[on|off|status]", "refuse new clients, for maintenance of this node" },
+	{ "flush", 0, 1, do_flush, "[USER]", "empty the account cache, for one user or all" },
+	{ "reload", 0, 0, do_reload, "", "load new settings; nobody is disconnected" },
+	{ "route", 1, 1, do_route, "USER", "show where a login would go, and why" },
+	{ "auth", 0, 1, do_auth, "USER", "try a password (from the terminal or stdin) and show the account" },
 	{ "auth", 0, 1, do_auth, "--enumerate", "list all accounts: name, uid, gid, home, Maildir; needs no daemon\n"
-		"                            -s without those with disableshared, -o options too, -m driver too" },
-	{ "stop", 0, 0, do_stop, "", "end the daemon" },
+		"                            -s omit accounts with disableshared, -o add options, -m add driver" },
+	{ "stop", 0, 0, do_stop, "", "stop the daemon" },
 };
 
 static int usage(FILE *to)
@@ -336,7 +338,7 @@ static int run_command(struct tool *t, const char *name)
 		mem_free(&t->message);
 		return status;
 	}
-	fprintf(stderr, "waypost: there is no command \"%s\"\n", name);
+	fprintf(stderr, "waypost: unknown command \"%s\"\n", name);
 	return usage(stderr);
 }
 

@@ -49,13 +49,15 @@ static void make_dir(const char *path, mode_t mode)
 		return;
 	}
 	if (errno != EEXIST)
-		die_errno("cannot make the folder %s; make its parent first, or set RUNDIR to a folder of your own", path);
+		die_errno("cannot create the folder %s; create its parent, or set RUNDIR to a folder of your own",
+			path);
 	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
 		die_fatal("%s is not a folder", path);
 	if (st.st_uid != geteuid())
-		die_fatal("%s belongs to uid %u, not to %u who starts this daemon", path, (unsigned)st.st_uid, (unsigned)geteuid());
+		die_fatal("%s belongs to uid %u, not to uid %u of this daemon", path, (unsigned)st.st_uid,
+			(unsigned)geteuid());
 	if ((st.st_mode & 022) != 0)
-		die_fatal("%s can be written by others; do: chmod go-w %s", path, path);
+		die_fatal("%s is writable by others; run: chmod go-w %s", path, path);
 }
 
 /* RUNDIR/<node> with its parent, so that the example of several nodes on a machine works as it stands. */
@@ -68,7 +70,7 @@ static void make_rundir(const struct master *m)
 	if (slash != NULL && slash != parent) {
 		*slash = '\0';
 		if (mkdir(parent, 0755) != 0 && errno != EEXIST)
-			die_errno("cannot make the folder %s", parent);
+			die_errno("cannot create the folder %s", parent);
 	}
 	make_dir(m->set->node_RUNDIR, mode);
 	make_dir(empty, 0555);
@@ -83,7 +85,7 @@ static void refuse_second(int fd, const char *path, const char *rundir)
 
 	if (n > 0)
 		pid[strcspn(pid, "\n")] = '\0';
-	die_fatal("another waypostd (pid %s) runs on RUNDIR %s (lock %s): stop it first, or give each daemon a RUNDIR of its own",
+	die_fatal("another waypostd (pid %s) uses RUNDIR %s (lock %s): stop it, or give each daemon its own RUNDIR",
 	    pid, rundir, path);
 }
 
@@ -160,7 +162,7 @@ static void let_go_of_terminal(void)
 	if (chdir("/") != 0)
 		log_warn("cannot change to the root folder: %s", strerror(errno));
 	if (write(parent_pipe, "", 1) != 1)
-		log_debug("nobody waits for the start any more");
+		log_debug("the starting process has ended");
 	close(parent_pipe);
 	parent_pipe = -1;
 }
@@ -208,7 +210,7 @@ static void open_log(struct master *m)
 	logfile_set_level(m->set->node_LOG_LEVEL);
 	logfile_mirror(!m->foreground);
 	if (logfile_pair(fd) != 0)
-		die_errno("cannot make the log's sockets");
+		die_errno("cannot create the log sockets");
 	logfile_listen(m->loop, fd[0], LOGFILE_ROLE, NULL);
 	master_pid = getpid();
 	atexit(at_exit);
@@ -257,7 +259,7 @@ static void open_ports(struct master *m)
 	struct str errors = STR_INIT;
 
 	if (!protocols_served(m->set))
-		die_fatal("%s has neither a group imapd nor a group pop3d: there is nothing to serve", m->file);
+		die_fatal("%s has neither a group imapd nor a group pop3d; add one", m->file);
 	if (!listen_update(&m->listeners, m->set, children_worker_slots(m->set), &errors)) {
 		for (const char *p = str_cstr(&errors); *p != '\0'; p += strcspn(p, "\n") + 1)
 			log_error("%.*s", (int)strcspn(p, "\n"), p);
@@ -265,12 +267,12 @@ static void open_ports(struct master *m)
 	}
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		if (m->set->has_tls[p])
-			log_warn("%s-ssl: this version does not serve TLS; SSLPORT is not opened", protocols[p].group);
+			log_warn("%s-ssl: this version has no TLS; SSLPORT stays closed", protocols[p].group);
 }
 
 static void on_start_time_over(struct ev_loop *loop UNUSED, ev_timer *t UNUSED, int revents UNUSED)
 {
-	master.on_start_failed(&master, "not every role became ready in time");
+	master.on_start_failed(&master, "not all processes became ready in time");
 }
 
 static void set_deadline(struct master *m, void (*fn)(struct ev_loop *, ev_timer *, int), double seconds)
@@ -286,7 +288,7 @@ static void started(struct master *m)
 
 	ev_timer_stop(m->loop, &m->deadline);
 	log_info("waypost %s is ready as node %s: %u login workers, %s", PACKAGE_VERSION, m->set->self[0], slots,
-	    m->root ? "privileges dropped per role" : "every role as this ordinary user, whose mail alone is served");
+	    m->root ? "privileges dropped per role" : "all roles run as this ordinary user and serve only its mail");
 	log_flush();
 	logfile_drain(); /* a log that cannot be written is told while somebody looks */
 	logfile_mirror(false);
@@ -317,7 +319,7 @@ static void all_gone(struct master *m)
 
 static void on_stop_time_over(struct ev_loop *loop UNUSED, ev_timer *t UNUSED, int revents UNUSED)
 {
-	log_error("not every role stopped within %d s; those left are killed", STOP_WITHIN);
+	log_error("not all processes stopped within %d s; the others are killed", STOP_WITHIN);
 	children_kill(&master);
 }
 
@@ -365,7 +367,7 @@ static void on_prepare(struct ev_loop *loop UNUSED, ev_prepare *w UNUSED, int re
 static void make_loop(struct master *m)
 {
 	if ((m->loop = ev_default_loop(EVFLAG_NOENV)) == NULL)
-		die_fatal("no event loop could be made; is epoll forbidden here?");
+		die_fatal("cannot create an event loop; check that epoll is allowed");
 	signal(SIGPIPE, SIG_IGN);
 	watch_signal(m->loop, &on_hup, on_reload_signal, SIGHUP);
 	watch_signal(m->loop, &on_term, on_stop_signal, SIGTERM);

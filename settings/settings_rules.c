@@ -455,7 +455,7 @@ static void rules_shared(struct settings_load *l)
 			"%d are allowed", n,
 			SETTINGS_SERVERS_MAX);
 	else if (n != 0 && l->set->pool_secret[0] == '\0')
-		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: needs a pool secret "
+		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED needs a pool secret "
 			"to seal the entries; set POOL_SECRETFILE, the same on all nodes");
 }
 

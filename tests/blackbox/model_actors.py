@@ -23,7 +23,7 @@ BAD_LOG = re.compile(r"given anew|removed or replaced|not in order|used up|\bbug
 
 class Reply:
     def __init__(self, status, code, text):
-        self.status, self.code, self.text = status, code, text  # KILLED: the session ended before it answered
+        self.status, self.code, self.text = status, code, text  # KILLED: the session ended without an answer
 
 
 class Command:

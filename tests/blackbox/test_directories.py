@@ -300,7 +300,7 @@ def test_routes(site):
         assert wanted in r.stdout, r.stdout
     assert p.nodes[0].tool("auth", "berta@example.com", input="wrong\n").returncode == 1
     assert f"IMAP: to {THERE}" in p.nodes[0].tool("route", "berta@example.com").stdout
-    assert "no driver of authmodulelist knows" in p.nodes[0].tool("route", "nobody@example.com").stdout
+    assert "no module in authmodulelist knows" in p.nodes[0].tool("route", "nobody@example.com").stdout
 
 
 def test_three_nodes(site):
@@ -469,7 +469,7 @@ def test_enumerate(site):
         # The damaged records: one that nobody may have, one without mail, one with a line end in it.
         assert status == 1 and "list of accounts is not complete" in err
         assert named.keys() == known.keys()
-        assert f"{kind.module}: uid@example.com is left out: its uid" in err and "options@example.com is left out: its options" in err
+        assert f"{kind.module}: uid@example.com is omitted: its uid" in err and "options@example.com is omitted: its options" in err
         assert "home@example.com" not in err and "secret" not in err
         _, named, _ = listing(node, "-o", "-m")
         assert named["berta@example.com"].endswith(f"\t\tmailhost={THERE}\t{kind.module}"), named
@@ -538,7 +538,7 @@ def test_enumerate_many(site):
     with start_pool(kind, {clause: question.replace(trouble, "1")}, nodes=1, start=False) as p:
         r = subprocess.run(["sh", "-c", '"$0" "$@" >/dev/full', os.path.join(PREFIX, "bin", "waypost"), "-c", p.conf, "auth", "--enumerate"],
                            env=p.nodes[0].env, capture_output=True, text=True, preexec_fn=p.nodes[0].as_user(), timeout=60)
-        assert r.returncode == 1 and "cannot be written: No space left on device" in r.stderr
+        assert r.returncode == 1 and "cannot write the list: No space left on device" in r.stderr
 
 
 def steady(p, node=HERE, name="anna@example.com"):

@@ -332,7 +332,7 @@ def test_tool(site):
     wrong = node.tool("auth", "berta@example.com", input="wrong\n")
     assert wrong.returncode == 1 and "the password is wrong" in wrong.stdout, wrong
     assert f"IMAP: to {THERE}" in node.tool("route", "berta@example.com").stdout
-    assert "no driver of authmodulelist knows" in node.tool("auth", "nobody@example.com", input="wrong\n").stdout
+    assert "no module in authmodulelist knows" in node.tool("auth", "nobody@example.com", input="wrong\n").stdout
 
 
 def test_hostile_names(site):
@@ -391,7 +391,7 @@ def test_enumerate(site):
         if not a.name.startswith("low"):
             assert named[a.name][:5] == [a.name, str(a.uid), str(a.gid), a.home, ""], named[a.name]
     assert named["berta@example.com"][5:] == [f"mailhost={THERE}", kind.module]
-    assert status == 1 and f"{kind.module}: nouid@example.com is left out: " in err and "nogid@example.com is left out: " in err
+    assert status == 1 and f"{kind.module}: nouid@example.com is omitted: " in err and "nogid@example.com is omitted: " in err
     kind.stop()
     try:
         status, named, err = listing(node)
@@ -1067,8 +1067,8 @@ def test_pam_users_of_the_system_are_no_accounts(pam):
     pam.said()
     for name in ("root", "daemon", "games"):
         assert refused(imap(p, HERE, name, "secret"))
-        assert "no driver of authmodulelist knows" in p.nodes[0].tool("auth", name, input="secret\n").stdout
-        assert "no driver of authmodulelist knows" in p.nodes[0].tool("route", name).stdout
+        assert "no module in authmodulelist knows" in p.nodes[0].tool("auth", name, input="secret\n").stdout
+        assert "no module in authmodulelist knows" in p.nodes[0].tool("route", name).stdout
     assert not os.path.exists(pam.note)
     # Those that nobody knows are asked for: the time must not tell.
     assert refused(imap(p, HERE, "nobody@example.com", "secret"))
@@ -1080,13 +1080,13 @@ def test_pam_users_of_the_system_are_no_accounts(pam):
     pam.service(map="man")
     assert "account: man\n" in p.nodes[0].tool("auth", "www-data", input="secret\n").stdout
     pam.service(map="no.such.user")
-    assert "no driver of authmodulelist knows" in p.nodes[0].tool("auth", "www-data", input="secret\n").stdout
+    assert "no module in authmodulelist knows" in p.nodes[0].tool("auth", "www-data", input="secret\n").stdout
     good_again(pam)
 
 
 def test_pam_verdicts(pam):
     p = pam.pool
-    unknown, locked, wrong = "no driver of authmodulelist knows", "locked", "the password is wrong"
+    unknown, locked, wrong = "no module in authmodulelist knows", "locked", "the password is wrong"
     for arguments, want in (
             ({"ret": PAM_AUTH_ERR}, wrong), ({"ret": PAM_PERM_DENIED}, wrong), ({"ret": PAM_MAXTRIES}, wrong), ({"ret": PAM_USER_UNKNOWN}, unknown),
             ({"acct": PAM_ACCT_EXPIRED}, locked), ({"acct": PAM_NEW_AUTHTOK_REQD}, locked), ({"acct": PAM_PERM_DENIED}, locked),

@@ -361,7 +361,7 @@ def test_server_that_sends_logins_back_is_bounded(make_pool, kind):
             answer, connections = job.result()
         assert is_outage(answer), answer
         assert CROWD / 2 < connections <= CROWD + 3, connections
-        line = node.wait_log(r"logins are under way at mailhost 127\.0\.6\.1.*account back@example\.com.*more are refused", mark)
+        line = node.wait_log(r"logins are pending at mailhost 127\.0\.6\.1.*account back@example\.com.*more are refused", mark)
         assert "[127.0.6.1]" in line
         assert len(re.findall("more are refused", node.log_since(mark))) == 1
         status = node.status()
@@ -684,7 +684,7 @@ def test_route_tells_a_loop_before_anybody_logs_in(make_pool):
     def route(node, user):
         return wait_for("the address is known", lambda: (lambda r: "looked up" not in r and r)(node.tool("route", user).stdout))
     text = route(first, "alias@example.com")
-    assert text.count("this node itself, which is called 127.0.0.1") == 2 and "PROXY_HOSTNAME to localhost" in text, text
+    assert text.count("the node itself, whose name is 127.0.0.1") == 2 and "PROXY_HOSTNAME to localhost" in text, text
     assert "itself" not in route(second, "alias@example.com")
     assert "itself" not in route(first, "far@example.com")
     assert "here" in route(second, "far@example.com")
@@ -811,7 +811,7 @@ def test_loop_through_a_courier_node_is_bounded(courier_and_pool, kind, first):
         else:
             assert answer.startswith((b"NO", b"-ERR")), answer
     assert CROWD / 2 < guard.found <= CROWD + 3 and c.started[kind] <= CROWD + 2, (guard.found, c.started)
-    node.wait_log(r"logins are under way at mailhost 127\.0\.7\.1.*more are refused", mark)
+    node.wait_log(r"logins are pending at mailhost 127\.0\.7\.1.*more are refused", mark)
     assert node.status()["counts"]["peers_crowded"] == 1
     wait_for("nothing is under way", lambda: node.status()["counts"]["logins_under_way"] == 0)
     wait_for("Courier's programs have ended", lambda: c.running() == 0, timeout=90)

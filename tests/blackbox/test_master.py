@@ -215,7 +215,7 @@ def test_a_role_that_keeps_dying_is_slowed_down(one):
         time.sleep(0.02)
     # The first, its successor at once, and those after 1 s and (not yet) 2 s more.
     assert 2 <= starts <= 4
-    assert "started again in 1 s" in one.log()
+    assert "restarting it in 1 s" in one.log()
     result = one.tool("status")
     assert result.returncode == 1 and "authd" in result.stdout
     wait_for("it is let live again", lambda: is_ready(one))

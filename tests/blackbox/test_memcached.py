@@ -225,7 +225,7 @@ def test_values_of_a_stranger(site):
             assert site.login(site.second, account.name, account.password) == UNAVAILABLE
     for account in (a, b, c, d):
         assert site.login(site.second, account.name, account.password) == "OK"
-    assert "no node of this pool put there" in site.second.wait_log("memcached: ", mark)
+    assert "no node of this pool stored" in site.second.wait_log("memcached: ", mark)
     # told once by each auth worker
     assert site.second.log_since(mark).count("memcached: ") <= 2
 
@@ -338,7 +338,7 @@ def test_check(tmp_path):
     secret.chmod(0o600)
     group = f'RUNDIR = "{tmp_path}"; authuserdb = {{ USERDB = "{userdb}"; }}; imapd = {{ PORT = 1143; }};\n'
     text = check(group + 'authdaemonrc = { AUTH_CACHE_MEMCACHED = "127.0.0.1"; };', tmp_path)
-    assert "waypost.conf:2: authdaemonrc.AUTH_CACHE_MEMCACHED: the pool has no secret" in text
+    assert "waypost.conf:2: authdaemonrc.AUTH_CACHE_MEMCACHED needs a pool secret" in text
     group += f'POOL_SECRETFILE = "{secret}";\n'
     assert "AUTH_CACHE" not in check(group + 'authdaemonrc = { AUTH_CACHE_MEMCACHED = ("127.0.0.1:11211", "/run/mc"); };', tmp_path)
     text = check(group + 'authdaemonrc = { AUTH_CACHE_MEMCACHED = "127.0.0.1 host:x"; };', tmp_path)

@@ -54,7 +54,7 @@ def test_each_protocol_goes_to_its_own_port(node, servers):
 
 def test_a_port_without_a_name_is_called_what_it_is(node, servers):
     shown = node.tool("route", "bare@example.com").stdout
-    assert shown.count(f"{HOST} port {servers['imap'].port} (port {servers['imap'].port} counts for IMAP and for POP3; write {HOST}:imap=PORT:") == 2, shown
+    assert shown.count(f"{HOST} port {servers['imap'].port} (port {servers['imap'].port} is used for both IMAP and POP3; write {HOST}:imap=PORT:") == 2, shown
     assert imap_login(node, "bare") == "OK"
 
 
@@ -62,7 +62,7 @@ def test_a_port_that_is_known_to_be_the_other_protocols(node):
     pool = node.pool
     shown = node.tool("route", "own@example.com").stdout
     assert f"IMAP: to 127.0.0.9 port {pool.imap_port} [" in shown, shown
-    assert f"POP3: to 127.0.0.9 port {pool.pop3_port} (port {pool.imap_port} in mailhost is known to be the other protocol's)" in shown, shown
+    assert f"POP3: to 127.0.0.9 port {pool.pop3_port} (port {pool.imap_port} in mailhost belongs to the other protocol)" in shown, shown
 
 
 @pytest.mark.parametrize("name, protocol, words", [
@@ -82,5 +82,5 @@ def test_check_names_accounts_whose_ports_matter(node):
     assert result.returncode == 0, said
     assert "warning: account twice@example.com cannot log in: mailhost gives two ports for one protocol of a host\n" in said
     assert "warning: account unknown@example.com cannot log in: mailhost gives a port for a protocol that there is not\n" in said
-    assert "warning: 1 account (first: bare@example.com) with a port in mailhost that counts for IMAP and for POP3" in said
+    assert "warning: 1 account (first: bare@example.com) with a port in mailhost that is used for both IMAP and POP3" in said
     assert imap_login(node, "twice") == "NO" and imap_login(node, "unknown") == "NO"

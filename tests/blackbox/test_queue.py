@@ -159,5 +159,5 @@ def test_too_many_of_one_address(slow_pool):
     close_all(node, guesses + more)
     text = node.log_since(mark)
     assert text.count("too many logins wait for") == 1
-    refused = [line for line in text.splitlines() if "no auth worker took it" in line]
+    refused = [line for line in text.splitlines() if "no auth worker was free" in line]
     assert len(refused) == 5 and not any("LOGIN FAILED" in line for line in refused)

@@ -129,9 +129,9 @@ def odd_fields(prefix):
 
 
 JO, KIM, DEAD = ("auth", "jo@odd.example", "hashed"), ("auth", "kim@odd.example", "cleared"), ("auth", "dead@odd.example", "hashed")
-GOOD = "result: the password is right"
+GOOD = "result: the password is correct"
 WRONG = "result: the password is wrong"
-NOBODY = "result: no driver of authmodulelist knows"
+NOBODY = "result: no module in authmodulelist knows"
 NOT_NOW = "result: no answer now"
 
 

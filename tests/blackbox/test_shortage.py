@@ -125,11 +125,11 @@ def test_nobody_waits_at_a_full_worker(three):
     assert open_files(full) < 40
     for c in (conns + more)[::10]:
         c.login_ok(p.accounts["anna@example.com"])
-    assert node.log_since(mark).count("no more clients are taken") == 1
+    assert node.log_since(mark).count("not accepting clients: ") == 1
     limit(node, full, before)
     close_all(conns + more)
     wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
-    node.wait_log("clients are taken again, after 1 pause ", mark)
+    node.wait_log("accepting clients again after 1 pause; ", mark)
 
 
 def test_a_full_node_says_so_at_once(three):
@@ -152,12 +152,12 @@ def test_a_full_node_says_so_at_once(three):
         c.login_ok(p.accounts["anna@example.com"])
     status = node.status()
     assert status["counts"]["workers_full"] == 3 and status["counts"]["clients_refused"] >= len(refused)
-    assert node.log_since(mark).count("no more clients are taken") <= 3
+    assert node.log_since(mark).count("not accepting clients: ") <= 3
     for w in workers:
         limit(node, w, before)
     close_all(some)
     wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
-    node.wait_log(r"clients are taken again, after \d+ pauses? in which \d+ of them", mark)
+    node.wait_log(r"accepting clients again after \d+ pauses?; \d+ clients", mark)
     some, lines = greetings(p.imap_port, 20)
     assert all(line.startswith(b"* OK") for line in lines)
     close_all(some + first)
@@ -228,7 +228,7 @@ def test_a_slot_whose_worker_keeps_dying_is_served(three):
         conns, lines = greetings(p.imap_port, 30)
         assert all(line.startswith(b"* OK") for line in lines)
         close_all(conns)
-    node.wait_log(r"worker 0 keeps dying; it is started again in \d s", mark)
+    node.wait_log(r"worker 0 keeps dying; restarting it in \d s", mark)
     back = wait_for("worker 0 is back", slot0, timeout=30 * SLOW)
     wait_for("the node is well", lambda: is_well(node))
     others = [w for w in node.pids("worker") if w != back]

@@ -214,7 +214,7 @@ def test_cut_userdb_tells_nobody_a_wrong_password(make_pool):
         p.write_userdb(text[:left])
         line = text[:left].count("\n") + 1
         node.wait_log(f"userdb: {p.userdb}:{line}: the last line has no newline and may be truncated", mark)
-        node.wait_log(r"was not taken \(cut\)", mark)
+        node.wait_log(r"was refused \(cut\)", mark)
         assert "rename it into place" in node.log_since(mark)
         for name in ("u0@example.com", "u39@example.com", "u40@example.com", "u41@example.com", "u59@example.com"):
             assert login(p, name, "secret-" + name).ok, (left, name)
@@ -308,11 +308,11 @@ def test_folder_with_a_file_that_is_cut_or_gone_is_refused(make_pool):
     node = p.nodes[0]
     for what, words in ((lambda: put("two", "".join(lines[3:])[:-20]), "/two:3: the last line has no newline"),
                         (lambda: put("two", ""), "/two: it is empty"),
-                        (lambda: os.unlink(os.path.join(folder, "two")), "/two: 3 of its 3 accounts are gone")):
+                        (lambda: os.unlink(os.path.join(folder, "two")), "/two: 3 of 3 accounts are gone")):
         mark = node.log_mark()
         what()
         node.wait_log(words, mark)
-        node.wait_log("was not taken", mark)
+        node.wait_log("was refused", mark)
         for a in p.accounts.values():
             assert login(p, a.name, a.password).ok, words
         assert any("userdb" in one for one in problems(p))

@@ -404,7 +404,7 @@ static void test_crash(void)
 	CU_ASSERT_STRING_EQUAL(client_line(client), "");
 	expect_end(10);
 #ifndef WITH_SANITIZERS /* which turn signals into exit codes */
-	CU_ASSERT(expect_logged(log_sock, "was ended by signal 11"));
+	CU_ASSERT(expect_logged(log_sock, "was killed by signal 11"));
 #endif
 	close(client);
 	client = open_session(11, &pid);
