@@ -269,7 +269,7 @@ def test_kick_of_a_server_that_does_not_end(pool):
         finally:
             if alive(servers[0]):
                 os.kill(servers[0], signal.SIGCONT)
-        assert result.returncode == 0 and result.stdout.startswith("2 sessions ended, 1 of them killed: "), result
+        assert result.returncode == 0 and result.stdout.startswith("2 sessions ended, 1 of them killed because "), result
         assert not alive(servers[0]) and stuck.is_closed() and fine.is_closed()
         assert b"* BYE" in fine.buf and b"* BYE" not in stuck.buf
         other.ok("NOOP")

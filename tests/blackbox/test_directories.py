@@ -467,7 +467,7 @@ def test_enumerate(site):
         for name, a in known.items():
             assert named[name] == f"{name}\t{a.uid}\t{a.gid}\t{a.home}\t", named[name]
         # The damaged records: one that nobody may have, one without mail, one with a line end in it.
-        assert status == 1 and "list of accounts is not complete" in err
+        assert status == 1 and "list of accounts is incomplete" in err
         assert named.keys() == known.keys()
         assert f"{kind.module}: uid@example.com is omitted: its uid" in err and "options@example.com is omitted: its options" in err
         assert "home@example.com" not in err and "secret" not in err

@@ -132,7 +132,7 @@ JO, KIM, DEAD = ("auth", "jo@odd.example", "hashed"), ("auth", "kim@odd.example"
 GOOD = "result: the password is correct"
 WRONG = "result: the password is wrong"
 NOBODY = "result: no module in authmodulelist knows"
-NOT_NOW = "result: no answer now"
+NOT_NOW = "result: no answer ("
 
 
 def sql_cases(site, prefix, service):

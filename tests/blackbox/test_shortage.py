@@ -266,7 +266,7 @@ def test_a_channel_that_did_not_arrive_is_made_again(single, role):
     for pid in pids:
         limit(node, pid, 4)
     os.kill(node.pids(other)[0], signal.SIGKILL)
-    node.wait_log("has not got a channel", mark)
+    node.wait_log("lacks a channel", mark)
     wait_for("status tells", lambda: "channel" in problems(node), timeout=25 * SLOW)
     for pid in pids:
         limit(node, pid, before)
@@ -276,7 +276,7 @@ def test_a_channel_that_did_not_arrive_is_made_again(single, role):
         with Imap("127.0.0.1", p.imap_port) as c, Pop3("127.0.0.1", p.pop3_port) as d:
             c.login_ok(p.accounts["anna@example.com"])
             d.login_ok(p.accounts["anna@example.com"])
-    assert node.log_since(mark).count("has not got a channel") <= 2 * len(pids)
+    assert node.log_since(mark).count("lacks a channel") <= 2 * len(pids)
 
 
 def test_new_settings_that_did_not_arrive_are_sent_again(single):
@@ -291,7 +291,7 @@ def test_new_settings_that_did_not_arrive_are_sent_again(single):
     p.write_conf({"authuserdb": {"USERDB": other}})
     with limited(node, authd, 4):
         node.tool("reload")
-        node.wait_log(r"authd \(pid \d+\) has not got the new settings", mark)
+        node.wait_log(r"authd \(pid \d+\) lacks the new settings", mark)
     node.wait_log(r"authd \(pid \d+\) has the new settings now", mark)
 
     def nora():
@@ -310,12 +310,12 @@ def test_lent_sockets_that_did_not_arrive_go_to_another(three):
         mark = node.log_mark()
         with limited(node, short, 4), held(b):
             # The sockets are lent before anybody has a reason to say that he is full.
-            node.wait_log(r"is held by a signal", mark)
+            node.wait_log(r"is stopped by a signal", mark)
             conns, lines = greetings(p.imap_port, 20, 5 * SLOW)
             assert all(line.startswith(b"* OK") for line in lines), lines
             close_all(conns)
         wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
-    assert "has not got listening sockets" in node.log_since(start)
+    assert "lacks listening sockets" in node.log_since(start)
 
 
 @pytest.mark.parametrize("role", ["spawn", "authd", "authworker"])

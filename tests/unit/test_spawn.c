@@ -410,7 +410,7 @@ static void test_crash(void)
 	client = open_session(11, &pid);
 	say(client, "status\n");
 	expect_end(11);
-	CU_ASSERT(expect_logged(log_sock, "gave up with status 3"));
+	CU_ASSERT(expect_logged(log_sock, "exited with status 3"));
 	close(client);
 	end_spawn();
 }
