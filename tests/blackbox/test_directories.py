@@ -296,7 +296,7 @@ def test_routes(site):
     r = p.nodes[0].tool("auth", "berta@example.com", input="secret-berta@example.com\n")
     assert r.returncode == 0, r
     for wanted in (f"driver: {kind.module}", "account: berta@example.com", f"uid: {UID}", f"gid: {GID}", f"options: mailhost={THERE}",
-                   "the password is right"):
+                   "the password is correct"):
         assert wanted in r.stdout, r.stdout
     assert p.nodes[0].tool("auth", "berta@example.com", input="wrong\n").returncode == 1
     assert f"IMAP: to {THERE}" in p.nodes[0].tool("route", "berta@example.com").stdout

@@ -327,7 +327,7 @@ def test_tool(site):
     r = node.tool("auth", "berta@example.com", input="secret-berta@example.com\n")
     assert r.returncode == 0, r
     for wanted in (f"driver: {kind.module}", "account: berta@example.com", f"uid: {UID}", f"gid: {GID}", f"options: mailhost={THERE}",
-                   "the password is right"):
+                   "the password is correct"):
         assert wanted in r.stdout, r.stdout
     wrong = node.tool("auth", "berta@example.com", input="wrong\n")
     assert wrong.returncode == 1 and "the password is wrong" in wrong.stdout, wrong
@@ -371,7 +371,7 @@ def verdict(p, name, password):
 
 
 NOT_NOW = "result: no answer ("
-RIGHT = "the password is right"
+RIGHT = "the password is correct"
 
 
 def listing(node, *options):
