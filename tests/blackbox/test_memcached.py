@@ -342,4 +342,4 @@ def test_check(tmp_path):
     group += f'POOL_SECRETFILE = "{secret}";\n'
     assert "AUTH_CACHE" not in check(group + 'authdaemonrc = { AUTH_CACHE_MEMCACHED = ("127.0.0.1:11211", "/run/mc"); };', tmp_path)
     text = check(group + 'authdaemonrc = { AUTH_CACHE_MEMCACHED = "127.0.0.1 host:x"; };', tmp_path)
-    assert "AUTH_CACHE_MEMCACHED: server 2 is none" in text
+    assert "AUTH_CACHE_MEMCACHED: server 2 is not valid" in text
