@@ -12,7 +12,7 @@
 #include "lib/str.h"
 #include "node/msg_ticket.h"
 
-enum { WAY_GRACE = 20 }; /* seconds, and PROXY_TIMEOUT: a login of whose end nobody has told is not under way any more */
+enum { WAY_GRACE = 20 }; /* seconds, and PROXY_TIMEOUT: a pending login whose end was not reported counts no longer */
 
 static struct msgw out;
 
@@ -60,7 +60,7 @@ static void send_ticket(struct request *rq, struct auth_reply *r)
 
 	rnd_bytes(r->ticket, sizeof(r->ticket));
 	if (a->spawn == NULL)
-		return; /* the worker finds out, and asks again when there is a new spawn */
+		return; /* the worker notices, and retries when there is a new spawn */
 	memcpy(grant.id, r->ticket, sizeof(grant.id));
 	str_copy(grant.session_id, sizeof(grant.session_id), r->session_id);
 	ticket_write(&out, &grant);
@@ -93,7 +93,7 @@ static void sign(struct request *rq, struct auth_reply *r)
 	}
 }
 
-/* A password can be asked about again; the answer to a challenge is good once. */
+/* A password can be checked again; the response to a challenge is valid once. */
 static bool may_be_retried(struct request *rq)
 {
 	return request_reply()->more != AUTH_MORE_NONE && rq->q.mech != AUTH_MECH_PASSWORD && !rq->retried && request_keep(rq);

@@ -31,7 +31,7 @@ static void end_session(struct authd *a, uint64_t id)
 		reg_remove(a->reg, s);
 }
 
-/* A worker (W) or spawn (W is NULL) tells what it has. NULL: the message is bad, or it is not W's to tell. */
+/* A worker (W) or spawn (W is NULL) reports a session. NULL: a bad message, or the session is not W's. */
 static struct reg_session *have_session(struct authd *a, struct msgr *r, struct authd_worker *w)
 {
 	struct session_have m;
@@ -86,7 +86,7 @@ static void worker_gone(struct chan *c UNUSED, void *arg)
 	mem_free(&w);
 }
 
-/* A worker wants a challenge for the login that its question REQUEST will be. */
+/* A worker requests a challenge for its coming login request REQUEST. */
 static void begin_challenge(struct authd_worker *w, uint32_t request, enum auth_mech mech)
 {
 	struct authd *a = w->a;
@@ -116,11 +116,11 @@ static bool peer_is_self(struct authd *a, struct msgr *r)
 	if (!peer_self_read(r, &m) || !is_mailhost(m.host))
 		return false;
 	a->logins[AUTH_VERDICT_LOOP]++;
-	loops_seen(a->loops, LOOP_BACK, m.protocol, m.host, m.port, clock_now()); /* the worker has said it */
+	loops_seen(a->loops, LOOP_BACK, m.protocol, m.host, m.port, clock_now()); /* the worker has logged it */
 	return true;
 }
 
-/* A mailhost has told a worker what it thinks of our signature. */
+/* A mailhost has reported its check of our signature to a worker. */
 static bool peer_signature(struct authd *a, struct msgr *r)
 {
 	char host[HOP_HOST_MAX];
@@ -294,7 +294,7 @@ static void on_spawn_gone(struct chan *c UNUSED, void *arg)
 	chan_free(&a->spawn);
 }
 
-/* Session servers outlive their spawn: the new one is told to watch them. */
+/* Session servers outlive their spawn: the new one gets the order to watch them. */
 static void adopt(struct reg *reg UNUSED, struct reg_session *s, void *arg)
 {
 	struct authd *a = arg;

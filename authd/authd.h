@@ -1,4 +1,4 @@
-/* authd: the process that knows the accounts (userdb mapped, everything slower asked of the auth workers), the
+/* authd: the process that knows the accounts (userdb mapped, everything slower done by the auth workers), the
  * sessions of this node, and which peers answer. One event loop; nothing in it waits. */
 #ifndef AUTHD_AUTHD_H
 #define AUTHD_AUTHD_H

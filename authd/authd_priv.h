@@ -1,4 +1,4 @@
-/* What the files of the authd process share; nobody else includes this. */
+/* What the files of the authd process share; private to authd/. */
 #ifndef AUTHD_AUTHD_PRIV_H
 #define AUTHD_AUTHD_PRIV_H
 
@@ -54,12 +54,12 @@ struct authd {
 	struct resolver *resolver;
 	struct peers *peers;
 	struct loops *loops;
-	struct signers *signers;  /* nodes whose signature does not hold, or that do not accept ours */
-	uint64_t signatures[HOP_CHECK_COUNT]; /* of forwarded logins, by what was thought of them */
+	struct signers *signers;  /* nodes with an invalid signature, or that do not accept ours */
+	uint64_t signatures[HOP_CHECK_COUNT]; /* of forwarded logins, by result of the check */
 	struct reg *reg;
 	struct cache *cache;
 	struct mac *salts;        /* stands in for `pool` where that makes SCRAM's salts */
-	struct tokens *tokens;    /* of other nodes, that were taken here */
+	struct tokens *tokens;    /* of other nodes, used here */
 	struct mac *pool;         /* of the pool's secret; NULL: there is none */
 	struct auth_chain *chain;
 	struct userdb *userdb;    /* the image that the chain uses; NULL: there is none yet */

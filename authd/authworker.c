@@ -23,7 +23,7 @@ static void load(const struct job *job, int image, struct job_done *done, int *f
 	const char *why;
 	int copy = image != -1 ? fcntl(image, F_DUPFD_CLOEXEC, 3) : -1;
 
-	/* Whether accounts are gone, and which lines keep their old record, can only be told with it. */
+	/* Without it lost accounts, and lines that keep their old record, cannot be recognized. */
 	if (copy == -1 && job->with_image) {
 		str_adds(&done->report.text, "the current image could not be passed to an auth worker because "
 			"descriptors ran out; retrying\n");
@@ -104,7 +104,7 @@ static struct shared *shared; /* NULL: nothing is shared */
 static struct chan *authd;
 static struct msgw out;
 
-/* A password that nodes of the pool may have asked the drivers about already. */
+/* A password that another node of the pool may have verified already. */
 static void do_shared(const struct job *job, int image, struct job_done *done, int *fd_out)
 {
 	uint64_t now = (uint64_t)time(NULL);

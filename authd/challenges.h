@@ -19,7 +19,7 @@ void challenges_free(struct challenges **t);
 const char *challenges_make(struct challenges *t, uint32_t request, enum auth_mech mech, const char *node, double now);
 /* The challenge of REQUEST, which is over then, into OUT. False: there is none, or it is not of MECH. */
 bool challenges_take(struct challenges *t, uint32_t request, enum auth_mech mech, char out[AUTH_TEXT_MAX]);
-/* Nobody will answer the challenge of REQUEST, if there is one. */
+/* Drops the challenge of REQUEST, if there is one. */
 void challenges_drop(struct challenges *t, uint32_t request);
 /* Ends those that began before THEN. */
 void challenges_expire(struct challenges *t, double then);

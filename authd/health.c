@@ -1,4 +1,4 @@
-/* Which servers and drivers are down: what the log is told once, and when one is tried again. */
+/* Which servers and drivers are down: logs each change once, and decides when to retry. */
 #include "authd/health.h"
 
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 
-/* A server that does not answer, or a driver whose questions are refused (SERVER is "" then). */
+/* A server that does not answer, or a driver whose queries are refused (SERVER is "" then). */
 struct trouble {
 	struct trouble *next;
 	char *driver, *server, *why;
@@ -86,7 +86,7 @@ void health_free(struct health **h)
 	mem_free(h);
 }
 
-/* --- what the log is told --- */
+/* --- log lines --- */
 
 static struct trouble **find_trouble(struct health *h, const struct dirnews_item *item)
 {
@@ -159,7 +159,7 @@ unsigned health_list(const struct health *h, struct str *out)
 	return h->count;
 }
 
-/* --- who is asked --- */
+/* --- which driver is used --- */
 
 static void probe_later(struct place *p)
 {

@@ -1,5 +1,5 @@
 /* How the directories are, for the whole node: auth workers come and go, and each sees a part only.
- * Servers: the log is told once what is down and once when it is back. Drivers (by their position in the chain): one
+ * Servers: the log says once what is down and once when it is back. Drivers (by their position in the chain): one
  * that gave no answer is not asked by logins any more, for they would wait for nothing; it is probed instead, by one
  * question at a time, less often while that fails. */
 #ifndef AUTHD_HEALTH_H
@@ -26,7 +26,7 @@ enum health_outcome {
 
 struct health;
 
-/* Position POS shall be probed: ask it, then tell health_probed(). */
+/* Position POS must be probed: query it, then call health_probed(). */
 typedef void health_probe_fn(unsigned pos, void *arg);
 
 struct health *health_new(struct ev_loop *loop, health_probe_fn *probe, void *arg);

@@ -1,4 +1,4 @@
-/* Who wants to log in: the client that a question stands for, and the account of the name that it tells. */
+/* Who logs in: the client of a login request, and the account of its user name. */
 #ifndef AUTHD_IDENTIFY_H
 #define AUTHD_IDENTIFY_H
 
@@ -6,7 +6,7 @@
 
 /* IDENTIFY: the name as the drivers know it, the client that a believed hop stands for, the challenge that was answered. */
 enum request_state step_identify(struct request *rq);
-/* LOOKUP: asks the chain of drivers from rq->pos on. With VERIFY or VERDICT rq->result is what they say, and rq->account is there
+/* LOOKUP: queries the chain of drivers from rq->pos on. With VERIFY or VERDICT rq->result is what they say, and rq->account is there
  * if that is AUTH_OK. */
 enum request_state step_lookup(struct request *rq);
 /* What the drivers are asked; lives as long as RQ. */

@@ -1,4 +1,4 @@
-/* What authd asks its auth workers: everything that may wait or compute long. One job at a time per worker.
+/* Jobs of authd for its auth workers: everything that may block or compute long. One job at a time per worker.
  *
  *   JOB      u32 id, u8 kind, then by kind                      JOB_DONE   u32 id, u8 kind, u8 result, then by kind
  *   HASH         str password, str hash                             -
@@ -37,15 +37,15 @@ struct job {
 	char *hash;     /* HASH; SCRAM: a stored secret, whose keys do not matter; wiped when freed */
 	char *path;     /* USERDB_LOAD */
 	uint8_t shrink_percent;
-	bool with_image; /* USERDB_LOAD: the present image comes along; without it nothing must be taken for new */
+	bool with_image; /* USERDB_LOAD: the current image comes along; without it nothing must be treated as new */
 	uint8_t from;   /* LOOKUP, VERIFY: position in the chain to begin at */
 	uint16_t avoid; /* LOOKUP, VERIFY: a bit for each position that is known to be down: one that is come to ends the
 	                 * search with AUTH_TRY_LATER */
 	char *service, *user;
 	struct net_addr client; /* VERIFY; family 0: not known */
 	uint64_t since;         /* VERIFY: what the pool's nodes share of verdicts counts if it is newer than this (unix seconds);
-	                         * JOB_SINCE_NOW: the directory itself is asked */
-	bool only_shared;       /* VERIFY: the directory is known to be down; nobody shall wait for it */
+	                         * JOB_SINCE_NOW: query the directory itself */
+	bool only_shared;       /* VERIFY: the directory is known to be down; do not wait for it */
 };
 
 /* An answer. Strings are owned and never NULL. */

@@ -1,4 +1,4 @@
-/* The queue in front of the auth workers: whose turn it is, and who is refused when there is too much. */
+/* The queue of the auth workers: which job is next, and which are refused under overload. */
 #include "authd/jobs.h"
 
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include "lib/mem.h"
 #include "node/wire.h"
 
-#define TELL_SECONDS 60 /* refusals are told to the log so often at most */
+#define TELL_SECONDS 60 /* least time between log lines about refusals */
 
 /* Classes of work: each may take all workers but one while others wait; those that ask directories together at all times,
  * for these, and name servers on the way to them, may be silent for longer than anybody can wait. */
@@ -28,9 +28,9 @@ enum class {
 enum state { JOB_WAITING, JOB_BUSY, JOB_REFUSED };
 
 struct queued_job {
-	struct queued_job *prev, *next;             /* of the list that its state says */
+	struct queued_job *prev, *next;             /* of the list of its state */
 	struct queued_job *waiter_prev, *waiter_next; /* of its waiter */
-	struct waiter *waiter;                        /* NULL: nobody wants the answer any more */
+	struct waiter *waiter;                        /* NULL: cancelled */
 	struct client *client;                      /* waiting: whom it is for; NULL: the node */
 	uint32_t id;
 	int fd;
@@ -78,14 +78,14 @@ struct jobs {
 	struct job_worker *workers;
 	unsigned nworkers, busy[CLASS_COUNT];
 	struct queued_job *own[CLASS_COUNT];              /* of CLASS_OWN and CLASS_PROBE: first in, first out */
-	struct line *ring[CLASS_COUNT];                   /* whose turn it is stands first */
-	enum class last;                                  /* of look-ups and hashes: which had its turn */
+	struct line *ring[CLASS_COUNT];                   /* the first one is next */
+	enum class last;                                  /* of lookups and hashes: which one ran last */
 	unsigned waiting, waiting_class[CLASS_COUNT];
 	struct client *clients;
 	struct client *by_waiting[JOBS_CLIENT_MAX + 1];   /* by their number of waiting jobs */
 	unsigned most;                                    /* the highest number that one has */
 	struct waiter *waiters;
-	struct queued_job *refused;                       /* to be told from the loop */
+	struct queued_job *refused;                       /* reported from the loop */
 	ev_timer tell;
 	uint64_t nrefused, reported;
 	double tell_again;
@@ -226,7 +226,7 @@ static bool may_go(const struct jobs *j, enum class class)
 	return !others || j->busy[class] + 1 < j->nworkers;
 }
 
-/* Takes the job whose turn it is out of the queue; NULL: nothing waits. */
+/* Takes the next job out of the queue; NULL: it is empty. */
 static struct queued_job *next_job(struct jobs *j)
 {
 	enum class class = CLASS_OWN;

@@ -1,4 +1,4 @@
-/* Mechanisms that do not tell the password: what an account has to have for each, and whether an answer is right. */
+/* Mechanisms that reveal no password: what each needs of an account, and the check of responses. */
 #include "authd/mech.h"
 
 #include <openssl/evp.h>
@@ -55,10 +55,10 @@ static bool stored_state(struct str *out, const char *hash, const struct account
 
 struct mech;
 /* Appends the right answer to CHALLENGE, where A has anything to make it of; else one that is made of nothing, and false.
- * PASSWORD is NULL where nobody knows it. */
+ * PASSWORD is NULL if it is not known. */
 typedef bool answer_maker(struct str *out, const struct mech *m, const struct account *a, const char *password, const char *challenge);
 
-/* What an account has to have for a mechanism that does not tell the password. */
+/* What an account needs for a mechanism that reveals no password. */
 struct mech {
 	bool clear;                /* a clear password will do */
 	bool (*stored)(const struct mech *m, const struct account *a); /* something else will do; NULL: nothing */

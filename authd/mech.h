@@ -7,7 +7,7 @@
 #include "authlib/scram_secret.h"
 #include "node/msg_auth.h"
 
-/* Nobody may log in to it, by whatever mechanism. */
+/* Locked: no login by any mechanism. */
 bool account_locked(const struct account *a);
 
 /* The account's password, where its directory has it in clear ({PLAIN} hashes too), in DST, which the caller wipes. */

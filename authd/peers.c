@@ -9,7 +9,7 @@
 #include "lib/str.h"
 
 enum { NAMES_MAX = 10000, HEALTH_MAX = 10000 };
-#define RETRY_SECONDS 5 /* after a failed look-up nobody asks again for so long */
+#define RETRY_SECONDS 5 /* after a failed lookup, before the next one */
 
 struct peer_name {
 	char host[RESOLVER_HOST_MAX];
@@ -29,7 +29,7 @@ enum peer_state {
 	PEER_STATE_DOWN /* it failed the last time; until `until` it is tried last */
 };
 
-/* An account whose login got no answer. */
+/* An account whose login was not answered. */
 struct slow_login { char *user; double when; };
 
 struct peer_health {
@@ -110,7 +110,7 @@ static struct peer_name *add_name(struct peers *p, const char *host)
 {
 	struct peer_name *name = mem_alloc(sizeof(*name));
 
-	/* The oldest name that nobody waits for makes room. */
+	/* Drop the oldest name that no login waits for. */
 	for (struct peer_name *old = p->names, *next; old != NULL && HASH_COUNT(p->names) >= NAMES_MAX; old = next) {
 		next = old->hh.next;
 		if (!old->asked)
@@ -150,7 +150,7 @@ enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port,
 	return name->last == NAME_NO_ANSWER ? PEERS_SILENT : PEERS_NONE;
 }
 
-/* For whoever has to mend it, once until the answer is another one. */
+/* Logs a problem once, until the answer changes. */
 static void log_answer(const struct peer_name *name, enum name_answer answer)
 {
 	if (answer == name->last)

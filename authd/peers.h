@@ -23,8 +23,8 @@ void peers_set(struct peers *p, double ttl, double down_time, double patience);
 
 enum peers_answer { PEERS_KNOWN, PEERS_WAIT, PEERS_NONE, PEERS_SILENT };
 /* The addresses of HOST (a name or a numeric address) into ADDR (room for RESOLVER_ADDRS_MAX; ports are set to PORT).
- * WAIT: nobody knows yet; ask again when peers_resolved() was told, or PATIENCE has passed. NONE: it has no address. SILENT:
- * nobody can tell now. NOW: seconds of any clock that does not jump. */
+ * WAIT: not known yet; call again after peers_resolved(), or PATIENCE has passed. NONE: it has no address. SILENT:
+ * no answer now. NOW: seconds of any clock that does not jump. */
 enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port, double now, struct net_addr *addr, unsigned *n);
 /* The answer for HOST, as a resolver_fn gets it. */
 void peers_resolved(struct peers *p, const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n, double now);

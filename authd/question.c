@@ -1,6 +1,6 @@
 /* A question's way: memory (a proven password, a remembered wrong guess), a question of the same that is on its way, a job.
  *
- * Two digests: KEY of the account as it is asked for, under which the proven account is remembered with the digest of its
+ * Two digests: KEY of the account as queried, under which the proven account is remembered with the digest of its
  * password; and PROOF of both, under which wrong guesses are remembered and questions on their way are shared. So a new
  * password replaces the old one as soon as it has been used, and a guess says nothing about other passwords.
  *
@@ -22,7 +22,7 @@
 /* After this time an account that was proven lately is let in without the directory's answer. */
 static const double patience = 0.8;
 
-/* One job. It may outlive those who asked: what it brings is remembered. */
+/* One job. It may outlive its waiters: its answer is cached. */
 struct pending {
 	struct questions *qs;
 	struct pending *prev, *next; /* of all */
@@ -33,7 +33,7 @@ struct pending {
 	bool verify, shared, probe;
 	bool lasting;                 /* goes on while the directory is down: a probe, an operator's, one to the pool alone */
 	bool answering;
-	bool keep;                    /* the askers were answered from memory; the job goes on */
+	bool keep;                    /* the waiters were answered from the cache; the job continues */
 	unsigned pos;
 	int64_t asked;
 	uint64_t epoch;
@@ -59,7 +59,7 @@ struct questions {
 	uint8_t settings[SETTINGS_DIGEST_LEN];
 	int64_t ttl, negative_ttl, stale; /* ms */
 	struct pending *all, *shared;
-	uint64_t epoch;            /* what was asked in an older one is not remembered */
+	uint64_t epoch;            /* answers to queries of an older one are not cached */
 	struct probe probe[AUTH_CHAIN_MAX];
 	uint64_t since;            /* verdicts that nodes share count if they are newer, unix seconds */
 	struct question_counts counts;
@@ -119,7 +119,7 @@ static void remember(struct pending *q, const struct job_done *done)
 			cache_put(qs->cache, CACHE_GOOD, &q->key, &q->user, &value, &done->account);
 		return;
 	}
-	/* Somebody's wrong guess takes nothing away from who knows the password: the account is still there, or still not. */
+	/* A wrong password must not affect the account's owner: the account stays cached as it is. */
 	if (v != NULL && (same(&v->proof, &q->proof) || !(v->answered ? done->result == AUTH_MISMATCH : !done->answered)))
 		cache_drop(qs->cache, &q->key);
 	if (done->result != AUTH_BROKEN && qs->negative_ttl != 0)
@@ -186,7 +186,7 @@ static unsigned askers(const struct pending *q)
 	return n;
 }
 
-/* There is no answer, or none soon: whoever was proven lately gets in. False: nobody did. */
+/* There is no answer, or none soon: recently verified accounts are let in. False: there was none. */
 static bool give_stale(struct pending *q)
 {
 	struct questions *qs = q->qs;
@@ -239,7 +239,7 @@ static struct pending *find_at(struct questions *qs, unsigned pos, const struct 
 	return NULL;
 }
 
-/* POS is down: nobody waits for it any longer. */
+/* POS is down: stop waiting for it. */
 static void release_all(struct questions *qs, unsigned pos, const struct pending *but)
 {
 	struct pending *q;
@@ -349,7 +349,7 @@ static struct pending *submit(struct questions *qs, const struct memory *m, cons
 {
 	struct pending *q = mem_alloc(sizeof(*q));
 	uint32_t id = jobs_next_id(qs->jobs);
-	/* Who asks by hand, or finds out whether a directory is back, asks it. */
+	/* Operators and probes query the directory itself. */
 	unsigned avoid = query->fresh ? 0 : health_all_down(qs->health) & ~(1U << query->pos);
 
 	q->qs = qs;
@@ -469,7 +469,7 @@ void question_passed(struct questions *qs, const struct directory_query *query, 
 		return;
 	make_digests(qs, &m, query);
 	if (find_proven(qs, &m.key, &m.proof, m.now, INT64_MAX) != NULL)
-		return; /* the drivers have not been asked since */
+		return; /* no driver was queried since */
 	v = cache_find(qs->cache, &m.proof);
 	value.proof = m.proof;
 	value.time = v != NULL ? v->time : m.now;
@@ -518,7 +518,7 @@ static void forget_probes(struct questions *qs)
 	}
 }
 
-/* What is on its way answers those who asked, and nobody else. */
+/* Pending queries answer only those who wait for them. */
 static void begin_anew(struct questions *qs)
 {
 	struct pending *q;

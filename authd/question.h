@@ -1,5 +1,5 @@
 /* Questions to the drivers that may wait (LDAP, SQL, ...): the one way from authd's loop to them.
- * Whoever asks is called back once, from inside question_ask() where the answer is known, else from the loop.
+ * The caller is called back once: inside question_ask() if the answer is known, else from the loop.
  *
  * What a directory said is remembered (AUTH_CACHE_TTL, AUTH_CACHE_NEGATIVE_TTL), equal questions on their way are one
  * job, and while the directory is down accounts that were proven within AUTH_CACHE_STALE are still let in. */
@@ -13,11 +13,11 @@
 struct questions; /* those of a node */
 struct pending;  /* one on its way */
 
-/* What the directories are asked; nothing of it need outlive the call. */
+/* A query to the directories; nothing of it need outlive the call. */
 struct directory_query {
 	struct auth_question question;
 	unsigned pos; /* position in the chain to begin at, of a driver that may wait */
-	bool fresh;   /* an operator asks: the directory itself shall answer, down or not; nothing that is remembered */
+	bool fresh;   /* an operator: query the directory itself, down or not; no cached answer */
 };
 
 /* ACCOUNT is the callee's to copy, without DEFAULTOPTIONS. A record that was asked for (no password) has hash and clear;
@@ -31,7 +31,7 @@ struct answer {
 };
 typedef void answer_fn(const struct answer *answer, void *arg);
 
-/* Someone who waits for an answer: a member of whoever asks, all zero while it does not. */
+/* A waiter for an answer: a member of the caller, all zero while it does not wait. */
 struct asker {
 	struct asker *prev, *next; /* of those who ask the same */
 	struct pending *question;
@@ -42,7 +42,7 @@ struct asker {
 struct question_counts {
 	uint64_t hits;     /* proven passwords answered from memory */
 	uint64_t negative; /* wrong guesses likewise */
-	uint64_t misses;   /* asked of the directory, or would have been if it were not down */
+	uint64_t misses;   /* queries to the directory, or that would have been if it were not down */
 	uint64_t shared;   /* had the answer to another's question */
 	uint64_t stale;    /* let in because they had been proven within AUTH_CACHE_STALE, while no answer came */
 };

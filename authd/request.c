@@ -61,7 +61,7 @@ static void say_crowded(struct authd *a)
 		worker_send(w, &out);
 }
 
-/* RQ waits for room. The workers are asked who has arrived: they tell it in passing else. */
+/* RQ waits for room. Request from the workers which logins succeeded: otherwise they report it later. */
 static void hold(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -75,7 +75,7 @@ static void hold(struct request *rq)
 	ev_timer_start(a->ctx.loop, &a->room_timer); /* unless it runs */
 }
 
-/* RQ has a state in which it looks again when something has come. */
+/* RQ is in a state that retries when something arrives. */
 static void enter_queue(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -144,7 +144,7 @@ void request_enter(struct request *rq, enum request_state state)
 		enter_queue(rq);
 }
 
-/* Nobody wants RQ any more, which waits somewhere. */
+/* RQ is cancelled while it waits. */
 static void request_end(struct request *rq)
 {
 	leave_queue(rq);
@@ -207,7 +207,7 @@ enum request_state request_refuse(struct request *rq, enum auth_verdict v, const
 	snprintf(reply.reason, sizeof(reply.reason), "%s", reason);
 	text_make_plain(reply.reason, ' ');
 	if (rq->believed)
-		reply.client = rq->client; /* nobody shall blame the node that forwarded it */
+		reply.client = rq->client; /* so that the forwarding node is not blamed */
 	reply.signature = request_hop_signature(rq);
 	reply.delay_ms = v == AUTH_VERDICT_WRONG ? (uint32_t)(rq->worker->a->ctx.set->node_LOGIN_FAIL_DELAY * 1000) : 0;
 	return REQUEST_REFUSE;
@@ -309,7 +309,7 @@ void request_resume(struct authd *a)
 	}
 }
 
-/* Each of them looks again whether there is room. */
+/* Each of them checks again for room. */
 static void on_room_timer(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 {
 	struct authd *a = t->data;
@@ -331,7 +331,7 @@ static void on_address_timer(struct ev_loop *loop, ev_timer *t, int revents UNUS
 {
 	struct authd *a = t->data;
 
-	ev_timer_stop(loop, t); /* who goes on waiting starts it again */
+	ev_timer_stop(loop, t); /* those that still wait start it again */
 	request_resume(a);
 }
 

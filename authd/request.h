@@ -15,7 +15,7 @@ void request_cancel(struct authd_worker *w, uint32_t id);
 void request_step(struct authd_worker *w, uint32_t id, const char *text);
 /* The questions of W that have waited for their client since before THEN (seconds of lib/clock.h) are refused. */
 void request_expire(struct authd_worker *w, double then);
-/* W is told "not now" for its question ID, of which there is nothing (more). */
+/* Answers request ID of W, which does not exist (any more), with a temporary failure. */
 void request_unknown(struct authd_worker *w, uint32_t id, const char *reason);
 /* All questions of W end with it. */
 void request_drop_all(struct authd_worker *w);
@@ -31,8 +31,8 @@ void request_init(struct authd *a);
 enum request_state {
 	REQUEST_NEW,
 	REQUEST_IDENTIFY,   /* step: for which client does it stand; is the challenge that it answers one of ours? */
-	REQUEST_LOOKUP,     /* step: whose account is it? The drivers are asked, from number `pos` on */
-	REQUEST_FIRST_LOAD, /* wait: for the userdb, which nobody has read yet */
+	REQUEST_LOOKUP,     /* step: the account; queries the drivers from number `pos` on */
+	REQUEST_FIRST_LOAD, /* wait: for the first load of the userdb */
 	REQUEST_DIRECTORY,  /* wait: for the answer of a driver that may wait itself */
 	REQUEST_VERIFY,     /* step: are the credentials right, by its mechanism? `result` says whether there is an account */
 	REQUEST_HASH,       /* wait: for an auth worker, which computes a slow hash */
@@ -61,7 +61,7 @@ struct request {
 	char *challenge;              /* that the client has answered; NULL: there was none */
 	struct scram *scram;          /* a login in steps; NULL: it is none */
 	double kept_since;            /* lib/clock.h: it is among its worker's nkept; 0: it is not */
-	bool retried;                 /* the worker has asked again */
+	bool retried;                 /* the worker has retried */
 	struct account account;
 	unsigned pos;                 /* in the chain */
 	struct asker asker;           /* DIRECTORY */
@@ -69,8 +69,8 @@ struct request {
 	uint8_t passed[AUTH_CHAIN_MAX]; /* by position: directories that do not know the account said to go on there; 0: not asked */
 	enum auth_result result;
 	bool no_account;              /* the password is checked against a dummy, for the time it takes */
-	bool believed;                /* the hop says the truth */
-	enum hop_check signature;     /* what is thought of the hop's */
+	bool believed;                /* the hop is trusted */
+	enum hop_check signature;     /* result of checking the hop's */
 	char *signed_for;             /* our name, as which a node of the pool has signed the hop; NULL: none has */
 	struct net_addr client;
 	bool client_tls;
@@ -92,7 +92,7 @@ struct auth_reply *request_reply(void);
 bool request_keep(struct request *rq);
 /* Sends it, and wipes its secrets. */
 void request_send_reply(struct request *rq);
-/* What the answer says to the node before of its signature. */
+/* What the reply reports to the forwarding node about its signature. */
 enum hop_check request_hop_signature(const struct request *rq);
 const struct service *request_service(const struct request *rq);
 /* Sends M to W. */

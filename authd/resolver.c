@@ -1,4 +1,4 @@
-/* A child process for each look-up of a name, and its end when the time is over. */
+/* Host name lookups, each in a child process with a time limit. */
 #include "authd/resolver.h"
 
 #include <errno.h>
@@ -92,7 +92,7 @@ static void drop(struct lookup *l)
 	mem_free(&l);
 }
 
-/* What the child has said. */
+/* The result of the child. */
 static enum name_answer read_answer(struct msgr *r, struct net_addr *addr, unsigned *n)
 {
 	while (!r->bad && r->p != r->end && *n < RESOLVER_ADDRS_MAX)
@@ -153,7 +153,7 @@ static void start(struct lookup *l)
 		ev_io_start(r->loop, &l->io);
 	} else {
 		log_error("cannot look up mailhost %s: %s", l->host, str_cstr(&why));
-		seconds = 0; /* told from the loop */
+		seconds = 0; /* reported from the loop */
 	}
 	ev_timer_set(&l->timer, seconds, 0);
 	ev_timer_start(r->loop, &l->timer);

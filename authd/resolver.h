@@ -26,9 +26,9 @@ struct resolver;
 /* HOST has these N addresses (at most RESOLVER_ADDRS_MAX, port 0; N is 0 unless ANSWER is NAME_FOUND). */
 typedef void resolver_fn(const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n, void *arg);
 
-/* FN is called from the loop, once for each question. A look-up that takes longer than SECONDS is ended. */
+/* FN is called from the loop, once for each lookup. A look-up that takes longer than SECONDS is ended. */
 struct resolver *resolver_new(struct ev_loop *loop, double seconds, resolver_fn *fn, void *arg);
-/* Ends what is under way; nobody is called. Empties *R, which may be NULL. */
+/* Ends pending lookups without calling back. Empties *R, which may be NULL. */
 void resolver_free(struct resolver **r);
 /* Looks up HOST (shorter than RESOLVER_HOST_MAX; the caller asks for a name once at a time). Never calls back from here. */
 void resolver_ask(struct resolver *r, const char *host);

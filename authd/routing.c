@@ -66,7 +66,7 @@ static enum request_state refuse_loop(struct request *rq, const char *why)
 
 	snprintf(reason, sizeof(reason), "mailhost %s is not this node (%s), but the login %s; set mailhost or PROXY_HOSTNAME so"
 	    " that one node calls itself by that name", rq->route.host[0].name, rq->worker->a->ctx.set->self[0], why);
-	note_loop(rq); /* the worker says it */
+	note_loop(rq); /* the worker logs it */
 	return request_refuse(rq, AUTH_VERDICT_LOOP, reason);
 }
 
@@ -104,7 +104,7 @@ static void add_target(struct auth_reply *r, const char *host, const struct net_
 /* What is known of the hosts so far, while step_targets() goes through them. */
 struct choice {
 	struct auth_reply *up, *down; /* targets that may answer, and those that did not when they were tried last */
-	const char *silent;           /* a name that nobody can tell the address of now */
+	const char *silent;           /* a name without an address for now */
 	bool here;                    /* this node takes the login */
 };
 
@@ -261,9 +261,9 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 	return refuse_crowded(rq, t, mine, all, now);
 }
 
-/* --- what the peer is told --- */
+/* --- credentials for the peer --- */
 
-/* What the peer may be told where the client has not told its password. False: there is nothing. */
+/* Credentials for the peer if the client has not sent its password. False: there are none. */
 static bool lend_credentials(struct request *rq, struct auth_reply *r)
 {
 	const struct authd *a = rq->worker->a;

@@ -13,7 +13,7 @@ enum { SALT_LEN = 16 };
 enum known {
 	KNOWN_KEYS,     /* the directory has the keys */
 	KNOWN_PASSWORD, /* it has the password: the keys are computed from it */
-	KNOWN_NOTHING   /* nobody: the client will be wrong, but shall not learn it sooner */
+	KNOWN_NOTHING   /* no such account: the login must fail, but not sooner than others */
 };
 
 struct scram {

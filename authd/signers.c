@@ -140,7 +140,7 @@ static struct entry *place(struct signers *s, enum signers_side side, const char
 	return e;
 }
 
-/* E is to be said: it was not within the hour, and there were not too many lines. */
+/* E is to be logged: not logged within the hour, and not too many lines. */
 static bool say(struct signers *s, struct entry *e, bool first, double now)
 {
 	if (!first && now - e->said < SIGNERS_HOUR)

@@ -15,7 +15,7 @@ struct store_ops {
 	bool (*get)(void *ctx, const char *key, struct str *out);
 	/* Keeps LEN bytes for about SECONDS, if it can. */
 	void (*set)(void *ctx, const char *key, const void *p, size_t len, unsigned seconds);
-	/* The last value was nobody's that we know: a connection that got out of step says such things. It is closed. */
+	/* The last value was not one of ours, as on a connection out of step. It is closed. */
 	void (*distrust)(void *ctx, const char *key);
 };
 

@@ -1,4 +1,4 @@
-/* The tokens of other nodes that were taken in the last minutes, in the order of their age. */
+/* Tokens of other nodes used in the last minutes, in the order of their age. */
 #include "authd/tokens.h"
 
 #include <uthash.h>

@@ -168,7 +168,7 @@ static void add_routes(struct tool_query *t)
 			add_route(t, p, protocols[p].title);
 }
 
-/* --- the record of a name, then whatever was asked --- */
+/* --- the record of a name, then what the command requests --- */
 
 static void finish(struct tool_query *t)
 {
@@ -312,7 +312,7 @@ void tool_flush(struct authd *a, uint32_t query, const char *user)
 		n = questions_flush(a->questions, NULL);
 	} else {
 		n = questions_flush(a->questions, user);
-		/* Clients may leave the domain out, and be asked for with it. */
+		/* Clients may omit the domain that the query needs. */
 		for (int p = 0; p < PROTOCOL_COUNT; p++) {
 			char name[ACCOUNT_NAME_MAX];
 
@@ -372,7 +372,7 @@ void tool_status(struct authd *a, uint32_t query)
 	str_addf(&text, "cache_hits=%llu\ncache_misses=%llu\ncache_negative=%llu\ncache_shared=%llu\ncache_stale=%llu\ncache_entries=%u\n"
 	    "cache_bytes=%zu\n", (unsigned long long)counts->hits, (unsigned long long)counts->misses, (unsigned long long)counts->negative,
 	    (unsigned long long)counts->shared, (unsigned long long)counts->stale, cache_entries(a->cache), cache_bytes(a->cache));
-	/* What was read last may have been refused while an older state of the file goes on being used. */
+	/* The last read may have been refused while an older state of the file is in use. */
 	str_addf(&text, "userdb=%s\nuserdb_accounts=%llu\nuserdb_refused=%d\nuserdb_bad_lines=%llu\n",
 	    db == NULL ? "not loaded" : userdb_status_name(a->report.status), (unsigned long long)(db != NULL ? userdb_count(db) : 0),
 	    auth_chain_uses_image(a->chain) && (db == NULL || (a->report.status != USERDB_BUILT && a->report.status != USERDB_CHANGED)),

@@ -50,7 +50,7 @@ static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
 
 static enum request_state check_password(struct request *rq);
 
-/* A quick refusal would tell that there is such an account: names that nobody has take a slow hash's time. */
+/* A quick refusal would reveal that the account exists: unknown names take a slow hash's time. */
 static bool others_are_slow(const struct request *rq)
 {
 	return password_is_slow(auth_chain_dummy_hash(rq->worker->a->chain));
@@ -64,7 +64,7 @@ static enum request_state check_dummy(struct request *rq)
 	return check_password(rq);
 }
 
-/* Another node of the pool says that the client has proven itself there: as good as a password, for it is signed. */
+/* Another node of the pool has authenticated the client: as good as a password, because it is signed. */
 static enum request_state verify_token(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -92,7 +92,7 @@ static enum request_state verify_token(struct request *rq)
 	return verdict(rq, rq->result == AUTH_OK && account_locked(&rq->account) ? AUTH_DISABLED : rq->result);
 }
 
-/* For who wonders why somebody's password is said to be wrong. */
+/* Explains in the log why a correct password may be refused. */
 static void log_cannot(const struct request *rq, const char *why)
 {
 	char name[ACCOUNT_NAME_MAX];
@@ -103,7 +103,7 @@ static void log_cannot(const struct request *rq, const char *why)
 
 static void on_computed(const struct job_done *done, int fd UNUSED, void *arg);
 
-/* A login in steps goes on: CHALLENGE is what the client is told, if that is next. */
+/* A multi-step login continues: CHALLENGE is sent to the client, if that is next. */
 static enum request_state scram_go_on(struct request *rq, enum scram_next next, const struct str *challenge)
 {
 	struct authd *a = rq->worker->a;
@@ -175,7 +175,7 @@ static enum request_state verify_scram(struct request *rq)
 	return next;
 }
 
-/* The client did not tell its password but answered a challenge: is that right? */
+/* Checks the response to a challenge. */
 static enum request_state verify_answer(struct request *rq)
 {
 	const char *why = "";
@@ -201,7 +201,7 @@ static enum request_state check_password(struct request *rq)
 			return check_dummy(rq);
 		return verdict(rq, result);
 	}
-	/* Wrong guesses are remembered for names that nobody has, too: else a second try would tell them apart. */
+	/* Wrong passwords are cached for unknown names, too: else a second try would distinguish them. */
 	result = cache_hash_result(a->cache, rq->name, acct->hash, rq->q.password);
 	if (result != AUTH_TRY_LATER)
 		return verdict(rq, result);
@@ -236,7 +236,7 @@ enum request_state step_verify(struct request *rq)
 
 /* --- verdict --- */
 
-/* The password is right: those who did not know the account need not be asked about it again soon. */
+/* The password is correct: drivers that do not know the account need not be queried again soon. */
 static void tell_passed(struct request *rq)
 {
 	for (unsigned pos = 0; pos < ARRAY_LEN(rq->passed) && rq->q.mech == AUTH_MECH_PASSWORD; pos++)

@@ -55,7 +55,7 @@ struct auth_chain {
 	unsigned avoid; /* a bit for each position */
 	struct link links[AUTH_CHAIN_MAX];
 	const struct userdb *image;
-	char dummy[ACCOUNT_HASH_MAX]; /* as the last slow hash that was checked here, but nobody's; "": none was */
+	char dummy[ACCOUNT_HASH_MAX]; /* like the last slow hash checked here, but of no account; "": none yet */
 };
 
 const struct auth_driver *auth_driver_find(const char *name)
@@ -254,7 +254,7 @@ void auth_chain_avoid(struct auth_chain *c, unsigned positions)
 	c->avoid = positions;
 }
 
-/* The last fence, whichever driver it is: nothing of an account may end a line of what a peer is told, or of a log. */
+/* A final check for all drivers: no text of an account may end a line to a peer or in a log. */
 static enum auth_result judge(const struct link *l, const char *user, enum auth_result r, struct account *out)
 {
 	char name[ACCOUNT_NAME_MAX];

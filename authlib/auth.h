@@ -31,7 +31,7 @@ struct auth_question {
 	const char *service;    /* "imap", "pop3", or what AUTHSERVICE makes of it */
 	const char *user;       /* with its domain */
 	const char *password;   /* is it right? NULL: only the record is wanted, with what is stored of the password */
-	struct net_addr client; /* who wants to log in; family 0: nobody knows, or it is the operator's tool */
+	struct net_addr client; /* address of the client; family 0: not known, or the operator's tool */
 };
 
 /* One account of a list. WHY NULL: A is the record as lookup() has it, without passwords. WHY not NULL: there is such an

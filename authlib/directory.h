@@ -1,4 +1,4 @@
-/* The servers of one directory, as one process sees them: which may be asked now. What happens to them is told to authd
+/* The servers of one directory, as one process sees them: which are usable now. Their failures are reported to authd
  * (authlib/dirnews.h), which tells the log.
  * The first server of the list is preferred. One that refuses at once is asked again at once: that costs nothing.
  * One that lets its callers wait is left alone for a while, longer each time, so that it takes few logins with it. */

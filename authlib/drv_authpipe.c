@@ -1,5 +1,5 @@
 /* authpipe: accounts that a program of the site's own knows. It is started once in each auth worker, reads questions from
- * its standard input and answers to its standard output (authlib/courier.h); one that hangs, dies or talks nonsense is
+ * its standard input and answers to its standard output (authlib/courier.h); one that hangs, dies or answers nonsense is
  * ended and started again. Waits: for auth workers. */
 #include "authlib/drv_authpipe.h"
 
@@ -36,7 +36,7 @@ static int run_program(void *arg)
 	return 127;
 }
 
-/* It has ended, or says something that nobody asked: the next answer could not be told from it. */
+/* It has ended, or sent unrequested output, which could be mistaken for the next answer. */
 static bool is_stale(const struct authpipe *a)
 {
 	struct pollfd p = { .fd = a->child.from, .events = POLLIN };

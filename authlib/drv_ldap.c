@@ -173,7 +173,7 @@ static void set_options(const struct ldap_dir *d, LDAP *ld)
 	ldap_set_option(ld, LDAP_OPT_NETWORK_TIMEOUT, &tv);
 	ldap_set_option(ld, LDAP_OPT_TIMEOUT, &tv);
 	ldap_set_option(ld, LDAP_OPT_X_KEEPALIVE_IDLE, &idle);
-	/* Referrals would be followed without end of time, and as nobody. */
+	/* Referrals would be followed anonymously and without a time limit. */
 	ldap_set_option(ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
 }
 
@@ -262,7 +262,7 @@ static bool exchange(struct ldap_dir *d, struct ldap_conn *c, exchange_fn *fn, v
 		if (o == LOST) {
 			bool waited = end - start >= DIRECTORY_SLOW_MS;
 
-			/* A connection that the server closed while nobody used it is no outage. */
+			/* A connection that the server closed while idle is not an outage. */
 			close_connection(c);
 			if (c->fresh || waited) {
 				directory_failed(&d->servers, c->server, end, end - start, str_cstr(&why));
@@ -474,7 +474,7 @@ static enum auth_result verify_by_bind(struct ldap_dir *d, const struct auth_que
 	struct bind_check b = { .password = q->password, .result = AUTH_TRY_LATER };
 
 	if (r == AUTH_OK && q->password[0] == '\0') {
-		r = AUTH_MISMATCH; /* a server would take it for "as nobody", and say yes */
+		r = AUTH_MISMATCH; /* a server would treat it as an anonymous bind and accept it */
 	} else if (r == AUTH_OK) {
 		b.dn = dn != NULL ? dn : "";
 		r = b.dn[0] != '\0' && exchange(d, &d->binder, do_bind, &b) ? b.result : AUTH_TRY_LATER;

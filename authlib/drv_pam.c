@@ -184,7 +184,7 @@ static enum auth_result verify_in_child(struct question *q, struct account *out,
 
 	if (r == AUTH_TRY_LATER)
 		return r;
-	/* Who guesses passwords of the system's own users learns nothing, and locks nobody out. */
+	/* Guessing passwords of system users must reveal nothing and lock no account. */
 	if (r == AUTH_OK && !may_own_mail(q, pw))
 		return AUTH_UNKNOWN;
 	status = pam_start_confdir(q->asked.service, q->asked.user, &conv, confdir[0] != '\0' ? confdir : NULL, &pam);

@@ -241,7 +241,7 @@ static bool tell_rows(PGresult *res, sql_row_fn *fn, void *arg)
 	return true;
 }
 
-/* The next result of a list, a row mostly, is told. False: it was the last one, or the list breaks off; *ALL tells. */
+/* Passes on the next result of a list, usually a row. False: it was the last one, or the list is incomplete (*ALL). */
 static bool next_result(struct pgsql *p, sql_row_fn *fn, void *arg, bool *all, struct str *why)
 {
 	PGresult *res;

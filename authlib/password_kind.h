@@ -25,7 +25,7 @@ struct password_kind {
 	enum auth_result (*check)(const struct password_scheme *s, const struct str *body, const char *password);
 	/* Bytes at the front of BODY that name the cost; whole or damaged. NULL: 0. */
 	size_t (*class)(const char *body);
-	/* Changes the sound BODY so that it takes the same time and belongs to nobody. */
+	/* Changes the valid BODY so that it takes the same time but matches no password. */
 	void (*dummy)(const struct password_scheme *s, struct str *body);
 	/* A new one into the empty BODY; false if it cannot be made here. NULL: never is. */
 	bool (*make)(const struct password_scheme *s, struct str *body, const char *password);
@@ -47,7 +47,7 @@ void password_b64_encode(struct str *out, const void *p, size_t len);
 
 /* password_crypt.c, for reports: which kind of crypt(3) hash TEXT is: its prefix, "DES", "unknown". */
 const char *password_crypt_name(const char *text);
-/* A setting of crypt(3)'s default scheme with a digest that belongs to nobody. */
+/* A setting of crypt(3)'s default scheme with a digest that matches no password. */
 void password_crypt_default(char dst[ACCOUNT_HASH_MAX]);
 /* A new hash of the crypt(3) scheme with that prefix ("": the default). */
 bool password_crypt_make(char dst[ACCOUNT_HASH_MAX], const char *prefix, const char *password);

@@ -7,10 +7,10 @@
 
 /* Sets MEMBER of a record to the LEN bytes at P (NULL: ""). False, and what is wrong appended to WHY, if they are too
  * long for the record (ACCOUNT_..._MAX, MAX with NUL) or hold control characters, which no value may have: a password is a
- * line of what another server is told. WHAT names the value; the value itself is never in WHY. */
+ * line sent to another server. WHAT names the value; the value itself is never in WHY. */
 bool record_set(char **member, const void *p, size_t len, size_t max, const char *what, struct str *why);
 /* The uid or gid that the LEN bytes at P (NULL: none) stand for, blanks around it left out. False, and the reason in
- * WHY, if it is no number or 0: nobody's mail belongs to root. */
+ * WHY, if it is not a number, or 0: mail never belongs to root. */
 bool record_id(const void *p, size_t len, const char *what, uint32_t *out, struct str *why);
 /* uid, gid and home are there and usable. */
 bool record_check(const struct account *a, struct str *why);

@@ -116,7 +116,7 @@ static bool ask(struct sqldir *d, bool again, const struct auth_question *q, enu
 		directory_refused(&d->servers, str_cstr(&why));
 	} else if (s == SQL_LOST) {
 		sqldir_close(d);
-		/* A connection that the server closed while nobody used it is no outage, waiting is. */
+		/* A connection that the server closed while idle is not an outage; a timeout is. */
 		if (again || end - start >= DIRECTORY_SLOW_MS)
 			directory_failed(&d->servers, d->server, end, end - start, str_cstr(&why));
 	} else {

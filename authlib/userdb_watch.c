@@ -143,7 +143,7 @@ uint64_t userdb_stamp(const char *path)
 /* --- when to read again --- */
 
 static const double at_rest = 0.99; /* seconds without a change; a timer of one second may come a little early */
-static const double first_patience = 5; /* seconds that nobody can log in at a start, at most */
+static const double first_patience = 5; /* most seconds that logins wait at a start */
 
 void userdb_watch_init(struct userdb_watch *w)
 {
@@ -159,7 +159,7 @@ static int take(struct userdb_watch *w)
 	return 1;
 }
 
-/* Somebody may be writing it. */
+/* It may be being written. */
 static bool is_young(const struct stamp *s)
 {
 	time_t now = time(NULL);

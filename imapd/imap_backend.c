@@ -165,7 +165,7 @@ static void send_login(struct login *l, struct str *out)
 	str_adds(out, "\r\n");
 }
 
-/* Nobody told the client's password: our own nodes take a token, which is good beside ID only, others the master user. */
+/* The client's password is not known: our own nodes accept a token, valid only with ID, others the master user. */
 static enum backend_step send_other(struct login *l, struct str *out)
 {
 	unsigned caps = l->peer.caps;
@@ -357,7 +357,7 @@ void imap_accepted(struct login *l)
 {
 	const struct imap_login *il = l->data;
 
-	/* A client that asked for capabilities before must be told that they changed; one that did not learns them. */
+	/* A client that requested capabilities before must learn that they changed; one that did not learns them. */
 	if (l->set->imapd_IMAP_PROXY_FOREIGN != 0 && l->peer.capability.len != 0)
 		str_addf(&l->out, "* CAPABILITY %s\r\n", l->peer.capability.data);
 	str_adds(&l->out, il->tag);

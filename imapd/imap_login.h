@@ -27,7 +27,7 @@ struct imap_login {
 
 /* The dialogue with an IMAP back end (imap_backend.c). */
 backend_line_fn imap_peer_line;
-/* What the client is told when the back end took the login. */
+/* The reply to the client when the back end accepted the login. */
 void imap_accepted(struct login *l);
 
 /* Appends LEN bytes at P as a quoted string (RFC 3501 4.3). They must hold no CR, LF or NUL. */

@@ -37,14 +37,14 @@ struct chan {
 	void *arg;
 	struct queued *first, **last;
 	size_t queued;
-	uint16_t version; /* that the other end has told */
+	uint16_t version; /* of the other end */
 	bool busy, dead; /* freed in a callback: its memory goes when that has returned */
 };
 
 /* Two: chan_drain() is called from within a message of another channel. */
 static uint8_t in_buf[MSG_SIZE_MAX], drain_buf[MSG_SIZE_MAX];
 
-/* A bundle that is no good, or has one within it, is given to on_msg itself: its type is in nobody's list. */
+/* A malformed bundle, or one within another, is passed to on_msg, which does not know its type. */
 static void deliver(struct chan *c, struct msgr *r, int fd)
 {
 	if (r->type == HELLO && fd == -1 && c->version == 0) {
@@ -98,7 +98,7 @@ static void end_taking(struct chan *c)
 		mem_free(&c);
 }
 
-/* One at a time: the other channels get their turn, and what is left is told again. */
+/* One at a time: other channels get their turn, and the loop reports the rest again. */
 static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 {
 	struct chan *c = io->data;

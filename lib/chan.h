@@ -10,7 +10,7 @@
 
 struct chan;
 
-/* One message; one that is not whole has r->bad set, or a type that nobody knows. FD is the descriptor that came with it, or -1: the callee owns it.
+/* One message; one that is not whole has r->bad set, or an unknown type. FD is the descriptor that came with it, or -1: the callee owns it.
  * The callee may free C with chan_free(). */
 typedef void chan_fn(struct chan *c, struct msgr *r, int fd, void *arg);
 /* The other side is gone, or the socket failed. Called once; the callee frees C. */
@@ -20,7 +20,7 @@ typedef void chan_gone_fn(struct chan *c, void *arg);
 struct chan *chan_new(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg);
 /* Tells the other end which VERSION (not 0) of the messages this end speaks, as the first message of the channel. */
 void chan_greet(struct chan *c, uint16_t version);
-/* The version that the other end has told; 0: none yet. */
+/* The version of the other end; 0: not known yet. */
 uint16_t chan_version(const struct chan *c);
 /* Closes the socket, drops the queue, empties *C (which may be NULL). No callback is called any more. */
 void chan_free(struct chan **c);

@@ -1,4 +1,4 @@
-/* Time for measuring how long something takes or waits. It never steps, whatever happens to the wall clock: nobody is
+/* Time for measuring durations. It never steps, whatever happens to the wall clock: nobody is
  * disconnected because the machine's time was set. (ev_now() is wall-clock time, and steps.) Resolution: a few ms. */
 #ifndef LIB_CLOCK_H
 #define LIB_CLOCK_H

@@ -1,4 +1,4 @@
-/* Connections of any kind: the plain one, and what the loop has to be told for the others. */
+/* Connections of any kind: the plain one, and what others need from the loop. */
 #include "lib/conn.h"
 
 #include <errno.h>

@@ -175,7 +175,7 @@ int msg_recv(int sock, void *buf, struct msgr *r, int *fd)
 {
 	struct iovec iov = { buf, MSG_SIZE_MAX };
 	union fd_room ctl;
-	/* Not CMSG_SPACE(), which has room for a second descriptor that nobody would ever close. */
+	/* Not CMSG_SPACE(), which has room for a second descriptor that would never be closed. */
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = CMSG_LEN(sizeof(int)) };
 	struct cmsghdr *c;
 	ssize_t n;

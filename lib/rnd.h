@@ -1,4 +1,4 @@
-/* Random bytes nobody can guess, a few at a time: tickets, numbers of sessions. They come out of a pool that OpenSSL's
+/* Unpredictable random bytes, a few at a time: tickets, numbers of sessions. They come out of a pool that OpenSSL's
  * generator fills, because that one works the same for 8 bytes as for 500. What was handed out is wiped; a forked
  * child begins with an empty pool. */
 #ifndef LIB_RND_H

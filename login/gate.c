@@ -1,4 +1,4 @@
-/* A worker's listening sockets: opened, paused for want of descriptors, taken over from others. */
+/* A worker's listening sockets: open, paused while descriptors are short, or taken over from other workers. */
 #include "login/gate.h"
 
 #include <errno.h>
@@ -15,9 +15,9 @@
 #include "lib/mem.h"
 
 enum {
-	ACCEPT_BURST = 32, /* clients taken in one turn, so that open sessions get theirs */
+	ACCEPT_BURST = 32, /* clients accepted in one turn of the loop, so that open sessions are served, too */
 	PER_LOGIN = 2,     /* descriptors: the client, the peer */
-	AGAIN_LOGINS = 4,  /* so many must find room before clients are taken again */
+	AGAIN_LOGINS = 4,  /* accept again when there is room for so many */
 	OWN_RESERVE = 16,  /* for channels to new neighbours and what libraries may need */
 	ANSWER_SECONDS = 2,
 	QUIET_SECONDS = 60 /* between two lines of the log about the same */
@@ -45,8 +45,8 @@ struct gate {
 	uint32_t asked;      /* clock_seconds() of the question to the master */
 	/* For the log: */
 	uint32_t quiet_until;
-	unsigned pauses;     /* that were not told yet to be over */
-	bool told;           /* the present one was told */
+	unsigned pauses;     /* whose end was not logged yet */
+	bool told;           /* the current one was logged */
 	uint64_t refused, refused_then;
 };
 
@@ -136,7 +136,7 @@ static void say_full(struct gate *g, const char *why)
 		"get a temporary error. Raise LimitNOFILE, or lower MAXDAEMONS", why, in_use(g), g->limit);
 }
 
-/* The end of a pause that was told, or all of them after a while. */
+/* Logs the end of a logged pause, or of all of them after a while. */
 static void say_over(struct gate *g)
 {
 	uint32_t now = clock_seconds();
@@ -168,7 +168,7 @@ static void take_again(struct gate *g)
 
 void gate_tick(struct gate *g)
 {
-	look_at_limit(g); /* somebody may have changed it */
+	look_at_limit(g); /* it may have changed */
 	if (g->state == GATE_TAKING)
 		say_over(g);
 	if (!gate_is_full(g))
@@ -201,7 +201,7 @@ static bool is_shortage(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/* False: there is nobody, or no descriptor even for this; then not before the next tick. */
+/* False: no client, or no descriptor even for this; then retry at the next tick. */
 static bool refuse_one(struct gate *g, struct entry *e)
 {
 	struct sockaddr_storage ss;

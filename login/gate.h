@@ -3,7 +3,7 @@
  *
  *   NEW --open--> TAKING --no room for one more login--> ASKING (the master: who else has room?)
  *     ASKING --another worker--> LENT: that one takes the clients of our sockets, they are not looked at here
- *     ASKING --nobody--> REFUSING: who comes is told so at once, and let go
+ *     ASKING --nobody--> REFUSING: clients get an error at once and are closed
  *   All three --there is room again--> TAKING.
  *
  * A login needs descriptors later on, for the connection to a peer. A client is only taken in while there are enough for it and
@@ -18,10 +18,10 @@
 
 #define GATE_STATES(X) \
 	X(NEW)      /* not begun yet */ \
-	X(TAKING)   /* clients are taken in */ \
+	X(TAKING)   /* clients are accepted */ \
 	X(ASKING)   /* full; the master looks for another worker */ \
 	X(LENT)     /* full; another worker takes them */ \
-	X(REFUSING) /* full; nobody takes them */ \
+	X(REFUSING) /* full; clients are refused */ \
 	X(SHUT)     /* for ever */
 enum gate_state {
 #define X(name) GATE_##name,
@@ -56,16 +56,16 @@ void gate_drop(struct gate *g, unsigned slot);
 void gate_open(struct gate *g);
 /* Closes all sockets, for ever. */
 void gate_shut(struct gate *g);
-/* The master's answer to tell(FULL), now or later: another worker takes the clients (OTHERS), or nobody can. */
+/* The master's answer to tell(FULL), now or later: another worker accepts the clients (OTHERS), or none can. */
 void gate_answer(struct gate *g, bool others);
 /* To be called each second. */
 void gate_tick(struct gate *g);
 /* N descriptors more can be had without touching those that logins may need. */
 bool gate_has_room(const struct gate *g, unsigned n);
 enum gate_state gate_state(const struct gate *g);
-/* No clients are taken for want of descriptors. */
+/* Not accepting, because descriptors are short. */
 bool gate_is_full(const struct gate *g);
-/* Clients that were told that they cannot be served. */
+/* Clients that were refused. */
 uint64_t gate_refused(const struct gate *g);
 
 #endif

@@ -15,7 +15,7 @@
 #include "settings/protocol.h"
 
 enum {
-	OUT_MAX = 32 * 1024,    /* a client that reads so little of its answers is let go */
+	OUT_MAX = 32 * 1024,    /* a client that does not read its replies is closed */
 	LINGER_MS = 2000,       /* so long may a client take to read the last words */
 	RETRY_MS = 300
 };
@@ -37,7 +37,7 @@ static const char *state_name(enum login_state s)
 static void enter(struct login *l, enum login_state state)
 {
 	log_debug("login %u: %s -> %s", l->request, state_name(l->state), state_name(state));
-	ev_timer_stop(worker_loop(l->worker), &l->timer); /* also one that has expired and would be told next */
+	ev_timer_stop(worker_loop(l->worker), &l->timer); /* also one that has expired and is due */
 	l->state = state;
 }
 
@@ -62,7 +62,7 @@ static void forget_peer(struct login *l)
 	memset(&l->peer, 0, sizeof(l->peer));
 }
 
-/* The session that authd has entered for L is not to be, or is somebody else's business now (0). */
+/* The session that authd has entered for L is cancelled, or belongs to another process now (0). */
 static void end_session(struct login *l)
 {
 	if (l->reply == NULL || l->reply->verdict != AUTH_VERDICT_OK || l->reply->session == 0)
@@ -97,7 +97,7 @@ static void end(struct login *l)
 	l->over = true;
 }
 
-/* The end of every way into the engine, and the only place where a login goes: nobody before has to fear for L. */
+/* Every way into the engine ends here, the only place that frees a login: L stays valid until then. */
 static void leave(struct login *l)
 {
 	if (l->over)
@@ -210,7 +210,7 @@ static void on_delayed(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNU
 	leave(l);
 }
 
-/* An outage: never to be taken for a wrong password, neither by the client nor by who reads the log. */
+/* An outage, which must look like a wrong password neither to the client nor in the log. */
 static void unavailable(struct login *l, const char *code, const char *reason)
 {
 	char more[800];
@@ -424,7 +424,7 @@ static void relay(struct login *l)
 	end(l);
 }
 
-/* For whoever has to mend it: what this mailhost would need. */
+/* Logs what this mailhost would need. */
 static void cannot_forward(struct login *l, const char *host)
 {
 	char more[800];
@@ -437,7 +437,7 @@ static void cannot_forward(struct login *l, const char *host)
 	refuse(l, AUTH_VERDICT_CANNOT, "");
 }
 
-/* The name in mailhost is one more name of this node: for whoever has to mend it. */
+/* Logs that the name in mailhost is another name of this node. */
 static void came_back(struct login *l, const char *host)
 {
 	const struct net_addr *addr = backend_addr(l->backend);
@@ -453,7 +453,7 @@ static void came_back(struct login *l, const char *host)
 	refuse(l, AUTH_VERDICT_LOOP, "");
 }
 
-/* Authd is asked once more, in STATE, for an answer that what has happened since may have changed. */
+/* Sends the request to authd again, in STATE: the reply may have changed since. */
 static void try_again(struct login *l, enum login_state state)
 {
 	l->retried = true;
@@ -615,7 +615,7 @@ void login_handoff_lost(struct login *l)
 
 static void hand_off(struct login *l)
 {
-	/* Output that the client has not taken would be lost with our copy of the descriptor. */
+	/* Output not yet sent would be lost with our copy of the descriptor. */
 	if (l->out.len != 0 || l->in.len > SESSION_LEFTOVER_MAX) {
 		end_session(l);
 		say_bye(l, LOGIN_BYE_TOO_LONG);

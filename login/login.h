@@ -26,12 +26,12 @@ struct login;
 struct worker;
 
 #define LOGIN_STATES(X) \
-	X(GREETING) /* authd makes the challenge that the greeting tells */ \
-	X(COMMAND)  /* waits for the client; what it says goes to the dialect */ \
-	X(AUTH)     /* authd is asked; the client is not read from here on */ \
+	X(GREETING) /* waits for authd's challenge, for the greeting */ \
+	X(COMMAND)  /* waits for commands, which go to the dialect */ \
+	X(AUTH)     /* waits for authd; the client is not read from here on */ \
 	X(DELAY)    /* a refusal waits for its time */ \
 	X(HANDOFF)  /* spawn has a copy of the descriptor; its answer decides */ \
-	X(RETRY)    /* no session server could be had; authd is asked once more in a moment */ \
+	X(RETRY)    /* no session server was available; authd is asked again in a moment */ \
 	X(PEER)     /* the login to another node is under way */ \
 	X(CLOSING)  /* the last words are being sent */
 enum login_state {
@@ -47,7 +47,7 @@ enum login_event {
 	LOGIN_EVENT_BAD,         /* the same, and it was an error: too many of them end the session */
 	LOGIN_EVENT_CREDENTIALS, /* l->user and l->password are set: decide */
 	LOGIN_EVENT_CHALLENGE,   /* l->mech is set: a challenge is wanted, which comes by challenge() */
-	LOGIN_EVENT_QUIT,        /* goodbye was said: close */
+	LOGIN_EVENT_QUIT,        /* the client logged out: close */
 	LOGIN_EVENT_FATAL        /* it cannot go on (an answer may be in l->out): close */
 };
 
@@ -87,10 +87,10 @@ struct login_dialect {
 
 /* Why we end the dialogue with a peer that has done nothing wrong. */
 enum login_stop {
-	LOGIN_STOP_NONE,   /* we do not: what the peer said decides */
-	LOGIN_STOP_NO_WAY, /* nobody told the password, and the peer takes nothing in its place */
+	LOGIN_STOP_NONE,   /* none: the peer's reply decides */
+	LOGIN_STOP_NO_WAY, /* the password is not known, and the peer accepts no substitute */
 	LOGIN_STOP_SELF,   /* the peer is this node */
-	LOGIN_STOP_UNFIT   /* what it would be told has control characters */
+	LOGIN_STOP_UNFIT   /* the credentials have control characters */
 };
 
 /* What the dialogue with a peer keeps between lines. */
@@ -103,7 +103,7 @@ struct login_peer {
 	bool as_master;           /* the login is PROXY_MASTER_USER's */
 	enum login_stop stop;
 	enum node_mark mark;      /* of its greeting */
-	enum hop_check signature; /* what it has said of ours */
+	enum hop_check signature; /* its check of ours */
 };
 
 struct login {
@@ -115,7 +115,7 @@ struct login {
 	ev_timer timer;              /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
 	enum login_state state;
 	uint32_t started;            /* loop time, seconds: one deadline for all until hand-over */
-	uint32_t asked;              /* loop time, seconds: when authd was to be asked last */
+	uint32_t asked;              /* loop time, seconds: of the last request to authd */
 	uint32_t request;            /* number of the question to authd or spawn */
 	unsigned bad;                /* consecutive errors */
 	double peer_until;           /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
@@ -133,7 +133,7 @@ struct login {
 	const char *method;          /* "LOGIN", "PLAIN", ...: for the log */
 	enum auth_mech talk;         /* authd keeps a challenge of this mechanism, or what came of it, for `request`;
 	                              * AUTH_MECH_PASSWORD: nothing */
-	struct hop hop;              /* what ID or XCLIENT told; the first one counts */
+	struct hop hop;              /* from ID or XCLIENT; only the first one is used */
 	/* From authd: */
 	struct auth_reply *reply;
 	struct backend *backend;
@@ -141,7 +141,7 @@ struct login {
 };
 
 /* For dialects: sets l->user and l->password to copies, replacing older ones. False (nothing set) if one is
- * empty or too long or has control characters: refused before anybody is asked. */
+ * empty or too long or has control characters: refused without a request. */
 bool login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method);
 /* The same for SCRAM, of which TEXT is the client's first message; a later one is login_set_step()'s, for the same user. */
 bool login_set_first(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *text, size_t len);
@@ -164,9 +164,9 @@ enum backend_step login_came_back(struct login *l);
  * does, the dialogue ends with login_unfit(). */
 bool login_is_fit(const struct login *l);
 enum backend_step login_unfit(struct login *l);
-/* LINE, the peer's answer to the login, may tell what it thinks of our signature. */
+/* LINE, the peer's reply to the login, may report its check of our signature. */
 void login_take_note(struct login *l, const char *line);
-/* Appends what is to be told to the node before of its signature: "" in most cases. */
+/* Appends the report to the forwarding node about its signature: "" in most cases. */
 void login_add_note(const struct login *l, struct str *out);
 /* The hop that the login sends on to that peer. */
 void login_next_hop(const struct login *l, struct hop *out);
@@ -182,7 +182,7 @@ void login_challenge(struct login *l, const char *text);
 void login_auth_reply(struct login *l, struct auth_reply *a);
 /* spawn's answer to the hand-over. */
 void login_handoff_reply(struct login *l, bool ok);
-/* The spawn that had the hand-over died: nobody knows whether a server runs, so the client is let go without a word. */
+/* The spawn that had the hand-over died: a server may be running, so the client is closed without a reply. */
 void login_handoff_lost(struct login *l);
 /* Ends the login if its client has reset the connection: for one that has to wait and is not watched, because bytes of it
  * wait, too. */

@@ -9,15 +9,15 @@
 
 struct sasl {
 	const struct sasl_mechanism *mechanism; /* NULL: there is no exchange */
-	const char *challenge;       /* with SASL_CONTINUE: what the client is told, in base64 ("" is an empty challenge) */
-	char user[ACCOUNT_NAME_MAX]; /* LOGIN: what was told so far */
-	bool have_user;              /* LOGIN; SCRAM: the first message was told */
+	const char *challenge;       /* with SASL_CONTINUE: the server challenge, in base64 ("" is an empty challenge) */
+	char user[ACCOUNT_NAME_MAX]; /* LOGIN: the name, if received */
+	bool have_user;              /* LOGIN; SCRAM: the first message was received */
 };
 
 /* What begins an exchange; texts need not outlive the call. */
 struct sasl_command {
 	const char *list, *prefix;   /* the mechanisms of the settings: see sasl_named() */
-	const char *mechanism;       /* what the client wants, in any case */
+	const char *mechanism;       /* the name from the client, in any case */
 	size_t mechanism_len;
 	const char *initial;         /* the initial response in base64, "=" for an empty one; NULL: there is none */
 	size_t initial_len;
@@ -30,7 +30,7 @@ enum sasl_result {
 	SASL_CONTINUE,    /* send `challenge` and wait for the next line */
 	SASL_ABORT,       /* the client sent "*" */
 	SASL_MALFORMED,   /* no base64, or not what the mechanism says */
-	SASL_AUTHZID,     /* it asks to act for somebody else */
+	SASL_AUTHZID,     /* it requests another authorization id */
 	SASL_UNKNOWN      /* no such mechanism here */
 };
 
@@ -38,7 +38,7 @@ enum { SASL_LINE_MAX = 8192 }; /* characters of a base64 line */
 
 /* A word of LIST (blanks between them) is PREFIX and the LEN bytes at NAME, in any case. */
 bool sasl_named(const char *list, const char *prefix, const char *name, size_t len);
-/* Begins what C says. */
+/* Begins the exchange C. */
 enum sasl_result sasl_start(struct login *l, struct sasl *s, const struct sasl_command *c);
 /* The client's next line, without its line end. Anything but SASL_CONTINUE and SASL_STEP ends the exchange. */
 enum sasl_result sasl_line(struct login *l, struct sasl *s, const char *line, size_t len);

@@ -1,4 +1,4 @@
-/* A session that a worker relays: what the log, `waypost who` and authd must be told of it, in as few bytes as can be.
+/* A session that a worker relays: the data for the log, `waypost who` and authd, in as few bytes as possible.
  * The peer is one record for all its sessions; the text of the session's id is kept only where it is not made from
  * its number. */
 #ifndef LOGIN_RELAYED_H

@@ -26,7 +26,7 @@ enum {
 	AUTHD_PATIENCE = 10,      /* seconds that a login waits for authd */
 	SLOT_BITS = 20,           /* a request number is a slot and a count of its uses */
 	SLOTS_MAX = 1 << SLOT_BITS,
-	ARRIVED_MAX = 8,          /* logins at peers that succeeded and that authd was not told of yet */
+	ARRIVED_MAX = 8,          /* successful logins at peers that were not reported to authd yet */
 	CROWDED_SECONDS = 2
 };
 
@@ -45,7 +45,7 @@ struct worker {
 	struct relay_pool *relays;
 	struct { uint64_t session; uint8_t target; } arrived[ARRIVED_MAX];
 	unsigned narrived;
-	uint32_t crowded_until;   /* loop time, seconds: till then authd is told of each at once */
+	uint32_t crowded_until;   /* loop time, seconds: until then each is reported to authd at once */
 	ev_timer sweep;
 	struct gate *gate;
 	bool draining, retiring;
@@ -326,7 +326,7 @@ static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg)
 		wire_skips(c, r, "authd");
 }
 
-/* The authd that was asked is gone, and all it knew of the logins. */
+/* authd died, and with it all it knew of the logins. */
 static void forget_questions(struct worker *w)
 {
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
@@ -520,7 +520,7 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 			login_end(l, LOGIN_BYE_TIMEOUT);
 		else if (l->state == LOGIN_AUTH && l->request == 0 &&
 		    (w->authd != NULL || now - l->asked >= AUTHD_PATIENCE))
-			login_auth_reply(l, NULL); /* nobody could be asked */
+			login_auth_reply(l, NULL); /* authd was not reachable */
 		else
 			login_check_client(l);
 	}
@@ -538,7 +538,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot UNUS
 	} else if (other == ROLE_SPAWN && generation >= w->spawn_generation) {
 		w->spawn_generation = generation;
 		if (w->spawn != NULL)
-			chan_drain(w->spawn); /* what it said before it died */
+			chan_drain(w->spawn); /* its messages before it died */
 		if (w->spawn != NULL)
 			on_spawn_gone(w->spawn, w);
 		w->spawn = wire_open(ctx->loop, sock, on_spawn, on_spawn_gone, w);

@@ -137,7 +137,7 @@ static enum md_err md_check_dirs(struct md_root *r, int fd, const char *folder)
 
 	for (size_t i = 0; i < ARRAY_LEN(sub); i++) {
 		if (fstatat(fd, sub[i], &st[i], 0) != 0)
-			st[i].st_ino = 0; /* whoever needs it says so */
+			st[i].st_ino = 0; /* reported when it is needed */
 		for (size_t k = 0; k < i; k++)
 			if (st[i].st_ino != 0 && st[i].st_ino == st[k].st_ino && st[i].st_dev == st[k].st_dev)
 				return md_fail(r, MD_NOTMAILDIR, 0, "%s/ and %s/ of folder %s are one directory; make them directories of their own",

@@ -289,7 +289,7 @@ static enum md_err consult_list(struct md_scan *sc)
 			return MD_OK;
 		if (!md_scan_lock(sc))
 			return is_unwritable(sc->lock_err) ? MD_OK : sc->lock_err;
-		/* Only now nobody else adds to list and folder: look at both again. */
+		/* Under the lock list and folder do not grow: check both again. */
 		for (size_t i = 0; i < sc->n_fresh; i++)
 			sc->fresh[i].uid = 0;
 		e = md_scan_look(sc);

@@ -140,7 +140,7 @@ static const char *item_name(const void *arg, uint32_t val, size_t *len_out)
 /* The present names of those that are still to be taken back. */
 static void find_renamed(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n)
 {
-	struct md_root quiet = *r; /* what failed first is what is to be told */
+	struct md_root quiet = *r; /* report the first failure */
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
 	struct md_hash h;
 

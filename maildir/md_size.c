@@ -157,7 +157,7 @@ void md_size_flush(struct md_root *r)
 		return;
 	fd = openat(r->fd, FILE_NAME, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
-		return; /* whoever kept the quota has just given it up, or counts anew */
+		return; /* the quota was just removed, or is being recounted */
 	if (fd < 0 || !append(fd, &s))
 		err = errno;
 	if (fd >= 0)

@@ -163,7 +163,7 @@ enum md_err md_uidlist_write(struct md_root *r, int dirfd, const char *folder, s
 	if (l->uidnext == 0)
 		l->uidnext = 1;
 	md_uidlist_format(l, &text);
-	/* A UID that somebody is told must not be another message's after a power cut. */
+	/* A UID sent to a client must not belong to another message after a power failure. */
 	if (md_replace_file(r, dirfd, dirfd, MD_UIDLIST_FILE, &text, true, &st) != 0 || md_sync_dir(dirfd, ".") != 0) {
 		err = errno;
 		if (fresh)

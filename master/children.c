@@ -161,7 +161,7 @@ bool children_all_ready(const struct master *m)
 	return true;
 }
 
-/* At the start the workers accept nobody before the roles behind them work; clients wait in the queue. */
+/* At the start workers accept no clients before the other roles work; clients wait in the queue. */
 static void begin_workers(struct master *m)
 {
 	for (const struct post *p = m->posts; p != NULL; p = p->next)
@@ -211,7 +211,7 @@ static void on_ready(struct child *c)
 	reload_progress(m, NULL);
 }
 
-/* A login worker that does not speak as ours do has been taken over by somebody: it is not asked to finish. */
+/* A login worker that does not speak as ours do is considered compromised: it is not asked to finish. */
 static void on_unfit(const struct master *m, struct msgr *r)
 {
 	uint32_t slot;
@@ -337,7 +337,7 @@ static void restart_later(struct post *p, double lived)
 	ev_timer_start(p->m->loop, &p->restart);
 }
 
-/* Those who serve clients first, authd and its workers when nobody asks them any more. */
+/* Processes that serve clients first; authd and its workers when no requests can come any more. */
 static void stop_next(struct master *m)
 {
 	for (const struct child *c = m->children; c != NULL; c = c->next)
@@ -370,7 +370,7 @@ static void after_death(struct master *m, struct child *c)
 	}
 }
 
-/* Somebody has sent SIGSTOP or SIGCONT: what the process carries waits with it, but no new clients need to. */
+/* SIGSTOP or SIGCONT: the sessions of the process wait with it, but new clients must not. */
 static void on_held(struct child *c, bool held)
 {
 	char name[32];

@@ -1,5 +1,5 @@
 /* The control socket RUNDIR/control: commands of the operator's tool (master/waypost.c).
- * What only roles know is asked of all of them at once, with a time limit: a role that hangs is named in the
+ * Queries to roles go to all of them at once, with a time limit: a role that hangs is named in the
  * answer, not waited for. Rows go out as fast as the tool takes them. */
 #include <errno.h>
 #include <fcntl.h>
@@ -304,7 +304,7 @@ static void ask(struct query *q, struct child *c, const char *argument)
 	q->waits = w;
 }
 
-/* Asks each process whose role has its bit in ROLES. */
+/* Sends the query to each process whose role has its bit in ROLES. */
 static void ask_all(struct client *client, const char *command, const char *argument, unsigned roles)
 {
 	struct query *q = new_query(client, command);
@@ -385,7 +385,7 @@ void control_answer(struct child *c, struct msgr *r)
 	}
 }
 
-/* One that was told to retire ends when its last session has: it had nothing more to say. */
+/* A retired one exits with its last session: it has nothing more to report. */
 void control_child_gone(struct child *c)
 {
 	for (struct query *q = ctl.queries, *next; q != NULL; q = next) {

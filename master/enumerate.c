@@ -124,7 +124,7 @@ static void tell_news(const struct list *l)
 	dirnews_fini(&news);
 }
 
-/* All drivers are asked, whatever one of them says. */
+/* All drivers are queried, even if one fails. */
 static void list_all(struct list *l, struct auth_chain *chain)
 {
 	l->remember = auth_chain_name(chain, 1)[0] != '\0';

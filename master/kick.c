@@ -1,4 +1,4 @@
-/* Who was asked to end, and when they are killed. */
+/* Session servers that were asked to end, and when they are killed. */
 #include "master/kick.h"
 
 #include "lib/mem.h"

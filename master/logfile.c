@@ -53,7 +53,7 @@ static const char *host_name(void)
 	return host;
 }
 
-/* Said once per outage, to whoever looks at stderr: the log itself is what fails. */
+/* Reported once per outage, on stderr, because the log itself fails. */
 static void complain(int err, unsigned lines)
 {
 	lost += lines;

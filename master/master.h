@@ -28,7 +28,7 @@ struct post {
 	struct child *helper;  /* a worker of another post that takes this one's clients (slots.h), or NULL */
 	struct backoff backoff;
 	ev_timer restart;
-	unsigned restarts;     /* deaths that nobody asked for */
+	unsigned restarts;     /* unexpected deaths */
 };
 
 /* What a login worker says of itself, and what it was told about the clients of its slot while it is full (slots.h). */
@@ -49,7 +49,7 @@ struct child {
 	bool ready;      /* said CTL_READY */
 	bool retired;    /* was told CTL_RETIRE */
 	bool stopped;    /* was told CTL_STOP */
-	bool held;       /* somebody has sent it SIGSTOP */
+	bool held;       /* stopped by SIGSTOP */
 	enum child_clients clients;
 	enum child_told told;
 };

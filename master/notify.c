@@ -27,7 +27,7 @@ static void notify(const char *text)
 		un.sun_path[0] = '\0'; /* an abstract name */
 	if ((fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) == -1)
 		return;
-	/* Nobody can be told if this fails; systemd then reports a start that took too long. */
+	/* A failure here cannot be reported; systemd then reports a start that took too long. */
 	sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
 	close(fd);
 }

@@ -1,4 +1,4 @@
-/* What systemd is told, if it started us; else nothing happens. */
+/* Notifications to systemd, if it started us; else nothing happens. */
 #ifndef MASTER_NOTIFY_H
 #define MASTER_NOTIFY_H
 

@@ -82,7 +82,7 @@ static void keep_fixed(struct settings *new, const struct settings *old, struct 
 		}
 }
 
-/* The log is moved last: what went wrong before is told where people look now. */
+/* The log is moved last, so that earlier errors are logged where people look now. */
 static void take_log(struct master *m, struct settings *new, struct str *warnings)
 {
 	logfile_set_level(new->node_LOG_LEVEL);

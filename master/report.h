@@ -1,5 +1,5 @@
 /* What `waypost` prints: the daemon's lines as text for people or as JSON for programs. Pure functions.
- * The lines come from processes that strangers talk to: nothing of them reaches a terminal unseen. */
+ * The lines come from processes that handle strangers' input: control characters never reach a terminal. */
 #ifndef MASTER_REPORT_H
 #define MASTER_REPORT_H
 

@@ -35,7 +35,7 @@ struct server {
 
 /* A server has ended: S is as good as freed, and no longer in the list. */
 typedef void servers_ended_fn(const struct server *s);
-/* Called in a child before anything else: drops what is nobody else's business. */
+/* Called in a child before anything else: drops what only the parent may have. */
 typedef void servers_child_fn(void);
 
 /* The loop must be libev's default loop. */

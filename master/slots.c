@@ -97,7 +97,7 @@ static bool own_worker(const struct post *p, bool (*fit)(const struct child *c))
 	return false;
 }
 
-/* NULL: P's own worker takes its clients, or refuses them, or nobody is there at all. */
+/* NULL: P's own worker accepts its clients, or refuses them, or there is no worker. */
 static struct child *helper_for(struct post *p, bool room)
 {
 	bool (*fit)(const struct child *c) = room ? has_room : serves;

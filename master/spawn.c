@@ -328,7 +328,7 @@ static void on_kicked(uint32_t query, uint32_t sessions, uint32_t killed)
 	str_fini(&rows);
 }
 
-/* No new sessions; who waits is told so by its worker. */
+/* No new sessions; workers refuse the waiting clients. */
 static void refuse_waiting(void)
 {
 	struct handoff *h;

@@ -136,7 +136,7 @@ void spawn_child(const struct ticket *tk, const struct handoff *h, const struct 
 	set_limits();
 	become_user(tk->grant.account.uid, tk->grant.account.gid);
 	umask((mode_t)strtoul(set->imapd_IMAP_UMASK, NULL, 8));
-	/* A home that is not there is told to the client by the server, which cannot open the Maildir then. */
+	/* If the home is missing, the server cannot open the Maildir and reports that to the client. */
 	if (chdir(start.home) != 0 && chdir("/") != 0)
 		die_errno("cannot change to /");
 	sandbox_enter(maildir);

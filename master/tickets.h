@@ -47,7 +47,7 @@ bool tickets_add(struct tickets *t, struct ticket *tk, int64_t now);
 /* Takes the ticket ID out, if it is there, has not expired and is for this worker; else NULL. A ticket that is
  * another worker's stays. The caller frees it. */
 struct ticket *tickets_take(struct tickets *t, const uint8_t id[TICKET_LEN], uint32_t slot, uint64_t generation, int64_t now);
-/* Forgets ticket ID, whoever's it is. */
+/* Forgets ticket ID. */
 void tickets_void(struct tickets *t, const uint8_t id[TICKET_LEN]);
 
 /* Keeps H until its ticket comes. False, and H stays the caller's: too many wait, or too many of this worker. */

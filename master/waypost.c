@@ -42,7 +42,7 @@ static struct msgw out;
 
 /* -- the daemon -- */
 
-/* A mistake that somebody is just making in the file must not look like a daemon that is down: only where it is
+/* A mistake during an edit of the file must not look like a daemon that is down: only where it is
  * to be found counts here. */
 static int connect_daemon(const struct tool *t)
 {

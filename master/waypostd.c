@@ -290,7 +290,7 @@ static void started(struct master *m)
 	log_info("waypost %s is ready as node %s: %u login workers, %s", PACKAGE_VERSION, m->set->self[0], slots,
 	    m->root ? "privileges dropped per role" : "all roles run as this ordinary user and serve only its mail");
 	log_flush();
-	logfile_drain(); /* a log that cannot be written is told while somebody looks */
+	logfile_drain(); /* report an unwritable log while the operator is watching */
 	logfile_mirror(false);
 	if (!m->foreground)
 		let_go_of_terminal();
@@ -429,7 +429,7 @@ static void usage(FILE *to)
 	    "  -V       print the version\n", to);
 }
 
-/* The daemon may be told a relative path and then leaves that folder. */
+/* The path may be relative, and the daemon changes its folder. */
 static const char *absolute(const char *file)
 {
 	char *full = realpath(file, NULL);

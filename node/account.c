@@ -10,7 +10,7 @@
 _Static_assert((int)SETTINGS_MASTER_USER_MAX <= (int)ACCOUNT_NAME_MAX &&
     (int)SETTINGS_MASTER_PASSWORD_MAX <= (int)ACCOUNT_PASSWORD_MAX, "the pool's master user travels as an account does");
 
-/* What empty members point to, of all records: most have only a few texts. Nobody writes to it or frees it. */
+/* What empty members point to, of all records: most have only a few texts. It is never written to or freed. */
 static char empty[1];
 
 static void release(char **member)

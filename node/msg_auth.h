@@ -1,4 +1,4 @@
-/* What a login worker asks authd, and what it is told: one round trip brings the verdict, the route, the
+/* The login request of a worker to authd, and its reply: one round trip brings the verdict, the route, the
  * addresses of the peer and the ticket for the session server.
  *
  * Mechanisms in which the client answers a challenge need more. The texts are what stands in SASL's base64 lines; the
@@ -95,7 +95,7 @@ struct auth_target {
 enum auth_forward {
 	AUTH_FORWARD_TYPED,  /* the password that the client told */
 	AUTH_FORWARD_CLEAR,  /* `password`: the directory's, for the client did not tell it */
-	AUTH_FORWARD_OTHER,  /* nobody knows it: the target's token where the peer takes it, else `master` with `password` if set */
+	AUTH_FORWARD_OTHER,  /* unknown: the target's token if the peer accepts it, else `master` with `password` if set */
 	AUTH_FORWARD_COUNT
 };
 
@@ -111,9 +111,9 @@ struct auth_reply {
 	uint32_t request;
 	enum auth_verdict verdict;
 	char reason[AUTH_REASON_MAX];      /* for the log; "" = the verdict says it all */
-	uint32_t delay_ms;                 /* wait so long before a refusal is told */
+	uint32_t delay_ms;                 /* delay before a refusal is sent */
 	struct net_addr client;            /* whom the login stands for; family 0 with a refusal: the client of the socket */
-	enum hop_check signature;          /* to be told to the node before */
+	enum hop_check signature;          /* to report to the forwarding node */
 	/* With AUTH_VERDICT_OK: */
 	uint64_t session;                  /* the register's number; told back with SESSION_END */
 	char session_id[SESSION_ID_MAX];   /* for logs and the next hop */
@@ -131,7 +131,7 @@ struct auth_reply {
 	uint8_t ttl;                       /* remote: hops left, for the next node */
 	uint64_t time;                     /* remote: of the signatures; 0 = no pool secret, not signed */
 	enum auth_forward forward;         /* remote */
-	char master[ACCOUNT_NAME_MAX];     /* who may act for everybody at servers that are not ours; "": nobody */
+	char master[ACCOUNT_NAME_MAX];     /* master user at servers that are not ours; "": none */
 	char password[ACCOUNT_PASSWORD_MAX];
 };
 

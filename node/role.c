@@ -1,4 +1,4 @@
-/* The start of a role, and its talk with the master. */
+/* The start of a role, and its messages from and to the master. */
 #include "node/role.h"
 
 #include <errno.h>

@@ -10,7 +10,7 @@
 
 enum { SESSION_ID_MAX = 64, SESSION_CONTEXT_MAX = 256, SESSION_LEFTOVER_MAX = 32 * 1024 };
 
-/* TEXT can be a session id, whoever has made it: short, and of characters that need no quotes anywhere. */
+/* TEXT is a valid session id: short, and of characters that need no quotes anywhere. */
 bool session_id_ok(const char *text);
 
 /* How a session ended, as logged by its keeper. The first two columns: word in Courier's line, end= value. */
@@ -50,8 +50,8 @@ struct session_start {
 	const void *leftover;     /* what the client sent behind its login: the first input of the session */
 	size_t leftover_len;
 	bool proxied;             /* the login came from another node of the pool */
-	bool tls;                 /* the client talks TLS to the first node */
-	enum hop_check signature; /* what is to be told to the node before, with the answer to the login */
+	bool tls;                 /* the client uses TLS with the first node */
+	enum hop_check signature; /* to report to the forwarding node, with the reply to the login */
 	int64_t began;            /* clock_seconds() at the start, for time= in the log */
 	struct session_counters *counters; /* never NULL */
 	const struct settings *set;

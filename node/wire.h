@@ -1,4 +1,4 @@
-/* Who talks to whom in a node, and in which messages. All go over lib/msg; what each carries is in node/msg_*.h,
+/* The channels between the processes of a node, and their messages. All go over lib/msg; what each carries is in node/msg_*.h,
  * where its writer and its reader stand side by side, or in authd/job.h.
  *
  *   master --control--> every role            worker --> authd     login requests, ends of sessions
@@ -25,7 +25,7 @@ enum role {
 };
 
 /* Descriptors that a role is started with. SESSION_LOG is spawn's alone: its session servers log there
- * (lib/log.h); the master drops what only the login side may say, so that nobody can be banned by a session. */
+ * (lib/log.h); the master drops what only the login side may say, so that a session cannot get anybody banned. */
 enum { ROLE_FD_CONTROL = 3, ROLE_FD_LOG = 4, ROLE_FD_SETTINGS = 5, ROLE_FD_SESSION_LOG = 6 };
 enum { ROLE_ROWS_MAX = 32 * 1024 }; /* bytes of text in one CTL_ROWS or TOOL_ROWS */
 
@@ -38,7 +38,7 @@ enum peer_result {
 };
 
 /* Of the messages below. It is the first message of each channel, in both directions, so that processes of two versions can
- * find out whom they talk to. Add one with each change; a new type that an older reader may skip has MSG_OPTIONAL in it. */
+ * detect the version of their peer. Add one with each change; a new type that an older reader may skip has MSG_OPTIONAL in it. */
 enum { WIRE_VERSION = 1 };
 
 enum wire_type {
@@ -48,7 +48,7 @@ enum wire_type {
 	CTL_LISTEN,      /* with a listening socket, for workers: those of their own slot before CTL_GO; later those of a slot whose
 	                  * own worker is not there, or is full. */
 	CTL_UNLISTEN,    /* worker: close the listening sockets of that slot; the master keeps them */
-	CTL_OTHERS,      /* worker, after its CTL_FULL: others take the clients of its slot, or nobody can */
+	CTL_OTHERS,      /* worker, after its CTL_FULL: others accept the clients of its slot, or none can */
 	CTL_GO,          /* everything was passed: begin */
 	CTL_RETIRE,      /* worker: stop accepting, finish the sessions, exit(0) with the last one */
 	CTL_DRAIN,       /* worker: greet new clients with "not now" (on) or normally (off) */

@@ -74,7 +74,7 @@ static bool by_token(const struct login *l)
 	return (l->peer.caps & CAP_TOKEN) != 0 && l->reply->time != 0;
 }
 
-/* Nobody told the client's password: our own nodes take a token, others the master user. */
+/* The client's password is not known: our own nodes accept a token, others the master user. */
 static void add_auth_other(struct login *l, struct str *out)
 {
 	if (by_token(l)) {

@@ -27,7 +27,7 @@ void pop3_bad(struct pop3 *s, const char *reply)
 	s->end = SESSION_END_PROTOCOL;
 }
 
-/* *I: the index of the message of number TEXT. False: there is none to be had, and the client is told. */
+/* *I: the index of the message of number TEXT. False: there is none, and the client got an error. */
 static bool message(struct pop3 *s, const char *text, size_t *i)
 {
 	uint64_t n;
@@ -110,7 +110,7 @@ static void cmd_uidl(struct pop3 *s, const struct pop3_line *l)
 	str_fini(&uidl);
 }
 
-/* Opens message I; else the client is told, and -1. */
+/* Opens message I; on failure sends an error and returns -1. */
 static int open_message(struct pop3 *s, size_t i)
 {
 	enum md_err err;

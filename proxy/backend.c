@@ -278,7 +278,7 @@ struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs
 	b->arg = arg;
 	ev_timer_init(&b->share, on_time, 0, 0);
 	b->share.data = b;
-	/* The first connect is made here; that it failed at once is told from the loop. */
+	/* The first connect is made here; an immediate failure is reported from the loop. */
 	if ((fd = net_connect(&b->addr[0])) == -1)
 		set_timer(b, 0);
 	else

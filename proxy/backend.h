@@ -39,7 +39,7 @@ struct backend;
 /* The end of B's work, whatever the result; called exactly once, never from within backend_start().
  * The callee may call backend_free(). */
 typedef void backend_done_fn(struct backend *b, enum backend_result result, void *arg);
-/* What the peer at address number INDEX has shown: for whoever remembers the health of peers. Nothing is told where it had too
+/* The state of the peer at address number INDEX, for the health of peers. Nothing is told where it had too
  * little time to show anything. */
 typedef void backend_health_fn(unsigned index, enum peer_result result, void *arg);
 

@@ -14,7 +14,7 @@ enum { ROUTE_HOSTS_MAX = 8, ROUTE_NAME_MAX = 256, ROUTE_PORTS_MAX = 16 };
 /* A protocol that mailhost may name a port for. */
 struct route_protocol {
 	const char *name;
-	uint16_t port;                    /* the usual one: where mailhost gives none for it */
+	uint16_t port;                    /* the default, if mailhost has none for it */
 	unsigned n;
 	uint16_t known[ROUTE_PORTS_MAX];  /* ports that are known to be this protocol's */
 };
@@ -31,8 +31,8 @@ enum route_port_source {
 	ROUTE_PORT_USUAL,  /* mailhost gives none for this protocol */
 	ROUTE_PORT_NAMED,  /* NAME=PORT */
 	ROUTE_PORT_KNOWN,  /* PORT, known to be this protocol's */
-	ROUTE_PORT_SHARED, /* PORT, nobody knows whose: every protocol uses it */
-	ROUTE_PORT_OTHERS  /* PORT, known to be another protocol's: the usual one is used */
+	ROUTE_PORT_SHARED, /* PORT, of no known protocol: every protocol uses it */
+	ROUTE_PORT_OTHERS  /* PORT, known to be another protocol's: the default is used */
 };
 
 struct route_host {

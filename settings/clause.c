@@ -134,7 +134,7 @@ const char *clause_mistake(const char *text, enum clause_dialect dialect)
 			continue;
 		if (piece.place == CLAUSE_BARE)
 			return "put $(local_part) and $(domain) in quotes: '$(local_part)'";
-		/* Somebody named like a column would be everybody. */
+		/* A user named like a column would match every row. */
 		if (piece.place == CLAUSE_IDENTIFIER && dialect == CLAUSE_SQLITE)
 			return "in SQLite \"...\", `...` and [...] quote column names; write '$(local_part)'";
 		if (piece.place == CLAUSE_UNSAFE)

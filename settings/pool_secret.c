@@ -68,7 +68,7 @@ char *pool_secret_read(const char *path, struct str *why)
 	return secret;
 }
 
-/* Nobody is there to type a passphrase. */
+/* A daemon cannot ask for a passphrase. */
 static int no_passphrase(char *buf UNUSED, int size UNUSED, int rwflag UNUSED, void *arg UNUSED)
 {
 	return -1;

@@ -149,7 +149,7 @@ static void read_text(struct settings_load *l)
 	settings_scan(&l->text, l->errors);
 	config_init(&config);
 	if (config_read_string(&config, str_cstr(&l->text.text)) != CONFIG_TRUE) {
-		/* After mistakes that have been told this is one of their echoes. */
+		/* After reported mistakes this is a consequence of them. */
 		if (l->errors->len == 0)
 			settings_report(l->errors, &l->text, (unsigned)MAX(config_error_line(&config), 0), "%s", config_error_text(&config));
 	} else {

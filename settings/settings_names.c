@@ -1,4 +1,4 @@
-/* Names that nothing acts on, and names that nobody knows. */
+/* Names without effect, and unknown names. */
 #include <ctype.h>
 #include <string.h>
 
@@ -143,7 +143,7 @@ static bool elsewhere(const char *name, struct str *out)
 	return out->len != 0;
 }
 
-/* Nobody knows GROUP.NAME. */
+/* GROUP.NAME is unknown. */
 void settings_unknown(struct settings_load *l, const char *group, const char *name, const config_setting_t *e)
 {
 	struct nearest best = { NULL, UINT32_MAX };

@@ -6,7 +6,7 @@
  * host name ("0": all); PORTS port list; PORTMAP name followed by a port, any number of times, kept as
  * "993=imaps 143=imap"; OCTAL octal digits; WORD one of the words that stand in the column unit;
  * INT, BOOL, SIZE (bytes), TIME (seconds).
- * Roles: who is told the value (SETTINGS_FOR_...). A worker is told nothing of the directories of accounts. */
+ * Roles: which processes get the value (SETTINGS_FOR_...). Workers get no settings of account directories. */
 #ifndef SETTINGS_TBL_H
 #define SETTINGS_TBL_H
 
