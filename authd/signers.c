@@ -251,7 +251,7 @@ void signers_log_front(const struct net_addr *addr, enum hop_check check, int64_
 		    NOT_BELIEVED "Give it this node's POOL_SECRETFILE, or name it in PROXY_TRUSTED", ip);
 		break;
 	default:
-		log_warn("the logins that [%s] forwards are signed, and this node has no pool secret to verify that"
+		log_warn("the logins that [%s] forwards are signed, but this node has no pool secret to verify them"
 		    NOT_BELIEVED "Give this node the POOL_SECRETFILE of the others", ip);
 	}
 }

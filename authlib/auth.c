@@ -289,7 +289,7 @@ bool auth_chain_ask(struct auth_chain *c, unsigned *pos, const struct auth_quest
 {
 	if (!walk(c, pos, q, result, out))
 		return false;
-	/* The time must not tell that there is no such account. */
+	/* The time must not reveal that the account does not exist. */
 	if (q->password != NULL && (*result == AUTH_UNKNOWN || *result == AUTH_DISABLED) && c->dummy[0] != '\0')
 		password_check(c->dummy, q->password);
 	return true;

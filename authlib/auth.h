@@ -1,4 +1,4 @@
-/* Who may log in: the drivers that know accounts, and the chain in which they are asked.
+/* Accounts and passwords: the drivers, and the chain in which they are tried.
  * A driver finds the record of a name; most leave the password to auth_check(), some (a directory that checks
  * it itself) bring a verify() of their own. Drivers never phrase a reply and never read the client's bytes
  * as anything but a name and a password, both free of control characters and bounded (node/account.h).
@@ -15,9 +15,9 @@ struct userdb;
 /* The verdict. The client sees three kinds only: OK; "wrong name or password", uniform in words and time, for
  * MISMATCH, UNKNOWN and DISABLED; "not now" for TRY_LATER and BROKEN. */
 enum auth_result {
-	AUTH_OK,        /* the account is there; where a password was asked: it is right */
+	AUTH_OK,        /* the account exists; with a password: it is correct */
 	AUTH_MISMATCH,  /* the password is wrong */
-	AUTH_UNKNOWN,   /* no such account: the next driver is asked */
+	AUTH_UNKNOWN,   /* no such account: the next driver is tried */
 	AUTH_DISABLED,  /* the account is there, but locked or without a password */
 	AUTH_TRY_LATER, /* no verdict now: the directory is not there, the record cannot be read yet */
 	AUTH_BROKEN,    /* no verdict until someone repairs something: an unknown hash scheme, a damaged record */
@@ -40,7 +40,7 @@ struct auth_question {
 typedef bool auth_account_fn(void *arg, const struct account *a, const char *why);
 
 enum {
-	AUTH_DRIVER_INLINE = 1, /* its look-up never waits: it runs in authd's loop, all others in auth workers */
+	AUTH_DRIVER_INLINE = 1, /* its lookup never blocks: it runs in authd's loop, all others in auth workers */
 	AUTH_DRIVER_CLIENT = 2  /* the client's address may change its verdict; a module says so in auth.c */
 };
 

@@ -1,4 +1,4 @@
-/* A look-up at something that speaks Courier's language, connection and all. */
+/* Lookups in Courier's protocol, including the connection. */
 #include "authlib/courierdir.h"
 
 #include <errno.h>
@@ -137,7 +137,7 @@ static enum courier_state ask(struct courierdir *d, const struct str *question, 
 		open = d->kind->open(d->conn, &to, &from, deadline, &why);
 		if (open != COURIER_CLOSED)
 			state = talk(to, from, question, deadline, answer, &surplus, &why);
-		/* One that says more than it was asked is not asked again: which answer would the next one be? */
+		/* One that sent extra data is not used again: it could be mistaken for the next answer. */
 		if (state == COURIER_MORE || !d->kind->keeps || surplus)
 			d->kind->close(d->conn, &why);
 		/* What waited once will wait again. */

@@ -1,4 +1,4 @@
-/* Which server of a directory may be asked now. */
+/* Which server of a directory is usable now. */
 #include "authlib/directory.h"
 
 #include <stdlib.h>

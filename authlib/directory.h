@@ -1,7 +1,7 @@
 /* The servers of one directory, as one process sees them: which are usable now. Their failures are reported to authd
  * (authlib/dirnews.h), which tells the log.
- * The first server of the list is preferred. One that refuses at once is asked again at once: that costs nothing.
- * One that lets its callers wait is left alone for a while, longer each time, so that it takes few logins with it. */
+ * The first server of the list is preferred. One that refuses at once is retried at once: that costs nothing.
+ * One that times out is not used for a while, longer each time, so that few logins wait for it. */
 #ifndef AUTHLIB_DIRECTORY_H
 #define AUTHLIB_DIRECTORY_H
 

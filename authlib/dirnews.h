@@ -1,4 +1,4 @@
-/* What drivers found out about the servers of directories while they answered one question. Each auth worker would tell
+/* The state of directory servers that drivers noticed during one query. Each auth worker would tell
  * the log the same again, so none does: what it learns goes back with its answer, and authd, which has all of it, says
  * each thing once for the node. */
 #ifndef AUTHLIB_DIRNEWS_H
@@ -10,7 +10,7 @@ enum dirnews_kind {
 	DIRNEWS_FAILED,   /* SERVER gave no answer: WHY */
 	DIRNEWS_ANSWERED, /* SERVER answered */
 	DIRNEWS_REFUSED,  /* a server is there but refuses the question: WHY */
-	DIRNEWS_SERVED,   /* a question was taken */
+	DIRNEWS_SERVED,   /* a query was accepted */
 	DIRNEWS_KINDS
 };
 

@@ -1,4 +1,4 @@
-/* authdaemon: accounts that a running authdaemond of Courier's knows, asked at its socket: a site can switch to Waypost
+/* authdaemon: accounts from a running authdaemond of Courier, over its socket: a site can switch to Waypost
  * and leave its directory, whatever it is, with Courier. A connection for each question, as Courier's own programs do.
  * Waits: for auth workers. */
 #include "authlib/drv_authdaemon.h"

@@ -21,7 +21,7 @@ enum { ENTRIES_MAX = 100 };
 struct ldap_conn {
 	LDAP *ld; /* NULL: not open */
 	unsigned server;
-	bool fresh; /* nothing was asked on it yet */
+	bool fresh; /* not used yet */
 };
 
 struct ldap_dir {
@@ -360,7 +360,7 @@ static enum auth_result map_name(struct ldap_dir *d, const char *user, struct st
 struct reading {
 	LDAP *ld;
 	LDAPMessage *entry;
-	const char *user; /* for the log; NULL: nothing is said */
+	const char *user; /* for the log; NULL: do not log */
 	struct berval **values[LDAP_ATTRS_MAX + 1]; /* to be freed */
 	unsigned n;
 };

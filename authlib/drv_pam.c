@@ -33,7 +33,7 @@ struct pam {
 struct question {
 	const struct settings *set;
 	struct auth_question asked;
-	bool odd;             /* a module asked for something that is no password */
+	bool odd;             /* a module requested something else than the password */
 };
 
 /* ------------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ struct pgsql {
 	struct sqldir dir;
 	const struct settings *set;
 	PQconninfoOption *options; /* of PGSQL_CONNECTION, or NULL */
-	char *host[DIRECTORY_SERVERS_MAX], *hostaddr[DIRECTORY_SERVERS_MAX], *port[DIRECTORY_SERVERS_MAX]; /* NULL: not said */
+	char *host[DIRECTORY_SERVERS_MAX], *hostaddr[DIRECTORY_SERVERS_MAX], *port[DIRECTORY_SERVERS_MAX]; /* NULL: not set */
 	PGconn *pg;
 	PGresult *result;
 };
@@ -29,7 +29,7 @@ static int64_t deadline_of(const struct pgsql *p)
 	return clock_ms() + p->set->authpgsqlrc_PGSQL_TIMEOUT * 1000;
 }
 
-/* What the server says goes to debugging at most. */
+/* Messages of the server are only for debugging. */
 static void on_notice(void *arg UNUSED, const PGresult *res)
 {
 	log_debug("authpgsql: %.*s", (int)strcspn(PQresultErrorMessage(res), "\n"), PQresultErrorMessage(res));

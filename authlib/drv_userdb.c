@@ -1,4 +1,4 @@
-/* The driver authuserdb: a look-up in the image that is mapped here. */
+/* The driver authuserdb: lookups in the mapped image. */
 #include "authlib/drv_userdb.h"
 
 #include <string.h>
@@ -50,7 +50,7 @@ static const char *origin(void *ctx, const char *name, char *dst, size_t size)
 	return userdb_origin(d->image, name, dst, size);
 }
 
-/* Lines that were left out are said as warnings; those of accounts are told to the reader of the list, too. */
+/* Skipped lines are logged as warnings; those of accounts are reported to the reader of the list, too. */
 static struct userdb *read_file(const char *path, struct str *why)
 {
 	struct userdb_report rep;

@@ -1,4 +1,4 @@
-/* What a directory says about an account, brought into a record and judged: shared by the drivers of directories. */
+/* Values from a directory, checked and stored in a record: shared by the directory drivers. */
 #ifndef AUTHLIB_RECORD_H
 #define AUTHLIB_RECORD_H
 

@@ -1,4 +1,4 @@
-/* A look-up in a database: connection, question, once more, verdict. */
+/* Lookups in a database: connection, query, retry, verdict. */
 #include "authlib/sqldir.h"
 
 #include <string.h>

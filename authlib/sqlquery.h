@@ -25,7 +25,7 @@ typedef bool sql_escape_fn(void *arg, struct str *out, const char *text, size_t 
 bool sqlquery_build(struct str *out, const struct sql_fields *f, const char *service, const char *user,
     sql_escape_fn *escape, void *arg);
 
-/* Appends the question for all accounts, the service being "enumerate". False: the settings do not tell how to ask it. */
+/* Appends the query for all accounts, with service "enumerate". False: the settings do not allow it. */
 bool sqlquery_build_list(struct str *out, const struct sql_fields *f, sql_escape_fn *escape, void *arg);
 
 /* A value of a row; P is NULL for SQL's NULL. */

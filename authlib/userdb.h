@@ -56,7 +56,7 @@ const char *userdb_origin(const struct userdb *db, const char *name, char *dst, 
 /* --- building one --- */
 
 enum userdb_status {
-	USERDB_BUILT,   /* a new image; the report may still tell of bad lines */
+	USERDB_BUILT,   /* a new image; the report may still list bad lines */
 	USERDB_MISSING, /* the file is not there or cannot be read: keep the old image, if any */
 	USERDB_CHANGED, /* it changed while being read: call userdb_watch_again() */
 	USERDB_EMPTY,   /* refused: there is nothing in a file, not even a comment; keep the old image, if any */
@@ -117,7 +117,7 @@ void userdb_watch_init(struct userdb_watch *w);
  * written to within the last second; then once it is at rest, or after five seconds. 0: nothing to do. It counts as taken
  * then, whatever comes of it. */
 int userdb_watch_poll(struct userdb_watch *w, const char *path, double now);
-/* It has not been taken even once yet. */
+/* It has not been loaded yet. */
 bool userdb_watch_waits(const struct userdb_watch *w);
 /* The reading found it changing: take it again once it is at rest. */
 void userdb_watch_again(struct userdb_watch *w);

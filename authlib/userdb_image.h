@@ -27,7 +27,7 @@ struct userdb_header {
 	uint64_t count;
 	uint64_t records, records_end;
 	uint64_t sources, sources_end;
-	uint64_t nameless; /* lines that do not tell whose they are */
+	uint64_t nameless; /* lines without a readable name */
 	uint64_t slots, nslots; /* nslots is a power of two */
 	char dummy[ACCOUNT_HASH_MAX];
 };
@@ -74,7 +74,7 @@ struct userdb_text userdb_source(const struct userdb *db, uint32_t source);
 
 enum userdb_line { USERDB_LINE_SKIP, USERDB_LINE_GOOD, USERDB_LINE_BAD };
 /* Takes one line apart (LEN bytes without the newline). E points into the line.
- * BAD: *WHY (static) tells why and E has the name alone, of length 0 if there is no telling it. */
+ * BAD: *WHY (static) is the reason and E has only the name, of length 0 if it is not readable. */
 enum userdb_line userdb_parse(const char *line, size_t len, struct userdb_entry *e, const char **why);
 
 /* What the file system tells of PATH without reading it: equal numbers, unchanged. */

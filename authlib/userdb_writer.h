@@ -21,7 +21,7 @@ struct userdb_writer {
 	size_t len, cap;
 	uint64_t seed, path;
 	uint64_t count;     /* records */
-	uint64_t nameless;  /* lines that do not tell whose they are: for the builder to set */
+	uint64_t nameless;  /* lines without a readable name: set by the builder */
 	struct userdb_slot *slots;
 	uint64_t nslots;
 	uint64_t pool[USERDB_POOL_SLOTS]; /* offsets of option lists, 0: free */

@@ -4,7 +4,7 @@
 
 #include "imapd/imap_session.h"
 
-/* What a row of the table says about its command. */
+/* Properties of a command in the table. */
 enum {
 	CMD_SELECTED = 1,  /* a mailbox must be selected */
 	CMD_WRITE = 2,     /* and not by EXAMINE */

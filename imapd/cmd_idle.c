@@ -1,4 +1,4 @@
-/* IDLE (RFC 2177): changes are told as they happen. */
+/* IDLE (RFC 2177): changes are reported as they happen. */
 #include <strings.h>
 
 #include "imapd/cmd.h"
@@ -18,11 +18,11 @@ static void say_polling(struct imap_session *s)
 	if (s->idle_poll_said)
 		return;
 	s->idle_poll_said = true;
-	log_as("imapd", LOG_LEVEL_WARN, "IDLE looks for changes every %lld s, %s, session=%s: %s",
+	log_as("imapd", LOG_LEVEL_WARN, "IDLE checks for changes every %lld s, %s, session=%s: %s",
 	    (long long)s->set->imapd_IMAP_IDLE_TIMEOUT, session_log_who(s->start, who, sizeof(who)), s->start->session_id, s->root.why);
 }
 
-/* Waits once: BIO_OK when the client said something, BIO_OTHER to look and go on, or why the session ends. */
+/* Waits once: BIO_OK when the client sent something, BIO_OTHER to check and continue, or why the session ends. */
 static int wait_once(struct imap_session *s, struct md_watch *w, int64_t deadline)
 {
 	int64_t left = deadline - clock_seconds();
@@ -37,7 +37,7 @@ static int wait_once(struct imap_session *s, struct md_watch *w, int64_t deadlin
 	return got == BIO_TIMEOUT ? BIO_OTHER : got;
 }
 
-/* True: the client said something; false: the session is over. */
+/* True: the client sent something; false: the session is over. */
 static bool idle(struct imap_session *s, struct md_watch *w)
 {
 	int64_t deadline = clock_seconds() + s->set->imapd_IMAP_INACTIVITY_TIMEOUT;

@@ -56,7 +56,7 @@ static void put_folder(struct imap_session *s, const struct md_folders *all, con
 {
 	bool marks = s->set->imapd_IMAP_CHECK_ALL_FOLDERS, inbox = f->name[0] == '\0';
 	bool children = inbox ? inbox_has_children(s, all) : f->has_children;
-	/* INBOX's is the one look into new/ that Courier's LIST takes by default. */
+	/* By default Courier's LIST checks only INBOX's new/. */
 	bool has_new = marks ? f->has_new : inbox && md_tree_has_new(&s->root, "");
 	struct str attributes = STR_INIT;
 
@@ -101,7 +101,7 @@ enum imap_status imap_cmd_list(struct imap_session *s, struct imap_lex *args)
 
 	if (status != IMAP_OK)
 		return status;
-	if (a.name.len == 0) { /* asks for the separator only */
+	if (a.name.len == 0) { /* requests only the separator */
 		put_row(s, "LIST", "\\Noselect", "");
 		status = imap_ok(s, "LIST completed.");
 	} else {
@@ -126,7 +126,7 @@ static void put_parent(struct imap_session *s, const struct md_names *names, con
 	str_fini(&folder);
 }
 
-/* What LSUB says of the subscribed name WIRE. */
+/* The LSUB reply for the subscribed name WIRE. */
 static void put_subscribed(struct imap_session *s, const struct imap_pattern *pattern, const struct md_names *names, struct str *wire,
 	struct str *said)
 {

@@ -197,7 +197,8 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	l->peer.mark = node_mark_read(line, l->set->node_id);
 	len = take_word(&line, &word);
 	if (text_is_word(word, len, "+OK") || text_is_word(word, len, "-ERR"))
-		return nonsense(l, "it greets in POP3. Name the port of IMAP in mailhost: HOST:imap=PORT:pop3=PORT");
+		return nonsense(l, "it sent a POP3 greeting. Set the port of IMAP in mailhost: "
+			"HOST:imap=PORT:pop3=PORT");
 	if (!text_is_word(word, len, "*"))
 		return nonsense(l, "no IMAP greeting");
 	len = take_word(&line, &word);
@@ -243,7 +244,7 @@ static enum backend_step on_continue(struct login *l, struct str *out)
 		l->peer.state = PEER_LOGIN;
 		return BACKEND_STEP_MORE;
 	default:
-		return nonsense(l, "a continuation that nobody asked for");
+		return nonsense(l, "an unexpected continuation");
 	}
 }
 
@@ -289,7 +290,7 @@ static enum backend_step on_login_answer(struct login *l, const char *line, stru
 		return BACKEND_STEP_NONSENSE;
 	}
 	if (l->peer.state != PEER_LOGIN)
-		return nonsense(l, "it accepted a login that it was not told");
+		return nonsense(l, "it accepted a login before it got the credentials");
 	take_capability_code(l, line);
 	if (l->set->imapd_IMAP_PROXY_FOREIGN == 0 || l->peer.capability.len != 0)
 		return BACKEND_STEP_OK;

@@ -1,4 +1,4 @@
-/* What CAPABILITY tells. */
+/* The CAPABILITY list. */
 #include "imapd/imap_capability.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* What CAPABILITY tells, before and after login. */
+/* The CAPABILITY list, before and after login. */
 #ifndef IMAPD_IMAP_CAPABILITY_H
 #define IMAPD_IMAP_CAPABILITY_H
 

@@ -1,4 +1,4 @@
-/* The command table and the dispatcher: all that a row asks for is tested here, before its handler runs. */
+/* The command table and the dispatcher: the requirements of a row are checked here, before its handler runs. */
 #include <string.h>
 
 #include "imapd/cmd.h"

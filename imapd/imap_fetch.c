@@ -1,4 +1,4 @@
-/* What FETCH is asked for, and the reply for one message. */
+/* The items of FETCH, and the reply for one message. */
 #include "imapd/imap_fetch.h"
 
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "imapd/imap_msg.h"
 #include "lib/mem.h"
 
-/* --- What is asked for --- */
+/* --- Items --- */
 
 static const struct { const char *name; unsigned bits; } macros[] = {
 	{ "ALL", FETCH_FLAGS | FETCH_INTERNALDATE | FETCH_SIZE | FETCH_ENVELOPE },

@@ -1,4 +1,4 @@
-/* What FETCH is asked for, and the reply for one message. */
+/* The items of FETCH, and the reply for one message. */
 #ifndef IMAPD_IMAP_FETCH_H
 #define IMAPD_IMAP_FETCH_H
 

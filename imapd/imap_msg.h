@@ -1,4 +1,4 @@
-/* The text of one message of the selected mailbox, read when it is first asked for. */
+/* The text of one message of the selected mailbox, read when first needed. */
 #ifndef IMAPD_IMAP_MSG_H
 #define IMAPD_IMAP_MSG_H
 

@@ -94,6 +94,6 @@ enum imap_status imap_take_last_folder(struct imap_session *s, struct imap_lex *
 {
 	enum imap_status status = imap_take_folder(s, l, folder, missing);
 
-	/* Bad syntax is said first, also if there is no such folder. */
+	/* Report bad syntax first, even if the folder does not exist. */
 	return status != IMAP_BAD && imap_lex_end(l) != 1 ? imap_bad(s, "Something follows the mailbox name.") : status;
 }

@@ -23,7 +23,7 @@ enum {
 	IMAP_ERRORS_MAX = 10              /* consecutive commands answered with BAD before we hang up */
 };
 
-/* What the tagged reply says. */
+/* Kinds of tagged replies. */
 enum imap_status {
 	IMAP_OK,
 	IMAP_NO,
@@ -55,10 +55,10 @@ struct imap_session {
 	bool examine;       /* selected by EXAMINE, or it cannot be written */
 	bool over;
 	unsigned errors;    /* consecutive BADs */
-	/* what the client was told of the selected mailbox */
+	/* what the client knows of the selected mailbox */
 	size_t told_exists, told_recent;
 	uint32_t told_keywords; /* by FLAGS */
-	bool idle_poll_said, trouble_said, work_said; /* said in the log, once */
+	bool idle_poll_said, trouble_said, work_said; /* logged, once */
 	/* the command at hand */
 	struct str line;    /* lines and literals as they came */
 	struct imap_message message;
@@ -77,7 +77,7 @@ enum imap_status imap_bad(struct imap_session *s, const char *fmt, ...) PRINTF_L
 /* NO for a failure of the mailbox, with the code of RFC 5530 for it; what an operator has to mend goes to the log as
  * well. WHAT is the command ("APPEND"). A missing folder gets the code MISSING ("NONEXISTENT" or "TRYCREATE"). */
 enum imap_status imap_md_no(struct imap_session *s, enum md_err e, const char *what, const char *missing);
-/* The log line for a failure E of WHAT that is not told to the client, from root->why. */
+/* The log line for a failure E of WHAT that the client does not see, from root->why. */
 void imap_md_log(struct imap_session *s, enum md_err e, const char *what);
 /* Ends the session: says "* BYE TEXT" unless TEXT is NULL, sets the end for the log. */
 void imap_end(struct imap_session *s, enum session_end end, const char *text);

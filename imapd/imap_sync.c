@@ -1,4 +1,4 @@
-/* What changed in the selected mailbox, told to the client. */
+/* Reports changes of the selected mailbox to the client. */
 #include "imapd/imap_sync.h"
 
 #include "imapd/imap_flags.h"
@@ -83,13 +83,13 @@ bool imap_sync(struct imap_session *s, bool expunge)
 		return !s->over;
 	e = md_box_sync(s->box, &ch);
 	if (e == MD_RESET) {
-		imap_md_log(s, e, "looking for changes");
+		imap_md_log(s, e, "checking for changes");
 		imap_end(s, SESSION_END_SERVER, "[UNAVAILABLE] The selected mailbox was removed or replaced.");
 		return false;
 	}
 	if (e != MD_OK && !s->trouble_said) {
 		s->trouble_said = true;
-		imap_md_log(s, e, "looking for changes");
+		imap_md_log(s, e, "checking for changes");
 	}
 	imap_sync_known(s, expunge);
 	imap_put_new_keywords(s);

@@ -1,4 +1,4 @@
-/* What changed in the selected mailbox, told to the client (RFC 3501 section 7.3 and 7.4). */
+/* Reports changes of the selected mailbox to the client (RFC 3501 section 7.3 and 7.4). */
 #ifndef IMAPD_IMAP_SYNC_H
 #define IMAPD_IMAP_SYNC_H
 

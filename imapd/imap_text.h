@@ -1,4 +1,4 @@
-/* What SEARCH asks of a message's text (RFC 3501 section 6.4.4): substrings, ignoring case, in decoded UTF-8.
+/* SEARCH in a message's text (RFC 3501 section 6.4.4): substrings, ignoring case, in decoded UTF-8.
  *
  * All texts of a command are looked for together: a message's header and its body are read, decoded and folded at most once for
  * all of them, and only when the first one is asked for. */

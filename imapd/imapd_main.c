@@ -1,4 +1,4 @@
-/* libexec/waypost/imapd: tells its build, or serves one Maildir on standard input and output. The node itself does not run
+/* libexec/waypost/imapd: prints its version, or serves one Maildir on standard input and output. The node itself does not run
  * it: spawn forks with the session server linked in. For tests, fuzzing and looking at things by hand. */
 #include <getopt.h>
 #include <stdio.h>

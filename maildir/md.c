@@ -69,7 +69,7 @@ bool md_goes_on(struct md_root *r, size_t messages, size_t bytes)
 {
 	if (r->goes_on == NULL || r->goes_on(r->goes_on_arg, messages, bytes))
 		return true;
-	md_fail(r, MD_STOPPED, 0, "stopped before it was done; nothing was changed");
+	md_fail(r, MD_STOPPED, 0, "stopped early; nothing was changed");
 	return false;
 }
 
@@ -110,11 +110,12 @@ enum md_err md_root_init(struct md_root *r, const char *path)
 		close(r->fd);
 		r->fd = -1;
 		return md_fail(r, err == ENOENT ? MD_NOTMAILDIR : md_errno(err), err,
-			"cannot use cur/ of the Maildir (maildirmake makes one)");
+			"cannot use cur/ of the Maildir (create it with maildirmake)");
 	}
 	err = errno;
 	if (err == ENOENT)
-		return md_fail(r, MD_NOFOLDER, 0, "there is no such Maildir; make it, or correct the account's maildir and home");
+		return md_fail(r, MD_NOFOLDER, 0, "the Maildir does not exist; create it, or correct the account's "
+			"maildir and home");
 	return md_fail(r, err == ENOTDIR ? MD_NOTMAILDIR : md_errno(err), err, "cannot open the Maildir");
 }
 
@@ -160,7 +161,7 @@ enum md_err md_folder_open(struct md_root *r, const char *folder, int *fd_out)
 		return MD_OK;
 	err = errno;
 	if (err == ENOENT || err == ENOTDIR)
-		return md_fail(r, MD_NOFOLDER, 0, "there is no folder %s", md_folder_text(folder));
+		return md_fail(r, MD_NOFOLDER, 0, "folder %s does not exist", md_folder_text(folder));
 	return md_fail(r, md_errno(err), err, "cannot open folder %s", md_folder_text(folder));
 }
 

@@ -21,13 +21,13 @@ enum md_err {
 	MD_BADNAME,    /* no folder can have this name */
 	MD_REFUSED,    /* this folder cannot be deleted or renamed (INBOX, a target below itself) */
 	MD_GONE,       /* the message is no longer there */
-	MD_PERM,       /* the file system does not let us */
+	MD_PERM,       /* no permission */
 	MD_FULL,       /* disk or quota full: nothing was stored */
 	MD_BUSY,       /* another process held the lock for too long: nothing was changed */
 	MD_READONLY,   /* the box was opened read-only, or its file system is */
 	MD_RESET,      /* the folder is not the one that was opened (deleted, or a new UIDVALIDITY): close it */
 	MD_LIMIT,      /* too many keywords, too large a folder */
-	MD_STOPPED,    /* root->goes_on said so: nothing was changed */
+	MD_STOPPED,    /* root->goes_on returned false: nothing was changed */
 	MD_IO,         /* any other error of the system */
 	MD_ERR_COUNT
 };

@@ -101,7 +101,7 @@ static void take_listed_by_stem(struct md_scan *sc)
 	md_hash_fini(&h);
 }
 
-/* No two messages get one UID, whatever the list says. */
+/* No two messages get one UID, even if the list is wrong. */
 static bool all_differ(struct md_scan *sc)
 {
 	bool ok = true;
@@ -142,7 +142,8 @@ static bool give_uids(struct md_scan *sc)
 static void say_used_up(const struct md_box *box)
 {
 	if (!box->incomplete) /* said before */
-		log_warn("%.120s: the UIDs of folder %s are used up; new mail shows when the folder is opened the next time, under a new "
+		log_warn("%.120s: folder %s has no UIDs left; new mail appears when the folder is next opened, under "
+			"a new "
 			"UIDVALIDITY", box->root->path, md_folder_text(box->folder));
 }
 
@@ -231,14 +232,14 @@ static enum md_err read_list(struct md_scan *sc)
 
 	sc->no_list = e == MD_GONE;
 	if (e == MD_GONE) {
-		/* Someone deleted it: what we told our client stays true. */
+		/* It was deleted: the UIDs sent to our client stay valid. */
 		box->uids.uidvalidity = box->uidvalidity;
 		box->uids.uidnext = box->uidnext;
 		sc->write = true;
 		return MD_OK;
 	}
 	if (e == MD_OK && box->uidvalidity != 0 && box->uids.uidvalidity != box->uidvalidity)
-		return md_fail(box->root, MD_RESET, 0, "folder %s has got a new UIDVALIDITY", md_folder_text(box->folder));
+		return md_fail(box->root, MD_RESET, 0, "folder %s got a new UIDVALIDITY", md_folder_text(box->folder));
 	return e;
 }
 

@@ -321,7 +321,8 @@ static enum md_err check_file(struct md_box *box, const struct md_msg *m, int fd
 	if (fstat(fd, st) == 0 && S_ISREG(st->st_mode))
 		return MD_OK;
 	err = S_ISREG(st->st_mode) ? errno : ELOOP;
-	return md_fail(box->root, MD_PERM, err, "message %u of folder %s is no regular file", m->uid, md_folder_text(box->folder));
+	return md_fail(box->root, MD_PERM, err, "message %u of folder %s is not a regular file", m->uid,
+		md_folder_text(box->folder));
 }
 
 static enum md_err open_msg(struct md_box *box, struct md_msg *m, int *fd_out, struct stat *st)
@@ -591,7 +592,8 @@ enum md_err md_box_expunge(struct md_box *box, size_t i)
 	}
 	str_fini(&path);
 	if (e == MD_OK) /* renamed under us again and again */
-		return md_fail(box->root, MD_IO, 0, "cannot delete message %u of folder %s: others keep renaming it", m->uid,
+		return md_fail(box->root, MD_IO, 0, "cannot delete message %u of folder %s: other programs keep "
+			"renaming it", m->uid,
 			md_folder_text(box->folder));
 	if (e != MD_GONE)
 		return e;

@@ -22,7 +22,7 @@ struct md_msg {
 	bool changed : 1;     /* flags or keywords changed by others since the caller cleared this */
 	bool in_new : 1;      /* the file is in new/ (read-only boxes do not move it) */
 	/* of md_scan.c */
-	bool found : 1;       /* in the scan that goes on */
+	bool found : 1;       /* in the current scan */
 	bool in_pass : 1;     /* in its present pass over cur/ */
 	bool proven : 1;      /* by it, under the lock */
 	char *name;           /* of the file, in cur/ unless in_new */

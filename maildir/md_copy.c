@@ -148,7 +148,8 @@ static enum md_err stat_file(struct md_box *box, struct md_msg *m, struct str *p
 		if (e != MD_OK)
 			return e;
 	}
-	return md_fail(box->root, MD_IO, 0, "cannot copy message %u of folder %s: others keep renaming it", m->uid, md_folder_text(box->folder));
+	return md_fail(box->root, MD_IO, 0, "cannot copy message %u of folder %s: other programs keep renaming it",
+		m->uid, md_folder_text(box->folder));
 }
 
 /* The file of message IDX as it stands in its folder; one that is gone is left out. */

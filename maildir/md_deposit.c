@@ -58,7 +58,8 @@ static enum md_err reserve(struct md_root *r, int tofd, const char *folder, stru
 	if (l->uidnext == 0)
 		l->uidnext = 1;
 	if (n >= UINT32_MAX - l->uidnext)
-		return md_fail(r, MD_LIMIT, 0, "folder %s has no UIDs left; it gets new ones when it is opened the next time", md_folder_text(folder));
+		return md_fail(r, MD_LIMIT, 0, "folder %s has no UIDs left; it gets new ones when it is next opened",
+			md_folder_text(folder));
 	for (size_t i = 0; i < n; i++) {
 		it[i].uid = l->uidnext;
 		md_uidlist_add(l, it[i].uid, it[i].name.data, it[i].base_len);
@@ -137,7 +138,7 @@ static const char *item_name(const void *arg, uint32_t val, size_t *len_out)
 	return it[val].name.data;
 }
 
-/* The present names of those that are still to be taken back. */
+/* The current names of those still to be undone. */
 static void find_renamed(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n)
 {
 	struct md_root quiet = *r; /* report the first failure */

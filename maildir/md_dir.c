@@ -59,7 +59,7 @@ static void say_odd(struct md_root *r, const char *folder, const char *sub, cons
 	if (r->said_odd)
 		return;
 	r->said_odd = true;
-	log_warn("%.120s: %s in %s/ of folder %s is no regular file; it is passed over, for only files are messages: move it elsewhere", r->path,
+	log_warn("%.120s: %s in %s/ of folder %s is not a regular file and is ignored: move it elsewhere", r->path,
 		log_clean(clean, sizeof(clean), name), sub, md_folder_text(folder));
 }
 
@@ -150,7 +150,7 @@ void md_clean_tmp(int dirfd, time_t now)
 			continue;
 		RACE("tmp: something seems left over");
 		if (S_ISDIR(st.st_mode))
-			(void)md_remove_tree(fd, de->d_name); /* a folder whose deletion was cut off */
+			(void)md_remove_tree(fd, de->d_name); /* a folder whose deletion was interrupted */
 		else
 			(void)unlinkat(fd, de->d_name, 0);
 	}
@@ -220,7 +220,7 @@ int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target,
 		if (rc == 0)
 			rc = fstat(fd, st);
 		err = errno;
-		if (close(fd) != 0 && rc == 0) { /* NFS tells a full quota here */
+		if (close(fd) != 0 && rc == 0) { /* NFS reports a full quota here */
 			rc = -1;
 			err = errno;
 		}

@@ -185,7 +185,7 @@ struct load {
 	struct md_box *box;
 	struct md_hash hash;
 	struct md_kwset **set; /* for each message of the view what its keywords are now */
-	bool *known;           /* ... and that a pending change told it */
+	bool *known;           /* ... and that a pending change contained it */
 	size_t pending;
 };
 

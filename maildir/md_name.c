@@ -1,4 +1,4 @@
-/* File names of messages: taken apart and made. */
+/* File names of messages: parsed and made. */
 #include "maildir/md_name.h"
 
 #include <errno.h>

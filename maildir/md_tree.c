@@ -298,7 +298,7 @@ enum md_err md_tree_create(struct md_root *r, const char *folder)
 		return bad_name(r, folder);
 	snprintf(dir, sizeof(dir), ".%s", folder);
 	if (faccessat(r->fd, dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-		return md_fail(r, MD_EXISTS, 0, "folder %s is there already", md_folder_text(folder));
+		return md_fail(r, MD_EXISTS, 0, "folder %s exists already", md_folder_text(folder));
 	/* Made apart and renamed: it is there with all its parts, or not at all. */
 	str_adds(&tmp, "tmp/");
 	md_name_tmp(r, &tmp);
@@ -325,7 +325,7 @@ static enum md_err missing(struct md_root *r, const char *folder)
 	md_folders_fini(&l);
 	if (e == MD_REFUSED)
 		return md_fail(r, e, 0, "folder %s exists only as the parent of others", md_folder_text(folder));
-	return md_fail(r, e, 0, "there is no folder %s", md_folder_text(folder));
+	return md_fail(r, e, 0, "folder %s does not exist", md_folder_text(folder));
 }
 
 enum md_err md_tree_delete(struct md_root *r, const char *folder)
@@ -430,9 +430,9 @@ static enum md_err plan(struct md_root *r, const char *from, const char *to, con
 		const char *key = step[i].to;
 
 		if (bsearch(&key, names, n, sizeof(*names), by_name) != NULL || has_sub(r->fd, key, ""))
-			return md_fail(r, MD_EXISTS, 0, "folder %s is there already", md_folder_text(key));
+			return md_fail(r, MD_EXISTS, 0, "folder %s exists already", md_folder_text(key));
 	}
-	return *nsteps != 0 ? MD_OK : md_fail(r, MD_NOFOLDER, 0, "there is no folder %s", md_folder_text(from));
+	return *nsteps != 0 ? MD_OK : md_fail(r, MD_NOFOLDER, 0, "folder %s does not exist", md_folder_text(from));
 }
 
 /* UIDVALIDITY of the name that folder DIRFD had, and of the one that it has now. */
@@ -502,7 +502,7 @@ enum md_err md_tree_rename(struct md_root *r, const char *from, const char *to)
 	if (*from == '\0')
 		return rename_inbox(r, to);
 	if (strcmp(from, to) == 0)
-		return md_fail(r, MD_EXISTS, 0, "folder %s is there already", md_folder_text(to));
+		return md_fail(r, MD_EXISTS, 0, "folder %s exists already", md_folder_text(to));
 	e = read_names(r, &d, &names, &n);
 	step = mem_array(n, sizeof(*step));
 	if (e == MD_OK)

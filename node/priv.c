@@ -153,7 +153,7 @@ static void filter_system_calls(void)
 		rc = seccomp_load(f);
 	seccomp_release(f);
 	if (rc == -EINVAL || rc == -ENOSYS || rc == -ECANCELED)
-		log_warn("this kernel takes no filter of system calls; the login workers run without one");
+		log_warn("this kernel has no system call filter; login workers run without one");
 	else if (rc != 0)
 		die_fatal("cannot filter the system calls of a login worker: %s", strerror(-rc));
 }
@@ -174,7 +174,7 @@ void priv_drop(enum role role, const struct settings *set)
 			keep_spawn_capabilities();
 			break;
 		default:
-			die_bug(__FILE__, __LINE__, "no privileges are laid down for this role");
+			die_bug(__FILE__, __LINE__, "no privileges are defined for this role");
 		}
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)

@@ -100,7 +100,7 @@ static void on_settings(struct role_ctx *ctx, int fd)
 	else
 		tell_missed(ctx, CTL_SETTINGS, ctx->who.role, ctx->who.slot, 0);
 	if (new == NULL) {
-		log_error("the new settings could not be read; the old ones stay");
+		log_error("cannot read the new settings; the old ones stay");
 		return;
 	}
 	ctx->set = new;
@@ -286,7 +286,7 @@ static void check_descriptors(const struct role_start *who)
 
 	for (int fd = ROLE_FD_CONTROL; fd <= last; fd++)
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
-			die_fatal("this role is started by waypostd itself, not by hand");
+			die_fatal("only waypostd can start this role");
 }
 
 void role_init(struct role_ctx *ctx, const struct role_start *who, const char *program, const struct role_hooks *hooks, void *arg)

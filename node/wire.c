@@ -16,7 +16,8 @@ bool wire_skips(const struct chan *c, const struct msgr *r, const char *who)
 	if ((r->type & MSG_OPTIONAL) != 0 && !r->bad)
 		return true;
 	if (chan_version(c) != WIRE_VERSION)
-		log_error("unexpected message %u from %s, which speaks version %u of the messages, and this process version %u", r->type, who,
+		log_error("unexpected message %u from %s, which has version %u of the messages; this process has "
+			"version %u", r->type, who,
 			chan_version(c), WIRE_VERSION);
 	else
 		log_error("unexpected message %u from %s", r->type, who);

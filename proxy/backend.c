@@ -229,7 +229,7 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	if (!conn_is_open(&b->conn)) /* the first connect failed at once */
 		connect_next(b);
 	else if (!b->greeted && b->share.repeat < SHARE_MIN)
-		give_up(b, "no greeting in the little time that was left");
+		give_up(b, "no greeting in the remaining time");
 	else
 		address_failed(b, b->greeted ? "no answer to the login in time" : "no greeting in time");
 }

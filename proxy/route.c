@@ -20,8 +20,8 @@ static bool name_ok(const char *p, size_t len)
 	return len != 0 && len < ROUTE_NAME_MAX && p[0] != '-' && p[0] != '.';
 }
 
-static const char malformed[] = "mailhost is malformed; write HOST, HOST:PORT or HOST:PROTOCOL=PORT:PROTOCOL=PORT, IPv6 addresses before ports in "
-    "brackets, several hosts separated by blanks";
+static const char malformed[] = "mailhost is malformed; write HOST, HOST:PORT or HOST:PROTOCOL=PORT:PROTOCOL=PORT, "
+	"IPv6 addresses with ports in brackets, several hosts separated by spaces";
 
 static bool parse_port(const char *p, size_t len, uint16_t *port)
 {
@@ -79,9 +79,9 @@ static const char *parse_named_ports(struct route_host *h, const char *p, size_t
 			return malformed;
 		which = find_protocol(rules, p, (size_t)(is - p));
 		if (which == rules->nprotocols)
-			return "mailhost gives a port for a protocol that there is not";
+			return "mailhost has a port for an unknown protocol";
 		if ((seen & 1UL << which) != 0)
-			return "mailhost gives two ports for one protocol of a host";
+			return "mailhost has two ports for one protocol of a host";
 		seen |= 1UL << which;
 		if (which == rules->protocol) {
 			h->port = port;

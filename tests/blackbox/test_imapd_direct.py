@@ -877,7 +877,7 @@ def test_idle_without_inotify(maildir, start):
             s.send(b"DONE\r\n")
             assert s.until(b"i")[0] == "OK"
         log = s.close()
-        assert log.count("IDLE looks for changes every 1 s") == 1 and "max_user_instances" in log
+        assert log.count("IDLE checks for changes every 1 s") == 1 and "max_user_instances" in log
     finally:
         eater.kill()
         eater.communicate()

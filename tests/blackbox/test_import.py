@@ -348,7 +348,7 @@ def test_a_pool_gets_one_secret_and_not_each_nodes_own(etc, place, proxy):
     assert values(out.read_text())["", "POOL_SECRETFILE"] == str(secret)
     assert not secret.exists()
     told = [line for line in r.stderr.splitlines() if "to be repaired" in line]
-    assert len(told) == 1 and "copy this file to all others" in told[0], r.stderr
+    assert len(told) == 1 and "copy the file to all others" in told[0], r.stderr
     command = re.search(r"run (\(umask.*?\)) and copy", told[0]).group(1)
     # Without the file the daemon would not start, whatever certificates there are.
     checked = subprocess.run([os.path.join(PREFIX, "bin/waypost"), "-c", str(out), "check"], capture_output=True, text=True, timeout=60)
@@ -388,7 +388,7 @@ def test_what_check_says_besides_is_not_lost(etc, place):
     for path in [etc, *etc.rglob("*")]:
         chown(path)
     r = subprocess.run([os.path.join(PREFIX, "bin/import-courier"), str(etc)], capture_output=True, text=True, timeout=120, **ordinary)
-    assert "settings carried over" in r.stderr and "to be repaired" not in r.stderr, r.stderr
+    assert "settings converted" in r.stderr and "to be repaired" not in r.stderr, r.stderr
 
 
 def test_refusals(etc, place):

@@ -66,9 +66,9 @@ def test_a_port_that_is_known_to_be_the_other_protocols(node):
 
 
 @pytest.mark.parametrize("name, protocol, words", [
-    ("bare", "POP3", "it greets in IMAP. Name the port of POP3 in mailhost: HOST:imap=PORT:pop3=PORT"),
-    ("swapped", "POP3", "it greets in IMAP. Name the port of POP3"), ("swapped", "IMAP", "it greets in POP3. Name the port of IMAP"),
-    ("full", "IMAP", "it greets in POP3. Name the port of IMAP"),
+    ("bare", "POP3", "it sent an IMAP greeting. Set the port of POP3 in mailhost: HOST:imap=PORT:pop3=PORT"),
+    ("swapped", "POP3", "it sent an IMAP greeting. Set the port of POP3"), ("swapped", "IMAP", "it sent a POP3 greeting. Set the port of IMAP"),
+    ("full", "IMAP", "it sent a POP3 greeting. Set the port of IMAP"),
 ])
 def test_a_greeting_of_the_other_protocol_is_named(node, name, protocol, words):
     mark = node.log_mark()
@@ -80,7 +80,7 @@ def test_check_names_accounts_whose_ports_matter(node):
     result = node.tool("check")
     said = result.stdout + result.stderr
     assert result.returncode == 0, said
-    assert "warning: account twice@example.com cannot log in: mailhost gives two ports for one protocol of a host\n" in said
-    assert "warning: account unknown@example.com cannot log in: mailhost gives a port for a protocol that there is not\n" in said
+    assert "warning: account twice@example.com cannot log in: mailhost has two ports for one protocol of a host\n" in said
+    assert "warning: account unknown@example.com cannot log in: mailhost has a port for an unknown protocol\n" in said
     assert "warning: 1 account (first: bare@example.com) with a port in mailhost that is used for both IMAP and POP3" in said
     assert imap_login(node, "twice") == "NO" and imap_login(node, "unknown") == "NO"
