@@ -267,6 +267,6 @@ enum request_state step_verdict(struct request *rq)
 			why = "the account's record is not usable; see `waypost auth USER`";
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, why);
 	default:
-		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "the account directory does not answer");
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "the account directory is unavailable");
 	}
 }

@@ -118,7 +118,7 @@ def test_status_shows_a_loop(make_pool):
     for kind in KINDS.values():
         log_in(p, kind, p.accounts["alias@example.com"])
     status = p.nodes[0].status()
-    assert status["state"] == "degraded" and "circle" in " ".join(status["problems"]), status["problems"]
+    assert status["state"] == "degraded" and "made logins loop" in " ".join(status["problems"]), status["problems"]
     assert status["counts"]["loops"] == 2 and status["counts"]["verdicts_loop"] == 2
     names = {n["name"]: n["text"] for n in status["notes"]}
     assert names["loops_list"] == f"127.0.0.77:{p.imap_port} 127.0.0.77:{p.pop3_port}"
@@ -694,7 +694,7 @@ def test_route_tells_a_loop_before_anybody_logs_in(make_pool):
     first.start()
     p.add(Account("any@example.com", mailhost="127.9.8.7"))
     wait_for("the account is known", lambda: "127.9.8.7" in first.tool("route", "any@example.com").stdout)
-    assert first.tool("route", "any@example.com").stdout.count("this node itself") == 2
+    assert first.tool("route", "any@example.com").stdout.count("the node itself") == 2
     # At another port somebody else listens.
     p.add(Account("other@example.com", mailhost=f"127.9.8.7:{p.pop3_port + 1}"))
     wait_for("the account is known", lambda: "127.9.8.7" in first.tool("route", "other@example.com").stdout)
@@ -710,7 +710,7 @@ def test_route_tells_what_a_login_has_found(make_pool):
     try:
         assert "itself" not in p.nodes[0].tool("route", account.name).stdout
         log_in(p, Imap, account)
-        assert re.search(r"IMAP: .*this node itself", wait_for("it is known", lambda: (lambda r: "itself" in r and r)(
+        assert re.search(r"IMAP: .*this is the node itself", wait_for("it is known", lambda: (lambda r: "itself" in r and r)(
             p.nodes[0].tool("route", account.name).stdout)))
     finally:
         f.close()
