@@ -10,8 +10,8 @@
 #include "lib/str.h"
 
 enum { MSG_SIZE_MAX = 64 * 1024 }; /* bytes of a message with its type */
-/* A message whose type has this bit may be skipped by a reader that does not know the type. */
-enum { MSG_OPTIONAL = 0x8000 };
+/* A message whose type is in this range may be skipped by a reader that does not know the type. Types above it are lib/chan.c's. */
+enum { MSG_OPTIONAL_FIRST = 0x8000, MSG_OPTIONAL_LAST = 0xfeff };
 
 struct msgw {
 	size_t len;

@@ -13,7 +13,7 @@ struct chan *wire_open(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gon
 
 bool wire_skips(const struct chan *c, const struct msgr *r, const char *who)
 {
-	if ((r->type & MSG_OPTIONAL) != 0 && !r->bad)
+	if (r->type >= MSG_OPTIONAL_FIRST && r->type <= MSG_OPTIONAL_LAST && !r->bad)
 		return true;
 	if (chan_version(c) != WIRE_VERSION)
 		log_error("unexpected message %u from %s, which has version %u of the messages; this process has "

@@ -38,7 +38,8 @@ enum peer_result {
 };
 
 /* Of the messages below. It is the first message of each channel, in both directions, so that processes of two versions can
- * detect the version of their peer. Add one with each change; a new type that an older reader may skip has MSG_OPTIONAL in it. */
+ * detect the version of their peer. Add one with each change; a new type that an older reader may skip is one of
+ * MSG_OPTIONAL_FIRST to LAST. */
 enum { WIRE_VERSION = 1 };
 
 enum wire_type {

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/mem.h"
 #include "node/msg_control.h"
@@ -233,8 +234,51 @@ static void test_values(void)
 	CU_ASSERT_FALSE(session_have_read(reader(), &adopt.have));
 }
 
+static unsigned skipped, refused;
+
+static void on_unknown(struct chan *c, struct msgr *r, int fd UNUSED, void *arg UNUSED)
+{
+	if (wire_skips(c, r, "a test"))
+		skipped++;
+	else
+		refused++;
+}
+
+/* Unknown types are skipped where they are marked so; what a channel makes of several messages is never one of them. */
+static void test_unknown(void)
+{
+	static const struct { uint16_t type; bool skip; } t[] = {
+		{ 0, false }, { 255, false }, { 0x7fff, false }, { 0x8000, true }, { 0xfeff, true }, { 0xff00, false }, { 0xfffe, false },
+	};
+	struct ev_loop *l = ev_loop_new(0);
+	struct chan *c;
+	int fd[2];
+
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	c = wire_open(l, fd[0], on_unknown, NULL, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		skipped = refused = 0;
+		msgw_begin(&w, t[i].type);
+		msgw_u8(&w, 1);
+		CU_ASSERT_EQUAL(msg_send(fd[1], &w, -1), 0);
+		ev_run(l, EVRUN_ONCE);
+		CU_ASSERT(skipped == (t[i].skip ? 1u : 0u) && refused == (t[i].skip ? 0u : 1u));
+	}
+	/* a bundle of bundles is bad, whatever its type's number */
+	skipped = refused = 0;
+	msgw_begin(&w, 0xffff);
+	for (int i = 0; i < 2; i++)
+		msgw_bytes(&w, "\xff\xff", 2);
+	CU_ASSERT_EQUAL(msg_send(fd[1], &w, -1), 0);
+	ev_run(l, EVRUN_ONCE);
+	CU_ASSERT(skipped == 0 && refused == 2);
+	chan_free(&c);
+	close(fd[1]);
+	ev_loop_destroy(l);
+}
+
 static const struct unit_case cases[] = {
-	{ "cut at every byte", test_cut }, { "values", test_values }, { NULL, NULL },
+	{ "cut at every byte", test_cut }, { "values", test_values }, { "unknown types", test_unknown }, { NULL, NULL },
 };
 
 UNIT_MAIN("messages", cases)
