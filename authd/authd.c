@@ -432,7 +432,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 		close(sock);
 }
 
-/* Now, not when the first client wants it: loading waits for the disk, and whoever starts the daemon reads the log. */
+/* Now, not for the first client: loading waits for the disk, and at the start the operator reads the log. */
 static void load_scram(const struct settings *set)
 {
 	struct str why = STR_INIT;

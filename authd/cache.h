@@ -1,7 +1,7 @@
 /* What authd remembers of logins: bounded in bytes, the least recently used makes room.
  * Entries are found by keyed digests (HMAC-SHA256) of all that an answer depends on. The key is random, made at each
  * start, and never leaves the process: nobody outside can make two questions meet, and what lies in memory tells no
- * password. What was refused has a small share of its own, so that a flood of guesses drives out no good login. */
+ * password. Refusals have a small share of their own, so that a flood of guesses does not displace good logins. */
 #ifndef AUTHD_CACHE_H
 #define AUTHD_CACHE_H
 

@@ -42,7 +42,7 @@ struct queued_job {
 	uint8_t data[];
 };
 
-/* Whoever wants answers, with what has been asked for it. */
+/* A client of the queue, with its jobs. */
 struct waiter {
 	void *arg;
 	struct queued_job *jobs;

@@ -20,7 +20,7 @@
 
 #include "authlib/auth.h"
 
-/* HASH was made unusable by a '*' or '!' at its front, or behind {CRYPT} and the like. */
+/* HASH was made unusable by a '*' or '!' at its front, or after {CRYPT} and similar. */
 bool password_is_locked(const char *hash);
 /* AUTH_OK: the password is right. AUTH_MISMATCH: it is not. AUTH_DISABLED: the hash is empty or
  * password_is_locked(). AUTH_BROKEN: the scheme is not known here or the hash is damaged: worth a log line. AUTH_TRY_LATER: there
@@ -44,7 +44,7 @@ size_t password_class(const char *hash);
  * tell which names exist. See userdb_dummy_hash() for the one to use. */
 void password_dummy(char dst[ACCOUNT_HASH_MAX], const char *sample);
 
-/* HASH is a clear password ({PLAIN} and the like): true, and the password in DST, which the caller wipes. */
+/* HASH is a clear password ({PLAIN} and similar): true, and the password in DST, which the caller wipes. */
 bool password_clear(const char *hash, char dst[ACCOUNT_PASSWORD_MAX]);
 
 /* A new hash of PASSWORD into DST. SCHEME: "$y$", "$6$", "$5$", "$2b$", "$1$" (crypt(3)); "" is crypt(3)'s default; a name

@@ -14,7 +14,7 @@ bool record_set(char **member, const void *p, size_t len, size_t max, const char
 bool record_id(const void *p, size_t len, const char *what, uint32_t *out, struct str *why);
 /* uid, gid and home are there and usable. */
 bool record_check(const struct account *a, struct str *why);
-/* No text of A has control characters, whoever has filled it in. */
+/* No text of A has control characters, whatever its source. */
 bool record_is_plain(const struct account *a, struct str *why);
 
 #endif

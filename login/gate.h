@@ -7,7 +7,7 @@
  *   All three --there is room again--> TAKING.
  *
  * A login needs descriptors later on, for the connection to a peer. A client is only taken in while there are enough for it and
- * for all who came before, so that a login that has begun never ends for want of one. */
+ * for all who came before, so that a pending login never fails for lack of one. */
 #ifndef LOGIN_GATE_H
 #define LOGIN_GATE_H
 

@@ -41,7 +41,7 @@ static void enter(struct login *l, enum login_state state)
 	l->state = state;
 }
 
-/* The state ends, or goes on, by FN in MS from now. */
+/* Calls FN in MS from now, to end the state or continue it. */
 static void start_timer(struct login *l, void (*fn)(struct ev_loop *, ev_timer *, int), unsigned ms)
 {
 	ev_timer_init(&l->timer, fn, ms / 1000.0, 0);

@@ -138,7 +138,7 @@ static bool give_uids(struct md_scan *sc)
 	return all_differ(sc) && enough;
 }
 
-/* An open folder keeps its UIDVALIDITY: mail without UID shows when it is opened anew. */
+/* An open folder keeps its UIDVALIDITY: mail without UID appears when it is reopened. */
 static void say_used_up(const struct md_box *box)
 {
 	if (!box->incomplete) /* said before */
@@ -152,7 +152,7 @@ static bool nearly_used_up(const struct md_scan *sc)
 	return sc->first && sc->box->uids.uidnext > UINT32_MAX - UIDS_LEFT_MIN;
 }
 
-/* All UIDs anew under a new UIDVALIDITY: only when the old ones cannot go on. */
+/* Gives all messages new UIDs under a new UIDVALIDITY: only when the old UIDs cannot be kept. */
 static void renumber(struct md_scan *sc)
 {
 	struct md_uidlist *l = &sc->box->uids;

@@ -76,7 +76,7 @@ static unsigned lent_to(const struct child *c)
 	return n;
 }
 
-/* Whoever of those that FIT serves fewest slots of others; BEFORE if it still fits, so that nothing moves in vain. */
+/* Of those that FIT the one that serves fewest slots of others; BEFORE if it still fits, to avoid needless moves. */
 static struct child *choose(struct master *m, bool (*fit)(const struct child *c), struct child *before)
 {
 	struct child *best = NULL;

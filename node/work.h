@@ -31,7 +31,7 @@ struct work {
 	/* Said to a client that has closed its side, to learn whether it still reads: a whole untagged line, or NULL.
 	 * work_do() is only called between answers then. */
 	const char *probe;
-	bool finish; /* this command changes mail: it is not left half done for want of a client; work_begin() clears it */
+	bool finish; /* this command changes mail: it is completed even without its client; work_begin() clears it */
 	int64_t (*cpu_ms)(void); /* CPU time of this process: clock_cpu_ms() but in tests */
 	/* private */
 	enum work_stop stop;

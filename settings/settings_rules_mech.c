@@ -24,7 +24,7 @@ static const struct { const char *name; enum kind kind; } known[] = {
 static const char scram_needs[] = "a clear password, or a {SCRAM-SHA-1} or {SCRAM-SHA-256} secret of the same "
 	"mechanism";
 
-/* Why accounts of MODULE cannot log in by a mechanism of KIND; NULL: they can, or there is no telling. */
+/* Why accounts of MODULE cannot log in by a mechanism of KIND; NULL: they can, or it is not known. */
 static const char *obstacle(const struct settings *set, const char *module, enum kind kind)
 {
 	if (strcmp(module, "authuserdb") == 0)
