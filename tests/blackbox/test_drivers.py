@@ -370,7 +370,7 @@ def verdict(p, name, password):
     return re.search("^result: (.*)$", out, re.M).group(1)
 
 
-NOT_NOW = "result: no answer ("
+NOT_NOW = "no answer (driver "
 RIGHT = "the password is correct"
 
 
