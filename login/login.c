@@ -337,7 +337,7 @@ static bool has_gone(struct login *l)
 
 void login_check_client(struct login *l)
 {
-	bool waits = l->state == LOGIN_AUTH || l->state == LOGIN_RETRY || l->state == LOGIN_PEER || l->state == LOGIN_DELAY;
+	bool waits = !reads(l) && l->state != LOGIN_HANDOFF;
 
 	if (waits && conn_wants(&l->conn) == 0 && conn_is_cut(&l->conn))
 		client_gone(l);
@@ -919,6 +919,7 @@ static void end_for(struct login *l, enum login_bye why)
 	case LOGIN_COMMAND:
 		break;
 	}
+	worker_cancel_question(l->worker, l);
 	if (why == LOGIN_BYE_TIMEOUT)
 		log_client(l, LOG_LEVEL_INFO, "TIMEOUT");
 	say_bye(l, why);

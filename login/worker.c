@@ -139,10 +139,15 @@ void worker_end_talk(struct worker *w, struct login *l)
 		cancel(w, l);
 }
 
-void worker_remove(struct worker *w, struct login *l)
+void worker_cancel_question(struct worker *w, struct login *l)
 {
 	if (l->state == LOGIN_AUTH || l->state == LOGIN_GREETING || l->talk != AUTH_MECH_PASSWORD)
 		cancel(w, l);
+}
+
+void worker_remove(struct worker *w, struct login *l)
+{
+	worker_cancel_question(w, l);
 	drop_slot(w, l); /* in other states, too, an answer may still be on its way */
 	*l->prev = l->next;
 	if (l->next != NULL)
@@ -302,7 +307,11 @@ static void on_auth_continue(struct worker *w, struct msgr *r)
 		return;
 	}
 	l = find_slot(w, request);
-	if (l != NULL && (l->state == LOGIN_AUTH || l->state == LOGIN_GREETING))
+	if (l == NULL || (l->state != LOGIN_AUTH && l->state != LOGIN_GREETING))
+		return;
+	if (l->state == LOGIN_AUTH && auth_mech_exchange(l->mech) == AUTH_EXCHANGE_ONCE)
+		log_error("a challenge from authd for %s, which has none", l->method);
+	else
 		login_challenge(l, text);
 }
 

@@ -30,6 +30,8 @@ void worker_ask_authd(struct worker *w, struct login *l);
 bool worker_ask_challenge(struct worker *w, struct login *l, enum auth_mech mech);
 /* L's challenge is not wanted any more. */
 void worker_end_talk(struct worker *w, struct login *l);
+/* L does not wait for authd any longer, nor needs what it keeps for L. */
+void worker_cancel_question(struct worker *w, struct login *l);
 /* Hands L's client to spawn; the answer comes by login_handoff_reply(). False: there is no spawn now. */
 bool worker_hand_off(struct worker *w, struct login *l);
 /* Tells authd that SESSION (of an OK verdict) is over or never began. */

@@ -159,9 +159,14 @@ UNIT_TESTS += tests/unit/test_gate
 tests_unit_test_gate_SOURCES = tests/unit/test_gate.c
 tests_unit_test_gate_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_worker
-tests_unit_test_worker_SOURCES = tests/unit/test_worker.c $(DECODED)
+tests_unit_test_worker_SOURCES = tests/unit/test_worker.c tests/unit/worker_rig.h $(DECODED)
 tests_unit_test_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=conn_open
 tests_unit_test_worker_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CUNIT_LIBS)
+UNIT_TESTS += tests/unit/test_engine
+tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/engine_table.h tests/unit/worker_rig.h
+tests_unit_test_engine_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=ev_timer_start,--wrap=ev_timer_stop,--wrap=ev_timer_again,--wrap=clock_ms \
+	-Wl,--wrap=clock_now,--wrap=clock_seconds,--wrap=log_as,--wrap=log_text,--wrap=log_warn,--wrap=log_error,--wrap=net_connect
+tests_unit_test_engine_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_pop3_session
 tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c

@@ -1,19 +1,10 @@
 /* The login worker and its engine on a real loop, with authd and spawn played by the test. */
-#include "tests/unit/msg_test.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/worker_rig.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <string.h>
 #include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
 #include <sys/time.h>
-#include <unistd.h>
 
 #include "imapd/imap_login.h"
-#include "lib/loop.h"
-#include "login/worker.c" /* its turns are ordered from within */
 #include "pop3d/pop3_login.h"
 #include "tests/unit/decoded.h"
 
@@ -21,46 +12,7 @@ static const struct login_dialect *const dialects[PROTOCOL_COUNT] = {
 	[PROTOCOL_IMAP] = &imap_login_dialect, [PROTOCOL_POP3] = &pop3_login_dialect,
 };
 
-/* One worker, one client, and the far ends of its two channels. */
-static struct worker *w;
-static int authd_end, spawn_end, client_end;
-
-static int channel(struct chan **c, chan_fn *on_msg, chan_gone_fn *on_gone)
-{
-	int fd[2];
-
-	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
-	*c = chan_new(w->ctx.loop, fd[0], on_msg, on_gone, w);
-	return fd[1];
-}
-
-/* What is posted in a turn leaves before the next one looks; what is coded takes some more. */
-static void turns(void)
-{
-	for (int i = 0; i < 8; i++)
-		ev_run(w->ctx.loop, EVRUN_NOWAIT);
-}
-
-/* The next message at FD, of TYPE; a bundle is opened. False: there is none. */
-static bool next(int fd, uint16_t type, struct msgr *r)
-{
-	static uint8_t buf[MSG_SIZE_MAX];
-	int passed;
-	size_t len;
-
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	if (unit_recv(fd, buf, r, &passed) != 1)
-		return false;
-	if (passed != -1)
-		close(passed);
-	if (r->type == 0xffff) {
-		const void *p = msgr_bytes(r, MSG_SIZE_MAX, &len);
-
-		msgr_begin(r, p, len);
-	}
-	CU_ASSERT_EQUAL(r->type, type);
-	return r->type == type;
-}
+static int client_end;
 
 static void say(const char *text)
 {
@@ -83,16 +35,7 @@ static void setup(void)
 	struct net_addr client;
 	int fd[2];
 
-	w = mem_alloc(sizeof(*w));
-	w->ctx.loop = loop_new();
-	w->ctx.set = settings_defaults();
-	w->dialects = dialects;
-	w->gate = gate_new(w->ctx.loop, &gate_hooks, w);
-	w->relays = relay_pool_new(w->ctx.loop, 0, on_relay_end, w);
-	authd_end = channel(&w->authd, on_authd, on_authd_gone);
-	spawn_end = channel(&w->spawn, on_spawn, on_spawn_gone);
-	ev_timer_init(&w->sweep, on_sweep, 0.1, 1);
-	w->sweep.data = w;
+	rig_new(dialects);
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
 	decoded_on(w->ctx.loop);
@@ -103,25 +46,11 @@ static void setup(void)
 
 static void teardown(void)
 {
-	while (w->logins != NULL)
-		login_end(w->logins, LOGIN_BYE_SHUTDOWN);
-	turns();
-	chan_free(&w->authd);
-	chan_free(&w->spawn);
-	close(authd_end);
-	close(spawn_end);
+	rig_stop();
 	close(client_end);
 	turns();
 	decoded_end();
-	ev_timer_stop(w->ctx.loop, &w->sweep);
-	gate_free(&w->gate);
-	relay_pool_free(&w->relays);
-	for (int i = 0; i < PROTOCOL_COUNT; i++)
-		str_fini(&w->greeting[i]);
-	settings_free(&w->ctx.set);
-	mem_free(&w->slots);
-	mem_free(&w->free_slots);
-	mem_free(&w);
+	rig_free();
 }
 
 /* authd's answer to REQUEST: the password is wrong. */
