@@ -129,7 +129,7 @@ struct login {
 	/* From the dialect, for a decision: */
 	enum auth_mech mech;
 	bool answers;                /* it is the answer to a challenge of authd's: without that one there is nothing to ask */
-	char *user, *password;       /* wiped as soon as they are not needed; `password` may be an answer, see auth_wire.h */
+	char *user, *password;       /* wiped as soon as they are not needed; `password` may be an answer, see node/msg_auth.h */
 	const char *method;          /* "LOGIN", "PLAIN", ...: for the log */
 	enum auth_mech talk;         /* authd keeps a challenge of this mechanism, or what came of it, for `request`;
 	                              * AUTH_MECH_PASSWORD: nothing */

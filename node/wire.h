@@ -8,7 +8,7 @@
  *
  * The master makes each channel and passes its two ends (CTL_CHANNEL); when a role dies, the new one gets
  * new channels and the others get theirs by the same message. A reader that gets a message which is bad or
- * not in its list logs it and drops the channel's session, never the process; see each type. */
+ * not in its list logs it and drops the channel's session, never the reader's process; see each type. */
 #ifndef NODE_WIRE_H
 #define NODE_WIRE_H
 

@@ -8,10 +8,11 @@
  *   group     its settings are in group and group-ssl; the program that its lines in the log are from; its folder has
  *             group_session()
  *   kind      LOGIN: clients log in, and may be forwarded to the node that has their mail. OTHER: not so (LMTP): the protocol
- *             has no dialect, no mailhost and none of the settings about logins
+ *             has no dialect, no mailhost and none of the settings about logins; nothing accepts its
+ *             clients yet: a login worker must not be given its sockets
  *   ports     registered: plain, TLS
  *   proxy     the setting that lets logins be forwarded
- *   starttls  how the log calls a session that began without TLS and has it now */
+ *   starttls  how the log calls a session whose client uses TLS */
 #ifndef SETTINGS_PROTOCOL_H
 #define SETTINGS_PROTOCOL_H
 
