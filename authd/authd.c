@@ -372,6 +372,12 @@ static void take_load(struct authd *a, const struct job_done *done, int fd)
 		log_error("cannot use the userdb that was read: %s", why);
 }
 
+bool authd_userdb_refused(const struct authd *a)
+{
+	return auth_chain_uses_image(a->chain) &&
+	    (a->userdb == NULL || (a->report.status != USERDB_BUILT && a->report.status != USERDB_CHANGED));
+}
+
 /* What there is to know of accounts is known. */
 static void begin(struct authd *a)
 {

@@ -88,6 +88,9 @@ void service_at_port(const struct service *s, uint16_t local_port, char *out, si
 /* Where the mail of ACCT is for protocol P, by its mailhost option. As route_decide(). */
 bool route_of(const struct authd *a, enum protocol p, const struct account *acct, struct route *out);
 
+/* The userdb on disk was refused, or is not there: an account that nobody knows may be in it. */
+bool authd_userdb_refused(const struct authd *a);
+
 /* `waypost route` and `waypost auth`: answer with role_rows() and role_done(). */
 void tool_route(struct authd *a, uint32_t query, const char *user);
 void tool_auth(struct authd *a, uint32_t query, const char *argument);

@@ -375,7 +375,7 @@ void tool_status(struct authd *a, uint32_t query)
 	/* The last read may have been refused while an older state of the file is in use. */
 	str_addf(&text, "userdb=%s\nuserdb_accounts=%llu\nuserdb_refused=%d\nuserdb_bad_lines=%llu\n",
 	    db == NULL ? "not loaded" : userdb_status_name(a->report.status), (unsigned long long)(db != NULL ? userdb_count(db) : 0),
-	    auth_chain_uses_image(a->chain) && (db == NULL || (a->report.status != USERDB_BUILT && a->report.status != USERDB_CHANGED)),
+	    authd_userdb_refused(a),
 	    (unsigned long long)(a->report.broken + a->report.kept));
 	role_rows(&a->ctx, query, str_cstr(&text), text.len);
 	role_done(&a->ctx, query, 0);

@@ -252,7 +252,9 @@ enum request_state step_verdict(struct request *rq)
 	const char *why;
 
 	if (rq->no_account && rq->result != AUTH_TRY_LATER)
-		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
+		return authd_userdb_refused(rq->worker->a) ?
+		    request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "the account is unknown, and the userdb on disk, which may have it, was refused") :
+		    request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	switch (rq->result) {
 	case AUTH_OK:
 		tell_passed(rq);

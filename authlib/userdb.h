@@ -12,7 +12,7 @@
  *   AUTH_TRY_LATER, and records of the old image stay;
  * - a file that does not end in a newline is half written, one with NUL bytes is what a power cut leaves, and an empty one
  *   either: the build is refused as a whole;
- * - so it is if a file has lost more than SHRINK percent of its accounts, or all of them;
+ * - so it is if a file has lost more than SHRINK percent of its accounts, or all of them, or the whole as much of its passwords;
  * - of several lines with one name the first counts.
  * Each such event is a line of the report with file, line, and what to do.
  *

@@ -14,7 +14,7 @@
 enum {
 	LINE_MAX_LEN = 64 * 1024,
 	READ_CHUNK = 256 * 1024,
-	SHRINK_LEAST = 10  /* accounts that a file must have had before its shrinking is judged */
+	SHRINK_LEAST = 10  /* accounts, or passwords, that there must have been before a loss is judged */
 };
 
 struct builder {
@@ -297,16 +297,19 @@ static void read_file(const char *path, void *arg)
 
 struct loss { uint64_t had, lost; };
 
-static void count_losses(struct builder *b, struct loss *by_source, uint32_t nsources)
+/* Returns how many accounts of the old image had a password. */
+static uint64_t count_losses(struct builder *b, struct loss *by_source, uint32_t nsources)
 {
 	const struct userdb_header *h = b->old->h;
 	const uint32_t *slots = (const void *)(b->old->base + h->slots);
+	uint64_t passwords = 0;
 
 	for (uint64_t i = 0; i < h->nslots; i++) {
 		struct userdb_entry e;
 
 		if (slots[i] == 0 || !userdb_read_record(b->old, (uint64_t)slots[i] * 4, &e))
 			continue;
+		passwords += userdb_has_password(&e);
 		if (e.source < nsources)
 			by_source[e.source].had++;
 		if (userdb_writer_has(&b->w, e.name))
@@ -319,15 +322,16 @@ static void count_losses(struct builder *b, struct loss *by_source, uint32_t nso
 		if (e.source < nsources)
 			by_source[e.source].lost++;
 	}
+	return passwords;
 }
 
-static bool shrunk(struct builder *b, const char *path, struct loss l, unsigned percent, unsigned least)
+static bool shrunk(struct builder *b, const char *path, const char *what, struct loss l, unsigned percent, unsigned least)
 {
 	if (percent >= 100 || l.had < least || l.lost * 100 <= percent * l.had)
 		return false;
-	tell(b, "%s: %llu of %llu accounts are gone, more than USERDB_SHRINK = %u %%: the file is refused and the "
+	tell(b, "%s: %llu of %llu %s are gone, more than USERDB_SHRINK = %u %%: the file is refused and the "
 		"previous state stays in use; repair the file, or if this is intended set USERDB_SHRINK = 100 and "
-	    "reload", path, (unsigned long long)l.lost, (unsigned long long)l.had, percent);
+	    "reload", path, (unsigned long long)l.lost, (unsigned long long)l.had, what, percent);
 	return true;
 }
 
@@ -342,10 +346,11 @@ static bool check_losses(struct builder *b, const char *path, unsigned percent)
 {
 	const struct userdb_header *h = b->old->h;
 	uint32_t n = (uint32_t)MIN(h->nsources, h->sources_end - h->sources); /* each takes a byte at least */
-	struct loss *by_source = mem_array(n, sizeof(*by_source)), all;
+	struct loss *by_source = mem_array(n, sizeof(*by_source)), all, passwords;
 	bool refused = false;
 
-	count_losses(b, by_source, n);
+	passwords.had = count_losses(b, by_source, n);
+	passwords.lost = passwords.had - MIN(b->w.passwords, passwords.had);
 	all.had = h->count;
 	all.lost = b->rep->lost;
 	for (uint32_t i = 0; i < n; i++) {
@@ -356,10 +361,10 @@ static bool check_losses(struct builder *b, const char *path, unsigned percent)
 			continue;
 		t = userdb_source(b->old, i);
 		snprintf(name, sizeof(name), "%.*s", (int)MIN(t.len, sizeof(name) - 1), t.p);
-		refused = shrunk(b, name, by_source[i], percent, least(by_source[i])) || refused;
+		refused = shrunk(b, name, "accounts", by_source[i], percent, least(by_source[i])) || refused;
 	}
 	if (!refused)
-		refused = shrunk(b, path, all, percent, least(all));
+		refused = shrunk(b, path, "accounts", all, percent, least(all)) || shrunk(b, path, "passwords", passwords, percent, SHRINK_LEAST);
 	mem_free(&by_source);
 	return refused;
 }

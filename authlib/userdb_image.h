@@ -64,6 +64,12 @@ struct userdb_entry {
 	uint32_t source, line;
 };
 
+/* Some service can log in to it by a password. */
+static inline bool userdb_has_password(const struct userdb_entry *e)
+{
+	return e->systempw.len != 0 || e->imappw.len != 0 || e->pop3pw.len != 0 || e->npw != 0;
+}
+
 uint64_t userdb_hash(uint64_t seed, const char *name, size_t len);
 /* Reads the record at OFFSET; false if it is damaged. */
 bool userdb_read_record(const struct userdb *db, uint64_t offset, struct userdb_entry *e);

@@ -331,6 +331,7 @@ void userdb_writer_add(struct userdb_writer *w, const struct userdb_entry *e)
 	s->at = (uint32_t)(at / 4);
 	s->hash = hash;
 	w->count++;
+	w->passwords += userdb_has_password(e);
 	if (e->kind == USERDB_GOOD) {
 		count_class(w, e->systempw);
 		count_class(w, e->imappw);

@@ -22,6 +22,7 @@ struct userdb_writer {
 	uint64_t seed, path;
 	uint64_t count;     /* records */
 	uint64_t nameless;  /* lines without a readable name: set by the builder */
+	uint64_t passwords; /* accounts that have one */
 	struct userdb_slot *slots;
 	uint64_t nslots;
 	uint64_t pool[USERDB_POOL_SLOTS]; /* offsets of option lists, 0: free */

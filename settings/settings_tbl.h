@@ -235,7 +235,7 @@
 	S(authuserdb, USERDB, PATH, "/etc/waypost/userdb", 0, 0, "", SF_M | SF_A, \
 		"The account file, or a folder of account files; reloaded when it changes.") \
 	S(authuserdb, USERDB_SHRINK, INT, "50", 0, 100, "percent", SF_A, \
-		"A changed file that lost more than this part of its accounts, or all of them, is refused; the old " \
+		"A changed file that lost more than this part of its accounts or passwords, or all accounts, is refused; the old " \
 		"one stays in use. 100 accepts any complete file.")
 
 #define SETTINGS_AUTHLDAPRC(S) \

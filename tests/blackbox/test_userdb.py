@@ -219,6 +219,8 @@ def test_cut_userdb_tells_nobody_a_wrong_password(make_pool):
         for name in ("u0@example.com", "u39@example.com", "u40@example.com", "u41@example.com", "u59@example.com"):
             assert login(p, name, "secret-" + name).ok, (left, name)
         assert b"[AUTHENTICATIONFAILED]" in login(p, "u59@example.com", "wrong").text
+        # whoever is new in the part that is missing, or in another file of it
+        assert b"[UNAVAILABLE]" in login(p, "new@example.com", "secret").text
         assert any("userdb" in one for one in problems(p))
         check = node.tool("check")
         assert check.returncode == 1 and f"{p.userdb}:{line}: the last line has no newline" in check.stdout, check.stdout
@@ -226,9 +228,10 @@ def test_cut_userdb_tells_nobody_a_wrong_password(make_pool):
     p.write_userdb(text)
     node.wait_log("60 accounts", mark)
     assert not problems(p)
+    assert b"[AUTHENTICATIONFAILED]" in login(p, "new@example.com", "secret").text
     check = node.tool("check")
     assert check.returncode == 0 and "60 accounts" in check.stdout, check
-    assert "LOGIN FAILED" not in "".join(l for l in node.log().splitlines(True) if "u59@" not in l)
+    assert "LOGIN FAILED" not in "".join(l for l in node.log().splitlines(True) if "u59@" not in l and "new@" not in l)
 
 
 @pytest.mark.parametrize("damage", ["zeros", "zeros within", "empty", "cut", "cut within the options", "hash"])

@@ -495,6 +495,24 @@ static void test_shrink(void)
 	CU_ASSERT_EQUAL(load_text("# nothing\n", &db), USERDB_SHRUNK);
 	CU_ASSERT_TRUE(reported("1 of 1 accounts are gone"));
 	CU_ASSERT_TRUE(works(db, "u0@example.com"));
+	/* all accounts, but hardly a password */
+	make_accounts(&text, 0, 40);
+	CU_ASSERT_EQUAL(load(file, &db, 100), USERDB_BUILT);
+	load_text(text.data, &db);
+	for (unsigned left = 20; left != 0; left--) {
+		char *pw = strstr(text.data, "systempw=");
+
+		CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_BUILT);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(pw);
+		memcpy(pw, "somethin", 8);
+	}
+	memcpy(strstr(text.data, "systempw="), "somethin", 8);
+	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_BUILT); /* 20 of 40 are left; of the state before, all but one */
+	for (char *pw; (pw = strstr(text.data, "systempw=")) != NULL;)
+		memcpy(pw, "somethin", 8);
+	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_SHRUNK);
+	CU_ASSERT_TRUE(reported("passwords are gone, more than USERDB_SHRINK"));
+	CU_ASSERT_TRUE(works(db, "u39@example.com"));
 	str_fini(&text);
 	userdb_close(&db);
 	remove_dir();
