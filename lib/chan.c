@@ -50,7 +50,7 @@ static void deliver(struct chan *c, struct msgr *r, int fd)
 	if (r->type == HELLO && fd == -1 && c->version == 0) {
 		uint16_t version = msgr_u16(r);
 
-		if (msgr_end(r)) {
+		if (msgr_end(r) && version != 0) {
 			c->version = version;
 			return;
 		}

@@ -223,7 +223,7 @@ static void test_no_hash_is_told(void)
 {
 	static const char *const lines[] = {
 		"534|gid=1|home=/x|systempw={SHA}SECRET=", "a@exam/x|systempw={SHA}SECRET= more", "systempw={SHA}SECRET=", "{SHA}SECRET=",
-		"root:$6$salt$SECRET:1:2::", "$6$salt$SECRET", "x|systempw={SHA}SECRET=b@example.com\tuid=1|gid=1", "a=b|SECRET\t" IDS,
+		"root:$6$salt$SECRET:1:2::", "$6$salt$SECRET", "x|systempw={SHA}SECRET=b@example.com\tuid=1|gid=1", ("a=b|SECRET\t" IDS),
 	};
 
 	make_dir();
