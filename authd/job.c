@@ -112,7 +112,7 @@ static void read_str(struct msgr *r, char **member, size_t size)
 bool job_read(struct msgr *r, struct job *j)
 {
 	uint32_t id = msgr_u32(r);
-	uint8_t kind = msgr_u8(r), only;
+	uint8_t kind = msgr_u8(r);
 
 	job_init(j, id, (enum job_kind)kind);
 	if (r->type != JOB || !is_kind(kind))
@@ -125,10 +125,8 @@ bool job_read(struct msgr *r, struct job *j)
 		break;
 	case JOB_USERDB_LOAD:
 		read_str(r, &j->path, ACCOUNT_PATH_MAX);
-		j->shrink_percent = msgr_u8(r);
-		only = msgr_u8(r);
-		r->bad = r->bad || j->shrink_percent > 100 || only > 1;
-		j->with_image = only == 1;
+		j->shrink_percent = msgr_below(r, 101);
+		j->with_image = msgr_bool(r);
 		break;
 	case JOB_LOOKUP:
 	case JOB_VERIFY:
@@ -140,9 +138,7 @@ bool job_read(struct msgr *r, struct job *j)
 			read_str(r, &j->password, ACCOUNT_PASSWORD_MAX);
 			net_addr_read(r, &j->client);
 			j->since = msgr_u64(r);
-			only = msgr_u8(r);
-			r->bad = r->bad || only > 1;
-			j->only_shared = only == 1;
+			j->only_shared = msgr_bool(r);
 		}
 		break;
 	}
@@ -210,10 +206,9 @@ void job_done_write(struct msgw *w, const struct job_done *d)
 
 static void read_report(struct msgr *r, struct userdb_report *rep)
 {
-	uint8_t status = msgr_u8(r);
+	uint8_t status = msgr_below(r, USERDB_FAILED + 1);
 	char *text;
 
-	r->bad = r->bad || status > USERDB_FAILED;
 	rep->status = r->bad ? USERDB_FAILED : (enum userdb_status)status;
 	rep->entries = msgr_u64(r);
 	rep->broken = msgr_u64(r);
@@ -229,10 +224,7 @@ static void read_report(struct msgr *r, struct userdb_report *rep)
 
 static void read_account(struct msgr *r, struct job_done *d)
 {
-	uint8_t answered = msgr_u8(r);
-
-	r->bad = r->bad || answered > 1;
-	d->answered = answered == 1;
+	d->answered = msgr_bool(r);
 	d->pos = msgr_u8(r);
 	d->age = msgr_u64(r);
 	account_fini(&d->account);
@@ -244,10 +236,10 @@ static void read_account(struct msgr *r, struct job_done *d)
 bool job_done_read(struct msgr *r, struct job_done *d)
 {
 	uint32_t id = msgr_u32(r);
-	uint8_t kind = msgr_u8(r), result = msgr_u8(r);
+	uint8_t kind = msgr_u8(r), result = msgr_below(r, AUTH_RESULT_COUNT);
 
 	job_done_init(d, id, (enum job_kind)kind);
-	if (r->type != JOB_DONE || !is_kind(kind) || result >= AUTH_RESULT_COUNT)
+	if (r->type != JOB_DONE || !is_kind(kind) || r->bad)
 		return false;
 	d->result = (enum auth_result)result;
 	switch (d->kind) {

@@ -50,19 +50,16 @@ void dirnews_write(struct msgw *w, const struct dirnews *news)
 
 void dirnews_read(struct msgr *r, struct dirnews *out)
 {
-	uint8_t n = msgr_u8(r);
+	uint8_t n = msgr_below(r, DIRNEWS_MAX + 1);
 
 	memset(out, 0, sizeof(*out));
-	if (n > DIRNEWS_MAX)
-		r->bad = true;
 	if (r->bad || n == 0)
 		return;
 	out->item = mem_array(n, sizeof(*out->item));
 	for (; out->n < n && !r->bad; out->n++) {
 		struct dirnews_item *item = &out->item[out->n];
-		uint8_t kind = msgr_u8(r);
+		uint8_t kind = msgr_below(r, DIRNEWS_KINDS);
 
-		r->bad = r->bad || kind >= DIRNEWS_KINDS;
 		item->kind = r->bad ? DIRNEWS_SERVED : (enum dirnews_kind)kind;
 		msgr_str(r, item->driver, sizeof(item->driver));
 		msgr_str(r, item->server, sizeof(item->server));

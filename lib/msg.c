@@ -71,6 +71,21 @@ READ_INT(msgr_u16, uint16_t)
 READ_INT(msgr_u32, uint32_t)
 READ_INT(msgr_u64, uint64_t)
 
+bool msgr_bool(struct msgr *r)
+{
+	return msgr_below(r, 2) == 1;
+}
+
+uint8_t msgr_below(struct msgr *r, unsigned limit)
+{
+	uint8_t v = msgr_u8(r);
+
+	if (v < limit)
+		return v;
+	r->bad = true;
+	return 0;
+}
+
 const void *msgr_bytes(struct msgr *r, size_t max, size_t *len)
 {
 	uint32_t n = msgr_u32(r);

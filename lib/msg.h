@@ -42,6 +42,10 @@ uint8_t msgr_u8(struct msgr *r);
 uint16_t msgr_u16(struct msgr *r);
 uint32_t msgr_u32(struct msgr *r);
 uint64_t msgr_u64(struct msgr *r);
+/* A byte that is 0 or 1; anything else makes the message bad, and gives false. */
+bool msgr_bool(struct msgr *r);
+/* A byte below LIMIT, as an enum's value is below its count; anything else makes the message bad, and gives 0. */
+uint8_t msgr_below(struct msgr *r, unsigned limit);
 /* Raw bytes, at most MAX: a pointer into the message, and their number in *LEN. */
 const void *msgr_bytes(struct msgr *r, size_t max, size_t *len);
 /* Raw bytes of which there must be exactly LEN, into DST. */

@@ -32,26 +32,6 @@ enum auth_exchange auth_mech_exchange(enum auth_mech m)
 	return m < AUTH_MECH_COUNT ? mechs[m].exchange : AUTH_EXCHANGE_ONCE;
 }
 
-static enum auth_mech read_mech(struct msgr *r)
-{
-	uint8_t m = msgr_u8(r);
-
-	if (m >= AUTH_MECH_COUNT) {
-		r->bad = true;
-		return AUTH_MECH_PASSWORD;
-	}
-	return (enum auth_mech)m;
-}
-
-static bool read_bool(struct msgr *r)
-{
-	uint8_t v = msgr_u8(r);
-
-	if (v > 1)
-		r->bad = true;
-	return v == 1;
-}
-
 static void hop_write(struct msgw *w, const struct hop *h)
 {
 	msgw_u8(w, h->present);
@@ -68,22 +48,17 @@ static void hop_write(struct msgw *w, const struct hop *h)
 
 static void hop_read(struct msgr *r, struct hop *h)
 {
-	uint8_t signature;
-
 	memset(h, 0, sizeof(*h));
-	h->present = read_bool(r);
+	h->present = msgr_bool(r);
 	if (!h->present)
 		return;
 	msgr_str(r, h->session_id, sizeof(h->session_id));
 	if (h->session_id[0] != '\0' && !session_id_ok(h->session_id))
 		r->bad = true;
 	net_addr_read(r, &h->client);
-	h->tls = read_bool(r);
+	h->tls = msgr_bool(r);
 	h->ttl = msgr_u8(r);
-	signature = msgr_u8(r);
-	if (signature >= HOP_SIGNATURE_COUNT)
-		r->bad = true;
-	h->signature = (enum hop_signature)signature;
+	h->signature = (enum hop_signature)msgr_below(r, HOP_SIGNATURE_COUNT);
 	h->time = msgr_u64(r);
 	msgr_fixed(r, h->mac, sizeof(h->mac));
 }
@@ -104,20 +79,15 @@ void auth_request_write(struct msgw *w, const struct auth_request *q)
 
 bool auth_request_read(struct msgr *r, struct auth_request *q)
 {
-	uint8_t protocol;
-
 	memset(q, 0, sizeof(*q));
 	q->request = msgr_u32(r);
-	protocol = msgr_u8(r);
-	if (protocol >= PROTOCOL_COUNT)
-		r->bad = true;
-	q->protocol = (enum protocol)protocol;
-	q->mech = read_mech(r);
+	q->protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
+	q->mech = (enum auth_mech)msgr_below(r, AUTH_MECH_COUNT);
 	msgr_str(r, q->user, sizeof(q->user));
 	msgr_str(r, q->password, sizeof(q->password));
 	net_addr_read(r, &q->client);
 	q->local_port = msgr_u16(r);
-	q->tls = read_bool(r);
+	q->tls = msgr_bool(r);
 	hop_read(r, &q->hop);
 	if (msgr_end(r))
 		return true;
@@ -147,7 +117,7 @@ void auth_begin_write(struct msgw *w, uint32_t request, enum auth_mech mech)
 bool auth_begin_read(struct msgr *r, uint32_t *request, enum auth_mech *mech)
 {
 	*request = msgr_u32(r);
-	*mech = read_mech(r);
+	*mech = (enum auth_mech)msgr_below(r, AUTH_MECH_COUNT);
 	return msgr_end(r) && auth_mech_exchange(*mech) == AUTH_EXCHANGE_CHALLENGE;
 }
 
@@ -212,8 +182,6 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 
 static void read_remote(struct msgr *r, struct auth_reply *a)
 {
-	uint8_t forward, more;
-
 	a->ntargets = msgr_u8(r);
 	if (a->ntargets == 0 || a->ntargets > AUTH_ADDRS_MAX) {
 		a->ntargets = 0;
@@ -224,17 +192,13 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 		msgr_str(r, a->target[i].host, sizeof(a->target[i].host));
 		msgr_fixed(r, a->target[i].mac, sizeof(a->target[i].mac));
 	}
-	more = msgr_u8(r);
-	a->more = more < AUTH_MORE_COUNT ? (enum auth_more)more : AUTH_MORE_NONE;
+	a->more = (enum auth_more)msgr_below(r, AUTH_MORE_COUNT);
 	a->peer_ms = msgr_u32(r);
-	a->report_success = read_bool(r);
-	a->report_signature = read_bool(r);
+	a->report_success = msgr_bool(r);
+	a->report_signature = msgr_bool(r);
 	a->ttl = msgr_u8(r);
 	a->time = msgr_u64(r);
-	forward = msgr_u8(r);
-	if (forward >= AUTH_FORWARD_COUNT || more >= AUTH_MORE_COUNT)
-		r->bad = true;
-	a->forward = (enum auth_forward)forward;
+	a->forward = (enum auth_forward)msgr_below(r, AUTH_FORWARD_COUNT);
 	if (r->bad || a->forward == AUTH_FORWARD_TYPED)
 		return;
 	msgr_str(r, a->master, sizeof(a->master));
@@ -245,21 +209,13 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 
 bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 {
-	uint8_t verdict, signature;
-
 	memset(a, 0, sizeof(*a));
 	a->request = msgr_u32(r);
-	verdict = msgr_u8(r);
-	if (verdict >= AUTH_VERDICT_COUNT)
-		r->bad = true;
-	a->verdict = (enum auth_verdict)verdict;
+	a->verdict = (enum auth_verdict)msgr_below(r, AUTH_VERDICT_COUNT);
 	msgr_str(r, a->reason, sizeof(a->reason));
 	a->delay_ms = msgr_u32(r);
 	net_addr_read(r, &a->client);
-	signature = msgr_u8(r);
-	if (signature >= HOP_CHECK_COUNT)
-		r->bad = true;
-	a->signature = (enum hop_check)signature;
+	a->signature = (enum hop_check)msgr_below(r, HOP_CHECK_COUNT);
 	if (r->bad || a->verdict != AUTH_VERDICT_OK)
 		return msgr_end(r);
 	a->session = msgr_u64(r);
@@ -267,9 +223,9 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 	if (!session_id_ok(a->session_id))
 		r->bad = true;
 	msgr_str(r, a->name, sizeof(a->name));
-	a->client_tls = read_bool(r);
-	a->proxied = read_bool(r);
-	a->local = read_bool(r);
+	a->client_tls = msgr_bool(r);
+	a->proxied = msgr_bool(r);
+	a->local = msgr_bool(r);
 	if (a->local)
 		msgr_fixed(r, a->ticket, sizeof(a->ticket));
 	else

@@ -10,11 +10,7 @@ static void write_process(struct msgw *w, const struct control_process *p)
 
 static void read_process(struct msgr *r, struct control_process *p)
 {
-	uint8_t role = msgr_u8(r);
-
-	if (role >= ROLE_COUNT)
-		r->bad = true;
-	p->role = (enum role)MIN(role, ROLE_COUNT - 1);
+	p->role = (enum role)msgr_below(r, ROLE_COUNT);
 	p->slot = msgr_u32(r);
 	p->generation = msgr_u64(r);
 }
@@ -41,13 +37,10 @@ void control_listen_write(struct msgw *w, const struct control_listen *m)
 
 bool control_listen_read(struct msgr *r, struct control_listen *m)
 {
-	uint8_t protocol;
-
 	m->slot = msgr_u32(r);
-	protocol = msgr_u8(r);
-	m->tls = msgr_u8(r) != 0;
-	m->protocol = (enum protocol)MIN(protocol, PROTOCOL_COUNT - 1);
-	return msgr_end(r) && protocol < PROTOCOL_COUNT;
+	m->protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
+	m->tls = msgr_bool(r);
+	return msgr_end(r);
 }
 
 void control_unlisten_write(struct msgw *w, uint32_t slot)
@@ -70,7 +63,7 @@ void control_switch_write(struct msgw *w, enum wire_type type, bool on)
 
 bool control_switch_read(struct msgr *r, bool *on)
 {
-	*on = msgr_u8(r) != 0;
+	*on = msgr_bool(r);
 	return msgr_end(r);
 }
 

@@ -1,18 +1,6 @@
 /* The messages about sessions and peers: each with its writer and its reader. */
 #include "node/msg_session.h"
 
-/* A protocol's number; R is bad if there is none of that number. */
-static enum protocol read_protocol(struct msgr *r)
-{
-	uint8_t v = msgr_u8(r);
-
-	if (v >= PROTOCOL_COUNT) {
-		r->bad = true;
-		return 0;
-	}
-	return (enum protocol)v;
-}
-
 void session_end_write(struct msgw *w, uint64_t session)
 {
 	msgw_begin(w, SESSION_END);
@@ -38,7 +26,7 @@ static void write_have(struct msgw *w, uint64_t session, enum protocol protocol,
 static void read_have(struct msgr *r, struct session_have *m)
 {
 	m->session = msgr_u64(r);
-	m->protocol = read_protocol(r);
+	m->protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
 	net_addr_read(r, &m->client);
 	msgr_str(r, m->user, sizeof(m->user));
 	m->pid = msgr_u32(r);
@@ -97,13 +85,10 @@ void peer_result_write(struct msgw *w, uint64_t session, uint8_t target, enum pe
 
 bool peer_result_read(struct msgr *r, struct session_target *m)
 {
-	uint8_t result;
-
 	m->session = msgr_u64(r);
 	m->target = msgr_u8(r);
-	result = msgr_u8(r);
-	m->result = (enum peer_result)MIN(result, PEER_RESULTS - 1);
-	return msgr_end(r) && result < PEER_RESULTS;
+	m->result = (enum peer_result)msgr_below(r, PEER_RESULTS);
+	return msgr_end(r);
 }
 
 void peer_self_write(struct msgw *w, enum protocol protocol, const char *host, uint16_t port)
@@ -116,7 +101,7 @@ void peer_self_write(struct msgw *w, enum protocol protocol, const char *host, u
 
 bool peer_self_read(struct msgr *r, struct peer_self *m)
 {
-	m->protocol = read_protocol(r);
+	m->protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
 	msgr_str(r, m->host, sizeof(m->host));
 	m->port = msgr_u16(r);
 	return msgr_end(r);
@@ -131,10 +116,7 @@ void peer_signature_write(struct msgw *w, const char *host, enum hop_check check
 
 bool peer_signature_read(struct msgr *r, struct peer_signature *m)
 {
-	uint8_t check;
-
 	msgr_str(r, m->host, sizeof(m->host));
-	check = msgr_u8(r);
-	m->check = (enum hop_check)MIN(check, HOP_CHECK_COUNT - 1);
-	return msgr_end(r) && check < HOP_CHECK_COUNT;
+	m->check = (enum hop_check)msgr_below(r, HOP_CHECK_COUNT);
+	return msgr_end(r);
 }

@@ -19,25 +19,19 @@ void ticket_write(struct msgw *w, const struct ticket_grant *m)
 
 bool ticket_read(struct msgr *r, struct ticket_grant *m)
 {
-	uint8_t protocol, signature;
-
 	account_fini(&m->account);
 	msgr_fixed(r, m->id, TICKET_LEN);
 	m->session = msgr_u64(r);
 	m->slot = msgr_u32(r);
 	m->generation = msgr_u64(r);
-	protocol = msgr_u8(r);
+	m->protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
 	account_read(r, &m->account);
 	msgr_str(r, m->session_id, sizeof(m->session_id));
 	net_addr_read(r, &m->client);
-	m->proxied = msgr_u8(r) != 0;
-	m->tls = msgr_u8(r) != 0;
-	signature = msgr_u8(r);
-	if (!msgr_end(r) || protocol >= PROTOCOL_COUNT || signature >= HOP_CHECK_COUNT)
-		return false;
-	m->protocol = (enum protocol)protocol;
-	m->signature = (enum hop_check)signature;
-	return true;
+	m->proxied = msgr_bool(r);
+	m->tls = msgr_bool(r);
+	m->signature = (enum hop_check)msgr_below(r, HOP_CHECK_COUNT);
+	return msgr_end(r);
 }
 
 void ticket_void_write(struct msgw *w, const uint8_t id[TICKET_LEN])
@@ -81,6 +75,6 @@ void handoff_reply_write(struct msgw *w, uint32_t request, bool started)
 bool handoff_reply_read(struct msgr *r, uint32_t *request, bool *started)
 {
 	*request = msgr_u32(r);
-	*started = msgr_u8(r) != 0;
+	*started = msgr_bool(r);
 	return msgr_end(r);
 }

@@ -243,6 +243,26 @@ static void read_all(struct msgr *r)
 	msgr_str(r, text, sizeof(text));
 }
 
+/* A byte that stands for a choice is one of those that there are. */
+static void test_msg_choices(void)
+{
+	static struct msgw w;
+	struct msgr r;
+
+	for (unsigned v = 0; v < 256; v++) {
+		msgw_begin(&w, 7);
+		msgw_u8(&w, (uint8_t)v);
+		msgr_begin(&r, w.buf, w.len);
+		CU_ASSERT_EQUAL(msgr_bool(&r), v == 1);
+		CU_ASSERT_EQUAL(msgr_end(&r), v < 2);
+		msgr_begin(&r, w.buf, w.len);
+		CU_ASSERT_EQUAL(msgr_below(&r, 9), v < 9 ? v : 0);
+		CU_ASSERT_EQUAL(msgr_end(&r), v < 9);
+	}
+	msgr_begin(&r, w.buf, 2);
+	CU_ASSERT(!msgr_bool(&r) && !msgr_end(&r));
+}
+
 static void test_msg(void)
 {
 	static struct msgw w;
@@ -585,7 +605,7 @@ static void test_log_parse(void)
 static const struct unit_case cases[] = {
 	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "hex", test_hex }, { "secrets", test_secret },
 	{ "control characters and words", test_text }, { "utf8", test_utf8 },
-	{ "messages", test_msg }, { "messages with a descriptor", test_msg_fd },
+	{ "messages", test_msg }, { "choices in messages", test_msg_choices }, { "messages with a descriptor", test_msg_fd },
 	{ "messages with many descriptors", test_msg_many_fds }, { "addresses", test_net }, { "random bytes", test_rnd },
 	{ "waiting", test_wait }, { "writing all", test_write_all },
 	{ "log values", test_log_value }, { "control characters in log lines", test_log_controls }, { "log lines", test_log_parse },
