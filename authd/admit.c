@@ -21,19 +21,20 @@ static struct msgw out;
 enum request_state step_admit(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
-	const struct service *s = request_service(rq);
 	enum protocol p = rq->q.protocol;
+	const struct protocol_settings s = protocol_settings(a->ctx.set, p);
+	const char *off = protocols[p].option_off, *insecure = protocols[p].option_insecure;
 	const char *why;
 
-	if (account_option_on(rq->account.options, s->option_off))
-		return request_refuse(rq, AUTH_VERDICT_DISABLED, s->option_off);
-	if (!rq->client_tls && account_option_on(rq->account.options, s->option_insecure))
-		return request_refuse(rq, AUTH_VERDICT_DISABLED, s->option_insecure);
+	if (account_option_on(rq->account.options, off))
+		return request_refuse(rq, AUTH_VERDICT_DISABLED, off);
+	if (!rq->client_tls && account_option_on(rq->account.options, insecure))
+		return request_refuse(rq, AUTH_VERDICT_DISABLED, insecure);
 	if (!account_allowed(a->ctx.set, &rq->account, &why))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, why);
-	if (s->max_sessions != 0 && reg_count(a->reg, p) >= s->max_sessions)
+	if (s.max_sessions != 0 && reg_count(a->reg, p) >= s.max_sessions)
 		return request_refuse(rq, AUTH_VERDICT_LIMIT, "MAXDAEMONS");
-	if (s->max_per_ip != 0 && reg_count_ip(a->reg, p, &rq->client) >= s->max_per_ip)
+	if (s.max_per_ip != 0 && reg_count_ip(a->reg, p, &rq->client) >= s.max_per_ip)
 		return request_refuse(rq, AUTH_VERDICT_LIMIT, "MAXPERIP");
 	return REQUEST_ROUTE;
 }

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "authd/peer_ports.h"
 #include "authd/request.h"
 #include "lib/clock.h"
 #include "lib/die.h"
@@ -455,7 +456,7 @@ static void use_settings(struct authd *a)
 	struct auth_chain *chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_LOOP, set, &errors);
 
 	load_scram(set);
-	services_use(a);
+	peer_ports(set, a->ports);
 	mac_free(&a->pool);
 	if (set->pool_secret[0] != '\0')
 		a->pool = mac_new(set->pool_secret, strlen(set->pool_secret));

@@ -21,15 +21,6 @@
 struct authd;
 struct request;
 
-/* What the settings say of one protocol. */
-struct service {
-	const char *name;         /* "imap", "pop3": the service that drivers know */
-	const char *option_off, *option_insecure; /* disableimap, disableinsecureimap */
-	bool proxy_on;
-	int64_t max_sessions, max_per_ip;
-	const char *defdomain, *domainsep, *authservice;
-};
-
 /* A worker's channel; its questions and sessions end with it. */
 struct authd_worker {
 	struct authd_worker *next;
@@ -44,8 +35,7 @@ struct authd_worker {
 
 struct authd {
 	struct role_ctx ctx;
-	struct service service[PROTOCOL_COUNT];
-	struct route_protocol ports[PROTOCOL_COUNT];
+	struct route_protocol ports[PROTOCOL_COUNT]; /* peer_ports() of the settings */
 	struct authd_worker *workers;
 	struct chan *spawn;
 	uint64_t spawn_generation;
@@ -78,12 +68,10 @@ struct authd {
 
 /* Seconds of PROXY_TIMEOUT that a login waits for names at most; the rest is for the peer. */
 double names_patience(const struct settings *set);
-/* Fills a->service and a->ports from the settings, which have changed. */
-void services_use(struct authd *a);
-/* NAME with DEFDOMAIN appended where the settings say so, into OUT. False if that is too long. */
-bool service_name(const struct service *s, const char *name, char out[ACCOUNT_NAME_MAX]);
-/* The name under which logins at LOCAL_PORT are checked (AUTHSERVICE<port>), into OUT. */
-void service_at_port(const struct service *s, uint16_t local_port, char *out, size_t size);
+/* NAME, which logs in by P, with DEFDOMAIN appended where the settings SET say so, into OUT. False if that is too long. */
+bool service_name(const struct settings *set, enum protocol p, const char *name, char out[ACCOUNT_NAME_MAX]);
+/* The name under which logins by P at LOCAL_PORT are checked (AUTHSERVICE<port>), into OUT. */
+void service_at_port(const struct settings *set, enum protocol p, uint16_t local_port, char *out, size_t size);
 
 /* Where the mail of ACCT is for protocol P, by its mailhost option. As route_decide(). */
 bool route_of(const struct authd *a, enum protocol p, const struct account *acct, struct route *out);

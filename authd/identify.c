@@ -70,11 +70,13 @@ static bool take_challenge(struct request *rq)
 
 enum request_state step_identify(struct request *rq)
 {
-	service_at_port(request_service(rq), rq->q.local_port, rq->service_name, sizeof(rq->service_name));
+	const struct settings *set = rq->worker->a->ctx.set;
+
+	service_at_port(set, rq->q.protocol, rq->q.local_port, rq->service_name, sizeof(rq->service_name));
 	identify(rq);
 	if (!take_challenge(rq))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge has expired");
-	if (!service_name(request_service(rq), rq->q.user, rq->name))
+	if (!service_name(set, rq->q.protocol, rq->q.user, rq->name))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");
 	return REQUEST_LOOKUP;
 }

@@ -153,11 +153,6 @@ static void request_end(struct request *rq)
 
 /* --- for the steps --- */
 
-const struct service *request_service(const struct request *rq)
-{
-	return &rq->worker->a->service[rq->q.protocol];
-}
-
 bool request_keep(struct request *rq)
 {
 	if (rq->kept_since == 0 && rq->worker->nkept >= KEPT_MAX)

@@ -94,7 +94,6 @@ bool request_keep(struct request *rq);
 void request_send_reply(struct request *rq);
 /* What the reply reports to the forwarding node about its signature. */
 enum hop_check request_hop_signature(const struct request *rq);
-const struct service *request_service(const struct request *rq);
 /* Sends M to W. */
 void worker_send(struct authd_worker *w, const struct msgw *m);
 

@@ -10,7 +10,7 @@
 #include "lib/text.h"
 
 /* `waypost auth` and `waypost route` ask drivers as its logins do. */
-enum { TOOL_PROTOCOL = PROTOCOL_IMAP };
+static const enum protocol tool_protocol = PROTOCOL_IMAP;
 
 static struct msgw out;
 
@@ -100,29 +100,28 @@ static void add_port_source(struct str *text, const struct route_host *h)
 			"each)", h->written, h->name);
 }
 
-static void add_route(struct tool_query *t, enum protocol p, const char *label)
+static void add_route(struct tool_query *t, enum protocol p)
 {
 	const struct settings *set = t->a->ctx.set;
-	const struct service *s = &t->a->service[p];
+	const struct protocol_info *info = &protocols[p];
 	struct route r;
-	char off[16];
 
-	if (account_option_on(t->account.options, s->option_off)) {
-		str_addf(&t->text, "%s: refused, the account has the option %s\n", label, s->option_off);
+	if (account_option_on(t->account.options, info->option_off)) {
+		str_addf(&t->text, "%s: refused, the account has the option %s\n", info->title, info->option_off);
 		return;
 	}
-	if (account_option(t->account.options, s->option_insecure, off, sizeof(off)) && account_option_on(t->account.options, s->option_insecure))
-		str_addf(&t->text, "%s: only over TLS (%s)\n", label, s->option_insecure);
+	if (account_option_on(t->account.options, info->option_insecure))
+		str_addf(&t->text, "%s: only over TLS (%s)\n", info->title, info->option_insecure);
 	if (!route_of(t->a, p, &t->account, &r)) {
-		str_addf(&t->text, "%s: temporary failure: %s\n", label, r.why);
+		str_addf(&t->text, "%s: temporary failure: %s\n", info->title, r.why);
 		return;
 	}
 	if (r.n == 0) {
-		str_addf(&t->text, "%s: here, %s: %s\n", label, set->self[0], r.why);
+		str_addf(&t->text, "%s: here, %s: %s\n", info->title, set->self[0], r.why);
 		return;
 	}
 	for (unsigned i = 0; i < r.n; i++) {
-		str_addf(&t->text, "%s: %s %s port %u", label, i == 0 ? "to" : "or, if that is down, to", r.host[i].name, r.host[i].port);
+		str_addf(&t->text, "%s: %s %s port %u", info->title, i == 0 ? "to" : "or, if that is down, to", r.host[i].name, r.host[i].port);
 		add_port_source(&t->text, &r.host[i]);
 		if (r.host[i].self)
 			str_adds(&t->text, ", which is this node");
@@ -165,7 +164,7 @@ static void add_routes(struct tool_query *t)
 {
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		if (t->a->ctx.set->has[p] && protocols[p].has_login)
-			add_route(t, p, protocols[p].title);
+			add_route(t, p);
 }
 
 /* --- the record of a name, then what the command requests --- */
@@ -277,7 +276,7 @@ static void start(struct authd *a, uint32_t query, const char *user, size_t user
 	t->password = mem_strdup(password);
 	account_init(&t->account);
 	snprintf(typed, sizeof(typed), "%.*s", (int)MIN(user_len, sizeof(typed) - 1), user);
-	if (user_len == 0 || user_len >= sizeof(typed) || !service_name(&a->service[TOOL_PROTOCOL], typed, name)) {
+	if (user_len == 0 || user_len >= sizeof(typed) || !service_name(a->ctx.set, tool_protocol, typed, name)) {
 		str_adds(&t->text, "the name is empty or too long\n");
 		query_done(t, 1);
 		return;
@@ -313,10 +312,10 @@ void tool_flush(struct authd *a, uint32_t query, const char *user)
 	} else {
 		n = questions_flush(a->questions, user);
 		/* Clients may omit the domain that the query needs. */
-		for (int p = 0; p < PROTOCOL_COUNT; p++) {
+		for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 			char name[ACCOUNT_NAME_MAX];
 
-			if (service_name(&a->service[p], user, name) && strcmp(name, user) != 0)
+			if (service_name(a->ctx.set, p, user, name) && strcmp(name, user) != 0)
 				n += questions_flush(a->questions, name);
 		}
 	}

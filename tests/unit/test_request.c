@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "authd/peer_ports.h"
 #include "authd/request.h"
 #include "authlib/module.h"
 #include "lib/clock.h"
@@ -149,7 +150,7 @@ static void begin_with(const char *modules)
 	unit_set(&set->self[0], "192.0.2.1");
 	set->imapd_IMAP_PROXY = 1;
 	a.ctx.set = set;
-	services_use(&a);
+	peer_ports(set, a.ports);
 	a.ctx.loop = ev_loop_new(EVFLAG_AUTO);
 	a.chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_LOOP, set, &errors);
 	a.jobs = jobs_new(a.ctx.loop);
@@ -757,7 +758,6 @@ static void test_refused(void)
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		begin();
 		unit_set(&set->imapd_DEFDOMAIN, t[i].user == long_name ? "@example.com" : "");
-		services_use(&a);
 		ask(7, t[i].mech, t[i].user, t[i].password);
 		CU_ASSERT(all_gone());
 		CU_ASSERT_EQUAL(nanswers, 1);
@@ -1008,14 +1008,12 @@ static void test_limits(void)
 	CU_ASSERT(refused(AUTH_VERDICT_DISABLED));
 	CU_ASSERT_STRING_EQUAL(last.reason, "disableinsecureimap");
 	set->imapd_MAXPERIP = 1;
-	services_use(&a);
 	ask(8, AUTH_MECH_PASSWORD, "ann", "secret");
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
 	ask(9, AUTH_MECH_PASSWORD, "ann", "secret");
 	CU_ASSERT(refused(AUTH_VERDICT_LIMIT));
 	CU_ASSERT_STRING_EQUAL(last.reason, "MAXPERIP");
 	set->imapd_MAXDAEMONS = 1;
-	services_use(&a);
 	ask(10, AUTH_MECH_PASSWORD, "ann", "secret");
 	CU_ASSERT(refused(AUTH_VERDICT_LIMIT));
 	CU_ASSERT_STRING_EQUAL(last.reason, "MAXDAEMONS");
