@@ -7,23 +7,15 @@ enum { NAMED_MAX = 10 };
 
 void check_mailhost_init(struct check_mailhost *c, const struct settings *set)
 {
-	unsigned forwarded = 0;
-
 	memset(c, 0, sizeof(*c));
 	peer_ports(set, c->ports);
-	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
-		const struct protocol_settings s = protocol_settings(set, p);
-
-		forwarded += s.served && s.proxy;
-	}
-	c->wanted = forwarded != 0;
-	c->several = forwarded > 1;
+	c->forwarded = protocols_forwarded(set);
 }
 
 bool check_mailhost_account(void *arg, const struct account *a, const char *why)
 {
 	struct check_mailhost *c = arg;
-	const struct route_rules rules = { .protocols = c->ports, .nprotocols = PROTOCOL_COUNT, .proxy_on = c->wanted, .self = { "", "" } };
+	const struct route_rules rules = { .protocols = c->ports, .nprotocols = PROTOCOL_COUNT, .proxy_on = c->forwarded != 0, .self = { "", "" } };
 	char mailhost[1024];
 	struct route r;
 
@@ -34,7 +26,7 @@ bool check_mailhost_account(void *arg, const struct account *a, const char *why)
 			str_addf(&c->text, "warning: account %s cannot log in: %s\n", a->name, r.why);
 		return true;
 	}
-	for (unsigned i = 0; i < r.n && c->several; i++)
+	for (unsigned i = 0; i < r.n && c->forwarded > 1; i++)
 		if (r.host[i].source == ROUTE_PORT_SHARED) {
 			if (c->shared++ == 0)
 				str_copy(c->first_shared, sizeof(c->first_shared), a->name);

@@ -8,8 +8,7 @@
 
 struct check_mailhost {
 	struct route_protocol ports[PROTOCOL_COUNT];
-	bool wanted;           /* some protocol is forwarded */
-	bool several;          /* more than one is, and a port without a name counts for each of them */
+	unsigned forwarded;    /* protocols whose logins are; of more than one, a port without a name counts for each */
 	struct str text;       /* the first lines of the report */
 	uint64_t bad, shared;  /* accounts */
 	char first_shared[256];

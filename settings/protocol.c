@@ -52,13 +52,14 @@ bool protocols_served(const struct settings *set)
 	return false;
 }
 
-bool protocols_forward(const struct settings *set)
+unsigned protocols_forwarded(const struct settings *set)
 {
+	unsigned n = 0;
+
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		const struct protocol_settings s = protocol_settings(set, p);
 
-		if (s.served && s.proxy)
-			return true;
+		n += s.served && s.proxy;
 	}
-	return false;
+	return n;
 }

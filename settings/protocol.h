@@ -56,7 +56,7 @@ struct protocol_settings {
 struct protocol_settings protocol_settings(const struct settings *set, enum protocol p);
 /* The file has the group of some protocol. */
 bool protocols_served(const struct settings *set);
-/* Logins of some served protocol are forwarded. */
-bool protocols_forward(const struct settings *set);
+/* How many served protocols have their logins forwarded. */
+unsigned protocols_forwarded(const struct settings *set);
 
 #endif

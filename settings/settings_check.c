@@ -45,7 +45,7 @@ static void check_hosts(struct settings_load *l)
 		if (s.served)
 			check_host(l, settings_load_line_of(l, protocols[p].group, "ADDRESS"), label, s.address, listen);
 	}
-	if (protocols_forward(set))
+	if (protocols_forwarded(set) != 0)
 		check_host(l, SETTINGS_LINE(l, node_PROXY_HOSTNAME), "PROXY_HOSTNAME", set->self[0],
 			"the other nodes look it up the same way");
 }

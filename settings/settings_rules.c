@@ -430,7 +430,7 @@ static void rules_secret(struct settings_load *l)
 		settings_report(l->warnings, &l->text, 0, "SCRAM without a pool secret: salts sent for unknown users "
 			"change with each restart and differ between nodes, which reveals who has an account; set "
 			"POOL_SECRETFILE");
-	if (set->pool_secret[0] == '\0' && set->proxy_PROXY_TRUSTED[0] == '\0' && protocols_forward(set))
+	if (set->pool_secret[0] == '\0' && set->proxy_PROXY_TRUSTED[0] == '\0' && protocols_forwarded(set) != 0)
 		settings_report(l->warnings, &l->text, 0, "no POOL_SECRETFILE, TLS_CERTFILE or PROXY_TRUSTED: for "
 			"forwarded logins, nodes log and count each other's addresses instead of the clients'");
 }
