@@ -143,8 +143,7 @@ static void say_used_up(const struct md_box *box)
 {
 	if (!box->incomplete) /* said before */
 		log_warn("%.120s: folder %s has no UIDs left; new mail appears when the folder is next opened, under "
-			"a new "
-			"UIDVALIDITY", box->root->path, md_folder_text(box->folder));
+			"a new UIDVALIDITY", box->root->path, md_folder_text(box->folder));
 }
 
 static bool nearly_used_up(const struct md_scan *sc)

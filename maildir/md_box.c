@@ -15,7 +15,7 @@
 #include "maildir/md_name.h"
 #include "maildir/md_scan.h"
 
-enum { RENAME_TRIES = 8, COUNT_BUF = 65536 };
+enum { COUNT_BUF = 65536 };
 
 /* A box of FOLDER of which nothing is read yet. */
 static enum md_err make_box(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out)
@@ -334,7 +334,7 @@ static enum md_err open_msg(struct md_box *box, struct md_msg *m, int *fd_out, s
 	*fd_out = -1;
 	if (m->gone)
 		return gone(box, m);
-	for (int i = 0; i < RENAME_TRIES; i++) {
+	for (int i = 0; i < MD_RENAME_TRIES; i++) {
 		*fd_out = openat(box->fd, md_msg_path(m, &path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 		err = errno;
 		if (*fd_out >= 0 || err != ENOENT)
@@ -514,7 +514,7 @@ static enum md_err store_flags(struct md_box *box, struct md_msg *m, enum md_sto
 	enum md_err e;
 	int err = 0;
 
-	for (int i = 0; i < RENAME_TRIES; i++) {
+	for (int i = 0; i < MD_RENAME_TRIES; i++) {
 		unsigned want = wanted_flags(m, how, flags);
 
 		if (want == m->flags && strchr(m->name, ':') != NULL) {
@@ -570,7 +570,7 @@ enum md_err md_box_expunge(struct md_box *box, size_t i)
 
 	if (e != MD_OK || m->gone)
 		return e;
-	for (int k = 0; k < RENAME_TRIES; k++) {
+	for (int k = 0; k < MD_RENAME_TRIES; k++) {
 		int64_t bytes = md_size_of(box->root, box->fd, md_msg_path(m, &path));
 		int err;
 

@@ -16,7 +16,7 @@
 #include "maildir/md_name.h"
 #include "maildir/md_scan.h"
 
-enum { COPY_BUF = 65536, RENAME_TRIES = 8 };
+enum { COPY_BUF = 65536 };
 
 struct copy {
 	struct md_box *box;
@@ -139,7 +139,7 @@ static enum md_err prepare_bytes(struct copy *c, size_t idx)
 /* The file of M as it is named now, however often others rename it meanwhile. */
 static enum md_err stat_file(struct md_box *box, struct md_msg *m, struct str *path, struct stat *st)
 {
-	for (int i = 0; i < RENAME_TRIES; i++) {
+	for (int i = 0; i < MD_RENAME_TRIES; i++) {
 		enum md_err e;
 
 		if (fstatat(box->fd, md_msg_path(m, path), st, AT_SYMLINK_NOFOLLOW) == 0)

@@ -17,7 +17,6 @@
 #include "maildir/md_scan.h"
 #include "maildir/md_uidlist.h"
 
-enum { LOST_TRIES = 8 };
 
 void md_items_free(struct md_item *it, size_t n)
 {
@@ -93,7 +92,7 @@ static enum md_err place(struct md_root *r, int tofd, const char *folder, struct
 	int rc = -1, err = 0;
 
 	str_addf(&to, "cur/%s", it->name.data);
-	for (int i = 0; i < LOST_TRIES; i++) {
+	for (int i = 0; i < MD_RENAME_TRIES; i++) {
 		rc = place_file(it, tofd, to.data);
 		err = errno;
 		if (rc == 0 || err != ENOENT || lost == NULL)
@@ -168,7 +167,7 @@ static void undo(struct md_root *r, int tofd, const char *folder, struct md_item
 {
 	size_t lost = 1;
 
-	for (int k = 0; k < LOST_TRIES && lost != 0; k++) {
+	for (int k = 0; k < MD_RENAME_TRIES && lost != 0; k++) {
 		lost = 0;
 		for (size_t i = 0; i < n; i++)
 			lost += it[i].placed && !take_back(tofd, &it[i]);
