@@ -26,6 +26,19 @@ static size_t frame_end(const char *p, size_t len, size_t step)
 	}
 }
 
+/* What is passed over ends at the same byte, however it comes. */
+static size_t skip_end(const char *p, size_t len, size_t step)
+{
+	struct imap_skip k = { 0 };
+	bool over = false;
+	size_t at = 0;
+
+	while (!over && at < len)
+		at += imap_skip_next(&k, p + at, MIN(step, len - at), &over);
+	DIE_IF(k.passed != at);
+	return at;
+}
+
 static void words(const char *p, size_t len)
 {
 	static int (*const take[])(struct imap_lex *, struct str *) = { imap_lex_tag, imap_lex_atom, imap_lex_name, imap_lex_string,
@@ -60,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *p = (const char *)data;
 
 	DIE_IF(frame_end(p, size, 1) != frame_end(p, size, size > 0 ? size : 1));
+	DIE_IF(skip_end(p, size, 1) != skip_end(p, size, size > 0 ? size : 1));
 	words(p, size);
 	return 0;
 }

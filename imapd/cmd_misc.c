@@ -1,15 +1,17 @@
 /* Commands that have to do with no mailbox: CAPABILITY, NOOP, LOGOUT, ID, ENABLE, NAMESPACE; and those that come too late. */
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/utsname.h>
 
 #include "imapd/cmd.h"
 #include "imapd/imap_body.h"
 #include "imapd/imap_capability.h"
+#include "imapd/imap_id_list.h"
 #include "imapd/imap_names.h"
 #include "lib/log.h"
 
-enum { ID_PAIRS_MAX = 30, ID_VALUE_MAX = 1024 };
+enum { ID_LOG_MAX = 400, ID_LOG_VALUE_MAX = 100 }; /* bytes */
 
 enum imap_status imap_cmd_capability(struct imap_session *s, struct imap_lex *args)
 {
@@ -41,45 +43,19 @@ enum imap_status imap_cmd_again(struct imap_session *s, struct imap_lex *args)
 	return imap_bad(s, "You are logged in already.");
 }
 
-/* One "field" "value" pair, added to the log line as ", field=value". False: bad syntax. */
-static bool take_id_pair(struct imap_lex *l, struct str *text)
+/* What a session's first ID tells of the client's program, for the log: other keys may hold what is nobody's business ("command",
+ * "arguments"), and no value may look like another field of the line. */
+static void add_id_pair(void *arg, const char *key, const char *value, size_t len)
 {
-	struct str field = STR_INIT, value = STR_INIT;
-	bool nil, ok;
+	static const char *const keys[] = { "name", "version", "os", "os-version", "vendor" };
+	struct str *text = arg;
 
-	ok = imap_lex_string(l, &field) == 1 && imap_lex_space(l) == 1 && imap_lex_nstring(l, &value, &nil) == 1 &&
-	    value.len <= ID_VALUE_MAX;
-	if (ok)
-		str_addf(text, ", %s=%s", str_cstr(&field), str_cstr(&value));
-	str_fini(&field);
-	str_fini(&value);
-	return ok;
-}
-
-/* NIL or a list of pairs, to the end of the command. */
-static bool take_id(struct imap_lex *l, struct str *text)
-{
-	struct str word = STR_INIT;
-	bool ok = false;
-
-	if (imap_lex_space(l) != 1)
-		return false;
-	if (imap_lex_char(l, '(') != 1) {
-		ok = imap_lex_atom(l, &word) == 1 && imap_word_is(&word, "NIL");
-		str_fini(&word);
-		return ok && imap_lex_end(l) == 1;
-	}
-	if (imap_lex_char(l, ')') == 1)
-		return imap_lex_end(l) == 1;
-	for (int i = 0; i < ID_PAIRS_MAX; i++) {
-		if (!take_id_pair(l, text))
-			return false;
-		if (imap_lex_char(l, ')') == 1)
-			return imap_lex_end(l) == 1;
-		if (imap_lex_space(l) != 1)
-			return false;
-	}
-	return false;
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+		if (strcasecmp(key, keys[i]) == 0 && text->len < ID_LOG_MAX) {
+			str_addf(text, ", %s=", keys[i]);
+			for (size_t k = 0; k < MIN(len, (size_t)ID_LOG_VALUE_MAX); k++)
+				str_addc(text, value[k] == ',' ? ';' : value[k]);
+		}
 }
 
 static void put_id(struct imap_session *s)
@@ -109,14 +85,16 @@ static void put_id(struct imap_session *s)
 enum imap_status imap_cmd_id(struct imap_session *s, struct imap_lex *args)
 {
 	struct str text = STR_INIT;
-	char who[512], clean[800];
-	bool ok = take_id(args, &text);
+	char who[512], clean[ID_LOG_MAX * 2];
+	bool ok = imap_id_list(args, add_id_pair, &text);
 
-	if (ok && text.len > 0)
+	if (ok && text.len > 0 && !s->id_said) {
 		log_as("imapd", LOG_LEVEL_INFO, "ID, %s%s", session_log_who(s->start, who, sizeof(who)), log_clean(clean, sizeof(clean), text.data));
+		s->id_said = true;
+	}
 	str_fini(&text);
 	if (!ok)
-		return imap_bad(s, "ID needs NIL or a list of up to %d pairs of strings.", ID_PAIRS_MAX);
+		return imap_bad(s, IMAP_ID_BAD);
 	put_id(s);
 	return imap_ok(s, "ID completed.");
 }

@@ -1,9 +1,10 @@
-/* The ID command: its list, and the identity of a forwarded login in it. */
+/* The ID command: what of it is passed on, and the identity of a forwarded login in it. */
 #include "imapd/imap_id.h"
 
 #include <string.h>
 #include <strings.h>
 
+#include "imapd/imap_id_list.h"
 #include "lib/num.h"
 #include "lib/text.h"
 #include "login/hop_text.h"

@@ -73,6 +73,56 @@ enum imap_frame_result imap_frame_next(struct imap_frame *f, const char *data, s
 	return f->text + (len - f->start) > limits->line ? IMAP_FRAME_LONG : IMAP_FRAME_MORE;
 }
 
+static void skip_keep(struct imap_skip *k, const char *p, size_t len)
+{
+	size_t add = MIN(len, sizeof(k->tail)), keep = MIN(k->n, sizeof(k->tail) - add);
+
+	memmove(k->tail, k->tail + k->n - keep, keep);
+	memcpy(k->tail + keep, p + len - add, add);
+	k->n = keep + add;
+}
+
+/* The line in TAIL has ended: true if no literal follows it that is on its way. */
+static bool skip_line_end(struct imap_skip *k)
+{
+	size_t len = k->n - 1;
+	bool sync = true;
+
+	if (len > 0 && k->tail[len - 1] == '\r')
+		len--;
+	k->n = 0;
+	if (announces_literal(k->tail, len, &k->literal, &sync) && !sync)
+		return false;
+	k->literal = 0;
+	return true;
+}
+
+size_t imap_skip_next(struct imap_skip *k, const char *data, size_t len, bool *over)
+{
+	size_t at = 0;
+
+	*over = false;
+	while (at < len && !*over) {
+		const char *p = data + at, *nl;
+		size_t n;
+
+		if (k->literal > 0) {
+			n = (size_t)MIN(k->literal, (uint64_t)(len - at));
+			k->literal -= n;
+			at += n;
+			continue;
+		}
+		nl = memchr(p, '\n', len - at);
+		n = nl != NULL ? (size_t)(nl - p) + 1 : len - at;
+		skip_keep(k, p, n);
+		at += n;
+		if (nl != NULL)
+			*over = skip_line_end(k);
+	}
+	k->passed += at;
+	return at;
+}
+
 /* --- Words --- */
 
 void imap_lex_init(struct imap_lex *l, const char *data, size_t len)

@@ -53,6 +53,23 @@ enum imap_frame_result {
  * at the end of a line behind a blank or "(". */
 enum imap_frame_result imap_frame_next(struct imap_frame *f, const char *data, size_t len, const struct imap_frame_limits *limits);
 
+/* --- Passing over a command that is not taken --- */
+
+enum { IMAP_SKIP_TAIL = 40 }; /* bytes of a line's end in which a literal can be announced */
+
+/* All zero at any place of a line, behind what a frame has looked at; or with the size of a literal that comes. */
+struct imap_skip {
+	uint64_t literal; /* bytes of a literal still to come */
+	uint64_t passed;  /* bytes passed over */
+	size_t n;         /* bytes in tail: of the line at hand */
+	char tail[IMAP_SKIP_TAIL];
+};
+
+/* Passes over the LEN bytes at DATA, which are new in each call, with literals that come unasked, to the end of the command
+ * (a literal that the client waits with is such an end: it is not asked to send it). Returns how many of them belong to it;
+ * *OVER: it ends there. */
+size_t imap_skip_next(struct imap_skip *k, const char *data, size_t len, bool *over);
+
 /* --- Words --- */
 
 struct imap_lex {

@@ -6,6 +6,7 @@
 
 #include "imapd/imap_capability.h"
 #include "imapd/imap_id.h"
+#include "imapd/imap_id_list.h"
 #include "lib/b64.h"
 #include "lib/mem.h"
 #include "lib/str.h"
@@ -191,36 +192,15 @@ static enum login_event cmd_authenticate(struct login *l, struct imap_lex *c)
 	return event;
 }
 
-/* ID (RFC 2971): NIL or a list of pairs; a value may be NIL. */
-static bool take_id_pair(struct login *l, struct imap_lex *c, bool believe)
+/* The first ID of a connection may carry a forwarded login's identity. */
+static void first_id_pair(void *arg, const char *key, const char *value, size_t len)
 {
-	struct str key = STR_INIT, value = STR_INIT;
-	bool nil = false, ok;
-
-	ok = imap_lex_string(c, &key) == 1 && key.len != 0 && key.len <= 30 && imap_lex_space(c) == 1 &&
-	    imap_lex_nstring(c, &value, &nil) == 1 && value.len <= 1024;
-	if (ok && !nil)
-		imap_id_pair(l, key.data, str_cstr(&value), value.len, believe);
-	str_fini(&key);
-	str_fini(&value);
-	return ok;
+	imap_id_pair(arg, key, value, len, true);
 }
 
-static bool take_id(struct login *l, struct imap_lex *c, bool believe)
+static void later_id_pair(void *arg, const char *key, const char *value, size_t len)
 {
-	if (imap_lex_space(c) != 1)
-		return false;
-	if (imap_lex_char(c, '(') != 1) {
-		struct str word = STR_INIT;
-		bool nil = imap_lex_atom(c, &word) == 1 && imap_word_is(&word, "NIL");
-
-		str_fini(&word);
-		return nil && imap_lex_end(c) == 1;
-	}
-	for (unsigned n = 0; imap_lex_char(c, ')') != 1; n++)
-		if (n == IMAP_ID_PAIRS_MAX || (n != 0 && imap_lex_space(c) != 1) || !take_id_pair(l, c, believe))
-			return false;
-	return imap_lex_end(c) == 1;
+	imap_id_pair(arg, key, value, len, false);
 }
 
 static enum login_event cmd_id(struct login *l, struct imap_lex *c)
@@ -231,8 +211,8 @@ static enum login_event cmd_id(struct login *l, struct imap_lex *c)
 	str_clear(&il->id);
 	il->id_pairs = 0;
 	il->id_seen = true;
-	if (!take_id(l, c, first))
-		return bad(l, "ID takes NIL or a list of at most 30 pairs of strings.");
+	if (!imap_id_list(c, first ? first_id_pair : later_id_pair, l))
+		return bad(l, IMAP_ID_BAD);
 	imap_id_reply(&l->out, l->set);
 	str_addf(&l->out, "%s OK ID completed\r\n", il->tag);
 	return LOGIN_EVENT_NEXT;
@@ -281,25 +261,49 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 	return commands[row].run(l, &c);
 }
 
-/* A literal that is not wanted. One that the client announced and waits with costs a BAD; one that it sends
- * anyway would be taken for commands, so the session ends. */
-static enum login_event refuse_literal(struct login *l, bool sync, const char *text)
+/* Bytes of the command that is refused; when its end was seen it is answered. What is too much to wait for ends the session. */
+static enum login_event pass_over(struct login *l, const char *p, size_t len, size_t *used)
 {
-	bad(l, text);
-	if (sync)
+	struct imap_login *il = l->data;
+	bool over;
+
+	*used += imap_skip_next(&il->skip, p, len, &over);
+	if (!over && il->skip.passed + il->skip.literal <= IMAP_LOGIN_SKIP_MAX)
+		return LOGIN_EVENT_MORE;
+	bad(l, il->refused);
+	il->refused = NULL;
+	mem_wipe(&il->skip, sizeof(il->skip));
+	if (over)
 		return LOGIN_EVENT_BAD;
 	bye(l, LOGIN_BYE_TOO_LONG);
 	return LOGIN_EVENT_FATAL;
+}
+
+/* The command whose tag was taken is too long, or has a literal where none may stand: LINE, then what was looked at of it
+ * begins P. Its bytes must not be taken for commands. */
+static enum login_event refuse_command(struct login *l, const char *p, size_t len, size_t *used, const char *text, bool line)
+{
+	struct imap_login *il = l->data;
+	struct imap_frame f = il->frame;
+
+	memset(&il->frame, 0, sizeof(il->frame));
+	*used = line ? f.start : f.pos;
+	if (!line && f.sync) /* the client waits with it, and is not asked to go on */
+		return bad(l, text);
+	il->refused = text;
+	il->skip = (struct imap_skip){ .literal = line ? 0 : f.literal };
+	return pass_over(l, p + *used, len - *used, used);
 }
 
 static enum login_event input_command(struct login *l, const char *p, size_t len, size_t *used)
 {
 	static const struct imap_frame_limits limits = { IMAP_LOGIN_LINE_MAX, IMAP_LOGIN_LINE_MAX };
 	struct imap_login *il = l->data;
-	struct imap_frame frame;
 	struct imap_lex c;
 	int row;
 
+	if (il->refused != NULL)
+		return pass_over(l, p, len, used);
 	for (;;) {
 		switch (imap_frame_next(&il->frame, p, len, &limits)) {
 		case IMAP_FRAME_MORE:
@@ -316,22 +320,15 @@ static enum login_event input_command(struct login *l, const char *p, size_t len
 					str_adds(&l->out, "+ OK\r\n");
 				continue;
 			}
-			frame = il->frame;
-			*used = frame.pos;
-			memset(&il->frame, 0, sizeof(il->frame));
-			return refuse_literal(l, frame.sync, "No literal may stand here.");
+			return refuse_command(l, p, len, used, "No literal may stand here.", false);
 		case IMAP_FRAME_BIG:
 			imap_lex_init(&c, p, il->frame.pos);
 			take_head(il, &c);
-			frame = il->frame;
-			*used = frame.pos;
-			memset(&il->frame, 0, sizeof(il->frame));
-			return refuse_literal(l, frame.sync, "[TOOBIG] The literal is too long.");
+			return refuse_command(l, p, len, used, "[TOOBIG] The literal is too long.", false);
 		case IMAP_FRAME_LONG:
 			imap_lex_init(&c, p, len);
 			take_head(il, &c);
-			*used = len;
-			return refuse_literal(l, false, "The line is too long.");
+			return refuse_command(l, p, len, used, "[TOOBIG] The line is too long.", true);
 		}
 	}
 }
@@ -345,7 +342,9 @@ static enum login_event input_sasl(struct login *l, const char *p, size_t len, s
 	if (line_len > SASL_LINE_MAX) {
 		*used = len;
 		sasl_end(&il->sasl);
-		return refuse_literal(l, false, "The line is too long.");
+		bad(l, "The line is too long.");
+		bye(l, LOGIN_BYE_TOO_LONG);
+		return LOGIN_EVENT_FATAL;
 	}
 	if (lf == NULL)
 		return LOGIN_EVENT_MORE;

@@ -1,4 +1,5 @@
 /* Commands out of the stream: lines and literals, bounded in size and time. */
+#include <malloc.h>
 #include <string.h>
 
 #include "imapd/imap_session.h"
@@ -6,6 +7,11 @@
 #include "lib/clock.h"
 
 static const struct imap_frame_limits limits = { IMAP_LINES_MAX, IMAP_LITERALS_MAX };
+
+enum {
+	LINE_KEPT_MAX = 4096,      /* bytes of memory that a session keeps for the next command */
+	LINE_USUAL_MAX = 64 * 1024 /* a command with more is rare, and what it used is given back to the system */
+};
 
 /* The tag at the start of LEN bytes at P, for a command that cannot be read whole. */
 static void guess_tag(struct imap_session *s, const char *p, size_t len)
@@ -19,29 +25,67 @@ static void guess_tag(struct imap_session *s, const char *p, size_t len)
 	}
 }
 
-/* The line does not end: nothing behind it can be understood. */
-static void refuse_long(struct imap_session *s)
+/* The next piece of a line until DEADLINE. False: the session is over. */
+static bool read_piece(struct imap_session *s, int64_t deadline, char **p_out, size_t *len_out)
 {
-	char *p = s->line.data;
-	size_t len = s->line.len;
+	int64_t left = deadline - clock_seconds();
+	int got = bio_piece(&s->io, BIO_IN_SIZE, left > 0 ? (int)left * 1000 : 0, p_out, len_out);
 
-	if (len == 0 && bio_some(&s->io, IMAP_TAG_MAX + 1, 0, &p, &len) != BIO_OK)
-		len = 0;
-	guess_tag(s, p, len);
-	bio_printf(&s->io, "%s BAD [TOOBIG] Command line is longer than %d bytes.\r\n", s->tag.data, IMAP_LINES_MAX);
-	imap_end(s, SESSION_END_PROTOCOL, "[TOOBIG] Command line too long.");
+	if (got != BIO_OK)
+		imap_end_read(s, got);
+	return got == BIO_OK;
+}
+
+/* What is left of a command that is not taken, and of which K was passed over. False: the session is over. */
+static bool pass_over(struct imap_session *s, struct imap_skip *k, int64_t deadline)
+{
+	bool over = false;
+
+	while (!over) {
+		char *p;
+		size_t len;
+
+		if (k->literal > 0)
+			deadline = clock_seconds() + IMAP_LITERAL_TIMEOUT / 1000;
+		if (!read_piece(s, deadline, &p, &len))
+			return false;
+		imap_skip_next(k, p, len, &over); /* a piece ends where a line does */
+	}
+	return true;
+}
+
+static void refuse(struct imap_session *s, const char *what, int max)
+{
+	bio_printf(&s->io, "%s BAD [TOOBIG] The %s of a command may have %d bytes.\r\n", s->tag.data, what, max);
+	s->errors++;
+}
+
+/* The lines are too long. What is there of the last one begins at START in s->line. */
+static bool refuse_long(struct imap_session *s, size_t start, int64_t deadline)
+{
+	struct imap_skip k = { 0 };
+	bool over;
+
+	guess_tag(s, s->line.data, s->line.len);
+	imap_skip_next(&k, s->line.data + start, s->line.len - start, &over);
+	str_fini(&s->line);
+	if (!over && !pass_over(s, &k, deadline))
+		return false;
+	refuse(s, "lines", IMAP_LINES_MAX);
+	return false;
 }
 
 /* A literal beyond the limit. If the client waits for our word it is simply not asked to go on; if not, its bytes are on their
- * way and would have to be read to find the next command. */
-static void refuse_literal(struct imap_session *s, bool sync)
+ * way. */
+static bool refuse_literal(struct imap_session *s, const struct imap_frame *f, int64_t deadline)
 {
+	struct imap_skip k = { .literal = f->literal };
+
 	guess_tag(s, s->line.data, s->line.len);
-	bio_printf(&s->io, "%s BAD [TOOBIG] Literals of a command may have %d bytes.\r\n", s->tag.data, IMAP_LITERALS_MAX);
-	if (sync)
-		s->errors++;
-	else
-		imap_end(s, SESSION_END_PROTOCOL, "[TOOBIG] Literal too large.");
+	if (!f->sync && !pass_over(s, &k, deadline))
+		return false;
+	refuse(s, "literals", IMAP_LITERALS_MAX);
+	return false;
 }
 
 /* LEFT bytes of a literal into s->line. */
@@ -62,22 +106,37 @@ static bool read_literal(struct imap_session *s, size_t left)
 	return true;
 }
 
-static bool read_line(struct imap_session *s, int64_t deadline)
+/* A line behind what s->line has, with CRLF. False: there is none, or it is too long and was refused. */
+static bool read_line(struct imap_session *s, const struct imap_frame *f, int64_t deadline)
 {
-	int64_t left = deadline - clock_seconds();
-	char *line;
-	size_t len;
-	int got = bio_line(&s->io, IMAP_LINES_MAX, left > 0 ? (int)left * 1000 : 0, &line, &len);
+	struct str *line = &s->line;
+	size_t start = line->len, len;
+	char *p;
 
-	if (got == BIO_TOO_LONG)
-		refuse_long(s);
-	else if (got != BIO_OK)
-		imap_end_read(s, got);
-	if (got != BIO_OK)
-		return false;
-	str_add(&s->line, line, len);
-	str_adds(&s->line, "\r\n");
+	do {
+		if (!read_piece(s, deadline, &p, &len))
+			return false;
+		str_add(line, p, len);
+		if (f->text + (line->len - start) > limits.line)
+			return refuse_long(s, start, deadline);
+	} while (p[len - 1] != '\n');
+	if (line->len - start < 2 || line->data[line->len - 2] != '\r') {
+		line->len--;
+		str_adds(line, "\r\n");
+	}
 	return true;
+}
+
+/* An idle session keeps no memory for commands. */
+static void forget_line(struct imap_session *s)
+{
+	bool much = s->line.cap > LINE_USUAL_MAX;
+
+	if (s->line.cap > LINE_KEPT_MAX)
+		str_fini(&s->line);
+	if (much)
+		malloc_trim(0);
+	str_clear(&s->line);
 }
 
 bool imap_read_command(struct imap_session *s)
@@ -85,30 +144,24 @@ bool imap_read_command(struct imap_session *s)
 	int64_t deadline = clock_seconds() + s->set->imapd_IMAP_INACTIVITY_TIMEOUT;
 	struct imap_frame f = { 0 };
 
-	if (s->line.cap > 4096)
-		str_fini(&s->line);
-	str_clear(&s->line);
+	forget_line(s);
 	s->message.pending = false;
 	for (;;) {
 		enum imap_frame_result got;
 
-		if (!read_line(s, deadline))
+		if (!read_line(s, &f, deadline))
 			return false;
 		got = imap_frame_next(&f, s->line.data, s->line.len, &limits);
 		if (got == IMAP_FRAME_DONE)
 			return true;
-		if (got == IMAP_FRAME_LONG) {
-			refuse_long(s);
-			return false;
-		}
+		if (got == IMAP_FRAME_LONG) /* by the CR that was put before an LF */
+			return refuse_long(s, f.start, deadline);
 		if (imap_takes_message(s->line.data, s->line.len)) {
 			s->message = (struct imap_message){ true, f.literal, f.sync };
 			return true;
 		}
-		if (got == IMAP_FRAME_BIG) {
-			refuse_literal(s, f.sync);
-			return false;
-		}
+		if (got == IMAP_FRAME_BIG)
+			return refuse_literal(s, &f, deadline);
 		if (f.sync)
 			bio_puts(&s->io, "+ Go ahead\r\n");
 		if (!read_literal(s, (size_t)f.literal))
@@ -126,44 +179,32 @@ int imap_read_message(struct imap_session *s, uint64_t want, char **p_out, size_
 	return got;
 }
 
-static bool drop_bytes(struct imap_session *s, uint64_t left)
+int imap_read_rest(struct imap_session *s)
 {
-	while (left > 0) {
+	int64_t deadline = clock_seconds() + IMAP_LITERAL_TIMEOUT / 1000;
+	struct imap_skip k = { 0 };
+	struct imap_lex l;
+	bool over = false;
+
+	s->message.pending = false;
+	str_clear(&s->line);
+	while (!over) {
 		char *p;
 		size_t len;
 
-		if (imap_read_message(s, left, &p, &len) != BIO_OK)
-			return false;
-		left -= len;
-	}
-	return true;
-}
-
-int imap_read_rest(struct imap_session *s)
-{
-	int clean = 1;
-
-	s->message.pending = false;
-	for (;;) {
-		struct imap_frame f = { 0 };
-		enum imap_frame_result got;
-		struct imap_lex l;
-
-		str_clear(&s->line);
-		if (!read_line(s, clock_seconds() + IMAP_LITERAL_TIMEOUT / 1000))
+		if (!read_piece(s, deadline, &p, &len))
 			return -1;
-		imap_lex_init(&l, s->line.data, s->line.len);
-		if (imap_lex_end(&l) != 1)
-			clean = 0;
-		got = imap_frame_next(&f, s->line.data, s->line.len, &limits);
-		if (got == IMAP_FRAME_DONE || f.sync)
-			return clean;
-		if (!drop_bytes(s, f.literal))
-			return -1;
+		imap_skip_next(&k, p, len, &over);
+		if (s->line.len < IMAP_SKIP_TAIL)
+			str_add(&s->line, p, len);
 	}
+	imap_lex_init(&l, s->line.data, s->line.len);
+	return imap_lex_end(&l) == 1 && l.pos == l.len;
 }
 
 bool imap_drop_message(struct imap_session *s, uint64_t left)
 {
-	return drop_bytes(s, left) && imap_read_rest(s) >= 0;
+	struct imap_skip k = { .literal = left };
+
+	return pass_over(s, &k, 0);
 }

@@ -17,8 +17,9 @@
 #include "node/work.h"
 
 enum {
-	IMAP_LINES_MAX = BIO_IN_SIZE,     /* bytes of all lines of a command */
-	IMAP_LITERALS_MAX = 64 * 1024,    /* bytes of its literals; APPEND's message is not counted */
+	/* Sets of UIDs are that long; room for what else stands in the command. */
+	IMAP_LINES_MAX = 1024 * 1024 + 16 * 1024, /* bytes of all lines of a command */
+	IMAP_LITERALS_MAX = 1024 * 1024,  /* bytes of its literals; APPEND's message is not counted */
 	IMAP_LITERAL_TIMEOUT = 60 * 1000, /* ms without a byte of a literal */
 	IMAP_ERRORS_MAX = 10              /* consecutive commands answered with BAD before we hang up */
 };
@@ -58,7 +59,7 @@ struct imap_session {
 	/* what the client knows of the selected mailbox */
 	size_t told_exists, told_recent;
 	uint32_t told_keywords; /* by FLAGS */
-	bool idle_poll_said, trouble_said, work_said; /* logged, once */
+	bool idle_poll_said, trouble_said, work_said, id_said; /* logged, once */
 	/* the command at hand */
 	struct str line;    /* lines and literals as they came */
 	struct imap_message message;

@@ -20,6 +20,7 @@ imapd_libimap_a_SOURCES = \
 	imapd/imap_fetch.c imapd/imap_fetch.h \
 	imapd/imap_flags.c imapd/imap_flags.h \
 	imapd/imap_id.c imapd/imap_id.h \
+	imapd/imap_id_list.c imapd/imap_id_list.h \
 	imapd/imap_lex.c imapd/imap_lex.h \
 	imapd/imap_login.c imapd/imap_login.h \
 	imapd/imap_match.c imapd/imap_match.h \

@@ -208,14 +208,40 @@ int bio_skip_line(struct bio *b, size_t max, int timeout)
 	}
 }
 
-int bio_some(struct bio *b, size_t max, int timeout, char **p_out, size_t *len_out)
+/* The input that is there, after a wait if there is none. */
+static int look(struct bio *b, int timeout, char **p_out, size_t *len_out)
 {
 	int got;
 
 	if (b->in_pos == b->in_len && (got = fill(b, deadline_in(timeout))) != BIO_OK)
 		return got;
 	*p_out = b->in_buf + b->in_pos;
-	*len_out = MIN(max, b->in_len - b->in_pos);
+	*len_out = b->in_len - b->in_pos;
+	return BIO_OK;
+}
+
+int bio_some(struct bio *b, size_t max, int timeout, char **p_out, size_t *len_out)
+{
+	int got = look(b, timeout, p_out, len_out);
+
+	if (got != BIO_OK)
+		return got;
+	*len_out = MIN(max, *len_out);
+	b->in_pos += *len_out;
+	return BIO_OK;
+}
+
+int bio_piece(struct bio *b, size_t max, int timeout, char **p_out, size_t *len_out)
+{
+	int got = look(b, timeout, p_out, len_out);
+	const char *lf;
+
+	if (got != BIO_OK)
+		return got;
+	*len_out = MIN(max, *len_out);
+	lf = memchr(*p_out, '\n', *len_out);
+	if (lf != NULL)
+		*len_out = (size_t)(lf - *p_out) + 1;
 	b->in_pos += *len_out;
 	return BIO_OK;
 }

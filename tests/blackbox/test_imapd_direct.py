@@ -317,30 +317,85 @@ def test_ten_errors_end_the_session(imap):
     assert "end=protocol" in imap.close()
 
 
-def test_long_line(imap):
-    imap.send(b"a NOOP " + b"x" * 70000)
-    assert imap.line().startswith(b"a BAD [TOOBIG]")
-    assert imap.line().startswith(b"* BYE")
+TOO_LONG = 1100 * 1024
+
+
+def memory(imap):
+    """KiB that the session holds."""
+    with open(f"/proc/{imap.process.pid}/status") as f:
+        return int(re.search(r"^RssAnon:\s*(\d+) kB", f.read(), re.M).group(1))
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n", b" {7+}\r\nz NOOP\r\n", b" {7+}\r\nz NOOP {5}\r\n"])
+def test_line_that_is_too_long_is_bad_and_the_session_goes_on(imap, end):
+    for tag in (b"a", b"b"):
+        imap.send(tag + b" NOOP " + b"x" * TOO_LONG + end)
+        assert imap.line().startswith(tag + b" BAD [TOOBIG]")
+    imap.ok("NOOP")
+
+
+def test_line_that_is_too_long_ends_with_the_connection(imap):
+    imap.send(b"a NOOP " + b"x" * TOO_LONG)
+    imap.sock.shutdown(socket.SHUT_WR)
     assert imap.rest() == b""
+    assert "end=client" in imap.close()
+
+
+def test_ten_long_lines_end_the_session(imap):
+    for i in range(10):
+        imap.send(b"a NOOP " + b"x" * TOO_LONG + b"\r\n")
+        assert imap.line().startswith(b"a BAD [TOOBIG]")
+    assert imap.line().startswith(b"* BYE")
     assert "end=protocol" in imap.close()
 
 
+def test_set_of_a_mebibyte(imap):
+    """Mail programs send such sets of UIDs; what they need is given back."""
+    imap.append()
+    imap.ok("SELECT INBOX")
+    before = memory(imap)
+    uids = b",".join(b"%d" % n for n in range(1, 300000, 2))
+    uids = uids[:uids.rindex(b",", 0, 1024 * 1024)]
+    assert imap.ok(b"UID FETCH " + uids + b" UID") == [b"* 1 FETCH (UID 1)"]
+    imap.ok(b"UID STORE " + uids + b" +FLAGS.SILENT (\\Seen)")
+    assert imap.ok(b"UID SEARCH UID " + uids) == [b"* SEARCH 1"]
+    imap.ok("NOOP")
+    assert memory(imap) < before + 600
+
+
 def test_long_line_in_one_command_by_literals(imap):
-    imap.send(b"a SEARCH " + b"SUBJECT {1+}\r\nx " * 4500)
-    assert imap.line().startswith(b"a BAD")
-    assert b"* BYE" in imap.rest()
+    imap.append()
+    imap.ok("SELECT INBOX")
+    imap.send(b"a SEARCH " + b"SUBJECT {1+}\r\nx " * 80000 + b"\r\n")
+    assert imap.line().startswith(b"a BAD [TOOBIG]")
+    imap.ok("NOOP")
 
 
 @pytest.mark.valgrind
 def test_large_literals(imap):
-    assert b"[TOOBIG]" in imap.bad("SELECT {}", b"x" * 70000)
-    imap.ok("NOOP")
+    imap.bad("SELECT {}", b"x" * 70000)
     imap.bad("SELECT {}", b"x" * 9000)  # a word has a limit of its own
-    imap.send(b"b SELECT {70000+}\r\n" + b"x" * 70000 + b"\r\n")
-    assert imap.line().startswith(b"b BAD [TOOBIG]")
-    assert imap.line().startswith(b"* BYE")
-    imap.rest()
-    assert "end=protocol" in imap.close()
+    assert b"[TOOBIG]" in imap.bad("SELECT {}", b"x" * TOO_LONG)
+    half = b"%d" % (TOO_LONG // 2)
+    for tag in (b"b", b"c"):
+        imap.send(tag + b" SEARCH SUBJECT {" + half + b"+}\r\n" + b"x" * int(half) + b" SUBJECT {" + half + b"+}\r\n" +
+                  b"\r\nz LOGOUT\r\n".ljust(int(half)) + b"\r\n")
+        assert imap.line().startswith(tag + b" BAD [TOOBIG]")
+    imap.ok("NOOP")
+
+
+def test_id_has_the_bounds_of_its_rfc(start):
+    """RFC 2971: 30 pairs, keys of 30 octets, values of 1,024; and only what names the program is logged, once."""
+    s = start()
+    s.ok("ID (" + " ".join(f'"{i:030d}" "{"v" * 1024}"' for i in range(30)) + ")")
+    for text in ('("%s" NIL)' % ("k" * 31), '("k" "%s")' % ("v" * 1025), "(" + '"k" NIL ' * 30 + '"k" NIL)', '("" NIL)', '("k")'):
+        s.bad("ID " + text)
+    s.ok('ID ("name" "mutt, ip=[1.2.3.4]" "command" "/?_token=secret" "version" "%s")' % ("1" * 1000))
+    for i in range(20):
+        s.ok('ID ("name" "again")')
+    log = s.close()
+    assert log.count("ID, ") == 1 and "secret" not in log and "again" not in log
+    assert "name=mutt; ip=[1.2.3.4], version=1" in log and "1" * 101 not in log
 
 
 def test_absurd_literal_sizes(start):

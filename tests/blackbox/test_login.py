@@ -235,6 +235,19 @@ def test_imap_words_before_login(pool):
         assert c.is_closed()
 
 
+def test_imap_words_too_long_before_login_are_bad_and_the_client_goes_on(pool):
+    pairs = " ".join(f'"{i:030d}" "{"v" * 1024}"' for i in range(30))
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        assert c.cmd(f"ID ({pairs})").status == "BAD"  # legal, but more than we take from strangers
+        assert c.cmd('ID ("%s" NIL)' % ("k" * 31)).status == "BAD"
+        assert c.cmd("NOOP " + "x" * 100000).status == "BAD"
+        assert c.ok('ID ("%s" "%s")' % ("k" * 30, "v" * 1024))
+        c.login_ok(USERS["simple"])
+        assert c.cmd('ID ("%s" NIL)' % ("k" * 31)).status == "BAD"
+        assert c.ok('ID ("%s" "%s")' % ("k" * 30, "v" * 1024))
+        assert c.ok("NOOP")
+
+
 def test_pop3_words_before_login(pool):
     with Pop3("127.0.0.1", pool.pop3_port) as c:
         assert c.multi("CAPA")

@@ -181,6 +181,30 @@ static const struct { const char *in, *events; size_t pos; } frames[] = {
 	{ "01234567890123456789012345678901234567890123456789 {1}\r\na01234567890123456789\r\n", "L1X", 0 },
 };
 
+/* A command that is passed over ends where a frame would say so. */
+static void test_skip(void)
+{
+	static const struct { const char *in; size_t end; } rows[] = {
+		{ "x y\r\nz", 5 }, { "\nz", 1 }, { "x {3+}\r\na\nb\r\nz", 13 }, { "x {3+}\r\na\nb {2+}\r\n\r\n {0+}\r\n \n", 29 },
+		{ "x {3}\r\nz", 7 }, { "x{3+}\r\nz", 7 }, { "x {+}\nz", 6 }, { "x ({1+}\n\n\n", 10 }, { "x {3+} \r\nz", 9 },
+		{ "0123456789012345678901234567890123456789012345678901234567890123456789 {1+}\r\n\n\nz", 79 },
+		{ "x {00000000000000000001+}\r\n\n\nz", 29 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		for (size_t step = 1; step <= strlen(rows[i].in); step++) {
+			struct imap_skip k = { 0 };
+			size_t at = 0, len = strlen(rows[i].in);
+			bool over = false;
+
+			while (!over && at < len)
+				at += imap_skip_next(&k, rows[i].in + at, MIN(step, len - at), &over);
+			CU_ASSERT(over);
+			CU_ASSERT_EQUAL(at, rows[i].end);
+			CU_ASSERT_EQUAL(k.passed, rows[i].end);
+		}
+}
+
 static void test_frames(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(frames); i++)
@@ -218,6 +242,7 @@ static const struct unit_case cases[] = {
 	{ "NUL", test_nul },
 	{ "long words", test_long_words },
 	{ "frames cut at every byte", test_frames },
+	{ "commands passed over, cut at every byte", test_skip },
 	{ "literal announcement", test_literal_head },
 	{ NULL, NULL }
 };

@@ -1,6 +1,7 @@
 /* The dialects and the text of a forwarded login's identity. */
 #include "tests/unit/unit.h"
 
+#include "imapd/imap_id_list.h"
 #include "imapd/imap_login.h"
 #include "login/hop_text.h"
 #include "login/node_mark.h"
@@ -69,11 +70,41 @@ static void test_imap_login(void)
 	check(d, "a SELECT INBOX\r\n", "a BAD Unknown command, or not before login.\r\n");
 	check(d, "a XYZZY {5}\r\n", "a BAD No literal may stand here.\r\n");
 	check(d, "a LOGIN {99999}\r\nb NOOP\r\n", "a BAD [TOOBIG] The literal is too long.\r\nb OK NOOP completed\r\n");
-	check(d, "a LOGIN {99999+}\r\nb NOOP\r\n", "a BAD [TOOBIG] The literal is too long.\r\n* BYE Too much at once.\r\n<fatal>\n");
+	check(d, "a LOGIN {9999999+}\r\nb NOOP\r\n", "a BAD [TOOBIG] The literal is too long.\r\n* BYE Too much at once.\r\n<fatal>\n");
+	check(d, "a NOOP {6+}\r\nx NOOP {4}\r\nb NOOP\r\n", "a BAD No literal may stand here.\r\nb OK NOOP completed\r\n");
+	check(d, "a NOOP {3+}\r\nx\r\n {9+}\r\nx LOGOUT\n\r\nb NOOP\r\n", "a BAD No literal may stand here.\r\nb OK NOOP completed\r\n");
 	check(d, "\r\n", "* BAD A command is: tag, blank, name.\r\n");
 	check(d, "a\r\n", "a BAD A command is: tag, blank, name.\r\n");
 	check(d, "+ NOOP\r\n", "* BAD A command is: tag, blank, name.\r\n");
 	check(d, "a NOOP x\r\n", "a BAD NOOP takes no arguments.\r\n");
+}
+
+/* What is too long before login is BAD, and the next command is answered. */
+static void test_imap_too_long(void)
+{
+	const struct login_dialect *d = &imap_login_dialect;
+	static const size_t steps[] = { 1, 7, 4096, 1 << 20 };
+	static const struct { const char *start, *end, *want; } rows[] = {
+		{ "a NOOP ", "\r\nb NOOP\r\n", "a BAD [TOOBIG] The line is too long.\r\nb OK NOOP completed\r\n" },
+		{ "a ID (\"name\" \"", "\")\nb NOOP\r\n", "a BAD [TOOBIG] The line is too long.\r\nb OK NOOP completed\r\n" },
+		{ "a ID (\"name\" \"", "\" {3+}\r\nb N {5}\r\nb NOOP\r\n", "a BAD [TOOBIG] The line is too long.\r\nb OK NOOP completed\r\n" },
+		{ "a LOGIN {10003+}\r\n", "NO {3+}\r\nx\r\n {1}\r\nb NOOP\r\n", "a BAD [TOOBIG] The literal is too long.\r\nb OK NOOP completed\r\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		for (size_t k = 0; k < ARRAY_LEN(steps); k++) {
+			struct str in = STR_INIT;
+			char *got;
+
+			str_adds(&in, rows[i].start);
+			for (int n = 0; n < 10001; n++)
+				str_addc(&in, 'x');
+			str_adds(&in, rows[i].end);
+			got = run(d, in.data, in.len, steps[k]);
+			CU_ASSERT_STRING_EQUAL(got, rows[i].want);
+			mem_free(&got);
+			str_fini(&in);
+		}
 }
 
 static void test_imap_sasl(void)
@@ -175,7 +206,8 @@ static void test_imap_id(void)
 
 	check(&imap_login_dialect, "a ID NIL\r\n", "* ID (\"name\" \"Waypost\")\r\na OK ID completed\r\n");
 	check(&imap_login_dialect, "a ID ()\r\n", "* ID (\"name\" \"Waypost\")\r\na OK ID completed\r\n");
-	check(&imap_login_dialect, "a ID (\"a\")\r\n", "a BAD ID takes NIL or a list of at most 30 pairs of strings.\r\n");
+	check(&imap_login_dialect, "a ID (\"a\")\r\n", "a BAD " IMAP_ID_BAD "\r\n");
+	check(&imap_login_dialect, "a ID (\"0123456789012345678901234567890\" NIL)\r\n", "a BAD " IMAP_ID_BAD "\r\n");
 	login_stub_init(&l, &imap_login_dialect, set);
 	login_stub_feed(&l, in, strlen(in), strlen(in), &log);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&((struct imap_login *)l.data)->id), "\"name\" \"x\"");
@@ -237,10 +269,10 @@ static void test_imap_long(void)
 	char *got;
 
 	str_adds(&in, "a LOGIN ");
-	while (in.len < 20000)
+	while (in.len < IMAP_LOGIN_SKIP_MAX + 20000)
 		str_addc(&in, 'x');
 	got = run(&imap_login_dialect, in.data, in.len, 1000);
-	CU_ASSERT_STRING_EQUAL(got, "a BAD The line is too long.\r\n* BYE Too much at once.\r\n<fatal>\n");
+	CU_ASSERT_STRING_EQUAL(got, "a BAD [TOOBIG] The line is too long.\r\n* BYE Too much at once.\r\n<fatal>\n");
 	mem_free(&got);
 	str_fini(&in);
 }
@@ -536,7 +568,8 @@ static void end(void)
 
 static const struct unit_case cases[] = {
 	{ "settings", begin },
-	{ "IMAP commands", test_imap_login }, { "IMAP SASL", test_imap_sasl }, { "challenges", test_challenges }, { "IMAP ID", test_imap_id },
+	{ "IMAP commands", test_imap_login }, { "IMAP commands that are too long", test_imap_too_long },
+	{ "IMAP SASL", test_imap_sasl }, { "challenges", test_challenges }, { "IMAP ID", test_imap_id },
 	{ "hop signatures", test_hop_auth }, { "notes of peers", test_peer_notes }, { "notes to peers", test_notes },
 	{ "IMAP long line", test_imap_long }, { "POP3 commands", test_pop3 }, { "IMAP peers", test_imap_peer },
 	{ "POP3 peers", test_pop3_peer }, { "a node's mark", test_node_mark }, { "nodes as peers", test_nodes_as_peers },
