@@ -6,7 +6,7 @@ authd_libauthd_a_SOURCES = \
 	authd/authworker.c authd/authworker.h \
 	authd/cache.c authd/cache.h \
 	authd/challenges.c authd/challenges.h \
-	authd/health.c authd/health.h \
+	authd/directory_health.c authd/directory_health.h \
 	authd/identify.c authd/identify.h \
 	authd/job.c authd/job.h \
 	authd/jobs.c authd/jobs.h \

@@ -15,7 +15,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#include "authd/health.h"
+#include "authd/directory_health.h"
 #include "lib/mem.h"
 #include "settings/settings.h"
 
@@ -53,7 +53,7 @@ struct questions {
 	struct jobs *jobs;
 	struct cache *cache;
 	int64_t (*clock)(void);
-	struct health *health;
+	struct directory_health *health;
 	const struct auth_chain *chain;
 	bool by_client, pool_shares;
 	uint8_t settings[SETTINGS_DIGEST_LEN];
@@ -254,20 +254,20 @@ static void release_all(struct questions *qs, unsigned pos, const struct pending
 }
 
 /* What the answer says about the driver that should have given it. */
-static enum health_outcome outcome_of(const struct questions *qs, const struct job_done *done)
+static enum directory_outcome outcome_of(const struct questions *qs, const struct job_done *done)
 {
 	const char *driver = auth_chain_name(qs->chain, done->pos);
-	enum health_outcome o = HEALTH_NOT_ASKED;
+	enum directory_outcome o = DIRECTORY_NOT_ASKED;
 
 	if (done->age == 0 && (!done->answered || done->result != AUTH_TRY_LATER))
-		return HEALTH_ANSWERED;
+		return DIRECTORY_ANSWERED;
 	for (unsigned i = 0; i < done->news.n; i++) {
 		const struct dirnews_item *item = &done->news.item[i];
 
 		if (strcmp(item->driver, driver) != 0)
 			continue;
 		/* A server that is there but refuses the question may take the next. */
-		o = item->kind == DIRNEWS_FAILED ? HEALTH_FAILED : HEALTH_ANSWERED;
+		o = item->kind == DIRNEWS_FAILED ? DIRECTORY_FAILED : DIRECTORY_ANSWERED;
 	}
 	/* With an age: another node has asked it, a while ago; it may have failed us all the same. */
 	return o;
@@ -297,21 +297,21 @@ static void keep_asked(struct questions *qs, unsigned pos, const char *service, 
 static void learn(struct pending *q, const struct job_done *done)
 {
 	struct questions *qs = q->qs;
-	enum health_outcome o = outcome_of(qs, done);
+	enum directory_outcome o = outcome_of(qs, done);
 	int64_t now = qs->clock();
 
-	health_news(qs->health, &done->news, qs->stale == 0 ? "logins fail temporarily" :
+	directory_health_news(qs->health, &done->news, qs->stale == 0 ? "logins fail temporarily" :
 	    "accounts that logged in within AUTH_CACHE_STALE still can, other logins fail temporarily",
-	o == HEALTH_FAILED);
-	for (unsigned pos = q->pos; pos < done->pos && o != HEALTH_NOT_ASKED; pos++) {
-		health_result(qs->health, pos, HEALTH_ANSWERED, q->asked, now);
+	o == DIRECTORY_FAILED);
+	for (unsigned pos = q->pos; pos < done->pos && o != DIRECTORY_NOT_ASKED; pos++) {
+		directory_health_result(qs->health, pos, DIRECTORY_ANSWERED, q->asked, now);
 		keep_answered(qs, pos, q);
 	}
-	if (done->answered && o == HEALTH_ANSWERED)
+	if (done->answered && o == DIRECTORY_ANSWERED)
 		keep_answered(qs, done->pos, q);
 	if (q->probe)
-		health_probed(qs->health, q->pos, done->pos == q->pos ? o : HEALTH_ANSWERED, q->asked, now);
-	else if (done->answered && health_result(qs->health, done->pos, o, q->asked, now)) {
+		directory_health_probed(qs->health, q->pos, done->pos == q->pos ? o : DIRECTORY_ANSWERED, q->asked, now);
+	else if (done->answered && directory_health_result(qs->health, done->pos, o, q->asked, now)) {
 		keep_asked(qs, done->pos, q->service, q->name);
 		qs->probe[done->pos].turn = false;
 		release_all(qs, done->pos, q);
@@ -331,7 +331,7 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 	if (current)
 		learn(q, done);
 	else if (q->probe)
-		health_probed(qs->health, q->pos, HEALTH_NOT_ASKED, q->asked, qs->clock());
+		directory_health_probed(qs->health, q->pos, DIRECTORY_NOT_ASKED, q->asked, qs->clock());
 	if (current && q->verify && q->epoch == qs->epoch)
 		remember(q, done);
 	if (valid && done->result != AUTH_TRY_LATER)
@@ -350,7 +350,7 @@ static struct pending *submit(struct questions *qs, const struct memory *m, cons
 	struct pending *q = mem_alloc(sizeof(*q));
 	uint32_t id = jobs_next_id(qs->jobs);
 	/* Operators and probes query the directory itself. */
-	unsigned avoid = query->fresh ? 0 : health_all_down(qs->health) & ~(1U << query->pos);
+	unsigned avoid = query->fresh ? 0 : directory_health_all_down(qs->health) & ~(1U << query->pos);
 
 	q->qs = qs;
 	q->key = m->key;
@@ -430,9 +430,9 @@ void question_ask(struct questions *qs, struct asker *who, const struct director
 			return;
 		HASH_FIND(hh, qs->shared, &m.proof, sizeof(m.proof), q);
 		/* The directory is down, or slow with this very question: who was proven lately does not wait for it. */
-		if ((health_down(qs->health, query->pos) || (q != NULL && q->keep)) && verify && from_old_memory(qs, who, &m))
+		if ((directory_health_down(qs->health, query->pos) || (q != NULL && q->keep)) && verify && from_old_memory(qs, who, &m))
 			return;
-		only_shared = health_down(qs->health, query->pos);
+		only_shared = directory_health_down(qs->health, query->pos);
 		if (only_shared)
 			keep_asked(qs, query->pos, query->question.service, query->question.user);
 		if (only_shared && !(qs->pool_shares && verify)) {
@@ -502,7 +502,7 @@ struct questions *questions_new(struct ev_loop *loop, struct jobs *jobs, struct 
 	qs->jobs = jobs;
 	qs->cache = cache;
 	qs->clock = now_ms;
-	qs->health = health_new(loop, on_probe, qs);
+	qs->health = directory_health_new(loop, on_probe, qs);
 	return qs;
 }
 
@@ -545,7 +545,7 @@ void questions_use(struct questions *qs, const struct auth_chain *chain, const s
 	memcpy(qs->settings, settings, sizeof(settings));
 	cache_drop_directories(qs->cache);
 	begin_anew(qs);
-	health_reset(qs->health);
+	directory_health_reset(qs->health);
 	forget_probes(qs);
 }
 
@@ -563,7 +563,7 @@ const struct question_counts *questions_counts(const struct questions *qs)
 
 unsigned questions_trouble(const struct questions *qs, struct str *names)
 {
-	return health_list(qs->health, names);
+	return directory_health_list(qs->health, names);
 }
 
 void questions_free(struct questions **qsp)
@@ -585,6 +585,6 @@ void questions_free(struct questions **qsp)
 		question_free(q);
 	}
 	forget_probes(qs);
-	health_free(&qs->health);
+	directory_health_free(&qs->health);
 	mem_free(qsp);
 }

@@ -1,5 +1,5 @@
 /* Which servers and drivers are down: logs each change once, and decides when to retry. */
-#include "authd/health.h"
+#include "authd/directory_health.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,16 +14,16 @@ struct trouble {
 };
 
 struct place {
-	struct health *health;
+	struct directory_health *health;
 	bool down;
 	unsigned pause;
 	int64_t answered; /* when it last did; 0: never */
 	ev_timer probe;
 };
 
-struct health {
+struct directory_health {
 	struct ev_loop *loop;
-	health_probe_fn *probe;
+	directory_health_probe_fn *probe;
 	void *arg;
 	struct place place[AUTH_CHAIN_MAX];
 	struct trouble *troubles;
@@ -37,9 +37,9 @@ static void on_probe(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 	p->health->probe((unsigned)(p - p->health->place), p->health->arg);
 }
 
-struct health *health_new(struct ev_loop *loop, health_probe_fn *probe, void *arg)
+struct directory_health *directory_health_new(struct ev_loop *loop, directory_health_probe_fn *probe, void *arg)
 {
-	struct health *h = mem_alloc(sizeof(*h));
+	struct directory_health *h = mem_alloc(sizeof(*h));
 
 	h->loop = loop;
 	h->probe = probe;
@@ -52,7 +52,7 @@ struct health *health_new(struct ev_loop *loop, health_probe_fn *probe, void *ar
 	return h;
 }
 
-static void remove_trouble(struct health *h, struct trouble **at)
+static void remove_trouble(struct directory_health *h, struct trouble **at)
 {
 	struct trouble *t = *at;
 
@@ -64,7 +64,7 @@ static void remove_trouble(struct health *h, struct trouble **at)
 	mem_free(&t);
 }
 
-void health_reset(struct health *h)
+void directory_health_reset(struct directory_health *h)
 {
 	while (h->troubles != NULL)
 		remove_trouble(h, &h->troubles);
@@ -78,17 +78,17 @@ void health_reset(struct health *h)
 	}
 }
 
-void health_free(struct health **h)
+void directory_health_free(struct directory_health **h)
 {
 	if (*h == NULL)
 		return;
-	health_reset(*h);
+	directory_health_reset(*h);
 	mem_free(h);
 }
 
 /* --- log lines --- */
 
-static struct trouble **find_trouble(struct health *h, const struct dirnews_item *item)
+static struct trouble **find_trouble(struct directory_health *h, const struct dirnews_item *item)
 {
 	struct trouble **at = &h->troubles;
 
@@ -97,7 +97,7 @@ static struct trouble **find_trouble(struct health *h, const struct dirnews_item
 	return at;
 }
 
-static void add_trouble(struct health *h, const struct dirnews_item *item)
+static void add_trouble(struct directory_health *h, const struct dirnews_item *item)
 {
 	struct trouble *t;
 
@@ -112,7 +112,7 @@ static void add_trouble(struct health *h, const struct dirnews_item *item)
 	h->count++;
 }
 
-static void take_item(struct health *h, const struct dirnews_item *item, const char *logins, bool whole)
+static void take_item(struct directory_health *h, const struct dirnews_item *item, const char *logins, bool whole)
 {
 	struct trouble **at = find_trouble(h, item);
 
@@ -146,13 +146,13 @@ static void take_item(struct health *h, const struct dirnews_item *item, const c
 	}
 }
 
-void health_news(struct health *h, const struct dirnews *news, const char *logins, bool whole)
+void directory_health_news(struct directory_health *h, const struct dirnews *news, const char *logins, bool whole)
 {
 	for (unsigned i = 0; i < news->n; i++)
 		take_item(h, &news->item[i], logins, whole);
 }
 
-unsigned health_list(const struct health *h, struct str *out)
+unsigned directory_health_list(const struct directory_health *h, struct str *out)
 {
 	for (const struct trouble *t = h->troubles; t != NULL; t = t->next)
 		str_addf(out, "%s%s%s%s", t == h->troubles ? "" : ", ", t->driver, t->server[0] != '\0' ? " " : "", t->server);
@@ -171,20 +171,20 @@ static void probe_later(struct place *p)
 	ev_timer_start(p->health->loop, &p->probe);
 }
 
-bool health_result(struct health *h, unsigned pos, enum health_outcome outcome, int64_t asked, int64_t now)
+bool directory_health_result(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked, int64_t now)
 {
 	struct place *p = pos < AUTH_CHAIN_MAX ? &h->place[pos] : NULL;
 
 	if (p == NULL)
 		return false;
-	if (outcome == HEALTH_ANSWERED) {
+	if (outcome == DIRECTORY_ANSWERED) {
 		p->answered = now;
 		p->down = false;
 		ev_timer_stop(h->loop, &p->probe);
 		return false;
 	}
 	/* Others had answers meanwhile: it was this question's bad luck. */
-	if (outcome != HEALTH_FAILED || p->down || p->answered > asked)
+	if (outcome != DIRECTORY_FAILED || p->down || p->answered > asked)
 		return false;
 	p->down = true;
 	p->pause = HEALTH_FIRST_MS;
@@ -192,27 +192,27 @@ bool health_result(struct health *h, unsigned pos, enum health_outcome outcome, 
 	return true;
 }
 
-void health_probed(struct health *h, unsigned pos, enum health_outcome outcome, int64_t asked, int64_t now)
+void directory_health_probed(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked, int64_t now)
 {
 	struct place *p = pos < AUTH_CHAIN_MAX ? &h->place[pos] : NULL;
 	unsigned most = now - asked > 2 * HEALTH_PAUSE_MS ? HEALTH_PAUSE_SLOW_MS : HEALTH_PAUSE_MAX_MS;
 
 	if (p == NULL)
 		return;
-	if (outcome == HEALTH_ANSWERED)
-		health_result(h, pos, outcome, asked, now);
+	if (outcome == DIRECTORY_ANSWERED)
+		directory_health_result(h, pos, outcome, asked, now);
 	if (!p->down)
 		return;
-	p->pause = MAX(outcome == HEALTH_FAILED ? MIN(p->pause * 2, most) : p->pause, HEALTH_PAUSE_MS);
+	p->pause = MAX(outcome == DIRECTORY_FAILED ? MIN(p->pause * 2, most) : p->pause, HEALTH_PAUSE_MS);
 	probe_later(p);
 }
 
-bool health_down(const struct health *h, unsigned pos)
+bool directory_health_down(const struct directory_health *h, unsigned pos)
 {
 	return pos < AUTH_CHAIN_MAX && h->place[pos].down;
 }
 
-unsigned health_all_down(const struct health *h)
+unsigned directory_health_all_down(const struct directory_health *h)
 {
 	unsigned all = 0;
 
