@@ -549,7 +549,7 @@ int authd_main(const struct role_start *who)
 	a->signers = signers_new();
 	request_init(a);
 	a->reg = reg_new();
-	a->tokens = tokens_new();
+	a->used_tokens = used_tokens_new();
 	a->salts = random_mac();
 	userdb_report_init(&a->report);
 	userdb_watch_init(&a->watch);

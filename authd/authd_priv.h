@@ -11,7 +11,7 @@
 #include "authd/register.h"
 #include "authd/resolver.h"
 #include "authd/signers.h"
-#include "authd/tokens.h"
+#include "authd/used_tokens.h"
 #include "authlib/auth.h"
 #include "authlib/userdb.h"
 #include "node/msg_auth.h"
@@ -49,7 +49,7 @@ struct authd {
 	struct reg *reg;
 	struct cache *cache;
 	struct mac *salts;        /* stands in for `pool` where that makes SCRAM's salts */
-	struct tokens *tokens;    /* of other nodes, used here */
+	struct used_tokens *used_tokens; /* of other nodes, used here */
 	struct mac *pool;         /* of the pool's secret; NULL: there is none */
 	struct auth_chain *chain;
 	struct userdb *userdb;    /* the image that the chain uses; NULL: there is none yet */

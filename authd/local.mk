@@ -24,7 +24,7 @@ authd_libauthd_a_SOURCES = \
 	authd/service.c \
 	authd/shared.c authd/shared.h authd/store.h \
 	authd/signers.c authd/signers.h \
-	authd/tokens.c authd/tokens.h \
+	authd/used_tokens.c authd/used_tokens.h \
 	authd/tool.c \
 	authd/verify.c authd/verify.h
 # SCRAM logins: a module, loaded by authd only if they are turned on (authd/scram.h). What it uses of lib/ and authlib/ is

@@ -85,7 +85,7 @@ static enum request_state verify_token(struct request *rq)
 		    (unsigned long long)(made > now ? made - now : now - made), made > now ? "from now" : "ago");
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
-	if (!tokens_take(a->tokens, rq->q.password, clock_now())) {
+	if (!used_tokens_take(a->used_tokens, rq->q.password, clock_now())) {
 		log_warn("a used token was sent again from %s", net_addr_text(&rq->q.client, reason));
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	}

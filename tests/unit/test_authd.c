@@ -7,7 +7,7 @@
 #include "authd/loops.h"
 #include "authd/peers.h"
 #include "authd/register.h"
-#include "authd/tokens.h"
+#include "authd/used_tokens.h"
 #include "lib/mem.h"
 #include "node/msg_auth.h"
 
@@ -260,7 +260,7 @@ static void test_hop(void)
 static void test_token(void)
 {
 	struct mac *pool = mac_new("secret", 6), *foreign = mac_new("secret2", 7);
-	struct tokens *t = tokens_new();
+	struct used_tokens *t = used_tokens_new();
 	uint8_t token[HOP_MAC_LEN];
 	char text[TOKEN_TEXT_MAX], again[TOKEN_TEXT_MAX];
 	struct hop h = make_hop(), other;
@@ -282,13 +282,13 @@ static void test_token(void)
 	other = h;
 	other.session_id[0]++;
 	CU_ASSERT_FALSE(hop_token_verify(&other, pool, "a", "u", text));
-	CU_ASSERT(tokens_take(t, text, 100));
-	CU_ASSERT_FALSE(tokens_take(t, text, 100));
-	CU_ASSERT(tokens_take(t, again, 100 + TOKEN_AGE_MAX));
-	CU_ASSERT_FALSE(tokens_take(t, text, 100 + 2 * TOKEN_AGE_MAX));
-	CU_ASSERT_FALSE(tokens_take(t, again, 100 + 2 * TOKEN_AGE_MAX));
-	CU_ASSERT(tokens_take(t, text, 102 + 2 * TOKEN_AGE_MAX)); /* forgotten: too old to be good by then */
-	tokens_free(&t);
+	CU_ASSERT(used_tokens_take(t, text, 100));
+	CU_ASSERT_FALSE(used_tokens_take(t, text, 100));
+	CU_ASSERT(used_tokens_take(t, again, 100 + TOKEN_AGE_MAX));
+	CU_ASSERT_FALSE(used_tokens_take(t, text, 100 + 2 * TOKEN_AGE_MAX));
+	CU_ASSERT_FALSE(used_tokens_take(t, again, 100 + 2 * TOKEN_AGE_MAX));
+	CU_ASSERT(used_tokens_take(t, text, 102 + 2 * TOKEN_AGE_MAX)); /* forgotten: too old to be good by then */
+	used_tokens_free(&t);
 	mac_free(&pool);
 	mac_free(&foreign);
 }

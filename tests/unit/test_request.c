@@ -163,7 +163,7 @@ static void begin_with(const char *modules)
 	a.loops = loops_new();
 	a.signers = signers_new();
 	request_init(&a);
-	a.tokens = tokens_new();
+	a.used_tokens = used_tokens_new();
 	a.pool = mac_new("secret", 6);
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
 	nanswers = 0;
@@ -202,7 +202,7 @@ static void end(void)
 	reg_free(&a.reg);
 	loops_free(&a.loops);
 	signers_free(&a.signers);
-	tokens_free(&a.tokens);
+	used_tokens_free(&a.used_tokens);
 	mac_free(&a.pool);
 	ev_loop_destroy(a.ctx.loop);
 	settings_free(&set);

@@ -1,5 +1,5 @@
 /* Tokens of other nodes used in the last minutes, in the order of their age. */
-#include "authd/tokens.h"
+#include "authd/used_tokens.h"
 
 #include <uthash.h>
 
@@ -12,14 +12,14 @@ struct token {
 	UT_hash_handle hh; /* in the order of arrival */
 };
 
-struct tokens { struct token *all; };
+struct used_tokens { struct token *all; };
 
-struct tokens *tokens_new(void)
+struct used_tokens *used_tokens_new(void)
 {
-	return mem_alloc(sizeof(struct tokens));
+	return mem_alloc(sizeof(struct used_tokens));
 }
 
-static void tokens_expire(struct tokens *t, double then)
+static void used_tokens_expire(struct used_tokens *t, double then)
 {
 	while (t->all != NULL && t->all->taken < then) {
 		struct token *old = t->all;
@@ -29,7 +29,7 @@ static void tokens_expire(struct tokens *t, double then)
 	}
 }
 
-void tokens_free(struct tokens **t)
+void used_tokens_free(struct used_tokens **t)
 {
 	if (*t == NULL)
 		return;
@@ -42,12 +42,12 @@ void tokens_free(struct tokens **t)
 	mem_free(t);
 }
 
-bool tokens_take(struct tokens *t, const char text[TOKEN_TEXT_MAX], double now)
+bool used_tokens_take(struct used_tokens *t, const char text[TOKEN_TEXT_MAX], double now)
 {
 	struct token *k;
 
 	/* The longest that one can be good: made by a clock that is fast, taken at once. */
-	tokens_expire(t, now - 2 * TOKEN_AGE_MAX - 1);
+	used_tokens_expire(t, now - 2 * TOKEN_AGE_MAX - 1);
 	HASH_FIND(hh, t->all, text, TOKEN_TEXT_MAX - 1, k);
 	if (k != NULL)
 		return false;
