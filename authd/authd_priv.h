@@ -5,7 +5,7 @@
 #include "authd/challenges.h"
 #include "authd/jobs.h"
 #include "authd/loops.h"
-#include "authd/mech.h"
+#include "authd/challenge_response.h"
 #include "authd/peers.h"
 #include "authd/question.h"
 #include "authd/register.h"

@@ -11,7 +11,7 @@ authd_libauthd_a_SOURCES = \
 	authd/job.c authd/job.h \
 	authd/jobs.c authd/jobs.h \
 	authd/loops.c authd/loops.h \
-	authd/mech.c authd/mech.h \
+	authd/challenge_response.c authd/challenge_response.h \
 	authd/memcached.c authd/memcached_text.c authd/memcached_text.h \
 	authd/peers.c authd/peers.h \
 	authd/question.c authd/question.h \

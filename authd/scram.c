@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "authd/mech.h"
+#include "authd/challenge_response.h"
 #include "authlib/module.h"
 #include "lib/mem.h"
 

@@ -152,7 +152,7 @@ static void add_record(struct tool_query *t)
 	if (acct->hash[0] != '\0' && !password_is_sound(acct->hash, &why))
 		str_addf(&t->text, "password is unusable: %s\n", why);
 	str_addf(&t->text, "password: %s\n", acct->hash[0] != '\0' ? password_scheme(acct->hash, scheme) : acct->clear[0] != '\0' ? "clear" : "none");
-	mech_list(&mechanisms, acct);
+	challenge_response_list(&mechanisms, acct);
 	if (mechanisms.len != 0)
 		str_addf(&t->text, "mechanisms that do not reveal it: %s\n", mechanisms.data);
 	str_fini(&mechanisms);

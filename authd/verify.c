@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "authd/identify.h"
-#include "authd/mech.h"
+#include "authd/challenge_response.h"
 #include "authlib/password.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -162,7 +162,7 @@ static enum request_state verify_scram(struct request *rq)
 	if (!request_keep(rq))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "too many pending SCRAM logins");
 	if ((module = scram_module_load(&text)) != NULL)
-		rq->scram = scram_new(module, mech_scram_hash(rq->q.mech), rq->q.user, rq->name,
+		rq->scram = scram_new(module, challenge_response_scram_hash(rq->q.mech), rq->q.user, rq->name,
 		    rq->result == AUTH_OK ? &rq->account : NULL, a->pool != NULL ? a->pool : a->salts,
 		    (unsigned)a->ctx.set->authdaemonrc_SCRAM_ITERATIONS, &why);
 	if (rq->scram == NULL) {
@@ -182,7 +182,7 @@ static enum request_state verify_answer(struct request *rq)
 
 	rq->no_account = rq->result == AUTH_UNKNOWN;
 	if (rq->result == AUTH_OK || rq->result == AUTH_UNKNOWN)
-		rq->result = mech_check(rq->q.mech, &rq->account, rq->challenge, rq->q.password, &why);
+		rq->result = challenge_response_check(rq->q.mech, &rq->account, rq->challenge, rq->q.password, &why);
 	log_cannot(rq, why);
 	return REQUEST_VERDICT;
 }

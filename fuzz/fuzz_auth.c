@@ -2,7 +2,7 @@
  * byte chooses. */
 #include <string.h>
 
-#include "authd/mech.h"
+#include "authd/challenge_response.h"
 #include "authd/scram.h"
 #include "lib/mem.h"
 #include "lib/text.h"
@@ -59,7 +59,7 @@ static void answer(const uint8_t *data, size_t size)
 	account_set(&a.hash, part[1]);
 	account_set(&a.hmac, part[2]);
 	for (int m = AUTH_MECH_APOP; m <= AUTH_MECH_CRAM_SHA256; m++) {
-		r = mech_check((enum auth_mech)m, &a, part[3], part[4], &why);
+		r = challenge_response_check((enum auth_mech)m, &a, part[3], part[4], &why);
 		if (r != AUTH_OK && r != AUTH_MISMATCH && r != AUTH_DISABLED)
 			__builtin_trap();
 	}

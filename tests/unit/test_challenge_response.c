@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "authd/challenges.h"
-#include "authd/mech.h"
+#include "authd/challenge_response.h"
 #include "authlib/hmac_state.h"
 #include "lib/hex.h"
 #include "lib/mem.h"
@@ -26,7 +26,7 @@ static enum auth_result check(enum auth_mech mech, const char *clear, const char
 	account_set(&a.clear, clear);
 	account_set(&a.hmac, hmac);
 	account_set(&a.hash, hash);
-	r = mech_check(mech, &a, challenge, response, &why);
+	r = challenge_response_check(mech, &a, challenge, response, &why);
 	if (r == AUTH_OK || r == AUTH_MISMATCH)
 		CU_ASSERT_STRING_EQUAL(why, "");
 	account_fini(&a);
@@ -107,9 +107,9 @@ static void test_refused(void)
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_SHA1, "", "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", CRAM_CHALLENGE, right), AUTH_DISABLED);
 	CU_ASSERT_EQUAL(check(AUTH_MECH_APOP, "", "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", APOP_CHALLENGE, right), AUTH_DISABLED);
 	account_init(&a);
-	CU_ASSERT_EQUAL(mech_check(AUTH_MECH_CRAM_MD5, &a, CRAM_CHALLENGE, right, &why), AUTH_DISABLED);
+	CU_ASSERT_EQUAL(challenge_response_check(AUTH_MECH_CRAM_MD5, &a, CRAM_CHALLENGE, right, &why), AUTH_DISABLED);
 	CU_ASSERT_STRING_NOT_EQUAL(why, "");
-	CU_ASSERT_EQUAL(mech_check(AUTH_MECH_CRAM_MD5, &a, CRAM_CHALLENGE, "", &why), AUTH_DISABLED);
+	CU_ASSERT_EQUAL(challenge_response_check(AUTH_MECH_CRAM_MD5, &a, CRAM_CHALLENGE, "", &why), AUTH_DISABLED);
 	account_fini(&a);
 }
 
@@ -122,7 +122,7 @@ static void expect_list(const char *clear, const char *hmac, const char *hash, c
 	account_set(&a.clear, clear);
 	account_set(&a.hmac, hmac);
 	account_set(&a.hash, hash);
-	mech_list(&list, &a);
+	challenge_response_list(&list, &a);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&list), want);
 	account_fini(&a);
 	str_fini(&list);

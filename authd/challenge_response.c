@@ -1,5 +1,5 @@
 /* Mechanisms that reveal no password: what each needs of an account, and the check of responses. */
-#include "authd/mech.h"
+#include "authd/challenge_response.h"
 
 #include <openssl/evp.h>
 #include <string.h>
@@ -135,7 +135,7 @@ static const struct mech mechs[AUTH_MECH_COUNT] = {
 	[AUTH_MECH_SCRAM_SHA_256] = { .clear = true, .stored = has_secret, .scram = SCRAM_SHA_256 },
 };
 
-enum scram_hash mech_scram_hash(enum auth_mech mech)
+enum scram_hash challenge_response_scram_hash(enum auth_mech mech)
 {
 	return mechs[mech].scram;
 }
@@ -153,7 +153,7 @@ static bool equal(const char *want, size_t len, const char *response)
 	return same;
 }
 
-enum auth_result mech_check(enum auth_mech mech, const struct account *a, const char *challenge, const char *response, const char **why)
+enum auth_result challenge_response_check(enum auth_mech mech, const struct account *a, const char *challenge, const char *response, const char **why)
 {
 	const struct mech *m = &mechs[mech];
 	char clear[ACCOUNT_PASSWORD_MAX];
@@ -172,7 +172,7 @@ enum auth_result mech_check(enum auth_mech mech, const struct account *a, const 
 	return !has ? AUTH_DISABLED : same ? AUTH_OK : AUTH_MISMATCH;
 }
 
-void mech_list(struct str *out, const struct account *a)
+void challenge_response_list(struct str *out, const struct account *a)
 {
 	char password[ACCOUNT_PASSWORD_MAX];
 	bool clear = account_password(a, password);
