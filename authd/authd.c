@@ -469,7 +469,7 @@ static void use_settings(struct authd *a)
 		a->chain = chain;
 		auth_chain_use_image(a->chain, a->userdb);
 	}
-	questions_use(a->questions, a->chain, set);
+	directory_lookups_use(a->directory_lookups, a->chain, set);
 	str_fini(&errors);
 }
 
@@ -542,7 +542,7 @@ int authd_main(const struct role_start *who)
 	role_init(&a->ctx, who, "waypostd", &hooks, a);
 	a->jobs = jobs_new(a->ctx.loop);
 	a->cache = cache_new((size_t)a->ctx.set->authdaemonrc_AUTH_CACHE_SIZE);
-	a->questions = questions_new(a->ctx.loop, a->jobs, a->cache, clock_ms);
+	a->directory_lookups = directory_lookups_new(a->ctx.loop, a->jobs, a->cache, clock_ms);
 	a->resolver = resolver_new(a->ctx.loop, LOOKUP_SECONDS, on_resolved, a);
 	a->peers = peers_new(ask_address, a);
 	a->loops = loops_new();

@@ -7,7 +7,7 @@
 #include "authd/loops.h"
 #include "authd/challenge_response.h"
 #include "authd/peers.h"
-#include "authd/question.h"
+#include "authd/directory_lookup.h"
 #include "authd/register.h"
 #include "authd/resolver.h"
 #include "authd/signers.h"
@@ -40,7 +40,7 @@ struct authd {
 	struct chan *spawn;
 	uint64_t spawn_generation;
 	struct jobs *jobs;
-	struct questions *questions;
+	struct directory_lookups *directory_lookups;
 	struct resolver *resolver;
 	struct peers *peers;
 	struct loops *loops;

@@ -20,7 +20,7 @@ struct cache_digest { uint8_t byte[MAC_LEN]; };
 struct cache_value {
 	struct cache_digest proof; /* of the password */
 	int64_t time;              /* when it became known, ms */
-	uint8_t answered, result, pos; /* as in struct answer */
+	uint8_t answered, result, pos; /* as in struct directory_answer */
 	bool directory;            /* it came from a directory: gone when the settings of the directories change */
 };
 

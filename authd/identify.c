@@ -92,7 +92,7 @@ struct auth_question request_question(const struct request *rq)
 }
 
 /* The state that ANSWER of a directory leads to. */
-static enum request_state take_answer(struct request *rq, const struct answer *answer)
+static enum request_state take_answer(struct request *rq, const struct directory_answer *answer)
 {
 	if (!answer->answered) {
 		if (rq->pos < ARRAY_LEN(rq->passed))
@@ -109,7 +109,7 @@ static enum request_state take_answer(struct request *rq, const struct answer *a
 	return rq->q.mech != AUTH_MECH_PASSWORD ? REQUEST_VERIFY : REQUEST_VERDICT;
 }
 
-static void on_answer(const struct answer *answer, void *arg)
+static void on_answer(const struct directory_answer *answer, void *arg)
 {
 	struct request *rq = arg;
 	enum request_state next = take_answer(rq, answer);
@@ -130,7 +130,7 @@ enum request_state step_lookup(struct request *rq)
 		struct directory_query query = { .question = request_question(rq), .pos = rq->pos };
 
 		rq->answered = REQUEST_DIRECTORY;
-		question_ask(a->questions, &rq->asker, &query, on_answer, rq);
+		directory_lookup_start(a->directory_lookups, &rq->waiter, &query, on_answer, rq);
 		return rq->answered;
 	}
 	switch (rq->result) {

@@ -14,7 +14,7 @@ authd_libauthd_a_SOURCES = \
 	authd/challenge_response.c authd/challenge_response.h \
 	authd/memcached.c authd/memcached_text.c authd/memcached_text.h \
 	authd/peers.c authd/peers.h \
-	authd/question.c authd/question.h \
+	authd/directory_lookup.c authd/directory_lookup.h \
 	authd/register.c authd/register.h \
 	authd/request.c authd/request.h \
 	authd/resolver.c authd/resolver.h \

@@ -115,7 +115,7 @@ static void request_free(struct request *rq)
 	struct authd *a = rq->worker->a;
 
 	jobs_forget(a->jobs, rq);
-	question_cancel(&rq->asker);
+	directory_lookup_cancel(&rq->waiter);
 	*rq->prev = rq->next;
 	if (rq->next != NULL)
 		rq->next->prev = rq->prev;

@@ -64,7 +64,7 @@ struct request {
 	bool retried;                 /* the worker has retried */
 	struct account account;
 	unsigned pos;                 /* in the chain */
-	struct asker asker;           /* DIRECTORY */
+	struct directory_waiter waiter;           /* DIRECTORY */
 	enum request_state answered;  /* the state that a driver's answer leads to which is there while it is asked */
 	uint8_t passed[AUTH_CHAIN_MAX]; /* by position: directories that do not know the account said to go on there; 0: not asked */
 	enum auth_result result;

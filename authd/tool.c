@@ -22,7 +22,7 @@ struct tool_query {
 	struct account account;
 	enum auth_result result;
 	unsigned pos;
-	struct asker asker;
+	struct directory_waiter waiter;
 	struct str text;
 };
 
@@ -31,7 +31,7 @@ static void query_done(struct tool_query *t, uint32_t exit_status)
 	role_rows(&t->a->ctx, t->query, str_cstr(&t->text), t->text.len);
 	role_done(&t->a->ctx, t->query, exit_status);
 	jobs_forget(t->a->jobs, t);
-	question_cancel(&t->asker);
+	directory_lookup_cancel(&t->waiter);
 	account_fini(&t->account);
 	mem_free(&t->user);
 	mem_free_secret(&t->password);
@@ -230,7 +230,7 @@ static void check_password(struct tool_query *t)
 
 static void ask_chain(struct tool_query *t);
 
-static void on_answer(const struct answer *answer, void *arg)
+static void on_answer(const struct directory_answer *answer, void *arg)
 {
 	struct tool_query *t = arg;
 
@@ -262,7 +262,7 @@ static void ask_chain(struct tool_query *t)
 	}
 	query.pos = t->pos;
 	query.question.password = t->with_password ? t->password : NULL;
-	question_ask(a->questions, &t->asker, &query, on_answer, t);
+	directory_lookup_start(a->directory_lookups, &t->waiter, &query, on_answer, t);
 }
 
 static void start(struct authd *a, uint32_t query, const char *user, size_t user_len, const char *password)
@@ -308,15 +308,15 @@ void tool_flush(struct authd *a, uint32_t query, const char *user)
 	unsigned n = 0;
 
 	if (user[0] == '\0') {
-		n = questions_flush(a->questions, NULL);
+		n = directory_lookups_flush(a->directory_lookups, NULL);
 	} else {
-		n = questions_flush(a->questions, user);
+		n = directory_lookups_flush(a->directory_lookups, user);
 		/* Clients may omit the domain that the query needs. */
 		for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 			char name[ACCOUNT_NAME_MAX];
 
 			if (service_name(a->ctx.set, p, user, name) && strcmp(name, user) != 0)
-				n += questions_flush(a->questions, name);
+				n += directory_lookups_flush(a->directory_lookups, name);
 		}
 	}
 	str_addf(&text, "%u cached answer%s removed\n", n, n == 1 ? "" : "s");
@@ -342,9 +342,9 @@ static void add_signatures(struct authd *a, struct str *text)
 void tool_status(struct authd *a, uint32_t query)
 {
 	const struct userdb *db = a->userdb;
-	const struct question_counts *counts = questions_counts(a->questions);
+	const struct directory_lookup_counts *counts = directory_lookups_counts(a->directory_lookups);
 	struct str text = STR_INIT, down = STR_INIT, trouble = STR_INIT;
-	unsigned directories = questions_trouble(a->questions, &trouble);
+	unsigned directories = directory_lookups_trouble(a->directory_lookups, &trouble);
 	unsigned n = peers_list_down(a->peers, clock_now(), &down);
 	struct str back = STR_INIT, crowd = STR_INIT;
 	unsigned nback = loops_list(a->loops, LOOP_BACK, clock_now(), &back);

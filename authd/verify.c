@@ -243,7 +243,7 @@ static void tell_passed(struct request *rq)
 		if (rq->passed[pos] != 0) {
 			struct directory_query query = { .question = request_question(rq), .pos = pos };
 
-			question_passed(rq->worker->a->questions, &query, rq->passed[pos]);
+			directory_lookup_passed(rq->worker->a->directory_lookups, &query, rq->passed[pos]);
 		}
 }
 

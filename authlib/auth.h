@@ -25,7 +25,7 @@ enum auth_result {
 };
 
 
-/* A question about an account: the same from authd's loop (authd/question.h) through the auth worker's job (authd/job.h) to
+/* A question about an account: the same from authd's loop (authd/directory_lookup.h) through the auth worker's job (authd/job.h) to
  * the driver. Nothing of it is owned. */
 struct auth_question {
 	const char *service;    /* "imap", "pop3", or what AUTHSERVICE makes of it */

@@ -155,8 +155,8 @@ static void begin_with(const char *modules)
 	a.chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_LOOP, set, &errors);
 	a.jobs = jobs_new(a.ctx.loop);
 	a.cache = cache_new(1 << 20);
-	a.questions = questions_new(a.ctx.loop, a.jobs, a.cache, clock_ms);
-	questions_use(a.questions, a.chain, set);
+	a.directory_lookups = directory_lookups_new(a.ctx.loop, a.jobs, a.cache, clock_ms);
+	directory_lookups_use(a.directory_lookups, a.chain, set);
 	a.peers = peers_new(ask_address, &a);
 	peers_set(a.peers, 60, 60, 8);
 	a.reg = reg_new();
@@ -194,7 +194,7 @@ static void end(void)
 	chan_free(&w.chan);
 	chan_free(&worker);
 	use_userdb(NULL);
-	questions_free(&a.questions);
+	directory_lookups_free(&a.directory_lookups);
 	jobs_free(&a.jobs);
 	cache_free(&a.cache);
 	auth_chain_free(&a.chain);

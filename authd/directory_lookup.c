@@ -7,7 +7,7 @@
  * For who asks with a password that was not tried lately it makes no difference in time whether there is such an
  * account: both go to the directory. Records asked for without a password are shared, but not remembered: memory would
  * have to hold stored passwords, and a quick answer would tell which accounts were used lately. */
-#include "authd/question.h"
+#include "authd/directory_lookup.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,9 +23,9 @@
 static const double patience = 0.8;
 
 /* One job. It may outlive its waiters: its answer is cached. */
-struct pending {
-	struct questions *qs;
-	struct pending *prev, *next; /* of all */
+struct lookup_job {
+	struct directory_lookups *qs;
+	struct lookup_job *prev, *next; /* of all */
 	UT_hash_handle hh;            /* by proof, of those that can be shared */
 	struct cache_digest key;      /* the account as it is asked for */
 	struct cache_digest proof;    /* with the password; of a look-up without: the same */
@@ -38,7 +38,7 @@ struct pending {
 	int64_t asked;
 	uint64_t epoch;
 	char *service, *name;
-	struct asker *askers;
+	struct directory_waiter *waiters;
 	ev_timer patience;
 };
 
@@ -48,7 +48,7 @@ struct probe {
 	bool turn;                                     /* it is that of `asked` */
 };
 
-struct questions {
+struct directory_lookups {
 	struct ev_loop *loop;
 	struct jobs *jobs;
 	struct cache *cache;
@@ -58,11 +58,11 @@ struct questions {
 	bool by_client, pool_shares;
 	uint8_t settings[SETTINGS_DIGEST_LEN];
 	int64_t ttl, negative_ttl, stale; /* ms */
-	struct pending *all, *shared;
+	struct lookup_job *all, *shared;
 	uint64_t epoch;            /* answers to queries of an older one are not cached */
 	struct probe probe[AUTH_CHAIN_MAX];
 	uint64_t since;            /* verdicts that nodes share count if they are newer, unix seconds */
-	struct question_counts counts;
+	struct directory_lookup_counts counts;
 };
 
 static struct msgw out;
@@ -74,7 +74,7 @@ struct memory {
 	int64_t now;
 };
 
-static void make_digests(struct questions *qs, struct memory *m, const struct directory_query *query)
+static void make_digests(struct directory_lookups *qs, struct memory *m, const struct directory_query *query)
 {
 	char pos[16], client[NET_IP_TEXT_MAX] = "";
 	const char *const text[] = { query->question.password != NULL ? "account" : "record", pos, query->question.service, query->question.user, client,
@@ -95,8 +95,8 @@ static bool same(const struct cache_digest *a, const struct cache_digest *b)
 	return mem_equal_secret(a->byte, sizeof(a->byte), b->byte, sizeof(b->byte));
 }
 
-/* The account, if it was proven with the password of PROOF less than AGE ms ago; or what question_passed() said of it. */
-static const struct cache_value *find_proven(struct questions *qs, const struct cache_digest *key, const struct cache_digest *proof,
+/* The account, if it was proven with the password of PROOF less than AGE ms ago; or what directory_lookup_passed() said of it. */
+static const struct cache_value *find_proven(struct directory_lookups *qs, const struct cache_digest *key, const struct cache_digest *proof,
     int64_t now, int64_t age)
 {
 	const struct cache_value *v = cache_find(qs->cache, key);
@@ -104,9 +104,9 @@ static const struct cache_value *find_proven(struct questions *qs, const struct 
 	return v != NULL && same(&v->proof, proof) && now - v->time < age ? v : NULL;
 }
 
-static void remember(struct pending *q, const struct job_done *done)
+static void remember(struct lookup_job *q, const struct job_done *done)
 {
-	struct questions *qs = q->qs;
+	struct directory_lookups *qs = q->qs;
 	const struct cache_value *v = cache_find(qs->cache, &q->key);
 	struct cache_value value = { .proof = q->proof, .time = q->asked - (int64_t)done->age * 1000, .answered = done->answered,
 		.result = (uint8_t)done->result, .pos = done->pos, .directory = true };
@@ -128,31 +128,31 @@ static void remember(struct pending *q, const struct job_done *done)
 
 /* --- those who wait --- */
 
-static void give(struct asker *who, const struct answer *answer)
+static void give(struct directory_waiter *who, const struct directory_answer *answer)
 {
-	answer_fn *fn = who->fn;
+	directory_answer_fn *fn = who->fn;
 	void *arg = who->arg;
 
 	memset(who, 0, sizeof(*who));
 	fn(answer, arg);
 }
 
-static void give_all(struct pending *q, const struct answer *answer)
+static void give_all(struct lookup_job *q, const struct directory_answer *answer)
 {
 	q->answering = true;
-	while (q->askers != NULL) {
-		struct asker *who = q->askers;
+	while (q->waiters != NULL) {
+		struct directory_waiter *who = q->waiters;
 
-		DL_DELETE(q->askers, who);
+		DL_DELETE(q->waiters, who);
 		give(who, answer);
 	}
 	q->answering = false;
 }
 
-static void give_later(struct pending *q, struct asker *who)
+static void give_later(struct lookup_job *q, struct directory_waiter *who)
 {
 	struct account none;
-	struct answer answer = { .answered = true, .result = AUTH_TRY_LATER, .pos = q != NULL ? q->pos : 0, .account = &none };
+	struct directory_answer answer = { .answered = true, .result = AUTH_TRY_LATER, .pos = q != NULL ? q->pos : 0, .account = &none };
 
 	account_init(&none);
 	if (who != NULL)
@@ -162,11 +162,11 @@ static void give_later(struct pending *q, struct asker *who)
 	account_fini(&none);
 }
 
-/* WHO alone, or all askers of Q, get what V says. */
-static void give_remembered(struct questions *qs, struct pending *q, struct asker *who, const struct cache_value *v)
+/* WHO alone, or all waiters of Q, get what V says. */
+static void give_remembered(struct directory_lookups *qs, struct lookup_job *q, struct directory_waiter *who, const struct cache_value *v)
 {
 	struct account account;
-	struct answer answer = { .answered = v->answered, .result = (enum auth_result)v->result, .pos = v->pos, .account = &account,
+	struct directory_answer answer = { .answered = v->answered, .result = (enum auth_result)v->result, .pos = v->pos, .account = &account,
 		.age = (uint64_t)MAX(qs->clock() - v->time, 0) / 1000 };
 
 	cache_account(v, &account);
@@ -177,38 +177,38 @@ static void give_remembered(struct questions *qs, struct pending *q, struct aske
 	account_fini(&account);
 }
 
-static unsigned askers(const struct pending *q)
+static unsigned count_waiters(const struct lookup_job *q)
 {
-	const struct asker *who;
+	const struct directory_waiter *who;
 	unsigned n;
 
-	DL_COUNT(q->askers, who, n);
+	DL_COUNT(q->waiters, who, n);
 	return n;
 }
 
 /* There is no answer, or none soon: recently verified accounts are let in. False: there was none. */
-static bool give_stale(struct pending *q)
+static bool give_stale(struct lookup_job *q)
 {
-	struct questions *qs = q->qs;
+	struct directory_lookups *qs = q->qs;
 	const struct cache_value *v = q->verify ? find_proven(qs, &q->key, &q->proof, qs->clock(), qs->stale) : NULL;
 
 	if (v == NULL)
 		return false;
-	qs->counts.stale += askers(q);
+	qs->counts.stale += count_waiters(q);
 	give_remembered(qs, q, NULL, v);
 	return true;
 }
 
-static void unshare(struct pending *q)
+static void unshare(struct lookup_job *q)
 {
 	if (q->shared)
 		HASH_DEL(q->qs->shared, q);
 	q->shared = false;
 }
 
-static void question_free(struct pending *q)
+static void lookup_job_free(struct lookup_job *q)
 {
-	struct questions *qs = q->qs;
+	struct directory_lookups *qs = q->qs;
 
 	unshare(q);
 	ev_timer_stop(qs->loop, &q->patience);
@@ -220,7 +220,7 @@ static void question_free(struct pending *q)
 
 static void on_patience(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
-	struct pending *q = t->data;
+	struct lookup_job *q = t->data;
 
 	if (give_stale(q))
 		q->keep = true;
@@ -228,9 +228,9 @@ static void on_patience(struct ev_loop *loop UNUSED, ev_timer *t, int revents UN
 
 /* --- the job --- */
 
-static struct pending *find_at(struct questions *qs, unsigned pos, const struct pending *but)
+static struct lookup_job *find_at(struct directory_lookups *qs, unsigned pos, const struct lookup_job *but)
 {
-	struct pending *q;
+	struct lookup_job *q;
 
 	DL_FOREACH(qs->all, q) {
 		if (q != but && q->pos == pos && !q->lasting)
@@ -240,21 +240,21 @@ static struct pending *find_at(struct questions *qs, unsigned pos, const struct 
 }
 
 /* POS is down: stop waiting for it. */
-static void release_all(struct questions *qs, unsigned pos, const struct pending *but)
+static void release_all(struct directory_lookups *qs, unsigned pos, const struct lookup_job *but)
 {
-	struct pending *q;
+	struct lookup_job *q;
 
 	while ((q = find_at(qs, pos, but)) != NULL) {
 		jobs_forget(qs->jobs, q);
 		unshare(q);
 		if (!give_stale(q))
 			give_later(q, NULL);
-		question_free(q);
+		lookup_job_free(q);
 	}
 }
 
 /* What the answer says about the driver that should have given it. */
-static enum directory_outcome outcome_of(const struct questions *qs, const struct job_done *done)
+static enum directory_outcome outcome_of(const struct directory_lookups *qs, const struct job_done *done)
 {
 	const char *driver = auth_chain_name(qs->chain, done->pos);
 	enum directory_outcome o = DIRECTORY_NOT_ASKED;
@@ -273,7 +273,7 @@ static enum directory_outcome outcome_of(const struct questions *qs, const struc
 	return o;
 }
 
-static void keep_answered(struct questions *qs, unsigned pos, const struct pending *q)
+static void keep_answered(struct directory_lookups *qs, unsigned pos, const struct lookup_job *q)
 {
 	struct probe *p = pos < AUTH_CHAIN_MAX ? &qs->probe[pos] : NULL;
 
@@ -284,7 +284,7 @@ static void keep_answered(struct questions *qs, unsigned pos, const struct pendi
 }
 
 /* POS is down. */
-static void keep_asked(struct questions *qs, unsigned pos, const char *service, const char *name)
+static void keep_asked(struct directory_lookups *qs, unsigned pos, const char *service, const char *name)
 {
 	struct probe *p = &qs->probe[pos];
 
@@ -294,9 +294,9 @@ static void keep_asked(struct questions *qs, unsigned pos, const char *service, 
 	p->asked.name = mem_strdup(name);
 }
 
-static void learn(struct pending *q, const struct job_done *done)
+static void learn(struct lookup_job *q, const struct job_done *done)
 {
-	struct questions *qs = q->qs;
+	struct directory_lookups *qs = q->qs;
 	enum directory_outcome o = outcome_of(qs, done);
 	int64_t now = qs->clock();
 
@@ -320,8 +320,8 @@ static void learn(struct pending *q, const struct job_done *done)
 
 static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 {
-	struct pending *q = arg;
-	struct questions *qs = q->qs;
+	struct lookup_job *q = arg;
+	struct directory_lookups *qs = q->qs;
 	/* During a reload the two sides may have different chains: a question must not go to and fro. */
 	bool valid = done != NULL && (done->answered || done->pos > q->pos);
 	bool current = valid && memcmp(done->settings, qs->settings, sizeof(qs->settings)) == 0;
@@ -335,19 +335,19 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 	if (current && q->verify && q->epoch == qs->epoch)
 		remember(q, done);
 	if (valid && done->result != AUTH_TRY_LATER)
-		give_all(q, &(struct answer){
+		give_all(q, &(struct directory_answer){
 			.answered = done->answered, .result = done->result, .pos = done->pos, .age = done->age, .account = &done->account,
 		});
 	else if (!give_stale(q))
 		give_later(q, NULL);
-	question_free(q);
+	lookup_job_free(q);
 }
 
 /* CLIENT: for whom the work is done; NULL: the node itself. ONLY_SHARED: of the pool's other nodes. */
-static struct pending *submit(struct questions *qs, const struct memory *m, const struct directory_query *query,
+static struct lookup_job *submit(struct directory_lookups *qs, const struct memory *m, const struct directory_query *query,
     const struct net_addr *client, bool only_shared)
 {
-	struct pending *q = mem_alloc(sizeof(*q));
+	struct lookup_job *q = mem_alloc(sizeof(*q));
 	uint32_t id = jobs_next_id(qs->jobs);
 	/* Operators and probes query the directory itself. */
 	unsigned avoid = query->fresh ? 0 : directory_health_all_down(qs->health) & ~(1U << query->pos);
@@ -376,13 +376,13 @@ static struct pending *submit(struct questions *qs, const struct memory *m, cons
 
 static void on_probe(unsigned pos, void *arg)
 {
-	struct questions *qs = arg;
+	struct directory_lookups *qs = arg;
 	struct probe *p = &qs->probe[pos];
 	bool known = p->known.name != NULL && !p->turn;
 	struct directory_query query = { .pos = pos, .question = { .service = known ? p->known.service : p->asked.service,
 		.user = known ? p->known.name : p->asked.name } };
 	struct memory m = { .now = qs->clock() };
-	struct pending *q = submit(qs, &m, &query, NULL, false);
+	struct lookup_job *q = submit(qs, &m, &query, NULL, false);
 
 	p->turn = !p->turn;
 	q->probe = q->lasting = true;
@@ -391,7 +391,7 @@ static void on_probe(unsigned pos, void *arg)
 /* --- asking --- */
 
 /* True: WHO has been answered. */
-static bool from_memory(struct questions *qs, struct asker *who, const struct memory *m)
+static bool from_memory(struct directory_lookups *qs, struct directory_waiter *who, const struct memory *m)
 {
 	const struct cache_value *v = find_proven(qs, &m->key, &m->proof, m->now, qs->ttl);
 
@@ -406,7 +406,7 @@ static bool from_memory(struct questions *qs, struct asker *who, const struct me
 }
 
 /* As from_memory(), where no answer is to be had now. */
-static bool from_old_memory(struct questions *qs, struct asker *who, const struct memory *m)
+static bool from_old_memory(struct directory_lookups *qs, struct directory_waiter *who, const struct memory *m)
 {
 	const struct cache_value *v = find_proven(qs, &m->key, &m->proof, m->now, qs->stale);
 
@@ -417,13 +417,13 @@ static bool from_old_memory(struct questions *qs, struct asker *who, const struc
 	return true;
 }
 
-void question_ask(struct questions *qs, struct asker *who, const struct directory_query *query, answer_fn *fn, void *arg)
+void directory_lookup_start(struct directory_lookups *qs, struct directory_waiter *who, const struct directory_query *query, directory_answer_fn *fn, void *arg)
 {
-	struct pending *q = NULL;
+	struct lookup_job *q = NULL;
 	struct memory m;
 	bool verify = query->question.password != NULL, only_shared = false;
 
-	*who = (struct asker){ .fn = fn, .arg = arg };
+	*who = (struct directory_waiter){ .fn = fn, .arg = arg };
 	make_digests(qs, &m, query);
 	if (!query->fresh) {
 		if (verify && from_memory(qs, who, &m))
@@ -455,11 +455,11 @@ void question_ask(struct questions *qs, struct asker *who, const struct director
 		if (verify && !query->fresh && find_proven(qs, &m.key, &m.proof, m.now, qs->stale) != NULL)
 			ev_timer_start(qs->loop, &q->patience);
 	}
-	who->question = q;
-	DL_APPEND(q->askers, who);
+	who->job = q;
+	DL_APPEND(q->waiters, who);
 }
 
-void question_passed(struct questions *qs, const struct directory_query *query, unsigned to)
+void directory_lookup_passed(struct directory_lookups *qs, const struct directory_query *query, unsigned to)
 {
 	struct cache_value value = { .result = AUTH_UNKNOWN, .pos = (uint8_t)to, .directory = true };
 	const struct cache_value *v;
@@ -478,25 +478,25 @@ void question_passed(struct questions *qs, const struct directory_query *query, 
 	cache_put(qs->cache, CACHE_GOOD, &m.key, &m.user, &value, NULL);
 }
 
-void question_cancel(struct asker *who)
+void directory_lookup_cancel(struct directory_waiter *who)
 {
-	struct pending *q = who->question;
+	struct lookup_job *q = who->job;
 
 	if (q == NULL)
 		return;
-	DL_DELETE(q->askers, who);
+	DL_DELETE(q->waiters, who);
 	memset(who, 0, sizeof(*who));
-	if (q->askers != NULL || q->answering || q->keep)
+	if (q->waiters != NULL || q->answering || q->keep)
 		return;
 	jobs_forget(q->qs->jobs, q);
-	question_free(q);
+	lookup_job_free(q);
 }
 
 /* --- all of them --- */
 
-struct questions *questions_new(struct ev_loop *loop, struct jobs *jobs, struct cache *cache, int64_t (*now_ms)(void))
+struct directory_lookups *directory_lookups_new(struct ev_loop *loop, struct jobs *jobs, struct cache *cache, int64_t (*now_ms)(void))
 {
-	struct questions *qs = mem_alloc(sizeof(*qs));
+	struct directory_lookups *qs = mem_alloc(sizeof(*qs));
 
 	qs->loop = loop;
 	qs->jobs = jobs;
@@ -506,7 +506,7 @@ struct questions *questions_new(struct ev_loop *loop, struct jobs *jobs, struct 
 	return qs;
 }
 
-static void forget_probes(struct questions *qs)
+static void forget_probes(struct directory_lookups *qs)
 {
 	for (unsigned i = 0; i < AUTH_CHAIN_MAX; i++) {
 		struct probe *p = &qs->probe[i];
@@ -519,16 +519,16 @@ static void forget_probes(struct questions *qs)
 }
 
 /* Pending queries answer only those who wait for them. */
-static void begin_anew(struct questions *qs)
+static void begin_anew(struct directory_lookups *qs)
 {
-	struct pending *q;
+	struct lookup_job *q;
 
 	qs->epoch++;
 	DL_FOREACH(qs->all, q)
 		unshare(q);
 }
 
-void questions_use(struct questions *qs, const struct auth_chain *chain, const struct settings *set)
+void directory_lookups_use(struct directory_lookups *qs, const struct auth_chain *chain, const struct settings *set)
 {
 	uint8_t settings[SETTINGS_DIGEST_LEN];
 
@@ -549,40 +549,40 @@ void questions_use(struct questions *qs, const struct auth_chain *chain, const s
 	forget_probes(qs);
 }
 
-unsigned questions_flush(struct questions *qs, const char *user)
+unsigned directory_lookups_flush(struct directory_lookups *qs, const char *user)
 {
 	begin_anew(qs);
 	qs->since = (uint64_t)time(NULL);
 	return cache_flush(qs->cache, user);
 }
 
-const struct question_counts *questions_counts(const struct questions *qs)
+const struct directory_lookup_counts *directory_lookups_counts(const struct directory_lookups *qs)
 {
 	return &qs->counts;
 }
 
-unsigned questions_trouble(const struct questions *qs, struct str *names)
+unsigned directory_lookups_trouble(const struct directory_lookups *qs, struct str *names)
 {
 	return directory_health_list(qs->health, names);
 }
 
-void questions_free(struct questions **qsp)
+void directory_lookups_free(struct directory_lookups **qsp)
 {
-	struct questions *qs = *qsp;
+	struct directory_lookups *qs = *qsp;
 
 	if (qs == NULL)
 		return;
 	while (qs->all != NULL) {
-		struct pending *q = qs->all;
+		struct lookup_job *q = qs->all;
 
-		while (q->askers != NULL) {
-			struct asker *who = q->askers;
+		while (q->waiters != NULL) {
+			struct directory_waiter *who = q->waiters;
 
-			DL_DELETE(q->askers, who);
+			DL_DELETE(q->waiters, who);
 			memset(who, 0, sizeof(*who));
 		}
 		jobs_forget(qs->jobs, q);
-		question_free(q);
+		lookup_job_free(q);
 	}
 	forget_probes(qs);
 	directory_health_free(&qs->health);

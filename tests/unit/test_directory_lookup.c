@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "authd/question.h"
+#include "authd/directory_lookup.h"
 #include "lib/mem.h"
 #include "node/wire.h"
 #include "settings/settings.h"
@@ -16,7 +16,7 @@ enum { WORKERS = 1, ASKERS = 60 };
 static struct ev_loop *loop;
 static struct jobs *jobs;
 static struct cache *cache;
-static struct questions *qs;
+static struct directory_lookups *qs;
 static struct settings *set;
 static struct auth_chain *chain;
 static int worker[WORKERS];
@@ -25,7 +25,7 @@ static int64_t now;
 
 /* Someone who asks, and what it was told. */
 static struct who {
-	struct asker asker;
+	struct directory_waiter waiter;
 	unsigned calls;
 	enum auth_result result;
 	bool answered;
@@ -47,7 +47,7 @@ static void use(const char *name, const char *value)
 		set->authdaemonrc_AUTH_CACHE_TTL = value[0] - '0';
 	else if (strcmp(name, "bind") == 0)
 		unit_set(&set->authldaprc_LDAP_BINDDN, value);
-	questions_use(qs, chain, set);
+	directory_lookups_use(qs, chain, set);
 }
 
 static void begin(void)
@@ -78,13 +78,13 @@ static void begin(void)
 		worker[i] = fd[1];
 	}
 	cache = cache_new(1 << 20);
-	qs = questions_new(loop, jobs, cache, test_clock);
-	questions_use(qs, chain, set);
+	qs = directory_lookups_new(loop, jobs, cache, test_clock);
+	directory_lookups_use(qs, chain, set);
 }
 
 static void end(void)
 {
-	questions_free(&qs);
+	directory_lookups_free(&qs);
 	CU_ASSERT_PTR_NULL(qs);
 	jobs_free(&jobs);
 	cache_free(&cache);
@@ -101,7 +101,7 @@ static void turn(void)
 		ev_run(loop, EVRUN_NOWAIT);
 }
 
-static void on_answer(const struct answer *a, void *arg)
+static void on_answer(const struct directory_answer *a, void *arg)
 {
 	struct who *w = arg;
 
@@ -116,7 +116,7 @@ static void on_answer(const struct answer *a, void *arg)
 static void ask_as(unsigned i, const char *service, const char *user, const char *password, bool fresh)
 {
 	memset(&who[i], 0, sizeof(who[i]));
-	question_ask(qs, &who[i].asker, &(struct directory_query){
+	directory_lookup_start(qs, &who[i].waiter, &(struct directory_query){
 		.question = { .service = service, .user = user, .password = password }, .fresh = fresh }, on_answer,
 	    &who[i]);
 }
@@ -222,8 +222,8 @@ static void test_hit(void)
 	CU_ASSERT_STRING_EQUAL(job.password, "sesame");
 	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
 	CU_ASSERT_TRUE(told(1, AUTH_OK));
-	CU_ASSERT_EQUAL(questions_counts(qs)->hits, 1);
-	CU_ASSERT_EQUAL(questions_counts(qs)->misses, 2);
+	CU_ASSERT_EQUAL(directory_lookups_counts(qs)->hits, 1);
+	CU_ASSERT_EQUAL(directory_lookups_counts(qs)->misses, 2);
 	end();
 }
 
@@ -293,9 +293,9 @@ static void test_wrong_guesses(void)
 		ask(1, "kim", "x");
 		CU_ASSERT_TRUE(who[1].calls == 0 && given());
 		reply(AUTH_BROKEN, "", DIRNEWS_ANSWERED); /* not remembered */
-		questions_flush(qs, NULL);
+		directory_lookups_flush(qs, NULL);
 	}
-	CU_ASSERT_EQUAL(questions_counts(qs)->negative, 3);
+	CU_ASSERT_EQUAL(directory_lookups_counts(qs)->negative, 3);
 	end();
 }
 
@@ -331,9 +331,9 @@ static void test_sharing(void)
 	for (unsigned i = 0; i < 50; i++)
 		ask(i, "jo", "sesame");
 	CU_ASSERT_TRUE(given());
-	question_cancel(&who[0].asker); /* the one that the job was made for */
-	question_cancel(&who[7].asker);
-	question_cancel(&who[7].asker);
+	directory_lookup_cancel(&who[0].waiter); /* the one that the job was made for */
+	directory_lookup_cancel(&who[7].waiter);
+	directory_lookup_cancel(&who[7].waiter);
 	ask(50, "jo", "other");
 	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
 	for (unsigned i = 0; i < 50; i++)
@@ -342,9 +342,9 @@ static void test_sharing(void)
 	CU_ASSERT_TRUE(given());
 	CU_ASSERT_STRING_EQUAL(job.password, "other");
 	CU_ASSERT_FALSE(given());
-	CU_ASSERT_EQUAL(questions_counts(qs)->shared, 49);
+	CU_ASSERT_EQUAL(directory_lookups_counts(qs)->shared, 49);
 	/* Nobody is left: nothing is done for nobody. */
-	question_cancel(&who[50].asker);
+	directory_lookup_cancel(&who[50].waiter);
 	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
 	CU_ASSERT_EQUAL(who[50].calls, 0);
 	/* Records, too. */
@@ -366,13 +366,13 @@ static void test_flush(void)
 	prove("/h");
 	ask(1, "kim", "x");
 	CU_ASSERT_TRUE(given());
-	CU_ASSERT_EQUAL(questions_flush(qs, "jo"), 1);
+	CU_ASSERT_EQUAL(directory_lookups_flush(qs, "jo"), 1);
 	reply(AUTH_OK, "/k", DIRNEWS_ANSWERED); /* it may have been read before the change that the flush is for */
 	CU_ASSERT_TRUE(told(1, AUTH_OK));
 	CU_ASSERT_EQUAL(cache_entries(cache), 0);
 	ask(1, "jo", "sesame");
 	CU_ASSERT_TRUE(given());
-	questions_flush(qs, NULL);
+	directory_lookups_flush(qs, NULL);
 	ask(2, "jo", "sesame"); /* does not join what was asked before */
 	CU_ASSERT_EQUAL(who[2].calls, 0);
 	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
@@ -421,7 +421,7 @@ static void test_down(void)
 	/* All who waited know. */
 	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER) && told(2, AUTH_TRY_LATER) && told(3, AUTH_OK) && told(4, AUTH_TRY_LATER));
 	CU_ASSERT_STRING_EQUAL(who[3].home, "/h");
-	CU_ASSERT_EQUAL(questions_trouble(qs, &names), 1);
+	CU_ASSERT_EQUAL(directory_lookups_trouble(qs, &names), 1);
 	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&names), "db.example.com"));
 	str_fini(&names);
 	/* Nobody waits now. */
@@ -429,7 +429,7 @@ static void test_down(void)
 	ask(2, "jo", "guess");
 	ask(3, "jo", "sesame");
 	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER) && told(2, AUTH_TRY_LATER) && told(3, AUTH_OK));
-	CU_ASSERT_EQUAL(questions_counts(qs)->stale, 2);
+	CU_ASSERT_EQUAL(directory_lookups_counts(qs)->stale, 2);
 	now += 86400000;
 	ask(3, "jo", "sesame"); /* AUTH_CACHE_STALE is over */
 	CU_ASSERT_TRUE(told(3, AUTH_TRY_LATER));
@@ -447,7 +447,7 @@ static void test_down(void)
 	while (!given())
 		ev_run(loop, EVRUN_ONCE);
 	reply(AUTH_OK, "", DIRNEWS_ANSWERED);
-	CU_ASSERT_EQUAL(questions_trouble(qs, &names), 0);
+	CU_ASSERT_EQUAL(directory_lookups_trouble(qs, &names), 0);
 	str_fini(&names);
 	ask(1, "kim", "x");
 	CU_ASSERT_TRUE(who[1].calls == 0 && given());
@@ -532,12 +532,12 @@ static void test_passed(void)
 		reply_pass();
 		CU_ASSERT_TRUE(told(1, AUTH_UNKNOWN) && !who[1].answered);
 		CU_ASSERT_EQUAL(who[1].pos, 1);
-		question_passed(qs, &ask_of, 1);
+		directory_lookup_passed(qs, &ask_of, 1);
 		now += 59000;
 		ask(1, "pat", "pw");
 		CU_ASSERT_TRUE(told(1, AUTH_UNKNOWN) && !who[1].answered);
 		CU_ASSERT_EQUAL(who[1].pos, 1);
-		question_passed(qs, &ask_of, 1); /* which makes it no younger */
+		directory_lookup_passed(qs, &ask_of, 1); /* which makes it no younger */
 		now += 1000;
 		ask(2, "pat", "guess");
 		CU_ASSERT_TRUE(given());
@@ -553,7 +553,7 @@ static void test_passed(void)
 	end();
 	/* The directory has the name now. */
 	begin();
-	question_passed(qs, &ask_of, 1);
+	directory_lookup_passed(qs, &ask_of, 1);
 	ask(1, "pat", "guess");
 	CU_ASSERT_TRUE(given());
 	reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED);
