@@ -97,7 +97,7 @@ static void begin_challenge(struct authd_worker *w, uint32_t request, enum auth_
 		request_unknown(w, request, "too many pending challenges");
 		return;
 	}
-	auth_text_write(&out, AUTH_CONTINUE, request, challenge);
+	auth_text_write(&out, AUTH_CHALLENGE, request, challenge);
 	worker_send(w, &out);
 }
 
@@ -192,12 +192,12 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 			return false;
 		request_cancel(w, request);
 		return true;
-	case AUTH_BEGIN:
-		if (!auth_begin_read(r, &request, &mech))
+	case AUTH_CHALLENGE_WANTED:
+		if (!auth_challenge_wanted_read(r, &request, &mech))
 			return false;
 		begin_challenge(w, request, mech);
 		return true;
-	case AUTH_STEP:
+	case AUTH_RESPONSE:
 		if (!auth_text_read(r, &request, text))
 			return false;
 		request_step(w, request, text);

@@ -30,7 +30,7 @@ struct authd_worker {
 	uint64_t generation;
 	struct request *requests;
 	struct challenges *challenges; /* challenges that its clients have not answered yet */
-	unsigned nkept;          /* of its requests: those that outlive an answer, for an AUTH_STEP */
+	unsigned nkept;          /* of its requests: those that outlive an answer, for an AUTH_RESPONSE */
 };
 
 struct authd {

@@ -111,7 +111,7 @@ static enum request_state scram_go_on(struct request *rq, enum scram_next next, 
 	uint32_t id;
 
 	if (next == SCRAM_CHALLENGE && challenge->len < AUTH_TEXT_MAX) {
-		auth_text_write(&out, AUTH_CONTINUE, rq->q.request, str_cstr(challenge));
+		auth_text_write(&out, AUTH_CHALLENGE, rq->q.request, str_cstr(challenge));
 		worker_send(rq->worker, &out);
 		return REQUEST_CLIENT;
 	}

@@ -38,7 +38,7 @@ static void message(const uint8_t *data, size_t size)
 			__builtin_trap();
 	}
 	msgr_begin(&r, data, size);
-	if (auth_begin_read(&r, &request, &mech) && auth_mech_exchange(mech) != AUTH_EXCHANGE_CHALLENGE)
+	if (auth_challenge_wanted_read(&r, &request, &mech) && auth_mech_exchange(mech) != AUTH_EXCHANGE_CHALLENGE)
 		__builtin_trap();
 	msgr_begin(&r, data, size);
 	auth_text_read(&r, &request, text);

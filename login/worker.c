@@ -191,7 +191,7 @@ void worker_ask_authd(struct worker *w, struct login *l)
 	tell_arrived(w);
 	l->talk = AUTH_MECH_PASSWORD; /* a challenge is good for one question */
 	if (l->answers && (auth_mech_exchange(l->mech) == AUTH_EXCHANGE_STEPS || l->retried)) {
-		auth_text_write(&out, AUTH_STEP, l->request, l->retried ? "" : l->password);
+		auth_text_write(&out, AUTH_RESPONSE, l->request, l->retried ? "" : l->password);
 		if (chan_send(w->authd, &out, -1) != 0)
 			drop_slot(w, l);
 		mem_wipe(out.buf, out.len);
@@ -220,7 +220,7 @@ bool worker_ask_challenge(struct worker *w, struct login *l, enum auth_mech mech
 	l->asked = clock_seconds();
 	if (w->authd == NULL || !take_slot(w, l))
 		return false;
-	auth_begin_write(&out, l->request, mech);
+	auth_challenge_wanted_write(&out, l->request, mech);
 	if (chan_send(w->authd, &out, -1) == 0)
 		return true;
 	drop_slot(w, l);
@@ -327,7 +327,7 @@ static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg)
 		close(fd);
 	if (r->type == AUTH_REPLY)
 		on_auth_reply(arg, r);
-	else if (r->type == AUTH_CONTINUE)
+	else if (r->type == AUTH_CHALLENGE)
 		on_auth_continue(arg, r);
 	else if (r->type == AUTH_CROWDED && msgr_end(r))
 		on_crowded(arg);

@@ -107,14 +107,14 @@ bool auth_cancel_read(struct msgr *r, uint32_t *request)
 	return msgr_end(r);
 }
 
-void auth_begin_write(struct msgw *w, uint32_t request, enum auth_mech mech)
+void auth_challenge_wanted_write(struct msgw *w, uint32_t request, enum auth_mech mech)
 {
-	msgw_begin(w, AUTH_BEGIN);
+	msgw_begin(w, AUTH_CHALLENGE_WANTED);
 	msgw_u32(w, request);
 	msgw_u8(w, (uint8_t)mech);
 }
 
-bool auth_begin_read(struct msgr *r, uint32_t *request, enum auth_mech *mech)
+bool auth_challenge_wanted_read(struct msgr *r, uint32_t *request, enum auth_mech *mech)
 {
 	*request = msgr_u32(r);
 	*mech = (enum auth_mech)msgr_below(r, AUTH_MECH_COUNT);

@@ -4,10 +4,10 @@
  * Mechanisms in which the client answers a challenge need more. The texts are what stands in SASL's base64 lines; the
  * challenges are authd's, so that a worker that was taken over cannot choose one that it has heard the answer to.
  *
- *   CRAM, APOP   AUTH_BEGIN -> AUTH_CONTINUE (the challenge) .. AUTH_REQUEST with the same number -> AUTH_REPLY
- *   SCRAM        AUTH_REQUEST -> AUTH_CONTINUE .. AUTH_STEP -> AUTH_CONTINUE .. AUTH_STEP -> AUTH_REPLY
+ *   CRAM, APOP   AUTH_CHALLENGE_WANTED -> AUTH_CHALLENGE (the challenge) .. AUTH_REQUEST with the same number -> AUTH_REPLY
+ *   SCRAM        AUTH_REQUEST -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_REPLY
  *
- * With `more` in the answer to either, AUTH_STEP (its text does not matter) asks again where to; once.
+ * With `more` in the answer to either, AUTH_RESPONSE (its text does not matter) asks again where to; once.
  *
  * ".." is the client's time to answer. AUTH_REPLY may come at any point and is the end; AUTH_CANCEL ends it, too. */
 #ifndef NODE_MSG_AUTH_H
@@ -28,8 +28,8 @@ enum {
 /* How an exchange goes. */
 enum auth_exchange {
 	AUTH_EXCHANGE_ONCE,      /* the client's one message says all */
-	AUTH_EXCHANGE_CHALLENGE, /* the server speaks first, by AUTH_BEGIN; the client answers once */
-	AUTH_EXCHANGE_STEPS      /* the client speaks first, and several times, by AUTH_STEP */
+	AUTH_EXCHANGE_CHALLENGE, /* the server speaks first, by AUTH_CHALLENGE_WANTED; the client answers once */
+	AUTH_EXCHANGE_STEPS      /* the client speaks first, and several times, by AUTH_RESPONSE */
 };
 
 /* How a client proves who it is. The columns: name, name as the client says it, how the exchange goes. A row more needs one in
@@ -141,10 +141,10 @@ bool auth_request_read(struct msgr *r, struct auth_request *q);
 /* AUTH_CANCEL. */
 void auth_cancel_write(struct msgw *w, uint32_t request);
 bool auth_cancel_read(struct msgr *r, uint32_t *request);
-/* AUTH_BEGIN. The reader takes mechanisms that begin so and no other. */
-void auth_begin_write(struct msgw *w, uint32_t request, enum auth_mech mech);
-bool auth_begin_read(struct msgr *r, uint32_t *request, enum auth_mech *mech);
-/* AUTH_STEP and AUTH_CONTINUE: TYPE says which. */
+/* AUTH_CHALLENGE_WANTED. The reader takes mechanisms that begin so and no other. */
+void auth_challenge_wanted_write(struct msgw *w, uint32_t request, enum auth_mech mech);
+bool auth_challenge_wanted_read(struct msgr *r, uint32_t *request, enum auth_mech *mech);
+/* AUTH_RESPONSE and AUTH_CHALLENGE: TYPE says which. */
 void auth_text_write(struct msgw *w, enum wire_type type, uint32_t request, const char *text);
 bool auth_text_read(struct msgr *r, uint32_t *request, char text[AUTH_TEXT_MAX]);
 void auth_reply_write(struct msgw *w, const struct auth_reply *a);

@@ -75,8 +75,8 @@ enum wire_type {
 	/* worker -> authd: node/msg_auth.h, node/msg_session.h. A bad message ends the channel, and with it that worker (CTL_UNFIT) */
 	AUTH_REQUEST = 32,
 	AUTH_CANCEL,       /* the client is gone; no answer is wanted, or the exchange is over */
-	AUTH_BEGIN,        /* a challenge for a login to come */
-	AUTH_STEP,         /* what the client answered to AUTH_CONTINUE */
+	AUTH_CHALLENGE_WANTED,        /* a challenge for a login to come */
+	AUTH_RESPONSE,         /* what the client answered to AUTH_CHALLENGE */
 	SESSION_END,       /* also spawn -> authd */
 	SESSION_HAVE,      /* told to a new authd for each session that was open when the old one died; spawn -> authd also for
 	                    * each session server that it starts. From then on the session is the sender's; a worker cannot
@@ -88,7 +88,7 @@ enum wire_type {
 	/* authd -> worker */
 	AUTH_CROWDED,      /* no fields: logins wait for room at a peer; say SESSION_ARRIVED at once for the next seconds */
 	AUTH_REPLY,
-	AUTH_CONTINUE,     /* a text for the client, whose answer is awaited */
+	AUTH_CHALLENGE,     /* a text for the client, whose answer is awaited */
 
 	/* authd -> spawn: node/msg_ticket.h, node/msg_session.h */
 	TICKET = 64,

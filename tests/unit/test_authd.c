@@ -70,7 +70,7 @@ static void test_request_controls(void)
 			if (control)
 				CU_ASSERT_STRING_EQUAL(back.user, "");
 		}
-	auth_text_write(&w, AUTH_STEP, 9, "c=biws\r\nX");
+	auth_text_write(&w, AUTH_RESPONSE, 9, "c=biws\r\nX");
 	msgr_begin(&r, w.buf, w.len);
 	CU_ASSERT(!auth_text_read(&r, &(uint32_t){ 0 }, (char[AUTH_TEXT_MAX]){ 0 }));
 }
@@ -83,17 +83,17 @@ static void test_challenge(void)
 	struct msgr r;
 
 	for (int m = 0; m <= AUTH_MECH_COUNT; m++) {
-		auth_begin_write(&w, 9, (enum auth_mech)m);
+		auth_challenge_wanted_write(&w, 9, (enum auth_mech)m);
 		msgr_begin(&r, w.buf, w.len);
-		CU_ASSERT_EQUAL(auth_begin_read(&r, &request, &mech), m >= AUTH_MECH_APOP && m <= AUTH_MECH_CRAM_SHA256);
+		CU_ASSERT_EQUAL(auth_challenge_wanted_read(&r, &request, &mech), m >= AUTH_MECH_APOP && m <= AUTH_MECH_CRAM_SHA256);
 	}
-	auth_begin_write(&w, 9, AUTH_MECH_CRAM_SHA1);
+	auth_challenge_wanted_write(&w, 9, AUTH_MECH_CRAM_SHA1);
 	for (size_t cut = 0; cut <= w.len; cut++) {
 		msgr_begin(&r, w.buf, cut);
-		CU_ASSERT_EQUAL(auth_begin_read(&r, &request, &mech), cut == w.len);
+		CU_ASSERT_EQUAL(auth_challenge_wanted_read(&r, &request, &mech), cut == w.len);
 	}
 	CU_ASSERT(request == 9 && mech == AUTH_MECH_CRAM_SHA1);
-	auth_text_write(&w, AUTH_CONTINUE, 10, "<1.2@n>");
+	auth_text_write(&w, AUTH_CHALLENGE, 10, "<1.2@n>");
 	for (size_t cut = 0; cut <= w.len; cut++) {
 		msgr_begin(&r, w.buf, cut);
 		CU_ASSERT_EQUAL(auth_text_read(&r, &request, text), cut == w.len);

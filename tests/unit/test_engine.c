@@ -379,11 +379,11 @@ static void authd_hears(struct msgr *r)
 		hear(&authd_heard, "REQUEST");
 		open_question(q.request);
 		break;
-	case AUTH_BEGIN:
+	case AUTH_CHALLENGE_WANTED:
 		hear(&authd_heard, "BEGIN");
 		open_question(msgr_u32(r));
 		break;
-	case AUTH_STEP:
+	case AUTH_RESPONSE:
 		hear(&authd_heard, "STEP");
 		q.request = msgr_u32(r);
 		CU_ASSERT(end_question(q.request)); /* only an exchange that there is can go on */
@@ -498,7 +498,7 @@ static void challenge(void)
 {
 	static struct msgw m;
 
-	auth_text_write(&m, AUTH_CONTINUE, last_question, "c");
+	auth_text_write(&m, AUTH_CHALLENGE, last_question, "c");
 	from_authd(&m);
 }
 

@@ -44,7 +44,7 @@ static void on_answer(struct chan *c UNUSED, struct msgr *r, int fd UNUSED, void
 
 	if (r->type == AUTH_REPLY && auth_reply_read(r, &last))
 		nanswers++;
-	else if (r->type == AUTH_CONTINUE && auth_text_read(r, &id, said))
+	else if (r->type == AUTH_CHALLENGE && auth_text_read(r, &id, said))
 		nsaid++;
 	else if (r->type == AUTH_CROWDED)
 		ncrowded++;
