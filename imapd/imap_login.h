@@ -27,7 +27,7 @@ struct imap_login {
 	struct str id;             /* the client's own ID pairs, quoted, without reserved keys */
 };
 
-/* The dialogue with an IMAP back end (imap_backend.c). */
+/* The dialogue with an IMAP back end (imap_peer_login.c). */
 backend_line_fn imap_peer_line;
 /* The reply to the client when the back end accepted the login. */
 void imap_accepted(struct login *l);

@@ -12,7 +12,7 @@ imapd_libimap_a_SOURCES = \
 	imapd/cmd_search.c \
 	imapd/cmd_select.c \
 	imapd/cmd_store.c \
-	imapd/imap_backend.c \
+	imapd/imap_peer_login.c \
 	imapd/imap_body.c imapd/imap_body.h \
 	imapd/imap_capability.c imapd/imap_capability.h \
 	imapd/imap_cmd.c \

@@ -1,7 +1,7 @@
 # pop3d/: POP3 on both sides of login.
 noinst_LIBRARIES += pop3d/libpop3d.a
 pop3d_libpop3d_a_SOURCES = \
-	pop3d/pop3_backend.c \
+	pop3d/pop3_peer_login.c \
 	pop3d/pop3_capa.c pop3d/pop3_capa.h \
 	pop3d/pop3_cmd.c \
 	pop3d/pop3_dots.c pop3d/pop3_dots.h \
