@@ -1,7 +1,7 @@
 # login/: a client's connection until it is handed on; the login worker.
 noinst_LIBRARIES += login/liblogin.a
 login_liblogin_a_SOURCES = \
-	login/gate.c login/gate.h \
+	login/acceptor.c login/acceptor.h \
 	login/login.c login/login.h \
 	login/hop_text.c login/hop_text.h \
 	login/login_sasl.c login/login_sasl.h \

@@ -15,7 +15,7 @@
 #include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/str.h"
-#include "login/gate.h"
+#include "login/acceptor.h"
 #include "login/login.h"
 #include "login/relayed.h"
 #include "node/msg_session.h"
@@ -47,7 +47,7 @@ struct worker {
 	unsigned narrived;
 	uint32_t crowded_until;   /* loop time, seconds: until then each is reported to authd at once */
 	ev_timer sweep;
-	struct gate *gate;
+	struct acceptor *acceptor;
 	bool draining, retiring;
 	uint64_t logins_ok, logins_failed, accepted;
 };
@@ -487,7 +487,7 @@ static bool room_for_pipe(void *arg)
 {
 	const struct worker *w = arg;
 
-	return gate_has_room(w->gate, 2);
+	return acceptor_has_room(w->acceptor, 2);
 }
 
 static void new_client(void *arg, enum protocol protocol, int fd, const struct net_addr *client, uint16_t port)
@@ -512,7 +512,7 @@ static void tell_full(void *arg, bool full)
 	role_full(&w->ctx, full);
 }
 
-static const struct gate_hooks gate_hooks = {
+static const struct acceptor_hooks acceptor_hooks = {
 	.in_use = descriptors, .trim = trim, .client = new_client, .refuse = refuse_client, .tell = tell_full,
 };
 
@@ -521,7 +521,7 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 	struct worker *w = t->data;
 	uint32_t now = clock_seconds();
 
-	gate_tick(w->gate);
+	acceptor_tick(w->acceptor);
 	tell_arrived(w);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
@@ -565,28 +565,28 @@ static void on_listen(struct role_ctx *ctx, unsigned slot, enum protocol protoco
 		close(sock);
 		return;
 	}
-	gate_add(w->gate, slot, protocol, sock);
+	acceptor_add(w->acceptor, slot, protocol, sock);
 }
 
 static void on_unlisten(struct role_ctx *ctx, unsigned slot)
 {
 	struct worker *w = ctx->arg;
 
-	gate_drop(w->gate, slot);
+	acceptor_drop(w->acceptor, slot);
 }
 
 static void on_others(struct role_ctx *ctx, bool others)
 {
 	struct worker *w = ctx->arg;
 
-	gate_answer(w->gate, others);
+	acceptor_answer(w->acceptor, others);
 }
 
 static void on_go(struct role_ctx *ctx)
 {
 	struct worker *w = ctx->arg;
 
-	gate_open(w->gate);
+	acceptor_open(w->acceptor);
 	role_ready(ctx);
 }
 
@@ -594,7 +594,7 @@ static void on_retire(struct role_ctx *ctx)
 {
 	struct worker *w = ctx->arg;
 
-	gate_shut(w->gate);
+	acceptor_shut(w->acceptor);
 	w->retiring = true;
 	maybe_end(w);
 }
@@ -615,7 +615,7 @@ static void on_stop(struct role_ctx *ctx)
 {
 	struct worker *w = ctx->arg;
 
-	gate_shut(w->gate);
+	acceptor_shut(w->acceptor);
 	w->retiring = true;
 	relay_pool_each(w->relays, stop_relay, NULL);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
@@ -674,8 +674,8 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 		str_addf(&q.rows, "logging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
 		    "workers_full=%u\nclients_refused=%llu\n",
 		    w->nlogins, (unsigned long long)w->accepted, (unsigned long long)w->logins_ok,
-		    (unsigned long long)w->logins_failed, gate_is_full(w->gate),
-		    (unsigned long long)gate_refused(w->gate));
+		    (unsigned long long)w->logins_failed, acceptor_is_full(w->acceptor),
+		    (unsigned long long)acceptor_refused(w->acceptor));
 	}
 	role_rows(ctx, query, str_cstr(&q.rows), q.rows.len);
 	role_done(ctx, query, q.count);
@@ -693,7 +693,7 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 
 	w->dialects = dialects;
 	role_init(&w->ctx, who, "waypostd", &hooks, w);
-	w->gate = gate_new(w->ctx.loop, &gate_hooks, w);
+	w->acceptor = acceptor_new(w->ctx.loop, &acceptor_hooks, w);
 	w->relays = relay_pool_new(w->ctx.loop, (unsigned)w->ctx.set->proxy_PROXY_IDLE_TIMEOUT, on_relay_end, w);
 	relay_pool_set_room(w->relays, room_for_pipe);
 	ev_timer_init(&w->sweep, on_sweep, 1, 1);

@@ -61,7 +61,7 @@ static inline void rig_new(const struct login_dialect *const *dialects)
 	w->ctx.set = settings_defaults();
 	w->ctx.arg = w;
 	w->dialects = dialects;
-	w->gate = gate_new(w->ctx.loop, &gate_hooks, w);
+	w->acceptor = acceptor_new(w->ctx.loop, &acceptor_hooks, w);
 	w->relays = relay_pool_new(w->ctx.loop, 0, on_relay_end, w);
 	authd_end = rig_channel(&w->authd, on_authd, on_authd_gone);
 	spawn_end = rig_channel(&w->spawn, on_spawn, on_spawn_gone);
@@ -84,7 +84,7 @@ static inline void rig_stop(void)
 static inline void rig_free(void)
 {
 	ev_timer_stop(w->ctx.loop, &w->sweep);
-	gate_free(&w->gate);
+	acceptor_free(&w->acceptor);
 	relay_pool_free(&w->relays);
 	for (int i = 0; i < PROTOCOL_COUNT; i++)
 		str_fini(&w->greeting[i]);

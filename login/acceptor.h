@@ -8,31 +8,31 @@
  *
  * A login needs descriptors later on, for the connection to a peer. A client is only taken in while there are enough for it and
  * for all who came before, so that a pending login never fails for lack of one. */
-#ifndef LOGIN_GATE_H
-#define LOGIN_GATE_H
+#ifndef LOGIN_ACCEPTOR_H
+#define LOGIN_ACCEPTOR_H
 
 #include <ev.h>
 
 #include "lib/net.h"
 #include "node/wire.h"
 
-#define GATE_STATES(X) \
+#define ACCEPTOR_STATES(X) \
 	X(NEW)      /* not begun yet */ \
 	X(TAKING)   /* clients are accepted */ \
 	X(ASKING)   /* full; the master looks for another worker */ \
 	X(LENT)     /* full; another worker takes them */ \
 	X(REFUSING) /* full; clients are refused */ \
 	X(SHUT)     /* for ever */
-enum gate_state {
-#define X(name) GATE_##name,
-	GATE_STATES(X)
+enum acceptor_state {
+#define X(name) ACCEPTOR_##name,
+	ACCEPTOR_STATES(X)
 #undef X
 };
 
-struct gate;
+struct acceptor;
 
-/* ARG is gate_new()'s. */
-struct gate_hooks {
+/* ARG is acceptor_new()'s. */
+struct acceptor_hooks {
 	/* Descriptors that clients have, and those that their logins may need yet. */
 	unsigned (*in_use)(void *arg);
 	/* Gives back descriptors that are not needed just now. */
@@ -41,31 +41,31 @@ struct gate_hooks {
 	void (*client)(void *arg, enum protocol protocol, int fd, const struct net_addr *client, uint16_t port);
 	/* The last words for one who cannot be served; FD is closed by the caller. */
 	void (*refuse)(void *arg, enum protocol protocol, int fd);
-	/* For the master: no more clients can be taken (FULL), or they can again. It answers the former: gate_answer(). */
+	/* For the master: no more clients can be taken (FULL), or they can again. It answers the former: acceptor_answer(). */
 	void (*tell)(void *arg, bool full);
 };
 
-struct gate *gate_new(struct ev_loop *loop, const struct gate_hooks *hooks, void *arg);
+struct acceptor *acceptor_new(struct ev_loop *loop, const struct acceptor_hooks *hooks, void *arg);
 /* Closes all sockets; empties *G. */
-void gate_free(struct gate **g);
-/* Takes over the listening socket SOCK, of worker slot SLOT. It is looked at at once if the gate is open. */
-void gate_add(struct gate *g, unsigned slot, enum protocol protocol, int sock);
+void acceptor_free(struct acceptor **g);
+/* Takes over the listening socket SOCK, of worker slot SLOT. It is looked at at once if the acceptor is open. */
+void acceptor_add(struct acceptor *g, unsigned slot, enum protocol protocol, int sock);
 /* Closes the sockets of worker slot SLOT: another worker has them. */
-void gate_drop(struct gate *g, unsigned slot);
+void acceptor_drop(struct acceptor *g, unsigned slot);
 /* All is ready: clients are taken. What this process has open now is what it always needs. */
-void gate_open(struct gate *g);
+void acceptor_open(struct acceptor *g);
 /* Closes all sockets, for ever. */
-void gate_shut(struct gate *g);
+void acceptor_shut(struct acceptor *g);
 /* The master's answer to tell(FULL), now or later: another worker accepts the clients (OTHERS), or none can. */
-void gate_answer(struct gate *g, bool others);
+void acceptor_answer(struct acceptor *g, bool others);
 /* To be called each second. */
-void gate_tick(struct gate *g);
+void acceptor_tick(struct acceptor *g);
 /* N descriptors more can be had without touching those that logins may need. */
-bool gate_has_room(const struct gate *g, unsigned n);
-enum gate_state gate_state(const struct gate *g);
+bool acceptor_has_room(const struct acceptor *g, unsigned n);
+enum acceptor_state acceptor_state(const struct acceptor *g);
 /* Not accepting, because descriptors are short. */
-bool gate_is_full(const struct gate *g);
+bool acceptor_is_full(const struct acceptor *g);
 /* Clients that were refused. */
-uint64_t gate_refused(const struct gate *g);
+uint64_t acceptor_refused(const struct acceptor *g);
 
 #endif

@@ -1,4 +1,4 @@
-/* The gate of a login worker: when clients are taken, lent, and refused. */
+/* The acceptor of a login worker: when clients are taken, lent, and refused. */
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "lib/loop.h"
-#include "login/gate.h"
+#include "login/acceptor.h"
 
 static struct ev_loop *loop;
-static struct gate *gate;
+static struct acceptor *acceptor;
 static struct net_addr here;
 static unsigned used, taken, refused, trimmed, told;
 static bool told_full, gives_back;
@@ -46,7 +46,7 @@ static void on_tell(void *arg UNUSED, bool full)
 	told_full = full;
 }
 
-static const struct gate_hooks hooks = { in_use, trim, on_client, on_refuse, on_tell };
+static const struct acceptor_hooks hooks = { in_use, trim, on_client, on_refuse, on_tell };
 
 static void set_limit(unsigned n)
 {
@@ -70,7 +70,7 @@ static int listener(void)
 	return fd;
 }
 
-/* N clients come and go; what the gate does with them. */
+/* N clients come and go; what the acceptor does with them. */
 static void come(unsigned n)
 {
 	int fd[64];
@@ -92,8 +92,8 @@ static void setup(unsigned limit)
 		loop = loop_new();
 	used = taken = refused = trimmed = told = 0;
 	told_full = gives_back = false;
-	gate = gate_new(loop, &hooks, NULL);
-	gate_add(gate, 0, PROTOCOL_POP3, listener());
+	acceptor = acceptor_new(loop, &hooks, NULL);
+	acceptor_add(acceptor, 0, PROTOCOL_POP3, listener());
 }
 
 static void test_open_and_shut(void)
@@ -101,17 +101,17 @@ static void test_open_and_shut(void)
 	setup(1000);
 	come(3);
 	CU_ASSERT_EQUAL(taken, 0); /* they wait in the queue */
-	gate_open(gate);
+	acceptor_open(acceptor);
 	come(2);
 	CU_ASSERT_EQUAL(taken, 5);
 	CU_ASSERT_EQUAL(told, 0);
-	gate_answer(gate, false); /* nobody has asked */
-	CU_ASSERT_EQUAL(gate_state(gate), GATE_TAKING);
-	gate_shut(gate);
-	gate_add(gate, 1, PROTOCOL_POP3, listener()); /* too late */
-	CU_ASSERT_EQUAL(gate_state(gate), GATE_SHUT);
-	gate_free(&gate);
-	CU_ASSERT_PTR_NULL(gate);
+	acceptor_answer(acceptor, false); /* nobody has asked */
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_TAKING);
+	acceptor_shut(acceptor);
+	acceptor_add(acceptor, 1, PROTOCOL_POP3, listener()); /* too late */
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_SHUT);
+	acceptor_free(&acceptor);
+	CU_ASSERT_PTR_NULL(acceptor);
 }
 
 /* The descriptors that logins may need yet are never given to a client; the master is asked once. */
@@ -122,43 +122,43 @@ static void test_full(void)
 	setup(100);
 	lowest = dup(0);
 	close(lowest);
-	gate_open(gate);
+	acceptor_open(acceptor);
 	come(60);
-	CU_ASSERT_EQUAL(gate_state(gate), GATE_ASKING);
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_ASKING);
 	CU_ASSERT_EQUAL(taken, (100 - 16 - (unsigned)lowest) / 2);
 	CU_ASSERT(told == 1 && told_full && trimmed == 1);
 	come(5);
 	CU_ASSERT_EQUAL(refused, 0);
-	gate_answer(gate, true);
+	acceptor_answer(acceptor, true);
 	come(5);
-	CU_ASSERT_EQUAL(gate_state(gate), GATE_LENT);
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_LENT);
 	CU_ASSERT_EQUAL(refused, 0);
-	gate_answer(gate, false);
+	acceptor_answer(acceptor, false);
 	come(5);
-	CU_ASSERT_EQUAL(gate_state(gate), GATE_REFUSING);
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_REFUSING);
 	CU_ASSERT(refused >= 5);
-	CU_ASSERT_EQUAL(gate_refused(gate), refused);
+	CU_ASSERT_EQUAL(acceptor_refused(acceptor), refused);
 	used -= 2; /* one has gone: not enough to begin again */
-	gate_tick(gate);
-	CU_ASSERT_EQUAL(gate_state(gate), GATE_REFUSING);
+	acceptor_tick(acceptor);
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_REFUSING);
 	used -= 10;
-	gate_tick(gate);
-	CU_ASSERT_EQUAL(gate_state(gate), GATE_TAKING);
+	acceptor_tick(acceptor);
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_TAKING);
 	CU_ASSERT(told == 2 && !told_full);
-	gate_free(&gate);
+	acceptor_free(&acceptor);
 }
 
 /* What is held for convenience is given back first. */
 static void test_trim(void)
 {
 	setup(100);
-	gate_open(gate);
-	while (gate_has_room(gate, 2))
+	acceptor_open(acceptor);
+	while (acceptor_has_room(acceptor, 2))
 		used++;
 	gives_back = true;
 	come(1);
 	CU_ASSERT(trimmed == 1 && taken == 1 && told == 0);
-	gate_free(&gate);
+	acceptor_free(&acceptor);
 }
 
 /* The limit lies below what is open already: no accept() succeeds, and the loop has nothing to do. */
@@ -167,27 +167,27 @@ static void test_no_descriptor_at_all(void)
 	int fd[5];
 
 	setup(100);
-	gate_open(gate);
+	acceptor_open(acceptor);
 	for (int i = 0; i < 5; i++)
 		fd[i] = net_connect(&here);
 	set_limit(3);
 	ev_run(loop, EVRUN_NOWAIT);
-	CU_ASSERT_EQUAL(gate_state(gate), GATE_ASKING);
-	gate_answer(gate, false);
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_ASKING);
+	acceptor_answer(acceptor, false);
 	for (int i = 0; i < 100; i++)
 		ev_run(loop, EVRUN_NOWAIT);
 	CU_ASSERT(told == 1 && taken == 0 && refused == 0);
-	gate_tick(gate); /* tries again; nothing has changed */
+	acceptor_tick(acceptor); /* tries again; nothing has changed */
 	ev_run(loop, EVRUN_NOWAIT);
 	CU_ASSERT(told == 1 && refused == 0);
 	set_limit(100);
-	gate_tick(gate);
+	acceptor_tick(acceptor);
 	ev_run(loop, EVRUN_NOWAIT);
 	CU_ASSERT_EQUAL(taken, 5);
-	CU_ASSERT_EQUAL(gate_state(gate), GATE_TAKING);
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_TAKING);
 	for (int i = 0; i < 5; i++)
 		close(fd[i]);
-	gate_free(&gate);
+	acceptor_free(&acceptor);
 }
 
 /* Sockets of another slot come and go in any state. */
@@ -196,13 +196,13 @@ static void test_lent_sockets(void)
 	int sock, masters, client;
 
 	setup(1000);
-	gate_open(gate);
+	acceptor_open(acceptor);
 	sock = listener();
 	masters = dup(sock); /* the master keeps it */
-	gate_add(gate, 3, PROTOCOL_POP3, sock);
+	acceptor_add(acceptor, 3, PROTOCOL_POP3, sock);
 	come(2);
 	CU_ASSERT_EQUAL(taken, 2);
-	gate_drop(gate, 3);
+	acceptor_drop(acceptor, 3);
 	/* The loop is told nothing of it any more: libev would rebuild its table, and abort where there is no descriptor for that. */
 	client = net_connect(&here);
 	set_limit(3);
@@ -212,9 +212,9 @@ static void test_lent_sockets(void)
 	CU_ASSERT_EQUAL(taken, 2);
 	close(client);
 	close(masters);
-	CU_ASSERT_EQUAL(gate_state(gate), GATE_TAKING);
-	gate_drop(gate, 3);
-	gate_free(&gate);
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_TAKING);
+	acceptor_drop(acceptor, 3);
+	acceptor_free(&acceptor);
 }
 
 static const struct unit_case cases[] = {
@@ -226,4 +226,4 @@ static const struct unit_case cases[] = {
 	{ NULL, NULL }
 };
 
-UNIT_MAIN("gate", cases)
+UNIT_MAIN("acceptor", cases)

@@ -1,5 +1,5 @@
 /* A worker's listening sockets: open, paused while descriptors are short, or taken over from other workers. */
-#include "login/gate.h"
+#include "login/acceptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,17 +26,17 @@ enum {
 struct entry {
 	struct entry *next;
 	ev_io io;
-	struct gate *gate;
+	struct acceptor *acceptor;
 	enum protocol protocol;
 	unsigned slot;
 	uint16_t port;
 };
 
-struct gate {
+struct acceptor {
 	struct ev_loop *loop;
-	const struct gate_hooks *hooks;
+	const struct acceptor_hooks *hooks;
 	void *arg;
-	enum gate_state state;
+	enum acceptor_state state;
 	struct entry *entries;
 	unsigned nentries;
 	unsigned base;       /* descriptors of this process that are no entry's and no client's */
@@ -50,14 +50,14 @@ struct gate {
 	uint64_t refused, refused_then;
 };
 
-bool gate_is_full(const struct gate *g)
+bool acceptor_is_full(const struct acceptor *g)
 {
-	return g->state == GATE_ASKING || g->state == GATE_LENT || g->state == GATE_REFUSING;
+	return g->state == ACCEPTOR_ASKING || g->state == ACCEPTOR_LENT || g->state == ACCEPTOR_REFUSING;
 }
 
 /* --- what there is room for --- */
 
-static void look_at_limit(struct gate *g)
+static void look_at_limit(struct acceptor *g)
 {
 	struct rlimit lim;
 
@@ -65,12 +65,12 @@ static void look_at_limit(struct gate *g)
 		g->limit = (unsigned)MIN(lim.rlim_cur, (rlim_t)UINT32_MAX);
 }
 
-static unsigned in_use(const struct gate *g)
+static unsigned in_use(const struct acceptor *g)
 {
 	return g->base + g->nentries + g->hooks->in_use(g->arg);
 }
 
-bool gate_has_room(const struct gate *g, unsigned n)
+bool acceptor_has_room(const struct acceptor *g, unsigned n)
 {
 	return (uint64_t)in_use(g) + n + OWN_RESERVE <= g->limit;
 }
@@ -82,13 +82,13 @@ static int new_spare(void)
 }
 
 /* With a limit that leaves no reserve at all one client at a time is better than none. */
-static bool room_for_logins(const struct gate *g, unsigned n)
+static bool room_for_logins(const struct acceptor *g, unsigned n)
 {
-	return gate_has_room(g, n * PER_LOGIN) || g->hooks->in_use(g->arg) == 0;
+	return acceptor_has_room(g, n * PER_LOGIN) || g->hooks->in_use(g->arg) == 0;
 }
 
 /* The system has one for us, too. */
-static bool can_open(struct gate *g)
+static bool can_open(struct acceptor *g)
 {
 	int fd = new_spare();
 
@@ -106,9 +106,9 @@ static bool can_open(struct gate *g)
 static void on_connect(struct ev_loop *loop, ev_io *io, int revents);
 
 /* Whether the sockets are looked at follows from the state. */
-static void watch(struct gate *g)
+static void watch(struct acceptor *g)
 {
-	bool look = g->state == GATE_TAKING || g->state == GATE_REFUSING;
+	bool look = g->state == ACCEPTOR_TAKING || g->state == ACCEPTOR_REFUSING;
 
 	for (struct entry *e = g->entries; e != NULL; e = e->next)
 		if (look)
@@ -117,13 +117,13 @@ static void watch(struct gate *g)
 			ev_io_stop(g->loop, &e->io);
 }
 
-static void enter(struct gate *g, enum gate_state state)
+static void enter(struct acceptor *g, enum acceptor_state state)
 {
 	g->state = state;
 	watch(g);
 }
 
-static void say_full(struct gate *g, const char *why)
+static void say_full(struct acceptor *g, const char *why)
 {
 	uint32_t now = clock_seconds();
 
@@ -137,7 +137,7 @@ static void say_full(struct gate *g, const char *why)
 }
 
 /* Logs the end of a logged pause, or of all of them after a while. */
-static void say_over(struct gate *g)
+static void say_over(struct acceptor *g)
 {
 	uint32_t now = clock_seconds();
 
@@ -151,40 +151,40 @@ static void say_over(struct gate *g)
 	g->refused_then = g->refused;
 }
 
-static void become_full(struct gate *g, const char *why)
+static void become_full(struct acceptor *g, const char *why)
 {
 	say_full(g, why);
 	g->asked = clock_seconds();
-	enter(g, GATE_ASKING);
+	enter(g, ACCEPTOR_ASKING);
 	g->hooks->tell(g->arg, true);
 }
 
-static void take_again(struct gate *g)
+static void take_again(struct acceptor *g)
 {
-	enter(g, GATE_TAKING);
+	enter(g, ACCEPTOR_TAKING);
 	g->hooks->tell(g->arg, false);
 	say_over(g);
 }
 
-void gate_tick(struct gate *g)
+void acceptor_tick(struct acceptor *g)
 {
 	look_at_limit(g); /* it may have changed */
-	if (g->state == GATE_TAKING)
+	if (g->state == ACCEPTOR_TAKING)
 		say_over(g);
-	if (!gate_is_full(g))
+	if (!acceptor_is_full(g))
 		return;
 	if (can_open(g) && room_for_logins(g, AGAIN_LOGINS))
 		take_again(g);
-	else if (g->state == GATE_ASKING && clock_seconds() - g->asked >= ANSWER_SECONDS)
-		enter(g, GATE_REFUSING);
+	else if (g->state == ACCEPTOR_ASKING && clock_seconds() - g->asked >= ANSWER_SECONDS)
+		enter(g, ACCEPTOR_REFUSING);
 	else
 		watch(g); /* one may have been stopped, see refuse_one() */
 }
 
-void gate_answer(struct gate *g, bool others)
+void acceptor_answer(struct acceptor *g, bool others)
 {
-	if (gate_is_full(g))
-		enter(g, others ? GATE_LENT : GATE_REFUSING);
+	if (acceptor_is_full(g))
+		enter(g, others ? ACCEPTOR_LENT : ACCEPTOR_REFUSING);
 }
 
 /* --- clients --- */
@@ -202,7 +202,7 @@ static bool is_shortage(int error)
 }
 
 /* False: no client, or no descriptor even for this; then retry at the next tick. */
-static bool refuse_one(struct gate *g, struct entry *e)
+static bool refuse_one(struct acceptor *g, struct entry *e)
 {
 	struct sockaddr_storage ss;
 	int fd;
@@ -221,7 +221,7 @@ static bool refuse_one(struct gate *g, struct entry *e)
 	return fd != -1;
 }
 
-static bool take_one(struct gate *g, struct entry *e)
+static bool take_one(struct acceptor *g, struct entry *e)
 {
 	struct sockaddr_storage ss;
 	struct net_addr client;
@@ -247,30 +247,30 @@ static bool take_one(struct gate *g, struct entry *e)
 static void on_connect(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 {
 	struct entry *e = io->data;
-	struct gate *g = e->gate;
+	struct acceptor *g = e->acceptor;
 
 	for (int i = 0; i < ACCEPT_BURST; i++) {
-		if (g->state == GATE_TAKING ? !take_one(g, e) : g->state != GATE_REFUSING || !refuse_one(g, e))
+		if (g->state == ACCEPTOR_TAKING ? !take_one(g, e) : g->state != ACCEPTOR_REFUSING || !refuse_one(g, e))
 			return;
 	}
 }
 
 /* --- sockets --- */
 
-void gate_add(struct gate *g, unsigned slot, enum protocol protocol, int sock)
+void acceptor_add(struct acceptor *g, unsigned slot, enum protocol protocol, int sock)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 	struct net_addr here;
 	struct entry *e;
 
-	if (g->state == GATE_SHUT) {
+	if (g->state == ACCEPTOR_SHUT) {
 		close(sock);
 		return;
 	}
 	e = mem_alloc(sizeof(*e));
 	fcntl(sock, F_SETFL, fcntl(sock, F_GETFL) | O_NONBLOCK);
-	e->gate = g;
+	e->acceptor = g;
 	e->slot = slot;
 	e->protocol = protocol;
 	if (getsockname(sock, (struct sockaddr *)&ss, &len) == 0) {
@@ -285,7 +285,7 @@ void gate_add(struct gate *g, unsigned slot, enum protocol protocol, int sock)
 	watch(g);
 }
 
-static void drop_if(struct gate *g, bool all, unsigned slot)
+static void drop_if(struct acceptor *g, bool all, unsigned slot)
 {
 	for (struct entry **p = &g->entries; *p != NULL;) {
 		struct entry *e = *p;
@@ -303,12 +303,12 @@ static void drop_if(struct gate *g, bool all, unsigned slot)
 	}
 }
 
-void gate_drop(struct gate *g, unsigned slot)
+void acceptor_drop(struct acceptor *g, unsigned slot)
 {
 	drop_if(g, false, slot);
 }
 
-void gate_open(struct gate *g)
+void acceptor_open(struct acceptor *g)
 {
 	int lowest = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
 
@@ -317,18 +317,18 @@ void gate_open(struct gate *g)
 		g->base = (unsigned)lowest - MIN(g->nentries, (unsigned)lowest);
 	}
 	look_at_limit(g);
-	enter(g, GATE_TAKING);
+	enter(g, ACCEPTOR_TAKING);
 }
 
-void gate_shut(struct gate *g)
+void acceptor_shut(struct acceptor *g)
 {
-	g->state = GATE_SHUT;
+	g->state = ACCEPTOR_SHUT;
 	drop_if(g, true, 0);
 }
 
-struct gate *gate_new(struct ev_loop *loop, const struct gate_hooks *hooks, void *arg)
+struct acceptor *acceptor_new(struct ev_loop *loop, const struct acceptor_hooks *hooks, void *arg)
 {
-	struct gate *g = mem_alloc(sizeof(*g));
+	struct acceptor *g = mem_alloc(sizeof(*g));
 
 	g->loop = loop;
 	g->hooks = hooks;
@@ -337,22 +337,22 @@ struct gate *gate_new(struct ev_loop *loop, const struct gate_hooks *hooks, void
 	return g;
 }
 
-void gate_free(struct gate **gp)
+void acceptor_free(struct acceptor **gp)
 {
 	if (*gp == NULL)
 		return;
-	gate_shut(*gp);
+	acceptor_shut(*gp);
 	if ((*gp)->spare != -1)
 		close((*gp)->spare);
 	mem_free(gp);
 }
 
-enum gate_state gate_state(const struct gate *g)
+enum acceptor_state acceptor_state(const struct acceptor *g)
 {
 	return g->state;
 }
 
-uint64_t gate_refused(const struct gate *g)
+uint64_t acceptor_refused(const struct acceptor *g)
 {
 	return g->refused;
 }
