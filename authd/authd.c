@@ -16,7 +16,7 @@
 #include "lib/text.h"
 #include "node/msg_session.h"
 #include "node/msg_ticket.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 enum { LOOKUP_SECONDS = 20 }; /* for a name: what comes later than a login can wait is of use to the next ones */
 
@@ -223,7 +223,7 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 	case PEER_RESULT:
 		return peer_result(w, r);
 	default:
-		return wire_skips(w->chan, r, "a login worker");
+		return msg_channel_skips(w->chan, r, "a login worker");
 	}
 }
 
@@ -260,7 +260,7 @@ static void add_worker(struct authd *a, unsigned slot, uint64_t generation, int 
 	w->slot = slot;
 	w->generation = generation;
 	w->challenges = challenges_new();
-	w->chan = wire_open(a->ctx.loop, sock, on_worker, worker_gone, w);
+	w->chan = msg_channel_open(a->ctx.loop, sock, on_worker, worker_gone, w);
 	w->next = a->workers;
 	a->workers = w;
 }
@@ -284,7 +284,7 @@ static void on_spawn(struct chan *c, struct msgr *r, int fd, void *arg)
 			log_error("bad message %u from spawn", r->type);
 		return;
 	default:
-		wire_skips(c, r, "spawn");
+		msg_channel_skips(c, r, "spawn");
 	}
 }
 
@@ -313,7 +313,7 @@ static void new_spawn(struct authd *a, uint64_t generation, int sock)
 	if (a->spawn != NULL)
 		chan_drain(a->spawn); /* what it started and ended before it died */
 	chan_free(&a->spawn);
-	a->spawn = wire_open(a->ctx.loop, sock, on_spawn, on_spawn_gone, a);
+	a->spawn = msg_channel_open(a->ctx.loop, sock, on_spawn, on_spawn_gone, a);
 	reg_each(a->reg, adopt, a);
 }
 

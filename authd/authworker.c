@@ -13,7 +13,7 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 /* --- the work --- */
 
@@ -150,7 +150,7 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 	int image = -1;
 
 	if (r->type != JOB) {
-		wire_skips(c, r, "authd");
+		msg_channel_skips(c, r, "authd");
 		if (fd != -1)
 			close(fd);
 		return;
@@ -211,7 +211,7 @@ static void on_channel(struct role_ctx *c, enum role other, unsigned slot UNUSED
 		return;
 	}
 	chan_free(&authd);
-	authd = wire_open(c->loop, sock, on_job, on_gone, NULL);
+	authd = msg_channel_open(c->loop, sock, on_job, on_gone, NULL);
 }
 
 static void on_settings(struct role_ctx *c, const struct settings *old UNUSED)

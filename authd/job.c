@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "lib/mem.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 static bool is_kind(unsigned kind)
 {

@@ -11,7 +11,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 #define TELL_SECONDS 60 /* least time between log lines about refusals */
 
@@ -320,7 +320,7 @@ static void on_message(struct chan *c, struct msgr *r, int fd, void *arg)
 	bool good;
 
 	if (r->type != JOB_DONE) {
-		wire_skips(c, r, "an auth worker");
+		msg_channel_skips(c, r, "an auth worker");
 		if (fd != -1)
 			close(fd);
 		return;
@@ -480,7 +480,7 @@ void jobs_add_worker(struct jobs *j, unsigned slot, uint64_t generation, int soc
 	jw->jobs = j;
 	jw->slot = slot;
 	jw->generation = generation;
-	jw->chan = wire_open(j->loop, sock, on_message, on_gone, jw);
+	jw->chan = msg_channel_open(j->loop, sock, on_message, on_gone, jw);
 	jw->next = j->workers;
 	j->workers = jw;
 	j->nworkers++;

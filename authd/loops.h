@@ -4,7 +4,7 @@
 #define AUTHD_LOOPS_H
 
 #include "lib/str.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 enum loop_kind {
 	LOOP_BACK,  /* the name in mailhost has led back to this node */

@@ -2,7 +2,7 @@
 #ifndef AUTHD_PEER_PORTS_H
 #define AUTHD_PEER_PORTS_H
 
-#include "node/wire.h"
+#include "node/msg_channel.h"
 #include "proxy/route.h"
 #include "settings/settings.h"
 

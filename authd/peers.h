@@ -8,7 +8,7 @@
 
 #include "authd/resolver.h"
 #include "lib/str.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 struct peers;
 

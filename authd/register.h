@@ -7,7 +7,7 @@
 #include <uthash.h>
 
 #include "lib/net.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 enum register_owner {
 	OWNER_WORKER, /* a login or relay of a worker */

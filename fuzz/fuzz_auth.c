@@ -6,7 +6,7 @@
 #include "authd/scram.h"
 #include "lib/mem.h"
 #include "lib/text.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,7 +3,7 @@
 
 #include "authd/job.h"
 #include "lib/die.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 #include "tests/unit/job_again.h"
 
 static struct msgw w;

@@ -1,6 +1,6 @@
 /* Typed, bounded messages between the processes of a node.
  * A message is one packet on a SOCK_SEQPACKET socket: a 16-bit type, then fields in the order that the two
- * sides agree on (node/wire.h). At most one descriptor travels with it.
+ * sides agree on (node/msg_channel.h). At most one descriptor travels with it.
  * The writer never fails before msg_send(); the reader checks every field against what is there and against
  * the size of its destination, and msgr_end() tells whether the message was whole, well-formed and read to
  * its end. Nothing read before msgr_end() said so may be acted upon. */

@@ -14,7 +14,7 @@
 #include <ev.h>
 
 #include "lib/net.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 #define ACCEPTOR_STATES(X) \
 	X(NEW)      /* not begun yet */ \

@@ -25,7 +25,7 @@ const char *relayed_user(const struct relayed *s);
 /* The LOGIN line, and the line of the end of R. */
 void relayed_log_login(const struct relayed *s);
 void relayed_log_end(const struct relayed *s, const struct relay *r, enum relay_end end, uint32_t now);
-/* Appends the row of `waypost who` (node/wire.h, CTL_ROWS). */
+/* Appends the row of `waypost who` (node/msg_channel.h, CTL_ROWS). */
 void relayed_row(const struct relayed *s, const struct relay *r, uint32_t now, struct str *out);
 
 #endif

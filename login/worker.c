@@ -20,7 +20,7 @@
 #include "login/relayed.h"
 #include "node/msg_session.h"
 #include "node/msg_ticket.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 enum {
 	AUTHD_PATIENCE = 10,      /* seconds that a login waits for authd */
@@ -332,7 +332,7 @@ static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg)
 	else if (r->type == AUTH_CROWDED && msgr_end(r))
 		on_crowded(arg);
 	else
-		wire_skips(c, r, "authd");
+		msg_channel_skips(c, r, "authd");
 }
 
 /* authd died, and with it all it knew of the logins. */
@@ -378,7 +378,7 @@ static void new_authd(struct worker *w, int sock)
 		chan_free(&w->authd);
 		forget_questions(w);
 	}
-	w->authd = wire_open(w->ctx.loop, sock, on_authd, on_authd_gone, w);
+	w->authd = msg_channel_open(w->ctx.loop, sock, on_authd, on_authd_gone, w);
 	relay_pool_each(w->relays, send_relayed, w);
 	w->narrived = 0; /* the new one does not wait for them */
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
@@ -422,7 +422,7 @@ static void on_spawn(struct chan *c, struct msgr *r, int fd, void *arg)
 	if (fd != -1)
 		close(fd);
 	if (r->type != HANDOFF_REPLY) {
-		wire_skips(c, r, "spawn");
+		msg_channel_skips(c, r, "spawn");
 		return;
 	}
 	if (!handoff_reply_read(r, &request, &ok)) {
@@ -550,7 +550,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot UNUS
 			chan_drain(w->spawn); /* its messages before it died */
 		if (w->spawn != NULL)
 			on_spawn_gone(w->spawn, w);
-		w->spawn = wire_open(ctx->loop, sock, on_spawn, on_spawn_gone, w);
+		w->spawn = msg_channel_open(ctx->loop, sock, on_spawn, on_spawn_gone, w);
 	} else {
 		close(sock);
 	}

@@ -22,7 +22,7 @@
 #include "master/roles.h"
 #include "master/slots.h"
 #include "node/msg_control.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 static struct msgw out;
 
@@ -277,7 +277,7 @@ static void on_message(struct chan *ch, struct msgr *r, int fd, void *arg)
 	} else if (r->type == CTL_UNFIT && (c->post->role == ROLE_AUTHD || c->post->role == ROLE_SPAWN)) {
 		on_unfit(c->post->m, r);
 	} else {
-		wire_skips(ch, r, master_post_name(c->post, name));
+		msg_channel_skips(ch, r, master_post_name(c->post, name));
 	}
 }
 
@@ -539,7 +539,7 @@ static struct child *fork_child(struct post *p)
 	c->generation = generation;
 	c->pid = pid;
 	c->started = clock_now();
-	c->control = wire_open(m->loop, kept.control, on_message, on_closed, c);
+	c->control = msg_channel_open(m->loop, kept.control, on_message, on_closed, c);
 	logfile_listen(m->loop, kept.log, LOGFILE_ROLE, NULL);
 	logfile_listen(m->loop, kept.err, LOGFILE_STDERR, master_post_name(p, name));
 	if (kept.session_log != -1)

@@ -21,7 +21,7 @@
 #include "master/missing.h"
 #include "master/roles.h"
 #include "node/msg_control.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 enum {
 	ANSWER_WITHIN = 5,               /* seconds for a role */
@@ -545,7 +545,7 @@ static void on_connect(struct ev_loop *loop, ev_io *io, int revents UNUSED)
 		return;
 	}
 	c = mem_alloc(sizeof(*c));
-	c->chan = wire_open(loop, fd, on_command, on_client_gone, c);
+	c->chan = msg_channel_open(loop, fd, on_command, on_client_gone, c);
 	c->next = ctl.clients;
 	ctl.clients = c;
 }

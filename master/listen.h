@@ -6,7 +6,7 @@
 
 #include "lib/net.h"
 #include "lib/str.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 #include "settings/settings.h"
 
 struct listener {

@@ -7,7 +7,7 @@
 #include "lib/chan.h"
 #include "master/backoff.h"
 #include "master/listen.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 #include "settings/settings.h"
 
 enum master_state {

@@ -15,7 +15,7 @@ enum report_state {
 
 /* The LINES of TOOL_COMMAND status (see control.c), as text or JSON. */
 enum report_state report_status(struct str *out, const char *lines, bool json);
-/* Rows of "who" (node/wire.h, CTL_ROWS) as a table with a header, or as a JSON array. */
+/* Rows of "who" (node/msg_channel.h, CTL_ROWS) as a table with a header, or as a JSON array. */
 void report_who(struct str *out, const char *rows, bool json);
 
 /* TEXT for a terminal: control characters, also those above 127, as '.'. */

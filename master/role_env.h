@@ -4,7 +4,7 @@
 #ifndef MASTER_ROLE_ENV_H
 #define MASTER_ROLE_ENV_H
 
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 /* The environment for a process of ROLE: those of this process's variables that the role and its libraries may need, and a
  * PATH that is always the same. For execve(); the array is the caller's to free with mem_free(), the strings are not. */

@@ -13,7 +13,7 @@
 #include "master/servers.h"
 #include "master/tickets.h"
 #include "node/msg_session.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 enum { STOP_GRACE = 5, QUIET_SECONDS = 60 };
 
@@ -196,7 +196,7 @@ static void on_worker(struct chan *c, struct msgr *r, int fd, void *arg)
 	}
 	if (fd != -1)
 		close(fd);
-	if (!wire_skips(c, r, "a login worker"))
+	if (!msg_channel_skips(c, r, "a login worker"))
 		end_worker(w, r->type);
 }
 
@@ -253,7 +253,7 @@ static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 		on_adopt(r);
 		break;
 	default:
-		wire_skips(c, r, "authd");
+		msg_channel_skips(c, r, "authd");
 	}
 	if (fd != -1)
 		close(fd);
@@ -283,7 +283,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 	if (other == ROLE_AUTHD && (spawn.authd == NULL || generation >= spawn.authd_generation)) {
 		chan_free(&spawn.authd);
 		spawn.authd_generation = generation;
-		spawn.authd = wire_open(ctx->loop, sock, on_authd, on_authd_gone, NULL);
+		spawn.authd = msg_channel_open(ctx->loop, sock, on_authd, on_authd_gone, NULL);
 		for (const struct server *s = servers_first(); s != NULL; s = s->next)
 			tell_have(s);
 	} else if (other == ROLE_WORKER) {
@@ -291,7 +291,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 		w = mem_alloc(sizeof(*w));
 		w->slot = slot;
 		w->generation = generation;
-		w->chan = wire_open(ctx->loop, sock, on_worker, on_worker_gone, w);
+		w->chan = msg_channel_open(ctx->loop, sock, on_worker, on_worker_gone, w);
 		w->next = spawn.workers;
 		spawn.workers = w;
 	} else {

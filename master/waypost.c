@@ -21,7 +21,7 @@
 #include "node/msg_control.h"
 #include "node/priv.h"
 #include "node/role.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 #include "settings/settings.h"
 
 enum { EXIT_USAGE = 2, EXIT_NO_DAEMON = 2, PASSWORD_MAX = 1024, MESSAGE_MAX = 16 * 1024 };

@@ -7,7 +7,7 @@
 #include "lib/net.h"
 #include "node/hop_check.h"
 #include "node/session.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 enum { HOP_MAC_LEN = MAC_LEN };
 

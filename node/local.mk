@@ -12,6 +12,6 @@ node_libnode_a_SOURCES = \
 	node/role.c node/role.h \
 	node/session.c node/session.h \
 	node/work.c node/work.h \
-	node/wire.c node/wire.h
+	node/msg_channel.c node/msg_channel.h
 NODE_LIBS = node/libnode.a $(SECCOMP_LIBS) $(SETTINGS_LIBS)
 EXTRA_DIST += node/README

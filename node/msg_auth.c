@@ -121,7 +121,7 @@ bool auth_challenge_wanted_read(struct msgr *r, uint32_t *request, enum auth_mec
 	return msgr_end(r) && auth_mech_exchange(*mech) == AUTH_EXCHANGE_CHALLENGE;
 }
 
-void auth_text_write(struct msgw *w, enum wire_type type, uint32_t request, const char *text)
+void auth_text_write(struct msgw *w, enum msg_type type, uint32_t request, const char *text)
 {
 	msgw_begin(w, (uint16_t)type);
 	msgw_u32(w, request);

@@ -16,7 +16,7 @@
 #include "lib/msg.h"
 #include "node/account.h"
 #include "node/hop.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 enum {
 	AUTH_ADDRS_MAX = 8,
@@ -145,7 +145,7 @@ bool auth_cancel_read(struct msgr *r, uint32_t *request);
 void auth_challenge_wanted_write(struct msgw *w, uint32_t request, enum auth_mech mech);
 bool auth_challenge_wanted_read(struct msgr *r, uint32_t *request, enum auth_mech *mech);
 /* AUTH_RESPONSE and AUTH_CHALLENGE: TYPE says which. */
-void auth_text_write(struct msgw *w, enum wire_type type, uint32_t request, const char *text);
+void auth_text_write(struct msgw *w, enum msg_type type, uint32_t request, const char *text);
 bool auth_text_read(struct msgr *r, uint32_t *request, char text[AUTH_TEXT_MAX]);
 void auth_reply_write(struct msgw *w, const struct auth_reply *a);
 /* Fills all of A. */

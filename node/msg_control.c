@@ -55,7 +55,7 @@ bool control_unlisten_read(struct msgr *r, uint32_t *slot)
 	return msgr_end(r);
 }
 
-void control_switch_write(struct msgw *w, enum wire_type type, bool on)
+void control_switch_write(struct msgw *w, enum msg_type type, bool on)
 {
 	msgw_begin(w, (uint16_t)type);
 	msgw_u8(w, on);

@@ -4,7 +4,7 @@
 #define NODE_MSG_CONTROL_H
 
 #include "lib/msg.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 enum { CONTROL_COMMAND_MAX = 32, CONTROL_ARGUMENT_MAX = 8 * 1024 };
 
@@ -33,7 +33,7 @@ void control_unlisten_write(struct msgw *w, uint32_t slot);
 bool control_unlisten_read(struct msgr *r, uint32_t *slot);
 
 /* CTL_OTHERS, CTL_DRAIN and CTL_FULL (TYPE): yes or no. */
-void control_switch_write(struct msgw *w, enum wire_type type, bool on);
+void control_switch_write(struct msgw *w, enum msg_type type, bool on);
 bool control_switch_read(struct msgr *r, bool *on);
 
 /* CTL_MISSED: a CTL_CHANNEL, CTL_LISTEN or CTL_SETTINGS (TYPE) came without its descriptor. */

@@ -7,7 +7,7 @@
 #include "lib/net.h"
 #include "node/account.h"
 #include "node/hop_check.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 /* SESSION_END: the session is over. */
 void session_end_write(struct msgw *w, uint64_t session);

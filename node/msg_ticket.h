@@ -7,7 +7,7 @@
 #include "lib/net.h"
 #include "node/account.h"
 #include "node/session.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 /* TICKET: whom to serve when worker SLOT of GENERATION hands in this id. */
 struct ticket_grant {

@@ -2,7 +2,7 @@
 #ifndef NODE_PRIV_H
 #define NODE_PRIV_H
 
-#include "node/wire.h"
+#include "node/msg_channel.h"
 #include "settings/settings.h"
 
 /* What role ROLE may keep, given up for good in the calling process:

@@ -18,7 +18,7 @@
 #include "lib/mem.h"
 #include "node/msg_control.h"
 #include "node/priv.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 enum { SHORTAGE_SECONDS = 10 };
 
@@ -194,7 +194,7 @@ static void on_control(struct chan *c, struct msgr *r, int fd, void *arg)
 		on_plain(ctx, r);
 		break;
 	default:
-		wire_skips(c, r, "the master");
+		msg_channel_skips(c, r, "the master");
 	}
 	if (fd != -1)
 		close(fd);
@@ -314,7 +314,7 @@ void role_init(struct role_ctx *ctx, const struct role_start *who, const char *p
 	ctx->flush.data = ctx;
 	ev_prepare_start(ctx->loop, &ctx->flush);
 	ev_unref(ctx->loop);
-	ctx->control = wire_open(ctx->loop, ROLE_FD_CONTROL, on_control, on_orphaned, ctx);
+	ctx->control = msg_channel_open(ctx->loop, ROLE_FD_CONTROL, on_control, on_orphaned, ctx);
 }
 
 void role_ready(struct role_ctx *ctx)

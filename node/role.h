@@ -6,7 +6,7 @@
 #include <ev.h>
 
 #include "lib/chan.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 #include "settings/settings.h"
 
 struct role_start {

@@ -10,7 +10,7 @@
 #include "lib/conn.h"
 #include "lib/net.h"
 #include "lib/str.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 enum backend_result {
 	BACKEND_OK,          /* logged in: the connection and what was read ahead are the caller's */

@@ -6,7 +6,7 @@
 
 #include "authd/directory_lookup.h"
 #include "lib/mem.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 #include "settings/settings.h"
 #include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"

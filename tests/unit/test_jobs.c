@@ -5,7 +5,7 @@
 
 #include "authd/jobs.h"
 #include "lib/mem.h"
-#include "node/wire.h"
+#include "node/msg_channel.h"
 #include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"
 

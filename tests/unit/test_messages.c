@@ -238,7 +238,7 @@ static unsigned skipped, refused;
 
 static void on_unknown(struct chan *c, struct msgr *r, int fd UNUSED, void *arg UNUSED)
 {
-	if (wire_skips(c, r, "a test"))
+	if (msg_channel_skips(c, r, "a test"))
 		skipped++;
 	else
 		refused++;
@@ -255,7 +255,7 @@ static void test_unknown(void)
 	int fd[2];
 
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
-	c = wire_open(l, fd[0], on_unknown, NULL, NULL);
+	c = msg_channel_open(l, fd[0], on_unknown, NULL, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		skipped = refused = 0;
 		msgw_begin(&w, t[i].type);

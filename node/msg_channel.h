@@ -9,8 +9,8 @@
  * The master makes each channel and passes its two ends (CTL_CHANNEL); when a role dies, the new one gets
  * new channels and the others get theirs by the same message. A reader that gets a message which is bad or
  * not in its list logs it and drops the channel's session, never the reader's process; see each type. */
-#ifndef NODE_WIRE_H
-#define NODE_WIRE_H
+#ifndef NODE_MSG_CHANNEL_H
+#define NODE_MSG_CHANNEL_H
 
 #include "lib/chan.h"
 #include "settings/protocol.h"
@@ -40,9 +40,9 @@ enum peer_result {
 /* Of the messages below. It is the first message of each channel, in both directions, so that processes of two versions can
  * detect the version of their peer. Add one with each change; a new type that an older reader may skip is one of
  * MSG_OPTIONAL_FIRST to LAST. */
-enum { WIRE_VERSION = 1 };
+enum { MSG_CHANNEL_VERSION = 1 };
 
-enum wire_type {
+enum msg_type {
 	/* master -> role: node/msg_control.h */
 	CTL_CHANNEL = 1, /* with a channel to another process. It replaces one to the same role and slot with an older generation
 	                  * only for AUTHD and SPAWN; to WORKER it is one more (an old worker may still finish its sessions). */
@@ -114,10 +114,10 @@ enum wire_type {
 };
 
 /* A channel of a role over SOCK, which it takes over: chan_new() and the greeting. */
-struct chan *wire_open(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg);
+struct chan *msg_channel_open(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg);
 /* R has come from C and is of no type that is expected there. True: it is marked as one to be skipped. False, and logged: it is
  * not; WHO ("authd") has sent it. */
-bool wire_skips(const struct chan *c, const struct msgr *r, const char *who);
+bool msg_channel_skips(const struct chan *c, const struct msgr *r, const char *who);
 
 enum { TICKET_LEN = 16, HOP_HOST_MAX = 256 /* bytes of a mailhost with NUL */ };
 

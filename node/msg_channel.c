@@ -1,24 +1,24 @@
 /* How a channel between two processes begins, and what becomes of messages that its reader does not know. */
-#include "node/wire.h"
+#include "node/msg_channel.h"
 
 #include "lib/log.h"
 
-struct chan *wire_open(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg)
+struct chan *msg_channel_open(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg)
 {
 	struct chan *c = chan_new(loop, sock, on_msg, on_gone, arg);
 
-	chan_greet(c, WIRE_VERSION);
+	chan_greet(c, MSG_CHANNEL_VERSION);
 	return c;
 }
 
-bool wire_skips(const struct chan *c, const struct msgr *r, const char *who)
+bool msg_channel_skips(const struct chan *c, const struct msgr *r, const char *who)
 {
 	if (r->type >= MSG_OPTIONAL_FIRST && r->type <= MSG_OPTIONAL_LAST && !r->bad)
 		return true;
-	if (chan_version(c) != WIRE_VERSION)
+	if (chan_version(c) != MSG_CHANNEL_VERSION)
 		log_error("unexpected message %u from %s, which has version %u of the messages; this process has "
 			"version %u", r->type, who,
-			chan_version(c), WIRE_VERSION);
+			chan_version(c), MSG_CHANNEL_VERSION);
 	else
 		log_error("unexpected message %u from %s", r->type, who);
 	return false;
