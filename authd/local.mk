@@ -2,7 +2,7 @@
 noinst_LIBRARIES += authd/libauthd.a
 authd_libauthd_a_SOURCES = \
 	authd/admit.c authd/admit.h \
-	authd/authd.c authd/authd.h authd/authd_priv.h \
+	authd/authd.c authd/authd.h authd/authd_private.h \
 	authd/authworker.c authd/authworker.h \
 	authd/cache.c authd/cache.h \
 	authd/challenges.c authd/challenges.h \

@@ -2,7 +2,7 @@
 #ifndef AUTHD_REQUEST_H
 #define AUTHD_REQUEST_H
 
-#include "authd/authd_priv.h"
+#include "authd/authd_private.h"
 #include "authd/scram.h"
 
 /* --- what happens to questions --- */

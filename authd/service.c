@@ -2,7 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "authd/authd_priv.h"
+#include "authd/authd_private.h"
 #include "lib/str.h"
 
 double names_patience(const struct settings *set)

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "authd/authd_priv.h"
+#include "authd/authd_private.h"
 #include "authlib/password.h"
 #include "lib/clock.h"
 #include "lib/log.h"

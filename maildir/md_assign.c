@@ -6,7 +6,7 @@
 #include "lib/mem.h"
 #include "lib/race.h"
 #include "maildir/md_name.h"
-#include "maildir/md_scan_in.h"
+#include "maildir/md_scan_private.h"
 
 /* A folder with fewer UIDs left gets a new UIDVALIDITY when it is opened: for a session that is open there is none. */
 enum { UIDS_LEFT_MIN = 1 << 16 };

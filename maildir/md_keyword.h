@@ -10,7 +10,7 @@
 #define MAILDIR_MD_KEYWORD_H
 
 #include "lib/str.h"
-#include "maildir/md_box_in.h"
+#include "maildir/md_box_private.h"
 
 #define MD_KW_DIR "courierimapkeywords"
 

@@ -11,9 +11,9 @@
 #include "maildir/md_dir.h"
 #include "maildir/md_lock.h"
 #include "maildir/md_name.h"
-#include "maildir/md_pop3_in.h"
+#include "maildir/md_pop3_private.h"
 #include "maildir/md_pop3list.h"
-#include "maildir/md_scan_in.h"
+#include "maildir/md_scan_private.h"
 
 enum { LIST_BYTES_MAX = 512 << 20, READ_BUF = 65536 };
 

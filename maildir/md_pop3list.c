@@ -6,7 +6,7 @@
 #include "lib/mem.h"
 #include "lib/num.h"
 #include "maildir/md_name.h"
-#include "maildir/md_pop3_in.h"
+#include "maildir/md_pop3_private.h"
 
 void md_pop3list_fini(struct md_pop3list *l)
 {

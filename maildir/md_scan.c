@@ -19,7 +19,7 @@
 #include "maildir/md_dir.h"
 #include "maildir/md_keyword.h"
 #include "maildir/md_name.h"
-#include "maildir/md_scan_in.h"
+#include "maildir/md_scan_private.h"
 
 enum {
 	CLOCK_STEP_MS = 20, CLOCK_STEP_COARSE_MS = 1100,

@@ -2,7 +2,7 @@
 #ifndef MAILDIR_MD_SCAN_H
 #define MAILDIR_MD_SCAN_H
 
-#include "maildir/md_box_in.h"
+#include "maildir/md_box_private.h"
 
 /* From base name to message. Values are indices of the caller's. */
 struct md_hash {

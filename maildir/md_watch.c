@@ -6,7 +6,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "maildir/md_box_in.h"
+#include "maildir/md_box_private.h"
 #include "maildir/md_keyword.h"
 
 /* By descriptor, not by path: the folder's directory may have been renamed, and the process may be in a jail. */

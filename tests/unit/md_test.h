@@ -12,7 +12,7 @@
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "maildir/md.h"
-#include "maildir/md_box_in.h"
+#include "maildir/md_box_private.h"
 #include "tests/unit/unit.h"
 
 struct md_test {

@@ -11,7 +11,7 @@
 
 #include "maildir/md_copy.h"
 #include "maildir/md_dir.h"
-#include "maildir/md_pop3_in.h"
+#include "maildir/md_pop3_private.h"
 #include "maildir/md_save.h"
 #include "maildir/md_tree.h"
 #include "maildir/md_watch.h"

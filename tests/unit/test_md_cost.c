@@ -7,7 +7,7 @@
 #include <strings.h>
 
 #include "maildir/md_copy.h"
-#include "maildir/md_pop3_in.h"
+#include "maildir/md_pop3_private.h"
 
 static const char mail[] = "From: a\nSubject: x\n\nhi\n";
 

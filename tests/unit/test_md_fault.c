@@ -9,7 +9,7 @@
 #include <time.h>
 
 #include "maildir/md_copy.h"
-#include "maildir/md_pop3_in.h"
+#include "maildir/md_pop3_private.h"
 #include "maildir/md_save.h"
 #include "maildir/md_tree.h"
 

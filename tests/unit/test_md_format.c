@@ -10,7 +10,7 @@
 #include "maildir/md_keyword.h"
 #include "maildir/md_lock.h"
 #include "maildir/md_name.h"
-#include "maildir/md_pop3_in.h"
+#include "maildir/md_pop3_private.h"
 #include "maildir/md_pop3list.h"
 
 static void test_name(void)

@@ -4,7 +4,7 @@
 #include <dirent.h>
 
 #include "maildir/md_copy.h"
-#include "maildir/md_pop3_in.h"
+#include "maildir/md_pop3_private.h"
 #include "maildir/md_save.h"
 #include "maildir/md_tree.h"
 

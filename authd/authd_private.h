@@ -1,6 +1,6 @@
 /* What the files of the authd process share; private to authd/. */
-#ifndef AUTHD_AUTHD_PRIV_H
-#define AUTHD_AUTHD_PRIV_H
+#ifndef AUTHD_AUTHD_PRIVATE_H
+#define AUTHD_AUTHD_PRIVATE_H
 
 #include "authd/challenges.h"
 #include "authd/jobs.h"

@@ -1,6 +1,6 @@
 /* What a POP3 view is made of: for md_pop3.c, md_pop3list.c and the unit tests. */
-#ifndef MAILDIR_MD_POP3_IN_H
-#define MAILDIR_MD_POP3_IN_H
+#ifndef MAILDIR_MD_POP3_PRIVATE_H
+#define MAILDIR_MD_POP3_PRIVATE_H
 
 #include "maildir/md_pop3.h"
 

@@ -1,7 +1,7 @@
 /* A scan while it goes on: shared by md_scan.c (what is there), md_assign.c (its UIDs) and md_pop3.c (what its list has),
  * and nobody else. */
-#ifndef MAILDIR_MD_SCAN_IN_H
-#define MAILDIR_MD_SCAN_IN_H
+#ifndef MAILDIR_MD_SCAN_PRIVATE_H
+#define MAILDIR_MD_SCAN_PRIVATE_H
 
 #include "maildir/md_lock.h"
 #include "maildir/md_scan.h"

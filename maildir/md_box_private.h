@@ -1,7 +1,7 @@
 /* What an open mailbox is made of: for the files of maildir/ and its unit tests. All others ask through md_box.h, so that
  * what stands behind the answers may change. */
-#ifndef MAILDIR_MD_BOX_IN_H
-#define MAILDIR_MD_BOX_IN_H
+#ifndef MAILDIR_MD_BOX_PRIVATE_H
+#define MAILDIR_MD_BOX_PRIVATE_H
 
 #include "maildir/md_box.h"
 #include "maildir/md_uidlist.h"
