@@ -82,15 +82,15 @@ static void send_away(struct reg *reg, struct reg_session *s, const struct auth_
 static void sign(struct request *rq, struct auth_reply *r)
 {
 	struct authd *a = rq->worker->a;
-	struct hop hop = { .present = true, .client = r->client, .tls = r->client_tls, .ttl = r->ttl };
+	struct forwarded forwarded = { .present = true, .client = r->client, .tls = r->client_tls, .ttl = r->ttl };
 
-	str_copy(hop.session_id, sizeof(hop.session_id), r->session_id);
-	hop.time = r->time = a->pool != NULL ? (uint64_t)time(NULL) : 0;
+	str_copy(forwarded.session_id, sizeof(forwarded.session_id), r->session_id);
+	forwarded.time = r->time = a->pool != NULL ? (uint64_t)time(NULL) : 0;
 	for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++) {
-		hop_sign(&hop, a->pool, r->target[i].host, r->name);
-		memcpy(r->target[i].mac, hop.mac, sizeof(hop.mac));
+		forwarded_sign(&forwarded, a->pool, r->target[i].host, r->name);
+		memcpy(r->target[i].mac, forwarded.mac, sizeof(forwarded.mac));
 		if (r->forward == AUTH_FORWARD_OTHER)
-			hop_token(&hop, a->pool, r->target[i].host, r->name, r->target[i].token);
+			forwarded_token(&forwarded, a->pool, r->target[i].host, r->name, r->target[i].token);
 	}
 }
 
@@ -109,15 +109,15 @@ enum request_state step_grant(struct request *rq)
 
 	r->verdict = AUTH_VERDICT_OK;
 	r->session = random_id(a);
-	if (rq->believed && rq->q.hop.session_id[0] != '\0')
-		str_copy(r->session_id, sizeof(r->session_id), rq->q.hop.session_id);
+	if (rq->believed && rq->q.forwarded.session_id[0] != '\0')
+		str_copy(r->session_id, sizeof(r->session_id), rq->q.forwarded.session_id);
 	else
 		num_hex(r->session, r->session_id);
 	str_copy(r->name, sizeof(r->name), rq->account.name); /* drivers keep to ACCOUNT_NAME_MAX */
 	r->client = rq->client;
 	r->client_tls = rq->client_tls;
 	r->proxied = rq->believed;
-	r->signature = request_hop_signature(rq);
+	r->signature = request_signature(rq);
 	s = reg_add(a->reg, r->session, rq->q.protocol, &rq->client, r->name, (uint32_t)time(NULL));
 	DIE_IF(s == NULL);
 	s->worker = rq->worker;

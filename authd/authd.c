@@ -124,7 +124,7 @@ static bool peer_is_self(struct authd *a, struct msgr *r)
 /* A mailhost has reported its check of our signature to a worker. */
 static bool peer_signature(struct authd *a, struct msgr *r)
 {
-	char host[HOP_HOST_MAX];
+	char host[MAILHOST_MAX];
 	struct peer_signature m;
 
 	if (!peer_signature_read(r, &m))

@@ -45,7 +45,7 @@ struct authd {
 	struct peers *peers;
 	struct loops *loops;
 	struct signers *signers;  /* nodes with an invalid signature, or that do not accept ours */
-	uint64_t signatures[HOP_CHECK_COUNT]; /* of forwarded logins, by result of the check */
+	uint64_t signatures[SIGNATURE_COUNT]; /* of forwarded logins, by result of the check */
 	struct reg *reg;
 	struct cache *cache;
 	struct mac *salts;        /* stands in for `pool` where that makes SCRAM's salts */

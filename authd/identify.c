@@ -1,4 +1,4 @@
-/* The hop that is believed, the challenge that was answered, and the chain of drivers. */
+/* The forwarded that is believed, the challenge that was answered, and the chain of drivers. */
 #include "authd/identify.h"
 
 #include <string.h>
@@ -15,29 +15,29 @@ static void check_signature(struct request *rq)
 	const struct settings *set = a->ctx.set;
 
 	for (int i = 0; i < 2 && rq->signed_for == NULL; i++) {
-		enum hop_check check;
+		enum signature_check check;
 
 		if (set->self[i][0] == '\0')
 			continue;
-		check = hop_verify(&rq->q.hop, a->pool, set->self[i], rq->q.user, (uint64_t)time(NULL));
-		if (rq->signature != HOP_CHECK_CLOCK)
+		check = forwarded_verify(&rq->q.forwarded, a->pool, set->self[i], rq->q.user, (uint64_t)time(NULL));
+		if (rq->signature != SIGNATURE_CLOCK)
 			rq->signature = check;
-		if (check == HOP_CHECK_GOOD)
+		if (check == SIGNATURE_GOOD)
 			rq->signed_for = mem_strdup(set->self[i]); /* the settings may change before the answer is there */
 	}
 	a->signatures[rq->signature]++;
-	if (rq->signature == HOP_CHECK_GOOD)
+	if (rq->signature == SIGNATURE_GOOD)
 		signers_know(a->signers, &rq->q.client);
 }
 
 static void identify(struct request *rq)
 {
 	const struct settings *set = rq->worker->a->ctx.set;
-	const struct hop *hop = &rq->q.hop;
+	const struct forwarded *forwarded = &rq->q.forwarded;
 
 	rq->client = rq->q.client;
 	rq->client_tls = rq->q.tls;
-	if (!hop->present)
+	if (!forwarded->present)
 		return;
 	for (const char *p = set->proxy_PROXY_TRUSTED; *p != '\0' && !rq->believed; p += strcspn(p, " "), p += *p == ' ') {
 		char network[80];
@@ -49,10 +49,10 @@ static void identify(struct request *rq)
 	}
 	check_signature(rq);
 	rq->believed = rq->believed || rq->signed_for != NULL;
-	if (!rq->believed || hop->client.family == 0)
+	if (!rq->believed || forwarded->client.family == 0)
 		return;
-	rq->client = hop->client;
-	rq->client_tls = hop->tls;
+	rq->client = forwarded->client;
+	rq->client_tls = forwarded->tls;
 }
 
 /* The challenge that the question answers, good for this once. False: it should have one. */

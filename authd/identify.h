@@ -4,7 +4,7 @@
 
 #include "authd/request.h"
 
-/* IDENTIFY: the name as the drivers know it, the client that a believed hop stands for, the challenge that was answered. */
+/* IDENTIFY: the name as the drivers know it, the client that a believed forwarded stands for, the challenge that was answered. */
 enum request_state step_identify(struct request *rq);
 /* LOOKUP: queries the chain of drivers from rq->pos on. With VERIFY or VERDICT rq->result is what they say, and rq->account is there
  * if that is AUTH_OK. */

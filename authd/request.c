@@ -190,9 +190,9 @@ void request_send_reply(struct request *rq)
 	mem_wipe(reply.password, sizeof(reply.password));
 }
 
-enum hop_check request_hop_signature(const struct request *rq)
+enum signature_check request_signature(const struct request *rq)
 {
-	return rq->believed ? HOP_CHECK_NONE : rq->signature;
+	return rq->believed ? SIGNATURE_NONE : rq->signature;
 }
 
 enum request_state request_refuse(struct request *rq, enum auth_verdict v, const char *reason)
@@ -203,7 +203,7 @@ enum request_state request_refuse(struct request *rq, enum auth_verdict v, const
 	text_make_plain(reply.reason, ' ');
 	if (rq->believed)
 		reply.client = rq->client; /* so that the forwarding node is not blamed */
-	reply.signature = request_hop_signature(rq);
+	reply.signature = request_signature(rq);
 	reply.delay_ms = v == AUTH_VERDICT_WRONG ? (uint32_t)(rq->worker->a->ctx.set->node_LOGIN_FAIL_DELAY * 1000) : 0;
 	return REQUEST_REFUSE;
 }

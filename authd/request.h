@@ -69,9 +69,9 @@ struct request {
 	uint8_t passed[AUTH_CHAIN_MAX]; /* by position: directories that do not know the account said to go on there; 0: not asked */
 	enum auth_result result;
 	bool no_account;              /* the password is checked against a dummy, for the time it takes */
-	bool believed;                /* the hop is trusted */
-	enum hop_check signature;     /* result of checking the hop's */
-	char *signed_for;             /* our name, as which a node of the pool has signed the hop; NULL: none has */
+	bool believed;                /* the forwarded identity is trusted */
+	enum signature_check signature;     /* result of checking the forwarded identity's */
+	char *signed_for;             /* our name, as which a node of the pool has signed the forwarded identity; NULL: none has */
 	struct net_addr client;
 	bool client_tls;
 	struct route route;
@@ -93,7 +93,7 @@ bool request_keep(struct request *rq);
 /* Sends it, and wipes its secrets. */
 void request_send_reply(struct request *rq);
 /* What the reply reports to the forwarding node about its signature. */
-enum hop_check request_hop_signature(const struct request *rq);
+enum signature_check request_signature(const struct request *rq);
 /* Sends M to W. */
 void worker_send(struct authd_worker *w, const struct msgw *m);
 

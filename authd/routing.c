@@ -20,13 +20,13 @@ enum {
 
 /* --- route: where is its mail --- */
 
-/* The session id that came with the hop is one of ours: the login has been here before. */
+/* The session id that was forwarded is one of ours: the login has been here before. */
 static bool seen_before(struct request *rq)
 {
 	unsigned long long id;
 	char end;
 
-	return sscanf(rq->q.hop.session_id, "%16llx%c", &id, &end) == 1 && reg_find(rq->worker->a->reg, id) != NULL;
+	return sscanf(rq->q.forwarded.session_id, "%16llx%c", &id, &end) == 1 && reg_find(rq->worker->a->reg, id) != NULL;
 }
 
 /* The mail is here. */
@@ -50,7 +50,7 @@ static bool chosen_by_peer(const struct request *rq)
 	return named && rq->signed_for != NULL;
 }
 
-/* Anybody can send hop data that end a login: for `waypost status` it is a loop only if a node has, as far as that can be known. */
+/* Anybody can send forwarded data that end a login: for `waypost status` it is a loop only if a node has, as far as that can be known. */
 static void note_loop(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -72,23 +72,23 @@ static enum request_state refuse_loop(struct request *rq, const char *why)
 
 enum request_state step_route(struct request *rq)
 {
-	const struct hop *hop = &rq->q.hop;
+	const struct forwarded *forwarded = &rq->q.forwarded;
 
 	if (!route_of(rq->worker->a, rq->q.protocol, &rq->account, &rq->route))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, rq->route.why);
 	if (rq->route.n == 0 || chosen_by_peer(rq))
 		return stay_here();
-	/* The last hop may still serve here what is here; it may not send further. */
-	if (hop->present && hop->ttl == 1)
+	/* The last node may still serve here what is here; it may not send further. */
+	if (forwarded->present && forwarded->ttl == 1)
 		return refuse_loop(rq, "was forwarded too often");
-	if (hop->present && seen_before(rq))
+	if (forwarded->present && seen_before(rq))
 		return refuse_loop(rq, "has been here before");
 	return REQUEST_TARGETS;
 }
 
 /* --- targets: at which addresses --- */
 
-_Static_assert((int)ROUTE_NAME_MAX <= (int)HOP_HOST_MAX, "each host of a route fits");
+_Static_assert((int)ROUTE_NAME_MAX <= (int)MAILHOST_MAX, "each host of a route fits");
 
 static void add_target(struct auth_reply *r, const char *host, const struct net_addr *addr)
 {
@@ -295,9 +295,9 @@ static uint8_t hops_left(const struct request *rq)
 {
 	uint8_t ttl = (uint8_t)rq->worker->a->ctx.set->proxy_PROXY_HOPS;
 
-	if (rq->q.hop.present && rq->q.hop.ttl != 0)
-		ttl = MIN(ttl, rq->q.hop.ttl);
-	return (uint8_t)MAX(ttl - 1, 1); /* it is signed, and the last hop reads 0 as 1 */
+	if (rq->q.forwarded.present && rq->q.forwarded.ttl != 0)
+		ttl = MIN(ttl, rq->q.forwarded.ttl);
+	return (uint8_t)MAX(ttl - 1, 1); /* it is signed, and the last node reads 0 as 1 */
 }
 
 enum request_state step_targets(struct request *rq)

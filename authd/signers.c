@@ -16,7 +16,7 @@ enum { ENTRIES_MAX = 64, KNOWN_MAX = 4096, NAME_MAX_LEN = 256 };
 
 struct entry {
 	char name[NAME_MAX_LEN];        /* address or host; "": the entry is free */
-	enum hop_check check;
+	enum signature_check check;
 	bool proven;                    /* it is a node of ours; else one account has come from there */
 	char account[ACCOUNT_NAME_MAX]; /* that one */
 	double seen, said;
@@ -156,7 +156,7 @@ static bool say(struct signers *s, struct entry *e, bool first, double now)
 	return true;
 }
 
-static bool seen(struct signers *s, struct entry *e, enum hop_check check, double now)
+static bool seen(struct signers *s, struct entry *e, enum signature_check check, double now)
 {
 	bool first = !e->proven || e->check != check;
 
@@ -179,7 +179,7 @@ static bool on_this_machine(const struct net_addr *addr)
 	return net_addr_in(addr, "127.0.0.1") || net_addr_in(addr, "::1");
 }
 
-bool signers_bad(struct signers *s, const struct net_addr *addr, enum hop_check check, const char *account, double now)
+bool signers_bad(struct signers *s, const struct net_addr *addr, enum signature_check check, const char *account, double now)
 {
 	bool proven = signers_known(s, addr) || (account != NULL && on_this_machine(addr));
 	char ip[NET_IP_TEXT_MAX];
@@ -197,11 +197,11 @@ bool signers_bad(struct signers *s, const struct net_addr *addr, enum hop_check 
 	return false;
 }
 
-bool signers_reported(struct signers *s, const char *host, enum hop_check check, double now)
+bool signers_reported(struct signers *s, const char *host, enum signature_check check, double now)
 {
 	struct entry *e;
 
-	if (!hop_check_bad(check)) {
+	if (!signature_check_bad(check)) {
 		end(s, SIGNERS_MAILHOSTS, host);
 		return false;
 	}
@@ -222,7 +222,7 @@ unsigned signers_list(const struct signers *s, enum signers_side side, double no
 		const struct entry *e = &s->entry[side][i];
 
 		if (e->proven && fresh(e, now) && now - e->seen < SIGNERS_SHOWN)
-			str_addf(out, "%s%s(%s)", n++ != 0 ? " " : "", e->name, hop_check_word(e->check));
+			str_addf(out, "%s%s(%s)", n++ != 0 ? " " : "", e->name, signature_check_word(e->check));
 	}
 	return n;
 }
@@ -231,22 +231,22 @@ unsigned signers_list(const struct signers *s, enum signers_side side, double no
 
 #define NOT_BELIEVED ": whom they stand for is not believed. "
 
-void signers_log_front(const struct net_addr *addr, enum hop_check check, int64_t seconds, const char *self)
+void signers_log_front(const struct net_addr *addr, enum signature_check check, int64_t seconds, const char *self)
 {
 	char ip[NET_IP_TEXT_MAX];
 
 	net_addr_text(addr, ip);
 	switch (check) {
-	case HOP_CHECK_WRONG:
+	case SIGNATURE_WRONG:
 		log_warn("the logins that [%s] forwards are signed with another pool secret than ours, or for another name than %s"
 		    NOT_BELIEVED "Copy one POOL_SECRETFILE to all nodes and reload them", ip, self);
 		break;
-	case HOP_CHECK_CLOCK:
+	case SIGNATURE_CLOCK:
 		log_warn("the logins that [%s] forwards are signed at another time: its clock is %lld seconds %s ours, and %d may be"
 		    NOT_BELIEVED "Set the clock that is wrong (NTP)", ip, (long long)(seconds < 0 ? -seconds : seconds),
-		    seconds < 0 ? "ahead of" : "behind", HOP_AGE_MAX);
+		    seconds < 0 ? "ahead of" : "behind", FORWARDED_AGE_MAX);
 		break;
-	case HOP_CHECK_MISSING:
+	case SIGNATURE_MISSING:
 		log_warn("the logins that [%s] forwards are not signed, for it has no pool secret"
 		    NOT_BELIEVED "Give it this node's POOL_SECRETFILE, or name it in PROXY_TRUSTED", ip);
 		break;
@@ -258,17 +258,17 @@ void signers_log_front(const struct net_addr *addr, enum hop_check check, int64_
 
 #define REFUSES "mailhost %s does not accept the signature of the logins that this node forwards: "
 
-void signers_log_mailhost(const char *host, enum hop_check check)
+void signers_log_mailhost(const char *host, enum signature_check check)
 {
 	switch (check) {
-	case HOP_CHECK_WRONG:
+	case SIGNATURE_WRONG:
 		log_warn(REFUSES "its pool secret is another one, or it does not call itself %s (PROXY_HOSTNAME). Copy one POOL_SECRETFILE to all "
 		    "nodes and reload them", host, host);
 		break;
-	case HOP_CHECK_CLOCK:
-		log_warn(REFUSES "its clock and ours are more than %d seconds apart. Set the one that is wrong (NTP)", host, HOP_AGE_MAX);
+	case SIGNATURE_CLOCK:
+		log_warn(REFUSES "its clock and ours are more than %d seconds apart. Set the one that is wrong (NTP)", host, FORWARDED_AGE_MAX);
 		break;
-	case HOP_CHECK_MISSING:
+	case SIGNATURE_MISSING:
 		log_warn("mailhost %s has a pool secret, and this node has none to sign the logins that it forwards. Give this node the "
 		    "POOL_SECRETFILE of the others, or name it in their PROXY_TRUSTED", host);
 		break;

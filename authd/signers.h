@@ -12,7 +12,7 @@
 
 #include "lib/net.h"
 #include "lib/str.h"
-#include "node/hop_check.h"
+#include "node/signature_check.h"
 
 enum { SIGNERS_HOUR = 3600, SIGNERS_SHOWN = 600, SIGNERS_LINES = 20 };
 
@@ -37,16 +37,16 @@ bool signers_known(const struct signers *s, const struct net_addr *addr);
 
 /* The signature of a login from ADDR is CHECK (a bad one), at NOW (seconds of any clock that does not jump). ACCOUNT: whose right
  * password came with it; NULL: it was a token. True: it is to be said in the log. */
-bool signers_bad(struct signers *s, const struct net_addr *addr, enum hop_check check, const char *account, double now);
+bool signers_bad(struct signers *s, const struct net_addr *addr, enum signature_check check, const char *account, double now);
 
 /* The mailhost HOST (a node of ours, by its greeting) has reported what it thinks of our signature. True: to be said in the log. */
-bool signers_reported(struct signers *s, const char *host, enum hop_check check, double now);
+bool signers_reported(struct signers *s, const char *host, enum signature_check check, double now);
 /* HOST did not accept our signature lately: that it does again is worth telling. */
 bool signers_suspect(struct signers *s, const char *host);
 
 /* The lines of the log: what is wrong and what to do. SECONDS: how long ago the signature was made, by its clock; SELF: our name. */
-void signers_log_front(const struct net_addr *addr, enum hop_check check, int64_t seconds, const char *self);
-void signers_log_mailhost(const char *host, enum hop_check check);
+void signers_log_front(const struct net_addr *addr, enum signature_check check, int64_t seconds, const char *self);
+void signers_log_mailhost(const char *host, enum signature_check check);
 
 /* Number of nodes on SIDE with trouble within the last SIGNERS_SHOWN seconds; appends "name(word)" of each to OUT, with blanks between. */
 unsigned signers_list(const struct signers *s, enum signers_side side, double now, struct str *out);

@@ -331,8 +331,8 @@ static void add_signatures(struct authd *a, struct str *text)
 	unsigned nfronts = signers_list(a->signers, SIGNERS_FRONTS, clock_now(), &fronts);
 	unsigned nmailhosts = signers_list(a->signers, SIGNERS_MAILHOSTS, clock_now(), &mailhosts);
 
-	for (enum hop_check c = HOP_CHECK_GOOD; c < HOP_CHECK_COUNT; c++)
-		str_addf(text, "%s=%llu\n", hop_check_count_name(c), (unsigned long long)a->signatures[c]);
+	for (enum signature_check c = SIGNATURE_GOOD; c < SIGNATURE_COUNT; c++)
+		str_addf(text, "%s=%llu\n", signature_check_count_name(c), (unsigned long long)a->signatures[c]);
 	str_addf(text, "fronts_not_believed=%u\nfronts_not_believed_list=%s\nnot_believed_by=%u\nnot_believed_by_list=%s\n", nfronts,
 	    str_cstr(&fronts), nmailhosts, str_cstr(&mailhosts));
 	str_fini(&fronts);

@@ -1,10 +1,10 @@
-/* Tokens of other nodes of the pool (hop_token()): each is good once. */
+/* Tokens of other nodes of the pool (forwarded_token()): each is good once. */
 #ifndef AUTHD_USED_TOKENS_H
 #define AUTHD_USED_TOKENS_H
 
 #include "node/msg_auth.h"
 
-/* Tokens (hop_token()) that were taken, so that none is taken twice. Only our nodes can make one: those of the last
+/* Tokens (forwarded_token()) that were taken, so that none is taken twice. Only our nodes can make one: those of the last
  * minutes are all kept. */
 struct used_tokens;
 

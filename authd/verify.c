@@ -20,8 +20,8 @@ static void note_signature(struct request *rq, const char *account)
 {
 	const struct authd *a = rq->worker->a;
 
-	if (hop_check_bad(request_hop_signature(rq)) && signers_bad(a->signers, &rq->q.client, rq->signature, account, clock_now()))
-		signers_log_front(&rq->q.client, rq->signature, (int64_t)time(NULL) - (int64_t)rq->q.hop.time, a->ctx.set->self[0]);
+	if (signature_check_bad(request_signature(rq)) && signers_bad(a->signers, &rq->q.client, rq->signature, account, clock_now()))
+		signers_log_front(&rq->q.client, rq->signature, (int64_t)time(NULL) - (int64_t)rq->q.forwarded.time, a->ctx.set->self[0]);
 }
 
 static enum request_state verdict(struct request *rq, enum auth_result result)
@@ -68,16 +68,16 @@ static enum request_state check_dummy(struct request *rq)
 static enum request_state verify_token(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
-	uint64_t now = (uint64_t)time(NULL), made = rq->q.hop.time;
+	uint64_t now = (uint64_t)time(NULL), made = rq->q.forwarded.time;
 	char reason[AUTH_REASON_MAX];
 
-	if (hop_check_bad(rq->signature) && (rq->believed || rq->signature == HOP_CHECK_CLOCK || signers_known(a->signers, &rq->q.client))) {
+	if (signature_check_bad(rq->signature) && (rq->believed || rq->signature == SIGNATURE_CLOCK || signers_known(a->signers, &rq->q.client))) {
 		note_signature(rq, NULL);
 		snprintf(reason, sizeof(reason), "the token of the forwarding node is not valid here (%s): do both "
-			"have the same pool secret, and do their clocks agree?", hop_check_word(rq->signature));
+			"have the same pool secret, and do their clocks agree?", signature_check_word(rq->signature));
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
-	if (rq->signed_for == NULL || !hop_token_verify(&rq->q.hop, a->pool, rq->signed_for, rq->q.user, rq->q.password))
+	if (rq->signed_for == NULL || !forwarded_token_verify(&rq->q.forwarded, a->pool, rq->signed_for, rq->q.user, rq->q.password))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (made > now + TOKEN_AGE_MAX || made + TOKEN_AGE_MAX < now) {
 		snprintf(reason, sizeof(reason), "the token of the forwarding node was made %llu seconds %s; do the "

@@ -7,7 +7,7 @@
 #include "imapd/imap_id_list.h"
 #include "lib/num.h"
 #include "lib/text.h"
-#include "login/hop_text.h"
+#include "login/forwarded_text.h"
 
 static const char *const reserved[] = {
 	"x-session-id", "x-session-ext-id", "x-originating-ip", "x-originating-port", "x-connected-ip", "x-connected-port",
@@ -30,20 +30,20 @@ static bool quotable(const char *s)
 	return text_is_plain(s);
 }
 
-static void take_hop(struct hop *h, const char *key, const char *value)
+static void take_forwarded(struct forwarded *h, const char *key, const char *value)
 {
 	if (strcasecmp(key, "x-session-id") == 0)
-		hop_text_session(h, value);
+		forwarded_text_session(h, value);
 	else if (strcasecmp(key, "x-originating-ip") == 0)
-		hop_text_ip(h, value);
+		forwarded_text_ip(h, value);
 	else if (strcasecmp(key, "x-originating-port") == 0)
-		hop_text_port(h, value);
+		forwarded_text_port(h, value);
 	else if (strcasecmp(key, "x-proxy-ttl") == 0)
-		hop_text_ttl(h, value);
+		forwarded_text_ttl(h, value);
 	else if (strcasecmp(key, "x-client-transport") == 0)
-		hop_text_transport(h, value);
+		forwarded_text_transport(h, value);
 	else if (strcasecmp(key, "x-waypost-auth") == 0)
-		hop_text_auth(h, value);
+		forwarded_text_auth(h, value);
 }
 
 void imap_id_pair(struct login *l, const char *key, const char *value, size_t value_len, bool believe)
@@ -52,7 +52,7 @@ void imap_id_pair(struct login *l, const char *key, const char *value, size_t va
 
 	if (is_reserved(key)) {
 		if (believe)
-			take_hop(&l->hop, key, value);
+			take_forwarded(&l->forwarded, key, value);
 		return;
 	}
 	/* What could not be quoted, or is too much, is left out: ID is for statistics. */
@@ -87,10 +87,10 @@ static void add_pair(struct str *out, const char *key, const char *value)
 void imap_id_forward(struct login *l, struct str *out, const char *tag)
 {
 	const struct imap_login *il = l->data;
-	char ip[NET_IP_TEXT_MAX], auth[HOP_TEXT_AUTH_MAX], number[NUM_TEXT_MAX];
-	struct hop h;
+	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], number[NUM_TEXT_MAX];
+	struct forwarded h;
 
-	login_next_hop(l, &h);
+	login_forwarded(l, &h);
 	str_adds(out, tag);
 	str_adds(out, " ID (");
 	if (il->id.len != 0) {
@@ -104,7 +104,7 @@ void imap_id_forward(struct login *l, struct str *out, const char *tag)
 	add_pair(out, "x-originating-port", num_text(h.client.port, number));
 	add_pair(out, "x-proxy-ttl", num_text(h.ttl, number));
 	add_pair(out, "x-client-transport", h.tls ? "TLS" : "insecure");
-	if (h.signature != HOP_SIGNATURE_NONE)
-		add_pair(out, "x-waypost-auth", hop_text_auth_make(&h, auth));
+	if (h.signature != FORWARDED_SIGNATURE_NONE)
+		add_pair(out, "x-waypost-auth", forwarded_text_auth_make(&h, auth));
 	str_adds(out, ")\r\n");
 }

@@ -192,7 +192,7 @@ static void welcome(struct imap_session *s)
 	imap_capability(&words, s->set, false);
 	if (s->start->context[0] != '\0')
 		bio_printf(&s->io, "%s OK [CAPABILITY %s] LOGIN Ok.%s\r\n", s->start->context, str_cstr(&words),
-		    hop_check_note(s->start->signature));
+		    signature_check_note(s->start->signature));
 	else
 		bio_printf(&s->io, "* PREAUTH [CAPABILITY %s] Waypost ready.\r\n", str_cstr(&words));
 	str_fini(&words);

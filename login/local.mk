@@ -3,7 +3,7 @@ noinst_LIBRARIES += login/liblogin.a
 login_liblogin_a_SOURCES = \
 	login/acceptor.c login/acceptor.h \
 	login/login.c login/login.h \
-	login/hop_text.c login/hop_text.h \
+	login/forwarded_text.c login/forwarded_text.h \
 	login/login_sasl.c login/login_sasl.h \
 	login/node_mark.c login/node_mark.h \
 	login/relayed.c login/relayed.h \

@@ -468,7 +468,7 @@ static void tell_signature(struct login *l, bool taken)
 {
 	bool good = taken && l->peer.mark == NODE_MARK_OTHER && l->reply->report_signature;
 
-	if (hop_check_bad(l->peer.signature) || good)
+	if (signature_check_bad(l->peer.signature) || good)
 		worker_peer_signature(l->worker, login_target(l)->host, l->peer.signature);
 }
 
@@ -737,7 +737,7 @@ void login_add_token(const struct login *l, struct str *out)
 
 	str_room(&raw, ACCOUNT_NAME_MAX + TOKEN_TEXT_MAX);
 	str_add(&raw, l->reply->name, strlen(l->reply->name) + 1);
-	str_adds(&raw, hop_token_text(login_target(l)->token, token));
+	str_adds(&raw, forwarded_token_text(login_target(l)->token, token));
 	b64_encode(out, raw.data, raw.len);
 	str_fini_secret(&raw);
 	mem_wipe(token, sizeof(token));
@@ -789,13 +789,13 @@ enum backend_step login_unfit(struct login *l)
 void login_take_note(struct login *l, const char *line)
 {
 	if (l->peer.mark == NODE_MARK_OTHER)
-		l->peer.signature = hop_check_read(line);
+		l->peer.signature = signature_check_read(line);
 }
 
 void login_add_note(const struct login *l, struct str *out)
 {
 	if (l->reply != NULL)
-		str_adds(out, hop_check_note(l->reply->signature));
+		str_adds(out, signature_check_note(l->reply->signature));
 }
 
 const struct auth_target *login_target(const struct login *l)
@@ -803,7 +803,7 @@ const struct auth_target *login_target(const struct login *l)
 	return &l->reply->target[backend_index(l->backend)];
 }
 
-void login_next_hop(const struct login *l, struct hop *out)
+void login_forwarded(const struct login *l, struct forwarded *out)
 {
 	const struct auth_reply *a = l->reply;
 
@@ -813,7 +813,7 @@ void login_next_hop(const struct login *l, struct hop *out)
 	out->client = a->client;
 	out->tls = a->client_tls;
 	out->ttl = a->ttl;
-	out->signature = a->time != 0 ? HOP_SIGNATURE_MADE : l->peer.mark == NODE_MARK_OTHER ? HOP_SIGNATURE_NO_SECRET : HOP_SIGNATURE_NONE;
+	out->signature = a->time != 0 ? FORWARDED_SIGNATURE_MADE : l->peer.mark == NODE_MARK_OTHER ? FORWARDED_SIGNATURE_NO_SECRET : FORWARDED_SIGNATURE_NONE;
 	out->time = a->time;
 	memcpy(out->mac, login_target(l)->mac, sizeof(out->mac));
 }

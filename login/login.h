@@ -103,7 +103,7 @@ struct login_peer {
 	bool as_master;           /* the login is PROXY_MASTER_USER's */
 	enum login_stop stop;
 	enum node_mark mark;      /* of its greeting */
-	enum hop_check signature; /* its check of ours */
+	enum signature_check signature; /* its check of ours */
 };
 
 struct login {
@@ -133,7 +133,7 @@ struct login {
 	const char *method;          /* "LOGIN", "PLAIN", ...: for the log */
 	enum auth_mech talk;         /* authd keeps a challenge of this mechanism, or what came of it, for `request`;
 	                              * AUTH_MECH_PASSWORD: nothing */
-	struct hop hop;              /* from ID or XCLIENT; only the first one is used */
+	struct forwarded forwarded;              /* from ID or XCLIENT; only the first one is used */
 	/* From authd: */
 	struct auth_reply *reply;
 	struct backend *backend;
@@ -168,8 +168,8 @@ enum backend_step login_unfit(struct login *l);
 void login_take_note(struct login *l, const char *line);
 /* Appends the report to the forwarding node about its signature: "" in most cases. */
 void login_add_note(const struct login *l, struct str *out);
-/* The hop that the login sends on to that peer. */
-void login_next_hop(const struct login *l, struct hop *out);
+/* The forwarded that the login sends on to that peer. */
+void login_forwarded(const struct login *l, struct forwarded *out);
 
 /* The engine, for the worker: each of these may be the end of L, which is no login any more then. This one takes over the accepted
  * socket FD. */

@@ -205,7 +205,7 @@ void worker_ask_authd(struct worker *w, struct login *l)
 	q.client = l->client;
 	q.local_port = l->local_port;
 	q.tls = false;
-	q.hop = l->hop;
+	q.forwarded = l->forwarded;
 	auth_request_write(&out, &q);
 	if (chan_post(w->authd, &out) != 0)
 		drop_slot(w, l);
@@ -248,7 +248,7 @@ void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enu
 		log_warn("authd does not read its messages");
 }
 
-void worker_peer_signature(struct worker *w, const char *host, enum hop_check check)
+void worker_peer_signature(struct worker *w, const char *host, enum signature_check check)
 {
 	peer_signature_write(&out, host, check);
 	if (w->authd != NULL && chan_post(w->authd, &out) != 0)

@@ -39,7 +39,7 @@ void worker_session_end(struct worker *w, uint64_t session);
 /* Tells authd what the login of SESSION has shown of its target number TARGET. */
 void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enum peer_result result);
 /* Tells authd what HOST, a node of ours, thinks of our signature. */
-void worker_peer_signature(struct worker *w, const char *host, enum hop_check check);
+void worker_peer_signature(struct worker *w, const char *host, enum signature_check check);
 /* Tells authd that the name HOST of L's account, at PORT, has led back to this node. */
 void worker_peer_self(struct worker *w, const struct login *l, const char *host, uint16_t port);
 /* The peer that is its target number TARGET has taken the login of SESSION: authd counts it no more among those under way. It is told in passing, with the

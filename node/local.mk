@@ -2,8 +2,8 @@
 noinst_LIBRARIES += node/libnode.a
 node_libnode_a_SOURCES = \
 	node/account.c node/account.h \
-	node/hop.c node/hop.h \
-	node/hop_check.c node/hop_check.h \
+	node/forwarded.c node/forwarded.h \
+	node/signature_check.c node/signature_check.h \
 	node/msg_auth.c node/msg_auth.h \
 	node/msg_control.c node/msg_control.h \
 	node/msg_session.c node/msg_session.h \

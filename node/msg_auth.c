@@ -32,7 +32,7 @@ enum auth_exchange auth_mech_exchange(enum auth_mech m)
 	return m < AUTH_MECH_COUNT ? mechs[m].exchange : AUTH_EXCHANGE_ONCE;
 }
 
-static void hop_write(struct msgw *w, const struct hop *h)
+static void forwarded_write(struct msgw *w, const struct forwarded *h)
 {
 	msgw_u8(w, h->present);
 	if (!h->present)
@@ -46,7 +46,7 @@ static void hop_write(struct msgw *w, const struct hop *h)
 	msgw_bytes(w, h->mac, sizeof(h->mac));
 }
 
-static void hop_read(struct msgr *r, struct hop *h)
+static void forwarded_read(struct msgr *r, struct forwarded *h)
 {
 	memset(h, 0, sizeof(*h));
 	h->present = msgr_bool(r);
@@ -58,7 +58,7 @@ static void hop_read(struct msgr *r, struct hop *h)
 	net_addr_read(r, &h->client);
 	h->tls = msgr_bool(r);
 	h->ttl = msgr_u8(r);
-	h->signature = (enum hop_signature)msgr_below(r, HOP_SIGNATURE_COUNT);
+	h->signature = (enum forwarded_signature)msgr_below(r, FORWARDED_SIGNATURE_COUNT);
 	h->time = msgr_u64(r);
 	msgr_fixed(r, h->mac, sizeof(h->mac));
 }
@@ -74,7 +74,7 @@ void auth_request_write(struct msgw *w, const struct auth_request *q)
 	net_addr_write(w, &q->client);
 	msgw_u16(w, q->local_port);
 	msgw_u8(w, q->tls);
-	hop_write(w, &q->hop);
+	forwarded_write(w, &q->forwarded);
 }
 
 bool auth_request_read(struct msgr *r, struct auth_request *q)
@@ -88,7 +88,7 @@ bool auth_request_read(struct msgr *r, struct auth_request *q)
 	net_addr_read(r, &q->client);
 	q->local_port = msgr_u16(r);
 	q->tls = msgr_bool(r);
-	hop_read(r, &q->hop);
+	forwarded_read(r, &q->forwarded);
 	if (msgr_end(r))
 		return true;
 	mem_wipe(q, sizeof(*q));
@@ -215,7 +215,7 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 	msgr_str(r, a->reason, sizeof(a->reason));
 	a->delay_ms = msgr_u32(r);
 	net_addr_read(r, &a->client);
-	a->signature = (enum hop_check)msgr_below(r, HOP_CHECK_COUNT);
+	a->signature = (enum signature_check)msgr_below(r, SIGNATURE_COUNT);
 	if (r->bad || a->verdict != AUTH_VERDICT_OK)
 		return msgr_end(r);
 	a->session = msgr_u64(r);

@@ -15,7 +15,7 @@
 
 #include "lib/msg.h"
 #include "node/account.h"
-#include "node/hop.h"
+#include "node/forwarded.h"
 #include "node/msg_channel.h"
 
 enum {
@@ -40,7 +40,7 @@ enum auth_exchange {
 	X(CRAM_MD5, "CRAM-MD5", CHALLENGE)   /* RFC 2195: HMAC of the challenge; the next two: the same with another hash */ \
 	X(CRAM_SHA1, "CRAM-SHA1", CHALLENGE) \
 	X(CRAM_SHA256, "CRAM-SHA256", CHALLENGE) \
-	X(TOKEN, "X-WAYPOST-TOKEN", ONCE)    /* another node of the pool has proven it: see hop_token() */ \
+	X(TOKEN, "X-WAYPOST-TOKEN", ONCE)    /* another node of the pool has proven it: see forwarded_token() */ \
 	X(SCRAM_SHA_1, "SCRAM-SHA-1", STEPS) /* RFC 5802; the next one RFC 7677 */ \
 	X(SCRAM_SHA_256, "SCRAM-SHA-256", STEPS)
 enum auth_mech {
@@ -62,7 +62,7 @@ struct auth_request {
 	struct net_addr client;    /* of the socket */
 	uint16_t local_port;
 	bool tls;                  /* on this connection */
-	struct hop hop;
+	struct forwarded forwarded;
 };
 
 /* How a login ended. The columns: name, word for the log, name of its count in `waypost status`. */
@@ -86,9 +86,9 @@ const char *auth_verdict_word(enum auth_verdict v);
 /* One address of a peer that may take the login, and our signature for that peer. */
 struct auth_target {
 	struct net_addr addr;
-	char host[HOP_HOST_MAX];           /* its name in mailhost */
-	uint8_t mac[HOP_MAC_LEN];
-	uint8_t token[HOP_MAC_LEN];        /* with AUTH_FORWARD_OTHER, if signed */
+	char host[MAILHOST_MAX];           /* its name in mailhost */
+	uint8_t mac[FORWARDED_MAC_LEN];
+	uint8_t token[FORWARDED_MAC_LEN];        /* with AUTH_FORWARD_OTHER, if signed */
 };
 
 /* What the login at the peer is made with. */
@@ -113,10 +113,10 @@ struct auth_reply {
 	char reason[AUTH_REASON_MAX];      /* for the log; "" = the verdict says it all */
 	uint32_t delay_ms;                 /* delay before a refusal is sent */
 	struct net_addr client;            /* whom the login stands for; family 0 with a refusal: the client of the socket */
-	enum hop_check signature;          /* to report to the forwarding node */
+	enum signature_check signature;          /* to report to the forwarding node */
 	/* With AUTH_VERDICT_OK: */
 	uint64_t session;                  /* the register's number; told back with SESSION_END */
-	char session_id[SESSION_ID_MAX];   /* for logs and the next hop */
+	char session_id[SESSION_ID_MAX];   /* for logs and the next node */
 	char name[ACCOUNT_NAME_MAX];       /* canonical account name */
 	bool client_tls;                   /* ... and whether that client speaks TLS */
 	bool proxied;                      /* it came from another node that is believed */

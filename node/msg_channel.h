@@ -119,6 +119,6 @@ struct chan *msg_channel_open(struct ev_loop *loop, int sock, chan_fn *on_msg, c
  * not; WHO ("authd") has sent it. */
 bool msg_channel_skips(const struct chan *c, const struct msgr *r, const char *who);
 
-enum { TICKET_LEN = 16, HOP_HOST_MAX = 256 /* bytes of a mailhost with NUL */ };
+enum { TICKET_LEN = 16, MAILHOST_MAX = 256 /* bytes of a mailhost with NUL */ };
 
 #endif

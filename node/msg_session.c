@@ -107,7 +107,7 @@ bool peer_self_read(struct msgr *r, struct peer_self *m)
 	return msgr_end(r);
 }
 
-void peer_signature_write(struct msgw *w, const char *host, enum hop_check check)
+void peer_signature_write(struct msgw *w, const char *host, enum signature_check check)
 {
 	msgw_begin(w, PEER_SIGNATURE);
 	msgw_str(w, host);
@@ -117,6 +117,6 @@ void peer_signature_write(struct msgw *w, const char *host, enum hop_check check
 bool peer_signature_read(struct msgr *r, struct peer_signature *m)
 {
 	msgr_str(r, m->host, sizeof(m->host));
-	m->check = (enum hop_check)msgr_below(r, HOP_CHECK_COUNT);
+	m->check = (enum signature_check)msgr_below(r, SIGNATURE_COUNT);
 	return msgr_end(r);
 }

@@ -6,7 +6,7 @@
 #include "lib/msg.h"
 #include "lib/net.h"
 #include "node/account.h"
-#include "node/hop_check.h"
+#include "node/signature_check.h"
 #include "node/msg_channel.h"
 
 /* SESSION_END: the session is over. */
@@ -49,7 +49,7 @@ bool peer_result_read(struct msgr *r, struct session_target *m);
 /* PEER_SELF: a login to HOST has led back to this node. */
 struct peer_self {
 	enum protocol protocol;
-	char host[HOP_HOST_MAX];
+	char host[MAILHOST_MAX];
 	uint16_t port;
 };
 void peer_self_write(struct msgw *w, enum protocol protocol, const char *host, uint16_t port);
@@ -57,10 +57,10 @@ bool peer_self_read(struct msgr *r, struct peer_self *m);
 
 /* PEER_SIGNATURE: what HOST thinks of our signature. */
 struct peer_signature {
-	char host[HOP_HOST_MAX];
-	enum hop_check check;
+	char host[MAILHOST_MAX];
+	enum signature_check check;
 };
-void peer_signature_write(struct msgw *w, const char *host, enum hop_check check);
+void peer_signature_write(struct msgw *w, const char *host, enum signature_check check);
 bool peer_signature_read(struct msgr *r, struct peer_signature *m);
 
 #endif

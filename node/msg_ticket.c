@@ -30,7 +30,7 @@ bool ticket_read(struct msgr *r, struct ticket_grant *m)
 	net_addr_read(r, &m->client);
 	m->proxied = msgr_bool(r);
 	m->tls = msgr_bool(r);
-	m->signature = (enum hop_check)msgr_below(r, HOP_CHECK_COUNT);
+	m->signature = (enum signature_check)msgr_below(r, SIGNATURE_COUNT);
 	return msgr_end(r);
 }
 

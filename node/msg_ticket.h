@@ -20,7 +20,7 @@ struct ticket_grant {
 	char session_id[SESSION_ID_MAX];
 	struct net_addr client;
 	bool proxied, tls;         /* as in struct session_start */
-	enum hop_check signature;  /* what the answer to the login tells the node before */
+	enum signature_check signature;  /* what the answer to the login tells the node before */
 };
 void ticket_write(struct msgw *w, const struct ticket_grant *m);
 /* M->account must be a record that account_fini() may be given, before and after. */

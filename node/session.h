@@ -5,7 +5,7 @@
 
 #include "lib/bio.h"
 #include "lib/net.h"
-#include "node/hop_check.h"
+#include "node/signature_check.h"
 #include "settings/settings.h"
 
 enum { SESSION_ID_MAX = 64, SESSION_CONTEXT_MAX = 256, SESSION_LEFTOVER_MAX = 32 * 1024 };
@@ -51,7 +51,7 @@ struct session_start {
 	size_t leftover_len;
 	bool proxied;             /* the login came from another node of the pool */
 	bool tls;                 /* the client uses TLS with the first node */
-	enum hop_check signature; /* to report to the forwarding node, with the reply to the login */
+	enum signature_check signature; /* to report to the forwarding node, with the reply to the login */
 	int64_t began;            /* clock_seconds() at the start, for time= in the log */
 	struct session_counters *counters; /* never NULL */
 	const struct settings *set;

@@ -7,7 +7,7 @@
 #include "lib/b64.h"
 #include "lib/mem.h"
 #include "lib/text.h"
-#include "login/hop_text.h"
+#include "login/forwarded_text.h"
 #include "login/node_mark.h"
 #include "pop3d/pop3_capa.h"
 
@@ -200,20 +200,20 @@ static enum login_event cmd_auth(struct login *l, struct args *a)
 }
 
 /* XCLIENT KEY=VALUE ...; unknown keys are passed over. What it says counts once, and only if authd believes it. */
-static void take_xclient(struct hop *h, const char *key, const char *value)
+static void take_xclient(struct forwarded *h, const char *key, const char *value)
 {
 	if (strcasecmp(key, "ADDR") == 0)
-		hop_text_ip(h, strncasecmp(value, "IPV6:", 5) == 0 ? value + 5 : value);
+		forwarded_text_ip(h, strncasecmp(value, "IPV6:", 5) == 0 ? value + 5 : value);
 	else if (strcasecmp(key, "PORT") == 0)
-		hop_text_port(h, value);
+		forwarded_text_port(h, value);
 	else if (strcasecmp(key, "SESSION") == 0)
-		hop_text_session(h, value);
+		forwarded_text_session(h, value);
 	else if (strcasecmp(key, "TTL") == 0)
-		hop_text_ttl(h, value);
+		forwarded_text_ttl(h, value);
 	else if (strcasecmp(key, "CLIENT-TRANSPORT") == 0)
-		hop_text_transport(h, value);
+		forwarded_text_transport(h, value);
 	else if (strcasecmp(key, "WAYPOST-AUTH") == 0)
-		hop_text_auth(h, value);
+		forwarded_text_auth(h, value);
 }
 
 static enum login_event cmd_xclient(struct login *l, struct args *a)
@@ -227,7 +227,7 @@ static enum login_event cmd_xclient(struct login *l, struct args *a)
 		if (eq == NULL)
 			continue;
 		*eq = '\0';
-		take_xclient(&l->hop, word, eq + 1);
+		take_xclient(&l->forwarded, word, eq + 1);
 	}
 	pl->xclient_seen = true;
 	mem_free(&text);

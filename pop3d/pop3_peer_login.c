@@ -7,7 +7,7 @@
 #include "lib/mem.h"
 #include "lib/num.h"
 #include "lib/str.h"
-#include "login/hop_text.h"
+#include "login/forwarded_text.h"
 #include "login/node_mark.h"
 #include "pop3d/pop3_login.h"
 
@@ -32,10 +32,10 @@ static void add_attribute(struct str *out, const char *name, const char *value)
 /* XCLIENT knows no quoting: a value is text without blanks and control characters, as all of ours are. */
 static void add_xclient(struct login *l, struct str *out)
 {
-	char ip[NET_IP_TEXT_MAX], auth[HOP_TEXT_AUTH_MAX], number[NUM_TEXT_MAX];
-	struct hop h;
+	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], number[NUM_TEXT_MAX];
+	struct forwarded h;
 
-	login_next_hop(l, &h);
+	login_forwarded(l, &h);
 	str_adds(out, "XCLIENT ADDR=");
 	str_adds(out, h.client.family == AF_INET6 ? "IPV6:" : "");
 	str_adds(out, net_addr_text(&h.client, ip));
@@ -43,8 +43,8 @@ static void add_xclient(struct login *l, struct str *out)
 	add_attribute(out, " SESSION=", h.session_id);
 	add_attribute(out, " TTL=", num_text(h.ttl, number));
 	add_attribute(out, " CLIENT-TRANSPORT=", h.tls ? "TLS" : "insecure");
-	if (h.signature != HOP_SIGNATURE_NONE)
-		add_attribute(out, " WAYPOST-AUTH=", hop_text_auth_make(&h, auth));
+	if (h.signature != FORWARDED_SIGNATURE_NONE)
+		add_attribute(out, " WAYPOST-AUTH=", forwarded_text_auth_make(&h, auth));
 	str_adds(out, "\r\n");
 }
 

@@ -57,7 +57,7 @@ static bool open_box(struct pop3 *s)
 	}
 	if (s->root.why[0] != '\0')
 		log_error("new messages of %s stay hidden: %s", s->start->user, s->root.why);
-	bio_printf(&s->bio, "+OK logged in.%s\r\n", hop_check_note(s->start->signature));
+	bio_printf(&s->bio, "+OK logged in.%s\r\n", signature_check_note(s->start->signature));
 	return true;
 }
 

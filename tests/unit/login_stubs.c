@@ -18,7 +18,7 @@ bool worker_hand_off(struct worker *w UNUSED, struct login *l UNUSED) { abort();
 void worker_session_end(struct worker *w UNUSED, uint64_t session UNUSED) { abort(); }
 void worker_peer_result(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED, enum peer_result result UNUSED) { abort(); }
 void worker_peer_self(struct worker *w UNUSED, const struct login *l UNUSED, const char *host UNUSED, uint16_t port UNUSED) { abort(); }
-void worker_peer_signature(struct worker *w UNUSED, const char *host UNUSED, enum hop_check check UNUSED) { abort(); }
+void worker_peer_signature(struct worker *w UNUSED, const char *host UNUSED, enum signature_check check UNUSED) { abort(); }
 void worker_arrived(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED) { abort(); }
 void worker_relay(struct worker *w UNUSED, struct login *l UNUSED, struct conn *client UNUSED, struct conn *peer UNUSED,
     struct str *to_client UNUSED, struct str *to_server UNUSED) { abort(); }

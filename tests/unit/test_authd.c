@@ -23,13 +23,13 @@ static void make_request(struct auth_request *q)
 	strcpy(q->password, "secret");
 	net_addr_parse(&q->client, "192.0.2.7", 4711);
 	q->local_port = 110;
-	q->hop.present = true;
-	strcpy(q->hop.session_id, "abc");
-	net_addr_parse(&q->hop.client, "2001:db8::1", 5);
-	q->hop.tls = true;
-	q->hop.ttl = 3;
-	q->hop.signature = HOP_SIGNATURE_MADE;
-	q->hop.time = 1000000;
+	q->forwarded.present = true;
+	strcpy(q->forwarded.session_id, "abc");
+	net_addr_parse(&q->forwarded.client, "2001:db8::1", 5);
+	q->forwarded.tls = true;
+	q->forwarded.ttl = 3;
+	q->forwarded.signature = FORWARDED_SIGNATURE_MADE;
+	q->forwarded.time = 1000000;
 }
 
 static void test_request(void)
@@ -54,7 +54,7 @@ static void test_request(void)
 static void test_request_controls(void)
 {
 	static struct auth_request q, back;
-	char *const member[] = { q.user, q.password, q.hop.session_id };
+	char *const member[] = { q.user, q.password, q.forwarded.session_id };
 	struct msgr r;
 
 	for (unsigned c = 1; c < 256; c++)
@@ -105,7 +105,7 @@ static void test_challenge(void)
 /* The message in W is taken up to any byte of it, and freed: the memory, which is the next answer's, tells no secret of it. */
 static void check_wiped(void)
 {
-	uint8_t ticket[TICKET_LEN], token[HOP_MAC_LEN];
+	uint8_t ticket[TICKET_LEN], token[FORWARDED_MAC_LEN];
 	struct auth_reply *a;
 	struct msgr r;
 
@@ -162,20 +162,20 @@ static void test_reply(void)
 	net_addr_parse(&a.client, "192.0.2.7", 1);
 	a.ntargets = 2;
 	a.report_signature = true;
-	a.signature = HOP_CHECK_UNKNOWN;
+	a.signature = SIGNATURE_UNKNOWN;
 	a.more = AUTH_MORE_NAMES;
 	a.peer_ms = 4711;
 	for (int i = 0; i < 2; i++) {
 		net_addr_parse(&a.target[i].addr, i == 0 ? "127.0.0.2" : "::2", 143);
 		strcpy(a.target[i].host, i == 0 ? "b" : "c");
-		memset(a.target[i].mac, i + 1, HOP_MAC_LEN);
+		memset(a.target[i].mac, i + 1, FORWARDED_MAC_LEN);
 	}
 	a.ttl = 4;
 	a.time = 12;
 	for (int local = 0; local < 4; local++) {
 		a.forward = (enum auth_forward)(local % 3);
 		if (a.forward == AUTH_FORWARD_OTHER)
-			memset(a.target[1].token, 9, HOP_MAC_LEN);
+			memset(a.target[1].token, 9, FORWARDED_MAC_LEN);
 		memset(a.master, 0, sizeof(a.master));
 		memset(a.password, 0, sizeof(a.password));
 		strcpy(a.master, a.forward == AUTH_FORWARD_OTHER ? "master" : "");
@@ -206,15 +206,15 @@ static void test_reply(void)
 	msgr_begin(&r, w.buf, w.len);
 	CU_ASSERT(!auth_reply_read(&r, &back));
 	a.local = true;
-	a.signature = HOP_CHECK_COUNT;
+	a.signature = SIGNATURE_COUNT;
 	auth_reply_write(&w, &a);
 	msgr_begin(&r, w.buf, w.len);
 	CU_ASSERT(!auth_reply_read(&r, &back));
 }
 
-static struct hop make_hop(void)
+static struct forwarded make_forwarded(void)
 {
-	struct hop h = { .session_id = "s1", .ttl = 3, .signature = HOP_SIGNATURE_MADE, .time = 1000000 };
+	struct forwarded h = { .session_id = "s1", .ttl = 3, .signature = FORWARDED_SIGNATURE_MADE, .time = 1000000 };
 
 	net_addr_parse(&h.client, "192.0.2.7", 1234);
 	return h;
@@ -223,25 +223,25 @@ static struct hop make_hop(void)
 static void test_hop(void)
 {
 	struct mac *pool = mac_new("secret", 6), *foreign = mac_new("secret2", 7);
-	struct hop h = make_hop(), other;
+	struct forwarded h = make_forwarded(), other;
 
-	hop_sign(&h, pool, "NodeA.example.com.", "u");
-#define IS(check, hop, pool, host, user, now) CU_ASSERT_EQUAL(hop_verify(hop, pool, host, user, now), HOP_CHECK_##check)
+	forwarded_sign(&h, pool, "NodeA.example.com.", "u");
+#define IS(check, forwarded, pool, host, user, now) CU_ASSERT_EQUAL(forwarded_verify(forwarded, pool, host, user, now), SIGNATURE_##check)
 	IS(GOOD, &h, pool, "nodea.example.com", "u", 1000000);
-	IS(GOOD, &h, pool, "nodea.example.com", "u", 1000000 + HOP_AGE_MAX);
-	IS(GOOD, &h, pool, "nodea.example.com", "u", 1000000 - HOP_AGE_MAX);
-	IS(CLOCK, &h, pool, "nodea.example.com", "u", 1000001 + HOP_AGE_MAX);
-	IS(CLOCK, &h, pool, "nodea.example.com", "u", 999999 - HOP_AGE_MAX);
+	IS(GOOD, &h, pool, "nodea.example.com", "u", 1000000 + FORWARDED_AGE_MAX);
+	IS(GOOD, &h, pool, "nodea.example.com", "u", 1000000 - FORWARDED_AGE_MAX);
+	IS(CLOCK, &h, pool, "nodea.example.com", "u", 1000001 + FORWARDED_AGE_MAX);
+	IS(CLOCK, &h, pool, "nodea.example.com", "u", 999999 - FORWARDED_AGE_MAX);
 	IS(WRONG, &h, foreign, "nodea.example.com", "u", 1000000);
-	IS(WRONG, &h, foreign, "nodea.example.com", "u", 1000001 + HOP_AGE_MAX); /* who does not know the secret learns of no clock */
+	IS(WRONG, &h, foreign, "nodea.example.com", "u", 1000001 + FORWARDED_AGE_MAX); /* who does not know the secret learns of no clock */
 	IS(UNKNOWN, &h, NULL, "nodea.example.com", "u", 1000000);
 	IS(WRONG, &h, pool, "nodeb.example.com", "u", 1000000);
 	IS(WRONG, &h, pool, "nodea.example.com", "v", 1000000);
 	other = h;
-	other.signature = HOP_SIGNATURE_NO_SECRET;
+	other.signature = FORWARDED_SIGNATURE_NO_SECRET;
 	IS(MISSING, &other, pool, "nodea.example.com", "u", 1000000);
 	IS(NONE, &other, NULL, "nodea.example.com", "u", 1000000); /* neither has one */
-	other.signature = HOP_SIGNATURE_NONE;
+	other.signature = FORWARDED_SIGNATURE_NONE;
 	IS(NONE, &other, pool, "nodea.example.com", "u", 1000000); /* a server that is no node of ours */
 	IS(NONE, &other, NULL, "nodea.example.com", "u", 1000000);
 #define CHANGED(change) other = h; change; IS(WRONG, &other, pool, "nodea.example.com", "u", 1000000)
@@ -261,27 +261,27 @@ static void test_token(void)
 {
 	struct mac *pool = mac_new("secret", 6), *foreign = mac_new("secret2", 7);
 	struct used_tokens *t = used_tokens_new();
-	uint8_t token[HOP_MAC_LEN];
+	uint8_t token[FORWARDED_MAC_LEN];
 	char text[TOKEN_TEXT_MAX], again[TOKEN_TEXT_MAX];
-	struct hop h = make_hop(), other;
+	struct forwarded h = make_forwarded(), other;
 
-	hop_sign(&h, pool, "a", "u");
-	hop_token(&h, pool, "A.", "u", token);
-	CU_ASSERT_EQUAL(strlen(hop_token_text(token, text)), TOKEN_TEXT_MAX - 1);
-	CU_ASSERT(hop_token_verify(&h, pool, "a", "u", text));
-	CU_ASSERT_FALSE(hop_token_verify(&h, foreign, "a", "u", text));
-	CU_ASSERT_FALSE(hop_token_verify(&h, NULL, "a", "u", text));
-	CU_ASSERT_FALSE(hop_token_verify(&h, pool, "b", "u", text));
-	CU_ASSERT_FALSE(hop_token_verify(&h, pool, "a", "v", text));
-	CU_ASSERT_FALSE(hop_token_verify(&h, pool, "a", "u", ""));
-	/* What everybody sees, the signature of the hop, is no token. */
-	CU_ASSERT_FALSE(hop_token_verify(&h, pool, "a", "u", hop_token_text(h.mac, again)));
+	forwarded_sign(&h, pool, "a", "u");
+	forwarded_token(&h, pool, "A.", "u", token);
+	CU_ASSERT_EQUAL(strlen(forwarded_token_text(token, text)), TOKEN_TEXT_MAX - 1);
+	CU_ASSERT(forwarded_token_verify(&h, pool, "a", "u", text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, foreign, "a", "u", text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, NULL, "a", "u", text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "b", "u", text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "v", text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", ""));
+	/* What everybody sees, the signature of the identity, is no token. */
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", forwarded_token_text(h.mac, again)));
 	other = h;
 	other.time++;
-	CU_ASSERT_FALSE(hop_token_verify(&other, pool, "a", "u", text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&other, pool, "a", "u", text));
 	other = h;
 	other.session_id[0]++;
-	CU_ASSERT_FALSE(hop_token_verify(&other, pool, "a", "u", text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&other, pool, "a", "u", text));
 	CU_ASSERT(used_tokens_take(t, text, 100));
 	CU_ASSERT_FALSE(used_tokens_take(t, text, 100));
 	CU_ASSERT(used_tokens_take(t, again, 100 + TOKEN_AGE_MAX));

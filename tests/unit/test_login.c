@@ -3,7 +3,7 @@
 
 #include "imapd/imap_id_list.h"
 #include "imapd/imap_login.h"
-#include "login/hop_text.h"
+#include "login/forwarded_text.h"
 #include "login/node_mark.h"
 #include "pop3d/pop3_login.h"
 #include "tests/unit/login_stubs.h"
@@ -211,54 +211,54 @@ static void test_imap_id(void)
 	login_stub_init(&l, &imap_login_dialect, set);
 	login_stub_feed(&l, in, strlen(in), strlen(in), &log);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&((struct imap_login *)l.data)->id), "\"name\" \"x\"");
-	CU_ASSERT(l.hop.present);
-	CU_ASSERT_EQUAL(l.hop.ttl, 3);
-	CU_ASSERT_EQUAL(l.hop.client.family, AF_INET);
+	CU_ASSERT(l.forwarded.present);
+	CU_ASSERT_EQUAL(l.forwarded.ttl, 3);
+	CU_ASSERT_EQUAL(l.forwarded.client.family, AF_INET);
 	/* The first one counts. */
 	in = "b ID (\"x-proxy-ttl\" \"200\")\r\n";
 	login_stub_feed(&l, in, strlen(in), strlen(in), &log);
-	CU_ASSERT_EQUAL(l.hop.ttl, 3);
+	CU_ASSERT_EQUAL(l.forwarded.ttl, 3);
 	login_stub_fini(&l);
 	str_fini(&log);
 }
 
-/* A hop's signature: what is written is read; a text that is cut, longer or in capitals is none. */
+/* A forwarded identity's signature: what is written is read; a text that is cut, longer or in capitals is none. */
 static void test_hop_auth(void)
 {
-	struct hop h = { .signature = HOP_SIGNATURE_MADE, .time = 1893456000 };
-	char text[HOP_TEXT_AUTH_MAX], other[HOP_TEXT_AUTH_MAX + 1];
+	struct forwarded h = { .signature = FORWARDED_SIGNATURE_MADE, .time = 1893456000 };
+	char text[FORWARDED_TEXT_AUTH_MAX], other[FORWARDED_TEXT_AUTH_MAX + 1];
 	size_t len;
 
 	for (size_t i = 0; i < sizeof(h.mac); i++)
 		h.mac[i] = (uint8_t)(0xa5 + 37 * i);
-	len = strlen(hop_text_auth_make(&h, text));
-	CU_ASSERT_EQUAL(len, strlen("1893456000:") + 2 * HOP_MAC_LEN);
+	len = strlen(forwarded_text_auth_make(&h, text));
+	CU_ASSERT_EQUAL(len, strlen("1893456000:") + 2 * FORWARDED_MAC_LEN);
 	for (size_t cut = 0; cut <= len + 1; cut++) {
-		struct hop is = { .time = 0 };
+		struct forwarded is = { .time = 0 };
 
 		snprintf(other, sizeof(other), "%.*s%s", (int)cut, text, cut > len ? "a" : "");
-		hop_text_auth(&is, other);
+		forwarded_text_auth(&is, other);
 		CU_ASSERT_EQUAL(is.present, cut == len);
-		CU_ASSERT_EQUAL(is.signature, cut == len ? HOP_SIGNATURE_MADE : HOP_SIGNATURE_NONE);
+		CU_ASSERT_EQUAL(is.signature, cut == len ? FORWARDED_SIGNATURE_MADE : FORWARDED_SIGNATURE_NONE);
 		CU_ASSERT_EQUAL(is.time, cut == len ? h.time : 0);
 		CU_ASSERT_EQUAL(memcmp(is.mac, h.mac, sizeof(h.mac)) == 0, cut == len);
 	}
 	for (size_t at = strcspn(text, ":"); at < len; at++) {
-		struct hop is = { .time = 0 };
+		struct forwarded is = { .time = 0 };
 
 		str_copy(other, sizeof(other), text);
 		other[at] = strchr("abcdef", text[at]) != NULL ? (char)(text[at] - 0x20) : 'g';
-		hop_text_auth(&is, other);
+		forwarded_text_auth(&is, other);
 		CU_ASSERT_FALSE(is.present);
 	}
-	h.signature = HOP_SIGNATURE_NO_SECRET;
-	len = strlen(hop_text_auth_make(&h, text));
+	h.signature = FORWARDED_SIGNATURE_NO_SECRET;
+	len = strlen(forwarded_text_auth_make(&h, text));
 	for (size_t cut = 0; cut <= len + 1; cut++) {
-		struct hop is = { .time = 0 };
+		struct forwarded is = { .time = 0 };
 
 		snprintf(other, sizeof(other), "%.*s%s", (int)cut, text, cut > len ? "e" : "");
-		hop_text_auth(&is, other);
-		CU_ASSERT_EQUAL(is.signature, cut == len ? HOP_SIGNATURE_NO_SECRET : HOP_SIGNATURE_NONE);
+		forwarded_text_auth(&is, other);
+		CU_ASSERT_EQUAL(is.signature, cut == len ? FORWARDED_SIGNATURE_NO_SECRET : FORWARDED_SIGNATURE_NONE);
 		CU_ASSERT_EQUAL(is.present, cut == len);
 	}
 }
@@ -322,7 +322,7 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 		strcpy(((struct imap_login *)l.data)->tag, "t");
 	else
 		((struct pop3_login *)l.data)->utf8 = utf8;
-	/* login_next_hop() wants the peer that is in use. */
+	/* login_forwarded() wants the peer that is in use. */
 	l.backend = backend_start(EV_DEFAULT, &reply.client, 1, 1, d->peer_line, NULL, NULL, &l);
 	for (; *lines != NULL && step == BACKEND_STEP_MORE; lines++) {
 		step = d->peer_line(*lines, strlen(*lines), &out, &skip, &l);
@@ -330,8 +330,8 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 		str_clear(&out);
 	}
 	backend_free(&l.backend);
-	if (l.peer.signature != HOP_CHECK_NONE)
-		str_addf(&log, "<%s>", hop_check_word(l.peer.signature));
+	if (l.peer.signature != SIGNATURE_NONE)
+		str_addf(&log, "<%s>", signature_check_word(l.peer.signature));
 	if (step == BACKEND_STEP_OK) {
 		d->accepted(&l);
 		str_addf(&log, "=> %s", str_cstr(&l.out));
@@ -448,16 +448,16 @@ static void test_peer_notes(void)
 /* What we say of the signature of the node before: behind every answer to a login, and in no other. */
 static void test_notes(void)
 {
-	static const char *const words[] = { [HOP_CHECK_NONE] = "\r\n", [HOP_CHECK_GOOD] = "\r\n", [HOP_CHECK_WRONG] = " Signature not accepted.\r\n",
-		[HOP_CHECK_CLOCK] = " Signature not accepted: clock.\r\n", [HOP_CHECK_MISSING] = " Signature missing.\r\n",
-		[HOP_CHECK_UNKNOWN] = " Signature not known: no secret here.\r\n" };
+	static const char *const words[] = { [SIGNATURE_NONE] = "\r\n", [SIGNATURE_GOOD] = "\r\n", [SIGNATURE_WRONG] = " Signature not accepted.\r\n",
+		[SIGNATURE_CLOCK] = " Signature not accepted: clock.\r\n", [SIGNATURE_MISSING] = " Signature missing.\r\n",
+		[SIGNATURE_UNKNOWN] = " Signature not known: no secret here.\r\n" };
 	const struct login_dialect *const dialects[] = { &imap_login_dialect, &pop3_login_dialect };
 	static struct auth_reply reply;
 
-	for (size_t i = 0; i < 2 * HOP_CHECK_COUNT * AUTH_VERDICT_COUNT; i++) {
+	for (size_t i = 0; i < 2 * SIGNATURE_COUNT * AUTH_VERDICT_COUNT; i++) {
 		const struct login_dialect *d = dialects[i % 2];
-		enum hop_check check = (enum hop_check)(i / 2 % HOP_CHECK_COUNT);
-		enum auth_verdict v = (enum auth_verdict)(i / 2 / HOP_CHECK_COUNT);
+		enum signature_check check = (enum signature_check)(i / 2 % SIGNATURE_COUNT);
+		enum auth_verdict v = (enum auth_verdict)(i / 2 / SIGNATURE_COUNT);
 		struct login l;
 		char *line;
 
@@ -472,7 +472,7 @@ static void test_notes(void)
 		CU_ASSERT_STRING_EQUAL(l.out.data + l.out.len - strlen(words[check]), words[check]);
 		line = mem_memdup(l.out.data, l.out.len - 2);
 		CU_ASSERT_PTR_NULL(strpbrk(line, "\r\n"));
-		CU_ASSERT_EQUAL(hop_check_read(line), hop_check_bad(check) ? check : HOP_CHECK_NONE);
+		CU_ASSERT_EQUAL(signature_check_read(line), signature_check_bad(check) ? check : SIGNATURE_NONE);
 		mem_free(&line);
 		l.reply = NULL;
 		login_stub_fini(&l);
@@ -570,7 +570,7 @@ static const struct unit_case cases[] = {
 	{ "settings", begin },
 	{ "IMAP commands", test_imap_login }, { "IMAP commands that are too long", test_imap_too_long },
 	{ "IMAP SASL", test_imap_sasl }, { "challenges", test_challenges }, { "IMAP ID", test_imap_id },
-	{ "hop signatures", test_hop_auth }, { "notes of peers", test_peer_notes }, { "notes to peers", test_notes },
+	{ "signatures of forwarded identities", test_hop_auth }, { "notes of peers", test_peer_notes }, { "notes to peers", test_notes },
 	{ "IMAP long line", test_imap_long }, { "POP3 commands", test_pop3 }, { "IMAP peers", test_imap_peer },
 	{ "POP3 peers", test_pop3_peer }, { "a node's mark", test_node_mark }, { "nodes as peers", test_nodes_as_peers },
 	{ "control characters for a peer", test_peer_controls }, { "end", end },

@@ -138,7 +138,7 @@ static void test_cut(void)
 	check(PEER_RESULT, read_result, "PEER_RESULT");
 	peer_self_write(&w, PROTOCOL_POP3, "node.example.com", 110);
 	check(PEER_SELF, read_self, "PEER_SELF");
-	peer_signature_write(&w, "node.example.com", HOP_CHECK_CLOCK);
+	peer_signature_write(&w, "node.example.com", SIGNATURE_CLOCK);
 	check(PEER_SIGNATURE, read_signature, "PEER_SIGNATURE");
 	ticket_write(&w, &grant);
 	check(TICKET, read_ticket, "TICKET");
@@ -187,7 +187,7 @@ static struct msgr *reader(void)
 static void test_values(void)
 {
 	struct ticket_grant in = { .id = { 7 }, .session = 1ULL << 40, .slot = 2, .generation = 3, .protocol = PROTOCOL_POP3, .session_id = "abc",
-		.proxied = true, .signature = HOP_CHECK_WRONG }, out;
+		.proxied = true, .signature = SIGNATURE_WRONG }, out;
 	struct handoff_client client;
 	struct session_adopt adopt;
 	struct session_target target;
@@ -204,7 +204,7 @@ static void test_values(void)
 	ticket_write(&w, &in);
 	CU_ASSERT(ticket_read(reader(), &out));
 	CU_ASSERT(memcmp(in.id, out.id, TICKET_LEN) == 0 && out.session == in.session && out.slot == 2 && out.generation == 3);
-	CU_ASSERT(out.protocol == PROTOCOL_POP3 && out.proxied && !out.tls && out.signature == HOP_CHECK_WRONG);
+	CU_ASSERT(out.protocol == PROTOCOL_POP3 && out.proxied && !out.tls && out.signature == SIGNATURE_WRONG);
 	CU_ASSERT_STRING_EQUAL(out.account.name, "u@example.com");
 	CU_ASSERT_STRING_EQUAL(out.account.clear, ""); /* spawn learns no secrets */
 	CU_ASSERT_STRING_EQUAL(out.session_id, "abc");

@@ -846,22 +846,22 @@ static void test_too_many(void)
 
 /* --- whom a forwarded login stands for --- */
 
-/* A hop for USER, signed for this node with the pool's secret. */
-static struct hop signed_hop(const char *user)
+/* A forwarded for USER, signed for this node with the pool's secret. */
+static struct forwarded signed_forwarded(const char *user)
 {
-	struct hop h = { .present = true, .session_id = "abc", .tls = true, .ttl = 5, .signature = HOP_SIGNATURE_MADE, .time = (uint64_t)time(NULL) };
+	struct forwarded h = { .present = true, .session_id = "abc", .tls = true, .ttl = 5, .signature = FORWARDED_SIGNATURE_MADE, .time = (uint64_t)time(NULL) };
 
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&h.client, "198.51.100.3", 4711));
-	hop_sign(&h, a.pool, set->self[0], user);
+	forwarded_sign(&h, a.pool, set->self[0], user);
 	return h;
 }
 
 /* Question 7 of USER, forwarded by H. */
-static void forward(const char *user, const struct hop *h)
+static void forward(const char *user, const struct forwarded *h)
 {
 	struct auth_request q = make(7, AUTH_MECH_PASSWORD, user, "secret");
 
-	q.hop = *h;
+	q.forwarded = *h;
 	put(&q);
 }
 
@@ -874,28 +874,28 @@ static bool is_client(const char *ip)
 
 static void test_hop(void)
 {
-	struct hop h;
+	struct forwarded h;
 
 	begin();
-	h = signed_hop("ann");
+	h = signed_forwarded("ann");
 	forward("ann", &h);
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
 	CU_ASSERT(last.proxied && last.client_tls && is_client("198.51.100.3"));
 	CU_ASSERT_STRING_EQUAL(last.session_id, "abc");
-	CU_ASSERT_EQUAL(a.signatures[HOP_CHECK_GOOD], 1);
-	h = signed_hop("tls"); /* the client has TLS, whatever the node before it has */
+	CU_ASSERT_EQUAL(a.signatures[SIGNATURE_GOOD], 1);
+	h = signed_forwarded("tls"); /* the client has TLS, whatever the node before it has */
 	forward("tls", &h);
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
 	h.mac[0] ^= 1;
 	forward("ann", &h);
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
 	CU_ASSERT(!last.proxied && !last.client_tls && is_client("192.0.2.99"));
-	CU_ASSERT_EQUAL(last.signature, HOP_CHECK_WRONG);
+	CU_ASSERT_EQUAL(last.signature, SIGNATURE_WRONG);
 	CU_ASSERT_STRING_NOT_EQUAL(last.session_id, "abc");
 	unit_set(&set->proxy_PROXY_TRUSTED, "10.0.0.0/8 192.0.2.0/24");
 	forward("ann", &h);
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.proxied && is_client("198.51.100.3"));
-	CU_ASSERT_EQUAL(last.signature, HOP_CHECK_NONE);
+	CU_ASSERT_EQUAL(last.signature, SIGNATURE_NONE);
 	CU_ASSERT(all_gone());
 	end();
 }
@@ -903,27 +903,27 @@ static void test_hop(void)
 /* A refusal blames the client that the login stands for. */
 static void test_hop_refused(void)
 {
-	struct hop h;
+	struct forwarded h;
 
 	begin();
-	h = signed_hop("off");
+	h = signed_forwarded("off");
 	forward("off", &h);
 	CU_ASSERT(refused(AUTH_VERDICT_DISABLED) && is_client("198.51.100.3"));
 	end();
 }
 
-/* The last hop serves what is here, and sends nothing further; nor does anybody send on what was here before. */
+/* The last node serves what is here, and sends nothing further; nor does anybody send on what was here before. */
 static void test_circle(void)
 {
-	struct hop h;
+	struct forwarded h;
 
 	begin();
-	h = signed_hop("two");
+	h = signed_forwarded("two");
 	h.ttl = 1;
 	forward("two", &h);
 	CU_ASSERT(refused(AUTH_VERDICT_LOOP));
 	CU_ASSERT_FALSE(loops_has(a.loops, LOOP_BACK, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, clock_now())); /* anybody can say so */
-	hop_sign(&h, a.pool, set->self[0], "two");
+	forwarded_sign(&h, a.pool, set->self[0], "two");
 	forward("two", &h);
 	CU_ASSERT(refused(AUTH_VERDICT_LOOP));
 	CU_ASSERT(loops_has(a.loops, LOOP_BACK, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, clock_now()));
@@ -945,10 +945,10 @@ static void test_circle(void)
 /* A node that has chosen us among the hosts knows what is down before us. */
 static void test_chosen(void)
 {
-	struct hop h;
+	struct forwarded h;
 
 	begin();
-	h = signed_hop("us");
+	h = signed_forwarded("us");
 	forward("us", &h);
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local);
 	h.mac[0] ^= 1;
@@ -957,37 +957,37 @@ static void test_chosen(void)
 	end();
 }
 
-static void send_token(const char *user, const struct hop *h, bool right)
+static void send_token(const char *user, const struct forwarded *h, bool right)
 {
-	uint8_t token[HOP_MAC_LEN];
+	uint8_t token[FORWARDED_MAC_LEN];
 	char text[TOKEN_TEXT_MAX];
 	struct auth_request q;
 
-	hop_token(h, a.pool, set->self[0], user, token);
+	forwarded_token(h, a.pool, set->self[0], user, token);
 	token[0] ^= !right;
-	q = make(7, AUTH_MECH_TOKEN, user, hop_token_text(token, text));
-	q.hop = *h;
+	q = make(7, AUTH_MECH_TOKEN, user, forwarded_token_text(token, text));
+	q.forwarded = *h;
 	put(&q);
 }
 
 static void test_token(void)
 {
-	struct hop h;
+	struct forwarded h;
 
 	begin();
-	h = signed_hop("ann");
+	h = signed_forwarded("ann");
 	send_token("ann", &h, false);
 	CU_ASSERT(refused(AUTH_VERDICT_WRONG));
 	send_token("ann", &h, true);
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local);
 	send_token("ann", &h, true); /* once */
 	CU_ASSERT(refused(AUTH_VERDICT_WRONG));
-	h = signed_hop("locked");
+	h = signed_forwarded("locked");
 	send_token("locked", &h, true);
 	CU_ASSERT(refused(AUTH_VERDICT_WRONG));
-	h = signed_hop("ann");
+	h = signed_forwarded("ann");
 	h.time -= TOKEN_AGE_MAX + 10;
-	hop_sign(&h, a.pool, set->self[0], "ann");
+	forwarded_sign(&h, a.pool, set->self[0], "ann");
 	send_token("ann", &h, true);
 	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
 	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "do the clocks of the nodes agree?"));
@@ -1190,8 +1190,8 @@ static void put_any(void)
 	struct auth_request q = make(pick(8), (enum auth_mech)pick(AUTH_MECH_COUNT), users[pick(ARRAY_LEN(users))],
 	    pick(3) != 0 ? "secret" : "wrong");
 
-	q.hop.present = pick(4) == 0;
-	q.hop.ttl = (uint8_t)pick(3);
+	q.forwarded.present = pick(4) == 0;
+	q.forwarded.ttl = (uint8_t)pick(3);
 	if (pick(3) == 0)
 		challenges_make(w.challenges, q.request, AUTH_MECH_CRAM_MD5, "n", clock_now());
 	put(&q);
@@ -1278,7 +1278,7 @@ static const struct unit_case cases[] = {
 	{ "a directory's record", test_record_of_directory }, { "broken conversations", test_scram_broken },
 	{ "refused at once", test_refused }, { "no room at the peer", test_no_room }, { "no address", test_no_address },
 	{ "several in a queue", test_queues }, { "too many conversations", test_too_many },
-	{ "a hop that is believed, or not", test_hop }, { "whom a refusal blames", test_hop_refused }, { "circles", test_circle },
+	{ "a forwarded identity that is believed, or not", test_hop }, { "whom a refusal blames", test_hop_refused }, { "circles", test_circle },
 	{ "chosen by a node", test_chosen }, { "tokens", test_token }, { "limits", test_limits }, { "a ticket for spawn", test_ticket },
 	{ "credentials for the peer", test_lent }, { "hosts that are down, or unknown", test_hosts },
 	{ "an address that never comes", test_address_timer }, { "too many wait for room", test_held_full },

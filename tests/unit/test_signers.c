@@ -17,7 +17,7 @@ static struct net_addr ip(const char *text)
 	return a;
 }
 
-static bool bad(const char *from, enum hop_check check, const char *account, double now)
+static bool bad(const char *from, enum signature_check check, const char *account, double now)
 {
 	struct net_addr a = ip(from);
 
@@ -60,13 +60,13 @@ static void test_known_node(void)
 	signers_know(all, &a);
 	a.port = 1;
 	CU_ASSERT(signers_known(all, &a));
-	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_WRONG, NULL, 1000)); /* by a token: nobody else has them */
+	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, NULL, 1000)); /* by a token: nobody else has them */
 	CU_ASSERT_STRING_EQUAL(fronts(1000), "192.0.2.7(secret)");
 	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNERS_SHOWN - 1), "192.0.2.7(secret)");
 	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNERS_SHOWN), "");
-	CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 1000 + SIGNERS_HOUR - 1)); /* said within the hour */
-	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 1000 + SIGNERS_HOUR));
-	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_CLOCK, "u", 1001 + SIGNERS_HOUR)); /* this is another story */
+	CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNERS_HOUR - 1)); /* said within the hour */
+	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNERS_HOUR));
+	CU_ASSERT(bad("192.0.2.7", SIGNATURE_CLOCK, "u", 1001 + SIGNERS_HOUR)); /* this is another story */
 	CU_ASSERT_STRING_EQUAL(fronts(1001 + SIGNERS_HOUR), "192.0.2.7(clock)");
 	signers_forget(all);
 	CU_ASSERT_STRING_EQUAL(fronts(1002 + SIGNERS_HOUR), "");
@@ -79,10 +79,10 @@ static void test_ipv6(void)
 	struct net_addr a = ip("2001:db8::7");
 
 	begin();
-	CU_ASSERT_FALSE(bad("2001:db8::7", HOP_CHECK_WRONG, NULL, 1));
+	CU_ASSERT_FALSE(bad("2001:db8::7", SIGNATURE_WRONG, NULL, 1));
 	signers_know(all, &a);
-	CU_ASSERT_FALSE(bad("2001:db8::8", HOP_CHECK_WRONG, NULL, 1));
-	CU_ASSERT(bad("2001:db8::7", HOP_CHECK_WRONG, NULL, 1));
+	CU_ASSERT_FALSE(bad("2001:db8::8", SIGNATURE_WRONG, NULL, 1));
+	CU_ASSERT(bad("2001:db8::7", SIGNATURE_WRONG, NULL, 1));
 	CU_ASSERT_STRING_EQUAL(fronts(1), "2001:db8::7(secret)");
 	end();
 }
@@ -90,15 +90,15 @@ static void test_ipv6(void)
 static void test_strangers(void)
 {
 	begin();
-	CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, NULL, 0));
+	CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, NULL, 0));
 	for (int i = 0; i < 100; i++)
-		CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, "u", i));
+		CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "u", i));
 	CU_ASSERT_STRING_EQUAL(fronts(100), "");
 	/* Somebody else's account an hour later is no company. */
-	CU_ASSERT_FALSE(bad("192.0.2.7", HOP_CHECK_WRONG, "v", 99 + SIGNERS_HOUR));
-	CU_ASSERT_FALSE(bad("192.0.2.8", HOP_CHECK_WRONG, "u", 99 + SIGNERS_HOUR));
+	CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "v", 99 + SIGNERS_HOUR));
+	CU_ASSERT_FALSE(bad("192.0.2.8", SIGNATURE_WRONG, "u", 99 + SIGNERS_HOUR));
 	CU_ASSERT_STRING_EQUAL(fronts(99 + SIGNERS_HOUR), "");
-	CU_ASSERT(bad("192.0.2.7", HOP_CHECK_WRONG, "u", 100 + SIGNERS_HOUR));
+	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, "u", 100 + SIGNERS_HOUR));
 	CU_ASSERT_STRING_EQUAL(fronts(100 + SIGNERS_HOUR), "192.0.2.7(secret)");
 	end();
 }
@@ -106,10 +106,10 @@ static void test_strangers(void)
 static void test_this_machine(void)
 {
 	begin();
-	CU_ASSERT_FALSE(bad("127.0.0.1", HOP_CHECK_MISSING, NULL, 0));
-	CU_ASSERT_FALSE(bad("127.0.0.9", HOP_CHECK_MISSING, "u", 0));
-	CU_ASSERT(bad("127.0.0.1", HOP_CHECK_MISSING, "u", 0));
-	CU_ASSERT(bad("::1", HOP_CHECK_UNKNOWN, "u", 0));
+	CU_ASSERT_FALSE(bad("127.0.0.1", SIGNATURE_MISSING, NULL, 0));
+	CU_ASSERT_FALSE(bad("127.0.0.9", SIGNATURE_MISSING, "u", 0));
+	CU_ASSERT(bad("127.0.0.1", SIGNATURE_MISSING, "u", 0));
+	CU_ASSERT(bad("::1", SIGNATURE_UNKNOWN, "u", 0));
 	CU_ASSERT_EQUAL(strlen(fronts(0)), strlen("127.0.0.1(unsigned) ::1(no-secret)"));
 	end();
 }
@@ -123,17 +123,17 @@ static void test_many(void)
 
 	begin();
 	signers_know(all, &node);
-	lines += bad("198.51.100.1", HOP_CHECK_WRONG, "u", 0);
+	lines += bad("198.51.100.1", SIGNATURE_WRONG, "u", 0);
 	for (int i = 1; i < 1000; i++) {
 		snprintf(text, sizeof(text), "10.0.%d.%d", i / 256, i % 256);
-		lines += bad(text, HOP_CHECK_WRONG, "u", i / 1000.0);
+		lines += bad(text, SIGNATURE_WRONG, "u", i / 1000.0);
 	}
 	CU_ASSERT_EQUAL(lines, 1);
 	CU_ASSERT_STRING_EQUAL(fronts(1), "198.51.100.1(secret)");
 	for (int i = 1; i < 1000; i++) {
 		snprintf(text, sizeof(text), "10.0.%d.%d", i / 256, i % 256);
-		lines += bad(text, HOP_CHECK_WRONG, "u", 1);
-		lines += bad(text, HOP_CHECK_WRONG, "v", 1);
+		lines += bad(text, SIGNATURE_WRONG, "u", 1);
+		lines += bad(text, SIGNATURE_WRONG, "v", 1);
 	}
 	CU_ASSERT_EQUAL(lines, SIGNERS_LINES);
 	fronts(1);
@@ -145,13 +145,13 @@ static void test_mailhosts(void)
 {
 	begin();
 	CU_ASSERT_FALSE(signers_suspect(all, "nodeb"));
-	CU_ASSERT(signers_reported(all, "nodeb", HOP_CHECK_WRONG, 10));
-	CU_ASSERT_FALSE(signers_reported(all, "NodeB", HOP_CHECK_WRONG, 11));
-	CU_ASSERT(signers_reported(all, "nodec", HOP_CHECK_CLOCK, 11));
+	CU_ASSERT(signers_reported(all, "nodeb", SIGNATURE_WRONG, 10));
+	CU_ASSERT_FALSE(signers_reported(all, "NodeB", SIGNATURE_WRONG, 11));
+	CU_ASSERT(signers_reported(all, "nodec", SIGNATURE_CLOCK, 11));
 	CU_ASSERT_STRING_EQUAL(mailhosts(11), "nodeb(secret) nodec(clock)");
 	CU_ASSERT_STRING_EQUAL(fronts(11), "");
 	CU_ASSERT(signers_suspect(all, "NODEB"));
-	CU_ASSERT_FALSE(signers_reported(all, "nodeb", HOP_CHECK_NONE, 12)); /* it has nothing against it any more */
+	CU_ASSERT_FALSE(signers_reported(all, "nodeb", SIGNATURE_NONE, 12)); /* it has nothing against it any more */
 	CU_ASSERT_FALSE(signers_suspect(all, "nodeb"));
 	CU_ASSERT_STRING_EQUAL(mailhosts(12), "nodec(clock)");
 	CU_ASSERT_STRING_EQUAL(mailhosts(11 + SIGNERS_SHOWN), "");
@@ -161,19 +161,19 @@ static void test_mailhosts(void)
 /* The note is read at the end of a line, and nowhere else; cut anywhere it is none, or one that it ends with. */
 static void test_note(void)
 {
-	for (enum hop_check c = HOP_CHECK_NONE; c < HOP_CHECK_COUNT; c++) {
-		char *line = mem_printf("+OK done.%s", hop_check_note(c)), *longer = mem_printf("%s ", line);
+	for (enum signature_check c = SIGNATURE_NONE; c < SIGNATURE_COUNT; c++) {
+		char *line = mem_printf("+OK done.%s", signature_check_note(c)), *longer = mem_printf("%s ", line);
 		size_t len = strlen(line);
 
-		CU_ASSERT_EQUAL(hop_check_bad(c), c > HOP_CHECK_GOOD);
-		CU_ASSERT_EQUAL(hop_check_bad(c), hop_check_note(c)[0] == ' ');
-		CU_ASSERT_EQUAL(hop_check_read(line), hop_check_bad(c) ? c : HOP_CHECK_NONE);
-		CU_ASSERT_EQUAL(hop_check_read(longer), HOP_CHECK_NONE);
+		CU_ASSERT_EQUAL(signature_check_bad(c), c > SIGNATURE_GOOD);
+		CU_ASSERT_EQUAL(signature_check_bad(c), signature_check_note(c)[0] == ' ');
+		CU_ASSERT_EQUAL(signature_check_read(line), signature_check_bad(c) ? c : SIGNATURE_NONE);
+		CU_ASSERT_EQUAL(signature_check_read(longer), SIGNATURE_NONE);
 		for (size_t cut = 0; cut < len; cut++) {
 			char *part = mem_memdup(line, cut);
 
-			CU_ASSERT_EQUAL(hop_check_read(part), HOP_CHECK_NONE);
-			CU_ASSERT_EQUAL(hop_check_read(line + cut), hop_check_bad(c) && cut <= strlen("+OK done.") ? c : HOP_CHECK_NONE);
+			CU_ASSERT_EQUAL(signature_check_read(part), SIGNATURE_NONE);
+			CU_ASSERT_EQUAL(signature_check_read(line + cut), signature_check_bad(c) && cut <= strlen("+OK done.") ? c : SIGNATURE_NONE);
 			mem_free(&part);
 		}
 		mem_free(&line);

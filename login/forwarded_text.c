@@ -1,5 +1,5 @@
 /* Members of a forwarded identity as text, and back. */
-#include "login/hop_text.h"
+#include "login/forwarded_text.h"
 
 #include <string.h>
 #include <strings.h>
@@ -8,7 +8,7 @@
 #include "lib/num.h"
 #include "lib/str.h"
 
-void hop_text_session(struct hop *h, const char *value)
+void forwarded_text_session(struct forwarded *h, const char *value)
 {
 	if (!session_id_ok(value))
 		return;
@@ -16,7 +16,7 @@ void hop_text_session(struct hop *h, const char *value)
 	h->present = true;
 }
 
-void hop_text_ip(struct hop *h, const char *value)
+void forwarded_text_ip(struct forwarded *h, const char *value)
 {
 	struct net_addr a;
 
@@ -26,7 +26,7 @@ void hop_text_ip(struct hop *h, const char *value)
 	h->present = true;
 }
 
-void hop_text_port(struct hop *h, const char *value)
+void forwarded_text_port(struct forwarded *h, const char *value)
 {
 	uint64_t port;
 
@@ -36,17 +36,17 @@ void hop_text_port(struct hop *h, const char *value)
 	h->present = true;
 }
 
-void hop_text_ttl(struct hop *h, const char *value)
+void forwarded_text_ttl(struct forwarded *h, const char *value)
 {
 	uint64_t ttl;
 
 	if (!num_parse_str(value, 255, &ttl))
 		return;
-	h->ttl = (uint8_t)MAX(ttl, 1); /* nothing left: as the last hop */
+	h->ttl = (uint8_t)MAX(ttl, 1); /* nothing left: as the last node */
 	h->present = true;
 }
 
-void hop_text_transport(struct hop *h, const char *value)
+void forwarded_text_transport(struct forwarded *h, const char *value)
 {
 	h->tls = strncasecmp(value, "TLS", 3) == 0;
 	h->present = true;
@@ -54,14 +54,14 @@ void hop_text_transport(struct hop *h, const char *value)
 
 static const char no_secret[] = "none";
 
-void hop_text_auth(struct hop *h, const char *value)
+void forwarded_text_auth(struct forwarded *h, const char *value)
 {
 	const char *colon = strchr(value, ':');
-	uint8_t mac[HOP_MAC_LEN];
+	uint8_t mac[FORWARDED_MAC_LEN];
 	uint64_t seconds;
 
 	if (strcmp(value, no_secret) == 0) {
-		h->signature = HOP_SIGNATURE_NO_SECRET;
+		h->signature = FORWARDED_SIGNATURE_NO_SECRET;
 		h->present = true;
 		return;
 	}
@@ -69,17 +69,17 @@ void hop_text_auth(struct hop *h, const char *value)
 		return;
 	if (strpbrk(colon, "ABCDEF") != NULL || !hex_bytes(mac, colon + 1, 2 * sizeof(mac)))
 		return;
-	h->signature = HOP_SIGNATURE_MADE;
+	h->signature = FORWARDED_SIGNATURE_MADE;
 	h->time = seconds;
 	memcpy(h->mac, mac, sizeof(mac));
 	h->present = true;
 }
 
-const char *hop_text_auth_make(const struct hop *h, char dst[HOP_TEXT_AUTH_MAX])
+const char *forwarded_text_auth_make(const struct forwarded *h, char dst[FORWARDED_TEXT_AUTH_MAX])
 {
 	size_t n;
 
-	if (h->signature == HOP_SIGNATURE_NO_SECRET)
+	if (h->signature == FORWARDED_SIGNATURE_NO_SECRET)
 		return memcpy(dst, no_secret, sizeof(no_secret));
 	n = strlen(num_text(h->time, dst));
 	dst[n++] = ':';
