@@ -127,8 +127,8 @@ enum request_state step_grant(struct request *rq)
 	} else {
 		send_away(a->reg, s, r, clock_now() + WAY_GRACE + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
 		for (unsigned i = 0; i < r->ntargets; i++) {
-			signers_know(a->signers, &r->target[i].addr);
-			r->report_signature = r->report_signature || signers_suspect(a->signers, r->target[i].host);
+			signature_errors_know(a->signature_errors, &r->target[i].addr);
+			r->report_signature = r->report_signature || signature_errors_suspect(a->signature_errors, r->target[i].host);
 		}
 		sign(rq, r);
 	}

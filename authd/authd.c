@@ -130,8 +130,8 @@ static bool peer_signature(struct authd *a, struct msgr *r)
 	if (!peer_signature_read(r, &m))
 		return false;
 	log_value(host, sizeof(host), m.host);
-	if (host[0] != '\0' && signers_reported(a->signers, host, m.check, clock_now()))
-		signers_log_mailhost(host, m.check);
+	if (host[0] != '\0' && signature_errors_reported(a->signature_errors, host, m.check, clock_now()))
+		signature_errors_log_mailhost(host, m.check);
 	return true;
 }
 
@@ -479,7 +479,7 @@ static void on_settings(struct role_ctx *ctx, const struct settings *old)
 
 	use_settings(a);
 	if (strcmp(old->pool_secret, ctx->set->pool_secret) != 0 || strcmp(old->proxy_PROXY_TRUSTED, ctx->set->proxy_PROXY_TRUSTED) != 0)
-		signers_forget(a->signers);
+		signature_errors_forget(a->signature_errors);
 	if (strcmp(old->authuserdb_USERDB, ctx->set->authuserdb_USERDB) != 0)
 		userdb_watch_init(&a->watch);
 	else
@@ -546,7 +546,7 @@ int authd_main(const struct role_start *who)
 	a->resolver = resolver_new(a->ctx.loop, LOOKUP_SECONDS, on_resolved, a);
 	a->peers = peers_new(ask_address, a);
 	a->loops = loops_new();
-	a->signers = signers_new();
+	a->signature_errors = signature_errors_new();
 	request_init(a);
 	a->reg = reg_new();
 	a->used_tokens = used_tokens_new();

@@ -10,7 +10,7 @@
 #include "authd/directory_lookup.h"
 #include "authd/register.h"
 #include "authd/resolver.h"
-#include "authd/signers.h"
+#include "authd/signature_errors.h"
 #include "authd/used_tokens.h"
 #include "authlib/auth.h"
 #include "authlib/userdb.h"
@@ -44,7 +44,7 @@ struct authd {
 	struct resolver *resolver;
 	struct peers *peers;
 	struct loops *loops;
-	struct signers *signers;  /* nodes with an invalid signature, or that do not accept ours */
+	struct signature_errors *signature_errors;  /* nodes with an invalid signature, or that do not accept ours */
 	uint64_t signatures[SIGNATURE_COUNT]; /* of forwarded logins, by result of the check */
 	struct reg *reg;
 	struct cache *cache;

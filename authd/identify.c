@@ -27,7 +27,7 @@ static void check_signature(struct request *rq)
 	}
 	a->signatures[rq->signature]++;
 	if (rq->signature == SIGNATURE_GOOD)
-		signers_know(a->signers, &rq->q.client);
+		signature_errors_know(a->signature_errors, &rq->q.client);
 }
 
 static void identify(struct request *rq)

@@ -23,7 +23,7 @@ authd_libauthd_a_SOURCES = \
 	authd/peer_ports.c authd/peer_ports.h \
 	authd/service.c \
 	authd/shared.c authd/shared.h authd/store.h \
-	authd/signers.c authd/signers.h \
+	authd/signature_errors.c authd/signature_errors.h \
 	authd/used_tokens.c authd/used_tokens.h \
 	authd/tool.c \
 	authd/verify.c authd/verify.h

@@ -56,7 +56,7 @@ static void note_loop(struct request *rq)
 	struct authd *a = rq->worker->a;
 	const struct route_host *h = &rq->route.host[0];
 
-	if (rq->believed || signers_known(a->signers, &rq->q.client))
+	if (rq->believed || signature_errors_known(a->signature_errors, &rq->q.client))
 		loops_seen(a->loops, LOOP_BACK, rq->q.protocol, h->name, h->port, clock_now());
 }
 

@@ -328,8 +328,8 @@ void tool_flush(struct authd *a, uint32_t query, const char *user)
 static void add_signatures(struct authd *a, struct str *text)
 {
 	struct str fronts = STR_INIT, mailhosts = STR_INIT;
-	unsigned nfronts = signers_list(a->signers, SIGNERS_FRONTS, clock_now(), &fronts);
-	unsigned nmailhosts = signers_list(a->signers, SIGNERS_MAILHOSTS, clock_now(), &mailhosts);
+	unsigned nfronts = signature_errors_list(a->signature_errors, SIGNATURE_ERRORS_FRONTS, clock_now(), &fronts);
+	unsigned nmailhosts = signature_errors_list(a->signature_errors, SIGNATURE_ERRORS_MAILHOSTS, clock_now(), &mailhosts);
 
 	for (enum signature_check c = SIGNATURE_GOOD; c < SIGNATURE_COUNT; c++)
 		str_addf(text, "%s=%llu\n", signature_check_count_name(c), (unsigned long long)a->signatures[c]);

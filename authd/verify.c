@@ -20,8 +20,8 @@ static void note_signature(struct request *rq, const char *account)
 {
 	const struct authd *a = rq->worker->a;
 
-	if (signature_check_bad(request_signature(rq)) && signers_bad(a->signers, &rq->q.client, rq->signature, account, clock_now()))
-		signers_log_front(&rq->q.client, rq->signature, (int64_t)time(NULL) - (int64_t)rq->q.forwarded.time, a->ctx.set->self[0]);
+	if (signature_check_bad(request_signature(rq)) && signature_errors_bad(a->signature_errors, &rq->q.client, rq->signature, account, clock_now()))
+		signature_errors_log_front(&rq->q.client, rq->signature, (int64_t)time(NULL) - (int64_t)rq->q.forwarded.time, a->ctx.set->self[0]);
 }
 
 static enum request_state verdict(struct request *rq, enum auth_result result)
@@ -71,7 +71,7 @@ static enum request_state verify_token(struct request *rq)
 	uint64_t now = (uint64_t)time(NULL), made = rq->q.forwarded.time;
 	char reason[AUTH_REASON_MAX];
 
-	if (signature_check_bad(rq->signature) && (rq->believed || rq->signature == SIGNATURE_CLOCK || signers_known(a->signers, &rq->q.client))) {
+	if (signature_check_bad(rq->signature) && (rq->believed || rq->signature == SIGNATURE_CLOCK || signature_errors_known(a->signature_errors, &rq->q.client))) {
 		note_signature(rq, NULL);
 		snprintf(reason, sizeof(reason), "the token of the forwarding node is not valid here (%s): do both "
 			"have the same pool secret, and do their clocks agree?", signature_check_word(rq->signature));

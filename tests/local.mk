@@ -138,9 +138,9 @@ endif
 UNIT_TESTS += tests/unit/test_request
 tests_unit_test_request_SOURCES = tests/unit/test_request.c
 tests_unit_test_request_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
-UNIT_TESTS += tests/unit/test_signers
-tests_unit_test_signers_SOURCES = tests/unit/test_signers.c
-tests_unit_test_signers_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
+UNIT_TESTS += tests/unit/test_signature_errors
+tests_unit_test_signature_errors_SOURCES = tests/unit/test_signature_errors.c
+tests_unit_test_signature_errors_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_authd
 tests_unit_test_authd_SOURCES = tests/unit/test_authd.c
 tests_unit_test_authd_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)

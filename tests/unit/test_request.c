@@ -161,7 +161,7 @@ static void begin_with(const char *modules)
 	peers_set(a.peers, 60, 60, 8);
 	a.reg = reg_new();
 	a.loops = loops_new();
-	a.signers = signers_new();
+	a.signature_errors = signature_errors_new();
 	request_init(&a);
 	a.used_tokens = used_tokens_new();
 	a.pool = mac_new("secret", 6);
@@ -201,7 +201,7 @@ static void end(void)
 	peers_free(&a.peers);
 	reg_free(&a.reg);
 	loops_free(&a.loops);
-	signers_free(&a.signers);
+	signature_errors_free(&a.signature_errors);
 	used_tokens_free(&a.used_tokens);
 	mac_free(&a.pool);
 	ev_loop_destroy(a.ctx.loop);

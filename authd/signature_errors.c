@@ -1,6 +1,6 @@
 /* Nodes with other secrets or clocks: a small table for each side, of which the oldest entry makes room, and the addresses that are
  * known to be nodes. */
-#include "authd/signers.h"
+#include "authd/signature_errors.h"
 
 #include <string.h>
 #include <strings.h>
@@ -29,21 +29,21 @@ struct known {
 	UT_hash_handle hh;
 };
 
-struct signers {
-	struct entry entry[SIGNERS_SIDES][ENTRIES_MAX];
+struct signature_errors {
+	struct entry entry[SIGNATURE_ERRORS_SIDES][ENTRIES_MAX];
 	struct known *known;
 	double hour; /* since when `lines` are counted */
 	unsigned lines;
 };
 
-struct signers *signers_new(void)
+struct signature_errors *signature_errors_new(void)
 {
-	return mem_alloc(sizeof(struct signers));
+	return mem_alloc(sizeof(struct signature_errors));
 }
 
-void signers_free(struct signers **sp)
+void signature_errors_free(struct signature_errors **sp)
 {
-	struct signers *s = *sp;
+	struct signature_errors *s = *sp;
 
 	if (s == NULL)
 		return;
@@ -55,7 +55,7 @@ void signers_free(struct signers **sp)
 	mem_free(sp);
 }
 
-void signers_forget(struct signers *s)
+void signature_errors_forget(struct signature_errors *s)
 {
 	memset(s->entry, 0, sizeof(s->entry));
 	s->lines = 0;
@@ -73,7 +73,7 @@ static struct ip_key key_of(const struct net_addr *addr)
 	return key;
 }
 
-bool signers_known(const struct signers *s, const struct net_addr *addr)
+bool signature_errors_known(const struct signature_errors *s, const struct net_addr *addr)
 {
 	struct ip_key key = key_of(addr);
 	struct known *k;
@@ -82,11 +82,11 @@ bool signers_known(const struct signers *s, const struct net_addr *addr)
 	return k != NULL;
 }
 
-void signers_know(struct signers *s, const struct net_addr *addr)
+void signature_errors_know(struct signature_errors *s, const struct net_addr *addr)
 {
 	struct known *k;
 
-	if (HASH_COUNT(s->known) >= KNOWN_MAX || signers_known(s, addr))
+	if (HASH_COUNT(s->known) >= KNOWN_MAX || signature_errors_known(s, addr))
 		return;
 	k = mem_alloc(sizeof(*k));
 	k->key = key_of(addr);
@@ -97,10 +97,10 @@ void signers_know(struct signers *s, const struct net_addr *addr)
 
 static bool fresh(const struct entry *e, double now)
 {
-	return e->name[0] != '\0' && now - e->seen < SIGNERS_HOUR;
+	return e->name[0] != '\0' && now - e->seen < SIGNATURE_ERRORS_HOUR;
 }
 
-static struct entry *find(struct signers *s, enum signers_side side, const char *name)
+static struct entry *find(struct signature_errors *s, enum signature_errors_side side, const char *name)
 {
 	for (size_t i = 0; i < ENTRIES_MAX; i++)
 		if (strcasecmp(s->entry[side][i].name, name) == 0)
@@ -109,7 +109,7 @@ static struct entry *find(struct signers *s, enum signers_side side, const char 
 }
 
 /* The entry that makes room. */
-static struct entry *oldest(struct signers *s, enum signers_side side, double now)
+static struct entry *oldest(struct signature_errors *s, enum signature_errors_side side, double now)
 {
 	struct entry *first = &s->entry[side][0];
 
@@ -124,7 +124,7 @@ static struct entry *oldest(struct signers *s, enum signers_side side, double no
 }
 
 /* The entry of NAME, a new one if there is none; NULL: none may make room. */
-static struct entry *place(struct signers *s, enum signers_side side, const char *name, bool proven, double now)
+static struct entry *place(struct signature_errors *s, enum signature_errors_side side, const char *name, bool proven, double now)
 {
 	struct entry *e = find(s, side, name);
 
@@ -141,22 +141,22 @@ static struct entry *place(struct signers *s, enum signers_side side, const char
 }
 
 /* E is to be logged: not logged within the hour, and not too many lines. */
-static bool say(struct signers *s, struct entry *e, bool first, double now)
+static bool say(struct signature_errors *s, struct entry *e, bool first, double now)
 {
-	if (!first && now - e->said < SIGNERS_HOUR)
+	if (!first && now - e->said < SIGNATURE_ERRORS_HOUR)
 		return false;
-	if (now - s->hour >= SIGNERS_HOUR) {
+	if (now - s->hour >= SIGNATURE_ERRORS_HOUR) {
 		s->hour = now;
 		s->lines = 0;
 	}
-	if (s->lines >= SIGNERS_LINES)
+	if (s->lines >= SIGNATURE_ERRORS_LINES)
 		return false;
 	s->lines++;
 	e->said = now;
 	return true;
 }
 
-static bool seen(struct signers *s, struct entry *e, enum signature_check check, double now)
+static bool seen(struct signature_errors *s, struct entry *e, enum signature_check check, double now)
 {
 	bool first = !e->proven || e->check != check;
 
@@ -166,7 +166,7 @@ static bool seen(struct signers *s, struct entry *e, enum signature_check check,
 	return say(s, e, first, now);
 }
 
-static void end(struct signers *s, enum signers_side side, const char *name)
+static void end(struct signature_errors *s, enum signature_errors_side side, const char *name)
 {
 	struct entry *e = find(s, side, name);
 
@@ -179,15 +179,15 @@ static bool on_this_machine(const struct net_addr *addr)
 	return net_addr_in(addr, "127.0.0.1") || net_addr_in(addr, "::1");
 }
 
-bool signers_bad(struct signers *s, const struct net_addr *addr, enum signature_check check, const char *account, double now)
+bool signature_errors_bad(struct signature_errors *s, const struct net_addr *addr, enum signature_check check, const char *account, double now)
 {
-	bool proven = signers_known(s, addr) || (account != NULL && on_this_machine(addr));
+	bool proven = signature_errors_known(s, addr) || (account != NULL && on_this_machine(addr));
 	char ip[NET_IP_TEXT_MAX];
 	struct entry *e;
 
 	if (!proven && account == NULL)
 		return false;
-	e = place(s, SIGNERS_FRONTS, net_addr_text(addr, ip), proven, now);
+	e = place(s, SIGNATURE_ERRORS_FRONTS, net_addr_text(addr, ip), proven, now);
 	if (e == NULL)
 		return false;
 	if (proven || e->proven || (e->account[0] != '\0' && strcmp(e->account, account) != 0))
@@ -197,31 +197,31 @@ bool signers_bad(struct signers *s, const struct net_addr *addr, enum signature_
 	return false;
 }
 
-bool signers_reported(struct signers *s, const char *host, enum signature_check check, double now)
+bool signature_errors_reported(struct signature_errors *s, const char *host, enum signature_check check, double now)
 {
 	struct entry *e;
 
 	if (!signature_check_bad(check)) {
-		end(s, SIGNERS_MAILHOSTS, host);
+		end(s, SIGNATURE_ERRORS_MAILHOSTS, host);
 		return false;
 	}
-	e = place(s, SIGNERS_MAILHOSTS, host, true, now);
+	e = place(s, SIGNATURE_ERRORS_MAILHOSTS, host, true, now);
 	return e != NULL && seen(s, e, check, now);
 }
 
-bool signers_suspect(struct signers *s, const char *host)
+bool signature_errors_suspect(struct signature_errors *s, const char *host)
 {
-	return find(s, SIGNERS_MAILHOSTS, host) != NULL;
+	return find(s, SIGNATURE_ERRORS_MAILHOSTS, host) != NULL;
 }
 
-unsigned signers_list(const struct signers *s, enum signers_side side, double now, struct str *out)
+unsigned signature_errors_list(const struct signature_errors *s, enum signature_errors_side side, double now, struct str *out)
 {
 	unsigned n = 0;
 
 	for (size_t i = 0; i < ENTRIES_MAX; i++) {
 		const struct entry *e = &s->entry[side][i];
 
-		if (e->proven && fresh(e, now) && now - e->seen < SIGNERS_SHOWN)
+		if (e->proven && fresh(e, now) && now - e->seen < SIGNATURE_ERRORS_SHOWN)
 			str_addf(out, "%s%s(%s)", n++ != 0 ? " " : "", e->name, signature_check_word(e->check));
 	}
 	return n;
@@ -231,7 +231,7 @@ unsigned signers_list(const struct signers *s, enum signers_side side, double no
 
 #define NOT_BELIEVED ": whom they stand for is not believed. "
 
-void signers_log_front(const struct net_addr *addr, enum signature_check check, int64_t seconds, const char *self)
+void signature_errors_log_front(const struct net_addr *addr, enum signature_check check, int64_t seconds, const char *self)
 {
 	char ip[NET_IP_TEXT_MAX];
 
@@ -258,7 +258,7 @@ void signers_log_front(const struct net_addr *addr, enum signature_check check, 
 
 #define REFUSES "mailhost %s does not accept the signature of the logins that this node forwards: "
 
-void signers_log_mailhost(const char *host, enum signature_check check)
+void signature_errors_log_mailhost(const char *host, enum signature_check check)
 {
 	switch (check) {
 	case SIGNATURE_WRONG:

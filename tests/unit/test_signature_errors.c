@@ -2,11 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "authd/signers.h"
+#include "authd/signature_errors.h"
 #include "lib/mem.h"
 #include "tests/unit/unit.h"
 
-static struct signers *all;
+static struct signature_errors *all;
 static struct str list;
 
 static struct net_addr ip(const char *text)
@@ -21,33 +21,33 @@ static bool bad(const char *from, enum signature_check check, const char *accoun
 {
 	struct net_addr a = ip(from);
 
-	return signers_bad(all, &a, check, account, now);
+	return signature_errors_bad(all, &a, check, account, now);
 }
 
 static const char *fronts(double now)
 {
 	str_clear(&list);
-	signers_list(all, SIGNERS_FRONTS, now, &list);
+	signature_errors_list(all, SIGNATURE_ERRORS_FRONTS, now, &list);
 	return str_cstr(&list);
 }
 
 static const char *mailhosts(double now)
 {
 	str_clear(&list);
-	signers_list(all, SIGNERS_MAILHOSTS, now, &list);
+	signature_errors_list(all, SIGNATURE_ERRORS_MAILHOSTS, now, &list);
 	return str_cstr(&list);
 }
 
 static void begin(void)
 {
-	all = signers_new();
+	all = signature_errors_new();
 }
 
 static void end(void)
 {
-	signers_free(&all);
+	signature_errors_free(&all);
 	CU_ASSERT_PTR_NULL(all);
-	signers_free(&all);
+	signature_errors_free(&all);
 	str_fini(&list);
 }
 
@@ -56,21 +56,21 @@ static void test_known_node(void)
 	struct net_addr a = ip("192.0.2.7");
 
 	begin();
-	CU_ASSERT_FALSE(signers_known(all, &a));
-	signers_know(all, &a);
+	CU_ASSERT_FALSE(signature_errors_known(all, &a));
+	signature_errors_know(all, &a);
 	a.port = 1;
-	CU_ASSERT(signers_known(all, &a));
+	CU_ASSERT(signature_errors_known(all, &a));
 	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, NULL, 1000)); /* by a token: nobody else has them */
 	CU_ASSERT_STRING_EQUAL(fronts(1000), "192.0.2.7(secret)");
-	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNERS_SHOWN - 1), "192.0.2.7(secret)");
-	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNERS_SHOWN), "");
-	CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNERS_HOUR - 1)); /* said within the hour */
-	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNERS_HOUR));
-	CU_ASSERT(bad("192.0.2.7", SIGNATURE_CLOCK, "u", 1001 + SIGNERS_HOUR)); /* this is another story */
-	CU_ASSERT_STRING_EQUAL(fronts(1001 + SIGNERS_HOUR), "192.0.2.7(clock)");
-	signers_forget(all);
-	CU_ASSERT_STRING_EQUAL(fronts(1002 + SIGNERS_HOUR), "");
-	CU_ASSERT(signers_known(all, &a)); /* that it is a node is no story */
+	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNATURE_ERRORS_SHOWN - 1), "192.0.2.7(secret)");
+	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNATURE_ERRORS_SHOWN), "");
+	CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNATURE_ERRORS_HOUR - 1)); /* said within the hour */
+	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNATURE_ERRORS_HOUR));
+	CU_ASSERT(bad("192.0.2.7", SIGNATURE_CLOCK, "u", 1001 + SIGNATURE_ERRORS_HOUR)); /* this is another story */
+	CU_ASSERT_STRING_EQUAL(fronts(1001 + SIGNATURE_ERRORS_HOUR), "192.0.2.7(clock)");
+	signature_errors_forget(all);
+	CU_ASSERT_STRING_EQUAL(fronts(1002 + SIGNATURE_ERRORS_HOUR), "");
+	CU_ASSERT(signature_errors_known(all, &a)); /* that it is a node is no story */
 	end();
 }
 
@@ -80,7 +80,7 @@ static void test_ipv6(void)
 
 	begin();
 	CU_ASSERT_FALSE(bad("2001:db8::7", SIGNATURE_WRONG, NULL, 1));
-	signers_know(all, &a);
+	signature_errors_know(all, &a);
 	CU_ASSERT_FALSE(bad("2001:db8::8", SIGNATURE_WRONG, NULL, 1));
 	CU_ASSERT(bad("2001:db8::7", SIGNATURE_WRONG, NULL, 1));
 	CU_ASSERT_STRING_EQUAL(fronts(1), "2001:db8::7(secret)");
@@ -95,11 +95,11 @@ static void test_strangers(void)
 		CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "u", i));
 	CU_ASSERT_STRING_EQUAL(fronts(100), "");
 	/* Somebody else's account an hour later is no company. */
-	CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "v", 99 + SIGNERS_HOUR));
-	CU_ASSERT_FALSE(bad("192.0.2.8", SIGNATURE_WRONG, "u", 99 + SIGNERS_HOUR));
-	CU_ASSERT_STRING_EQUAL(fronts(99 + SIGNERS_HOUR), "");
-	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, "u", 100 + SIGNERS_HOUR));
-	CU_ASSERT_STRING_EQUAL(fronts(100 + SIGNERS_HOUR), "192.0.2.7(secret)");
+	CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "v", 99 + SIGNATURE_ERRORS_HOUR));
+	CU_ASSERT_FALSE(bad("192.0.2.8", SIGNATURE_WRONG, "u", 99 + SIGNATURE_ERRORS_HOUR));
+	CU_ASSERT_STRING_EQUAL(fronts(99 + SIGNATURE_ERRORS_HOUR), "");
+	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, "u", 100 + SIGNATURE_ERRORS_HOUR));
+	CU_ASSERT_STRING_EQUAL(fronts(100 + SIGNATURE_ERRORS_HOUR), "192.0.2.7(secret)");
 	end();
 }
 
@@ -122,7 +122,7 @@ static void test_many(void)
 	char text[32];
 
 	begin();
-	signers_know(all, &node);
+	signature_errors_know(all, &node);
 	lines += bad("198.51.100.1", SIGNATURE_WRONG, "u", 0);
 	for (int i = 1; i < 1000; i++) {
 		snprintf(text, sizeof(text), "10.0.%d.%d", i / 256, i % 256);
@@ -135,7 +135,7 @@ static void test_many(void)
 		lines += bad(text, SIGNATURE_WRONG, "u", 1);
 		lines += bad(text, SIGNATURE_WRONG, "v", 1);
 	}
-	CU_ASSERT_EQUAL(lines, SIGNERS_LINES);
+	CU_ASSERT_EQUAL(lines, SIGNATURE_ERRORS_LINES);
 	fronts(1);
 	CU_ASSERT(list.len < 64 * 32); /* it does not grow */
 	end();
@@ -144,17 +144,17 @@ static void test_many(void)
 static void test_mailhosts(void)
 {
 	begin();
-	CU_ASSERT_FALSE(signers_suspect(all, "nodeb"));
-	CU_ASSERT(signers_reported(all, "nodeb", SIGNATURE_WRONG, 10));
-	CU_ASSERT_FALSE(signers_reported(all, "NodeB", SIGNATURE_WRONG, 11));
-	CU_ASSERT(signers_reported(all, "nodec", SIGNATURE_CLOCK, 11));
+	CU_ASSERT_FALSE(signature_errors_suspect(all, "nodeb"));
+	CU_ASSERT(signature_errors_reported(all, "nodeb", SIGNATURE_WRONG, 10));
+	CU_ASSERT_FALSE(signature_errors_reported(all, "NodeB", SIGNATURE_WRONG, 11));
+	CU_ASSERT(signature_errors_reported(all, "nodec", SIGNATURE_CLOCK, 11));
 	CU_ASSERT_STRING_EQUAL(mailhosts(11), "nodeb(secret) nodec(clock)");
 	CU_ASSERT_STRING_EQUAL(fronts(11), "");
-	CU_ASSERT(signers_suspect(all, "NODEB"));
-	CU_ASSERT_FALSE(signers_reported(all, "nodeb", SIGNATURE_NONE, 12)); /* it has nothing against it any more */
-	CU_ASSERT_FALSE(signers_suspect(all, "nodeb"));
+	CU_ASSERT(signature_errors_suspect(all, "NODEB"));
+	CU_ASSERT_FALSE(signature_errors_reported(all, "nodeb", SIGNATURE_NONE, 12)); /* it has nothing against it any more */
+	CU_ASSERT_FALSE(signature_errors_suspect(all, "nodeb"));
 	CU_ASSERT_STRING_EQUAL(mailhosts(12), "nodec(clock)");
-	CU_ASSERT_STRING_EQUAL(mailhosts(11 + SIGNERS_SHOWN), "");
+	CU_ASSERT_STRING_EQUAL(mailhosts(11 + SIGNATURE_ERRORS_SHOWN), "");
 	end();
 }
 
@@ -185,4 +185,4 @@ static const struct unit_case cases[] = {
 	{ "known node", test_known_node }, { "IPv6", test_ipv6 }, { "strangers", test_strangers },
 	{ "this machine", test_this_machine }, { "many", test_many }, { "mailhosts", test_mailhosts }, { "note", test_note }, { NULL, NULL }
 };
-UNIT_MAIN("signers", cases)
+UNIT_MAIN("signature_errors", cases)
