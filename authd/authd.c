@@ -491,13 +491,13 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 	struct authd *a = ctx->arg;
 
 	if (strcmp(command, "route") == 0)
-		tool_route(a, query, argument);
+		control_reply_route(a, query, argument);
 	else if (strcmp(command, "auth") == 0)
-		tool_auth(a, query, argument);
+		control_reply_auth(a, query, argument);
 	else if (strcmp(command, "flush") == 0)
-		tool_flush(a, query, argument);
+		control_reply_flush(a, query, argument);
 	else if (strcmp(command, "status") == 0)
-		tool_status(a, query);
+		control_reply_status(a, query);
 	else
 		role_done(ctx, query, 0);
 }

@@ -80,10 +80,10 @@ bool route_of(const struct authd *a, enum protocol p, const struct account *acct
 bool authd_userdb_refused(const struct authd *a);
 
 /* `waypost route` and `waypost auth`: answer with role_rows() and role_done(). */
-void tool_route(struct authd *a, uint32_t query, const char *user);
-void tool_auth(struct authd *a, uint32_t query, const char *argument);
-void tool_flush(struct authd *a, uint32_t query, const char *user);
-void tool_status(struct authd *a, uint32_t query);
+void control_reply_route(struct authd *a, uint32_t query, const char *user);
+void control_reply_auth(struct authd *a, uint32_t query, const char *argument);
+void control_reply_flush(struct authd *a, uint32_t query, const char *user);
+void control_reply_status(struct authd *a, uint32_t query);
 
 /* Whether the account may be used at all: uid and gid. False: WHY (static) says what to do. */
 bool account_allowed(const struct settings *set, const struct account *acct, const char **why);

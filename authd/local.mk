@@ -25,7 +25,7 @@ authd_libauthd_a_SOURCES = \
 	authd/shared.c authd/shared.h authd/store.h \
 	authd/signature_errors.c authd/signature_errors.h \
 	authd/used_tokens.c authd/used_tokens.h \
-	authd/tool.c \
+	authd/control_replies.c \
 	authd/verify.c authd/verify.h
 # SCRAM logins: a module, loaded by authd only if they are turned on (authd/scram.h). What it uses of lib/ and authlib/ is
 # the program's.

@@ -10,11 +10,11 @@
 #include "lib/text.h"
 
 /* `waypost auth` and `waypost route` ask drivers as its logins do. */
-static const enum protocol tool_protocol = PROTOCOL_IMAP;
+static const enum protocol control_protocol = PROTOCOL_IMAP;
 
 static struct msgw out;
 
-struct tool_query {
+struct control_query {
 	struct authd *a;
 	uint32_t query;
 	bool with_password;
@@ -26,7 +26,7 @@ struct tool_query {
 	struct str text;
 };
 
-static void query_done(struct tool_query *t, uint32_t exit_status)
+static void query_done(struct control_query *t, uint32_t exit_status)
 {
 	role_rows(&t->a->ctx, t->query, str_cstr(&t->text), t->text.len);
 	role_done(&t->a->ctx, t->query, exit_status);
@@ -54,7 +54,7 @@ static bool listens_at(const struct settings *set, enum protocol p, const struct
 	return false;
 }
 
-static void add_loop(struct tool_query *t, const struct route_host *h)
+static void add_loop(struct control_query *t, const struct route_host *h)
 {
 	const char *name = t->a->ctx.set->self[0];
 
@@ -62,7 +62,7 @@ static void add_loop(struct tool_query *t, const struct route_host *h)
 		"mailhost to %s, or set PROXY_HOSTNAME to %s on this node", name, name, h->name);
 }
 
-static void add_address(struct tool_query *t, enum protocol p, const struct route_host *h)
+static void add_address(struct control_query *t, enum protocol p, const struct route_host *h)
 {
 	bool loop = loops_has(t->a->loops, LOOP_BACK, p, h->name, h->port, clock_now());
 	struct net_addr addr[RESOLVER_ADDRS_MAX];
@@ -100,7 +100,7 @@ static void add_port_source(struct str *text, const struct route_host *h)
 			"each)", h->written, h->name);
 }
 
-static void add_route(struct tool_query *t, enum protocol p)
+static void add_route(struct control_query *t, enum protocol p)
 {
 	const struct settings *set = t->a->ctx.set;
 	const struct protocol_info *info = &protocols[p];
@@ -131,7 +131,7 @@ static void add_route(struct tool_query *t, enum protocol p)
 	}
 }
 
-static void add_record(struct tool_query *t)
+static void add_record(struct control_query *t)
 {
 	const struct account *acct = &t->account;
 	char scheme[16], origin[512];
@@ -160,7 +160,7 @@ static void add_record(struct tool_query *t)
 		str_addf(&t->text, "refused: %s\n", why);
 }
 
-static void add_routes(struct tool_query *t)
+static void add_routes(struct control_query *t)
 {
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		if (t->a->ctx.set->has[p] && protocols[p].has_login)
@@ -169,7 +169,7 @@ static void add_routes(struct tool_query *t)
 
 /* --- the record of a name, then what the command requests --- */
 
-static void finish(struct tool_query *t)
+static void finish(struct control_query *t)
 {
 	bool known = t->result == AUTH_OK || t->result == AUTH_MISMATCH || t->result == AUTH_DISABLED;
 	const char *why;
@@ -206,13 +206,13 @@ static void finish(struct tool_query *t)
 
 static void on_checked(const struct job_done *done, int fd UNUSED, void *arg)
 {
-	struct tool_query *t = arg;
+	struct control_query *t = arg;
 
 	t->result = done != NULL ? done->result : AUTH_TRY_LATER;
 	finish(t);
 }
 
-static void check_password(struct tool_query *t)
+static void check_password(struct control_query *t)
 {
 	uint32_t id;
 
@@ -228,11 +228,11 @@ static void check_password(struct tool_query *t)
 	mem_wipe(out.buf, out.len);
 }
 
-static void ask_chain(struct tool_query *t);
+static void ask_chain(struct control_query *t);
 
 static void on_answer(const struct directory_answer *answer, void *arg)
 {
-	struct tool_query *t = arg;
+	struct control_query *t = arg;
 
 	t->pos = answer->pos;
 	if (!answer->answered) {
@@ -246,7 +246,7 @@ static void on_answer(const struct directory_answer *answer, void *arg)
 	finish(t); /* a driver of this kind has checked the password itself */
 }
 
-static void ask_chain(struct tool_query *t)
+static void ask_chain(struct control_query *t)
 {
 	struct authd *a = t->a;
 	struct directory_query query = { .question = { .service = "imap", .user = t->user }, .fresh = true };
@@ -267,7 +267,7 @@ static void ask_chain(struct tool_query *t)
 
 static void start(struct authd *a, uint32_t query, const char *user, size_t user_len, const char *password)
 {
-	struct tool_query *t = mem_alloc(sizeof(*t));
+	struct control_query *t = mem_alloc(sizeof(*t));
 	char typed[ACCOUNT_NAME_MAX], name[ACCOUNT_NAME_MAX];
 
 	t->a = a;
@@ -276,7 +276,7 @@ static void start(struct authd *a, uint32_t query, const char *user, size_t user
 	t->password = mem_strdup(password);
 	account_init(&t->account);
 	snprintf(typed, sizeof(typed), "%.*s", (int)MIN(user_len, sizeof(typed) - 1), user);
-	if (user_len == 0 || user_len >= sizeof(typed) || !service_name(a->ctx.set, tool_protocol, typed, name)) {
+	if (user_len == 0 || user_len >= sizeof(typed) || !service_name(a->ctx.set, control_protocol, typed, name)) {
 		str_adds(&t->text, "the name is empty or too long\n");
 		query_done(t, 1);
 		return;
@@ -290,19 +290,19 @@ static void start(struct authd *a, uint32_t query, const char *user, size_t user
 	ask_chain(t);
 }
 
-void tool_route(struct authd *a, uint32_t query, const char *user)
+void control_reply_route(struct authd *a, uint32_t query, const char *user)
 {
 	start(a, query, user, strlen(user), NULL);
 }
 
-void tool_auth(struct authd *a, uint32_t query, const char *argument)
+void control_reply_auth(struct authd *a, uint32_t query, const char *argument)
 {
 	const char *lf = strchr(argument, '\n');
 
 	start(a, query, argument, lf != NULL ? (size_t)(lf - argument) : strlen(argument), lf != NULL ? lf + 1 : "");
 }
 
-void tool_flush(struct authd *a, uint32_t query, const char *user)
+void control_reply_flush(struct authd *a, uint32_t query, const char *user)
 {
 	struct str text = STR_INIT;
 	unsigned n = 0;
@@ -339,7 +339,7 @@ static void add_signatures(struct authd *a, struct str *text)
 	str_fini(&mailhosts);
 }
 
-void tool_status(struct authd *a, uint32_t query)
+void control_reply_status(struct authd *a, uint32_t query)
 {
 	const struct userdb *db = a->userdb;
 	const struct directory_lookup_counts *counts = directory_lookups_counts(a->directory_lookups);
