@@ -21,7 +21,7 @@
 struct authd;
 struct request;
 
-/* A worker's channel; its questions and sessions end with it. */
+/* A worker's channel; its requests and sessions end with it. */
 struct authd_worker {
 	struct authd_worker *next;
 	struct authd *a;

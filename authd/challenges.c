@@ -1,4 +1,4 @@
-/* Challenges: how they are made, and those that wait, by the number of their question, in the order of their age. */
+/* Challenges: how they are made, and those that wait, by the number of their request, in the order of their age. */
 #include "authd/challenges.h"
 
 #include <openssl/rand.h>

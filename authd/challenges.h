@@ -9,12 +9,12 @@
  * 1939 section 7). Bytes of NODE that may not stand in one are left out. */
 void challenge_text(char out[AUTH_TEXT_MAX], const char *node);
 
-/* Challenges that wait for their clients: those of one worker, found by the number of its question. */
+/* Challenges that wait for their clients: those of one worker, found by the number of its request. */
 struct challenges;
 
 struct challenges *challenges_new(void);
 void challenges_free(struct challenges **t);
-/* A new challenge for question REQUEST, which has none yet, at time NOW (seconds); NULL: it has one, or there are
+/* A new challenge for REQUEST, which has none yet, at time NOW (seconds); NULL: it has one, or there are
  * AUTH_CHALLENGES_MAX. The text lives until the challenge is taken, dropped or expired. */
 const char *challenges_make(struct challenges *t, uint32_t request, enum auth_mech mech, const char *node, double now);
 /* The challenge of REQUEST, which is over then, into OUT. False: there is none, or it is not of MECH. */

@@ -55,7 +55,7 @@ static void identify(struct request *rq)
 	rq->client_tls = forwarded->tls;
 }
 
-/* The challenge that the question answers, good for this once. False: it should have one. */
+/* The challenge that the request answers, good for this once. False: it should have one. */
 static bool take_challenge(struct request *rq)
 {
 	char text[AUTH_TEXT_MAX];

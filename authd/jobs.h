@@ -1,4 +1,4 @@
-/* The queue in front of the auth workers: slow work goes to whichever is free, each asker is called back once.
+/* The queue in front of the auth workers: slow work goes to whichever is free, each caller is called back once.
  * A job whose worker died is given to another once; then it fails.
  *
  * Who waits for what:
@@ -33,7 +33,7 @@ uint32_t jobs_next_id(struct jobs *j);
  * for (copied; IPv6 counts by /64, the port does not matter); NULL: it is the node's own. FN is never called from
  * here. */
 void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, const struct net_addr *client, jobs_fn *fn, void *arg);
-/* The asker ARG is going away: it is not called any more, and what waits for it is not done. */
+/* The caller ARG is going away: it is not called any more, and what waits for it is not done. */
 void jobs_forget(struct jobs *j, void *arg);
 /* Jobs that wait for a worker; jobs refused so far; workers that are connected. */
 unsigned jobs_waiting(const struct jobs *j);

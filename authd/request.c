@@ -1,4 +1,4 @@
-/* The states of a login question: the table of what may follow what, the queues, and the answer. */
+/* The states of a login request: the table of what may follow what, the queues, and the answer. */
 #include "authd/request.h"
 
 #include <stdio.h>
@@ -14,7 +14,7 @@
 #include "lib/mem.h"
 #include "lib/text.h"
 
-enum { KEPT_MAX = 4096 }; /* questions of one worker that outlive an answer */
+enum { KEPT_MAX = 4096 }; /* requests of one worker that outlive an answer */
 #define ROOM_INTERVAL 0.05  /* seconds */
 #define ADDRESS_INTERVAL 0.1
 

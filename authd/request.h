@@ -1,23 +1,23 @@
-/* A login question on its way through authd. Each is in one of the states below; request_enter() alone changes it. */
+/* A login request on its way through authd. Each is in one of the states below; request_enter() alone changes it. */
 #ifndef AUTHD_REQUEST_H
 #define AUTHD_REQUEST_H
 
 #include "authd/authd_private.h"
 #include "authd/scram.h"
 
-/* --- what happens to questions --- */
+/* --- what happens to requests --- */
 
-/* A login question has come from W: the rest of R. False: it is bad. */
+/* A login request has come from W: the rest of R. False: it is bad. */
 bool request_new(struct authd_worker *w, struct msgr *r);
-/* The question number ID of W, or its challenge, is not wanted any more. */
+/* The request number ID of W, or its challenge, is not wanted any more. */
 void request_cancel(struct authd_worker *w, uint32_t id);
-/* The client's next message TEXT for question ID of W. */
+/* The client's next message TEXT for request ID of W. */
 void request_step(struct authd_worker *w, uint32_t id, const char *text);
-/* The questions of W that have waited for their client since before THEN (seconds of lib/clock.h) are refused. */
+/* The requests of W that have waited for their client since before THEN (seconds of lib/clock.h) are refused. */
 void request_expire(struct authd_worker *w, double then);
 /* Answers request ID of W, which does not exist (any more), with a temporary failure. */
 void request_unknown(struct authd_worker *w, uint32_t id, const char *reason);
-/* All questions of W end with it. */
+/* All requests of W end with it. */
 void request_drop_all(struct authd_worker *w);
 /* The address of a peer has come, or the first load is done: those who waited go on. */
 void request_resume(struct authd *a);
@@ -26,8 +26,8 @@ void request_init(struct authd *a);
 
 /* --- the states, for the files that hold their steps --- */
 
-/* Where a login question is. A step is done at once and says which state is next; in a wait nothing happens until what it
- * waits for is there. Whatever the state, the worker may cancel the question, or go away. */
+/* Where a login request is. A step is done at once and says which state is next; in a wait nothing happens until what it
+ * waits for is there. Whatever the state, the worker may cancel the request, or go away. */
 enum request_state {
 	REQUEST_NEW,
 	REQUEST_IDENTIFY,   /* step: for which client does it stand; is the challenge that it answers one of ours? */

@@ -1,4 +1,4 @@
-/* Are the credentials of a question right: by password, challenge, SCRAM or another node's token. */
+/* Are the credentials of a request right: by password, challenge, SCRAM or another node's token. */
 #ifndef AUTHD_VERIFY_H
 #define AUTHD_VERIFY_H
 

@@ -54,7 +54,7 @@ const char *auth_mech_name(enum auth_mech m);
 enum auth_exchange auth_mech_exchange(enum auth_mech m);
 
 struct auth_request {
-	uint32_t request;          /* the worker's number for this question */
+	uint32_t request;          /* the worker's number for this request */
 	enum protocol protocol;
 	enum auth_mech mech;
 	char user[ACCOUNT_NAME_MAX];
