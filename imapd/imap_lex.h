@@ -1,5 +1,5 @@
 /* The words of the IMAP grammar (RFC 3501 section 9), read from a buffer of bytes. Shared by the dialogue
- * before login, the dialogue with back ends and the session after login; it does not know where the bytes
+ * before login, the dialogue with peers and the session after login; it does not know where the bytes
  * come from and never waits.
  *
  * Two steps: imap_frame_next() finds where a command ends (its lines and literals), bounded and without looking

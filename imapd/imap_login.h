@@ -27,9 +27,9 @@ struct imap_login {
 	struct str id;             /* the client's own ID pairs, quoted, without reserved keys */
 };
 
-/* The dialogue with an IMAP back end (imap_peer_login.c). */
+/* The dialogue with an IMAP peer (imap_peer_login.c). */
 backend_line_fn imap_peer_line;
-/* The reply to the client when the back end accepted the login. */
+/* The reply to the client when the peer accepted the login. */
 void imap_accepted(struct login *l);
 
 /* Appends LEN bytes at P as a quoted string (RFC 3501 4.3). They must hold no CR, LF or NUL. */

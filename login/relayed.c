@@ -9,7 +9,7 @@
 #include "lib/num.h"
 #include "settings/protocol.h"
 
-/* A back end that at least one session uses. Key: the text. */
+/* A peer that at least one session uses. Key: the text. */
 struct relayed_peer {
 	unsigned sessions;
 	UT_hash_handle hh;

@@ -18,7 +18,7 @@ struct relayed {
 	char texts[];              /* user; then the session's id, or "" */
 };
 
-/* The record of login L, which its back end has accepted; NOW in loop time. */
+/* The record of login L, which its peer has accepted; NOW in loop time. */
 struct relayed *relayed_new(const struct login *l, uint32_t now);
 void relayed_free(struct relayed **s);
 const char *relayed_user(const struct relayed *s);

@@ -18,7 +18,7 @@ struct pop3_login {
 	struct sasl sasl;
 };
 
-/* The dialogue with a POP3 back end (pop3_peer_login.c). */
+/* The dialogue with a POP3 peer (pop3_peer_login.c). */
 backend_line_fn pop3_peer_line;
 
 #endif

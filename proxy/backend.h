@@ -1,4 +1,4 @@
-/* Logs in to a back end: connects to one address after the other until one greets, then lets the protocol's
+/* Logs in at a peer: connects to one address after the other until one greets, then lets the protocol's
  * dialogue speak line by line until the login is decided. Knows no protocol word.
  * One deadline holds for all of it; a refused connection goes on to the next address at once, and a silent one
  * gets its share of the time. Once a line was sent, no other address is tried: the peer may have acted on it. */

@@ -1,4 +1,4 @@
-# proxy/: routes, back ends, relaying bytes. Knows no protocol.
+# proxy/: routes, logins at peers, relaying bytes. Knows no protocol.
 noinst_LIBRARIES += proxy/libproxy.a
 proxy_libproxy_a_SOURCES = \
 	proxy/backend.c proxy/backend.h \
