@@ -45,16 +45,16 @@ enum imap_status imap_cmd_again(struct imap_session *s, struct imap_lex *args)
 
 /* What a session's first ID tells of the client's program, for the log: other keys may hold what is nobody's business ("command",
  * "arguments"), and no value may look like another field of the line. */
-static void add_id_pair(void *arg, const char *key, const char *value, size_t len)
+static void add_id_pair(void *arg, const char *key, const char *value, size_t len UNUSED)
 {
 	static const char *const keys[] = { "name", "version", "os", "os-version", "vendor" };
 	struct str *text = arg;
 
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
 		if (strcasecmp(key, keys[i]) == 0 && text->len < ID_LOG_MAX) {
-			str_addf(text, ", %s=", keys[i]);
-			for (size_t k = 0; k < MIN(len, (size_t)ID_LOG_VALUE_MAX); k++)
-				str_addc(text, value[k] == ',' ? ';' : value[k]);
+			char clean[ID_LOG_VALUE_MAX + 1];
+
+			str_addf(text, ", %s=%s", keys[i], log_value(clean, sizeof(clean), value));
 		}
 }
 
@@ -85,11 +85,11 @@ static void put_id(struct imap_session *s)
 enum imap_status imap_cmd_id(struct imap_session *s, struct imap_lex *args)
 {
 	struct str text = STR_INIT;
-	char who[512], clean[ID_LOG_MAX * 2];
+	char who[512];
 	bool ok = imap_id_list(args, add_id_pair, &text);
 
 	if (ok && text.len > 0 && !s->id_said) {
-		log_as("imapd", LOG_LEVEL_INFO, "ID, %s%s", session_log_who(s->start, who, sizeof(who)), log_clean(clean, sizeof(clean), text.data));
+		log_as("imapd", LOG_LEVEL_INFO, "ID, %s%s", session_log_who(s->start, who, sizeof(who)), text.data);
 		s->id_said = true;
 	}
 	str_fini(&text);

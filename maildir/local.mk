@@ -13,6 +13,7 @@ maildir_libmaildir_a_SOURCES = \
 	maildir/md_name.c maildir/md_name.h \
 	maildir/md_pop3.c maildir/md_pop3.h maildir/md_pop3_private.h \
 	maildir/md_pop3list.c maildir/md_pop3list.h \
+	maildir/md_recent.c maildir/md_recent.h \
 	maildir/md_save.c maildir/md_save.h \
 	maildir/md_scan.c maildir/md_scan.h maildir/md_scan_private.h \
 	maildir/md_size.c maildir/md_size.h \

@@ -6,6 +6,7 @@
 #include "lib/mem.h"
 #include "lib/race.h"
 #include "maildir/md_name.h"
+#include "maildir/md_recent.h"
 #include "maildir/md_scan_private.h"
 
 /* A folder with fewer UIDs left gets a new UIDVALIDITY when it is opened: for a session that is open there is none. */
@@ -364,6 +365,18 @@ static enum md_err assign(struct md_scan *sc)
 	return MD_OK;
 }
 
+/* What was stored since a session looked last is recent for the first that can be told of all of it. Others only see it. */
+static void take_recent(struct md_scan *sc)
+{
+	struct md_box *box = sc->box;
+
+	sc->first_recent = MD_RECENT_NONE;
+	if (box->readonly)
+		sc->first_recent = md_recent_first(box->fd, box->uidvalidity);
+	else if (sc->locked)
+		sc->first_recent = md_recent_take(box->fd, box->uidvalidity);
+}
+
 /* The fresh messages become part of the view. One whose UID our client has seen pass by already cannot: it was told that
  * the message is gone, and finds it when it selects the folder anew. */
 static void join(struct md_scan *sc, struct md_changes *ch)
@@ -383,6 +396,7 @@ static void join(struct md_scan *sc, struct md_changes *ch)
 			mem_free(&m->name);
 			continue;
 		}
+		m->recent = m->recent || m->uid >= sc->first_recent;
 		box->n_recent += m->recent;
 		box->uid_told = m->uid;
 		box->msgs[box->n++] = *m;
@@ -432,18 +446,21 @@ enum md_err md_scan_uids(struct md_scan *sc, struct md_changes *ch)
 	struct md_box *box = sc->box;
 	size_t dropped = box->dropped + md_scan_missing(sc);
 	enum md_err e = MD_OK;
+	bool recents;
 
 	sc->tidy = !box->readonly && dropped > box->n / 64;
 	sc->write = !box->uid_sticky;
+	recents = !box->readonly && !sc->locked && (sc->first || sc->n_fresh != 0) && md_recent_there(box->fd);
 	/* An append by someone else may have written the list already and its file not yet: only a scan under the lock
-	 * tells what is missing for good. */
-	if (sc->tidy && !sc->locked && md_scan_lock(sc))
+	 * tells what is missing for good, and has all that is recent. */
+	if ((sc->tidy || recents) && !sc->locked && md_scan_lock(sc))
 		e = md_scan_look(sc);
 	if (e == MD_OK && (sc->first || sc->n_fresh != 0 || sc->write || (sc->tidy && sc->locked))) {
 		e = assign(sc);
 		if (e == MD_OK) {
 			box->uidvalidity = box->uids.uidvalidity;
 			box->uidnext = box->uids.uidnext;
+			take_recent(sc);
 			join(sc, ch);
 		}
 	}

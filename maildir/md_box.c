@@ -615,7 +615,7 @@ enum md_err md_status(struct md_root *r, const char *folder, struct md_status *s
 	st->uidnext = box->uidnext;
 	st->uidvalidity = box->uidvalidity;
 	for (size_t i = 0; i < box->n; i++) {
-		st->recent += box->msgs[i].in_new;
+		st->recent += box->msgs[i].recent;
 		st->unseen += (box->msgs[i].flags & MD_SEEN) == 0;
 	}
 	md_box_close(&box);

@@ -30,8 +30,8 @@ struct md_changes {
 };
 
 /* Opens FOLDER and reads it (a first md_box_sync() is part of it; ->changed is clear everywhere).
- * Read-write: mail in new/ is moved to cur/ and is recent here. READONLY (IMAP EXAMINE): no file is moved,
- * flagged or deleted, nothing loses its recent state (mail in new/ counts as recent); the only thing that is
+ * Read-write: mail in new/ is moved to cur/ and is recent here, and so is what was stored since the last session looked
+ * (md_recent.h). READONLY (IMAP EXAMINE): no file is moved, flagged or deleted, nothing loses its recent state; the only thing that is
  * written is the UID list, when there is mail without UID: a UID once told to a client must stay true.
  * Files in tmp/ that are older than 36 hours are deleted (not READONLY).
  * MD_OK and *BOX; or MD_BADNAME, MD_NOFOLDER, MD_NOTMAILDIR, MD_PERM, MD_BUSY, MD_IO, MD_LIMIT. If only writing is impossible,
@@ -127,7 +127,7 @@ enum md_err md_box_expunge(struct md_box *box, size_t i) MUST_CHECK;
 
 struct md_status { uint32_t messages, recent, unseen, uidnext, uidvalidity; };
 
-/* Counts of FOLDER, without moving mail out of new/ (that mail is what RECENT counts). As with a read-only box, only
+/* Counts of FOLDER, without moving mail out of new/ (that mail, and what was stored and is in no session yet, is what RECENT counts). As with a read-only box, only
  * the UID list may be written. Results as md_box_open(). */
 enum md_err md_status(struct md_root *r, const char *folder, struct md_status *st) MUST_CHECK;
 

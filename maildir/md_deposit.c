@@ -14,6 +14,7 @@
 #include "maildir/md_keyword.h"
 #include "maildir/md_lock.h"
 #include "maildir/md_name.h"
+#include "maildir/md_recent.h"
 #include "maildir/md_scan.h"
 #include "maildir/md_uidlist.h"
 
@@ -209,6 +210,7 @@ enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct m
 		e = reserve(r, tofd, folder, &l, it, n);
 	RACE("deposit: UIDs are in the list, the files are not in cur/");
 	if (e == MD_OK) {
+		md_recent_add(r, tofd, l.uidvalidity, it[0].uid);
 		e = write_keywords(r, tofd, folder, it, n);
 		for (size_t i = 0; e == MD_OK && i < n; i++)
 			e = md_goes_on(r, 1, 0) ? place(r, tofd, folder, &it[i], lost, arg, cross) : MD_STOPPED;

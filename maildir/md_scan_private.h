@@ -26,6 +26,7 @@ struct md_scan {
 	bool update_only;      /* nothing may be moved: md_scan_refind(), md_scan_again() */
 	bool files_only;       /* md_scan_files(): no UIDs are given, so that no lock is needed */
 	bool fold;             /* many changes of keywords are pending */
+	uint32_t first_recent; /* from this UID on it is; MD_RECENT_NONE: none */
 	struct md_lock lock;
 	enum md_err lock_err;  /* why there is no lock although one was wanted */
 };

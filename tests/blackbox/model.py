@@ -275,6 +275,8 @@ class World:
                 view = {u: frozenset(actor.told[u]) for u in actor.view if u}
                 if view != present[actor.folder] or 0 in actor.view:
                     raise Finding("views-differ", f"{actor.name} in {actor.folder} knows {describe(view, present[actor.folder])} than a new session")
+                if not actor.readonly:
+                    actor.folder.check_recent(view)
         self.read_logs()
         self.counts["checkpoint"] += 1
 

@@ -241,11 +241,13 @@ class Imap(Talker):
         super().__init__(world, name)
         self.cmd = self.literal = None
         self.idling = False
-        self.folder = None
+        self.folder, self.readonly = None, False
         self.closing = False
         self.forget()
 
     def forget(self):
+        if self.folder is not None and not self.readonly:
+            self.folder.left = self.truth.tick()
         self.folder, self.readonly = None, False
         self.view = []         # UID of each message; None: not told yet, 0: would not be told
         self.since = []        # begin of the command in which each message was told of
@@ -724,6 +726,7 @@ class Imap(Talker):
         folder.check_new_uid(uid, floor)
         m = folder.learn(uid)
         folder.bind(m, body)
+        m.stored = self.last.start
         for f in FLAGS:
             m.initial(f, {f in flags})
         if date:
@@ -794,6 +797,7 @@ class Imap(Talker):
             c = target.learn(where[m.uid])
             target.added(m.body, True)
             target.bind(c, m.body)
+            c.stored = self.last.start
             for f in FLAGS:
                 c.initial(f, m.flags[f].read(max(since, own.get((m.uid, f), 0))))
             if m.date is not None:

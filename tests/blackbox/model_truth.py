@@ -85,6 +85,7 @@ class Mail:
         self.suspects = set() # commands that may have removed it
         self.settled = False  # it was there when all was quiet
         self.recent = None    # the selection (read-write) that had \Recent
+        self.stored = None    # begin of the APPEND, COPY or MOVE that put it there
 
     def __repr__(self):
         return f"{self.folder.name}/{self.uid}(text {self.body})"
@@ -141,6 +142,7 @@ class Folder:
         self.expunges = []
         self.touched = set()  # (text, flag): changed by text, not by UID
         self.unseen = 0       # how many went before anybody was told their UID
+        self.left = 0         # when a read-write selection ended last
 
     def __repr__(self):
         return self.name
@@ -229,6 +231,13 @@ class Folder:
         return [self.mails[u] for u in self.adds[body].uids] if body in self.adds else []
 
     # --- everything is quiet ---
+    def check_recent(self, present):
+        """Somebody has it selected read-write and knows the flags of all, PRESENT: what was stored since anybody left is \Recent for one."""
+        for uid in present:
+            m = self.mails[uid]
+            if m.stored is not None and m.stored > self.left and m.recent is None:
+                raise Finding("recent-lost", f"{m} was stored at {m.stored}, nobody has left since, and nobody has it as \\Recent")
+
     def settle(self, present, where):
         """PRESENT: uid -> frozenset(flags), told by one who looked while nobody changed anything."""
         now = self.truth.now

@@ -349,6 +349,7 @@ def test_ten_long_lines_end_the_session(imap):
     assert "end=protocol" in imap.close()
 
 
+@pytest.mark.once
 def test_set_of_a_mebibyte(imap):
     """Mail programs send such sets of UIDs; what they need is given back."""
     imap.append()
@@ -395,7 +396,7 @@ def test_id_has_the_bounds_of_its_rfc(start):
         s.ok('ID ("name" "again")')
     log = s.close()
     assert log.count("ID, ") == 1 and "secret" not in log and "again" not in log
-    assert "name=mutt; ip=[1.2.3.4], version=1" in log and "1" * 101 not in log
+    assert "name=mutt. ip=[1.2.3.4], version=1" in log and "1" * 101 not in log
 
 
 def test_absurd_literal_sizes(start):
@@ -689,6 +690,7 @@ def test_store(imap, maildir):
     for _ in range(3):
         imap.append()
     imap.ok("SELECT INBOX")
+    imap.ok("SELECT INBOX")  # \Recent no more
     assert imap.ok("STORE 1:2 FLAGS (\\Seen)") == [b"* 1 FETCH (FLAGS (\\Seen))", b"* 2 FETCH (FLAGS (\\Seen))"]
     assert imap.ok("STORE 1 +FLAGS \\Answered \\Draft") == [b"* 1 FETCH (FLAGS (\\Answered \\Seen \\Draft))"]
     assert imap.ok("STORE 1 -FLAGS (\\Seen)") == [b"* 1 FETCH (FLAGS (\\Answered \\Draft))"]
@@ -719,6 +721,7 @@ def test_expunge(imap):
     for i in range(5):
         imap.append(flags="(\\Deleted)" if i % 2 == 0 else "")
     imap.ok("SELECT INBOX")
+    imap.ok("SELECT INBOX")  # \Recent no more
     assert imap.ok("UID EXPUNGE 1:2,77") == [b"* 1 EXPUNGE"]
     assert imap.ok("EXPUNGE") == [b"* 2 EXPUNGE", b"* 3 EXPUNGE"]
     assert imap.ok("UID SEARCH ALL") == [b"* SEARCH 2 4"]
@@ -748,12 +751,60 @@ def test_move(imap):
         imap.append()
     imap.ok("CREATE INBOX.M")
     imap.ok("SELECT INBOX")
+    imap.ok("SELECT INBOX")  # \Recent no more
     assert b"[TRYCREATE]" in imap.no("MOVE 1,3 INBOX.None")
     lines = imap.ok("MOVE 1,3 INBOX.M")
     assert re.match(rb"\* OK \[COPYUID \d+ 1,3 1:2\]", lines[0]) and lines[1:] == [b"* 1 EXPUNGE", b"* 2 EXPUNGE"]
     lines = imap.ok("UID MOVE 2 INBOX.M")
     assert b"COPYUID" in lines[0] and lines[1:] == [b"* 1 EXPUNGE"]
     assert b"MESSAGES 3" in imap.ok("STATUS INBOX.M (MESSAGES)")[0]
+
+
+def recent(imap, mailbox="INBOX"):
+    return int(re.search(rb"RECENT (\d+)", imap.ok(f"STATUS {mailbox} (RECENT)")[0]).group(1))
+
+
+@pytest.mark.parametrize("how", ["APPEND", "COPY", "MOVE"])
+def test_what_is_stored_is_recent_for_the_first_session(start, maildir, how):
+    """RFC 3501 6.3.11, 6.4.7; EXAMINE and STATUS take it from nobody."""
+    a, b, ro = start(), start(), start()
+    a.ok("CREATE INBOX.R")
+    if how != "APPEND":
+        a.append(flags="(\\Seen kw)")
+        a.ok("SELECT INBOX")
+        a.ok(f"{how} 1 INBOX.R")
+    else:
+        a.append(mailbox="INBOX.R", flags="(\\Seen kw)")
+    assert recent(a, "INBOX.R") == 1
+    lines = ro.ok("EXAMINE INBOX.R")
+    assert b"* 1 RECENT" in lines and ro.ok("SEARCH RECENT") == [b"* SEARCH 1"] and b"\\Recent" in ro.ok("FETCH 1 FLAGS")[0]
+    assert os.listdir(os.path.join(maildir, ".R", "cur"))[0].endswith(":2,S")  # with its UID there, for Courier gives another to what is in new/
+    assert b"* 1 RECENT" in a.ok("SELECT INBOX.R")
+    assert a.ok("SEARCH RECENT") == [b"* SEARCH 1"] and a.ok("SEARCH NEW") == a.ok("SEARCH OLD") == [b"* SEARCH"]
+    assert b"* 0 RECENT" in b.ok("SELECT INBOX.R") and b.ok("SEARCH OLD") == [b"* SEARCH 1"]
+    assert recent(ro, "INBOX.R") == 0
+    b.append(mailbox="INBOX.R")
+    a.append(mailbox="INBOX.R")
+    got = [b"\\Recent" in s.ok(f"FETCH {n} FLAGS")[-1] for s in (a, b) for n in (2, 3) if s.ok("NOOP") is not None]
+    assert sum(got) == 2 and got[0] != got[2] and got[1] != got[3], got
+    assert recent(ro, "INBOX.R") == 0
+    assert b"* 0 RECENT" in a.ok("SELECT INBOX.R") and not os.path.exists(os.path.join(maildir, ".R", "waypostrecent"))
+
+
+def test_two_who_select_at_once_share_what_is_recent(start):
+    author, sessions = start(), [start() for _ in range(6)]
+    for n in range(15):
+        for _ in range(5):
+            author.append()
+        for s in sessions:
+            s.send(b"s SELECT INBOX\r\n")
+        told = []
+        for s in sessions:
+            _, _, lines = s.until(b"s")
+            told += [int(line.split()[1]) for line in lines if line.endswith(b" RECENT")]
+        assert sum(told) == 5, told
+        for s in sessions:
+            s.ok("UNSELECT")
 
 
 @pytest.mark.valgrind
@@ -883,6 +934,7 @@ def test_idle(imap, maildir, start):
     other = start()
     imap.append()
     imap.ok("SELECT INBOX")
+    imap.ok("SELECT INBOX")  # \Recent no more
     imap.send(b"i IDLE\r\n")
     assert imap.line().startswith(b"+ ")
     deliver(maildir, "1000000001.M1P1.host")

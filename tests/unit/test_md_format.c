@@ -12,6 +12,7 @@
 #include "maildir/md_name.h"
 #include "maildir/md_pop3_private.h"
 #include "maildir/md_pop3list.h"
+#include "maildir/md_recent.h"
 
 static void test_name(void)
 {
@@ -314,7 +315,23 @@ static void test_lock(void)
 	mt_end(&t);
 }
 
+static void test_recent(void)
+{
+	static const char text[] = "1 795290828 17\n";
+
+	CU_ASSERT_EQUAL(md_recent_parse(text, strlen(text), 795290828), 17);
+	CU_ASSERT_EQUAL(md_recent_parse(text, strlen(text), 795290829), MD_RECENT_NONE);
+	for (size_t cut = 0; cut < strlen(text); cut++)
+		CU_ASSERT_EQUAL(md_recent_parse(text, cut, 795290828), MD_RECENT_NONE);
+	CU_ASSERT_EQUAL(md_recent_parse("2 1 17\n", 7, 1), MD_RECENT_NONE);
+	CU_ASSERT_EQUAL(md_recent_parse("1 1 0\n", 6, 1), MD_RECENT_NONE);
+	CU_ASSERT_EQUAL(md_recent_parse("1 1 7\nx", 7, 1), MD_RECENT_NONE);
+	CU_ASSERT_EQUAL(md_recent_parse("1 1 4294967296\n", 15, 1), MD_RECENT_NONE);
+	CU_ASSERT_EQUAL(md_recent_parse("1  1 7\n", 7, 1), MD_RECENT_NONE);
+}
+
 static const struct unit_case cases[] = {
+	{ "recent", test_recent },
 	{ "file names", test_name },
 	{ "UID list", test_uidlist },
 	{ "keyword list", test_kwlist },

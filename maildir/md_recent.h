@@ -1,0 +1,26 @@
+/* waypostrecent of one folder: which of the messages that were stored by us (APPEND, COPY, MOVE) no session has had as recent yet.
+ *   1 <uidvalidity> <first uid>
+ * Mail that others deliver is recent while it lies in new/. What we store has a UID that the client was told, and Courier gives
+ * what it finds in new/ another one: so it goes to cur/ at once, and this file remembers from which UID on it is recent. Without the
+ * file nothing is. It is written and taken away under md_lock, so that one session gets each message, and never synced: it is
+ * worth no wait. */
+#ifndef MAILDIR_MD_RECENT_H
+#define MAILDIR_MD_RECENT_H
+
+#include "maildir/md.h"
+
+#define MD_RECENT_FILE "waypostrecent"
+enum { MD_RECENT_NONE = UINT32_MAX };
+
+/* There is such a file in folder DIRFD. */
+bool md_recent_there(int dirfd);
+/* The first UID that is recent under UIDVALIDITY; MD_RECENT_NONE: none is. */
+uint32_t md_recent_first(int dirfd, uint32_t uidvalidity);
+/* What md_recent_first() tells, or what stands in its file: the LEN bytes at P. */
+uint32_t md_recent_parse(const char *p, size_t len, uint32_t uidvalidity);
+/* All from UID on are recent, which is above all others that are there. Failures are of no interest. */
+void md_recent_add(struct md_root *r, int dirfd, uint32_t uidvalidity, uint32_t uid);
+/* As md_recent_first(), and from now on they are so for nobody else. */
+uint32_t md_recent_take(int dirfd, uint32_t uidvalidity);
+
+#endif
