@@ -121,14 +121,66 @@ size_t md_name_stem_len(const char *name)
 	return len;
 }
 
+/* What a Maildir's names order messages of one second by: microsecond, process, how many that one has delivered, and the
+ * kernel's count; 0 where a name does not tell. */
+enum { ORDER_M, ORDER_P, ORDER_Q, ORDER_COUNT, ORDER_SERIAL, ORDER_PARTS };
+
+/* Digits of base BASE (10 or 16) before END; the first byte behind them. A number that is too large is the largest. */
+static const char *read_part(const char *p, const char *end, unsigned base, uint64_t *v)
+{
+	for (*v = 0; p < end; p++) {
+		unsigned digit = *p >= '0' && *p <= '9' ? (unsigned)(*p - '0') : *p >= 'A' && *p <= 'F' ? (unsigned)(*p - 'A') + 10 :
+		    *p >= 'a' && *p <= 'f' ? (unsigned)(*p - 'a') + 10 : base;
+
+		if (digit >= base)
+			break;
+		*v = *v > (UINT64_MAX - digit) / base ? UINT64_MAX : *v * base + digit;
+	}
+	return p;
+}
+
+/* The parts of NAME's unique word: "M211585P31268V000000000000FE00I0000000000A767B8_0", "#1cR5fP7Q3", or "31268_0". */
+static void order_parts(const char *name, uint64_t part[ORDER_PARTS])
+{
+	const char *end = name + md_name_base_len(name), *p = memchr(name, '.', (size_t)(end - name)), *dot;
+	uint64_t other;
+
+	memset(part, 0, ORDER_PARTS * sizeof(*part));
+	if (p == NULL)
+		return;
+	p++;
+	dot = memchr(p, '.', (size_t)(end - p));
+	if (dot != NULL)
+		end = dot;
+	p = read_part(p, end, 10, &part[ORDER_P]); /* as Maildirs had it once */
+	while (p < end) {
+		char c = *p++;
+
+		switch (c) {
+		case 'M': p = read_part(p, end, 10, &part[ORDER_M]); break;
+		case 'P': p = read_part(p, end, 10, &part[ORDER_P]); break;
+		case 'Q': p = read_part(p, end, 10, &part[ORDER_Q]); break;
+		case '_': p = read_part(p, end, 10, &part[ORDER_SERIAL]); break;
+		case '#': p = read_part(p, end, 16, &part[ORDER_COUNT]); break;
+		case 'V': case 'I': case 'X': case 'R': p = read_part(p, end, 16, &other); break;
+		default: break;
+		}
+	}
+}
+
 int md_name_order(const char *a, const char *b)
 {
-	uint64_t ta = md_name_time(a), tb = md_name_time(b);
+	uint64_t ta = md_name_time(a), tb = md_name_time(b), pa[ORDER_PARTS], pb[ORDER_PARTS];
 	size_t la, lb;
 	int c;
 
 	if (ta != tb)
 		return ta < tb ? -1 : 1;
+	order_parts(a, pa);
+	order_parts(b, pb);
+	for (int i = 0; i < ORDER_PARTS; i++)
+		if (pa[i] != pb[i])
+			return pa[i] < pb[i] ? -1 : 1;
 	la = md_name_base_len(a);
 	lb = md_name_base_len(b);
 	c = memcmp(a, b, MIN(la, lb));

@@ -102,6 +102,30 @@ static void test_take_over(void)
 	mt_end(&t);
 }
 
+/* Mail of one second has its order by number, for POP3 and for new UIDs alike. */
+static void test_order_within_a_second(void)
+{
+	static const char *const files[] = { "cur/7.M339452P9.host:2,", "new/7.M50206P9.host", "cur/7.M50206P10.host:2,S" };
+	static const char *const order[] = { "7.M50206P9", "7.M50206P10", "7.M339452P9" };
+	struct md_test t;
+	struct md_box *pop3, *imap;
+
+	mt_begin(&t);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		mt_puts(&t, files[i], mail);
+	CU_ASSERT_EQUAL_FATAL(md_box_open_files(&t.root, &pop3), MD_OK);
+	imap = open_box(&t, "", false);
+	CU_ASSERT_EQUAL_FATAL(pop3->n, 3);
+	CU_ASSERT_EQUAL_FATAL(imap->n, 3);
+	for (size_t i = 0; i < ARRAY_LEN(order); i++) {
+		CU_ASSERT_EQUAL(strncmp(pop3->msgs[i].name, order[i], strlen(order[i])), 0);
+		CU_ASSERT_EQUAL(strncmp(imap->msgs[i].name, order[i], strlen(order[i])), 0);
+	}
+	md_box_close(&pop3);
+	md_box_close(&imap);
+	mt_end(&t);
+}
+
 /* Two sessions and outside deliveries. */
 static void test_sync(void)
 {
@@ -1021,6 +1045,7 @@ static void test_watch(void)
 static const struct unit_case cases[] = {
 	{ "first open", test_first_open },
 	{ "take over from Courier", test_take_over },
+	{ "order within a second", test_order_within_a_second },
 	{ "sync", test_sync },
 	{ "drop gone", test_drop_gone },
 	{ "read-only", test_readonly },

@@ -14,6 +14,15 @@
 #include "maildir/md_pop3list.h"
 #include "maildir/md_recent.h"
 
+/* In the order of their delivery. */
+static const char *const ordered[] = {
+	"9.M9P1.host", "10.#9R1X5.host", "10.#1aR0X5.host", "10.9_1.host", "10.9_2.host", "10.9_10.host:2,S", "10.10_1.host",
+	"10.M7P99Q2.host", "10.M50206P31268V000000000000FE00I0000000000A767B9_0.vm,S=9", "10.M339452P7.host:2,",
+	"10.M339452P7Q2.host", "10.M339452P7Q10.host", "10.M339452P31268V000000000000FE00I0000000000A767B8_9.vm,S=9:2,RS",
+	"10.M339452P31268V000000000000FE00I0000000000A767B7_10.vm,S=9", "10.M339452P31269.a", "10.M339452P31269.a.M1P1",
+	"10.M339452P99999999999999999999999.a", "11", "11.M1P1.host",
+};
+
 static void test_name(void)
 {
 	static const struct { const char *name; size_t base; unsigned flags; uint64_t time; } t[] = {
@@ -48,6 +57,12 @@ static void test_name(void)
 	CU_ASSERT(md_name_order("9.z", "10.a") < 0);
 	CU_ASSERT(md_name_order("10.a:2,S", "10.a:2,") == 0);
 	CU_ASSERT(md_name_order("10.a", "10.ab") < 0);
+	for (size_t i = 0; i < ARRAY_LEN(ordered); i++)
+		for (size_t k = 0; k < ARRAY_LEN(ordered); k++) {
+			int d = md_name_order(ordered[i], ordered[k]);
+
+			CU_ASSERT(i < k ? d < 0 : i > k ? d > 0 : d == 0);
+		}
 	CU_ASSERT(!md_name_valid("") && !md_name_valid(".x") && !md_name_valid("a\nb") && !md_name_valid(":2,S") && md_name_valid("a"));
 }
 
