@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "authd/sessions.h"
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -36,6 +37,8 @@ enum request_state step_admit(struct request *rq)
 		return request_refuse(rq, AUTH_VERDICT_LIMIT, "MAXDAEMONS");
 	if (s.max_per_ip != 0 && reg_count_ip(a->reg, p, &rq->client) >= s.max_per_ip)
 		return request_refuse(rq, AUTH_VERDICT_LIMIT, "MAXPERIP");
+	if (!sessions_room(rq->worker, rq->account.name))
+		return request_refuse(rq, AUTH_VERDICT_LIMIT, "sessions of one login worker");
 	return REQUEST_ROUTE;
 }
 
@@ -120,7 +123,7 @@ enum request_state step_grant(struct request *rq)
 	r->signature = request_signature(rq);
 	s = reg_add(a->reg, r->session, rq->q.protocol, &rq->client, r->name, (uint32_t)time(NULL));
 	DIE_IF(s == NULL);
-	s->worker = rq->worker;
+	sessions_own(s, rq->worker);
 	if (r->local) {
 		send_ticket(rq, r);
 		reg_set_ticket(s, r->ticket);

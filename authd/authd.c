@@ -9,6 +9,7 @@
 
 #include "authd/peer_ports.h"
 #include "authd/request.h"
+#include "authd/sessions.h"
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -22,52 +23,6 @@ enum { LOOKUP_SECONDS = 20 }; /* for a name: what comes later than a login can w
 
 static struct msgw out;
 
-/* --- sessions --- */
-
-static void end_session(struct authd *a, uint64_t id)
-{
-	struct reg_session *s = reg_find(a->reg, id);
-
-	if (s != NULL)
-		reg_remove(a->reg, s);
-}
-
-/* A worker (W) or spawn (W is NULL) reports a session. NULL: a bad message, or the session is not W's. */
-static struct reg_session *have_session(struct authd *a, struct msgr *r, struct authd_worker *w)
-{
-	struct session_have m;
-	struct reg_session *s;
-
-	if (!session_have_read(r, &m))
-		return NULL;
-	if ((s = reg_find(a->reg, m.session)) == NULL)
-		s = reg_add(a->reg, m.session, m.protocol, &m.client, m.user, (uint32_t)time(NULL));
-	else if (w != NULL && (s->owner != OWNER_WORKER || s->worker != w))
-		return NULL;
-	s->owner = w != NULL ? OWNER_WORKER : OWNER_SPAWN;
-	s->worker = w;
-	s->pid = w != NULL ? 0 : m.pid;
-	if (w == NULL)
-		reg_set_ticket(s, NULL);
-	return s;
-}
-
-static void drop_of_worker(struct reg *reg, struct reg_session *s, void *arg)
-{
-	if (s->owner == OWNER_WORKER && s->worker == arg)
-		reg_remove(reg, s);
-}
-
-/* The login is over before its ticket was used: it shall open nothing any more. */
-static void void_ticket(struct authd *a, const struct reg_session *s)
-{
-	if (s->ticket == NULL || a->spawn == NULL)
-		return;
-	ticket_void_write(&out, s->ticket);
-	if (chan_send(a->spawn, &out, -1) != 0)
-		log_error("spawn does not read its messages");
-}
-
 /* --- login workers --- */
 
 static void worker_gone(struct chan *c UNUSED, void *arg)
@@ -76,7 +31,7 @@ static void worker_gone(struct chan *c UNUSED, void *arg)
 	struct authd *a = w->a;
 
 	request_drop_all(w);
-	reg_each(a->reg, drop_of_worker, w);
+	sessions_drop(w);
 	for (struct authd_worker **p = &a->workers; *p != NULL; p = &(*p)->next)
 		if (*p == w) {
 			*p = w->next;
@@ -135,15 +90,6 @@ static bool peer_signature(struct authd *a, struct msgr *r)
 	return true;
 }
 
-/* The login of session ID, if it is under way, is W's, and may go to its target number TARGET: of nothing else can a worker
- * say how it went. */
-static struct reg_session *login_under_way(struct authd_worker *w, uint64_t id, uint8_t target)
-{
-	struct reg_session *s = reg_find(w->a->reg, id);
-
-	return s != NULL && s->owner == OWNER_WORKER && s->worker == w && s->way != NULL && target < s->way->ntargets ? s : NULL;
-}
-
 static bool has_arrived(struct authd_worker *w, struct msgr *r)
 {
 	struct session_target m;
@@ -151,7 +97,7 @@ static bool has_arrived(struct authd_worker *w, struct msgr *r)
 
 	if (!session_arrived_read(r, &m))
 		return false;
-	if ((s = login_under_way(w, m.session, m.target)) == NULL)
+	if ((s = sessions_under_way(w, m.session, m.target)) == NULL)
 		return true;
 	peers_arrived(w->a->peers, (enum protocol)s->protocol, &s->way->target[m.target], time(NULL));
 	reg_arrived(w->a->reg, s);
@@ -166,7 +112,7 @@ static bool peer_result(struct authd_worker *w, struct msgr *r)
 
 	if (!peer_result_read(r, &m))
 		return false;
-	if ((s = login_under_way(w, m.session, m.target)) == NULL)
+	if ((s = sessions_under_way(w, m.session, m.target)) == NULL)
 		return true;
 	if (m.result == PEER_SLOW)
 		peers_slow(peers, (enum protocol)s->protocol, &s->way->target[m.target], s->user, s->start, clock_now());
@@ -179,7 +125,6 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 {
 	static char text[AUTH_TEXT_MAX];
 	struct authd *a = w->a;
-	struct reg_session *s;
 	enum auth_mech mech;
 	uint32_t request;
 	uint64_t id;
@@ -206,14 +151,10 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 	case SESSION_END:
 		if (!session_end_read(r, &id))
 			return false;
-		/* A worker can end what is its own, nothing else. */
-		if ((s = reg_find(a->reg, id)) != NULL && s->owner == OWNER_WORKER && s->worker == w) {
-			void_ticket(a, s);
-			reg_remove(a->reg, s);
-		}
+		sessions_end(w, id);
 		return true;
 	case SESSION_HAVE:
-		return have_session(a, r, w) != NULL;
+		return sessions_have(a, r, w);
 	case SESSION_ARRIVED:
 		return has_arrived(w, r);
 	case PEER_SELF:
@@ -277,10 +218,10 @@ static void on_spawn(struct chan *c, struct msgr *r, int fd, void *arg)
 	switch (r->type) {
 	case SESSION_END:
 		if (session_end_read(r, &id))
-			end_session(a, id);
+			sessions_ended(a, id);
 		return;
 	case SESSION_HAVE:
-		if (have_session(a, r, NULL) == NULL)
+		if (!sessions_have(a, r, NULL))
 			log_error("bad message %u from spawn", r->type);
 		return;
 	default:
@@ -295,18 +236,6 @@ static void on_spawn_gone(struct chan *c UNUSED, void *arg)
 	chan_free(&a->spawn);
 }
 
-/* Session servers outlive their spawn: the new one gets the order to watch them. */
-static void adopt(struct reg *reg UNUSED, struct reg_session *s, void *arg)
-{
-	struct authd *a = arg;
-
-	if (s->owner != OWNER_SPAWN || s->pid == 0)
-		return;
-	session_adopt_write(&out, s->id, (enum protocol)s->protocol, &s->client, s->user, s->pid, s->start);
-	if (chan_send(a->spawn, &out, -1) != 0)
-		log_error("spawn does not read its messages");
-}
-
 static void new_spawn(struct authd *a, uint64_t generation, int sock)
 {
 	a->spawn_generation = generation;
@@ -314,7 +243,7 @@ static void new_spawn(struct authd *a, uint64_t generation, int sock)
 		chan_drain(a->spawn); /* what it started and ended before it died */
 	chan_free(&a->spawn);
 	a->spawn = msg_channel_open(a->ctx.loop, sock, on_spawn, on_spawn_gone, a);
-	reg_each(a->reg, adopt, a);
+	sessions_adopt(a);
 }
 
 /* --- names of peers --- */

@@ -28,7 +28,10 @@ struct authd_worker {
 	struct chan *chan;
 	unsigned slot;
 	uint64_t generation;
-	struct request *requests;
+	struct request *requests; /* by their number */
+	unsigned nrequests;
+	size_t session_bytes;     /* what its sessions take (authd/sessions.h) */
+	double tell_again;        /* lib/clock.h: that it has too many of them is logged again then */
 	struct challenges *challenges; /* challenges that its clients have not answered yet */
 	unsigned nkept;          /* of its requests: those that outlive an answer, for an AUTH_RESPONSE */
 };
@@ -60,7 +63,7 @@ struct authd {
 	struct userdb_report report; /* of the last load */
 	struct request *waiting;  /* requests that wait for the address of a peer, or for the first load */
 	ev_timer address_timer; /* runs while some of them wait for an address */
-	struct request *held, **held_end; /* requests that wait for room at a peer, in the order of arrival */
+	struct request *held;   /* requests that wait for room at a peer, in the order of arrival */
 	unsigned nheld;
 	ev_timer room_timer;    /* runs while there are any */
 	uint64_t logins[AUTH_VERDICT_COUNT];

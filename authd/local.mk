@@ -22,6 +22,7 @@ authd_libauthd_a_SOURCES = \
 	authd/scram.c authd/scram.h \
 	authd/peer_ports.c authd/peer_ports.h \
 	authd/service.c \
+	authd/sessions.c authd/sessions.h \
 	authd/shared.c authd/shared.h authd/store.h \
 	authd/signature_errors.c authd/signature_errors.h \
 	authd/used_tokens.c authd/used_tokens.h \

@@ -63,6 +63,11 @@ static struct ip_count *find_ip(const struct reg *r, enum protocol p, const stru
 	return c;
 }
 
+size_t reg_session_bytes(const char *user)
+{
+	return sizeof(struct reg_session) + strlen(user) + 1 + sizeof(struct ip_count);
+}
+
 struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client, const char *user, uint32_t start)
 {
 	struct reg_session *s;

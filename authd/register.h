@@ -27,7 +27,7 @@ struct reg_way {
 struct reg_session {
 	UT_hash_handle hh;
 	uint64_t id;
-	void *worker;             /* OWNER_WORKER: the channel's object; only compared */
+	void *worker;             /* OWNER_WORKER: whose (authd/sessions.c) */
 	uint8_t *ticket;          /* OWNER_WORKER: TICKET_LEN bytes while a session server may still be asked for */
 	struct reg_way *way;      /* while the login is under way at a peer; else NULL */
 	struct net_addr client;
@@ -41,6 +41,8 @@ struct reg;
 
 struct reg *reg_new(void);
 void reg_free(struct reg **r);
+/* About what a session of account USER takes in memory, its part of the counts included. */
+size_t reg_session_bytes(const char *user);
 /* A new session; ID is taken from the caller (unique). NULL if that number is there already. USER is copied. */
 struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client, const char *user, uint32_t start);
 struct reg_session *reg_find(struct reg *r, uint64_t id);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <utlist.h>
 
 #include "authd/admit.h"
 #include "authd/identify.h"
@@ -30,7 +31,7 @@ static const struct {
 	enum request_state (*step)(struct request *rq); /* NULL: a wait */
 	uint32_t to;                                    /* the states that may follow */
 } states[] = {
-	[REQUEST_NEW] = { NULL, TO(IDENTIFY) },
+	[REQUEST_NEW] = { NULL, TO(IDENTIFY) | TO(REFUSE) },
 	[REQUEST_IDENTIFY] = { step_identify, TO(LOOKUP) | TO(REFUSE) },
 	[REQUEST_LOOKUP] = { step_lookup, TO(LOOKUP) | TO(FIRST_LOAD) | TO(DIRECTORY) | TO(VERIFY) | TO(VERDICT) },
 	[REQUEST_FIRST_LOAD] = { NULL, TO(LOOKUP) | TO(DONE) },
@@ -66,9 +67,7 @@ static void hold(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
 
-	rq->next_queued = NULL;
-	*a->held_end = rq;
-	a->held_end = &rq->next_queued;
+	DL_APPEND(a->held, rq);
 	a->nheld++;
 	if (a->nheld == 1)
 		say_crowded(a);
@@ -83,8 +82,7 @@ static void enter_queue(struct request *rq)
 	if (rq->state == REQUEST_ROOM) {
 		hold(rq);
 	} else if (rq->state == REQUEST_FIRST_LOAD || rq->state == REQUEST_ADDRESS) {
-		rq->next_queued = a->waiting;
-		a->waiting = rq;
+		DL_APPEND(a->waiting, rq);
 		if (rq->state == REQUEST_ADDRESS)
 			ev_timer_start(a->ctx.loop, &a->address_timer); /* unless it runs */
 	}
@@ -94,17 +92,11 @@ static void enter_queue(struct request *rq)
 static void leave_queue(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
-	struct request **p = rq->state == REQUEST_ROOM ? &a->held : &a->waiting;
-
-	if (rq->state != REQUEST_ROOM && rq->state != REQUEST_ADDRESS && rq->state != REQUEST_FIRST_LOAD)
-		return;
-	while (*p != rq)
-		p = &(*p)->next_queued;
-	*p = rq->next_queued;
 	if (rq->state == REQUEST_ROOM) {
+		DL_DELETE(a->held, rq);
 		a->nheld--;
-		if (a->held_end == &rq->next_queued)
-			a->held_end = p;
+	} else if (rq->state == REQUEST_ADDRESS || rq->state == REQUEST_FIRST_LOAD) {
+		DL_DELETE(a->waiting, rq);
 	}
 }
 
@@ -112,18 +104,17 @@ static void leave_queue(struct request *rq)
 
 static void request_free(struct request *rq)
 {
-	struct authd *a = rq->worker->a;
+	struct authd_worker *w = rq->worker;
 
-	jobs_forget(a->jobs, rq);
+	jobs_forget(w->a->jobs, rq);
 	directory_lookup_cancel(&rq->waiter);
-	*rq->prev = rq->next;
-	if (rq->next != NULL)
-		rq->next->prev = rq->prev;
+	HASH_DEL(w->requests, rq);
+	w->nrequests--;
 	account_fini(&rq->account);
 	mem_free_secret(&rq->challenge);
 	mem_free(&rq->signed_for);
 	if (rq->kept_since != 0)
-		rq->worker->nkept--;
+		w->nkept--;
 	scram_free(&rq->scram);
 	mem_wipe(&rq->q, sizeof(rq->q));
 	mem_free(&rq);
@@ -216,33 +207,40 @@ static enum request_state step_refuse(struct request *rq)
 
 /* --- what happens to it --- */
 
+static struct request *find(const struct authd_worker *w, uint32_t id)
+{
+	struct request *rq;
+
+	HASH_FIND(hh, w->requests, &id, sizeof(id), rq);
+	return rq;
+}
+
 bool request_new(struct authd_worker *w, struct msgr *r)
 {
-	struct request *rq = mem_alloc(sizeof(*rq));
+	struct request *rq = mem_alloc(sizeof(*rq)), *old;
 
 	if (!auth_request_read(r, &rq->q)) {
 		mem_free(&rq);
 		return false;
 	}
+	if ((old = find(w, rq->q.request)) != NULL)
+		request_end(old); /* numbers are used again; the worker does not wait for that one any more */
 	rq->worker = w;
-	rq->next = w->requests;
-	rq->prev = &w->requests;
-	if (rq->next != NULL)
-		rq->next->prev = &rq->next;
-	w->requests = rq;
+	HASH_ADD(hh, w->requests, q.request, sizeof(rq->q.request), rq);
+	w->nrequests++;
 	account_init(&rq->account);
-	request_enter(rq, REQUEST_IDENTIFY);
+	request_enter(rq, w->nrequests > REQUESTS_MAX ?
+	    request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "too many pending logins of one login worker") : REQUEST_IDENTIFY);
 	return true;
 }
 
 void request_cancel(struct authd_worker *w, uint32_t id)
 {
+	struct request *rq = find(w, id);
+
 	challenges_drop(w->challenges, id);
-	for (struct request *rq = w->requests; rq != NULL; rq = rq->next)
-		if (rq->q.request == id) {
-			request_end(rq);
-			return;
-		}
+	if (rq != NULL)
+		request_end(rq);
 }
 
 void request_unknown(struct authd_worker *w, uint32_t id, const char *reason)
@@ -259,11 +257,9 @@ void request_unknown(struct authd_worker *w, uint32_t id, const char *reason)
 
 void request_step(struct authd_worker *w, uint32_t id, const char *text)
 {
-	struct request *rq = w->requests;
+	struct request *rq = find(w, id);
 
-	while (rq != NULL && !((rq->state == REQUEST_CLIENT || rq->state == REQUEST_GRANTED) && rq->q.request == id))
-		rq = rq->next;
-	if (rq == NULL) {
+	if (rq == NULL || (rq->state != REQUEST_CLIENT && rq->state != REQUEST_GRANTED)) {
 		request_unknown(w, id, "its SASL exchange has expired");
 	} else if (rq->state == REQUEST_GRANTED) {
 		rq->retried = true;
@@ -277,7 +273,7 @@ void request_step(struct authd_worker *w, uint32_t id, const char *text)
 void request_expire(struct authd_worker *w, double then)
 {
 	for (struct request *rq = w->requests, *next; rq != NULL && w->nkept != 0; rq = next) {
-		next = rq->next;
+		next = rq->hh.next;
 		if (rq->kept_since >= then)
 			continue;
 		if (rq->state == REQUEST_GRANTED)
@@ -299,7 +295,7 @@ void request_resume(struct authd *a)
 
 	a->waiting = NULL;
 	for (struct request *next; list != NULL; list = next) {
-		next = list->next_queued;
+		next = list->next;
 		request_enter(list, list->state == REQUEST_FIRST_LOAD ? REQUEST_LOOKUP : REQUEST_TARGETS);
 	}
 }
@@ -311,10 +307,9 @@ static void on_room_timer(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 	struct request *list = a->held;
 
 	a->held = NULL;
-	a->held_end = &a->held;
 	a->nheld = 0;
 	for (struct request *next; list != NULL; list = next) {
-		next = list->next_queued;
+		next = list->next;
 		request_enter(list, REQUEST_TARGETS);
 	}
 	if (a->nheld == 0)
@@ -332,7 +327,6 @@ static void on_address_timer(struct ev_loop *loop, ev_timer *t, int revents UNUS
 
 void request_init(struct authd *a)
 {
-	a->held_end = &a->held;
 	ev_timer_init(&a->room_timer, on_room_timer, ROOM_INTERVAL, ROOM_INTERVAL);
 	a->room_timer.data = a;
 	ev_timer_init(&a->address_timer, on_address_timer, ADDRESS_INTERVAL, ADDRESS_INTERVAL);

@@ -7,6 +7,8 @@
 
 /* --- what happens to requests --- */
 
+enum { REQUESTS_MAX = 16384 }; /* pending ones of a worker; more are refused */
+
 /* A login request has come from W: the rest of R. False: it is bad. */
 bool request_new(struct authd_worker *w, struct msgr *r);
 /* The request number ID of W, or its challenge, is not wanted any more. */
@@ -51,9 +53,9 @@ enum request_state {
 };
 
 struct request {
-	struct request *next, **prev; /* of its worker */
+	UT_hash_handle hh;            /* of its worker, by q.request */
 	enum request_state state;
-	struct request *next_queued;  /* FIRST_LOAD, ADDRESS: of authd.waiting; ROOM: of authd.held */
+	struct request *prev, *next;  /* FIRST_LOAD, ADDRESS: of authd.waiting; ROOM: of authd.held */
 	struct authd_worker *worker;
 	struct auth_request q;
 	char service_name[32];

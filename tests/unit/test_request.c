@@ -11,10 +11,12 @@
 
 #include "authd/peer_ports.h"
 #include "authd/request.h"
+#include "authd/sessions.h"
 #include "authlib/module.h"
 #include "lib/clock.h"
 #include "lib/hex.h"
 #include "lib/mem.h"
+#include "node/msg_session.h"
 #include "node/msg_ticket.h"
 #include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"
@@ -291,7 +293,7 @@ static void done_keys(void)
 static bool all_gone(void)
 {
 	turn();
-	return w.requests == NULL && w.nkept == 0 && a.waiting == NULL && a.held == NULL && a.held_end == &a.held && a.nheld == 0 &&
+	return w.requests == NULL && w.nkept == 0 && a.waiting == NULL && a.held == NULL && a.nheld == 0 &&
 	    jobs_waiting(a.jobs) == 0;
 }
 
@@ -1141,6 +1143,109 @@ static void test_held_full(void)
 	end();
 }
 
+/* A worker that asks without end, and then wants nothing of it any more: what is kept for it is limited, each is found by its number, and
+ * those that wait with others leave without a search. */
+static void test_too_many_requests(void)
+{
+	begin();
+	use_userdb(NULL);
+	a.first_load = true;
+	for (uint32_t id = 1; id <= REQUESTS_MAX; id++) {
+		struct auth_request q = make(id, AUTH_MECH_PASSWORD, "ann", "secret");
+
+		put(&q);
+	}
+	turn();
+	CU_ASSERT_EQUAL(nanswers, 0);
+	CU_ASSERT_EQUAL(w.nrequests, REQUESTS_MAX);
+	ask(REQUESTS_MAX + 1, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_STRING_EQUAL(last.reason, "too many pending logins of one login worker");
+	CU_ASSERT_EQUAL(w.nrequests, REQUESTS_MAX);
+	ask(5, AUTH_MECH_PASSWORD, "ann", "secret"); /* a number that is used again */
+	CU_ASSERT_EQUAL(w.nrequests, REQUESTS_MAX);
+	for (uint32_t id = 1; id <= REQUESTS_MAX; id += 2)
+		request_cancel(&w, id);
+	for (uint32_t id = REQUESTS_MAX; id >= 2; id -= 2)
+		request_cancel(&w, id);
+	CU_ASSERT(all_gone());
+	CU_ASSERT_EQUAL(nanswers, 1);
+	end();
+}
+
+static bool has(struct authd_worker *from, uint64_t id, const char *user, const char *ip)
+{
+	static struct msgw m;
+	struct net_addr client;
+	struct msgr r;
+
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&client, ip, 1));
+	session_have_write(&m, id, PROTOCOL_IMAP, &client, user, from == NULL ? 77 : 0);
+	msgr_begin(&r, m.buf, m.len - 1);
+	CU_ASSERT_FALSE(sessions_have(&a, &r, from));
+	msgr_begin(&r, m.buf, m.len);
+	return sessions_have(&a, &r, from);
+}
+
+/* A worker that reports sessions without end: what authd keeps of them is limited, and nothing but the count suffers. */
+static void test_too_many_sessions(void)
+{
+	char user[ACCOUNT_NAME_MAX], ip[32];
+	unsigned n = SESSIONS_WORKER_BYTES / (sizeof(user) + 100);
+	struct authd_worker other = { .a = &a };
+
+	begin();
+	memset(user, 'u', sizeof(user));
+	user[sizeof(user) - 1] = '\0';
+	for (unsigned i = 1; i <= n; i++) {
+		snprintf(ip, sizeof(ip), "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
+		CU_ASSERT_TRUE_FATAL(has(&w, i, user, ip));
+	}
+	CU_ASSERT(reg_count(a.reg, PROTOCOL_IMAP) < n);
+	CU_ASSERT(reg_count(a.reg, PROTOCOL_IMAP) > n / 2);
+	CU_ASSERT(w.session_bytes <= SESSIONS_WORKER_BYTES);
+	CU_ASSERT_PTR_NOT_NULL(reg_find(a.reg, 1));
+	CU_ASSERT_PTR_NULL(reg_find(a.reg, n));
+	for (uint64_t i = n + 10; sessions_room(&w, "ann"); i++)
+		has(&w, i, "ann", "192.0.2.1");
+	ask(2, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(refused(AUTH_VERDICT_LIMIT));
+	CU_ASSERT(has(&other, 3 * n, "jo", "192.0.2.1")); /* another's room is its own */
+	CU_ASSERT_PTR_NOT_NULL(reg_find(a.reg, 3 * n));
+	CU_ASSERT_FALSE(has(&other, 1, "jo", "192.0.2.1")); /* and its sessions are the other's */
+	sessions_drop(&w);
+	CU_ASSERT_EQUAL(w.session_bytes, 0);
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 1);
+	sessions_end(&w, 3 * n);
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 1);
+	sessions_end(&other, 3 * n);
+	CU_ASSERT_EQUAL(other.session_bytes, 0);
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 0);
+	end();
+}
+
+/* A session that spawn reports is no worker's any more. */
+static void test_sessions_of_spawn(void)
+{
+	begin();
+	CU_ASSERT(has(&w, 1, "ann", "192.0.2.1"));
+	CU_ASSERT(w.session_bytes != 0);
+	CU_ASSERT(has(&w, 1, "ann", "192.0.2.1")); /* said twice, counted once */
+	CU_ASSERT_EQUAL(w.session_bytes, reg_session_bytes("ann"));
+	CU_ASSERT(has(NULL, 1, "ann", "192.0.2.1"));
+	CU_ASSERT_EQUAL(w.session_bytes, 0);
+	CU_ASSERT_FALSE(has(&w, 1, "ann", "192.0.2.1"));
+	sessions_end(&w, 1);
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 1);
+	sessions_ended(&a, 1);
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 0);
+	CU_ASSERT(has(NULL, 2, "ann", "192.0.2.1"));
+	sessions_ended(&a, 2);
+	sessions_ended(&a, 2);
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 0);
+	end();
+}
+
 /* A slow hash is computed once, for a right password and for a wrong one. */
 static void test_hash_once(void)
 {
@@ -1283,6 +1388,8 @@ static const struct unit_case cases[] = {
 	{ "credentials for the peer", test_lent }, { "hosts that are down, or unknown", test_hosts },
 	{ "an address that never comes", test_address_timer }, { "too many wait for room", test_held_full },
 	{ "a hash is computed once", test_hash_once }, { "workers are asked who has arrived", test_crowded_said },
+	{ "a worker that asks without end", test_too_many_requests }, { "a worker with sessions without end", test_too_many_sessions },
+	{ "sessions of spawn", test_sessions_of_spawn },
 	{ "any events in any order", test_random }, { NULL, NULL },
 };
 UNIT_MAIN("request", cases)

@@ -1,0 +1,151 @@
+/* The sessions in authd's register: whose they are, and what their owners say of them. */
+#include "authd/sessions.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "node/msg_session.h"
+#include "node/msg_ticket.h"
+
+enum { TELL_SECONDS = 60 }; /* least time between log lines about the same */
+
+static struct msgw out;
+
+/* --- whose they are --- */
+
+bool sessions_room(const struct authd_worker *w, const char *name)
+{
+	return w->session_bytes + reg_session_bytes(name) <= SESSIONS_WORKER_BYTES;
+}
+
+/* The worker that S is counted for; NULL: it is spawn's. */
+static struct authd_worker *owner(const struct reg_session *s)
+{
+	return s->owner == OWNER_WORKER ? s->worker : NULL;
+}
+
+static void disown(struct reg_session *s)
+{
+	struct authd_worker *w = owner(s);
+
+	if (w != NULL)
+		w->session_bytes -= reg_session_bytes(s->user);
+	s->owner = OWNER_SPAWN;
+	s->worker = NULL;
+}
+
+void sessions_own(struct reg_session *s, struct authd_worker *w)
+{
+	s->owner = OWNER_WORKER;
+	s->worker = w;
+	w->session_bytes += reg_session_bytes(s->user);
+}
+
+static void drop(struct reg *reg, struct reg_session *s)
+{
+	disown(s);
+	reg_remove(reg, s);
+}
+
+/* --- what their owners say --- */
+
+static bool have_no_room(struct authd_worker *w, const struct session_have *m)
+{
+	if (sessions_room(w, m->user))
+		return false;
+	if (clock_now() >= w->tell_again)
+		log_error("login worker %u reports more sessions than a worker can have: the rest is not counted", w->slot);
+	w->tell_again = clock_now() + TELL_SECONDS;
+	return true;
+}
+
+bool sessions_have(struct authd *a, struct msgr *r, struct authd_worker *w)
+{
+	struct session_have m;
+	struct reg_session *s;
+
+	if (!session_have_read(r, &m))
+		return false;
+	if ((s = reg_find(a->reg, m.session)) != NULL && w != NULL)
+		return owner(s) == w;
+	if (s == NULL && w != NULL && have_no_room(w, &m))
+		return true;
+	if (s == NULL)
+		s = reg_add(a->reg, m.session, m.protocol, &m.client, m.user, (uint32_t)time(NULL));
+	else
+		disown(s);
+	if (w != NULL) {
+		sessions_own(s, w);
+		return true;
+	}
+	s->owner = OWNER_SPAWN;
+	s->pid = m.pid;
+	reg_set_ticket(s, NULL);
+	return true;
+}
+
+/* The login is over before its ticket was used: it shall open nothing any more. */
+static void void_ticket(struct authd *a, const struct reg_session *s)
+{
+	if (s->ticket == NULL || a->spawn == NULL)
+		return;
+	ticket_void_write(&out, s->ticket);
+	if (chan_send(a->spawn, &out, -1) != 0)
+		log_error("spawn does not read its messages");
+}
+
+void sessions_end(struct authd_worker *w, uint64_t id)
+{
+	struct reg_session *s = reg_find(w->a->reg, id);
+
+	if (s == NULL || owner(s) != w)
+		return;
+	void_ticket(w->a, s);
+	drop(w->a->reg, s);
+}
+
+void sessions_ended(struct authd *a, uint64_t id)
+{
+	struct reg_session *s = reg_find(a->reg, id);
+
+	if (s != NULL)
+		drop(a->reg, s);
+}
+
+static void drop_of_worker(struct reg *reg, struct reg_session *s, void *arg)
+{
+	if (owner(s) == arg)
+		drop(reg, s);
+}
+
+void sessions_drop(struct authd_worker *w)
+{
+	reg_each(w->a->reg, drop_of_worker, w);
+}
+
+struct reg_session *sessions_under_way(const struct authd_worker *w, uint64_t id, uint8_t target)
+{
+	struct reg_session *s = reg_find(w->a->reg, id);
+
+	return s != NULL && owner(s) == w && s->way != NULL && target < s->way->ntargets ? s : NULL;
+}
+
+/* --- a new spawn --- */
+
+static void adopt(struct reg *reg UNUSED, struct reg_session *s, void *arg)
+{
+	struct authd *a = arg;
+
+	if (s->owner != OWNER_SPAWN || s->pid == 0)
+		return;
+	session_adopt_write(&out, s->id, (enum protocol)s->protocol, &s->client, s->user, s->pid, s->start);
+	if (chan_send(a->spawn, &out, -1) != 0)
+		log_error("spawn does not read its messages");
+}
+
+void sessions_adopt(struct authd *a)
+{
+	reg_each(a->reg, adopt, a);
+}
