@@ -11,6 +11,7 @@
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "lib/text.h"
+#include "login/exchange.h"
 #include "login/worker.h"
 #include "settings/protocol.h"
 
@@ -195,7 +196,7 @@ static void refuse(struct login *l, enum auth_verdict v, const char *code)
 	forget_credentials(l);
 	forget_peer(l);
 	auth_reply_free(&l->reply);
-	worker_end_talk(l->worker, l);
+	worker_end_exchange(l->worker, l);
 	l->retried = false;
 	l->peer_until = 0;
 	enter(l, LOGIN_COMMAND);
@@ -224,10 +225,10 @@ static void unavailable(struct login *l, const char *code, const char *reason)
 /* --- the client's words --- */
 
 /* A challenge that the client did not answer is of no use any more; the greeting's stays. */
-static void end_exchange(struct login *l)
+static void end_challenge(struct login *l)
 {
-	if (l->talk != AUTH_MECH_PASSWORD && (l->dialect->greeting_mech == NULL || l->talk != l->dialect->greeting_mech(l)))
-		worker_end_talk(l->worker, l);
+	if (l->exchange != EXCHANGE_GREETED)
+		worker_end_exchange(l->worker, l);
 }
 
 /* Deals with one event of the dialect. */
@@ -236,23 +237,23 @@ static void on_command(struct login *l, enum login_event event)
 	switch (event) {
 	case LOGIN_EVENT_NEXT:
 		l->bad = 0;
-		end_exchange(l);
+		end_challenge(l);
 		return;
 	case LOGIN_EVENT_BAD:
-		end_exchange(l);
+		end_challenge(l);
 		if (++l->bad >= LOGIN_BAD_MAX)
 			say_bye(l, LOGIN_BYE_ERRORS);
 		return;
 	case LOGIN_EVENT_CREDENTIALS:
 		l->bad = 0;
 		enter(l, LOGIN_AUTH);
-		worker_ask_authd(l->worker, l);
+		worker_send_credentials(l->worker, l);
 		return;
 	case LOGIN_EVENT_CHALLENGE:
 		l->bad = 0;
-		l->answers = true; /* without a challenge there is nothing to decide */
 		enter(l, LOGIN_AUTH);
-		worker_ask_challenge(l->worker, l, l->mech);
+		if (!worker_request_challenge(l->worker, l, l->mech))
+			exchange_enter(l, EXCHANGE_LOST);
 		return;
 	case LOGIN_EVENT_QUIT:
 		log_client(l, LOG_LEVEL_INFO, "LOGOUT");
@@ -497,10 +498,9 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 		break;
 	}
 	/* Authd knows now that those before us are down. */
-	if (result == BACKEND_UNREACHABLE && l->reply->more != AUTH_MORE_NONE && !l->retried && (l->mech == AUTH_MECH_PASSWORD || l->talk == l->mech)) {
-		l->answers = l->mech != AUTH_MECH_PASSWORD;
+	if (result == BACKEND_UNREACHABLE && l->reply->more != AUTH_MORE_NONE && !l->retried && (exchange_repeats(l) || l->exchange == EXCHANGE_KEPT)) {
 		try_again(l, LOGIN_AUTH);
-		worker_ask_authd(l->worker, l);
+		worker_send_credentials(l->worker, l);
 		return;
 	}
 	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(backend_addr(b), ip), backend_addr(b)->port);
@@ -577,15 +577,14 @@ static void on_retry(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 	struct login *l = t->data;
 
 	enter(l, LOGIN_AUTH);
-	worker_ask_authd(l->worker, l);
+	worker_send_credentials(l->worker, l);
 	leave(l);
 }
 
 /* No session server: once more with a new ticket, for spawn may just have been replaced. */
 static void handoff_failed(struct login *l)
 {
-	/* The answer to a challenge is good once. */
-	if (l->retried || l->mech != AUTH_MECH_PASSWORD) {
+	if (l->retried || !exchange_repeats(l)) {
 		unavailable(l, "", "cannot start a session server; see the lines of spawn");
 		return;
 	}
@@ -666,7 +665,7 @@ static void take_reply(struct login *l, struct auth_reply *a)
 
 void login_auth_reply(struct login *l, struct auth_reply *a)
 {
-	DIE_IF(l->state != LOGIN_AUTH); /* the worker drops answers to old questions */
+	DIE_IF(l->state != LOGIN_AUTH); /* the worker drops replies to old requests */
 	take_reply(l, a);
 	leave(l);
 }
@@ -691,17 +690,15 @@ static bool set_credentials(struct login *l, const char *user, size_t user_len, 
 bool login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method)
 {
 	l->mech = AUTH_MECH_PASSWORD;
-	l->answers = false;
 	l->method = method;
 	return set_credentials(l, user, user_len, password, password_len);
 }
 
-bool login_set_first(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *text, size_t len)
+bool login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof, size_t proof_len)
 {
 	l->mech = mech;
-	l->answers = false;
 	l->method = auth_mech_name(mech);
-	return set_credentials(l, user, user_len, text, len);
+	return set_credentials(l, user, user_len, proof, proof_len);
 }
 
 bool login_set_step(struct login *l, const char *text, size_t len)
@@ -709,25 +706,8 @@ bool login_set_step(struct login *l, const char *text, size_t len)
 	mem_free_secret(&l->password);
 	if (l->user == NULL || (len != 0 && !text_ok(text, len, AUTH_TEXT_MAX)))
 		return false;
-	l->answers = true;
 	l->password = mem_memdup(text, len);
 	return true;
-}
-
-bool login_set_token(struct login *l, const char *user, size_t user_len, const char *token, size_t token_len)
-{
-	l->mech = AUTH_MECH_TOKEN;
-	l->answers = false;
-	l->method = auth_mech_name(AUTH_MECH_TOKEN);
-	return set_credentials(l, user, user_len, token, token_len);
-}
-
-bool login_set_answer(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *answer, size_t answer_len)
-{
-	l->mech = mech;
-	l->answers = true;
-	l->method = auth_mech_name(mech);
-	return set_credentials(l, user, user_len, answer, answer_len);
 }
 
 void login_add_token(const struct login *l, struct str *out)
@@ -836,13 +816,13 @@ static void greet(struct login *l)
 static void begin(struct login *l)
 {
 	const struct login_dialect *d = l->dialect;
+	enum auth_mech mech;
 
 	if (worker_draining(l->worker)) {
 		say_bye(l, LOGIN_BYE_DRAIN);
 		return;
 	}
-	if (d->greeting_mech != NULL && d->greeting_mech(l) != AUTH_MECH_PASSWORD &&
-	    worker_ask_challenge(l->worker, l, d->greeting_mech(l))) {
+	if (d->greeting_mech != NULL && d->greeting_mech(l, &mech) && worker_request_challenge(l->worker, l, mech)) {
 		enter(l, LOGIN_GREETING);
 		watch(l);
 		return;
@@ -883,11 +863,10 @@ void login_refuse(const struct login_dialect *d, int fd)
 void login_challenge(struct login *l, const char *text)
 {
 	if (l->state == LOGIN_GREETING) {
-		if (text != NULL)
-			l->talk = l->dialect->greeting_mech(l);
+		exchange_enter(l, text != NULL ? EXCHANGE_GREETED : EXCHANGE_NONE);
 		l->dialect->greet(l, text);
-	} else if (text != NULL) {
-		l->talk = l->mech;
+	} else {
+		exchange_enter(l, EXCHANGE_CHALLENGED);
 		mem_free_secret(&l->password);
 		l->dialect->challenge(l, text);
 	}
@@ -919,7 +898,7 @@ static void end_for(struct login *l, enum login_bye why)
 	case LOGIN_COMMAND:
 		break;
 	}
-	worker_cancel_question(l->worker, l);
+	worker_end_exchange(l->worker, l);
 	if (why == LOGIN_BYE_TIMEOUT)
 		log_client(l, LOG_LEVEL_INFO, "TIMEOUT");
 	say_bye(l, why);

@@ -17,6 +17,7 @@
 
 #include "lib/conn.h"
 #include "lib/str.h"
+#include "login/exchange.h"
 #include "login/node_mark.h"
 #include "node/msg_auth.h"
 #include "proxy/backend.h"
@@ -64,9 +65,9 @@ struct login_dialect {
 	size_t data_size;          /* bytes of l->data, zeroed at first */
 	/* Forgets what l->data owns. */
 	void (*fini)(struct login *l);
-	/* The greeting needs a challenge of this mechanism; AUTH_MECH_PASSWORD: none. NULL: never. */
-	enum auth_mech (*greeting_mech)(const struct login *l);
-	/* CHALLENGE: what greeting_mech() wants, NULL where there is none: then the greeting depends on the settings alone. */
+	/* True: the greeting needs a challenge, of *MECH. NULL: it never does. */
+	bool (*greeting_mech)(const struct login *l, enum auth_mech *mech);
+	/* CHALLENGE: of greeting_mech(), NULL where there is none: then the greeting depends on the settings alone. */
 	void (*greet)(struct login *l, const char *challenge);
 	/* Tells the client TEXT, the challenge of l->mech. What it answers comes to input(). */
 	void (*challenge)(struct login *l, const char *text);
@@ -115,8 +116,9 @@ struct login {
 	ev_timer timer;              /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
 	enum login_state state;
 	uint32_t started;            /* loop time, seconds: one deadline for all until hand-over */
-	uint32_t asked;              /* loop time, seconds: of the last request to authd */
-	uint32_t request;            /* number of the question to authd or spawn */
+	enum exchange exchange;      /* with authd */
+	uint32_t exchange_since;     /* loop time, seconds: of the last message to authd, or attempt to send one */
+	uint32_t request;            /* number of the request to authd or spawn; 0: there is none */
 	unsigned bad;                /* consecutive errors */
 	double peer_until;           /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
 	bool retried;                /* the hand-over, or the way to a peer, failed once already */
@@ -128,12 +130,9 @@ struct login {
 	void *data;                  /* the dialect's own */
 	/* From the dialect, for a decision: */
 	enum auth_mech mech;
-	bool answers;                /* it is the answer to a challenge of authd's: without that one there is nothing to ask */
 	char *user, *password;       /* wiped as soon as they are not needed; `password` may be an answer, see node/msg_auth.h */
 	const char *method;          /* "LOGIN", "PLAIN", ...: for the log */
-	enum auth_mech talk;         /* authd keeps a challenge of this mechanism, or what came of it, for `request`;
-	                              * AUTH_MECH_PASSWORD: nothing */
-	struct forwarded forwarded;              /* from ID or XCLIENT; only the first one is used */
+	struct forwarded forwarded;  /* from ID or XCLIENT; only the first one is used */
 	/* From authd: */
 	struct auth_reply *reply;
 	struct backend *backend;
@@ -143,13 +142,11 @@ struct login {
 /* For dialects: sets l->user and l->password to copies, replacing older ones. False (nothing set) if one is
  * empty or too long or has control characters: refused without a request. */
 bool login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method);
-/* The same for SCRAM, of which TEXT is the client's first message; a later one is login_set_step()'s, for the same user. */
-bool login_set_first(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *text, size_t len);
+/* The same for MECH, in which a proof stands instead of the password: the answer to a challenge, another node's token, or
+ * SCRAM's first message. */
+bool login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof, size_t proof_len);
+/* A later message of SCRAM, for the same user. */
 bool login_set_step(struct login *l, const char *text, size_t len);
-/* The same for another node's token, and for MECH, in which the client answered the challenge that it was told: TOKEN
- * and ANSWER instead of a password. */
-bool login_set_token(struct login *l, const char *user, size_t user_len, const char *token, size_t token_len);
-bool login_set_answer(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *answer, size_t answer_len);
 /* The peer that is being logged in to, or was tried last. */
 const struct auth_target *login_target(const struct login *l);
 /* For dialects: appends, in base64, the SASL message of a login at a peer to which the client's password cannot be told: our
@@ -176,7 +173,7 @@ void login_forwarded(const struct login *l, struct forwarded *out);
 void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client, uint16_t local_port);
 /* Tells the client on FD that it cannot be served now. FD stays open, and is the caller's to close. */
 void login_refuse(const struct login_dialect *d, int fd);
-/* authd's challenge for the client; NULL: it has none, because it is not there. */
+/* authd's challenge for the client; NULL, in GREETING only: it has none, because it is not there. */
 void login_challenge(struct login *l, const char *text);
 /* authd's answer (A is freed by the engine), or NULL: authd cannot be asked. */
 void login_auth_reply(struct login *l, struct auth_reply *a);

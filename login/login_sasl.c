@@ -65,7 +65,7 @@ static enum sasl_result token(struct login *l, struct sasl *s UNUSED, const char
 
 	if (end == NULL)
 		return SASL_MALFORMED;
-	return login_set_token(l, p, (size_t)(end - p), end + 1, (size_t)(p + len - end - 1)) ? SASL_CREDENTIALS : SASL_MALFORMED;
+	return login_set_proof(l, AUTH_MECH_TOKEN, p, (size_t)(end - p), end + 1, (size_t)(p + len - end - 1)) ? SASL_CREDENTIALS : SASL_MALFORMED;
 }
 
 /* user SP digest in hexadecimal; the user may have blanks (RFC 2195 section 2). */
@@ -75,7 +75,7 @@ static enum sasl_result cram(struct login *l, struct sasl *s, const char *p, siz
 
 	if (blank == NULL)
 		return SASL_MALFORMED;
-	return login_set_answer(l, s->mechanism->mech, p, (size_t)(blank - p), blank + 1, (size_t)(p + len - blank - 1)) ? SASL_CREDENTIALS : SASL_MALFORMED;
+	return login_set_proof(l, s->mechanism->mech, p, (size_t)(blank - p), blank + 1, (size_t)(p + len - blank - 1)) ? SASL_CREDENTIALS : SASL_MALFORMED;
 }
 
 /* saslname: "=2C" is a comma, "=3D" an equals sign (RFC 5802 section 5.1). */
@@ -122,7 +122,7 @@ static enum sasl_result scram_first(struct login *l, struct sasl *s, const char 
 		s->have_user = true;
 		if (authzid_len != 0 && (other.len != user.len || memcmp(other.data, user.data, user.len) != 0))
 			result = SASL_AUTHZID;
-		else if (login_set_first(l, s->mechanism->mech, user.data, user.len, p, len))
+		else if (login_set_proof(l, s->mechanism->mech, user.data, user.len, p, len))
 			result = SASL_STEP;
 	}
 	str_fini(&user);

@@ -16,6 +16,7 @@
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "login/acceptor.h"
+#include "login/exchange.h"
 #include "login/login.h"
 #include "login/relayed.h"
 #include "node/msg_session.h"
@@ -40,7 +41,7 @@ struct worker {
 	struct login *logins;
 	unsigned nlogins;
 	struct str greeting[PROTOCOL_COUNT];
-	struct slot *slots;       /* questions to authd and spawn that wait for an answer */
+	struct slot *slots;       /* requests to authd and spawn that wait for an answer */
 	uint32_t nslots, *free_slots, nfree;
 	struct relay_pool *relays;
 	struct { uint64_t session; uint8_t target; } arrived[ARRIVED_MAX];
@@ -66,7 +67,7 @@ static void maybe_end(struct worker *w)
 		ev_break(w->ctx.loop, EVBREAK_ALL);
 }
 
-/* --- logins and the numbers of their questions --- */
+/* --- logins and the numbers of their requests --- */
 
 void worker_add(struct worker *w, struct login *l)
 {
@@ -78,7 +79,7 @@ void worker_add(struct worker *w, struct login *l)
 	w->nlogins++;
 }
 
-/* A fresh number for L's next question; answers to older ones no longer find it. */
+/* A fresh number for L's next request; replies to older ones no longer find it. */
 static bool take_slot(struct worker *w, struct login *l)
 {
 	uint32_t i;
@@ -121,34 +122,32 @@ static void drop_slot(struct worker *w, struct login *l)
 	l->request = 0;
 }
 
-/* authd need not think of L's question, or keep its challenge, any longer. */
-static void cancel(struct worker *w, struct login *l)
+void worker_end_exchange(struct worker *w, struct login *l)
 {
+	if (l->exchange == EXCHANGE_NONE)
+		return;
 	if (l->request != 0 && w->authd != NULL) {
 		auth_cancel_write(&out, l->request);
 		if (chan_send(w->authd, &out, -1) != 0)
 			log_warn("authd does not read its messages");
 	}
-	l->talk = AUTH_MECH_PASSWORD;
 	drop_slot(w, l);
+	exchange_enter(l, EXCHANGE_NONE);
 }
 
-void worker_end_talk(struct worker *w, struct login *l)
+/* authd knows nothing of L any more, and owes it nothing. */
+static void lose_exchange(struct worker *w, struct login *l)
 {
-	if (l->talk != AUTH_MECH_PASSWORD)
-		cancel(w, l);
-}
-
-void worker_cancel_question(struct worker *w, struct login *l)
-{
-	if (l->state == LOGIN_AUTH || l->state == LOGIN_GREETING || l->talk != AUTH_MECH_PASSWORD)
-		cancel(w, l);
+	if (l->exchange == EXCHANGE_NONE)
+		return;
+	drop_slot(w, l);
+	exchange_lose(l);
 }
 
 void worker_remove(struct worker *w, struct login *l)
 {
-	worker_cancel_question(w, l);
-	drop_slot(w, l); /* in other states, too, an answer may still be on its way */
+	worker_end_exchange(w, l);
+	drop_slot(w, l); /* spawn's answer may still be on its way */
 	*l->prev = l->next;
 	if (l->next != NULL)
 		l->next->prev = l->prev;
@@ -176,27 +175,11 @@ void worker_arrived(struct worker *w, uint64_t session, unsigned target)
 		tell_arrived(w);
 }
 
-void worker_ask_authd(struct worker *w, struct login *l)
+static bool send_request(struct worker *w, const struct login *l)
 {
 	static struct auth_request q;
+	bool sent;
 
-	l->asked = clock_seconds();
-	if (!l->answers || l->talk != l->mech) {
-		worker_end_talk(w, l);
-		drop_slot(w, l);
-		/* Asked when there is an authd, unless the challenge is lost; the sweep gives up on it in time. */
-		if (l->answers || w->authd == NULL || !take_slot(w, l))
-			return;
-	}
-	tell_arrived(w);
-	l->talk = AUTH_MECH_PASSWORD; /* a challenge is good for one question */
-	if (l->answers && (auth_mech_exchange(l->mech) == AUTH_EXCHANGE_STEPS || l->retried)) {
-		auth_text_write(&out, AUTH_RESPONSE, l->request, l->retried ? "" : l->password);
-		if (chan_send(w->authd, &out, -1) != 0)
-			drop_slot(w, l);
-		mem_wipe(out.buf, out.len);
-		return;
-	}
 	q.request = l->request;
 	q.protocol = l->dialect->protocol;
 	q.mech = l->mech;
@@ -207,22 +190,70 @@ void worker_ask_authd(struct worker *w, struct login *l)
 	q.tls = false;
 	q.forwarded = l->forwarded;
 	auth_request_write(&out, &q);
-	if (chan_post(w->authd, &out) != 0)
-		drop_slot(w, l);
+	sent = chan_post(w->authd, &out) == 0;
 	mem_wipe(q.password, strlen(q.password));
 	mem_wipe(out.buf, out.len);
+	return sent;
 }
 
-bool worker_ask_challenge(struct worker *w, struct login *l, enum auth_mech mech)
+static bool send_response(struct worker *w, const struct login *l, const char *text)
 {
-	worker_end_talk(w, l);
-	drop_slot(w, l);
-	l->asked = clock_seconds();
+	bool sent;
+
+	auth_text_write(&out, AUTH_RESPONSE, l->request, text);
+	sent = chan_send(w->authd, &out, -1) == 0;
+	mem_wipe(out.buf, out.len);
+	return sent;
+}
+
+/* Sends what goes with what authd keeps for L. */
+static void send_answer(struct worker *w, struct login *l)
+{
+	bool again = l->exchange == EXCHANGE_KEPT, sent;
+
+	tell_arrived(w);
+	exchange_enter(l, EXCHANGE_ANSWERED);
+	if (again || auth_mech_exchange(l->mech) == AUTH_EXCHANGE_STEPS)
+		sent = send_response(w, l, again ? "" : l->password);
+	else
+		sent = send_request(w, l);
+	if (!sent)
+		lose_exchange(w, l);
+}
+
+void worker_send_credentials(struct worker *w, struct login *l)
+{
+	l->exchange_since = clock_seconds();
+	if (exchange_answers(l)) {
+		send_answer(w, l);
+		return;
+	}
+	if (l->exchange == EXCHANGE_LOST)
+		return; /* the sweep gives up on it */
+	worker_end_exchange(w, l);
+	if (auth_mech_exchange(l->mech) == AUTH_EXCHANGE_CHALLENGE) {
+		exchange_enter(l, EXCHANGE_LOST);
+		return;
+	}
+	if (w->authd == NULL || !take_slot(w, l))
+		return; /* sent when there is an authd; the sweep gives up on it in time */
+	exchange_enter(l, EXCHANGE_REQUESTED);
+	tell_arrived(w);
+	if (!send_request(w, l))
+		lose_exchange(w, l);
+}
+
+bool worker_request_challenge(struct worker *w, struct login *l, enum auth_mech mech)
+{
+	worker_end_exchange(w, l);
+	l->exchange_since = clock_seconds();
 	if (w->authd == NULL || !take_slot(w, l))
 		return false;
 	auth_challenge_wanted_write(&out, l->request, mech);
-	if (chan_send(w->authd, &out, -1) == 0)
+	if (chan_send(w->authd, &out, -1) == 0) {
+		exchange_enter(l, EXCHANGE_WANTED);
 		return true;
+	}
 	drop_slot(w, l);
 	return false;
 }
@@ -279,16 +310,18 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 		login_challenge(l, NULL);
 		l = NULL;
 	}
-	if (l == NULL || l->state != LOGIN_AUTH) {
+	if (l == NULL || !exchange_waits(l)) {
 		if (a != NULL && a->verdict == AUTH_VERDICT_OK)
 			send_session_end(w, a->session); /* its client has gone */
 		auth_reply_free(&a);
 		return;
 	}
-	if (a != NULL && a->verdict == AUTH_VERDICT_OK && a->more != AUTH_MORE_NONE && l->mech != AUTH_MECH_PASSWORD)
-		l->talk = l->mech; /* it can be asked again */
-	else
+	if (a != NULL && a->verdict == AUTH_VERDICT_OK && a->more != AUTH_MORE_NONE && !exchange_repeats(l)) {
+		exchange_enter(l, EXCHANGE_KEPT);
+	} else {
 		drop_slot(w, l);
+		exchange_enter(l, EXCHANGE_NONE);
+	}
 	if (a != NULL && a->verdict == AUTH_VERDICT_OK)
 		w->logins_ok++;
 	else
@@ -296,7 +329,7 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 	login_auth_reply(l, a);
 }
 
-static void on_auth_continue(struct worker *w, struct msgr *r)
+static void on_auth_challenge(struct worker *w, struct msgr *r)
 {
 	static char text[AUTH_TEXT_MAX];
 	uint32_t request;
@@ -307,7 +340,7 @@ static void on_auth_continue(struct worker *w, struct msgr *r)
 		return;
 	}
 	l = find_slot(w, request);
-	if (l == NULL || (l->state != LOGIN_AUTH && l->state != LOGIN_GREETING))
+	if (l == NULL || !exchange_waits(l))
 		return;
 	if (l->state == LOGIN_AUTH && auth_mech_exchange(l->mech) == AUTH_EXCHANGE_ONCE)
 		log_error("a challenge from authd for %s, which has none", l->method);
@@ -328,7 +361,7 @@ static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg)
 	if (r->type == AUTH_REPLY)
 		on_auth_reply(arg, r);
 	else if (r->type == AUTH_CHALLENGE)
-		on_auth_continue(arg, r);
+		on_auth_challenge(arg, r);
 	else if (r->type == AUTH_CROWDED && msgr_end(r))
 		on_crowded(arg);
 	else
@@ -336,14 +369,11 @@ static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg)
 }
 
 /* authd died, and with it all it knew of the logins. */
-static void forget_questions(struct worker *w)
+static void lose_exchanges(struct worker *w)
 {
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
-		if (l->state != LOGIN_AUTH && l->state != LOGIN_GREETING && l->talk == AUTH_MECH_PASSWORD)
-			continue;
-		l->talk = AUTH_MECH_PASSWORD; /* the challenges are lost with it */
-		drop_slot(w, l);
+		lose_exchange(w, l);
 		if (l->state == LOGIN_GREETING)
 			login_challenge(l, NULL);
 	}
@@ -355,7 +385,7 @@ static void on_authd_gone(struct chan *c UNUSED, void *arg)
 
 	log_warn("lost authd; logins wait for the next one");
 	chan_free(&w->authd);
-	forget_questions(w);
+	lose_exchanges(w);
 }
 
 static void send_have(struct worker *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user)
@@ -376,7 +406,7 @@ static void new_authd(struct worker *w, int sock)
 {
 	if (w->authd != NULL) {
 		chan_free(&w->authd);
-		forget_questions(w);
+		lose_exchanges(w);
 	}
 	w->authd = msg_channel_open(w->ctx.loop, sock, on_authd, on_authd_gone, w);
 	relay_pool_each(w->relays, send_relayed, w);
@@ -386,7 +416,7 @@ static void new_authd(struct worker *w, int sock)
 		if (l->state == LOGIN_PEER)
 			send_have(w, l->reply->session, l->dialect->protocol, &l->reply->client, l->reply->name);
 		if (l->state == LOGIN_AUTH)
-			worker_ask_authd(w, l);
+			worker_send_credentials(w, l);
 	}
 }
 
@@ -398,7 +428,7 @@ bool worker_hand_off(struct worker *w, struct login *l)
 	int fd = conn_raw_fd(&l->conn);
 	bool sent;
 
-	drop_slot(w, l);
+	worker_end_exchange(w, l);
 	DIE_IF(fd == -1); /* a session server sees the very bytes */
 	if (w->spawn == NULL || !take_slot(w, l))
 		return false;
@@ -527,8 +557,8 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 		next = l->next;
 		if (now - l->started >= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT && l->state != LOGIN_CLOSING)
 			login_end(l, LOGIN_BYE_TIMEOUT);
-		else if (l->state == LOGIN_AUTH && l->request == 0 &&
-		    (w->authd != NULL || now - l->asked >= AUTHD_PATIENCE))
+		else if (l->state == LOGIN_AUTH && !exchange_waits(l) &&
+		    (w->authd != NULL || now - l->exchange_since >= AUTHD_PATIENCE))
 			login_auth_reply(l, NULL); /* authd was not reachable */
 		else
 			login_check_client(l);

@@ -23,15 +23,13 @@ void worker_remove(struct worker *w, struct login *l);
 /* The greeting of the dialect with PROTOCOL for clients that are told no challenge, kept here once it was made: the
  * settings of a worker never change. Empty at first. */
 struct str *worker_greeting(struct worker *w, enum protocol protocol);
-/* Asks authd to decide L's credentials; the answer comes by login_auth_reply(). While there is no authd the
- * question waits for the next one. */
-void worker_ask_authd(struct worker *w, struct login *l);
-/* Asks authd for a challenge of MECH, for L's next question; it comes by login_challenge(). False: there is no authd now. */
-bool worker_ask_challenge(struct worker *w, struct login *l, enum auth_mech mech);
-/* L's challenge is not wanted any more. */
-void worker_end_talk(struct worker *w, struct login *l);
+/* Sends L's credentials to authd; the verdict comes by login_auth_reply(). While there is no authd they wait for the next one, if
+ * they are no answer to a lost challenge. */
+void worker_send_credentials(struct worker *w, struct login *l);
+/* Requests a challenge of MECH from authd, for L's client; it comes by login_challenge(). False: there is no authd now. */
+bool worker_request_challenge(struct worker *w, struct login *l, enum auth_mech mech);
 /* L does not wait for authd any longer, nor needs what it keeps for L. */
-void worker_cancel_question(struct worker *w, struct login *l);
+void worker_end_exchange(struct worker *w, struct login *l);
 /* Hands L's client to spawn; the answer comes by login_handoff_reply(). False: there is no spawn now. */
 bool worker_hand_off(struct worker *w, struct login *l);
 /* Tells authd that SESSION (of an OK verdict) is over or never began. */

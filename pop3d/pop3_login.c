@@ -33,9 +33,15 @@ static void greet(struct login *l, const char *timestamp)
 	str_adds(&l->out, "\r\n");
 }
 
-static enum auth_mech greeting_mech(const struct login *l)
+static bool offers_apop(const struct login *l)
 {
-	return sasl_named(l->set->pop3d_POP3AUTH, "", "APOP", 4) ? AUTH_MECH_APOP : AUTH_MECH_PASSWORD;
+	return sasl_named(l->set->pop3d_POP3AUTH, "", "APOP", 4);
+}
+
+static bool greeting_mech(const struct login *l, enum auth_mech *mech)
+{
+	*mech = AUTH_MECH_APOP;
+	return offers_apop(l);
 }
 
 static void refuse(struct login *l, enum auth_verdict v, const char *code)
@@ -170,13 +176,13 @@ static enum login_event cmd_apop(struct login *l, struct args *a)
 {
 	const char *blank = memrchr(a->p, ' ', a->len);
 
-	if (greeting_mech(l) != AUTH_MECH_APOP)
+	if (!offers_apop(l))
 		return bad(l, "Unknown command, or not before login.");
 	if (blank == NULL || blank == a->p || a->p[a->len - 1] == ' ')
 		return bad(l, "APOP takes a name and a digest.");
-	if (l->talk != AUTH_MECH_APOP)
+	if (l->exchange != EXCHANGE_GREETED)
 		return bad(l, "[SYS/TEMP] The timestamp was used, or there is none now; please connect again.");
-	if (!login_set_answer(l, AUTH_MECH_APOP, a->p, (size_t)(blank - a->p), blank + 1, (size_t)(a->p + a->len - blank - 1)))
+	if (!login_set_proof(l, AUTH_MECH_APOP, a->p, (size_t)(blank - a->p), blank + 1, (size_t)(a->p + a->len - blank - 1)))
 		return bad(l, "Control characters are not allowed in names, and a digest is not that long.");
 	return LOGIN_EVENT_CREDENTIALS;
 }

@@ -10,10 +10,9 @@ const struct settings *worker_settings(struct worker *w UNUSED) { abort(); }
 void worker_add(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_remove(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 struct str *worker_greeting(struct worker *w UNUSED, enum protocol protocol UNUSED) { abort(); }
-void worker_ask_authd(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
-bool worker_ask_challenge(struct worker *w UNUSED, struct login *l UNUSED, enum auth_mech mech UNUSED) { abort(); }
-void worker_end_talk(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
-void worker_cancel_question(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
+void worker_send_credentials(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
+bool worker_request_challenge(struct worker *w UNUSED, struct login *l UNUSED, enum auth_mech mech UNUSED) { abort(); }
+void worker_end_exchange(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 bool worker_hand_off(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_session_end(struct worker *w UNUSED, uint64_t session UNUSED) { abort(); }
 void worker_peer_result(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED, enum peer_result result UNUSED) { abort(); }
@@ -61,10 +60,12 @@ void login_stub_feed(struct login *l, const char *p, size_t len, size_t step, st
 			str_clear(&l->out);
 			if (e == LOGIN_EVENT_MORE)
 				break;
-			if (e == LOGIN_EVENT_CREDENTIALS)
-				str_addf(log, "<%s|%s|%s>%s\n", l->method, l->user, l->password, l->answers ? " answers" : "");
+			if (e == LOGIN_EVENT_CREDENTIALS) {
+				str_addf(log, "<%s|%s|%s>%s\n", l->method, l->user, l->password, exchange_answers(l) ? " answers" : "");
+				l->exchange = auth_mech_exchange(l->mech) == AUTH_EXCHANGE_STEPS ? EXCHANGE_CHALLENGED : EXCHANGE_NONE;
+			}
 			if (e == LOGIN_EVENT_CHALLENGE) {
-				l->talk = l->mech;
+				l->exchange = EXCHANGE_CHALLENGED;
 				l->dialect->challenge(l, "<1.2@n>");
 				str_add(log, str_cstr(&l->out), l->out.len);
 				str_clear(&l->out);

@@ -138,9 +138,10 @@ static unsigned decisions, answers; /* that were asked for, and told */
 
 struct toy { bool exchange; };
 
-static enum auth_mech toy_greeting_mech(const struct login *l UNUSED)
+static bool toy_greeting_mech(const struct login *l UNUSED, enum auth_mech *mech)
 {
-	return greeting_challenges ? AUTH_MECH_APOP : AUTH_MECH_PASSWORD;
+	*mech = AUTH_MECH_APOP;
+	return greeting_challenges;
 }
 
 static void toy_greet(struct login *l, const char *challenge)
@@ -174,7 +175,7 @@ static enum login_event exchanged(struct login *l, struct toy *t, const char *te
 		CU_ASSERT(login_set_step(l, text, len));
 		return credentials(t, true);
 	}
-	CU_ASSERT(login_set_answer(l, l->mech, "u", 1, text, len));
+	CU_ASSERT(login_set_proof(l, l->mech, "u", 1, text, len));
 	return credentials(t, false);
 }
 
@@ -197,11 +198,11 @@ static enum login_event toy_input(struct login *l, const char *p, size_t len, si
 		return credentials(t, false);
 	}
 	if (strcmp(word, "apop") == 0) {
-		CU_ASSERT(login_set_answer(l, AUTH_MECH_APOP, "u", 1, "digest", 6));
+		CU_ASSERT(login_set_proof(l, AUTH_MECH_APOP, "u", 1, "digest", 6));
 		return credentials(t, false);
 	}
 	if (strcmp(word, "scram") == 0) {
-		CU_ASSERT(login_set_first(l, AUTH_MECH_SCRAM_SHA_1, "u", 1, "first", 5));
+		CU_ASSERT(login_set_proof(l, AUTH_MECH_SCRAM_SHA_1, "u", 1, "first", 5));
 		return credentials(t, true);
 	}
 	if (strcmp(word, "cram") == 0) {

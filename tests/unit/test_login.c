@@ -138,6 +138,7 @@ static void test_challenges(void)
 	char *caps = mem_strdup(set->imapd_IMAP_CAPABILITY), *got;
 	struct str log = STR_INIT;
 	struct login l;
+	enum auth_mech mech;
 
 	use(&set->imapd_IMAP_CAPABILITY, "IMAP4rev1 AUTH=PLAIN auth=cram-md5 AUTH=CRAM-SHA256");
 	check(d, "a AUTHENTICATE CRAM-MD5\r\nam9lIGRvZSBhYjEy\r\n", "+ PDEuMkBuPg==\r\n<CRAM-MD5|joe doe|ab12> answers\n");
@@ -174,10 +175,10 @@ static void test_challenges(void)
 	mem_free(&caps);
 
 	d = &pop3_login_dialect;
-	CU_ASSERT_EQUAL(d->greeting_mech(&(struct login){ .set = set }), AUTH_MECH_PASSWORD);
+	CU_ASSERT_FALSE(d->greeting_mech(&(struct login){ .set = set }, &mech));
 	check(d, "APOP u 00\r\n", "-ERR Unknown command, or not before login.\r\n");
 	use(&set->pop3d_POP3AUTH, "PLAIN APOP CRAM-SHA1");
-	CU_ASSERT_EQUAL(d->greeting_mech(&(struct login){ .set = set }), AUTH_MECH_APOP);
+	CU_ASSERT(d->greeting_mech(&(struct login){ .set = set }, &mech) && mech == AUTH_MECH_APOP);
 	check(d, "AUTH CRAM-SHA1\r\nam9lIGRvZSBhYjEy\r\n", "+ PDEuMkBuPg==\r\n<CRAM-SHA1|joe doe|ab12> answers\n");
 	check(d, "AUTH CRAM-MD5\r\n", "-ERR Unsupported authentication mechanism.\r\n");
 	check(d, "AUTH APOP\r\n", "-ERR Unsupported authentication mechanism.\r\n");
@@ -187,7 +188,7 @@ static void test_challenges(void)
 	mem_free(&got);
 	login_stub_init(&l, d, set);
 	d->greet(&l, "<1.2@n>");
-	l.talk = AUTH_MECH_APOP;
+	l.exchange = EXCHANGE_GREETED;
 	CU_ASSERT_STRING_EQUAL(l.out.data, "+OK [XCLIENT] Waypost node " SELF " ready. <1.2@n>\r\n");
 	str_clear(&l.out);
 	login_stub_feed(&l, "APOP joe doe ab12\r\nAPOP joe\r\nAPOP joe \r\nAPOP\r\n", 46, 3, &log);

@@ -1,0 +1,60 @@
+/* The states of a login's exchange with authd: the table of what may follow what. */
+#include "login/exchange.h"
+
+#include "lib/die.h"
+#include "login/login.h"
+
+#define TO(state) (1U << EXCHANGE_##state)
+static const struct {
+	unsigned to;        /* the states that may follow */
+	bool waits;         /* for authd */
+	enum exchange lost; /* what follows when authd is lost */
+} states[] = {
+	[EXCHANGE_NONE] = { TO(WANTED) | TO(REQUESTED) | TO(LOST), false, EXCHANGE_NONE },
+	/* A verdict instead of the challenge is taken as one. */
+	[EXCHANGE_WANTED] = { TO(NONE) | TO(GREETED) | TO(CHALLENGED) | TO(KEPT) | TO(LOST), true, EXCHANGE_LOST },
+	[EXCHANGE_GREETED] = { TO(NONE) | TO(ANSWERED), false, EXCHANGE_NONE },
+	[EXCHANGE_CHALLENGED] = { TO(NONE) | TO(ANSWERED) | TO(LOST), false, EXCHANGE_LOST },
+	[EXCHANGE_REQUESTED] = { TO(NONE) | TO(CHALLENGED) | TO(KEPT), true, EXCHANGE_NONE },
+	[EXCHANGE_ANSWERED] = { TO(NONE) | TO(CHALLENGED) | TO(KEPT) | TO(LOST), true, EXCHANGE_LOST },
+	[EXCHANGE_KEPT] = { TO(NONE) | TO(ANSWERED), false, EXCHANGE_NONE },
+	[EXCHANGE_LOST] = { TO(NONE), false, EXCHANGE_LOST },
+};
+#undef TO
+
+void exchange_enter(struct login *l, enum exchange to)
+{
+	DIE_IF((states[l->exchange].to >> to & 1) == 0);
+	l->exchange = to;
+}
+
+void exchange_lose(struct login *l)
+{
+	enum exchange to = states[l->exchange].lost;
+
+	if (to != l->exchange)
+		exchange_enter(l, to);
+}
+
+bool exchange_waits(const struct login *l)
+{
+	return states[l->exchange].waits;
+}
+
+bool exchange_repeats(const struct login *l)
+{
+	return l->mech == AUTH_MECH_PASSWORD;
+}
+
+bool exchange_answers(const struct login *l)
+{
+	switch (l->exchange) {
+	case EXCHANGE_CHALLENGED:
+	case EXCHANGE_KEPT:
+		return true;
+	case EXCHANGE_GREETED: /* of no use to other mechanisms */
+		return auth_mech_exchange(l->mech) == AUTH_EXCHANGE_CHALLENGE;
+	default:
+		return false;
+	}
+}
