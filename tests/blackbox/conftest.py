@@ -8,6 +8,7 @@ import pytest
 if "--wrapper=valgrind" in sys.argv:
     os.environ["WAYPOST_WRAPPER"] = "valgrind"
 
+import isolation
 import pool as pool_module
 from fakeserver import FakeServer
 from pool import Account, Pool
@@ -25,6 +26,9 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "valgrind: part of the subset that is run under valgrind")
     if config.getoption("--wrapper") not in ("", "valgrind") or (config.getoption("--wrapper") and pool_module.SLOW == 1):
         raise pytest.UsageError("--wrapper=valgrind is the only one, written so")
+    # Not the process that only hands tests out to others (pytest-xdist); they come here, too.
+    if not getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
+        isolation.own_network()
 
 
 def pytest_collection_modifyitems(config, items):

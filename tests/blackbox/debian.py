@@ -6,6 +6,8 @@ import tempfile
 
 import pytest
 
+from isolation import outside
+
 
 class Unpacked:
     """PACKAGES and what they need that the machine lacks, unpacked below self.root. Skips the test if the packages cannot be had."""
@@ -25,7 +27,7 @@ class Unpacked:
             raise
 
     def apt(self, *args):
-        r = subprocess.run(["apt-get", "-qq", *args], cwd=self.root, capture_output=True, text=True, timeout=300)
+        r = subprocess.run(["apt-get", "-qq", *args], cwd=self.root, capture_output=True, text=True, timeout=300, preexec_fn=outside)
         if r.returncode:
             self.close()
             pytest.skip(f"Debian's packages cannot be had: {r.stderr.strip()[-200:]}")

@@ -11,7 +11,8 @@ import subprocess
 import tempfile
 import time
 
-from pool import GID, UID, descendants, free_port, wait_for
+from isolation import free_port, outside
+from pool import GID, UID, descendants, wait_for
 
 def drop():
     if os.getuid() == 0:
@@ -255,7 +256,8 @@ class Authdaemond:
         os.chmod(path, mode)
 
     def unpack(self):
-        got = subprocess.run(["apt-get", "download", "-qq", *self.PACKAGES], cwd=self.root, capture_output=True, text=True, timeout=300)
+        got = subprocess.run(["apt-get", "download", "-qq", *self.PACKAGES], cwd=self.root, capture_output=True, text=True, timeout=300,
+                             preexec_fn=outside)
         if got.returncode:
             raise self.Unavailable(f"Debian's courier-authlib cannot be had: {got.stderr.strip()[-200:]}")
         for name in glob.glob(os.path.join(self.root, "*.deb")):

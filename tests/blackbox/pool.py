@@ -18,6 +18,8 @@ import tempfile
 import time
 from signal import SIGTERM
 
+from isolation import free_port
+
 PREFIX = os.environ.get("WAYPOST_PREFIX", "/usr/local")
 SLOW = 6 if "valgrind" in os.environ.get("WAYPOST_WRAPPER", "") else 1
 # Waits end long before this in a healthy build; it only bounds a hanging test.
@@ -52,43 +54,6 @@ def wait_for(what, condition, timeout=PATIENCE, pause=0.02):
             return value
         assert time.monotonic() < end, f"not within {timeout:.0f} s: {what}"
         time.sleep(pause)
-
-
-def free_port(addresses):
-    """A port that is free on all ADDRESSES at this moment."""
-    for _ in range(200):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        try:
-            for address in addresses:
-                with socket.socket() as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind((address, port))
-            return port
-        except OSError:
-            continue
-    raise RuntimeError("no free port")
-
-
-_ports = {}
-
-
-def pool_port(addresses):
-    """Ports below the range that the kernel gives to outgoing connections, so that nobody takes one away
-    between two starts of a node."""
-    seed = os.getpid() % 300 * 60
-    for n in itertools.count(_ports.get("next", 0)):
-        port = 11000 + (seed + n) % 20000
-        try:
-            for address in addresses:
-                with socket.socket() as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind((address, port))
-        except OSError:
-            continue
-        _ports["next"] = n + 1
-        return port
 
 
 def quote(value):
@@ -433,8 +398,8 @@ class Pool:
         self.keep = keep
         self.wrapper = wrapper if wrapper is not None else os.environ.get("WAYPOST_WRAPPER") or None
         self.addresses = [f"127.0.0.{i + 1}" for i in range(nodes)]
-        self.imap_port = pool_port(self.addresses)
-        self.pop3_port = pool_port(self.addresses)
+        self.imap_port = free_port(self.addresses)
+        self.pop3_port = free_port(self.addresses)
         self.conf = os.path.join(self.root, "waypost.conf")
         self.userdb = os.path.join(self.root, "userdb")
         self.run = os.path.join(self.root, "run")

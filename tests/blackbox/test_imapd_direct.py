@@ -966,7 +966,7 @@ sys.stdin.read()
 
 @pytest.mark.skipif(not ROOT, reason="takes all inotify instances of a user of its own")
 def test_idle_without_inotify(maildir, start):
-    uid = 64999
+    uid = 60000 + os.getpid() % 5000  # no other run's
     for d in ("", "cur", "new", "tmp"):
         os.chown(os.path.join(maildir, d), uid, GID)
     eater = subprocess.Popen(["/usr/bin/python3", "-c", EAT_INOTIFY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=uid, extra_groups=[],

@@ -23,7 +23,7 @@ import pytest
 import directories
 from client import Imap, Pop3
 from fakeserver import FakeServer
-from pool import PATIENCE, PREFIX, Account, Marks, chown, pool_port, render, sha, wait_for
+from pool import PATIENCE, PREFIX, Account, Marks, chown, free_port, render, sha, wait_for
 from test_mech import Scram, scram_secret
 
 # What Courier announces unless it is told otherwise: no ID.
@@ -103,7 +103,7 @@ def test_alias_of_the_node_makes_no_storm(make_pool, capability):
 def test_proxy_port_that_is_the_nodes_own(make_pool, capability):
     """PROXY_PORT leads to a second port of the same node."""
     p = make_pool(nodes=1, start=False, settings=settings_with(capability), accounts=[Account("port@example.com", mailhost="127.0.0.78")])
-    second = {kind: pool_port(["127.0.0.1"]) for kind in KINDS}
+    second = {kind: free_port(["127.0.0.1"]) for kind in KINDS}
     p.write_conf({"imapd": {"PORT": f"{p.imap_port},{second['imap']}", "PROXY_PORT": second["imap"]},
                   "pop3d": {"PORT": f"{p.pop3_port},{second['pop3']}", "PROXY_PORT": second["pop3"]}})
     p.start()
