@@ -111,7 +111,8 @@ static void add_route(struct control_query *t, enum protocol p)
 		return;
 	}
 	if (account_option_on(t->account.options, info->option_insecure))
-		str_addf(&t->text, "%s: only over TLS (%s)\n", info->title, info->option_insecure);
+		str_addf(&t->text, "%s: refused without TLS, which this version lacks: the account has the option %s. For clients "
+			"of which a node or proxy says that they use TLS:\n", info->title, info->option_insecure);
 	if (!route_of(t->a, p, &t->account, &r)) {
 		str_addf(&t->text, "%s: temporary failure: %s\n", info->title, r.why);
 		return;
@@ -156,12 +157,17 @@ static void add_record(struct control_query *t)
 	if (mechanisms.len != 0)
 		str_addf(&t->text, "mechanisms that do not reveal it: %s\n", mechanisms.data);
 	str_fini(&mechanisms);
-	if (!account_allowed(t->a->ctx.set, acct, &why))
-		str_addf(&t->text, "refused: %s\n", why);
 }
 
+/* Nothing is said of ways that no login takes. */
 static void add_routes(struct control_query *t)
 {
+	const char *why;
+
+	if (!account_allowed(t->a->ctx.set, &t->account, &why)) {
+		str_addf(&t->text, "refused: %s\n", why);
+		return;
+	}
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		if (t->a->ctx.set->has[p] && protocols[p].has_login)
 			add_route(t, p);

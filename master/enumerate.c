@@ -1,11 +1,15 @@
-/* All accounts of all drivers, for `waypost auth --enumerate`. */
+/* What the operator's tool asks directories itself: all accounts, for `waypost auth --enumerate`, and whether they answer at
+ * all, for `waypost check --ask`. */
 #include "master/enumerate.h"
 
 #include <errno.h>
 #include <search.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "authlib/auth.h"
 #include "authlib/dirnews.h"
@@ -104,10 +108,11 @@ static bool on_account(void *arg, const struct account *a, const char *why)
 	return good;
 }
 
-/* What the driver met on its way: servers that are down. */
-static void tell_news(const struct list *l)
+/* What the driver met on its way: servers that are down, questions that are refused. False if there was such a thing. */
+static bool tell_news(const char *driver)
 {
 	struct dirnews news;
+	bool good = true;
 
 	dirnews_take(&news);
 	for (unsigned i = 0; i < news.n; i++) {
@@ -118,10 +123,12 @@ static void tell_news(const struct list *l)
 		else if (news.item[i].kind == DIRNEWS_REFUSED)
 			str_addf(&text, "the query is refused: %s", news.item[i].why);
 		if (text.len != 0)
-			complain(l->driver, "", str_cstr(&text));
+			complain(driver, "", str_cstr(&text));
+		good = good && text.len == 0;
 		str_fini(&text);
 	}
 	dirnews_fini(&news);
+	return good;
 }
 
 /* All drivers are queried, even if one fails. */
@@ -133,7 +140,7 @@ static void list_all(struct list *l, struct auth_chain *chain)
 
 		bool whole = auth_chain_enumerate(chain, l->pos, on_account, l, &why);
 
-		tell_news(l);
+		tell_news(l->driver);
 		if (!whole) {
 			str_adds(&why, why.len != 0 ? "" : "the list is incomplete");
 			complain(l->driver, "", str_cstr(&why));
@@ -185,4 +192,95 @@ int enumerate_accounts(const char *file, const struct enumerate_options *options
 	if (!l.complete)
 		fputs("waypost: the list of accounts is incomplete\n", stderr);
 	return l.complete ? 0 : 1;
+}
+
+/* --- whether they answer --- */
+
+enum { ASK_TIMEOUT = 60 }; /* seconds that one directory may take */
+
+/* Nobody has this name: what is asked is the server, the database, the table and the right to read it. */
+#define ASKED_FOR "waypost-check"
+
+static void on_alarm(int number UNUSED)
+{
+	static const char text[] = "waypost: the directory gave no answer within a minute\n";
+	ssize_t said UNUSED = write(STDERR_FILENO, text, sizeof(text) - 1);
+
+	_exit(1);
+}
+
+/* Asks the driver MODULE alone. True: it answered, be it that there is no such account. */
+static bool answers(const char *module, const struct settings *set)
+{
+	const struct auth_question q = { .service = "imap", .user = ASKED_FOR };
+	struct str errors = STR_INIT;
+	struct auth_chain *chain = auth_chain_new(module, AUTH_SIDE_TOOL, set, &errors);
+	enum auth_result result = AUTH_TRY_LATER;
+	struct account account;
+	unsigned pos = 0;
+	bool good;
+
+	account_init(&account);
+	if (chain == NULL)
+		complain(module, "", str_cstr(&errors));
+	else
+		auth_chain_ask(chain, &pos, &q, &result, &account);
+	good = tell_news(module) && result != AUTH_TRY_LATER;
+	if (chain != NULL && !good)
+		complain(module, "", "no answer: every login that comes to it fails for now");
+	account_fini(&account);
+	auth_chain_free(&chain);
+	str_fini(&errors);
+	return good;
+}
+
+/* In a process of its own, that is AUTH_USER from now on and can be ended when a library waits for ever. */
+static int ask_in_child(const char *module, const struct settings *set)
+{
+	bool good;
+
+	signal(SIGALRM, on_alarm);
+	alarm(ASK_TIMEOUT);
+	priv_drop(ROLE_AUTHWORKER, set);
+	good = answers(module, set);
+	if (good)
+		printf("%s answers\n", module);
+	fflush(stdout);
+	return good ? 0 : 1;
+}
+
+static bool ask(const char *module, const struct settings *set)
+{
+	int status = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		_exit(ask_in_child(module, set));
+	if (pid == -1) {
+		complain(module, "", strerror(errno));
+		return false;
+	}
+	while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
+		;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+int enumerate_ask(const char *file)
+{
+	struct settings *set = load(file);
+	const char *p = set != NULL ? set->authdaemonrc_authmodulelist : "";
+	bool good = set != NULL;
+
+	for (size_t len; *(p += strspn(p, " ,")) != '\0'; p += len) {
+		char module[64];
+
+		len = strcspn(p, " ,");
+		snprintf(module, sizeof(module), "%.*s", (int)len, p);
+		if (strcmp(module, "authuserdb") != 0) /* a file, which was read */
+			good &= ask(module, set);
+	}
+	settings_free(&set);
+	return good ? 0 : 1;
 }

@@ -15,7 +15,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/msg.h"
-#include "master/check_mailhost.h"
+#include "master/check_accounts.h"
 #include "master/enumerate.h"
 #include "master/report.h"
 #include "node/msg_control.h"
@@ -29,6 +29,7 @@ enum { EXIT_USAGE = 2, EXIT_NO_DAEMON = 2, PASSWORD_MAX = 1024, MESSAGE_MAX = 16
 struct tool {
 	const char *file;
 	bool json;
+	bool ask_directories; /* check --ask */
 	bool enumerate; /* auth --enumerate, and how */
 	bool list_option;
 	struct enumerate_options list;
@@ -263,14 +264,14 @@ static bool check_userdb(const char *file, struct str *text)
 {
 	struct str errors = STR_INIT, warnings = STR_INIT;
 	struct settings *set = settings_load(file, &errors, &warnings);
-	struct check_mailhost mailhosts;
+	struct check_accounts found;
 	bool good = true;
 
 	if (set != NULL && auth_modules_have(set->authdaemonrc_authmodulelist, "authuserdb") && access(set->authuserdb_USERDB, F_OK) == 0) {
 		priv_drop(ROLE_AUTHWORKER, set);
-		check_mailhost_init(&mailhosts, set);
-		good = userdb_check(set->authuserdb_USERDB, text, check_mailhost_account, &mailhosts);
-		check_mailhost_report(&mailhosts, text);
+		check_accounts_init(&found, set);
+		good = userdb_check(set->authuserdb_USERDB, text, check_accounts_one, &found);
+		check_accounts_report(&found, text);
 	}
 	settings_free(&set);
 	str_fini(&errors);
@@ -283,7 +284,16 @@ static int do_check(struct tool *t)
 	struct str text = STR_INIT;
 	int status = settings_check(t->file, &text);
 
-	if (status == 0 && !check_userdb(t->file, &text))
+	print_clean_lines(stdout, str_cstr(&text));
+	str_clear(&text);
+	if (status != 0) {
+		str_fini(&text);
+		return status;
+	}
+	/* First, for reading the userdb takes our powers away. */
+	if (t->ask_directories)
+		status = enumerate_ask(t->file);
+	if (!check_userdb(t->file, &text))
 		status = 1;
 	print_clean_lines(stdout, str_cstr(&text));
 	str_fini(&text);
@@ -296,7 +306,8 @@ static const struct {
 	int (*run)(struct tool *t);
 	const char *args, *text;
 } commands[] = {
-	{ "check", 0, 0, do_check, "", "check the configuration and the limits of the system" },
+	{ "check", 0, 0, do_check, "[--ask]", "check the configuration and the limits of the system; --ask: and whether\n"
+		"                            the directories of accounts answer" },
 	{ "status", 0, 0, do_status, "[--json]", "show the state; exit status 0 well, 1 degraded, 2 no daemon, 3 "
 		"draining" },
 	{ "who", 0, 0, do_who, "[--json]", "list open sessions" },
@@ -329,7 +340,7 @@ static int run_command(struct tool *t, const char *name)
 		if (strcmp(commands[i].name, name) != 0)
 			continue;
 		if (t->argc < commands[i].least || t->argc > commands[i].most ||
-		    ((t->enumerate || t->list_option) && commands[i].run != do_auth)) {
+		    ((t->enumerate || t->list_option) && commands[i].run != do_auth) || (t->ask_directories && commands[i].run != do_check)) {
 			fprintf(stderr, "usage: waypost %s %s\n", name, commands[i].args);
 			return EXIT_USAGE;
 		}
@@ -344,7 +355,7 @@ static int run_command(struct tool *t, const char *name)
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "enumerate", no_argument, NULL, 'e' }, { "help", no_argument, NULL, 'h' },
+	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "ask", no_argument, NULL, 'a' }, { "enumerate", no_argument, NULL, 'e' }, { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
 	struct tool t = { .file = WP_SYSCONFDIR "/waypost/waypost.conf" };
 	int opt;
@@ -357,6 +368,8 @@ int main(int argc, char **argv)
 			t.json = true;
 		} else if (opt == 'e') {
 			t.enumerate = true;
+		} else if (opt == 'a') {
+			t.ask_directories = true;
 		} else if (strchr("som", opt) != NULL) {
 			t.list_option = true;
 			t.list.shared_only |= opt == 's';

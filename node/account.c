@@ -119,35 +119,6 @@ static bool next_option(const char **p, const char **name, size_t *name_len, con
 	return true;
 }
 
-bool account_option(const char *options, const char *name, char *out, size_t outsize)
-{
-	size_t len = strlen(name), value;
-
-	/* Names have no commas: what begins like NAME and ends there is one. */
-	while (strncmp(options, name, len) != 0 || strchr("=,", options[len]) == NULL) {
-		options = strchr(options, ',');
-		if (options == NULL)
-			return false;
-		options++;
-	}
-	if (out != NULL && outsize != 0) {
-		options += len + (options[len] == '=');
-		value = MIN(strcspn(options, ","), outsize - 1);
-		memcpy(out, options, value);
-		out[value] = '\0';
-	}
-	return true;
-}
-
-bool account_option_on(const char *options, const char *name)
-{
-	char v[16];
-
-	if (!account_option(options, name, v, sizeof(v)))
-		return false;
-	return strtol(v, NULL, 10) != 0 || (v[0] != '\0' && strchr("tTyY", v[0]) != NULL);
-}
-
 void account_default_options(char **options, const char *defaults)
 {
 	struct str merged = STR_INIT;

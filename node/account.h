@@ -3,6 +3,7 @@
 #define NODE_ACCOUNT_H
 
 #include "lib/msg.h"
+#include "settings/options.h"
 
 enum {
 	ACCOUNT_NAME_MAX = 512,      /* bytes of a name with NUL; longer names are refused before any look-up */
@@ -44,11 +45,6 @@ void account_write(struct msgw *w, const struct account *a, bool secrets);
 /* Reads what account_write() wrote; A is a valid record in any case, msgr_end() tells whether it was good. */
 void account_read(struct msgr *r, struct account *a);
 
-/* Option NAME in the list OPTIONS (exact, case-sensitive, first wins, as in Courier): true and, if OUT is
- * not NULL, its value ("" for a bare name) in OUT, cut at OUTSIZE. */
-bool account_option(const char *options, const char *name, char *out, size_t outsize);
-/* The option is a number other than 0 or a text that begins with t, T, y or Y (Courier's rule for disable*). */
-bool account_option_on(const char *options, const char *name);
 /* Adds to OPTIONS (a record's, or one that the caller frees) each option of DEFAULTS whose name it lacks; a new string
  * replaces it then. */
 void account_default_options(char **options, const char *defaults);

@@ -1,7 +1,10 @@
 /* What `waypost check` prints. */
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "lib/net.h"
 #include "settings/limits.h"
@@ -17,37 +20,103 @@ static unsigned count_lines(const char *p)
 	return n;
 }
 
-static void check_host(struct settings_load *l, unsigned line, const char *label, const char *host, const char *why)
+/* The machine has address A: a socket can be bound to it. */
+static bool is_ours(const struct net_addr *a)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = net_addr_to(a, &ss);
+	int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool ours;
+
+	if (fd == -1)
+		return true; /* not told by this */
+	ours = bind(fd, (struct sockaddr *)&ss, len) == 0 || errno != EADDRNOTAVAIL;
+	close(fd);
+	return ours;
+}
+
+/* HOST as getaddrinfo() knows it; NULL: it has no address, and that was reported with the consequence WHY. */
+static struct addrinfo *look_up(struct settings_load *l, unsigned line, const char *label, const char *host, const char *why)
 {
 	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *found = NULL;
-	struct net_addr a;
-	int err;
+	int err = getaddrinfo(host, NULL, &hints, &found);
 
-	if (strcmp(host, "0") == 0 || net_addr_parse(&a, host, 0))
-		return;
-	err = getaddrinfo(host, NULL, &hints, &found);
 	if (err == 0)
+		return found;
+	settings_report(l->warnings, &l->text, line, "%s: %s has no address (%s); %s", label, host, gai_strerror(err), why);
+	return NULL;
+}
+
+static void lacks(struct settings_load *l, unsigned line, const char *label, const char *host, const struct net_addr *a)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	if (is_ours(a))
+		return;
+	net_addr_text(a, ip);
+	settings_report(l->errors, &l->text, line, "%s: this machine does not have the address %s%s%s, so the daemon cannot "
+		"listen there; correct it, or add the address to the machine", label, ip, strcmp(ip, host) != 0 ? " of " : "",
+		strcmp(ip, host) != 0 ? host : "");
+}
+
+/* An address or name where the daemon is to listen. */
+static void check_listen(struct settings_load *l, unsigned line, const char *label, const char *host)
+{
+	struct addrinfo *found = NULL;
+	struct sockaddr_storage ss = { 0 };
+	struct net_addr a;
+
+	if (strcmp(host, "0") == 0)
+		return;
+	if (net_addr_parse(&a, host, 0)) {
+		lacks(l, line, label, host, &a);
+		return;
+	}
+	found = look_up(l, line, label, host, "the daemon cannot listen there");
+	for (const struct addrinfo *ai = found; ai != NULL; ai = ai->ai_next) {
+		memcpy(&ss, ai->ai_addr, ai->ai_addrlen);
+		net_addr_from(&a, &ss);
+		a.port = 0;
+		lacks(l, line, label, host, &a);
+	}
+	if (found != NULL)
 		freeaddrinfo(found);
-	else
-		settings_report(l->warnings, &l->text, line, "%s: %s has no address (%s); %s", label, host, gai_strerror(err), why);
+}
+
+static void check_ports_of(struct settings_load *l, enum protocol p, const struct protocol_settings *s)
+{
+	unsigned line = settings_load_line_of(l, protocols[p].group, "PORT");
+	char label[SETTINGS_GROUP_MAX + 16], address[SETTINGS_ADDRESS_MAX];
+	bool shared = false;
+	uint16_t port;
+
+	snprintf(label, sizeof(label), "%s.PORT", protocols[p].group);
+	for (const char *list = s->ports; settings_port_next(&list, address, &port);)
+		if (address[0] != '\0')
+			check_listen(l, line, label, address);
+		else
+			shared = true;
+	snprintf(label, sizeof(label), "%s.ADDRESS", protocols[p].group);
+	if (shared) /* a port without an address of its own listens at ADDRESS */
+		check_listen(l, settings_load_line_of(l, protocols[p].group, "ADDRESS"), label, s->address);
 }
 
 static void check_hosts(struct settings_load *l)
 {
-	const struct settings *set = l->set;
-	const char *listen = "the daemon cannot listen there";
+	const char *self = l->set->self[0];
+	struct addrinfo *found = NULL;
+	struct net_addr a;
 
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
-		const struct protocol_settings s = protocol_settings(set, p);
-		char label[SETTINGS_GROUP_MAX + 16];
+		const struct protocol_settings s = protocol_settings(l->set, p);
 
-		snprintf(label, sizeof(label), "%s.ADDRESS", protocols[p].group);
 		if (s.served)
-			check_host(l, settings_load_line_of(l, protocols[p].group, "ADDRESS"), label, s.address, listen);
+			check_ports_of(l, p, &s);
 	}
-	if (protocols_forwarded(set) != 0)
-		check_host(l, SETTINGS_LINE(l, node_PROXY_HOSTNAME), "PROXY_HOSTNAME", set->self[0],
-			"the other nodes look it up the same way");
+	if (protocols_forwarded(l->set) != 0 && !net_addr_parse(&a, self, 0))
+		found = look_up(l, SETTINGS_LINE(l, node_PROXY_HOSTNAME), "PROXY_HOSTNAME", self, "the other nodes look it up the same way");
+	if (found != NULL)
+		freeaddrinfo(found);
 }
 
 void settings_add_warnings(struct str *out, const char *p)
@@ -78,8 +147,8 @@ int settings_check(const char *file, struct str *out)
 	struct settings_load l;
 	unsigned mistakes;
 
-	if (settings_load_begin(&l, file, &errors, &warnings))
-		check_hosts(&l);
+	settings_load_begin(&l, file, &errors, &warnings);
+	check_hosts(&l);
 	mistakes = count_lines(str_cstr(&errors));
 	str_adds(out, str_cstr(&errors));
 	settings_add_warnings(out, str_cstr(&warnings));

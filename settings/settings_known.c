@@ -23,7 +23,7 @@
 	{ g, "TIMEOUT_WRITE", REPLACED, "", "LOGIN_TIMEOUT" }, \
 	{ g, "TIMEOUT_READ", REPLACED, "", "LOGIN_TIMEOUT" }, \
 	{ g, "MAILDIRQUOTA", LATER, "", "quotas" }, \
-	{ g, "MAILDIR_SKIP_SYMLINK_CHECKS", IGNORED, "", "a message file may not be a symbolic link" }, \
+	{ g, "MAILDIR_SKIP_SYMLINK_CHECKS", LATER, "", "messages that are symbolic links; they are not shown" }, \
 	{ g, "HOSTNAME", REPLACED, "", "the host name of the machine; ${HOSTNAME} is taken from the environment" }, \
 	{ g, "PROTOCOL", IGNORED, "", HANDOVER }, \
 	{ g, "OPTIONS", IGNORED, "", HANDOVER }, \

@@ -115,8 +115,8 @@ static void find_proxy_hostname(struct settings_load *l, const config_setting_t 
 		l->proxy_hostname = mem_strdup(found);
 	}
 	mem_free(&found);
-	if (!settings_is_host(l->proxy_hostname) && strchr(l->proxy_hostname, ':') == NULL)
-		settings_report(l->errors, &l->text, 0, "PROXY_HOSTNAME is \"%s\", which is not a host name",
+	if (!settings_is_host(l->proxy_hostname))
+		settings_report(l->errors, &l->text, 0, "PROXY_HOSTNAME is \"%s\", which is neither a host name nor an address",
 			l->proxy_hostname);
 }
 

@@ -141,19 +141,25 @@ static void tidy_list(struct str *text)
 
 bool settings_is_host(const char *p)
 {
+	const char *dot = strrchr(p, '.');
+	struct net_addr a;
+
+	if (net_addr_parse(&a, p, 0))
+		return true;
+	/* What ends in a number would be an address (RFC 1123 2.1), and is none: 300.1.1.1, 10.1 */
+	if (dot != NULL && dot[1] != '\0' && dot[1 + strspn(dot + 1, "0123456789")] == '\0')
+		return false;
 	return p[0] != '\0' && p[0] != '-' && strlen(p) <= 255 &&
 		p[strspn(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")] == '\0';
 }
 
 static bool check_address(struct str *text, struct str *why)
 {
-	struct net_addr a;
-
 	if (strcmp(str_cstr(text), "*") == 0 || text->len == 0) {
 		str_clear(text);
 		str_adds(text, "0");
 	}
-	if (net_addr_parse(&a, str_cstr(text), 0) || settings_is_host(str_cstr(text)))
+	if (settings_is_host(str_cstr(text)))
 		return true;
 	str_adds(why, "expected an address or host name, or 0 for every address");
 	return false;

@@ -19,7 +19,7 @@ void settings_read_row(struct settings_load *l, const struct settings_row *row, 
 void settings_read_known(struct settings_load *l, const struct settings_known *k, const char *name, const config_setting_t *e);
 /* Reports that GROUP has no setting NAME, with the nearest one. */
 void settings_unknown(struct settings_load *l, const char *group, const char *name, const config_setting_t *e);
-/* P has the letters of a host name. */
+/* P is an address (also in brackets), or has the letters of a host name and does not end in a number. */
 bool settings_is_host(const char *p);
 
 #endif

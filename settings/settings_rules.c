@@ -14,6 +14,7 @@
 #include "lib/mem.h"
 #include "lib/net.h"
 #include "lib/num.h"
+#include "settings/options.h"
 #include "settings/pool_secret.h"
 #include "settings/settings_load.h"
 
@@ -334,6 +335,31 @@ static void rules_userdb(struct settings_load *l)
 	}
 }
 
+/* DEFAULTOPTIONS holds for every account that does not say otherwise: what shuts all of them out is worth a word, and so is
+ * what Courier does with it and this version does not. */
+static void rules_options(struct settings_load *l)
+{
+	const char *options = l->set->authdaemonrc_DEFAULTOPTIONS;
+
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		const struct protocol_info *info = &protocols[p];
+
+		if (!l->set->has[p] || !info->has_login)
+			continue;
+		if (account_option_on(options, info->option_off))
+			WARNING(l, authdaemonrc_DEFAULTOPTIONS, "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all "
+				"accounts are refused, except where an account sets %s=0", info->option_off, info->title, info->option_off);
+		else if (account_option_on(options, info->option_insecure))
+			WARNING(l, authdaemonrc_DEFAULTOPTIONS, "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all "
+				"accounts are refused, because this version has no TLS, unless they come through a node or "
+				"proxy that says the client uses TLS (PROXY_TRUSTED); remove it or set %s=0",
+				info->option_insecure, info->title, info->option_insecure);
+	}
+	if (account_option(options, "sharedgroup", NULL, 0))
+		WARNING(l, authdaemonrc_DEFAULTOPTIONS, "authdaemonrc.DEFAULTOPTIONS: sharedgroup has no effect; not in this "
+			"version: shared folders");
+}
+
 #define OURS "authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon, authpipe or authpam"
 
 static void rules_auth(struct settings_load *l)
@@ -468,6 +494,7 @@ void settings_rules(struct settings_load *l)
 		if (l->set->has[p])
 			rules_protocol[p](l);
 	rules_auth(l);
+	rules_options(l);
 	rules_secret(l);
 	rules_shared(l);
 	apply_debug(l->set);

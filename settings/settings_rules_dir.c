@@ -81,6 +81,13 @@ static void check_uris(struct settings_load *l)
 }
 
 /* "attr=option,attr2=option2" */
+/* The setting LABEL names where accounts have their quota: it is read, and nobody keeps to it. */
+static void check_quota(struct settings_load *l, unsigned line, const char *label, const char *value)
+{
+	if (value[0] != '\0' && strcmp(value, "''") != 0 && strcasecmp(value, "NULL") != 0)
+		settings_report(l->warnings, &l->text, line, "%s has no effect; not in this version: quotas", label);
+}
+
 static void check_auxoptions(struct settings_load *l)
 {
 	for (const char *p = l->set->authldaprc_LDAP_AUXOPTIONS; *p != '\0';) {
@@ -105,6 +112,7 @@ static void rules_ldap(struct settings_load *l)
 	NEED(l, authldaprc_LDAP_HOMEDIR, "authldaprc.LDAP_HOMEDIR", "the attribute of the home folder");
 	check_uris(l);
 	check_auxoptions(l);
+	check_quota(l, SETTINGS_LINE(l, authldaprc_LDAP_MAILDIRQUOTA), "authldaprc.LDAP_MAILDIRQUOTA", set->authldaprc_LDAP_MAILDIRQUOTA);
 	if (set->authldaprc_LDAP_INITBIND && (set->authldaprc_LDAP_BINDDN[0] == '\0' || set->authldaprc_LDAP_BINDPW[0] == '\0'))
 		MISTAKE(l, authldaprc_LDAP_INITBIND, "authldaprc.LDAP_INITBIND needs LDAP_BINDDN and LDAP_BINDPW");
 	if (!set->authldaprc_LDAP_AUTHBIND && set->authldaprc_LDAP_CLEARPW[0] == '\0' && set->authldaprc_LDAP_CRYPTPW[0] == '\0')
@@ -146,6 +154,7 @@ static void rules_mysql(struct settings_load *l)
 		set->authmysqlrc_MYSQL_ENUMERATE_CLAUSE, CLAUSE_MYSQL);
 	if (set->authmysqlrc_MYSQL_SELECT_CLAUSE[0] != '\0')
 		return;
+	check_quota(l, SETTINGS_LINE(l, authmysqlrc_MYSQL_QUOTA_FIELD), "authmysqlrc.MYSQL_QUOTA_FIELD", set->authmysqlrc_MYSQL_QUOTA_FIELD);
 	NEED(l, authmysqlrc_MYSQL_USER_TABLE, "authmysqlrc.MYSQL_USER_TABLE", "the table of the accounts");
 	NEED(l, authmysqlrc_MYSQL_LOGIN_FIELD, "authmysqlrc.MYSQL_LOGIN_FIELD", "the column of the login name");
 	NEED(l, authmysqlrc_MYSQL_HOME_FIELD, "authmysqlrc.MYSQL_HOME_FIELD", "the column of the home folder");
@@ -171,6 +180,7 @@ static void rules_pgsql(struct settings_load *l)
 		set->authpgsqlrc_PGSQL_ENUMERATE_CLAUSE, CLAUSE_PGSQL);
 	if (set->authpgsqlrc_PGSQL_SELECT_CLAUSE[0] != '\0')
 		return;
+	check_quota(l, SETTINGS_LINE(l, authpgsqlrc_PGSQL_QUOTA_FIELD), "authpgsqlrc.PGSQL_QUOTA_FIELD", set->authpgsqlrc_PGSQL_QUOTA_FIELD);
 	NEED(l, authpgsqlrc_PGSQL_USER_TABLE, "authpgsqlrc.PGSQL_USER_TABLE", "the table of the accounts");
 	NEED(l, authpgsqlrc_PGSQL_LOGIN_FIELD, "authpgsqlrc.PGSQL_LOGIN_FIELD", "the column of the login name");
 	NEED(l, authpgsqlrc_PGSQL_HOME_FIELD, "authpgsqlrc.PGSQL_HOME_FIELD", "the column of the home folder");
@@ -199,6 +209,7 @@ static void rules_sqlite(struct settings_load *l)
 			who_reads(set));
 	if (set->authsqliterc_SQLITE_SELECT_CLAUSE[0] != '\0')
 		return;
+	check_quota(l, SETTINGS_LINE(l, authsqliterc_SQLITE_QUOTA_FIELD), "authsqliterc.SQLITE_QUOTA_FIELD", set->authsqliterc_SQLITE_QUOTA_FIELD);
 	NEED(l, authsqliterc_SQLITE_USER_TABLE, "authsqliterc.SQLITE_USER_TABLE", "the table of the accounts");
 	NEED(l, authsqliterc_SQLITE_LOGIN_FIELD, "authsqliterc.SQLITE_LOGIN_FIELD", "the column of the login name");
 	NEED(l, authsqliterc_SQLITE_HOME_FIELD, "authsqliterc.SQLITE_HOME_FIELD", "the column of the home folder");

@@ -22,7 +22,7 @@ tests_unit_test_bio_LDADD = $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_account
 tests_unit_test_account_SOURCES = tests/unit/test_account.c
-tests_unit_test_account_LDADD = node/libnode.a $(UNIT_LIBS)
+tests_unit_test_account_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_settings
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c

@@ -407,3 +407,45 @@ def test_userdb_command(still):
     assert subprocess.run([program("userdb"), "-f", p.userdb, "new@example.com", "del"], timeout=60).returncode == 0
     assert "new@example.com" not in open(p.userdb).read()
     assert "anna@example.com" in open(p.userdb).read()
+
+
+def test_check_finds_addresses_that_this_machine_lacks(still):
+    """The daemon could not listen there, so check fails as the start would; also for a port with an address of its own, and for a name."""
+    p = still
+    absent = "198.51.100.77"  # TEST-NET-2
+    for group in ({"ADDRESS": absent}, {"ADDRESS": "0", "PORT": f"{p.imap_port},{absent}.{p.pop3_port}"}, {"ADDRESS": "2001:db8:77::1"}):
+        p.write_conf({"imapd": {"ADDRESS": "${PROXY_HOSTNAME}", "PORT": p.imap_port, **group}})
+        for result in (p.nodes[0].tool("check"), daemon(p)):
+            assert result.returncode == 1, (group, result)
+            address = "2001:db8:77::1" if "2001" in str(group) else absent
+            assert address in result.stdout + result.stderr and "does not have the address" in result.stdout + result.stderr, (group, result)
+    # An address that is not used is no mistake: each port has one of its own.
+    p.write_conf({"imapd": {"ADDRESS": absent, "PORT": f"127.0.0.1.{p.imap_port}"}})
+    result = p.nodes[0].tool("check")
+    assert result.returncode == 0 and absent not in result.stdout, result
+
+
+@pytest.mark.parametrize("address", ["300.1.1.1", "10.0.1", "1.2.3.4.5", "2001:db8::1::2"])
+def test_impossible_address_is_a_mistake(still, address):
+    still.write_conf({"imapd": {"ADDRESS": address}})
+    for result in (daemon(still), still.nodes[0].tool("check")):
+        assert result.returncode == 1 and re.search(rf"waypost\.conf:\d+: imapd.ADDRESS = .{re.escape(address)}", result.stdout + result.stderr), result
+
+
+def test_logins_that_the_options_refuse_are_told(make_pool):
+    """By check, for all accounts and for those of the userdb; by route, where a login would go otherwise."""
+    accounts = [Account("anna@example.com"), Account("tls@example.com", options="disableinsecureimap=1"),
+                Account("free@example.com", options="disableinsecurepop3=0"), Account("full@example.com", fields={"quota": "1000S"})]
+    p = make_pool(nodes=1, accounts=accounts, settings={"authdaemonrc": {"DEFAULTOPTIONS": "disableinsecurepop3=1"}})
+    node = p.nodes[0]
+    said = node.tool("check").stdout
+    assert re.search(r"warning: .*waypost\.conf:\d+: authdaemonrc\.DEFAULTOPTIONS contains disableinsecurepop3: POP3 logins of all accounts are refused", said), said
+    assert "warning: 1 account (first: tls@example.com) with disableinsecureimap: such logins are refused" in said, said
+    assert "warning: 1 account (first: full@example.com) with a quota, which has no effect" in said, said
+    for name, refused in ("anna@example.com", ["POP3"]), ("tls@example.com", ["IMAP", "POP3"]), ("free@example.com", []):
+        shown = node.tool("route", name).stdout
+        assert re.findall(r"(?m)^(\w+): refused without TLS, which this version lacks", shown) == refused, shown
+        with Imap("127.0.0.1", p.imap_port) as c:
+            assert (c.login(name, p.accounts[name].password).status != "OK") == ("IMAP" in refused)
+        with Pop3("127.0.0.1", p.pop3_port) as c:
+            assert (not c.login(name, p.accounts[name].password).startswith(b"+OK")) == ("POP3" in refused)

@@ -12,6 +12,7 @@ import pytest
 
 import directories
 from client import Imap, Pop3
+from isolation import free_port
 from pool import GID, PATIENCE, PREFIX, SANITIZED, SLOW, UID, Account, Pool, rss_kib, sha, wait_for
 
 ETC = os.path.join(os.path.dirname(__file__), "..", "..", "etc")
@@ -378,7 +379,7 @@ def test_shown_account(site):
         assert f"IMAP: to {THERE} port {p.imap_port}" in r.stdout
         assert a.password not in r.stdout + r.stderr and sha(a.password)[6:] not in r.stdout + r.stderr
     assert f"options: mailhost={THERE},disableinsecureimap=1\n" in node.tool("route", "nora@example.com").stdout
-    assert "IMAP: only over TLS (disableinsecureimap)" in node.tool("route", "nora@example.com").stdout
+    assert "IMAP: refused without TLS, which this version lacks: the account has the option disableinsecureimap" in node.tool("route", "nora@example.com").stdout
 
 
 def test_hostile_names(site):
@@ -755,6 +756,26 @@ def test_check_names_what_is_missing(site):
         with p:
             r = p.nodes[0].tool("check")
             assert r.returncode == 1 and hint in r.stdout, r.stdout
+
+
+def test_check_asks_the_directory(site):
+    """A wrong password, table, column or server is found before anybody logs in, if check may ask."""
+    kind, p = site
+    r = p.nodes[0].tool("check", "--ask")
+    assert r.returncode == 0 and f"{kind.module} answers\n" in r.stdout and not r.stderr, r
+    assert f"{kind.module} answers" not in p.nodes[0].tool("check").stdout
+    dead = free_port([HERE])
+    for settings, what in {
+            "authpgsql": [({"PGSQL_CONNECTION": kind.settings().get("PGSQL_CONNECTION", "").replace("port=", "port=1")}, "does not answer"),
+                          ({"PGSQL_USER_TABLE": "nothing"}, "is refused"), ({"PGSQL_HOME_FIELD": "nothing"}, "is refused")],
+            "authmysql": [({"MYSQL_PASSWORD": "wrong"}, "Access denied"), ({"MYSQL_DATABASE": "nothing"}, "nothing"), ({"MYSQL_USER_TABLE": "nothing"}, "is refused"),
+                          ({"MYSQL_HOME_FIELD": "nothing"}, "is refused"), ({"MYSQL_PORT": dead}, "does not answer")],
+            "authldap": [({"LDAP_BINDPW": "wrong"}, "Invalid credentials"), ({"LDAP_BASEDN": "ou=nothing,dc=example,dc=com"}, "is refused"),
+                         ({"LDAP_URI": f"ldap://{HERE}:{dead}"}, "does not answer")]}[kind.module]:
+        with start_pool(kind, settings, nodes=1, start=False) as other:
+            r = other.nodes[0].tool("check", "--ask")
+            assert r.returncode == 1 and what in r.stderr and "answers" not in r.stdout, (settings, r)
+            assert other.nodes[0].tool("check").returncode == 0, "without --ask nobody is asked"
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import poplib
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -635,12 +636,17 @@ userdb {{
         self.debian.close()
 
 
-def test_dovecot_master_user(make_pool, tmp_path):
+@pytest.fixture
+def open_folder():
+    """A folder that all users reach, as Dovecot's processes must; pytest's own are for its user alone."""
+    with tempfile.TemporaryDirectory(prefix="wp-dovecot-", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        yield folder
+
+
+def test_dovecot_master_user(make_pool, open_folder):
     """A real foreign server: nobody knows the password, the master user lets the account in."""
-    os.chmod(tmp_path, 0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        os.chmod(parent, 0o755)  # Dovecot's processes come by as other users
-    dovecot = Dovecot(str(tmp_path), "dora@example.com")
+    dovecot = Dovecot(open_folder, "dora@example.com")
     try:
         accounts = [Account("dora@example.com", password="x", mailhost=f"{dovecot.host}:{dovecot.imap_port}", fields=states("x"))]
         p = make_pool(nodes=1, accounts=accounts, settings={

@@ -507,7 +507,15 @@ static void test_bad_values(void)
 			"write $${ for a literal ${\n" },
 		{ "imapd = { PROXY_HOSTNAME = \"a\"; };\nPROXY_HOSTNAME = \"b\";", 0, "t.conf:2: PROXY_HOSTNAME is "
 			"\"a\" here and \"b\" elsewhere; keep only the one at the top level of the file\n" },
-		{ "PROXY_HOSTNAME = \"a b\";", 0, "t.conf: PROXY_HOSTNAME is \"a b\", which is not a host name\n" },
+		{ "PROXY_HOSTNAME = \"a b\";", 0, "t.conf: PROXY_HOSTNAME is \"a b\", which is neither a host name nor an address\n" },
+		{ "PROXY_HOSTNAME = \"300.1.1.1\";", 0, "t.conf: PROXY_HOSTNAME is \"300.1.1.1\", which is neither a host name nor an address\n" },
+		{ "PROXY_HOSTNAME = \"1:2\";", 0, "t.conf: PROXY_HOSTNAME is \"1:2\", which is neither a host name nor an address\n" },
+		{ "imapd = { ADDRESS = \"300.1.1.1\"; };", 0, "t.conf:2: imapd.ADDRESS = \"300.1.1.1\": expected an address or "
+			"host name, or 0 for every address\n" },
+		{ "imapd = { ADDRESS = \"10.0.1\"; };", 0, "t.conf:2: imapd.ADDRESS = \"10.0.1\": expected an address or "
+			"host name, or 0 for every address\n" },
+		{ "imapd = { ADDRESS = \"2001:db8::1::2\"; };", 0, "t.conf:2: imapd.ADDRESS = \"2001:db8::1::2\": expected an address or "
+			"host name, or 0 for every address\n" },
 		{ "", POP3D, "t.conf: no service is enabled; add a group imapd or pop3d: imapd = { };\n" },
 		{ "imapd = { PORT = 110; };", 0, "t.conf: pop3d: port 110 of address 0 is also used by imapd; choose "
 			"another port\n" },
@@ -574,6 +582,22 @@ static void test_known(void)
 			"access rights on "
 			"folders\n" },
 		{ "imapd = { IMAP_ACL = 0; };", "", "" },
+		{ "PROXY_HOSTNAME = \"[2001:db8::1]\"; imapd = { ADDRESS = \"node.7a\"; };", "", "" },
+		{ "PROXY_HOSTNAME = \"300a.1.1.b1\"; imapd = { ADDRESS = \"0\"; };", "", "" },
+		{ "authdaemonrc = { DEFAULTOPTIONS = \"mailhost=a,disablewebmail=1,disableinsecurepop3=0,disableimap=no\"; };", "", "" },
+		{ "authdaemonrc = { DEFAULTOPTIONS = \"disableinsecurepop3=1\"; };", "", "t.conf:2: authdaemonrc.DEFAULTOPTIONS contains "
+			"disableinsecurepop3: POP3 logins of all accounts are refused, because this version has no TLS, unless they "
+			"come through a node or proxy that says the client uses TLS (PROXY_TRUSTED); remove it or set "
+			"disableinsecurepop3=0\n" },
+		{ "authdaemonrc = { DEFAULTOPTIONS = \"disableinsecureimap=1,sharedgroup=x\"; };", "", "t.conf:2: authdaemonrc.DEFAULTOPTIONS: "
+			"sharedgroup has no effect; not in this version: shared folders\n" }, /* no imapd here: no word of IMAP */
+		{ "authdaemonrc = { DEFAULTOPTIONS = \"disablepop3=yes,disableinsecurepop3=1\"; };", "", "t.conf:2: authdaemonrc.DEFAULTOPTIONS "
+			"contains disablepop3: POP3 logins of all accounts are refused, except where an account sets disablepop3=0\n" },
+		{ "imapd = {}; authdaemonrc = { DEFAULTOPTIONS = \"disableimap=1\"; };", "", "t.conf:2: authdaemonrc.DEFAULTOPTIONS "
+			"contains disableimap: IMAP logins of all accounts are refused, except where an account sets disableimap=0\n" },
+		{ "imapd = { MAILDIR_SKIP_SYMLINK_CHECKS = 1; };", "", "t.conf:2: imapd.MAILDIR_SKIP_SYMLINK_CHECKS has no effect; not in this "
+			"version: messages that are symbolic links; they are not shown\n" },
+		{ "authmysqlrc = { MYSQL_QUOTA_FIELD = \"q\"; };", "", "" }, /* nobody asks this directory */
 		{ "authsqliterc = { SQLITE_CHPASS_CLAUSE = \"x\"; };", "", "t.conf:2: "
 			"authsqliterc.SQLITE_CHPASS_CLAUSE has no effect: Waypost does not change passwords\n" },
 		{ "authdaemonrc = { LDAPTLS_CRLCHECK = \"none\"; };", "", "t.conf:2: authdaemonrc.LDAPTLS_CRLCHECK "
@@ -616,6 +640,47 @@ static void test_known(void)
 		str_fini(&errors);
 		str_fini(&warnings);
 	}
+}
+
+/* Each directory's quota is read and has no effect: that is said, except where the words mean that there is none. */
+static void test_quotas(void)
+{
+	static const struct { const char *module, *group, *needed, *name; } t[] = {
+#ifdef WITH_LDAP
+		{ "authldap", "authldaprc", "LDAP_URI = \"ldap://x\"; LDAP_BASEDN = \"o=x\"; LDAP_UID = \"u\"; LDAP_GID = \"g\"; LDAP_CRYPTPW = \"p\"; "
+			"LDAP_MAIL = \"mail\"; LDAP_HOMEDIR = \"h\";", "LDAP_MAILDIRQUOTA" },
+#endif
+#ifdef WITH_MYSQL
+		{ "authmysql", "authmysqlrc", "MYSQL_SERVER = \"x\"; MYSQL_USERNAME = \"x\"; MYSQL_DATABASE = \"x\"; MYSQL_USER_TABLE = \"t\"; "
+			"MYSQL_CRYPT_PWFIELD = \"p\";", "MYSQL_QUOTA_FIELD" },
+#endif
+#ifdef WITH_PGSQL
+		{ "authpgsql", "authpgsqlrc", "PGSQL_CONNECTION = \"host=x\"; PGSQL_USER_TABLE = \"t\"; PGSQL_CRYPT_PWFIELD = \"p\";", "PGSQL_QUOTA_FIELD" },
+#endif
+#ifdef WITH_SQLITE
+		{ "authsqlite", "authsqliterc", "SQLITE_DATABASE = \"/etc/passwd\"; SQLITE_USER_TABLE = \"t\"; SQLITE_CRYPT_PWFIELD = \"p\";", "SQLITE_QUOTA_FIELD" },
+#endif
+		{ NULL, NULL, NULL, NULL }
+	};
+	static const struct { const char *value; bool said; } values[] = { { "quota", true }, { "", false }, { "''", false }, { "null", false } };
+
+	for (size_t i = 0; t[i].module != NULL; i++)
+		for (size_t j = 0; j < ARRAY_LEN(values); j++) {
+			struct str errors = STR_INIT, warnings = STR_INIT;
+			char *text = mem_printf("authdaemonrc = { authmodulelist = \"%s\"; }; %s = { %s %s = \"%s\"; };", t[i].module, t[i].group,
+				t[i].needed, t[i].name, values[j].value);
+			char *want = values[j].said ? mem_printf("t.conf:2: %s.%s has no effect; not in this version: quotas\n", t[i].group, t[i].name) :
+				mem_strdup("");
+			struct settings *set = load(text, 0, &errors, &warnings);
+
+			expect(text, &errors, "");
+			expect(text, &warnings, want);
+			settings_free(&set);
+			mem_free(&text);
+			mem_free(&want);
+			str_fini(&errors);
+			str_fini(&warnings);
+		}
 }
 
 /* Login mechanisms are known, where they may be named, and a warning says which accounts they are of no use for. */
@@ -1061,7 +1126,7 @@ static const struct unit_case cases[] = {
 	{ "defaults", test_defaults }, { "table", test_table }, { "write and read", test_write_read },
 	{ "a worker sees no accounts", test_worker_sees_no_accounts }, { "written without room", test_write_without_room }, { "read damaged", test_read_damaged },
 	{ "numbers", test_numbers }, { "values", test_values }, { "ports", test_ports }, { "syntax", test_syntax },
-	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted }, { "known names", test_known }, { "login mechanisms", test_mechanisms }, { "master user", test_master },
+	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted }, { "known names", test_known }, { "quotas of directories", test_quotas }, { "login mechanisms", test_mechanisms }, { "master user", test_master },
 	{ "no userdb yet", test_no_userdb },
 	{ "every known name", test_every_known_name }, { "environment", test_environment }, { "same host", test_same_host },
 	{ "include", test_include }, { "pool secret", test_secret }, { "cut at every byte", test_cut }, { "any order", test_any_order },

@@ -1,0 +1,77 @@
+/* Accounts of the userdb as `waypost check` judges them. */
+#include "master/check_accounts.h"
+
+#include <string.h>
+
+enum { NAMED_MAX = 10 };
+
+void check_accounts_init(struct check_accounts *c, const struct settings *set)
+{
+	memset(c, 0, sizeof(*c));
+	peer_ports(set, c->ports);
+	c->forwarded = protocols_forwarded(set);
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		c->served[p] = set->has[p] && protocols[p].has_login;
+}
+
+static void count(struct check_count *c, const char *name)
+{
+	if (c->n++ == 0)
+		str_copy(c->first, sizeof(c->first), name);
+}
+
+/* What holds wherever the mail is. */
+static void count_effects(struct check_accounts *c, const struct account *a)
+{
+	if (a->quota[0] != '\0')
+		count(&c->quota, a->name);
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		if (c->served[p] && account_option_on(a->options, protocols[p].option_insecure) &&
+		    !account_option_on(a->options, protocols[p].option_off))
+			count(&c->insecure[p], a->name);
+}
+
+bool check_accounts_one(void *arg, const struct account *a, const char *why)
+{
+	struct check_accounts *c = arg;
+	const struct route_rules rules = { .protocols = c->ports, .nprotocols = PROTOCOL_COUNT, .proxy_on = c->forwarded != 0, .self = { "", "" } };
+	char mailhost[1024];
+	struct route r;
+
+	if (why == NULL)
+		count_effects(c, a);
+	if (why != NULL || !account_option(a->options, "mailhost", mailhost, sizeof(mailhost)))
+		return true;
+	if (!route_decide(&r, mailhost, &rules)) {
+		if (c->bad++ < NAMED_MAX)
+			str_addf(&c->text, "warning: account %s cannot log in: %s\n", a->name, r.why);
+		return true;
+	}
+	for (unsigned i = 0; i < r.n && c->forwarded > 1; i++)
+		if (r.host[i].source == ROUTE_PORT_SHARED) {
+			count(&c->shared, a->name);
+			break;
+		}
+	return true;
+}
+
+static void tell(struct str *out, const struct check_count *c, const char *what, const char *then)
+{
+	if (c->n != 0)
+		str_addf(out, "warning: %llu account%s (first: %s) with %s%s\n", (unsigned long long)c->n, c->n == 1 ? "" : "s", c->first,
+			what, then);
+}
+
+void check_accounts_report(struct check_accounts *c, struct str *out)
+{
+	str_add(out, str_cstr(&c->text), c->text.len);
+	if (c->bad > NAMED_MAX)
+		str_addf(out, "warning: %llu accounts cannot log in because of their mailhost\n", (unsigned long long)c->bad);
+	tell(out, &c->shared, "a port in mailhost", " that is used for both IMAP and POP3; if the ports differ write "
+		"HOST:imap=PORT:pop3=PORT");
+	tell(out, &c->quota, "a quota", ", which has no effect; not in this version: quotas");
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		tell(out, &c->insecure[p], protocols[p].option_insecure, ": such logins are refused, because this version has no TLS, unless "
+			"they come through a node or proxy that says the client uses TLS (PROXY_TRUSTED)");
+	str_fini(&c->text);
+}
