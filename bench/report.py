@@ -104,6 +104,11 @@ def goals(f):
             many = f.of(point, "waypost", opened=opened)
             add(f"5. CPU, {TITLES[point]}, with {opened:,} open sessions relative to 100",
                 median(many[n] / few[n] for n in many if n in few), 1.15)
+    few = f.of("local", "waypost-local", opened=100)
+    for opened in (1000, 3000):
+        many = f.of("local", "waypost-local", opened=opened)
+        add(f"5. CPU, {TITLES['local']}, with {opened:,} open local sessions relative to 100",
+            median(many[n] / few[n] for n in many if n in few), 1.15)
     for point in ("local", "pop-local"):
         mine, dovecot, courier = (f.of(point, n) for n in ("waypost-local", "dovecot-local", "courier-local"))
         for name, theirs, most in (("Dovecot", dovecot, 0.1), ("Courier", courier, 1 / 3)):
@@ -150,10 +155,12 @@ def growth_table(f):
     for peer in f.peers:
         for opened in sorted({s["open"] for s in f.result["samples"] if "open" in s and s["peer"] == peer}):
             rows.append([peer, f"{opened:,}", text_of(f.of("login", peer, opened=opened).values(), 1),
-                         text_of(f.of("bulk", peer, opened=opened).values(), 3)])
+                         text_of(f.of("bulk", peer, opened=opened).values(), 3),
+                         text_of(f.of("local", peer, opened=opened).values(), 1)])
     if not rows:
         return ""
-    return "### While other sessions are open\n\n" + table(["", "open sessions", "login, CPU us", "bodies of 1 MiB, CPU s/GB"], rows)
+    return "### While other sessions are open\n\n" + table(["", "open sessions", "login, CPU us", "bodies of 1 MiB, CPU s/GB",
+                                                              "own mail, CPU us"], rows)
 
 
 def drivers_table(f):

@@ -45,8 +45,9 @@ POINTS = {
     "drivers-cached": ("login", "imap", 32, ["users=1000"]),
 }
 DRIVERS = ("drivers", "drivers-cached")
-GROWTH = (100, 1000, 9000)
-GROWTH_PEERS = ("relay-copy", "waypost")
+PROXIED = (100, 1000, 9000), ("login", "bulk"), []
+# By peer: how many sessions are open, what is measured beside them, options of their making.
+GROWTH = {"relay-copy": PROXIED, "waypost": PROXIED, "waypost-local": ((100, 1000, 3000), ("local",), ["users=32"])}
 
 
 class Load:
@@ -244,9 +245,9 @@ class Bench:
                     if len(self.errors) > errors:
                         failed[peer.name, point] = failed.get((peer.name, point), 0) + 1
 
-    def open_idle(self, peer, sessions):
+    def open_idle(self, peer, sessions, *options):
         """So many sessions that do nothing until end()."""
-        load = Load(self, "idle", "imap", peer.address, [f"clients={sessions}", f"opening={peer.opening}"])
+        load = Load(self, "idle", "imap", peer.address, [f"clients={sessions}", f"opening={peer.opening}", *options])
         load.measure()
         return load
 
@@ -302,17 +303,18 @@ class Bench:
         """CPU per login and per byte while so many other sessions are open."""
         for number in range(self.args.rounds):
             for peer in peers:
-                if peer.name not in GROWTH_PEERS:
+                if peer.name not in GROWTH:
                     continue
-                for sessions in GROWTH:
+                counts, points, options = GROWTH[peer.name]
+                for sessions in counts:
                     progress(f"growth, round {number + 1} of {self.args.rounds}: {peer.name} with {sessions} sessions")
                     try:
-                        load = self.open_idle(peer, sessions)
+                        load = self.open_idle(peer, sessions, *options)
                     except Trouble as e:
                         self.errors.append((peer.name, f"growth at {sessions}", str(e)))
                         continue
                     try:
-                        for point in ("login", "bulk"):
+                        for point in points:
                             self.try_sample(number, peer, point, self.args.seconds, open=sessions)
                         load.end()
                     except Trouble as e:

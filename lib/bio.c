@@ -50,14 +50,23 @@ void bio_fini(struct bio *b)
 	b->in_pos = b->in_len = b->out_len = 0;
 }
 
+/* COUNTER is one of B's. */
+static void count(struct bio *b, uint64_t *counter, uint64_t n)
+{
+	if (counter == NULL)
+		return;
+	*counter += n;
+	if (b->shown != NULL)
+		*b->shown = (struct bio_figures){ *b->rcvd, *b->sent };
+}
+
 void bio_preload(struct bio *b, const void *p, size_t len)
 {
 	DIE_IF(b->in_len != 0 || len > BIO_IN_SIZE);
 	if (len != 0)
 		memcpy(b->in_buf, p, len);
 	b->in_len = len;
-	if (b->rcvd != NULL)
-		*b->rcvd += len;
+	count(b, b->rcvd, len);
 }
 
 /* Waiting. A deadline is a moment in ms of the monotonic clock, or -1. */
@@ -149,8 +158,7 @@ static int fill(struct bio *b, int64_t deadline)
 			return waited;
 	}
 	b->in_len += (size_t)n;
-	if (b->rcvd != NULL)
-		*b->rcvd += (uint64_t)n;
+	count(b, b->rcvd, (uint64_t)n);
 	return BIO_OK;
 }
 
@@ -320,8 +328,7 @@ static bool send_all(struct bio *b, const void *p, size_t len)
 				b->out_failed = true;
 			continue;
 		}
-		if (b->sent != NULL)
-			*b->sent += (uint64_t)n;
+		count(b, b->sent, (uint64_t)n);
 		for (int i = 0; i < 2; i++) {
 			size_t part = MIN((size_t)n, iov[i].iov_len);
 

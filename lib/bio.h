@@ -28,12 +28,16 @@ enum {
 	BIO_STOP_GRACE = 3000     /* ms that output may still wait once *stop is set */
 };
 
+/* What passed, shown to another process. */
+struct bio_figures { uint64_t rcvd, sent; };
+
 struct bio {
 	int in, out;                         /* the same descriptor for a socket */
 	const volatile sig_atomic_t *stop;   /* may be NULL */
 	const sigset_t *wait_mask;           /* signal mask during waits (as ppoll), may be NULL */
 	int send_timeout;                    /* ms that the client may take nothing at all */
 	uint64_t *rcvd, *sent;               /* counters that grow with what passed; may be NULL */
+	struct bio_figures *shown;           /* a copy of both (then not NULL), written and never read; may be NULL */
 	bool out_failed;
 	/* private */
 	char *in_buf, *out_buf;

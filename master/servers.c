@@ -5,43 +5,42 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "master/spawn.h"
 #include "master/spawn_child.h"
 
-enum { PAGE = 4096 };
+/* SIGCHLD names one child; the kernel keeps no second one while the first waits to be read. So all are asked, at most
+ * so often, after it came. Asking all each time would make an end dearer with each open session. */
+#define ASK_ALL 0.25 /* seconds */
 
 static struct {
 	struct ev_loop *loop;
 	servers_ended_fn *ended;
 	servers_child_fn *in_child;
 	struct server *first;
+	struct server *by_pid;
+	ev_io signals;
+	ev_timer ask_all;
 	size_t count[PROTOCOL_COUNT];
 } servers;
-
-void servers_init(struct ev_loop *loop, servers_ended_fn *ended, servers_child_fn *in_child)
-{
-	servers.loop = loop;
-	servers.ended = ended;
-	servers.in_child = in_child;
-}
 
 static void forget(struct server *s)
 {
 	*s->self = s->next;
 	if (s->next != NULL)
 		s->next->self = s->self;
+	HASH_DEL(servers.by_pid, s);
 	servers.count[s->protocol]--;
-	if (s->counters != NULL)
-		munmap(s->counters, PAGE);
+	shown_drop(s->shown);
 	servers.ended(s);
 	mem_free(&s->user);
 	mem_free(&s);
@@ -51,40 +50,82 @@ static void forget(struct server *s)
 static void log_lost(const struct server *s, const char *end)
 {
 	struct session_start start = { .user = s->user, .client = s->client };
+	struct bio_figures passed = { 0 };
 	char who[512];
 
+	(void)shown_read(s->shown, &passed);
 	log_as(protocols[s->protocol].group, LOG_LEVEL_INFO, "DISCONNECTED, %s, rcvd=%llu, sent=%llu, time=%lld, session=%s, end=%s",
-	    session_log_who(&start, who, sizeof(who)), (unsigned long long)s->counters->rcvd,
-	    (unsigned long long)s->counters->sent, (long long)(clock_seconds() - s->began), s->session_id, end);
+	    session_log_who(&start, who, sizeof(who)), (unsigned long long)passed.rcvd,
+	    (unsigned long long)passed.sent, (long long)(clock_seconds() - s->began), s->session_id, end);
 }
 
-static void on_child(struct ev_loop *loop, ev_child *w, int revents UNUSED)
+/* The child S is reaped. */
+static void child_ended(struct server *s, int status)
 {
-	struct server *s = w->data;
 	const char *program = protocols[s->protocol].group;
 	char user[256];
 
-	ev_child_stop(loop, w);
 	log_clean(user, sizeof(user), s->user);
-	if (WIFEXITED(w->rstatus) && WEXITSTATUS(w->rstatus) == 0) {
-		forget(s);
-		return;
-	}
-	if (s->told && WIFSIGNALED(w->rstatus)) {
+	if (WIFSIGNALED(status) && s->told) {
 		log_lost(s, s->told == SIGUSR1 ? "kick" : "shutdown");
-	} else if (WIFSIGNALED(w->rstatus)) {
+	} else if (WIFSIGNALED(status)) {
 		log_error("the %s server of %s (process %d) was killed by signal %d (%s) and its client disconnected; "
 			"if nobody sent that signal and memory is not short, please report this line", program, user,
-			(int)s->pid,
-		    WTERMSIG(w->rstatus), strsignal(WTERMSIG(w->rstatus)));
+			(int)s->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
 		log_lost(s, "crash");
-	} else {
+	} else if (WEXITSTATUS(status) != 0) {
 		log_error("the %s server of %s (process %d) exited with status %d; see the lines before this one",
-			program,
-		    user, (int)s->pid, WEXITSTATUS(w->rstatus));
+			program, user, (int)s->pid, WEXITSTATUS(status));
 		log_lost(s, "crash");
 	}
 	forget(s);
+}
+
+/* Takes the end of child PID (-1: of any), if it has ended; false if not. */
+static bool reap(pid_t pid)
+{
+	struct server *s;
+	int status;
+
+	if ((pid = waitpid(pid, &status, WNOHANG)) <= 0)
+		return false;
+	HASH_FIND(hh, servers.by_pid, &pid, sizeof(pid), s);
+	if (s != NULL) /* a process that a session server left behind is not ours to know */
+		child_ended(s, status);
+	return true;
+}
+
+static void on_signals(struct ev_loop *loop, ev_io *w, int revents UNUSED)
+{
+	struct signalfd_siginfo child;
+
+	while (read(w->fd, &child, sizeof(child)) == (ssize_t)sizeof(child))
+		reap((pid_t)child.ssi_pid);
+	ev_timer_start(loop, &servers.ask_all); /* unless it runs */
+}
+
+static void on_ask_all(struct ev_loop *loop UNUSED, ev_timer *w UNUSED, int revents UNUSED)
+{
+	while (reap(-1))
+		;
+}
+
+void servers_init(struct ev_loop *loop, servers_ended_fn *ended, servers_child_fn *in_child)
+{
+	sigset_t child;
+	int fd;
+
+	servers.loop = loop;
+	servers.ended = ended;
+	servers.in_child = in_child;
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	if ((fd = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC)) == -1)
+		die_errno("cannot be told of the ends of session servers");
+	ev_io_init(&servers.signals, on_signals, fd, EV_READ);
+	ev_io_start(loop, &servers.signals);
+	ev_timer_init(&servers.ask_all, on_ask_all, ASK_ALL, 0.);
 }
 
 static void on_pidfd(struct ev_loop *loop, ev_io *w, int revents UNUSED)
@@ -120,13 +161,14 @@ static struct server *add_server(pid_t pid, uint64_t session, enum protocol prot
 	if (s->next != NULL)
 		s->next->self = &s->next;
 	servers.first = s;
+	s->shown = SHOWN_NONE;
+	HASH_ADD(hh, servers.by_pid, pid, sizeof(s->pid), s);
 	servers.count[protocol]++;
 	return s;
 }
 
 /* Forks with all signals blocked, so that no handler of ours runs in the child. */
-static pid_t fork_server(const struct ticket *tk, const struct handoff *h, const struct settings *set,
-	struct session_counters *counters)
+static pid_t fork_server(const struct ticket *tk, const struct handoff *h, const struct settings *set, int64_t shown)
 {
 	sigset_t all, old;
 	pid_t pid;
@@ -136,24 +178,17 @@ static pid_t fork_server(const struct ticket *tk, const struct handoff *h, const
 	sigprocmask(SIG_SETMASK, &all, &old);
 	if ((pid = fork()) == 0) {
 		servers.in_child();
-		spawn_child(tk, h, set, counters, spawn_servers[tk->grant.protocol]);
+		spawn_child(tk, h, set, shown_map(shown), spawn_servers[tk->grant.protocol]);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return pid;
 }
 
-static struct session_counters *new_counters(void)
-{
-	void *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	return p != MAP_FAILED ? p : NULL;
-}
-
 const struct server *servers_start(const struct ticket *tk, const struct handoff *h, const struct settings *set)
 {
-	struct session_counters *counters;
 	struct server *s;
 	char user[256], err[512];
+	int64_t shown;
 	pid_t pid;
 
 	if (!spawn_may_serve(&tk->grant.account, set, err, sizeof(err))) {
@@ -165,21 +200,17 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 		return NULL;
 	}
 	log_clean(user, sizeof(user), tk->grant.account.name);
-	if ((counters = new_counters()) == NULL || (pid = fork_server(tk, h, set, counters)) == -1) {
+	shown = shown_new();
+	if ((pid = fork_server(tk, h, set, shown)) == -1) {
 		log_error("cannot start a session server for %s: %s; raise the limit of processes (TasksMax=, ulimit "
 			"-u) or the memory of this node", user, strerror(errno));
-		if (counters != NULL)
-			munmap(counters, PAGE);
+		shown_drop(shown);
 		return NULL;
 	}
-	madvise(counters, PAGE, MADV_DONTFORK); /* not for the servers to come */
 	s = add_server(pid, tk->grant.session, tk->grant.protocol, tk->grant.account.name, &tk->grant.client);
-	s->counters = counters;
+	s->shown = shown;
 	s->began = clock_seconds();
 	memcpy(s->session_id, tk->grant.session_id, sizeof(s->session_id));
-	ev_child_init(&s->child, on_child, pid, 0);
-	s->child.data = s;
-	ev_child_start(servers.loop, &s->child);
 	return s;
 }
 
@@ -286,11 +317,12 @@ uint32_t servers_kill_kicked(uint32_t kick, int seconds)
 static void who_row(struct str *rows, const struct server *s)
 {
 	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];
+	struct bio_figures passed;
 
 	str_addf(rows, "%s\t%s\t%s\t%u\tlocal\t\t", log_clean(user, sizeof(user), s->user),
 	    protocols[s->protocol].name, net_addr_text(&s->client, ip), s->client.port);
-	if (s->counters != NULL)
-		str_addf(rows, "%llu\t%llu", (unsigned long long)s->counters->rcvd, (unsigned long long)s->counters->sent);
+	if (shown_read(s->shown, &passed))
+		str_addf(rows, "%llu\t%llu", (unsigned long long)passed.rcvd, (unsigned long long)passed.sent);
 	else
 		str_adds(rows, "-\t-");
 	str_addf(rows, "\t%lld\t%s\n", (long long)(clock_seconds() - s->began), s->session_id);
@@ -303,6 +335,14 @@ uint32_t servers_who(struct str *rows)
 	for (const struct server *s = servers.first; s != NULL; s = s->next, n++)
 		who_row(rows, s);
 	return n;
+}
+
+const struct server *servers_find(pid_t pid)
+{
+	struct server *s;
+
+	HASH_FIND(hh, servers.by_pid, &pid, sizeof(pid), s);
+	return s;
 }
 
 const struct server *servers_first(void)

@@ -4,13 +4,15 @@
 #define MASTER_SERVERS_H
 
 #include <ev.h>
+#include <uthash.h>
 
 #include "lib/str.h"
+#include "master/shown.h"
 #include "master/tickets.h"
 
 /* By what the end of a server is seen. */
 enum server_watch {
-	SERVER_CHILD, /* it is our child */
+	SERVER_CHILD, /* it is our child: SIGCHLD */
 	SERVER_PIDFD,
 	SERVER_POLL   /* where there are no pidfds (valgrind, old kernels) */
 };
@@ -25,8 +27,8 @@ struct server {
 	char session_id[SESSION_ID_MAX];
 	struct net_addr client;
 	int64_t began;                      /* clock_seconds() */
-	struct session_counters *counters;  /* NULL: not our child */
-	ev_child child;
+	int64_t shown;                      /* its page there; SHOWN_NONE: not our child, or no memory */
+	UT_hash_handle hh;                  /* by pid */
 	ev_io pidfd;
 	ev_timer poll;
 	int told;                           /* the signal by which we asked it to end; 0: we did not */
@@ -38,7 +40,7 @@ typedef void servers_ended_fn(const struct server *s);
 /* Called in a child before anything else: drops what only the parent may have. */
 typedef void servers_child_fn(void);
 
-/* The loop must be libev's default loop. */
+/* To be called once, with SIGCHLD not yet waited for by anybody: from now on it is blocked, and read from a descriptor. */
 void servers_init(struct ev_loop *loop, servers_ended_fn *ended, servers_child_fn *in_child);
 /* Starts the server of the account and protocol of TK for the client of H. NULL: it may not or could not be
  * started, which was logged. */
@@ -46,6 +48,8 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 /* Watches process PID, a server of SESSION that another spawn started at START (unix seconds). False: it has ended. */
 bool servers_adopt(pid_t pid, uint64_t session, enum protocol protocol, const char *user, const struct net_addr *client,
 	uint64_t start);
+/* The one whose process is PID; NULL if there is none. */
+const struct server *servers_find(pid_t pid);
 /* The list of all, latest first; NULL if there is none. */
 const struct server *servers_first(void);
 size_t servers_count(enum protocol protocol);

@@ -230,9 +230,8 @@ static void on_adopt(struct msgr *r)
 		log_error("bad message from authd about a session server");
 		return;
 	}
-	for (const struct server *s = servers_first(); s != NULL; s = s->next)
-		if (s->pid == (pid_t)m.have.pid)
-			return; /* ours already */
+	if (servers_find((pid_t)m.have.pid) != NULL)
+		return; /* ours already */
 	if (!servers_adopt((pid_t)m.have.pid, m.have.session, m.have.protocol, m.have.user, &m.have.client, m.start))
 		tell_end(m.have.session);
 }

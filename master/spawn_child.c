@@ -116,15 +116,16 @@ static char *maildir_path(const struct account *a, const char *by_default)
 }
 
 void spawn_child(const struct ticket *tk, const struct handoff *h, const struct settings *set,
-	struct session_counters *counters, session_server_fn *server)
+	struct bio_figures *shown, session_server_fn *server)
 {
+	static struct session_counters counters;
 	const char *program = protocols[tk->grant.protocol].group;
 	char *maildir = maildir_path(&tk->grant.account, protocol_settings(set, tk->grant.protocol).maildirpath);
 	struct session_start start = {
 		.user = tk->grant.account.name, .home = tk->grant.account.home, .maildir = maildir, .options = tk->grant.account.options,
 		.session_id = tk->grant.session_id, .client = tk->grant.client, .context = h->context, .leftover = h->leftover,
 		.leftover_len = h->leftover_len, .proxied = tk->grant.proxied, .tls = tk->grant.tls, .signature = tk->grant.signature, .began = clock_seconds(),
-		.counters = counters, .set = set,
+		.counters = &counters, .shown = shown, .set = set,
 	};
 	int client;
 

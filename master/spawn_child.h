@@ -10,8 +10,8 @@
  * ordinary user only its own accounts. If not, ERR says why and what to do. */
 bool spawn_may_serve(const struct account *a, const struct settings *set, char *err, size_t errsize);
 /* The rest of a child's life: logs LOGIN, becomes the account's user, lets go of everything that it does not
- * need, and runs SERVER for the client H->fd. To be called right after fork(), with all signals blocked. */
+ * need, and runs SERVER for the client H->fd; SHOWN as in struct session_start. To be called right after fork(), with all signals blocked. */
 void spawn_child(const struct ticket *tk, const struct handoff *h, const struct settings *set,
-	struct session_counters *counters, session_server_fn *server) NORETURN;
+	struct bio_figures *shown, session_server_fn *server) NORETURN;
 
 #endif

@@ -29,8 +29,7 @@ enum session_end {
 	SESSION_END_COUNT
 };
 
-/* Shared between a session server and spawn (one page of its own, MAP_SHARED): written by the server only,
- * read by spawn for `who` and for the end line. Spawn believes nothing in it but takes it as figures. */
+/* What a session server counts, for its line at the end. */
 struct session_counters {
 	uint64_t rcvd, sent;     /* bytes from and to the client, after login */
 	uint64_t headers, body;  /* IMAP: bytes of headers and bodies sent */
@@ -54,6 +53,7 @@ struct session_start {
 	enum signature_check signature; /* to report to the forwarding node, with the reply to the login */
 	int64_t began;            /* clock_seconds() at the start, for time= in the log */
 	struct session_counters *counters; /* never NULL */
+	struct bio_figures *shown;         /* where spawn sees what passed, for `who` and for a server that crashes; NULL: nowhere */
 	const struct settings *set;
 };
 

@@ -48,7 +48,7 @@ class WaypostTwo(Waypost):
 class WaypostLocal(Local, Waypost):
     name = "waypost-local"
     about = "own mail, userdb with {SHA}, one worker, limits on, LOGIN and LOGOUT lines into a file"
-    points = ("local", "pop-local")
+    points = ("local", "pop-local", "growth")
 
     def accounts(self):
         return self.account_lines("{user}\tuid={uid}|gid={gid}|home={home}|systempw={sha}\n")

@@ -3,6 +3,7 @@
 #include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -23,7 +24,7 @@
 #include "node/msg_session.h"
 #include "node/msg_ticket.h"
 
-enum { UID = 4242, GID = 4343, GENERATION = 5 };
+enum { UID = 4242, GID = 4343, GENERATION = 5, MANY = 24 };
 
 static bool as_root; /* spawn runs as root */
 static uid_t user_uid;
@@ -307,6 +308,45 @@ static uint32_t query(const char *command, const char *argument, char *rows, siz
 	}
 }
 
+/* What spawn has open, and mapped; -1 where this process may not see it. */
+
+static int entries_of(const char *path)
+{
+	DIR *d = opendir(path);
+	int n = 0;
+
+	if (d == NULL)
+		return -1;
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
+}
+
+static int descriptors(void)
+{
+	char path[64], rows[256];
+
+	CU_ASSERT_EQUAL(query("status", "", rows, sizeof(rows)), 0); /* what was said before is done with */
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)spawn_pid);
+	return entries_of(path);
+}
+
+static int lines_of_maps(void)
+{
+	char path[64];
+	FILE *f;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)spawn_pid);
+	if ((f = fopen(path, "re")) == NULL)
+		return -1;
+	for (int c; (c = getc(f)) != EOF;)
+		n += c == '\n';
+	fclose(f);
+	return n;
+}
+
 /* Cases */
 
 static void test_serve(void)
@@ -491,7 +531,7 @@ static void test_adopted(void)
 {
 	static char rows[4096];
 	struct net_addr none = { 0 };
-	int client, status;
+	int client, status, had;
 	pid_t pid;
 
 	start_spawn();
@@ -502,6 +542,7 @@ static void test_adopted(void)
 	close(authd);
 	close(worker);
 	start_spawn();
+	had = descriptors();
 	for (unsigned i = 0; i < 2; i++) { /* the second is no server of ours, but this test */
 		session_adopt_write(&out, 50 + i, PROTOCOL_POP3, &none, "alice@example.com", (uint32_t)(i == 0 ? pid : getpid()), 1);
 		CU_ASSERT_EQUAL(msg_send(authd, &out, -1), 0);
@@ -514,7 +555,59 @@ static void test_adopted(void)
 	CU_ASSERT_EQUAL(query("kick", "alice@example.com", rows, sizeof(rows)), 1);
 	CU_ASSERT_STRING_EQUAL(client_line(client), "stopped 6");
 	expect_end(50);
+	CU_ASSERT_EQUAL(descriptors(), had);
 	close(client);
+	end_spawn();
+}
+
+/* What spawn has must not grow with the open sessions: each fork copies it. */
+static void test_cost(void)
+{
+	static char rows[16384];
+	int client[MANY], mappings, had;
+	pid_t pid;
+
+	start_spawn();
+	for (unsigned i = 0; i < MANY / 2; i++)
+		client[i] = open_session(60 + i, &pid);
+	mappings = lines_of_maps();
+	had = descriptors();
+	for (unsigned i = MANY / 2; i < MANY; i++)
+		client[i] = open_session(60 + i, &pid);
+	CU_ASSERT(lines_of_maps() <= mappings + 1); /* its heap may get a second one */
+	CU_ASSERT_EQUAL(descriptors(), had);
+	CU_ASSERT_EQUAL(query("who", "", rows, sizeof(rows)), MANY);
+	CU_ASSERT_PTR_NULL(strstr(rows, "\t-\t-\t")); /* ... but what each has sent is known */
+	for (unsigned i = 0; i < MANY; i++) {
+		close(client[i]);
+		expect_end(60 + i);
+	}
+	end_spawn();
+}
+
+/* The signals of servers that end while spawn is busy become one. */
+static void test_many_ends(void)
+{
+	int client[MANY], status;
+	pid_t pid[MANY];
+
+	start_spawn();
+	for (unsigned i = 0; i < MANY; i++)
+		client[i] = open_session(60 + i, &pid[i]);
+	kill(spawn_pid, SIGSTOP);
+	CU_ASSERT_EQUAL(waitpid(spawn_pid, &status, WUNTRACED), spawn_pid);
+	for (unsigned i = 0; i < MANY; i++) {
+		kill(pid[i], SIGKILL);
+		CU_ASSERT_STRING_EQUAL(client_line(client[i]), "");
+		close(client[i]);
+	}
+	kill(spawn_pid, SIGCONT);
+	for (unsigned i = 0; i < MANY; i++) {
+		struct msgr r;
+
+		expect(authd, SESSION_END, &r);
+		CU_ASSERT(msgr_u64(&r) - 60 < MANY);
+	}
 	end_spawn();
 }
 
@@ -568,10 +661,13 @@ BOTH(test_queries)
 BOTH(test_stop)
 BOTH(test_orphaned)
 BOTH(test_adopted)
+BOTH(test_cost)
+BOTH(test_many_ends)
 
 static const struct unit_case cases[] = {
 	{ "a client is served", test_serve_both }, { "client before ticket", test_early_client_both },
 	{ "refusals", test_refused_both }, { "crashes", test_crash_both }, { "queries", test_queries_both },
-	{ "stop", test_stop_both }, { "the master died", test_orphaned_both }, { "spawn died", test_adopted_both }, { NULL, NULL },
+	{ "stop", test_stop_both }, { "the master died", test_orphaned_both }, { "spawn died", test_adopted_both },
+	{ "a session costs spawn no mapping and no descriptor", test_cost_both }, { "many end at once", test_many_ends_both }, { NULL, NULL },
 };
 UNIT_MAIN("spawn", cases)
