@@ -32,14 +32,18 @@ static enum imap_status transfer(struct imap_session *s, const struct imap_set *
 	struct md_copied c = { 0 };
 	size_t n, missed;
 	size_t *list = imap_messages_list(s, set, &n, &missed);
+	bool all = !move && !s->uid; /* all or nothing: RFC 3501 section 6.4.7, RFC 2180 section 4.4; UIDs that are gone count as none */
 	enum imap_status status;
-	enum md_err e = MD_OK;
+	enum md_err e = all && missed > 0 ? MD_GONE : MD_OK;
 
 	s->work.finish = true;
-	if (n > 0)
-		e = move ? md_move(s->box, list, n, folder, &c) : md_copy(s->box, list, n, folder, &c);
+	if (n > 0 && e == MD_OK)
+		e = (move ? md_move : all ? md_copy_all : md_copy)(s->box, list, n, folder, &c);
 	c.missed += missed;
-	status = e == MD_OK ? copied(s, &c, move) : imap_md_no(s, e, move ? "MOVE" : "COPY", "TRYCREATE");
+	if (e == MD_GONE)
+		status = imap_no(s, "[EXPUNGEISSUED] Some of the messages no longer exist, and none was copied.");
+	else
+		status = e == MD_OK ? copied(s, &c, move) : imap_md_no(s, e, move ? "MOVE" : "COPY", "TRYCREATE");
 	md_copied_fini(&c);
 	mem_free(&list);
 	return status;

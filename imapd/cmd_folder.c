@@ -66,6 +66,19 @@ static bool is_at_or_below(const char *folder, const char *name)
 	return strncmp(folder, name, len) == 0 && (folder[len] == '\0' || folder[len] == IMAP_SEPARATOR);
 }
 
+/* The selected folder, whose name began with LEN bytes that are TO now, stays selected. Of its UIDVALIDITY the client hears if
+ * it is another one: the new name had been used before. */
+static void keep_selected(struct imap_session *s, size_t len, const char *to)
+{
+	struct str name = STR_INIT;
+
+	str_adds(&name, to);
+	str_adds(&name, md_box_folder(s->box) + len);
+	if (md_box_renamed(s->box, name.data))
+		bio_printf(&s->io, "* OK [UIDVALIDITY %u] By its new name.\r\n", md_box_uidvalidity(s->box));
+	str_fini(&name);
+}
+
 enum imap_status imap_cmd_rename(struct imap_session *s, struct imap_lex *args)
 {
 	struct str from = STR_INIT, to = STR_INIT;
@@ -91,7 +104,7 @@ enum imap_status imap_cmd_rename(struct imap_session *s, struct imap_lex *args)
 		s->work.finish = true; /* INBOX's mail is moved */
 		e = md_tree_rename(&s->root, str_cstr(&from), str_cstr(&to));
 		if (e == MD_OK && from.len > 0 && s->box != NULL && is_at_or_below(md_box_folder(s->box), from.data))
-			imap_unselect(s);
+			keep_selected(s, from.len, to.data);
 		status = e == MD_OK ? imap_ok(s, "RENAME completed.") : imap_md_no(s, e, "RENAME", "NONEXISTENT");
 	}
 	str_fini(&from);

@@ -122,7 +122,7 @@ static enum imap_status store(struct imap_session *s, struct store *st)
 		return imap_stopped(s, "STORE");
 	if (st->failed != MD_OK)
 		return imap_md_no(s, st->failed, "STORE", "NONEXISTENT");
-	if (st->missed > 0 && !s->uid)
+	if (st->missed > 0 && !s->uid && !st->silent) /* RFC 2180 section 4.2 */
 		return imap_no(s, "[EXPUNGEISSUED] Some of the messages no longer exist.");
 	return imap_ok(s, "STORE completed.");
 }

@@ -174,15 +174,21 @@ static bool owner_is_right(struct imap_session *s)
 	return false;
 }
 
+/* The answer to the login is TEXT, which is no word about the password. */
+static void say_unavailable(struct imap_session *s, const char *text)
+{
+	if (s->start->context[0] != '\0')
+		bio_printf(&s->io, "%s NO [UNAVAILABLE] %s\r\n", s->start->context, text);
+	imap_end(s, SESSION_END_SERVER, "[UNAVAILABLE] Mailbox is not available.");
+}
+
 static void refuse_login(struct imap_session *s)
 {
 	char who[512];
 
 	log_as("imapd", LOG_LEVEL_ERROR, "mailbox unavailable, %s, uid=%u, session=%s: %s", session_log_who(s->start, who, sizeof(who)),
 	    (unsigned)geteuid(), s->start->session_id, s->root.why);
-	if (s->start->context[0] != '\0')
-		bio_printf(&s->io, "%s NO [UNAVAILABLE] Mailbox is not available, please tell your administrator.\r\n", s->start->context);
-	imap_end(s, SESSION_END_SERVER, "[UNAVAILABLE] Mailbox is not available.");
+	say_unavailable(s, "Mailbox is not available, please tell your administrator.");
 }
 
 static void welcome(struct imap_session *s)
@@ -207,6 +213,10 @@ static bool mailbox_goes_on(void *arg, size_t messages, size_t bytes)
 
 static bool begin(struct imap_session *s)
 {
+	if (session_locked("imapd", s->start)) {
+		say_unavailable(s, "Your mailbox is closed for maintenance, please try again later.");
+		return false;
+	}
 	if (md_root_init(&s->root, s->start->maildir) != MD_OK || !owner_is_right(s)) {
 		refuse_login(s);
 		return false;

@@ -97,6 +97,19 @@ void md_box_close(struct md_box **boxp)
 	mem_free(boxp);
 }
 
+bool md_box_renamed(struct md_box *box, const char *folder)
+{
+	struct md_uidlist l = { 0 };
+	uint32_t before = box->uidvalidity;
+
+	mem_free(&box->folder);
+	box->folder = mem_strdup(folder);
+	if (md_uidlist_read(box->root, box->fd, folder, &l) == MD_OK)
+		box->uidvalidity = l.uidvalidity;
+	md_uidlist_fini(&l);
+	return box->uidvalidity != before;
+}
+
 enum md_err md_box_sync(struct md_box *box, struct md_changes *ch)
 {
 	memset(ch, 0, sizeof(*ch));

@@ -22,6 +22,7 @@ struct copy {
 	struct md_box *box;
 	int tofd;
 	const char *folder;
+	bool all; /* none, if one is gone */
 	struct md_item *it;
 	size_t n;
 };
@@ -166,6 +167,7 @@ static enum md_err prepare_file(struct copy *c, size_t idx, bool link)
 		it->idx = idx;
 		it->fromfd = c->box->fd;
 		it->link = link;
+		it->must = c->all;
 		md_msg_path(m, &it->from);
 		md_name_tmp(c->box->root, &tmp);
 		set_name(it, m, tmp.data, &st);
@@ -174,7 +176,7 @@ static enum md_err prepare_file(struct copy *c, size_t idx, bool link)
 	}
 	str_fini(&tmp);
 	str_fini(&path);
-	return e == MD_GONE ? MD_OK : e;
+	return e == MD_GONE && !c->all ? MD_OK : e;
 }
 
 /* The source was renamed by someone else, or is gone. */
@@ -238,7 +240,7 @@ static enum md_err copy_bytes_of_all(struct copy *c, const size_t *idx, size_t n
 		if (e != MD_OK)
 			break;
 		e = prepare_bytes(c, idx[i]);
-		if (e == MD_GONE) {
+		if (e == MD_GONE && !c->all) {
 			out->missed++;
 			e = MD_OK;
 		}
@@ -263,18 +265,31 @@ static enum md_err copy_all(struct copy *c, const size_t *idx, size_t nidx, stru
 	return cross ? copy_bytes_of_all(c, idx, nidx, out) : e;
 }
 
-enum md_err md_copy(struct md_box *box, const size_t *idx, size_t nidx, const char *folder, struct md_copied *out)
+static enum md_err copy_to(struct copy *c, const size_t *idx, size_t nidx, struct md_copied *out)
 {
-	struct copy c = { .box = box, .folder = folder };
 	enum md_err e;
 
 	memset(out, 0, sizeof(*out));
-	e = md_folder_open_mail(box->root, folder, &c.tofd);
+	e = md_folder_open_mail(c->box->root, c->folder, &c->tofd);
 	if (e != MD_OK)
 		return e;
-	e = copy_all(&c, idx, nidx, out);
-	close(c.tofd);
+	e = copy_all(c, idx, nidx, out);
+	close(c->tofd);
 	return e;
+}
+
+enum md_err md_copy(struct md_box *box, const size_t *idx, size_t nidx, const char *folder, struct md_copied *out)
+{
+	struct copy c = { .box = box, .folder = folder };
+
+	return copy_to(&c, idx, nidx, out);
+}
+
+enum md_err md_copy_all(struct md_box *box, const size_t *idx, size_t nidx, const char *folder, struct md_copied *out)
+{
+	struct copy c = { .box = box, .folder = folder, .all = true };
+
+	return copy_to(&c, idx, nidx, out);
 }
 
 /* --- moving --- */

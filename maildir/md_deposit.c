@@ -103,7 +103,7 @@ static enum md_err place(struct md_root *r, int tofd, const char *folder, struct
 		if (e != MD_OK)
 			break;
 	}
-	it->missed = e == MD_GONE;
+	it->missed = e == MD_GONE && !it->must;
 	if (rc == 0) {
 		it->placed = true;
 	} else if (it->missed) {

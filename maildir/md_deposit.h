@@ -14,6 +14,7 @@
 struct md_item {
 	int fromfd;       /* directory that FROM is relative to: borrowed */
 	struct str from;  /* path of the file */
+	bool must;        /* that FROM is gone is a failure, MD_GONE, and not for LOST to say */
 	bool link;        /* FROM stays where it is: the file gets a second name */
 	bool dated;       /* DATE is the message's internal date, and not yet that of the file */
 	struct timespec date;

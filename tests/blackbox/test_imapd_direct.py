@@ -870,6 +870,68 @@ def test_two_sessions(start):
     assert b.ok("UID SEARCH ALL") == [b"* SEARCH 1 3"]
 
 
+def test_store_and_copy_of_sets_of_which_some_are_gone(start):
+    """RFC 2180 4.2, 4.4: .SILENT is OK for the rest, STORE tells the rest and NO, COPY by number does nothing."""
+    a, b = start(), start()
+    for _ in range(4):
+        a.append()
+    a.ok("CREATE INBOX.C")
+    a.ok("SELECT INBOX")
+    b.ok("SELECT INBOX")
+    a.ok("STORE 2,4 +FLAGS.SILENT (\\Deleted)")
+    a.ok("EXPUNGE")
+    assert b.ok("STORE 1:4 +FLAGS.SILENT (\\Seen kw)")[-1].startswith((b"* FLAGS", b"* OK", b"* 1 FETCH", b"* 3 FETCH"))
+    assert b.ok("STORE 2 +FLAGS.SILENT (\\Seen)") == [] and b.ok("STORE 2,4 -FLAGS.SILENT (\\Seen)") == []
+    assert b"[EXPUNGEISSUED]" in b.no("STORE 2:3 +FLAGS (\\Draft)")
+    assert len(b.untagged) == 1 and b"* 3 FETCH (FLAGS (\\Seen \\Draft kw" in b.untagged[0]
+    assert b"[EXPUNGEISSUED]" in b.no("STORE 2 +FLAGS (\\Seen)") and b.untagged == []
+    assert [line.split()[1] for line in b.ok("FETCH 1:4 FLAGS")] == [b"1", b"2", b"3", b"4"]
+    assert b"[EXPUNGEISSUED]" in b.no("COPY 1:4 INBOX.C")
+    assert b"MESSAGES 0" in b.ok("STATUS INBOX.C (MESSAGES)")[0]
+    assert b.ok("UID COPY 1:4 INBOX.C") == [] and re.match(rb"\[COPYUID \d+ 1,3 1:2\]", b.text)
+    assert b.ok("UID SEARCH SEEN KEYWORD kw") == [b"* SEARCH 1 3"]
+
+
+def test_copy_that_finds_one_gone_leaves_nothing_behind(start, maildir):
+    a = start()
+    for _ in range(3):
+        a.append()
+    a.ok("CREATE INBOX.C")
+    a.ok("SELECT INBOX")
+    cur = os.path.join(maildir, "cur")
+    os.unlink(os.path.join(cur, sorted(os.listdir(cur))[1]))
+    assert b"[EXPUNGEISSUED]" in a.no("COPY 1:3 INBOX.C")
+    assert os.listdir(os.path.join(maildir, ".C", "cur")) == [] and os.listdir(os.path.join(maildir, ".C", "tmp")) == []
+    assert len(os.listdir(cur)) == 2
+
+
+def test_rename_of_the_selected_mailbox_keeps_it_selected(start):
+    a = start()
+    for name in ("INBOX.A", "INBOX.A.Sub", "INBOX.B"):
+        a.ok(f"CREATE {name}")
+        a.append(mailbox=name)
+    a.ok("SELECT INBOX.A")
+    a.ok("RENAME INBOX.A INBOX.X")
+    a.append(mailbox="INBOX.X")
+    assert a.ok("NOOP") == [] and len(a.ok("FETCH 1:2 FLAGS")) == 2
+    a.ok("STORE 1 +FLAGS.SILENT (kw \\Deleted)")
+    assert b"* 1 EXPUNGE" in a.ok("EXPUNGE")
+    a.ok("SELECT INBOX.X.Sub")
+    a.ok("RENAME INBOX.X INBOX.Y")
+    assert len(a.ok("FETCH 1:* FLAGS")) == 1
+    a.ok("SELECT INBOX.B")
+    validity = int(re.search(rb"UIDVALIDITY (\d+)", a.ok("STATUS INBOX.B (UIDVALIDITY)")[0]).group(1))
+    lines = a.ok("RENAME INBOX.B INBOX.A")  # A was there before, and has another UIDVALIDITY than then
+    told = [int(m.group(1)) for m in (re.match(rb"\* OK \[UIDVALIDITY (\d+)\]", line) for line in lines) if m]
+    assert int(re.search(rb"UIDVALIDITY (\d+)", a.ok("STATUS INBOX.A (UIDVALIDITY)")[0]).group(1)) == (told or [validity])[0]
+    a.append(mailbox="INBOX.A")
+    assert [x for x in a.ok("UID FETCH 1:* UID") if b"FETCH" in x] == [b"* 1 FETCH (UID 1)", b"* 2 FETCH (UID 2)"]
+    a.ok("CLOSE")
+    a.ok("SELECT INBOX.Y.Sub")
+    a.ok("DELETE INBOX.Y.Sub")
+    a.bad("FETCH 1 FLAGS")
+
+
 def test_expunge_sees_what_others_did(start):
     a, b = start(), start()
     for _ in range(3):

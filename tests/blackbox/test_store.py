@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import shutil
+import stat
 import subprocess
 import threading
 
@@ -226,6 +227,26 @@ def refused(pool, account, words):
                 answer = c.line()
             assert answer.startswith(b"-ERR") and b"[AUTH]" not in answer, answer
         wait_for(f"{words} in the log", lambda: re.search(words, marks.text()))
+
+
+def test_locked_account_is_refused_by_both_protocols(pool, account):
+    """chmod +t on the home: Courier's lock while an account is moved."""
+    home = account.home
+    mode = os.stat(home).st_mode
+    os.chmod(home, mode | stat.S_ISVTX)
+    try:
+        for node in ("127.0.0.1", "127.0.0.2"):
+            with Imap(node, pool.imap_port) as c:
+                reply = c.login(account.name, account.password)
+                assert reply.status == "NO" and b"[UNAVAILABLE]" in reply.text, reply.text
+            with Pop3(node, pool.pop3_port) as p:
+                assert p.login(account.name, account.password).startswith(b"-ERR [SYS/TEMP]")
+    finally:
+        os.chmod(home, mode)
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.login_ok(account)
+    for program in ("imapd", "pop3d"):
+        pool.node("127.0.0.2").wait_log(f"{program}: LOCKED, user={account.name}")
 
 
 def test_missing_maildir(pool):
