@@ -1,4 +1,4 @@
-/* The forwarded that is believed, the challenge that was answered, and the chain of drivers. */
+/* The forwarded identity that is believed, the challenge that was answered, and the chain of drivers. */
 #include "authd/identify.h"
 
 #include <string.h>
@@ -76,6 +76,9 @@ enum request_state step_identify(struct request *rq)
 	identify(rq);
 	if (!take_challenge(rq))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge has expired");
+	/* No account has such a name, or password: no driver is asked, of which some take it for a login without any. */
+	if (rq->q.user[0] == '\0' || rq->q.password[0] == '\0')
+		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (!service_name(set, rq->q.protocol, rq->q.user, rq->name))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");
 	return REQUEST_LOOKUP;

@@ -116,18 +116,14 @@ static enum login_event cmd_logout(struct login *l, struct imap_lex *c)
 
 static enum login_event cmd_login(struct login *l, struct imap_lex *c)
 {
-	struct imap_login *il = l->data;
 	struct str user = STR_INIT, password = STR_INIT;
 	enum login_event event = LOGIN_EVENT_CREDENTIALS;
 
 	if (imap_lex_space(c) != 1 || imap_lex_astring(c, &user) != 1 || imap_lex_space(c) != 1 ||
 	    imap_lex_astring(c, &password) != 1 || imap_lex_end(c) != 1) {
 		event = bad(l, "LOGIN takes a name and a password.");
-	} else if (user.len == 0 || password.len == 0 || user.len >= ACCOUNT_NAME_MAX || password.len >= ACCOUNT_PASSWORD_MAX) {
-		str_addf(&l->out, "%s NO [AUTHENTICATIONFAILED] Login failed.\r\n", il->tag);
-		event = LOGIN_EVENT_BAD;
-	} else if (!login_set_credentials(l, user.data, user.len, password.data, password.len, "LOGIN")) {
-		event = bad(l, "Control characters are not allowed in names and passwords.");
+	} else {
+		login_set_credentials(l, str_cstr(&user), user.len, str_cstr(&password), password.len, "LOGIN");
 	}
 	str_fini(&user);
 	str_fini_secret(&password);

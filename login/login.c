@@ -677,28 +677,40 @@ static bool text_ok(const char *p, size_t len, size_t limit)
 	return len != 0 && len < limit && text_plain(p, len) == len;
 }
 
-static bool set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len)
+/* Of a name that nobody has: what a message and the log can carry. */
+static char *clean_name(const char *user, size_t len)
 {
-	forget_credentials(l);
-	if (!text_ok(user, user_len, ACCOUNT_NAME_MAX) || !text_ok(password, password_len, ACCOUNT_PASSWORD_MAX))
-		return false;
-	l->user = mem_memdup(user, user_len);
-	l->password = mem_memdup(password, password_len);
-	return true;
+	char *name;
+
+	len = MIN(len, ACCOUNT_NAME_MAX - 1);
+	name = mem_memdup(user, len);
+	for (size_t i = 0; i < len; i++)
+		if (text_is_control(name[i]))
+			name[i] = '?';
+	return name;
 }
 
-bool login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method)
+static void set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len)
+{
+	bool fit = text_ok(user, user_len, ACCOUNT_NAME_MAX) && text_ok(password, password_len, ACCOUNT_PASSWORD_MAX);
+
+	forget_credentials(l);
+	l->user = clean_name(user, user_len);
+	l->password = mem_memdup(password, fit ? password_len : 0);
+}
+
+void login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method)
 {
 	l->mech = AUTH_MECH_PASSWORD;
 	l->method = method;
-	return set_credentials(l, user, user_len, password, password_len);
+	set_credentials(l, user, user_len, password, password_len);
 }
 
-bool login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof, size_t proof_len)
+void login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof, size_t proof_len)
 {
 	l->mech = mech;
 	l->method = auth_mech_name(mech);
-	return set_credentials(l, user, user_len, proof, proof_len);
+	set_credentials(l, user, user_len, proof, proof_len);
 }
 
 bool login_set_step(struct login *l, const char *text, size_t len)

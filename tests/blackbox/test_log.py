@@ -86,6 +86,30 @@ def test_program_names_and_failures(pool):
     assert "wrong" not in text
 
 
+def test_attempts_that_cannot_be_right_are_logged_as_failed(pool):
+    """An empty password, a name with control characters, ...: whoever reads the log for guessers (fail2ban) sees each of them."""
+    marks = Marks(pool)
+    plain = lambda data: base64.b64encode(data).decode()
+    imap = ['LOGIN anna@example.com ""', 'LOGIN "" guess', "LOGIN anna@example.com " + "x" * 1100, "LOGIN " + "n" * 600 + " guess",
+            "AUTHENTICATE PLAIN " + plain(b"\0anna@example.com\0"), "AUTHENTICATE PLAIN " + plain(b"\0anna@example.com\0a\0b"),
+            "AUTHENTICATE PLAIN " + plain(b"\0\x1b[31manna\0guess")]
+    pop3 = ["PASS", "PASS ", "PASS gu\x01ess", "PASS gu\0ess", "AUTH PLAIN " + plain(b"\0anna@example.com\0")]
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        for text in imap:
+            assert c.cmd(text).text.startswith(b"NO [AUTHENTICATIONFAILED]"), text
+        c.login_ok(pool.accounts["anna@example.com"])
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        for text in pop3:
+            if text.startswith("PASS"):
+                c.ok("USER anna@example.com")
+            assert c.cmd(text).startswith(b"-ERR [AUTH]"), text
+    wait_for("all failures", lambda: len(events(marks.text(), "LOGIN FAILED")) == len(imap) + len(pop3))
+    text = marks.text()
+    assert "guess" not in text and "\x1b" not in text
+    for line in text.splitlines():
+        assert "LOGIN FAILED" not in line or re.search(r"LOGIN FAILED, (?:user|method)=.*, ip=%s" % IP, line), line
+
+
 def test_passwords_are_never_logged(make_pool):
     """Not at any level, not from right logins, wrong ones, forwarded ones, or cut ones."""
     p = make_pool(nodes=2, settings={"DEBUG_LOGIN": 2, "LOG_LEVEL": "debug", "imapd": {"DEBUG_LOGIN": 2}, "authdaemonrc": {"DEBUG_LOGIN": 2}},

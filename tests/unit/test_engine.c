@@ -175,7 +175,7 @@ static enum login_event exchanged(struct login *l, struct toy *t, const char *te
 		CU_ASSERT(login_set_step(l, text, len));
 		return credentials(t, true);
 	}
-	CU_ASSERT(login_set_proof(l, l->mech, "u", 1, text, len));
+	login_set_proof(l, l->mech, "u", 1, text, len);
 	return credentials(t, false);
 }
 
@@ -194,15 +194,15 @@ static enum login_event toy_input(struct login *l, const char *p, size_t len, si
 	if (t->exchange)
 		return exchanged(l, t, word, strlen(word));
 	if (strcmp(word, "login") == 0) {
-		CU_ASSERT(login_set_credentials(l, "u", 1, "p", 1, "LOGIN"));
+		login_set_credentials(l, "u", 1, "p", 1, "LOGIN");
 		return credentials(t, false);
 	}
 	if (strcmp(word, "apop") == 0) {
-		CU_ASSERT(login_set_proof(l, AUTH_MECH_APOP, "u", 1, "digest", 6));
+		login_set_proof(l, AUTH_MECH_APOP, "u", 1, "digest", 6);
 		return credentials(t, false);
 	}
 	if (strcmp(word, "scram") == 0) {
-		CU_ASSERT(login_set_proof(l, AUTH_MECH_SCRAM_SHA_1, "u", 1, "first", 5));
+		login_set_proof(l, AUTH_MECH_SCRAM_SHA_1, "u", 1, "first", 5);
 		return credentials(t, true);
 	}
 	if (strcmp(word, "cram") == 0) {

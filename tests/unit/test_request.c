@@ -754,6 +754,10 @@ static void test_refused(void)
 		{ "ann", "00", AUTH_MECH_CRAM_MD5, AUTH_VERDICT_UNAVAILABLE, "its challenge has expired" },
 		{ "ann", "00", AUTH_MECH_TOKEN, AUTH_VERDICT_WRONG, "" },
 		{ long_name, "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_WRONG, "the name is too long" },
+		{ "ann", "", AUTH_MECH_PASSWORD, AUTH_VERDICT_WRONG, "" },
+		{ "dora", "", AUTH_MECH_PASSWORD, AUTH_VERDICT_WRONG, "" }, /* no directory is asked */
+		{ "dora", "", AUTH_MECH_SCRAM_SHA_1, AUTH_VERDICT_WRONG, "" },
+		{ "", "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_WRONG, "" },
 	};
 
 	memset(long_name, 'x', sizeof(long_name) - 1);
