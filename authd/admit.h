@@ -6,7 +6,8 @@
 
 /* ADMIT: the account's options, its ids, the limits. */
 enum request_state step_admit(struct request *rq);
-/* GRANT: the session is entered into the register, signed for its targets or given a ticket, and the answer goes out. */
+/* GRANT: the session is entered into the register, signed for its targets or given a ticket, and the answer goes
+ * out. */
 enum request_state step_grant(struct request *rq);
 
 #endif

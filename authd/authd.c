@@ -181,8 +181,8 @@ static void on_worker(struct chan *c, struct msgr *r, int fd, void *arg)
 	worker_gone(c, w);
 }
 
-/* The same worker gets another channel where its end of the first one was lost. What it says of its sessions over the new one
- * must find none of them over the old one. */
+/* The same worker gets another channel where its end of the first one was lost. What it says of its sessions over
+ * the new one must find none of them over the old one. */
 static void replace_worker(struct authd *a, unsigned slot, uint64_t generation)
 {
 	for (struct authd_worker *w = a->workers, *next; w != NULL; w = next) {

@@ -47,7 +47,8 @@ struct authd {
 	struct resolver *resolver;
 	struct peers *peers;
 	struct loops *loops;
-	struct signature_errors *signature_errors;  /* nodes with an invalid signature, or that do not accept ours */
+	/* Nodes with an invalid signature, or that do not accept ours. */
+	struct signature_errors *signature_errors;
 	uint64_t signatures[SIGNATURE_COUNT]; /* of forwarded logins, by result of the check */
 	struct reg *reg;
 	struct cache *cache;
@@ -71,7 +72,8 @@ struct authd {
 
 /* Seconds of PROXY_TIMEOUT that a login waits for names at most; the rest is for the peer. */
 double names_patience(const struct settings *set);
-/* NAME, which logs in by P, with DEFDOMAIN appended where the settings SET say so, into OUT. False if that is too long. */
+/* NAME, which logs in by P, with DEFDOMAIN appended where the settings SET say so, into OUT. False if that is too
+ * long. */
 bool service_name(const struct settings *set, enum protocol p, const char *name, char out[ACCOUNT_NAME_MAX]);
 /* The name under which logins by P at LOCAL_PORT are checked (AUTHSERVICE<port>), into OUT. */
 void service_at_port(const struct settings *set, enum protocol p, uint16_t local_port, char *out, size_t size);

@@ -25,8 +25,7 @@ static void load(const struct job *job, int image, struct job_done *done, int *f
 
 	/* Without it lost accounts, and lines that keep their old record, cannot be recognized. */
 	if (copy == -1 && job->with_image) {
-		str_adds(&done->report.text, "the current image could not be passed to an auth worker because "
-			"descriptors ran out; retrying\n");
+		str_adds(&done->report.text, "the current image could not be passed to an auth worker because descriptors ran out; retrying\n");
 		done->report.status = USERDB_CHANGED;
 		done->result = AUTH_TRY_LATER;
 		return;

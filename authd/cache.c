@@ -26,7 +26,8 @@ struct entry {
 	bool has_account;
 	uint32_t uid, gid;
 	uint32_t len;
-	char text[];               /* name, home, maildir, quota, fullname, options of the account, a NUL behind each */
+	/* Name, home, maildir, quota, fullname, options of the account, a NUL behind each. */
+	char text[];
 };
 
 struct share {

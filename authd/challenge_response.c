@@ -54,8 +54,8 @@ static bool stored_state(struct str *out, const char *hash, const struct account
 }
 
 struct mech;
-/* Appends the right answer to CHALLENGE, where A has anything to make it of; else one that is made of nothing, and false.
- * PASSWORD is NULL if it is not known. */
+/* Appends the right answer to CHALLENGE, where A has anything to make it of; else one that is made of nothing, and
+ * false. PASSWORD is NULL if it is not known. */
 typedef bool answer_maker(struct str *out, const struct mech *m, const struct account *a, const char *password, const char *challenge);
 
 /* What an account needs for a mechanism that reveals no password. */
@@ -126,8 +126,7 @@ static bool has_secret(const struct mech *m, const struct account *a)
 		"hmac-...pw)", \
 }
 static const struct mech mechs[AUTH_MECH_COUNT] = {
-	[AUTH_MECH_APOP] = { .clear = true, .answer = apop_answer, .missing = "its directory does not have its clear "
-		"password" },
+	[AUTH_MECH_APOP] = { .clear = true, .answer = apop_answer, .missing = "its directory does not have its clear password" },
 	[AUTH_MECH_CRAM_MD5] = CRAM("md5"),
 	[AUTH_MECH_CRAM_SHA1] = CRAM("sha1"),
 	[AUTH_MECH_CRAM_SHA256] = CRAM("sha256"),

@@ -1,12 +1,12 @@
-/* Challenges for mechanisms in which the server speaks first (CRAM, APOP). They are made here, so that a login worker that was
- * taken over cannot choose one whose answer it has heard, and each is good for one answer. */
+/* Challenges for mechanisms in which the server speaks first (CRAM, APOP). They are made here, so that a login
+ * worker that was taken over cannot choose one whose answer it has heard, and each is good for one answer. */
 #ifndef AUTHD_CHALLENGES_H
 #define AUTHD_CHALLENGES_H
 
 #include "node/msg_auth.h"
 
-/* A challenge that was never there before and that nobody can guess, "<random.time@NODE>", into OUT (RFC 2195 section 2, RFC
- * 1939 section 7). Bytes of NODE that may not stand in one are left out. */
+/* A challenge that was never there before and that nobody can guess, "<random.time@NODE>", into OUT (RFC 2195
+ * section 2, RFC 1939 section 7). Bytes of NODE that may not stand in one are left out. */
 void challenge_text(char out[AUTH_TEXT_MAX], const char *node);
 
 /* Challenges that wait for their clients: those of one worker, found by the number of its request. */

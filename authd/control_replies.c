@@ -58,8 +58,7 @@ static void add_loop(struct control_query *t, const struct route_host *h)
 {
 	const char *name = t->a->ctx.set->self[0];
 
-	str_addf(&t->text, "; this is the node itself, whose name is %s: the login is refused as a loop. Change "
-		"mailhost to %s, or set PROXY_HOSTNAME to %s on this node", name, name, h->name);
+	str_addf(&t->text, "; this is the node itself, whose name is %s: the login is refused as a loop. Change mailhost to %s, or set PROXY_HOSTNAME to %s on this node", name, name, h->name);
 }
 
 static void add_address(struct control_query *t, enum protocol p, const struct route_host *h)
@@ -96,8 +95,7 @@ static void add_port_source(struct str *text, const struct route_host *h)
 	if (h->source == ROUTE_PORT_OTHERS)
 		str_addf(text, " (port %u in mailhost belongs to the other protocol)", h->written);
 	else if (h->source == ROUTE_PORT_SHARED)
-		str_addf(text, " (port %u is used for both IMAP and POP3; write %s:imap=PORT:pop3=PORT to set one for "
-			"each)", h->written, h->name);
+		str_addf(text, " (port %u is used for both IMAP and POP3; write %s:imap=PORT:pop3=PORT to set one for each)", h->written, h->name);
 }
 
 static void add_route(struct control_query *t, enum protocol p)
@@ -111,8 +109,7 @@ static void add_route(struct control_query *t, enum protocol p)
 		return;
 	}
 	if (account_option_on(t->account.options, info->option_insecure))
-		str_addf(&t->text, "%s: refused without TLS, which this version lacks: the account has the option %s. For clients "
-			"of which a node or proxy says that they use TLS:\n", info->title, info->option_insecure);
+		str_addf(&t->text, "%s: refused without TLS, which this version lacks: the account has the option %s. For clients of which a node or proxy says that they use TLS:\n", info->title, info->option_insecure);
 	if (!route_of(t->a, p, &t->account, &r)) {
 		str_addf(&t->text, "%s: temporary failure: %s\n", info->title, r.why);
 		return;

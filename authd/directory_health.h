@@ -12,7 +12,8 @@
 
 enum {
 	HEALTH_SERVERS_MAX = 128,
-	HEALTH_FIRST_MS = 20,       /* to the first probe: it may have been one question that could not be answered */
+	/* To the first probe: it may have been one question that could not be answered. */
+	HEALTH_FIRST_MS = 20,
 	HEALTH_PAUSE_MS = 250,      /* after the first that failed; doubled, */
 	HEALTH_PAUSE_MAX_MS = 2000, /* up to this where a probe fails at once, and */
 	HEALTH_PAUSE_SLOW_MS = 10000 /* this where it keeps an auth worker waiting */
@@ -34,8 +35,8 @@ void directory_health_free(struct directory_health **h);
 /* The chain or the settings of the directories are others now. */
 void directory_health_reset(struct directory_health *h);
 
-/* Tells the log what is new in NEWS. LOGINS says what happens to them while there is no answer; WHOLE: there was none, of no
- * server. */
+/* Tells the log what is new in NEWS. LOGINS says what happens to them while there is no answer; WHOLE: there was
+ * none, of no server. */
 void directory_health_news(struct directory_health *h, const struct dirnews *news, const char *logins, bool whole);
 /* What came at NOW of a question to POS that was asked at ASKED (ms, both). True: it is down from now on. */
 bool directory_health_result(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked, int64_t now);

@@ -1,4 +1,5 @@
-/* A question's way: memory (a proven password, a remembered wrong guess), a question of the same that is on its way, a job.
+/* A question's way: memory (a proven password, a remembered wrong guess), a question of the same that is on its way,
+ * a job.
  *
  * Two digests: KEY of the account as queried, under which the proven account is remembered with the digest of its
  * password; and PROOF of both, under which wrong guesses are remembered and questions on their way are shared. So a new
@@ -31,7 +32,8 @@ struct lookup_job {
 	struct cache_digest proof;    /* with the password; of a look-up without: the same */
 	struct cache_digest user;
 	bool verify, shared, probe;
-	bool lasting;                 /* goes on while the directory is down: a probe, an operator's, one to the pool alone */
+	/* Goes on while the directory is down: a probe, an operator's, one to the pool alone. */
+	bool lasting;
 	bool answering;
 	bool keep;                    /* the waiters were answered from the cache; the job continues */
 	unsigned pos;
@@ -42,9 +44,11 @@ struct lookup_job {
 	ev_timer patience;
 };
 
-/* What probes ask, by turns: one name may be what a directory cannot cope with, and must not keep it down for all others. */
+/* What probes ask, by turns: one name may be what a directory cannot cope with, and must not keep it down for all
+ * others. */
 struct probe {
-	struct { char *service, *name; } known, asked; /* the first that had an answer; what was asked last, without one */
+	/* The first that had an answer; what was asked last, without one. */
+	struct { char *service, *name; } known, asked;
 	bool turn;                                     /* it is that of `asked` */
 };
 
@@ -95,7 +99,8 @@ static bool same(const struct cache_digest *a, const struct cache_digest *b)
 	return mem_equal_secret(a->byte, sizeof(a->byte), b->byte, sizeof(b->byte));
 }
 
-/* The account, if it was proven with the password of PROOF less than AGE ms ago; or what directory_lookup_passed() said of it. */
+/* The account, if it was proven with the password of PROOF less than AGE ms ago; or what directory_lookup_passed()
+ * said of it. */
 static const struct cache_value *find_proven(struct directory_lookups *qs, const struct cache_digest *key, const struct cache_digest *proof,
     int64_t now, int64_t age)
 {
@@ -109,7 +114,7 @@ static void remember(struct lookup_job *q, const struct job_done *done)
 	struct directory_lookups *qs = q->qs;
 	const struct cache_value *v = cache_find(qs->cache, &q->key);
 	struct cache_value value = { .proof = q->proof, .time = q->asked - (int64_t)done->age * 1000, .answered = done->answered,
-		.result = (uint8_t)done->result, .pos = done->pos, .directory = true };
+		.result = (uint8_t)done->result, .pos = done->pos, .directory = true, };
 
 	if (done->result == AUTH_TRY_LATER)
 		return;
@@ -152,7 +157,7 @@ static void give_all(struct lookup_job *q, const struct directory_answer *answer
 static void give_later(struct lookup_job *q, struct directory_waiter *who)
 {
 	struct account none;
-	struct directory_answer answer = { .answered = true, .result = AUTH_TRY_LATER, .pos = q != NULL ? q->pos : 0, .account = &none };
+	struct directory_answer answer = { .answered = true, .result = AUTH_TRY_LATER, .pos = q != NULL ? q->pos : 0, .account = &none, };
 
 	account_init(&none);
 	if (who != NULL)
@@ -429,7 +434,8 @@ void directory_lookup_start(struct directory_lookups *qs, struct directory_waite
 		if (verify && from_memory(qs, who, &m))
 			return;
 		HASH_FIND(hh, qs->shared, &m.proof, sizeof(m.proof), q);
-		/* The directory is down, or slow with this very question: who was proven lately does not wait for it. */
+		/* The directory is down, or slow with this very question: who was proven lately does not wait for
+		 * it. */
 		if ((directory_health_down(qs->health, query->pos) || (q != NULL && q->keep)) && verify && from_old_memory(qs, who, &m))
 			return;
 		only_shared = directory_health_down(qs->health, query->pos);

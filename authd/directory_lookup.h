@@ -20,8 +20,8 @@ struct directory_query {
 	bool fresh;   /* an operator: query the directory itself, down or not; no cached answer */
 };
 
-/* ACCOUNT is the callee's to copy, without DEFAULTOPTIONS. A record that was asked for (no password) has hash and clear;
- * beside a checked password they may be "", and of a password that is wrong nothing need be there. */
+/* ACCOUNT is the callee's to copy, without DEFAULTOPTIONS. A record that was asked for (no password) has hash and
+ * clear; beside a checked password they may be "", and of a password that is wrong nothing need be there. */
 struct directory_answer {
 	bool answered;           /* false: driver `pos` is an inline one; ask it and what follows in the loop */
 	enum auth_result result; /* as of auth_chain_ask() */
@@ -54,11 +54,11 @@ void directory_lookups_free(struct directory_lookups **qs);
 /* The settings and the chain made from them, which lives until the next call. What was remembered stays if the
  * directories' settings are the same as before, else it is forgotten. */
 void directory_lookups_use(struct directory_lookups *qs, const struct auth_chain *chain, const struct settings *set);
-/* Asks for WHO, who asks nothing else now; FN is called once with ARG, and may free WHO. No answer, for whatever reason,
- * is AUTH_TRY_LATER. */
+/* Asks for WHO, who asks nothing else now; FN is called once with ARG, and may free WHO. No answer, for whatever
+ * reason, is AUTH_TRY_LATER. */
 void directory_lookup_start(struct directory_lookups *qs, struct directory_waiter *who, const struct directory_query *query, directory_answer_fn *fn, void *arg);
-/* QUERY, which was answered by "go on at TO", led to the right password there: that is as good as a proven account, and its
- * logins outlive an outage of the drivers that do not know it. */
+/* QUERY, which was answered by "go on at TO", led to the right password there: that is as good as a proven account,
+ * and its logins outlive an outage of the drivers that do not know it. */
 void directory_lookup_passed(struct directory_lookups *qs, const struct directory_query *query, unsigned to);
 /* WHO, who may wait for nothing, is not called any more; others who asked the same are. */
 void directory_lookup_cancel(struct directory_waiter *who);

@@ -23,7 +23,8 @@ static void check_signature(struct request *rq)
 		if (rq->signature != SIGNATURE_CLOCK)
 			rq->signature = check;
 		if (check == SIGNATURE_GOOD)
-			rq->signed_for = mem_strdup(set->self[i]); /* the settings may change before the answer is there */
+			/* The settings may change before the answer is there. */
+			rq->signed_for = mem_strdup(set->self[i]);
 	}
 	a->signatures[rq->signature]++;
 	if (rq->signature == SIGNATURE_GOOD)
@@ -76,7 +77,8 @@ enum request_state step_identify(struct request *rq)
 	identify(rq);
 	if (!take_challenge(rq))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge has expired");
-	/* No account has such a name, or password: no driver is asked, of which some take it for a login without any. */
+	/* No account has such a name, or password: no driver is asked, of which some take it for a login without
+	 * any. */
 	if (rq->q.user[0] == '\0' || rq->q.password[0] == '\0')
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (!service_name(set, rq->q.protocol, rq->q.user, rq->name))

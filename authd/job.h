@@ -3,7 +3,8 @@
  *   JOB      u32 id, u8 kind, then by kind                      JOB_DONE   u32 id, u8 kind, u8 result, then by kind
  *   HASH         str password, str hash                             -
  *   SCRAM        str password, str hash                             str text
- *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text [new image's fd]
+ *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text
+ *                                                                   [new image's fd]
  *   LOOKUP       u8 from, u16 avoid, str service, str user          u8 answered, u8 pos, u64 age, account,
  *   VERIFY       as LOOKUP, str password, net_addr client,          settings, news; VERIFY as LOOKUP
  *                u64 since, u8 only shared
@@ -39,12 +40,14 @@ struct job {
 	uint8_t shrink_percent;
 	bool with_image; /* USERDB_LOAD: the current image comes along; without it nothing must be treated as new */
 	uint8_t from;   /* LOOKUP, VERIFY: position in the chain to begin at */
-	uint16_t avoid; /* LOOKUP, VERIFY: a bit for each position that is known to be down: one that is come to ends the
-	                 * search with AUTH_TRY_LATER */
+	/* LOOKUP, VERIFY: a bit for each position that is known to be down: one that is come to ends the search with
+	 * AUTH_TRY_LATER. */
+	uint16_t avoid;
 	char *service, *user;
 	struct net_addr client; /* VERIFY; family 0: not known */
-	uint64_t since;         /* VERIFY: what the pool's nodes share of verdicts counts if it is newer than this (unix seconds);
-	                         * JOB_SINCE_NOW: query the directory itself */
+	/* VERIFY: what the pool's nodes share of verdicts counts if it is newer than this (unix seconds);
+	 * JOB_SINCE_NOW: query the directory itself. */
+	uint64_t since;
 	bool only_shared;       /* VERIFY: the directory is known to be down; do not wait for it */
 };
 
@@ -52,7 +55,8 @@ struct job {
 struct job_done {
 	uint32_t id;
 	enum job_kind kind;
-	enum auth_result result; /* HASH, LOOKUP, VERIFY: the verdict. USERDB_LOAD: AUTH_OK if there is a new image. */
+	/* HASH, LOOKUP, VERIFY: the verdict. USERDB_LOAD: AUTH_OK if there is a new image. */
+	enum auth_result result;
 	char *text;              /* SCRAM: the secret with its keys; wiped when freed */
 	/* USERDB_LOAD; the new image is the message's descriptor */
 	struct userdb_report report;

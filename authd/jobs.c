@@ -15,8 +15,8 @@
 
 #define TELL_SECONDS 60 /* least time between log lines about refusals */
 
-/* Classes of work: each may take all workers but one while others wait; those that ask directories together at all times,
- * for these, and name servers on the way to them, may be silent for longer than anybody can wait. */
+/* Classes of work: each may take all workers but one while others wait; those that ask directories together at all
+ * times, for these, and name servers on the way to them, may be silent for longer than anybody can wait. */
 enum class {
 	CLASS_OWN,   /* the node's: the userdb, hashes for the tool */
 	CLASS_PROBE, /* the node's questions to directories */
@@ -388,8 +388,7 @@ static void log_refusal(struct jobs *j, const struct net_addr *key, unsigned wai
 		return;
 	if (key != NULL)
 		snprintf(whose, sizeof(whose), "for ip=[%s%s]", net_addr_log(key, ip), key->family == AF_INET6 ? "/64" : "");
-	log_warn("too many logins wait for an auth worker: %u, of these %u %s; %llu refused with a temporary failure since this was "
-	    "last told; block the address if it guesses passwords, else see daemons of authdaemonrc", j->waiting, waiting, whose,
+	log_warn("too many logins wait for an auth worker: %u, of these %u %s; %llu refused with a temporary failure since this was last told; block the address if it guesses passwords, else see daemons of authdaemonrc", j->waiting, waiting, whose,
 	    (unsigned long long)(j->nrefused - j->reported));
 	j->reported = j->nrefused;
 	j->tell_again = clock_now() + TELL_SECONDS;

@@ -1,5 +1,5 @@
-/* What looks like logins that go in circles: remembered for some minutes, for `waypost status`, and said in the log once
- * a minute for each peer, however many logins are concerned. */
+/* What looks like logins that go in circles: remembered for some minutes, for `waypost status`, and said in the log
+ * once a minute for each peer, however many logins are concerned. */
 #ifndef AUTHD_LOOPS_H
 #define AUTHD_LOOPS_H
 
@@ -16,8 +16,8 @@ struct loops;
 
 struct loops *loops_new(void);
 void loops_free(struct loops **l);
-/* KIND was seen with the peer HOST (as in mailhost) at PORT, at NOW (seconds of any clock that does not jump). True: this
- * is to be said in the log, for it was not in the last minute. */
+/* KIND was seen with the peer HOST (as in mailhost) at PORT, at NOW (seconds of any clock that does not jump). True:
+ * this is to be said in the log, for it was not in the last minute. */
 bool loops_seen(struct loops *l, enum loop_kind kind, enum protocol p, const char *host, uint16_t port, double now);
 /* KIND was seen with that peer within the last LOOPS_AGE seconds. */
 bool loops_has(const struct loops *l, enum loop_kind kind, enum protocol p, const char *host, uint16_t port,

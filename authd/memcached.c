@@ -1,5 +1,5 @@
-/* The store of authd/store.h in memcached, by its text protocol (its protocol.txt): two commands, one deadline for all of
- * a call, however its answer drips in. Keys are letters and digits, so nothing can be slipped into a command.
+/* The store of authd/store.h in memcached, by its text protocol (its protocol.txt): two commands, one deadline for
+ * all of a call, however its answer drips in. Keys are letters and digits, so nothing can be slipped into a command.
  * Each key has one server; which one is down, and for how long it is left alone, is decided here. */
 #include <errno.h>
 #include <netdb.h>
@@ -289,8 +289,7 @@ static void store_distrust(void *ctx, const char *key)
 	if (s == NULL)
 		return;
 	if (!s->strange)
-		log_warn("memcached: %s returned values that no node of this pool stored under that key; they are "
-			"ignored. Restrict access to it", s->name);
+		log_warn("memcached: %s returned values that no node of this pool stored under that key; they are ignored. Restrict access to it", s->name);
 	s->strange = true;
 	hang_up(s);
 }

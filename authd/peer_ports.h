@@ -1,4 +1,5 @@
-/* The ports at which nodes serve, for the decision in proxy/route.h: from the settings, which are the same on all nodes. */
+/* The ports at which nodes serve, for the decision in proxy/route.h: from the settings, which are the same on all
+ * nodes. */
 #ifndef AUTHD_PEER_PORTS_H
 #define AUTHD_PEER_PORTS_H
 
@@ -6,8 +7,8 @@
 #include "proxy/route.h"
 #include "settings/settings.h"
 
-/* Fills OUT. Usual port: PROXY_PORT, else the first one of PORT. Known ports: those, all of PORT and SSLPORT, and what is
- * registered for the protocol (RFC 9051, RFC 1939, RFC 8314). Names live for ever. */
+/* Fills OUT. Usual port: PROXY_PORT, else the first one of PORT. Known ports: those, all of PORT and SSLPORT, and
+ * what is registered for the protocol (RFC 9051, RFC 1939, RFC 8314). Names live for ever. */
 void peer_ports(const struct settings *set, struct route_protocol out[PROTOCOL_COUNT]);
 
 #endif

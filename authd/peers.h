@@ -17,8 +17,8 @@ typedef void peers_ask_fn(struct peers *p, const char *host, void *arg);
 
 struct peers *peers_new(peers_ask_fn *ask, void *arg);
 void peers_free(struct peers **p);
-/* Seconds: TTL, that an answer is fresh; DOWN_TIME, that a failed address is tried last; PATIENCE, that anybody waits for a
- * look-up, from its beginning. */
+/* Seconds: TTL, that an answer is fresh; DOWN_TIME, that a failed address is tried last; PATIENCE, that anybody
+ * waits for a look-up, from its beginning. */
 void peers_set(struct peers *p, double ttl, double down_time, double patience);
 
 enum peers_answer { PEERS_KNOWN, PEERS_WAIT, PEERS_NONE, PEERS_SILENT };
@@ -29,16 +29,16 @@ enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port,
 /* The answer for HOST, as a resolver_fn gets it. */
 void peers_resolved(struct peers *p, const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n, double now);
 
-/* Health belongs to an address, its port and the protocol that is spoken there. One account's trouble is not the peer's:
- * a login that got no answer behind a good greeting counts only together with those of other accounts. */
+/* Health belongs to an address, its port and the protocol that is spoken there. One account's trouble is not the
+ * peer's: a login that got no answer behind a good greeting counts only together with those of other accounts. */
 enum { PEERS_SLOW_ACCOUNTS = 3, PEERS_SLOW_SECONDS = 60 };
 
 /* The peer answered, or could not be used, at NOW. */
 void peers_result(struct peers *p, enum protocol protocol, const struct net_addr *addr, bool alive, double now);
 /* It has taken a login, at unix second TIME. */
 void peers_arrived(struct peers *p, enum protocol protocol, const struct net_addr *addr, time_t time);
-/* It has greeted, but not answered the login of USER that began at unix second BEGAN. If PEERS_SLOW_ACCOUNTS accounts say so
- * within PEERS_SLOW_SECONDS and none was served while they waited, the peer is down. */
+/* It has greeted, but not answered the login of USER that began at unix second BEGAN. If PEERS_SLOW_ACCOUNTS
+ * accounts say so within PEERS_SLOW_SECONDS and none was served while they waited, the peer is down. */
 void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, time_t began, double now);
 /* It failed less than the down time ago. */
 bool peers_down(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now);

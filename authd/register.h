@@ -50,8 +50,8 @@ void reg_remove(struct reg *r, struct reg_session *s);
 /* Notes the ticket (TICKET_LEN bytes) that was given out for S; NULL: it cannot be used any more. */
 void reg_set_ticket(struct reg_session *s, const uint8_t *ticket);
 /* S is a login that goes to the peer HOST (in any case) at the first of N addresses TARGET (copied; at least one, of
- * perhaps more hosts): under way there until reg_arrived(), or until it is removed; at the latest until UNTIL (any clock), for
- * a worker that never tells its end must not keep others out. */
+ * perhaps more hosts): under way there until reg_arrived(), or until it is removed; at the latest until UNTIL (any
+ * clock), for a worker that never tells its end must not keep others out. */
 void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n, double until);
 void reg_arrived(struct reg *r, struct reg_session *s);
 /* Until UNTIL (any clock) USER's logins do not go to that peer, unless one that is under way there arrives. */

@@ -264,7 +264,8 @@ void request_step(struct authd_worker *w, uint32_t id, const char *text)
 	} else if (rq->state == REQUEST_GRANTED) {
 		rq->retried = true;
 		rq->names_since = rq->names_until = 0;
-		request_enter(rq, REQUEST_TARGETS); /* the hosts that could not be reached are known to be down by now */
+		/* The hosts that could not be reached are known to be down by now. */
+		request_enter(rq, REQUEST_TARGETS);
 	} else {
 		request_enter(rq, step_message(rq, text));
 	}

@@ -28,15 +28,17 @@ void request_init(struct authd *a);
 
 /* --- the states, for the files that hold their steps --- */
 
-/* Where a login request is. A step is done at once and says which state is next; in a wait nothing happens until what it
- * waits for is there. Whatever the state, the worker may cancel the request, or go away. */
+/* Where a login request is. A step is done at once and says which state is next; in a wait nothing happens until
+ * what it waits for is there. Whatever the state, the worker may cancel the request, or go away. */
 enum request_state {
 	REQUEST_NEW,
-	REQUEST_IDENTIFY,   /* step: for which client does it stand; is the challenge that it answers one of ours? */
+	/* Step: for which client does it stand; is the challenge that it answers one of ours?. */
+	REQUEST_IDENTIFY,
 	REQUEST_LOOKUP,     /* step: the account; queries the drivers from number `pos` on */
 	REQUEST_FIRST_LOAD, /* wait: for the first load of the userdb */
 	REQUEST_DIRECTORY,  /* wait: for the answer of a driver that may wait itself */
-	REQUEST_VERIFY,     /* step: are the credentials right, by its mechanism? `result` says whether there is an account */
+	/* Step: are the credentials right, by its mechanism? `result` says whether there is an account. */
+	REQUEST_VERIFY,
 	REQUEST_HASH,       /* wait: for an auth worker, which computes a slow hash */
 	REQUEST_CLIENT,     /* wait: for the client's next message */
 	REQUEST_KEYS,       /* wait: for an auth worker, which computes SCRAM's keys */
@@ -67,13 +69,16 @@ struct request {
 	struct account account;
 	unsigned pos;                 /* in the chain */
 	struct directory_waiter waiter;           /* DIRECTORY */
-	enum request_state answered;  /* the state that a driver's answer leads to which is there while it is asked */
-	uint8_t passed[AUTH_CHAIN_MAX]; /* by position: directories that do not know the account said to go on there; 0: not asked */
+	/* The state that a driver's answer leads to which is there while it is asked. */
+	enum request_state answered;
+	/* By position: directories that do not know the account said to go on there; 0: not asked. */
+	uint8_t passed[AUTH_CHAIN_MAX];
 	enum auth_result result;
 	bool no_account;              /* the password is checked against a dummy, for the time it takes */
 	bool believed;                /* the forwarded identity is trusted */
 	enum signature_check signature;     /* result of checking the forwarded identity's */
-	char *signed_for;             /* our name, as which a node of the pool has signed the forwarded identity; NULL: none has */
+	/* Our name, as which a node of the pool has signed the forwarded identity; NULL: none has. */
+	char *signed_for;
 	struct net_addr client;
 	bool client_tls;
 	struct route route;
@@ -83,8 +88,8 @@ struct request {
 	unsigned names_host;
 };
 
-/* The one place that changes a state. RQ goes from STATE on, step by step, until it waits or is done: the caller does not
- * touch it any more. */
+/* The one place that changes a state. RQ goes from STATE on, step by step, until it waits or is done: the caller
+ * does not touch it any more. */
 void request_enter(struct request *rq, enum request_state state);
 /* The answer will be no: V, for REASON (for the log; copied). The state in which it is given. */
 enum request_state request_refuse(struct request *rq, enum auth_verdict v, const char *reason);

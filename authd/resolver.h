@@ -30,7 +30,8 @@ typedef void resolver_fn(const char *host, enum name_answer answer, const struct
 struct resolver *resolver_new(struct ev_loop *loop, double seconds, resolver_fn *fn, void *arg);
 /* Ends pending lookups without calling back. Empties *R, which may be NULL. */
 void resolver_free(struct resolver **r);
-/* Looks up HOST (shorter than RESOLVER_HOST_MAX; the caller asks for a name once at a time). Never calls back from here. */
+/* Looks up HOST (shorter than RESOLVER_HOST_MAX; the caller asks for a name once at a time). Never calls back from
+ * here. */
 void resolver_ask(struct resolver *r, const char *host);
 /* Names that are being looked up or wait for it. */
 unsigned resolver_waiting(const struct resolver *r);

@@ -1,4 +1,5 @@
-/* From mailhost to addresses: which hosts are up, which name is waited for, and whether there is room for one login more. */
+/* From mailhost to addresses: which hosts are up, which name is waited for, and whether there is room for one login
+ * more. */
 #include "authd/routing.h"
 
 #include <stdio.h>
@@ -9,12 +10,13 @@
 #include "lib/str.h"
 
 enum {
-	/* Logins that may be under way at one peer at a time, all and those of one account. No peer serves more in time;
-	 * what goes in circles is all of one account. */
+	/* Logins that may be under way at one peer at a time, all and those of one account. No peer serves more in
+	 * time; what goes in circles is all of one account. */
 	PEER_CROWD_MAX = 1000,
 	ACCOUNT_CROWD_MAX = 20,
 	CROWD_PATIENCE = 2,     /* seconds that a login waits for room there */
-	CROWD_SHUT = 50,        /* seconds, and PROXY_TIMEOUT: then none is left of those whose logins are refused so long */
+	/* Seconds, and PROXY_TIMEOUT: then none is left of those whose logins are refused so long. */
+	CROWD_SHUT = 50,
 	HELD_MAX = 1000         /* that wait so */
 };
 
@@ -50,7 +52,8 @@ static bool chosen_by_peer(const struct request *rq)
 	return named && rq->signed_for != NULL;
 }
 
-/* Anybody can send forwarded data that end a login: for `waypost status` it is a loop only if a node has, as far as that can be known. */
+/* Anybody can send forwarded data that end a login: for `waypost status` it is a loop only if a node has, as far as
+ * that can be known. */
 static void note_loop(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -64,8 +67,7 @@ static enum request_state refuse_loop(struct request *rq, const char *why)
 {
 	char reason[AUTH_REASON_MAX];
 
-	snprintf(reason, sizeof(reason), "mailhost %s is not this node (%s), but the login %s; set mailhost or PROXY_HOSTNAME so"
-	    " that one node calls itself by that name", rq->route.host[0].name, rq->worker->a->ctx.set->self[0], why);
+	snprintf(reason, sizeof(reason), "mailhost %s is not this node (%s), but the login %s; set mailhost or PROXY_HOSTNAME so that one node calls itself by that name", rq->route.host[0].name, rq->worker->a->ctx.set->self[0], why);
 	note_loop(rq); /* the worker logs it */
 	return request_refuse(rq, AUTH_VERDICT_LOOP, reason);
 }
@@ -103,7 +105,8 @@ static void add_target(struct auth_reply *r, const char *host, const struct net_
 
 /* What is known of the hosts so far, while step_targets() goes through them. */
 struct choice {
-	struct auth_reply *up, *down; /* targets that may answer, and those that did not when they were tried last */
+	/* Targets that may answer, and those that did not when they were tried last. */
+	struct auth_reply *up, *down;
 	const char *silent;           /* a name without an address for now */
 	bool here;                    /* this node takes the login */
 };
@@ -134,8 +137,8 @@ static void look_ahead(struct request *rq, unsigned i)
 		peers_lookup(rq->worker->a->peers, rq->route.host[i].name, rq->route.host[i].port, clock_now(), addr, &n);
 }
 
-/* Adds what is known of host I, which is not this node. False: it is the next one to be tried, and its address has to be
- * waited for. */
+/* Adds what is known of host I, which is not this node. False: it is the next one to be tried, and its address has
+ * to be waited for. */
 static bool add_host(struct request *rq, unsigned i, struct choice *c)
 {
 	struct peers *peers = rq->worker->a->peers;
@@ -172,9 +175,9 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 	return true;
 }
 
-/* Collects the addresses of the hosts as far as they are known: those that are up in the order of mailhost, then those that
- * are not. Only the one that is to be tried next is waited for: false. A host that is this node takes the login if no live
- * one stands before it; what stands behind it does not matter then. */
+/* Collects the addresses of the hosts as far as they are known: those that are up in the order of mailhost, then
+ * those that are not. Only the one that is to be tried next is waited for: false. A host that is this node takes the
+ * login if no live one stands before it; what stands behind it does not matter then. */
 static bool collect(struct request *rq, struct choice *c)
 {
 	for (unsigned i = 0; i < rq->route.n && !c->here; i++) {
@@ -212,30 +215,27 @@ static enum request_state no_target(struct request *rq, const struct choice *c)
 
 /* --- room at a peer --- */
 
-/* No login goes to T any more. Servers that try again, at another address of ours, would keep a circle turning at the bound for
- * ever: for a while none of the account goes there at all, unless one arrives. In a circle none does. */
+/* No login goes to T any more. Servers that try again, at another address of ours, would keep a circle turning at
+ * the bound for ever: for a while none of the account goes there at all, unless one arrives. In a circle none does. */
 static enum request_state refuse_crowded(struct request *rq, const struct auth_target *t, unsigned mine, unsigned all, double now)
 {
 	struct authd *a = rq->worker->a;
 	char reason[AUTH_REASON_MAX], ip[NET_IP_TEXT_MAX], name[ACCOUNT_NAME_MAX];
 
 	if (loops_seen(a->loops, LOOP_CROWD, rq->q.protocol, t->host, t->addr.port, now))
-		log_warn("%u logins are pending at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. "
-			"Is it slow, or "
-		    "does it (or something before it) send them back to this node? There, mailhost of these accounts has to be its "
-		    "own name", all, t->host, net_addr_text(&t->addr, ip), t->addr.port, mine,
+		log_warn("%u logins are pending at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. Is it slow, or does it (or something before it) send them back to this node? There, mailhost of these accounts has to be its own name", all, t->host, net_addr_text(&t->addr, ip), t->addr.port, mine,
 		    log_value(name, sizeof(name), rq->account.name));
 	if (mine != 0)
 		reg_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name,
 		    now + CROWD_SHUT + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
-	snprintf(reason, sizeof(reason), "%u logins%s are pending at mailhost %s; is it slow, or does it send them "
-		"back here?",
+	snprintf(reason, sizeof(reason), "%u logins%s are pending at mailhost %s; is it slow, or does it send them back here?",
 	    mine >= ACCOUNT_CROWD_MAX ? mine : all, mine >= ACCOUNT_CROWD_MAX ? " of this account" : "", t->host);
 	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 }
 
-/* May RQ go to the peer to which R goes first? GRANT; or so many logins are under way there that it waits, or is refused. Where
- * hops are counted nothing goes in circles for long; but a server that is not ours may send logins back as if they were new. */
+/* May RQ go to the peer to which R goes first? GRANT; or so many logins are under way there that it waits, or is
+ * refused. Where hops are counted nothing goes in circles for long; but a server that is not ours may send logins
+ * back as if they were new. */
 static enum request_state find_room(struct request *rq, const struct auth_reply *r)
 {
 	struct authd *a = rq->worker->a;
@@ -246,8 +246,7 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 	double now = clock_now();
 
 	if (reg_is_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name, now)) {
-		snprintf(reason, sizeof(reason), "too many logins of this account were pending at mailhost %s, and "
-			"none succeeded; does it send them back here?", t->host);
+		snprintf(reason, sizeof(reason), "too many logins of this account were pending at mailhost %s, and none succeeded; does it send them back here?", t->host);
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
 	if (mine < ACCOUNT_CROWD_MAX && all < PEER_CROWD_MAX) {
@@ -284,8 +283,7 @@ static enum request_state no_credentials(struct request *rq)
 {
 	char reason[AUTH_REASON_MAX];
 
-	snprintf(reason, sizeof(reason), "%s reveals no password, which mailhost %s needs; the directory has no clear "
-		"password, and neither a pool secret nor PROXY_MASTER_USER is set", auth_mech_name(rq->q.mech),
+	snprintf(reason, sizeof(reason), "%s reveals no password, which mailhost %s needs; the directory has no clear password, and neither a pool secret nor PROXY_MASTER_USER is set", auth_mech_name(rq->q.mech),
 		rq->route.host[0].name);
 	return request_refuse(rq, AUTH_VERDICT_CANNOT, reason);
 }

@@ -6,7 +6,8 @@
 
 /* ROUTE: the hosts of mailhost into rq->route. */
 enum request_state step_route(struct request *rq);
-/* TARGETS: their addresses into the reply, as far as they are known, and whether there is room for one more login there. */
+/* TARGETS: their addresses into the reply, as far as they are known, and whether there is room for one more login
+ * there. */
 enum request_state step_targets(struct request *rq);
 
 #endif

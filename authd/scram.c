@@ -37,8 +37,8 @@ const struct scram_module *scram_module_load(struct str *why)
 	return loaded;
 }
 
-/* The salt of a name that has no stored one: always the same, on all nodes that have the key, and for nobody else to tell
- * from a stored one. */
+/* The salt of a name that has no stored one: always the same, on all nodes that have the key, and for nobody else to
+ * tell from a stored one. */
 static void make_salt(struct scram_secret *s, struct mac *salts, const char *name)
 {
 	uint8_t digest[MAC_LEN];

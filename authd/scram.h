@@ -14,8 +14,8 @@
 
 struct scram_session;
 struct scram_module {
-	/* OFFER: hash, salt and iterations for the client. Channel binding (-PLUS), when there is TLS, is one more argument:
-	 * until then clients that insist on it are refused. NULL: out of order. */
+	/* OFFER: hash, salt and iterations for the client. Channel binding (-PLUS), when there is TLS, is one more
+	 * argument: until then clients that insist on it are refused. NULL: out of order. */
 	struct scram_session *(*begin)(const struct scram_secret *offer);
 	/* client-first-message -> server-first-message, appended to OUT. False: it is malformed, or not from NAME. */
 	bool (*first)(struct scram_session *s, const char *text, const char *name, struct str *out);
@@ -26,7 +26,8 @@ struct scram_module {
 	bool (*prepare)(const char *password, struct str *out);
 };
 
-/* The module of this installation, for as long as the process lives. NULL, and what to do in WHY, if it cannot be used. */
+/* The module of this installation, for as long as the process lives. NULL, and what to do in WHY, if it cannot be
+ * used. */
 const struct scram_module *scram_module_load(struct str *why);
 
 /* --- a login --- */
@@ -40,16 +41,16 @@ enum scram_next {
 	SCRAM_WRONG
 };
 
-/* HASH for USER, as the client names itself, who is NAME. A NULL: there is no such account. SALTS makes the salts of those
- * that have none of their own, from NAME; ITERATIONS are theirs. *WHY (static) says why an account cannot log in so, else "". NULL: the module is
- * out of order. Free with scram_free(). */
+/* HASH for USER, as the client names itself, who is NAME. A NULL: there is no such account. SALTS makes the salts of
+ * those that have none of their own, from NAME; ITERATIONS are theirs. *WHY (static) says why an account cannot log
+ * in so, else "". NULL: the module is out of order. Free with scram_free(). */
 struct scram *scram_new(const struct scram_module *m, enum scram_hash hash, const char *user, const char *name,
     const struct account *a, struct mac *salts, unsigned iterations, const char **why);
 void scram_free(struct scram **s);
 /* The client's next message. */
 enum scram_next scram_step(struct scram *s, const char *text, struct str *out);
-/* What an auth worker is to compute (scram_secret_derive()): the password and a stored secret whose keys do not matter; both
- * live until the next call. scram_computed() goes on with its result, a stored secret. */
+/* What an auth worker is to compute (scram_secret_derive()): the password and a stored secret whose keys do not
+ * matter; both live until the next call. scram_computed() goes on with its result, a stored secret. */
 void scram_question(struct scram *s, const char **password, const char **secret);
 enum scram_next scram_computed(struct scram *s, const char *secret, struct str *out);
 

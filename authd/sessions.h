@@ -1,5 +1,6 @@
-/* The sessions in authd's register, as login workers and spawn report them. A worker can speak only of its own, and make authd
- * keep only so much: SESSIONS_WORKER_BYTES is room for far more sessions than a worker has (two descriptors each). */
+/* The sessions in authd's register, as login workers and spawn report them. A worker can speak only of its own, and
+ * make authd keep only so much: SESSIONS_WORKER_BYTES is room for far more sessions than a worker has (two
+ * descriptors each). */
 #ifndef AUTHD_SESSIONS_H
 #define AUTHD_SESSIONS_H
 
@@ -11,8 +12,8 @@ enum { SESSIONS_WORKER_BYTES = 32 * 1024 * 1024 };
 bool sessions_room(const struct authd_worker *w, const char *name);
 /* The new session S is W's. */
 void sessions_own(struct reg_session *s, struct authd_worker *w);
-/* SESSION_HAVE from W, or from spawn (W is NULL): the rest of R. What a worker has beyond its room is logged and not kept: it is in no
- * limit's count then. False: a bad message, or the session is another's. */
+/* SESSION_HAVE from W, or from spawn (W is NULL): the rest of R. What a worker has beyond its room is logged and not
+ * kept: it is in no limit's count then. False: a bad message, or the session is another's. */
 bool sessions_have(struct authd *a, struct msgr *r, struct authd_worker *w);
 /* W says that session ID is over; nothing happens unless it is W's. A ticket that was not used is void then. */
 void sessions_end(struct authd_worker *w, uint64_t id);
@@ -20,8 +21,8 @@ void sessions_end(struct authd_worker *w, uint64_t id);
 void sessions_ended(struct authd *a, uint64_t id);
 /* All sessions of W are over: it is gone. */
 void sessions_drop(struct authd_worker *w);
-/* The login of session ID, if it is under way, is W's, and may go to its target number TARGET: of nothing else can a worker
- * say how it went. Else NULL. */
+/* The login of session ID, if it is under way, is W's, and may go to its target number TARGET: of nothing else can a
+ * worker say how it went. Else NULL. */
 struct reg_session *sessions_under_way(const struct authd_worker *w, uint64_t id, uint8_t target);
 /* Session servers outlive their spawn: the new one gets the order to watch them. */
 void sessions_adopt(struct authd *a);

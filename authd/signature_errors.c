@@ -1,5 +1,5 @@
-/* Nodes with other secrets or clocks: a small table for each side, of which the oldest entry makes room, and the addresses that are
- * known to be nodes. */
+/* Nodes with other secrets or clocks: a small table for each side, of which the oldest entry makes room, and the
+ * addresses that are known to be nodes. */
 #include "authd/signature_errors.h"
 
 #include <string.h>
@@ -262,18 +262,15 @@ void signature_errors_log_mailhost(const char *host, enum signature_check check)
 {
 	switch (check) {
 	case SIGNATURE_WRONG:
-		log_warn(REFUSES "its pool secret is another one, or it does not call itself %s (PROXY_HOSTNAME). Copy one POOL_SECRETFILE to all "
-		    "nodes and reload them", host, host);
+		log_warn(REFUSES "its pool secret is another one, or it does not call itself %s (PROXY_HOSTNAME). Copy one POOL_SECRETFILE to all nodes and reload them", host, host);
 		break;
 	case SIGNATURE_CLOCK:
 		log_warn(REFUSES "its clock and ours are more than %d seconds apart. Set the one that is wrong (NTP)", host, FORWARDED_AGE_MAX);
 		break;
 	case SIGNATURE_MISSING:
-		log_warn("mailhost %s has a pool secret, and this node has none to sign the logins that it forwards. Give this node the "
-		    "POOL_SECRETFILE of the others, or name it in their PROXY_TRUSTED", host);
+		log_warn("mailhost %s has a pool secret, and this node has none to sign the logins that it forwards. Give this node the POOL_SECRETFILE of the others, or name it in their PROXY_TRUSTED", host);
 		break;
 	default:
-		log_warn("mailhost %s has no pool secret to verify the logins that this node signs and forwards. Give it the POOL_SECRETFILE of "
-		    "this node", host);
+		log_warn("mailhost %s has no pool secret to verify the logins that this node signs and forwards. Give it the POOL_SECRETFILE of this node", host);
 	}
 }

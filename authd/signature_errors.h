@@ -1,11 +1,14 @@
-/* Nodes whose signature does not hold here, and mailhosts that do not accept ours: the secrets or the clocks of two nodes differ.
- * For `waypost status`, for SIGNATURE_ERRORS_SHOWN seconds after it was seen last, and for the log: once for each node and hour, and not more
- * than SIGNATURE_ERRORS_LINES lines in an hour altogether. That a front has signed rightly ends nothing: several nodes may have one address.
+/* Nodes whose signature does not hold here, and mailhosts that do not accept ours: the secrets or the clocks of two
+ * nodes differ. For `waypost status`, for SIGNATURE_ERRORS_SHOWN seconds after it was seen last, and for the log:
+ * once for each node and hour, and not more than SIGNATURE_ERRORS_LINES lines in an hour altogether. That a front
+ * has signed rightly ends nothing: several nodes may have one address.
  *
- * Anybody can send a signature that does not hold. So a front is held to be a node of the pool, and its trouble ours, only if
- *   - its address is one of our mailhosts', or has signed rightly before, or is the loopback address of this machine, or several
- *     accounts have come from there with such signatures within an hour,
- *   - and the login that it forwarded was that of an account: with the right password, or by a token from such an address.
+ * Anybody can send a signature that does not hold. So a front is held to be a node of the pool, and its trouble
+ * ours, only if
+ *   - its address is one of our mailhosts', or has signed rightly before, or is the loopback address of this
+ *     machine, or several accounts have come from there with such signatures within an hour,
+ *   - and the login that it forwarded was that of an account: with the right password, or by a token from such an
+ *     address.
  * All else is counted, and no more. */
 #ifndef AUTHD_SIGNATURE_ERRORS_H
 #define AUTHD_SIGNATURE_ERRORS_H
@@ -35,20 +38,23 @@ void signature_errors_know(struct signature_errors *s, const struct net_addr *ad
 /* ADDR is known to be a node of the pool. */
 bool signature_errors_known(const struct signature_errors *s, const struct net_addr *addr);
 
-/* The signature of a login from ADDR is CHECK (a bad one), at NOW (seconds of any clock that does not jump). ACCOUNT: whose right
- * password came with it; NULL: it was a token. True: it is to be said in the log. */
+/* The signature of a login from ADDR is CHECK (a bad one), at NOW (seconds of any clock that does not jump).
+ * ACCOUNT: whose right password came with it; NULL: it was a token. True: it is to be said in the log. */
 bool signature_errors_bad(struct signature_errors *s, const struct net_addr *addr, enum signature_check check, const char *account, double now);
 
-/* The mailhost HOST (a node of ours, by its greeting) has reported what it thinks of our signature. True: to be said in the log. */
+/* The mailhost HOST (a node of ours, by its greeting) has reported what it thinks of our signature. True: to be said
+ * in the log. */
 bool signature_errors_reported(struct signature_errors *s, const char *host, enum signature_check check, double now);
 /* HOST did not accept our signature lately: that it does again is worth telling. */
 bool signature_errors_suspect(struct signature_errors *s, const char *host);
 
-/* The lines of the log: what is wrong and what to do. SECONDS: how long ago the signature was made, by its clock; SELF: our name. */
+/* The lines of the log: what is wrong and what to do. SECONDS: how long ago the signature was made, by its clock;
+ * SELF: our name. */
 void signature_errors_log_front(const struct net_addr *addr, enum signature_check check, int64_t seconds, const char *self);
 void signature_errors_log_mailhost(const char *host, enum signature_check check);
 
-/* Number of nodes on SIDE with trouble within the last SIGNATURE_ERRORS_SHOWN seconds; appends "name(word)" of each to OUT, with blanks between. */
+/* Number of nodes on SIDE with trouble within the last SIGNATURE_ERRORS_SHOWN seconds; appends "name(word)" of each
+ * to OUT, with blanks between. */
 unsigned signature_errors_list(const struct signature_errors *s, enum signature_errors_side side, double now, struct str *out);
 
 #endif

@@ -1,7 +1,7 @@
-/* A place outside that keeps bytes for a while under keys, as auth workers use it: memcached (authd/memcached.c). Whoever
- * else can reach that place can read, change and delete everything: callers seal what they give it (lib/seal.h).
- * No call waits longer than the timeout, but for looking up a host name; a server that lets its callers wait, or is gone,
- * is left alone for a while. */
+/* A place outside that keeps bytes for a while under keys, as auth workers use it: memcached (authd/memcached.c).
+ * Whoever else can reach that place can read, change and delete everything: callers seal what they give it
+ * (lib/seal.h). No call waits longer than the timeout, but for looking up a host name; a server that lets its
+ * callers wait, or is gone, is left alone for a while. */
 #ifndef AUTHD_STORE_H
 #define AUTHD_STORE_H
 

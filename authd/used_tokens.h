@@ -4,8 +4,8 @@
 
 #include "node/msg_auth.h"
 
-/* Tokens (forwarded_token()) that were taken, so that none is taken twice. Only our nodes can make one: those of the last
- * minutes are all kept. */
+/* Tokens (forwarded_token()) that were taken, so that none is taken twice. Only our nodes can make one: those of the
+ * last minutes are all kept. */
 struct used_tokens;
 
 struct used_tokens *used_tokens_new(void);

@@ -32,8 +32,7 @@ static enum request_state verdict(struct request *rq, enum auth_result result)
 
 static enum request_state no_worker(struct request *rq)
 {
-	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "no auth worker was free: too many logins wait, or the "
-		"workers died; see the log");
+	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "no auth worker was free: too many logins wait, or the workers died; see the log");
 }
 
 static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
@@ -73,15 +72,13 @@ static enum request_state verify_token(struct request *rq)
 
 	if (signature_check_bad(rq->signature) && (rq->believed || rq->signature == SIGNATURE_CLOCK || signature_errors_known(a->signature_errors, &rq->q.client))) {
 		note_signature(rq, NULL);
-		snprintf(reason, sizeof(reason), "the token of the forwarding node is not valid here (%s): do both "
-			"have the same pool secret, and do their clocks agree?", signature_check_word(rq->signature));
+		snprintf(reason, sizeof(reason), "the token of the forwarding node is not valid here (%s): do both have the same pool secret, and do their clocks agree?", signature_check_word(rq->signature));
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
 	if (rq->signed_for == NULL || !forwarded_token_verify(&rq->q.forwarded, a->pool, rq->signed_for, rq->q.user, rq->q.password))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (made > now + TOKEN_AGE_MAX || made + TOKEN_AGE_MAX < now) {
-		snprintf(reason, sizeof(reason), "the token of the forwarding node was made %llu seconds %s; do the "
-			"clocks of the nodes agree?",
+		snprintf(reason, sizeof(reason), "the token of the forwarding node was made %llu seconds %s; do the clocks of the nodes agree?",
 		    (unsigned long long)(made > now ? made - now : now - made), made > now ? "from now" : "ago");
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}

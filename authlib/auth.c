@@ -158,8 +158,7 @@ struct auth_chain *auth_chain_new(const char *modules, enum auth_side side, cons
 		p += strspn(p, blanks);
 	}
 	if (good && c->count == 0) {
-		str_adds(errors, "authmodulelist is empty: set it to the modules that have the accounts, such as "
-			"authuserdb\n");
+		str_adds(errors, "authmodulelist is empty: set it to the modules that have the accounts, such as authuserdb\n");
 		good = false;
 	}
 	if (!good)

@@ -25,18 +25,19 @@ enum auth_result {
 };
 
 
-/* A question about an account: the same from authd's loop (authd/directory_lookup.h) through the auth worker's job (authd/job.h) to
- * the driver. Nothing of it is owned. */
+/* A question about an account: the same from authd's loop (authd/directory_lookup.h) through the auth worker's job
+ * (authd/job.h) to the driver. Nothing of it is owned. */
 struct auth_question {
 	const char *service;    /* "imap", "pop3", or what AUTHSERVICE makes of it */
 	const char *user;       /* with its domain */
-	const char *password;   /* is it right? NULL: only the record is wanted, with what is stored of the password */
+	/* Is it right? NULL: only the record is wanted, with what is stored of the password. */
+	const char *password;
 	struct net_addr client; /* address of the client; family 0: not known, or the operator's tool */
 };
 
-/* One account of a list. WHY NULL: A is the record as lookup() has it, without passwords. WHY not NULL: there is such an
- * account, but its record cannot be used, for this reason (a sentence about "its ..."); A holds the name alone, and not
- * even that if it is the name that is wrong. False: no more is wanted. */
+/* One account of a list. WHY NULL: A is the record as lookup() has it, without passwords. WHY not NULL: there is
+ * such an account, but its record cannot be used, for this reason (a sentence about "its ..."); A holds the name
+ * alone, and not even that if it is the name that is wrong. False: no more is wanted. */
 typedef bool auth_account_fn(void *arg, const struct account *a, const char *why);
 
 enum {
@@ -55,18 +56,20 @@ struct auth_driver {
 	/* The record of Q's account, whatever its password. OUT has been made by account_init(); it is filled if the
 	 * result is AUTH_OK. */
 	enum auth_result (*lookup)(void *ctx, const struct auth_question *q, struct account *out);
-	/* As lookup(), and Q's password, which is there, is right. The client is for directories that judge or log it. NULL:
-	 * lookup() and auth_check() do it. */
+	/* As lookup(), and Q's password, which is there, is right. The client is for directories that judge or log
+	 * it. NULL: lookup() and auth_check() do it. */
 	enum auth_result (*verify)(void *ctx, const struct auth_question *q, struct account *out);
-	/* Calls FN for every account of the directory, one after the other as they arrive: a million of them is not held in
-	 * memory. True: these were all. False: some are missing; why, and what to do, in WHY, or nothing there if it was FN
-	 * that wanted no more. May take minutes, but ends if the server says nothing for AUTH_LIST_SILENCE_MS. NULL: the
-	 * directory cannot be listed. */
+	/* Calls FN for every account of the directory, one after the other as they arrive: a million of them is not
+	 * held in memory. True: these were all. False: some are missing; why, and what to do, in WHY, or nothing
+	 * there if it was FN that wanted no more. May take minutes, but ends if the server says nothing for
+	 * AUTH_LIST_SILENCE_MS. NULL: the directory cannot be listed. */
 	bool (*enumerate)(void *ctx, auth_account_fn *fn, void *arg, struct str *why);
-	/* For a driver whose directory is an image that this process has mapped: it is DB (the caller's, who keeps it until the
-	 * next call; NULL: there is none yet, and every look-up is AUTH_TRY_LATER). NULL: the driver uses none. */
+	/* For a driver whose directory is an image that this process has mapped: it is DB (the caller's, who keeps
+	 * it until the next call; NULL: there is none yet, and every look-up is AUTH_TRY_LATER). NULL: the driver
+	 * uses none. */
 	void (*use_image)(void *ctx, const struct userdb *db);
-	/* Where NAME's record comes from ("FILE:LINE") into DST; "" if it is not there. Returns DST. NULL: there is no such place. */
+	/* Where NAME's record comes from ("FILE:LINE") into DST; "" if it is not there. Returns DST. NULL: there is
+	 * no such place. */
 	const char *(*origin)(void *ctx, const char *name, char *dst, size_t size);
 };
 
@@ -109,19 +112,19 @@ bool auth_chain_uses_image(const struct auth_chain *c);
 void auth_chain_use_image(struct auth_chain *c, const struct userdb *db);
 /* As auth_driver.origin, of the driver at POS. */
 const char *auth_chain_origin(const struct auth_chain *c, unsigned pos, const char *name, char *dst, size_t size);
-/* A hash that no password matches, as slow to check as most of those in the image; without one as slow as crypt(3)'s usual
- * ones. Lives until the next auth_chain_use_image(). */
+/* A hash that no password matches, as slow to check as most of those in the image; without one as slow as crypt(3)'s
+ * usual ones. Lives until the next auth_chain_use_image(). */
 const char *auth_chain_dummy_hash(const struct auth_chain *c);
 
-/* From now on a driver whose bit is in POSITIONS is not asked: to come to it is AUTH_TRY_LATER. It is known to be down, and
- * there is no use in waiting for it. */
+/* From now on a driver whose bit is in POSITIONS is not asked: to come to it is AUTH_TRY_LATER. It is known to be
+ * down, and there is no use in waiting for it. */
 void auth_chain_avoid(struct auth_chain *c, unsigned positions);
 
 /* Asks the drivers from number *POS on (0 at first) until one answers anything but AUTH_UNKNOWN.
- * True: *RESULT is the verdict (AUTH_UNKNOWN: all said so), *POS is the driver that gave it. Without a password AUTH_OK means
- * that there is such an account, and OUT (initialised by the caller) is filled then; with one, that it is right, and OUT is filled
- * for AUTH_MISMATCH too where the driver only looked up. For a name that nobody knows a password takes as long as for one of the
- * accounts seen before, whatever their hashes.
+ * True: *RESULT is the verdict (AUTH_UNKNOWN: all said so), *POS is the driver that gave it. Without a password
+ * AUTH_OK means that there is such an account, and OUT (initialised by the caller) is filled then; with one, that it
+ * is right, and OUT is filled for AUTH_MISMATCH too where the driver only looked up. For a name that nobody knows a
+ * password takes as long as for one of the accounts seen before, whatever their hashes.
  * False: the driver *POS belongs to the other side; ask there, from *POS on. */
 bool auth_chain_ask(struct auth_chain *c, unsigned *pos, const struct auth_question *q, enum auth_result *result, struct account *out);
 

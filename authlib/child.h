@@ -1,6 +1,6 @@
-/* A child process that answers by a pipe or in messages, for drivers that run what may hang, die or leave things behind: it leads a
- * session and process group of its own, has default signals, no descriptor but 0, 1 and 2, dies with us, and is gone with
- * its whole group after child_end(). */
+/* A child process that answers by a pipe or in messages, for drivers that run what may hang, die or leave things
+ * behind: it leads a session and process group of its own, has default signals, no descriptor but 0, 1 and 2, dies
+ * with us, and is gone with its whole group after child_end(). */
 #ifndef AUTHLIB_CHILD_H
 #define AUTHLIB_CHILD_H
 
@@ -15,7 +15,9 @@ struct child {
 	int to, from; /* its standard input and output; non-blocking */
 };
 
+/* clang-format off */
 #define CHILD_INIT { .pid = 0, .to = -1, .from = -1 }
+/* clang-format on */
 
 /* Starts a copy of this process that runs RUN(ARG) and then ends with its result as exit status. RUN must not touch the
  * log, which is the parent's. False, and the reason in WHY, if there can be none now. */

@@ -93,8 +93,7 @@ static enum auth_result take_user(const struct value *name, struct value *home, 
 	if ((pw = getpwnam(user)) == NULL) {
 		bool later = errno != 0 && errno != ENOENT && errno != ESRCH;
 
-		str_addf(why, later ? "cannot look up its system user now: %s" : "its system user does not exist "
-			"here", strerror(errno));
+		str_addf(why, later ? "cannot look up its system user now: %s" : "its system user does not exist here", strerror(errno));
 		return later ? AUTH_TRY_LATER : AUTH_BROKEN;
 	}
 	out->uid = pw->pw_uid;

@@ -1,11 +1,13 @@
-/* The language in which Courier's authdaemond and the programs of its authpipe module are asked about accounts, and what
- * their answers mean. No connection here. The facts are those of courier-authlib 0.71 (Debian 12), seen on the wire.
+/* The language in which Courier's authdaemond and the programs of its authpipe module are asked about accounts, and
+ * what their answers mean. No connection here. The facts are those of courier-authlib 0.71 (Debian 12), seen on the
+ * wire.
  *
  *   PRE . imap jo@example.com        the record of an account            NAME=value lines and a line "."; or FAIL
  *   AUTH 35, then so many bytes:     the same if the password is right   the same
  *     imap, login, name, password, a line each
- *   ENUMERATE                        all accounts                        name, uid, gid, home, Maildir, options with tabs
- *                                                                        between them, "#" comments, and a line "."
+ *   ENUMERATE                        all accounts                        name, uid, gid, home, Maildir, options with
+ *                                                                        tabs between them, "#" comments, and a
+ *                                                                        line "."
  * A temporary failure is the end of the connection without an answer. */
 #ifndef AUTHLIB_COURIER_H
 #define AUTHLIB_COURIER_H

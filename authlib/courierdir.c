@@ -199,7 +199,8 @@ enum auth_result courierdir_verify(void *ctx, const struct auth_question *q, str
 	if (state == COURIER_ACCOUNT) {
 		r = read_record(d, &answer, q->user, out);
 	} else if (state == COURIER_REFUSED) {
-		/* FAIL says both "wrong password" and "no such account". Only the latter may go on to the next driver. */
+		/* FAIL says both "wrong password" and "no such account". Only the latter may go on to the next
+		 * driver. */
 		r = courierdir_lookup(d, q, out);
 		if (r == AUTH_OK)
 			r = AUTH_MISMATCH;

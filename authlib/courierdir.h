@@ -1,5 +1,5 @@
-/* A look-up at something that speaks authlib/courier.h, whatever it is: the connection, the question, once more on a new
- * connection if an old one is lost, the verdict. The kind brings two functions. */
+/* A look-up at something that speaks authlib/courier.h, whatever it is: the connection, the question, once more on a
+ * new connection if an old one is lost, the verdict. The kind brings two functions. */
 #ifndef AUTHLIB_COURIERDIR_H
 #define AUTHLIB_COURIERDIR_H
 
@@ -13,8 +13,8 @@ enum courier_open {
 };
 
 struct courier_kind {
-	/* A connection that is ready for a question, made before DEADLINE (clock_ms()); descriptors to write to and to read
-	 * from that never block. */
+	/* A connection that is ready for a question, made before DEADLINE (clock_ms()); descriptors to write to and
+	 * to read from that never block. */
 	enum courier_open (*open)(void *conn, int *to, int *from, int64_t deadline, struct str *why);
 	/* Ends it, if there is one. What its end tells besides may be appended to WHY. */
 	void (*close)(void *conn, struct str *why);

@@ -67,7 +67,8 @@ static struct timeval time_limit(const struct ldap_dir *d)
 	return (struct timeval){ .tv_sec = (time_t)d->set->authldaprc_LDAP_TIMEOUT };
 }
 
-/* Waits for all of the answer to MSGID. *ERR is the server's code, or the library's. *RES is the caller's in any case. */
+/* Waits for all of the answer to MSGID. *ERR is the server's code, or the library's. *RES is the caller's in any
+ * case. */
 static void wait_for(const struct ldap_dir *d, LDAP *ld, int msgid, LDAPMessage **res, int *err)
 {
 	struct timeval tv = time_limit(d);
@@ -122,8 +123,9 @@ static int reqcert_of(const char *word)
 
 enum { TLS_RETRY_MS = 10 * 1000 };
 
-/* The process's own context, not one for each connection: with LDAPTLS_CIPHER_SUITE libldap 2.5 on GnuTLS loses 8 KB with
- * each that is made, and what ldap.conf says of TLS counts for this one only. Files are read anew after a reload. */
+/* The process's own context, not one for each connection: with LDAPTLS_CIPHER_SUITE libldap 2.5 on GnuTLS loses 8 KB
+ * with each that is made, and what ldap.conf says of TLS counts for this one only. Files are read anew after a
+ * reload. */
 static bool make_tls_context(const struct settings *set, struct str *why)
 {
 	const struct { int option; const char *name, *value; } files[] = {
@@ -143,8 +145,7 @@ static bool make_tls_context(const struct settings *set, struct str *why)
 		}
 	ldap_set_option(NULL, LDAP_OPT_X_TLS_REQUIRE_CERT, &require);
 	if (ldap_set_option(NULL, LDAP_OPT_X_TLS_NEWCTX, &client) != LDAP_OPT_SUCCESS) {
-		str_adds(why, "cannot set up TLS; check that the files of the LDAPTLS_ settings are readable, and "
-			"that libldap's TLS library knows LDAPTLS_CIPHER_SUITE");
+		str_adds(why, "cannot set up TLS; check that the files of the LDAPTLS_ settings are readable, and that libldap's TLS library knows LDAPTLS_CIPHER_SUITE");
 		return false;
 	}
 	return true;
@@ -213,8 +214,7 @@ static bool open_connection(struct ldap_dir *d, struct ldap_conn *c, unsigned i,
 		if (err == LDAP_INVALID_CREDENTIALS)
 			str_adds(why, "it refuses LDAP_BINDDN and LDAP_BINDPW: ");
 		if (tls && err == LDAP_CONNECT_ERROR)
-			str_adds(why, "TLS failed; check that its certificate has this name and is signed by an "
-				"authority in LDAPTLS_CACERT: ");
+			str_adds(why, "TLS failed; check that its certificate has this name and is signed by an authority in LDAPTLS_CACERT: ");
 		add_reason(why, c->ld, err);
 	}
 	return err == LDAP_SUCCESS;
@@ -604,8 +604,7 @@ static void add_list_reason(struct list *l, int err, struct str *why)
 {
 	add_reason(why, l->d->reader.ld, err);
 	if (err == LDAP_SIZELIMIT_EXCEEDED || err == LDAP_ADMINLIMIT_EXCEEDED || err == LDAP_TIMELIMIT_EXCEEDED)
-		str_addf(why, "; the server limits the answers to %s: raise the limit, for slapd: limits "
-			"dn.exact=\"%s\" size=unlimited time=unlimited",
+		str_addf(why, "; the server limits the answers to %s: raise the limit, for slapd: limits dn.exact=\"%s\" size=unlimited time=unlimited",
 		    l->d->set->authldaprc_LDAP_INITBIND ? "LDAP_BINDDN" : "anonymous clients",
 			l->d->set->authldaprc_LDAP_BINDDN);
 }

@@ -49,8 +49,8 @@ static bool is_bad_mode(const char *mode, size_t len)
 	return false;
 }
 
-/* The clauses of the settings have been read by the rule of settings/clause.h, and mysql_real_escape_string() escapes by
- * backslashes: the server must see both alike. */
+/* The clauses of the settings have been read by the rule of settings/clause.h, and mysql_real_escape_string()
+ * escapes by backslashes: the server must see both alike. */
 static bool set_modes(struct mysql *m, const char *modes, struct str *why)
 {
 	struct str text = STR_INIT;

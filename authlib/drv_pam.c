@@ -1,6 +1,6 @@
-/* authpam: accounts of the system, whose passwords PAM checks. Whatever a PAM module does, it does in a child process that
- * is there for one question: it may hang, crash, change signals or start something, and nothing of that stays. Waits: for
- * auth workers. */
+/* authpam: accounts of the system, whose passwords PAM checks. Whatever a PAM module does, it does in a child
+ * process that is there for one question: it may hang, crash, change signals or start something, and nothing of that
+ * stays. Waits: for auth workers. */
 #include "authlib/module.h"
 
 #include <errno.h>
@@ -253,7 +253,8 @@ static int run(void *arg)
 /* ------------------------------------------------------------------------------------------------------------
  * In the auth worker */
 
-/* The child's message into R; not until its end, for something that a module started may hold the socket open for long. */
+/* The child's message into R; not until its end, for something that a module started may hold the socket open for
+ * long. */
 static bool take_message(int from, int64_t deadline, struct msgr *r, struct str *why)
 {
 	static uint8_t buf[MSG_SIZE_MAX];

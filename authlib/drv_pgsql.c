@@ -19,7 +19,8 @@ struct pgsql {
 	struct sqldir dir;
 	const struct settings *set;
 	PQconninfoOption *options; /* of PGSQL_CONNECTION, or NULL */
-	char *host[DIRECTORY_SERVERS_MAX], *hostaddr[DIRECTORY_SERVERS_MAX], *port[DIRECTORY_SERVERS_MAX]; /* NULL: not set */
+	/* NULL: not set. */
+	char *host[DIRECTORY_SERVERS_MAX], *hostaddr[DIRECTORY_SERVERS_MAX], *port[DIRECTORY_SERVERS_MAX];
 	PGconn *pg;
 	PGresult *result;
 };
@@ -393,8 +394,7 @@ static bool read_connection(struct pgsql *p, struct str *error)
 	p->options = PQconninfoParse(str_cstr(&text), &why);
 	str_fini_secret(&text);
 	if (p->options == NULL) /* libpq's text may quote the value, and with it the password */
-		str_adds(error, "PGSQL_CONNECTION is not valid; example: \"host=db.example.com dbname=mail "
-			"user=waypost\"");
+		str_adds(error, "PGSQL_CONNECTION is not valid; example: \"host=db.example.com dbname=mail user=waypost\"");
 	PQfreemem(why);
 	return p->options != NULL && find_servers(p, error);
 }

@@ -1,5 +1,5 @@
-/* The states of an HMAC, made and used. OpenSSL shows the inner state of a digest only by the old functions. nettle shows it
- * openly, but would be a second library of digests in every process of a node for these few lines. */
+/* The states of an HMAC, made and used. OpenSSL shows the inner state of a digest only by the old functions. nettle
+ * shows it openly, but would be a second library of digests in every process of a node for these few lines. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "authlib/hmac_state.h"
 
@@ -25,7 +25,9 @@ struct hash {
 };
 
 static void md5_digest(const void *p, size_t len, uint8_t *out) { MD5(p, len, out); }
+
 static void sha1_digest(const void *p, size_t len, uint8_t *out) { SHA1(p, len, out); }
+
 static void sha256_digest(const void *p, size_t len, uint8_t *out) { SHA256(p, len, out); }
 
 static void md5_state(const uint8_t *block, uint32_t *out)

@@ -10,8 +10,8 @@
 bool hmac_state_add(struct str *out, const char *hash, const char *password);
 /* Number of digits of a state for HASH; 0 if it is none of these. */
 size_t hmac_state_len(const char *hash);
-/* Appends the HMAC of the LEN bytes at TEXT to OUT, in lower-case hex digits, with the key of which STATE was made. False
- * if HASH is none of these or STATE is no state of it. */
+/* Appends the HMAC of the LEN bytes at TEXT to OUT, in lower-case hex digits, with the key of which STATE was made.
+ * False if HASH is none of these or STATE is no state of it. */
 bool hmac_state_digest(struct str *out, const char *hash, const char *state, const void *text, size_t len);
 
 #endif

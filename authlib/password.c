@@ -150,8 +150,8 @@ bool password_b64_decode(struct str *out, const char *p, size_t len, char plus)
 	return good;
 }
 
-/* The bytes behind the braces, as the kind wants them, into BODY. Digests come in hex or base64 under the same name: the
- * length tells, for 2n hex digits are no base64 of n bytes. */
+/* The bytes behind the braces, as the kind wants them, into BODY. Digests come in hex or base64 under the same name:
+ * the length tells, for 2n hex digits are no base64 of n bytes. */
 static bool decode(const struct stored *st, struct str *body)
 {
 	enum encoding e = st->encoding;
@@ -311,7 +311,7 @@ static void clear_dummy(const struct password_scheme *s UNUSED, struct str *body
 	memset(body->data, '\x7f', body->len); /* no password has control characters */
 }
 
-const struct password_kind password_clear_text = { .wrong = clear_wrong, .check = clear_check, .dummy = clear_dummy };
+const struct password_kind password_clear_text = { .wrong = clear_wrong, .check = clear_check, .dummy = clear_dummy, };
 
 /* --- SCRAM --- */
 
@@ -373,7 +373,7 @@ static void scram_dummy(const struct password_scheme *s, struct str *body)
 
 static bool scram_make(const struct password_scheme *s, struct str *body, const char *password)
 {
-	struct scram_secret secret = { .hash = s->len == 20 ? SCRAM_SHA_1 : SCRAM_SHA_256, .iterations = SCRAM_ITERATIONS, .salt_len = 16 };
+	struct scram_secret secret = { .hash = s->len == 20 ? SCRAM_SHA_1 : SCRAM_SHA_256, .iterations = SCRAM_ITERATIONS, .salt_len = 16, };
 
 	if (RAND_bytes(secret.salt, (int)secret.salt_len) != 1)
 		return false;

@@ -15,7 +15,8 @@ enum {
 	MEMORY_MAX = 1024 * 1024,        /* KiB that one auth worker may take for one check */
 	WORK_MAX = 8 * 1024 * 1024,      /* KiB times passes: some ten seconds of CPU */
 	LANES_MAX = 255,
-	SALT_MAX = 64, KEY_MIN = 16, KEY_UNIT = 4, KEY_MAX = 128, /* all that is in use; one that was cut is seldom such */
+	/* All that is in use; one that was cut is seldom such. */
+	SALT_MAX = 64, KEY_MIN = 16, KEY_UNIT = 4, KEY_MAX = 128,
 	NEW_MEMORY = 64 * 1024, NEW_PASSES = 3, NEW_SALT = 16, NEW_KEY = 32 /* RFC 9106 section 4, and Dovecot's */
 };
 
@@ -185,7 +186,7 @@ static void dummy(const struct password_scheme *s UNUSED, struct str *body)
 static bool make(const struct password_scheme *s, struct str *body, const char *password)
 {
 	struct argon2 h = { .type = strcmp(s->name, "ARGON2I") == 0 ? Argon2_i : Argon2_id, .version = ARGON2_VERSION_13,
-		.memory = NEW_MEMORY, .passes = NEW_PASSES, .lanes = 1, .salt_len = NEW_SALT, .key_len = NEW_KEY };
+		.memory = NEW_MEMORY, .passes = NEW_PASSES, .lanes = 1, .salt_len = NEW_SALT, .key_len = NEW_KEY, };
 	bool good = RAND_bytes(h.salt, NEW_SALT) == 1 && compute(&h, password, h.key);
 
 	if (good) {

@@ -90,8 +90,8 @@ static uint32_t number(const char *p, unsigned len)
 	return n;
 }
 
-/* What yescrypt and scrypt take: 128 * r * N bytes (RFC 7914). P: behind $7$ N's logarithm, then r in five digits; behind $y$ a
- * flag, then both, less 1, in one digit each for all that is in use. */
+/* What yescrypt and scrypt take: 128 * r * N bytes (RFC 7914). P: behind $7$ N's logarithm, then r in five digits;
+ * behind $y$ a flag, then both, less 1, in one digit each for all that is in use. */
 static bool takes_too_much(const char *p, bool yescrypt)
 {
 	uint64_t log_n = yescrypt ? (uint64_t)number(p + (p[0] != '\0'), 1) + 1 : number(p, 1);

@@ -5,9 +5,9 @@
 #include "lib/str.h"
 #include "node/account.h"
 
-/* Sets MEMBER of a record to the LEN bytes at P (NULL: ""). False, and what is wrong appended to WHY, if they are too
- * long for the record (ACCOUNT_..._MAX, MAX with NUL) or hold control characters, which no value may have: a password is a
- * line sent to another server. WHAT names the value; the value itself is never in WHY. */
+/* Sets MEMBER of a record to the LEN bytes at P (NULL: ""). False, and what is wrong appended to WHY, if they are
+ * too long for the record (ACCOUNT_..._MAX, MAX with NUL) or hold control characters, which no value may have: a
+ * password is a line sent to another server. WHAT names the value; the value itself is never in WHY. */
 bool record_set(char **member, const void *p, size_t len, size_t max, const char *what, struct str *why);
 /* The uid or gid that the LEN bytes at P (NULL: none) stand for, blanks around it left out. False, and the reason in
  * WHY, if it is not a number, or 0: mail never belongs to root. */

@@ -79,7 +79,8 @@ static enum auth_result read_row(struct sqldir *d, const struct sql_cell *cell, 
 	return r;
 }
 
-/* One question on the open connection, AGAIN if that was made for it. False: the connection is lost; *RESULT is what to say if that is the end. */
+/* One question on the open connection, AGAIN if that was made for it. False: the connection is lost; *RESULT is what
+ * to say if that is the end. */
 static bool ask(struct sqldir *d, bool again, const struct auth_question *q, enum auth_result *result, struct account *out)
 {
 	struct str question = STR_INIT, why = STR_INIT;

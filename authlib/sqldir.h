@@ -24,9 +24,9 @@ struct sql_kind {
 	sql_escape_fn *escape;     /* ARG is CONN */
 	enum sql_status (*ask)(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n, struct str *why);
 	void (*release)(void *conn); /* what ask() holds, wiped where it can be */
-	/* Asks, and calls FN for each row as it arrives, until that returns false. True: all rows have come. False, with the
-	 * reason in WHY unless it was FN: they have not; the connection is of no more use then. The time limit is
-	 * AUTH_LIST_SILENCE_MS, if the connection was made with d->patient. */
+	/* Asks, and calls FN for each row as it arrives, until that returns false. True: all rows have come. False,
+	 * with the reason in WHY unless it was FN: they have not; the connection is of no more use then. The time
+	 * limit is AUTH_LIST_SILENCE_MS, if the connection was made with d->patient. */
 	bool (*each)(void *conn, const char *question, sql_row_fn *fn, void *arg, struct str *why);
 };
 
@@ -40,8 +40,8 @@ struct sqldir {
 	unsigned server; /* that we are connected to */
 };
 
-/* Makes the zeroed D ready: of KIND, whose calls get CONN, with FIELDS; no servers yet. False, and why in ERROR, if one of the
- * clauses cannot be used. Free D->servers with directory_fini(), in any case. */
+/* Makes the zeroed D ready: of KIND, whose calls get CONN, with FIELDS; no servers yet. False, and why in ERROR, if
+ * one of the clauses cannot be used. Free D->servers with directory_fini(), in any case. */
 bool sqldir_init(struct sqldir *d, const struct sql_kind *kind, void *conn, const char *driver, const struct sql_fields *fields,
     struct str *error);
 

@@ -33,14 +33,14 @@ struct sql_cell { const char *p; size_t len; };
 
 enum { SQL_COLUMNS_LEAST = 6, SQL_COLUMNS = 10 };
 
-/* The row of N cells (login, hash, clear password, uid, gid, home, maildir, quota, full name, options; the last four may
- * be missing) as a record. AUTH_OK; AUTH_UNKNOWN: it has no home, which means that there is no such account;
+/* The row of N cells (login, hash, clear password, uid, gid, home, maildir, quota, full name, options; the last four
+ * may be missing) as a record. AUTH_OK; AUTH_UNKNOWN: it has no home, which means that there is no such account;
  * AUTH_BROKEN, with the reason in WHY: it cannot be used. */
 enum auth_result sqlquery_record(const struct sql_cell *cell, unsigned n, const char *user, struct account *out,
     struct str *why);
 
-/* A row of the list, of N cells (login, uid, gid, home, maildir, options; the last two may be missing), as a record without
- * passwords. Results as above; with AUTH_BROKEN the name is set unless it is the name that cannot be used. */
+/* A row of the list, of N cells (login, uid, gid, home, maildir, options; the last two may be missing), as a record
+ * without passwords. Results as above; with AUTH_BROKEN the name is set unless it is the name that cannot be used. */
 enum { SQL_LIST_COLUMNS_LEAST = 4, SQL_LIST_COLUMNS = 6 };
 enum auth_result sqlquery_list_record(const struct sql_cell *cell, unsigned n, struct account *out, struct str *why);
 

@@ -10,9 +10,10 @@
  *   recorded as broken and answers AUTH_TRY_LATER;
  * - a line that does not tell whose it is may be anybody's: while there is one, names that are in no file answer
  *   AUTH_TRY_LATER, and records of the old image stay;
- * - a file that does not end in a newline is half written, one with NUL bytes is what a power cut leaves, and an empty one
- *   either: the build is refused as a whole;
- * - so it is if a file has lost more than SHRINK percent of its accounts, or all of them, or the whole as much of its passwords;
+ * - a file that does not end in a newline is half written, one with NUL bytes is what a power cut leaves, and an
+ *   empty one either: the build is refused as a whole;
+ * - so it is if a file has lost more than SHRINK percent of its accounts, or all of them, or the whole as much of
+ *   its passwords;
  * - of several lines with one name the first counts.
  * Each such event is a line of the report with file, line, and what to do.
  *
@@ -74,7 +75,8 @@ struct userdb_report {
 	uint64_t lost;       /* accounts of the old image that are in no file any more */
 	uint64_t bytes;      /* of the new image */
 	uint32_t files;
-	struct str text;     /* lines for the log, at most USERDB_REPORT_TEXT_MAX bytes; cut with a count of the rest */
+	/* Lines for the log, at most USERDB_REPORT_TEXT_MAX bytes; cut with a count of the rest. */
+	struct str text;
 };
 
 enum { USERDB_REPORT_TEXT_MAX = 16 * 1024 };
@@ -94,9 +96,9 @@ void userdb_report_log(const struct userdb_report *rep, const char *path);
 enum userdb_status userdb_build(const char *path, const struct userdb *old, unsigned shrink_percent,
     struct userdb_report *rep, int *fd_out);
 
-/* For `waypost check`: reads PATH as a node that starts now would, and appends what is wrong with it to OUT, in lines. False:
- * a node would not take it. An empty one is a warning only, as one that is not there: not everything is installed yet.
- * FN is called with ARG for every account that a node would have. */
+/* For `waypost check`: reads PATH as a node that starts now would, and appends what is wrong with it to OUT, in
+ * lines. False: a node would not take it. An empty one is a warning only, as one that is not there: not everything
+ * is installed yet. FN is called with ARG for every account that a node would have. */
 bool userdb_check(const char *path, struct str *out, auth_account_fn *fn, void *arg);
 
 /* --- noticing changes --- */
@@ -112,10 +114,10 @@ struct userdb_watch {
 
 void userdb_watch_init(struct userdb_watch *w);
 /* Looks at PATH at time NOW (seconds, any clock that does not jump): call about once a second.
- * 1: read it now: once the path looks different from what was taken and either another file was renamed into place, or
- * nothing has changed for a second; a path that went away or came back counts as a change. At first: at once, unless it was
- * written to within the last second; then once it is at rest, or after five seconds. 0: nothing to do. It counts as taken
- * then, whatever comes of it. */
+ * 1: read it now: once the path looks different from what was taken and either another file was renamed into place,
+ * or nothing has changed for a second; a path that went away or came back counts as a change. At first: at once,
+ * unless it was written to within the last second; then once it is at rest, or after five seconds. 0: nothing to do.
+ * It counts as taken then, whatever comes of it. */
 int userdb_watch_poll(struct userdb_watch *w, const char *path, double now);
 /* It has not been loaded yet. */
 bool userdb_watch_waits(const struct userdb_watch *w);

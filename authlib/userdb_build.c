@@ -52,8 +52,8 @@ static void tell(struct builder *b, const char *fmt, ...)
 	str_addc(text, '\n');
 }
 
-/* For the log. What follows a sign of fields, hashes or passwd files is no name, but may be a password's hash: in a line that
- * was broken it stands in front. */
+/* For the log. What follows a sign of fields, hashes or passwd files is no name, but may be a password's hash: in a
+ * line that was broken it stands in front. */
 static const char *clean_name(char dst[128], struct userdb_text name)
 {
 	char raw[128];
@@ -71,9 +71,7 @@ static void tell_bad_line(struct builder *b, struct userdb_text name, const char
 	char clean[128];
 
 	if (name.len == 0)
-		tell(b, "%s:%u: %s; the account name of this line is unknown, so logins of unknown names fail "
-			"temporarily: repair or "
-		    "remove it", b->path, b->line, why);
+		tell(b, "%s:%u: %s; the account name of this line is unknown, so logins of unknown names fail temporarily: repair or remove it", b->path, b->line, why);
 	else
 		tell(b, "%s:%u: account %s: %s; %s: repair the line", b->path, b->line, clean_name(clean, name), why,
 		    consequence);
@@ -163,8 +161,7 @@ static void take_line(struct builder *b, const char *line, size_t len)
 static void tell_permissions(struct builder *b, const struct stat *st)
 {
 	if ((st->st_mode & S_IROTH) != 0)
-		tell(b, "%s is readable by everyone, including password hashes: run chmod o= (expected: "
-			"root:waypostauth 0640)",
+		tell(b, "%s is readable by everyone, including password hashes: run chmod o= (expected: root:waypostauth 0640)",
 		    b->path);
 	if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
 		tell(b, "%s is writable by others than its owner, who could log in as anyone: run chmod go-w", b->path);
@@ -207,8 +204,7 @@ static void tell_damaged(struct builder *b, uint32_t line, const char *what)
 
 	if (line != 0)
 		snprintf(at, sizeof(at), ":%u", line);
-	tell(b, "%s%s: %s: the file is refused, because missing accounts would get a wrong-password error; write it "
-		"under another name and rename it into place", b->path, at, what);
+	tell(b, "%s%s: %s: the file is refused, because missing accounts would get a wrong-password error; write it under another name and rename it into place", b->path, at, what);
 }
 
 struct reader {
@@ -259,8 +255,7 @@ static bool read_lines(struct builder *b, int fd)
 	else if (n == 0 && !any)
 		tell_damaged(b, 0, "it is empty");
 	else if (n == 0 && !r.ended)
-		tell_damaged(b, b->line + !r.skipping, "the last line has no newline and may be truncated (if it is "
-			"complete, add the newline)");
+		tell_damaged(b, b->line + !r.skipping, "the last line has no newline and may be truncated (if it is complete, add the newline)");
 	b->empty = b->empty || (n == 0 && !any);
 	b->damaged = b->damaged || nul || (n == 0 && any && !r.ended);
 	mem_wipe(r.buf, LINE_MAX_LEN + READ_CHUNK);
@@ -329,9 +324,7 @@ static bool shrunk(struct builder *b, const char *path, const char *what, struct
 {
 	if (percent >= 100 || l.had < least || l.lost * 100 <= percent * l.had)
 		return false;
-	tell(b, "%s: %llu of %llu %s are gone, more than USERDB_SHRINK = %u %%: the file is refused and the "
-		"previous state stays in use; repair the file, or if this is intended set USERDB_SHRINK = 100 and "
-	    "reload", path, (unsigned long long)l.lost, (unsigned long long)l.had, what, percent);
+	tell(b, "%s: %llu of %llu %s are gone, more than USERDB_SHRINK = %u %%: the file is refused and the previous state stays in use; repair the file, or if this is intended set USERDB_SHRINK = 100 and reload", path, (unsigned long long)l.lost, (unsigned long long)l.had, what, percent);
 	return true;
 }
 
@@ -379,8 +372,7 @@ static enum userdb_status read_all(struct builder *b, const char *path, unsigned
 	before = userdb_stamp(path);
 	readable = userdb_each_file(path, read_file, b);
 	if (!readable)
-		tell(b, "cannot read %s: %s; check USERDB; AUTH_USER must be able to read the file "
-		    "(root:waypostauth 0640)", path, strerror(errno));
+		tell(b, "cannot read %s: %s; check USERDB; AUTH_USER must be able to read the file (root:waypostauth 0640)", path, strerror(errno));
 	after = userdb_stamp(path);
 	b->path = path;
 	if (before != after)

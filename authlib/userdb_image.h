@@ -1,8 +1,9 @@
 /* Inside of the userdb: one account as text fields, the image's layout, and the line parser. For authlib/userdb*.c
  * and their tests only.
  *
- * The format is our own for three reasons: it lives in a memory file without a name, every read of it is checked (its writer
- * is another process), and it knows accounts whose lines cannot be used now. None of cdb, GDBM and LMDB has one of these.
+ * The format is our own for three reasons: it lives in a memory file without a name, every read of it is checked
+ * (its writer is another process), and it knows accounts whose lines cannot be used now. None of cdb, GDBM and LMDB
+ * has one of these.
  *
  *   header | records and pooled strings ... | sources | slots
  *

@@ -113,8 +113,7 @@ static const char *check(const char *password)
 		return "the password is empty";
 	if (strlen(password) >= CRYPT_MAX_PASSPHRASE_SIZE)
 		return "the password is longer than 511 bytes";
-	return text_is_plain(password) ? NULL : "the password contains control characters, which mail programs cannot "
-		"send";
+	return text_is_plain(password) ? NULL : "the password contains control characters, which mail programs cannot send";
 }
 
 static bool make(struct str *out, const struct option *o, const char *password)

@@ -423,7 +423,8 @@ static bool send_body(struct client *c)
 	return true;
 }
 
-/* Sends all there is for the client. False if the socket is full: then that is waited for, and no command is looked at. */
+/* Sends all there is for the client. False if the socket is full: then that is waited for, and no command is looked
+ * at. */
 static bool send_all(struct client *c)
 {
 	if (flush(c) && (c->body == 0 || (send_body(c) && (c->closing || flush(c)))))

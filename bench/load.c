@@ -6,8 +6,9 @@
  *               bulk    logged in once, body after body of size=BYTES
  *               idle    logged in once, then nothing
  *     PROTOCOL  imap, pop3
- *     clients=N at a time (1); seconds=S (1); warm=S of the same before (0.3); size=BYTES (1048576); users=N accounts (10,000);
- *     stride=N from one account to the next (1); *     opening=N clients that stay log in at a time (32)
+ *     clients=N at a time (1); seconds=S (1); warm=S of the same before (0.3); size=BYTES (1048576);
+ *     users=N accounts (10,000); stride=N from one account to the next (1);
+ *     opening=N clients that stay log in at a time (32)
  * It says "ready" when all clients are logged in and warm, waits for a line on stdin, measures, prints one line of
  * JSON, waits for another line (with idle: until then nothing is done), and ends. Every byte that comes is checked:
  * the first wrong one ends the run with a message and status 1. */
@@ -28,9 +29,11 @@ enum mode { MODE_LOGIN, MODE_LOCAL, MODE_PING, MODE_BULK, MODE_IDLE };
 static const char *const mode_names[] = { "login", "local", "ping", "bulk", "idle" };
 
 /* What a client waits for. */
+/* clang-format off */
 #define STEPS(X) \
 	X(GREETING, "greeting") X(USER, "USER") X(PASSWORD, "login") X(SELECT, "SELECT") X(NOOP, "NOOP") X(BODY, "body") \
 	X(TAIL, "end of body") X(IDLE, "nothing") X(LOGOUT, "logout") X(END, "end")
+/* clang-format on */
 enum step {
 #define X(name, text) STEP_##name,
 	STEPS(X)
@@ -62,7 +65,7 @@ static struct {
 	struct net_addr to;
 	uint64_t clients, opening, size, users, stride;
 	double seconds, warm;
-} set = { .clients = 1, .opening = 32, .size = 1 << 20, .users = WIRE_ACCOUNTS, .stride = 1, .seconds = 1, .warm = 0.3 };
+} set = { .clients = 1, .opening = 32, .size = 1 << 20, .users = WIRE_ACCOUNTS, .stride = 1, .seconds = 1, .warm = 0.3, };
 
 static int ep;
 static struct client *clients;
@@ -103,8 +106,7 @@ static void report(double seconds)
 		p50 = (double)times[times_len / 2];
 		p99 = (double)times[MIN(times_len - 1, times_len * 99 / 100)];
 	}
-	printf("{\"mode\": \"%s\", \"protocol\": \"%s\", \"clients\": %llu, \"ops\": %llu, \"bytes\": %llu, \"seconds\": %.6f, "
-	    "\"p50_us\": %.1f, \"p99_us\": %.1f}\n", mode_names[set.mode], set.pop3 ? "pop3" : "imap",
+	printf("{\"mode\": \"%s\", \"protocol\": \"%s\", \"clients\": %llu, \"ops\": %llu, \"bytes\": %llu, \"seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n", mode_names[set.mode], set.pop3 ? "pop3" : "imap",
 	    (unsigned long long)set.clients, (unsigned long long)ops, (unsigned long long)bytes, seconds, p50 * 1e6, p99 * 1e6);
 	fflush(stdout);
 }

@@ -1,13 +1,13 @@
-/* What the load generator and the fake back end agree on: accounts, the bytes of a body, small socket helpers.
- * Both programs end with a message at the first thing that is not as agreed: a figure of a broken run is worth nothing. */
+/* What the load generator and the fake back end agree on: accounts, the bytes of a body, small socket helpers. Both
+ * programs end with a message at the first thing that is not as agreed: a figure of a broken run is worth nothing. */
 #ifndef BENCH_WIRE_H
 #define BENCH_WIRE_H
 
 #include "lib/net.h"
 #include "lib/str.h"
 
-/* Account N is WIRE_USER, its password WIRE_PASSWORD, for 0 <= N < WIRE_ACCOUNTS_MAX; the first WIRE_ACCOUNTS are used where
- * nothing else is said. */
+/* Account N is WIRE_USER, its password WIRE_PASSWORD, for 0 <= N < WIRE_ACCOUNTS_MAX; the first WIRE_ACCOUNTS are
+ * used where nothing else is said. */
 #define WIRE_USER "user%05u@example.com"
 #define WIRE_PASSWORD "pass-%05u-word"
 enum { WIRE_ACCOUNTS = 10000, WIRE_ACCOUNTS_MAX = 250000 };
@@ -16,7 +16,8 @@ enum { WIRE_CHUNK = 64 * 1024 }; /* the most bytes at a time of a body */
 
 /* Call once before the two below. */
 void wire_init(void);
-/* The bytes of a body from offset OFF on; at least WIRE_CHUNK of them may be read. Text lines, none begins with a dot. */
+/* The bytes of a body from offset OFF on; at least WIRE_CHUNK of them may be read. Text lines, none begins with a
+ * dot. */
 const char *wire_body(uint64_t off);
 /* NAME and PASSWORD belong to one account. */
 bool wire_account_ok(const char *name, size_t name_len, const char *password, size_t password_len);

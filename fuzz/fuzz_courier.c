@@ -1,6 +1,6 @@
-/* Answers of Courier's authdaemond and of authpipe's programs: input is an answer, which is also read as a list. A record
- * that is taken has no ids of root, an absolute home and no control characters; an answer that is whole stays what it is
- * whatever follows. */
+/* Answers of Courier's authdaemond and of authpipe's programs: input is an answer, which is also read as a list. A
+ * record that is taken has no ids of root, an absolute home and no control characters; an answer that is whole stays
+ * what it is whatever follows. */
 #include <stdlib.h>
 #include <string.h>
 

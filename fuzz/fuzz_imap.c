@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static unsigned runs;
 	struct session_counters counters = { 0 };
-	struct session_start start = { .user = "u", .options = "", .session_id = "s", .context = "", .counters = &counters };
+	struct session_start start = { .user = "u", .options = "", .session_id = "s", .context = "", .counters = &counters, };
 	pthread_t reader;
 	int sock[2];
 

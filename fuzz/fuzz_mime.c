@@ -77,7 +77,8 @@ static void check_search(struct mime_msg *m, const char *text, size_t len)
 
 	for (size_t i = 0; i < 6; i++)
 		add_text(&all, i, text, len);
-	for (size_t i = 0; i < 6; i++) { /* together and alone they are found alike, in whatever order they are asked for */
+	/* Together and alone they are found alike, in whatever order they are asked for. */
+	for (size_t i = 0; i < 6; i++) {
 		struct imap_texts one = { 0 };
 
 		m->charsets.n = 0;
@@ -94,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const specs[] = {
 		"]", "HEADER]", "TEXT]", "1]", "1.MIME]", "1.HEADER]", "1.1]", "2.1.TEXT]", "HEADER.FIELDS (To Subject Date)]",
-		"1.HEADER.FIELDS.NOT (To)]",
+		"1.HEADER.FIELDS.NOT (To)]"
 	};
 	struct str out = STR_INIT;
 	struct mime_msg m;

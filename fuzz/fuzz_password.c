@@ -1,5 +1,5 @@
-/* Hashes as a directory may hold them. What is slow by intent is computed only where it costs little; crypt(3), which is not
- * ours, never. */
+/* Hashes as a directory may hold them. What is slow by intent is computed only where it costs little; crypt(3),
+ * which is not ours, never. */
 #include <stdlib.h>
 #include <string.h>
 

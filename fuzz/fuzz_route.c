@@ -1,4 +1,5 @@
-/* An account's mailhost, as a directory may hold it: what is accepted has a host and a port each, the same whatever was asked first. */
+/* An account's mailhost, as a directory may hold it: what is accepted has a host and a port each, the same whatever
+ * was asked first. */
 #include <string.h>
 
 #include "lib/mem.h"
@@ -10,7 +11,7 @@ static const struct route_protocol ports[] = { { "imap", 143, 2, { 143, 993 } },
 
 static bool decide(const char *mailhost, unsigned protocol, struct route *r)
 {
-	struct route_rules rules = { .protocols = ports, .nprotocols = 2, .protocol = protocol, .proxy_on = true, .self = { "self.example.com", "self" } };
+	struct route_rules rules = { .protocols = ports, .nprotocols = 2, .protocol = protocol, .proxy_on = true, .self = { "self.example.com", "self" }, };
 	bool good = route_decide(r, mailhost, &rules);
 
 	if (r->why == NULL || r->n > ROUTE_HOSTS_MAX)

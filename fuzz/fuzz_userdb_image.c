@@ -1,4 +1,5 @@
-/* An image that authd is given: a good one in which the input overwrites bytes ({2 bytes of place, 1 byte of value}...). */
+/* An image that authd is given: a good one in which the input overwrites bytes ({2 bytes of place, 1 byte of
+ * value}...). */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>

@@ -10,12 +10,15 @@ enum {
 	CMD_WRITE = 2,     /* and not by EXAMINE */
 	CMD_UID = 4,       /* there is a UID form */
 	CMD_PLAIN = 8,     /* there is a form without UID */
-	CMD_NUMBERS = 16,  /* no EXPUNGE may be sent while it is answered, unless in its UID form (RFC 3501 7.4.1) */
+	/* No EXPUNGE may be sent while it is answered, unless in its UID form (RFC 3501 7.4.1). */
+	CMD_NUMBERS = 16,
 	CMD_NO_SYNC = 32,  /* changes of the mailbox are not reported behind it */
 	CMD_NO_ARGS = 64,  /* nothing may follow the name */
-	CMD_MESSAGE = 128  /* a literal behind its first argument is a message: the handler reads it, it may be of any size */
+	/* A literal behind its first argument is a message: the handler reads it, it may be of any size. */
+	CMD_MESSAGE = 128
 };
 
+/* clang-format off */
 #define IMAP_COMMANDS(X) \
 	X(CAPABILITY, capability, CMD_PLAIN | CMD_NO_ARGS) \
 	X(NOOP, noop, CMD_PLAIN | CMD_NO_ARGS) \
@@ -47,6 +50,7 @@ enum {
 	X(STORE, store, CMD_PLAIN | CMD_UID | CMD_SELECTED | CMD_WRITE | CMD_NUMBERS) \
 	X(COPY, copy, CMD_PLAIN | CMD_UID | CMD_SELECTED) \
 	X(MOVE, move, CMD_PLAIN | CMD_UID | CMD_SELECTED | CMD_WRITE)
+/* clang-format on */
 
 #define X(name, fn, flags) enum imap_status imap_cmd_##fn(struct imap_session *s, struct imap_lex *args);
 IMAP_COMMANDS(X)

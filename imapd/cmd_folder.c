@@ -66,8 +66,8 @@ static bool is_at_or_below(const char *folder, const char *name)
 	return strncmp(folder, name, len) == 0 && (folder[len] == '\0' || folder[len] == IMAP_SEPARATOR);
 }
 
-/* The selected folder, whose name began with LEN bytes that are TO now, stays selected. Of its UIDVALIDITY the client hears if
- * it is another one: the new name had been used before. */
+/* The selected folder, whose name began with LEN bytes that are TO now, stays selected. Of its UIDVALIDITY the
+ * client hears if it is another one: the new name had been used before. */
 static void keep_selected(struct imap_session *s, size_t len, const char *to)
 {
 	struct str name = STR_INIT;

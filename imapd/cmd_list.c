@@ -111,8 +111,8 @@ enum imap_status imap_cmd_list(struct imap_session *s, struct imap_lex *args)
 	return status;
 }
 
-/* A subscribed name does not match, but its parent WIRE does, which is shown as \Noselect unless it is subscribed too (RFC 3501
- * section 6.3.9, for "%"). Each parent once: SAID is the one shown last, and names come sorted. */
+/* A subscribed name does not match, but its parent WIRE does, which is shown as \Noselect unless it is subscribed
+ * too (RFC 3501 section 6.3.9, for "%"). Each parent once: SAID is the one shown last, and names come sorted. */
 static void put_parent(struct imap_session *s, const struct md_names *names, const struct str *wire, struct str *said)
 {
 	struct str folder = STR_INIT;

@@ -1,4 +1,5 @@
-/* Commands that have to do with no mailbox: CAPABILITY, NOOP, LOGOUT, ID, ENABLE, NAMESPACE; and those that come too late. */
+/* Commands that have to do with no mailbox: CAPABILITY, NOOP, LOGOUT, ID, ENABLE, NAMESPACE; and those that come too
+ * late. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -43,8 +44,8 @@ enum imap_status imap_cmd_again(struct imap_session *s, struct imap_lex *args)
 	return imap_bad(s, "You are logged in already.");
 }
 
-/* What a session's first ID tells of the client's program, for the log: other keys may hold what is nobody's business ("command",
- * "arguments"), and no value may look like another field of the line. */
+/* What a session's first ID tells of the client's program, for the log: other keys may hold what is nobody's
+ * business ("command", "arguments"), and no value may look like another field of the line. */
 static void add_id_pair(void *arg, const char *key, const char *value, size_t len UNUSED)
 {
 	static const char *const keys[] = { "name", "version", "os", "os-version", "vendor" };

@@ -169,7 +169,7 @@ enum { ENV_DATE, ENV_SUBJECT, ENV_FROM, ENV_SENDER, ENV_REPLY_TO, ENV_IN_REPLY_T
 static void find_fields(struct mime_text fields[ENV_COUNT], const char *text, size_t len)
 {
 	static const char *const names[ENV_COUNT] = {
-		"Date", "Subject", "From", "Sender", "Reply-To", "In-Reply-To", "Message-ID",
+		"Date", "Subject", "From", "Sender", "Reply-To", "In-Reply-To", "Message-ID"
 	};
 	struct mime_hdr_iter it;
 	struct mime_hdr h;

@@ -1,6 +1,6 @@
-/* ENVELOPE, BODY and BODYSTRUCTURE (RFC 3501 section 7.4.2): a parsed message as IMAP data. Output is bounded: at most
- * some four times the size of the header fields it is made of, and a constant (a megabyte or two for 20,000 addresses and
- * MIME_PARTS_MAX parts); addresses, parameters and languages beyond a limit are left out. */
+/* ENVELOPE, BODY and BODYSTRUCTURE (RFC 3501 section 7.4.2): a parsed message as IMAP data. Output is bounded: at
+ * most some four times the size of the header fields it is made of, and a constant (a megabyte or two for 20,000
+ * addresses and MIME_PARTS_MAX parts); addresses, parameters and languages beyond a limit are left out. */
 #ifndef IMAPD_IMAP_BODY_H
 #define IMAPD_IMAP_BODY_H
 

@@ -18,7 +18,8 @@ static const struct imap_command *find(const struct str *name)
 	return NULL;
 }
 
-/* Whatever stands behind the first argument: the literal at the end is the message, or an error that is found out later. */
+/* Whatever stands behind the first argument: the literal at the end is the message, or an error that is found out
+ * later. */
 bool imap_takes_message(const char *line, size_t len)
 {
 	const struct imap_command *row = NULL;

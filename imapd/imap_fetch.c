@@ -16,8 +16,13 @@ static const struct { const char *name; unsigned bits; } macros[] = {
 	{ "FAST", FETCH_FLAGS | FETCH_INTERNALDATE | FETCH_SIZE },
 	{ "FULL", FETCH_FLAGS | FETCH_INTERNALDATE | FETCH_SIZE | FETCH_ENVELOPE | FETCH_BODY },
 }, items[] = {
-	{ "UID", FETCH_UID }, { "FLAGS", FETCH_FLAGS }, { "INTERNALDATE", FETCH_INTERNALDATE }, { "RFC822.SIZE", FETCH_SIZE },
-	{ "ENVELOPE", FETCH_ENVELOPE }, { "BODY", FETCH_BODY }, { "BODYSTRUCTURE", FETCH_BODYSTRUCTURE },
+	{ "UID", FETCH_UID },
+	{ "FLAGS", FETCH_FLAGS },
+	{ "INTERNALDATE", FETCH_INTERNALDATE },
+	{ "RFC822.SIZE", FETCH_SIZE },
+	{ "ENVELOPE", FETCH_ENVELOPE },
+	{ "BODY", FETCH_BODY },
+	{ "BODYSTRUCTURE", FETCH_BODYSTRUCTURE },
 };
 
 static const struct { const char *name; enum imap_section_kind kind; bool peek; } old_sections[] = {

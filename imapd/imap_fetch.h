@@ -13,7 +13,7 @@ enum {
 	FETCH_SIZE = 8,
 	FETCH_ENVELOPE = 16,
 	FETCH_BODY = 32,
-	FETCH_BODYSTRUCTURE = 64
+	FETCH_BODYSTRUCTURE = 64,
 };
 
 /* Sections of one FETCH, and those of them with a list of header names: each of these reads the header again. */

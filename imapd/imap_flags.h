@@ -19,8 +19,8 @@ struct imap_flaglist {
 
 enum { IMAP_FLAGLIST_MAX = 1000 }; /* keywords of one command */
 
-/* Reads "(\Seen foo)"; without parentheses too if BARE ("\Seen foo"). \Recent is passed over, for clients send back what
- * they were told. NULL; or what is wrong, for a BAD. */
+/* Reads "(\Seen foo)"; without parentheses too if BARE ("\Seen foo"). \Recent is passed over, for clients send back
+ * what they were told. NULL; or what is wrong, for a BAD. */
 const char *imap_flaglist_read(struct imap_flaglist *f, struct imap_lex *l, bool bare);
 void imap_flaglist_fini(struct imap_flaglist *f);
 

@@ -11,7 +11,7 @@
 
 static const char *const reserved[] = {
 	"x-session-id", "x-session-ext-id", "x-originating-ip", "x-originating-port", "x-connected-ip", "x-connected-port",
-	"x-connected-name", "x-proxy-ttl", "x-client-transport", "x-multiplex",
+	"x-connected-name", "x-proxy-ttl", "x-client-transport", "x-multiplex"
 };
 
 static bool is_reserved(const char *key)

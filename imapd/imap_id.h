@@ -1,7 +1,7 @@
 /* The ID command (RFC 2971) as the carrier of a forwarded login's identity, with Dovecot's keys:
  *   x-session-id x-originating-ip x-originating-port x-proxy-ttl x-client-transport
- * and ours, x-waypost-auth "SECONDS:MAC", which signs them (node/forwarded.h, forwarded_sign()), or "none" to a node of ours where there
- * is no pool secret. */
+ * and ours, x-waypost-auth "SECONDS:MAC", which signs them (node/forwarded.h, forwarded_sign()), or "none" to a node
+ * of ours where there is no pool secret. */
 #ifndef IMAPD_IMAP_ID_H
 #define IMAPD_IMAP_ID_H
 

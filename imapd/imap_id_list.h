@@ -17,8 +17,8 @@ enum {
 /* Told of one pair; a value may hold any byte but NUL. ARG is the caller's. */
 typedef void imap_id_pair_fn(void *arg, const char *key, const char *value, size_t len);
 
-/* Reads " NIL" or a list of pairs, to the end of the command. FN is called for each pair whose value is not NIL, in their
- * order. False: it is no such list (FN may have been called for what came before the mistake). */
+/* Reads " NIL" or a list of pairs, to the end of the command. FN is called for each pair whose value is not NIL, in
+ * their order. False: it is no such list (FN may have been called for what came before the mistake). */
 bool imap_id_list(struct imap_lex *l, imap_id_pair_fn *fn, void *arg);
 
 #endif

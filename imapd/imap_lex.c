@@ -140,7 +140,9 @@ int imap_lex_peek(const struct imap_lex *l)
 static bool is_atom_char(int c)
 {
 	switch (c) {
+	/* clang-format off */
 	case '(': case ')': case '{': case '%': case '*': case '"': case '\\': case ']':
+	/* clang-format on */
 		return false;
 	default:
 		return c > 0x20 && c < 0x7f;

@@ -40,12 +40,14 @@ struct imap_frame {
 enum imap_frame_result {
 	IMAP_FRAME_MORE,    /* bytes are missing */
 	IMAP_FRAME_DONE,    /* DATA[0..pos) is one command, line end included */
-	IMAP_FRAME_LITERAL, /* DATA[0..pos) ends in the announcement of a literal. Go on: call again and the literal
-	                     * is passed over (after saying "+" if sync) */
+	/* DATA[0..pos) ends in the announcement of a literal. Go on: call again and the literal is passed over
+	 * (after saying "+" if sync). */
+	IMAP_FRAME_LITERAL,
 	IMAP_FRAME_LONG,    /* the lines are longer than limits->line: there is no going on */
-	IMAP_FRAME_BIG      /* as LITERAL, but with it the literals are larger than limits->literals: if sync, refuse it by
-	                     * the tagged answer (the command ends here: start a new frame behind pos);
-	                     * else the bytes come anyway, and nothing here passes over them */
+	/* As LITERAL, but with it the literals are larger than limits->literals: if sync, refuse it by the tagged
+	 * answer (the command ends here: start a new frame behind pos); else the bytes come anyway, and nothing here
+	 * passes over them. */
+	IMAP_FRAME_BIG
 };
 
 /* Looks at the LEN bytes at DATA, which begin with the command and are the same as in the last call with more
@@ -65,9 +67,9 @@ struct imap_skip {
 	char tail[IMAP_SKIP_TAIL];
 };
 
-/* Passes over the LEN bytes at DATA, which are new in each call, with literals that come unasked, to the end of the command
- * (a literal that the client waits with is such an end: it is not asked to send it). Returns how many of them belong to it;
- * *OVER: it ends there. */
+/* Passes over the LEN bytes at DATA, which are new in each call, with literals that come unasked, to the end of the
+ * command (a literal that the client waits with is such an end: it is not asked to send it). Returns how many of
+ * them belong to it; *OVER: it ends there. */
 size_t imap_skip_next(struct imap_skip *k, const char *data, size_t len, bool *over);
 
 /* --- Words --- */
@@ -95,7 +97,8 @@ int imap_lex_space(struct imap_lex *l);
 int imap_lex_end(struct imap_lex *l);
 /* atom: a word without specials; "]" ends it. */
 int imap_lex_atom(struct imap_lex *l, struct str *out);
-/* An atom of letters, digits, "-", "." and "_" of at most IMAP_NAME_MAX bytes, in capitals: command names, search keys. */
+/* An atom of letters, digits, "-", "." and "_" of at most IMAP_NAME_MAX bytes, in capitals: command names, search
+ * keys. */
 int imap_lex_name(struct imap_lex *l, struct str *out);
 /* string: "quoted" or {literal}. 8-bit characters are taken, NUL is not. */
 int imap_lex_string(struct imap_lex *l, struct str *out);

@@ -257,7 +257,8 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 	return commands[row].run(l, &c);
 }
 
-/* Bytes of the command that is refused; when its end was seen it is answered. What is too much to wait for ends the session. */
+/* Bytes of the command that is refused; when its end was seen it is answered. What is too much to wait for ends the
+ * session. */
 static enum login_event pass_over(struct login *l, const char *p, size_t len, size_t *used)
 {
 	struct imap_login *il = l->data;
@@ -275,8 +276,8 @@ static enum login_event pass_over(struct login *l, const char *p, size_t len, si
 	return LOGIN_EVENT_FATAL;
 }
 
-/* The command whose tag was taken is too long, or has a literal where none may stand: LINE, then what was looked at of it
- * begins P. Its bytes must not be taken for commands. */
+/* The command whose tag was taken is too long, or has a literal where none may stand: LINE, then what was looked at
+ * of it begins P. Its bytes must not be taken for commands. */
 static enum login_event refuse_command(struct login *l, const char *p, size_t len, size_t *used, const char *text, bool line)
 {
 	struct imap_login *il = l->data;

@@ -10,7 +10,8 @@ extern const struct login_dialect imap_login_dialect;
 
 enum {
 	IMAP_LOGIN_LINE_MAX = 8192,/* bytes of a line, and of all literals of a command, before login */
-	IMAP_LOGIN_SKIP_MAX = 1024 * 1024, /* bytes of a command that is not taken and passed over; beyond it the session ends */
+	/* Bytes of a command that is not taken and passed over; beyond it the session ends. */
+	IMAP_LOGIN_SKIP_MAX = 1024 * 1024,
 	IMAP_ID_TEXT_MAX = 2048    /* bytes of the client's own ID that are repeated at a peer */
 };
 
@@ -20,7 +21,8 @@ struct imap_login {
 	bool in_sasl;
 	struct sasl sasl;
 	struct imap_frame frame;   /* how far the unfinished command was looked at */
-	const char *refused;       /* the rest of a command is passed over, then this is the text of its BAD; NULL: none is */
+	/* The rest of a command is passed over, then this is the text of its BAD; NULL: none is. */
+	const char *refused;
 	struct imap_skip skip;
 	bool id_seen;
 	unsigned id_pairs;

@@ -1,4 +1,5 @@
-/* Mailbox names: on the wire (modified UTF-7, the namespace prefix, separator ".") and in the Maildir (UTF-8, "" is INBOX). */
+/* Mailbox names: on the wire (modified UTF-7, the namespace prefix, separator ".") and in the Maildir (UTF-8, "" is
+ * INBOX). */
 #ifndef IMAPD_IMAP_NAMES_H
 #define IMAPD_IMAP_NAMES_H
 
@@ -18,8 +19,9 @@ enum imap_name imap_name_in(const struct settings *set, const struct str *wire, 
 void imap_name_out(const struct settings *set, const char *folder, struct str *out);
 /* Appends the wire name TEXT as a quoted string. */
 void imap_name_quote(struct str *out, const char *text);
-/* Reads " mailbox" from L into FOLDER. IMAP_OK; else the tagged reply is set: BAD for syntax, NO for a name that no folder
- * can have, with code MISSING ("CANNOT" where the name is to be made: the text then tells what names look like). */
+/* Reads " mailbox" from L into FOLDER. IMAP_OK; else the tagged reply is set: BAD for syntax, NO for a name that no
+ * folder can have, with code MISSING ("CANNOT" where the name is to be made: the text then tells what names look
+ * like). */
 enum imap_status imap_take_folder(struct imap_session *s, struct imap_lex *l, struct str *folder, const char *missing);
 /* The same where nothing may follow the name. */
 enum imap_status imap_take_last_folder(struct imap_session *s, struct imap_lex *l, struct str *folder, const char *missing);

@@ -27,7 +27,7 @@ enum state {
 /* CAP_NODE: what each of our nodes can do, whatever its IMAP_CAPABILITY announces. */
 enum {
 	CAP_SEEN = 1, CAP_ID = 2, CAP_SASL_IR = 4, CAP_AUTH_PLAIN = 8, CAP_LITERAL = 16, CAP_LOGINDISABLED = 32, CAP_TOKEN = 64,
-	CAP_NODE = CAP_ID | CAP_SASL_IR | CAP_LITERAL
+	CAP_NODE = CAP_ID | CAP_SASL_IR | CAP_LITERAL,
 };
 
 void imap_add_quoted(struct str *out, const char *p, size_t len)
@@ -60,10 +60,12 @@ static size_t take_word(const char **p, const char **word)
 
 static unsigned read_caps(const char *list)
 {
+/* clang-format off */
 #define CAP(name, bit) { name, sizeof(name) - 1, bit }
+/* clang-format on */
 	static const struct { const char *name; size_t len; unsigned bit; } known[] = {
 		CAP("ID", CAP_ID), CAP("SASL-IR", CAP_SASL_IR), CAP("AUTH=PLAIN", CAP_AUTH_PLAIN), CAP("LITERAL+", CAP_LITERAL),
-		CAP("LITERAL-", CAP_LITERAL), CAP("LOGINDISABLED", CAP_LOGINDISABLED), CAP("AUTH=X-WAYPOST-TOKEN", CAP_TOKEN),
+		CAP("LITERAL-", CAP_LITERAL), CAP("LOGINDISABLED", CAP_LOGINDISABLED), CAP("AUTH=X-WAYPOST-TOKEN", CAP_TOKEN)
 	};
 #undef CAP
 	unsigned caps = CAP_SEEN;
@@ -197,8 +199,7 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	l->peer.mark = node_mark_read(line, l->set->node_id);
 	len = take_word(&line, &word);
 	if (text_is_word(word, len, "+OK") || text_is_word(word, len, "-ERR"))
-		return nonsense(l, "it sent a POP3 greeting. Set the port of IMAP in mailhost: "
-			"HOST:imap=PORT:pop3=PORT");
+		return nonsense(l, "it sent a POP3 greeting. Set the port of IMAP in mailhost: HOST:imap=PORT:pop3=PORT");
 	if (!text_is_word(word, len, "*"))
 		return nonsense(l, "no IMAP greeting");
 	len = take_word(&line, &word);

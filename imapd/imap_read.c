@@ -75,8 +75,8 @@ static bool refuse_long(struct imap_session *s, size_t start, int64_t deadline)
 	return false;
 }
 
-/* A literal beyond the limit. If the client waits for our word it is simply not asked to go on; if not, its bytes are on their
- * way. */
+/* A literal beyond the limit. If the client waits for our word it is simply not asked to go on; if not, its bytes
+ * are on their way. */
 static bool refuse_literal(struct imap_session *s, const struct imap_frame *f, int64_t deadline)
 {
 	struct imap_skip k = { .literal = f->literal };

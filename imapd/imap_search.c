@@ -30,7 +30,7 @@ enum kind {
 	K_SENTSINCE,
 	K_HEADER,
 	K_BODY,
-	K_TEXT
+	K_TEXT,
 };
 
 /* What stands behind a key's name. */
@@ -134,7 +134,8 @@ static enum imap_text_where where_of(enum kind kind)
 	return kind == K_HEADER ? IMAP_TEXT_HEADER : kind == K_BODY ? IMAP_TEXT_BODY : IMAP_TEXT_ANY;
 }
 
-/* TEXT in the client's charset, to be looked for. Without a charset 8-bit text is taken as UTF-8, which clients mean. */
+/* TEXT in the client's charset, to be looked for. Without a charset 8-bit text is taken as UTF-8, which clients
+ * mean. */
 static bool add_text(struct reader *r, struct key *k, const char *header, const struct str *text)
 {
 	struct str utf8 = STR_INIT;

@@ -11,8 +11,9 @@ enum {
 
 struct imap_search; /* a tree of keys, owned */
 
-/* Reads " [CHARSET name] key key ..." to the end of the command; the mailbox must be selected. The tree, or NULL: then the tagged
- * reply is set and *STATUS tells its kind (BAD, NO [BADCHARSET] or NO [LIMIT]). Free with imap_search_free(). */
+/* Reads " [CHARSET name] key key ..." to the end of the command; the mailbox must be selected. The tree, or NULL:
+ * then the tagged reply is set and *STATUS tells its kind (BAD, NO [BADCHARSET] or NO [LIMIT]). Free with
+ * imap_search_free(). */
 struct imap_search *imap_search_read(struct imap_session *s, struct imap_lex *l, enum imap_status *status);
 void imap_search_free(struct imap_search **search);
 /* Message I (an index) fits. One that cannot be read does not; *FAILED is then set to why. What is read is counted in

@@ -90,9 +90,7 @@ enum imap_status imap_stopped(struct imap_session *s, const char *what)
 		return IMAP_GONE;
 	}
 	if (!s->work_said)
-		log_as("imapd", LOG_LEVEL_WARN, "%s was stopped after %lld s of CPU, %s, session=%s: more than the "
-			"data it read justifies; unless this account is attacking the node, please report it with the "
-			"command and the folder's mail", what,
+		log_as("imapd", LOG_LEVEL_WARN, "%s was stopped after %lld s of CPU, %s, session=%s: more than the data it read justifies; unless this account is attacking the node, please report it with the command and the folder's mail", what,
 		    (long long)work_cpu(&s->work) / 1000, session_log_who(s->start, who, sizeof(who)), s->start->session_id);
 	s->work_said = true;
 	return imap_no(s, "[LIMIT] %s was stopped: it took too much time. Ask for fewer messages, or for less, at once.", what);

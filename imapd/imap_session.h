@@ -4,7 +4,8 @@
  *
  * The life of a command: imap_read.c collects its lines and literals, imap_cmd.c finds its row in the table, tests
  * what the row asks for, and calls the handler; the handler reads its arguments, does the work, puts untagged replies
- * and returns what the tagged one shall be; imap_sync.c tells what changed in the mailbox; the tagged reply goes out. */
+ * and returns what the tagged one shall be; imap_sync.c tells what changed in the mailbox; the tagged reply goes
+ * out. */
 #ifndef IMAPD_IMAP_SESSION_H
 #define IMAPD_IMAP_SESSION_H
 

@@ -1,7 +1,7 @@
 /* SEARCH in a message's text (RFC 3501 section 6.4.4): substrings, ignoring case, in decoded UTF-8.
  *
- * All texts of a command are looked for together: a message's header and its body are read, decoded and folded at most once for
- * all of them, and only when the first one is asked for. */
+ * All texts of a command are looked for together: a message's header and its body are read, decoded and folded at
+ * most once for all of them, and only when the first one is asked for. */
 #ifndef IMAPD_IMAP_TEXT_H
 #define IMAPD_IMAP_TEXT_H
 
@@ -13,9 +13,11 @@ enum { IMAP_TEXTS_MAX = 200 }; /* texts in one command: each costs a search thro
 
 /* Where a text is looked for. */
 enum imap_text_where {
-	IMAP_TEXT_HEADER, /* HEADER name (BCC, CC, FROM, SUBJECT, TO are the same with a fixed name): in a field of that name,
-			   * decoded. An empty text asks only for the field. */
-	IMAP_TEXT_BODY,   /* BODY: in text parts, decoded and converted, and the headers of inner parts and messages */
+	/* HEADER name (BCC, CC, FROM, SUBJECT, TO are the same with a fixed name): in a field of that name, decoded.
+	 * An empty text asks only for the field. */
+	IMAP_TEXT_HEADER,
+	/* BODY: in text parts, decoded and converted, and the headers of inner parts and messages. */
+	IMAP_TEXT_BODY,
 	IMAP_TEXT_ANY     /* TEXT: in the header or the body */
 };
 
@@ -45,8 +47,8 @@ int imap_texts_add(struct imap_texts *t, enum imap_text_where where, const char 
 void imap_texts_fini(struct imap_texts *t);
 /* The next message is another one. */
 void imap_texts_begin(struct imap_texts *t);
-/* Text I is in message M, which is the same until imap_texts_begin(). WORK (may be NULL) counts the bytes that are read;
- * once it says stop, the answer means nothing. */
+/* Text I is in message M, which is the same until imap_texts_begin(). WORK (may be NULL) counts the bytes that are
+ * read; once it says stop, the answer means nothing. */
 bool imap_texts_find(struct imap_texts *t, struct mime_msg *m, size_t i, struct work *work);
 
 /* SENTBEFORE, SENTON, SENTSINCE compare this: the Date field's day as days since 1970-01-01, time and zone ignored.

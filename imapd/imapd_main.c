@@ -1,5 +1,5 @@
-/* libexec/waypost/imapd: prints its version, or serves one Maildir on standard input and output. The node itself does not run
- * it: spawn forks with the session server linked in. For tests, fuzzing and looking at things by hand. */
+/* libexec/waypost/imapd: prints its version, or serves one Maildir on standard input and output. The node itself
+ * does not run it: spawn forks with the session server linked in. For tests, fuzzing and looking at things by hand. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ static void serve(const char *maildir, const char *user, const char *tag, struct
 	static struct session_counters counters;
 	char *path = absolute(maildir);
 	struct session_start start = { .user = user, .home = path, .maildir = path, .options = "", .session_id = "direct",
-		.context = tag, .leftover = "", .began = clock_seconds(), .counters = &counters, .set = set };
+		.context = tag, .leftover = "", .began = clock_seconds(), .counters = &counters, .set = set, };
 
 	imapd_serve(STDIN_FILENO, STDOUT_FILENO, &start);
 	mem_free(&path);

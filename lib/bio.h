@@ -37,7 +37,8 @@ struct bio {
 	const sigset_t *wait_mask;           /* signal mask during waits (as ppoll), may be NULL */
 	int send_timeout;                    /* ms that the client may take nothing at all */
 	uint64_t *rcvd, *sent;               /* counters that grow with what passed; may be NULL */
-	struct bio_figures *shown;           /* a copy of both (then not NULL), written and never read; may be NULL */
+	/* A copy of both (then not NULL), written and never read; may be NULL. */
+	struct bio_figures *shown;
 	bool out_failed;
 	/* private */
 	char *in_buf, *out_buf;
@@ -66,8 +67,8 @@ int bio_skip_line(struct bio *b, size_t max, int timeout);
 /* Some of the input: between 1 and MAX bytes, valid until the next read. TIMEOUT as above. For literals.
  * BIO_OK, _EOF, _ERROR, _TIMEOUT, _STOP (only if nothing is there). */
 int bio_some(struct bio *b, size_t max, int timeout, char **p_out, size_t *len_out);
-/* As bio_some(), but nothing behind the first LF: a piece of a line, which ends in LF if it is the last one. For lines of any
- * length. */
+/* As bio_some(), but nothing behind the first LF: a piece of a line, which ends in LF if it is the last one. For
+ * lines of any length. */
 int bio_piece(struct bio *b, size_t max, int timeout, char **p_out, size_t *len_out);
 /* Waits until there is input, or descriptor OTHER (-1: none) is readable. Takes nothing.
  * BIO_OK (read on: data or the end), _OTHER, _ERROR, _TIMEOUT, _STOP. */

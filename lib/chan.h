@@ -10,8 +10,8 @@
 
 struct chan;
 
-/* One message; one that is not whole has r->bad set, or an unknown type. FD is the descriptor that came with it, or -1: the callee owns it.
- * The callee may free C with chan_free(). */
+/* One message; one that is not whole has r->bad set, or an unknown type. FD is the descriptor that came with it, or
+ * -1: the callee owns it. The callee may free C with chan_free(). */
 typedef void chan_fn(struct chan *c, struct msgr *r, int fd, void *arg);
 /* The other side is gone, or the socket failed. Called once; the callee frees C. */
 typedef void chan_gone_fn(struct chan *c, void *arg);
@@ -32,8 +32,8 @@ void chan_drain(struct chan *c);
  * system cannot pass it on. The caller ends the session that it was for. */
 int chan_send(struct chan *c, const struct msgw *w, int fd) MUST_CHECK;
 /* As chan_send() without a descriptor, but W leaves at the end of this turn of the loop, together with what else is
- * posted until then: one system call, one packet and one wake-up for all of them. The other end has to be a channel, too.
- * The order of messages stays, whichever of the two
+ * posted until then: one system call, one packet and one wake-up for all of them. The other end has to be a channel,
+ * too. The order of messages stays, whichever of the two
  * functions they are given to. What is posted in a turn that ends the loop is sent by chan_free() only. */
 int chan_post(struct chan *c, const struct msgw *w) MUST_CHECK;
 /* Bytes that wait in the queue. */

@@ -3,9 +3,9 @@
  *
  * A connection is plain at first: bytes go as they are. Another kind is a struct conn_kind with what it keeps of one
  * connection, a struct conn_state; conn_use() puts it there, before all bytes or between them. What a kind may do:
- * - Hold bytes inside that no poll tells of, write before it can read, read before it can write. So a user does not wait
- *   for what the descriptor can do, but for what it wants to do itself: conn_watch(), and conn_ready() in the callback
- *   of the loop, which may say 0: what came was the kind's own business.
+ * - Hold bytes inside that no poll tells of, write before it can read, read before it can write. So a user does not
+ *   wait for what the descriptor can do, but for what it wants to do itself: conn_watch(), and conn_ready() in the
+ *   callback of the loop, which may say 0: what came was the kind's own business.
  * - Tell the end of one direction by a message of its own (conn_shut()); an end without it is a failure then.
  * - Change the bytes. They may be spliced, and the descriptor given away, only where conn_raw_fd() gives it.
  * No function waits. EV_READ and EV_WRITE are libev's.

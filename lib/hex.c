@@ -8,9 +8,11 @@ static const char digits[] = "0123456789abcdef";
 int hex_value(char c)
 {
 	static const uint8_t more_by_1[UCHAR_MAX + 1] = {
+		/* clang-format off */
 		['0'] = 1, ['1'] = 2, ['2'] = 3, ['3'] = 4, ['4'] = 5, ['5'] = 6, ['6'] = 7, ['7'] = 8, ['8'] = 9, ['9'] = 10,
 		['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
 		['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+		/* clang-format on */
 	};
 
 	return more_by_1[(unsigned char)c] - 1;

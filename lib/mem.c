@@ -15,7 +15,8 @@ void *mem_alloc(size_t size)
 {
 	void *p;
 
-	/* calloc() of glibc passes its cache of small pieces by; for large ones it may know that they are zero already. */
+	/* calloc() of glibc passes its cache of small pieces by; for large ones it may know that they are zero
+	 * already. */
 	if (size > SMALL)
 		p = calloc(1, size);
 	else if ((p = malloc(size != 0 ? size : 1)) != NULL)

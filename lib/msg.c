@@ -31,8 +31,11 @@ void msgw_begin(struct msgw *w, uint16_t type)
 }
 
 void msgw_u8(struct msgw *w, uint8_t v) { put(w, &v, sizeof(v)); }
+
 void msgw_u16(struct msgw *w, uint16_t v) { put(w, &v, sizeof(v)); }
+
 void msgw_u32(struct msgw *w, uint32_t v) { put(w, &v, sizeof(v)); }
+
 void msgw_u64(struct msgw *w, uint64_t v) { put(w, &v, sizeof(v)); }
 
 void msgw_bytes(struct msgw *w, const void *p, size_t len)
@@ -144,8 +147,11 @@ static char *dup_text(struct msgr *r, size_t max, bool lines)
 }
 
 void msgr_str(struct msgr *r, char *dst, size_t size) { copy_text(r, dst, size, false); }
+
 char *msgr_strdup(struct msgr *r, size_t max) { return dup_text(r, max, false); }
+
 void msgr_lines(struct msgr *r, char *dst, size_t size) { copy_text(r, dst, size, true); }
+
 char *msgr_linesdup(struct msgr *r, size_t max) { return dup_text(r, max, true); }
 
 bool msgr_end(struct msgr *r)
@@ -191,7 +197,7 @@ int msg_recv(int sock, void *buf, struct msgr *r, int *fd)
 	struct iovec iov = { buf, MSG_SIZE_MAX };
 	union fd_room ctl;
 	/* Not CMSG_SPACE(), which has room for a second descriptor that would never be closed. */
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = CMSG_LEN(sizeof(int)) };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = CMSG_LEN(sizeof(int)), };
 	struct cmsghdr *c;
 	ssize_t n;
 
@@ -225,7 +231,8 @@ uint32_t msg_lost_at(void)
 	return lost_at;
 }
 
-/* Room for the largest message, where sockets of this system have less (net.core.wmem_default): it could never be sent. */
+/* Room for the largest message, where sockets of this system have less (net.core.wmem_default): it could never be
+ * sent. */
 static void make_room(int sock)
 {
 	int room = 0, least = 2 * MSG_SIZE_MAX;

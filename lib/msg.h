@@ -10,7 +10,8 @@
 #include "lib/str.h"
 
 enum { MSG_SIZE_MAX = 64 * 1024 }; /* bytes of a message with its type */
-/* A message whose type is in this range may be skipped by a reader that does not know the type. Types above it are lib/chan.c's. */
+/* A message whose type is in this range may be skipped by a reader that does not know the type. Types above it are
+ * lib/chan.c's. */
 enum { MSG_OPTIONAL_FIRST = 0x8000, MSG_OPTIONAL_LAST = 0xfeff };
 
 struct msgw {
@@ -50,8 +51,8 @@ uint8_t msgr_below(struct msgr *r, unsigned limit);
 const void *msgr_bytes(struct msgr *r, size_t max, size_t *len);
 /* Raw bytes of which there must be exactly LEN, into DST. */
 void msgr_fixed(struct msgr *r, void *dst, size_t len);
-/* A string without control characters (lib/text.h) into DST of SIZE bytes; one that has some, or is too long, makes the message
- * bad: a process that was taken over cannot slip a line of its own into what others say, write or sign. */
+/* A string without control characters (lib/text.h) into DST of SIZE bytes; one that has some, or is too long, makes
+ * the message bad: a process that was taken over cannot slip a line of its own into what others say, write or sign. */
 void msgr_str(struct msgr *r, char *dst, size_t size);
 /* As msgr_str(), into new memory of at most MAX bytes; never NULL. Free with mem_free(). */
 char *msgr_strdup(struct msgr *r, size_t max);
@@ -70,7 +71,8 @@ int msg_send(int sock, const struct msgw *w, int fd);
 int msg_recv(int sock, void *buf, struct msgr *r, int *fd);
 /* When a descriptor was passed to this process last for which it had no room, as clock_seconds(); 0: never. */
 uint32_t msg_lost_at(void);
-/* A connected pair of message sockets, close-on-exec, blocking, with room for the largest message. 0, or -1 with errno. */
+/* A connected pair of message sockets, close-on-exec, blocking, with room for the largest message. 0, or -1 with
+ * errno. */
 int msg_pair(int fd[2]);
 
 #endif

@@ -2,10 +2,10 @@
  * process may sleep there, so that tests meet what happens once in a million elsewhere; in any other build there is
  * nothing.
  *
- * WAYPOST_RACE=SEED[:MICROSECONDS[:PERCENT[:NAME]]] in the environment turns them on: of the points that are passed, PERCENT
- * (30) sleep, for up to MICROSECONDS (5000); with NAME only those whose name begins so. The choice depends on SEED and
- * on the points passed before, not on time or process number. Session servers that are started by hand (imapd --maildir,
- * pop3d --maildir) see the variable; those of a daemon do if its environment reaches them. */
+ * WAYPOST_RACE=SEED[:MICROSECONDS[:PERCENT[:NAME]]] in the environment turns them on: of the points that are passed,
+ * PERCENT (30) sleep, for up to MICROSECONDS (5000); with NAME only those whose name begins so. The choice depends
+ * on SEED and on the points passed before, not on time or process number. Session servers that are started by hand
+ * (imapd --maildir, pop3d --maildir) see the variable; those of a daemon do if its environment reaches them. */
 #ifndef LIB_RACE_H
 #define LIB_RACE_H
 

@@ -15,8 +15,8 @@ struct seal *seal_new(const uint8_t key[MAC_LEN]);
 void seal_free(struct seal **s);
 /* Appends the sealed LEN bytes at P to OUT: SEAL_OVERHEAD bytes more. */
 void seal_close(struct seal *s, const char *context, const void *p, size_t len, struct str *out);
-/* Appends what was sealed in the LEN bytes at P to OUT (a secret: str_fini_secret()). False, and nothing is appended, if
- * they were made with another key or context, were changed, or are too short. */
+/* Appends what was sealed in the LEN bytes at P to OUT (a secret: str_fini_secret()). False, and nothing is
+ * appended, if they were made with another key or context, were changed, or are too short. */
 bool seal_open(struct seal *s, const char *context, const void *p, size_t len, struct str *out);
 
 enum { SEAL_OVERHEAD = 1 + 32 + 16 }; /* version, random bytes, tag */

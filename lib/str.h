@@ -14,7 +14,9 @@ struct str {
 	size_t cap; /* bytes there */
 };
 
+/* clang-format off */
 #define STR_INIT { NULL, 0, 0 }
+/* clang-format on */
 
 /* The text as a C string; "" while nothing was added. */
 const char *str_cstr(const struct str *s);

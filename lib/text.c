@@ -4,8 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* One of the eight bytes at P is a control character. Eight at once, for every byte of every log line and message is looked
- * at, and hardly ever is there one. */
+/* One of the eight bytes at P is a control character. Eight at once, for every byte of every log line and message is
+ * looked at, and hardly ever is there one. */
 static bool controls(const char *p)
 {
 	const uint64_t ones = UINT64_MAX / 255, tops = ones * 0x80;

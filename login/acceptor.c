@@ -41,7 +41,8 @@ struct acceptor {
 	unsigned nentries;
 	unsigned base;       /* descriptors of this process that are no entry's and no client's */
 	unsigned limit;      /* RLIMIT_NOFILE, as of the last second */
-	int spare;           /* given up for the moment in which a client is refused; -1: it could not be had back */
+	/* Given up for the moment in which a client is refused; -1: it could not be had back. */
+	int spare;
 	uint32_t asked;      /* clock_seconds() of the question to the master */
 	/* For the log: */
 	uint32_t quiet_until;
@@ -132,8 +133,7 @@ static void say_full(struct acceptor *g, const char *why)
 	if (!g->told)
 		return;
 	g->quiet_until = now + QUIET_SECONDS;
-	log_error("not accepting clients: %s (%u descriptors needed, limit %u); other workers accept them, or they "
-		"get a temporary error. Raise LimitNOFILE, or lower MAXDAEMONS", why, in_use(g), g->limit);
+	log_error("not accepting clients: %s (%u descriptors needed, limit %u); other workers accept them, or they get a temporary error. Raise LimitNOFILE, or lower MAXDAEMONS", why, in_use(g), g->limit);
 }
 
 /* Logs the end of a logged pause, or of all of them after a while. */

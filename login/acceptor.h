@@ -1,13 +1,13 @@
-/* Where a login worker takes its clients in: its listening sockets, those that it serves for others, and what happens when
- * it has no descriptors for more.
+/* Where a login worker takes its clients in: its listening sockets, those that it serves for others, and what
+ * happens when it has no descriptors for more.
  *
  *   NEW --open--> TAKING --no room for one more login--> ASKING (the master: who else has room?)
  *     ASKING --another worker--> LENT: that one takes the clients of our sockets, they are not looked at here
  *     ASKING --nobody--> REFUSING: clients get an error at once and are closed
  *   All three --there is room again--> TAKING.
  *
- * A login needs descriptors later on, for the connection to a peer. A client is only taken in while there are enough for it and
- * for all who came before, so that a pending login never fails for lack of one. */
+ * A login needs descriptors later on, for the connection to a peer. A client is only taken in while there are enough
+ * for it and for all who came before, so that a pending login never fails for lack of one. */
 #ifndef LOGIN_ACCEPTOR_H
 #define LOGIN_ACCEPTOR_H
 
@@ -16,6 +16,7 @@
 #include "lib/net.h"
 #include "node/msg_channel.h"
 
+/* clang-format off */
 #define ACCEPTOR_STATES(X) \
 	X(NEW)      /* not begun yet */ \
 	X(TAKING)   /* clients are accepted */ \
@@ -23,6 +24,7 @@
 	X(LENT)     /* full; another worker takes them */ \
 	X(REFUSING) /* full; clients are refused */ \
 	X(SHUT)     /* for ever */
+/* clang-format on */
 enum acceptor_state {
 #define X(name) ACCEPTOR_##name,
 	ACCEPTOR_STATES(X)
@@ -41,7 +43,8 @@ struct acceptor_hooks {
 	void (*client)(void *arg, enum protocol protocol, int fd, const struct net_addr *client, uint16_t port);
 	/* The last words for one who cannot be served; FD is closed by the caller. */
 	void (*refuse)(void *arg, enum protocol protocol, int fd);
-	/* For the master: no more clients can be taken (FULL), or they can again. It answers the former: acceptor_answer(). */
+	/* For the master: no more clients can be taken (FULL), or they can again. It answers the former:
+	 * acceptor_answer(). */
 	void (*tell)(void *arg, bool full);
 };
 

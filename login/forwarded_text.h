@@ -1,5 +1,5 @@
-/* The text forms of the members of a forwarded identity, the same in IMAP's ID and POP3's XCLIENT. Each reader sets its member and
- * forwarded->present, or leaves the whole alone if the text is malformed. */
+/* The text forms of the members of a forwarded identity, the same in IMAP's ID and POP3's XCLIENT. Each reader sets
+ * its member and forwarded->present, or leaves the whole alone if the text is malformed. */
 #ifndef LOGIN_FORWARDED_TEXT_H
 #define LOGIN_FORWARDED_TEXT_H
 
@@ -14,7 +14,8 @@ void forwarded_text_transport(struct forwarded *h, const char *value);
 void forwarded_text_auth(struct forwarded *h, const char *value);
 
 enum { FORWARDED_TEXT_AUTH_MAX = 24 + 2 * FORWARDED_MAC_LEN };
-/* Writes the text that forwarded_text_auth() reads, of an identity whose signature is not FORWARDED_SIGNATURE_NONE; returns DST. */
+/* Writes the text that forwarded_text_auth() reads, of an identity whose signature is not FORWARDED_SIGNATURE_NONE;
+ * returns DST. */
 const char *forwarded_text_auth_make(const struct forwarded *h, char dst[FORWARDED_TEXT_AUTH_MAX]);
 
 #endif

@@ -265,8 +265,8 @@ static void on_command(struct login *l, enum login_event event)
 	start_closing(l);
 }
 
-/* Looks at the LEN bytes at P while the client's turn lasts; returns how many were dealt with. If L is CLOSING then, it has no
- * input any more, and P may have been that. */
+/* Looks at the LEN bytes at P while the client's turn lasts; returns how many were dealt with. If L is CLOSING then,
+ * it has no input any more, and P may have been that. */
 static size_t take_commands(struct login *l, const char *p, size_t len)
 {
 	size_t off = 0;
@@ -430,8 +430,7 @@ static void cannot_forward(struct login *l, const char *host)
 {
 	char more[800];
 
-	snprintf(more, sizeof(more), ", reason=%s: %s reveals no password, which mailhost %s needs; the directory "
-		"does not have the clear password, %s", auth_verdict_word(AUTH_VERDICT_CANNOT), l->method, host,
+	snprintf(more, sizeof(more), ", reason=%s: %s reveals no password, which mailhost %s needs; the directory does not have the clear password, %s", auth_verdict_word(AUTH_VERDICT_CANNOT), l->method, host,
 		l->peer.said);
 	log_login(l, LOG_LEVEL_WARN, "LOGIN REFUSED", more);
 	end_session(l);
@@ -445,8 +444,7 @@ static void came_back(struct login *l, const char *host)
 	char more[1200], ip[NET_IP_TEXT_MAX];
 
 	worker_peer_self(l->worker, l, host, addr->port);
-	snprintf(more, sizeof(more), ", reason=%s: mailhost %s at [%s]:%u is this node itself, whose name is %s: "
-		"write that into mailhost, or set its PROXY_HOSTNAME to %s", auth_verdict_word(AUTH_VERDICT_LOOP),
+	snprintf(more, sizeof(more), ", reason=%s: mailhost %s at [%s]:%u is this node itself, whose name is %s: write that into mailhost, or set its PROXY_HOSTNAME to %s", auth_verdict_word(AUTH_VERDICT_LOOP),
 		host, net_addr_text(addr, ip),
 	    addr->port, l->set->self[0], host);
 	log_login(l, LOG_LEVEL_WARN, "TEMPORARY FAILURE", more);
@@ -491,8 +489,7 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 		came_back(l, host);
 		return;
 	case LOGIN_STOP_UNFIT:
-		unavailable(l, "", "the account's name or password, or the session id, has control characters and "
-			"cannot be forwarded: check the account with `waypost auth USER`");
+		unavailable(l, "", "the account's name or password, or the session id, has control characters and cannot be forwarded: check the account with `waypost auth USER`");
 		return;
 	case LOGIN_STOP_NONE:
 		break;
@@ -513,12 +510,10 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 		break;
 	case BACKEND_REFUSED:
 		if (l->peer.as_master) {
-			snprintf(reason, sizeof(reason), "mailhost %s at %s refused PROXY_MASTER_USER; does that user exist there, with "
-			    "PROXY_MASTER_PASSWORD, and may it act for others? It said: %s", host, at, l->peer.said);
+			snprintf(reason, sizeof(reason), "mailhost %s at %s refused PROXY_MASTER_USER; does that user exist there, with PROXY_MASTER_PASSWORD, and may it act for others? It said: %s", host, at, l->peer.said);
 			break;
 		}
-		snprintf(reason, sizeof(reason), "mailhost %s at %s refused a login that the directory here accepted; do both use the same"
-		    " directory? It said: %s", host, at, l->peer.said);
+		snprintf(reason, sizeof(reason), "mailhost %s at %s refused a login that the directory here accepted; do both use the same directory? It said: %s", host, at, l->peer.said);
 		break;
 	case BACKEND_TEMPORARY:
 		snprintf(reason, sizeof(reason), "mailhost %s at %s has a temporary failure. It said: %s", host, at,
@@ -753,8 +748,7 @@ enum backend_step login_no_way(struct login *l)
 {
 	l->peer.stop = LOGIN_STOP_NO_WAY;
 	str_copy(l->peer.said, sizeof(l->peer.said), l->reply->master[0] == '\0' ?
-	    "it is not a node with our pool secret, and PROXY_MASTER_USER is not set" : "it accepts neither our token "
-	"nor SASL PLAIN");
+	    "it is not a node with our pool secret, and PROXY_MASTER_USER is not set" : "it accepts neither our token nor SASL PLAIN");
 	return BACKEND_STEP_TEMPORARY;
 }
 

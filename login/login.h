@@ -26,6 +26,7 @@
 struct login;
 struct worker;
 
+/* clang-format off */
 #define LOGIN_STATES(X) \
 	X(GREETING) /* waits for authd's challenge, for the greeting */ \
 	X(COMMAND)  /* waits for commands, which go to the dialect */ \
@@ -35,6 +36,7 @@ struct worker;
 	X(RETRY)    /* no session server was available; authd is asked again in a moment */ \
 	X(PEER)     /* the login to another node is under way */ \
 	X(CLOSING)  /* the last words are being sent */
+/* clang-format on */
 enum login_state {
 #define X(name) LOGIN_##name,
 	LOGIN_STATES(X)
@@ -130,7 +132,8 @@ struct login {
 	void *data;                  /* the dialect's own */
 	/* From the dialect, for a decision: */
 	enum auth_mech mech;
-	char *user, *password;       /* wiped as soon as they are not needed; `password` may be an answer, see node/msg_auth.h */
+	/* Wiped as soon as they are not needed; `password` may be an answer, see node/msg_auth.h. */
+	char *user, *password;
 	const char *method;          /* "LOGIN", "PLAIN", ...: for the log */
 	struct forwarded forwarded;  /* from ID or XCLIENT; only the first one is used */
 	/* From authd: */
@@ -139,19 +142,19 @@ struct login {
 	struct login_peer peer;
 };
 
-/* For dialects: sets l->user and l->password to copies, replacing older ones. Where one of the two is empty, too long or has control
- * characters it cannot be right: that is an attempt like any other, refused by authd and logged, but what goes there is a name that
- * is cut and cleaned, and no password. */
+/* For dialects: sets l->user and l->password to copies, replacing older ones. Where one of the two is empty, too
+ * long or has control characters it cannot be right: that is an attempt like any other, refused by authd and logged,
+ * but what goes there is a name that is cut and cleaned, and no password. */
 void login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method);
-/* The same for MECH, in which a proof stands instead of the password: the answer to a challenge, another node's token, or
- * SCRAM's first message. */
+/* The same for MECH, in which a proof stands instead of the password: the answer to a challenge, another node's
+ * token, or SCRAM's first message. */
 void login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof, size_t proof_len);
 /* A later message of SCRAM, for the same user. False: it cannot be one; the exchange is over. */
 bool login_set_step(struct login *l, const char *text, size_t len);
 /* The peer that is being logged in to, or was tried last. */
 const struct auth_target *login_target(const struct login *l);
-/* For dialects: appends, in base64, the SASL message of a login at a peer to which the client's password cannot be told: our
- * token (X-WAYPOST-TOKEN: name NUL token), or PLAIN of the master user for the account. */
+/* For dialects: appends, in base64, the SASL message of a login at a peer to which the client's password cannot be
+ * told: our token (X-WAYPOST-TOKEN: name NUL token), or PLAIN of the master user for the account. */
 void login_add_token(const struct login *l, struct str *out);
 void login_add_master(struct login *l, struct str *out);
 /* For dialects: there is nothing of these that the peer would take. */
@@ -169,8 +172,8 @@ void login_add_note(const struct login *l, struct str *out);
 /* The forwarded that the login sends on to that peer. */
 void login_forwarded(const struct login *l, struct forwarded *out);
 
-/* The engine, for the worker: each of these may be the end of L, which is no login any more then. This one takes over the accepted
- * socket FD. */
+/* The engine, for the worker: each of these may be the end of L, which is no login any more then. This one takes
+ * over the accepted socket FD. */
 void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client, uint16_t local_port);
 /* Tells the client on FD that it cannot be served now. FD stays open, and is the caller's to close. */
 void login_refuse(const struct login_dialect *d, int fd);
@@ -182,8 +185,8 @@ void login_auth_reply(struct login *l, struct auth_reply *a);
 void login_handoff_reply(struct login *l, bool ok);
 /* The spawn that had the hand-over died: a server may be running, so the client is closed without a reply. */
 void login_handoff_lost(struct login *l);
-/* Ends the login if its client has reset the connection: for one that has to wait and is not watched, because bytes of it
- * wait, too. */
+/* Ends the login if its client has reset the connection: for one that has to wait and is not watched, because bytes
+ * of it wait, too. */
 void login_check_client(struct login *l);
 /* The login deadline has passed, or the node is being stopped. */
 void login_end(struct login *l, enum login_bye why);

@@ -17,9 +17,11 @@ typedef enum sasl_result sasl_message_fn(struct login *l, struct sasl *s, const 
 struct sasl_mechanism {
 	const char *name;         /* NULL: authd's */
 	enum auth_mech mech;      /* as authd knows it */
-	enum { SASL_ALWAYS, SASL_LISTED, SASL_POOL } offered; /* LISTED: if the settings name it; POOL: if the pool has a secret */
-	const char *prompt;       /* the challenge, in base64, for a client that sends no initial response; NULL: it cannot send one,
-	                           * for authd makes the challenge */
+	/* LISTED: if the settings name it; POOL: if the pool has a secret. */
+	enum { SASL_ALWAYS, SASL_LISTED, SASL_POOL } offered;
+	/* The challenge, in base64, for a client that sends no initial response; NULL: it cannot send one, for authd
+	 * makes the challenge. */
+	const char *prompt;
 	sasl_message_fn *message;
 };
 

@@ -1,7 +1,8 @@
-/* SASL exchanges, the same for all protocols; the dialect carries the base64 lines. PLAIN (RFC 4616) and LOGIN tell the
- * password as the commands for names and passwords do, and are always there. Others are there if the settings name them:
- * CRAM (RFC 2195) and SCRAM (RFC 5802, RFC 7677), whose challenges authd makes. X-WAYPOST-TOKEN is there if the pool has a
- * secret: another node's word that the client has proven itself there. To add one: a row in the table of login_sasl.c. */
+/* SASL exchanges, the same for all protocols; the dialect carries the base64 lines. PLAIN (RFC 4616) and LOGIN tell
+ * the password as the commands for names and passwords do, and are always there. Others are there if the settings
+ * name them: CRAM (RFC 2195) and SCRAM (RFC 5802, RFC 7677), whose challenges authd makes. X-WAYPOST-TOKEN is there
+ * if the pool has a secret: another node's word that the client has proven itself there. To add one: a row in the
+ * table of login_sasl.c. */
 #ifndef LOGIN_SASL_H
 #define LOGIN_SASL_H
 
@@ -9,7 +10,8 @@
 
 struct sasl {
 	const struct sasl_mechanism *mechanism; /* NULL: there is no exchange */
-	const char *challenge;       /* with SASL_CONTINUE: the server challenge, in base64 ("" is an empty challenge) */
+	/* With SASL_CONTINUE: the server challenge, in base64 ("" is an empty challenge). */
+	const char *challenge;
 	char user[ACCOUNT_NAME_MAX]; /* LOGIN: the name, if received; no NUL ends it */
 	size_t user_len;
 	bool have_user;              /* LOGIN; SCRAM: the first message was received */
@@ -26,7 +28,8 @@ struct sasl_command {
 
 enum sasl_result {
 	SASL_CREDENTIALS, /* l->user and l->password are set */
-	SASL_STEP,        /* the same, and the exchange may go on: wait for the next line if authd sends a challenge */
+	/* The same, and the exchange may go on: wait for the next line if authd sends a challenge. */
+	SASL_STEP,
 	SASL_CHALLENGE,   /* l->mech is set: authd is to make a challenge; send it and wait for the next line */
 	SASL_CONTINUE,    /* send `challenge` and wait for the next line */
 	SASL_ABORT,       /* the client sent "*" */

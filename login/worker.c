@@ -56,8 +56,11 @@ struct worker {
 static struct msgw out;
 
 struct ev_loop *worker_loop(struct worker *w) { return w->ctx.loop; }
+
 const struct settings *worker_settings(struct worker *w) { return w->ctx.set; }
+
 bool worker_draining(const struct worker *w) { return w->draining; }
+
 struct str *worker_greeting(struct worker *w, enum protocol protocol) { return &w->greeting[protocol]; }
 
 /* A retiring worker ends with its last session. */

@@ -23,10 +23,11 @@ void worker_remove(struct worker *w, struct login *l);
 /* The greeting of the dialect with PROTOCOL for clients that are told no challenge, kept here once it was made: the
  * settings of a worker never change. Empty at first. */
 struct str *worker_greeting(struct worker *w, enum protocol protocol);
-/* Sends L's credentials to authd; the verdict comes by login_auth_reply(). While there is no authd they wait for the next one, if
- * they are no answer to a lost challenge. */
+/* Sends L's credentials to authd; the verdict comes by login_auth_reply(). While there is no authd they wait for the
+ * next one, if they are no answer to a lost challenge. */
 void worker_send_credentials(struct worker *w, struct login *l);
-/* Requests a challenge of MECH from authd, for L's client; it comes by login_challenge(). False: there is no authd now. */
+/* Requests a challenge of MECH from authd, for L's client; it comes by login_challenge(). False: there is no authd
+ * now. */
 bool worker_request_challenge(struct worker *w, struct login *l, enum auth_mech mech);
 /* L does not wait for authd any longer, nor needs what it keeps for L. */
 void worker_end_exchange(struct worker *w, struct login *l);
@@ -40,8 +41,9 @@ void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enu
 void worker_peer_signature(struct worker *w, const char *host, enum signature_check check);
 /* Tells authd that the name HOST of L's account, at PORT, has led back to this node. */
 void worker_peer_self(struct worker *w, const struct login *l, const char *host, uint16_t port);
-/* The peer that is its target number TARGET has taken the login of SESSION: authd counts it no more among those under way. It is told in passing, with the
- * next message that there is for it or within a second, unless logins wait for room there. */
+/* The peer that is its target number TARGET has taken the login of SESSION: authd counts it no more among those
+ * under way. It is told in passing, with the next message that there is for it or within a second, unless logins
+ * wait for room there. */
 void worker_arrived(struct worker *w, uint64_t session, unsigned target);
 /* Starts the relay for L's client: the two connections and the two strings are taken over. Logs the LOGIN line. */
 void worker_relay(struct worker *w, struct login *l, struct conn *client, struct conn *peer, struct str *to_client, struct str *to_server);

@@ -114,8 +114,7 @@ enum md_err md_root_init(struct md_root *r, const char *path)
 	}
 	err = errno;
 	if (err == ENOENT)
-		return md_fail(r, MD_NOFOLDER, 0, "the Maildir does not exist; create it, or correct the account's "
-			"maildir and home");
+		return md_fail(r, MD_NOFOLDER, 0, "the Maildir does not exist; create it, or correct the account's maildir and home");
 	return md_fail(r, err == ENOTDIR ? MD_NOTMAILDIR : md_errno(err), err, "cannot open the Maildir");
 }
 
@@ -129,8 +128,8 @@ void md_root_fini(struct md_root *r)
 	mem_free(&r->path);
 }
 
-/* MD_OK; MD_NOTMAILDIR if two of cur/, new/ and tmp/ of FOLDER, whose directory is FD, are one directory by a link: its mail would
- * be new again at each look, or be taken for leftovers. Whether they are there is not looked at. */
+/* MD_OK; MD_NOTMAILDIR if two of cur/, new/ and tmp/ of FOLDER, whose directory is FD, are one directory by a link:
+ * its mail would be new again at each look, or be taken for leftovers. Whether they are there is not looked at. */
 static enum md_err md_check_dirs(struct md_root *r, int fd, const char *folder)
 {
 	static const char *const sub[] = { "cur", "new", "tmp" };

@@ -40,8 +40,8 @@ struct md_root {
 	unsigned tmp_serial;  /* makes names unique within the process */
 	bool said_odd;        /* something in cur/ or new/ that is no message was logged */
 	struct md_size size;  /* changes for maildirsize */
-	/* For the owner: asked in what may take long (copying, moving, POP3's measuring), and told of MESSAGES looked up and BYTES
-	 * read since it was asked last. False: stop, and leave all as it was. NULL: never. */
+	/* For the owner: asked in what may take long (copying, moving, POP3's measuring), and told of MESSAGES
+	 * looked up and BYTES read since it was asked last. False: stop, and leave all as it was. NULL: never. */
 	bool (*goes_on)(void *arg, size_t messages, size_t bytes);
 	void *goes_on_arg;
 	char why[MD_WHY_MAX]; /* the last failure, for the log: what failed, on what, what to do */
@@ -76,7 +76,8 @@ bool md_goes_on(struct md_root *r, size_t messages, size_t bytes);
 /* Opens the directory of FOLDER; the descriptor (close-on-exec) is the caller's.
  * MD_OK, MD_BADNAME, MD_NOFOLDER, MD_PERM, MD_IO. */
 enum md_err md_folder_open(struct md_root *r, const char *folder, int *fd_out) MUST_CHECK;
-/* md_folder_open(), and MD_NOTMAILDIR if two of its cur/, new/ and tmp/ are one directory: for all who read or store mail. */
+/* md_folder_open(), and MD_NOTMAILDIR if two of its cur/, new/ and tmp/ are one directory: for all who read or store
+ * mail. */
 enum md_err md_folder_open_mail(struct md_root *r, const char *folder, int *fd_out) MUST_CHECK;
 /* How FOLDER is called in texts: "INBOX" or its name with everything unprintable as '.'; valid until the next call. */
 const char *md_folder_text(const char *folder);

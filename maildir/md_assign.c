@@ -143,8 +143,7 @@ static bool give_uids(struct md_scan *sc)
 static void say_used_up(const struct md_box *box)
 {
 	if (!box->incomplete) /* said before */
-		log_warn("%.120s: folder %s has no UIDs left; new mail appears when the folder is next opened, under "
-			"a new UIDVALIDITY", box->root->path, md_folder_text(box->folder));
+		log_warn("%.120s: folder %s has no UIDs left; new mail appears when the folder is next opened, under a new UIDVALIDITY", box->root->path, md_folder_text(box->folder));
 }
 
 static bool nearly_used_up(const struct md_scan *sc)
@@ -365,7 +364,8 @@ static enum md_err assign(struct md_scan *sc)
 	return MD_OK;
 }
 
-/* What was stored since a session looked last is recent for the first that can be told of all of it. Others only see it. */
+/* What was stored since a session looked last is recent for the first that can be told of all of it. Others only see
+ * it. */
 static void take_recent(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
@@ -377,8 +377,8 @@ static void take_recent(struct md_scan *sc)
 		sc->first_recent = md_recent_take(box->fd, box->uidvalidity);
 }
 
-/* The fresh messages become part of the view. One whose UID our client has seen pass by already cannot: it was told that
- * the message is gone, and finds it when it selects the folder anew. */
+/* The fresh messages become part of the view. One whose UID our client has seen pass by already cannot: it was told
+ * that the message is gone, and finds it when it selects the folder anew. */
 static void join(struct md_scan *sc, struct md_changes *ch)
 {
 	struct md_box *box = sc->box;

@@ -605,8 +605,7 @@ enum md_err md_box_expunge(struct md_box *box, size_t i)
 	}
 	str_fini(&path);
 	if (e == MD_OK) /* renamed under us again and again */
-		return md_fail(box->root, MD_IO, 0, "cannot delete message %u of folder %s: other programs keep "
-			"renaming it", m->uid,
+		return md_fail(box->root, MD_IO, 0, "cannot delete message %u of folder %s: other programs keep renaming it", m->uid,
 			md_folder_text(box->folder));
 	if (e != MD_GONE)
 		return e;

@@ -4,7 +4,8 @@
  * - md_box_sync() appends new messages at the end, marks those that are gone, and marks those whose flags or
  *   keywords others changed. It moves no message to another index.
  * - md_box_drop_gone() takes the marked ones out of the view, when the caller may say EXPUNGE.
- * So an index names the same message until the next of these two calls. I below is always an index below md_box_count().
+ * So an index names the same message until the next of these two calls. I below is always an index below
+ * md_box_count().
  *
  * Several sessions, Courier's too, may have the folder open and files may be delivered into new/ at any time.
  * UIDs are given under the folder's dot-lock. Flags are changed by rename without it: whoever finds the file
@@ -29,13 +30,14 @@ struct md_changes {
 	size_t flagged;    /* messages newly marked changed */
 };
 
-/* Opens FOLDER and reads it (a first md_box_sync() is part of it; ->changed is clear everywhere).
- * Read-write: mail in new/ is moved to cur/ and is recent here, and so is what was stored since the last session looked
- * (md_recent.h). READONLY (IMAP EXAMINE): no file is moved, flagged or deleted, nothing loses its recent state; the only thing that is
- * written is the UID list, when there is mail without UID: a UID once told to a client must stay true.
- * Files in tmp/ that are older than 36 hours are deleted (not READONLY).
- * MD_OK and *BOX; or MD_BADNAME, MD_NOFOLDER, MD_NOTMAILDIR, MD_PERM, MD_BUSY, MD_IO, MD_LIMIT. If only writing is impossible,
- * the box is opened with ->readonly set or ->uid_sticky clear, and root->why tells the reason ("" otherwise). */
+/* Opens FOLDER and reads it (a first md_box_sync() is part of it; ->changed is clear everywhere). Read-write: mail
+ * in new/ is moved to cur/ and is recent here, and so is what was stored since the last session looked
+ * (md_recent.h). READONLY (IMAP EXAMINE): no file is moved, flagged or deleted, nothing loses its recent state; the
+ * only thing that is written is the UID list, when there is mail without UID: a UID once told to a client must stay
+ * true. Files in tmp/ that are older than 36 hours are deleted (not READONLY).
+ * MD_OK and *BOX; or MD_BADNAME, MD_NOFOLDER, MD_NOTMAILDIR, MD_PERM, MD_BUSY, MD_IO, MD_LIMIT. If only writing is
+ * impossible, the box is opened with ->readonly set or ->uid_sticky clear, and root->why tells the reason (""
+ * otherwise). */
 enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out) MUST_CHECK;
 /* BOX's folder was renamed to FOLDER (md_tree_rename()): it stays open under that name. True if that gave it another
  * UIDVALIDITY; the UIDs are what they were. */
@@ -46,8 +48,8 @@ void md_box_close(struct md_box **box);
 /* Brings the view up to date, see above; *CH counts what this call found. Cheap (four stat calls) if nothing
  * changed. MD_OK; MD_RESET, MD_PERM, MD_BUSY (the view is as before; call again later), MD_IO. */
 enum md_err md_box_sync(struct md_box *box, struct md_changes *ch) MUST_CHECK;
-/* Takes messages marked gone out of the view; FN (may be NULL) is called for each, first to last, with the sequence number
- * that an untagged EXPUNGE must name at that moment, and the UID. Returns their number. */
+/* Takes messages marked gone out of the view; FN (may be NULL) is called for each, first to last, with the sequence
+ * number that an untagged EXPUNGE must name at that moment, and the UID. Returns their number. */
 size_t md_box_drop_gone(struct md_box *box, void (*fn)(uint32_t seq, uint32_t uid, void *arg), void *arg);
 
 /* --- what the folder is --- */
@@ -130,8 +132,8 @@ enum md_err md_box_expunge(struct md_box *box, size_t i) MUST_CHECK;
 
 struct md_status { uint32_t messages, recent, unseen, uidnext, uidvalidity; };
 
-/* Counts of FOLDER, without moving mail out of new/ (that mail, and what was stored and is in no session yet, is what RECENT counts). As with a read-only box, only
- * the UID list may be written. Results as md_box_open(). */
+/* Counts of FOLDER, without moving mail out of new/ (that mail, and what was stored and is in no session yet, is
+ * what RECENT counts). As with a read-only box, only the UID list may be written. Results as md_box_open(). */
 enum md_err md_status(struct md_root *r, const char *folder, struct md_status *st) MUST_CHECK;
 
 #endif

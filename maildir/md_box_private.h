@@ -1,5 +1,5 @@
-/* What an open mailbox is made of: for the files of maildir/ and its unit tests. All others ask through md_box.h, so that
- * what stands behind the answers may change. */
+/* What an open mailbox is made of: for the files of maildir/ and its unit tests. All others ask through md_box.h, so
+ * that what stands behind the answers may change. */
 #ifndef MAILDIR_MD_BOX_PRIVATE_H
 #define MAILDIR_MD_BOX_PRIVATE_H
 
@@ -55,7 +55,8 @@ struct md_box {
 	struct md_uidlist uids;  /* only the identity of the list's file; its entries are dropped after use */
 	struct md_stamp at_new, at_cur, at_kw;
 	bool force_scan;         /* something was seen that only a scan can settle */
-	bool incomplete;         /* there are messages that the view cannot show any more, see join() in md_assign.c */
+	/* There are messages that the view cannot show any more, see join() in md_assign.c. */
+	bool incomplete;
 	size_t flagged;          /* messages marked changed that no md_box_sync() has counted yet */
 	size_t dropped;          /* messages gone that the UID list still has */
 	int64_t retry_ms;        /* when UIDs could not be recorded last */
@@ -66,9 +67,9 @@ struct md_box {
 };
 
 /* Opens INBOX as files: no UIDs, no keywords, nothing recorded. Its messages are in the order of md_name_order(),
- * numbered from 1 in place of UIDs; new/ is emptied into cur/ as far as that is possible, and what stays there is not in
- * the view. Not to be synced: the view stays what it is, but for the marks of what is gone. Leftovers in tmp/ are deleted.
- * MD_OK and *BOX; MD_NOTMAILDIR, MD_PERM, MD_IO, MD_LIMIT. */
+ * numbered from 1 in place of UIDs; new/ is emptied into cur/ as far as that is possible, and what stays there is
+ * not in the view. Not to be synced: the view stays what it is, but for the marks of what is gone. Leftovers in tmp/
+ * are deleted. MD_OK and *BOX; MD_NOTMAILDIR, MD_PERM, MD_IO, MD_LIMIT. */
 enum md_err md_box_open_files(struct md_root *r, struct md_box **box_out) MUST_CHECK;
 
 #endif

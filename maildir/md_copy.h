@@ -10,7 +10,8 @@ struct md_copied {
 	uint32_t uidvalidity; /* of the target */
 	size_t n;             /* messages copied */
 	uint32_t *from, *to;  /* UIDs in source and target, N each, ascending (COPYUID, RFC 4315) */
-	size_t missed;        /* messages that were gone; they are marked so in the box, and nothing else is wrong */
+	/* Messages that were gone; they are marked so in the box, and nothing else is wrong. */
+	size_t missed;
 };
 
 void md_copied_fini(struct md_copied *c);

@@ -31,9 +31,10 @@ struct md_item {
 void md_items_free(struct md_item *it, size_t n);
 /* FROM of IT was not there. MD_OK: it has been corrected; MD_GONE: the file is; others: that could not be found out. */
 typedef enum md_err md_lost_fn(struct md_item *it, void *arg);
-/* Deposits the N items in FOLDER, whose directory is TOFD. LOST may be NULL (a file that is missing is an error then).
- * MD_OK; or a failure (MD_STOPPED among them) after which every file is where it was. *CROSS tells that it failed because the
- * files cannot be renamed or linked to there (another file system, mostly): copying their bytes is left. */
+/* Deposits the N items in FOLDER, whose directory is TOFD. LOST may be NULL (a file that is missing is an error
+ * then). MD_OK; or a failure (MD_STOPPED among them) after which every file is where it was. *CROSS tells that it
+ * failed because the files cannot be renamed or linked to there (another file system, mostly): copying their bytes
+ * is left. */
 enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n, md_lost_fn *lost,
 	void *arg, uint32_t *uidvalidity_out, bool *cross) MUST_CHECK;
 

@@ -29,8 +29,8 @@ int md_rename_new(int fromfd, const char *from, int tofd, const char *to);
 /* Moves the file NAME from new/ to cur/ of DIRFD; its name there, with ":2," added if it had no such part, is
  * appended to OUT. 0; -1 with errno (ENOENT: someone else moved it). */
 int md_move_new(int dirfd, const char *name, struct str *out);
-/* Deletes what is left over in tmp/: neither changed nor renamed nor linked (ctime) for 36 hours, whatever date (mtime) it
- * carries, and not of a process of this host that still runs. Errors are of no interest. */
+/* Deletes what is left over in tmp/: neither changed nor renamed nor linked (ctime) for 36 hours, whatever date
+ * (mtime) it carries, and not of a process of this host that still runs. Errors are of no interest. */
 void md_clean_tmp(int dirfd, time_t now);
 /* Deletes NAME in DIRFD with all that it holds; links are deleted, not followed. 0, or -1 with errno. */
 int md_remove_tree(int dirfd, const char *name);

@@ -363,8 +363,8 @@ static struct md_kwset *combine(const struct md_kwset *old, enum md_store how, c
 	return s;
 }
 
-/* While others replace files in the directory, a pass over it may miss one, and what :list has from long ago must not be
- * told in its place: those that would change by it are asked for by name. */
+/* While others replace files in the directory, a pass over it may miss one, and what :list has from long ago must
+ * not be told in its place: those that would change by it are asked for by name. */
 static void ask_by_name(struct load *ld)
 {
 	struct md_box *box = ld->box;
@@ -623,7 +623,8 @@ static void fold_names(struct md_box *box, int kwfd, const struct md_dirlist *l)
 			if (md_hash_find_msg(&h, box, name, strlen(name)) != MD_HASH_NONE)
 				age(kwfd, name, top);
 			else if (fstatat(kwfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime < md_now_ms() / 1000 - KEEP_SLICES * SLICE)
-				unlinkat(kwfd, name, 0); /* its message is gone (it may come, while the change is young) */
+				/* Its message is gone (it may come, while the change is young). */
+				unlinkat(kwfd, name, 0);
 		}
 	}
 	md_hash_fini(&h);

@@ -121,8 +121,8 @@ size_t md_name_stem_len(const char *name)
 	return len;
 }
 
-/* What a Maildir's names order messages of one second by: microsecond, process, how many that one has delivered, and the
- * kernel's count; 0 where a name does not tell. */
+/* What a Maildir's names order messages of one second by: microsecond, process, how many that one has delivered, and
+ * the kernel's count; 0 where a name does not tell. */
 enum { ORDER_M, ORDER_P, ORDER_Q, ORDER_COUNT, ORDER_SERIAL, ORDER_PARTS };
 
 /* Digits of base BASE (10 or 16) before END; the first byte behind them. A number that is too large is the largest. */

@@ -23,8 +23,8 @@ uint64_t md_name_time(const char *name);
 void md_name_with_flags(struct str *out, const char *name, unsigned flags);
 /* Length of the base without its ",S=..." part, which is compared when the whole base is not found. */
 size_t md_name_stem_len(const char *name);
-/* The order in which messages get UIDs and POP3 numbers: that in which they were delivered, as far as their names tell it
- * (second, microsecond, process, and how many that one has delivered, as numbers), then bytes of the base.
+/* The order in which messages get UIDs and POP3 numbers: that in which they were delivered, as far as their names
+ * tell it (second, microsecond, process, and how many that one has delivered, as numbers), then bytes of the base.
  * Negative, 0, positive as strcmp(). */
 int md_name_order(const char *a, const char *b);
 /* A message file at all: not empty, not beginning with '.', no '/' and no line feed, not too long. */

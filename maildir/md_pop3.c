@@ -100,8 +100,8 @@ static void hash_msgs(struct md_hash *h, const struct md_pop3 *p)
 	}
 }
 
-/* Takes from the list in the Maildir what it knows. *UNKNOWN: messages that it does not; *STALE: it should be written anew
- * in any case. Lines that no message of ours has go to OTHERS, unless that is NULL. */
+/* Takes from the list in the Maildir what it knows. *UNKNOWN: messages that it does not; *STALE: it should be
+ * written anew in any case. Lines that no message of ours has go to OTHERS, unless that is NULL. */
 static void read_list(struct md_pop3 *p, size_t *unknown, bool *stale, struct md_pop3list *others)
 {
 	struct md_pop3list l = { 0 };
@@ -144,8 +144,9 @@ static void read_list(struct md_pop3 *p, size_t *unknown, bool *stale, struct md
 	md_pop3list_fini(&l);
 }
 
-/* Under the lock: what of the list and of our messages is there? Another session may have recorded mail since we read
- * cur/, which would get another UIDL if its line were dropped, and may have deleted some that we are about to record. */
+/* Under the lock: what of the list and of our messages is there? Another session may have recorded mail since we
+ * read cur/, which would get another UIDL if its line were dropped, and may have deleted some that we are about to
+ * record. */
 static void look_again(struct md_pop3 *p, struct md_pop3list *others)
 {
 	struct md_scan sc;

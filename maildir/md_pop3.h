@@ -15,7 +15,8 @@ struct md_pop3; /* of maildir/ alone */
 
 /* Moves mail from new/ to cur/, reads and brings up to date the list, deletes files in tmp/ older than 36 hours.
  * MD_OK and *P; if the list could not be saved root->why tells why ("" otherwise).
- * MD_NOTMAILDIR, MD_PERM, MD_IO, MD_LIMIT; MD_STOPPED: mail of which the list knew nothing was being measured, the list is as it was. */
+ * MD_NOTMAILDIR, MD_PERM, MD_IO, MD_LIMIT; MD_STOPPED: mail of which the list knew nothing was being measured, the
+ * list is as it was. */
 enum md_err md_pop3_open(struct md_root *r, struct md_pop3 **p_out) MUST_CHECK;
 void md_pop3_close(struct md_pop3 **p);
 /* A message is named by its index I: its number less one, which it keeps. */
@@ -36,8 +37,8 @@ enum md_err md_pop3_read(struct md_pop3 *p, size_t i, int *fd_out) MUST_CHECK;
 /* Gives message I the flag S, as RETR does. Failing is no reason to fail the command. */
 enum md_err md_pop3_seen(struct md_pop3 *p, size_t i) MUST_CHECK;
 /* QUIT: deletes the messages that are marked; what cannot be deleted stays marked. *DELETED counts those gone now,
- * whoever deleted them. MD_OK; else MD_PERM, MD_READONLY, MD_IO: some are still there (RFC 1939 section 6: -ERR some deleted
- * messages not removed). */
+ * whoever deleted them. MD_OK; else MD_PERM, MD_READONLY, MD_IO: some are still there (RFC 1939 section 6: -ERR some
+ * deleted messages not removed). */
 enum md_err md_pop3_commit(struct md_pop3 *p, size_t *deleted_out) MUST_CHECK;
 
 #endif

@@ -18,7 +18,8 @@ struct md_pop3list {
 	bool upgrade; /* an older version: write it anew */
 };
 
-/* Reads the LEN bytes at P. False, and L empty, if it is no list of version 2 or 3. Lines that make no sense are left out. */
+/* Reads the LEN bytes at P. False, and L empty, if it is no list of version 2 or 3. Lines that make no sense are
+ * left out. */
 bool md_pop3list_parse(struct md_pop3list *l, const char *p, size_t len);
 void md_pop3list_fini(struct md_pop3list *l);
 /* Appends LINE to L; its name is L's from here on. */

@@ -1,9 +1,9 @@
-/* waypostrecent of one folder: which of the messages that were stored by us (APPEND, COPY, MOVE) no session has had as recent yet.
- *   1 <uidvalidity> <first uid>
- * Mail that others deliver is recent while it lies in new/. What we store has a UID that the client was told, and Courier gives
- * what it finds in new/ another one: so it goes to cur/ at once, and this file remembers from which UID on it is recent. Without the
- * file nothing is. It is written and taken away under md_lock, so that one session gets each message, and never synced: it is
- * worth no wait. */
+/* waypostrecent of one folder: which of the messages that were stored by us (APPEND, COPY, MOVE) no session has had
+ *   as recent yet. 1 <uidvalidity> <first uid>
+ * Mail that others deliver is recent while it lies in new/. What we store has a UID that the client was told, and
+ * Courier gives what it finds in new/ another one: so it goes to cur/ at once, and this file remembers from which
+ * UID on it is recent. Without the file nothing is. It is written and taken away under md_lock, so that one session
+ * gets each message, and never synced: it is worth no wait. */
 #ifndef MAILDIR_MD_RECENT_H
 #define MAILDIR_MD_RECENT_H
 

@@ -180,8 +180,7 @@ enum md_err md_save_commit(struct md_save **save, unsigned flags, const char *co
 	if (keywords_ok(kw, nkw))
 		e = finish_file(s, &st);
 	else
-		e = md_fail(s->root, MD_LIMIT, 0, "a keyword of a new message for %s is too long or has invalid "
-			"characters",
+		e = md_fail(s->root, MD_LIMIT, 0, "a keyword of a new message for %s is too long or has invalid characters",
 			md_folder_text(s->folder));
 	if (e == MD_OK) {
 		it = make_item(s, &st, flags, kw, nkw);

@@ -10,7 +10,8 @@
 
 struct md_save;
 
-/* Begins a message for FOLDER. MD_OK and *SAVE; or MD_BADNAME, MD_NOFOLDER, MD_NOTMAILDIR, MD_FULL, MD_PERM, MD_READONLY, MD_IO. */
+/* Begins a message for FOLDER. MD_OK and *SAVE; or MD_BADNAME, MD_NOFOLDER, MD_NOTMAILDIR, MD_FULL, MD_PERM,
+ * MD_READONLY, MD_IO. */
 enum md_err md_save_begin(struct md_root *r, const char *folder, struct md_save **save_out) MUST_CHECK;
 /* Adds LEN bytes. CRLF becomes LF (cut anywhere); other CRs stay. MD_OK, MD_FULL, MD_IO: after a failure only
  * md_save_abort() is allowed, and the caller goes on reading the client's literal. */

@@ -55,8 +55,8 @@ static bool stamp_same(const struct md_stamp *a, const struct md_stamp *b)
 	return a->s == b->s && a->ns == b->ns && a->ino == b->ino;
 }
 
-/* A directory was read once more between BEFORE and AFTER; LAST is what AFTER was the time before (zeros: there was none),
- * and QUIET of the passes so far came in a row without a change that could be seen. How many those are now. */
+/* A directory was read once more between BEFORE and AFTER; LAST is what AFTER was the time before (zeros: there was
+ * none), and QUIET of the passes so far came in a row without a change that could be seen. How many those are now. */
 static unsigned md_stamp_quiet(unsigned quiet, const struct md_stamp *last, const struct md_stamp *before, const struct md_stamp *after)
 {
 	if (!stamp_same(before, after))
@@ -259,8 +259,8 @@ static void see(struct md_scan *sc, const char *name, bool in_new)
 	m->proven = m->proven || sc->locked;
 }
 
-/* A message that an earlier pass saw and the last one did not: most likely deleted between the two, and the stamp that we
- * keep is younger than that. Only another scan can tell. */
+/* A message that an earlier pass saw and the last one did not: most likely deleted between the two, and the stamp
+ * that we keep is younger than that. Only another scan can tell. */
 static bool lost_between_passes(const struct md_scan *sc)
 {
 	for (size_t i = 0; i < sc->box->n; i++) {
@@ -502,8 +502,9 @@ enum md_err md_scan_files(struct md_box *box)
 	return e;
 }
 
-/* What the passes that missed one message have missed as well is as gone as that one: looking for each of thousands that another
- * program deleted would cost a scan each. While others rename files, a message whose file has the name that we know is there. */
+/* What the passes that missed one message have missed as well is as gone as that one: looking for each of thousands
+ * that another program deleted would cost a scan each. While others rename files, a message whose file has the name
+ * that we know is there. */
 static void mark_missing(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;

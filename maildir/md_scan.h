@@ -15,7 +15,8 @@ enum { MD_HASH_NONE = UINT32_MAX };
 enum {
 	MD_SCAN_PASSES = 4, /* over a directory that others change all the time */
 	MD_RENAME_TRIES = 8, /* at a file that others rename again and again */
-	MD_SCAN_QUIET = 3   /* passes that are enough although the last change is younger than a step of the clock */
+	/* Passes that are enough although the last change is younger than a step of the clock. */
+	MD_SCAN_QUIET = 3
 };
 
 typedef const char *md_hash_name_fn(const void *arg, uint32_t val, size_t *len_out);

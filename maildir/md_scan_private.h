@@ -1,5 +1,5 @@
-/* A scan while it goes on: shared by md_scan.c (what is there), md_assign.c (its UIDs) and md_pop3.c (what its list has),
- * and nobody else. */
+/* A scan while it goes on: shared by md_scan.c (what is there), md_assign.c (its UIDs) and md_pop3.c (what its list
+ * has), and nobody else. */
 #ifndef MAILDIR_MD_SCAN_PRIVATE_H
 #define MAILDIR_MD_SCAN_PRIVATE_H
 
@@ -40,9 +40,9 @@ size_t md_scan_missing(const struct md_scan *sc);
 bool md_scan_lock(struct md_scan *sc);
 /* new/ and then cur/, so that what is moved on between the two is seen. */
 enum md_err md_scan_look(struct md_scan *sc) MUST_CHECK;
-/* What the scan has not found is gone: both directories were read under the lock, and nobody changed cur/ meanwhile. A
- * change in the same step of the clock as an earlier one cannot be seen (before Linux 6.13): then it takes as many misses
- * as nobody can bring about by renaming a file. */
+/* What the scan has not found is gone: both directories were read under the lock, and nobody changed cur/ meanwhile.
+ * A change in the same step of the clock as an earlier one cannot be seen (before Linux 6.13): then it takes as many
+ * misses as nobody can bring about by renaming a file. */
 bool md_scan_sure(const struct md_scan *sc);
 /* For who holds the folder's lock: a scan that reads new/ and cur/ as often as it takes to be sure of what is there
  * (md_scan_sure()), moves nothing and adds nothing to the view. md_scan_find() tells what is there; M->found, whether

@@ -118,8 +118,8 @@ bool md_size_differs(const char *a, const char *b)
 	return counts(a) != counts(b);
 }
 
-/* One write of one line, behind a line feed if the last line has none: whoever wrote that was cut off. Nothing behind an
- * empty file: our line would be taken for the quota. False with errno. */
+/* One write of one line, behind a line feed if the last line has none: whoever wrote that was cut off. Nothing
+ * behind an empty file: our line would be taken for the quota. False with errno. */
 static bool append(int fd, const struct md_size *s)
 {
 	struct stat st;

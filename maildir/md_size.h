@@ -1,8 +1,8 @@
 /* maildirsize: what the Maildir holds, for those who keep its quota (delivery agents, Courier).
  *
  * The file stands in the root of the Maildir if there is a quota. Its first line is the quota; each further one has
- * bytes and messages that came or went, and the sum of all is what the Maildir holds (Maildir++). We add our lines where
- * the file is there, and leave making it, counting anew and refusing to those who set the quota.
+ * bytes and messages that came or went, and the sum of all is what the Maildir holds (Maildir++). We add our lines
+ * where the file is there, and leave making it, counting anew and refusing to those who set the quota.
  *
  * As in Courier nothing of folder "Trash" counts, and no message marked as deleted (T): setting the mark is as good as
  * deleting. What a command changes is summed up in the root and written as one line, so that the file stays short: its
@@ -28,7 +28,8 @@ int64_t md_size_of(struct md_root *r, int dirfd, const char *path);
 /* A message called NAME (a file name or a path) of BYTES came to FOLDER, or has left it. */
 void md_size_came(struct md_root *r, const char *folder, const char *name, int64_t bytes);
 void md_size_left(struct md_root *r, const char *folder, const char *name, int64_t bytes);
-/* The same for all messages in the folder's directory DIR (below the root): they are now, or were until now, FOLDER's. */
+/* The same for all messages in the folder's directory DIR (below the root): they are now, or were until now,
+ * FOLDER's. */
 void md_size_folder_came(struct md_root *r, const char *folder, const char *dir);
 void md_size_folder_left(struct md_root *r, const char *folder, const char *dir);
 /* Is there any difference between having FOLDER's messages in A and in B? */

@@ -237,7 +237,8 @@ static uint32_t recall_uidv(struct md_root *r, const char *folder)
 	return v;
 }
 
-/* The folder DIRFD, that nobody else writes to now, takes the name FOLDER: its UIDVALIDITY gets higher than the last of that name. */
+/* The folder DIRFD, that nobody else writes to now, takes the name FOLDER: its UIDVALIDITY gets higher than the last
+ * of that name. */
 static enum md_err raise_uidv(struct md_root *r, int dirfd, const char *folder)
 {
 	uint32_t last = recall_uidv(r, folder);
@@ -447,8 +448,7 @@ static void change_uidv(struct md_root *r, int dirfd, const struct step *s)
 		md_lock_drop(&lock);
 	}
 	if (e != MD_OK)
-		log_warn("%.120s: folder %s may have the UIDVALIDITY of an earlier one of that name, so that mail programs show the "
-			"wrong messages: rename it once more; %s", r->path, md_folder_text(s->to), r->why);
+		log_warn("%.120s: folder %s may have the UIDVALIDITY of an earlier one of that name, so that mail programs show the wrong messages: rename it once more; %s", r->path, md_folder_text(s->to), r->why);
 }
 
 static enum md_err run(struct md_root *r, struct step *step, size_t n)

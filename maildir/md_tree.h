@@ -35,8 +35,8 @@ enum md_err md_tree_create(struct md_root *r, const char *folder) MUST_CHECK;
 enum md_err md_tree_delete(struct md_root *r, const char *folder) MUST_CHECK;
 /* Renames FROM (it may exist only as a parent) and all its children to TO. INBOX: its messages move to the new folder
  * TO and INBOX stays, empty, its children untouched (RFC 3501 6.3.5).
- * MD_OK, MD_NOFOLDER, MD_EXISTS (TO, or any folder that would be overwritten), MD_BADNAME, MD_REFUSED, MD_FULL, MD_PERM,
- * MD_READONLY, MD_BUSY, MD_IO: then all is as before. */
+ * MD_OK, MD_NOFOLDER, MD_EXISTS (TO, or any folder that would be overwritten), MD_BADNAME, MD_REFUSED, MD_FULL,
+ * MD_PERM, MD_READONLY, MD_BUSY, MD_IO: then all is as before. */
 enum md_err md_tree_rename(struct md_root *r, const char *from, const char *to) MUST_CHECK;
 
 #endif

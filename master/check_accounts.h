@@ -1,5 +1,5 @@
-/* For `waypost check`: accounts whose mailhost leads nowhere, or perhaps not where it was meant to; whose logins are refused for
- * want of TLS; whose quota nobody keeps to. */
+/* For `waypost check`: accounts whose mailhost leads nowhere, or perhaps not where it was meant to; whose logins are
+ * refused for want of TLS; whose quota nobody keeps to. */
 #ifndef MASTER_CHECK_ACCOUNTS_H
 #define MASTER_CHECK_ACCOUNTS_H
 
@@ -13,7 +13,8 @@ struct check_count { uint64_t n; char first[256]; };
 struct check_accounts {
 	struct route_protocol ports[PROTOCOL_COUNT];
 	bool served[PROTOCOL_COUNT]; /* those that log in here */
-	unsigned forwarded;    /* protocols whose logins are; of more than one, a port without a name counts for each */
+	/* Protocols whose logins are; of more than one, a port without a name counts for each. */
+	unsigned forwarded;
 	struct str text;       /* the first lines of the report */
 	uint64_t bad;          /* accounts that cannot log in because of their mailhost */
 	struct check_count shared, quota, insecure[PROTOCOL_COUNT];
@@ -23,7 +24,8 @@ struct check_accounts {
 void check_accounts_init(struct check_accounts *c, const struct settings *set);
 /* An auth_account_fn; ARG is the struct check_accounts. */
 bool check_accounts_one(void *arg, const struct account *a, const char *why);
-/* Appends what was found to OUT, in lines that begin with "warning: ": ten accounts by name at most, and how many there are. */
+/* Appends what was found to OUT, in lines that begin with "warning: ": ten accounts by name at most, and how many
+ * there are. */
 void check_accounts_report(struct check_accounts *c, struct str *out);
 
 #endif

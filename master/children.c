@@ -413,8 +413,8 @@ struct start_fds { int fd[ROLE_FD_SESSION_LOG - ROLE_FD_CONTROL + 1], err; };
 /* Our ends. */
 struct kept_fds { int control, log, err, session_log; };
 
-/* A role has no use for the master's standard descriptors, and no right to the terminal: who takes a role over could write
- * lines of the log there, or type. Its session is its own, so that a Ctrl-C is for the master alone. */
+/* A role has no use for the master's standard descriptors, and no right to the terminal: who takes a role over could
+ * write lines of the log there, or type. Its session is its own, so that a Ctrl-C is for the master alone. */
 static void leave_terminal(int err)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);

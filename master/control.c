@@ -438,16 +438,14 @@ static void do_drain(struct client *c, const char *argument)
 
 	if (on || strcmp(argument, "off") == 0) {
 		if (on != m->draining)
-			log_info(on ? "draining: new clients are refused, open sessions continue" : "draining has "
-				"ended: new clients are served");
+			log_info(on ? "draining: new clients are refused, open sessions continue" : "draining has ended: new clients are served");
 		m->draining = on;
 		children_drain(m);
 	} else if (strcmp(argument, "status") != 0) {
 		send_done(c, 2, "usage: drain on|off|status\n");
 		return;
 	}
-	send_done(c, 0, m->draining ? "draining is on: new clients are refused\n" : "draining is off: new clients are "
-		"served\n");
+	send_done(c, 0, m->draining ? "draining is on: new clients are refused\n" : "draining is off: new clients are served\n");
 }
 
 static void on_reloaded(void *arg, unsigned status, const char *text)

@@ -1,5 +1,5 @@
-/* What the operator's tool asks directories itself: all accounts, for `waypost auth --enumerate`, and whether they answer at
- * all, for `waypost check --ask`. */
+/* What the operator's tool asks directories itself: all accounts, for `waypost auth --enumerate`, and whether they
+ * answer at all, for `waypost check --ask`. */
 #include "master/enumerate.h"
 
 #include <errno.h>
@@ -108,7 +108,8 @@ static bool on_account(void *arg, const struct account *a, const char *why)
 	return good;
 }
 
-/* What the driver met on its way: servers that are down, questions that are refused. False if there was such a thing. */
+/* What the driver met on its way: servers that are down, questions that are refused. False if there was such a
+ * thing. */
 static bool tell_news(const char *driver)
 {
 	struct dirnews news;

@@ -11,7 +11,8 @@ enum { KICK_GRACE = 6 };
 typedef void kick_done_fn(uint32_t query, uint32_t sessions, uint32_t killed);
 
 void kick_init(struct ev_loop *loop, kick_done_fn *done);
-/* Ends the sessions of USER; the answer comes when all have ended, perhaps at once. QUERY is not 0 and not under way. */
+/* Ends the sessions of USER; the answer comes when all have ended, perhaps at once. QUERY is not 0 and not under
+ * way. */
 void kick_user(uint32_t query, const char *user);
 /* Server S has ended. */
 void kick_ended(const struct server *s);

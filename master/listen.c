@@ -14,7 +14,8 @@
 
 enum {
 	BACKLOG = 4096,     /* the system's somaxconn is the real limit */
-	PROBE_TRIES = 20,   /* the roles of a master that was killed let go of their ports at once, but not in no time */
+	/* The roles of a master that was killed let go of their ports at once, but not in no time. */
+	PROBE_TRIES = 20,
 	PROBE_PAUSE_US = 100 * 1000
 };
 

@@ -171,8 +171,7 @@ static void write_batch(const struct source *s, char *p, size_t len, pid_t pid)
 	while (log_parse(&p, &len, &rec)) {
 		if (s->kind == LOGFILE_SESSION && rec.level <= most && !logline_session_may((char *)(uintptr_t)rec.text)) {
 			rec.level = LOG_LEVEL_ERROR;
-			rec.text = "dropped a line: a session server tried to log a refused login, which only login "
-				"workers may do";
+			rec.text = "dropped a line: a session server tried to log a refused login, which only login workers may do";
 		}
 		write_line(&when, &rec, pid, &lines);
 	}
@@ -254,7 +253,7 @@ static bool take_one(struct source *s)
 	static char buf[DATAGRAM_MAX];
 	char control[CMSG_SPACE(sizeof(struct ucred))];
 	struct iovec iov = { buf, sizeof(buf) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control), };
 	ssize_t n = recvmsg(s->io.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n > 0) {

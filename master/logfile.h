@@ -20,8 +20,9 @@ void logfile_mirror(bool on);
 enum logfile_source {
 	LOGFILE_ROLE,    /* a role, as its log (lib/log.h) */
 	LOGFILE_SESSION, /* session servers, as their log: they are not believed everything */
-	LOGFILE_STDERR   /* a role and its children, as their stderr: what libraries and sanitizers print becomes lines "stderr of
-	                  * NAME: ...", of which none can pass for a role's own, and not more than some in a minute are taken */
+	/* A role and its children, as their stderr: what libraries and sanitizers print becomes lines "stderr of
+	 * NAME: ...", of which none can pass for a role's own, and not more than some in a minute are taken. */
+	LOGFILE_STDERR
 };
 /* Takes over SOCK, one end of logfile_pair(), and writes what the other end sends, until that is closed by
  * everyone who has it. NAME: of whose stderr it is, else NULL; it is copied. */

@@ -122,8 +122,8 @@ void control_answer(struct child *c, struct msgr *r);
 void control_child_gone(struct child *c);
 /* waypostd.c */
 
-/* Tells SET, which was just loaded and whose ports are open, what this daemon is besides what its file says: its id, and
- * where it listens. */
+/* Tells SET, which was just loaded and whose ports are open, what this daemon is besides what its file says: its id,
+ * and where it listens. */
 void master_identify(const struct master *m, struct settings *set);
 
 /* Begins the end: by "stop" of the tool or by a signal. */

@@ -1,5 +1,5 @@
-/* What a role has not got because a descriptor could not be passed: no room in the role (MSG_CTRUNC), or none here. It is sent
- * again each second until the role complains no more; `waypost status` tells as long as there is any. */
+/* What a role has not got because a descriptor could not be passed: no room in the role (MSG_CTRUNC), or none here.
+ * It is sent again each second until the role complains no more; `waypost status` tells as long as there is any. */
 #ifndef MASTER_MISSING_H
 #define MASTER_MISSING_H
 

@@ -230,27 +230,22 @@ static void count_line(struct status *st, const struct field *f)
 	if (n > 0 && is(&f[1], "peers_down"))
 		add_problem(st, "%llu peer%s cannot be reached", (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "loops"))
-		add_problem(st, "%llu mailhost%s made logins loop in the last minutes (loops_list); the log says what "
-			"to change",
+		add_problem(st, "%llu mailhost%s made logins loop in the last minutes (loops_list); the log says what to change",
 		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "peers_crowded"))
-		add_problem(st, "%llu peer%s reached the limit of pending logins (peers_crowded_list): slow, or a "
-			"loop; see the log",
+		add_problem(st, "%llu peer%s reached the limit of pending logins (peers_crowded_list): slow, or a loop; see the log",
 		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "fronts_not_believed"))
-		add_problem(st, "%llu node%s forward%s logins here with an invalid signature "
-			"(fronts_not_believed_list): the pool secrets or the clocks differ; the log says what to do",
+		add_problem(st, "%llu node%s forward%s logins here with an invalid signature (fronts_not_believed_list): the pool secrets or the clocks differ; the log says what to do",
 			(unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "s" : "");
 	if (n > 0 && is(&f[1], "not_believed_by"))
-		add_problem(st, "%llu mailhost%s do%s not accept this node's signature (not_believed_by_list): the "
-			"pool secrets or the clocks differ; the log says what to do", (unsigned long long)n,
+		add_problem(st, "%llu mailhost%s do%s not accept this node's signature (not_believed_by_list): the pool secrets or the clocks differ; the log says what to do", (unsigned long long)n,
 			n == 1 ? "" : "s", n == 1 ? "es" : "");
 	if (n > 0 && is(&f[1], "workers_full"))
 		add_problem(st, "%llu login worker%s no descriptors for more clients; raise LimitNOFILE, or lower MAXDAEMONS", (unsigned long long)n,
 		    n == 1 ? " has" : "s have");
 	if (n > 0 && is(&f[1], "channels_missing"))
-		add_problem(st, "%llu channel%s between processes could not be created because descriptors ran out; "
-			"see the log",
+		add_problem(st, "%llu channel%s between processes could not be created because descriptors ran out; see the log",
 			(unsigned long long)n,
 		    n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "descriptors_short"))

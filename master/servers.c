@@ -69,8 +69,7 @@ static void child_ended(struct server *s, int status)
 	if (WIFSIGNALED(status) && s->told) {
 		log_lost(s, s->told == SIGUSR1 ? "kick" : "shutdown");
 	} else if (WIFSIGNALED(status)) {
-		log_error("the %s server of %s (process %d) was killed by signal %d (%s) and its client disconnected; "
-			"if nobody sent that signal and memory is not short, please report this line", program, user,
+		log_error("the %s server of %s (process %d) was killed by signal %d (%s) and its client disconnected; if nobody sent that signal and memory is not short, please report this line", program, user,
 			(int)s->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
 		log_lost(s, "crash");
 	} else if (WEXITSTATUS(status) != 0) {
@@ -202,8 +201,7 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 	log_clean(user, sizeof(user), tk->grant.account.name);
 	shown = shown_new();
 	if ((pid = fork_server(tk, h, set, shown)) == -1) {
-		log_error("cannot start a session server for %s: %s; raise the limit of processes (TasksMax=, ulimit "
-			"-u) or the memory of this node", user, strerror(errno));
+		log_error("cannot start a session server for %s: %s; raise the limit of processes (TasksMax=, ulimit -u) or the memory of this node", user, strerror(errno));
 		shown_drop(shown);
 		return NULL;
 	}

@@ -40,7 +40,8 @@ typedef void servers_ended_fn(const struct server *s);
 /* Called in a child before anything else: drops what only the parent may have. */
 typedef void servers_child_fn(void);
 
-/* To be called once, with SIGCHLD not yet waited for by anybody: from now on it is blocked, and read from a descriptor. */
+/* To be called once, with SIGCHLD not yet waited for by anybody: from now on it is blocked, and read from a
+ * descriptor. */
 void servers_init(struct ev_loop *loop, servers_ended_fn *ended, servers_child_fn *in_child);
 /* Starts the server of the account and protocol of TK for the client of H. NULL: it may not or could not be
  * started, which was logged. */
@@ -55,8 +56,8 @@ const struct server *servers_first(void);
 size_t servers_count(enum protocol protocol);
 /* Sends SIG to the servers of USER (NULL: to all); their number. */
 uint32_t servers_signal(const char *user, int sig);
-/* Asks the servers of USER to end: SIGUSR1. Their number; *WAITS: how many of them have ->kick KICK now, for no other kick
- * waits for them. */
+/* Asks the servers of USER to end: SIGUSR1. Their number; *WAITS: how many of them have ->kick KICK now, for no
+ * other kick waits for them. */
 uint32_t servers_kick(const char *user, uint32_t kick, uint32_t *waits);
 /* Kills those that KICK still waits for after SECONDS, with a line in the log for each; their number. */
 uint32_t servers_kill_kicked(uint32_t kick, int seconds);

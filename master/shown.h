@@ -1,6 +1,6 @@
-/* The figures that session servers show to spawn while they run, and that are left when one crashes: a page of one memory
- * file for each. However many there are, spawn has one descriptor for them and no mapping, so that a fork costs the
- * same; a server maps its own page and has no descriptor of the file. */
+/* The figures that session servers show to spawn while they run, and that are left when one crashes: a page of one
+ * memory file for each. However many there are, spawn has one descriptor for them and no mapping, so that a fork
+ * costs the same; a server maps its own page and has no descriptor of the file. */
 #ifndef MASTER_SHOWN_H
 #define MASTER_SHOWN_H
 

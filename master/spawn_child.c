@@ -31,11 +31,9 @@ bool spawn_may_serve(const struct account *a, const struct settings *set, char *
 	if (uid == 0 || gid == 0)
 		snprintf(err, errsize, "%s is not served: its uid or gid is 0 (root); give the account a user of its own", name);
 	else if (own == 0 && (uid < least || gid < least))
-		snprintf(err, errsize, "%s is not served: uid %u or gid %u is below MIN_UID (%u); change the account, or MIN_UID if "
-		    "that is meant", name, uid, gid, least);
+		snprintf(err, errsize, "%s is not served: uid %u or gid %u is below MIN_UID (%u); change the account, or MIN_UID if that is meant", name, uid, gid, least);
 	else if (own != 0 && uid != own)
-		snprintf(err, errsize, "%s is not served: its uid is %u, and waypostd runs as uid %u; start waypostd as root, or "
-		    "give the account uid=%u", name, uid, own, own);
+		snprintf(err, errsize, "%s is not served: its uid is %u, and waypostd runs as uid %u; start waypostd as root, or give the account uid=%u", name, uid, own, own);
 	else if (a->home[0] != '/')
 		snprintf(err, errsize, "%s is not served: its home folder is not an absolute path; correct the account", name);
 	else

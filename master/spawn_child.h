@@ -9,8 +9,9 @@
 /* The account may be served by this process: never uid or gid 0; as root nothing below MIN_UID; as an
  * ordinary user only its own accounts. If not, ERR says why and what to do. */
 bool spawn_may_serve(const struct account *a, const struct settings *set, char *err, size_t errsize);
-/* The rest of a child's life: logs LOGIN, becomes the account's user, lets go of everything that it does not
- * need, and runs SERVER for the client H->fd; SHOWN as in struct session_start. To be called right after fork(), with all signals blocked. */
+/* The rest of a child's life: logs LOGIN, becomes the account's user, lets go of everything that it does not need,
+ * and runs SERVER for the client H->fd; SHOWN as in struct session_start. To be called right after fork(), with all
+ * signals blocked. */
 void spawn_child(const struct ticket *tk, const struct handoff *h, const struct settings *set,
 	struct bio_figures *shown, session_server_fn *server) NORETURN;
 

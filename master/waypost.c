@@ -258,8 +258,8 @@ static int do_auth(struct tool *t)
 	return status;
 }
 
-/* The account file, if it is used and there: whether it is there is a matter of the settings. As little may go wrong with what
- * stands in it as in the daemon. */
+/* The account file, if it is used and there: whether it is there is a matter of the settings. As little may go wrong
+ * with what stands in it as in the daemon. */
 static bool check_userdb(const char *file, struct str *text)
 {
 	struct str errors = STR_INIT, warnings = STR_INIT;
@@ -308,8 +308,7 @@ static const struct {
 } commands[] = {
 	{ "check", 0, 0, do_check, "[--ask]", "check the configuration and the limits of the system; --ask: and whether\n"
 		"                            the directories of accounts answer" },
-	{ "status", 0, 0, do_status, "[--json]", "show the state; exit status 0 well, 1 degraded, 2 no daemon, 3 "
-		"draining" },
+	{ "status", 0, 0, do_status, "[--json]", "show the state; exit status 0 well, 1 degraded, 2 no daemon, 3 draining" },
 	{ "who", 0, 0, do_who, "[--json]", "list open sessions" },
 	{ "kick", 1, 1, do_kick, "USER", "end the sessions of a user" },
 	{ "drain", 0, 1, do_drain, "[on|off|status]", "refuse new clients, for maintenance of this node" },

@@ -103,7 +103,8 @@ static bool has_room(struct mime_charsets *set, const char *name)
 	return true;
 }
 
-/* A converter from NAME in its initial state; NULL if iconv knows none, or it would be one too many for SET (may be NULL). */
+/* A converter from NAME in its initial state; NULL if iconv knows none, or it would be one too many for SET (may be
+ * NULL). */
 static struct mime_iconv *take_iconv(const char *name, struct mime_charsets *set)
 {
 	struct mime_iconv *ic;

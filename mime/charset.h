@@ -4,9 +4,9 @@
 
 #include "lib/str.h"
 
-/* Opening a converter costs some 50 us, as much as reading kilobytes of mail, and a sender can name another charset every
- * few bytes. So the last ones stay open, and a message has no more charsets than those: what comes in yet another one
- * is read as if it were unknown. No honest message names more than a few. */
+/* Opening a converter costs some 50 us, as much as reading kilobytes of mail, and a sender can name another charset
+ * every few bytes. So the last ones stay open, and a message has no more charsets than those: what comes in yet
+ * another one is read as if it were unknown. No honest message names more than a few. */
 enum { MIME_CHARSETS_MAX = 16 };
 
 /* The charsets that a message has named so far, as hashes of their names. All-zero at its start. */

@@ -44,7 +44,8 @@ uint64_t mime_wire_at(struct mime_msg *m, size_t off)
 size_t mime_wire_seek(struct mime_msg *m, size_t from, uint64_t skip, uint64_t *rest)
 {
 	uint64_t want = mime_wire_at(m, from) + skip;
-	size_t low = from / STEP, high = m->len / STEP; /* the last kept place that is not behind it is one of these */
+	/* The last kept place that is not behind it is one of these. */
+	size_t low = from / STEP, high = m->len / STEP;
 
 	while (low < high) {
 		size_t mid = high - (high - low) / 2;

@@ -20,7 +20,8 @@ struct word {
 /* The text that words are looked for in. */
 struct input {
 	const char *end;
-	const char *close; /* the first "?=" at or behind the last place where one was looked for, NULL: none was; END: none is */
+	/* The first "?=" at or behind the last place where one was looked for, NULL: none was; END: none is. */
+	const char *close;
 };
 
 /* Where output stands: words of one charset in a row are one text, for some senders cut characters between them. */

@@ -25,8 +25,9 @@ struct account {
 	char *options;  /* comma-separated name=value, DEFAULTOPTIONS merged in */
 	char *hash;     /* stored password hash; wiped when freed */
 	char *clear;    /* stored clear-text password, where the directory has one; wiped when freed */
-	char *hmac;     /* states for CRAM logins without a clear password, as an option list: "md5=HEX,sha1=HEX,sha256=HEX",
-	                 * each as authlib/hmac_state.h has it; wiped when freed */
+	/* States for CRAM logins without a clear password, as an option list: "md5=HEX,sha1=HEX,sha256=HEX", each as
+	 * authlib/hmac_state.h has it; wiped when freed. */
+	char *hmac;
 	uint32_t uid, gid;
 };
 
@@ -36,7 +37,8 @@ void account_init(struct account *a);
 void account_fini(struct account *a);
 /* Deep copy into TO (uninitialised before). */
 void account_copy(struct account *to, const struct account *from);
-/* Sets one of the string members to a copy of VALUE (NULL: ""), which may be in the record itself; the old text is wiped. */
+/* Sets one of the string members to a copy of VALUE (NULL: ""), which may be in the record itself; the old text is
+ * wiped. */
 void account_set(char **member, const char *value);
 /* The same with the LEN bytes at P (none of them NUL; P may be NULL if LEN is 0). */
 void account_set_bytes(char **member, const void *p, size_t len);

@@ -1,5 +1,6 @@
-/* The identity of a forwarded login: who it stands for, as the node before says, and the signature by which nodes of one pool
- * believe it. What is thought of a signature is in node/signature_check.h; how the protocols carry all this is theirs. */
+/* The identity of a forwarded login: who it stands for, as the node before says, and the signature by which nodes of
+ * one pool believe it. What is thought of a signature is in node/signature_check.h; how the protocols carry all this
+ * is theirs. */
 #ifndef NODE_FORWARDED_H
 #define NODE_FORWARDED_H
 
@@ -34,13 +35,14 @@ struct forwarded {
 /* Signs the identity FORWARDED for the login of USER to node HOST (as in mailhost, without port; case and a trailing
  * dot do not matter) with the key of the POOL: fills forwarded->mac from the other members. */
 void forwarded_sign(struct forwarded *forwarded, struct mac *pool, const char *host, const char *user);
-/* What is to be thought of FORWARDED's signature for HOST and USER at NOW: GOOD, if a holder of that key has made it no more than
- * FORWARDED_AGE_MAX seconds before or after NOW. POOL NULL: there is no key here. */
+/* What is to be thought of FORWARDED's signature for HOST and USER at NOW: GOOD, if a holder of that key has made it
+ * no more than FORWARDED_AGE_MAX seconds before or after NOW. POOL NULL: there is no key here. */
 enum signature_check forwarded_verify(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user, uint64_t now);
 enum { FORWARDED_AGE_MAX = 300 };
 
-/* The token in place of a password, into OUT: says to node HOST that the node which signed FORWARDED (forwarded->signature says so) knows
- * that it is USER. Good once, for TOKEN_AGE_MAX seconds before and after forwarded->time, and only beside that very identity. */
+/* The token in place of a password, into OUT: says to node HOST that the node which signed FORWARDED
+ * (forwarded->signature says so) knows that it is USER. Good once, for TOKEN_AGE_MAX seconds before and after
+ * forwarded->time, and only beside that very identity. */
 void forwarded_token(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user, uint8_t out[FORWARDED_MAC_LEN]);
 enum { TOKEN_AGE_MAX = 60 };
 /* As SASL carries it: lower-case hexadecimal digits. */

@@ -4,7 +4,8 @@
  * Mechanisms in which the client answers a challenge need more. The texts are what stands in SASL's base64 lines; the
  * challenges are authd's, so that a worker that was taken over cannot choose one that it has heard the answer to.
  *
- *   CRAM, APOP   AUTH_CHALLENGE_WANTED -> AUTH_CHALLENGE (the challenge) .. AUTH_REQUEST with the same number -> AUTH_REPLY
+ *   CRAM, APOP   AUTH_CHALLENGE_WANTED -> AUTH_CHALLENGE (the challenge) .. AUTH_REQUEST with the same number
+ *                -> AUTH_REPLY
  *   SCRAM        AUTH_REQUEST -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_REPLY
  *
  * With `more` in the answer to either, AUTH_RESPONSE (its text does not matter) asks again where to; once.
@@ -32,8 +33,10 @@ enum auth_exchange {
 	AUTH_EXCHANGE_STEPS      /* the client speaks first, and several times, by AUTH_RESPONSE */
 };
 
-/* How a client proves who it is. The columns: name, name as the client says it, how the exchange goes. A row more needs one in
- * authd/verify.c (how it is judged), and one in login/login_sasl.c (what the client's messages look like). */
+/* How a client proves who it is. The columns: name, name as the client says it, how the exchange goes. A row more
+ * needs one in authd/verify.c (how it is judged), and one in login/login_sasl.c (what the client's messages look
+ * like). */
+/* clang-format off */
 #define AUTH_MECHS(X) \
 	X(PASSWORD, "", ONCE)                /* it tells its password: LOGIN, USER and PASS, PLAIN, ... */ \
 	X(APOP, "APOP", CHALLENGE)           /* RFC 1939: MD5 of the greeting's timestamp and the password */ \
@@ -43,6 +46,7 @@ enum auth_exchange {
 	X(TOKEN, "X-WAYPOST-TOKEN", ONCE)    /* another node of the pool has proven it: see forwarded_token() */ \
 	X(SCRAM_SHA_1, "SCRAM-SHA-1", STEPS) /* RFC 5802; the next one RFC 7677 */ \
 	X(SCRAM_SHA_256, "SCRAM-SHA-256", STEPS)
+/* clang-format on */
 enum auth_mech {
 #define X(name, word, exchange) AUTH_MECH_##name,
 	AUTH_MECHS(X)
@@ -58,7 +62,8 @@ struct auth_request {
 	enum protocol protocol;
 	enum auth_mech mech;
 	char user[ACCOUNT_NAME_MAX];
-	char password[ACCOUNT_PASSWORD_MAX]; /* other mechanisms: what the client answered (CRAM, APOP: hex digits; SCRAM: its first message) */
+	/* Other mechanisms: what the client answered (CRAM, APOP: hex digits; SCRAM: its first message). */
+	char password[ACCOUNT_PASSWORD_MAX];
 	struct net_addr client;    /* of the socket */
 	uint16_t local_port;
 	bool tls;                  /* on this connection */
@@ -66,6 +71,7 @@ struct auth_request {
 };
 
 /* How a login ended. The columns: name, word for the log, name of its count in `waypost status`. */
+/* clang-format off */
 #define AUTH_VERDICTS(X) \
 	X(OK, "ok", "verdicts_ok") \
 	X(WRONG, "wrong name or password", "verdicts_wrong")         /* the same for unknown names */ \
@@ -74,6 +80,7 @@ struct auth_request {
 	X(LIMIT, "limit reached", "verdicts_limit") \
 	X(LOOP, "proxy loop", "verdicts_loop") \
 	X(CANNOT, "cannot be sent on", "verdicts_cannot") /* nothing that the mailhost would take in place of a password */
+/* clang-format on */
 enum auth_verdict {
 #define X(name, word, count) AUTH_VERDICT_##name,
 	AUTH_VERDICTS(X)
@@ -95,7 +102,8 @@ struct auth_target {
 enum auth_forward {
 	AUTH_FORWARD_TYPED,  /* the password that the client told */
 	AUTH_FORWARD_CLEAR,  /* `password`: the directory's, for the client did not tell it */
-	AUTH_FORWARD_OTHER,  /* unknown: the target's token if the peer accepts it, else `master` with `password` if set */
+	/* Unknown: the target's token if the peer accepts it, else `master` with `password` if set. */
+	AUTH_FORWARD_OTHER,
 	AUTH_FORWARD_COUNT
 };
 
@@ -103,7 +111,8 @@ enum auth_forward {
 enum auth_more {
 	AUTH_MORE_NONE,
 	AUTH_MORE_HERE,  /* this node */
-	AUTH_MORE_NAMES, /* names whose address is not known yet: half of the time is theirs; and perhaps this node */
+	/* Names whose address is not known yet: half of the time is theirs; and perhaps this node. */
+	AUTH_MORE_NAMES,
 	AUTH_MORE_COUNT
 };
 
@@ -112,7 +121,8 @@ struct auth_reply {
 	enum auth_verdict verdict;
 	char reason[AUTH_REASON_MAX];      /* for the log; "" = the verdict says it all */
 	uint32_t delay_ms;                 /* delay before a refusal is sent */
-	struct net_addr client;            /* whom the login stands for; family 0 with a refusal: the client of the socket */
+	/* Whom the login stands for; family 0 with a refusal: the client of the socket. */
+	struct net_addr client;
 	enum signature_check signature;          /* to report to the forwarding node */
 	/* With AUTH_VERDICT_OK: */
 	uint64_t session;                  /* the register's number; told back with SESSION_END */
@@ -127,7 +137,8 @@ struct auth_reply {
 	enum auth_more more;               /* remote: ask again if none of these can be reached */
 	uint32_t peer_ms;                  /* remote: what is left of PROXY_TIMEOUT */
 	bool report_success;               /* remote: tell PEER_RESULT also when the peer answers */
-	bool report_signature;             /* remote: tell PEER_SIGNATURE also when the peer has nothing against our signature */
+	/* Remote: tell PEER_SIGNATURE also when the peer has nothing against our signature. */
+	bool report_signature;
 	uint8_t ttl;                       /* remote: hops left, for the next node */
 	uint64_t time;                     /* remote: of the signatures; 0 = no pool secret, not signed */
 	enum auth_forward forward;         /* remote */

@@ -1,5 +1,5 @@
-/* The channels between the processes of a node, and their messages. All go over lib/msg; what each carries is in node/msg_*.h,
- * where its writer and its reader stand side by side, or in authd/job.h.
+/* The channels between the processes of a node, and their messages. All go over lib/msg; what each carries is in
+ * node/msg_*.h, where its writer and its reader stand side by side, or in authd/job.h.
  *
  *   master --control--> every role            worker --> authd     login requests, ends of sessions
  *   every role --log--> master                worker --> spawn     clients to serve here
@@ -17,7 +17,8 @@
 
 enum role {
 	ROLE_MASTER,
-	ROLE_WORKER,     /* slots 0 .. LOGIN_WORKERS-1; retiring ones keep their slot number with an older generation */
+	/* Slots 0 .. LOGIN_WORKERS-1; retiring ones keep their slot number with an older generation. */
+	ROLE_WORKER,
 	ROLE_AUTHD,
 	ROLE_AUTHWORKER, /* slots 0 .. daemons-1 */
 	ROLE_SPAWN,
@@ -37,56 +38,67 @@ enum peer_result {
 	PEER_RESULTS
 };
 
-/* Of the messages below. It is the first message of each channel, in both directions, so that processes of two versions can
- * detect the version of their peer. Add one with each change; a new type that an older reader may skip is one of
- * MSG_OPTIONAL_FIRST to LAST. */
+/* Of the messages below. It is the first message of each channel, in both directions, so that processes of two
+ * versions can detect the version of their peer. Add one with each change; a new type that an older reader may skip
+ * is one of MSG_OPTIONAL_FIRST to LAST. */
 enum { MSG_CHANNEL_VERSION = 1 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
-	CTL_CHANNEL = 1, /* with a channel to another process. It replaces one to the same role and slot with an older generation
-	                  * only for AUTHD and SPAWN; to WORKER it is one more (an old worker may still finish its sessions). */
-	CTL_LISTEN,      /* with a listening socket, for workers: those of their own slot before CTL_GO; later those of a slot whose
-	                  * own worker is not there, or is full. */
+	/* With a channel to another process. It replaces one to the same role and slot with an older generation only
+	 * for AUTHD and SPAWN; to WORKER it is one more (an old worker may still finish its sessions). */
+	CTL_CHANNEL = 1,
+	/* With a listening socket, for workers: those of their own slot before CTL_GO; later those of a slot whose
+	 * own worker is not there, or is full. */
+	CTL_LISTEN,
 	CTL_UNLISTEN,    /* worker: close the listening sockets of that slot; the master keeps them */
 	CTL_OTHERS,      /* worker, after its CTL_FULL: others accept the clients of its slot, or none can */
 	CTL_GO,          /* everything was passed: begin */
 	CTL_RETIRE,      /* worker: stop accepting, finish the sessions, exit(0) with the last one */
 	CTL_DRAIN,       /* worker: greet new clients with "not now" (on) or normally (off) */
 	CTL_SETTINGS,    /* authd, spawn: new settings; with the descriptor that settings_read() takes */
-	CTL_QUERY,       /* answer with CTL_ROWS, then CTL_DONE. Commands: "who" (worker, spawn), "kick" USER (worker, spawn),
-	                  * "status" (all), "route" USER (authd), "auth" USER "\n" PASSWORD (authd), "flush" USER (authd; "": all) */
-	CTL_STOP,        /* end now in good order: workers close their sessions, spawn ends its servers; then exit(0) */
+	/* Answer with CTL_ROWS, then CTL_DONE. Commands: "who" (worker, spawn), "kick" USER (worker, spawn),
+	 * "status" (all), "route" USER (authd), "auth" USER "\n" PASSWORD (authd), "flush" USER (authd; "": all). */
+	CTL_QUERY,
+	/* End now in good order: workers close their sessions, spawn ends its servers; then exit(0). */
+	CTL_STOP,
 	/* role -> master */
 	CTL_READY,       /* the role works (first message of each role, after CTL_GO) */
-	CTL_ROWS,        /* whole lines of an answer.
-	                  * who: user TAB protocol TAB client ip TAB port TAB mailhost TAB backend TAB rcvd TAB sent TAB age in
-	                  *   seconds TAB session id ("local" as mailhost and "" as backend for local ones).
-	                  * kick: killed=N from spawn. route, auth: text for people. status: name=value; names of a-z, 0-9, '_', '.';
-	                  *   numbers of equal names are added up over the roles, other values are shown as they are.
-	                  *   Known to monitoring: workers_full, channels_missing, descriptors_short, peers_down, loops, peers_crowded,
-	                  *   fronts_not_believed, not_believed_by, directories_down, userdb_refused (not 0: the node is degraded). */
-	CTL_DONE,        /* the result of a query. who, kick: number of sessions; others: exit status for the tool */
+	/* Whole lines of an answer.
+	 * who: user TAB protocol TAB client ip TAB port TAB mailhost TAB backend TAB rcvd TAB sent TAB age in seconds
+	 *   TAB session id ("local" as mailhost and "" as backend for local ones).
+	 * kick: killed=N from spawn. route, auth: text for people.
+	 * status: name=value; names of a-z, 0-9, '_', '.'; numbers of equal names are added up over the roles, other
+	 *   values are shown as they are. Known to monitoring: workers_full, channels_missing, descriptors_short,
+	 *   peers_down, loops, peers_crowded, fronts_not_believed, not_believed_by, directories_down, userdb_refused
+	 *   (not 0: the node is degraded). */
+	CTL_ROWS,
+	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
+	CTL_DONE,
 	CTL_FULL,        /* worker: it has no descriptors for more clients, or has again */
 	CTL_MISSED,      /* a message came without its descriptor, for which there was no room; to be sent again */
-	CTL_UNFIT,       /* from authd and spawn: that login worker sent them a message that no worker of ours sends; it is killed,
-	                  * and another one is started */
+	/* From authd and spawn: that login worker sent them a message that no worker of ours sends; it is killed,
+	 * and another one is started. */
+	CTL_UNFIT,
 
-	/* worker -> authd: node/msg_auth.h, node/msg_session.h. A bad message ends the channel, and with it that worker (CTL_UNFIT) */
+	/* worker -> authd: node/msg_auth.h, node/msg_session.h. A bad message ends the channel, and with it that
+	 * worker (CTL_UNFIT) */
 	AUTH_REQUEST = 32,
 	AUTH_CANCEL,       /* the client is gone; no answer is wanted, or the exchange is over */
 	AUTH_CHALLENGE_WANTED,        /* a challenge for a login to come */
 	AUTH_RESPONSE,         /* what the client answered to AUTH_CHALLENGE */
 	SESSION_END,       /* also spawn -> authd */
-	SESSION_HAVE,      /* told to a new authd for each session that was open when the old one died; spawn -> authd also for
-	                    * each session server that it starts. From then on the session is the sender's; a worker cannot
-	                    * take over what is another's. */
+	/* Told to a new authd for each session that was open when the old one died; spawn -> authd also for each
+	 * session server that it starts. From then on the session is the sender's; a worker cannot take over what is
+	 * another's. */
+	SESSION_HAVE,
 	SESSION_ARRIVED,   /* that peer has taken the login; it is not under way any more */
 	PEER_SELF,         /* a login to that host of a mailhost has led back to this node */
 	PEER_SIGNATURE,    /* what that mailhost has said of our signature */
 	PEER_RESULT,       /* how a login that is under way fared at a peer */
 	/* authd -> worker */
-	AUTH_CROWDED,      /* no fields: logins wait for room at a peer; say SESSION_ARRIVED at once for the next seconds */
+	/* No fields: logins wait for room at a peer; say SESSION_ARRIVED at once for the next seconds. */
+	AUTH_CROWDED,
 	AUTH_REPLY,
 	AUTH_CHALLENGE,     /* a text for the client, whose answer is awaited */
 
@@ -98,8 +110,9 @@ enum msg_type {
 	/* worker -> spawn: node/msg_ticket.h. A bad message ends that worker (CTL_UNFIT) */
 	HANDOFF = 96,      /* with the client's descriptor */
 	/* spawn -> worker */
-	HANDOFF_REPLY,     /* a server runs, or could not be started (the worker still has its copy of the descriptor and tells the
-	                    * client) */
+	/* A server runs, or could not be started (the worker still has its copy of the descriptor and tells the
+	 * client). */
+	HANDOFF_REPLY,
 
 	/* authd -> auth worker: authd/job.h */
 	JOB = 128,
@@ -115,8 +128,8 @@ enum msg_type {
 
 /* A channel of a role over SOCK, which it takes over: chan_new() and the greeting. */
 struct chan *msg_channel_open(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg);
-/* R has come from C and is of no type that is expected there. True: it is marked as one to be skipped. False, and logged: it is
- * not; WHO ("authd") has sent it. */
+/* R has come from C and is of no type that is expected there. True: it is marked as one to be skipped. False, and
+ * logged: it is not; WHO ("authd") has sent it. */
 bool msg_channel_skips(const struct chan *c, const struct msgr *r, const char *who);
 
 enum { TICKET_LEN = 16, MAILHOST_MAX = 256 /* bytes of a mailhost with NUL */ };

@@ -1,5 +1,6 @@
-/* What the master and the roles say to each other, and the master and the operator's tool. A read function returns false if the
- * message is not whole or has a value that is not in its range. Messages without fields are msgw_begin() alone. */
+/* What the master and the roles say to each other, and the master and the operator's tool. A read function returns
+ * false if the message is not whole or has a value that is not in its range. Messages without fields are
+ * msgw_begin() alone. */
 #ifndef NODE_MSG_CONTROL_H
 #define NODE_MSG_CONTROL_H
 
@@ -59,8 +60,8 @@ bool control_query_read(struct msgr *r, struct control_command *m);
 void tool_command_write(struct msgw *w, const char *command, const char *argument);
 bool tool_command_read(struct msgr *r, struct control_command *m);
 
-/* CTL_ROWS and TOOL_ROWS (which has no number): whole lines of an answer, ROLE_ROWS_MAX bytes at most. TEXT points into the
- * message. */
+/* CTL_ROWS and TOOL_ROWS (which has no number): whole lines of an answer, ROLE_ROWS_MAX bytes at most. TEXT points
+ * into the message. */
 void control_rows_write(struct msgw *w, uint32_t query, const char *text, size_t len);
 bool control_rows_read(struct msgr *r, uint32_t *query, const char **text, size_t *len);
 void tool_rows_write(struct msgw *w, const char *text, size_t len);

@@ -1,5 +1,5 @@
-/* What login workers and spawn tell authd of their sessions, and of peers. A read function returns false if the message is not
- * whole or has a value that is not in its range; nothing in *M may be used then. */
+/* What login workers and spawn tell authd of their sessions, and of peers. A read function returns false if the
+ * message is not whole or has a value that is not in its range; nothing in *M may be used then. */
 #ifndef NODE_MSG_SESSION_H
 #define NODE_MSG_SESSION_H
 

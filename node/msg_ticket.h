@@ -1,5 +1,5 @@
-/* How a client is handed to a session server: the ticket from authd to spawn, the client from the login worker to spawn. A read
- * function returns false if the message is not whole or has a value that is not in its range. */
+/* How a client is handed to a session server: the ticket from authd to spawn, the client from the login worker to
+ * spawn. A read function returns false if the message is not whole or has a value that is not in its range. */
 #ifndef NODE_MSG_TICKET_H
 #define NODE_MSG_TICKET_H
 

@@ -271,8 +271,8 @@ static void set_process_name(enum role role)
 	prctl(PR_SET_NAME, names[role], 0, 0, 0);
 }
 
-/* authd has little to do for each of a worker's messages. Let it not take the processor from the worker that sends them,
- * one by one: on a busy machine it gets several at a time. */
+/* authd has little to do for each of a worker's messages. Let it not take the processor from the worker that sends
+ * them, one by one: on a busy machine it gets several at a time. */
 static void yield_to_senders(void)
 {
 	const struct sched_param none = { 0 };

@@ -27,9 +27,9 @@ struct role_ctx {
 	void *arg;
 };
 
-/* What a role does on messages of the master. A NULL member means: channel, listen: the descriptor is closed;
- * go: role_ready() at once; retire, stop, orphaned: exit(0) at once; unlisten, others, drain, settings: nothing more to do;
- * query: role_done() with 0. SIGTERM to the role is taken as CTL_STOP; SIGINT, SIGHUP, SIGPIPE, SIGUSR1 and
+/* What a role does on messages of the master. A NULL member means: channel, listen: the descriptor is closed; go:
+ * role_ready() at once; retire, stop, orphaned: exit(0) at once; unlisten, others, drain, settings: nothing more to
+ * do; query: role_done() with 0. SIGTERM to the role is taken as CTL_STOP; SIGINT, SIGHUP, SIGPIPE, SIGUSR1 and
  * SIGUSR2 are ignored (a process that spawn forks sets them as it needs). */
 struct role_hooks {
 	/* CTL_CHANNEL: SOCK is the callee's. */

@@ -14,6 +14,7 @@ enum { SESSION_ID_MAX = 64, SESSION_CONTEXT_MAX = 256, SESSION_LEFTOVER_MAX = 32
 bool session_id_ok(const char *text);
 
 /* How a session ended, as logged by its keeper. The first two columns: word in Courier's line, end= value. */
+/* clang-format off */
 #define SESSION_ENDS(X) \
 	X(DISCONNECTED, "DISCONNECTED", "client")      /* the client closed without saying goodbye */ \
 	X(LOGOUT, "LOGOUT", "logout")                  /* LOGOUT or QUIT */ \
@@ -22,6 +23,7 @@ bool session_id_ok(const char *text);
 	X(SERVER, "DISCONNECTED", "server")            /* the mailbox could not be served */ \
 	X(SHUTDOWN, "DISCONNECTED", "shutdown")        /* the node is being stopped */ \
 	X(KICKED, "DISCONNECTED", "kick")              /* the operator ended it */
+/* clang-format on */
 enum session_end {
 #define X(name, word, end) SESSION_END_##name,
 	SESSION_ENDS(X)
@@ -44,8 +46,9 @@ struct session_start {
 	const char *options;      /* Courier's option list ("disableimap=1,..."), maybe "" */
 	const char *session_id;   /* session_id_ok() */
 	struct net_addr client;   /* the client's address and port as the first node saw it */
-	const char *context;      /* from the login dialect: IMAP: the tag that LOGIN or AUTHENTICATE waits on;
-	                           * POP3: "UTF8" if the client asked for it before login, else "" */
+	/* From the login dialect: IMAP: the tag that LOGIN or AUTHENTICATE waits on; POP3: "UTF8" if the client
+	 * asked for it before login, else "". */
+	const char *context;
 	const void *leftover;     /* what the client sent behind its login: the first input of the session */
 	size_t leftover_len;
 	bool proxied;             /* the login came from another node of the pool */
@@ -53,7 +56,8 @@ struct session_start {
 	enum signature_check signature; /* to report to the forwarding node, with the reply to the login */
 	int64_t began;            /* clock_seconds() at the start, for time= in the log */
 	struct session_counters *counters; /* never NULL */
-	struct bio_figures *shown;         /* where spawn sees what passed, for `who` and for a server that crashes; NULL: nowhere */
+	/* Where spawn sees what passed, for `who` and for a server that crashes; NULL: nowhere. */
+	struct bio_figures *shown;
 	const struct settings *set;
 };
 

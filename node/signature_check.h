@@ -1,13 +1,16 @@
-/* What a node thinks of the signature of a login that another node has forwarded to it, and the note by which it tells that
- * node: a few words at the end of its answer to the login (IMAP's tagged line, POP3's answer to PASS or AUTH), in the text that is
- * for people, so that it costs no line and no turn of its own. It goes to whoever has sent a signature, strangers too, and tells
- * them no more than that it does not hold; CLOCK is only told to who has the secret. */
+/* What a node thinks of the signature of a login that another node has forwarded to it, and the note by which it
+ * tells that node: a few words at the end of its answer to the login (IMAP's tagged line, POP3's answer to PASS or
+ * AUTH), in the text that is for people, so that it costs no line and no turn of its own. It goes to whoever has
+ * sent a signature, strangers too, and tells them no more than that it does not hold; CLOCK is only told to who has
+ * the secret. */
 #ifndef NODE_SIGNATURE_CHECK_H
 #define NODE_SIGNATURE_CHECK_H
 
 #include "lib/base.h"
 
-/* The columns: name, word for the log and for lists (a blank-free text), name of its count in `waypost status`, note. */
+/* The columns: name, word for the log and for lists (a blank-free text), name of its count in `waypost status`,
+ * note. */
+/* clang-format off */
 #define SIGNATURE_CHECKS(X) \
 	X(NONE, "none", "signatures_none", "")         /* nothing is wrong: none was to be expected, or none is needed (PROXY_TRUSTED) */ \
 	X(GOOD, "good", "signatures_good", "") \
@@ -15,6 +18,7 @@
 	X(CLOCK, "clock", "signatures_clock", " Signature not accepted: clock.") /* rightly made, but not in these minutes */ \
 	X(MISSING, "unsigned", "signatures_missing", " Signature missing.") /* the node before has no secret, and this one has */ \
 	X(UNKNOWN, "no-secret", "signatures_unknown", " Signature not known: no secret here.") /* this node has none, and the one before has */
+/* clang-format on */
 enum signature_check {
 #define X(name, word, count, note) SIGNATURE_##name,
 	SIGNATURE_CHECKS(X)

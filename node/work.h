@@ -1,9 +1,9 @@
-/* The work of one command of a session server: when to stop it. Every loop whose length a client, or a sender of mail, can
- * choose calls work_do() for what it does, and ends when that says so.
+/* The work of one command of a session server: when to stop it. Every loop whose length a client, or a sender of
+ * mail, can choose calls work_do() for what it does, and ends when that says so.
  *
- * Why to stop: the node is being stopped or the user was kicked; the client has hung up; or the command has used
- * far more CPU than what it looked at explains. Reading a mailbox of 20 GB is much work and may take its minutes: 1 us of CPU is
- * granted for each byte that is looked at (decoding, conversion and search take some 20 ns), on top of
+ * Why to stop: the node is being stopped or the user was kicked; the client has hung up; or the command has used far
+ * more CPU than what it looked at explains. Reading a mailbox of 20 GB is much work and may take its minutes: 1 us
+ * of CPU is granted for each byte that is looked at (decoding, conversion and search take some 20 ns), on top of
  * WORK_CPU_BASE. What exceeds that is no reading of mail but an input that some algorithm of ours does not bear. */
 #ifndef NODE_WORK_H
 #define NODE_WORK_H
@@ -31,7 +31,8 @@ struct work {
 	/* Said to a client that has closed its side, to learn whether it still reads: a whole untagged line, or NULL.
 	 * work_do() is only called between answers then. */
 	const char *probe;
-	bool finish; /* this command changes mail: it is completed even without its client; work_begin() clears it */
+	/* This command changes mail: it is completed even without its client; work_begin() clears it. */
+	bool finish;
 	int64_t (*cpu_ms)(void); /* CPU time of this process: clock_cpu_ms() but in tests */
 	/* private */
 	enum work_stop stop;

@@ -17,8 +17,8 @@ static enum login_event bad(struct login *l, const char *text)
 	return LOGIN_EVENT_BAD;
 }
 
-/* [XCLIENT] tells peers that they may say whom they log in for, [X-WAYPOST-TOKEN] those of the pool that they may do so by
- * AUTH X-WAYPOST-TOKEN; TIMESTAMP is APOP's. */
+/* [XCLIENT] tells peers that they may say whom they log in for, [X-WAYPOST-TOKEN] those of the pool that they may do
+ * so by AUTH X-WAYPOST-TOKEN; TIMESTAMP is APOP's. */
 static void greet(struct login *l, const char *timestamp)
 {
 	str_adds(&l->out, "+OK [XCLIENT]");

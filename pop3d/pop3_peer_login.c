@@ -11,8 +11,8 @@
 #include "login/node_mark.h"
 #include "pop3d/pop3_login.h"
 
-/* What the next answer of the peer belongs to. Our own nodes, and peers whose greeting says [XCLIENT], take everything in
- * one flight; to all others nothing is sent before the answer to what came before. */
+/* What the next answer of the peer belongs to. Our own nodes, and peers whose greeting says [XCLIENT], take
+ * everything in one flight; to all others nothing is sent before the answer to what came before. */
 enum state { PEER_GREETING, PEER_XCLIENT, PEER_UTF8, PEER_USER, PEER_PASS, PEER_AUTH };
 
 enum { CAP_PIPELINES = 1, CAP_TOKEN = 2 };

@@ -54,8 +54,8 @@ const struct net_addr *backend_addr(const struct backend *b);
 unsigned backend_index(const struct backend *b);
 /* For the log: what went wrong, for people. "" if nothing. */
 const char *backend_error(const struct backend *b);
-/* After BACKEND_OK: the connection (B's until it is taken over, which has to be before backend_free()); appends to LEFTOVER
- * what the peer sent behind its answer. */
+/* After BACKEND_OK: the connection (B's until it is taken over, which has to be before backend_free()); appends to
+ * LEFTOVER what the peer sent behind its answer. */
 struct conn *backend_take(struct backend *b, struct str *leftover);
 /* Closes what was not taken and frees *B (may be NULL), at any time. */
 void backend_free(struct backend **b);

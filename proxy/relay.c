@@ -20,7 +20,8 @@ enum {
 	PIPE_SIZE = 1024 * 1024, /* asked for; the system may give less */
 	PIPES_KEPT = 32,         /* empty pipes kept for the next read of much */
 	MUCH = 16 * 1024,        /* bytes of one read from which on the next one goes through a pipe */
-	MUCH_FOR = 3             /* reads of less in a row end that: bodies have ends, and answers stand between them */
+	/* Reads of less in a row end that: bodies have ends, and answers stand between them. */
+	MUCH_FOR = 3
 };
 
 /* A pipe through which much data is spliced where both sides are raw: the bytes never come into this process. */
@@ -169,8 +170,9 @@ static void finish(struct relay *r, enum relay_end end)
 	mem_free(&r);
 }
 
-/* What each side should wait for follows from the streams, but for a source that has ended: it stays readable, and is
- * watched until it has told so IN_VAIN (the side, or -1) once more. Mostly the other side ends before, and all is over. */
+/* What each side should wait for follows from the streams, but for a source that has ended: it stays readable, and
+ * is watched until it has told so IN_VAIN (the side, or -1) once more. Mostly the other side ends before, and all is
+ * over. */
 static void watch(struct relay *r, int in_vain)
 {
 	bool usual = !r->some_end && !waiting(&r->from[CLIENT]) && !waiting(&r->from[SERVER]);
@@ -361,8 +363,8 @@ static void carry(struct relay *r)
 		watch(r, in_vain);
 }
 
-/* libev calls back for the newest event first: who has waited longest would wait for all others. So the relays that have
- * something to do are only lined up here, each in front of the one before, ... */
+/* libev calls back for the newest event first: who has waited longest would wait for all others. So the relays that
+ * have something to do are only lined up here, each in front of the one before, ... */
 static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 {
 	struct relay *r = io->data;

@@ -4,9 +4,9 @@
  * share and writes at once; only what the other side does not take is kept, and then that stream stops reading
  * until it is gone (back-pressure). The end of one stream is passed on as a half-close while the other goes on.
  * In each turn of the loop the relay that waits longest goes first.
- * Where a read brought much, and both sides are raw (lib/conn.h), the next ones go through a pipe by splice(2), until they
- * bring less. A pipe is the stream's only as long as there is something in it: an idle relay owns two connections, no buffer
- * and no pipe. */
+ * Where a read brought much, and both sides are raw (lib/conn.h), the next ones go through a pipe by splice(2),
+ * until they bring less. A pipe is the stream's only as long as there is something in it: an idle relay owns two
+ * connections, no buffer and no pipe. */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
 
@@ -31,7 +31,8 @@ typedef void relay_end_fn(struct relay *r, enum relay_end end, void *session, vo
 
 /* All relays of one process: the shared idle limit. */
 struct relay_pool;
-/* IDLE_SECONDS without a byte end a relay; 0 = never. Once one side has closed, five minutes do. The process ignores SIGPIPE from now on. */
+/* IDLE_SECONDS without a byte end a relay; 0 = never. Once one side has closed, five minutes do. The process ignores
+ * SIGPIPE from now on. */
 struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end, void *arg);
 /* Frees an empty pool. */
 void relay_pool_free(struct relay_pool **pool);
@@ -44,9 +45,9 @@ unsigned relay_pool_count(const struct relay_pool *pool);
 /* Calls FN for each relay; FN may call relay_stop() on it. */
 void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *session, void *arg), void *arg);
 
-/* Starts relaying between the connections CLIENT and SERVER, which are taken over: what they were before is not open any more.
- * TO_CLIENT and TO_SERVER (may be empty) are sent first: what was read ahead during the login, or could not be sent yet; their
- * memory is taken over. SESSION is what on_end gets. */
+/* Starts relaying between the connections CLIENT and SERVER, which are taken over: what they were before is not open
+ * any more. TO_CLIENT and TO_SERVER (may be empty) are sent first: what was read ahead during the login, or could
+ * not be sent yet; their memory is taken over. SESSION is what on_end gets. */
 struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct conn *server, struct str *to_client, struct str *to_server, void *session);
 /* Ends R now, from outside. */
 void relay_stop(struct relay *r, enum relay_end end);

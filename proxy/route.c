@@ -20,8 +20,7 @@ static bool name_ok(const char *p, size_t len)
 	return len != 0 && len < ROUTE_NAME_MAX && p[0] != '-' && p[0] != '.';
 }
 
-static const char malformed[] = "mailhost is malformed; write HOST, HOST:PORT or HOST:PROTOCOL=PORT:PROTOCOL=PORT, "
-	"IPv6 addresses with ports in brackets, several hosts separated by spaces";
+static const char malformed[] = "mailhost is malformed; write HOST, HOST:PORT or HOST:PROTOCOL=PORT:PROTOCOL=PORT, IPv6 addresses with ports in brackets, several hosts separated by spaces";
 
 static bool parse_port(const char *p, size_t len, uint16_t *port)
 {

@@ -138,8 +138,7 @@ const char *clause_mistake(const char *text, enum clause_dialect dialect)
 		if (piece.place == CLAUSE_IDENTIFIER && dialect == CLAUSE_SQLITE)
 			return "in SQLite \"...\", `...` and [...] quote column names; write '$(local_part)'";
 		if (piece.place == CLAUSE_UNSAFE)
-			return "a variable in a comment, in an E'...' string or after a backslash is not safe; move "
-				"it into a '...' string";
+			return "a variable in a comment, in an E'...' string or after a backslash is not safe; move it into a '...' string";
 	}
 	if (c.dollar)
 		return "strings in $$...$$ are not supported; write '...'";

@@ -75,10 +75,8 @@ static void descriptors(struct str *out, uint64_t sessions)
 		return;
 	}
 	snprintf(fix, sizeof(fix), "set LimitNOFILE=%" PRIu64 " in the service unit (in a shell: ulimit -Hn)", needed);
-	line(out, "open files per process, hard limit of this shell", lim.rlim_max, needed, "two descriptors per "
-		"relayed session", fix);
-	str_addf(out, "open files per process, soft limit of this shell = %" PRIu64 ": the daemon raises it to the "
-		"hard limit\n",
+	line(out, "open files per process, hard limit of this shell", lim.rlim_max, needed, "two descriptors per relayed session", fix);
+	str_addf(out, "open files per process, soft limit of this shell = %" PRIu64 ": the daemon raises it to the hard limit\n",
 		(uint64_t)lim.rlim_cur);
 }
 
@@ -123,8 +121,7 @@ void limits_report(const struct settings *set, struct str *out)
 		sysctl_line(out, "fs.inotify.max_user_watches", "/proc/sys/fs/inotify/max_user_watches", 4 * sessions,
 			"a few per local session in IDLE, where all accounts have one uid");
 	}
-	sysctl_line(out, "kernel.pid_max", "/proc/sys/kernel/pid_max", sessions + SPARE, "one process per local "
-		"session");
+	sysctl_line(out, "kernel.pid_max", "/proc/sys/kernel/pid_max", sessions + SPARE, "one process per local session");
 	local_ports(out, sessions);
 	sysctl_line(out, "net.core.somaxconn", "/proc/sys/net/core/somaxconn", 1024, "clients that connect at the same moment");
 }

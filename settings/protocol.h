@@ -1,14 +1,14 @@
-/* The protocols of a node: one row each. Everything that is done for "each protocol" takes its words, groups and functions
- * from here; a new one is a row, its settings (settings_tbl.h, settings_rules.c) and a folder.
+/* The protocols of a node: one row each. Everything that is done for "each protocol" takes its words, groups and
+ * functions from here; a new one is a row, its settings (settings_tbl.h, settings_rules.c) and a folder.
  *
  *   id        PROTOCOL_id
- *   name      in mailhost, in `waypost who` and `waypost status`; the service that drivers are asked for; the password field
- *             of a userdb record ("imappw"); its folder has name_login_dialect
+ *   name      in mailhost, in `waypost who` and `waypost status`; the service that drivers are asked for; the password
+ *             field of a userdb record ("imappw"); its folder has name_login_dialect
  *   title     for people: the log, `waypost route`
  *   group     its settings are in group and group-ssl; the program that its lines in the log are from; its folder has
  *             group_session()
- *   kind      LOGIN: clients log in, and may be forwarded to the node that has their mail. OTHER: not so (LMTP): the protocol
- *             has no dialect, no mailhost and none of the settings about logins; nothing accepts its
+ *   kind      LOGIN: clients log in, and may be forwarded to the node that has their mail. OTHER: not so (LMTP): the
+ *             protocol has no dialect, no mailhost and none of the settings about logins; nothing accepts its
  *             clients yet: a login worker must not be given its sockets
  *   ports     registered: plain, TLS
  *   proxy     the setting that lets logins be forwarded
@@ -18,9 +18,11 @@
 
 #include "lib/base.h"
 
+/* clang-format off */
 #define PROTOCOLS(P) \
 	P(IMAP, imap, "IMAP", imapd, LOGIN, 143, 993, IMAP_PROXY, "starttls") \
 	P(POP3, pop3, "POP3", pop3d, LOGIN, 110, 995, POP3_PROXY, "stls")
+/* clang-format on */
 
 enum protocol {
 #define P(id, ...) PROTOCOL_##id,

@@ -35,11 +35,12 @@ struct settings {
 	/* Names that mean this node (PROXY_HOSTNAME, gethostname()), without trailing dots; self[0] is the one used
 	 * in texts. self[1] is "" if both are the same. */
 	char *self[2];
-	/* The node's id, NODE_ID_LEN hexadecimal digits: made by the master when it starts and the same until it ends,
-	 * through reloads and restarts of roles; "" where there is no daemon (tools). No secret: every greeting tells it. */
+	/* The node's id, NODE_ID_LEN hexadecimal digits: made by the master when it starts and the same until it
+	 * ends, through reloads and restarts of roles; "" where there is no daemon (tools). No secret: every
+	 * greeting tells it. */
 	char *node_id;
-	/* Where the daemon listens, for authd alone: lines "PROTOCOL NETWORK PORT" (enum protocol; net_addr_in()); "" where
-	 * there is no daemon. */
+	/* Where the daemon listens, for authd alone: lines "PROTOCOL NETWORK PORT" (enum protocol; net_addr_in());
+	 * "" where there is no daemon. */
 	char *listens;
 	/* Contents of POOL_SECRETFILE, or what was derived from the TLS key; "" = none. Only authd gets it. */
 	char *pool_secret;
@@ -62,8 +63,8 @@ void settings_add_warnings(struct str *out, const char *warnings);
 struct settings *settings_defaults(void);
 /* Frees *S (may be NULL), secrets wiped, and empties the pointer. */
 void settings_free(struct settings **s);
-/* A memory file (descriptor, to be closed by the caller) that holds what ROLES (one SETTINGS_FOR_ bit) may see. -1 with errno
- * if there is no descriptor or no memory for it now. */
+/* A memory file (descriptor, to be closed by the caller) that holds what ROLES (one SETTINGS_FOR_ bit) may see. -1
+ * with errno if there is no descriptor or no memory for it now. */
 int settings_write(const struct settings *s, unsigned roles);
 /* Reads back what settings_write() wrote, from its start; members that the role may not see have their
  * defaults. NULL if it is damaged. FD stays open. */

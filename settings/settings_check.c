@@ -54,8 +54,7 @@ static void lacks(struct settings_load *l, unsigned line, const char *label, con
 	if (is_ours(a))
 		return;
 	net_addr_text(a, ip);
-	settings_report(l->errors, &l->text, line, "%s: this machine does not have the address %s%s%s, so the daemon cannot "
-		"listen there; correct it, or add the address to the machine", label, ip, strcmp(ip, host) != 0 ? " of " : "",
+	settings_report(l->errors, &l->text, line, "%s: this machine does not have the address %s%s%s, so the daemon cannot listen there; correct it, or add the address to the machine", label, ip, strcmp(ip, host) != 0 ? " of " : "",
 		strcmp(ip, host) != 0 ? host : "");
 }
 

@@ -227,8 +227,7 @@ static void man_head(struct str *out)
 		"and\n"
 		".B waypost\n"
 		"read one settings file, the same on every node of a pool.\n"
-		"Groups are named after Courier\\(aqs files. Settings that Courier has keep their name, unit and "
-		"meaning.\n"
+		"Groups are named after Courier\\(aqs files. Settings that Courier has keep their name, unit and meaning.\n"
 		".PP\n"
 		".EX\n"
 		"# a comment\n"
@@ -262,8 +261,7 @@ static void man_tail(struct str *out)
 {
 	str_adds(out,
 		".SH EXAMPLE\n"
-		"A pool on one machine: start one daemon with PROXY_HOSTNAME=127.0.0.1 in its environment, one with "
-		"127.0.0.2,\n"
+		"A pool on one machine: start one daemon with PROXY_HOSTNAME=127.0.0.1 in its environment, one with 127.0.0.2,\n"
 		"and so on.\n"
 		".PP\n"
 		".EX\n"

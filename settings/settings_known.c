@@ -11,6 +11,9 @@
 #define HANDOVER "internal to Courier, whose programs pass it to each other"
 #define CHPASS "Waypost does not change passwords"
 
+/* Tables: a row is a line or two. */
+/* clang-format off */
+
 /* What Courier knows for both protocols. */
 #define BOTH(g, start, ssl) \
 	{ g, start, IGNORED, "", "a service runs if its group is in the file; omit the group to disable it" }, \
@@ -108,3 +111,4 @@ const struct settings_known settings_known[] = {
 
 	{ NULL, NULL, IGNORED, NULL, NULL }
 };
+/* clang-format on */

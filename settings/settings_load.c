@@ -101,8 +101,7 @@ static void find_proxy_hostname(struct settings_load *l, const config_setting_t 
 			e = config_setting_get_member(g, "PROXY_HOSTNAME");
 		if (e != NULL && settings_value_text(l, e, 0, &text, &why) && text.len != 0) {
 			if (found != NULL && !net_same_host(found, str_cstr(&text)))
-				settings_report(l->errors, &l->text, e->line, "PROXY_HOSTNAME is \"%s\" here and "
-					"\"%s\" elsewhere; keep only the one at the top level of the file",
+				settings_report(l->errors, &l->text, e->line, "PROXY_HOSTNAME is \"%s\" here and \"%s\" elsewhere; keep only the one at the top level of the file",
 					str_cstr(&text), found);
 			if (found == NULL)
 				found = mem_strdup(str_cstr(&text));

@@ -43,8 +43,7 @@ void settings_read_known(struct settings_load *l, const struct settings_known *k
 		break;
 	case SETTINGS_UNSAFE:
 		if (!off)
-			settings_report(l->errors, &l->text, e->line, "%s = %s: not in this version: %s; remove this "
-				"line to run without it", label, str_cstr(&text), k->text);
+			settings_report(l->errors, &l->text, e->line, "%s = %s: not in this version: %s; remove this line to run without it", label, str_cstr(&text), k->text);
 		break;
 	}
 	str_fini(&text);

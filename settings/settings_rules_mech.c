@@ -21,8 +21,7 @@ static const struct { const char *name; enum kind kind; } known[] = {
 	{ "EXTERNAL", KIND_LATER }, { "OAUTHBEARER", KIND_LATER }, { "XOAUTH2", KIND_LATER },
 };
 
-static const char scram_needs[] = "a clear password, or a {SCRAM-SHA-1} or {SCRAM-SHA-256} secret of the same "
-	"mechanism";
+static const char scram_needs[] = "a clear password, or a {SCRAM-SHA-1} or {SCRAM-SHA-256} secret of the same mechanism";
 
 /* Why accounts of MODULE cannot log in by a mechanism of KIND; NULL: they can, or it is not known. */
 static const char *obstacle(const struct settings *set, const char *module, enum kind kind)
@@ -32,8 +31,7 @@ static const char *obstacle(const struct settings *set, const char *module, enum
 		    "a field hmac-md5pw, hmac-sha1pw or hmac-sha256pw, from userdbpw -hmac-md5, ...";
 	if (strcmp(module, "authldap") == 0)
 		return set->authldaprc_LDAP_AUTHBIND ? "a clear password, which LDAP_AUTHBIND never reveals" :
-		    set->authldaprc_LDAP_CLEARPW[0] == '\0' ? kind == KIND_SCRAM ? scram_needs : "a clear password; "
-			"set LDAP_CLEARPW to its attribute" : NULL;
+		    set->authldaprc_LDAP_CLEARPW[0] == '\0' ? kind == KIND_SCRAM ? scram_needs : "a clear password; set LDAP_CLEARPW to its attribute" : NULL;
 	if (strcmp(module, "authmysql") == 0)
 		return set->authmysqlrc_MYSQL_CLEAR_PWFIELD[0] == '\0' && set->authmysqlrc_MYSQL_SELECT_CLAUSE[0] == '\0' ?
 		    kind == KIND_SCRAM ? scram_needs : "a clear password; set MYSQL_CLEAR_PWFIELD to its column" : NULL;
@@ -42,8 +40,7 @@ static const char *obstacle(const struct settings *set, const char *module, enum
 		    kind == KIND_SCRAM ? scram_needs : "a clear password; set PGSQL_CLEAR_PWFIELD to its column" : NULL;
 	if (strcmp(module, "authsqlite") == 0)
 		return set->authsqliterc_SQLITE_CLEAR_PWFIELD[0] == '\0' && set->authsqliterc_SQLITE_SELECT_CLAUSE[0] == '\0' ?
-		    kind == KIND_SCRAM ? scram_needs : "a clear password; set SQLITE_CLEAR_PWFIELD to its "
-			"column" : NULL;
+		    kind == KIND_SCRAM ? scram_needs : "a clear password; set SQLITE_CLEAR_PWFIELD to its column" : NULL;
 	if (strcmp(module, "authpam") == 0 || strcmp(module, "authpwd") == 0 || strcmp(module, "authshadow") == 0)
 		return "a clear password, which the system never has";
 	return NULL;
@@ -82,8 +79,7 @@ void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, u
 		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is unknown; use %s", label, name,
 			ours);
 	else if (known[i].kind == KIND_SCRAM && !HAVE_SCRAM)
-		settings_report(l->errors, &l->text, line, "%s: %s is not in this build because GNU SASL was missing; "
-			"install libgsasl-dev and build again", label, name);
+		settings_report(l->errors, &l->text, line, "%s: %s is not in this build because GNU SASL was missing; install libgsasl-dev and build again", label, name);
 	else if (known[i].kind == KIND_LATER)
 		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not in this version; use %s",
 			label, name, ours);

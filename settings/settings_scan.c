@@ -1,7 +1,7 @@
-/* libconfig stops at the first mistake, in words of a parser, and reads some numbers wrongly without any. This looks at the text
- * first, with the same grammar, and goes on after a mistake: what it refuses is reported and blanked. It has to be the whole
- * grammar: libconfig lets nobody look on while it parses, and to go on behind a mistake one must know where a setting may
- * begin. fuzz/fuzz_settings.c holds that libconfig never refuses what has passed here. */
+/* libconfig stops at the first mistake, in words of a parser, and reads some numbers wrongly without any. This looks
+ * at the text first, with the same grammar, and goes on after a mistake: what it refuses is reported and blanked. It
+ * has to be the whole grammar: libconfig lets nobody look on while it parses, and to go on behind a mistake one must
+ * know where a setting may begin. fuzz/fuzz_settings.c holds that libconfig never refuses what has passed here. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -278,8 +278,7 @@ static bool scan_list(struct scan *s, const char *name)
 			return false;
 		}
 		if (close == ']' && first != 0 && first != sort_of(s)) {
-			settings_report(s->errors, s->t, s->tok.line, "%s: the values of an array must have one type; "
-				"put all of them in quotes", name);
+			settings_report(s->errors, s->t, s->tok.line, "%s: the values of an array must have one type; put all of them in quotes", name);
 			return false;
 		}
 		first = sort_of(s);
@@ -369,8 +368,7 @@ static void scan_stray(struct scan *s, char separator, const char *before)
 		if (strncmp(buf, "@include", 8) == 0)
 			settings_report(s->errors, s->t, tok.line, "@include must start a line: @include \"FILE\"");
 		else if (separator == ',')
-			settings_report(s->errors, s->t, tok.line, "%s: unexpected comma before %s; write several "
-				"values in one string: \"..., ...\"", before, buf);
+			settings_report(s->errors, s->t, tok.line, "%s: unexpected comma before %s; write several values in one string: \"..., ...\"", before, buf);
 		else
 			settings_report(s->errors, s->t, tok.line, "expected the name of a setting, found %s", buf);
 		recover(s, s->open);

@@ -17,10 +17,13 @@
 #define SF_ALL (SF_M | SF_W | SF_A | SF_S)
 #define SF_DAY 86400
 
+/* A row is a few lines of a fixed form: the tool would flow them together. */
+/* clang-format off */
 #define SETTINGS_TABLE(S) \
 	SETTINGS_NODE(S) SETTINGS_PROXY(S) SETTINGS_IMAPD(S) SETTINGS_IMAPD_SSL(S) SETTINGS_POP3D(S) \
 	SETTINGS_POP3D_SSL(S) SETTINGS_AUTHDAEMONRC(S) SETTINGS_AUTHUSERDB(S) SETTINGS_AUTHLDAPRC(S) \
-	SETTINGS_AUTHMYSQLRC(S) SETTINGS_AUTHPGSQLRC(S) SETTINGS_AUTHSQLITERC(S) SETTINGS_AUTHDAEMON(S) SETTINGS_AUTHPIPE(S) SETTINGS_AUTHPAM(S)
+	SETTINGS_AUTHMYSQLRC(S) SETTINGS_AUTHPGSQLRC(S) SETTINGS_AUTHSQLITERC(S) SETTINGS_AUTHDAEMON(S) \
+	SETTINGS_AUTHPIPE(S) SETTINGS_AUTHPAM(S)
 
 #define SETTINGS_NODE(S) \
 	S(node, RUNDIR, PATH, "/run/waypost", 0, 0, "", SF_ALL, \
@@ -445,5 +448,6 @@
 		"reads /etc/shadow: AUTH_USER must be a member of the group shadow.") \
 	S(authpam, AUTHPAM_CONFDIR, PATH, "", 0, 0, "", SF_M | SF_A, \
 		"Folder of the PAM services. Empty: /etc/pam.d.")
+/* clang-format on */
 
 #endif

@@ -10,7 +10,8 @@ struct settings_text {
 	struct str text;                                        /* whole lines */
 	struct settings_line { unsigned file, line; } *lines;   /* of each line of text, from 0 */
 	size_t nlines;
-	char **files;                                           /* names as the user would give them; [0] is the main one */
+	/* Names as the user would give them; [0] is the main one. */
+	char **files;
 	size_t nfiles;
 };
 

@@ -1,4 +1,5 @@
 /* What each event does in each state of a login: for test_engine.c. */
+/* clang-format off */
 	{ "noop", "COMMAND GREETED", "COMMAND client:ok" },
 	{ "noop", "HALF_COMMAND", "COMMAND client:what?" },
 	{ "noop", "CHALLENGED", "AUTH authd:REQUEST" },
@@ -202,3 +203,4 @@
 	{ "stop", "PEER PEER_LOGIN PEER_OR_HERE", "CLOSING client:no-UNAVAILABLE+bye-SHUTDOWN+EOF authd:END peer:EOF" },
 	{ "stop", "PEER_OR_HERE_STEP", "CLOSING client:no-UNAVAILABLE+bye-SHUTDOWN+EOF authd:END+CANCEL peer:EOF" },
 	{ "stop", "CLOSING", "gone" },
+/* clang-format on */

@@ -5,6 +5,8 @@
 
 #include "login/worker.h"
 
+/* One function a line. */
+/* clang-format off */
 struct ev_loop *worker_loop(struct worker *w UNUSED) { abort(); }
 const struct settings *worker_settings(struct worker *w UNUSED) { abort(); }
 void worker_add(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
@@ -19,8 +21,10 @@ void worker_peer_result(struct worker *w UNUSED, uint64_t session UNUSED, unsign
 void worker_peer_self(struct worker *w UNUSED, const struct login *l UNUSED, const char *host UNUSED, uint16_t port UNUSED) { abort(); }
 void worker_peer_signature(struct worker *w UNUSED, const char *host UNUSED, enum signature_check check UNUSED) { abort(); }
 void worker_arrived(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED) { abort(); }
+/* clang-format on */
 void worker_relay(struct worker *w UNUSED, struct login *l UNUSED, struct conn *client UNUSED, struct conn *peer UNUSED,
     struct str *to_client UNUSED, struct str *to_server UNUSED) { abort(); }
+
 bool worker_draining(const struct worker *w UNUSED) { abort(); }
 
 void login_stub_init(struct login *l, const struct login_dialect *d, const struct settings *set)

@@ -203,7 +203,8 @@ static void test_lent_sockets(void)
 	come(2);
 	CU_ASSERT_EQUAL(taken, 2);
 	acceptor_drop(acceptor, 3);
-	/* The loop is told nothing of it any more: libev would rebuild its table, and abort where there is no descriptor for that. */
+	/* The loop is told nothing of it any more: libev would rebuild its table, and abort where there is no
+	 * descriptor for that. */
 	client = net_connect(&here);
 	set_limit(3);
 	for (int i = 0; i < 3; i++)

@@ -49,8 +49,8 @@ static void test_request(void)
 	}
 }
 
-/* A worker that was taken over: no text of its question may end a line of what a directory, a log, a peer or a signature
- * is made of. */
+/* A worker that was taken over: no text of its question may end a line of what a directory, a log, a peer or a
+ * signature is made of. */
 static void test_request_controls(void)
 {
 	static struct auth_request q, back;
@@ -102,7 +102,8 @@ static void test_challenge(void)
 	CU_ASSERT_STRING_EQUAL(text, "<1.2@n>");
 }
 
-/* The message in W is taken up to any byte of it, and freed: the memory, which is the next answer's, tells no secret of it. */
+/* The message in W is taken up to any byte of it, and freed: the memory, which is the next answer's, tells no secret
+ * of it. */
 static void check_wiped(void)
 {
 	uint8_t ticket[TICKET_LEN], token[FORWARDED_MAC_LEN];
@@ -125,7 +126,8 @@ static void check_wiped(void)
 	}
 }
 
-/* As the worker reads it: what an account of a directory holds, or a session id, cannot become a peer's next command. */
+/* As the worker reads it: what an account of a directory holds, or a session id, cannot become a peer's next
+ * command. */
 static void test_reply_controls(void)
 {
 	static struct auth_reply a, back;
@@ -214,7 +216,7 @@ static void test_reply(void)
 
 static struct forwarded make_forwarded(void)
 {
-	struct forwarded h = { .session_id = "s1", .ttl = 3, .signature = FORWARDED_SIGNATURE_MADE, .time = 1000000 };
+	struct forwarded h = { .session_id = "s1", .ttl = 3, .signature = FORWARDED_SIGNATURE_MADE, .time = 1000000, };
 
 	net_addr_parse(&h.client, "192.0.2.7", 1234);
 	return h;
@@ -332,7 +334,8 @@ static void test_register(void)
 	CU_ASSERT_PTR_NULL(r);
 }
 
-/* Logins under way are counted for each peer and for each account there, and not one stays counted that has arrived or ended. */
+/* Logins under way are counted for each peer and for each account there, and not one stays counted that has arrived
+ * or ended. */
 static void test_under_way(void)
 {
 	struct reg *r = reg_new();
@@ -366,7 +369,8 @@ static void test_under_way(void)
 	reg_free(&r);
 }
 
-/* An account is shut out of a peer for a time, or until one of its logins arrives there; no other account, peer or protocol. */
+/* An account is shut out of a peer for a time, or until one of its logins arrives there; no other account, peer or
+ * protocol. */
 static void test_shut(void)
 {
 	struct reg *r = reg_new();
@@ -401,7 +405,8 @@ static void test_shut(void)
 	reg_free(&r);
 }
 
-/* A worker that was taken over, or whose message was lost, never tells the end of a login: it keeps nobody out for ever. */
+/* A worker that was taken over, or whose message was lost, never tells the end of a login: it keeps nobody out for
+ * ever. */
 static void test_never_told(void)
 {
 	struct reg *r = reg_new();
@@ -514,7 +519,8 @@ static void test_peers(void)
 	peers_free(&p);
 }
 
-/* One account whose login hangs behind a good greeting says nothing of the peer; several that nobody is served beside do. */
+/* One account whose login hangs behind a good greeting says nothing of the peer; several that nobody is served
+ * beside do. */
 static void test_slow_peer(void)
 {
 	struct peers *p = peers_new(on_ask, NULL);

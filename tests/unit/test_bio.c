@@ -228,6 +228,7 @@ static void test_send_timeout(void)
 }
 
 static volatile sig_atomic_t flag;
+
 static void on_alarm(int sig) { flag = sig; }
 
 static void test_stop(void)

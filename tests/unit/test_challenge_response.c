@@ -151,7 +151,7 @@ static void test_challenge(void)
 	challenge_text(two, "node.example.com");
 	CU_ASSERT_STRING_NOT_EQUAL(one, two);
 	CU_ASSERT(one[0] == '<' && strcmp(one + strlen(one) - strlen("@node.example.com>"), "@node.example.com>") == 0);
-	challenge_text(one, "a b<c>\x01\xff" "d");
+	challenge_text(one, "a b<c>\x01\377d");
 	CU_ASSERT_STRING_EQUAL(strchr(one, '@'), "@abcd>");
 	memset(name, 'n', sizeof(name) - 1);
 	challenge_text(one, name);

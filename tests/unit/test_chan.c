@@ -256,8 +256,8 @@ static void bundle(uint32_t first, unsigned n, size_t fill)
 	w = all;
 }
 
-/* What was posted comes out one by one, in order. A bundle that is cut anywhere, is too large, holds another one or comes with a
- * descriptor gives what is whole in front of the fault, and then one message that no owner knows. */
+/* What was posted comes out one by one, in order. A bundle that is cut anywhere, is too large, holds another one or
+ * comes with a descriptor gives what is whole in front of the fault, and then one message that no owner knows. */
 static void test_bundle(void)
 {
 	int probe = dup(STDERR_FILENO), after;
@@ -361,7 +361,8 @@ static void test_nested(void)
 	turn(20);
 	CU_ASSERT_EQUAL(ngot, 40);
 	for (uint32_t i = 0; i < 20; i++)
-		CU_ASSERT(got[i] == 1000 + i && got[20 + i] == i); /* all of the drained one within the first message */
+		/* All of the drained one within the first message. */
+		CU_ASSERT(got[i] == 1000 + i && got[20 + i] == i);
 	chan_free(&drain_in);
 	close(fd[1]);
 	finish();
@@ -369,7 +370,8 @@ static void test_nested(void)
 
 extern char __data_start[], _end[];
 
-/* TEXT is somewhere in the static memory of this program: read as a file, for the sanitizer guards what lies between. */
+/* TEXT is somewhere in the static memory of this program: read as a file, for the sanitizer guards what lies
+ * between. */
 static bool in_memory(const char *text)
 {
 	size_t len = (size_t)(_end - __data_start);

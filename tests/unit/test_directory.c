@@ -189,7 +189,9 @@ static void test_long_names(void)
 
 /* --- rows --- */
 
+/* clang-format off */
 #define CELL(s) { s, sizeof(s) - 1 }
+/* clang-format on */
 
 static enum auth_result row(const struct sql_cell *cell, unsigned n, struct account *a, struct str *why)
 {

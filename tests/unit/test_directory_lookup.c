@@ -523,7 +523,7 @@ static void test_not_down(void)
 /* An account that the directory does not know, but a driver behind it. */
 static void test_passed(void)
 {
-	const struct directory_query ask_of = { .question = { .service = "imap", .user = "pat", .password = "pw" } };
+	const struct directory_query ask_of = { .question = { .service = "imap", .user = "pat", .password = "pw" }, };
 
 	begin();
 	for (int outage = 0; outage < 2; outage++) {

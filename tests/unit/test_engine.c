@@ -1,6 +1,6 @@
-/* The engine of a login within its worker: every event in every state. The dialect is the test's own, a word a line; the client,
- * authd, spawn and the peer are the test, and time passes when it says so. An event that the table (engine_table.h) does not
- * know in a state is to change nothing there, and nobody is to hear of it. */
+/* The engine of a login within its worker: every event in every state. The dialect is the test's own, a word a line;
+ * the client, authd, spawn and the peer are the test, and time passes when it says so. An event that the table
+ * (engine_table.h) does not know in a state is to change nothing there, and nobody is to hear of it. */
 #include "tests/unit/worker_rig.h"
 
 #include <dirent.h>
@@ -20,9 +20,12 @@ int64_t __wrap_clock_ms(void);
 double __wrap_clock_now(void);
 uint32_t __wrap_clock_seconds(void);
 
+/* One step a line. */
+/* clang-format off */
 int64_t __wrap_clock_ms(void) { return (int64_t)(now * 1000); }
 double __wrap_clock_now(void) { return now; }
 uint32_t __wrap_clock_seconds(void) { return (uint32_t)now; }
+/* clang-format on */
 
 static void start(ev_timer *t, double after)
 {
@@ -571,6 +574,8 @@ static void spawn_new(void)
 
 /* --- events --- */
 
+/* One step a line. */
+/* clang-format off */
 static void partial(void) { say("lo"); }
 static void noop(void) { say("noop\n"); }
 static void bad(void) { say("nonsense\n"); }
@@ -598,12 +603,15 @@ static void cannot(void) { answer(AUTH_VERDICT_CANNOT, NOWHERE); }
 static void started(void) { handed(true); }
 static void not_started(void) { handed(false); }
 static void spawn_lost(void) { listen_to_both(); hang_up(&spawn_end); }
+/* clang-format on */
 static void peer_says(const char *text)
 {
 	if (peer_end != -1)
 		CU_ASSERT(send(peer_end, text, strlen(text), MSG_NOSIGNAL) > 0 || errno == EPIPE);
 	turns();
 }
+/* One step a line. */
+/* clang-format off */
 static void peer_greets(void) { peer_says("hi\n"); }
 static void peer_half(void) { peer_says("h"); }
 static void peer_yes(void) { peer_says("yes\n"); }
@@ -616,6 +624,7 @@ static void peer_unfit(void) { peer_says("unfit\n"); }
 static void peer_lost(void) { hang_up(&peer_end); }
 static void a_while(void) { pass(3); }        /* more than RETRY_MS, LINGER_MS and the delay */
 static void long_while(void) { pass(30); }    /* more than AUTHD_PATIENCE and the time for peers */
+/* clang-format on */
 static void deadline(void)
 {
 	if (w->logins != NULL)
@@ -623,7 +632,9 @@ static void deadline(void)
 	on_sweep(w->ctx.loop, &w->sweep, EV_TIMER);
 	turns();
 }
+
 static void drain(void) { w->draining = true; turns(); }
+
 static void stop(void)
 {
 	if (w->logins != NULL)
@@ -631,8 +642,10 @@ static void stop(void)
 	turns();
 }
 
+/* clang-format off */
 #define EVENT(name) { #name, name, false }
 #define LOSS(name) { #name, name, true }
+/* clang-format on */
 static const struct event { const char *name; void (*run)(void); bool loss; } events[] = {
 	EVENT(partial), EVENT(noop), EVENT(bad), EVENT(login), EVENT(login_noop), EVENT(apop), EVENT(cram), EVENT(scram),
 	EVENT(client_aborts), EVENT(quit), EVENT(fatal), LOSS(client_shuts), LOSS(client_resets), LOSS(here),
@@ -641,7 +654,7 @@ static const struct event { const char *name; void (*run)(void); bool loss; } ev
 	LOSS(authd_lost), LOSS(authd_new), LOSS(started), LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new),
 	EVENT(peer_greets), EVENT(peer_half), LOSS(peer_yes), LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense),
 	EVENT(peer_self), EVENT(peer_no_way), EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while),
-	LOSS(deadline), EVENT(drain), LOSS(stop),
+	LOSS(deadline), EVENT(drain), LOSS(stop)
 };
 
 /* --- one login --- */
@@ -781,6 +794,8 @@ static void finish(void)
 
 /* --- states, and how they are reached --- */
 
+/* One step a line. */
+/* clang-format off */
 static void to_greeting(void) { greeting_challenges = true; begin(); listen_to_both(); }
 static void to_command(void) { begin(); }
 static void to_partial(void) { begin(); partial(); }
@@ -803,6 +818,7 @@ static void to_peer_login(void) { to_peer(); peer_greets(); }
 static void to_peer_or_here(void) { to_auth(); there_or_here(); }
 static void to_peer_step_or_here(void) { to_auth_step(); there_or_here(); }
 static void to_closing(void) { begin(); say("quit\n"); }
+/* clang-format on */
 
 static const struct { const char *name; void (*reach)(void); } states[] = {
 	{ "GREETING", to_greeting }, { "COMMAND", to_command }, { "HALF_COMMAND", to_partial },
@@ -815,7 +831,8 @@ static const struct { const char *name; void (*reach)(void); } states[] = {
 	{ "PEER_OR_HERE_STEP", to_peer_step_or_here }, { "CLOSING", to_closing },
 };
 
-/* What happens by an event in some states: the state then, what each is told, and the log. Elsewhere the event changes nothing. */
+/* What happens by an event in some states: the state then, what each is told, and the log. Elsewhere the event
+ * changes nothing. */
 static const struct cell { const char *event, *states, *what; } cells[] = {
 #include "tests/unit/engine_table.h"
 };

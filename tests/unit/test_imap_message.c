@@ -302,7 +302,7 @@ static void test_section_parse(void)
 		"", "HEADER", " ]", "MIME]", "0]", "01]", "1.]", ".1]", "1..2]", "1.0]", "-1]", "4294967296]", "1.2.]", "HEADER.]", "HEAD]",
 		"HEADER.FIELDS]", "HEADER.FIELDS ()]", "HEADER.FIELDS To]", "HEADER.FIELDS (To]",
 		"HEADER.FIELDS (To) ]", "HEADER.FIELDS (To  Cc)]", "HEADER (To)]", "1.2 ]", "TEXT.1]", "HEADER.FIELDS (\"\")]",
-		"HEADER.FIELDS (\"a b\")]", "HEADER.FIELDS (\"a:\")]", "HEADER.FIELDS.NOTTO (a)]", "1 (To)]",
+		"HEADER.FIELDS (\"a b\")]", "HEADER.FIELDS (\"a:\")]", "HEADER.FIELDS.NOTTO (a)]", "1 (To)]"
 	};
 	struct str s = STR_INIT;
 
@@ -644,7 +644,7 @@ static void test_utf7(void)
 	};
 	static const char *const bad[] = {
 		"&", "&AOQ", "\xc3\xa4", "\x01", "\x7f", "&AGE-", "&AOQ-&APY-", "&AOQ=-", "&AO-", "&A-", "&AOR-", "&2DQ-", "&3R4-",
-		"&2DQA5A-", "&AAA-", "&AOQAYQ-", "&!-", "&AOQAA-", "&AOQ&-", "&ACY-", "&3R7YNA-",
+		"&2DQA5A-", "&AAA-", "&AOQAYQ-", "&!-", "&AOQAA-", "&AOQ&-", "&ACY-", "&3R7YNA-"
 	};
 	static const char *const bad8[] = { "\xe4", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\xc3" };
 	struct str s = STR_INIT;
@@ -681,7 +681,7 @@ static void test_dates(void)
 		"", "17-Jul-1996", "32-Jul-1996 02:44:25 -0700", "30-Feb-1996 02:44:25 -0700", " 17-Jul-1996 02:44:25 -070",
 		"17-Foo-1996 02:44:25 -0700", "17-Jul-1996 24:44:25 -0700", "17-Jul-1996 02:44:25 0700", "17-Jul-1996 02:44:25  0700",
 		"17-Jul-96 02:44:25 -0700", "17-Jul-1996 02:44:25 -0700 ", "17/Jul/1996 02:44:25 -0700", "00-Jul-1996 02:44:25 -0700",
-		"  -Jul-1996 02:44:25 -0700",
+		"  -Jul-1996 02:44:25 -0700"
 	};
 	struct str s = STR_INIT;
 	int64_t day;

@@ -36,7 +36,7 @@ static void log_line_of_a_file(void)
 		{ "imapd", "LOGIN FAILED, user=x, ip=[::ffff:1.2.3.4], port=[555]",
 		    "Nov  2 21:04:09 host imapd: LOGIN FAILED, user=x, ip=[::ffff:1.2.3.4], port=[555]\n" },
 		{ "waypostd", "", "Nov  2 21:04:09 host waypostd[123]: \n" },
-		{ "im apd:[1]", "a\tb\nc\x7f" "d", "Nov  2 21:04:09 host im_apd__1_[123]: a.b.c.d\n" },
+		{ "im apd:[1]", "a\tb\nc\177d", "Nov  2 21:04:09 host im_apd__1_[123]: a.b.c.d\n" },
 		{ "pop3d", "na\xc3\xafve", "Nov  2 21:04:09 host pop3d: na\xc3\xafve\n" },
 	};
 
@@ -214,7 +214,7 @@ static void terminals_are_safe(void)
 	static const struct { const char *in, *out; } cases[] = {
 		{ "plain", "plain" },
 		{ "\x1b[31m", ".[31m" },
-		{ "\xc2\x9b" "31m", ".31m" },       /* CSI as one character */
+		{ "\xc2\23331m", ".31m" },       /* CSI as one character */
 		{ "caf\xc3\xa9", "caf\xc3\xa9" },
 		{ "\xc3", "." },
 		{ "\xed\xa0\x80", "..." },          /* a surrogate */

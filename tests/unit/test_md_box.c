@@ -401,8 +401,8 @@ static void test_keyword_fold(void)
 	mt_end(&t);
 }
 
-/* As many keywords as a folder may have, on many messages: found without regard to case, kept apart from those that only
- * begin alike. What finding them costs is counted in test_md_cost. */
+/* As many keywords as a folder may have, on many messages: found without regard to case, kept apart from those that
+ * only begin alike. What finding them costs is counted in test_md_cost. */
 static void test_many_keywords(void)
 {
 	enum { N = MD_KEYWORDS_MAX, MESSAGES = 60 };
@@ -609,8 +609,8 @@ static void test_list_contradicts(void)
 	mt_end(&t);
 }
 
-/* A list that names files twice: the first line of each counts, for those who know it as for those who open anew, and no
- * message is taken for gone. */
+/* A list that names files twice: the first line of each counts, for those who know it as for those who open anew,
+ * and no message is taken for gone. */
 static void test_list_names_twice(void)
 {
 	struct md_test t;
@@ -856,7 +856,7 @@ static void test_garbage_list(void)
 {
 	static const char *const text[] = {
 		"", "1", "1 2", "2 5 5\n1 a\n", "1 0 5\n", "1 5 0\n", "x\n", "1 99999999999 5\n", "1 7 4294967295\n",
-		"1 5 5\n1 1.a\n1 1.a\n", "1 5 3\n9 1.a\n", "1 5 5\n4294967295 1.a\n", "1 5 5\n2 1.a",
+		"1 5 5\n1 1.a\n1 1.a\n", "1 5 3\n9 1.a\n", "1 5 5\n4294967295 1.a\n", "1 5 5\n2 1.a"
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(text); i++) {
@@ -969,8 +969,8 @@ static void count_files(const struct md_test *t, const char *dir, size_t *n, siz
 	closedir(d);
 }
 
-/* Directory LINK of FOLDER is a link to its TARGET: the folder is refused, in words, and not a file is touched, old ones in
- * particular. */
+/* Directory LINK of FOLDER is a link to its TARGET: the folder is refused, in words, and not a file is touched, old
+ * ones in particular. */
 static void one_directory_twice(const char *dir, const char *folder, const char *link, const char *target)
 {
 	struct timespec old[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };

@@ -118,7 +118,8 @@ int __wrap_strcmp(const char *a, const char *b)
 
 enum {
 	GONE = 300,
-	LOOKS = 12 /* for one message that is not there: new/, cur/, in a few passes over a directory that is being changed */
+	/* For one message that is not there: new/, cur/, in a few passes over a directory that is being changed. */
+	LOOKS = 12
 };
 
 static void name_of(char *name, size_t size, int i)
@@ -374,8 +375,8 @@ static void count_open(int n, bool again)
 	mt_end(&t);
 }
 
-/* A large folder opens and syncs with as many calls as a small one, not one for each message, and with so many comparisons
- * as sorting takes, and looking for a hash. */
+/* A large folder opens and syncs with as many calls as a small one, not one for each message, and with so many
+ * comparisons as sorting takes, and looking for a hash. */
 static void test_open_costs(void)
 {
 	enum { SMALL = 10, LARGE = 4096, LOG2_LARGE = 12 };

@@ -101,7 +101,8 @@ int __wrap_renameat2(int fromfd, const char *from, int tofd, const char *to, uns
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 
-/* Another session that changes flags of the message "1.a" just before each of the next RENAMES calls that name its file. */
+/* Another session that changes flags of the message "1.a" just before each of the next RENAMES calls that name its
+ * file. */
 static unsigned renames;
 
 static void rename_first(int dirfd, const char *path)
@@ -263,8 +264,8 @@ static enum md_err do_pop3(struct md_root *r)
 	return e;
 }
 
-/* One run of DO on a fresh Maildir with the N-th call failing; true if it came to that. What must hold then: there is no
- * lock, and the same process can do it at once. */
+/* One run of DO on a fresh Maildir with the N-th call failing; true if it came to that. What must hold then: there
+ * is no lock, and the same process can do it at once. */
 static bool one_fault(enum md_err (*fn)(struct md_root *), unsigned n)
 {
 	struct md_test t;
@@ -504,7 +505,8 @@ static void test_undo_renamed(void)
 
 static struct md_test *twin_test;
 
-/* Another session flags the message when we look for one of its names, and takes that back when we look for the other. */
+/* Another session flags the message when we look for one of its names, and takes that back when we look for the
+ * other. */
 static void swap_names(const char *path)
 {
 	if (strcmp(path, "cur/1.a:2,") == 0)
@@ -579,8 +581,8 @@ static char *state_of(const struct md_test *t)
 	return str_steal(&all);
 }
 
-/* COPY or MOVE that is stopped when its owner is asked for the N-th time: nothing has come or gone. False: it was not asked
- * so often, and did it. */
+/* COPY or MOVE that is stopped when its owner is asked for the N-th time: nothing has come or gone. False: it was
+ * not asked so often, and did it. */
 static bool stopped_at(enum md_err (*fn)(struct md_box *, const size_t *, size_t, const char *, struct md_copied *), unsigned n)
 {
 	struct md_test t;
@@ -665,8 +667,8 @@ static void test_stopped_measuring(void)
 	mt_end(&t);
 }
 
-/* Whatever others rename meanwhile: a message that is there is copied and moved, and one that cannot be looked for is not left
- * out in silence. */
+/* Whatever others rename meanwhile: a message that is there is copied and moved, and one that cannot be looked for
+ * is not left out in silence. */
 static void test_renamed_meanwhile(void)
 {
 	enum md_err (*const all[])(struct md_box *, const size_t *, size_t, const char *, struct md_copied *) = { md_copy, md_move };

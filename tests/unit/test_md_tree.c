@@ -144,7 +144,8 @@ static void test_rename(void)
 	mt_end(&t);
 }
 
-/* Folders that were made in one second have one UIDVALIDITY: to clients the second would be the first, with its UIDs. */
+/* Folders that were made in one second have one UIDVALIDITY: to clients the second would be the first, with its
+ * UIDs. */
 static void test_name_is_used_again(void)
 {
 	static const char list[] = "1 1000 2\n1 1.x\n";

@@ -1,4 +1,5 @@
-/* The messages between the processes of a node: each is read as it was written, and not at all if a byte of it is missing. */
+/* The messages between the processes of a node: each is read as it was written, and not at all if a byte of it is
+ * missing. */
 #include "tests/unit/unit.h"
 
 #include <string.h>
@@ -16,6 +17,8 @@ static struct msgw w;
 
 static void *spare; /* as large as the largest structure */
 
+/* One function a line. */
+/* clang-format off */
 static bool read_end(struct msgr *r) { return session_end_read(r, spare); }
 static bool read_have(struct msgr *r) { return session_have_read(r, spare); }
 static bool read_adopt(struct msgr *r) { return session_adopt_read(r, spare); }
@@ -32,6 +35,7 @@ static bool read_switch(struct msgr *r) { return control_switch_read(r, spare); 
 static bool read_missed(struct msgr *r) { return control_missed_read(r, spare); }
 static bool read_query(struct msgr *r) { return control_query_read(r, spare); }
 static bool read_command(struct msgr *r) { return tool_command_read(r, spare); }
+/* clang-format on */
 
 static bool read_ticket(struct msgr *r)
 {

@@ -244,8 +244,7 @@ static void test_dialogue(void)
 		end_server();
 		check_after_dialogue();
 		if (cut == 0)
-			CU_ASSERT(logged("pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], top=65, retr=55, "
-			    "rcvd="));
+			CU_ASSERT(logged("pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], top=65, retr=55, rcvd="));
 		remove_maildir();
 	}
 	str_fini(&out);

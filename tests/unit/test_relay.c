@@ -344,8 +344,8 @@ static int open_fds(void)
 	return n;
 }
 
-/* One end goes in the middle of it, mostly with bytes unread, which resets the connection: what the other has got by then is
- * the beginning of what was sent, and no descriptor stays, but for two empty pipes. */
+/* One end goes in the middle of it, mostly with bytes unread, which resets the connection: what the other has got by
+ * then is the beginning of what was sent, and no descriptor stays, but for two empty pipes. */
 static void test_sudden_death(void)
 {
 	int before = open_fds();

@@ -1,5 +1,5 @@
-/* Logins in authd: each state of a request, and each event in it. The login worker and the auth worker are ends of channels
- * that the test holds; SCRAM's module is the test's. */
+/* Logins in authd: each state of a request, and each event in it. The login worker and the auth worker are ends of
+ * channels that the test holds; SCRAM's module is the test's. */
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
@@ -339,7 +339,8 @@ static void prove(uint32_t id)
 	ask(id, AUTH_MECH_CRAM_MD5, "jo", hex_text(answer, md, n));
 }
 
-/* What was granted for an answer to a challenge can be asked about once more, not for ever: each time there is a new token. */
+/* What was granted for an answer to a challenge can be asked about once more, not for ever: each time there is a new
+ * token. */
 static void test_again_once(void)
 {
 	struct net_addr other;
@@ -479,7 +480,8 @@ static void arrive(enum place place)
 	}
 }
 
-/* The worker does not want it any more, wherever it is: nobody is answered, and what comes for it later finds nothing. */
+/* The worker does not want it any more, wherever it is: nobody is answered, and what comes for it later finds
+ * nothing. */
 static void test_cancelled(void)
 {
 	for (enum place place = 0; place < PLACES; place++) {
@@ -545,7 +547,8 @@ static void test_expired(void)
 	}
 }
 
-/* Something that others wait for has come: this one looks again, and waits on, or goes on waiting for what it waits for. */
+/* Something that others wait for has come: this one looks again, and waits on, or goes on waiting for what it waits
+ * for. */
 static void test_resumed(void)
 {
 	for (enum place place = 0; place < PLACES; place++) {
@@ -628,7 +631,8 @@ static void test_wrong(void)
 	}
 }
 
-/* Where hashes are slow no answer is quicker: not for a name that nobody has, nor for an account whose own hash is quick. */
+/* Where hashes are slow no answer is quicker: not for a name that nobody has, nor for an account whose own hash is
+ * quick. */
 static void test_nobody(void)
 {
 	static const char *const user[] = { "dora", "ann" };
@@ -835,7 +839,8 @@ static void test_queues(void)
 	end();
 }
 
-/* Conversations are bounded: the one too many is refused, and what was granted without room for it cannot be asked about again. */
+/* Conversations are bounded: the one too many is refused, and what was granted without room for it cannot be asked
+ * about again. */
 static void test_too_many(void)
 {
 	begin();
@@ -855,7 +860,7 @@ static void test_too_many(void)
 /* A forwarded for USER, signed for this node with the pool's secret. */
 static struct forwarded signed_forwarded(const char *user)
 {
-	struct forwarded h = { .present = true, .session_id = "abc", .tls = true, .ttl = 5, .signature = FORWARDED_SIGNATURE_MADE, .time = (uint64_t)time(NULL) };
+	struct forwarded h = { .present = true, .session_id = "abc", .tls = true, .ttl = 5, .signature = FORWARDED_SIGNATURE_MADE, .time = (uint64_t)time(NULL), };
 
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&h.client, "198.51.100.3", 4711));
 	forwarded_sign(&h, a.pool, set->self[0], user);
@@ -1096,7 +1101,8 @@ static void test_lent(void)
 	end();
 }
 
-/* Hosts that are down are tried last, and a name that nobody has resolved yet does not keep a login from a host that is up. */
+/* Hosts that are down are tried last, and a name that nobody has resolved yet does not keep a login from a host that
+ * is up. */
 static void test_hosts(void)
 {
 	struct net_addr first, second;
@@ -1147,8 +1153,8 @@ static void test_held_full(void)
 	end();
 }
 
-/* A worker that asks without end, and then wants nothing of it any more: what is kept for it is limited, each is found by its number, and
- * those that wait with others leave without a search. */
+/* A worker that asks without end, and then wants nothing of it any more: what is kept for it is limited, each is
+ * found by its number, and those that wait with others leave without a search. */
 static void test_too_many_requests(void)
 {
 	begin();
@@ -1191,7 +1197,8 @@ static bool has(struct authd_worker *from, uint64_t id, const char *user, const 
 	return sessions_have(&a, &r, from);
 }
 
-/* A worker that reports sessions without end: what authd keeps of them is limited, and nothing but the count suffers. */
+/* A worker that reports sessions without end: what authd keeps of them is limited, and nothing but the count
+ * suffers. */
 static void test_too_many_sessions(void)
 {
 	char user[ACCOUNT_NAME_MAX], ip[32];
@@ -1291,7 +1298,8 @@ static unsigned pick(unsigned n)
 	return (seed >> 16) % n;
 }
 
-/* A question as a worker could put it, one that was taken over included: any mechanism for any name, numbers that are in use. */
+/* A question as a worker could put it, one that was taken over included: any mechanism for any name, numbers that
+ * are in use. */
 static void put_any(void)
 {
 	static const char *const users[] = { "jo", "ann", "slow", "name", "off", "root", "low", "bad", "state", "tls", "locked", "two", "us",

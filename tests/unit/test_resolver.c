@@ -34,7 +34,7 @@ int getaddrinfo(const char *node, const char *service UNUSED, const struct addri
 	for (int i = 0; i < n; i++) { /* N addresses */
 		sin[i].sin_family = AF_INET;
 		sin[i].sin_addr.s_addr = htonl(0xc0000200 + (unsigned)i);
-		ai[i] = (struct addrinfo){ .ai_addr = (struct sockaddr *)&sin[i], .ai_addrlen = sizeof(sin[i]), .ai_next = i + 1 < n ? &ai[i + 1] : NULL };
+		ai[i] = (struct addrinfo){ .ai_addr = (struct sockaddr *)&sin[i], .ai_addrlen = sizeof(sin[i]), .ai_next = i + 1 < n ? &ai[i + 1] : NULL, };
 	}
 	*list = n != 0 ? ai : NULL;
 	return 0;

@@ -49,7 +49,7 @@ static void test_route(void)
 	struct route r;
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		struct route_rules rules = { .protocols = ports, .nprotocols = 2, .proxy_on = t[i].on, .self = { self[0], self[1] } };
+		struct route_rules rules = { .protocols = ports, .nprotocols = 2, .proxy_on = t[i].on, .self = { self[0], self[1] }, };
 
 		CU_ASSERT_EQUAL(route_decide(&r, t[i].mailhost, &rules), t[i].ok);
 		CU_ASSERT_PTR_NOT_NULL(r.why);
@@ -116,7 +116,7 @@ static void test_route_ports(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++)
 		for (unsigned p = 0; p < 2; p++) {
-			struct route_rules rules = { .protocols = ports, .nprotocols = 2, .protocol = p, .proxy_on = true, .self = { "self", "" } };
+			struct route_rules rules = { .protocols = ports, .nprotocols = 2, .protocol = p, .proxy_on = true, .self = { "self", "" }, };
 			bool ok = route_decide(&r, t[i].mailhost, &rules);
 
 			ASSERT_AT(ok == (t[i].port[p] != 0), t[i].mailhost);
@@ -132,7 +132,7 @@ static void test_route_cut(void)
 {
 	static const char whole[] = "nodeb:imap=1143:pop3=1110 [2001:db8::2]:pop3=99 nodec:2143";
 	static const struct route_protocol ports[] = { { "imap", 143, 1, { 143 } }, { "pop3", 110, 1, { 110 } } };
-	struct route_rules rules = { .protocols = ports, .nprotocols = 2, .proxy_on = true, .self = { "self", "" } };
+	struct route_rules rules = { .protocols = ports, .nprotocols = 2, .proxy_on = true, .self = { "self", "" }, };
 	struct route r;
 
 	for (size_t len = 0; len <= strlen(whole); len++) {

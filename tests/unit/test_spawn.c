@@ -199,7 +199,7 @@ static void send_ticket(unsigned n, uint64_t generation, uint32_t uid)
 	account_set(&a.options, "x=y");
 	a.uid = uid;
 	a.gid = user_gid;
-	grant = (struct ticket_grant){ .id = { (uint8_t)n }, .session = n, .generation = generation, .protocol = PROTOCOL_POP3, .account = a, .tls = true };
+	grant = (struct ticket_grant){ .id = { (uint8_t)n }, .session = n, .generation = generation, .protocol = PROTOCOL_POP3, .account = a, .tls = true, };
 	snprintf(grant.session_id, sizeof(grant.session_id), "s%u", n);
 	net_addr_parse(&grant.client, "192.0.2.7", 4711);
 	ticket_write(&out, &grant);
@@ -374,10 +374,8 @@ static void test_serve(void)
 	CU_ASSERT(strcmp(want, "13") == 0 || strcmp(want, "0") == 0); /* where the kernel has Landlock: EACCES */
 	close(client);
 	expect_end(1);
-	CU_ASSERT(expect_logged(log_sock, "2pop3d: LOGIN, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], protocol=POP3, "
-	    "stls=1, mailhost=local, session=s1\n"));
-	CU_ASSERT(expect_logged(session_log, "2pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], top=0, "
-	    "retr=0, rcvd=28, sent="));
+	CU_ASSERT(expect_logged(log_sock, "2pop3d: LOGIN, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], protocol=POP3, stls=1, mailhost=local, session=s1\n"));
+	CU_ASSERT(expect_logged(session_log, "2pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], top=0, retr=0, rcvd=28, sent="));
 	client = hand_over(1, ""); /* the ticket was good once */
 	expect_reply(1, false);
 	CU_ASSERT_STRING_EQUAL(client_line(client), "");

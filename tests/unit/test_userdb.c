@@ -217,8 +217,8 @@ static void test_bad_lines(void)
 	remove_dir();
 }
 
-/* What stands in front of a line's first TAB or blank is no name if the line is half of one, or of a passwd file: no hash
- * of it gets into the log. */
+/* What stands in front of a line's first TAB or blank is no name if the line is half of one, or of a passwd file: no
+ * hash of it gets into the log. */
 static void test_no_hash_is_told(void)
 {
 	static const char *const lines[] = {
@@ -243,7 +243,7 @@ static void test_no_hash_is_told(void)
 /* Editors of other systems put a mark in front of a file; files that are joined have it in the middle. */
 static void test_byte_order_mark(void)
 {
-	static const char text[] = "\xef\xbb\xbf" "first\t" IDS "|systempw=" HASH "\n\xef\xbb\xbf# a comment\n\xef\xbb\xbf" "last\t" IDS "|systempw=" HASH "\n";
+	static const char text[] = "\xef\xbb\277first\t" IDS "|systempw=" HASH "\n\xef\xbb\xbf# a comment\n\xef\xbb\277last\t" IDS "|systempw=" HASH "\n";
 	struct userdb *db = NULL;
 
 	make_dir();
@@ -359,8 +359,7 @@ static void test_cut_at_every_byte(void)
 		if (line)
 			continue; /* nothing shows it: a percentage guards against that */
 		CU_ASSERT_EQUAL(load(file, &db, 100), n == 0 ? USERDB_EMPTY : USERDB_CUT);
-			CU_ASSERT_TRUE(reported(n == 0 ? "/userdb: it is empty" : "the last line has no newline and "
-				"may be truncated"));
+			CU_ASSERT_TRUE(reported(n == 0 ? "/userdb: it is empty" : "the last line has no newline and may be truncated"));
 		CU_ASSERT_TRUE(reported("rename it into place"));
 		if (n != 0) {
 			char at[32];
@@ -507,7 +506,8 @@ static void test_shrink(void)
 		memcpy(pw, "somethin", 8);
 	}
 	memcpy(strstr(text.data, "systempw="), "somethin", 8);
-	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_BUILT); /* 20 of 40 are left; of the state before, all but one */
+	/* 20 of 40 are left; of the state before, all but one. */
+	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_BUILT);
 	for (char *pw; (pw = strstr(text.data, "systempw=")) != NULL;)
 		memcpy(pw, "somethin", 8);
 	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_SHRUNK);

@@ -127,7 +127,8 @@ static void fail_first_handoff(void)
 	CU_ASSERT_EQUAL(w->logins->state, LOGIN_RETRY);
 }
 
-/* Both timers have expired when the loop looks, the sweep's first: the retry is about to be told, and is not told yet. */
+/* Both timers have expired when the loop looks, the sweep's first: the retry is about to be told, and is not told
+ * yet. */
 static void test_sweep_and_retry_in_one_turn(void)
 {
 	setup();
@@ -270,7 +271,8 @@ static void test_goodbye_cannot_be_said(void)
 	teardown();
 }
 
-/* Too many errors; what comes behind them in the same segment is not looked at. The client does not close: the time for it ends. */
+/* Too many errors; what comes behind them in the same segment is not looked at. The client does not close: the time
+ * for it ends. */
 static void test_errors_and_linger(void)
 {
 	struct str words = STR_INIT;
@@ -367,8 +369,8 @@ static void test_half_close_behind_commands(void)
 	teardown();
 }
 
-/* What came behind the credentials in a segment of its own is not read; the loop does not spin over it, and the sweep sees the
- * client reset its connection. */
+/* What came behind the credentials in a segment of its own is not read; the loop does not spin over it, and the
+ * sweep sees the client reset its connection. */
 static void test_reset_behind_commands_not_read(void)
 {
 	struct msgr r;
@@ -466,7 +468,8 @@ static bool arrived(void)
 	return next(authd_end, SESSION_ARRIVED, &r) && msgr_u64(&r) == 7;
 }
 
-/* That a login has arrived is no message of its own: the sweep tells it. Where logins wait for that it is told at once. */
+/* That a login has arrived is no message of its own: the sweep tells it. Where logins wait for that it is told at
+ * once. */
 static void test_arrival_is_told_in_passing(void)
 {
 	static struct msgw m;
