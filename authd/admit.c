@@ -58,8 +58,15 @@ static void send_ticket(struct request *rq, struct auth_reply *r)
 {
 	struct authd *a = rq->worker->a;
 	struct ticket_grant grant = {
-		.session = r->session, .slot = rq->worker->slot, .generation = rq->worker->generation, .protocol = rq->q.protocol,
-		.account = rq->account, .client = rq->client, .proxied = r->proxied, .tls = rq->client_tls, .signature = r->signature,
+		.session = r->session,
+		.slot = rq->worker->slot,
+		.generation = rq->worker->generation,
+		.protocol = rq->q.protocol,
+		.account = rq->account,
+		.client = rq->client,
+		.proxied = r->proxied,
+		.tls = rq->client_tls,
+		.signature = r->signature,
 	};
 
 	rnd_bytes(r->ticket, sizeof(r->ticket));
@@ -100,7 +107,8 @@ static void sign(struct request *rq, struct auth_reply *r)
 /* A password can be checked again; the response to a challenge is valid once. */
 static bool may_be_retried(struct request *rq)
 {
-	return request_reply()->more != AUTH_MORE_NONE && rq->q.mech != AUTH_MECH_PASSWORD && !rq->retried && request_keep(rq);
+	return request_reply()->more != AUTH_MORE_NONE && rq->q.mech != AUTH_MECH_PASSWORD && !rq->retried &&
+	    request_keep(rq);
 }
 
 /* The reply has the route. */
@@ -131,7 +139,8 @@ enum request_state step_grant(struct request *rq)
 		send_away(a->reg, s, r, clock_now() + WAY_GRACE + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
 		for (unsigned i = 0; i < r->ntargets; i++) {
 			signature_errors_know(a->signature_errors, &r->target[i].addr);
-			r->report_signature = r->report_signature || signature_errors_suspect(a->signature_errors, r->target[i].host);
+			r->report_signature =
+			    r->report_signature || signature_errors_suspect(a->signature_errors, r->target[i].host);
 		}
 		sign(rq, r);
 	}

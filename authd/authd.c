@@ -115,9 +115,11 @@ static bool peer_result(struct authd_worker *w, struct msgr *r)
 	if ((s = sessions_under_way(w, m.session, m.target)) == NULL)
 		return true;
 	if (m.result == PEER_SLOW)
-		peers_slow(peers, (enum protocol)s->protocol, &s->way->target[m.target], s->user, s->start, clock_now());
+		peers_slow(peers, (enum protocol)s->protocol, &s->way->target[m.target], s->user, s->start,
+		    clock_now());
 	else
-		peers_result(peers, (enum protocol)s->protocol, &s->way->target[m.target], m.result == PEER_ANSWERS, clock_now());
+		peers_result(peers, (enum protocol)s->protocol, &s->way->target[m.target], m.result == PEER_ANSWERS,
+		    clock_now());
 	return true;
 }
 
@@ -407,7 +409,8 @@ static void on_settings(struct role_ctx *ctx, const struct settings *old)
 	struct authd *a = ctx->arg;
 
 	use_settings(a);
-	if (strcmp(old->pool_secret, ctx->set->pool_secret) != 0 || strcmp(old->proxy_PROXY_TRUSTED, ctx->set->proxy_PROXY_TRUSTED) != 0)
+	if (strcmp(old->pool_secret, ctx->set->pool_secret) != 0 ||
+	    strcmp(old->proxy_PROXY_TRUSTED, ctx->set->proxy_PROXY_TRUSTED) != 0)
 		signature_errors_forget(a->signature_errors);
 	if (strcmp(old->authuserdb_USERDB, ctx->set->authuserdb_USERDB) != 0)
 		userdb_watch_init(&a->watch);
@@ -448,7 +451,11 @@ static void on_stop(struct role_ctx *ctx)
 }
 
 static const struct role_hooks hooks = {
-	.channel = on_channel, .go = on_go, .settings = on_settings, .query = on_query, .stop = on_stop,
+	.channel = on_channel,
+	.go = on_go,
+	.settings = on_settings,
+	.query = on_query,
+	.stop = on_stop,
 	/* Without a master the open sessions are finished by their processes; no new ones come. */
 	.orphaned = on_stop,
 };

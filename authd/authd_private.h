@@ -30,10 +30,10 @@ struct authd_worker {
 	uint64_t generation;
 	struct request *requests; /* by their number */
 	unsigned nrequests;
-	size_t session_bytes;     /* what its sessions take (authd/sessions.h) */
-	double tell_again;        /* lib/clock.h: that it has too many of them is logged again then */
+	size_t session_bytes;          /* what its sessions take (authd/sessions.h) */
+	double tell_again;             /* lib/clock.h: that it has too many of them is logged again then */
 	struct challenges *challenges; /* challenges that its clients have not answered yet */
-	unsigned nkept;          /* of its requests: those that outlive an answer, for an AUTH_RESPONSE */
+	unsigned nkept;                /* of its requests: those that outlive an answer, for an AUTH_RESPONSE */
 };
 
 struct authd {
@@ -52,21 +52,21 @@ struct authd {
 	uint64_t signatures[SIGNATURE_COUNT]; /* of forwarded logins, by result of the check */
 	struct reg *reg;
 	struct cache *cache;
-	struct mac *salts;        /* stands in for `pool` where that makes SCRAM's salts */
+	struct mac *salts;               /* stands in for `pool` where that makes SCRAM's salts */
 	struct used_tokens *used_tokens; /* of other nodes, used here */
-	struct mac *pool;         /* of the pool's secret; NULL: there is none */
+	struct mac *pool;                /* of the pool's secret; NULL: there is none */
 	struct auth_chain *chain;
-	struct userdb *userdb;    /* the image that the chain uses; NULL: there is none yet */
-	ev_timer tick;            /* once a second: the userdb file */
+	struct userdb *userdb; /* the image that the chain uses; NULL: there is none yet */
+	ev_timer tick;         /* once a second: the userdb file */
 	struct userdb_watch watch;
 	bool loading;
-	bool first_load;          /* the userdb has not been read yet, for better or worse: logins wait for it */
+	bool first_load;             /* the userdb has not been read yet, for better or worse: logins wait for it */
 	struct userdb_report report; /* of the last load */
-	struct request *waiting;  /* requests that wait for the address of a peer, or for the first load */
-	ev_timer address_timer; /* runs while some of them wait for an address */
-	struct request *held;   /* requests that wait for room at a peer, in the order of arrival */
+	struct request *waiting;     /* requests that wait for the address of a peer, or for the first load */
+	ev_timer address_timer;      /* runs while some of them wait for an address */
+	struct request *held;        /* requests that wait for room at a peer, in the order of arrival */
 	unsigned nheld;
-	ev_timer room_timer;    /* runs while there are any */
+	ev_timer room_timer; /* runs while there are any */
 	uint64_t logins[AUTH_VERDICT_COUNT];
 };
 

@@ -25,7 +25,8 @@ static void load(const struct job *job, int image, struct job_done *done, int *f
 
 	/* Without it lost accounts, and lines that keep their old record, cannot be recognized. */
 	if (copy == -1 && job->with_image) {
-		str_adds(&done->report.text, "the current image could not be passed to an auth worker because descriptors ran out; retrying\n");
+		str_adds(&done->report.text,
+		    "the current image could not be passed to an auth worker because descriptors ran out; retrying\n");
 		done->report.status = USERDB_CHANGED;
 		done->result = AUTH_TRY_LATER;
 		return;
@@ -99,7 +100,7 @@ void authworker_do(const struct job *job, int image, struct auth_chain *chain, s
 static struct role_ctx ctx;
 static struct auth_chain *chain;
 static uint8_t settings[SETTINGS_DIGEST_LEN]; /* that CHAIN was made from */
-static struct shared *shared; /* NULL: nothing is shared */
+static struct shared *shared;                 /* NULL: nothing is shared */
 static struct chan *authd;
 static struct msgw out;
 

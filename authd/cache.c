@@ -224,9 +224,11 @@ unsigned cache_flush(struct cache *c, const char *user)
 	for (int i = 0; i < CACHE_SHARES; i++) {
 		struct entry *e, *next;
 
-		DL_FOREACH_SAFE(c->share[i].first, e, next) {
+		DL_FOREACH_SAFE(c->share[i].first, e, next)
+		{
 			/* The account's own name is the first of its texts; clients may use another for it. */
-			if (user != NULL && memcmp(&e->user, &tag, sizeof(tag)) != 0 && !(e->has_account && strcmp(e->text, user) == 0))
+			if (user != NULL && memcmp(&e->user, &tag, sizeof(tag)) != 0 &&
+			    !(e->has_account && strcmp(e->text, user) == 0))
 				continue;
 			drop(c, e);
 			n++;
@@ -240,14 +242,16 @@ void cache_drop_directories(struct cache *c)
 	for (int i = 0; i < CACHE_SHARES; i++) {
 		struct entry *e, *next;
 
-		DL_FOREACH_SAFE(c->share[i].first, e, next) {
+		DL_FOREACH_SAFE(c->share[i].first, e, next)
+		{
 			if (e->value.directory)
 				drop(c, e);
 		}
 	}
 }
 
-static void hash_digest(struct cache *c, struct cache_digest *out, const char *name, const char *hash, const char *password)
+static void hash_digest(struct cache *c, struct cache_digest *out, const char *name, const char *hash,
+    const char *password)
 {
 	cache_digest(c, out, (const char *const[]){ "hash", name, hash, password }, 4);
 }

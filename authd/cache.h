@@ -14,14 +14,16 @@ enum cache_share {
 	CACHE_SHARES
 };
 
-struct cache_digest { uint8_t byte[MAC_LEN]; };
+struct cache_digest {
+	uint8_t byte[MAC_LEN];
+};
 
 /* What is remembered. Members that the user of an entry has no use for stay zero. */
 struct cache_value {
-	struct cache_digest proof; /* of the password */
-	int64_t time;              /* when it became known, ms */
+	struct cache_digest proof;     /* of the password */
+	int64_t time;                  /* when it became known, ms */
 	uint8_t answered, result, pos; /* as in struct directory_answer */
-	bool directory;            /* it came from a directory: gone when the settings of the directories change */
+	bool directory;                /* it came from a directory: gone when the settings of the directories change */
 };
 
 struct cache;

@@ -56,19 +56,21 @@ static bool stored_state(struct str *out, const char *hash, const struct account
 struct mech;
 /* Appends the right answer to CHALLENGE, where A has anything to make it of; else one that is made of nothing, and
  * false. PASSWORD is NULL if it is not known. */
-typedef bool answer_maker(struct str *out, const struct mech *m, const struct account *a, const char *password, const char *challenge);
+typedef bool answer_maker(struct str *out, const struct mech *m, const struct account *a, const char *password,
+    const char *challenge);
 
 /* What an account needs for a mechanism that reveals no password. */
 struct mech {
-	bool clear;                /* a clear password will do */
+	bool clear;                                                    /* a clear password will do */
 	bool (*stored)(const struct mech *m, const struct account *a); /* something else will do; NULL: nothing */
-	const char *hash;          /* CRAM's, as the fields of accounts name it */
-	enum scram_hash scram;     /* SCRAM's */
-	answer_maker *answer;      /* to a challenge; NULL: there is none */
-	const char *missing;       /* for the log, of an account that has nothing of it */
+	const char *hash;                                              /* CRAM's, as the fields of accounts name it */
+	enum scram_hash scram;                                         /* SCRAM's */
+	answer_maker *answer;                                          /* to a challenge; NULL: there is none */
+	const char *missing; /* for the log, of an account that has nothing of it */
 };
 
-static bool cram_answer(struct str *out, const struct mech *m, const struct account *a, const char *password, const char *challenge)
+static bool cram_answer(struct str *out, const struct mech *m, const struct account *a, const char *password,
+    const char *challenge)
 {
 	struct str state = STR_INIT;
 	bool has;
@@ -82,8 +84,8 @@ static bool cram_answer(struct str *out, const struct mech *m, const struct acco
 	return has;
 }
 
-static bool apop_answer(struct str *out, const struct mech *m UNUSED, const struct account *a UNUSED, const char *password,
-    const char *challenge)
+static bool apop_answer(struct str *out, const struct mech *m UNUSED, const struct account *a UNUSED,
+    const char *password, const char *challenge)
 {
 	struct str text = STR_INIT;
 	uint8_t digest[EVP_MAX_MD_SIZE];
@@ -120,13 +122,17 @@ static bool has_secret(const struct mech *m, const struct account *a)
 	return has;
 }
 
-#define CRAM(name) { \
-	.clear = true, .stored = has_state, .hash = name, .answer = cram_answer, \
-	.missing = "its directory has neither its clear password nor the field that this mechanism needs (userdb: " \
-		"hmac-...pw)", \
-}
+#define CRAM(name) \
+	{ \
+		.clear = true, .stored = has_state, .hash = name, .answer = cram_answer, \
+		.missing = \
+		    "its directory has neither its clear password nor the field that this mechanism needs (userdb: " \
+		    "hmac-...pw)", \
+	}
 static const struct mech mechs[AUTH_MECH_COUNT] = {
-	[AUTH_MECH_APOP] = { .clear = true, .answer = apop_answer, .missing = "its directory does not have its clear password" },
+	[AUTH_MECH_APOP] = { .clear = true,
+	    .answer = apop_answer,
+	    .missing = "its directory does not have its clear password" },
 	[AUTH_MECH_CRAM_MD5] = CRAM("md5"),
 	[AUTH_MECH_CRAM_SHA1] = CRAM("sha1"),
 	[AUTH_MECH_CRAM_SHA256] = CRAM("sha256"),
@@ -152,7 +158,8 @@ static bool equal(const char *want, size_t len, const char *response)
 	return same;
 }
 
-enum auth_result challenge_response_check(enum auth_mech mech, const struct account *a, const char *challenge, const char *response, const char **why)
+enum auth_result challenge_response_check(enum auth_mech mech, const struct account *a, const char *challenge,
+    const char *response, const char **why)
 {
 	const struct mech *m = &mechs[mech];
 	char clear[ACCOUNT_PASSWORD_MAX];

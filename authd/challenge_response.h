@@ -21,7 +21,8 @@ void challenge_response_list(struct str *out, const struct account *a);
  * password of A. AUTH_OK, AUTH_MISMATCH; AUTH_DISABLED if the account is locked, or nothing is stored of its
  * password that could tell, which *WHY then says for the log (static; else ""). Takes the same time in all these
  * cases. */
-enum auth_result challenge_response_check(enum auth_mech mech, const struct account *a, const char *challenge, const char *response, const char **why);
+enum auth_result challenge_response_check(enum auth_mech mech, const struct account *a, const char *challenge,
+    const char *response, const char **why);
 
 /* The hash of MECH, which is one of SCRAM. */
 enum scram_hash challenge_response_scram_hash(enum auth_mech mech);

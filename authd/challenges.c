@@ -38,7 +38,9 @@ struct challenge {
 	UT_hash_handle hh; /* uthash keeps the order of arrival */
 };
 
-struct challenges { struct challenge *all; };
+struct challenges {
+	struct challenge *all;
+};
 
 struct challenges *challenges_new(void)
 {

@@ -58,7 +58,10 @@ static void add_loop(struct control_query *t, const struct route_host *h)
 {
 	const char *name = t->a->ctx.set->self[0];
 
-	str_addf(&t->text, "; this is the node itself, whose name is %s: the login is refused as a loop. Change mailhost to %s, or set PROXY_HOSTNAME to %s on this node", name, name, h->name);
+	str_addf(&t->text,
+	    "; this is the node itself, whose name is %s: the login is refused as a loop. Change mailhost to %s, or "
+	    "set PROXY_HOSTNAME to %s on this node",
+	    name, name, h->name);
 }
 
 static void add_address(struct control_query *t, enum protocol p, const struct route_host *h)
@@ -95,7 +98,9 @@ static void add_port_source(struct str *text, const struct route_host *h)
 	if (h->source == ROUTE_PORT_OTHERS)
 		str_addf(text, " (port %u in mailhost belongs to the other protocol)", h->written);
 	else if (h->source == ROUTE_PORT_SHARED)
-		str_addf(text, " (port %u is used for both IMAP and POP3; write %s:imap=PORT:pop3=PORT to set one for each)", h->written, h->name);
+		str_addf(text,
+		    " (port %u is used for both IMAP and POP3; write %s:imap=PORT:pop3=PORT to set one for each)",
+		    h->written, h->name);
 }
 
 static void add_route(struct control_query *t, enum protocol p)
@@ -109,7 +114,10 @@ static void add_route(struct control_query *t, enum protocol p)
 		return;
 	}
 	if (account_option_on(t->account.options, info->option_insecure))
-		str_addf(&t->text, "%s: refused without TLS, which this version lacks: the account has the option %s. For clients of which a node or proxy says that they use TLS:\n", info->title, info->option_insecure);
+		str_addf(&t->text,
+		    "%s: refused without TLS, which this version lacks: the account has the option %s. For clients of "
+		    "which a node or proxy says that they use TLS:\n",
+		    info->title, info->option_insecure);
 	if (!route_of(t->a, p, &t->account, &r)) {
 		str_addf(&t->text, "%s: temporary failure: %s\n", info->title, r.why);
 		return;
@@ -119,7 +127,8 @@ static void add_route(struct control_query *t, enum protocol p)
 		return;
 	}
 	for (unsigned i = 0; i < r.n; i++) {
-		str_addf(&t->text, "%s: %s %s port %u", info->title, i == 0 ? "to" : "or, if that is down, to", r.host[i].name, r.host[i].port);
+		str_addf(&t->text, "%s: %s %s port %u", info->title, i == 0 ? "to" : "or, if that is down, to",
+		    r.host[i].name, r.host[i].port);
 		add_port_source(&t->text, &r.host[i]);
 		if (r.host[i].self)
 			str_adds(&t->text, ", which is this node");
@@ -141,15 +150,18 @@ static void add_record(struct control_query *t)
 		return;
 	if (auth_chain_origin(t->a->chain, t->pos, acct->name, origin, sizeof(origin))[0] != '\0')
 		str_addf(&t->text, "record: %s\n", origin);
-	str_addf(&t->text, "account: %s\nuid: %u\ngid: %u\nhome: %s\nmaildir: %s\noptions: %s\n", acct->name, acct->uid, acct->gid, acct->home,
-	    acct->maildir[0] != '\0' ? acct->maildir : "(MAILDIRPATH)", acct->options);
+	str_addf(&t->text, "account: %s\nuid: %u\ngid: %u\nhome: %s\nmaildir: %s\noptions: %s\n", acct->name, acct->uid,
+	    acct->gid, acct->home, acct->maildir[0] != '\0' ? acct->maildir : "(MAILDIRPATH)", acct->options);
 	if (acct->fullname[0] != '\0')
 		str_addf(&t->text, "full name: %s\n", acct->fullname);
 	if (acct->quota[0] != '\0')
 		str_addf(&t->text, "quota: %s\n", acct->quota);
 	if (acct->hash[0] != '\0' && !password_is_sound(acct->hash, &why))
 		str_addf(&t->text, "password is unusable: %s\n", why);
-	str_addf(&t->text, "password: %s\n", acct->hash[0] != '\0' ? password_scheme(acct->hash, scheme) : acct->clear[0] != '\0' ? "clear" : "none");
+	str_addf(&t->text, "password: %s\n",
+	    acct->hash[0] != '\0'      ? password_scheme(acct->hash, scheme) :
+	        acct->clear[0] != '\0' ? "clear" :
+	                                 "none");
 	challenge_response_list(&mechanisms, acct);
 	if (mechanisms.len != 0)
 		str_addf(&t->text, "mechanisms that do not reveal it: %s\n", mechanisms.data);
@@ -332,12 +344,14 @@ static void add_signatures(struct authd *a, struct str *text)
 {
 	struct str fronts = STR_INIT, mailhosts = STR_INIT;
 	unsigned nfronts = signature_errors_list(a->signature_errors, SIGNATURE_ERRORS_FRONTS, clock_now(), &fronts);
-	unsigned nmailhosts = signature_errors_list(a->signature_errors, SIGNATURE_ERRORS_MAILHOSTS, clock_now(), &mailhosts);
+	unsigned nmailhosts =
+	    signature_errors_list(a->signature_errors, SIGNATURE_ERRORS_MAILHOSTS, clock_now(), &mailhosts);
 
 	for (enum signature_check c = SIGNATURE_GOOD; c < SIGNATURE_COUNT; c++)
 		str_addf(text, "%s=%llu\n", signature_check_count_name(c), (unsigned long long)a->signatures[c]);
-	str_addf(text, "fronts_not_believed=%u\nfronts_not_believed_list=%s\nnot_believed_by=%u\nnot_believed_by_list=%s\n", nfronts,
-	    str_cstr(&fronts), nmailhosts, str_cstr(&mailhosts));
+	str_addf(text,
+	    "fronts_not_believed=%u\nfronts_not_believed_list=%s\nnot_believed_by=%u\nnot_believed_by_list=%s\n",
+	    nfronts, str_cstr(&fronts), nmailhosts, str_cstr(&mailhosts));
 	str_fini(&fronts);
 	str_fini(&mailhosts);
 }
@@ -364,20 +378,26 @@ void control_reply_status(struct authd *a, uint32_t query)
 	}
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		str_addf(&text, "sessions_%s=%u\n", protocols[p].name, reg_count(a->reg, p));
-	str_addf(&text, "jobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\nnames_waiting=%u\npeers_down=%u\n"
-	    "peers_down_list=%s\n", jobs_waiting(a->jobs),
-	    jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs), jobs_workers(a->jobs), resolver_waiting(a->resolver), n, str_cstr(&down));
+	str_addf(&text,
+	    "jobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\nnames_waiting=%u\npeers_down=%u\n"
+	    "peers_down_list=%s\n",
+	    jobs_waiting(a->jobs), jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs),
+	    jobs_workers(a->jobs), resolver_waiting(a->resolver), n, str_cstr(&down));
 	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n",
 	    reg_under_way_all(a->reg), nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
 	add_signatures(a, &text);
 	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\n", directories, str_cstr(&trouble));
-	str_addf(&text, "cache_hits=%llu\ncache_misses=%llu\ncache_negative=%llu\ncache_shared=%llu\ncache_stale=%llu\ncache_entries=%u\n"
-	    "cache_bytes=%zu\n", (unsigned long long)counts->hits, (unsigned long long)counts->misses, (unsigned long long)counts->negative,
-	    (unsigned long long)counts->shared, (unsigned long long)counts->stale, cache_entries(a->cache), cache_bytes(a->cache));
+	str_addf(&text,
+	    "cache_hits=%llu\ncache_misses=%llu\ncache_negative=%llu\ncache_shared=%llu\ncache_stale=%llu\ncache_"
+	    "entries=%u\n"
+	    "cache_bytes=%zu\n",
+	    (unsigned long long)counts->hits, (unsigned long long)counts->misses, (unsigned long long)counts->negative,
+	    (unsigned long long)counts->shared, (unsigned long long)counts->stale, cache_entries(a->cache),
+	    cache_bytes(a->cache));
 	/* The last read may have been refused while an older state of the file is in use. */
 	str_addf(&text, "userdb=%s\nuserdb_accounts=%llu\nuserdb_refused=%d\nuserdb_bad_lines=%llu\n",
-	    db == NULL ? "not loaded" : userdb_status_name(a->report.status), (unsigned long long)(db != NULL ? userdb_count(db) : 0),
-	    authd_userdb_refused(a),
+	    db == NULL ? "not loaded" : userdb_status_name(a->report.status),
+	    (unsigned long long)(db != NULL ? userdb_count(db) : 0), authd_userdb_refused(a),
 	    (unsigned long long)(a->report.broken + a->report.kept));
 	role_rows(&a->ctx, query, str_cstr(&text), text.len);
 	role_done(&a->ctx, query, 0);

@@ -121,7 +121,7 @@ static void take_item(struct directory_health *h, const struct dirnews_item *ite
 		if (*at != NULL)
 			return;
 		log_error("%s: %s does not answer: %s; %s", item->driver, item->server, item->why,
-			whole ? logins : "trying another server");
+		    whole ? logins : "trying another server");
 		add_trouble(h, item);
 		break;
 	case DIRNEWS_REFUSED:
@@ -155,7 +155,8 @@ void directory_health_news(struct directory_health *h, const struct dirnews *new
 unsigned directory_health_list(const struct directory_health *h, struct str *out)
 {
 	for (const struct trouble *t = h->troubles; t != NULL; t = t->next)
-		str_addf(out, "%s%s%s%s", t == h->troubles ? "" : ", ", t->driver, t->server[0] != '\0' ? " " : "", t->server);
+		str_addf(out, "%s%s%s%s", t == h->troubles ? "" : ", ", t->driver, t->server[0] != '\0' ? " " : "",
+		    t->server);
 	return h->count;
 }
 
@@ -171,7 +172,8 @@ static void probe_later(struct place *p)
 	ev_timer_start(p->health->loop, &p->probe);
 }
 
-bool directory_health_result(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked, int64_t now)
+bool directory_health_result(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked,
+    int64_t now)
 {
 	struct place *p = pos < AUTH_CHAIN_MAX ? &h->place[pos] : NULL;
 
@@ -192,7 +194,8 @@ bool directory_health_result(struct directory_health *h, unsigned pos, enum dire
 	return true;
 }
 
-void directory_health_probed(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked, int64_t now)
+void directory_health_probed(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked,
+    int64_t now)
 {
 	struct place *p = pos < AUTH_CHAIN_MAX ? &h->place[pos] : NULL;
 	unsigned most = now - asked > 2 * HEALTH_PAUSE_MS ? HEALTH_PAUSE_SLOW_MS : HEALTH_PAUSE_MAX_MS;

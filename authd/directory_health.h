@@ -14,8 +14,8 @@ enum {
 	HEALTH_SERVERS_MAX = 128,
 	/* To the first probe: it may have been one question that could not be answered. */
 	HEALTH_FIRST_MS = 20,
-	HEALTH_PAUSE_MS = 250,      /* after the first that failed; doubled, */
-	HEALTH_PAUSE_MAX_MS = 2000, /* up to this where a probe fails at once, and */
+	HEALTH_PAUSE_MS = 250,       /* after the first that failed; doubled, */
+	HEALTH_PAUSE_MAX_MS = 2000,  /* up to this where a probe fails at once, and */
 	HEALTH_PAUSE_SLOW_MS = 10000 /* this where it keeps an auth worker waiting */
 };
 
@@ -39,9 +39,11 @@ void directory_health_reset(struct directory_health *h);
  * none, of no server. */
 void directory_health_news(struct directory_health *h, const struct dirnews *news, const char *logins, bool whole);
 /* What came at NOW of a question to POS that was asked at ASKED (ms, both). True: it is down from now on. */
-bool directory_health_result(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked, int64_t now);
+bool directory_health_result(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked,
+    int64_t now);
 /* The same of a probe. */
-void directory_health_probed(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked, int64_t now);
+void directory_health_probed(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked,
+    int64_t now);
 bool directory_health_down(const struct directory_health *h, unsigned pos);
 /* A bit for each position that is down. */
 unsigned directory_health_all_down(const struct directory_health *h);

@@ -27,15 +27,15 @@ static const double patience = 0.8;
 struct lookup_job {
 	struct directory_lookups *qs;
 	struct lookup_job *prev, *next; /* of all */
-	UT_hash_handle hh;            /* by proof, of those that can be shared */
-	struct cache_digest key;      /* the account as it is asked for */
-	struct cache_digest proof;    /* with the password; of a look-up without: the same */
+	UT_hash_handle hh;              /* by proof, of those that can be shared */
+	struct cache_digest key;        /* the account as it is asked for */
+	struct cache_digest proof;      /* with the password; of a look-up without: the same */
 	struct cache_digest user;
 	bool verify, shared, probe;
 	/* Goes on while the directory is down: a probe, an operator's, one to the pool alone. */
 	bool lasting;
 	bool answering;
-	bool keep;                    /* the waiters were answered from the cache; the job continues */
+	bool keep; /* the waiters were answered from the cache; the job continues */
 	unsigned pos;
 	int64_t asked;
 	uint64_t epoch;
@@ -48,8 +48,10 @@ struct lookup_job {
  * others. */
 struct probe {
 	/* The first that had an answer; what was asked last, without one. */
-	struct { char *service, *name; } known, asked;
-	bool turn;                                     /* it is that of `asked` */
+	struct {
+		char *service, *name;
+	} known, asked;
+	bool turn; /* it is that of `asked` */
 };
 
 struct directory_lookups {
@@ -63,9 +65,9 @@ struct directory_lookups {
 	uint8_t settings[SETTINGS_DIGEST_LEN];
 	int64_t ttl, negative_ttl, stale; /* ms */
 	struct lookup_job *all, *shared;
-	uint64_t epoch;            /* answers to queries of an older one are not cached */
+	uint64_t epoch; /* answers to queries of an older one are not cached */
 	struct probe probe[AUTH_CHAIN_MAX];
-	uint64_t since;            /* verdicts that nodes share count if they are newer, unix seconds */
+	uint64_t since; /* verdicts that nodes share count if they are newer, unix seconds */
 	struct directory_lookup_counts counts;
 };
 
@@ -81,8 +83,8 @@ struct memory {
 static void make_digests(struct directory_lookups *qs, struct memory *m, const struct directory_query *query)
 {
 	char pos[16], client[NET_IP_TEXT_MAX] = "";
-	const char *const text[] = { query->question.password != NULL ? "account" : "record", pos, query->question.service, query->question.user, client,
-		query->question.password };
+	const char *const text[] = { query->question.password != NULL ? "account" : "record", pos,
+		query->question.service, query->question.user, client, query->question.password };
 
 	snprintf(pos, sizeof(pos), "%u", query->pos);
 	if (qs->by_client && query->question.client.family != 0)
@@ -101,8 +103,8 @@ static bool same(const struct cache_digest *a, const struct cache_digest *b)
 
 /* The account, if it was proven with the password of PROOF less than AGE ms ago; or what directory_lookup_passed()
  * said of it. */
-static const struct cache_value *find_proven(struct directory_lookups *qs, const struct cache_digest *key, const struct cache_digest *proof,
-    int64_t now, int64_t age)
+static const struct cache_value *find_proven(struct directory_lookups *qs, const struct cache_digest *key,
+    const struct cache_digest *proof, int64_t now, int64_t age)
 {
 	const struct cache_value *v = cache_find(qs->cache, key);
 
@@ -113,8 +115,14 @@ static void remember(struct lookup_job *q, const struct job_done *done)
 {
 	struct directory_lookups *qs = q->qs;
 	const struct cache_value *v = cache_find(qs->cache, &q->key);
-	struct cache_value value = { .proof = q->proof, .time = q->asked - (int64_t)done->age * 1000, .answered = done->answered,
-		.result = (uint8_t)done->result, .pos = done->pos, .directory = true, };
+	struct cache_value value = {
+		.proof = q->proof,
+		.time = q->asked - (int64_t)done->age * 1000,
+		.answered = done->answered,
+		.result = (uint8_t)done->result,
+		.pos = done->pos,
+		.directory = true,
+	};
 
 	if (done->result == AUTH_TRY_LATER)
 		return;
@@ -125,7 +133,8 @@ static void remember(struct lookup_job *q, const struct job_done *done)
 		return;
 	}
 	/* A wrong password must not affect the account's owner: the account stays cached as it is. */
-	if (v != NULL && (same(&v->proof, &q->proof) || !(v->answered ? done->result == AUTH_MISMATCH : !done->answered)))
+	if (v != NULL &&
+	    (same(&v->proof, &q->proof) || !(v->answered ? done->result == AUTH_MISMATCH : !done->answered)))
 		cache_drop(qs->cache, &q->key);
 	if (done->result != AUTH_BROKEN && qs->negative_ttl != 0)
 		cache_put(qs->cache, CACHE_BAD, &q->proof, &q->user, &value, NULL);
@@ -157,7 +166,12 @@ static void give_all(struct lookup_job *q, const struct directory_answer *answer
 static void give_later(struct lookup_job *q, struct directory_waiter *who)
 {
 	struct account none;
-	struct directory_answer answer = { .answered = true, .result = AUTH_TRY_LATER, .pos = q != NULL ? q->pos : 0, .account = &none, };
+	struct directory_answer answer = {
+		.answered = true,
+		.result = AUTH_TRY_LATER,
+		.pos = q != NULL ? q->pos : 0,
+		.account = &none,
+	};
 
 	account_init(&none);
 	if (who != NULL)
@@ -168,10 +182,14 @@ static void give_later(struct lookup_job *q, struct directory_waiter *who)
 }
 
 /* WHO alone, or all waiters of Q, get what V says. */
-static void give_remembered(struct directory_lookups *qs, struct lookup_job *q, struct directory_waiter *who, const struct cache_value *v)
+static void give_remembered(struct directory_lookups *qs, struct lookup_job *q, struct directory_waiter *who,
+    const struct cache_value *v)
 {
 	struct account account;
-	struct directory_answer answer = { .answered = v->answered, .result = (enum auth_result)v->result, .pos = v->pos, .account = &account,
+	struct directory_answer answer = { .answered = v->answered,
+		.result = (enum auth_result)v->result,
+		.pos = v->pos,
+		.account = &account,
 		.age = (uint64_t)MAX(qs->clock() - v->time, 0) / 1000 };
 
 	cache_account(v, &account);
@@ -237,7 +255,8 @@ static struct lookup_job *find_at(struct directory_lookups *qs, unsigned pos, co
 {
 	struct lookup_job *q;
 
-	DL_FOREACH(qs->all, q) {
+	DL_FOREACH(qs->all, q)
+	{
 		if (q != but && q->pos == pos && !q->lasting)
 			return q;
 	}
@@ -305,9 +324,10 @@ static void learn(struct lookup_job *q, const struct job_done *done)
 	enum directory_outcome o = outcome_of(qs, done);
 	int64_t now = qs->clock();
 
-	directory_health_news(qs->health, &done->news, qs->stale == 0 ? "logins fail temporarily" :
-	    "accounts that logged in within AUTH_CACHE_STALE still can, other logins fail temporarily",
-	o == DIRECTORY_FAILED);
+	directory_health_news(qs->health, &done->news,
+	    qs->stale == 0 ? "logins fail temporarily" :
+	                     "accounts that logged in within AUTH_CACHE_STALE still can, other logins fail temporarily",
+	    o == DIRECTORY_FAILED);
 	for (unsigned pos = q->pos; pos < done->pos && o != DIRECTORY_NOT_ASKED; pos++) {
 		directory_health_result(qs->health, pos, DIRECTORY_ANSWERED, q->asked, now);
 		keep_answered(qs, pos, q);
@@ -315,7 +335,8 @@ static void learn(struct lookup_job *q, const struct job_done *done)
 	if (done->answered && o == DIRECTORY_ANSWERED)
 		keep_answered(qs, done->pos, q);
 	if (q->probe)
-		directory_health_probed(qs->health, q->pos, done->pos == q->pos ? o : DIRECTORY_ANSWERED, q->asked, now);
+		directory_health_probed(qs->health, q->pos, done->pos == q->pos ? o : DIRECTORY_ANSWERED, q->asked,
+		    now);
 	else if (done->answered && directory_health_result(qs->health, done->pos, o, q->asked, now)) {
 		keep_asked(qs, done->pos, q->service, q->name);
 		qs->probe[done->pos].turn = false;
@@ -340,17 +361,22 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 	if (current && q->verify && q->epoch == qs->epoch)
 		remember(q, done);
 	if (valid && done->result != AUTH_TRY_LATER)
-		give_all(q, &(struct directory_answer){
-			.answered = done->answered, .result = done->result, .pos = done->pos, .age = done->age, .account = &done->account,
-		});
+		give_all(q,
+		    &(struct directory_answer){
+		        .answered = done->answered,
+		        .result = done->result,
+		        .pos = done->pos,
+		        .age = done->age,
+		        .account = &done->account,
+		    });
 	else if (!give_stale(q))
 		give_later(q, NULL);
 	lookup_job_free(q);
 }
 
 /* CLIENT: for whom the work is done; NULL: the node itself. ONLY_SHARED: of the pool's other nodes. */
-static struct lookup_job *submit(struct directory_lookups *qs, const struct memory *m, const struct directory_query *query,
-    const struct net_addr *client, bool only_shared)
+static struct lookup_job *submit(struct directory_lookups *qs, const struct memory *m,
+    const struct directory_query *query, const struct net_addr *client, bool only_shared)
 {
 	struct lookup_job *q = mem_alloc(sizeof(*q));
 	uint32_t id = jobs_next_id(qs->jobs);
@@ -371,7 +397,8 @@ static struct lookup_job *submit(struct directory_lookups *qs, const struct memo
 	q->patience.data = q;
 	DL_APPEND(qs->all, q);
 	if (q->verify)
-		job_write_verify(&out, id, &query->question, query->pos, avoid, query->fresh ? JOB_SINCE_NOW : qs->since, only_shared);
+		job_write_verify(&out, id, &query->question, query->pos, avoid,
+		    query->fresh ? JOB_SINCE_NOW : qs->since, only_shared);
 	else
 		job_write_lookup(&out, id, &query->question, query->pos, avoid);
 	jobs_submit(qs->jobs, id, &out, -1, client, on_done, q);
@@ -384,8 +411,9 @@ static void on_probe(unsigned pos, void *arg)
 	struct directory_lookups *qs = arg;
 	struct probe *p = &qs->probe[pos];
 	bool known = p->known.name != NULL && !p->turn;
-	struct directory_query query = { .pos = pos, .question = { .service = known ? p->known.service : p->asked.service,
-		.user = known ? p->known.name : p->asked.name } };
+	struct directory_query query = { .pos = pos,
+		.question = { .service = known ? p->known.service : p->asked.service,
+		    .user = known ? p->known.name : p->asked.name } };
 	struct memory m = { .now = qs->clock() };
 	struct lookup_job *q = submit(qs, &m, &query, NULL, false);
 
@@ -422,7 +450,8 @@ static bool from_old_memory(struct directory_lookups *qs, struct directory_waite
 	return true;
 }
 
-void directory_lookup_start(struct directory_lookups *qs, struct directory_waiter *who, const struct directory_query *query, directory_answer_fn *fn, void *arg)
+void directory_lookup_start(struct directory_lookups *qs, struct directory_waiter *who,
+    const struct directory_query *query, directory_answer_fn *fn, void *arg)
 {
 	struct lookup_job *q = NULL;
 	struct memory m;
@@ -436,7 +465,8 @@ void directory_lookup_start(struct directory_lookups *qs, struct directory_waite
 		HASH_FIND(hh, qs->shared, &m.proof, sizeof(m.proof), q);
 		/* The directory is down, or slow with this very question: who was proven lately does not wait for
 		 * it. */
-		if ((directory_health_down(qs->health, query->pos) || (q != NULL && q->keep)) && verify && from_old_memory(qs, who, &m))
+		if ((directory_health_down(qs->health, query->pos) || (q != NULL && q->keep)) && verify &&
+		    from_old_memory(qs, who, &m))
 			return;
 		only_shared = directory_health_down(qs->health, query->pos);
 		if (only_shared)
@@ -500,7 +530,8 @@ void directory_lookup_cancel(struct directory_waiter *who)
 
 /* --- all of them --- */
 
-struct directory_lookups *directory_lookups_new(struct ev_loop *loop, struct jobs *jobs, struct cache *cache, int64_t (*now_ms)(void))
+struct directory_lookups *directory_lookups_new(struct ev_loop *loop, struct jobs *jobs, struct cache *cache,
+    int64_t (*now_ms)(void))
 {
 	struct directory_lookups *qs = mem_alloc(sizeof(*qs));
 
@@ -531,7 +562,7 @@ static void begin_anew(struct directory_lookups *qs)
 
 	qs->epoch++;
 	DL_FOREACH(qs->all, q)
-		unshare(q);
+	unshare(q);
 }
 
 void directory_lookups_use(struct directory_lookups *qs, const struct auth_chain *chain, const struct settings *set)

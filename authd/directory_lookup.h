@@ -11,7 +11,7 @@
 #include "authlib/auth.h"
 
 struct directory_lookups; /* those of a node */
-struct lookup_job;  /* one on its way */
+struct lookup_job;        /* one on its way */
 
 /* A query to the directories; nothing of it need outlive the call. */
 struct directory_query {
@@ -48,7 +48,8 @@ struct directory_lookup_counts {
 };
 
 /* JOBS and CACHE outlive what this returns; NOW_MS is clock_ms(), or a test's. Call directory_lookups_use() next. */
-struct directory_lookups *directory_lookups_new(struct ev_loop *loop, struct jobs *jobs, struct cache *cache, int64_t (*now_ms)(void));
+struct directory_lookups *directory_lookups_new(struct ev_loop *loop, struct jobs *jobs, struct cache *cache,
+    int64_t (*now_ms)(void));
 /* Those who wait are not called any more. */
 void directory_lookups_free(struct directory_lookups **qs);
 /* The settings and the chain made from them, which lives until the next call. What was remembered stays if the
@@ -56,7 +57,8 @@ void directory_lookups_free(struct directory_lookups **qs);
 void directory_lookups_use(struct directory_lookups *qs, const struct auth_chain *chain, const struct settings *set);
 /* Asks for WHO, who asks nothing else now; FN is called once with ARG, and may free WHO. No answer, for whatever
  * reason, is AUTH_TRY_LATER. */
-void directory_lookup_start(struct directory_lookups *qs, struct directory_waiter *who, const struct directory_query *query, directory_answer_fn *fn, void *arg);
+void directory_lookup_start(struct directory_lookups *qs, struct directory_waiter *who,
+    const struct directory_query *query, directory_answer_fn *fn, void *arg);
 /* QUERY, which was answered by "go on at TO", led to the right password there: that is as good as a proven account,
  * and its logins outlive an outage of the drivers that do not know it. */
 void directory_lookup_passed(struct directory_lookups *qs, const struct directory_query *query, unsigned to);

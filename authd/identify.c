@@ -40,7 +40,8 @@ static void identify(struct request *rq)
 	rq->client_tls = rq->q.tls;
 	if (!forwarded->present)
 		return;
-	for (const char *p = set->proxy_PROXY_TRUSTED; *p != '\0' && !rq->believed; p += strcspn(p, " "), p += *p == ' ') {
+	for (const char *p = set->proxy_PROXY_TRUSTED; *p != '\0' && !rq->believed;
+	     p += strcspn(p, " "), p += *p == ' ') {
 		char network[80];
 		size_t len = MIN(strcspn(p, " "), sizeof(network) - 1);
 
@@ -91,8 +92,10 @@ enum request_state step_identify(struct request *rq)
 struct auth_question request_question(const struct request *rq)
 {
 	return (struct auth_question){
-		.service = rq->service_name, .user = rq->name,
-		.password = rq->q.mech == AUTH_MECH_PASSWORD ? rq->q.password : NULL, .client = rq->client,
+		.service = rq->service_name,
+		.user = rq->name,
+		.password = rq->q.mech == AUTH_MECH_PASSWORD ? rq->q.password : NULL,
+		.client = rq->client,
 	};
 }
 

@@ -72,7 +72,8 @@ void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsign
 	msgw_u8(w, with_image);
 }
 
-static void write_question(struct msgw *w, uint32_t id, enum job_kind kind, const struct auth_question *q, unsigned from, unsigned avoid)
+static void write_question(struct msgw *w, uint32_t id, enum job_kind kind, const struct auth_question *q,
+    unsigned from, unsigned avoid)
 {
 	begin(w, JOB, id, kind);
 	msgw_u8(w, (uint8_t)from);
@@ -86,8 +87,8 @@ void job_write_lookup(struct msgw *w, uint32_t id, const struct auth_question *q
 	write_question(w, id, JOB_LOOKUP, q, from, avoid);
 }
 
-void job_write_verify(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid, uint64_t since,
-    bool only_shared)
+void job_write_verify(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid,
+    uint64_t since, bool only_shared)
 {
 	write_question(w, id, JOB_VERIFY, q, from, avoid);
 	msgw_str(w, q->password);
@@ -99,7 +100,10 @@ void job_write_verify(struct msgw *w, uint32_t id, const struct auth_question *q
 struct auth_question job_question(const struct job *j)
 {
 	return (struct auth_question){
-		.service = j->service, .user = j->user, .password = j->kind == JOB_VERIFY ? j->password : NULL, .client = j->client,
+		.service = j->service,
+		.user = j->user,
+		.password = j->kind == JOB_VERIFY ? j->password : NULL,
+		.client = j->client,
 	};
 }
 

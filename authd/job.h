@@ -39,7 +39,7 @@ struct job {
 	char *path;     /* USERDB_LOAD */
 	uint8_t shrink_percent;
 	bool with_image; /* USERDB_LOAD: the current image comes along; without it nothing must be treated as new */
-	uint8_t from;   /* LOOKUP, VERIFY: position in the chain to begin at */
+	uint8_t from;    /* LOOKUP, VERIFY: position in the chain to begin at */
 	/* LOOKUP, VERIFY: a bit for each position that is known to be down: one that is come to ends the search with
 	 * AUTH_TRY_LATER. */
 	uint16_t avoid;
@@ -48,7 +48,7 @@ struct job {
 	/* VERIFY: what the pool's nodes share of verdicts counts if it is newer than this (unix seconds);
 	 * JOB_SINCE_NOW: query the directory itself. */
 	uint64_t since;
-	bool only_shared;       /* VERIFY: the directory is known to be down; do not wait for it */
+	bool only_shared; /* VERIFY: the directory is known to be down; do not wait for it */
 };
 
 /* An answer. Strings are owned and never NULL. */
@@ -57,7 +57,7 @@ struct job_done {
 	enum job_kind kind;
 	/* HASH, LOOKUP, VERIFY: the verdict. USERDB_LOAD: AUTH_OK if there is a new image. */
 	enum auth_result result;
-	char *text;              /* SCRAM: the secret with its keys; wiped when freed */
+	char *text; /* SCRAM: the secret with its keys; wiped when freed */
 	/* USERDB_LOAD; the new image is the message's descriptor */
 	struct userdb_report report;
 	/* LOOKUP, VERIFY */
@@ -91,7 +91,7 @@ void job_write_hash(struct msgw *w, uint32_t id, const char *password, const cha
 void job_write_scram(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent, bool with_image);
 void job_write_lookup(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid);
-void job_write_verify(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid, uint64_t since,
-    bool only_shared);
+void job_write_verify(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid,
+    uint64_t since, bool only_shared);
 
 #endif

@@ -28,10 +28,10 @@ enum class {
 enum state { JOB_WAITING, JOB_BUSY, JOB_REFUSED };
 
 struct queued_job {
-	struct queued_job *prev, *next;             /* of the list of its state */
+	struct queued_job *prev, *next;               /* of the list of its state */
 	struct queued_job *waiter_prev, *waiter_next; /* of its waiter */
 	struct waiter *waiter;                        /* NULL: cancelled */
-	struct client *client;                      /* waiting: whom it is for; NULL: the node */
+	struct client *client;                        /* waiting: whom it is for; NULL: the node */
 	uint32_t id;
 	int fd;
 	unsigned tries;
@@ -77,15 +77,15 @@ struct jobs {
 	struct ev_loop *loop;
 	struct job_worker *workers;
 	unsigned nworkers, busy[CLASS_COUNT];
-	struct queued_job *own[CLASS_COUNT];              /* of CLASS_OWN and CLASS_PROBE: first in, first out */
-	struct line *ring[CLASS_COUNT];                   /* the first one is next */
-	enum class last;                                  /* of lookups and hashes: which one ran last */
+	struct queued_job *own[CLASS_COUNT]; /* of CLASS_OWN and CLASS_PROBE: first in, first out */
+	struct line *ring[CLASS_COUNT];      /* the first one is next */
+	enum class last;                     /* of lookups and hashes: which one ran last */
 	unsigned waiting, waiting_class[CLASS_COUNT];
 	struct client *clients;
-	struct client *by_waiting[JOBS_CLIENT_MAX + 1];   /* by their number of waiting jobs */
-	unsigned most;                                    /* the highest number that one has */
+	struct client *by_waiting[JOBS_CLIENT_MAX + 1]; /* by their number of waiting jobs */
+	unsigned most;                                  /* the highest number that one has */
 	struct waiter *waiters;
-	struct queued_job *refused;                       /* reported from the loop */
+	struct queued_job *refused; /* reported from the loop */
 	ev_timer tell;
 	uint64_t nrefused, reported;
 	double tell_again;
@@ -387,9 +387,12 @@ static void log_refusal(struct jobs *j, const struct net_addr *key, unsigned wai
 	if (clock_now() < j->tell_again)
 		return;
 	if (key != NULL)
-		snprintf(whose, sizeof(whose), "for ip=[%s%s]", net_addr_log(key, ip), key->family == AF_INET6 ? "/64" : "");
-	log_warn("too many logins wait for an auth worker: %u, of these %u %s; %llu refused with a temporary failure since this was last told; block the address if it guesses passwords, else see daemons of authdaemonrc", j->waiting, waiting, whose,
-	    (unsigned long long)(j->nrefused - j->reported));
+		snprintf(whose, sizeof(whose), "for ip=[%s%s]", net_addr_log(key, ip),
+		    key->family == AF_INET6 ? "/64" : "");
+	log_warn("too many logins wait for an auth worker: %u, of these %u %s; %llu refused with a temporary failure "
+	         "since this was last told; block the address if it guesses passwords, else see daemons of "
+	         "authdaemonrc",
+	    j->waiting, waiting, whose, (unsigned long long)(j->nrefused - j->reported));
 	j->reported = j->nrefused;
 	j->tell_again = clock_now() + TELL_SECONDS;
 }
@@ -408,7 +411,7 @@ static void drop_latest(struct jobs *j)
 	struct client *c = j->by_waiting[j->most];
 	struct queued_job *q = NULL;
 
-	for (int class = 0; class < CLASS_COUNT; class++) {
+	for (int class = 0; class < CLASS_COUNT; class ++) {
 		struct queued_job *head = c->line[class].jobs;
 
 		if (head != NULL && (q == NULL || (int32_t)(head->prev->id - q->id) > 0))
@@ -421,10 +424,9 @@ static void drop_latest(struct jobs *j)
 
 /* --- the module --- */
 
-static enum class class_of(const struct msgw *w, const struct net_addr *client)
-{
-	if (job_kind_of(w) == JOB_LOOKUP || job_kind_of(w) == JOB_VERIFY)
-		return client == NULL ? CLASS_PROBE : CLASS_LOOKUP;
+static enum class class_of(const struct msgw *w, const struct net_addr *client) {
+	if (job_kind_of(w) == JOB_LOOKUP || job_kind_of(w) == JOB_VERIFY) return client == NULL ? CLASS_PROBE :
+	                                                                                          CLASS_LOOKUP;
 	return client == NULL ? CLASS_OWN : CLASS_HASH;
 }
 
@@ -491,7 +493,8 @@ uint32_t jobs_next_id(struct jobs *j)
 	return ++j->last_id;
 }
 
-void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, const struct net_addr *client, jobs_fn *fn, void *arg)
+void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, const struct net_addr *client, jobs_fn *fn,
+    void *arg)
 {
 	struct queued_job *q = mem_alloc(sizeof(*q) + w->len);
 	struct net_addr key;
@@ -513,8 +516,10 @@ void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, cons
 		refuse(j, q);
 		return;
 	}
-	if (mine >= JOBS_CLIENT_MAX || (j->waiting >= JOBS_QUEUE_MAX && (j->most == 0 || (client != NULL && mine >= j->most)))) {
-		log_refusal(j, client != NULL ? &key : NULL, client != NULL ? mine : j->waiting_class[CLASS_OWN] + j->waiting_class[CLASS_PROBE]);
+	if (mine >= JOBS_CLIENT_MAX ||
+	    (j->waiting >= JOBS_QUEUE_MAX && (j->most == 0 || (client != NULL && mine >= j->most)))) {
+		log_refusal(j, client != NULL ? &key : NULL,
+		    client != NULL ? mine : j->waiting_class[CLASS_OWN] + j->waiting_class[CLASS_PROBE]);
 		refuse(j, q);
 		return;
 	}

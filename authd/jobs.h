@@ -32,7 +32,8 @@ uint32_t jobs_next_id(struct jobs *j);
 /* Queues the message in W (copied, wiped later), with a duplicate of FD unless -1. CLIENT: the address that the work is
  * for (copied; IPv6 counts by /64, the port does not matter); NULL: it is the node's own. FN is never called from
  * here. */
-void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, const struct net_addr *client, jobs_fn *fn, void *arg);
+void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, const struct net_addr *client, jobs_fn *fn,
+    void *arg);
 /* The caller ARG is going away: it is not called any more, and what waits for it is not done. */
 void jobs_forget(struct jobs *j, void *arg);
 /* Jobs that wait for a worker; jobs refused so far; workers that are connected. */

@@ -16,7 +16,9 @@ struct entry {
 	double seen, said;
 };
 
-struct loops { struct entry entry[ENTRIES_MAX]; };
+struct loops {
+	struct entry entry[ENTRIES_MAX];
+};
 
 struct loops *loops_new(void)
 {
@@ -66,8 +68,7 @@ bool loops_seen(struct loops *l, enum loop_kind kind, enum protocol p, const cha
 	return true;
 }
 
-bool loops_has(const struct loops *l, enum loop_kind kind, enum protocol p, const char *host, uint16_t port,
-    double now)
+bool loops_has(const struct loops *l, enum loop_kind kind, enum protocol p, const char *host, uint16_t port, double now)
 {
 	for (size_t i = 0; i < ARRAY_LEN(l->entry); i++)
 		if (is(&l->entry[i], kind, p, host, port))

@@ -19,20 +19,21 @@
 
 enum {
 	DEFAULT_PORT = 11211,
-	PAUSE_MS = 1000, PAUSE_MAX_MS = 30000,
+	PAUSE_MS = 1000,
+	PAUSE_MAX_MS = 30000,
 	SECONDS_MAX = 30 * 86400, /* more would be a date for memcached */
 	READ_SIZE = 4096
 };
 
 struct server {
-	char *name;         /* as in the settings */
-	char *host;         /* name, address, or path of a socket */
+	char *name; /* as in the settings */
+	char *host; /* name, address, or path of a socket */
 	uint16_t port;
 	int fd;             /* -1: not connected */
 	struct str in;      /* of the answer that is being read */
 	bool down, strange; /* told to the log */
 	unsigned pause;
-	int64_t retry_at;   /* not before this time, ms */
+	int64_t retry_at; /* not before this time, ms */
 };
 
 struct store {
@@ -68,7 +69,8 @@ static void *store_open(const char *servers, unsigned timeout_ms)
 	uint16_t port;
 
 	st->timeout_ms = timeout_ms;
-	for (const char *p = servers; st->n < SETTINGS_SERVERS_MAX && settings_server_next(&p, host, &port) == 1; st->n++) {
+	for (const char *p = servers; st->n < SETTINGS_SERVERS_MAX && settings_server_next(&p, host, &port) == 1;
+	     st->n++) {
 		struct server *s = &st->server[st->n];
 
 		s->fd = -1;
@@ -229,7 +231,8 @@ static bool speak(struct server *s, const struct str *command, const char *key, 
 	while (answer == MEMCACHED_MORE) {
 		if (!read_some(s, end))
 			return false;
-		answer = key != NULL ? memcached_get_answer(s->in.data, s->in.len, key, &value, &len) : memcached_set_answer(s->in.data, s->in.len);
+		answer = key != NULL ? memcached_get_answer(s->in.data, s->in.len, key, &value, &len) :
+		                       memcached_set_answer(s->in.data, s->in.len);
 	}
 	if (answer == MEMCACHED_VALUE)
 		str_add(out, value, len);
@@ -289,11 +292,17 @@ static void store_distrust(void *ctx, const char *key)
 	if (s == NULL)
 		return;
 	if (!s->strange)
-		log_warn("memcached: %s returned values that no node of this pool stored under that key; they are ignored. Restrict access to it", s->name);
+		log_warn("memcached: %s returned values that no node of this pool stored under that key; they are "
+		         "ignored. Restrict access to it",
+		    s->name);
 	s->strange = true;
 	hang_up(s);
 }
 
 const struct store_ops memcached_store = {
-	.open = store_open, .close = store_close, .get = store_get, .set = store_set, .distrust = store_distrust,
+	.open = store_open,
+	.close = store_close,
+	.get = store_get,
+	.set = store_set,
+	.distrust = store_distrust,
 };

@@ -54,7 +54,8 @@ static bool value_header(const char *p, size_t len, const char *key, size_t *val
 	return true;
 }
 
-enum memcached_answer memcached_get_answer(const char *p, size_t len, const char *key, const char **value, size_t *value_len)
+enum memcached_answer memcached_get_answer(const char *p, size_t len, const char *key, const char **value,
+    size_t *value_len)
 {
 	size_t line_len, used, all;
 	enum memcached_answer line = take_line(p, len, &line_len, &used);
@@ -81,6 +82,8 @@ enum memcached_answer memcached_set_answer(const char *p, size_t len)
 
 	if (line != MEMCACHED_DONE)
 		return line;
-	return len == used && (is(p, line_len, "STORED") || is(p, line_len, "NOT_STORED") || begins(p, line_len, "SERVER_ERROR ")) ?
-	    MEMCACHED_DONE : MEMCACHED_NONSENSE;
+	return len == used &&
+	        (is(p, line_len, "STORED") || is(p, line_len, "NOT_STORED") || begins(p, line_len, "SERVER_ERROR ")) ?
+	    MEMCACHED_DONE :
+	    MEMCACHED_NONSENSE;
 }

@@ -23,7 +23,8 @@ void peer_ports(const struct settings *set, struct route_protocol out[PROTOCOL_C
 		struct route_protocol *p = &out[i];
 
 		*p = (struct route_protocol){
-			.name = protocols[i].name, .port = s.proxy_port != 0 ? (uint16_t)s.proxy_port : settings_first_port(s.ports),
+			.name = protocols[i].name,
+			.port = s.proxy_port != 0 ? (uint16_t)s.proxy_port : settings_first_port(s.ports),
 		};
 		/* What is registered comes first: there is room for it whatever the settings list. */
 		add_port(p, protocols[i].port);

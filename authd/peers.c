@@ -22,7 +22,11 @@ struct peer_name {
 	UT_hash_handle hh;
 };
 
-struct health_key { uint32_t family, scope; uint32_t port, protocol; uint8_t ip[16]; };
+struct health_key {
+	uint32_t family, scope;
+	uint32_t port, protocol;
+	uint8_t ip[16];
+};
 
 enum peer_state {
 	PEER_STATE_UP,  /* or not known yet */
@@ -30,7 +34,10 @@ enum peer_state {
 };
 
 /* An account whose login was not answered. */
-struct slow_login { char *user; double when; };
+struct slow_login {
+	char *user;
+	double when;
+};
 
 struct peer_health {
 	struct health_key key;
@@ -121,7 +128,8 @@ static struct peer_name *add_name(struct peers *p, const char *host)
 	return name;
 }
 
-enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port, double now, struct net_addr *addr, unsigned *n)
+enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port, double now, struct net_addr *addr,
+    unsigned *n)
 {
 	struct peer_name *name;
 
@@ -165,7 +173,8 @@ static void log_answer(const struct peer_name *name, enum name_answer answer)
 		log_warn("mailhost %s has no address; check the name in the accounts and in DNS", name->host);
 }
 
-void peers_resolved(struct peers *p, const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n, double now)
+void peers_resolved(struct peers *p, const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n,
+    double now)
 {
 	struct peer_name *name = find_name(p, host);
 
@@ -181,7 +190,8 @@ void peers_resolved(struct peers *p, const char *host, enum name_answer answer, 
 	name->fresh_until = now + (n != 0 ? p->ttl : RETRY_SECONDS);
 }
 
-static struct peer_health *find_health(struct peers *p, enum protocol protocol, const struct net_addr *addr, struct health_key *key)
+static struct peer_health *find_health(struct peers *p, enum protocol protocol, const struct net_addr *addr,
+    struct health_key *key)
 {
 	struct peer_health *h;
 
@@ -264,7 +274,8 @@ static void add_slow(struct peer_health *h, const char *user, double now)
 	h->nslow = n + 1;
 }
 
-void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, time_t began, double now)
+void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, time_t began,
+    double now)
 {
 	struct peer_health *h = get_health(p, protocol, addr);
 

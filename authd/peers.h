@@ -25,9 +25,11 @@ enum peers_answer { PEERS_KNOWN, PEERS_WAIT, PEERS_NONE, PEERS_SILENT };
 /* The addresses of HOST (a name or a numeric address) into ADDR (room for RESOLVER_ADDRS_MAX; ports are set to PORT).
  * WAIT: not known yet; call again after peers_resolved(), or PATIENCE has passed. NONE: it has no address. SILENT:
  * no answer now. NOW: seconds of any clock that does not jump. */
-enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port, double now, struct net_addr *addr, unsigned *n);
+enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port, double now, struct net_addr *addr,
+    unsigned *n);
 /* The answer for HOST, as a resolver_fn gets it. */
-void peers_resolved(struct peers *p, const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n, double now);
+void peers_resolved(struct peers *p, const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n,
+    double now);
 
 /* Health belongs to an address, its port and the protocol that is spoken there. One account's trouble is not the
  * peer's: a login that got no answer behind a good greeting counts only together with those of other accounts. */
@@ -39,7 +41,8 @@ void peers_result(struct peers *p, enum protocol protocol, const struct net_addr
 void peers_arrived(struct peers *p, enum protocol protocol, const struct net_addr *addr, time_t time);
 /* It has greeted, but not answered the login of USER that began at unix second BEGAN. If PEERS_SLOW_ACCOUNTS
  * accounts say so within PEERS_SLOW_SECONDS and none was served while they waited, the peer is down. */
-void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, time_t began, double now);
+void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, time_t began,
+    double now);
 /* It failed less than the down time ago. */
 bool peers_down(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now);
 /* It failed the last time that anybody tried: a success is worth telling. */

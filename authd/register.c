@@ -9,7 +9,10 @@
 
 #include "lib/mem.h"
 
-struct ip_key { uint32_t protocol, family; uint8_t ip[16]; };
+struct ip_key {
+	uint32_t protocol, family;
+	uint8_t ip[16];
+};
 
 struct ip_count {
 	struct ip_key key;
@@ -68,7 +71,8 @@ size_t reg_session_bytes(const char *user)
 	return sizeof(struct reg_session) + strlen(user) + 1 + sizeof(struct ip_count);
 }
 
-struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client, const char *user, uint32_t start)
+struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client,
+    const char *user, uint32_t start)
 {
 	struct reg_session *s;
 	struct ip_count *c;
@@ -211,7 +215,8 @@ void reg_expire(struct reg *r, double now)
 	}
 }
 
-void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n, double until)
+void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n,
+    double until)
 {
 	struct reg_way *w = mem_alloc(sizeof(*w) + n * sizeof(*target));
 	enum protocol p = (enum protocol)s->protocol;

@@ -21,19 +21,19 @@ struct reg_way {
 	struct reg_crowd *at_peer, *of_account;
 	double until;
 	unsigned ntargets;
-	struct net_addr target[];    /* the addresses that it may go to */
+	struct net_addr target[]; /* the addresses that it may go to */
 };
 
 struct reg_session {
 	UT_hash_handle hh;
 	uint64_t id;
-	void *worker;             /* OWNER_WORKER: whose (authd/sessions.c) */
-	uint8_t *ticket;          /* OWNER_WORKER: TICKET_LEN bytes while a session server may still be asked for */
-	struct reg_way *way;      /* while the login is under way at a peer; else NULL */
+	void *worker;        /* OWNER_WORKER: whose (authd/sessions.c) */
+	uint8_t *ticket;     /* OWNER_WORKER: TICKET_LEN bytes while a session server may still be asked for */
+	struct reg_way *way; /* while the login is under way at a peer; else NULL */
 	struct net_addr client;
-	uint32_t pid;             /* OWNER_SPAWN */
-	uint32_t start;           /* unix seconds */
-	uint8_t owner, protocol;  /* enum register_owner, enum protocol */
+	uint32_t pid;            /* OWNER_SPAWN */
+	uint32_t start;          /* unix seconds */
+	uint8_t owner, protocol; /* enum register_owner, enum protocol */
 	char user[];
 };
 
@@ -44,7 +44,8 @@ void reg_free(struct reg **r);
 /* About what a session of account USER takes in memory, its part of the counts included. */
 size_t reg_session_bytes(const char *user);
 /* A new session; ID is taken from the caller (unique). NULL if that number is there already. USER is copied. */
-struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client, const char *user, uint32_t start);
+struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client,
+    const char *user, uint32_t start);
 struct reg_session *reg_find(struct reg *r, uint64_t id);
 void reg_remove(struct reg *r, struct reg_session *s);
 /* Notes the ticket (TICKET_LEN bytes) that was given out for S; NULL: it cannot be used any more. */
@@ -52,7 +53,8 @@ void reg_set_ticket(struct reg_session *s, const uint8_t *ticket);
 /* S is a login that goes to the peer HOST (in any case) at the first of N addresses TARGET (copied; at least one, of
  * perhaps more hosts): under way there until reg_arrived(), or until it is removed; at the latest until UNTIL (any
  * clock), for a worker that never tells its end must not keep others out. */
-void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n, double until);
+void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n,
+    double until);
 void reg_arrived(struct reg *r, struct reg_session *s);
 /* Until UNTIL (any clock) USER's logins do not go to that peer, unless one that is under way there arrives. */
 void reg_shut(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double until);

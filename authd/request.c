@@ -15,8 +15,8 @@
 #include "lib/mem.h"
 #include "lib/text.h"
 
-enum { KEPT_MAX = 4096 }; /* requests of one worker that outlive an answer */
-#define ROOM_INTERVAL 0.05  /* seconds */
+enum { KEPT_MAX = 4096 };  /* requests of one worker that outlive an answer */
+#define ROOM_INTERVAL 0.05 /* seconds */
 #define ADDRESS_INTERVAL 0.1
 
 static struct msgw out;
@@ -229,8 +229,10 @@ bool request_new(struct authd_worker *w, struct msgr *r)
 	HASH_ADD(hh, w->requests, q.request, sizeof(rq->q.request), rq);
 	w->nrequests++;
 	account_init(&rq->account);
-	request_enter(rq, w->nrequests > REQUESTS_MAX ?
-	    request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "too many pending logins of one login worker") : REQUEST_IDENTIFY);
+	request_enter(rq,
+	    w->nrequests > REQUESTS_MAX ?
+	        request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "too many pending logins of one login worker") :
+	        REQUEST_IDENTIFY);
 	return true;
 }
 

@@ -39,52 +39,52 @@ enum request_state {
 	REQUEST_DIRECTORY,  /* wait: for the answer of a driver that may wait itself */
 	/* Step: are the credentials right, by its mechanism? `result` says whether there is an account. */
 	REQUEST_VERIFY,
-	REQUEST_HASH,       /* wait: for an auth worker, which computes a slow hash */
-	REQUEST_CLIENT,     /* wait: for the client's next message */
-	REQUEST_KEYS,       /* wait: for an auth worker, which computes SCRAM's keys */
-	REQUEST_VERDICT,    /* step: `result` is whether the credentials are right */
-	REQUEST_ADMIT,      /* step: may the account log in, so, from there, now? */
-	REQUEST_ROUTE,      /* step: where is its mail? */
-	REQUEST_TARGETS,    /* step: at which addresses is that, and is there room for one more? */
-	REQUEST_ADDRESS,    /* wait: for the address of a host */
-	REQUEST_ROOM,       /* wait: for logins under way at the peer to arrive there */
-	REQUEST_GRANT,      /* step: the session is entered, the answer goes out */
-	REQUEST_REFUSE,     /* step: the answer goes out */
-	REQUEST_GRANTED,    /* wait: the worker may ask again, once, if none of the hosts can be reached */
-	REQUEST_DONE        /* it is freed */
+	REQUEST_HASH,    /* wait: for an auth worker, which computes a slow hash */
+	REQUEST_CLIENT,  /* wait: for the client's next message */
+	REQUEST_KEYS,    /* wait: for an auth worker, which computes SCRAM's keys */
+	REQUEST_VERDICT, /* step: `result` is whether the credentials are right */
+	REQUEST_ADMIT,   /* step: may the account log in, so, from there, now? */
+	REQUEST_ROUTE,   /* step: where is its mail? */
+	REQUEST_TARGETS, /* step: at which addresses is that, and is there room for one more? */
+	REQUEST_ADDRESS, /* wait: for the address of a host */
+	REQUEST_ROOM,    /* wait: for logins under way at the peer to arrive there */
+	REQUEST_GRANT,   /* step: the session is entered, the answer goes out */
+	REQUEST_REFUSE,  /* step: the answer goes out */
+	REQUEST_GRANTED, /* wait: the worker may ask again, once, if none of the hosts can be reached */
+	REQUEST_DONE     /* it is freed */
 };
 
 struct request {
-	UT_hash_handle hh;            /* of its worker, by q.request */
+	UT_hash_handle hh; /* of its worker, by q.request */
 	enum request_state state;
-	struct request *prev, *next;  /* FIRST_LOAD, ADDRESS: of authd.waiting; ROOM: of authd.held */
+	struct request *prev, *next; /* FIRST_LOAD, ADDRESS: of authd.waiting; ROOM: of authd.held */
 	struct authd_worker *worker;
 	struct auth_request q;
 	char service_name[32];
-	char name[ACCOUNT_NAME_MAX];  /* with DEFDOMAIN */
-	char *challenge;              /* that the client has answered; NULL: there was none */
-	struct scram *scram;          /* a login in steps; NULL: it is none */
-	double kept_since;            /* lib/clock.h: it is among its worker's nkept; 0: it is not */
-	bool retried;                 /* the worker has retried */
+	char name[ACCOUNT_NAME_MAX]; /* with DEFDOMAIN */
+	char *challenge;             /* that the client has answered; NULL: there was none */
+	struct scram *scram;         /* a login in steps; NULL: it is none */
+	double kept_since;           /* lib/clock.h: it is among its worker's nkept; 0: it is not */
+	bool retried;                /* the worker has retried */
 	struct account account;
-	unsigned pos;                 /* in the chain */
-	struct directory_waiter waiter;           /* DIRECTORY */
+	unsigned pos;                   /* in the chain */
+	struct directory_waiter waiter; /* DIRECTORY */
 	/* The state that a driver's answer leads to which is there while it is asked. */
 	enum request_state answered;
 	/* By position: directories that do not know the account said to go on there; 0: not asked. */
 	uint8_t passed[AUTH_CHAIN_MAX];
 	enum auth_result result;
-	bool no_account;              /* the password is checked against a dummy, for the time it takes */
-	bool believed;                /* the forwarded identity is trusted */
-	enum signature_check signature;     /* result of checking the forwarded identity's */
+	bool no_account;                /* the password is checked against a dummy, for the time it takes */
+	bool believed;                  /* the forwarded identity is trusted */
+	enum signature_check signature; /* result of checking the forwarded identity's */
 	/* Our name, as which a node of the pool has signed the forwarded identity; NULL: none has. */
 	char *signed_for;
 	struct net_addr client;
 	bool client_tls;
 	struct route route;
-	double held_since;            /* lib/clock.h: it waits for room at the peer; 0: it does not */
-	double names_since;           /* lib/clock.h: the first wait for an address; 0: there was none */
-	double names_until;           /* the wait for that of host number `names_host` ends then */
+	double held_since;  /* lib/clock.h: it waits for room at the peer; 0: it does not */
+	double names_since; /* lib/clock.h: the first wait for an address; 0: there was none */
+	double names_until; /* the wait for that of host number `names_host` ends then */
 	unsigned names_host;
 };
 

@@ -165,8 +165,8 @@ static void start_queued(struct resolver *r)
 	struct lookup *l;
 
 	DL_FOREACH(r->lookups, l)
-		if (r->running < RESOLVER_CHILDREN && l->state == LOOKUP_QUEUED)
-			start(l);
+	if (r->running < RESOLVER_CHILDREN && l->state == LOOKUP_QUEUED)
+		start(l);
 }
 
 struct resolver *resolver_new(struct ev_loop *loop, double seconds, resolver_fn *fn, void *arg)

@@ -16,9 +16,9 @@ enum {
 
 enum name_answer {
 	NAME_NEVER_ASKED,
-	NAME_FOUND,     /* there is at least one address */
-	NAME_UNKNOWN,   /* there is no such name, or it has no address */
-	NAME_NO_ANSWER  /* for the moment: silence, a failure of the name server, or of ours to ask it */
+	NAME_FOUND,    /* there is at least one address */
+	NAME_UNKNOWN,  /* there is no such name, or it has no address */
+	NAME_NO_ANSWER /* for the moment: silence, a failure of the name server, or of ours to ask it */
 };
 
 struct resolver;

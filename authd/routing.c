@@ -14,10 +14,10 @@ enum {
 	 * time; what goes in circles is all of one account. */
 	PEER_CROWD_MAX = 1000,
 	ACCOUNT_CROWD_MAX = 20,
-	CROWD_PATIENCE = 2,     /* seconds that a login waits for room there */
+	CROWD_PATIENCE = 2, /* seconds that a login waits for room there */
 	/* Seconds, and PROXY_TIMEOUT: then none is left of those whose logins are refused so long. */
 	CROWD_SHUT = 50,
-	HELD_MAX = 1000         /* that wait so */
+	HELD_MAX = 1000 /* that wait so */
 };
 
 /* --- route: where is its mail --- */
@@ -28,7 +28,8 @@ static bool seen_before(struct request *rq)
 	unsigned long long id;
 	char end;
 
-	return sscanf(rq->q.forwarded.session_id, "%16llx%c", &id, &end) == 1 && reg_find(rq->worker->a->reg, id) != NULL;
+	return sscanf(rq->q.forwarded.session_id, "%16llx%c", &id, &end) == 1 &&
+	    reg_find(rq->worker->a->reg, id) != NULL;
 }
 
 /* The mail is here. */
@@ -67,7 +68,10 @@ static enum request_state refuse_loop(struct request *rq, const char *why)
 {
 	char reason[AUTH_REASON_MAX];
 
-	snprintf(reason, sizeof(reason), "mailhost %s is not this node (%s), but the login %s; set mailhost or PROXY_HOSTNAME so that one node calls itself by that name", rq->route.host[0].name, rq->worker->a->ctx.set->self[0], why);
+	snprintf(reason, sizeof(reason),
+	    "mailhost %s is not this node (%s), but the login %s; set mailhost or PROXY_HOSTNAME so that one node "
+	    "calls itself by that name",
+	    rq->route.host[0].name, rq->worker->a->ctx.set->self[0], why);
 	note_loop(rq); /* the worker logs it */
 	return request_refuse(rq, AUTH_VERDICT_LOOP, reason);
 }
@@ -107,8 +111,8 @@ static void add_target(struct auth_reply *r, const char *host, const struct net_
 struct choice {
 	/* Targets that may answer, and those that did not when they were tried last. */
 	struct auth_reply *up, *down;
-	const char *silent;           /* a name without an address for now */
-	bool here;                    /* this node takes the login */
+	const char *silent; /* a name without an address for now */
+	bool here;          /* this node takes the login */
 };
 
 /* The address of host I may still be waited for: each host that is left has its share of the time. */
@@ -134,7 +138,8 @@ static void look_ahead(struct request *rq, unsigned i)
 	unsigned n;
 
 	while (++i < rq->route.n && !rq->route.host[i].self)
-		peers_lookup(rq->worker->a->peers, rq->route.host[i].name, rq->route.host[i].port, clock_now(), addr, &n);
+		peers_lookup(rq->worker->a->peers, rq->route.host[i].name, rq->route.host[i].port, clock_now(), addr,
+		    &n);
 }
 
 /* Adds what is known of host I, which is not this node. False: it is the next one to be tried, and its address has
@@ -217,18 +222,23 @@ static enum request_state no_target(struct request *rq, const struct choice *c)
 
 /* No login goes to T any more. Servers that try again, at another address of ours, would keep a circle turning at
  * the bound for ever: for a while none of the account goes there at all, unless one arrives. In a circle none does. */
-static enum request_state refuse_crowded(struct request *rq, const struct auth_target *t, unsigned mine, unsigned all, double now)
+static enum request_state refuse_crowded(struct request *rq, const struct auth_target *t, unsigned mine, unsigned all,
+    double now)
 {
 	struct authd *a = rq->worker->a;
 	char reason[AUTH_REASON_MAX], ip[NET_IP_TEXT_MAX], name[ACCOUNT_NAME_MAX];
 
 	if (loops_seen(a->loops, LOOP_CROWD, rq->q.protocol, t->host, t->addr.port, now))
-		log_warn("%u logins are pending at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. Is it slow, or does it (or something before it) send them back to this node? There, mailhost of these accounts has to be its own name", all, t->host, net_addr_text(&t->addr, ip), t->addr.port, mine,
+		log_warn("%u logins are pending at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. "
+		         "Is it slow, or does it (or something before it) send them back to this node? There, mailhost "
+		         "of these accounts has to be its own name",
+		    all, t->host, net_addr_text(&t->addr, ip), t->addr.port, mine,
 		    log_value(name, sizeof(name), rq->account.name));
 	if (mine != 0)
 		reg_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name,
 		    now + CROWD_SHUT + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
-	snprintf(reason, sizeof(reason), "%u logins%s are pending at mailhost %s; is it slow, or does it send them back here?",
+	snprintf(reason, sizeof(reason),
+	    "%u logins%s are pending at mailhost %s; is it slow, or does it send them back here?",
 	    mine >= ACCOUNT_CROWD_MAX ? mine : all, mine >= ACCOUNT_CROWD_MAX ? " of this account" : "", t->host);
 	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 }
@@ -246,7 +256,10 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 	double now = clock_now();
 
 	if (reg_is_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name, now)) {
-		snprintf(reason, sizeof(reason), "too many logins of this account were pending at mailhost %s, and none succeeded; does it send them back here?", t->host);
+		snprintf(reason, sizeof(reason),
+		    "too many logins of this account were pending at mailhost %s, and none succeeded; does it send "
+		    "them back here?",
+		    t->host);
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
 	if (mine < ACCOUNT_CROWD_MAX && all < PEER_CROWD_MAX) {
@@ -283,8 +296,10 @@ static enum request_state no_credentials(struct request *rq)
 {
 	char reason[AUTH_REASON_MAX];
 
-	snprintf(reason, sizeof(reason), "%s reveals no password, which mailhost %s needs; the directory has no clear password, and neither a pool secret nor PROXY_MASTER_USER is set", auth_mech_name(rq->q.mech),
-		rq->route.host[0].name);
+	snprintf(reason, sizeof(reason),
+	    "%s reveals no password, which mailhost %s needs; the directory has no clear password, and neither a pool "
+	    "secret nor PROXY_MASTER_USER is set",
+	    auth_mech_name(rq->q.mech), rq->route.host[0].name);
 	return request_refuse(rq, AUTH_VERDICT_CANNOT, reason);
 }
 

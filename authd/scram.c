@@ -84,7 +84,7 @@ struct scram *scram_new(const struct scram_module *m, enum scram_hash hash, cons
 	*why = "";
 	if (a != NULL && s->known == KNOWN_NOTHING && !account_locked(a))
 		*why = "its directory has neither its clear password nor a secret of this mechanism ({SCRAM-SHA-256}, "
-			"{SCRAM-SHA-1})";
+		       "{SCRAM-SHA-1})";
 	if (s->known != KNOWN_KEYS) {
 		s->secret.hash = hash;
 		s->secret.iterations = iterations;

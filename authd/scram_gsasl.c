@@ -106,7 +106,11 @@ static bool prepare(const char *password, struct str *out)
 }
 
 static const struct scram_module module = {
-	.begin = begin, .first = first, .final = final, .end = end, .prepare = prepare,
+	.begin = begin,
+	.first = first,
+	.final = final,
+	.end = end,
+	.prepare = prepare,
 };
 extern const struct scram_module *const waypost_scram_module;
 const struct scram_module *const waypost_scram_module = &module;

@@ -13,8 +13,11 @@ double names_patience(const struct settings *set)
 bool route_of(const struct authd *a, enum protocol p, const struct account *acct, struct route *out)
 {
 	const struct settings *set = a->ctx.set;
-	const struct route_rules rules = { .protocols = a->ports, .nprotocols = PROTOCOL_COUNT, .protocol = p,
-		.proxy_on = protocol_settings(set, p).proxy, .self = { set->self[0], set->self[1] } };
+	const struct route_rules rules = { .protocols = a->ports,
+		.nprotocols = PROTOCOL_COUNT,
+		.protocol = p,
+		.proxy_on = protocol_settings(set, p).proxy,
+		.self = { set->self[0], set->self[1] } };
 	char mailhost[1024];
 	bool has = account_option(acct->options, "mailhost", mailhost, sizeof(mailhost));
 
@@ -25,7 +28,7 @@ bool service_name(const struct settings *set, enum protocol p, const char *name,
 {
 	const struct protocol_settings s = protocol_settings(set, p);
 	bool has_domain = s.domainsep[0] != '\0' ? strpbrk(name, s.domainsep) != NULL :
-	    s.defdomain[0] == '\0' || strchr(name, s.defdomain[0]) != NULL;
+	                                           s.defdomain[0] == '\0' || strchr(name, s.defdomain[0]) != NULL;
 	size_t len = strlen(name), more = has_domain ? 0 : strlen(s.defdomain);
 
 	if (len + more >= ACCOUNT_NAME_MAX)
@@ -38,7 +41,8 @@ bool service_name(const struct settings *set, enum protocol p, const char *name,
 
 void service_at_port(const struct settings *set, enum protocol p, uint16_t local_port, char *out, size_t size)
 {
-	const char *name = settings_authservice(protocol_settings(set, p).authservice, local_port, protocols[p].name, out, size);
+	const char *name =
+	    settings_authservice(protocol_settings(set, p).authservice, local_port, protocols[p].name, out, size);
 
 	if (name != out)
 		str_copy(out, size, name);
@@ -51,7 +55,8 @@ bool account_allowed(const struct settings *set, const struct account *acct, con
 		return false;
 	}
 	/* An ordinary user who runs the node may serve its own mail, whatever its id. */
-	if ((acct->uid < set->node_MIN_UID && acct->uid != getuid()) || (acct->gid < set->node_MIN_UID && acct->gid != getgid())) {
+	if ((acct->uid < set->node_MIN_UID && acct->uid != getuid()) ||
+	    (acct->gid < set->node_MIN_UID && acct->gid != getgid())) {
 		*why = "its uid or gid is below MIN_UID";
 		return false;
 	}

@@ -56,7 +56,8 @@ static bool have_no_room(struct authd_worker *w, const struct session_have *m)
 	if (sessions_room(w, m->user))
 		return false;
 	if (clock_now() >= w->tell_again)
-		log_error("login worker %u reports more sessions than a worker can have: the rest is not counted", w->slot);
+		log_error("login worker %u reports more sessions than a worker can have: the rest is not counted",
+		    w->slot);
 	w->tell_again = clock_now() + TELL_SECONDS;
 	return true;
 }

@@ -44,7 +44,8 @@ struct shared *shared_new(const struct settings *set, const struct store_ops *op
 
 	s->ops = ops;
 	s->by_client = by_client;
-	s->store = ops->open(set->authdaemonrc_AUTH_CACHE_MEMCACHED, (unsigned)set->authdaemonrc_AUTH_CACHE_MEMCACHED_TIMEOUT);
+	s->store =
+	    ops->open(set->authdaemonrc_AUTH_CACHE_MEMCACHED, (unsigned)set->authdaemonrc_AUTH_CACHE_MEMCACHED_TIMEOUT);
 	s->ttl = (uint64_t)set->authdaemonrc_AUTH_CACHE_TTL;
 	s->stale = (uint64_t)set->authdaemonrc_AUTH_CACHE_STALE;
 	s->keys = derived_mac(pool, "waypost shared verdicts: names");
@@ -140,8 +141,8 @@ static bool entry_age(const struct job *job, uint64_t asked, uint64_t now, uint6
 	return true;
 }
 
-static enum shared_found judge(const struct shared *s, const struct job *job, const char *key, uint64_t now, const struct str *plain,
-    struct job_done *done)
+static enum shared_found judge(const struct shared *s, const struct job *job, const char *key, uint64_t now,
+    const struct str *plain, struct job_done *done)
 {
 	uint8_t digest[MAC_LEN] = { 0 }, ours[MAC_LEN];
 	uint64_t asked, age;

@@ -15,14 +15,17 @@
 enum { ENTRIES_MAX = 64, KNOWN_MAX = 4096, NAME_MAX_LEN = 256 };
 
 struct entry {
-	char name[NAME_MAX_LEN];        /* address or host; "": the entry is free */
+	char name[NAME_MAX_LEN]; /* address or host; "": the entry is free */
 	enum signature_check check;
 	bool proven;                    /* it is a node of ours; else one account has come from there */
 	char account[ACCOUNT_NAME_MAX]; /* that one */
 	double seen, said;
 };
 
-struct ip_key { uint32_t family; uint8_t ip[16]; };
+struct ip_key {
+	uint32_t family;
+	uint8_t ip[16];
+};
 
 struct known {
 	struct ip_key key;
@@ -117,14 +120,16 @@ static struct entry *oldest(struct signature_errors *s, enum signature_errors_si
 		struct entry *e = &s->entry[side][i];
 
 		/* What is not proven makes room for what is. */
-		if (!fresh(e, now) || first->proven > e->proven || (first->proven == e->proven && e->seen < first->seen))
+		if (!fresh(e, now) || first->proven > e->proven ||
+		    (first->proven == e->proven && e->seen < first->seen))
 			first = e;
 	}
 	return first;
 }
 
 /* The entry of NAME, a new one if there is none; NULL: none may make room. */
-static struct entry *place(struct signature_errors *s, enum signature_errors_side side, const char *name, bool proven, double now)
+static struct entry *place(struct signature_errors *s, enum signature_errors_side side, const char *name, bool proven,
+    double now)
 {
 	struct entry *e = find(s, side, name);
 
@@ -179,7 +184,8 @@ static bool on_this_machine(const struct net_addr *addr)
 	return net_addr_in(addr, "127.0.0.1") || net_addr_in(addr, "::1");
 }
 
-bool signature_errors_bad(struct signature_errors *s, const struct net_addr *addr, enum signature_check check, const char *account, double now)
+bool signature_errors_bad(struct signature_errors *s, const struct net_addr *addr, enum signature_check check,
+    const char *account, double now)
 {
 	bool proven = signature_errors_known(s, addr) || (account != NULL && on_this_machine(addr));
 	char ip[NET_IP_TEXT_MAX];
@@ -214,7 +220,8 @@ bool signature_errors_suspect(struct signature_errors *s, const char *host)
 	return find(s, SIGNATURE_ERRORS_MAILHOSTS, host) != NULL;
 }
 
-unsigned signature_errors_list(const struct signature_errors *s, enum signature_errors_side side, double now, struct str *out)
+unsigned signature_errors_list(const struct signature_errors *s, enum signature_errors_side side, double now,
+    struct str *out)
 {
 	unsigned n = 0;
 
@@ -231,28 +238,33 @@ unsigned signature_errors_list(const struct signature_errors *s, enum signature_
 
 #define NOT_BELIEVED ": whom they stand for is not believed. "
 
-void signature_errors_log_front(const struct net_addr *addr, enum signature_check check, int64_t seconds, const char *self)
+void signature_errors_log_front(const struct net_addr *addr, enum signature_check check, int64_t seconds,
+    const char *self)
 {
 	char ip[NET_IP_TEXT_MAX];
 
 	net_addr_text(addr, ip);
 	switch (check) {
 	case SIGNATURE_WRONG:
-		log_warn("the logins that [%s] forwards are signed with another pool secret than ours, or for another name than %s"
-		    NOT_BELIEVED "Copy one POOL_SECRETFILE to all nodes and reload them", ip, self);
+		log_warn("the logins that [%s] forwards are signed with another pool secret than ours, or for another "
+		         "name than %s" NOT_BELIEVED "Copy one POOL_SECRETFILE to all nodes and reload them",
+		    ip, self);
 		break;
 	case SIGNATURE_CLOCK:
-		log_warn("the logins that [%s] forwards are signed at another time: its clock is %lld seconds %s ours, and %d may be"
-		    NOT_BELIEVED "Set the clock that is wrong (NTP)", ip, (long long)(seconds < 0 ? -seconds : seconds),
-		    seconds < 0 ? "ahead of" : "behind", FORWARDED_AGE_MAX);
+		log_warn("the logins that [%s] forwards are signed at another time: its clock is %lld seconds %s ours, "
+		         "and %d may be" NOT_BELIEVED "Set the clock that is wrong (NTP)",
+		    ip, (long long)(seconds < 0 ? -seconds : seconds), seconds < 0 ? "ahead of" : "behind",
+		    FORWARDED_AGE_MAX);
 		break;
 	case SIGNATURE_MISSING:
-		log_warn("the logins that [%s] forwards are not signed, for it has no pool secret"
-		    NOT_BELIEVED "Give it this node's POOL_SECRETFILE, or name it in PROXY_TRUSTED", ip);
+		log_warn("the logins that [%s] forwards are not signed, for it has no pool secret" NOT_BELIEVED
+		         "Give it this node's POOL_SECRETFILE, or name it in PROXY_TRUSTED",
+		    ip);
 		break;
 	default:
-		log_warn("the logins that [%s] forwards are signed, but this node has no pool secret to verify them"
-		    NOT_BELIEVED "Give this node the POOL_SECRETFILE of the others", ip);
+		log_warn("the logins that [%s] forwards are signed, but this node has no pool secret to verify "
+		         "them" NOT_BELIEVED "Give this node the POOL_SECRETFILE of the others",
+		    ip);
 	}
 }
 
@@ -262,15 +274,22 @@ void signature_errors_log_mailhost(const char *host, enum signature_check check)
 {
 	switch (check) {
 	case SIGNATURE_WRONG:
-		log_warn(REFUSES "its pool secret is another one, or it does not call itself %s (PROXY_HOSTNAME). Copy one POOL_SECRETFILE to all nodes and reload them", host, host);
+		log_warn(REFUSES "its pool secret is another one, or it does not call itself %s (PROXY_HOSTNAME). Copy "
+		                 "one POOL_SECRETFILE to all nodes and reload them",
+		    host, host);
 		break;
 	case SIGNATURE_CLOCK:
-		log_warn(REFUSES "its clock and ours are more than %d seconds apart. Set the one that is wrong (NTP)", host, FORWARDED_AGE_MAX);
+		log_warn(REFUSES "its clock and ours are more than %d seconds apart. Set the one that is wrong (NTP)",
+		    host, FORWARDED_AGE_MAX);
 		break;
 	case SIGNATURE_MISSING:
-		log_warn("mailhost %s has a pool secret, and this node has none to sign the logins that it forwards. Give this node the POOL_SECRETFILE of the others, or name it in their PROXY_TRUSTED", host);
+		log_warn("mailhost %s has a pool secret, and this node has none to sign the logins that it forwards. "
+		         "Give this node the POOL_SECRETFILE of the others, or name it in their PROXY_TRUSTED",
+		    host);
 		break;
 	default:
-		log_warn("mailhost %s has no pool secret to verify the logins that this node signs and forwards. Give it the POOL_SECRETFILE of this node", host);
+		log_warn("mailhost %s has no pool secret to verify the logins that this node signs and forwards. Give "
+		         "it the POOL_SECRETFILE of this node",
+		    host);
 	}
 }

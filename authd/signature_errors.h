@@ -40,7 +40,8 @@ bool signature_errors_known(const struct signature_errors *s, const struct net_a
 
 /* The signature of a login from ADDR is CHECK (a bad one), at NOW (seconds of any clock that does not jump).
  * ACCOUNT: whose right password came with it; NULL: it was a token. True: it is to be said in the log. */
-bool signature_errors_bad(struct signature_errors *s, const struct net_addr *addr, enum signature_check check, const char *account, double now);
+bool signature_errors_bad(struct signature_errors *s, const struct net_addr *addr, enum signature_check check,
+    const char *account, double now);
 
 /* The mailhost HOST (a node of ours, by its greeting) has reported what it thinks of our signature. True: to be said
  * in the log. */
@@ -50,11 +51,13 @@ bool signature_errors_suspect(struct signature_errors *s, const char *host);
 
 /* The lines of the log: what is wrong and what to do. SECONDS: how long ago the signature was made, by its clock;
  * SELF: our name. */
-void signature_errors_log_front(const struct net_addr *addr, enum signature_check check, int64_t seconds, const char *self);
+void signature_errors_log_front(const struct net_addr *addr, enum signature_check check, int64_t seconds,
+    const char *self);
 void signature_errors_log_mailhost(const char *host, enum signature_check check);
 
 /* Number of nodes on SIDE with trouble within the last SIGNATURE_ERRORS_SHOWN seconds; appends "name(word)" of each
  * to OUT, with blanks between. */
-unsigned signature_errors_list(const struct signature_errors *s, enum signature_errors_side side, double now, struct str *out);
+unsigned signature_errors_list(const struct signature_errors *s, enum signature_errors_side side, double now,
+    struct str *out);
 
 #endif

@@ -12,7 +12,9 @@ struct token {
 	UT_hash_handle hh; /* in the order of arrival */
 };
 
-struct used_tokens { struct token *all; };
+struct used_tokens {
+	struct token *all;
+};
 
 struct used_tokens *used_tokens_new(void)
 {

@@ -20,8 +20,10 @@ static void note_signature(struct request *rq, const char *account)
 {
 	const struct authd *a = rq->worker->a;
 
-	if (signature_check_bad(request_signature(rq)) && signature_errors_bad(a->signature_errors, &rq->q.client, rq->signature, account, clock_now()))
-		signature_errors_log_front(&rq->q.client, rq->signature, (int64_t)time(NULL) - (int64_t)rq->q.forwarded.time, a->ctx.set->self[0]);
+	if (signature_check_bad(request_signature(rq)) &&
+	    signature_errors_bad(a->signature_errors, &rq->q.client, rq->signature, account, clock_now()))
+		signature_errors_log_front(&rq->q.client, rq->signature,
+		    (int64_t)time(NULL) - (int64_t)rq->q.forwarded.time, a->ctx.set->self[0]);
 }
 
 static enum request_state verdict(struct request *rq, enum auth_result result)
@@ -32,7 +34,8 @@ static enum request_state verdict(struct request *rq, enum auth_result result)
 
 static enum request_state no_worker(struct request *rq)
 {
-	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "no auth worker was free: too many logins wait, or the workers died; see the log");
+	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE,
+	    "no auth worker was free: too many logins wait, or the workers died; see the log");
 }
 
 static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
@@ -70,15 +73,22 @@ static enum request_state verify_token(struct request *rq)
 	uint64_t now = (uint64_t)time(NULL), made = rq->q.forwarded.time;
 	char reason[AUTH_REASON_MAX];
 
-	if (signature_check_bad(rq->signature) && (rq->believed || rq->signature == SIGNATURE_CLOCK || signature_errors_known(a->signature_errors, &rq->q.client))) {
+	if (signature_check_bad(rq->signature) &&
+	    (rq->believed || rq->signature == SIGNATURE_CLOCK ||
+	        signature_errors_known(a->signature_errors, &rq->q.client))) {
 		note_signature(rq, NULL);
-		snprintf(reason, sizeof(reason), "the token of the forwarding node is not valid here (%s): do both have the same pool secret, and do their clocks agree?", signature_check_word(rq->signature));
+		snprintf(reason, sizeof(reason),
+		    "the token of the forwarding node is not valid here (%s): do both have the same pool secret, and "
+		    "do their clocks agree?",
+		    signature_check_word(rq->signature));
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
-	if (rq->signed_for == NULL || !forwarded_token_verify(&rq->q.forwarded, a->pool, rq->signed_for, rq->q.user, rq->q.password))
+	if (rq->signed_for == NULL ||
+	    !forwarded_token_verify(&rq->q.forwarded, a->pool, rq->signed_for, rq->q.user, rq->q.password))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (made > now + TOKEN_AGE_MAX || made + TOKEN_AGE_MAX < now) {
-		snprintf(reason, sizeof(reason), "the token of the forwarding node was made %llu seconds %s; do the clocks of the nodes agree?",
+		snprintf(reason, sizeof(reason),
+		    "the token of the forwarding node was made %llu seconds %s; do the clocks of the nodes agree?",
 		    (unsigned long long)(made > now ? made - now : now - made), made > now ? "from now" : "ago");
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
@@ -95,7 +105,8 @@ static void log_cannot(const struct request *rq, const char *why)
 	char name[ACCOUNT_NAME_MAX];
 
 	if (!rq->no_account && why[0] != '\0')
-		log_info("account %s cannot log in by %s: %s", log_value(name, sizeof(name), rq->account.name), auth_mech_name(rq->q.mech), why);
+		log_info("account %s cannot log in by %s: %s", log_value(name, sizeof(name), rq->account.name),
+		    auth_mech_name(rq->q.mech), why);
 }
 
 static void on_computed(const struct job_done *done, int fd UNUSED, void *arg);
@@ -216,7 +227,7 @@ static enum request_state verify_password(struct request *rq)
 
 enum request_state step_verify(struct request *rq)
 {
-	static enum request_state (*const verify[])(struct request *rq) = {
+	static enum request_state (*const verify[])(struct request * rq) = {
 		[AUTH_MECH_PASSWORD] = verify_password,
 		[AUTH_MECH_APOP] = verify_answer,
 		[AUTH_MECH_CRAM_MD5] = verify_answer,
@@ -250,7 +261,8 @@ enum request_state step_verdict(struct request *rq)
 
 	if (rq->no_account && rq->result != AUTH_TRY_LATER)
 		return authd_userdb_refused(rq->worker->a) ?
-		    request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "the account is unknown, and the userdb on disk, which may have it, was refused") :
+		    request_refuse(rq, AUTH_VERDICT_UNAVAILABLE,
+		        "the account is unknown, and the userdb on disk, which may have it, was refused") :
 		    request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	switch (rq->result) {
 	case AUTH_OK:

@@ -21,10 +21,7 @@ static const struct auth_driver drv_pgsql_module UNUSED = { .name = "authpgsql" 
 static const struct auth_driver drv_sqlite_module UNUSED = { .name = "authsqlite" };
 static const struct auth_driver drv_pam_module UNUSED = { .name = "authpam", .flags = AUTH_DRIVER_CLIENT };
 
-static const struct auth_driver *const drivers[] = {
-	&drv_userdb,
-	&drv_authdaemon,
-	&drv_authpipe,
+static const struct auth_driver *const drivers[] = { &drv_userdb, &drv_authdaemon, &drv_authpipe,
 #ifdef WITH_LDAP
 	&drv_ldap_module,
 #endif
@@ -40,8 +37,7 @@ static const struct auth_driver *const drivers[] = {
 #ifdef WITH_PAM
 	&drv_pam_module,
 #endif
-	NULL
-};
+	NULL };
 
 struct link {
 	const char *name;
@@ -69,7 +65,8 @@ const struct auth_driver *auth_driver_find(const char *name)
 enum auth_result auth_check(const struct account *a, const char *password)
 {
 	if (a->hash[0] == '\0' && a->clear[0] != '\0')
-		return mem_equal_secret(a->clear, strlen(a->clear), password, strlen(password)) ? AUTH_OK : AUTH_MISMATCH;
+		return mem_equal_secret(a->clear, strlen(a->clear), password, strlen(password)) ? AUTH_OK :
+		                                                                                  AUTH_MISMATCH;
 	return password_check(a->hash, password);
 }
 
@@ -158,7 +155,8 @@ struct auth_chain *auth_chain_new(const char *modules, enum auth_side side, cons
 		p += strspn(p, blanks);
 	}
 	if (good && c->count == 0) {
-		str_adds(errors, "authmodulelist is empty: set it to the modules that have the accounts, such as authuserdb\n");
+		str_adds(errors,
+		    "authmodulelist is empty: set it to the modules that have the accounts, such as authuserdb\n");
 		good = false;
 	}
 	if (!good)
@@ -225,13 +223,15 @@ const char *auth_chain_dummy_hash(const struct auth_chain *c)
 /* Remembers what checking a password costs with the hashes of this directory. */
 static void learn(struct auth_chain *c, const char *hash)
 {
-	if (!password_is_slow(hash) || (c->dummy[0] != '\0' && password_class(hash) == password_class(c->dummy) &&
-	    strncmp(hash, c->dummy, password_class(hash)) == 0))
+	if (!password_is_slow(hash) ||
+	    (c->dummy[0] != '\0' && password_class(hash) == password_class(c->dummy) &&
+	        strncmp(hash, c->dummy, password_class(hash)) == 0))
 		return;
 	password_dummy(c->dummy, hash);
 }
 
-static enum auth_result ask(struct auth_chain *c, const struct link *l, const struct auth_question *q, struct account *out)
+static enum auth_result ask(struct auth_chain *c, const struct link *l, const struct auth_question *q,
+    struct account *out)
 {
 	enum auth_result r;
 
@@ -260,7 +260,8 @@ static enum auth_result judge(const struct link *l, const char *user, enum auth_
 	struct str why = STR_INIT;
 
 	if (!record_is_plain(out, &why)) {
-		log_error("%s: the record of %s cannot be used: %s", l->name, log_clean(name, sizeof(name), user), str_cstr(&why));
+		log_error("%s: the record of %s cannot be used: %s", l->name, log_clean(name, sizeof(name), user),
+		    str_cstr(&why));
 		account_fini(out);
 		account_init(out);
 		r = AUTH_BROKEN;
@@ -269,7 +270,8 @@ static enum auth_result judge(const struct link *l, const char *user, enum auth_
 	return r;
 }
 
-static bool walk(struct auth_chain *c, unsigned *pos, const struct auth_question *q, enum auth_result *result, struct account *out)
+static bool walk(struct auth_chain *c, unsigned *pos, const struct auth_question *q, enum auth_result *result,
+    struct account *out)
 {
 	*result = AUTH_UNKNOWN;
 	for (; *pos < c->count; (*pos)++) {
@@ -284,7 +286,8 @@ static bool walk(struct auth_chain *c, unsigned *pos, const struct auth_question
 	return true;
 }
 
-bool auth_chain_ask(struct auth_chain *c, unsigned *pos, const struct auth_question *q, enum auth_result *result, struct account *out)
+bool auth_chain_ask(struct auth_chain *c, unsigned *pos, const struct auth_question *q, enum auth_result *result,
+    struct account *out)
 {
 	if (!walk(c, pos, q, result, out))
 		return false;

@@ -24,12 +24,11 @@ enum auth_result {
 	AUTH_RESULT_COUNT
 };
 
-
 /* A question about an account: the same from authd's loop (authd/directory_lookup.h) through the auth worker's job
  * (authd/job.h) to the driver. Nothing of it is owned. */
 struct auth_question {
-	const char *service;    /* "imap", "pop3", or what AUTHSERVICE makes of it */
-	const char *user;       /* with its domain */
+	const char *service; /* "imap", "pop3", or what AUTHSERVICE makes of it */
+	const char *user;    /* with its domain */
 	/* Is it right? NULL: only the record is wanted, with what is stored of the password. */
 	const char *password;
 	struct net_addr client; /* address of the client; family 0: not known, or the operator's tool */
@@ -126,7 +125,8 @@ void auth_chain_avoid(struct auth_chain *c, unsigned positions);
  * is right, and OUT is filled for AUTH_MISMATCH too where the driver only looked up. For a name that nobody knows a
  * password takes as long as for one of the accounts seen before, whatever their hashes.
  * False: the driver *POS belongs to the other side; ask there, from *POS on. */
-bool auth_chain_ask(struct auth_chain *c, unsigned *pos, const struct auth_question *q, enum auth_result *result, struct account *out);
+bool auth_chain_ask(struct auth_chain *c, unsigned *pos, const struct auth_question *q, enum auth_result *result,
+    struct account *out);
 
 /* All accounts of the driver at POS, which is of this side (see auth_driver.enumerate). */
 bool auth_chain_enumerate(struct auth_chain *c, unsigned pos, auth_account_fn *fn, void *arg, struct str *why);

@@ -11,7 +11,7 @@ enum child_output { CHILD_BYTES, CHILD_MESSAGES };
 
 /* All members are private but the two descriptors. */
 struct child {
-	pid_t pid; /* 0: there is none */
+	pid_t pid;    /* 0: there is none */
 	int to, from; /* its standard input and output; non-blocking */
 };
 

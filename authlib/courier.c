@@ -27,8 +27,8 @@ bool courier_auth(struct str *out, const char *service, const char *user, const 
 {
 	if (!is_askable(user) || strpbrk(password, "\r\n") != NULL)
 		return false;
-	str_addf(out, "AUTH %zu\n%s\nlogin\n%s\n%s\n", strlen(service) + strlen("\nlogin\n") + strlen(user) + 1 + strlen(password) + 1,
-	    service, user, password);
+	str_addf(out, "AUTH %zu\n%s\nlogin\n%s\n%s\n",
+	    strlen(service) + strlen("\nlogin\n") + strlen(user) + 1 + strlen(password) + 1, service, user, password);
 	return true;
 }
 
@@ -56,15 +56,17 @@ enum courier_state courier_scan(const char *p, size_t len, size_t *used)
 	return len < COURIER_ANSWER_MAX ? COURIER_MORE : COURIER_NONSENSE;
 }
 
-struct value { const char *p; size_t len; };
+struct value {
+	const char *p;
+	size_t len;
+};
 
 enum key { USERNAME, UID, GID, HOME, ADDRESS, NAME, MAILDIR, QUOTA, PASSWD, PASSWD2, OPTIONS, KEY_COUNT };
 
 static void take_line(struct value v[KEY_COUNT], const char *line, size_t len)
 {
-	static const char *const names[] = {
-		"USERNAME", "UID", "GID", "HOME", "ADDRESS", "NAME", "MAILDIR", "QUOTA", "PASSWD", "PASSWD2", "OPTIONS"
-	};
+	static const char *const names[] = { "USERNAME", "UID", "GID", "HOME", "ADDRESS", "NAME", "MAILDIR", "QUOTA",
+		"PASSWD", "PASSWD2", "OPTIONS" };
 	const char *eq = memchr(line, '=', len);
 	size_t n;
 
@@ -93,7 +95,8 @@ static enum auth_result take_user(const struct value *name, struct value *home, 
 	if ((pw = getpwnam(user)) == NULL) {
 		bool later = errno != 0 && errno != ENOENT && errno != ESRCH;
 
-		str_addf(why, later ? "cannot look up its system user now: %s" : "its system user does not exist here", strerror(errno));
+		str_addf(why, later ? "cannot look up its system user now: %s" : "its system user does not exist here",
+		    strerror(errno));
 		return later ? AUTH_TRY_LATER : AUTH_BROKEN;
 	}
 	out->uid = pw->pw_uid;
@@ -131,7 +134,8 @@ enum auth_result courier_record(const char *p, size_t len, const char *user, str
 	    record_set(&out->quota, v[QUOTA].p, v[QUOTA].len, ACCOUNT_NAME_MAX, "quota", why) &&
 	    record_set(&out->hash, v[PASSWD].p, v[PASSWD].len, ACCOUNT_HASH_MAX, "hash", why) &&
 	    record_set(&out->clear, v[PASSWD2].p, v[PASSWD2].len, ACCOUNT_PASSWORD_MAX, "clear password", why) &&
-	    record_set(&out->options, v[OPTIONS].p, v[OPTIONS].len, ACCOUNT_OPTIONS_MAX, "options", why) && record_check(out, why))
+	    record_set(&out->options, v[OPTIONS].p, v[OPTIONS].len, ACCOUNT_OPTIONS_MAX, "options", why) &&
+	    record_check(out, why))
 		return AUTH_OK;
 	return AUTH_BROKEN;
 }

@@ -87,8 +87,8 @@ static bool receive(int from, struct str *in, int64_t deadline, struct str *why)
 }
 
 /* The answer to QUESTION; COURIER_MORE: there is none, and why. *SURPLUS: more than that has come. */
-static enum courier_state talk(int to, int from, const struct str *question, int64_t deadline, struct str *answer, bool *surplus,
-    struct str *why)
+static enum courier_state talk(int to, int from, const struct str *question, int64_t deadline, struct str *answer,
+    bool *surplus, struct str *why)
 {
 	enum courier_state state = COURIER_MORE;
 	size_t used = 0;
@@ -152,7 +152,8 @@ static enum courier_state ask(struct courierdir *d, const struct str *question, 
 	return state;
 }
 
-static enum auth_result read_record(struct courierdir *d, const struct str *answer, const char *user, struct account *out)
+static enum auth_result read_record(struct courierdir *d, const struct str *answer, const char *user,
+    struct account *out)
 {
 	struct str why = STR_INIT;
 	enum auth_result r = courier_record(answer->data, answer->len, user, out, &why);
@@ -247,7 +248,8 @@ static bool list(int to, int from, auth_account_fn *fn, void *arg, struct str *w
 
 	str_adds(&question, text);
 	if (send_all(to, &question, clock_ms() + AUTH_LIST_SILENCE_MS, why))
-		while (!all && receive(from, &in, clock_ms() + AUTH_LIST_SILENCE_MS, why) && take_lines(&in, fn, arg, &all))
+		while (!all && receive(from, &in, clock_ms() + AUTH_LIST_SILENCE_MS, why) &&
+		    take_lines(&in, fn, arg, &all))
 			if (in.len >= COURIER_ANSWER_MAX) {
 				str_adds(why, "a line of its list is too long");
 				break;

@@ -18,7 +18,7 @@ struct courier_kind {
 	enum courier_open (*open)(void *conn, int *to, int *from, int64_t deadline, struct str *why);
 	/* Ends it, if there is one. What its end tells besides may be appended to WHY. */
 	void (*close)(void *conn, struct str *why);
-	bool keeps;       /* it can be reused */
+	bool keeps;        /* it can be reused */
 	bool takes_client; /* a question may be preceded by the client's address (authlib 0.71 and later) */
 };
 

@@ -9,8 +9,8 @@
 
 enum {
 	DIRECTORY_SERVERS_MAX = 8,
-	DIRECTORY_SLOW_MS = 500,     /* a failure that took longer was a wait */
-	DIRECTORY_PAUSE_MS = 1000,   /* the first pause; doubled up to the longest */
+	DIRECTORY_SLOW_MS = 500,   /* a failure that took longer was a wait */
+	DIRECTORY_PAUSE_MS = 1000, /* the first pause; doubled up to the longest */
 	DIRECTORY_PAUSE_MAX_MS = 10000
 };
 

@@ -50,16 +50,16 @@ static void add_reason(struct str *why, LDAP *ld, int err)
 
 	if (ld != NULL)
 		ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &text);
-	str_addf(why, "%s%s%s%s", ldap_err2string(err), text != NULL && text[0] != '\0' ? " (" : "", text != NULL ? text : "",
-	    text != NULL && text[0] != '\0' ? ")" : "");
+	str_addf(why, "%s%s%s%s", ldap_err2string(err), text != NULL && text[0] != '\0' ? " (" : "",
+	    text != NULL ? text : "", text != NULL && text[0] != '\0' ? ")" : "");
 	ldap_memfree(text);
 }
 
 static bool is_lost(int err)
 {
 	/* Below 0: the library's own troubles, of which the filter's are ours. */
-	return (err < 0 && err != LDAP_FILTER_ERROR && err != LDAP_PARAM_ERROR) || err == LDAP_BUSY || err == LDAP_UNAVAILABLE ||
-	    err == LDAP_TIMELIMIT_EXCEEDED;
+	return (err < 0 && err != LDAP_FILTER_ERROR && err != LDAP_PARAM_ERROR) || err == LDAP_BUSY ||
+	    err == LDAP_UNAVAILABLE || err == LDAP_TIMELIMIT_EXCEEDED;
 }
 
 static struct timeval time_limit(const struct ldap_dir *d)
@@ -111,14 +111,19 @@ static void close_connection(struct ldap_conn *c)
 
 static int deref_of(const char *word)
 {
-	return strcmp(word, "always") == 0 ? LDAP_DEREF_ALWAYS : strcmp(word, "finding") == 0 ? LDAP_DEREF_FINDING :
-	    strcmp(word, "searching") == 0 ? LDAP_DEREF_SEARCHING : LDAP_DEREF_NEVER;
+	return strcmp(word, "always") == 0 ? LDAP_DEREF_ALWAYS :
+	    strcmp(word, "finding") == 0   ? LDAP_DEREF_FINDING :
+	    strcmp(word, "searching") == 0 ? LDAP_DEREF_SEARCHING :
+	                                     LDAP_DEREF_NEVER;
 }
 
 static int reqcert_of(const char *word)
 {
-	return strcmp(word, "never") == 0 ? LDAP_OPT_X_TLS_NEVER : strcmp(word, "allow") == 0 ? LDAP_OPT_X_TLS_ALLOW :
-	    strcmp(word, "try") == 0 ? LDAP_OPT_X_TLS_TRY : strcmp(word, "hard") == 0 ? LDAP_OPT_X_TLS_HARD : LDAP_OPT_X_TLS_DEMAND;
+	return strcmp(word, "never") == 0 ? LDAP_OPT_X_TLS_NEVER :
+	    strcmp(word, "allow") == 0    ? LDAP_OPT_X_TLS_ALLOW :
+	    strcmp(word, "try") == 0      ? LDAP_OPT_X_TLS_TRY :
+	    strcmp(word, "hard") == 0     ? LDAP_OPT_X_TLS_HARD :
+	                                    LDAP_OPT_X_TLS_DEMAND;
 }
 
 enum { TLS_RETRY_MS = 10 * 1000 };
@@ -128,7 +133,10 @@ enum { TLS_RETRY_MS = 10 * 1000 };
  * reload. */
 static bool make_tls_context(const struct settings *set, struct str *why)
 {
-	const struct { int option; const char *name, *value; } files[] = {
+	const struct {
+		int option;
+		const char *name, *value;
+	} files[] = {
 		{ LDAP_OPT_X_TLS_CACERTFILE, "LDAPTLS_CACERT", set->authdaemonrc_LDAPTLS_CACERT },
 		{ LDAP_OPT_X_TLS_CACERTDIR, "LDAPTLS_CACERTDIR", set->authdaemonrc_LDAPTLS_CACERTDIR },
 		{ LDAP_OPT_X_TLS_CERTFILE, "LDAPTLS_CERT", set->authdaemonrc_LDAPTLS_CERT },
@@ -139,13 +147,16 @@ static bool make_tls_context(const struct settings *set, struct str *why)
 	int require = reqcert_of(set->authdaemonrc_LDAPTLS_REQCERT), client = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
-		if (files[i].value[0] != '\0' && ldap_set_option(NULL, files[i].option, files[i].value) != LDAP_OPT_SUCCESS) {
+		if (files[i].value[0] != '\0' &&
+		    ldap_set_option(NULL, files[i].option, files[i].value) != LDAP_OPT_SUCCESS) {
 			str_addf(why, "libldap refuses %s = \"%s\"", files[i].name, files[i].value);
 			return false;
 		}
 	ldap_set_option(NULL, LDAP_OPT_X_TLS_REQUIRE_CERT, &require);
 	if (ldap_set_option(NULL, LDAP_OPT_X_TLS_NEWCTX, &client) != LDAP_OPT_SUCCESS) {
-		str_adds(why, "cannot set up TLS; check that the files of the LDAPTLS_ settings are readable, and that libldap's TLS library knows LDAPTLS_CIPHER_SUITE");
+		str_adds(why,
+		    "cannot set up TLS; check that the files of the LDAPTLS_ settings are readable, and that libldap's "
+		    "TLS library knows LDAPTLS_CIPHER_SUITE");
 		return false;
 	}
 	return true;
@@ -167,7 +178,8 @@ static bool prepare_tls(struct ldap_dir *d, struct str *why)
 static void set_options(const struct ldap_dir *d, LDAP *ld)
 {
 	struct timeval tv = time_limit(d);
-	int version = (int)d->set->authldaprc_LDAP_PROTOCOL_VERSION, deref = deref_of(d->set->authldaprc_LDAP_DEREF), idle = 60;
+	int version = (int)d->set->authldaprc_LDAP_PROTOCOL_VERSION, deref = deref_of(d->set->authldaprc_LDAP_DEREF),
+	    idle = 60;
 
 	ldap_set_option(ld, LDAP_OPT_PROTOCOL_VERSION, &version);
 	ldap_set_option(ld, LDAP_OPT_DEREF, &deref);
@@ -214,7 +226,9 @@ static bool open_connection(struct ldap_dir *d, struct ldap_conn *c, unsigned i,
 		if (err == LDAP_INVALID_CREDENTIALS)
 			str_adds(why, "it refuses LDAP_BINDDN and LDAP_BINDPW: ");
 		if (tls && err == LDAP_CONNECT_ERROR)
-			str_adds(why, "TLS failed; check that its certificate has this name and is signed by an authority in LDAPTLS_CACERT: ");
+			str_adds(why,
+			    "TLS failed; check that its certificate has this name and is signed by an authority in "
+			    "LDAPTLS_CACERT: ");
 		add_reason(why, c->ld, err);
 	}
 	return err == LDAP_SUCCESS;
@@ -301,7 +315,8 @@ static enum outcome do_search(struct ldap_dir *d, LDAP *ld, void *arg, struct st
 
 	ldap_msgfree(s->res);
 	s->res = NULL;
-	err = ldap_search_ext(ld, s->base, LDAP_SCOPE_SUBTREE, s->filter, s->attrs, 0, NULL, NULL, &tv, ENTRIES_MAX, &msgid);
+	err = ldap_search_ext(ld, s->base, LDAP_SCOPE_SUBTREE, s->filter, s->attrs, 0, NULL, NULL, &tv, ENTRIES_MAX,
+	    &msgid);
 	if (err == LDAP_SUCCESS)
 		wait_for(d, ld, msgid, &s->res, &err);
 	if (err == LDAP_SUCCESS || err == LDAP_SIZELIMIT_EXCEEDED) {
@@ -341,7 +356,8 @@ static enum auth_result map_name(struct ldap_dir *d, const char *user, struct st
 	s.filter = str_cstr(&first);
 	r = find(d, &s, user);
 	if (r == AUTH_OK) {
-		struct berval **values = ldap_get_values_len(d->reader.ld, ldap_first_entry(d->reader.ld, s.res), attrs[0]);
+		struct berval **values =
+		    ldap_get_values_len(d->reader.ld, ldap_first_entry(d->reader.ld, s.res), attrs[0]);
 
 		if (values != NULL && values[0] != NULL && values[0]->bv_len != 0)
 			ldapquery_mapped_filter(filter, &d->fields, values[0]->bv_val, values[0]->bv_len);
@@ -360,7 +376,7 @@ static enum auth_result map_name(struct ldap_dir *d, const char *user, struct st
 struct reading {
 	LDAP *ld;
 	LDAPMessage *entry;
-	const char *user; /* for the log; NULL: do not log */
+	const char *user;                           /* for the log; NULL: do not log */
 	struct berval **values[LDAP_ATTRS_MAX + 1]; /* to be freed */
 	unsigned n;
 };
@@ -391,8 +407,8 @@ static void wipe_values(struct reading *r)
 	}
 }
 
-static enum auth_result read_entry(struct ldap_dir *d, LDAPMessage *res, const char *service, const char *user, struct account *out,
-    char **dn_out)
+static enum auth_result read_entry(struct ldap_dir *d, LDAPMessage *res, const char *service, const char *user,
+    struct account *out, char **dn_out)
 {
 	struct reading r = { .ld = d->reader.ld, .entry = ldap_first_entry(d->reader.ld, res), .user = user };
 	struct str why = STR_INIT;
@@ -434,7 +450,10 @@ static enum auth_result look_up(struct ldap_dir *d, const struct auth_question *
 
 /* --- passwords --- */
 
-struct bind_check { const char *dn, *password; enum auth_result result; };
+struct bind_check {
+	const char *dn, *password;
+	enum auth_result result;
+};
 
 static enum outcome do_bind(struct ldap_dir *d, LDAP *ld, void *arg, struct str *why)
 {
@@ -449,7 +468,7 @@ static enum outcome do_bind(struct ldap_dir *d, LDAP *ld, void *arg, struct str 
 	case LDAP_NO_SUCH_OBJECT:
 		b->result = AUTH_MISMATCH;
 		return DONE;
-	case LDAP_INAPPROPRIATE_AUTH: /* the entry has no password */
+	case LDAP_INAPPROPRIATE_AUTH:   /* the entry has no password */
 	case LDAP_CONSTRAINT_VIOLATION: /* locked, too many tries */
 	case LDAP_INSUFFICIENT_ACCESS:
 	case LDAP_UNWILLING_TO_PERFORM:
@@ -504,7 +523,7 @@ struct list {
 	char *attrs[LDAP_ATTRS_MAX + 2];
 	auth_account_fn *fn;
 	void *arg;
-	bool stopped; /* FN wants no more */
+	bool stopped;         /* FN wants no more */
 	struct berval cookie; /* where the next page begins */
 };
 
@@ -547,7 +566,8 @@ static int end_page(struct list *l, LDAPMessage *res)
 
 	ber_memfree(l->cookie.bv_val);
 	l->cookie = (struct berval){ 0, NULL };
-	if (err == LDAP_SUCCESS && code == LDAP_SUCCESS && (control = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, NULL)) != NULL)
+	if (err == LDAP_SUCCESS && code == LDAP_SUCCESS &&
+	    (control = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, NULL)) != NULL)
 		err = ldap_parse_pageresponse_control(ld, control, &estimate, &l->cookie);
 	ldap_controls_free(controls);
 	return err != LDAP_SUCCESS ? err : code;
@@ -569,7 +589,8 @@ static int take_page(struct list *l, int msgid)
 			err = end_page(l, res);
 		else if (type == 0)
 			err = LDAP_TIMEOUT;
-		else if (type < 0 && (ldap_get_option(ld, LDAP_OPT_RESULT_CODE, &err) != LDAP_OPT_SUCCESS || err == LDAP_SUCCESS))
+		else if (type < 0 &&
+		    (ldap_get_option(ld, LDAP_OPT_RESULT_CODE, &err) != LDAP_OPT_SUCCESS || err == LDAP_SUCCESS))
 			err = LDAP_SERVER_DOWN;
 		ldap_msgfree(res);
 		if (type == LDAP_RES_SEARCH_RESULT || err != LDAP_SUCCESS || l->stopped)
@@ -587,12 +608,13 @@ static int take_pages(struct list *l, const char *filter)
 		LDAPControl *page = NULL, *controls[2];
 		int msgid;
 
-		if ((err = ldap_create_page_control(ld, PAGE, l->cookie.bv_val != NULL ? &l->cookie : NULL, 'F', &page)) != LDAP_SUCCESS)
+		if ((err = ldap_create_page_control(ld, PAGE, l->cookie.bv_val != NULL ? &l->cookie : NULL, 'F',
+		         &page)) != LDAP_SUCCESS)
 			return err;
 		controls[0] = page;
 		controls[1] = NULL;
-		err = ldap_search_ext(ld, l->d->set->authldaprc_LDAP_BASEDN, LDAP_SCOPE_SUBTREE, filter, l->attrs, 0, controls, NULL, NULL,
-		    LDAP_NO_LIMIT, &msgid);
+		err = ldap_search_ext(ld, l->d->set->authldaprc_LDAP_BASEDN, LDAP_SCOPE_SUBTREE, filter, l->attrs, 0,
+		    controls, NULL, NULL, LDAP_NO_LIMIT, &msgid);
 		ldap_control_free(page);
 		if (err == LDAP_SUCCESS)
 			err = take_page(l, msgid);
@@ -604,9 +626,11 @@ static void add_list_reason(struct list *l, int err, struct str *why)
 {
 	add_reason(why, l->d->reader.ld, err);
 	if (err == LDAP_SIZELIMIT_EXCEEDED || err == LDAP_ADMINLIMIT_EXCEEDED || err == LDAP_TIMELIMIT_EXCEEDED)
-		str_addf(why, "; the server limits the answers to %s: raise the limit, for slapd: limits dn.exact=\"%s\" size=unlimited time=unlimited",
+		str_addf(why,
+		    "; the server limits the answers to %s: raise the limit, for slapd: limits dn.exact=\"%s\" "
+		    "size=unlimited time=unlimited",
 		    l->d->set->authldaprc_LDAP_INITBIND ? "LDAP_BINDDN" : "anonymous clients",
-			l->d->set->authldaprc_LDAP_BINDDN);
+		    l->d->set->authldaprc_LDAP_BINDDN);
 }
 
 static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)

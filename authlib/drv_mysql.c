@@ -39,9 +39,8 @@ static void close_connection(void *conn)
 /* Modes that turn backslashes or "..." into something else, alone or as a part of what they stand for. */
 static bool is_bad_mode(const char *mode, size_t len)
 {
-	static const char *const bad[] = {
-		"NO_BACKSLASH_ESCAPES", "ANSI_QUOTES", "ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"
-	};
+	static const char *const bad[] = { "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES", "ANSI", "DB2", "MAXDB", "MSSQL",
+		"ORACLE", "POSTGRESQL" };
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
 		if (text_is_word(mode, len, bad[i]))
@@ -129,8 +128,9 @@ static bool open_connection(void *conn, unsigned i, struct str *why)
 	}
 	set_options(m);
 	if (mysql_real_connect(m->my, by_socket ? NULL : m->dir.servers.server[i].name, set->authmysqlrc_MYSQL_USERNAME,
-	    or_null(set->authmysqlrc_MYSQL_PASSWORD), set->authmysqlrc_MYSQL_DATABASE, (unsigned)set->authmysqlrc_MYSQL_PORT,
-	    or_null(set->authmysqlrc_MYSQL_SOCKET), (unsigned long)set->authmysqlrc_MYSQL_OPT & ~(unsigned long)CLIENT_MULTI_STATEMENTS) == NULL) {
+	        or_null(set->authmysqlrc_MYSQL_PASSWORD), set->authmysqlrc_MYSQL_DATABASE,
+	        (unsigned)set->authmysqlrc_MYSQL_PORT, or_null(set->authmysqlrc_MYSQL_SOCKET),
+	        (unsigned long)set->authmysqlrc_MYSQL_OPT & ~(unsigned long)CLIENT_MULTI_STATEMENTS) == NULL) {
 		str_adds(why, mysql_error(m->my));
 		return false;
 	}
@@ -173,7 +173,8 @@ static enum sql_status judge(struct mysql *m, struct str *why)
 	}
 }
 
-static enum sql_status ask(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n, struct str *why)
+static enum sql_status ask(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n,
+    struct str *why)
 {
 	struct mysql *m = conn;
 
@@ -223,8 +224,8 @@ static bool each(void *conn, const char *question, sql_row_fn *fn, void *arg, st
 	MYSQL_ROW row = NULL;
 	bool more = true;
 
-	if (mysql_real_query(m->my, question, (unsigned long)strlen(question)) == 0 && (res = mysql_use_result(m->my)) == NULL &&
-	    mysql_errno(m->my) == 0)
+	if (mysql_real_query(m->my, question, (unsigned long)strlen(question)) == 0 &&
+	    (res = mysql_use_result(m->my)) == NULL && mysql_errno(m->my) == 0)
 		str_adds(why, "the query returns no rows; MYSQL_ENUMERATE_CLAUSE must be a SELECT");
 	while (more && res != NULL && (row = mysql_fetch_row(res)) != NULL) {
 		unsigned n = mysql_num_fields(res);
@@ -268,7 +269,8 @@ static struct sql_fields read_fields(const struct settings *set)
 		.name = set->authmysqlrc_MYSQL_NAME_FIELD,
 		.maildir = set->authmysqlrc_MYSQL_MAILDIR_FIELD,
 		.quota = set->authmysqlrc_MYSQL_QUOTA_FIELD,
-		.delivery = sqldir_either(set->authmysqlrc_MYSQL_DEFAULTDELIVERY_FIELD, set->authmysqlrc_MYSQL_DEFAULTDELIVERY),
+		.delivery =
+		    sqldir_either(set->authmysqlrc_MYSQL_DEFAULTDELIVERY_FIELD, set->authmysqlrc_MYSQL_DEFAULTDELIVERY),
 		.options = sqldir_either(set->authmysqlrc_MYSQL_AUXOPTIONS_FIELD, set->authmysqlrc_MYSQL_AUXOPTIONS),
 		.where = set->authmysqlrc_MYSQL_WHERE_CLAUSE,
 		.default_domain = set->authmysqlrc_DEFAULT_DOMAIN,

@@ -33,7 +33,7 @@ struct pam {
 struct question {
 	const struct settings *set;
 	struct auth_question asked;
-	bool odd;             /* a module requested something else than the password */
+	bool odd; /* a module requested something else than the password */
 };
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -111,9 +111,7 @@ static int converse(int n, const struct pam_message **message, struct pam_respon
 }
 
 /* LOGIN_FAIL_DELAY holds the answer back, and no process with it. */
-static void no_delay(int status UNUSED, unsigned usec UNUSED, void *arg UNUSED)
-{
-}
+static void no_delay(int status UNUSED, unsigned usec UNUSED, void *arg UNUSED) { }
 
 static enum auth_result judge(int status, bool of_account)
 {
@@ -222,9 +220,11 @@ static enum auth_result lookup_in_child(const struct question *q, struct account
 /* The socket is kept out of the way: modules think that they may use 0 and 1. */
 static int hide_socket(void)
 {
-	int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1),
+	    null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (out == -1 || null == -1 || dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1 || chdir("/") != 0)
+	if (out == -1 || null == -1 || dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1 ||
+	    chdir("/") != 0)
 		return -1;
 	close(null);
 	return out;
@@ -275,7 +275,8 @@ static bool take_message(int from, int64_t deadline, struct msgr *r, struct str 
 }
 
 /* The child's answer. False, and why: there is none. */
-static bool read_answer(int from, int64_t deadline, enum auth_result *result, struct account *out, struct str *told, struct str *why)
+static bool read_answer(int from, int64_t deadline, enum auth_result *result, struct account *out, struct str *told,
+    struct str *why)
 {
 	struct msgr r;
 	uint8_t number;

@@ -115,7 +115,7 @@ static bool finish_connecting(struct pgsql *p, struct str *why)
 	return s == PGRES_POLLING_OK;
 }
 
-static const char *override(const struct pgsql *p, const char *keyword, const char *value, unsigned i)
+static const char * override(const struct pgsql *p, const char *keyword, const char *value, unsigned i)
 {
 	if (strcmp(keyword, "host") == 0)
 		return p->host[i];
@@ -191,12 +191,14 @@ static enum sql_status judge(struct pgsql *p, struct str *why)
 	if (state != NULL && (strcmp(state, "22021") == 0 || strcmp(state, "22P05") == 0))
 		return SQL_BAD_TEXT;
 	/* admin_shutdown, crash_shutdown, cannot_connect_now, connection_exception */
-	if (state == NULL || strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0 || PQstatus(p->pg) != CONNECTION_OK)
+	if (state == NULL || strncmp(state, "57P", 3) == 0 || strncmp(state, "08", 2) == 0 ||
+	    PQstatus(p->pg) != CONNECTION_OK)
 		return SQL_LOST;
 	return SQL_REFUSED;
 }
 
-static enum sql_status ask(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n, struct str *why)
+static enum sql_status ask(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n,
+    struct str *why)
 {
 	struct pgsql *p = conn;
 	enum sql_status s;
@@ -345,7 +347,10 @@ static bool find_servers(struct pgsql *p, struct str *error)
 		p->host[i] = host[0] != '\0' ? member(host, i) : NULL;
 		p->hostaddr[i] = hostaddr[0] != '\0' ? member(hostaddr, i) : NULL;
 		p->port[i] = port[0] != '\0' ? member(port, i) : NULL;
-		name = mem_printf("%s%s%s", p->host[i] != NULL ? p->host[i] : p->hostaddr[i] != NULL ? p->hostaddr[i] : "the local server",
+		name = mem_printf("%s%s%s",
+		    p->host[i] != NULL         ? p->host[i] :
+		        p->hostaddr[i] != NULL ? p->hostaddr[i] :
+		                                 "the local server",
 		    p->port[i] != NULL ? " port " : "", p->port[i] != NULL ? p->port[i] : "");
 		directory_add(&p->dir.servers, name, strlen(name));
 		mem_free(&name);
@@ -394,7 +399,8 @@ static bool read_connection(struct pgsql *p, struct str *error)
 	p->options = PQconninfoParse(str_cstr(&text), &why);
 	str_fini_secret(&text);
 	if (p->options == NULL) /* libpq's text may quote the value, and with it the password */
-		str_adds(error, "PGSQL_CONNECTION is not valid; example: \"host=db.example.com dbname=mail user=waypost\"");
+		str_adds(error,
+		    "PGSQL_CONNECTION is not valid; example: \"host=db.example.com dbname=mail user=waypost\"");
 	PQfreemem(why);
 	return p->options != NULL && find_servers(p, error);
 }
@@ -415,7 +421,8 @@ static struct sql_fields read_fields(const struct settings *set)
 		.name = set->authpgsqlrc_PGSQL_NAME_FIELD,
 		.maildir = set->authpgsqlrc_PGSQL_MAILDIR_FIELD,
 		.quota = set->authpgsqlrc_PGSQL_QUOTA_FIELD,
-		.delivery = sqldir_either(set->authpgsqlrc_PGSQL_DEFAULTDELIVERY_FIELD, set->authpgsqlrc_PGSQL_DEFAULTDELIVERY),
+		.delivery =
+		    sqldir_either(set->authpgsqlrc_PGSQL_DEFAULTDELIVERY_FIELD, set->authpgsqlrc_PGSQL_DEFAULTDELIVERY),
 		.options = sqldir_either(set->authpgsqlrc_PGSQL_AUXOPTIONS_FIELD, set->authpgsqlrc_PGSQL_AUXOPTIONS),
 		.where = set->authpgsqlrc_PGSQL_WHERE_CLAUSE,
 		.default_domain = set->authpgsqlrc_DEFAULT_DOMAIN,

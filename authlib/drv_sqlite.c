@@ -10,7 +10,9 @@
 #include "lib/mem.h"
 #include "settings/settings.h"
 
-enum { STEPS_BETWEEN_LOOKS = 10000 }; /* instructions of SQLite's machine between two looks at the clock: well below a ms */
+enum {
+	STEPS_BETWEEN_LOOKS = 10000
+}; /* instructions of SQLite's machine between two looks at the clock: well below a ms */
 
 struct sqlite {
 	struct sqldir dir;
@@ -53,7 +55,8 @@ static bool open_connection(void *conn, unsigned i, struct str *why)
 	struct sqlite *s = conn;
 	int64_t ms = s->set->authsqliterc_SQLITE_TIMEOUT * 1000;
 
-	if (sqlite3_open_v2(s->dir.servers.server[i].name, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+	if (sqlite3_open_v2(s->dir.servers.server[i].name, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) !=
+	    SQLITE_OK) {
 		str_adds(why, s->db != NULL ? sqlite3_errmsg(s->db) : "out of memory");
 		return false;
 	}
@@ -152,7 +155,8 @@ static enum sql_status next_row(struct sqlite *s, struct sql_cell cell[SQL_COLUM
 	return SQL_ROW;
 }
 
-static enum sql_status ask(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n, struct str *why)
+static enum sql_status ask(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n,
+    struct str *why)
 {
 	struct sqlite *s = conn;
 	enum sql_status status;
@@ -218,8 +222,10 @@ static struct sql_fields read_fields(const struct settings *set)
 		.name = set->authsqliterc_SQLITE_NAME_FIELD,
 		.maildir = set->authsqliterc_SQLITE_MAILDIR_FIELD,
 		.quota = set->authsqliterc_SQLITE_QUOTA_FIELD,
-		.delivery = sqldir_either(set->authsqliterc_SQLITE_DEFAULTDELIVERY_FIELD, set->authsqliterc_SQLITE_DEFAULTDELIVERY),
-		.options = sqldir_either(set->authsqliterc_SQLITE_AUXOPTIONS_FIELD, set->authsqliterc_SQLITE_AUXOPTIONS),
+		.delivery = sqldir_either(set->authsqliterc_SQLITE_DEFAULTDELIVERY_FIELD,
+		    set->authsqliterc_SQLITE_DEFAULTDELIVERY),
+		.options =
+		    sqldir_either(set->authsqliterc_SQLITE_AUXOPTIONS_FIELD, set->authsqliterc_SQLITE_AUXOPTIONS),
 		.where = set->authsqliterc_SQLITE_WHERE_CLAUSE,
 		.default_domain = set->authsqliterc_DEFAULT_DOMAIN,
 	};

@@ -24,11 +24,20 @@ struct hash {
 	void (*resume)(const uint32_t *state, const void *p, size_t len, uint8_t *out);
 };
 
-static void md5_digest(const void *p, size_t len, uint8_t *out) { MD5(p, len, out); }
+static void md5_digest(const void *p, size_t len, uint8_t *out)
+{
+	MD5(p, len, out);
+}
 
-static void sha1_digest(const void *p, size_t len, uint8_t *out) { SHA1(p, len, out); }
+static void sha1_digest(const void *p, size_t len, uint8_t *out)
+{
+	SHA1(p, len, out);
+}
 
-static void sha256_digest(const void *p, size_t len, uint8_t *out) { SHA256(p, len, out); }
+static void sha256_digest(const void *p, size_t len, uint8_t *out)
+{
+	SHA256(p, len, out);
+}
 
 static void md5_state(const uint8_t *block, uint32_t *out)
 {

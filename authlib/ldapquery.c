@@ -104,7 +104,8 @@ void ldapquery_list_filter(struct str *out, const struct ldap_fields *f, const c
 static bool next_option(const char **p, const char **attr, size_t *attr_len, const char **option, size_t *option_len)
 {
 	while (**p != '\0') {
-		const char *start = *p, *end = start + strcspn(start, ","), *eq = memchr(start, '=', (size_t)(end - start));
+		const char *start = *p, *end = start + strcspn(start, ","),
+		           *eq = memchr(start, '=', (size_t)(end - start));
 
 		*p = *end == ',' ? end + 1 : end;
 		if (eq == NULL || eq == start || eq + 1 == end)
@@ -131,7 +132,8 @@ static void add_attr(char **attr, unsigned *n, const char *name, size_t len)
 
 unsigned ldapquery_attrs(const struct ldap_fields *f, char *attr[LDAP_ATTRS_MAX + 1])
 {
-	const char *names[] = { f->homedir, f->maildir, f->delivery, f->quota, f->fullname, f->clearpw, f->cryptpw, f->uid, f->gid };
+	const char *names[] = { f->homedir, f->maildir, f->delivery, f->quota, f->fullname, f->clearpw, f->cryptpw,
+		f->uid, f->gid };
 	const char *p = f->auxoptions, *name, *option;
 	size_t len, option_len;
 	unsigned n = 0;
@@ -242,8 +244,9 @@ enum auth_result ldapquery_record(const struct ldap_fields *f, ldap_value_fn *va
 	if (!get(&e, f->homedir, &p, &len))
 		return AUTH_UNKNOWN;
 	account_set(&out->name, user);
-	if (set_home(&e, out) && set_id(&e, f->uid, f->glob_uid, &out->uid) && set_id(&e, f->gid, f->glob_gid, &out->gid) &&
-	    set(&e, &out->maildir, delivery, ACCOUNT_PATH_MAX) && set(&e, &out->quota, f->quota, ACCOUNT_NAME_MAX) &&
+	if (set_home(&e, out) && set_id(&e, f->uid, f->glob_uid, &out->uid) &&
+	    set_id(&e, f->gid, f->glob_gid, &out->gid) && set(&e, &out->maildir, delivery, ACCOUNT_PATH_MAX) &&
+	    set(&e, &out->quota, f->quota, ACCOUNT_NAME_MAX) &&
 	    set(&e, &out->fullname, f->fullname, ACCOUNT_PATH_MAX) && set_passwords(&e, out) && set_options(&e, out) &&
 	    record_check(out, why))
 		return AUTH_OK;

@@ -9,7 +9,8 @@
 struct ldap_fields {
 	const char *mail, *filter, *domain;
 	const char *emailmap, *emailmap_mail;
-	const char *homedir, *mailroot, *maildir, *delivery, *quota, *fullname, *clearpw, *cryptpw, *uid, *gid, *auxoptions;
+	const char *homedir, *mailroot, *maildir, *delivery, *quota, *fullname, *clearpw, *cryptpw, *uid, *gid,
+	    *auxoptions;
 	uint32_t glob_uid, glob_gid; /* 0: none */
 };
 

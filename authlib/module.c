@@ -18,7 +18,8 @@ const void *auth_module_symbol(const char *name, const char *symbol, struct str 
 	else if (what == NULL || version == NULL)
 		str_addf(why, "%s is not a module of Waypost; reinstall it", path);
 	else if (strcmp(version, PACKAGE_VERSION) != 0)
-		str_addf(why, "%s is of version %.32s, the daemon of %s; restart the daemon after an upgrade", path, version, PACKAGE_VERSION);
+		str_addf(why, "%s is of version %.32s, the daemon of %s; restart the daemon after an upgrade", path,
+		    version, PACKAGE_VERSION);
 	mem_free(&path);
 	return why->len == 0 ? *what : NULL;
 }

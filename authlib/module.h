@@ -11,7 +11,9 @@
 	const struct auth_driver *const waypost_auth_driver = &(driver); \
 	AUTH_MODULE_VERSION
 /* In every other module. */
-#define AUTH_MODULE_VERSION extern const char waypost_auth_version[]; const char waypost_auth_version[] = PACKAGE_VERSION
+#define AUTH_MODULE_VERSION \
+	extern const char waypost_auth_version[]; \
+	const char waypost_auth_version[] = PACKAGE_VERSION
 
 /* Loads the module of driver NAME, for as long as the process lives. NULL, and what is wrong and what to do in WHY, if
  * the file is not there, cannot be loaded, or belongs to another version. */

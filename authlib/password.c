@@ -219,7 +219,8 @@ static const EVP_MD *fetch_digest(const struct password_scheme *s)
 	return *md;
 }
 
-static bool digest(const struct password_scheme *s, const char *password, const void *salt, size_t salt_len, uint8_t out[EVP_MAX_MD_SIZE])
+static bool digest(const struct password_scheme *s, const char *password, const void *salt, size_t salt_len,
+    uint8_t out[EVP_MAX_MD_SIZE])
 {
 	const EVP_MD *md = fetch_digest(s);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -229,8 +230,8 @@ static bool digest(const struct password_scheme *s, const char *password, const 
 	if (ctx == NULL)
 		die_fatal("out of memory (digest)");
 	good = md != NULL && EVP_DigestInit_ex(ctx, md, NULL) == 1 &&
-	    EVP_DigestUpdate(ctx, password, strlen(password)) == 1 &&
-	    EVP_DigestUpdate(ctx, salt, salt_len) == 1 && EVP_DigestFinal_ex(ctx, out, &len) == 1 && len == s->len;
+	    EVP_DigestUpdate(ctx, password, strlen(password)) == 1 && EVP_DigestUpdate(ctx, salt, salt_len) == 1 &&
+	    EVP_DigestFinal_ex(ctx, out, &len) == 1 && len == s->len;
 	EVP_MD_CTX_free(ctx);
 	return good;
 }
@@ -272,7 +273,11 @@ static bool digest_make(const struct password_scheme *s, struct str *body, const
 }
 
 const struct password_kind password_digest = {
-	.binary = true, .wrong = digest_wrong, .check = digest_check, .dummy = digest_dummy, .make = digest_make,
+	.binary = true,
+	.wrong = digest_wrong,
+	.check = digest_check,
+	.dummy = digest_dummy,
+	.make = digest_make,
 };
 
 /* --- the states of an HMAC, as hmac_state.h has them --- */
@@ -291,7 +296,10 @@ static enum auth_result cram_check(const struct password_scheme *s, const struct
 }
 
 const struct password_kind password_cram = {
-	.binary = true, .wrong = digest_wrong, .check = cram_check, .dummy = digest_dummy,
+	.binary = true,
+	.wrong = digest_wrong,
+	.check = cram_check,
+	.dummy = digest_dummy,
 };
 
 /* --- the password itself --- */
@@ -301,7 +309,8 @@ static const char *clear_wrong(const struct password_scheme *s UNUSED, const str
 	return body->len == 0 ? "the password is empty" : NULL;
 }
 
-static enum auth_result clear_check(const struct password_scheme *s UNUSED, const struct str *body, const char *password)
+static enum auth_result clear_check(const struct password_scheme *s UNUSED, const struct str *body,
+    const char *password)
 {
 	return mem_equal_secret(body->data, body->len, password, strlen(password)) ? AUTH_OK : AUTH_MISMATCH;
 }
@@ -311,11 +320,16 @@ static void clear_dummy(const struct password_scheme *s UNUSED, struct str *body
 	memset(body->data, '\x7f', body->len); /* no password has control characters */
 }
 
-const struct password_kind password_clear_text = { .wrong = clear_wrong, .check = clear_check, .dummy = clear_dummy, };
+const struct password_kind password_clear_text = {
+	.wrong = clear_wrong,
+	.check = clear_check,
+	.dummy = clear_dummy,
+};
 
 /* --- SCRAM --- */
 
-static bool scram_read(const struct password_scheme *s, const struct str *body, struct scram_secret *secret, const char **why)
+static bool scram_read(const struct password_scheme *s, const struct str *body, struct scram_secret *secret,
+    const char **why)
 {
 	struct str text = STR_INIT;
 	bool good;
@@ -373,7 +387,11 @@ static void scram_dummy(const struct password_scheme *s, struct str *body)
 
 static bool scram_make(const struct password_scheme *s, struct str *body, const char *password)
 {
-	struct scram_secret secret = { .hash = s->len == 20 ? SCRAM_SHA_1 : SCRAM_SHA_256, .iterations = SCRAM_ITERATIONS, .salt_len = 16, };
+	struct scram_secret secret = {
+		.hash = s->len == 20 ? SCRAM_SHA_1 : SCRAM_SHA_256,
+		.iterations = SCRAM_ITERATIONS,
+		.salt_len = 16,
+	};
 
 	if (RAND_bytes(secret.salt, (int)secret.salt_len) != 1)
 		return false;
@@ -384,7 +402,12 @@ static bool scram_make(const struct password_scheme *s, struct str *body, const 
 }
 
 const struct password_kind password_scram = {
-	.slow = true, .wrong = scram_wrong, .check = scram_check, .class = scram_class, .dummy = scram_dummy, .make = scram_make,
+	.slow = true,
+	.wrong = scram_wrong,
+	.check = scram_check,
+	.class = scram_class,
+	.dummy = scram_dummy,
+	.make = scram_make,
 };
 
 /* --- the public part --- */
@@ -443,7 +466,8 @@ bool password_clear(const char *hash, char dst[ACCOUNT_PASSWORD_MAX])
 {
 	struct stored st = find(hash);
 	struct str body = STR_INIT;
-	bool good = read_hash(hash, &st, &body) == NULL && st.scheme->kind == &password_clear_text && body.len < ACCOUNT_PASSWORD_MAX;
+	bool good = read_hash(hash, &st, &body) == NULL && st.scheme->kind == &password_clear_text &&
+	    body.len < ACCOUNT_PASSWORD_MAX;
 
 	dst[0] = '\0';
 	if (good)
@@ -506,8 +530,8 @@ bool password_make(char dst[ACCOUNT_HASH_MAX], const char *scheme, const char *p
 
 	if (scheme[0] != '{')
 		return password_crypt_make(dst, scheme, password);
-	good = st.scheme != NULL && st.scheme->kind->make != NULL && st.scheme->kind->make(st.scheme, &body, password) &&
-	    write_hash(dst, &st, scheme, &body);
+	good = st.scheme != NULL && st.scheme->kind->make != NULL &&
+	    st.scheme->kind->make(st.scheme, &body, password) && write_hash(dst, &st, scheme, &body);
 	str_fini_secret(&body);
 	return good;
 }

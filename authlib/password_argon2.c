@@ -12,12 +12,18 @@
 #include "lib/num.h"
 
 enum {
-	MEMORY_MAX = 1024 * 1024,        /* KiB that one auth worker may take for one check */
-	WORK_MAX = 8 * 1024 * 1024,      /* KiB times passes: some ten seconds of CPU */
+	MEMORY_MAX = 1024 * 1024,   /* KiB that one auth worker may take for one check */
+	WORK_MAX = 8 * 1024 * 1024, /* KiB times passes: some ten seconds of CPU */
 	LANES_MAX = 255,
 	/* All that is in use; one that was cut is seldom such. */
-	SALT_MAX = 64, KEY_MIN = 16, KEY_UNIT = 4, KEY_MAX = 128,
-	NEW_MEMORY = 64 * 1024, NEW_PASSES = 3, NEW_SALT = 16, NEW_KEY = 32 /* RFC 9106 section 4, and Dovecot's */
+	SALT_MAX = 64,
+	KEY_MIN = 16,
+	KEY_UNIT = 4,
+	KEY_MAX = 128,
+	NEW_MEMORY = 64 * 1024,
+	NEW_PASSES = 3,
+	NEW_SALT = 16,
+	NEW_KEY = 32 /* RFC 9106 section 4, and Dovecot's */
 };
 
 typedef int argon2_fn(argon2_context *, argon2_type);
@@ -130,16 +136,24 @@ static bool compute(const struct argon2 *h, const char *password, uint8_t *key)
 	struct argon2 in = *h;
 	char *pwd = mem_strdup(password);
 	argon2_context c = {
-		.out = key, .outlen = (uint32_t)h->key_len, .pwd = (uint8_t *)pwd, .pwdlen = (uint32_t)strlen(password),
-		.salt = in.salt, .saltlen = (uint32_t)h->salt_len, .t_cost = (uint32_t)h->passes, .m_cost = (uint32_t)h->memory,
-		.lanes = (uint32_t)h->lanes, .threads = 1, .version = (uint32_t)h->version, .flags = ARGON2_FLAG_CLEAR_PASSWORD,
+		.out = key,
+		.outlen = (uint32_t)h->key_len,
+		.pwd = (uint8_t *)pwd,
+		.pwdlen = (uint32_t)strlen(password),
+		.salt = in.salt,
+		.saltlen = (uint32_t)h->salt_len,
+		.t_cost = (uint32_t)h->passes,
+		.m_cost = (uint32_t)h->memory,
+		.lanes = (uint32_t)h->lanes,
+		.threads = 1,
+		.version = (uint32_t)h->version,
+		.flags = ARGON2_FLAG_CLEAR_PASSWORD,
 	};
 	int err = fn != NULL ? fn(&c, h->type) : ARGON2_INCORRECT_PARAMETER;
 
 	if (fn != NULL && err != ARGON2_OK)
 		log_error("cannot check an Argon2 password hash with m=%llu: libargon2 error %d%s",
-			(unsigned long long)h->memory,
-		    err, err == ARGON2_MEMORY_ALLOCATION_ERROR ? ", no memory" : "");
+		    (unsigned long long)h->memory, err, err == ARGON2_MEMORY_ALLOCATION_ERROR ? ", no memory" : "");
 	mem_free_secret(&pwd);
 	mem_wipe(&in, sizeof(in));
 	return err == ARGON2_OK;
@@ -185,12 +199,20 @@ static void dummy(const struct password_scheme *s UNUSED, struct str *body)
 
 static bool make(const struct password_scheme *s, struct str *body, const char *password)
 {
-	struct argon2 h = { .type = strcmp(s->name, "ARGON2I") == 0 ? Argon2_i : Argon2_id, .version = ARGON2_VERSION_13,
-		.memory = NEW_MEMORY, .passes = NEW_PASSES, .lanes = 1, .salt_len = NEW_SALT, .key_len = NEW_KEY, };
+	struct argon2 h = {
+		.type = strcmp(s->name, "ARGON2I") == 0 ? Argon2_i : Argon2_id,
+		.version = ARGON2_VERSION_13,
+		.memory = NEW_MEMORY,
+		.passes = NEW_PASSES,
+		.lanes = 1,
+		.salt_len = NEW_SALT,
+		.key_len = NEW_KEY,
+	};
 	bool good = RAND_bytes(h.salt, NEW_SALT) == 1 && compute(&h, password, h.key);
 
 	if (good) {
-		str_addf(body, "$%s$v=%d$m=%d,t=%d,p=1$", h.type == Argon2_i ? "argon2i" : "argon2id", ARGON2_VERSION_13, NEW_MEMORY, NEW_PASSES);
+		str_addf(body, "$%s$v=%d$m=%d,t=%d,p=1$", h.type == Argon2_i ? "argon2i" : "argon2id",
+		    ARGON2_VERSION_13, NEW_MEMORY, NEW_PASSES);
 		password_b64_encode(body, h.salt, h.salt_len);
 		str_addc(body, '$');
 		password_b64_encode(body, h.key, h.key_len);
@@ -200,5 +222,10 @@ static bool make(const struct password_scheme *s, struct str *body, const char *
 }
 
 const struct password_kind password_argon2 = {
-	.slow = true, .wrong = wrong, .check = check, .class = class, .dummy = dummy, .make = make,
+	.slow = true,
+	.wrong = wrong,
+	.check = check,
+	.class = class,
+	.dummy = dummy,
+	.make = make,
 };

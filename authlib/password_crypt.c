@@ -15,10 +15,20 @@ struct crypt_kind {
 };
 
 static const struct crypt_kind crypt_kinds[] = {
-	{ "$y$", 43, 0 }, { "$gy$", 43, 0 }, { "$7$", 43, 0 },
-	{ "$2b$", 31, 60 }, { "$2a$", 31, 60 }, { "$2x$", 31, 60 }, { "$2y$", 31, 60 },
-	{ "$6$", 86, 0 }, { "$5$", 43, 0 }, { "$1$", 22, 0 },
-	{ "$sha1$", 28, 0 }, { "$md5", 22, 0 }, { "$3$", 32, 0 }, { "_", 11, 20 },
+	{ "$y$", 43, 0 },
+	{ "$gy$", 43, 0 },
+	{ "$7$", 43, 0 },
+	{ "$2b$", 31, 60 },
+	{ "$2a$", 31, 60 },
+	{ "$2x$", 31, 60 },
+	{ "$2y$", 31, 60 },
+	{ "$6$", 86, 0 },
+	{ "$5$", 43, 0 },
+	{ "$1$", 22, 0 },
+	{ "$sha1$", 28, 0 },
+	{ "$md5", 22, 0 },
+	{ "$3$", 32, 0 },
+	{ "_", 11, 20 },
 };
 static const struct crypt_kind des = { "", 11, 13 };
 
@@ -56,7 +66,8 @@ static bool is_whole(const struct crypt_kind *k, const char *hash)
 		return false;
 	if (k->total != 0)
 		return len == k->total && (k->prefix[0] == '$' || in_crypt_alphabet(hash + strlen(k->prefix)));
-	return len - k->tail > strlen(k->prefix) && hash[len - k->tail - 1] == '$' && in_crypt_alphabet(hash + len - k->tail);
+	return len - k->tail > strlen(k->prefix) && hash[len - k->tail - 1] == '$' &&
+	    in_crypt_alphabet(hash + len - k->tail);
 }
 
 /* $id$salt$hash, as libcrypt's kinds look that we do not know. */
@@ -95,7 +106,8 @@ static uint32_t number(const char *p, unsigned len)
 static bool takes_too_much(const char *p, bool yescrypt)
 {
 	uint64_t log_n = yescrypt ? (uint64_t)number(p + (p[0] != '\0'), 1) + 1 : number(p, 1);
-	uint64_t r = log_n < 64 && p[1] != '\0' ? (yescrypt ? (uint64_t)number(p + 2, 1) + 1 : number(p + 1, 5)) : UINT32_MAX;
+	uint64_t r =
+	    log_n < 64 && p[1] != '\0' ? (yescrypt ? (uint64_t)number(p + 2, 1) + 1 : number(p + 1, 5)) : UINT32_MAX;
 
 	return log_n > 23 || 128 * r << log_n > MEMORY_MAX;
 }
@@ -128,7 +140,8 @@ static const char *wrong(const struct password_scheme *s UNUSED, const struct st
 	if (salt != CRYPT_SALT_OK && salt != CRYPT_SALT_METHOD_LEGACY && salt != CRYPT_SALT_TOO_CHEAP)
 		return "unknown password scheme";
 	if (k != NULL && is_too_costly(k, hash))
-		return "the cost of the password hash is too high: at most 10000000 rounds, 17 for bcrypt, 1 GiB for yescrypt and scrypt";
+		return "the cost of the password hash is too high: at most 10000000 rounds, 17 for bcrypt, 1 GiB for "
+		       "yescrypt and scrypt";
 	return NULL;
 }
 
@@ -224,5 +237,9 @@ bool password_crypt_make(char dst[ACCOUNT_HASH_MAX], const char *prefix, const c
 }
 
 const struct password_kind password_crypt = {
-	.slow = true, .wrong = wrong, .check = check, .class = class, .dummy = dummy,
+	.slow = true,
+	.wrong = wrong,
+	.check = check,
+	.class = class,
+	.dummy = dummy,
 };

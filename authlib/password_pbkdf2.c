@@ -18,7 +18,10 @@ struct pbkdf2 {
 	uint8_t salt[SALT_MAX], key[KEY_MAX];
 };
 
-struct field { const char *p; size_t len; };
+struct field {
+	const char *p;
+	size_t len;
+};
 
 /* Splits TEXT at each '$' into exactly N fields. */
 static bool split(const char *text, struct field *f, unsigned n)
@@ -65,11 +68,13 @@ static const char *parse(const struct password_scheme *s, const char *text, stru
 		str_add(&salt_raw, salt->p, salt->len);
 		if (hex_decode(&key_raw, key->p, key->len))
 			why = NULL;
-	} else if (password_b64_decode(&salt_raw, salt->p, salt->len, '.') && password_b64_decode(&key_raw, key->p, key->len, '.')) {
+	} else if (password_b64_decode(&salt_raw, salt->p, salt->len, '.') &&
+	    password_b64_decode(&key_raw, key->p, key->len, '.')) {
 		why = NULL;
 	}
-	if (why == NULL && (!take(h->salt, sizeof(h->salt), &h->salt_len, &salt_raw) ||
-	    !take(h->key, sizeof(h->key), &h->key_len, &key_raw) || h->key_len != (dovecot ? 20 : s->len)))
+	if (why == NULL &&
+	    (!take(h->salt, sizeof(h->salt), &h->salt_len, &salt_raw) ||
+	        !take(h->key, sizeof(h->key), &h->key_len, &key_raw) || h->key_len != (dovecot ? 20 : s->len)))
 		why = "the PBKDF2 hash is truncated or damaged";
 	str_fini(&salt_raw);
 	str_fini_secret(&key_raw);
@@ -93,8 +98,8 @@ static enum auth_result check(const struct password_scheme *s, const struct str 
 
 	if (parse(s, str_cstr(body), &h) != NULL)
 		return AUTH_BROKEN;
-	DIE_IF(PKCS5_PBKDF2_HMAC(password, (int)strlen(password), h.salt, (int)h.salt_len, (int)h.rounds, EVP_get_digestbyname(h.digest),
-	    (int)h.key_len, is) != 1);
+	DIE_IF(PKCS5_PBKDF2_HMAC(password, (int)strlen(password), h.salt, (int)h.salt_len, (int)h.rounds,
+	           EVP_get_digestbyname(h.digest), (int)h.key_len, is) != 1);
 	r = mem_equal_secret(is, h.key_len, h.key, h.key_len) ? AUTH_OK : AUTH_MISMATCH;
 	mem_wipe(is, sizeof(is));
 	mem_wipe(&h, sizeof(h));
@@ -122,5 +127,9 @@ static void dummy(const struct password_scheme *s UNUSED, struct str *body)
 }
 
 const struct password_kind password_pbkdf2 = {
-	.slow = true, .wrong = wrong, .check = check, .class = class, .dummy = dummy,
+	.slow = true,
+	.wrong = wrong,
+	.check = check,
+	.class = class,
+	.dummy = dummy,
 };

@@ -58,9 +58,17 @@ bool record_check(const struct account *a, struct str *why)
 
 bool record_is_plain(const struct account *a, struct str *why)
 {
-	const struct { const char *text, *what; } member[] = {
-		{ a->name, "name" }, { a->home, "home folder" }, { a->maildir, "maildir" }, { a->quota, "quota" },
-		{ a->fullname, "full name" }, { a->options, "options" }, { a->hash, "hash" }, { a->clear, "clear password" },
+	const struct {
+		const char *text, *what;
+	} member[] = {
+		{ a->name, "name" },
+		{ a->home, "home folder" },
+		{ a->maildir, "maildir" },
+		{ a->quota, "quota" },
+		{ a->fullname, "full name" },
+		{ a->options, "options" },
+		{ a->hash, "hash" },
+		{ a->clear, "clear password" },
 		{ a->hmac, "secrets of CRAM logins" },
 	};
 

@@ -11,7 +11,11 @@
 #include "lib/mem.h"
 #include "lib/num.h"
 
-static const struct hash { const char *name; size_t len; const EVP_MD *(*md)(void); } hashes[SCRAM_HASH_COUNT] = {
+static const struct hash {
+	const char *name;
+	size_t len;
+	const EVP_MD *(*md)(void);
+} hashes[SCRAM_HASH_COUNT] = {
 	[SCRAM_SHA_1] = { "SCRAM-SHA-1", 20, EVP_sha1 },
 	[SCRAM_SHA_256] = { "SCRAM-SHA-256", 32, EVP_sha256 },
 };
@@ -103,7 +107,8 @@ void scram_secret_derive(struct scram_secret *s, const char *password)
 
 	DIE_IF(s->salt_len > sizeof(s->salt) || s->iterations == 0 || s->iterations > SCRAM_ITERATIONS_MAX);
 	s->key_len = h->len;
-	DIE_IF(PKCS5_PBKDF2_HMAC(password, (int)strlen(password), s->salt, (int)s->salt_len, (int)s->iterations, h->md(), (int)h->len, salted) != 1);
+	DIE_IF(PKCS5_PBKDF2_HMAC(password, (int)strlen(password), s->salt, (int)s->salt_len, (int)s->iterations,
+	           h->md(), (int)h->len, salted) != 1);
 	hmac(h, salted, "Client Key", client_key);
 	DIE_IF(EVP_Digest(client_key, h->len, s->stored_key, NULL, h->md(), NULL) != 1);
 	hmac(h, salted, "Server Key", s->server_key);

@@ -12,10 +12,11 @@ const char *sqldir_either(const char *a, const char *b)
 	return a[0] != '\0' ? a : b;
 }
 
-bool sqldir_init(struct sqldir *d, const struct sql_kind *kind, void *conn, const char *driver, const struct sql_fields *fields,
-    struct str *error)
+bool sqldir_init(struct sqldir *d, const struct sql_kind *kind, void *conn, const char *driver,
+    const struct sql_fields *fields, struct str *error)
 {
-	static const char *const prefix[] = { [CLAUSE_MYSQL] = "MYSQL", [CLAUSE_PGSQL] = "PGSQL", [CLAUSE_SQLITE] = "SQLITE" };
+	static const char
+	    *const prefix[] = { [CLAUSE_MYSQL] = "MYSQL", [CLAUSE_PGSQL] = "PGSQL", [CLAUSE_SQLITE] = "SQLITE" };
 	const char *select_mistake = clause_mistake(fields->select, fields->dialect);
 	const char *list_mistake = clause_mistake(fields->enumerate, fields->dialect);
 
@@ -68,7 +69,8 @@ static bool has_8bit(const char *s)
 	return false;
 }
 
-static enum auth_result read_row(struct sqldir *d, const struct sql_cell *cell, unsigned n, const char *user, struct account *out)
+static enum auth_result read_row(struct sqldir *d, const struct sql_cell *cell, unsigned n, const char *user,
+    struct account *out)
 {
 	struct str why = STR_INIT;
 	enum auth_result r = sqlquery_record(cell, n, user, out, &why);
@@ -81,7 +83,8 @@ static enum auth_result read_row(struct sqldir *d, const struct sql_cell *cell, 
 
 /* One question on the open connection, AGAIN if that was made for it. False: the connection is lost; *RESULT is what
  * to say if that is the end. */
-static bool ask(struct sqldir *d, bool again, const struct auth_question *q, enum auth_result *result, struct account *out)
+static bool ask(struct sqldir *d, bool again, const struct auth_question *q, enum auth_result *result,
+    struct account *out)
 {
 	struct str question = STR_INIT, why = STR_INIT;
 	struct sql_cell cell[SQL_COLUMNS];

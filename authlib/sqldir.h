@@ -7,11 +7,11 @@
 #include "authlib/sqlquery.h"
 
 enum sql_status {
-	SQL_ROW,     /* CELL[0..N) hold the first row, until release() */
+	SQL_ROW, /* CELL[0..N) hold the first row, until release() */
 	SQL_NO_ROW,
 	SQL_BAD_TEXT, /* the server cannot read the name in its character set */
-	SQL_REFUSED, /* the server is there but refuses the question: WHY */
-	SQL_LOST     /* no answer, or none in time: WHY */
+	SQL_REFUSED,  /* the server is there but refuses the question: WHY */
+	SQL_LOST      /* no answer, or none in time: WHY */
 };
 
 /* A row of N cells; false: no more are wanted. */
@@ -22,7 +22,8 @@ struct sql_kind {
 	bool (*open)(void *conn, unsigned i, struct str *why);
 	void (*close)(void *conn); /* also if there is none */
 	sql_escape_fn *escape;     /* ARG is CONN */
-	enum sql_status (*ask)(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n, struct str *why);
+	enum sql_status (
+	    *ask)(void *conn, const char *question, struct sql_cell cell[SQL_COLUMNS], unsigned *n, struct str *why);
 	void (*release)(void *conn); /* what ask() holds, wiped where it can be */
 	/* Asks, and calls FN for each row as it arrives, until that returns false. True: all rows have come. False,
 	 * with the reason in WHY unless it was FN: they have not; the connection is of no more use then. The time
@@ -36,14 +37,14 @@ struct sqldir {
 	struct sql_fields fields;
 	struct directory servers;
 	bool open;
-	bool patient; /* a connection for a list: the server may take its time to answer */
+	bool patient;    /* a connection for a list: the server may take its time to answer */
 	unsigned server; /* that we are connected to */
 };
 
 /* Makes the zeroed D ready: of KIND, whose calls get CONN, with FIELDS; no servers yet. False, and why in ERROR, if
  * one of the clauses cannot be used. Free D->servers with directory_fini(), in any case. */
-bool sqldir_init(struct sqldir *d, const struct sql_kind *kind, void *conn, const char *driver, const struct sql_fields *fields,
-    struct str *error);
+bool sqldir_init(struct sqldir *d, const struct sql_kind *kind, void *conn, const char *driver,
+    const struct sql_fields *fields, struct str *error);
 
 /* For struct auth_driver, of a driver whose CTX is the struct sqldir. */
 enum auth_result sqldir_lookup(void *ctx, const struct auth_question *q, struct account *out);

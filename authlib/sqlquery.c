@@ -10,7 +10,8 @@
 static bool add_identifier(struct str *out, const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-+@", text[i]) == NULL || text[i] == '\0')
+		if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-+@", text[i]) == NULL ||
+		    text[i] == '\0')
 			return false;
 	str_add(out, text, len);
 	return true;
@@ -22,8 +23,8 @@ static bool is_name(const struct clause_piece *piece, const char *name)
 }
 
 /* What the variable stands for; an unknown one for nothing. */
-static const char *value_of(const struct clause_piece *piece, const struct sql_fields *f, const char *service, const char *user,
-    size_t *len)
+static const char *value_of(const struct clause_piece *piece, const struct sql_fields *f, const char *service,
+    const char *user, size_t *len)
 {
 	const char *at = strchr(user, '@'), *value = "";
 
@@ -39,8 +40,8 @@ static const char *value_of(const struct clause_piece *piece, const struct sql_f
 	return value;
 }
 
-static bool add_clause(struct str *out, const struct sql_fields *f, const char *clause, const char *service, const char *user,
-    sql_escape_fn *escape, void *arg)
+static bool add_clause(struct str *out, const struct sql_fields *f, const char *clause, const char *service,
+    const char *user, sql_escape_fn *escape, void *arg)
 {
 	struct clause c;
 	struct clause_piece piece;
@@ -71,13 +72,13 @@ static void add_select(struct str *out, const struct sql_fields *f, const char *
 	str_addf(out, " FROM %s", f->table);
 }
 
-static bool add_default(struct str *out, const struct sql_fields *f, const char *service, const char *user, sql_escape_fn *escape,
-    void *arg)
+static bool add_default(struct str *out, const struct sql_fields *f, const char *service, const char *user,
+    sql_escape_fn *escape, void *arg)
 {
 	bool delivery = strcmp(service, "courier") == 0 && f->delivery[0] != '\0', good;
 	bool add_domain = f->default_domain[0] != '\0' && strchr(user, '@') == NULL;
-	const char *const column[] = { f->login, f->crypt, f->clear, f->uid, f->gid, f->home, delivery ? f->delivery : f->maildir,
-	    f->quota, f->name, f->options };
+	const char *const column[] = { f->login, f->crypt, f->clear, f->uid, f->gid, f->home,
+		delivery ? f->delivery : f->maildir, f->quota, f->name, f->options };
 	char *name = mem_printf("%s%s%s", user, add_domain ? "@" : "", add_domain ? f->default_domain : "");
 
 	add_select(out, f, column, ARRAY_LEN(column));
@@ -90,11 +91,11 @@ static bool add_default(struct str *out, const struct sql_fields *f, const char 
 	return good;
 }
 
-bool sqlquery_build(struct str *out, const struct sql_fields *f, const char *service, const char *user, sql_escape_fn *escape,
-    void *arg)
+bool sqlquery_build(struct str *out, const struct sql_fields *f, const char *service, const char *user,
+    sql_escape_fn *escape, void *arg)
 {
 	return f->select[0] != '\0' ? add_clause(out, f, f->select, service, user, escape, arg) :
-	    add_default(out, f, service, user, escape, arg);
+	                              add_default(out, f, service, user, escape, arg);
 }
 
 bool sqlquery_build_list(struct str *out, const struct sql_fields *f, sql_escape_fn *escape, void *arg)
@@ -111,7 +112,8 @@ bool sqlquery_build_list(struct str *out, const struct sql_fields *f, sql_escape
 	return true;
 }
 
-enum auth_result sqlquery_record(const struct sql_cell *cell, unsigned n, const char *user, struct account *out, struct str *why)
+enum auth_result sqlquery_record(const struct sql_cell *cell, unsigned n, const char *user, struct account *out,
+    struct str *why)
 {
 	struct sql_cell none[SQL_COLUMNS] = { { NULL, 0 } };
 
@@ -135,7 +137,8 @@ enum auth_result sqlquery_record(const struct sql_cell *cell, unsigned n, const 
 	    record_set(&out->maildir, cell[6].p, cell[6].len, ACCOUNT_PATH_MAX, "maildir", why) &&
 	    record_set(&out->quota, cell[7].p, cell[7].len, ACCOUNT_NAME_MAX, "quota", why) &&
 	    record_set(&out->fullname, cell[8].p, cell[8].len, ACCOUNT_PATH_MAX, "full name", why) &&
-	    record_set(&out->options, cell[9].p, cell[9].len, ACCOUNT_OPTIONS_MAX, "options", why) && record_check(out, why))
+	    record_set(&out->options, cell[9].p, cell[9].len, ACCOUNT_OPTIONS_MAX, "options", why) &&
+	    record_check(out, why))
 		return AUTH_OK;
 	return AUTH_BROKEN;
 }
@@ -156,10 +159,12 @@ enum auth_result sqlquery_list_record(const struct sql_cell *cell, unsigned n, s
 		return AUTH_BROKEN;
 	}
 	if (record_set(&out->name, all[0].p, all[0].len, ACCOUNT_NAME_MAX, "name", why) &&
-	    record_id(all[1].p, all[1].len, "uid", &out->uid, why) && record_id(all[2].p, all[2].len, "gid", &out->gid, why) &&
+	    record_id(all[1].p, all[1].len, "uid", &out->uid, why) &&
+	    record_id(all[2].p, all[2].len, "gid", &out->gid, why) &&
 	    record_set(&out->home, all[3].p, all[3].len, ACCOUNT_PATH_MAX, "home folder", why) &&
 	    record_set(&out->maildir, all[4].p, all[4].len, ACCOUNT_PATH_MAX, "maildir", why) &&
-	    record_set(&out->options, all[5].p, all[5].len, ACCOUNT_OPTIONS_MAX, "options", why) && record_check(out, why))
+	    record_set(&out->options, all[5].p, all[5].len, ACCOUNT_OPTIONS_MAX, "options", why) &&
+	    record_check(out, why))
 		return AUTH_OK;
 	return AUTH_BROKEN;
 }

@@ -10,9 +10,10 @@
 /* Settings without their prefix; none is NULL. Fields are SQL expressions; an empty one is the empty text. */
 struct sql_fields {
 	enum clause_dialect dialect;
-	const char *select; /* SELECT_CLAUSE: if set, the whole question, and only default_domain counts besides */
+	const char *select;    /* SELECT_CLAUSE: if set, the whole question, and only default_domain counts besides */
 	const char *enumerate; /* ENUMERATE_CLAUSE: if set, the whole question that lists all accounts */
-	const char *table, *login, *crypt, *clear, *uid, *gid, *home, *name, *maildir, *quota, *delivery, *options, *where;
+	const char *table, *login, *crypt, *clear, *uid, *gid, *home, *name, *maildir, *quota, *delivery, *options,
+	    *where;
 	const char *default_domain;
 };
 
@@ -29,7 +30,10 @@ bool sqlquery_build(struct str *out, const struct sql_fields *f, const char *ser
 bool sqlquery_build_list(struct str *out, const struct sql_fields *f, sql_escape_fn *escape, void *arg);
 
 /* A value of a row; P is NULL for SQL's NULL. */
-struct sql_cell { const char *p; size_t len; };
+struct sql_cell {
+	const char *p;
+	size_t len;
+};
 
 enum { SQL_COLUMNS_LEAST = 6, SQL_COLUMNS = 10 };
 

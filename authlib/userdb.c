@@ -104,9 +104,14 @@ static struct userdb_text pooled(const struct userdb *db, uint64_t offset)
 static void read_field(const struct userdb *db, struct cursor *c, uint8_t tag, struct userdb_entry *e)
 {
 	struct userdb_text *const member[] = {
-		[USERDB_TAG_HOME] = &e->home, [USERDB_TAG_MAIL] = &e->mail, [USERDB_TAG_QUOTA] = &e->quota,
-		[USERDB_TAG_GECOS] = &e->gecos, [USERDB_TAG_OPTIONS] = &e->options, [USERDB_TAG_SYSTEMPW] = &e->systempw,
-		[USERDB_TAG_IMAPPW] = &e->imappw, [USERDB_TAG_POP3PW] = &e->pop3pw,
+		[USERDB_TAG_HOME] = &e->home,
+		[USERDB_TAG_MAIL] = &e->mail,
+		[USERDB_TAG_QUOTA] = &e->quota,
+		[USERDB_TAG_GECOS] = &e->gecos,
+		[USERDB_TAG_OPTIONS] = &e->options,
+		[USERDB_TAG_SYSTEMPW] = &e->systempw,
+		[USERDB_TAG_IMAPPW] = &e->imappw,
+		[USERDB_TAG_POP3PW] = &e->pop3pw,
 	};
 
 	if (tag == USERDB_TAG_OPTIONS_REF) {
@@ -190,8 +195,8 @@ static const char *check_header(const struct userdb_header *h, uint64_t size)
 		return "not a userdb image";
 	if (h->version != USERDB_VERSION)
 		return "an image of another version of Waypost";
-	if (h->size != size || !in_image(h->records, h->records_end, size) || !in_image(h->sources, h->sources_end, size) ||
-	    h->nslots == 0 || (h->nslots & (h->nslots - 1)) != 0 ||
+	if (h->size != size || !in_image(h->records, h->records_end, size) ||
+	    !in_image(h->sources, h->sources_end, size) || h->nslots == 0 || (h->nslots & (h->nslots - 1)) != 0 ||
 	    h->nslots > size / 4 || h->slots % 4 != 0 || !in_image(h->slots, h->slots + h->nslots * 4, size) ||
 	    memchr(h->dummy, '\0', sizeof(h->dummy)) == NULL)
 		return "it is damaged";

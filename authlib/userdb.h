@@ -108,8 +108,8 @@ struct userdb_watch {
 	bool looked, started, pending;
 	uint64_t taken, seen; /* what the path looked like when it was taken, and at the last poll */
 	uint64_t taken_file, seen_file;
-	double since;         /* when `seen` was first seen */
-	double first;         /* the first poll */
+	double since; /* when `seen` was first seen */
+	double first; /* the first poll */
 };
 
 void userdb_watch_init(struct userdb_watch *w);

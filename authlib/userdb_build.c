@@ -14,7 +14,7 @@
 enum {
 	LINE_MAX_LEN = 64 * 1024,
 	READ_CHUNK = 256 * 1024,
-	SHRINK_LEAST = 10  /* accounts, or passwords, that there must have been before a loss is judged */
+	SHRINK_LEAST = 10 /* accounts, or passwords, that there must have been before a loss is judged */
 };
 
 struct builder {
@@ -23,8 +23,8 @@ struct builder {
 	const char *path;
 	uint32_t line;
 	bool unreadable;
-	bool empty;          /* a file is */
-	bool damaged;        /* a file is half written, or none of ours */
+	bool empty;   /* a file is */
+	bool damaged; /* a file is half written, or none of ours */
 	const struct userdb *old;
 	struct userdb_report *rep;
 	uint64_t untold; /* report lines for which there was no room */
@@ -71,7 +71,10 @@ static void tell_bad_line(struct builder *b, struct userdb_text name, const char
 	char clean[128];
 
 	if (name.len == 0)
-		tell(b, "%s:%u: %s; the account name of this line is unknown, so logins of unknown names fail temporarily: repair or remove it", b->path, b->line, why);
+		tell(b,
+		    "%s:%u: %s; the account name of this line is unknown, so logins of unknown names fail temporarily: "
+		    "repair or remove it",
+		    b->path, b->line, why);
 	else
 		tell(b, "%s:%u: account %s: %s; %s: repair the line", b->path, b->line, clean_name(clean, name), why,
 		    consequence);
@@ -161,7 +164,9 @@ static void take_line(struct builder *b, const char *line, size_t len)
 static void tell_permissions(struct builder *b, const struct stat *st)
 {
 	if ((st->st_mode & S_IROTH) != 0)
-		tell(b, "%s is readable by everyone, including password hashes: run chmod o= (expected: root:waypostauth 0640)",
+		tell(b,
+		    "%s is readable by everyone, including password hashes: run chmod o= (expected: root:waypostauth "
+		    "0640)",
 		    b->path);
 	if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
 		tell(b, "%s is writable by others than its owner, who could log in as anyone: run chmod go-w", b->path);
@@ -204,7 +209,10 @@ static void tell_damaged(struct builder *b, uint32_t line, const char *what)
 
 	if (line != 0)
 		snprintf(at, sizeof(at), ":%u", line);
-	tell(b, "%s%s: %s: the file is refused, because missing accounts would get a wrong-password error; write it under another name and rename it into place", b->path, at, what);
+	tell(b,
+	    "%s%s: %s: the file is refused, because missing accounts would get a wrong-password error; write it under "
+	    "another name and rename it into place",
+	    b->path, at, what);
 }
 
 struct reader {
@@ -255,7 +263,8 @@ static bool read_lines(struct builder *b, int fd)
 	else if (n == 0 && !any)
 		tell_damaged(b, 0, "it is empty");
 	else if (n == 0 && !r.ended)
-		tell_damaged(b, b->line + !r.skipping, "the last line has no newline and may be truncated (if it is complete, add the newline)");
+		tell_damaged(b, b->line + !r.skipping,
+		    "the last line has no newline and may be truncated (if it is complete, add the newline)");
 	b->empty = b->empty || (n == 0 && !any);
 	b->damaged = b->damaged || nul || (n == 0 && any && !r.ended);
 	mem_wipe(r.buf, LINE_MAX_LEN + READ_CHUNK);
@@ -290,7 +299,9 @@ static void read_file(const char *path, void *arg)
 
 /* --- what the old image had and the new one lacks --- */
 
-struct loss { uint64_t had, lost; };
+struct loss {
+	uint64_t had, lost;
+};
 
 /* Returns how many accounts of the old image had a password. */
 static uint64_t count_losses(struct builder *b, struct loss *by_source, uint32_t nsources)
@@ -320,11 +331,15 @@ static uint64_t count_losses(struct builder *b, struct loss *by_source, uint32_t
 	return passwords;
 }
 
-static bool shrunk(struct builder *b, const char *path, const char *what, struct loss l, unsigned percent, unsigned least)
+static bool shrunk(struct builder *b, const char *path, const char *what, struct loss l, unsigned percent,
+    unsigned least)
 {
 	if (percent >= 100 || l.had < least || l.lost * 100 <= percent * l.had)
 		return false;
-	tell(b, "%s: %llu of %llu %s are gone, more than USERDB_SHRINK = %u %%: the file is refused and the previous state stays in use; repair the file, or if this is intended set USERDB_SHRINK = 100 and reload", path, (unsigned long long)l.lost, (unsigned long long)l.had, what, percent);
+	tell(b,
+	    "%s: %llu of %llu %s are gone, more than USERDB_SHRINK = %u %%: the file is refused and the previous state "
+	    "stays in use; repair the file, or if this is intended set USERDB_SHRINK = 100 and reload",
+	    path, (unsigned long long)l.lost, (unsigned long long)l.had, what, percent);
 	return true;
 }
 
@@ -357,7 +372,8 @@ static bool check_losses(struct builder *b, const char *path, unsigned percent)
 		refused = shrunk(b, name, "accounts", by_source[i], percent, least(by_source[i])) || refused;
 	}
 	if (!refused)
-		refused = shrunk(b, path, "accounts", all, percent, least(all)) || shrunk(b, path, "passwords", passwords, percent, SHRINK_LEAST);
+		refused = shrunk(b, path, "accounts", all, percent, least(all)) ||
+		    shrunk(b, path, "passwords", passwords, percent, SHRINK_LEAST);
 	mem_free(&by_source);
 	return refused;
 }
@@ -372,7 +388,9 @@ static enum userdb_status read_all(struct builder *b, const char *path, unsigned
 	before = userdb_stamp(path);
 	readable = userdb_each_file(path, read_file, b);
 	if (!readable)
-		tell(b, "cannot read %s: %s; check USERDB; AUTH_USER must be able to read the file (root:waypostauth 0640)", path, strerror(errno));
+		tell(b,
+		    "cannot read %s: %s; check USERDB; AUTH_USER must be able to read the file (root:waypostauth 0640)",
+		    path, strerror(errno));
 	after = userdb_stamp(path);
 	b->path = path;
 	if (before != after)

@@ -28,7 +28,7 @@ struct userdb_header {
 	uint64_t count;
 	uint64_t records, records_end;
 	uint64_t sources, sources_end;
-	uint64_t nameless; /* lines without a readable name */
+	uint64_t nameless;      /* lines without a readable name */
 	uint64_t slots, nslots; /* nslots is a power of two */
 	char dummy[ACCOUNT_HASH_MAX];
 };
@@ -40,7 +40,10 @@ struct userdb {
 	size_t mapped;
 };
 
-struct userdb_text { const char *p; size_t len; };
+struct userdb_text {
+	const char *p;
+	size_t len;
+};
 
 enum { USERDB_PW_MAX = 16, USERDB_FIELD_MAX = 64 };
 
@@ -48,10 +51,17 @@ enum userdb_kind { USERDB_GOOD = 1, USERDB_BROKEN = 2, USERDB_KEPT = 3 /* good, 
 
 /* Tags of a record's fields. PASSWORD texts are "field=value". */
 enum userdb_tag {
-	USERDB_TAG_END, USERDB_TAG_HOME, USERDB_TAG_MAIL, USERDB_TAG_QUOTA, USERDB_TAG_GECOS,
+	USERDB_TAG_END,
+	USERDB_TAG_HOME,
+	USERDB_TAG_MAIL,
+	USERDB_TAG_QUOTA,
+	USERDB_TAG_GECOS,
 	USERDB_TAG_OPTIONS,     /* the text itself */
 	USERDB_TAG_OPTIONS_REF, /* offset of the text from `records`: most sites have few different ones */
-	USERDB_TAG_SYSTEMPW, USERDB_TAG_IMAPPW, USERDB_TAG_POP3PW, USERDB_TAG_PASSWORD
+	USERDB_TAG_SYSTEMPW,
+	USERDB_TAG_IMAPPW,
+	USERDB_TAG_POP3PW,
+	USERDB_TAG_PASSWORD
 };
 
 /* An account; the texts point into a line or an image. */

@@ -83,7 +83,8 @@ static const char *check_password(struct userdb_text key, struct userdb_text val
 	memcpy(hash, value.p, value.len);
 	hash[value.len] = '\0';
 	if (is_hmac(key, &digits))
-		return digits == 0 || (value.len == digits && strspn(hash, "0123456789abcdefABCDEF") == digits) ? NULL :
+		return digits == 0 || (value.len == digits && strspn(hash, "0123456789abcdefABCDEF") == digits) ?
+		    NULL :
 		    "a CRAM secret (hmac-...pw) is truncated or damaged";
 	return password_is_sound(hash, &why) ? NULL : why;
 }
@@ -111,12 +112,14 @@ static const char *set_password(struct userdb_entry *e, struct userdb_text key, 
 static const char *set_field(struct userdb_entry *e, struct userdb_text key, struct userdb_text value)
 {
 	if (is(key, "home"))
-		return value.len != 0 && value.p[0] != '/' ? "home is not an absolute path" :
+		return value.len != 0 && value.p[0] != '/' ?
+		    "home is not an absolute path" :
 		    set_text(&e->home, value, ACCOUNT_PATH_MAX, "home is too long");
 	if (is(key, "uid"))
 		return set_id(&e->uid, value, "uid is not a number", "uid 0 is refused: mail is never served as root");
 	if (is(key, "gid"))
-		return set_id(&e->gid, value, "gid is not a number", "gid 0 is refused: mail is never served in root's group");
+		return set_id(&e->gid, value, "gid is not a number",
+		    "gid 0 is refused: mail is never served in root's group");
 	if (is(key, "mail"))
 		return set_text(&e->mail, value, ACCOUNT_PATH_MAX, "mail is too long");
 	if (is(key, "quota"))
@@ -193,7 +196,8 @@ enum userdb_line userdb_parse(const char *line, size_t len, struct userdb_entry 
 		return bad(e, name, why, "no name before the TAB");
 	if (name.len >= ACCOUNT_NAME_MAX)
 		return bad(e, name, why, "the name is too long");
-	if (text_plain(line, name.len) != name.len || text_plain(tab + 1, (size_t)(line + len - tab - 1)) != (size_t)(line + len - tab - 1))
+	if (text_plain(line, name.len) != name.len ||
+	    text_plain(tab + 1, (size_t)(line + len - tab - 1)) != (size_t)(line + len - tab - 1))
 		return bad(e, name, why, "it contains a control character");
 	if ((text = parse_fields(e, tab + 1, line + len)) != NULL)
 		return bad(e, name, why, text);

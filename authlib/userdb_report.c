@@ -58,8 +58,10 @@ bool userdb_check(const char *path, struct str *out, auth_account_fn *fn, void *
 	if (rep.status == USERDB_CHANGED)
 		str_addf(out, "userdb: %s is being written: try again\n", path);
 	else if (rep.status != USERDB_BUILT)
-		str_addf(out, "%suserdb: %s is refused (%s): a running node keeps the previous state, a node that starts lets nobody log in until the file is repaired\n", good ? "warning: " : "", path,
-			userdb_status_name(rep.status));
+		str_addf(out,
+		    "%suserdb: %s is refused (%s): a running node keeps the previous state, a node that starts lets "
+		    "nobody log in until the file is repaired\n",
+		    good ? "warning: " : "", path, userdb_status_name(rep.status));
 	else
 		str_addf(out, "userdb: %llu accounts\n", (unsigned long long)rep.entries);
 	if (fd != -1)
@@ -79,12 +81,15 @@ void userdb_report_log(const struct userdb_report *rep, const char *path)
 		p += len + (p[len] == '\n');
 	}
 	if (rep->status == USERDB_BUILT)
-		log_info("userdb: %s read: %llu accounts in %u files, %llu put off, %llu kept from before, %llu gone, %llu KB", path,
-		    (unsigned long long)rep->entries, rep->files, (unsigned long long)rep->broken,
-		    (unsigned long long)rep->kept, (unsigned long long)rep->lost, (unsigned long long)rep->bytes / 1024);
+		log_info("userdb: %s read: %llu accounts in %u files, %llu put off, %llu kept from before, %llu gone, "
+		         "%llu KB",
+		    path, (unsigned long long)rep->entries, rep->files, (unsigned long long)rep->broken,
+		    (unsigned long long)rep->kept, (unsigned long long)rep->lost,
+		    (unsigned long long)rep->bytes / 1024);
 	else if (rep->status == USERDB_CHANGED)
 		log_info("userdb: %s changed while it was read; it is read again when it no longer changes", path);
 	else
-		log_error("userdb: %s was refused (%s); the previous state stays in use; without one, logins fail temporarily", path,
-		    userdb_status_name(rep->status));
+		log_error("userdb: %s was refused (%s); the previous state stays in use; without one, logins fail "
+		          "temporarily",
+		    path, userdb_status_name(rep->status));
 }

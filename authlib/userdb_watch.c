@@ -64,7 +64,10 @@ static bool walk(const char *path, unsigned depth, visit_fn *fn, void *arg)
 	return good;
 }
 
-struct each { userdb_file_fn *fn; void *arg; };
+struct each {
+	userdb_file_fn *fn;
+	void *arg;
+};
 
 static void visit_file(const char *path, const struct stat *st, void *arg)
 {
@@ -94,7 +97,11 @@ static void mix_time(uint64_t *h, struct timespec t)
 	mix(h, (uint64_t)t.tv_nsec);
 }
 
-struct stamp { uint64_t all, file; bool settled; time_t newest; };
+struct stamp {
+	uint64_t all, file;
+	bool settled;
+	time_t newest;
+};
 
 static void visit_stamp(const char *path, const struct stat *st, void *arg)
 {
@@ -142,7 +149,7 @@ uint64_t userdb_stamp(const char *path)
 
 /* --- when to read again --- */
 
-static const double at_rest = 0.99; /* seconds without a change; a timer of one second may come a little early */
+static const double at_rest = 0.99;     /* seconds without a change; a timer of one second may come a little early */
 static const double first_patience = 5; /* most seconds that logins wait at a start */
 
 void userdb_watch_init(struct userdb_watch *w)

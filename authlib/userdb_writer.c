@@ -11,7 +11,9 @@
 #include "authlib/userdb_writer.h"
 #include "lib/mem.h"
 
-struct userdb_slot { uint32_t at, hash; }; /* offset / 4; low bits of the hash */
+struct userdb_slot {
+	uint32_t at, hash;
+}; /* offset / 4; low bits of the hash */
 
 /* --- growing the image --- */
 
@@ -279,7 +281,8 @@ bool userdb_writer_begin(struct userdb_writer *w, const char *path)
 	w->nslots = 1024;
 	w->slots = mem_array(w->nslots, sizeof(*w->slots));
 	w->fd = memfd_create("waypost-userdb", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (w->fd == -1 || ftruncate(w->fd, FIRST) != 0 || RAND_bytes((unsigned char *)&w->seed, sizeof(w->seed)) != 1) {
+	if (w->fd == -1 || ftruncate(w->fd, FIRST) != 0 ||
+	    RAND_bytes((unsigned char *)&w->seed, sizeof(w->seed)) != 1) {
 		fail(w, "memfd_create");
 		return false;
 	}

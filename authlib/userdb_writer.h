@@ -27,7 +27,11 @@ struct userdb_writer {
 	uint64_t nslots;
 	uint64_t pool[USERDB_POOL_SLOTS]; /* offsets of option lists, 0: free */
 	unsigned npool;
-	struct userdb_class { uint64_t count; size_t len; char sample[ACCOUNT_HASH_MAX]; } classes[USERDB_CLASS_MAX];
+	struct userdb_class {
+		uint64_t count;
+		size_t len;
+		char sample[ACCOUNT_HASH_MAX];
+	} classes[USERDB_CLASS_MAX];
 	unsigned nclasses;
 	struct str sources;
 	uint32_t nsources;

@@ -12,7 +12,9 @@
 #include "lib/mem.h"
 #include "lib/text.h"
 
-static const struct option { const char *name, *scheme, *hmac, *text; } options[] = {
+static const struct option {
+	const char *name, *scheme, *hmac, *text;
+} options[] = {
 	{ "", "", NULL, "the default hash of crypt(3) on this system" },
 	{ "-md5", "$1$", NULL, "MD5-crypt, for old systems" },
 	{ "-sha256", "$5$", NULL, "SHA-256-crypt" },
@@ -35,9 +37,11 @@ static volatile sig_atomic_t hidden;
 static int usage(void)
 {
 	fputs("usage: userdbpw [OPTION] | userdb NAME set FIELD\n"
-	    "Reads a password (twice on a terminal, else one line) and prints its hash:\n", stderr);
+	      "Reads a password (twice on a terminal, else one line) and prints its hash:\n",
+	    stderr);
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		fprintf(stderr, "  %-16s%s\n", options[i].name[0] != '\0' ? options[i].name : "(no option)", options[i].text);
+		fprintf(stderr, "  %-16s%s\n", options[i].name[0] != '\0' ? options[i].name : "(no option)",
+		    options[i].text);
 	return 2;
 }
 
@@ -113,7 +117,8 @@ static const char *check(const char *password)
 		return "the password is empty";
 	if (strlen(password) >= CRYPT_MAX_PASSPHRASE_SIZE)
 		return "the password is longer than 511 bytes";
-	return text_is_plain(password) ? NULL : "the password contains control characters, which mail programs cannot send";
+	return text_is_plain(password) ? NULL :
+	                                 "the password contains control characters, which mail programs cannot send";
 }
 
 static bool make(struct str *out, const struct option *o, const char *password)

@@ -26,13 +26,13 @@ struct client {
 	bool pop3;
 	bool logged_in;
 	bool closing;
-	bool in_sasl;          /* the next line is a response to AUTHENTICATE or AUTH */
-	size_t len;            /* bytes in IN */
-	size_t scan;           /* IMAP: where the next piece of the command begins, behind its literals so far */
-	uint64_t body, sent;   /* bytes of the body on its way, and how many of them were sent */
-	char tag[32];          /* IMAP: of the command in hand; POP3: unused */
-	char user[ARG_MAX];    /* POP3: what USER said */
-	struct str out;        /* answers that were not sent yet */
+	bool in_sasl;        /* the next line is a response to AUTHENTICATE or AUTH */
+	size_t len;          /* bytes in IN */
+	size_t scan;         /* IMAP: where the next piece of the command begins, behind its literals so far */
+	uint64_t body, sent; /* bytes of the body on its way, and how many of them were sent */
+	char tag[32];        /* IMAP: of the command in hand; POP3: unused */
+	char user[ARG_MAX];  /* POP3: what USER said */
+	struct str out;      /* answers that were not sent yet */
 	char in[INPUT_MAX];
 };
 
@@ -176,7 +176,8 @@ static bool cmd_body(struct client *c, struct words *w)
 	char word[ARG_MAX];
 	uint64_t size;
 
-	if (!c->logged_in || !next_is(w, ' ') || !take_atom(w, word) || !num_parse_str(word, 1 << 30, &size) || size == 0)
+	if (!c->logged_in || !next_is(w, ' ') || !take_atom(w, word) || !num_parse_str(word, 1 << 30, &size) ||
+	    size == 0)
 		return false;
 	if (!c->pop3 && (!next_is(w, ' ') || !take_atom(w, word) || strcasecmp(word, "BODY.PEEK[]") != 0))
 		return false;
@@ -305,13 +306,28 @@ struct command {
 };
 
 static const struct command imap_commands[] = {
-	{ "LOGIN", cmd_login }, { "LOGOUT", cmd_quit }, { "NOOP", cmd_noop }, { "FETCH", cmd_body }, { "SELECT", cmd_select },
-	{ "EXAMINE", cmd_examine }, { "ID", cmd_id }, { "CAPABILITY", cmd_capability }, { "AUTHENTICATE", begin_sasl }, { NULL, NULL },
+	{ "LOGIN", cmd_login },
+	{ "LOGOUT", cmd_quit },
+	{ "NOOP", cmd_noop },
+	{ "FETCH", cmd_body },
+	{ "SELECT", cmd_select },
+	{ "EXAMINE", cmd_examine },
+	{ "ID", cmd_id },
+	{ "CAPABILITY", cmd_capability },
+	{ "AUTHENTICATE", begin_sasl },
+	{ NULL, NULL },
 };
 
 static const struct command pop3_commands[] = {
-	{ "USER", cmd_user }, { "PASS", cmd_pass }, { "QUIT", cmd_quit }, { "NOOP", cmd_noop }, { "RETR", cmd_body },
-	{ "XCLIENT", cmd_xclient }, { "CAPA", cmd_capability }, { "AUTH", begin_sasl }, { NULL, NULL },
+	{ "USER", cmd_user },
+	{ "PASS", cmd_pass },
+	{ "QUIT", cmd_quit },
+	{ "NOOP", cmd_noop },
+	{ "RETR", cmd_body },
+	{ "XCLIENT", cmd_xclient },
+	{ "CAPA", cmd_capability },
+	{ "AUTH", begin_sasl },
+	{ NULL, NULL },
 };
 
 /* P: a whole command, its literals included, without its line end. */

@@ -48,13 +48,13 @@ static const char *const step_names[] = {
 enum { LINE_MAX_HERE = 1024 };
 
 struct client {
-	int fd;               /* -1: not connected */
+	int fd; /* -1: not connected */
 	enum step step;
 	unsigned account;
-	double begun;         /* when what is timed began */
-	uint64_t body_left;   /* bytes of the body that are still to come */
-	bool saw_exists;      /* SELECT */
-	bool saw_bye;         /* LOGOUT */
+	double begun;       /* when what is timed began */
+	uint64_t body_left; /* bytes of the body that are still to come */
+	bool saw_exists;    /* SELECT */
+	bool saw_bye;       /* LOGOUT */
 	size_t len;
 	char line[LINE_MAX_HERE];
 };
@@ -65,13 +65,21 @@ static struct {
 	struct net_addr to;
 	uint64_t clients, opening, size, users, stride;
 	double seconds, warm;
-} set = { .clients = 1, .opening = 32, .size = 1 << 20, .users = WIRE_ACCOUNTS, .stride = 1, .seconds = 1, .warm = 0.3, };
+} set = {
+	.clients = 1,
+	.opening = 32,
+	.size = 1 << 20,
+	.users = WIRE_ACCOUNTS,
+	.stride = 1,
+	.seconds = 1,
+	.warm = 0.3,
+};
 
 static int ep;
 static struct client *clients;
-static unsigned busy;       /* clients that are neither idle nor at their end */
-static unsigned to_start;   /* idle, ping, bulk: clients that were not connected yet */
-static bool again;          /* who finishes begins anew */
+static unsigned busy;     /* clients that are neither idle nor at their end */
+static unsigned to_start; /* idle, ping, bulk: clients that were not connected yet */
+static bool again;        /* who finishes begins anew */
 static char buffer[WIRE_CHUNK];
 
 /* --- what is counted --- */
@@ -106,8 +114,10 @@ static void report(double seconds)
 		p50 = (double)times[times_len / 2];
 		p99 = (double)times[MIN(times_len - 1, times_len * 99 / 100)];
 	}
-	printf("{\"mode\": \"%s\", \"protocol\": \"%s\", \"clients\": %llu, \"ops\": %llu, \"bytes\": %llu, \"seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n", mode_names[set.mode], set.pop3 ? "pop3" : "imap",
-	    (unsigned long long)set.clients, (unsigned long long)ops, (unsigned long long)bytes, seconds, p50 * 1e6, p99 * 1e6);
+	printf("{\"mode\": \"%s\", \"protocol\": \"%s\", \"clients\": %llu, \"ops\": %llu, \"bytes\": %llu, "
+	       "\"seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n",
+	    mode_names[set.mode], set.pop3 ? "pop3" : "imap", (unsigned long long)set.clients, (unsigned long long)ops,
+	    (unsigned long long)bytes, seconds, p50 * 1e6, p99 * 1e6);
 	fflush(stdout);
 }
 
@@ -191,7 +201,8 @@ static void next_command(struct client *c)
 		say(c, STEP_NOOP, set.pop3 ? "NOOP\r\n" : "a NOOP\r\n");
 		return;
 	}
-	snprintf(text, sizeof(text), set.pop3 ? "RETR %llu\r\n" : "a FETCH %llu BODY.PEEK[]\r\n", (unsigned long long)set.size);
+	snprintf(text, sizeof(text), set.pop3 ? "RETR %llu\r\n" : "a FETCH %llu BODY.PEEK[]\r\n",
+	    (unsigned long long)set.size);
 	say(c, STEP_BODY, text);
 }
 
@@ -375,7 +386,8 @@ static void turn(double end)
 	while (busy != 0) {
 		n = epoll_wait(ep, e, (int)ARRAY_LEN(e), 10000);
 		if (n == 0)
-			die_fatal("nothing happened for 10 seconds; %u clients wait, one of them for %s", busy, step_names[clients[0].step]);
+			die_fatal("nothing happened for 10 seconds; %u clients wait, one of them for %s", busy,
+			    step_names[clients[0].step]);
 		for (int i = 0; i < n; i++)
 			on_readable(e[i].data.ptr);
 		if (again && wire_now() >= end)
@@ -439,9 +451,15 @@ static double parse_seconds(const char *text)
 
 static void parse_option(const char *arg)
 {
-	const struct { const char *name; uint64_t most, *to; } numbers[] = {
-		{ "clients=", 100000, &set.clients }, { "opening=", 1000, &set.opening }, { "size=", 1 << 30, &set.size },
-		{ "users=", WIRE_ACCOUNTS_MAX, &set.users }, { "stride=", 1000000, &set.stride },
+	const struct {
+		const char *name;
+		uint64_t most, *to;
+	} numbers[] = {
+		{ "clients=", 100000, &set.clients },
+		{ "opening=", 1000, &set.opening },
+		{ "size=", 1 << 30, &set.size },
+		{ "users=", WIRE_ACCOUNTS_MAX, &set.users },
+		{ "stride=", 1000000, &set.stride },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)

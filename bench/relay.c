@@ -17,10 +17,10 @@
 struct side {
 	int fd;
 	struct side *peer;
-	int pipe[2];   /* splice: what was read here; made when the first bytes come */
-	char *kept;    /* copy: what the peer could not take yet */
-	size_t waits;  /* bytes in KEPT or in the pipe */
-	bool ended;    /* nothing more comes from here */
+	int pipe[2];  /* splice: what was read here; made when the first bytes come */
+	char *kept;   /* copy: what the peer could not take yet */
+	size_t waits; /* bytes in KEPT or in the pipe */
+	bool ended;   /* nothing more comes from here */
 };
 
 static int ep;

@@ -22,8 +22,11 @@ static double now(void)
 static void write_accounts(FILE *f, unsigned long n)
 {
 	for (unsigned long i = 0; i < n; i++)
-		fprintf(f, "user%07lu@example%lu.com\tuid=%lu|gid=1000|home=/srv/mail/%lu/user%07lu|options=mailhost=server%lu.example.com|"
-		    "systempw=$6$saltsalt%08lx$%086lu\n", i, i % 100, 1000 + i, i % 100, i, i % 20, i, i);
+		fprintf(f,
+		    "user%07lu@example%lu.com\tuid=%lu|gid=1000|home=/srv/mail/%lu/"
+		    "user%07lu|options=mailhost=server%lu.example.com|"
+		    "systempw=$6$saltsalt%08lx$%086lu\n",
+		    i, i % 100, 1000 + i, i % 100, i, i % 20, i, i);
 }
 
 static struct userdb *load(const char *path, const struct userdb *old, const char *what)
@@ -84,7 +87,8 @@ int main(int argc, char **argv)
 	look_up(second, n, true);
 	look_up(second, n, false);
 	getrusage(RUSAGE_SELF, &ru);
-	printf("%-28s %.1f MB (two images and the table of the second build)\n", "most memory at once", (double)ru.ru_maxrss / 1e3);
+	printf("%-28s %.1f MB (two images and the table of the second build)\n", "most memory at once",
+	    (double)ru.ru_maxrss / 1e3);
 	userdb_close(&second);
 	return 0;
 }

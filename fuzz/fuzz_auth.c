@@ -34,7 +34,8 @@ static void message(const uint8_t *data, size_t size)
 		auth_reply_write(&w, &a);
 		if (w.len != size || memcmp(w.buf, data, size) != 0)
 			__builtin_trap();
-		if (!text_is_plain(a.name) || !text_is_plain(a.password) || !text_is_plain(a.master) || !text_is_plain(a.session_id))
+		if (!text_is_plain(a.name) || !text_is_plain(a.password) || !text_is_plain(a.master) ||
+		    !text_is_plain(a.session_id))
 			__builtin_trap();
 	}
 	msgr_begin(&r, data, size);

@@ -40,6 +40,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ev_run(loop, EVRUN_NOWAIT);
 	DIE_IF(messages > 33 || bytes > size);
 	/* Only an empty bundle has none, and the greeting of the channel. */
-	DIE_IF(messages == 0 && (size != 2 || data[0] != 0xff || data[1] != 0xff) && (size != 4 || data[0] != 0xfe || data[1] != 0xff));
+	DIE_IF(messages == 0 && (size != 2 || data[0] != 0xff || data[1] != 0xff) &&
+	    (size != 4 || data[0] != 0xfe || data[1] != 0xff));
 	return 0;
 }

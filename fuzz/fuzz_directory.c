@@ -32,7 +32,8 @@ static void check_marks(const char *text, enum clause_dialect dialect)
 
 	clause_begin(&c, text, dialect);
 	while (clause_next(&c, &piece))
-		if (piece.variable && piece.len == 4 && memcmp(piece.text, "mark", 4) == 0 && piece.place != CLAUSE_STRING)
+		if (piece.variable && piece.len == 4 && memcmp(piece.text, "mark", 4) == 0 &&
+		    piece.place != CLAUSE_STRING)
 			abort();
 	if (c.in != 0 && c.in != '-')
 		abort();
@@ -61,7 +62,10 @@ static unsigned count(const char *text, char c)
 
 static void check_ldap(const char *name)
 {
-	struct ldap_fields f = { .mail = "mail", .filter = "(a=b)", .domain = "d", .emailmap = "(&(u=@user@)(r=@realm@))",
+	struct ldap_fields f = { .mail = "mail",
+		.filter = "(a=b)",
+		.domain = "d",
+		.emailmap = "(&(u=@user@)(r=@realm@))",
 		.emailmap_mail = "" };
 	struct str out = STR_INIT;
 
@@ -71,7 +75,8 @@ static void check_ldap(const char *name)
 	str_clear(&out);
 	if (ldapquery_is_mapped(&f, name)) {
 		ldapquery_map_filter(&out, &f, name);
-		if (count(str_cstr(&out), '(') != 3 || count(str_cstr(&out), ')') != 3 || count(str_cstr(&out), '*') != 0)
+		if (count(str_cstr(&out), '(') != 3 || count(str_cstr(&out), ')') != 3 ||
+		    count(str_cstr(&out), '*') != 0)
 			abort();
 	}
 	str_fini(&out);

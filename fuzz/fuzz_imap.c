@@ -23,7 +23,8 @@ static char *maildir;
 
 static void put_message(void)
 {
-	static const char text[] = "From: A <a@b>\nSubject: =?utf-8?q?x?=\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b\n"
+	static const char text[] =
+	    "From: A <a@b>\nSubject: =?utf-8?q?x?=\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b\n"
 	    "Content-Type: message/rfc822\n\nSubject: in\n\ny\n--b--\n";
 	char *path = mem_printf("%s/new/1.M1P1.host", maildir);
 	FILE *f = fopen(path, "w");
@@ -67,7 +68,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static unsigned runs;
 	struct session_counters counters = { 0 };
-	struct session_start start = { .user = "u", .options = "", .session_id = "s", .context = "", .counters = &counters, };
+	struct session_start start = {
+		.user = "u",
+		.options = "",
+		.session_id = "s",
+		.context = "",
+		.counters = &counters,
+	};
 	pthread_t reader;
 	int sock[2];
 

@@ -41,8 +41,8 @@ static size_t skip_end(const char *p, size_t len, size_t step)
 
 static void words(const char *p, size_t len)
 {
-	static int (*const take[])(struct imap_lex *, struct str *) = { imap_lex_tag, imap_lex_atom, imap_lex_name, imap_lex_string,
-		imap_lex_astring, imap_lex_pattern, imap_lex_flag, imap_lex_set };
+	static int (*const take[])(struct imap_lex *, struct str *) = { imap_lex_tag, imap_lex_atom, imap_lex_name,
+		imap_lex_string, imap_lex_astring, imap_lex_pattern, imap_lex_flag, imap_lex_set };
 
 	for (size_t i = 0; i < ARRAY_LEN(take); i++) {
 		struct str out = STR_INIT;

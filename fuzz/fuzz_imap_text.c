@@ -40,7 +40,7 @@ static bool append(void *ctx, const char *p, size_t len)
 static void section(const char *p, size_t len)
 {
 	static const char text[] = "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b\n"
-				   "Content-Type: message/rfc822\n\nTo: x\n\ny\n--b--\n";
+	                           "Content-Type: message/rfc822\n\nTo: x\n\ny\n--b--\n";
 	struct str one = STR_INIT, two = STR_INIT;
 	struct imap_section s, t;
 	struct imap_wire w;

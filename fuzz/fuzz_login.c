@@ -62,7 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (set == NULL) {
 		set = settings_defaults();
 		mem_free(&set->imapd_IMAP_CAPABILITY);
-		set->imapd_IMAP_CAPABILITY = mem_strdup("IMAP4rev1 AUTH=PLAIN AUTH=CRAM-MD5 AUTH=CRAM-SHA1 AUTH=CRAM-SHA256 AUTH=SCRAM-SHA-256");
+		set->imapd_IMAP_CAPABILITY =
+		    mem_strdup("IMAP4rev1 AUTH=PLAIN AUTH=CRAM-MD5 AUTH=CRAM-SHA1 AUTH=CRAM-SHA256 AUTH=SCRAM-SHA-256");
 		mem_free(&set->pop3d_POP3AUTH);
 		set->pop3d_POP3AUTH = mem_strdup("PLAIN APOP CRAM-MD5 SCRAM-SHA-1");
 		set->has_pool_secret = true;

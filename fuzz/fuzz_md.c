@@ -22,7 +22,8 @@ static void fuzz_uidlist(const char *p, size_t len)
 		DIE_IF(!md_uidlist_parse(&again, s.data, s.len));
 		DIE_IF(again.n != l.n || again.uidvalidity != l.uidvalidity || again.uidnext != l.uidnext);
 		for (size_t i = 0; i < l.n; i++)
-			DIE_IF(l.e[i].uid != again.e[i].uid || strcmp(md_uidlist_name(&l, i), md_uidlist_name(&again, i)) != 0);
+			DIE_IF(l.e[i].uid != again.e[i].uid ||
+			    strcmp(md_uidlist_name(&l, i), md_uidlist_name(&again, i)) != 0);
 		DIE_IF(l.n != 0 && l.uidnext <= l.e[l.n - 1].uid);
 	}
 	md_uidlist_fini(&l);

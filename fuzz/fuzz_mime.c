@@ -93,10 +93,8 @@ static void check_search(struct mime_msg *m, const char *text, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const specs[] = {
-		"]", "HEADER]", "TEXT]", "1]", "1.MIME]", "1.HEADER]", "1.1]", "2.1.TEXT]", "HEADER.FIELDS (To Subject Date)]",
-		"1.HEADER.FIELDS.NOT (To)]"
-	};
+	static const char *const specs[] = { "]", "HEADER]", "TEXT]", "1]", "1.MIME]", "1.HEADER]", "1.1]", "2.1.TEXT]",
+		"HEADER.FIELDS (To Subject Date)]", "1.HEADER.FIELDS.NOT (To)]" };
 	struct str out = STR_INIT;
 	struct mime_msg m;
 

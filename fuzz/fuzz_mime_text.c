@@ -95,9 +95,8 @@ static void decode(struct str *out, enum mime_encoding enc, const char *charset,
 
 static void decoders(const char *p, size_t len, uint8_t choice)
 {
-	static const char *const charsets[] = {
-		"utf-8", "us-ascii", "iso-8859-15", "iso-2022-jp", "gb18030", "no-such", "utf-16", "utf-7"
-	};
+	static const char *const charsets[] = { "utf-8", "us-ascii", "iso-8859-15", "iso-2022-jp", "gb18030", "no-such",
+		"utf-16", "utf-7" };
 	struct str whole = STR_INIT, cut = STR_INIT;
 	const char *charset = charsets[choice >> 2 & 7];
 

@@ -16,9 +16,11 @@ static bool is_cheap(const char *hash)
 
 	password_scheme(hash, scheme);
 	if (strncmp(scheme, "{ARGON2", 7) == 0)
-		return memory != NULL && passes != NULL && strtoul(memory + 3, NULL, 10) <= 512 && strtoul(passes + 3, NULL, 10) <= 4;
+		return memory != NULL && passes != NULL && strtoul(memory + 3, NULL, 10) <= 512 &&
+		    strtoul(passes + 3, NULL, 10) <= 4;
 	if (strncmp(scheme, "{SCRAM", 6) == 0 || strncmp(scheme, "{PBKDF2", 7) == 0)
-		return rounds != NULL && rounds[1] != '$' && rounds[1] >= '0' && rounds[1] <= '9' && strtoul(rounds + 1, NULL, 10) <= 100;
+		return rounds != NULL && rounds[1] != '$' && rounds[1] >= '0' && rounds[1] <= '9' &&
+		    strtoul(rounds + 1, NULL, 10) <= 100;
 	return false;
 }
 

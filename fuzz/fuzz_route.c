@@ -11,13 +11,20 @@ static const struct route_protocol ports[] = { { "imap", 143, 2, { 143, 993 } },
 
 static bool decide(const char *mailhost, unsigned protocol, struct route *r)
 {
-	struct route_rules rules = { .protocols = ports, .nprotocols = 2, .protocol = protocol, .proxy_on = true, .self = { "self.example.com", "self" }, };
+	struct route_rules rules = {
+		.protocols = ports,
+		.nprotocols = 2,
+		.protocol = protocol,
+		.proxy_on = true,
+		.self = { "self.example.com", "self" },
+	};
 	bool good = route_decide(r, mailhost, &rules);
 
 	if (r->why == NULL || r->n > ROUTE_HOSTS_MAX)
 		__builtin_trap();
 	for (unsigned i = 0; good && i < r->n; i++)
-		if (r->host[i].port == 0 || r->host[i].name[0] == '\0' || strpbrk(r->host[i].name, " \t\r\n,=[]") != NULL)
+		if (r->host[i].port == 0 || r->host[i].name[0] == '\0' ||
+		    strpbrk(r->host[i].name, " \t\r\n,=[]") != NULL)
 			__builtin_trap();
 	return good;
 }

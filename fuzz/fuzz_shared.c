@@ -18,9 +18,7 @@ static void *store_open(const char *servers UNUSED, unsigned timeout_ms UNUSED)
 	return NULL;
 }
 
-static void store_close(void *ctx UNUSED)
-{
-}
+static void store_close(void *ctx UNUSED) { }
 
 static bool store_get(void *ctx UNUSED, const char *key, struct str *out)
 {
@@ -31,7 +29,8 @@ static bool store_get(void *ctx UNUSED, const char *key, struct str *out)
 	return true;
 }
 
-static void store_set(void *ctx UNUSED, const char *key UNUSED, const void *p UNUSED, size_t len UNUSED, unsigned seconds UNUSED)
+static void store_set(void *ctx UNUSED, const char *key UNUSED, const void *p UNUSED, size_t len UNUSED,
+    unsigned seconds UNUSED)
 {
 }
 
@@ -41,7 +40,11 @@ static void store_distrust(void *ctx UNUSED, const char *key UNUSED)
 }
 
 static const struct store_ops ops = {
-	.open = store_open, .close = store_close, .get = store_get, .set = store_set, .distrust = store_distrust,
+	.open = store_open,
+	.close = store_close,
+	.get = store_get,
+	.set = store_set,
+	.distrust = store_distrust,
 };
 
 static void set_text(char **text, const char *value)

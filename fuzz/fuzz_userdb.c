@@ -25,7 +25,8 @@ static struct userdb *load(const void *text, size_t len, const struct userdb *ol
 	status = userdb_build(path, old, 100, &rep, &image);
 	DIE_IF(status != USERDB_BUILT && status != USERDB_CUT && status != USERDB_EMPTY);
 	/* Half a file is refused, whatever stands in it. */
-	DIE_IF((status != USERDB_BUILT) != (len == 0 || ((const char *)text)[len - 1] != '\n' || memchr(text, '\0', len) != NULL));
+	DIE_IF((status != USERDB_BUILT) !=
+	    (len == 0 || ((const char *)text)[len - 1] != '\n' || memchr(text, '\0', len) != NULL));
 	DIE_IF(rep.text.len > USERDB_REPORT_TEXT_MAX);
 	if (status != USERDB_BUILT) {
 		DIE_IF(image != -1 || rep.text.len == 0);

@@ -10,8 +10,10 @@
 #include "lib/die.h"
 #include "lib/mem.h"
 
-static const char text[] = "a@example.com\tuid=1001|gid=1002|home=/srv/a|mail=Maildir|quota=1S|gecos=A|options=mailhost=b|"
-    "systempw={SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=|imappw=!|pop3pw=!|hmac-md5pw=00\nb\tbroken\nc\tuid=1|gid=1|home=/c\n\tof nobody\n";
+static const char text[] =
+    "a@example.com\tuid=1001|gid=1002|home=/srv/a|mail=Maildir|quota=1S|gecos=A|options=mailhost=b|"
+    "systempw={SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=|imappw=!|pop3pw=!|hmac-md5pw=00\nb\tbroken\nc\tuid=1|gid=1|home=/"
+    "c\n\tof nobody\n";
 
 static int build(const char *path, const struct userdb *old)
 {

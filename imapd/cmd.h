@@ -6,14 +6,14 @@
 
 /* Properties of a command in the table. */
 enum {
-	CMD_SELECTED = 1,  /* a mailbox must be selected */
-	CMD_WRITE = 2,     /* and not by EXAMINE */
-	CMD_UID = 4,       /* there is a UID form */
-	CMD_PLAIN = 8,     /* there is a form without UID */
+	CMD_SELECTED = 1, /* a mailbox must be selected */
+	CMD_WRITE = 2,    /* and not by EXAMINE */
+	CMD_UID = 4,      /* there is a UID form */
+	CMD_PLAIN = 8,    /* there is a form without UID */
 	/* No EXPUNGE may be sent while it is answered, unless in its UID form (RFC 3501 7.4.1). */
 	CMD_NUMBERS = 16,
-	CMD_NO_SYNC = 32,  /* changes of the mailbox are not reported behind it */
-	CMD_NO_ARGS = 64,  /* nothing may follow the name */
+	CMD_NO_SYNC = 32, /* changes of the mailbox are not reported behind it */
+	CMD_NO_ARGS = 64, /* nothing may follow the name */
 	/* A literal behind its first argument is a message: the handler reads it, it may be of any size. */
 	CMD_MESSAGE = 128
 };

@@ -92,9 +92,11 @@ static enum imap_status store(struct imap_session *s, const struct append *a)
 		md_save_abort(&save);
 		if (rest == 0)
 			return imap_bad(s, "APPEND takes one message and nothing behind it.");
-		return e != MD_OK ? imap_md_no(s, e, "APPEND", "TRYCREATE") : imap_no(s, "[CANNOT] An empty message is not stored.");
+		return e != MD_OK ? imap_md_no(s, e, "APPEND", "TRYCREATE") :
+		                    imap_no(s, "[CANNOT] An empty message is not stored.");
 	}
-	e = md_save_commit(&save, a->flags.flags, (const char *const *)a->flags.kw, keyword_count(s, &a->flags), a->when, &uid, &uidvalidity);
+	e = md_save_commit(&save, a->flags.flags, (const char *const *)a->flags.kw, keyword_count(s, &a->flags),
+	    a->when, &uid, &uidvalidity);
 	if (e != MD_OK)
 		return imap_md_no(s, e, "APPEND", "TRYCREATE");
 	return imap_ok(s, "[APPENDUID %u %u] APPEND completed.", uidvalidity, uid);
@@ -117,7 +119,8 @@ static enum imap_status read_args(struct imap_session *s, struct imap_lex *args,
 	if (status != IMAP_OK)
 		return status;
 	if (s->set->imapd_IMAP_APPENDLIMIT > 0 && s->message.size > (uint64_t)s->set->imapd_IMAP_APPENDLIMIT)
-		return imap_no(s, "[TOOBIG] Messages may have %lld bytes here.", (long long)s->set->imapd_IMAP_APPENDLIMIT);
+		return imap_no(s, "[TOOBIG] Messages may have %lld bytes here.",
+		    (long long)s->set->imapd_IMAP_APPENDLIMIT);
 	return IMAP_OK;
 }
 

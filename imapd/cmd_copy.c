@@ -11,7 +11,8 @@ static enum imap_status copied(struct imap_session *s, const struct md_copied *c
 	struct str code = STR_INIT;
 
 	if (c->n == 0)
-		return c->missed > 0 && !s->uid ? imap_no(s, "[EXPUNGEISSUED] The messages no longer exist.") : imap_ok(s, "%s completed, no messages found.", what);
+		return c->missed > 0 && !s->uid ? imap_no(s, "[EXPUNGEISSUED] The messages no longer exist.") :
+		                                  imap_ok(s, "%s completed, no messages found.", what);
 	str_addf(&code, "[COPYUID %u ", c->uidvalidity);
 	imap_list_print(&code, c->from, c->n);
 	str_addc(&code, ' ');

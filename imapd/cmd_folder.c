@@ -7,8 +7,8 @@
 #include "maildir/md_subscribe.h"
 #include "maildir/md_tree.h"
 
-static enum imap_status folder_command(struct imap_session *s, struct imap_lex *args, const char *what, const char *missing,
-	enum md_err (*act)(struct md_root *r, const char *folder))
+static enum imap_status folder_command(struct imap_session *s, struct imap_lex *args, const char *what,
+    const char *missing, enum md_err (*act)(struct md_root *r, const char *folder))
 {
 	struct str folder = STR_INIT;
 	enum imap_status status = imap_take_last_folder(s, args, &folder, missing);
@@ -121,7 +121,9 @@ enum { STATUS_ITEMS_MAX = 32 };
 static uint32_t status_item(const struct md_status *st, const char *name, bool *known)
 {
 	*known = true;
-#define X(item, member) if (strcmp(name, #item) == 0) return st->member;
+#define X(item, member) \
+	if (strcmp(name, #item) == 0) \
+		return st->member;
 	STATUS_ITEMS(X)
 #undef X
 	*known = false;
@@ -179,7 +181,8 @@ enum imap_status imap_cmd_status(struct imap_session *s, struct imap_lex *args)
 	enum md_err e;
 
 	if (status != IMAP_BAD && !take_items(args, &items))
-		status = imap_bad(s, "STATUS needs a mailbox and a list of MESSAGES, RECENT, UIDNEXT, UIDVALIDITY, UNSEEN.");
+		status =
+		    imap_bad(s, "STATUS needs a mailbox and a list of MESSAGES, RECENT, UIDNEXT, UIDVALIDITY, UNSEEN.");
 	if (status == IMAP_OK) {
 		e = md_status(&s->root, str_cstr(&folder), &st);
 		if (e == MD_OK) {

@@ -19,7 +19,8 @@ static void say_polling(struct imap_session *s)
 		return;
 	s->idle_poll_said = true;
 	log_as("imapd", LOG_LEVEL_WARN, "IDLE checks for changes every %lld s, %s, session=%s: %s",
-	    (long long)s->set->imapd_IMAP_IDLE_TIMEOUT, session_log_who(s->start, who, sizeof(who)), s->start->session_id, s->root.why);
+	    (long long)s->set->imapd_IMAP_IDLE_TIMEOUT, session_log_who(s->start, who, sizeof(who)),
+	    s->start->session_id, s->root.why);
 }
 
 /* Waits once: BIO_OK when the client sent something, BIO_OTHER to check and continue, or why the session ends. */

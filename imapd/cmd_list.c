@@ -52,7 +52,8 @@ static bool inbox_has_children(struct imap_session *s, const struct md_folders *
 	return md_folders_find(all, "INBOX") != NULL;
 }
 
-static void put_folder(struct imap_session *s, const struct md_folders *all, const struct md_folder *f, const char *wire)
+static void put_folder(struct imap_session *s, const struct md_folders *all, const struct md_folder *f,
+    const char *wire)
 {
 	bool marks = s->set->imapd_IMAP_CHECK_ALL_FOLDERS, inbox = f->name[0] == '\0';
 	bool children = inbox ? inbox_has_children(s, all) : f->has_children;
@@ -127,8 +128,8 @@ static void put_parent(struct imap_session *s, const struct md_names *names, con
 }
 
 /* The LSUB reply for the subscribed name WIRE. */
-static void put_subscribed(struct imap_session *s, const struct imap_pattern *pattern, const struct md_names *names, struct str *wire,
-	struct str *said)
+static void put_subscribed(struct imap_session *s, const struct imap_pattern *pattern, const struct md_names *names,
+    struct str *wire, struct str *said)
 {
 	size_t len = imap_pattern_match_level(pattern, wire->data);
 

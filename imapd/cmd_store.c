@@ -18,10 +18,17 @@ struct store {
 	size_t missed;      /* messages that are gone */
 };
 
-static const struct { const char *name; enum md_store how; bool silent; } kinds[] = {
-	{ "FLAGS", MD_STORE_SET, false }, { "FLAGS.SILENT", MD_STORE_SET, true },
-	{ "+FLAGS", MD_STORE_ADD, false }, { "+FLAGS.SILENT", MD_STORE_ADD, true },
-	{ "-FLAGS", MD_STORE_REMOVE, false }, { "-FLAGS.SILENT", MD_STORE_REMOVE, true },
+static const struct {
+	const char *name;
+	enum md_store how;
+	bool silent;
+} kinds[] = {
+	{ "FLAGS", MD_STORE_SET, false },
+	{ "FLAGS.SILENT", MD_STORE_SET, true },
+	{ "+FLAGS", MD_STORE_ADD, false },
+	{ "+FLAGS.SILENT", MD_STORE_ADD, true },
+	{ "-FLAGS", MD_STORE_REMOVE, false },
+	{ "-FLAGS.SILENT", MD_STORE_REMOVE, true },
 };
 
 static bool take_kind(struct imap_lex *l, struct store *st)
@@ -63,7 +70,7 @@ static bool find_keywords(struct imap_session *s, struct store *st)
 	for (size_t i = 0; i < st->flags.n; i++) {
 		const char *name = st->flags.kw[i];
 		int64_t k = st->how == MD_STORE_REMOVE ? md_box_keyword_now(s->box, name, strlen(name)) :
-		    md_box_keyword_add(s->box, name, strlen(name));
+		                                         md_box_keyword_add(s->box, name, strlen(name));
 
 		if (k >= 0)
 			st->kw[st->n_kw++] = (uint32_t)k;
@@ -116,7 +123,9 @@ static void store_all(struct imap_session *s, struct store *st)
 static enum imap_status store(struct imap_session *s, struct store *st)
 {
 	if (!find_keywords(s, st))
-		return imap_no(s, "[LIMIT] A keyword cannot be stored: the folder has too many, or it holds a character that none may have.");
+		return imap_no(s,
+		    "[LIMIT] A keyword cannot be stored: the folder has too many, or it holds a character that none "
+		    "may have.");
 	store_all(s, st);
 	if (s->work.stop != WORK_GOES_ON)
 		return imap_stopped(s, "STORE");

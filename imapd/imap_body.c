@@ -135,7 +135,8 @@ static void end_addresses(const struct list *l)
 }
 
 /* A list from one field; from FALLBACK if there is none or it is empty. */
-static void add_addresses(struct str *out, const struct mime_text *field, const struct mime_text *fallback, size_t *left)
+static void add_addresses(struct str *out, const struct mime_text *field, const struct mime_text *fallback,
+    size_t *left)
 {
 	struct list l = { out, 0, left };
 
@@ -168,9 +169,8 @@ enum { ENV_DATE, ENV_SUBJECT, ENV_FROM, ENV_SENDER, ENV_REPLY_TO, ENV_IN_REPLY_T
 /* The first field of each kind that stands in an envelope once. */
 static void find_fields(struct mime_text fields[ENV_COUNT], const char *text, size_t len)
 {
-	static const char *const names[ENV_COUNT] = {
-		"Date", "Subject", "From", "Sender", "Reply-To", "In-Reply-To", "Message-ID"
-	};
+	static const char *const names[ENV_COUNT] = { "Date", "Subject", "From", "Sender", "Reply-To", "In-Reply-To",
+		"Message-ID" };
 	struct mime_hdr_iter it;
 	struct mime_hdr h;
 

@@ -6,9 +6,8 @@
 #include "lib/text.h"
 
 /* What this session server does, in the order of the RFCs' birth. */
-static const char *const known[] = {
-	"IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "UIDPLUS", "CHILDREN", "NAMESPACE", "IDLE", "UNSELECT", "MOVE"
-};
+static const char *const known[] = { "IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "UIDPLUS", "CHILDREN",
+	"NAMESPACE", "IDLE", "UNSELECT", "MOVE" };
 
 static bool is_known(const char *word, size_t len)
 {

@@ -30,8 +30,8 @@ bool imap_takes_message(const char *line, size_t len)
 	imap_lex_init(&l, line, len);
 	if (imap_lex_tag(&l, &word) == 1 && imap_lex_space(&l) == 1 && imap_lex_name(&l, &word) == 1)
 		row = find(&word);
-	takes = row != NULL && (row->flags & CMD_MESSAGE) != 0 && imap_lex_space(&l) == 1 && imap_lex_astring(&l, &word) == 1 &&
-	    imap_lex_peek(&l) == ' ';
+	takes = row != NULL && (row->flags & CMD_MESSAGE) != 0 && imap_lex_space(&l) == 1 &&
+	    imap_lex_astring(&l, &word) == 1 && imap_lex_peek(&l) == ' ';
 	str_fini(&word);
 	return takes;
 }

@@ -7,9 +7,8 @@
 #include "lib/num.h"
 #include "mime/date.h"
 
-static const char months[12][4] = {
-	"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
-};
+static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
+	"Dec" };
 
 void imap_date_print(struct str *out, time_t t)
 {
@@ -22,8 +21,8 @@ void imap_date_print(struct str *out, time_t t)
 	}
 	zone = tm.tm_gmtoff / 60;
 	str_addf(out, "\"%2d-%s-%04d %02d:%02d:%02d %c%02ld%02ld\"", tm.tm_mday, months[tm.tm_mon],
-		 MIN(MAX(tm.tm_year + 1900, 0), 9999), tm.tm_hour, tm.tm_min, tm.tm_sec, zone < 0 ? '-' : '+',
-		 labs(zone) / 60, labs(zone) % 60);
+	    MIN(MAX(tm.tm_year + 1900, 0), 9999), tm.tm_hour, tm.tm_min, tm.tm_sec, zone < 0 ? '-' : '+',
+	    labs(zone) / 60, labs(zone) % 60);
 }
 
 static bool digits(const char *p, size_t len, int limit, int *out)
@@ -46,7 +45,7 @@ static bool parse_day(const char *p, size_t len, struct mime_date *d)
 		return false;
 	d->month = mime_date_month(p + n + 1);
 	return d->month != 0 && digits(p, n, 31, &d->day) && digits(p + n + 5, 4, 9999, &d->year) && d->day > 0 &&
-	       d->day <= mime_date_month_len(d->year, d->month);
+	    d->day <= mime_date_month_len(d->year, d->month);
 }
 
 /* "hh:mm:ss +zzzz" */

@@ -11,7 +11,10 @@
 
 /* --- Items --- */
 
-static const struct { const char *name; unsigned bits; } macros[] = {
+static const struct {
+	const char *name;
+	unsigned bits;
+} macros[] = {
 	{ "ALL", FETCH_FLAGS | FETCH_INTERNALDATE | FETCH_SIZE | FETCH_ENVELOPE },
 	{ "FAST", FETCH_FLAGS | FETCH_INTERNALDATE | FETCH_SIZE },
 	{ "FULL", FETCH_FLAGS | FETCH_INTERNALDATE | FETCH_SIZE | FETCH_ENVELOPE | FETCH_BODY },
@@ -25,8 +28,14 @@ static const struct { const char *name; unsigned bits; } macros[] = {
 	{ "BODYSTRUCTURE", FETCH_BODYSTRUCTURE },
 };
 
-static const struct { const char *name; enum imap_section_kind kind; bool peek; } old_sections[] = {
-	{ "RFC822", IMAP_SECTION_ALL, false }, { "RFC822.HEADER", IMAP_SECTION_HEADER, true }, { "RFC822.TEXT", IMAP_SECTION_TEXT, false },
+static const struct {
+	const char *name;
+	enum imap_section_kind kind;
+	bool peek;
+} old_sections[] = {
+	{ "RFC822", IMAP_SECTION_ALL, false },
+	{ "RFC822.HEADER", IMAP_SECTION_HEADER, true },
+	{ "RFC822.TEXT", IMAP_SECTION_TEXT, false },
 };
 
 static struct imap_fetch_section *add_section(struct imap_fetch *f)

@@ -6,9 +6,16 @@
 
 #include "lib/mem.h"
 
-static const struct { const char *name; unsigned bit; } system_flags[] = {
-	{ "\\Answered", MD_ANSWERED }, { "\\Flagged", MD_FLAGGED }, { "\\Deleted", MD_DELETED },
-	{ "\\Seen", MD_SEEN }, { "\\Draft", MD_DRAFT }, { "\\Recent", 0 },
+static const struct {
+	const char *name;
+	unsigned bit;
+} system_flags[] = {
+	{ "\\Answered", MD_ANSWERED },
+	{ "\\Flagged", MD_FLAGGED },
+	{ "\\Deleted", MD_DELETED },
+	{ "\\Seen", MD_SEEN },
+	{ "\\Draft", MD_DRAFT },
+	{ "\\Recent", 0 },
 };
 
 static void add_word(struct str *out, size_t start, const char *word)

@@ -9,10 +9,8 @@
 #include "lib/text.h"
 #include "login/forwarded_text.h"
 
-static const char *const reserved[] = {
-	"x-session-id", "x-session-ext-id", "x-originating-ip", "x-originating-port", "x-connected-ip", "x-connected-port",
-	"x-connected-name", "x-proxy-ttl", "x-client-transport", "x-multiplex"
-};
+static const char *const reserved[] = { "x-session-id", "x-session-ext-id", "x-originating-ip", "x-originating-port",
+	"x-connected-ip", "x-connected-port", "x-connected-name", "x-proxy-ttl", "x-client-transport", "x-multiplex" };
 
 static bool is_reserved(const char *key)
 {

@@ -12,7 +12,9 @@ enum {
 };
 
 /* The answer to a list that is none. */
-#define IMAP_ID_BAD "ID takes NIL or a list of at most 30 pairs of strings, with keys of at most 30 and values of at most 1024 bytes."
+#define IMAP_ID_BAD \
+	"ID takes NIL or a list of at most 30 pairs of strings, with keys of at most 30 and values of at most 1024 " \
+	"bytes."
 
 /* Told of one pair; a value may hold any byte but NUL. ARG is the caller's. */
 typedef void imap_id_pair_fn(void *arg, const char *key, const char *value, size_t len);

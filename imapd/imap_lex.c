@@ -33,7 +33,8 @@ static bool announces_literal(const char *line, size_t len, uint64_t *size, bool
 	return true;
 }
 
-static enum imap_frame_result frame_line_end(struct imap_frame *f, const char *data, size_t end, const struct imap_frame_limits *limits)
+static enum imap_frame_result frame_line_end(struct imap_frame *f, const char *data, size_t end,
+    const struct imap_frame_limits *limits)
 {
 	size_t len = end - f->start - 1;
 
@@ -53,7 +54,8 @@ static enum imap_frame_result frame_line_end(struct imap_frame *f, const char *d
 	return IMAP_FRAME_LITERAL;
 }
 
-enum imap_frame_result imap_frame_next(struct imap_frame *f, const char *data, size_t len, const struct imap_frame_limits *limits)
+enum imap_frame_result imap_frame_next(struct imap_frame *f, const char *data, size_t len,
+    const struct imap_frame_limits *limits)
 {
 	const char *nl;
 
@@ -142,7 +144,7 @@ static bool is_atom_char(int c)
 	switch (c) {
 	/* clang-format off */
 	case '(': case ')': case '{': case '%': case '*': case '"': case '\\': case ']':
-	/* clang-format on */
+		/* clang-format on */
 		return false;
 	default:
 		return c > 0x20 && c < 0x7f;
@@ -166,7 +168,8 @@ static bool is_pattern_char(int c)
 
 static bool is_name_char(int c)
 {
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+	    c == '_';
 }
 
 static bool is_set_char(int c)

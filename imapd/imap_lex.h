@@ -14,9 +14,9 @@
 #include "lib/str.h"
 
 enum {
-	IMAP_TAG_MAX = 128,          /* bytes of a tag */
-	IMAP_WORD_MAX = 8 * 1024,    /* bytes of an atom, a quoted string or a literal taken as a word */
-	IMAP_NAME_MAX = 64           /* bytes of a command name or another keyword */
+	IMAP_TAG_MAX = 128,       /* bytes of a tag */
+	IMAP_WORD_MAX = 8 * 1024, /* bytes of an atom, a quoted string or a literal taken as a word */
+	IMAP_NAME_MAX = 64        /* bytes of a command name or another keyword */
 };
 
 /* --- Where a command ends --- */
@@ -38,12 +38,12 @@ struct imap_frame {
 };
 
 enum imap_frame_result {
-	IMAP_FRAME_MORE,    /* bytes are missing */
-	IMAP_FRAME_DONE,    /* DATA[0..pos) is one command, line end included */
+	IMAP_FRAME_MORE, /* bytes are missing */
+	IMAP_FRAME_DONE, /* DATA[0..pos) is one command, line end included */
 	/* DATA[0..pos) ends in the announcement of a literal. Go on: call again and the literal is passed over
 	 * (after saying "+" if sync). */
 	IMAP_FRAME_LITERAL,
-	IMAP_FRAME_LONG,    /* the lines are longer than limits->line: there is no going on */
+	IMAP_FRAME_LONG, /* the lines are longer than limits->line: there is no going on */
 	/* As LITERAL, but with it the literals are larger than limits->literals: if sync, refuse it by the tagged
 	 * answer (the command ends here: start a new frame behind pos); else the bytes come anyway, and nothing here
 	 * passes over them. */
@@ -53,7 +53,8 @@ enum imap_frame_result {
 /* Looks at the LEN bytes at DATA, which begin with the command and are the same as in the last call with more
  * behind them. A line ends with CRLF or LF. A literal (RFC 3501: "{5}", RFC 7888: "{5+}") is taken as such
  * at the end of a line behind a blank or "(". */
-enum imap_frame_result imap_frame_next(struct imap_frame *f, const char *data, size_t len, const struct imap_frame_limits *limits);
+enum imap_frame_result imap_frame_next(struct imap_frame *f, const char *data, size_t len,
+    const struct imap_frame_limits *limits);
 
 /* --- Passing over a command that is not taken --- */
 

@@ -55,13 +55,16 @@ static void refuse(struct login *l, enum auth_verdict v, const char *code)
 		str_addf(&l->out, "%s NO [CONTACTADMIN] IMAP access is disabled for this account.", il->tag);
 		break;
 	case AUTH_VERDICT_CANNOT:
-		str_addf(&l->out, "%s NO [CONTACTADMIN] This account can only log in with its password itself (LOGIN, PLAIN).", il->tag);
+		str_addf(&l->out,
+		    "%s NO [CONTACTADMIN] This account can only log in with its password itself (LOGIN, PLAIN).",
+		    il->tag);
 		break;
 	case AUTH_VERDICT_LIMIT:
 		str_addf(&l->out, "%s NO [LIMIT] Too many sessions, please close some.", il->tag);
 		break;
 	default:
-		str_addf(&l->out, "%s NO [%s] Temporary problem, please try again later.", il->tag, code[0] != '\0' ? code : "UNAVAILABLE");
+		str_addf(&l->out, "%s NO [%s] Temporary problem, please try again later.", il->tag,
+		    code[0] != '\0' ? code : "UNAVAILABLE");
 		break;
 	}
 	login_add_note(l, &l->out);
@@ -71,8 +74,10 @@ static void refuse(struct login *l, enum auth_verdict v, const char *code)
 static void bye(struct login *l, enum login_bye why)
 {
 	static const char *const texts[] = {
-		[LOGIN_BYE_TIMEOUT] = "The login took too long.", [LOGIN_BYE_ERRORS] = "Too many errors.",
-		[LOGIN_BYE_TOO_LONG] = "Too much at once.", [LOGIN_BYE_DRAIN] = "[UNAVAILABLE] This server takes no logins now, please try again.",
+		[LOGIN_BYE_TIMEOUT] = "The login took too long.",
+		[LOGIN_BYE_ERRORS] = "Too many errors.",
+		[LOGIN_BYE_TOO_LONG] = "Too much at once.",
+		[LOGIN_BYE_DRAIN] = "[UNAVAILABLE] This server takes no logins now, please try again.",
 		[LOGIN_BYE_SHUTDOWN] = "[UNAVAILABLE] The server is going down.",
 		[LOGIN_BYE_FULL] = "[UNAVAILABLE] The server is full, please try again later.",
 	};
@@ -147,7 +152,8 @@ static enum login_event on_sasl(struct login *l, enum sasl_result r)
 	case SASL_ABORT:
 		return bad(l, "Authentication cancelled.");
 	case SASL_AUTHZID:
-		str_addf(&l->out, "%s NO [AUTHORIZATIONFAILED] Logging in as somebody else is not allowed.\r\n", il->tag);
+		str_addf(&l->out, "%s NO [AUTHORIZATIONFAILED] Logging in as somebody else is not allowed.\r\n",
+		    il->tag);
 		return LOGIN_EVENT_BAD;
 	case SASL_UNKNOWN:
 		str_addf(&l->out, "%s NO [CANNOT] Unsupported authentication mechanism.\r\n", il->tag);
@@ -179,10 +185,16 @@ static enum login_event cmd_authenticate(struct login *l, struct imap_lex *c)
 	if (!ok || imap_lex_end(c) != 1)
 		event = bad(l, "AUTHENTICATE takes a mechanism and, perhaps, an initial response.");
 	else
-		event = on_sasl(l, sasl_start(l, &il->sasl, &(struct sasl_command){
-			.list = l->set->imapd_IMAP_CAPABILITY, .prefix = "AUTH=", .mechanism = mechanism.data, .mechanism_len = mechanism.len,
-			.initial = has_initial ? initial.data : NULL, .initial_len = initial.len,
-		}));
+		event = on_sasl(l,
+		    sasl_start(l, &il->sasl,
+		        &(struct sasl_command){
+		            .list = l->set->imapd_IMAP_CAPABILITY,
+		            .prefix = "AUTH=",
+		            .mechanism = mechanism.data,
+		            .mechanism_len = mechanism.len,
+		            .initial = has_initial ? initial.data : NULL,
+		            .initial_len = initial.len,
+		        }));
 	str_fini(&mechanism);
 	str_fini_secret(&initial);
 	return event;
@@ -214,9 +226,17 @@ static enum login_event cmd_id(struct login *l, struct imap_lex *c)
 	return LOGIN_EVENT_NEXT;
 }
 
-static const struct { const char *name; bool literals; enum login_event (*run)(struct login *l, struct imap_lex *c); } commands[] = {
-	{ "CAPABILITY", false, cmd_capability }, { "NOOP", false, cmd_noop }, { "LOGOUT", false, cmd_logout },
-	{ "LOGIN", true, cmd_login }, { "AUTHENTICATE", false, cmd_authenticate }, { "ID", true, cmd_id },
+static const struct {
+	const char *name;
+	bool literals;
+	enum login_event (*run)(struct login *l, struct imap_lex *c);
+} commands[] = {
+	{ "CAPABILITY", false, cmd_capability },
+	{ "NOOP", false, cmd_noop },
+	{ "LOGOUT", false, cmd_logout },
+	{ "LOGIN", true, cmd_login },
+	{ "AUTHENTICATE", false, cmd_authenticate },
+	{ "ID", true, cmd_id },
 };
 
 static int find_command(const struct str *name)
@@ -278,7 +298,8 @@ static enum login_event pass_over(struct login *l, const char *p, size_t len, si
 
 /* The command whose tag was taken is too long, or has a literal where none may stand: LINE, then what was looked at
  * of it begins P. Its bytes must not be taken for commands. */
-static enum login_event refuse_command(struct login *l, const char *p, size_t len, size_t *used, const char *text, bool line)
+static enum login_event refuse_command(struct login *l, const char *p, size_t len, size_t *used, const char *text,
+    bool line)
 {
 	struct imap_login *il = l->data;
 	struct imap_frame f = il->frame;
@@ -374,7 +395,15 @@ static void fini(struct login *l)
 }
 
 const struct login_dialect imap_login_dialect = {
-	.protocol = PROTOCOL_IMAP, .data_size = sizeof(struct imap_login),
-	.fini = fini, .greet = greet, .challenge = challenge, .input = input, .refuse = refuse, .bye = bye, .context = context,
-	.peer_line = imap_peer_line, .accepted = imap_accepted,
+	.protocol = PROTOCOL_IMAP,
+	.data_size = sizeof(struct imap_login),
+	.fini = fini,
+	.greet = greet,
+	.challenge = challenge,
+	.input = input,
+	.refuse = refuse,
+	.bye = bye,
+	.context = context,
+	.peer_line = imap_peer_line,
+	.accepted = imap_accepted,
 };

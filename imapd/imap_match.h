@@ -6,8 +6,8 @@
 #include "lib/str.h"
 
 struct imap_pattern {
-	struct str text;  /* the pattern with runs of wildcards made short */
-	size_t plain;     /* characters that are no wildcard */
+	struct str text; /* the pattern with runs of wildcards made short */
+	size_t plain;    /* characters that are no wildcard */
 	char separator;
 };
 

@@ -8,7 +8,8 @@ static void uids_to_numbers(const struct md_box *box, const struct imap_set *uid
 {
 	for (size_t i = 0; i < uids->n; i++) {
 		size_t from = md_box_find(box, uids->ranges[i].low);
-		size_t to = uids->ranges[i].high == UINT32_MAX ? md_box_count(box) : md_box_find(box, uids->ranges[i].high + 1);
+		size_t to =
+		    uids->ranges[i].high == UINT32_MAX ? md_box_count(box) : md_box_find(box, uids->ranges[i].high + 1);
 
 		if (to > from)
 			imap_set_add(out, (uint32_t)from + 1, (uint32_t)to);

@@ -84,13 +84,15 @@ enum imap_status imap_take_folder(struct imap_session *s, struct imap_lex *l, st
 	if (got == IMAP_NAME_OK)
 		return IMAP_OK;
 	if (got == IMAP_NAME_OUTSIDE && making)
-		return imap_no(s, "[CANNOT] Names of mailboxes begin with \"%s\" here: use \"%sName\".", prefix, prefix);
+		return imap_no(s, "[CANNOT] Names of mailboxes begin with \"%s\" here: use \"%sName\".", prefix,
+		    prefix);
 	if (making)
 		return imap_no(s, "[CANNOT] Not a valid mailbox name.");
 	return imap_no(s, "[%s] There is no such mailbox.", missing);
 }
 
-enum imap_status imap_take_last_folder(struct imap_session *s, struct imap_lex *l, struct str *folder, const char *missing)
+enum imap_status imap_take_last_folder(struct imap_session *s, struct imap_lex *l, struct str *folder,
+    const char *missing)
 {
 	enum imap_status status = imap_take_folder(s, l, folder, missing);
 

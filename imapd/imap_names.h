@@ -24,6 +24,7 @@ void imap_name_quote(struct str *out, const char *text);
  * like). */
 enum imap_status imap_take_folder(struct imap_session *s, struct imap_lex *l, struct str *folder, const char *missing);
 /* The same where nothing may follow the name. */
-enum imap_status imap_take_last_folder(struct imap_session *s, struct imap_lex *l, struct str *folder, const char *missing);
+enum imap_status imap_take_last_folder(struct imap_session *s, struct imap_lex *l, struct str *folder,
+    const char *missing);
 
 #endif

@@ -17,16 +17,23 @@
 #define TAG_CAPABILITY "C"
 
 enum state {
-	PEER_GREETING,   /* waits for "* OK" */
-	PEER_MASTER,     /* waits for "+": the master user's message goes out then */
-	PEER_LITERAL_USER, PEER_LITERAL_PASSWORD, /* waits for "+": the literal in hand goes out then */
-	PEER_LOGIN,      /* waits for the login's answer */
-	PEER_CAPABILITY  /* logged in; waits for the list that IMAP_PROXY_FOREIGN wants */
+	PEER_GREETING, /* waits for "* OK" */
+	PEER_MASTER,   /* waits for "+": the master user's message goes out then */
+	PEER_LITERAL_USER,
+	PEER_LITERAL_PASSWORD, /* waits for "+": the literal in hand goes out then */
+	PEER_LOGIN,            /* waits for the login's answer */
+	PEER_CAPABILITY        /* logged in; waits for the list that IMAP_PROXY_FOREIGN wants */
 };
 
 /* CAP_NODE: what each of our nodes can do, whatever its IMAP_CAPABILITY announces. */
 enum {
-	CAP_SEEN = 1, CAP_ID = 2, CAP_SASL_IR = 4, CAP_AUTH_PLAIN = 8, CAP_LITERAL = 16, CAP_LOGINDISABLED = 32, CAP_TOKEN = 64,
+	CAP_SEEN = 1,
+	CAP_ID = 2,
+	CAP_SASL_IR = 4,
+	CAP_AUTH_PLAIN = 8,
+	CAP_LITERAL = 16,
+	CAP_LOGINDISABLED = 32,
+	CAP_TOKEN = 64,
 	CAP_NODE = CAP_ID | CAP_SASL_IR | CAP_LITERAL,
 };
 
@@ -62,11 +69,14 @@ static unsigned read_caps(const char *list)
 {
 /* clang-format off */
 #define CAP(name, bit) { name, sizeof(name) - 1, bit }
-/* clang-format on */
-	static const struct { const char *name; size_t len; unsigned bit; } known[] = {
-		CAP("ID", CAP_ID), CAP("SASL-IR", CAP_SASL_IR), CAP("AUTH=PLAIN", CAP_AUTH_PLAIN), CAP("LITERAL+", CAP_LITERAL),
-		CAP("LITERAL-", CAP_LITERAL), CAP("LOGINDISABLED", CAP_LOGINDISABLED), CAP("AUTH=X-WAYPOST-TOKEN", CAP_TOKEN)
-	};
+	/* clang-format on */
+	static const struct {
+		const char *name;
+		size_t len;
+		unsigned bit;
+	} known[] = { CAP("ID", CAP_ID), CAP("SASL-IR", CAP_SASL_IR), CAP("AUTH=PLAIN", CAP_AUTH_PLAIN),
+		CAP("LITERAL+", CAP_LITERAL), CAP("LITERAL-", CAP_LITERAL), CAP("LOGINDISABLED", CAP_LOGINDISABLED),
+		CAP("AUTH=X-WAYPOST-TOKEN", CAP_TOKEN) };
 #undef CAP
 	unsigned caps = CAP_SEEN;
 	const char *word;
@@ -158,7 +168,8 @@ static void send_login(struct login *l, struct str *out)
 		add_plain(l, out);
 		l->peer.state = PEER_LOGIN;
 	} else if ((l->peer.caps & CAP_LITERAL) != 0) {
-		str_addf(out, TAG_LOGIN " LOGIN {%zu+}\r\n%s {%zu+}\r\n%s", strlen(user), user, strlen(l->password), l->password);
+		str_addf(out, TAG_LOGIN " LOGIN {%zu+}\r\n%s {%zu+}\r\n%s", strlen(user), user, strlen(l->password),
+		    l->password);
 		l->peer.state = PEER_LOGIN;
 	} else {
 		str_addf(out, TAG_LOGIN " LOGIN {%zu}", strlen(user));
@@ -199,7 +210,8 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	l->peer.mark = node_mark_read(line, l->set->node_id);
 	len = take_word(&line, &word);
 	if (text_is_word(word, len, "+OK") || text_is_word(word, len, "-ERR"))
-		return nonsense(l, "it sent a POP3 greeting. Set the port of IMAP in mailhost: HOST:imap=PORT:pop3=PORT");
+		return nonsense(l,
+		    "it sent a POP3 greeting. Set the port of IMAP in mailhost: HOST:imap=PORT:pop3=PORT");
 	if (!text_is_word(word, len, "*"))
 		return nonsense(l, "no IMAP greeting");
 	len = take_word(&line, &word);
@@ -254,7 +266,8 @@ static enum backend_step on_continue(struct login *l, struct str *out)
 /* Codes that a client can use; everything else becomes UNAVAILABLE. */
 static bool may_repeat(const char *code, size_t len)
 {
-	static const char *const codes[] = { "UNAVAILABLE", "LIMIT", "INUSE", "CONTACTADMIN", "SERVERBUG", "OVERQUOTA" };
+	static const char *const codes[] = { "UNAVAILABLE", "LIMIT", "INUSE", "CONTACTADMIN", "SERVERBUG",
+		"OVERQUOTA" };
 
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
 		if (text_is_word(code, len, codes[i]))
@@ -268,8 +281,8 @@ static enum backend_step on_refusal(struct login *l, const char *text)
 	size_t len;
 
 	log_clean(l->peer.said, sizeof(l->peer.said), text);
-	if (!take_code(text, &code, &len) || text_is_word(code, len, "AUTHENTICATIONFAILED") || text_is_word(code, len, "AUTHORIZATIONFAILED") ||
-	    text_is_word(code, len, "EXPIRED"))
+	if (!take_code(text, &code, &len) || text_is_word(code, len, "AUTHENTICATIONFAILED") ||
+	    text_is_word(code, len, "AUTHORIZATIONFAILED") || text_is_word(code, len, "EXPIRED"))
 		return BACKEND_STEP_REFUSED;
 	if (may_repeat(code, len) && len < sizeof(l->peer.code)) {
 		memcpy(l->peer.code, code, len);
@@ -323,7 +336,8 @@ static uint64_t literal_behind(const char *line, size_t len)
 	const char *open = memrchr(line, '{', len);
 	uint64_t n;
 
-	if (len < 3 || line[len - 1] != '}' || open == NULL || !num_parse(open + 1, (size_t)(line + len - 1 - open - 1), 65536, &n))
+	if (len < 3 || line[len - 1] != '}' || open == NULL ||
+	    !num_parse(open + 1, (size_t)(line + len - 1 - open - 1), 65536, &n))
 		return 0;
 	return n;
 }

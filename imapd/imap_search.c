@@ -101,9 +101,9 @@ struct reader {
 	struct imap_session *s;
 	struct imap_lex *l;
 	struct imap_texts *texts;
-	struct str charset;  /* empty: none was given */
+	struct str charset; /* empty: none was given */
 	/* why reading failed: one of them */
-	const char *wrong;   /* for a BAD */
+	const char *wrong; /* for a BAD */
 	const char *too_many;
 	bool bad_charset;
 	int depth, n_keys;
@@ -174,7 +174,8 @@ static bool take_header(struct reader *r, struct key *k)
 static bool take_date(struct reader *r, struct key *k)
 {
 	struct str text = STR_INIT;
-	bool ok = space(r) && imap_lex_astring(r->l, &text) == 1 && imap_date_parse_day(text.data, text.len, &k->number);
+	bool ok =
+	    space(r) && imap_lex_astring(r->l, &text) == 1 && imap_date_parse_day(text.data, text.len, &k->number);
 
 	str_fini(&text);
 	return ok || fail(r, "A date like 1-Feb-1994 was expected.");
@@ -373,7 +374,9 @@ static enum imap_status refuse(const struct reader *r)
 	if (r->bad_charset)
 		return imap_no(r->s, "[BADCHARSET (US-ASCII UTF-8)] The charset is not known here.");
 	if (r->too_many != NULL)
-		return imap_no(r->s, "[LIMIT] The search has too many %s: at most %d keys and %d texts to look for are taken in one command.",
+		return imap_no(r->s,
+		    "[LIMIT] The search has too many %s: at most %d keys and %d texts to look for are taken in one "
+		    "command.",
 		    r->too_many, IMAP_SEARCH_KEYS_MAX, IMAP_TEXTS_MAX);
 	return imap_bad(r->s, "%s", r->wrong);
 }
@@ -385,7 +388,8 @@ struct imap_search *imap_search_read(struct imap_session *s, struct imap_lex *l,
 
 	search->root = mem_alloc(sizeof(*search->root));
 	search->root->kind = K_AND;
-	if ((imap_lex_space(l) != 1 && !fail(&r, "SEARCH needs search keys.")) || !take_charset(&r) || !read_all(&r, search->root)) {
+	if ((imap_lex_space(l) != 1 && !fail(&r, "SEARCH needs search keys.")) || !take_charset(&r) ||
+	    !read_all(&r, search->root)) {
 		*status = refuse(&r);
 		imap_search_free(&search);
 	}

@@ -14,9 +14,15 @@
 
 /* --- the text between the brackets --- */
 
-static const struct { const char *word; enum imap_section_kind kind; } kinds[] = {
-	{ "HEADER", IMAP_SECTION_HEADER }, { "HEADER.FIELDS", IMAP_SECTION_FIELDS },
-	{ "HEADER.FIELDS.NOT", IMAP_SECTION_FIELDS_NOT }, { "TEXT", IMAP_SECTION_TEXT }, { "MIME", IMAP_SECTION_MIME },
+static const struct {
+	const char *word;
+	enum imap_section_kind kind;
+} kinds[] = {
+	{ "HEADER", IMAP_SECTION_HEADER },
+	{ "HEADER.FIELDS", IMAP_SECTION_FIELDS },
+	{ "HEADER.FIELDS.NOT", IMAP_SECTION_FIELDS_NOT },
+	{ "TEXT", IMAP_SECTION_TEXT },
+	{ "MIME", IMAP_SECTION_MIME },
 };
 
 static bool has_list(const struct imap_section *s)
@@ -307,7 +313,8 @@ static uint64_t fields_size(const struct imap_wire *w)
 uint64_t imap_wire_size(struct imap_wire *w)
 {
 	if (!w->have_size) {
-		w->size = w->fields != NULL ? fields_size(w) : mime_wire_at(w->m, w->off + w->len) - mime_wire_at(w->m, w->off);
+		w->size = w->fields != NULL ? fields_size(w) :
+		                              mime_wire_at(w->m, w->off + w->len) - mime_wire_at(w->m, w->off);
 		w->have_size = true;
 	}
 	return w->size;
@@ -352,7 +359,8 @@ static void put(struct output *o, const char *p, size_t len)
 			flush(o);
 		n = MIN(len, sizeof(o->buf) - o->used);
 		memcpy(o->buf + o->used, p, n);
-		for (char *nul = o->buf + o->used; (nul = memchr(nul, '\0', (size_t)(o->buf + o->used + n - nul))) != NULL;)
+		for (char *nul = o->buf + o->used;
+		     (nul = memchr(nul, '\0', (size_t)(o->buf + o->used + n - nul))) != NULL;)
 			*nul = '\x80'; /* a literal may not hold NUL */
 		o->used += n;
 		p += n;

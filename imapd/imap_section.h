@@ -18,7 +18,7 @@ enum imap_section_kind {
 
 enum {
 	IMAP_SECTION_PATH_MAX = 2 * MIME_DEPTH_MAX, /* part numbers in one section */
-	IMAP_SECTION_NAMES_MAX = 1000,		    /* header names in one section */
+	IMAP_SECTION_NAMES_MAX = 1000,              /* header names in one section */
 };
 
 /* All-zero is the empty section, the whole message. Free with imap_section_fini(). */
@@ -41,9 +41,9 @@ void imap_section_print(struct str *out, const struct imap_section *s);
 /* Bytes that go out: found by imap_section_find(); keeps pointers to the message and the section, owns nothing. */
 struct imap_wire {
 	struct mime_msg *m;
-	size_t off, len; /* on disk: the start of a line, and bytes */
+	size_t off, len;                   /* on disk: the start of a line, and bytes */
 	const struct imap_section *fields; /* NULL, or: only these header fields, and the empty line */
-	uint64_t size; /* on the wire, once known */
+	uint64_t size;                     /* on the wire, once known */
 	bool have_size;
 };
 

@@ -5,7 +5,9 @@
 #include "lib/str.h"
 
 /* From LOW to HIGH, both included; 1 <= LOW <= HIGH. */
-struct imap_range { uint32_t low, high; };
+struct imap_range {
+	uint32_t low, high;
+};
 
 /* Ranges in rising order that neither overlap nor touch. All zero is the empty set. */
 struct imap_set {

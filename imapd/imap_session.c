@@ -42,7 +42,10 @@ REPLY_FN(imap_no, IMAP_NO)
 REPLY_FN(imap_bad, IMAP_BAD)
 
 /* For each failure: the response code (NULL: the caller's), and whether someone has to mend it. */
-static const struct { const char *code; bool mend; } failures[MD_ERR_COUNT] = {
+static const struct {
+	const char *code;
+	bool mend;
+} failures[MD_ERR_COUNT] = {
 	[MD_OK] = { "SERVERBUG", true },
 	[MD_NOFOLDER] = { NULL, false },
 	[MD_NOTMAILDIR] = { "CORRUPTION", true },
@@ -65,8 +68,9 @@ void imap_md_log(struct imap_session *s, enum md_err e, const char *what)
 	char who[512];
 
 	if (failures[e].mend)
-		log_as("imapd", e == MD_BUSY || e == MD_LIMIT || e == MD_RESET ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR, "%s failed, %s, session=%s: %s", what,
-		    session_log_who(s->start, who, sizeof(who)), s->start->session_id, s->root.why);
+		log_as("imapd", e == MD_BUSY || e == MD_LIMIT || e == MD_RESET ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR,
+		    "%s failed, %s, session=%s: %s", what, session_log_who(s->start, who, sizeof(who)),
+		    s->start->session_id, s->root.why);
 }
 
 enum imap_status imap_md_no(struct imap_session *s, enum md_err e, const char *what, const char *missing)
@@ -90,10 +94,14 @@ enum imap_status imap_stopped(struct imap_session *s, const char *what)
 		return IMAP_GONE;
 	}
 	if (!s->work_said)
-		log_as("imapd", LOG_LEVEL_WARN, "%s was stopped after %lld s of CPU, %s, session=%s: more than the data it read justifies; unless this account is attacking the node, please report it with the command and the folder's mail", what,
-		    (long long)work_cpu(&s->work) / 1000, session_log_who(s->start, who, sizeof(who)), s->start->session_id);
+		log_as("imapd", LOG_LEVEL_WARN,
+		    "%s was stopped after %lld s of CPU, %s, session=%s: more than the data it read justifies; unless "
+		    "this account is attacking the node, please report it with the command and the folder's mail",
+		    what, (long long)work_cpu(&s->work) / 1000, session_log_who(s->start, who, sizeof(who)),
+		    s->start->session_id);
 	s->work_said = true;
-	return imap_no(s, "[LIMIT] %s was stopped: it took too much time. Ask for fewer messages, or for less, at once.", what);
+	return imap_no(s,
+	    "[LIMIT] %s was stopped: it took too much time. Ask for fewer messages, or for less, at once.", what);
 }
 
 /* --- The end --- */
@@ -166,9 +174,10 @@ static bool owner_is_right(struct imap_session *s)
 	if (st.st_uid == geteuid() && st.st_gid == getegid())
 		return true;
 	snprintf(s->root.why, sizeof(s->root.why),
-	    "%s belongs to uid %u gid %u, the account is uid %u gid %u: chown -R %u:%u %s, or set IMAP_MAILBOX_SANITY_CHECK = 0",
-	    s->root.path, (unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)geteuid(), (unsigned)getegid(), (unsigned)geteuid(),
-	    (unsigned)getegid(), s->root.path);
+	    "%s belongs to uid %u gid %u, the account is uid %u gid %u: chown -R %u:%u %s, or set "
+	    "IMAP_MAILBOX_SANITY_CHECK = 0",
+	    s->root.path, (unsigned)st.st_uid, (unsigned)st.st_gid, (unsigned)geteuid(), (unsigned)getegid(),
+	    (unsigned)geteuid(), (unsigned)getegid(), s->root.path);
 	return false;
 }
 
@@ -184,8 +193,8 @@ static void refuse_login(struct imap_session *s)
 {
 	char who[512];
 
-	log_as("imapd", LOG_LEVEL_ERROR, "mailbox unavailable, %s, uid=%u, session=%s: %s", session_log_who(s->start, who, sizeof(who)),
-	    (unsigned)geteuid(), s->start->session_id, s->root.why);
+	log_as("imapd", LOG_LEVEL_ERROR, "mailbox unavailable, %s, uid=%u, session=%s: %s",
+	    session_log_who(s->start, who, sizeof(who)), (unsigned)geteuid(), s->start->session_id, s->root.why);
 	say_unavailable(s, "Mailbox is not available, please tell your administrator.");
 }
 

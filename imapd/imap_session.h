@@ -20,9 +20,9 @@
 enum {
 	/* Sets of UIDs are that long; room for what else stands in the command. */
 	IMAP_LINES_MAX = 1024 * 1024 + 16 * 1024, /* bytes of all lines of a command */
-	IMAP_LITERALS_MAX = 1024 * 1024,  /* bytes of its literals; APPEND's message is not counted */
-	IMAP_LITERAL_TIMEOUT = 60 * 1000, /* ms without a byte of a literal */
-	IMAP_ERRORS_MAX = 10              /* consecutive commands answered with BAD before we hang up */
+	IMAP_LITERALS_MAX = 1024 * 1024,          /* bytes of its literals; APPEND's message is not counted */
+	IMAP_LITERAL_TIMEOUT = 60 * 1000,         /* ms without a byte of a literal */
+	IMAP_ERRORS_MAX = 10                      /* consecutive commands answered with BAD before we hang up */
 };
 
 /* Kinds of tagged replies. */
@@ -56,18 +56,18 @@ struct imap_session {
 	struct md_box *box; /* the selected mailbox, or NULL */
 	bool examine;       /* selected by EXAMINE, or it cannot be written */
 	bool over;
-	unsigned errors;    /* consecutive BADs */
+	unsigned errors; /* consecutive BADs */
 	/* what the client knows of the selected mailbox */
 	size_t told_exists, told_recent;
-	uint32_t told_keywords; /* by FLAGS */
+	uint32_t told_keywords;                                /* by FLAGS */
 	bool idle_poll_said, trouble_said, work_said, id_said; /* logged, once */
 	/* the command at hand */
-	struct str line;    /* lines and literals as they came */
+	struct str line; /* lines and literals as they came */
 	struct imap_message message;
-	struct str tag;     /* "*" while there is none */
-	struct str reply;   /* text of the tagged reply */
-	bool uid;           /* its UID form */
-	struct work work;   /* what it has done, and whether to go on */
+	struct str tag;   /* "*" while there is none */
+	struct str reply; /* text of the tagged reply */
+	bool uid;         /* its UID form */
+	struct work work; /* what it has done, and whether to go on */
 };
 
 /* --- imap_session.c --- */

@@ -88,10 +88,10 @@ struct reading {
 	struct mime_msg *m;
 	struct work *work;
 	bool stopped;
-	size_t n_values;    /* texts that are missing in fields of their name */
-	size_t keep;        /* bytes at the end of a window that the start of a text may be in */
-	struct str text;    /* decoded, in UTF-8 */
-	struct str window;  /* folded: the end of what was seen, then the new piece */
+	size_t n_values;   /* texts that are missing in fields of their name */
+	size_t keep;       /* bytes at the end of a window that the start of a text may be in */
+	struct str text;   /* decoded, in UTF-8 */
+	struct str window; /* folded: the end of what was seen, then the new piece */
 };
 
 static void set_pending(struct reading *r, enum imap_text_where where)
@@ -130,7 +130,8 @@ static void count(struct reading *r, size_t bytes)
 
 static bool has(const struct str *text, const struct imap_text *x)
 {
-	return x->folded.len == 0 || (text->len >= x->folded.len && memmem(text->data, text->len, x->folded.data, x->folded.len) != NULL);
+	return x->folded.len == 0 ||
+	    (text->len >= x->folded.len && memmem(text->data, text->len, x->folded.data, x->folded.len) != NULL);
 }
 
 static void look(struct reading *r)

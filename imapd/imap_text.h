@@ -18,12 +18,12 @@ enum imap_text_where {
 	IMAP_TEXT_HEADER,
 	/* BODY: in text parts, decoded and converted, and the headers of inner parts and messages. */
 	IMAP_TEXT_BODY,
-	IMAP_TEXT_ANY     /* TEXT: in the header or the body */
+	IMAP_TEXT_ANY /* TEXT: in the header or the body */
 };
 
 struct imap_text {
 	enum imap_text_where where;
-	char *name;        /* of the header field, or NULL */
+	char *name; /* of the header field, or NULL */
 	size_t name_len;
 	struct str folded; /* UTF-8, case folded */
 	bool found;        /* in the message at hand, by the readings so far */
@@ -34,7 +34,7 @@ struct imap_texts {
 	struct imap_text *text;
 	size_t n, cap;
 	/* private */
-	struct imap_text **order;   /* made at the first message: those with a field name, in the order of it */
+	struct imap_text **order; /* made at the first message: those with a field name, in the order of it */
 	size_t n_named;
 	struct imap_text **pending; /* those that the reading under way looks for */
 	size_t n_pending;

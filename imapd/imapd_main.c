@@ -15,10 +15,12 @@
 static void usage(FILE *to)
 {
 	fputs("usage: imapd --version\n"
-	      "       imapd --maildir DIR [--user NAME] [--tag TAG] [--prefix PREFIX] [--timeout SECONDS] [--poll SECONDS]\n"
+	      "       imapd --maildir DIR [--user NAME] [--tag TAG] [--prefix PREFIX] [--timeout SECONDS] [--poll "
+	      "SECONDS]\n"
 	      "Serves the Maildir DIR to an IMAP client on standard input and output, without asking for a password.\n"
 	      "With --tag the greeting is the answer to a LOGIN of that tag. PREFIX is \"INBOX.\" or \"\".\n"
-	      "SECONDS stand for IMAP_INACTIVITY_TIMEOUT and IMAP_IDLE_TIMEOUT.\n", to);
+	      "SECONDS stand for IMAP_INACTIVITY_TIMEOUT and IMAP_IDLE_TIMEOUT.\n",
+	    to);
 }
 
 static char *absolute(const char *path)
@@ -34,8 +36,18 @@ static void serve(const char *maildir, const char *user, const char *tag, struct
 {
 	static struct session_counters counters;
 	char *path = absolute(maildir);
-	struct session_start start = { .user = user, .home = path, .maildir = path, .options = "", .session_id = "direct",
-		.context = tag, .leftover = "", .began = clock_seconds(), .counters = &counters, .set = set, };
+	struct session_start start = {
+		.user = user,
+		.home = path,
+		.maildir = path,
+		.options = "",
+		.session_id = "direct",
+		.context = tag,
+		.leftover = "",
+		.began = clock_seconds(),
+		.counters = &counters,
+		.set = set,
+	};
 
 	imapd_serve(STDIN_FILENO, STDOUT_FILENO, &start);
 	mem_free(&path);
@@ -43,12 +55,11 @@ static void serve(const char *maildir, const char *user, const char *tag, struct
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' }, { "maildir", required_argument, NULL, 'm' },
+	static const struct option options[] = { { "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' }, { "maildir", required_argument, NULL, 'm' },
 		{ "user", required_argument, NULL, 'u' }, { "tag", required_argument, NULL, 't' },
 		{ "prefix", required_argument, NULL, 'p' }, { "timeout", required_argument, NULL, 'T' },
-		{ "poll", required_argument, NULL, 'P' }, { NULL, 0, NULL, 0 }
-	};
+		{ "poll", required_argument, NULL, 'P' }, { NULL, 0, NULL, 0 } };
 	const char *maildir = NULL, *user = "nobody", *tag = "", *prefix = NULL;
 	struct settings *set;
 	uint64_t seconds = 0, poll = 0;

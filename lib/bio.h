@@ -29,14 +29,16 @@ enum {
 };
 
 /* What passed, shown to another process. */
-struct bio_figures { uint64_t rcvd, sent; };
+struct bio_figures {
+	uint64_t rcvd, sent;
+};
 
 struct bio {
-	int in, out;                         /* the same descriptor for a socket */
-	const volatile sig_atomic_t *stop;   /* may be NULL */
-	const sigset_t *wait_mask;           /* signal mask during waits (as ppoll), may be NULL */
-	int send_timeout;                    /* ms that the client may take nothing at all */
-	uint64_t *rcvd, *sent;               /* counters that grow with what passed; may be NULL */
+	int in, out;                       /* the same descriptor for a socket */
+	const volatile sig_atomic_t *stop; /* may be NULL */
+	const sigset_t *wait_mask;         /* signal mask during waits (as ppoll), may be NULL */
+	int send_timeout;                  /* ms that the client may take nothing at all */
+	uint64_t *rcvd, *sent;             /* counters that grow with what passed; may be NULL */
 	/* A copy of both (then not NULL), written and never read; may be NULL. */
 	struct bio_figures *shown;
 	bool out_failed;

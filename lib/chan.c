@@ -29,7 +29,7 @@ struct posted {
 
 struct chan {
 	ev_io in, out;
-	ev_prepare flush; /* while something is posted */
+	ev_prepare flush;      /* while something is posted */
 	struct posted *posted; /* NULL until the first one */
 	struct ev_loop *loop;
 	chan_fn *on_msg;
@@ -38,7 +38,7 @@ struct chan {
 	struct queued *first, **last;
 	size_t queued;
 	uint16_t version; /* of the other end */
-	bool busy, dead; /* freed in a callback: its memory goes when that has returned */
+	bool busy, dead;  /* freed in a callback: its memory goes when that has returned */
 };
 
 /* Two: chan_drain() is called from within a message of another channel. */

@@ -61,7 +61,11 @@ static const char *plain_error(const struct conn *c UNUSED)
 
 /* It has no state, and so nothing of its own to do: the rest is never asked. */
 static const struct conn_kind plain = {
-	.read = plain_read, .peek = plain_peek, .write = plain_write, .shut = plain_shut, .error = plain_error,
+	.read = plain_read,
+	.peek = plain_peek,
+	.write = plain_write,
+	.shut = plain_shut,
+	.error = plain_error,
 };
 
 static const struct conn_kind *kind_of(const struct conn *c)

@@ -13,6 +13,10 @@ void die_errno(const char *fmt, ...) NORETURN PRINTF_LIKE(1, 2);
 /* Logs file, line and text, and aborts: for states that only our own bug can bring about. */
 void die_bug(const char *file, int line, const char *what) NORETURN;
 
-#define DIE_IF(cond) do { if (__builtin_expect(!!(cond), 0)) die_bug(__FILE__, __LINE__, #cond); } while (0)
+#define DIE_IF(cond) \
+	do { \
+		if (__builtin_expect(!!(cond), 0)) \
+			die_bug(__FILE__, __LINE__, #cond); \
+	} while (0)
 
 #endif

@@ -40,7 +40,11 @@ char *log_clean(char *dst, size_t dstsize, const char *src);
 char *log_value(char *dst, size_t dstsize, const char *src);
 
 /* What log_flush() sends, for the master: lines, each "<level digit><program>: <text>\n". */
-struct log_record { enum log_level level; const char *program; const char *text; };
+struct log_record {
+	enum log_level level;
+	const char *program;
+	const char *text;
+};
 /* Takes the next line out of the LEN bytes at *P (it is changed in place); false at the end or at a
  * malformed line. *P and *LEN advance. */
 bool log_parse(char **p, size_t *len, struct log_record *rec);

@@ -15,7 +15,8 @@ struct mac {
 struct mac *mac_new(const void *key, size_t len)
 {
 	char digest[] = "SHA256";
-	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end() };
+	OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+		OSSL_PARAM_construct_end() };
 	EVP_MAC *hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	struct mac *m = mem_alloc(sizeof(*m));
 

@@ -19,7 +19,11 @@ char *mem_memdup(const void *p, size_t len);
 char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* Frees *P (which may be NULL) and empties the pointer. */
-#define mem_free(p) do { mem_free_raw((void *)(uintptr_t)(*(p))); *(p) = NULL; } while (0)
+#define mem_free(p) \
+	do { \
+		mem_free_raw((void *)(uintptr_t)(*(p))); \
+		*(p) = NULL; \
+	} while (0)
 void mem_free_raw(void *p);
 /* Overwrites LEN bytes at P in a way the compiler may not leave out. */
 void mem_wipe(void *p, size_t len);

@@ -30,13 +30,25 @@ void msgw_begin(struct msgw *w, uint16_t type)
 	put(w, &type, sizeof(type));
 }
 
-void msgw_u8(struct msgw *w, uint8_t v) { put(w, &v, sizeof(v)); }
+void msgw_u8(struct msgw *w, uint8_t v)
+{
+	put(w, &v, sizeof(v));
+}
 
-void msgw_u16(struct msgw *w, uint16_t v) { put(w, &v, sizeof(v)); }
+void msgw_u16(struct msgw *w, uint16_t v)
+{
+	put(w, &v, sizeof(v));
+}
 
-void msgw_u32(struct msgw *w, uint32_t v) { put(w, &v, sizeof(v)); }
+void msgw_u32(struct msgw *w, uint32_t v)
+{
+	put(w, &v, sizeof(v));
+}
 
-void msgw_u64(struct msgw *w, uint64_t v) { put(w, &v, sizeof(v)); }
+void msgw_u64(struct msgw *w, uint64_t v)
+{
+	put(w, &v, sizeof(v));
+}
 
 void msgw_bytes(struct msgw *w, const void *p, size_t len)
 {
@@ -68,7 +80,13 @@ void msgr_begin(struct msgr *r, const void *p, size_t len)
 	r->type = msgr_u16(r);
 }
 
-#define READ_INT(name, type) type name(struct msgr *r) { type v; take(r, &v, sizeof(v)); return v; }
+#define READ_INT(name, type) \
+	type name(struct msgr *r) \
+	{ \
+		type v; \
+		take(r, &v, sizeof(v)); \
+		return v; \
+	}
 READ_INT(msgr_u8, uint8_t)
 READ_INT(msgr_u16, uint16_t)
 READ_INT(msgr_u32, uint32_t)
@@ -146,13 +164,25 @@ static char *dup_text(struct msgr *r, size_t max, bool lines)
 	return mem_memdup(p, len);
 }
 
-void msgr_str(struct msgr *r, char *dst, size_t size) { copy_text(r, dst, size, false); }
+void msgr_str(struct msgr *r, char *dst, size_t size)
+{
+	copy_text(r, dst, size, false);
+}
 
-char *msgr_strdup(struct msgr *r, size_t max) { return dup_text(r, max, false); }
+char *msgr_strdup(struct msgr *r, size_t max)
+{
+	return dup_text(r, max, false);
+}
 
-void msgr_lines(struct msgr *r, char *dst, size_t size) { copy_text(r, dst, size, true); }
+void msgr_lines(struct msgr *r, char *dst, size_t size)
+{
+	copy_text(r, dst, size, true);
+}
 
-char *msgr_linesdup(struct msgr *r, size_t max) { return dup_text(r, max, true); }
+char *msgr_linesdup(struct msgr *r, size_t max)
+{
+	return dup_text(r, max, true);
+}
 
 bool msgr_end(struct msgr *r)
 {
@@ -197,7 +227,12 @@ int msg_recv(int sock, void *buf, struct msgr *r, int *fd)
 	struct iovec iov = { buf, MSG_SIZE_MAX };
 	union fd_room ctl;
 	/* Not CMSG_SPACE(), which has room for a second descriptor that would never be closed. */
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl, .msg_controllen = CMSG_LEN(sizeof(int)), };
+	struct msghdr mh = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = &ctl,
+		.msg_controllen = CMSG_LEN(sizeof(int)),
+	};
 	struct cmsghdr *c;
 	ssize_t n;
 
@@ -208,7 +243,8 @@ int msg_recv(int sock, void *buf, struct msgr *r, int *fd)
 	if (n < 0)
 		return errno == ECONNRESET ? 0 : -1;
 	c = CMSG_FIRSTHDR(&mh);
-	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
+	if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(fd, CMSG_DATA(c), sizeof(int));
 	if (n == 0) {
 		/* An empty packet is the end, with a descriptor or without. */

@@ -45,7 +45,11 @@ socklen_t net_addr_to(const struct net_addr *a, struct sockaddr_storage *ss)
 {
 	memset(ss, 0, sizeof(*ss));
 	if (a->family == AF_INET6) {
-		struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(a->port), .sin6_scope_id = a->scope, };
+		struct sockaddr_in6 in6 = {
+			.sin6_family = AF_INET6,
+			.sin6_port = htons(a->port),
+			.sin6_scope_id = a->scope,
+		};
 
 		memcpy(&in6.sin6_addr, a->ip, 16);
 		memcpy(ss, &in6, sizeof(in6));

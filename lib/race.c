@@ -11,7 +11,7 @@
 #include "lib/num.h"
 
 static struct {
-	bool asked; /* the environment was read */
+	bool asked;     /* the environment was read */
 	uint64_t state; /* 0: no sleep anywhere */
 	uint64_t max_us, percent;
 	const char *only;

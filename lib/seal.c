@@ -65,7 +65,8 @@ void seal_close(struct seal *s, const char *context, const void *p, size_t len, 
 	to += 1 + RANDOM_LEN;
 	begin(s, true, random, context);
 	DIE_IF(EVP_CipherUpdate(s->ctx, to, &n, p, (int)len) != 1 || EVP_CipherFinal_ex(s->ctx, to + n, &rest) != 1);
-	DIE_IF(n != (int)len || rest != 0 || EVP_CIPHER_CTX_ctrl(s->ctx, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, to + len) != 1);
+	DIE_IF(
+	    n != (int)len || rest != 0 || EVP_CIPHER_CTX_ctrl(s->ctx, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, to + len) != 1);
 	out->len += len + SEAL_OVERHEAD;
 	out->data[out->len] = '\0';
 }

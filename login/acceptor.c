@@ -39,15 +39,15 @@ struct acceptor {
 	enum acceptor_state state;
 	struct entry *entries;
 	unsigned nentries;
-	unsigned base;       /* descriptors of this process that are no entry's and no client's */
-	unsigned limit;      /* RLIMIT_NOFILE, as of the last second */
+	unsigned base;  /* descriptors of this process that are no entry's and no client's */
+	unsigned limit; /* RLIMIT_NOFILE, as of the last second */
 	/* Given up for the moment in which a client is refused; -1: it could not be had back. */
 	int spare;
-	uint32_t asked;      /* clock_seconds() of the question to the master */
+	uint32_t asked; /* clock_seconds() of the question to the master */
 	/* For the log: */
 	uint32_t quiet_until;
-	unsigned pauses;     /* whose end was not logged yet */
-	bool told;           /* the current one was logged */
+	unsigned pauses; /* whose end was not logged yet */
+	bool told;       /* the current one was logged */
 	uint64_t refused, refused_then;
 };
 
@@ -133,7 +133,9 @@ static void say_full(struct acceptor *g, const char *why)
 	if (!g->told)
 		return;
 	g->quiet_until = now + QUIET_SECONDS;
-	log_error("not accepting clients: %s (%u descriptors needed, limit %u); other workers accept them, or they get a temporary error. Raise LimitNOFILE, or lower MAXDAEMONS", why, in_use(g), g->limit);
+	log_error("not accepting clients: %s (%u descriptors needed, limit %u); other workers accept them, or they get "
+	          "a temporary error. Raise LimitNOFILE, or lower MAXDAEMONS",
+	    why, in_use(g), g->limit);
 }
 
 /* Logs the end of a logged pause, or of all of them after a while. */
@@ -144,8 +146,7 @@ static void say_over(struct acceptor *g)
 	if (g->pauses == 0 || (!g->told && now < g->quiet_until))
 		return;
 	log_info("accepting clients again after %u pause%s; %llu clients got a temporary error", g->pauses,
-		g->pauses == 1 ? "" : "s",
-	    (unsigned long long)(g->refused - g->refused_then));
+	    g->pauses == 1 ? "" : "s", (unsigned long long)(g->refused - g->refused_then));
 	g->pauses = 0;
 	g->told = false;
 	g->refused_then = g->refused;

@@ -23,8 +23,8 @@ enum exchange {
 	EXCHANGE_REQUESTED,
 	/* AUTH: authd has the answer to its challenge, or is asked again about what it has KEPT. */
 	EXCHANGE_ANSWERED,
-	EXCHANGE_KEPT,       /* PEER: the verdict is there; authd can be asked again, once, where to go */
-	EXCHANGE_LOST        /* COMMAND, AUTH: the challenge is lost, and its answer says nothing to anybody */
+	EXCHANGE_KEPT, /* PEER: the verdict is there; authd can be asked again, once, where to go */
+	EXCHANGE_LOST  /* COMMAND, AUTH: the challenge is lost, and its answer says nothing to anybody */
 };
 
 /* The one place that changes L's exchange. */

@@ -65,7 +65,8 @@ void forwarded_text_auth(struct forwarded *h, const char *value)
 		h->present = true;
 		return;
 	}
-	if (colon == NULL || !num_parse(value, (size_t)(colon - value), UINT32_MAX * 16ULL, &seconds) || strlen(colon + 1) != 2 * sizeof(mac))
+	if (colon == NULL || !num_parse(value, (size_t)(colon - value), UINT32_MAX * 16ULL, &seconds) ||
+	    strlen(colon + 1) != 2 * sizeof(mac))
 		return;
 	if (strpbrk(colon, "ABCDEF") != NULL || !hex_bytes(mac, colon + 1, 2 * sizeof(mac)))
 		return;

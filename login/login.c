@@ -16,8 +16,8 @@
 #include "settings/protocol.h"
 
 enum {
-	OUT_MAX = 32 * 1024,    /* a client that does not read its replies is closed */
-	LINGER_MS = 2000,       /* so long may a client take to read the last words */
+	OUT_MAX = 32 * 1024, /* a client that does not read its replies is closed */
+	LINGER_MS = 2000,    /* so long may a client take to read the last words */
 	RETRY_MS = 300
 };
 
@@ -174,7 +174,8 @@ static void log_client(const struct login *l, enum log_level level, const char *
 {
 	char ip[NET_IP_TEXT_MAX];
 
-	log_as(protocols[l->dialect->protocol].group, level, "%s, ip=[%s], port=[%u]", what, net_addr_log(&l->client, ip), l->client.port);
+	log_as(protocols[l->dialect->protocol].group, level, "%s, ip=[%s], port=[%u]", what,
+	    net_addr_log(&l->client, ip), l->client.port);
 }
 
 /* One line about this login, in Courier's order of keys. */
@@ -182,7 +183,8 @@ static void log_login(const struct login *l, enum log_level level, const char *w
 {
 	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];
 	const struct protocol_info *p = &protocols[l->dialect->protocol];
-	const struct net_addr *client = l->reply != NULL && l->reply->client.family != 0 ? &l->reply->client : &l->client;
+	const struct net_addr *client =
+	    l->reply != NULL && l->reply->client.family != 0 ? &l->reply->client : &l->client;
 
 	log_as(p->group, level, "%s, user=%s, ip=[%s], port=[%u], protocol=%s%s", what,
 	    log_value(user, sizeof(user), l->user != NULL ? l->user : ""), net_addr_log(client, ip), client->port,
@@ -430,8 +432,10 @@ static void cannot_forward(struct login *l, const char *host)
 {
 	char more[800];
 
-	snprintf(more, sizeof(more), ", reason=%s: %s reveals no password, which mailhost %s needs; the directory does not have the clear password, %s", auth_verdict_word(AUTH_VERDICT_CANNOT), l->method, host,
-		l->peer.said);
+	snprintf(more, sizeof(more),
+	    ", reason=%s: %s reveals no password, which mailhost %s needs; the directory does not have the clear "
+	    "password, %s",
+	    auth_verdict_word(AUTH_VERDICT_CANNOT), l->method, host, l->peer.said);
 	log_login(l, LOG_LEVEL_WARN, "LOGIN REFUSED", more);
 	end_session(l);
 	refuse(l, AUTH_VERDICT_CANNOT, "");
@@ -444,9 +448,10 @@ static void came_back(struct login *l, const char *host)
 	char more[1200], ip[NET_IP_TEXT_MAX];
 
 	worker_peer_self(l->worker, l, host, addr->port);
-	snprintf(more, sizeof(more), ", reason=%s: mailhost %s at [%s]:%u is this node itself, whose name is %s: write that into mailhost, or set its PROXY_HOSTNAME to %s", auth_verdict_word(AUTH_VERDICT_LOOP),
-		host, net_addr_text(addr, ip),
-	    addr->port, l->set->self[0], host);
+	snprintf(more, sizeof(more),
+	    ", reason=%s: mailhost %s at [%s]:%u is this node itself, whose name is %s: write that into mailhost, or "
+	    "set its PROXY_HOSTNAME to %s",
+	    auth_verdict_word(AUTH_VERDICT_LOOP), host, net_addr_text(addr, ip), addr->port, l->set->self[0], host);
 	log_login(l, LOG_LEVEL_WARN, "TEMPORARY FAILURE", more);
 	end_session(l);
 	refuse(l, AUTH_VERDICT_LOOP, "");
@@ -489,13 +494,16 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 		came_back(l, host);
 		return;
 	case LOGIN_STOP_UNFIT:
-		unavailable(l, "", "the account's name or password, or the session id, has control characters and cannot be forwarded: check the account with `waypost auth USER`");
+		unavailable(l, "",
+		    "the account's name or password, or the session id, has control characters and cannot be "
+		    "forwarded: check the account with `waypost auth USER`");
 		return;
 	case LOGIN_STOP_NONE:
 		break;
 	}
 	/* Authd knows now that those before us are down. */
-	if (result == BACKEND_UNREACHABLE && l->reply->more != AUTH_MORE_NONE && !l->retried && (exchange_repeats(l) || l->exchange == EXCHANGE_KEPT)) {
+	if (result == BACKEND_UNREACHABLE && l->reply->more != AUTH_MORE_NONE && !l->retried &&
+	    (exchange_repeats(l) || l->exchange == EXCHANGE_KEPT)) {
 		try_again(l, LOGIN_AUTH);
 		worker_send_credentials(l->worker, l);
 		return;
@@ -510,18 +518,24 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 		break;
 	case BACKEND_REFUSED:
 		if (l->peer.as_master) {
-			snprintf(reason, sizeof(reason), "mailhost %s at %s refused PROXY_MASTER_USER; does that user exist there, with PROXY_MASTER_PASSWORD, and may it act for others? It said: %s", host, at, l->peer.said);
+			snprintf(reason, sizeof(reason),
+			    "mailhost %s at %s refused PROXY_MASTER_USER; does that user exist there, with "
+			    "PROXY_MASTER_PASSWORD, and may it act for others? It said: %s",
+			    host, at, l->peer.said);
 			break;
 		}
-		snprintf(reason, sizeof(reason), "mailhost %s at %s refused a login that the directory here accepted; do both use the same directory? It said: %s", host, at, l->peer.said);
+		snprintf(reason, sizeof(reason),
+		    "mailhost %s at %s refused a login that the directory here accepted; do both use the same "
+		    "directory? It said: %s",
+		    host, at, l->peer.said);
 		break;
 	case BACKEND_TEMPORARY:
 		snprintf(reason, sizeof(reason), "mailhost %s at %s has a temporary failure. It said: %s", host, at,
-			l->peer.said);
+		    l->peer.said);
 		break;
 	default:
 		snprintf(reason, sizeof(reason), "mailhost %s at %s sent an invalid answer: %s", host, at,
-			l->peer.said);
+		    l->peer.said);
 		break;
 	}
 	{
@@ -561,8 +575,8 @@ static void start_peer(struct login *l)
 		mem_wipe(l->reply->password, sizeof(l->reply->password));
 	}
 	enter(l, LOGIN_PEER);
-	l->backend = backend_start(worker_loop(l->worker), addrs, l->reply->ntargets, peer_time(l),
-	    on_peer_line, on_peer_done, on_peer_health, l);
+	l->backend = backend_start(worker_loop(l->worker), addrs, l->reply->ntargets, peer_time(l), on_peer_line,
+	    on_peer_done, on_peer_health, l);
 }
 
 /* --- the hand-over --- */
@@ -652,7 +666,8 @@ static void take_reply(struct login *l, struct auth_reply *a)
 		watch(l);
 		return;
 	default:
-		snprintf(more, sizeof(more), ", reason=%s%s%s", auth_verdict_word(a->verdict), a->reason[0] != '\0' ? ": " : "", a->reason);
+		snprintf(more, sizeof(more), ", reason=%s%s%s", auth_verdict_word(a->verdict),
+		    a->reason[0] != '\0' ? ": " : "", a->reason);
 		log_login(l, LOG_LEVEL_WARN, is_refusal(a->verdict) ? "LOGIN REFUSED" : "TEMPORARY FAILURE", more);
 		refuse(l, a->verdict, "");
 	}
@@ -685,7 +700,8 @@ static char *clean_name(const char *user, size_t len)
 	return name;
 }
 
-static void set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len)
+static void set_credentials(struct login *l, const char *user, size_t user_len, const char *password,
+    size_t password_len)
 {
 	bool fit = text_ok(user, user_len, ACCOUNT_NAME_MAX) && text_ok(password, password_len, ACCOUNT_PASSWORD_MAX);
 
@@ -694,14 +710,16 @@ static void set_credentials(struct login *l, const char *user, size_t user_len, 
 	l->password = mem_memdup(password, fit ? password_len : 0);
 }
 
-void login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method)
+void login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password,
+    size_t password_len, const char *method)
 {
 	l->mech = AUTH_MECH_PASSWORD;
 	l->method = method;
 	set_credentials(l, user, user_len, password, password_len);
 }
 
-void login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof, size_t proof_len)
+void login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof,
+    size_t proof_len)
 {
 	l->mech = mech;
 	l->method = auth_mech_name(mech);
@@ -747,8 +765,9 @@ void login_add_master(struct login *l, struct str *out)
 enum backend_step login_no_way(struct login *l)
 {
 	l->peer.stop = LOGIN_STOP_NO_WAY;
-	str_copy(l->peer.said, sizeof(l->peer.said), l->reply->master[0] == '\0' ?
-	    "it is not a node with our pool secret, and PROXY_MASTER_USER is not set" : "it accepts neither our token nor SASL PLAIN");
+	str_copy(l->peer.said, sizeof(l->peer.said),
+	    l->reply->master[0] == '\0' ? "it is not a node with our pool secret, and PROXY_MASTER_USER is not set" :
+	                                  "it accepts neither our token nor SASL PLAIN");
 	return BACKEND_STEP_TEMPORARY;
 }
 
@@ -762,8 +781,8 @@ bool login_is_fit(const struct login *l)
 {
 	const struct auth_reply *a = l->reply;
 
-	return text_is_plain(a->name) && text_is_plain(l->password) && text_is_plain(a->master) && text_is_plain(a->password) &&
-	    session_id_ok(a->session_id);
+	return text_is_plain(a->name) && text_is_plain(l->password) && text_is_plain(a->master) &&
+	    text_is_plain(a->password) && session_id_ok(a->session_id);
 }
 
 enum backend_step login_unfit(struct login *l)
@@ -799,7 +818,9 @@ void login_forwarded(const struct login *l, struct forwarded *out)
 	out->client = a->client;
 	out->tls = a->client_tls;
 	out->ttl = a->ttl;
-	out->signature = a->time != 0 ? FORWARDED_SIGNATURE_MADE : l->peer.mark == NODE_MARK_OTHER ? FORWARDED_SIGNATURE_NO_SECRET : FORWARDED_SIGNATURE_NONE;
+	out->signature = a->time != 0       ? FORWARDED_SIGNATURE_MADE :
+	    l->peer.mark == NODE_MARK_OTHER ? FORWARDED_SIGNATURE_NO_SECRET :
+	                                      FORWARDED_SIGNATURE_NONE;
 	out->time = a->time;
 	memcpy(out->mac, login_target(l)->mac, sizeof(out->mac));
 }
@@ -837,7 +858,8 @@ static void begin(struct login *l)
 	feed(l);
 }
 
-void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client, uint16_t local_port)
+void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client,
+    uint16_t local_port)
 {
 	struct login *l = mem_alloc(sizeof(*l));
 

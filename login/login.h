@@ -55,7 +55,14 @@ enum login_event {
 };
 
 /* Why a session ends before it began, for the dialect's last words. */
-enum login_bye { LOGIN_BYE_TIMEOUT, LOGIN_BYE_ERRORS, LOGIN_BYE_TOO_LONG, LOGIN_BYE_DRAIN, LOGIN_BYE_SHUTDOWN, LOGIN_BYE_FULL };
+enum login_bye {
+	LOGIN_BYE_TIMEOUT,
+	LOGIN_BYE_ERRORS,
+	LOGIN_BYE_TOO_LONG,
+	LOGIN_BYE_DRAIN,
+	LOGIN_BYE_SHUTDOWN,
+	LOGIN_BYE_FULL
+};
 
 enum {
 	LOGIN_INPUT_MAX = 16 * 1024, /* bytes kept of what was not understood yet */
@@ -64,7 +71,7 @@ enum {
 
 struct login_dialect {
 	enum protocol protocol;
-	size_t data_size;          /* bytes of l->data, zeroed at first */
+	size_t data_size; /* bytes of l->data, zeroed at first */
 	/* Forgets what l->data owns. */
 	void (*fini)(struct login *l);
 	/* True: the greeting needs a challenge, of *MECH. NULL: it never does. */
@@ -99,13 +106,13 @@ enum login_stop {
 /* What the dialogue with a peer keeps between lines. */
 struct login_peer {
 	int state;
-	unsigned caps;            /* the dialect's bits */
-	char code[64];            /* response code of the refusal, without brackets */
-	struct str capability;    /* IMAP: the peer's list after login */
-	char said[120];           /* the refusal as the peer put it, printable, for the log */
-	bool as_master;           /* the login is PROXY_MASTER_USER's */
+	unsigned caps;         /* the dialect's bits */
+	char code[64];         /* response code of the refusal, without brackets */
+	struct str capability; /* IMAP: the peer's list after login */
+	char said[120];        /* the refusal as the peer put it, printable, for the log */
+	bool as_master;        /* the login is PROXY_MASTER_USER's */
 	enum login_stop stop;
-	enum node_mark mark;      /* of its greeting */
+	enum node_mark mark;            /* of its greeting */
 	enum signature_check signature; /* its check of ours */
 };
 
@@ -114,28 +121,28 @@ struct login {
 	struct worker *worker;
 	const struct login_dialect *dialect;
 	const struct settings *set;
-	struct conn conn;            /* the client */
-	ev_timer timer;              /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
+	struct conn conn; /* the client */
+	ev_timer timer;   /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
 	enum login_state state;
-	uint32_t started;            /* loop time, seconds: one deadline for all until hand-over */
-	enum exchange exchange;      /* with authd */
-	uint32_t exchange_since;     /* loop time, seconds: of the last message to authd, or attempt to send one */
-	uint32_t request;            /* number of the request to authd or spawn; 0: there is none */
-	unsigned bad;                /* consecutive errors */
-	double peer_until;           /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
-	bool retried;                /* the hand-over, or the way to a peer, failed once already */
-	bool over;                   /* it is freed as soon as the engine is left */
+	uint32_t started;        /* loop time, seconds: one deadline for all until hand-over */
+	enum exchange exchange;  /* with authd */
+	uint32_t exchange_since; /* loop time, seconds: of the last message to authd, or attempt to send one */
+	uint32_t request;        /* number of the request to authd or spawn; 0: there is none */
+	unsigned bad;            /* consecutive errors */
+	double peer_until;       /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
+	bool retried;            /* the hand-over, or the way to a peer, failed once already */
+	bool over;               /* it is freed as soon as the engine is left */
 	struct net_addr client;
 	uint16_t local_port;
-	struct str in;               /* bytes that wait for more, or for the hand-over */
-	struct str out;              /* bytes that wait for the client */
-	void *data;                  /* the dialect's own */
+	struct str in;  /* bytes that wait for more, or for the hand-over */
+	struct str out; /* bytes that wait for the client */
+	void *data;     /* the dialect's own */
 	/* From the dialect, for a decision: */
 	enum auth_mech mech;
 	/* Wiped as soon as they are not needed; `password` may be an answer, see node/msg_auth.h. */
 	char *user, *password;
-	const char *method;          /* "LOGIN", "PLAIN", ...: for the log */
-	struct forwarded forwarded;  /* from ID or XCLIENT; only the first one is used */
+	const char *method;         /* "LOGIN", "PLAIN", ...: for the log */
+	struct forwarded forwarded; /* from ID or XCLIENT; only the first one is used */
 	/* From authd: */
 	struct auth_reply *reply;
 	struct backend *backend;
@@ -145,10 +152,12 @@ struct login {
 /* For dialects: sets l->user and l->password to copies, replacing older ones. Where one of the two is empty, too
  * long or has control characters it cannot be right: that is an attempt like any other, refused by authd and logged,
  * but what goes there is a name that is cut and cleaned, and no password. */
-void login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password, size_t password_len, const char *method);
+void login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password,
+    size_t password_len, const char *method);
 /* The same for MECH, in which a proof stands instead of the password: the answer to a challenge, another node's
  * token, or SCRAM's first message. */
-void login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof, size_t proof_len);
+void login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof,
+    size_t proof_len);
 /* A later message of SCRAM, for the same user. False: it cannot be one; the exchange is over. */
 bool login_set_step(struct login *l, const char *text, size_t len);
 /* The peer that is being logged in to, or was tried last. */
@@ -174,7 +183,8 @@ void login_forwarded(const struct login *l, struct forwarded *out);
 
 /* The engine, for the worker: each of these may be the end of L, which is no login any more then. This one takes
  * over the accepted socket FD. */
-void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client, uint16_t local_port);
+void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client,
+    uint16_t local_port);
 /* Tells the client on FD that it cannot be served now. FD stays open, and is the caller's to close. */
 void login_refuse(const struct login_dialect *d, int fd);
 /* authd's challenge for the client; NULL, in GREETING only: it has none, because it is not there. */

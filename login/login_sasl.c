@@ -8,15 +8,15 @@
 #include "lib/mem.h"
 #include "lib/text.h"
 
-#define PROMPT_USER "VXNlcm5hbWU6" /* "Username:" */
+#define PROMPT_USER "VXNlcm5hbWU6"     /* "Username:" */
 #define PROMPT_PASSWORD "UGFzc3dvcmQ6" /* "Password:" */
 
 /* A message of the client, decoded (a NUL is behind it). */
 typedef enum sasl_result sasl_message_fn(struct login *l, struct sasl *s, const char *p, size_t len);
 
 struct sasl_mechanism {
-	const char *name;         /* NULL: authd's */
-	enum auth_mech mech;      /* as authd knows it */
+	const char *name;    /* NULL: authd's */
+	enum auth_mech mech; /* as authd knows it */
 	/* LISTED: if the settings name it; POOL: if the pool has a secret. */
 	enum { SASL_ALWAYS, SASL_LISTED, SASL_POOL } offered;
 	/* The challenge, in base64, for a client that sends no initial response; NULL: it cannot send one, for authd
@@ -120,7 +120,8 @@ static enum sasl_result scram_first(struct login *l, struct sasl *s, const char 
 	name = next_part(&rest, end, &name_len);
 	/* No channel binding: neither wanted ("n") nor held possible ("y"). */
 	if (flag_len == 1 && (flag[0] == 'n' || flag[0] == 'y') && name_len > 2 && memcmp(name, "n=", 2) == 0 &&
-	    (authzid_len == 0 || (authzid_len > 2 && memcmp(authzid, "a=", 2) == 0)) && add_saslname(&user, name + 2, name_len - 2) &&
+	    (authzid_len == 0 || (authzid_len > 2 && memcmp(authzid, "a=", 2) == 0)) &&
+	    add_saslname(&user, name + 2, name_len - 2) &&
 	    (authzid_len == 0 || add_saslname(&other, authzid + 2, authzid_len - 2))) {
 		s->have_user = true;
 		if (authzid_len != 0 && (other.len != user.len || memcmp(other.data, user.data, user.len) != 0)) {

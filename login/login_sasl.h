@@ -14,15 +14,15 @@ struct sasl {
 	const char *challenge;
 	char user[ACCOUNT_NAME_MAX]; /* LOGIN: the name, if received; no NUL ends it */
 	size_t user_len;
-	bool have_user;              /* LOGIN; SCRAM: the first message was received */
+	bool have_user; /* LOGIN; SCRAM: the first message was received */
 };
 
 /* What begins an exchange; texts need not outlive the call. */
 struct sasl_command {
-	const char *list, *prefix;   /* the mechanisms of the settings: see sasl_named() */
-	const char *mechanism;       /* the name from the client, in any case */
+	const char *list, *prefix; /* the mechanisms of the settings: see sasl_named() */
+	const char *mechanism;     /* the name from the client, in any case */
 	size_t mechanism_len;
-	const char *initial;         /* the initial response in base64, "=" for an empty one; NULL: there is none */
+	const char *initial; /* the initial response in base64, "=" for an empty one; NULL: there is none */
 	size_t initial_len;
 };
 
@@ -30,12 +30,12 @@ enum sasl_result {
 	SASL_CREDENTIALS, /* l->user and l->password are set */
 	/* The same, and the exchange may go on: wait for the next line if authd sends a challenge. */
 	SASL_STEP,
-	SASL_CHALLENGE,   /* l->mech is set: authd is to make a challenge; send it and wait for the next line */
-	SASL_CONTINUE,    /* send `challenge` and wait for the next line */
-	SASL_ABORT,       /* the client sent "*" */
-	SASL_MALFORMED,   /* no base64, or not what the mechanism says */
-	SASL_AUTHZID,     /* it requests another authorization id */
-	SASL_UNKNOWN      /* no such mechanism here */
+	SASL_CHALLENGE, /* l->mech is set: authd is to make a challenge; send it and wait for the next line */
+	SASL_CONTINUE,  /* send `challenge` and wait for the next line */
+	SASL_ABORT,     /* the client sent "*" */
+	SASL_MALFORMED, /* no base64, or not what the mechanism says */
+	SASL_AUTHZID,   /* it requests another authorization id */
+	SASL_UNKNOWN    /* no such mechanism here */
 };
 
 enum { SASL_LINE_MAX = 8192 }; /* characters of a base64 line */

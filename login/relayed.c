@@ -123,9 +123,13 @@ void relayed_log_login(const struct relayed *s)
 	log_text(protocols[s->protocol].group, LOG_LEVEL_INFO, text.data, text.len);
 }
 
-static const struct { const char *word, *end; } ends[] = {
-	[RELAY_END_CLIENT] = { "DISCONNECTED", "client" }, [RELAY_END_SERVER] = { "LOGOUT", "server" },
-	[RELAY_END_IDLE] = { "TIMEOUT", "idle" }, [RELAY_END_KICK] = { "DISCONNECTED", "kick" },
+static const struct {
+	const char *word, *end;
+} ends[] = {
+	[RELAY_END_CLIENT] = { "DISCONNECTED", "client" },
+	[RELAY_END_SERVER] = { "LOGOUT", "server" },
+	[RELAY_END_IDLE] = { "TIMEOUT", "idle" },
+	[RELAY_END_KICK] = { "DISCONNECTED", "kick" },
 	[RELAY_END_SHUTDOWN] = { "DISCONNECTED", "shutdown" },
 };
 
@@ -147,8 +151,7 @@ void relayed_row(const struct relayed *s, const struct relay *r, uint32_t now, s
 	const char *backend = strstr(s->peer->text, ", backend="), *host = s->peer->text + strlen("mailhost=");
 	char ip[NET_IP_TEXT_MAX], id[NUM_HEX_MAX];
 
-	str_addf(out, "%s\t%s\t%s\t%u\t%.*s\t%s\t%llu\t%llu\t%u\t%s\n", s->texts,
-	    protocols[s->protocol].title, net_addr_text(&s->client, ip), s->client.port, (int)(backend - host), host,
-	    backend + strlen(", backend="), (unsigned long long)relay_rcvd(r), (unsigned long long)relay_sent(r),
-	    now - s->started, id_of(s, id));
+	str_addf(out, "%s\t%s\t%s\t%u\t%.*s\t%s\t%llu\t%llu\t%u\t%s\n", s->texts, protocols[s->protocol].title,
+	    net_addr_text(&s->client, ip), s->client.port, (int)(backend - host), host, backend + strlen(", backend="),
+	    (unsigned long long)relay_rcvd(r), (unsigned long long)relay_sent(r), now - s->started, id_of(s, id));
 }

@@ -10,12 +10,12 @@
 struct relayed_peer;
 
 struct relayed {
-	uint64_t session;          /* authd's number */
+	uint64_t session; /* authd's number */
 	struct relayed_peer *peer;
-	struct net_addr client;    /* whom it stands for */
-	uint32_t started;          /* loop time, seconds */
-	uint8_t protocol;          /* enum protocol */
-	char texts[];              /* user; then the session's id, or "" */
+	struct net_addr client; /* whom it stands for */
+	uint32_t started;       /* loop time, seconds */
+	uint8_t protocol;       /* enum protocol */
+	char texts[];           /* user; then the session's id, or "" */
 };
 
 /* The record of login L, which its peer has accepted; NOW in loop time. */

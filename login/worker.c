@@ -24,14 +24,17 @@
 #include "node/msg_channel.h"
 
 enum {
-	AUTHD_PATIENCE = 10,      /* seconds that a login waits for authd */
-	SLOT_BITS = 20,           /* a request number is a slot and a count of its uses */
+	AUTHD_PATIENCE = 10, /* seconds that a login waits for authd */
+	SLOT_BITS = 20,      /* a request number is a slot and a count of its uses */
 	SLOTS_MAX = 1 << SLOT_BITS,
-	ARRIVED_MAX = 8,          /* successful logins at peers that were not reported to authd yet */
+	ARRIVED_MAX = 8, /* successful logins at peers that were not reported to authd yet */
 	CROWDED_SECONDS = 2
 };
 
-struct slot { struct login *login; uint32_t uses; };
+struct slot {
+	struct login *login;
+	uint32_t uses;
+};
 
 struct worker {
 	struct role_ctx ctx;
@@ -41,12 +44,15 @@ struct worker {
 	struct login *logins;
 	unsigned nlogins;
 	struct str greeting[PROTOCOL_COUNT];
-	struct slot *slots;       /* requests to authd and spawn that wait for an answer */
+	struct slot *slots; /* requests to authd and spawn that wait for an answer */
 	uint32_t nslots, *free_slots, nfree;
 	struct relay_pool *relays;
-	struct { uint64_t session; uint8_t target; } arrived[ARRIVED_MAX];
+	struct {
+		uint64_t session;
+		uint8_t target;
+	} arrived[ARRIVED_MAX];
 	unsigned narrived;
-	uint32_t crowded_until;   /* loop time, seconds: until then each is reported to authd at once */
+	uint32_t crowded_until; /* loop time, seconds: until then each is reported to authd at once */
 	ev_timer sweep;
 	struct acceptor *acceptor;
 	bool draining, retiring;
@@ -55,13 +61,25 @@ struct worker {
 
 static struct msgw out;
 
-struct ev_loop *worker_loop(struct worker *w) { return w->ctx.loop; }
+struct ev_loop *worker_loop(struct worker *w)
+{
+	return w->ctx.loop;
+}
 
-const struct settings *worker_settings(struct worker *w) { return w->ctx.set; }
+const struct settings *worker_settings(struct worker *w)
+{
+	return w->ctx.set;
+}
 
-bool worker_draining(const struct worker *w) { return w->draining; }
+bool worker_draining(const struct worker *w)
+{
+	return w->draining;
+}
 
-struct str *worker_greeting(struct worker *w, enum protocol protocol) { return &w->greeting[protocol]; }
+struct str *worker_greeting(struct worker *w, enum protocol protocol)
+{
+	return &w->greeting[protocol];
+}
 
 /* A retiring worker ends with its last session. */
 static void maybe_end(struct worker *w)
@@ -391,7 +409,8 @@ static void on_authd_gone(struct chan *c UNUSED, void *arg)
 	lose_exchanges(w);
 }
 
-static void send_have(struct worker *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user)
+static void send_have(struct worker *w, uint64_t session, enum protocol protocol, const struct net_addr *client,
+    const char *user)
 {
 	session_have_write(&out, session, protocol, client, user, 0);
 	if (chan_post(w->authd, &out) != 0)
@@ -482,7 +501,8 @@ static void on_spawn_gone(struct chan *c UNUSED, void *arg)
 
 /* --- relays --- */
 
-void worker_relay(struct worker *w, struct login *l, struct conn *client, struct conn *peer, struct str *to_client, struct str *to_server)
+void worker_relay(struct worker *w, struct login *l, struct conn *client, struct conn *peer, struct str *to_client,
+    struct str *to_server)
 {
 	struct relayed *s = relayed_new(l, clock_seconds());
 
@@ -546,7 +566,11 @@ static void tell_full(void *arg, bool full)
 }
 
 static const struct acceptor_hooks acceptor_hooks = {
-	.in_use = descriptors, .trim = trim, .client = new_client, .refuse = refuse_client, .tell = tell_full,
+	.in_use = descriptors,
+	.trim = trim,
+	.client = new_client,
+	.refuse = refuse_client,
+	.tell = tell_full,
 };
 
 static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
@@ -659,7 +683,12 @@ static void on_stop(struct role_ctx *ctx)
 	ev_break(ctx->loop, EVBREAK_ALL);
 }
 
-struct query { struct worker *w; struct str rows; const char *user; uint32_t count; };
+struct query {
+	struct worker *w;
+	struct str rows;
+	const char *user;
+	uint32_t count;
+};
 
 static void who_row(struct relay *r, void *session, void *arg)
 {
@@ -704,7 +733,8 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 		relay_pool_each(w->relays, count_row, n);
 		for (int p = 0; p < PROTOCOL_COUNT; p++)
 			str_addf(&q.rows, "proxied_%s=%u\n", protocols[p].name, n[p]);
-		str_addf(&q.rows, "logging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
+		str_addf(&q.rows,
+		    "logging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
 		    "workers_full=%u\nclients_refused=%llu\n",
 		    w->nlogins, (unsigned long long)w->accepted, (unsigned long long)w->logins_ok,
 		    (unsigned long long)w->logins_failed, acceptor_is_full(w->acceptor),
@@ -716,8 +746,16 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 }
 
 static const struct role_hooks hooks = {
-	.channel = on_channel, .listen = on_listen, .unlisten = on_unlisten, .others = on_others, .go = on_go, .retire = on_retire, .drain = on_drain,
-	.query = on_query, .stop = on_stop, .orphaned = on_retire,
+	.channel = on_channel,
+	.listen = on_listen,
+	.unlisten = on_unlisten,
+	.others = on_others,
+	.go = on_go,
+	.retire = on_retire,
+	.drain = on_drain,
+	.query = on_query,
+	.stop = on_stop,
+	.orphaned = on_retire,
 };
 
 int worker_main(const struct role_start *who, const struct login_dialect *const dialects[PROTOCOL_COUNT])

@@ -46,7 +46,8 @@ void worker_peer_self(struct worker *w, const struct login *l, const char *host,
  * wait for room there. */
 void worker_arrived(struct worker *w, uint64_t session, unsigned target);
 /* Starts the relay for L's client: the two connections and the two strings are taken over. Logs the LOGIN line. */
-void worker_relay(struct worker *w, struct login *l, struct conn *client, struct conn *peer, struct str *to_client, struct str *to_server);
+void worker_relay(struct worker *w, struct login *l, struct conn *client, struct conn *peer, struct str *to_client,
+    struct str *to_server);
 /* The node is being drained: greet new clients with "not now". */
 bool worker_draining(const struct worker *w);
 

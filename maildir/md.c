@@ -38,8 +38,8 @@ enum md_err md_fail(struct md_root *r, enum md_err e, int err, const char *fmt, 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	snprintf(r->why, sizeof(r->why), "%.*s: %.300s%s%s%s", 120, r->path, text,
-		err != 0 ? ": " : "", err != 0 ? strerror(err) : "", advice(e));
+	snprintf(r->why, sizeof(r->why), "%.*s: %.300s%s%s%s", 120, r->path, text, err != 0 ? ": " : "",
+	    err != 0 ? strerror(err) : "", advice(e));
 	return e;
 }
 
@@ -110,11 +110,12 @@ enum md_err md_root_init(struct md_root *r, const char *path)
 		close(r->fd);
 		r->fd = -1;
 		return md_fail(r, err == ENOENT ? MD_NOTMAILDIR : md_errno(err), err,
-			"cannot use cur/ of the Maildir (create it with maildirmake)");
+		    "cannot use cur/ of the Maildir (create it with maildirmake)");
 	}
 	err = errno;
 	if (err == ENOENT)
-		return md_fail(r, MD_NOFOLDER, 0, "the Maildir does not exist; create it, or correct the account's maildir and home");
+		return md_fail(r, MD_NOFOLDER, 0,
+		    "the Maildir does not exist; create it, or correct the account's maildir and home");
 	return md_fail(r, err == ENOTDIR ? MD_NOTMAILDIR : md_errno(err), err, "cannot open the Maildir");
 }
 
@@ -140,8 +141,9 @@ static enum md_err md_check_dirs(struct md_root *r, int fd, const char *folder)
 			st[i].st_ino = 0; /* reported when it is needed */
 		for (size_t k = 0; k < i; k++)
 			if (st[i].st_ino != 0 && st[i].st_ino == st[k].st_ino && st[i].st_dev == st[k].st_dev)
-				return md_fail(r, MD_NOTMAILDIR, 0, "%s/ and %s/ of folder %s are one directory; make them directories of their own",
-					sub[k], sub[i], md_folder_text(folder));
+				return md_fail(r, MD_NOTMAILDIR, 0,
+				    "%s/ and %s/ of folder %s are one directory; make them directories of their own",
+				    sub[k], sub[i], md_folder_text(folder));
 	}
 	return MD_OK;
 }

@@ -35,11 +35,11 @@ enum md_err {
 enum { MD_WHY_MAX = 512, MD_FOLDER_MAX = 254 }; /* bytes of a text, of a folder name */
 
 struct md_root {
-	int fd;               /* the Maildir's directory, or -1 */
-	char *path;           /* as it was given: for texts only */
-	unsigned tmp_serial;  /* makes names unique within the process */
-	bool said_odd;        /* something in cur/ or new/ that is no message was logged */
-	struct md_size size;  /* changes for maildirsize */
+	int fd;              /* the Maildir's directory, or -1 */
+	char *path;          /* as it was given: for texts only */
+	unsigned tmp_serial; /* makes names unique within the process */
+	bool said_odd;       /* something in cur/ or new/ that is no message was logged */
+	struct md_size size; /* changes for maildirsize */
 	/* For the owner: asked in what may take long (copying, moving, POP3's measuring), and told of MESSAGES
 	 * looked up and BYTES read since it was asked last. False: stop, and leave all as it was. NULL: never. */
 	bool (*goes_on)(void *arg, size_t messages, size_t bytes);

@@ -86,7 +86,8 @@ static void take_listed_by_stem(struct md_scan *sc)
 	for (size_t i = 0; i < sc->n_fresh; i++) {
 		size_t len = md_name_stem_len(sc->fresh[i].name);
 
-		if (sc->fresh[i].uid == 0 && !sc->fresh[i].gone && md_hash_find(&h, sc->fresh[i].name, len, fresh_stem, sc) == MD_HASH_NONE)
+		if (sc->fresh[i].uid == 0 && !sc->fresh[i].gone &&
+		    md_hash_find(&h, sc->fresh[i].name, len, fresh_stem, sc) == MD_HASH_NONE)
 			md_hash_add(&h, sc->fresh[i].name, len, (uint32_t)i);
 	}
 	for (size_t i = 0; h.used != 0 && i < l->n; i++) {
@@ -143,7 +144,9 @@ static bool give_uids(struct md_scan *sc)
 static void say_used_up(const struct md_box *box)
 {
 	if (!box->incomplete) /* said before */
-		log_warn("%.120s: folder %s has no UIDs left; new mail appears when the folder is next opened, under a new UIDVALIDITY", box->root->path, md_folder_text(box->folder));
+		log_warn("%.120s: folder %s has no UIDs left; new mail appears when the folder is next opened, under a "
+		         "new UIDVALIDITY",
+		    box->root->path, md_folder_text(box->folder));
 }
 
 static bool nearly_used_up(const struct md_scan *sc)
@@ -167,7 +170,11 @@ static void renumber(struct md_scan *sc)
 	sc->write = true;
 }
 
-struct entry { uint32_t uid; const char *name; size_t len; };
+struct entry {
+	uint32_t uid;
+	const char *name;
+	size_t len;
+};
 
 static int entry_by_uid(const void *a, const void *b)
 {

@@ -321,7 +321,8 @@ int64_t md_box_keyword_add(struct md_box *box, const char *name, size_t len)
 
 static enum md_err gone(struct md_box *box, const struct md_msg *m)
 {
-	return md_fail(box->root, MD_GONE, 0, "message %u of folder %s is no longer there", m->uid, md_folder_text(box->folder));
+	return md_fail(box->root, MD_GONE, 0, "message %u of folder %s is no longer there", m->uid,
+	    md_folder_text(box->folder));
 }
 
 /* --- reading --- */
@@ -335,7 +336,7 @@ static enum md_err check_file(struct md_box *box, const struct md_msg *m, int fd
 		return MD_OK;
 	err = S_ISREG(st->st_mode) ? errno : ELOOP;
 	return md_fail(box->root, MD_PERM, err, "message %u of folder %s is not a regular file", m->uid,
-		md_folder_text(box->folder));
+	    md_folder_text(box->folder));
 }
 
 static enum md_err open_msg(struct md_box *box, struct md_msg *m, int *fd_out, struct stat *st)
@@ -369,8 +370,8 @@ static enum md_err open_msg(struct md_box *box, struct md_msg *m, int *fd_out, s
 		return gone(box, m);
 	if (e != MD_OK)
 		return e;
-	return md_fail(box->root, err == ENOENT ? MD_IO : md_errno(err), err, "cannot read message %u of folder %s", m->uid,
-		md_folder_text(box->folder));
+	return md_fail(box->root, err == ENOENT ? MD_IO : md_errno(err), err, "cannot read message %u of folder %s",
+	    m->uid, md_folder_text(box->folder));
 }
 
 static void note_stat(struct md_msg *m, const struct stat *st)
@@ -393,7 +394,7 @@ enum md_err md_box_read(struct md_box *box, size_t i, int *fd_out)
 enum md_err md_box_read_failed(struct md_box *box, size_t i, int err)
 {
 	return md_fail(box->root, MD_IO, err, "cannot read message %u of folder %s", box->msgs[i].uid,
-		md_folder_text(box->folder));
+	    md_folder_text(box->folder));
 }
 
 enum md_err md_box_date(struct md_box *box, size_t i, time_t *t_out)
@@ -433,7 +434,8 @@ bool md_count_octets(int fd, uint64_t *octets_out)
 			continue;
 		if (n < 0)
 			break;
-		for (const char *p = buf, *end = buf + n, *nl; (nl = memchr(p, '\n', (size_t)(end - p))) != NULL; p = nl + 1)
+		for (const char *p = buf, *end = buf + n, *nl; (nl = memchr(p, '\n', (size_t)(end - p))) != NULL;
+		     p = nl + 1)
 			octets += (nl > buf ? nl[-1] : last) != '\r';
 		octets += (uint64_t)n;
 		last = buf[n - 1];
@@ -548,7 +550,7 @@ static enum md_err store_flags(struct md_box *box, struct md_msg *m, enum md_sto
 			return e;
 	}
 	return md_fail(box->root, err == ENOENT || err == EEXIST ? MD_IO : md_errno(err), err,
-		"cannot change flags of message %u of folder %s", m->uid, md_folder_text(box->folder));
+	    "cannot change flags of message %u of folder %s", m->uid, md_folder_text(box->folder));
 }
 
 static enum md_err check_writable(struct md_box *box)
@@ -559,7 +561,7 @@ static enum md_err check_writable(struct md_box *box)
 }
 
 enum md_err md_box_store(struct md_box *box, size_t i, enum md_store how, unsigned flags, const uint32_t *kw,
-	size_t nkw)
+    size_t nkw)
 {
 	struct md_msg *m = &box->msgs[i];
 	enum md_err e = check_writable(box);
@@ -596,7 +598,7 @@ enum md_err md_box_expunge(struct md_box *box, size_t i)
 		err = errno;
 		if (err != ENOENT) {
 			e = md_fail(box->root, md_errno(err), err, "cannot delete message %u of folder %s", m->uid,
-				md_folder_text(box->folder));
+			    md_folder_text(box->folder));
 			break;
 		}
 		e = md_scan_refind(box, m);
@@ -605,8 +607,9 @@ enum md_err md_box_expunge(struct md_box *box, size_t i)
 	}
 	str_fini(&path);
 	if (e == MD_OK) /* renamed under us again and again */
-		return md_fail(box->root, MD_IO, 0, "cannot delete message %u of folder %s: other programs keep renaming it", m->uid,
-			md_folder_text(box->folder));
+		return md_fail(box->root, MD_IO, 0,
+		    "cannot delete message %u of folder %s: other programs keep renaming it", m->uid,
+		    md_folder_text(box->folder));
 	if (e != MD_GONE)
 		return e;
 	if (m->kw != NULL)

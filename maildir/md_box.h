@@ -25,9 +25,9 @@ enum { MD_KEYWORDS_MAX = 4096, MD_KEYWORD_LEN_MAX = 250 }; /* keywords of a fold
 struct md_box; /* of maildir/ alone */
 
 struct md_changes {
-	size_t added;      /* messages appended to the view */
-	size_t gone;       /* messages newly marked gone */
-	size_t flagged;    /* messages newly marked changed */
+	size_t added;   /* messages appended to the view */
+	size_t gone;    /* messages newly marked gone */
+	size_t flagged; /* messages newly marked changed */
 };
 
 /* Opens FOLDER and reads it (a first md_box_sync() is part of it; ->changed is clear everywhere). Read-write: mail
@@ -124,13 +124,15 @@ enum md_store { MD_STORE_SET, MD_STORE_ADD, MD_STORE_REMOVE };
 /* Changes flags and keywords of message I. FLAGS: MD_ bits. KW: NKW indices, any order. MD_STORE_SET replaces both.
  * The message has the result (with what others changed meanwhile, which also marks it changed).
  * MD_OK; MD_GONE (it is marked gone); MD_READONLY, MD_FULL, MD_PERM, MD_IO. */
-enum md_err md_box_store(struct md_box *box, size_t i, enum md_store how, unsigned flags,
-	const uint32_t *kw, size_t nkw) MUST_CHECK;
+enum md_err md_box_store(struct md_box *box, size_t i, enum md_store how, unsigned flags, const uint32_t *kw,
+    size_t nkw) MUST_CHECK;
 /* Deletes the file of message I and marks it gone (also MD_OK if it was gone already).
  * MD_OK, MD_READONLY, MD_PERM, MD_IO. */
 enum md_err md_box_expunge(struct md_box *box, size_t i) MUST_CHECK;
 
-struct md_status { uint32_t messages, recent, unseen, uidnext, uidvalidity; };
+struct md_status {
+	uint32_t messages, recent, unseen, uidnext, uidvalidity;
+};
 
 /* Counts of FOLDER, without moving mail out of new/ (that mail, and what was stored and is in no session yet, is
  * what RECENT counts). As with a read-only box, only the UID list may be written. Results as md_box_open(). */

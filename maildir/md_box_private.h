@@ -15,54 +15,57 @@ struct md_kwset {
 
 struct md_msg {
 	uint32_t uid;
-	uint16_t base_len;    /* of name */
-	uint8_t flags;        /* MD_ bits */
-	bool recent : 1;      /* this session is the first that saw it */
-	bool gone : 1;        /* expunged, here or by others; stays in the view until md_box_drop_gone() */
-	bool changed : 1;     /* flags or keywords changed by others since the caller cleared this */
-	bool in_new : 1;      /* the file is in new/ (read-only boxes do not move it) */
+	uint16_t base_len; /* of name */
+	uint8_t flags;     /* MD_ bits */
+	bool recent : 1;   /* this session is the first that saw it */
+	bool gone : 1;     /* expunged, here or by others; stays in the view until md_box_drop_gone() */
+	bool changed : 1;  /* flags or keywords changed by others since the caller cleared this */
+	bool in_new : 1;   /* the file is in new/ (read-only boxes do not move it) */
 	/* of md_scan.c */
-	bool found : 1;       /* in the current scan */
-	bool in_pass : 1;     /* in its present pass over cur/ */
-	bool proven : 1;      /* by it, under the lock */
-	char *name;           /* of the file, in cur/ unless in_new */
-	struct md_kwset *kw;  /* NULL: no keyword */
-	int64_t mtime;        /* seconds; MD_UNKNOWN until asked: use md_box_date() */
-	int64_t bytes;        /* on disk; MD_UNKNOWN until asked */
-	int64_t octets;       /* with CRLF; MD_UNKNOWN until asked: use md_box_octets() */
+	bool found : 1;      /* in the current scan */
+	bool in_pass : 1;    /* in its present pass over cur/ */
+	bool proven : 1;     /* by it, under the lock */
+	char *name;          /* of the file, in cur/ unless in_new */
+	struct md_kwset *kw; /* NULL: no keyword */
+	int64_t mtime;       /* seconds; MD_UNKNOWN until asked: use md_box_date() */
+	int64_t bytes;       /* on disk; MD_UNKNOWN until asked */
+	int64_t octets;      /* with CRLF; MD_UNKNOWN until asked: use md_box_octets() */
 };
 
 /* When a directory was last read, and what it looked like then. */
-struct md_stamp { int64_t s, ns, read_at_ms; uint64_t ino; };
+struct md_stamp {
+	int64_t s, ns, read_at_ms;
+	uint64_t ino;
+};
 
 /* For IMAP a view has UIDs and keywords and follows what others do (md_box_open()); for POP3 it is made once, of files
  * alone (md_box_open_files()), and only marks what is gone. */
 struct md_box {
 	struct md_root *root;
 	char *folder;
-	int fd;                /* the folder's directory */
-	bool readonly;         /* opened so, or nothing can be written here */
-	bool uid_sticky;       /* UIDs are recorded on disk */
+	int fd;          /* the folder's directory */
+	bool readonly;   /* opened so, or nothing can be written here */
+	bool uid_sticky; /* UIDs are recorded on disk */
 	uint32_t uidvalidity, uidnext;
-	uint32_t uid_told;     /* the highest UID that was ever in the view */
+	uint32_t uid_told; /* the highest UID that was ever in the view */
 	size_t n, cap;
-	struct md_msg *msgs;   /* by UID */
+	struct md_msg *msgs;     /* by UID */
 	size_t n_recent, n_gone; /* among msgs; gone ones are not counted as recent */
-	char **keywords;       /* names; an index stays what it is while the box is open */
+	char **keywords;         /* names; an index stays what it is while the box is open */
 	uint32_t n_keywords;
 	uint32_t *keyword_order; /* all indices into keywords, by name without regard to case */
 	/* of md_scan.c */
-	struct md_uidlist uids;  /* only the identity of the list's file; its entries are dropped after use */
+	struct md_uidlist uids; /* only the identity of the list's file; its entries are dropped after use */
 	struct md_stamp at_new, at_cur, at_kw;
-	bool force_scan;         /* something was seen that only a scan can settle */
+	bool force_scan; /* something was seen that only a scan can settle */
 	/* There are messages that the view cannot show any more, see join() in md_assign.c. */
 	bool incomplete;
-	size_t flagged;          /* messages marked changed that no md_box_sync() has counted yet */
-	size_t dropped;          /* messages gone that the UID list still has */
-	int64_t retry_ms;        /* when UIDs could not be recorded last */
+	size_t flagged;   /* messages marked changed that no md_box_sync() has counted yet */
+	size_t dropped;   /* messages gone that the UID list still has */
+	int64_t retry_ms; /* when UIDs could not be recorded last */
 	/* of md_keyword.c */
-	size_t kw_pending;       /* updates that are not in :list yet */
-	uint64_t kw_ino;         /* the :list that was read */
+	size_t kw_pending; /* updates that are not in :list yet */
+	uint64_t kw_ino;   /* the :list that was read */
 	int64_t kw_mtime_s, kw_mtime_ns;
 };
 

@@ -104,7 +104,7 @@ static enum md_err copy_file(struct copy *c, size_t idx, struct str *tmp, struct
 	if (err == ECANCELED)
 		return MD_STOPPED;
 	return md_fail(r, err == ENOENT ? MD_NOTMAILDIR : md_errno(err), err, "cannot copy a message to folder %s",
-		md_folder_text(c->folder));
+	    md_folder_text(c->folder));
 }
 
 /* The bytes of message IDX into a new file in tmp/ of the target. MD_GONE: it is not there any more. */
@@ -127,7 +127,8 @@ static enum md_err prepare_bytes(struct copy *c, size_t idx)
 		str_addf(&it->from, "tmp/%s", tmp.data);
 		c->n++; /* so that its file is removed */
 		if (e == MD_OK && fstatat(c->tofd, it->from.data, &st, AT_SYMLINK_NOFOLLOW) != 0)
-			e = md_fail(c->box->root, md_errno(errno), errno, "cannot copy a message to folder %s", md_folder_text(c->folder));
+			e = md_fail(c->box->root, md_errno(errno), errno, "cannot copy a message to folder %s",
+			    md_folder_text(c->folder));
 		if (e == MD_OK) {
 			set_name(it, m, tmp.data, &st);
 			add_keywords(c->box, m, it);
@@ -150,7 +151,7 @@ static enum md_err stat_file(struct md_box *box, struct md_msg *m, struct str *p
 			return e;
 	}
 	return md_fail(box->root, MD_IO, 0, "cannot copy message %u of folder %s: other programs keep renaming it",
-		m->uid, md_folder_text(box->folder));
+	    m->uid, md_folder_text(box->folder));
 }
 
 /* The file of message IDX as it stands in its folder; one that is gone is left out. */
@@ -212,7 +213,8 @@ static void report(const struct copy *c, struct md_copied *out)
 }
 
 /* The files themselves, which get a name in the target (LINK: one more). *CROSS: their bytes have to be copied. */
-static enum md_err deposit_files(struct copy *c, const size_t *idx, size_t nidx, bool link, struct md_copied *out, bool *cross)
+static enum md_err deposit_files(struct copy *c, const size_t *idx, size_t nidx, bool link, struct md_copied *out,
+    bool *cross)
 {
 	enum md_err e = MD_OK;
 
@@ -299,7 +301,8 @@ static void mark_moved(struct md_box *box, struct md_msg *m, const char *as)
 {
 	uint64_t bytes;
 
-	md_size_left(box->root, box->folder, m->name, md_size_of(box->root, -1, md_name_size(m->name, &bytes) ? m->name : as));
+	md_size_left(box->root, box->folder, m->name,
+	    md_size_of(box->root, -1, md_name_size(m->name, &bytes) ? m->name : as));
 	if (m->kw != NULL)
 		md_kw_forget(box->fd, m->name, m->base_len);
 	md_msg_gone(box, m);
@@ -338,7 +341,8 @@ enum md_err md_move(struct md_box *box, const size_t *idx, size_t nidx, const ch
 
 	memset(out, 0, sizeof(*out));
 	if (box->readonly)
-		return md_fail(box->root, MD_READONLY, 0, "folder %s is open for reading only", md_folder_text(box->folder));
+		return md_fail(box->root, MD_READONLY, 0, "folder %s is open for reading only",
+		    md_folder_text(box->folder));
 	e = md_folder_open_mail(box->root, folder, &c.tofd);
 	if (e != MD_OK)
 		return e;

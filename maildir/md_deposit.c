@@ -18,7 +18,6 @@
 #include "maildir/md_scan.h"
 #include "maildir/md_uidlist.h"
 
-
 void md_items_free(struct md_item *it, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -31,7 +30,7 @@ void md_items_free(struct md_item *it, size_t n)
 
 /* Takes the lock and reads the list. A folder that has none gets one first, with all that is in it. */
 static enum md_err lock_and_read(struct md_root *r, int tofd, const char *folder, struct md_lock *lock,
-	struct md_uidlist *l)
+    struct md_uidlist *l)
 {
 	struct md_box *box;
 	enum md_err e;
@@ -53,13 +52,13 @@ static enum md_err lock_and_read(struct md_root *r, int tofd, const char *folder
 }
 
 static enum md_err reserve(struct md_root *r, int tofd, const char *folder, struct md_uidlist *l, struct md_item *it,
-	size_t n)
+    size_t n)
 {
 	if (l->uidnext == 0)
 		l->uidnext = 1;
 	if (n >= UINT32_MAX - l->uidnext)
 		return md_fail(r, MD_LIMIT, 0, "folder %s has no UIDs left; it gets new ones when it is next opened",
-			md_folder_text(folder));
+		    md_folder_text(folder));
 	for (size_t i = 0; i < n; i++) {
 		it[i].uid = l->uidnext;
 		md_uidlist_add(l, it[i].uid, it[i].name.data, it[i].base_len);
@@ -85,8 +84,8 @@ static bool needs_copy(const struct md_item *it, int err)
 	return err == EXDEV || (it->link && (err == EPERM || err == EMLINK || err == EOPNOTSUPP || err == ENOSYS));
 }
 
-static enum md_err place(struct md_root *r, int tofd, const char *folder, struct md_item *it, md_lost_fn *lost, void *arg,
-	bool *cross)
+static enum md_err place(struct md_root *r, int tofd, const char *folder, struct md_item *it, md_lost_fn *lost,
+    void *arg, bool *cross)
 {
 	struct str to = STR_INIT;
 	enum md_err e = MD_OK;
@@ -110,8 +109,8 @@ static enum md_err place(struct md_root *r, int tofd, const char *folder, struct
 		e = MD_OK;
 	} else if (e == MD_OK) {
 		*cross = needs_copy(it, err);
-		e = md_fail(r, err == ENOENT ? MD_NOTMAILDIR : md_errno(err), err, "cannot put a message into folder %s",
-			md_folder_text(folder));
+		e = md_fail(r, err == ENOENT ? MD_NOTMAILDIR : md_errno(err), err,
+		    "cannot put a message into folder %s", md_folder_text(folder));
 	}
 	str_fini(&to);
 	return e;
@@ -198,7 +197,7 @@ static enum md_err write_keywords(struct md_root *r, int tofd, const char *folde
 }
 
 enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n, md_lost_fn *lost,
-	void *arg, uint32_t *uidvalidity_out, bool *cross)
+    void *arg, uint32_t *uidvalidity_out, bool *cross)
 {
 	struct md_lock lock = MD_LOCK_INIT;
 	struct md_uidlist l = { 0 };

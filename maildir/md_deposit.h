@@ -12,20 +12,20 @@
 #include "maildir/md.h"
 
 struct md_item {
-	int fromfd;       /* directory that FROM is relative to: borrowed */
-	struct str from;  /* path of the file */
-	bool must;        /* that FROM is gone is a failure, MD_GONE, and not for LOST to say */
-	bool link;        /* FROM stays where it is: the file gets a second name */
-	bool dated;       /* DATE is the message's internal date, and not yet that of the file */
+	int fromfd;      /* directory that FROM is relative to: borrowed */
+	struct str from; /* path of the file */
+	bool must;       /* that FROM is gone is a failure, MD_GONE, and not for LOST to say */
+	bool link;       /* FROM stays where it is: the file gets a second name */
+	bool dated;      /* DATE is the message's internal date, and not yet that of the file */
 	struct timespec date;
-	struct str name;  /* its name in cur/ of the target */
-	size_t base_len;  /* of name */
-	const char **kw;  /* names of its keywords: the array is freed with the item, the names are not */
+	struct str name; /* its name in cur/ of the target */
+	size_t base_len; /* of name */
+	const char **kw; /* names of its keywords: the array is freed with the item, the names are not */
 	size_t nkw;
-	uint32_t uid;     /* out */
-	bool placed;      /* out: it is in cur/ */
-	bool missed;      /* out: FROM is not there any more */
-	size_t idx;       /* for the caller */
+	uint32_t uid; /* out */
+	bool placed;  /* out: it is in cur/ */
+	bool missed;  /* out: FROM is not there any more */
+	size_t idx;   /* for the caller */
 };
 
 void md_items_free(struct md_item *it, size_t n);
@@ -36,6 +36,6 @@ typedef enum md_err md_lost_fn(struct md_item *it, void *arg);
  * failed because the files cannot be renamed or linked to there (another file system, mostly): copying their bytes
  * is left. */
 enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n, md_lost_fn *lost,
-	void *arg, uint32_t *uidvalidity_out, bool *cross) MUST_CHECK;
+    void *arg, uint32_t *uidvalidity_out, bool *cross) MUST_CHECK;
 
 #endif

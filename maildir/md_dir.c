@@ -60,11 +60,11 @@ static void say_odd(struct md_root *r, const char *folder, const char *sub, cons
 		return;
 	r->said_odd = true;
 	log_warn("%.120s: %s in %s/ of folder %s is not a regular file and is ignored: move it elsewhere", r->path,
-		log_clean(clean, sizeof(clean), name), sub, md_folder_text(folder));
+	    log_clean(clean, sizeof(clean), name), sub, md_folder_text(folder));
 }
 
 enum md_err md_dirlist_read(struct md_root *r, int dirfd, const char *folder, const char *sub, enum md_listed what,
-	struct md_dirlist *l)
+    struct md_dirlist *l)
 {
 	int fd = openat(dirfd, sub, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -76,10 +76,11 @@ enum md_err md_dirlist_read(struct md_root *r, int dirfd, const char *folder, co
 		if (fd >= 0)
 			close(fd);
 		return md_fail(r, err == ENOENT || err == ENOTDIR ? MD_NOTMAILDIR : md_errno(err), err,
-			"cannot read %s/ of folder %s", sub, md_folder_text(folder));
+		    "cannot read %s/ of folder %s", sub, md_folder_text(folder));
 	}
 	while (fits && (errno = 0, de = readdir(dir)) != NULL) {
-		if (de->d_name[0] == '.' && (what == MD_LIST_MESSAGES || de->d_name[1] == '\0' || strcmp(de->d_name, "..") == 0))
+		if (de->d_name[0] == '.' &&
+		    (what == MD_LIST_MESSAGES || de->d_name[1] == '\0' || strcmp(de->d_name, "..") == 0))
 			continue;
 		if (what == MD_LIST_MESSAGES && !is_regular(fd, de)) {
 			say_odd(r, folder, sub, de->d_name);
@@ -145,8 +146,8 @@ void md_clean_tmp(int dirfd, time_t now)
 		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
 			continue;
 		/* The date of a message is its mtime: what is being stored now may well be from last year. */
-		if (fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || MAX(st.st_mtime, st.st_ctime) > now - MD_TMP_HOURS * 3600 ||
-		    md_name_in_use(de->d_name))
+		if (fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+		    MAX(st.st_mtime, st.st_ctime) > now - MD_TMP_HOURS * 3600 || md_name_in_use(de->d_name))
 			continue;
 		RACE("tmp: something seems left over");
 		if (S_ISDIR(st.st_mode))
@@ -206,7 +207,7 @@ int md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name)
 }
 
 int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target, const struct str *text, bool sync,
-	struct stat *st)
+    struct stat *st)
 {
 	struct str name = STR_INIT;
 	int fd, err, rc = -1;

@@ -22,7 +22,7 @@ enum md_listed { MD_LIST_ALL, MD_LIST_MESSAGES };
 /* Appends the names in SUB ("cur") of DIRFD to L.
  * MD_OK; MD_NOTMAILDIR: there is no SUB; MD_PERM, MD_LIMIT, MD_IO. */
 enum md_err md_dirlist_read(struct md_root *r, int dirfd, const char *folder, const char *sub, enum md_listed what,
-	struct md_dirlist *l) MUST_CHECK;
+    struct md_dirlist *l) MUST_CHECK;
 
 /* renameat() that never overwrites: 0, or -1 with errno (EEXIST). */
 int md_rename_new(int fromfd, const char *from, int tofd, const char *to);
@@ -41,7 +41,7 @@ int md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name);
 /* Replaces the file TARGET (a path below DIRFD) by the bytes of TEXT, through tmp/ of TMPFD (the folder's directory).
  * SYNC: the bytes are on disk before the name is. *ST tells the new file. 0, or -1 with errno. */
 int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target, const struct str *text, bool sync,
-	struct stat *st);
+    struct stat *st);
 /* fsync() of directory SUB of DIRFD: the names in it are on disk. 0, or -1 with errno. */
 int md_sync_dir(int dirfd, const char *sub);
 /* Appends all bytes of the regular file NAME in DIRFD to OUT, at most MAX. 0, or -1 with errno (EFBIG: larger). */

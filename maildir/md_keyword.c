@@ -21,9 +21,10 @@
 #define LIST_FILE MD_KW_DIR "/:list"
 
 enum {
-	LIST_BYTES_MAX = 256 << 20, UPDATE_BYTES_MAX = 1 << 20,
-	SLICE = 300,      /* seconds of one N */
-	KEEP_SLICES = 3,  /* 15 minutes */
+	LIST_BYTES_MAX = 256 << 20,
+	UPDATE_BYTES_MAX = 1 << 20,
+	SLICE = 300,     /* seconds of one N */
+	KEEP_SLICES = 3, /* 15 minutes */
 	LOAD_TRIES = 4
 };
 
@@ -67,8 +68,8 @@ void md_kwlist_fini(struct md_kwlist *l)
 /* Grows ARRAY, which has N members, by doubling when N is a power of two. */
 #define PUSH(array, n) \
 	do { \
-		if (((n) & ((n) - 1)) == 0) \
-			(array) = mem_grow((array), ((n) != 0 ? (n) * 2 : 1) * sizeof(*(array))); \
+		if (((n) & ((n)-1)) == 0) \
+			(array) = mem_grow((array), ((n) != 0 ? (n)*2 : 1) * sizeof(*(array))); \
 	} while (0)
 
 static void add_name(struct md_kwlist *l, const char *p, size_t len)
@@ -318,8 +319,10 @@ static enum md_err load_files(struct load *ld)
 		md_kwlist_parse(&l, str_cstr(&text), text.len);
 		load_list(ld, &l);
 		md_kwlist_fini(&l);
-	} else if (e == MD_OK && errno != ENOENT && errno != ENOTDIR && errno != EFBIG && errno != EINVAL && errno != ELOOP) {
-		e = md_fail(box->root, md_errno(errno), errno, "cannot read the keywords of folder %s", md_folder_text(box->folder));
+	} else if (e == MD_OK && errno != ENOENT && errno != ENOTDIR && errno != EFBIG && errno != EINVAL &&
+	    errno != ELOOP) {
+		e = md_fail(box->root, md_errno(errno), errno, "cannot read the keywords of folder %s",
+		    md_folder_text(box->folder));
 	}
 	str_fini(&text);
 	return e;
@@ -339,7 +342,8 @@ static bool list_changed(const struct md_box *box)
 
 	if (fstatat(box->fd, LIST_FILE, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return box->kw_ino != 0;
-	return st.st_ino != box->kw_ino || st.st_mtim.tv_sec != box->kw_mtime_s || st.st_mtim.tv_nsec != box->kw_mtime_ns;
+	return st.st_ino != box->kw_ino || st.st_mtim.tv_sec != box->kw_mtime_s ||
+	    st.st_mtim.tv_nsec != box->kw_mtime_ns;
 }
 
 /* What HOW makes of OLD. */
@@ -373,7 +377,8 @@ static void ask_by_name(struct load *ld)
 		const struct md_msg *m = &box->msgs[i];
 		struct md_kwset *set = NULL;
 
-		if (ld->known[i] || m->gone || set_same(m->kw, ld->set[i]) || !read_update(box, m->name, m->base_len, &set))
+		if (ld->known[i] || m->gone || set_same(m->kw, ld->set[i]) ||
+		    !read_update(box, m->name, m->base_len, &set))
 			continue;
 		mem_free(&ld->set[i]);
 		ld->set[i] = set;
@@ -448,7 +453,7 @@ static bool make_dir(int dirfd)
 }
 
 enum md_err md_kw_write(struct md_root *r, int dirfd, const char *folder, const char *base, size_t base_len,
-	const char *const *name, size_t n)
+    const char *const *name, size_t n)
 {
 	struct str path = STR_INIT, text = STR_INIT;
 	struct stat st;
@@ -617,12 +622,14 @@ static void fold_names(struct md_box *box, int kwfd, const struct md_dirlist *l)
 			if (n + KEEP_SLICES < now)
 				unlinkat(kwfd, name, 0);
 		} else if (strncmp(name, ".tmp.", 5) == 0) {
-			if (fstatat(kwfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime < md_now_ms() / 1000 - MD_TMP_HOURS * 3600)
+			if (fstatat(kwfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			    st.st_mtime < md_now_ms() / 1000 - MD_TMP_HOURS * 3600)
 				unlinkat(kwfd, name, 0);
 		} else if (*name != ':' && *name != '.') {
 			if (md_hash_find_msg(&h, box, name, strlen(name)) != MD_HASH_NONE)
 				age(kwfd, name, top);
-			else if (fstatat(kwfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime < md_now_ms() / 1000 - KEEP_SLICES * SLICE)
+			else if (fstatat(kwfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			    st.st_mtime < md_now_ms() / 1000 - KEEP_SLICES * SLICE)
 				/* Its message is gone (it may come, while the change is young). */
 				unlinkat(kwfd, name, 0);
 		}
@@ -646,7 +653,8 @@ enum md_err md_kw_fold(struct md_box *box)
 		RACE("keywords: all read, :list not replaced");
 		if (md_replace_file(box->root, box->fd, box->fd, LIST_FILE, &text, true, &st) != 0 ||
 		    md_sync_dir(box->fd, MD_KW_DIR) != 0)
-			e = md_fail(box->root, md_errno(errno), errno, "cannot write the keywords of folder %s", md_folder_text(box->folder));
+			e = md_fail(box->root, md_errno(errno), errno, "cannot write the keywords of folder %s",
+			    md_folder_text(box->folder));
 	}
 	kwfd = e == MD_OK ? openat(box->fd, MD_KW_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	if (kwfd >= 0) {

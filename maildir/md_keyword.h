@@ -16,11 +16,13 @@
 
 /* The text of a ":list", taken apart. All-zero is empty. */
 struct md_kwlist {
-	struct str text;   /* names and bases, each ended by a NUL */
+	struct str text; /* names and bases, each ended by a NUL */
 	size_t n_names, n_msgs, n_idx;
-	uint32_t *name;    /* where in text each name begins */
-	struct md_kwlist_msg { uint32_t base, first, n; } *msg; /* base in text; its indices in idx[first...] */
-	uint32_t *idx;     /* each below n_names */
+	uint32_t *name; /* where in text each name begins */
+	struct md_kwlist_msg {
+		uint32_t base, first, n;
+	} * msg;       /* base in text; its indices in idx[first...] */
+	uint32_t *idx; /* each below n_names */
 };
 
 /* Takes the LEN bytes at P apart. Never fails: what makes no sense is left out. */
@@ -33,11 +35,12 @@ enum md_err md_kw_load(struct md_box *box, size_t known) MUST_CHECK;
 /* Folds pending changes into ":list". The lock must be held and BOX's view be complete (a scan under the same lock). */
 enum md_err md_kw_fold(struct md_box *box) MUST_CHECK;
 /* Sets the keywords of M to what HOW makes of them, on disk first; takes and releases the lock. */
-enum md_err md_kw_store(struct md_box *box, struct md_msg *m, enum md_store how, const uint32_t *kw, size_t nkw) MUST_CHECK;
+enum md_err md_kw_store(struct md_box *box, struct md_msg *m, enum md_store how, const uint32_t *kw,
+    size_t nkw) MUST_CHECK;
 /* Records that the message BASE of folder DIRFD has the N keywords NAME. The lock must be held. Their file is on disk
  * before it takes the place of an older one; its name is when the caller has synced MD_KW_DIR. */
 enum md_err md_kw_write(struct md_root *r, int dirfd, const char *folder, const char *base, size_t base_len,
-	const char *const *name, size_t n) MUST_CHECK;
+    const char *const *name, size_t n) MUST_CHECK;
 /* Forgets a pending change of BASE. */
 void md_kw_forget(int dirfd, const char *base, size_t base_len);
 /* S (NULL: no keyword) has the keyword with index K. */

@@ -59,8 +59,8 @@ static void break_stale(struct md_root *r, int dirfd, int64_t now)
 			str_addf(&mine, "tmp/stale.%ld.%u", (long)getpid(), r->tmp_serial++);
 			if (renameat(dirfd, LOCK_FILE, dirfd, mine.data) == 0) {
 				/* If it is a younger one after all, give it back. */
-				if (fstatat(dirfd, mine.data, &again, AT_SYMLINK_NOFOLLOW) != 0 || again.st_ino == st.st_ino ||
-				    linkat(dirfd, mine.data, dirfd, LOCK_FILE, 0) != 0)
+				if (fstatat(dirfd, mine.data, &again, AT_SYMLINK_NOFOLLOW) != 0 ||
+				    again.st_ino == st.st_ino || linkat(dirfd, mine.data, dirfd, LOCK_FILE, 0) != 0)
 					stale = true;
 				unlinkat(dirfd, mine.data, 0);
 			}
@@ -136,8 +136,8 @@ enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struc
 		err = errno;
 		str_fini(&mine);
 		e = md_errno(err);
-		return md_fail(r, e == MD_GONE ? MD_NOTMAILDIR : e, err, "cannot create a lock file in tmp/ of folder %s",
-			md_folder_text(folder));
+		return md_fail(r, e == MD_GONE ? MD_NOTMAILDIR : e, err,
+		    "cannot create a lock file in tmp/ of folder %s", md_folder_text(folder));
 	}
 	if (take(r, dirfd, mine.data, st.st_mtime) == 0) {
 		l->dirfd = dirfd;
@@ -145,8 +145,9 @@ enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struc
 		l->ino = st.st_ino;
 		l->since_ms = clock_ms();
 	} else if (errno == EEXIST) {
-		e = md_fail(r, MD_BUSY, 0, "tmp/courier.lock of folder %s is held by another process for more than %d s",
-			md_folder_text(folder), MD_LOCK_WAIT);
+		e = md_fail(r, MD_BUSY, 0,
+		    "tmp/courier.lock of folder %s is held by another process for more than %d s",
+		    md_folder_text(folder), MD_LOCK_WAIT);
 	} else {
 		err = errno;
 		e = md_fail(r, md_errno(err), err, "cannot lock folder %s", md_folder_text(folder));

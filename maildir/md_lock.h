@@ -8,7 +8,7 @@
 enum { MD_LOCK_WAIT = 30, MD_LOCK_STALE = 300 }; /* seconds */
 
 struct md_lock {
-	int dirfd;   /* of the folder: borrowed from the caller, who keeps it open; -1: not held */
+	int dirfd; /* of the folder: borrowed from the caller, who keeps it open; -1: not held */
 	/* The lock file that is ours: open, so that no other file gets its inode number; -1: not held. */
 	int fd;
 	uint64_t dev, ino; /* of it */

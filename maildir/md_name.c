@@ -8,8 +8,15 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-static const struct { char letter; unsigned flag; } letters[] = {
-	{ 'D', MD_DRAFT }, { 'F', MD_FLAGGED }, { 'R', MD_ANSWERED }, { 'S', MD_SEEN }, { 'T', MD_DELETED },
+static const struct {
+	char letter;
+	unsigned flag;
+} letters[] = {
+	{ 'D', MD_DRAFT },
+	{ 'F', MD_FLAGGED },
+	{ 'R', MD_ANSWERED },
+	{ 'S', MD_SEEN },
+	{ 'T', MD_DELETED },
 };
 
 static unsigned letter_flag(char c)
@@ -129,8 +136,10 @@ enum { ORDER_M, ORDER_P, ORDER_Q, ORDER_COUNT, ORDER_SERIAL, ORDER_PARTS };
 static const char *read_part(const char *p, const char *end, unsigned base, uint64_t *v)
 {
 	for (*v = 0; p < end; p++) {
-		unsigned digit = *p >= '0' && *p <= '9' ? (unsigned)(*p - '0') : *p >= 'A' && *p <= 'F' ? (unsigned)(*p - 'A') + 10 :
-		    *p >= 'a' && *p <= 'f' ? (unsigned)(*p - 'a') + 10 : base;
+		unsigned digit = *p >= '0' && *p <= '9' ? (unsigned)(*p - '0') :
+		    *p >= 'A' && *p <= 'F'              ? (unsigned)(*p - 'A') + 10 :
+		    *p >= 'a' && *p <= 'f'              ? (unsigned)(*p - 'a') + 10 :
+		                                          base;
 
 		if (digit >= base)
 			break;
@@ -157,13 +166,29 @@ static void order_parts(const char *name, uint64_t part[ORDER_PARTS])
 		char c = *p++;
 
 		switch (c) {
-		case 'M': p = read_part(p, end, 10, &part[ORDER_M]); break;
-		case 'P': p = read_part(p, end, 10, &part[ORDER_P]); break;
-		case 'Q': p = read_part(p, end, 10, &part[ORDER_Q]); break;
-		case '_': p = read_part(p, end, 10, &part[ORDER_SERIAL]); break;
-		case '#': p = read_part(p, end, 16, &part[ORDER_COUNT]); break;
-		case 'V': case 'I': case 'X': case 'R': p = read_part(p, end, 16, &other); break;
-		default: break;
+		case 'M':
+			p = read_part(p, end, 10, &part[ORDER_M]);
+			break;
+		case 'P':
+			p = read_part(p, end, 10, &part[ORDER_P]);
+			break;
+		case 'Q':
+			p = read_part(p, end, 10, &part[ORDER_Q]);
+			break;
+		case '_':
+			p = read_part(p, end, 10, &part[ORDER_SERIAL]);
+			break;
+		case '#':
+			p = read_part(p, end, 16, &part[ORDER_COUNT]);
+			break;
+		case 'V':
+		case 'I':
+		case 'X':
+		case 'R':
+			p = read_part(p, end, 16, &other);
+			break;
+		default:
+			break;
 		}
 	}
 }

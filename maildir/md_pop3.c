@@ -224,7 +224,8 @@ static enum md_err save_list(struct md_pop3 *p, const struct md_pop3list *others
 		rc = md_sync_dir(p->root->fd, ".");
 	err = errno;
 	str_fini(&text);
-	return rc == 0 ? MD_OK : md_fail(p->root, md_errno(err), err, "cannot write " MD_POP3_FILE "; new mail is not shown");
+	return rc == 0 ? MD_OK :
+	                 md_fail(p->root, md_errno(err), err, "cannot write " MD_POP3_FILE "; new mail is not shown");
 }
 
 /* The UIDL of a message alone in a Maildir whose list cannot be saved. */
@@ -236,7 +237,7 @@ static void give_own_uidl(struct md_pop3 *p, struct md_pop3_msg *m)
 	if (md_box_read(p->box, m->i, &fd) == MD_OK) {
 		if (fstat(fd, &st) == 0)
 			m->uidl = mem_printf("ENOMEM-%llx-%llx-%llx", (unsigned long long)st.st_mtime,
-				(unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+			    (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
 		close(fd);
 	}
 	if (m->uidl == NULL)

@@ -16,7 +16,7 @@ struct md_pop3_msg {
 
 struct md_pop3 {
 	struct md_root *root;
-	struct md_box *box;       /* the files */
+	struct md_box *box; /* the files */
 	size_t n;
 	struct md_pop3_msg *msgs; /* by leading number of the name, then bytes: the message numbers less one */
 	uint32_t next, uidv;      /* of the list */

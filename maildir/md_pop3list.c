@@ -114,7 +114,9 @@ void md_pop3list_format(const struct md_pop3 *p, const struct md_pop3list *other
 {
 	str_addf(out, "/3 %u %u\n", p->next, p->uidv);
 	for (size_t i = 0; i < p->n; i++)
-		add_line(out, md_pop3_file_name(p, i), p->msgs[i].octets, p->msgs[i].n, p->msgs[i].uidv, p->msgs[i].utf8);
+		add_line(out, md_pop3_file_name(p, i), p->msgs[i].octets, p->msgs[i].n, p->msgs[i].uidv,
+		    p->msgs[i].utf8);
 	for (size_t i = 0; i < others->n; i++)
-		add_line(out, others->line[i].name, others->line[i].octets, others->line[i].n, others->line[i].uidv, others->line[i].utf8);
+		add_line(out, others->line[i].name, others->line[i].octets, others->line[i].n, others->line[i].uidv,
+		    others->line[i].utf8);
 }

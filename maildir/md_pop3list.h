@@ -14,7 +14,7 @@ struct md_pop3list {
 		uint32_t n, uidv;
 		bool utf8;
 		bool used;
-	} *line;
+	} * line;
 	bool upgrade; /* an older version: write it anew */
 };
 

@@ -32,7 +32,8 @@ uint32_t md_recent_parse(const char *p, size_t len, uint32_t uidvalidity)
 	const char *end = p + len;
 	uint64_t version, validity, uid;
 
-	if (!take_number(&p, end, ' ', &version) || !take_number(&p, end, ' ', &validity) || !take_number(&p, end, '\n', &uid) || p != end)
+	if (!take_number(&p, end, ' ', &version) || !take_number(&p, end, ' ', &validity) ||
+	    !take_number(&p, end, '\n', &uid) || p != end)
 		return MD_RECENT_NONE;
 	return version == 1 && validity == uidvalidity && uid != 0 ? (uint32_t)uid : MD_RECENT_NONE;
 }

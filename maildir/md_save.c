@@ -22,17 +22,18 @@ enum { SAVE_BUF = 16384 };
 struct md_save {
 	struct md_root *root;
 	char *folder;
-	int dirfd;         /* the folder */
-	int fd;            /* the file in tmp/ */
-	struct str tmp;    /* its name there; empty when there is none */
-	uint64_t crs;      /* CRs at the end of what was given: dropped if an LF follows */
-	size_t len;        /* in buf */
+	int dirfd;      /* the folder */
+	int fd;         /* the file in tmp/ */
+	struct str tmp; /* its name there; empty when there is none */
+	uint64_t crs;   /* CRs at the end of what was given: dropped if an LF follows */
+	size_t len;     /* in buf */
 	char buf[SAVE_BUF];
 };
 
 static enum md_err fail(struct md_save *s, int err, const char *what)
 {
-	return md_fail(s->root, md_errno(err), err, "cannot %s a new message of folder %s", what, md_folder_text(s->folder));
+	return md_fail(s->root, md_errno(err), err, "cannot %s a new message of folder %s", what,
+	    md_folder_text(s->folder));
 }
 
 enum md_err md_save_begin(struct md_root *r, const char *folder, struct md_save **save_out)
@@ -141,7 +142,8 @@ static enum md_err finish_file(struct md_save *s, struct stat *st)
 	return rc == 0 ? MD_OK : fail(s, err, "close");
 }
 
-static struct md_item *make_item(struct md_save *s, const struct stat *st, unsigned flags, const char *const *kw, size_t nkw)
+static struct md_item *make_item(struct md_save *s, const struct stat *st, unsigned flags, const char *const *kw,
+    size_t nkw)
 {
 	struct md_item *it = mem_alloc(sizeof(*it));
 	struct str base = STR_INIT;
@@ -169,7 +171,7 @@ static bool keywords_ok(const char *const *kw, size_t nkw)
 }
 
 enum md_err md_save_commit(struct md_save **save, unsigned flags, const char *const *kw, size_t nkw, time_t when,
-	uint32_t *uid_out, uint32_t *uidvalidity_out)
+    uint32_t *uid_out, uint32_t *uidvalidity_out)
 {
 	struct md_save *s = *save;
 	struct md_item *it;
@@ -180,8 +182,9 @@ enum md_err md_save_commit(struct md_save **save, unsigned flags, const char *co
 	if (keywords_ok(kw, nkw))
 		e = finish_file(s, &st);
 	else
-		e = md_fail(s->root, MD_LIMIT, 0, "a keyword of a new message for %s is too long or has invalid characters",
-			md_folder_text(s->folder));
+		e = md_fail(s->root, MD_LIMIT, 0,
+		    "a keyword of a new message for %s is too long or has invalid characters",
+		    md_folder_text(s->folder));
 	if (e == MD_OK) {
 		it = make_item(s, &st, flags, kw, nkw);
 		it->dated = when != (time_t)-1;

@@ -20,7 +20,7 @@ enum md_err md_save_write(struct md_save *s, const void *p, size_t len) MUST_CHE
  * in any case. *UID and *UIDVALIDITY are for APPENDUID (RFC 4315).
  * MD_OK, MD_FULL, MD_BUSY, MD_PERM, MD_READONLY, MD_LIMIT (a keyword), MD_NOFOLDER, MD_IO: then nothing was stored. */
 enum md_err md_save_commit(struct md_save **save, unsigned flags, const char *const *kw, size_t nkw, time_t when,
-	uint32_t *uid_out, uint32_t *uidvalidity_out) MUST_CHECK;
+    uint32_t *uid_out, uint32_t *uidvalidity_out) MUST_CHECK;
 /* Drops *SAVE (which may be NULL) and its file. */
 void md_save_abort(struct md_save **save);
 

@@ -22,9 +22,10 @@
 #include "maildir/md_scan_private.h"
 
 enum {
-	CLOCK_STEP_MS = 20, CLOCK_STEP_COARSE_MS = 1100,
-	SETTLE_MS = 2000,      /* after which a directory that was read soon after a change is read once more */
-	FUTURE_MS = 5000,      /* time stamps further ahead say nothing */
+	CLOCK_STEP_MS = 20,
+	CLOCK_STEP_COARSE_MS = 1100,
+	SETTLE_MS = 2000, /* after which a directory that was read soon after a change is read once more */
+	FUTURE_MS = 5000, /* time stamps further ahead say nothing */
 	RETRY_MS = 5000,
 	KW_PENDING_MAX = 64
 };
@@ -57,7 +58,8 @@ static bool stamp_same(const struct md_stamp *a, const struct md_stamp *b)
 
 /* A directory was read once more between BEFORE and AFTER; LAST is what AFTER was the time before (zeros: there was
  * none), and QUIET of the passes so far came in a row without a change that could be seen. How many those are now. */
-static unsigned md_stamp_quiet(unsigned quiet, const struct md_stamp *last, const struct md_stamp *before, const struct md_stamp *after)
+static unsigned md_stamp_quiet(unsigned quiet, const struct md_stamp *last, const struct md_stamp *before,
+    const struct md_stamp *after)
 {
 	if (!stamp_same(before, after))
 		return 0;
@@ -86,8 +88,8 @@ bool md_stamp_dirty(const struct md_stamp *at, int dirfd, const char *sub)
 
 bool md_scan_unchanged(struct md_box *box)
 {
-	if (box->force_scan || md_stamp_dirty(&box->at_new, box->fd, "new") || md_stamp_dirty(&box->at_cur, box->fd, "cur") ||
-	    md_stamp_dirty(&box->at_kw, box->fd, MD_KW_DIR))
+	if (box->force_scan || md_stamp_dirty(&box->at_new, box->fd, "new") ||
+	    md_stamp_dirty(&box->at_cur, box->fd, "cur") || md_stamp_dirty(&box->at_kw, box->fd, MD_KW_DIR))
 		return false;
 	return box->uid_sticky || box->readonly || md_now_ms() - box->retry_ms < RETRY_MS;
 }
@@ -214,7 +216,7 @@ static void see_twice(struct md_scan *sc, struct md_msg *m, const char *name)
 	if (sa.st_ino != sb.st_ino || sa.st_dev != sb.st_dev)
 		give_new_name(sc, b.data, name, &sb);
 	else if (sa.st_nlink > 1 && sb.st_nlink > 1) /* else it was renamed between the two looks, perhaps back again */
-		unlinkat(box->fd, b.data, 0); /* a rename by link and unlink that was cut off */
+		unlinkat(box->fd, b.data, 0);        /* a rename by link and unlink that was cut off */
 out:
 	str_fini(&a);
 	str_fini(&b);
@@ -350,7 +352,8 @@ static void move_one(struct md_scan *sc, const char *name)
 		enum md_err e = md_errno(errno);
 
 		if (!sc->files_only && (e == MD_PERM || e == MD_READONLY)) {
-			md_fail(box->root, e, errno, "cannot move new mail to cur/ of folder %s", md_folder_text(box->folder));
+			md_fail(box->root, e, errno, "cannot move new mail to cur/ of folder %s",
+			    md_folder_text(box->folder));
 			box->readonly = true;
 		}
 		see(sc, name, true);
@@ -411,7 +414,8 @@ static enum md_err scan_dirs(struct md_scan *sc)
 
 	RACE("scan: cur/ was read without the lock");
 	/* A scan without the lock counts only if nobody changed the directory under it. */
-	if (e == MD_OK && !sc->stable && !sc->locked && (sc->n_fresh != 0 || md_scan_missing(sc) != 0) && md_scan_lock(sc))
+	if (e == MD_OK && !sc->stable && !sc->locked && (sc->n_fresh != 0 || md_scan_missing(sc) != 0) &&
+	    md_scan_lock(sc))
 		e = md_scan_look(sc);
 	while (e == MD_OK && !sc->stable && md_scan_missing(sc) != 0 && ++passes < MD_SCAN_PASSES)
 		e = md_scan_pass(sc, &box->at_cur);

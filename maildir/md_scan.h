@@ -6,14 +6,16 @@
 
 /* From base name to message. Values are indices of the caller's. */
 struct md_hash {
-	struct md_hslot { uint32_t hash, val; } *slot; /* val: index + 1; 0: free */
+	struct md_hslot {
+		uint32_t hash, val;
+	} * slot; /* val: index + 1; 0: free */
 	uint32_t mask, used;
 };
 
 enum { MD_HASH_NONE = UINT32_MAX };
 
 enum {
-	MD_SCAN_PASSES = 4, /* over a directory that others change all the time */
+	MD_SCAN_PASSES = 4,  /* over a directory that others change all the time */
 	MD_RENAME_TRIES = 8, /* at a file that others rename again and again */
 	/* Passes that are enough although the last change is younger than a step of the clock. */
 	MD_SCAN_QUIET = 3

@@ -8,17 +8,17 @@
 
 struct md_scan {
 	struct md_box *box;
-	struct md_hash hash;   /* values below box->n: the view; above: fresh */
-	struct md_msg *fresh;  /* files that are not in the view */
+	struct md_hash hash;  /* values below box->n: the view; above: fresh */
+	struct md_msg *fresh; /* files that are not in the view */
 	size_t n_fresh, cap;
 	bool locked, stable, first;
-	bool new_locked;       /* new/ was read under the lock */
-	unsigned quiet;        /* passes over cur/ in a row between and during which no change could be seen */
-	struct md_stamp last;  /* cur/ after the last one */
-	bool no_list;          /* there is no UID list */
-	bool lost;             /* the last pass over cur/ missed what an earlier one saw */
-	bool again;            /* only another scan can settle what this one found */
-	uint32_t *kept;        /* entries of the list whose files were not found, and may be there all the same */
+	bool new_locked;      /* new/ was read under the lock */
+	unsigned quiet;       /* passes over cur/ in a row between and during which no change could be seen */
+	struct md_stamp last; /* cur/ after the last one */
+	bool no_list;         /* there is no UID list */
+	bool lost;            /* the last pass over cur/ missed what an earlier one saw */
+	bool again;           /* only another scan can settle what this one found */
+	uint32_t *kept;       /* entries of the list whose files were not found, and may be there all the same */
 	size_t n_kept;
 	size_t n_replaced;     /* messages of the view for which the list has other UIDs */
 	bool write;            /* the UID list must be written: it lacks messages */
@@ -28,7 +28,7 @@ struct md_scan {
 	bool fold;             /* many changes of keywords are pending */
 	uint32_t first_recent; /* from this UID on it is; MD_RECENT_NONE: none */
 	struct md_lock lock;
-	enum md_err lock_err;  /* why there is no lock although one was wanted */
+	enum md_err lock_err; /* why there is no lock although one was wanted */
 };
 
 /* The message with the BASE_LEN bytes at NAME as base, in the view or fresh; NULL if there is none. */

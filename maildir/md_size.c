@@ -21,7 +21,8 @@ enum { CHANGES_MAX = 1000 }; /* then a line is written even in the middle of a c
 static bool kept(struct md_root *r)
 {
 	if (r->size.file == MD_SIZE_NOT_LOOKED)
-		r->size.file = faccessat(r->fd, FILE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? MD_SIZE_KEPT : MD_SIZE_NONE;
+		r->size.file =
+		    faccessat(r->fd, FILE_NAME, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? MD_SIZE_KEPT : MD_SIZE_NONE;
 	return r->size.file == MD_SIZE_KEPT;
 }
 
@@ -137,7 +138,8 @@ static bool append(int fd, const struct md_size *s)
 		return true;
 	if (pread(fd, &last, 1, st.st_size - 1) < 0)
 		return false;
-	len = snprintf(line, sizeof(line), "%s%12lld %12lld\n", last == '\n' ? "" : "\n", (long long)s->bytes, (long long)s->messages);
+	len = snprintf(line, sizeof(line), "%s%12lld %12lld\n", last == '\n' ? "" : "\n", (long long)s->bytes,
+	    (long long)s->messages);
 	n = write(fd, line, (size_t)len);
 	if (n == len)
 		return true;
@@ -163,7 +165,9 @@ void md_size_flush(struct md_root *r)
 	if (fd >= 0)
 		close(fd);
 	if (err != 0 && !s.warned)
-		log_warn("%.120s: cannot write to " FILE_NAME ": %s; the quota is wrong until it is recounted (delete "
-		    FILE_NAME " after mending it: the next delivery makes it)", r->path, strerror(err));
+		log_warn("%.120s: cannot write to " FILE_NAME
+		         ": %s; the quota is wrong until it is recounted (delete " FILE_NAME
+		         " after mending it: the next delivery makes it)",
+		    r->path, strerror(err));
 	r->size.warned = s.warned || err != 0;
 }

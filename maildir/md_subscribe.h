@@ -5,7 +5,10 @@
 
 #include "maildir/md.h"
 
-struct md_names { size_t n; char **name; };
+struct md_names {
+	size_t n;
+	char **name;
+};
 
 /* The subscribed folders (they need not exist), sorted by bytes, none twice. No file: none.
  * MD_OK, MD_PERM, MD_IO. N needs md_names_fini() in any case. */

@@ -303,11 +303,13 @@ enum md_err md_tree_create(struct md_root *r, const char *folder)
 	/* Made apart and renamed: it is there with all its parts, or not at all. */
 	str_adds(&tmp, "tmp/");
 	md_name_tmp(r, &tmp);
-	if (fill(r, tmp.data, folder) != 0 || md_rename_new(r->fd, tmp.data, r->fd, dir) != 0 || md_sync_dir(r->fd, ".") != 0) {
+	if (fill(r, tmp.data, folder) != 0 || md_rename_new(r->fd, tmp.data, r->fd, dir) != 0 ||
+	    md_sync_dir(r->fd, ".") != 0) {
 		err = errno;
 		(void)md_remove_tree(r->fd, tmp.data);
 		e = err == EEXIST || err == ENOTEMPTY ? MD_EXISTS : md_errno(err);
-		e = md_fail(r, e == MD_GONE ? MD_NOTMAILDIR : e, err, "cannot create folder %s", md_folder_text(folder));
+		e = md_fail(r, e == MD_GONE ? MD_NOTMAILDIR : e, err, "cannot create folder %s",
+		    md_folder_text(folder));
 	}
 	str_fini(&tmp);
 	return e;
@@ -355,7 +357,8 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 	if (rc == 0)
 		rc = S_ISLNK(st.st_mode) ? unlinkat(r->fd, dir, 0) : md_rename_new(r->fd, dir, r->fd, tmp.data);
 	if (rc != 0)
-		e = md_fail(r, errno == ENOENT ? MD_NOFOLDER : md_errno(errno), errno, "cannot delete folder %s", md_folder_text(folder));
+		e = md_fail(r, errno == ENOENT ? MD_NOFOLDER : md_errno(errno), errno, "cannot delete folder %s",
+		    md_folder_text(folder));
 	else if (S_ISDIR(st.st_mode)) {
 		md_size_folder_left(r, folder, tmp.data);
 		(void)md_remove_tree(r->fd, tmp.data);
@@ -399,7 +402,9 @@ static enum md_err rename_inbox(struct md_root *r, const char *to)
 	return e;
 }
 
-struct step { char *from, *to; };
+struct step {
+	char *from, *to;
+};
 
 static int step_do(struct md_root *r, const char *from, const char *to)
 {
@@ -411,8 +416,8 @@ static int step_do(struct md_root *r, const char *from, const char *to)
 }
 
 /* What has to be renamed to what. */
-static enum md_err plan(struct md_root *r, const char *from, const char *to, const char **names, size_t n, struct step *step,
-	size_t *nsteps)
+static enum md_err plan(struct md_root *r, const char *from, const char *to, const char **names, size_t n,
+    struct step *step, size_t *nsteps)
 {
 	size_t len = strlen(from);
 
@@ -425,7 +430,8 @@ static enum md_err plan(struct md_root *r, const char *from, const char *to, con
 		s->to = mem_printf("%s%s", to, names[i] + len);
 		++*nsteps;
 		if (!md_tree_valid(s->to))
-			return md_fail(r, MD_BADNAME, 0, "folder %s would get a name that is too long", md_folder_text(names[i]));
+			return md_fail(r, MD_BADNAME, 0, "folder %s would get a name that is too long",
+			    md_folder_text(names[i]));
 	}
 	for (size_t i = 0; i < *nsteps; i++) {
 		const char *key = step[i].to;
@@ -448,7 +454,9 @@ static void change_uidv(struct md_root *r, int dirfd, const struct step *s)
 		md_lock_drop(&lock);
 	}
 	if (e != MD_OK)
-		log_warn("%.120s: folder %s may have the UIDVALIDITY of an earlier one of that name, so that mail programs show the wrong messages: rename it once more; %s", r->path, md_folder_text(s->to), r->why);
+		log_warn("%.120s: folder %s may have the UIDVALIDITY of an earlier one of that name, so that mail "
+		         "programs show the wrong messages: rename it once more; %s",
+		    r->path, md_folder_text(s->to), r->why);
 }
 
 static enum md_err run(struct md_root *r, struct step *step, size_t n)

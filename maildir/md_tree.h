@@ -11,7 +11,10 @@ struct md_folder {
 	bool has_new;      /* files in new/ (only if asked for) */
 };
 
-struct md_folders { size_t n; struct md_folder *f; };
+struct md_folders {
+	size_t n;
+	struct md_folder *f;
+};
 
 /* All folders with their parents, INBOX first, each parent directly before its children (order of bytes, '.'
  * before all others). HAS_NEW: look into new/ too (one more directory read for each).

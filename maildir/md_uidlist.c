@@ -70,7 +70,7 @@ static bool parse_header(struct md_uidlist *l, const char **p, const char *end)
 	uint32_t version;
 
 	return take_num(p, end, ' ', &version) && version == 1 && take_num(p, end, ' ', &l->uidvalidity) &&
-		l->uidvalidity != 0 && take_num(p, end, '\n', &l->uidnext) && l->uidnext != 0;
+	    l->uidvalidity != 0 && take_num(p, end, '\n', &l->uidnext) && l->uidnext != 0;
 }
 
 bool md_uidlist_parse(struct md_uidlist *l, const char *p, size_t len)
@@ -169,7 +169,8 @@ enum md_err md_uidlist_write(struct md_root *r, int dirfd, const char *folder, s
 		if (fresh)
 			l->uidvalidity = 0;
 		str_fini(&text);
-		return md_fail(r, md_errno(err), err, "cannot write " MD_UIDLIST_FILE " of folder %s", md_folder_text(folder));
+		return md_fail(r, md_errno(err), err, "cannot write " MD_UIDLIST_FILE " of folder %s",
+		    md_folder_text(folder));
 	}
 	stamp(l, &st);
 	str_fini(&text);

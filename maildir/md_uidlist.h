@@ -21,8 +21,8 @@ struct md_uidlist {
 	uint32_t uidvalidity; /* 0: no list was read */
 	uint32_t uidnext;
 	size_t n, cap;
-	struct md_uid *e;  /* by UID */
-	struct str text;   /* base names, each ended by a NUL */
+	struct md_uid *e; /* by UID */
+	struct str text;  /* base names, each ended by a NUL */
 	/* identity of the file that was read, to see that it changed */
 	uint64_t dev, ino, size;
 	int64_t mtime_s, mtime_ns;

@@ -15,16 +15,19 @@ static int add(int ifd, int dirfd, const char *sub)
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, sub);
-	return inotify_add_watch(ifd, path, IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_ONLYDIR);
+	return inotify_add_watch(ifd, path,
+	    IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_ONLYDIR);
 }
 
 static bool add_by_path(int ifd, const struct md_box *box, const char *sub)
 {
 	char path[4096];
-	int n = snprintf(path, sizeof(path), "%s/.%s%s%s", box->root->path, box->folder, *box->folder != '\0' ? "/" : "/", sub);
+	int n = snprintf(path, sizeof(path), "%s/.%s%s%s", box->root->path, box->folder,
+	    *box->folder != '\0' ? "/" : "/", sub);
 
-	return n > 0 && (size_t)n < sizeof(path) && inotify_add_watch(ifd, path, IN_CREATE | IN_DELETE | IN_MOVED_FROM |
-		IN_MOVED_TO | IN_DELETE_SELF | IN_ONLYDIR) >= 0;
+	return n > 0 && (size_t)n < sizeof(path) &&
+	    inotify_add_watch(ifd, path,
+	        IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_ONLYDIR) >= 0;
 }
 
 bool md_watch_init(struct md_watch *w, struct md_box *box)
@@ -40,7 +43,7 @@ bool md_watch_init(struct md_watch *w, struct md_box *box)
 	err = errno;
 	md_watch_fini(w);
 	md_fail(box->root, MD_LIMIT, err, "cannot watch folder %s, so it is polled; raise fs.inotify.%s with sysctl",
-		md_folder_text(box->folder), err == ENOSPC ? "max_user_watches" : "max_user_instances");
+	    md_folder_text(box->folder), err == ENOSPC ? "max_user_watches" : "max_user_instances");
 	return false;
 }
 

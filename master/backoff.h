@@ -10,7 +10,9 @@ enum {
 	BACKOFF_MAX = 30    /* seconds between two starts at most */
 };
 
-struct backoff { unsigned young_deaths; };
+struct backoff {
+	unsigned young_deaths;
+};
 
 /* The role died after LIVED seconds: the seconds to wait before its next start: 0 the first time and whenever
  * it had lived long enough, then 1, 2, 4, 8, 16, 30, 30, ... */

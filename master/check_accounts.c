@@ -34,7 +34,12 @@ static void count_effects(struct check_accounts *c, const struct account *a)
 bool check_accounts_one(void *arg, const struct account *a, const char *why)
 {
 	struct check_accounts *c = arg;
-	const struct route_rules rules = { .protocols = c->ports, .nprotocols = PROTOCOL_COUNT, .proxy_on = c->forwarded != 0, .self = { "", "" }, };
+	const struct route_rules rules = {
+		.protocols = c->ports,
+		.nprotocols = PROTOCOL_COUNT,
+		.proxy_on = c->forwarded != 0,
+		.self = { "", "" },
+	};
 	char mailhost[1024];
 	struct route r;
 
@@ -58,18 +63,22 @@ bool check_accounts_one(void *arg, const struct account *a, const char *why)
 static void tell(struct str *out, const struct check_count *c, const char *what, const char *then)
 {
 	if (c->n != 0)
-		str_addf(out, "warning: %llu account%s (first: %s) with %s%s\n", (unsigned long long)c->n, c->n == 1 ? "" : "s", c->first,
-			what, then);
+		str_addf(out, "warning: %llu account%s (first: %s) with %s%s\n", (unsigned long long)c->n,
+		    c->n == 1 ? "" : "s", c->first, what, then);
 }
 
 void check_accounts_report(struct check_accounts *c, struct str *out)
 {
 	str_add(out, str_cstr(&c->text), c->text.len);
 	if (c->bad > NAMED_MAX)
-		str_addf(out, "warning: %llu accounts cannot log in because of their mailhost\n", (unsigned long long)c->bad);
-	tell(out, &c->shared, "a port in mailhost", " that is used for both IMAP and POP3; if the ports differ write HOST:imap=PORT:pop3=PORT");
+		str_addf(out, "warning: %llu accounts cannot log in because of their mailhost\n",
+		    (unsigned long long)c->bad);
+	tell(out, &c->shared, "a port in mailhost",
+	    " that is used for both IMAP and POP3; if the ports differ write HOST:imap=PORT:pop3=PORT");
 	tell(out, &c->quota, "a quota", ", which has no effect; not in this version: quotas");
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
-		tell(out, &c->insecure[p], protocols[p].option_insecure, ": such logins are refused, because this version has no TLS, unless they come through a node or proxy that says the client uses TLS (PROXY_TRUSTED)");
+		tell(out, &c->insecure[p], protocols[p].option_insecure,
+		    ": such logins are refused, because this version has no TLS, unless they come through a node or "
+		    "proxy that says the client uses TLS (PROXY_TRUSTED)");
 	str_fini(&c->text);
 }

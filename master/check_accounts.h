@@ -8,15 +8,18 @@
 #include "node/account.h"
 
 /* How many accounts have something, and the first of them. */
-struct check_count { uint64_t n; char first[256]; };
+struct check_count {
+	uint64_t n;
+	char first[256];
+};
 
 struct check_accounts {
 	struct route_protocol ports[PROTOCOL_COUNT];
 	bool served[PROTOCOL_COUNT]; /* those that log in here */
 	/* Protocols whose logins are; of more than one, a port without a name counts for each. */
 	unsigned forwarded;
-	struct str text;       /* the first lines of the report */
-	uint64_t bad;          /* accounts that cannot log in because of their mailhost */
+	struct str text; /* the first lines of the report */
+	uint64_t bad;    /* accounts that cannot log in because of their mailhost */
 	struct check_count shared, quota, insecure[PROTOCOL_COUNT];
 };
 

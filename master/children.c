@@ -71,7 +71,7 @@ bool children_send(struct child *c, const struct msgw *w, int fd)
 		return true;
 	if (fd == -1)
 		log_error("%s (pid %ld) does not read its messages; kill it if this continues",
-			master_post_name(c->post, name), (long)c->pid);
+		    master_post_name(c->post, name), (long)c->pid);
 	return false;
 }
 
@@ -97,7 +97,8 @@ static bool are_peers(enum role a, enum role b)
 
 static bool send_channel(struct child *to, const struct child *other, int sock)
 {
-	control_channel_write(&out, &(struct control_process){ other->post->role, other->post->slot, other->generation });
+	control_channel_write(&out,
+	    &(struct control_process){ other->post->role, other->post->slot, other->generation });
 	return children_send(to, &out, sock);
 }
 
@@ -297,7 +298,8 @@ static void say_death(const struct child *c, int status)
 	char name[32], how[64];
 
 	if (WIFSIGNALED(status))
-		snprintf(how, sizeof(how), "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(how, sizeof(how), "was killed by signal %d (%s)", WTERMSIG(status),
+		    strsignal(WTERMSIG(status)));
 	else
 		snprintf(how, sizeof(how), "ended with status %d", WEXITSTATUS(status));
 	master_post_name(c->post, name);
@@ -378,7 +380,7 @@ static void on_held(struct child *c, bool held)
 	c->held = held;
 	if (held)
 		log_warn("%s (pid %ld) is stopped by a signal; its sessions wait until it gets SIGCONT",
-			master_post_name(c->post, name), (long)c->pid);
+		    master_post_name(c->post, name), (long)c->pid);
 	slots_update(c->post->m);
 }
 
@@ -409,9 +411,13 @@ static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 /* -- starting a process -- */
 
 /* Those from ROLE_FD_CONTROL on, and what a library or a sanitizer finds as stderr. -1: there is none. */
-struct start_fds { int fd[ROLE_FD_SESSION_LOG - ROLE_FD_CONTROL + 1], err; };
+struct start_fds {
+	int fd[ROLE_FD_SESSION_LOG - ROLE_FD_CONTROL + 1], err;
+};
 /* Our ends. */
-struct kept_fds { int control, log, err, session_log; };
+struct kept_fds {
+	int control, log, err, session_log;
+};
 
 /* A role has no use for the master's standard descriptors, and no right to the terminal: who takes a role over could
  * write lines of the log there, or type. Its session is its own, so that a Ctrl-C is for the master alone. */
@@ -419,8 +425,8 @@ static void leave_terminal(int err)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (null == -1 || dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1 || dup2(err, STDERR_FILENO) == -1 ||
-	    setsid() == -1)
+	if (null == -1 || dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1 ||
+	    dup2(err, STDERR_FILENO) == -1 || setsid() == -1)
 		_exit(127);
 }
 

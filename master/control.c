@@ -24,10 +24,10 @@
 #include "node/msg_channel.h"
 
 enum {
-	ANSWER_WITHIN = 5,               /* seconds for a role */
-	KICKED_WITHIN = KICK_GRACE + 4,  /* seconds until even servers that had to be killed are gone */
-	SPOOL_MAX = 256 * 1024 * 1024,   /* bytes of rows that wait for the tool */
-	IN_FLIGHT_MAX = 1024 * 1024,     /* bytes given to the tool's channel ahead */
+	ANSWER_WITHIN = 5,              /* seconds for a role */
+	KICKED_WITHIN = KICK_GRACE + 4, /* seconds until even servers that had to be killed are gone */
+	SPOOL_MAX = 256 * 1024 * 1024,  /* bytes of rows that wait for the tool */
+	IN_FLIGHT_MAX = 1024 * 1024,    /* bytes given to the tool's channel ahead */
 	BACKLOG = 16
 };
 #define FEED_PAUSE 0.01 /* seconds */
@@ -50,12 +50,12 @@ struct query {
 	struct client *client;
 	uint32_t id;
 	char command[CONTROL_COMMAND_MAX];
-	struct wait *waits;  /* who has not answered yet */
+	struct wait *waits; /* who has not answered yet */
 	ev_timer limit, feed;
-	struct str rows;     /* for the tool, not sent yet */
-	struct str silent;   /* roles that did not answer */
+	struct str rows;   /* for the tool, not sent yet */
+	struct str silent; /* roles that did not answer */
 	struct counts counts;
-	uint64_t sum;        /* of the results */
+	uint64_t sum; /* of the results */
 	bool finished;
 	uint32_t status;
 	struct str message;
@@ -195,7 +195,8 @@ static void add_post(struct str *s, const struct post *p)
 	master_post_name(p, name);
 	for (const struct child *c = ctl.m->children; c != NULL; c = c->next)
 		if (c->post == p) {
-			str_addf(s, "role\t%s\t%s\t%ld\t%u\t%.0f\n", name, state_of(c), (long)c->pid, p->restarts, now - c->started);
+			str_addf(s, "role\t%s\t%s\t%ld\t%u\t%.0f\n", name, state_of(c), (long)c->pid, p->restarts,
+			    now - c->started);
 			shown += !c->retired;
 		}
 	if (shown == 0 && p->wanted)
@@ -208,8 +209,8 @@ static void add_status(struct query *q)
 	struct master *m = ctl.m;
 	struct str *s = &q->rows;
 
-	str_addf(s, "node\t%s\nversion\t%s\npid\t%ld\nuptime\t%.0f\nrundir\t%s\nconfig\t%s\n", m->set->self[0], PACKAGE_VERSION,
-	    (long)getpid(), clock_now() - m->started, m->set->node_RUNDIR, m->file);
+	str_addf(s, "node\t%s\nversion\t%s\npid\t%ld\nuptime\t%.0f\nrundir\t%s\nconfig\t%s\n", m->set->self[0],
+	    PACKAGE_VERSION, (long)getpid(), clock_now() - m->started, m->set->node_RUNDIR, m->file);
 	str_addf(s, "draining\t%d\nreloading\t%d\n", m->draining, reload_under_way());
 	for (const struct post *p = m->posts; p != NULL; p = p->next)
 		add_post(s, p);
@@ -239,7 +240,7 @@ static void result_of_kick(struct query *q)
 	str_addf(&q->rows, "%llu session%s ended", (unsigned long long)q->sum, q->sum == 1 ? "" : "s");
 	if (killed > 0)
 		str_addf(&q->rows, ", %llu of them killed because they did not end within %d s; see the log",
-			(unsigned long long)killed, KICK_GRACE);
+		    (unsigned long long)killed, KICK_GRACE);
 	str_addc(&q->rows, '\n');
 	q->status = q->sum > 0 ? 0 : 1;
 }
@@ -438,14 +439,16 @@ static void do_drain(struct client *c, const char *argument)
 
 	if (on || strcmp(argument, "off") == 0) {
 		if (on != m->draining)
-			log_info(on ? "draining: new clients are refused, open sessions continue" : "draining has ended: new clients are served");
+			log_info(on ? "draining: new clients are refused, open sessions continue" :
+			              "draining has ended: new clients are served");
 		m->draining = on;
 		children_drain(m);
 	} else if (strcmp(argument, "status") != 0) {
 		send_done(c, 2, "usage: drain on|off|status\n");
 		return;
 	}
-	send_done(c, 0, m->draining ? "draining is on: new clients are refused\n" : "draining is off: new clients are served\n");
+	send_done(c, 0,
+	    m->draining ? "draining is on: new clients are refused\n" : "draining is off: new clients are served\n");
 }
 
 static void on_reloaded(void *arg, unsigned status, const char *text)
@@ -468,7 +471,10 @@ static void do_stop(struct client *c UNUSED, const char *argument UNUSED)
 	master_stop(ctl.m);
 }
 
-static const struct { const char *name; void (*run)(struct client *c, const char *argument); } commands[] = {
+static const struct {
+	const char *name;
+	void (*run)(struct client *c, const char *argument);
+} commands[] = {
 	{ "status", do_status },
 	{ "who", do_who },
 	{ "kick", do_kick },

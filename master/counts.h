@@ -5,7 +5,9 @@
 #include "lib/str.h"
 
 struct count;
-struct counts { struct count *first; };
+struct counts {
+	struct count *first;
+};
 
 /* Takes the whole lines in the LEN bytes at TEXT. A value that is no number is kept as a note of its own;
  * malformed lines (a name is a-z, 0-9, '_', '.') and more than COUNTS_MAX names are left out. */

@@ -41,7 +41,7 @@ static void complain(const char *driver, const char *name, const char *why)
 	struct str text = STR_INIT, clean = STR_INIT;
 
 	str_addf(&text, "%s: %s%s%.*s", driver, name, name[0] != '\0' ? " is omitted: " : "", (int)strcspn(why, "\n"),
-		why);
+	    why);
 	report_clean(&clean, str_cstr(&text), text.len);
 	fprintf(stderr, "waypost: %s\n", str_cstr(&clean));
 	str_fini(&text);
@@ -96,7 +96,9 @@ static bool on_account(void *arg, const struct account *a, const char *why)
 		return true;
 	options = mem_strdup(a->options);
 	account_default_options(&options, l->default_options);
-	if (why == NULL && (a->name[0] == '\0' || !text_is_plain(a->name) || !text_is_plain(a->home) || !text_is_plain(a->maildir) || !text_is_plain(options)))
+	if (why == NULL &&
+	    (a->name[0] == '\0' || !text_is_plain(a->name) || !text_is_plain(a->home) || !text_is_plain(a->maildir) ||
+	        !text_is_plain(options)))
 		why = "its record has a control character or no name";
 	if (why != NULL) {
 		complain(l->driver, a->name[0] != '\0' ? a->name : "an account", why);

@@ -13,7 +13,7 @@
 #include "lib/mem.h"
 
 enum {
-	BACKLOG = 4096,     /* the system's somaxconn is the real limit */
+	BACKLOG = 4096, /* the system's somaxconn is the real limit */
 	/* The roles of a master that was killed let go of their ports at once, but not in no time. */
 	PROBE_TRIES = 20,
 	PROBE_PAUSE_US = 100 * 1000
@@ -74,8 +74,7 @@ static bool add_name(struct endpoint **list, struct endpoint *e, const char *hos
 
 	if (rc != 0) {
 		str_addf(errors, "%s: cannot resolve the listen address \"%s\": %s; check /etc/hosts and DNS\n",
-			e->group,
-		    host, rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
+		    e->group, host, rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
 		return false;
 	}
 	for (const struct addrinfo *ai = found; ai != NULL; ai = ai->ai_next) {
@@ -90,7 +89,8 @@ static bool add_name(struct endpoint **list, struct endpoint *e, const char *hos
 	return true;
 }
 
-static bool add_group(struct endpoint **list, struct endpoint e, const char *address, const char *ports, struct str *errors)
+static bool add_group(struct endpoint **list, struct endpoint e, const char *address, const char *ports,
+    struct str *errors)
 {
 	char host[SETTINGS_ADDRESS_MAX];
 	uint16_t port;
@@ -117,7 +117,8 @@ static bool endpoints_of(const struct settings *set, struct endpoint **list, str
 		const struct protocol_settings s = protocol_settings(set, p);
 
 		if (s.served)
-			good &= add_group(list, (struct endpoint){ .protocol = p, .group = protocols[p].group, .port_name = "PORT" },
+			good &= add_group(list,
+			    (struct endpoint){ .protocol = p, .group = protocols[p].group, .port_name = "PORT" },
 			    s.address, s.ports, errors);
 	}
 	return good;
@@ -176,9 +177,10 @@ static void say_failure(const struct endpoint *e, struct str *errors)
 {
 	char ip[NET_IP_TEXT_MAX];
 	int err = errno;
-	const char *hint = err == EADDRINUSE ? "; stop the program that has it (ss -ltnp)"
-	    : err == EACCES ? "; ports below 1024 need root, or CAP_NET_BIND_SERVICE"
-	    : err == EADDRNOTAVAIL ? "; this machine does not have the address" : "";
+	const char *hint = err == EADDRINUSE ? "; stop the program that has it (ss -ltnp)" :
+	    err == EACCES                    ? "; ports below 1024 need root, or CAP_NET_BIND_SERVICE" :
+	    err == EADDRNOTAVAIL             ? "; this machine does not have the address" :
+	                                       "";
 
 	str_addf(errors, "%s: cannot listen on %s %s %u: %s%s\n", e->group, net_addr_text(&e->addr, ip), e->port_name,
 	    e->addr.port, strerror(err), hint);
@@ -238,7 +240,8 @@ static bool is_named(const struct listener *l, const struct endpoint *list)
 bool listen_update(struct listeners *ls, const struct settings *set, unsigned slots, struct str *errors)
 {
 	struct endpoint *list = NULL;
-	bool good = endpoints_of(set, &list, errors) && probe_all(ls, list, errors) && open_missing(ls, list, slots, errors);
+	bool good =
+	    endpoints_of(set, &list, errors) && probe_all(ls, list, errors) && open_missing(ls, list, slots, errors);
 
 	if (good)
 		for (struct listener *l = ls->first; l != NULL; l = l->next)

@@ -19,7 +19,9 @@ struct listener {
 	bool wanted; /* the present settings name its address and port */
 };
 
-struct listeners { struct listener *first; };
+struct listeners {
+	struct listener *first;
+};
 
 /* Opens what SET asks for and is not open yet, for SLOTS workers; sockets that SET no longer names are marked
  * as not wanted. On failure ERRORS has a line for each port that cannot be opened, and nothing has changed.

@@ -19,7 +19,11 @@
 #include "master/logline.h"
 
 enum { DATAGRAM_MAX = 64 * 1024, SOCKET_BUFFER = 1024 * 1024, BURST = 32 };
-enum { STDERR_SECONDS = 60, STDERR_LINES = 300, STDERR_LINE_MAX = 900 }; /* a sanitizer's report has some hundred lines */
+enum {
+	STDERR_SECONDS = 60,
+	STDERR_LINES = 300,
+	STDERR_LINE_MAX = 900
+}; /* a sanitizer's report has some hundred lines */
 
 enum target_kind { TARGET_STDERR, TARGET_FILE, TARGET_SYSLOG };
 
@@ -61,7 +65,10 @@ static void complain(int err, unsigned lines)
 		return;
 	complained = true;
 	dprintf(STDERR_FILENO, "waypostd: cannot write the log %s: %s; lines are lost until it works\n",
-	    kind == TARGET_FILE ? path : kind == TARGET_SYSLOG ? "/dev/log" : "stderr", strerror(err));
+	    kind == TARGET_FILE       ? path :
+	        kind == TARGET_SYSLOG ? "/dev/log" :
+	                                "stderr",
+	    strerror(err));
 }
 
 static void add_lost_line(struct str *out, const struct tm *when, bool syslog_form)
@@ -169,17 +176,19 @@ static void write_batch(const struct source *s, char *p, size_t len, pid_t pid)
 
 	localtime_r(&now, &when);
 	while (log_parse(&p, &len, &rec)) {
-		if (s->kind == LOGFILE_SESSION && rec.level <= most && !logline_session_may((char *)(uintptr_t)rec.text)) {
+		if (s->kind == LOGFILE_SESSION && rec.level <= most &&
+		    !logline_session_may((char *)(uintptr_t)rec.text)) {
 			rec.level = LOG_LEVEL_ERROR;
-			rec.text = "dropped a line: a session server tried to log a refused login, which only login workers may do";
+			rec.text = "dropped a line: a session server tried to log a refused login, which only login "
+			           "workers may do";
 		}
 		write_line(&when, &rec, pid, &lines);
 	}
 	flush_text(&when, lines);
 }
 
-static void PRINTF_LIKE(5, 6) write_of_stderr(const struct source *s, const struct tm *when, pid_t pid, unsigned *lines,
-    const char *fmt, ...)
+static void PRINTF_LIKE(5, 6)
+    write_of_stderr(const struct source *s, const struct tm *when, pid_t pid, unsigned *lines, const char *fmt, ...)
 {
 	char said[LOG_LINE_MAX];
 	struct log_record rec = { LOG_LEVEL_WARN, "waypostd", said };
@@ -253,7 +262,12 @@ static bool take_one(struct source *s)
 	static char buf[DATAGRAM_MAX];
 	char control[CMSG_SPACE(sizeof(struct ucred))];
 	struct iovec iov = { buf, sizeof(buf) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control), };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
 	ssize_t n = recvmsg(s->io.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n > 0) {

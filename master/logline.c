@@ -20,7 +20,8 @@ static void add_two(struct str *out, char before, char zero, int n)
 
 static void add_date(struct str *out, const struct tm *when)
 {
-	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
+	static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov",
+		"Dec" };
 
 	str_adds(out, months[(unsigned)when->tm_mon % 12]);
 	add_two(out, ' ', ' ', when->tm_mday);

@@ -28,7 +28,7 @@ struct post {
 	struct child *helper;  /* a worker of another post that takes this one's clients (slots.h), or NULL */
 	struct backoff backoff;
 	ev_timer restart;
-	unsigned restarts;     /* unexpected deaths */
+	unsigned restarts; /* unexpected deaths */
 };
 
 /* What a login worker says of itself, and what it was told about the clients of its slot while it is full (slots.h). */
@@ -69,7 +69,7 @@ struct master {
 	struct post *posts;
 	struct child *children; /* newest first */
 	struct listeners listeners;
-	ev_timer deadline; /* of the start, or of the stop */
+	ev_timer deadline;                    /* of the start, or of the stop */
 	void (*on_started)(struct master *m); /* every role works: once */
 	void (*on_start_failed)(struct master *m, const char *why);
 	void (*on_all_gone)(struct master *m);

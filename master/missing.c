@@ -30,9 +30,11 @@ static const char *word(uint16_t what)
 	return what == CTL_CHANNEL ? "a channel" : what == CTL_LISTEN ? "listening sockets" : "the new settings";
 }
 
-static bool is_same(const struct missing *x, const struct child *to, uint16_t what, const struct child *other, unsigned slot)
+static bool is_same(const struct missing *x, const struct child *to, uint16_t what, const struct child *other,
+    unsigned slot)
 {
-	return x->what == what && x->slot == slot && ((x->to == to && x->other == other) || (x->to == other && x->other == to));
+	return x->what == what && x->slot == slot &&
+	    ((x->to == to && x->other == other) || (x->to == other && x->other == to));
 }
 
 /* True: it can be forgotten. */

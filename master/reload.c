@@ -54,7 +54,9 @@ static void finish(unsigned status, const char *text)
 
 static void on_limit(struct ev_loop *loop UNUSED, ev_timer *t UNUSED, int revents UNUSED)
 {
-	finish(1, "the settings were loaded, but not all new processes became ready in time; see `waypost status` and the log. Old processes continue until their successors work.\n");
+	finish(1,
+	    "the settings were loaded, but not all new processes became ready in time; see `waypost status` and the "
+	    "log. Old processes continue until their successors work.\n");
 }
 
 static bool differs(const char *a, const char *b)
@@ -65,7 +67,11 @@ static bool differs(const char *a, const char *b)
 /* What is laid down for the life of the daemon keeps its old value. */
 static void keep_fixed(struct settings *new, const struct settings *old, struct str *warnings)
 {
-	const struct { const char *name; char **new; const char *old; } fixed[] = {
+	const struct {
+		const char *name;
+		char **new;
+		const char *old;
+	} fixed[] = {
 		{ "RUNDIR", &new->node_RUNDIR, old->node_RUNDIR },
 		{ "LOGIN_USER", &new->node_LOGIN_USER, old->node_LOGIN_USER },
 		{ "AUTH_USER", &new->node_AUTH_USER, old->node_AUTH_USER },
@@ -73,8 +79,8 @@ static void keep_fixed(struct settings *new, const struct settings *old, struct 
 
 	for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
 		if (differs(*fixed[i].new, fixed[i].old)) {
-			str_addf(warnings, "%s: restart the daemon to change this to \"%s\"; \"%s\" stays until then\n", fixed[i].name,
-			    *fixed[i].new, fixed[i].old);
+			str_addf(warnings, "%s: restart the daemon to change this to \"%s\"; \"%s\" stays until then\n",
+			    fixed[i].name, *fixed[i].new, fixed[i].old);
 			mem_free(fixed[i].new);
 			*fixed[i].new = mem_strdup(fixed[i].old);
 		}
@@ -114,7 +120,9 @@ void reload_begin(struct master *m, reload_done_fn *done, void *arg)
 
 	if (run.active || m->state != MASTER_RUNNING) {
 		if (done != NULL)
-			done(arg, 1, m->state == MASTER_RUNNING ? "a reload is already in progress\n" : "the daemon is starting or stopping\n");
+			done(arg, 1,
+			    m->state == MASTER_RUNNING ? "a reload is already in progress\n" :
+			                                 "the daemon is starting or stopping\n");
 		else
 			run.again = run.active;
 		return;
@@ -161,8 +169,10 @@ void reload_progress(struct master *m, const struct child *died)
 	if (!run.active || m->state != MASTER_RUNNING)
 		return;
 	if (died != NULL && died->post->current == died && died->post->wanted) {
-		snprintf(text, sizeof(text), "the settings were loaded, but the new %s does not start; see the log. It is tried again; an old process goes on until its successor works.\n",
-			master_post_name(died->post, name));
+		snprintf(text, sizeof(text),
+		    "the settings were loaded, but the new %s does not start; see the log. It is tried again; an old "
+		    "process goes on until its successor works.\n",
+		    master_post_name(died->post, name));
 		finish(1, text);
 	} else if (children_all_ready(m)) {
 		finish(0, str_cstr(&run.warnings));

@@ -10,7 +10,10 @@
 
 enum { FIELDS_MAX = 10, TEXT_MAX = 32 };
 
-struct field { const char *p; size_t len; };
+struct field {
+	const char *p;
+	size_t len;
+};
 
 /* -- text -- */
 
@@ -178,8 +181,16 @@ static void PRINTF_LIKE(2, 3) add_problem(struct status *st, const char *fmt, ..
 
 static void head_line(struct status *st, const struct field *f)
 {
-	static const struct { const char *word; bool text; } known[] = {
-		{ "node", true }, { "version", true }, { "pid", false }, { "uptime", false }, { "rundir", true }, { "config", true },
+	static const struct {
+		const char *word;
+		bool text;
+	} known[] = {
+		{ "node", true },
+		{ "version", true },
+		{ "pid", false },
+		{ "uptime", false },
+		{ "rundir", true },
+		{ "config", true },
 	};
 	char age[TEXT_MAX];
 
@@ -230,33 +241,43 @@ static void count_line(struct status *st, const struct field *f)
 	if (n > 0 && is(&f[1], "peers_down"))
 		add_problem(st, "%llu peer%s cannot be reached", (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "loops"))
-		add_problem(st, "%llu mailhost%s made logins loop in the last minutes (loops_list); the log says what to change",
+		add_problem(st,
+		    "%llu mailhost%s made logins loop in the last minutes (loops_list); the log says what to change",
 		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "peers_crowded"))
-		add_problem(st, "%llu peer%s reached the limit of pending logins (peers_crowded_list): slow, or a loop; see the log",
+		add_problem(st,
+		    "%llu peer%s reached the limit of pending logins (peers_crowded_list): slow, or a loop; see the "
+		    "log",
 		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "fronts_not_believed"))
-		add_problem(st, "%llu node%s forward%s logins here with an invalid signature (fronts_not_believed_list): the pool secrets or the clocks differ; the log says what to do",
-			(unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "s" : "");
+		add_problem(st,
+		    "%llu node%s forward%s logins here with an invalid signature (fronts_not_believed_list): the pool "
+		    "secrets or the clocks differ; the log says what to do",
+		    (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "s" : "");
 	if (n > 0 && is(&f[1], "not_believed_by"))
-		add_problem(st, "%llu mailhost%s do%s not accept this node's signature (not_believed_by_list): the pool secrets or the clocks differ; the log says what to do", (unsigned long long)n,
-			n == 1 ? "" : "s", n == 1 ? "es" : "");
+		add_problem(st,
+		    "%llu mailhost%s do%s not accept this node's signature (not_believed_by_list): the pool secrets or "
+		    "the clocks differ; the log says what to do",
+		    (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "es" : "");
 	if (n > 0 && is(&f[1], "workers_full"))
-		add_problem(st, "%llu login worker%s no descriptors for more clients; raise LimitNOFILE, or lower MAXDAEMONS", (unsigned long long)n,
-		    n == 1 ? " has" : "s have");
+		add_problem(st,
+		    "%llu login worker%s no descriptors for more clients; raise LimitNOFILE, or lower MAXDAEMONS",
+		    (unsigned long long)n, n == 1 ? " has" : "s have");
 	if (n > 0 && is(&f[1], "channels_missing"))
-		add_problem(st, "%llu channel%s between processes could not be created because descriptors ran out; see the log",
-			(unsigned long long)n,
-		    n == 1 ? "" : "s");
+		add_problem(st,
+		    "%llu channel%s between processes could not be created because descriptors ran out; see the log",
+		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "descriptors_short"))
-		add_problem(st, "%llu process%s short of descriptors; raise LimitNOFILE", (unsigned long long)n, n == 1 ? " is" : "es are");
+		add_problem(st, "%llu process%s short of descriptors; raise LimitNOFILE", (unsigned long long)n,
+		    n == 1 ? " is" : "es are");
 	if (n > 0 && is(&f[1], "directories_down"))
 		add_problem(st, "%llu directory server%s cannot be used; the log says why", (unsigned long long)n,
-			n == 1 ? "" : "s");
+		    n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "userdb_refused"))
 		add_problem(st, "the userdb was refused, the previous one (if any) stays in use; the log says why");
 	if (n > 0 && is(&f[1], "userdb_bad_lines"))
-		add_problem(st, "%llu line%s of the userdb cannot be used; the log names them", (unsigned long long)n, n == 1 ? "" : "s");
+		add_problem(st, "%llu line%s of the userdb cannot be used; the log names them", (unsigned long long)n,
+		    n == 1 ? "" : "s");
 	if (st->json) {
 		comma(&st->counts);
 		report_json_string(&st->counts, f[1].p, f[1].len);
@@ -287,7 +308,8 @@ static void status_line(struct status *st, const struct field *f)
 	if (is(&f[0], "role"))
 		role_line(st, f);
 	else if (is(&f[0], "silent"))
-		add_problem(st, "%.*s (pid %llu) does not answer", (int)f[1].len, f[1].p, (unsigned long long)number(&f[2]));
+		add_problem(st, "%.*s (pid %llu) does not answer", (int)f[1].len, f[1].p,
+		    (unsigned long long)number(&f[2]));
 	else if (is(&f[0], "count"))
 		count_line(st, f);
 	else if (is(&f[0], "note"))
@@ -300,7 +322,8 @@ static void status_line(struct status *st, const struct field *f)
 
 static void print_json(struct str *out, const struct status *st, const char *state)
 {
-	str_addf(out, "{%s,\"state\":\"%s\",\"draining\":%s,\"problems\":[%s],\"roles\":[%s],\"counts\":{%s},\"notes\":[%s]}\n",
+	str_addf(out,
+	    "{%s,\"state\":\"%s\",\"draining\":%s,\"problems\":[%s],\"roles\":[%s],\"counts\":{%s},\"notes\":[%s]}\n",
 	    str_cstr(&st->head), state, st->draining ? "true" : "false", str_cstr(&st->problems), str_cstr(&st->roles),
 	    str_cstr(&st->counts), str_cstr(&st->notes));
 }
@@ -337,16 +360,29 @@ enum report_state report_status(struct str *out, const char *lines, bool json)
 
 /* -- who -- */
 
-enum { WHO_USER, WHO_PROTOCOL, WHO_IP, WHO_PORT, WHO_MAILHOST, WHO_BACKEND, WHO_RCVD, WHO_SENT, WHO_AGE, WHO_SESSION, WHO_COUNT };
+enum {
+	WHO_USER,
+	WHO_PROTOCOL,
+	WHO_IP,
+	WHO_PORT,
+	WHO_MAILHOST,
+	WHO_BACKEND,
+	WHO_RCVD,
+	WHO_SENT,
+	WHO_AGE,
+	WHO_SESSION,
+	WHO_COUNT
+};
 
 enum { COLUMNS = 9 };
 
-static const char *const heads[COLUMNS] = { "USER", "PROTOCOL", "CLIENT", "MAILHOST", "BACKEND", "IN", "OUT", "AGE", "SESSION" };
+static const char *const heads[COLUMNS] = { "USER", "PROTOCOL", "CLIENT", "MAILHOST", "BACKEND", "IN", "OUT", "AGE",
+	"SESSION" };
 
 static void who_cell(struct str *out, const struct field *f, int column)
 {
-	static const int source[COLUMNS] = { WHO_USER, WHO_PROTOCOL, WHO_IP, WHO_MAILHOST, WHO_BACKEND, WHO_RCVD, WHO_SENT, WHO_AGE,
-	    WHO_SESSION };
+	static const int source[COLUMNS] = { WHO_USER, WHO_PROTOCOL, WHO_IP, WHO_MAILHOST, WHO_BACKEND, WHO_RCVD,
+		WHO_SENT, WHO_AGE, WHO_SESSION };
 	const struct field *v = &f[source[column]];
 	char text[TEXT_MAX];
 
@@ -405,9 +441,20 @@ static void who_table(struct str *out, const char *rows)
 
 static void who_json(struct str *out, const char *rows)
 {
-	static const struct { const char *name; bool text; } members[WHO_COUNT] = {
-		{ "user", true }, { "protocol", true }, { "ip", true }, { "port", false }, { "mailhost", true }, { "backend", true },
-		{ "rcvd", false }, { "sent", false }, { "age", false }, { "session", true },
+	static const struct {
+		const char *name;
+		bool text;
+	} members[WHO_COUNT] = {
+		{ "user", true },
+		{ "protocol", true },
+		{ "ip", true },
+		{ "port", false },
+		{ "mailhost", true },
+		{ "backend", true },
+		{ "rcvd", false },
+		{ "sent", false },
+		{ "age", false },
+		{ "session", true },
 	};
 	struct field f[FIELDS_MAX];
 	bool first = true;

@@ -9,27 +9,20 @@
 static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /* A name that ends in '*' stands for all that begin so. None of them is a secret, or is meant to hold one. */
-static const char *const for_all[] = {
-	"LANG", "LANGUAGE", "LC_*", "TZ", "TZDIR",
-	"LD_LIBRARY_PATH", "LD_PRELOAD", "GLIBC_TUNABLES", "MALLOC_*",
-	"OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES",
+static const char *const for_all[] = { "LANG", "LANGUAGE", "LC_*", "TZ", "TZDIR", "LD_LIBRARY_PATH", "LD_PRELOAD",
+	"GLIBC_TUNABLES", "MALLOC_*", "OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES",
 #ifdef WITH_SANITIZERS
 	"ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "ASAN_SYMBOLIZER_PATH", "LLVM_PROFILE_FILE",
 #endif
 #ifdef WITH_RACE_POINTS
 	"WAYPOST_RACE",
 #endif
-	NULL
-};
+	NULL };
 
 /* For the libraries of directories, PAM's modules and the resolver. */
-static const char *const for_auth[] = {
-	"RES_OPTIONS", "LOCALDOMAIN", "HOSTALIASES",
-	"LDAPCONF", "LDAPRC", "LDAPNOINIT", "LDAPTLS_*", "SSL_CERT_FILE", "SSL_CERT_DIR",
-	"PGSYSCONFDIR", "PGSERVICEFILE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY", "PGSSLMODE",
-	"KRB5_CONFIG", "KRB5CCNAME", "KRB5_KTNAME", "KRB5_CLIENT_KTNAME",
-	NULL
-};
+static const char *const for_auth[] = { "RES_OPTIONS", "LOCALDOMAIN", "HOSTALIASES", "LDAPCONF", "LDAPRC", "LDAPNOINIT",
+	"LDAPTLS_*", "SSL_CERT_FILE", "SSL_CERT_DIR", "PGSYSCONFDIR", "PGSERVICEFILE", "PGSSLROOTCERT", "PGSSLCERT",
+	"PGSSLKEY", "PGSSLMODE", "KRB5_CONFIG", "KRB5CCNAME", "KRB5_KTNAME", "KRB5_CLIENT_KTNAME", NULL };
 
 /* The home of who started the daemon is that of the auth roles only if they are the same user (libpq looks for the
  * authority there); else the libraries find that of AUTH_USER by themselves. */

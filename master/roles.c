@@ -26,7 +26,10 @@ static int login_worker_main(const struct role_start *who)
 	return worker_main(who, dialects);
 }
 
-static const struct { const char *name; int (*run)(const struct role_start *who); } roles[ROLE_COUNT] = {
+static const struct {
+	const char *name;
+	int (*run)(const struct role_start *who);
+} roles[ROLE_COUNT] = {
 	[ROLE_WORKER] = { "worker", login_worker_main },
 	[ROLE_AUTHD] = { "authd", authd_main },
 	[ROLE_AUTHWORKER] = { "auth-worker", authworker_main },

@@ -13,8 +13,13 @@
 #if defined(SYS_landlock_create_ruleset)
 
 /* Laid down by the kernel; the system's header may be older than the kernel. */
-struct ruleset_attr { uint64_t handled_fs, handled_net, scoped; };
-struct path_attr { uint64_t allowed; int32_t parent_fd; } __attribute__((packed));
+struct ruleset_attr {
+	uint64_t handled_fs, handled_net, scoped;
+};
+struct path_attr {
+	uint64_t allowed;
+	int32_t parent_fd;
+} __attribute__((packed));
 
 enum { RULE_PATH_BENEATH = 1, CREATE_VERSION = 1 };
 enum { LEAST_ABI = 2 }; /* before, nothing could be moved from one directory to another: new/ to cur/ */
@@ -80,10 +85,16 @@ static void allow_links(int rules, const char *maildir, uint64_t fs)
 bool sandbox_enter(const char *maildir)
 {
 	static const char *const readable[] = {
-		"/usr/lib", "/usr/lib64", "/usr/share", "/lib", "/lib64", /* iconv's modules, locales, time zones */
-		"/etc/localtime", "/etc/ld.so.cache",
+		"/usr/lib",
+		"/usr/lib64",
+		"/usr/share",
+		"/lib",
+		"/lib64", /* iconv's modules, locales, time zones */
+		"/etc/localtime",
+		"/etc/ld.so.cache",
 #ifdef WITH_SANITIZERS
-		"/proc", "/usr/bin",
+		"/proc",
+		"/usr/bin",
 #endif
 	};
 	uint64_t fs;

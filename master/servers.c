@@ -54,9 +54,10 @@ static void log_lost(const struct server *s, const char *end)
 	char who[512];
 
 	(void)shown_read(s->shown, &passed);
-	log_as(protocols[s->protocol].group, LOG_LEVEL_INFO, "DISCONNECTED, %s, rcvd=%llu, sent=%llu, time=%lld, session=%s, end=%s",
-	    session_log_who(&start, who, sizeof(who)), (unsigned long long)passed.rcvd,
-	    (unsigned long long)passed.sent, (long long)(clock_seconds() - s->began), s->session_id, end);
+	log_as(protocols[s->protocol].group, LOG_LEVEL_INFO,
+	    "DISCONNECTED, %s, rcvd=%llu, sent=%llu, time=%lld, session=%s, end=%s",
+	    session_log_who(&start, who, sizeof(who)), (unsigned long long)passed.rcvd, (unsigned long long)passed.sent,
+	    (long long)(clock_seconds() - s->began), s->session_id, end);
 }
 
 /* The child S is reaped. */
@@ -69,12 +70,13 @@ static void child_ended(struct server *s, int status)
 	if (WIFSIGNALED(status) && s->told) {
 		log_lost(s, s->told == SIGUSR1 ? "kick" : "shutdown");
 	} else if (WIFSIGNALED(status)) {
-		log_error("the %s server of %s (process %d) was killed by signal %d (%s) and its client disconnected; if nobody sent that signal and memory is not short, please report this line", program, user,
-			(int)s->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+		log_error("the %s server of %s (process %d) was killed by signal %d (%s) and its client disconnected; "
+		          "if nobody sent that signal and memory is not short, please report this line",
+		    program, user, (int)s->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
 		log_lost(s, "crash");
 	} else if (WEXITSTATUS(status) != 0) {
 		log_error("the %s server of %s (process %d) exited with status %d; see the lines before this one",
-			program, user, (int)s->pid, WEXITSTATUS(status));
+		    program, user, (int)s->pid, WEXITSTATUS(status));
 		log_lost(s, "crash");
 	}
 	forget(s);
@@ -146,7 +148,8 @@ static void on_poll(struct ev_loop *loop, ev_timer *w, int revents UNUSED)
 	forget(s);
 }
 
-static struct server *add_server(pid_t pid, uint64_t session, enum protocol protocol, const char *user, const struct net_addr *client)
+static struct server *add_server(pid_t pid, uint64_t session, enum protocol protocol, const char *user,
+    const struct net_addr *client)
 {
 	struct server *s = mem_alloc(sizeof(*s));
 
@@ -201,7 +204,9 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 	log_clean(user, sizeof(user), tk->grant.account.name);
 	shown = shown_new();
 	if ((pid = fork_server(tk, h, set, shown)) == -1) {
-		log_error("cannot start a session server for %s: %s; raise the limit of processes (TasksMax=, ulimit -u) or the memory of this node", user, strerror(errno));
+		log_error("cannot start a session server for %s: %s; raise the limit of processes (TasksMax=, ulimit "
+		          "-u) or the memory of this node",
+		    user, strerror(errno));
 		shown_drop(shown);
 		return NULL;
 	}
@@ -229,7 +234,7 @@ static bool is_server(pid_t pid, enum protocol protocol)
 }
 
 bool servers_adopt(pid_t pid, uint64_t session, enum protocol protocol, const char *user, const struct net_addr *client,
-	uint64_t start)
+    uint64_t start)
 {
 	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct server *s;
@@ -304,8 +309,7 @@ uint32_t servers_kill_kicked(uint32_t kick, int seconds)
 		if (s->kick != kick)
 			continue;
 		log_warn("the %s server of %s (process %d) did not end within %d s of a kick; killing it",
-			protocols[s->protocol].group,
-		    log_clean(user, sizeof(user), s->user), (int)s->pid, seconds);
+		    protocols[s->protocol].group, log_clean(user, sizeof(user), s->user), (int)s->pid, seconds);
 		signal_server(s, SIGKILL);
 		n++;
 	}
@@ -317,8 +321,8 @@ static void who_row(struct str *rows, const struct server *s)
 	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];
 	struct bio_figures passed;
 
-	str_addf(rows, "%s\t%s\t%s\t%u\tlocal\t\t", log_clean(user, sizeof(user), s->user),
-	    protocols[s->protocol].name, net_addr_text(&s->client, ip), s->client.port);
+	str_addf(rows, "%s\t%s\t%s\t%u\tlocal\t\t", log_clean(user, sizeof(user), s->user), protocols[s->protocol].name,
+	    net_addr_text(&s->client, ip), s->client.port);
 	if (shown_read(s->shown, &passed))
 		str_addf(rows, "%llu\t%llu", (unsigned long long)passed.rcvd, (unsigned long long)passed.sent);
 	else

@@ -14,7 +14,7 @@
 enum server_watch {
 	SERVER_CHILD, /* it is our child: SIGCHLD */
 	SERVER_PIDFD,
-	SERVER_POLL   /* where there are no pidfds (valgrind, old kernels) */
+	SERVER_POLL /* where there are no pidfds (valgrind, old kernels) */
 };
 
 struct server {
@@ -26,13 +26,13 @@ struct server {
 	char *user;
 	char session_id[SESSION_ID_MAX];
 	struct net_addr client;
-	int64_t began;                      /* clock_seconds() */
-	int64_t shown;                      /* its page there; SHOWN_NONE: not our child, or no memory */
-	UT_hash_handle hh;                  /* by pid */
+	int64_t began;     /* clock_seconds() */
+	int64_t shown;     /* its page there; SHOWN_NONE: not our child, or no memory */
+	UT_hash_handle hh; /* by pid */
 	ev_io pidfd;
 	ev_timer poll;
-	int told;                           /* the signal by which we asked it to end; 0: we did not */
-	uint32_t kick;                      /* the kick that waits for its end, or 0 */
+	int told;      /* the signal by which we asked it to end; 0: we did not */
+	uint32_t kick; /* the kick that waits for its end, or 0 */
 };
 
 /* A server has ended: S is as good as freed, and no longer in the list. */
@@ -48,7 +48,7 @@ void servers_init(struct ev_loop *loop, servers_ended_fn *ended, servers_child_f
 const struct server *servers_start(const struct ticket *tk, const struct handoff *h, const struct settings *set);
 /* Watches process PID, a server of SESSION that another spawn started at START (unix seconds). False: it has ended. */
 bool servers_adopt(pid_t pid, uint64_t session, enum protocol protocol, const char *user, const struct net_addr *client,
-	uint64_t start);
+    uint64_t start);
 /* The one whose process is PID; NULL if there is none. */
 const struct server *servers_find(pid_t pid);
 /* The list of all, latest first; NULL if there is none. */

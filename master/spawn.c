@@ -145,7 +145,7 @@ static void say_lost(const struct worker *w)
 		return;
 	quiet_until = clock_seconds() + QUIET_SECONDS;
 	log_error("lost the client that login worker %u handed over because descriptors ran out; raise LimitNOFILE",
-		w->slot);
+	    w->slot);
 }
 
 static void on_handoff(struct worker *w, struct msgr *r, int fd)
@@ -377,7 +377,10 @@ static void forget_tickets(void)
 int spawn_main(const struct role_start *who)
 {
 	static const struct role_hooks hooks = {
-		.channel = on_channel, .query = on_query, .stop = on_stop, .orphaned = on_orphaned,
+		.channel = on_channel,
+		.query = on_query,
+		.stop = on_stop,
+		.orphaned = on_orphaned,
 	};
 
 	spawn.tickets = tickets_new();

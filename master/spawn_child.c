@@ -29,13 +29,21 @@ bool spawn_may_serve(const struct account *a, const struct settings *set, char *
 
 	log_clean(name, sizeof(name), a->name);
 	if (uid == 0 || gid == 0)
-		snprintf(err, errsize, "%s is not served: its uid or gid is 0 (root); give the account a user of its own", name);
+		snprintf(err, errsize,
+		    "%s is not served: its uid or gid is 0 (root); give the account a user of its own", name);
 	else if (own == 0 && (uid < least || gid < least))
-		snprintf(err, errsize, "%s is not served: uid %u or gid %u is below MIN_UID (%u); change the account, or MIN_UID if that is meant", name, uid, gid, least);
+		snprintf(err, errsize,
+		    "%s is not served: uid %u or gid %u is below MIN_UID (%u); change the account, or MIN_UID if that "
+		    "is meant",
+		    name, uid, gid, least);
 	else if (own != 0 && uid != own)
-		snprintf(err, errsize, "%s is not served: its uid is %u, and waypostd runs as uid %u; start waypostd as root, or give the account uid=%u", name, uid, own, own);
+		snprintf(err, errsize,
+		    "%s is not served: its uid is %u, and waypostd runs as uid %u; start waypostd as root, or give the "
+		    "account uid=%u",
+		    name, uid, own, own);
 	else if (a->home[0] != '/')
-		snprintf(err, errsize, "%s is not served: its home folder is not an absolute path; correct the account", name);
+		snprintf(err, errsize, "%s is not served: its home folder is not an absolute path; correct the account",
+		    name);
 	else
 		return true;
 	return false;
@@ -48,8 +56,8 @@ static void log_login(const struct ticket *tk, const struct session_start *start
 	char who[512];
 
 	log_as(p->group, LOG_LEVEL_INFO, "LOGIN, %s, protocol=%s%s%s%s, mailhost=local, session=%s",
-	    session_log_who(start, who, sizeof(who)), p->title, tk->grant.tls ? ", " : "", tk->grant.tls ? p->starttls : "", tk->grant.tls ? "=1" : "",
-	    tk->grant.session_id);
+	    session_log_who(start, who, sizeof(who)), p->title, tk->grant.tls ? ", " : "",
+	    tk->grant.tls ? p->starttls : "", tk->grant.tls ? "=1" : "", tk->grant.session_id);
 	log_flush();
 }
 
@@ -114,16 +122,28 @@ static char *maildir_path(const struct account *a, const char *by_default)
 }
 
 void spawn_child(const struct ticket *tk, const struct handoff *h, const struct settings *set,
-	struct bio_figures *shown, session_server_fn *server)
+    struct bio_figures *shown, session_server_fn *server)
 {
 	static struct session_counters counters;
 	const char *program = protocols[tk->grant.protocol].group;
 	char *maildir = maildir_path(&tk->grant.account, protocol_settings(set, tk->grant.protocol).maildirpath);
 	struct session_start start = {
-		.user = tk->grant.account.name, .home = tk->grant.account.home, .maildir = maildir, .options = tk->grant.account.options,
-		.session_id = tk->grant.session_id, .client = tk->grant.client, .context = h->context, .leftover = h->leftover,
-		.leftover_len = h->leftover_len, .proxied = tk->grant.proxied, .tls = tk->grant.tls, .signature = tk->grant.signature, .began = clock_seconds(),
-		.counters = &counters, .shown = shown, .set = set,
+		.user = tk->grant.account.name,
+		.home = tk->grant.account.home,
+		.maildir = maildir,
+		.options = tk->grant.account.options,
+		.session_id = tk->grant.session_id,
+		.client = tk->grant.client,
+		.context = h->context,
+		.leftover = h->leftover,
+		.leftover_len = h->leftover_len,
+		.proxied = tk->grant.proxied,
+		.tls = tk->grant.tls,
+		.signature = tk->grant.signature,
+		.began = clock_seconds(),
+		.counters = &counters,
+		.shown = shown,
+		.set = set,
 	};
 	int client;
 

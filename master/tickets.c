@@ -12,7 +12,7 @@ struct tickets {
 	struct ticket *bucket[BUCKETS];
 	struct ticket *oldest, *newest; /* all live equally long: also the order in which they expire */
 	size_t count;
-	struct handoff *first, **last;  /* likewise */
+	struct handoff *first, **last; /* likewise */
 	size_t waiting;
 };
 
@@ -116,7 +116,8 @@ bool tickets_add(struct tickets *t, struct ticket *tk, int64_t now)
 	return true;
 }
 
-struct ticket *tickets_take(struct tickets *t, const uint8_t id[TICKET_LEN], uint32_t slot, uint64_t generation, int64_t now)
+struct ticket *tickets_take(struct tickets *t, const uint8_t id[TICKET_LEN], uint32_t slot, uint64_t generation,
+    int64_t now)
 {
 	struct ticket *tk = find(t, id);
 
@@ -164,7 +165,8 @@ bool tickets_hold(struct tickets *t, struct handoff *h, int64_t now)
 struct handoff *tickets_held(struct tickets *t, const struct ticket *tk)
 {
 	for (struct handoff **p = &t->first; *p != NULL; p = &(*p)->next)
-		if (same_id((*p)->id, tk->grant.id) && (*p)->slot == tk->grant.slot && (*p)->generation == tk->grant.generation)
+		if (same_id((*p)->id, tk->grant.id) && (*p)->slot == tk->grant.slot &&
+		    (*p)->generation == tk->grant.generation)
 			return unlink_handoff(t, p);
 	return NULL;
 }

@@ -29,7 +29,13 @@ struct handoff {
 	struct handoff *next;
 };
 
-enum { TICKETS_MAX = 10000, TICKETS_LIFE = 30 * 1000, HANDOFFS_MAX = 1024, HANDOFFS_PER_WORKER = 128, HANDOFFS_LIFE = 2000 };
+enum {
+	TICKETS_MAX = 10000,
+	TICKETS_LIFE = 30 * 1000,
+	HANDOFFS_MAX = 1024,
+	HANDOFFS_PER_WORKER = 128,
+	HANDOFFS_LIFE = 2000
+};
 
 struct tickets;
 
@@ -46,7 +52,8 @@ void handoff_free(struct handoff **h);
 bool tickets_add(struct tickets *t, struct ticket *tk, int64_t now);
 /* Takes the ticket ID out, if it is there, has not expired and is for this worker; else NULL. A ticket that is
  * another worker's stays. The caller frees it. */
-struct ticket *tickets_take(struct tickets *t, const uint8_t id[TICKET_LEN], uint32_t slot, uint64_t generation, int64_t now);
+struct ticket *tickets_take(struct tickets *t, const uint8_t id[TICKET_LEN], uint32_t slot, uint64_t generation,
+    int64_t now);
 /* Forgets ticket ID. */
 void tickets_void(struct tickets *t, const uint8_t id[TICKET_LEN]);
 

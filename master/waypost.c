@@ -30,7 +30,7 @@ struct tool {
 	const char *file;
 	bool json;
 	bool ask_directories; /* check --ask */
-	bool enumerate; /* auth --enumerate, and how */
+	bool enumerate;       /* auth --enumerate, and how */
 	bool list_option;
 	struct enumerate_options list;
 	int argc; /* arguments behind the command */
@@ -55,11 +55,12 @@ static int connect_daemon(const struct tool *t)
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s/control", set->node_RUNDIR);
 	if (fd == -1 || connect(fd, (struct sockaddr *)&un, sizeof(un)) != 0) {
 		fprintf(stderr, "waypost: no daemon answers on %s: %s%s\n", un.sun_path, strerror(errno),
-		    errno == EACCES ? " (run waypost as root or as the user who started the daemon)"
-		    : errno == ENOENT || errno == ECONNREFUSED ? " (check that waypostd runs with this RUNDIR)" : "");
+		    errno == EACCES ? " (run waypost as root or as the user who started the daemon)" :
+		        errno == ENOENT || errno == ECONNREFUSED ? " (check that waypostd runs with this RUNDIR)" :
+		                                                   "");
 		if (errors.len != 0)
 			fprintf(stderr, "%swaypost: %s has mistakes, so RUNDIR may be wrong\n", str_cstr(&errors),
-				t->file);
+			    t->file);
 		exit(EXIT_NO_DAEMON);
 	}
 	settings_free(&set);
@@ -267,7 +268,8 @@ static bool check_userdb(const char *file, struct str *text)
 	struct check_accounts found;
 	bool good = true;
 
-	if (set != NULL && auth_modules_have(set->authdaemonrc_authmodulelist, "authuserdb") && access(set->authuserdb_USERDB, F_OK) == 0) {
+	if (set != NULL && auth_modules_have(set->authdaemonrc_authmodulelist, "authuserdb") &&
+	    access(set->authuserdb_USERDB, F_OK) == 0) {
 		priv_drop(ROLE_AUTHWORKER, set);
 		check_accounts_init(&found, set);
 		good = userdb_check(set->authuserdb_USERDB, text, check_accounts_one, &found);
@@ -306,9 +308,11 @@ static const struct {
 	int (*run)(struct tool *t);
 	const char *args, *text;
 } commands[] = {
-	{ "check", 0, 0, do_check, "[--ask]", "check the configuration and the limits of the system; --ask: and whether\n"
-		"                            the directories of accounts answer" },
-	{ "status", 0, 0, do_status, "[--json]", "show the state; exit status 0 well, 1 degraded, 2 no daemon, 3 draining" },
+	{ "check", 0, 0, do_check, "[--ask]",
+	    "check the configuration and the limits of the system; --ask: and whether\n"
+	    "                            the directories of accounts answer" },
+	{ "status", 0, 0, do_status, "[--json]",
+	    "show the state; exit status 0 well, 1 degraded, 2 no daemon, 3 draining" },
 	{ "who", 0, 0, do_who, "[--json]", "list open sessions" },
 	{ "kick", 1, 1, do_kick, "USER", "end the sessions of a user" },
 	{ "drain", 0, 1, do_drain, "[on|off|status]", "refuse new clients, for maintenance of this node" },
@@ -316,16 +320,18 @@ static const struct {
 	{ "reload", 0, 0, do_reload, "", "load new settings; nobody is disconnected" },
 	{ "route", 1, 1, do_route, "USER", "show where a login would go, and why" },
 	{ "auth", 0, 1, do_auth, "USER", "try a password (from the terminal or stdin) and show the account" },
-	{ "auth", 0, 1, do_auth, "--enumerate", "list all accounts: name, uid, gid, home, Maildir; needs no daemon\n"
-		"                            -s omit accounts with disableshared, -o add options, -m add driver" },
+	{ "auth", 0, 1, do_auth, "--enumerate",
+	    "list all accounts: name, uid, gid, home, Maildir; needs no daemon\n"
+	    "                            -s omit accounts with disableshared, -o add options, -m add driver" },
 	{ "stop", 0, 0, do_stop, "", "stop the daemon" },
 };
 
 static int usage(FILE *to)
 {
 	fputs("usage: waypost [-c FILE] COMMAND [ARGUMENT]\n"
-	    "  -c FILE  the configuration (default " WP_SYSCONFDIR "/waypost/waypost.conf)\n"
-	    "  -V       print the version\n", to);
+	      "  -c FILE  the configuration (default " WP_SYSCONFDIR "/waypost/waypost.conf)\n"
+	      "  -V       print the version\n",
+	    to);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		fprintf(to, "  %-7s%-17s%s\n", commands[i].name, commands[i].args, commands[i].text);
 	return to == stdout ? 0 : EXIT_USAGE;
@@ -339,7 +345,8 @@ static int run_command(struct tool *t, const char *name)
 		if (strcmp(commands[i].name, name) != 0)
 			continue;
 		if (t->argc < commands[i].least || t->argc > commands[i].most ||
-		    ((t->enumerate || t->list_option) && commands[i].run != do_auth) || (t->ask_directories && commands[i].run != do_check)) {
+		    ((t->enumerate || t->list_option) && commands[i].run != do_auth) ||
+		    (t->ask_directories && commands[i].run != do_check)) {
 			fprintf(stderr, "usage: waypost %s %s\n", name, commands[i].args);
 			return EXIT_USAGE;
 		}
@@ -354,7 +361,8 @@ static int run_command(struct tool *t, const char *name)
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "ask", no_argument, NULL, 'a' }, { "enumerate", no_argument, NULL, 'e' }, { "help", no_argument, NULL, 'h' },
+	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "ask", no_argument, NULL, 'a' },
+		{ "enumerate", no_argument, NULL, 'e' }, { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
 	struct tool t = { .file = WP_SYSCONFDIR "/waypost/waypost.conf" };
 	int opt;

@@ -50,12 +50,12 @@ static void make_dir(const char *path, mode_t mode)
 	}
 	if (errno != EEXIST)
 		die_errno("cannot create the folder %s; create its parent, or set RUNDIR to a folder of your own",
-			path);
+		    path);
 	if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
 		die_fatal("%s is not a folder", path);
 	if (st.st_uid != geteuid())
 		die_fatal("%s belongs to uid %u, not to uid %u of this daemon", path, (unsigned)st.st_uid,
-			(unsigned)geteuid());
+		    (unsigned)geteuid());
 	if ((st.st_mode & 022) != 0)
 		die_fatal("%s is writable by others; run: chmod go-w %s", path, path);
 }
@@ -145,7 +145,8 @@ static void go_to_background(void)
 	close(fd[1]);
 	if (read(fd[0], &byte, 1) == 1)
 		_exit(0);
-	_exit(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 1);
+	_exit(
+	    waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 1);
 }
 
 static void let_go_of_terminal(void)
@@ -424,9 +425,10 @@ static int run(struct master *m)
 static void usage(FILE *to)
 {
 	fputs("usage: waypostd [-F] [-c FILE]\n"
-	    "  -c FILE  the configuration (default " WP_SYSCONFDIR "/waypost/waypost.conf)\n"
-	    "  -F       stay in the foreground, log to stderr\n"
-	    "  -V       print the version\n", to);
+	      "  -c FILE  the configuration (default " WP_SYSCONFDIR "/waypost/waypost.conf)\n"
+	      "  -F       stay in the foreground, log to stderr\n"
+	      "  -V       print the version\n",
+	    to);
 }
 
 /* The path may be relative, and the daemon changes its folder. */

@@ -9,10 +9,10 @@ struct pending {
 	struct str phrase;
 	struct str spec;
 	struct str comment;
-	size_t at;	/* place of the last "@" in spec, if has_at */
+	size_t at; /* place of the last "@" in spec, if has_at */
 	bool has_at;
-	bool any;	/* a word was seen */
-	bool space;	/* blanks since the last word */
+	bool any;   /* a word was seen */
+	bool space; /* blanks since the last word */
 };
 
 void mime_addr_begin(struct mime_addr_iter *it, const char *text, size_t len)

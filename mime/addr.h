@@ -6,7 +6,7 @@
 #include "lib/str.h"
 
 enum mime_addr_kind {
-	MIME_ADDR_BOX,	       /* a mailbox */
+	MIME_ADDR_BOX,         /* a mailbox */
 	MIME_ADDR_GROUP_START, /* mailbox is the group's name; no other part */
 	MIME_ADDR_GROUP_END,   /* no part at all */
 };
@@ -17,14 +17,17 @@ enum mime_addr_kind {
 struct mime_addr {
 	enum mime_addr_kind kind;
 	bool have_name, have_adl, have_mailbox, have_host;
-	struct str name;    /* display name, or the comment behind an address without one */
-	struct str adl;	    /* source route "@a,@b" */
+	struct str name; /* display name, or the comment behind an address without one */
+	struct str adl;  /* source route "@a,@b" */
 	struct str mailbox;
 	struct str host;
 };
 
 /* Walks over a list of addresses. */
-struct mime_addr_iter { const char *p, *end; bool in_group; };
+struct mime_addr_iter {
+	const char *p, *end;
+	bool in_group;
+};
 
 /* Starts on the LEN bytes of a raw field value at TEXT. */
 void mime_addr_begin(struct mime_addr_iter *it, const char *text, size_t len);

@@ -46,10 +46,19 @@ static bool is_utf8_name(const char *name)
 /* What mail programs mean by a name where iconv takes it literally. */
 static const char *real_name(const char *name)
 {
-	static const struct { const char *name, *real; } t[] = {
-		{ "gb2312", "GB18030" }, { "x-gbk", "GB18030" }, { "euc-kr", "CP949" }, { "ks_c_5601-1987", "CP949" },
-		{ "shift_jis", "CP932" }, { "x-sjis", "CP932" }, { "iso-8859-8-i", "ISO-8859-8" },
-		{ "x-mac-roman", "MACINTOSH" }, { "x-unicode-2-0-utf-7", "UTF-7" }, { "unicode-1-1-utf-7", "UTF-7" },
+	static const struct {
+		const char *name, *real;
+	} t[] = {
+		{ "gb2312", "GB18030" },
+		{ "x-gbk", "GB18030" },
+		{ "euc-kr", "CP949" },
+		{ "ks_c_5601-1987", "CP949" },
+		{ "shift_jis", "CP932" },
+		{ "x-sjis", "CP932" },
+		{ "iso-8859-8-i", "ISO-8859-8" },
+		{ "x-mac-roman", "MACINTOSH" },
+		{ "x-unicode-2-0-utf-7", "UTF-7" },
+		{ "unicode-1-1-utf-7", "UTF-7" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++)

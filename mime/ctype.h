@@ -8,7 +8,9 @@
 #include "mime/part.h"
 
 /* Reads one field value from left to right. The text is not copied. */
-struct mime_ctype { const char *p, *end; };
+struct mime_ctype {
+	const char *p, *end;
+};
 
 /* Starts on a field value. */
 void mime_ctype_begin(struct mime_ctype *c, const struct mime_text *value);

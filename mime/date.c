@@ -36,7 +36,7 @@ int64_t mime_date_days(int year, int month, int day)
 int64_t mime_date_time(const struct mime_date *d)
 {
 	return mime_date_days(d->year, d->month, d->day) * 86400 + d->hour * 3600 + d->min * 60 + d->sec -
-	       (int64_t)d->zone * 60;
+	    (int64_t)d->zone * 60;
 }
 
 /* --- the Date field --- */
@@ -157,9 +157,18 @@ static void take_zone(struct reader *r)
 
 static void take_zone_name(struct reader *r, const char *p, size_t n)
 {
-	static const struct { const char *name; int hours; } zones[] = {
-		{ "EST", -5 }, { "EDT", -4 }, { "CST", -6 }, { "CDT", -5 },
-		{ "MST", -7 }, { "MDT", -6 }, { "PST", -8 }, { "PDT", -7 },
+	static const struct {
+		const char *name;
+		int hours;
+	} zones[] = {
+		{ "EST", -5 },
+		{ "EDT", -4 },
+		{ "CST", -6 },
+		{ "CDT", -5 },
+		{ "MST", -7 },
+		{ "MDT", -6 },
+		{ "PST", -8 },
+		{ "PDT", -7 },
 	};
 
 	for (size_t i = 0; n == 3 && i < ARRAY_LEN(zones); i++)
@@ -200,5 +209,6 @@ bool mime_date_parse(const char *p, size_t len, struct mime_date *out)
 		else
 			r.p++;
 	}
-	return out->year > 0 && out->month > 0 && out->day > 0 && out->day <= mime_date_month_len(out->year, out->month);
+	return out->year > 0 && out->month > 0 && out->day > 0 &&
+	    out->day <= mime_date_month_len(out->year, out->month);
 }

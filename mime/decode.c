@@ -21,8 +21,8 @@ enum mime_encoding mime_encoding_of(const struct mime_text *value)
 		enc = MIME_ENC_BASE64;
 	else if (strcasecmp(str_cstr(&word), "quoted-printable") == 0)
 		enc = MIME_ENC_QP;
-	else if (word.len == 0 || strcasecmp(str_cstr(&word), "7bit") == 0 || strcasecmp(str_cstr(&word), "8bit") == 0 ||
-		 strcasecmp(str_cstr(&word), "binary") == 0)
+	else if (word.len == 0 || strcasecmp(str_cstr(&word), "7bit") == 0 ||
+	    strcasecmp(str_cstr(&word), "8bit") == 0 || strcasecmp(str_cstr(&word), "binary") == 0)
 		enc = MIME_ENC_NONE;
 	str_fini(&word);
 	return enc;

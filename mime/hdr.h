@@ -6,16 +6,18 @@
 #include "lib/str.h"
 
 struct mime_hdr {
-	const char *name; /* as written, without blanks before the colon */
-	size_t name_len;  /* 0: not a field: an mbox From line or a line without a colon */
+	const char *name;  /* as written, without blanks before the colon */
+	size_t name_len;   /* 0: not a field: an mbox From line or a line without a colon */
 	const char *value; /* behind the colon, leading blanks skipped; folds within */
 	size_t value_len;  /* without trailing blanks and line end */
 	const char *start; /* the whole field, first byte of the name */
-	size_t len;	   /* up to and with the line end of its last line */
+	size_t len;        /* up to and with the line end of its last line */
 };
 
 /* Walks over the fields of a header; set by mime_hdr_begin(). */
-struct mime_hdr_iter { const char *p, *end; };
+struct mime_hdr_iter {
+	const char *p, *end;
+};
 
 /* Length of the header at the start of the LEN bytes at TEXT, with the empty line that ends it (the body
  * starts there); LEN if there is no empty line. */

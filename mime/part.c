@@ -22,7 +22,7 @@ struct mime_part_block {
 struct mark {
 	size_t off;
 	uint64_t lines; /* LF */
-	uint64_t bare;	/* LF without CR */
+	uint64_t bare;  /* LF without CR */
 };
 
 struct bound {
@@ -32,11 +32,11 @@ struct bound {
 
 struct scan {
 	struct mime_msg *m;
-	struct mark at;	     /* start of the line */
-	struct mark before;  /* before the line end in front of it, which belongs to a boundary */
+	struct mark at;     /* start of the line */
+	struct mark before; /* before the line end in front of it, which belongs to a boundary */
 	struct mime_part *cur;
-	bool in_header;	     /* of cur */
-	int depth;	     /* parts from the root to cur */
+	bool in_header; /* of cur */
+	int depth;      /* parts from the root to cur */
 	struct bound bounds[MIME_DEPTH_MAX];
 	int n_bounds;
 };
@@ -132,7 +132,10 @@ static void open_part(struct scan *s, struct mime_part *p)
 
 static void note_field(struct mime_part *p, const struct mime_hdr *h)
 {
-	static const struct { const char *name; size_t off; } fields[] = {
+	static const struct {
+		const char *name;
+		size_t off;
+	} fields[] = {
 		{ "Content-Type", offsetof(struct mime_part, type) },
 		{ "Content-Transfer-Encoding", offsetof(struct mime_part, encoding) },
 		{ "Content-ID", offsetof(struct mime_part, id) },

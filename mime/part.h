@@ -8,33 +8,36 @@
 #include "mime/charset.h"
 
 enum {
-	MIME_DEPTH_MAX = 100,	/* parts nested deeper are not looked into */
+	MIME_DEPTH_MAX = 100,   /* parts nested deeper are not looked into */
 	MIME_PARTS_MAX = 10000, /* further parts of a message are passed over */
 };
 
 enum mime_kind {
 	MIME_LEAF,
 	MIME_MULTIPART, /* its parts: child, child->next, ...; may have none */
-	MIME_MESSAGE,	/* message/rfc822: child is the root of the message within */
+	MIME_MESSAGE,   /* message/rfc822: child is the root of the message within */
 };
 
 /* A piece of the raw text. */
 struct mime_span {
-	size_t off; /* on disk, from the start of the message */
-	size_t len; /* on disk */
-	uint64_t wire; /* bytes on the wire */
+	size_t off;     /* on disk, from the start of the message */
+	size_t len;     /* on disk */
+	uint64_t wire;  /* bytes on the wire */
 	uint64_t lines; /* line ends within */
 };
 
 /* A header value as it stands in the text, folds included; p is NULL if there is no such field. */
-struct mime_text { const char *p; size_t len; };
+struct mime_text {
+	const char *p;
+	size_t len;
+};
 
 struct mime_part {
 	struct mime_part *parent; /* NULL for the root */
 	struct mime_part *child, *next;
 	enum mime_kind kind;
-	bool digest;	/* multipart/digest */
-	bool in_digest; /* a part of it: the default type is message/rfc822 */
+	bool digest;          /* multipart/digest */
+	bool in_digest;       /* a part of it: the default type is message/rfc822 */
 	struct mime_span hdr; /* with the empty line */
 	struct mime_span body;
 	/* the fields of BODYSTRUCTURE, the first of each name */

@@ -8,7 +8,8 @@
 #include "settings/settings.h"
 
 _Static_assert((int)SETTINGS_MASTER_USER_MAX <= (int)ACCOUNT_NAME_MAX &&
-    (int)SETTINGS_MASTER_PASSWORD_MAX <= (int)ACCOUNT_PASSWORD_MAX, "the pool's master user travels as an account does");
+        (int)SETTINGS_MASTER_PASSWORD_MAX <= (int)ACCOUNT_PASSWORD_MAX,
+    "the pool's master user travels as an account does");
 
 /* What empty members point to, of all records: most have only a few texts. It is never written to or freed. */
 static char empty[1];
@@ -23,8 +24,15 @@ static void release(char **member)
 void account_init(struct account *a)
 {
 	*a = (struct account){
-		.name = empty, .home = empty, .maildir = empty, .quota = empty, .fullname = empty, .options = empty,
-		.hash = empty, .clear = empty, .hmac = empty,
+		.name = empty,
+		.home = empty,
+		.maildir = empty,
+		.quota = empty,
+		.fullname = empty,
+		.options = empty,
+		.hash = empty,
+		.clear = empty,
+		.hmac = empty,
 	};
 }
 

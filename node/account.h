@@ -11,20 +11,20 @@ enum {
 	ACCOUNT_PATH_MAX = 4096,
 	ACCOUNT_OPTIONS_MAX = 8192,
 	ACCOUNT_HASH_MAX = 1024,
-	ACCOUNT_HMAC_MAX = 512       /* bytes of an hmac member with NUL */
+	ACCOUNT_HMAC_MAX = 512 /* bytes of an hmac member with NUL */
 };
 
 /* All strings are owned by the record and never NULL ("" where the directory has none). Those that are empty may be
  * one and the same: only the functions below change a member or free it. */
 struct account {
-	char *name;     /* canonical name (ADDRESS of Courier) */
-	char *home;     /* absolute */
-	char *maildir;  /* absolute or relative to home; "" = MAILDIRPATH */
-	char *quota;    /* Maildir++ quota string */
+	char *name;    /* canonical name (ADDRESS of Courier) */
+	char *home;    /* absolute */
+	char *maildir; /* absolute or relative to home; "" = MAILDIRPATH */
+	char *quota;   /* Maildir++ quota string */
 	char *fullname;
-	char *options;  /* comma-separated name=value, DEFAULTOPTIONS merged in */
-	char *hash;     /* stored password hash; wiped when freed */
-	char *clear;    /* stored clear-text password, where the directory has one; wiped when freed */
+	char *options; /* comma-separated name=value, DEFAULTOPTIONS merged in */
+	char *hash;    /* stored password hash; wiped when freed */
+	char *clear;   /* stored clear-text password, where the directory has one; wiped when freed */
 	/* States for CRAM logins without a clear password, as an option list: "md5=HEX,sha1=HEX,sha256=HEX", each as
 	 * authlib/hmac_state.h has it; wiped when freed. */
 	char *hmac;

@@ -28,8 +28,8 @@ static void add_line(struct str *text, const char *line)
 	str_addc(text, '\n');
 }
 
-static void compute_mac(const struct forwarded *h, struct mac *pool, const char *what, const char *host, const char *user,
-    uint8_t mac[FORWARDED_MAC_LEN])
+static void compute_mac(const struct forwarded *h, struct mac *pool, const char *what, const char *host,
+    const char *user, uint8_t mac[FORWARDED_MAC_LEN])
 {
 	static struct str text; /* its memory is kept */
 	char ip[NET_IP_TEXT_MAX], number[NUM_TEXT_MAX];
@@ -56,7 +56,8 @@ void forwarded_sign(struct forwarded *forwarded, struct mac *pool, const char *h
 	compute_mac(forwarded, pool, "hop", host, user, forwarded->mac);
 }
 
-enum signature_check forwarded_verify(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user, uint64_t now)
+enum signature_check forwarded_verify(const struct forwarded *forwarded, struct mac *pool, const char *host,
+    const char *user, uint64_t now)
 {
 	uint8_t mac[FORWARDED_MAC_LEN];
 
@@ -74,10 +75,13 @@ enum signature_check forwarded_verify(const struct forwarded *forwarded, struct 
 	/* Before the time: who does not know the secret learns nothing of our clock. */
 	if (!mem_equal_secret(mac, sizeof(mac), forwarded->mac, sizeof(forwarded->mac)))
 		return SIGNATURE_WRONG;
-	return forwarded->time > now + FORWARDED_AGE_MAX || forwarded->time + FORWARDED_AGE_MAX < now ? SIGNATURE_CLOCK : SIGNATURE_GOOD;
+	return forwarded->time > now + FORWARDED_AGE_MAX || forwarded->time + FORWARDED_AGE_MAX < now ?
+	    SIGNATURE_CLOCK :
+	    SIGNATURE_GOOD;
 }
 
-void forwarded_token(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user, uint8_t out[FORWARDED_MAC_LEN])
+void forwarded_token(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user,
+    uint8_t out[FORWARDED_MAC_LEN])
 {
 	compute_mac(forwarded, pool, "token", host, user, out);
 }
@@ -87,7 +91,8 @@ const char *forwarded_token_text(const uint8_t token[FORWARDED_MAC_LEN], char ds
 	return hex_text(dst, token, FORWARDED_MAC_LEN);
 }
 
-bool forwarded_token_verify(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user, const char *text)
+bool forwarded_token_verify(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user,
+    const char *text)
 {
 	uint8_t token[FORWARDED_MAC_LEN];
 	char want[TOKEN_TEXT_MAX];

@@ -22,13 +22,13 @@ enum forwarded_signature {
 
 /* Who a forwarded login stands for, as the node before says: IMAP ID and POP3 XCLIENT carry it. */
 struct forwarded {
-	bool present;              /* the login was forwarded (or claims so) */
+	bool present; /* the login was forwarded (or claims so) */
 	char session_id[SESSION_ID_MAX];
-	struct net_addr client;    /* family 0: not told */
-	bool tls;                  /* the client speaks TLS to the first node */
-	uint8_t ttl;               /* hops left; 0: not told */
+	struct net_addr client; /* family 0: not told */
+	bool tls;               /* the client speaks TLS to the first node */
+	uint8_t ttl;            /* hops left; 0: not told */
 	enum forwarded_signature signature;
-	uint64_t time;             /* unix seconds of the signature */
+	uint64_t time; /* unix seconds of the signature */
 	uint8_t mac[FORWARDED_MAC_LEN];
 };
 
@@ -37,18 +37,21 @@ struct forwarded {
 void forwarded_sign(struct forwarded *forwarded, struct mac *pool, const char *host, const char *user);
 /* What is to be thought of FORWARDED's signature for HOST and USER at NOW: GOOD, if a holder of that key has made it
  * no more than FORWARDED_AGE_MAX seconds before or after NOW. POOL NULL: there is no key here. */
-enum signature_check forwarded_verify(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user, uint64_t now);
+enum signature_check forwarded_verify(const struct forwarded *forwarded, struct mac *pool, const char *host,
+    const char *user, uint64_t now);
 enum { FORWARDED_AGE_MAX = 300 };
 
 /* The token in place of a password, into OUT: says to node HOST that the node which signed FORWARDED
  * (forwarded->signature says so) knows that it is USER. Good once, for TOKEN_AGE_MAX seconds before and after
  * forwarded->time, and only beside that very identity. */
-void forwarded_token(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user, uint8_t out[FORWARDED_MAC_LEN]);
+void forwarded_token(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user,
+    uint8_t out[FORWARDED_MAC_LEN]);
 enum { TOKEN_AGE_MAX = 60 };
 /* As SASL carries it: lower-case hexadecimal digits. */
 enum { TOKEN_TEXT_MAX = 2 * FORWARDED_MAC_LEN + 1 };
 const char *forwarded_token_text(const uint8_t token[FORWARDED_MAC_LEN], char dst[TOKEN_TEXT_MAX]);
 /* TEXT is that of forwarded_token(), whatever its age; constant time. POOL may be NULL: never. */
-bool forwarded_token_verify(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user, const char *text);
+bool forwarded_token_verify(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user,
+    const char *text);
 
 #endif

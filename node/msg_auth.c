@@ -16,7 +16,10 @@ const char *auth_verdict_word(enum auth_verdict v)
 	return v < AUTH_VERDICT_COUNT ? words[v] : "?";
 }
 
-static const struct { const char *name; enum auth_exchange exchange; } mechs[] = {
+static const struct {
+	const char *name;
+	enum auth_exchange exchange;
+} mechs[] = {
 #define X(name, word, exchange) { word, AUTH_EXCHANGE_##exchange },
 	AUTH_MECHS(X)
 #undef X

@@ -22,7 +22,7 @@
 enum {
 	AUTH_ADDRS_MAX = 8,
 	AUTH_REASON_MAX = 512,
-	AUTH_TEXT_MAX = 1024,  /* bytes of a text of a conversation with NUL */
+	AUTH_TEXT_MAX = 1024,       /* bytes of a text of a conversation with NUL */
 	AUTH_CHALLENGES_MAX = 65536 /* challenges of one worker that wait for their clients; no more are made */
 };
 
@@ -51,22 +51,22 @@ enum auth_mech {
 #define X(name, word, exchange) AUTH_MECH_##name,
 	AUTH_MECHS(X)
 #undef X
-	AUTH_MECH_COUNT
+	    AUTH_MECH_COUNT
 };
 /* The mechanism's name; "" for PASSWORD. */
 const char *auth_mech_name(enum auth_mech m);
 enum auth_exchange auth_mech_exchange(enum auth_mech m);
 
 struct auth_request {
-	uint32_t request;          /* the worker's number for this request */
+	uint32_t request; /* the worker's number for this request */
 	enum protocol protocol;
 	enum auth_mech mech;
 	char user[ACCOUNT_NAME_MAX];
 	/* Other mechanisms: what the client answered (CRAM, APOP: hex digits; SCRAM: its first message). */
 	char password[ACCOUNT_PASSWORD_MAX];
-	struct net_addr client;    /* of the socket */
+	struct net_addr client; /* of the socket */
 	uint16_t local_port;
-	bool tls;                  /* on this connection */
+	bool tls; /* on this connection */
 	struct forwarded forwarded;
 };
 
@@ -85,7 +85,7 @@ enum auth_verdict {
 #define X(name, word, count) AUTH_VERDICT_##name,
 	AUTH_VERDICTS(X)
 #undef X
-	AUTH_VERDICT_COUNT
+	    AUTH_VERDICT_COUNT
 };
 /* The word for the log. */
 const char *auth_verdict_word(enum auth_verdict v);
@@ -93,15 +93,15 @@ const char *auth_verdict_word(enum auth_verdict v);
 /* One address of a peer that may take the login, and our signature for that peer. */
 struct auth_target {
 	struct net_addr addr;
-	char host[MAILHOST_MAX];           /* its name in mailhost */
+	char host[MAILHOST_MAX]; /* its name in mailhost */
 	uint8_t mac[FORWARDED_MAC_LEN];
-	uint8_t token[FORWARDED_MAC_LEN];        /* with AUTH_FORWARD_OTHER, if signed */
+	uint8_t token[FORWARDED_MAC_LEN]; /* with AUTH_FORWARD_OTHER, if signed */
 };
 
 /* What the login at the peer is made with. */
 enum auth_forward {
-	AUTH_FORWARD_TYPED,  /* the password that the client told */
-	AUTH_FORWARD_CLEAR,  /* `password`: the directory's, for the client did not tell it */
+	AUTH_FORWARD_TYPED, /* the password that the client told */
+	AUTH_FORWARD_CLEAR, /* `password`: the directory's, for the client did not tell it */
 	/* Unknown: the target's token if the peer accepts it, else `master` with `password` if set. */
 	AUTH_FORWARD_OTHER,
 	AUTH_FORWARD_COUNT
@@ -110,7 +110,7 @@ enum auth_forward {
 /* Hosts of the account besides the targets. */
 enum auth_more {
 	AUTH_MORE_NONE,
-	AUTH_MORE_HERE,  /* this node */
+	AUTH_MORE_HERE, /* this node */
 	/* Names whose address is not known yet: half of the time is theirs; and perhaps this node. */
 	AUTH_MORE_NAMES,
 	AUTH_MORE_COUNT
@@ -119,30 +119,30 @@ enum auth_more {
 struct auth_reply {
 	uint32_t request;
 	enum auth_verdict verdict;
-	char reason[AUTH_REASON_MAX];      /* for the log; "" = the verdict says it all */
-	uint32_t delay_ms;                 /* delay before a refusal is sent */
+	char reason[AUTH_REASON_MAX]; /* for the log; "" = the verdict says it all */
+	uint32_t delay_ms;            /* delay before a refusal is sent */
 	/* Whom the login stands for; family 0 with a refusal: the client of the socket. */
 	struct net_addr client;
-	enum signature_check signature;          /* to report to the forwarding node */
+	enum signature_check signature; /* to report to the forwarding node */
 	/* With AUTH_VERDICT_OK: */
-	uint64_t session;                  /* the register's number; told back with SESSION_END */
-	char session_id[SESSION_ID_MAX];   /* for logs and the next node */
-	char name[ACCOUNT_NAME_MAX];       /* canonical account name */
-	bool client_tls;                   /* ... and whether that client speaks TLS */
-	bool proxied;                      /* it came from another node that is believed */
-	bool local;                        /* the mail is here */
-	uint8_t ticket[TICKET_LEN];        /* local: for spawn */
-	uint8_t ntargets;                  /* remote: to be tried in this order; at least one */
+	uint64_t session;                /* the register's number; told back with SESSION_END */
+	char session_id[SESSION_ID_MAX]; /* for logs and the next node */
+	char name[ACCOUNT_NAME_MAX];     /* canonical account name */
+	bool client_tls;                 /* ... and whether that client speaks TLS */
+	bool proxied;                    /* it came from another node that is believed */
+	bool local;                      /* the mail is here */
+	uint8_t ticket[TICKET_LEN];      /* local: for spawn */
+	uint8_t ntargets;                /* remote: to be tried in this order; at least one */
 	struct auth_target target[AUTH_ADDRS_MAX];
-	enum auth_more more;               /* remote: ask again if none of these can be reached */
-	uint32_t peer_ms;                  /* remote: what is left of PROXY_TIMEOUT */
-	bool report_success;               /* remote: tell PEER_RESULT also when the peer answers */
+	enum auth_more more; /* remote: ask again if none of these can be reached */
+	uint32_t peer_ms;    /* remote: what is left of PROXY_TIMEOUT */
+	bool report_success; /* remote: tell PEER_RESULT also when the peer answers */
 	/* Remote: tell PEER_SIGNATURE also when the peer has nothing against our signature. */
 	bool report_signature;
-	uint8_t ttl;                       /* remote: hops left, for the next node */
-	uint64_t time;                     /* remote: of the signatures; 0 = no pool secret, not signed */
-	enum auth_forward forward;         /* remote */
-	char master[ACCOUNT_NAME_MAX];     /* master user at servers that are not ours; "": none */
+	uint8_t ttl;                   /* remote: hops left, for the next node */
+	uint64_t time;                 /* remote: of the signatures; 0 = no pool secret, not signed */
+	enum auth_forward forward;     /* remote */
+	char master[ACCOUNT_NAME_MAX]; /* master user at servers that are not ours; "": none */
 	char password[ACCOUNT_PASSWORD_MAX];
 };
 

@@ -16,8 +16,9 @@ bool msg_channel_skips(const struct chan *c, const struct msgr *r, const char *w
 	if (r->type >= MSG_OPTIONAL_FIRST && r->type <= MSG_OPTIONAL_LAST && !r->bad)
 		return true;
 	if (chan_version(c) != MSG_CHANNEL_VERSION)
-		log_error("unexpected message %u from %s, which has version %u of the messages; this process has version %u", r->type, who,
-			chan_version(c), MSG_CHANNEL_VERSION);
+		log_error("unexpected message %u from %s, which has version %u of the messages; this process has "
+		          "version %u",
+		    r->type, who, chan_version(c), MSG_CHANNEL_VERSION);
 	else
 		log_error("unexpected message %u from %s", r->type, who);
 	return false;

@@ -51,19 +51,19 @@ enum msg_type {
 	/* With a listening socket, for workers: those of their own slot before CTL_GO; later those of a slot whose
 	 * own worker is not there, or is full. */
 	CTL_LISTEN,
-	CTL_UNLISTEN,    /* worker: close the listening sockets of that slot; the master keeps them */
-	CTL_OTHERS,      /* worker, after its CTL_FULL: others accept the clients of its slot, or none can */
-	CTL_GO,          /* everything was passed: begin */
-	CTL_RETIRE,      /* worker: stop accepting, finish the sessions, exit(0) with the last one */
-	CTL_DRAIN,       /* worker: greet new clients with "not now" (on) or normally (off) */
-	CTL_SETTINGS,    /* authd, spawn: new settings; with the descriptor that settings_read() takes */
+	CTL_UNLISTEN, /* worker: close the listening sockets of that slot; the master keeps them */
+	CTL_OTHERS,   /* worker, after its CTL_FULL: others accept the clients of its slot, or none can */
+	CTL_GO,       /* everything was passed: begin */
+	CTL_RETIRE,   /* worker: stop accepting, finish the sessions, exit(0) with the last one */
+	CTL_DRAIN,    /* worker: greet new clients with "not now" (on) or normally (off) */
+	CTL_SETTINGS, /* authd, spawn: new settings; with the descriptor that settings_read() takes */
 	/* Answer with CTL_ROWS, then CTL_DONE. Commands: "who" (worker, spawn), "kick" USER (worker, spawn),
 	 * "status" (all), "route" USER (authd), "auth" USER "\n" PASSWORD (authd), "flush" USER (authd; "": all). */
 	CTL_QUERY,
 	/* End now in good order: workers close their sessions, spawn ends its servers; then exit(0). */
 	CTL_STOP,
 	/* role -> master */
-	CTL_READY,       /* the role works (first message of each role, after CTL_GO) */
+	CTL_READY, /* the role works (first message of each role, after CTL_GO) */
 	/* Whole lines of an answer.
 	 * who: user TAB protocol TAB client ip TAB port TAB mailhost TAB backend TAB rcvd TAB sent TAB age in seconds
 	 *   TAB session id ("local" as mailhost and "" as backend for local ones).
@@ -75,8 +75,8 @@ enum msg_type {
 	CTL_ROWS,
 	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
 	CTL_DONE,
-	CTL_FULL,        /* worker: it has no descriptors for more clients, or has again */
-	CTL_MISSED,      /* a message came without its descriptor, for which there was no room; to be sent again */
+	CTL_FULL,   /* worker: it has no descriptors for more clients, or has again */
+	CTL_MISSED, /* a message came without its descriptor, for which there was no room; to be sent again */
 	/* From authd and spawn: that login worker sent them a message that no worker of ours sends; it is killed,
 	 * and another one is started. */
 	CTL_UNFIT,
@@ -84,31 +84,31 @@ enum msg_type {
 	/* worker -> authd: node/msg_auth.h, node/msg_session.h. A bad message ends the channel, and with it that
 	 * worker (CTL_UNFIT) */
 	AUTH_REQUEST = 32,
-	AUTH_CANCEL,       /* the client is gone; no answer is wanted, or the exchange is over */
-	AUTH_CHALLENGE_WANTED,        /* a challenge for a login to come */
+	AUTH_CANCEL,           /* the client is gone; no answer is wanted, or the exchange is over */
+	AUTH_CHALLENGE_WANTED, /* a challenge for a login to come */
 	AUTH_RESPONSE,         /* what the client answered to AUTH_CHALLENGE */
-	SESSION_END,       /* also spawn -> authd */
+	SESSION_END,           /* also spawn -> authd */
 	/* Told to a new authd for each session that was open when the old one died; spawn -> authd also for each
 	 * session server that it starts. From then on the session is the sender's; a worker cannot take over what is
 	 * another's. */
 	SESSION_HAVE,
-	SESSION_ARRIVED,   /* that peer has taken the login; it is not under way any more */
-	PEER_SELF,         /* a login to that host of a mailhost has led back to this node */
-	PEER_SIGNATURE,    /* what that mailhost has said of our signature */
-	PEER_RESULT,       /* how a login that is under way fared at a peer */
+	SESSION_ARRIVED, /* that peer has taken the login; it is not under way any more */
+	PEER_SELF,       /* a login to that host of a mailhost has led back to this node */
+	PEER_SIGNATURE,  /* what that mailhost has said of our signature */
+	PEER_RESULT,     /* how a login that is under way fared at a peer */
 	/* authd -> worker */
 	/* No fields: logins wait for room at a peer; say SESSION_ARRIVED at once for the next seconds. */
 	AUTH_CROWDED,
 	AUTH_REPLY,
-	AUTH_CHALLENGE,     /* a text for the client, whose answer is awaited */
+	AUTH_CHALLENGE, /* a text for the client, whose answer is awaited */
 
 	/* authd -> spawn: node/msg_ticket.h, node/msg_session.h */
 	TICKET = 64,
 	TICKET_VOID,
-	SESSION_ADOPT,     /* a session server of the spawn that died, for its successor to watch (pidfd) */
+	SESSION_ADOPT, /* a session server of the spawn that died, for its successor to watch (pidfd) */
 
 	/* worker -> spawn: node/msg_ticket.h. A bad message ends that worker (CTL_UNFIT) */
-	HANDOFF = 96,      /* with the client's descriptor */
+	HANDOFF = 96, /* with the client's descriptor */
 	/* spawn -> worker */
 	/* A server runs, or could not be started (the worker still has its copy of the descriptor and tells the
 	 * client). */

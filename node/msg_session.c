@@ -13,8 +13,8 @@ bool session_end_read(struct msgr *r, uint64_t *session)
 	return msgr_end(r);
 }
 
-static void write_have(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user,
-	uint32_t pid)
+static void write_have(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client,
+    const char *user, uint32_t pid)
 {
 	msgw_u64(w, session);
 	msgw_u8(w, (uint8_t)protocol);
@@ -32,8 +32,8 @@ static void read_have(struct msgr *r, struct session_have *m)
 	m->pid = msgr_u32(r);
 }
 
-void session_have_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user,
-	uint32_t pid)
+void session_have_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client,
+    const char *user, uint32_t pid)
 {
 	msgw_begin(w, SESSION_HAVE);
 	write_have(w, session, protocol, client, user, pid);
@@ -45,8 +45,8 @@ bool session_have_read(struct msgr *r, struct session_have *m)
 	return msgr_end(r);
 }
 
-void session_adopt_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user,
-	uint32_t pid, uint64_t start)
+void session_adopt_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client,
+    const char *user, uint32_t pid, uint64_t start)
 {
 	msgw_begin(w, SESSION_ADOPT);
 	write_have(w, session, protocol, client, user, pid);

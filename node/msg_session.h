@@ -22,8 +22,8 @@ struct session_have {
 	uint32_t pid; /* of the session server; 0 from workers */
 };
 /* The same, with a USER of its own. */
-void session_have_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user,
-	uint32_t pid);
+void session_have_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client,
+    const char *user, uint32_t pid);
 bool session_have_read(struct msgr *r, struct session_have *m);
 
 /* SESSION_ADOPT, from authd to a new spawn: a session server of the one that died. */
@@ -31,8 +31,8 @@ struct session_adopt {
 	struct session_have have;
 	uint64_t start; /* unix seconds */
 };
-void session_adopt_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client, const char *user,
-	uint32_t pid, uint64_t start);
+void session_adopt_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client,
+    const char *user, uint32_t pid, uint64_t start);
 bool session_adopt_read(struct msgr *r, struct session_adopt *m);
 
 /* SESSION_ARRIVED and PEER_RESULT: how the login of a session fares at one of its targets (their number). */

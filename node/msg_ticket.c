@@ -46,8 +46,8 @@ bool ticket_void_read(struct msgr *r, uint8_t id[TICKET_LEN])
 	return msgr_end(r);
 }
 
-void handoff_write(struct msgw *w, uint32_t request, const uint8_t ticket[TICKET_LEN], const char *context, const void *leftover,
-	size_t leftover_len)
+void handoff_write(struct msgw *w, uint32_t request, const uint8_t ticket[TICKET_LEN], const char *context,
+    const void *leftover, size_t leftover_len)
 {
 	msgw_begin(w, HANDOFF);
 	msgw_u32(w, request);

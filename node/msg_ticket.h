@@ -16,11 +16,11 @@ struct ticket_grant {
 	uint32_t slot;
 	uint64_t generation;
 	enum protocol protocol;
-	struct account account;    /* without its secrets */
+	struct account account; /* without its secrets */
 	char session_id[SESSION_ID_MAX];
 	struct net_addr client;
-	bool proxied, tls;         /* as in struct session_start */
-	enum signature_check signature;  /* what the answer to the login tells the node before */
+	bool proxied, tls;              /* as in struct session_start */
+	enum signature_check signature; /* what the answer to the login tells the node before */
 };
 void ticket_write(struct msgw *w, const struct ticket_grant *m);
 /* M->account must be a record that account_fini() may be given, before and after. */
@@ -35,11 +35,11 @@ struct handoff_client {
 	uint32_t request;
 	uint8_t ticket[TICKET_LEN];
 	char context[SESSION_CONTEXT_MAX];
-	const void *leftover;      /* read from it behind the login; points into the message */
-	size_t leftover_len;       /* SESSION_LEFTOVER_MAX at most */
+	const void *leftover; /* read from it behind the login; points into the message */
+	size_t leftover_len;  /* SESSION_LEFTOVER_MAX at most */
 };
-void handoff_write(struct msgw *w, uint32_t request, const uint8_t ticket[TICKET_LEN], const char *context, const void *leftover,
-	size_t leftover_len);
+void handoff_write(struct msgw *w, uint32_t request, const uint8_t ticket[TICKET_LEN], const char *context,
+    const void *leftover, size_t leftover_len);
 bool handoff_read(struct msgr *r, struct handoff_client *m);
 
 /* HANDOFF_REPLY: whether a server runs for it. */

@@ -22,7 +22,7 @@
 
 enum { SHORTAGE_SECONDS = 10 };
 
-enum { LOG_ENOUGH = 8 * 1024 };   /* bytes of log lines that are worth a message */
+enum { LOG_ENOUGH = 8 * 1024 };       /* bytes of log lines that are worth a message */
 static const double LOG_EVERY = 0.05; /* seconds */
 
 static struct msgw out;
@@ -289,7 +289,8 @@ static void check_descriptors(const struct role_start *who)
 			die_fatal("only waypostd can start this role");
 }
 
-void role_init(struct role_ctx *ctx, const struct role_start *who, const char *program, const struct role_hooks *hooks, void *arg)
+void role_init(struct role_ctx *ctx, const struct role_start *who, const char *program, const struct role_hooks *hooks,
+    void *arg)
 {
 	check_descriptors(who);
 	memset(ctx, 0, sizeof(*ctx));

@@ -52,7 +52,8 @@ struct role_hooks {
  * role WHO must (node/priv.h): call it first in a role's main, then ev_run(ctx->loop, 0). PROGRAM is the name
  * in log lines. The loop is libev's default loop; CTX must live as long as the process. All descriptors of
  * the role are close-on-exec. A role ends by log_flush() and exit(0). */
-void role_init(struct role_ctx *ctx, const struct role_start *who, const char *program, const struct role_hooks *hooks, void *arg);
+void role_init(struct role_ctx *ctx, const struct role_start *who, const char *program, const struct role_hooks *hooks,
+    void *arg);
 /* Tells the master CTL_READY. */
 void role_ready(struct role_ctx *ctx);
 /* Answers to a CTL_QUERY: any number of rows (whole lines, any length in all), then one done. */

@@ -95,7 +95,8 @@ char *session_log_who(const struct session_start *start, char *dst, size_t dstsi
 	char user[256], ip[NET_IP_TEXT_MAX];
 
 	log_value(user, sizeof(user), start->user);
-	snprintf(dst, dstsize, "user=%s, ip=[%s], port=[%u]", user, net_addr_log(&start->client, ip), start->client.port);
+	snprintf(dst, dstsize, "user=%s, ip=[%s], port=[%u]", user, net_addr_log(&start->client, ip),
+	    start->client.port);
 	return dst;
 }
 
@@ -112,7 +113,9 @@ bool session_locked(const char *program, const struct session_start *start)
 
 void session_log_end(const char *program, const struct session_start *start, const char *figures, const char *tls_key)
 {
-	static const struct { const char *word, *end; } ends[] = {
+	static const struct {
+		const char *word, *end;
+	} ends[] = {
 #define X(name, word, end) { word, end },
 		SESSION_ENDS(X)
 #undef X
@@ -126,6 +129,7 @@ void session_log_end(const char *program, const struct session_start *start, con
 		snprintf(tls, sizeof(tls), ", %s=1", tls_key);
 	log_as(program, LOG_LEVEL_INFO, "%s, %s, %s, rcvd=%llu, sent=%llu, time=%lld%s, session=%s, end=%s",
 	    ends[end].word, session_log_who(start, who, sizeof(who)), figures, (unsigned long long)c->rcvd,
-	    (unsigned long long)c->sent, (long long)(clock_seconds() - start->began), tls, start->session_id, ends[end].end);
+	    (unsigned long long)c->sent, (long long)(clock_seconds() - start->began), tls, start->session_id,
+	    ends[end].end);
 	log_flush();
 }

@@ -28,33 +28,33 @@ enum session_end {
 #define X(name, word, end) SESSION_END_##name,
 	SESSION_ENDS(X)
 #undef X
-	SESSION_END_COUNT
+	    SESSION_END_COUNT
 };
 
 /* What a session server counts, for its line at the end. */
 struct session_counters {
-	uint64_t rcvd, sent;     /* bytes from and to the client, after login */
-	uint64_t headers, body;  /* IMAP: bytes of headers and bodies sent */
-	uint64_t top, retr;      /* POP3: bytes of messages sent by TOP and RETR */
-	uint32_t end;            /* enum session_end; DISCONNECTED until the server says otherwise */
+	uint64_t rcvd, sent;    /* bytes from and to the client, after login */
+	uint64_t headers, body; /* IMAP: bytes of headers and bodies sent */
+	uint64_t top, retr;     /* POP3: bytes of messages sent by TOP and RETR */
+	uint32_t end;           /* enum session_end; DISCONNECTED until the server says otherwise */
 };
 
 struct session_start {
-	const char *user;         /* canonical account name, for the log and for ACLs */
-	const char *home;         /* absolute; the working directory already */
-	const char *maildir;      /* absolute path of the account's Maildir */
-	const char *options;      /* Courier's option list ("disableimap=1,..."), maybe "" */
-	const char *session_id;   /* session_id_ok() */
-	struct net_addr client;   /* the client's address and port as the first node saw it */
+	const char *user;       /* canonical account name, for the log and for ACLs */
+	const char *home;       /* absolute; the working directory already */
+	const char *maildir;    /* absolute path of the account's Maildir */
+	const char *options;    /* Courier's option list ("disableimap=1,..."), maybe "" */
+	const char *session_id; /* session_id_ok() */
+	struct net_addr client; /* the client's address and port as the first node saw it */
 	/* From the login dialect: IMAP: the tag that LOGIN or AUTHENTICATE waits on; POP3: "UTF8" if the client
 	 * asked for it before login, else "". */
 	const char *context;
-	const void *leftover;     /* what the client sent behind its login: the first input of the session */
+	const void *leftover; /* what the client sent behind its login: the first input of the session */
 	size_t leftover_len;
-	bool proxied;             /* the login came from another node of the pool */
-	bool tls;                 /* the client uses TLS with the first node */
-	enum signature_check signature; /* to report to the forwarding node, with the reply to the login */
-	int64_t began;            /* clock_seconds() at the start, for time= in the log */
+	bool proxied;                      /* the login came from another node of the pool */
+	bool tls;                          /* the client uses TLS with the first node */
+	enum signature_check signature;    /* to report to the forwarding node, with the reply to the login */
+	int64_t began;                     /* clock_seconds() at the start, for time= in the log */
 	struct session_counters *counters; /* never NULL */
 	/* Where spawn sees what passed, for `who` and for a server that crashes; NULL: nowhere. */
 	struct bio_figures *shown;

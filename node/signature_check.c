@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-static const struct { const char *word, *count, *note; } texts[] = {
+static const struct {
+	const char *word, *count, *note;
+} texts[] = {
 #define X(name, word, count, note) { word, count, note },
 	SIGNATURE_CHECKS(X)
 #undef X

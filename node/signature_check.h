@@ -23,7 +23,7 @@ enum signature_check {
 #define X(name, word, count, note) SIGNATURE_##name,
 	SIGNATURE_CHECKS(X)
 #undef X
-	SIGNATURE_COUNT
+	    SIGNATURE_COUNT
 };
 
 /* Something is wrong with the secrets or the clocks of two nodes. */

@@ -139,7 +139,8 @@ static bool send_message(struct pop3 *s, int fd, uint64_t lines, uint64_t *count
 	pop3_dots_init(&dots, lines);
 	while (!dots.done && (n = read(fd, in, sizeof(in))) != 0) {
 		if (n < 0) {
-			log_error("%s: reading a message failed: %s; check the disk", s->start->maildir, strerror(errno));
+			log_error("%s: reading a message failed: %s; check the disk", s->start->maildir,
+			    strerror(errno));
 			return false;
 		}
 		len = pop3_dots_feed(&dots, in, (size_t)n, text);
@@ -250,7 +251,8 @@ static void log_deletions(const struct pop3 *s, const char *marked, bool all)
 	session_log_who(s->start, who, sizeof(who));
 	for (size_t i = 0; i < md_pop3_count(s->box); i++)
 		if (marked[i] && (all || !md_pop3_marked(s->box, i)))
-			log_info("DELETED, %s, filename=%s", who, log_clean(file, sizeof(file), md_pop3_file_name(s->box, i)));
+			log_info("DELETED, %s, filename=%s", who,
+			    log_clean(file, sizeof(file), md_pop3_file_name(s->box, i)));
 }
 
 static void cmd_quit(struct pop3 *s, const struct pop3_line *l UNUSED)

@@ -6,11 +6,11 @@
 #include "lib/base.h"
 
 struct pop3_dots {
-	uint64_t lines;      /* lines of the body that may still be sent */
+	uint64_t lines; /* lines of the body that may still be sent */
 	bool in_body;
-	bool line_begun;     /* something stands in this line (a CR before its LF does not count) */
+	bool line_begun; /* something stands in this line (a CR before its LF does not count) */
 	bool after_cr;
-	bool done;           /* TOP has all its lines: the rest of the message is not needed */
+	bool done; /* TOP has all its lines: the rest of the message is not needed */
 };
 
 /* The whole message (LINES UINT64_MAX), or header and LINES lines of the body. */

@@ -58,13 +58,15 @@ static void refuse(struct login *l, enum auth_verdict v, const char *code)
 		str_adds(&l->out, "-ERR [SYS/PERM] POP3 access is disabled for this account.");
 		break;
 	case AUTH_VERDICT_CANNOT:
-		str_adds(&l->out, "-ERR [SYS/PERM] This account can only log in with its password itself (USER, AUTH PLAIN).");
+		str_adds(&l->out,
+		    "-ERR [SYS/PERM] This account can only log in with its password itself (USER, AUTH PLAIN).");
 		break;
 	case AUTH_VERDICT_LIMIT:
 		str_adds(&l->out, "-ERR [IN-USE] Too many sessions, please close some.");
 		break;
 	default:
-		str_addf(&l->out, "-ERR [%s] Temporary problem, please try again later.", code[0] != '\0' ? code : "SYS/TEMP");
+		str_addf(&l->out, "-ERR [%s] Temporary problem, please try again later.",
+		    code[0] != '\0' ? code : "SYS/TEMP");
 		break;
 	}
 	login_add_note(l, &l->out);
@@ -74,16 +76,22 @@ static void refuse(struct login *l, enum auth_verdict v, const char *code)
 static void bye(struct login *l, enum login_bye why)
 {
 	static const char *const texts[] = {
-		[LOGIN_BYE_TIMEOUT] = "[SYS/TEMP] The login took too long.", [LOGIN_BYE_ERRORS] = "Too many errors.",
-		[LOGIN_BYE_TOO_LONG] = "Too much at once.", [LOGIN_BYE_DRAIN] = "[SYS/TEMP] This server takes no logins now, please try again.",
-		[LOGIN_BYE_SHUTDOWN] = "[SYS/TEMP] The server is going down.", [LOGIN_BYE_FULL] = "[SYS/TEMP] The server is full, please try again later.",
+		[LOGIN_BYE_TIMEOUT] = "[SYS/TEMP] The login took too long.",
+		[LOGIN_BYE_ERRORS] = "Too many errors.",
+		[LOGIN_BYE_TOO_LONG] = "Too much at once.",
+		[LOGIN_BYE_DRAIN] = "[SYS/TEMP] This server takes no logins now, please try again.",
+		[LOGIN_BYE_SHUTDOWN] = "[SYS/TEMP] The server is going down.",
+		[LOGIN_BYE_FULL] = "[SYS/TEMP] The server is full, please try again later.",
 	};
 
 	str_addf(&l->out, "-ERR %s\r\n", texts[why]);
 }
 
 /* ARG is the rest of the line behind the command's word and one blank; it may hold blanks and NUL bytes. */
-struct args { const char *p; size_t len; };
+struct args {
+	const char *p;
+	size_t len;
+};
 
 static enum login_event cmd_capa(struct login *l, struct args *a UNUSED)
 {
@@ -179,7 +187,8 @@ static enum login_event cmd_apop(struct login *l, struct args *a)
 		return bad(l, "APOP takes a name and a digest.");
 	if (l->exchange != EXCHANGE_GREETED)
 		return bad(l, "[SYS/TEMP] The timestamp was used, or there is none now; please connect again.");
-	login_set_proof(l, AUTH_MECH_APOP, a->p, (size_t)(blank - a->p), blank + 1, (size_t)(a->p + a->len - blank - 1));
+	login_set_proof(l, AUTH_MECH_APOP, a->p, (size_t)(blank - a->p), blank + 1,
+	    (size_t)(a->p + a->len - blank - 1));
 	return LOGIN_EVENT_CREDENTIALS;
 }
 
@@ -195,10 +204,16 @@ static enum login_event cmd_auth(struct login *l, struct args *a)
 		initial = blank + 1;
 		initial_len = a->len - mechanism_len - 1;
 	}
-	return on_sasl(l, sasl_start(l, &pl->sasl, &(struct sasl_command){
-		.list = l->set->pop3d_POP3AUTH, .prefix = "", .mechanism = a->p, .mechanism_len = mechanism_len,
-		.initial = initial, .initial_len = initial_len,
-	}));
+	return on_sasl(l,
+	    sasl_start(l, &pl->sasl,
+	        &(struct sasl_command){
+	            .list = l->set->pop3d_POP3AUTH,
+	            .prefix = "",
+	            .mechanism = a->p,
+	            .mechanism_len = mechanism_len,
+	            .initial = initial,
+	            .initial_len = initial_len,
+	        }));
 }
 
 /* XCLIENT KEY=VALUE ...; unknown keys are passed over. What it says counts once, and only if authd believes it. */
@@ -237,9 +252,18 @@ static enum login_event cmd_xclient(struct login *l, struct args *a)
 	return LOGIN_EVENT_NEXT;
 }
 
-static const struct { const char *name; enum login_event (*run)(struct login *l, struct args *a); } commands[] = {
-	{ "USER", cmd_user }, { "PASS", cmd_pass }, { "AUTH", cmd_auth }, { "CAPA", cmd_capa }, { "UTF8", cmd_utf8 },
-	{ "QUIT", cmd_quit }, { "APOP", cmd_apop }, { "XCLIENT", cmd_xclient },
+static const struct {
+	const char *name;
+	enum login_event (*run)(struct login *l, struct args *a);
+} commands[] = {
+	{ "USER", cmd_user },
+	{ "PASS", cmd_pass },
+	{ "AUTH", cmd_auth },
+	{ "CAPA", cmd_capa },
+	{ "UTF8", cmd_utf8 },
+	{ "QUIT", cmd_quit },
+	{ "APOP", cmd_apop },
+	{ "XCLIENT", cmd_xclient },
 };
 
 static enum login_event run(struct login *l, const char *p, size_t len)
@@ -301,7 +325,16 @@ static void fini(struct login *l)
 }
 
 const struct login_dialect pop3_login_dialect = {
-	.protocol = PROTOCOL_POP3, .data_size = sizeof(struct pop3_login),
-	.fini = fini, .greeting_mech = greeting_mech, .greet = greet, .challenge = challenge, .input = input, .refuse = refuse, .bye = bye, .context = context,
-	.peer_line = pop3_peer_line, .accepted = accepted,
+	.protocol = PROTOCOL_POP3,
+	.data_size = sizeof(struct pop3_login),
+	.fini = fini,
+	.greeting_mech = greeting_mech,
+	.greet = greet,
+	.challenge = challenge,
+	.input = input,
+	.refuse = refuse,
+	.bye = bye,
+	.context = context,
+	.peer_line = pop3_peer_line,
+	.accepted = accepted,
 };

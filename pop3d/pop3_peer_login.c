@@ -202,7 +202,7 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 
 	if (l->peer.state == PEER_GREETING && strncmp(line, "* ", 2) == 0)
 		return said(l, "it sent an IMAP greeting. Set the port of POP3 in mailhost: HOST:imap=PORT:pop3=PORT",
-			BACKEND_STEP_NONSENSE);
+		    BACKEND_STEP_NONSENSE);
 	if (memchr(line, '\0', len) != NULL || (!ok && strncasecmp(line, "-ERR", 4) != 0))
 		return said(l, line, BACKEND_STEP_NONSENSE);
 	switch (l->peer.state) {

@@ -89,7 +89,8 @@ static void log_end(const struct pop3 *s)
 	const struct session_counters *c = s->start->counters;
 	char figures[80];
 
-	snprintf(figures, sizeof(figures), "top=%llu, retr=%llu", (unsigned long long)c->top, (unsigned long long)c->retr);
+	snprintf(figures, sizeof(figures), "top=%llu, retr=%llu", (unsigned long long)c->top,
+	    (unsigned long long)c->retr);
 	session_log_end("pop3d", s->start, figures, "stls");
 }
 

@@ -11,10 +11,10 @@ struct pop3 {
 	const struct session_start *start;
 	struct bio bio;
 	struct md_root root;
-	struct work work;      /* opening the mailbox: mail may have to be measured */
+	struct work work; /* opening the mailbox: mail may have to be measured */
 	struct md_pop3 *box;
-	unsigned bad;          /* wrong commands in a row */
-	bool over;             /* the session ends as `end` says */
+	unsigned bad; /* wrong commands in a row */
+	bool over;    /* the session ends as `end` says */
 	enum session_end end;
 };
 

@@ -11,7 +11,8 @@
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: pop3d --version | pop3d --maildir DIR\n"
+	fprintf(stderr,
+	    "usage: pop3d --version | pop3d --maildir DIR\n"
 	    "With --maildir it serves DIR on standard input and output, as if someone had logged in.\n"
 	    "Mail is served over the network by waypostd.\n");
 	return 2;
@@ -22,8 +23,16 @@ static int serve(const char *maildir)
 	static struct session_counters counters;
 	struct settings *set = settings_defaults();
 	const struct session_start start = {
-		.user = "-", .home = "/", .maildir = maildir, .options = "", .session_id = "-", .context = "",
-		.leftover = "", .began = clock_seconds(), .counters = &counters, .set = set,
+		.user = "-",
+		.home = "/",
+		.maildir = maildir,
+		.options = "",
+		.session_id = "-",
+		.context = "",
+		.leftover = "",
+		.began = clock_seconds(),
+		.counters = &counters,
+		.set = set,
 	};
 
 	log_set_program("pop3d");

@@ -19,8 +19,8 @@ enum {
 struct backend {
 	struct ev_loop *loop;
 	struct conn conn;
-	ev_timer share;    /* this address's share of the time, until it greets; then the whole rest */
-	double deadline;   /* loop time */
+	ev_timer share;  /* this address's share of the time, until it greets; then the whole rest */
+	double deadline; /* loop time */
 	struct net_addr addr[ADDRS_MAX];
 	unsigned naddrs, at;
 	bool greeted;
@@ -53,7 +53,8 @@ static void give_up(struct backend *b, const char *what)
 {
 	char ip[NET_IP_TEXT_MAX];
 
-	snprintf(b->error, sizeof(b->error), "%s port %u: %s", net_addr_text(&b->addr[b->at], ip), b->addr[b->at].port, what);
+	snprintf(b->error, sizeof(b->error), "%s port %u: %s", net_addr_text(&b->addr[b->at], ip), b->addr[b->at].port,
+	    what);
 	conn_close(b->loop, &b->conn);
 	if (b->greeted) {
 		done(b, BACKEND_SILENT);
@@ -79,7 +80,8 @@ static void address_failed(struct backend *b, const char *what)
 /* No socket, or no connection begun. That this node has none left is not the peer's fault. */
 static void connect_failed(struct backend *b, int error)
 {
-	if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL || error == EAGAIN)
+	if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL ||
+	    error == EAGAIN)
 		give_up(b, strerror(error));
 	else
 		address_failed(b, strerror(error));
@@ -166,8 +168,10 @@ static enum backend_step take_lines(struct backend *b, char *p, size_t len, size
 static void decided(struct backend *b, enum backend_step step)
 {
 	static const enum backend_result results[] = {
-		[BACKEND_STEP_OK] = BACKEND_OK, [BACKEND_STEP_NONSENSE] = BACKEND_NONSENSE,
-		[BACKEND_STEP_REFUSED] = BACKEND_REFUSED, [BACKEND_STEP_TEMPORARY] = BACKEND_TEMPORARY,
+		[BACKEND_STEP_OK] = BACKEND_OK,
+		[BACKEND_STEP_NONSENSE] = BACKEND_NONSENSE,
+		[BACKEND_STEP_REFUSED] = BACKEND_REFUSED,
+		[BACKEND_STEP_TEMPORARY] = BACKEND_TEMPORARY,
 	};
 
 	/* The answer to something that was not sent yet is none; and it would not be sent any more. */
@@ -215,7 +219,9 @@ static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 	if (n > 0)
 		on_input(b, buf, (size_t)n);
 	else if (n == 0)
-		address_failed(b, b->greeted ? "it closed the connection during the login" : "it closed the connection without a greeting");
+		address_failed(b,
+		    b->greeted ? "it closed the connection during the login" :
+		                 "it closed the connection without a greeting");
 	else if (n == CONN_LATER)
 		watch(b);
 	else

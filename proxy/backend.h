@@ -23,7 +23,7 @@ enum backend_result {
 
 /* What the dialogue makes of a line. */
 enum backend_step {
-	BACKEND_STEP_MORE,      /* go on reading; `out` may hold something to send */
+	BACKEND_STEP_MORE, /* go on reading; `out` may hold something to send */
 	BACKEND_STEP_OK,
 	BACKEND_STEP_NONSENSE,
 	BACKEND_STEP_REFUSED,

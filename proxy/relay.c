@@ -10,8 +10,8 @@
 #include "lib/clock.h"
 #include "lib/mem.h"
 
-enum { CLIENT, SERVER };                     /* index of a side */
-enum { CHUNK = 64 * 1024 };                  /* bytes read at a time */
+enum { CLIENT, SERVER };    /* index of a side */
+enum { CHUNK = 64 * 1024 }; /* bytes read at a time */
 enum {
 	IDLE_CHECK_SECONDS = 10,
 	HALF_OPEN_SECONDS = 300 /* without a byte, once one side has closed */
@@ -33,7 +33,7 @@ struct bulk {
 
 /* One direction; named by the side that it reads from. */
 struct stream {
-	union {                /* what the other side has not taken yet, or NULL: */
+	union {                    /* what the other side has not taken yet, or NULL: */
 		struct kept *kept; /* in memory, */
 		struct bulk *bulk; /* or in a pipe: in_pipe */
 	};
@@ -55,8 +55,8 @@ struct relay {
 	struct conn conn[2];
 	struct stream from[2];
 	struct relay *due; /* the next one whose turn it is, see on_turn() */
-	uint32_t active; /* loop time of the last byte, seconds */
-	uint8_t told[2]; /* EV_READ, EV_WRITE: what each side can do, as the loop said */
+	uint32_t active;   /* loop time of the last byte, seconds */
+	uint8_t told[2];   /* EV_READ, EV_WRITE: what each side can do, as the loop said */
 	uint8_t first_end; /* enum relay_end: who closed first */
 	bool some_end;
 	bool is_due;
@@ -483,7 +483,8 @@ static void start_with(struct relay *r, int side, struct str *first)
 	str_fini(first);
 }
 
-struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct conn *server, struct str *to_client, struct str *to_server, void *session)
+struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct conn *server, struct str *to_client,
+    struct str *to_server, void *session)
 {
 	struct relay *r = mem_alloc(sizeof(*r));
 

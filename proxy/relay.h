@@ -48,7 +48,8 @@ void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *
 /* Starts relaying between the connections CLIENT and SERVER, which are taken over: what they were before is not open
  * any more. TO_CLIENT and TO_SERVER (may be empty) are sent first: what was read ahead during the login, or could
  * not be sent yet; their memory is taken over. SESSION is what on_end gets. */
-struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct conn *server, struct str *to_client, struct str *to_server, void *session);
+struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct conn *server, struct str *to_client,
+    struct str *to_server, void *session);
 /* Ends R now, from outside. */
 void relay_stop(struct relay *r, enum relay_end end);
 

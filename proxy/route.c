@@ -20,7 +20,8 @@ static bool name_ok(const char *p, size_t len)
 	return len != 0 && len < ROUTE_NAME_MAX && p[0] != '-' && p[0] != '.';
 }
 
-static const char malformed[] = "mailhost is malformed; write HOST, HOST:PORT or HOST:PROTOCOL=PORT:PROTOCOL=PORT, IPv6 addresses with ports in brackets, several hosts separated by spaces";
+static const char malformed[] = "mailhost is malformed; write HOST, HOST:PORT or HOST:PROTOCOL=PORT:PROTOCOL=PORT, "
+                                "IPv6 addresses with ports in brackets, several hosts separated by spaces";
 
 static bool parse_port(const char *p, size_t len, uint16_t *port)
 {
@@ -55,7 +56,8 @@ static unsigned find_protocol(const struct route_rules *rules, const char *name,
 {
 	unsigned i = 0;
 
-	while (i < rules->nprotocols && (strlen(rules->protocols[i].name) != len || strncasecmp(rules->protocols[i].name, name, len) != 0))
+	while (i < rules->nprotocols &&
+	    (strlen(rules->protocols[i].name) != len || strncasecmp(rules->protocols[i].name, name, len) != 0))
 		i++;
 	return i;
 }
@@ -114,7 +116,8 @@ static const char *parse_host(struct route_host *h, const char *p, size_t len, c
 		if (stop == NULL || (stop + 1 != end && stop[1] != ':'))
 			return malformed;
 		p = stop + 1 != end ? stop + 2 : NULL;
-	} else if (stop != NULL && (memchr(p, '=', len) != NULL || memchr(stop + 1, ':', (size_t)(end - stop - 1)) == NULL)) {
+	} else if (stop != NULL &&
+	    (memchr(p, '=', len) != NULL || memchr(stop + 1, ':', (size_t)(end - stop - 1)) == NULL)) {
 		p = stop + 1;
 	} else { /* no port; several colons are a bare IPv6 address */
 		stop = end;

@@ -14,17 +14,17 @@ enum { ROUTE_HOSTS_MAX = 8, ROUTE_NAME_MAX = 256, ROUTE_PORTS_MAX = 16 };
 /* A protocol that mailhost may name a port for. */
 struct route_protocol {
 	const char *name;
-	uint16_t port;                    /* the default, if mailhost has none for it */
+	uint16_t port; /* the default, if mailhost has none for it */
 	unsigned n;
-	uint16_t known[ROUTE_PORTS_MAX];  /* ports that are known to be this protocol's */
+	uint16_t known[ROUTE_PORTS_MAX]; /* ports that are known to be this protocol's */
 };
 
 /* What a node knows before it is asked. */
 struct route_rules {
 	const struct route_protocol *protocols;
-	unsigned nprotocols, protocol;    /* how many, and which of them the question is about */
-	bool proxy_on;                    /* logins of that protocol are forwarded */
-	const char *self[2];              /* the names of this node; "" is none */
+	unsigned nprotocols, protocol; /* how many, and which of them the question is about */
+	bool proxy_on;                 /* logins of that protocol are forwarded */
+	const char *self[2];           /* the names of this node; "" is none */
 };
 
 enum route_port_source {

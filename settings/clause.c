@@ -16,7 +16,8 @@ void clause_begin(struct clause *c, const char *text, enum clause_dialect dialec
 /* A name or number ends right before P. */
 static bool behind_word(const char *start, const char *p)
 {
-	return p > start && (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '$' || (unsigned char)p[-1] >= 0x80);
+	return p > start &&
+	    (isalnum((unsigned char)p[-1]) || p[-1] == '_' || p[-1] == '$' || (unsigned char)p[-1] >= 0x80);
 }
 
 /* The quote at P, which begins a string, has the E of PostgreSQL's strings with backslashes before it. */
@@ -88,7 +89,8 @@ static enum clause_place place_of(const struct clause *c)
 
 	if (c->in == 0)
 		return CLAUSE_BARE;
-	if (c->in == '*' || c->in == '-' || (!mysql && c->backslash) || (c->backslash && behind_backslash(c->start, c->p)))
+	if (c->in == '*' || c->in == '-' || (!mysql && c->backslash) ||
+	    (c->backslash && behind_backslash(c->start, c->p)))
 		return CLAUSE_UNSAFE;
 	return c->in == '\'' || (mysql && c->in == '"') ? CLAUSE_STRING : CLAUSE_IDENTIFIER;
 }
@@ -138,7 +140,8 @@ const char *clause_mistake(const char *text, enum clause_dialect dialect)
 		if (piece.place == CLAUSE_IDENTIFIER && dialect == CLAUSE_SQLITE)
 			return "in SQLite \"...\", `...` and [...] quote column names; write '$(local_part)'";
 		if (piece.place == CLAUSE_UNSAFE)
-			return "a variable in a comment, in an E'...' string or after a backslash is not safe; move it into a '...' string";
+			return "a variable in a comment, in an E'...' string or after a backslash is not safe; move it "
+			       "into a '...' string";
 	}
 	if (c.dollar)
 		return "strings in $$...$$ are not supported; write '...'";

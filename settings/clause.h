@@ -11,11 +11,11 @@
 enum clause_dialect { CLAUSE_MYSQL, CLAUSE_PGSQL, CLAUSE_SQLITE };
 
 enum clause_place {
-	CLAUSE_BARE,       /* outside of quotes */
-	CLAUSE_STRING,     /* within '...', with MySQL also within "..." */
+	CLAUSE_BARE,   /* outside of quotes */
+	CLAUSE_STRING, /* within '...', with MySQL also within "..." */
 	/* Within the quotes of names: `...` (MySQL), "..." (PostgreSQL), both and [...] (SQLite). */
 	CLAUSE_IDENTIFIER,
-	CLAUSE_UNSAFE      /* in a comment, in E'...', behind a backslash: no value can be put there */
+	CLAUSE_UNSAFE /* in a comment, in E'...', behind a backslash: no value can be put there */
 };
 
 struct clause_piece {

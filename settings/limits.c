@@ -13,7 +13,8 @@
 enum { SESSIONS_GUESS = 10000, SPARE = 1000 };
 
 /* One line: NAME has PRESENT; NEEDED for WHAT. FIX says what to type if that is low. */
-static void line(struct str *out, const char *name, uint64_t present, uint64_t needed, const char *what, const char *fix)
+static void line(struct str *out, const char *name, uint64_t present, uint64_t needed, const char *what,
+    const char *fix)
 {
 	str_addf(out, "%s = %" PRIu64 ", needed %" PRIu64 " for %s: ", name, present, needed, what);
 	if (present >= needed)
@@ -58,8 +59,7 @@ static void sysctl_line(struct str *out, const char *name, const char *path, uin
 		return;
 	}
 	snprintf(fix, sizeof(fix), "run: sysctl -w %s=%" PRIu64 ", and add %s=%" PRIu64 " to a file in /etc/sysctl.d",
-		name, needed,
-		name, needed);
+	    name, needed, name, needed);
 	line(out, name, present, needed, what, fix);
 }
 
@@ -75,9 +75,11 @@ static void descriptors(struct str *out, uint64_t sessions)
 		return;
 	}
 	snprintf(fix, sizeof(fix), "set LimitNOFILE=%" PRIu64 " in the service unit (in a shell: ulimit -Hn)", needed);
-	line(out, "open files per process, hard limit of this shell", lim.rlim_max, needed, "two descriptors per relayed session", fix);
-	str_addf(out, "open files per process, soft limit of this shell = %" PRIu64 ": the daemon raises it to the hard limit\n",
-		(uint64_t)lim.rlim_cur);
+	line(out, "open files per process, hard limit of this shell", lim.rlim_max, needed,
+	    "two descriptors per relayed session", fix);
+	str_addf(out,
+	    "open files per process, soft limit of this shell = %" PRIu64 ": the daemon raises it to the hard limit\n",
+	    (uint64_t)lim.rlim_cur);
 }
 
 static void local_ports(struct str *out, uint64_t sessions)
@@ -90,8 +92,8 @@ static void local_ports(struct str *out, uint64_t sessions)
 		return;
 	}
 	line(out, "net.ipv4.ip_local_port_range, ports in it", last - first + 1, MIN(sessions, 60000),
-		"one port per session relayed to the same peer",
-		"run: sysctl -w net.ipv4.ip_local_port_range=\"5000 65535\", and add it to a file in /etc/sysctl.d");
+	    "one port per session relayed to the same peer",
+	    "run: sysctl -w net.ipv4.ip_local_port_range=\"5000 65535\", and add it to a file in /etc/sysctl.d");
 }
 
 static uint64_t sessions_of(const struct settings *set)
@@ -114,14 +116,17 @@ void limits_report(const struct settings *set, struct str *out)
 
 	str_addf(out, "limits of this system for %" PRIu64 " sessions:\n", sessions);
 	descriptors(out, sessions);
-	sysctl_line(out, "fs.file-max", "/proc/sys/fs/file-max", 3 * sessions + 10 * SPARE, "the open files of all processes");
+	sysctl_line(out, "fs.file-max", "/proc/sys/fs/file-max", 3 * sessions + 10 * SPARE,
+	    "the open files of all processes");
 	if (set->has[PROTOCOL_IMAP]) {
 		sysctl_line(out, "fs.inotify.max_user_instances", "/proc/sys/fs/inotify/max_user_instances", sessions,
-			"one per local session in IDLE, where all accounts have one uid");
+		    "one per local session in IDLE, where all accounts have one uid");
 		sysctl_line(out, "fs.inotify.max_user_watches", "/proc/sys/fs/inotify/max_user_watches", 4 * sessions,
-			"a few per local session in IDLE, where all accounts have one uid");
+		    "a few per local session in IDLE, where all accounts have one uid");
 	}
-	sysctl_line(out, "kernel.pid_max", "/proc/sys/kernel/pid_max", sessions + SPARE, "one process per local session");
+	sysctl_line(out, "kernel.pid_max", "/proc/sys/kernel/pid_max", sessions + SPARE,
+	    "one process per local session");
 	local_ports(out, sessions);
-	sysctl_line(out, "net.core.somaxconn", "/proc/sys/net/core/somaxconn", 1024, "clients that connect at the same moment");
+	sysctl_line(out, "net.core.somaxconn", "/proc/sys/net/core/somaxconn", 1024,
+	    "clients that connect at the same moment");
 }

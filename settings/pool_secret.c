@@ -61,7 +61,7 @@ char *pool_secret_read(const char *path, struct str *why)
 		str_addf(why, "%s holds more than one line; create it with: openssl rand -hex 32", path);
 	else if (s.len < POOL_SECRET_MIN)
 		str_addf(why, "%s holds less than %d bytes; create it with: openssl rand -hex 32", path,
-			POOL_SECRET_MIN);
+		    POOL_SECRET_MIN);
 	else
 		secret = mem_memdup(s.data, s.len);
 	str_fini_secret(&s);

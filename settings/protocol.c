@@ -9,9 +9,16 @@
 
 const struct protocol_info protocols[PROTOCOL_COUNT] = {
 #define P(id, name_, title_, group_, kind, port_, tls_port_, proxy, starttls_) \
-	[PROTOCOL_##id] = { .name = #name_, .title = title_, .group = #group_, .ssl_group = #group_ "_ssl", \
-		.has_login = HAS_LOGIN_##kind, .port = port_, .tls_port = tls_port_, .starttls = starttls_, \
-		.option_off = "disable" #name_, .option_insecure = "disableinsecure" #name_ },
+	[PROTOCOL_##id] = { .name = #name_, \
+		.title = title_, \
+		.group = #group_, \
+		.ssl_group = #group_ "_ssl", \
+		.has_login = HAS_LOGIN_##kind, \
+		.port = port_, \
+		.tls_port = tls_port_, \
+		.starttls = starttls_, \
+		.option_off = "disable" #name_, \
+		.option_insecure = "disableinsecure" #name_ },
 	PROTOCOLS(P)
 #undef P
 };
@@ -19,7 +26,8 @@ const struct protocol_info protocols[PROTOCOL_COUNT] = {
 /* What concerns logins, by kind. */
 #define ABOUT_LOGINS_LOGIN(group, proxy_) \
 	.proxy = set->group##_##proxy_, .proxy_port = set->group##_PROXY_PORT, .max_per_ip = set->group##_MAXPERIP, \
-	.defdomain = set->group##_DEFDOMAIN, .domainsep = set->group##_DOMAINSEP, .authservice = set->group##_AUTHSERVICE,
+	.defdomain = set->group##_DEFDOMAIN, .domainsep = set->group##_DOMAINSEP, \
+	.authservice = set->group##_AUTHSERVICE,
 #define ABOUT_LOGINS_OTHER(group, proxy_) .defdomain = "", .domainsep = "", .authservice = "",
 
 struct protocol_settings protocol_settings(const struct settings *set, enum protocol p)
@@ -27,15 +35,18 @@ struct protocol_settings protocol_settings(const struct settings *set, enum prot
 	switch (p) {
 #define P(id, name, title, group, kind, port, tls_port, proxy_, starttls) \
 	case PROTOCOL_##id: \
-		return (struct protocol_settings){ \
-			.served = set->has[p], .tls_served = set->has_tls[p], \
-			.address = set->group##_ADDRESS, .ports = set->group##_PORT, \
-			.tls_address = set->group##_ssl_SSLADDRESS, .tls_ports = set->group##_ssl_SSLPORT, \
-			.tls_certfile = set->group##_ssl_TLS_CERTFILE, .tls_keyfile = set->group##_ssl_TLS_PRIVATE_KEYFILE, \
-			.maildirpath = set->group##_MAILDIRPATH, .max_sessions = set->group##_MAXDAEMONS, \
-			ABOUT_LOGINS_##kind(group, proxy_) \
-		};
-	PROTOCOLS(P)
+		return (struct protocol_settings){ .served = set->has[p], \
+			.tls_served = set->has_tls[p], \
+			.address = set->group##_ADDRESS, \
+			.ports = set->group##_PORT, \
+			.tls_address = set->group##_ssl_SSLADDRESS, \
+			.tls_ports = set->group##_ssl_SSLPORT, \
+			.tls_certfile = set->group##_ssl_TLS_CERTFILE, \
+			.tls_keyfile = set->group##_ssl_TLS_PRIVATE_KEYFILE, \
+			.maildirpath = set->group##_MAILDIRPATH, \
+			.max_sessions = set->group##_MAXDAEMONS, \
+			ABOUT_LOGINS_##kind(group, proxy_) };
+		PROTOCOLS(P)
 #undef P
 	case PROTOCOL_COUNT:
 		break;

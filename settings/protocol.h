@@ -28,7 +28,7 @@ enum protocol {
 #define P(id, ...) PROTOCOL_##id,
 	PROTOCOLS(P)
 #undef P
-	PROTOCOL_COUNT
+	    PROTOCOL_COUNT
 };
 
 struct protocol_info {
@@ -48,7 +48,7 @@ struct protocol_settings {
 	bool served, tls_served; /* the file has its group; its -ssl group */
 	const char *address, *ports, *tls_address, *tls_ports, *tls_certfile, *tls_keyfile;
 	const char *maildirpath;
-	int64_t max_sessions;    /* 0: no limit */
+	int64_t max_sessions; /* 0: no limit */
 	/* for those that have a login */
 	bool proxy;
 	int64_t proxy_port, max_per_ip; /* 0: none */

@@ -20,10 +20,11 @@ SETTINGS_TABLE(ROLES)
 
 const struct settings_row settings_rows[SETTINGS_ROW_COUNT + 1] = {
 #define ROW(group, name, type, def, least, most, unit, roles, text) \
-	{ #group, #name, SETTINGS_T_##type, offsetof(struct settings, group##_##name), def, least, most, unit, roles, text },
+	{ #group, #name, SETTINGS_T_##type, offsetof(struct settings, group##_##name), def, least, most, unit, roles, \
+		text },
 	SETTINGS_TABLE(ROW)
 #undef ROW
-	{ NULL, NULL, SETTINGS_T_STR, 0, NULL, 0, 0, NULL, 0, NULL }
+	    { NULL, NULL, SETTINGS_T_STR, 0, NULL, 0, 0, NULL, 0, NULL }
 };
 
 enum { WRITTEN_MAX = 16 * 1024 * 1024, WRITTEN_STR_MAX = 1024 * 1024 };
@@ -96,9 +97,9 @@ const struct settings_row *settings_row_find(const char *group, const char *name
 
 		if (strcmp(row->group, group) != 0)
 			continue;
-		if (row->type == SETTINGS_T_PORTMAP ?
-		    strncmp(name, row->name, len) == 0 && name[len] != '\0' && name[len + strspn(name + len, "0123456789")] == '\0' :
-		    strcmp(name, row->name) == 0)
+		if (row->type == SETTINGS_T_PORTMAP ? strncmp(name, row->name, len) == 0 && name[len] != '\0' &&
+		            name[len + strspn(name + len, "0123456789")] == '\0' :
+		                                      strcmp(name, row->name) == 0)
 			return row;
 	}
 	return NULL;
@@ -238,7 +239,10 @@ int settings_write(const struct settings *s, unsigned roles)
 	return -1;
 }
 
-struct reader { const char *p, *end; bool bad; };
+struct reader {
+	const char *p, *end;
+	bool bad;
+};
 
 static uint64_t get_u64(struct reader *r)
 {

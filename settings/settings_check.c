@@ -36,14 +36,16 @@ static bool is_ours(const struct net_addr *a)
 }
 
 /* HOST as getaddrinfo() knows it; NULL: it has no address, and that was reported with the consequence WHY. */
-static struct addrinfo *look_up(struct settings_load *l, unsigned line, const char *label, const char *host, const char *why)
+static struct addrinfo *look_up(struct settings_load *l, unsigned line, const char *label, const char *host,
+    const char *why)
 {
 	struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *found = NULL;
 	int err = getaddrinfo(host, NULL, &hints, &found);
 
 	if (err == 0)
 		return found;
-	settings_report(l->warnings, &l->text, line, "%s: %s has no address (%s); %s", label, host, gai_strerror(err), why);
+	settings_report(l->warnings, &l->text, line, "%s: %s has no address (%s); %s", label, host, gai_strerror(err),
+	    why);
 	return NULL;
 }
 
@@ -54,8 +56,10 @@ static void lacks(struct settings_load *l, unsigned line, const char *label, con
 	if (is_ours(a))
 		return;
 	net_addr_text(a, ip);
-	settings_report(l->errors, &l->text, line, "%s: this machine does not have the address %s%s%s, so the daemon cannot listen there; correct it, or add the address to the machine", label, ip, strcmp(ip, host) != 0 ? " of " : "",
-		strcmp(ip, host) != 0 ? host : "");
+	settings_report(l->errors, &l->text, line,
+	    "%s: this machine does not have the address %s%s%s, so the daemon cannot listen there; correct it, or add "
+	    "the address to the machine",
+	    label, ip, strcmp(ip, host) != 0 ? " of " : "", strcmp(ip, host) != 0 ? host : "");
 }
 
 /* An address or name where the daemon is to listen. */
@@ -113,7 +117,8 @@ static void check_hosts(struct settings_load *l)
 			check_ports_of(l, p, &s);
 	}
 	if (protocols_forwarded(l->set) != 0 && !net_addr_parse(&a, self, 0))
-		found = look_up(l, SETTINGS_LINE(l, node_PROXY_HOSTNAME), "PROXY_HOSTNAME", self, "the other nodes look it up the same way");
+		found = look_up(l, SETTINGS_LINE(l, node_PROXY_HOSTNAME), "PROXY_HOSTNAME", self,
+		    "the other nodes look it up the same way");
 	if (found != NULL)
 		freeaddrinfo(found);
 }
@@ -136,8 +141,7 @@ static void report_secret(const struct settings *set, struct str *out)
 
 	if (set->pool_secret[0] != '\0')
 		str_addf(out, "fingerprint of the pool secret: %s%s; it must be the same on all nodes\n",
-			pool_secret_print(set->pool_secret, print),
-			from_file ? "" : " (derived from the TLS private key)");
+		    pool_secret_print(set->pool_secret, print), from_file ? "" : " (derived from the TLS private key)");
 }
 
 int settings_check(const char *file, struct str *out)
@@ -152,7 +156,8 @@ int settings_check(const char *file, struct str *out)
 	str_adds(out, str_cstr(&errors));
 	settings_add_warnings(out, str_cstr(&warnings));
 	if (mistakes == 0) {
-		str_addf(out, "this node is %s%s%s\n", l.set->self[0], l.set->self[1][0] != '\0' ? ", also called " : "", l.set->self[1]);
+		str_addf(out, "this node is %s%s%s\n", l.set->self[0],
+		    l.set->self[1][0] != '\0' ? ", also called " : "", l.set->self[1]);
 		report_secret(l.set, out);
 		limits_report(l.set, out);
 		str_addf(out, "%s: no mistakes found\n", file);

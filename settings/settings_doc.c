@@ -9,7 +9,9 @@
 
 enum { SAMPLE_WIDTH = 96, VALUE_MAX = 256 };
 
-static const struct { const char *group, *title, *text; } groups[] = {
+static const struct {
+	const char *group, *title, *text;
+} groups[] = {
 	{ "node", "The node", "Settings at the top level of the file, outside any group." },
 	{ "proxy", "Peers", "Forwarding logins to other nodes." },
 	{ "imapd", "IMAP", "Omit this group to disable IMAP." },
@@ -28,7 +30,9 @@ static const struct { const char *group, *title, *text; } groups[] = {
 };
 
 /* What a first pool needs: these stand in the sample switched on. */
-static const struct { const char *group, *name, *value; } first_pool[] = {
+static const struct {
+	const char *group, *name, *value;
+} first_pool[] = {
 	{ "imapd", "IMAP_PROXY", "1" },
 	{ "pop3d", "POP3_PROXY", "1" },
 	{ "authdaemonrc", "authmodulelist", NULL },
@@ -38,7 +42,7 @@ static const struct { const char *group, *name, *value; } first_pool[] = {
 static bool is_off(const char *group)
 {
 	return strstr(group, "_ssl") != NULL ||
-		(strncmp(group, "auth", 4) == 0 && strcmp(group, "authdaemonrc") != 0 && strcmp(group, "authuserdb") != 0);
+	    (strncmp(group, "auth", 4) == 0 && strcmp(group, "authdaemonrc") != 0 && strcmp(group, "authuserdb") != 0);
 }
 
 /* The default as the file writes it, with quotes where they are needed. */
@@ -48,7 +52,8 @@ static const char *value_of(const struct settings_row *row, const char *value, c
 
 	if (row->type == SETTINGS_T_PORTMAP)
 		value = strncmp(row->group, "imap", 4) == 0 ? "imap" : "pop3";
-	snprintf(buf, VALUE_MAX, num_parse_str(value, INT32_MAX, &v) && row->type != SETTINGS_T_OCTAL ? "%s" : "\"%s\"", value);
+	snprintf(buf, VALUE_MAX, num_parse_str(value, INT32_MAX, &v) && row->type != SETTINGS_T_OCTAL ? "%s" : "\"%s\"",
+	    value);
 	return buf;
 }
 
@@ -104,11 +109,11 @@ void settings_doc_sample(struct str *out)
 	char name[SETTINGS_GROUP_MAX];
 
 	str_adds(out,
-		"# waypost.conf: the settings of a Waypost node, the same file on every node of the pool.\n"
-		"#\n"
-		"# Settings after a # show their defaults. \"waypost -c FILE check\" finds mistakes;\n"
-		"# waypost.conf(5) is the reference. ${NAME} in a string is replaced from the environment;\n"
-		"# ${HOSTNAME} and ${PROXY_HOSTNAME} are always set. @include \"FILE\" reads another file.\n");
+	    "# waypost.conf: the settings of a Waypost node, the same file on every node of the pool.\n"
+	    "#\n"
+	    "# Settings after a # show their defaults. \"waypost -c FILE check\" finds mistakes;\n"
+	    "# waypost.conf(5) is the reference. ${NAME} in a string is replaced from the environment;\n"
+	    "# ${HOSTNAME} and ${PROXY_HOSTNAME} are always set. @include \"FILE\" reads another file.\n");
 	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
 		bool top = strcmp(groups[g].group, "node") == 0, first = true;
 
@@ -171,7 +176,10 @@ static void add_words(struct str *out, const char *p)
 		size_t len = strcspn(p, "|");
 		const char *next = p[len] != '\0' ? p + len + 1 : NULL;
 
-		str_addf(out, "\\(dq%.*s\\(dq%s", (int)len, p, next == NULL ? ".\n" : strchr(next, '|') == NULL ? " or " : ", ");
+		str_addf(out, "\\(dq%.*s\\(dq%s", (int)len, p,
+		    next == NULL                  ? ".\n" :
+		        strchr(next, '|') == NULL ? " or " :
+		                                    ", ");
 		if (next == NULL)
 			return;
 		p = next;
@@ -184,8 +192,8 @@ static void add_range(struct str *out, const struct settings_row *row)
 	case SETTINGS_T_INT:
 	case SETTINGS_T_TIME:
 	case SETTINGS_T_SIZE:
-		str_addf(out, "From %lld to %lld%s%s.\n", (long long)row->least, (long long)row->most, row->unit[0] != '\0' ? " " : "",
-			row->unit);
+		str_addf(out, "From %lld to %lld%s%s.\n", (long long)row->least, (long long)row->most,
+		    row->unit[0] != '\0' ? " " : "", row->unit);
 		break;
 	case SETTINGS_T_BOOL:
 		str_adds(out, "1 or 0.\n");
@@ -218,62 +226,63 @@ static void man_row(struct str *out, const struct settings_row *row)
 static void man_head(struct str *out)
 {
 	str_adds(out,
-		".\\\" Made from the table of settings by doc/gen-settings: change the table.\n"
-		".TH WAYPOST.CONF 5 \"\" \"Waypost\" \"File formats\"\n"
-		".SH NAME\n"
-		"waypost.conf \\- settings of a Waypost mail access node\n"
-		".SH DESCRIPTION\n"
-		".B waypostd\n"
-		"and\n"
-		".B waypost\n"
-		"read one settings file, the same on every node of a pool.\n"
-		"Groups are named after Courier\\(aqs files. Settings that Courier has keep their name, unit and meaning.\n"
-		".PP\n"
-		".EX\n"
-		"# a comment\n"
-		"NAME = value;\n"
-		"group = {\n"
-		"    NAME = \"text\";\n"
-		"};\n"
-		"@include \"other.conf\"\n"
-		".EE\n"
-		".PP\n"
-		"The file is in the format of libconfig.\n"
-		"A relative @include path starts at the folder of the including file.\n"
-		"Put text in double quotes; quotes around numbers are optional.\n"
-		"Switches are 1 or 0, true or false, \"yes\" or \"no\", \"on\" or \"off\".\n"
-		"Times are in seconds or have a unit: \"90s\", \"5m\", \"1h\", \"1d\".\n"
-		"Sizes are in bytes or have a unit: \"64k\", \"20M\", \"5G\".\n"
-		"Lists are words in one string or an array: [ \"PLAIN\", \"LOGIN\" ].\n"
-		".PP\n"
-		"${NAME} in a string is replaced from the environment of the daemon, $${ is a literal ${.\n"
-		"${HOSTNAME} and ${PROXY_HOSTNAME} are always set, so that all nodes can share one file.\n"
-		"A variable that is not set is a mistake.\n"
-		".PP\n"
-		"If the file has a mistake, the daemon does not start; at a reload it keeps the old settings.\n"
-		".B waypost \\-c\n"
-		".I FILE\n"
-		".B check\n"
-		"lists all mistakes, and the system limits that matter most.\n");
+	    ".\\\" Made from the table of settings by doc/gen-settings: change the table.\n"
+	    ".TH WAYPOST.CONF 5 \"\" \"Waypost\" \"File formats\"\n"
+	    ".SH NAME\n"
+	    "waypost.conf \\- settings of a Waypost mail access node\n"
+	    ".SH DESCRIPTION\n"
+	    ".B waypostd\n"
+	    "and\n"
+	    ".B waypost\n"
+	    "read one settings file, the same on every node of a pool.\n"
+	    "Groups are named after Courier\\(aqs files. Settings that Courier has keep their name, unit and meaning.\n"
+	    ".PP\n"
+	    ".EX\n"
+	    "# a comment\n"
+	    "NAME = value;\n"
+	    "group = {\n"
+	    "    NAME = \"text\";\n"
+	    "};\n"
+	    "@include \"other.conf\"\n"
+	    ".EE\n"
+	    ".PP\n"
+	    "The file is in the format of libconfig.\n"
+	    "A relative @include path starts at the folder of the including file.\n"
+	    "Put text in double quotes; quotes around numbers are optional.\n"
+	    "Switches are 1 or 0, true or false, \"yes\" or \"no\", \"on\" or \"off\".\n"
+	    "Times are in seconds or have a unit: \"90s\", \"5m\", \"1h\", \"1d\".\n"
+	    "Sizes are in bytes or have a unit: \"64k\", \"20M\", \"5G\".\n"
+	    "Lists are words in one string or an array: [ \"PLAIN\", \"LOGIN\" ].\n"
+	    ".PP\n"
+	    "${NAME} in a string is replaced from the environment of the daemon, $${ is a literal ${.\n"
+	    "${HOSTNAME} and ${PROXY_HOSTNAME} are always set, so that all nodes can share one file.\n"
+	    "A variable that is not set is a mistake.\n"
+	    ".PP\n"
+	    "If the file has a mistake, the daemon does not start; at a reload it keeps the old settings.\n"
+	    ".B waypost \\-c\n"
+	    ".I FILE\n"
+	    ".B check\n"
+	    "lists all mistakes, and the system limits that matter most.\n");
 }
 
 static void man_tail(struct str *out)
 {
 	str_adds(out,
-		".SH EXAMPLE\n"
-		"A pool on one machine: start one daemon with PROXY_HOSTNAME=127.0.0.1 in its environment, one with 127.0.0.2,\n"
-		"and so on.\n"
-		".PP\n"
-		".EX\n"
-		"RUNDIR = \"/run/waypost/${PROXY_HOSTNAME}\";\n"
-		"authdaemonrc = { authmodulelist = \"authuserdb\"; };\n"
-		"authuserdb   = { USERDB = \"/etc/waypost/userdb\"; };\n"
-		"imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1143; IMAP_PROXY = 1; };\n"
-		"pop3d = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1110; POP3_PROXY = 1; };\n"
-		".EE\n"
-		".SH SEE ALSO\n"
-		".BR waypost (1),\n"
-		".BR waypostd (8)\n");
+	    ".SH EXAMPLE\n"
+	    "A pool on one machine: start one daemon with PROXY_HOSTNAME=127.0.0.1 in its environment, one with "
+	    "127.0.0.2,\n"
+	    "and so on.\n"
+	    ".PP\n"
+	    ".EX\n"
+	    "RUNDIR = \"/run/waypost/${PROXY_HOSTNAME}\";\n"
+	    "authdaemonrc = { authmodulelist = \"authuserdb\"; };\n"
+	    "authuserdb   = { USERDB = \"/etc/waypost/userdb\"; };\n"
+	    "imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1143; IMAP_PROXY = 1; };\n"
+	    "pop3d = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1110; POP3_PROXY = 1; };\n"
+	    ".EE\n"
+	    ".SH SEE ALSO\n"
+	    ".BR waypost (1),\n"
+	    ".BR waypostd (8)\n");
 }
 
 static const char *status_text(enum settings_status status)
@@ -310,8 +319,8 @@ static void man_known_all(struct str *out)
 	char name[SETTINGS_GROUP_MAX];
 
 	str_adds(out,
-		".SH OTHER NAMES OF COURIER\n"
-		"These are accepted with a warning, so that Courier\\(aqs settings can be copied unchanged.\n");
+	    ".SH OTHER NAMES OF COURIER\n"
+	    "These are accepted with a warning, so that Courier\\(aqs settings can be copied unchanged.\n");
 	for (const struct settings_known *k = settings_known; k->name != NULL; k++) {
 		/* Groups of databases: their settings are all of one kind. */
 		if (strcmp(k->group, group) != 0) {
@@ -349,10 +358,9 @@ void settings_doc_man(struct str *out)
 /* Settings that only Waypost has. */
 static bool is_ours(const char *group, const char *name)
 {
-	static const char *const names[] = {
-		"PROXY_PORT", "IMAP_NAMESPACE_PREFIX", "IMAP_INACTIVITY_TIMEOUT", "IMAP_APPENDLIMIT", "POP3_INACTIVITY_TIMEOUT",
-		"MYSQL_TIMEOUT", "PGSQL_TIMEOUT", "SQLITE_TIMEOUT", "SCRAM_ITERATIONS"
-	};
+	static const char *const names[] = { "PROXY_PORT", "IMAP_NAMESPACE_PREFIX", "IMAP_INACTIVITY_TIMEOUT",
+		"IMAP_APPENDLIMIT", "POP3_INACTIVITY_TIMEOUT", "MYSQL_TIMEOUT", "PGSQL_TIMEOUT", "SQLITE_TIMEOUT",
+		"SCRAM_ITERATIONS" };
 
 	if (strcmp(group, "node") == 0 || strcmp(group, "proxy") == 0 || strcmp(group, "authuserdb") == 0 ||
 	    strncmp(name, "AUTH_CACHE_", 11) == 0)
@@ -371,10 +379,11 @@ void settings_doc_tsv(struct str *out)
 	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
 		if (!is_ours(row->group, row->name))
 			str_addf(out, "%s\t%s%s\t%s\t%s\t%s\n", settings_group_name(row->group, name), row->name,
-				row->type == SETTINGS_T_PORTMAP ? "<port>" : "", strncmp(row->name, "SSL", 3) == 0 ? "later" : "acted on",
-				row->text, row->def);
+			    row->type == SETTINGS_T_PORTMAP ? "<port>" : "",
+			    strncmp(row->name, "SSL", 3) == 0 ? "later" : "acted on", row->text, row->def);
 	for (const struct settings_known *k = settings_known; k->name != NULL; k++)
 		if (!is_ours(k->group, k->name))
-			str_addf(out, "%s\t%s\t%s\t%s%s\t\n", settings_group_name(k->group, name), k->name, status_text(k->status), k->text,
-				k->status == SETTINGS_UNSAFE ? " (a mistake while it is switched on)" : "");
+			str_addf(out, "%s\t%s\t%s\t%s%s\t\n", settings_group_name(k->group, name), k->name,
+			    status_text(k->status), k->text,
+			    k->status == SETTINGS_UNSAFE ? " (a mistake while it is switched on)" : "");
 }

@@ -78,8 +78,8 @@ static void read_root(struct settings_load *l, const config_setting_t *root)
 		if (known && config_setting_is_group(e))
 			read_group(l, group, e);
 		else if (known)
-			settings_report(l->errors, &l->text, e->line, "%s is a group: %s = { ... };", config_setting_name(e),
-				config_setting_name(e));
+			settings_report(l->errors, &l->text, e->line, "%s is a group: %s = { ... };",
+			    config_setting_name(e), config_setting_name(e));
 		else
 			read_setting(l, "node", e);
 	}
@@ -94,15 +94,18 @@ static void find_proxy_hostname(struct settings_load *l, const config_setting_t 
 
 	l->proxy_hostname = mem_strdup(env != NULL && env[0] != '\0' ? env : l->hostname);
 	for (int i = -1; i < PROTOCOL_COUNT; i++) {
-		const config_setting_t *g = i < 0 ? root : config_setting_get_member(root, protocols[i].group), *e = NULL;
+		const config_setting_t *g = i < 0 ? root : config_setting_get_member(root, protocols[i].group),
+		                       *e = NULL;
 		struct str text = STR_INIT, why = STR_INIT;
 
 		if (g != NULL && config_setting_is_group(g))
 			e = config_setting_get_member(g, "PROXY_HOSTNAME");
 		if (e != NULL && settings_value_text(l, e, 0, &text, &why) && text.len != 0) {
 			if (found != NULL && !net_same_host(found, str_cstr(&text)))
-				settings_report(l->errors, &l->text, e->line, "PROXY_HOSTNAME is \"%s\" here and \"%s\" elsewhere; keep only the one at the top level of the file",
-					str_cstr(&text), found);
+				settings_report(l->errors, &l->text, e->line,
+				    "PROXY_HOSTNAME is \"%s\" here and \"%s\" elsewhere; keep only the one at the top "
+				    "level of the file",
+				    str_cstr(&text), found);
 			if (found == NULL)
 				found = mem_strdup(str_cstr(&text));
 		}
@@ -115,8 +118,8 @@ static void find_proxy_hostname(struct settings_load *l, const config_setting_t 
 	}
 	mem_free(&found);
 	if (!settings_is_host(l->proxy_hostname))
-		settings_report(l->errors, &l->text, 0, "PROXY_HOSTNAME is \"%s\", which is neither a host name nor an address",
-			l->proxy_hostname);
+		settings_report(l->errors, &l->text, 0,
+		    "PROXY_HOSTNAME is \"%s\", which is neither a host name nor an address", l->proxy_hostname);
 }
 
 static char *without_dots(const char *name)
@@ -150,7 +153,8 @@ static void read_text(struct settings_load *l)
 	if (config_read_string(&config, str_cstr(&l->text.text)) != CONFIG_TRUE) {
 		/* After reported mistakes this is a consequence of them. */
 		if (l->errors->len == 0)
-			settings_report(l->errors, &l->text, (unsigned)MAX(config_error_line(&config), 0), "%s", config_error_text(&config));
+			settings_report(l->errors, &l->text, (unsigned)MAX(config_error_line(&config), 0), "%s",
+			    config_error_text(&config));
 	} else {
 		find_proxy_hostname(l, config_root_setting(&config));
 		read_root(l, config_root_setting(&config));
@@ -182,7 +186,7 @@ bool settings_load_begin(struct settings_load *l, const char *file, struct str *
 }
 
 bool settings_load_bytes(struct settings_load *l, const char *file, const char *p, size_t len, struct str *errors,
-	struct str *warnings)
+    struct str *warnings)
 {
 	size_t before = errors->len;
 

@@ -7,12 +7,12 @@
 
 struct settings_load {
 	struct settings_text text;
-	struct settings *set;                /* defaults until a value is read */
-	struct str *errors, *warnings;       /* of the caller */
+	struct settings *set;                  /* defaults until a value is read */
+	struct str *errors, *warnings;         /* of the caller */
 	unsigned row_line[SETTINGS_ROW_COUNT]; /* line of the text that sets the row; 0: it has its default */
-	unsigned ssl_line[PROTOCOL_COUNT];   /* of the -ssl groups */
+	unsigned ssl_line[PROTOCOL_COUNT];     /* of the -ssl groups */
 	char hostname[256];
-	char *proxy_hostname;                /* what ${PROXY_HOSTNAME} stands for */
+	char *proxy_hostname; /* what ${PROXY_HOSTNAME} stands for */
 };
 
 /* Reads FILE into L (which need not be set up): every mistake to ERRORS, what is odd to WARNINGS. True if there
@@ -20,7 +20,7 @@ struct settings_load {
 bool settings_load_begin(struct settings_load *l, const char *file, struct str *errors, struct str *warnings);
 /* The same for the LEN bytes at P, which are called FILE. */
 bool settings_load_bytes(struct settings_load *l, const char *file, const char *p, size_t len, struct str *errors,
-	struct str *warnings);
+    struct str *warnings);
 void settings_load_fini(struct settings_load *l);
 /* The line that sets the member of struct settings at OFFSET, or 0. */
 unsigned settings_load_line(const struct settings_load *l, size_t offset);
@@ -39,7 +39,7 @@ bool settings_auth_reads(const struct settings_load *l, const char *path);
 void settings_rules_secret(struct settings_load *l, size_t member, const char *label);
 /* NAME as a login mechanism, which LABEL (at LINE) lists for PROTOCOL: known, and of use for the accounts.
  * *SAID (0 at first, then one for each list) keeps a warning from being said twice. */
-void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, unsigned line, const char *label, const char *name,
-    unsigned *said);
+void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, unsigned line, const char *label,
+    const char *name, unsigned *said);
 
 #endif

@@ -22,7 +22,8 @@ static bool switched_off(const struct settings_known *k, const char *value)
 	return false;
 }
 
-void settings_read_known(struct settings_load *l, const struct settings_known *k, const char *name, const config_setting_t *e)
+void settings_read_known(struct settings_load *l, const struct settings_known *k, const char *name,
+    const config_setting_t *e)
 {
 	struct str text = STR_INIT, why = STR_INIT;
 	char label[SETTINGS_LABEL_MAX];
@@ -39,11 +40,13 @@ void settings_read_known(struct settings_load *l, const struct settings_known *k
 	case SETTINGS_LATER:
 		if (!off)
 			settings_report(l->warnings, &l->text, e->line, "%s has no effect; not in this version: %s",
-				label, k->text);
+			    label, k->text);
 		break;
 	case SETTINGS_UNSAFE:
 		if (!off)
-			settings_report(l->errors, &l->text, e->line, "%s = %s: not in this version: %s; remove this line to run without it", label, str_cstr(&text), k->text);
+			settings_report(l->errors, &l->text, e->line,
+			    "%s = %s: not in this version: %s; remove this line to run without it", label,
+			    str_cstr(&text), k->text);
 		break;
 	}
 	str_fini(&text);
@@ -64,7 +67,8 @@ static unsigned distance(const char *a, const char *b)
 
 		row[0] = i;
 		for (unsigned j = 1; j <= n; j++) {
-			unsigned changed = diagonal + (toupper((unsigned char)a[i - 1]) != toupper((unsigned char)b[j - 1]));
+			unsigned changed =
+			    diagonal + (toupper((unsigned char)a[i - 1]) != toupper((unsigned char)b[j - 1]));
 
 			diagonal = row[j];
 			row[j] = MIN(changed, MIN(row[j], row[j - 1]) + 1);
@@ -73,7 +77,10 @@ static unsigned distance(const char *a, const char *b)
 	return row[n];
 }
 
-struct nearest { const char *name; unsigned distance; };
+struct nearest {
+	const char *name;
+	unsigned distance;
+};
 
 static void try_name(struct nearest *best, const char *name, const char *candidate)
 {
@@ -158,7 +165,7 @@ void settings_unknown(struct settings_load *l, const char *group, const char *na
 		}
 	if (!config_setting_is_group(e) && elsewhere(name, &groups)) {
 		settings_report(l->errors, &l->text, e->line, "%s is not a setting here; move it to %s", label,
-			str_cstr(&groups));
+		    str_cstr(&groups));
 		str_fini(&groups);
 		return;
 	}
@@ -176,5 +183,5 @@ void settings_unknown(struct settings_load *l, const char *group, const char *na
 		settings_report(l->errors, &l->text, e->line, "%s is %s; see waypost.conf(5)", label, what);
 	else
 		settings_report(l->errors, &l->text, e->line, "%s is %s; did you mean %s?", label, what,
-			settings_is_group(best.name) ? settings_group_name(best.name, buf) : best.name);
+		    settings_is_group(best.name) ? settings_group_name(best.name, buf) : best.name);
 }

@@ -62,7 +62,7 @@ static bool expand(const struct settings_load *l, const char *in, struct str *ou
 		name[len] = '\0';
 		if ((v = variable(l, name)) == NULL) {
 			str_addf(why, "environment variable %s is not set; set it in the environment of the daemon",
-				name);
+			    name);
 			return false;
 		}
 		str_adds(out, v);
@@ -98,7 +98,7 @@ static bool scalar_text(const struct settings_load *l, const config_setting_t *e
 
 /* A value of any shape as text; lists are joined by SEPARATOR (0: no list is taken). */
 bool settings_value_text(const struct settings_load *l, const config_setting_t *e, char separator, struct str *out,
-	struct str *why)
+    struct str *why)
 {
 	int type = config_setting_type(e);
 
@@ -150,7 +150,7 @@ bool settings_is_host(const char *p)
 	if (dot != NULL && dot[1] != '\0' && dot[1 + strspn(dot + 1, "0123456789")] == '\0')
 		return false;
 	return p[0] != '\0' && p[0] != '-' && strlen(p) <= 255 &&
-		p[strspn(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")] == '\0';
+	    p[strspn(p, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_")] == '\0';
 }
 
 static bool check_address(struct str *text, struct str *why)
@@ -179,7 +179,7 @@ static bool check_ports(const struct str *text, struct str *why)
 		if (port != 0 && (address[0] == '\0' || strcmp(address, "0") == 0 || net_addr_parse(&a, address, 0)))
 			continue;
 		str_addf(why, "%.*s is neither a port from 1 to 65535 nor ADDRESS.PORT with a numeric address",
-			(int)(list - at), at);
+		    (int)(list - at), at);
 		return false;
 	}
 	if (n == 0)
@@ -256,11 +256,11 @@ static void wanted_number(const struct settings_row *row, struct str *why)
 		break;
 	case SETTINGS_T_TIME:
 		str_addf(why, "expected a time from %lld to %lld seconds, such as \"90\", \"90s\", \"5m\" or \"1h\"",
-			(long long)row->least, (long long)row->most);
+		    (long long)row->least, (long long)row->most);
 		break;
 	case SETTINGS_T_SIZE:
 		str_addf(why, "expected a size from %lld to %lld bytes, such as \"500\", \"64k\", \"20M\" or \"5G\"",
-			(long long)row->least, (long long)row->most);
+		    (long long)row->least, (long long)row->most);
 		break;
 	default:
 		str_addf(why, "expected a whole number from %lld to %lld", (long long)row->least, (long long)row->most);
@@ -282,8 +282,8 @@ static bool check_number(const struct settings_row *row, const struct str *text,
 }
 
 /* AUTHSERVICE993 = "imaps": added to what the row has. */
-static bool add_portmap(struct settings_load *l, const struct settings_row *row, const char *name, const struct str *text,
-	struct str *why)
+static bool add_portmap(struct settings_load *l, const struct settings_row *row, const char *name,
+    const struct str *text, struct str *why)
 {
 	char **at = settings_text_at(l->set, row), *joined;
 	const char *digits = name + strlen(row->name), *v = str_cstr(text);
@@ -320,7 +320,7 @@ static bool kind_fits(const struct settings_row *row, const config_setting_t *e,
 }
 
 static bool store(struct settings_load *l, const struct settings_row *row, const char *name, const config_setting_t *e,
-	struct str *text, struct str *why)
+    struct str *text, struct str *why)
 {
 	char separator = row->type == SETTINGS_T_LIST ? ' ' : row->type == SETTINGS_T_PORTS ? ',' : 0;
 	int64_t v;
@@ -342,7 +342,8 @@ static bool store(struct settings_load *l, const struct settings_row *row, const
 	return true;
 }
 
-void settings_read_row(struct settings_load *l, const struct settings_row *row, const char *name, const config_setting_t *e)
+void settings_read_row(struct settings_load *l, const struct settings_row *row, const char *name,
+    const config_setting_t *e)
 {
 	struct str text = STR_INIT, why = STR_INIT;
 	char label[SETTINGS_LABEL_MAX];
@@ -353,10 +354,11 @@ void settings_read_row(struct settings_load *l, const struct settings_row *row, 
 		if (config_setting_is_aggregate(e) || (text.len == 0 && config_setting_type(e) != CONFIG_TYPE_STRING))
 			settings_report(l->errors, &l->text, e->line, "%s: %s", label, str_cstr(&why));
 		else if (config_setting_type(e) == CONFIG_TYPE_STRING)
-			settings_report(l->errors, &l->text, e->line, "%s = \"%s\": %s", label, config_setting_get_string(e),
-				str_cstr(&why));
+			settings_report(l->errors, &l->text, e->line, "%s = \"%s\": %s", label,
+			    config_setting_get_string(e), str_cstr(&why));
 		else
-			settings_report(l->errors, &l->text, e->line, "%s = %s: %s", label, str_cstr(&text), str_cstr(&why));
+			settings_report(l->errors, &l->text, e->line, "%s = %s: %s", label, str_cstr(&text),
+			    str_cstr(&why));
 	}
 	str_fini(&text);
 	str_fini(&why);

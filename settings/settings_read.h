@@ -12,11 +12,13 @@ const char *settings_label(char buf[SETTINGS_LABEL_MAX], const char *group, cons
 /* The value E as text, ${NAME} replaced in its strings, lists joined by SEPARATOR (0: no list is taken), appended
  * to OUT. False with a sentence in WHY. */
 bool settings_value_text(const struct settings_load *l, const config_setting_t *e, char separator, struct str *out,
-	struct str *why);
+    struct str *why);
 /* Takes E, which the file calls NAME, as the value of ROW; a mistake is reported. */
-void settings_read_row(struct settings_load *l, const struct settings_row *row, const char *name, const config_setting_t *e);
+void settings_read_row(struct settings_load *l, const struct settings_row *row, const char *name,
+    const config_setting_t *e);
 /* Says what becomes of E, which falls under K. */
-void settings_read_known(struct settings_load *l, const struct settings_known *k, const char *name, const config_setting_t *e);
+void settings_read_known(struct settings_load *l, const struct settings_known *k, const char *name,
+    const config_setting_t *e);
 /* Reports that GROUP has no setting NAME, with the nearest one. */
 void settings_unknown(struct settings_load *l, const char *group, const char *name, const config_setting_t *e);
 /* P is an address (also in brackets), or has the letters of a host name and does not end in a number. */

@@ -5,23 +5,33 @@
 #include "settings/settings.h"
 
 enum settings_type {
-	SETTINGS_T_STR, SETTINGS_T_PATH, SETTINGS_T_LIST, SETTINGS_T_ADDR, SETTINGS_T_PORTS, SETTINGS_T_PORTMAP,
-	SETTINGS_T_OCTAL, SETTINGS_T_WORD, SETTINGS_T_INT, SETTINGS_T_BOOL, SETTINGS_T_SIZE, SETTINGS_T_TIME,
+	SETTINGS_T_STR,
+	SETTINGS_T_PATH,
+	SETTINGS_T_LIST,
+	SETTINGS_T_ADDR,
+	SETTINGS_T_PORTS,
+	SETTINGS_T_PORTMAP,
+	SETTINGS_T_OCTAL,
+	SETTINGS_T_WORD,
+	SETTINGS_T_INT,
+	SETTINGS_T_BOOL,
+	SETTINGS_T_SIZE,
+	SETTINGS_T_TIME,
 };
 
 struct settings_row {
 	const char *group; /* as in the member's name: "imapd_ssl", "node" */
 	const char *name;
 	enum settings_type type;
-	size_t offset;     /* in struct settings */
-	const char *def;   /* as one would write it */
+	size_t offset;   /* in struct settings */
+	const char *def; /* as one would write it */
 	int64_t least, most;
 	const char *unit;
 	unsigned roles;
 	const char *text;
 };
 
-#define SETTINGS_ONE(...) + 1
+#define SETTINGS_ONE(...) +1
 enum { SETTINGS_ROW_COUNT = 0 SETTINGS_TABLE(SETTINGS_ONE) };
 #undef SETTINGS_ONE
 
@@ -40,7 +50,7 @@ struct settings_known {
 	const char *group; /* as in struct settings_row */
 	const char *name;  /* a '*' at the end stands for anything */
 	enum settings_status status;
-	const char *off;   /* words that mean "switched off" besides "", 0, no and the like */
+	const char *off; /* words that mean "switched off" besides "", 0, no and the like */
 	const char *text;
 };
 

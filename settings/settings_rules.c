@@ -74,7 +74,7 @@ static void rules_node(struct settings_load *l)
 
 	if (strlen(set->node_RUNDIR) + strlen("/control") >= sizeof(((struct sockaddr_un *)0)->sun_path))
 		MISTAKE(l, node_RUNDIR, "RUNDIR is too long for a socket path; use at most %zu bytes",
-			sizeof(((struct sockaddr_un *)0)->sun_path) - strlen("/control") - 1);
+		    sizeof(((struct sockaddr_un *)0)->sun_path) - strlen("/control") - 1);
 	if (set->node_RUNDIR[0] == '\0' || strcmp(set->node_RUNDIR, "/") == 0)
 		MISTAKE(l, node_RUNDIR, "RUNDIR must be a folder of its own, such as \"/run/waypost\"");
 	rules_log(l);
@@ -85,7 +85,9 @@ static void rules_node(struct settings_load *l)
 	if (!settings_user_fit("AUTH_USER", set->node_AUTH_USER, err, sizeof(err)))
 		MISTAKE(l, node_AUTH_USER, "%s", err);
 	if (strcmp(set->node_LOGIN_USER, set->node_AUTH_USER) == 0)
-		MISTAKE(l, node_AUTH_USER, "AUTH_USER and LOGIN_USER are both \"%s\", so login workers could read the accounts; use two users", set->node_AUTH_USER);
+		MISTAKE(l, node_AUTH_USER,
+		    "AUTH_USER and LOGIN_USER are both \"%s\", so login workers could read the accounts; use two users",
+		    set->node_AUTH_USER);
 }
 
 /* DEBUG_LOGIN, wherever it stands, is Courier's name for a level of the log. */
@@ -113,7 +115,8 @@ static bool is_network(const char *word)
 		return false;
 	memcpy(base, word, len);
 	base[len] = '\0';
-	return net_addr_parse(&a, base, 0) && (slash == NULL || num_parse_str(slash + 1, a.family == AF_INET ? 32 : 128, &bits));
+	return net_addr_parse(&a, base, 0) &&
+	    (slash == NULL || num_parse_str(slash + 1, a.family == AF_INET ? 32 : 128, &bits));
 }
 
 static void rules_proxy(struct settings_load *l)
@@ -124,12 +127,19 @@ static void rules_proxy(struct settings_load *l)
 
 	while (next_word(&p, word))
 		if (!is_network(word))
-			MISTAKE(l, proxy_PROXY_TRUSTED, "proxy.PROXY_TRUSTED: %s is not an address or network; write \"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\"", word);
+			MISTAKE(l, proxy_PROXY_TRUSTED,
+			    "proxy.PROXY_TRUSTED: %s is not an address or network; write \"192.0.2.7\", \"10.0.0.0/8\" "
+			    "or \"2001:db8::/32\"",
+			    word);
 	if (set->proxy_PROXY_IDLE_TIMEOUT != 0 && set->proxy_PROXY_IDLE_TIMEOUT <= 30 * 60)
-		WARNING(l, proxy_PROXY_IDLE_TIMEOUT, "proxy.PROXY_IDLE_TIMEOUT is not longer than the 30 minutes that IMAP grants an idle client, so sessions will break; set it to 31m or more");
+		WARNING(l, proxy_PROXY_IDLE_TIMEOUT,
+		    "proxy.PROXY_IDLE_TIMEOUT is not longer than the 30 minutes that IMAP grants an idle client, so "
+		    "sessions will break; set it to 31m or more");
 	if ((set->proxy_PROXY_MASTER_USER[0] == '\0') != (set->proxy_PROXY_MASTER_PASSWORD[0] == '\0'))
-		MISTAKE(l, proxy_PROXY_MASTER_USER, "proxy: set both PROXY_MASTER_USER and PROXY_MASTER_PASSWORD, or neither");
-	if (strlen(set->proxy_PROXY_MASTER_USER) >= SETTINGS_MASTER_USER_MAX || strlen(set->proxy_PROXY_MASTER_PASSWORD) >= SETTINGS_MASTER_PASSWORD_MAX)
+		MISTAKE(l, proxy_PROXY_MASTER_USER,
+		    "proxy: set both PROXY_MASTER_USER and PROXY_MASTER_PASSWORD, or neither");
+	if (strlen(set->proxy_PROXY_MASTER_USER) >= SETTINGS_MASTER_USER_MAX ||
+	    strlen(set->proxy_PROXY_MASTER_PASSWORD) >= SETTINGS_MASTER_PASSWORD_MAX)
 		MISTAKE(l, proxy_PROXY_MASTER_USER, "proxy: PROXY_MASTER_USER or PROXY_MASTER_PASSWORD is too long");
 	settings_rules_secret(l, offsetof(struct settings, proxy_PROXY_MASTER_PASSWORD), "proxy.PROXY_MASTER_PASSWORD");
 	if (set->imapd_IMAP_PROXY_FOREIGN && !set->imapd_IMAP_PROXY)
@@ -139,10 +149,15 @@ static void rules_proxy(struct settings_load *l)
 /* ------------------------------------------------------------------------------------------------------------
  * Ports */
 
-struct endpoint { const char *group; unsigned line; char address[256]; uint16_t port; };
+struct endpoint {
+	const char *group;
+	unsigned line;
+	char address[256];
+	uint16_t port;
+};
 
-static void add_endpoints(struct settings_load *l, struct endpoint *all, size_t *n, const char *group, const char *address,
-	const char *ports, unsigned line)
+static void add_endpoints(struct settings_load *l, struct endpoint *all, size_t *n, const char *group,
+    const char *address, const char *ports, unsigned line)
 {
 	char own[SETTINGS_ADDRESS_MAX];
 	uint16_t port;
@@ -152,10 +167,12 @@ static void add_endpoints(struct settings_load *l, struct endpoint *all, size_t 
 
 		for (size_t i = 0; i < *n; i++)
 			if (all[i].port == port && strcmp(all[i].address, at) == 0)
-				settings_report(l->errors, &l->text, line, "%s: port %u of address %s is also used by %s; choose another port",
-					group, (unsigned)port, at, all[i].group);
+				settings_report(l->errors, &l->text, line,
+				    "%s: port %u of address %s is also used by %s; choose another port", group,
+				    (unsigned)port, at, all[i].group);
 		if (*n == MAX_PORTS) {
-			settings_report(l->errors, &l->text, line, "%s: too many ports; all groups together may have %d", group, MAX_PORTS);
+			settings_report(l->errors, &l->text, line,
+			    "%s: too many ports; all groups together may have %d", group, MAX_PORTS);
 			return;
 		}
 		all[*n].group = group;
@@ -173,7 +190,7 @@ static void no_tls(struct settings_load *l, const char *ports, unsigned line)
 
 	while (settings_port_next(&ports, address, &port))
 		settings_report(l->warnings, &l->text, line, "this version has no TLS: port %u stays closed",
-			(unsigned)port);
+		    (unsigned)port);
 }
 
 static void rules_ports(struct settings_load *l)
@@ -182,7 +199,8 @@ static void rules_ports(struct settings_load *l)
 	size_t n = 0;
 
 	if (!protocols_served(l->set))
-		settings_report(l->errors, &l->text, 0, "no service is enabled; add a group imapd or pop3d: imapd = { };");
+		settings_report(l->errors, &l->text, 0,
+		    "no service is enabled; add a group imapd or pop3d: imapd = { };");
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		const struct protocol_settings s = protocol_settings(l->set, p);
 		const char *group = protocols[p].group;
@@ -197,10 +215,8 @@ static void rules_ports(struct settings_load *l)
 /* ------------------------------------------------------------------------------------------------------------
  * IMAP and POP3 */
 
-static const char *const our_capabilities[] = {
-	"IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "UIDPLUS", "CHILDREN", "NAMESPACE", "IDLE", "UNSELECT", "MOVE",
-	"UTF8=ACCEPT", NULL
-};
+static const char *const our_capabilities[] = { "IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "UIDPLUS",
+	"CHILDREN", "NAMESPACE", "IDLE", "UNSELECT", "MOVE", "UTF8=ACCEPT", NULL };
 
 enum { CAPABILITY_MAX = 2000 };
 
@@ -214,25 +230,29 @@ static void rules_capability(struct settings_load *l)
 	while (next_word(&p, word)) {
 		imap4rev1 |= strcasecmp(word, "IMAP4rev1") == 0;
 		if (strncasecmp(word, "AUTH=", 5) == 0)
-			settings_rules_mechanism(l, PROTOCOL_IMAP, SETTINGS_LINE(l, imapd_IMAP_CAPABILITY), "imapd.IMAP_CAPABILITY", word + 5, &said);
+			settings_rules_mechanism(l, PROTOCOL_IMAP, SETTINGS_LINE(l, imapd_IMAP_CAPABILITY),
+			    "imapd.IMAP_CAPABILITY", word + 5, &said);
 		else if (word[strcspn(word, "(){%*\"\\]")] != '\0')
 			MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY: %s is not a valid IMAP capability",
-				word);
+			    word);
 		else if (!one_of(word, our_capabilities))
-			WARNING(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY announces %s, which sessions on this node do not support", word);
+			WARNING(l, imapd_IMAP_CAPABILITY,
+			    "imapd.IMAP_CAPABILITY announces %s, which sessions on this node do not support", word);
 	}
 	if (strlen(l->set->imapd_IMAP_CAPABILITY) > CAPABILITY_MAX)
-		MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY is longer than %d bytes, too long for the greeting", CAPABILITY_MAX);
+		MISTAKE(l, imapd_IMAP_CAPABILITY,
+		    "imapd.IMAP_CAPABILITY is longer than %d bytes, too long for the greeting", CAPABILITY_MAX);
 	if (!imap4rev1)
-		MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY lacks IMAP4rev1, which clients require; add it");
+		MISTAKE(l, imapd_IMAP_CAPABILITY,
+		    "imapd.IMAP_CAPABILITY lacks IMAP4rev1, which clients require; add it");
 }
 
 static void rules_maildirpath(struct settings_load *l, unsigned line, const char *label, const char *path)
 {
 	if (path[0] == '\0' || path[0] == '/' || strcmp(path, "..") == 0 || strncmp(path, "../", 3) == 0 ||
 	    strstr(path, "/../") != NULL || (strlen(path) > 2 && strcmp(path + strlen(path) - 3, "/..") == 0))
-		settings_report(l->errors, &l->text, line, "%s = \"%s\": expected a path inside the home folder, such as \"Maildir\"",
-			label, path);
+		settings_report(l->errors, &l->text, line,
+		    "%s = \"%s\": expected a path inside the home folder, such as \"Maildir\"", label, path);
 }
 
 static void rules_imap(struct settings_load *l)
@@ -242,7 +262,9 @@ static void rules_imap(struct settings_load *l)
 	rules_capability(l);
 	rules_maildirpath(l, SETTINGS_LINE(l, imapd_MAILDIRPATH), "imapd.MAILDIRPATH", set->imapd_MAILDIRPATH);
 	if (set->imapd_IMAP_INACTIVITY_TIMEOUT < 30 * 60)
-		WARNING(l, imapd_IMAP_INACTIVITY_TIMEOUT, "imapd.IMAP_INACTIVITY_TIMEOUT is shorter than the 30 minutes that RFC 3501 requires, so idle clients will lose their sessions");
+		WARNING(l, imapd_IMAP_INACTIVITY_TIMEOUT,
+		    "imapd.IMAP_INACTIVITY_TIMEOUT is shorter than the 30 minutes that RFC 3501 requires, so idle "
+		    "clients will lose their sessions");
 }
 
 static void rules_pop3(struct settings_load *l)
@@ -253,10 +275,12 @@ static void rules_pop3(struct settings_load *l)
 	char word[WORD_MAX_LEN];
 
 	while (next_word(&p, word))
-		settings_rules_mechanism(l, PROTOCOL_POP3, SETTINGS_LINE(l, pop3d_POP3AUTH), "pop3d.POP3AUTH", word, &said);
+		settings_rules_mechanism(l, PROTOCOL_POP3, SETTINGS_LINE(l, pop3d_POP3AUTH), "pop3d.POP3AUTH", word,
+		    &said);
 	rules_maildirpath(l, SETTINGS_LINE(l, pop3d_MAILDIRPATH), "pop3d.MAILDIRPATH", set->pop3d_MAILDIRPATH);
 	if (set->pop3d_POP3_INACTIVITY_TIMEOUT < 10 * 60)
-		WARNING(l, pop3d_POP3_INACTIVITY_TIMEOUT, "pop3d.POP3_INACTIVITY_TIMEOUT is shorter than the 10 minutes that RFC 1939 requires");
+		WARNING(l, pop3d_POP3_INACTIVITY_TIMEOUT,
+		    "pop3d.POP3_INACTIVITY_TIMEOUT is shorter than the 10 minutes that RFC 1939 requires");
 }
 
 static void (*const rules_protocol[PROTOCOL_COUNT])(struct settings_load *l) = {
@@ -294,7 +318,8 @@ bool settings_auth_reads(const struct settings_load *l, const char *path)
 
 	if (stat(path, &st) != 0)
 		return false;
-	return geteuid() == 0 ? readable_by(&st, l->set->node_AUTH_USER) : access(path, S_ISDIR(st.st_mode) ? R_OK | X_OK : R_OK) == 0;
+	return geteuid() == 0 ? readable_by(&st, l->set->node_AUTH_USER) :
+	                        access(path, S_ISDIR(st.st_mode) ? R_OK | X_OK : R_OK) == 0;
 }
 
 static void rules_userdb(struct settings_load *l)
@@ -306,17 +331,21 @@ static void rules_userdb(struct settings_load *l)
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB is empty; set it to the path of the account file");
 	} else if (stat(path, &st) != 0 && errno == ENOENT) {
 		/* The node comes up all the same: it says "not now" to clients, and reads the file when it appears. */
-		WARNING(l, authuserdb_USERDB, "authuserdb.USERDB: %s does not exist: nobody can log in until it does; create it with waypost's userdb command", path);
+		WARNING(l, authuserdb_USERDB,
+		    "authuserdb.USERDB: %s does not exist: nobody can log in until it does; create it with waypost's "
+		    "userdb command",
+		    path);
 	} else if (stat(path, &st) != 0) {
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s: %s", path, strerror(errno));
 	} else if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) {
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s is neither a file nor a folder", path);
 	} else if (!settings_auth_reads(l, path)) {
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB: %s is not readable by %s%s%s", path,
-			geteuid() == 0 ? user : "this user", geteuid() == 0 ? "; run: chmod 640 and chgrp " : "",
-				geteuid() == 0 ? user : "");
+		    geteuid() == 0 ? user : "this user", geteuid() == 0 ? "; run: chmod 640 and chgrp " : "",
+		    geteuid() == 0 ? user : "");
 	} else if ((st.st_mode & 007) != 0 && S_ISREG(st.st_mode)) {
-		WARNING(l, authuserdb_USERDB, "authuserdb.USERDB: %s is readable by everybody on this machine; run: chmod o= %s", path, path);
+		WARNING(l, authuserdb_USERDB,
+		    "authuserdb.USERDB: %s is readable by everybody on this machine; run: chmod o= %s", path, path);
 	}
 }
 
@@ -332,22 +361,27 @@ static void rules_options(struct settings_load *l)
 		if (!l->set->has[p] || !info->has_login)
 			continue;
 		if (account_option_on(options, info->option_off))
-			WARNING(l, authdaemonrc_DEFAULTOPTIONS, "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all accounts are refused, except where an account sets %s=0", info->option_off, info->title, info->option_off);
+			WARNING(l, authdaemonrc_DEFAULTOPTIONS,
+			    "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all accounts are refused, except "
+			    "where an account sets %s=0",
+			    info->option_off, info->title, info->option_off);
 		else if (account_option_on(options, info->option_insecure))
-			WARNING(l, authdaemonrc_DEFAULTOPTIONS, "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all accounts are refused, because this version has no TLS, unless they come through a node or proxy that says the client uses TLS (PROXY_TRUSTED); remove it or set %s=0",
-				info->option_insecure, info->title, info->option_insecure);
+			WARNING(l, authdaemonrc_DEFAULTOPTIONS,
+			    "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all accounts are refused, because "
+			    "this version has no TLS, unless they come through a node or proxy that says the client "
+			    "uses TLS (PROXY_TRUSTED); remove it or set %s=0",
+			    info->option_insecure, info->title, info->option_insecure);
 	}
 	if (account_option(options, "sharedgroup", NULL, 0))
-		WARNING(l, authdaemonrc_DEFAULTOPTIONS, "authdaemonrc.DEFAULTOPTIONS: sharedgroup has no effect; not in this version: shared folders");
+		WARNING(l, authdaemonrc_DEFAULTOPTIONS,
+		    "authdaemonrc.DEFAULTOPTIONS: sharedgroup has no effect; not in this version: shared folders");
 }
 
 #define OURS "authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon, authpipe or authpam"
 
 static void rules_auth(struct settings_load *l)
 {
-	static const char *const later[] = {
-		"authpwd", "authshadow", "authcustom", NULL
-	};
+	static const char *const later[] = { "authpwd", "authshadow", "authcustom", NULL };
 	const char *p = l->set->authdaemonrc_authmodulelist;
 	char word[WORD_MAX_LEN];
 	bool userdb = false, any = false;
@@ -358,14 +392,16 @@ static void rules_auth(struct settings_load *l)
 		else if (settings_rules_directory(l, word))
 			continue;
 		else if (one_of(word, later))
-			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not supported; use " OURS "%s", word,
-				strcmp(word, "authcustom") != 0 ? " (authpam has the same accounts)" : "");
+			MISTAKE(l, authdaemonrc_authmodulelist,
+			    "authdaemonrc.authmodulelist: %s is not supported; use " OURS "%s", word,
+			    strcmp(word, "authcustom") != 0 ? " (authpam has the same accounts)" : "");
 		else
-			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is unknown; use "
-				OURS, word);
+			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is unknown; use " OURS,
+			    word);
 	}
 	if (!any)
-		MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist is empty, so nobody could log in; set it to \"authuserdb\"");
+		MISTAKE(l, authdaemonrc_authmodulelist,
+		    "authdaemonrc.authmodulelist is empty, so nobody could log in; set it to \"authuserdb\"");
 	if (userdb)
 		rules_userdb(l);
 }
@@ -381,10 +417,12 @@ static void rules_mode(struct settings_load *l, unsigned line, const char *path,
 	if (stat(path, &st) != 0)
 		return;
 	if ((st.st_mode & 007) != 0)
-		settings_report(l->errors, &l->text, line, "%s: %s is readable by everybody on this machine; run: chmod 600 %s, and replace the secret", what, path, path);
+		settings_report(l->errors, &l->text, line,
+		    "%s: %s is readable by everybody on this machine; run: chmod 600 %s, and replace the secret", what,
+		    path, path);
 	else if ((st.st_mode & 070) != 0)
-		settings_report(l->warnings, &l->text, line, "%s: %s is readable by its group; run: chmod 600 %s",
-			what, path, path);
+		settings_report(l->warnings, &l->text, line, "%s: %s is readable by its group; run: chmod 600 %s", what,
+		    path, path);
 }
 
 /* From the key of TLS; what is wrong with it is a warning, for nothing else needs the key in this version. */
@@ -419,7 +457,8 @@ static void rules_secret(struct settings_load *l)
 		} else {
 			mem_free(&set->pool_secret);
 			set->pool_secret = secret;
-			rules_mode(l, SETTINGS_LINE(l, node_POOL_SECRETFILE), set->node_POOL_SECRETFILE, "POOL_SECRETFILE");
+			rules_mode(l, SETTINGS_LINE(l, node_POOL_SECRETFILE), set->node_POOL_SECRETFILE,
+			    "POOL_SECRETFILE");
 		}
 		str_fini(&why);
 		return;
@@ -428,12 +467,17 @@ static void rules_secret(struct settings_load *l)
 		const struct protocol_settings s = protocol_settings(set, p);
 
 		if (s.tls_served)
-			derive_secret(l, s.tls_certfile, s.tls_keyfile, settings_load_line_of(l, protocols[p].ssl_group, "TLS_CERTFILE"));
+			derive_secret(l, s.tls_certfile, s.tls_keyfile,
+			    settings_load_line_of(l, protocols[p].ssl_group, "TLS_CERTFILE"));
 	}
 	if (set->pool_secret[0] == '\0' && settings_offer_scram(set))
-		settings_report(l->warnings, &l->text, 0, "SCRAM without a pool secret: salts sent for unknown users change with each restart and differ between nodes, which reveals who has an account; set POOL_SECRETFILE");
+		settings_report(l->warnings, &l->text, 0,
+		    "SCRAM without a pool secret: salts sent for unknown users change with each restart and differ "
+		    "between nodes, which reveals who has an account; set POOL_SECRETFILE");
 	if (set->pool_secret[0] == '\0' && set->proxy_PROXY_TRUSTED[0] == '\0' && protocols_forwarded(set) != 0)
-		settings_report(l->warnings, &l->text, 0, "no POOL_SECRETFILE, TLS_CERTFILE or PROXY_TRUSTED: for forwarded logins, nodes log and count each other's addresses instead of the clients'");
+		settings_report(l->warnings, &l->text, 0,
+		    "no POOL_SECRETFILE, TLS_CERTFILE or PROXY_TRUSTED: for forwarded logins, nodes log and count each "
+		    "other's addresses instead of the clients'");
 }
 
 /* The cache that the pool shares. */
@@ -448,12 +492,17 @@ static void rules_shared(struct settings_load *l)
 	while ((got = settings_server_next(&p, host, &port)) == 1)
 		n++;
 	if (got != 0)
-		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: server %u is not valid; write HOST, HOST:PORT, [IPV6]:PORT or the path of a socket", n + 1);
+		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED,
+		    "authdaemonrc.AUTH_CACHE_MEMCACHED: server %u is not valid; write HOST, HOST:PORT, [IPV6]:PORT or "
+		    "the path of a socket",
+		    n + 1);
 	else if (n > SETTINGS_SERVERS_MAX)
-		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED: %u servers; at most %d are allowed", n,
-			SETTINGS_SERVERS_MAX);
+		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED,
+		    "authdaemonrc.AUTH_CACHE_MEMCACHED: %u servers; at most %d are allowed", n, SETTINGS_SERVERS_MAX);
 	else if (n != 0 && l->set->pool_secret[0] == '\0')
-		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED, "authdaemonrc.AUTH_CACHE_MEMCACHED needs a pool secret to seal the entries; set POOL_SECRETFILE, the same on all nodes");
+		MISTAKE(l, authdaemonrc_AUTH_CACHE_MEMCACHED,
+		    "authdaemonrc.AUTH_CACHE_MEMCACHED needs a pool secret to seal the entries; set POOL_SECRETFILE, "
+		    "the same on all nodes");
 }
 
 void settings_rules(struct settings_load *l)

@@ -56,7 +56,10 @@ void settings_rules_secret(struct settings_load *l, size_t member, const char *l
 		return;
 	file = l->text.files[l->text.lines[line - 1].file];
 	if (stat(file, &st) == 0 && (st.st_mode & 004) != 0)
-		settings_report(l->warnings, &l->text, line, "%s is in a file that everybody on this machine can read; run: chmod o= %s, or move the group to a file of its own and @include it", label, file);
+		settings_report(l->warnings, &l->text, line,
+		    "%s is in a file that everybody on this machine can read; run: chmod o= %s, or move the group to a "
+		    "file of its own and @include it",
+		    label, file);
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -73,7 +76,8 @@ static void check_uris(struct settings_load *l)
 		for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
 			known |= strncasecmp(p, schemes[i], strlen(schemes[i])) == 0;
 		if (!known)
-			MISTAKE(l, authldaprc_LDAP_URI, "authldaprc.LDAP_URI: %.*s must begin with ldap://, ldaps:// or ldapi://", (int)len, p);
+			MISTAKE(l, authldaprc_LDAP_URI,
+			    "authldaprc.LDAP_URI: %.*s must begin with ldap://, ldaps:// or ldapi://", (int)len, p);
 		p += len + (p[len] == ' ');
 	}
 }
@@ -92,7 +96,10 @@ static void check_auxoptions(struct settings_load *l)
 		size_t len = strcspn(p, ","), name = strcspn(p, "=,");
 
 		if (name == 0 || name == len || name + 1 == len || memchr(p, ' ', len) != NULL)
-			MISTAKE(l, authldaprc_LDAP_AUXOPTIONS, "authldaprc.LDAP_AUXOPTIONS: expected ATTRIBUTE=OPTION, found \"%.*s\"; separate entries by commas, without spaces: \"mailHost=mailhost,noImap=disableimap\"", (int)len, p);
+			MISTAKE(l, authldaprc_LDAP_AUXOPTIONS,
+			    "authldaprc.LDAP_AUXOPTIONS: expected ATTRIBUTE=OPTION, found \"%.*s\"; separate entries "
+			    "by commas, without spaces: \"mailHost=mailhost,noImap=disableimap\"",
+			    (int)len, p);
 		p += len + (p[len] == ',');
 	}
 }
@@ -102,20 +109,27 @@ static void rules_ldap(struct settings_load *l)
 	const struct settings *set = l->set;
 
 	NEED(l, authldaprc_LDAP_URI, "authldaprc.LDAP_URI", "\"ldap://ldap.example.com\"");
-	NEED(l, authldaprc_LDAP_BASEDN, "authldaprc.LDAP_BASEDN", "the entry above the accounts, \"ou=people,dc=example,dc=com\"");
+	NEED(l, authldaprc_LDAP_BASEDN, "authldaprc.LDAP_BASEDN",
+	    "the entry above the accounts, \"ou=people,dc=example,dc=com\"");
 	NEED(l, authldaprc_LDAP_MAIL, "authldaprc.LDAP_MAIL", "the attribute of the login name");
 	NEED(l, authldaprc_LDAP_HOMEDIR, "authldaprc.LDAP_HOMEDIR", "the attribute of the home folder");
 	check_uris(l);
 	check_auxoptions(l);
-	check_quota(l, SETTINGS_LINE(l, authldaprc_LDAP_MAILDIRQUOTA), "authldaprc.LDAP_MAILDIRQUOTA", set->authldaprc_LDAP_MAILDIRQUOTA);
-	if (set->authldaprc_LDAP_INITBIND && (set->authldaprc_LDAP_BINDDN[0] == '\0' || set->authldaprc_LDAP_BINDPW[0] == '\0'))
+	check_quota(l, SETTINGS_LINE(l, authldaprc_LDAP_MAILDIRQUOTA), "authldaprc.LDAP_MAILDIRQUOTA",
+	    set->authldaprc_LDAP_MAILDIRQUOTA);
+	if (set->authldaprc_LDAP_INITBIND &&
+	    (set->authldaprc_LDAP_BINDDN[0] == '\0' || set->authldaprc_LDAP_BINDPW[0] == '\0'))
 		MISTAKE(l, authldaprc_LDAP_INITBIND, "authldaprc.LDAP_INITBIND needs LDAP_BINDDN and LDAP_BINDPW");
-	if (!set->authldaprc_LDAP_AUTHBIND && set->authldaprc_LDAP_CLEARPW[0] == '\0' && set->authldaprc_LDAP_CRYPTPW[0] == '\0')
-		MISTAKE(l, authldaprc_LDAP_URI, "authldaprc: no way to check passwords: set LDAP_CRYPTPW = \"userPassword\", or LDAP_AUTHBIND = 1");
+	if (!set->authldaprc_LDAP_AUTHBIND && set->authldaprc_LDAP_CLEARPW[0] == '\0' &&
+	    set->authldaprc_LDAP_CRYPTPW[0] == '\0')
+		MISTAKE(l, authldaprc_LDAP_URI,
+		    "authldaprc: no way to check passwords: set LDAP_CRYPTPW = \"userPassword\", or LDAP_AUTHBIND = 1");
 	if (set->authldaprc_LDAP_UID[0] == '\0' && set->authldaprc_LDAP_GLOB_UID[0] == '\0')
-		MISTAKE(l, authldaprc_LDAP_URI, "authldaprc: accounts have no user id: set LDAP_UID = \"uidNumber\", or LDAP_GLOB_UID");
+		MISTAKE(l, authldaprc_LDAP_URI,
+		    "authldaprc: accounts have no user id: set LDAP_UID = \"uidNumber\", or LDAP_GLOB_UID");
 	if (set->authldaprc_LDAP_GID[0] == '\0' && set->authldaprc_LDAP_GLOB_GID[0] == '\0')
-		MISTAKE(l, authldaprc_LDAP_URI, "authldaprc: accounts have no group id: set LDAP_GID = \"gidNumber\", or LDAP_GLOB_GID");
+		MISTAKE(l, authldaprc_LDAP_URI,
+		    "authldaprc: accounts have no group id: set LDAP_GID = \"gidNumber\", or LDAP_GLOB_GID");
 	if (set->authldaprc_LDAP_EMAILMAP[0] != '\0' && set->authldaprc_LDAP_EMAILMAP_BASEDN[0] == '\0')
 		MISTAKE(l, authldaprc_LDAP_EMAILMAP, "authldaprc.LDAP_EMAILMAP needs LDAP_EMAILMAP_BASEDN");
 	settings_rules_secret(l, offsetof(struct settings, authldaprc_LDAP_BINDPW), "authldaprc.LDAP_BINDPW");
@@ -124,7 +138,8 @@ static void rules_ldap(struct settings_load *l)
 /* ------------------------------------------------------------------------------------------------------------
  * SQL */
 
-static void check_clause(struct settings_load *l, unsigned line, const char *label, const char *clause, enum clause_dialect dialect)
+static void check_clause(struct settings_load *l, unsigned line, const char *label, const char *clause,
+    enum clause_dialect dialect)
 {
 	const char *why = clause_mistake(clause, dialect);
 
@@ -142,17 +157,19 @@ static void rules_mysql(struct settings_load *l)
 	NEED(l, authmysqlrc_MYSQL_DATABASE, "authmysqlrc.MYSQL_DATABASE", "the database of the accounts");
 	settings_rules_secret(l, offsetof(struct settings, authmysqlrc_MYSQL_PASSWORD), "authmysqlrc.MYSQL_PASSWORD");
 	check_clause(l, SETTINGS_LINE(l, authmysqlrc_MYSQL_SELECT_CLAUSE), "authmysqlrc.MYSQL_SELECT_CLAUSE",
-		set->authmysqlrc_MYSQL_SELECT_CLAUSE, CLAUSE_MYSQL);
+	    set->authmysqlrc_MYSQL_SELECT_CLAUSE, CLAUSE_MYSQL);
 	check_clause(l, SETTINGS_LINE(l, authmysqlrc_MYSQL_ENUMERATE_CLAUSE), "authmysqlrc.MYSQL_ENUMERATE_CLAUSE",
-		set->authmysqlrc_MYSQL_ENUMERATE_CLAUSE, CLAUSE_MYSQL);
+	    set->authmysqlrc_MYSQL_ENUMERATE_CLAUSE, CLAUSE_MYSQL);
 	if (set->authmysqlrc_MYSQL_SELECT_CLAUSE[0] != '\0')
 		return;
-	check_quota(l, SETTINGS_LINE(l, authmysqlrc_MYSQL_QUOTA_FIELD), "authmysqlrc.MYSQL_QUOTA_FIELD", set->authmysqlrc_MYSQL_QUOTA_FIELD);
+	check_quota(l, SETTINGS_LINE(l, authmysqlrc_MYSQL_QUOTA_FIELD), "authmysqlrc.MYSQL_QUOTA_FIELD",
+	    set->authmysqlrc_MYSQL_QUOTA_FIELD);
 	NEED(l, authmysqlrc_MYSQL_USER_TABLE, "authmysqlrc.MYSQL_USER_TABLE", "the table of the accounts");
 	NEED(l, authmysqlrc_MYSQL_LOGIN_FIELD, "authmysqlrc.MYSQL_LOGIN_FIELD", "the column of the login name");
 	NEED(l, authmysqlrc_MYSQL_HOME_FIELD, "authmysqlrc.MYSQL_HOME_FIELD", "the column of the home folder");
 	if (set->authmysqlrc_MYSQL_CRYPT_PWFIELD[0] == '\0' && set->authmysqlrc_MYSQL_CLEAR_PWFIELD[0] == '\0')
-		MISTAKE(l, authmysqlrc_MYSQL_USER_TABLE, "authmysqlrc: set MYSQL_CRYPT_PWFIELD or MYSQL_CLEAR_PWFIELD to the column of the passwords");
+		MISTAKE(l, authmysqlrc_MYSQL_USER_TABLE,
+		    "authmysqlrc: set MYSQL_CRYPT_PWFIELD or MYSQL_CLEAR_PWFIELD to the column of the passwords");
 }
 
 static void rules_pgsql(struct settings_load *l)
@@ -160,22 +177,27 @@ static void rules_pgsql(struct settings_load *l)
 	const struct settings *set = l->set;
 
 	if (set->authpgsqlrc_PGSQL_CONNECTION[0] == '\0' && set->authpgsqlrc_PGSQL_DATABASE[0] == '\0')
-		MISTAKE(l, authpgsqlrc_PGSQL_CONNECTION, "authpgsqlrc.PGSQL_CONNECTION is missing; set it to \"host=db.example.com dbname=mail user=waypost\"");
+		MISTAKE(l, authpgsqlrc_PGSQL_CONNECTION,
+		    "authpgsqlrc.PGSQL_CONNECTION is missing; set it to \"host=db.example.com dbname=mail "
+		    "user=waypost\"");
 	settings_rules_secret(l, offsetof(struct settings, authpgsqlrc_PGSQL_PASSWORD), "authpgsqlrc.PGSQL_PASSWORD");
 	if (strstr(set->authpgsqlrc_PGSQL_CONNECTION, "password") != NULL)
-		settings_rules_secret(l, offsetof(struct settings, authpgsqlrc_PGSQL_CONNECTION), "authpgsqlrc.PGSQL_CONNECTION");
+		settings_rules_secret(l, offsetof(struct settings, authpgsqlrc_PGSQL_CONNECTION),
+		    "authpgsqlrc.PGSQL_CONNECTION");
 	check_clause(l, SETTINGS_LINE(l, authpgsqlrc_PGSQL_SELECT_CLAUSE), "authpgsqlrc.PGSQL_SELECT_CLAUSE",
-		set->authpgsqlrc_PGSQL_SELECT_CLAUSE, CLAUSE_PGSQL);
+	    set->authpgsqlrc_PGSQL_SELECT_CLAUSE, CLAUSE_PGSQL);
 	check_clause(l, SETTINGS_LINE(l, authpgsqlrc_PGSQL_ENUMERATE_CLAUSE), "authpgsqlrc.PGSQL_ENUMERATE_CLAUSE",
-		set->authpgsqlrc_PGSQL_ENUMERATE_CLAUSE, CLAUSE_PGSQL);
+	    set->authpgsqlrc_PGSQL_ENUMERATE_CLAUSE, CLAUSE_PGSQL);
 	if (set->authpgsqlrc_PGSQL_SELECT_CLAUSE[0] != '\0')
 		return;
-	check_quota(l, SETTINGS_LINE(l, authpgsqlrc_PGSQL_QUOTA_FIELD), "authpgsqlrc.PGSQL_QUOTA_FIELD", set->authpgsqlrc_PGSQL_QUOTA_FIELD);
+	check_quota(l, SETTINGS_LINE(l, authpgsqlrc_PGSQL_QUOTA_FIELD), "authpgsqlrc.PGSQL_QUOTA_FIELD",
+	    set->authpgsqlrc_PGSQL_QUOTA_FIELD);
 	NEED(l, authpgsqlrc_PGSQL_USER_TABLE, "authpgsqlrc.PGSQL_USER_TABLE", "the table of the accounts");
 	NEED(l, authpgsqlrc_PGSQL_LOGIN_FIELD, "authpgsqlrc.PGSQL_LOGIN_FIELD", "the column of the login name");
 	NEED(l, authpgsqlrc_PGSQL_HOME_FIELD, "authpgsqlrc.PGSQL_HOME_FIELD", "the column of the home folder");
 	if (set->authpgsqlrc_PGSQL_CRYPT_PWFIELD[0] == '\0' && set->authpgsqlrc_PGSQL_CLEAR_PWFIELD[0] == '\0')
-		MISTAKE(l, authpgsqlrc_PGSQL_USER_TABLE, "authpgsqlrc: set PGSQL_CRYPT_PWFIELD or PGSQL_CLEAR_PWFIELD to the column of the passwords");
+		MISTAKE(l, authpgsqlrc_PGSQL_USER_TABLE,
+		    "authpgsqlrc: set PGSQL_CRYPT_PWFIELD or PGSQL_CLEAR_PWFIELD to the column of the passwords");
 }
 
 static const char *who_reads(const struct settings *set)
@@ -189,20 +211,24 @@ static void rules_sqlite(struct settings_load *l)
 
 	NEED(l, authsqliterc_SQLITE_DATABASE, "authsqliterc.SQLITE_DATABASE", "the file of the database");
 	check_clause(l, SETTINGS_LINE(l, authsqliterc_SQLITE_SELECT_CLAUSE), "authsqliterc.SQLITE_SELECT_CLAUSE",
-		set->authsqliterc_SQLITE_SELECT_CLAUSE, CLAUSE_SQLITE);
+	    set->authsqliterc_SQLITE_SELECT_CLAUSE, CLAUSE_SQLITE);
 	check_clause(l, SETTINGS_LINE(l, authsqliterc_SQLITE_ENUMERATE_CLAUSE), "authsqliterc.SQLITE_ENUMERATE_CLAUSE",
-		set->authsqliterc_SQLITE_ENUMERATE_CLAUSE, CLAUSE_SQLITE);
+	    set->authsqliterc_SQLITE_ENUMERATE_CLAUSE, CLAUSE_SQLITE);
 	if (set->authsqliterc_SQLITE_DATABASE[0] != '\0' && !settings_auth_reads(l, set->authsqliterc_SQLITE_DATABASE))
-		WARNING(l, authsqliterc_SQLITE_DATABASE, "authsqliterc.SQLITE_DATABASE: %s does not exist or is not readable by %s; logins fail temporarily until it is", set->authsqliterc_SQLITE_DATABASE,
-			who_reads(set));
+		WARNING(l, authsqliterc_SQLITE_DATABASE,
+		    "authsqliterc.SQLITE_DATABASE: %s does not exist or is not readable by %s; logins fail temporarily "
+		    "until it is",
+		    set->authsqliterc_SQLITE_DATABASE, who_reads(set));
 	if (set->authsqliterc_SQLITE_SELECT_CLAUSE[0] != '\0')
 		return;
-	check_quota(l, SETTINGS_LINE(l, authsqliterc_SQLITE_QUOTA_FIELD), "authsqliterc.SQLITE_QUOTA_FIELD", set->authsqliterc_SQLITE_QUOTA_FIELD);
+	check_quota(l, SETTINGS_LINE(l, authsqliterc_SQLITE_QUOTA_FIELD), "authsqliterc.SQLITE_QUOTA_FIELD",
+	    set->authsqliterc_SQLITE_QUOTA_FIELD);
 	NEED(l, authsqliterc_SQLITE_USER_TABLE, "authsqliterc.SQLITE_USER_TABLE", "the table of the accounts");
 	NEED(l, authsqliterc_SQLITE_LOGIN_FIELD, "authsqliterc.SQLITE_LOGIN_FIELD", "the column of the login name");
 	NEED(l, authsqliterc_SQLITE_HOME_FIELD, "authsqliterc.SQLITE_HOME_FIELD", "the column of the home folder");
 	if (set->authsqliterc_SQLITE_CRYPT_PWFIELD[0] == '\0' && set->authsqliterc_SQLITE_CLEAR_PWFIELD[0] == '\0')
-		MISTAKE(l, authsqliterc_SQLITE_USER_TABLE, "authsqliterc: set SQLITE_CRYPT_PWFIELD or SQLITE_CLEAR_PWFIELD to the column of the passwords");
+		MISTAKE(l, authsqliterc_SQLITE_USER_TABLE,
+		    "authsqliterc: set SQLITE_CRYPT_PWFIELD or SQLITE_CLEAR_PWFIELD to the column of the passwords");
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -218,20 +244,24 @@ static void rules_authdaemon(struct settings_load *l)
 	if (path[0] == '\0')
 		return;
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
-		MISTAKE(l, authdaemon_AUTHDAEMON_SOCKET, "authdaemon.AUTHDAEMON_SOCKET: %s is too long for a socket path", path);
+		MISTAKE(l, authdaemon_AUTHDAEMON_SOCKET,
+		    "authdaemon.AUTHDAEMON_SOCKET: %s is too long for a socket path", path);
 		return;
 	}
 	if (stat(path, &st) != 0) {
-		WARNING(l, authdaemon_AUTHDAEMON_SOCKET, "authdaemon.AUTHDAEMON_SOCKET: %s: %s; logins fail temporarily until Courier's authdaemond runs; run: systemctl start courier-authdaemon", path,
-			strerror(errno));
+		WARNING(l, authdaemon_AUTHDAEMON_SOCKET,
+		    "authdaemon.AUTHDAEMON_SOCKET: %s: %s; logins fail temporarily until Courier's authdaemond runs; "
+		    "run: systemctl start courier-authdaemon",
+		    path, strerror(errno));
 		return;
 	}
 	if (!S_ISSOCK(st.st_mode))
 		MISTAKE(l, authdaemon_AUTHDAEMON_SOCKET, "authdaemon.AUTHDAEMON_SOCKET: %s is not a socket", path);
 	folder = mem_memdup(path, (size_t)(strrchr(path, '/') - path));
 	if (!settings_auth_reads(l, folder[0] != '\0' ? folder : "/"))
-		WARNING(l, authdaemon_AUTHDAEMON_SOCKET, "authdaemon.AUTHDAEMON_SOCKET: %s may not enter %s; run: usermod -aG courier %s",
-			who_reads(l->set), folder, geteuid() == 0 ? l->set->node_AUTH_USER : "USER");
+		WARNING(l, authdaemon_AUTHDAEMON_SOCKET,
+		    "authdaemon.AUTHDAEMON_SOCKET: %s may not enter %s; run: usermod -aG courier %s", who_reads(l->set),
+		    folder, geteuid() == 0 ? l->set->node_AUTH_USER : "USER");
 	mem_free(&folder);
 }
 
@@ -244,9 +274,14 @@ static void rules_authpipe(struct settings_load *l)
 	if (path[0] == '\0')
 		return;
 	if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || (st.st_mode & 0111) == 0)
-		WARNING(l, authpipe_AUTHPIPE_PROGRAM, "authpipe.AUTHPIPE_PROGRAM: %s is not an executable program; logins fail temporarily until it is", path);
+		WARNING(l, authpipe_AUTHPIPE_PROGRAM,
+		    "authpipe.AUTHPIPE_PROGRAM: %s is not an executable program; logins fail temporarily until it is",
+		    path);
 	else if ((st.st_mode & 022) != 0)
-		WARNING(l, authpipe_AUTHPIPE_PROGRAM, "authpipe.AUTHPIPE_PROGRAM: %s is writable by others than its owner, who could learn all passwords; run: chmod go-w %s", path, path);
+		WARNING(l, authpipe_AUTHPIPE_PROGRAM,
+		    "authpipe.AUTHPIPE_PROGRAM: %s is writable by others than its owner, who could learn all "
+		    "passwords; run: chmod go-w %s",
+		    path, path);
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -257,7 +292,10 @@ static void check_pam_service(struct settings_load *l, const char *folder, const
 	char *path = mem_printf("%s/%s", folder, service);
 
 	if (!settings_auth_reads(l, path))
-		WARNING(l, authdaemonrc_authmodulelist, "authpam: %s does not exist or is not readable by %s, so PAM uses %s/other; see the sample etc/waypost.pam", path, who_reads(l->set), folder);
+		WARNING(l, authdaemonrc_authmodulelist,
+		    "authpam: %s does not exist or is not readable by %s, so PAM uses %s/other; see the sample "
+		    "etc/waypost.pam",
+		    path, who_reads(l->set), folder);
 	mem_free(&path);
 }
 
@@ -273,13 +311,20 @@ static void rules_pam(struct settings_load *l)
 			check_pam_service(l, folder, protocols[p].name);
 	}
 	if (!settings_auth_reads(l, "/etc/shadow"))
-		WARNING(l, authdaemonrc_authmodulelist, "authpam: %s cannot read /etc/shadow: pam_unix will refuse every password; run: usermod -aG shadow %s", who_reads(set),
-			geteuid() == 0 ? set->node_AUTH_USER : "USER");
+		WARNING(l, authdaemonrc_authmodulelist,
+		    "authpam: %s cannot read /etc/shadow: pam_unix will refuse every password; run: usermod -aG shadow "
+		    "%s",
+		    who_reads(set), geteuid() == 0 ? set->node_AUTH_USER : "USER");
 }
 
 bool settings_rules_directory(struct settings_load *l, const char *module)
 {
-	static const struct { const char *name; int built; const char *package; void (*rules)(struct settings_load *l); } known[] = {
+	static const struct {
+		const char *name;
+		int built;
+		const char *package;
+		void (*rules)(struct settings_load *l);
+	} known[] = {
 		{ "authldap", HAVE_LDAP, "libldap-dev", rules_ldap },
 		{ "authmysql", HAVE_MYSQL, "default-libmysqlclient-dev", rules_mysql },
 		{ "authpgsql", HAVE_PGSQL, "libpq-dev", rules_pgsql },
@@ -295,8 +340,10 @@ bool settings_rules_directory(struct settings_load *l, const char *module)
 		if (known[i].built)
 			known[i].rules(l);
 		else
-			MISTAKE(l, authdaemonrc_authmodulelist, "authdaemonrc.authmodulelist: %s is not in this build because its library was missing; install %s and build again", module,
-				known[i].package);
+			MISTAKE(l, authdaemonrc_authmodulelist,
+			    "authdaemonrc.authmodulelist: %s is not in this build because its library was missing; "
+			    "install %s and build again",
+			    module, known[i].package);
 		return true;
 	}
 	return false;

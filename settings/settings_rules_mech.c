@@ -13,34 +13,58 @@ enum { HAVE_SCRAM = 1 };
 enum { HAVE_SCRAM = 0 };
 #endif
 
-static const struct { const char *name; enum kind kind; } known[] = {
-	{ "PLAIN", KIND_TOLD }, { "LOGIN", KIND_TOLD },
-	{ "CRAM-MD5", KIND_CRAM }, { "CRAM-SHA1", KIND_CRAM }, { "CRAM-SHA256", KIND_CRAM }, { "APOP", KIND_APOP },
-	{ "SCRAM-SHA-1", KIND_SCRAM }, { "SCRAM-SHA-256", KIND_SCRAM },
-	{ "SCRAM-SHA-1-PLUS", KIND_LATER }, { "SCRAM-SHA-256-PLUS", KIND_LATER },
-	{ "EXTERNAL", KIND_LATER }, { "OAUTHBEARER", KIND_LATER }, { "XOAUTH2", KIND_LATER },
+static const struct {
+	const char *name;
+	enum kind kind;
+} known[] = {
+	{ "PLAIN", KIND_TOLD },
+	{ "LOGIN", KIND_TOLD },
+	{ "CRAM-MD5", KIND_CRAM },
+	{ "CRAM-SHA1", KIND_CRAM },
+	{ "CRAM-SHA256", KIND_CRAM },
+	{ "APOP", KIND_APOP },
+	{ "SCRAM-SHA-1", KIND_SCRAM },
+	{ "SCRAM-SHA-256", KIND_SCRAM },
+	{ "SCRAM-SHA-1-PLUS", KIND_LATER },
+	{ "SCRAM-SHA-256-PLUS", KIND_LATER },
+	{ "EXTERNAL", KIND_LATER },
+	{ "OAUTHBEARER", KIND_LATER },
+	{ "XOAUTH2", KIND_LATER },
 };
 
-static const char scram_needs[] = "a clear password, or a {SCRAM-SHA-1} or {SCRAM-SHA-256} secret of the same mechanism";
+static const char scram_needs[] =
+    "a clear password, or a {SCRAM-SHA-1} or {SCRAM-SHA-256} secret of the same mechanism";
 
 /* Why accounts of MODULE cannot log in by a mechanism of KIND; NULL: they can, or it is not known. */
 static const char *obstacle(const struct settings *set, const char *module, enum kind kind)
 {
 	if (strcmp(module, "authuserdb") == 0)
-		return kind == KIND_SCRAM ? scram_needs : kind == KIND_APOP ? "a clear password, which userdb never has" :
+		return kind == KIND_SCRAM ?
+		    scram_needs :
+		    kind == KIND_APOP ?
+		    "a clear password, which userdb never has" :
 		    "a field hmac-md5pw, hmac-sha1pw or hmac-sha256pw, from userdbpw -hmac-md5, ...";
 	if (strcmp(module, "authldap") == 0)
-		return set->authldaprc_LDAP_AUTHBIND ? "a clear password, which LDAP_AUTHBIND never reveals" :
-		    set->authldaprc_LDAP_CLEARPW[0] == '\0' ? kind == KIND_SCRAM ? scram_needs : "a clear password; set LDAP_CLEARPW to its attribute" : NULL;
+		return set->authldaprc_LDAP_AUTHBIND ?
+		    "a clear password, which LDAP_AUTHBIND never reveals" :
+		    set->authldaprc_LDAP_CLEARPW[0] == '\0' ?
+		    kind == KIND_SCRAM ? scram_needs : "a clear password; set LDAP_CLEARPW to its attribute" :
+		    NULL;
 	if (strcmp(module, "authmysql") == 0)
-		return set->authmysqlrc_MYSQL_CLEAR_PWFIELD[0] == '\0' && set->authmysqlrc_MYSQL_SELECT_CLAUSE[0] == '\0' ?
-		    kind == KIND_SCRAM ? scram_needs : "a clear password; set MYSQL_CLEAR_PWFIELD to its column" : NULL;
+		return set->authmysqlrc_MYSQL_CLEAR_PWFIELD[0] == '\0' &&
+		        set->authmysqlrc_MYSQL_SELECT_CLAUSE[0] == '\0' ?
+		    kind == KIND_SCRAM ? scram_needs : "a clear password; set MYSQL_CLEAR_PWFIELD to its column" :
+		    NULL;
 	if (strcmp(module, "authpgsql") == 0)
-		return set->authpgsqlrc_PGSQL_CLEAR_PWFIELD[0] == '\0' && set->authpgsqlrc_PGSQL_SELECT_CLAUSE[0] == '\0' ?
-		    kind == KIND_SCRAM ? scram_needs : "a clear password; set PGSQL_CLEAR_PWFIELD to its column" : NULL;
+		return set->authpgsqlrc_PGSQL_CLEAR_PWFIELD[0] == '\0' &&
+		        set->authpgsqlrc_PGSQL_SELECT_CLAUSE[0] == '\0' ?
+		    kind == KIND_SCRAM ? scram_needs : "a clear password; set PGSQL_CLEAR_PWFIELD to its column" :
+		    NULL;
 	if (strcmp(module, "authsqlite") == 0)
-		return set->authsqliterc_SQLITE_CLEAR_PWFIELD[0] == '\0' && set->authsqliterc_SQLITE_SELECT_CLAUSE[0] == '\0' ?
-		    kind == KIND_SCRAM ? scram_needs : "a clear password; set SQLITE_CLEAR_PWFIELD to its column" : NULL;
+		return set->authsqliterc_SQLITE_CLEAR_PWFIELD[0] == '\0' &&
+		        set->authsqliterc_SQLITE_SELECT_CLAUSE[0] == '\0' ?
+		    kind == KIND_SCRAM ? scram_needs : "a clear password; set SQLITE_CLEAR_PWFIELD to its column" :
+		    NULL;
 	if (strcmp(module, "authpam") == 0 || strcmp(module, "authpwd") == 0 || strcmp(module, "authshadow") == 0)
 		return "a clear password, which the system never has";
 	return NULL;
@@ -63,12 +87,12 @@ static void warn_accounts(struct settings_load *l, unsigned line, const char *la
 		p += len;
 		if ((why = obstacle(l->set, module, kind)) != NULL)
 			settings_report(l->warnings, &l->text, line, "%s: for logins with %s, accounts of %s need %s",
-				label, name, module, why);
+			    label, name, module, why);
 	}
 }
 
-void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, unsigned line, const char *label, const char *name,
-    unsigned *said)
+void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, unsigned line, const char *label,
+    const char *name, unsigned *said)
 {
 	static const char ours[] = "PLAIN, LOGIN, CRAM-MD5, CRAM-SHA1, CRAM-SHA256, SCRAM-SHA-1 or SCRAM-SHA-256";
 	size_t i = 0;
@@ -77,12 +101,14 @@ void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, u
 		i++;
 	if (i == ARRAY_LEN(known) || (known[i].kind == KIND_APOP && protocol != PROTOCOL_POP3))
 		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is unknown; use %s", label, name,
-			ours);
+		    ours);
 	else if (known[i].kind == KIND_SCRAM && !HAVE_SCRAM)
-		settings_report(l->errors, &l->text, line, "%s: %s is not in this build because GNU SASL was missing; install libgsasl-dev and build again", label, name);
+		settings_report(l->errors, &l->text, line,
+		    "%s: %s is not in this build because GNU SASL was missing; install libgsasl-dev and build again",
+		    label, name);
 	else if (known[i].kind == KIND_LATER)
-		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not in this version; use %s",
-			label, name, ours);
+		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not in this version; use %s", label,
+		    name, ours);
 	else if (known[i].kind != KIND_TOLD && (*said & 1u << known[i].kind) == 0)
 		warn_accounts(l, line, label, known[i].name, known[i].kind);
 	if (i < ARRAY_LEN(known))
@@ -91,5 +117,6 @@ void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, u
 
 bool settings_offer_scram(const struct settings *set)
 {
-	return strcasestr(set->imapd_IMAP_CAPABILITY, "AUTH=SCRAM-") != NULL || strcasestr(set->pop3d_POP3AUTH, "SCRAM-") != NULL;
+	return strcasestr(set->imapd_IMAP_CAPABILITY, "AUTH=SCRAM-") != NULL ||
+	    strcasestr(set->pop3d_POP3AUTH, "SCRAM-") != NULL;
 }

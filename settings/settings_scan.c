@@ -19,10 +19,17 @@ enum kind {
 	WORD          /* everything that is neither string nor one of = : ; , { } [ ] ( ) */
 };
 
-struct token { int kind; size_t start, end; unsigned line; };
+struct token {
+	int kind;
+	size_t start, end;
+	unsigned line;
+};
 
 /* A name that its group has, for finding the second of the same name. */
-struct seen { size_t start, len; unsigned line; };
+struct seen {
+	size_t start, len;
+	unsigned line;
+};
 
 struct scan {
 	struct settings_text *t;
@@ -71,7 +78,7 @@ static size_t string_end(const char *p, size_t at)
 static size_t word_end(const char *p, size_t at)
 {
 	while (p[at] != '\0' && strchr(" \t\r\f\n\"=:;,{}[]()#", p[at]) == NULL &&
-	       !(p[at] == '/' && (p[at + 1] == '/' || p[at + 1] == '*')))
+	    !(p[at] == '/' && (p[at + 1] == '/' || p[at + 1] == '*')))
 		at++;
 	return at;
 }
@@ -126,7 +133,8 @@ static bool is_name(const struct scan *s, const struct token *tok)
 	const char *p = str_cstr(&s->t->text) + tok->start;
 	size_t len = tok->end - tok->start;
 
-	if (tok->kind != WORD || len == 0 || strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz*", p[0]) == NULL)
+	if (tok->kind != WORD || len == 0 ||
+	    strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz*", p[0]) == NULL)
 		return false;
 	for (size_t i = 1; i < len; i++)
 		if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-*", p[i]) == NULL)
@@ -195,7 +203,7 @@ static bool is_number(const char *p, size_t len, const char **wrong)
 		return false;
 	if (digits > 1 && p[sign] == '0')
 		*wrong = "a number with a leading 0 is read as decimal; remove the 0, or write an octal number in "
-			"quotes";
+		         "quotes";
 	else if (!num_parse(p + sign, digits, limit, &v))
 		*wrong = "the number is too large; put it in quotes";
 	return true;
@@ -231,16 +239,16 @@ static bool scan_word(struct scan *s, const char *name)
 		settings_report(s->errors, s->t, s->tok.line, "%s = %s: %s", name, shown(s, &s->tok, buf), wrong);
 	} else if (text_is_word(p, len, "yes") || text_is_word(p, len, "on")) {
 		settings_report(s->errors, s->t, s->tok.line, "%s = %s: write true, or \"%s\" in quotes", name,
-			shown(s, &s->tok, buf), buf);
+		    shown(s, &s->tok, buf), buf);
 	} else if (text_is_word(p, len, "no") || text_is_word(p, len, "off")) {
 		settings_report(s->errors, s->t, s->tok.line, "%s = %s: write false, or \"%s\" in quotes", name,
-			shown(s, &s->tok, buf), buf);
+		    shown(s, &s->tok, buf), buf);
 	} else if (p[0] == '\'') {
 		settings_report(s->errors, s->t, s->tok.line, "%s = %s: use double quotes for text", name,
-			shown(s, &s->tok, buf));
+		    shown(s, &s->tok, buf));
 	} else {
 		settings_report(s->errors, s->t, s->tok.line, "%s = %s: put text in quotes: \"%s\"", name,
-			shown(s, &s->tok, buf), buf);
+		    shown(s, &s->tok, buf), buf);
 	}
 	return false;
 }
@@ -271,14 +279,15 @@ static bool scan_list(struct scan *s, const char *name)
 		return true;
 	}
 	for (;;) {
-		if (s->tok.kind != STRING && s->tok.kind != WORD && (close == ']' || strchr("[({", s->tok.kind) == NULL)) {
+		if (s->tok.kind != STRING && s->tok.kind != WORD &&
+		    (close == ']' || strchr("[({", s->tok.kind) == NULL)) {
 			settings_report(s->errors, s->t, s->tok.line, "%s: expected a value of the list, found %s",
-				name,
-				shown(s, &s->tok, buf));
+			    name, shown(s, &s->tok, buf));
 			return false;
 		}
 		if (close == ']' && first != 0 && first != sort_of(s)) {
-			settings_report(s->errors, s->t, s->tok.line, "%s: the values of an array must have one type; put all of them in quotes", name);
+			settings_report(s->errors, s->t, s->tok.line,
+			    "%s: the values of an array must have one type; put all of them in quotes", name);
 			return false;
 		}
 		first = sort_of(s);
@@ -294,10 +303,10 @@ static bool scan_list(struct scan *s, const char *name)
 		if (s->tok.kind != ',') {
 			if (s->tok.kind == END || s->tok.kind == ';' || s->tok.kind == '}' || setting_begins(s))
 				settings_report(s->errors, s->t, line, "%s: the list has no end; add the closing %c",
-					name, close);
+				    name, close);
 			else
 				settings_report(s->errors, s->t, s->tok.line, "%s: a comma is missing before %s", name,
-					shown(s, &s->tok, buf));
+				    shown(s, &s->tok, buf));
 			return false;
 		}
 		take(s);
@@ -317,8 +326,7 @@ static bool scan_value(struct scan *s, const char *name)
 	if (s->tok.kind == WORD)
 		return scan_word(s, name);
 	if (s->tok.kind != '{' && s->tok.kind != '[' && s->tok.kind != '(') {
-		settings_report(s->errors, s->t, s->tok.line, "%s: no value before %s", name,
-			shown(s, &s->tok, buf));
+		settings_report(s->errors, s->t, s->tok.line, "%s: no value before %s", name, shown(s, &s->tok, buf));
 		return false;
 	}
 	if (s->depth >= DEPTH_MAX) {
@@ -368,7 +376,9 @@ static void scan_stray(struct scan *s, char separator, const char *before)
 		if (strncmp(buf, "@include", 8) == 0)
 			settings_report(s->errors, s->t, tok.line, "@include must start a line: @include \"FILE\"");
 		else if (separator == ',')
-			settings_report(s->errors, s->t, tok.line, "%s: unexpected comma before %s; write several values in one string: \"..., ...\"", before, buf);
+			settings_report(s->errors, s->t, tok.line,
+			    "%s: unexpected comma before %s; write several values in one string: \"..., ...\"", before,
+			    buf);
 		else
 			settings_report(s->errors, s->t, tok.line, "expected the name of a setting, found %s", buf);
 		recover(s, s->open);
@@ -402,8 +412,8 @@ static char scan_setting(struct scan *s, size_t from, char buf[SHOWN_MAX])
 	if (s->tok.kind == '=' || s->tok.kind == ':') {
 		take(s);
 	} else {
-		settings_report(s->errors, s->t, name.line, s->tok.kind == '{' ? "%s: expected = before {" :
-			"%s: expected = after the name", buf);
+		settings_report(s->errors, s->t, name.line,
+		    s->tok.kind == '{' ? "%s: expected = before {" : "%s: expected = after the name", buf);
 		/* What stands in the group shall be checked too. */
 		ok = s->tok.kind == '{' && put_equals(s, s->tok.start);
 	}
@@ -416,7 +426,7 @@ static char scan_setting(struct scan *s, size_t from, char buf[SHOWN_MAX])
 		const struct settings_line *l = &s->t->lines[first - 1];
 
 		settings_report(s->errors, s->t, name.line, "%s is set twice, first at %s:%u; remove one", buf,
-			s->t->files[l->file], l->line);
+		    s->t->files[l->file], l->line);
 		ok = false;
 	}
 	if (s->tok.kind == ';' || s->tok.kind == ',') {

@@ -17,7 +17,7 @@ enum { TEXT_MAX = 4 * 1024 * 1024, INCLUDE_DEPTH = 8, REPORT_MAX = 1024 };
 struct source {
 	const struct source *by; /* NULL: the main file */
 	unsigned file, depth;
-	bool known_id;           /* false: bytes from memory */
+	bool known_id; /* false: bytes from memory */
 	dev_t dev;
 	ino_t ino;
 };
@@ -119,8 +119,8 @@ static void include(struct settings_text *t, const struct source *by, const char
 	const char *wrong = NULL;
 
 	if (src.depth > INCLUDE_DEPTH)
-		settings_report(errors, t, at, "@include \"%s\": includes are nested more than %d deep",
-			path, INCLUDE_DEPTH);
+		settings_report(errors, t, at, "@include \"%s\": includes are nested more than %d deep", path,
+		    INCLUDE_DEPTH);
 	else if ((wrong = read_file(name, &bytes, &src)) != NULL)
 		settings_report(errors, t, at, "@include \"%s\": cannot read %s: %s", path, name, wrong);
 	else if (included_already(&src, by))
@@ -216,8 +216,9 @@ static void add_bytes(struct settings_text *t, const struct source *src, const c
 
 		begin_line(t, src->file, line);
 		if (memchr(p + at, '\0', n) != NULL || t->text.len + n > TEXT_MAX) {
-			settings_report(errors, t, (unsigned)t->nlines, memchr(p + at, '\0', n) != NULL ?
-				"a NUL byte: not a text file" : "too much text for a settings file");
+			settings_report(errors, t, (unsigned)t->nlines,
+			    memchr(p + at, '\0', n) != NULL ? "a NUL byte: not a text file" :
+			                                      "too much text for a settings file");
 			str_addc(&t->text, '\n');
 			return;
 		}

@@ -7,8 +7,10 @@
 #include "lib/str.h"
 
 struct settings_text {
-	struct str text;                                        /* whole lines */
-	struct settings_line { unsigned file, line; } *lines;   /* of each line of text, from 0 */
+	struct str text; /* whole lines */
+	struct settings_line {
+		unsigned file, line;
+	} * lines; /* of each line of text, from 0 */
 	size_t nlines;
 	/* Names as the user would give them; [0] is the main one. */
 	char **files;
@@ -26,6 +28,7 @@ void settings_text_fini(struct settings_text *t);
 void settings_scan(struct settings_text *t, struct str *errors);
 /* Appends "FILE:LINE: text\n" to OUT for LINE of T's text (from 1; 0: "FILE: text\n"). Bytes that are not
  * printable become dots. */
-void settings_report(struct str *out, const struct settings_text *t, unsigned line, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void settings_report(struct str *out, const struct settings_text *t, unsigned line, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
 
 #endif

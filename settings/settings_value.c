@@ -6,17 +6,17 @@
 #include "lib/num.h"
 #include "settings/settings_rows.h"
 
-struct unit { const char *name; int64_t factor; };
-
-static const struct unit size_units[] = {
-	{ "", 1 }, { "b", 1 }, { "k", 1024 }, { "kb", 1024 }, { "m", 1024 * 1024 }, { "mb", 1024 * 1024 },
-	{ "g", 1024 * 1024 * 1024 }, { "gb", 1024 * 1024 * 1024 }, { "t", 1099511627776 }, { "tb", 1099511627776 },
-	{ NULL, 0 }
+struct unit {
+	const char *name;
+	int64_t factor;
 };
 
-static const struct unit time_units[] = {
-	{ "", 1 }, { "s", 1 }, { "sec", 1 }, { "m", 60 }, { "min", 60 }, { "h", 3600 }, { "d", 86400 }, { NULL, 0 }
-};
+static const struct unit size_units[] = { { "", 1 }, { "b", 1 }, { "k", 1024 }, { "kb", 1024 }, { "m", 1024 * 1024 },
+	{ "mb", 1024 * 1024 }, { "g", 1024 * 1024 * 1024 }, { "gb", 1024 * 1024 * 1024 }, { "t", 1099511627776 },
+	{ "tb", 1099511627776 }, { NULL, 0 } };
+
+static const struct unit time_units[] = { { "", 1 }, { "s", 1 }, { "sec", 1 }, { "m", 60 }, { "min", 60 },
+	{ "h", 3600 }, { "d", 86400 }, { NULL, 0 } };
 
 static bool parse_unit(const struct unit *units, const char *text, int64_t *out)
 {

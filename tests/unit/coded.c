@@ -12,15 +12,15 @@ static const char hello[] = "CODE";
 
 struct coded {
 	struct conn_state base;
-	struct conn under;                     /* the same descriptor, plain; never watched */
-	unsigned char in[IN_SIZE];             /* as it came */
-	size_t in_len, have;                   /* bytes of that; of the record in front, whose head is gone */
-	struct str out;                        /* as it goes; at first the hello */
-	unsigned char record[CODED_RECORD];    /* what the user wrote last, until all of it is gone */
+	struct conn under;                  /* the same descriptor, plain; never watched */
+	unsigned char in[IN_SIZE];          /* as it came */
+	size_t in_len, have;                /* bytes of that; of the record in front, whose head is gone */
+	struct str out;                     /* as it goes; at first the hello */
+	unsigned char record[CODED_RECORD]; /* what the user wrote last, until all of it is gone */
 	size_t record_len;
 	bool greeted, end_seen, end_told, shut;
 	bool in_broken, out_broken;
-	const char *error;                     /* what broke first */
+	const char *error; /* what broke first */
 };
 
 static unsigned count;
@@ -227,8 +227,15 @@ static void coded_close(struct conn *c)
 }
 
 static const struct conn_kind coded = {
-	.read = coded_read, .peek = coded_peek, .write = coded_write, .shut = coded_shut, .error = coded_error,
-	.events = coded_events, .ready = coded_ready, .pending = coded_pending, .close = coded_close,
+	.read = coded_read,
+	.peek = coded_peek,
+	.write = coded_write,
+	.shut = coded_shut,
+	.error = coded_error,
+	.events = coded_events,
+	.ready = coded_ready,
+	.pending = coded_pending,
+	.close = coded_close,
 };
 
 struct conn_state *coded_new(int fd)

@@ -37,9 +37,7 @@ void decoded_on(struct ev_loop *loop)
 	the_loop = loop;
 }
 
-static void on_relay_end(struct relay *r UNUSED, enum relay_end end UNUSED, void *session UNUSED, void *arg UNUSED)
-{
-}
+static void on_relay_end(struct relay *r UNUSED, enum relay_end end UNUSED, void *session UNUSED, void *arg UNUSED) { }
 
 int decoded(struct ev_loop *loop, int fd)
 {

@@ -203,4 +203,4 @@
 	{ "stop", "PEER PEER_LOGIN PEER_OR_HERE", "CLOSING client:no-UNAVAILABLE+bye-SHUTDOWN+EOF authd:END peer:EOF" },
 	{ "stop", "PEER_OR_HERE_STEP", "CLOSING client:no-UNAVAILABLE+bye-SHUTDOWN+EOF authd:END+CANCEL peer:EOF" },
 	{ "stop", "CLOSING", "gone" },
-/* clang-format on */
+    /* clang-format on */

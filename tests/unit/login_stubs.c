@@ -23,9 +23,15 @@ void worker_peer_signature(struct worker *w UNUSED, const char *host UNUSED, enu
 void worker_arrived(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED) { abort(); }
 /* clang-format on */
 void worker_relay(struct worker *w UNUSED, struct login *l UNUSED, struct conn *client UNUSED, struct conn *peer UNUSED,
-    struct str *to_client UNUSED, struct str *to_server UNUSED) { abort(); }
+    struct str *to_client UNUSED, struct str *to_server UNUSED)
+{
+	abort();
+}
 
-bool worker_draining(const struct worker *w UNUSED) { abort(); }
+bool worker_draining(const struct worker *w UNUSED)
+{
+	abort();
+}
 
 void login_stub_init(struct login *l, const struct login_dialect *d, const struct settings *set)
 {
@@ -65,8 +71,10 @@ void login_stub_feed(struct login *l, const char *p, size_t len, size_t step, st
 			if (e == LOGIN_EVENT_MORE)
 				break;
 			if (e == LOGIN_EVENT_CREDENTIALS) {
-				str_addf(log, "<%s|%s|%s>%s\n", l->method, l->user, l->password, exchange_answers(l) ? " answers" : "");
-				l->exchange = auth_mech_exchange(l->mech) == AUTH_EXCHANGE_STEPS ? EXCHANGE_CHALLENGED : EXCHANGE_NONE;
+				str_addf(log, "<%s|%s|%s>%s\n", l->method, l->user, l->password,
+				    exchange_answers(l) ? " answers" : "");
+				l->exchange = auth_mech_exchange(l->mech) == AUTH_EXCHANGE_STEPS ? EXCHANGE_CHALLENGED :
+				                                                                   EXCHANGE_NONE;
 			}
 			if (e == LOGIN_EVENT_CHALLENGE) {
 				l->exchange = EXCHANGE_CHALLENGED;

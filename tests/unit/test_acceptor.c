@@ -16,7 +16,10 @@ static struct net_addr here;
 static unsigned used, taken, refused, trimmed, told;
 static bool told_full, gives_back;
 
-static unsigned in_use(void *arg UNUSED) { return used; }
+static unsigned in_use(void *arg UNUSED)
+{
+	return used;
+}
 
 static void trim(void *arg UNUSED)
 {
@@ -25,7 +28,8 @@ static void trim(void *arg UNUSED)
 		used -= 8;
 }
 
-static void on_client(void *arg UNUSED, enum protocol protocol, int fd, const struct net_addr *client UNUSED, uint16_t port)
+static void on_client(void *arg UNUSED, enum protocol protocol, int fd, const struct net_addr *client UNUSED,
+    uint16_t port)
 {
 	CU_ASSERT_EQUAL(protocol, PROTOCOL_POP3);
 	CU_ASSERT_EQUAL(port, here.port);
@@ -218,13 +222,8 @@ static void test_lent_sockets(void)
 	acceptor_free(&acceptor);
 }
 
-static const struct unit_case cases[] = {
-	{ "open and shut", test_open_and_shut },
-	{ "full", test_full },
-	{ "what can be given back", test_trim },
-	{ "no descriptor at all", test_no_descriptor_at_all },
-	{ "sockets of another slot", test_lent_sockets },
-	{ NULL, NULL }
-};
+static const struct unit_case cases[] = { { "open and shut", test_open_and_shut }, { "full", test_full },
+	{ "what can be given back", test_trim }, { "no descriptor at all", test_no_descriptor_at_all },
+	{ "sockets of another slot", test_lent_sockets }, { NULL, NULL } };
 
 UNIT_MAIN("acceptor", cases)

@@ -57,7 +57,8 @@ static void test_read_controls(void)
 
 	for (int i = 0; i <= 9; i++) {
 		struct account a = sample(), b;
-		char **const member[] = { &a.name, &a.home, &a.maildir, &a.quota, &a.fullname, &a.options, &a.hash, &a.clear, &a.hmac };
+		char **const member[] = { &a.name, &a.home, &a.maildir, &a.quota, &a.fullname, &a.options, &a.hash,
+			&a.clear, &a.hmac };
 
 		if (i < 9)
 			account_set(member[i], "x\r\nX LOGOUT");
@@ -156,12 +157,22 @@ static void test_message_long(void)
 
 static void test_option(void)
 {
-	static const struct { const char *options, *name; bool there; const char *value; } t[] = {
-		{ "", "mailhost", false, NULL }, { "mailhost=a", "mailhost", true, "a" }, { "mailhost=", "mailhost", true, "" },
-		{ "mailhost", "mailhost", true, "" }, { "mailhosts=a", "mailhost", false, NULL },
-		{ "x=1,mailhost=a b", "mailhost", true, "a b" }, { "mailhost=a,mailhost=b", "mailhost", true, "a" },
-		{ "MAILHOST=a", "mailhost", false, NULL }, { ",,mailhost=a,", "mailhost", true, "a" },
-		{ "x=mailhost=a", "mailhost", false, NULL }, { "mailhost=a=b", "mailhost", true, "a=b" },
+	static const struct {
+		const char *options, *name;
+		bool there;
+		const char *value;
+	} t[] = {
+		{ "", "mailhost", false, NULL },
+		{ "mailhost=a", "mailhost", true, "a" },
+		{ "mailhost=", "mailhost", true, "" },
+		{ "mailhost", "mailhost", true, "" },
+		{ "mailhosts=a", "mailhost", false, NULL },
+		{ "x=1,mailhost=a b", "mailhost", true, "a b" },
+		{ "mailhost=a,mailhost=b", "mailhost", true, "a" },
+		{ "MAILHOST=a", "mailhost", false, NULL },
+		{ ",,mailhost=a,", "mailhost", true, "a" },
+		{ "x=mailhost=a", "mailhost", false, NULL },
+		{ "mailhost=a=b", "mailhost", true, "a=b" },
 	};
 	char v[64];
 
@@ -176,9 +187,18 @@ static void test_option(void)
 
 static void test_option_on(void)
 {
-	static const struct { const char *options; bool on; } t[] = {
-		{ "", false }, { "disableimap", false }, { "disableimap=0", false }, { "disableimap=1", true },
-		{ "disableimap=2", true }, { "disableimap=yes", true }, { "disableimap=True", true }, { "disableimap=no", false },
+	static const struct {
+		const char *options;
+		bool on;
+	} t[] = {
+		{ "", false },
+		{ "disableimap", false },
+		{ "disableimap=0", false },
+		{ "disableimap=1", true },
+		{ "disableimap=2", true },
+		{ "disableimap=yes", true },
+		{ "disableimap=True", true },
+		{ "disableimap=no", false },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++)
@@ -187,9 +207,15 @@ static void test_option_on(void)
 
 static void test_default_options(void)
 {
-	static const struct { const char *options, *defaults, *out; } t[] = {
-		{ "", "", "" }, { "a=1", "", "a=1" }, { "", "a=1,b", "a=1,b" }, { "a=1", "a=2,b=3", "a=1,b=3" },
-		{ "a", "a=2", "a" }, { "x=1", ",,y=2,,", "x=1,y=2" },
+	static const struct {
+		const char *options, *defaults, *out;
+	} t[] = {
+		{ "", "", "" },
+		{ "a=1", "", "a=1" },
+		{ "", "a=1,b", "a=1,b" },
+		{ "a=1", "a=2,b=3", "a=1,b=3" },
+		{ "a", "a=2", "a" },
+		{ "x=1", ",,y=2,,", "x=1,y=2" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
@@ -201,10 +227,8 @@ static void test_default_options(void)
 	}
 }
 
-static const struct unit_case cases[] = {
-	{ "control characters in a message", test_read_controls },
+static const struct unit_case cases[] = { { "control characters in a message", test_read_controls },
 	{ "init", test_init }, { "copy", test_copy }, { "message", test_message }, { "message cut", test_message_cut },
 	{ "message too long", test_message_long }, { "option", test_option }, { "option on", test_option_on },
-	{ "default options", test_default_options }, { NULL, NULL }
-};
+	{ "default options", test_default_options }, { NULL, NULL } };
 UNIT_MAIN("account", cases)

@@ -85,7 +85,8 @@ static void test_challenge(void)
 	for (int m = 0; m <= AUTH_MECH_COUNT; m++) {
 		auth_challenge_wanted_write(&w, 9, (enum auth_mech)m);
 		msgr_begin(&r, w.buf, w.len);
-		CU_ASSERT_EQUAL(auth_challenge_wanted_read(&r, &request, &mech), m >= AUTH_MECH_APOP && m <= AUTH_MECH_CRAM_SHA256);
+		CU_ASSERT_EQUAL(auth_challenge_wanted_read(&r, &request, &mech),
+		    m >= AUTH_MECH_APOP && m <= AUTH_MECH_CRAM_SHA256);
 	}
 	auth_challenge_wanted_write(&w, 9, AUTH_MECH_CRAM_SHA1);
 	for (size_t cut = 0; cut <= w.len; cut++) {
@@ -216,7 +217,12 @@ static void test_reply(void)
 
 static struct forwarded make_forwarded(void)
 {
-	struct forwarded h = { .session_id = "s1", .ttl = 3, .signature = FORWARDED_SIGNATURE_MADE, .time = 1000000, };
+	struct forwarded h = {
+		.session_id = "s1",
+		.ttl = 3,
+		.signature = FORWARDED_SIGNATURE_MADE,
+		.time = 1000000,
+	};
 
 	net_addr_parse(&h.client, "192.0.2.7", 1234);
 	return h;
@@ -228,14 +234,16 @@ static void test_hop(void)
 	struct forwarded h = make_forwarded(), other;
 
 	forwarded_sign(&h, pool, "NodeA.example.com.", "u");
-#define IS(check, forwarded, pool, host, user, now) CU_ASSERT_EQUAL(forwarded_verify(forwarded, pool, host, user, now), SIGNATURE_##check)
+#define IS(check, forwarded, pool, host, user, now) \
+	CU_ASSERT_EQUAL(forwarded_verify(forwarded, pool, host, user, now), SIGNATURE_##check)
 	IS(GOOD, &h, pool, "nodea.example.com", "u", 1000000);
 	IS(GOOD, &h, pool, "nodea.example.com", "u", 1000000 + FORWARDED_AGE_MAX);
 	IS(GOOD, &h, pool, "nodea.example.com", "u", 1000000 - FORWARDED_AGE_MAX);
 	IS(CLOCK, &h, pool, "nodea.example.com", "u", 1000001 + FORWARDED_AGE_MAX);
 	IS(CLOCK, &h, pool, "nodea.example.com", "u", 999999 - FORWARDED_AGE_MAX);
 	IS(WRONG, &h, foreign, "nodea.example.com", "u", 1000000);
-	IS(WRONG, &h, foreign, "nodea.example.com", "u", 1000001 + FORWARDED_AGE_MAX); /* who does not know the secret learns of no clock */
+	IS(WRONG, &h, foreign, "nodea.example.com", "u",
+	    1000001 + FORWARDED_AGE_MAX); /* who does not know the secret learns of no clock */
 	IS(UNKNOWN, &h, NULL, "nodea.example.com", "u", 1000000);
 	IS(WRONG, &h, pool, "nodeb.example.com", "u", 1000000);
 	IS(WRONG, &h, pool, "nodea.example.com", "v", 1000000);
@@ -246,7 +254,10 @@ static void test_hop(void)
 	other.signature = FORWARDED_SIGNATURE_NONE;
 	IS(NONE, &other, pool, "nodea.example.com", "u", 1000000); /* a server that is no node of ours */
 	IS(NONE, &other, NULL, "nodea.example.com", "u", 1000000);
-#define CHANGED(change) other = h; change; IS(WRONG, &other, pool, "nodea.example.com", "u", 1000000)
+#define CHANGED(change) \
+	other = h; \
+	change; \
+	IS(WRONG, &other, pool, "nodea.example.com", "u", 1000000)
 	CHANGED(other.ttl++);
 	CHANGED(other.tls = true);
 	CHANGED(other.client.port++);
@@ -314,7 +325,8 @@ static void test_register(void)
 	net_addr_parse(&a, "192.0.2.1", 1);
 	net_addr_parse(&b, "2001:db8::1", 1);
 	for (uint64_t i = 1; i <= 1000; i++)
-		CU_ASSERT_PTR_NOT_NULL(reg_add(r, i, i % 4 == 0 ? PROTOCOL_POP3 : PROTOCOL_IMAP, i % 2 == 0 ? &a : &b, "u", 0));
+		CU_ASSERT_PTR_NOT_NULL(
+		    reg_add(r, i, i % 4 == 0 ? PROTOCOL_POP3 : PROTOCOL_IMAP, i % 2 == 0 ? &a : &b, "u", 0));
 	CU_ASSERT_PTR_NULL(reg_add(r, 7, PROTOCOL_IMAP, &a, "u", 0));
 	CU_ASSERT_EQUAL(reg_count(r, PROTOCOL_IMAP), 750);
 	CU_ASSERT_EQUAL(reg_count(r, PROTOCOL_POP3), 250);
@@ -343,7 +355,8 @@ static void test_under_way(void)
 
 	net_addr_parse(&a, "192.0.2.1", 1);
 	for (uint64_t i = 1; i <= 8; i++) {
-		struct reg_session *s = reg_add(r, i, i == 8 ? PROTOCOL_POP3 : PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "Jo", 0);
+		struct reg_session *s =
+		    reg_add(r, i, i == 8 ? PROTOCOL_POP3 : PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "Jo", 0);
 
 		a.port = i == 7 ? 1143 : 143;
 		reg_send_away(r, s, i == 1 ? "NODE" : "node", &a, 1, 1000);
@@ -484,7 +497,8 @@ static void test_peers(void)
 	peers_resolved(p, "node.example.com", NAME_FOUND, &a, 1, 10);
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 110, 11, got, &n), PEERS_KNOWN);
 	CU_ASSERT(n == 1 && got[0].port == 110 && net_addr_same_ip(&got[0], &a));
-	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 70, got, &n), PEERS_KNOWN); /* aged: used, and asked anew */
+	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 70, got, &n),
+	    PEERS_KNOWN); /* aged: used, and asked anew */
 	CU_ASSERT_EQUAL(asked, 2);
 	peers_resolved(p, "node.example.com", NAME_NO_ANSWER, NULL, 0, 71); /* no answer: the old one stays */
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 72, got, &n), PEERS_KNOWN);
@@ -531,7 +545,7 @@ static void test_slow_peer(void)
 	for (int i = 0; i < 100; i++)
 		peers_slow(p, PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "al", 1000 + i, i);
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 100)); /* two are not several */
-	peers_slow(p, PROTOCOL_POP3, &a, "cy", 1100, 100);  /* and this is another service */
+	peers_slow(p, PROTOCOL_POP3, &a, "cy", 1100, 100); /* and this is another service */
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 100) && !peers_down(p, PROTOCOL_POP3, &a, 100));
 	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1100, 100);
 	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 100) && !peers_down(p, PROTOCOL_POP3, &a, 100));
@@ -563,12 +577,20 @@ static void test_slow_peer(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "control characters in a question", test_request_controls }, { "control characters in an answer", test_reply_controls },
-	{ "login question", test_request }, { "login answer", test_reply }, { "signed identity", test_hop },
+	{ "control characters in a question", test_request_controls },
+	{ "control characters in an answer", test_reply_controls },
+	{ "login question", test_request },
+	{ "login answer", test_reply },
+	{ "signed identity", test_hop },
 	{ "tokens in place of passwords", test_token },
 	{ "challenges and steps", test_challenge },
-	{ "register", test_register }, { "logins under way", test_under_way }, { "accounts shut out of a peer", test_shut },
-	{ "logins whose end is never told", test_never_told }, { "loops", test_loops }, { "peers", test_peers }, { "slow peer", test_slow_peer },
+	{ "register", test_register },
+	{ "logins under way", test_under_way },
+	{ "accounts shut out of a peer", test_shut },
+	{ "logins whose end is never told", test_never_told },
+	{ "loops", test_loops },
+	{ "peers", test_peers },
+	{ "slow peer", test_slow_peer },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authd", cases)

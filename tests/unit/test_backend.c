@@ -25,8 +25,10 @@ static enum backend_step on_line(const char *line, size_t len, struct str *out, 
 	}
 	if (strcmp(line, "MORE") == 0)
 		return BACKEND_STEP_MORE;
-	return strcmp(line, "OK") == 0 ? BACKEND_STEP_OK : strcmp(line, "NO") == 0 ? BACKEND_STEP_REFUSED :
-	    strcmp(line, "LATER") == 0 ? BACKEND_STEP_TEMPORARY : BACKEND_STEP_NONSENSE;
+	return strcmp(line, "OK") == 0 ? BACKEND_STEP_OK :
+	    strcmp(line, "NO") == 0    ? BACKEND_STEP_REFUSED :
+	    strcmp(line, "LATER") == 0 ? BACKEND_STEP_TEMPORARY :
+	                                 BACKEND_STEP_NONSENSE;
 }
 
 struct outcome {
@@ -97,7 +99,8 @@ static struct ev_loop *loop;
 
 /* A peer that says SAY, STEP bytes at a time (from the second line on once it was told something), and closes if
  * CLOSES. */
-static struct outcome run(const struct net_addr *addrs, unsigned n, int listener, const char *say, size_t step, bool closes, double timeout)
+static struct outcome run(const struct net_addr *addrs, unsigned n, int listener, const char *say, size_t step,
+    bool closes, double timeout)
 {
 	struct outcome o = { 0 };
 	size_t said = 0, len = strlen(say), greeting = MIN(strcspn(say, "\n") + 1, len);
@@ -136,7 +139,11 @@ static struct outcome run(const struct net_addr *addrs, unsigned n, int listener
 
 static void test_verdicts(void)
 {
-	static const struct { const char *say; bool closes; enum backend_result result; } t[] = {
+	static const struct {
+		const char *say;
+		bool closes;
+		enum backend_result result;
+	} t[] = {
 		{ "HELLO\r\nOK\r\n", false, BACKEND_OK },
 		{ "HELLO\nOK\n", false, BACKEND_OK },
 		{ "HELLO\r\nMORE\r\nOK\r\n", false, BACKEND_OK },
@@ -160,8 +167,10 @@ static void test_verdicts(void)
 			CU_ASSERT_EQUAL(o.result, t[i].result);
 			if (o.result != t[i].result)
 				printf("\n%zu: %d instead of %d: %s\n", i, o.result, t[i].result, o.error);
-			CU_ASSERT_EQUAL(o.alive, t[i].result == BACKEND_OK || t[i].result == BACKEND_REFUSED ||
-			    t[i].result == BACKEND_TEMPORARY || (t[i].result == BACKEND_NONSENSE && t[i].say[0] == 'H'));
+			CU_ASSERT_EQUAL(o.alive,
+			    t[i].result == BACKEND_OK || t[i].result == BACKEND_REFUSED ||
+			        t[i].result == BACKEND_TEMPORARY ||
+			        (t[i].result == BACKEND_NONSENSE && t[i].say[0] == 'H'));
 			CU_ASSERT_EQUAL(o.slow, t[i].result == BACKEND_SILENT);
 			CU_ASSERT_EQUAL(o.alive + o.slow + o.dead, 1);
 			close(fd);
@@ -257,7 +266,11 @@ static void test_floods(void)
 }
 
 /* The same over connections of another kind. */
-#define CODED(test) static void test##_coded(void) { decoded_run(test); }
+#define CODED(test) \
+	static void test##_coded(void) \
+	{ \
+		decoded_run(test); \
+	}
 CODED(test_verdicts)
 CODED(test_hasty)
 CODED(test_leftover)
@@ -266,9 +279,18 @@ CODED(test_silence)
 CODED(test_floods)
 
 static const struct unit_case cases[] = {
-	{ "verdicts", test_verdicts }, { "hasty", test_hasty }, { "bytes behind the answer", test_leftover }, { "several addresses", test_addresses },
-	{ "silence", test_silence }, { "floods", test_floods }, { "coded: verdicts", test_verdicts_coded }, { "coded: hasty", test_hasty_coded },
-	{ "coded: bytes behind the answer", test_leftover_coded }, { "coded: several addresses", test_addresses_coded },
-	{ "coded: silence", test_silence_coded }, { "coded: floods", test_floods_coded }, { NULL, NULL },
+	{ "verdicts", test_verdicts },
+	{ "hasty", test_hasty },
+	{ "bytes behind the answer", test_leftover },
+	{ "several addresses", test_addresses },
+	{ "silence", test_silence },
+	{ "floods", test_floods },
+	{ "coded: verdicts", test_verdicts_coded },
+	{ "coded: hasty", test_hasty_coded },
+	{ "coded: bytes behind the answer", test_leftover_coded },
+	{ "coded: several addresses", test_addresses_coded },
+	{ "coded: silence", test_silence_coded },
+	{ "coded: floods", test_floods_coded },
+	{ NULL, NULL },
 };
 UNIT_MAIN("backend", cases)

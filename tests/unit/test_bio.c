@@ -229,7 +229,10 @@ static void test_send_timeout(void)
 
 static volatile sig_atomic_t flag;
 
-static void on_alarm(int sig) { flag = sig; }
+static void on_alarm(int sig)
+{
+	flag = sig;
+}
 
 static void test_stop(void)
 {
@@ -313,8 +316,15 @@ static void test_linger(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "lines, cut at every byte", test_cut }, { "line limit", test_limit }, { "longest line", test_longest },
-	{ "pieces and waits", test_some_and_wait }, { "output", test_output }, { "client takes nothing", test_send_timeout },
-	{ "stop flag", test_stop }, { "pipes", test_pipe }, { "last words", test_linger }, { NULL, NULL },
+	{ "lines, cut at every byte", test_cut },
+	{ "line limit", test_limit },
+	{ "longest line", test_longest },
+	{ "pieces and waits", test_some_and_wait },
+	{ "output", test_output },
+	{ "client takes nothing", test_send_timeout },
+	{ "stop flag", test_stop },
+	{ "pipes", test_pipe },
+	{ "last words", test_linger },
+	{ NULL, NULL },
 };
 UNIT_MAIN("bio", cases)

@@ -187,7 +187,11 @@ static void test_hashes(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "digests", test_digests }, { "accounts", test_accounts }, { "bounds", test_bounds }, { "flush", test_flush },
-	{ "hashes", test_hashes }, { NULL, NULL },
+	{ "digests", test_digests },
+	{ "accounts", test_accounts },
+	{ "bounds", test_bounds },
+	{ "flush", test_flush },
+	{ "hashes", test_hashes },
+	{ NULL, NULL },
 };
 UNIT_MAIN("cache", cases)

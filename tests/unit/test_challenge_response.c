@@ -15,8 +15,8 @@
 #define CRAM_CHALLENGE "<1896.697170952@postoffice.reston.mci.net>"
 #define APOP_CHALLENGE "<1896.697170952@dbc.mtview.ca.us>"
 
-static enum auth_result check(enum auth_mech mech, const char *clear, const char *hmac, const char *hash, const char *challenge,
-    const char *response)
+static enum auth_result check(enum auth_mech mech, const char *clear, const char *hmac, const char *hash,
+    const char *challenge, const char *response)
 {
 	struct account a;
 	enum auth_result r;
@@ -38,21 +38,34 @@ static void test_vectors(void)
 	const char *want = "b913a602c7eda7a495b4e6e7334d3890";
 
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "", CRAM_CHALLENGE, want), AUTH_OK);
-	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "", CRAM_CHALLENGE, "B913A602C7EDA7A495B4E6E7334D3890"), AUTH_OK);
+	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "", CRAM_CHALLENGE,
+	                    "B913A602C7EDA7A495B4E6E7334D3890"),
+	    AUTH_OK);
 	/* As Courier's userdbpw writes it. */
-	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "", "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", CRAM_CHALLENGE, want), AUTH_OK);
+	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "",
+	                    "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", CRAM_CHALLENGE,
+	                    want),
+	    AUTH_OK);
 	/* As Dovecot has them in the place of a hash. */
-	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "", "", "{CRAM-MD5}d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", CRAM_CHALLENGE, want), AUTH_OK);
+	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "", "",
+	                    "{CRAM-MD5}d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b",
+	                    CRAM_CHALLENGE, want),
+	    AUTH_OK);
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "", "", "{CRAM-MD5}", CRAM_CHALLENGE, want), AUTH_DISABLED);
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "", "", "{PLAIN}tanstaaftanstaaf", CRAM_CHALLENGE, want), AUTH_OK);
-	CU_ASSERT_EQUAL(check(AUTH_MECH_APOP, "", "", "{clear}tanstaaf", APOP_CHALLENGE, "c4c9334bac560ecc979e58001b3e22fb"), AUTH_OK);
-	CU_ASSERT_EQUAL(check(AUTH_MECH_APOP, "tanstaaf", "", "", APOP_CHALLENGE, "c4c9334bac560ecc979e58001b3e22fb"), AUTH_OK);
+	CU_ASSERT_EQUAL(check(AUTH_MECH_APOP, "", "", "{clear}tanstaaf", APOP_CHALLENGE,
+	                    "c4c9334bac560ecc979e58001b3e22fb"),
+	    AUTH_OK);
+	CU_ASSERT_EQUAL(check(AUTH_MECH_APOP, "tanstaaf", "", "", APOP_CHALLENGE, "c4c9334bac560ecc979e58001b3e22fb"),
+	    AUTH_OK);
 	for (size_t n = 0; n < strlen(want); n++) {
 		char *cut = mem_memdup(want, n), *other = mem_strdup(want);
 
 		other[n] ^= 1;
-		CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "", CRAM_CHALLENGE, cut), AUTH_MISMATCH);
-		CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "", CRAM_CHALLENGE, other), AUTH_MISMATCH);
+		CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "", CRAM_CHALLENGE, cut),
+		    AUTH_MISMATCH);
+		CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "", CRAM_CHALLENGE, other),
+		    AUTH_MISMATCH);
 		mem_free(&cut);
 		mem_free(&other);
 	}
@@ -61,8 +74,13 @@ static void test_vectors(void)
 /* Every hash, by OpenSSL's own HMAC: from the clear password and from the states; keys longer than a block. */
 static void test_hashes(void)
 {
-	static const struct { enum auth_mech mech; const char *hash; } mechs[] = {
-		{ AUTH_MECH_CRAM_MD5, "md5" }, { AUTH_MECH_CRAM_SHA1, "sha1" }, { AUTH_MECH_CRAM_SHA256, "sha256" },
+	static const struct {
+		enum auth_mech mech;
+		const char *hash;
+	} mechs[] = {
+		{ AUTH_MECH_CRAM_MD5, "md5" },
+		{ AUTH_MECH_CRAM_SHA1, "sha1" },
+		{ AUTH_MECH_CRAM_SHA256, "sha256" },
 	};
 	char key[131];
 
@@ -74,17 +92,20 @@ static void test_hashes(void)
 			unsigned char md[EVP_MAX_MD_SIZE];
 			unsigned n = 0;
 
-			HMAC(EVP_get_digestbyname(mechs[i].hash), key, (int)len, (const unsigned char *)CRAM_CHALLENGE, strlen(CRAM_CHALLENGE), md, &n);
+			HMAC(EVP_get_digestbyname(mechs[i].hash), key, (int)len, (const unsigned char *)CRAM_CHALLENGE,
+			    strlen(CRAM_CHALLENGE), md, &n);
 			hex_encode(&hex, md, n);
 			str_addf(&state, "%s=", mechs[i].hash);
 			hmac_state_add(&state, mechs[i].hash, key);
 			CU_ASSERT_EQUAL(state.len, strlen(mechs[i].hash) + 1 + hmac_state_len(mechs[i].hash));
 			CU_ASSERT_EQUAL(check(mechs[i].mech, key, "", "", CRAM_CHALLENGE, hex.data), AUTH_OK);
 			CU_ASSERT_EQUAL(check(mechs[i].mech, "", state.data, "", CRAM_CHALLENGE, hex.data), AUTH_OK);
-			CU_ASSERT_EQUAL(check(mechs[i].mech, "", state.data, "", CRAM_CHALLENGE "x", hex.data), AUTH_MISMATCH);
+			CU_ASSERT_EQUAL(check(mechs[i].mech, "", state.data, "", CRAM_CHALLENGE "x", hex.data),
+			    AUTH_MISMATCH);
 			/* A damaged state is nobody's. */
 			state.data[state.len - 1] = 'x';
-			CU_ASSERT_EQUAL(check(mechs[i].mech, "", state.data, "", CRAM_CHALLENGE, hex.data), AUTH_DISABLED);
+			CU_ASSERT_EQUAL(check(mechs[i].mech, "", state.data, "", CRAM_CHALLENGE, hex.data),
+			    AUTH_DISABLED);
 			str_fini(&state);
 			str_fini(&hex);
 		}
@@ -101,11 +122,19 @@ static void test_refused(void)
 	/* Locked: whatever else the record has. */
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "!", CRAM_CHALLENGE, right), AUTH_DISABLED);
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "*x", CRAM_CHALLENGE, right), AUTH_DISABLED);
-	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "{CRYPT}!$6$x", CRAM_CHALLENGE, right), AUTH_DISABLED);
-	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "{sha512-crypt}*", CRAM_CHALLENGE, right), AUTH_DISABLED);
+	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "{CRYPT}!$6$x", CRAM_CHALLENGE, right),
+	    AUTH_DISABLED);
+	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "{sha512-crypt}*", CRAM_CHALLENGE, right),
+	    AUTH_DISABLED);
 	/* A state for another hash, and for APOP any. */
-	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_SHA1, "", "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", CRAM_CHALLENGE, right), AUTH_DISABLED);
-	CU_ASSERT_EQUAL(check(AUTH_MECH_APOP, "", "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", APOP_CHALLENGE, right), AUTH_DISABLED);
+	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_SHA1, "",
+	                    "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", CRAM_CHALLENGE,
+	                    right),
+	    AUTH_DISABLED);
+	CU_ASSERT_EQUAL(check(AUTH_MECH_APOP, "",
+	                    "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", APOP_CHALLENGE,
+	                    right),
+	    AUTH_DISABLED);
 	account_init(&a);
 	CU_ASSERT_EQUAL(challenge_response_check(AUTH_MECH_CRAM_MD5, &a, CRAM_CHALLENGE, right, &why), AUTH_DISABLED);
 	CU_ASSERT_STRING_NOT_EQUAL(why, "");
@@ -138,7 +167,9 @@ static void test_list(void)
 	expect_list("secret", "", "{CRYPT}!", "");
 	expect_list("", "sha1=00,sha256=00", "$1$x", "CRAM-SHA1 CRAM-SHA256");
 	expect_list("", "", "{CRAM-MD5}00", "CRAM-MD5");
-	expect_list("", "", "{SCRAM-SHA-256}4096,AAAA,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+	expect_list("", "",
+	    "{SCRAM-SHA-256}4096,AAAA,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
+	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 	    "SCRAM-SHA-256");
 	expect_list("", "", "$6$x", "");
 }

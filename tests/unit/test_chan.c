@@ -31,7 +31,7 @@ static struct msgw w;
 /* What came in. */
 static uint32_t got[4096];
 static unsigned ngot, nfds, gone, bad;
-static unsigned free_at; /* the channel is freed in this message, counted from 1; 0 = never */
+static unsigned free_at;      /* the channel is freed in this message, counted from 1; 0 = never */
 static struct chan *drain_in; /* drained in each message of ours */
 
 static void on_msg(struct chan *c, struct msgr *r, int fd, void *arg)
@@ -70,7 +70,7 @@ static void start(void)
 	loop = ev_default_loop(0);
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
 	fcntl(fd[1], F_SETFL, O_NONBLOCK);
-	ours = chan_new(loop, fd[0], on_msg, on_gone, (void *)(uintptr_t)"arg");
+	ours = chan_new(loop, fd[0], on_msg, on_gone, (void *)(uintptr_t) "arg");
 	other = fd[1];
 	ngot = nfds = gone = bad = free_at = 0;
 	drain_in = NULL;
@@ -170,7 +170,7 @@ static void test_post_much(void)
 			size_t size = sizes[(i * 7 + round) % ARRAY_LEN(sizes)];
 
 			int r = i % 11 == 10 ? chan_send(ours, message(sent, size), i % 2 ? STDERR_FILENO : -1) :
-			    chan_post(ours, message(sent, i % 5 ? size % 1000 : size));
+			                       chan_post(ours, message(sent, i % 5 ? size % 1000 : size));
 
 			CU_ASSERT_EQUAL(r, 0);
 			sent++;
@@ -353,7 +353,7 @@ static void test_nested(void)
 
 	start();
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
-	drain_in = chan_new(loop, fd[0], on_msg, on_gone, (void *)(uintptr_t)"arg");
+	drain_in = chan_new(loop, fd[0], on_msg, on_gone, (void *)(uintptr_t) "arg");
 	for (uint32_t i = 0; i < 20; i++) {
 		CU_ASSERT_EQUAL(msg_send(other, message(i, 100), -1), 0);
 		CU_ASSERT_EQUAL(msg_send(fd[1], message(1000 + i, 3), -1), 0);
@@ -393,7 +393,7 @@ static void test_wiped(void)
 	struct chan *from;
 
 	start();
-	from = chan_new(loop, dup(other), on_msg, on_gone, (void *)(uintptr_t)"arg");
+	from = chan_new(loop, dup(other), on_msg, on_gone, (void *)(uintptr_t) "arg");
 	for (uint32_t i = 0; i < 3000; i++) {
 		msgw_begin(&w, 7);
 		msgw_u32(&w, i);
@@ -449,9 +449,14 @@ static void test_greeting(void)
 
 static const struct unit_case cases[] = {
 	{ "greeting", test_greeting },
-	{ "posted messages", test_post }, { "bundles", test_bundle }, { "more than there is room for", test_post_much }, { "little room", test_little_room },
+	{ "posted messages", test_post },
+	{ "bundles", test_bundle },
+	{ "more than there is room for", test_post_much },
+	{ "little room", test_little_room },
 	{ "a full queue", test_post_full },
-	{ "the other side is gone", test_gone }, { "many messages", test_receive }, { "one channel within another", test_nested },
+	{ "the other side is gone", test_gone },
+	{ "many messages", test_receive },
+	{ "one channel within another", test_nested },
 	{ "secrets are wiped", test_wiped },
 	{ NULL, NULL },
 };

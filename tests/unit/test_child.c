@@ -173,7 +173,8 @@ static bool is_gone(pid_t pid)
 		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 		if ((fd = open(path, O_RDONLY)) == -1)
 			return true;
-		if (read(fd, stat, sizeof(stat) - 1) <= 0 || ((state = strrchr(stat, ')')) != NULL && state[2] == 'Z')) {
+		if (read(fd, stat, sizeof(stat) - 1) <= 0 ||
+		    ((state = strrchr(stat, ')')) != NULL && state[2] == 'Z')) {
 			close(fd);
 			return true;
 		}
@@ -232,12 +233,8 @@ static void test_early_and_late(void)
 	str_fini(&why);
 }
 
-static const struct unit_case cases[] = {
-	{ "talk", test_talk }, { "messages", test_messages },
-	{ "the state of a child", test_state },
-	{ "nobody is left", test_nobody_is_left },
-	{ "ended early, waited for by others", test_early_and_late },
-	{ NULL, NULL }
-};
+static const struct unit_case cases[] = { { "talk", test_talk }, { "messages", test_messages },
+	{ "the state of a child", test_state }, { "nobody is left", test_nobody_is_left },
+	{ "ended early, waited for by others", test_early_and_late }, { NULL, NULL } };
 
 UNIT_MAIN("child", cases)

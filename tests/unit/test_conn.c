@@ -17,7 +17,7 @@ struct user {
 	size_t room;         /* 0: reads nothing */
 	struct str got, out; /* `out` waits to be written */
 	int calls, readable, writable;
-	ssize_t end;         /* the last result of conn_read() that was no number of bytes, 1 before */
+	ssize_t end; /* the last result of conn_read() that was no number of bytes, 1 before */
 	bool close_at_once;
 };
 
@@ -190,7 +190,10 @@ static void test_cut(void)
 /* --- any kind --- */
 
 /* Two users at the ends of one connection; at CODED, both are of that kind. */
-struct two { struct user a, b; struct ev_loop *loop; };
+struct two {
+	struct user a, b;
+	struct ev_loop *loop;
+};
 
 static void begin_two(struct two *t, bool is_coded)
 {
@@ -512,7 +515,9 @@ static void test_end_goes_later(void)
 /* The socket ends in the middle of it, cut at every byte: the records that came are told, then the failure. */
 static void test_cut_off(void)
 {
-	static const char all[] = "CODE\0\3" "\x3b\x38\071\0\2" "\x3e\x3f"; /* "abc", "de" */
+	static const char all[] = "CODE\0\3"
+	                          "\x3b\x38\071\0\2"
+	                          "\x3e\x3f"; /* "abc", "de" */
 
 	for (size_t cut = 0; cut < sizeof(all); cut++) {
 		struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
@@ -587,10 +592,21 @@ static void test_closed_with_bytes_inside(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "plain", test_plain }, { "plain: reset", test_plain_reset }, { "cut", test_cut },
-	{ "both ways", test_both_ways }, { "much", test_much }, { "take over", test_take_over }, { "closed in the callback", test_closed_in_callback },
-	{ "bytes inside", test_inside }, { "an end inside", test_end_inside }, { "a peek at what is inside", test_peek_inside },
-	{ "writing needs reading", test_write_needs_read }, { "an end that has to wait", test_end_goes_later }, { "cut off", test_cut_off },
-	{ "fair", test_fair }, { "closed with bytes inside", test_closed_with_bytes_inside }, { NULL, NULL },
+	{ "plain", test_plain },
+	{ "plain: reset", test_plain_reset },
+	{ "cut", test_cut },
+	{ "both ways", test_both_ways },
+	{ "much", test_much },
+	{ "take over", test_take_over },
+	{ "closed in the callback", test_closed_in_callback },
+	{ "bytes inside", test_inside },
+	{ "an end inside", test_end_inside },
+	{ "a peek at what is inside", test_peek_inside },
+	{ "writing needs reading", test_write_needs_read },
+	{ "an end that has to wait", test_end_goes_later },
+	{ "cut off", test_cut_off },
+	{ "fair", test_fair },
+	{ "closed with bytes inside", test_closed_with_bytes_inside },
+	{ NULL, NULL },
 };
 UNIT_MAIN("conn", cases)

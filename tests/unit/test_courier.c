@@ -39,7 +39,11 @@ static void test_questions(void)
 
 static void test_scan(void)
 {
-	static const struct { const char *text; enum courier_state state; size_t used; } t[] = {
+	static const struct {
+		const char *text;
+		enum courier_state state;
+		size_t used;
+	} t[] = {
 		{ "FAIL\n", COURIER_REFUSED, 5 },
 		{ "FAIL\nUID=1\n", COURIER_REFUSED, 5 },
 		{ ".\n", COURIER_ACCOUNT, 2 },
@@ -102,7 +106,9 @@ static enum auth_result record(const char *text, struct account *a, struct str *
 
 static void test_records(void)
 {
-	static const struct { const char *text, *why; } broken[] = {
+	static const struct {
+		const char *text, *why;
+	} broken[] = {
 		{ ".\n", "its uid is missing" },
 		{ "UID=1000\nHOME=/h\n.\n", "its gid is missing" },
 		{ "GID=1000\nHOME=/h\n.\n", "its uid is missing" },
@@ -117,15 +123,18 @@ static void test_records(void)
 		{ "USERNAME=root\nHOME=/h\n.\n", "it has no uid or gid" },
 		{ "USERNAME=no such user\nHOME=/h\n.\n", "its system user does not exist here" },
 		{ "USERNAME=0123456789012345678901234567890123456789012345678901234567890123456789\nHOME=/h\n.\n",
-			"its system user has no valid name" },
+		    "its system user has no valid name" },
 	};
 	const struct passwd *nobody = getpwnam("nobody");
 	struct account a;
 	struct str why = STR_INIT;
 
 	account_init(&a);
-	CU_ASSERT_EQUAL(record(IDS "HOME=/home/jo\nADDRESS=jo@x\nNAME=Jo, room 5\nMAILDIR=mail\nQUOTA=5S\nPASSWD=$1$x\nPASSWD2=clear=\n"
-		"OPTIONS=mailhost=a,b=c\nNEW=x\n.\n", &a, &why), AUTH_OK);
+	CU_ASSERT_EQUAL(record(IDS "HOME=/home/jo\nADDRESS=jo@x\nNAME=Jo, room "
+	                           "5\nMAILDIR=mail\nQUOTA=5S\nPASSWD=$1$x\nPASSWD2=clear=\n"
+	                           "OPTIONS=mailhost=a,b=c\nNEW=x\n.\n",
+	                    &a, &why),
+	    AUTH_OK);
 	CU_ASSERT_EQUAL(a.uid, 1000);
 	CU_ASSERT_EQUAL(a.gid, 1001);
 	CU_ASSERT_STRING_EQUAL(a.home, "/home/jo");
@@ -163,7 +172,12 @@ static void test_records(void)
 
 static void test_list_lines(void)
 {
-	static const struct { const char *text; bool told; enum auth_result r; const char *why; } t[] = {
+	static const struct {
+		const char *text;
+		bool told;
+		enum auth_result r;
+		const char *why;
+	} t[] = {
 		{ "", false, AUTH_OK, "" },
 		{ "# authuserdb", false, AUTH_OK, "" },
 		{ "jo@x\t1000\t1001\t/h\tmail\ta=b", true, AUTH_OK, "" },
@@ -207,7 +221,7 @@ struct fake {
 	bool mute;                  /* the answer does not end: the other side stays open */
 	int ours, theirs;
 	unsigned opened, closed;
-	struct str asked;           /* what we were asked, all of it */
+	struct str asked; /* what we were asked, all of it */
 };
 
 static void collect(struct fake *f)
@@ -280,7 +294,10 @@ static void fake_fini(struct fake *f)
 
 static void test_verdicts(void)
 {
-	static const struct { const char *answers[3]; enum auth_result verify, lookup; } t[] = {
+	static const struct {
+		const char *answers[3];
+		enum auth_result verify, lookup;
+	} t[] = {
 		{ { RECORD, NULL }, AUTH_OK, AUTH_OK },
 		{ { RECORD "FAIL\n", NULL }, AUTH_OK, AUTH_OK },
 		{ { "FAIL\n", RECORD, NULL }, AUTH_MISMATCH, AUTH_UNKNOWN },
@@ -304,7 +321,9 @@ static void test_verdicts(void)
 
 			fake_init(&f, t[i].answers);
 			account_init(&a);
-			r = with_password ? courierdir_verify(&f.dir, &(struct auth_question){ "imap", "jo", "pw", nobody }, &a) : courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a);
+			r = with_password ?
+			    courierdir_verify(&f.dir, &(struct auth_question){ "imap", "jo", "pw", nobody }, &a) :
+			    courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a);
 			CU_ASSERT_EQUAL(r, with_password ? t[i].verify : t[i].lookup);
 			CU_ASSERT_STRING_EQUAL(a.name, r == AUTH_OK || r == AUTH_MISMATCH ? "jo@x" : "");
 			account_fini(&a);
@@ -325,7 +344,9 @@ static void test_cut_answers(void)
 		fake_init(&f, answers);
 		f.cut = cut;
 		account_init(&a);
-		CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a), cut == strlen(RECORD) ? AUTH_OK : AUTH_TRY_LATER);
+		CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" },
+		                    &a),
+		    cut == strlen(RECORD) ? AUTH_OK : AUTH_TRY_LATER);
 		CU_ASSERT_EQUAL(f.opened, 1);
 		account_fini(&a);
 		fake_fini(&f);
@@ -342,13 +363,17 @@ static void test_questions_asked(void)
 	CU_ASSERT_TRUE(net_addr_parse(&client, "192.0.2.7", 4711));
 	fake_init(&f, answers);
 	account_init(&a);
-	CU_ASSERT_EQUAL(courierdir_verify(&f.dir, &(struct auth_question){ "imap", "user", "pw", client }, &a), AUTH_UNKNOWN);
-	CU_ASSERT_STRING_EQUAL(str_cstr(&f.asked), "TCPREMOTEIP=::ffff:192.0.2.7\nAUTH 19\nimap\nlogin\nuser\npw\nPRE . imap user\n");
+	CU_ASSERT_EQUAL(courierdir_verify(&f.dir, &(struct auth_question){ "imap", "user", "pw", client }, &a),
+	    AUTH_UNKNOWN);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&f.asked),
+	    "TCPREMOTEIP=::ffff:192.0.2.7\nAUTH 19\nimap\nlogin\nuser\npw\nPRE . imap user\n");
 	fake_fini(&f);
 	/* Names that cannot be asked for are nobody's, and nothing is asked. */
 	fake_init(&f, answers);
-	CU_ASSERT_EQUAL(courierdir_verify(&f.dir, &(struct auth_question){ "imap", " user", "pw", client }, &a), AUTH_UNKNOWN);
-	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "" }, &a), AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(courierdir_verify(&f.dir, &(struct auth_question){ "imap", " user", "pw", client }, &a),
+	    AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "" }, &a),
+	    AUTH_UNKNOWN);
 	CU_ASSERT_EQUAL(f.opened, 0);
 	fake_fini(&f);
 	account_fini(&a);
@@ -365,22 +390,26 @@ static void test_again_and_waits(void)
 	account_init(&a);
 	fake_init(&f, lost);
 	f.old = true;
-	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a), AUTH_OK);
+	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a),
+	    AUTH_OK);
 	CU_ASSERT_EQUAL(f.opened, 2);
 	fake_fini(&f);
 	fake_init(&f, lost);
-	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a), AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a),
+	    AUTH_TRY_LATER);
 	CU_ASSERT_EQUAL(f.opened, 1);
 	fake_fini(&f);
 	fake_init(&f, lost);
 	f.old = f.mute = true;
 	f.dir.timeout = DIRECTORY_SLOW_MS + 100;
 	start = clock_ms();
-	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a), AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a),
+	    AUTH_TRY_LATER);
 	CU_ASSERT_TRUE(clock_ms() - start >= f.dir.timeout);
 	CU_ASSERT_EQUAL(f.opened, 1);
 	/* It is left alone for a while. */
-	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a), AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a),
+	    AUTH_TRY_LATER);
 	CU_ASSERT_EQUAL(f.opened, 1);
 	fake_fini(&f);
 	account_fini(&a);
@@ -388,7 +417,9 @@ static void test_again_and_waits(void)
 
 /* --- lists --- */
 
-struct listed { unsigned good, bad, most; };
+struct listed {
+	unsigned good, bad, most;
+};
 
 static bool on_account(void *arg, const struct account *acct, const char *why)
 {
@@ -434,18 +465,10 @@ static void test_lists(void)
 	}
 }
 
-static const struct unit_case cases[] = {
-	{ "questions", test_questions },
-	{ "the end of an answer", test_scan },
-	{ "answers that are too long", test_scan_limit },
-	{ "records", test_records },
-	{ "lines of a list", test_list_lines },
-	{ "verdicts", test_verdicts },
-	{ "answers cut at every byte", test_cut_answers },
-	{ "questions as they are asked", test_questions_asked },
-	{ "lost connections and silence", test_again_and_waits },
-	{ "lists", test_lists },
-	{ NULL, NULL }
-};
+static const struct unit_case cases[] = { { "questions", test_questions }, { "the end of an answer", test_scan },
+	{ "answers that are too long", test_scan_limit }, { "records", test_records },
+	{ "lines of a list", test_list_lines }, { "verdicts", test_verdicts },
+	{ "answers cut at every byte", test_cut_answers }, { "questions as they are asked", test_questions_asked },
+	{ "lost connections and silence", test_again_and_waits }, { "lists", test_lists }, { NULL, NULL } };
 
 UNIT_MAIN("courier", cases)

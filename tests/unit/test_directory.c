@@ -13,7 +13,11 @@
 
 static void test_clause_places(void)
 {
-	static const struct { const char *text; enum clause_dialect dialect; enum clause_place place; } t[] = {
+	static const struct {
+		const char *text;
+		enum clause_dialect dialect;
+		enum clause_place place;
+	} t[] = {
 		{ "a = $(local_part)", CLAUSE_MYSQL, CLAUSE_BARE },
 		{ "a = '$(local_part)'", CLAUSE_MYSQL, CLAUSE_STRING },
 		{ "a = 'x''$(local_part)'", CLAUSE_MYSQL, CLAUSE_STRING },
@@ -65,14 +69,18 @@ static void test_clause_places(void)
 			;
 		CU_ASSERT_TRUE(piece.variable);
 		CU_ASSERT_EQUAL(piece.place, t[i].place);
-		if (t[i].place == CLAUSE_BARE || t[i].place == CLAUSE_UNSAFE || (t[i].place == CLAUSE_IDENTIFIER && t[i].dialect == CLAUSE_SQLITE))
+		if (t[i].place == CLAUSE_BARE || t[i].place == CLAUSE_UNSAFE ||
+		    (t[i].place == CLAUSE_IDENTIFIER && t[i].dialect == CLAUSE_SQLITE))
 			CU_ASSERT_PTR_NOT_NULL(clause_mistake(t[i].text, t[i].dialect));
 	}
 }
 
 static void test_clause_mistakes(void)
 {
-	static const struct { const char *text; bool mysql, pgsql, sqlite; } t[] = {
+	static const struct {
+		const char *text;
+		bool mysql, pgsql, sqlite;
+	} t[] = {
 		{ "", true, true, true },
 		{ "SELECT 1", true, true, true },
 		{ "SELECT '$(local_part)@$(domain)'", true, true, true },
@@ -120,9 +128,23 @@ static bool escape(void *arg, struct str *out, const char *text, size_t len)
 
 static struct sql_fields fields(const char *select)
 {
-	return (struct sql_fields){ .dialect = CLAUSE_MYSQL, .select = select, .enumerate = "", .table = "t", .login = "id", .crypt = "crypt", .clear = "",
-		.uid = "uid", .gid = "gid", .home = "home", .name = "", .maildir = "maildir", .quota = "", .delivery = "deliver",
-		.options = "CONCAT('mailhost=',h)", .where = "", .default_domain = "" };
+	return (struct sql_fields){ .dialect = CLAUSE_MYSQL,
+		.select = select,
+		.enumerate = "",
+		.table = "t",
+		.login = "id",
+		.crypt = "crypt",
+		.clear = "",
+		.uid = "uid",
+		.gid = "gid",
+		.home = "home",
+		.name = "",
+		.maildir = "maildir",
+		.quota = "",
+		.delivery = "deliver",
+		.options = "CONCAT('mailhost=',h)",
+		.where = "",
+		.default_domain = "" };
 }
 
 static void expect(const struct sql_fields *f, const char *service, const char *user, const char *want)
@@ -136,7 +158,8 @@ static void expect(const struct sql_fields *f, const char *service, const char *
 	str_fini(&out);
 }
 
-#define COLUMNS(maildir) "SELECT id, crypt, '', uid, gid, home, " maildir ", '', '', CONCAT('mailhost=',h) FROM t WHERE id = "
+#define COLUMNS(maildir) \
+	"SELECT id, crypt, '', uid, gid, home, " maildir ", '', '', CONCAT('mailhost=',h) FROM t WHERE id = "
 
 static void test_default_question(void)
 {
@@ -203,8 +226,8 @@ static enum auth_result row(const struct sql_cell *cell, unsigned n, struct acco
 
 static void test_rows(void)
 {
-	struct sql_cell good[] = { CELL("jo"), CELL("$1$x"), CELL("clear"), CELL("1000"), CELL(" 1001 "), CELL("/home/jo"), CELL("mail"),
-		CELL("5S"), CELL("Jo, x"), CELL("mailhost=a") };
+	struct sql_cell good[] = { CELL("jo"), CELL("$1$x"), CELL("clear"), CELL("1000"), CELL(" 1001 "),
+		CELL("/home/jo"), CELL("mail"), CELL("5S"), CELL("Jo, x"), CELL("mailhost=a") };
 	struct sql_cell c[SQL_COLUMNS];
 	struct account a;
 	struct str why = STR_INIT;
@@ -294,7 +317,8 @@ static enum auth_result list_row(const struct sql_cell *cell, unsigned n, struct
 
 static void test_list_rows(void)
 {
-	struct sql_cell good[] = { CELL("jo"), CELL("1000"), CELL(" 1001 "), CELL("/home/jo"), CELL("mail"), CELL("mailhost=a") };
+	struct sql_cell good[] = { CELL("jo"), CELL("1000"), CELL(" 1001 "), CELL("/home/jo"), CELL("mail"),
+		CELL("mailhost=a") };
 	struct sql_cell c[SQL_LIST_COLUMNS];
 	struct account a;
 	struct str why = STR_INIT;
@@ -312,7 +336,8 @@ static void test_list_rows(void)
 	CU_ASSERT_STRING_EQUAL(a.maildir, "");
 	CU_ASSERT_STRING_EQUAL(a.options, "");
 	CU_ASSERT_EQUAL(list_row(good, 3, &a, &why), AUTH_BROKEN);
-#define LIST_CHANGED(i, ...) (memcpy(c, good, sizeof(good)), c[i] = (struct sql_cell)__VA_ARGS__, list_row(c, 6, &a, &why))
+#define LIST_CHANGED(i, ...) \
+	(memcpy(c, good, sizeof(good)), c[i] = (struct sql_cell)__VA_ARGS__, list_row(c, 6, &a, &why))
 	CU_ASSERT_EQUAL(LIST_CHANGED(0, { NULL, 0 }), AUTH_BROKEN);
 	CU_ASSERT_EQUAL(LIST_CHANGED(0, CELL("")), AUTH_BROKEN);
 	CU_ASSERT_EQUAL(LIST_CHANGED(0, CELL("a\tb")), AUTH_BROKEN);
@@ -354,9 +379,22 @@ static void test_limits(void)
 
 static struct ldap_fields ldap_fields(void)
 {
-	return (struct ldap_fields){ .mail = "mail", .filter = "", .domain = "", .emailmap = "", .emailmap_mail = "", .homedir = "home",
-		.mailroot = "", .maildir = "dir", .delivery = "deliver", .quota = "", .fullname = "cn", .clearpw = "clear", .cryptpw = "crypt",
-		.uid = "uidN", .gid = "gidN", .auxoptions = "host=mailhost,bad,=x,y=,HOME=h,off=disableimap" };
+	return (struct ldap_fields){ .mail = "mail",
+		.filter = "",
+		.domain = "",
+		.emailmap = "",
+		.emailmap_mail = "",
+		.homedir = "home",
+		.mailroot = "",
+		.maildir = "dir",
+		.delivery = "deliver",
+		.quota = "",
+		.fullname = "cn",
+		.clearpw = "clear",
+		.cryptpw = "crypt",
+		.uid = "uidN",
+		.gid = "gidN",
+		.auxoptions = "host=mailhost,bad,=x,y=,HOME=h,off=disableimap" };
 }
 
 static void expect_filter(const struct ldap_fields *f, const char *user, const char *want)
@@ -436,7 +474,8 @@ static void test_attrs(void)
 {
 	struct ldap_fields f = ldap_fields();
 	char *attr[LDAP_ATTRS_MAX + 1];
-	static const char *const want[] = { "home", "dir", "deliver", "cn", "clear", "crypt", "uidN", "gidN", "host", "off" };
+	static const char *const want[] = { "home", "dir", "deliver", "cn", "clear", "crypt", "uidN", "gidN", "host",
+		"off" };
 	unsigned n = ldapquery_attrs(&f, attr);
 
 	CU_ASSERT_EQUAL_FATAL(n, ARRAY_LEN(want));
@@ -447,7 +486,9 @@ static void test_attrs(void)
 	}
 }
 
-struct fake_entry { const char *attr, *value; };
+struct fake_entry {
+	const char *attr, *value;
+};
 
 static bool fake_value(void *arg, const char *attr, const char **p, size_t *len)
 {
@@ -463,12 +504,15 @@ static bool fake_value(void *arg, const char *attr, const char **p, size_t *len)
 static void test_entries(void)
 {
 	struct ldap_fields f = ldap_fields();
-	struct fake_entry e[] = { { "home", "/h" }, { "dir", "m" }, { "deliver", "d" }, { "cn", "Jo" }, { "clear", "pw" }, { "crypt", "$1$x" },
-		{ "uidN", "1000" }, { "gidN", "1001" }, { "host", "a b" }, { "off", "" }, { NULL, NULL } };
+	struct fake_entry e[] = { { "home", "/h" }, { "dir", "m" }, { "deliver", "d" }, { "cn", "Jo" },
+		{ "clear", "pw" }, { "crypt", "$1$x" }, { "uidN", "1000" }, { "gidN", "1001" }, { "host", "a b" },
+		{ "off", "" }, { NULL, NULL } };
 	struct account a;
 	struct str why = STR_INIT;
 
-#define READ(service) (account_fini(&a), account_init(&a), str_clear(&why), ldapquery_record(&f, fake_value, e, service, "jo", &a, &why))
+#define READ(service) \
+	(account_fini(&a), account_init(&a), str_clear(&why), \
+	    ldapquery_record(&f, fake_value, e, service, "jo", &a, &why))
 	account_init(&a);
 	f.auxoptions = "host=mailhost,off=disableimap,none=x";
 	CU_ASSERT_EQUAL(READ("imap"), AUTH_OK);
@@ -566,7 +610,10 @@ static void test_news(void)
 		CU_ASSERT_EQUAL(back.item[i].kind, (enum dirnews_kind)i);
 		CU_ASSERT_STRING_EQUAL(back.item[i].driver, "authtest");
 		CU_ASSERT_STRING_EQUAL(back.item[i].server, i < DIRNEWS_REFUSED ? "db.example.com" : "");
-		CU_ASSERT_STRING_EQUAL(back.item[i].why, i == DIRNEWS_FAILED ? "no route" : i == DIRNEWS_REFUSED ? "no table" : "");
+		CU_ASSERT_STRING_EQUAL(back.item[i].why,
+		    i == DIRNEWS_FAILED      ? "no route" :
+		        i == DIRNEWS_REFUSED ? "no table" :
+		                               "");
 	}
 	dirnews_fini(&back);
 	for (size_t cut = 2; cut < w.len; cut++) {
@@ -590,24 +637,12 @@ static void test_news(void)
 	dirnews_fini(&back);
 }
 
-static const struct unit_case cases[] = {
-	{ "places of variables", test_clause_places },
-	{ "mistakes in clauses", test_clause_mistakes },
-	{ "question of fields", test_default_question },
-	{ "question of a clause", test_clause_question },
-	{ "long names", test_long_names },
-	{ "rows", test_rows },
-	{ "question for a list", test_list_question },
-	{ "rows of a list", test_list_rows },
-	{ "limits", test_limits },
-	{ "filters", test_filters },
-	{ "filter of a list", test_list_filter },
-	{ "mapped names", test_emailmap },
-	{ "attributes", test_attrs },
-	{ "entries", test_entries },
-	{ "servers", test_servers },
-	{ "news of servers", test_news },
-	{ NULL, NULL }
-};
+static const struct unit_case cases[] = { { "places of variables", test_clause_places },
+	{ "mistakes in clauses", test_clause_mistakes }, { "question of fields", test_default_question },
+	{ "question of a clause", test_clause_question }, { "long names", test_long_names }, { "rows", test_rows },
+	{ "question for a list", test_list_question }, { "rows of a list", test_list_rows }, { "limits", test_limits },
+	{ "filters", test_filters }, { "filter of a list", test_list_filter }, { "mapped names", test_emailmap },
+	{ "attributes", test_attrs }, { "entries", test_entries }, { "servers", test_servers },
+	{ "news of servers", test_news }, { NULL, NULL } };
 
 UNIT_MAIN("directory", cases)

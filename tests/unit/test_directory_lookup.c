@@ -34,7 +34,12 @@ static struct who {
 } who[ASKERS];
 
 /* The last job that a worker was given. */
-static struct { int worker; uint32_t id; enum job_kind kind; char user[64], password[64]; } job;
+static struct {
+	int worker;
+	uint32_t id;
+	enum job_kind kind;
+	char user[64], password[64];
+} job;
 
 static int64_t test_clock(void)
 {
@@ -52,7 +57,8 @@ static void use(const char *name, const char *value)
 
 static void begin(void)
 {
-	static const char *const names[] = { "authldap", "authmysql", "authpgsql", "authsqlite", "authdaemon", "authpipe" };
+	static const char *const names[] = { "authldap", "authmysql", "authpgsql", "authsqlite", "authdaemon",
+		"authpipe" };
 	struct str errors = STR_INIT;
 
 	for (size_t i = 0; driver == NULL && i < ARRAY_LEN(names); i++) {
@@ -116,9 +122,10 @@ static void on_answer(const struct directory_answer *a, void *arg)
 static void ask_as(unsigned i, const char *service, const char *user, const char *password, bool fresh)
 {
 	memset(&who[i], 0, sizeof(who[i]));
-	directory_lookup_start(qs, &who[i].waiter, &(struct directory_query){
-		.question = { .service = service, .user = user, .password = password }, .fresh = fresh }, on_answer,
-	    &who[i]);
+	directory_lookup_start(qs, &who[i].waiter,
+	    &(struct directory_query){ .question = { .service = service, .user = user, .password = password },
+	        .fresh = fresh },
+	    on_answer, &who[i]);
 }
 
 static void ask(unsigned i, const char *user, const char *password)
@@ -301,9 +308,17 @@ static void test_wrong_guesses(void)
 
 static void test_what_ends_a_proof(void)
 {
-	static const struct { enum auth_result result; const char *password; bool ends; } t[] = {
-		{ AUTH_MISMATCH, "guess", false }, { AUTH_MISMATCH, "sesame", true }, { AUTH_UNKNOWN, "guess", true },
-		{ AUTH_DISABLED, "guess", true }, { AUTH_BROKEN, "guess", true }, { AUTH_TRY_LATER, "guess", false },
+	static const struct {
+		enum auth_result result;
+		const char *password;
+		bool ends;
+	} t[] = {
+		{ AUTH_MISMATCH, "guess", false },
+		{ AUTH_MISMATCH, "sesame", true },
+		{ AUTH_UNKNOWN, "guess", true },
+		{ AUTH_DISABLED, "guess", true },
+		{ AUTH_BROKEN, "guess", true },
+		{ AUTH_TRY_LATER, "guess", false },
 		{ AUTH_TRY_LATER, "sesame", false },
 	};
 
@@ -315,7 +330,8 @@ static void test_what_ends_a_proof(void)
 		CU_ASSERT_TRUE(given());
 		reply(t[i].result, "", DIRNEWS_KINDS);
 		/* A question that got no answer falls back on what is known of that very password. */
-		CU_ASSERT_TRUE(told(1, t[i].result == AUTH_TRY_LATER && strcmp(t[i].password, "sesame") == 0 ? AUTH_OK : t[i].result));
+		CU_ASSERT_TRUE(told(1,
+		    t[i].result == AUTH_TRY_LATER && strcmp(t[i].password, "sesame") == 0 ? AUTH_OK : t[i].result));
 		ask(2, "jo", "sesame");
 		if (given())
 			reply(AUTH_TRY_LATER, "", DIRNEWS_KINDS);
@@ -419,7 +435,8 @@ static void test_down(void)
 	CU_ASSERT_TRUE(given());
 	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
 	/* All who waited know. */
-	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER) && told(2, AUTH_TRY_LATER) && told(3, AUTH_OK) && told(4, AUTH_TRY_LATER));
+	CU_ASSERT_TRUE(
+	    told(1, AUTH_TRY_LATER) && told(2, AUTH_TRY_LATER) && told(3, AUTH_OK) && told(4, AUTH_TRY_LATER));
 	CU_ASSERT_STRING_EQUAL(who[3].home, "/h");
 	CU_ASSERT_EQUAL(directory_lookups_trouble(qs, &names), 1);
 	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&names), "db.example.com"));
@@ -523,7 +540,9 @@ static void test_not_down(void)
 /* An account that the directory does not know, but a driver behind it. */
 static void test_passed(void)
 {
-	const struct directory_query ask_of = { .question = { .service = "imap", .user = "pat", .password = "pw" }, };
+	const struct directory_query ask_of = {
+		.question = { .service = "imap", .user = "pat", .password = "pw" },
+	};
 
 	begin();
 	for (int outage = 0; outage < 2; outage++) {
@@ -585,9 +604,19 @@ static void test_patience(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "a proven password", test_hit }, { "all inputs count", test_all_inputs_count }, { "a changed password", test_changed_password },
-	{ "wrong guesses", test_wrong_guesses }, { "what ends a proof", test_what_ends_a_proof }, { "sharing", test_sharing },
-	{ "flush", test_flush }, { "reload", test_reload }, { "down", test_down }, { "poison", test_poison }, { "not down", test_not_down },
-	{ "not known here", test_passed }, { "patience", test_patience }, { NULL, NULL },
+	{ "a proven password", test_hit },
+	{ "all inputs count", test_all_inputs_count },
+	{ "a changed password", test_changed_password },
+	{ "wrong guesses", test_wrong_guesses },
+	{ "what ends a proof", test_what_ends_a_proof },
+	{ "sharing", test_sharing },
+	{ "flush", test_flush },
+	{ "reload", test_reload },
+	{ "down", test_down },
+	{ "poison", test_poison },
+	{ "not down", test_not_down },
+	{ "not known here", test_passed },
+	{ "patience", test_patience },
+	{ NULL, NULL },
 };
 UNIT_MAIN("question", cases)

@@ -10,7 +10,10 @@
 /* --- time --- */
 
 static double now = 1000;
-static struct { ev_timer *timer; double due; } timers[8];
+static struct {
+	ev_timer *timer;
+	double due;
+} timers[8];
 static unsigned ntimers;
 
 void __wrap_ev_timer_start(struct ev_loop *loop, ev_timer *t);
@@ -139,7 +142,9 @@ void __wrap_log_error(const char *fmt UNUSED, ...) { }
 static bool greeting_challenges;
 static unsigned decisions, answers; /* that were asked for, and told */
 
-struct toy { bool exchange; };
+struct toy {
+	bool exchange;
+};
 
 static bool toy_greeting_mech(const struct login *l UNUSED, enum auth_mech *mech)
 {
@@ -259,8 +264,13 @@ static void toy_accepted(struct login *l)
 static enum backend_step toy_peer_line(const char *line, size_t len UNUSED, struct str *to, uint64_t *skip UNUSED,
     void *arg)
 {
-	static const struct { const char *line; enum backend_step step; } lines[] = {
-		{ "yes", BACKEND_STEP_OK }, { "no", BACKEND_STEP_REFUSED }, { "later", BACKEND_STEP_TEMPORARY },
+	static const struct {
+		const char *line;
+		enum backend_step step;
+	} lines[] = {
+		{ "yes", BACKEND_STEP_OK },
+		{ "no", BACKEND_STEP_REFUSED },
+		{ "later", BACKEND_STEP_TEMPORARY },
 	};
 	struct login *l = arg;
 
@@ -284,9 +294,17 @@ static enum backend_step toy_peer_line(const char *line, size_t len UNUSED, stru
 }
 
 static const struct login_dialect toy = {
-	.protocol = PROTOCOL_IMAP, .data_size = sizeof(struct toy), .greeting_mech = toy_greeting_mech, .greet = toy_greet,
-	.challenge = toy_challenge, .input = toy_input, .refuse = toy_refuse, .bye = toy_bye, .context = toy_context,
-	.peer_line = toy_peer_line, .accepted = toy_accepted,
+	.protocol = PROTOCOL_IMAP,
+	.data_size = sizeof(struct toy),
+	.greeting_mech = toy_greeting_mech,
+	.greet = toy_greet,
+	.challenge = toy_challenge,
+	.input = toy_input,
+	.refuse = toy_refuse,
+	.bye = toy_bye,
+	.context = toy_context,
+	.peer_line = toy_peer_line,
+	.accepted = toy_accepted,
 };
 static const struct login_dialect *const toys[PROTOCOL_COUNT] = { [PROTOCOL_IMAP] = &toy, [PROTOCOL_POP3] = &toy };
 
@@ -321,7 +339,8 @@ static bool client_ended;
 static void say(const char *text)
 {
 	if (client_end != -1)
-		CU_ASSERT(send(client_end, text, strlen(text), MSG_NOSIGNAL) > 0 || errno == EPIPE || errno == ECONNRESET);
+		CU_ASSERT(
+		    send(client_end, text, strlen(text), MSG_NOSIGNAL) > 0 || errno == EPIPE || errno == ECONNRESET);
 	turns();
 }
 
@@ -338,7 +357,8 @@ static void hang_up(int *fd)
 enum { QUESTIONS = 16, SESSIONS = 16 };
 static uint32_t open_questions[QUESTIONS]; /* that authd thinks of, or keeps a challenge of; 0: none */
 static unsigned session_ends[SESSIONS];    /* by number: how often it was told that it is over */
-static bool session_given[SESSIONS], session_kept[SESSIONS]; /* a verdict had it; it is a server's, or was the lost authd's */
+static bool session_given[SESSIONS],
+    session_kept[SESSIONS]; /* a verdict had it; it is a server's, or was the lost authd's */
 static unsigned nsessions;
 static uint32_t last_question, kept_question, last_cancel, last_handoff;
 static struct str authd_heard, spawn_heard;
@@ -408,8 +428,13 @@ static void authd_hears(struct msgr *r)
 		session_ends[session]++;
 		break;
 	default:
-		hear(&authd_heard, r->type == SESSION_ARRIVED ? "ARRIVED" : r->type == SESSION_HAVE ? "HAVE" :
-		    r->type == PEER_RESULT ? "RESULT" : r->type == PEER_SELF ? "SELF" : r->type == PEER_SIGNATURE ? "SIGNATURE" : "?");
+		hear(&authd_heard,
+		    r->type == SESSION_ARRIVED    ? "ARRIVED" :
+		        r->type == SESSION_HAVE   ? "HAVE" :
+		        r->type == PEER_RESULT    ? "RESULT" :
+		        r->type == PEER_SELF      ? "SELF" :
+		        r->type == PEER_SIGNATURE ? "SIGNATURE" :
+		                                    "?");
 		break;
 	}
 }
@@ -489,7 +514,8 @@ static void answer(enum auth_verdict v, enum where where)
 	}
 	if (where == THERE_OR_HERE)
 		a->more = AUTH_MORE_HERE;
-	if (where == THERE_OR_HERE && w->logins != NULL && w->logins->state == LOGIN_AUTH && w->logins->mech != AUTH_MECH_PASSWORD)
+	if (where == THERE_OR_HERE && w->logins != NULL && w->logins->state == LOGIN_AUTH &&
+	    w->logins->mech != AUTH_MECH_PASSWORD)
 		kept_question = last_question; /* that exchange can be asked again */
 	if (last_question != kept_question)
 		end_question(last_question);
@@ -633,7 +659,11 @@ static void deadline(void)
 	turns();
 }
 
-static void drain(void) { w->draining = true; turns(); }
+static void drain(void)
+{
+	w->draining = true;
+	turns();
+}
 
 static void stop(void)
 {
@@ -646,16 +676,18 @@ static void stop(void)
 #define EVENT(name) { #name, name, false }
 #define LOSS(name) { #name, name, true }
 /* clang-format on */
-static const struct event { const char *name; void (*run)(void); bool loss; } events[] = {
-	EVENT(partial), EVENT(noop), EVENT(bad), EVENT(login), EVENT(login_noop), EVENT(apop), EVENT(cram), EVENT(scram),
-	EVENT(client_aborts), EVENT(quit), EVENT(fatal), LOSS(client_shuts), LOSS(client_resets), LOSS(here),
-	EVENT(there), EVENT(there_or_here), EVENT(there_refused), EVENT(there_refused_or_here), LOSS(wrong),
+static const struct event {
+	const char *name;
+	void (*run)(void);
+	bool loss;
+} events[] = { EVENT(partial), EVENT(noop), EVENT(bad), EVENT(login), EVENT(login_noop), EVENT(apop), EVENT(cram),
+	EVENT(scram), EVENT(client_aborts), EVENT(quit), EVENT(fatal), LOSS(client_shuts), LOSS(client_resets),
+	LOSS(here), EVENT(there), EVENT(there_or_here), EVENT(there_refused), EVENT(there_refused_or_here), LOSS(wrong),
 	EVENT(disabled), EVENT(unavailable), EVENT(limit), EVENT(loop), EVENT(cannot), LOSS(challenge), EVENT(garbled),
 	LOSS(authd_lost), LOSS(authd_new), LOSS(started), LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new),
 	EVENT(peer_greets), EVENT(peer_half), LOSS(peer_yes), LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense),
 	EVENT(peer_self), EVENT(peer_no_way), EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while),
-	LOSS(deadline), EVENT(drain), LOSS(stop)
-};
+	LOSS(deadline), EVENT(drain), LOSS(stop) };
 
 /* --- one login --- */
 
@@ -820,20 +852,39 @@ static void to_peer_step_or_here(void) { to_auth_step(); there_or_here(); }
 static void to_closing(void) { begin(); say("quit\n"); }
 /* clang-format on */
 
-static const struct { const char *name; void (*reach)(void); } states[] = {
-	{ "GREETING", to_greeting }, { "COMMAND", to_command }, { "HALF_COMMAND", to_partial },
-	{ "GREETED", to_greeted }, { "CHALLENGED", to_challenged }, { "STEP_CHALLENGED", to_scram_challenged },
-	{ "CHALLENGE_WANTED", to_challenge }, { "ASKED", to_auth }, { "ASKED_PIPELINED", to_auth_behind },
-	{ "ANSWERED", to_auth_answer }, { "STEP_ANSWERED", to_auth_step }, { "AUTHD_LOST", to_auth_lost },
-	{ "ASKED_AGAIN", to_retried }, { "DELAY", to_delay }, { "HANDOFF", to_handoff },
-	{ "HANDOFF_AGAIN", to_handoff_again }, { "RETRY", to_retry }, { "PEER", to_peer },
-	{ "PEER_LOGIN", to_peer_login }, { "PEER_OR_HERE", to_peer_or_here },
-	{ "PEER_OR_HERE_STEP", to_peer_step_or_here }, { "CLOSING", to_closing },
+static const struct {
+	const char *name;
+	void (*reach)(void);
+} states[] = {
+	{ "GREETING", to_greeting },
+	{ "COMMAND", to_command },
+	{ "HALF_COMMAND", to_partial },
+	{ "GREETED", to_greeted },
+	{ "CHALLENGED", to_challenged },
+	{ "STEP_CHALLENGED", to_scram_challenged },
+	{ "CHALLENGE_WANTED", to_challenge },
+	{ "ASKED", to_auth },
+	{ "ASKED_PIPELINED", to_auth_behind },
+	{ "ANSWERED", to_auth_answer },
+	{ "STEP_ANSWERED", to_auth_step },
+	{ "AUTHD_LOST", to_auth_lost },
+	{ "ASKED_AGAIN", to_retried },
+	{ "DELAY", to_delay },
+	{ "HANDOFF", to_handoff },
+	{ "HANDOFF_AGAIN", to_handoff_again },
+	{ "RETRY", to_retry },
+	{ "PEER", to_peer },
+	{ "PEER_LOGIN", to_peer_login },
+	{ "PEER_OR_HERE", to_peer_or_here },
+	{ "PEER_OR_HERE_STEP", to_peer_step_or_here },
+	{ "CLOSING", to_closing },
 };
 
 /* What happens by an event in some states: the state then, what each is told, and the log. Elsewhere the event
  * changes nothing. */
-static const struct cell { const char *event, *states, *what; } cells[] = {
+static const struct cell {
+	const char *event, *states, *what;
+} cells[] = {
 #include "tests/unit/engine_table.h"
 };
 
@@ -996,18 +1047,27 @@ static void test_no_slots(void)
 }
 
 /* From a state by several events: what the last one does. */
-static const struct { const char *state, *by, *what; } stories[] = {
+static const struct {
+	const char *state, *by, *what;
+} stories[] = {
 	{ "CHALLENGED", "authd_lost noop", "AUTH" },
-	{ "CHALLENGED", "authd_lost noop long_while", "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
-	{ "CHALLENGED", "authd_new noop a_while", "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
-	{ "STEP_CHALLENGED", "authd_new noop a_while", "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
-	{ "CHALLENGE_WANTED", "authd_new a_while", "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
-	{ "ANSWERED", "authd_new a_while", "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
-	{ "STEP_ANSWERED", "authd_new a_while", "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
+	{ "CHALLENGED", "authd_lost noop long_while",
+	    "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
+	{ "CHALLENGED", "authd_new noop a_while",
+	    "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
+	{ "STEP_CHALLENGED", "authd_new noop a_while",
+	    "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
+	{ "CHALLENGE_WANTED", "authd_new a_while",
+	    "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
+	{ "ANSWERED", "authd_new a_while",
+	    "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
+	{ "STEP_ANSWERED", "authd_new a_while",
+	    "COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer" },
 	{ "ANSWERED", "authd_lost login_noop", "AUTH" },
 	{ "CHALLENGED", "noop wrong a_while cram", "AUTH authd:BEGIN" },
 	{ "STEP_CHALLENGED", "noop challenge noop challenge noop here", "HANDOFF spawn:HANDOFF" },
-	{ "STEP_ANSWERED", "here not_started", "COMMAND client:no-UNAVAILABLE authd:END log:TEMPORARY FAILURE:cannot start a session s" },
+	{ "STEP_ANSWERED", "here not_started",
+	    "COMMAND client:no-UNAVAILABLE authd:END log:TEMPORARY FAILURE:cannot start a session s" },
 	{ "GREETED", "noop apop wrong a_while", "COMMAND client:no-WRONG" },
 	{ "GREETED", "noop bad apop", "AUTH authd:REQUEST" },
 	{ "GREETED", "login wrong a_while apop", "AUTH" },
@@ -1023,7 +1083,8 @@ static const struct { const char *state, *by, *what; } stories[] = {
 	{ "RETRY", "authd_lost a_while", "AUTH" },
 	{ "RETRY", "authd_lost a_while authd_new", "AUTH authd:REQUEST" },
 	{ "ASKED", "spawn_lost here", "RETRY authd:END" },
-	{ "ASKED", "spawn_lost here a_while here", "COMMAND client:no-UNAVAILABLE authd:END log:TEMPORARY FAILURE:cannot start a session s" },
+	{ "ASKED", "spawn_lost here a_while here",
+	    "COMMAND client:no-UNAVAILABLE authd:END log:TEMPORARY FAILURE:cannot start a session s" },
 	{ "PEER_OR_HERE", "peer_lost there peer_lost",
 	    "COMMAND client:no-UNAVAILABLE authd:RESULT+END log:TEMPORARY FAILURE:mailhost there cannot be" },
 	{ "PEER_OR_HERE", "peer_lost here started", "gone client:EOF" },
@@ -1033,7 +1094,8 @@ static const struct { const char *state, *by, *what; } stories[] = {
 	{ "PEER_OR_HERE_STEP", "authd_new peer_lost",
 	    "COMMAND client:no-UNAVAILABLE authd:RESULT+END log:TEMPORARY FAILURE:mailhost there cannot be" },
 	{ "PEER_LOGIN", "peer_lost login there peer_greets peer_yes", "relayed client:yes log:LOGIN" },
-	{ "PEER", "authd_lost peer_greets peer_no", "COMMAND client:no-UNAVAILABLE peer:EOF log:TEMPORARY FAILURE:mailhost there at [192.0" },
+	{ "PEER", "authd_lost peer_greets peer_no",
+	    "COMMAND client:no-UNAVAILABLE peer:EOF log:TEMPORARY FAILURE:mailhost there at [192.0" },
 	{ "PEER", "peer_half peer_lost",
 	    "COMMAND client:no-UNAVAILABLE authd:RESULT+END log:TEMPORARY FAILURE:mailhost there cannot be" },
 	{ "COMMAND", "bad bad bad bad bad bad bad bad bad bad", "CLOSING client:what?+bye-ERRORS+EOF" },
@@ -1085,14 +1147,9 @@ static void test_drained(void)
 	finish();
 }
 
-static const struct unit_case cases[] = {
-	{ "every event in every state", test_every_event_in_every_state },
-	{ "every loss behind every event", test_every_loss_behind_every_event },
-	{ "several events", test_stories },
+static const struct unit_case cases[] = { { "every event in every state", test_every_event_in_every_state },
+	{ "every loss behind every event", test_every_loss_behind_every_event }, { "several events", test_stories },
 	{ "a client that does not read", test_client_that_does_not_read },
-	{ "no numbers for questions", test_no_slots },
-	{ "a drained node", test_drained },
-	{ NULL, NULL }
-};
+	{ "no numbers for questions", test_no_slots }, { "a drained node", test_drained }, { NULL, NULL } };
 
 UNIT_MAIN("engine", cases)

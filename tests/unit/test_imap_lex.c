@@ -12,14 +12,22 @@ static int take(enum kind kind, struct imap_lex *l, struct str *out)
 	int got;
 
 	switch (kind) {
-	case TAG: return imap_lex_tag(l, out);
-	case ATOM: return imap_lex_atom(l, out);
-	case NAME: return imap_lex_name(l, out);
-	case STRING: return imap_lex_string(l, out);
-	case ASTRING: return imap_lex_astring(l, out);
-	case PATTERN: return imap_lex_pattern(l, out);
-	case FLAG: return imap_lex_flag(l, out);
-	case SET: return imap_lex_set(l, out);
+	case TAG:
+		return imap_lex_tag(l, out);
+	case ATOM:
+		return imap_lex_atom(l, out);
+	case NAME:
+		return imap_lex_name(l, out);
+	case STRING:
+		return imap_lex_string(l, out);
+	case ASTRING:
+		return imap_lex_astring(l, out);
+	case PATTERN:
+		return imap_lex_pattern(l, out);
+	case FLAG:
+		return imap_lex_flag(l, out);
+	case SET:
+		return imap_lex_set(l, out);
 	case NUMBER:
 		got = imap_lex_number(l, UINT32_MAX, &n);
 		if (got == 1) {
@@ -27,31 +35,73 @@ static int take(enum kind kind, struct imap_lex *l, struct str *out)
 			str_addf(out, "%llu", (unsigned long long)n);
 		}
 		return got;
-	case END: return imap_lex_end(l);
+	case END:
+		return imap_lex_end(l);
 	}
 	return -1;
 }
 
-static const struct { enum kind kind; const char *in; int got; const char *out; size_t pos; } words[] = {
-	{ TAG, "a1 ", 1, "a1", 2 }, { TAG, "a]b ", 1, "a]b", 3 }, { TAG, "+ ", -1, "", 0 }, { TAG, "a+ ", 1, "a", 1 },
-	{ TAG, " x", -1, "", 0 }, { TAG, "abc", 0, "", 0 }, { TAG, "*\r\n", -1, "", 0 },
-	{ ATOM, "Foo\r\n", 1, "Foo", 3 }, { ATOM, "a]", 1, "a", 1 }, { ATOM, "\x80 ", -1, "", 0 }, { ATOM, "(", -1, "", 0 },
-	{ NAME, "login ", 1, "LOGIN", 5 }, { NAME, "body.peek[", 1, "BODY.PEEK", 9 }, { NAME, "(x", -1, "", 0 },
-	{ STRING, "\"a b\" ", 1, "a b", 5 }, { STRING, "\"\"", 1, "", 2 }, { STRING, "\"a\\\"\\\\\"", 1, "a\"\\", 7 },
-	{ STRING, "\"a\\x\"", -1, "", 0 }, { STRING, "\"a\r\n\"", -1, "", 0 }, { STRING, "\"abc", 0, "", 0 },
+static const struct {
+	enum kind kind;
+	const char *in;
+	int got;
+	const char *out;
+	size_t pos;
+} words[] = {
+	{ TAG, "a1 ", 1, "a1", 2 },
+	{ TAG, "a]b ", 1, "a]b", 3 },
+	{ TAG, "+ ", -1, "", 0 },
+	{ TAG, "a+ ", 1, "a", 1 },
+	{ TAG, " x", -1, "", 0 },
+	{ TAG, "abc", 0, "", 0 },
+	{ TAG, "*\r\n", -1, "", 0 },
+	{ ATOM, "Foo\r\n", 1, "Foo", 3 },
+	{ ATOM, "a]", 1, "a", 1 },
+	{ ATOM, "\x80 ", -1, "", 0 },
+	{ ATOM, "(", -1, "", 0 },
+	{ NAME, "login ", 1, "LOGIN", 5 },
+	{ NAME, "body.peek[", 1, "BODY.PEEK", 9 },
+	{ NAME, "(x", -1, "", 0 },
+	{ STRING, "\"a b\" ", 1, "a b", 5 },
+	{ STRING, "\"\"", 1, "", 2 },
+	{ STRING, "\"a\\\"\\\\\"", 1, "a\"\\", 7 },
+	{ STRING, "\"a\\x\"", -1, "", 0 },
+	{ STRING, "\"a\r\n\"", -1, "", 0 },
+	{ STRING, "\"abc", 0, "", 0 },
 	{ STRING, "\"\xc3\xa4\"", 1, "\xc3\xa4", 4 },
-	{ STRING, "{3}\r\na\r\n)", 1, "a\r\n", 8 }, { STRING, "{3+}\r\nabc ", 1, "abc", 9 }, { STRING, "{0}\r\n", 1, "", 5 },
-	{ STRING, "{3}\nabc", 1, "abc", 7 }, { STRING, "{3}\r\nab", 0, "", 0 }, { STRING, "{3", 0, "", 0 },
-	{ STRING, "{}\r\n", -1, "", 0 }, { STRING, "{-1}\r\n", -1, "", 0 }, { STRING, "{+}\r\n", -1, "", 0 },
-	{ STRING, "{99999}\r\n", -1, "", 0 }, { STRING, "{99999999999999999999999}\r\n", -1, "", 0 },
+	{ STRING, "{3}\r\na\r\n)", 1, "a\r\n", 8 },
+	{ STRING, "{3+}\r\nabc ", 1, "abc", 9 },
+	{ STRING, "{0}\r\n", 1, "", 5 },
+	{ STRING, "{3}\nabc", 1, "abc", 7 },
+	{ STRING, "{3}\r\nab", 0, "", 0 },
+	{ STRING, "{3", 0, "", 0 },
+	{ STRING, "{}\r\n", -1, "", 0 },
+	{ STRING, "{-1}\r\n", -1, "", 0 },
+	{ STRING, "{+}\r\n", -1, "", 0 },
+	{ STRING, "{99999}\r\n", -1, "", 0 },
+	{ STRING, "{99999999999999999999999}\r\n", -1, "", 0 },
 	{ STRING, "{000000000000000000000000000000000000001}\r\na", -1, "", 0 },
-	{ ASTRING, "a]b)", 1, "a]b", 3 }, { ASTRING, "\"x\"", 1, "x", 3 }, { ASTRING, "%", -1, "", 0 },
-	{ PATTERN, "INBOX.%*\r", 1, "INBOX.%*", 8 }, { PATTERN, "\"*\"", 1, "*", 3 },
-	{ FLAG, "\\Seen)", 1, "\\Seen", 5 }, { FLAG, "$Junk ", 1, "$Junk", 5 }, { FLAG, "\\*)", -1, "", 0 }, { FLAG, "\\", 0, "", 0 },
-	{ SET, "1:*,4 ", 1, "1:*,4", 5 }, { SET, "x", -1, "", 0 },
-	{ NUMBER, "12)", 1, "12", 2 }, { NUMBER, "4294967296 ", -1, "", 0 }, { NUMBER, "12", 0, "", 0 }, { NUMBER, "-1 ", -1, "", 0 },
+	{ ASTRING, "a]b)", 1, "a]b", 3 },
+	{ ASTRING, "\"x\"", 1, "x", 3 },
+	{ ASTRING, "%", -1, "", 0 },
+	{ PATTERN, "INBOX.%*\r", 1, "INBOX.%*", 8 },
+	{ PATTERN, "\"*\"", 1, "*", 3 },
+	{ FLAG, "\\Seen)", 1, "\\Seen", 5 },
+	{ FLAG, "$Junk ", 1, "$Junk", 5 },
+	{ FLAG, "\\*)", -1, "", 0 },
+	{ FLAG, "\\", 0, "", 0 },
+	{ SET, "1:*,4 ", 1, "1:*,4", 5 },
+	{ SET, "x", -1, "", 0 },
+	{ NUMBER, "12)", 1, "12", 2 },
+	{ NUMBER, "4294967296 ", -1, "", 0 },
+	{ NUMBER, "12", 0, "", 0 },
+	{ NUMBER, "-1 ", -1, "", 0 },
 	{ NUMBER, "99999999999999999999999999 ", -1, "", 0 },
-	{ END, "\r\n", 1, "", 2 }, { END, "\n", 1, "", 1 }, { END, "  \r\n", 1, "", 4 }, { END, " x", -1, "", 0 }, { END, "\r", 0, "", 0 },
+	{ END, "\r\n", 1, "", 2 },
+	{ END, "\n", 1, "", 1 },
+	{ END, "  \r\n", 1, "", 4 },
+	{ END, " x", -1, "", 0 },
+	{ END, "\r", 0, "", 0 },
 	{ END, "\rx", -1, "", 0 },
 };
 
@@ -64,7 +114,8 @@ static void test_words(void)
 
 		imap_lex_init(&l, words[i].in, strlen(words[i].in));
 		got = take(words[i].kind, &l, &out);
-		if (got != words[i].got || l.pos != words[i].pos || (got == 1 && strcmp(str_cstr(&out), words[i].out) != 0))
+		if (got != words[i].got || l.pos != words[i].pos ||
+		    (got == 1 && strcmp(str_cstr(&out), words[i].out) != 0))
 			fprintf(stderr, "case %zu %s: %d %zu %s\n", i, words[i].in, got, l.pos, str_cstr(&out));
 		CU_ASSERT_EQUAL(got, words[i].got);
 		CU_ASSERT_EQUAL(l.pos, words[i].pos);
@@ -171,12 +222,25 @@ static void frame_run(const char *in, size_t step, struct str *events, size_t *p
 	*pos = f.pos;
 }
 
-static const struct { const char *in, *events; size_t pos; } frames[] = {
-	{ "a NOOP\r\nb", "D", 8 }, { "a NOOP\nb", "D", 7 }, { "a NOOP", "M", 6 }, { "\r\n", "D", 2 },
+static const struct {
+	const char *in, *events;
+	size_t pos;
+} frames[] = {
+	{ "a NOOP\r\nb", "D", 8 },
+	{ "a NOOP\nb", "D", 7 },
+	{ "a NOOP", "M", 6 },
+	{ "\r\n", "D", 2 },
 	{ "a LOGIN {3}\r\nabc {2+}\r\n\r\n\r\nx", "L3L2+D", 27 },
-	{ "a X {0}\r\n\r\n", "L0D", 11 }, { "a X {3}\r\nab", "L3M", 11 },
-	{ "a x{3}\r\n", "D", 8 }, { "a ({3}\r\nabc)\r\n", "L3D", 14 }, { "{3}\r\n", "D", 5 }, { "a {3} \r\n", "D", 8 }, { "a {}\r\n", "D", 6 },
-	{ "a {21}\r\n", "B", 8 }, { "a {18}\r\n123456789012345678 {3}\r\n", "L18B", 32 }, { "a {99999999999999999999999999}\r\n", "B", 32 },
+	{ "a X {0}\r\n\r\n", "L0D", 11 },
+	{ "a X {3}\r\nab", "L3M", 11 },
+	{ "a x{3}\r\n", "D", 8 },
+	{ "a ({3}\r\nabc)\r\n", "L3D", 14 },
+	{ "{3}\r\n", "D", 5 },
+	{ "a {3} \r\n", "D", 8 },
+	{ "a {}\r\n", "D", 6 },
+	{ "a {21}\r\n", "B", 8 },
+	{ "a {18}\r\n123456789012345678 {3}\r\n", "L18B", 32 },
+	{ "a {99999999999999999999999999}\r\n", "B", 32 },
 	{ "0123456789012345678901234567890123456789012345678901234567890123456789", "X", 0 },
 	{ "01234567890123456789012345678901234567890123456789 {1}\r\na01234567890123456789\r\n", "L1X", 0 },
 };
@@ -184,9 +248,19 @@ static const struct { const char *in, *events; size_t pos; } frames[] = {
 /* A command that is passed over ends where a frame would say so. */
 static void test_skip(void)
 {
-	static const struct { const char *in; size_t end; } rows[] = {
-		{ "x y\r\nz", 5 }, { "\nz", 1 }, { "x {3+}\r\na\nb\r\nz", 13 }, { "x {3+}\r\na\nb {2+}\r\n\r\n {0+}\r\n \n", 29 },
-		{ "x {3}\r\nz", 7 }, { "x{3+}\r\nz", 7 }, { "x {+}\nz", 6 }, { "x ({1+}\n\n\n", 10 }, { "x {3+} \r\nz", 9 },
+	static const struct {
+		const char *in;
+		size_t end;
+	} rows[] = {
+		{ "x y\r\nz", 5 },
+		{ "\nz", 1 },
+		{ "x {3+}\r\na\nb\r\nz", 13 },
+		{ "x {3+}\r\na\nb {2+}\r\n\r\n {0+}\r\n \n", 29 },
+		{ "x {3}\r\nz", 7 },
+		{ "x{3+}\r\nz", 7 },
+		{ "x {+}\nz", 6 },
+		{ "x ({1+}\n\n\n", 10 },
+		{ "x {3+} \r\nz", 9 },
 		{ "0123456789012345678901234567890123456789012345678901234567890123456789 {1+}\r\n\n\nz", 79 },
 		{ "x {00000000000000000001+}\r\n\n\nz", 29 },
 	};
@@ -236,14 +310,8 @@ static void test_literal_head(void)
 	CU_ASSERT_FALSE(imap_is_atom("", 0));
 }
 
-static const struct unit_case cases[] = {
-	{ "words", test_words },
-	{ "words cut at every byte", test_words_cut },
-	{ "NUL", test_nul },
-	{ "long words", test_long_words },
-	{ "frames cut at every byte", test_frames },
-	{ "commands passed over, cut at every byte", test_skip },
-	{ "literal announcement", test_literal_head },
-	{ NULL, NULL }
-};
+static const struct unit_case cases[] = { { "words", test_words }, { "words cut at every byte", test_words_cut },
+	{ "NUL", test_nul }, { "long words", test_long_words }, { "frames cut at every byte", test_frames },
+	{ "commands passed over, cut at every byte", test_skip }, { "literal announcement", test_literal_head },
+	{ NULL, NULL } };
 UNIT_MAIN("imap_lex", cases)

@@ -8,15 +8,39 @@
 #include "lib/mem.h"
 #include "tests/unit/unit.h"
 
-static const struct { const char *reference, *pattern, *name; bool match; } rows[] = {
-	{ "", "*", "INBOX", true }, { "", "%", "INBOX", true }, { "", "%", "INBOX.A", false }, { "", "*", "INBOX.A.B", true },
-	{ "", "INBOX", "INBOX", true }, { "", "inbox", "INBOX", true }, { "", "inbox.a", "INBOX.a", true }, { "", "inbox.A", "INBOX.a", false },
-	{ "", "inboxes", "INBOXES", false }, { "", "INBOX.%", "INBOX.A", true }, { "", "INBOX.%", "INBOX.A.B", false },
-	{ "", "INBOX.%.%", "INBOX.A.B", true }, { "", "INBOX.%.%", "INBOX.A", false }, { "INBOX.", "%", "INBOX.A", true },
-	{ "INBOX.", "A%", "INBOX.Abc", true }, { "", "*%", "INBOX.A", true }, { "", "%*", "INBOX.A", true }, { "", "%*%.B", "INBOX.A.B", true },
-	{ "", "*.B", "INBOX.A.B", true }, { "", "*.B", "INBOX.A.C", false }, { "", "A*B*C", "AxxBxxC", true }, { "", "A*B*C", "AxxCxxB", false },
-	{ "", "", "INBOX", false }, { "", "", "", true }, { "", "*", "", true }, { "", "%%%%", "ab", true }, { "", "a%b", "a.b", false },
-	{ "", "a*b", "a.b", true }, { "", "%.%", ".", true },
+static const struct {
+	const char *reference, *pattern, *name;
+	bool match;
+} rows[] = {
+	{ "", "*", "INBOX", true },
+	{ "", "%", "INBOX", true },
+	{ "", "%", "INBOX.A", false },
+	{ "", "*", "INBOX.A.B", true },
+	{ "", "INBOX", "INBOX", true },
+	{ "", "inbox", "INBOX", true },
+	{ "", "inbox.a", "INBOX.a", true },
+	{ "", "inbox.A", "INBOX.a", false },
+	{ "", "inboxes", "INBOXES", false },
+	{ "", "INBOX.%", "INBOX.A", true },
+	{ "", "INBOX.%", "INBOX.A.B", false },
+	{ "", "INBOX.%.%", "INBOX.A.B", true },
+	{ "", "INBOX.%.%", "INBOX.A", false },
+	{ "INBOX.", "%", "INBOX.A", true },
+	{ "INBOX.", "A%", "INBOX.Abc", true },
+	{ "", "*%", "INBOX.A", true },
+	{ "", "%*", "INBOX.A", true },
+	{ "", "%*%.B", "INBOX.A.B", true },
+	{ "", "*.B", "INBOX.A.B", true },
+	{ "", "*.B", "INBOX.A.C", false },
+	{ "", "A*B*C", "AxxBxxC", true },
+	{ "", "A*B*C", "AxxCxxB", false },
+	{ "", "", "INBOX", false },
+	{ "", "", "", true },
+	{ "", "*", "", true },
+	{ "", "%%%%", "ab", true },
+	{ "", "a%b", "a.b", false },
+	{ "", "a*b", "a.b", true },
+	{ "", "%.%", ".", true },
 };
 
 static bool match(const char *reference, const char *pattern, const char *name)
@@ -39,8 +63,10 @@ static void test_rows(void)
 /* The nearest parent that matches, as trying them one by one finds it. */
 static void test_levels(void)
 {
-	static const char *const names[] = { "INBOX.a.b.c", "inbox.a", "INBOX", "a.a.a.a", "a..b", ".", "", "x.INBOX.y", "INBOXes.a" };
-	static const char *const patterns[] = { "%", "*", "INBOX.%", "inbox.%.%", "%.%", "a", "*a", "%*.b", "x%", "", "INBOX", "*.%" };
+	static const char *const names[] = { "INBOX.a.b.c", "inbox.a", "INBOX", "a.a.a.a", "a..b", ".", "", "x.INBOX.y",
+		"INBOXes.a" };
+	static const char *const patterns[] = { "%", "*", "INBOX.%", "inbox.%.%", "%.%", "a", "*a", "%*.b", "x%", "",
+		"INBOX", "*.%" };
 
 	for (size_t n = 0; n < ARRAY_LEN(names); n++)
 		for (size_t i = 0; i < ARRAY_LEN(patterns); i++) {
@@ -100,15 +126,16 @@ static void capability_is(const char *setting, bool before, const char *want)
 
 static void test_capability(void)
 {
-	capability_is(NULL, true, "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE AUTH=PLAIN AUTH=LOGIN");
-	capability_is(NULL, false, "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE");
+	capability_is(NULL, true,
+	    "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE AUTH=PLAIN AUTH=LOGIN");
+	capability_is(NULL, false,
+	    "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE");
 	capability_is("IMAP4rev1 SORT idle AUTH=PLAIN", true, "IMAP4rev1 SORT idle AUTH=PLAIN");
 	capability_is("IMAP4rev1 SORT idle AUTH=PLAIN", false, "IMAP4rev1 idle");
 	capability_is("", true, "IMAP4rev1");
 	capability_is("", false, "IMAP4rev1");
 }
 
-static const struct unit_case cases[] = {
-	{ "patterns", test_rows }, { "levels", test_levels }, { "hostile patterns", test_hostile }, { "capability", test_capability }, { NULL, NULL }
-};
+static const struct unit_case cases[] = { { "patterns", test_rows }, { "levels", test_levels },
+	{ "hostile patterns", test_hostile }, { "capability", test_capability }, { NULL, NULL } };
 UNIT_MAIN("imap_match", cases)

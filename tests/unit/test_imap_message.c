@@ -115,7 +115,8 @@ static bool skip_string(const char **p, const char *end)
 	if (*p < end && **p == '{') {
 		unsigned long n = strtoul(*p + 1, &stop, 10);
 
-		if (strncmp(stop, "}\r\n", 3) != 0 || (unsigned long)(end - stop - 3) < n || memchr(stop + 3, '\0', n) != NULL)
+		if (strncmp(stop, "}\r\n", 3) != 0 || (unsigned long)(end - stop - 3) < n ||
+		    memchr(stop + 3, '\0', n) != NULL)
 			return false;
 		*p = stop + 3 + n;
 		return true;
@@ -240,10 +241,19 @@ static void test_limits(void)
 static void test_output_is_bounded(void)
 {
 	enum { CONSTANT = 1500000 };
-	static const struct { const char *head, *repeat; } t[] = {
-		{ "Content-Language: ", "a," }, { "From: ", "a," }, { "From: ", "(a)b<c" }, { "To: x", "\nTo: a" }, { "Subject: ", "\"" },
-		{ "Content-Type: text/plain", ";a=b" }, { "Content-Disposition: a", ";a=b" }, { "Content-Type: multipart/mixed; boundary=b\n\n", "--b\n" },
-		{ "", "Content-Type: message/rfc822\n\n" }, { "Content-ID: ", "\\" },
+	static const struct {
+		const char *head, *repeat;
+	} t[] = {
+		{ "Content-Language: ", "a," },
+		{ "From: ", "a," },
+		{ "From: ", "(a)b<c" },
+		{ "To: x", "\nTo: a" },
+		{ "Subject: ", "\"" },
+		{ "Content-Type: text/plain", ";a=b" },
+		{ "Content-Disposition: a", ";a=b" },
+		{ "Content-Type: multipart/mixed; boundary=b\n\n", "--b\n" },
+		{ "", "Content-Type: message/rfc822\n\n" },
+		{ "Content-ID: ", "\\" },
 	};
 	struct str text = STR_INIT, s = STR_INIT;
 
@@ -291,19 +301,27 @@ static void test_languages(void)
 
 static void test_section_parse(void)
 {
-	static const struct { const char *in, *out; } good[] = {
-		{ "]", "[]" }, { "header]", "[HEADER]" }, { "TEXT]", "[TEXT]" }, { "1]", "[1]" }, { "1.2.3]", "[1.2.3]" },
-		{ "4.MIME]", "[4.MIME]" }, { "1.Text]", "[1.TEXT]" }, { "HEADER.FIELDS (To)]", "[HEADER.FIELDS (To)]" },
-		{ "2.header.fields.not (to CC)]", "[2.HEADER.FIELDS.NOT (to CC)]" }, { "4294967295]", "[4294967295]" },
+	static const struct {
+		const char *in, *out;
+	} good[] = {
+		{ "]", "[]" },
+		{ "header]", "[HEADER]" },
+		{ "TEXT]", "[TEXT]" },
+		{ "1]", "[1]" },
+		{ "1.2.3]", "[1.2.3]" },
+		{ "4.MIME]", "[4.MIME]" },
+		{ "1.Text]", "[1.TEXT]" },
+		{ "HEADER.FIELDS (To)]", "[HEADER.FIELDS (To)]" },
+		{ "2.header.fields.not (to CC)]", "[2.HEADER.FIELDS.NOT (to CC)]" },
+		{ "4294967295]", "[4294967295]" },
 		{ "HEADER.FIELDS (\"To\" {7}\r\nSubject {2+}\r\nCc)]", "[HEADER.FIELDS (To Subject Cc)]" },
 		{ "HEADER.FIELDS (\"x(y\")]", "[HEADER.FIELDS (\"x(y\")]" },
 	};
-	static const char *const bad[] = {
-		"", "HEADER", " ]", "MIME]", "0]", "01]", "1.]", ".1]", "1..2]", "1.0]", "-1]", "4294967296]", "1.2.]", "HEADER.]", "HEAD]",
-		"HEADER.FIELDS]", "HEADER.FIELDS ()]", "HEADER.FIELDS To]", "HEADER.FIELDS (To]",
-		"HEADER.FIELDS (To) ]", "HEADER.FIELDS (To  Cc)]", "HEADER (To)]", "1.2 ]", "TEXT.1]", "HEADER.FIELDS (\"\")]",
-		"HEADER.FIELDS (\"a b\")]", "HEADER.FIELDS (\"a:\")]", "HEADER.FIELDS.NOTTO (a)]", "1 (To)]"
-	};
+	static const char *const bad[] = { "", "HEADER", " ]", "MIME]", "0]", "01]", "1.]", ".1]", "1..2]", "1.0]",
+		"-1]", "4294967296]", "1.2.]", "HEADER.]", "HEAD]", "HEADER.FIELDS]", "HEADER.FIELDS ()]",
+		"HEADER.FIELDS To]", "HEADER.FIELDS (To]", "HEADER.FIELDS (To) ]", "HEADER.FIELDS (To  Cc)]",
+		"HEADER (To)]", "1.2 ]", "TEXT.1]", "HEADER.FIELDS (\"\")]", "HEADER.FIELDS (\"a b\")]",
+		"HEADER.FIELDS (\"a:\")]", "HEADER.FIELDS.NOTTO (a)]", "1 (To)]" };
 	struct str s = STR_INIT;
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
@@ -374,39 +392,62 @@ static const char *section(struct str *out, struct mime_msg *m, const char *spec
 
 static void test_sections(void)
 {
-	static const struct { const char *file, *spec, *want; } t[] = {
-		{ "mixed.eml", "HEADER.FIELDS (subject TO nothing)]", "To: b@example.org\r\nSubject: two parts\r\n\r\n" },
+	static const struct {
+		const char *file, *spec, *want;
+	} t[] = {
+		{ "mixed.eml", "HEADER.FIELDS (subject TO nothing)]",
+		    "To: b@example.org\r\nSubject: two parts\r\n\r\n" },
 		{ "mixed.eml", "HEADER.FIELDS.NOT (From To Subject Date MIME-Version)]",
-		  "Content-Type: multipart/mixed; boundary=\"=_outer\"\r\n\r\n" },
+		    "Content-Type: multipart/mixed; boundary=\"=_outer\"\r\n\r\n" },
 		{ "mixed.eml", "HEADER.FIELDS (Nothing)]", "\r\n" },
 		{ "mixed.eml", "1.MIME]", "Content-Type: multipart/alternative; boundary=\"=_outer-inner\"\r\n\r\n" },
 		{ "mixed.eml", "1.1]", "Gr=C3=BC=C3=9Fe aus K=\r\n=C3=B6ln" },
-		{ "mixed.eml", "1.2]", "<p>Gr&uuml;&szlig;e</p>" }, { "mixed.eml", "1.3]", "(none)" }, { "mixed.eml", "3]", "(none)" },
-		{ "mixed.eml", "1.1.1]", "(none)" }, { "mixed.eml", "1.HEADER]", "(none)" }, { "mixed.eml", "1.TEXT]", "(none)" },
-		{ "mixed.eml", "1.2.MIME]", "Content-Type: text/html; charset=\"utf-8\"\r\nContent-Language: de, en\r\n\r\n" },
+		{ "mixed.eml", "1.2]", "<p>Gr&uuml;&szlig;e</p>" },
+		{ "mixed.eml", "1.3]", "(none)" },
+		{ "mixed.eml", "3]", "(none)" },
+		{ "mixed.eml", "1.1.1]", "(none)" },
+		{ "mixed.eml", "1.HEADER]", "(none)" },
+		{ "mixed.eml", "1.TEXT]", "(none)" },
+		{ "mixed.eml", "1.2.MIME]",
+		    "Content-Type: text/html; charset=\"utf-8\"\r\nContent-Language: de, en\r\n\r\n" },
 		{ "plain.eml", "1]", "Hi Bob,\r\n\r\nshall we have lunch on Friday? Grüße\r\nAnna\r\n" },
 		{ "plain.eml", "TEXT]", "Hi Bob,\r\n\r\nshall we have lunch on Friday? Grüße\r\nAnna\r\n" },
-		{ "plain.eml", "2]", "(none)" }, { "plain.eml", "1.1]", "(none)" }, { "plain.eml", "1.TEXT]", "(none)" },
+		{ "plain.eml", "2]", "(none)" },
+		{ "plain.eml", "1.1]", "(none)" },
+		{ "plain.eml", "1.TEXT]", "(none)" },
 		{ "plain.eml", "HEADER.FIELDS (Subject)]", "Subject: Lunch on\r\n Friday\r\n\r\n" },
 		{ "forward.eml", "1.HEADER.FIELDS (From)]", "From: \"Inner\" <inner@example.org>\r\n\r\n" },
 		{ "forward.eml", "1.TEXT]", "Text of the inner message.\r\nSecond line.\r\n" },
-		{ "forward.eml", "1.1]", "Text of the inner message.\r\nSecond line.\r\n" }, { "forward.eml", "1.2]", "(none)" },
-		{ "forward.eml", "1.1.1]", "(none)" }, { "forward.eml", "HEADER.FIELDS (Subject)]", "Subject: Fwd: hello\r\n\r\n" },
-		{ "digest.eml", "1.TEXT]", "First body.\r\n" }, { "digest.eml", "1.1]", "First body.\r\n" }, { "digest.eml", "2.1]", "Inner one." },
-		{ "digest.eml", "2.2]", "Inner two, no type." }, { "digest.eml", "2.1.MIME]", "Content-Type: text/plain\r\n\r\n" },
+		{ "forward.eml", "1.1]", "Text of the inner message.\r\nSecond line.\r\n" },
+		{ "forward.eml", "1.2]", "(none)" },
+		{ "forward.eml", "1.1.1]", "(none)" },
+		{ "forward.eml", "HEADER.FIELDS (Subject)]", "Subject: Fwd: hello\r\n\r\n" },
+		{ "digest.eml", "1.TEXT]", "First body.\r\n" },
+		{ "digest.eml", "1.1]", "First body.\r\n" },
+		{ "digest.eml", "2.1]", "Inner one." },
+		{ "digest.eml", "2.2]", "Inner two, no type." },
+		{ "digest.eml", "2.1.MIME]", "Content-Type: text/plain\r\n\r\n" },
 		{ "digest.eml", "2.MIME]", "Content-Type: message/rfc822\r\nContent-Description: the second\r\n\r\n" },
 		{ "digest.eml", "3]", "Not a message." },
-		{ "crlf.eml", "]", "From: a@example.org\r\nTo: b@example.org\r\nSubject: all CRLF\r\n\r\none\r\ntwo\r\n" },
-		{ "mixed_eol.eml", "TEXT]", "one\r\ntwo\r\nthree\rstill three\r\n" }, { "nul.eml", "TEXT]", "body with \x80 in it\r\n" },
+		{ "crlf.eml", "]",
+		    "From: a@example.org\r\nTo: b@example.org\r\nSubject: all CRLF\r\n\r\none\r\ntwo\r\n" },
+		{ "mixed_eol.eml", "TEXT]", "one\r\ntwo\r\nthree\rstill three\r\n" },
+		{ "nul.eml", "TEXT]", "body with \x80 in it\r\n" },
 		{ "header_only.eml", "HEADER]", "From: a@example.org\r\nSubject: nothing follows\r\n" },
-		{ "header_only.eml", "TEXT]", "" }, { "header_only.eml", "1]", "" },
+		{ "header_only.eml", "TEXT]", "" },
+		{ "header_only.eml", "1]", "" },
 		{ "header_only.eml", "HEADER.FIELDS (Subject)]", "Subject: nothing follows\r\n" },
-		{ "header_no_eol.eml", "HEADER.FIELDS (Subject)]", "Subject: cut" }, { "empty.eml", "]", "" }, { "empty.eml", "HEADER]", "" },
-		{ "empty.eml", "1]", "" }, { "body_only.eml", "HEADER]", "\r\n" },
+		{ "header_no_eol.eml", "HEADER.FIELDS (Subject)]", "Subject: cut" },
+		{ "empty.eml", "]", "" },
+		{ "empty.eml", "HEADER]", "" },
+		{ "empty.eml", "1]", "" },
+		{ "body_only.eml", "HEADER]", "\r\n" },
 		{ "from_lines.eml", "HEADER.FIELDS (From)]", "From: anna@example.org\r\n\r\n" },
 		{ "from_lines.eml", "HEADER.FIELDS.NOT (From Date)]", "Subject : blank before the colon\r\n\r\n" },
-		{ "same_boundary.eml", "1.1]", "inner" }, { "same_boundary.eml", "2]", "outer?" },
-		{ "prefix_boundary.eml", "1.1]", "inner" }, { "missing_end.eml", "1.1]", "inner text" },
+		{ "same_boundary.eml", "1.1]", "inner" },
+		{ "same_boundary.eml", "2]", "outer?" },
+		{ "prefix_boundary.eml", "1.1]", "inner" },
+		{ "missing_end.eml", "1.1]", "inner text" },
 	};
 	struct str s = STR_INIT;
 
@@ -493,19 +534,41 @@ static bool has(const char *file, const char *where, const char *what)
 
 static void test_search(void)
 {
-	static const struct search_case { const char *file, *where, *what; bool found; } t[] = {
-		{ "plain.eml", "Subject", "LUNCH ON FRI", true }, { "plain.eml", "Subject", "dinner", false },
-		{ "plain.eml", "Bcc", "", false }, { "plain.eml", "cc", "", true }, { "plain.eml", "to", "carol c.", true },
-		{ "plain.eml", "BODY", "gRÜSSE", false }, { "plain.eml", "BODY", "GRÜße", true }, { "plain.eml", "BODY", "Subject", false },
-		{ "plain.eml", "TEXT", "subject: lunch on friday", true }, { "plain.eml", "TEXT", "anna", true }, { "plain.eml", "BODY", "", true },
-		{ "words.eml", "From", "jörg müller", true }, { "words.eml", "Subject", "grüße aus köln", true },
-		{ "words.eml", "BODY", "ПРИВЕТ, МИР", false }, { "words.eml", "BODY", "Правет, мир", false }, { "words.eml", "BODY", ", MIR", true },
-		{ "mixed.eml", "BODY", "grüße aus köln", true }, { "mixed.eml", "BODY", "&UUML;", true }, { "mixed.eml", "BODY", "iVBORw0", false },
-		{ "mixed.eml", "BODY", "dot.png", true }, { "mixed.eml", "BODY", "preamble", false }, { "mixed.eml", "BODY", "two parts", false },
-		{ "forward.eml", "BODY", "inner@example", true }, { "forward.eml", "BODY", "second line", true },
-		{ "digest.eml", "TEXT", "inner two", true }, { "8bit_header.eml", "Subject", "grüße", true },
-		{ "8bit_header.eml", "BODY", "SCHÖN", true }, { "8bit_header.eml", "To", "jörg \\\"j", true },
-		{ "bad_base64.eml", "BODY", "hello world", true }, { "nul.eml", "BODY", "in it", true }, { "empty.eml", "TEXT", "x", false },
+	static const struct search_case {
+		const char *file, *where, *what;
+		bool found;
+	} t[] = {
+		{ "plain.eml", "Subject", "LUNCH ON FRI", true },
+		{ "plain.eml", "Subject", "dinner", false },
+		{ "plain.eml", "Bcc", "", false },
+		{ "plain.eml", "cc", "", true },
+		{ "plain.eml", "to", "carol c.", true },
+		{ "plain.eml", "BODY", "gRÜSSE", false },
+		{ "plain.eml", "BODY", "GRÜße", true },
+		{ "plain.eml", "BODY", "Subject", false },
+		{ "plain.eml", "TEXT", "subject: lunch on friday", true },
+		{ "plain.eml", "TEXT", "anna", true },
+		{ "plain.eml", "BODY", "", true },
+		{ "words.eml", "From", "jörg müller", true },
+		{ "words.eml", "Subject", "grüße aus köln", true },
+		{ "words.eml", "BODY", "ПРИВЕТ, МИР", false },
+		{ "words.eml", "BODY", "Правет, мир", false },
+		{ "words.eml", "BODY", ", MIR", true },
+		{ "mixed.eml", "BODY", "grüße aus köln", true },
+		{ "mixed.eml", "BODY", "&UUML;", true },
+		{ "mixed.eml", "BODY", "iVBORw0", false },
+		{ "mixed.eml", "BODY", "dot.png", true },
+		{ "mixed.eml", "BODY", "preamble", false },
+		{ "mixed.eml", "BODY", "two parts", false },
+		{ "forward.eml", "BODY", "inner@example", true },
+		{ "forward.eml", "BODY", "second line", true },
+		{ "digest.eml", "TEXT", "inner two", true },
+		{ "8bit_header.eml", "Subject", "grüße", true },
+		{ "8bit_header.eml", "BODY", "SCHÖN", true },
+		{ "8bit_header.eml", "To", "jörg \\\"j", true },
+		{ "bad_base64.eml", "BODY", "hello world", true },
+		{ "nul.eml", "BODY", "in it", true },
+		{ "empty.eml", "TEXT", "x", false },
 		{ "empty.eml", "TEXT", "", true },
 	};
 
@@ -522,9 +585,11 @@ static void test_search(void)
 /* All the texts at once are found as each of them alone, in whatever order they are asked for. */
 static void test_search_together(void)
 {
-	static const char *const files[] = { "plain.eml", "words.eml", "mixed.eml", "forward.eml", "digest.eml", "nul.eml", "empty.eml" };
+	static const char *const files[] = { "plain.eml", "words.eml", "mixed.eml", "forward.eml", "digest.eml",
+		"nul.eml", "empty.eml" };
 	static const char *const where[] = { "Subject", "From", "to", "BODY", "TEXT", "x-none" };
-	static const char *const what[] = { "", "e", "lunch", "anna", "grüße", "second line", "dot.png", "inner", "\n" };
+	static const char *const what[] = { "", "e", "lunch", "anna", "grüße", "second line", "dot.png", "inner",
+		"\n" };
 	enum { N = ARRAY_LEN(where) * ARRAY_LEN(what) };
 
 	for (size_t f = 0; f < ARRAY_LEN(files); f++)
@@ -536,11 +601,13 @@ static void test_search_together(void)
 
 			mime_msg_init(&m, text, len);
 			for (size_t i = 0; i < N; i++)
-				CU_ASSERT_EQUAL(add_text(&t, where[i % ARRAY_LEN(where)], what[i / ARRAY_LEN(where)]), (int)i);
+				CU_ASSERT_EQUAL(add_text(&t, where[i % ARRAY_LEN(where)], what[i / ARRAY_LEN(where)]),
+				    (int)i);
 			for (size_t k = 0; k < N; k++) {
 				size_t i = turn == 0 ? k : N - 1 - k;
 
-				CU_ASSERT_EQUAL(imap_texts_find(&t, &m, i, NULL), has(files[f], where[i % ARRAY_LEN(where)], what[i / ARRAY_LEN(where)]));
+				CU_ASSERT_EQUAL(imap_texts_find(&t, &m, i, NULL),
+				    has(files[f], where[i % ARRAY_LEN(where)], what[i / ARRAY_LEN(where)]));
 			}
 			imap_texts_fini(&t);
 			mime_msg_fini(&m);
@@ -620,9 +687,15 @@ static void test_search_large(void)
 
 static void test_sent_day(void)
 {
-	static const struct { const char *text; bool ok; int64_t day; } t[] = {
-		{ "Date: Thu, 1 Jan 1970 23:59:59 -1200\n\n", true, 0 }, { "Date: 2 Jan 1970 00:00 +1200\n\n", true, 1 },
-		{ "Subject: x\n\nDate: 2 Jan 1970\n", false, 0 }, { "Date: garbage\n\n", false, 0 },
+	static const struct {
+		const char *text;
+		bool ok;
+		int64_t day;
+	} t[] = {
+		{ "Date: Thu, 1 Jan 1970 23:59:59 -1200\n\n", true, 0 },
+		{ "Date: 2 Jan 1970 00:00 +1200\n\n", true, 1 },
+		{ "Subject: x\n\nDate: 2 Jan 1970\n", false, 0 },
+		{ "Date: garbage\n\n", false, 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
@@ -637,15 +710,24 @@ static void test_sent_day(void)
 
 static void test_utf7(void)
 {
-	static const struct { const char *utf7, *utf8; } good[] = {
-		{ "", "" }, { "INBOX.Sent", "INBOX.Sent" }, { "&-", "&" }, { "a&-b", "a&b" }, { "Entw&APw-rfe", "Entwürfe" },
-		{ "~peter/mail/&U,BTFw-/&ZeVnLIqe-", "~peter/mail/台北/日本語" }, { "&2DTdHg-", "𝄞" }, { "&AOQ-&-&AOQ-", "ä&ä" },
-		{ "&AAE-", "\x01" }, { "&AH8-", "\x7f" }, { "&AOQA9gD8-", "äöü" },
+	static const struct {
+		const char *utf7, *utf8;
+	} good[] = {
+		{ "", "" },
+		{ "INBOX.Sent", "INBOX.Sent" },
+		{ "&-", "&" },
+		{ "a&-b", "a&b" },
+		{ "Entw&APw-rfe", "Entwürfe" },
+		{ "~peter/mail/&U,BTFw-/&ZeVnLIqe-", "~peter/mail/台北/日本語" },
+		{ "&2DTdHg-", "𝄞" },
+		{ "&AOQ-&-&AOQ-", "ä&ä" },
+		{ "&AAE-", "\x01" },
+		{ "&AH8-", "\x7f" },
+		{ "&AOQA9gD8-", "äöü" },
 	};
-	static const char *const bad[] = {
-		"&", "&AOQ", "\xc3\xa4", "\x01", "\x7f", "&AGE-", "&AOQ-&APY-", "&AOQ=-", "&AO-", "&A-", "&AOR-", "&2DQ-", "&3R4-",
-		"&2DQA5A-", "&AAA-", "&AOQAYQ-", "&!-", "&AOQAA-", "&AOQ&-", "&ACY-", "&3R7YNA-"
-	};
+	static const char *const bad[] = { "&", "&AOQ", "\xc3\xa4", "\x01", "\x7f", "&AGE-", "&AOQ-&APY-", "&AOQ=-",
+		"&AO-", "&A-", "&AOR-", "&2DQ-", "&3R4-", "&2DQA5A-", "&AAA-", "&AOQAYQ-", "&!-", "&AOQAA-", "&AOQ&-",
+		"&ACY-", "&3R7YNA-" };
 	static const char *const bad8[] = { "\xe4", "\xc0\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "a\xc3" };
 	struct str s = STR_INIT;
 
@@ -673,16 +755,21 @@ static void test_utf7(void)
 
 static void test_dates(void)
 {
-	static const struct { const char *in; time_t t; } good[] = {
-		{ "17-Jul-1996 02:44:25 -0700", 837596665 }, { " 1-Jan-1970 00:00:00 +0000", 0 }, { "01-jan-1970 00:00:00 +0100", -3600 },
-		{ "1-Jan-1970 00:00:01 +0000", 1 }, { "31-Dec-2037 23:59:60 +0000", 2145916800 },
+	static const struct {
+		const char *in;
+		time_t t;
+	} good[] = {
+		{ "17-Jul-1996 02:44:25 -0700", 837596665 },
+		{ " 1-Jan-1970 00:00:00 +0000", 0 },
+		{ "01-jan-1970 00:00:00 +0100", -3600 },
+		{ "1-Jan-1970 00:00:01 +0000", 1 },
+		{ "31-Dec-2037 23:59:60 +0000", 2145916800 },
 	};
-	static const char *const bad[] = {
-		"", "17-Jul-1996", "32-Jul-1996 02:44:25 -0700", "30-Feb-1996 02:44:25 -0700", " 17-Jul-1996 02:44:25 -070",
-		"17-Foo-1996 02:44:25 -0700", "17-Jul-1996 24:44:25 -0700", "17-Jul-1996 02:44:25 0700", "17-Jul-1996 02:44:25  0700",
-		"17-Jul-96 02:44:25 -0700", "17-Jul-1996 02:44:25 -0700 ", "17/Jul/1996 02:44:25 -0700", "00-Jul-1996 02:44:25 -0700",
-		"  -Jul-1996 02:44:25 -0700"
-	};
+	static const char *const bad[] = { "", "17-Jul-1996", "32-Jul-1996 02:44:25 -0700",
+		"30-Feb-1996 02:44:25 -0700", " 17-Jul-1996 02:44:25 -070", "17-Foo-1996 02:44:25 -0700",
+		"17-Jul-1996 24:44:25 -0700", "17-Jul-1996 02:44:25 0700", "17-Jul-1996 02:44:25  0700",
+		"17-Jul-96 02:44:25 -0700", "17-Jul-1996 02:44:25 -0700 ", "17/Jul/1996 02:44:25 -0700",
+		"00-Jul-1996 02:44:25 -0700", "  -Jul-1996 02:44:25 -0700" };
 	struct str s = STR_INIT;
 	int64_t day;
 	time_t t;
@@ -719,7 +806,10 @@ static void test_dates(void)
 /* A command that was stopped for its CPU is answered, and the session goes on; the other two reasons end it. */
 static void test_stopped(void)
 {
-	static const struct { enum work_stop stop; bool over; } t[] = { { WORK_TOO_MUCH, false }, { WORK_TOO_MUCH, false }, { WORK_NO_CLIENT, true } };
+	static const struct {
+		enum work_stop stop;
+		bool over;
+	} t[] = { { WORK_TOO_MUCH, false }, { WORK_TOO_MUCH, false }, { WORK_NO_CLIENT, true } };
 	struct session_counters counters = { .end = SESSION_END_COUNT };
 	const struct session_start start = { .user = "u", .session_id = "s", .counters = &counters };
 	struct imap_session s = { .start = &start };
@@ -736,12 +826,24 @@ static void test_stopped(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "envelopes and structures", test_golden }, { "messages cut anywhere", test_cut }, { "strings", test_strings },
-	{ "limits", test_limits }, { "output is bounded", test_output_is_bounded }, { "languages", test_languages },
-	{ "section syntax", test_section_parse }, { "sections", test_sections }, { "NUL in a field's name", test_field_nul },
+	{ "envelopes and structures", test_golden },
+	{ "messages cut anywhere", test_cut },
+	{ "strings", test_strings },
+	{ "limits", test_limits },
+	{ "output is bounded", test_output_is_bounded },
+	{ "languages", test_languages },
+	{ "section syntax", test_section_parse },
+	{ "sections", test_sections },
+	{ "NUL in a field's name", test_field_nul },
 	{ "output stopped", test_wire_stop },
-	{ "search", test_search }, { "many texts together", test_search_together }, { "a message is read once", test_search_reads_once },
-	 { "search in large bodies", test_search_large }, { "sent date", test_sent_day },
-	{ "modified UTF-7", test_utf7 }, { "dates", test_dates }, { "stopped commands", test_stopped }, { NULL, NULL },
+	{ "search", test_search },
+	{ "many texts together", test_search_together },
+	{ "a message is read once", test_search_reads_once },
+	{ "search in large bodies", test_search_large },
+	{ "sent date", test_sent_day },
+	{ "modified UTF-7", test_utf7 },
+	{ "dates", test_dates },
+	{ "stopped commands", test_stopped },
+	{ NULL, NULL },
 };
 UNIT_MAIN("messages in IMAP", cases)

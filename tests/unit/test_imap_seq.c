@@ -4,14 +4,42 @@
 #include "imapd/imap_seq.h"
 #include "tests/unit/unit.h"
 
-static const struct { const char *in; uint32_t star; const char *out; } sets[] = {
-	{ "1", 9, "1" }, { "1:3", 9, "1:3" }, { "3:1", 9, "1:3" }, { "*", 9, "9" }, { "7:*", 9, "7:9" }, { "*:7", 9, "7:9" },
-	{ "20:*", 9, "9:20" }, { "*:*", 9, "9" }, { "2,4:7,9,12:15", 99, "2,4:7,9,12:15" }, { "5,4,3,2,1", 9, "1:5" },
-	{ "1:4,2:3,4:6", 9, "1:6" }, { "4294967295", 9, "4294967295" }, { "1:4294967295,4294967295", 9, "1:4294967295" },
-	{ "*", 0, "" }, { "1:*", 0, "" }, { "1:*,4", 0, "4" },
-	{ "0", 9, NULL }, { "", 9, NULL }, { ",", 9, NULL }, { "1,", 9, NULL }, { ",1", 9, NULL }, { "1::2", 9, NULL }, { ":", 9, NULL },
-	{ "1:", 9, NULL }, { "4294967296", 9, NULL }, { "99999999999999999999999999", 9, NULL }, { "**", 9, NULL }, { "1:2:3", 9, NULL },
-	{ "a", 9, NULL }, { "-1", 9, NULL }, { "0:5", 9, NULL },
+static const struct {
+	const char *in;
+	uint32_t star;
+	const char *out;
+} sets[] = {
+	{ "1", 9, "1" },
+	{ "1:3", 9, "1:3" },
+	{ "3:1", 9, "1:3" },
+	{ "*", 9, "9" },
+	{ "7:*", 9, "7:9" },
+	{ "*:7", 9, "7:9" },
+	{ "20:*", 9, "9:20" },
+	{ "*:*", 9, "9" },
+	{ "2,4:7,9,12:15", 99, "2,4:7,9,12:15" },
+	{ "5,4,3,2,1", 9, "1:5" },
+	{ "1:4,2:3,4:6", 9, "1:6" },
+	{ "4294967295", 9, "4294967295" },
+	{ "1:4294967295,4294967295", 9, "1:4294967295" },
+	{ "*", 0, "" },
+	{ "1:*", 0, "" },
+	{ "1:*,4", 0, "4" },
+	{ "0", 9, NULL },
+	{ "", 9, NULL },
+	{ ",", 9, NULL },
+	{ "1,", 9, NULL },
+	{ ",1", 9, NULL },
+	{ "1::2", 9, NULL },
+	{ ":", 9, NULL },
+	{ "1:", 9, NULL },
+	{ "4294967296", 9, NULL },
+	{ "99999999999999999999999999", 9, NULL },
+	{ "**", 9, NULL },
+	{ "1:2:3", 9, NULL },
+	{ "a", 9, NULL },
+	{ "-1", 9, NULL },
+	{ "0:5", 9, NULL },
 };
 
 static void print(struct str *out, const struct imap_set *set)
@@ -79,7 +107,6 @@ static void test_list(void)
 	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "");
 }
 
-static const struct unit_case cases[] = {
-	{ "sets", test_sets }, { "members", test_has }, { "large", test_large }, { "lists", test_list }, { NULL, NULL }
-};
+static const struct unit_case cases[] = { { "sets", test_sets }, { "members", test_has }, { "large", test_large },
+	{ "lists", test_list }, { NULL, NULL } };
 UNIT_MAIN("imap_seq", cases)

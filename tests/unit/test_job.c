@@ -134,7 +134,8 @@ static void test_scram(void)
 
 	job_init(&j, 1, JOB_SCRAM);
 	unit_set(&j.password, "pencil");
-	unit_set(&j.hash, "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
+	unit_set(&j.hash,
+	    "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
 	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
 	authworker_do(&j, -1, NULL, &d, &fd);
 	CU_ASSERT_EQUAL(d.result, AUTH_OK);
@@ -265,20 +266,25 @@ static void test_work_load(void)
 	dprintf(fd, "u\thome=/x|uid=1000|gid=1000|systempw=" HASH "\n");
 	close(fd);
 	account_init(&a);
-	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ .service = "imap", .user = "u" }, &result, &a));
+	CU_ASSERT_TRUE(
+	    auth_chain_ask(chain, &pos, &(struct auth_question){ .service = "imap", .user = "u" }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_TRY_LATER);
 	db = userdb_open_fd(load(path, -1), &why);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(db);
 	CU_ASSERT_TRUE(auth_chain_uses_image(chain));
 	auth_chain_use_image(chain, db);
-	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ .service = "imap", .user = "u" }, &result, &a));
+	CU_ASSERT_TRUE(
+	    auth_chain_ask(chain, &pos, &(struct auth_question){ .service = "imap", .user = "u" }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_OK);
 	CU_ASSERT_STRING_EQUAL(auth_chain_name(chain, pos), "authuserdb");
-	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ "imap", "u", "secret", client }, &result, &a));
+	CU_ASSERT_TRUE(
+	    auth_chain_ask(chain, &pos, &(struct auth_question){ "imap", "u", "secret", client }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_OK);
-	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ "imap", "u", "wrong", client }, &result, &a));
+	CU_ASSERT_TRUE(
+	    auth_chain_ask(chain, &pos, &(struct auth_question){ "imap", "u", "wrong", client }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_MISMATCH);
-	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ "imap", "nobody", "wrong", client }, &result, &a));
+	CU_ASSERT_TRUE(
+	    auth_chain_ask(chain, &pos, &(struct auth_question){ "imap", "nobody", "wrong", client }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_UNKNOWN);
 	CU_ASSERT_STRING_EQUAL(auth_chain_name(chain, pos), "");
 	/* with the present image at hand the loss of all accounts is refused */
@@ -288,7 +294,8 @@ static void test_work_load(void)
 	CU_ASSERT_EQUAL(load(path, userdb_fd(db)), -1);
 	auth_chain_use_image(chain, NULL);
 	pos = 0;
-	CU_ASSERT_TRUE(auth_chain_ask(chain, &pos, &(struct auth_question){ .service = "imap", .user = "u" }, &result, &a));
+	CU_ASSERT_TRUE(
+	    auth_chain_ask(chain, &pos, &(struct auth_question){ .service = "imap", .user = "u" }, &result, &a));
 	CU_ASSERT_EQUAL(result, AUTH_TRY_LATER);
 	account_fini(&a);
 	userdb_close(&db);
@@ -343,11 +350,13 @@ static void test_chain(void)
 static const struct unit_case cases[] = {
 	{ "questions", test_questions },
 	{ "answers", test_answers },
-	{ "bad messages", test_bad_messages }, { "keys of SCRAM", test_scram },
+	{ "bad messages", test_bad_messages },
+	{ "keys of SCRAM", test_scram },
 	{ "hash", test_work_hash },
 	{ "load the userdb", test_work_load },
 	{ "an image that did not arrive", test_lost_image },
-	{ "names of modules", test_modules }, { "chain", test_chain },
+	{ "names of modules", test_modules },
+	{ "chain", test_chain },
 	{ NULL, NULL },
 };
 

@@ -19,7 +19,11 @@ static unsigned nworkers;
 
 /* What became of question number I. */
 enum fate { NOTHING, DONE, FAILED };
-static struct asked { enum fate fate; unsigned calls; char ip[NET_IP_TEXT_MAX]; } asked[ASKED_MAX];
+static struct asked {
+	enum fate fate;
+	unsigned calls;
+	char ip[NET_IP_TEXT_MAX];
+} asked[ASKED_MAX];
 static uint32_t first_id; /* of asked[0] */
 
 static void on_answer(const struct job_done *done, int fd UNUSED, void *arg)
@@ -133,7 +137,7 @@ static void expect_order(const int *order, unsigned n, enum job_kind kind)
 static void test_round_robin(void)
 {
 	static const char *const who[] = { "192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.2",
-	    "2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1" };
+		"2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1" };
 	/* 0 goes at once; then each address in turn, the two of one /64 being one */
 	static const int order[] = { 0, 1, 4, 6, 8, 2, 5, 7, 3 };
 
@@ -322,7 +326,8 @@ static void test_full(void)
 	/* then all four have as many: one of them loses, whoever comes */
 	ask(i++, JOB_HASH, "192.0.2.1");
 	ask(i++, JOB_LOOKUP, NULL);
-	CU_ASSERT_EQUAL(waiting_for("192.0.2.11") + waiting_for("192.0.2.12") + waiting_for("192.0.2.13") + waiting_for("192.0.2.14"),
+	CU_ASSERT_EQUAL(waiting_for("192.0.2.11") + waiting_for("192.0.2.12") + waiting_for("192.0.2.13") +
+	        waiting_for("192.0.2.14"),
 	    4 * 900 - 2);
 	/* who has as many as the most is refused himself */
 	ask(i, JOB_HASH, waiting_for("192.0.2.11") == 900 ? "192.0.2.11" : "192.0.2.12");
@@ -470,12 +475,20 @@ static void test_bad_answers(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "round robin between addresses", test_round_robin }, { "the node's own work goes first", test_own_first }, { "damaged answer", test_damaged_answer },
-	{ "two classes on one worker", test_one_worker }, { "a worker is kept for each class", test_a_worker_for_each },
+	{ "round robin between addresses", test_round_robin },
+	{ "the node's own work goes first", test_own_first },
+	{ "damaged answer", test_damaged_answer },
+	{ "two classes on one worker", test_one_worker },
+	{ "a worker is kept for each class", test_a_worker_for_each },
 	{ "directories leave a worker", test_directories_leave_a_worker },
-	{ "bound of an address", test_address_bound }, { "full", test_full }, { "full of the node's own", test_full_of_own },
-	{ "many addresses", test_many_addresses }, { "forgotten", test_forget }, { "one asker, many questions", test_one_asker },
-	{ "a worker dies", test_worker_dies }, { "bad answers", test_bad_answers },
+	{ "bound of an address", test_address_bound },
+	{ "full", test_full },
+	{ "full of the node's own", test_full_of_own },
+	{ "many addresses", test_many_addresses },
+	{ "forgotten", test_forget },
+	{ "one asker, many questions", test_one_asker },
+	{ "a worker dies", test_worker_dies },
+	{ "bad answers", test_bad_answers },
 	{ NULL, NULL },
 };
 UNIT_MAIN("jobs", cases)

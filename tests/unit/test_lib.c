@@ -51,7 +51,8 @@ static void test_str(void)
 		str_addf(&s, "%0*d", len, 7);
 		str_addf(&s, "%s", "");
 		CU_ASSERT(s.len == 2 + (size_t)len && strlen(s.data) == s.len && s.len < s.cap);
-		CU_ASSERT(memcmp(s.data, "ab", 2) == 0 && strspn(s.data + 2, "0") == (size_t)len - 1 && s.data[s.len - 1] == '7');
+		CU_ASSERT(memcmp(s.data, "ab", 2) == 0 && strspn(s.data + 2, "0") == (size_t)len - 1 &&
+		    s.data[s.len - 1] == '7');
 	}
 	CU_ASSERT_EQUAL(s.data[s.len], '\0');
 	str_fini(&s);
@@ -59,11 +60,24 @@ static void test_str(void)
 
 static void test_num(void)
 {
-	static const struct { const char *in; uint64_t limit; bool ok; uint64_t out; } t[] = {
-		{ "0", 10, true, 0 }, { "10", 10, true, 10 }, { "11", 10, false, 0 }, { "", 10, false, 0 },
-		{ "-1", 10, false, 0 }, { "+1", 10, false, 0 }, { " 1", 10, false, 0 }, { "1 ", 10, false, 0 },
-		{ "18446744073709551615", UINT64_MAX, true, UINT64_MAX }, { "18446744073709551616", UINT64_MAX, false, 0 },
-		{ "0x1", 10, false, 0 }, { "00000000000000000000000000007", 10, true, 7 },
+	static const struct {
+		const char *in;
+		uint64_t limit;
+		bool ok;
+		uint64_t out;
+	} t[] = {
+		{ "0", 10, true, 0 },
+		{ "10", 10, true, 10 },
+		{ "11", 10, false, 0 },
+		{ "", 10, false, 0 },
+		{ "-1", 10, false, 0 },
+		{ "+1", 10, false, 0 },
+		{ " 1", 10, false, 0 },
+		{ "1 ", 10, false, 0 },
+		{ "18446744073709551615", UINT64_MAX, true, UINT64_MAX },
+		{ "18446744073709551616", UINT64_MAX, false, 0 },
+		{ "0x1", 10, false, 0 },
+		{ "00000000000000000000000000007", 10, true, 7 },
 	};
 	static const uint64_t numbers[] = { 0, 9, 10, 99, 100, 0xffffffff, 0x123456789abcdef0, UINT64_MAX };
 	char text[NUM_TEXT_MAX], hex[NUM_HEX_MAX], is[32];
@@ -84,10 +98,23 @@ static void test_num(void)
 
 static void test_b64(void)
 {
-	static const struct { const char *in; bool ok; const char *out; } t[] = {
-		{ "", true, "" }, { "Zg==", true, "f" }, { "Zm8=", true, "fo" }, { "Zm9v", true, "foo" },
-		{ "Zg=", false, "" }, { "Zg", false, "" }, { "=Zg=", false, "" }, { "Z===", false, "" },
-		{ "Zm9v\n", false, "" }, { "Zm 9", false, "" }, { "Zg==Zg==", false, "" }, { "====", false, "" },
+	static const struct {
+		const char *in;
+		bool ok;
+		const char *out;
+	} t[] = {
+		{ "", true, "" },
+		{ "Zg==", true, "f" },
+		{ "Zm8=", true, "fo" },
+		{ "Zm9v", true, "foo" },
+		{ "Zg=", false, "" },
+		{ "Zg", false, "" },
+		{ "=Zg=", false, "" },
+		{ "Z===", false, "" },
+		{ "Zm9v\n", false, "" },
+		{ "Zm 9", false, "" },
+		{ "Zg==Zg==", false, "" },
+		{ "====", false, "" },
 	};
 	struct str s = STR_INIT;
 
@@ -133,7 +160,8 @@ static bool read_hex(const char *text, size_t len, uint8_t out[64])
 static void test_hex(void)
 {
 	static const char good[] = "00010f107f80a9badcfeFF0aBcDEf9", bad[] = "/:@G`gxX -+.\n\xb0\xff";
-	static const uint8_t bytes[] = { 0, 1, 0x0f, 0x10, 0x7f, 0x80, 0xa9, 0xba, 0xdc, 0xfe, 0xff, 0x0a, 0xbc, 0xde, 0xf9 };
+	static const uint8_t bytes[] = { 0, 1, 0x0f, 0x10, 0x7f, 0x80, 0xa9, 0xba, 0xdc, 0xfe, 0xff, 0x0a, 0xbc, 0xde,
+		0xf9 };
 	struct str all = STR_INIT;
 	uint8_t out[64];
 
@@ -201,14 +229,16 @@ static void test_text(void)
 		CU_ASSERT_EQUAL(text_is_printable((char)c), c >= 32 && c < 127);
 	}
 	CU_ASSERT(text_is_word("LoginX", 5, "lOGIN") && text_is_word("", 0, ""));
-	CU_ASSERT(!text_is_word("LOGIN", 5, "LOGI") && !text_is_word("LOGIN", 4, "LOGIN") && !text_is_word("A\0C", 3, "A"));
+	CU_ASSERT(
+	    !text_is_word("LOGIN", 5, "LOGI") && !text_is_word("LOGIN", 4, "LOGIN") && !text_is_word("A\0C", 3, "A"));
 }
 
 /* Every character, cut at every byte; what looks like one and is none. */
 static void test_utf8(void)
 {
-	static const char *const none[] = { "\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
-		"\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xff", "\xc3(" };
+	static const char *const none[] = { "\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe0\x9f\xbf",
+		"\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "\xff",
+		"\xc3(" };
 	struct str s = STR_INIT;
 	uint32_t c;
 
@@ -371,7 +401,10 @@ static int open_descriptors(void)
 static void test_msg_many_fds(void)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
-	union { struct cmsghdr head; char room[CMSG_SPACE(8 * sizeof(int))]; } ctl;
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(8 * sizeof(int))];
+	} ctl;
 	char text[2] = { 3, 0 };
 	struct iovec iov = { text, sizeof(text) };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &ctl };
@@ -507,17 +540,31 @@ static void test_rnd(void)
 
 static void test_net(void)
 {
-	static const struct { const char *in, *text, *log; } good[] = {
-		{ "127.0.0.1", "127.0.0.1", "::ffff:127.0.0.1" }, { "::1", "::1", "::1" },
-		{ "[2001:db8::1]", "2001:db8::1", "2001:db8::1" }, { "::ffff:192.0.2.7", "192.0.2.7", "::ffff:192.0.2.7" },
-		{ "0.9.10.99", "0.9.10.99", "::ffff:0.9.10.99" }, { "100.109.255.200", "100.109.255.200", "::ffff:100.109.255.200" },
+	static const struct {
+		const char *in, *text, *log;
+	} good[] = {
+		{ "127.0.0.1", "127.0.0.1", "::ffff:127.0.0.1" },
+		{ "::1", "::1", "::1" },
+		{ "[2001:db8::1]", "2001:db8::1", "2001:db8::1" },
+		{ "::ffff:192.0.2.7", "192.0.2.7", "::ffff:192.0.2.7" },
+		{ "0.9.10.99", "0.9.10.99", "::ffff:0.9.10.99" },
+		{ "100.109.255.200", "100.109.255.200", "::ffff:100.109.255.200" },
 	};
 	static const char *const bad[] = { "", "host", "1.2.3", "1.2.3.4.5", "[::1", "::g", "[]" };
-	static const struct { const char *ip, *net; bool in; } nets[] = {
-		{ "10.1.2.3", "10.0.0.0/8", true }, { "11.1.2.3", "10.0.0.0/8", false }, { "10.1.2.3", "10.1.2.3", true },
-		{ "192.0.2.130", "192.0.2.128/25", true }, { "192.0.2.127", "192.0.2.128/25", false },
-		{ "2001:db8::5", "2001:db8::/32", true }, { "2001:db9::5", "2001:db8::/32", false },
-		{ "10.1.2.3", "::/0", false }, { "10.1.2.3", "0.0.0.0/0", true }, { "10.1.2.3", "10.0.0.0/33", false },
+	static const struct {
+		const char *ip, *net;
+		bool in;
+	} nets[] = {
+		{ "10.1.2.3", "10.0.0.0/8", true },
+		{ "11.1.2.3", "10.0.0.0/8", false },
+		{ "10.1.2.3", "10.1.2.3", true },
+		{ "192.0.2.130", "192.0.2.128/25", true },
+		{ "192.0.2.127", "192.0.2.128/25", false },
+		{ "2001:db8::5", "2001:db8::/32", true },
+		{ "2001:db9::5", "2001:db8::/32", false },
+		{ "10.1.2.3", "::/0", false },
+		{ "10.1.2.3", "0.0.0.0/0", true },
+		{ "10.1.2.3", "10.0.0.0/33", false },
 		{ "10.1.2.3", "x/8", false },
 	};
 	static struct msgw w;
@@ -569,7 +616,8 @@ static void test_log_controls(void)
 				want[7 + len] = '\n';
 				log_text("prog", LOG_LEVEL_INFO, text, len);
 				log_flush();
-				if (recv(fd[1], got, sizeof(got), MSG_DONTWAIT) != (ssize_t)len + 8 || memcmp(got, want, len + 8) != 0)
+				if (recv(fd[1], got, sizeof(got), MSG_DONTWAIT) != (ssize_t)len + 8 ||
+				    memcmp(got, want, len + 8) != 0)
 					CU_FAIL_FATAL("a line was changed wrongly");
 			}
 	log_set_socket(-1);
@@ -579,7 +627,8 @@ static void test_log_controls(void)
 
 static void test_log_parse(void)
 {
-	char text[] = "2imapd: LOGIN, user=a\n0x: y: z\n", bad1[] = "9x: y\n", bad2[] = "2x: y", bad3[] = "2xy\n", bad4[] = "2a: b\0c\n";
+	char text[] = "2imapd: LOGIN, user=a\n0x: y: z\n", bad1[] = "9x: y\n", bad2[] = "2x: y", bad3[] = "2xy\n",
+	     bad4[] = "2a: b\0c\n";
 	size_t len = sizeof(text) - 1;
 	struct log_record rec;
 	char *p = text, clean[8];
@@ -603,12 +652,24 @@ static void test_log_parse(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "str", test_str }, { "num", test_num }, { "b64", test_b64 }, { "hex", test_hex }, { "secrets", test_secret },
-	{ "control characters and words", test_text }, { "utf8", test_utf8 },
-	{ "messages", test_msg }, { "choices in messages", test_msg_choices }, { "messages with a descriptor", test_msg_fd },
-	{ "messages with many descriptors", test_msg_many_fds }, { "addresses", test_net }, { "random bytes", test_rnd },
-	{ "waiting", test_wait }, { "writing all", test_write_all },
-	{ "log values", test_log_value }, { "control characters in log lines", test_log_controls }, { "log lines", test_log_parse },
+	{ "str", test_str },
+	{ "num", test_num },
+	{ "b64", test_b64 },
+	{ "hex", test_hex },
+	{ "secrets", test_secret },
+	{ "control characters and words", test_text },
+	{ "utf8", test_utf8 },
+	{ "messages", test_msg },
+	{ "choices in messages", test_msg_choices },
+	{ "messages with a descriptor", test_msg_fd },
+	{ "messages with many descriptors", test_msg_many_fds },
+	{ "addresses", test_net },
+	{ "random bytes", test_rnd },
+	{ "waiting", test_wait },
+	{ "writing all", test_write_all },
+	{ "log values", test_log_value },
+	{ "control characters in log lines", test_log_controls },
+	{ "log lines", test_log_parse },
 	{ NULL, NULL },
 };
 UNIT_MAIN("lib", cases)

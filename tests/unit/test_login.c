@@ -67,9 +67,12 @@ static void test_imap_login(void)
 	check(d, "a SELECT INBOX\r\n", "a BAD Unknown command, or not before login.\r\n");
 	check(d, "a XYZZY {5}\r\n", "a BAD No literal may stand here.\r\n");
 	check(d, "a LOGIN {99999}\r\nb NOOP\r\n", "a BAD [TOOBIG] The literal is too long.\r\nb OK NOOP completed\r\n");
-	check(d, "a LOGIN {9999999+}\r\nb NOOP\r\n", "a BAD [TOOBIG] The literal is too long.\r\n* BYE Too much at once.\r\n<fatal>\n");
-	check(d, "a NOOP {6+}\r\nx NOOP {4}\r\nb NOOP\r\n", "a BAD No literal may stand here.\r\nb OK NOOP completed\r\n");
-	check(d, "a NOOP {3+}\r\nx\r\n {9+}\r\nx LOGOUT\n\r\nb NOOP\r\n", "a BAD No literal may stand here.\r\nb OK NOOP completed\r\n");
+	check(d, "a LOGIN {9999999+}\r\nb NOOP\r\n",
+	    "a BAD [TOOBIG] The literal is too long.\r\n* BYE Too much at once.\r\n<fatal>\n");
+	check(d, "a NOOP {6+}\r\nx NOOP {4}\r\nb NOOP\r\n",
+	    "a BAD No literal may stand here.\r\nb OK NOOP completed\r\n");
+	check(d, "a NOOP {3+}\r\nx\r\n {9+}\r\nx LOGOUT\n\r\nb NOOP\r\n",
+	    "a BAD No literal may stand here.\r\nb OK NOOP completed\r\n");
 	check(d, "\r\n", "* BAD A command is: tag, blank, name.\r\n");
 	check(d, "a\r\n", "a BAD A command is: tag, blank, name.\r\n");
 	check(d, "+ NOOP\r\n", "* BAD A command is: tag, blank, name.\r\n");
@@ -81,11 +84,16 @@ static void test_imap_too_long(void)
 {
 	const struct login_dialect *d = &imap_login_dialect;
 	static const size_t steps[] = { 1, 7, 4096, 1 << 20 };
-	static const struct { const char *start, *end, *want; } rows[] = {
+	static const struct {
+		const char *start, *end, *want;
+	} rows[] = {
 		{ "a NOOP ", "\r\nb NOOP\r\n", "a BAD [TOOBIG] The line is too long.\r\nb OK NOOP completed\r\n" },
-		{ "a ID (\"name\" \"", "\")\nb NOOP\r\n", "a BAD [TOOBIG] The line is too long.\r\nb OK NOOP completed\r\n" },
-		{ "a ID (\"name\" \"", "\" {3+}\r\nb N {5}\r\nb NOOP\r\n", "a BAD [TOOBIG] The line is too long.\r\nb OK NOOP completed\r\n" },
-		{ "a LOGIN {10003+}\r\n", "NO {3+}\r\nx\r\n {1}\r\nb NOOP\r\n", "a BAD [TOOBIG] The literal is too long.\r\nb OK NOOP completed\r\n" },
+		{ "a ID (\"name\" \"", "\")\nb NOOP\r\n",
+		    "a BAD [TOOBIG] The line is too long.\r\nb OK NOOP completed\r\n" },
+		{ "a ID (\"name\" \"", "\" {3+}\r\nb N {5}\r\nb NOOP\r\n",
+		    "a BAD [TOOBIG] The line is too long.\r\nb OK NOOP completed\r\n" },
+		{ "a LOGIN {10003+}\r\n", "NO {3+}\r\nx\r\n {1}\r\nb NOOP\r\n",
+		    "a BAD [TOOBIG] The literal is too long.\r\nb OK NOOP completed\r\n" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
@@ -112,8 +120,10 @@ static void test_imap_sasl(void)
 	check(d, "a AUTHENTICATE PLAIN AHUAcA==\r\n", "<PLAIN|u|p>\n");
 	check(d, "a authenticate plain\r\nAHUAcA==\r\n", "+ \r\n<PLAIN|u|p>\n");
 	check(d, "a AUTHENTICATE PLAIN dQB1AHA=\r\n", "<PLAIN|u|p>\n"); /* authzid u */
-	check(d, "a AUTHENTICATE PLAIN dgB1AHA=\r\n", "a NO [AUTHORIZATIONFAILED] Logging in as somebody else is not allowed.\r\n");
-	check(d, "a AUTHENTICATE PLAIN\r\n*\r\nb NOOP\r\n", "+ \r\na BAD Authentication cancelled.\r\nb OK NOOP completed\r\n");
+	check(d, "a AUTHENTICATE PLAIN dgB1AHA=\r\n",
+	    "a NO [AUTHORIZATIONFAILED] Logging in as somebody else is not allowed.\r\n");
+	check(d, "a AUTHENTICATE PLAIN\r\n*\r\nb NOOP\r\n",
+	    "+ \r\na BAD Authentication cancelled.\r\nb OK NOOP completed\r\n");
 	check(d, "a AUTHENTICATE PLAIN =\r\n", "a BAD Malformed authentication data.\r\n");
 	check(d, "a AUTHENTICATE PLAIN !!!!\r\n", "a BAD Malformed authentication data.\r\n");
 	check(d, "a AUTHENTICATE LOGIN\r\ndQ==\r\ncA==\r\n", "+ VXNlcm5hbWU6\r\n+ UGFzc3dvcmQ6\r\n<LOGIN|u|p>\n");
@@ -138,13 +148,18 @@ static void test_challenges(void)
 	enum auth_mech mech;
 
 	use(&set->imapd_IMAP_CAPABILITY, "IMAP4rev1 AUTH=PLAIN auth=cram-md5 AUTH=CRAM-SHA256");
-	check(d, "a AUTHENTICATE CRAM-MD5\r\nam9lIGRvZSBhYjEy\r\n", "+ PDEuMkBuPg==\r\n<CRAM-MD5|joe doe|ab12> answers\n");
-	check(d, "a authenticate cram-sha256\r\nam9lIGRvZSBhYjEy\r\n", "+ PDEuMkBuPg==\r\n<CRAM-SHA256|joe doe|ab12> answers\n");
-	check(d, "a AUTHENTICATE CRAM-SHA1\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n"); /* not named */
+	check(d, "a AUTHENTICATE CRAM-MD5\r\nam9lIGRvZSBhYjEy\r\n",
+	    "+ PDEuMkBuPg==\r\n<CRAM-MD5|joe doe|ab12> answers\n");
+	check(d, "a authenticate cram-sha256\r\nam9lIGRvZSBhYjEy\r\n",
+	    "+ PDEuMkBuPg==\r\n<CRAM-SHA256|joe doe|ab12> answers\n");
+	check(d, "a AUTHENTICATE CRAM-SHA1\r\n",
+	    "a NO [CANNOT] Unsupported authentication mechanism.\r\n"); /* not named */
 	check(d, "a AUTHENTICATE APOP\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
 	check(d, "a AUTHENTICATE CRAM\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
-	check(d, "a AUTHENTICATE CRAM-MD5 am9lIGRvZSBhYjEy\r\nb NOOP\r\n", "a BAD Malformed authentication data.\r\nb OK NOOP completed\r\n");
-	check(d, "a AUTHENTICATE CRAM-MD5\r\n*\r\nb NOOP\r\n", "+ PDEuMkBuPg==\r\na BAD Authentication cancelled.\r\nb OK NOOP completed\r\n");
+	check(d, "a AUTHENTICATE CRAM-MD5 am9lIGRvZSBhYjEy\r\nb NOOP\r\n",
+	    "a BAD Malformed authentication data.\r\nb OK NOOP completed\r\n");
+	check(d, "a AUTHENTICATE CRAM-MD5\r\n*\r\nb NOOP\r\n",
+	    "+ PDEuMkBuPg==\r\na BAD Authentication cancelled.\r\nb OK NOOP completed\r\n");
 	/* No blank; no digest; a control character. */
 	check(d, "a AUTHENTICATE CRAM-MD5\r\nam9l\r\n", "+ PDEuMkBuPg==\r\na BAD Malformed authentication data.\r\n");
 	check(d, "a AUTHENTICATE CRAM-MD5\r\nam9lIA==\r\n", "+ PDEuMkBuPg==\r\n<CRAM-MD5|joe|> answers\n");
@@ -154,16 +169,20 @@ static void test_challenges(void)
 	use(&set->imapd_IMAP_CAPABILITY, "IMAP4rev1 AUTH=SCRAM-SHA-1");
 	check(d, "a AUTHENTICATE SCRAM-SHA-1 biwsbj1qPTJDb2U9M0Qscj14\r\n", "<SCRAM-SHA-1|j,oe=|n,,n=j=2Coe=3D,r=x>\n");
 	check(d, "a AUTHENTICATE SCRAM-SHA-1\r\nbiwsbj1qPTJDb2U9M0Qscj14\r\nYWI=\r\n\r\n",
-	    "+ \r\n<SCRAM-SHA-1|j,oe=|n,,n=j=2Coe=3D,r=x>\n<SCRAM-SHA-1|j,oe=|ab> answers\n<SCRAM-SHA-1|j,oe=|> answers\n");
+	    "+ \r\n<SCRAM-SHA-1|j,oe=|n,,n=j=2Coe=3D,r=x>\n<SCRAM-SHA-1|j,oe=|ab> answers\n<SCRAM-SHA-1|j,oe=|> "
+	    "answers\n");
 	check(d, "a AUTHENTICATE SCRAM-SHA-256\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
 	check(d, "a AUTHENTICATE SCRAM-SHA-1-PLUS\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
 	/* n,a=b,n=c,r=x   p=tls-unique,,n=u,r=x   n,,n=u=2,r=x   n,, */
-	check(d, "a AUTHENTICATE SCRAM-SHA-1 bixhPWIsbj1jLHI9eA==\r\n", "a NO [AUTHORIZATIONFAILED] Logging in as somebody else is not allowed.\r\n");
-	check(d, "a AUTHENTICATE SCRAM-SHA-1 cD10bHMtdW5pcXVlLCxuPXUscj14\r\n", "a BAD Malformed authentication data.\r\n");
+	check(d, "a AUTHENTICATE SCRAM-SHA-1 bixhPWIsbj1jLHI9eA==\r\n",
+	    "a NO [AUTHORIZATIONFAILED] Logging in as somebody else is not allowed.\r\n");
+	check(d, "a AUTHENTICATE SCRAM-SHA-1 cD10bHMtdW5pcXVlLCxuPXUscj14\r\n",
+	    "a BAD Malformed authentication data.\r\n");
 	check(d, "a AUTHENTICATE SCRAM-SHA-1 biwsbj11PTIscj14\r\n", "a BAD Malformed authentication data.\r\n");
 	check(d, "a AUTHENTICATE SCRAM-SHA-1 biws\r\n", "a BAD Malformed authentication data.\r\n");
 	/* Another node's token: "u" NUL "ab". */
-	check(d, "a AUTHENTICATE X-WAYPOST-TOKEN dQBhYg==\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
+	check(d, "a AUTHENTICATE X-WAYPOST-TOKEN dQBhYg==\r\n",
+	    "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
 	set->has_pool_secret = true;
 	check(d, "a AUTHENTICATE X-WAYPOST-TOKEN dQBhYg==\r\n", "<X-WAYPOST-TOKEN|u|ab>\n");
 	check(d, "a AUTHENTICATE X-WAYPOST-TOKEN\r\ndWFi\r\n", "+ \r\na BAD Malformed authentication data.\r\n");
@@ -179,7 +198,8 @@ static void test_challenges(void)
 	check(d, "AUTH CRAM-SHA1\r\nam9lIGRvZSBhYjEy\r\n", "+ PDEuMkBuPg==\r\n<CRAM-SHA1|joe doe|ab12> answers\n");
 	check(d, "AUTH CRAM-MD5\r\n", "-ERR Unsupported authentication mechanism.\r\n");
 	check(d, "AUTH APOP\r\n", "-ERR Unsupported authentication mechanism.\r\n");
-	check(d, "APOP u 00\r\n", "-ERR [SYS/TEMP] The timestamp was used, or there is none now; please connect again.\r\n");
+	check(d, "APOP u 00\r\n",
+	    "-ERR [SYS/TEMP] The timestamp was used, or there is none now; please connect again.\r\n");
 	got = run(d, "CAPA\r\n", 6, 6);
 	CU_ASSERT_PTR_NOT_NULL(strstr(got, "SASL PLAIN CRAM-SHA1\r\n")); /* APOP is the greeting's */
 	mem_free(&got);
@@ -189,7 +209,8 @@ static void test_challenges(void)
 	CU_ASSERT_STRING_EQUAL(l.out.data, "+OK [XCLIENT] Waypost node " SELF " ready. <1.2@n>\r\n");
 	str_clear(&l.out);
 	login_stub_feed(&l, "APOP joe doe ab12\r\nAPOP joe\r\nAPOP joe \r\nAPOP\r\n", 46, 3, &log);
-	CU_ASSERT_STRING_EQUAL(log.data, "<APOP|joe doe|ab12> answers\n-ERR APOP takes a name and a digest.\r\n"
+	CU_ASSERT_STRING_EQUAL(log.data,
+	    "<APOP|joe doe|ab12> answers\n-ERR APOP takes a name and a digest.\r\n"
 	    "-ERR APOP takes a name and a digest.\r\n-ERR APOP takes a name and a digest.\r\n");
 	str_fini(&log);
 	login_stub_fini(&l);
@@ -198,7 +219,8 @@ static void test_challenges(void)
 
 static void test_imap_id(void)
 {
-	const char *in = "a ID (\"name\" \"x\" \"x-originating-ip\" \"192.0.2.7\" \"x-proxy-ttl\" \"3\" \"vendor\" NIL)\r\n";
+	const char *in =
+	    "a ID (\"name\" \"x\" \"x-originating-ip\" \"192.0.2.7\" \"x-proxy-ttl\" \"3\" \"vendor\" NIL)\r\n";
 	struct str log = STR_INIT;
 	struct login l;
 
@@ -297,7 +319,8 @@ static void test_pop3(void)
 }
 
 /* The peer's lines in, what is sent back and the verdict out. */
-static char *talk(const struct login_dialect *d, const char *const *lines, const char *user, const char *password, bool foreign, bool utf8)
+static char *talk(const struct login_dialect *d, const char *const *lines, const char *user, const char *password,
+    bool foreign, bool utf8)
 {
 	static struct auth_reply reply;
 	struct str log = STR_INIT, out = STR_INIT;
@@ -341,14 +364,19 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 	return str_steal(&log);
 }
 
-#define TALK(d, user, password, foreign, utf8, want, ...) do { \
-	const char *const peer_lines[] = { __VA_ARGS__, NULL }; \
-	char *said = talk(d, peer_lines, user, password, foreign, utf8); \
-	CU_ASSERT_STRING_EQUAL(said, want); \
-	if (strcmp(said, want) != 0) printf("\ngot:  %s\nwant: %s\n", said, want); \
-	mem_free(&said); } while (0)
+#define TALK(d, user, password, foreign, utf8, want, ...) \
+	do { \
+		const char *const peer_lines[] = { __VA_ARGS__, NULL }; \
+		char *said = talk(d, peer_lines, user, password, foreign, utf8); \
+		CU_ASSERT_STRING_EQUAL(said, want); \
+		if (strcmp(said, want) != 0) \
+			printf("\ngot:  %s\nwant: %s\n", said, want); \
+		mem_free(&said); \
+	} while (0)
 
-#define ID "I ID (\"x-session-id\" \"sid\" \"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" \"x-proxy-ttl\" \"3\" " \
+#define ID \
+	"I ID (\"x-session-id\" \"sid\" \"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" " \
+	"\"x-proxy-ttl\" \"3\" " \
 	"\"x-client-transport\" \"insecure\")\r\n"
 
 /* The last fence before a peer: not one byte goes out. */
@@ -360,7 +388,8 @@ static void test_peer_controls(void)
 		char bad[] = { 'x', (char)c, 'y', '\0' };
 
 		for (unsigned i = 0; i < 2; i++) {
-			TALK(dialect[i], bad, "p", false, false, "=> 4 ", i == 0 ? "* OK [CAPABILITY ID SASL-IR] hi" : "+OK [XCLIENT] hi", "L OK");
+			TALK(dialect[i], bad, "p", false, false, "=> 4 ",
+			    i == 0 ? "* OK [CAPABILITY ID SASL-IR] hi" : "+OK [XCLIENT] hi", "L OK");
 			TALK(dialect[i], "u", bad, false, false, "=> 4 ", i == 0 ? "* OK hi" : "+OK hi", "L OK");
 		}
 	}
@@ -371,16 +400,25 @@ static void test_imap_peer(void)
 	const struct login_dialect *d = &imap_login_dialect;
 
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi", "L OK done");
-	TALK(d, "u", "p\"\\", false, false, ID "L LOGIN \"u\" \"p\\\"\\\\\"\r\n=> t OK [CAPABILITY IMAP4rev1 X] LOGIN Ok.\r\n",
+	TALK(d, "u", "p\"\\", false, false,
+	    ID "L LOGIN \"u\" \"p\\\"\\\\\"\r\n=> t OK [CAPABILITY IMAP4rev1 X] LOGIN Ok.\r\n",
 	    "* OK [CAPABILITY IMAP4rev1 ID] hi", "* ID NIL", "I OK", "L OK [CAPABILITY IMAP4rev1 X] done");
-	TALK(d, "u", "p", false, false, ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY ID] hi", "I BAD what", "L OK");
-	TALK(d, "u", "\xe4", false, false, "L AUTHENTICATE PLAIN AHUA5A==\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY SASL-IR AUTH=PLAIN] hi", "L OK");
-	TALK(d, "u", "\xe4", false, false, "L LOGIN {1+}\r\nu {1+}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY LITERAL+] hi", "L OK");
-	TALK(d, "u", "\xe4", false, false, "L LOGIN {1}\r\nu {1}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n", "* OK hi", "+ go", "+ go", "L OK");
-	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> * CAPABILITY IMAP4rev1 X\r\nt OK [CAPABILITY IMAP4rev1 X] LOGIN Ok.\r\n",
+	TALK(d, "u", "p", false, false, ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY ID] hi",
+	    "I BAD what", "L OK");
+	TALK(d, "u", "\xe4", false, false, "L AUTHENTICATE PLAIN AHUA5A==\r\n=> t OK LOGIN Ok.\r\n",
+	    "* OK [CAPABILITY SASL-IR AUTH=PLAIN] hi", "L OK");
+	TALK(d, "u", "\xe4", false, false, "L LOGIN {1+}\r\nu {1+}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n",
+	    "* OK [CAPABILITY LITERAL+] hi", "L OK");
+	TALK(d, "u", "\xe4", false, false, "L LOGIN {1}\r\nu {1}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n", "* OK hi", "+ go",
+	    "+ go", "L OK");
+	TALK(d, "u", "p", true, false,
+	    "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> * CAPABILITY IMAP4rev1 X\r\nt OK [CAPABILITY IMAP4rev1 X] LOGIN "
+	    "Ok.\r\n",
 	    "* OK hi", "L OK", "* CAPABILITY IMAP4rev1 X", "C OK");
-	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\n=> * CAPABILITY Y\r\nt OK [CAPABILITY Y] LOGIN Ok.\r\n", "* OK hi", "* CAPABILITY Y", "L OK");
-	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> t OK LOGIN Ok.\r\n", "* OK hi", "L OK", "C BAD");
+	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\n=> * CAPABILITY Y\r\nt OK [CAPABILITY Y] LOGIN Ok.\r\n",
+	    "* OK hi", "* CAPABILITY Y", "L OK");
+	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> t OK LOGIN Ok.\r\n", "* OK hi",
+	    "L OK", "C BAD");
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 3 ", "* OK hi", "L NO [AUTHENTICATIONFAILED] no");
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 3 ", "* OK hi", "L NO no");
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 4 INUSE", "* OK hi", "L NO [INUSE] later");
@@ -395,7 +433,8 @@ static void test_imap_peer(void)
 	TALK(d, "u", "p", false, false, "=> 2 ", "");
 	TALK(d, "u", "p", false, false, "=> 2 ", "* OK [CAPABILITY LOGINDISABLED STARTTLS] hi");
 	/* A list that would break the answer is not repeated. */
-	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi", "L OK [CAPABILITY a\x01] x");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi",
+	    "L OK [CAPABILITY a\x01] x");
 }
 
 #define XCLIENT "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=sid TTL=3 CLIENT-TRANSPORT=insecure\r\n"
@@ -405,11 +444,15 @@ static void test_pop3_peer(void)
 	const struct login_dialect *d = &pop3_login_dialect;
 
 	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi", "+OK", "+OK");
-	TALK(d, "u", "p", false, true, "UTF8\r\nUSER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi", "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, true, "UTF8\r\nUSER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi", "+OK", "+OK",
+	    "+OK");
 	TALK(d, "u", "p", false, true, "UTF8\r\n=> 2 ", "+OK hi", "-ERR no");
-	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "+OK", "+OK", "+OK");
-	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "-ERR", "+OK", "+OK");
-	TALK(d, "u", "p ", false, true, XCLIENT "UTF8\r\nAUTH PLAIN AHUAcCA=\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "+OK",
+	    "+OK", "+OK");
+	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "-ERR",
+	    "+OK", "+OK");
+	TALK(d, "u", "p ", false, true, XCLIENT "UTF8\r\nAUTH PLAIN AHUAcCA=\r\n=> +OK Logged in.\r\n",
+	    "+OK [XCLIENT] hi", "+OK", "+OK", "+OK");
 	TALK(d, "u", "p", false, false, "USER u\r\n=> 3 ", "+OK hi", "-ERR who");
 	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n=> 3 ", "+OK hi", "+OK", "-ERR [AUTH] no");
 	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n=> 4 IN-USE", "+OK hi", "+OK", "-ERR [IN-USE] locked");
@@ -421,7 +464,9 @@ static void test_pop3_peer(void)
 #define MARK(id) "Waypost node " id " ready."
 
 /* A node is told that we have no secret; others not. */
-#define NODE_ID "I ID (\"x-session-id\" \"sid\" \"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" \"x-proxy-ttl\" \"3\" " \
+#define NODE_ID \
+	"I ID (\"x-session-id\" \"sid\" \"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" " \
+	"\"x-proxy-ttl\" \"3\" " \
 	"\"x-client-transport\" \"insecure\" \"x-waypost-auth\" \"none\")\r\n"
 #define NODE_XCLIENT "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=sid TTL=3 CLIENT-TRANSPORT=insecure WAYPOST-AUTH=none\r\n"
 
@@ -429,24 +474,35 @@ static void test_pop3_peer(void)
 static void test_peer_notes(void)
 {
 	const struct login_dialect *imap = &imap_login_dialect, *pop3 = &pop3_login_dialect;
-	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", /* that word is for clients */
+	TALK(imap, "u", "p", false, false,
+	    NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", /* that word is for clients */
 	    "* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] " MARK(OTHER), "I OK", "L OK");
-	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<secret>=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER), "* ID NIL", "I OK", "L OK Ok. Signature not accepted.");
-	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<clock>=> 3 ", "* OK " MARK(OTHER), "I OK", "L NO [AUTHENTICATIONFAILED] no. Signature not accepted: clock.");
-	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<unsigned>=> 4 LIMIT", "* OK " MARK(OTHER), "I OK", "L NO [LIMIT] no. Signature missing.");
-	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER), "I OK Signature missing.", "L OK Signature missing. ");
-	TALK(imap, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi", "L OK Ok. Signature not accepted.");
-	TALK(pop3, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n<no-secret>=> +OK Logged in.\r\n", "+OK [XCLIENT] " MARK(OTHER), "+OK", "+OK",
-	    "+OK in. Signature not known: no secret here.");
-	TALK(pop3, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n<secret>=> 3 ", "+OK [XCLIENT] " MARK(OTHER) " <1.2@n>", "+OK", "+OK", "-ERR [AUTH] no. Signature not accepted.");
-	TALK(pop3, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "+OK", "+OK", "+OK Signature missing.");
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<secret>=> t OK LOGIN Ok.\r\n",
+	    "* OK " MARK(OTHER), "* ID NIL", "I OK", "L OK Ok. Signature not accepted.");
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<clock>=> 3 ", "* OK " MARK(OTHER), "I OK",
+	    "L NO [AUTHENTICATIONFAILED] no. Signature not accepted: clock.");
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<unsigned>=> 4 LIMIT", "* OK " MARK(OTHER),
+	    "I OK", "L NO [LIMIT] no. Signature missing.");
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER),
+	    "I OK Signature missing.", "L OK Signature missing. ");
+	TALK(imap, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi",
+	    "L OK Ok. Signature not accepted.");
+	TALK(pop3, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n<no-secret>=> +OK Logged in.\r\n",
+	    "+OK [XCLIENT] " MARK(OTHER), "+OK", "+OK", "+OK in. Signature not known: no secret here.");
+	TALK(pop3, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n<secret>=> 3 ",
+	    "+OK [XCLIENT] " MARK(OTHER) " <1.2@n>", "+OK", "+OK", "-ERR [AUTH] no. Signature not accepted.");
+	TALK(pop3, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi",
+	    "+OK", "+OK", "+OK Signature missing.");
 }
 
 /* What we say of the signature of the node before: behind every answer to a login, and in no other. */
 static void test_notes(void)
 {
-	static const char *const words[] = { [SIGNATURE_NONE] = "\r\n", [SIGNATURE_GOOD] = "\r\n", [SIGNATURE_WRONG] = " Signature not accepted.\r\n",
-		[SIGNATURE_CLOCK] = " Signature not accepted: clock.\r\n", [SIGNATURE_MISSING] = " Signature missing.\r\n",
+	static const char *const words[] = { [SIGNATURE_NONE] = "\r\n",
+		[SIGNATURE_GOOD] = "\r\n",
+		[SIGNATURE_WRONG] = " Signature not accepted.\r\n",
+		[SIGNATURE_CLOCK] = " Signature not accepted: clock.\r\n",
+		[SIGNATURE_MISSING] = " Signature missing.\r\n",
 		[SIGNATURE_UNKNOWN] = " Signature not known: no secret here.\r\n" };
 	const struct login_dialect *const dialects[] = { &imap_login_dialect, &pop3_login_dialect };
 	static struct auth_reply reply;
@@ -479,7 +535,8 @@ static void test_notes(void)
 /* A greeting that is cut anywhere, or has a byte changed anywhere in its mark, is no node's. */
 static void check_mark(const char *greeting, const char *id)
 {
-	size_t len = strlen(greeting), from = (size_t)(strstr(greeting, "Waypost node") - greeting), to = from + strlen(MARK("")) + NODE_ID_LEN;
+	size_t len = strlen(greeting), from = (size_t)(strstr(greeting, "Waypost node") - greeting),
+	       to = from + strlen(MARK("")) + NODE_ID_LEN;
 
 	CU_ASSERT_EQUAL(node_mark_read(greeting, id), NODE_MARK_SELF);
 	CU_ASSERT_EQUAL(node_mark_read(greeting, OTHER), NODE_MARK_OTHER);
@@ -494,7 +551,8 @@ static void check_mark(const char *greeting, const char *id)
 	}
 	for (size_t at = from; at < to; at++) {
 		char *other = mem_strdup(greeting);
-		bool digit = strchr("0123456789abcdef", other[at]) != NULL && at >= from + strlen("Waypost node ") && at < to - strlen(" ready.");
+		bool digit = strchr("0123456789abcdef", other[at]) != NULL && at >= from + strlen("Waypost node ") &&
+		    at < to - strlen(" ready.");
 
 		other[at] = digit ? (other[at] == '0' ? '1' : '0') : other[at] == 'X' ? 'Y' : 'X';
 		CU_ASSERT_EQUAL(node_mark_read(other, id), digit ? NODE_MARK_OTHER : NODE_MARK_NONE);
@@ -536,16 +594,21 @@ static void test_nodes_as_peers(void)
 {
 	const struct login_dialect *d = &imap_login_dialect;
 
-	TALK(d, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER), "I OK", "L OK");
-	TALK(d, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER), "I OK", "L OK");
-	TALK(d, "u", "\xe4", false, false, NODE_ID "L LOGIN {1+}\r\nu {1+}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER),
+	TALK(d, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n",
+	    "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER), "I OK", "L OK");
+	TALK(d, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER),
 	    "I OK", "L OK");
+	TALK(d, "u", "\xe4", false, false, NODE_ID "L LOGIN {1+}\r\nu {1+}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n",
+	    "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER), "I OK", "L OK");
 	TALK(d, "u", "p", false, false, "=> 4 ", "* OK [CAPABILITY IMAP4rev1 ID] " MARK(SELF));
-	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER) " Not.", "L OK");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n",
+	    "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER) " Not.", "L OK");
 	TALK(d, "u", "p", false, false, "=> 4 ", "* BYE " MARK(OTHER));
 	d = &pop3_login_dialect;
-	TALK(d, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK " MARK(OTHER), "+OK", "+OK", "+OK");
-	TALK(d, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] " MARK(OTHER) " <1.2@n>", "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK " MARK(OTHER),
+	    "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n",
+	    "+OK [XCLIENT] " MARK(OTHER) " <1.2@n>", "+OK", "+OK", "+OK");
 	TALK(d, "u", "p", false, false, "=> 4 ", "+OK [XCLIENT] " MARK(SELF) " <1.2@n>");
 	TALK(d, "u", "p", false, false, "=> 4 ", "-ERR " MARK(OTHER));
 }
@@ -608,12 +671,22 @@ static void test_unfit(void)
 
 static const struct unit_case cases[] = {
 	{ "settings", begin },
-	{ "IMAP commands", test_imap_login }, { "IMAP commands that are too long", test_imap_too_long },
-	{ "IMAP SASL", test_imap_sasl }, { "challenges", test_challenges }, { "IMAP ID", test_imap_id },
-	{ "signatures of forwarded identities", test_hop_auth }, { "notes of peers", test_peer_notes }, { "notes to peers", test_notes },
-	{ "IMAP long line", test_imap_long }, { "POP3 commands", test_pop3 }, { "IMAP peers", test_imap_peer },
-	{ "POP3 peers", test_pop3_peer }, { "a node's mark", test_node_mark }, { "nodes as peers", test_nodes_as_peers },
-	{ "control characters for a peer", test_peer_controls }, { "credentials that nobody can have", test_unfit },
+	{ "IMAP commands", test_imap_login },
+	{ "IMAP commands that are too long", test_imap_too_long },
+	{ "IMAP SASL", test_imap_sasl },
+	{ "challenges", test_challenges },
+	{ "IMAP ID", test_imap_id },
+	{ "signatures of forwarded identities", test_hop_auth },
+	{ "notes of peers", test_peer_notes },
+	{ "notes to peers", test_notes },
+	{ "IMAP long line", test_imap_long },
+	{ "POP3 commands", test_pop3 },
+	{ "IMAP peers", test_imap_peer },
+	{ "POP3 peers", test_pop3_peer },
+	{ "a node's mark", test_node_mark },
+	{ "nodes as peers", test_nodes_as_peers },
+	{ "control characters for a peer", test_peer_controls },
+	{ "credentials that nobody can have", test_unfit },
 	{ "end", end },
 	{ NULL, NULL },
 };

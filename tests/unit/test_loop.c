@@ -122,6 +122,8 @@ static void test_take_over(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "a descriptor that was passed on", test_forget }, { "a descriptor with another watcher", test_take_over }, { NULL, NULL },
+	{ "a descriptor that was passed on", test_forget },
+	{ "a descriptor with another watcher", test_take_over },
+	{ NULL, NULL },
 };
 UNIT_MAIN("loop", cases)

@@ -32,7 +32,9 @@ static const struct tm when = { .tm_mon = 10, .tm_mday = 2, .tm_hour = 21, .tm_m
 
 static void log_line_of_a_file(void)
 {
-	static const struct { const char *program, *text, *line; } cases[] = {
+	static const struct {
+		const char *program, *text, *line;
+	} cases[] = {
 		{ "imapd", "LOGIN FAILED, user=x, ip=[::ffff:1.2.3.4], port=[555]",
 		    "Nov  2 21:04:09 host imapd: LOGIN FAILED, user=x, ip=[::ffff:1.2.3.4], port=[555]\n" },
 		{ "waypostd", "", "Nov  2 21:04:09 host waypostd[123]: \n" },
@@ -68,7 +70,11 @@ static void log_line_of_syslog(void)
 
 static void sessions_cannot_forge_a_refusal(void)
 {
-	static const struct { const char *text; bool may; const char *after; } cases[] = {
+	static const struct {
+		const char *text;
+		bool may;
+		const char *after;
+	} cases[] = {
 		{ "LOGOUT, user=x", true, "LOGOUT, user=x" },
 		{ "LOGIN FAILED, user=x, ip=[1.2.3.4]", false, NULL },
 		{ "INFO: LOGIN FAILED, user=x", false, NULL },
@@ -102,7 +108,8 @@ static void counts_are_added_up(void)
 	add(&c, "logins_ok=4\npeer=127.0.0.2 is \033down\nbad name=1\n=2\nno_value\nNAME=1\nlast=9");
 	add(&c, "peer=127.0.0.3 is up\n");
 	counts_write(&c, &out);
-	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "count\tlogins_ok\t7\ncount\tlogins_failed\t1\n"
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out),
+	    "count\tlogins_ok\t7\ncount\tlogins_failed\t1\n"
 	    "note\tpeer\t127.0.0.2 is .down\nnote\tpeer\t127.0.0.3 is up\n");
 	str_fini(&out);
 	counts_fini(&c);
@@ -146,7 +153,10 @@ static void sockets_of_lost_slots_are_served(void)
 
 static void status_tells_its_state(void)
 {
-	static const struct { const char *lines; enum report_state state; } cases[] = {
+	static const struct {
+		const char *lines;
+		enum report_state state;
+	} cases[] = {
 		{ GOOD_HEAD "draining\t0\nreloading\t0\n" GOOD_ROLE "count\tlogins_ok\t5\n", REPORT_WELL },
 		{ GOOD_HEAD "draining\t1\n" GOOD_ROLE, REPORT_DRAINING },
 		{ GOOD_HEAD "draining\t1\n" GOOD_ROLE "role\tauthd\tdown\t0\t3\t0\n", REPORT_DEGRADED },
@@ -175,8 +185,10 @@ static void status_as_json(void)
 {
 	struct str out = STR_INIT;
 
-	report_status(&out, GOOD_HEAD "draining\t0\nreloading\t0\n" GOOD_ROLE "count\tlogins_ok\t5\nnote\tpeer\tsays \"hi\"\n", true);
-	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "{\"node\":\"servera\",\"version\":\"1\",\"pid\":7,\"uptime\":61,\"rundir\":\"/run/w\","
+	report_status(&out,
+	    GOOD_HEAD "draining\t0\nreloading\t0\n" GOOD_ROLE "count\tlogins_ok\t5\nnote\tpeer\tsays \"hi\"\n", true);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out),
+	    "{\"node\":\"servera\",\"version\":\"1\",\"pid\":7,\"uptime\":61,\"rundir\":\"/run/w\","
 	    "\"config\":\"/etc/w\",\"state\":\"well\",\"draining\":false,\"problems\":[],"
 	    "\"roles\":[{\"name\":\"worker 0\",\"state\":\"ready\",\"pid\":8,\"restarts\":0,\"age\":60}],"
 	    "\"counts\":{\"logins_ok\":5},\"notes\":[{\"name\":\"peer\",\"text\":\"says \\\"hi\\\"\"}]}\n");
@@ -187,8 +199,10 @@ static void who_as_table(void)
 {
 	struct str out = STR_INIT;
 
-	report_who(&out, "a@b.c\timap\t192.0.2.1\t5000\tserverb\t127.0.0.2:143\t999\t2048\t3700\ts1\n"
-	    "x\tpop3\t2001:db8::1\t1\tlocal\t\t0\t5368709120\t59\ts\033[2J\n", false);
+	report_who(&out,
+	    "a@b.c\timap\t192.0.2.1\t5000\tserverb\t127.0.0.2:143\t999\t2048\t3700\ts1\n"
+	    "x\tpop3\t2001:db8::1\t1\tlocal\t\t0\t5368709120\t59\ts\033[2J\n",
+	    false);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&out),
 	    "USER   PROTOCOL  CLIENT           MAILHOST  BACKEND        IN   OUT   AGE    SESSION\n"
 	    "a@b.c  imap      192.0.2.1:5000   serverb   127.0.0.2:143  999  2.0K  1h01m  s1\n"
@@ -204,20 +218,24 @@ static void who_as_json(void)
 	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "[]\n");
 	str_clear(&out);
 	report_who(&out, "a\\\timap\t192.0.2.1\t5000\tlocal\t\t1\t2\t3\ts\x01\xff\n", true);
-	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "[\n{\"user\":\"a\\\\\",\"protocol\":\"imap\",\"ip\":\"192.0.2.1\",\"port\":5000,"
-	    "\"mailhost\":\"local\",\"backend\":\"\",\"rcvd\":1,\"sent\":2,\"age\":3,\"session\":\"s\\u0001\xef\xbf\xbd\"}\n]\n");
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out),
+	    "[\n{\"user\":\"a\\\\\",\"protocol\":\"imap\",\"ip\":\"192.0.2.1\",\"port\":5000,"
+	    "\"mailhost\":\"local\",\"backend\":\"\",\"rcvd\":1,\"sent\":2,\"age\":3,\"session\":"
+	    "\"s\\u0001\xef\xbf\xbd\"}\n]\n");
 	str_fini(&out);
 }
 
 static void terminals_are_safe(void)
 {
-	static const struct { const char *in, *out; } cases[] = {
+	static const struct {
+		const char *in, *out;
+	} cases[] = {
 		{ "plain", "plain" },
 		{ "\x1b[31m", ".[31m" },
-		{ "\xc2\23331m", ".31m" },       /* CSI as one character */
+		{ "\xc2\23331m", ".31m" }, /* CSI as one character */
 		{ "caf\xc3\xa9", "caf\xc3\xa9" },
 		{ "\xc3", "." },
-		{ "\xed\xa0\x80", "..." },          /* a surrogate */
+		{ "\xed\xa0\x80", "..." }, /* a surrogate */
 		{ "\xf4\x90\x80\x80", "...." },
 		{ "\xe0\x80\x80", "..." },
 	};

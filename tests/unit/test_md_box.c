@@ -72,7 +72,8 @@ static void test_first_open(void)
 	snprintf(path, sizeof(path), "%s/courierimapuiddb", t.dir);
 	CU_ASSERT_EQUAL(stat(path, &st), 0);
 	CU_ASSERT(llabs((long long)st.st_mtime - 1000000000 - box->uidvalidity) <= 1);
-	snprintf(want, sizeof(want), "1 %u 4\n1 999999999.Z.host\n2 1000000001.M1P1.host\n3 1000000009.M9P1.host,S=27\n", box->uidvalidity);
+	snprintf(want, sizeof(want),
+	    "1 %u 4\n1 999999999.Z.host\n2 1000000001.M1P1.host\n3 1000000009.M9P1.host,S=27\n", box->uidvalidity);
 	check_file(&t, "courierimapuiddb", want);
 	CU_ASSERT(!mt_exists(&t, "tmp/courier.lock"));
 	md_box_close(&box);
@@ -86,7 +87,8 @@ static void test_take_over(void)
 	struct md_box *box;
 
 	mt_begin(&t);
-	mt_puts(&t, "courierimapuiddb", "1 795290828 9\n4 1000000009.M9P1.host,S=27\n6 1000000001.M1P1.host\n7 5.gone\n");
+	mt_puts(&t, "courierimapuiddb",
+	    "1 795290828 9\n4 1000000009.M9P1.host,S=27\n6 1000000001.M1P1.host\n7 5.gone\n");
 	mt_puts(&t, "cur/1000000009.M9P1.host,S=27:2,S", mail);
 	mt_puts(&t, "cur/1000000001.M1P1.host,S=23:2,", mail);
 	mt_puts(&t, "cur/1.new:2,", mail);
@@ -97,7 +99,8 @@ static void test_take_over(void)
 	CU_ASSERT_EQUAL(box->msgs[1].uid, 6);
 	CU_ASSERT_EQUAL(box->msgs[2].uid, 9);
 	CU_ASSERT_STRING_EQUAL(box->msgs[2].name, "1.new:2,");
-	check_file(&t, "courierimapuiddb", "1 795290828 10\n4 1000000009.M9P1.host,S=27\n6 1000000001.M1P1.host,S=23\n9 1.new\n");
+	check_file(&t, "courierimapuiddb",
+	    "1 795290828 10\n4 1000000009.M9P1.host,S=27\n6 1000000001.M1P1.host,S=23\n9 1.new\n");
 	md_box_close(&box);
 	mt_end(&t);
 }
@@ -105,7 +108,8 @@ static void test_take_over(void)
 /* Mail of one second has its order by number, for POP3 and for new UIDs alike. */
 static void test_order_within_a_second(void)
 {
-	static const char *const files[] = { "cur/7.M339452P9.host:2,", "new/7.M50206P9.host", "cur/7.M50206P10.host:2,S" };
+	static const char *const files[] = { "cur/7.M339452P9.host:2,", "new/7.M50206P9.host",
+		"cur/7.M50206P10.host:2,S" };
 	static const char *const order[] = { "7.M50206P9", "7.M50206P10", "7.M339452P9" };
 	struct md_test t;
 	struct md_box *pop3, *imap;
@@ -854,10 +858,9 @@ static void test_errors(void)
 
 static void test_garbage_list(void)
 {
-	static const char *const text[] = {
-		"", "1", "1 2", "2 5 5\n1 a\n", "1 0 5\n", "1 5 0\n", "x\n", "1 99999999999 5\n", "1 7 4294967295\n",
-		"1 5 5\n1 1.a\n1 1.a\n", "1 5 3\n9 1.a\n", "1 5 5\n4294967295 1.a\n", "1 5 5\n2 1.a"
-	};
+	static const char *const text[] = { "", "1", "1 2", "2 5 5\n1 a\n", "1 0 5\n", "1 5 0\n", "x\n",
+		"1 99999999999 5\n", "1 7 4294967295\n", "1 5 5\n1 1.a\n1 1.a\n", "1 5 3\n9 1.a\n",
+		"1 5 5\n4294967295 1.a\n", "1 5 5\n2 1.a" };
 
 	for (size_t i = 0; i < ARRAY_LEN(text); i++) {
 		struct md_test t;
@@ -902,7 +905,8 @@ static void test_clean_tmp(void)
 	mt_puts(&t, dead, "x");
 	mt_puts(&t, elsewhere, "x");
 	md_clean_tmp(t.root.fd, now + 35 * 3600);
-	CU_ASSERT(mt_exists(&t, "tmp/dated") && mt_exists(&t, living) && mt_exists(&t, dead) && mt_exists(&t, elsewhere));
+	CU_ASSERT(
+	    mt_exists(&t, "tmp/dated") && mt_exists(&t, living) && mt_exists(&t, dead) && mt_exists(&t, elsewhere));
 	md_clean_tmp(t.root.fd, now + 37 * 3600);
 	CU_ASSERT(mt_exists(&t, living));
 	CU_ASSERT(!mt_exists(&t, "tmp/dated") && !mt_exists(&t, dead) && !mt_exists(&t, elsewhere));
@@ -1014,8 +1018,8 @@ static void one_directory_twice(const char *dir, const char *folder, const char 
 
 static void test_one_directory_twice(void)
 {
-	static const char *const pairs[][2] = { { "new", "cur" }, { "tmp", "cur" }, { "cur", "new" }, { "tmp", "new" }, { "new", "tmp" },
-		{ "cur", "tmp" } };
+	static const char *const pairs[][2] = { { "new", "cur" }, { "tmp", "cur" }, { "cur", "new" }, { "tmp", "new" },
+		{ "new", "tmp" }, { "cur", "tmp" } };
 
 	for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
 		one_directory_twice("", "", pairs[i][0], pairs[i][1]);
@@ -1042,35 +1046,17 @@ static void test_watch(void)
 	mt_end(&t);
 }
 
-static const struct unit_case cases[] = {
-	{ "first open", test_first_open },
-	{ "take over from Courier", test_take_over },
-	{ "order within a second", test_order_within_a_second },
-	{ "sync", test_sync },
-	{ "drop gone", test_drop_gone },
-	{ "read-only", test_readonly },
-	{ "read", test_read },
-	{ "odd names", test_odd_names },
-	{ "keywords", test_keywords },
-	{ "keyword fold", test_keyword_fold },
-	{ "many keywords", test_many_keywords },
-	{ "save", test_save },
-	{ "no room", test_full },
-	{ "first open without room", test_first_open_without_room },
-	{ "the list contradicts", test_list_contradicts },
-	{ "the list names files twice", test_list_names_twice },
-	{ "UIDs run out", test_uids_run_out },
-	{ "opened with UIDs used up", test_open_with_uids_used_up },
-	{ "copy and move", test_copy_move },
-	{ "copy undone", test_copy_undo },
-	{ "reset", test_reset },
-	{ "errors", test_errors },
-	{ "garbage list", test_garbage_list },
-	{ "clean tmp", test_clean_tmp },
-	{ "no regular files", test_no_regular_files },
-	{ "one directory under two names", test_one_directory_twice },
-	{ "watch", test_watch },
-	{ NULL, NULL }
-};
+static const struct unit_case cases[] = { { "first open", test_first_open },
+	{ "take over from Courier", test_take_over }, { "order within a second", test_order_within_a_second },
+	{ "sync", test_sync }, { "drop gone", test_drop_gone }, { "read-only", test_readonly }, { "read", test_read },
+	{ "odd names", test_odd_names }, { "keywords", test_keywords }, { "keyword fold", test_keyword_fold },
+	{ "many keywords", test_many_keywords }, { "save", test_save }, { "no room", test_full },
+	{ "first open without room", test_first_open_without_room }, { "the list contradicts", test_list_contradicts },
+	{ "the list names files twice", test_list_names_twice }, { "UIDs run out", test_uids_run_out },
+	{ "opened with UIDs used up", test_open_with_uids_used_up }, { "copy and move", test_copy_move },
+	{ "copy undone", test_copy_undo }, { "reset", test_reset }, { "errors", test_errors },
+	{ "garbage list", test_garbage_list }, { "clean tmp", test_clean_tmp },
+	{ "no regular files", test_no_regular_files }, { "one directory under two names", test_one_directory_twice },
+	{ "watch", test_watch }, { NULL, NULL } };
 
 UNIT_MAIN("md_box", cases)

@@ -217,7 +217,8 @@ static void test_many_gone(void)
 /* The same in COPY and MOVE: what is there goes, the folders are read a few times. */
 static void test_many_gone_in_copy(void)
 {
-	enum md_err (*const all[])(struct md_box *, const size_t *, size_t, const char *, struct md_copied *) = { md_copy, md_move };
+	enum md_err (*const all[])(struct md_box *, const size_t *, size_t, const char *,
+	    struct md_copied *) = { md_copy, md_move };
 
 	for (size_t k = 0; k < ARRAY_LEN(all); k++) {
 		struct md_test t;
@@ -393,15 +394,12 @@ static void test_open_costs(void)
 	}
 }
 
-static const struct unit_case cases[] = {
-	{ "many messages are gone", test_many_gone },
+static const struct unit_case cases[] = { { "many messages are gone", test_many_gone },
 	{ "many messages are gone in COPY and MOVE", test_many_gone_in_copy },
 	{ "POP3: many messages go while they are measured", test_pop3_many_gone_unmeasured },
 	{ "POP3: many messages are gone", test_pop3_many_gone },
 	{ "POP3: many messages have other names", test_pop3_many_renamed },
-	{ "keywords are found by halves", test_keyword_search },
-	{ "opening a folder", test_open_costs },
-	{ NULL, NULL }
-};
+	{ "keywords are found by halves", test_keyword_search }, { "opening a folder", test_open_costs },
+	{ NULL, NULL } };
 
 UNIT_MAIN("md_cost", cases)

@@ -17,13 +17,13 @@ static const char mail[] = "From: a\nSubject: x\n\nhi\n";
 
 /* --- the calls --- */
 
-static unsigned calls;   /* so far */
-static unsigned fail_at; /* the number of the one that fails; 0: none */
-static bool other_fs;    /* from one directory to another there is neither link nor rename */
-static const char *fail_sync; /* the directory (last part of its path) whose fsync() fails; NULL: none */
-static void (*before_fail)(void); /* what another session does just then */
+static unsigned calls;                       /* so far */
+static unsigned fail_at;                     /* the number of the one that fails; 0: none */
+static bool other_fs;                        /* from one directory to another there is neither link nor rename */
+static const char *fail_sync;                /* the directory (last part of its path) whose fsync() fails; NULL: none */
+static void (*before_fail)(void);            /* what another session does just then */
 static void (*after_stat)(const char *path); /* what another session does when we have looked at PATH; NULL: nothing */
-static char steps[65536]; /* what was synced and renamed: "sync NAME\n", "rename NAME\n" */
+static char steps[65536];                    /* what was synced and renamed: "sync NAME\n", "rename NAME\n" */
 
 static bool fails(void)
 {
@@ -76,7 +76,8 @@ static bool sync_fails(int fd)
 	char path[512];
 	size_t len = fail_sync != NULL ? strlen(fail_sync) : 0;
 
-	if (len == 0 || !fd_path(fd, path, sizeof(path)) || strlen(path) < len || strcmp(path + strlen(path) - len, fail_sync) != 0)
+	if (len == 0 || !fd_path(fd, path, sizeof(path)) || strlen(path) < len ||
+	    strcmp(path + strlen(path) - len, fail_sync) != 0)
 		return false;
 	fail_sync = NULL;
 	before_fail();
@@ -583,7 +584,8 @@ static char *state_of(const struct md_test *t)
 
 /* COPY or MOVE that is stopped when its owner is asked for the N-th time: nothing has come or gone. False: it was
  * not asked so often, and did it. */
-static bool stopped_at(enum md_err (*fn)(struct md_box *, const size_t *, size_t, const char *, struct md_copied *), unsigned n)
+static bool stopped_at(enum md_err (*fn)(struct md_box *, const size_t *, size_t, const char *, struct md_copied *),
+    unsigned n)
 {
 	struct md_test t;
 	struct md_box *box;
@@ -624,7 +626,8 @@ static bool stopped_at(enum md_err (*fn)(struct md_box *, const size_t *, size_t
 
 static void test_stopped(void)
 {
-	enum md_err (*const all[])(struct md_box *, const size_t *, size_t, const char *, struct md_copied *) = { md_copy, md_move };
+	enum md_err (*const all[])(struct md_box *, const size_t *, size_t, const char *,
+	    struct md_copied *) = { md_copy, md_move };
 
 	for (int k = 0; k < 4; k++) {
 		unsigned n = 1;
@@ -671,7 +674,8 @@ static void test_stopped_measuring(void)
  * is not left out in silence. */
 static void test_renamed_meanwhile(void)
 {
-	enum md_err (*const all[])(struct md_box *, const size_t *, size_t, const char *, struct md_copied *) = { md_copy, md_move };
+	enum md_err (*const all[])(struct md_box *, const size_t *, size_t, const char *,
+	    struct md_copied *) = { md_copy, md_move };
 
 	for (int k = 0; k < 2; k++)
 		for (unsigned n = 0; n < 12; n++) {
@@ -697,18 +701,13 @@ static void test_renamed_meanwhile(void)
 		}
 }
 
-static const struct unit_case cases[] = {
-	{ "messages that others rename are copied and moved", test_renamed_meanwhile },
-	{ "one call fails", test_one_fault },
-	{ "one call fails in QUIT", test_one_fault_in_quit },
-	{ "UIDs reach the disk", test_uids_synced },
-	{ "keywords reach the disk", test_keywords_synced },
+static const struct unit_case cases[] = { { "messages that others rename are copied and moved",
+	                                      test_renamed_meanwhile },
+	{ "one call fails", test_one_fault }, { "one call fails in QUIT", test_one_fault_in_quit },
+	{ "UIDs reach the disk", test_uids_synced }, { "keywords reach the disk", test_keywords_synced },
 	{ "folded keywords reach the disk", test_fold_synced },
-	{ "what is undone was renamed by others", test_undo_renamed },
-	{ "one file under two names", test_two_names },
-	{ "COPY and MOVE are stopped", test_stopped },
-	{ "POP3's measuring is stopped", test_stopped_measuring },
-	{ NULL, NULL }
-};
+	{ "what is undone was renamed by others", test_undo_renamed }, { "one file under two names", test_two_names },
+	{ "COPY and MOVE are stopped", test_stopped }, { "POP3's measuring is stopped", test_stopped_measuring },
+	{ NULL, NULL } };
 
 UNIT_MAIN("md_fault", cases)

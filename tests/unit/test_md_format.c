@@ -15,20 +15,31 @@
 #include "maildir/md_recent.h"
 
 /* In the order of their delivery. */
-static const char *const ordered[] = {
-	"9.M9P1.host", "10.#9R1X5.host", "10.#1aR0X5.host", "10.9_1.host", "10.9_2.host", "10.9_10.host:2,S", "10.10_1.host",
-	"10.M7P99Q2.host", "10.M50206P31268V000000000000FE00I0000000000A767B9_0.vm,S=9", "10.M339452P7.host:2,",
-	"10.M339452P7Q2.host", "10.M339452P7Q10.host", "10.M339452P31268V000000000000FE00I0000000000A767B8_9.vm,S=9:2,RS",
+static const char *const ordered[] = { "9.M9P1.host", "10.#9R1X5.host", "10.#1aR0X5.host", "10.9_1.host", "10.9_2.host",
+	"10.9_10.host:2,S", "10.10_1.host", "10.M7P99Q2.host",
+	"10.M50206P31268V000000000000FE00I0000000000A767B9_0.vm,S=9", "10.M339452P7.host:2,", "10.M339452P7Q2.host",
+	"10.M339452P7Q10.host", "10.M339452P31268V000000000000FE00I0000000000A767B8_9.vm,S=9:2,RS",
 	"10.M339452P31268V000000000000FE00I0000000000A767B7_10.vm,S=9", "10.M339452P31269.a", "10.M339452P31269.a.M1P1",
-	"10.M339452P99999999999999999999999.a", "11", "11.M1P1.host"
-};
+	"10.M339452P99999999999999999999999.a", "11", "11.M1P1.host" };
 
 static void test_name(void)
 {
-	static const struct { const char *name; size_t base; unsigned flags; uint64_t time; } t[] = {
-		{ "1.a", 3, 0, 1 }, { "1.a:2,", 3, 0, 1 }, { "1.a:2,DFRST", 3, MD_FLAGS_ALL, 1 }, { "1.a:2,xSy", 3, MD_SEEN, 1 },
-		{ "1.a:1,S", 3, 0, 1 }, { "a:b:2,S", 3, MD_SEEN, 0 }, { "1.a:", 3, 0, 1 }, { "99999999999999999999999.x", 25, 0, UINT64_MAX },
-		{ "", 0, 0, 0 }, { "007", 3, 0, 7 },
+	static const struct {
+		const char *name;
+		size_t base;
+		unsigned flags;
+		uint64_t time;
+	} t[] = {
+		{ "1.a", 3, 0, 1 },
+		{ "1.a:2,", 3, 0, 1 },
+		{ "1.a:2,DFRST", 3, MD_FLAGS_ALL, 1 },
+		{ "1.a:2,xSy", 3, MD_SEEN, 1 },
+		{ "1.a:1,S", 3, 0, 1 },
+		{ "a:b:2,S", 3, MD_SEEN, 0 },
+		{ "1.a:", 3, 0, 1 },
+		{ "99999999999999999999999.x", 25, 0, UINT64_MAX },
+		{ "", 0, 0, 0 },
+		{ "007", 3, 0, 7 },
 	};
 	struct str s = STR_INIT;
 	uint64_t v;
@@ -63,7 +74,8 @@ static void test_name(void)
 
 			CU_ASSERT(i < k ? d < 0 : i > k ? d > 0 : d == 0);
 		}
-	CU_ASSERT(!md_name_valid("") && !md_name_valid(".x") && !md_name_valid("a\nb") && !md_name_valid(":2,S") && md_name_valid("a"));
+	CU_ASSERT(!md_name_valid("") && !md_name_valid(".x") && !md_name_valid("a\nb") && !md_name_valid(":2,S") &&
+	    md_name_valid("a"));
 }
 
 static void test_uidlist(void)
@@ -119,7 +131,8 @@ static void test_kwlist(void)
 
 static void test_pop3list(void)
 {
-	static const char text[] = "/3 5 1795290829\n1000000001.M1P1.host:2,RS 32 1:1795290829:0\n999.x y.host:2, 22 3:1795290829:1\n";
+	static const char text[] =
+	    "/3 5 1795290829\n1000000001.M1P1.host:2,RS 32 1:1795290829:0\n999.x y.host:2, 22 3:1795290829:1\n";
 	struct md_pop3list l;
 
 	CU_ASSERT(md_pop3list_parse(&l, text, sizeof(text) - 1));
@@ -174,8 +187,9 @@ static void test_pop3(void)
 	int fd;
 
 	mt_begin(&t);
-	mt_puts(&t, "courierpop3dsizelist", "/2 7 55\n1000000001.M1P1.host:2, 26 3:55\n1000000003.M1P1.host:2,S 26 4:0\n"
-		"5.gone 4 5:6\n1000000004.M1P1.host 26 0:55\n");
+	mt_puts(&t, "courierpop3dsizelist",
+	    "/2 7 55\n1000000001.M1P1.host:2, 26 3:55\n1000000003.M1P1.host:2,S 26 4:0\n"
+	    "5.gone 4 5:6\n1000000004.M1P1.host 26 0:55\n");
 	for (int i = 1; i <= 4; i++) {
 		snprintf(want, sizeof(want), "cur/100000000%d.M1P1.host:2,%s", i, i == 2 ? "T" : "S");
 		mt_puts(&t, want, "From: a\nSubject: x\n\nhi\n");
@@ -191,8 +205,10 @@ static void test_pop3(void)
 	check_uidl(p, 4, "1000000004.M1P1.host");
 	CU_ASSERT(p->msgs[0].utf8 && p->msgs[0].octets == 18);
 	CU_ASSERT(mt_exists(&t, "cur/999.x y.host:2,"));
-	check_list(&t, "/3 9 55\n999.x y.host:2, 18 7:55:1\n1000000001.M1P1.host:2,S 26 3:55:0\n"
-		"1000000002.M1P1.host:2,T 27 8:55:0\n1000000003.M1P1.host:2,S 26 4:0:0\n1000000004.M1P1.host:2,S 26 0:55:0\n");
+	check_list(&t,
+	    "/3 9 55\n999.x y.host:2, 18 7:55:1\n1000000001.M1P1.host:2,S 26 3:55:0\n"
+	    "1000000002.M1P1.host:2,T 27 8:55:0\n1000000003.M1P1.host:2,S 26 4:0:0\n1000000004.M1P1.host:2,S 26 "
+	    "0:55:0\n");
 	CU_ASSERT_EQUAL(md_pop3_read(p, 0, &fd), MD_OK);
 	close(fd);
 	CU_ASSERT_EQUAL(md_pop3_seen(p, 0), MD_OK);
@@ -345,17 +361,9 @@ static void test_recent(void)
 	CU_ASSERT_EQUAL(md_recent_parse("1  1 7\n", 7, 1), MD_RECENT_NONE);
 }
 
-static const struct unit_case cases[] = {
-	{ "recent", test_recent },
-	{ "file names", test_name },
-	{ "UID list", test_uidlist },
-	{ "keyword list", test_kwlist },
-	{ "POP3 list", test_pop3list },
-	{ "POP3 maildrop", test_pop3 },
-	{ "POP3 list not saved", test_pop3_unsaved },
-	{ "UID list not saved", test_unwritable },
-	{ "lock", test_lock },
-	{ NULL, NULL }
-};
+static const struct unit_case cases[] = { { "recent", test_recent }, { "file names", test_name },
+	{ "UID list", test_uidlist }, { "keyword list", test_kwlist }, { "POP3 list", test_pop3list },
+	{ "POP3 maildrop", test_pop3 }, { "POP3 list not saved", test_pop3_unsaved },
+	{ "UID list not saved", test_unwritable }, { "lock", test_lock }, { NULL, NULL } };
 
 UNIT_MAIN("md_format", cases)

@@ -167,8 +167,9 @@ static void one_op(struct worker *w, int id)
 	default:
 		if (m == NULL || m->gone)
 			break;
-		e = md_box_store(w->box, (size_t)(m - w->box->msgs), rand_r(&w->seed) % 2 ? MD_STORE_ADD : MD_STORE_REMOVE,
-			(unsigned)rand_r(&w->seed) & MD_FLAGS_ALL, &kw, rand_r(&w->seed) % 4 == 0);
+		e = md_box_store(w->box, (size_t)(m - w->box->msgs),
+		    rand_r(&w->seed) % 2 ? MD_STORE_ADD : MD_STORE_REMOVE, (unsigned)rand_r(&w->seed) & MD_FLAGS_ALL,
+		    &kw, rand_r(&w->seed) % 4 == 0);
 		if (e != MD_OK && e != MD_GONE)
 			fail(w, "store");
 	}
@@ -202,7 +203,9 @@ static void worker_main(struct md_test *t, int no, void (*work)(struct worker *)
 	_exit(0);
 }
 
-struct seen { int *uid_id, *id_uid, *there; };
+struct seen {
+	int *uid_id, *id_uid, *there;
+};
 
 static void seen_begin(struct seen *s)
 {
@@ -535,14 +538,8 @@ static void test_kill_copy(void)
 	mt_end(&t);
 }
 
-static const struct unit_case cases[] = {
-	{ "many processes", test_many },
-	{ "many IMAP sessions", test_imap_sessions },
-	{ "many POP3 sessions", test_pop3_sessions },
-	{ "killed while appending", test_kill_append },
-	{ "killed while moving", test_kill_move },
-	{ "killed while copying", test_kill_copy },
-	{ NULL, NULL }
-};
+static const struct unit_case cases[] = { { "many processes", test_many }, { "many IMAP sessions", test_imap_sessions },
+	{ "many POP3 sessions", test_pop3_sessions }, { "killed while appending", test_kill_append },
+	{ "killed while moving", test_kill_move }, { "killed while copying", test_kill_copy }, { NULL, NULL } };
 
 UNIT_MAIN("md_many", cases)

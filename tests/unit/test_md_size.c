@@ -42,7 +42,8 @@ static void count_all(const struct md_test *t, long long *bytes, long long *n)
 	count_dir(t, ".", "new", bytes, n);
 	count_dir(t, ".", "cur", bytes, n);
 	while ((de = readdir(d)) != NULL)
-		if (de->d_name[0] == '.' && strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0 && strcmp(de->d_name, ".Trash") != 0) {
+		if (de->d_name[0] == '.' && strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0 &&
+		    strcmp(de->d_name, ".Trash") != 0) {
 			count_dir(t, de->d_name, "new", bytes, n);
 			count_dir(t, de->d_name, "cur", bytes, n);
 		}
@@ -316,7 +317,8 @@ static void test_cut_line(void)
 		md_size_flush(&t.root);
 		append(&t, "", 7, 0);
 		md_size_flush(&t.root);
-		snprintf(want, sizeof(want), "%.*s%s%12d %12d\n%12d %12d\n", (int)cut, full, full[cut - 1] == '\n' ? "" : "\n", 7, 1, 7, 1);
+		snprintf(want, sizeof(want), "%.*s%s%12d %12d\n%12d %12d\n", (int)cut, full,
+		    full[cut - 1] == '\n' ? "" : "\n", 7, 1, 7, 1);
 		text = mt_read(&t, "maildirsize");
 		CU_ASSERT_STRING_EQUAL(text, want);
 		mem_free(&text);
@@ -340,18 +342,9 @@ static void test_empty_file(void)
 	mt_end(&t);
 }
 
-static const struct unit_case cases[] = {
-	{ "append", test_append },
-	{ "store", test_store },
-	{ "expunge", test_expunge },
-	{ "copy and move", test_copy_and_move },
-	{ "folders", test_folders },
-	{ "POP3", test_pop3 },
-	{ "without a quota", test_without },
-	{ "absurd sizes in names", test_absurd_sizes },
-	{ "a line that was cut off", test_cut_line },
-	{ "an empty file", test_empty_file },
-	{ NULL, NULL }
-};
+static const struct unit_case cases[] = { { "append", test_append }, { "store", test_store },
+	{ "expunge", test_expunge }, { "copy and move", test_copy_and_move }, { "folders", test_folders },
+	{ "POP3", test_pop3 }, { "without a quota", test_without }, { "absurd sizes in names", test_absurd_sizes },
+	{ "a line that was cut off", test_cut_line }, { "an empty file", test_empty_file }, { NULL, NULL } };
 
 UNIT_MAIN("md_size", cases)

@@ -8,11 +8,31 @@
 
 static void test_valid(void)
 {
-	static const struct { const char *name; bool ok; } t[] = {
-		{ "", true }, { "A", true }, { "A.B", true }, { "d\303\251j\303\240", true }, { "a b", true }, { "a&b", true },
-		{ ".A", false }, { "A.", false }, { "A..B", false }, { ".", false }, { "a/b", false }, { "../x", false },
-		{ "a\nb", false }, { "a\177", false }, { "\377", false }, { "\303", false }, { "\300\257", false },
-		{ "\355\240\200", false }, { "\364\220\200\200", false }, { "\302\205", false }, { "\360\237\230\200", true },
+	static const struct {
+		const char *name;
+		bool ok;
+	} t[] = {
+		{ "", true },
+		{ "A", true },
+		{ "A.B", true },
+		{ "d\303\251j\303\240", true },
+		{ "a b", true },
+		{ "a&b", true },
+		{ ".A", false },
+		{ "A.", false },
+		{ "A..B", false },
+		{ ".", false },
+		{ "a/b", false },
+		{ "../x", false },
+		{ "a\nb", false },
+		{ "a\177", false },
+		{ "\377", false },
+		{ "\303", false },
+		{ "\300\257", false },
+		{ "\355\240\200", false },
+		{ "\364\220\200\200", false },
+		{ "\302\205", false },
+		{ "\360\237\230\200", true },
 	};
 	char longer[MD_FOLDER_MAX + 2];
 
@@ -35,7 +55,7 @@ static void check_tree(struct md_test *t, const char *want)
 	CU_ASSERT_EQUAL(md_tree_list(&t->root, true, &l), MD_OK);
 	for (size_t i = 0; i < l.n; i++) {
 		str_addf(&s, "%s%s%s%s,", *l.f[i].name != '\0' ? l.f[i].name : "INBOX", l.f[i].exists ? "" : "-",
-			l.f[i].has_children ? "+" : "", l.f[i].has_new ? "!" : "");
+		    l.f[i].has_children ? "+" : "", l.f[i].has_new ? "!" : "");
 		CU_ASSERT_PTR_EQUAL(md_folders_find(&l, l.f[i].name), &l.f[i]);
 	}
 	CU_ASSERT_STRING_EQUAL(str_cstr(&s), want);
@@ -60,7 +80,8 @@ static void test_create(void)
 	mt_mkdir(&t, ".bad\377");
 	mt_mkdir(&t, ".bad\377/cur");
 	mt_puts(&t, ".file", "");
-	CU_ASSERT(mt_exists(&t, ".A/maildirfolder") && mt_exists(&t, ".A/cur") && mt_exists(&t, ".A/new") && mt_exists(&t, ".A/tmp"));
+	CU_ASSERT(mt_exists(&t, ".A/maildirfolder") && mt_exists(&t, ".A/cur") && mt_exists(&t, ".A/new") &&
+	    mt_exists(&t, ".A/tmp"));
 	mt_puts(&t, ".A.C.D/new/1.x", "x");
 	mt_puts(&t, "new/1.x", "x");
 	check_tree(&t, "INBOX+!,A+,A.C-+,A.C.D!,A-z,X-+,X.Y,");
@@ -243,15 +264,8 @@ static void test_subscribe(void)
 	mt_end(&t);
 }
 
-static const struct unit_case cases[] = {
-	{ "valid names", test_valid },
-	{ "create and list", test_create },
-	{ "delete", test_delete },
-	{ "rename", test_rename },
-	{ "a name that is used again", test_name_is_used_again },
-	{ "symbolic links", test_symlink },
-	{ "subscribe", test_subscribe },
-	{ NULL, NULL }
-};
+static const struct unit_case cases[] = { { "valid names", test_valid }, { "create and list", test_create },
+	{ "delete", test_delete }, { "rename", test_rename }, { "a name that is used again", test_name_is_used_again },
+	{ "symbolic links", test_symlink }, { "subscribe", test_subscribe }, { NULL, NULL } };
 
 UNIT_MAIN("md_tree", cases)

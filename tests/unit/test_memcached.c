@@ -45,10 +45,13 @@ static void test_cut_anywhere(void)
 
 static void test_nonsense(void)
 {
-	static const char *const gets[] = { "VALUE abd 0 5\r\nhello\r\nEND\r\n", "VALUE abcd 0 5\r\nhello\r\nEND\r\n", "VALUE abc 0\r\n", "VALUE abc\r\n",
-		"VALUE abc 0 102401\r\n", "VALUE abc 0 -1\r\n", "VALUE abc x 5\r\n", "VALUE abc 0 5 77\r\nhello\r\nEND\r\n", "VALUE abc 0 5\r\nhello!\nEND\r\n",
-		"VALUE abc 0 5\r\nhello\r\nEND\r\nEND\r\n", "END\r\nEND\r\n", "END\n", "ERROR\r\n", "\r\n", "\n", "STORED\r\n", "HTTP/1.1 400\r\n" };
-	static const char *const sets[] = { "ERROR\r\n", "CLIENT_ERROR bad\r\n", "STORED\r\nSTORED\r\n", "SERVER_ERROR\r\n", "STORED \r\n", "END\r\n" };
+	static const char *const gets[] = { "VALUE abd 0 5\r\nhello\r\nEND\r\n", "VALUE abcd 0 5\r\nhello\r\nEND\r\n",
+		"VALUE abc 0\r\n", "VALUE abc\r\n", "VALUE abc 0 102401\r\n", "VALUE abc 0 -1\r\n", "VALUE abc x 5\r\n",
+		"VALUE abc 0 5 77\r\nhello\r\nEND\r\n", "VALUE abc 0 5\r\nhello!\nEND\r\n",
+		"VALUE abc 0 5\r\nhello\r\nEND\r\nEND\r\n", "END\r\nEND\r\n", "END\n", "ERROR\r\n", "\r\n", "\n",
+		"STORED\r\n", "HTTP/1.1 400\r\n" };
+	static const char *const sets[] = { "ERROR\r\n", "CLIENT_ERROR bad\r\n", "STORED\r\nSTORED\r\n",
+		"SERVER_ERROR\r\n", "STORED \r\n", "END\r\n" };
 	char line[600];
 
 	for (size_t i = 0; i < ARRAY_LEN(gets); i++)
@@ -65,7 +68,11 @@ static void test_nonsense(void)
 
 enum { TIMEOUT_MS = 300 };
 
-struct script { const char *say; size_t len; enum { CLOSES, STAYS, DRIPS } then; };
+struct script {
+	const char *say;
+	size_t len;
+	enum { CLOSES, STAYS, DRIPS } then;
+};
 
 static char path[64];
 static pid_t child;
@@ -140,7 +147,8 @@ static void test_silent(void)
 /* It was restarted, or tired of us: asked once more. */
 static void test_hangs_up(void)
 {
-	const struct script script[] = { { got, sizeof(got) - 1, CLOSES }, { got, sizeof(got) - 1, STAYS }, { NULL, 0, CLOSES } };
+	const struct script script[] = { { got, sizeof(got) - 1, CLOSES }, { got, sizeof(got) - 1, STAYS },
+		{ NULL, 0, CLOSES } };
 	void *store = open_with(script);
 	struct str out = STR_INIT;
 
@@ -167,7 +175,12 @@ static void test_gone(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "cut anywhere", test_cut_anywhere }, { "nonsense", test_nonsense }, { "drip", test_drip }, { "silent", test_silent },
-	{ "hangs up", test_hangs_up }, { "gone", test_gone }, { NULL, NULL },
+	{ "cut anywhere", test_cut_anywhere },
+	{ "nonsense", test_nonsense },
+	{ "drip", test_drip },
+	{ "silent", test_silent },
+	{ "hangs up", test_hangs_up },
+	{ "gone", test_gone },
+	{ NULL, NULL },
 };
 UNIT_MAIN("memcached", cases)

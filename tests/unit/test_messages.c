@@ -190,8 +190,15 @@ static struct msgr *reader(void)
 
 static void test_values(void)
 {
-	struct ticket_grant in = { .id = { 7 }, .session = 1ULL << 40, .slot = 2, .generation = 3, .protocol = PROTOCOL_POP3, .session_id = "abc",
-		.proxied = true, .signature = SIGNATURE_WRONG }, out;
+	struct ticket_grant in = { .id = { 7 },
+		.session = 1ULL << 40,
+		.slot = 2,
+		.generation = 3,
+		.protocol = PROTOCOL_POP3,
+		.session_id = "abc",
+		.proxied = true,
+		.signature = SIGNATURE_WRONG },
+	                    out;
 	struct handoff_client client;
 	struct session_adopt adopt;
 	struct session_target target;
@@ -207,7 +214,8 @@ static void test_values(void)
 	account_init(&out.account);
 	ticket_write(&w, &in);
 	CU_ASSERT(ticket_read(reader(), &out));
-	CU_ASSERT(memcmp(in.id, out.id, TICKET_LEN) == 0 && out.session == in.session && out.slot == 2 && out.generation == 3);
+	CU_ASSERT(memcmp(in.id, out.id, TICKET_LEN) == 0 && out.session == in.session && out.slot == 2 &&
+	    out.generation == 3);
 	CU_ASSERT(out.protocol == PROTOCOL_POP3 && out.proxied && !out.tls && out.signature == SIGNATURE_WRONG);
 	CU_ASSERT_STRING_EQUAL(out.account.name, "u@example.com");
 	CU_ASSERT_STRING_EQUAL(out.account.clear, ""); /* spawn learns no secrets */
@@ -251,8 +259,17 @@ static void on_unknown(struct chan *c, struct msgr *r, int fd UNUSED, void *arg 
 /* Unknown types are skipped where they are marked so; what a channel makes of several messages is never one of them. */
 static void test_unknown(void)
 {
-	static const struct { uint16_t type; bool skip; } t[] = {
-		{ 0, false }, { 255, false }, { 0x7fff, false }, { 0x8000, true }, { 0xfeff, true }, { 0xff00, false }, { 0xfffe, false },
+	static const struct {
+		uint16_t type;
+		bool skip;
+	} t[] = {
+		{ 0, false },
+		{ 255, false },
+		{ 0x7fff, false },
+		{ 0x8000, true },
+		{ 0xfeff, true },
+		{ 0xff00, false },
+		{ 0xfffe, false },
 	};
 	struct ev_loop *l = ev_loop_new(0);
 	struct chan *c;
@@ -282,7 +299,10 @@ static void test_unknown(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "cut at every byte", test_cut }, { "values", test_values }, { "unknown types", test_unknown }, { NULL, NULL },
+	{ "cut at every byte", test_cut },
+	{ "values", test_values },
+	{ "unknown types", test_unknown },
+	{ NULL, NULL },
 };
 
 UNIT_MAIN("messages", cases)

@@ -44,10 +44,18 @@ void *memmem(const void *haystack, size_t len, const void *needle, size_t needle
 
 static void test_hdr(void)
 {
-	static const char text[] = "From joe Mon Jan  1 10:00:00 2024\n>From x: y\nSubject : one\n\ttwo \r\n three\nnocolon\n"
-				   ":empty\nTo:\nX-\xe4: 8\r\n\r\nBody: no\n";
-	static const struct { const char *name, *value; } want[] = {
-		{ "", NULL }, { "", NULL }, { "Subject", "one\n\ttwo \r\n three" }, { "", NULL }, { "", NULL }, { "To", "" },
+	static const char text[] =
+	    "From joe Mon Jan  1 10:00:00 2024\n>From x: y\nSubject : one\n\ttwo \r\n three\nnocolon\n"
+	    ":empty\nTo:\nX-\xe4: 8\r\n\r\nBody: no\n";
+	static const struct {
+		const char *name, *value;
+	} want[] = {
+		{ "", NULL },
+		{ "", NULL },
+		{ "Subject", "one\n\ttwo \r\n three" },
+		{ "", NULL },
+		{ "", NULL },
+		{ "To", "" },
 		{ "X-\xe4", "8" },
 	};
 	struct mime_hdr_iter it;
@@ -62,7 +70,8 @@ static void test_hdr(void)
 		CU_ASSERT_EQUAL_FATAL(h.name_len, strlen(want[n].name));
 		CU_ASSERT(strncmp(h.name, want[n].name, h.name_len) == 0);
 		if (want[n].value != NULL)
-			CU_ASSERT(h.value_len == strlen(want[n].value) && memcmp(h.value, want[n].value, h.value_len) == 0);
+			CU_ASSERT(
+			    h.value_len == strlen(want[n].value) && memcmp(h.value, want[n].value, h.value_len) == 0);
 	}
 	CU_ASSERT_EQUAL(n, ARRAY_LEN(want));
 	CU_ASSERT_EQUAL(sum + 2, mime_hdr_len(text, len));
@@ -98,14 +107,26 @@ static void params(struct str *out, const char *value)
 
 static void test_ctype(void)
 {
-	static const struct { const char *in, *out; } t[] = {
-		{ "text/plain", "text/plain|" }, { "", "" }, { "text", "" }, { "/plain", "" }, { "text/", "" },
+	static const struct {
+		const char *in, *out;
+	} t[] = {
+		{ "text/plain", "text/plain|" },
+		{ "", "" },
+		{ "text", "" },
+		{ "/plain", "" },
+		{ "text/", "" },
 		{ " Text / HTML ; a=b;c = \"d;e\"", "Text/HTML|a=b|c=d;e|" },
 		{ "a/b (c (d) \\) e) ; (f) g (h) = (i) j (k) ; l=m", "a/b|g=j|l=m|" },
-		{ "a/b; x=\"q\\\"\\\\r\"", "a/b|x=q\"\\r|" }, { "a/b; x=\"open", "a/b|x=open|" }, { "a/b; x=", "a/b|x=|" },
-		{ "a/b;;; =v; n; x=y=z/:w;", "a/b|x=y=z/:w|" }, { "a/b; x=one two; y=3", "a/b|x=one|y=3|" },
-		{ "a/b; f*0*=u''%41; f*1=\"b\"", "a/b|f*0*=u''%41|f*1=b|" }, { "a/b; x=\"fol\n ded\"", "a/b|x=fol ded|" },
-		{ "a/b junk; x=y", "a/b|x=y|" }, { "a/b junk \"; z=1\" ; x=y", "a/b|x=y|" }, { "a/b (open ; x=y", "a/b|" },
+		{ "a/b; x=\"q\\\"\\\\r\"", "a/b|x=q\"\\r|" },
+		{ "a/b; x=\"open", "a/b|x=open|" },
+		{ "a/b; x=", "a/b|x=|" },
+		{ "a/b;;; =v; n; x=y=z/:w;", "a/b|x=y=z/:w|" },
+		{ "a/b; x=one two; y=3", "a/b|x=one|y=3|" },
+		{ "a/b; f*0*=u''%41; f*1=\"b\"", "a/b|f*0*=u''%41|f*1=b|" },
+		{ "a/b; x=\"fol\n ded\"", "a/b|x=fol ded|" },
+		{ "a/b junk; x=y", "a/b|x=y|" },
+		{ "a/b junk \"; z=1\" ; x=y", "a/b|x=y|" },
+		{ "a/b (open ; x=y", "a/b|" },
 	};
 	struct mime_text value = { "a/b; Boundary=\"x y\"; boundary=z", 32 };
 	struct str s = STR_INIT;
@@ -130,30 +151,57 @@ static void addresses(struct str *out, const char *text, size_t len)
 	str_clear(out);
 	mime_addr_begin(&it, text, len);
 	while (mime_addr_next(&it, &a))
-		str_addf(out, "%s|%s|%s|%s,", a.have_name ? str_cstr(&a.name) : "-", a.have_adl ? str_cstr(&a.adl) : "-",
-			 a.have_mailbox ? str_cstr(&a.mailbox) : "-", a.have_host ? str_cstr(&a.host) : "-");
+		str_addf(out, "%s|%s|%s|%s,", a.have_name ? str_cstr(&a.name) : "-",
+		    a.have_adl ? str_cstr(&a.adl) : "-", a.have_mailbox ? str_cstr(&a.mailbox) : "-",
+		    a.have_host ? str_cstr(&a.host) : "-");
 	mime_addr_fini(&a);
 }
 
 static void test_addr(void)
 {
-	static const struct { const char *in, *out; } t[] = {
-		{ "", "" }, { " , ,\t;\n ", "" }, { "G:(c);", "-|-|G|-,-|-|-|-," }, { "(only a comment)", "" }, { "a@b", "-|-|a|b," }, { "<a@b>", "-|-|a|b," },
-		{ "J. R. Ewing <a@b>", "J. R. Ewing|-|a|b," }, { "\"Ewing, J\\\"R\" <a@b>", "Ewing, J\"R|-|a|b," },
-		{ "a@b (Joe (the) Q)", "Joe (the) Q|-|a|b," }, { "<a@b> (Joe)", "Joe|-|a|b," }, { "N <a@b> (Joe)", "N|-|a|b," },
-		{ "a@b,c@d", "-|-|a|b,-|-|c|d," }, { "a @ b . c", "-|-|a|b.c," }, { "\"a b\"@c", "-|-|a b|c," },
-		{ "a@[192.0.2.1]", "-|-|a|[192.0.2.1]," }, { "a@[open", "-|-|a|[open," },
-		{ "<@x,@y:a@b>", "-|@x,@y|a|b," }, { "N <@x:a@b>, c@d", "N|@x|a|b,-|-|c|d," }, { "<>", "-|-||-," },
-		{ "joe", "-|-|joe|-," }, { "Joe Public", "Joe Public|-|-|-," }, { "a@", "-|-|a|," }, { "@b", "-|-||b," },
+	static const struct {
+		const char *in, *out;
+	} t[] = {
+		{ "", "" },
+		{ " , ,\t;\n ", "" },
+		{ "G:(c);", "-|-|G|-,-|-|-|-," },
+		{ "(only a comment)", "" },
+		{ "a@b", "-|-|a|b," },
+		{ "<a@b>", "-|-|a|b," },
+		{ "J. R. Ewing <a@b>", "J. R. Ewing|-|a|b," },
+		{ "\"Ewing, J\\\"R\" <a@b>", "Ewing, J\"R|-|a|b," },
+		{ "a@b (Joe (the) Q)", "Joe (the) Q|-|a|b," },
+		{ "<a@b> (Joe)", "Joe|-|a|b," },
+		{ "N <a@b> (Joe)", "N|-|a|b," },
+		{ "a@b,c@d", "-|-|a|b,-|-|c|d," },
+		{ "a @ b . c", "-|-|a|b.c," },
+		{ "\"a b\"@c", "-|-|a b|c," },
+		{ "a@[192.0.2.1]", "-|-|a|[192.0.2.1]," },
+		{ "a@[open", "-|-|a|[open," },
+		{ "<@x,@y:a@b>", "-|@x,@y|a|b," },
+		{ "N <@x:a@b>, c@d", "N|@x|a|b,-|-|c|d," },
+		{ "<>", "-|-||-," },
+		{ "joe", "-|-|joe|-," },
+		{ "Joe Public", "Joe Public|-|-|-," },
+		{ "a@", "-|-|a|," },
+		{ "@b", "-|-||b," },
 		{ "G: a@b, N <c@d>; e@f", "-|-|G|-,-|-|a|b,N|-|c|d,-|-|-|-,-|-|e|f," },
-		{ "\"G G\":;", "-|-|G G|-,-|-|-|-," }, { "Open: a@b", "-|-|Open|-,-|-|a|b,-|-|-|-," },
+		{ "\"G G\":;", "-|-|G G|-,-|-|-|-," },
+		{ "Open: a@b", "-|-|Open|-,-|-|a|b,-|-|-|-," },
 		{ "undisclosed-recipients:;, x@y", "-|-|undisclosed-recipients|-,-|-|-|-,-|-|x|y," },
 		{ "A: B: c@d;", "-|-|A|-,-|-|B:c|d,-|-|-|-," },
-		{ "a@b <a@b>", "a@b|-|a|b," }, { "N <a@b, c@d", "N|-|a|b,-|-|c|d," }, { "N <<a@b>>", "N|-|a|b," },
-		{ "\"open <a@b>", "open <a@b>|-|-|-," }, { "a@b; c@d", "-|-|a|b,-|-|c|d," },
-		{ "N <a@b> junk, c@d", "N|-|a|b,-|-|c|d," }, { "=?utf-8?Q?a?= <a@b>", "=?utf-8?Q?a?=|-|a|b," },
-		{ "J\xf6rg <j@\xe4>", "J\xf6rg|-|j|\xe4," }, { "one\n two\r\n\tthree <a@b>", "one two three|-|a|b," },
-		{ "a@b@c", "-|-|a@b|c," }, { ">,),],\\", "-|-|>|-,-|-|)|-,-|-|]|-,-|-|\\|-," }, { "a(c)b@d", "c|-|ab|d," },
+		{ "a@b <a@b>", "a@b|-|a|b," },
+		{ "N <a@b, c@d", "N|-|a|b,-|-|c|d," },
+		{ "N <<a@b>>", "N|-|a|b," },
+		{ "\"open <a@b>", "open <a@b>|-|-|-," },
+		{ "a@b; c@d", "-|-|a|b,-|-|c|d," },
+		{ "N <a@b> junk, c@d", "N|-|a|b,-|-|c|d," },
+		{ "=?utf-8?Q?a?= <a@b>", "=?utf-8?Q?a?=|-|a|b," },
+		{ "J\xf6rg <j@\xe4>", "J\xf6rg|-|j|\xe4," },
+		{ "one\n two\r\n\tthree <a@b>", "one two three|-|a|b," },
+		{ "a@b@c", "-|-|a@b|c," },
+		{ ">,),],\\", "-|-|>|-,-|-|)|-,-|-|]|-,-|-|\\|-," },
+		{ "a(c)b@d", "c|-|ab|d," },
 	};
 	struct str s = STR_INIT;
 
@@ -177,17 +225,41 @@ static void test_addr(void)
 
 static void test_word(void)
 {
-	static const struct { const char *in, *out; } t[] = {
-		{ "plain text", "plain text" }, { "=?utf-8?Q?Gr=C3=BC=C3=9Fe?=", "Grüße" }, { "=?ISO-8859-1?B?R3L832U=?=", "Grüße" },
-		{ "=?utf-8?q?a_b?= =?utf-8?q?c?= d", "a bc d" }, { "a =?utf-8?q?b?= =?utf-8?q?c?=", "a bc" },
-		{ "=?utf-8?q?b?=x=?utf-8?q?c?=", "bxc" }, { "=?utf-8?q?b?=\n  =?iso-8859-1?q?=E4?=", "bä" },
-		{ "=?utf-8?B?w4Ry?==?utf-8?B?emU=?=", "Ärze" }, { "=?utf-8?Q?=C3?= =?utf-8?Q?=A4?=", "ä" }, /* cut in a character */
-		{ "=?utf-8*de?q?x?=", "x" }, { "=?no-such?q?=41=E4?=", "Aä" }, { "=?utf-8?x?a?=", "=?utf-8?x?a?=" },
-		{ "=?utf-8?q?open", "=?utf-8?q?open" }, { "=?" "?q?a?=", "=?" "?q?a?=" }, { "=?", "=?" }, { "=?a?=", "=?a?=" },
-		{ "=?utf-8?q?" "?= x", " x" }, { "J\xf6rg", "Jörg" }, { "J\xc3\xb6rg", "Jörg" }, { "=?utf-8?q?=FF?=", "\xef\xbf\xbd" },
-		{ "=?utf-8?q?a=?=", "a=" }, { "=?utf-8?q?a=4?=", "a=4" }, { "=?utf-8?q?a_?=|", "a |" },
-		{ "=?koi8-r?B?7dXSzQ==?=", "Мурм" }, { "=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=", "日本" },
-		{ "=?utf-8?q?with blanks in it?=", "with blanks in it" }, { "=?=?utf-8?q?x?=", "=?x" },
+	static const struct {
+		const char *in, *out;
+	} t[] = {
+		{ "plain text", "plain text" },
+		{ "=?utf-8?Q?Gr=C3=BC=C3=9Fe?=", "Grüße" },
+		{ "=?ISO-8859-1?B?R3L832U=?=", "Grüße" },
+		{ "=?utf-8?q?a_b?= =?utf-8?q?c?= d", "a bc d" },
+		{ "a =?utf-8?q?b?= =?utf-8?q?c?=", "a bc" },
+		{ "=?utf-8?q?b?=x=?utf-8?q?c?=", "bxc" },
+		{ "=?utf-8?q?b?=\n  =?iso-8859-1?q?=E4?=", "bä" },
+		{ "=?utf-8?B?w4Ry?==?utf-8?B?emU=?=", "Ärze" },
+		{ "=?utf-8?Q?=C3?= =?utf-8?Q?=A4?=", "ä" }, /* cut in a character */
+		{ "=?utf-8*de?q?x?=", "x" },
+		{ "=?no-such?q?=41=E4?=", "Aä" },
+		{ "=?utf-8?x?a?=", "=?utf-8?x?a?=" },
+		{ "=?utf-8?q?open", "=?utf-8?q?open" },
+		{ "=?"
+		  "?q?a?=",
+		    "=?"
+		    "?q?a?=" },
+		{ "=?", "=?" },
+		{ "=?a?=", "=?a?=" },
+		{ "=?utf-8?q?"
+		  "?= x",
+		    " x" },
+		{ "J\xf6rg", "Jörg" },
+		{ "J\xc3\xb6rg", "Jörg" },
+		{ "=?utf-8?q?=FF?=", "\xef\xbf\xbd" },
+		{ "=?utf-8?q?a=?=", "a=" },
+		{ "=?utf-8?q?a=4?=", "a=4" },
+		{ "=?utf-8?q?a_?=|", "a |" },
+		{ "=?koi8-r?B?7dXSzQ==?=", "Мурм" },
+		{ "=?iso-2022-jp?B?GyRCRnxLXBsoQg==?=", "日本" },
+		{ "=?utf-8?q?with blanks in it?=", "with blanks in it" },
+		{ "=?=?utf-8?q?x?=", "=?x" },
 	};
 	struct str s = STR_INIT;
 
@@ -220,17 +292,41 @@ static void decode_cut(struct str *out, enum mime_encoding enc, const char *in, 
 
 static void test_decode(void)
 {
-	static const struct { enum mime_encoding enc; const char *in, *out; } t[] = {
-		{ MIME_ENC_BASE64, "SGVsbG8=", "Hello" }, { MIME_ENC_BASE64, "SGVs\r\nbG8=\n", "Hello" },
-		{ MIME_ENC_BASE64, "SGVs*bG8", "Hello" }, { MIME_ENC_BASE64, "SGk=SGk=", "HiHi" }, { MIME_ENC_BASE64, "S", "" },
-		{ MIME_ENC_BASE64, "====", "" }, { MIME_ENC_QP, "a=20b=3D=3d", "a b==" }, { MIME_ENC_QP, "soft=\nline=\r\nend", "softlineend" },
-		{ MIME_ENC_QP, "soft= \t\nx", "softx" }, { MIME_ENC_QP, "blanks \t\nx", "blanks\nx" }, { MIME_ENC_QP, "a\r\nb \r\n", "a\r\nb\r\n" },
-		{ MIME_ENC_QP, "=", "=" }, { MIME_ENC_QP, "=4", "=4" }, { MIME_ENC_QP, "=4x", "=4x" }, { MIME_ENC_QP, "=4\nx", "=4\nx" },
-		{ MIME_ENC_QP, "=xy", "=xy" }, { MIME_ENC_QP, "==41", "=A" }, { MIME_ENC_QP, "=4=41", "=4A" }, { MIME_ENC_QP, "= x", "= x" },
-		{ MIME_ENC_QP, "a b", "a b" }, { MIME_ENC_QP, "a\rb", "a\rb" }, { MIME_ENC_NONE, "=41 \n", "=41 \n" },
+	static const struct {
+		enum mime_encoding enc;
+		const char *in, *out;
+	} t[] = {
+		{ MIME_ENC_BASE64, "SGVsbG8=", "Hello" },
+		{ MIME_ENC_BASE64, "SGVs\r\nbG8=\n", "Hello" },
+		{ MIME_ENC_BASE64, "SGVs*bG8", "Hello" },
+		{ MIME_ENC_BASE64, "SGk=SGk=", "HiHi" },
+		{ MIME_ENC_BASE64, "S", "" },
+		{ MIME_ENC_BASE64, "====", "" },
+		{ MIME_ENC_QP, "a=20b=3D=3d", "a b==" },
+		{ MIME_ENC_QP, "soft=\nline=\r\nend", "softlineend" },
+		{ MIME_ENC_QP, "soft= \t\nx", "softx" },
+		{ MIME_ENC_QP, "blanks \t\nx", "blanks\nx" },
+		{ MIME_ENC_QP, "a\r\nb \r\n", "a\r\nb\r\n" },
+		{ MIME_ENC_QP, "=", "=" },
+		{ MIME_ENC_QP, "=4", "=4" },
+		{ MIME_ENC_QP, "=4x", "=4x" },
+		{ MIME_ENC_QP, "=4\nx", "=4\nx" },
+		{ MIME_ENC_QP, "=xy", "=xy" },
+		{ MIME_ENC_QP, "==41", "=A" },
+		{ MIME_ENC_QP, "=4=41", "=4A" },
+		{ MIME_ENC_QP, "= x", "= x" },
+		{ MIME_ENC_QP, "a b", "a b" },
+		{ MIME_ENC_QP, "a\rb", "a\rb" },
+		{ MIME_ENC_NONE, "=41 \n", "=41 \n" },
 	};
-	static const struct { const char *value; enum mime_encoding enc; } v[] = {
-		{ "base64", MIME_ENC_BASE64 }, { "Quoted-Printable (x)", MIME_ENC_QP }, { "8bit", MIME_ENC_NONE }, { "", MIME_ENC_NONE },
+	static const struct {
+		const char *value;
+		enum mime_encoding enc;
+	} v[] = {
+		{ "base64", MIME_ENC_BASE64 },
+		{ "Quoted-Printable (x)", MIME_ENC_QP },
+		{ "8bit", MIME_ENC_NONE },
+		{ "", MIME_ENC_NONE },
 		{ "uuencode", MIME_ENC_OTHER },
 	};
 	struct str s = STR_INIT;
@@ -250,11 +346,20 @@ static void test_decode(void)
 
 static void test_charset(void)
 {
-	static const struct { const char *name, *in, *out; } t[] = {
-		{ "utf-8", "aä€𝄞z", "aä€𝄞z" }, { "UTF8", "a\377b", "a\xef\xbf\275b" }, { "utf-8", "\xc3", "\xef\xbf\xbd" },
-		{ "us-ascii", "a\xe4\xc3\xa4", "aää" }, { NULL, "\xe4", "ä" }, { "windows-1252", "\x80", "€" },
-		{ "no-such//IGNORE", "\xe4", "ä" }, { "gb2312", "\xc4\xe3", "你" }, { "shift_jis", "\x93\xfa\x96{", "日本" },
-		{ "iso-2022-jp", "\x1b$BF|K\\\x1b(B", "日本" }, { "euc-kr", "\xb0\xa1\xff", "가\xef\xbf\xbd" },
+	static const struct {
+		const char *name, *in, *out;
+	} t[] = {
+		{ "utf-8", "aä€𝄞z", "aä€𝄞z" },
+		{ "UTF8", "a\377b", "a\xef\xbf\275b" },
+		{ "utf-8", "\xc3", "\xef\xbf\xbd" },
+		{ "us-ascii", "a\xe4\xc3\xa4", "aää" },
+		{ NULL, "\xe4", "ä" },
+		{ "windows-1252", "\x80", "€" },
+		{ "no-such//IGNORE", "\xe4", "ä" },
+		{ "gb2312", "\xc4\xe3", "你" },
+		{ "shift_jis", "\x93\xfa\x96{", "日本" },
+		{ "iso-2022-jp", "\x1b$BF|K\\\x1b(B", "日本" },
+		{ "euc-kr", "\xb0\xa1\xff", "가\xef\xbf\xbd" },
 		{ "utf-8", "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
 	};
 	struct str s = STR_INIT;
@@ -271,7 +376,8 @@ static void test_charset(void)
 			CU_ASSERT_STRING_EQUAL(str_cstr(&s), t[i].out);
 		}
 	CU_ASSERT(mime_charset_known("koi8-r") && mime_charset_known("US-ASCII") && mime_charset_known("utf-8"));
-	CU_ASSERT(!mime_charset_known("no-such") && !mime_charset_known("utf-8//TRANSLIT") && !mime_charset_known("a b"));
+	CU_ASSERT(
+	    !mime_charset_known("no-such") && !mime_charset_known("utf-8//TRANSLIT") && !mime_charset_known("a b"));
 	str_clear(&s);
 	CU_ASSERT(mime_charset_to_utf8(&s, "iso-8859-1", "\xe4", 1));
 	CU_ASSERT_STRING_EQUAL(str_cstr(&s), "ä");
@@ -291,20 +397,31 @@ static void test_charset(void)
 
 static void test_date(void)
 {
-	static const struct { const char *in; int64_t time; } good[] = {
-		{ "Mon, 5 Feb 2024 10:11:12 +0100", 1707124272 }, { "5 Feb 2024 10:11 +0000", 1707127860 },
-		{ "Mon, 05 Feb 24 10:11:12 EST", 1707145872 }, { "Mon,5 Feb 2024 10:11:12 GMT", 1707127872 },
-		{ "Mon, 5 Feb 2024 10:11:12 (a (b) c) -0330 (NST)", 1707140472 }, { "Mon Feb  5 10:11:12 2024", 1707127872 },
-		{ "Mon, 5 February 2024 10:11:12 +0000", 1707127872 }, { "5-Feb-2024 10:11:12 +0000", 1707127872 },
-		{ "Thu, 13 Feb 69 23:32:54 -0330", -27723426 }, { "1 Jan 100 00:00:00 +0000", 946684800 },
-		{ "Mon, 5 Feb 2024", 1707091200 }, { "5 Feb 2024 10:11:12 Z", 1707127872 }, { "5 Feb 2024 10 : 11 : 12 +0000", 1707127872 },
-		{ "Mon, 5\n Feb 2024\r\n\t10:11:12 +0000", 1707127872 }, { "29 Feb 2024 23:59:60 +0000", 1709251200 },
-		{ "5 Feb 2024 10:11:12 +9999", 1707127872 }, { "5 Feb 2024 10:11:12 XYZ", 1707127872 },
+	static const struct {
+		const char *in;
+		int64_t time;
+	} good[] = {
+		{ "Mon, 5 Feb 2024 10:11:12 +0100", 1707124272 },
+		{ "5 Feb 2024 10:11 +0000", 1707127860 },
+		{ "Mon, 05 Feb 24 10:11:12 EST", 1707145872 },
+		{ "Mon,5 Feb 2024 10:11:12 GMT", 1707127872 },
+		{ "Mon, 5 Feb 2024 10:11:12 (a (b) c) -0330 (NST)", 1707140472 },
+		{ "Mon Feb  5 10:11:12 2024", 1707127872 },
+		{ "Mon, 5 February 2024 10:11:12 +0000", 1707127872 },
+		{ "5-Feb-2024 10:11:12 +0000", 1707127872 },
+		{ "Thu, 13 Feb 69 23:32:54 -0330", -27723426 },
+		{ "1 Jan 100 00:00:00 +0000", 946684800 },
+		{ "Mon, 5 Feb 2024", 1707091200 },
+		{ "5 Feb 2024 10:11:12 Z", 1707127872 },
+		{ "5 Feb 2024 10 : 11 : 12 +0000", 1707127872 },
+		{ "Mon, 5\n Feb 2024\r\n\t10:11:12 +0000", 1707127872 },
+		{ "29 Feb 2024 23:59:60 +0000", 1709251200 },
+		{ "5 Feb 2024 10:11:12 +9999", 1707127872 },
+		{ "5 Feb 2024 10:11:12 XYZ", 1707127872 },
 	};
-	static const char *const bad[] = {
-		"", "today", "2024-02-05", "31 Feb 2024 10:00:00", "29 Feb 2023 10:00:00", "5 Feb 2024 25:00:00", "5 Feb 2024 10:60:00",
-		"0 Jan 2024", "5 2024 10:00", "99999999999 Feb 2024", "Feb 2024", "5 Feb"
-	};
+	static const char *const bad[] = { "", "today", "2024-02-05", "31 Feb 2024 10:00:00", "29 Feb 2023 10:00:00",
+		"5 Feb 2024 25:00:00", "5 Feb 2024 10:60:00", "0 Jan 2024", "5 2024 10:00", "99999999999 Feb 2024",
+		"Feb 2024", "5 Feb" };
 	struct mime_date d;
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
@@ -372,9 +489,11 @@ static size_t check_tree(const char *text, size_t len)
 
 static void test_tree_cut(void)
 {
-	static const char text[] = "Content-Type: multipart/mixed; boundary=a\r\n\r\npre\r\n--a\r\nContent-Type: multipart/digest;\n"
-				   " boundary=\"a-b\"\n\n--a-b\n\nX: y\n\nbody\n--a-b\nContent-Type: message/rfc822\n\n"
-				   "Content-Type: multipart/mixed; boundary=c\n\n--c\n\n1\n--c--\nepilogue\n--a-b--\n\r\n--a\n\nlast\r\n--a--\r\nepi";
+	static const char text[] =
+	    "Content-Type: multipart/mixed; boundary=a\r\n\r\npre\r\n--a\r\nContent-Type: multipart/digest;\n"
+	    " boundary=\"a-b\"\n\n--a-b\n\nX: y\n\nbody\n--a-b\nContent-Type: message/rfc822\n\n"
+	    "Content-Type: multipart/mixed; "
+	    "boundary=c\n\n--c\n\n1\n--c--\nepilogue\n--a-b--\n\r\n--a\n\nlast\r\n--a--\r\nepi";
 
 	for (size_t cut = 0; cut < sizeof(text); cut++) {
 		char *part = mem_memdup(text, cut);
@@ -488,7 +607,8 @@ static void test_words_without_end(void)
 /* Every place of a text with all kinds of line ends is found on the wire and back. */
 static void test_wire(void)
 {
-	static const char *const pieces[] = { "\n", "\r\n", "text", "\r", "a long line of text, a long line of text\n" };
+	static const char *const pieces[] = { "\n", "\r\n", "text", "\r",
+		"a long line of text, a long line of text\n" };
 	struct str s = STR_INIT;
 	struct mime_msg m;
 
@@ -516,9 +636,18 @@ static void test_wire(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "header fields", test_hdr }, { "Content-Type", test_ctype }, { "addresses", test_addr }, { "encoded words", test_word },
-	{ "decoders", test_decode }, { "charsets", test_charset }, { "dates", test_date }, { "part tree cut anywhere", test_tree_cut },
-	{ "part tree limits", test_tree_limits }, { "changing charsets", test_charset_changes },
-	{ "words without end", test_words_without_end }, { "lengths on the wire", test_wire }, { NULL, NULL },
+	{ "header fields", test_hdr },
+	{ "Content-Type", test_ctype },
+	{ "addresses", test_addr },
+	{ "encoded words", test_word },
+	{ "decoders", test_decode },
+	{ "charsets", test_charset },
+	{ "dates", test_date },
+	{ "part tree cut anywhere", test_tree_cut },
+	{ "part tree limits", test_tree_limits },
+	{ "changing charsets", test_charset_changes },
+	{ "words without end", test_words_without_end },
+	{ "lengths on the wire", test_wire },
+	{ NULL, NULL },
 };
 UNIT_MAIN("mime", cases)

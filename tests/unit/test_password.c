@@ -10,7 +10,10 @@
  * {SCHEME} -s secret -o module-load=pw-sha2, argon2 or (of slapd-contrib) pw-pbkdf2 (OpenLDAP 2.5.13), printf secret
  * | argon2 saltsalt -id -e -t 2 -m 12 -p 4 and the like, whois' mkpasswd, apache2-utils' htpasswd, Courier's
  * userdbpw and authpasswd. */
-static const struct vector { const char *hash, *maker, *scheme; bool slow; } vectors[] = {
+static const struct vector {
+	const char *hash, *maker, *scheme;
+	bool slow;
+} vectors[] = {
 	{ "el.Y9MjL6AAN.", "mkpasswd", "DES", true },
 	{ "hC3jo6fwt.cm6", "Courier userdbpw", "DES", true },
 	{ "$1$mDmSWZ9m$0mrdT87AxxOHWQf7sBspu1", "Courier userdbpw -md5", "$1$", true },
@@ -53,11 +56,14 @@ static const struct vector { const char *hash, *maker, *scheme; bool slow; } vec
 	{ "{PLAIN-MD5.B64}Xr4ilOzQ4PCOq3aQ0qbuaQ==", "doveadm pw", "{PLAIN-MD5}", false },
 	{ "{SHA1}5en6G6MezRroT3XKqkdPOmY/BfQ=", "doveadm pw", "{SHA1}", false },
 	{ "{SHA1.HEX}e5e9fa1ba31ecd1ae84f75caaa474f3a663f05f4", "doveadm pw", "{SHA1}", false },
-	{ "{SHA256.HEX}2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "doveadm pw", "{SHA256}", false },
-	{ "{SHA256}2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b",
-	    "the digest above, nothing said", "{SHA256}", false },
+	{ "{SHA256.HEX}2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "doveadm pw", "{SHA256}",
+	    false },
+	{ "{SHA256}2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b", "the digest above, nothing said",
+	    "{SHA256}", false },
 	{ "{MD5}5ebe2294ecd0e0f08eab7690d2a6ee69", "the digest above, nothing said", "{MD5}", false },
-	{ "{SHA512.HEX}bd2b1aaf7ef4f09be9f52ce2d8d599674d81aa9d6a4421696dc4d93dd0619d682ce56b4d64a9ef097761ced99e0f67265b5f76085e5b0ee7ca4696b2ad6fe2b2",
+	{ "{SHA512.HEX}"
+	  "bd2b1aaf7ef4f09be9f52ce2d8d599674d81aa9d6a4421696dc4d93dd0619d682ce56b4d64a9ef097761ced99e0f67265b5f76085e5b"
+	  "0ee7ca4696b2ad6fe2b2",
 	    "doveadm pw", "{SHA512}", false },
 	{ "{SHA384}WKd1ukESvjAFrkQHznV9iP2nHUBJe7gCbsrFTU4//HIyzo3jq1rLMK45dg/ufFPt", "slappasswd", "{SHA384}", false },
 	{ "{SMD5}0xsAvGzBL2c/OnpETsuhf9Zz3Ro=", "doveadm pw", "{SMD5}", false },
@@ -68,52 +74,69 @@ static const struct vector { const char *hash, *maker, *scheme; bool slow; } vec
 	{ "{SSHA256}q9kSIY488QNM1Ry15/T6NunW1UG+swAup4/ISlYuuFiLxtru", "doveadm pw", "{SSHA256}", false },
 	{ "{SSHA256.B64}n9dpCtAVlpgCvkevDnqe7ZarFy3ZxQS6fqouJfII+6gRu144", "doveadm pw", "{SSHA256}", false },
 	{ "{SSHA256}6NEpEuNuNASMSf0SMvdrYJHO2T9LetH4UA9/oRSJ2zvDzwb3ho9laA==", "slappasswd", "{SSHA256}", false },
-	{ "{SSHA384}JhVrJuS38gz3JZQ58NNaBd8Gr1GyazT3zmuGK/gyFAuj7j4KJznM8ndrRW/M/zjeuQZEUcMpnYY=",
-	    "slappasswd", "{SSHA384}", false },
+	{ "{SSHA384}JhVrJuS38gz3JZQ58NNaBd8Gr1GyazT3zmuGK/gyFAuj7j4KJznM8ndrRW/M/zjeuQZEUcMpnYY=", "slappasswd",
+	    "{SSHA384}", false },
 	{ "{SSHA512}r7v/IkCLhngI3cxAe1AQGKuXRNh/BtOQgS6sL1A9rPyT5KoabTYbspdwQ6T8VhtcoPV6bQROyKUDaSejfBWJJkeqxIs=",
 	    "doveadm pw", "{SSHA512}", false },
-	{ "{SSHA512.HEX}e8117296afb72ca370df79007f498c21ecf9177ee0076bb5ffcc64f6862c288c01e419e32e7d0ae9679c51e0e30fdaf9dde9ceaa7acacd1f7cb735c43040b622e60ef3b7",
+	{ "{SSHA512.HEX}"
+	  "e8117296afb72ca370df79007f498c21ecf9177ee0076bb5ffcc64f6862c288c01e419e32e7d0ae9679c51e0e30fdaf9dde9ceaa7aca"
+	  "cd1f7cb735c43040b622e60ef3b7",
 	    "doveadm pw", "{SSHA512}", false },
 	{ "{SSHA512}XP/ypE5vWqaPJovrFHRx75zj5Fjn33GT5d0Gq55ZnbvSDZevOBSVgUga9tCh7Cw02EpmcbaP8yUZAeHoCSSCSMYWHCd5Yvl6",
 	    "slappasswd", "{SSHA512}", false },
-	{ "{CRAM-MD5}cd3ba7deaad6e5ca23448ba42e379747a9e0f7f1fbc00c8a81bbaac395731b56", "doveadm pw", "{CRAM-MD5}", false },
+	{ "{CRAM-MD5}cd3ba7deaad6e5ca23448ba42e379747a9e0f7f1fbc00c8a81bbaac395731b56", "doveadm pw", "{CRAM-MD5}",
+	    false },
 	{ "{CRAM-MD5.B64}zTun3qrW5cojRIukLjeXR6ng9/H7wAyKgbuqw5VzG1Y=", "doveadm pw", "{CRAM-MD5}", false },
-	{ "{HMAC-MD5}cd3ba7deaad6e5ca23448ba42e379747a9e0f7f1fbc00c8a81bbaac395731b56", "doveadm pw", "{HMAC-MD5}", false },
+	{ "{HMAC-MD5}cd3ba7deaad6e5ca23448ba42e379747a9e0f7f1fbc00c8a81bbaac395731b56", "doveadm pw", "{HMAC-MD5}",
+	    false },
 	{ "{MD5}$1$HZktepXA$67jrVrIkl2.RQmo1RqH3Y/", "doveadm pw", "$1$", true },
 	{ "{MD5.B64}JDEkeFd1YWtWSkgkWVZRR1VlR0dxbzRlcmxOckRjVkFjMQ==", "doveadm pw", "{CRYPT}", true },
-	{ "{MD5.HEX}2431246464547775696735246147676c486e4e6e38476554746d487a51516b78352f", "doveadm pw", "{CRYPT}", true },
+	{ "{MD5.HEX}2431246464547775696735246147676c486e4e6e38476554746d487a51516b78352f", "doveadm pw", "{CRYPT}",
+	    true },
 	{ "{MD5-CRYPT}$1$C4zCVrgO$EgW57Tya3V/JO4fT1TguX/", "doveadm pw", "$1$", true },
 	{ "{DES-CRYPT}ryRJ0piakuR1k", "doveadm pw", "DES", true },
 	{ "{SHA256-CRYPT}$5$MnhuyMY/BgVKzLQk$DNdyOn3iFzoa3ujXWwv0seB.ZNiIJvQ9hTqfP4XHXiB", "doveadm pw", "$5$", true },
-	{ "{SHA512-CRYPT}$6$206dGPaqwo2yWd2a$wlVg5/JgXh8DezqNYhE6zOkDIM8ZRy6p2fmJX3tL7OsDhJZiorx4I1t51AXcKUsv5oVBUN8qQtAdHN3TIY8zF.",
+	{ "{SHA512-CRYPT}$6$206dGPaqwo2yWd2a$wlVg5/"
+	  "JgXh8DezqNYhE6zOkDIM8ZRy6p2fmJX3tL7OsDhJZiorx4I1t51AXcKUsv5oVBUN8qQtAdHN3TIY8zF.",
 	    "doveadm pw", "$6$", true },
 	{ "{BLF-CRYPT}$2y$05$IX8BpCeFwOqr5EzdgDVuVe1Ny/dTPfUUQ3a6eX4BniB5F8ty5Oyyu", "doveadm pw", "$2y$", true },
 	{ "{CRYPT}$2y$05$l9Cdpgxl0y.YiHsp6xk4t.whg11mRydVfhUfawSeF6ewtcGz5A9.u", "doveadm pw", "$2y$", true },
 	{ "{PBKDF2}$1$WIpEAJXwO9tMRIzV$5000$93b9253ba32a013a788eab1085d231c2079ea541", "doveadm pw", "{PBKDF2}", true },
 	{ "{PBKDF2}$1$agnRjXscNZqoRDdd$1000$92d5f0094374fa4a24bddbfd1049325d1203bfc0", "doveadm pw", "{PBKDF2}", true },
-	{ "{PBKDF2}10000$pfprrqavbfdu8SRpjNPusw$w8JsZpjpEkFIezdkpB/.pmHx4qc", "slappasswd, pw-pbkdf2", "{PBKDF2}", true },
-	{ "{PBKDF2-SHA1}10000$AKa4wXySq2Wtjrzm8DFxxg$Ro3NOw0SjApstaurzKqHIm6NZFY", "slappasswd, pw-pbkdf2", "{PBKDF2-SHA1}", true },
+	{ "{PBKDF2}10000$pfprrqavbfdu8SRpjNPusw$w8JsZpjpEkFIezdkpB/.pmHx4qc", "slappasswd, pw-pbkdf2", "{PBKDF2}",
+	    true },
+	{ "{PBKDF2-SHA1}10000$AKa4wXySq2Wtjrzm8DFxxg$Ro3NOw0SjApstaurzKqHIm6NZFY", "slappasswd, pw-pbkdf2",
+	    "{PBKDF2-SHA1}", true },
 	{ "{PBKDF2-SHA256}10000$Sz.sxG3.tzZmhhwBmzr82w$3IvdQcV/67FPghpm.7Uf3763n67psWTfCIhm9fasj8s",
 	    "slappasswd, pw-pbkdf2", "{PBKDF2-SHA256}", true },
-	{ "{PBKDF2-SHA512}10000$EGBdHUOBiaZenawdPNHlgQ$MUt.O/H0sgdX1SrRlXpQb7/2kYLi3DBU7U9bVDWUry0RNOzHLY7861Jvhd8kMuNXcmxwWsQrBznziTKCNbw29A",
+	{ "{PBKDF2-SHA512}10000$EGBdHUOBiaZenawdPNHlgQ$MUt.O/H0sgdX1SrRlXpQb7/"
+	  "2kYLi3DBU7U9bVDWUry0RNOzHLY7861Jvhd8kMuNXcmxwWsQrBznziTKCNbw29A",
 	    "slappasswd, pw-pbkdf2", "{PBKDF2-SHA512}", true },
 	{ "{SCRAM-SHA-1}4096,1epmVDaEql2brUpvAh8X2Q==,zQsITpOxmzuWzp7sFjDrKV0OPfQ=,xAqTLPPeARf18fUCTO1uBvqRMLU=",
 	    "doveadm pw", "{SCRAM-SHA-1}", true },
-	{ "{SCRAM-SHA-256}4096,YKNBI5EWp4NnfEP0fKnmeA==,As/LZG7xYxFvCZoOooxtqQfgabvNTQpVqgttE1pjhMo=,WAM13acmEfHxvds8o3JFOyf6jDlQYo4KKPJWJyIFqJ4=",
+	{ "{SCRAM-SHA-256}4096,YKNBI5EWp4NnfEP0fKnmeA==,As/"
+	  "LZG7xYxFvCZoOooxtqQfgabvNTQpVqgttE1pjhMo=,WAM13acmEfHxvds8o3JFOyf6jDlQYo4KKPJWJyIFqJ4=",
 	    "doveadm pw", "{SCRAM-SHA-256}", true },
-	{ "{SCRAM-SHA-1.B64}NDA5NixCMDB1cStmUGFuUHlwWklmVll0OERnPT0salhpVlhzSlpzNHdDZHEram5iRllwWXJYRmQwPSxWNnlvdktkWEE3YlFlMWsvb2R2bVhlaGNOK1U9",
+	{ "{SCRAM-SHA-1.B64}"
+	  "NDA5NixCMDB1cStmUGFuUHlwWklmVll0OERnPT0salhpVlhzSlpzNHdDZHEram5iRllwWXJYRmQwPSxWNnlvdktkWEE3YlFlMWsvb2R2bVhl"
+	  "aGNOK1U9",
 	    "doveadm pw", "{SCRAM-SHA-1}", true },
 	{ "{ARGON2I}$argon2i$v=19$m=32768,t=4,p=1$9KKb8hp0JuDiLpXJxeWizg$FkKJ+3o6iLmAh/eZvfjZtZsGiW/uwJfuMteNNIlW/js",
 	    "doveadm pw", "{ARGON2I}", true },
 	{ "{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$bBtPMdE2ONBcqw9mGaN3kg$+BT086hLiepxl1/Q7EO+TAWJ/09paZPEXEeU8zBiGF8",
 	    "doveadm pw", "{ARGON2ID}", true },
-	{ "{ARGON2ID.B64}JGFyZ29uMmlkJHY9MTkkbT02NTUzNix0PTMscD0xJGdyeFJsdFhheVlHaDdwK0pJTk1jUnckUmE3bWZ4VEdRZkFJbXAwRWxsS1FOaHp3MDZuYTRHdnA1ajVIRU5ZYnBCUQ==",
+	{ "{ARGON2ID.B64}"
+	  "JGFyZ29uMmlkJHY9MTkkbT02NTUzNix0PTMscD0xJGdyeFJsdFhheVlHaDdwK0pJTk1jUnckUmE3bWZ4VEdRZkFJbXAwRWxsS1FOaHp3MDZu"
+	  "YTRHdnA1ajVIRU5ZYnBCUQ==",
 	    "doveadm pw", "{ARGON2ID}", true },
 	{ "{ARGON2}$argon2i$v=19$m=4096,t=3,p=1$V6KKQu2DE/7cw7O+m9UoCw$HU3L7lzlwgsY1/FN5WpxuGGSxzLLonpj/AXJ12548ig",
 	    "slappasswd", "{ARGON2}", true },
-	{ "$argon2id$v=19$m=4096,t=2,p=4$c2FsdHNhbHQ$Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY", "argon2", "{ARGON2}", true },
-	{ "$argon2d$v=19$m=1024,t=2,p=1$c2FsdHNhbHQ$/By3TKYQbttalYAWAA5U+sV2PWmdj5y0PN7An2RmRPA", "argon2", "{ARGON2}", true },
-	{ "$argon2i$v=16$m=1024,t=2,p=2$c2FsdHNhbHQ$Nn7PTVgQJmvnannwn7cCq/5DnAJeJcyqYNCHufEFu80", "argon2", "{ARGON2}", true },
+	{ "$argon2id$v=19$m=4096,t=2,p=4$c2FsdHNhbHQ$Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY", "argon2", "{ARGON2}",
+	    true },
+	{ "$argon2d$v=19$m=1024,t=2,p=1$c2FsdHNhbHQ$/By3TKYQbttalYAWAA5U+sV2PWmdj5y0PN7An2RmRPA", "argon2", "{ARGON2}",
+	    true },
+	{ "$argon2i$v=16$m=1024,t=2,p=2$c2FsdHNhbHQ$Nn7PTVgQJmvnannwn7cCq/5DnAJeJcyqYNCHufEFu80", "argon2", "{ARGON2}",
+	    true },
 	{ "$argon2i$m=1024,t=2,p=2$c2FsdHNhbHQ$Nn7PTVgQJmvnannwn7cCq/5DnAJeJcyqYNCHufEFu80",
 	    "argon2, as before version 19", "{ARGON2}", true },
 };
@@ -138,8 +161,9 @@ static void test_vectors(void)
 /* What is left of these happens to be a whole one at times: a shorter salt, digest, or password. */
 static bool may_be_shorter(const char *scheme)
 {
-	static const char *const such[] = { "{SMD5}", "{SSHA}", "{SSHA256}", "{SSHA384}", "{SSHA512}", "{PLAIN}", "{CLEAR}",
-		"{CLEARTEXT}", "{ARGON2}", "{ARGON2I}", "{ARGON2ID}", "{CRYPT}" /* {MD5.HEX}: the front is as a digest */ };
+	static const char *const such[] = { "{SMD5}", "{SSHA}", "{SSHA256}", "{SSHA384}", "{SSHA512}", "{PLAIN}",
+		"{CLEAR}", "{CLEARTEXT}", "{ARGON2}", "{ARGON2I}", "{ARGON2ID}",
+		"{CRYPT}" /* {MD5.HEX}: the front is as a digest */ };
 
 	for (size_t i = 0; i < ARRAY_LEN(such); i++)
 		if (strcmp(such[i], scheme) == 0)
@@ -170,11 +194,13 @@ static void test_cut(void)
 
 static void test_no_hash(void)
 {
-	static const char *const locked[] = { "", "*", "!", "!!", "!$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1", "{CRYPT}*", "{crypt}!",
-		"*LK*" };
-	static const char *const broken[] = { "secret", "$", "$9$salt$hash", "{ARGON2ID}$argon2id$v=19", "{PLAIN}", "{CLEAR.HEX}736563726", "{PLAIN.HEX}00", "{PLAIN.B64}AA==",
-		"{DIGEST-MD5}0c6dd806f6f82ad453a1e6460255765f", "{PLAIN-TRUNC}6-secret", "{SHA.}5en6G6MezRroT3XKqkdPOmY/BfQ=", "{SHA.B32}x", "{", "{CRYPT}",
-		"{SHA}", "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ", "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ= ", "{MD5RAW}5ebe", "x",
+	static const char *const locked[] = { "", "*", "!", "!!", "!$1$abcdefgh$cHJi5PXp/ki/ktXzqlk6I1", "{CRYPT}*",
+		"{crypt}!", "*LK*" };
+	static const char *const broken[] = { "secret", "$", "$9$salt$hash", "{ARGON2ID}$argon2id$v=19", "{PLAIN}",
+		"{CLEAR.HEX}736563726", "{PLAIN.HEX}00",
+		"{PLAIN.B64}AA==", "{DIGEST-MD5}0c6dd806f6f82ad453a1e6460255765f", "{PLAIN-TRUNC}6-secret",
+		"{SHA.}5en6G6MezRroT3XKqkdPOmY/BfQ=", "{SHA.B32}x", "{", "{CRYPT}", "{SHA}",
+		"{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ", "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ= ", "{MD5RAW}5ebe", "x",
 		"{SSHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "{CRYPT}{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "a b4567890123",
 		"$2b$05$Z54zKfCPLBaXoxYerthNreV6qvjB2OzAtyTtrsQpOp1v1MpTzT8w:" };
 	const char *why;
@@ -197,11 +223,13 @@ static void test_costs(void)
 	static const char *const costly[] = {
 		"{ARGON2ID}$argon2id$v=19$m=1048577,t=1,p=1$c2FsdHNhbHQ$Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY",
 		"{ARGON2ID}$argon2id$v=19$m=1048576,t=9,p=1$c2FsdHNhbHQ$Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY",
-		"{ARGON2ID}$argon2id$v=19$m=64,t=4294967295,p=1$c2FsdHNhbHQ$Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY",
+		"{ARGON2ID}$argon2id$v=19$m=64,t=4294967295,p=1$c2FsdHNhbHQ$"
+		"Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY",
 		"$argon2id$v=19$m=65536,t=1,p=256$c2FsdHNhbHQ$Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY",
 		"{PBKDF2}$1$agnRjXscNZqoRDdd$10000001$92d5f0094374fa4a24bddbfd1049325d1203bfc0",
 		"{PBKDF2-SHA256}10000001$Sz.sxG3.tzZmhhwBmzr82w$3IvdQcV/67FPghpm.7Uf3763n67psWTfCIhm9fasj8s",
-		"{SCRAM-SHA-1}10000001,1epmVDaEql2brUpvAh8X2Q==,zQsITpOxmzuWzp7sFjDrKV0OPfQ=,xAqTLPPeARf18fUCTO1uBvqRMLU=",
+		"{SCRAM-SHA-1}10000001,1epmVDaEql2brUpvAh8X2Q==,zQsITpOxmzuWzp7sFjDrKV0OPfQ=,"
+		"xAqTLPPeARf18fUCTO1uBvqRMLU=",
 		"$5$rounds=10000001$abcdefgh$gruCpC7VkOTspMQTTSAR8mtlO9Upms.fwqE5y16JVM.",
 		"$md5,rounds=10000001$5x3vrjfc$$0Vg5jE/6olzYKhdfc/rjw1",
 		"$sha1$10000001$abcdefgh$ji8ESnkwjcTjo4hThodnLYyi.3yG",
@@ -241,11 +269,18 @@ static void test_costs(void)
 		CU_ASSERT_EQUAL(password_check(impossible[i], "secret"), AUTH_BROKEN);
 	}
 	/* The highest that are allowed, unchecked here. */
-	CU_ASSERT_TRUE(password_is_sound("$argon2id$v=19$m=1048576,t=8,p=4$c2FsdHNhbHQ$Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY", &why));
-	CU_ASSERT_TRUE(password_is_sound("$y$jFT$QD7rFVUFRZARlkf6QhWTJ0$gALUTvwBmjU7lFfUyYAY794X4vIgRBeq5G1Ixb.rgR.", &why));
-	CU_ASSERT_TRUE(password_is_sound("$7$GU..../....dgk1sMKcd.AZn9LrdpbnC1$OYU8csJIw735w4fnFzxNkL.3Hj0vJNwbln7.t0iMP61", &why));
-	CU_ASSERT_TRUE(password_is_sound("$6$rounds=656000$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/"
-	    "1GM/O6IND4WQhG.", &why));
+	CU_ASSERT_TRUE(password_is_sound("$argon2id$v=19$m=1048576,t=8,p=4$c2FsdHNhbHQ$"
+	                                 "Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY",
+	    &why));
+	CU_ASSERT_TRUE(
+	    password_is_sound("$y$jFT$QD7rFVUFRZARlkf6QhWTJ0$gALUTvwBmjU7lFfUyYAY794X4vIgRBeq5G1Ixb.rgR.", &why));
+	CU_ASSERT_TRUE(
+	    password_is_sound("$7$GU..../....dgk1sMKcd.AZn9LrdpbnC1$OYU8csJIw735w4fnFzxNkL.3Hj0vJNwbln7.t0iMP61",
+	        &why));
+	CU_ASSERT_TRUE(password_is_sound("$6$rounds=656000$abcdefgh$ltjgWl6579NluT/"
+	                                 "Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/"
+	                                 "1GM/O6IND4WQhG.",
+	    &why));
 }
 
 static void test_clear(void)
@@ -305,7 +340,8 @@ static void test_dummy(void)
 	CU_ASSERT_EQUAL(password_check(dummy, ""), AUTH_MISMATCH);
 	password_dummy(dummy, "$sha1{$x$"); /* libcrypt takes it for one of its own */
 	CU_ASSERT_TRUE(password_is_sound(dummy, &why));
-	password_dummy(dummy, "$7$CU..../....dgnCnFzxNkL.3Hj0vJNwbln7.t0iMP61"); /* no cost before the last 43 characters */
+	password_dummy(dummy,
+	    "$7$CU..../....dgnCnFzxNkL.3Hj0vJNwbln7.t0iMP61"); /* no cost before the last 43 characters */
 	CU_ASSERT_TRUE(password_is_sound(dummy, &why));
 	password_dummy(dummy, "not a hash");
 	CU_ASSERT_EQUAL(password_check(dummy, ""), AUTH_MISMATCH);
@@ -334,10 +370,11 @@ static void test_class(void)
 
 static void test_make(void)
 {
-	static const char *const schemes[] = { "", "$y$", "$6$", "$5$", "$2b$", "$1$", "{MD5}", "{MD5RAW}", "{SHA}", "{SHA256}",
-		"{SHA512}", "{SSHA}", "{ssha}", "{SHA384}", "{SMD5}", "{SSHA256}", "{SSHA512}", "{SSHA512.HEX}", "{ARGON2I}", "{ARGON2ID}",
-		"{argon2id.b64}", "{SCRAM-SHA-1}", "{SCRAM-SHA-256}" };
-	static const char *const unknown[] = { "{CRYPT}", "{PLAIN}", "{PBKDF2}", "{CRAM-MD5}", "{MD5}$1$", "{SHA.X}", "$9$", "md5", "{" };
+	static const char *const schemes[] = { "", "$y$", "$6$", "$5$", "$2b$", "$1$", "{MD5}", "{MD5RAW}", "{SHA}",
+		"{SHA256}", "{SHA512}", "{SSHA}", "{ssha}", "{SHA384}", "{SMD5}", "{SSHA256}", "{SSHA512}",
+		"{SSHA512.HEX}", "{ARGON2I}", "{ARGON2ID}", "{argon2id.b64}", "{SCRAM-SHA-1}", "{SCRAM-SHA-256}" };
+	static const char *const unknown[] = { "{CRYPT}", "{PLAIN}", "{PBKDF2}", "{CRAM-MD5}", "{MD5}$1$", "{SHA.X}",
+		"$9$", "md5", "{" };
 	char a[ACCOUNT_HASH_MAX], b[ACCOUNT_HASH_MAX];
 
 	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {

@@ -8,7 +8,11 @@
 #include "pop3d/pop3_dots.h"
 #include "pop3d/pop3_line.h"
 
-static const struct { const char *name, *in; uint64_t lines; const char *out; } dots[] = {
+static const struct {
+	const char *name, *in;
+	uint64_t lines;
+	const char *out;
+} dots[] = {
 	{ "empty", "", UINT64_MAX, ".\r\n" },
 	{ "LF", "a: b\n\nx\ny\n", UINT64_MAX, "a: b\r\n\r\nx\r\ny\r\n.\r\n" },
 	{ "CRLF stays", "a: b\r\n\r\nx\r\n", UINT64_MAX, "a: b\r\n\r\nx\r\n.\r\n" },
@@ -75,13 +79,30 @@ static void test_dots_room(void)
 
 static void test_line(void)
 {
-	static const struct { const char *in; bool ok; const char *verb; unsigned args; const char *last; } t[] = {
-		{ "STAT", true, "STAT", 0, NULL }, { "stat", true, "STAT", 0, NULL }, { "sTaT  ", true, "STAT", 0, NULL },
-		{ "TOP 1 10", true, "TOP", 2, "10" }, { "  TOP  1   10 ", true, "TOP", 2, "10" }, { "UTF8", true, "UTF8", 0, NULL },
-		{ "LIST -1", true, "LIST", 1, "-1" }, { "TOP 1 2 3", false, NULL, 0, NULL }, { "", false, NULL, 0, NULL },
-		{ "   ", false, NULL, 0, NULL }, { "RETR\t1", false, NULL, 0, NULL }, { "RETR 1\r", false, NULL, 0, NULL },
-		{ "ABCDEFGH", false, NULL, 0, NULL }, { "XCLIENT a", true, "XCLIENT", 1, "a" }, { "ST*T", false, NULL, 0, NULL },
-		{ "RETR \303\244", false, NULL, 0, NULL }, { "RETR 1\177", false, NULL, 0, NULL },
+	static const struct {
+		const char *in;
+		bool ok;
+		const char *verb;
+		unsigned args;
+		const char *last;
+	} t[] = {
+		{ "STAT", true, "STAT", 0, NULL },
+		{ "stat", true, "STAT", 0, NULL },
+		{ "sTaT  ", true, "STAT", 0, NULL },
+		{ "TOP 1 10", true, "TOP", 2, "10" },
+		{ "  TOP  1   10 ", true, "TOP", 2, "10" },
+		{ "UTF8", true, "UTF8", 0, NULL },
+		{ "LIST -1", true, "LIST", 1, "-1" },
+		{ "TOP 1 2 3", false, NULL, 0, NULL },
+		{ "", false, NULL, 0, NULL },
+		{ "   ", false, NULL, 0, NULL },
+		{ "RETR\t1", false, NULL, 0, NULL },
+		{ "RETR 1\r", false, NULL, 0, NULL },
+		{ "ABCDEFGH", false, NULL, 0, NULL },
+		{ "XCLIENT a", true, "XCLIENT", 1, "a" },
+		{ "ST*T", false, NULL, 0, NULL },
+		{ "RETR \303\244", false, NULL, 0, NULL },
+		{ "RETR 1\177", false, NULL, 0, NULL },
 	};
 	char text[64];
 	struct pop3_line l;
@@ -118,7 +139,10 @@ static void test_capa(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "messages with dots, cut at every byte", test_dots }, { "room for dots", test_dots_room },
-	{ "command lines", test_line }, { "CAPA", test_capa }, { NULL, NULL },
+	{ "messages with dots, cut at every byte", test_dots },
+	{ "room for dots", test_dots_room },
+	{ "command lines", test_line },
+	{ "CAPA", test_capa },
+	{ NULL, NULL },
 };
 UNIT_MAIN("pop3", cases)

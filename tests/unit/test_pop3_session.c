@@ -70,13 +70,11 @@ static void make_maildir(void)
 		snprintf(path, sizeof(path), "%s/%s", maildir, dirs[i]);
 		put_dir(path);
 	}
-	put_text("cur/" A ":2,", "Subject: a\n\nfirst\n.dot\n");                     /* 27 octets */
-	put_text("cur/" B ":2,R", "Subject: b\r\n\r\nsecond\r\n");                   /* 22 */
-	put_text("cur/" C ":2,", "Subject: c\n\nthird");                              /* 19 */
-	put_text("courierpop3dsizelist", "/3 8 1795290829\n"
-	    A ":2, 27 5:1795290829:0\n"
-	    B ":2,R 22 6:1795290829:0\n"
-	    C ":2, 19 7:1795290829:0\n");
+	put_text("cur/" A ":2,", "Subject: a\n\nfirst\n.dot\n");   /* 27 octets */
+	put_text("cur/" B ":2,R", "Subject: b\r\n\r\nsecond\r\n"); /* 22 */
+	put_text("cur/" C ":2,", "Subject: c\n\nthird");           /* 19 */
+	put_text("courierpop3dsizelist",
+	    "/3 8 1795290829\n" A ":2, 27 5:1795290829:0\n" B ":2,R 22 6:1795290829:0\n" C ":2, 19 7:1795290829:0\n");
 }
 
 static void remove_maildir(void)
@@ -101,8 +99,16 @@ static void run_server(int fd, const char *leftover, size_t len)
 {
 	static struct session_counters counters;
 	struct session_start start = {
-		.user = "alice@example.com", .home = top, .maildir = maildir, .options = "", .session_id = "id-1",
-		.context = "", .leftover = leftover, .leftover_len = len, .began = clock_seconds(), .counters = &counters,
+		.user = "alice@example.com",
+		.home = top,
+		.maildir = maildir,
+		.options = "",
+		.session_id = "id-1",
+		.context = "",
+		.leftover = leftover,
+		.leftover_len = len,
+		.began = clock_seconds(),
+		.counters = &counters,
 		.set = set,
 	};
 	int log = open(log_file, O_CREAT | O_WRONLY | O_APPEND, 0600);
@@ -197,7 +203,8 @@ static bool logged(const char *text)
 static const char dialogue[] =
     "STAT\r\nlist\r\nLIST 2\r\nUIDL\r\nUIDL 3\r\nTOP 1 0\r\nTOP 1 1\r\nTOP 3 99999999999\r\nRETR 1\r\nRETR 3\r\n"
     "DELE 2\r\nDELE 2\r\nRETR 2\r\nLIST\r\nUIDL\r\nSTAT\r\nRSET\r\nSTAT\r\nNOOP\r\nLIST 0\r\nLIST 4\r\nLIST -1\r\n"
-    "LIST 18446744073709551617\r\nRETR\r\nTOP 1\r\nTOP 1 x\r\nQUIT now\r\nUSER alice\r\nfoo\r\nDELE 3\r\nQUIT\r\nSTAT\r\n";
+    "LIST 18446744073709551617\r\nRETR\r\nTOP 1\r\nTOP 1 x\r\nQUIT now\r\nUSER alice\r\nfoo\r\nDELE "
+    "3\r\nQUIT\r\nSTAT\r\n";
 static const char answers[] =
     "+OK logged in.\r\n"
     "+OK 3 68\r\n"
@@ -244,7 +251,8 @@ static void test_dialogue(void)
 		end_server();
 		check_after_dialogue();
 		if (cut == 0)
-			CU_ASSERT(logged("pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], top=65, retr=55, rcvd="));
+			CU_ASSERT(logged("pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], "
+			                 "top=65, retr=55, rcvd="));
 		remove_maildir();
 	}
 	str_fini(&out);
@@ -415,7 +423,10 @@ static void test_locked(void)
 
 static void test_ends(void)
 {
-	static const struct { int sig; const char *reply, *end; } t[] = {
+	static const struct {
+		int sig;
+		const char *reply, *end;
+	} t[] = {
 		{ SIGTERM, "-ERR [SYS/TEMP] the server is going down", "DISCONNECTED, user=alice@example.com" },
 		{ SIGUSR1, "-ERR [SYS/TEMP] this session was ended by the operator", "end=kick" },
 	};
@@ -473,7 +484,8 @@ static void test_big(void)
 		size_t left = 65536 - in.len % 65536;
 
 		if (left > 80)
-			str_addf(&in, "%.*s\n", (int)(1 + left % 71), "..............................................................................");
+			str_addf(&in, "%.*s\n", (int)(1 + left % 71),
+			    "..............................................................................");
 		else if (left >= 2)
 			str_addc(&in, 'x');
 		else
@@ -513,11 +525,19 @@ static void test_big(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "a dialogue, pipelined and cut", test_dialogue }, { "byte by byte", test_byte_by_byte },
-	{ "UIDLs in the next session", test_next_session }, { "no QUIT", test_no_quit }, { "message gone", test_gone },
-	{ "bad lines", test_bad_lines }, { "no Maildir", test_no_maildir }, { "read-only Maildir", test_read_only },
-	{ "locked account", test_locked }, { "stop, kick, time-out", test_ends }, { "POP3_LOG_DELETIONS", test_log_deletions },
-	{ "big message", test_big }, { NULL, NULL },
+	{ "a dialogue, pipelined and cut", test_dialogue },
+	{ "byte by byte", test_byte_by_byte },
+	{ "UIDLs in the next session", test_next_session },
+	{ "no QUIT", test_no_quit },
+	{ "message gone", test_gone },
+	{ "bad lines", test_bad_lines },
+	{ "no Maildir", test_no_maildir },
+	{ "read-only Maildir", test_read_only },
+	{ "locked account", test_locked },
+	{ "stop, kick, time-out", test_ends },
+	{ "POP3_LOG_DELETIONS", test_log_deletions },
+	{ "big message", test_big },
+	{ NULL, NULL },
 };
 
 int main(void)

@@ -82,7 +82,7 @@ static void watched(struct rig *g, struct conn *c, int fd, bool is_coded)
 
 static void relay_conns(struct rig *g, struct conn *c, struct conn *s, struct str *to_client, struct str *to_server)
 {
-	relay_new(g->pool, c, s, to_client, to_server, (void *)(uintptr_t)"session");
+	relay_new(g->pool, c, s, to_client, to_server, (void *)(uintptr_t) "session");
 	CU_ASSERT(!conn_is_open(c) && !conn_is_open(s) && !ev_is_active(&c->io) && !ev_is_active(&s->io));
 }
 
@@ -117,7 +117,7 @@ static void start(struct rig *g, const char *to_client, const char *to_server, u
 
 	ends = 0;
 	g->loop = ev_loop_new(EVFLAG_AUTO);
-	g->pool = relay_pool_new(g->loop, idle, on_end, (void *)(uintptr_t)"arg");
+	g->pool = relay_pool_new(g->loop, idle, on_end, (void *)(uintptr_t) "arg");
 	pair(c);
 	pair(s);
 	g->client = c[0];
@@ -271,7 +271,11 @@ static void test_back_pressure(void)
 }
 
 /* One end of the storm: writes its pattern and checks the other's. */
-struct end { int fd; size_t to_send, sent, got; bool same, over; };
+struct end {
+	int fd;
+	size_t to_send, sent, got;
+	bool same, over;
+};
 
 static void act(struct end *e, size_t (*rnd)(size_t))
 {
@@ -470,7 +474,7 @@ static void test_both_gone(void)
 
 	ends = 0;
 	g.loop = ev_loop_new(EVFLAG_AUTO);
-	g.pool = relay_pool_new(g.loop, 0, on_end, (void *)(uintptr_t)"arg");
+	g.pool = relay_pool_new(g.loop, 0, on_end, (void *)(uintptr_t) "arg");
 	pair(c);
 	pair(s);
 	close(c[0]);
@@ -604,7 +608,11 @@ static void with_a_coded_one(void (*test)(void))
 	relays = 1;
 }
 
-#define CODED(test) static void test##_coded(void) { with_a_coded_one(test); }
+#define CODED(test) \
+	static void test##_coded(void) \
+	{ \
+		with_a_coded_one(test); \
+	}
 CODED(test_both_ways)
 CODED(test_half_close)
 CODED(test_back_pressure)
@@ -614,11 +622,25 @@ CODED(test_client_gone)
 CODED(test_stop_and_idle)
 
 static const struct unit_case cases[] = {
-	{ "no descriptor for a pipe", test_no_pipes }, { "both ways", test_both_ways }, { "half-close", test_half_close }, { "back-pressure", test_back_pressure },
-	{ "storm", test_storm }, { "sudden death", test_sudden_death }, { "an end is told once", test_told_once }, { "client gone", test_client_gone }, { "both gone", test_both_gone },
-	{ "order", test_order }, { "stop and idle", test_stop_and_idle }, { "wall clock is set", test_wall_clock_is_set },
-	{ "coded: both ways", test_both_ways_coded }, { "coded: half-close", test_half_close_coded }, { "coded: back-pressure", test_back_pressure_coded },
-	{ "coded: storm", test_storm_coded }, { "coded: sudden death", test_sudden_death_coded }, { "coded: client gone", test_client_gone_coded },
-	{ "coded: stop and idle", test_stop_and_idle_coded }, { NULL, NULL },
+	{ "no descriptor for a pipe", test_no_pipes },
+	{ "both ways", test_both_ways },
+	{ "half-close", test_half_close },
+	{ "back-pressure", test_back_pressure },
+	{ "storm", test_storm },
+	{ "sudden death", test_sudden_death },
+	{ "an end is told once", test_told_once },
+	{ "client gone", test_client_gone },
+	{ "both gone", test_both_gone },
+	{ "order", test_order },
+	{ "stop and idle", test_stop_and_idle },
+	{ "wall clock is set", test_wall_clock_is_set },
+	{ "coded: both ways", test_both_ways_coded },
+	{ "coded: half-close", test_half_close_coded },
+	{ "coded: back-pressure", test_back_pressure_coded },
+	{ "coded: storm", test_storm_coded },
+	{ "coded: sudden death", test_sudden_death_coded },
+	{ "coded: client gone", test_client_gone_coded },
+	{ "coded: stop and idle", test_stop_and_idle_coded },
+	{ NULL, NULL },
 };
 UNIT_MAIN("relay", cases)

@@ -30,15 +30,11 @@ static unsigned nanswers;
 static char said[AUTH_TEXT_MAX]; /* the last text for the client */
 static unsigned nsaid, ncrowded, ntickets;
 static int authworker;
-static struct job job;           /* the auth worker's last one */
+static struct job job; /* the auth worker's last one */
 
-static void ask_address(struct peers *p UNUSED, const char *host UNUSED, void *arg UNUSED)
-{
-}
+static void ask_address(struct peers *p UNUSED, const char *host UNUSED, void *arg UNUSED) { }
 
-static void gone(struct chan *c UNUSED, void *arg UNUSED)
-{
-}
+static void gone(struct chan *c UNUSED, void *arg UNUSED) { }
 
 static void on_answer(struct chan *c UNUSED, struct msgr *r, int fd UNUSED, void *arg UNUSED)
 {
@@ -54,7 +50,9 @@ static void on_answer(struct chan *c UNUSED, struct msgr *r, int fd UNUSED, void
 
 /* --- SCRAM's module: whoever says "right" is --- */
 
-static struct scram_session { int unused; } session;
+static struct scram_session {
+	int unused;
+} session;
 
 static struct scram_session *scram_begin(const struct scram_secret *offer UNUSED)
 {
@@ -67,7 +65,8 @@ static bool scram_first(struct scram_session *s UNUSED, const char *text, const 
 	return strcmp(text, "malformed") != 0;
 }
 
-static bool scram_final(struct scram_session *s UNUSED, const char *text, const struct scram_secret *keys UNUSED, struct str *out)
+static bool scram_final(struct scram_session *s UNUSED, const char *text, const struct scram_secret *keys UNUSED,
+    struct str *out)
 {
 	str_adds(out, "final");
 	return strcmp(text, "right") == 0;
@@ -390,7 +389,8 @@ static void crowd(void)
 
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&peer, "192.0.2.7", PEER_PORT));
 	for (uint64_t id = 1; id <= 20; id++)
-		reg_send_away(a.reg, reg_add(a.reg, id, PROTOCOL_IMAP, &peer, "jo", 0), "192.0.2.7", &peer, 1, clock_now() + 100);
+		reg_send_away(a.reg, reg_add(a.reg, id, PROTOCOL_IMAP, &peer, "jo", 0), "192.0.2.7", &peer, 1,
+		    clock_now() + 100);
 }
 
 static void all_arrive(void)
@@ -613,11 +613,18 @@ static void test_no_worker(void)
 /* What the auth worker finds out is no. */
 static void test_wrong(void)
 {
-	static const struct { enum place place; enum auth_result result; enum auth_verdict verdict; } t[] = {
-		{ HASH, AUTH_MISMATCH, AUTH_VERDICT_WRONG }, { HASH, AUTH_BROKEN, AUTH_VERDICT_UNAVAILABLE },
+	static const struct {
+		enum place place;
+		enum auth_result result;
+		enum auth_verdict verdict;
+	} t[] = {
+		{ HASH, AUTH_MISMATCH, AUTH_VERDICT_WRONG },
+		{ HASH, AUTH_BROKEN, AUTH_VERDICT_UNAVAILABLE },
 		{ HASH, AUTH_TRY_LATER, AUTH_VERDICT_UNAVAILABLE },
-		{ DIRECTORY, AUTH_MISMATCH, AUTH_VERDICT_WRONG }, { DIRECTORY, AUTH_DISABLED, AUTH_VERDICT_WRONG },
-		{ DIRECTORY, AUTH_TRY_LATER, AUTH_VERDICT_UNAVAILABLE }, { DIRECTORY, AUTH_BROKEN, AUTH_VERDICT_UNAVAILABLE },
+		{ DIRECTORY, AUTH_MISMATCH, AUTH_VERDICT_WRONG },
+		{ DIRECTORY, AUTH_DISABLED, AUTH_VERDICT_WRONG },
+		{ DIRECTORY, AUTH_TRY_LATER, AUTH_VERDICT_UNAVAILABLE },
+		{ DIRECTORY, AUTH_BROKEN, AUTH_VERDICT_UNAVAILABLE },
 		{ KEYS, AUTH_BROKEN, AUTH_VERDICT_WRONG },
 	};
 
@@ -640,7 +647,7 @@ static void test_nobody(void)
 	for (int i = 0; i < 2; i++) {
 		begin();
 		load("a\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\nb\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\n"
-		    "ann\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n");
+		     "ann\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n");
 		ask(7, AUTH_MECH_PASSWORD, user[i], "wrong");
 		if (i == 0) { /* there is nobody behind the last directory */
 			CU_ASSERT(given(JOB_VERIFY));
@@ -658,8 +665,14 @@ static void test_nobody(void)
 /* What a directory said a moment ago is there while it is asked: right, wrong, and that it does not know the name. */
 static void test_remembered(void)
 {
-	static const struct { enum auth_result result; bool goes_on; enum auth_verdict verdict; } t[] = {
-		{ AUTH_OK, false, AUTH_VERDICT_OK }, { AUTH_MISMATCH, false, AUTH_VERDICT_WRONG }, { AUTH_UNKNOWN, true, AUTH_VERDICT_WRONG },
+	static const struct {
+		enum auth_result result;
+		bool goes_on;
+		enum auth_verdict verdict;
+	} t[] = {
+		{ AUTH_OK, false, AUTH_VERDICT_OK },
+		{ AUTH_MISMATCH, false, AUTH_VERDICT_WRONG },
+		{ AUTH_UNKNOWN, true, AUTH_VERDICT_WRONG },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
@@ -749,7 +762,12 @@ static void test_scram_broken(void)
 static void test_refused(void)
 {
 	static char long_name[ACCOUNT_NAME_MAX];
-	static const struct { const char *user, *password; enum auth_mech mech; enum auth_verdict verdict; const char *reason; } t[] = {
+	static const struct {
+		const char *user, *password;
+		enum auth_mech mech;
+		enum auth_verdict verdict;
+		const char *reason;
+	} t[] = {
 		{ "ann", "wrong", AUTH_MECH_PASSWORD, AUTH_VERDICT_WRONG, "" },
 		{ "off", "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_DISABLED, "disableimap" },
 		{ "bad", "secret", AUTH_MECH_PASSWORD, AUTH_VERDICT_UNAVAILABLE, NULL },
@@ -860,7 +878,14 @@ static void test_too_many(void)
 /* A forwarded for USER, signed for this node with the pool's secret. */
 static struct forwarded signed_forwarded(const char *user)
 {
-	struct forwarded h = { .present = true, .session_id = "abc", .tls = true, .ttl = 5, .signature = FORWARDED_SIGNATURE_MADE, .time = (uint64_t)time(NULL), };
+	struct forwarded h = {
+		.present = true,
+		.session_id = "abc",
+		.tls = true,
+		.ttl = 5,
+		.signature = FORWARDED_SIGNATURE_MADE,
+		.time = (uint64_t)time(NULL),
+	};
 
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&h.client, "198.51.100.3", 4711));
 	forwarded_sign(&h, a.pool, set->self[0], user);
@@ -933,7 +958,8 @@ static void test_circle(void)
 	h.ttl = 1;
 	forward("two", &h);
 	CU_ASSERT(refused(AUTH_VERDICT_LOOP));
-	CU_ASSERT_FALSE(loops_has(a.loops, LOOP_BACK, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, clock_now())); /* anybody can say so */
+	CU_ASSERT_FALSE(
+	    loops_has(a.loops, LOOP_BACK, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, clock_now())); /* anybody can say so */
 	forwarded_sign(&h, a.pool, set->self[0], "two");
 	forward("two", &h);
 	CU_ASSERT(refused(AUTH_VERDICT_LOOP));
@@ -1085,13 +1111,15 @@ static void test_lent(void)
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.forward == AUTH_FORWARD_CLEAR);
 	CU_ASSERT_STRING_EQUAL(last.password, "secret");
 	prove_by_state(8);
-	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.forward == AUTH_FORWARD_OTHER && last.time != 0);
+	CU_ASSERT(
+	    answered() && last.verdict == AUTH_VERDICT_OK && last.forward == AUTH_FORWARD_OTHER && last.time != 0);
 	CU_ASSERT_STRING_EQUAL(last.password, "");
 	mac_free(&a.pool);
 	unit_set(&set->proxy_PROXY_MASTER_USER, "master");
 	unit_set(&set->proxy_PROXY_MASTER_PASSWORD, "key");
 	prove_by_state(9);
-	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.forward == AUTH_FORWARD_OTHER && last.time == 0);
+	CU_ASSERT(
+	    answered() && last.verdict == AUTH_VERDICT_OK && last.forward == AUTH_FORWARD_OTHER && last.time == 0);
 	CU_ASSERT_STRING_EQUAL(last.master, "master");
 	CU_ASSERT_STRING_EQUAL(last.password, "key");
 	unit_set(&set->proxy_PROXY_MASTER_USER, "");
@@ -1302,8 +1330,8 @@ static unsigned pick(unsigned n)
  * are in use. */
 static void put_any(void)
 {
-	static const char *const users[] = { "jo", "ann", "slow", "name", "off", "root", "low", "bad", "state", "tls", "locked", "two", "us",
-	    "dora", "nobody" };
+	static const char *const users[] = { "jo", "ann", "slow", "name", "off", "root", "low", "bad", "state", "tls",
+		"locked", "two", "us", "dora", "nobody" };
 	struct auth_request q = make(pick(8), (enum auth_mech)pick(AUTH_MECH_COUNT), users[pick(ARRAY_LEN(users))],
 	    pick(3) != 0 ? "secret" : "wrong");
 
@@ -1316,7 +1344,8 @@ static void put_any(void)
 
 static void answer_job(void)
 {
-	static const enum auth_result results[] = { AUTH_OK, AUTH_OK, AUTH_MISMATCH, AUTH_UNKNOWN, AUTH_DISABLED, AUTH_TRY_LATER, AUTH_BROKEN };
+	static const enum auth_result results[] = { AUTH_OK, AUTH_OK, AUTH_MISMATCH, AUTH_UNKNOWN, AUTH_DISABLED,
+		AUTH_TRY_LATER, AUTH_BROKEN };
 	enum auth_result result = results[pick(ARRAY_LEN(results))];
 
 	given(JOB_HASH); /* or another kind */
@@ -1387,21 +1416,42 @@ static void test_random(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "once more", test_again_once }, { "cancelled in each state", test_cancelled }, { "dropped in each state", test_dropped },
-	{ "a step that nobody awaits", test_unasked_step }, { "expired in each state", test_expired },
-	{ "resumed in each state", test_resumed }, { "what is awaited comes", test_awaited }, { "no auth worker", test_no_worker },
-	{ "what the auth worker finds is no", test_wrong }, { "nobody's password", test_nobody },
-	{ "remembered answers", test_remembered }, { "passed on by a directory", test_passed },
-	{ "a directory's record", test_record_of_directory }, { "broken conversations", test_scram_broken },
-	{ "refused at once", test_refused }, { "no room at the peer", test_no_room }, { "no address", test_no_address },
-	{ "several in a queue", test_queues }, { "too many conversations", test_too_many },
-	{ "a forwarded identity that is believed, or not", test_hop }, { "whom a refusal blames", test_hop_refused }, { "circles", test_circle },
-	{ "chosen by a node", test_chosen }, { "tokens", test_token }, { "limits", test_limits }, { "a ticket for spawn", test_ticket },
-	{ "credentials for the peer", test_lent }, { "hosts that are down, or unknown", test_hosts },
-	{ "an address that never comes", test_address_timer }, { "too many wait for room", test_held_full },
-	{ "a hash is computed once", test_hash_once }, { "workers are asked who has arrived", test_crowded_said },
-	{ "a worker that asks without end", test_too_many_requests }, { "a worker with sessions without end", test_too_many_sessions },
+	{ "once more", test_again_once },
+	{ "cancelled in each state", test_cancelled },
+	{ "dropped in each state", test_dropped },
+	{ "a step that nobody awaits", test_unasked_step },
+	{ "expired in each state", test_expired },
+	{ "resumed in each state", test_resumed },
+	{ "what is awaited comes", test_awaited },
+	{ "no auth worker", test_no_worker },
+	{ "what the auth worker finds is no", test_wrong },
+	{ "nobody's password", test_nobody },
+	{ "remembered answers", test_remembered },
+	{ "passed on by a directory", test_passed },
+	{ "a directory's record", test_record_of_directory },
+	{ "broken conversations", test_scram_broken },
+	{ "refused at once", test_refused },
+	{ "no room at the peer", test_no_room },
+	{ "no address", test_no_address },
+	{ "several in a queue", test_queues },
+	{ "too many conversations", test_too_many },
+	{ "a forwarded identity that is believed, or not", test_hop },
+	{ "whom a refusal blames", test_hop_refused },
+	{ "circles", test_circle },
+	{ "chosen by a node", test_chosen },
+	{ "tokens", test_token },
+	{ "limits", test_limits },
+	{ "a ticket for spawn", test_ticket },
+	{ "credentials for the peer", test_lent },
+	{ "hosts that are down, or unknown", test_hosts },
+	{ "an address that never comes", test_address_timer },
+	{ "too many wait for room", test_held_full },
+	{ "a hash is computed once", test_hash_once },
+	{ "workers are asked who has arrived", test_crowded_said },
+	{ "a worker that asks without end", test_too_many_requests },
+	{ "a worker with sessions without end", test_too_many_sessions },
 	{ "sessions of spawn", test_sessions_of_spawn },
-	{ "any events in any order", test_random }, { NULL, NULL },
+	{ "any events in any order", test_random },
+	{ NULL, NULL },
 };
 UNIT_MAIN("request", cases)

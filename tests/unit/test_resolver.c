@@ -13,11 +13,17 @@
 enum { NAMES_MAX = 200 };
 
 static struct ev_loop *loop;
-static struct told { char host[RESOLVER_HOST_MAX]; enum name_answer answer; unsigned n; struct net_addr addr[RESOLVER_ADDRS_MAX]; } told[NAMES_MAX];
+static struct told {
+	char host[RESOLVER_HOST_MAX];
+	enum name_answer answer;
+	unsigned n;
+	struct net_addr addr[RESOLVER_ADDRS_MAX];
+} told[NAMES_MAX];
 static unsigned ntold;
 
 /* Stands before libc's. The name tells what happens. */
-int getaddrinfo(const char *node, const char *service UNUSED, const struct addrinfo *hints UNUSED, struct addrinfo **list)
+int getaddrinfo(const char *node, const char *service UNUSED, const struct addrinfo *hints UNUSED,
+    struct addrinfo **list)
 {
 	static struct sockaddr_in sin[20];
 	static struct addrinfo ai[20];
@@ -34,7 +40,11 @@ int getaddrinfo(const char *node, const char *service UNUSED, const struct addri
 	for (int i = 0; i < n; i++) { /* N addresses */
 		sin[i].sin_family = AF_INET;
 		sin[i].sin_addr.s_addr = htonl(0xc0000200 + (unsigned)i);
-		ai[i] = (struct addrinfo){ .ai_addr = (struct sockaddr *)&sin[i], .ai_addrlen = sizeof(sin[i]), .ai_next = i + 1 < n ? &ai[i + 1] : NULL, };
+		ai[i] = (struct addrinfo){
+			.ai_addr = (struct sockaddr *)&sin[i],
+			.ai_addrlen = sizeof(sin[i]),
+			.ai_next = i + 1 < n ? &ai[i + 1] : NULL,
+		};
 	}
 	*list = n != 0 ? ai : NULL;
 	return 0;
@@ -136,7 +146,8 @@ static void test_many(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "answers", test_answers }, { "many names, most of them silent", test_many },
+	{ "answers", test_answers },
+	{ "many names, most of them silent", test_many },
 	{ NULL, NULL },
 };
 UNIT_MAIN("resolver", cases)

@@ -13,9 +13,17 @@ static void test_route(void)
 {
 	static const char *const self[2] = { "nodea.example.com", "nodea" };
 	static const struct route_protocol ports[] = {
-		{ "imap", 143, 4, { 143, 993, 2143, 7000 } }, { "pop3", 110, 4, { 110, 995, 2110, 7000 } },
+		{ "imap", 143, 4, { 143, 993, 2143, 7000 } },
+		{ "pop3", 110, 4, { 110, 995, 2110, 7000 } },
 	};
-	static const struct { const char *mailhost; bool on, ok; unsigned n; const char *name; uint16_t port; bool self; } t[] = {
+	static const struct {
+		const char *mailhost;
+		bool on, ok;
+		unsigned n;
+		const char *name;
+		uint16_t port;
+		bool self;
+	} t[] = {
 		{ NULL, true, true, 0, NULL, 0, false },
 		{ "", true, true, 0, NULL, 0, false },
 		{ "  ", true, true, 0, NULL, 0, false },
@@ -49,7 +57,12 @@ static void test_route(void)
 	struct route r;
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		struct route_rules rules = { .protocols = ports, .nprotocols = 2, .proxy_on = t[i].on, .self = { self[0], self[1] }, };
+		struct route_rules rules = {
+			.protocols = ports,
+			.nprotocols = 2,
+			.proxy_on = t[i].on,
+			.self = { self[0], self[1] },
+		};
 
 		CU_ASSERT_EQUAL(route_decide(&r, t[i].mailhost, &rules), t[i].ok);
 		CU_ASSERT_PTR_NOT_NULL(r.why);
@@ -68,10 +81,22 @@ static void test_route(void)
 static void test_route_ports(void)
 {
 	static const struct route_protocol ports[] = {
-		{ "imap", 143, 4, { 143, 993, 2143, 7000 } }, { "pop3", 110, 4, { 110, 995, 2110, 7000 } },
+		{ "imap", 143, 4, { 143, 993, 2143, 7000 } },
+		{ "pop3", 110, 4, { 110, 995, 2110, 7000 } },
 	};
-	enum { U = ROUTE_PORT_USUAL, N = ROUTE_PORT_NAMED, K = ROUTE_PORT_KNOWN, S = ROUTE_PORT_SHARED, O = ROUTE_PORT_OTHERS };
-	static const struct { const char *mailhost; uint16_t port[2]; unsigned from[2]; const char *name; } t[] = {
+	enum {
+		U = ROUTE_PORT_USUAL,
+		N = ROUTE_PORT_NAMED,
+		K = ROUTE_PORT_KNOWN,
+		S = ROUTE_PORT_SHARED,
+		O = ROUTE_PORT_OTHERS
+	};
+	static const struct {
+		const char *mailhost;
+		uint16_t port[2];
+		unsigned from[2];
+		const char *name;
+	} t[] = {
 		{ "b", { 143, 110 }, { U, U }, "b" },
 		{ "b:imap=1143", { 1143, 110 }, { N, U }, "b" },
 		{ "b:pop3=1110", { 143, 1110 }, { U, N }, "b" },
@@ -116,7 +141,13 @@ static void test_route_ports(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++)
 		for (unsigned p = 0; p < 2; p++) {
-			struct route_rules rules = { .protocols = ports, .nprotocols = 2, .protocol = p, .proxy_on = true, .self = { "self", "" }, };
+			struct route_rules rules = {
+				.protocols = ports,
+				.nprotocols = 2,
+				.protocol = p,
+				.proxy_on = true,
+				.self = { "self", "" },
+			};
 			bool ok = route_decide(&r, t[i].mailhost, &rules);
 
 			ASSERT_AT(ok == (t[i].port[p] != 0), t[i].mailhost);
@@ -132,7 +163,12 @@ static void test_route_cut(void)
 {
 	static const char whole[] = "nodeb:imap=1143:pop3=1110 [2001:db8::2]:pop3=99 nodec:2143";
 	static const struct route_protocol ports[] = { { "imap", 143, 1, { 143 } }, { "pop3", 110, 1, { 110 } } };
-	struct route_rules rules = { .protocols = ports, .nprotocols = 2, .proxy_on = true, .self = { "self", "" }, };
+	struct route_rules rules = {
+		.protocols = ports,
+		.nprotocols = 2,
+		.proxy_on = true,
+		.self = { "self", "" },
+	};
 	struct route r;
 
 	for (size_t len = 0; len <= strlen(whole); len++) {
@@ -154,7 +190,10 @@ static void test_route_cut(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "route", test_route }, { "ports", test_route_ports }, { "cut at every byte", test_route_cut }, { NULL, NULL },
+	{ "route", test_route },
+	{ "ports", test_route_ports },
+	{ "cut at every byte", test_route_cut },
+	{ NULL, NULL },
 };
 
 UNIT_MAIN("route", cases)

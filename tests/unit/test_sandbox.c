@@ -126,6 +126,8 @@ static void test_no_maildir(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "inside and outside", test_sandbox }, { "no Maildir", test_no_maildir }, { NULL, NULL },
+	{ "inside and outside", test_sandbox },
+	{ "no Maildir", test_no_maildir },
+	{ NULL, NULL },
 };
 UNIT_MAIN("sandbox", cases)

@@ -151,7 +151,8 @@ static void test_salts(void)
 static void test_malformed(void)
 {
 	static const char first[] = "n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL";
-	static const char final[] = "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=";
+	static const char final[] =
+	    "c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts=";
 	struct str secret = STR_INIT, out = STR_INIT;
 	struct account a;
 	const char *why;
@@ -202,8 +203,12 @@ static void end(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "key of the salts", begin }, { "right and wrong passwords", test_right_and_wrong }, { "salts", test_salts },
-	{ "malformed", test_malformed }, { "end", end }, { NULL, NULL },
+	{ "key of the salts", begin },
+	{ "right and wrong passwords", test_right_and_wrong },
+	{ "salts", test_salts },
+	{ "malformed", test_malformed },
+	{ "end", end },
+	{ NULL, NULL },
 };
 
 UNIT_MAIN("scram", cases)

@@ -6,15 +6,22 @@
 #include "tests/unit/unit.h"
 
 /* "pencil": the examples of RFC 5802 and RFC 7677. "secret": doveadm pw -s SCRAM-SHA-1 and -256 of Dovecot 2.3.19. */
-static const struct vector { const char *hash, *password; enum scram_hash kind; unsigned iterations; size_t salt_len; } vectors[] = {
+static const struct vector {
+	const char *hash, *password;
+	enum scram_hash kind;
+	unsigned iterations;
+	size_t salt_len;
+} vectors[] = {
 	{ "{SCRAM-SHA-1}4096,QSXCR+Q6sek8bf92,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=", "pencil",
 	    SCRAM_SHA_1, 4096, 12 },
 	{ "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,"
-	  "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=", "pencil", SCRAM_SHA_256, 4096, 16 },
-	{ "{SCRAM-SHA-1}4096,1epmVDaEql2brUpvAh8X2Q==,zQsITpOxmzuWzp7sFjDrKV0OPfQ=,xAqTLPPeARf18fUCTO1uBvqRMLU=", "secret",
-	    SCRAM_SHA_1, 4096, 16 },
+	  "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=",
+	    "pencil", SCRAM_SHA_256, 4096, 16 },
+	{ "{SCRAM-SHA-1}4096,1epmVDaEql2brUpvAh8X2Q==,zQsITpOxmzuWzp7sFjDrKV0OPfQ=,xAqTLPPeARf18fUCTO1uBvqRMLU=",
+	    "secret", SCRAM_SHA_1, 4096, 16 },
 	{ "{SCRAM-SHA-256}4096,YKNBI5EWp4NnfEP0fKnmeA==,As/LZG7xYxFvCZoOooxtqQfgabvNTQpVqgttE1pjhMo=,"
-	  "WAM13acmEfHxvds8o3JFOyf6jDlQYo4KKPJWJyIFqJ4=", "secret", SCRAM_SHA_256, 4096, 16 },
+	  "WAM13acmEfHxvds8o3JFOyf6jDlQYo4KKPJWJyIFqJ4=",
+	    "secret", SCRAM_SHA_256, 4096, 16 },
 };
 
 static void test_read(void)
@@ -58,7 +65,8 @@ static void test_derive(void)
 
 static void test_other(void)
 {
-	static const char *const others[] = { "", "{", "{SCRAM-SHA-1", "{SCRAM-SHA-512}x", "{SCRAM-SHA-10}x", "SCRAM-SHA-1", "{SSHA}x", "4096,a,b,c" };
+	static const char *const others[] = { "", "{", "{SCRAM-SHA-1", "{SCRAM-SHA-512}x", "{SCRAM-SHA-10}x",
+		"SCRAM-SHA-1", "{SSHA}x", "4096,a,b,c" };
 	struct scram_secret s;
 	const char *why;
 
@@ -66,14 +74,16 @@ static void test_other(void)
 		CU_ASSERT_FALSE(scram_secret_read(&s, others[i], &why));
 		CU_ASSERT_STRING_EQUAL(why, "");
 	}
-	CU_ASSERT_TRUE(scram_secret_read(&s, "{scram-sha-1}1,YQ==,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=", &why));
+	CU_ASSERT_TRUE(scram_secret_read(&s,
+	    "{scram-sha-1}1,YQ==,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=", &why));
 }
 
 /* Cut anywhere, or with a part that cannot be: told, and nothing of it stays. */
 static void test_damaged(void)
 {
 	static const char *const damaged[] = {
-		"{SCRAM-SHA-1}", "{SCRAM-SHA-1},,,",
+		"{SCRAM-SHA-1}",
+		"{SCRAM-SHA-1},,,",
 		"{SCRAM-SHA-1}0,YQ==,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=",
 		"{SCRAM-SHA-1}10000001,YQ==,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=",
 		"{SCRAM-SHA-1}18446744073709551617,YQ==,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=",
@@ -85,8 +95,9 @@ static void test_damaged(void)
 		"{SCRAM-SHA-1}1,YQ==,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=,",
 		"{SCRAM-SHA-256}1,YQ==,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=",
 		/* a salt of 65 bytes */
-		("{SCRAM-SHA-1}1,YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=,"
-		"6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE="),
+		("{SCRAM-SHA-1}1,"
+		 "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=,"
+		 "6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE="),
 	};
 	struct scram_secret s, zero;
 	const char *why;

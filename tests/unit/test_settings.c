@@ -61,7 +61,8 @@ static char *whole(const char *text, int without)
 	struct str s = STR_INIT;
 
 	if ((without & BARE) == 0)
-		str_adds(&s, "LOGIN_USER = \"daemon\"; AUTH_USER = \"bin\"; proxy = { PROXY_TRUSTED = \"10.0.0.0/8\"; }; ");
+		str_adds(&s,
+		    "LOGIN_USER = \"daemon\"; AUTH_USER = \"bin\"; proxy = { PROXY_TRUSTED = \"10.0.0.0/8\"; }; ");
 	if ((without & (BARE | USERDB)) == 0)
 		str_addf(&s, "authuserdb = { USERDB = \"%s\"; }; ", userdb);
 	if ((without & (BARE | POP3D)) == 0)
@@ -110,7 +111,11 @@ static void expect(const char *text, const struct str *got, const char *want)
 	CU_ASSERT_STRING_EQUAL(str_cstr(got), want);
 }
 
-struct bad { const char *text; int without; const char *errors; };
+struct bad {
+	const char *text;
+	int without;
+	const char *errors;
+};
 
 static void run_bad(const struct bad *t, size_t n)
 {
@@ -165,7 +170,8 @@ static void test_table(void)
 /* What each role gets back of settings that differ from the defaults everywhere. */
 static void test_write_read(void)
 {
-	static const unsigned roles[] = { SETTINGS_FOR_MASTER, SETTINGS_FOR_WORKER, SETTINGS_FOR_AUTHD, SETTINGS_FOR_SPAWN };
+	static const unsigned roles[] = { SETTINGS_FOR_MASTER, SETTINGS_FOR_WORKER, SETTINGS_FOR_AUTHD,
+		SETTINGS_FOR_SPAWN };
 	struct settings *s = settings_defaults();
 
 	mem_free(&s->authuserdb_USERDB);
@@ -267,17 +273,39 @@ static void test_read_damaged(void)
 
 static void test_numbers(void)
 {
-	static const struct { enum settings_type type; const char *text; bool ok; int64_t v; } t[] = {
-		{ SETTINGS_T_SIZE, "5G", true, 5368709120 }, { SETTINGS_T_SIZE, "64k", true, 65536 }, { SETTINGS_T_SIZE, "0", true, 0 },
-		{ SETTINGS_T_SIZE, "1 MB", true, 1048576 }, { SETTINGS_T_SIZE, "5X", false, 0 }, { SETTINGS_T_SIZE, "", false, 0 },
-		{ SETTINGS_T_SIZE, "9223372036854775807G", false, 0 }, { SETTINGS_T_SIZE, "-1", false, 0 },
-		{ SETTINGS_T_TIME, "10", true, 10 }, { SETTINGS_T_TIME, "10s", true, 10 }, { SETTINGS_T_TIME, "5m", true, 300 },
-		{ SETTINGS_T_TIME, "1h", true, 3600 }, { SETTINGS_T_TIME, "1D", true, 86400 }, { SETTINGS_T_TIME, "1h5m", false, 0 },
-		{ SETTINGS_T_TIME, "s", false, 0 }, { SETTINGS_T_TIME, "1.5h", false, 0 },
-		{ SETTINGS_T_BOOL, "1", true, 1 }, { SETTINGS_T_BOOL, "0", true, 0 }, { SETTINGS_T_BOOL, "7", true, 1 },
-		{ SETTINGS_T_BOOL, "Yes", true, 1 }, { SETTINGS_T_BOOL, "off", true, 0 }, { SETTINGS_T_BOOL, "TRUE", true, 1 },
-		{ SETTINGS_T_BOOL, "maybe", false, 0 }, { SETTINGS_T_BOOL, "", false, 0 },
-		{ SETTINGS_T_INT, "12", true, 12 }, { SETTINGS_T_INT, "12k", false, 0 }, { SETTINGS_T_INT, " 1", false, 0 },
+	static const struct {
+		enum settings_type type;
+		const char *text;
+		bool ok;
+		int64_t v;
+	} t[] = {
+		{ SETTINGS_T_SIZE, "5G", true, 5368709120 },
+		{ SETTINGS_T_SIZE, "64k", true, 65536 },
+		{ SETTINGS_T_SIZE, "0", true, 0 },
+		{ SETTINGS_T_SIZE, "1 MB", true, 1048576 },
+		{ SETTINGS_T_SIZE, "5X", false, 0 },
+		{ SETTINGS_T_SIZE, "", false, 0 },
+		{ SETTINGS_T_SIZE, "9223372036854775807G", false, 0 },
+		{ SETTINGS_T_SIZE, "-1", false, 0 },
+		{ SETTINGS_T_TIME, "10", true, 10 },
+		{ SETTINGS_T_TIME, "10s", true, 10 },
+		{ SETTINGS_T_TIME, "5m", true, 300 },
+		{ SETTINGS_T_TIME, "1h", true, 3600 },
+		{ SETTINGS_T_TIME, "1D", true, 86400 },
+		{ SETTINGS_T_TIME, "1h5m", false, 0 },
+		{ SETTINGS_T_TIME, "s", false, 0 },
+		{ SETTINGS_T_TIME, "1.5h", false, 0 },
+		{ SETTINGS_T_BOOL, "1", true, 1 },
+		{ SETTINGS_T_BOOL, "0", true, 0 },
+		{ SETTINGS_T_BOOL, "7", true, 1 },
+		{ SETTINGS_T_BOOL, "Yes", true, 1 },
+		{ SETTINGS_T_BOOL, "off", true, 0 },
+		{ SETTINGS_T_BOOL, "TRUE", true, 1 },
+		{ SETTINGS_T_BOOL, "maybe", false, 0 },
+		{ SETTINGS_T_BOOL, "", false, 0 },
+		{ SETTINGS_T_INT, "12", true, 12 },
+		{ SETTINGS_T_INT, "12k", false, 0 },
+		{ SETTINGS_T_INT, " 1", false, 0 },
 		{ SETTINGS_T_INT, "9223372036854775808", false, 0 },
 	};
 
@@ -294,14 +322,14 @@ static void test_numbers(void)
 static void test_values(void)
 {
 	struct settings *s = load_good(
-		"imapd = { PORT = 1143; ADDRESS = 0; IMAP_PROXY = true; MAXDAEMONS = \"12\"; DEBUG_LOGIN = true;\n"
-		"  IMAP_CAPABILITY = [ \"IMAP4rev1\", \"IDLE\" ]; IMAP_APPENDLIMIT = \"64k\"; IMAP_UMASK = \"077\";\n"
-		"  IMAP_INACTIVITY_TIMEOUT = \"1h\"; IMAP_IDLE_TIMEOUT = 90, IMAP_NAMESPACE_PREFIX = \"\"\n"
-		"  IMAP_MAILBOX_SANITY_CHECK = \"no\"; AUTHSERVICE1143 = \"imaps\"; AUTHSERVICE143 = \"imap\" };\n"
-		"authdaemonrc: { daemons: 7, DEFAULTOPTIONS = \"a=1,\" \"b=2\"; };\n"
-		"RUNDIR = \"/run/x/\"; LOG_LEVEL = \"WARN\"; // all of it\n"
-		"/* nothing */ LOG = \"/var/log/waypost.log\" # good\n"
-		"MIN_UID = 2000000000L;\r\n");
+	    "imapd = { PORT = 1143; ADDRESS = 0; IMAP_PROXY = true; MAXDAEMONS = \"12\"; DEBUG_LOGIN = true;\n"
+	    "  IMAP_CAPABILITY = [ \"IMAP4rev1\", \"IDLE\" ]; IMAP_APPENDLIMIT = \"64k\"; IMAP_UMASK = \"077\";\n"
+	    "  IMAP_INACTIVITY_TIMEOUT = \"1h\"; IMAP_IDLE_TIMEOUT = 90, IMAP_NAMESPACE_PREFIX = \"\"\n"
+	    "  IMAP_MAILBOX_SANITY_CHECK = \"no\"; AUTHSERVICE1143 = \"imaps\"; AUTHSERVICE143 = \"imap\" };\n"
+	    "authdaemonrc: { daemons: 7, DEFAULTOPTIONS = \"a=1,\" \"b=2\"; };\n"
+	    "RUNDIR = \"/run/x/\"; LOG_LEVEL = \"WARN\"; // all of it\n"
+	    "/* nothing */ LOG = \"/var/log/waypost.log\" # good\n"
+	    "MIN_UID = 2000000000L;\r\n");
 
 	CU_ASSERT_STRING_EQUAL(s->imapd_PORT, "1143");
 	CU_ASSERT_STRING_EQUAL(s->imapd_ADDRESS, "0");
@@ -322,17 +350,28 @@ static void test_values(void)
 	CU_ASSERT_STRING_EQUAL(s->node_LOG_LEVEL, "debug");
 	CU_ASSERT_STRING_EQUAL(s->node_LOG, "/var/log/waypost.log");
 	CU_ASSERT_EQUAL(s->node_MIN_UID, 2000000000);
-	CU_ASSERT(s->has[PROTOCOL_IMAP] && s->has[PROTOCOL_POP3] && !s->has_tls[PROTOCOL_IMAP] && !s->has_tls[PROTOCOL_POP3]);
+	CU_ASSERT(
+	    s->has[PROTOCOL_IMAP] && s->has[PROTOCOL_POP3] && !s->has_tls[PROTOCOL_IMAP] && !s->has_tls[PROTOCOL_POP3]);
 	settings_free(&s);
 }
 
 static void test_ports(void)
 {
-	static const struct { const char *list; unsigned n; const char *address[3]; uint16_t port[3]; } t[] = {
-		{ "143", 1, { "" }, { 143 } }, { "", 0, { NULL }, { 0 } }, { " , ", 0, { NULL }, { 0 } },
+	static const struct {
+		const char *list;
+		unsigned n;
+		const char *address[3];
+		uint16_t port[3];
+	} t[] = {
+		{ "143", 1, { "" }, { 143 } },
+		{ "", 0, { NULL }, { 0 } },
+		{ " , ", 0, { NULL }, { 0 } },
 		{ "1143,127.0.0.9.2143", 2, { "", "127.0.0.9" }, { 1143, 2143 } },
 		{ "1143 2143, ::1.3143", 3, { "", "", "::1" }, { 1143, 2143, 3143 } },
-		{ "65536", 1, { "" }, { 0 } }, { "0", 1, { "" }, { 0 } }, { "x", 1, { "" }, { 0 } }, { ".5", 1, { "" }, { 0 } },
+		{ "65536", 1, { "" }, { 0 } },
+		{ "0", 1, { "" }, { 0 } },
+		{ "x", 1, { "" }, { 0 } },
+		{ ".5", 1, { "" }, { 0 } },
 	};
 	char address[SETTINGS_ADDRESS_MAX], buf[32];
 	uint16_t port;
@@ -358,36 +397,58 @@ static void test_ports(void)
 static void test_syntax(void)
 {
 	static const struct bad t[] = {
-		{ "imapd = { IMAP_UMASK = 022; };", 0, "t.conf:2: IMAP_UMASK = 022: a number with a leading 0 is read as decimal; remove the 0, or write an octal number in quotes\n" },
-		{ "MIN_UID = 4294967296;", 0, "t.conf:2: MIN_UID = 4294967296: the number is too large; put it in quotes\n" },
-		{ "MIN_UID = 0x1ffffffff;", 0, "t.conf:2: MIN_UID = 0x1ffffffff: the number is too large; write it in decimal, in quotes\n" },
-		{ "MIN_UID = 99999999999999999999L;", 0, "t.conf:2: MIN_UID = 99999999999999999999L: the number is too large; put it in quotes\n" },
-		{ "LOG = \"stderr;\nMIN_UID = 5;", 0, "t.conf:2: the string does not end on its line; add the closing \"\n"
-			"t.conf:2: LOG = \"stderr;\": expected \"syslog\", \"stderr\" or an absolute path\n" },
-		{ "LOG = \"stderr\\\nMIN_UID = 5;", 0, "t.conf:2: the string does not end on its line; add the closing \"\n" },
+		{ "imapd = { IMAP_UMASK = 022; };", 0,
+		    "t.conf:2: IMAP_UMASK = 022: a number with a leading 0 is read as decimal; remove the 0, or write "
+		    "an octal number in quotes\n" },
+		{ "MIN_UID = 4294967296;", 0,
+		    "t.conf:2: MIN_UID = 4294967296: the number is too large; put it in quotes\n" },
+		{ "MIN_UID = 0x1ffffffff;", 0,
+		    "t.conf:2: MIN_UID = 0x1ffffffff: the number is too large; write it in decimal, in quotes\n" },
+		{ "MIN_UID = 99999999999999999999L;", 0,
+		    "t.conf:2: MIN_UID = 99999999999999999999L: the number is too large; put it in quotes\n" },
+		{ "LOG = \"stderr;\nMIN_UID = 5;", 0,
+		    "t.conf:2: the string does not end on its line; add the closing \"\n"
+		    "t.conf:2: LOG = \"stderr;\": expected \"syslog\", \"stderr\" or an absolute path\n" },
+		{ "LOG = \"stderr\\\nMIN_UID = 5;", 0,
+		    "t.conf:2: the string does not end on its line; add the closing \"\n" },
 		{ "/* a\nb\nMIN_UID = 5;", 0, "t.conf:2: the comment has no end; add the closing */\n" },
 		{ "MIN_UID = 5;\nMIN_UID = 6;", 0, "t.conf:3: MIN_UID is set twice, first at t.conf:2; remove one\n" },
-		{ "imapd = { PORT = 1; };\nimapd = { PORT = 2; };", 0, "t.conf:3: imapd is set twice, first at t.conf:2; remove one\n" },
-		{ "imapd { PORT = 0; };", 0, "t.conf:2: imapd: expected = before {\n"
-			"t.conf:2: imapd.PORT = 0: 0 is neither a port from 1 to 65535 nor ADDRESS.PORT with a numeric address\n" },
+		{ "imapd = { PORT = 1; };\nimapd = { PORT = 2; };", 0,
+		    "t.conf:3: imapd is set twice, first at t.conf:2; remove one\n" },
+		{ "imapd { PORT = 0; };", 0,
+		    "t.conf:2: imapd: expected = before {\n"
+		    "t.conf:2: imapd.PORT = 0: 0 is neither a port from 1 to 65535 nor ADDRESS.PORT with a numeric "
+		    "address\n" },
 		{ "imapd{ PORT = 0; };", 0, "t.conf:2: imapd: expected = before {\n" },
 		{ "MIN_UID 5\nLOGIN_WORKERS = 2;", 0, "t.conf:2: MIN_UID: expected = after the name\n" },
-		{ "MIN_UID = ;\nLOGIN_WORKERS = 999;", 0, "t.conf:2: MIN_UID: no value before ;\n"
-			"t.conf:3: LOGIN_WORKERS = 999: expected a whole number from 0 to 256\n" },
+		{ "MIN_UID = ;\nLOGIN_WORKERS = 999;", 0,
+		    "t.conf:2: MIN_UID: no value before ;\n"
+		    "t.conf:3: LOGIN_WORKERS = 999: expected a whole number from 0 to 256\n" },
 		{ "MIN_UID =", 0, "t.conf:2: MIN_UID: no value before the end of the file\n" },
-		{ "imapd = { PORT = 1143, 2143; };", 0, "t.conf:2: PORT: unexpected comma before 2143; write several values in one string: \"..., ...\"\n" },
+		{ "imapd = { PORT = 1143, 2143; };", 0,
+		    "t.conf:2: PORT: unexpected comma before 2143; write several values in one string: \"..., "
+		    "...\"\n" },
 		{ "imapd = { PORT = 1143 2143; };", 0, "t.conf:2: expected the name of a setting, found 2143\n" },
-		{ "imapd = { IMAP_PROXY = yes; };", 0, "t.conf:2: IMAP_PROXY = yes: write true, or \"yes\" in quotes\n" },
-		{ "imapd = { IMAP_PROXY = off };", 0, "t.conf:2: IMAP_PROXY = off: write false, or \"off\" in quotes\n" },
+		{ "imapd = { IMAP_PROXY = yes; };", 0,
+		    "t.conf:2: IMAP_PROXY = yes: write true, or \"yes\" in quotes\n" },
+		{ "imapd = { IMAP_PROXY = off };", 0,
+		    "t.conf:2: IMAP_PROXY = off: write false, or \"off\" in quotes\n" },
 		{ "LOG = stderr;", 0, "t.conf:2: LOG = stderr: put text in quotes: \"stderr\"\n" },
 		{ "LOG = 'stderr';", 0, "t.conf:2: LOG = 'stderr': use double quotes for text\n" },
 		{ "LOGIN_TIMEOUT = 10s;", 0, "t.conf:2: LOGIN_TIMEOUT = 10s: put text in quotes: \"10s\"\n" },
-		{ "RUNDIR = /run/waypost;", 0, "t.conf:2: RUNDIR = /run/waypost: put text in quotes: \"/run/waypost\"\n" },
-		{ "imapd = { ADDRESS = 127.0.0.1; };", 0, "t.conf:2: ADDRESS = 127.0.0.1: put text in quotes: \"127.0.0.1\"\n" },
-		{ "imapd = { IMAP_CAPABILITY = [ \"IMAP4rev1\" \"IDLE\" ]; };", 0, "t.conf:2: IMAP_CAPABILITY: a comma is missing before \"IDLE\"\n" },
-		{ "imapd = { IMAP_CAPABILITY = [ \"IMAP4rev1\", 1 ]; };", 0, "t.conf:2: IMAP_CAPABILITY: the values of an array must have one type; put all of them in quotes\n" },
-		{ "imapd = { IMAP_CAPABILITY = [ \"IMAP4rev1\", ]; };", 0, "t.conf:2: IMAP_CAPABILITY: expected a value of the list, found ]\n" },
-		{ "imapd = { IMAP_CAPABILITY = ( \"IMAP4rev1\"; PORT = 5; };", 0, "t.conf:2: IMAP_CAPABILITY: the list has no end; add the closing )\n" },
+		{ "RUNDIR = /run/waypost;", 0,
+		    "t.conf:2: RUNDIR = /run/waypost: put text in quotes: \"/run/waypost\"\n" },
+		{ "imapd = { ADDRESS = 127.0.0.1; };", 0,
+		    "t.conf:2: ADDRESS = 127.0.0.1: put text in quotes: \"127.0.0.1\"\n" },
+		{ "imapd = { IMAP_CAPABILITY = [ \"IMAP4rev1\" \"IDLE\" ]; };", 0,
+		    "t.conf:2: IMAP_CAPABILITY: a comma is missing before \"IDLE\"\n" },
+		{ "imapd = { IMAP_CAPABILITY = [ \"IMAP4rev1\", 1 ]; };", 0,
+		    "t.conf:2: IMAP_CAPABILITY: the values of an array must have one type; put all of them in "
+		    "quotes\n" },
+		{ "imapd = { IMAP_CAPABILITY = [ \"IMAP4rev1\", ]; };", 0,
+		    "t.conf:2: IMAP_CAPABILITY: expected a value of the list, found ]\n" },
+		{ "imapd = { IMAP_CAPABILITY = ( \"IMAP4rev1\"; PORT = 5; };", 0,
+		    "t.conf:2: IMAP_CAPABILITY: the list has no end; add the closing )\n" },
 		{ "imapd = {\n PORT = 1;\n", 0, "t.conf:2: the group has no end; add the closing };\n" },
 		{ "imapd = { PORT = 1; };;", 0, "t.conf:2: unexpected ;; remove it\n" },
 		{ "imapd = { PORT = 1; } };", 0, "t.conf:2: a } without a {; remove it\n" },
@@ -395,13 +456,16 @@ static void test_syntax(void)
 		{ "_x = 1;", 0, "t.conf:2: expected the name of a setting, found _x\n" },
 		{ "a=((((((((((((((((((1))))))))))))))))))", 0, "t.conf:2: a: groups are nested too deeply\n" },
 		/* All of a file's mistakes at once, the others' lines untouched by them. */
-		{ "LOG = x\nMIN_UID = 07;\nPORT = 5;\nimapd = {\n  PORT = 1,2;\n  IMAP_PROXXY = 1;\n};\nLOGIN_WORKERS = -1;", 0,
-			"t.conf:2: LOG = x: put text in quotes: \"x\"\n"
-			"t.conf:3: MIN_UID = 07: a number with a leading 0 is read as decimal; remove the 0, or write an octal number in quotes\n"
-			"t.conf:6: PORT: unexpected comma before 2; write several values in one string: \"..., ...\"\n"
-			"t.conf:4: PORT is not a setting here; move it to imapd or pop3d\n"
-			"t.conf:7: imapd.IMAP_PROXXY is not a setting; did you mean IMAP_PROXY?\n"
-			"t.conf:9: LOGIN_WORKERS = -1: expected a whole number from 0 to 256\n" },
+		{ "LOG = x\nMIN_UID = 07;\nPORT = 5;\nimapd = {\n  PORT = 1,2;\n  IMAP_PROXXY = 1;\n};\nLOGIN_WORKERS "
+		  "= -1;",
+		    0,
+		    "t.conf:2: LOG = x: put text in quotes: \"x\"\n"
+		    "t.conf:3: MIN_UID = 07: a number with a leading 0 is read as decimal; remove the 0, or write an "
+		    "octal number in quotes\n"
+		    "t.conf:6: PORT: unexpected comma before 2; write several values in one string: \"..., ...\"\n"
+		    "t.conf:4: PORT is not a setting here; move it to imapd or pop3d\n"
+		    "t.conf:7: imapd.IMAP_PROXXY is not a setting; did you mean IMAP_PROXY?\n"
+		    "t.conf:9: LOGIN_WORKERS = -1: expected a whole number from 0 to 256\n" },
 	};
 
 	run_bad(t, ARRAY_LEN(t));
@@ -414,17 +478,23 @@ static void test_names(void)
 		{ "RUN_DIR = \"/x\";", 0, "t.conf:2: RUN_DIR is not a setting; did you mean RUNDIR?\n" },
 		{ "rundir = \"/x\";", 0, "t.conf:2: rundir is not a setting; did you mean RUNDIR?\n" },
 		{ "imapd = { port = 1; };", 0, "t.conf:2: imapd.port is not a setting; did you mean PORT?\n" },
-		{ "imapd = { POP3_PROXY = 1; };", 0, "t.conf:2: imapd.POP3_PROXY is not a setting here; move it to pop3d\n" },
-		{ "imapd = { LOGIN_USER = \"x\"; };", 0, "t.conf:2: imapd.LOGIN_USER is not a setting here; move it to the top level of the file, outside of any group\n" },
-		{ "imapd = { IMAP_TLS_REQUIRD = 0; };", 0, "t.conf:2: imapd.IMAP_TLS_REQUIRD is not a setting; see waypost.conf(5)\n" },
-		{ "imapd-ssl = { IMAP_TLS_REQUIRD = 0; };", 0, "t.conf:2: imapd-ssl.IMAP_TLS_REQUIRD is not a setting; did you mean IMAP_TLS_REQUIRED?\n" },
+		{ "imapd = { POP3_PROXY = 1; };", 0,
+		    "t.conf:2: imapd.POP3_PROXY is not a setting here; move it to pop3d\n" },
+		{ "imapd = { LOGIN_USER = \"x\"; };", 0,
+		    "t.conf:2: imapd.LOGIN_USER is not a setting here; move it to the top level of the file, outside "
+		    "of any group\n" },
+		{ "imapd = { IMAP_TLS_REQUIRD = 0; };", 0,
+		    "t.conf:2: imapd.IMAP_TLS_REQUIRD is not a setting; see waypost.conf(5)\n" },
+		{ "imapd-ssl = { IMAP_TLS_REQUIRD = 0; };", 0,
+		    "t.conf:2: imapd-ssl.IMAP_TLS_REQUIRD is not a setting; did you mean IMAP_TLS_REQUIRED?\n" },
 		{ "imap = { };", 0, "t.conf:2: imap is not a group; did you mean imapd?\n" },
 		{ "imapd_ssl = { };", 0, "t.conf:2: imapd_ssl is not a group; did you mean imapd-ssl?\n" },
 		{ "node = { };", 0, "t.conf:2: node is not a group; see waypost.conf(5)\n" },
 		{ "imapd = 1;", 0, "t.conf:2: imapd is a group: imapd = { ... };\n" },
 		{ "imapd = { PORT = { }; };", 0, "t.conf:2: imapd.PORT: expected a value, found a group\n" },
 		{ "LOG = [ \"stderr\" ];", 0, "t.conf:2: LOG: expected one value, found a list\n" },
-		{ "imapd = { AUTHSERVICE = \"imap\"; };", 0, "t.conf:2: imapd.AUTHSERVICE needs a port: AUTHSERVICE143 = \"...\"\n" },
+		{ "imapd = { AUTHSERVICE = \"imap\"; };", 0,
+		    "t.conf:2: imapd.AUTHSERVICE needs a port: AUTHSERVICE143 = \"...\"\n" },
 	};
 
 	run_bad(t, ARRAY_LEN(t));
@@ -437,54 +507,109 @@ static void test_bad_values(void)
 	static const struct bad t[] = {
 		{ "RUNDIR = \"run\";", 0, "t.conf:2: RUNDIR = \"run\": expected an absolute path\n" },
 		{ "RUNDIR = \"/\";", 0, "t.conf:2: RUNDIR must be a folder of its own, such as \"/run/waypost\"\n" },
-		{ "RUNDIR = \"/0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\";", 0,
-			"t.conf:2: RUNDIR is too long for a socket path; use at most 99 bytes\n" },
+		{ "RUNDIR = "
+		  "\"/"
+		  "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
+		  "\";",
+		    0, "t.conf:2: RUNDIR is too long for a socket path; use at most 99 bytes\n" },
 		{ "LOG = true;", 0, "t.conf:2: LOG = true: expected text in quotes\n" },
 		{ "LOG = \"/tmp/\";", 0, "t.conf:2: LOG = \"/tmp/\": expected a file, found a folder\n" },
-		{ "LOG = \"/nonexistent/log\";", 0, "t.conf:2: LOG = \"/nonexistent/log\": there is no folder /nonexistent; create it\n" },
-		{ "LOG_LEVEL = \"loud\";", 0, "t.conf:2: LOG_LEVEL = \"loud\": expected \"error\" or \"warn\" or \"info\" or \"debug\"\n" },
-		{ "LOGIN_TIMEOUT = \"10 parsecs\";", 0, "t.conf:2: LOGIN_TIMEOUT = \"10 parsecs\": expected a time from 1 to 3600 seconds, such as \"90\", \"90s\", \"5m\" or \"1h\"\n" },
-		{ "LOGIN_TIMEOUT = 0;", 0, "t.conf:2: LOGIN_TIMEOUT = 0: expected a time from 1 to 3600 seconds, such as \"90\", \"90s\", \"5m\" or \"1h\"\n" },
+		{ "LOG = \"/nonexistent/log\";", 0,
+		    "t.conf:2: LOG = \"/nonexistent/log\": there is no folder /nonexistent; create it\n" },
+		{ "LOG_LEVEL = \"loud\";", 0,
+		    "t.conf:2: LOG_LEVEL = \"loud\": expected \"error\" or \"warn\" or \"info\" or \"debug\"\n" },
+		{ "LOGIN_TIMEOUT = \"10 parsecs\";", 0,
+		    "t.conf:2: LOGIN_TIMEOUT = \"10 parsecs\": expected a time from 1 to 3600 seconds, such as \"90\", "
+		    "\"90s\", \"5m\" or \"1h\"\n" },
+		{ "LOGIN_TIMEOUT = 0;", 0,
+		    "t.conf:2: LOGIN_TIMEOUT = 0: expected a time from 1 to 3600 seconds, such as \"90\", \"90s\", "
+		    "\"5m\" or \"1h\"\n" },
 		{ "MIN_UID = 0;", 0, "t.conf:2: MIN_UID = 0: expected a whole number from 1 to 4294967294\n" },
 		{ "MIN_UID = 1.5;", 0, "t.conf:2: MIN_UID: expected a whole number\n" },
 		{ "MIN_UID = true;", 0, "t.conf:2: MIN_UID = true: expected a whole number from 1 to 4294967294\n" },
-		{ "imapd = { IMAP_PROXY = \"maybe\"; };", 0, "t.conf:2: imapd.IMAP_PROXY = \"maybe\": expected 1, 0, true or false\n" },
-		{ "imapd = { IMAP_APPENDLIMIT = \"5 miles\"; };", 0, "t.conf:2: imapd.IMAP_APPENDLIMIT = \"5 miles\": expected a size from 0 to 1099511627776 bytes, such as \"500\", \"64k\", \"20M\" or \"5G\"\n" },
-		{ "imapd = { IMAP_UMASK = 63; };", 0, "t.conf:2: imapd.IMAP_UMASK = 63: expected octal digits in quotes: \"022\"\n" },
-		{ "imapd = { IMAP_UMASK = \"099\"; };", 0, "t.conf:2: imapd.IMAP_UMASK = \"099\": expected octal digits in quotes: \"022\"\n" },
-		{ "imapd = { IMAP_NAMESPACE_PREFIX = \"Mail.\"; };", 0, "t.conf:2: imapd.IMAP_NAMESPACE_PREFIX = \"Mail.\": expected \"INBOX.\" or \"\"\n" },
-		{ "imapd = { PORT = 70000; };", 0, "t.conf:2: imapd.PORT = 70000: 70000 is neither a port from 1 to 65535 nor ADDRESS.PORT with a numeric address\n" },
-		{ "imapd = { PORT = \"143,host.143\"; };", 0, "t.conf:2: imapd.PORT = \"143,host.143\": host.143 is neither a port from 1 to 65535 nor ADDRESS.PORT with a numeric address\n" },
-		{ "imapd = { PORT = \"\"; };", 0, "t.conf:2: imapd.PORT = \"\": expected a port; omit the group to disable the service\n" },
-		{ "imapd = { ADDRESS = \"a b\"; };", 0, "t.conf:2: imapd.ADDRESS = \"a b\": expected an address or host name, or 0 for every address\n" },
-		{ "imapd = { AUTHSERVICE99999 = \"imap\"; };", 0, "t.conf:2: imapd.AUTHSERVICE99999 = \"imap\": 99999 is not a port from 1 to 65535\n" },
-		{ "imapd = { AUTHSERVICE143 = \"i map\"; };", 0, "t.conf:2: imapd.AUTHSERVICE143 = \"i map\": expected the name of a service: lower-case letters, digits, - and _\n" },
-		{ "imapd = { DEFDOMAIN = \"a\\nb\"; };", 0, "t.conf:2: imapd.DEFDOMAIN = \"a.b\": control characters are not allowed\n" },
-		{ "imapd = { DEFDOMAIN = \"${NO_SUCH_VARIABLE}\"; };", 0, "t.conf:2: imapd.DEFDOMAIN = \"${NO_SUCH_VARIABLE}\": environment variable NO_SUCH_VARIABLE is not set; set it in the environment of the daemon\n" },
-		{ "imapd = { DEFDOMAIN = \"x${\"; };", 0, "t.conf:2: imapd.DEFDOMAIN = \"x${\": expected ${NAME}; write $${ for a literal ${\n" },
-		{ "imapd = { PROXY_HOSTNAME = \"a\"; };\nPROXY_HOSTNAME = \"b\";", 0, "t.conf:2: PROXY_HOSTNAME is \"a\" here and \"b\" elsewhere; keep only the one at the top level of the file\n" },
-		{ "PROXY_HOSTNAME = \"a b\";", 0, "t.conf: PROXY_HOSTNAME is \"a b\", which is neither a host name nor an address\n" },
-		{ "PROXY_HOSTNAME = \"300.1.1.1\";", 0, "t.conf: PROXY_HOSTNAME is \"300.1.1.1\", which is neither a host name nor an address\n" },
-		{ "PROXY_HOSTNAME = \"1:2\";", 0, "t.conf: PROXY_HOSTNAME is \"1:2\", which is neither a host name nor an address\n" },
-		{ "imapd = { ADDRESS = \"300.1.1.1\"; };", 0, "t.conf:2: imapd.ADDRESS = \"300.1.1.1\": expected an address or host name, or 0 for every address\n" },
-		{ "imapd = { ADDRESS = \"10.0.1\"; };", 0, "t.conf:2: imapd.ADDRESS = \"10.0.1\": expected an address or host name, or 0 for every address\n" },
-		{ "imapd = { ADDRESS = \"2001:db8::1::2\"; };", 0, "t.conf:2: imapd.ADDRESS = \"2001:db8::1::2\": expected an address or host name, or 0 for every address\n" },
+		{ "imapd = { IMAP_PROXY = \"maybe\"; };", 0,
+		    "t.conf:2: imapd.IMAP_PROXY = \"maybe\": expected 1, 0, true or false\n" },
+		{ "imapd = { IMAP_APPENDLIMIT = \"5 miles\"; };", 0,
+		    "t.conf:2: imapd.IMAP_APPENDLIMIT = \"5 miles\": expected a size from 0 to 1099511627776 bytes, "
+		    "such as \"500\", \"64k\", \"20M\" or \"5G\"\n" },
+		{ "imapd = { IMAP_UMASK = 63; };", 0,
+		    "t.conf:2: imapd.IMAP_UMASK = 63: expected octal digits in quotes: \"022\"\n" },
+		{ "imapd = { IMAP_UMASK = \"099\"; };", 0,
+		    "t.conf:2: imapd.IMAP_UMASK = \"099\": expected octal digits in quotes: \"022\"\n" },
+		{ "imapd = { IMAP_NAMESPACE_PREFIX = \"Mail.\"; };", 0,
+		    "t.conf:2: imapd.IMAP_NAMESPACE_PREFIX = \"Mail.\": expected \"INBOX.\" or \"\"\n" },
+		{ "imapd = { PORT = 70000; };", 0,
+		    "t.conf:2: imapd.PORT = 70000: 70000 is neither a port from 1 to 65535 nor ADDRESS.PORT with a "
+		    "numeric address\n" },
+		{ "imapd = { PORT = \"143,host.143\"; };", 0,
+		    "t.conf:2: imapd.PORT = \"143,host.143\": host.143 is neither a port from 1 to 65535 nor "
+		    "ADDRESS.PORT with a numeric address\n" },
+		{ "imapd = { PORT = \"\"; };", 0,
+		    "t.conf:2: imapd.PORT = \"\": expected a port; omit the group to disable the service\n" },
+		{ "imapd = { ADDRESS = \"a b\"; };", 0,
+		    "t.conf:2: imapd.ADDRESS = \"a b\": expected an address or host name, or 0 for every address\n" },
+		{ "imapd = { AUTHSERVICE99999 = \"imap\"; };", 0,
+		    "t.conf:2: imapd.AUTHSERVICE99999 = \"imap\": 99999 is not a port from 1 to 65535\n" },
+		{ "imapd = { AUTHSERVICE143 = \"i map\"; };", 0,
+		    "t.conf:2: imapd.AUTHSERVICE143 = \"i map\": expected the name of a service: lower-case letters, "
+		    "digits, - and _\n" },
+		{ "imapd = { DEFDOMAIN = \"a\\nb\"; };", 0,
+		    "t.conf:2: imapd.DEFDOMAIN = \"a.b\": control characters are not allowed\n" },
+		{ "imapd = { DEFDOMAIN = \"${NO_SUCH_VARIABLE}\"; };", 0,
+		    "t.conf:2: imapd.DEFDOMAIN = \"${NO_SUCH_VARIABLE}\": environment variable NO_SUCH_VARIABLE is not "
+		    "set; set it in the environment of the daemon\n" },
+		{ "imapd = { DEFDOMAIN = \"x${\"; };", 0,
+		    "t.conf:2: imapd.DEFDOMAIN = \"x${\": expected ${NAME}; write $${ for a literal ${\n" },
+		{ "imapd = { PROXY_HOSTNAME = \"a\"; };\nPROXY_HOSTNAME = \"b\";", 0,
+		    "t.conf:2: PROXY_HOSTNAME is \"a\" here and \"b\" elsewhere; keep only the one at the top level of "
+		    "the file\n" },
+		{ "PROXY_HOSTNAME = \"a b\";", 0,
+		    "t.conf: PROXY_HOSTNAME is \"a b\", which is neither a host name nor an address\n" },
+		{ "PROXY_HOSTNAME = \"300.1.1.1\";", 0,
+		    "t.conf: PROXY_HOSTNAME is \"300.1.1.1\", which is neither a host name nor an address\n" },
+		{ "PROXY_HOSTNAME = \"1:2\";", 0,
+		    "t.conf: PROXY_HOSTNAME is \"1:2\", which is neither a host name nor an address\n" },
+		{ "imapd = { ADDRESS = \"300.1.1.1\"; };", 0,
+		    "t.conf:2: imapd.ADDRESS = \"300.1.1.1\": expected an address or host name, or 0 for every "
+		    "address\n" },
+		{ "imapd = { ADDRESS = \"10.0.1\"; };", 0,
+		    "t.conf:2: imapd.ADDRESS = \"10.0.1\": expected an address or host name, or 0 for every "
+		    "address\n" },
+		{ "imapd = { ADDRESS = \"2001:db8::1::2\"; };", 0,
+		    "t.conf:2: imapd.ADDRESS = \"2001:db8::1::2\": expected an address or host name, or 0 for every "
+		    "address\n" },
 		{ "", POP3D, "t.conf: no service is enabled; add a group imapd or pop3d: imapd = { };\n" },
-		{ "imapd = { PORT = 110; };", 0, "t.conf: pop3d: port 110 of address 0 is also used by imapd; choose another port\n" },
-		{ "imapd = { PORT = \"143,143\"; };", 0, "t.conf:2: imapd: port 143 of address 0 is also used by imapd; choose another port\n" },
-		{ "imapd = { MAILDIRPATH = \"../x\"; };", 0, "t.conf:2: imapd.MAILDIRPATH = \"../x\": expected a path inside the home folder, such as \"Maildir\"\n" },
-		{ "imapd = { MAILDIRPATH = \"/var/mail\"; };", 0, "t.conf:2: imapd.MAILDIRPATH = \"/var/mail\": expected a path inside the home folder, such as \"Maildir\"\n" },
-		{ "imapd = { IMAP_CAPABILITY = \"IDLE\"; };", 0, "t.conf:2: imapd.IMAP_CAPABILITY lacks IMAP4rev1, which clients require; add it\n" },
-		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=EXTERNAL AUTH=APOP\"; };", 0, "t.conf:2: imapd.IMAP_CAPABILITY: the mechanism EXTERNAL is not in this version; use "
-			MECHS "\nt.conf:2: imapd.IMAP_CAPABILITY: the mechanism APOP is unknown; use "
-			MECHS "\n" },
-		{ "pop3d = { POP3AUTH = \"PLAIN APOP CRAM-SHA1 FOO\"; };", POP3D, "t.conf:2: pop3d.POP3AUTH: the mechanism FOO is unknown; use "
-			MECHS "\n" },
-		{ "authdaemonrc = { authmodulelist = \"authcustom authfoo\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist: authcustom is not supported; use authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon, authpipe or authpam\nt.conf:2: authdaemonrc.authmodulelist: authfoo is unknown; use authuserdb, authldap, authmysql, authpgsql, authsqlite, authdaemon, authpipe or authpam\n" },
-		{ "authdaemonrc = { authmodulelist = \"\"; };", 0, "t.conf:2: authdaemonrc.authmodulelist is empty, so nobody could log in; set it to \"authuserdb\"\n" },
-		{ "authuserdb = { USERDB = \"/dev/null/userdb\"; };", USERDB, "t.conf:2: authuserdb.USERDB: /dev/null/userdb: Not a directory\n" },
-		{ "authuserdb = { USERDB = \"/dev/null\"; };", USERDB, "t.conf:2: authuserdb.USERDB: /dev/null is neither a file nor a folder\n" },
-		{ "POOL_SECRETFILE = \"/nonexistent/secret\";", 0, "t.conf:2: POOL_SECRETFILE: cannot read /nonexistent/secret: No such file or directory\n" },
+		{ "imapd = { PORT = 110; };", 0,
+		    "t.conf: pop3d: port 110 of address 0 is also used by imapd; choose another port\n" },
+		{ "imapd = { PORT = \"143,143\"; };", 0,
+		    "t.conf:2: imapd: port 143 of address 0 is also used by imapd; choose another port\n" },
+		{ "imapd = { MAILDIRPATH = \"../x\"; };", 0,
+		    "t.conf:2: imapd.MAILDIRPATH = \"../x\": expected a path inside the home folder, such as "
+		    "\"Maildir\"\n" },
+		{ "imapd = { MAILDIRPATH = \"/var/mail\"; };", 0,
+		    "t.conf:2: imapd.MAILDIRPATH = \"/var/mail\": expected a path inside the home folder, such as "
+		    "\"Maildir\"\n" },
+		{ "imapd = { IMAP_CAPABILITY = \"IDLE\"; };", 0,
+		    "t.conf:2: imapd.IMAP_CAPABILITY lacks IMAP4rev1, which clients require; add it\n" },
+		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=EXTERNAL AUTH=APOP\"; };", 0,
+		    "t.conf:2: imapd.IMAP_CAPABILITY: the mechanism EXTERNAL is not in this version; use " MECHS
+		    "\nt.conf:2: imapd.IMAP_CAPABILITY: the mechanism APOP is unknown; use " MECHS "\n" },
+		{ "pop3d = { POP3AUTH = \"PLAIN APOP CRAM-SHA1 FOO\"; };", POP3D,
+		    "t.conf:2: pop3d.POP3AUTH: the mechanism FOO is unknown; use " MECHS "\n" },
+		{ "authdaemonrc = { authmodulelist = \"authcustom authfoo\"; };", 0,
+		    "t.conf:2: authdaemonrc.authmodulelist: authcustom is not supported; use authuserdb, authldap, "
+		    "authmysql, authpgsql, authsqlite, authdaemon, authpipe or authpam\nt.conf:2: "
+		    "authdaemonrc.authmodulelist: authfoo is unknown; use authuserdb, authldap, authmysql, authpgsql, "
+		    "authsqlite, authdaemon, authpipe or authpam\n" },
+		{ "authdaemonrc = { authmodulelist = \"\"; };", 0,
+		    "t.conf:2: authdaemonrc.authmodulelist is empty, so nobody could log in; set it to "
+		    "\"authuserdb\"\n" },
+		{ "authuserdb = { USERDB = \"/dev/null/userdb\"; };", USERDB,
+		    "t.conf:2: authuserdb.USERDB: /dev/null/userdb: Not a directory\n" },
+		{ "authuserdb = { USERDB = \"/dev/null\"; };", USERDB,
+		    "t.conf:2: authuserdb.USERDB: /dev/null is neither a file nor a folder\n" },
+		{ "POOL_SECRETFILE = \"/nonexistent/secret\";", 0,
+		    "t.conf:2: POOL_SECRETFILE: cannot read /nonexistent/secret: No such file or directory\n" },
 	};
 
 	run_bad(t, ARRAY_LEN(t));
@@ -492,13 +617,15 @@ static void test_bad_values(void)
 
 static void test_trusted(void)
 {
-	static const char what[] = "is not an address or network; write \"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\"";
+	static const char what[] =
+	    "is not an address or network; write \"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\"";
 	static const char text[] = "proxy = { PROXY_TRUSTED = \"10.0.0.0/8, ::1 10.0.0.0/33 x\"; };\n";
 	struct str errors = STR_INIT, warnings = STR_INIT, want = STR_INIT;
 
 	/* Users and accounts are missing too; these two lines count here. */
 	CU_ASSERT_PTR_NULL(load(text, BARE, &errors, &warnings));
-	str_addf(&want, "t.conf:1: proxy.PROXY_TRUSTED: 10.0.0.0/33 %s\nt.conf:1: proxy.PROXY_TRUSTED: x %s\n", what, what);
+	str_addf(&want, "t.conf:1: proxy.PROXY_TRUSTED: 10.0.0.0/33 %s\nt.conf:1: proxy.PROXY_TRUSTED: x %s\n", what,
+	    what);
 	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), str_cstr(&want)));
 	str_fini(&errors);
 	str_fini(&warnings);
@@ -508,36 +635,70 @@ static void test_trusted(void)
 /* Courier's names that are not acted on: a warning with the reason, or an error where silence would do harm. */
 static void test_known(void)
 {
-	static const struct { const char *text, *errors, *warnings; } t[] = {
-		{ "imapd = { PIDFILE = \"/x\"; };", "", "t.conf:2: imapd.PIDFILE has no effect; use RUNDIR; the service manager knows the process\n" },
-		{ "imapd = { IMAP_ENHANCEDIDLE = 1; };", "", "t.conf:2: imapd.IMAP_ENHANCEDIDLE has no effect: IDLE always uses the system's change notification\n" },
-		{ "imapd = { IMAP_ACL = 1; };", "", "t.conf:2: imapd.IMAP_ACL has no effect; not in this version: access rights on folders\n" },
+	static const struct {
+		const char *text, *errors, *warnings;
+	} t[] = {
+		{ "imapd = { PIDFILE = \"/x\"; };", "",
+		    "t.conf:2: imapd.PIDFILE has no effect; use RUNDIR; the service manager knows the process\n" },
+		{ "imapd = { IMAP_ENHANCEDIDLE = 1; };", "",
+		    "t.conf:2: imapd.IMAP_ENHANCEDIDLE has no effect: IDLE always uses the system's change "
+		    "notification\n" },
+		{ "imapd = { IMAP_ACL = 1; };", "",
+		    "t.conf:2: imapd.IMAP_ACL has no effect; not in this version: access rights on folders\n" },
 		{ "imapd = { IMAP_ACL = 0; };", "", "" },
 		{ "PROXY_HOSTNAME = \"[2001:db8::1]\"; imapd = { ADDRESS = \"node.7a\"; };", "", "" },
 		{ "PROXY_HOSTNAME = \"300a.1.1.b1\"; imapd = { ADDRESS = \"0\"; };", "", "" },
-		{ "authdaemonrc = { DEFAULTOPTIONS = \"mailhost=a,disablewebmail=1,disableinsecurepop3=0,disableimap=no\"; };", "", "" },
-		{ "authdaemonrc = { DEFAULTOPTIONS = \"disableinsecurepop3=1\"; };", "", "t.conf:2: authdaemonrc.DEFAULTOPTIONS contains disableinsecurepop3: POP3 logins of all accounts are refused, because this version has no TLS, unless they come through a node or proxy that says the client uses TLS (PROXY_TRUSTED); remove it or set disableinsecurepop3=0\n" },
-		{ "authdaemonrc = { DEFAULTOPTIONS = \"disableinsecureimap=1,sharedgroup=x\"; };", "", "t.conf:2: authdaemonrc.DEFAULTOPTIONS: sharedgroup has no effect; not in this version: shared folders\n" }, /* no imapd here: no word of IMAP */
-		{ "authdaemonrc = { DEFAULTOPTIONS = \"disablepop3=yes,disableinsecurepop3=1\"; };", "", "t.conf:2: authdaemonrc.DEFAULTOPTIONS contains disablepop3: POP3 logins of all accounts are refused, except where an account sets disablepop3=0\n" },
-		{ "imapd = {}; authdaemonrc = { DEFAULTOPTIONS = \"disableimap=1\"; };", "", "t.conf:2: authdaemonrc.DEFAULTOPTIONS contains disableimap: IMAP logins of all accounts are refused, except where an account sets disableimap=0\n" },
-		{ "imapd = { MAILDIR_SKIP_SYMLINK_CHECKS = 1; };", "", "t.conf:2: imapd.MAILDIR_SKIP_SYMLINK_CHECKS has no effect; not in this version: messages that are symbolic links; they are not shown\n" },
+		{ "authdaemonrc = { DEFAULTOPTIONS = "
+		  "\"mailhost=a,disablewebmail=1,disableinsecurepop3=0,disableimap=no\"; };",
+		    "", "" },
+		{ "authdaemonrc = { DEFAULTOPTIONS = \"disableinsecurepop3=1\"; };", "",
+		    "t.conf:2: authdaemonrc.DEFAULTOPTIONS contains disableinsecurepop3: POP3 logins of all accounts "
+		    "are refused, because this version has no TLS, unless they come through a node or proxy that says "
+		    "the client uses TLS (PROXY_TRUSTED); remove it or set disableinsecurepop3=0\n" },
+		{ "authdaemonrc = { DEFAULTOPTIONS = \"disableinsecureimap=1,sharedgroup=x\"; };", "",
+		    "t.conf:2: authdaemonrc.DEFAULTOPTIONS: sharedgroup has no effect; not in this version: shared "
+		    "folders\n" }, /* no imapd here: no word of IMAP */
+		{ "authdaemonrc = { DEFAULTOPTIONS = \"disablepop3=yes,disableinsecurepop3=1\"; };", "",
+		    "t.conf:2: authdaemonrc.DEFAULTOPTIONS contains disablepop3: POP3 logins of all accounts are "
+		    "refused, except where an account sets disablepop3=0\n" },
+		{ "imapd = {}; authdaemonrc = { DEFAULTOPTIONS = \"disableimap=1\"; };", "",
+		    "t.conf:2: authdaemonrc.DEFAULTOPTIONS contains disableimap: IMAP logins of all accounts are "
+		    "refused, except where an account sets disableimap=0\n" },
+		{ "imapd = { MAILDIR_SKIP_SYMLINK_CHECKS = 1; };", "",
+		    "t.conf:2: imapd.MAILDIR_SKIP_SYMLINK_CHECKS has no effect; not in this version: messages that are "
+		    "symbolic links; they are not shown\n" },
 		{ "authmysqlrc = { MYSQL_QUOTA_FIELD = \"q\"; };", "", "" }, /* nobody asks this directory */
-		{ "authsqliterc = { SQLITE_CHPASS_CLAUSE = \"x\"; };", "", "t.conf:2: authsqliterc.SQLITE_CHPASS_CLAUSE has no effect: Waypost does not change passwords\n" },
-		{ "authdaemonrc = { LDAPTLS_CRLCHECK = \"none\"; };", "", "t.conf:2: authdaemonrc.LDAPTLS_CRLCHECK has no effect; use the system's ldap.conf for other TLS settings of LDAP\n" },
-		{ "imapd-ssl = { SSLPORT = 1993; };", "", "t.conf:2: this version has no TLS: port 1993 stays closed\n" },
-		{ "imapd-ssl = { IMAP_TLS_REQUIRED = 0; TLS_VERIFYPEER = \"none\"; };", "", "t.conf:2: this version has no TLS: port 993 stays closed\n" },
-		{ "imapd-ssl = { IMAP_TLS_REQUIRED = 1; };", "t.conf:2: imapd-ssl.IMAP_TLS_REQUIRED = 1: not in this version: TLS; passwords would cross the network in clear; remove this line to run without it\n",
-			"t.conf:2: this version has no TLS: port 993 stays closed\n" },
-		{ "pop3d-ssl = { TLS_VERIFYPEER = \"REQUIREPEER\"; };", "t.conf:2: pop3d-ssl.TLS_VERIFYPEER = REQUIREPEER: not in this version: TLS; without it no client shows a certificate; remove this line to run without it\n",
-			"t.conf:2: this version has no TLS: port 995 stays closed\n" },
-		{ "imapd = { IMAP_MOVE_EXPUNGE_TO_TRASH = 1; };", "t.conf:2: imapd.IMAP_MOVE_EXPUNGE_TO_TRASH = 1: not in this version: moving expunged messages to the trash folder; they would be deleted; remove this line to run without it\n", "" },
+		{ "authsqliterc = { SQLITE_CHPASS_CLAUSE = \"x\"; };", "",
+		    "t.conf:2: authsqliterc.SQLITE_CHPASS_CLAUSE has no effect: Waypost does not change passwords\n" },
+		{ "authdaemonrc = { LDAPTLS_CRLCHECK = \"none\"; };", "",
+		    "t.conf:2: authdaemonrc.LDAPTLS_CRLCHECK has no effect; use the system's ldap.conf for other TLS "
+		    "settings of LDAP\n" },
+		{ "imapd-ssl = { SSLPORT = 1993; };", "",
+		    "t.conf:2: this version has no TLS: port 1993 stays closed\n" },
+		{ "imapd-ssl = { IMAP_TLS_REQUIRED = 0; TLS_VERIFYPEER = \"none\"; };", "",
+		    "t.conf:2: this version has no TLS: port 993 stays closed\n" },
+		{ "imapd-ssl = { IMAP_TLS_REQUIRED = 1; };",
+		    "t.conf:2: imapd-ssl.IMAP_TLS_REQUIRED = 1: not in this version: TLS; passwords would cross the "
+		    "network in clear; remove this line to run without it\n",
+		    "t.conf:2: this version has no TLS: port 993 stays closed\n" },
+		{ "pop3d-ssl = { TLS_VERIFYPEER = \"REQUIREPEER\"; };",
+		    "t.conf:2: pop3d-ssl.TLS_VERIFYPEER = REQUIREPEER: not in this version: TLS; without it no client "
+		    "shows a certificate; remove this line to run without it\n",
+		    "t.conf:2: this version has no TLS: port 995 stays closed\n" },
+		{ "imapd = { IMAP_MOVE_EXPUNGE_TO_TRASH = 1; };",
+		    "t.conf:2: imapd.IMAP_MOVE_EXPUNGE_TO_TRASH = 1: not in this version: moving expunged messages to "
+		    "the trash folder; they would be deleted; remove this line to run without it\n",
+		    "" },
 		{ "imapd-ssl = { TLS_CERTFILE = \"/nonexistent/pool.pem\"; };", "",
-			"t.conf:2: this version has no TLS: port 993 stays closed\n"
-			"t.conf:2: cannot derive the pool secret: cannot read /nonexistent/pool.pem: No such file or directory\n" },
-		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 SORT\"; };", "", "t.conf:2: imapd.IMAP_CAPABILITY announces SORT, which sessions on this node do not support\n" },
+		    "t.conf:2: this version has no TLS: port 993 stays closed\n"
+		    "t.conf:2: cannot derive the pool secret: cannot read /nonexistent/pool.pem: No such file or "
+		    "directory\n" },
+		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 SORT\"; };", "",
+		    "t.conf:2: imapd.IMAP_CAPABILITY announces SORT, which sessions on this node do not support\n" },
 		{ "imapd = { IMAP_INACTIVITY_TIMEOUT = 600; IMAP_PROXY_FOREIGN = 1; };", "",
-			"t.conf:2: imapd.IMAP_PROXY_FOREIGN has no effect while IMAP_PROXY is off\n"
-			"t.conf:2: imapd.IMAP_INACTIVITY_TIMEOUT is shorter than the 30 minutes that RFC 3501 requires, so idle clients will lose their sessions\n" },
+		    "t.conf:2: imapd.IMAP_PROXY_FOREIGN has no effect while IMAP_PROXY is off\n"
+		    "t.conf:2: imapd.IMAP_INACTIVITY_TIMEOUT is shorter than the 30 minutes that RFC 3501 requires, so "
+		    "idle clients will lose their sessions\n" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
@@ -556,30 +717,48 @@ static void test_known(void)
 /* Each directory's quota is read and has no effect: that is said, except where the words mean that there is none. */
 static void test_quotas(void)
 {
-	static const struct { const char *module, *group, *needed, *name; } t[] = {
+	static const struct {
+		const char *module, *group, *needed, *name;
+	} t[] = {
 #ifdef WITH_LDAP
-		{ "authldap", "authldaprc", "LDAP_URI = \"ldap://x\"; LDAP_BASEDN = \"o=x\"; LDAP_UID = \"u\"; LDAP_GID = \"g\"; LDAP_CRYPTPW = \"p\"; LDAP_MAIL = \"mail\"; LDAP_HOMEDIR = \"h\";", "LDAP_MAILDIRQUOTA" },
+		{ "authldap", "authldaprc",
+		    "LDAP_URI = \"ldap://x\"; LDAP_BASEDN = \"o=x\"; LDAP_UID = \"u\"; LDAP_GID = \"g\"; LDAP_CRYPTPW "
+		    "= \"p\"; LDAP_MAIL = \"mail\"; LDAP_HOMEDIR = \"h\";",
+		    "LDAP_MAILDIRQUOTA" },
 #endif
 #ifdef WITH_MYSQL
-		{ "authmysql", "authmysqlrc", "MYSQL_SERVER = \"x\"; MYSQL_USERNAME = \"x\"; MYSQL_DATABASE = \"x\"; MYSQL_USER_TABLE = \"t\"; MYSQL_CRYPT_PWFIELD = \"p\";", "MYSQL_QUOTA_FIELD" },
+		{ "authmysql", "authmysqlrc",
+		    "MYSQL_SERVER = \"x\"; MYSQL_USERNAME = \"x\"; MYSQL_DATABASE = \"x\"; MYSQL_USER_TABLE = \"t\"; "
+		    "MYSQL_CRYPT_PWFIELD = \"p\";",
+		    "MYSQL_QUOTA_FIELD" },
 #endif
 #ifdef WITH_PGSQL
-		{ "authpgsql", "authpgsqlrc", "PGSQL_CONNECTION = \"host=x\"; PGSQL_USER_TABLE = \"t\"; PGSQL_CRYPT_PWFIELD = \"p\";", "PGSQL_QUOTA_FIELD" },
+		{ "authpgsql", "authpgsqlrc",
+		    "PGSQL_CONNECTION = \"host=x\"; PGSQL_USER_TABLE = \"t\"; PGSQL_CRYPT_PWFIELD = \"p\";",
+		    "PGSQL_QUOTA_FIELD" },
 #endif
 #ifdef WITH_SQLITE
-		{ "authsqlite", "authsqliterc", "SQLITE_DATABASE = \"/etc/passwd\"; SQLITE_USER_TABLE = \"t\"; SQLITE_CRYPT_PWFIELD = \"p\";", "SQLITE_QUOTA_FIELD" },
+		{ "authsqlite", "authsqliterc",
+		    "SQLITE_DATABASE = \"/etc/passwd\"; SQLITE_USER_TABLE = \"t\"; SQLITE_CRYPT_PWFIELD = \"p\";",
+		    "SQLITE_QUOTA_FIELD" },
 #endif
 		{ NULL, NULL, NULL, NULL }
 	};
-	static const struct { const char *value; bool said; } values[] = { { "quota", true }, { "", false }, { "''", false }, { "null", false } };
+	static const struct {
+		const char *value;
+		bool said;
+	} values[] = { { "quota", true }, { "", false }, { "''", false }, { "null", false } };
 
 	for (size_t i = 0; t[i].module != NULL; i++)
 		for (size_t j = 0; j < ARRAY_LEN(values); j++) {
 			struct str errors = STR_INIT, warnings = STR_INIT;
-			char *text = mem_printf("authdaemonrc = { authmodulelist = \"%s\"; }; %s = { %s %s = \"%s\"; };", t[i].module, t[i].group,
-				t[i].needed, t[i].name, values[j].value);
-			char *want = values[j].said ? mem_printf("t.conf:2: %s.%s has no effect; not in this version: quotas\n", t[i].group, t[i].name) :
-				mem_strdup("");
+			char *text =
+			    mem_printf("authdaemonrc = { authmodulelist = \"%s\"; }; %s = { %s %s = \"%s\"; };",
+			        t[i].module, t[i].group, t[i].needed, t[i].name, values[j].value);
+			char *want = values[j].said ?
+			    mem_printf("t.conf:2: %s.%s has no effect; not in this version: quotas\n", t[i].group,
+			        t[i].name) :
+			    mem_strdup("");
 			struct settings *set = load(text, 0, &errors, &warnings);
 
 			expect(text, &errors, "");
@@ -595,14 +774,26 @@ static void test_quotas(void)
 /* Login mechanisms are known, where they may be named, and a warning says which accounts they are of no use for. */
 static void test_mechanisms(void)
 {
-	static const struct { const char *text, *warning; } t[] = {
+	static const struct {
+		const char *text, *warning;
+	} t[] = {
 		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=PLAIN AUTH=LOGIN\"; };", NULL },
-		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=cram-md5\"; };", "t.conf:2: imapd.IMAP_CAPABILITY: for logins with CRAM-MD5, accounts of authuserdb need a field hmac-md5pw, hmac-sha1pw or hmac-sha256pw" },
-		{ "authdaemonrc = { authmodulelist = \"authldap\"; }; authldaprc = { LDAP_URI = \"ldap://x\"; LDAP_BASEDN = \"o=x\"; LDAP_MAIL = \"mail\"; LDAP_HOMEDIR = \"h\"; LDAP_AUTHBIND = 1; LDAP_CLEARPW = \"p\"; LDAP_UID = \"u\"; LDAP_GID = \"g\"; }; imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=CRAM-SHA1\"; };",
-			"a clear password, which LDAP_AUTHBIND never reveals" },
-		{ "authdaemonrc = { authmodulelist = \"authpgsql\"; }; authpgsqlrc = { PGSQL_CONNECTION = \"host=x\"; PGSQL_USER_TABLE = \"t\"; PGSQL_LOGIN_FIELD = \"n\"; PGSQL_HOME_FIELD = \"h\"; PGSQL_CRYPT_PWFIELD = \"p\"; }; imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=CRAM-SHA256\"; };",
-			"accounts of authpgsql need a clear password; set PGSQL_CLEAR_PWFIELD to its column" },
-		{ "authdaemonrc = { authmodulelist = \"authpgsql\"; }; authpgsqlrc = { PGSQL_CONNECTION = \"host=x\"; PGSQL_USER_TABLE = \"t\"; PGSQL_LOGIN_FIELD = \"n\"; PGSQL_HOME_FIELD = \"h\"; PGSQL_CLEAR_PWFIELD = \"p\"; }; imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=CRAM-SHA256\"; };", NULL },
+		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=cram-md5\"; };",
+		    "t.conf:2: imapd.IMAP_CAPABILITY: for logins with CRAM-MD5, accounts of authuserdb need a field "
+		    "hmac-md5pw, hmac-sha1pw or hmac-sha256pw" },
+		{ "authdaemonrc = { authmodulelist = \"authldap\"; }; authldaprc = { LDAP_URI = \"ldap://x\"; "
+		  "LDAP_BASEDN = \"o=x\"; LDAP_MAIL = \"mail\"; LDAP_HOMEDIR = \"h\"; LDAP_AUTHBIND = 1; LDAP_CLEARPW "
+		  "= \"p\"; LDAP_UID = \"u\"; LDAP_GID = \"g\"; }; imapd = { IMAP_CAPABILITY = \"IMAP4rev1 "
+		  "AUTH=CRAM-SHA1\"; };",
+		    "a clear password, which LDAP_AUTHBIND never reveals" },
+		{ "authdaemonrc = { authmodulelist = \"authpgsql\"; }; authpgsqlrc = { PGSQL_CONNECTION = \"host=x\"; "
+		  "PGSQL_USER_TABLE = \"t\"; PGSQL_LOGIN_FIELD = \"n\"; PGSQL_HOME_FIELD = \"h\"; PGSQL_CRYPT_PWFIELD "
+		  "= \"p\"; }; imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=CRAM-SHA256\"; };",
+		    "accounts of authpgsql need a clear password; set PGSQL_CLEAR_PWFIELD to its column" },
+		{ "authdaemonrc = { authmodulelist = \"authpgsql\"; }; authpgsqlrc = { PGSQL_CONNECTION = \"host=x\"; "
+		  "PGSQL_USER_TABLE = \"t\"; PGSQL_LOGIN_FIELD = \"n\"; PGSQL_HOME_FIELD = \"h\"; PGSQL_CLEAR_PWFIELD "
+		  "= \"p\"; }; imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=CRAM-SHA256\"; };",
+		    NULL },
 #ifdef WITH_GSASL
 		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=scram-sha-256\"; };", "SCRAM without a pool secret: " },
 #endif
@@ -614,7 +805,7 @@ static void test_mechanisms(void)
 
 		expect(t[i].text, &errors, "");
 		CU_ASSERT(t[i].warning != NULL ? strstr(str_cstr(&warnings), t[i].warning) != NULL :
-		    strstr(str_cstr(&warnings), "for logins with") == NULL);
+		                                 strstr(str_cstr(&warnings), "for logins with") == NULL);
 		if (t[i].warning != NULL && strstr(str_cstr(&warnings), t[i].warning) == NULL)
 			printf("\nin:   %s\ngot:  %s\n", t[i].text, str_cstr(&warnings));
 		settings_free(&set);
@@ -629,7 +820,8 @@ static void test_master(void)
 	struct str errors = STR_INIT, warnings = STR_INIT, text = STR_INIT;
 
 	CU_ASSERT_PTR_NULL(load("proxy = { PROXY_MASTER_USER = \"m\"; };\n", BARE, &errors, &warnings));
-	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), "set both PROXY_MASTER_USER and PROXY_MASTER_PASSWORD, or neither"));
+	CU_ASSERT_PTR_NOT_NULL(
+	    strstr(str_cstr(&errors), "set both PROXY_MASTER_USER and PROXY_MASTER_PASSWORD, or neither"));
 	str_clear(&errors);
 	str_adds(&text, "proxy = { PROXY_MASTER_USER = \"");
 	while (text.len < 1000)
@@ -638,7 +830,9 @@ static void test_master(void)
 	CU_ASSERT_PTR_NULL(load(text.data, BARE, &errors, &warnings));
 	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), "PROXY_MASTER_USER or PROXY_MASTER_PASSWORD is too long"));
 	str_clear(&errors);
-	settings_free(&(struct settings *){ load("proxy = { PROXY_MASTER_USER = \"m\"; PROXY_MASTER_PASSWORD = \"p\"; };\n", BARE, &errors, &warnings) });
+	settings_free(
+	    &(struct settings *){ load("proxy = { PROXY_MASTER_USER = \"m\"; PROXY_MASTER_PASSWORD = \"p\"; };\n", BARE,
+	        &errors, &warnings) });
 	CU_ASSERT_PTR_NULL(strstr(str_cstr(&errors), "PROXY_MASTER"));
 	str_fini(&errors);
 	str_fini(&warnings);
@@ -654,7 +848,9 @@ static void test_no_userdb(void)
 
 	CU_ASSERT_PTR_NOT_NULL(set);
 	expect(text, &errors, "");
-	expect(text, &warnings, "t.conf:2: authuserdb.USERDB: /nonexistent/userdb does not exist: nobody can log in until it does; create it with waypost's userdb command\n");
+	expect(text, &warnings,
+	    "t.conf:2: authuserdb.USERDB: /nonexistent/userdb does not exist: nobody can log in until it does; create "
+	    "it with waypost's userdb command\n");
 	settings_free(&set);
 	str_fini(&errors);
 	str_fini(&warnings);
@@ -671,8 +867,8 @@ static void test_every_known_name(void)
 
 		if (strcmp(k->group, "proxy") == 0)
 			continue; /* stands in the first line already */
-		str_addf(&text, "%s = { %.*s%s = \"\"; };", settings_group_name(k->group, group), (int)strcspn(k->name, "*"), k->name,
-			strchr(k->name, '*') != NULL ? "X" : "");
+		str_addf(&text, "%s = { %.*s%s = \"\"; };", settings_group_name(k->group, group),
+		    (int)strcspn(k->name, "*"), k->name, strchr(k->name, '*') != NULL ? "X" : "");
 		set = load(str_cstr(&text), base ? POP3D : 0, &errors, &warnings);
 		expect(str_cstr(&text), &errors, "");
 		CU_ASSERT_PTR_NOT_NULL(set);
@@ -696,14 +892,16 @@ static void test_environment(void)
 	CU_ASSERT_STRING_EQUAL(s->self[1], "");
 	settings_free(&s);
 	/* The setting, in one of its three places. */
-	s = load_good("imapd = { PROXY_HOSTNAME = \"A.example.com.\"; ADDRESS = \"${PROXY_HOSTNAME}\"; };\nPROXY_HOSTNAME = \"a.example.com\";");
+	s = load_good("imapd = { PROXY_HOSTNAME = \"A.example.com.\"; ADDRESS = \"${PROXY_HOSTNAME}\"; "
+	              "};\nPROXY_HOSTNAME = \"a.example.com\";");
 	CU_ASSERT_STRING_EQUAL(s->self[0], "a.example.com");
 	CU_ASSERT_STRING_EQUAL(s->self[1], host);
 	CU_ASSERT_STRING_EQUAL(s->imapd_ADDRESS, "a.example.com");
 	settings_free(&s);
 	/* The environment wins. */
 	setenv("PROXY_HOSTNAME", "127.0.0.2", 1);
-	s = load_good("imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; };\nPROXY_HOSTNAME = \"b.example.com\"; RUNDIR = \"/run/waypost/${PROXY_HOSTNAME}\"; ");
+	s = load_good("imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; };\nPROXY_HOSTNAME = \"b.example.com\"; RUNDIR = "
+	              "\"/run/waypost/${PROXY_HOSTNAME}\"; ");
 	unsetenv("PROXY_HOSTNAME");
 	CU_ASSERT_STRING_EQUAL(s->self[0], "127.0.0.2");
 	CU_ASSERT_STRING_EQUAL(s->imapd_ADDRESS, "127.0.0.2");
@@ -743,20 +941,25 @@ static void test_include(void)
 
 	write_file(in_dir(path, "sub/port.conf"), "\nPORT = 0;\nLOG = \"x", 0644);
 	CU_ASSERT_PTR_NULL(settings_load(main_file, &errors, &warnings));
-	str_addf(&want, "%s/sub/port.conf:3: the string does not end on its line; add the closing \"\n"
-		"%s/sub/port.conf:2: imapd.PORT = 0: 0 is neither a port from 1 to 65535 nor ADDRESS.PORT with a numeric address\n"
-		"%s/sub/port.conf:3: imapd.LOG is not a setting here; move it to the top level of the file, outside of any group\n", dir,
-		dir, dir);
+	str_addf(&want,
+	    "%s/sub/port.conf:3: the string does not end on its line; add the closing \"\n"
+	    "%s/sub/port.conf:2: imapd.PORT = 0: 0 is neither a port from 1 to 65535 nor ADDRESS.PORT with a numeric "
+	    "address\n"
+	    "%s/sub/port.conf:3: imapd.LOG is not a setting here; move it to the top level of the file, outside of any "
+	    "group\n",
+	    dir, dir, dir);
 	expect("sub/port.conf", &errors, str_cstr(&want));
 
 	str_clear(&errors);
 	str_clear(&want);
-	write_file(in_dir(path, "sub/port.conf"), "@include \"imapd.conf\"\n@include \"none.conf\"\n@include \"..\"\n", 0644);
+	write_file(in_dir(path, "sub/port.conf"), "@include \"imapd.conf\"\n@include \"none.conf\"\n@include \"..\"\n",
+	    0644);
 	CU_ASSERT_PTR_NULL(settings_load(main_file, &errors, &warnings));
-	str_addf(&want, "%s/sub/port.conf:1: @include \"imapd.conf\": the file includes itself; remove this line\n"
-		"%s/sub/port.conf:2: @include \"none.conf\": cannot read %s/sub/none.conf: No such file or directory\n"
-		"%s/sub/port.conf:3: @include \"..\": cannot read %s/sub/..: not a regular file\n", dir, dir, dir,
-		dir, dir);
+	str_addf(&want,
+	    "%s/sub/port.conf:1: @include \"imapd.conf\": the file includes itself; remove this line\n"
+	    "%s/sub/port.conf:2: @include \"none.conf\": cannot read %s/sub/none.conf: No such file or directory\n"
+	    "%s/sub/port.conf:3: @include \"..\": cannot read %s/sub/..: not a regular file\n",
+	    dir, dir, dir, dir, dir);
 	expect("sub/port.conf", &errors, str_cstr(&want));
 
 	str_clear(&errors);
@@ -769,10 +972,9 @@ static void test_include(void)
 	str_fini(&want);
 }
 
-static const char pem[] =
-	"-----BEGIN PRIVATE KEY-----\n"
-	"MC4CAQAwBQYDK2VwBCIEIBERERERERERERERERERERERERERERERERERERERERER\n"
-	"-----END PRIVATE KEY-----\n";
+static const char pem[] = "-----BEGIN PRIVATE KEY-----\n"
+                          "MC4CAQAwBQYDK2VwBCIEIBERERERERERERERERERERERERERERERERERERERERER\n"
+                          "-----END PRIVATE KEY-----\n";
 
 static void test_secret(void)
 {
@@ -789,20 +991,24 @@ static void test_secret(void)
 
 	write_file(path, "0123456789abcdef\n", 0604);
 	CU_ASSERT_PTR_NULL(load(text, 0, &errors, &warnings));
-	str_addf(&want, "t.conf:2: POOL_SECRETFILE: %s is readable by everybody on this machine; run: chmod 600 %s, and replace the secret\n",
-		path, path);
+	str_addf(&want,
+	    "t.conf:2: POOL_SECRETFILE: %s is readable by everybody on this machine; run: chmod 600 %s, and replace "
+	    "the secret\n",
+	    path, path);
 	expect(text, &errors, str_cstr(&want));
 	str_clear(&errors);
 	str_clear(&want);
 	write_file(path, "short\n", 0600);
 	CU_ASSERT_PTR_NULL(load(text, 0, &errors, &warnings));
-	str_addf(&want, "t.conf:2: POOL_SECRETFILE: %s holds less than 16 bytes; create it with: openssl rand -hex 32\n", path);
+	str_addf(&want,
+	    "t.conf:2: POOL_SECRETFILE: %s holds less than 16 bytes; create it with: openssl rand -hex 32\n", path);
 	expect(text, &errors, str_cstr(&want));
 	str_clear(&errors);
 	str_clear(&want);
 	write_file(path, "0123456789abcdef\n0123456789abcdef\n", 0600);
 	CU_ASSERT_PTR_NULL(load(text, 0, &errors, &warnings));
-	str_addf(&want, "t.conf:2: POOL_SECRETFILE: %s holds more than one line; create it with: openssl rand -hex 32\n", path);
+	str_addf(&want,
+	    "t.conf:2: POOL_SECRETFILE: %s holds more than one line; create it with: openssl rand -hex 32\n", path);
 	expect(text, &errors, str_cstr(&want));
 
 	/* Derived from the key: HMAC-SHA256("waypost pool secret", the key's 48 bytes of DER). */
@@ -817,8 +1023,10 @@ static void test_secret(void)
 	str_clear(&errors);
 	s = load(text, 0, &errors, &warnings);
 	CU_ASSERT_PTR_NOT_NULL(s);
-	str_addf(&want, "t.conf:2: this version has no TLS: port 993 stays closed\n"
-		"t.conf:2: cannot derive the pool secret: %s has no readable private key (PEM, without a passphrase)\n", path);
+	str_addf(&want,
+	    "t.conf:2: this version has no TLS: port 993 stays closed\n"
+	    "t.conf:2: cannot derive the pool secret: %s has no readable private key (PEM, without a passphrase)\n",
+	    path);
 	expect(text, &warnings, str_cstr(&want));
 	settings_free(&s);
 	str_fini(&errors);
@@ -829,8 +1037,9 @@ static void test_secret(void)
 /* Nothing that ends too early does worse than a message. */
 static void test_cut(void)
 {
-	static const char text[] = "/* x */ LOG = \"st\\\"derr\"; # y\nimapd = { PORT = [ \"1\", \"2\" ], DEBUG_LOGIN : 0x1; X = (1, {a=1}) };\n"
-		"@include \"/nonexistent/x\" LOGIN_WORKERS = -5L\n";
+	static const char text[] = "/* x */ LOG = \"st\\\"derr\"; # y\nimapd = { PORT = [ \"1\", \"2\" ], DEBUG_LOGIN "
+	                           ": 0x1; X = (1, {a=1}) };\n"
+	                           "@include \"/nonexistent/x\" LOGIN_WORKERS = -5L\n";
 
 	set_up();
 	for (size_t n = 0; n <= sizeof(text) - 1; n++) {
@@ -851,9 +1060,63 @@ static void test_cut(void)
 static void test_any_order(void)
 {
 	static const char *const words[] = {
-		"a", "b", "c-d", "=", "=", "=", ":", ";", ";", ",", "{", "}", "[", "]", "(", ")", "\"x\"", "\"\\\"\"", "\"", "1", "-7", "0x1F", "0x",
-		"true", "FALSE", ".5", "1.", "1e5", "1L", "1LL", "yes", "022", "99999999999", "_", "+", "\n", "\n", "# x\n", "// \"\n", "/* { */",
-		"/*", "@include", "@include \"x\"", "\\", "*", "'", "\t", "\v", "\f", "\r", "\1", "$", "\xc3\xa9", "a = 1;", "b = { c = 2 };", "a = [ 1, 2 ]", "()",
+		"a",
+		"b",
+		"c-d",
+		"=",
+		"=",
+		"=",
+		":",
+		";",
+		";",
+		",",
+		"{",
+		"}",
+		"[",
+		"]",
+		"(",
+		")",
+		"\"x\"",
+		"\"\\\"\"",
+		"\"",
+		"1",
+		"-7",
+		"0x1F",
+		"0x",
+		"true",
+		"FALSE",
+		".5",
+		"1.",
+		"1e5",
+		"1L",
+		"1LL",
+		"yes",
+		"022",
+		"99999999999",
+		"_",
+		"+",
+		"\n",
+		"\n",
+		"# x\n",
+		"// \"\n",
+		"/* { */",
+		"/*",
+		"@include",
+		"@include \"x\"",
+		"\\",
+		"*",
+		"'",
+		"\t",
+		"\v",
+		"\f",
+		"\r",
+		"\1",
+		"$",
+		"\xc3\xa9",
+		"a = 1;",
+		"b = { c = 2 };",
+		"a = [ 1, 2 ]",
+		"()",
 	};
 	uint32_t seed = 20240607;
 
@@ -872,8 +1135,8 @@ static void test_any_order(void)
 		settings_scan(&t, &errors);
 		config_init(&config);
 		if (config_read_string(&config, str_cstr(&t.text)) != CONFIG_TRUE) {
-			fprintf(stderr, "\n--- of:\n%s\n--- left:\n%s\n--- %d: %s\n", str_cstr(&text), str_cstr(&t.text), config_error_line(&config),
-				config_error_text(&config));
+			fprintf(stderr, "\n--- of:\n%s\n--- left:\n%s\n--- %d: %s\n", str_cstr(&text),
+			    str_cstr(&t.text), config_error_line(&config), config_error_text(&config));
 			CU_FAIL("libconfig refused what the scan left");
 		}
 		config_destroy(&config);
@@ -943,7 +1206,8 @@ static void test_sample(void)
 	CU_ASSERT(s->has_tls[PROTOCOL_IMAP] && s->has_tls[PROTOCOL_POP3]);
 	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
 		if (!settings_is_text(row->type))
-			CU_ASSERT(settings_number(s, row) == settings_number(d, row) || strstr(row->name, "_PROXY") != NULL);
+			CU_ASSERT(
+			    settings_number(s, row) == settings_number(d, row) || strstr(row->name, "_PROXY") != NULL);
 	CU_ASSERT_STRING_EQUAL(s->imapd_IMAP_CAPABILITY, d->imapd_IMAP_CAPABILITY);
 	CU_ASSERT_STRING_EQUAL(s->imapd_AUTHSERVICE, "143=imap");
 	settings_free(&s);
@@ -1004,9 +1268,8 @@ static void test_check(void)
 
 static void tear_down(void)
 {
-	static const char *const names[] = {
-		"userdb", "main.conf", "sub/imapd.conf", "sub/port.conf", "secret", "pool.pem", "check.conf", NULL
-	};
+	static const char *const names[] = { "userdb", "main.conf", "sub/imapd.conf", "sub/port.conf", "secret",
+		"pool.pem", "check.conf", NULL };
 	char path[128];
 
 	for (size_t i = 0; names[i] != NULL; i++)
@@ -1015,15 +1278,15 @@ static void tear_down(void)
 	CU_ASSERT_EQUAL(rmdir(dir), 0);
 }
 
-static const struct unit_case cases[] = {
-	{ "defaults", test_defaults }, { "table", test_table }, { "write and read", test_write_read },
-	{ "a worker sees no accounts", test_worker_sees_no_accounts }, { "written without room", test_write_without_room }, { "read damaged", test_read_damaged },
+static const struct unit_case cases[] = { { "defaults", test_defaults }, { "table", test_table },
+	{ "write and read", test_write_read }, { "a worker sees no accounts", test_worker_sees_no_accounts },
+	{ "written without room", test_write_without_room }, { "read damaged", test_read_damaged },
 	{ "numbers", test_numbers }, { "values", test_values }, { "ports", test_ports }, { "syntax", test_syntax },
-	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted }, { "known names", test_known }, { "quotas of directories", test_quotas }, { "login mechanisms", test_mechanisms }, { "master user", test_master },
-	{ "no userdb yet", test_no_userdb },
-	{ "every known name", test_every_known_name }, { "environment", test_environment }, { "same host", test_same_host },
-	{ "include", test_include }, { "pool secret", test_secret }, { "cut at every byte", test_cut }, { "any order", test_any_order },
-	{ "NUL byte", test_nul },
-	{ "sample", test_sample }, { "check", test_check }, { "tear down", tear_down }, { NULL, NULL }
-};
+	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted },
+	{ "known names", test_known }, { "quotas of directories", test_quotas },
+	{ "login mechanisms", test_mechanisms }, { "master user", test_master }, { "no userdb yet", test_no_userdb },
+	{ "every known name", test_every_known_name }, { "environment", test_environment },
+	{ "same host", test_same_host }, { "include", test_include }, { "pool secret", test_secret },
+	{ "cut at every byte", test_cut }, { "any order", test_any_order }, { "NUL byte", test_nul },
+	{ "sample", test_sample }, { "check", test_check }, { "tear down", tear_down }, { NULL, NULL } };
 UNIT_MAIN("settings", cases)

@@ -11,7 +11,11 @@
 
 enum { ITEMS = 8 };
 
-static struct item { char key[128]; struct str value; unsigned seconds; } items[ITEMS];
+static struct item {
+	char key[128];
+	struct str value;
+	unsigned seconds;
+} items[ITEMS];
 static unsigned nitems, ndistrust, nget;
 static const char store_ctx[] = "ctx";
 
@@ -70,7 +74,11 @@ static void store_distrust(void *ctx UNUSED, const char *key)
 }
 
 static const struct store_ops ops = {
-	.open = store_open, .close = store_close, .get = store_get, .set = store_set, .distrust = store_distrust,
+	.open = store_open,
+	.close = store_close,
+	.get = store_get,
+	.set = store_set,
+	.distrust = store_distrust,
 };
 
 static void empty(void)
@@ -104,7 +112,11 @@ static struct shared *make(const char *secret)
 	return s;
 }
 
-struct what { const char *service, *user, *password; uint8_t from; uint64_t since; };
+struct what {
+	const char *service, *user, *password;
+	uint8_t from;
+	uint64_t since;
+};
 static const struct what usual = { "imap", "anna@example.com", "secret", 1, 0 };
 
 static struct net_addr client;
@@ -175,7 +187,8 @@ static void test_seal(void)
 	struct str sealed = STR_INIT, again = STR_INIT, out = STR_INIT;
 
 	for (size_t len = 0; len < 70; len += 23) {
-		const char *text = "a text of more than sixty-nine bytes, of which the first so many are taken and sealed";
+		const char *text =
+		    "a text of more than sixty-nine bytes, of which the first so many are taken and sealed";
 
 		str_clear(&sealed);
 		str_clear(&again);
@@ -251,10 +264,14 @@ static void test_times(void)
 static void test_questions(void)
 {
 	static const struct what others[] = {
-		{ "imap", "anna@example.com", "Secret", 1, 0 }, { "imap", "anna@example.com", "", 1, 0 },
-		{ "imap", "anna@example.com", "secrets", 1, 0 }, { "pop3", "anna@example.com", "secret", 1, 0 },
-		{ "imap", "anna@example.con", "secret", 1, 0 }, { "imap", "anna@example.com", "secret", 0, 0 },
-		{ "ima", "panna@example.com", "secret", 1, 0 }, { "imap", "", "secret", 1, 0 },
+		{ "imap", "anna@example.com", "Secret", 1, 0 },
+		{ "imap", "anna@example.com", "", 1, 0 },
+		{ "imap", "anna@example.com", "secrets", 1, 0 },
+		{ "pop3", "anna@example.com", "secret", 1, 0 },
+		{ "imap", "anna@example.con", "secret", 1, 0 },
+		{ "imap", "anna@example.com", "secret", 0, 0 },
+		{ "ima", "panna@example.com", "secret", 1, 0 },
+		{ "imap", "", "secret", 1, 0 },
 		{ "imap", "anna@example.com\r\nset x 0 0 1\r\n", "secret", 1, 0 },
 	};
 	struct shared *s = make("0123456789abcdef");
@@ -331,7 +348,8 @@ static void test_stranger(void)
 	CU_ASSERT_EQUAL_FATAL(nitems, 2);
 	/* nothing is told: no name, no password, no hash, no host, no size */
 	for (unsigned i = 0; i < 2; i++) {
-		static const char *const words[] = { "anna", "berta", "example", "secret", "HASHHASH", "CLEARCLEAR", "mailhost", "home" };
+		static const char *const words[] = { "anna", "berta", "example", "secret", "HASHHASH", "CLEARCLEAR",
+			"mailhost", "home" };
 
 		for (size_t k = 0; k < ARRAY_LEN(words); k++)
 			CU_ASSERT_FALSE(contains(&items[i].value, words[k]) || strstr(items[i].key, words[k]) != NULL);
@@ -409,12 +427,28 @@ static void test_sizes(void)
 
 static void test_servers(void)
 {
-	static const struct { const char *list; int got; const char *host; uint16_t port; } t[] = {
-		{ "", 0, "", 0 }, { "127.0.0.1", 1, "127.0.0.1", 0 }, { "mc.example.com:11211", 1, "mc.example.com", 11211 },
-		{ "[2001:db8::1]:11311", 1, "2001:db8::1", 11311 }, { "[2001:db8::1]", 1, "2001:db8::1", 0 },
-		{ "2001:db8::1", 1, "2001:db8::1", 0 }, { "/run/memcached.sock", 1, "/run/memcached.sock", 0 },
-		{ "/run/a:1", 1, "/run/a:1", 0 }, { "host:", -1, "", 0 }, { "host:0", -1, "", 0 }, { "host:65536", -1, "", 0 },
-		{ "host:x", -1, "", 0 }, { ":11211", -1, "", 0 }, { "[::1", -1, "", 0 }, { "[::1]x", -1, "", 0 }, { "[]:1", -1, "", 0 },
+	static const struct {
+		const char *list;
+		int got;
+		const char *host;
+		uint16_t port;
+	} t[] = {
+		{ "", 0, "", 0 },
+		{ "127.0.0.1", 1, "127.0.0.1", 0 },
+		{ "mc.example.com:11211", 1, "mc.example.com", 11211 },
+		{ "[2001:db8::1]:11311", 1, "2001:db8::1", 11311 },
+		{ "[2001:db8::1]", 1, "2001:db8::1", 0 },
+		{ "2001:db8::1", 1, "2001:db8::1", 0 },
+		{ "/run/memcached.sock", 1, "/run/memcached.sock", 0 },
+		{ "/run/a:1", 1, "/run/a:1", 0 },
+		{ "host:", -1, "", 0 },
+		{ "host:0", -1, "", 0 },
+		{ "host:65536", -1, "", 0 },
+		{ "host:x", -1, "", 0 },
+		{ ":11211", -1, "", 0 },
+		{ "[::1", -1, "", 0 },
+		{ "[::1]x", -1, "", 0 },
+		{ "[]:1", -1, "", 0 },
 		{ "[::1]:", -1, "", 0 },
 	};
 	const char *p = "a:1 [::1]:2 /s";
@@ -445,8 +479,14 @@ static void test_servers(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "seal", test_seal }, { "times", test_times }, { "questions", test_questions }, { "pools", test_pools },
-	{ "a stranger", test_stranger }, { "by client", test_by_client }, { "sizes", test_sizes }, { "servers", test_servers },
+	{ "seal", test_seal },
+	{ "times", test_times },
+	{ "questions", test_questions },
+	{ "pools", test_pools },
+	{ "a stranger", test_stranger },
+	{ "by client", test_by_client },
+	{ "sizes", test_sizes },
+	{ "servers", test_servers },
 	{ NULL, NULL },
 };
 UNIT_MAIN("shared", cases)

@@ -64,7 +64,8 @@ static void test_known_node(void)
 	CU_ASSERT_STRING_EQUAL(fronts(1000), "192.0.2.7(secret)");
 	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNATURE_ERRORS_SHOWN - 1), "192.0.2.7(secret)");
 	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNATURE_ERRORS_SHOWN), "");
-	CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNATURE_ERRORS_HOUR - 1)); /* said within the hour */
+	CU_ASSERT_FALSE(
+	    bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNATURE_ERRORS_HOUR - 1)); /* said within the hour */
 	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNATURE_ERRORS_HOUR));
 	CU_ASSERT(bad("192.0.2.7", SIGNATURE_CLOCK, "u", 1001 + SIGNATURE_ERRORS_HOUR)); /* this is another story */
 	CU_ASSERT_STRING_EQUAL(fronts(1001 + SIGNATURE_ERRORS_HOUR), "192.0.2.7(clock)");
@@ -151,7 +152,8 @@ static void test_mailhosts(void)
 	CU_ASSERT_STRING_EQUAL(mailhosts(11), "nodeb(secret) nodec(clock)");
 	CU_ASSERT_STRING_EQUAL(fronts(11), "");
 	CU_ASSERT(signature_errors_suspect(all, "NODEB"));
-	CU_ASSERT_FALSE(signature_errors_reported(all, "nodeb", SIGNATURE_NONE, 12)); /* it has nothing against it any more */
+	CU_ASSERT_FALSE(
+	    signature_errors_reported(all, "nodeb", SIGNATURE_NONE, 12)); /* it has nothing against it any more */
 	CU_ASSERT_FALSE(signature_errors_suspect(all, "nodeb"));
 	CU_ASSERT_STRING_EQUAL(mailhosts(12), "nodec(clock)");
 	CU_ASSERT_STRING_EQUAL(mailhosts(11 + SIGNATURE_ERRORS_SHOWN), "");
@@ -173,7 +175,8 @@ static void test_note(void)
 			char *part = mem_memdup(line, cut);
 
 			CU_ASSERT_EQUAL(signature_check_read(part), SIGNATURE_NONE);
-			CU_ASSERT_EQUAL(signature_check_read(line + cut), signature_check_bad(c) && cut <= strlen("+OK done.") ? c : SIGNATURE_NONE);
+			CU_ASSERT_EQUAL(signature_check_read(line + cut),
+			    signature_check_bad(c) && cut <= strlen("+OK done.") ? c : SIGNATURE_NONE);
 			mem_free(&part);
 		}
 		mem_free(&line);
@@ -181,8 +184,7 @@ static void test_note(void)
 	}
 }
 
-static const struct unit_case cases[] = {
-	{ "known node", test_known_node }, { "IPv6", test_ipv6 }, { "strangers", test_strangers },
-	{ "this machine", test_this_machine }, { "many", test_many }, { "mailhosts", test_mailhosts }, { "note", test_note }, { NULL, NULL }
-};
+static const struct unit_case cases[] = { { "known node", test_known_node }, { "IPv6", test_ipv6 },
+	{ "strangers", test_strangers }, { "this machine", test_this_machine }, { "many", test_many },
+	{ "mailhosts", test_mailhosts }, { "note", test_note }, { NULL, NULL } };
 UNIT_MAIN("signature_errors", cases)

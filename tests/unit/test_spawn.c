@@ -45,9 +45,10 @@ static void fake_server(int fd, const struct session_start *start)
 	for (int i = 0; i < 256; i++)
 		fds += fcntl(i, F_GETFD) != -1;
 	session_bio(&b, fd, start);
-	bio_printf(&b, "%s|%s|%s|%s|%s|%s|%d|%d|%d|%d|%d|%d\n", start->user, start->maildir, start->options, start->session_id,
-	    start->context, getcwd(cwd, sizeof(cwd)), (int)getuid() == (int)geteuid() ? (int)getuid() : -1, (int)getgid(),
-	    getgroups(0, NULL), fds, setuid(0), (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
+	bio_printf(&b, "%s|%s|%s|%s|%s|%s|%d|%d|%d|%d|%d|%d\n", start->user, start->maildir, start->options,
+	    start->session_id, start->context, getcwd(cwd, sizeof(cwd)),
+	    (int)getuid() == (int)geteuid() ? (int)getuid() : -1, (int)getgid(), getgroups(0, NULL), fds, setuid(0),
+	    (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0);
 	while (session_stop() == SESSION_END_COUNT && bio_line(&b, 100, 10000, &line, &len) == BIO_OK) {
 		if (strcmp(line, "crash") == 0)
 			raise(SIGSEGV);
@@ -199,7 +200,14 @@ static void send_ticket(unsigned n, uint64_t generation, uint32_t uid)
 	account_set(&a.options, "x=y");
 	a.uid = uid;
 	a.gid = user_gid;
-	grant = (struct ticket_grant){ .id = { (uint8_t)n }, .session = n, .generation = generation, .protocol = PROTOCOL_POP3, .account = a, .tls = true, };
+	grant = (struct ticket_grant){
+		.id = { (uint8_t)n },
+		.session = n,
+		.generation = generation,
+		.protocol = PROTOCOL_POP3,
+		.account = a,
+		.tls = true,
+	};
 	snprintf(grant.session_id, sizeof(grant.session_id), "s%u", n);
 	net_addr_parse(&grant.client, "192.0.2.7", 4711);
 	ticket_write(&out, &grant);
@@ -361,8 +369,11 @@ static void test_serve(void)
 	expect_reply(1, true);
 	pid = expect_pid(1);
 	CU_ASSERT(pid > 1);
-	snprintf(want, sizeof(want), "alice@example.com|%s/Maildir|x=y|s1|UTF8|%s|%d|%d|%d|5|-1|0", home, home, (int)user_uid,
-	    (int)user_gid, as_root ? 1 : getuid() == 0 ? 0 : getgroups(0, NULL));
+	snprintf(want, sizeof(want), "alice@example.com|%s/Maildir|x=y|s1|UTF8|%s|%d|%d|%d|5|-1|0", home, home,
+	    (int)user_uid, (int)user_gid,
+	    as_root           ? 1 :
+	        getuid() == 0 ? 0 :
+	                        getgroups(0, NULL));
 	CU_ASSERT_STRING_EQUAL(client_line(client), want);
 	CU_ASSERT_STRING_EQUAL(client_line(client), "you said hello");
 	say(client, "f\r\n");
@@ -374,8 +385,12 @@ static void test_serve(void)
 	CU_ASSERT(strcmp(want, "13") == 0 || strcmp(want, "0") == 0); /* where the kernel has Landlock: EACCES */
 	close(client);
 	expect_end(1);
-	CU_ASSERT(expect_logged(log_sock, "2pop3d: LOGIN, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], protocol=POP3, stls=1, mailhost=local, session=s1\n"));
-	CU_ASSERT(expect_logged(session_log, "2pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], top=0, retr=0, rcvd=28, sent="));
+	CU_ASSERT(expect_logged(log_sock,
+	    "2pop3d: LOGIN, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], protocol=POP3, stls=1, "
+	    "mailhost=local, session=s1\n"));
+	CU_ASSERT(expect_logged(session_log,
+	    "2pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], top=0, retr=0, rcvd=28, "
+	    "sent="));
 	client = hand_over(1, ""); /* the ticket was good once */
 	expect_reply(1, false);
 	CU_ASSERT_STRING_EQUAL(client_line(client), "");
@@ -542,7 +557,8 @@ static void test_adopted(void)
 	start_spawn();
 	had = descriptors();
 	for (unsigned i = 0; i < 2; i++) { /* the second is no server of ours, but this test */
-		session_adopt_write(&out, 50 + i, PROTOCOL_POP3, &none, "alice@example.com", (uint32_t)(i == 0 ? pid : getpid()), 1);
+		session_adopt_write(&out, 50 + i, PROTOCOL_POP3, &none, "alice@example.com",
+		    (uint32_t)(i == 0 ? pid : getpid()), 1);
 		CU_ASSERT_EQUAL(msg_send(authd, &out, -1), 0);
 	}
 	expect_end(51);
@@ -650,7 +666,11 @@ static void in_both_ways(void (*test)(void))
 	}
 }
 
-#define BOTH(name) static void name##_both(void) { in_both_ways(name); }
+#define BOTH(name) \
+	static void name##_both(void) \
+	{ \
+		in_both_ways(name); \
+	}
 BOTH(test_serve)
 BOTH(test_early_client)
 BOTH(test_refused)
@@ -663,9 +683,16 @@ BOTH(test_cost)
 BOTH(test_many_ends)
 
 static const struct unit_case cases[] = {
-	{ "a client is served", test_serve_both }, { "client before ticket", test_early_client_both },
-	{ "refusals", test_refused_both }, { "crashes", test_crash_both }, { "queries", test_queries_both },
-	{ "stop", test_stop_both }, { "the master died", test_orphaned_both }, { "spawn died", test_adopted_both },
-	{ "a session costs spawn no mapping and no descriptor", test_cost_both }, { "many end at once", test_many_ends_both }, { NULL, NULL },
+	{ "a client is served", test_serve_both },
+	{ "client before ticket", test_early_client_both },
+	{ "refusals", test_refused_both },
+	{ "crashes", test_crash_both },
+	{ "queries", test_queries_both },
+	{ "stop", test_stop_both },
+	{ "the master died", test_orphaned_both },
+	{ "spawn died", test_adopted_both },
+	{ "a session costs spawn no mapping and no descriptor", test_cost_both },
+	{ "many end at once", test_many_ends_both },
+	{ NULL, NULL },
 };
 UNIT_MAIN("spawn", cases)

@@ -50,7 +50,7 @@ static void test_single_use(void)
 	uint8_t id[TICKET_LEN];
 
 	CU_ASSERT(add(t, 1, 0, 7, 0));
-	CU_ASSERT(!add(t, 1, 0, 7, 0)); /* the same id twice */
+	CU_ASSERT(!add(t, 1, 0, 7, 0));           /* the same id twice */
 	CU_ASSERT_EQUAL(take(t, 1, 1, 7, 1), -1); /* another worker's: refused, and still the owner's */
 	CU_ASSERT_EQUAL(take(t, 1, 0, 6, 1), -1); /* an older worker of that slot */
 	CU_ASSERT_EQUAL(take(t, 2, 0, 7, 1), -1);
@@ -176,7 +176,11 @@ static void test_waiting_bound(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "single use, one worker", test_single_use }, { "expiry", test_expiry }, { "bound", test_bound },
-	{ "clients before their ticket", test_waiting }, { "bound of those", test_waiting_bound }, { NULL, NULL },
+	{ "single use, one worker", test_single_use },
+	{ "expiry", test_expiry },
+	{ "bound", test_bound },
+	{ "clients before their ticket", test_waiting },
+	{ "bound of those", test_waiting_bound },
+	{ NULL, NULL },
 };
 UNIT_MAIN("tickets", cases)

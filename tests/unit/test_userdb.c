@@ -117,11 +117,15 @@ static void test_fields(void)
 
 	make_dir();
 	CU_ASSERT_EQUAL(load_text("# comment\n\n   \n"
-	    "user@example.com\tuid=1001|gid=1002|home=/srv/mail/user|mail=Maildir|quota=1000000S|gecos=A User,Room 1|shell=/bin/sh|"
-	    "options=mailhost=servera.example.com,disablepop3=1|systempw=" HASH "|imappw=" OTHER_HASH "|hmac-md5pw=" STATE "|esmtppw=" HASH "\n"
-	    "1001=\tuser@example.com\n"
-	    "no\tpassword=|" IDS "|_=x/\n"
-	    "\xd0\xb8@\xd1\x8f\t" IDS "\r\n", &db), USERDB_BUILT);
+	                          "user@example.com\tuid=1001|gid=1002|home=/srv/mail/"
+	                          "user|mail=Maildir|quota=1000000S|gecos=A User,Room 1|shell=/bin/sh|"
+	                          "options=mailhost=servera.example.com,disablepop3=1|systempw=" HASH
+	                          "|imappw=" OTHER_HASH "|hmac-md5pw=" STATE "|esmtppw=" HASH "\n"
+	                          "1001=\tuser@example.com\n"
+	                          "no\tpassword=|" IDS "|_=x/\n"
+	                          "\xd0\xb8@\xd1\x8f\t" IDS "\r\n",
+	                    &db),
+	    USERDB_BUILT);
 	CU_ASSERT_EQUAL(rep.entries, 3);
 	CU_ASSERT_EQUAL(rep.broken, 0);
 	CU_ASSERT_EQUAL(rep.text.len, 0);
@@ -158,7 +162,9 @@ static void test_fields(void)
 
 static void test_bad_lines(void)
 {
-	static const struct { const char *name, *line, *why; } bad[] = {
+	static const struct {
+		const char *name, *line, *why;
+	} bad[] = {
 		{ "a", "a\tuid=1|gid=1", "home is missing" },
 		{ "a", "a\thome=/x|gid=1", "uid is missing" },
 		{ "a", "a\thome=/x|uid=1", "gid is missing" },
@@ -207,7 +213,7 @@ static void test_bad_lines(void)
 		CU_ASSERT_TRUE(reported(bad[i].why));
 		CU_ASSERT_TRUE(reported("/userdb:2: "));
 		CU_ASSERT_EQUAL(rep.broken, 1);
-			CU_ASSERT_EQUAL(result(db, "a"), AUTH_TRY_LATER);
+		CU_ASSERT_EQUAL(result(db, "a"), AUTH_TRY_LATER);
 		/* A line that may be anybody's may be theirs. */
 		CU_ASSERT_EQUAL(result(db, "nobody"), named ? AUTH_UNKNOWN : AUTH_TRY_LATER);
 		CU_ASSERT_TRUE(works(db, "last"));
@@ -222,8 +228,14 @@ static void test_bad_lines(void)
 static void test_no_hash_is_told(void)
 {
 	static const char *const lines[] = {
-		"534|gid=1|home=/x|systempw={SHA}SECRET=", "a@exam/x|systempw={SHA}SECRET= more", "systempw={SHA}SECRET=", "{SHA}SECRET=",
-		"root:$6$salt$SECRET:1:2::", "$6$salt$SECRET", "x|systempw={SHA}SECRET=b@example.com\tuid=1|gid=1", ("a=b|SECRET\t" IDS),
+		"534|gid=1|home=/x|systempw={SHA}SECRET=",
+		"a@exam/x|systempw={SHA}SECRET= more",
+		"systempw={SHA}SECRET=",
+		"{SHA}SECRET=",
+		"root:$6$salt$SECRET:1:2::",
+		"$6$salt$SECRET",
+		"x|systempw={SHA}SECRET=b@example.com\tuid=1|gid=1",
+		("a=b|SECRET\t" IDS),
 	};
 
 	make_dir();
@@ -243,7 +255,8 @@ static void test_no_hash_is_told(void)
 /* Editors of other systems put a mark in front of a file; files that are joined have it in the middle. */
 static void test_byte_order_mark(void)
 {
-	static const char text[] = "\xef\xbb\277first\t" IDS "|systempw=" HASH "\n\xef\xbb\xbf# a comment\n\xef\xbb\277last\t" IDS "|systempw=" HASH "\n";
+	static const char text[] = "\xef\xbb\277first\t" IDS "|systempw=" HASH
+	                           "\n\xef\xbb\xbf# a comment\n\xef\xbb\277last\t" IDS "|systempw=" HASH "\n";
 	struct userdb *db = NULL;
 
 	make_dir();
@@ -298,7 +311,8 @@ static void test_duplicates(void)
 	struct userdb *db = NULL;
 
 	make_dir();
-	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH "\na\t" IDS "|systempw=" OTHER_HASH "\na\tbad\n", &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH "\na\t" IDS "|systempw=" OTHER_HASH "\na\tbad\n", &db),
+	    USERDB_BUILT);
 	CU_ASSERT_EQUAL(rep.entries, 1);
 	CU_ASSERT_EQUAL(rep.duplicates, 2);
 	CU_ASSERT_TRUE(reported("/userdb:2: duplicate account a; the first line is used"));
@@ -314,7 +328,8 @@ static void test_keeps_last_good(void)
 
 	make_dir();
 	load_text("a\t" IDS "|options=x=1|systempw=" HASH "\nb\t" IDS "|systempw=" HASH "\n", &db);
-	CU_ASSERT_EQUAL(load_text("# new\nb\t" IDS "|systempw=" OTHER_HASH "\na\tuid=1000|gid=10\n", &db), USERDB_BUILT);
+	CU_ASSERT_EQUAL(load_text("# new\nb\t" IDS "|systempw=" OTHER_HASH "\na\tuid=1000|gid=10\n", &db),
+	    USERDB_BUILT);
 	CU_ASSERT_EQUAL(rep.kept, 1);
 	CU_ASSERT_TRUE(reported("/userdb:3: account a: home is missing; its previous state stays in use"));
 	CU_ASSERT_TRUE(works(db, "a"));
@@ -338,7 +353,8 @@ static void test_keeps_last_good(void)
 /* The file cut at each byte: refused, unless a line ends there; who could log in still can, and nobody is unknown. */
 static void test_cut_at_every_byte(void)
 {
-	static const char text[] = "ann@example.com\tuid=1001|gid=1001|home=/srv/mail/ann|systempw=" HASH "|options=mailhost=a.example.com\n"
+	static const char text[] =
+	    "ann@example.com\tuid=1001|gid=1001|home=/srv/mail/ann|systempw=" HASH "|options=mailhost=a.example.com\n"
 	    "# a comment\nbob@example.com\thome=/srv/mail/bob|uid=1002|gid=1002|mail=Maildir|systempw=" HASH "\r\n\n"
 	    "bo@example.com\tsystempw=" HASH "|home=/srv/mail/bo|gid=1003|uid=1003\n   \n";
 	static const char *const names[] = { "ann@example.com", "bob@example.com", "bo@example.com" };
@@ -359,7 +375,8 @@ static void test_cut_at_every_byte(void)
 		if (line)
 			continue; /* nothing shows it: a percentage guards against that */
 		CU_ASSERT_EQUAL(load(file, &db, 100), n == 0 ? USERDB_EMPTY : USERDB_CUT);
-			CU_ASSERT_TRUE(reported(n == 0 ? "/userdb: it is empty" : "the last line has no newline and may be truncated"));
+		CU_ASSERT_TRUE(
+		    reported(n == 0 ? "/userdb: it is empty" : "the last line has no newline and may be truncated"));
 		CU_ASSERT_TRUE(reported("rename it into place"));
 		if (n != 0) {
 			char at[32];
@@ -623,8 +640,9 @@ static void test_dummy(void)
 
 	make_dir();
 	CU_ASSERT_TRUE(password_is_slow(userdb_dummy_hash(NULL)));
-	load_text("a\t" IDS "|systempw=" HASH "\nb\t" IDS "|systempw=" OTHER_HASH "\nc\t" IDS "|imappw=" OTHER_HASH "\nd\t" IDS
-	    "|systempw=!\n", &db);
+	load_text("a\t" IDS "|systempw=" HASH "\nb\t" IDS "|systempw=" OTHER_HASH "\nc\t" IDS "|imappw=" OTHER_HASH
+	          "\nd\t" IDS "|systempw=!\n",
+	    &db);
 	CU_ASSERT_STRING_EQUAL(password_scheme(userdb_dummy_hash(db), scheme), "{MD5}");
 	CU_ASSERT_EQUAL(password_check(userdb_dummy_hash(db), "secret"), AUTH_MISMATCH);
 	userdb_close(&db);
@@ -850,14 +868,18 @@ static void test_another_path(void)
 	remove_dir();
 }
 
-struct told { struct str text; unsigned most; };
+struct told {
+	struct str text;
+	unsigned most;
+};
 
 static bool tell(void *arg, const struct account *a, const char *why)
 {
 	struct told *t = arg;
 
 	CU_ASSERT_STRING_EQUAL(a->hash, "");
-	str_addf(&t->text, "%s %u %u %s %s %s;", a->name, a->uid, a->gid, a->home, a->options, why != NULL ? "bad" : "good");
+	str_addf(&t->text, "%s %u %u %s %s %s;", a->name, a->uid, a->gid, a->home, a->options,
+	    why != NULL ? "bad" : "good");
 	return --t->most != 0;
 }
 
@@ -880,7 +902,9 @@ static void test_each(void)
 	make_dir();
 	load_text("#\n", &db);
 	CU_ASSERT_TRUE(each(db, 9, ""));
-	load_text("z\tuid=7|gid=8|home=/z|options=a=1|systempw=" HASH "\nb\tbad\na\tuid=5|gid=6|home=/a|options=a=1\nz\tuid=1|gid=1|home=/\n", &db);
+	load_text("z\tuid=7|gid=8|home=/z|options=a=1|systempw=" HASH
+	          "\nb\tbad\na\tuid=5|gid=6|home=/a|options=a=1\nz\tuid=1|gid=1|home=/\n",
+	    &db);
 	CU_ASSERT_TRUE(each(db, 9, "z 7 8 /z a=1 good;b 0 0   bad;a 5 6 /a a=1 good;"));
 	CU_ASSERT_FALSE(each(db, 1, "z 7 8 /z a=1 good;"));
 	/* There is one more, of whom we do not know. */
@@ -900,8 +924,10 @@ static const struct unit_case cases[] = {
 	{ "duplicates", test_duplicates },
 	{ "the last good record is kept", test_keeps_last_good },
 	{ "cut at every byte", test_cut_at_every_byte },
-	{ "no newline at the end", test_no_newline }, { "damaged file", test_damaged_file },
-	{ "a line without a name", test_nameless_line }, { "a file that is being written at the start", test_watch_young },
+	{ "no newline at the end", test_no_newline },
+	{ "damaged file", test_damaged_file },
+	{ "a line without a name", test_nameless_line },
+	{ "a file that is being written at the start", test_watch_young },
 	{ "shrinking", test_shrink },
 	{ "directory", test_directory },
 	{ "missing", test_missing },

@@ -144,7 +144,11 @@ static void test_signal(void)
 }
 
 static const struct unit_case cases[] = {
-	{ "goes on", test_goes_on }, { "client gone", test_client_gone }, { "client silent", test_client_silent },
-	{ "CPU", test_cpu }, { "signal", test_signal }, { NULL, NULL },
+	{ "goes on", test_goes_on },
+	{ "client gone", test_client_gone },
+	{ "client silent", test_client_silent },
+	{ "CPU", test_cpu },
+	{ "signal", test_signal },
+	{ NULL, NULL },
 };
 UNIT_MAIN("work", cases)

@@ -9,7 +9,8 @@
 #include "tests/unit/decoded.h"
 
 static const struct login_dialect *const dialects[PROTOCOL_COUNT] = {
-	[PROTOCOL_IMAP] = &imap_login_dialect, [PROTOCOL_POP3] = &pop3_login_dialect,
+	[PROTOCOL_IMAP] = &imap_login_dialect,
+	[PROTOCOL_POP3] = &pop3_login_dialect,
 };
 
 static int client_end;
@@ -224,7 +225,8 @@ static void test_commands_while_authd_is_asked(void)
 	CU_ASSERT_EQUAL(conn_wants(&w->logins->conn), 0);
 	CU_ASSERT_FALSE(next(authd_end, AUTH_CANCEL, &r));
 	answer_wrong(request);
-	CU_ASSERT_STRING_EQUAL(told(), "a NO [AUTHENTICATIONFAILED] Login failed.\r\nb OK NOOP completed\r\nc OK NOOP completed\r\n");
+	CU_ASSERT_STRING_EQUAL(told(),
+	    "a NO [AUTHENTICATIONFAILED] Login failed.\r\nb OK NOOP completed\r\nc OK NOOP completed\r\n");
 	teardown();
 }
 
@@ -521,7 +523,11 @@ static void test_peer_is_this_node(void)
 }
 
 /* The same over connections of another kind, also to the peer. */
-#define CODED(test) static void test##_coded(void) { decoded_run(test); }
+#define CODED(test) \
+	static void test##_coded(void) \
+	{ \
+		decoded_run(test); \
+	}
 CODED(test_greeting_and_goodbye)
 CODED(test_commands_while_authd_is_asked)
 CODED(test_client_does_not_read)
@@ -531,8 +537,7 @@ CODED(test_client_leaves_during_peer_login)
 CODED(test_arrival_is_told_in_passing)
 CODED(test_peer_is_this_node)
 
-static const struct unit_case cases[] = {
-	{ "greeting and goodbye", test_greeting_and_goodbye },
+static const struct unit_case cases[] = { { "greeting and goodbye", test_greeting_and_goodbye },
 	{ "commands while authd is asked", test_commands_while_authd_is_asked },
 	{ "a client that does not read", test_client_does_not_read },
 	{ "a goodbye that cannot be said", test_goodbye_cannot_be_said },
@@ -554,8 +559,6 @@ static const struct unit_case cases[] = {
 	{ "coded: a client leaves while authd is asked", test_client_leaves_while_authd_is_asked_coded },
 	{ "coded: a client leaves during the login at its peer", test_client_leaves_during_peer_login_coded },
 	{ "coded: an arrival is told in passing", test_arrival_is_told_in_passing_coded },
-	{ "coded: the peer is this node", test_peer_is_this_node_coded },
-	{ NULL, NULL }
-};
+	{ "coded: the peer is this node", test_peer_is_this_node_coded }, { NULL, NULL } };
 
 UNIT_MAIN("worker", cases)

@@ -14,7 +14,10 @@ static inline void unit_set(char **text, const char *value)
 	*text = mem_strdup(value);
 }
 
-struct unit_case { const char *name; void (*run)(void); };
+struct unit_case {
+	const char *name;
+	void (*run)(void);
+};
 
 /* main() of a test program: runs CASES (ended by a NULL name) as suite NAME. */
 #define UNIT_MAIN(suite_name, cases) \
