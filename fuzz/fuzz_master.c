@@ -4,6 +4,7 @@
 
 #include "lib/mem.h"
 #include "master/counts.h"
+#include "master/log_sessions.h"
 #include "master/logline.h"
 #include "master/report.h"
 
@@ -12,11 +13,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void log_lines(char *p, size_t len, bool session)
 {
 	static const struct tm when;
+	char other[LOG_SESSION_TEXT];
 	struct log_record rec;
 	struct str out = STR_INIT;
 
 	while (log_parse(&p, &len, &rec)) {
-		if (session && !logline_session_may((char *)(uintptr_t)rec.text))
+		log_sessions_note(1, &rec);
+		if (session && !log_sessions_allow(1, &rec, other))
 			continue;
 		str_clear(&out);
 		logline_file(&out, &when, "host", &rec, 1);

@@ -11,9 +11,11 @@
 
 #include "imapd/imap_capability.h"
 #include "imapd/imapd.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 
+enum { FAILURES_SECONDS = 60, FAILURES_MAX = 20 }; /* log lines of a session about what failed */
 enum { LINGER_TIMEOUT = 2000, LINGER_MAX = 1024 * 1024 };
 
 void imap_put(struct imap_session *s, const struct str *text)
@@ -63,11 +65,21 @@ static const struct {
 	[MD_IO] = { "SERVERBUG", true },
 };
 
+/* A client can repeat what fails as often as it likes: the log has some of it in a minute. */
+static bool may_log(struct imap_session *s)
+{
+	if (clock_seconds() - s->failures_since >= FAILURES_SECONDS) {
+		s->failures_since = clock_seconds();
+		s->failures_said = 0;
+	}
+	return s->failures_said++ < FAILURES_MAX;
+}
+
 void imap_md_log(struct imap_session *s, enum md_err e, const char *what)
 {
 	char who[512];
 
-	if (failures[e].mend)
+	if (failures[e].mend && may_log(s))
 		log_as("imapd", e == MD_BUSY || e == MD_LIMIT || e == MD_RESET ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR,
 		    "%s failed, %s, session=%s: %s", what, session_log_who(s->start, who, sizeof(who)),
 		    s->start->session_id, s->root.why);

@@ -61,6 +61,8 @@ struct imap_session {
 	size_t told_exists, told_recent;
 	uint32_t told_keywords;                                /* by FLAGS */
 	bool idle_poll_said, trouble_said, work_said, id_said; /* logged, once */
+	uint32_t failures_since; /* clock_seconds() of the first of the failures_said log lines */
+	unsigned failures_said;
 	/* the command at hand */
 	struct str line; /* lines and literals as they came */
 	struct imap_message message;

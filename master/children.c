@@ -546,7 +546,7 @@ static struct child *fork_child(struct post *p)
 	c->pid = pid;
 	c->started = clock_now();
 	c->control = msg_channel_open(m->loop, kept.control, on_message, on_closed, c);
-	logfile_listen(m->loop, kept.log, LOGFILE_ROLE, NULL);
+	logfile_listen(m->loop, kept.log, p->role == ROLE_SPAWN ? LOGFILE_SPAWN : LOGFILE_ROLE, NULL);
 	logfile_listen(m->loop, kept.err, LOGFILE_STDERR, master_post_name(p, name));
 	if (kept.session_log != -1)
 		logfile_listen(m->loop, kept.session_log, LOGFILE_SESSION, NULL);

@@ -16,6 +16,8 @@ master_libmaster_a_SOURCES = \
 	master/backoff.c master/backoff.h \
 	master/counts.c master/counts.h \
 	master/listen.c master/listen.h \
+	master/log_sessions.c master/log_sessions.h \
+	master/logfile.c master/logfile.h \
 	master/logline.c master/logline.h \
 	master/report.c master/report.h \
 	master/role_env.c master/role_env.h
@@ -24,7 +26,6 @@ bin_PROGRAMS += bin/waypost
 sbin_waypostd_SOURCES = \
 	master/children.c master/master.h \
 	master/control.c \
-	master/logfile.c master/logfile.h \
 	master/missing.c master/missing.h \
 	master/notify.c master/notify.h \
 	master/reload.c \

@@ -16,6 +16,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/str.h"
+#include "master/log_sessions.h"
 #include "master/logline.h"
 
 enum { DATAGRAM_MAX = 64 * 1024, SOCKET_BUFFER = 1024 * 1024, BURST = 32 };
@@ -170,19 +171,17 @@ static void write_line(const struct tm *when, const struct log_record *rec, pid_
 static void write_batch(const struct source *s, char *p, size_t len, pid_t pid)
 {
 	time_t now = time(NULL);
+	char other[LOG_SESSION_TEXT];
 	struct log_record rec;
 	struct tm when;
 	unsigned lines = 0;
 
 	localtime_r(&now, &when);
 	while (log_parse(&p, &len, &rec)) {
-		if (s->kind == LOGFILE_SESSION && rec.level <= most &&
-		    !logline_session_may((char *)(uintptr_t)rec.text)) {
-			rec.level = LOG_LEVEL_ERROR;
-			rec.text = "dropped a line: a session server tried to log a refused login, which only login "
-			           "workers may do";
-		}
-		write_line(&when, &rec, pid, &lines);
+		if (s->kind == LOGFILE_SPAWN)
+			log_sessions_note(pid, &rec);
+		if (s->kind != LOGFILE_SESSION || (rec.level <= most && log_sessions_allow(pid, &rec, other)))
+			write_line(&when, &rec, pid, &lines);
 	}
 	flush_text(&when, lines);
 }
@@ -256,12 +255,15 @@ static void free_source(struct source *s)
 	mem_free(&s);
 }
 
-/* One datagram: false if there was none. At the end of the last sender the source is freed. */
-static bool take_one(struct source *s)
+static void take_logins(void);
+
+/* One datagram: 1; 0: there was none; -1: nor will there be any more. */
+static int receive(struct source *s)
 {
-	static char buf[DATAGRAM_MAX];
+	static char bufs[2][DATAGRAM_MAX];
+	char *buf = bufs[s->kind == LOGFILE_SESSION]; /* the others are read while one of those is held */
 	char control[CMSG_SPACE(sizeof(struct ucred))];
-	struct iovec iov = { buf, sizeof(buf) };
+	struct iovec iov = { buf, DATAGRAM_MAX };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -270,16 +272,34 @@ static bool take_one(struct source *s)
 	};
 	ssize_t n = recvmsg(s->io.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-	if (n > 0) {
-		if (s->kind == LOGFILE_STDERR)
-			write_stderr(s, buf, (size_t)n, sender_of(&msg));
-		else
-			write_batch(s, buf, (size_t)n, sender_of(&msg));
-		return true;
-	}
-	if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+	if (n <= 0)
+		return n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) ? -1 : 0;
+	if (s->kind == LOGFILE_SESSION)
+		take_logins();
+	if (s->kind == LOGFILE_STDERR)
+		write_stderr(s, buf, (size_t)n, sender_of(&msg));
+	else
+		write_batch(s, buf, (size_t)n, sender_of(&msg));
+	return 1;
+}
+
+/* Who has logged as a session server has logged its LOGIN before, over the other socket: that line comes first, and
+ * tells whose server it is. */
+static void take_logins(void)
+{
+	for (struct source *s = sources; s != NULL; s = s->next)
+		while (s->kind == LOGFILE_SPAWN && receive(s) > 0)
+			continue;
+}
+
+/* One datagram: false if there was none. At the end of the last sender the source is freed. */
+static bool take_one(struct source *s)
+{
+	int got = receive(s);
+
+	if (got < 0)
 		free_source(s);
-	return false;
+	return got > 0;
 }
 
 static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)

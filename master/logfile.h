@@ -18,8 +18,11 @@ void logfile_set_level(const char *level);
 void logfile_mirror(bool on);
 /* Who has the other end. */
 enum logfile_source {
-	LOGFILE_ROLE,    /* a role, as its log (lib/log.h) */
-	LOGFILE_SESSION, /* session servers, as their log: they are not believed everything */
+	LOGFILE_ROLE, /* a role, as its log (lib/log.h) */
+	/* Spawn, and its children until they are session servers: what it tells of them is written before what they
+	 * tell. */
+	LOGFILE_SPAWN,
+	LOGFILE_SESSION, /* session servers, as their log: they are not believed everything (log_sessions.h) */
 	/* A role and its children, as their stderr: what libraries and sanitizers print becomes lines "stderr of
 	 * NAME: ...", of which none can pass for a role's own, and not more than some in a minute are taken. */
 	LOGFILE_STDERR

@@ -1220,6 +1220,14 @@ def test_unreadable_message(imap, maildir):
     assert status in ("NO", "OK") and sum(b"Hello Bob" in line for line in lines) == 1
 
 
+def test_failures_that_a_client_repeats_do_not_fill_the_log(imap, maildir):
+    imap.ok("CREATE INBOX.N")
+    shutil.rmtree(os.path.join(maildir, ".N", "new"))
+    for _ in range(100):
+        imap.no("SELECT INBOX.N")
+    assert 1 <= imap.close().count("SELECT failed") <= 40  # 20 in a minute
+
+
 def test_disk_full(start, maildir):
     s = start(limit=20000)
     s.append()

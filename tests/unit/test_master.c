@@ -1,9 +1,15 @@
 /* The pure parts of the master: back-off, log lines, figures, what the tool prints. */
+#include <ev.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "master/backoff.h"
 #include "master/counts.h"
 #include "master/listen.h"
+#include "master/log_sessions.h"
+#include "master/logfile.h"
 #include "master/logline.h"
 #include "master/report.h"
 #include "tests/unit/unit.h"
@@ -92,6 +98,91 @@ static void sessions_cannot_forge_a_refusal(void)
 		if (cases[i].may)
 			CU_ASSERT_STRING_EQUAL(text, cases[i].after);
 	}
+}
+
+/* What process PID logs as a session server, as it is written. */
+static void session_logs(pid_t pid, const char *program, const char *text, const char *want)
+{
+	char copy[512], other[LOG_SESSION_TEXT], got[LOG_SESSION_TEXT + 64];
+	struct log_record rec = { LOG_LEVEL_INFO, program, copy };
+
+	snprintf(copy, sizeof(copy), "%s", text);
+	CU_ASSERT(log_sessions_allow(pid, &rec, other));
+	snprintf(got, sizeof(got), "%s: %s", rec.program, rec.text);
+	CU_ASSERT_STRING_EQUAL(got, want);
+}
+
+#define WHO "user=jo@example.com, ip=[::ffff:192.0.2.7], port=[4711]"
+
+static void sessions_log_for_their_own_account_alone(void)
+{
+	struct log_record login = { LOG_LEVEL_INFO, "imapd", "LOGIN, " WHO ", protocol=IMAP, session=1" };
+	struct log_record chatter = { LOG_LEVEL_INFO, "imapd",
+		"LOGOUT, user=eve, ip=[1.2.3.4], port=[1], protocol=IMAP" };
+	char other[LOG_SESSION_TEXT], text[32];
+	bool all = true;
+
+	log_sessions_note(7, &login);
+	log_sessions_note(7, &chatter);
+	session_logs(7, "imapd", "LOGOUT, " WHO ", rcvd=1", "imapd: LOGOUT, " WHO ", rcvd=1");
+	session_logs(7, "dovecot", "LOGOUT, " WHO, "imapd: LOGOUT, " WHO);
+	session_logs(7, "sshd", "LOGIN, user=eve, ip=[1.2.3.4], port=[1]",
+	    "imapd: LOGIN, user.eve, ip=[1.2.3.4], port=[1]");
+	session_logs(7, "imapd", "x user=jo@example.co, " WHO ", user=" WHO,
+	    "imapd: x user.jo@example.co, " WHO ", user." WHO);
+	session_logs(7, "imapd", "LOGOUT, " WHO "9",
+	    "imapd: LOGOUT, user.jo@example.com, ip=[::ffff:192.0.2.7], port=[4711]9");
+	session_logs(7, "imapd", "LOGIN FAILED, " WHO,
+	    "waypostd: dropped a line: a session server tried to log a refused login, which only login workers may do");
+	session_logs(8, "imapd", "LOGOUT, " WHO,
+	    "waypostd: a session server whose LOGIN is not known logs: LOGOUT, user.jo@example.com, "
+	    "ip=[::ffff:192.0.2.7], port=[4711]");
+	for (int i = 0; i < LOG_SESSION_LINES * 2; i++) {
+		struct log_record rec = { LOG_LEVEL_INFO, "imapd", text };
+
+		snprintf(text, sizeof(text), "line %d", i);
+		all = log_sessions_allow(7, &rec, other) && all;
+	}
+	CU_ASSERT(!all);
+	log_sessions_note(7, &login); /* another process with that number */
+	session_logs(7, "pop3d", "hello", "imapd: hello");
+	log_sessions_fini();
+}
+
+/* The two sockets in either order: LOGIN comes first. */
+static void a_session_ends_after_its_login_in_the_log(void)
+{
+	static const char login[] = "2imapd: LOGIN, " WHO ", protocol=IMAP\n",
+	                  end[] = "2imapd: DISCONNECTED, " WHO "\n";
+	char path[] = "/tmp/waypost-log-XXXXXX", text[2048];
+
+	close(mkstemp(path));
+	CU_ASSERT_FATAL(logfile_open(path));
+	for (int turn = 0; turn < 2; turn++) {
+		struct ev_loop *loop = ev_loop_new(0);
+		int spawn[2], session[2];
+		FILE *f;
+
+		CU_ASSERT_FATAL(
+		    logfile_pair(turn == 0 ? spawn : session) == 0 && logfile_pair(turn == 0 ? session : spawn) == 0);
+		logfile_listen(loop, spawn[0], LOGFILE_SPAWN, NULL);
+		logfile_listen(loop, session[0], LOGFILE_SESSION, NULL);
+		CU_ASSERT(send(spawn[1], login, strlen(login), 0) > 0 && send(session[1], end, strlen(end), 0) > 0);
+		ev_run(loop, EVRUN_NOWAIT);
+		close(spawn[1]);
+		close(session[1]);
+		ev_run(loop, EVRUN_NOWAIT);
+		ev_loop_destroy(loop);
+		f = fopen(path, "r");
+		text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+		fclose(f);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(strstr(text, "DISCONNECTED, user=jo@"));
+		CU_ASSERT(strstr(text, "LOGIN, ") != NULL && strstr(text, "LOGIN, ") < strstr(text, "DISCONNECTED, "));
+		CU_ASSERT_EQUAL(truncate(path, 0), 0);
+	}
+	CU_ASSERT(logfile_open("stderr"));
+	unlink(path);
+	log_sessions_fini();
 }
 
 static void add(struct counts *c, const char *text)
@@ -255,6 +346,8 @@ static const struct unit_case cases[] = {
 	{ "log line of a file", log_line_of_a_file },
 	{ "log line of syslog", log_line_of_syslog },
 	{ "sessions cannot forge a refused login", sessions_cannot_forge_a_refusal },
+	{ "sessions log for their own account alone", sessions_log_for_their_own_account_alone },
+	{ "a session ends after its LOGIN in the log", a_session_ends_after_its_login_in_the_log },
 	{ "figures are added up", counts_are_added_up },
 	{ "figures are bounded", counts_are_bounded },
 	{ "sockets of slots that are gone are served", sockets_of_lost_slots_are_served },
