@@ -31,6 +31,7 @@ enum kind {
 	K_HEADER,
 	K_BODY,
 	K_TEXT,
+	K_COUNT,
 };
 
 /* What stands behind a key's name. */
@@ -40,13 +41,21 @@ struct key {
 	enum kind kind;
 	bool negate;
 	unsigned cost;
-	struct key *child, *next; /* of AND and OR; the next one in the same list */
-	int64_t number;           /* flag bit, keyword's index or -1, day, size, number of the text */
+	int missing;         /* of NOT and OR that are being read: keys still to come */
+	struct key *parent;  /* the list that it is in; NULL for the root */
+	struct key *child;   /* of AND and OR, which have one at least */
+	struct key *next;    /* in the same list */
+	struct key *earlier; /* the key that was made before this one */
+	int64_t number;      /* flag bit, keyword's index or -1, day, size, number of the text */
 	struct imap_set set;
 };
 
+/* Clients nest as deep as their lists are long (OR FROM a OR FROM b ...): nothing here calls itself for what is
+ * within a key. */
 struct imap_search {
 	struct key *root;
+	struct key *last; /* made: it leads to all others */
+	size_t n_keys;
 	struct imap_texts texts;
 };
 
@@ -100,16 +109,12 @@ static const struct {
 struct reader {
 	struct imap_session *s;
 	struct imap_lex *l;
-	struct imap_texts *texts;
+	struct imap_search *search;
 	struct str charset; /* empty: none was given */
 	/* why reading failed: one of them */
-	const char *wrong; /* for a BAD */
-	const char *too_many;
-	bool bad_charset;
-	int depth, n_keys;
+	const char *wrong;
+	bool too_many, bad_charset;
 };
-
-static struct key *read_key(struct reader *r);
 
 static bool fail(struct reader *r, const char *wrong)
 {
@@ -118,9 +123,9 @@ static bool fail(struct reader *r, const char *wrong)
 	return false;
 }
 
-static bool too_many(struct reader *r, const char *what)
+static bool too_many(struct reader *r)
 {
-	r->too_many = what;
+	r->too_many = true;
 	return false;
 }
 
@@ -145,9 +150,9 @@ static bool add_text(struct reader *r, struct key *k, const char *header, const 
 		str_fini(&utf8);
 		return fail(r, "A search text is not in the charset that was named.");
 	}
-	k->number = imap_texts_add(r->texts, where_of(k->kind), header, str_cstr(&utf8), utf8.len);
+	k->number = imap_texts_add(&r->search->texts, where_of(k->kind), header, str_cstr(&utf8), utf8.len);
 	str_fini(&utf8);
-	return k->number >= 0 || too_many(r, "texts to look for");
+	return k->number >= 0 || too_many(r);
 }
 
 /* HEADER: the field to look in, for K_HEADER. */
@@ -217,31 +222,6 @@ static bool take_set(struct reader *r, struct key *k)
 	return ok || fail(r, "Not a set of message numbers.");
 }
 
-/* Into K's list, behind all that cost no more. */
-static void add_child(struct key *k, struct key *child)
-{
-	struct key **at = &k->child;
-
-	while (*at != NULL && (*at)->cost <= child->cost)
-		at = &(*at)->next;
-	child->next = *at;
-	*at = child;
-	k->cost = MAX(k->cost, child->cost);
-}
-
-/* COUNT keys, each behind a blank. */
-static bool take_keys(struct reader *r, struct key *k, int count)
-{
-	for (int i = 0; i < count; i++) {
-		struct key *child = space(r) ? read_key(r) : NULL;
-
-		if (child == NULL)
-			return false;
-		add_child(k, child);
-	}
-	return true;
-}
-
 static bool take_argument(struct reader *r, struct key *k, enum argument arg, const char *header)
 {
 	switch (arg) {
@@ -260,9 +240,11 @@ static bool take_argument(struct reader *r, struct key *k, enum argument arg, co
 	case ARG_HEADER:
 		return take_header(r, k);
 	case ARG_KEY:
-		return take_keys(r, k, 1);
+		k->missing = 1;
+		return space(r);
 	case ARG_TWO_KEYS:
-		return take_keys(r, k, 2);
+		k->missing = 2;
+		return space(r);
 	}
 	return false;
 }
@@ -281,61 +263,90 @@ static bool take_named(struct reader *r, struct key *k)
 	k->kind = keys[i].kind;
 	k->negate = keys[i].negate;
 	k->number = keys[i].value;
-	k->cost = k->kind == K_AND || k->kind == K_OR ? 0 : (unsigned)k->kind;
 	return take_argument(r, k, keys[i].arg, keys[i].header);
 }
 
-/* "(" key key ... ")" */
-static bool take_list(struct reader *r, struct key *k)
+static bool is_list(const struct key *k)
 {
-	k->kind = K_AND;
-	do {
-		struct key *child = read_key(r);
-
-		if (child == NULL)
-			return false;
-		add_child(k, child);
-	} while (imap_lex_space(r->l) == 1);
-	return imap_lex_char(r->l, ')') == 1 || fail(r, "A list of search keys does not end.");
+	return k->kind == K_AND || k->kind == K_OR;
 }
 
-static void free_keys(struct key **keys_list)
+/* The start of a key: all of it, unless it is a list. */
+static bool take_key(struct reader *r, struct key *k)
 {
-	struct key *k = *keys_list;
-
-	while (k != NULL) {
-		struct key *next = k->next;
-
-		free_keys(&k->child);
-		imap_set_fini(&k->set);
-		mem_free(&k);
-		k = next;
-	}
-	*keys_list = NULL;
-}
-
-static struct key *read_key(struct reader *r)
-{
-	struct key *k = mem_alloc(sizeof(*k));
 	int c = imap_lex_peek(r->l);
-	bool ok;
 
-	if (++r->depth > IMAP_SEARCH_DEPTH_MAX)
-		ok = fail(r, "Search keys are nested too deeply.");
-	else if (++r->n_keys > IMAP_SEARCH_KEYS_MAX)
-		ok = too_many(r, "keys");
-	else if (imap_lex_char(r->l, '(') == 1)
-		ok = take_list(r, k);
-	else if (c == '*' || (c >= '0' && c <= '9')) {
-		k->kind = K_NUMBERS;
-		ok = take_set(r, k);
-	} else {
-		ok = take_named(r, k);
+	k->kind = K_AND;
+	if (imap_lex_char(r->l, '(') == 1)
+		return true;
+	if (c != '*' && (c < '0' || c > '9'))
+		return take_named(r, k);
+	k->kind = K_NUMBERS;
+	return take_set(r, k);
+}
+
+/* A new key in the list PARENT; NULL if there are too many. */
+static struct key *add_key(struct reader *r, struct key *parent)
+{
+	struct imap_search *search = r->search;
+	struct key *k;
+
+	if (search->n_keys == IMAP_SEARCH_KEYS_MAX) {
+		too_many(r);
+		return NULL;
 	}
-	r->depth--;
-	if (!ok)
-		free_keys(&k);
+	search->n_keys++;
+	k = mem_alloc(sizeof(*k));
+	k->earlier = search->last;
+	search->last = k;
+	k->parent = parent;
+	if (parent != NULL) {
+		k->next = parent->child;
+		parent->child = k;
+	}
 	return k;
+}
+
+/* LIST is complete: its keys, of which the last one comes first yet, in the order of cost, equal ones as they were
+ * given. It costs what the dearest of them does. */
+static void end_list(struct key *list)
+{
+	struct key *of_cost[K_COUNT] = { NULL }, *k = list->child, *next;
+
+	for (; k != NULL; k = next) {
+		next = k->next;
+		k->next = of_cost[k->cost];
+		of_cost[k->cost] = k;
+	}
+	list->child = NULL;
+	for (unsigned cost = K_COUNT; cost-- > 0;)
+		if (of_cost[cost] != NULL) {
+			list->cost = MAX(list->cost, cost);
+			for (k = of_cost[cost]; k->next != NULL; k = k->next)
+				continue;
+			k->next = list->child;
+			list->child = of_cost[cost];
+		}
+}
+
+/* Behind a key that is in the list OPEN, and may be what was missing of that one and of those around it: the list
+ * that the next key belongs in. NULL: this was the last key, or something is wrong. */
+static struct key *take_separator(struct reader *r, struct key *open)
+{
+	do {
+		if (open->missing > 0) {
+			if (--open->missing > 0)
+				return space(r) ? open : NULL;
+		} else if (imap_lex_space(r->l) == 1 && (open->parent != NULL || imap_lex_peek(r->l) != '\r')) {
+			return open;
+		} else if (open->parent != NULL && imap_lex_char(r->l, ')') != 1) {
+			fail(r, "A list of search keys does not end.");
+			return NULL;
+		}
+		end_list(open);
+		open = open->parent;
+	} while (open != NULL);
+	return NULL;
 }
 
 /* "CHARSET name", if it is there. */
@@ -356,40 +367,44 @@ static bool take_charset(struct reader *r)
 	return !r->bad_charset;
 }
 
-/* All keys to the end of the command, into K's list. */
-static bool read_all(struct reader *r, struct key *k)
+/* All keys to the end of the command. */
+static bool take_keys(struct reader *r)
 {
-	do {
-		struct key *child = read_key(r);
+	struct key *open = r->search->root = add_key(r, NULL);
 
-		if (child == NULL)
+	open->kind = K_AND;
+	while (open != NULL) {
+		struct key *k = add_key(r, open);
+
+		if (k == NULL || !take_key(r, k))
 			return false;
-		add_child(k, child);
-	} while (imap_lex_space(r->l) == 1 && imap_lex_peek(r->l) != '\r');
-	return imap_lex_end(r->l) == 1 || fail(r, "Something follows the search keys.");
+		if (is_list(k)) {
+			open = k;
+			continue;
+		}
+		k->cost = k->kind;
+		open = take_separator(r, open);
+	}
+	return r->wrong == NULL && (imap_lex_end(r->l) == 1 || fail(r, "Something follows the search keys."));
 }
 
 static enum imap_status refuse(const struct reader *r)
 {
 	if (r->bad_charset)
 		return imap_no(r->s, "[BADCHARSET (US-ASCII UTF-8)] The charset is not known here.");
-	if (r->too_many != NULL)
-		return imap_no(r->s,
-		    "[LIMIT] The search has too many %s: at most %d keys and %d texts to look for are taken in one "
-		    "command.",
-		    r->too_many, IMAP_SEARCH_KEYS_MAX, IMAP_TEXTS_MAX);
+	if (r->too_many)
+		return imap_bad(r->s,
+		    "[TOOBIG] A search may have %d keys (NOT, OR and parentheses count) and %d texts to look for.",
+		    IMAP_SEARCH_KEYS_MAX, IMAP_TEXTS_MAX);
 	return imap_bad(r->s, "%s", r->wrong);
 }
 
 struct imap_search *imap_search_read(struct imap_session *s, struct imap_lex *l, enum imap_status *status)
 {
 	struct imap_search *search = mem_alloc(sizeof(*search));
-	struct reader r = { .s = s, .l = l, .texts = &search->texts };
+	struct reader r = { .s = s, .l = l, .search = search };
 
-	search->root = mem_alloc(sizeof(*search->root));
-	search->root->kind = K_AND;
-	if ((imap_lex_space(l) != 1 && !fail(&r, "SEARCH needs search keys.")) || !take_charset(&r) ||
-	    !read_all(&r, search->root)) {
+	if ((imap_lex_space(l) != 1 && !fail(&r, "SEARCH needs search keys.")) || !take_charset(&r) || !take_keys(&r)) {
 		*status = refuse(&r);
 		imap_search_free(&search);
 	}
@@ -401,7 +416,11 @@ void imap_search_free(struct imap_search **search)
 {
 	if (*search == NULL)
 		return;
-	free_keys(&(*search)->root);
+	for (struct key *k = (*search)->last, *earlier; k != NULL; k = earlier) {
+		earlier = k->earlier;
+		imap_set_fini(&k->set);
+		mem_free(&k);
+	}
 	imap_texts_fini(&(*search)->texts);
 	mem_free(search);
 }
@@ -467,17 +486,6 @@ static bool size_fits(struct asked *a, const struct key *k)
 	return k->kind == K_LARGER ? octets > (uint64_t)k->number : octets < (uint64_t)k->number;
 }
 
-static bool fits(struct asked *a, const struct key *k);
-
-/* All (or any) of the keys in K's list. */
-static bool list_fits(struct asked *a, const struct key *k, bool any)
-{
-	for (const struct key *c = k->child; c != NULL; c = c->next)
-		if (fits(a, c) == any)
-			return any;
-	return !any;
-}
-
 static bool fits_plain(struct asked *a, const struct key *k)
 {
 	const struct md_box *box = a->msg.box;
@@ -496,10 +504,6 @@ static bool fits_plain(struct asked *a, const struct key *k)
 		return md_box_is_recent(box, i) && (md_box_flags(box, i) & k->number) == 0;
 	case K_KEYWORD:
 		return k->number >= 0 && md_box_has_keyword(box, i, (uint32_t)k->number);
-	case K_AND:
-		return list_fits(a, k, false);
-	case K_OR:
-		return list_fits(a, k, true);
 	case K_BEFORE:
 	case K_ON:
 	case K_SINCE:
@@ -515,13 +519,34 @@ static bool fits_plain(struct asked *a, const struct key *k)
 	case K_BODY:
 	case K_TEXT:
 		return have_text(a) && imap_texts_find(a->texts, &a->msg.mime, (size_t)k->number, a->work);
+	case K_AND:
+	case K_OR:
+	case K_COUNT:
+		break;
 	}
 	return false;
 }
 
+/* The tree is walked by the ties between its keys: down to the first key of a list, on to the next one while the
+ * list is open, and up as soon as it is decided. */
 static bool fits(struct asked *a, const struct key *k)
 {
-	return fits_plain(a, k) != k->negate;
+	for (;;) {
+		bool yes;
+
+		while (is_list(k))
+			k = k->child;
+		yes = fits_plain(a, k) != k->negate;
+		/* an OR is decided by a key that fits, an AND by one that does not, both by their last one: it says
+		 * what they say */
+		while (k->parent != NULL && (k->next == NULL || yes == (k->parent->kind == K_OR))) {
+			k = k->parent;
+			yes = yes != k->negate;
+		}
+		if (k->parent == NULL)
+			return yes;
+		k = k->next;
+	}
 }
 
 bool imap_search_fits(struct imap_session *s, struct imap_search *search, size_t i, enum md_err *failed)

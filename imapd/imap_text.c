@@ -13,9 +13,24 @@
 #include "mime/hdr.h"
 #include "mime/word.h"
 
-enum { PIECE = 32 * 1024 }; /* bytes of a body looked at in one go */
+enum {
+	PIECE = 32 * 1024, /* bytes of a body looked at in one go */
+	LONG = 4 * PIECE,  /* longer than what a piece becomes in UTF-8: the field of a header */
+	SHORT = 512        /* a longer window has most letters */
+};
 
 /* --- the list --- */
+
+/* A bit for each byte that is in TEXT (four share one): a text with others than these is not in there. That spares
+ * most searches in a short field for one of many texts. */
+static uint64_t letters_of(const struct str *text)
+{
+	uint64_t letters = 0;
+
+	for (size_t i = 0; i < text->len; i++)
+		letters |= (uint64_t)1 << (text->data[i] & 63);
+	return letters;
+}
 
 int imap_texts_add(struct imap_texts *t, enum imap_text_where where, const char *name, const char *p, size_t len)
 {
@@ -33,6 +48,7 @@ int imap_texts_add(struct imap_texts *t, enum imap_text_where where, const char 
 	x->name = mem_strdup(name);
 	x->name_len = name != NULL ? strlen(name) : 0;
 	mime_fold(&x->folded, p, len);
+	x->letters = letters_of(&x->folded);
 	return (int)t->n++;
 }
 
@@ -50,6 +66,8 @@ void imap_texts_fini(struct imap_texts *t)
 
 void imap_texts_begin(struct imap_texts *t)
 {
+	if (!t->read_header && !t->read_body)
+		return;
 	for (size_t i = 0; i < t->n; i++)
 		t->text[i].found = false;
 	t->read_header = t->read_body = false;
@@ -92,6 +110,7 @@ struct reading {
 	size_t keep;       /* bytes at the end of a window that the start of a text may be in */
 	struct str text;   /* decoded, in UTF-8 */
 	struct str window; /* folded: the end of what was seen, then the new piece */
+	uint64_t letters;  /* in the window */
 };
 
 static void set_pending(struct reading *r, enum imap_text_where where)
@@ -128,18 +147,35 @@ static void count(struct reading *r, size_t bytes)
 		r->stopped = true;
 }
 
-static bool has(const struct str *text, const struct imap_text *x)
+static bool has(const struct reading *r, const struct imap_text *x)
 {
+	const struct str *text = &r->window;
+
 	return x->folded.len == 0 ||
-	    (text->len >= x->folded.len && memmem(text->data, text->len, x->folded.data, x->folded.len) != NULL);
+	    (text->len >= x->folded.len && (x->letters & ~r->letters) == 0 &&
+	        memmem(text->data, text->len, x->folded.data, x->folded.len) != NULL);
+}
+
+/* The window is complete. */
+static void know_letters(struct reading *r)
+{
+	r->letters = r->window.len > SHORT ? UINT64_MAX : letters_of(&r->window);
+}
+
+/* Before each text that is looked for: a field of megabytes times thousands of texts is to be ended between them. */
+static void count_long(struct reading *r)
+{
+	if (r->window.len > LONG)
+		count(r, r->window.len / PIECE);
 }
 
 static void look(struct reading *r)
 {
 	struct imap_texts *t = r->t;
 
-	for (size_t i = 0; i < t->n_pending;) {
-		t->pending[i]->found = has(&r->window, t->pending[i]);
+	for (size_t i = 0; i < t->n_pending && !r->stopped;) {
+		count_long(r);
+		t->pending[i]->found = has(r, t->pending[i]);
 		if (t->pending[i]->found)
 			t->pending[i] = t->pending[--t->n_pending];
 		else
@@ -151,6 +187,7 @@ static void look(struct reading *r)
 static void add_piece(struct reading *r, const char *p, size_t len)
 {
 	mime_fold(&r->window, p, len);
+	know_letters(r);
 	look(r);
 	if (r->window.len > r->keep)
 		str_drop(&r->window, r->window.len - r->keep);
@@ -165,6 +202,7 @@ static void set_window(struct reading *r, const char *p, size_t len)
 	str_clear(&r->window);
 	mime_word_decode(&r->text, p, len, &r->m->charsets);
 	mime_fold(&r->window, str_cstr(&r->text), r->text.len);
+	know_letters(r);
 }
 
 /* The texts that are looked for in fields with the name of H: the first, and how many. */
@@ -196,11 +234,13 @@ static void look_in_value(struct reading *r, const struct mime_hdr *h)
 	if (missing == 0)
 		return;
 	set_window(r, h->value, h->value_len);
-	for (size_t i = 0; i < n; i++)
-		if (!x[i]->found && has(&r->window, x[i])) {
+	for (size_t i = 0; i < n && !r->stopped; i++) {
+		count_long(r);
+		if (!x[i]->found && has(r, x[i])) {
 			x[i]->found = true;
 			r->n_values--;
 		}
+	}
 }
 
 static void look_in_field(struct reading *r, const struct mime_hdr *h)

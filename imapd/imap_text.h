@@ -9,7 +9,9 @@
 #include "mime/part.h"
 #include "node/work.h"
 
-enum { IMAP_TEXTS_MAX = 200 }; /* texts in one command: each costs a search through all that is read */
+/* Texts in one command. Each costs a search through all that is read: of bodies that is some hours for a large
+ * mailbox and all of these, which work_do() ends long before. */
+enum { IMAP_TEXTS_MAX = 10000 };
 
 /* Where a text is looked for. */
 enum imap_text_where {
@@ -26,6 +28,7 @@ struct imap_text {
 	char *name; /* of the header field, or NULL */
 	size_t name_len;
 	struct str folded; /* UTF-8, case folded */
+	uint64_t letters;  /* which bytes are in it: see the code */
 	bool found;        /* in the message at hand, by the readings so far */
 };
 

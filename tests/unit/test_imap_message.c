@@ -648,8 +648,8 @@ static void test_search_reads_once(void)
 	str_adds(&s, "Subject: x\n\n");
 	while (s.len < 500000)
 		str_adds(&s, "a line of text\n");
-	CU_ASSERT_EQUAL(bytes_read(2, s.data, s.len), bytes_read(IMAP_TEXTS_MAX, s.data, s.len));
-	CU_ASSERT(bytes_read(IMAP_TEXTS_MAX, s.data, s.len) <= s.len);
+	CU_ASSERT_EQUAL(bytes_read(2, s.data, s.len), bytes_read(200, s.data, s.len));
+	CU_ASSERT(bytes_read(200, s.data, s.len) <= s.len);
 	str_fini(&s);
 	for (int i = 0; i < IMAP_TEXTS_MAX; i++)
 		CU_ASSERT_EQUAL(add_text(&t, "TEXT", "x"), i);
