@@ -11,24 +11,25 @@ struct append {
 	struct str folder;
 	struct imap_flaglist flags;
 	time_t when;
+	bool dated; /* WHEN was told */
 };
 
 /* " (flags)" and " \"date-time\"", both optional, to the blank before the literal. NULL, or what is wrong. */
-static const char *take_options(struct imap_lex *l, struct imap_flaglist *flags, time_t *when)
+static const char *take_options(struct imap_lex *l, struct append *a)
 {
 	struct str date = STR_INIT;
 	const char *wrong = NULL;
 
-	*when = -1;
 	if (imap_lex_space(l) != 1)
 		return "A message is missing.";
 	if (imap_lex_peek(l) == '(') {
-		wrong = imap_flaglist_read(flags, l, false);
+		wrong = imap_flaglist_read(&a->flags, l, false);
 		if (wrong == NULL && imap_lex_space(l) != 1)
 			wrong = "A message is missing.";
 	}
 	if (wrong == NULL && imap_lex_peek(l) == '"') {
-		if (imap_lex_string(l, &date) != 1 || !imap_date_parse(str_cstr(&date), date.len, when))
+		a->dated = imap_lex_string(l, &date) == 1 && imap_date_parse(str_cstr(&date), date.len, &a->when);
+		if (!a->dated)
 			wrong = "The date is not like \"17-Jul-1996 02:44:25 -0700\".";
 		else if (imap_lex_space(l) != 1)
 			wrong = "A message is missing.";
@@ -96,7 +97,7 @@ static enum imap_status store(struct imap_session *s, const struct append *a)
 		                    imap_no(s, "[CANNOT] An empty message is not stored.");
 	}
 	e = md_save_commit(&save, a->flags.flags, (const char *const *)a->flags.kw, keyword_count(s, &a->flags),
-	    a->when, &uid, &uidvalidity);
+	    a->dated ? &a->when : NULL, &uid, &uidvalidity);
 	if (e != MD_OK)
 		return imap_md_no(s, e, "APPEND", "TRYCREATE");
 	return imap_ok(s, "[APPENDUID %u %u] APPEND completed.", uidvalidity, uid);
@@ -111,7 +112,7 @@ static enum imap_status read_args(struct imap_session *s, struct imap_lex *args,
 
 	if (status == IMAP_BAD)
 		return status;
-	wrong = take_options(args, &a->flags, &a->when);
+	wrong = take_options(args, a);
 	if (wrong == NULL && (!s->message.pending || imap_lex_literal(args, &size, &sync) != 1))
 		wrong = "APPEND needs its message as a literal.";
 	if (wrong != NULL)

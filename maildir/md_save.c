@@ -170,7 +170,7 @@ static bool keywords_ok(const char *const *kw, size_t nkw)
 	return ok;
 }
 
-enum md_err md_save_commit(struct md_save **save, unsigned flags, const char *const *kw, size_t nkw, time_t when,
+enum md_err md_save_commit(struct md_save **save, unsigned flags, const char *const *kw, size_t nkw, const time_t *when,
     uint32_t *uid_out, uint32_t *uidvalidity_out)
 {
 	struct md_save *s = *save;
@@ -187,8 +187,9 @@ enum md_err md_save_commit(struct md_save **save, unsigned flags, const char *co
 		    md_folder_text(s->folder));
 	if (e == MD_OK) {
 		it = make_item(s, &st, flags, kw, nkw);
-		it->dated = when != (time_t)-1;
-		it->date.tv_sec = when;
+		it->dated = when != NULL;
+		if (when != NULL)
+			it->date.tv_sec = *when;
 		RACE("save: the file is complete in tmp/");
 		e = md_deposit(s->root, s->dirfd, s->folder, it, 1, NULL, NULL, uidvalidity_out, &cross);
 		*uid_out = it->uid;

@@ -16,10 +16,10 @@ enum md_err md_save_begin(struct md_root *r, const char *folder, struct md_save 
 /* Adds LEN bytes. CRLF becomes LF (cut anywhere); other CRs stay. MD_OK, MD_FULL, MD_IO: after a failure only
  * md_save_abort() is allowed, and the caller goes on reading the client's literal. */
 enum md_err md_save_write(struct md_save *s, const void *p, size_t len) MUST_CHECK;
-/* Stores the message with FLAGS (MD_ bits), NKW keyword names KW, and internal date WHEN (-1: now), and frees *SAVE
+/* Stores the message with FLAGS (MD_ bits), NKW keyword names KW, and internal date WHEN (NULL: now), and frees *SAVE
  * in any case. *UID and *UIDVALIDITY are for APPENDUID (RFC 4315).
  * MD_OK, MD_FULL, MD_BUSY, MD_PERM, MD_READONLY, MD_LIMIT (a keyword), MD_NOFOLDER, MD_IO: then nothing was stored. */
-enum md_err md_save_commit(struct md_save **save, unsigned flags, const char *const *kw, size_t nkw, time_t when,
+enum md_err md_save_commit(struct md_save **save, unsigned flags, const char *const *kw, size_t nkw, const time_t *when,
     uint32_t *uid_out, uint32_t *uidvalidity_out) MUST_CHECK;
 /* Drops *SAVE (which may be NULL) and its file. */
 void md_save_abort(struct md_save **save);

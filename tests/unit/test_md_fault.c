@@ -206,6 +206,7 @@ static bool in_order(const char *a, const char *b)
 static enum md_err do_save(struct md_root *r)
 {
 	const char *kw[] = { "work" };
+	const time_t when = 1000000000;
 	struct md_save *s;
 	uint32_t uid, uidv;
 	enum md_err e = md_save_begin(r, "", &s);
@@ -214,7 +215,7 @@ static enum md_err do_save(struct md_root *r)
 		return e;
 	e = md_save_write(s, mail, sizeof(mail) - 1);
 	if (e == MD_OK)
-		return md_save_commit(&s, MD_SEEN, kw, 1, 1000000000, &uid, &uidv);
+		return md_save_commit(&s, MD_SEEN, kw, 1, &when, &uid, &uidv);
 	md_save_abort(&s);
 	return e;
 }

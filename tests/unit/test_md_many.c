@@ -45,7 +45,7 @@ static bool append(struct md_root *r, const char *folder, int id, uint32_t *uid)
 		md_save_abort(&s);
 		return false;
 	}
-	return md_save_commit(&s, id % 2 ? MD_SEEN : 0, &kw, id % 3 == 0, (time_t)-1, uid, &uidv) == MD_OK;
+	return md_save_commit(&s, id % 2 ? MD_SEEN : 0, &kw, id % 3 == 0, NULL, uid, &uidv) == MD_OK;
 }
 
 /* As a delivery agent does it. */

@@ -84,7 +84,7 @@ static void append(struct md_test *t, const char *folder, size_t size, unsigned 
 	memset(text, 'x', size);
 	CU_ASSERT_EQUAL_FATAL(md_save_begin(&t->root, folder, &s), MD_OK);
 	CU_ASSERT_EQUAL(md_save_write(s, text, size), MD_OK);
-	CU_ASSERT_EQUAL(md_save_commit(&s, flags, NULL, 0, (time_t)-1, &uid, &uidvalidity), MD_OK);
+	CU_ASSERT_EQUAL(md_save_commit(&s, flags, NULL, 0, NULL, &uid, &uidvalidity), MD_OK);
 	mem_free(&text);
 }
 

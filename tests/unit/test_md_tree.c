@@ -153,7 +153,7 @@ static void test_rename(void)
 
 	CU_ASSERT_EQUAL(md_save_begin(&t.root, "", &s), MD_OK);
 	CU_ASSERT_EQUAL(md_save_write(s, "a\r\n", 3), MD_OK);
-	CU_ASSERT_EQUAL(md_save_commit(&s, 0, NULL, 0, -1, &uid, &uidv), MD_OK);
+	CU_ASSERT_EQUAL(md_save_commit(&s, 0, NULL, 0, NULL, &uid, &uidv), MD_OK);
 	mt_puts(&t, "new/1.x", "x");
 	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "", "AB"), MD_EXISTS);
 	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "", "Old"), MD_OK);
