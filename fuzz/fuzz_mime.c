@@ -21,6 +21,10 @@ static void check_part(const struct mime_msg *m, const struct mime_part *p, int 
 		abort();
 	check_span(m, &p->hdr);
 	check_span(m, &p->body);
+	if ((p->kind != MIME_LEAF) != (p->child != NULL) || p->hdr.off + p->hdr.len != p->body.off)
+		abort();
+	if (p->kind == MIME_MESSAGE && p->child->hdr.wire + p->child->body.wire != p->body.wire)
+		abort();
 	for (const struct mime_part *c = p->child; c != NULL; c = c->next)
 		check_part(m, c, depth + 1);
 }

@@ -338,10 +338,6 @@ static void add_multipart(struct body *b, const struct mime_part *p)
 	mime_part_type(p, &type, &subtype);
 	for (const struct mime_part *c = p->child; c != NULL; c = c->next)
 		add_part(b, c);
-	if (p->child == NULL) { /* the grammar asks for one */
-		str_adds(out, "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 0 0");
-		str_adds(out, b->extended ? " NIL NIL NIL NIL)" : ")");
-	}
 	str_addc(out, ' ');
 	add_str(out, &subtype);
 	if (b->extended) {

@@ -255,13 +255,41 @@ static void end_header(struct scan *s)
 	str_fini(&subtype);
 }
 
+/* P ends at END, which may lie before its body began: an empty line that ends its header and stands in front of a
+ * boundary is the boundary's line end. */
+static void end_part(struct mime_part *p, const struct mark *end)
+{
+	span_close(&p->body, end);
+	if (p->body.off <= end->off)
+		return;
+	p->body.off = end->off;
+	if (p->hdr.off < end->off) {
+		p->hdr.len = end->off - p->hdr.off;
+		p->hdr.wire -= 2;
+		p->hdr.lines--;
+	} else {
+		p->hdr = (struct mime_span){ .off = end->off };
+	}
+}
+
+/* A multipart has a part at least, for the grammar of BODYSTRUCTURE asks for one: an empty text at its end. */
+static void add_empty_part(struct scan *s, struct mime_part *multi)
+{
+	struct mime_part *p = new_part(s->m, multi);
+
+	p->hdr.off = p->body.off = multi->body.off + multi->body.len;
+	multi->child = p;
+}
+
 /* Closes all parts below STOP (NULL: the root too): their bodies end at END. */
 static void close_parts(struct scan *s, const struct mime_part *stop, const struct mark *end)
 {
 	while (s->in_header) /* it ended within its header; a message then has an empty one within, and so on */
 		end_header(s);
 	while (s->cur != stop) {
-		span_close(&s->cur->body, end);
+		end_part(s->cur, end);
+		if (s->cur->kind == MIME_MULTIPART && s->cur->child == NULL)
+			add_empty_part(s, s->cur);
 		if (s->n_bounds > 0 && s->bounds[s->n_bounds - 1].part == s->cur)
 			str_fini(&s->bounds[--s->n_bounds].text);
 		s->cur = s->cur->parent;

@@ -8,13 +8,14 @@
 #include "mime/charset.h"
 
 enum {
-	MIME_DEPTH_MAX = 100,   /* parts nested deeper are not looked into */
-	MIME_PARTS_MAX = 10000, /* further parts of a message are passed over */
+	MIME_DEPTH_MAX = 100, /* parts nested deeper are not looked into */
+	/* Further parts of a message are passed over; an empty one in each open multipart may come on top. */
+	MIME_PARTS_MAX = 10000,
 };
 
 enum mime_kind {
 	MIME_LEAF,
-	MIME_MULTIPART, /* its parts: child, child->next, ...; may have none */
+	MIME_MULTIPART, /* its parts: child, child->next, ...; an empty text if the message has none */
 	MIME_MESSAGE,   /* message/rfc822: child is the root of the message within */
 };
 

@@ -1,4 +1,5 @@
 """The IMAP session server by itself (libexec/waypost/imapd --maildir), on a socket, every command and every wrong turn."""
+import datetime
 import os
 import re
 import resource
@@ -607,6 +608,24 @@ def test_close_expunges_unselect_does_not(imap):
     imap.ok("CHECK")
     assert imap.ok("CLOSE") == []
     assert b"* 0 EXISTS" in imap.ok("SELECT INBOX")
+
+
+def test_append_keeps_the_last_second_before_1970(imap):
+    imap.append(date='"31-Dec-1969 23:59:59 +0000"')
+    imap.ok("SELECT INBOX")
+    told = re.search(rb'INTERNALDATE "([^"]*)"', imap.ok("FETCH 1 INTERNALDATE")[0]).group(1).decode().strip()
+    assert datetime.datetime.strptime(told, "%d-%b-%Y %H:%M:%S %z").timestamp() == -1
+
+
+def test_announced_parts_are_not_nil(imap):
+    """A message part that is a header alone is that header; a multipart whose boundary never comes has one empty part."""
+    imap.append(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\n--a\r\n"
+                b"Content-Type: multipart/mixed; boundary=never\r\n\r\npreamble\r\n--a--\r\n")
+    imap.ok("SELECT INBOX")
+    assert b'"message" "rfc822" NIL NIL NIL "7bit" 12 (' in imap.ok("FETCH 1 BODYSTRUCTURE")[0]
+    reply = imap.ok("FETCH 1 (BODY.PEEK[1] BODY.PEEK[1.HEADER] BODY.PEEK[1.TEXT] BODY.PEEK[1.1] BODY.PEEK[2.1] BODY.PEEK[2.2])")[0]
+    assert reply.count(b"{12}\r\nSubject: x\r\n") == 2
+    assert all(b"BODY[%s] {0}" % empty in reply for empty in (b"1.TEXT", b"1.1", b"2.1")) and b"BODY[2.2] NIL" in reply
 
 
 @pytest.mark.valgrind

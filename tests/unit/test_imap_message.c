@@ -464,6 +464,249 @@ static void test_sections(void)
 	str_fini(&s);
 }
 
+/* --- every part that BODYSTRUCTURE announces --- */
+
+/* A walk over the text of a BODYSTRUCTURE, as a client does it. */
+struct structure {
+	struct mime_msg *m;
+	const char *p, *end;
+	size_t parts;
+};
+
+/* The next word behind a blank: a string's text, a number, or NIL as an empty text. */
+static void next_word(struct structure *b, struct str *out)
+{
+	const char *from;
+
+	b->p += b->p < b->end && *b->p == ' ';
+	from = b->p;
+	str_clear(out);
+	if (*b->p == '"' || *b->p == '{') {
+		CU_ASSERT_FATAL(skip_string(&b->p, b->end));
+		from = *from == '{' ? strchr(from, '\n') + 1 : from + 1;
+		str_add(out, from, (size_t)(b->p - from) - (b->p[-1] == '"'));
+		return;
+	}
+	while (b->p < b->end && strchr(" ()", *b->p) == NULL)
+		b->p++;
+	str_add(out, from, (size_t)(b->p - from));
+}
+
+/* The next value, whatever it is. */
+static void skip_value(struct structure *b)
+{
+	struct str word = STR_INIT;
+	int depth = 0;
+
+	do {
+		b->p += b->p < b->end && *b->p == ' ';
+		CU_ASSERT_FATAL(b->p < b->end);
+		if (*b->p == '(' || *b->p == ')')
+			depth += *b->p++ == '(' ? 1 : -1;
+		else
+			next_word(b, &word);
+	} while (depth > 0);
+	str_fini(&word);
+}
+
+/* Section NUMBER with SUFFIX, whole, in OUT; it must exist. */
+static void fetch(struct str *out, struct structure *b, const struct str *number, const char *suffix)
+{
+	struct str spec = STR_INIT;
+	struct imap_section sec;
+	struct imap_wire w;
+	struct imap_lex l;
+
+	str_add(&spec, str_cstr(number), number->len);
+	str_adds(&spec, suffix);
+	imap_lex_init(&l, spec.data, spec.len);
+	CU_ASSERT_FATAL(imap_section_read(&sec, &l));
+	str_clear(out);
+	if (imap_section_find(b->m, &sec, &w)) {
+		imap_wire_write(&w, 0, UINT64_MAX, append, out);
+		CU_ASSERT_EQUAL(out->len, imap_wire_size(&w));
+	} else {
+		printf("section %s is NIL\n", spec.data);
+		CU_FAIL("announced, but not there");
+	}
+	imap_section_fini(&sec);
+	str_fini(&spec);
+}
+
+/* The text of message part NUMBER, WHOLE, is its header and its text. */
+static void check_message(struct structure *b, const struct str *number, const struct str *whole)
+{
+	struct str head = STR_INIT, text = STR_INIT;
+
+	fetch(&head, b, number, ".HEADER]");
+	fetch(&text, b, number, ".TEXT]");
+	CU_ASSERT_EQUAL(head.len + text.len, whole->len);
+	str_add(&head, str_cstr(&text), text.len);
+	CU_ASSERT(head.len == whole->len && memcmp(str_cstr(&head), str_cstr(whole), head.len) == 0);
+	str_fini(&head);
+	str_fini(&text);
+}
+
+static void check_structure(struct structure *b, const struct str *number, bool is_message);
+
+/* The bodies in a multipart's brackets. */
+static void check_children(struct structure *b, const struct str *number)
+{
+	struct str child = STR_INIT;
+
+	for (int i = 1; b->p < b->end && *b->p == '('; i++) {
+		str_clear(&child);
+		if (number->len > 0)
+			str_addf(&child, "%s.", str_cstr(number));
+		str_addf(&child, "%d", i);
+		check_structure(b, &child, false);
+	}
+	str_fini(&child);
+}
+
+/* What is no multipart: its size is that of its section; and the message in it. */
+static void check_single(struct structure *b, const struct str *number)
+{
+	struct str type = STR_INIT, subtype = STR_INIT, size = STR_INIT, text = STR_INIT;
+
+	next_word(b, &type);
+	next_word(b, &subtype);
+	for (int i = 0; i < 4; i++)
+		skip_value(b);
+	next_word(b, &size);
+	fetch(&text, b, number, "]");
+	CU_ASSERT_EQUAL(strtoull(str_cstr(&size), NULL, 10), text.len);
+	if (strcasecmp(str_cstr(&type), "message") == 0 && strcasecmp(str_cstr(&subtype), "rfc822") == 0) {
+		check_message(b, number, &text);
+		skip_value(b);
+		b->p++;
+		check_structure(b, number, true);
+	}
+	str_fini(&type);
+	str_fini(&subtype);
+	str_fini(&size);
+	str_fini(&text);
+}
+
+/* The body in brackets at B->P. NUMBER is its own, or that of the message that it is the body of (IS_MESSAGE; empty:
+ * of the mail). */
+static void check_structure(struct structure *b, const struct str *number, bool is_message)
+{
+	struct str inner = STR_INIT, mime = STR_INIT;
+
+	b->parts++;
+	CU_ASSERT_FATAL(b->p < b->end && *b->p++ == '(');
+	if (!is_message)
+		fetch(&mime, b, number, ".MIME]");
+	if (*b->p == '(') {
+		check_children(b, number);
+	} else {
+		str_add(&inner, str_cstr(number), number->len);
+		if (is_message)
+			str_adds(&inner, number->len > 0 ? ".1" : "1");
+		check_single(b, &inner);
+	}
+	while (b->p < b->end && *b->p != ')')
+		skip_value(b);
+	b->p++;
+	str_fini(&inner);
+	str_fini(&mime);
+}
+
+/* Every part in the BODYSTRUCTURE of the LEN bytes at TEXT is there and as large as was said; the number of them. */
+static size_t check_announced(const char *text, size_t len)
+{
+	struct str s = STR_INIT, none = STR_INIT;
+	struct mime_msg m;
+	struct structure b = { .m = &m };
+
+	mime_msg_init(&m, text, len);
+	imap_body_add(&s, &m, true);
+	b.p = s.data;
+	b.end = s.data + s.len;
+	check_structure(&b, &none, true);
+	CU_ASSERT_PTR_EQUAL(b.p, b.end);
+	mime_msg_fini(&m);
+	str_fini(&s);
+	return b.parts;
+}
+
+static void test_announced_parts_are_there(void)
+{
+	glob_t g;
+
+	CU_ASSERT_EQUAL_FATAL(glob(mail_path("*.eml"), 0, NULL, &g), 0);
+	for (size_t i = 0; i < g.gl_pathc; i++) {
+		size_t len;
+		char *text = load(g.gl_pathv[i], &len);
+
+		for (size_t cut = 0; cut <= len; cut += cut < 1000 ? 1 : 17)
+			check_announced(text, cut);
+		check_announced(text, len);
+		free(text);
+	}
+	globfree(&g);
+}
+
+/* Mail put together from the lines that make structure, in any order: 20,000 messages, the same at each run. */
+static void test_announced_parts_of_any_lines(void)
+{
+	static const char *const lines[] = { "Content-Type: multipart/mixed; boundary=a\n",
+		"Content-Type: multipart/mixed; boundary=b\r\n", "Content-Type: multipart/digest; boundary=b\n",
+		"Content-Type: multipart/mixed\n", "Content-Type: message/rfc822\n",
+		"Content-Type: message/rfc822\r\n\r\n", "\n", "\r\n", "--a\n", "--a--\r\n", "--b\r\n", "--b--\n",
+		"Subject: x\n", "text\r\n" };
+	struct str s = STR_INIT;
+	uint32_t random = 1;
+	size_t parts = 0;
+
+	for (int i = 0; i < 20000; i++) {
+		str_clear(&s);
+		for (int n = 0; n < 12; n++) {
+			random = random * 1664525 + 1013904223;
+			str_adds(&s, lines[(random >> 16) % ARRAY_LEN(lines)]);
+		}
+		parts += check_announced(s.data, s.len);
+	}
+	CU_ASSERT(parts > 25000);
+	str_fini(&s);
+}
+
+/* The line end in front of a boundary is the boundary's, also where it is the empty line that ends a header. */
+static void test_message_of_a_header_alone(void)
+{
+	static const char mail[] =
+	    "Content-Type: multipart/mixed; boundary=a\n\n--a\nContent-Type: message/rfc822\n\nSubject: x\n\n--a\n"
+	    "Content-Type: message/rfc822\r\n\r\nSubject: y\r\n--a\nContent-Type: message/rfc822\n\n\n--a\n"
+	    "Content-Type: multipart/mixed; boundary=never\n\npreamble\n--a--\n";
+	static const struct {
+		const char *spec, *want;
+	} t[] = {
+		{ "1]", "Subject: x\r\n" },
+		{ "1.HEADER]", "Subject: x\r\n" },
+		{ "1.TEXT]", "" },
+		{ "1.1]", "" },
+		{ "2]", "Subject: y" },
+		{ "2.HEADER]", "Subject: y" },
+		{ "2.TEXT]", "" },
+		{ "3]", "" },
+		{ "3.HEADER]", "" },
+		{ "3.1]", "" },
+		{ "4]", "preamble" },
+		{ "4.1]", "" },
+		{ "4.1.MIME]", "" },
+		{ "4.2]", "(none)" },
+	};
+	struct str s = STR_INIT;
+	struct mime_msg m;
+
+	mime_msg_init(&m, mail, sizeof(mail) - 1);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		CU_ASSERT_STRING_EQUAL(section(&s, &m, t[i].spec), t[i].want);
+	mime_msg_fini(&m);
+	str_fini(&s);
+}
+
 /* A field's name is not the name before its NUL. */
 static void test_field_nul(void)
 {
@@ -764,6 +1007,8 @@ static void test_dates(void)
 		{ "01-jan-1970 00:00:00 +0100", -3600 },
 		{ "1-Jan-1970 00:00:01 +0000", 1 },
 		{ "31-Dec-2037 23:59:60 +0000", 2145916800 },
+		{ "31-Dec-1969 23:59:59 +0000", -1 },
+		{ "01-Jan-0001 00:00:00 +0000", -62135596800 },
 	};
 	static const char *const bad[] = { "", "17-Jul-1996", "32-Jul-1996 02:44:25 -0700",
 		"30-Feb-1996 02:44:25 -0700", " 17-Jul-1996 02:44:25 -070", "17-Foo-1996 02:44:25 -0700",
@@ -834,6 +1079,9 @@ static const struct unit_case cases[] = {
 	{ "languages", test_languages },
 	{ "section syntax", test_section_parse },
 	{ "sections", test_sections },
+	{ "every announced part is there, of its size", test_announced_parts_are_there },
+	{ "every announced part of any lines is there", test_announced_parts_of_any_lines },
+	{ "a message that is a header alone", test_message_of_a_header_alone },
 	{ "NUL in a field's name", test_field_nul },
 	{ "output stopped", test_wire_stop },
 	{ "search", test_search },
