@@ -10,6 +10,7 @@
 #include "mime/ctype.h"
 #include "mime/date.h"
 #include "mime/decode.h"
+#include "mime/param.h"
 #include "mime/word.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -46,6 +47,7 @@ static void types(const char *p, size_t len)
 {
 	struct mime_text t = { p, len };
 	struct str a = STR_INIT, b = STR_INIT;
+	struct mime_params params;
 	struct mime_ctype c;
 
 	mime_ctype_begin(&c, &t);
@@ -54,6 +56,14 @@ static void types(const char *p, size_t len)
 		check_text(&b);
 	mime_ctype_begin(&c, &t);
 	while (mime_ctype_next_word(&c, &a))
+		check_text(&a);
+	mime_params_read(&params, &t);
+	if (params.n > MIME_PARAMS_MAX)
+		abort();
+	for (size_t i = 0; i < params.n; i++)
+		check_text(&params.v[i].value);
+	mime_params_fini(&params);
+	if (mime_param_find(&t, "boundary", &a))
 		check_text(&a);
 	mime_encoding_of(&t);
 	str_fini(&a);

@@ -7,13 +7,14 @@
 #include "mime/addr.h"
 #include "mime/ctype.h"
 #include "mime/hdr.h"
+#include "mime/param.h"
 
-/* Addresses, parameters and languages of two bytes become some twenty bytes of output. So that a sender cannot make a
- * reply that is many times the size of the message, there is an end to each; what comes behind it is left out. */
+/* Addresses, parameters (MIME_PARAMS_MAX) and languages of two bytes become some twenty bytes of output. So that a
+ * sender cannot make a reply that is many times the size of the message, there is an end to each; what comes behind
+ * it is left out. */
 enum {
 	QUOTED_MAX = 1000,     /* longer strings go as literals: some clients read lines into small buffers */
 	ADDRESSES_MAX = 20000, /* of all lists of one reply together */
-	PARAMS_MAX = 1000,     /* of one field */
 	LANGUAGES_MAX = 100,   /* of one field */
 };
 
@@ -239,25 +240,25 @@ static void add_pair(struct str *out, const struct str *name, const struct str *
 /* The parameters of a field value, or NIL. NEED_CHARSET: one is added if it is missing. */
 static void add_params(struct str *out, const struct mime_text *value, bool need_charset)
 {
-	struct str name = STR_INIT, text = STR_INIT;
-	struct mime_ctype c;
+	struct mime_params params;
 	bool first = true;
 
-	mime_ctype_begin(&c, value);
-	for (int i = 0; i < PARAMS_MAX && mime_ctype_param(&c, &name, &text); i++) {
-		add_pair(out, &name, &text, first);
+	mime_params_read(&params, value);
+	for (size_t i = 0; i < params.n; i++) {
+		const char *name = str_cstr(&params.v[i].name);
+
+		add_pair(out, &params.v[i].name, &params.v[i].value, first);
 		first = false;
-		if (strcasecmp(str_cstr(&name), "charset") == 0)
+		if (strcasecmp(name, "charset") == 0 || strcasecmp(name, "charset*") == 0)
 			need_charset = false;
 	}
+	mime_params_fini(&params);
 	if (need_charset) {
 		str_adds(out, first ? "(" : " ");
 		str_adds(out, "\"charset\" \"us-ascii\"");
 		first = false;
 	}
 	str_adds(out, first ? "NIL" : ")");
-	str_fini(&name);
-	str_fini(&text);
 }
 
 static void add_disposition(struct str *out, const struct mime_text *value)

@@ -7,10 +7,10 @@
 
 #include "lib/mem.h"
 #include "mime/charset.h"
-#include "mime/ctype.h"
 #include "mime/date.h"
 #include "mime/decode.h"
 #include "mime/hdr.h"
+#include "mime/param.h"
 #include "mime/word.h"
 
 enum {
@@ -274,7 +274,7 @@ static bool is_readable(const struct mime_part *p, struct str *charset)
 	bool declared = mime_part_type(p, &type, &subtype);
 	bool yes = strcasecmp(str_cstr(&type), "text") == 0 || strcasecmp(str_cstr(&type), "message") == 0;
 
-	if (!yes || !declared || !mime_ctype_find(&p->type, "charset", charset))
+	if (!yes || !declared || !mime_param_find(&p->type, "charset", charset))
 		str_clear(charset);
 	str_fini(&type);
 	str_fini(&subtype);

@@ -3,16 +3,23 @@
 
 #include <string.h>
 
-/* What stands before "<", ":", or the end of an address, kept in two ways: as a phrase (words with single blanks) and
- * as an address (without blanks); which of them counts is known only then. */
+/* What stands before "<", ":", or the end of an address, kept in two ways, for only then is it known which of them
+ * counts: as a phrase (words with single blanks), and its last words as an address. These are joined by "." and "@"
+ * alone: blanks beside a dot or an "@" are the obsolete form (RFC 5322 section 4.4), other blanks part a name from
+ * an address. */
 struct pending {
 	struct str phrase;
+	struct str word; /* the piece that is being taken */
 	struct str spec;
 	struct str comment;
-	size_t at; /* place of the last "@" in spec, if has_at */
+	size_t name_len; /* how much of the phrase stands before spec */
+	size_t at;       /* place of the last "@" in spec, if has_at */
 	bool has_at;
-	bool any;   /* a word was seen */
-	bool space; /* blanks since the last word */
+	bool complete; /* spec has its "@" and ended: the first of two addresses without a comma stands */
+	bool any;      /* a word was seen */
+	bool space;    /* blanks since the last word */
+	bool joins;    /* the last word ends in a "." or "@" that asks for more */
+	bool quoted;   /* the last word was a quoted string */
 };
 
 void mime_addr_begin(struct mime_addr_iter *it, const char *text, size_t len)
@@ -88,49 +95,70 @@ static void take_literal(struct mime_addr_iter *it, struct str *out)
 		str_addc(out, *it->p++);
 }
 
-/* Adds the text from FROM on in W->spec to the phrase too. */
-static void add_word(struct pending *w, size_t from)
+/* Adds the word that was taken to the phrase, and to the address. APART: it does not belong to the word before it,
+ * so that an address begins here, or has ended. */
+static void add_word(struct pending *w, bool apart)
 {
+	if (apart && w->has_at)
+		w->complete = true;
+	if (apart && !w->complete) {
+		str_clear(&w->spec);
+		w->name_len = w->phrase.len;
+	}
 	if (w->space && w->phrase.len > 0)
 		str_addc(&w->phrase, ' ');
-	str_add(&w->phrase, str_cstr(&w->spec) + from, w->spec.len - from);
-	w->space = false;
+	str_add(&w->phrase, str_cstr(&w->word), w->word.len);
+	if (!w->complete)
+		str_add(&w->spec, str_cstr(&w->word), w->word.len);
+}
+
+static bool is_joint(char c)
+{
+	return c == '.' || c == '@';
+}
+
+/* Takes a word, or one character that is none. */
+static void take_word(struct mime_addr_iter *it, struct pending *w)
+{
+	char c = *it->p;
+	bool quoted = c == '"', apart = w->any && !w->joins && !is_joint(c) && (w->space || w->quoted || quoted);
+
+	str_clear(&w->word);
+	if (quoted) {
+		take_quoted(it, &w->word);
+	} else if (c == '[') {
+		take_literal(it, &w->word);
+	} else if (is_word(c)) {
+		while (it->p < it->end && is_word(*it->p))
+			str_addc(&w->word, *it->p++);
+	} else {
+		if (c == '\\' && it->end - it->p > 1)
+			it->p++;
+		add_plain(&w->word, *it->p++);
+	}
+	add_word(w, apart);
+	if (c == '@' && !w->complete) {
+		w->at = w->spec.len - 1;
+		w->has_at = true;
+	}
 	w->any = true;
+	w->space = false;
+	w->quoted = quoted;
+	w->joins = !quoted && w->word.len > 0 && is_joint(w->word.data[w->word.len - 1]);
 }
 
 /* Takes one piece of what may stand in a phrase or an address. */
 static void take_piece(struct mime_addr_iter *it, struct pending *w)
 {
-	size_t from = w->spec.len;
-	char c = *it->p;
-
-	if (is_space(c)) {
+	if (is_space(*it->p)) {
 		w->space = true;
 		it->p++;
-		return;
-	}
-	if (c == '(') {
+	} else if (*it->p == '(') {
 		take_comment(it, &w->comment);
 		w->space = true;
-		return;
-	}
-	if (c == '"') {
-		take_quoted(it, &w->spec);
-	} else if (c == '[') {
-		take_literal(it, &w->spec);
-	} else if (is_word(c)) {
-		while (it->p < it->end && is_word(*it->p))
-			str_addc(&w->spec, *it->p++);
 	} else {
-		if (c == '@') {
-			w->at = from;
-			w->has_at = true;
-		}
-		if (c == '\\' && it->end - it->p > 1)
-			it->p++;
-		add_plain(&w->spec, *it->p++);
+		take_word(it, w);
 	}
-	add_word(w, from);
 }
 
 static void set_part(struct str *to, bool *have, const char *p, size_t len)
@@ -149,19 +177,27 @@ static void set_spec(struct mime_addr *a, const struct pending *w)
 		set_part(&a->host, &a->have_host, p + w->at + 1, w->spec.len - w->at - 1);
 }
 
-static void set_name(struct mime_addr *a, const struct str *name, const struct str *comment)
+/* The first LEN bytes of the phrase NAME, or else the comment. */
+static void set_name(struct mime_addr *a, const struct str *name, size_t len, const struct str *comment)
 {
-	const struct str *s = name != NULL && name->len > 0 ? name : comment;
+	if (len > 0)
+		set_part(&a->name, &a->have_name, name->data, len);
+	else if (comment->len > 0)
+		set_part(&a->name, &a->have_name, comment->data, comment->len);
+}
 
-	if (s->len > 0)
-		set_part(&a->name, &a->have_name, s->data, s->len);
+/* Is it one word, which may be an address without a host? */
+static bool is_one_word(const struct pending *w)
+{
+	return w->name_len == 0 && memchr(str_cstr(&w->phrase), ' ', w->phrase.len) == NULL;
 }
 
 static void clear_pending(struct pending *w)
 {
 	str_clear(&w->phrase);
 	str_clear(&w->spec);
-	w->has_at = w->any = w->space = false;
+	w->name_len = 0;
+	w->has_at = w->complete = w->any = w->space = w->joins = w->quoted = false;
 }
 
 /* Takes what stands between "<" and ">": an address, perhaps behind a source route. */
@@ -182,7 +218,10 @@ static void take_angle(struct mime_addr_iter *it, struct mime_addr *a, struct pe
 		}
 	}
 	it->p += it->p < it->end && *it->p == '>';
-	set_spec(a, w);
+	if (w->has_at || is_one_word(w))
+		set_spec(a, w);
+	else
+		set_part(&a->mailbox, &a->have_mailbox, str_cstr(&w->phrase), w->phrase.len);
 }
 
 /* Behind the ">": comments, and what does not belong there, up to the end of the address. */
@@ -218,7 +257,7 @@ static bool take_address(struct mime_addr_iter *it, struct mime_addr *a, struct 
 			str_add(&name, str_cstr(&w->phrase), w->phrase.len);
 			take_angle(it, a, w);
 			skip_rest(it, w);
-			set_name(a, &name, &w->comment);
+			set_name(a, &name, name.len, &w->comment);
 			str_fini(&name);
 			return true;
 		}
@@ -233,11 +272,11 @@ static bool take_address(struct mime_addr_iter *it, struct mime_addr *a, struct 
 	}
 	if (!w->any)
 		return false;
-	if (w->has_at || memchr(str_cstr(&w->phrase), ' ', w->phrase.len) == NULL) {
+	if (w->has_at || is_one_word(w)) {
 		set_spec(a, w);
-		set_name(a, NULL, &w->comment);
+		set_name(a, &w->phrase, w->name_len, &w->comment);
 	} else { /* several words and no address: a name */
-		set_name(a, &w->phrase, &w->comment);
+		set_name(a, &w->phrase, w->phrase.len, &w->comment);
 	}
 	return true;
 }
@@ -279,6 +318,7 @@ bool mime_addr_next(struct mime_addr_iter *it, struct mime_addr *a)
 	reset(a);
 	found = find_next(it, a, &w);
 	str_fini(&w.phrase);
+	str_fini(&w.word);
 	str_fini(&w.spec);
 	str_fini(&w.comment);
 	return found;

@@ -2,7 +2,6 @@
 #include "mime/ctype.h"
 
 #include <string.h>
-#include <strings.h>
 
 static bool is_space(char c)
 {
@@ -166,17 +165,4 @@ bool mime_ctype_param(struct mime_ctype *c, struct str *name, struct str *value)
 			take_bare(c, value);
 		return true;
 	}
-}
-
-bool mime_ctype_find(const struct mime_text *value, const char *name, struct str *out)
-{
-	struct str n = STR_INIT;
-	struct mime_ctype c;
-	bool found = false;
-
-	mime_ctype_begin(&c, value);
-	while (!found && mime_ctype_param(&c, &n, out))
-		found = strcasecmp(str_cstr(&n), name) == 0;
-	str_fini(&n);
-	return found;
 }

@@ -1,6 +1,6 @@
 /* Structured MIME fields: Content-Type, Content-Disposition, Content-Transfer-Encoding, Content-Language
  * (RFC 2045 section 5.1, RFC 2183, RFC 3282). Tolerant: what cannot be read ends the list of parameters.
- * RFC 2231 forms (name*, name*0) are handed out as they stand. */
+ * The sections of RFC 2231 (name*0, name*1) are handed out as they stand: param.h puts them together. */
 #ifndef MIME_CTYPE_H
 #define MIME_CTYPE_H
 
@@ -24,7 +24,5 @@ bool mime_ctype_next_word(struct mime_ctype *c, struct str *word);
 /* Reads the next parameter ("; name=value", quoted or not) into NAME and VALUE (both emptied first); false at
  * the end. */
 bool mime_ctype_param(struct mime_ctype *c, struct str *name, struct str *value);
-/* The parameter called NAME of a field value whose first word or type is skipped: true, and its text in VALUE. */
-bool mime_ctype_find(const struct mime_text *value, const char *name, struct str *out);
 
 #endif

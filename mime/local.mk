@@ -4,6 +4,7 @@ mime_libmime_a_SOURCES = \
 	mime/addr.c mime/addr.h \
 	mime/charset.c mime/charset.h \
 	mime/ctype.c mime/ctype.h \
+	mime/param.c mime/param.h \
 	mime/date.c mime/date.h \
 	mime/decode.c mime/decode.h \
 	mime/hdr.c mime/hdr.h \

@@ -11,6 +11,7 @@
 #include "lib/mem.h"
 #include "mime/ctype.h"
 #include "mime/hdr.h"
+#include "mime/param.h"
 
 struct mime_part_block {
 	struct mime_part_block *next;
@@ -218,7 +219,7 @@ static void begin_multipart(struct scan *s, bool digest)
 	struct bound *b = &s->bounds[s->n_bounds];
 
 	memset(b, 0, sizeof(*b));
-	if (!mime_ctype_find(&s->cur->type, "boundary", &b->text) || b->text.len == 0) {
+	if (!mime_param_find(&s->cur->type, "boundary", &b->text) || b->text.len == 0) {
 		str_fini(&b->text);
 		return;
 	}

@@ -12,6 +12,7 @@
 #include "mime/addr.h"
 #include "mime/charset.h"
 #include "mime/ctype.h"
+#include "mime/param.h"
 #include "mime/date.h"
 #include "mime/decode.h"
 #include "mime/hdr.h"
@@ -136,9 +137,9 @@ static void test_ctype(void)
 		params(&s, t[i].in);
 		CU_ASSERT_STRING_EQUAL(str_cstr(&s), t[i].out);
 	}
-	CU_ASSERT(mime_ctype_find(&value, "boundary", &s));
+	CU_ASSERT(mime_param_find(&value, "boundary", &s));
 	CU_ASSERT_STRING_EQUAL(str_cstr(&s), "x y");
-	CU_ASSERT(!mime_ctype_find(&value, "charset", &s));
+	CU_ASSERT(!mime_param_find(&value, "charset", &s));
 	str_fini(&s);
 }
 
@@ -155,6 +156,91 @@ static void addresses(struct str *out, const char *text, size_t len)
 		    a.have_adl ? str_cstr(&a.adl) : "-", a.have_mailbox ? str_cstr(&a.mailbox) : "-",
 		    a.have_host ? str_cstr(&a.host) : "-");
 	mime_addr_fini(&a);
+}
+
+static void test_param(void)
+{
+	static const struct {
+		const char *in, *out;
+	} t[] = {
+		{ "a/b", "" },
+		{ "a/b; x=y; z=\"\"", "x=y|z=|" },
+		{ "a/b; x*=utf-8''%41", "x*=utf-8''%41|" },
+		{ "a/b; n*0=\"a long name, \"; n*1=\"b.pdf\"", "n=a long name, b.pdf|" },
+		{ "a/b; n*0=x", "n=x|" },
+		{ "a/b; f*0*=utf-8''r%C3%A9; f*1*=s.pdf", "f*=utf-8''r%C3%A9s.pdf|" },
+		{ "a/b; f*0*=x''%41", "f*=x''%41|" },
+		{ "a/b; f*0*=x''%41; f*1=\"50% 'b'\"; f*2*=%43", "f*=x''%4150%25%20%27b%27%43|" },
+		{ "a/b; f*0=\"a b\"; f*1*=%43", "f*=''a%20b%43|" },
+		{ "a/b; f*2=c; x=y; F*0=a; f*1=b", "x=y|F=abc|" },
+		{ "a/b; f*0=a; f*0=b; f*1=c; f*1*=d", "f*=''ac|" },
+		{ "a/b; f*00=a; f*01=b", "f=ab|" },
+		{ "a/b; f*0=a; f*2=c", "f=a|f*2=c|" },
+		{ "a/b; f*1=b; f*2=c", "f*1=b|f*2=c|" },
+		{ "a/b; f=x; f*0=a; f*1=b", "f=x|f=ab|" },
+		{ "a/b; f*0=a; fo*0=b; f*1=c", "f=ac|fo=b|" },
+		{ "a/b; f*0=0; f*1=1; f*2=2; f*3=3; f*4=4; f*5=5; f*6=6; f*7=7; f*8=8; f*9=9; f*10=A; f*11=B",
+		    "f=0123456789AB|" },
+		{ "a/b; f*99999999999=a; f*=b; *0=c; f*x*0=d; f**=e", "f*99999999999=a|f*=b|*0=c|f*x=d|f**=e|" },
+	};
+	static const struct {
+		const char *in, *out;
+	} find[] = {
+		{ "a/b; x=1; X=2", "1" },
+		{ "a/b; y=1", "-" },
+		{ "a/b; x*=us-ascii''a%20b", "a b" },
+		{ "a/b; x*=plain%2", "plain%2" },
+		{ "a/b; x*0=a; x*1=b", "ab" },
+		{ "a/b; x*1*=%42; x*0*=us-ascii'en'%41", "AB" },
+		{ "a/b; x*=u''1; x=2", "2" },
+		{ "a/b; x*0*=''%41%0d%0a%00; x*1=%42", "A%42" },
+		{ "a/b; xx*0=a; x*1=b", "-" },
+		{ "a/b; x*='%41", "'A" },
+	};
+	struct str s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		size_t len = strlen(t[i].in);
+		char *copy = mem_memdup(t[i].in, len);
+
+		/* Any beginning of it is read too, and the whole at the end. */
+		for (size_t cut = 0; cut <= len; cut++) {
+			struct mime_text value = { copy, cut };
+			struct mime_params p;
+
+			str_clear(&s);
+			mime_params_read(&p, &value);
+			for (size_t k = 0; k < p.n; k++)
+				str_addf(&s, "%s=%s|", str_cstr(&p.v[k].name), str_cstr(&p.v[k].value));
+			mime_params_fini(&p);
+		}
+		CU_ASSERT_STRING_EQUAL(str_cstr(&s), t[i].out);
+		mem_free(&copy);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(find); i++) {
+		struct mime_text value = { find[i].in, strlen(find[i].in) };
+		bool found = mime_param_find(&value, "x", &s);
+
+		CU_ASSERT_STRING_EQUAL(found ? str_cstr(&s) : "-", find[i].out);
+	}
+	str_fini(&s);
+}
+
+/* A sender may name thousands; so many are read, and none twice. */
+static void test_param_many(void)
+{
+	struct str s = STR_INIT;
+	struct mime_params p;
+
+	str_adds(&s, "a/b");
+	for (int i = 2 * MIME_PARAMS_MAX; i-- > 0;)
+		str_addf(&s, "; x*%d=%c", i % MIME_PARAMS_MAX, 'a' + i % 26);
+	mime_params_read(&p, &(struct mime_text){ s.data, s.len });
+	CU_ASSERT_EQUAL_FATAL(p.n, 1);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&p.v[0].name), "x");
+	CU_ASSERT_EQUAL(p.v[0].value.len, MIME_PARAMS_MAX);
+	mime_params_fini(&p);
+	str_fini(&s);
 }
 
 static void test_addr(void)
@@ -189,7 +275,7 @@ static void test_addr(void)
 		{ "\"G G\":;", "-|-|G G|-,-|-|-|-," },
 		{ "Open: a@b", "-|-|Open|-,-|-|a|b,-|-|-|-," },
 		{ "undisclosed-recipients:;, x@y", "-|-|undisclosed-recipients|-,-|-|-|-,-|-|x|y," },
-		{ "A: B: c@d;", "-|-|A|-,-|-|B:c|d,-|-|-|-," },
+		{ "A: B: c@d;", "-|-|A|-,B:|-|c|d,-|-|-|-," },
 		{ "a@b <a@b>", "a@b|-|a|b," },
 		{ "N <a@b, c@d", "N|-|a|b,-|-|c|d," },
 		{ "N <<a@b>>", "N|-|a|b," },
@@ -201,7 +287,36 @@ static void test_addr(void)
 		{ "one\n two\r\n\tthree <a@b>", "one two three|-|a|b," },
 		{ "a@b@c", "-|-|a@b|c," },
 		{ ">,),],\\", "-|-|>|-,-|-|)|-,-|-|]|-,-|-|\\|-," },
-		{ "a(c)b@d", "c|-|ab|d," },
+		{ "a(c)b@d", "a|-|b|d," },
+		/* words before a bare address are its name */
+		{ "\"Lastname, Firstname\" s@e.x", "Lastname, Firstname|-|s|e.x," },
+		{ "Some Body b@e.x, c@d", "Some Body|-|b|e.x,-|-|c|d," },
+		{ "Some Body b@e.x (c)", "Some Body|-|b|e.x," },
+		{ "=?utf-8?Q?S=C3=A9?= b@e.x", "=?utf-8?Q?S=C3=A9?=|-|b|e.x," },
+		{ "J. R. Ewing jr@e.x", "J. R. Ewing|-|jr|e.x," },
+		{ "\"Mr.\" b@e.x", "Mr.|-|b|e.x," },
+		{ "\"a\"b@c", "a|-|b|c," },
+		{ "a\"b\"@c", "a|-|b|c," },
+		{ "A \"b c\" @ d", "A|-|b c|d," },
+		{ "N b.\"c d\"@e", "N|-|b.c d|e," },
+		{ "Some\r\n Body\r\n\tb@e.x", "Some Body|-|b|e.x," },
+		{ "G: Some Body b@e.x, c@d;", "-|-|G|-,Some Body|-|b|e.x,-|-|c|d,-|-|-|-," },
+		/* of two without a comma the first stands */
+		{ "a@b c@d", "-|-|a|b," },
+		{ "N a@b c@d, e@f", "N|-|a|b,-|-|e|f," },
+		{ "a@b Some Body", "-|-|a|b," },
+		{ "a@b \"c\"@d", "-|-|a|b," },
+		{ "a@b c <d@e>", "a@b c|-|d|e," },
+		{ "a@b(c)d@e", "c|-|a|b," },
+		{ "<a@b c@d>", "-|-|a|b," },
+		{ "<a b@c.d>", "-|-|b|c.d," },
+		{ "N <a b@c>, d@e", "N|-|b|c,-|-|d|e," },
+		{ "N <Some Body>", "N|-|Some Body|-," },
+		{ "<@x, @y:a@b>", "-|@x,@y|a|b," },
+		{ "a@[1.2] b@c", "-|-|a|[1.2]," },
+		{ "\"a\"b", "ab|-|-|-," },
+		{ "\"a \" b", "a  b|-|-|-," },
+		{ "a@b.", "-|-|a|b.," },
 	};
 	struct str s = STR_INIT;
 
@@ -504,6 +619,22 @@ static void test_tree_cut(void)
 	CU_ASSERT_EQUAL(check_tree(text, sizeof(text) - 1), 8);
 }
 
+/* A boundary may come in any of RFC 2231's forms. */
+static void test_boundary_forms(void)
+{
+	static const char *const t[] = { "boundary*=us-ascii''a%20b", "boundary*0=\"a \"; boundary*1=b",
+		"boundary*0*=us-ascii'en'a%20; BOUNDARY*1=b", "boundary*1=b; boundary*0=\"a \"",
+		"x*0=y; boundary=\"a b\"" };
+	struct str s = STR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		str_clear(&s);
+		str_addf(&s, "Content-Type: multipart/mixed; %s\n\n--a b\n\none\n--a b\n\ntwo\n--a b--\n", t[i]);
+		CU_ASSERT_EQUAL(check_tree(s.data, s.len), 3);
+	}
+	str_fini(&s);
+}
+
 /* Hostile mail: the limits hold, and time grows with the length only (this ends at once). */
 static void test_tree_limits(void)
 {
@@ -638,6 +769,9 @@ static void test_wire(void)
 static const struct unit_case cases[] = {
 	{ "header fields", test_hdr },
 	{ "Content-Type", test_ctype },
+	{ "parameters", test_param },
+	{ "forms of a boundary", test_boundary_forms },
+	{ "many parameters", test_param_many },
 	{ "addresses", test_addr },
 	{ "encoded words", test_word },
 	{ "decoders", test_decode },
