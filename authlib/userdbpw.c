@@ -34,15 +34,15 @@ static const struct option {
 static struct termios saved;
 static volatile sig_atomic_t hidden;
 
-static int usage(void)
+static int usage(FILE *to)
 {
 	fputs("usage: userdbpw [OPTION] | userdb NAME set FIELD\n"
 	      "Reads a password (twice on a terminal, else one line) and prints its hash:\n",
-	    stderr);
+	    to);
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
-		fprintf(stderr, "  %-16s%s\n", options[i].name[0] != '\0' ? options[i].name : "(no option)",
+		fprintf(to, "  %-16s%s\n", options[i].name[0] != '\0' ? options[i].name : "(no option)",
 		    options[i].text);
-	return 2;
+	return to == stdout ? 0 : 2;
 }
 
 static void show_input(void)
@@ -146,7 +146,7 @@ int main(int argc, char **argv)
 		if (strcmp(options[i].name, argc == 2 ? argv[1] : "") == 0)
 			o = &options[i];
 	if (o == NULL || (argc == 2 && argv[1][0] == '\0'))
-		return usage();
+		return usage(argc == 2 && strcmp(argv[1], "--help") == 0 ? stdout : stderr);
 	if ((why = ask(password, sizeof(password))) != NULL || (why = check(password)) != NULL)
 		fprintf(stderr, "userdbpw: %s\n", why);
 	else if (!make(&out, o, password))

@@ -427,7 +427,8 @@ static void usage(FILE *to)
 	fputs("usage: waypostd [-F] [-c FILE]\n"
 	      "  -c FILE  the configuration (default " WP_SYSCONFDIR "/waypost/waypost.conf)\n"
 	      "  -F       stay in the foreground, log to stderr\n"
-	      "  -V       print the version\n",
+	      "  -V       print the version (--version, too)\n"
+	      "  -h       print this (--help, too)\n",
 	    to);
 }
 
@@ -441,6 +442,8 @@ static const char *absolute(const char *file)
 
 int main(int argc, char **argv)
 {
+	static const struct option longs[] = { { "help", no_argument, NULL, 'h' },
+		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
 	int opt;
 
 	if (argc > 1 && strcmp(argv[1], ROLES_OPTION) == 0)
@@ -448,7 +451,7 @@ int main(int argc, char **argv)
 	fill_standard_descriptors();
 	log_set_program("waypostd");
 	master.file = WP_SYSCONFDIR "/waypost/waypost.conf";
-	while ((opt = getopt(argc, argv, "c:FVh")) != -1) {
+	while ((opt = getopt_long(argc, argv, "c:FVh", longs, NULL)) != -1) {
 		if (opt == 'c') {
 			master.file = absolute(optarg);
 		} else if (opt == 'F') {

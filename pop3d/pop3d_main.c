@@ -9,13 +9,13 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-static int usage(void)
+static int usage(FILE *to)
 {
-	fprintf(stderr,
+	fprintf(to,
 	    "usage: pop3d --version | pop3d --maildir DIR\n"
 	    "With --maildir it serves DIR on standard input and output, as if someone had logged in.\n"
 	    "Mail is served over the network by waypostd.\n");
-	return 2;
+	return to == stdout ? 0 : 2;
 }
 
 static int serve(const char *maildir)
@@ -49,5 +49,5 @@ int main(int argc, char **argv)
 	}
 	if (argc == 3 && strcmp(argv[1], "--maildir") == 0)
 		return serve(argv[2]);
-	return usage();
+	return usage(argc == 2 && strcmp(argv[1], "--help") == 0 ? stdout : stderr);
 }

@@ -69,6 +69,20 @@ def test_usage():
         assert result.returncode == 2 and "usage:" in result.stderr
 
 
+@pytest.mark.parametrize("program", ["sbin/waypostd", "bin/waypost", "bin/userdb", "bin/userdbpw", "bin/import-courier", "libexec/waypost/imapd",
+                                     "libexec/waypost/pop3d"])
+def test_help_is_an_answer_not_a_mistake(program):
+    r = subprocess.run([os.path.join(pool_module.PREFIX, program), "--help"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=30 * SLOW)
+    assert r.returncode == 0 and r.stdout.startswith("usage: ") and not r.stderr, r
+
+
+def test_readmes_are_installed():
+    """What the programs' messages and manuals refer to is there without the sources."""
+    for name in ("README.md", "README.proxy"):
+        with open(os.path.join(pool_module.PREFIX, "share", "doc", "waypost", name)) as f:
+            assert len(f.read()) > 1000
+
+
 def test_bad_configuration(one):
     """All mistakes at once, nothing started, nothing left."""
     one.pool.write_conf({"NO_SUCH_THING": 1, "LOGIN_WORKERS": -3, "imapd": {"PORT": "99999"}})
