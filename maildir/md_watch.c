@@ -1,9 +1,12 @@
-/* Watching an open box by inotify. */
+/* Watching an open box. */
 #include "maildir/md_watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/inotify.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "maildir/md_box_private.h"
@@ -30,7 +33,7 @@ static bool add_by_path(int ifd, const struct md_box *box, const char *sub)
 	        IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_ONLYDIR) >= 0;
 }
 
-bool md_watch_init(struct md_watch *w, struct md_box *box)
+static bool by_inotify(struct md_watch *w, const struct md_box *box)
 {
 	int err;
 
@@ -42,8 +45,63 @@ bool md_watch_init(struct md_watch *w, struct md_box *box)
 	}
 	err = errno;
 	md_watch_fini(w);
-	md_fail(box->root, MD_LIMIT, err, "cannot watch folder %s, so it is polled; raise fs.inotify.%s with sysctl",
-	    md_folder_text(box->folder), err == ENOSPC ? "max_user_watches" : "max_user_instances");
+	errno = err;
+	return false;
+}
+
+/* Directory SUB of the folder sends SIGIO for EVENTS (DN_*). */
+static bool notify(struct md_watch *w, const struct md_box *box, const char *sub, int events)
+{
+	int fd = openat(box->fd, sub, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd == -1)
+		return false;
+	w->dir[w->ndirs++] = fd;
+	return fcntl(fd, F_NOTIFY, events | (int)DN_MULTISHOT) == 0;
+}
+
+static bool by_signal(struct md_watch *w, const struct md_box *box)
+{
+	const int files = DN_CREATE | DN_DELETE | DN_RENAME;
+	sigset_t io;
+	int err;
+
+	sigemptyset(&io);
+	sigaddset(&io, SIGIO);
+	sigprocmask(SIG_BLOCK, &io, NULL);
+	w->fd = signalfd(-1, &io, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (w->fd >= 0 && notify(w, box, "new", files) && notify(w, box, "cur", files)) {
+		(void)notify(w, box, MD_KW_DIR, files); /* not there before the first keyword */
+		if (*box->folder != '\0')
+			(void)notify(w, box, ".", DN_DELETE); /* new/ and cur/ go when the folder is deleted */
+		md_watch_drain(w);                            /* what was left of the watch before */
+		return true;
+	}
+	err = errno;
+	md_watch_fini(w);
+	errno = err;
+	return false;
+}
+
+bool md_watch_init(struct md_watch *w, struct md_box *box)
+{
+	int err;
+
+	*w = (struct md_watch){ .fd = -1 };
+	if (by_signal(w, box))
+		return true;
+	err = errno;
+	if (by_inotify(w, box))
+		return true;
+	if (err == EINVAL) /* the kernel has no F_NOTIFY */
+		md_fail(box->root, MD_LIMIT, errno,
+		    "cannot watch folder %s, so it is polled; set fs.dir-notify-enable = 1 with sysctl, or raise "
+		    "fs.inotify.%s",
+		    md_folder_text(box->folder), errno == ENOSPC ? "max_user_watches" : "max_user_instances");
+	else
+		md_fail(box->root, MD_LIMIT, err, "cannot watch folder %s, so it is polled%s",
+		    md_folder_text(box->folder),
+		    err == EMFILE || err == ENFILE ? "; raise the limit of open files (LimitNOFILE=)" : "");
 	return false;
 }
 
@@ -62,6 +120,8 @@ bool md_watch_drain(struct md_watch *w)
 
 void md_watch_fini(struct md_watch *w)
 {
+	while (w->ndirs > 0)
+		close(w->dir[--w->ndirs]);
 	if (w->fd >= 0)
 		close(w->fd);
 	w->fd = -1;

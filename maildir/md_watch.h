@@ -1,15 +1,26 @@
-/* Tells that something happened in an open box, for IDLE: inotify on new/, cur/ and the keywords. */
+/* Tells that something happened in an open box, for IDLE: new/, cur/ and the keywords are watched.
+ *
+ * By directory notification (F_NOTIFY): it needs descriptors of this process and nothing else. Of inotify's
+ * instances and watches each uid has so many, and all accounts may have one uid: it is for kernels without directory
+ * notification (CONFIG_DNOTIFY, fs.dir-notify-enable). The signal of F_NOTIFY, SIGIO, is read from a descriptor: it
+ * is blocked from md_watch_init() on, and whoever waits with a signal mask of his own keeps it so (node/session.h).
+ * One watch at a time in a process. */
 #ifndef MAILDIR_MD_WATCH_H
 #define MAILDIR_MD_WATCH_H
 
 #include "maildir/md_box.h"
 
+enum { MD_WATCH_DIRS = 4 };
+
 struct md_watch {
 	int fd; /* becomes readable when there is something; -1: the caller has to poll md_box_sync() */
+	/* private */
+	int dir[MD_WATCH_DIRS];
+	unsigned ndirs;
 };
 
-/* Watches BOX's folder. True; false if the system has no watch left (max_user_instances, max_user_watches) or no
- * inotify: then W->fd is -1, root->why says what to raise, and the caller polls (and logs it once). */
+/* Watches BOX's folder. True; false if the system has no descriptor or no watch left, or can do neither: then W->fd
+ * is -1, root->why says what to do, and the caller polls (and logs it once). */
 bool md_watch_init(struct md_watch *w, struct md_box *box) MUST_CHECK;
 /* Takes all events out of the queue (never waits). True if anything happened: call md_box_sync(). */
 bool md_watch_drain(struct md_watch *w);

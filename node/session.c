@@ -49,6 +49,7 @@ void session_bio_pair(struct bio *b, int in, int out, const struct session_start
 	sigprocmask(SIG_BLOCK, &ours, &wait_mask);
 	sigdelset(&wait_mask, SIGTERM); /* a parent may have left them blocked */
 	sigdelset(&wait_mask, SIGUSR1);
+	sigaddset(&wait_mask, SIGIO); /* of what the session watches: read from a descriptor */
 	bio_init(b, in, out);
 	b->stop = &stop_flag;
 	b->wait_mask = &wait_mask;

@@ -70,7 +70,7 @@ typedef void session_server_fn(int fd, const struct session_start *start);
 
 /* Prepares B for the client on FD: counters, leftover bytes, and the signals. From now on SIGTERM (the node
  * is being stopped) and SIGUSR1 (kicked) are blocked but for B's waits, and set the flag that ends them:
- * BIO_STOP. SIGPIPE is ignored. Call it once per process. */
+ * BIO_STOP. SIGPIPE is ignored; SIGIO, once blocked, stays so in these waits. Call it once per process. */
 void session_bio(struct bio *b, int fd, const struct session_start *start);
 /* The same for a client on two descriptors. */
 void session_bio_pair(struct bio *b, int in, int out, const struct session_start *start);

@@ -110,6 +110,23 @@ static uint64_t sessions_of(const struct settings *set)
 	return n != 0 ? n : SESSIONS_GUESS;
 }
 
+/* By which IDLE is told of changes: inotify, with its limits for each uid, is the second choice
+ * (maildir/md_watch.h). */
+static void idle_watches(struct str *out, uint64_t sessions)
+{
+	static const char dnotify[] = "/proc/sys/fs/dir-notify-enable";
+	uint64_t on;
+
+	sysctl_line(out, "fs.dir-notify-enable", dnotify, 1,
+	    "tells sessions in IDLE of changes; without it inotify does");
+	if (read_number(dnotify, 0, &on) && on != 0)
+		return;
+	sysctl_line(out, "fs.inotify.max_user_instances", "/proc/sys/fs/inotify/max_user_instances", sessions,
+	    "one per local session in IDLE, where all accounts have one uid");
+	sysctl_line(out, "fs.inotify.max_user_watches", "/proc/sys/fs/inotify/max_user_watches", 4 * sessions,
+	    "a few per local session in IDLE, where all accounts have one uid");
+}
+
 void limits_report(const struct settings *set, struct str *out)
 {
 	uint64_t sessions = sessions_of(set);
@@ -118,12 +135,8 @@ void limits_report(const struct settings *set, struct str *out)
 	descriptors(out, sessions);
 	sysctl_line(out, "fs.file-max", "/proc/sys/fs/file-max", 3 * sessions + 10 * SPARE,
 	    "the open files of all processes");
-	if (set->has[PROTOCOL_IMAP]) {
-		sysctl_line(out, "fs.inotify.max_user_instances", "/proc/sys/fs/inotify/max_user_instances", sessions,
-		    "one per local session in IDLE, where all accounts have one uid");
-		sysctl_line(out, "fs.inotify.max_user_watches", "/proc/sys/fs/inotify/max_user_watches", 4 * sessions,
-		    "a few per local session in IDLE, where all accounts have one uid");
-	}
+	if (set->has[PROTOCOL_IMAP])
+		idle_watches(out, sessions);
 	sysctl_line(out, "kernel.pid_max", "/proc/sys/kernel/pid_max", sessions + SPARE,
 	    "one process per local session");
 	local_ports(out, sessions);

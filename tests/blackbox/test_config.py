@@ -147,7 +147,7 @@ def test_version():
 def test_check_prints_limits(pool):
     result = pool.nodes[0].tool("check")
     assert result.returncode == 0, result.stdout + result.stderr
-    for word in ("descriptor", "inotify", "port"):
+    for word in ("descriptor", "notify", "port"):
         assert word in (result.stdout + result.stderr).lower(), word
 
 

@@ -125,6 +125,27 @@ def test_idle(pool, account):
         assert name
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("sessions", [200, pytest.param(1000, marks=pytest.mark.long)])
+def test_all_idle_sessions_of_a_uid_are_told(pool, account, sessions):
+    """However many: none polls because others have used up what the kernel grants a uid."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    idle = []
+    try:
+        for _ in range(sessions):
+            idle.append(imap(pool, account, "127.0.0.2"))
+            idle[-1].ok("SELECT INBOX")
+            idle[-1].send("i IDLE\r\n")
+            assert idle[-1].response().startswith(b"+")
+        pool.deliver(account, message("for all"))
+        for c in idle:
+            assert a_until(c, rb"2 EXISTS")
+        assert "IDLE checks for changes" not in pool.nodes[1].log()
+    finally:
+        for c in idle:
+            c.close()
+
+
 def a_until(c, pattern):
     while True:
         one = c.response()

@@ -1030,6 +1030,14 @@ static void test_one_directory_twice(void)
 	}
 }
 
+static void watch_sees_mail(struct md_test *t, struct md_watch *w, const char *name)
+{
+	CU_ASSERT(!md_watch_drain(w));
+	mt_puts(t, name, mail);
+	CU_ASSERT(md_watch_drain(w));
+	CU_ASSERT(!md_watch_drain(w));
+}
+
 static void test_watch(void)
 {
 	struct md_test t;
@@ -1038,12 +1046,62 @@ static void test_watch(void)
 
 	mt_begin(&t);
 	box = open_box(&t, "", false);
-	if (md_watch_init(&w, box)) {
-		CU_ASSERT(!md_watch_drain(&w));
-		mt_puts(&t, "new/1.a", mail);
+	for (int i = 0; i < 2; i++) { /* ... and once more: nothing is left of the watch before */
+		CU_ASSERT_FATAL(md_watch_init(&w, box));
+		watch_sees_mail(&t, &w, i == 0 ? "new/1.a" : "cur/2.b:2,");
+		mt_puts(&t, "new/3.c", mail); /* not drained */
+		mt_rename(&t, "new/3.c", "cur/3.c:2,S");
 		CU_ASSERT(md_watch_drain(&w));
-		CU_ASSERT(!md_watch_drain(&w));
+		mt_unlink(&t, "cur/3.c:2,S");
+		md_watch_fini(&w);
 	}
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+static void test_watch_of_deleted_folder(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	struct md_watch w;
+
+	mt_begin(&t);
+	make_folder(&t, ".To");
+	box = open_box(&t, "To", false);
+	CU_ASSERT_FATAL(md_watch_init(&w, box));
+	CU_ASSERT(!md_watch_drain(&w));
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "To"), MD_OK);
+	CU_ASSERT(md_watch_drain(&w));
+	md_watch_fini(&w);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+/* With one descriptor left inotify's, which needs no more; with none, a reason. */
+static void test_watch_without_descriptors(void)
+{
+	struct rlimit old, few;
+	struct md_test t;
+	struct md_box *box;
+	struct md_watch w;
+	int next;
+
+	mt_begin(&t);
+	box = open_box(&t, "", false);
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &old), 0);
+	CU_ASSERT_NOT_EQUAL_FATAL(next = dup(0), -1);
+	close(next);
+	few = (struct rlimit){ .rlim_cur = (rlim_t)next, .rlim_max = old.rlim_max };
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &few), 0);
+	CU_ASSERT(!md_watch_init(&w, box));
+	CU_ASSERT_EQUAL(w.fd, -1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(t.root.why, "LimitNOFILE"));
+	md_watch_fini(&w);
+	few.rlim_cur++;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &few), 0);
+	CU_ASSERT(md_watch_init(&w, box));
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &old), 0);
+	watch_sees_mail(&t, &w, "new/1.a");
 	md_watch_fini(&w);
 	md_box_close(&box);
 	mt_end(&t);
@@ -1060,6 +1118,7 @@ static const struct unit_case cases[] = { { "first open", test_first_open },
 	{ "copy undone", test_copy_undo }, { "reset", test_reset }, { "errors", test_errors },
 	{ "garbage list", test_garbage_list }, { "clean tmp", test_clean_tmp },
 	{ "no regular files", test_no_regular_files }, { "one directory under two names", test_one_directory_twice },
-	{ "watch", test_watch }, { NULL, NULL } };
+	{ "watch", test_watch }, { "watch of a folder that is deleted", test_watch_of_deleted_folder },
+	{ "watch without descriptors", test_watch_without_descriptors }, { NULL, NULL } };
 
 UNIT_MAIN("md_box", cases)

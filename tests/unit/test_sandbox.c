@@ -38,6 +38,21 @@ static bool make_file(const char *name)
 	return ok;
 }
 
+/* Kernels scope signals, too, by now: not those to oneself. */
+static bool watch_tells(void)
+{
+	const struct timespec patience = { 5, 0 };
+	int fd = open(in_top("Maildir/new"), O_RDONLY | O_DIRECTORY);
+	sigset_t io;
+
+	sigemptyset(&io);
+	sigaddset(&io, SIGIO);
+	sigprocmask(SIG_BLOCK, &io, NULL);
+	if (fd == -1 || fcntl(fd, F_NOTIFY, DN_CREATE) != 0)
+		return fd != -1 && errno == EINVAL; /* a kernel without it */
+	return make_file("Maildir/new/n") && sigtimedwait(&io, NULL, &patience) == SIGIO;
+}
+
 /* 0: all is as it should be; else the number of the step that is not. */
 static int inside(void)
 {
@@ -64,6 +79,8 @@ static int inside(void)
 	iconv_close(cd);
 	if ((fd = inotify_init1(IN_CLOEXEC)) != -1 && inotify_add_watch(fd, in_top("Maildir/new"), IN_MOVED_TO) == -1)
 		return 9;
+	if (!watch_tells())
+		return 10;
 	tzset();
 	return 0;
 }
