@@ -16,6 +16,7 @@ struct store {
 	size_t n_kw;
 	enum md_err failed; /* the first failure */
 	size_t missed;      /* messages that are gone */
+	bool limited;       /* some cannot have flags */
 };
 
 static const struct {
@@ -88,6 +89,12 @@ static void store_one(struct imap_session *s, struct store *st, size_t i, struct
 		st->missed++;
 		return;
 	}
+	if (e == MD_LIMIT) { /* the others can have them */
+		if (!st->limited)
+			imap_md_log(s, e, "STORE");
+		st->limited = true;
+		return;
+	}
 	if (e != MD_OK) {
 		st->failed = e;
 		return;
@@ -131,6 +138,10 @@ static enum imap_status store(struct imap_session *s, struct store *st)
 		return imap_stopped(s, "STORE");
 	if (st->failed != MD_OK)
 		return imap_md_no(s, st->failed, "STORE", "NONEXISTENT");
+	if (st->limited)
+		return imap_no(s,
+		    "[LIMIT] Some messages cannot have flags: the names of their files are too long. The others are "
+		    "done.");
 	if (st->missed > 0 && !s->uid && !st->silent) /* RFC 2180 section 4.2 */
 		return imap_no(s, "[EXPUNGEISSUED] Some of the messages no longer exist.");
 	return imap_ok(s, "STORE completed.");

@@ -65,6 +65,11 @@ enum md_err md_errno(int err)
 	}
 }
 
+enum md_err md_errno_dir(int err)
+{
+	return err == ENOENT || err == ENOTDIR ? MD_NOTMAILDIR : md_errno(err);
+}
+
 bool md_goes_on(struct md_root *r, size_t messages, size_t bytes)
 {
 	if (r->goes_on == NULL || r->goes_on(r->goes_on_arg, messages, bytes))
@@ -177,6 +182,22 @@ enum md_err md_folder_open_mail(struct md_root *r, const char *folder, int *fd_o
 		*fd_out = -1;
 	}
 	return e;
+}
+
+enum md_err md_folder_gone(struct md_root *r, int fd, const char *folder, enum md_err e)
+{
+	struct md_root quiet = *r; /* the failure has its text */
+	struct stat was, is;
+	bool gone = e != MD_OK && e != MD_NOFOLDER && fstat(fd, &was) == 0;
+	int now = -1;
+
+	if (gone && md_folder_open(&quiet, folder, &now) == MD_OK)
+		gone = fstat(now, &is) == 0 && (is.st_ino != was.st_ino || is.st_dev != was.st_dev);
+	else
+		gone = gone && now == -1;
+	if (now != -1)
+		close(now);
+	return gone ? md_fail(r, MD_NOFOLDER, 0, "folder %s was deleted meanwhile", md_folder_text(folder)) : e;
 }
 
 const char *md_folder_text(const char *folder)

@@ -71,6 +71,10 @@ enum {
 enum md_err md_fail(struct md_root *r, enum md_err e, int err, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* The result that error number ERR stands for (ENOENT: MD_GONE). */
 enum md_err md_errno(int err);
+/* The same for what must be there, not a message's file (ENOENT, ENOTDIR: MD_NOTMAILDIR). */
+enum md_err md_errno_dir(int err);
+/* A failure E in FOLDER, which was opened as FD: it, or MD_NOFOLDER if the folder was deleted meanwhile. */
+enum md_err md_folder_gone(struct md_root *r, int fd, const char *folder, enum md_err e);
 /* True unless R->goes_on says stop; why is set then. */
 bool md_goes_on(struct md_root *r, size_t messages, size_t bytes);
 /* Opens the directory of FOLDER; the descriptor (close-on-exec) is the caller's.

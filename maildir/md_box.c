@@ -66,8 +66,10 @@ enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, st
 		md_fail(r, md_errno(errno), errno, "folder %s can only be read", md_folder_text(folder));
 		box->readonly = true;
 	}
-	if (e != MD_OK)
+	if (e != MD_OK) {
+		e = md_folder_gone(r, box->fd, folder, e);
 		md_box_close(&box);
+	}
 	*box_out = box;
 	return e;
 }
@@ -541,6 +543,11 @@ static enum md_err store_flags(struct md_box *box, struct md_msg *m, enum md_sto
 			return MD_OK;
 		}
 		err = errno;
+		if (err == ENAMETOOLONG)
+			return md_fail(box->root, MD_LIMIT, 0,
+			    "message %u of folder %s cannot have flags: the name of its file is too "
+			    "long; give the file a shorter one",
+			    m->uid, md_folder_text(box->folder));
 		if (err != ENOENT && err != EEXIST)
 			break;
 		e = md_scan_refind(box, m);

@@ -123,7 +123,8 @@ enum md_store { MD_STORE_SET, MD_STORE_ADD, MD_STORE_REMOVE };
 
 /* Changes flags and keywords of message I. FLAGS: MD_ bits. KW: NKW indices, any order. MD_STORE_SET replaces both.
  * The message has the result (with what others changed meanwhile, which also marks it changed).
- * MD_OK; MD_GONE (it is marked gone); MD_READONLY, MD_FULL, MD_PERM, MD_IO. */
+ * MD_OK; MD_GONE (it is marked gone); MD_LIMIT (of this message alone: its file's name is too long); MD_READONLY,
+ * MD_FULL, MD_PERM, MD_IO. */
 enum md_err md_box_store(struct md_box *box, size_t i, enum md_store how, unsigned flags, const uint32_t *kw,
     size_t nkw) MUST_CHECK;
 /* Deletes the file of message I and marks it gone (also MD_OK if it was gone already).

@@ -224,5 +224,5 @@ enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct m
 	*uidvalidity_out = l.uidvalidity;
 	md_lock_drop(&lock);
 	md_uidlist_fini(&l);
-	return e;
+	return md_folder_gone(r, tofd, folder, e);
 }

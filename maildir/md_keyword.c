@@ -471,7 +471,7 @@ enum md_err md_kw_write(struct md_root *r, int dirfd, const char *folder, const 
 	str_fini(&text);
 	if (rc == 0)
 		return MD_OK;
-	return md_fail(r, md_errno(err), err, "cannot write keywords of folder %s", md_folder_text(folder));
+	return md_fail(r, md_errno_dir(err), err, "cannot write keywords of folder %s", md_folder_text(folder));
 }
 
 void md_kw_forget(int dirfd, const char *base, size_t base_len)

@@ -119,6 +119,10 @@ static int take(struct md_root *r, int dirfd, const char *mine, int64_t made)
 			errno = EEXIST;
 			return -1;
 		}
+		if (!md_goes_on(r, 1, 0)) {
+			errno = ECANCELED;
+			return -1;
+		}
 		usleep(wait_us);
 		wait_us = MIN(wait_us * 2, 20000u);
 	}
@@ -144,6 +148,8 @@ enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struc
 		l->dev = st.st_dev;
 		l->ino = st.st_ino;
 		l->since_ms = clock_ms();
+	} else if (errno == ECANCELED) {
+		e = MD_STOPPED;
 	} else if (errno == EEXIST) {
 		e = md_fail(r, MD_BUSY, 0,
 		    "tmp/courier.lock of folder %s is held by another process for more than %d s",

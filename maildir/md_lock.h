@@ -19,7 +19,8 @@ struct md_lock {
 #define MD_LOCK_INIT { -1, -1, 0, 0, 0 }
 /* clang-format on */
 
-/* Takes the lock of the folder DIRFD (called FOLDER in texts), waiting up to MD_LOCK_WAIT seconds.
+/* Takes the lock of the folder DIRFD (called FOLDER in texts), waiting up to MD_LOCK_WAIT seconds, or until R->goes_on
+ * says stop (MD_STOPPED).
  * MD_OK, MD_BUSY, MD_PERM, MD_READONLY, MD_FULL, MD_IO. */
 enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struct md_lock *l) MUST_CHECK;
 /* Releases it; nothing if not held, or if someone broke it meanwhile. A file system that fails to tell whose it is,

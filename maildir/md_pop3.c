@@ -388,6 +388,11 @@ enum md_err md_pop3_commit(struct md_pop3 *p, size_t *deleted_out)
 
 		if (!m->deleted)
 			continue;
+		if (!md_goes_on(p->root, 1, 0)) {
+			worst = md_fail(p->root, MD_STOPPED, 0,
+			    "stopped while messages were deleted; the others are still there");
+			break;
+		}
 		e = md_box_expunge(p->box, m->i);
 		m->deleted = e != MD_OK;
 		if (e == MD_OK)

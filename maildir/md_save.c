@@ -54,8 +54,9 @@ enum md_err md_save_begin(struct md_root *r, const char *folder, struct md_save 
 	if (s->fd < 0) {
 		err = errno;
 		e = fail(s, err, "create");
+		e = md_folder_gone(r, fd, folder, err == ENOENT || err == ENOTDIR ? MD_NOTMAILDIR : e);
 		md_save_abort(&s);
-		return err == ENOENT || err == ENOTDIR ? MD_NOTMAILDIR : e;
+		return e;
 	}
 	*save_out = s;
 	return MD_OK;

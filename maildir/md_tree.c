@@ -214,7 +214,8 @@ static void remember_uidv(struct md_root *r, int dirfd, const char *folder)
 
 	if (uidv_path(folder, path, sizeof(path)) && md_uidlist_read(r, dirfd, folder, &l) == MD_OK) {
 		str_addf(&text, "1 %u 1\n", l.uidvalidity);
-		(void)md_replace_file(r, r->fd, r->fd, path, &text, false, &st);
+		if (md_replace_file(r, r->fd, r->fd, path, &text, true, &st) == 0)
+			(void)md_sync_dir(r->fd, "tmp");
 	}
 	md_uidlist_fini(&l);
 	str_fini(&text);
@@ -259,6 +260,21 @@ static enum md_err raise_uidv(struct md_root *r, int dirfd, const char *folder)
 	return e;
 }
 
+/* The new folder DIRFD, which will be FOLDER, has its UIDVALIDITY from now on, and it is remembered: who deletes it
+ * without us (rm -r) leaves no word of it. */
+static enum md_err begin_uidv(struct md_root *r, int dirfd, const char *folder)
+{
+	int64_t now = MAX((int64_t)time(NULL) - MD_UIDLIST_EPOCH, (int64_t)1);
+	uint32_t last = recall_uidv(r, folder);
+	struct md_uidlist l = { .uidvalidity = now > last ? (uint32_t)now : last + 1 };
+	enum md_err e = md_uidlist_write(r, dirfd, folder, &l);
+
+	md_uidlist_fini(&l);
+	if (e == MD_OK)
+		remember_uidv(r, dirfd, folder);
+	return e;
+}
+
 /* Everything a folder consists of, in the directory TMP. 0, or -1 with errno. */
 static int fill(struct md_root *r, const char *tmp, const char *folder)
 {
@@ -276,7 +292,7 @@ static int fill(struct md_root *r, const char *tmp, const char *folder)
 		fd = openat(dirfd, "maildirfolder", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 		rc = fd < 0 ? -1 : close(fd);
 	}
-	if (rc == 0 && raise_uidv(r, dirfd, folder) != MD_OK)
+	if (rc == 0 && begin_uidv(r, dirfd, folder) != MD_OK)
 		rc = -1;
 	if (rc == 0)
 		rc = fsync(dirfd);

@@ -169,7 +169,7 @@ enum md_err md_uidlist_write(struct md_root *r, int dirfd, const char *folder, s
 		if (fresh)
 			l->uidvalidity = 0;
 		str_fini(&text);
-		return md_fail(r, md_errno(err), err, "cannot write " MD_UIDLIST_FILE " of folder %s",
+		return md_fail(r, md_errno_dir(err), err, "cannot write " MD_UIDLIST_FILE " of folder %s",
 		    md_folder_text(folder));
 	}
 	stamp(l, &st);

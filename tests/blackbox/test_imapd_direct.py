@@ -1294,6 +1294,65 @@ def test_unreadable_message(imap, maildir):
     assert status in ("NO", "OK") and sum(b"Hello Bob" in line for line in lines) == 1
 
 
+def test_folder_that_is_deleted_while_others_use_it_does_not_exist(start):
+    a, b = start(), start()
+    for n in range(150):
+        a.ok("CREATE INBOX.D")
+        a.append(mailbox="INBOX.D")
+        command, code = ((b"SELECT INBOX.D", b"[NONEXISTENT]"), (b"STATUS INBOX.D (MESSAGES)", b"[NONEXISTENT]"),
+                         (b"APPEND INBOX.D {6+}\r\nA: b\r\n", b"[TRYCREATE]"))[n % 3]
+        b.send(b"s " + command + b"\r\n")
+        a.ok("DELETE INBOX.D")
+        status, text, _ = b.until(b"s")
+        assert status == "OK" or code in text, (n, command, status, text)
+        b.cmd("UNSELECT")
+        if n % 9 == 8:
+            b.ok("NOOP")  # BADs are counted
+
+
+def test_folder_removed_by_hand_and_made_again_at_once_has_another_uidvalidity(imap, maildir):
+    seen = []
+    for _ in range(4):
+        imap.ok("CREATE INBOX.V")
+        imap.append(mailbox="INBOX.V")
+        seen.append(int(re.search(rb"UIDVALIDITY (\d+)", imap.ok("STATUS INBOX.V (UIDVALIDITY)")[0]).group(1)))
+        shutil.rmtree(os.path.join(maildir, ".V"))
+    assert seen == sorted(set(seen)), seen
+
+
+def test_file_with_too_long_a_name_keeps_no_other_from_its_flags(imap, maildir):
+    for name in ("1000000001.M1P1.host:2,", "1000000002.M2P1." + "h" * 239, "1000000003.M3P1.host:2,"):
+        deliver(maildir, name)
+        os.rename(os.path.join(maildir, "new", name), os.path.join(maildir, "cur", name))
+    imap.ok("SELECT INBOX")
+    assert b"[LIMIT]" in imap.no("STORE 1:* +FLAGS (\\Seen)")
+    assert [x.split()[1] for x in imap.untagged] == [b"1", b"3"]
+    assert imap.ok("SEARCH SEEN") == [b"* SEARCH 1 3"] and len(imap.ok("FETCH 1:3 BODY.PEEK[]")) == 3
+    assert imap.close().count("too long") == 1
+
+
+def test_keywords_that_have_no_place_are_no_expunged_message(imap, maildir):
+    imap.append()
+    os.symlink("nowhere", os.path.join(maildir, "courierimapkeywords"))
+    imap.ok("SELECT INBOX")
+    assert b"[CORRUPTION]" in imap.no("STORE 1 +FLAGS (kw)")
+    assert "cannot write keywords" in imap.close()
+
+
+def test_kick_ends_the_wait_for_a_lock(imap, maildir):
+    imap.append()
+    imap.ok("SELECT INBOX")
+    with open(os.path.join(maildir, "tmp", "courier.lock"), "w") as f:
+        f.write(f"{os.getpid()}:{socket.gethostname()}")
+    start = time.monotonic()
+    imap.send(b"a STORE 1 +FLAGS (kw)\r\n")
+    time.sleep(0.3)
+    imap.process.send_signal(signal.SIGUSR1)
+    assert b"* BYE" in imap.rest()
+    assert time.monotonic() - start < 10  # it would wait for 30 s
+    os.unlink(os.path.join(maildir, "tmp", "courier.lock"))
+
+
 def test_failures_that_a_client_repeats_do_not_fill_the_log(imap, maildir):
     imap.ok("CREATE INBOX.N")
     shutil.rmtree(os.path.join(maildir, ".N", "new"))

@@ -702,6 +702,54 @@ static void test_renamed_meanwhile(void)
 		}
 }
 
+/* What tells the next folder of a name which UIDVALIDITY is used is on disk before the folder goes. */
+static void test_uidvalidity_synced(void)
+{
+	struct md_test t;
+
+	mt_begin(&t);
+	CU_ASSERT_EQUAL_FATAL(md_tree_create(&t.root, "A"), MD_OK);
+	forget_steps();
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "A"), MD_OK);
+	CU_ASSERT(in_order("sync ", "rename tmp/uidv.A\n") || in_order("sync ", "rename uidv.A\n"));
+	CU_ASSERT(in_order("uidv.A\n", "sync tmp\n"));
+	mt_end(&t);
+}
+
+static size_t deletions_left;
+
+static bool stop_after_some(void *arg UNUSED, size_t messages UNUSED, size_t bytes UNUSED)
+{
+	return deletions_left-- > 0;
+}
+
+/* A kick during QUIT ends it: what is not deleted yet stays, and the client is told so. */
+static void test_stopped_deletions(void)
+{
+	struct md_test t;
+	struct md_pop3 *p;
+	size_t deleted;
+
+	mt_begin(&t);
+	for (int i = 0; i < 5; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "cur/%d.x:2,", i);
+		mt_puts(&t, name, mail);
+	}
+	CU_ASSERT_EQUAL_FATAL(md_pop3_open(&t.root, &p), MD_OK);
+	for (size_t i = 0; i < 5; i++)
+		md_pop3_mark(p, i, true);
+	t.root.goes_on = stop_after_some;
+	deletions_left = 2;
+	CU_ASSERT_EQUAL(md_pop3_commit(p, &deleted), MD_STOPPED);
+	CU_ASSERT_EQUAL(deleted, 2);
+	CU_ASSERT(!mt_exists(&t, "cur/1.x:2,") && mt_exists(&t, "cur/2.x:2,") && mt_exists(&t, "cur/4.x:2,"));
+	t.root.goes_on = NULL;
+	md_pop3_close(&p);
+	mt_end(&t);
+}
+
 static const struct unit_case cases[] = { { "messages that others rename are copied and moved",
 	                                      test_renamed_meanwhile },
 	{ "one call fails", test_one_fault }, { "one call fails in QUIT", test_one_fault_in_quit },
@@ -709,6 +757,7 @@ static const struct unit_case cases[] = { { "messages that others rename are cop
 	{ "folded keywords reach the disk", test_fold_synced },
 	{ "what is undone was renamed by others", test_undo_renamed }, { "one file under two names", test_two_names },
 	{ "COPY and MOVE are stopped", test_stopped }, { "POP3's measuring is stopped", test_stopped_measuring },
-	{ NULL, NULL } };
+	{ "the memory of UIDVALIDITY reaches the disk", test_uidvalidity_synced },
+	{ "QUIT's deletions are stopped", test_stopped_deletions }, { NULL, NULL } };
 
 UNIT_MAIN("md_fault", cases)
