@@ -131,6 +131,8 @@ def test_a_forwarded_login_counts_as_its_client(slow_pool):
     for c in forwarded:
         assert c.finish("t").ok
         c.close()
+    for ip in OTHERS[1], GUESSER:
+        node.wait_log(rf"LOGIN, .*ip=\[::ffff:{ip}\]", mark)
     text = node.log_since(mark)
     assert done_before(text, OTHERS[1]) < FLOOD // 2 < done_before(text, GUESSER), text
     close_all(node, guesses)
@@ -157,6 +159,7 @@ def test_too_many_of_one_address(slow_pool):
     assert c.finish("t").ok
     c.close()
     close_all(node, guesses + more)
+    wait_for("the refused ones are in the log", lambda: node.log_since(mark).count("no auth worker was free") >= 5)
     text = node.log_since(mark)
     assert text.count("too many logins wait for") == 1
     refused = [line for line in text.splitlines() if "no auth worker was free" in line]
