@@ -63,9 +63,13 @@ static void check_section(struct mime_msg *m, const char *spec)
 
 static void add_text(struct imap_texts *t, size_t i, const char *text, size_t len)
 {
-	static const enum imap_text_where where[] = { IMAP_TEXT_HEADER, IMAP_TEXT_BODY, IMAP_TEXT_ANY };
+	static const struct {
+		enum imap_text_where where;
+		const char *name;
+	} kinds[] = { { IMAP_TEXT_HEADER, "Subject" }, { IMAP_TEXT_BODY, NULL }, { IMAP_TEXT_ANY, NULL },
+		{ IMAP_TEXT_ADDRESS, "From" } };
 
-	imap_texts_add(t, where[i % 3], "Subject", text, i < 3 ? len : len / 2);
+	imap_texts_add(t, kinds[i % 4].where, kinds[i % 4].name, text, i < 4 ? len : len / 2);
 }
 
 static bool found_among(struct imap_texts *t, struct mime_msg *m, size_t i)
@@ -79,15 +83,15 @@ static void check_search(struct mime_msg *m, const char *text, size_t len)
 	struct imap_texts all = { 0 };
 	int64_t day;
 
-	for (size_t i = 0; i < 6; i++)
+	for (size_t i = 0; i < 8; i++)
 		add_text(&all, i, text, len);
 	/* Together and alone they are found alike, in whatever order they are asked for. */
-	for (size_t i = 0; i < 6; i++) {
+	for (size_t i = 0; i < 8; i++) {
 		struct imap_texts one = { 0 };
 
 		m->charsets.n = 0;
-		add_text(&one, 5 - i, text, len);
-		if (imap_texts_find(&one, m, 0, NULL) != found_among(&all, m, 5 - i))
+		add_text(&one, 7 - i, text, len);
+		if (imap_texts_find(&one, m, 0, NULL) != found_among(&all, m, 7 - i))
 			abort();
 		imap_texts_fini(&one);
 	}

@@ -29,6 +29,7 @@ enum kind {
 	K_SENTON,
 	K_SENTSINCE,
 	K_HEADER,
+	K_ADDRESS,
 	K_BODY,
 	K_TEXT,
 	K_COUNT,
@@ -69,14 +70,14 @@ static const struct {
 } keys[] = {
 	{ "ALL", K_ALL, false, ARG_NONE, 0, NULL },
 	{ "ANSWERED", K_FLAG, false, ARG_NONE, MD_ANSWERED, NULL },
-	{ "BCC", K_HEADER, false, ARG_STRING, 0, "Bcc" },
+	{ "BCC", K_ADDRESS, false, ARG_STRING, 0, "Bcc" },
 	{ "BEFORE", K_BEFORE, false, ARG_DATE, 0, NULL },
 	{ "BODY", K_BODY, false, ARG_STRING, 0, NULL },
-	{ "CC", K_HEADER, false, ARG_STRING, 0, "Cc" },
+	{ "CC", K_ADDRESS, false, ARG_STRING, 0, "Cc" },
 	{ "DELETED", K_FLAG, false, ARG_NONE, MD_DELETED, NULL },
 	{ "DRAFT", K_FLAG, false, ARG_NONE, MD_DRAFT, NULL },
 	{ "FLAGGED", K_FLAG, false, ARG_NONE, MD_FLAGGED, NULL },
-	{ "FROM", K_HEADER, false, ARG_STRING, 0, "From" },
+	{ "FROM", K_ADDRESS, false, ARG_STRING, 0, "From" },
 	{ "HEADER", K_HEADER, false, ARG_HEADER, 0, NULL },
 	{ "KEYWORD", K_KEYWORD, false, ARG_KEYWORD, 0, NULL },
 	{ "LARGER", K_LARGER, false, ARG_NUMBER, 0, NULL },
@@ -94,7 +95,7 @@ static const struct {
 	{ "SMALLER", K_SMALLER, false, ARG_NUMBER, 0, NULL },
 	{ "SUBJECT", K_HEADER, false, ARG_STRING, 0, "Subject" },
 	{ "TEXT", K_TEXT, false, ARG_STRING, 0, NULL },
-	{ "TO", K_HEADER, false, ARG_STRING, 0, "To" },
+	{ "TO", K_ADDRESS, false, ARG_STRING, 0, "To" },
 	{ "UID", K_UIDS, false, ARG_SET, 0, NULL },
 	{ "UNANSWERED", K_FLAG, true, ARG_NONE, MD_ANSWERED, NULL },
 	{ "UNDELETED", K_FLAG, true, ARG_NONE, MD_DELETED, NULL },
@@ -136,7 +137,16 @@ static bool space(struct reader *r)
 
 static enum imap_text_where where_of(enum kind kind)
 {
-	return kind == K_HEADER ? IMAP_TEXT_HEADER : kind == K_BODY ? IMAP_TEXT_BODY : IMAP_TEXT_ANY;
+	switch (kind) {
+	case K_HEADER:
+		return IMAP_TEXT_HEADER;
+	case K_ADDRESS:
+		return IMAP_TEXT_ADDRESS;
+	case K_BODY:
+		return IMAP_TEXT_BODY;
+	default:
+		return IMAP_TEXT_ANY;
+	}
 }
 
 /* TEXT in the client's charset, to be looked for. Without a charset 8-bit text is taken as UTF-8, which clients
@@ -516,6 +526,7 @@ static bool fits_plain(struct asked *a, const struct key *k)
 	case K_SENTSINCE:
 		return sent_day_fits(a, k);
 	case K_HEADER:
+	case K_ADDRESS:
 	case K_BODY:
 	case K_TEXT:
 		return have_text(a) && imap_texts_find(a->texts, &a->msg.mime, (size_t)k->number, a->work);

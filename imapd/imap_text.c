@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "lib/mem.h"
+#include "mime/addr.h"
 #include "mime/charset.h"
 #include "mime/date.h"
 #include "mime/decode.h"
@@ -23,12 +24,12 @@ enum {
 
 /* A bit for each byte that is in TEXT (four share one): a text with others than these is not in there. That spares
  * most searches in a short field for one of many texts. */
-static uint64_t letters_of(const struct str *text)
+static uint64_t letters_of(const char *text, size_t len)
 {
 	uint64_t letters = 0;
 
-	for (size_t i = 0; i < text->len; i++)
-		letters |= (uint64_t)1 << (text->data[i] & 63);
+	for (size_t i = 0; i < len; i++)
+		letters |= (uint64_t)1 << (text[i] & 63);
 	return letters;
 }
 
@@ -48,7 +49,7 @@ int imap_texts_add(struct imap_texts *t, enum imap_text_where where, const char 
 	x->name = mem_strdup(name);
 	x->name_len = name != NULL ? strlen(name) : 0;
 	mime_fold(&x->folded, p, len);
-	x->letters = letters_of(&x->folded);
+	x->letters = letters_of(str_cstr(&x->folded), x->folded.len);
 	return (int)t->n++;
 }
 
@@ -93,7 +94,7 @@ static void sort_names(struct imap_texts *t)
 	t->order = mem_array(t->n, sizeof(struct imap_text *));
 	t->pending = mem_array(t->n, sizeof(struct imap_text *));
 	for (size_t i = 0; i < t->n; i++)
-		if (t->text[i].where == IMAP_TEXT_HEADER)
+		if (t->text[i].name != NULL)
 			t->order[t->n_named++] = &t->text[i];
 	qsort(t->order, t->n_named, sizeof(t->order[0]), by_name);
 }
@@ -159,7 +160,7 @@ static bool has(const struct reading *r, const struct imap_text *x)
 /* The window is complete. */
 static void know_letters(struct reading *r)
 {
-	r->letters = r->window.len > SHORT ? UINT64_MAX : letters_of(&r->window);
+	r->letters = r->window.len > SHORT ? UINT64_MAX : letters_of(str_cstr(&r->window), r->window.len);
 }
 
 /* Before each text that is looked for: a field of megabytes times thousands of texts is to be ended between them. */
@@ -224,23 +225,93 @@ static struct imap_text **named(const struct imap_texts *t, const struct mime_hd
 	return t->order + low;
 }
 
-static void look_in_value(struct reading *r, const struct mime_hdr *h)
+static void add_address(struct str *out, const struct mime_addr *a)
 {
-	size_t n, missing = 0;
-	struct imap_text **x = named(r->t, h, &n);
+	if (a->kind == MIME_ADDR_GROUP_END)
+		return;
+	if (out->len > 0)
+		str_adds(out, ", ");
+	str_add(out, str_cstr(&a->name), a->name.len);
+	if (!a->have_mailbox)
+		return;
+	if (a->have_name)
+		str_addc(out, ' ');
+	if (a->kind == MIME_ADDR_BOX)
+		str_addc(out, '<');
+	str_add(out, str_cstr(&a->mailbox), a->mailbox.len);
+	if (a->have_host) {
+		str_addc(out, '@');
+		str_add(out, str_cstr(&a->host), a->host.len);
+	}
+	str_addc(out, a->kind == MIME_ADDR_BOX ? '>' : ':');
+}
+
+/* What IMAP_TEXT_ADDRESS looks at, as the window. */
+static void set_addresses(struct reading *r, const struct mime_hdr *h)
+{
+	struct mime_addr a = { .kind = MIME_ADDR_BOX };
+	struct str out = STR_INIT;
+	struct mime_addr_iter it;
+
+	mime_addr_begin(&it, h->value, h->value_len);
+	while (mime_addr_next(&it, &a))
+		add_address(&out, &a);
+	mime_addr_fini(&a);
+	if (h->value_len > 0 && memmem(h->value, h->value_len, "=?", 2) != NULL) {
+		str_addc(&out, '\n');
+		str_add(&out, h->value, h->value_len);
+	}
+	set_window(r, str_cstr(&out), out.len);
+	str_fini(&out);
+}
+
+/* The letters that the window of set_addresses() can have at most, at a glance: nearly all fields lack one of those
+ * that are looked for, and need not be taken apart. */
+static uint64_t letters_of_addresses(const struct mime_hdr *h)
+{
+	uint64_t letters = letters_of(" <>@,:", 6); /* what is put between them */
+
+	for (size_t i = 0; i < h->value_len; i++) {
+		unsigned char c = (unsigned char)h->value[i];
+
+		if (c > 127 || c == '=') /* becomes others when it is decoded */
+			return UINT64_MAX;
+		letters |= (uint64_t)1 << ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) & 63);
+	}
+	return letters;
+}
+
+/* Looks for those of the N at X that are of the kind WHERE. */
+static void look_for_named(struct reading *r, const struct mime_hdr *h, enum imap_text_where where,
+    struct imap_text **x, size_t n)
+{
+	uint64_t letters = where == IMAP_TEXT_ADDRESS && n > 0 ? letters_of_addresses(h) : UINT64_MAX;
+	size_t missing = 0;
 
 	for (size_t i = 0; i < n; i++)
-		missing += !x[i]->found;
+		missing += x[i]->where == where && !x[i]->found && (x[i]->letters & ~letters) == 0;
 	if (missing == 0)
 		return;
-	set_window(r, h->value, h->value_len);
+	if (where == IMAP_TEXT_ADDRESS)
+		set_addresses(r, h);
+	else
+		set_window(r, h->value, h->value_len);
 	for (size_t i = 0; i < n && !r->stopped; i++) {
 		count_long(r);
-		if (!x[i]->found && has(r, x[i])) {
+		if (x[i]->where == where && !x[i]->found && has(r, x[i])) {
 			x[i]->found = true;
 			r->n_values--;
 		}
 	}
+}
+
+static void look_in_value(struct reading *r, const struct mime_hdr *h)
+{
+	size_t n;
+	struct imap_text **x = named(r->t, h, &n);
+
+	look_for_named(r, h, IMAP_TEXT_HEADER, x, n);
+	look_for_named(r, h, IMAP_TEXT_ADDRESS, x, n);
 }
 
 static void look_in_field(struct reading *r, const struct mime_hdr *h)
@@ -355,11 +426,11 @@ bool imap_texts_find(struct imap_texts *t, struct mime_msg *m, size_t i, struct 
 {
 	struct imap_text *x = &t->text[i];
 
-	if (x->where != IMAP_TEXT_HEADER && x->folded.len == 0)
+	if (x->name == NULL && x->folded.len == 0)
 		return true;
 	if (!x->found && x->where != IMAP_TEXT_BODY)
 		read_head(t, m, work);
-	if (!x->found && x->where != IMAP_TEXT_HEADER)
+	if (!x->found && x->name == NULL)
 		read_body(t, m, work);
 	return x->found;
 }

@@ -15,9 +15,14 @@ enum { IMAP_TEXTS_MAX = 10000 };
 
 /* Where a text is looked for. */
 enum imap_text_where {
-	/* HEADER name (BCC, CC, FROM, SUBJECT, TO are the same with a fixed name): in a field of that name, decoded.
-	 * An empty text asks only for the field. */
+	/* HEADER name (SUBJECT is the same with a fixed name): in a field of that name as it stands, decoded. An empty
+	 * text asks only for the field. */
 	IMAP_TEXT_HEADER,
+	/* BCC, CC, FROM, TO: in the addresses of a field of that name as ENVELOPE has them, written
+	 * `name <mailbox@host>` and joined by ", " (a group begins with `name:`), without comments, quotes and folds,
+	 * decoded. A field with encoded words is searched as it stands as well: their texts may hold what parts
+	 * addresses. */
+	IMAP_TEXT_ADDRESS,
 	/* BODY: in text parts, decoded and converted, and the headers of inner parts and messages. */
 	IMAP_TEXT_BODY,
 	IMAP_TEXT_ANY /* TEXT: in the header or the body */
@@ -45,7 +50,8 @@ struct imap_texts {
 };
 
 /* Adds the UTF-8 text of LEN bytes at P (convert from the client's charset with mime_charset_to_utf8() before), before
- * the first message; NAME is for IMAP_TEXT_HEADER. Its number, or -1 if there are IMAP_TEXTS_MAX. */
+ * the first message; NAME is for IMAP_TEXT_HEADER and IMAP_TEXT_ADDRESS, else NULL. Its number, or -1 if there are
+ * IMAP_TEXTS_MAX. */
 int imap_texts_add(struct imap_texts *t, enum imap_text_where where, const char *name, const char *p, size_t len);
 void imap_texts_fini(struct imap_texts *t);
 /* The next message is another one. */

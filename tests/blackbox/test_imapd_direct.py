@@ -862,6 +862,31 @@ def test_search(imap):
     assert imap.ok("UID SEARCH SEEN") == [b"* SEARCH 1"]
 
 
+def test_search_for_addresses_is_in_those_of_the_envelope(imap):
+    """Comments, folds, quotes and blanks between the parts of an address do not hide it; names are found decoded."""
+    fields = [b"ada(at home)@(that is)example.com", b"ada@\r\n example.com", b'"Ada L. (Countess)" <ada @ example . com>', b'"ada"@example.com',
+              b"=?utf-8?Q?Gr=C3=BCn,_Ada?= <ada@example.com>", b"=?utf-8?Q?Gr=C3=BC?=\r\n =?utf-8?Q?n?= <@relay.example:ada@example.com>",
+              b'"=?iso-8859-1?Q?Gr=FCn?=" <ada@example.com>', b"Friends: bob@example.net, Gr\xfcn <ada@example.com>;", b"ada@example.com (Ada  \r\n Gr\xc3\xbcn)"]
+    for name in (b"From", b"To", b"Cc", b"Bcc"):
+        for field in fields:
+            imap.append(b"Subject: x\r\n" + name + b": " + field + b"\r\n\r\nx\r\n")
+    imap.append(b"From: bob@example.net\r\nSender: ada@example.com\r\nReply-To: ada@example.com\r\nX-From: ada@example.com\r\n\r\nada@example.com\r\n")
+    imap.ok("SELECT INBOX")
+
+    def find(keys, *literals):
+        return [int(n) for n in imap.ok("SEARCH " + keys, *literals)[0].split()[2:]]
+    for i, key in enumerate(("FROM", "TO", "CC", "BCC")):
+        numbers = list(range(9 * i + 1, 9 * i + 10))
+        assert find(f"{key} ADA@Example.com") == find(f'{key} "<ada@example.com>"') == numbers
+        assert find(f"{key} {{}}", "gr\u00fcn".encode()) == numbers[4:]
+        assert find(f"{key} {{}}", "GR\u00dcN <ada@".encode()) == numbers[5:]
+        assert find(f"{key} {{}}", "GR\u00dcN, ada <ada@".encode()) == numbers[4:5]
+        assert find(f'{key} "Ada L. (Countess) <ada@example.com>"') == numbers[2:3]
+        assert find(f"{key} friends:") == numbers[7:8] and find(f"{key} nosuch") == find(f'{key} "at home"') == []
+        assert find(f'HEADER {key} "(at home)"') == numbers[:1]  # the field as it stands
+        assert find(f'{key} ""') == (numbers if i > 0 else numbers + [37]) and find(f"{key} example.net") == (numbers[7:8] if i > 0 else [8, 37])
+
+
 # --- Others at work ---
 
 @pytest.mark.valgrind

@@ -755,6 +755,8 @@ static int add_text(struct imap_texts *t, const char *where, const char *what)
 		return imap_texts_add(t, IMAP_TEXT_BODY, NULL, what, strlen(what));
 	if (strcmp(where, "TEXT") == 0)
 		return imap_texts_add(t, IMAP_TEXT_ANY, NULL, what, strlen(what));
+	if (where[0] == '@')
+		return imap_texts_add(t, IMAP_TEXT_ADDRESS, where + 1, what, strlen(what));
 	return imap_texts_add(t, IMAP_TEXT_HEADER, where, what, strlen(what));
 }
 
@@ -898,6 +900,49 @@ static void test_search_reads_once(void)
 		CU_ASSERT_EQUAL(add_text(&t, "TEXT", "x"), i);
 	CU_ASSERT_EQUAL(add_text(&t, "TEXT", "x"), -1);
 	imap_texts_fini(&t);
+}
+
+static bool address_is_found(const char *field, size_t len, const char *what)
+{
+	struct imap_texts t = { 0 };
+	struct mime_msg m;
+	bool found;
+
+	mime_msg_init(&m, field, len);
+	add_text(&t, "@From", what);
+	found = imap_texts_find(&t, &m, 0, NULL);
+	imap_texts_fini(&t);
+	mime_msg_fini(&m);
+	return found;
+}
+
+/* An address is found from the byte on that completes it, and nothing is found that is not there, wherever the field is
+ * cut. */
+static void test_search_addresses_cut(void)
+{
+	static const struct {
+		const char *field, *what, *complete_at;
+	} t[] = {
+		{ "From: a(x)@\r\n\tB.example (c)\n", "A@b.Example", "le" },
+		{ "From: \"J\\\"oe\" <joe (x) @ b . example>\n", "j\"OE <joe@b.example", "le" },
+		{ "From: G: x@y, \"z\"@[1.2.3.4];\n", "g:, <X@y>, <z@[1.2.3.4", ".4" },
+		{ "From: J\xc3\x96rg <j@x>\n", "jörg <J@x>", "x" },
+		{ "From: =?utf-8?q?J=C3=96,_X?= <j@xy>\n", "jö, x <J@xy", "y" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		size_t len = strlen(t[i].field), complete = (size_t)(strstr(t[i].field, t[i].complete_at) - t[i].field);
+
+		complete += strlen(t[i].complete_at);
+		for (size_t n = 0; n <= len; n++) {
+			char *copy = mem_memdup(t[i].field, n);
+
+			CU_ASSERT_EQUAL(address_is_found(copy, n, t[i].what), n >= complete);
+			CU_ASSERT(!address_is_found(copy, n, "nosuch"));
+			mem_free(&copy);
+		}
+	}
+	mime_charset_fini();
 }
 
 /* A key that lies across the places where a large body is cut is found. */
@@ -1087,6 +1132,7 @@ static const struct unit_case cases[] = {
 	{ "search", test_search },
 	{ "many texts together", test_search_together },
 	{ "a message is read once", test_search_reads_once },
+	{ "search for addresses cut anywhere", test_search_addresses_cut },
 	{ "search in large bodies", test_search_large },
 	{ "sent date", test_sent_day },
 	{ "modified UTF-7", test_utf7 },
