@@ -264,8 +264,8 @@ static size_t unfound(struct md_scan *sc)
 	return n;
 }
 
-/* Under the lock: what the list has may be missing only because it was renamed while we read. It would lose its
- * UID, so look until nobody renames. */
+/* Under the lock: reads the directories again until all listed messages are found, or are missing for sure. One that
+ * was renamed during a read only seems to be missing, and would lose its UID. */
 static enum md_err look_again(struct md_scan *sc)
 {
 	enum md_err e = MD_OK;

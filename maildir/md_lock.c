@@ -167,7 +167,8 @@ enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struc
 	return e;
 }
 
-/* Is the lock file there and the one of L? If the file system does not tell, it is while nobody may have broken it. */
+/* True if the lock file exists and is the one that L created. If the file system cannot say, true as long as no other
+ * program may have broken the lock. */
 static bool is_ours(const struct md_lock *l)
 {
 	struct stat st;

@@ -18,9 +18,9 @@ bool md_recent_there(int dirfd);
 uint32_t md_recent_first(int dirfd, uint32_t uidvalidity);
 /* What md_recent_first() tells, or what stands in its file: the LEN bytes at P. */
 uint32_t md_recent_parse(const char *p, size_t len, uint32_t uidvalidity);
-/* All from UID on are recent, which is above all others that are there. Failures are of no interest. */
+/* Records that the messages from UID on are recent. UID is above all others in the folder. Failures are ignored. */
 void md_recent_add(struct md_root *r, int dirfd, uint32_t uidvalidity, uint32_t uid);
-/* As md_recent_first(), and from now on they are so for nobody else. */
+/* As md_recent_first(), and takes the messages: for later sessions they are not recent. */
 uint32_t md_recent_take(int dirfd, uint32_t uidvalidity);
 
 #endif

@@ -40,9 +40,9 @@ size_t md_scan_missing(const struct md_scan *sc);
 bool md_scan_lock(struct md_scan *sc);
 /* new/ and then cur/, so that what is moved on between the two is seen. */
 enum md_err md_scan_look(struct md_scan *sc) MUST_CHECK;
-/* What the scan has not found is gone: both directories were read under the lock, and nobody changed cur/ meanwhile.
- * A change in the same step of the clock as an earlier one cannot be seen (before Linux 6.13): then it takes as many
- * misses as nobody can bring about by renaming a file. */
+/* True if a file that the scan did not find is gone: both directories were read under the lock, and cur/ did not
+ * change meanwhile. Before Linux 6.13 a change within the same clock tick as an earlier one is invisible; then a file
+ * must be missed so often that a rename during each scan cannot be the reason. */
 bool md_scan_sure(const struct md_scan *sc);
 /* For who holds the folder's lock: a scan that reads new/ and cur/ as often as it takes to be sure of what is there
  * (md_scan_sure()), moves nothing and adds nothing to the view. md_scan_find() tells what is there; M->found, whether

@@ -119,8 +119,8 @@ bool md_size_differs(const char *a, const char *b)
 	return counts(a) != counts(b);
 }
 
-/* One write of one line, behind a line feed if the last line has none: whoever wrote that was cut off. Nothing
- * behind an empty file: our line would be taken for the quota. False with errno. */
+/* Appends one line in one write. If the last line has no line feed, its writer was interrupted: a line feed comes
+ * first. An empty file gets nothing, because its first line would be read as the quota. False with errno. */
 static bool append(int fd, const struct md_size *s)
 {
 	struct stat st;

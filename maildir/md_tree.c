@@ -238,8 +238,8 @@ static uint32_t recall_uidv(struct md_root *r, const char *folder)
 	return v;
 }
 
-/* The folder DIRFD, that nobody else writes to now, takes the name FOLDER: its UIDVALIDITY gets higher than the last
- * of that name. */
+/* Raises the UIDVALIDITY of the folder DIRFD above the last one that the name FOLDER had, because the folder gets that
+ * name. No other program writes to it now. */
 static enum md_err raise_uidv(struct md_root *r, int dirfd, const char *folder)
 {
 	uint32_t last = recall_uidv(r, folder);

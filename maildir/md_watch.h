@@ -3,7 +3,7 @@
  * By directory notification (F_NOTIFY): it needs descriptors of this process and nothing else. Of inotify's
  * instances and watches each uid has so many, and all accounts may have one uid: it is for kernels without directory
  * notification (CONFIG_DNOTIFY, fs.dir-notify-enable). The signal of F_NOTIFY, SIGIO, is read from a descriptor: it
- * is blocked from md_watch_init() on, and whoever waits with a signal mask of his own keeps it so (node/session.h).
+ * is blocked from md_watch_init() on, and must stay blocked where ppoll() sets another signal mask (node/session.h).
  * One watch at a time in a process. */
 #ifndef MAILDIR_MD_WATCH_H
 #define MAILDIR_MD_WATCH_H
