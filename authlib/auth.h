@@ -122,8 +122,8 @@ void auth_chain_avoid(struct auth_chain *c, unsigned positions);
 /* Asks the drivers from number *POS on (0 at first) until one answers anything but AUTH_UNKNOWN.
  * True: *RESULT is the verdict (AUTH_UNKNOWN: all said so), *POS is the driver that gave it. Without a password
  * AUTH_OK means that there is such an account, and OUT (initialised by the caller) is filled then; with one, that it
- * is right, and OUT is filled for AUTH_MISMATCH too where the driver only looked up. For a name that nobody knows a
- * password takes as long as for one of the accounts seen before, whatever their hashes.
+ * is right, and OUT is filled for AUTH_MISMATCH too where the driver only looked up. Checking the
+ * password of an unknown name takes as long as for an account seen before, whatever its hash.
  * False: the driver *POS belongs to the other side; ask there, from *POS on. */
 bool auth_chain_ask(struct auth_chain *c, unsigned *pos, const struct auth_question *q, enum auth_result *result,
     struct account *out);

@@ -80,8 +80,8 @@ static void tell_end(const siginfo_t *info, struct str *why)
 		str_addf(why, "; it was ended by signal %d", info->si_status);
 }
 
-/* The child is still ours to wait for: its number, also as that of a group, is nobody else's. INFO tells whether it has
- * ended; if not, it is given up to MS to do so. */
+/* True if the child was not waited for yet: until then no other process or group can have its number. INFO says whether
+ * it has ended; if not, it gets up to MS to end. */
 static bool is_ours(const struct child *c, int ms, siginfo_t *info)
 {
 	const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };

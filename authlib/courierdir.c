@@ -60,7 +60,7 @@ static bool send_all(int to, const struct str *question, int64_t deadline, struc
 	return true;
 }
 
-/* Appends what has come. */
+/* Appends the bytes that arrived. */
 static bool receive(int from, struct str *in, int64_t deadline, struct str *why)
 {
 	ssize_t n;

@@ -41,7 +41,7 @@ void directory_failed(struct directory *d, unsigned i, int64_t now, int64_t took
 	if (took < DIRECTORY_SLOW_MS)
 		return;
 	s->pause = s->pause == 0 ? DIRECTORY_PAUSE_MS : MIN(s->pause * 2, DIRECTORY_PAUSE_MAX_MS);
-	/* The auth workers of a node, and the nodes, shall not all come back at the same moment. */
+	/* A random part keeps auth workers and nodes from retrying all at the same moment. */
 	s->retry_at = now + s->pause - (int64_t)arc4random_uniform(s->pause / 4);
 }
 

@@ -168,7 +168,7 @@ static bool decode(const struct stored *st, struct str *body)
 	return true;
 }
 
-/* Takes HASH, of which find() has told ST, further apart; NULL if it is sound, else why it is not. */
+/* Parses the rest of HASH, for which find() has filled ST. NULL if it is sound, else the reason why not. */
 static const char *read_hash(const char *hash, const struct stored *st, struct str *body)
 {
 	if (strlen(hash) >= ACCOUNT_HASH_MAX)
