@@ -44,8 +44,8 @@ enum imap_status imap_cmd_again(struct imap_session *s, struct imap_lex *args)
 	return imap_bad(s, "You are logged in already.");
 }
 
-/* What a session's first ID tells of the client's program, for the log: other keys may hold what is nobody's
- * business ("command", "arguments"), and no value may look like another field of the line. */
+/* The client's program as its first ID names it, for the log. Other keys are left out because they may be private
+ * ("command", "arguments"); no value may look like another field of the line. */
 static void add_id_pair(void *arg, const char *key, const char *value, size_t len UNUSED)
 {
 	static const char *const keys[] = { "name", "version", "os", "os-version", "vendor" };

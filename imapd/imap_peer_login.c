@@ -11,7 +11,7 @@
 #include "lib/text.h"
 #include "login/node_mark.h"
 
-/* Our tags: the peer's answers to them are told apart from everything else it says. */
+/* Our tags, by which the peer's answers are recognized. */
 #define TAG_ID "I"
 #define TAG_LOGIN "L"
 #define TAG_CAPABILITY "C"
