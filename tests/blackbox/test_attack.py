@@ -315,6 +315,7 @@ def test_a_worker_that_speaks_as_none_of_ours_is_ended(make_pool):
         wait_for("there is another", lambda: len(node.pids("worker")) == 2)
         assert workers[1] in node.pids("worker")
         wait_for("it serves", lambda: Imap("127.0.0.1", p.imap_port).login_ok(p.accounts["anna@example.com"]))
+    wait_for("both are told", lambda: node.log().count("bad message") >= 2)
     assert node.log().count("bad message") == 2, "nobody listens to it after the first"
 
 

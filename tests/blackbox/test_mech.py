@@ -10,6 +10,7 @@ import os
 import poplib
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -563,25 +564,30 @@ class Dovecot:
         for file, text in (("users", f"{name}:{{PLAIN}}nobody knows:{UID}:{GID}::{home}\n"), ("masters", "waypost:{PLAIN}master's secret\n")):
             with open(os.path.join(folder, file), "w") as f:
                 f.write(text)
-        with open(os.path.join(folder, "dovecot.conf"), "w") as f:
-            f.write(f"""protocols = imap pop3
+        self.launch(folder)
+
+    def common(self):
+        return f"""protocols = imap pop3
 listen = {self.host}
-base_dir = {folder}/run
-state_dir = {folder}/state
-log_path = {folder}/log
-ssl = no
-disable_plaintext_auth = no
+base_dir = {self.folder}/run
+state_dir = {self.folder}/state
+log_path = {self.folder}/log
 auth_mechanisms = plain
 default_internal_user = nobody
 default_internal_group = nogroup
 default_login_user = daemon
-first_valid_uid = 1
-mail_location = maildir:~/Maildir
 service stats {{
   unix_listener stats-reader {{
     mode = 0
   }}
 }}
+"""
+
+    def configuration(self):
+        return self.common() + f"""ssl = no
+disable_plaintext_auth = no
+first_valid_uid = 1
+mail_location = maildir:~/Maildir
 service imap-login {{
   inet_listener imap {{
     port = {self.imap_port}
@@ -594,19 +600,23 @@ service pop3-login {{
 }}
 passdb {{
   driver = passwd-file
-  args = {folder}/masters
+  args = {self.folder}/masters
   master = yes
 }}
 passdb {{
   driver = passwd-file
-  args = {folder}/users
+  args = {self.folder}/users
 }}
 userdb {{
   driver = passwd-file
-  args = {folder}/users
+  args = {self.folder}/users
 }}
-""")
+"""
+
+    def launch(self, folder):
         self.folder = folder
+        with open(os.path.join(folder, "dovecot.conf"), "w") as f:
+            f.write(self.configuration())
         self.proc = subprocess.Popen(["unshare", "-m", "sh", "-c", self.overlay, "sh", self.debian.root, "dovecot", "-F", "-c", f"{folder}/dovecot.conf"],
                                      stdin=subprocess.DEVNULL, start_new_session=True)
         try:
@@ -634,6 +644,75 @@ userdb {{
         self.proc.terminate()
         self.proc.wait(30)
         self.debian.close()
+
+
+class TlsFront(Dovecot):
+    """As README.proxy has it: Dovecot takes TLS from clients and passes the logins on."""
+
+    def __init__(self, folder, imap_back, pop3_back):
+        if os.getuid() != 0:
+            pytest.skip("only root can lay packages over /usr")
+        self.debian = debian.Unpacked("dovecot-core", "dovecot-imapd", "dovecot-pop3d")
+        self.imap_port, self.pop3_port, self.back = free_port([self.host]), free_port([self.host]), {"imap": imap_back, "pop3": pop3_back}
+        directories.make_certificates(folder)
+        self.launch(folder)
+
+    def configuration(self):
+        text = self.common() + f"ssl = required\nssl_cert = <{self.folder}/cert.pem\nssl_key = <{self.folder}/key.pem\n"
+        for kind, port in ("imap", self.imap_port), ("pop3", self.pop3_port):
+            text += f"""service {kind}-login {{
+  inet_listener {kind} {{
+    port = 0
+  }}
+  inet_listener {kind}s {{
+    port = {port}
+    ssl = yes
+  }}
+}}
+"""
+        # The ports of a real site are the usual ones, and nothing is said of them.
+        return text + f"""passdb {{
+  driver = static
+  args = proxy=y nopassword=y host={HERE} port=%{{if;%s;eq;imap;{self.back['imap']};{self.back['pop3']}}}
+}}
+"""
+
+    def ready(self):
+        assert self.proc.poll() is None, self.log()
+        try:
+            with self.connect(self.imap_port) as c:
+                return c.recv(4) == b"* OK"
+        except OSError:
+            return False
+
+    def connect(self, port, source="127.0.8.8"):
+        context = ssl.create_default_context(cafile=os.path.join(self.folder, "ca.pem"))
+        context.check_hostname = False  # the certificate is 127.0.0.1's
+        return context.wrap_socket(socket.create_connection((self.host, port), timeout=10 * SLOW, source_address=(source, 0)))
+
+
+def test_dovecot_as_tls_proxy_in_front(make_pool, open_folder):
+    """The recipe of README.proxy: the client's own address is logged."""
+    os.chown(open_folder, UID, GID)
+    p = make_pool(nodes=1, accounts=[Account("tls@example.com", password="x")],
+                  settings={"proxy": {"PROXY_TRUSTED": HERE}})
+    front = TlsFront(open_folder, p.imap_port, p.pop3_port)
+    try:
+        mark = p.nodes[0].log_mark()
+        with front.connect(front.imap_port) as c, c.makefile("rb") as lines:
+            c.sendall(b"a LOGIN tls@example.com x\r\nb STATUS INBOX (MESSAGES)\r\nc LOGOUT\r\n")
+            got = lines.read()
+        assert b"\r\na OK" in got and b"(MESSAGES 1)" in got, (got, front.log(), p.nodes[0].log_since(mark))
+        with front.connect(front.pop3_port) as c, c.makefile("rb") as lines:
+            lines.readline()
+            for command in b"USER tls@example.com", b"PASS x", b"STAT", b"QUIT":
+                c.sendall(command + b"\r\n")
+                answer = lines.readline()
+                assert answer.startswith(b"+OK"), (command, answer, front.log(), p.nodes[0].log_since(mark))
+        for program in "imapd", "pop3d":
+            p.nodes[0].wait_log(rf"{program}: LOGIN, user=tls@example.com, ip=\[::ffff:127\.0\.8\.8\]", mark)
+    finally:
+        front.close()
 
 
 @pytest.fixture

@@ -125,6 +125,7 @@ def test_nobody_waits_at_a_full_worker(three):
     assert open_files(full) < 40
     for c in (conns + more)[::10]:
         c.login_ok(p.accounts["anna@example.com"])
+    node.wait_log("not accepting clients: ", mark)
     assert node.log_since(mark).count("not accepting clients: ") == 1
     limit(node, full, before)
     close_all(conns + more)
@@ -315,7 +316,7 @@ def test_lent_sockets_that_did_not_arrive_go_to_another(three):
             assert all(line.startswith(b"* OK") for line in lines), lines
             close_all(conns)
         wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
-    assert "lacks listening sockets" in node.log_since(start)
+    node.wait_log("lacks listening sockets", start)
 
 
 @pytest.mark.parametrize("role", ["spawn", "authd", "authworker"])

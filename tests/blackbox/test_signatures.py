@@ -109,7 +109,9 @@ def test_one_odd_node_among_others(make_pool):
     assert [noted(node, "not_believed_by_list") for node in others] == [odd, odd]
     assert set(noted(p.nodes[2], "not_believed_by_list").split()) == {f"{A}(secret)", f"{B}(secret)"}
     assert all(node.status()["state"] == "degraded" and noted(node, "fronts_not_believed_list") == f"{A}(secret)" for node in p.nodes)
-    assert all(len(re.findall(OWNER_LINE, node.log())) == 1 for node in p.nodes)
+    for node in p.nodes:
+        node.wait_log(OWNER_LINE)
+        assert len(re.findall(OWNER_LINE, node.log())) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -314,6 +316,7 @@ def test_an_address_that_changes_its_story_fills_no_log(make_pool):
     for i in range(30):
         forwarded(p, Imap, Signed(secret if i % 2 else "guess", jo.name, made=-1000), jo.password)
     wait_for("all are counted", lambda: owner.status()["counts"]["signatures_clock"] == 15)
+    wait_for("all that may be told is told", lambda: len(re.findall(OWNER_LINE, owner.log())) >= 20)
     assert len(re.findall(OWNER_LINE, owner.log())) == 20
     assert owner.status()["state"] == "degraded"
 

@@ -485,5 +485,6 @@ def test_what_is_no_regular_file_is_no_message(pool, account):
     with Pop3("127.0.0.1", pool.pop3_port) as p:
         p.login_ok(account)
         assert p.ok("STAT").split()[1] == b"0"
+    node.wait_log("imapd.*is not a regular file", mark)
     assert len([line for line in node.log_since(mark).splitlines() if "is not a regular file" in line and "imapd" in line]) == 1
     assert os.path.isdir(os.path.join(cur, "1.dir:2,S")) and os.path.islink(os.path.join(cur, "2.link:2,S"))
