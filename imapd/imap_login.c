@@ -41,33 +41,14 @@ static void greet(struct login *l, const char *challenge UNUSED)
 	str_adds(&l->out, "\r\n");
 }
 
-static void refuse(struct login *l, enum auth_verdict v, const char *code)
+static void refuse(struct login *l, enum login_failure f)
 {
 	struct imap_login *il = l->data;
 
 	il->in_sasl = false;
 	sasl_end(&il->sasl);
-	switch (v) {
-	case AUTH_VERDICT_WRONG:
-		str_addf(&l->out, "%s NO [AUTHENTICATIONFAILED] Login failed.", il->tag);
-		break;
-	case AUTH_VERDICT_DISABLED:
-		str_addf(&l->out, "%s NO [CONTACTADMIN] IMAP access is disabled for this account.", il->tag);
-		break;
-	case AUTH_VERDICT_CANNOT:
-		str_addf(&l->out,
-		    "%s NO [CONTACTADMIN] This account can only log in with its password itself (LOGIN, PLAIN).",
-		    il->tag);
-		break;
-	case AUTH_VERDICT_LIMIT:
-		str_addf(&l->out, "%s NO [LIMIT] Too many sessions, please close some.", il->tag);
-		break;
-	default:
-		str_addf(&l->out, "%s NO [%s] Temporary problem, please try again later.", il->tag,
-		    code[0] != '\0' ? code : "UNAVAILABLE");
-		break;
-	}
-	login_add_note(l, &l->out);
+	str_addf(&l->out, "%s NO ", il->tag);
+	login_add_refusal(l, f);
 	str_adds(&l->out, "\r\n");
 }
 

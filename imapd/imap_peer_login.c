@@ -124,10 +124,9 @@ static void take_capability_code(struct login *l, const char *text)
 		keep_capability(l, code + 11, len - 11);
 }
 
-static enum backend_step nonsense(struct login *l, const char *why)
+static enum backend_step invalid(struct login *l, const char *why)
 {
-	log_clean(l->peer.said, sizeof(l->peer.said), why);
-	return BACKEND_STEP_NONSENSE;
+	return login_fail(l, FAILURE_INVALID, why);
 }
 
 /* --- what is sent --- */
@@ -196,7 +195,7 @@ static enum backend_step send_other(struct login *l, struct str *out)
 			l->peer.state = PEER_MASTER;
 		}
 	} else {
-		return login_no_way(l);
+		return login_fail(l, l->reply->master[0] == '\0' ? FAILURE_NO_MASTER : FAILURE_NO_PLAIN, "");
 	}
 	str_adds(out, "\r\n");
 	return BACKEND_STEP_MORE;
@@ -210,28 +209,27 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	l->peer.mark = node_mark_read(line, l->set->node_id);
 	len = take_word(&line, &word);
 	if (text_is_word(word, len, "+OK") || text_is_word(word, len, "-ERR"))
-		return nonsense(l,
-		    "it sent a POP3 greeting. Set the port of IMAP in mailhost: HOST:imap=PORT:pop3=PORT");
+		return invalid(l,
+		    "it sent a POP3 greeting. Set the port of IMAP in mailhost: "
+		    "HOST:imap=PORT:pop3=PORT");
 	if (!text_is_word(word, len, "*"))
-		return nonsense(l, "no IMAP greeting");
+		return invalid(l, "no IMAP greeting");
 	len = take_word(&line, &word);
-	if (text_is_word(word, len, "BYE")) {
-		log_clean(l->peer.said, sizeof(l->peer.said), line);
-		return BACKEND_STEP_TEMPORARY;
-	}
+	if (text_is_word(word, len, "BYE"))
+		return login_fail(l, FAILURE_TEMPORARY, line);
 	if (!text_is_word(word, len, "OK"))
-		return nonsense(l, "no IMAP greeting");
+		return invalid(l, "no IMAP greeting");
 	if (take_code(line, &code, &len) && len > 11 && strncasecmp(code, "CAPABILITY ", 11) == 0)
 		l->peer.caps = read_caps(code + 11);
 	if (l->peer.mark == NODE_MARK_SELF)
-		return login_came_back(l);
+		return login_fail(l, FAILURE_SELF, "");
 	if (!login_is_fit(l))
-		return login_unfit(l);
+		return login_fail(l, FAILURE_CONTROLS, "");
 	/* What our nodes announce is for clients: they take each other's logins whatever stands there. */
 	if (l->peer.mark == NODE_MARK_OTHER)
 		l->peer.caps = (l->peer.caps & ~(unsigned)CAP_LOGINDISABLED) | CAP_NODE;
 	if ((l->peer.caps & CAP_LOGINDISABLED) != 0)
-		return nonsense(l, "it allows no login without TLS (LOGINDISABLED)");
+		return login_fail(l, FAILURE_NEEDS_TLS, "LOGINDISABLED");
 	if ((l->peer.caps & CAP_ID) != 0)
 		imap_id_forward(l, out, TAG_ID);
 	if (l->reply->forward == AUTH_FORWARD_OTHER)
@@ -257,38 +255,51 @@ static enum backend_step on_continue(struct login *l, struct str *out)
 		l->peer.state = PEER_LOGIN;
 		return BACKEND_STEP_MORE;
 	default:
-		return nonsense(l, "an unexpected continuation");
+		return invalid(l, "an unexpected continuation");
 	}
 }
 
 /* --- what comes back --- */
 
-/* Codes that a client can use; everything else becomes UNAVAILABLE. */
-static bool may_repeat(const char *code, size_t len)
-{
-	static const char *const codes[] = { "UNAVAILABLE", "LIMIT", "INUSE", "CONTACTADMIN", "SERVERBUG",
-		"OVERQUOTA" };
-
-	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
-		if (text_is_word(code, len, codes[i]))
-			return true;
-	return false;
-}
+/* Codes that a client can use (RFC 5530), and what they mean for the login. */
+static const struct {
+	const char *code;
+	enum login_failure failure;
+} codes[] = {
+	{ "UNAVAILABLE", FAILURE_TEMPORARY },
+	{ "SERVERBUG", FAILURE_TEMPORARY },
+	{ "LIMIT", FAILURE_PEER_LIMIT },
+	{ "INUSE", FAILURE_IN_USE },
+	{ "CONTACTADMIN", FAILURE_ADMIN },
+	{ "OVERQUOTA", FAILURE_ADMIN },
+	{ "EXPIRED", FAILURE_EXPIRED },
+	{ "PRIVACYREQUIRED", FAILURE_NEEDS_TLS },
+	{ "AUTHORIZATIONFAILED", FAILURE_DENIED },
+};
 
 static enum backend_step on_refusal(struct login *l, const char *text)
 {
+	bool master = l->peer.as_master, has_code;
+	enum login_failure f = FAILURE_TEMPORARY;
 	const char *code;
 	size_t len;
 
-	log_clean(l->peer.said, sizeof(l->peer.said), text);
-	if (!take_code(text, &code, &len) || text_is_word(code, len, "AUTHENTICATIONFAILED") ||
-	    text_is_word(code, len, "AUTHORIZATIONFAILED") || text_is_word(code, len, "EXPIRED"))
-		return BACKEND_STEP_REFUSED;
-	if (may_repeat(code, len) && len < sizeof(l->peer.code)) {
-		memcpy(l->peer.code, code, len);
-		l->peer.code[len] = '\0';
+	has_code = take_code(text, &code, &len);
+	for (size_t i = 0; has_code && i < ARRAY_LEN(codes); i++)
+		if (text_is_word(code, len, codes[i].code)) {
+			l->peer.code = codes[i].code;
+			f = codes[i].failure;
+		}
+	if ((l->peer.caps & CAP_LOGINDISABLED) != 0 || (l->peer.code == NULL && failure_wants_tls(text)))
+		f = FAILURE_NEEDS_TLS;
+	else if (!has_code || text_is_word(code, len, "AUTHENTICATIONFAILED"))
+		f = FAILURE_REFUSED;
+	/* The client can do nothing about that user. */
+	if (master && (f == FAILURE_REFUSED || f == FAILURE_EXPIRED || f == FAILURE_DENIED)) {
+		l->peer.code = NULL;
+		f = FAILURE_MASTER;
 	}
-	return BACKEND_STEP_TEMPORARY;
+	return login_fail(l, f, text);
 }
 
 static enum backend_step on_login_answer(struct login *l, const char *line, struct str *out)
@@ -299,12 +310,10 @@ static enum backend_step on_login_answer(struct login *l, const char *line, stru
 	login_take_note(l, line);
 	if (text_is_word(word, len, "NO"))
 		return on_refusal(l, line);
-	if (!text_is_word(word, len, "OK")) {
-		log_clean(l->peer.said, sizeof(l->peer.said), word);
-		return BACKEND_STEP_NONSENSE;
-	}
+	if (!text_is_word(word, len, "OK"))
+		return invalid(l, word);
 	if (l->peer.state != PEER_LOGIN)
-		return nonsense(l, "it accepted a login before it got the credentials");
+		return invalid(l, "it accepted a login before it got the credentials");
 	take_capability_code(l, line);
 	if (l->set->imapd_IMAP_PROXY_FOREIGN == 0 || l->peer.capability.len != 0)
 		return BACKEND_STEP_OK;
@@ -319,14 +328,14 @@ static enum backend_step on_untagged(struct login *l, const char *line)
 	size_t len = take_word(&line, &word);
 
 	if (text_is_word(word, len, "CAPABILITY")) {
+		if (l->peer.mark != NODE_MARK_OTHER)
+			l->peer.caps |= read_caps(line) & CAP_LOGINDISABLED;
 		if (l->peer.state >= PEER_LOGIN)
 			keep_capability(l, line, strlen(line));
 		return BACKEND_STEP_MORE;
 	}
-	if (text_is_word(word, len, "BYE")) {
-		log_clean(l->peer.said, sizeof(l->peer.said), line);
-		return BACKEND_STEP_TEMPORARY;
-	}
+	if (text_is_word(word, len, "BYE"))
+		return login_fail(l, FAILURE_TEMPORARY, line);
 	return BACKEND_STEP_MORE;
 }
 
@@ -349,7 +358,7 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 	size_t word_len;
 
 	if (memchr(line, '\0', len) != NULL)
-		return nonsense(l, "a NUL byte");
+		return invalid(l, "a NUL byte");
 	if (l->peer.state == PEER_GREETING)
 		return on_greeting(l, line, out);
 	word_len = take_word(&rest, &word);
@@ -365,8 +374,7 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 		return BACKEND_STEP_OK; /* logged in, whatever it thinks of the question */
 	if (word_len == 1 && word[0] == TAG_ID[0])
 		return BACKEND_STEP_MORE; /* a peer may refuse ID; the login does not depend on it */
-	log_clean(l->peer.said, sizeof(l->peer.said), line);
-	return BACKEND_STEP_NONSENSE;
+	return invalid(l, line);
 }
 
 void imap_accepted(struct login *l)

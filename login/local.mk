@@ -3,6 +3,7 @@ noinst_LIBRARIES += login/liblogin.a
 login_liblogin_a_SOURCES = \
 	login/acceptor.c login/acceptor.h \
 	login/exchange.c login/exchange.h \
+	login/failure.c login/failure.h \
 	login/login.c login/login.h \
 	login/forwarded_text.c login/forwarded_text.h \
 	login/login_sasl.c login/login_sasl.h \

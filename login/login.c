@@ -12,6 +12,7 @@
 #include "lib/str.h"
 #include "lib/text.h"
 #include "login/exchange.h"
+#include "login/failure.h"
 #include "login/worker.h"
 #include "settings/protocol.h"
 
@@ -192,9 +193,9 @@ static void log_login(const struct login *l, enum log_level level, const char *w
 }
 
 /* The login is not to be; the client may try again. */
-static void refuse(struct login *l, enum auth_verdict v, const char *code)
+static void refuse(struct login *l, enum login_failure f)
 {
-	l->dialect->refuse(l, v, code);
+	l->dialect->refuse(l, f);
 	forget_credentials(l);
 	forget_peer(l);
 	auth_reply_free(&l->reply);
@@ -209,19 +210,23 @@ static void on_delayed(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNU
 {
 	struct login *l = t->data;
 
-	refuse(l, l->reply->verdict, "");
+	refuse(l, FAILURE_WRONG);
 	leave(l);
 }
 
-/* An outage, which must look like a wrong password neither to the client nor in the log. */
-static void unavailable(struct login *l, const char *code, const char *reason)
+/* The login fails for F, which is never a wrong password, neither to the client nor in the log. */
+static void fail(struct login *l, enum login_failure f, struct failure_facts facts)
 {
-	char more[800];
+	struct str more = STR_INIT;
 
-	snprintf(more, sizeof(more), ", reason=%s", reason);
-	log_login(l, LOG_LEVEL_WARN, "TEMPORARY FAILURE", more);
+	facts.method = l->method;
+	facts.self = l->set->self[0];
+	str_adds(&more, ", reason=");
+	failure_add_reason(f, &facts, &more);
+	log_login(l, LOG_LEVEL_WARN, failure_word(f), str_cstr(&more));
+	str_fini(&more);
 	end_session(l);
-	refuse(l, AUTH_VERDICT_UNAVAILABLE, code);
+	refuse(l, f);
 }
 
 /* --- the client's words --- */
@@ -427,36 +432,6 @@ static void relay(struct login *l)
 	end(l);
 }
 
-/* Logs what this mailhost would need. */
-static void cannot_forward(struct login *l, const char *host)
-{
-	char more[800];
-
-	snprintf(more, sizeof(more),
-	    ", reason=%s: %s reveals no password, which mailhost %s needs; the directory does not have the clear "
-	    "password, %s",
-	    auth_verdict_word(AUTH_VERDICT_CANNOT), l->method, host, l->peer.said);
-	log_login(l, LOG_LEVEL_WARN, "LOGIN REFUSED", more);
-	end_session(l);
-	refuse(l, AUTH_VERDICT_CANNOT, "");
-}
-
-/* Logs that the name in mailhost is another name of this node. */
-static void came_back(struct login *l, const char *host)
-{
-	const struct net_addr *addr = backend_addr(l->backend);
-	char more[1200], ip[NET_IP_TEXT_MAX];
-
-	worker_peer_self(l->worker, l, host, addr->port);
-	snprintf(more, sizeof(more),
-	    ", reason=%s: mailhost %s at [%s]:%u is this node itself, whose name is %s: write that into mailhost, or "
-	    "set its PROXY_HOSTNAME to %s",
-	    auth_verdict_word(AUTH_VERDICT_LOOP), host, net_addr_text(addr, ip), addr->port, l->set->self[0], host);
-	log_login(l, LOG_LEVEL_WARN, "TEMPORARY FAILURE", more);
-	end_session(l);
-	refuse(l, AUTH_VERDICT_LOOP, "");
-}
-
 /* Sends the request to authd again, in STATE: the reply may have changed since. */
 static void try_again(struct login *l, enum login_state state)
 {
@@ -476,74 +451,49 @@ static void tell_signature(struct login *l, bool taken)
 		worker_peer_signature(l->worker, login_target(l)->host, l->peer.signature);
 }
 
+/* Why the login at the peer of B has come to nothing. */
+static enum login_failure peer_failure(const struct login *l, enum backend_result result)
+{
+	if (result == BACKEND_UNREACHABLE)
+		return FAILURE_UNREACHABLE;
+	if (result == BACKEND_SILENT)
+		return FAILURE_UNANSWERED;
+	return l->peer.failed ? l->peer.failure : FAILURE_INVALID;
+}
+
+static void peer_failed(struct login *l, const struct backend *b, enum login_failure f)
+{
+	char ip[NET_IP_TEXT_MAX], at[NET_IP_TEXT_MAX + 8], said[sizeof(l->peer.said)];
+	const struct net_addr *addr = backend_addr(b);
+
+	if (f == FAILURE_SELF)
+		worker_peer_self(l->worker, l, login_target(l)->host, addr->port);
+	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(addr, ip), addr->port);
+	str_copy(said, sizeof(said), l->peer.said);
+	fail(l, f,
+	    (struct failure_facts){ .host = login_target(l)->host,
+	        .at = at,
+	        .said = l->peer.failed ? said : backend_error(b) });
+}
+
 static void peer_done(struct login *l, const struct backend *b, enum backend_result result)
 {
-	char reason[768], ip[NET_IP_TEXT_MAX], at[NET_IP_TEXT_MAX + 8];
-	const char *host = login_target(l)->host;
+	enum login_failure f;
 
 	tell_signature(l, result == BACKEND_OK);
 	if (result == BACKEND_OK) {
 		relay(l);
 		return;
 	}
-	switch (l->peer.stop) {
-	case LOGIN_STOP_NO_WAY:
-		cannot_forward(l, host);
-		return;
-	case LOGIN_STOP_SELF:
-		came_back(l, host);
-		return;
-	case LOGIN_STOP_UNFIT:
-		unavailable(l, "",
-		    "the account's name or password, or the session id, has control characters and cannot be "
-		    "forwarded: check the account with `waypost auth USER`");
-		return;
-	case LOGIN_STOP_NONE:
-		break;
-	}
+	f = peer_failure(l, result);
 	/* Authd knows now that those before us are down. */
-	if (result == BACKEND_UNREACHABLE && l->reply->more != AUTH_MORE_NONE && !l->retried &&
+	if (f == FAILURE_UNREACHABLE && l->reply->more != AUTH_MORE_NONE && !l->retried &&
 	    (exchange_repeats(l) || l->exchange == EXCHANGE_KEPT)) {
 		try_again(l, LOGIN_AUTH);
 		worker_send_credentials(l->worker, l);
 		return;
 	}
-	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(backend_addr(b), ip), backend_addr(b)->port);
-	switch (result) {
-	case BACKEND_UNREACHABLE:
-		snprintf(reason, sizeof(reason), "mailhost %s cannot be reached: %s", host, backend_error(b));
-		break;
-	case BACKEND_SILENT:
-		snprintf(reason, sizeof(reason), "mailhost %s did not finish the login: %s", host, backend_error(b));
-		break;
-	case BACKEND_REFUSED:
-		if (l->peer.as_master) {
-			snprintf(reason, sizeof(reason),
-			    "mailhost %s at %s refused PROXY_MASTER_USER; does that user exist there, with "
-			    "PROXY_MASTER_PASSWORD, and may it act for others? It said: %s",
-			    host, at, l->peer.said);
-			break;
-		}
-		snprintf(reason, sizeof(reason),
-		    "mailhost %s at %s refused a login that the directory here accepted; do both use the same "
-		    "directory? It said: %s",
-		    host, at, l->peer.said);
-		break;
-	case BACKEND_TEMPORARY:
-		snprintf(reason, sizeof(reason), "mailhost %s at %s has a temporary failure. It said: %s", host, at,
-		    l->peer.said);
-		break;
-	default:
-		snprintf(reason, sizeof(reason), "mailhost %s at %s sent an invalid answer: %s", host, at,
-		    l->peer.said);
-		break;
-	}
-	{
-		char code[sizeof(l->peer.code)];
-
-		str_copy(code, sizeof(code), result == BACKEND_TEMPORARY ? l->peer.code : "");
-		unavailable(l, code, reason);
-	}
+	peer_failed(l, b, f);
 }
 
 static void on_peer_done(struct backend *b, enum backend_result result, void *arg)
@@ -594,7 +544,7 @@ static void on_retry(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 static void handoff_failed(struct login *l)
 {
 	if (l->retried || !exchange_repeats(l)) {
-		unavailable(l, "", "cannot start a session server; see the lines of spawn");
+		fail(l, FAILURE_NO_SERVER, (struct failure_facts){ 0 });
 		return;
 	}
 	try_again(l, LOGIN_RETRY);
@@ -635,20 +585,15 @@ static void hand_off(struct login *l)
 		handoff_failed(l);
 }
 
-/* Trying again would not help. */
-static bool is_refusal(enum auth_verdict v)
-{
-	return v == AUTH_VERDICT_LIMIT || v == AUTH_VERDICT_DISABLED || v == AUTH_VERDICT_CANNOT;
-}
-
 static void take_reply(struct login *l, struct auth_reply *a)
 {
+	enum login_failure f;
 	char more[AUTH_REASON_MAX + 32];
 
 	auth_reply_free(&l->reply);
 	l->reply = a;
 	if (a == NULL) {
-		unavailable(l, "", "authd does not answer");
+		fail(l, FAILURE_NO_AUTHD, (struct failure_facts){ 0 });
 		return;
 	}
 	switch (a->verdict) {
@@ -660,7 +605,7 @@ static void take_reply(struct login *l, struct auth_reply *a)
 		return;
 	case AUTH_VERDICT_WRONG:
 		snprintf(more, sizeof(more), ", method=%s", l->method);
-		log_login(l, LOG_LEVEL_INFO, "LOGIN FAILED", more);
+		log_login(l, LOG_LEVEL_INFO, failure_word(FAILURE_WRONG), more);
 		enter(l, LOGIN_DELAY);
 		start_timer(l, on_delayed, a->delay_ms);
 		watch(l);
@@ -668,8 +613,9 @@ static void take_reply(struct login *l, struct auth_reply *a)
 	default:
 		snprintf(more, sizeof(more), ", reason=%s%s%s", auth_verdict_word(a->verdict),
 		    a->reason[0] != '\0' ? ": " : "", a->reason);
-		log_login(l, LOG_LEVEL_WARN, is_refusal(a->verdict) ? "LOGIN REFUSED" : "TEMPORARY FAILURE", more);
-		refuse(l, a->verdict, "");
+		f = failure_of_verdict(a->verdict);
+		log_login(l, LOG_LEVEL_WARN, failure_word(f), more);
+		refuse(l, f);
 	}
 }
 
@@ -762,19 +708,12 @@ void login_add_master(struct login *l, struct str *out)
 	str_fini_secret(&raw);
 }
 
-enum backend_step login_no_way(struct login *l)
+enum backend_step login_fail(struct login *l, enum login_failure f, const char *text)
 {
-	l->peer.stop = LOGIN_STOP_NO_WAY;
-	str_copy(l->peer.said, sizeof(l->peer.said),
-	    l->reply->master[0] == '\0' ? "it is not a node with our pool secret, and PROXY_MASTER_USER is not set" :
-	                                  "it accepts neither our token nor SASL PLAIN");
-	return BACKEND_STEP_TEMPORARY;
-}
-
-enum backend_step login_came_back(struct login *l)
-{
-	l->peer.stop = LOGIN_STOP_SELF;
-	return BACKEND_STEP_TEMPORARY;
+	l->peer.failed = true;
+	l->peer.failure = f;
+	log_clean(l->peer.said, sizeof(l->peer.said), text);
+	return f == FAILURE_INVALID ? BACKEND_STEP_INVALID : BACKEND_STEP_REFUSED;
 }
 
 bool login_is_fit(const struct login *l)
@@ -785,10 +724,13 @@ bool login_is_fit(const struct login *l)
 	    text_is_plain(a->password) && session_id_ok(a->session_id);
 }
 
-enum backend_step login_unfit(struct login *l)
+void login_add_refusal(struct login *l, enum login_failure f)
 {
-	l->peer.stop = LOGIN_STOP_UNFIT;
-	return BACKEND_STEP_TEMPORARY;
+	enum protocol p = l->dialect->protocol;
+
+	str_addf(&l->out, "[%s] ", l->peer.code != NULL ? l->peer.code : failure_code(f, p));
+	failure_add_text(f, p, &l->out);
+	login_add_note(l, &l->out);
 }
 
 void login_take_note(struct login *l, const char *line)
@@ -914,7 +856,7 @@ static void end_for(struct login *l, enum login_bye why)
 	case LOGIN_PEER:
 	case LOGIN_DELAY:
 		end_session(l);
-		l->dialect->refuse(l, l->state == LOGIN_DELAY ? AUTH_VERDICT_WRONG : AUTH_VERDICT_UNAVAILABLE, "");
+		l->dialect->refuse(l, l->state == LOGIN_DELAY ? FAILURE_WRONG : FAILURE_UNAVAILABLE);
 		forget_peer(l);
 		break;
 	case LOGIN_HANDOFF:

@@ -18,6 +18,7 @@
 #include "lib/conn.h"
 #include "lib/str.h"
 #include "login/exchange.h"
+#include "login/failure.h"
 #include "login/node_mark.h"
 #include "node/msg_auth.h"
 #include "proxy/backend.h"
@@ -83,8 +84,8 @@ struct login_dialect {
 	/* Looks at LEN bytes at P; *USED is how many of them are dealt with (0 with LOGIN_EVENT_MORE, unless the
 	 * dialect keeps what it took). Called again with the rest until it needs more. */
 	enum login_event (*input)(struct login *l, const char *p, size_t len, size_t *used);
-	/* The login was refused for V (never OK); CODE is the peer's own response code, or "". */
-	void (*refuse)(struct login *l, enum auth_verdict v, const char *code);
+	/* The login came to nothing for F: login_add_refusal(), as the protocol puts it. */
+	void (*refuse)(struct login *l, enum login_failure f);
 	/* The last words, to l->out; nothing else of L need be there. */
 	void (*bye)(struct login *l, enum login_bye why);
 	/* For the session server: struct session_start.context. */
@@ -95,23 +96,17 @@ struct login_dialect {
 	void (*accepted)(struct login *l);
 };
 
-/* Why we end the dialogue with a peer that has done nothing wrong. */
-enum login_stop {
-	LOGIN_STOP_NONE,   /* none: the peer's reply decides */
-	LOGIN_STOP_NO_WAY, /* the password is not known, and the peer accepts no substitute */
-	LOGIN_STOP_SELF,   /* the peer is this node */
-	LOGIN_STOP_UNFIT   /* the credentials have control characters */
-};
-
 /* What the dialogue with a peer keeps between lines. */
 struct login_peer {
 	int state;
-	unsigned caps;         /* the dialect's bits */
-	char code[64];         /* response code of the refusal, without brackets */
-	struct str capability; /* IMAP: the peer's list after login */
-	char said[120];        /* the refusal as the peer put it, printable, for the log */
-	bool as_master;        /* the login is PROXY_MASTER_USER's */
-	enum login_stop stop;
+	unsigned caps; /* the dialect's bits */
+	bool failed;   /* the dialect has said why it goes no further: */
+	enum login_failure failure;
+	const char
+	    *code; /* its response code, of those that the dialect knows, without brackets; NULL: the failure's */
+	struct str capability;          /* IMAP: the peer's list after login */
+	char said[120];                 /* the refusal as the peer put it, printable, for the log */
+	bool as_master;                 /* the login is PROXY_MASTER_USER's */
 	enum node_mark mark;            /* of its greeting */
 	enum signature_check signature; /* its check of ours */
 };
@@ -166,14 +161,13 @@ const struct auth_target *login_target(const struct login *l);
  * told: our token (X-WAYPOST-TOKEN: name NUL token), or PLAIN of the master user for the account. */
 void login_add_token(const struct login *l, struct str *out);
 void login_add_master(struct login *l, struct str *out);
-/* For dialects: there is nothing of these that the peer would take. */
-enum backend_step login_no_way(struct login *l);
-/* The peer's greeting has this node's own mark. */
-enum backend_step login_came_back(struct login *l);
+/* For dialects: the dialogue with the peer ends with failure F; TEXT is what it said, or what is wrong with that. */
+enum backend_step login_fail(struct login *l, enum login_failure f, const char *text);
 /* Before anything is said to the peer: name, password and session id end no line there, whoever they came from. If one
- * does, the dialogue ends with login_unfit(). */
+ * does, the dialogue ends with FAILURE_CONTROLS. */
 bool login_is_fit(const struct login *l);
-enum backend_step login_unfit(struct login *l);
+/* For dialects: appends to l->out "[CODE] text" for failure F, and what the forwarding node is to be told. */
+void login_add_refusal(struct login *l, enum login_failure f);
 /* LINE, the peer's reply to the login, may report its check of our signature. */
 void login_take_note(struct login *l, const char *line);
 /* Appends the report to the forwarding node about its signature: "" in most cases. */

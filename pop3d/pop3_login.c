@@ -44,32 +44,14 @@ static bool greeting_mech(const struct login *l, enum auth_mech *mech)
 	return offers_apop(l);
 }
 
-static void refuse(struct login *l, enum auth_verdict v, const char *code)
+static void refuse(struct login *l, enum login_failure f)
 {
 	struct pop3_login *pl = l->data;
 
 	pl->in_sasl = false;
 	sasl_end(&pl->sasl);
-	switch (v) {
-	case AUTH_VERDICT_WRONG:
-		str_adds(&l->out, "-ERR [AUTH] Login failed.");
-		break;
-	case AUTH_VERDICT_DISABLED:
-		str_adds(&l->out, "-ERR [SYS/PERM] POP3 access is disabled for this account.");
-		break;
-	case AUTH_VERDICT_CANNOT:
-		str_adds(&l->out,
-		    "-ERR [SYS/PERM] This account can only log in with its password itself (USER, AUTH PLAIN).");
-		break;
-	case AUTH_VERDICT_LIMIT:
-		str_adds(&l->out, "-ERR [IN-USE] Too many sessions, please close some.");
-		break;
-	default:
-		str_addf(&l->out, "-ERR [%s] Temporary problem, please try again later.",
-		    code[0] != '\0' ? code : "SYS/TEMP");
-		break;
-	}
-	login_add_note(l, &l->out);
+	str_adds(&l->out, "-ERR ");
+	login_add_refusal(l, f);
 	str_adds(&l->out, "\r\n");
 }
 

@@ -17,12 +17,6 @@ enum state { PEER_GREETING, PEER_XCLIENT, PEER_UTF8, PEER_USER, PEER_PASS, PEER_
 
 enum { CAP_PIPELINES = 1, CAP_TOKEN = 2 };
 
-static enum backend_step said(struct login *l, const char *line, enum backend_step step)
-{
-	log_clean(l->peer.said, sizeof(l->peer.said), line);
-	return step;
-}
-
 static void add_attribute(struct str *out, const char *name, const char *value)
 {
 	str_adds(out, name);
@@ -158,15 +152,15 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 {
 	l->peer.mark = node_mark_read(line, l->set->node_id);
 	if (strncasecmp(line, "+OK", 3) != 0)
-		return said(l, line, line[0] == '-' ? BACKEND_STEP_TEMPORARY : BACKEND_STEP_NONSENSE);
+		return login_fail(l, line[0] == '-' ? FAILURE_TEMPORARY : FAILURE_INVALID, line);
 	if (l->peer.mark == NODE_MARK_SELF)
-		return login_came_back(l);
+		return login_fail(l, FAILURE_SELF, "");
 	if (!login_is_fit(l))
-		return login_unfit(l);
+		return login_fail(l, FAILURE_CONTROLS, "");
 	if (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL)
 		l->peer.caps |= CAP_TOKEN;
 	if (by_other(l) && !by_token(l) && l->reply->master[0] == '\0')
-		return login_no_way(l);
+		return login_fail(l, FAILURE_NO_MASTER, "");
 	if (l->peer.mark == NODE_MARK_NONE && strstr(line, "[XCLIENT]") == NULL)
 		return next(l, out, PEER_XCLIENT);
 	l->peer.caps |= CAP_PIPELINES;
@@ -174,25 +168,35 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	return BACKEND_STEP_MORE;
 }
 
-/* [SYS/TEMP], [IN-USE], ... (RFC 2449, RFC 3206): worth repeating to the client. */
+/* Codes that a client can use (RFC 2449, RFC 3206), and what they mean for the login. */
+static const struct {
+	const char *code;
+	enum login_failure failure;
+} codes[] = {
+	{ "SYS/TEMP", FAILURE_TEMPORARY },
+	{ "SYS/PERM", FAILURE_ADMIN },
+	{ "IN-USE", FAILURE_IN_USE },
+	{ "LOGIN-DELAY", FAILURE_TOO_SOON },
+};
+
 static enum backend_step on_refusal(struct login *l, const char *line)
 {
-	static const char *const codes[] = { "SYS/TEMP", "SYS/PERM", "IN-USE", "LOGIN-DELAY" };
 	const char *text = line + strcspn(line, " ");
 
-	said(l, line, BACKEND_STEP_REFUSED);
 	text += strspn(text, " ");
-	if (text[0] != '[')
-		return BACKEND_STEP_REFUSED;
+	if (failure_wants_tls(text))
+		return login_fail(l, FAILURE_NEEDS_TLS, line);
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
-		size_t len = strlen(codes[i]);
+		size_t len = strlen(codes[i].code);
 
-		if (strncasecmp(text + 1, codes[i], len) == 0 && text[1 + len] == ']') {
-			str_copy(l->peer.code, sizeof(l->peer.code), codes[i]);
-			return BACKEND_STEP_TEMPORARY;
+		/* Behind a slash it says more than we know (RFC 2449 section 8). */
+		if (text[0] == '[' && strncasecmp(text + 1, codes[i].code, len) == 0 &&
+		    (text[1 + len] == ']' || text[1 + len] == '/')) {
+			l->peer.code = codes[i].code;
+			return login_fail(l, codes[i].failure, line);
 		}
 	}
-	return BACKEND_STEP_REFUSED;
+	return login_fail(l, l->peer.as_master ? FAILURE_MASTER : FAILURE_REFUSED, line);
 }
 
 enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip UNUSED, void *arg)
@@ -201,10 +205,10 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 	bool ok = strncasecmp(line, "+OK", 3) == 0;
 
 	if (l->peer.state == PEER_GREETING && strncmp(line, "* ", 2) == 0)
-		return said(l, "it sent an IMAP greeting. Set the port of POP3 in mailhost: HOST:imap=PORT:pop3=PORT",
-		    BACKEND_STEP_NONSENSE);
+		return login_fail(l, FAILURE_INVALID,
+		    "it sent an IMAP greeting. Set the port of POP3 in mailhost: HOST:imap=PORT:pop3=PORT");
 	if (memchr(line, '\0', len) != NULL || (!ok && strncasecmp(line, "-ERR", 4) != 0))
-		return said(l, line, BACKEND_STEP_NONSENSE);
+		return login_fail(l, FAILURE_INVALID, line);
 	switch (l->peer.state) {
 	case PEER_GREETING:
 		return on_greeting(l, line, out);
@@ -212,7 +216,7 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 		return next(l, out, PEER_XCLIENT);
 	case PEER_UTF8:
 		/* The client was told that UTF8 is on: a peer that cannot do it must not get the session. */
-		return ok ? next(l, out, PEER_UTF8) : said(l, line, BACKEND_STEP_NONSENSE);
+		return ok ? next(l, out, PEER_UTF8) : login_fail(l, FAILURE_INVALID, line);
 	case PEER_USER:
 		return ok ? next(l, out, PEER_USER) : on_refusal(l, line);
 	default:

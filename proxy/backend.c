@@ -115,13 +115,21 @@ static void greeted(struct backend *b)
 	set_timer(b, b->deadline - clock_now());
 }
 
+static enum backend_step too_long(struct backend *b)
+{
+	snprintf(b->error, sizeof(b->error), "a line of more than %d bytes", BACKEND_LINE_MAX);
+	return BACKEND_STEP_INVALID;
+}
+
 static enum backend_step take_line(struct backend *b, char *line, size_t len)
 {
 	size_t before = b->out.len;
 	enum backend_step step;
 
-	if (++b->lines > LINES_MAX)
-		return BACKEND_STEP_NONSENSE;
+	if (++b->lines > LINES_MAX) {
+		snprintf(b->error, sizeof(b->error), "more than %d lines", LINES_MAX);
+		return BACKEND_STEP_INVALID;
+	}
 	if (len != 0 && line[len - 1] == '\r')
 		len--;
 	line[len] = '\0';
@@ -153,12 +161,12 @@ static enum backend_step take_lines(struct backend *b, char *p, size_t len, size
 		}
 		if ((end = memchr(p + *used, '\n', left)) == NULL) {
 			if (left > BACKEND_LINE_MAX)
-				step = BACKEND_STEP_NONSENSE;
+				step = too_long(b);
 			break;
 		}
 		left = (size_t)(end - (p + *used));
 		if (left > BACKEND_LINE_MAX)
-			return BACKEND_STEP_NONSENSE;
+			return too_long(b);
 		step = take_line(b, p + *used, left);
 		*used += left + 1;
 	}
@@ -169,16 +177,15 @@ static void decided(struct backend *b, enum backend_step step)
 {
 	static const enum backend_result results[] = {
 		[BACKEND_STEP_OK] = BACKEND_OK,
-		[BACKEND_STEP_NONSENSE] = BACKEND_NONSENSE,
+		[BACKEND_STEP_INVALID] = BACKEND_INVALID,
 		[BACKEND_STEP_REFUSED] = BACKEND_REFUSED,
-		[BACKEND_STEP_TEMPORARY] = BACKEND_TEMPORARY,
 	};
 
 	/* The answer to something that was not sent yet is none; and it would not be sent any more. */
 	if (step == BACKEND_STEP_OK && b->out.len != 0)
-		step = BACKEND_STEP_NONSENSE;
+		step = BACKEND_STEP_INVALID;
 	/* One login that a peer cannot make sense of says nothing about the others: its greeting was good. */
-	tell_health(b, step != BACKEND_STEP_NONSENSE || b->lines > 1 ? PEER_ANSWERS : PEER_DOWN);
+	tell_health(b, step != BACKEND_STEP_INVALID || b->lines > 1 ? PEER_ANSWERS : PEER_DOWN);
 	done(b, results[step]);
 }
 

@@ -16,18 +16,16 @@ enum backend_result {
 	BACKEND_OK,          /* logged in: the connection and what was read ahead are the caller's */
 	BACKEND_UNREACHABLE, /* no address could be connected to, or none greeted in time */
 	BACKEND_SILENT,      /* it greeted, but the login was not decided in time, or it hung up */
-	BACKEND_NONSENSE,    /* it said what the protocol does not allow, or cannot take this login */
-	BACKEND_REFUSED,     /* it refused the name or the password */
-	BACKEND_TEMPORARY    /* it refused for a reason of its own */
+	BACKEND_INVALID,     /* it said what the protocol does not allow, or cannot take this login */
+	BACKEND_REFUSED      /* it refused the login, or we that peer: the dialogue knows why */
 };
 
 /* What the dialogue makes of a line. */
 enum backend_step {
 	BACKEND_STEP_MORE, /* go on reading; `out` may hold something to send */
 	BACKEND_STEP_OK,
-	BACKEND_STEP_NONSENSE,
-	BACKEND_STEP_REFUSED,
-	BACKEND_STEP_TEMPORARY
+	BACKEND_STEP_INVALID,
+	BACKEND_STEP_REFUSED
 };
 /* One line of the peer, without its line end, NUL-terminated (it may hold NUL bytes within LEN). What is
  * appended to OUT is sent (and wiped). *SKIP may be set to a number of bytes that follow the line and belong to

@@ -313,7 +313,11 @@ def test_imap_peer_that_wants_tls_first(fakes_pool):
     """LOGINDISABLED: the password is not sent."""
     pool, fakes = fakes_pool
     server, account = fakes.next(imap_peer(greeting="* OK [CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED] peer\r\n"))
-    imap_unavailable(pool, account, TIMEOUT + ROOM)
+    marks = Marks(pool)
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        reply = c.login(account.name, account.password)
+        assert reply.status == "NO" and reply.text.startswith(b"NO [CONTACTADMIN]"), reply
+    wait_for("a line about it", lambda: "takes no logins without TLS" in marks.text())
     assert account.password.encode() not in server.last.raw
 
 

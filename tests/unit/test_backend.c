@@ -27,8 +27,7 @@ static enum backend_step on_line(const char *line, size_t len, struct str *out, 
 		return BACKEND_STEP_MORE;
 	return strcmp(line, "OK") == 0 ? BACKEND_STEP_OK :
 	    strcmp(line, "NO") == 0    ? BACKEND_STEP_REFUSED :
-	    strcmp(line, "LATER") == 0 ? BACKEND_STEP_TEMPORARY :
-	                                 BACKEND_STEP_NONSENSE;
+	                                 BACKEND_STEP_INVALID;
 }
 
 struct outcome {
@@ -149,10 +148,9 @@ static void test_verdicts(void)
 		{ "HELLO\r\nMORE\r\nOK\r\n", false, BACKEND_OK },
 		{ "HELLO\r\nLIT 5\r\nOK\r\nxMORE\r\nOK\r\n", false, BACKEND_OK },
 		{ "HELLO\r\nNO\r\n", false, BACKEND_REFUSED },
-		{ "HELLO\r\nLATER\r\n", false, BACKEND_TEMPORARY },
-		{ "HELLO\r\nWHAT\r\n", false, BACKEND_NONSENSE },
-		{ "WHAT\r\n", false, BACKEND_NONSENSE },
-		{ "\r\n", false, BACKEND_NONSENSE },
+		{ "HELLO\r\nWHAT\r\n", false, BACKEND_INVALID },
+		{ "WHAT\r\n", false, BACKEND_INVALID },
+		{ "\r\n", false, BACKEND_INVALID },
 		{ "HELLO\r\n", true, BACKEND_SILENT },
 		{ "HEL", true, BACKEND_UNREACHABLE },
 		{ "", true, BACKEND_UNREACHABLE },
@@ -169,8 +167,7 @@ static void test_verdicts(void)
 				printf("\n%zu: %d instead of %d: %s\n", i, o.result, t[i].result, o.error);
 			CU_ASSERT_EQUAL(o.alive,
 			    t[i].result == BACKEND_OK || t[i].result == BACKEND_REFUSED ||
-			        t[i].result == BACKEND_TEMPORARY ||
-			        (t[i].result == BACKEND_NONSENSE && t[i].say[0] == 'H'));
+			        (t[i].result == BACKEND_INVALID && t[i].say[0] == 'H'));
 			CU_ASSERT_EQUAL(o.slow, t[i].result == BACKEND_SILENT);
 			CU_ASSERT_EQUAL(o.alive + o.slow + o.dead, 1);
 			close(fd);
@@ -187,7 +184,7 @@ static void test_hasty(void)
 	hasty = true;
 	o = run(&a, 1, fd, "HELLO\r\nOK\r\n", 1000, false, 10);
 	hasty = false;
-	CU_ASSERT_EQUAL(o.result, BACKEND_NONSENSE);
+	CU_ASSERT_EQUAL(o.result, BACKEND_INVALID);
 	close(fd);
 }
 
@@ -252,7 +249,7 @@ static void test_floods(void)
 	for (int i = 0; i < BACKEND_LINE_MAX + 100; i++)
 		str_addc(&flood, 'x');
 	o = run(&a, 1, fd, flood.data, 1000, false, 10);
-	CU_ASSERT_EQUAL(o.result, BACKEND_NONSENSE);
+	CU_ASSERT_EQUAL(o.result, BACKEND_INVALID);
 	close(fd);
 	str_clear(&flood);
 	str_adds(&flood, "HELLO\r\n");
@@ -260,7 +257,7 @@ static void test_floods(void)
 		str_adds(&flood, "MORE\r\n");
 	fd = listen_at(&a);
 	o = run(&a, 1, fd, flood.data, 1000, false, 10);
-	CU_ASSERT_EQUAL(o.result, BACKEND_NONSENSE);
+	CU_ASSERT_EQUAL(o.result, BACKEND_INVALID);
 	close(fd);
 	str_fini(&flood);
 }

@@ -92,6 +92,7 @@ static void pass(double seconds)
 /* --- the log --- */
 
 static struct str logged;
+static char last_line[LOG_LINE_MAX]; /* the last line about a login, whole */
 
 void __wrap_log_as(const char *program, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void __wrap_log_text(const char *program, enum log_level level, const char *text, size_t len);
@@ -111,6 +112,7 @@ static void note_line(enum log_level level, const char *text)
 
 	if (level == LOG_LEVEL_DEBUG)
 		return;
+	str_copy(last_line, sizeof(last_line), text);
 	note(text, strcspn(text, ","));
 	if (reason != NULL)
 		str_addf(&logged, ":%.*s", 24, reason + strlen(", reason="));
@@ -229,7 +231,18 @@ static enum login_event toy_input(struct login *l, const char *p, size_t len, si
 	return strcmp(word, "noop") == 0 ? LOGIN_EVENT_NEXT : LOGIN_EVENT_BAD;
 }
 
-static void toy_refuse(struct login *l, enum auth_verdict v, const char *code)
+/* What the tables call a failure: its verdict. */
+static enum auth_verdict verdict_of(enum login_failure f)
+{
+	for (enum auth_verdict v = AUTH_VERDICT_WRONG; v < AUTH_VERDICT_COUNT; v++)
+		if (failure_of_verdict(v) == f)
+			return v;
+	return f == FAILURE_SELF   ? AUTH_VERDICT_LOOP :
+	    f == FAILURE_NO_MASTER ? AUTH_VERDICT_CANNOT :
+	                             AUTH_VERDICT_UNAVAILABLE;
+}
+
+static void toy_refuse(struct login *l, enum login_failure f)
 {
 	static const char *const words[] = {
 #define X(name, word, count) #name,
@@ -239,8 +252,7 @@ static void toy_refuse(struct login *l, enum auth_verdict v, const char *code)
 
 	((struct toy *)l->data)->exchange = false;
 	answers++;
-	CU_ASSERT_NOT_EQUAL(v, AUTH_VERDICT_OK);
-	str_addf(&l->out, "no-%s%s\n", words[v], code);
+	str_addf(&l->out, "no-%s%s\n", words[verdict_of(f)], l->peer.code != NULL ? l->peer.code : "");
 }
 
 static void toy_bye(struct login *l, enum login_bye why)
@@ -266,11 +278,14 @@ static enum backend_step toy_peer_line(const char *line, size_t len UNUSED, stru
 {
 	static const struct {
 		const char *line;
-		enum backend_step step;
+		enum login_failure failure;
 	} lines[] = {
-		{ "yes", BACKEND_STEP_OK },
-		{ "no", BACKEND_STEP_REFUSED },
-		{ "later", BACKEND_STEP_TEMPORARY },
+		{ "self", FAILURE_SELF },
+		{ "noway", FAILURE_NO_MASTER },
+		{ "unfit", FAILURE_CONTROLS },
+		{ "no", FAILURE_REFUSED },
+		{ "later", FAILURE_TEMPORARY },
+		{ "nonsense", FAILURE_INVALID },
 	};
 	struct login *l = arg;
 
@@ -278,19 +293,12 @@ static enum backend_step toy_peer_line(const char *line, size_t len UNUSED, stru
 		str_adds(to, "login\n");
 		return BACKEND_STEP_MORE;
 	}
-	if (strcmp(line, "self") == 0)
-		return login_came_back(l);
-	if (strcmp(line, "noway") == 0)
-		return login_no_way(l);
-	if (strcmp(line, "unfit") == 0)
-		return login_unfit(l);
+	if (strcmp(line, "later") == 0)
+		l->peer.code = "-code";
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
-		if (strcmp(line, lines[i].line) == 0) {
-			if (lines[i].step == BACKEND_STEP_TEMPORARY)
-				str_copy(l->peer.code, sizeof(l->peer.code), "-code");
-			return lines[i].step;
-		}
-	return BACKEND_STEP_NONSENSE;
+		if (strcmp(line, lines[i].line) == 0)
+			return login_fail(l, lines[i].failure, line);
+	return BACKEND_STEP_OK;
 }
 
 static const struct login_dialect toy = {
@@ -1136,6 +1144,62 @@ static void test_stories(void)
 	}
 }
 
+/* The whole reason that the log gives where a login fails at a peer or in this node. */
+static const struct {
+	const char *state, *by, *line;
+} reasons[] = {
+	{ "HANDOFF_AGAIN", "not_started", "TEMPORARY FAILURE|cannot start a session server; see the lines of spawn" },
+	{ "AUTHD_LOST", "long_while", "TEMPORARY FAILURE|authd does not answer" },
+	{ "ASKED", "unavailable", "TEMPORARY FAILURE|temporary failure" },
+	{ "ASKED", "there_refused",
+	    "TEMPORARY FAILURE|mailhost there cannot be reached: 192.0.2.1 port 143: Connection refused" },
+	{ "PEER", "peer_lost",
+	    "TEMPORARY FAILURE|mailhost there cannot be reached: 192.0.2.1 port 143: it closed the connection without "
+	    "a greeting" },
+	{ "PEER_LOGIN", "peer_lost",
+	    "TEMPORARY FAILURE|mailhost there did not finish the login: 192.0.2.1 port 143: Connection reset by peer" },
+	{ "PEER_LOGIN", "long_while",
+	    "TEMPORARY FAILURE|mailhost there did not finish the login: 192.0.2.1 port 143: no answer to the login in "
+	    "time" },
+	{ "PEER_LOGIN", "peer_no",
+	    "TEMPORARY FAILURE|mailhost there at [192.0.2.1]:143 refused a login that the directory here accepted; do "
+	    "both use "
+	    "the same directory? It said: no" },
+	{ "PEER_LOGIN", "peer_later",
+	    "TEMPORARY FAILURE|mailhost there at [192.0.2.1]:143 has a temporary failure. It said: later" },
+	{ "PEER_LOGIN", "peer_nonsense",
+	    "TEMPORARY FAILURE|mailhost there at [192.0.2.1]:143 sent an invalid answer: nonsense" },
+	{ "PEER_LOGIN", "peer_self",
+	    "TEMPORARY FAILURE|proxy loop: mailhost there at [192.0.2.1]:143 is this node itself, whose name is : "
+	    "write that "
+	    "into mailhost, or set its PROXY_HOSTNAME to there" },
+	{ "PEER_LOGIN", "peer_no_way",
+	    "LOGIN REFUSED|cannot be sent on: LOGIN reveals no password, which mailhost there needs; the directory "
+	    "does "
+	    "not have the clear password, it is not a node with our pool secret, and PROXY_MASTER_USER is not set" },
+	{ "PEER_LOGIN", "peer_unfit",
+	    "TEMPORARY FAILURE|the account's name or password, or the session id, has control characters and cannot be "
+	    "forwarded: check the account with `waypost auth USER`" },
+};
+
+static void test_reasons(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
+		char want[LOG_LINE_MAX];
+		const char *bar = strchr(reasons[i].line, '|');
+
+		snprintf(want, sizeof(want),
+		    "%.*s, user=u, ip=[::ffff:127.0.0.1], port=[12345], protocol=IMAP, reason=%s",
+		    (int)(bar - reasons[i].line), reasons[i].line, bar + 1);
+		reach(reasons[i].state);
+		run_event(reasons[i].by, strlen(reasons[i].by));
+		CU_ASSERT_STRING_EQUAL(last_line, want);
+		if (strcmp(last_line, want) != 0)
+			printf("\n got:  %s\n want: %s\n", last_line, want);
+		finish();
+	}
+}
+
 /* While the node is drained a client is told so instead of a greeting, without a question. */
 static void test_drained(void)
 {
@@ -1149,7 +1213,7 @@ static void test_drained(void)
 
 static const struct unit_case cases[] = { { "every event in every state", test_every_event_in_every_state },
 	{ "every loss behind every event", test_every_loss_behind_every_event }, { "several events", test_stories },
-	{ "a client that does not read", test_client_that_does_not_read },
+	{ "whole reasons in the log", test_reasons }, { "a client that does not read", test_client_that_does_not_read },
 	{ "no numbers for questions", test_no_slots }, { "a drained node", test_drained }, { NULL, NULL } };
 
 UNIT_MAIN("engine", cases)

@@ -9,6 +9,11 @@
 #include "tests/unit/login_stubs.h"
 
 static struct settings *set;
+static const char *const failure_names[] = {
+#define X(name) #name,
+	LOGIN_FAILURES(X)
+#undef X
+};
 
 #define SELF "00112233445566778899aabbccddeeff"
 #define OTHER "00112233445566778899aabbccddeefe"
@@ -356,7 +361,7 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 		d->accepted(&l);
 		str_addf(&log, "=> %s", str_cstr(&l.out));
 	} else {
-		str_addf(&log, "=> %d %s", step, l.peer.code);
+		str_addf(&log, "=> %s %s", failure_names[l.peer.failure], l.peer.code != NULL ? l.peer.code : "");
 	}
 	l.reply = NULL;
 	login_stub_fini(&l);
@@ -388,9 +393,9 @@ static void test_peer_controls(void)
 		char bad[] = { 'x', (char)c, 'y', '\0' };
 
 		for (unsigned i = 0; i < 2; i++) {
-			TALK(dialect[i], bad, "p", false, false, "=> 4 ",
+			TALK(dialect[i], bad, "p", false, false, "=> CONTROLS ",
 			    i == 0 ? "* OK [CAPABILITY ID SASL-IR] hi" : "+OK [XCLIENT] hi", "L OK");
-			TALK(dialect[i], "u", bad, false, false, "=> 4 ", i == 0 ? "* OK hi" : "+OK hi", "L OK");
+			TALK(dialect[i], "u", bad, false, false, "=> CONTROLS ", i == 0 ? "* OK hi" : "+OK hi", "L OK");
 		}
 	}
 }
@@ -419,19 +424,20 @@ static void test_imap_peer(void)
 	    "* OK hi", "* CAPABILITY Y", "L OK");
 	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> t OK LOGIN Ok.\r\n", "* OK hi",
 	    "L OK", "C BAD");
-	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 3 ", "* OK hi", "L NO [AUTHENTICATIONFAILED] no");
-	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 3 ", "* OK hi", "L NO no");
-	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 4 INUSE", "* OK hi", "L NO [INUSE] later");
-	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 4 ", "* OK hi", "L NO [X] later");
-	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 4 ", "* OK hi", "* BYE out");
-	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 2 ", "* OK hi", "L BAD what");
-	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 2 ", "* OK hi", "+ what");
-	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> 2 ", "* OK hi", "t OK what");
-	TALK(d, "u", "p", false, false, "=> 2 ", "* PREAUTH hi");
-	TALK(d, "u", "p", false, false, "=> 4 ", "* BYE busy");
-	TALK(d, "u", "p", false, false, "=> 2 ", "+OK POP3");
-	TALK(d, "u", "p", false, false, "=> 2 ", "");
-	TALK(d, "u", "p", false, false, "=> 2 ", "* OK [CAPABILITY LOGINDISABLED STARTTLS] hi");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> REFUSED ", "* OK hi",
+	    "L NO [AUTHENTICATIONFAILED] no");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> REFUSED ", "* OK hi", "L NO no");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> IN_USE INUSE", "* OK hi", "L NO [INUSE] later");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> TEMPORARY ", "* OK hi", "L NO [X] later");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> TEMPORARY ", "* OK hi", "* BYE out");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> INVALID ", "* OK hi", "L BAD what");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> INVALID ", "* OK hi", "+ what");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> INVALID ", "* OK hi", "t OK what");
+	TALK(d, "u", "p", false, false, "=> INVALID ", "* PREAUTH hi");
+	TALK(d, "u", "p", false, false, "=> TEMPORARY ", "* BYE busy");
+	TALK(d, "u", "p", false, false, "=> INVALID ", "+OK POP3");
+	TALK(d, "u", "p", false, false, "=> INVALID ", "");
+	TALK(d, "u", "p", false, false, "=> NEEDS_TLS ", "* OK [CAPABILITY LOGINDISABLED STARTTLS] hi");
 	/* A list that would break the answer is not repeated. */
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi",
 	    "L OK [CAPABILITY a\x01] x");
@@ -446,19 +452,61 @@ static void test_pop3_peer(void)
 	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi", "+OK", "+OK");
 	TALK(d, "u", "p", false, true, "UTF8\r\nUSER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi", "+OK", "+OK",
 	    "+OK");
-	TALK(d, "u", "p", false, true, "UTF8\r\n=> 2 ", "+OK hi", "-ERR no");
+	TALK(d, "u", "p", false, true, "UTF8\r\n=> INVALID ", "+OK hi", "-ERR no");
 	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "+OK",
 	    "+OK", "+OK");
 	TALK(d, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi", "-ERR",
 	    "+OK", "+OK");
 	TALK(d, "u", "p ", false, true, XCLIENT "UTF8\r\nAUTH PLAIN AHUAcCA=\r\n=> +OK Logged in.\r\n",
 	    "+OK [XCLIENT] hi", "+OK", "+OK", "+OK");
-	TALK(d, "u", "p", false, false, "USER u\r\n=> 3 ", "+OK hi", "-ERR who");
-	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n=> 3 ", "+OK hi", "+OK", "-ERR [AUTH] no");
-	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n=> 4 IN-USE", "+OK hi", "+OK", "-ERR [IN-USE] locked");
-	TALK(d, "u", "p", false, false, "=> 4 ", "-ERR busy");
-	TALK(d, "u", "p", false, false, "=> 2 ", "* OK IMAP");
-	TALK(d, "u", "p", false, false, "USER u\r\n=> 2 ", "+OK hi", "what");
+	TALK(d, "u", "p", false, false, "USER u\r\n=> REFUSED ", "+OK hi", "-ERR who");
+	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n=> REFUSED ", "+OK hi", "+OK", "-ERR [AUTH] no");
+	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n=> IN_USE IN-USE", "+OK hi", "+OK",
+	    "-ERR [IN-USE] locked");
+	TALK(d, "u", "p", false, false, "=> TEMPORARY ", "-ERR busy");
+	TALK(d, "u", "p", false, false, "=> INVALID ", "* OK IMAP");
+	TALK(d, "u", "p", false, false, "USER u\r\n=> INVALID ", "+OK hi", "what");
+}
+
+/* Codes of a peer pass on with the failure that they mean; what only says that TLS is wanted has none. */
+static void test_peer_refusals(void)
+{
+	static const struct {
+		const char *text, *want;
+	} imap[] = {
+		{ "[EXPIRED] old", "=> EXPIRED EXPIRED" },
+		{ "[PRIVACYREQUIRED] Plaintext authentication disallowed", "=> NEEDS_TLS PRIVACYREQUIRED" },
+		{ "[AUTHORIZATIONFAILED] not you", "=> DENIED AUTHORIZATIONFAILED" },
+		{ "[CONTACTADMIN] call", "=> ADMIN CONTACTADMIN" },
+		{ "[OVERQUOTA] full", "=> ADMIN OVERQUOTA" },
+		{ "[SERVERBUG] oops", "=> TEMPORARY SERVERBUG" },
+		{ "LOGIN disabled", "=> NEEDS_TLS " },
+		{ "Login only available under a layer", "=> NEEDS_TLS " },
+		{ "Login disabled for this account", "=> REFUSED " },
+		{ "[AUTHENTICATIONFAILED] no", "=> REFUSED " },
+		{ "[EXPIRED", "=> REFUSED " },
+	}, pop3[] = {
+		{ "[SYS/PERM] no", "=> ADMIN SYS/PERM" },
+		{ "[SYS/TEMP/LOCK] no", "=> TEMPORARY SYS/TEMP" },
+		{ "[SYS/PERMANENT] no", "=> REFUSED " },
+		{ "[LOGIN-DELAY] wait", "=> TOO_SOON LOGIN-DELAY" },
+		{ "[AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", "=> NEEDS_TLS " },
+		{ "[AUTH] no", "=> REFUSED " },
+	};
+	char line[200], want[200];
+
+	for (size_t i = 0; i < ARRAY_LEN(imap); i++) {
+		snprintf(line, sizeof(line), "L NO %s", imap[i].text);
+		snprintf(want, sizeof(want), "L LOGIN \"u\" \"p\"\r\n%s", imap[i].want);
+		TALK(&imap_login_dialect, "u", "p", false, false, want, "* OK hi", line);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(pop3); i++) {
+		snprintf(line, sizeof(line), "-ERR %s", pop3[i].text);
+		snprintf(want, sizeof(want), "USER u\r\n%s", pop3[i].want);
+		TALK(&pop3_login_dialect, "u", "p", false, false, want, "+OK hi", line);
+	}
+	TALK(&imap_login_dialect, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> NEEDS_TLS ", "* OK hi",
+	    "* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED", "L NO no");
 }
 
 #define MARK(id) "Waypost node " id " ready."
@@ -479,17 +527,17 @@ static void test_peer_notes(void)
 	    "* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] " MARK(OTHER), "I OK", "L OK");
 	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<secret>=> t OK LOGIN Ok.\r\n",
 	    "* OK " MARK(OTHER), "* ID NIL", "I OK", "L OK Ok. Signature not accepted.");
-	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<clock>=> 3 ", "* OK " MARK(OTHER), "I OK",
-	    "L NO [AUTHENTICATIONFAILED] no. Signature not accepted: clock.");
-	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<unsigned>=> 4 LIMIT", "* OK " MARK(OTHER),
-	    "I OK", "L NO [LIMIT] no. Signature missing.");
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<clock>=> REFUSED ", "* OK " MARK(OTHER),
+	    "I OK", "L NO [AUTHENTICATIONFAILED] no. Signature not accepted: clock.");
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<unsigned>=> PEER_LIMIT LIMIT",
+	    "* OK " MARK(OTHER), "I OK", "L NO [LIMIT] no. Signature missing.");
 	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK " MARK(OTHER),
 	    "I OK Signature missing.", "L OK Signature missing. ");
 	TALK(imap, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi",
 	    "L OK Ok. Signature not accepted.");
 	TALK(pop3, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n<no-secret>=> +OK Logged in.\r\n",
 	    "+OK [XCLIENT] " MARK(OTHER), "+OK", "+OK", "+OK in. Signature not known: no secret here.");
-	TALK(pop3, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n<secret>=> 3 ",
+	TALK(pop3, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n<secret>=> REFUSED ",
 	    "+OK [XCLIENT] " MARK(OTHER) " <1.2@n>", "+OK", "+OK", "-ERR [AUTH] no. Signature not accepted.");
 	TALK(pop3, "u", "p", false, false, XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi",
 	    "+OK", "+OK", "+OK Signature missing.");
@@ -520,7 +568,7 @@ static void test_notes(void)
 		if (v == AUTH_VERDICT_OK)
 			d->accepted(&l);
 		else
-			d->refuse(&l, v, "");
+			d->refuse(&l, failure_of_verdict(v));
 		CU_ASSERT_FATAL(l.out.len > strlen(words[check]));
 		CU_ASSERT_STRING_EQUAL(l.out.data + l.out.len - strlen(words[check]), words[check]);
 		line = mem_memdup(l.out.data, l.out.len - 2);
@@ -600,17 +648,17 @@ static void test_nodes_as_peers(void)
 	    "I OK", "L OK");
 	TALK(d, "u", "\xe4", false, false, NODE_ID "L LOGIN {1+}\r\nu {1+}\r\n\xe4\r\n=> t OK LOGIN Ok.\r\n",
 	    "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER), "I OK", "L OK");
-	TALK(d, "u", "p", false, false, "=> 4 ", "* OK [CAPABILITY IMAP4rev1 ID] " MARK(SELF));
+	TALK(d, "u", "p", false, false, "=> SELF ", "* OK [CAPABILITY IMAP4rev1 ID] " MARK(SELF));
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n",
 	    "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER) " Not.", "L OK");
-	TALK(d, "u", "p", false, false, "=> 4 ", "* BYE " MARK(OTHER));
+	TALK(d, "u", "p", false, false, "=> TEMPORARY ", "* BYE " MARK(OTHER));
 	d = &pop3_login_dialect;
 	TALK(d, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK " MARK(OTHER),
 	    "+OK", "+OK", "+OK");
 	TALK(d, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n",
 	    "+OK [XCLIENT] " MARK(OTHER) " <1.2@n>", "+OK", "+OK", "+OK");
-	TALK(d, "u", "p", false, false, "=> 4 ", "+OK [XCLIENT] " MARK(SELF) " <1.2@n>");
-	TALK(d, "u", "p", false, false, "=> 4 ", "-ERR " MARK(OTHER));
+	TALK(d, "u", "p", false, false, "=> SELF ", "+OK [XCLIENT] " MARK(SELF) " <1.2@n>");
+	TALK(d, "u", "p", false, false, "=> TEMPORARY ", "-ERR " MARK(OTHER));
 }
 
 static void begin(void)
@@ -683,6 +731,7 @@ static const struct unit_case cases[] = {
 	{ "POP3 commands", test_pop3 },
 	{ "IMAP peers", test_imap_peer },
 	{ "POP3 peers", test_pop3_peer },
+	{ "refusals of peers", test_peer_refusals },
 	{ "a node's mark", test_node_mark },
 	{ "nodes as peers", test_nodes_as_peers },
 	{ "control characters for a peer", test_peer_controls },

@@ -1,0 +1,62 @@
+/* Why a login came to nothing, and the words for it: what the client is told, and what stands in the log. A failure
+ * more is a row here and one in the table of failure.c; nothing else words a refusal. */
+#ifndef LOGIN_FAILURE_H
+#define LOGIN_FAILURE_H
+
+#include "lib/str.h"
+#include "node/msg_auth.h"
+
+#define LOGIN_FAILURES(X) \
+	X(WRONG) /* authd's verdict, as the next five; with its own reason for the log */ \
+	X(DISABLED) \
+	X(UNAVAILABLE) \
+	X(LIMIT) \
+	X(LOOP) \
+	X(CANNOT) \
+	X(NO_AUTHD)    /* authd is not there */ \
+	X(NO_SERVER)   /* no session server could be started */ \
+	X(CONTROLS)    /* the credentials have control characters: they are told to no peer */ \
+	X(UNREACHABLE) /* none of the peer's addresses greeted */ \
+	X(UNANSWERED)  /* the peer greeted, but the login was not decided */ \
+	X(INVALID)     /* what the peer said is not the protocol */ \
+	X(REFUSED)     /* it took name or password for wrong, which were right here */ \
+	X(MASTER)      /* the same of PROXY_MASTER_USER */ \
+	X(TEMPORARY)   /* it has some trouble of its own */ \
+	X(NEEDS_TLS)   /* it takes no login without TLS, or none with a plain password */ \
+	X(EXPIRED)     /* the password is too old there */ \
+	X(DENIED)      /* the account may not log in there */ \
+	X(ADMIN)       /* it has a trouble that an administrator has to end */ \
+	X(PEER_LIMIT)  /* a limit of its own is reached */ \
+	X(IN_USE)      /* the mailbox is locked by another session */ \
+	X(TOO_SOON)    /* the last login was a moment ago */ \
+	X(SELF)        /* the peer is this node */ \
+	X(NO_MASTER)   /* the password is not known, the peer takes no token, and there is no PROXY_MASTER_USER */ \
+	X(NO_PLAIN)    /* the same, and the peer has no SASL PLAIN for that user */
+enum login_failure {
+#define X(name) FAILURE_##name,
+	LOGIN_FAILURES(X)
+#undef X
+	    FAILURE_COUNT
+};
+
+/* What the words are about; texts may be NULL where a failure's words do not have them. */
+struct failure_facts {
+	const char *host, *at; /* the mailhost, and its "[ip]:port" */
+	const char *said;      /* the peer's words, or what went wrong on the way to it */
+	const char *method;    /* by which the client logs in */
+	const char *self;      /* this node's name */
+};
+
+enum login_failure failure_of_verdict(enum auth_verdict v);
+/* TEXT, with which a peer refuses a login, says that it wants TLS, or no plain password. */
+bool failure_wants_tls(const char *text);
+/* The first words of its line in the log. */
+const char *failure_word(enum login_failure f);
+/* Appends the reason for the log. */
+void failure_add_reason(enum login_failure f, const struct failure_facts *facts, struct str *out);
+/* The response code for a client of P, without brackets (RFC 5530; RFC 2449, RFC 3206). */
+const char *failure_code(enum login_failure f, enum protocol p);
+/* Appends the text for a client of P. */
+void failure_add_text(enum login_failure f, enum protocol p, struct str *out);
+
+#endif
