@@ -20,6 +20,13 @@ struct ip_count {
 	UT_hash_handle hh;
 };
 
+/* Sessions of one account by one protocol: its key is the protocol, and the name. */
+struct reg_account {
+	unsigned n;
+	UT_hash_handle hh;
+	char key[];
+};
+
 /* Logins that are under way at the same peer, or those of one account there. */
 struct reg_crowd {
 	unsigned n;
@@ -33,6 +40,7 @@ enum { CROWD_KEY_MAX = 1024 };
 struct reg {
 	struct reg_session *sessions;
 	struct ip_count *ips;
+	struct reg_account *accounts;
 	struct reg_crowd *crowds;
 	struct reg_way *ways;
 	unsigned under_way, nshut;
@@ -68,7 +76,45 @@ static struct ip_count *find_ip(const struct reg *r, enum protocol p, const stru
 
 size_t reg_session_bytes(const char *user)
 {
-	return sizeof(struct reg_session) + strlen(user) + 1 + sizeof(struct ip_count);
+	return sizeof(struct reg_session) + strlen(user) + 1 + sizeof(struct ip_count) + sizeof(struct reg_account) +
+	    strlen(user) + 1;
+}
+
+static struct reg_account *find_account(const struct reg *r, enum protocol p, const char *user)
+{
+	struct reg_account *c;
+	char key[ACCOUNT_NAME_MAX + 1];
+	size_t len = strlen(user);
+
+	if (len >= ACCOUNT_NAME_MAX)
+		return NULL;
+	key[0] = (char)p;
+	memcpy(key + 1, user, len);
+	HASH_FIND(hh, r->accounts, key, len + 1, c);
+	return c;
+}
+
+static struct reg_account *join_account(struct reg *r, enum protocol p, const char *user)
+{
+	struct reg_account *c = find_account(r, p, user);
+	size_t len = strlen(user);
+
+	if (c == NULL) {
+		c = mem_alloc(sizeof(*c) + len + 1);
+		c->key[0] = (char)p;
+		memcpy(c->key + 1, user, len);
+		HASH_ADD(hh, r->accounts, key, len + 1, c);
+	}
+	c->n++;
+	return c;
+}
+
+static void leave_account(struct reg *r, struct reg_account *c)
+{
+	if (--c->n != 0)
+		return;
+	HASH_DEL(r->accounts, c);
+	mem_free(&c);
 }
 
 struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client,
@@ -86,6 +132,7 @@ struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const s
 	s->client = *client;
 	memcpy(s->user, user, strlen(user) + 1);
 	s->start = start;
+	s->account = join_account(r, p, user);
 	HASH_ADD(hh, r->sessions, id, sizeof(s->id), s);
 	r->count[p]++;
 	if ((c = find_ip(r, p, client, &key)) == NULL) {
@@ -261,6 +308,7 @@ void reg_remove(struct reg *r, struct reg_session *s)
 		HASH_DEL(r->ips, c);
 		mem_free(&c);
 	}
+	leave_account(r, s->account);
 	end_way(r, s);
 	r->count[s->protocol]--;
 	HASH_DEL(r->sessions, s);
@@ -294,6 +342,13 @@ unsigned reg_count_ip(const struct reg *r, enum protocol p, const struct net_add
 {
 	struct ip_key key;
 	struct ip_count *c = find_ip(r, p, client, &key);
+
+	return c != NULL ? c->n : 0;
+}
+
+unsigned reg_count_account(const struct reg *r, enum protocol p, const char *user)
+{
+	const struct reg_account *c = find_account(r, p, user);
 
 	return c != NULL ? c->n : 0;
 }

@@ -7,6 +7,7 @@
 #include <uthash.h>
 
 #include "lib/net.h"
+#include "node/account.h"
 #include "node/msg_channel.h"
 
 enum register_owner {
@@ -27,9 +28,10 @@ struct reg_way {
 struct reg_session {
 	UT_hash_handle hh;
 	uint64_t id;
-	void *worker;        /* OWNER_WORKER: whose (authd/sessions.c) */
-	uint8_t *ticket;     /* OWNER_WORKER: TICKET_LEN bytes while a session server may still be asked for */
-	struct reg_way *way; /* while the login is under way at a peer; else NULL */
+	void *worker;                /* OWNER_WORKER: whose (authd/sessions.c) */
+	uint8_t *ticket;             /* OWNER_WORKER: TICKET_LEN bytes while a session server may still be asked for */
+	struct reg_account *account; /* where it is counted */
+	struct reg_way *way;         /* while the login is under way at a peer; else NULL */
 	struct net_addr client;
 	uint32_t pid;            /* OWNER_SPAWN */
 	uint32_t start;          /* unix seconds */
@@ -67,8 +69,9 @@ unsigned reg_under_way(const struct reg *r, enum protocol p, const char *host, u
 unsigned reg_under_way_all(const struct reg *r);
 /* Calls FN for each session; FN may remove it. */
 void reg_each(struct reg *r, void (*fn)(struct reg *r, struct reg_session *s, void *arg), void *arg);
-/* Sessions of a protocol, and those of it from one address. */
+/* Sessions of a protocol, those of it from one address, and those of it of one account (local and relayed). */
 unsigned reg_count(const struct reg *r, enum protocol p);
 unsigned reg_count_ip(const struct reg *r, enum protocol p, const struct net_addr *client);
+unsigned reg_count_account(const struct reg *r, enum protocol p, const char *user);
 
 #endif

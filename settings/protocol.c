@@ -26,8 +26,8 @@ const struct protocol_info protocols[PROTOCOL_COUNT] = {
 /* What concerns logins, by kind. */
 #define ABOUT_LOGINS_LOGIN(group, proxy_) \
 	.proxy = set->group##_##proxy_, .proxy_port = set->group##_PROXY_PORT, .max_per_ip = set->group##_MAXPERIP, \
-	.defdomain = set->group##_DEFDOMAIN, .domainsep = set->group##_DOMAINSEP, \
-	.authservice = set->group##_AUTHSERVICE,
+	.max_per_account = set->group##_MAXPERACCOUNT, .defdomain = set->group##_DEFDOMAIN, \
+	.domainsep = set->group##_DOMAINSEP, .authservice = set->group##_AUTHSERVICE,
 #define ABOUT_LOGINS_OTHER(group, proxy_) .defdomain = "", .domainsep = "", .authservice = "",
 
 struct protocol_settings protocol_settings(const struct settings *set, enum protocol p)

@@ -51,7 +51,7 @@ struct protocol_settings {
 	int64_t max_sessions; /* 0: no limit */
 	/* for those that have a login */
 	bool proxy;
-	int64_t proxy_port, max_per_ip; /* 0: none */
+	int64_t proxy_port, max_per_ip, max_per_account; /* 0: none */
 	const char *defdomain, *domainsep, *authservice;
 };
 

@@ -25,7 +25,7 @@ class Waypost(Peer):
 
     def commands(self):
         self.file("secret", "a secret of the bench, as long as it should be\n", 0o600)
-        group = f'ADDRESS = "{self.address}"; MAXPERIP = 50000; MAXDAEMONS = 50000'
+        group = f'ADDRESS = "{self.address}"; MAXPERIP = 50000; MAXPERACCOUNT = 50000; MAXDAEMONS = 50000'
         conf = self.file("waypost.conf", f"""RUNDIR = "{self.folder}/run";
 PROXY_HOSTNAME = "{self.address}";
 POOL_SECRETFILE = "{self.folder}/secret";

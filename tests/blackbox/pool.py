@@ -412,8 +412,8 @@ class Pool:
             "POOL_SECRETFILE": os.path.join(self.root, "secret"),
             "authdaemonrc": {"authmodulelist": "authuserdb"},
             "authuserdb": {"USERDB": self.userdb},
-            "imapd": {"ADDRESS": "${PROXY_HOSTNAME}", "PORT": self.imap_port, "IMAP_PROXY": 1},
-            "pop3d": {"ADDRESS": "${PROXY_HOSTNAME}", "PORT": self.pop3_port, "POP3_PROXY": 1},
+            "imapd": {"ADDRESS": "${PROXY_HOSTNAME}", "PORT": self.imap_port, "IMAP_PROXY": 1, "MAXPERACCOUNT": 5000},
+            "pop3d": {"ADDRESS": "${PROXY_HOSTNAME}", "PORT": self.pop3_port, "POP3_PROXY": 1, "MAXPERACCOUNT": 5000},
         }, settings)
         with open(os.path.join(self.root, "secret"), "w") as f:
             f.write(os.urandom(20).hex() + "\n")

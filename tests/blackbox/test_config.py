@@ -376,6 +376,39 @@ def test_limits(make_pool):
         c.close()
 
 
+def test_sessions_of_an_account_are_limited_by_its_owner(make_pool):
+    """MAXPERACCOUNT: the owner counts what comes from everywhere; a refusal is no wrong password, and says so by its code. The
+    count survives authd and spawn, and falls with the sessions."""
+    p = make_pool(nodes=2, settings={"imapd": {"MAXPERACCOUNT": 3}, "pop3d": {"MAXPERACCOUNT": 2}},
+                  accounts=[Account("anna@example.com", mailhost="127.0.0.2"), Account("bert@example.com", mailhost="127.0.0.2")])
+    account, other = p.accounts["anna@example.com"], p.accounts["bert@example.com"]
+
+    def imap(node, who=account):
+        with Imap(node, p.imap_port) as c:
+            return c.login(who.name, who.password)
+
+    held = [Imap(node, p.imap_port).login_ok(account) for node in ("127.0.0.1", "127.0.0.1", "127.0.0.2")]
+    held += [Pop3(node, p.pop3_port).login_ok(account) for node in ("127.0.0.1", "127.0.0.2")]
+    for node in ("127.0.0.1", "127.0.0.2"):
+        reply = imap(node)
+        assert reply.status == "NO" and b"[LIMIT]" in reply.text, reply
+        with Pop3(node, p.pop3_port) as c:
+            assert c.login(account.name, account.password).startswith(b"-ERR [IN-USE]")
+    assert imap("127.0.0.1", other).ok, "another account is not concerned"
+    assert "MAXPERACCOUNT" in p.nodes[1].log()
+    p.nodes[1].expected.append("killed by signal 9")
+    for role in ("authd", "spawn"):
+        old = p.nodes[1].pids(role)
+        os.kill(old[0], signal.SIGKILL)
+        wait_for(f"a new {role}", lambda: [pid for pid in p.nodes[1].pids(role) if pid not in old])
+        wait_for("logins go on", lambda: imap("127.0.0.2", other).ok)
+        wait_for("all are counted again", lambda: b"[LIMIT]" in imap("127.0.0.2").text)
+    for c in held:
+        c.close()
+    wait_for("the places are free again", lambda: imap("127.0.0.1").ok)
+    assert not [n for n in p.nodes if "LOGIN FAILED" in n.log()]
+
+
 def test_userdb_command(still):
     """scripts/userdb and userdbpw: Courier's command line; owner and mode are kept."""
     p = still
