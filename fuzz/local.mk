@@ -85,6 +85,22 @@ noinst_PROGRAMS += fuzz/fuzz_imap
 fuzz_fuzz_imap_SOURCES = fuzz/fuzz_imap.c
 fuzz_fuzz_imap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_imap_LDADD = $(IMAP_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_list
+fuzz_fuzz_list_SOURCES = fuzz/fuzz_list.c
+fuzz_fuzz_list_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_list_LDADD = $(IMAP_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_search
+fuzz_fuzz_search_SOURCES = fuzz/fuzz_search.c
+fuzz_fuzz_search_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_search_LDADD = $(IMAP_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_account
+fuzz_fuzz_account_SOURCES = fuzz/fuzz_account.c
+fuzz_fuzz_account_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_account_LDADD = $(NODE_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_forwarded
+fuzz_fuzz_forwarded_SOURCES = fuzz/fuzz_forwarded.c
+fuzz_fuzz_forwarded_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_forwarded_LDADD = $(LOGIN_LIBS)
 endif
 # Greetings from which fuzz_login starts: of another node, and of the node itself.
 EXTRA_DIST += fuzz/corpus/fuzz_route/addresses fuzz/corpus/fuzz_route/named
@@ -97,3 +113,8 @@ EXTRA_DIST += fuzz/corpus/fuzz_password/argon2 fuzz/corpus/fuzz_password/argon2-
 	fuzz/corpus/fuzz_password/scram-sha-1 fuzz/corpus/fuzz_password/scram-sha-256 fuzz/corpus/fuzz_password/scrypt \
 	fuzz/corpus/fuzz_password/sha-hex fuzz/corpus/fuzz_password/sha512crypt fuzz/corpus/fuzz_password/ssha512 \
 	fuzz/corpus/fuzz_password/yescrypt
+EXTRA_DIST += fuzz/corpus/fuzz_list/inbox fuzz/corpus/fuzz_list/levels fuzz/corpus/fuzz_list/utf7
+EXTRA_DIST += fuzz/corpus/fuzz_account/ipv4 fuzz/corpus/fuzz_account/ipv6
+EXTRA_DIST += fuzz/corpus/fuzz_search/addresses fuzz/corpus/fuzz_search/nested fuzz/corpus/fuzz_search/numbers \
+	fuzz/corpus/fuzz_search/dates
+EXTRA_DIST += fuzz/corpus/fuzz_forwarded/signed fuzz/corpus/fuzz_forwarded/no-secret

@@ -138,7 +138,7 @@ void account_default_options(char **options, const char *defaults)
 		return;
 	str_adds(&merged, *options);
 	while (next_option(&all, &n, &nlen, &v, &vlen)) {
-		if (nlen >= sizeof(name))
+		if (nlen == 0 || nlen >= sizeof(name))
 			continue;
 		memcpy(name, n, nlen);
 		name[nlen] = '\0';

@@ -216,6 +216,7 @@ static void test_default_options(void)
 		{ "a=1", "a=2,b=3", "a=1,b=3" },
 		{ "a", "a=2", "a" },
 		{ "x=1", ",,y=2,,", "x=1,y=2" },
+		{ "x=1", "=3,=,y", "x=1,y" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {

@@ -1,0 +1,91 @@
+/* Keys of SEARCH, behind the command's name, asked of one message: what is taken is a key as well within NOT and
+ * parentheses, and then means the other thing. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "imapd/imap_search.h"
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct imap_session session;
+
+/* A mailbox of one message. */
+static void open_box(void)
+{
+	static const char *const folders[] = { "cur", "new", "tmp" };
+	static const char text[] = "From: \"A\" (b) <a@b.example>\nTo: G: c@d, e@f;\nSubject: =?utf-8?q?x?=\n"
+	                           "Date: Tue, 3 Mar 2020 10:00:00 +0100\nContent-Type: multipart/mixed; boundary=b\n\n"
+	                           "--b\n\nx\n--b--\n";
+	char root[] = "/tmp/fuzz_search_XXXXXX", path[64];
+	int fd;
+
+	log_set_socket(open("/dev/null", O_WRONLY));
+	DIE_IF(mkdtemp(root) == NULL);
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		snprintf(path, sizeof(path), "%s/%s", root, folders[i]);
+		DIE_IF(mkdir(path, 0700) < 0);
+	}
+	snprintf(path, sizeof(path), "%s/cur/1.M1P1.host:2,S", root);
+	fd = open(path, O_WRONLY | O_CREAT, 0600);
+	DIE_IF(fd < 0 || write(fd, text, sizeof(text) - 1) < 0);
+	close(fd);
+	DIE_IF(
+	    md_root_init(&session.root, root) != MD_OK || md_box_open(&session.root, "", false, &session.box) != MD_OK);
+	bio_init(&session.io, STDIN_FILENO, STDOUT_FILENO);
+	work_init(&session.work, &session.io, NULL);
+}
+
+/* -1: these are no keys; else whether the message fits them. */
+static int ask(const struct str *command)
+{
+	enum imap_status status = IMAP_OK;
+	enum md_err failed = MD_OK;
+	struct imap_search *search;
+	struct imap_lex l;
+	int fits;
+
+	imap_lex_init(&l, command->data, command->len);
+	search = imap_search_read(&session, &l, &status);
+	if (search == NULL) {
+		if (status != IMAP_BAD && status != IMAP_NO)
+			abort();
+		return -1;
+	}
+	session.work.finish = true; /* there is no client to ask after */
+	fits = imap_search_fits(&session, search, 0, &failed);
+	if (failed != MD_OK)
+		abort();
+	imap_search_free(&search);
+	return fits;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct str command = STR_INIT;
+	int plain, within;
+
+	if (session.box == NULL)
+		open_box();
+	work_begin(&session.work);
+	str_addc(&command, ' ');
+	str_add(&command, data, size);
+	str_adds(&command, "\r\n");
+	plain = ask(&command);
+	str_clear(&command);
+	str_adds(&command, " NOT (ALL ");
+	str_add(&command, data, size);
+	str_adds(&command, ")\r\n");
+	within = ask(&command);
+	/* CHARSET and a blank at the end are taken at the top alone */
+	if (within >= 0 && plain >= 0 && within == plain)
+		abort();
+	str_fini(&command);
+	return 0;
+}
