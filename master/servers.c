@@ -321,8 +321,8 @@ static void who_row(struct str *rows, const struct server *s)
 	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];
 	struct bio_figures passed;
 
-	str_addf(rows, "%s\t%s\t%s\t%u\tlocal\t\t", log_clean(user, sizeof(user), s->user), protocols[s->protocol].name,
-	    net_addr_text(&s->client, ip), s->client.port);
+	str_addf(rows, "%s\t%s\t%s\t%u\tlocal\t\t", log_clean(user, sizeof(user), s->user),
+	    protocols[s->protocol].title, net_addr_text(&s->client, ip), s->client.port);
 	if (shown_read(s->shown, &passed))
 		str_addf(rows, "%llu\t%llu", (unsigned long long)passed.rcvd, (unsigned long long)passed.sent);
 	else

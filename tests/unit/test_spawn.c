@@ -479,7 +479,7 @@ static void test_queries(void)
 	a = open_session(20, &pa);
 	b = open_session(21, &pb);
 	CU_ASSERT_EQUAL(query("who", "", rows, sizeof(rows)), 2);
-	CU_ASSERT_PTR_NOT_NULL(strstr(rows, "alice@example.com\tpop3\t192.0.2.7\t4711\tlocal\t\t0\t"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(rows, "alice@example.com\tPOP3\t192.0.2.7\t4711\tlocal\t\t0\t"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(rows, "\ts21\n"));
 	CU_ASSERT_EQUAL(query("status", "", rows, sizeof(rows)), 0);
 	CU_ASSERT_STRING_EQUAL(rows, "local_imap=0\nlocal_pop3=2\n");
