@@ -17,6 +17,7 @@
 #include "lib/num.h"
 #include "master/counts.h"
 #include "master/kick.h"
+#include "master/logfile.h"
 #include "master/master.h"
 #include "master/missing.h"
 #include "master/roles.h"
@@ -216,6 +217,8 @@ static void add_status(struct query *q)
 		add_post(s, p);
 	if (missing_count() != 0)
 		str_addf(s, "count\tchannels_missing\t%u\n", missing_count());
+	if (logfile_lost() != 0)
+		str_addf(s, "count\tlog_lines_lost\t%lu\n", logfile_lost());
 	str_add(s, q->silent.data, q->silent.len);
 	counts_write(&q->counts, s);
 }

@@ -393,6 +393,11 @@ void logfile_reopen(void)
 	fd_out = fd;
 }
 
+unsigned long logfile_lost(void)
+{
+	return lost;
+}
+
 void logfile_mirror(bool on)
 {
 	mirror = on;

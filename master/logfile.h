@@ -32,6 +32,8 @@ enum logfile_source {
 void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source kind, const char *name);
 /* Makes the pair for one sender: FD[0] for logfile_listen(), FD[1] for the sender. 0, or -1 with errno. */
 int logfile_pair(int fd[2]);
+/* Lines that could not be written since the log worked last; 0 while it works. */
+unsigned long logfile_lost(void);
 /* Writes all that has been sent so far; for the end of the process. */
 void logfile_drain(void);
 

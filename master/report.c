@@ -275,6 +275,9 @@ static void count_line(struct status *st, const struct field *f)
 		    n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "userdb_refused"))
 		add_problem(st, "the userdb was refused, the previous one (if any) stays in use; the log says why");
+	if (n > 0 && is(&f[1], "log_lines_lost"))
+		add_problem(st, "%llu log line%s could not be written; is the disk full, or LOG no longer writable?",
+		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "userdb_bad_lines"))
 		add_problem(st, "%llu line%s of the userdb cannot be used; the log names them", (unsigned long long)n,
 		    n == 1 ? "" : "s");

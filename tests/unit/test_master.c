@@ -185,6 +185,42 @@ static void a_session_ends_after_its_login_in_the_log(void)
 	log_sessions_fini();
 }
 
+static void log_to(struct ev_loop *loop, int sock, const char *lines)
+{
+	CU_ASSERT(send(sock, lines, strlen(lines), 0) > 0);
+	ev_run(loop, EVRUN_NOWAIT);
+}
+
+/* A full disk: the lines are counted until the log works, which then tells how many they were. */
+static void lines_of_a_full_disk_are_counted(void)
+{
+	char path[] = "/tmp/waypost-log-XXXXXX", text[2048];
+	struct ev_loop *loop = ev_loop_new(0);
+	int fd[2];
+	FILE *f;
+
+	close(mkstemp(path));
+	CU_ASSERT_FATAL(logfile_pair(fd) == 0 && logfile_open("/dev/full"));
+	CU_ASSERT_EQUAL(logfile_lost(), 0);
+	logfile_listen(loop, fd[0], LOGFILE_ROLE, NULL);
+	log_to(loop, fd[1], "2waypostd: one\n2waypostd: two\n");
+	log_to(loop, fd[1], "2waypostd: three\n");
+	CU_ASSERT_EQUAL(logfile_lost(), 3);
+	CU_ASSERT_FATAL(logfile_open(path));
+	CU_ASSERT_EQUAL(logfile_lost(), 3);
+	log_to(loop, fd[1], "2waypostd: four\n");
+	CU_ASSERT_EQUAL(logfile_lost(), 0);
+	f = fopen(path, "r");
+	text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+	fclose(f);
+	CU_ASSERT(strstr(text, "four\n") != NULL && strstr(text, "lost 3 log lines\n") != NULL);
+	close(fd[1]);
+	ev_run(loop, EVRUN_NOWAIT);
+	ev_loop_destroy(loop);
+	CU_ASSERT(logfile_open("stderr"));
+	unlink(path);
+}
+
 static void add(struct counts *c, const char *text)
 {
 	counts_add_lines(c, text, strlen(text));
@@ -256,6 +292,7 @@ static void status_tells_its_state(void)
 		{ GOOD_HEAD GOOD_ROLE "silent\tworker 0\t8\n", REPORT_DEGRADED },
 		{ GOOD_HEAD GOOD_ROLE "count\tpeers_down\t1\n", REPORT_DEGRADED },
 		{ GOOD_HEAD GOOD_ROLE "count\tpeers_down\t0\n", REPORT_WELL },
+		{ GOOD_HEAD GOOD_ROLE "count\tlog_lines_lost\t1\n", REPORT_DEGRADED },
 		{ GOOD_HEAD GOOD_ROLE "count\tuserdb_refused\t1\n", REPORT_DEGRADED },
 		{ GOOD_HEAD GOOD_ROLE "count\tfronts_not_believed\t1\n", REPORT_DEGRADED },
 		{ GOOD_HEAD GOOD_ROLE "count\tnot_believed_by\t2\n", REPORT_DEGRADED },
@@ -348,6 +385,7 @@ static const struct unit_case cases[] = {
 	{ "sessions cannot forge a refused login", sessions_cannot_forge_a_refusal },
 	{ "sessions log for their own account alone", sessions_log_for_their_own_account_alone },
 	{ "a session ends after its LOGIN in the log", a_session_ends_after_its_login_in_the_log },
+	{ "lines of a full disk are counted", lines_of_a_full_disk_are_counted },
 	{ "figures are added up", counts_are_added_up },
 	{ "figures are bounded", counts_are_bounded },
 	{ "sockets of slots that are gone are served", sockets_of_lost_slots_are_served },
