@@ -463,7 +463,8 @@ def test_full_disk_does_not_stop_the_node(one):
     try:
         assert said.count("/dev/full") == 1 and "No space" in said, said
         assert one.tool("drain", "on").returncode == 0
-        assert one.tool("status").returncode == 3
+        status = one.tool("status")
+        assert status.returncode == 1 and "log_lines_lost" in status.stdout, status.stdout  # degraded, and it serves
     finally:
         end(pid)
 
