@@ -17,7 +17,7 @@ static int login_worker_main(const struct role_start *who)
 {
 	static const struct login_dialect *const dialects[PROTOCOL_COUNT] = {
 #define DIALECT_LOGIN(name) &name##_login_dialect
-#define DIALECT_OTHER(name) NULL
+#define DIALECT_NO_LOGIN(name) NULL
 #define P(id, name, title, group, kind, ...) [PROTOCOL_##id] = DIALECT_##kind(name),
 		PROTOCOLS(P)
 #undef P

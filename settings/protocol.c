@@ -5,7 +5,7 @@
 #include "settings/settings.h"
 
 #define HAS_LOGIN_LOGIN true
-#define HAS_LOGIN_OTHER false
+#define HAS_LOGIN_NO_LOGIN false
 
 const struct protocol_info protocols[PROTOCOL_COUNT] = {
 #define P(id, name_, title_, group_, kind, port_, tls_port_, proxy, starttls_) \
@@ -28,7 +28,7 @@ const struct protocol_info protocols[PROTOCOL_COUNT] = {
 	.proxy = set->group##_##proxy_, .proxy_port = set->group##_PROXY_PORT, .max_per_ip = set->group##_MAXPERIP, \
 	.max_per_account = set->group##_MAXPERACCOUNT, .defdomain = set->group##_DEFDOMAIN, \
 	.domainsep = set->group##_DOMAINSEP, .authservice = set->group##_AUTHSERVICE,
-#define ABOUT_LOGINS_OTHER(group, proxy_) .defdomain = "", .domainsep = "", .authservice = "",
+#define ABOUT_LOGINS_NO_LOGIN(group, proxy_) .defdomain = "", .domainsep = "", .authservice = "",
 
 struct protocol_settings protocol_settings(const struct settings *set, enum protocol p)
 {

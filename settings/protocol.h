@@ -7,7 +7,7 @@
  *   title     for people: the log, `waypost route`
  *   group     its settings are in group and group-ssl; the program that its lines in the log are from; its folder has
  *             group_session()
- *   kind      LOGIN: clients log in, and may be forwarded to the node that has their mail. OTHER: not so (LMTP): the
+ *   kind      LOGIN: clients log in, and may be forwarded to the node that has their mail. NO_LOGIN: not so (LMTP): the
  *             protocol has no dialect, no mailhost and none of the settings about logins; nothing accepts its
  *             clients yet: a login worker must not be given its sockets
  *   ports     registered: plain, TLS
