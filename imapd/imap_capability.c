@@ -1,21 +1,7 @@
 /* The CAPABILITY list. */
 #include "imapd/imap_capability.h"
 
-#include <string.h>
-
-#include "lib/text.h"
-
-/* What this session server does, in the order of the RFCs' birth. */
-static const char *const known[] = { "IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "UIDPLUS", "CHILDREN",
-	"NAMESPACE", "IDLE", "UNSELECT", "MOVE" };
-
-static bool is_known(const char *word, size_t len)
-{
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (text_is_word(word, len, known[i]))
-			return true;
-	return false;
-}
+#include "settings/capability.h"
 
 void imap_capability(struct str *out, const struct settings *set, bool before_login)
 {
@@ -27,7 +13,7 @@ void imap_capability(struct str *out, const struct settings *set, bool before_lo
 			continue;
 		if (len == 0) {
 			p++;
-		} else if (before_login || is_known(p, len)) {
+		} else if (before_login || capability_is_ours(p, len)) {
 			if (out->len != before)
 				str_addc(out, ' ');
 			str_add(out, p, len);

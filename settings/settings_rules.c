@@ -14,6 +14,7 @@
 #include "lib/mem.h"
 #include "lib/net.h"
 #include "lib/num.h"
+#include "settings/capability.h"
 #include "settings/options.h"
 #include "settings/pool_secret.h"
 #include "settings/settings_load.h"
@@ -215,9 +216,6 @@ static void rules_ports(struct settings_load *l)
 /* ------------------------------------------------------------------------------------------------------------
  * IMAP and POP3 */
 
-static const char *const our_capabilities[] = { "IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "UIDPLUS",
-	"CHILDREN", "NAMESPACE", "IDLE", "UNSELECT", "MOVE", "UTF8=ACCEPT", NULL };
-
 enum { CAPABILITY_MAX = 2000 };
 
 static void rules_capability(struct settings_load *l)
@@ -235,7 +233,7 @@ static void rules_capability(struct settings_load *l)
 		else if (word[strcspn(word, "(){%*\"\\]")] != '\0')
 			MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY: %s is not a valid IMAP capability",
 			    word);
-		else if (!one_of(word, our_capabilities))
+		else if (!capability_is_ours(word, strlen(word)))
 			WARNING(l, imapd_IMAP_CAPABILITY,
 			    "imapd.IMAP_CAPABILITY announces %s, which sessions on this node do not support", word);
 	}

@@ -695,6 +695,9 @@ static void test_known(void)
 		    "directory\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 SORT\"; };", "",
 		    "t.conf:2: imapd.IMAP_CAPABILITY announces SORT, which sessions on this node do not support\n" },
+		{ "imapd = { IMAP_CAPABILITY = \"imap4REV1 idle UTF8=ACCEPT\"; };", "",
+		    "t.conf:2: imapd.IMAP_CAPABILITY announces UTF8=ACCEPT, which sessions on this node do not "
+		    "support\n" },
 		{ "imapd = { IMAP_INACTIVITY_TIMEOUT = 600; IMAP_PROXY_FOREIGN = 1; };", "",
 		    "t.conf:2: imapd.IMAP_PROXY_FOREIGN has no effect while IMAP_PROXY is off\n"
 		    "t.conf:2: imapd.IMAP_INACTIVITY_TIMEOUT is shorter than the 30 minutes that RFC 3501 requires, so "
