@@ -87,7 +87,7 @@ static void send_away(struct reg *reg, struct reg_session *s, const struct auth_
 
 	for (unsigned i = 0; i < r->ntargets; i++)
 		addr[i] = r->target[i].addr;
-	reg_send_away(reg, s, r->target[0].host, addr, r->ntargets, until);
+	reg_add_pending(reg, s, r->target[0].host, addr, r->ntargets, until);
 }
 
 /* What makes a forwarded login ours at each of its targets. */

@@ -97,9 +97,9 @@ static bool has_arrived(struct authd_worker *w, struct msgr *r)
 
 	if (!session_arrived_read(r, &m))
 		return false;
-	if ((s = sessions_under_way(w, m.session, m.target)) == NULL)
+	if ((s = sessions_pending(w, m.session, m.target)) == NULL)
 		return true;
-	peers_arrived(w->a->peers, (enum protocol)s->protocol, &s->way->target[m.target], time(NULL));
+	peers_arrived(w->a->peers, (enum protocol)s->protocol, &s->pending->target[m.target], time(NULL));
 	reg_arrived(w->a->reg, s);
 	return true;
 }
@@ -112,13 +112,13 @@ static bool peer_result(struct authd_worker *w, struct msgr *r)
 
 	if (!peer_result_read(r, &m))
 		return false;
-	if ((s = sessions_under_way(w, m.session, m.target)) == NULL)
+	if ((s = sessions_pending(w, m.session, m.target)) == NULL)
 		return true;
 	if (m.result == PEER_SLOW)
-		peers_slow(peers, (enum protocol)s->protocol, &s->way->target[m.target], s->user, s->start,
+		peers_slow(peers, (enum protocol)s->protocol, &s->pending->target[m.target], s->user, s->start,
 		    clock_now());
 	else
-		peers_result(peers, (enum protocol)s->protocol, &s->way->target[m.target], m.result == PEER_ANSWERS,
+		peers_result(peers, (enum protocol)s->protocol, &s->pending->target[m.target], m.result == PEER_ANSWERS,
 		    clock_now());
 	return true;
 }

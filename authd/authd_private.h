@@ -64,8 +64,8 @@ struct authd {
 	struct userdb_report report; /* of the last load */
 	struct request *waiting;     /* requests that wait for the address of a peer, or for the first load */
 	ev_timer address_timer;      /* runs while some of them wait for an address */
-	struct request *held;        /* requests that wait for room at a peer, in the order of arrival */
-	unsigned nheld;
+	struct request *for_room;    /* requests that wait for room at a peer, in the order of arrival */
+	unsigned nfor_room;
 	ev_timer room_timer; /* runs while there are any */
 	uint64_t logins[AUTH_VERDICT_COUNT];
 };
@@ -74,7 +74,7 @@ struct authd {
 double names_patience(const struct settings *set);
 /* NAME, which logs in by P, with DEFDOMAIN appended where the settings SET say so, into OUT. False if that is too
  * long. */
-bool service_name(const struct settings *set, enum protocol p, const char *name, char out[ACCOUNT_NAME_MAX]);
+bool name_with_domain(const struct settings *set, enum protocol p, const char *name, char out[ACCOUNT_NAME_MAX]);
 /* The name under which logins by P at LOCAL_PORT are checked (AUTHSERVICE<port>), into OUT. */
 void service_at_port(const struct settings *set, enum protocol p, uint16_t local_port, char *out, size_t size);
 

@@ -291,7 +291,8 @@ static void start(struct authd *a, uint32_t query, const char *user, size_t user
 	t->password = mem_strdup(password);
 	account_init(&t->account);
 	snprintf(typed, sizeof(typed), "%.*s", (int)MIN(user_len, sizeof(typed) - 1), user);
-	if (user_len == 0 || user_len >= sizeof(typed) || !service_name(a->ctx.set, control_protocol, typed, name)) {
+	if (user_len == 0 || user_len >= sizeof(typed) ||
+	    !name_with_domain(a->ctx.set, control_protocol, typed, name)) {
 		str_adds(&t->text, "the name is empty or too long\n");
 		query_done(t, 1);
 		return;
@@ -330,7 +331,7 @@ void control_reply_flush(struct authd *a, uint32_t query, const char *user)
 		for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 			char name[ACCOUNT_NAME_MAX];
 
-			if (service_name(a->ctx.set, p, user, name) && strcmp(name, user) != 0)
+			if (name_with_domain(a->ctx.set, p, user, name) && strcmp(name, user) != 0)
 				n += directory_lookups_flush(a->directory_lookups, name);
 		}
 	}
@@ -384,7 +385,7 @@ void control_reply_status(struct authd *a, uint32_t query)
 	    jobs_waiting(a->jobs), jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs),
 	    jobs_workers(a->jobs), resolver_waiting(a->resolver), n, str_cstr(&down));
 	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n",
-	    reg_under_way_all(a->reg), nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
+	    reg_pending_all(a->reg), nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
 	add_signatures(a, &text);
 	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\n", directories, str_cstr(&trouble));
 	str_addf(&text,

@@ -82,7 +82,7 @@ enum request_state step_identify(struct request *rq)
 	 * any. */
 	if (rq->q.user[0] == '\0' || rq->q.password[0] == '\0')
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
-	if (!service_name(set, rq->q.protocol, rq->q.user, rq->name))
+	if (!name_with_domain(set, rq->q.protocol, rq->q.user, rq->name))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");
 	return REQUEST_LOOKUP;
 }
@@ -125,7 +125,7 @@ static void on_answer(const struct directory_answer *answer, void *arg)
 	if (rq->state == REQUEST_DIRECTORY)
 		request_enter(rq, next);
 	else
-		rq->answered = next;
+		rq->after_answer = next;
 }
 
 enum request_state step_lookup(struct request *rq)
@@ -137,9 +137,9 @@ enum request_state step_lookup(struct request *rq)
 	if (!auth_chain_ask(a->chain, &rq->pos, &question, &rq->result, &rq->account)) {
 		struct directory_query query = { .question = request_question(rq), .pos = rq->pos };
 
-		rq->answered = REQUEST_DIRECTORY;
+		rq->after_answer = REQUEST_DIRECTORY;
 		directory_lookup_start(a->directory_lookups, &rq->waiter, &query, on_answer, rq);
-		return rq->answered;
+		return rq->after_answer;
 	}
 	switch (rq->result) {
 	case AUTH_OK:

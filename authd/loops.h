@@ -8,7 +8,7 @@
 
 enum loop_kind {
 	LOOP_BACK,  /* the name in mailhost has led back to this node */
-	LOOP_CROWD, /* as many logins as may be are under way at a peer */
+	LOOP_CROWD, /* a peer has as many pending logins as it may */
 	LOOP_KINDS
 };
 

@@ -16,7 +16,7 @@ struct peer_name {
 	struct net_addr addr[RESOLVER_ADDRS_MAX];
 	unsigned n;
 	enum name_answer last; /* of the last look-up */
-	bool asked;            /* one is under way, */
+	bool asked;            /* one is pending, */
 	double since;          /* since then */
 	double fresh_until;
 	UT_hash_handle hh;

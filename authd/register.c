@@ -1,4 +1,4 @@
-/* The table of sessions and of logins under way, with their counts by user, address and peer. */
+/* The table of sessions and of pending logins, with their counts by user, address and peer. */
 #include "authd/register.h"
 
 #include <ctype.h>
@@ -27,10 +27,10 @@ struct reg_account {
 	char key[];
 };
 
-/* Logins that are under way at the same peer, or those of one account there. */
+/* Logins that are pending at the same peer, or those of one account there. */
 struct reg_crowd {
 	unsigned n;
-	double shut_until; /* 0: it is not shut */
+	double blocked_until; /* 0: it is not blocked */
 	UT_hash_handle hh;
 	char key[];
 };
@@ -42,8 +42,8 @@ struct reg {
 	struct ip_count *ips;
 	struct reg_account *accounts;
 	struct reg_crowd *crowds;
-	struct reg_way *ways;
-	unsigned under_way, nshut;
+	struct reg_pending *pending;
+	unsigned npending, nblocked;
 	unsigned count[PROTOCOL_COUNT];
 };
 
@@ -187,7 +187,7 @@ static struct reg_crowd *need_crowd(struct reg *r, enum protocol p, const char *
 /* Nothing is to be known of a crowd of nobody. */
 static void drop_if_empty(struct reg *r, struct reg_crowd *c)
 {
-	if (c->n != 0 || c->shut_until != 0)
+	if (c->n != 0 || c->blocked_until != 0)
 		return;
 	HASH_DEL(r->crowds, c);
 	mem_free(&c);
@@ -212,60 +212,60 @@ static void leave_crowd(struct reg *r, struct reg_crowd **cp)
 
 static void open_again(struct reg *r, struct reg_crowd *c)
 {
-	if (c->shut_until == 0)
+	if (c->blocked_until == 0)
 		return;
-	c->shut_until = 0;
-	r->nshut--;
+	c->blocked_until = 0;
+	r->nblocked--;
 }
 
-void reg_shut(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double until)
+void reg_block(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double until)
 {
 	struct reg_crowd *c = need_crowd(r, p, host, port, user);
 
-	r->nshut += c->shut_until == 0;
-	c->shut_until = until;
+	r->nblocked += c->blocked_until == 0;
+	c->blocked_until = until;
 }
 
-bool reg_is_shut(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double now)
+bool reg_is_blocked(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double now)
 {
 	char key[CROWD_KEY_MAX];
-	const struct reg_crowd *c = r->nshut != 0 ? find_crowd(r, key, crowd_key(key, p, host, port, user)) : NULL;
+	const struct reg_crowd *c = r->nblocked != 0 ? find_crowd(r, key, crowd_key(key, p, host, port, user)) : NULL;
 
-	return c != NULL && now < c->shut_until;
+	return c != NULL && now < c->blocked_until;
 }
 
-/* S is not under way any more. */
-static void end_way(struct reg *r, struct reg_session *s)
+/* S is not pending any more. */
+static void end_pending(struct reg *r, struct reg_session *s)
 {
-	struct reg_way *w = s->way;
+	struct reg_pending *w = s->pending;
 
 	if (w == NULL)
 		return;
-	s->way = NULL;
+	s->pending = NULL;
 	leave_crowd(r, &w->at_peer);
 	leave_crowd(r, &w->of_account);
-	DL_DELETE(r->ways, w);
+	DL_DELETE(r->pending, w);
 	mem_free(&w);
-	r->under_way--;
+	r->npending--;
 }
 
 void reg_expire(struct reg *r, double now)
 {
-	while (r->ways != NULL && now >= r->ways->until)
-		end_way(r, r->ways->session);
-	for (struct reg_crowd *c = r->crowds, *next; c != NULL && r->nshut != 0; c = next) {
+	while (r->pending != NULL && now >= r->pending->until)
+		end_pending(r, r->pending->session);
+	for (struct reg_crowd *c = r->crowds, *next; c != NULL && r->nblocked != 0; c = next) {
 		next = c->hh.next;
-		if (now < c->shut_until)
+		if (now < c->blocked_until)
 			continue;
 		open_again(r, c);
 		drop_if_empty(r, c);
 	}
 }
 
-void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n,
+void reg_add_pending(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n,
     double until)
 {
-	struct reg_way *w = mem_alloc(sizeof(*w) + n * sizeof(*target));
+	struct reg_pending *w = mem_alloc(sizeof(*w) + n * sizeof(*target));
 	enum protocol p = (enum protocol)s->protocol;
 
 	memcpy(w->target, target, n * sizeof(*target));
@@ -274,19 +274,19 @@ void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const
 	w->session = s;
 	w->at_peer = join_crowd(r, p, host, target[0].port, NULL);
 	w->of_account = join_crowd(r, p, host, target[0].port, s->user);
-	DL_APPEND(r->ways, w);
-	s->way = w;
-	r->under_way++;
+	DL_APPEND(r->pending, w);
+	s->pending = w;
+	r->npending++;
 }
 
 void reg_arrived(struct reg *r, struct reg_session *s)
 {
-	if (s->way != NULL)
-		open_again(r, s->way->of_account);
-	end_way(r, s);
+	if (s->pending != NULL)
+		open_again(r, s->pending->of_account);
+	end_pending(r, s);
 }
 
-unsigned reg_under_way(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user)
+unsigned reg_pending_at(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user)
 {
 	char key[CROWD_KEY_MAX];
 	const struct reg_crowd *c = find_crowd(r, key, crowd_key(key, p, host, port, user));
@@ -294,9 +294,9 @@ unsigned reg_under_way(const struct reg *r, enum protocol p, const char *host, u
 	return c != NULL ? c->n : 0;
 }
 
-unsigned reg_under_way_all(const struct reg *r)
+unsigned reg_pending_all(const struct reg *r)
 {
-	return r->under_way;
+	return r->npending;
 }
 
 void reg_remove(struct reg *r, struct reg_session *s)
@@ -309,7 +309,7 @@ void reg_remove(struct reg *r, struct reg_session *s)
 		mem_free(&c);
 	}
 	leave_account(r, s->account);
-	end_way(r, s);
+	end_pending(r, s);
 	r->count[s->protocol]--;
 	HASH_DEL(r->sessions, s);
 	reg_set_ticket(s, NULL);

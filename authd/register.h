@@ -1,5 +1,5 @@
 /* The sessions of this node: who is logged in, from where, and who serves them. Limits are counted here, and the logins
- * that are under way at each peer.
+ * that are pending at each peer.
  * Pure bookkeeping: no socket, no clock. */
 #ifndef AUTHD_REGISTER_H
 #define AUTHD_REGISTER_H
@@ -15,9 +15,9 @@ enum register_owner {
 	OWNER_SPAWN   /* a session server */
 };
 
-/* A login that is under way at a peer. */
-struct reg_way {
-	struct reg_way *prev, *next; /* in the order of their beginning */
+/* A login that is pending at a peer. */
+struct reg_pending {
+	struct reg_pending *prev, *next; /* in the order of their beginning */
 	struct reg_session *session;
 	struct reg_crowd *at_peer, *of_account;
 	double until;
@@ -31,7 +31,7 @@ struct reg_session {
 	void *worker;                /* OWNER_WORKER: whose (authd/sessions.c) */
 	uint8_t *ticket;             /* OWNER_WORKER: TICKET_LEN bytes while a session server may still be asked for */
 	struct reg_account *account; /* where it is counted */
-	struct reg_way *way;         /* while the login is under way at a peer; else NULL */
+	struct reg_pending *pending; /* while the login is pending at a peer; else NULL */
 	struct net_addr client;
 	uint32_t pid;            /* OWNER_SPAWN */
 	uint32_t start;          /* unix seconds */
@@ -53,20 +53,21 @@ void reg_remove(struct reg *r, struct reg_session *s);
 /* Notes the ticket (TICKET_LEN bytes) that was given out for S; NULL: it cannot be used any more. */
 void reg_set_ticket(struct reg_session *s, const uint8_t *ticket);
 /* S is a login that goes to the peer HOST (in any case) at the first of N addresses TARGET (copied; at least one, of
- * perhaps more hosts): under way there until reg_arrived(), or until it is removed; at the latest until UNTIL (any
+ * perhaps more hosts): pending there until reg_arrived(), or until it is removed; at the latest until UNTIL (any
  * clock), for a worker that never tells its end must not keep others out. */
-void reg_send_away(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n,
+void reg_add_pending(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n,
     double until);
 void reg_arrived(struct reg *r, struct reg_session *s);
-/* Until UNTIL (any clock) USER's logins do not go to that peer, unless one that is under way there arrives. */
-void reg_shut(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double until);
-bool reg_is_shut(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double now);
-/* Forgets what was shut, or under way, until NOW. To be called now and then. */
+/* Until UNTIL (any clock) USER's logins do not go to that peer, unless a pending one arrives there. */
+void reg_block(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double until);
+bool reg_is_blocked(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user,
+    double now);
+/* Forgets what was blocked, or pending, until NOW. To be called now and then. */
 void reg_expire(struct reg *r, double now);
-/* Logins by protocol P that are under way at that peer: those of account USER, or all of them (NULL). */
-unsigned reg_under_way(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user);
-/* All that are under way anywhere. */
-unsigned reg_under_way_all(const struct reg *r);
+/* Logins by protocol P that are pending at that peer: those of account USER, or all of them (NULL). */
+unsigned reg_pending_at(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user);
+/* All that are pending anywhere. */
+unsigned reg_pending_all(const struct reg *r);
 /* Calls FN for each session; FN may remove it. */
 void reg_each(struct reg *r, void (*fn)(struct reg *r, struct reg_session *s, void *arg), void *arg);
 /* Sessions of a protocol, those of it from one address, and those of it of one account (local and relayed). */

@@ -67,9 +67,9 @@ static void hold(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
 
-	DL_APPEND(a->held, rq);
-	a->nheld++;
-	if (a->nheld == 1)
+	DL_APPEND(a->for_room, rq);
+	a->nfor_room++;
+	if (a->nfor_room == 1)
 		say_crowded(a);
 	ev_timer_start(a->ctx.loop, &a->room_timer); /* unless it runs */
 }
@@ -93,8 +93,8 @@ static void leave_queue(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
 	if (rq->state == REQUEST_ROOM) {
-		DL_DELETE(a->held, rq);
-		a->nheld--;
+		DL_DELETE(a->for_room, rq);
+		a->nfor_room--;
 	} else if (rq->state == REQUEST_ADDRESS || rq->state == REQUEST_FIRST_LOAD) {
 		DL_DELETE(a->waiting, rq);
 	}
@@ -307,15 +307,15 @@ void request_resume(struct authd *a)
 static void on_room_timer(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 {
 	struct authd *a = t->data;
-	struct request *list = a->held;
+	struct request *list = a->for_room;
 
-	a->held = NULL;
-	a->nheld = 0;
+	a->for_room = NULL;
+	a->nfor_room = 0;
 	for (struct request *next; list != NULL; list = next) {
 		next = list->next;
 		request_enter(list, REQUEST_TARGETS);
 	}
-	if (a->nheld == 0)
+	if (a->nfor_room == 0)
 		ev_timer_stop(loop, t);
 }
 

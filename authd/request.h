@@ -32,7 +32,7 @@ void request_init(struct authd *a);
  * what it waits for is there. Whatever the state, the worker may cancel the request, or go away. */
 enum request_state {
 	REQUEST_NEW,
-	/* Step: for which client does it stand; is the challenge that it answers one of ours?. */
+	/* Step: for which client does it stand; is the challenge that it answers one of ours? */
 	REQUEST_IDENTIFY,
 	REQUEST_LOOKUP,     /* step: the account; queries the drivers from number `pos` on */
 	REQUEST_FIRST_LOAD, /* wait: for the first load of the userdb */
@@ -47,7 +47,7 @@ enum request_state {
 	REQUEST_ROUTE,   /* step: where is its mail? */
 	REQUEST_TARGETS, /* step: at which addresses is that, and is there room for one more? */
 	REQUEST_ADDRESS, /* wait: for the address of a host */
-	REQUEST_ROOM,    /* wait: for logins under way at the peer to arrive there */
+	REQUEST_ROOM,    /* wait: for pending logins at the peer to arrive there */
 	REQUEST_GRANT,   /* step: the session is entered, the answer goes out */
 	REQUEST_REFUSE,  /* step: the answer goes out */
 	REQUEST_GRANTED, /* wait: the worker may ask again, once, if none of the hosts can be reached */
@@ -57,7 +57,7 @@ enum request_state {
 struct request {
 	UT_hash_handle hh; /* of its worker, by q.request */
 	enum request_state state;
-	struct request *prev, *next; /* FIRST_LOAD, ADDRESS: of authd.waiting; ROOM: of authd.held */
+	struct request *prev, *next; /* FIRST_LOAD, ADDRESS: of authd.waiting; ROOM: of authd.for_room */
 	struct authd_worker *worker;
 	struct auth_request q;
 	char service_name[32];
@@ -69,8 +69,8 @@ struct request {
 	struct account account;
 	unsigned pos;                   /* in the chain */
 	struct directory_waiter waiter; /* DIRECTORY */
-	/* The state that a driver's answer leads to which is there while it is asked. */
-	enum request_state answered;
+	/* Where a driver's answer leads that comes while the driver is still being asked; DIRECTORY: none came. */
+	enum request_state after_answer;
 	/* By position: directories that do not know the account said to go on there; 0: not asked. */
 	uint8_t passed[AUTH_CHAIN_MAX];
 	enum auth_result result;
@@ -82,7 +82,7 @@ struct request {
 	struct net_addr client;
 	bool client_tls;
 	struct route route;
-	double held_since;  /* lib/clock.h: it waits for room at the peer; 0: it does not */
+	double room_since;  /* lib/clock.h: it waits for room at the peer; 0: it does not */
 	double names_since; /* lib/clock.h: the first wait for an address; 0: there was none */
 	double names_until; /* the wait for that of host number `names_host` ends then */
 	unsigned names_host;

@@ -10,14 +10,14 @@
 #include "lib/str.h"
 
 enum {
-	/* Logins that may be under way at one peer at a time, all and those of one account. No peer serves more in
+	/* Logins that may be pending at one peer at a time, all and those of one account. No peer serves more in
 	 * time; what goes in circles is all of one account. */
 	PEER_CROWD_MAX = 1000,
 	ACCOUNT_CROWD_MAX = 20,
 	CROWD_PATIENCE = 2, /* seconds that a login waits for room there */
 	/* Seconds, and PROXY_TIMEOUT: then none is left of those whose logins are refused so long. */
 	CROWD_SHUT = 50,
-	HELD_MAX = 1000 /* that wait so */
+	FOR_ROOM_MAX = 1000 /* that wait so */
 };
 
 /* --- route: where is its mail --- */
@@ -235,7 +235,7 @@ static enum request_state refuse_crowded(struct request *rq, const struct auth_t
 		    all, t->host, net_addr_text(&t->addr, ip), t->addr.port, mine,
 		    log_value(name, sizeof(name), rq->account.name));
 	if (mine != 0)
-		reg_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name,
+		reg_block(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name,
 		    now + CROWD_SHUT + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
 	snprintf(reason, sizeof(reason),
 	    "%u logins%s are pending at mailhost %s; is it slow, or does it send them back here?",
@@ -243,19 +243,19 @@ static enum request_state refuse_crowded(struct request *rq, const struct auth_t
 	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 }
 
-/* May RQ go to the peer to which R goes first? GRANT; or so many logins are under way there that it waits, or is
+/* May RQ go to the peer to which R goes first? GRANT; or so many logins are pending there that it waits, or is
  * refused. Where hops are counted nothing goes in circles for long; but a server that is not ours may send logins
  * back as if they were new. */
 static enum request_state find_room(struct request *rq, const struct auth_reply *r)
 {
 	struct authd *a = rq->worker->a;
 	const struct auth_target *t = &r->target[0];
-	unsigned mine = reg_under_way(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name);
-	unsigned all = reg_under_way(a->reg, rq->q.protocol, t->host, t->addr.port, NULL);
+	unsigned mine = reg_pending_at(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name);
+	unsigned all = reg_pending_at(a->reg, rq->q.protocol, t->host, t->addr.port, NULL);
 	char reason[AUTH_REASON_MAX];
 	double now = clock_now();
 
-	if (reg_is_shut(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name, now)) {
+	if (reg_is_blocked(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name, now)) {
 		snprintf(reason, sizeof(reason),
 		    "too many logins of this account were pending at mailhost %s, and none succeeded; does it send "
 		    "them back here?",
@@ -263,12 +263,12 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
 	if (mine < ACCOUNT_CROWD_MAX && all < PEER_CROWD_MAX) {
-		rq->held_since = 0;
+		rq->room_since = 0;
 		return REQUEST_GRANT;
 	}
-	if (rq->held_since == 0)
-		rq->held_since = now;
-	if (now - rq->held_since < CROWD_PATIENCE && a->nheld < HELD_MAX)
+	if (rq->room_since == 0)
+		rq->room_since = now;
+	if (now - rq->room_since < CROWD_PATIENCE && a->nfor_room < FOR_ROOM_MAX)
 		return REQUEST_ROOM;
 	return refuse_crowded(rq, t, mine, all, now);
 }

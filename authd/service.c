@@ -24,7 +24,7 @@ bool route_of(const struct authd *a, enum protocol p, const struct account *acct
 	return route_decide(out, has ? mailhost : NULL, &rules);
 }
 
-bool service_name(const struct settings *set, enum protocol p, const char *name, char out[ACCOUNT_NAME_MAX])
+bool name_with_domain(const struct settings *set, enum protocol p, const char *name, char out[ACCOUNT_NAME_MAX])
 {
 	const struct protocol_settings s = protocol_settings(set, p);
 	bool has_domain = s.domainsep[0] != '\0' ? strpbrk(name, s.domainsep) != NULL :

@@ -126,11 +126,11 @@ void sessions_drop(struct authd_worker *w)
 	reg_each(w->a->reg, drop_of_worker, w);
 }
 
-struct reg_session *sessions_under_way(const struct authd_worker *w, uint64_t id, uint8_t target)
+struct reg_session *sessions_pending(const struct authd_worker *w, uint64_t id, uint8_t target)
 {
 	struct reg_session *s = reg_find(w->a->reg, id);
 
-	return s != NULL && owner(s) == w && s->way != NULL && target < s->way->ntargets ? s : NULL;
+	return s != NULL && owner(s) == w && s->pending != NULL && target < s->pending->ntargets ? s : NULL;
 }
 
 /* --- a new spawn --- */

@@ -21,9 +21,9 @@ void sessions_end(struct authd_worker *w, uint64_t id);
 void sessions_ended(struct authd *a, uint64_t id);
 /* All sessions of W are over: it is gone. */
 void sessions_drop(struct authd_worker *w);
-/* The login of session ID, if it is under way, is W's, and may go to its target number TARGET: of nothing else can a
+/* The login of session ID, if it is pending, is W's, and may go to its target number TARGET: of nothing else can a
  * worker say how it went. Else NULL. */
-struct reg_session *sessions_under_way(const struct authd_worker *w, uint64_t id, uint8_t target);
+struct reg_session *sessions_pending(const struct authd_worker *w, uint64_t id, uint8_t target);
 /* Session servers outlive their spawn: the new one gets the order to watch them. */
 void sessions_adopt(struct authd *a);
 

@@ -35,7 +35,7 @@ struct worker;
 	X(DELAY)    /* a refusal waits for its time */ \
 	X(HANDOFF)  /* spawn has a copy of the descriptor; its answer decides */ \
 	X(RETRY)    /* no session server was available; authd is asked again in a moment */ \
-	X(PEER)     /* the login to another node is under way */ \
+	X(PEER)     /* the login at another node is pending */ \
 	X(CLOSING)  /* the last words are being sent */
 /* clang-format on */
 enum login_state {

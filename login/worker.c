@@ -183,7 +183,7 @@ static void tell_arrived(struct worker *w)
 	for (unsigned i = 0; w->authd != NULL && i < w->narrived; i++) {
 		session_arrived_write(&out, w->arrived[i].session, w->arrived[i].target);
 		if (chan_post(w->authd, &out) != 0)
-			log_error("authd does not read its messages: its count of logins under way will be too high");
+			log_error("authd does not read its messages: its count of pending logins will be too high");
 	}
 	w->narrived = 0;
 }

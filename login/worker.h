@@ -41,9 +41,8 @@ void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enu
 void worker_peer_signature(struct worker *w, const char *host, enum signature_check check);
 /* Tells authd that the name HOST of L's account, at PORT, has led back to this node. */
 void worker_peer_self(struct worker *w, const struct login *l, const char *host, uint16_t port);
-/* The peer that is its target number TARGET has taken the login of SESSION: authd counts it no more among those
- * under way. It is told in passing, with the next message that there is for it or within a second, unless logins
- * wait for room there. */
+/* Target number TARGET of SESSION has taken the login: authd stops counting it as pending. The message goes out with
+ * the next one to authd or within a second, at once if logins wait for room there. */
 void worker_arrived(struct worker *w, uint64_t session, unsigned target);
 /* Starts the relay for L's client: the two connections and the two strings are taken over. Logs the LOGIN line. */
 void worker_relay(struct worker *w, struct login *l, struct conn *client, struct conn *peer, struct str *to_client,

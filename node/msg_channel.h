@@ -92,10 +92,10 @@ enum msg_type {
 	 * session server that it starts. From then on the session is the sender's; a worker cannot take over what is
 	 * another's. */
 	SESSION_HAVE,
-	SESSION_ARRIVED, /* that peer has taken the login; it is not under way any more */
+	SESSION_ARRIVED, /* that peer has taken the login; it is not pending any more */
 	PEER_SELF,       /* a login to that host of a mailhost has led back to this node */
 	PEER_SIGNATURE,  /* what that mailhost has said of our signature */
-	PEER_RESULT,     /* how a login that is under way fared at a peer */
+	PEER_RESULT,     /* how a pending login fared at a peer */
 	/* authd -> worker */
 	/* No fields: logins wait for room at a peer; say SESSION_ARRIVED at once for the next seconds. */
 	AUTH_CROWDED,

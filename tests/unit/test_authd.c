@@ -346,9 +346,9 @@ static void test_register(void)
 	CU_ASSERT_PTR_NULL(r);
 }
 
-/* Logins under way are counted for each peer and for each account there, and not one stays counted that has arrived
+/* Pending logins are counted for each peer and for each account there, and not one stays counted that has arrived
  * or ended. */
-static void test_under_way(void)
+static void test_pending(void)
 {
 	struct reg *r = reg_new();
 	struct net_addr a;
@@ -359,26 +359,26 @@ static void test_under_way(void)
 		    reg_add(r, i, i == 8 ? PROTOCOL_POP3 : PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "Jo", 0);
 
 		a.port = i == 7 ? 1143 : 143;
-		reg_send_away(r, s, i == 1 ? "NODE" : "node", &a, 1, 1000);
+		reg_add_pending(r, s, i == 1 ? "NODE" : "node", &a, 1, 1000);
 		a.port = 1;
 	}
-	CU_ASSERT_EQUAL(reg_under_way_all(r), 8);
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, NULL), 6);
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "Node", 143, "jo"), 3);
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, "Jo"), 3);
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, "JO"), 0);
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 1143, NULL), 1);
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_POP3, "node", 143, NULL), 1);
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node2", 143, NULL), 0);
+	CU_ASSERT_EQUAL(reg_pending_all(r), 8);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node", 143, NULL), 6);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "Node", 143, "jo"), 3);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node", 143, "Jo"), 3);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node", 143, "JO"), 0);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node", 1143, NULL), 1);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_POP3, "node", 143, NULL), 1);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node2", 143, NULL), 0);
 	reg_arrived(r, reg_find(r, 1));
 	reg_arrived(r, reg_find(r, 1)); /* once is enough */
 	reg_remove(r, reg_find(r, 1));
 	reg_remove(r, reg_find(r, 2));
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, NULL), 4);
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, "Jo"), 2);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node", 143, NULL), 4);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node", 143, "Jo"), 2);
 	reg_each(r, drop_all, NULL);
-	CU_ASSERT_EQUAL(reg_under_way_all(r), 0);
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, NULL), 0);
+	CU_ASSERT_EQUAL(reg_pending_all(r), 0);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node", 143, NULL), 0);
 	reg_free(&r);
 }
 
@@ -392,29 +392,29 @@ static void test_shut(void)
 	net_addr_parse(&a, "192.0.2.1", 143);
 	reg_expire(r, 0);
 	for (uint64_t i = 1; i <= 3; i++)
-		reg_send_away(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", &a, 1, 1000);
-	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
-	reg_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 200);
-	reg_shut(r, PROTOCOL_IMAP, "node", 143, "ann", 150); /* of whom none is under way */
-	CU_ASSERT(reg_is_shut(r, PROTOCOL_IMAP, "Node", 143, "jo", 199));
-	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 200));
-	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_POP3, "node", 143, "jo", 100));
-	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 144, "jo", 100));
-	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "joe", 100));
+		reg_add_pending(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", &a, 1, 1000);
+	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
+	reg_block(r, PROTOCOL_IMAP, "node", 143, "jo", 200);
+	reg_block(r, PROTOCOL_IMAP, "node", 143, "ann", 150); /* who has none pending */
+	CU_ASSERT(reg_is_blocked(r, PROTOCOL_IMAP, "Node", 143, "jo", 199));
+	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "jo", 200));
+	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_POP3, "node", 143, "jo", 100));
+	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_IMAP, "node", 144, "jo", 100));
+	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "joe", 100));
 	reg_remove(r, reg_find(r, 1)); /* it failed: that opens nothing */
-	CU_ASSERT(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
+	CU_ASSERT(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
 	reg_arrived(r, reg_find(r, 2));
-	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
-	CU_ASSERT(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "ann", 149));
-	reg_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 200);
+	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
+	CU_ASSERT(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "ann", 149));
+	reg_block(r, PROTOCOL_IMAP, "node", 143, "jo", 200);
 	reg_remove(r, reg_find(r, 3));
-	CU_ASSERT(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100)); /* with nobody under way */
+	CU_ASSERT(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "jo", 100)); /* with nothing pending */
 	reg_expire(r, 150);
-	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "ann", 149));
-	CU_ASSERT(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 199));
+	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "ann", 149));
+	CU_ASSERT(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "jo", 199));
 	reg_expire(r, 200);
-	CU_ASSERT_FALSE(reg_is_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
-	reg_shut(r, PROTOCOL_IMAP, "node", 143, "jo", 300); /* freed with the register */
+	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
+	reg_block(r, PROTOCOL_IMAP, "node", 143, "jo", 300); /* freed with the register */
 	reg_free(&r);
 }
 
@@ -427,16 +427,16 @@ static void test_never_told(void)
 
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&a, "192.0.2.1", 143));
 	for (uint64_t i = 1; i <= 4; i++)
-		reg_send_away(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", &a, 1, 100 + (double)i);
+		reg_add_pending(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", &a, 1, 100 + (double)i);
 	reg_arrived(r, reg_find(r, 2));
 	reg_expire(r, 101);
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, "jo"), 2);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node", 143, "jo"), 2);
 	reg_expire(r, 103);
-	CU_ASSERT_EQUAL(reg_under_way(r, PROTOCOL_IMAP, "node", 143, "jo"), 1);
+	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node", 143, "jo"), 1);
 	CU_ASSERT_PTR_NOT_NULL(reg_find(r, 1)); /* it may be served, for all we know */
 	reg_arrived(r, reg_find(r, 1));
 	reg_expire(r, 1000);
-	CU_ASSERT_EQUAL(reg_under_way_all(r), 0);
+	CU_ASSERT_EQUAL(reg_pending_all(r), 0);
 	CU_ASSERT_EQUAL(reg_count(r, PROTOCOL_IMAP), 4);
 	reg_free(&r);
 }
@@ -585,7 +585,7 @@ static const struct unit_case cases[] = {
 	{ "tokens in place of passwords", test_token },
 	{ "challenges and steps", test_challenge },
 	{ "register", test_register },
-	{ "logins under way", test_under_way },
+	{ "pending logins", test_pending },
 	{ "accounts shut out of a peer", test_shut },
 	{ "logins whose end is never told", test_never_told },
 	{ "loops", test_loops },

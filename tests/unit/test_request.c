@@ -292,7 +292,7 @@ static void done_keys(void)
 static bool all_gone(void)
 {
 	turn();
-	return w.requests == NULL && w.nkept == 0 && a.waiting == NULL && a.held == NULL && a.nheld == 0 &&
+	return w.requests == NULL && w.nkept == 0 && a.waiting == NULL && a.for_room == NULL && a.nfor_room == 0 &&
 	    jobs_waiting(a.jobs) == 0;
 }
 
@@ -382,14 +382,14 @@ static void test_again_once(void)
 enum { PEER_PORT = 143 };
 enum place { FIRST_LOAD, DIRECTORY, HASH, CLIENT, KEYS, ADDRESS, ROOM, GRANTED, PLACES };
 
-/* ACCOUNT_CROWD_MAX logins of jo are under way at the first mailhost. */
+/* ACCOUNT_CROWD_MAX logins of jo are pending at the first mailhost. */
 static void crowd(void)
 {
 	struct net_addr peer;
 
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&peer, "192.0.2.7", PEER_PORT));
 	for (uint64_t id = 1; id <= 20; id++)
-		reg_send_away(a.reg, reg_add(a.reg, id, PROTOCOL_IMAP, &peer, "jo", 0), "192.0.2.7", &peer, 1,
+		reg_add_pending(a.reg, reg_add(a.reg, id, PROTOCOL_IMAP, &peer, "jo", 0), "192.0.2.7", &peer, 1,
 		    clock_now() + 100);
 }
 
@@ -435,7 +435,7 @@ static void reach(enum place place)
 	case ROOM:
 		crowd();
 		ask(7, AUTH_MECH_PASSWORD, "jo", "secret");
-		CU_ASSERT_EQUAL(a.nheld, 1);
+		CU_ASSERT_EQUAL(a.nfor_room, 1);
 		break;
 	default:
 		prove(7);
@@ -472,7 +472,7 @@ static void arrive(enum place place)
 		break;
 	case ROOM:
 		all_arrive();
-		for (int i = 0; i < 1000 && a.nheld != 0; i++)
+		for (int i = 0; i < 1000 && a.nfor_room != 0; i++)
 			ev_run(a.ctx.loop, EVRUN_ONCE);
 		break;
 	default:
@@ -558,7 +558,7 @@ static void test_resumed(void)
 		CU_ASSERT_EQUAL(nanswers, place == GRANTED);
 		CU_ASSERT_PTR_NOT_NULL(w.requests);
 		CU_ASSERT_EQUAL(a.waiting != NULL, place == FIRST_LOAD || place == ADDRESS);
-		CU_ASSERT_EQUAL(a.nheld, place == ROOM);
+		CU_ASSERT_EQUAL(a.nfor_room, place == ROOM);
 		end();
 	}
 }
@@ -800,7 +800,7 @@ static void test_refused(void)
 static void test_no_room(void)
 {
 	reach(ROOM);
-	reg_shut(a.reg, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, "jo", clock_now() + 100);
+	reg_block(a.reg, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, "jo", clock_now() + 100);
 	for (int i = 0; i < 1000 && nanswers == 0; i++)
 		ev_run(a.ctx.loop, EVRUN_ONCE);
 	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_UNAVAILABLE);
@@ -835,11 +835,11 @@ static void test_queues(void)
 	reach(ROOM);
 	ask(8, AUTH_MECH_PASSWORD, "jo", "secret");
 	ask(9, AUTH_MECH_PASSWORD, "jo", "secret");
-	CU_ASSERT_EQUAL(a.nheld, 3);
+	CU_ASSERT_EQUAL(a.nfor_room, 3);
 	request_cancel(&w, 9); /* the last: the next one goes behind 8 */
 	ask(10, AUTH_MECH_PASSWORD, "jo", "secret");
 	request_cancel(&w, 8);
-	CU_ASSERT_EQUAL(a.nheld, 2);
+	CU_ASSERT_EQUAL(a.nfor_room, 2);
 	arrive(ROOM);
 	turn();
 	CU_ASSERT_EQUAL(nanswers, 2);
@@ -1186,12 +1186,12 @@ static void test_held_full(void)
 {
 	begin();
 	crowd();
-	a.nheld = 1000;
+	a.nfor_room = 1000;
 	ask(7, AUTH_MECH_PASSWORD, "jo", "secret");
 	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
 	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "20 logins of this account are pending at mailhost 192.0.2.7"));
-	a.nheld = 0;
-	CU_ASSERT(reg_is_shut(a.reg, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, "jo", clock_now()));
+	a.nfor_room = 0;
+	CU_ASSERT(reg_is_blocked(a.reg, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, "jo", clock_now()));
 	CU_ASSERT(all_gone());
 	end();
 }

@@ -394,7 +394,7 @@ static void test_reset_behind_commands_not_read(void)
 	teardown();
 }
 
-/* --- logins under way at a peer --- */
+/* --- logins that are pending at a peer --- */
 
 static int peer_listener, peer_end;
 
