@@ -106,10 +106,9 @@ static void sign(struct request *rq, struct auth_reply *r)
 	}
 }
 
-/* A password can be checked again; the response to a challenge is valid once. */
 static bool may_be_retried(struct request *rq)
 {
-	return request_reply()->more != AUTH_MORE_NONE && rq->q.mech != AUTH_MECH_PASSWORD && !rq->retried &&
+	return request_reply()->more != AUTH_MORE_NONE && !auth_mech_tells_password(rq->q.mech) && !rq->retried &&
 	    request_keep(rq);
 }
 

@@ -94,7 +94,7 @@ struct auth_question request_question(const struct request *rq)
 	return (struct auth_question){
 		.service = rq->service_name,
 		.user = rq->name,
-		.password = rq->q.mech == AUTH_MECH_PASSWORD ? rq->q.password : NULL,
+		.password = auth_mech_tells_password(rq->q.mech) ? rq->q.password : NULL,
 		.client = rq->client,
 	};
 }
@@ -113,8 +113,8 @@ static enum request_state take_answer(struct request *rq, const struct directory
 	account_copy(&rq->account, answer->account);
 	account_default_options(&rq->account.options, rq->worker->a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
 	rq->result = answer->result;
-	/* With a password, the directory has checked it. */
-	return rq->q.mech != AUTH_MECH_PASSWORD ? REQUEST_VERIFY : REQUEST_VERDICT;
+	/* The directory has checked a password. */
+	return auth_mech_tells_password(rq->q.mech) ? REQUEST_VERDICT : REQUEST_VERIFY;
 }
 
 static void on_answer(const struct directory_answer *answer, void *arg)

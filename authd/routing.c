@@ -280,7 +280,7 @@ static bool lend_credentials(struct request *rq, struct auth_reply *r)
 {
 	const struct authd *a = rq->worker->a;
 
-	if (rq->q.mech == AUTH_MECH_PASSWORD)
+	if (auth_mech_tells_password(rq->q.mech))
 		return true;
 	if (account_password(&rq->account, r->password)) {
 		r->forward = AUTH_FORWARD_CLEAR;

@@ -247,7 +247,7 @@ enum request_state step_verify(struct request *rq)
 /* The password is correct: drivers that do not know the account need not be queried again soon. */
 static void tell_passed(struct request *rq)
 {
-	for (unsigned pos = 0; pos < ARRAY_LEN(rq->passed) && rq->q.mech == AUTH_MECH_PASSWORD; pos++)
+	for (unsigned pos = 0; pos < ARRAY_LEN(rq->passed) && auth_mech_tells_password(rq->q.mech); pos++)
 		if (rq->passed[pos] != 0) {
 			struct directory_query query = { .question = request_question(rq), .pos = pos };
 

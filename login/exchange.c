@@ -41,11 +41,6 @@ bool exchange_waits(const struct login *l)
 	return states[l->exchange].waits;
 }
 
-bool exchange_repeats(const struct login *l)
-{
-	return l->mech == AUTH_MECH_PASSWORD;
-}
-
 bool exchange_answers(const struct login *l)
 {
 	switch (l->exchange) {

@@ -33,8 +33,6 @@ void exchange_enter(struct login *l, enum exchange to);
 void exchange_lose(struct login *l);
 /* authd owes L a challenge or a verdict. */
 bool exchange_waits(const struct login *l);
-/* L's credentials are good more than once: there is nothing of a challenge, or of this moment, in them. */
-bool exchange_repeats(const struct login *l);
 /* L's credentials are the answer to a challenge that authd keeps, or ask it again about what it has KEPT. */
 bool exchange_answers(const struct login *l);
 

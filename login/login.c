@@ -488,7 +488,7 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 	f = peer_failure(l, result);
 	/* Authd knows now that those before us are down. */
 	if (f == FAILURE_UNREACHABLE && l->reply->more != AUTH_MORE_NONE && !l->retried &&
-	    (exchange_repeats(l) || l->exchange == EXCHANGE_KEPT)) {
+	    (auth_mech_tells_password(l->mech) || l->exchange == EXCHANGE_KEPT)) {
 		try_again(l, LOGIN_AUTH);
 		worker_send_credentials(l->worker, l);
 		return;
@@ -543,7 +543,7 @@ static void on_retry(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 /* No session server: once more with a new ticket, for spawn may just have been replaced. */
 static void handoff_failed(struct login *l)
 {
-	if (l->retried || !exchange_repeats(l)) {
+	if (l->retried || !auth_mech_tells_password(l->mech)) {
 		fail(l, FAILURE_NO_SERVER, (struct failure_facts){ 0 });
 		return;
 	}

@@ -337,7 +337,8 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 		auth_reply_free(&a);
 		return;
 	}
-	if (a != NULL && a->verdict == AUTH_VERDICT_OK && a->more != AUTH_MORE_NONE && !exchange_repeats(l)) {
+	if (a != NULL && a->verdict == AUTH_VERDICT_OK && a->more != AUTH_MORE_NONE &&
+	    !auth_mech_tells_password(l->mech)) {
 		exchange_enter(l, EXCHANGE_KEPT);
 	} else {
 		drop_slot(w, l);

@@ -35,6 +35,11 @@ enum auth_exchange auth_mech_exchange(enum auth_mech m)
 	return m < AUTH_MECH_COUNT ? mechs[m].exchange : AUTH_EXCHANGE_ONCE;
 }
 
+bool auth_mech_tells_password(enum auth_mech m)
+{
+	return m == AUTH_MECH_PASSWORD;
+}
+
 static void forwarded_write(struct msgw *w, const struct forwarded *h)
 {
 	msgw_u8(w, h->present);

@@ -56,6 +56,9 @@ enum auth_mech {
 /* The mechanism's name; "" for PASSWORD. */
 const char *auth_mech_name(enum auth_mech m);
 enum auth_exchange auth_mech_exchange(enum auth_mech m);
+/* The client tells its password: a directory can check it, and it is good more than once, for there is nothing of a
+ * challenge, or of this moment, in it. */
+bool auth_mech_tells_password(enum auth_mech m);
 
 struct auth_request {
 	uint32_t request; /* the worker's number for this request */
