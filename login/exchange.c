@@ -11,8 +11,8 @@ static const struct {
 	enum exchange lost; /* what follows when authd is lost */
 } states[] = {
 	[EXCHANGE_NONE] = { TO(WANTED) | TO(REQUESTED) | TO(LOST), false, EXCHANGE_NONE },
-	/* A verdict instead of the challenge is taken as one. */
-	[EXCHANGE_WANTED] = { TO(NONE) | TO(GREETED) | TO(CHALLENGED) | TO(KEPT) | TO(LOST), true, EXCHANGE_LOST },
+	/* A refusal may come instead of the challenge. */
+	[EXCHANGE_WANTED] = { TO(NONE) | TO(GREETED) | TO(CHALLENGED) | TO(LOST), true, EXCHANGE_LOST },
 	[EXCHANGE_GREETED] = { TO(NONE) | TO(ANSWERED), false, EXCHANGE_NONE },
 	[EXCHANGE_CHALLENGED] = { TO(NONE) | TO(ANSWERED) | TO(LOST), false, EXCHANGE_LOST },
 	[EXCHANGE_REQUESTED] = { TO(NONE) | TO(CHALLENGED) | TO(KEPT), true, EXCHANGE_NONE },
@@ -39,6 +39,18 @@ void exchange_lose(struct login *l)
 bool exchange_waits(const struct login *l)
 {
 	return states[l->exchange].waits;
+}
+
+bool exchange_allows(const struct login *l, enum auth_verdict v)
+{
+	switch (l->exchange) {
+	case EXCHANGE_WANTED:
+		return v != AUTH_VERDICT_OK && v != AUTH_VERDICT_WRONG;
+	case EXCHANGE_REQUESTED: /* SCRAM's first message proves nothing yet */
+		return v != AUTH_VERDICT_OK || auth_mech_exchange(l->mech) == AUTH_EXCHANGE_ONCE;
+	default:
+		return true;
+	}
 }
 
 bool exchange_answers(const struct login *l)

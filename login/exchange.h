@@ -9,7 +9,7 @@
 #ifndef LOGIN_EXCHANGE_H
 #define LOGIN_EXCHANGE_H
 
-#include <stdbool.h>
+#include "node/msg_auth.h"
 
 struct login;
 
@@ -33,6 +33,8 @@ void exchange_enter(struct login *l, enum exchange to);
 void exchange_lose(struct login *l);
 /* authd owes L a challenge or a verdict. */
 bool exchange_waits(const struct login *l);
+/* authd, for which L waits, may come to V. It says neither right nor wrong before it has what is judged. */
+bool exchange_allows(const struct login *l, enum auth_verdict v);
 /* L's credentials are the answer to a challenge that authd keeps, or ask it again about what it has KEPT. */
 bool exchange_answers(const struct login *l);
 

@@ -314,6 +314,14 @@ void worker_peer_self(struct worker *w, const struct login *l, const char *host,
 		log_warn("authd does not read its messages");
 }
 
+/* The session of A, which is no answer to anybody, is over. */
+static void drop_reply(struct worker *w, struct auth_reply **a)
+{
+	if (*a != NULL && (*a)->verdict == AUTH_VERDICT_OK)
+		send_session_end(w, (*a)->session);
+	auth_reply_free(a);
+}
+
 static void on_auth_reply(struct worker *w, struct msgr *r)
 {
 	struct auth_reply *a = auth_reply_new();
@@ -326,15 +334,18 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 	} else {
 		l = find_slot(w, a->request);
 	}
+	if (l != NULL && a != NULL && !exchange_allows(l, a->verdict)) {
+		log_error("authd says \"%s\" of a login whose credentials it does not have: taken as no answer",
+		    auth_verdict_word(a->verdict));
+		drop_reply(w, &a);
+	}
 	if (l != NULL && l->state == LOGIN_GREETING) {
 		drop_slot(w, l);
 		login_challenge(l, NULL);
 		l = NULL;
 	}
 	if (l == NULL || !exchange_waits(l)) {
-		if (a != NULL && a->verdict == AUTH_VERDICT_OK)
-			send_session_end(w, a->session); /* its client has gone */
-		auth_reply_free(&a);
+		drop_reply(w, &a); /* its client has gone */
 		return;
 	}
 	if (a != NULL && a->verdict == AUTH_VERDICT_OK && a->more != AUTH_MORE_NONE &&

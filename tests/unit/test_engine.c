@@ -523,7 +523,7 @@ static void answer(enum auth_verdict v, enum where where)
 	if (where == THERE_OR_HERE)
 		a->more = AUTH_MORE_HERE;
 	if (where == THERE_OR_HERE && w->logins != NULL && w->logins->state == LOGIN_AUTH &&
-	    w->logins->mech != AUTH_MECH_PASSWORD)
+	    !auth_mech_tells_password(w->logins->mech) && exchange_allows(w->logins, v))
 		kept_question = last_question; /* that exchange can be asked again */
 	if (last_question != kept_question)
 		end_question(last_question);
@@ -845,6 +845,7 @@ static void to_challenged(void) { to_challenge(); challenge(); }
 static void to_scram_challenged(void) { begin(); scram(); listen_to_both(); challenge(); }
 static void to_auth(void) { begin(); login(); listen_to_both(); }
 static void to_auth_behind(void) { begin(); login_noop(); listen_to_both(); }
+static void to_step_asked(void) { begin(); scram(); listen_to_both(); }
 static void to_auth_answer(void) { to_challenged(); noop(); listen_to_both(); }
 static void to_auth_step(void) { to_scram_challenged(); noop(); listen_to_both(); }
 static void to_auth_lost(void) { to_auth(); authd_lost(); }
@@ -873,6 +874,7 @@ static const struct {
 	{ "CHALLENGE_WANTED", to_challenge },
 	{ "ASKED", to_auth },
 	{ "ASKED_PIPELINED", to_auth_behind },
+	{ "STEP_ASKED", to_step_asked },
 	{ "ANSWERED", to_auth_answer },
 	{ "STEP_ANSWERED", to_auth_step },
 	{ "AUTHD_LOST", to_auth_lost },
