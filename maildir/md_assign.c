@@ -154,6 +154,19 @@ static bool nearly_used_up(const struct md_scan *sc)
 	return sc->first && sc->box->uids.uidnext > UINT32_MAX - UIDS_LEFT_MIN;
 }
 
+/* What was stored since a session looked last is recent for the first that can be told of all of it: for one that has
+ * seen some of it already, because the lock was busy, it is not. Others only see it. */
+static void take_recent(struct md_scan *sc, uint32_t uidvalidity)
+{
+	struct md_box *box = sc->box;
+
+	sc->first_recent = MD_RECENT_NONE;
+	if (box->readonly)
+		sc->first_recent = md_recent_first(box->fd, uidvalidity);
+	else if (sc->locked && md_recent_first(box->fd, uidvalidity) > box->uid_told)
+		sc->first_recent = md_recent_take(box->fd, uidvalidity);
+}
+
 /* Gives all messages new UIDs under a new UIDVALIDITY: only when the old UIDs cannot be kept. */
 static void renumber(struct md_scan *sc)
 {
@@ -164,8 +177,13 @@ static void renumber(struct md_scan *sc)
 	l->uidvalidity = MAX(now, old + 1) != 0 ? MAX(now, old + 1) : 1;
 	sc->box->uidnext = 0;
 	sc->n_kept = 0;
-	for (size_t i = 0; i < sc->n_fresh; i++)
-		sc->fresh[i].uid = 0;
+	take_recent(sc, old);
+	for (size_t i = 0; i < sc->n_fresh; i++) {
+		struct md_msg *m = &sc->fresh[i];
+
+		m->recent = m->recent || (m->uid != 0 && m->uid >= sc->first_recent);
+		m->uid = 0;
+	}
 	(void)give_uids(sc);
 	sc->write = true;
 }
@@ -223,11 +241,6 @@ static enum md_err write_list(struct md_scan *sc)
 	if (e == MD_OK)
 		box->dropped = sc->n_kept;
 	return e;
-}
-
-static bool is_unwritable(enum md_err e)
-{
-	return e == MD_FULL || e == MD_PERM || e == MD_READONLY;
 }
 
 /* Reads the list if it is not the one we know. MD_RESET: it is another folder's by now. */
@@ -295,7 +308,7 @@ static enum md_err consult_list(struct md_scan *sc)
 		if (unlisted(sc) == 0 && !sc->write)
 			return MD_OK;
 		if (!md_scan_lock(sc))
-			return is_unwritable(sc->lock_err) ? MD_OK : sc->lock_err;
+			return md_scan_unwritable(sc->lock_err) ? MD_OK : sc->lock_err;
 		/* Under the lock list and folder do not grow: check both again. */
 		for (size_t i = 0; i < sc->n_fresh; i++)
 			sc->fresh[i].uid = 0;
@@ -359,7 +372,7 @@ static enum md_err assign(struct md_scan *sc)
 		return MD_OK;
 	RACE("assign: UIDs are given, the list is not written");
 	e = sc->locked ? write_list(sc) : sc->lock_err;
-	if (e != MD_OK && !is_unwritable(e))
+	if (e != MD_OK && !md_scan_unwritable(e))
 		return e;
 	if (e == MD_OK || sc->write)
 		box->uid_sticky = e == MD_OK;
@@ -369,19 +382,6 @@ static enum md_err assign(struct md_scan *sc)
 	if (box->uids.uidvalidity == 0)
 		box->uids.uidvalidity = (uint32_t)(md_now_ms() / 1000 - MD_UIDLIST_EPOCH);
 	return MD_OK;
-}
-
-/* What was stored since a session looked last is recent for the first that can be told of all of it. Others only see
- * it. */
-static void take_recent(struct md_scan *sc)
-{
-	struct md_box *box = sc->box;
-
-	sc->first_recent = MD_RECENT_NONE;
-	if (box->readonly)
-		sc->first_recent = md_recent_first(box->fd, box->uidvalidity);
-	else if (sc->locked)
-		sc->first_recent = md_recent_take(box->fd, box->uidvalidity);
 }
 
 /* The fresh messages become part of the view. One whose UID our client has seen pass by already cannot: it was told
@@ -447,27 +447,35 @@ static void mark_gone(struct md_scan *sc, struct md_changes *ch)
 	}
 }
 
+/* Messages that may be recent will join the view. */
+static bool may_have_recent(const struct md_scan *sc)
+{
+	const struct md_box *box = sc->box;
+
+	if (box->readonly || (!sc->first && sc->n_fresh == 0) || !md_recent_there(box->fd))
+		return false;
+	return sc->first || md_recent_first(box->fd, box->uidvalidity) > box->uid_told;
+}
+
 /* UIDs of what is new; the list without what is gone. A large list is not written for each message that goes. */
 enum md_err md_scan_uids(struct md_scan *sc, struct md_changes *ch)
 {
 	struct md_box *box = sc->box;
 	size_t dropped = box->dropped + md_scan_missing(sc);
 	enum md_err e = MD_OK;
-	bool recents;
 
 	sc->tidy = !box->readonly && dropped > box->n / 64;
 	sc->write = !box->uid_sticky;
-	recents = !box->readonly && !sc->locked && (sc->first || sc->n_fresh != 0) && md_recent_there(box->fd);
 	/* An append by someone else may have written the list already and its file not yet: only a scan under the lock
 	 * tells what is missing for good, and has all that is recent. */
-	if ((sc->tidy || recents) && !sc->locked && md_scan_lock(sc))
+	if (!sc->locked && ((sc->tidy && md_scan_lock(sc)) || (may_have_recent(sc) && md_scan_try_lock(sc))))
 		e = md_scan_look(sc);
 	if (e == MD_OK && (sc->first || sc->n_fresh != 0 || sc->write || (sc->tidy && sc->locked))) {
 		e = assign(sc);
 		if (e == MD_OK) {
 			box->uidvalidity = box->uids.uidvalidity;
 			box->uidnext = box->uids.uidnext;
-			take_recent(sc);
+			take_recent(sc, box->uidvalidity);
 			join(sc, ch);
 		}
 	}

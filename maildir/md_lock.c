@@ -95,15 +95,15 @@ static int make_mine(struct md_root *r, int dirfd, struct str *name, struct stat
 	return fd;
 }
 
-/* link() until it works: a lost reply of a network file system shows in the link count only. MADE: when the file system
- * says that MINE was made. */
-static int take(struct md_root *r, int dirfd, const char *mine, int64_t made)
+/* link() until it works, for WAIT_S seconds: a lost reply of a network file system shows in the link count only. MADE:
+ * when the file system says that MINE was made. */
+static int take(struct md_root *r, int dirfd, const char *mine, int64_t made, int wait_s)
 {
-	int64_t start = clock_ms(), end = start + MD_LOCK_WAIT * 1000;
+	int64_t start = clock_ms(), end = start + wait_s * 1000;
 	unsigned wait_us = 200;
 	struct stat st;
 
-	for (;;) {
+	for (bool again = false;; again = true) {
 		int err;
 
 		if (linkat(dirfd, mine, dirfd, LOCK_FILE, 0) == 0)
@@ -115,7 +115,7 @@ static int take(struct md_root *r, int dirfd, const char *mine, int64_t made)
 		if (err != EEXIST)
 			return -1;
 		break_stale(r, dirfd, made + (clock_ms() - start) / 1000);
-		if (clock_ms() >= end) {
+		if (again && clock_ms() >= end) {
 			errno = EEXIST;
 			return -1;
 		}
@@ -128,7 +128,7 @@ static int take(struct md_root *r, int dirfd, const char *mine, int64_t made)
 	}
 }
 
-enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struct md_lock *l)
+static enum md_err lock(struct md_root *r, int dirfd, const char *folder, struct md_lock *l, int wait_s)
 {
 	struct str mine = STR_INIT;
 	struct stat st;
@@ -143,7 +143,7 @@ enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struc
 		return md_fail(r, e == MD_GONE ? MD_NOTMAILDIR : e, err,
 		    "cannot create a lock file in tmp/ of folder %s", md_folder_text(folder));
 	}
-	if (take(r, dirfd, mine.data, st.st_mtime) == 0) {
+	if (take(r, dirfd, mine.data, st.st_mtime, wait_s) == 0) {
 		l->dirfd = dirfd;
 		l->dev = st.st_dev;
 		l->ino = st.st_ino;
@@ -153,7 +153,7 @@ enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struc
 	} else if (errno == EEXIST) {
 		e = md_fail(r, MD_BUSY, 0,
 		    "tmp/courier.lock of folder %s is held by another process for more than %d s",
-		    md_folder_text(folder), MD_LOCK_WAIT);
+		    md_folder_text(folder), wait_s);
 	} else {
 		err = errno;
 		e = md_fail(r, md_errno(err), err, "cannot lock folder %s", md_folder_text(folder));
@@ -165,6 +165,16 @@ enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struc
 		l->fd = -1;
 	}
 	return e;
+}
+
+enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struct md_lock *l)
+{
+	return lock(r, dirfd, folder, l, MD_LOCK_WAIT);
+}
+
+enum md_err md_lock_try(struct md_root *r, int dirfd, const char *folder, struct md_lock *l)
+{
+	return lock(r, dirfd, folder, l, 0);
 }
 
 /* True if the lock file exists and is the one that L created. If the file system cannot say, true as long as no other

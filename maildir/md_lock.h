@@ -23,6 +23,8 @@ struct md_lock {
  * says stop (MD_STOPPED).
  * MD_OK, MD_BUSY, MD_PERM, MD_READONLY, MD_FULL, MD_IO. */
 enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struct md_lock *l) MUST_CHECK;
+/* The same without waiting: MD_BUSY at once if another process holds it. A stale one is broken all the same. */
+enum md_err md_lock_try(struct md_root *r, int dirfd, const char *folder, struct md_lock *l) MUST_CHECK;
 /* Releases it; nothing if not held, or if someone broke it meanwhile. A file system that fails to tell whose it is,
  * or to remove it, is asked again: a lock that stays would stop the folder until it is stale. */
 void md_lock_drop(struct md_lock *l);

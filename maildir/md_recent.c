@@ -11,9 +11,20 @@
 
 enum { FILE_MAX = 64 };
 
+static bool read_mark(int dirfd, struct str *text)
+{
+	struct stat st;
+
+	return md_read_file(dirfd, MD_RECENT_FILE, FILE_MAX, text, &st) == 0;
+}
+
 bool md_recent_there(int dirfd)
 {
-	return faccessat(dirfd, MD_RECENT_FILE, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	struct str text = STR_INIT;
+	bool there = read_mark(dirfd, &text);
+
+	str_fini(&text);
+	return there;
 }
 
 /* A number and the character LAST behind it; advances *P. */
@@ -42,9 +53,8 @@ uint32_t md_recent_first(int dirfd, uint32_t uidvalidity)
 {
 	uint32_t uid = MD_RECENT_NONE;
 	struct str text = STR_INIT;
-	struct stat st;
 
-	if (md_read_file(dirfd, MD_RECENT_FILE, FILE_MAX, &text, &st) == 0)
+	if (read_mark(dirfd, &text))
 		uid = md_recent_parse(str_cstr(&text), text.len, uidvalidity);
 	str_fini(&text);
 	return uid;
@@ -64,7 +74,19 @@ void md_recent_add(struct md_root *r, int dirfd, uint32_t uidvalidity, uint32_t 
 
 uint32_t md_recent_take(int dirfd, uint32_t uidvalidity)
 {
-	uint32_t uid = md_recent_first(dirfd, uidvalidity);
+	uint32_t uid = MD_RECENT_NONE;
+	struct str text = STR_INIT;
 
-	return uid != MD_RECENT_NONE && unlinkat(dirfd, MD_RECENT_FILE, 0) == 0 ? uid : MD_RECENT_NONE;
+	if (read_mark(dirfd, &text) && unlinkat(dirfd, MD_RECENT_FILE, 0) == 0)
+		uid = md_recent_parse(str_cstr(&text), text.len, uidvalidity);
+	str_fini(&text);
+	return uid;
+}
+
+void md_recent_revalue(struct md_root *r, int dirfd, uint32_t from, uint32_t to)
+{
+	uint32_t uid = md_recent_first(dirfd, from);
+
+	if (uid != MD_RECENT_NONE)
+		md_recent_add(r, dirfd, to, uid);
 }

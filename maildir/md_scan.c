@@ -330,6 +330,20 @@ bool md_scan_lock(struct md_scan *sc)
 	return sc->locked;
 }
 
+bool md_scan_try_lock(struct md_scan *sc)
+{
+	struct md_root quiet = *sc->box->root; /* that it is busy is of no interest */
+
+	if (!sc->locked && sc->lock_err == MD_OK)
+		sc->locked = md_lock_try(&quiet, sc->box->fd, sc->box->folder, &sc->lock) == MD_OK;
+	return sc->locked;
+}
+
+bool md_scan_unwritable(enum md_err e)
+{
+	return e == MD_FULL || e == MD_PERM || e == MD_READONLY;
+}
+
 /* One file of new/ goes to cur/ and is recent here. */
 static void move_one(struct md_scan *sc, const char *name)
 {
@@ -372,6 +386,7 @@ static enum md_err scan_new(struct md_scan *sc)
 	struct md_box *box = sc->box;
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
 	enum md_err e;
+	bool stays;
 
 	sc->new_locked = sc->locked;
 	md_stamp_take(&box->at_new, box->fd, "new");
@@ -382,8 +397,10 @@ static enum md_err scan_new(struct md_scan *sc)
 		e = md_dirlist_read(box->root, box->fd, box->folder, "new", MD_LIST_MESSAGES, &l);
 	}
 	RACE("scan: the names of new/ are known");
+	/* Moved without a lock that its UID needs, and then in no session, it would be recent for nobody. */
+	stays = sc->lock_err != MD_OK && !md_scan_unwritable(sc->lock_err);
 	for (size_t i = 0; e == MD_OK && i < l.n; i++) {
-		if (box->readonly || sc->update_only)
+		if (stays || box->readonly || sc->update_only)
 			see(sc, md_dirlist_name(&l, i), true);
 		else
 			move_one(sc, md_dirlist_name(&l, i));

@@ -38,6 +38,10 @@ bool md_scan_in_view(const struct md_scan *sc, const struct md_msg *m);
 size_t md_scan_missing(const struct md_scan *sc);
 /* Takes the lock if it is not held; false if there can be none (lock_err tells why). */
 bool md_scan_lock(struct md_scan *sc);
+/* The same without waiting: for what is worth none. */
+bool md_scan_try_lock(struct md_scan *sc);
+/* Failure E of a lock or a write means that nothing can be written here: one can go on without it. */
+bool md_scan_unwritable(enum md_err e);
 /* new/ and then cur/, so that what is moved on between the two is seen. */
 enum md_err md_scan_look(struct md_scan *sc) MUST_CHECK;
 /* True if a file that the scan did not find is gone: both directories were read under the lock, and cur/ did not

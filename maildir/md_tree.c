@@ -18,6 +18,7 @@
 #include "maildir/md_dir.h"
 #include "maildir/md_lock.h"
 #include "maildir/md_name.h"
+#include "maildir/md_recent.h"
 #include "maildir/md_uidlist.h"
 
 enum { DIR_MODE = 0700 };
@@ -253,8 +254,12 @@ static enum md_err raise_uidv(struct md_root *r, int dirfd, const char *folder)
 	if (e == MD_GONE)
 		e = MD_OK;
 	if (e == MD_OK && (l.uidvalidity != 0 ? l.uidvalidity : now) <= last) {
+		uint32_t before = l.uidvalidity;
+
 		l.uidvalidity = now > last ? (uint32_t)now : last + 1;
 		e = md_uidlist_write(r, dirfd, folder, &l);
+		if (e == MD_OK)
+			md_recent_revalue(r, dirfd, before, l.uidvalidity);
 	}
 	md_uidlist_fini(&l);
 	return e;
