@@ -47,6 +47,8 @@ static void refuse(struct login *l, enum login_failure f)
 
 	il->in_sasl = false;
 	sasl_end(&il->sasl);
+	if (!l->peer.as_master) /* that user's alerts are not for this one */
+		str_add(&l->out, str_cstr(&l->peer.alerts), l->peer.alerts.len);
 	str_addf(&l->out, "%s NO ", il->tag);
 	login_add_refusal(l, f);
 	str_adds(&l->out, "\r\n");

@@ -16,6 +16,8 @@
 #define TAG_LOGIN "L"
 #define TAG_CAPABILITY "C"
 
+enum { ALERTS_MAX = 1000 }; /* bytes of alerts; no further one is kept then */
+
 enum state {
 	PEER_GREETING, /* waits for "* OK" */
 	PEER_MASTER,   /* waits for "+": the master user's message goes out then */
@@ -129,6 +131,75 @@ static enum backend_step invalid(struct login *l, const char *why)
 	return login_fail(l, FAILURE_INVALID, why);
 }
 
+/* Codes that a client can use (RFC 5530), and what they mean for the login. */
+static const struct {
+	const char *code;
+	enum login_failure failure;
+} codes[] = {
+	{ "UNAVAILABLE", FAILURE_TEMPORARY },
+	{ "SERVERBUG", FAILURE_TEMPORARY },
+	{ "LIMIT", FAILURE_PEER_LIMIT },
+	{ "INUSE", FAILURE_IN_USE },
+	{ "CONTACTADMIN", FAILURE_ADMIN },
+	{ "OVERQUOTA", FAILURE_ADMIN },
+	{ "CORRUPTION", FAILURE_ADMIN },
+	{ "EXPIRED", FAILURE_EXPIRED },
+	{ "PRIVACYREQUIRED", FAILURE_NEEDS_TLS },
+	{ "AUTHORIZATIONFAILED", FAILURE_DENIED },
+	{ "NOPERM", FAILURE_DENIED },
+	{ "ALERT", FAILURE_ALERT },
+};
+
+/* An ALERT is for the user (RFC 3501 section 7.1): WORD, in which it came, and its text are kept, printable, cut and
+ * bounded, and reach the client before the answer to its login. What is too much is dropped. */
+static void take_alert(struct login *l, const char *word, const char *text)
+{
+	char clean[LOGIN_SAID_MAX];
+	const char *code;
+	size_t len;
+
+	if (take_code(text, &code, &len) && text_is_word(code, len, "ALERT") && l->peer.alerts.len < ALERTS_MAX)
+		str_addf(&l->peer.alerts, "* %s %s\r\n", word, log_clean(clean, sizeof(clean), text));
+}
+
+/* What the code that TEXT begins with means, which is noted; WITHOUT where there is none of ours. */
+static enum login_failure code_failure(struct login *l, const char *text, enum login_failure without)
+{
+	const char *code;
+	size_t len;
+
+	if (!take_code(text, &code, &len))
+		return without;
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (text_is_word(code, len, codes[i].code)) {
+			l->peer.code = codes[i].code;
+			return codes[i].failure;
+		}
+	if (text_is_word(code, len, "AUTHENTICATIONFAILED"))
+		return FAILURE_REFUSED;
+	return without == FAILURE_REFUSED ? FAILURE_TEMPORARY : without;
+}
+
+/* The peer says with TEXT (NO, BAD or BYE) that it takes no login, or not this one. WITHOUT: what that means where no
+ * code of ours says more. */
+static enum backend_step on_refusal(struct login *l, const char *text, enum login_failure without)
+{
+	enum login_failure f = code_failure(l, text, without);
+	bool vague = l->peer.code == NULL || f == FAILURE_ADMIN || f == FAILURE_ALERT;
+
+	if ((l->peer.caps & CAP_LOGINDISABLED) != 0 || (vague && failure_wants_tls(text))) {
+		l->peer.code = f == FAILURE_NEEDS_TLS ? l->peer.code : NULL;
+		f = FAILURE_NEEDS_TLS;
+	}
+	/* The client can do nothing about that user. */
+	if (l->peer.as_master &&
+	    (f == FAILURE_REFUSED || f == FAILURE_EXPIRED || f == FAILURE_DENIED || f == FAILURE_ALERT)) {
+		l->peer.code = NULL;
+		f = FAILURE_MASTER;
+	}
+	return login_fail(l, f, text);
+}
+
 /* --- what is sent --- */
 
 static bool is_7bit(const char *s)
@@ -216,9 +287,10 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		return invalid(l, "no IMAP greeting");
 	len = take_word(&line, &word);
 	if (text_is_word(word, len, "BYE"))
-		return login_fail(l, FAILURE_TEMPORARY, line);
+		return on_refusal(l, line, FAILURE_TEMPORARY);
 	if (!text_is_word(word, len, "OK"))
 		return invalid(l, "no IMAP greeting");
+	take_alert(l, "OK", line);
 	if (take_code(line, &code, &len) && len > 11 && strncasecmp(code, "CAPABILITY ", 11) == 0)
 		l->peer.caps = read_caps(code + 11);
 	if (l->peer.mark == NODE_MARK_SELF)
@@ -261,47 +333,6 @@ static enum backend_step on_continue(struct login *l, struct str *out)
 
 /* --- what comes back --- */
 
-/* Codes that a client can use (RFC 5530), and what they mean for the login. */
-static const struct {
-	const char *code;
-	enum login_failure failure;
-} codes[] = {
-	{ "UNAVAILABLE", FAILURE_TEMPORARY },
-	{ "SERVERBUG", FAILURE_TEMPORARY },
-	{ "LIMIT", FAILURE_PEER_LIMIT },
-	{ "INUSE", FAILURE_IN_USE },
-	{ "CONTACTADMIN", FAILURE_ADMIN },
-	{ "OVERQUOTA", FAILURE_ADMIN },
-	{ "EXPIRED", FAILURE_EXPIRED },
-	{ "PRIVACYREQUIRED", FAILURE_NEEDS_TLS },
-	{ "AUTHORIZATIONFAILED", FAILURE_DENIED },
-};
-
-static enum backend_step on_refusal(struct login *l, const char *text)
-{
-	bool master = l->peer.as_master, has_code;
-	enum login_failure f = FAILURE_TEMPORARY;
-	const char *code;
-	size_t len;
-
-	has_code = take_code(text, &code, &len);
-	for (size_t i = 0; has_code && i < ARRAY_LEN(codes); i++)
-		if (text_is_word(code, len, codes[i].code)) {
-			l->peer.code = codes[i].code;
-			f = codes[i].failure;
-		}
-	if ((l->peer.caps & CAP_LOGINDISABLED) != 0 || (l->peer.code == NULL && failure_wants_tls(text)))
-		f = FAILURE_NEEDS_TLS;
-	else if (!has_code || text_is_word(code, len, "AUTHENTICATIONFAILED"))
-		f = FAILURE_REFUSED;
-	/* The client can do nothing about that user. */
-	if (master && (f == FAILURE_REFUSED || f == FAILURE_EXPIRED || f == FAILURE_DENIED)) {
-		l->peer.code = NULL;
-		f = FAILURE_MASTER;
-	}
-	return login_fail(l, f, text);
-}
-
 static enum backend_step on_login_answer(struct login *l, const char *line, struct str *out)
 {
 	const char *word;
@@ -309,11 +340,14 @@ static enum backend_step on_login_answer(struct login *l, const char *line, stru
 
 	login_take_note(l, line);
 	if (text_is_word(word, len, "NO"))
-		return on_refusal(l, line);
+		return on_refusal(l, line, FAILURE_REFUSED);
+	if (text_is_word(word, len, "BAD"))
+		return on_refusal(l, line, FAILURE_INVALID);
 	if (!text_is_word(word, len, "OK"))
 		return invalid(l, word);
 	if (l->peer.state != PEER_LOGIN)
 		return invalid(l, "it accepted a login before it got the credentials");
+	take_alert(l, "OK", line);
 	take_capability_code(l, line);
 	if (l->set->imapd_IMAP_PROXY_FOREIGN == 0 || l->peer.capability.len != 0)
 		return BACKEND_STEP_OK;
@@ -335,7 +369,10 @@ static enum backend_step on_untagged(struct login *l, const char *line)
 		return BACKEND_STEP_MORE;
 	}
 	if (text_is_word(word, len, "BYE"))
-		return login_fail(l, FAILURE_TEMPORARY, line);
+		return on_refusal(l, line, FAILURE_TEMPORARY);
+	/* BAD is about our commands: Dovecot alerts so to a password that crossed the net in the clear. */
+	if (text_is_word(word, len, "OK") || text_is_word(word, len, "NO"))
+		take_alert(l, text_is_word(word, len, "OK") ? "OK" : "NO", line);
 	return BACKEND_STEP_MORE;
 }
 
@@ -384,6 +421,7 @@ void imap_accepted(struct login *l)
 	/* A client that requested capabilities before must learn that they changed; one that did not learns them. */
 	if (l->set->imapd_IMAP_PROXY_FOREIGN != 0 && l->peer.capability.len != 0)
 		str_addf(&l->out, "* CAPABILITY %s\r\n", l->peer.capability.data);
+	str_add(&l->out, str_cstr(&l->peer.alerts), l->peer.alerts.len);
 	str_adds(&l->out, il->tag);
 	str_adds(&l->out, " OK ");
 	if (l->peer.capability.len != 0)

@@ -28,6 +28,7 @@
 	X(ADMIN)       /* it has a trouble that an administrator has to end */ \
 	X(PEER_LIMIT)  /* a limit of its own is reached */ \
 	X(IN_USE)      /* the mailbox is locked by another session */ \
+	X(ALERT)       /* it says why in words for the user, which the client is told */ \
 	X(TOO_SOON)    /* the last login was a moment ago */ \
 	X(SELF)        /* the peer is this node */ \
 	X(NO_MASTER)   /* the password is not known, the peer takes no token, and there is no PROXY_MASTER_USER */ \

@@ -61,6 +61,7 @@ static void forget_peer(struct login *l)
 {
 	backend_free(&l->backend);
 	str_fini(&l->peer.capability);
+	str_fini(&l->peer.alerts);
 	memset(&l->peer, 0, sizeof(l->peer));
 }
 
@@ -724,12 +725,26 @@ bool login_is_fit(const struct login *l)
 	    text_is_plain(a->password) && session_id_ok(a->session_id);
 }
 
+/* Appends the peer's words behind its code to "[ALERT] ", for the user. Notes at their end are for this node, or forged
+ * for the one before it. False: there are no words. */
+static bool add_alert(struct login *l)
+{
+	const char *text = l->peer.said + strcspn(l->peer.said, "]");
+	size_t blank = l->out.len - 1, len;
+
+	str_adds(&l->out, text + strspn(text, "] "));
+	len = signature_check_text(l->out.data + blank);
+	l->out.len = blank + MAX(len, 1);
+	return len > 1;
+}
+
 void login_add_refusal(struct login *l, enum login_failure f)
 {
 	enum protocol p = l->dialect->protocol;
 
 	str_addf(&l->out, "[%s] ", l->peer.code != NULL ? l->peer.code : failure_code(f, p));
-	failure_add_text(f, p, &l->out);
+	if (f != FAILURE_ALERT || !add_alert(l))
+		failure_add_text(f, p, &l->out);
 	login_add_note(l, &l->out);
 }
 

@@ -67,7 +67,8 @@ enum login_bye {
 
 enum {
 	LOGIN_INPUT_MAX = 16 * 1024, /* bytes kept of what was not understood yet */
-	LOGIN_BAD_MAX = 10           /* consecutive errors */
+	LOGIN_BAD_MAX = 10,          /* consecutive errors */
+	LOGIN_SAID_MAX = 256         /* bytes of what a peer said, with NUL */
 };
 
 struct login_dialect {
@@ -105,7 +106,8 @@ struct login_peer {
 	const char
 	    *code; /* its response code, of those that the dialect knows, without brackets; NULL: the failure's */
 	struct str capability;          /* IMAP: the peer's list after login */
-	char said[120];                 /* the refusal as the peer put it, printable, for the log */
+	struct str alerts;              /* IMAP: lines for the client's user, whole */
+	char said[LOGIN_SAID_MAX];      /* the refusal as the peer put it, printable */
 	bool as_master;                 /* the login is PROXY_MASTER_USER's */
 	enum node_mark mark;            /* of its greeting */
 	enum signature_check signature; /* its check of ours */

@@ -26,10 +26,9 @@ const char *signature_check_note(enum signature_check c)
 	return texts[c].note;
 }
 
-enum signature_check signature_check_read(const char *line)
+/* The note at the end of the LEN bytes at LINE. */
+static enum signature_check note_at_end(const char *line, size_t len)
 {
-	size_t len = strlen(line);
-
 	for (enum signature_check c = SIGNATURE_GOOD + 1; c < SIGNATURE_COUNT; c++) {
 		size_t n = strlen(texts[c].note);
 
@@ -37,4 +36,19 @@ enum signature_check signature_check_read(const char *line)
 			return c;
 	}
 	return SIGNATURE_NONE;
+}
+
+size_t signature_check_text(const char *line)
+{
+	size_t len = strlen(line);
+	enum signature_check c;
+
+	while ((c = note_at_end(line, len)) != SIGNATURE_NONE)
+		len -= strlen(texts[c].note);
+	return len;
+}
+
+enum signature_check signature_check_read(const char *line)
+{
+	return note_at_end(line, strlen(line));
 }

@@ -35,6 +35,8 @@ const char *signature_check_word(enum signature_check c);
 const char *signature_check_count_name(enum signature_check c);
 /* The note to append to an answer, with a blank before it; "" where nothing is wrong. */
 const char *signature_check_note(enum signature_check c);
+/* How many bytes of LINE stand before the notes at its end. */
+size_t signature_check_text(const char *line);
 /* What the note at the end of LINE (without its line end) says; SIGNATURE_NONE: there is none. */
 enum signature_check signature_check_read(const char *line);
 

@@ -148,11 +148,53 @@ static enum backend_step next(struct login *l, struct str *out, enum state after
 	return BACKEND_STEP_MORE;
 }
 
+/* Codes that a client can use (RFC 2449, RFC 3206), and what they mean for the login. */
+static const struct {
+	const char *code;
+	enum login_failure failure;
+} codes[] = {
+	{ "SYS/TEMP", FAILURE_TEMPORARY },
+	{ "SYS/PERM", FAILURE_ADMIN },
+	{ "IN-USE", FAILURE_IN_USE },
+	{ "LOGIN-DELAY", FAILURE_TOO_SOON },
+};
+
+/* What the code that TEXT begins with means, which is noted; WITHOUT where there is none of ours. */
+static enum login_failure code_failure(struct login *l, const char *text, enum login_failure without)
+{
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+		size_t len = strlen(codes[i].code);
+
+		/* Behind a slash it says more than we know (RFC 2449 section 8). */
+		if (text[0] == '[' && strncasecmp(text + 1, codes[i].code, len) == 0 &&
+		    (text[1 + len] == ']' || text[1 + len] == '/')) {
+			l->peer.code = codes[i].code;
+			return codes[i].failure;
+		}
+	}
+	return without;
+}
+
+/* The peer refuses with LINE. WITHOUT: what that means where no code of ours says more. */
+static enum backend_step on_refusal(struct login *l, const char *line, enum login_failure without)
+{
+	const char *text = line + strcspn(line, " ");
+	enum login_failure f;
+
+	text += strspn(text, " ");
+	f = code_failure(l, text, without);
+	if ((l->peer.code == NULL || f == FAILURE_ADMIN) && failure_wants_tls(text))
+		f = FAILURE_NEEDS_TLS;
+	else if (f == FAILURE_REFUSED && l->peer.as_master)
+		f = FAILURE_MASTER;
+	return login_fail(l, f, line);
+}
+
 static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
 {
 	l->peer.mark = node_mark_read(line, l->set->node_id);
-	if (strncasecmp(line, "+OK", 3) != 0)
-		return login_fail(l, line[0] == '-' ? FAILURE_TEMPORARY : FAILURE_INVALID, line);
+	if (line[0] == '-')
+		return on_refusal(l, line, FAILURE_TEMPORARY);
 	if (l->peer.mark == NODE_MARK_SELF)
 		return login_fail(l, FAILURE_SELF, "");
 	if (!login_is_fit(l))
@@ -166,37 +208,6 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	l->peer.caps |= CAP_PIPELINES;
 	send_flight(l, out);
 	return BACKEND_STEP_MORE;
-}
-
-/* Codes that a client can use (RFC 2449, RFC 3206), and what they mean for the login. */
-static const struct {
-	const char *code;
-	enum login_failure failure;
-} codes[] = {
-	{ "SYS/TEMP", FAILURE_TEMPORARY },
-	{ "SYS/PERM", FAILURE_ADMIN },
-	{ "IN-USE", FAILURE_IN_USE },
-	{ "LOGIN-DELAY", FAILURE_TOO_SOON },
-};
-
-static enum backend_step on_refusal(struct login *l, const char *line)
-{
-	const char *text = line + strcspn(line, " ");
-
-	text += strspn(text, " ");
-	if (failure_wants_tls(text))
-		return login_fail(l, FAILURE_NEEDS_TLS, line);
-	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
-		size_t len = strlen(codes[i].code);
-
-		/* Behind a slash it says more than we know (RFC 2449 section 8). */
-		if (text[0] == '[' && strncasecmp(text + 1, codes[i].code, len) == 0 &&
-		    (text[1 + len] == ']' || text[1 + len] == '/')) {
-			l->peer.code = codes[i].code;
-			return login_fail(l, codes[i].failure, line);
-		}
-	}
-	return login_fail(l, l->peer.as_master ? FAILURE_MASTER : FAILURE_REFUSED, line);
 }
 
 enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip UNUSED, void *arg)
@@ -216,11 +227,11 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 		return next(l, out, PEER_XCLIENT);
 	case PEER_UTF8:
 		/* The client was told that UTF8 is on: a peer that cannot do it must not get the session. */
-		return ok ? next(l, out, PEER_UTF8) : login_fail(l, FAILURE_INVALID, line);
+		return ok ? next(l, out, PEER_UTF8) : on_refusal(l, line, FAILURE_INVALID);
 	case PEER_USER:
-		return ok ? next(l, out, PEER_USER) : on_refusal(l, line);
+		return ok ? next(l, out, PEER_USER) : on_refusal(l, line, FAILURE_REFUSED);
 	default:
 		login_take_note(l, line);
-		return ok ? BACKEND_STEP_OK : on_refusal(l, line);
+		return ok ? BACKEND_STEP_OK : on_refusal(l, line, FAILURE_REFUSED);
 	}
 }

@@ -50,6 +50,7 @@ void login_stub_fini(struct login *l)
 	str_fini(&l->out);
 	str_fini(&l->in);
 	str_fini(&l->peer.capability);
+	str_fini(&l->peer.alerts);
 }
 
 void login_stub_feed(struct login *l, const char *p, size_t len, size_t step, struct str *log)

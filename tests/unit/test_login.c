@@ -323,6 +323,8 @@ static void test_pop3(void)
 	check(d, "XCLIENT ADDR=192.0.2.7 PORT=1 TTL=3 NONSENSE X=\r\n", "+OK Noted.\r\n");
 }
 
+static bool tell_client; /* talk() ends with what the client is told, not with the failure's name */
+
 /* The peer's lines in, what is sent back and the verdict out. */
 static char *talk(const struct login_dialect *d, const char *const *lines, const char *user, const char *password,
     bool foreign, bool utf8)
@@ -360,6 +362,9 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 	if (step == BACKEND_STEP_OK) {
 		d->accepted(&l);
 		str_addf(&log, "=> %s", str_cstr(&l.out));
+	} else if (tell_client) {
+		d->refuse(&l, l.peer.failure);
+		str_addf(&log, "=> %s", str_cstr(&l.out));
 	} else {
 		str_addf(&log, "=> %s %s", failure_names[l.peer.failure], l.peer.code != NULL ? l.peer.code : "");
 	}
@@ -367,6 +372,20 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 	login_stub_fini(&l);
 	str_fini(&out);
 	return str_steal(&log);
+}
+
+/* What the client of a login is told whose peer greets with GREETING and answers it with ANSWER (NULL: nothing). */
+static char *told(const struct login_dialect *d, const char *greeting, const char *answer)
+{
+	const char *const lines[] = { greeting, answer, NULL };
+	char *all, *last;
+
+	tell_client = true;
+	all = talk(d, lines, "u", "p", false, false);
+	tell_client = false;
+	last = mem_strdup(strstr(all, "=> ") + 3);
+	mem_free(&all);
+	return last;
 }
 
 #define TALK(d, user, password, foreign, utf8, want, ...) \
@@ -507,6 +526,151 @@ static void test_peer_refusals(void)
 	}
 	TALK(&imap_login_dialect, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> NEEDS_TLS ", "* OK hi",
 	    "* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED", "L NO no");
+}
+
+/* Codes of a peer, in its greeting as in its answer to the login, and the words that the client is told with them: none
+ * that speak of another trouble, and none that are the peer's. */
+static void test_refusals_told(void)
+{
+#define LATER "Temporary problem, please try again later.\r\n"
+#define ADMIN "The server of this mailbox cannot serve this account; please contact the administrator.\r\n"
+#define LIMIT "The server of this mailbox has reached a limit; close other sessions, or try later.\r\n"
+#define IN_USE "The mailbox is in use by another session; please try again later.\r\n"
+#define DENIED "This account may not log in at the server of its mailbox.\r\n"
+#define TOO_SOON "The last login was a moment ago; please wait before the next one.\r\n"
+#define EXPIRED "The password has expired; please set a new one.\r\n"
+#define TLS "The server of this mailbox takes logins over TLS only; please contact the administrator.\r\n"
+	static const struct {
+		const char *said, *told;
+	} imap[] = {
+		{ "[UNAVAILABLE] x", "[UNAVAILABLE] " LATER },
+		{ "[SERVERBUG] x", "[SERVERBUG] " LATER },
+		{ "[LIMIT] x", "[LIMIT] " LIMIT },
+		{ "[INUSE] x", "[INUSE] " IN_USE },
+		{ "[CONTACTADMIN] x", "[CONTACTADMIN] " ADMIN },
+		{ "[OVERQUOTA] x", "[OVERQUOTA] " ADMIN },
+		{ "[CORRUPTION] x", "[CORRUPTION] " ADMIN },
+		{ "[EXPIRED] x", "[EXPIRED] " EXPIRED },
+		{ "[PRIVACYREQUIRED] x", "[PRIVACYREQUIRED] " TLS },
+		{ "[privacyrequired]", "[PRIVACYREQUIRED] " TLS },
+		{ "[AUTHORIZATIONFAILED] x", "[AUTHORIZATIONFAILED] " DENIED },
+		{ "[NOPERM] x", "[NOPERM] " DENIED },
+		{ "[CONTACTADMIN] Plaintext authentication disallowed", "[CONTACTADMIN] " TLS },
+		{ "[ALERT] Plaintext authentication disallowed", "[CONTACTADMIN] " TLS },
+		{ "[UNAVAILABLE] no certificate for STARTTLS", "[UNAVAILABLE] " LATER },
+		{ "[AUTHENTICATIONFAILED] x", "[UNAVAILABLE] " LATER },
+		{ "[X-OTHER] x", "[UNAVAILABLE] " LATER },
+		{ "x", "[UNAVAILABLE] " LATER },
+		{ "", "[UNAVAILABLE] " LATER },
+		{ "[LIMITED] x", "[UNAVAILABLE] " LATER },
+		{ "[LIMIT", "[UNAVAILABLE] " LATER },
+		{ "[ALERT] locked", "[ALERT] locked\r\n" },
+	}, pop3[] = {
+		{ " [SYS/TEMP] x", "[SYS/TEMP] " LATER },
+		{ " [SYS/TEMP/QUEUE] x", "[SYS/TEMP] " LATER },
+		{ " [SYS/PERM] x", "[SYS/PERM] " ADMIN },
+		{ " [sys/perm]", "[SYS/PERM] " ADMIN },
+		{ " [IN-USE] x", "[IN-USE] " IN_USE },
+		{ " [LOGIN-DELAY] x", "[LOGIN-DELAY] " TOO_SOON },
+		{ " [SYS/PERM] Plaintext authentication disallowed", "[SYS/PERM] " TLS },
+		{ " [AUTH] Plaintext authentication disallowed", "[SYS/PERM] " TLS },
+		{ " [SYS/TEMP] no certificate for STARTTLS", "[SYS/TEMP] " LATER },
+		{ " [AUTH] x", "[SYS/TEMP] " LATER },
+		{ " [ALERT] x", "[SYS/TEMP] " LATER },
+		{ " [SYS] x", "[SYS/TEMP] " LATER },
+		{ " [IN-USED] x", "[SYS/TEMP] " LATER },
+		{ " [IN-USE", "[SYS/TEMP] " LATER },
+		{ " x", "[SYS/TEMP] " LATER },
+		{ "", "[SYS/TEMP] " LATER },
+	};
+	static const char *const imap_ways[] = { "L NO ", "L BAD ", "* BYE ", "* BYE " };
+	char said[200], want[200], *got;
+
+	for (size_t i = 0; i < 4 * ARRAY_LEN(imap); i++) {
+		snprintf(said, sizeof(said), "%s%s", imap_ways[i % 4], imap[i / 4].said);
+		snprintf(want, sizeof(want), "t NO %s", imap[i / 4].told);
+		got = i % 4 == 3 ? told(&imap_login_dialect, said, NULL) : told(&imap_login_dialect, "* OK hi", said);
+		CU_ASSERT_STRING_EQUAL(got, want);
+		if (strcmp(got, want) != 0)
+			printf("\n%s\ngot:  %s\nwant: %s\n", said, got, want);
+		mem_free(&got);
+	}
+	for (size_t i = 0; i < 2 * ARRAY_LEN(pop3); i++) {
+		snprintf(said, sizeof(said), "-ERR%s", pop3[i / 2].said);
+		snprintf(want, sizeof(want), "-ERR %s", pop3[i / 2].told);
+		got = i % 2 == 1 ? told(&pop3_login_dialect, said, NULL) : told(&pop3_login_dialect, "+OK hi", said);
+		CU_ASSERT_STRING_EQUAL(got, want);
+		if (strcmp(got, want) != 0)
+			printf("\n%s\ngot:  %s\nwant: %s\n", said, got, want);
+		mem_free(&got);
+	}
+}
+
+/* PROXY_MASTER_USER's alerts are not for the account's user. */
+static void test_master_alerts(void)
+{
+	struct login l;
+
+	for (int master = 0; master < 2; master++) {
+		login_stub_init(&l, &imap_login_dialect, set);
+		l.peer.as_master = master == 1;
+		str_adds(&l.peer.alerts, "* OK [ALERT] x\r\n");
+		imap_login_dialect.refuse(&l, FAILURE_MASTER);
+		CU_ASSERT_EQUAL(strstr(l.out.data, "ALERT") == NULL, master == 1);
+		login_stub_fini(&l);
+	}
+}
+
+/* An ALERT reaches the client, whatever it stands in; made printable, bounded, and with no words at its end by which a
+ * node tells another what it thinks of its signature. BAD is no message for the user. */
+static void test_alerts(void)
+{
+	const struct login_dialect *d = &imap_login_dialect;
+	struct str flood = STR_INIT;
+	char *got;
+	static const struct {
+		const char *greeting, *answer, *told;
+	} t[] = {
+		{ "* OK [ALERT] night", "L OK", "* OK [ALERT] night\r\nt OK LOGIN Ok.\r\n" },
+		{ "* OK [ALERT] night", "L NO [LIMIT] x", "* OK [ALERT] night\r\nt NO [LIMIT] " LIMIT },
+		{ "* OK hi", "L OK [ALERT] soon full", "* OK [ALERT] soon full\r\nt OK LOGIN Ok.\r\n" },
+		{ "* OK hi", "L OK [alert] \xc3\xa4\x01\x7f\t", "* OK [alert] .....\r\nt OK LOGIN Ok.\r\n" },
+		{ "* OK hi", "L NO [ALERT] a\x01\xe4", "t NO [ALERT] a..\r\n" },
+		{ "* OK hi", "L NO [ALERT]", "t NO [ALERT] The server of this mailbox refuses this login.\r\n" },
+		{ "* OK hi", "L NO [ALERT] no. Signature missing.", "t NO [ALERT] no.\r\n" },
+		{ "* OK hi", "L NO [ALERT] Signature missing. Signature not accepted: clock.",
+		    "t NO [ALERT] The server of this mailbox refuses this login.\r\n" },
+		{ "* OK hi", "L NO [ALERT]Signature missing.",
+		    "t NO [ALERT] The server of this mailbox refuses this login.\r\n" },
+		{ "* BYE [ALERT] gone", NULL, "t NO [ALERT] gone\r\n" },
+		{ "* OK hi", "L OK [CAPABILITY X] [ALERT] no code", "t OK [CAPABILITY X] LOGIN Ok.\r\n" },
+		{ "* OK hi", "L OK [ALERTS] none", "t OK LOGIN Ok.\r\n" },
+		{ "* OK hi", "L OK [ALERT", "t OK LOGIN Ok.\r\n" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		got = told(d, t[i].greeting, t[i].answer);
+		CU_ASSERT_STRING_EQUAL(got, t[i].told);
+		if (strcmp(got, t[i].told) != 0)
+			printf("\ngot:  %s\nwant: %s\n", got, t[i].told);
+		mem_free(&got);
+	}
+	TALK(d, "u", "p", false, false,
+	    "L LOGIN \"u\" \"p\"\r\n=> * OK [ALERT] a\r\n* NO [ALERT] b\r\nt OK LOGIN Ok.\r\n", "* OK hi",
+	    "* BAD [ALERT] you sent a password in the clear", "* OK [ALERT] a", "* NO [ALERT] b", "* OK [X] c", "L OK");
+	str_adds(&flood, "* NO [ALERT] ");
+	for (int i = 0; i < 5000; i++)
+		str_addc(&flood, 'x');
+	const char *const lines[] = { "* OK hi", flood.data, flood.data, flood.data, flood.data, flood.data, flood.data,
+		flood.data, "L OK", NULL };
+
+	got = talk(d, lines, "u", "p", false, false);
+	CU_ASSERT(strlen(got) > 1000 && strlen(got) < 1500);
+	mem_free(&got);
+	got = told(d, "* OK hi", memcpy(flood.data, "L NO [ALERT] ", 13));
+	CU_ASSERT(strlen(got) > 200 && strlen(got) < 300);
+	mem_free(&got);
+	str_fini(&flood);
 }
 
 #define MARK(id) "Waypost node " id " ready."
@@ -732,6 +896,9 @@ static const struct unit_case cases[] = {
 	{ "IMAP peers", test_imap_peer },
 	{ "POP3 peers", test_pop3_peer },
 	{ "refusals of peers", test_peer_refusals },
+	{ "what is told of refusals of peers", test_refusals_told },
+	{ "alerts of peers", test_alerts },
+	{ "alerts of the master user", test_master_alerts },
 	{ "a node's mark", test_node_mark },
 	{ "nodes as peers", test_nodes_as_peers },
 	{ "control characters for a peer", test_peer_controls },
