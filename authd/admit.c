@@ -101,15 +101,15 @@ static void sign(struct request *rq, struct auth_reply *r)
 	for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++) {
 		forwarded_sign(&forwarded, a->pool, r->target[i].host, r->name);
 		memcpy(r->target[i].mac, forwarded.mac, sizeof(forwarded.mac));
-		if (r->forward == AUTH_FORWARD_OTHER)
+		if (r->peer_credentials == AUTH_PEER_TOKEN_OR_MASTER)
 			forwarded_token(&forwarded, a->pool, r->target[i].host, r->name, r->target[i].token);
 	}
 }
 
 static bool may_be_retried(struct request *rq)
 {
-	return request_reply()->more != AUTH_MORE_NONE && !auth_mech_tells_password(rq->q.mech) && !rq->retried &&
-	    request_keep(rq);
+	return request_reply()->other_hosts != AUTH_OTHER_HOSTS_NONE && !auth_mech_tells_password(rq->q.mech) &&
+	    !rq->retried && request_keep(rq);
 }
 
 /* The reply has the route. */

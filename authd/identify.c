@@ -80,7 +80,7 @@ enum request_state step_identify(struct request *rq)
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge has expired");
 	/* No account has such a name, or password: no driver is asked, of which some take it for a login without
 	 * any. */
-	if (rq->q.user[0] == '\0' || rq->q.password[0] == '\0')
+	if (rq->q.user[0] == '\0' || rq->q.credential[0] == '\0')
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (!name_with_domain(set, rq->q.protocol, rq->q.user, rq->name))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");
@@ -94,7 +94,7 @@ struct auth_question request_question(const struct request *rq)
 	return (struct auth_question){
 		.service = rq->service_name,
 		.user = rq->name,
-		.password = auth_mech_tells_password(rq->q.mech) ? rq->q.password : NULL,
+		.password = auth_mech_tells_password(rq->q.mech) ? rq->q.credential : NULL,
 		.client = rq->client,
 	};
 }

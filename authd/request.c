@@ -178,7 +178,7 @@ void request_send_reply(struct request *rq)
 	if (chan_post(rq->worker->chan, &out) != 0)
 		log_error("worker %u does not read its messages", rq->worker->slot);
 	mem_wipe(out.buf, out.len); /* a ticket opens a mailbox */
-	mem_wipe(reply.password, sizeof(reply.password));
+	mem_wipe(reply.peer_password, sizeof(reply.peer_password));
 }
 
 enum signature_check request_signature(const struct request *rq)

@@ -155,7 +155,7 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 	switch (peers_lookup(peers, h->name, h->port, now, addr, &n)) {
 	case PEERS_WAIT:
 		if (c->up->ntargets != 0) {
-			c->up->more = AUTH_MORE_NAMES;
+			c->up->other_hosts = AUTH_OTHER_HOSTS_UNRESOLVED;
 			return true;
 		}
 		if (is_patient(rq, i)) {
@@ -188,7 +188,7 @@ static bool collect(struct request *rq, struct choice *c)
 	for (unsigned i = 0; i < rq->route.n && !c->here; i++) {
 		if (rq->route.host[i].self) {
 			c->here = c->up->ntargets == 0;
-			c->up->more = MAX(c->up->more, AUTH_MORE_HERE);
+			c->up->other_hosts = MAX(c->up->other_hosts, AUTH_OTHER_HOSTS_SELF);
 		} else if (!add_host(rq, i, c)) {
 			return false;
 		}
@@ -282,14 +282,14 @@ static bool lend_credentials(struct request *rq, struct auth_reply *r)
 
 	if (auth_mech_tells_password(rq->q.mech))
 		return true;
-	if (account_password(&rq->account, r->password)) {
-		r->forward = AUTH_FORWARD_CLEAR;
+	if (account_password(&rq->account, r->peer_password)) {
+		r->peer_credentials = AUTH_PEER_STORED_PASSWORD;
 		return true;
 	}
-	r->forward = AUTH_FORWARD_OTHER;
-	str_copy(r->master, sizeof(r->master), a->ctx.set->proxy_PROXY_MASTER_USER);
-	str_copy(r->password, sizeof(r->password), a->ctx.set->proxy_PROXY_MASTER_PASSWORD);
-	return a->pool != NULL || r->master[0] != '\0';
+	r->peer_credentials = AUTH_PEER_TOKEN_OR_MASTER;
+	str_copy(r->master_user, sizeof(r->master_user), a->ctx.set->proxy_PROXY_MASTER_USER);
+	str_copy(r->peer_password, sizeof(r->peer_password), a->ctx.set->proxy_PROXY_MASTER_PASSWORD);
+	return a->pool != NULL || r->master_user[0] != '\0';
 }
 
 static enum request_state no_credentials(struct request *rq)

@@ -43,7 +43,7 @@ static void on_hash_done(const struct job_done *done, int fd UNUSED, void *arg)
 	struct request *rq = arg;
 
 	if (done != NULL) {
-		cache_hash_put(rq->worker->a->cache, rq->name, rq->account.hash, rq->q.password, done->result);
+		cache_hash_put(rq->worker->a->cache, rq->name, rq->account.hash, rq->q.credential, done->result);
 		request_enter(rq, verdict(rq, done->result));
 	} else {
 		request_enter(rq, no_worker(rq));
@@ -84,7 +84,7 @@ static enum request_state verify_token(struct request *rq)
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
 	if (rq->signed_for == NULL ||
-	    !forwarded_token_verify(&rq->q.forwarded, a->pool, rq->signed_for, rq->q.user, rq->q.password))
+	    !forwarded_token_verify(&rq->q.forwarded, a->pool, rq->signed_for, rq->q.user, rq->q.credential))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (made > now + TOKEN_AGE_MAX || made + TOKEN_AGE_MAX < now) {
 		snprintf(reason, sizeof(reason),
@@ -92,7 +92,7 @@ static enum request_state verify_token(struct request *rq)
 		    (unsigned long long)(made > now ? made - now : now - made), made > now ? "from now" : "ago");
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
-	if (!used_tokens_take(a->used_tokens, rq->q.password, clock_now())) {
+	if (!used_tokens_take(a->used_tokens, rq->q.credential, clock_now())) {
 		log_warn("a used token was sent again from %s", net_addr_text(&rq->q.client, reason));
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	}
@@ -177,7 +177,7 @@ static enum request_state verify_scram(struct request *rq)
 		next = request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, text.len != 0 ? text.data : "GNU SASL failed");
 	} else {
 		log_cannot(rq, why);
-		next = step_message(rq, rq->q.password);
+		next = step_message(rq, rq->q.credential);
 	}
 	str_fini(&text);
 	return next;
@@ -190,7 +190,7 @@ static enum request_state verify_answer(struct request *rq)
 
 	rq->no_account = rq->result == AUTH_UNKNOWN;
 	if (rq->result == AUTH_OK || rq->result == AUTH_UNKNOWN)
-		rq->result = challenge_response_check(rq->q.mech, &rq->account, rq->challenge, rq->q.password, &why);
+		rq->result = challenge_response_check(rq->q.mech, &rq->account, rq->challenge, rq->q.credential, &why);
 	log_cannot(rq, why);
 	return REQUEST_VERDICT;
 }
@@ -204,17 +204,17 @@ static enum request_state check_password(struct request *rq)
 	uint32_t id;
 
 	if (acct->hash[0] == '\0' || !password_is_slow(acct->hash)) {
-		result = auth_check(acct, rq->q.password);
+		result = auth_check(acct, rq->q.credential);
 		if (!rq->no_account && (result == AUTH_DISABLED || (result == AUTH_MISMATCH && others_are_slow(rq))))
 			return check_dummy(rq);
 		return verdict(rq, result);
 	}
 	/* Wrong passwords are cached for unknown names, too: else a second try would distinguish them. */
-	result = cache_hash_result(a->cache, rq->name, acct->hash, rq->q.password);
+	result = cache_hash_result(a->cache, rq->name, acct->hash, rq->q.credential);
 	if (result != AUTH_TRY_LATER)
 		return verdict(rq, result);
 	id = jobs_next_id(a->jobs);
-	job_write_hash(&out, id, rq->q.password, acct->hash);
+	job_write_hash(&out, id, rq->q.credential, acct->hash);
 	jobs_submit(a->jobs, id, &out, -1, &rq->client, on_hash_done, rq);
 	mem_wipe(out.buf, out.len);
 	return REQUEST_HASH;

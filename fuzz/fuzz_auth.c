@@ -26,7 +26,7 @@ static void message(const uint8_t *data, size_t size)
 		auth_request_write(&w, &q);
 		if (w.len != size || memcmp(w.buf, data, size) != 0)
 			__builtin_trap();
-		if (!text_is_plain(q.user) || !text_is_plain(q.password) || !text_is_plain(q.forwarded.session_id))
+		if (!text_is_plain(q.user) || !text_is_plain(q.credential) || !text_is_plain(q.forwarded.session_id))
 			__builtin_trap();
 	}
 	msgr_begin(&r, data, size);
@@ -34,7 +34,7 @@ static void message(const uint8_t *data, size_t size)
 		auth_reply_write(&w, &a);
 		if (w.len != size || memcmp(w.buf, data, size) != 0)
 			__builtin_trap();
-		if (!text_is_plain(a.name) || !text_is_plain(a.password) || !text_is_plain(a.master) ||
+		if (!text_is_plain(a.name) || !text_is_plain(a.peer_password) || !text_is_plain(a.master_user) ||
 		    !text_is_plain(a.session_id))
 			__builtin_trap();
 	}

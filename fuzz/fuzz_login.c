@@ -26,9 +26,9 @@ static void feed_peer(struct login *l, const char *p, size_t len)
 	net_addr_parse(&reply.client, "192.0.2.7", 99);
 	reply.ntargets = 1;
 	l->reply = &reply;
-	reply.forward = len % 3 == 0 ? AUTH_FORWARD_OTHER : AUTH_FORWARD_TYPED;
+	reply.peer_credentials = len % 3 == 0 ? AUTH_PEER_TOKEN_OR_MASTER : AUTH_PEER_CLIENT_PASSWORD;
 	reply.time = len % 2;
-	strcpy(reply.master, len % 5 == 0 ? "" : "master");
+	strcpy(reply.master_user, len % 5 == 0 ? "" : "master");
 	l->password = mem_strdup(len % 2 == 0 ? "password" : "\xe4 ");
 	net_addr_parse(&reply.target[0].addr, "127.0.0.1", 1);
 	l->backend = backend_start(EV_DEFAULT, &reply.target[0].addr, 1, 1, l->dialect->peer_line, NULL, NULL, l);

@@ -257,7 +257,7 @@ static enum backend_step send_other(struct login *l, struct str *out)
 	if ((caps & CAP_TOKEN) != 0 && (caps & CAP_ID) != 0 && l->reply->time != 0) {
 		str_adds(out, TAG_LOGIN " AUTHENTICATE X-WAYPOST-TOKEN ");
 		login_add_token(l, out);
-	} else if (l->reply->master[0] != '\0' && ((caps & CAP_SEEN) == 0 || (caps & CAP_AUTH_PLAIN) != 0)) {
+	} else if (l->reply->master_user[0] != '\0' && ((caps & CAP_SEEN) == 0 || (caps & CAP_AUTH_PLAIN) != 0)) {
 		str_adds(out, TAG_LOGIN " AUTHENTICATE PLAIN");
 		if ((caps & CAP_SASL_IR) != 0) {
 			str_addc(out, ' ');
@@ -266,7 +266,7 @@ static enum backend_step send_other(struct login *l, struct str *out)
 			l->peer.state = PEER_MASTER;
 		}
 	} else {
-		return login_fail(l, l->reply->master[0] == '\0' ? FAILURE_NO_MASTER : FAILURE_NO_PLAIN, "");
+		return login_fail(l, l->reply->master_user[0] == '\0' ? FAILURE_NO_MASTER : FAILURE_NO_PLAIN, "");
 	}
 	str_adds(out, "\r\n");
 	return BACKEND_STEP_MORE;
@@ -304,7 +304,7 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		return login_fail(l, FAILURE_NEEDS_TLS, "LOGINDISABLED");
 	if ((l->peer.caps & CAP_ID) != 0)
 		imap_id_forward(l, out, TAG_ID);
-	if (l->reply->forward == AUTH_FORWARD_OTHER)
+	if (l->reply->peer_credentials == AUTH_PEER_TOKEN_OR_MASTER)
 		return send_other(l, out);
 	send_login(l, out);
 	return BACKEND_STEP_MORE;

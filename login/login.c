@@ -488,7 +488,7 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 	}
 	f = peer_failure(l, result);
 	/* Authd knows now that those before us are down. */
-	if (f == FAILURE_UNREACHABLE && l->reply->more != AUTH_MORE_NONE && !l->retried &&
+	if (f == FAILURE_UNREACHABLE && l->reply->other_hosts != AUTH_OTHER_HOSTS_NONE && !l->retried &&
 	    (auth_mech_tells_password(l->mech) || l->exchange == EXCHANGE_KEPT)) {
 		try_again(l, LOGIN_AUTH);
 		worker_send_credentials(l->worker, l);
@@ -511,7 +511,7 @@ static double peer_time(struct login *l)
 	if (l->peer_until == 0)
 		l->peer_until = now + left;
 	left = MAX(MIN(left, l->peer_until - now), 0.1);
-	return l->reply->more == AUTH_MORE_NAMES && !l->retried ? left / 2 : left;
+	return l->reply->other_hosts == AUTH_OTHER_HOSTS_UNRESOLVED && !l->retried ? left / 2 : left;
 }
 
 static void start_peer(struct login *l)
@@ -520,10 +520,10 @@ static void start_peer(struct login *l)
 
 	for (unsigned i = 0; i < l->reply->ntargets; i++)
 		addrs[i] = l->reply->target[i].addr;
-	if (l->reply->forward == AUTH_FORWARD_CLEAR) {
+	if (l->reply->peer_credentials == AUTH_PEER_STORED_PASSWORD) {
 		mem_free_secret(&l->password);
-		l->password = mem_strdup(l->reply->password);
-		mem_wipe(l->reply->password, sizeof(l->reply->password));
+		l->password = mem_strdup(l->reply->peer_password);
+		mem_wipe(l->reply->peer_password, sizeof(l->reply->peer_password));
 	}
 	enter(l, LOGIN_PEER);
 	l->backend = backend_start(worker_loop(l->worker), addrs, l->reply->ntargets, peer_time(l), on_peer_line,
@@ -703,8 +703,8 @@ void login_add_master(struct login *l, struct str *out)
 	l->peer.as_master = true;
 	str_room(&raw, 2 * ACCOUNT_NAME_MAX + ACCOUNT_PASSWORD_MAX);
 	str_add(&raw, a->name, strlen(a->name) + 1);
-	str_add(&raw, a->master, strlen(a->master) + 1);
-	str_adds(&raw, a->password);
+	str_add(&raw, a->master_user, strlen(a->master_user) + 1);
+	str_adds(&raw, a->peer_password);
 	b64_encode(out, raw.data, raw.len);
 	str_fini_secret(&raw);
 }
@@ -721,8 +721,8 @@ bool login_is_fit(const struct login *l)
 {
 	const struct auth_reply *a = l->reply;
 
-	return text_is_plain(a->name) && text_is_plain(l->password) && text_is_plain(a->master) &&
-	    text_is_plain(a->password) && session_id_ok(a->session_id);
+	return text_is_plain(a->name) && text_is_plain(l->password) && text_is_plain(a->master_user) &&
+	    text_is_plain(a->peer_password) && session_id_ok(a->session_id);
 }
 
 /* Appends the peer's words behind its code to "[ALERT] ", for the user. Notes at their end are for this node, or forged

@@ -205,14 +205,14 @@ static bool send_request(struct worker *w, const struct login *l)
 	q.protocol = l->dialect->protocol;
 	q.mech = l->mech;
 	str_copy(q.user, sizeof(q.user), l->user);
-	str_copy(q.password, sizeof(q.password), l->password);
+	str_copy(q.credential, sizeof(q.credential), l->password);
 	q.client = l->client;
 	q.local_port = l->local_port;
 	q.tls = false;
 	q.forwarded = l->forwarded;
 	auth_request_write(&out, &q);
 	sent = chan_post(w->authd, &out) == 0;
-	mem_wipe(q.password, strlen(q.password));
+	mem_wipe(q.credential, strlen(q.credential));
 	mem_wipe(out.buf, out.len);
 	return sent;
 }
@@ -348,7 +348,7 @@ static void on_auth_reply(struct worker *w, struct msgr *r)
 		drop_reply(w, &a); /* its client has gone */
 		return;
 	}
-	if (a != NULL && a->verdict == AUTH_VERDICT_OK && a->more != AUTH_MORE_NONE &&
+	if (a != NULL && a->verdict == AUTH_VERDICT_OK && a->other_hosts != AUTH_OTHER_HOSTS_NONE &&
 	    !auth_mech_tells_password(l->mech)) {
 		exchange_enter(l, EXCHANGE_KEPT);
 	} else {

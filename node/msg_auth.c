@@ -78,7 +78,7 @@ void auth_request_write(struct msgw *w, const struct auth_request *q)
 	msgw_u8(w, (uint8_t)q->protocol);
 	msgw_u8(w, (uint8_t)q->mech);
 	msgw_str(w, q->user);
-	msgw_str(w, q->password);
+	msgw_str(w, q->credential);
 	net_addr_write(w, &q->client);
 	msgw_u16(w, q->local_port);
 	msgw_u8(w, q->tls);
@@ -92,7 +92,7 @@ bool auth_request_read(struct msgr *r, struct auth_request *q)
 	q->protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
 	q->mech = (enum auth_mech)msgr_below(r, AUTH_MECH_COUNT);
 	msgr_str(r, q->user, sizeof(q->user));
-	msgr_str(r, q->password, sizeof(q->password));
+	msgr_str(r, q->credential, sizeof(q->credential));
 	net_addr_read(r, &q->client);
 	q->local_port = msgr_u16(r);
 	q->tls = msgr_bool(r);
@@ -173,17 +173,17 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 		msgw_str(w, a->target[i].host);
 		msgw_bytes(w, a->target[i].mac, sizeof(a->target[i].mac));
 	}
-	msgw_u8(w, (uint8_t)a->more);
+	msgw_u8(w, (uint8_t)a->other_hosts);
 	msgw_u32(w, a->peer_ms);
 	msgw_u8(w, a->report_success);
 	msgw_u8(w, a->report_signature);
 	msgw_u8(w, a->ttl);
 	msgw_u64(w, a->time);
-	msgw_u8(w, (uint8_t)a->forward);
-	if (a->forward == AUTH_FORWARD_TYPED)
+	msgw_u8(w, (uint8_t)a->peer_credentials);
+	if (a->peer_credentials == AUTH_PEER_CLIENT_PASSWORD)
 		return;
-	msgw_str(w, a->master);
-	msgw_str(w, a->password);
+	msgw_str(w, a->master_user);
+	msgw_str(w, a->peer_password);
 	for (unsigned i = 0; i < a->ntargets; i++)
 		msgw_bytes(w, a->target[i].token, sizeof(a->target[i].token));
 }
@@ -200,17 +200,17 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 		msgr_str(r, a->target[i].host, sizeof(a->target[i].host));
 		msgr_fixed(r, a->target[i].mac, sizeof(a->target[i].mac));
 	}
-	a->more = (enum auth_more)msgr_below(r, AUTH_MORE_COUNT);
+	a->other_hosts = (enum auth_other_hosts)msgr_below(r, AUTH_OTHER_HOSTS_COUNT);
 	a->peer_ms = msgr_u32(r);
 	a->report_success = msgr_bool(r);
 	a->report_signature = msgr_bool(r);
 	a->ttl = msgr_u8(r);
 	a->time = msgr_u64(r);
-	a->forward = (enum auth_forward)msgr_below(r, AUTH_FORWARD_COUNT);
-	if (r->bad || a->forward == AUTH_FORWARD_TYPED)
+	a->peer_credentials = (enum auth_peer_credentials)msgr_below(r, AUTH_PEER_CREDENTIALS_COUNT);
+	if (r->bad || a->peer_credentials == AUTH_PEER_CLIENT_PASSWORD)
 		return;
-	msgr_str(r, a->master, sizeof(a->master));
-	msgr_str(r, a->password, sizeof(a->password));
+	msgr_str(r, a->master_user, sizeof(a->master_user));
+	msgr_str(r, a->peer_password, sizeof(a->peer_password));
 	for (unsigned i = 0; i < a->ntargets; i++)
 		msgr_fixed(r, a->target[i].token, sizeof(a->target[i].token));
 }
@@ -258,7 +258,7 @@ void auth_reply_free(struct auth_reply **ap)
 	if (a == NULL)
 		return;
 	*ap = NULL;
-	mem_wipe(a->password, strlen(a->password));
+	mem_wipe(a->peer_password, strlen(a->peer_password));
 	mem_wipe(a->ticket, sizeof(a->ticket));
 	for (unsigned i = 0; i < a->ntargets; i++)
 		mem_wipe(a->target[i].token, sizeof(a->target[i].token));

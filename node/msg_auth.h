@@ -8,7 +8,7 @@
  *                -> AUTH_REPLY
  *   SCRAM        AUTH_REQUEST -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_REPLY
  *
- * With `more` in the answer to either, AUTH_RESPONSE (its text does not matter) asks again where to; once.
+ * If a reply of either has `other_hosts`, AUTH_RESPONSE (its text does not matter) asks for other targets; once.
  *
  * ".." is the client's time to answer. AUTH_REPLY may come at any point and is the end; AUTH_CANCEL ends it, too. */
 #ifndef NODE_MSG_AUTH_H
@@ -65,8 +65,8 @@ struct auth_request {
 	enum protocol protocol;
 	enum auth_mech mech;
 	char user[ACCOUNT_NAME_MAX];
-	/* Other mechanisms: what the client answered (CRAM, APOP: hex digits; SCRAM: its first message). */
-	char password[ACCOUNT_PASSWORD_MAX];
+	/* PASSWORD, TOKEN: that; CRAM, APOP: the response in hex digits; SCRAM: the first message of the client. */
+	char credential[ACCOUNT_PASSWORD_MAX];
 	struct net_addr client; /* of the socket */
 	uint16_t local_port;
 	bool tls; /* on this connection */
@@ -98,25 +98,26 @@ struct auth_target {
 	struct net_addr addr;
 	char host[MAILHOST_MAX]; /* its name in mailhost */
 	uint8_t mac[FORWARDED_MAC_LEN];
-	uint8_t token[FORWARDED_MAC_LEN]; /* with AUTH_FORWARD_OTHER, if signed */
+	uint8_t token[FORWARDED_MAC_LEN]; /* with AUTH_PEER_TOKEN_OR_MASTER, if signed */
 };
 
-/* What the login at the peer is made with. */
-enum auth_forward {
-	AUTH_FORWARD_TYPED, /* the password that the client told */
-	AUTH_FORWARD_CLEAR, /* `password`: the directory's, for the client did not tell it */
-	/* Unknown: the target's token if the peer accepts it, else `master` with `password` if set. */
-	AUTH_FORWARD_OTHER,
-	AUTH_FORWARD_COUNT
+/* The credentials of the login at the peer. */
+enum auth_peer_credentials {
+	AUTH_PEER_CLIENT_PASSWORD, /* the password that the client sent */
+	AUTH_PEER_STORED_PASSWORD, /* `peer_password`, from the directory: the client did not send it */
+	/* The password is not known: the target's token if the peer accepts it, else `master_user` (if set) with
+	 * `peer_password`. */
+	AUTH_PEER_TOKEN_OR_MASTER,
+	AUTH_PEER_CREDENTIALS_COUNT
 };
 
 /* Hosts of the account besides the targets. */
-enum auth_more {
-	AUTH_MORE_NONE,
-	AUTH_MORE_HERE, /* this node */
-	/* Names whose address is not known yet: half of the time is theirs; and perhaps this node. */
-	AUTH_MORE_NAMES,
-	AUTH_MORE_COUNT
+enum auth_other_hosts {
+	AUTH_OTHER_HOSTS_NONE,
+	AUTH_OTHER_HOSTS_SELF, /* this node */
+	/* Names whose address is not known yet, and perhaps this node: the targets get half of the time. */
+	AUTH_OTHER_HOSTS_UNRESOLVED,
+	AUTH_OTHER_HOSTS_COUNT
 };
 
 struct auth_reply {
@@ -137,16 +138,16 @@ struct auth_reply {
 	uint8_t ticket[TICKET_LEN];      /* local: for spawn */
 	uint8_t ntargets;                /* remote: to be tried in this order; at least one */
 	struct auth_target target[AUTH_ADDRS_MAX];
-	enum auth_more more; /* remote: ask again if none of these can be reached */
-	uint32_t peer_ms;    /* remote: what is left of PROXY_TIMEOUT */
-	bool report_success; /* remote: tell PEER_RESULT also when the peer answers */
+	enum auth_other_hosts other_hosts; /* remote: ask again if none of the targets can be reached */
+	uint32_t peer_ms;                  /* remote: what is left of PROXY_TIMEOUT */
+	bool report_success;               /* remote: tell PEER_RESULT also when the peer answers */
 	/* Remote: tell PEER_SIGNATURE also when the peer has nothing against our signature. */
 	bool report_signature;
-	uint8_t ttl;                   /* remote: hops left, for the next node */
-	uint64_t time;                 /* remote: of the signatures; 0 = no pool secret, not signed */
-	enum auth_forward forward;     /* remote */
-	char master[ACCOUNT_NAME_MAX]; /* master user at servers that are not ours; "": none */
-	char password[ACCOUNT_PASSWORD_MAX];
+	uint8_t ttl;                                 /* remote: hops left, for the next node */
+	uint64_t time;                               /* remote: of the signatures; 0 = no pool secret, not signed */
+	enum auth_peer_credentials peer_credentials; /* remote */
+	char master_user[ACCOUNT_NAME_MAX];          /* master user at servers that are not ours; "": none */
+	char peer_password[ACCOUNT_PASSWORD_MAX];
 };
 
 void auth_request_write(struct msgw *w, const struct auth_request *q);

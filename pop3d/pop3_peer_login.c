@@ -83,7 +83,7 @@ static void add_auth_other(struct login *l, struct str *out)
 
 static bool by_other(const struct login *l)
 {
-	return l->reply->forward == AUTH_FORWARD_OTHER;
+	return l->reply->peer_credentials == AUTH_PEER_TOKEN_OR_MASTER;
 }
 
 static void add_user(struct login *l, struct str *out)
@@ -201,7 +201,7 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		return login_fail(l, FAILURE_CONTROLS, "");
 	if (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL)
 		l->peer.caps |= CAP_TOKEN;
-	if (by_other(l) && !by_token(l) && l->reply->master[0] == '\0')
+	if (by_other(l) && !by_token(l) && l->reply->master_user[0] == '\0')
 		return login_fail(l, FAILURE_NO_MASTER, "");
 	if (l->peer.mark == NODE_MARK_NONE && strstr(line, "[XCLIENT]") == NULL)
 		return next(l, out, PEER_XCLIENT);

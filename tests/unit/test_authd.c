@@ -20,7 +20,7 @@ static void make_request(struct auth_request *q)
 	q->protocol = PROTOCOL_POP3;
 	q->mech = AUTH_MECH_CRAM_SHA256;
 	strcpy(q->user, "u@example.com");
-	strcpy(q->password, "secret");
+	strcpy(q->credential, "secret");
 	net_addr_parse(&q->client, "192.0.2.7", 4711);
 	q->local_port = 110;
 	q->forwarded.present = true;
@@ -45,7 +45,7 @@ static void test_request(void)
 	for (size_t cut = 0; cut < w.len; cut++) {
 		msgr_begin(&r, w.buf, cut);
 		CU_ASSERT(!auth_request_read(&r, &back));
-		CU_ASSERT_STRING_EQUAL(back.password, "");
+		CU_ASSERT_STRING_EQUAL(back.credential, "");
 	}
 }
 
@@ -54,7 +54,7 @@ static void test_request(void)
 static void test_request_controls(void)
 {
 	static struct auth_request q, back;
-	char *const member[] = { q.user, q.password, q.forwarded.session_id };
+	char *const member[] = { q.user, q.credential, q.forwarded.session_id };
 	struct msgr r;
 
 	for (unsigned c = 1; c < 256; c++)
@@ -132,7 +132,7 @@ static void check_wiped(void)
 static void test_reply_controls(void)
 {
 	static struct auth_reply a, back;
-	char *const member[] = { a.name, a.password, a.master, a.session_id, a.target[0].host, a.reason };
+	char *const member[] = { a.name, a.peer_password, a.master_user, a.session_id, a.target[0].host, a.reason };
 	struct msgr r;
 
 	for (size_t i = 0; i <= ARRAY_LEN(member); i++) {
@@ -142,7 +142,7 @@ static void test_reply_controls(void)
 		net_addr_parse(&a.client, "192.0.2.7", 1);
 		a.ntargets = 1;
 		net_addr_parse(&a.target[0].addr, "127.0.0.2", 143);
-		a.forward = AUTH_FORWARD_OTHER;
+		a.peer_credentials = AUTH_PEER_TOKEN_OR_MASTER;
 		if (i < ARRAY_LEN(member))
 			strcpy(member[i], "x\r\nX LOGOUT");
 		auth_reply_write(&w, &a);
@@ -166,7 +166,7 @@ static void test_reply(void)
 	a.ntargets = 2;
 	a.report_signature = true;
 	a.signature = SIGNATURE_UNKNOWN;
-	a.more = AUTH_MORE_NAMES;
+	a.other_hosts = AUTH_OTHER_HOSTS_UNRESOLVED;
 	a.peer_ms = 4711;
 	for (int i = 0; i < 2; i++) {
 		net_addr_parse(&a.target[i].addr, i == 0 ? "127.0.0.2" : "::2", 143);
@@ -176,19 +176,19 @@ static void test_reply(void)
 	a.ttl = 4;
 	a.time = 12;
 	for (int local = 0; local < 4; local++) {
-		a.forward = (enum auth_forward)(local % 3);
-		if (a.forward == AUTH_FORWARD_OTHER)
+		a.peer_credentials = (enum auth_peer_credentials)(local % 3);
+		if (a.peer_credentials == AUTH_PEER_TOKEN_OR_MASTER)
 			memset(a.target[1].token, 9, FORWARDED_MAC_LEN);
-		memset(a.master, 0, sizeof(a.master));
-		memset(a.password, 0, sizeof(a.password));
-		strcpy(a.master, a.forward == AUTH_FORWARD_OTHER ? "master" : "");
-		strcpy(a.password, a.forward == AUTH_FORWARD_TYPED ? "" : "secret");
+		memset(a.master_user, 0, sizeof(a.master_user));
+		memset(a.peer_password, 0, sizeof(a.peer_password));
+		strcpy(a.master_user, a.peer_credentials == AUTH_PEER_TOKEN_OR_MASTER ? "master" : "");
+		strcpy(a.peer_password, a.peer_credentials == AUTH_PEER_CLIENT_PASSWORD ? "" : "secret");
 		if (local == 3) {
-			memset(a.target, 0, sizeof(a.target)); /* a.forward is TYPED again */
+			memset(a.target, 0, sizeof(a.target)); /* a.peer_credentials is CLIENT_PASSWORD again */
 			a.local = true;
 			a.ntargets = 0;
 			a.report_signature = false;
-			a.more = AUTH_MORE_NONE;
+			a.other_hosts = AUTH_OTHER_HOSTS_NONE;
 			a.peer_ms = 0;
 			a.ttl = 0;
 			a.time = 0;

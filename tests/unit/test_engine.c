@@ -521,7 +521,7 @@ static void answer(enum auth_verdict v, enum where where)
 		CU_ASSERT_FATAL(net_addr_parse(&a->target[0].addr, "192.0.2.1", 143));
 	}
 	if (where == THERE_OR_HERE)
-		a->more = AUTH_MORE_HERE;
+		a->other_hosts = AUTH_OTHER_HOSTS_SELF;
 	if (where == THERE_OR_HERE && w->logins != NULL && w->logins->state == LOGIN_AUTH &&
 	    !auth_mech_tells_password(w->logins->mech) && exchange_allows(w->logins, v))
 		kept_question = last_question; /* that exchange can be asked again */

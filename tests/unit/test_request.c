@@ -313,7 +313,7 @@ static struct auth_request make(uint32_t id, enum auth_mech mech, const char *us
 	struct auth_request q = { .request = id, .mech = mech };
 
 	str_copy(q.user, sizeof(q.user), user);
-	str_copy(q.password, sizeof(q.password), password);
+	str_copy(q.credential, sizeof(q.credential), password);
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, "192.0.2.99", 1));
 	return q;
 }
@@ -348,7 +348,7 @@ static void test_again_once(void)
 	prove(7);
 	CU_ASSERT_TRUE_FATAL(answered());
 	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_OK);
-	CU_ASSERT_TRUE(last.more == AUTH_MORE_HERE && !last.local);
+	CU_ASSERT_TRUE(last.other_hosts == AUTH_OTHER_HOSTS_SELF && !last.local);
 	other = last.target[0].addr;
 	request_step(&w, 7, "");
 	CU_ASSERT_TRUE_FATAL(answered());
@@ -368,12 +368,12 @@ static void test_again_once(void)
 	/* One that its worker does not want any more, and one that it never speaks of again. */
 	peers_result(a.peers, PROTOCOL_IMAP, &other, true, clock_now());
 	prove(9);
-	CU_ASSERT_TRUE(answered() && last.more == AUTH_MORE_HERE);
+	CU_ASSERT_TRUE(answered() && last.other_hosts == AUTH_OTHER_HOSTS_SELF);
 	request_cancel(&w, 9);
 	request_step(&w, 9, "");
 	CU_ASSERT_TRUE(answered() && last.verdict == AUTH_VERDICT_UNAVAILABLE);
 	prove(10);
-	CU_ASSERT_TRUE(answered() && last.more == AUTH_MORE_HERE);
+	CU_ASSERT_TRUE(answered() && last.other_hosts == AUTH_OTHER_HOSTS_SELF);
 	end();
 }
 
@@ -439,7 +439,7 @@ static void reach(enum place place)
 		break;
 	default:
 		prove(7);
-		CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.more == AUTH_MORE_HERE);
+		CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.other_hosts == AUTH_OTHER_HOSTS_SELF);
 	}
 	turn();
 	CU_ASSERT_EQUAL(nanswers, place == GRANTED);
@@ -866,7 +866,7 @@ static void test_too_many(void)
 	ask(7, AUTH_MECH_SCRAM_SHA_256, "jo", "hello");
 	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
 	prove(8);
-	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.more == AUTH_MORE_HERE);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.other_hosts == AUTH_OTHER_HOSTS_SELF);
 	CU_ASSERT_PTR_NULL(w.requests);
 	CU_ASSERT_EQUAL(w.nkept, 4096);
 	w.nkept = 0;
@@ -1123,24 +1123,24 @@ static void test_lent(void)
 {
 	begin();
 	prove(7);
-	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.forward == AUTH_FORWARD_CLEAR);
-	CU_ASSERT_STRING_EQUAL(last.password, "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.peer_credentials == AUTH_PEER_STORED_PASSWORD);
+	CU_ASSERT_STRING_EQUAL(last.peer_password, "secret");
 	prove_by_state(8);
-	CU_ASSERT(
-	    answered() && last.verdict == AUTH_VERDICT_OK && last.forward == AUTH_FORWARD_OTHER && last.time != 0);
-	CU_ASSERT_STRING_EQUAL(last.password, "");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.peer_credentials == AUTH_PEER_TOKEN_OR_MASTER &&
+	    last.time != 0);
+	CU_ASSERT_STRING_EQUAL(last.peer_password, "");
 	mac_free(&a.pool);
 	unit_set(&set->proxy_PROXY_MASTER_USER, "master");
 	unit_set(&set->proxy_PROXY_MASTER_PASSWORD, "key");
 	prove_by_state(9);
-	CU_ASSERT(
-	    answered() && last.verdict == AUTH_VERDICT_OK && last.forward == AUTH_FORWARD_OTHER && last.time == 0);
-	CU_ASSERT_STRING_EQUAL(last.master, "master");
-	CU_ASSERT_STRING_EQUAL(last.password, "key");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.peer_credentials == AUTH_PEER_TOKEN_OR_MASTER &&
+	    last.time == 0);
+	CU_ASSERT_STRING_EQUAL(last.master_user, "master");
+	CU_ASSERT_STRING_EQUAL(last.peer_password, "key");
 	unit_set(&set->proxy_PROXY_MASTER_USER, "");
 	prove_by_state(10);
 	CU_ASSERT(refused(AUTH_VERDICT_CANNOT));
-	CU_ASSERT_STRING_EQUAL(last.password, "");
+	CU_ASSERT_STRING_EQUAL(last.peer_password, "");
 	end();
 }
 
@@ -1154,13 +1154,15 @@ static void test_hosts(void)
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&first, "192.0.2.7", PEER_PORT));
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&second, "192.0.2.9", 0));
 	ask(7, AUTH_MECH_PASSWORD, "two", "secret");
-	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.ntargets == 1 && last.more == AUTH_MORE_NAMES);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.ntargets == 1 &&
+	    last.other_hosts == AUTH_OTHER_HOSTS_UNRESOLVED);
 	peers_result(a.peers, PROTOCOL_IMAP, &first, false, clock_now());
 	ask(8, AUTH_MECH_PASSWORD, "two", "secret");
 	CU_ASSERT_PTR_NOT_NULL(a.waiting); /* now the second one is the next to be tried */
 	peers_resolved(a.peers, "node.example.com", NAME_FOUND, &second, 1, clock_now());
 	request_resume(&a);
-	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.ntargets == 2 && last.more == AUTH_MORE_NONE);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.ntargets == 2 &&
+	    last.other_hosts == AUTH_OTHER_HOSTS_NONE);
 	CU_ASSERT_STRING_EQUAL(last.target[0].host, "node.example.com");
 	CU_ASSERT_STRING_EQUAL(last.target[1].host, "192.0.2.7");
 	CU_ASSERT(all_gone());

@@ -111,7 +111,7 @@ static uint32_t asked(const char *user)
 	CU_ASSERT_FATAL(next(authd_end, AUTH_REQUEST, &r));
 	CU_ASSERT(auth_request_read(&r, &q));
 	CU_ASSERT_STRING_EQUAL(q.user, user);
-	CU_ASSERT_STRING_EQUAL(q.password, "p");
+	CU_ASSERT_STRING_EQUAL(q.credential, "p");
 	return q.request;
 }
 
