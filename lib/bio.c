@@ -56,8 +56,8 @@ static void count(struct bio *b, uint64_t *counter, uint64_t n)
 	if (counter == NULL)
 		return;
 	*counter += n;
-	if (b->shown != NULL)
-		*b->shown = (struct bio_figures){ *b->rcvd, *b->sent };
+	if (b->figures != NULL)
+		*b->figures = (struct bio_figures){ *b->rcvd, *b->sent };
 }
 
 void bio_preload(struct bio *b, const void *p, size_t len)

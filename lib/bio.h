@@ -40,7 +40,7 @@ struct bio {
 	int send_timeout;                  /* ms that the client may take nothing at all */
 	uint64_t *rcvd, *sent;             /* counters that grow with what passed; may be NULL */
 	/* A copy of both (then not NULL), written and never read; may be NULL. */
-	struct bio_figures *shown;
+	struct bio_figures *figures;
 	bool out_failed;
 	/* private */
 	char *in_buf, *out_buf;

@@ -5,7 +5,7 @@ master_libspawn_a_SOURCES = \
 	master/sandbox.c master/sandbox.h \
 	master/kick.c master/kick.h \
 	master/servers.c master/servers.h \
-	master/shown.c master/shown.h \
+	master/figures.c master/figures.h \
 	master/spawn.c master/spawn.h \
 	master/spawn_child.c master/spawn_child.h \
 	master/tickets.c master/tickets.h

@@ -40,7 +40,7 @@ static void forget(struct server *s)
 		s->next->self = s->self;
 	HASH_DEL(servers.by_pid, s);
 	servers.count[s->protocol]--;
-	shown_drop(s->shown);
+	figures_drop(s->figures);
 	servers.ended(s);
 	mem_free(&s->user);
 	mem_free(&s);
@@ -53,7 +53,7 @@ static void log_lost(const struct server *s, const char *end)
 	struct bio_figures passed = { 0 };
 	char who[512];
 
-	(void)shown_read(s->shown, &passed);
+	(void)figures_read(s->figures, &passed);
 	log_as(protocols[s->protocol].group, LOG_LEVEL_INFO,
 	    "DISCONNECTED, %s, rcvd=%llu, sent=%llu, time=%lld, session=%s, end=%s",
 	    session_log_who(&start, who, sizeof(who)), (unsigned long long)passed.rcvd, (unsigned long long)passed.sent,
@@ -163,14 +163,14 @@ static struct server *add_server(pid_t pid, uint64_t session, enum protocol prot
 	if (s->next != NULL)
 		s->next->self = &s->next;
 	servers.first = s;
-	s->shown = SHOWN_NONE;
+	s->figures = FIGURES_NONE;
 	HASH_ADD(hh, servers.by_pid, pid, sizeof(s->pid), s);
 	servers.count[protocol]++;
 	return s;
 }
 
 /* Forks with all signals blocked, so that no handler of ours runs in the child. */
-static pid_t fork_server(const struct ticket *tk, const struct handoff *h, const struct settings *set, int64_t shown)
+static pid_t fork_server(const struct ticket *tk, const struct handoff *h, const struct settings *set, int64_t figures)
 {
 	sigset_t all, old;
 	pid_t pid;
@@ -180,7 +180,7 @@ static pid_t fork_server(const struct ticket *tk, const struct handoff *h, const
 	sigprocmask(SIG_SETMASK, &all, &old);
 	if ((pid = fork()) == 0) {
 		servers.in_child();
-		spawn_child(tk, h, set, shown_map(shown), spawn_servers[tk->grant.protocol]);
+		spawn_child(tk, h, set, figures_map(figures), spawn_servers[tk->grant.protocol]);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return pid;
@@ -190,7 +190,7 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 {
 	struct server *s;
 	char user[256], err[512];
-	int64_t shown;
+	int64_t figures;
 	pid_t pid;
 
 	if (!spawn_may_serve(&tk->grant.account, set, err, sizeof(err))) {
@@ -202,16 +202,16 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 		return NULL;
 	}
 	log_clean(user, sizeof(user), tk->grant.account.name);
-	shown = shown_new();
-	if ((pid = fork_server(tk, h, set, shown)) == -1) {
+	figures = figures_new();
+	if ((pid = fork_server(tk, h, set, figures)) == -1) {
 		log_error("cannot start a session server for %s: %s; raise the limit of processes (TasksMax=, ulimit "
 		          "-u) or the memory of this node",
 		    user, strerror(errno));
-		shown_drop(shown);
+		figures_drop(figures);
 		return NULL;
 	}
 	s = add_server(pid, tk->grant.session, tk->grant.protocol, tk->grant.account.name, &tk->grant.client);
-	s->shown = shown;
+	s->figures = figures;
 	s->began = clock_seconds();
 	memcpy(s->session_id, tk->grant.session_id, sizeof(s->session_id));
 	return s;
@@ -323,7 +323,7 @@ static void who_row(struct str *rows, const struct server *s)
 
 	str_addf(rows, "%s\t%s\t%s\t%u\tlocal\t\t", log_clean(user, sizeof(user), s->user),
 	    protocols[s->protocol].title, net_addr_text(&s->client, ip), s->client.port);
-	if (shown_read(s->shown, &passed))
+	if (figures_read(s->figures, &passed))
 		str_addf(rows, "%llu\t%llu", (unsigned long long)passed.rcvd, (unsigned long long)passed.sent);
 	else
 		str_adds(rows, "-\t-");

@@ -7,7 +7,7 @@
 #include <uthash.h>
 
 #include "lib/str.h"
-#include "master/shown.h"
+#include "master/figures.h"
 #include "master/tickets.h"
 
 /* By what the end of a server is seen. */
@@ -27,7 +27,7 @@ struct server {
 	char session_id[SESSION_ID_MAX];
 	struct net_addr client;
 	int64_t began;     /* clock_seconds() */
-	int64_t shown;     /* its page there; SHOWN_NONE: not our child, or no memory */
+	int64_t figures;   /* its page there; FIGURES_NONE: not our child, or no memory */
 	UT_hash_handle hh; /* by pid */
 	ev_io pidfd;
 	ev_timer poll;

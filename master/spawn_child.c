@@ -122,7 +122,7 @@ static char *maildir_path(const struct account *a, const char *by_default)
 }
 
 void spawn_child(const struct ticket *tk, const struct handoff *h, const struct settings *set,
-    struct bio_figures *shown, session_server_fn *server)
+    struct bio_figures *figures, session_server_fn *server)
 {
 	static struct session_counters counters;
 	const char *program = protocols[tk->grant.protocol].group;
@@ -142,7 +142,7 @@ void spawn_child(const struct ticket *tk, const struct handoff *h, const struct 
 		.signature = tk->grant.signature,
 		.began = clock_seconds(),
 		.counters = &counters,
-		.shown = shown,
+		.figures = figures,
 		.set = set,
 	};
 	int client;

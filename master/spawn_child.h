@@ -13,6 +13,6 @@ bool spawn_may_serve(const struct account *a, const struct settings *set, char *
  * and runs SERVER for the client H->fd; SHOWN as in struct session_start. To be called right after fork(), with all
  * signals blocked. */
 void spawn_child(const struct ticket *tk, const struct handoff *h, const struct settings *set,
-    struct bio_figures *shown, session_server_fn *server) NORETURN;
+    struct bio_figures *figures, session_server_fn *server) NORETURN;
 
 #endif

@@ -55,7 +55,7 @@ void session_bio_pair(struct bio *b, int in, int out, const struct session_start
 	b->wait_mask = &wait_mask;
 	b->rcvd = &start->counters->rcvd;
 	b->sent = &start->counters->sent;
-	b->shown = start->shown;
+	b->figures = start->figures;
 	bio_preload(b, start->leftover, start->leftover_len);
 }
 

@@ -57,7 +57,7 @@ struct session_start {
 	int64_t began;                     /* clock_seconds() at the start, for time= in the log */
 	struct session_counters *counters; /* never NULL */
 	/* Where spawn sees what passed, for `who` and for a server that crashes; NULL: nowhere. */
-	struct bio_figures *shown;
+	struct bio_figures *figures;
 	const struct settings *set;
 };
 

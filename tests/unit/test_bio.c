@@ -58,12 +58,12 @@ static void test_cut(void)
 
 	for (size_t cut = 0; cut <= sizeof(in) - 1; cut++) {
 		uint64_t rcvd = 0, sent = 0;
-		struct bio_figures shown = { 0 };
+		struct bio_figures figures = { 0 };
 
 		open_bio(&b);
 		b.rcvd = &rcvd;
 		b.sent = &sent;
-		b.shown = &shown;
+		b.figures = &figures;
 		bio_preload(&b, in, cut);
 		client_says(in + cut, sizeof(in) - 1 - cut);
 		shutdown(sock[0], SHUT_WR);
@@ -72,7 +72,7 @@ static void test_cut(void)
 		CU_ASSERT(out.len == sizeof(want) - 1 && memcmp(out.data, want, out.len) == 0);
 		CU_ASSERT(bio_puts(&b, "bye") && bio_flush(&b));
 		CU_ASSERT_EQUAL(rcvd, sizeof(in) - 1);
-		CU_ASSERT(shown.rcvd == sizeof(in) - 1 && shown.sent == 3);
+		CU_ASSERT(figures.rcvd == sizeof(in) - 1 && figures.sent == 3);
 		close_bio(&b);
 	}
 	for (size_t size = 1; size < 4; size++) { /* and in small pieces, from another process */

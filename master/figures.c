@@ -1,5 +1,5 @@
 /* The pages on which session servers show their figures. */
-#include "master/shown.h"
+#include "master/figures.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -27,18 +27,18 @@ static bool grow(void)
 	return true;
 }
 
-int64_t shown_new(void)
+int64_t figures_new(void)
 {
 	if (next_page == pages && !grow())
-		return SHOWN_NONE;
+		return FIGURES_NONE;
 	return next_page++;
 }
 
-struct bio_figures *shown_map(int64_t page)
+struct bio_figures *figures_map(int64_t page)
 {
 	void *p;
 
-	if (page == SHOWN_NONE)
+	if (page == FIGURES_NONE)
 		return NULL;
 	p = mmap(NULL, (size_t)page_size, PROT_READ | PROT_WRITE, MAP_SHARED, file, page * page_size);
 	if (p == MAP_FAILED)
@@ -47,13 +47,13 @@ struct bio_figures *shown_map(int64_t page)
 	return p;
 }
 
-bool shown_read(int64_t page, struct bio_figures *out)
+bool figures_read(int64_t page, struct bio_figures *out)
 {
-	return page != SHOWN_NONE && pread(file, out, sizeof(*out), page * page_size) == (ssize_t)sizeof(*out);
+	return page != FIGURES_NONE && pread(file, out, sizeof(*out), page * page_size) == (ssize_t)sizeof(*out);
 }
 
-void shown_drop(int64_t page)
+void figures_drop(int64_t page)
 {
-	if (page != SHOWN_NONE)
+	if (page != FIGURES_NONE)
 		(void)fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, page * page_size, page_size);
 }
