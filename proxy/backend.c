@@ -19,8 +19,8 @@ enum {
 struct backend {
 	struct ev_loop *loop;
 	struct conn conn;
-	ev_timer share;  /* this address's share of the time, until it greets; then the whole rest */
-	double deadline; /* loop time */
+	ev_timer timeout; /* this address's share of the time, until it greets; then the whole rest */
+	double deadline;  /* loop time */
 	struct net_addr addr[ADDRS_MAX];
 	unsigned naddrs, at;
 	bool greeted;
@@ -37,7 +37,7 @@ struct backend {
 static void stop_watching(struct backend *b)
 {
 	conn_watch(b->loop, &b->conn, 0);
-	ev_timer_stop(b->loop, &b->share);
+	ev_timer_stop(b->loop, &b->timeout);
 }
 
 static void done(struct backend *b, enum backend_result result)
@@ -104,8 +104,8 @@ static void watch(struct backend *b)
 
 static void set_timer(struct backend *b, double seconds)
 {
-	b->share.repeat = MAX(seconds, 0.001);
-	ev_timer_again(b->loop, &b->share);
+	b->timeout.repeat = MAX(seconds, 0.001);
+	ev_timer_again(b->loop, &b->timeout);
 }
 
 /* The peer greeted: all the time that is left is now this address's. */
@@ -241,7 +241,7 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 
 	if (!conn_is_open(&b->conn)) /* the first connect failed at once */
 		connect_next(b);
-	else if (!b->greeted && b->share.repeat < SHARE_MIN)
+	else if (!b->greeted && b->timeout.repeat < SHARE_MIN)
 		give_up(b, "no greeting in the remaining time");
 	else
 		address_failed(b, b->greeted ? "no answer to the login in time" : "no greeting in time");
@@ -289,8 +289,8 @@ struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs
 	b->on_done = on_done;
 	b->on_health = on_health;
 	b->arg = arg;
-	ev_timer_init(&b->share, on_time, 0, 0);
-	b->share.data = b;
+	ev_timer_init(&b->timeout, on_time, 0, 0);
+	b->timeout.data = b;
 	/* The first connect is made here; an immediate failure is reported from the loop. */
 	if ((fd = net_connect(&b->addr[0])) == -1)
 		set_timer(b, 0);
