@@ -27,9 +27,9 @@ enum request_state step_admit(struct request *rq)
 	const char *off = protocols[p].option_off, *insecure = protocols[p].option_insecure;
 	const char *why;
 
-	if (account_option_on(rq->account.options, off))
+	if (options_is_on(rq->account.options, off))
 		return request_refuse(rq, AUTH_VERDICT_DISABLED, off);
-	if (!rq->client_tls && account_option_on(rq->account.options, insecure))
+	if (!rq->client_tls && options_is_on(rq->account.options, insecure))
 		return request_refuse(rq, AUTH_VERDICT_DISABLED, insecure);
 	if (!account_allowed(a->ctx.set, &rq->account, &why))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, why);

@@ -15,21 +15,6 @@
 /* Hashes that are an HMAC-MD5 state. */
 static const char *const state_schemes[] = { "{CRAM-MD5}", "{HMAC-MD5}" };
 
-bool account_locked(const struct account *a)
-{
-	return password_is_locked(a->hash);
-}
-
-bool account_password(const struct account *a, char dst[ACCOUNT_PASSWORD_MAX])
-{
-	if (a->clear[0] == '\0')
-		return password_clear(a->hash, dst);
-	if (strlen(a->clear) >= ACCOUNT_PASSWORD_MAX)
-		return false;
-	str_copy(dst, ACCOUNT_PASSWORD_MAX, a->clear);
-	return true;
-}
-
 /* What stands for an account that has nothing to compare with, so that the time is the same. */
 static const char nothing[] = "nothing that anybody knows";
 
@@ -37,7 +22,7 @@ static const char nothing[] = "nothing that anybody knows";
 static bool stored_state(struct str *out, const char *hash, const struct account *a)
 {
 	char stored[ACCOUNT_HMAC_MAX];
-	bool has = account_option(a->hmac, hash, stored, sizeof(stored)) && stored[0] != '\0';
+	bool has = options_get(a->hmac, hash, stored, sizeof(stored)) && stored[0] != '\0';
 
 	if (has)
 		str_adds(out, stored);
@@ -163,7 +148,7 @@ enum auth_result challenge_response_check(enum auth_mech mech, const struct acco
 {
 	const struct mech *m = &mechs[mech];
 	char clear[ACCOUNT_PASSWORD_MAX];
-	const char *password = account_password(a, clear) ? clear : NULL;
+	const char *password = auth_clear_password(a, clear) ? clear : NULL;
 	struct str want = STR_INIT;
 	bool same, has = m->answer(&want, m, a, password, challenge);
 
@@ -171,7 +156,7 @@ enum auth_result challenge_response_check(enum auth_mech mech, const struct acco
 	str_fini_secret(&want);
 	mem_wipe(clear, sizeof(clear));
 	*why = "";
-	if (account_locked(a))
+	if (password_is_locked(a->hash))
 		return AUTH_DISABLED;
 	if (!has)
 		*why = m->missing;
@@ -181,10 +166,10 @@ enum auth_result challenge_response_check(enum auth_mech mech, const struct acco
 void challenge_response_list(struct str *out, const struct account *a)
 {
 	char password[ACCOUNT_PASSWORD_MAX];
-	bool clear = account_password(a, password);
+	bool clear = auth_clear_password(a, password);
 
 	mem_wipe(password, sizeof(password));
-	for (int i = 0; i < AUTH_MECH_COUNT && !account_locked(a); i++) {
+	for (int i = 0; i < AUTH_MECH_COUNT && !password_is_locked(a->hash); i++) {
 		const struct mech *m = &mechs[i];
 
 		if ((clear && m->clear) || (m->stored != NULL && m->stored(m, a)))

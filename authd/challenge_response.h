@@ -7,12 +7,6 @@
 #include "authlib/scram_secret.h"
 #include "node/msg_auth.h"
 
-/* Locked: no login by any mechanism. */
-bool account_locked(const struct account *a);
-
-/* The account's password, where its directory has it in clear ({PLAIN} hashes too), in DST, which the caller wipes. */
-bool account_password(const struct account *a, char dst[ACCOUNT_PASSWORD_MAX]);
-
 /* Appends the names of the mechanisms that A has what it takes for, but those that tell the password, with blanks
  * between. */
 void challenge_response_list(struct str *out, const struct account *a);

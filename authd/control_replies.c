@@ -109,11 +109,11 @@ static void add_route(struct control_query *t, enum protocol p)
 	const struct protocol_info *info = &protocols[p];
 	struct route r;
 
-	if (account_option_on(t->account.options, info->option_off)) {
+	if (options_is_on(t->account.options, info->option_off)) {
 		str_addf(&t->text, "%s: refused, the account has the option %s\n", info->title, info->option_off);
 		return;
 	}
-	if (account_option_on(t->account.options, info->option_insecure))
+	if (options_is_on(t->account.options, info->option_insecure))
 		str_addf(&t->text,
 		    "%s: refused without TLS, which this version lacks: the account has the option %s. For clients of "
 		    "which a node or proxy says that they use TLS:\n",

@@ -282,7 +282,7 @@ static bool lend_credentials(struct request *rq, struct auth_reply *r)
 
 	if (auth_mech_tells_password(rq->q.mech))
 		return true;
-	if (account_password(&rq->account, r->peer_password)) {
+	if (auth_clear_password(&rq->account, r->peer_password)) {
 		r->peer_credentials = AUTH_PEER_STORED_PASSWORD;
 		return true;
 	}

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "authd/challenge_response.h"
 #include "authlib/module.h"
+#include "authlib/password.h"
 #include "lib/mem.h"
 
 enum { SALT_LEN = 16 };
@@ -61,13 +61,13 @@ static enum known read_record(struct scram *s, enum scram_hash hash, const struc
 	enum known known = KNOWN_NOTHING;
 	const char *why;
 
-	if (a == NULL || account_locked(a))
+	if (a == NULL || password_is_locked(a->hash))
 		return KNOWN_NOTHING;
 	if (scram_secret_read(&s->secret, a->hash, &why) && s->secret.hash == hash)
 		return KNOWN_KEYS;
 	mem_wipe(&s->secret, sizeof(s->secret));
 	str_room(&s->password, 2 * ACCOUNT_PASSWORD_MAX);
-	if (account_password(a, password) && s->module->prepare(password, &s->password))
+	if (auth_clear_password(a, password) && s->module->prepare(password, &s->password))
 		known = KNOWN_PASSWORD;
 	mem_wipe(password, sizeof(password));
 	return known;
@@ -82,7 +82,7 @@ struct scram *scram_new(const struct scram_module *m, enum scram_hash hash, cons
 	s->user = mem_strdup(user);
 	s->known = read_record(s, hash, a);
 	*why = "";
-	if (a != NULL && s->known == KNOWN_NOTHING && !account_locked(a))
+	if (a != NULL && s->known == KNOWN_NOTHING && !password_is_locked(a->hash))
 		*why = "its directory has neither its clear password nor a secret of this mechanism ({SCRAM-SHA-256}, "
 		       "{SCRAM-SHA-1})";
 	if (s->known != KNOWN_KEYS) {

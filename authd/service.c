@@ -19,7 +19,7 @@ bool route_of(const struct authd *a, enum protocol p, const struct account *acct
 		.proxy_on = protocol_settings(set, p).proxy,
 		.self = { set->self[0], set->self[1] } };
 	char mailhost[1024];
-	bool has = account_option(acct->options, "mailhost", mailhost, sizeof(mailhost));
+	bool has = options_get(acct->options, "mailhost", mailhost, sizeof(mailhost));
 
 	return route_decide(out, has ? mailhost : NULL, &rules);
 }

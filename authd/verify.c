@@ -96,7 +96,7 @@ static enum request_state verify_token(struct request *rq)
 		log_warn("a used token was sent again from %s", net_addr_text(&rq->q.client, reason));
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	}
-	return verdict(rq, rq->result == AUTH_OK && account_locked(&rq->account) ? AUTH_DISABLED : rq->result);
+	return verdict(rq, rq->result == AUTH_OK && password_is_locked(rq->account.hash) ? AUTH_DISABLED : rq->result);
 }
 
 /* Explains in the log why a correct password may be refused. */

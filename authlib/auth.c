@@ -70,6 +70,16 @@ enum auth_result auth_check(const struct account *a, const char *password)
 	return password_check(a->hash, password);
 }
 
+bool auth_clear_password(const struct account *a, char dst[ACCOUNT_PASSWORD_MAX])
+{
+	if (a->clear[0] == '\0')
+		return password_clear(a->hash, dst);
+	if (strlen(a->clear) >= ACCOUNT_PASSWORD_MAX)
+		return false;
+	str_copy(dst, ACCOUNT_PASSWORD_MAX, a->clear);
+	return true;
+}
+
 static bool on_side(const struct auth_driver *d, enum auth_side side)
 {
 	bool is_inline = (d->flags & AUTH_DRIVER_INLINE) != 0;

@@ -81,6 +81,9 @@ const struct auth_driver *auth_driver_find(const char *name);
  * has neither. May take a second of CPU: see password_is_slow(). */
 enum auth_result auth_check(const struct account *a, const char *password);
 
+/* The account's password, if its directory has it in clear ({PLAIN} hashes too), in DST, which the caller wipes. */
+bool auth_clear_password(const struct account *a, char dst[ACCOUNT_PASSWORD_MAX]);
+
 /* Which drivers of a chain a process runs. A chain may mix both kinds in any order: the two sides then pass
  * the question to and fro by its position. */
 enum auth_side {

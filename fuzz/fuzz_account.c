@@ -15,11 +15,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_option(const char *options, const char *first, const char *second, const char *name)
 {
 	char got[64], want[64];
-	bool there =
-	    account_option(first, name, want, sizeof(want)) || account_option(second, name, want, sizeof(want));
+	bool there = options_get(first, name, want, sizeof(want)) || options_get(second, name, want, sizeof(want));
 
-	if (account_option(options, name, got, sizeof(got)) != there || (there && strcmp(got, want) != 0) ||
-	    (!there && account_option_on(options, name)))
+	if (options_get(options, name, got, sizeof(got)) != there || (there && strcmp(got, want) != 0) ||
+	    (!there && options_is_on(options, name)))
 		abort();
 }
 

@@ -26,8 +26,8 @@ static void count_effects(struct check_accounts *c, const struct account *a)
 	if (a->quota[0] != '\0')
 		count(&c->quota, a->name);
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
-		if (c->served[p] && account_option_on(a->options, protocols[p].option_insecure) &&
-		    !account_option_on(a->options, protocols[p].option_off))
+		if (c->served[p] && options_is_on(a->options, protocols[p].option_insecure) &&
+		    !options_is_on(a->options, protocols[p].option_off))
 			count(&c->insecure[p], a->name);
 }
 
@@ -45,7 +45,7 @@ bool check_accounts_one(void *arg, const struct account *a, const char *why)
 
 	if (why == NULL)
 		count_effects(c, a);
-	if (why != NULL || !account_option(a->options, "mailhost", mailhost, sizeof(mailhost)))
+	if (why != NULL || !options_get(a->options, "mailhost", mailhost, sizeof(mailhost)))
 		return true;
 	if (!route_decide(&r, mailhost, &rules)) {
 		if (c->bad++ < NAMED_MAX)

@@ -103,7 +103,7 @@ static bool on_account(void *arg, const struct account *a, const char *why)
 	if (why != NULL) {
 		complain(l->driver, a->name[0] != '\0' ? a->name : "an account", why);
 		l->complete = false;
-	} else if (!l->options->shared_only || !account_option_on(options, "disableshared")) {
+	} else if (!l->options->shared_only || !options_is_on(options, "disableshared")) {
 		good = write_line(l, a, options);
 	}
 	mem_free(&options);

@@ -142,7 +142,7 @@ void account_default_options(char **options, const char *defaults)
 			continue;
 		memcpy(name, n, nlen);
 		name[nlen] = '\0';
-		if (account_option(merged.data, name, NULL, 0))
+		if (options_get(merged.data, name, NULL, 0))
 			continue;
 		if (merged.len != 0)
 			str_addc(&merged, ',');

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool account_option(const char *options, const char *name, char *out, size_t outsize)
+bool options_get(const char *options, const char *name, char *out, size_t outsize)
 {
 	size_t len = strlen(name), value;
 
@@ -24,11 +24,11 @@ bool account_option(const char *options, const char *name, char *out, size_t out
 	return true;
 }
 
-bool account_option_on(const char *options, const char *name)
+bool options_is_on(const char *options, const char *name)
 {
 	char v[16];
 
-	if (!account_option(options, name, v, sizeof(v)))
+	if (!options_get(options, name, v, sizeof(v)))
 		return false;
 	return strtol(v, NULL, 10) != 0 || (v[0] != '\0' && strchr("tTyY", v[0]) != NULL);
 }

@@ -6,8 +6,8 @@
 
 /* Option NAME in the list OPTIONS (exact, case-sensitive, first wins, as in Courier): true and, if OUT is
  * not NULL, its value ("" for a bare name) in OUT, cut at OUTSIZE. */
-bool account_option(const char *options, const char *name, char *out, size_t outsize);
+bool options_get(const char *options, const char *name, char *out, size_t outsize);
 /* The option is a number other than 0 or a text that begins with t, T, y or Y (Courier's rule for disable*). */
-bool account_option_on(const char *options, const char *name);
+bool options_is_on(const char *options, const char *name);
 
 #endif

@@ -358,19 +358,19 @@ static void rules_options(struct settings_load *l)
 
 		if (!l->set->has[p] || !info->has_login)
 			continue;
-		if (account_option_on(options, info->option_off))
+		if (options_is_on(options, info->option_off))
 			WARNING(l, authdaemonrc_DEFAULTOPTIONS,
 			    "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all accounts are refused, except "
 			    "where an account sets %s=0",
 			    info->option_off, info->title, info->option_off);
-		else if (account_option_on(options, info->option_insecure))
+		else if (options_is_on(options, info->option_insecure))
 			WARNING(l, authdaemonrc_DEFAULTOPTIONS,
 			    "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all accounts are refused, because "
 			    "this version has no TLS, unless they come through a node or proxy that says the client "
 			    "uses TLS (PROXY_TRUSTED); remove it or set %s=0",
 			    info->option_insecure, info->title, info->option_insecure);
 	}
-	if (account_option(options, "sharedgroup", NULL, 0))
+	if (options_get(options, "sharedgroup", NULL, 0))
 		WARNING(l, authdaemonrc_DEFAULTOPTIONS,
 		    "authdaemonrc.DEFAULTOPTIONS: sharedgroup has no effect; not in this version: shared folders");
 }

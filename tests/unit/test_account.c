@@ -177,11 +177,11 @@ static void test_option(void)
 	char v[64];
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
-		CU_ASSERT_EQUAL(account_option(t[i].options, t[i].name, v, sizeof(v)), t[i].there);
+		CU_ASSERT_EQUAL(options_get(t[i].options, t[i].name, v, sizeof(v)), t[i].there);
 		if (t[i].there)
 			CU_ASSERT_STRING_EQUAL(v, t[i].value);
 	}
-	CU_ASSERT(account_option("mailhost=0123456789", "mailhost", v, 4));
+	CU_ASSERT(options_get("mailhost=0123456789", "mailhost", v, 4));
 	CU_ASSERT_STRING_EQUAL(v, "012");
 }
 
@@ -202,7 +202,7 @@ static void test_option_on(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++)
-		CU_ASSERT_EQUAL(account_option_on(t[i].options, "disableimap"), t[i].on);
+		CU_ASSERT_EQUAL(options_is_on(t[i].options, "disableimap"), t[i].on);
 }
 
 static void test_default_options(void)
