@@ -190,7 +190,7 @@ static void enter(struct jobs *j, struct queued_job *q, struct client *c)
 	count_client(j, c, 1);
 }
 
-static void leave(struct jobs *j, struct queued_job *q)
+static void dequeue(struct jobs *j, struct queued_job *q)
 {
 	struct client *c = q->client;
 
@@ -251,7 +251,7 @@ static struct queued_job *next_job(struct jobs *j)
 		DL_APPEND(j->ring[class], line);
 		q = line->jobs;
 	}
-	leave(j, q);
+	dequeue(j, q);
 	return q;
 }
 
@@ -418,7 +418,7 @@ static void drop_latest(struct jobs *j)
 			q = head->prev; /* the tail of the list */
 	}
 	log_refusal(j, &c->key, c->waiting);
-	leave(j, q);
+	dequeue(j, q);
 	refuse(j, q);
 }
 
@@ -541,7 +541,7 @@ void jobs_forget(struct jobs *j, void *arg)
 		q = a->jobs;
 		drop_waiter(j, q);
 		if (q->state == JOB_WAITING) {
-			leave(j, q);
+			dequeue(j, q);
 			free_job(q);
 		}
 	}

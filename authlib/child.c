@@ -80,9 +80,9 @@ static void tell_end(const siginfo_t *info, struct str *why)
 		str_addf(why, "; it was ended by signal %d", info->si_status);
 }
 
-/* True if the child was not waited for yet: until then no other process or group can have its number. INFO says whether
- * it has ended; if not, it gets up to MS to end. */
-static bool is_ours(const struct child *c, int ms, siginfo_t *info)
+/* Waits up to MS for the child to end; INFO says whether it did. It stays a zombie, so that no other process or group
+ * can get its number. False: it has been reaped already. */
+static bool await_end(const struct child *c, int ms, siginfo_t *info)
 {
 	const struct timespec pause = { .tv_nsec = LOOK_MS * 1000000L };
 
@@ -105,7 +105,7 @@ void child_end(struct child *c, struct str *why)
 	close_fd(&c->to);
 	close_fd(&c->from);
 	/* The loop of this process may have waited for it already. */
-	if (is_ours(c, why != NULL ? TELL_MS : 0, &info)) {
+	if (await_end(c, why != NULL ? TELL_MS : 0, &info)) {
 		if (info.si_pid != 0 && why != NULL)
 			tell_end(&info, why);
 		kill(-c->pid, SIGKILL);

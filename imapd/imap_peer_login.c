@@ -296,7 +296,7 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	if (l->peer.mark == NODE_MARK_SELF)
 		return login_fail(l, FAILURE_SELF, "");
 	if (!login_is_fit(l))
-		return login_fail(l, FAILURE_CONTROLS, "");
+		return login_fail(l, FAILURE_CONTROL_CHARS, "");
 	/* What our nodes announce is for clients: they take each other's logins whatever stands there. */
 	if (l->peer.mark == NODE_MARK_OTHER)
 		l->peer.caps = (l->peer.caps & ~(unsigned)CAP_LOGINDISABLED) | CAP_NODE;

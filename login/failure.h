@@ -13,26 +13,26 @@
 	X(LIMIT) \
 	X(LOOP) \
 	X(CANNOT) \
-	X(NO_AUTHD)    /* authd is not there */ \
-	X(NO_SERVER)   /* no session server could be started */ \
-	X(CONTROLS)    /* the credentials have control characters: they are told to no peer */ \
-	X(UNREACHABLE) /* none of the peer's addresses greeted */ \
-	X(UNANSWERED)  /* the peer greeted, but the login was not decided */ \
-	X(INVALID)     /* what the peer said is not the protocol */ \
-	X(REFUSED)     /* it took name or password for wrong, which were right here */ \
-	X(MASTER)      /* the same of PROXY_MASTER_USER */ \
-	X(TEMPORARY)   /* it has some trouble of its own */ \
-	X(NEEDS_TLS)   /* it takes no login without TLS, or none with a plain password */ \
-	X(EXPIRED)     /* the password is too old there */ \
-	X(DENIED)      /* the account may not log in there */ \
-	X(ADMIN)       /* it has a trouble that an administrator has to end */ \
-	X(PEER_LIMIT)  /* a limit of its own is reached */ \
-	X(IN_USE)      /* the mailbox is locked by another session */ \
-	X(ALERT)       /* it says why in words for the user, which the client is told */ \
-	X(TOO_SOON)    /* the last login was a moment ago */ \
-	X(SELF)        /* the peer is this node */ \
-	X(NO_MASTER)   /* the password is not known, the peer takes no token, and there is no PROXY_MASTER_USER */ \
-	X(NO_PLAIN)    /* the same, and the peer has no SASL PLAIN for that user */
+	X(NO_AUTHD)      /* authd is not there */ \
+	X(NO_SERVER)     /* no session server could be started */ \
+	X(CONTROL_CHARS) /* the credentials have control characters and go to no peer */ \
+	X(UNREACHABLE)   /* none of the peer's addresses greeted */ \
+	X(UNANSWERED)    /* the peer greeted, but the login was not decided */ \
+	X(INVALID)       /* what the peer said is not the protocol */ \
+	X(REFUSED)       /* it took name or password for wrong, which were right here */ \
+	X(MASTER)        /* the same of PROXY_MASTER_USER */ \
+	X(TEMPORARY)     /* it has some trouble of its own */ \
+	X(NEEDS_TLS)     /* it takes no login without TLS, or none with a plain password */ \
+	X(EXPIRED)       /* the password is too old there */ \
+	X(DENIED)        /* the account may not log in there */ \
+	X(ADMIN)         /* it has a trouble that an administrator has to end */ \
+	X(PEER_LIMIT)    /* a limit of its own is reached */ \
+	X(IN_USE)        /* the mailbox is locked by another session */ \
+	X(ALERT)         /* it says why in words for the user, which go to the client */ \
+	X(TOO_SOON)      /* the last login was a moment ago */ \
+	X(SELF)          /* the peer is this node */ \
+	X(NO_MASTER)     /* the password is not known, the peer takes no token, and there is no PROXY_MASTER_USER */ \
+	X(NO_PLAIN)      /* the same, and the peer has no SASL PLAIN for that user */
 enum login_failure {
 #define X(name) FAILURE_##name,
 	LOGIN_FAILURES(X)

@@ -101,7 +101,7 @@ static void end(struct login *l)
 }
 
 /* Every way into the engine ends here, the only place that frees a login: L stays valid until then. */
-static void leave(struct login *l)
+static void free_if_over(struct login *l)
 {
 	if (l->over)
 		login_free(l);
@@ -146,7 +146,7 @@ static void on_linger(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUS
 	struct login *l = t->data;
 
 	end(l);
-	leave(l);
+	free_if_over(l);
 }
 
 /* Sends the last words and closes once the client has had the chance to read them. */
@@ -212,7 +212,7 @@ static void on_delayed(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNU
 	struct login *l = t->data;
 
 	refuse(l, FAILURE_WRONG);
-	leave(l);
+	free_if_over(l);
 }
 
 /* The login fails for F, which is never a wrong password, neither to the client nor in the log. */
@@ -350,7 +350,7 @@ void login_check_client(struct login *l)
 
 	if (waits && conn_wants(&l->conn) == 0 && conn_is_cut(&l->conn))
 		client_gone(l);
-	leave(l);
+	free_if_over(l);
 }
 
 static void on_writable(struct login *l)
@@ -397,7 +397,7 @@ static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 		on_writable(l);
 	if ((ready & EV_READ) != 0 && !l->over)
 		on_readable(l);
-	leave(l);
+	free_if_over(l);
 }
 
 /* --- the peer --- */
@@ -500,7 +500,7 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 static void on_peer_done(struct backend *b, enum backend_result result, void *arg)
 {
 	peer_done(arg, b, result);
-	leave(arg);
+	free_if_over(arg);
 }
 
 /* Seconds for the targets of L's answer: PROXY_TIMEOUT holds for all that is tried, and the waits for names. */
@@ -538,7 +538,7 @@ static void on_retry(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 
 	enter(l, LOGIN_AUTH);
 	worker_send_credentials(l->worker, l);
-	leave(l);
+	free_if_over(l);
 }
 
 /* No session server: once more with a new ticket, for spawn may just have been replaced. */
@@ -562,14 +562,14 @@ void login_handoff_reply(struct login *l, bool ok)
 	} else {
 		handoff_failed(l);
 	}
-	leave(l);
+	free_if_over(l);
 }
 
 void login_handoff_lost(struct login *l)
 {
 	if (l->state == LOGIN_HANDOFF)
 		end(l);
-	leave(l);
+	free_if_over(l);
 }
 
 static void hand_off(struct login *l)
@@ -624,7 +624,7 @@ void login_auth_reply(struct login *l, struct auth_reply *a)
 {
 	DIE_IF(l->state != LOGIN_AUTH); /* the worker drops replies to old requests */
 	take_reply(l, a);
-	leave(l);
+	free_if_over(l);
 }
 
 /* --- for the dialects --- */
@@ -831,7 +831,7 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 	conn_open(&l->conn, fd, on_io, l);
 	worker_add(w, l);
 	begin(l);
-	leave(l);
+	free_if_over(l);
 }
 
 void login_refuse(const struct login_dialect *d, int fd)
@@ -857,7 +857,7 @@ void login_challenge(struct login *l, const char *text)
 	}
 	enter(l, LOGIN_COMMAND);
 	feed(l);
-	leave(l);
+	free_if_over(l);
 }
 
 static void end_for(struct login *l, enum login_bye why)
@@ -892,5 +892,5 @@ static void end_for(struct login *l, enum login_bye why)
 void login_end(struct login *l, enum login_bye why)
 {
 	end_for(l, why);
-	leave(l);
+	free_if_over(l);
 }

@@ -166,7 +166,7 @@ void login_add_master(struct login *l, struct str *out);
 /* For dialects: the dialogue with the peer ends with failure F; TEXT is what it said, or what is wrong with that. */
 enum backend_step login_fail(struct login *l, enum login_failure f, const char *text);
 /* Before anything is said to the peer: name, password and session id end no line there, whoever they came from. If one
- * does, the dialogue ends with FAILURE_CONTROLS. */
+ * does, the dialogue ends with FAILURE_CONTROL_CHARS. */
 bool login_is_fit(const struct login *l);
 /* For dialects: appends to l->out "[CODE] text" for failure F, and what the forwarding node is to be told. */
 void login_add_refusal(struct login *l, enum login_failure f);

@@ -34,7 +34,7 @@ static void send_control(struct role_ctx *ctx)
 		log_error("a message to the master was lost");
 }
 
-static void leave(int status)
+static void flush_and_exit(int status)
 {
 	log_flush();
 	exit(status);
@@ -135,7 +135,7 @@ static void on_query(struct role_ctx *ctx, struct msgr *r)
 static void stop(struct role_ctx *ctx)
 {
 	if (ctx->hooks->stop == NULL)
-		leave(0);
+		flush_and_exit(0);
 	ctx->hooks->stop(ctx);
 }
 
@@ -153,7 +153,7 @@ static void on_plain(struct role_ctx *ctx, struct msgr *r)
 			role_ready(ctx);
 	} else if (type == CTL_RETIRE) {
 		if (ctx->hooks->retire == NULL)
-			leave(0);
+			flush_and_exit(0);
 		ctx->hooks->retire(ctx);
 	} else if (type == CTL_OTHERS) {
 		if (ctx->hooks->others != NULL)
@@ -206,7 +206,7 @@ static void on_orphaned(struct chan *c UNUSED, void *arg)
 
 	chan_free(&ctx->control);
 	if (ctx->hooks->orphaned == NULL)
-		leave(0);
+		flush_and_exit(0);
 	ctx->hooks->orphaned(ctx);
 }
 

@@ -198,7 +198,7 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	if (l->peer.mark == NODE_MARK_SELF)
 		return login_fail(l, FAILURE_SELF, "");
 	if (!login_is_fit(l))
-		return login_fail(l, FAILURE_CONTROLS, "");
+		return login_fail(l, FAILURE_CONTROL_CHARS, "");
 	if (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL)
 		l->peer.caps |= CAP_TOKEN;
 	if (by_other(l) && !by_token(l) && l->reply->master_user[0] == '\0')

@@ -5,7 +5,7 @@
 
 #include "settings/settings_load.h"
 
-enum kind { KIND_TOLD, KIND_CRAM, KIND_APOP, KIND_SCRAM, KIND_LATER };
+enum kind { KIND_PLAINTEXT, KIND_CRAM, KIND_APOP, KIND_SCRAM, KIND_UNSUPPORTED };
 
 #ifdef WITH_GSASL
 enum { HAVE_SCRAM = 1 };
@@ -17,19 +17,19 @@ static const struct {
 	const char *name;
 	enum kind kind;
 } known[] = {
-	{ "PLAIN", KIND_TOLD },
-	{ "LOGIN", KIND_TOLD },
+	{ "PLAIN", KIND_PLAINTEXT },
+	{ "LOGIN", KIND_PLAINTEXT },
 	{ "CRAM-MD5", KIND_CRAM },
 	{ "CRAM-SHA1", KIND_CRAM },
 	{ "CRAM-SHA256", KIND_CRAM },
 	{ "APOP", KIND_APOP },
 	{ "SCRAM-SHA-1", KIND_SCRAM },
 	{ "SCRAM-SHA-256", KIND_SCRAM },
-	{ "SCRAM-SHA-1-PLUS", KIND_LATER },
-	{ "SCRAM-SHA-256-PLUS", KIND_LATER },
-	{ "EXTERNAL", KIND_LATER },
-	{ "OAUTHBEARER", KIND_LATER },
-	{ "XOAUTH2", KIND_LATER },
+	{ "SCRAM-SHA-1-PLUS", KIND_UNSUPPORTED },
+	{ "SCRAM-SHA-256-PLUS", KIND_UNSUPPORTED },
+	{ "EXTERNAL", KIND_UNSUPPORTED },
+	{ "OAUTHBEARER", KIND_UNSUPPORTED },
+	{ "XOAUTH2", KIND_UNSUPPORTED },
 };
 
 static const char scram_needs[] =
@@ -106,10 +106,10 @@ void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, u
 		settings_report(l->errors, &l->text, line,
 		    "%s: %s is not in this build because GNU SASL was missing; install libgsasl-dev and build again",
 		    label, name);
-	else if (known[i].kind == KIND_LATER)
+	else if (known[i].kind == KIND_UNSUPPORTED)
 		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not in this version; use %s", label,
 		    name, ours);
-	else if (known[i].kind != KIND_TOLD && (*said & 1u << known[i].kind) == 0)
+	else if (known[i].kind != KIND_PLAINTEXT && (*said & 1u << known[i].kind) == 0)
 		warn_accounts(l, line, label, known[i].name, known[i].kind);
 	if (i < ARRAY_LEN(known))
 		*said |= 1u << known[i].kind;

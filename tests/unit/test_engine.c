@@ -282,7 +282,7 @@ static enum backend_step toy_peer_line(const char *line, size_t len UNUSED, stru
 	} lines[] = {
 		{ "self", FAILURE_SELF },
 		{ "noway", FAILURE_NO_MASTER },
-		{ "unfit", FAILURE_CONTROLS },
+		{ "unfit", FAILURE_CONTROL_CHARS },
 		{ "no", FAILURE_REFUSED },
 		{ "later", FAILURE_TEMPORARY },
 		{ "nonsense", FAILURE_INVALID },

@@ -412,9 +412,10 @@ static void test_peer_controls(void)
 		char bad[] = { 'x', (char)c, 'y', '\0' };
 
 		for (unsigned i = 0; i < 2; i++) {
-			TALK(dialect[i], bad, "p", false, false, "=> CONTROLS ",
+			TALK(dialect[i], bad, "p", false, false, "=> CONTROL_CHARS ",
 			    i == 0 ? "* OK [CAPABILITY ID SASL-IR] hi" : "+OK [XCLIENT] hi", "L OK");
-			TALK(dialect[i], "u", bad, false, false, "=> CONTROLS ", i == 0 ? "* OK hi" : "+OK hi", "L OK");
+			TALK(dialect[i], "u", bad, false, false, "=> CONTROL_CHARS ", i == 0 ? "* OK hi" : "+OK hi",
+			    "L OK");
 		}
 	}
 }
