@@ -1,4 +1,5 @@
-/* IMAP before login: commands of the client to events, verdicts to words. */
+/* The IMAP dialogue with a client before login: turns commands into events for login/login.c, whose decisions it turns
+ * into replies. */
 #include "imapd/imap_login.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* POP3 before login: commands of the client to events, verdicts to words. */
+/* The POP3 dialogue with a client before login: turns commands into events for login/login.c, whose decisions it turns
+ * into replies. */
 #include "pop3d/pop3_login.h"
 
 #include <string.h>
