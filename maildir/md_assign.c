@@ -243,6 +243,26 @@ static enum md_err write_list(struct md_scan *sc)
 	return e;
 }
 
+/* A list with another UIDVALIDITY has the UIDs that our client was told: the folder got a name that was used before
+ * (md_tree_rename()). By the name that our client knows all stays true. */
+static bool same_uids(struct md_scan *sc)
+{
+	const struct md_uidlist *l = &sc->box->uids;
+	size_t same = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		const char *name = md_uidlist_name(l, i);
+		const struct md_msg *m = md_scan_find(sc, name, strlen(name));
+
+		if (m == NULL || !md_scan_in_view(sc, m) || m->gone)
+			continue;
+		if (m->uid != l->e[i].uid)
+			return false;
+		same++;
+	}
+	return l->uidnext >= sc->box->uidnext && (same != 0 || sc->box->n == sc->box->n_gone + md_scan_missing(sc));
+}
+
 /* Reads the list if it is not the one we know. MD_RESET: it is another folder's by now. */
 static enum md_err read_list(struct md_scan *sc)
 {
@@ -257,7 +277,7 @@ static enum md_err read_list(struct md_scan *sc)
 		sc->write = true;
 		return MD_OK;
 	}
-	if (e == MD_OK && box->uidvalidity != 0 && box->uids.uidvalidity != box->uidvalidity)
+	if (e == MD_OK && box->uidvalidity != 0 && box->uids.uidvalidity != box->uidvalidity && !same_uids(sc))
 		return md_fail(box->root, MD_RESET, 0, "folder %s got a new UIDVALIDITY", md_folder_text(box->folder));
 	return e;
 }

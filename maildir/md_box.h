@@ -64,6 +64,8 @@ const char *md_box_folder(const struct md_box *box);
 bool md_box_readonly(const struct md_box *box);
 /* UIDs are recorded on disk. */
 bool md_box_uid_sticky(const struct md_box *box);
+/* UIDs may come under another one while the box is open, if they are what they were (a rename by others): then the
+ * client need not hear of it, for it knows the folder by the old name. */
 uint32_t md_box_uidvalidity(const struct md_box *box);
 uint32_t md_box_uidnext(const struct md_box *box);
 /* The UID of the last message; 0 if there is none. */

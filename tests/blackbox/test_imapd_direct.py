@@ -976,6 +976,27 @@ def test_rename_of_the_selected_mailbox_keeps_it_selected(start):
     a.ok("DELETE INBOX.Y.Sub")
     a.bad("FETCH 1 FLAGS")
 
+def test_rename_by_others_throws_nobody_out(start):
+    """What a client knows by the old name, its UIDVALIDITY and UIDs stays true: it is told of no other one."""
+    a, b = start(), start()
+    a.ok("CREATE INBOX.f")
+    a.append(b"Subject: old\r\n\r\n", mailbox="INBOX.f")
+    b.ok("SELECT INBOX.f")
+    for command in ("CREATE INBOX.g", "DELETE INBOX.g", "RENAME INBOX.f INBOX.g", "CREATE INBOX.f"):
+        a.ok(command)
+    a.append(b"Subject: another\r\n\r\n", mailbox="INBOX.f")
+    a.append(b"Subject: new\r\n\r\n", mailbox="INBOX.g")
+    assert b.ok("NOOP") == [b"* 2 EXISTS", b"* 2 RECENT"]
+    assert [b"Subject: old" in b"".join(b.ok("UID FETCH 1 BODY.PEEK[HEADER]")), b"Subject: new" in b"".join(b.ok("UID FETCH 2 BODY.PEEK[HEADER]"))] == [True, True]
+    b.ok("STORE 1 +FLAGS.SILENT (\\Flagged kw)")
+    a.ok("SELECT INBOX.g")
+    assert a.ok("UID FETCH 1 FLAGS") == [b"* 1 FETCH (UID 1 FLAGS (\\Flagged kw))"]
+    a.ok("STORE 2 +FLAGS.SILENT (\\Deleted)")
+    a.ok("EXPUNGE")
+    assert b.ok("NOOP") == [b"* 2 EXPUNGE", b"* 1 RECENT"]
+    validity = [re.search(rb"UIDVALIDITY (\d+)", b.ok(f"STATUS INBOX.{name} (UIDVALIDITY)")[0]).group(1) for name in "fg"]
+    assert validity[0] == re.search(rb"UIDVALIDITY (\d+)", b"".join(b.ok("SELECT INBOX.f"))).group(1) and b"Subject: another" in b"".join(b.ok("FETCH 1 BODY.PEEK[HEADER]"))
+
 
 def test_expunge_sees_what_others_did(start):
     a, b = start(), start()

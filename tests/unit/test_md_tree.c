@@ -196,6 +196,87 @@ static void test_name_is_used_again(void)
 	mt_end(&t);
 }
 
+static void append(struct md_test *t, const char *folder)
+{
+	struct md_save *s;
+	uint32_t uid, uidv;
+
+	CU_ASSERT_EQUAL_FATAL(md_save_begin(&t->root, folder, &s), MD_OK);
+	CU_ASSERT_EQUAL(md_save_write(s, "a\r\n", 3), MD_OK);
+	CU_ASSERT_EQUAL(md_save_commit(&s, 0, NULL, 0, NULL, &uid, &uidv), MD_OK);
+}
+
+/* Opens f with two messages of which one is gone, and gives it the name g, which had another UIDVALIDITY. */
+static struct md_box *renamed_under(struct md_test *t, bool all_gone)
+{
+	struct md_changes ch;
+	struct md_box *box;
+	uint32_t before;
+
+	CU_ASSERT_EQUAL(md_tree_create(&t->root, "f"), MD_OK);
+	append(t, "f");
+	append(t, "f");
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&t->root, "f", false, &box), MD_OK);
+	before = md_box_uidvalidity(box);
+	for (size_t i = 0; i < (all_gone ? 2 : 1); i++)
+		CU_ASSERT_EQUAL(md_box_expunge(box, i), MD_OK);
+	md_box_drop_gone(box, NULL, NULL);
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t->root, "g"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_delete(&t->root, "g"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_rename(&t->root, "f", "g"), MD_OK);
+	CU_ASSERT(uidvalidity(t, "g") > before);
+	return box;
+}
+
+/* Who has a folder open keeps it when another session renames it, also if it gets another UIDVALIDITY with the name:
+ * the UIDs are what they were. */
+static void test_rename_under_open_box(void)
+{
+	struct md_changes ch;
+	struct md_box *box;
+	struct md_test t;
+
+	for (int all_gone = 0; all_gone < 2; all_gone++) {
+		size_t n = all_gone ? 0 : 1;
+
+		mt_begin(&t);
+		box = renamed_under(&t, all_gone);
+		append(&t, "g");
+		CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+		CU_ASSERT(ch.added == 1 && ch.gone == 0);
+		CU_ASSERT_EQUAL_FATAL(md_box_count(box), n + 1);
+		CU_ASSERT_EQUAL(md_box_uid(box, n), 3);
+		CU_ASSERT_EQUAL(md_box_store(box, n, MD_STORE_ADD, MD_SEEN, NULL, 0), MD_OK);
+		CU_ASSERT_EQUAL(md_box_uidvalidity(box), uidvalidity(&t, "g"));
+		md_box_close(&box);
+		mt_end(&t);
+	}
+}
+
+/* A list with other UIDs is another mailbox. */
+static void test_other_list_under_open_box(void)
+{
+	struct md_changes ch;
+	struct md_box *box;
+	struct md_test t;
+
+	for (const char *const *list = (const char *const[]){ "1 4000000000 9\n7 1.a\n", /* another UID for it */
+	         "1 4000000000 2\n1 1.a\n",                                              /* the next UID goes back */
+	         "1 4000000000 9\n5 other\n", NULL };                                    /* it has none */
+	     *list != NULL; list++) {
+		mt_begin(&t);
+		mt_puts(&t, "courierimapuiddb", "1 77 3\n1 1.a\n");
+		mt_puts(&t, "cur/1.a:2,", "x");
+		CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
+		mt_puts(&t, "courierimapuiddb", *list);
+		mt_puts(&t, "cur/2.b:2,", "x");
+		CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_RESET);
+		md_box_close(&box);
+		mt_end(&t);
+	}
+}
+
 static void test_symlink(void)
 {
 	struct md_test t, other;
@@ -266,6 +347,8 @@ static void test_subscribe(void)
 
 static const struct unit_case cases[] = { { "valid names", test_valid }, { "create and list", test_create },
 	{ "delete", test_delete }, { "rename", test_rename }, { "a name that is used again", test_name_is_used_again },
-	{ "symbolic links", test_symlink }, { "subscribe", test_subscribe }, { NULL, NULL } };
+	{ "renamed under an open box", test_rename_under_open_box },
+	{ "another list under an open box", test_other_list_under_open_box }, { "symbolic links", test_symlink },
+	{ "subscribe", test_subscribe }, { NULL, NULL } };
 
 UNIT_MAIN("md_tree", cases)
