@@ -144,14 +144,18 @@ static bool give_uids(struct md_scan *sc)
 static void say_used_up(const struct md_box *box)
 {
 	if (!box->incomplete) /* said before */
-		log_warn("%.120s: folder %s has no UIDs left; new mail appears when the folder is next opened, under a "
-		         "new UIDVALIDITY",
-		    box->root->path, md_folder_text(box->folder));
+		log_warn("%.120s: folder %s has no UIDs left for new mail; %s", box->root->path,
+		    md_folder_text(box->folder), md_uidlist_used_up(&box->uids));
+}
+
+static bool can_renumber(const struct md_scan *sc)
+{
+	return sc->first && md_uidlist_above(sc->box->uids.uidvalidity) != 0;
 }
 
 static bool nearly_used_up(const struct md_scan *sc)
 {
-	return sc->first && sc->box->uids.uidnext > UINT32_MAX - UIDS_LEFT_MIN;
+	return can_renumber(sc) && sc->box->uids.uidnext > UINT32_MAX - UIDS_LEFT_MIN;
 }
 
 /* What was stored since a session looked last is recent for the first that can be told of all of it: for one that has
@@ -171,10 +175,10 @@ static void take_recent(struct md_scan *sc, uint32_t uidvalidity)
 static void renumber(struct md_scan *sc)
 {
 	struct md_uidlist *l = &sc->box->uids;
-	uint32_t now = (uint32_t)(md_now_ms() / 1000 - MD_UIDLIST_EPOCH), old = l->uidvalidity;
+	uint32_t old = l->uidvalidity;
 
 	md_uidlist_clear(l);
-	l->uidvalidity = MAX(now, old + 1) != 0 ? MAX(now, old + 1) : 1;
+	l->uidvalidity = md_uidlist_above(old);
 	sc->box->uidnext = 0;
 	sc->n_kept = 0;
 	take_recent(sc, old);
@@ -384,7 +388,7 @@ static enum md_err assign(struct md_scan *sc)
 		take_listed_by_stem(sc);
 	keep_listed(sc);
 	enough = give_uids(sc);
-	if (sc->first && (!enough || (sc->locked && nearly_used_up(sc))))
+	if (can_renumber(sc) && (!enough || (sc->locked && nearly_used_up(sc))))
 		renumber(sc);
 	else if (!enough)
 		say_used_up(box);
@@ -400,7 +404,7 @@ static enum md_err assign(struct md_scan *sc)
 		return MD_OK;
 	box->retry_ms = md_now_ms();
 	if (box->uids.uidvalidity == 0)
-		box->uids.uidvalidity = (uint32_t)(md_now_ms() / 1000 - MD_UIDLIST_EPOCH);
+		box->uids.uidvalidity = md_uidlist_above(0);
 	return MD_OK;
 }
 

@@ -57,8 +57,8 @@ static enum md_err reserve(struct md_root *r, int tofd, const char *folder, stru
 	if (l->uidnext == 0)
 		l->uidnext = 1;
 	if (n >= UINT32_MAX - l->uidnext)
-		return md_fail(r, MD_LIMIT, 0, "folder %s has no UIDs left; it gets new ones when it is next opened",
-		    md_folder_text(folder));
+		return md_fail(r, MD_LIMIT, 0, "folder %s has no UIDs left; %s", md_folder_text(folder),
+		    md_uidlist_used_up(l));
 	for (size_t i = 0; i < n; i++) {
 		it[i].uid = l->uidnext;
 		md_uidlist_add(l, it[i].uid, it[i].name.data, it[i].base_len);

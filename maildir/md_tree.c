@@ -212,11 +212,17 @@ static void remember_uidv(struct md_root *r, int dirfd, const char *folder)
 	struct md_uidlist l = { 0 };
 	struct str text = STR_INIT;
 	struct stat st;
+	int64_t due;
 
 	if (uidv_path(folder, path, sizeof(path)) && md_uidlist_read(r, dirfd, folder, &l) == MD_OK) {
+		due = (int64_t)l.uidvalidity + MD_UIDLIST_EPOCH;
 		str_addf(&text, "1 %u 1\n", l.uidvalidity);
-		if (md_replace_file(r, r->fd, r->fd, path, &text, true, &st) == 0)
+		if (md_replace_file(r, r->fd, r->fd, path, &text, true, &st) == 0) {
+			if (due > time(NULL)) /* it is no leftover before the clock is there */
+				(void)utimensat(r->fd, path,
+				    (struct timespec[2]){ { .tv_sec = due }, { .tv_sec = due } }, AT_SYMLINK_NOFOLLOW);
 			(void)md_sync_dir(r->fd, "tmp");
+		}
 	}
 	md_uidlist_fini(&l);
 	str_fini(&text);
@@ -232,11 +238,23 @@ static uint32_t recall_uidv(struct md_root *r, const char *folder)
 	uint32_t v = 0;
 
 	if (uidv_path(folder, path, sizeof(path)) && md_read_file(r->fd, path, 64, &text, &st) == 0 &&
-	    md_uidlist_parse(&l, str_cstr(&text), text.len) && l.uidvalidity < UINT32_MAX)
+	    md_uidlist_parse(&l, str_cstr(&text), text.len))
 		v = l.uidvalidity;
 	md_uidlist_fini(&l);
 	str_fini(&text);
 	return v;
+}
+
+/* Refused if no UIDVALIDITY is left for the name FOLDER: a smaller one could be one that clients remember. */
+static enum md_err check_uidv(struct md_root *r, const char *folder)
+{
+	if (md_uidlist_above(recall_uidv(r, folder)) != 0)
+		return MD_OK;
+	return md_fail(r, MD_LIMIT, 0,
+	    "no UIDVALIDITY is left for another folder of the name %s; use another name, or remove tmp/uidv.%s if no "
+	    "mail "
+	    "program remembers the last one",
+	    md_folder_text(folder), md_folder_text(folder));
 }
 
 /* Raises the UIDVALIDITY of the folder DIRFD above the last one that the name FOLDER had, because the folder gets that
@@ -244,19 +262,18 @@ static uint32_t recall_uidv(struct md_root *r, const char *folder)
 static enum md_err raise_uidv(struct md_root *r, int dirfd, const char *folder)
 {
 	uint32_t last = recall_uidv(r, folder);
-	int64_t now = (int64_t)time(NULL) - MD_UIDLIST_EPOCH;
 	struct md_uidlist l = { 0 };
-	enum md_err e;
+	enum md_err e = check_uidv(r, folder);
 
-	if (last == 0)
-		return MD_OK;
+	if (last == 0 || e != MD_OK)
+		return e;
 	e = md_uidlist_read(r, dirfd, folder, &l);
 	if (e == MD_GONE)
 		e = MD_OK;
-	if (e == MD_OK && (l.uidvalidity != 0 ? l.uidvalidity : now) <= last) {
+	if (e == MD_OK && (l.uidvalidity != 0 ? l.uidvalidity : md_uidlist_above(0)) <= last) {
 		uint32_t before = l.uidvalidity;
 
-		l.uidvalidity = now > last ? (uint32_t)now : last + 1;
+		l.uidvalidity = md_uidlist_above(last);
 		e = md_uidlist_write(r, dirfd, folder, &l);
 		if (e == MD_OK)
 			md_recent_revalue(r, dirfd, before, l.uidvalidity);
@@ -269,9 +286,7 @@ static enum md_err raise_uidv(struct md_root *r, int dirfd, const char *folder)
  * without us (rm -r) leaves no word of it. */
 static enum md_err begin_uidv(struct md_root *r, int dirfd, const char *folder)
 {
-	int64_t now = MAX((int64_t)time(NULL) - MD_UIDLIST_EPOCH, (int64_t)1);
-	uint32_t last = recall_uidv(r, folder);
-	struct md_uidlist l = { .uidvalidity = now > last ? (uint32_t)now : last + 1 };
+	struct md_uidlist l = { .uidvalidity = md_uidlist_above(recall_uidv(r, folder)) };
 	enum md_err e = md_uidlist_write(r, dirfd, folder, &l);
 
 	md_uidlist_fini(&l);
@@ -321,6 +336,9 @@ enum md_err md_tree_create(struct md_root *r, const char *folder)
 	snprintf(dir, sizeof(dir), ".%s", folder);
 	if (faccessat(r->fd, dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return md_fail(r, MD_EXISTS, 0, "folder %s exists already", md_folder_text(folder));
+	e = check_uidv(r, folder);
+	if (e != MD_OK)
+		return e;
 	/* Made apart and renamed: it is there with all its parts, or not at all. */
 	str_adds(&tmp, "tmp/");
 	md_name_tmp(r, &tmp);
@@ -441,6 +459,7 @@ static enum md_err plan(struct md_root *r, const char *from, const char *to, con
     struct step *step, size_t *nsteps)
 {
 	size_t len = strlen(from);
+	enum md_err e;
 
 	for (size_t i = 0; i < n; i++) {
 		struct step *s = &step[*nsteps];
@@ -459,6 +478,9 @@ static enum md_err plan(struct md_root *r, const char *from, const char *to, con
 
 		if (bsearch(&key, names, n, sizeof(*names), by_name) != NULL || has_sub(r->fd, key, ""))
 			return md_fail(r, MD_EXISTS, 0, "folder %s exists already", md_folder_text(key));
+		e = check_uidv(r, key);
+		if (e != MD_OK)
+			return e;
 	}
 	return *nsteps != 0 ? MD_OK : md_fail(r, MD_NOFOLDER, 0, "folder %s does not exist", md_folder_text(from));
 }

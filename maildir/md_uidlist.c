@@ -118,6 +118,22 @@ void md_uidlist_format(const struct md_uidlist *l, struct str *out)
 	}
 }
 
+uint32_t md_uidlist_above(uint32_t last)
+{
+	int64_t now = (int64_t)time(NULL) - MD_UIDLIST_EPOCH;
+
+	now = MIN(MAX(now, (int64_t)1), (int64_t)UINT32_MAX);
+	return now > last ? (uint32_t)now : last + 1;
+}
+
+const char *md_uidlist_used_up(const struct md_uidlist *l)
+{
+	return l->uidvalidity != UINT32_MAX ?
+	    "it gets new ones, under a new UIDVALIDITY, when it is next opened" :
+	    "and no UIDVALIDITY for new ones; remove courierimapuiddb when nobody has it open, then mail programs "
+	    "read it anew";
+}
+
 static void stamp(struct md_uidlist *l, const struct stat *st)
 {
 	l->dev = st->st_dev;
@@ -154,12 +170,11 @@ enum md_err md_uidlist_write(struct md_root *r, int dirfd, const char *folder, s
 {
 	struct str text = STR_INIT;
 	struct stat st;
-	time_t now = time(NULL);
 	bool fresh = l->uidvalidity == 0;
 	int err;
 
 	if (fresh)
-		l->uidvalidity = now > MD_UIDLIST_EPOCH ? (uint32_t)(now - MD_UIDLIST_EPOCH) : 1;
+		l->uidvalidity = md_uidlist_above(0);
 	if (l->uidnext == 0)
 		l->uidnext = 1;
 	md_uidlist_format(l, &text);

@@ -41,6 +41,11 @@ void md_uidlist_format(const struct md_uidlist *l, struct str *out);
 const char *md_uidlist_name(const struct md_uidlist *l, size_t i);
 /* Adds an entry (UID must be above all others; LEN bytes at BASE) and raises uidnext. */
 void md_uidlist_add(struct md_uidlist *l, uint32_t uid, const char *base, size_t len);
+/* A UIDVALIDITY above LAST, the last one that clients may remember (0: there is none): the time, as Courier takes it,
+ * or the next number if the clock is not there yet. 0: there is none above, for one never goes back. */
+uint32_t md_uidlist_above(uint32_t last);
+/* What to do about a folder that has no UIDs left: words for texts. */
+const char *md_uidlist_used_up(const struct md_uidlist *l);
 /* Reads the file in folder DIRFD. MD_OK; MD_GONE: there is none, or none that can be used (L is cleared);
  * MD_PERM, MD_IO. */
 enum md_err md_uidlist_read(struct md_root *r, int dirfd, const char *folder, struct md_uidlist *l) MUST_CHECK;

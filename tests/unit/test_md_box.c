@@ -724,9 +724,44 @@ static void test_open_with_uids_used_up(void)
 	CU_ASSERT_EQUAL(box->msgs[1].uid, 2);
 	md_box_close(&box);
 	/* So does one whose numbers are all used by messages. */
-	mt_puts(&t, "courierimapuiddb", "1 4294967295 4294967295\n4294967293 1.a\n4294967294 2.b\n");
+	mt_puts(&t, "courierimapuiddb", "1 4294967294 4294967295\n4294967293 1.a\n4294967294 2.b\n");
 	box = open_box(&t, "", false);
-	CU_ASSERT(box->uidvalidity != 0 && box->uidvalidity != UINT32_MAX && box->uidnext == 3);
+	CU_ASSERT(box->uidvalidity == UINT32_MAX && box->uidnext == 3);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+/* A UIDVALIDITY never goes back: where both are used up the folder keeps what it has, and new mail waits for who
+ * mends it. */
+static void test_all_used_up(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	uint32_t uid, uidv;
+	char *text;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	mt_puts(&t, "cur/2.b:2,", mail);
+	mt_puts(&t, "courierimapuiddb", "1 4294967295 4294967294\n4294967290 1.a\n4294967293 2.b\n");
+	mt_puts(&t, "new/3.c", mail);
+	mt_puts(&t, "new/4.d", mail);
+	for (int i = 0; i < 2; i++) {
+		box = open_box(&t, "", i == 0);
+		CU_ASSERT_EQUAL_FATAL(box->n, 3);
+		CU_ASSERT(
+		    box->uidvalidity == UINT32_MAX && box->msgs[0].uid == 4294967290 && box->msgs[2].uid == 4294967294);
+		sync_box(box, 0, 0, 0);
+		md_box_close(&box);
+	}
+	append_to(&t, "", MD_LIMIT, &uid, &uidv);
+	CU_ASSERT_PTR_NOT_NULL(strstr(t.root.why, "remove courierimapuiddb"));
+	text = mt_read(&t, "courierimapuiddb");
+	CU_ASSERT_STRING_EQUAL(text, "1 4294967295 4294967295\n4294967290 1.a\n4294967293 2.b\n4294967294 3.c\n");
+	mem_free(&text);
+	mt_unlink(&t, "courierimapuiddb");
+	box = open_box(&t, "", false);
+	CU_ASSERT(box->n == 4 && box->uidnext == 5 && box->uidvalidity < UINT32_MAX);
 	md_box_close(&box);
 	mt_end(&t);
 }
@@ -1114,9 +1149,9 @@ static const struct unit_case cases[] = { { "first open", test_first_open },
 	{ "many keywords", test_many_keywords }, { "save", test_save }, { "no room", test_full },
 	{ "first open without room", test_first_open_without_room }, { "the list contradicts", test_list_contradicts },
 	{ "the list names files twice", test_list_names_twice }, { "UIDs run out", test_uids_run_out },
-	{ "opened with UIDs used up", test_open_with_uids_used_up }, { "copy and move", test_copy_move },
-	{ "copy undone", test_copy_undo }, { "reset", test_reset }, { "errors", test_errors },
-	{ "garbage list", test_garbage_list }, { "clean tmp", test_clean_tmp },
+	{ "opened with UIDs used up", test_open_with_uids_used_up }, { "all numbers are used up", test_all_used_up },
+	{ "copy and move", test_copy_move }, { "copy undone", test_copy_undo }, { "reset", test_reset },
+	{ "errors", test_errors }, { "garbage list", test_garbage_list }, { "clean tmp", test_clean_tmp },
 	{ "no regular files", test_no_regular_files }, { "one directory under two names", test_one_directory_twice },
 	{ "watch", test_watch }, { "watch of a folder that is deleted", test_watch_of_deleted_folder },
 	{ "watch without descriptors", test_watch_without_descriptors }, { NULL, NULL } };

@@ -1,6 +1,9 @@
 /* maildir/md_tree: folders and subscriptions. */
 #include "tests/unit/md_test.h"
 
+#include <time.h>
+
+#include "maildir/md_dir.h"
 #include "maildir/md_save.h"
 #include "maildir/md_subscribe.h"
 #include "maildir/md_uidlist.h"
@@ -196,6 +199,58 @@ static void test_name_is_used_again(void)
 	mt_end(&t);
 }
 
+/* After the highest UIDVALIDITY there is none for a name that clients may remember: it is refused, and nothing is
+ * changed. */
+static void test_uidvalidity_is_used_up(void)
+{
+	struct md_test t;
+
+	mt_begin(&t);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "B.C"), MD_OK);
+	mt_puts(&t, ".A/" MD_UIDLIST_FILE, "1 4294967295 2\n");
+	mt_puts(&t, ".B.C/" MD_UIDLIST_FILE, "1 4294967294 2\n");
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "A", "Away"), MD_OK);
+	CU_ASSERT_EQUAL(uidvalidity(&t, "Away"), UINT32_MAX);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_LIMIT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(t.root.why, "tmp/uidv.A"));
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "Away", "A"), MD_LIMIT);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "", "A"), MD_LIMIT);
+	check_tree(&t, "INBOX+,Away,B-+,B.C,");
+	CU_ASSERT_EQUAL(uidvalidity(&t, "Away"), UINT32_MAX);
+	/* One is left for this one, and then none: also for what comes below another name. */
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "B.C"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "B.C"), MD_OK);
+	CU_ASSERT_EQUAL(uidvalidity(&t, "B.C"), UINT32_MAX);
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "B.C"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "X.C"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "X", "B"), MD_LIMIT);
+	check_tree(&t, "INBOX+,Away,X-+,X.C,");
+	mt_end(&t);
+}
+
+/* A UIDVALIDITY ahead of the clock (a Maildir that came from another server) is remembered until the clock is there;
+ * others as long as other leftovers. */
+static void test_uidvalidity_ahead_is_remembered(void)
+{
+	time_t later = time(NULL) + 40 * 3600;
+	struct md_test t;
+	char text[64];
+
+	mt_begin(&t);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "B"), MD_OK);
+	snprintf(text, sizeof(text), "1 %lld 2\n", (long long)later);
+	mt_puts(&t, ".A/" MD_UIDLIST_FILE, text);
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "A"), MD_OK);
+	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "B"), MD_OK);
+	md_clean_tmp(t.root.fd, later);
+	CU_ASSERT(mt_exists(&t, "tmp/uidv.A") && !mt_exists(&t, "tmp/uidv.B"));
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_OK);
+	CU_ASSERT_EQUAL(uidvalidity(&t, "A"), later + 1);
+	mt_end(&t);
+}
+
 static void append(struct md_test *t, const char *folder)
 {
 	struct md_save *s;
@@ -347,6 +402,8 @@ static void test_subscribe(void)
 
 static const struct unit_case cases[] = { { "valid names", test_valid }, { "create and list", test_create },
 	{ "delete", test_delete }, { "rename", test_rename }, { "a name that is used again", test_name_is_used_again },
+	{ "UIDVALIDITY is used up", test_uidvalidity_is_used_up },
+	{ "UIDVALIDITY ahead of the clock", test_uidvalidity_ahead_is_remembered },
 	{ "renamed under an open box", test_rename_under_open_box },
 	{ "another list under an open box", test_other_list_under_open_box }, { "symbolic links", test_symlink },
 	{ "subscribe", test_subscribe }, { NULL, NULL } };
