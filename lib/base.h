@@ -16,7 +16,7 @@
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
-/* The struct of type TYPE whose member MEMBER stands at PTR. */
+/* The struct of type TYPE whose member MEMBER is at PTR. */
 /* clang-format off */
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 /* clang-format on */

@@ -1,4 +1,4 @@
-/* Lines in and replies out, over descriptors that are waited for. */
+/* Reads lines and writes replies, with time limits. */
 #include "lib/bio.h"
 
 #include <errno.h>
@@ -304,7 +304,7 @@ static bool wait_room(struct bio *b)
 	}
 }
 
-/* What can be sent at once of the two pieces; -1 with errno. */
+/* Sends what fits at once of the two pieces; their bytes, or -1 with errno. */
 static ssize_t send_now(struct bio *b, struct iovec iov[2])
 {
 	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };

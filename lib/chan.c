@@ -1,4 +1,4 @@
-/* A message socket on the loop: the queue out, the packets in. */
+/* A message socket on the event loop. */
 #include "lib/chan.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ struct queued {
 	uint8_t data[];
 };
 
-/* What is posted in one turn of the loop travels as one message of this type, which has the others in it as `bytes`. */
+/* What is posted in one turn of the loop travels as one message of this type, with the others as `bytes` fields. */
 enum { BUNDLE = 0xffff, BUNDLE_MAX = 32, BUNDLE_BYTES = 16 * 1024 };
 
 /* The first message of a channel: u16 version. */
@@ -41,7 +41,7 @@ struct chan {
 	bool busy, dead;  /* freed in a callback: its memory goes when that has returned */
 };
 
-/* Two: chan_drain() is called from within a message of another channel. */
+/* Two, because chan_drain() may be called from the callback of another channel. */
 static uint8_t in_buf[MSG_SIZE_MAX], drain_buf[MSG_SIZE_MAX];
 
 /* A malformed bundle, or one within another, is passed to on_msg, which does not know its type. */
@@ -98,7 +98,7 @@ static void end_taking(struct chan *c)
 		mem_free(&c);
 }
 
-/* One at a time: other channels get their turn, and the loop reports the rest again. */
+/* One at a time, so that other channels get their turn; the loop reports the rest again. */
 static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 {
 	struct chan *c = io->data;
@@ -140,7 +140,7 @@ static void on_writable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUS
 		mem_wipe(w.buf, w.len);
 		if (sent == 1)
 			return;
-		/* An error here is seen by the reader as the end of the channel. */
+		/* If this fails, the reader sees it as the end of the channel. */
 		c->first = q->next;
 		if (c->first == NULL)
 			c->last = &c->first;
@@ -163,7 +163,7 @@ static void enqueue(struct chan *c, const void *p, size_t len, int fd)
 	ev_io_start(c->loop, &c->out);
 }
 
-/* 0 sent, or the other side is gone, which the reader tells; 1 there is no room for it now; -1 it cannot be sent. */
+/* 0: sent, or the other side is gone, which the reader reports; 1: no room for it now; -1: it cannot be sent. */
 static int send_now(struct chan *c, const struct msgw *w, int fd)
 {
 	int r = c->first != NULL ? 1 : msg_send(c->out.fd, w, fd);

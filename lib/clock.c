@@ -1,4 +1,4 @@
-/* Reading the clock that never steps. */
+/* Reads the monotonic clock. */
 #include "lib/clock.h"
 
 #include <time.h>

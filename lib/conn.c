@@ -59,7 +59,7 @@ static const char *plain_error(const struct conn *c UNUSED)
 	return strerror(errno);
 }
 
-/* It has no state, and so nothing of its own to do: the rest is never asked. */
+/* It has no state and no needs of its own: the other functions are never called. */
 static const struct conn_kind plain = {
 	.read = plain_read,
 	.peek = plain_peek,
@@ -75,7 +75,7 @@ static const struct conn_kind *kind_of(const struct conn *c)
 
 /* --- what other kinds need --- */
 
-/* The loop is to call for what the user waits for, wherever it comes from. */
+/* Makes the loop call when the user can go on, wherever the bytes come from. */
 static void settle(struct conn *c)
 {
 	struct conn_state *s = c->state;
@@ -89,7 +89,7 @@ static void settle(struct conn *c)
 		ev_idle_stop(s->loop, &s->more);
 }
 
-/* Once in each turn of the loop, which does not wait meanwhile: the others have theirs. */
+/* Once in each turn of the loop, which does not sleep meanwhile, so that other connections get their turn. */
 static void on_more(struct ev_loop *loop, ev_idle *w, int revents UNUSED)
 {
 	const struct conn_state *s = w->data;
@@ -105,7 +105,7 @@ void conn_use(struct ev_loop *loop, struct conn *c, struct conn_state *s)
 	s->loop = loop;
 	s->want = conn_wants(c);
 	ev_idle_init(&s->more, on_more);
-	ev_set_priority(&s->more, EV_MAXPRI); /* or events without end would come before it */
+	ev_set_priority(&s->more, EV_MAXPRI); /* or an endless stream of events would starve it */
 	s->more.data = s;
 	c->state = s;
 	settle(c);
@@ -200,7 +200,7 @@ ssize_t conn_write(struct conn *c, const void *p, size_t len)
 {
 	ssize_t n = kind_of(c)->write(c, p, len);
 
-	DIE_IF(n == 0); /* its user would try for ever */
+	DIE_IF(n == 0); /* its user would retry for ever */
 	settle(c);
 	return n;
 }

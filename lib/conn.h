@@ -1,13 +1,13 @@
-/* A connection of a stream socket on an event loop, whatever its kind: its user reads, writes, says what it waits for,
- * and never asks what lies between it and the socket.
+/* A stream connection on an event loop, plain or of another kind (TLS, later). Its user reads, writes and says what it
+ * waits for, without knowing what lies between it and the socket.
  *
- * A connection is plain at first: bytes go as they are. Another kind is a struct conn_kind with what it keeps of one
- * connection, a struct conn_state; conn_use() puts it there, before all bytes or between them. What a kind may do:
- * - Hold bytes inside that no poll tells of, write before it can read, read before it can write. So a user does not
- *   wait for what the descriptor can do, but for what it wants to do itself: conn_watch(), and conn_ready() in the
- *   callback of the loop, which may say 0: what came was the kind's own business.
- * - Tell the end of one direction by a message of its own (conn_shut()); an end without it is a failure then.
- * - Change the bytes. They may be spliced, and the descriptor given away, only where conn_raw_fd() gives it.
+ * A connection is plain at first: bytes pass unchanged. Another kind is a struct conn_kind, with its state for one
+ * connection in a struct conn_state; conn_use() switches to it, before the first byte or between two. A kind may
+ * - hold bytes that poll() does not report, and need to write before it can read, or read before it can write. So a
+ *   user does not wait for the descriptor to be ready, but says what it wants to do itself (conn_watch()) and asks in
+ *   the callback of the loop what it can do now (conn_ready(), which may be 0: the event was for the kind alone);
+ * - end one direction by a message of its own (conn_shut()); an end without that message is then a failure;
+ * - change the bytes. Splice them, or give the descriptor away, only if conn_raw_fd() returns it.
  * No function waits. EV_READ and EV_WRITE are libev's.
  */
 #ifndef LIB_CONN_H
@@ -20,7 +20,7 @@
 #include "lib/base.h"
 #include "lib/str.h"
 
-/* What is no number of bytes. */
+/* Results that are not a number of bytes. */
 enum {
 	CONN_LATER = -1, /* nothing can be read, or written, now */
 	CONN_FAILED = -2 /* the connection is broken: conn_error() */
@@ -38,71 +38,73 @@ struct conn {
 void conn_open(struct conn *c, int fd, void (*fn)(struct ev_loop *, ev_io *, int), void *data);
 /* There is a descriptor: C was neither closed nor taken over. */
 bool conn_is_open(const struct conn *c);
-/* Stops watching C and closes it, if it is open. What the kind still has to say is tried once. */
+/* Stops watching C and closes it, if it is open. If the kind still has something to send, that is tried once. */
 void conn_close(struct ev_loop *loop, struct conn *c);
-/* TO is what FROM was, with all that its kind holds inside, and is not watched; FROM is not open any more. If TO is
- * watched in the same turn of the loop for what FROM was watched for, a plain connection costs no system call. */
+/* Moves the connection FROM, with all that its kind holds, to TO, which is not watched yet; FROM is not open any more.
+ * If TO is watched in the same turn of the loop for what FROM was watched for, a plain connection costs no system
+ * call. */
 void conn_take_over(struct ev_loop *loop, struct conn *to, void (*fn)(struct ev_loop *, ev_io *, int), void *data,
     struct conn *from);
 
-/* From now on the callback is called when the user may go on with WANT: EV_READ, EV_WRITE, both, or 0. */
+/* From now on the callback is called when the user can do WANT: EV_READ, EV_WRITE, both, or 0. */
 void conn_watch(struct ev_loop *loop, struct conn *c, int want);
-/* What conn_watch() was told last. */
+/* The WANT of the last conn_watch(). */
 int conn_wants(const struct conn *c);
-/* First of all in the callback: what of conn_wants() can be tried now. REVENTS is what the loop said. */
+/* To be called first in the callback, with the loop's REVENTS: what of conn_wants() can be tried now. */
 int conn_ready(struct conn *c, int revents);
 
-/* Up to ROOM bytes (at least 1), also of one that is not watched. The number; 0: the other side has said its last byte;
- * CONN_LATER; CONN_FAILED. */
+/* Reads up to ROOM bytes (at least 1); C need not be watched. Returns their number, 0 at the end of the stream,
+ * CONN_LATER or CONN_FAILED. */
 ssize_t conn_read(struct conn *c, void *p, size_t room);
-/* The same without taking them. */
+/* The same, but the bytes stay to be read. */
 ssize_t conn_peek(struct conn *c, void *p, size_t room);
-/* Some of the LEN bytes (at least 1) at P. The number, which is not 0; CONN_LATER: none now, and what is written next
- * begins with these; CONN_FAILED. No signal is raised. */
+/* Writes some of the LEN bytes (at least 1) at P. Returns their number (never 0), CONN_LATER if none can be written now
+ * (the next write must begin with the same bytes), or CONN_FAILED. No signal is raised. */
 ssize_t conn_write(struct conn *c, const void *p, size_t len);
-/* Writes what is in OUT; what was taken is wiped and dropped. 0: all of it; CONN_LATER: the rest waits; CONN_FAILED. */
+/* Writes OUT; what was written is wiped and dropped from it. 0: all of it; CONN_LATER: some is left; CONN_FAILED. */
 ssize_t conn_flush(struct conn *c, struct str *out);
-/* Nothing more is written: tells the other side, behind all that was. */
+/* Tells the other side, after all that was written, that nothing more comes. */
 void conn_shut(struct conn *c);
 /* Ends both directions at once, also for those who have copies of the descriptor; C stays open. */
 void conn_cut(struct conn *c);
-/* The other side has reset it, or both directions have ended: for one that is not watched. */
+/* The other side has reset C, or both directions have ended. For connections that are not watched. */
 bool conn_is_cut(const struct conn *c);
-/* Why the last call gave CONN_FAILED, for people; asked before anything else is called. */
+/* Why the last call returned CONN_FAILED, as text for people. Ask before any other call. */
 const char *conn_error(const struct conn *c);
-/* The descriptor through which the very bytes go; -1 if this kind changes them. */
+/* The descriptor, if the bytes pass through it unchanged; -1 if this kind changes them. */
 int conn_raw_fd(const struct conn *c);
 
 /* --- for kinds --- */
 
-/* Each is called with a connection that is open and has the kind's state; results are those of the functions above. */
+/* All are called with an open connection that has the kind's state, and return what the functions above return. */
 struct conn_kind {
 	ssize_t (*read)(struct conn *c, void *p, size_t room);
 	ssize_t (*peek)(struct conn *c, void *p, size_t room);
 	ssize_t (*write)(struct conn *c, const void *p, size_t len);
-	/* Says that nothing more is written; what cannot be sent at once goes by ready(). */
+	/* Says that nothing more is written; what cannot be sent at once is left to ready(). */
 	void (*shut)(struct conn *c);
 	const char *(*error)(const struct conn *c);
-	/* What the descriptor is to be watched for, for WANT and for the kind's own sake. Asked after each call. */
+	/* What to watch the descriptor for: for WANT, and for the kind's own needs. Asked after each call. */
 	int (*events)(const struct conn *c, int want);
-	/* The descriptor can do REVENTS: does the kind's own business. What the user can try now. */
+	/* The descriptor is ready for REVENTS: does the kind's own work, and returns what the user can try now. */
 	int (*ready)(struct conn *c, int revents);
-	/* read() would tell something that the descriptor does not tell of; false once an end or a failure was told. */
+	/* read() has something to return that poll() on the descriptor does not show; false once an end or a failure
+	 * was reported. */
 	bool (*pending)(const struct conn *c);
 	/* Frees the state. The descriptor is closed next. */
 	void (*close)(struct conn *c);
 };
 
-/* The first member of what a kind keeps of a connection. All but KIND is conn.c's. */
+/* The first member of a kind's state of a connection. All but `kind` belongs to conn.c. */
 struct conn_state {
 	const struct conn_kind *kind;
 	struct conn *conn;
 	struct ev_loop *loop;
 	int want;
-	ev_idle more; /* while the user waits for what is inside */
+	ev_idle more; /* runs while the user waits for bytes that the kind holds */
 };
 
-/* The plain connection C, watched or not, is of kind S->kind from now on, which does not see what was read before. */
+/* Turns the plain connection C, watched or not, into one of kind S->kind, which does not see what was read before. */
 void conn_use(struct ev_loop *loop, struct conn *c, struct conn_state *s);
 
 #endif

@@ -1,6 +1,6 @@
-/* The only ways to end a process for a reason other than success.
- * Trouble has three names: our own bug (DIE_IF), a world in which this process cannot
- * work (die_fatal), and a peer that misbehaves (log it and end that session only). */
+/* The only ways to end a process for a reason other than success. Errors are of three kinds: our own bug (DIE_IF), an
+ * environment in which this process cannot work (die_fatal), and a peer that misbehaves (log it and end that session
+ * only). */
 #ifndef LIB_DIE_H
 #define LIB_DIE_H
 

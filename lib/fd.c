@@ -1,4 +1,4 @@
-/* Waiting for a descriptor, and writing all of a text. */
+/* Waits for a descriptor; writes all of a text. */
 #include "lib/fd.h"
 
 #include <errno.h>

@@ -1,11 +1,11 @@
-/* Descriptors in processes that may wait. */
+/* Descriptors in processes that may block. */
 #ifndef LIB_FD_H
 #define LIB_FD_H
 
 #include "lib/base.h"
 
-/* Until FD is ready for one of EVENTS, as of poll(). False, with errno, if that is not before clock_ms() is DEADLINE
- * (ETIMEDOUT) or cannot be found out. Signals do not end it. */
+/* Waits until FD is ready for one of EVENTS (poll()'s). False, with errno, if clock_ms() reaches DEADLINE before
+ * (ETIMEDOUT) or poll() fails. Signals do not end the wait. */
 bool fd_wait(int fd, short events, int64_t deadline);
 
 /* Writes the LEN bytes at P, however many write()s it takes. False, with errno, if some of them cannot be written. */

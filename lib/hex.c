@@ -1,4 +1,4 @@
-/* Hexadecimal text, written and read. */
+/* Writes and reads hexadecimal text. */
 #include "lib/hex.h"
 
 #include <limits.h>

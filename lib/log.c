@@ -1,4 +1,4 @@
-/* Log lines: made, their outside text cleaned, sent in batches. */
+/* Log lines: formats them, cleans text from outside, sends them in batches. */
 #include "lib/log.h"
 
 #include <errno.h>
@@ -78,7 +78,7 @@ static size_t begin_line(char line[LOG_LINE_MAX], const char *prog, enum log_lev
 	return len + 3;
 }
 
-/* Makes bytes behind HEAD harmless that could forge another line, and takes the line of LEN bytes. */
+/* Replaces bytes behind HEAD that could forge another line, and queues the line of LEN bytes. */
 static void end_line(char line[LOG_LINE_MAX], size_t head, size_t len)
 {
 	for (size_t i = head; (i += text_plain(line + i, len - i)) < len; i++)

@@ -1,5 +1,4 @@
-/* One line per event, outside text made printable.
- * A process has one sink, set once at start:
+/* One line per event, in which text from outside is made printable. A process has one sink, set once at start:
  * - stderr (the default): for tools and unit tests;
  * - a datagram socket to the master, which writes the lines for all roles. A sender never waits:
  *   lines that do not fit are dropped and counted, and the count is logged when there is room again.
@@ -30,13 +29,13 @@ void log_info(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_debug(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* A line of another program name: roles that serve both protocols log as "imapd" or "pop3d". */
 void log_as(const char *program, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* The same with a text that is there already, for lines that each login writes. LEN bytes. */
+/* The same with LEN bytes of finished text, for lines that every login writes. */
 void log_text(const char *program, enum log_level level, const char *text, size_t len);
 
 /* SRC with every byte outside printable ASCII as '.', cut to fit DST (DSTSIZE bytes with NUL); returns DST. */
 char *log_clean(char *dst, size_t dstsize, const char *src);
-/* The same for the value of a key=value pair that others chose: without commas, which end the value for all who read
- * the log, so that a name cannot bring an "ip=[...]" of its own. */
+/* The same for the value of a key=value pair that comes from outside: commas, which end a value for programs that read
+ * the log, are replaced too, so that a name cannot forge an "ip=[...]". */
 char *log_value(char *dst, size_t dstsize, const char *src);
 
 /* What log_flush() sends, for the master: lines, each "<level digit><program>: <text>\n". */

@@ -1,4 +1,4 @@
-/* libev's loop, and taking a descriptor out of it that others hold, too. */
+/* libev's loop, and how a descriptor that other processes hold is removed from it. */
 #include "lib/loop.h"
 
 #include <errno.h>
@@ -10,8 +10,8 @@
 
 static int epoll_fd = -1;
 
-/* An epoll descriptor says of a file that is not in its table that it is not (or cannot be) there; any other
- * descriptor is refused as such. */
+/* epoll_ctl() on an epoll descriptor says that a file is not (or cannot be) in its table; any other descriptor gives
+ * another error. */
 static bool is_epoll(int fd)
 {
 	struct epoll_event unused = { 0 };

@@ -1,4 +1,4 @@
-/* Memory that is there, wiping, comparing secrets. */
+/* Allocates memory, wipes it, compares secrets. */
 #include "lib/mem.h"
 
 #include <openssl/crypto.h>
@@ -15,8 +15,7 @@ void *mem_alloc(size_t size)
 {
 	void *p;
 
-	/* calloc() of glibc passes its cache of small pieces by; for large ones it may know that they are zero
-	 * already. */
+	/* glibc's calloc() bypasses the cache of small pieces; large ones it often knows to be zero already. */
 	if (size > SMALL)
 		p = calloc(1, size);
 	else if ((p = malloc(size != 0 ? size : 1)) != NULL)

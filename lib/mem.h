@@ -1,5 +1,4 @@
-/* Memory that is there or ends the process: callers never test for NULL.
- * Out of memory is the one case in which a role gives up; its parent restarts it. */
+/* Allocation that never returns NULL: without memory the process ends, and its parent restarts it. */
 #ifndef LIB_MEM_H
 #define LIB_MEM_H
 
@@ -7,7 +6,7 @@
 
 /* Zeroed memory of SIZE bytes; never NULL. Free with mem_free(). */
 void *mem_alloc(size_t size);
-/* Zeroed array of N members of SIZE bytes; the product is checked for overflow. */
+/* Zeroed array of N members of SIZE bytes; an overflow of the product ends the process. */
 void *mem_array(size_t n, size_t size);
 /* P grown or shrunk to SIZE bytes (new bytes are not zeroed); P may be NULL. */
 void *mem_grow(void *p, size_t size);
@@ -25,7 +24,7 @@ char *mem_printf(const char *fmt, ...) PRINTF_LIKE(1, 2);
 		*(p) = NULL; \
 	} while (0)
 void mem_free_raw(void *p);
-/* Overwrites LEN bytes at P in a way the compiler may not leave out. */
+/* Overwrites LEN bytes at P; the compiler cannot optimise it away. */
 void mem_wipe(void *p, size_t len);
 /* Wipes and frees the string *S (may be NULL) and empties the pointer: for secrets. */
 void mem_free_secret(char **s);

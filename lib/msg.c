@@ -1,4 +1,4 @@
-/* Messages written, sent, received and read, field by field. */
+/* Writes, sends, receives and reads messages, field by field. */
 #include "lib/msg.h"
 
 #include <errno.h>
@@ -134,7 +134,7 @@ void msgr_fixed(struct msgr *r, void *dst, size_t len)
 		memcpy(dst, p, len);
 }
 
-/* As msgr_bytes(), but LINES has no NUL, and other texts no control character at all. */
+/* As msgr_bytes(), but refuses NUL in LINES, and any control character in other texts. */
 static const char *take_text(struct msgr *r, size_t max, bool lines, size_t *len)
 {
 	const char *p = msgr_bytes(r, max, len);
@@ -254,7 +254,7 @@ int msg_recv(int sock, void *buf, struct msgr *r, int *fd)
 		return 0;
 	}
 	msgr_begin(r, buf, (size_t)n);
-	/* A descriptor that found no place here (the limit is reached) is missed by who needs it. */
+	/* A descriptor was lost because the limit is reached; whoever needs it has to find out. */
 	if ((mh.msg_flags & MSG_CTRUNC) != 0)
 		lost_at = MAX(clock_seconds(), 1);
 	if ((mh.msg_flags & MSG_TRUNC) != 0)
@@ -267,7 +267,7 @@ uint32_t msg_lost_at(void)
 	return lost_at;
 }
 
-/* Room for the largest message, where sockets of this system have less (net.core.wmem_default): it could never be
+/* Makes room for the largest message if this system's sockets have less (net.core.wmem_default): it could never be
  * sent. */
 static void make_room(int sock)
 {

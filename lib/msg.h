@@ -1,9 +1,8 @@
-/* Typed, bounded messages between the processes of a node.
- * A message is one packet on a SOCK_SEQPACKET socket: a 16-bit type, then fields in the order that the two
- * sides agree on (node/msg_channel.h). At most one descriptor travels with it.
- * The writer never fails before msg_send(); the reader checks every field against what is there and against
- * the size of its destination, and msgr_end() tells whether the message was whole, well-formed and read to
- * its end. Nothing read before msgr_end() said so may be acted upon. */
+/* Typed, bounded messages between the processes of a node. A message is one packet on a SOCK_SEQPACKET socket: a 16-bit
+ * type, then fields in the order that the two sides agree on (node/msg_channel.h). At most one descriptor travels with
+ * it. The writer never fails before msg_send(); the reader checks every field against the end of the message and the
+ * size of its destination, and msgr_end() tells whether the message was whole, well-formed and read to its end. Use
+ * nothing of a message before msgr_end() has returned true. */
 #ifndef LIB_MSG_H
 #define LIB_MSG_H
 
@@ -47,19 +46,19 @@ uint64_t msgr_u64(struct msgr *r);
 bool msgr_bool(struct msgr *r);
 /* A byte below LIMIT, as an enum's value is below its count; anything else makes the message bad, and gives 0. */
 uint8_t msgr_below(struct msgr *r, unsigned limit);
-/* Raw bytes, at most MAX: a pointer into the message, and their number in *LEN. */
+/* Up to MAX raw bytes: a pointer into the message, and their number in *LEN. */
 const void *msgr_bytes(struct msgr *r, size_t max, size_t *len);
-/* Raw bytes of which there must be exactly LEN, into DST. */
+/* Exactly LEN raw bytes, into DST. */
 void msgr_fixed(struct msgr *r, void *dst, size_t len);
-/* A string without control characters (lib/text.h) into DST of SIZE bytes; one that has some, or is too long, makes
- * the message bad: a process that was taken over cannot slip a line of its own into what others say, write or sign. */
+/* A string without control characters (lib/text.h) into DST of SIZE bytes; one that has some, or is too long, makes the
+ * message bad: a compromised process cannot inject a line into what others send, write or sign. */
 void msgr_str(struct msgr *r, char *dst, size_t size);
 /* As msgr_str(), into new memory of at most MAX bytes; never NULL. Free with mem_free(). */
 char *msgr_strdup(struct msgr *r, size_t max);
-/* The same two for text of several lines: all but NUL may stand in it. For people, or for who takes it apart. */
+/* The same two for text of several lines, which may hold anything but NUL. */
 void msgr_lines(struct msgr *r, char *dst, size_t size);
 char *msgr_linesdup(struct msgr *r, size_t max);
-/* True if the message was good and nothing is left of it. */
+/* True if the message was good and was read to its end. */
 bool msgr_end(struct msgr *r);
 
 /* Sends W, with descriptor FD unless -1 (the caller keeps its own copy).
@@ -69,7 +68,7 @@ int msg_send(int sock, const struct msgw *w, int fd);
  * process can have no more); the caller owns it. Waits if the socket is blocking.
  * 1 got one (R is set up); 0 the other side is gone; -1 error in errno (EAGAIN: nothing there now). */
 int msg_recv(int sock, void *buf, struct msgr *r, int *fd);
-/* When a descriptor was passed to this process last for which it had no room, as clock_seconds(); 0: never. */
+/* The last time (clock_seconds()) that a descriptor was lost because this process could open no more; 0: never. */
 uint32_t msg_lost_at(void);
 /* A connected pair of message sockets, close-on-exec, blocking, with room for the largest message. 0, or -1 with
  * errno. */

@@ -97,7 +97,7 @@ bool net_addr_parse(struct net_addr *a, const char *text, uint16_t port)
 	return true;
 }
 
-/* As inet_ntop() writes it, which takes a printf for it: each login is logged with four addresses. */
+/* As inet_ntop(), but without its printf(): each login is logged with four addresses. */
 static void v4_text(const uint8_t ip[4], char *dst)
 {
 	for (int i = 0; i < 4; i++) {

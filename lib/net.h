@@ -1,5 +1,5 @@
-/* Socket addresses as text and back, and the sockets of a TCP server and client. No name is resolved here:
- * that may wait, and belongs into a process of its own. */
+/* Socket addresses as text and back, and the sockets of a TCP server and client. No names are resolved here: that may
+ * block, and belongs in a process of its own. */
 #ifndef LIB_NET_H
 #define LIB_NET_H
 
@@ -21,7 +21,7 @@ enum { NET_IP_TEXT_MAX = 64 };
 void net_addr_from(struct net_addr *a, const struct sockaddr_storage *ss);
 /* To a struct sockaddr; returns its length. */
 socklen_t net_addr_to(const struct net_addr *a, struct sockaddr_storage *ss);
-/* Numeric text ("192.0.2.7", "2001:db8::1", "[...]" taken too) and port. False if it is no address. */
+/* Numeric text ("192.0.2.7", "2001:db8::1", "[...]" taken too) and port. False if it is not an address. */
 bool net_addr_parse(struct net_addr *a, const char *text, uint16_t port);
 /* The address without port, plain ("192.0.2.7"). Returns DST. */
 const char *net_addr_text(const struct net_addr *a, char dst[NET_IP_TEXT_MAX]);
@@ -38,12 +38,11 @@ bool net_addr_in(const struct net_addr *a, const char *network);
 void net_addr_write(struct msgw *w, const struct net_addr *a);
 void net_addr_read(struct msgr *r, struct net_addr *a);
 
-/* A listening, non-blocking, close-on-exec socket with SO_REUSEADDR and SO_REUSEPORT, TCP_NODELAY and
- * SO_KEEPALIVE (inherited by what it accepts). IPv6 sockets of the wildcard take IPv4 too.
- * The descriptor, or -1 with errno. */
+/* A listening, non-blocking, close-on-exec socket with SO_REUSEADDR and SO_REUSEPORT, TCP_NODELAY and SO_KEEPALIVE
+ * (inherited by what it accepts). IPv6 wildcard sockets accept IPv4 too. The descriptor, or -1 with errno. */
 int net_listen(const struct net_addr *a, int backlog);
-/* A non-blocking socket with TCP_NODELAY and SO_KEEPALIVE whose connect has been begun; the caller waits
- * for it to become readable or writable. The descriptor, or -1 with errno. */
+/* A non-blocking socket with TCP_NODELAY and SO_KEEPALIVE that has begun to connect; the caller waits for it to become
+ * readable or writable. The descriptor, or -1 with errno. */
 int net_connect(const struct net_addr *a);
 /* The pending error of a connecting socket (0: none). */
 int net_error(int fd);

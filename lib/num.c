@@ -1,4 +1,4 @@
-/* Decimal numbers, read strictly and written quickly. */
+/* Reads decimal numbers strictly and writes them quickly. */
 #include "lib/num.h"
 
 #include <endian.h>

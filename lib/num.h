@@ -1,5 +1,5 @@
-/* Strict reading of decimal numbers: digits only, no sign, no blank, no overflow. And their writing, for places that
- * each login passes and where a printf() is too much. */
+/* Strict reading of decimal numbers: digits only, no sign, no blank, no overflow. And writing them without printf(),
+ * for code that each login runs. */
 #ifndef LIB_NUM_H
 #define LIB_NUM_H
 

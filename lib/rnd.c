@@ -8,7 +8,7 @@
 #include "lib/die.h"
 #include "lib/mem.h"
 
-/* A page of its own, which the kernel clears in a forked child: nothing is left there then. */
+/* A page of its own, which the kernel clears in a forked child: it gets none of our bytes. */
 struct pool {
 	size_t left;
 	uint8_t bytes[4096 - sizeof(size_t)];

@@ -1,6 +1,6 @@
 /* Unpredictable random bytes, a few at a time: tickets, numbers of sessions. They come out of a pool that OpenSSL's
- * generator fills, because that one works the same for 8 bytes as for 500. What was handed out is wiped; a forked
- * child begins with an empty pool. */
+ * generator fills, because a call of it costs as much for 8 bytes as for 500. Bytes are wiped from the pool as they are
+ * handed out; a forked child starts with an empty pool. */
 #ifndef LIB_RND_H
 #define LIB_RND_H
 

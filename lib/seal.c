@@ -40,7 +40,7 @@ void seal_free(struct seal **s)
 	mem_free(s);
 }
 
-/* Begins a message with its own key, in which no other is ever encrypted: the IV needs not differ. */
+/* Begins a message with its own key. No other message is ever encrypted with it, so the IV may be constant. */
 static void begin(struct seal *s, bool encrypt, const uint8_t random[RANDOM_LEN], const char *context)
 {
 	static const uint8_t iv[IV_LEN];

@@ -1,6 +1,6 @@
 /* Bytes that are kept where others can read and write them: encrypted and authenticated (AES-256-GCM), each message
- * with a key of its own, which is made from the sealer's key and 32 random bytes: no count of messages wears it out.
- * What the bytes belong to (CONTEXT) is not in them but must be the same at both ends. */
+ * with a key of its own, derived from the sealer's key and 32 random bytes, so that the number of messages has no
+ * limit. CONTEXT says what the bytes belong to; it is not stored but must be the same at both ends. */
 #ifndef LIB_SEAL_H
 #define LIB_SEAL_H
 

@@ -31,7 +31,7 @@ void str_addv(struct str *s, const char *fmt, va_list ap)
 	va_list again;
 	int n;
 
-	/* Into the room that is there: most texts fit. */
+	/* Try the room that is there first: most texts fit. */
 	va_copy(again, ap);
 	n = vsnprintf(room != 0 ? s->data + s->len : NULL, room, fmt, again);
 	va_end(again);

@@ -18,19 +18,19 @@ struct str {
 #define STR_INIT { NULL, 0, 0 }
 /* clang-format on */
 
-/* The text as a C string; "" while nothing was added. */
+/* The text as a C string; "" if nothing was added. */
 const char *str_cstr(const struct str *s);
-/* Room for MORE bytes behind the present end; returns where they go. Then add to len yourself. */
+/* Makes room for MORE bytes at the end and returns where they go; the caller then adds to len. */
 static inline char *str_room(struct str *s, size_t more);
-/* The same where there is none yet: str_room()'s own. */
+/* The part of str_room() that allocates; do not call it. */
 char *str_grow(struct str *s, size_t more);
-/* Appends LEN bytes at P, a text, a character: each answer and log line is made of dozens of such pieces. */
+/* Append LEN bytes at P, a text, a character. Inline: replies and log lines are made of dozens of such pieces. */
 static inline void str_add(struct str *s, const void *p, size_t len);
 static inline void str_adds(struct str *s, const char *text);
 static inline void str_addc(struct str *s, char c);
 void str_addf(struct str *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void str_addv(struct str *s, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
-/* Takes N bytes away at the front (all if there are fewer). */
+/* Removes N bytes at the front (all if there are fewer). */
 void str_drop(struct str *s, size_t n);
 /* Empty again, memory kept. */
 void str_clear(struct str *s);
@@ -41,7 +41,7 @@ void str_fini_secret(struct str *s);
 /* Hands the text (never NULL) to the caller, who frees it with mem_free(); the string is empty then. */
 char *str_steal(struct str *s);
 
-/* Copies SRC with its NUL into DST of DSTSIZE bytes. That it fits is the caller's promise: if not, it is a bug. */
+/* Copies SRC with its NUL into DST of DSTSIZE bytes. If it does not fit, that is a bug and ends the process. */
 void str_copy(char *dst, size_t dstsize, const char *src);
 
 static inline char *str_room(struct str *s, size_t more)

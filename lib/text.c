@@ -1,11 +1,11 @@
-/* Control characters, found and replaced; words compared. */
+/* Finds and replaces control characters; compares words. */
 #include "lib/text.h"
 
 #include <string.h>
 #include <strings.h>
 
-/* One of the eight bytes at P is a control character. Eight at once, for every byte of every log line and message is
- * looked at, and hardly ever is there one. */
+/* One of the eight bytes at P is a control character. Eight at once: every byte of every log line and message is
+ * checked, and hardly ever is there one. */
 static bool controls(const char *p)
 {
 	const uint64_t ones = UINT64_MAX / 255, tops = ones * 0x80;

@@ -1,4 +1,4 @@
-/* Characters of UTF-8, read and written. */
+/* Decodes and encodes UTF-8. */
 #include "lib/utf8.h"
 
 #include <unistr.h>

@@ -4,13 +4,14 @@
 
 #include "lib/str.h"
 
-/* The LEN bytes at P are characters, all of them. */
+/* The LEN bytes at P are valid UTF-8. */
 bool utf8_valid(const char *p, size_t len);
-/* The character at P, of LEN (> 0) bytes that are there, into *C: how many bytes it takes; 0 if there is none. */
+/* Decodes the character at the start of the LEN (> 0) bytes at P into *C. Returns its length in bytes; 0 if it is
+ * invalid. */
 size_t utf8_get(const char *p, size_t len, uint32_t *c);
-/* Appends C to OUT; U+FFFD if there is no such character. */
+/* Appends C to OUT; U+FFFD if C is not a character. */
 void utf8_add(struct str *out, uint32_t c);
-/* C is a control character, those of 0x80 to 0x9f among them: they move the cursor of some terminals. */
+/* C is a control character, 0x80 to 0x9f included: some terminals act on them. */
 bool utf8_is_control(uint32_t c);
 
 #endif
