@@ -3,22 +3,22 @@
 
 #include <string.h>
 
-/* What stands before "<", ":", or the end of an address, kept in two ways, for only then is it known which of them
- * counts: as a phrase (words with single blanks), and its last words as an address. These are joined by "." and "@"
- * alone: blanks beside a dot or an "@" are the obsolete form (RFC 5322 section 4.4), other blanks part a name from
- * an address. */
+/* What stands before "<", ":", or the end of an address. Only that character tells whether it is a name or an address,
+ * so it is kept in both forms: as a phrase (words with single blanks), and its last words as an address. Only "." and
+ * "@" join words into an address: blanks beside them are the obsolete form (RFC 5322 section 4.4), any other blank
+ * separates a name from an address. */
 struct pending {
 	struct str phrase;
-	struct str word; /* the piece that is being taken */
+	struct str word; /* the piece that is being read */
 	struct str spec;
 	struct str comment;
-	size_t name_len; /* how much of the phrase stands before spec */
+	size_t name_len; /* length of the phrase before spec */
 	size_t at;       /* place of the last "@" in spec, if has_at */
 	bool has_at;
-	bool complete; /* spec has its "@" and ended: the first of two addresses without a comma stands */
+	bool complete; /* spec has its "@" and has ended: of two addresses without a comma the first is kept */
 	bool any;      /* a word was seen */
 	bool space;    /* blanks since the last word */
-	bool joins;    /* the last word ends in a "." or "@" that asks for more */
+	bool joins;    /* the last word ends in "." or "@", so another one must follow */
 	bool quoted;   /* the last word was a quoted string */
 };
 
@@ -53,7 +53,7 @@ static void add_plain(struct str *out, char c)
 		str_addc(out, c);
 }
 
-/* Takes a comment with its inner ones; its text replaces OUT. */
+/* Reads a comment with those nested in it; its text replaces OUT. */
 static void take_comment(struct mime_addr_iter *it, struct str *out)
 {
 	size_t depth = 0;
@@ -95,8 +95,8 @@ static void take_literal(struct mime_addr_iter *it, struct str *out)
 		str_addc(out, *it->p++);
 }
 
-/* Adds the word that was taken to the phrase, and to the address. APART: it does not belong to the word before it,
- * so that an address begins here, or has ended. */
+/* Adds the word that was read to the phrase, and to the address. APART: it does not belong to the word before it, so
+ * the address begins here, or ended before. */
 static void add_word(struct pending *w, bool apart)
 {
 	if (apart && w->has_at)
@@ -117,7 +117,7 @@ static bool is_joint(char c)
 	return c == '.' || c == '@';
 }
 
-/* Takes a word, or one character that is none. */
+/* Reads a word, or one character that is not part of a word. */
 static void take_word(struct mime_addr_iter *it, struct pending *w)
 {
 	char c = *it->p;
@@ -147,7 +147,7 @@ static void take_word(struct mime_addr_iter *it, struct pending *w)
 	w->joins = !quoted && w->word.len > 0 && is_joint(w->word.data[w->word.len - 1]);
 }
 
-/* Takes one piece of what may stand in a phrase or an address. */
+/* Reads one piece of a phrase or an address. */
 static void take_piece(struct mime_addr_iter *it, struct pending *w)
 {
 	if (is_space(*it->p)) {
@@ -167,7 +167,7 @@ static void set_part(struct str *to, bool *have, const char *p, size_t len)
 	*have = true;
 }
 
-/* The address that W->spec spells. */
+/* Fills A with the address in W->spec. */
 static void set_spec(struct mime_addr *a, const struct pending *w)
 {
 	const char *p = str_cstr(&w->spec);
@@ -200,7 +200,7 @@ static void clear_pending(struct pending *w)
 	w->has_at = w->complete = w->any = w->space = w->joins = w->quoted = false;
 }
 
-/* Takes what stands between "<" and ">": an address, perhaps behind a source route. */
+/* Reads what stands between "<" and ">": an address, perhaps after a source route. */
 static void take_angle(struct mime_addr_iter *it, struct mime_addr *a, struct pending *w)
 {
 	clear_pending(w);
@@ -224,7 +224,7 @@ static void take_angle(struct mime_addr_iter *it, struct mime_addr *a, struct pe
 		set_part(&a->mailbox, &a->have_mailbox, str_cstr(&w->phrase), w->phrase.len);
 }
 
-/* Behind the ">": comments, and what does not belong there, up to the end of the address. */
+/* Skips what follows the ">" up to the end of the address: comments, and garbage. */
 static void skip_rest(struct mime_addr_iter *it, struct pending *w)
 {
 	struct str junk = STR_INIT;
@@ -247,7 +247,7 @@ static bool group_end(struct mime_addr_iter *it, struct mime_addr *a)
 	return true;
 }
 
-/* Takes one address or the start of a group; false if there is neither before the next separator. */
+/* Reads one address or the start of a group; false if there is neither before the next separator. */
 static bool take_address(struct mime_addr_iter *it, struct mime_addr *a, struct pending *w)
 {
 	struct str name = STR_INIT;
@@ -291,7 +291,7 @@ static void reset(struct mime_addr *a)
 	a->kind = MIME_ADDR_BOX;
 }
 
-/* The next address or group mark in A, W being at hand for its words. */
+/* Reads the next address or group mark into A; W is scratch space for its words. */
 static bool find_next(struct mime_addr_iter *it, struct mime_addr *a, struct pending *w)
 {
 	while (it->p < it->end) {

@@ -17,7 +17,8 @@ struct mime_iconv {
 	char name[64];
 };
 
-/* Those given back last, the latest first: opening one loads tables, and a mailbox mostly has the same few charsets. */
+/* The converters released last, newest first: opening one loads tables, and a mailbox mostly uses the same few
+ * charsets. */
 static struct mime_iconv *kept[MIME_CHARSETS_MAX];
 static size_t n_kept;
 
@@ -43,7 +44,7 @@ static bool is_utf8_name(const char *name)
 	return is_name_of(name, names);
 }
 
-/* What mail programs mean by a name where iconv takes it literally. */
+/* What mail programs mean by a charset's name where iconv means another one. */
 static const char *real_name(const char *name)
 {
 	static const struct {
@@ -67,7 +68,7 @@ static const char *real_name(const char *name)
 	return name;
 }
 
-/* iconv takes options behind "/": a name from outside may not hold them. */
+/* iconv reads options after "/": a name from outside must not have any. */
 static bool is_sane_name(const char *name)
 {
 	size_t n = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:+()");
@@ -81,7 +82,7 @@ static void close_iconv(struct mime_iconv *ic)
 	mem_free(&ic);
 }
 
-/* The kept converter from NAME, which is the caller's then; NULL if there is none. */
+/* Takes the kept converter for NAME, which then belongs to the caller; NULL if there is none. */
 static struct mime_iconv *take_kept(const char *name)
 {
 	for (size_t i = 0; i < n_kept; i++) {
@@ -96,7 +97,7 @@ static struct mime_iconv *take_kept(const char *name)
 	return NULL;
 }
 
-/* NAME is in SET, or was put there; false if SET is full. */
+/* Adds NAME to SET if it is not there yet; false if SET is full. */
 static bool has_room(struct mime_charsets *set, const char *name)
 {
 	uint32_t hash = 2166136261; /* FNV-1a */
@@ -112,8 +113,7 @@ static bool has_room(struct mime_charsets *set, const char *name)
 	return true;
 }
 
-/* A converter from NAME in its initial state; NULL if iconv knows none, or it would be one too many for SET (may be
- * NULL). */
+/* A converter for NAME in its initial state; NULL if iconv knows none, or SET (may be NULL) is full. */
 static struct mime_iconv *take_iconv(const char *name, struct mime_charsets *set)
 {
 	struct mime_iconv *ic;
@@ -201,7 +201,7 @@ static void add_utf8(struct mime_charset *c, struct str *out, const char *p, siz
 	}
 }
 
-/* One call of iconv() with room for what it makes; returns its errno or 0. */
+/* One call of iconv() with room for its output; returns its errno or 0. */
 static int step_iconv(iconv_t cd, struct str *out, const char **p, size_t *len)
 {
 	char *in = (char *)(uintptr_t)*p, *to = str_room(out, *len * 2 + 64);
@@ -300,7 +300,7 @@ bool mime_charset_to_utf8(struct str *out, const char *name, const char *p, size
 	return false;
 }
 
-/* Folds the ASCII characters that P begins with; returns how many there are. */
+/* Folds the ASCII characters at the start of P; returns how many there are. */
 static size_t fold_ascii(struct str *out, const char *p, size_t len)
 {
 	char *to = str_room(out, len);

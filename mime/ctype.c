@@ -1,4 +1,4 @@
-/* The parser of Content-Type and its like. */
+/* The parser of Content-Type and similar fields. */
 #include "mime/ctype.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ void mime_ctype_begin(struct mime_ctype *c, const struct mime_text *value)
 	c->end = value->p != NULL ? value->p + value->len : NULL;
 }
 
-/* Passes over a comment, which may hold others; one that does not end takes all. */
+/* Skips a comment, which may contain others; one without an end takes all the rest. */
 static void skip_comment(struct mime_ctype *c)
 {
 	size_t depth = 0;
@@ -71,7 +71,7 @@ static void take_quoted(struct mime_ctype *c, struct str *out)
 		c->p++;
 }
 
-/* A value without quotes: real mail has all sorts of characters in it, so only a blank or ";" ends it. */
+/* A value without quotes. Real mail has all sorts of characters in it, so only a blank or ";" ends it. */
 static void take_bare(struct mime_ctype *c, struct str *out)
 {
 	const char *from = c->p;
@@ -120,7 +120,7 @@ bool mime_ctype_next_word(struct mime_ctype *c, struct str *word)
 		if (mime_ctype_word(c, word))
 			return true;
 		if (c->p < c->end)
-			c->p++; /* a comma, or what is no word */
+			c->p++; /* a comma, or anything that cannot be in a word */
 	}
 	return false;
 }

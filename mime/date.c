@@ -100,7 +100,7 @@ static void skip_spaces(struct reader *r)
 		r->p++;
 }
 
-/* ":min" and perhaps ":sec" behind the hour. */
+/* ":min" and perhaps ":sec" after the hour. */
 static bool take_time(struct reader *r, int hour)
 {
 	int part[2] = { 0, 0 }, n;
@@ -142,7 +142,7 @@ static bool take_digits(struct reader *r)
 	return true;
 }
 
-/* "+hhmm" behind the time. */
+/* "+hhmm" after the time. */
 static void take_zone(struct reader *r)
 {
 	int sign = *r->p == '-' ? -1 : 1, n, v;

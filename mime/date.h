@@ -10,12 +10,12 @@ struct mime_date {
 	int zone; /* minutes east of UTC; 0 if none or unknown */
 };
 
-/* Reads a Date value of LEN bytes at P: weekday, comments, folds and seconds may be missing or odd, two- and
- * three-digit years are read as section 4.3 says. False if no date can be made of it. A missing time is midnight. */
+/* Parses the LEN bytes of a Date value at P: weekday, comments, folds and seconds may be missing or odd; two- and
+ * three-digit years mean what section 4.3 says; a missing time is midnight. False if it is not a date. */
 bool mime_date_parse(const char *p, size_t len, struct mime_date *out);
 /* Days from 1970-01-01 to the date (Gregorian); may be negative. */
 int64_t mime_date_days(int year, int month, int day);
-/* 1-12 for "Jan" ... "Dec" (3 bytes at P, any case), 0 if it is none. */
+/* 1-12 for "Jan" ... "Dec" (3 bytes at P, any case), else 0. */
 int mime_date_month(const char *p);
 /* 28-31; month 1-12. */
 int mime_date_month_len(int year, int month);

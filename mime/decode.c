@@ -113,7 +113,7 @@ static void after_equals(struct mime_decoder *d, struct str *out, char c)
 		}
 		str_addc(out, (char)(hex_value(d->held[1]) << 4 | low));
 		d->n_held = 0;
-	} else if (c == '\n') { /* a soft line break, blanks before it forgiven */
+	} else if (c == '\n') { /* a soft line break; blanks before it are tolerated */
 		d->n_held = 0;
 	} else if ((d->n_held == 1 && hex_value(c) >= 0) || c == ' ' || c == '\t' || c == '\r') {
 		hold(d, out, c);
@@ -123,7 +123,7 @@ static void after_equals(struct mime_decoder *d, struct str *out, char c)
 	}
 }
 
-/* How many bytes from P on stand for themselves whatever follows. */
+/* How many bytes from P on stand for themselves, whatever follows them. */
 static size_t plain_run(const char *p, size_t len)
 {
 	size_t n = 0;

@@ -17,16 +17,16 @@ struct mime_decoder {
 	enum mime_encoding enc;
 	uint32_t bits; /* base64: bits that do not make a byte yet */
 	int n_bits;
-	char held[80]; /* quoted-printable: bytes whose meaning the next ones decide */
+	char held[80]; /* quoted-printable: bytes whose meaning depends on the next ones */
 	size_t n_held;
 };
 
-/* What the value of Content-Transfer-Encoding means. */
+/* The encoding that a value of Content-Transfer-Encoding names. */
 enum mime_encoding mime_encoding_of(const struct mime_text *value);
 void mime_decoder_init(struct mime_decoder *d, enum mime_encoding enc);
 /* Decodes LEN bytes at P and appends the result to OUT. */
 void mime_decoder_add(struct mime_decoder *d, struct str *out, const char *p, size_t len);
-/* The end: appends what is still held. */
+/* Ends the input: appends what is still held. */
 void mime_decoder_end(struct mime_decoder *d, struct str *out);
 
 #endif

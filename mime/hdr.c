@@ -10,7 +10,7 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* Behind the line end of the line at P. */
+/* The start of the line after that at P. */
 static const char *line_end(const char *p, const char *end)
 {
 	const char *nl = memchr(p, '\n', (size_t)(end - p));
@@ -41,7 +41,7 @@ void mime_hdr_begin(struct mime_hdr_iter *it, const char *text, size_t len)
 	it->end = len != 0 ? text + len : text;
 }
 
-/* The name before the colon of the line from P to EOL; a blank within is no name ("From joe Mon ... 10:00"). */
+/* Finds the name before the colon of the line from P to EOL; a name has no blank inside ("From joe Mon ... 10:00"). */
 static void find_name(struct mime_hdr *h, const char *p, const char *eol)
 {
 	const char *colon = memchr(p, ':', (size_t)(eol - p)), *e;

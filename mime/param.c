@@ -7,7 +7,7 @@
 
 #include "lib/mem.h"
 
-/* A section: name*NUMBER or name*NUMBER*, NAME being the first LEN bytes of that. AT: its place in the field. */
+/* A section: name*NUMBER or name*NUMBER*, of which `name` is the first `len` bytes. `at`: its place in the field. */
 struct section {
 	const char *name;
 	size_t len, at;
@@ -15,7 +15,7 @@ struct section {
 	bool extended;
 };
 
-/* Is it the name of a section? Leading zeros are let pass. */
+/* Is it the name of a section? Leading zeros are accepted. */
 static bool is_section(struct section *s, const struct mime_param *p, size_t at)
 {
 	size_t end = p->name.len, digits;
@@ -82,7 +82,7 @@ static size_t count_joined(const struct section *s, size_t n)
 	return i + 1;
 }
 
-/* Puts N sections of one name together in the first one's place; the others' names become empty. */
+/* Joins N sections of one name in the place of the first; the names of the others become empty. */
 static void join(struct mime_params *p, const struct section *s, size_t n)
 {
 	struct str value = STR_INIT;
@@ -91,7 +91,7 @@ static void join(struct mime_params *p, const struct section *s, size_t n)
 	for (size_t i = 0; i < n; i++)
 		extended |= s[i].extended;
 	if (extended && !s[0].extended)
-		str_adds(&value, "''"); /* no charset was said */
+		str_adds(&value, "''"); /* no charset was given */
 	for (size_t i = 0; i < n; i++) {
 		if (i == 0 || s[i].number != s[i - 1].number)
 			add_value(&value, &p->v[s[i].at].value, extended && !s[i].extended);
@@ -110,7 +110,7 @@ static void fini_param(struct mime_param *p)
 	str_fini(&p->value);
 }
 
-/* Takes the parameters without a name out. */
+/* Removes the parameters without a name. */
 static void drop_joined(struct mime_params *p)
 {
 	size_t kept = 0;
@@ -132,7 +132,7 @@ static void join_all(struct mime_params *p)
 	for (size_t i = 0; i < p->n; i++)
 		if (is_section(&s[n], &p->v[i], i))
 			n++;
-	qsort(s, n, sizeof(*s), compare_sections); /* a sender may name a thousand */
+	qsort(s, n, sizeof(*s), compare_sections); /* a sender may send a thousand */
 	for (size_t i = 0, end; i < n; i = end) {
 		size_t joined;
 
@@ -181,7 +181,7 @@ static int hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The bytes that an extended value stands for; one without a charset and language is taken whole. */
+/* Decodes an extended value; one without charset and language is decoded whole. */
 static void decode(struct str *out, const struct str *value)
 {
 	const char *p = str_cstr(value), *end = p + value->len, *quote = memchr(p, '\'', value->len);
@@ -200,7 +200,7 @@ static void decode(struct str *out, const struct str *value)
 	}
 }
 
-/* True if the parameter is called NAME, with the sign of the extended form behind it if EXTENDED. */
+/* True if the parameter is called NAME, followed by the "*" of the extended form if EXTENDED. */
 static bool is_called(const struct mime_param *p, const char *name, bool extended)
 {
 	size_t len = strlen(name);

@@ -1,8 +1,8 @@
 /* One walk over the lines of the message. All open parts form a chain from `cur` up to the root; `bounds` holds the
  * boundaries of the open multiparts. A line that is a boundary closes all parts below its multipart.
  *
- * Sizes on the wire come from two running counters (line ends, line ends without CR): what a span has of them is
- * the difference between its end and its start, so no byte is looked at again for the parts around it. */
+ * Sizes on the wire come from two running counters (line ends, line ends without CR): a span has the difference between
+ * its end and its start, so no byte is read again for the enclosing parts. */
 #include "mime/part.h"
 
 #include <string.h>
@@ -34,7 +34,7 @@ struct bound {
 struct scan {
 	struct mime_msg *m;
 	struct mark at;     /* start of the line */
-	struct mark before; /* before the line end in front of it, which belongs to a boundary */
+	struct mark before; /* before the line end in front of it, which belongs to the boundary if the line is one */
 	struct mime_part *cur;
 	bool in_header; /* of cur */
 	int depth;      /* parts from the root to cur */
@@ -62,7 +62,7 @@ void mime_msg_fini(struct mime_msg *m)
 	m->parts = 0;
 }
 
-/* Adds line ends of the LEN bytes at P to MARK, which moves behind them. P is at the start of a line. */
+/* Moves MARK past the LEN bytes at P and counts their line ends. P is at the start of a line. */
 static void pass_lines(struct mark *mark, const char *p, size_t len)
 {
 	const char *end = p + len, *start = p;
@@ -114,7 +114,7 @@ static void span_open(struct mime_span *s, const struct mark *at)
 
 static void span_close(struct mime_span *s, const struct mark *at)
 {
-	if (at->off < s->off) { /* the line end in front of the boundary is not ours: nothing is */
+	if (at->off < s->off) { /* the line end in front of the boundary does not belong to the part: it is empty */
 		s->len = s->wire = s->lines = 0;
 		return;
 	}
@@ -170,7 +170,7 @@ static void read_fields(struct mime_msg *m, struct mime_part *p)
 		note_field(p, &h);
 }
 
-/* Content-Type as written, or the default; what cannot be read is text/plain (RFC 2045 section 5.2). */
+/* Content-Type as written, or the default; one that cannot be parsed is text/plain (RFC 2045 section 5.2). */
 static bool declared_type(const struct mime_part *p, struct str *type, struct str *subtype)
 {
 	struct mime_ctype c;
@@ -256,8 +256,8 @@ static void end_header(struct scan *s)
 	str_fini(&subtype);
 }
 
-/* P ends at END, which may lie before its body began: an empty line that ends its header and stands in front of a
- * boundary is the boundary's line end. */
+/* Ends P at END, which may be before the start of its body: an empty line that ends the header and stands in front of a
+ * boundary is the line end of that boundary. */
 static void end_part(struct mime_part *p, const struct mark *end)
 {
 	span_close(&p->body, end);
@@ -273,7 +273,7 @@ static void end_part(struct mime_part *p, const struct mark *end)
 	}
 }
 
-/* A multipart has a part at least, for the grammar of BODYSTRUCTURE asks for one: an empty text at its end. */
+/* The grammar of BODYSTRUCTURE demands at least one part in a multipart: adds an empty text at its end. */
 static void add_empty_part(struct scan *s, struct mime_part *multi)
 {
 	struct mime_part *p = new_part(s->m, multi);
@@ -285,7 +285,7 @@ static void add_empty_part(struct scan *s, struct mime_part *multi)
 /* Closes all parts below STOP (NULL: the root too): their bodies end at END. */
 static void close_parts(struct scan *s, const struct mime_part *stop, const struct mark *end)
 {
-	while (s->in_header) /* it ended within its header; a message then has an empty one within, and so on */
+	while (s->in_header) /* it ended in its header; so an rfc822 part contains an empty message, and so on */
 		end_header(s);
 	while (s->cur != stop) {
 		end_part(s->cur, end);
@@ -298,7 +298,7 @@ static void close_parts(struct scan *s, const struct mime_part *stop, const stru
 	}
 }
 
-/* Moves behind the line of LEN bytes at P. */
+/* Moves past the line of LEN bytes at P. */
 static void pass_line(struct scan *s, const char *p, size_t len)
 {
 	s->before = s->at;
@@ -311,7 +311,7 @@ static bool is_text(const char *p, const char *end, const struct bound *b)
 	return (size_t)(end - p) >= b->text.len && memcmp(p, b->text.data, b->text.len) == 0;
 }
 
-/* The multipart whose boundary the line at P (behind "--") begins with: the longest counts, of equal ones the
+/* The multipart with whose boundary the line at P (after "--") begins: that with the longest, of equal ones the
  * innermost (RFC 2046 section 5.1.2); -1 if there is none. */
 static int find_bound(const struct scan *s, const char *p, const char *end)
 {

@@ -1,4 +1,4 @@
-/* Places on disk and places on the wire. */
+/* Places of a message on disk and on the wire. */
 #include "mime/wire.h"
 
 #include <string.h>
@@ -44,7 +44,7 @@ uint64_t mime_wire_at(struct mime_msg *m, size_t off)
 size_t mime_wire_seek(struct mime_msg *m, size_t from, uint64_t skip, uint64_t *rest)
 {
 	uint64_t want = mime_wire_at(m, from) + skip;
-	/* The last kept place that is not behind it is one of these. */
+	/* Searches the kept places for the last one that is not beyond it. */
 	size_t low = from / STEP, high = m->len / STEP;
 
 	while (low < high) {

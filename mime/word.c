@@ -6,7 +6,7 @@
 #include "mime/decode.h"
 #include "mime/hdr.h"
 
-enum { WORD_MAX = 2000 }; /* bytes of one encoded word: the standard says 75, some senders do not care */
+enum { WORD_MAX = 2000 }; /* bytes of one encoded word: the standard says 75, but some senders exceed it */
 
 /* The pieces of "=?charset*lang?enc?text?=". */
 struct word {
@@ -17,14 +17,15 @@ struct word {
 	const char *end; /* behind "?=" */
 };
 
-/* The text that words are looked for in. */
+/* The text in which encoded words are searched. */
 struct input {
 	const char *end;
-	/* The first "?=" at or behind the last place where one was looked for, NULL: none was; END: none is. */
+	/* The first "?=" at or after the place of the last search; NULL: not searched yet; END: there is none. */
 	const char *close;
 };
 
-/* Where output stands: words of one charset in a row are one text, for some senders cut characters between them. */
+/* The state of the output: adjacent words of one charset are converted as one text, because some senders split
+ * characters between them. */
 struct output {
 	struct str *out;
 	struct mime_charset cs;
@@ -45,8 +46,8 @@ static bool read_charset(struct word *w, const char *p, const char *q)
 	return true;
 }
 
-/* The next "?=" from P on. It is kept for the words to come, so that no text is searched twice for it: one that is full
- * of "=?a?Q?" and has no "?=" would be searched for WORD_MAX bytes at each of them. */
+/* The next "?=" from P on. It is remembered, so that no text is searched twice: one full of "=?a?Q?" without any "?="
+ * would otherwise be searched for WORD_MAX bytes at each of them. */
 static const char *find_close(struct input *in, const char *p)
 {
 	if (in->close == NULL || in->close < p) {
@@ -88,7 +89,7 @@ static void decode_q(struct str *out, const char *p, size_t len)
 
 		mime_decoder_add(&d, out, &c, 1);
 	}
-	mime_decoder_add(&d, out, "=", 1); /* blanks at the end count here: no line end follows */
+	mime_decoder_add(&d, out, "=", 1); /* blanks at the end are text here: no line end follows */
 	mime_decoder_end(&d, out);
 	if (out->len > 0)
 		out->data[--out->len] = '\0';
