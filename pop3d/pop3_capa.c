@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* The mechanisms of LIST; APOP is none of SASL's, the greeting tells of it. */
+/* Adds the mechanisms of LIST but APOP, which is not a SASL mechanism: the greeting announces it. */
 static void add_sasl(struct str *out, const char *list)
 {
 	bool any = false;

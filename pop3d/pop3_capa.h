@@ -4,8 +4,8 @@
 
 #include "settings/settings.h"
 
-/* Appends the lines of the CAPA reply between its "+OK" line and its ".", each with CRLF. BEFORE_LOGIN: with
- * what is only of use there (SASL, USER). What TLS adds (STLS) is the login dialect's to add. */
+/* Appends the lines of the CAPA reply between its "+OK" line and its ".", each with CRLF. BEFORE_LOGIN: with what is
+ * only of use there (SASL, USER). The login dialect adds what depends on TLS (STLS). */
 void pop3_capa(struct str *out, const struct settings *set, bool before_login);
 
 #endif

@@ -27,7 +27,7 @@ void pop3_bad(struct pop3 *s, const char *reply)
 	s->end = SESSION_END_PROTOCOL;
 }
 
-/* *I: the index of the message of number TEXT. False: there is none, and the client got an error. */
+/* Sets *I to the index of the message of number TEXT. False: there is none, and the client got an error. */
 static bool message(struct pop3 *s, const char *text, size_t *i)
 {
 	uint64_t n;
@@ -44,7 +44,7 @@ static bool message(struct pop3 *s, const char *text, size_t *i)
 	return true;
 }
 
-/* What STAT and LIST tell: messages that are not marked, and their octets. */
+/* For STAT and LIST: the number of messages that are not marked, and their octets. */
 static size_t total(const struct pop3 *s, uint64_t *octets)
 {
 	size_t n = 0;
@@ -127,8 +127,8 @@ static int open_message(struct pop3 *s, size_t i)
 	return -1;
 }
 
-/* The message in FD, or its first LINES lines, to the client. False: it could not be read or sent to its end, and
- * there is no way to tell the client but to leave. */
+/* Sends the message in FD, or its first LINES lines, to the client. False: it could not be read or sent to its end;
+ * only hanging up tells the client so. */
 static bool send_message(struct pop3 *s, int fd, uint64_t lines, uint64_t *counter)
 {
 	static char in[CHUNK], text[2 * CHUNK];
@@ -160,8 +160,8 @@ static bool send_part(struct pop3 *s, size_t i, uint64_t lines, uint64_t *counte
 
 	if (fd == -1)
 		return false;
-	/* Headers in UTF-8 are sent as they are, also to a client that did not say UTF8: what such clients do with
-	 * them is better than a message that they cannot fetch at all. */
+	/* Headers in UTF-8 are sent as they are, also to a client that did not send UTF8: most cope with them, and the
+	 * alternative is a message that they cannot fetch at all. */
 	if (lines == UINT64_MAX)
 		bio_printf(&s->bio, "+OK %" PRIu64 " octets follow\r\n", md_pop3_octets(s->box, i));
 	else
@@ -243,7 +243,7 @@ static char *marks(const struct pop3 *s)
 	return marked;
 }
 
-/* After the deletions: MARKED as they were before. What failed is marked still. */
+/* After the deletions; MARKED: the marks before them. What could not be deleted is still marked. */
 static void log_deletions(const struct pop3 *s, const char *marked, bool all)
 {
 	char who[512], file[512];
@@ -273,7 +273,7 @@ static void cmd_quit(struct pop3 *s, const struct pop3_line *l UNUSED)
 
 static const struct command {
 	const char *verb;
-	unsigned least, most; /* arguments; before login any number, which the dialect looks at */
+	unsigned least, most; /* arguments; before login any number, which the dialect checks */
 	void (*run)(struct pop3 *s, const struct pop3_line *l);
 } commands[] = {
 	{ "STAT", 0, 0, cmd_stat },

@@ -1,4 +1,4 @@
-/* CRLF, dots and the end of TOP. */
+/* Converts line ends, doubles dots, ends TOP. */
 #include "pop3d/pop3_dots.h"
 
 #include <string.h>
@@ -20,7 +20,7 @@ static void end_line(struct pop3_dots *d)
 	d->line_begun = d->after_cr = false;
 }
 
-/* LEN bytes of one line, without its LF. */
+/* Adds LEN bytes of one line, without its LF. */
 static char *put_part(struct pop3_dots *d, const char *in, size_t len, char *out)
 {
 	if (!d->line_begun && !d->after_cr && in[0] == '.')

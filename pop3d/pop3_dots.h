@@ -1,5 +1,5 @@
-/* A message on its way to the client: LF becomes CRLF, lines that begin with a dot get a second one (RFC 1939
- * section 3), TOP stops after its lines. Takes the message in pieces cut anywhere. */
+/* Converts a message for the client: LF becomes CRLF, a line that begins with a dot gets a second one (RFC 1939 section
+ * 3), TOP stops after its lines. The message may come in pieces cut anywhere. */
 #ifndef POP3D_POP3_DOTS_H
 #define POP3D_POP3_DOTS_H
 
@@ -8,16 +8,16 @@
 struct pop3_dots {
 	uint64_t lines; /* lines of the body that may still be sent */
 	bool in_body;
-	bool line_begun; /* something stands in this line (a CR before its LF does not count) */
+	bool line_begun; /* this line is not empty so far (a CR before its LF does not count) */
 	bool after_cr;
-	bool done; /* TOP has all its lines: the rest of the message is not needed */
+	bool done; /* all lines of TOP are there: the rest of the message is not needed */
 };
 
 /* The whole message (LINES UINT64_MAX), or header and LINES lines of the body. */
 void pop3_dots_init(struct pop3_dots *d, uint64_t lines);
-/* Turns LEN bytes at IN into what is sent, at OUT with room for 2 * LEN bytes; returns their number. */
+/* Converts LEN bytes at IN into OUT, which has room for 2 * LEN bytes; returns the number of bytes to send. */
 size_t pop3_dots_feed(struct pop3_dots *d, const char *in, size_t len, char *out);
-/* The end: completes an unfinished last line and adds the final dot. OUT has room for 8 bytes. */
+/* Ends the message: completes an unfinished last line and adds the final dot. OUT has room for 8 bytes. */
 size_t pop3_dots_end(struct pop3_dots *d, char *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* A command line taken apart. */
+/* Splits a command line. */
 #include "pop3d/pop3_line.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@
 
 enum { VERB_MAX = 7 };
 
-/* Makes the verb upper case; false if it can be none. */
+/* Makes the verb upper case; false if it is not a valid verb. */
 static bool check_verb(char *verb)
 {
 	size_t len = 0;

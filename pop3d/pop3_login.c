@@ -18,8 +18,8 @@ static enum login_event bad(struct login *l, const char *text)
 	return LOGIN_EVENT_BAD;
 }
 
-/* [XCLIENT] tells peers that they may say whom they log in for, [X-WAYPOST-TOKEN] those of the pool that they may do
- * so by AUTH X-WAYPOST-TOKEN; TIMESTAMP is APOP's. */
+/* [XCLIENT] tells peers that they may name the client they log in for, [X-WAYPOST-TOKEN] tells nodes of the pool that
+ * they may log in by AUTH X-WAYPOST-TOKEN; TIMESTAMP is APOP's. */
 static void greet(struct login *l, const char *timestamp)
 {
 	str_adds(&l->out, "+OK [XCLIENT]");
@@ -70,7 +70,7 @@ static void bye(struct login *l, enum login_bye why)
 	str_addf(&l->out, "-ERR %s\r\n", texts[why]);
 }
 
-/* ARG is the rest of the line behind the command's word and one blank; it may hold blanks and NUL bytes. */
+/* The rest of the line after the verb and one blank; it may contain blanks and NUL bytes. */
 struct args {
 	const char *p;
 	size_t len;
@@ -199,7 +199,7 @@ static enum login_event cmd_auth(struct login *l, struct args *a)
 	        }));
 }
 
-/* XCLIENT KEY=VALUE ...; unknown keys are passed over. What it says counts once, and only if authd believes it. */
+/* XCLIENT KEY=VALUE ...; unknown keys are ignored. Only the first one counts, and only if authd trusts the sender. */
 static void take_xclient(struct forwarded *h, const char *key, const char *value)
 {
 	if (strcasecmp(key, "ADDR") == 0)

@@ -12,7 +12,7 @@ enum { POP3_LOGIN_LINE_MAX = 2048 }; /* bytes of a command line with its end; SA
 /* l->data of a POP3 login. */
 struct pop3_login {
 	char user[ACCOUNT_NAME_MAX]; /* from USER; "" = none yet */
-	bool utf8;                   /* the client said UTF8 */
+	bool utf8;                   /* the client sent UTF8 */
 	bool in_sasl;
 	bool xclient_seen;
 	struct sasl sasl;

@@ -1,4 +1,4 @@
-/* POP3 towards a peer: the login of a client's account there, line by line. */
+/* The POP3 dialogue with a peer: logs in there for a client, line by line. */
 #include <string.h>
 #include <strings.h>
 
@@ -11,8 +11,8 @@
 #include "login/node_mark.h"
 #include "pop3d/pop3_login.h"
 
-/* What the next answer of the peer belongs to. Our own nodes, and peers whose greeting says [XCLIENT], take
- * everything in one flight; to all others nothing is sent before the answer to what came before. */
+/* The command that the peer's next reply belongs to. Our own nodes, and peers whose greeting says [XCLIENT], get all
+ * commands in one flight; others get each one after the reply to the one before. */
 enum state { PEER_GREETING, PEER_XCLIENT, PEER_UTF8, PEER_USER, PEER_PASS, PEER_AUTH };
 
 enum { CAP_PIPELINES = 1, CAP_TOKEN = 2 };
@@ -23,7 +23,7 @@ static void add_attribute(struct str *out, const char *name, const char *value)
 	str_adds(out, value);
 }
 
-/* XCLIENT knows no quoting: a value is text without blanks and control characters, as all of ours are. */
+/* XCLIENT has no quoting: values must be without blanks and control characters, as all of ours are. */
 static void add_xclient(struct login *l, struct str *out)
 {
 	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], number[NUM_TEXT_MAX];
@@ -123,7 +123,7 @@ static void send_flight(struct login *l, struct str *out)
 	l->peer.state = PEER_XCLIENT;
 }
 
-/* Goes on behind the answer to STATE; sends only where the peer does not have it already. */
+/* Continues after the reply to STATE; sends the next command unless the peer has it already. */
 static enum backend_step next(struct login *l, struct str *out, enum state after)
 {
 	bool sent = (l->peer.caps & CAP_PIPELINES) != 0;
@@ -159,13 +159,13 @@ static const struct {
 	{ "LOGIN-DELAY", FAILURE_TOO_SOON },
 };
 
-/* What the code that TEXT begins with means, which is noted; WITHOUT where there is none of ours. */
+/* What the response code at the start of TEXT means, which is noted; WITHOUT if it has no code that we know. */
 static enum login_failure code_failure(struct login *l, const char *text, enum login_failure without)
 {
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
 		size_t len = strlen(codes[i].code);
 
-		/* Behind a slash it says more than we know (RFC 2449 section 8). */
+		/* What follows a slash is a detail of the code (RFC 2449 section 8). */
 		if (text[0] == '[' && strncasecmp(text + 1, codes[i].code, len) == 0 &&
 		    (text[1 + len] == ']' || text[1 + len] == '/')) {
 			l->peer.code = codes[i].code;
@@ -175,7 +175,7 @@ static enum login_failure code_failure(struct login *l, const char *text, enum l
 	return without;
 }
 
-/* The peer refuses with LINE. WITHOUT: what that means where no code of ours says more. */
+/* The peer refuses with LINE. WITHOUT: what that means if there is no code that we know. */
 static enum backend_step on_refusal(struct login *l, const char *line, enum login_failure without)
 {
 	const char *text = line + strcspn(line, " ");
@@ -223,10 +223,10 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 	switch (l->peer.state) {
 	case PEER_GREETING:
 		return on_greeting(l, line, out);
-	case PEER_XCLIENT: /* a peer may refuse to hear it; the login does not depend on it */
+	case PEER_XCLIENT: /* a peer may refuse it; the login does not depend on it */
 		return next(l, out, PEER_XCLIENT);
 	case PEER_UTF8:
-		/* The client was told that UTF8 is on: a peer that cannot do it must not get the session. */
+		/* The client has an OK for UTF8: a peer without it must not get the session. */
 		return ok ? next(l, out, PEER_UTF8) : on_refusal(l, line, FAILURE_INVALID);
 	case PEER_USER:
 		return ok ? next(l, out, PEER_USER) : on_refusal(l, line, FAILURE_REFUSED);

@@ -1,4 +1,4 @@
-/* A session: the Maildir opened, commands read, the end said. */
+/* A session: opens the Maildir, reads commands, logs the end. */
 #include "pop3d/pop3_session.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include "pop3d/pop3d.h"
 
 enum { LINGER = 1000 };        /* ms at the end for a client that still sends */
-enum { SKIP_MAX = 64 * 1024 }; /* bytes of an overlong line before the client is given up */
+enum { SKIP_MAX = 64 * 1024 }; /* bytes of an overlong line before we hang up */
 
 static void end(struct pop3 *s, enum session_end why)
 {
@@ -23,7 +23,7 @@ static void end(struct pop3 *s, enum session_end why)
 	/* After a time-out nothing is sent (RFC 1939 section 3). */
 }
 
-/* Who hangs up finds all measured at the next login; a stop or a kick is not kept waiting. */
+/* If the client hangs up, measuring goes on, and the next login finds it done; a stop or a kick ends it. */
 static bool mailbox_goes_on(void *arg, size_t messages, size_t bytes)
 {
 	struct pop3 *s = arg;

@@ -11,16 +11,16 @@ struct pop3 {
 	const struct session_start *start;
 	struct bio bio;
 	struct md_root root;
-	struct work work; /* opening the mailbox: mail may have to be measured */
+	struct work work; /* for opening the mailbox, which may have to measure mail */
 	struct md_pop3 *box;
 	unsigned bad; /* wrong commands in a row */
 	bool over;    /* the session ends as `end` says */
 	enum session_end end;
 };
 
-/* Runs one command line: answers it in any case. */
+/* Runs one command line, and always answers it. */
 void pop3_command(struct pop3 *s, char *line, size_t len);
-/* Answers a command that cannot be understood, and ends a session that does nothing but that. */
+/* Answers a bad command with REASON, and ends the session after too many in a row. */
 void pop3_bad(struct pop3 *s, const char *reply);
 
 #endif
