@@ -6,11 +6,9 @@
 #include <grp.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -154,7 +152,6 @@ void spawn_child(const struct ticket *tk, const struct handoff *h, const struct 
 	client = keep_descriptors(h->fd);
 	set_limits();
 	become_user(tk->grant.account.uid, tk->grant.account.gid);
-	umask((mode_t)strtoul(set->imapd_IMAP_UMASK, NULL, 8));
 	/* If the home is missing, the server cannot open the Maildir and reports that to the client. */
 	if (chdir(start.home) != 0 && chdir("/") != 0)
 		die_errno("cannot change to /");

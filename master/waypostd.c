@@ -401,7 +401,7 @@ static int run(struct master *m)
 	m->on_started = started;
 	m->on_start_failed = start_failed;
 	m->on_all_gone = all_gone;
-	umask(022);
+	umask(022); /* of all roles and session servers; imapd has IMAP_UMASK */
 	load_settings(m);
 	raise_limits();
 	if (!m->foreground)

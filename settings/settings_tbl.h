@@ -142,7 +142,7 @@
 	S(imapd, IMAP_KEYWORDS, INT, "1", 0, 2, "", SF_S, \
 		"Keywords on messages: 0 off, 1 on; 2 is the same as 1.") \
 	S(imapd, IMAP_UMASK, OCTAL, "022", 0, 0777, "", SF_S, \
-		"umask of new files and folders, octal, in quotes.") \
+		"umask of new files and folders, octal, in quotes. That of POP3 is 022.") \
 	S(imapd, IMAP_MAILBOX_SANITY_CHECK, BOOL, "1", 0, 0, "", SF_S, \
 		"Refuse a Maildir that does not belong to the account's uid and gid.") \
 	S(imapd, IMAP_CHECK_ALL_FOLDERS, BOOL, "0", 0, 0, "", SF_S, \

@@ -221,6 +221,27 @@ def test_folders(pool, account):
     assert not os.path.exists(os.path.join(account.maildir, ".déjà vu"))
 
 
+@pytest.mark.once
+def test_the_umask_of_imap_is_not_that_of_pop3(make_pool):
+    """Courier's POP3 server has no setting of its own: its files have the usual umask, 022."""
+    p = make_pool(nodes=1, accounts=[Account("mode@example.com")], settings={"imapd": {"IMAP_UMASK": "077"}})
+    account = p.accounts["mode@example.com"]
+
+    def mode(*name):
+        return stat.S_IMODE(os.stat(os.path.join(account.maildir, *name)).st_mode)
+
+    with Pop3("127.0.0.1", p.pop3_port) as c:
+        c.login_ok(account)
+        c.multi("UIDL")
+        c.ok("QUIT")
+    assert mode("courierpop3dsizelist") == 0o644
+    with imap(p, account) as c:
+        assert c.append("INBOX", message("mine alone")).ok
+        c.ok("SELECT INBOX")
+    cur = os.listdir(os.path.join(account.maildir, "cur"))
+    assert 0o600 in [mode("cur", name) for name in cur] and mode("courierimapuiddb") == 0o600
+
+
 def test_named_maildir(pool):
     account = pool.accounts["named@example.com"]
     os.makedirs(os.path.join(account.home, "Other"))
