@@ -18,7 +18,8 @@ static void log_lines(char *p, size_t len, bool session)
 	struct str out = STR_INIT;
 
 	while (log_parse(&p, &len, &rec)) {
-		log_sessions_note(1, &rec);
+		if (log_sessions_note(1, &rec))
+			log_sessions_forget_ended();
 		if (session && !log_sessions_allow(1, &rec, other))
 			continue;
 		str_clear(&out);
@@ -30,6 +31,7 @@ static void log_lines(char *p, size_t len, bool session)
 		str_clear(&out);
 		logline_syslog(&out, &when, &rec, 1);
 	}
+	log_sessions_read(1);
 	str_fini(&out);
 }
 

@@ -10,6 +10,8 @@
 
 #include "lib/text.h"
 
+enum { PROGRAM_MAX = 48 };
+
 static const char *program_name = "waypost";
 static int sink = -1;
 static bool debug_on;
@@ -36,6 +38,11 @@ void log_set_debug(bool on)
 size_t log_waiting(void)
 {
 	return sink != -1 ? batch_len : 0;
+}
+
+unsigned long log_dropped(void)
+{
+	return dropped;
 }
 
 static unsigned count_lines(const char *p, size_t len)
@@ -70,7 +77,7 @@ void log_flush(void)
 /* "<level digit><program>: "; its length. */
 static size_t begin_line(char line[LOG_LINE_MAX], const char *prog, enum log_level level)
 {
-	size_t len = strnlen(prog, 48);
+	size_t len = strnlen(prog, PROGRAM_MAX);
 
 	line[0] = (char)('0' + level);
 	memcpy(line + 1, prog, len);
@@ -179,6 +186,10 @@ bool log_parse(char **p, size_t *len, struct log_record *rec)
 	if ((colon = strstr(line, ": ")) == NULL || memchr(line, '\0', (size_t)(end - line)) != NULL)
 		return false;
 	*colon = '\0';
+	if (colon - line > 1 + PROGRAM_MAX)
+		return false;
+	if (end - colon > LOG_LINE_MAX) /* nobody of ours sends it */
+		colon[LOG_LINE_MAX] = '\0';
 	rec->level = (enum log_level)(line[0] - '0');
 	rec->program = line + 1;
 	rec->text = colon + 2;

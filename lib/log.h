@@ -22,6 +22,8 @@ void log_set_debug(bool on);
 void log_flush(void);
 /* Bytes that log_flush() would send. */
 size_t log_waiting(void);
+/* Lines that the master did not get, and has not been told of yet. */
+unsigned long log_dropped(void);
 
 void log_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void log_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);
@@ -45,7 +47,7 @@ struct log_record {
 	const char *text;
 };
 /* Takes the next line out of the LEN bytes at *P (it is changed in place); false at the end or at a
- * malformed line. *P and *LEN advance. */
+ * malformed line. A longer text than LOG_LINE_MAX is cut. *P and *LEN advance. */
 bool log_parse(char **p, size_t *len, struct log_record *rec);
 
 #endif

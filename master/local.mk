@@ -16,6 +16,7 @@ master_libmaster_a_SOURCES = \
 	master/backoff.c master/backoff.h \
 	master/counts.c master/counts.h \
 	master/listen.c master/listen.h \
+	master/log_allowance.c master/log_allowance.h \
 	master/log_sessions.c master/log_sessions.h \
 	master/logfile.c master/logfile.h \
 	master/logline.c master/logline.h \

@@ -11,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -20,11 +19,9 @@
 #include "master/logline.h"
 
 enum { DATAGRAM_MAX = 64 * 1024, SOCKET_BUFFER = 1024 * 1024, BURST = 32 };
-enum {
-	STDERR_SECONDS = 60,
-	STDERR_LINES = 300,
-	STDERR_LINE_MAX = 900
-}; /* a sanitizer's report has some hundred lines */
+/* Of a role in a minute: a sanitizer's report has some hundred lines. */
+enum { STDERR_LINES = 300, STDERR_LINE_MAX = 900, STDERR_BYTES = STDERR_LINES * STDERR_LINE_MAX };
+enum { SESSIONS_BURST = 256 };
 
 enum target_kind { TARGET_STDERR, TARGET_FILE, TARGET_SYSLOG };
 
@@ -33,9 +30,7 @@ struct source {
 	struct source *next;
 	enum logfile_source kind;
 	char name[32];
-	/* Of a stderr: */
-	uint32_t since;          /* clock_seconds() when the present minute began */
-	unsigned taken, dropped; /* lines in it */
+	struct log_allowance allowance; /* of a stderr, for all but session servers, which have their own */
 };
 
 static enum target_kind kind = TARGET_STDERR;
@@ -178,11 +173,13 @@ static void write_batch(const struct source *s, char *p, size_t len, pid_t pid)
 
 	localtime_r(&now, &when);
 	while (log_parse(&p, &len, &rec)) {
-		if (s->kind == LOGFILE_SPAWN)
-			log_sessions_note(pid, &rec);
+		if (s->kind == LOGFILE_SPAWN && log_sessions_note(pid, &rec))
+			continue;
 		if (s->kind != LOGFILE_SESSION || (rec.level <= most && log_sessions_allow(pid, &rec, other)))
 			write_line(&when, &rec, pid, &lines);
 	}
+	if (s->kind == LOGFILE_SESSION)
+		log_sessions_read(pid);
 	flush_text(&when, lines);
 }
 
@@ -197,32 +194,29 @@ static void PRINTF_LIKE(5, 6)
 	va_start(ap, fmt);
 	vsnprintf(said + head, sizeof(said) - (size_t)head, fmt, ap);
 	va_end(ap);
-	logline_session_may(said); /* spoils what looks like a refused login */
+	log_sessions_spoil(said);
 	write_line(when, &rec, pid, lines);
 }
 
 /* One write to the stderr of a role, by PID. */
 static void write_stderr(struct source *s, const char *p, size_t len, pid_t pid)
 {
+	struct log_allowance *of_session = log_sessions_allowance(pid);
+	struct log_allowance *a = of_session != NULL ? of_session : &s->allowance;
 	time_t now = time(NULL);
-	unsigned lines = 0;
+	unsigned lines = 0, left_out;
 	struct tm when;
 
 	localtime_r(&now, &when);
-	if (clock_seconds() - s->since >= STDERR_SECONDS) {
-		if (s->dropped != 0)
-			write_of_stderr(s, &when, pid, &lines, "dropped %u more lines", s->dropped);
-		s->since = clock_seconds();
-		s->taken = s->dropped = 0;
-	}
 	while (len != 0) {
 		const char *end = memchr(p, '\n', len);
-		size_t n = end != NULL ? (size_t)(end - p) : len;
+		size_t n = end != NULL ? (size_t)(end - p) : len, most_of_it = MIN(n, (size_t)STDERR_LINE_MAX);
 
-		if (n != 0 && s->taken++ < STDERR_LINES)
-			write_of_stderr(s, &when, pid, &lines, "%.*s", (int)MIN(n, STDERR_LINE_MAX), p);
-		else if (n != 0)
-			s->dropped++;
+		if (n != 0 && log_allowance_take(a, most_of_it, &left_out)) {
+			if (left_out != 0)
+				write_of_stderr(s, &when, pid, &lines, "dropped %u more lines", left_out);
+			write_of_stderr(s, &when, pid, &lines, "%.*s", (int)most_of_it, p);
+		}
 		n += end != NULL;
 		p += n;
 		len -= n;
@@ -302,12 +296,23 @@ static bool take_one(struct source *s)
 	return got > 0;
 }
 
+/* What the servers whose end spawn has reported have said before it comes first, then they are known no more. */
+static void forget_ended(void)
+{
+	for (struct source *s = sources; s != NULL; s = s->next)
+		for (int i = 0; s->kind == LOGFILE_SESSION && i < SESSIONS_BURST && receive(s) > 0; i++)
+			;
+	log_sessions_forget_ended();
+}
+
 static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 {
 	struct source *s = CONTAINER_OF(io, struct source, io);
 
 	for (int i = 0; i < BURST && take_one(s); i++)
 		;
+	if (log_sessions_ended())
+		forget_ended();
 }
 
 void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source from, const char *name)
@@ -317,6 +322,8 @@ void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source from, co
 	ev_io_init(&s->io, on_readable, sock, EV_READ);
 	s->io.data = loop;
 	s->kind = from;
+	s->allowance.max_lines = STDERR_LINES;
+	s->allowance.max_bytes = STDERR_BYTES;
 	snprintf(s->name, sizeof(s->name), "%s", name != NULL ? name : "");
 	s->next = sources;
 	sources = s;

@@ -15,6 +15,7 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "master/log_sessions.h"
 #include "master/spawn.h"
 #include "master/spawn_child.h"
 
@@ -60,6 +61,12 @@ static void log_lost(const struct server *s, const char *end)
 	    (long long)(clock_seconds() - s->began), s->session_id, end);
 }
 
+/* To the log writer, which else forgets a server when that logs its end. */
+static void report_end(const struct server *s)
+{
+	log_as(LOG_SESSION_ENDED, LOG_LEVEL_INFO, "%d", (int)s->pid);
+}
+
 /* The child S is reaped. */
 static void child_ended(struct server *s, int status)
 {
@@ -67,6 +74,11 @@ static void child_ended(struct server *s, int status)
 	char user[256];
 
 	log_clean(user, sizeof(user), s->user);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		forget(s);
+		return;
+	}
+	report_end(s);
 	if (WIFSIGNALED(status) && s->told) {
 		log_lost(s, s->told == SIGUSR1 ? "kick" : "shutdown");
 	} else if (WIFSIGNALED(status)) {
@@ -74,7 +86,7 @@ static void child_ended(struct server *s, int status)
 		          "if nobody sent that signal and memory is not short, please report this line",
 		    program, user, (int)s->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
 		log_lost(s, "crash");
-	} else if (WEXITSTATUS(status) != 0) {
+	} else if (WEXITSTATUS(status) != SPAWN_CHILD_UNLOGGED) {
 		log_error("the %s server of %s (process %d) exited with status %d; see the lines before this one",
 		    program, user, (int)s->pid, WEXITSTATUS(status));
 		log_lost(s, "crash");
@@ -135,6 +147,7 @@ static void on_pidfd(struct ev_loop *loop, ev_io *w, int revents UNUSED)
 
 	ev_io_stop(loop, w);
 	close(w->fd);
+	report_end(s);
 	forget(s);
 }
 
@@ -145,6 +158,7 @@ static void on_poll(struct ev_loop *loop, ev_timer *w, int revents UNUSED)
 	if (kill(s->pid, 0) == 0 || errno != ESRCH)
 		return;
 	ev_timer_stop(loop, w);
+	report_end(s);
 	forget(s);
 }
 

@@ -84,11 +84,16 @@ static void default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* No core file, few descriptors, no other process or thread: nothing here starts one. */
 static void set_limits(void)
 {
-	struct rlimit files, core = { 0, 0 };
+	static const struct rlimit none;
+	struct rlimit files;
 
-	setrlimit(RLIMIT_CORE, &core);
+	setrlimit(RLIMIT_CORE, &none);
+#ifndef WITH_SANITIZERS /* their reports at the end are made by another process */
+	setrlimit(RLIMIT_NPROC, &none);
+#endif
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max = MIN(files.rlim_max, (rlim_t)NOFILE_MAX);
 		setrlimit(RLIMIT_NOFILE, &files);
@@ -150,13 +155,13 @@ void spawn_child(const struct ticket *tk, const struct handoff *h, const struct 
 	log_set_program(program);
 	prctl(PR_SET_NAME, program, 0, 0, 0);
 	client = keep_descriptors(h->fd);
-	set_limits();
 	become_user(tk->grant.account.uid, tk->grant.account.gid);
+	set_limits();
 	/* If the home is missing, the server cannot open the Maildir and reports that to the client. */
 	if (chdir(start.home) != 0 && chdir("/") != 0)
 		die_errno("cannot change to /");
 	sandbox_enter(maildir);
 	server(client, &start);
 	log_flush();
-	_exit(0);
+	_exit(log_dropped() != 0 ? SPAWN_CHILD_UNLOGGED : 0);
 }

@@ -6,6 +6,9 @@
 #include "node/session.h"
 #include "settings/settings.h"
 
+/* How a session server exits whose last lines the log did not take. */
+enum { SPAWN_CHILD_UNLOGGED = 9 };
+
 /* The account may be served by this process: never uid or gid 0; as root nothing below MIN_UID; as an
  * ordinary user only its own accounts. If not, ERR says why and what to do. */
 bool spawn_may_serve(const struct account *a, const struct settings *set, char *err, size_t errsize);

@@ -162,7 +162,7 @@ def test_no_role_has_the_terminal_and_ctrl_c_ends_all(make_pool):
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's own handler would run")
 def test_what_a_role_prints_to_stderr_is_a_line_of_the_log(make_pool):
-    """A library's last words are not lost, name their process, and cannot pass for a refused login."""
+    """A library's last words are not lost, name their process, and cannot pass for a line about a user."""
     p = make_pool(nodes=1, accounts=[Account("anna@example.com")], settings={"authdaemonrc": {"authmodulelist": "authuserdb authpipe"}}, start=False)
     program = os.path.join(p.root, "prints")
     with open(program, "w") as f:
@@ -177,5 +177,5 @@ def test_what_a_role_prints_to_stderr_is_a_line_of_the_log(make_pool):
     assert "WARN" not in node.wait_log(r"waypostd\[\d+\]: stderr of auth-worker \d: chatter 0$")
     text = node.log()
     assert "LOGIN FAILED" not in text
-    assert re.search(r"stderr of auth-worker \d: imapd: LOGIN.FAILED, user=x", text), text
+    assert re.search(r"stderr of auth-worker \d: imapd: LOGIN.FAILED, user.x", text), text
     assert 10 < text.count(": chatter ") <= 2 * 300, text.count(": chatter ")

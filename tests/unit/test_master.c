@@ -1,10 +1,13 @@
 /* The pure parts of the master: back-off, log lines, figures, what the tool prints. */
 #include <ev.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/mem.h"
 #include "master/backoff.h"
 #include "master/counts.h"
 #include "master/listen.h"
@@ -183,6 +186,198 @@ static void a_session_ends_after_its_login_in_the_log(void)
 	CU_ASSERT(logfile_open("stderr"));
 	unlink(path);
 	log_sessions_fini();
+}
+
+/* The log writer with the sockets of spawn and of what it forks. */
+struct log_rig {
+	char path[32];
+	struct ev_loop *loop;
+	int spawn[2], session[2], err[2];
+};
+
+static void rig_open(struct log_rig *r)
+{
+	strcpy(r->path, "/tmp/waypost-log-XXXXXX");
+	close(mkstemp(r->path));
+	CU_ASSERT_FATAL(logfile_open(r->path));
+	CU_ASSERT_FATAL(logfile_pair(r->spawn) == 0 && logfile_pair(r->session) == 0 && logfile_pair(r->err) == 0);
+	r->loop = ev_loop_new(0);
+	logfile_listen(r->loop, r->spawn[0], LOGFILE_SPAWN, NULL);
+	logfile_listen(r->loop, r->session[0], LOGFILE_SESSION, NULL);
+	logfile_listen(r->loop, r->err[0], LOGFILE_STDERR, "spawn");
+}
+
+/* All that was logged; to be freed. */
+static char *rig_read(struct log_rig *r)
+{
+	struct str text = STR_INIT;
+	FILE *f = fopen(r->path, "r");
+	size_t n;
+
+	for (int i = 0; i < 4; i++)
+		ev_run(r->loop, EVRUN_NOWAIT);
+	logfile_drain();
+	while ((n = fread(str_room(&text, 65536), 1, 65536, f)) != 0)
+		text.len += n;
+	fclose(f);
+	str_addc(&text, '\0');
+	return text.data;
+}
+
+static void rig_close(struct log_rig *r)
+{
+	close(r->spawn[1]);
+	close(r->session[1]);
+	close(r->err[1]);
+	for (int i = 0; i < 4; i++)
+		ev_run(r->loop, EVRUN_NOWAIT);
+	ev_loop_destroy(r->loop);
+	CU_ASSERT(logfile_open("stderr"));
+	unlink(r->path);
+	log_sessions_fini();
+}
+
+static void rig_send(struct log_rig *r, int sock, const char *text)
+{
+	while (send(sock, text, strlen(text), MSG_DONTWAIT) < 0)
+		ev_run(r->loop, EVRUN_NOWAIT);
+}
+
+/* Another process sends TEXT to SOCK, COUNT times. */
+static void rig_fork(struct log_rig *r, int sock, const char *text, int count)
+{
+	pid_t pid = fork();
+	int status = -1;
+
+	if (pid == 0) {
+		for (int i = 0; i < count; i++)
+			send(sock, text, strlen(text), 0);
+		_exit(0);
+	}
+	while (waitpid(pid, &status, WNOHANG) == 0)
+		ev_run(r->loop, EVRUN_NOWAIT);
+}
+
+static size_t count_of(const char *text, const char *what)
+{
+	size_t n = 0;
+
+	for (const char *p = text; (p = strstr(p, what)) != NULL; p += strlen(what))
+		n++;
+	return n;
+}
+
+/* Session servers that were taken over, and fork. */
+static void what_is_no_known_session_logs_little(void)
+{
+	struct log_rig r;
+	char *text;
+
+	rig_open(&r);
+	for (int i = 0; i < 20; i++)
+		rig_fork(&r, r.session[1], "2imapd: LOGIN, user=jo, ip=[1.2.3.4]\n", 100);
+	text = rig_read(&r);
+	CU_ASSERT_EQUAL(count_of(text, "LOGIN is not known logs: LOGIN, user.jo"), LOG_STRANGER_LINES);
+	mem_free(&text);
+	rig_close(&r);
+}
+
+#define LOGIN_OF_JO "2imapd: LOGIN, " WHO ", protocol=IMAP, session=1\n"
+
+static void lines_of_a_session_are_short_and_bounded_in_bytes(void)
+{
+	struct log_rig r;
+	char *text, line[60000];
+
+	memset(line, 'x', sizeof(line));
+	memcpy(line, "2imapd: ", 8);
+	memcpy(line + sizeof(line) - 2, "\n", 2);
+	rig_open(&r);
+	rig_send(&r, r.spawn[1], LOGIN_OF_JO);
+	rig_send(&r, r.session[1], line);
+	text = rig_read(&r);
+	CU_ASSERT(strlen(text) < 2 * LOG_LINE_MAX && strstr(text, "imapd: xxx") != NULL);
+	mem_free(&text);
+	line[1000] = '\n';
+	line[1001] = '\0';
+	for (int i = 0; i < LOG_SESSION_BYTES / 900; i++)
+		rig_send(&r, r.session[1], line);
+	rig_send(&r, r.session[1], "2imapd: LOGOUT, " WHO "\n");
+	text = rig_read(&r);
+	CU_ASSERT(strlen(text) > LOG_SESSION_BYTES && strlen(text) < LOG_SESSION_BYTES / 10 * 11);
+	CU_ASSERT(
+	    strstr(text, "imapd: LOGOUT, " WHO ", left_out=") != NULL); /* its end is told, whatever it said before */
+	mem_free(&text);
+	rig_close(&r);
+}
+
+static void stderr_of_one_session_leaves_room_for_others(void)
+{
+	struct log_rig r;
+	char *text;
+
+	rig_open(&r);
+	rig_send(&r, r.spawn[1], LOGIN_OF_JO);
+	ev_run(r.loop, EVRUN_NOWAIT);
+	for (int i = 0; i < LOG_SESSION_LINES + 10; i++)
+		rig_send(&r, r.err[1], "LOGIN FAILED, user=eve\n");
+	rig_fork(&r, r.err[1], "the report of another, user=eve\n", 1);
+	text = rig_read(&r);
+	CU_ASSERT_EQUAL(count_of(text, "stderr of spawn: LOGIN.FAILED, user.eve\n"), LOG_SESSION_LINES);
+	CU_ASSERT_EQUAL(count_of(text, "stderr of spawn: the report of another, user.eve\n"), 1);
+	mem_free(&text);
+	rig_close(&r);
+}
+
+/* Its number may be another's by then. */
+static void who_has_logged_its_end_is_no_session_any_more(void)
+{
+	struct log_rig r;
+	char *text;
+
+	rig_open(&r);
+	rig_send(&r, r.spawn[1], LOGIN_OF_JO);
+	rig_send(&r, r.session[1], "2imapd: LOGOUT, " WHO "\n2imapd: lines were dropped\n");
+	rig_send(&r, r.session[1], "2imapd: LOGOUT, " WHO "\n");
+	text = rig_read(&r);
+	CU_ASSERT(
+	    strstr(text, " imapd: LOGOUT, " WHO "\n") != NULL && strstr(text, " imapd: lines were dropped") != NULL);
+	CU_ASSERT_EQUAL(count_of(text, "not known logs: LOGOUT, user.jo"), 1);
+	mem_free(&text);
+	rig_close(&r);
+}
+
+/* It is reported over the one socket, and may have lines left in the other. */
+/* Which socket is looked at first depends on which was written to first. */
+static void report_end(bool after_login)
+{
+	struct log_rig r;
+	char *text, ended[64];
+
+	snprintf(ended, sizeof(ended), "2session-ended: %d\n", (int)getpid());
+	rig_open(&r);
+	rig_send(&r, r.spawn[1], LOGIN_OF_JO);
+	for (int i = 0; after_login && i < 4; i++)
+		ev_run(r.loop, EVRUN_NOWAIT);
+	rig_send(&r, r.session[1], "1imapd: it breaks\n");
+	rig_send(&r, r.session[1], "1imapd: it is broken\n");
+	rig_send(&r, r.spawn[1], ended);
+	for (int i = 0; i < 4; i++)
+		ev_run(r.loop, EVRUN_NOWAIT);
+	rig_send(&r, r.session[1], "2imapd: still here\n");
+	text = rig_read(&r);
+	CU_ASSERT(strstr(text, " imapd: it breaks\n") != NULL && strstr(text, " imapd: it is broken\n") != NULL);
+	CU_ASSERT_EQUAL(count_of(text, "not known logs: "), 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "not known logs: still here"));
+	CU_ASSERT_PTR_NULL(strstr(text, "session-ended"));
+	mem_free(&text);
+	rig_close(&r);
+}
+
+static void whose_end_was_reported_is_no_session_any_more(void)
+{
+	report_end(false);
+	report_end(true);
 }
 
 static void log_to(struct ev_loop *loop, int sock, const char *lines)
@@ -385,6 +580,11 @@ static const struct unit_case cases[] = {
 	{ "sessions cannot forge a refused login", sessions_cannot_forge_a_refusal },
 	{ "sessions log for their own account alone", sessions_log_for_their_own_account_alone },
 	{ "a session ends after its LOGIN in the log", a_session_ends_after_its_login_in_the_log },
+	{ "what is no known session logs little", what_is_no_known_session_logs_little },
+	{ "lines of a session are short, and bounded in bytes", lines_of_a_session_are_short_and_bounded_in_bytes },
+	{ "stderr of one session leaves room for others", stderr_of_one_session_leaves_room_for_others },
+	{ "who has logged its end is no session any more", who_has_logged_its_end_is_no_session_any_more },
+	{ "whose end was reported is no session any more", whose_end_was_reported_is_no_session_any_more },
 	{ "lines of a full disk are counted", lines_of_a_full_disk_are_counted },
 	{ "figures are added up", counts_are_added_up },
 	{ "figures are bounded", counts_are_bounded },

@@ -34,6 +34,18 @@ static int control, authd, worker, log_sock, session_log;
 static pid_t spawn_pid;
 static struct msgw out;
 
+/* Why this process cannot start another one; 0: it can. */
+static int no_fork(void)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	if (pid != -1)
+		waitpid(pid, NULL, 0);
+	return pid == -1 ? errno : 0;
+}
+
 /* A session server that shows what it was given, and then does what the client says. */
 static void fake_server(int fd, const struct session_start *start)
 {
@@ -54,6 +66,8 @@ static void fake_server(int fd, const struct session_start *start)
 			raise(SIGSEGV);
 		else if (strcmp(line, "status") == 0)
 			_exit(3);
+		else if (strcmp(line, "fork") == 0)
+			bio_printf(&b, "%d\n", no_fork());
 		else if (strcmp(line, "move") == 0)
 			bio_printf(&b, "%d\n", rename("Maildir/new/m", "Maildir/cur/m"));
 		else if (strcmp(line, "outside") == 0)
@@ -448,6 +462,7 @@ static void test_refused(void)
 
 static void test_crash(void)
 {
+	char said[128];
 	pid_t pid;
 	int client;
 
@@ -463,9 +478,31 @@ static void test_crash(void)
 	client = open_session(11, &pid);
 	say(client, "status\n");
 	expect_end(11);
-	CU_ASSERT(expect_logged(log_sock, "exited with status 3"));
+	snprintf(said, sizeof(said),
+	    "2session-ended: %d\n0waypostd: the pop3d server of alice@example.com (process %d) exited with status 3",
+	    (int)pid, (int)pid);
+	CU_ASSERT(expect_logged(log_sock, said));
 	close(client);
 	end_spawn();
+}
+
+/* One that was taken over cannot multiply. */
+static void test_alone(void)
+{
+#ifndef WITH_SANITIZERS /* they start processes themselves */
+	char eagain[16];
+	pid_t pid;
+	int client;
+
+	snprintf(eagain, sizeof(eagain), "%d", EAGAIN);
+	start_spawn();
+	client = open_session(12, &pid);
+	say(client, "fork\n");
+	CU_ASSERT_STRING_EQUAL(client_line(client), eagain);
+	close(client);
+	expect_end(12);
+	end_spawn();
+#endif
 }
 
 static void test_queries(void)
@@ -675,6 +712,7 @@ BOTH(test_serve)
 BOTH(test_early_client)
 BOTH(test_refused)
 BOTH(test_crash)
+BOTH(test_alone)
 BOTH(test_queries)
 BOTH(test_stop)
 BOTH(test_orphaned)
@@ -687,6 +725,7 @@ static const struct unit_case cases[] = {
 	{ "client before ticket", test_early_client_both },
 	{ "refusals", test_refused_both },
 	{ "crashes", test_crash_both },
+	{ "a session server starts no process", test_alone_both },
 	{ "queries", test_queries_both },
 	{ "stop", test_stop_both },
 	{ "the master died", test_orphaned_both },
