@@ -1,13 +1,9 @@
-/* Any bytes as what a client sends to a session server on a Maildir of its own: commands, literals, all of it. */
+/* Any bytes as what a client sends to a session server on a Maildir of its own: commands, literals, all of it. The
+ * answers are thrown away. */
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "fuzz/scratch.h"
 #include "imapd/imapd.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -17,56 +13,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { RUNS_PER_MAILDIR = 500 };
 
-static char root[] = "/tmp/fuzz_imap_XXXXXX";
-static struct settings *settings;
-static char *maildir;
+static const char message[] =
+    "From: A <a@b>\nSubject: =?utf-8?q?x?=\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b\n"
+    "Content-Type: message/rfc822\n\nSubject: in\n\ny\n--b--\n";
 
-static void put_message(void)
+/* A Maildir of one message; earlier ones go. */
+static char *new_maildir(unsigned n)
 {
-	static const char text[] =
-	    "From: A <a@b>\nSubject: =?utf-8?q?x?=\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b\n"
-	    "Content-Type: message/rfc822\n\nSubject: in\n\ny\n--b--\n";
-	char *path = mem_printf("%s/new/1.M1P1.host", maildir);
-	FILE *f = fopen(path, "w");
+	char name[32];
+	char *maildir, *new;
 
-	DIE_IF(f == NULL);
-	fputs(text, f);
-	fclose(f);
-	mem_free(&path);
-}
-
-static void new_maildir(unsigned n)
-{
-	static const char *const subs[] = { "", "/cur", "/new", "/tmp" };
-
-	if (settings == NULL) {
-		settings = settings_defaults();
-		DIE_IF(mkdtemp(root) == NULL);
-		log_set_socket(open("/dev/null", O_WRONLY));
-	}
-	mem_free(&maildir);
-	maildir = mem_printf("%s/%u", root, n);
-	for (size_t i = 0; i < ARRAY_LEN(subs); i++) {
-		char *path = mem_printf("%s%s", maildir, subs[i]);
-
-		DIE_IF(mkdir(path, 0700) < 0);
-		mem_free(&path);
-	}
-	put_message();
-}
-
-static void *swallow(void *arg)
-{
-	char bytes[4096];
-
-	while (read(*(int *)arg, bytes, sizeof(bytes)) > 0)
-		continue;
-	return NULL;
+	scratch_clear();
+	snprintf(name, sizeof(name), "%u", n);
+	maildir = scratch_maildir(name);
+	new = mem_printf("%s/new", maildir);
+	scratch_file(new, "1.M1P1.host", message);
+	mem_free(&new);
+	return maildir;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static struct settings *settings;
+	static char *maildir;
 	static unsigned runs;
+	static int null;
 	struct session_counters counters = { 0 };
 	struct session_start start = {
 		.user = "u",
@@ -74,24 +45,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.session_id = "s",
 		.context = "",
 		.counters = &counters,
+		.leftover = data,
+		.leftover_len = size,
 	};
-	pthread_t reader;
-	int sock[2];
 
 	if (size > SESSION_LEFTOVER_MAX)
 		return 0;
-	if (runs++ % RUNS_PER_MAILDIR == 0)
-		new_maildir(runs);
-	DIE_IF(socketpair(AF_UNIX, SOCK_STREAM, 0, sock) < 0);
+	if (settings == NULL) {
+		settings = settings_defaults();
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		DIE_IF(null < 0);
+		log_set_socket(null);
+	}
+	if (runs++ % RUNS_PER_MAILDIR == 0) {
+		mem_free(&maildir);
+		maildir = new_maildir(runs);
+	}
 	start.home = start.maildir = maildir;
 	start.set = settings;
-	start.leftover = data;
-	start.leftover_len = size;
-	shutdown(sock[0], SHUT_WR);
-	DIE_IF(pthread_create(&reader, NULL, swallow, &sock[0]) != 0);
-	imapd_session(sock[1], &start);
-	close(sock[1]);
-	pthread_join(reader, NULL);
-	close(sock[0]);
+	imapd_serve(null, null, &start);
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "imapd/imap_date.h"
+#include "imapd/imap_id_list.h"
 #include "imapd/imap_section.h"
 #include "imapd/imap_utf7.h"
 #include "lib/utf8.h"
@@ -71,6 +72,26 @@ static void section(const char *p, size_t len)
 	str_fini(&two);
 }
 
+static void take_pair(void *arg, const char *key, const char *value, size_t len)
+{
+	unsigned *pairs = arg;
+
+	if (strlen(key) > IMAP_ID_KEY_MAX || strlen(value) != len || len > IMAP_ID_VALUE_MAX)
+		abort();
+	if (++*pairs > IMAP_ID_PAIRS_MAX)
+		abort();
+}
+
+static void id(const char *p, size_t len)
+{
+	struct imap_lex l;
+	unsigned pairs = 0;
+
+	imap_lex_init(&l, p, len);
+	if (imap_id_list(&l, take_pair, &pairs) && l.pos > l.len)
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *copy = malloc(size + 1); /* exactly as large, so that a byte too far is seen */
@@ -83,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	copy = realloc(copy, size != 0 ? size : 1);
 	utf7(copy, size);
 	section(copy, size);
+	id(copy, size);
 	imap_date_parse(copy, size, &t);
 	imap_date_parse_day(copy, size, &day);
 	free(copy);

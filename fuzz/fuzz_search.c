@@ -1,12 +1,10 @@
 /* Keys of SEARCH, behind the command's name, asked of one message: what is taken is a key as well within NOT and
  * parentheses, and then means the other thing. */
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "fuzz/scratch.h"
 #include "imapd/imap_search.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -19,25 +17,17 @@ static struct imap_session session;
 /* A mailbox of one message. */
 static void open_box(void)
 {
-	static const char *const folders[] = { "cur", "new", "tmp" };
 	static const char text[] = "From: \"A\" (b) <a@b.example>\nTo: G: c@d, e@f;\nSubject: =?utf-8?q?x?=\n"
 	                           "Date: Tue, 3 Mar 2020 10:00:00 +0100\nContent-Type: multipart/mixed; boundary=b\n\n"
 	                           "--b\n\nx\n--b--\n";
-	char root[] = "/tmp/fuzz_search_XXXXXX", path[64];
-	int fd;
+	char *maildir = scratch_maildir("m"), *cur = mem_printf("%s/cur", maildir);
 
 	log_set_socket(open("/dev/null", O_WRONLY));
-	DIE_IF(mkdtemp(root) == NULL);
-	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
-		snprintf(path, sizeof(path), "%s/%s", root, folders[i]);
-		DIE_IF(mkdir(path, 0700) < 0);
-	}
-	snprintf(path, sizeof(path), "%s/cur/1.M1P1.host:2,S", root);
-	fd = open(path, O_WRONLY | O_CREAT, 0600);
-	DIE_IF(fd < 0 || write(fd, text, sizeof(text) - 1) < 0);
-	close(fd);
-	DIE_IF(
-	    md_root_init(&session.root, root) != MD_OK || md_box_open(&session.root, "", false, &session.box) != MD_OK);
+	scratch_file(cur, "1.M1P1.host:2,S", text);
+	DIE_IF(md_root_init(&session.root, maildir) != MD_OK ||
+	    md_box_open(&session.root, "", false, &session.box) != MD_OK);
+	mem_free(&cur);
+	mem_free(&maildir);
 	bio_init(&session.io, STDIN_FILENO, STDOUT_FILENO);
 	work_init(&session.work, &session.io, NULL);
 }

@@ -82,7 +82,7 @@ fuzz_fuzz_master_SOURCES = fuzz/fuzz_master.c
 fuzz_fuzz_master_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_master_LDADD = master/libmaster.a $(NODE_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_imap
-fuzz_fuzz_imap_SOURCES = fuzz/fuzz_imap.c
+fuzz_fuzz_imap_SOURCES = fuzz/fuzz_imap.c fuzz/scratch.c fuzz/scratch.h
 fuzz_fuzz_imap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_imap_LDADD = $(IMAP_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_list
@@ -90,7 +90,7 @@ fuzz_fuzz_list_SOURCES = fuzz/fuzz_list.c
 fuzz_fuzz_list_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_list_LDADD = $(IMAP_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_search
-fuzz_fuzz_search_SOURCES = fuzz/fuzz_search.c
+fuzz_fuzz_search_SOURCES = fuzz/fuzz_search.c fuzz/scratch.c fuzz/scratch.h
 fuzz_fuzz_search_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_search_LDADD = $(IMAP_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_account
@@ -113,6 +113,8 @@ EXTRA_DIST += fuzz/corpus/fuzz_password/argon2 fuzz/corpus/fuzz_password/argon2-
 	fuzz/corpus/fuzz_password/scram-sha-1 fuzz/corpus/fuzz_password/scram-sha-256 fuzz/corpus/fuzz_password/scrypt \
 	fuzz/corpus/fuzz_password/sha-hex fuzz/corpus/fuzz_password/sha512crypt fuzz/corpus/fuzz_password/ssha512 \
 	fuzz/corpus/fuzz_password/yescrypt
+EXTRA_DIST += fuzz/corpus/fuzz_imap/append fuzz/corpus/fuzz_imap/folders fuzz/corpus/fuzz_imap/session
+EXTRA_DIST += fuzz/corpus/fuzz_imap_text/id fuzz/corpus/fuzz_imap_text/section
 EXTRA_DIST += fuzz/corpus/fuzz_list/inbox fuzz/corpus/fuzz_list/levels fuzz/corpus/fuzz_list/utf7
 EXTRA_DIST += fuzz/corpus/fuzz_account/ipv4 fuzz/corpus/fuzz_account/ipv6
 EXTRA_DIST += fuzz/corpus/fuzz_search/addresses fuzz/corpus/fuzz_search/nested fuzz/corpus/fuzz_search/numbers \
