@@ -21,6 +21,7 @@
 #include "master/role_env.h"
 #include "master/roles.h"
 #include "master/slots.h"
+#include "master/watchdog.h"
 #include "node/msg_control.h"
 #include "node/msg_channel.h"
 
@@ -34,6 +35,14 @@ static const char *const carried[ROLE_COUNT] = {
 	[ROLE_AUTHD] = "pending logins failed temporarily; open sessions continue",
 	[ROLE_AUTHWORKER] = "its lookup is repeated or fails temporarily",
 	[ROLE_SPAWN] = "open sessions continue; new local ones wait for its successor",
+};
+
+/* What waits while it is stopped. */
+static const char *const waits[ROLE_COUNT] = {
+	[ROLE_WORKER] = "its sessions wait until it gets SIGCONT",
+	[ROLE_AUTHD] = "logins wait until it gets SIGCONT or is replaced",
+	[ROLE_AUTHWORKER] = "its lookup waits until it gets SIGCONT",
+	[ROLE_SPAWN] = "new local sessions wait until it gets SIGCONT or is replaced",
 };
 
 static const unsigned settings_for[ROLE_COUNT] = {
@@ -205,6 +214,7 @@ static void on_ready(struct child *c)
 		begin_workers(m);
 		if (children_all_ready(m)) {
 			m->state = MASTER_RUNNING;
+			watchdog_start(m);
 			m->on_started(m);
 		}
 	}
@@ -269,6 +279,8 @@ static void on_message(struct chan *ch, struct msgr *r, int fd, void *arg)
 	if (r->type == CTL_READY && msgr_end(r)) {
 		if (!c->ready)
 			on_ready(c);
+	} else if (r->type == CTL_PONG && msgr_end(r)) {
+		watchdog_answer(c);
 	} else if (r->type == CTL_ROWS || r->type == CTL_DONE) {
 		control_answer(c, r);
 	} else if (r->type == CTL_FULL && c->post->role == ROLE_WORKER) {
@@ -368,19 +380,19 @@ static void after_death(struct master *m, struct child *c)
 		snprintf(why, sizeof(why), "%s does not start", master_post_name(p, name));
 		m->on_start_failed(m, why);
 	} else if (current && p->wanted) {
-		restart_later(p, clock_now() - c->started);
+		restart_later(p, watch_lived(&c->watch, c->started, clock_now()));
 	}
 }
 
-/* SIGSTOP or SIGCONT: the sessions of the process wait with it, but new clients must not. */
+/* SIGSTOP or SIGCONT: the sessions of a worker wait with it, but new clients must not. */
 static void on_held(struct child *c, bool held)
 {
 	char name[32];
 
 	c->held = held;
 	if (held)
-		log_warn("%s (pid %ld) is stopped by a signal; its sessions wait until it gets SIGCONT",
-		    master_post_name(c->post, name), (long)c->pid);
+		log_warn("%s (pid %ld) is stopped by a signal; %s", master_post_name(c->post, name), (long)c->pid,
+		    waits[c->post->role]);
 	slots_update(c->post->m);
 }
 
@@ -666,6 +678,11 @@ static void renew_post(struct post *p)
 	} else {
 		tell_settings(p->current);
 	}
+}
+
+void children_succeed(struct post *p)
+{
+	start_process(p);
 }
 
 void children_renew(struct master *m)

@@ -21,6 +21,7 @@
 #include "master/master.h"
 #include "master/missing.h"
 #include "master/roles.h"
+#include "master/watchdog.h"
 #include "node/msg_control.h"
 #include "node/msg_channel.h"
 
@@ -182,6 +183,8 @@ static const char *state_of(const struct child *c)
 {
 	if (c->held)
 		return "held";
+	if (c->watch.step != WATCH_WELL)
+		return "silent";
 	if (c->retired)
 		return "finishing";
 	return c->ready ? "ready" : "starting";
@@ -219,6 +222,7 @@ static void add_status(struct query *q)
 		str_addf(s, "count\tchannels_missing\t%u\n", missing_count());
 	if (logfile_lost() != 0)
 		str_addf(s, "count\tlog_lines_lost\t%lu\n", logfile_lost());
+	watchdog_describe(s);
 	str_add(s, q->silent.data, q->silent.len);
 	counts_write(&q->counts, s);
 }

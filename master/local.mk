@@ -21,7 +21,8 @@ master_libmaster_a_SOURCES = \
 	master/logfile.c master/logfile.h \
 	master/logline.c master/logline.h \
 	master/report.c master/report.h \
-	master/role_env.c master/role_env.h
+	master/role_env.c master/role_env.h \
+	master/watch.c master/watch.h
 sbin_PROGRAMS += sbin/waypostd
 bin_PROGRAMS += bin/waypost
 sbin_waypostd_SOURCES = \
@@ -33,6 +34,7 @@ sbin_waypostd_SOURCES = \
 	master/roles.c master/roles.h \
 	master/slots.c master/slots.h \
 	master/spawn_table.c \
+	master/watchdog.c master/watchdog.h \
 	master/waypostd.c
 # Auth workers load modules, which use what the program has.
 sbin_waypostd_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic

@@ -7,6 +7,7 @@
 #include "lib/chan.h"
 #include "master/backoff.h"
 #include "master/listen.h"
+#include "master/watch.h"
 #include "node/msg_channel.h"
 #include "settings/settings.h"
 
@@ -52,6 +53,7 @@ struct child {
 	bool held;       /* stopped by SIGSTOP */
 	enum child_clients clients;
 	enum child_told told;
+	struct watch watch;
 };
 
 struct master {
@@ -88,6 +90,8 @@ void children_renew(struct master *m);
 /* Every post that is wanted has a process that works. */
 bool children_all_ready(const struct master *m);
 void children_drain(struct master *m);
+/* Starts a successor of a login worker; the old one is retired when its successor works. */
+void children_succeed(struct post *p);
 /* Tells all to stop; m->on_all_gone() is called when the last one is gone. */
 void children_stop(struct master *m);
 /* Sends C a message, with a duplicate of FD unless -1. False: it could not be sent, which was logged. */

@@ -41,7 +41,7 @@ enum peer_result {
 /* Of the messages below. It is the first message of each channel, in both directions, so that processes of two
  * versions can detect the version of their peer. Add one with each change; a new type that an older reader may skip
  * is one of MSG_OPTIONAL_FIRST to LAST. */
-enum { MSG_CHANNEL_VERSION = 1 };
+enum { MSG_CHANNEL_VERSION = 2 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
@@ -63,7 +63,7 @@ enum msg_type {
 	/* End now in good order: workers close their sessions, spawn ends its servers; then exit(0). */
 	CTL_STOP,
 	/* role -> master */
-	CTL_READY, /* the role works (first message of each role, after CTL_GO) */
+	CTL_READY, /* the role works (once, after CTL_GO) */
 	/* Whole lines of an answer.
 	 * who: user TAB protocol TAB client ip TAB port TAB mailhost TAB backend TAB rcvd TAB sent TAB age in seconds
 	 *   TAB session id ("local" as mailhost and "" as backend for local ones).
@@ -80,6 +80,9 @@ enum msg_type {
 	/* From authd and spawn: that login worker sent them a message that no worker of ours sends; it is killed,
 	 * and another one is started. */
 	CTL_UNFIT,
+	/* master -> role, and its answer: does your loop turn? */
+	CTL_PING,
+	CTL_PONG,
 
 	/* worker -> authd: node/msg_auth.h, node/msg_session.h. A bad message ends the channel, and with it that
 	 * worker (CTL_UNFIT) */

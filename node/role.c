@@ -151,6 +151,9 @@ static void on_plain(struct role_ctx *ctx, struct msgr *r)
 			ctx->hooks->go(ctx);
 		else
 			role_ready(ctx);
+	} else if (type == CTL_PING) {
+		msgw_begin(&out, CTL_PONG);
+		send_control(ctx);
 	} else if (type == CTL_RETIRE) {
 		if (ctx->hooks->retire == NULL)
 			flush_and_exit(0);
@@ -187,6 +190,7 @@ static void on_control(struct chan *c, struct msgr *r, int fd, void *arg)
 		on_query(ctx, r);
 		break;
 	case CTL_GO:
+	case CTL_PING:
 	case CTL_RETIRE:
 	case CTL_DRAIN:
 	case CTL_OTHERS:

@@ -1,5 +1,6 @@
 """The first process and its tool: start and its refusals, deaths of roles, reload, the log, the end. What sessions
 make of all this is test_life.py's matter."""
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import time
 import pytest
 
 import pool as pool_module
+from client import Imap
+from fakeserver import FakeServer, imap_peer
 from pool import PATIENCE, SLOW, Account, alive, descendants, free_port, wait_for
 
 ROLES = ("worker", "authd", "authworker", "spawn")
@@ -249,6 +252,67 @@ def test_a_hung_role_is_named_not_waited_for(one):
     finally:
         os.kill(pid, signal.SIGCONT)
     wait_for("it is well again", lambda: is_ready(one))
+    assert one.stop() == 0
+
+
+@pytest.mark.once
+def test_roles_that_do_not_answer_are_replaced(make_pool):
+    """Stopped ones of each kind. authd and spawn are killed within seconds; a login worker gets a successor, and its sessions wait for it.
+    Auth workers and session servers may take as long as they like."""
+    with contextlib.closing(FakeServer("127.0.4.1", imap_peer())) as far:
+        accounts = [Account("anna@example.com"), Account("far@example.com", mailhost=far.host)]
+        p = make_pool(nodes=1, settings={"LOGIN_WORKERS": 1, "authdaemonrc": {"daemons": 2}}, accounts=accounts)
+        node, mark = p.nodes[0], p.nodes[0].log_mark()
+        node.expect_dirty = True
+        here, there = (Imap("127.0.0.1", p.imap_port).login_ok(a) for a in p.accounts.values())
+        old = {role: node.pids(role)[0] for role in ("worker", "authd", "spawn", "authworker", "imapd")}
+        for pid in old.values():
+            os.kill(pid, signal.SIGSTOP)
+        for role in ("authd", "spawn"):
+            node.wait_log(rf"{role} \(pid {old[role]}\) is stopped by a signal and has not answered for 9 s; killing it and starting", mark)
+        node.wait_log(rf"worker 0 \(pid {old['worker']}\) is stopped by a signal and has not answered for 9 s; starting another one", mark)
+        assert all(alive(old[role]) for role in ("worker", "authworker", "imapd"))
+        os.kill(old["authworker"], signal.SIGCONT)  # the new authd may have asked it for the userdb
+        for account in p.accounts.values():
+            with Imap("127.0.0.1", p.imap_port) as c:
+                c.login_ok(account)
+                c.ok("NOOP")
+        assert not alive(old["authd"]) and not alive(old["spawn"])
+        counts = node.status()
+        assert counts["counts"]["silent_replaced"] == 3 and any(n["name"] == "silent_replaced_last" for n in counts["notes"])
+        for role in ("worker", "imapd"):
+            os.kill(old[role], signal.SIGCONT)
+        for c in (here, there):
+            c.ok("NOOP")
+            c.ok("LOGOUT")
+            c.close()
+        node.wait_log(rf"worker 0 \(pid {old['worker']}\) answers again; it finishes its sessions", mark)
+        wait_for("the old worker has finished", lambda: not alive(old["worker"]))
+        assert old["authworker"] in node.pids("authworker")
+        wait_for("the node is well", lambda: is_ready(node))
+        assert node.stop() == 0
+
+
+@pytest.mark.long
+def test_who_was_stopped_together_with_the_master_is_left_alone(one):
+    """The machine slept, or was frozen: nobody has been silent while the master could not ask either."""
+    up(one)
+    before, mark = one.procs(), one.log_mark()
+    roles_of = [pid for role in ROLES for pid in before[role]]
+    for pid in roles_of:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(4)  # they are asked, once
+    one.proc.send_signal(signal.SIGSTOP)
+    time.sleep(15)
+    one.proc.send_signal(signal.SIGCONT)
+    time.sleep(0.5)
+    for pid in roles_of:
+        os.kill(pid, signal.SIGCONT)
+    time.sleep(10)  # enough to be killed for what is still missing
+    assert one.procs() == before
+    assert "has not answered" not in one.log_since(mark)
+    wait_for("the node is well", lambda: is_ready(one))
+    assert all(r["restarts"] == 0 for r in one.status()["roles"])
     assert one.stop() == 0
 
 
