@@ -6,6 +6,12 @@
 
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/str.h"
+
+enum {
+	NOTES_MAX = 20,  /* lines about single questions, */
+	NOTES_MS = 60000 /* in this time */
+};
 
 /* A server that does not answer, or a driver whose queries are refused (SERVER is "" then). */
 struct trouble {
@@ -15,10 +21,14 @@ struct trouble {
 
 struct place {
 	struct directory_health *health;
-	bool down;
+	bool suspected, down; /* not both */
 	unsigned pause;
 	int64_t answered; /* when it last did; 0: never */
 	ev_timer probe;
+	/* Questions without an answer, in the log: their number in this minute, and the last one's reason. */
+	int64_t noted_since;
+	unsigned noted;
+	char noted_why[DIRNEWS_WHY_MAX];
 };
 
 struct directory_health {
@@ -72,9 +82,10 @@ void directory_health_reset(struct directory_health *h)
 		struct place *p = &h->place[i];
 
 		ev_timer_stop(h->loop, &p->probe);
-		p->down = false;
+		p->suspected = p->down = false;
 		p->pause = 0;
 		p->answered = 0;
+		p->noted = 0;
 	}
 }
 
@@ -112,12 +123,28 @@ static void add_trouble(struct directory_health *h, const struct dirnews_item *i
 	h->count++;
 }
 
+/* ITEM of P is a question that had no answer, which is no trouble yet. Whoever asks such ones does not fill the log. */
+static void note_silence(struct place *p, const struct dirnews_item *item, int64_t now)
+{
+	if (p->noted == 0 || now - p->noted_since >= NOTES_MS) {
+		p->noted_since = now;
+		p->noted = 0;
+	} else if (p->noted >= NOTES_MAX || strcmp(p->noted_why, item->why) == 0) {
+		return;
+	}
+	p->noted++;
+	str_copy(p->noted_why, sizeof(p->noted_why), item->why);
+	log_warn("%s: %s does not answer: %s; this login fails temporarily, others still ask it", item->driver,
+	    item->server, item->why);
+}
+
 static void take_item(struct directory_health *h, const struct dirnews_item *item, const char *logins, bool whole)
 {
 	struct trouble **at = find_trouble(h, item);
 
 	switch (item->kind) {
 	case DIRNEWS_FAILED:
+	case DIRNEWS_SILENT:
 		if (*at != NULL)
 			return;
 		log_error("%s: %s does not answer: %s; %s", item->driver, item->server, item->why,
@@ -146,10 +173,17 @@ static void take_item(struct directory_health *h, const struct dirnews_item *ite
 	}
 }
 
-void directory_health_news(struct directory_health *h, const struct dirnews *news, const char *logins, bool whole)
+void directory_health_news(struct directory_health *h, unsigned pos, const struct dirnews *news,
+    enum directory_outcome outcome, const char *logins, int64_t now)
 {
+	bool of_question = outcome == DIRECTORY_SILENT && pos < AUTH_CHAIN_MAX && !h->place[pos].down;
+
 	for (unsigned i = 0; i < news->n; i++)
-		take_item(h, &news->item[i], logins, whole);
+		if (of_question && news->item[i].kind == DIRNEWS_SILENT)
+			note_silence(&h->place[pos], &news->item[i], now);
+		else
+			take_item(h, &news->item[i], logins,
+			    outcome == DIRECTORY_FAILED || outcome == DIRECTORY_SILENT);
 }
 
 unsigned directory_health_list(const struct directory_health *h, struct str *out)
@@ -172,42 +206,55 @@ static void probe_later(struct place *p)
 	ev_timer_start(p->health->loop, &p->probe);
 }
 
-bool directory_health_result(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked,
-    int64_t now)
+enum directory_change directory_health_result(struct directory_health *h, unsigned pos, enum directory_outcome outcome,
+    int64_t asked, int64_t now)
 {
 	struct place *p = pos < AUTH_CHAIN_MAX ? &h->place[pos] : NULL;
 
-	if (p == NULL)
-		return false;
+	if (p == NULL || outcome == DIRECTORY_NOT_ASKED)
+		return DIRECTORY_SAME;
 	if (outcome == DIRECTORY_ANSWERED) {
 		p->answered = now;
-		p->down = false;
+		p->suspected = p->down = false;
 		ev_timer_stop(h->loop, &p->probe);
-		return false;
+		return DIRECTORY_SAME;
 	}
 	/* Others had answers meanwhile: it was this question's bad luck. */
-	if (outcome != DIRECTORY_FAILED || p->down || p->answered > asked)
-		return false;
-	p->down = true;
+	if (p->down || p->answered > asked || (outcome == DIRECTORY_SILENT && p->suspected))
+		return DIRECTORY_SAME;
+	p->down = outcome == DIRECTORY_FAILED;
+	p->suspected = !p->down;
 	p->pause = HEALTH_FIRST_MS;
 	probe_later(p);
-	return true;
+	return p->down ? DIRECTORY_DOWN : DIRECTORY_SUSPECTED;
 }
 
-void directory_health_probed(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked,
-    int64_t now)
+enum directory_change directory_health_probed(struct directory_health *h, unsigned pos, enum directory_outcome outcome,
+    int64_t asked, int64_t now)
 {
 	struct place *p = pos < AUTH_CHAIN_MAX ? &h->place[pos] : NULL;
 	unsigned most = now - asked > 2 * HEALTH_PAUSE_MS ? HEALTH_PAUSE_SLOW_MS : HEALTH_PAUSE_MAX_MS;
+	enum directory_change change;
 
-	if (p == NULL)
-		return;
-	if (outcome == DIRECTORY_ANSWERED)
-		directory_health_result(h, pos, outcome, asked, now);
-	if (!p->down)
-		return;
-	p->pause = MAX(outcome == DIRECTORY_FAILED ? MIN(p->pause * 2, most) : p->pause, HEALTH_PAUSE_MS);
+	if (p == NULL || (!p->suspected && !p->down && outcome != DIRECTORY_ANSWERED))
+		return DIRECTORY_SAME;
+	change = directory_health_result(h, pos, outcome, asked, now);
+	if (!p->suspected && !p->down)
+		return change;
+	p->pause = MAX(outcome != DIRECTORY_NOT_ASKED ? MIN(p->pause * 2, most) : p->pause, HEALTH_PAUSE_MS);
 	probe_later(p);
+	return change;
+}
+
+bool directory_health_confirm(struct directory_health *h, unsigned pos, int64_t asked)
+{
+	struct place *p = pos < AUTH_CHAIN_MAX ? &h->place[pos] : NULL;
+
+	if (p == NULL || !p->suspected || p->answered > asked)
+		return false;
+	p->suspected = false;
+	p->down = true;
+	return true;
 }
 
 bool directory_health_down(const struct directory_health *h, unsigned pos)

@@ -1,7 +1,9 @@
 /* How the directories are, for the whole node: auth workers come and go, and each sees a part only.
  * Servers: the log says once what is down and once when it is back. Drivers (by their position in the chain): one
- * that gave no answer is not asked by logins any more, for they would wait for nothing; it is probed instead, by one
- * question at a time, less often while that fails. */
+ * whose servers cannot be used is down: logins do not ask it any more, for they would wait for nothing; it is probed
+ * instead, by one question at a time, less often while that fails.
+ * A question without an answer says less, for anybody can ask any: by that a driver is only suspected. It is probed,
+ * and logins go on asking; who probes decides whether it is down (directory_health_confirm()). */
 #ifndef AUTHD_DIRECTORY_HEALTH_H
 #define AUTHD_DIRECTORY_HEALTH_H
 
@@ -21,9 +23,13 @@ enum {
 
 enum directory_outcome {
 	DIRECTORY_ANSWERED,
-	DIRECTORY_FAILED,   /* none of its servers answered */
+	DIRECTORY_FAILED,   /* none of its servers can be used */
+	DIRECTORY_SILENT,   /* one of them can, but this question had no answer */
 	DIRECTORY_NOT_ASKED /* nothing was learnt */
 };
+
+/* What has become of a driver. */
+enum directory_change { DIRECTORY_SAME, DIRECTORY_SUSPECTED, DIRECTORY_DOWN };
 
 struct directory_health;
 
@@ -35,15 +41,18 @@ void directory_health_free(struct directory_health **h);
 /* The chain or the settings of the directories are others now. */
 void directory_health_reset(struct directory_health *h);
 
-/* Tells the log what is new in NEWS. LOGINS says what happens to them while there is no answer; WHOLE: there was
- * none, of no server. */
-void directory_health_news(struct directory_health *h, const struct dirnews *news, const char *logins, bool whole);
-/* What came at NOW of a question to POS that was asked at ASKED (ms, both). True: it is down from now on. */
-bool directory_health_result(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked,
-    int64_t now);
+/* Tells the log what is new in NEWS, which came at NOW with OUTCOME of POS, which was taken in before. LOGINS says what
+ * happens to them while there is no answer. */
+void directory_health_news(struct directory_health *h, unsigned pos, const struct dirnews *news,
+    enum directory_outcome outcome, const char *logins, int64_t now);
+/* What came at NOW of a question to POS that was asked at ASKED (ms, both). */
+enum directory_change directory_health_result(struct directory_health *h, unsigned pos, enum directory_outcome outcome,
+    int64_t asked, int64_t now);
 /* The same of a probe. */
-void directory_health_probed(struct directory_health *h, unsigned pos, enum directory_outcome outcome, int64_t asked,
-    int64_t now);
+enum directory_change directory_health_probed(struct directory_health *h, unsigned pos, enum directory_outcome outcome,
+    int64_t asked, int64_t now);
+/* POS, if it is still suspected and nobody had an answer since ASKED, is down. True: from now on. */
+bool directory_health_confirm(struct directory_health *h, unsigned pos, int64_t asked);
 bool directory_health_down(const struct directory_health *h, unsigned pos);
 /* A bit for each position that is down. */
 unsigned directory_health_all_down(const struct directory_health *h);

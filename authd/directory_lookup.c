@@ -23,6 +23,14 @@
 /* After this time an account that was proven lately is let in without the directory's answer. */
 static const double patience = 0.8;
 
+/* Whose name a probe asks for. */
+enum probe_name {
+	PROBE_NONE,  /* it is no probe */
+	PROBE_OWN,   /* nobody's */
+	PROBE_KNOWN, /* that had an answer */
+	PROBE_ASKED  /* that was asked for last, without one */
+};
+
 /* One job. It may outlive its waiters: its answer is cached. */
 struct lookup_job {
 	struct directory_lookups *qs;
@@ -31,7 +39,8 @@ struct lookup_job {
 	struct cache_digest key;        /* the account as it is asked for */
 	struct cache_digest proof;      /* with the password; of a look-up without: the same */
 	struct cache_digest user;
-	bool verify, shared, probe;
+	bool verify, shared;
+	enum probe_name probe;
 	/* Goes on while the directory is down: a probe, an operator's, one to the pool alone. */
 	bool lasting;
 	bool answering;
@@ -44,15 +53,19 @@ struct lookup_job {
 	ev_timer patience;
 };
 
-/* What probes ask, by turns: one name may be what a directory cannot cope with, and must not keep it down for all
- * others. */
+/* What probes of a driver ask. One name may be what a directory cannot cope with, and anybody may ask for it. So the
+ * suspected driver is down only if neither our own name nor a known one has an answer: a stranger chooses one of them
+ * at most. Of one that is down, the known and the asked names by turns: no name keeps it down for all others. */
 struct probe {
-	/* The first that had an answer; what was asked last, without one. */
 	struct {
 		char *service, *name;
 	} known, asked;
-	bool turn; /* it is that of `asked` */
+	bool turn;       /* it is that of `asked` */
+	bool own_silent; /* our own name had no answer since the driver is suspected */
 };
+
+/* An account that there is not, which is an answer, too. */
+static const char own_name[] = "waypost-probe";
 
 struct directory_lookups {
 	struct ev_loop *loop;
@@ -277,37 +290,53 @@ static void release_all(struct directory_lookups *qs, unsigned pos, const struct
 	}
 }
 
+/* DRIVER's servers failed, by NEWS. Is one of them there? */
+static enum directory_outcome failure_of(const struct dirnews *news, const char *driver)
+{
+	for (unsigned i = 0; i < news->n; i++) {
+		const struct dirnews_item *item = &news->item[i], *last = item;
+
+		for (unsigned k = i + 1; k < news->n; k++)
+			if (strcmp(news->item[k].driver, item->driver) == 0 &&
+			    strcmp(news->item[k].server, item->server) == 0)
+				last = &news->item[k];
+		if (strcmp(item->driver, driver) == 0 && last->kind == DIRNEWS_SILENT)
+			return DIRECTORY_SILENT;
+	}
+	return DIRECTORY_FAILED;
+}
+
 /* What the answer says about the driver that should have given it. */
 static enum directory_outcome outcome_of(const struct directory_lookups *qs, const struct job_done *done)
 {
 	const char *driver = auth_chain_name(qs->chain, done->pos);
-	enum directory_outcome o = DIRECTORY_NOT_ASKED;
+	const struct dirnews_item *last = NULL;
 
 	if (done->age == 0 && (!done->answered || done->result != AUTH_TRY_LATER))
 		return DIRECTORY_ANSWERED;
-	for (unsigned i = 0; i < done->news.n; i++) {
-		const struct dirnews_item *item = &done->news.item[i];
-
-		if (strcmp(item->driver, driver) != 0)
-			continue;
-		/* A server that is there but refuses the question may take the next. */
-		o = item->kind == DIRNEWS_FAILED ? DIRECTORY_FAILED : DIRECTORY_ANSWERED;
-	}
+	for (unsigned i = 0; i < done->news.n; i++)
+		if (strcmp(done->news.item[i].driver, driver) == 0)
+			last = &done->news.item[i];
 	/* With an age: another node has asked it, a while ago; it may have failed us all the same. */
-	return o;
+	if (last == NULL)
+		return DIRECTORY_NOT_ASKED;
+	/* A server that is there but refuses the question may take the next. */
+	if (last->kind != DIRNEWS_FAILED && last->kind != DIRNEWS_SILENT)
+		return DIRECTORY_ANSWERED;
+	return failure_of(&done->news, driver);
 }
 
 static void keep_answered(struct directory_lookups *qs, unsigned pos, const struct lookup_job *q)
 {
 	struct probe *p = pos < AUTH_CHAIN_MAX ? &qs->probe[pos] : NULL;
 
-	if (p == NULL || p->known.name != NULL)
+	if (p == NULL || p->known.name != NULL || q->probe == PROBE_OWN)
 		return;
 	p->known.service = mem_strdup(q->service);
 	p->known.name = mem_strdup(q->name);
 }
 
-/* POS is down. */
+/* POS is suspected, or down. */
 static void keep_asked(struct directory_lookups *qs, unsigned pos, const char *service, const char *name)
 {
 	struct probe *p = &qs->probe[pos];
@@ -318,30 +347,58 @@ static void keep_asked(struct directory_lookups *qs, unsigned pos, const char *s
 	p->asked.name = mem_strdup(name);
 }
 
+/* OUTCOME of the probe Q. */
+static enum directory_change take_probe(struct lookup_job *q, enum directory_outcome outcome)
+{
+	struct directory_lookups *qs = q->qs;
+	struct probe *p = &qs->probe[q->pos];
+	enum directory_change change = directory_health_probed(qs->health, q->pos, outcome, q->asked, qs->clock());
+
+	if (outcome != DIRECTORY_SILENT)
+		return change;
+	if (q->probe == PROBE_OWN)
+		p->own_silent = true;
+	else if (q->probe == PROBE_KNOWN && p->own_silent && directory_health_confirm(qs->health, q->pos, q->asked))
+		return DIRECTORY_DOWN;
+	return change;
+}
+
+/* OUTCOME at POS of Q, which somebody asked. */
+static enum directory_change take_result(struct lookup_job *q, unsigned pos, enum directory_outcome outcome)
+{
+	struct directory_lookups *qs = q->qs;
+	enum directory_change change = directory_health_result(qs->health, pos, outcome, q->asked, qs->clock());
+
+	if (change == DIRECTORY_SAME)
+		return change;
+	keep_asked(qs, pos, q->service, q->name);
+	qs->probe[pos].turn = qs->probe[pos].own_silent = false;
+	return change;
+}
+
 static void learn(struct lookup_job *q, const struct job_done *done)
 {
 	struct directory_lookups *qs = q->qs;
 	enum directory_outcome o = outcome_of(qs, done);
+	enum directory_change change = DIRECTORY_SAME;
 	int64_t now = qs->clock();
 
-	directory_health_news(qs->health, &done->news,
-	    qs->stale == 0 ? "logins fail temporarily" :
-	                     "accounts that logged in within AUTH_CACHE_STALE still can, other logins fail temporarily",
-	    o == DIRECTORY_FAILED);
 	for (unsigned pos = q->pos; pos < done->pos && o != DIRECTORY_NOT_ASKED; pos++) {
 		directory_health_result(qs->health, pos, DIRECTORY_ANSWERED, q->asked, now);
 		keep_answered(qs, pos, q);
 	}
 	if (done->answered && o == DIRECTORY_ANSWERED)
 		keep_answered(qs, done->pos, q);
-	if (q->probe)
-		directory_health_probed(qs->health, q->pos, done->pos == q->pos ? o : DIRECTORY_ANSWERED, q->asked,
-		    now);
-	else if (done->answered && directory_health_result(qs->health, done->pos, o, q->asked, now)) {
-		keep_asked(qs, done->pos, q->service, q->name);
-		qs->probe[done->pos].turn = false;
+	if (q->probe != PROBE_NONE)
+		change = take_probe(q, done->pos == q->pos ? o : DIRECTORY_ANSWERED);
+	else if (done->answered)
+		change = take_result(q, done->pos, o);
+	directory_health_news(qs->health, done->pos, &done->news, o,
+	    qs->stale == 0 ? "logins fail temporarily" :
+	                     "accounts that logged in within AUTH_CACHE_STALE still can, other logins fail temporarily",
+	    now);
+	if (change == DIRECTORY_DOWN)
 		release_all(qs, done->pos, q);
-	}
 }
 
 static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
@@ -356,8 +413,8 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 	ev_timer_stop(qs->loop, &q->patience);
 	if (current)
 		learn(q, done);
-	else if (q->probe)
-		directory_health_probed(qs->health, q->pos, DIRECTORY_NOT_ASKED, q->asked, qs->clock());
+	else if (q->probe != PROBE_NONE)
+		take_probe(q, DIRECTORY_NOT_ASKED);
 	if (current && q->verify && q->epoch == qs->epoch)
 		remember(q, done);
 	if (valid && done->result != AUTH_TRY_LATER)
@@ -406,19 +463,32 @@ static struct lookup_job *submit(struct directory_lookups *qs, const struct memo
 	return q;
 }
 
+static enum probe_name next_probe(const struct directory_lookups *qs, unsigned pos)
+{
+	const struct probe *p = &qs->probe[pos];
+
+	if (!directory_health_down(qs->health, pos))
+		return p->own_silent && p->known.name != NULL ? PROBE_KNOWN : PROBE_OWN;
+	return p->known.name != NULL && !p->turn ? PROBE_KNOWN : PROBE_ASKED;
+}
+
 static void on_probe(unsigned pos, void *arg)
 {
 	struct directory_lookups *qs = arg;
 	struct probe *p = &qs->probe[pos];
-	bool known = p->known.name != NULL && !p->turn;
+	enum probe_name name = next_probe(qs, pos);
 	struct directory_query query = { .pos = pos,
-		.question = { .service = known ? p->known.service : p->asked.service,
-		    .user = known ? p->known.name : p->asked.name } };
+		.question = { .service = name == PROBE_KNOWN ? p->known.service : p->asked.service,
+		    .user = name == PROBE_KNOWN ? p->known.name :
+		        name == PROBE_OWN       ? own_name :
+		                                  p->asked.name } };
 	struct memory m = { .now = qs->clock() };
 	struct lookup_job *q = submit(qs, &m, &query, NULL, false);
 
-	p->turn = !p->turn;
-	q->probe = q->lasting = true;
+	if (directory_health_down(qs->health, pos))
+		p->turn = !p->turn;
+	q->probe = name;
+	q->lasting = true;
 }
 
 /* --- asking --- */

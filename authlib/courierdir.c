@@ -112,11 +112,15 @@ static enum courier_state talk(int to, int from, const struct str *question, int
 
 /* --- one question --- */
 
-static void note_failure(struct courierdir *d, int64_t start, const struct str *why)
+/* OPENED: it could be asked. */
+static void note_failure(struct courierdir *d, bool opened, int64_t start, const struct str *why)
 {
 	int64_t now = clock_ms();
 
-	directory_failed(&d->servers, 0, now, now - start, str_cstr(why));
+	if (opened)
+		directory_silent(&d->servers, 0, now, now - start, str_cstr(why));
+	else
+		directory_failed(&d->servers, 0, now, now - start, str_cstr(why));
 }
 
 static enum courier_state ask(struct courierdir *d, const struct str *question, struct str *answer)
@@ -127,7 +131,7 @@ static enum courier_state ask(struct courierdir *d, const struct str *question, 
 	bool surplus = false;
 	struct str why = STR_INIT;
 
-	if (!directory_usable(&d->servers, 0, start))
+	if (directory_next(&d->servers, 0, start) == d->servers.count)
 		return COURIER_MORE;
 	while (state == COURIER_MORE && open == COURIER_OLD) {
 		int to, from;
@@ -145,7 +149,7 @@ static enum courier_state ask(struct courierdir *d, const struct str *question, 
 			break;
 	}
 	if (state == COURIER_MORE)
-		note_failure(d, start, &why);
+		note_failure(d, open != COURIER_CLOSED, start, &why);
 	else
 		directory_answered(&d->servers, 0);
 	str_fini(&why);

@@ -28,21 +28,45 @@ bool directory_add(struct directory *d, const char *name, size_t len)
 	return true;
 }
 
-bool directory_usable(const struct directory *d, unsigned i, int64_t now)
+unsigned directory_next(const struct directory *d, unsigned tried, int64_t now)
 {
-	return d->server[i].retry_at <= now;
+	unsigned last = d->count;
+
+	for (unsigned i = 0; i < d->count; i++) {
+		const struct directory_server *s = &d->server[i];
+
+		if ((tried >> i & 1) != 0)
+			continue;
+		if (s->retry_at <= now)
+			return i;
+		if (s->silent && last == d->count)
+			last = i;
+	}
+	return last;
 }
 
-void directory_failed(struct directory *d, unsigned i, int64_t now, int64_t took, const char *why)
+/* The pause that follows a failure after TOOK ms. */
+static void pause_server(struct directory_server *s, int64_t now, int64_t took)
 {
-	struct directory_server *s = &d->server[i];
-
-	dirnews_add(DIRNEWS_FAILED, d->driver, s->name, why);
 	if (took < DIRECTORY_SLOW_MS)
 		return;
 	s->pause = s->pause == 0 ? DIRECTORY_PAUSE_MS : MIN(s->pause * 2, DIRECTORY_PAUSE_MAX_MS);
 	/* A random part keeps auth workers and nodes from retrying all at the same moment. */
 	s->retry_at = now + s->pause - (int64_t)arc4random_uniform(s->pause / 4);
+}
+
+void directory_silent(struct directory *d, unsigned i, int64_t now, int64_t took, const char *why)
+{
+	dirnews_add(DIRNEWS_SILENT, d->driver, d->server[i].name, why);
+	d->server[i].silent = true;
+	pause_server(&d->server[i], now, took);
+}
+
+void directory_failed(struct directory *d, unsigned i, int64_t now, int64_t took, const char *why)
+{
+	dirnews_add(DIRNEWS_FAILED, d->driver, d->server[i].name, why);
+	d->server[i].silent = false;
+	pause_server(&d->server[i], now, took);
 }
 
 void directory_answered(struct directory *d, unsigned i)

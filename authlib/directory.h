@@ -1,7 +1,9 @@
 /* The servers of one directory, as one process sees them: which are usable now. Their failures are reported to authd
  * (authlib/dirnews.h), which tells the log.
  * The first server of the list is preferred. One that refuses at once is retried at once: that costs nothing.
- * One that times out is not used for a while, longer each time, so that few logins wait for it. */
+ * One that times out is not used for a while, longer each time, so that few logins wait for it. One that can be
+ * connected to and kept a question waiting comes after the others for that while, but is not left out: it may be that
+ * question, and anybody can ask any. */
 #ifndef AUTHLIB_DIRECTORY_H
 #define AUTHLIB_DIRECTORY_H
 
@@ -16,8 +18,9 @@ enum {
 
 struct directory_server {
 	char *name;       /* as the log names it; owned */
-	int64_t retry_at; /* not before this time, ms */
+	int64_t retry_at; /* not before this time, ms, unless SILENT and there is no other */
 	unsigned pause;
+	bool silent; /* its last failure was that of a question */
 };
 
 struct directory {
@@ -30,9 +33,11 @@ void directory_init(struct directory *d, const char *driver);
 void directory_fini(struct directory *d);
 /* One more server; false if there are too many. */
 bool directory_add(struct directory *d, const char *name, size_t len);
-/* Server I may be asked at NOW (clock_ms()). */
-bool directory_usable(const struct directory *d, unsigned i, int64_t now);
-/* It failed after TOOK ms, for the reason WHY. */
+/* The server to be asked next at NOW (clock_ms()), but none of TRIED (a bit each); d->count: there is none. */
+unsigned directory_next(const struct directory *d, unsigned tried, int64_t now);
+/* It is there, but gave no answer to a question within TOOK ms, for the reason WHY. */
+void directory_silent(struct directory *d, unsigned i, int64_t now, int64_t took, const char *why);
+/* It cannot be used at all (connected to, ...): that failed after TOOK ms, for the reason WHY. */
 void directory_failed(struct directory *d, unsigned i, int64_t now, int64_t took, const char *why);
 /* It answered. */
 void directory_answered(struct directory *d, unsigned i);

@@ -7,7 +7,8 @@
 #include "lib/msg.h"
 
 enum dirnews_kind {
-	DIRNEWS_FAILED,   /* SERVER gave no answer: WHY */
+	DIRNEWS_FAILED,   /* SERVER cannot be used, whatever the question: WHY */
+	DIRNEWS_SILENT,   /* SERVER is there, but gave no answer to a question: WHY */
 	DIRNEWS_ANSWERED, /* SERVER answered */
 	DIRNEWS_REFUSED,  /* a server is there but refuses the question: WHY */
 	DIRNEWS_SERVED,   /* a query was accepted */

@@ -237,14 +237,13 @@ static bool open_connection(struct ldap_dir *d, struct ldap_conn *c, unsigned i,
 /* Opens C to the first server that can be had and is not among TRIED (a bit each). */
 static bool open_one(struct ldap_dir *d, struct ldap_conn *c, unsigned tried)
 {
-	for (unsigned i = 0; i < d->servers.count; i++) {
-		int64_t start = clock_ms(), end;
-		struct str why = STR_INIT;
-		bool good;
+	int64_t start = clock_ms(), end;
 
-		if ((tried & 1U << i) != 0 || !directory_usable(&d->servers, i, start))
-			continue;
-		good = open_connection(d, c, i, &why);
+	for (unsigned i; (i = directory_next(&d->servers, tried, start)) != d->servers.count; start = end) {
+		struct str why = STR_INIT;
+		bool good = open_connection(d, c, i, &why);
+
+		tried |= 1U << i;
 		end = clock_ms();
 		if (!good) {
 			close_connection(c);
@@ -279,7 +278,7 @@ static bool exchange(struct ldap_dir *d, struct ldap_conn *c, exchange_fn *fn, v
 			/* A connection that the server closed while idle is not an outage. */
 			close_connection(c);
 			if (c->fresh || waited) {
-				directory_failed(&d->servers, c->server, end, end - start, str_cstr(&why));
+				directory_silent(&d->servers, c->server, end, end - start, str_cstr(&why));
 				tried |= 1U << c->server;
 			}
 		} else {

@@ -113,21 +113,54 @@ static int converse(int n, const struct pam_message **message, struct pam_respon
 /* LOGIN_FAIL_DELAY holds the answer back, and no process with it. */
 static void no_delay(int status UNUSED, unsigned usec UNUSED, void *arg UNUSED) { }
 
-static enum auth_result judge(int status, bool of_account)
+/* Whose fault a result of PAM is. The same table for operators: authlib/README. */
+enum fault {
+	FAULT_NONE,
+	FAULT_NAME,    /* there is no such account */
+	FAULT_CLIENT,  /* a wrong password; behind a right one, an account that may not be used */
+	FAULT_ACCOUNT, /* the account's: the password was right, but is too old, or the account is */
+	FAULT_UNCLEAR, /* the module's, or a wrong password: AUTHPAM_SYSTEM_ERROR says which */
+	FAULT_SYSTEM   /* the module's, or of what it asks: nobody knows whether the password is right */
+};
+
+static enum fault fault_of(int status)
 {
 	switch (status) {
 	case PAM_SUCCESS:
-		return AUTH_OK;
+		return FAULT_NONE;
 	case PAM_USER_UNKNOWN:
-		return AUTH_UNKNOWN;
+		return FAULT_NAME;
 	case PAM_AUTH_ERR:
 	case PAM_MAXTRIES:
 	case PAM_PERM_DENIED:
-		return of_account ? AUTH_DISABLED : AUTH_MISMATCH;
+		return FAULT_CLIENT;
 	case PAM_ACCT_EXPIRED:
 	case PAM_NEW_AUTHTOK_REQD:
 	case PAM_CRED_EXPIRED:
 	case PAM_AUTHTOK_EXPIRED:
+		return FAULT_ACCOUNT;
+	case PAM_SYSTEM_ERR:
+	case PAM_SERVICE_ERR:
+		return FAULT_UNCLEAR;
+	default:
+		return FAULT_SYSTEM;
+	}
+}
+
+static enum auth_result judge(const struct settings *set, int status, bool of_account)
+{
+	enum fault fault = fault_of(status);
+
+	if (fault == FAULT_UNCLEAR)
+		fault = strcmp(set->authpam_AUTHPAM_SYSTEM_ERROR, "wrong") == 0 ? FAULT_CLIENT : FAULT_SYSTEM;
+	switch (fault) {
+	case FAULT_NONE:
+		return AUTH_OK;
+	case FAULT_NAME:
+		return AUTH_UNKNOWN;
+	case FAULT_CLIENT:
+		return of_account ? AUTH_DISABLED : AUTH_MISMATCH;
+	case FAULT_ACCOUNT:
 		return AUTH_DISABLED;
 	default:
 		return AUTH_TRY_LATER;
@@ -158,7 +191,7 @@ static enum auth_result ask_pam(struct question *q, pam_handle_t *pam, struct st
 		of_account = true;
 		status = pam_acct_mgmt(pam, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK);
 	}
-	r = judge(status, of_account);
+	r = judge(q->set, status, of_account);
 	if (q->odd && r != AUTH_OK) {
 		str_adds(why, "a PAM module wants more than a password");
 		return AUTH_BROKEN;
@@ -306,17 +339,21 @@ static enum auth_result ask(struct pam *p, struct question *q, struct account *o
 	struct child child = CHILD_INIT;
 	enum auth_result r = AUTH_TRY_LATER;
 	struct str told = STR_INIT, why = STR_INIT;
+	bool started;
 
-	if (!directory_usable(&p->dir, 0, start))
+	if (directory_next(&p->dir, 0, start) == p->dir.count)
 		return AUTH_TRY_LATER;
-	if (child_start(&child, CHILD_MESSAGES, run, q, &why)) {
+	started = child_start(&child, CHILD_MESSAGES, run, q, &why);
+	if (started) {
 		bool answered = read_answer(child.from, deadline, &r, out, &told, &why);
 
 		child_end(&child, answered ? NULL : &why);
 		if (answered && r == AUTH_TRY_LATER)
 			str_adds(&why, str_cstr(&told));
 	}
-	if (why.len != 0)
+	if (why.len != 0 && started)
+		directory_silent(&p->dir, 0, clock_ms(), clock_ms() - start, str_cstr(&why));
+	else if (why.len != 0)
 		directory_failed(&p->dir, 0, clock_ms(), clock_ms() - start, str_cstr(&why));
 	else
 		directory_answered(&p->dir, 0);

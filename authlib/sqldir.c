@@ -37,15 +37,15 @@ static void sqldir_close(struct sqldir *d)
 	d->open = false;
 }
 
-/* Connects to the first server that can be had. */
-static bool open_one(struct sqldir *d)
+/* Connects to the first server that can be had and is not among TRIED (a bit each). */
+static bool open_one(struct sqldir *d, unsigned tried)
 {
-	for (unsigned i = 0; i < d->servers.count; i++) {
-		int64_t start = clock_ms(), end;
+	int64_t start = clock_ms(), end;
+
+	for (unsigned i; (i = directory_next(&d->servers, tried, start)) != d->servers.count; start = end) {
 		struct str why = STR_INIT;
 
-		if (!directory_usable(&d->servers, i, start))
-			continue;
+		tried |= 1U << i;
 		d->open = d->kind->open(d->conn, i, &why);
 		end = clock_ms();
 		if (!d->open) {
@@ -82,8 +82,8 @@ static enum auth_result read_row(struct sqldir *d, const struct sql_cell *cell, 
 }
 
 /* One question on the open connection, AGAIN if that was made for it. False: the connection is lost; *RESULT is what
- * to say if that is the end. */
-static bool ask(struct sqldir *d, bool again, const struct auth_question *q, enum auth_result *result,
+ * to say if that is the end, and its server is among *TRIED if that is an outage. */
+static bool ask(struct sqldir *d, bool again, unsigned *tried, const struct auth_question *q, enum auth_result *result,
     struct account *out)
 {
 	struct str question = STR_INIT, why = STR_INIT;
@@ -121,8 +121,10 @@ static bool ask(struct sqldir *d, bool again, const struct auth_question *q, enu
 	} else if (s == SQL_LOST) {
 		sqldir_close(d);
 		/* A connection that the server closed while idle is not an outage; a timeout is. */
-		if (again || end - start >= DIRECTORY_SLOW_MS)
-			directory_failed(&d->servers, d->server, end, end - start, str_cstr(&why));
+		if (again || end - start >= DIRECTORY_SLOW_MS) {
+			directory_silent(&d->servers, d->server, end, end - start, str_cstr(&why));
+			*tried |= 1U << d->server;
+		}
 	} else {
 		directory_answered(&d->servers, d->server);
 		directory_served(&d->servers);
@@ -136,11 +138,12 @@ enum auth_result sqldir_lookup(void *ctx, const struct auth_question *q, struct 
 {
 	struct sqldir *d = ctx;
 	enum auth_result result = AUTH_TRY_LATER;
+	unsigned tried = 0;
 
 	for (int tries = 0; tries < 2; tries++) {
-		if (!d->open && !open_one(d))
+		if (!d->open && !open_one(d, tried))
 			return AUTH_TRY_LATER;
-		if (ask(d, tries != 0, q, &result, out))
+		if (ask(d, tries != 0, &tried, q, &result, out))
 			return result;
 	}
 	return result;
@@ -179,7 +182,7 @@ bool sqldir_enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why
 
 	sqldir_close(d);
 	d->patient = true;
-	if (!open_one(d))
+	if (!open_one(d, 0))
 		str_adds(why, "no server answers");
 	else if (!sqlquery_build_list(&question, &d->fields, d->kind->escape, d->conn))
 		str_adds(why, "the SELECT_CLAUSE cannot list all accounts: set the ENUMERATE_CLAUSE, too");

@@ -449,6 +449,11 @@
 	S(authpam, AUTHPAM_TIMEOUT, TIME, "10s", 1, 300, "seconds", SF_A, \
 		"Time limit for PAM. The PAM service is \"imap\" or \"pop3\", or as AUTHSERVICE says. pam_unix " \
 		"reads /etc/shadow: AUTH_USER must be a member of the group shadow.") \
+	S(authpam, AUTHPAM_SYSTEM_ERROR, WORD, "temporary", 0, 0, "temporary|wrong", SF_A, \
+		"What \"System error\" and \"Error in service module\" of a PAM module are taken for: a temporary failure of " \
+		"that login, or a wrong password. Set \"wrong\" if a module answers so to wrong passwords, as " \
+		"pam_exec does if its program exits with 1: else they are no LOGIN FAILED in the log, and fail2ban is " \
+		"blind to them. An outage that a module reports so is a wrong password then.") \
 	S(authpam, AUTHPAM_CONFDIR, PATH, "", 0, 0, "", SF_M | SF_A, \
 		"Folder of the PAM services. Empty: /etc/pam.d.")
 /* clang-format on */

@@ -1132,6 +1132,39 @@ def test_pam_hostile_modules(pam, mode, want):
         p.nodes[0].wait_log("authpam: PAM does not answer: no answer in time")
 
 
+@pytest.mark.parametrize("setting", ("temporary", "wrong"))
+def test_pam_module_whose_wrong_password_is_a_system_error(setting):
+    """pam_exec, whose program exits with 1: a guess is what AUTHPAM_SYSTEM_ERROR says, and never anybody else's trouble."""
+    root = folder()
+    peer = FakeServer("127.0.5.1", imap_peer())
+    program = os.path.join(root, "program")
+    with open(program, "w") as f:
+        f.write("#!/bin/sh\n[ \"$(tr -d '\\000')\" = secret ]\n")
+    os.chmod(program, 0o755)
+    with open(os.path.join(root, "imap"), "w") as f:
+        f.write(f"auth required pam_exec.so quiet expose_authtok {program}\naccount required pam_permit.so\n")
+    try:
+        with Pool(nodes=1, settings={
+                "MIN_UID": 6, "authdaemonrc": {"authmodulelist": "authpam", "daemons": 1, "DEFAULTOPTIONS": f"mailhost={peer.host}", **NO_CACHE},
+                "authpam": {"AUTHPAM_CONFDIR": root, "AUTHPAM_SYSTEM_ERROR": setting}}) as p:
+            node = p.nodes[0]
+            for name in ("man", "www-data", "man", "no.such.user", "nobody"):
+                reply = imap(p, HERE, name, "guess")
+                assert refused(reply) if setting == "wrong" or name == "no.such.user" else not_now(reply), (name, reply)
+                assert imap(p, HERE, "www-data", "secret").ok
+            assert node.status()["counts"]["directories_down"] == 0
+            if setting == "wrong":
+                node.wait_log("LOGIN FAILED, user=man,")
+                assert "TEMPORARY FAILURE" not in node.log()
+            else:
+                node.wait_log("TEMPORARY FAILURE, user=man,")
+                node.wait_log("authpam: PAM does not answer: service imap: System error; this login fails temporarily")
+                assert "LOGIN FAILED, user=man," not in node.log()
+    finally:
+        peer.close()
+        shutil.rmtree(root, ignore_errors=True)
+
+
 def test_pam_goes_on(pam):
     good_again(pam)
     assert refused(imap(pam.pool, HERE, "www-data", "x"))

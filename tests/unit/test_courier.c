@@ -407,10 +407,10 @@ static void test_again_and_waits(void)
 	    AUTH_TRY_LATER);
 	CU_ASSERT_TRUE(clock_ms() - start >= f.dir.timeout);
 	CU_ASSERT_EQUAL(f.opened, 1);
-	/* It is left alone for a while. */
-	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "jo" }, &a),
-	    AUTH_TRY_LATER);
-	CU_ASSERT_EQUAL(f.opened, 1);
+	/* It may have been that question: another one is asked. */
+	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "kim" }, &a),
+	    AUTH_OK);
+	CU_ASSERT_EQUAL(f.opened, 2);
 	fake_fini(&f);
 	account_fini(&a);
 }

@@ -568,17 +568,45 @@ static void test_servers(void)
 	CU_ASSERT_FALSE(directory_add(&d, "abc", 3));
 	/* At once: no pause. */
 	directory_failed(&d, 0, 10000, 3, "refused");
-	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000));
+	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000), 0);
 	/* After a wait: longer and longer, but not for ever. */
 	for (int i = 0; i < 20; i++)
 		directory_failed(&d, 0, 10000, 3000, "slow");
-	CU_ASSERT_FALSE(directory_usable(&d, 0, 10000 + DIRECTORY_PAUSE_MAX_MS * 3 / 4 - 1));
-	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000 + DIRECTORY_PAUSE_MAX_MS));
-	CU_ASSERT_TRUE(directory_usable(&d, 1, 10000));
+	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000 + DIRECTORY_PAUSE_MAX_MS * 3 / 4 - 1), 1);
+	CU_ASSERT_EQUAL(directory_next(&d, ~1U, 10000 + DIRECTORY_PAUSE_MAX_MS * 3 / 4 - 1), d.count);
+	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000 + DIRECTORY_PAUSE_MAX_MS), 0);
 	directory_answered(&d, 0);
-	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000));
+	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000), 0);
 	directory_failed(&d, 0, 10000, 3000, "slow");
-	CU_ASSERT_TRUE(directory_usable(&d, 0, 10000 + DIRECTORY_PAUSE_MS));
+	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000 + DIRECTORY_PAUSE_MS), 0);
+	directory_fini(&d);
+}
+
+/* One that kept a question waiting is asked after the others, but never left out. */
+static void test_silent_server(void)
+{
+	struct directory d;
+
+	directory_init(&d, "authtest");
+	for (int i = 0; i < 3; i++)
+		CU_ASSERT_TRUE(directory_add(&d, "abc", 3));
+	directory_silent(&d, 0, 10000, 3, "went away");
+	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000), 0);
+	directory_silent(&d, 0, 10000, 3000, "slow");
+	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000), 1);
+	CU_ASSERT_EQUAL(directory_next(&d, 1U << 1, 10000), 2);
+	CU_ASSERT_EQUAL(directory_next(&d, 1U << 1 | 1U << 2, 10000), 0);
+	CU_ASSERT_EQUAL(directory_next(&d, 7, 10000), d.count);
+	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000 + DIRECTORY_PAUSE_MS), 0);
+	/* The others are down: one refuses, one hangs. */
+	directory_failed(&d, 1, 10000, 3, "refused");
+	directory_failed(&d, 2, 10000, 3000, "no route");
+	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000), 1);
+	CU_ASSERT_EQUAL(directory_next(&d, 1U << 1, 10000), 0);
+	CU_ASSERT_EQUAL(directory_next(&d, 1U << 1 | 1U, 10000), d.count);
+	/* It cannot even be connected to now. */
+	directory_failed(&d, 0, 10000, 3000, "no route");
+	CU_ASSERT_EQUAL(directory_next(&d, 1U << 1, 10000), d.count);
 	directory_fini(&d);
 }
 
@@ -594,24 +622,26 @@ static void test_news(void)
 	directory_init(&d, "authtest");
 	CU_ASSERT_TRUE(directory_add(&d, "db.example.com", 14));
 	directory_failed(&d, 0, 0, 0, "no route\nto host");
+	directory_silent(&d, 0, 0, 0, "slow");
 	directory_answered(&d, 0);
 	directory_refused(&d, "no table");
 	directory_served(&d);
 	directory_fini(&d);
 	dirnews_take(&news);
-	CU_ASSERT_EQUAL_FATAL(news.n, 4);
+	CU_ASSERT_EQUAL_FATAL(news.n, DIRNEWS_KINDS);
 	msgw_begin(&w, 1);
 	dirnews_write(&w, &news);
 	msgr_begin(&r, w.buf, w.len);
 	dirnews_read(&r, &back);
 	CU_ASSERT_TRUE(msgr_end(&r));
-	CU_ASSERT_EQUAL_FATAL(back.n, 4);
-	for (unsigned i = 0; i < 4; i++) {
+	CU_ASSERT_EQUAL_FATAL(back.n, DIRNEWS_KINDS);
+	for (unsigned i = 0; i < DIRNEWS_KINDS; i++) {
 		CU_ASSERT_EQUAL(back.item[i].kind, (enum dirnews_kind)i);
 		CU_ASSERT_STRING_EQUAL(back.item[i].driver, "authtest");
 		CU_ASSERT_STRING_EQUAL(back.item[i].server, i < DIRNEWS_REFUSED ? "db.example.com" : "");
 		CU_ASSERT_STRING_EQUAL(back.item[i].why,
 		    i == DIRNEWS_FAILED      ? "no route" :
+		        i == DIRNEWS_SILENT  ? "slow" :
 		        i == DIRNEWS_REFUSED ? "no table" :
 		                               "");
 	}
@@ -643,6 +673,7 @@ static const struct unit_case cases[] = { { "places of variables", test_clause_p
 	{ "question for a list", test_list_question }, { "rows of a list", test_list_rows }, { "limits", test_limits },
 	{ "filters", test_filters }, { "filter of a list", test_list_filter }, { "mapped names", test_emailmap },
 	{ "attributes", test_attrs }, { "entries", test_entries }, { "servers", test_servers },
-	{ "news of servers", test_news }, { NULL, NULL } };
+	{ "a server that kept a question waiting", test_silent_server }, { "news of servers", test_news },
+	{ NULL, NULL } };
 
 UNIT_MAIN("directory", cases)

@@ -173,7 +173,8 @@ static void reply(enum auth_result result, const char *home, enum dirnews_kind n
 	account_set(&d.account.hash, "{SHA}x");
 	settings_directories_digest(set, d.settings);
 	if (news != DIRNEWS_KINDS)
-		dirnews_add(news, driver, "db.example.com", news == DIRNEWS_FAILED ? "no route to host" : "");
+		dirnews_add(news, driver, "db.example.com",
+		    news == DIRNEWS_FAILED || news == DIRNEWS_SILENT ? "no route to host" : "");
 	dirnews_take(&d.news);
 	job_done_write(&w, &d);
 	CU_ASSERT_EQUAL(msg_send(job.worker, &w, -1), 0);
@@ -537,6 +538,198 @@ static void test_not_down(void)
 	end();
 }
 
+/* --- questions that have no answer, though a server is there --- */
+
+static unsigned troubles(void)
+{
+	struct str names = STR_INIT;
+	unsigned n = directory_lookups_trouble(qs, &names);
+
+	str_fini(&names);
+	return n;
+}
+
+/* USER's login is a question to the directory, which has no answer. */
+static void silent_login(const char *user)
+{
+	ask(1, user, "x");
+	CU_ASSERT_TRUE_FATAL(who[1].calls == 0 && given());
+	CU_ASSERT_STRING_EQUAL(job.user, user);
+	now += 10;
+	reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
+}
+
+/* The next probe, which is for USER, is told RESULT. */
+static void probe(const char *user, enum auth_result result)
+{
+	while (!given())
+		ev_run(loop, EVRUN_ONCE);
+	CU_ASSERT_EQUAL(job.kind, JOB_LOOKUP);
+	CU_ASSERT_STRING_EQUAL(job.user, user);
+	now += 10;
+	reply(result, "", result == AUTH_TRY_LATER ? DIRNEWS_SILENT : DIRNEWS_ANSWERED);
+}
+
+/* JO's login is a question to the directory: that is not down. */
+static void expect_asked(void)
+{
+	static unsigned passwords;
+	char password[16];
+
+	snprintf(password, sizeof(password), "%u", ++passwords);
+	ask(2, "jo", password);
+	CU_ASSERT_TRUE_FATAL(who[2].calls == 0 && given());
+	CU_ASSERT_STRING_EQUAL(job.user, "jo");
+	CU_ASSERT_EQUAL(troubles(), 0);
+}
+
+/* A guesser whose names, as many as he likes, have no answer refuses nobody else. */
+static void test_guesser(void)
+{
+	for (int known = 0; known < 2; known++) {
+		begin();
+		if (known)
+			prove("/h");
+		now += 61000;
+		ask(3, "lea", "x");
+		CU_ASSERT_TRUE_FATAL(given());
+		ask(1, "poison", "x");
+		ask(4, "kim", "x");
+		reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+		CU_ASSERT_TRUE(told(3, AUTH_TRY_LATER));
+		CU_ASSERT_TRUE(who[1].calls == 0 && who[4].calls == 0); /* goes on waiting for its own answer */
+		for (int i = 0; i < 2; i++) {
+			CU_ASSERT_TRUE_FATAL(given());
+			reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+		}
+		for (int i = 0; i < 10; i++) {
+			char name[16];
+
+			snprintf(name, sizeof(name), "poison%d", i);
+			silent_login(name);
+		}
+		expect_asked();
+		reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED);
+		CU_ASSERT_TRUE(told(2, AUTH_MISMATCH));
+		end();
+	}
+}
+
+/* His name was the first to be answered after the start; now it is not any more. Our own one is. */
+static void test_guesser_was_first(void)
+{
+	begin();
+	ask(1, "poison", "x");
+	CU_ASSERT_TRUE_FATAL(given());
+	reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED);
+	for (int i = 0; i < 3; i++) {
+		silent_login("poison2");
+		probe("waypost-probe", AUTH_UNKNOWN);
+		expect_asked();
+		reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+		probe("waypost-probe", AUTH_UNKNOWN);
+	}
+	end();
+}
+
+/* A directory that has no answer for whom it does not know, and a guesser with such names: by what it does know. */
+static void test_no_answer_for_strangers(void)
+{
+	begin();
+	silent_login("stranger");
+	for (int i = 0; i < 3; i++)
+		probe("waypost-probe", AUTH_TRY_LATER);
+	expect_asked();
+	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
+	for (int i = 0; i < 3; i++) {
+		now += 10;
+		silent_login("stranger2");
+		probe("waypost-probe", AUTH_TRY_LATER);
+		expect_asked();
+		reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+		probe("jo", AUTH_OK);
+	}
+	expect_asked();
+	end();
+}
+
+/* It can be connected to, but answers nobody: that is an outage, and seen in two probes. */
+static void test_hanging(void)
+{
+	begin();
+	prove("/h");
+	now += 61000;
+	silent_login("kim");
+	probe("waypost-probe", AUTH_TRY_LATER);
+	expect_asked();
+	ask(3, "lea", "x");
+	reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+	CU_ASSERT_TRUE_FATAL(given());
+	CU_ASSERT_STRING_EQUAL(job.user, "lea");
+	/* The worker takes the next one only now. */
+	reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+	probe("jo", AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(troubles(), 1);
+	ask(1, "kim", "x");
+	ask(3, "jo", "sesame");
+	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER) && told(3, AUTH_OK)); /* at once */
+	probe("jo", AUTH_TRY_LATER);
+	probe("kim", AUTH_UNKNOWN);
+	CU_ASSERT_EQUAL(troubles(), 0);
+	expect_asked();
+	end();
+}
+
+/* An answer, whoever has it, ends the suspicion: the next one is looked into from the beginning. */
+static void test_answer_ends_suspicion(void)
+{
+	begin();
+	prove("/h");
+	now += 10;
+	silent_login("kim");
+	probe("waypost-probe", AUTH_TRY_LATER);
+	expect_asked();
+	now += 10;
+	reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED);
+	now += 10;
+	silent_login("kim");
+	probe("waypost-probe", AUTH_UNKNOWN);
+	expect_asked();
+	end();
+}
+
+/* By several servers: it is down if none of them can be used. */
+static void test_several_servers(void)
+{
+	static const struct {
+		enum dirnews_kind kind[3];
+		const char *server[3];
+		bool down;
+	} t[] = {
+		{ { DIRNEWS_SILENT, DIRNEWS_FAILED }, { "a", "b" }, false },
+		{ { DIRNEWS_FAILED, DIRNEWS_SILENT }, { "a", "b" }, false },
+		{ { DIRNEWS_FAILED, DIRNEWS_FAILED }, { "a", "b" }, true },
+		{ { DIRNEWS_SILENT, DIRNEWS_FAILED }, { "a", "a" }, true },
+		{ { DIRNEWS_FAILED, DIRNEWS_SILENT }, { "a", "a" }, false },
+		{ { DIRNEWS_SILENT, DIRNEWS_FAILED, DIRNEWS_FAILED }, { "a", "b", "a" }, true },
+		{ { DIRNEWS_FAILED, DIRNEWS_ANSWERED, DIRNEWS_REFUSED }, { "a", "b", "" }, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		begin();
+		ask(1, "kim", "x");
+		CU_ASSERT_TRUE_FATAL(given());
+		for (int k = 0; k < 3 && t[i].server[k] != NULL; k++)
+			dirnews_add(t[i].kind[k], driver, t[i].server[k], "why");
+		reply(AUTH_TRY_LATER, "", DIRNEWS_KINDS);
+		CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
+		ask(1, "lea", "x");
+		CU_ASSERT_EQUAL(who[1].calls == 1, t[i].down);
+		end();
+	}
+}
+
 /* An account that the directory does not know, but a driver behind it. */
 static void test_passed(void)
 {
@@ -615,6 +808,12 @@ static const struct unit_case cases[] = {
 	{ "down", test_down },
 	{ "poison", test_poison },
 	{ "not down", test_not_down },
+	{ "a guesser whose names have no answer", test_guesser },
+	{ "a guesser whose name was the first", test_guesser_was_first },
+	{ "no answer for strangers", test_no_answer_for_strangers },
+	{ "a directory that hangs", test_hanging },
+	{ "an answer ends suspicion", test_answer_ends_suspicion },
+	{ "several servers", test_several_servers },
 	{ "not known here", test_passed },
 	{ "patience", test_patience },
 	{ NULL, NULL },
