@@ -388,9 +388,8 @@ static void use_settings(struct authd *a)
 
 	load_scram(set);
 	peer_ports(set, a->ports);
-	mac_free(&a->pool);
-	if (set->pool_secret[0] != '\0')
-		a->pool = mac_new(set->pool_secret, strlen(set->pool_secret));
+	pool_keys_free(&a->pool);
+	a->pool = pool_keys_new(set->pool_secret);
 	peers_set(a->peers, (double)set->proxy_DNS_TTL, (double)set->proxy_PROXY_DOWN_TIME, names_patience(set));
 	if (chain == NULL) {
 		log_error("cannot use authmodulelist: %s", str_cstr(&errors));

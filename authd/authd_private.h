@@ -54,7 +54,7 @@ struct authd {
 	struct cache *cache;
 	struct mac *salts;               /* stands in for `pool` where that makes SCRAM's salts */
 	struct used_tokens *used_tokens; /* of other nodes, used here */
-	struct mac *pool;                /* of the pool's secret; NULL: there is none */
+	struct pool_keys *pool;          /* of the pool's secrets; NULL: there are none */
 	struct auth_chain *chain;
 	struct userdb *userdb; /* the image that the chain uses; NULL: there is none yet */
 	ev_timer tick;         /* once a second: the userdb file */

@@ -6,6 +6,7 @@
 #include "lib/hex.h"
 #include "lib/mem.h"
 #include "lib/seal.h"
+#include "settings/pool_secret.h"
 
 enum { KEEP_LONGER = 60 /* seconds: the time inside decides, not the clock of memcached */ };
 enum { KEY_LEN = 2 * MAC_LEN, PAD = 512 /* the size of a value shall not tell whose it is */ };
@@ -39,7 +40,11 @@ static struct mac *derived_mac(struct mac *pool, const char *purpose)
 struct shared *shared_new(const struct settings *set, const struct store_ops *ops, bool by_client)
 {
 	struct shared *s = mem_alloc(sizeof(*s));
-	struct mac *pool = mac_new(set->pool_secret, strlen(set->pool_secret));
+	const char *secrets = set->pool_secret;
+	size_t len = 0;
+	/* The one that signs: while it is replaced, nodes do not find each other's entries, which is no harm. */
+	const char *first = pool_secret_next(&secrets, &len);
+	struct mac *pool = mac_new(first, len);
 	uint8_t key[MAC_LEN];
 
 	s->ops = ops;

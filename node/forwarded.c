@@ -28,8 +28,8 @@ static void add_line(struct str *text, const char *line)
 	str_addc(text, '\n');
 }
 
-static void compute_mac(const struct forwarded *h, struct mac *pool, const char *what, const char *host,
-    const char *user, uint8_t mac[FORWARDED_MAC_LEN])
+/* What is signed, for WHAT; valid until the next call. */
+static const struct str *signed_text(const struct forwarded *h, const char *what, const char *host, const char *user)
 {
 	static struct str text; /* its memory is kept */
 	char ip[NET_IP_TEXT_MAX], number[NUM_TEXT_MAX];
@@ -48,18 +48,20 @@ static void compute_mac(const struct forwarded *h, struct mac *pool, const char 
 	add_line(&text, num_text(h->ttl, number));
 	add_line(&text, num_text(h->time, number));
 	add_line(&text, user);
-	mac_compute(pool, text.data, text.len, mac);
+	return &text;
 }
 
-void forwarded_sign(struct forwarded *forwarded, struct mac *pool, const char *host, const char *user)
+void forwarded_sign(struct forwarded *forwarded, const struct pool_keys *pool, const char *host, const char *user)
 {
-	compute_mac(forwarded, pool, "hop", host, user, forwarded->mac);
+	const struct str *text = signed_text(forwarded, "hop", host, user);
+
+	mac_compute(pool_keys_first(pool), text->data, text->len, forwarded->mac);
 }
 
-enum signature_check forwarded_verify(const struct forwarded *forwarded, struct mac *pool, const char *host,
+enum signature_check forwarded_verify(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
     const char *user, uint64_t now)
 {
-	uint8_t mac[FORWARDED_MAC_LEN];
+	const struct str *text;
 
 	switch (forwarded->signature) {
 	case FORWARDED_SIGNATURE_MADE:
@@ -71,19 +73,21 @@ enum signature_check forwarded_verify(const struct forwarded *forwarded, struct 
 	}
 	if (pool == NULL)
 		return SIGNATURE_UNKNOWN;
-	compute_mac(forwarded, pool, "hop", host, user, mac);
+	text = signed_text(forwarded, "hop", host, user);
 	/* Before the time: who does not know the secret learns nothing of our clock. */
-	if (!mem_equal_secret(mac, sizeof(mac), forwarded->mac, sizeof(forwarded->mac)))
+	if (!pool_keys_verify(pool, text->data, text->len, forwarded->mac))
 		return SIGNATURE_WRONG;
 	return forwarded->time > now + FORWARDED_AGE_MAX || forwarded->time + FORWARDED_AGE_MAX < now ?
 	    SIGNATURE_CLOCK :
 	    SIGNATURE_GOOD;
 }
 
-void forwarded_token(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user,
-    uint8_t out[FORWARDED_MAC_LEN])
+void forwarded_token(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
+    const char *user, uint8_t out[FORWARDED_MAC_LEN])
 {
-	compute_mac(forwarded, pool, "token", host, user, out);
+	const struct str *text = signed_text(forwarded, "token", host, user);
+
+	mac_compute(pool_keys_first(pool), text->data, text->len, out);
 }
 
 const char *forwarded_token_text(const uint8_t token[FORWARDED_MAC_LEN], char dst[TOKEN_TEXT_MAX])
@@ -91,19 +95,20 @@ const char *forwarded_token_text(const uint8_t token[FORWARDED_MAC_LEN], char ds
 	return hex_text(dst, token, FORWARDED_MAC_LEN);
 }
 
-bool forwarded_token_verify(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user,
-    const char *text)
+bool forwarded_token_verify(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
+    const char *user, const char *digits)
 {
 	uint8_t token[FORWARDED_MAC_LEN];
-	char want[TOKEN_TEXT_MAX];
+	char one_form[TOKEN_TEXT_MAX];
+	const struct str *text;
 	bool same;
 
-	if (forwarded->signature != FORWARDED_SIGNATURE_MADE || pool == NULL)
+	/* One token has one text: not the same in capitals. */
+	if (forwarded->signature != FORWARDED_SIGNATURE_MADE || strlen(digits) != TOKEN_TEXT_MAX - 1 ||
+	    !hex_bytes(token, digits, TOKEN_TEXT_MAX - 1) || strcmp(forwarded_token_text(token, one_form), digits) != 0)
 		return false;
-	forwarded_token(forwarded, pool, host, user, token);
-	forwarded_token_text(token, want);
-	same = mem_equal_secret(want, strlen(want), text, strlen(text));
+	text = signed_text(forwarded, "token", host, user);
+	same = pool_keys_verify(pool, text->data, text->len, token);
 	mem_wipe(token, sizeof(token));
-	mem_wipe(want, sizeof(want));
 	return same;
 }

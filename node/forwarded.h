@@ -4,11 +4,11 @@
 #ifndef NODE_FORWARDED_H
 #define NODE_FORWARDED_H
 
-#include "lib/mac.h"
 #include "lib/net.h"
-#include "node/signature_check.h"
-#include "node/session.h"
 #include "node/msg_channel.h"
+#include "node/pool_keys.h"
+#include "node/session.h"
+#include "node/signature_check.h"
 
 enum { FORWARDED_MAC_LEN = MAC_LEN };
 
@@ -33,25 +33,26 @@ struct forwarded {
 };
 
 /* Signs the identity FORWARDED for the login of USER to node HOST (as in mailhost, without port; case and a trailing
- * dot do not matter) with the key of the POOL: fills forwarded->mac from the other members. */
-void forwarded_sign(struct forwarded *forwarded, struct mac *pool, const char *host, const char *user);
-/* What is to be thought of FORWARDED's signature for HOST and USER at NOW: GOOD, if a holder of that key has made it
- * no more than FORWARDED_AGE_MAX seconds before or after NOW. POOL NULL: there is no key here. */
-enum signature_check forwarded_verify(const struct forwarded *forwarded, struct mac *pool, const char *host,
+ * dot do not matter) with the first key of the POOL: fills forwarded->mac from the other members. */
+void forwarded_sign(struct forwarded *forwarded, const struct pool_keys *pool, const char *host, const char *user);
+/* What is to be thought of FORWARDED's signature for HOST and USER at NOW: GOOD, if a holder of one of the POOL's keys
+ * has made it no more than FORWARDED_AGE_MAX seconds before or after NOW. POOL NULL: there is none here. */
+enum signature_check forwarded_verify(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
     const char *user, uint64_t now);
 enum { FORWARDED_AGE_MAX = 300 };
 
 /* The token in place of a password, into OUT: says to node HOST that the node which signed FORWARDED
  * (forwarded->signature says so) knows that it is USER. Good once, for TOKEN_AGE_MAX seconds before and after
  * forwarded->time, and only beside that very identity. */
-void forwarded_token(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user,
-    uint8_t out[FORWARDED_MAC_LEN]);
+void forwarded_token(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
+    const char *user, uint8_t out[FORWARDED_MAC_LEN]);
 enum { TOKEN_AGE_MAX = 60 };
 /* As SASL carries it: lower-case hexadecimal digits. */
 enum { TOKEN_TEXT_MAX = 2 * FORWARDED_MAC_LEN + 1 };
 const char *forwarded_token_text(const uint8_t token[FORWARDED_MAC_LEN], char dst[TOKEN_TEXT_MAX]);
-/* TEXT is that of forwarded_token(), whatever its age; constant time. POOL may be NULL: never. */
-bool forwarded_token_verify(const struct forwarded *forwarded, struct mac *pool, const char *host, const char *user,
-    const char *text);
+/* DIGITS are those of forwarded_token() with one of the POOL's keys, whatever its age; constant time. POOL may be NULL:
+ * never. */
+bool forwarded_token_verify(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
+    const char *user, const char *digits);
 
 #endif

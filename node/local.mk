@@ -3,6 +3,7 @@ noinst_LIBRARIES += node/libnode.a
 node_libnode_a_SOURCES = \
 	node/account.c node/account.h \
 	node/forwarded.c node/forwarded.h \
+	node/pool_keys.c node/pool_keys.h \
 	node/signature_check.c node/signature_check.h \
 	node/msg_auth.c node/msg_auth.h \
 	node/msg_control.c node/msg_control.h \

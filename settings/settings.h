@@ -42,7 +42,7 @@ struct settings {
 	/* Where the daemon listens, for authd alone: lines "PROTOCOL NETWORK PORT" (enum protocol; net_addr_in());
 	 * "" where there is no daemon. */
 	char *listens;
-	/* Contents of POOL_SECRETFILE, or what was derived from the TLS key; "" = none. Only authd gets it. */
+	/* The lines of POOL_SECRETFILE (settings/pool_secret.h); "" = none. Only authd gets them. */
 	char *pool_secret;
 	/* There is one: this every role may know. */
 	bool has_pool_secret;

@@ -136,12 +136,16 @@ void settings_add_warnings(struct str *out, const char *p)
 /* So that the secrets of two nodes can be compared without showing them. */
 static void report_secret(const struct settings *set, struct str *out)
 {
-	bool from_file = set->node_POOL_SECRETFILE[0] != '\0';
+	const char *list = set->pool_secret, *secret;
 	char print[POOL_SECRET_PRINT_LEN + 1];
+	size_t len;
 
-	if (set->pool_secret[0] != '\0')
-		str_addf(out, "fingerprint of the pool secret: %s%s; it must be the same on all nodes\n",
-		    pool_secret_print(set->pool_secret, print), from_file ? "" : " (derived from the TLS private key)");
+	if ((secret = pool_secret_next(&list, &len)) == NULL)
+		return;
+	str_addf(out, "fingerprint of the pool secret: %s", pool_secret_print(secret, len, print));
+	for (const char *word = "; also accepted: "; (secret = pool_secret_next(&list, &len)) != NULL; word = ", ")
+		str_addf(out, "%s%s", word, pool_secret_print(secret, len, print));
+	str_adds(out, "; it must be the same on all nodes\n");
 }
 
 int settings_check(const char *file, struct str *out)
@@ -152,6 +156,7 @@ int settings_check(const char *file, struct str *out)
 
 	settings_load_begin(&l, file, &errors, &warnings);
 	check_hosts(&l);
+	settings_rules_no_secret(&l, l.errors);
 	mistakes = count_lines(str_cstr(&errors));
 	str_adds(out, str_cstr(&errors));
 	settings_add_warnings(out, str_cstr(&warnings));

@@ -209,6 +209,7 @@ struct settings *settings_load_anyway(const char *file, struct str *errors, stru
 	struct settings_load l;
 
 	settings_load_begin(&l, file, errors, warnings);
+	settings_rules_no_secret(&l, warnings);
 	set = l.set;
 	l.set = NULL;
 	settings_load_fini(&l);

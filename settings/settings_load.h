@@ -30,6 +30,9 @@ unsigned settings_load_line_of(const struct settings_load *l, const char *group,
 
 /* What concerns several settings, or the system around them; also reads the pool secret. */
 void settings_rules(struct settings_load *l);
+/* Nodes that forward logins have no secret in common: told to OUT. A mistake for who sets up a pool, a warning for a
+ * daemon that is to serve on. */
+void settings_rules_no_secret(struct settings_load *l, struct str *out);
 /* What the directory that the driver MODULE asks needs of the settings; false if MODULE is no such driver. */
 bool settings_rules_directory(struct settings_load *l, const char *module);
 

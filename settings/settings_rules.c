@@ -423,25 +423,6 @@ static void rules_mode(struct settings_load *l, unsigned line, const char *path,
 		    path, path);
 }
 
-/* From the key of TLS; what is wrong with it is a warning, for nothing else needs the key in this version. */
-static void derive_secret(struct settings_load *l, const char *cert, const char *key, unsigned line)
-{
-	struct str why = STR_INIT;
-	char *secret;
-
-	if (l->set->pool_secret[0] != '\0' || (cert[0] == '\0' && key[0] == '\0'))
-		return;
-	secret = pool_secret_derive(key[0] != '\0' ? key : cert, &why);
-	if (secret == NULL) {
-		settings_report(l->warnings, &l->text, line, "cannot derive the pool secret: %s", str_cstr(&why));
-	} else {
-		mem_free(&l->set->pool_secret);
-		l->set->pool_secret = secret;
-		rules_mode(l, line, key[0] != '\0' ? key : cert, "private key");
-	}
-	str_fini(&why);
-}
-
 static void rules_secret(struct settings_load *l)
 {
 	struct settings *set = l->set;
@@ -461,21 +442,22 @@ static void rules_secret(struct settings_load *l)
 		str_fini(&why);
 		return;
 	}
-	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
-		const struct protocol_settings s = protocol_settings(set, p);
-
-		if (s.tls_served)
-			derive_secret(l, s.tls_certfile, s.tls_keyfile,
-			    settings_load_line_of(l, protocols[p].ssl_group, "TLS_CERTFILE"));
-	}
-	if (set->pool_secret[0] == '\0' && settings_offer_scram(set))
+	if (settings_offer_scram(set))
 		settings_report(l->warnings, &l->text, 0,
 		    "SCRAM without a pool secret: salts sent for unknown users change with each restart and differ "
 		    "between nodes, which reveals who has an account; set POOL_SECRETFILE");
-	if (set->pool_secret[0] == '\0' && set->proxy_PROXY_TRUSTED[0] == '\0' && protocols_forwarded(set) != 0)
-		settings_report(l->warnings, &l->text, 0,
-		    "no POOL_SECRETFILE, TLS_CERTFILE or PROXY_TRUSTED: for forwarded logins, nodes log and count each "
-		    "other's addresses instead of the clients'");
+}
+
+void settings_rules_no_secret(struct settings_load *l, struct str *out)
+{
+	if (l->set->node_POOL_SECRETFILE[0] == '\0' && protocols_forwarded(l->set) != 0)
+		settings_report(out, &l->text, 0,
+		    "IMAP_PROXY or POP3_PROXY is on, and POOL_SECRETFILE is not set: %s, and logins that tell no "
+		    "password "
+		    "cannot be forwarded; create a file with: openssl rand -hex 32, and copy it to all nodes",
+		    l->set->proxy_PROXY_TRUSTED[0] == '\0' ?
+		        "for forwarded logins, nodes log and count each other's addresses instead of the clients'" :
+		        "forwarded logins are believed by their address alone");
 }
 
 /* The cache that the pool shares. */

@@ -54,11 +54,10 @@
 		"1 logs each step of a login, like LOG_LEVEL = \"debug\". 2 is the same: passwords are never " \
 		"logged.") \
 	S(node, POOL_SECRETFILE, PATH, "", 0, 0, "", SF_M, \
-		"File with the secret that the nodes of the pool share (one line, 16 bytes or more, mode 0600). It " \
-		"signs the client information of a forwarded login. Create it on one node and copy it to all " \
-		"others. If this is not set, the secret is derived from the private key of TLS_CERTFILE, which then " \
-		"must be the same on all nodes. With neither, nodes trust forwarded client information only from " \
-		"PROXY_TRUSTED.")
+		"File with the secret that the nodes of the pool share (a line of 16 bytes or more, mode 0600). It signs " \
+		"the client information of a forwarded login. Create it on one node and copy it to all others. " \
+		"Without it, nodes trust forwarded client information only from PROXY_TRUSTED. Up to 8 lines: the " \
+		"first one signs, all are accepted, so that the secret can be replaced without a failed login.")
 
 #define SETTINGS_PROXY(S) \
 	S(proxy, PROXY_TIMEOUT, TIME, "10s", 1, 300, "seconds", SF_W | SF_A, \
@@ -158,10 +157,9 @@
 	S(g, SSLPORT, PORTS, port, 0, 0, "", SF_M | SF_A, \
 		"Port for TLS. Checked only: this version has no TLS and does not open it.") \
 	S(g, TLS_CERTFILE, PATH, "", 0, 0, "", SF_M, \
-		"PEM file with certificate and private key. In this version it only serves to derive the pool " \
-		"secret if POOL_SECRETFILE is not set.") \
+		"PEM file with certificate and private key. Not used yet: this version has no TLS.") \
 	S(g, TLS_PRIVATE_KEYFILE, PATH, "", 0, 0, "", SF_M, \
-		"PEM file with the private key, if it is not in TLS_CERTFILE.")
+		"PEM file with the private key, if it is not in TLS_CERTFILE. Not used yet: this version has no TLS.")
 
 #define SETTINGS_IMAPD_SSL(S) SETTINGS_SSL(S, imapd_ssl, "993")
 
@@ -213,7 +211,7 @@
 		"verified. A login seen by one node then needs no directory query on the others, nor after a " \
 		"restart. HOST, HOST:PORT, [IPV6]:PORT, or the path of a socket. AUTH_CACHE_TTL and " \
 		"AUTH_CACHE_STALE count from the directory query, on whichever node. Names and contents are " \
-		"encrypted with the pool secret (POOL_SECRETFILE or the key of TLS_CERTFILE), which is required. A " \
+		"encrypted with the pool secret (POOL_SECRETFILE), which is required. A " \
 		"server that does not answer is not used for a while; logins go on without it. A host name is " \
 		"looked up for each connection: prefer addresses.") \
 	S(authdaemonrc, AUTH_CACHE_MEMCACHED_TIMEOUT, INT, "200", 1, 5000, "milliseconds", SF_A, \

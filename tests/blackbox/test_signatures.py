@@ -49,6 +49,16 @@ def log_in(pool, kind, name, address=A):
         c.cmd("LOGOUT" if kind is Imap else "QUIT")
 
 
+def cram(pool, address, name, password):
+    """The answer to AUTHENTICATE CRAM-MD5 as "a". The owner gets a token."""
+    with Imap(address, pool.imap_port) as c:
+        c.send(b"a AUTHENTICATE CRAM-MD5\r\n")
+        challenge = base64.b64decode(c.line()[2:])
+        proof = hmac.new(password.encode(), challenge, "md5").hexdigest()
+        c.send(base64.b64encode(f"{name} {proof}".encode()) + b"\r\n")
+        return c.line()
+
+
 def troubles(node):
     status = node.status()
     return status["counts"]["fronts_not_believed"], status["counts"]["not_believed_by"]
@@ -321,6 +331,27 @@ def test_an_address_that_changes_its_story_fills_no_log(make_pool):
     assert owner.status()["state"] == "degraded"
 
 
+def test_the_secret_is_replaced_without_a_failed_login(make_pool):
+    """As README.proxy has it, node by node, with logins by password and by token after each reload."""
+    old, new = "the secret that was", "the secret to come"
+    p = secrets_pool(make_pool, [old] * 2, settings={"imapd": {"IMAP_CAPABILITY": CRAM}}, accounts=[
+        Account(f"cram{n}@example.com", mailhost=host, password="geheim", fields={"systempw": "{PLAIN}geheim"})
+        for n, host in enumerate((A, B))])
+    for step in (f"{old}\n{new}", f"{new}\n{old}", new):
+        for node in p.nodes:
+            write_secret(p, node.address, step)
+            assert node.tool("reload").returncode == 0
+            for kind in KINDS.values():
+                log_in(p, kind, "b@example.com", A)
+                log_in(p, kind, "a@example.com", B)
+            assert cram(p, A, "cram1@example.com", "geheim").startswith(b"a OK")
+            assert cram(p, B, "cram0@example.com", "geheim").startswith(b"a OK")
+    assert is_well(p)
+    for node in p.nodes:
+        counts = node.status()["counts"]
+        assert counts["signatures_good"] >= 18 and not counts["signatures_wrong"], counts
+
+
 def test_tokens_of_another_secret_are_no_failed_login(make_pool):
     """CRAM through nodes with different secrets: the client is told "not now", and the owner's log has no LOGIN FAILED with the address
     of a node, for which fail2ban would ban it."""
@@ -356,5 +387,11 @@ def test_check_shows_whether_secrets_are_the_same(make_pool):
     assert first == second and first
     write_secret(p, B, "the secret of node two alone")
     assert shown()[0] == first and shown()[1] not in (first, None)
+    second = shown()[1]
+    write_secret(p, A, "the secret of nodes one and two\nthe secret of node two alone")
+    assert f"fingerprint of the pool secret: {first}; also accepted: {second}; it must be the same" in p.nodes[0].tool("check").stdout
+    # The daemon runs without, but who checks a pool that is set up is told.
     p.nodes[1].more_env["SECRET"] = ""
     assert shown() == [first, None]
+    r = p.nodes[1].tool("check")
+    assert r.returncode == 1 and "POOL_SECRETFILE is not set: for forwarded logins, nodes log and count each other's" in r.stdout, r

@@ -230,7 +230,7 @@ static struct forwarded make_forwarded(void)
 
 static void test_hop(void)
 {
-	struct mac *pool = mac_new("secret", 6), *foreign = mac_new("secret2", 7);
+	struct pool_keys *pool = pool_keys_new("secret"), *foreign = pool_keys_new("secret2");
 	struct forwarded h = make_forwarded(), other;
 
 	forwarded_sign(&h, pool, "NodeA.example.com.", "u");
@@ -266,13 +266,39 @@ static void test_hop(void)
 	CHANGED(other.mac[31] ^= 1);
 	CHANGED(other.time++);
 	CHANGED(other.time = 0);
-	mac_free(&pool);
-	mac_free(&foreign);
+	pool_keys_free(&pool);
+	pool_keys_free(&foreign);
+}
+
+/* Nodes that replace their secret one after the other: whatever two of them have, they believe each other, as long as
+ * each knows what the other signs with. */
+static void test_rotation(void)
+{
+	static const char *const steps[] = { "old", "old\nnew", "new\nold", "new" };
+
+	for (size_t from = 0; from < ARRAY_LEN(steps); from++)
+		for (size_t to = 0; to < ARRAY_LEN(steps); to++) {
+			struct pool_keys *front = pool_keys_new(steps[from]), *owner = pool_keys_new(steps[to]);
+			bool believed = !(from < 2 && to == 3) && !(from >= 2 && to == 0);
+			struct forwarded h = make_forwarded();
+			uint8_t token[FORWARDED_MAC_LEN];
+			char text[TOKEN_TEXT_MAX];
+
+			forwarded_sign(&h, front, "a", "u");
+			forwarded_token(&h, front, "a", "u", token);
+			CU_ASSERT_EQUAL(forwarded_verify(&h, owner, "a", "u", h.time),
+			    believed ? SIGNATURE_GOOD : SIGNATURE_WRONG);
+			CU_ASSERT_EQUAL(forwarded_token_verify(&h, owner, "a", "u", forwarded_token_text(token, text)),
+			    believed);
+			pool_keys_free(&front);
+			pool_keys_free(&owner);
+		}
+	CU_ASSERT_PTR_NULL(pool_keys_new(""));
 }
 
 static void test_token(void)
 {
-	struct mac *pool = mac_new("secret", 6), *foreign = mac_new("secret2", 7);
+	struct pool_keys *pool = pool_keys_new("secret"), *foreign = pool_keys_new("secret2");
 	struct used_tokens *t = used_tokens_new();
 	uint8_t token[FORWARDED_MAC_LEN];
 	char text[TOKEN_TEXT_MAX], again[TOKEN_TEXT_MAX];
@@ -295,6 +321,12 @@ static void test_token(void)
 	other = h;
 	other.session_id[0]++;
 	CU_ASSERT_FALSE(forwarded_token_verify(&other, pool, "a", "u", text));
+	/* One token has one text, or it would be good twice. */
+	snprintf(again, sizeof(again), "%s", text);
+	for (char *p = again; *p != '\0'; p++)
+		*p = (char)toupper((unsigned char)*p);
+	CU_ASSERT(strcmp(again, text) != 0);
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", again));
 	CU_ASSERT(used_tokens_take(t, text, 100));
 	CU_ASSERT_FALSE(used_tokens_take(t, text, 100));
 	CU_ASSERT(used_tokens_take(t, again, 100 + TOKEN_AGE_MAX));
@@ -302,8 +334,8 @@ static void test_token(void)
 	CU_ASSERT_FALSE(used_tokens_take(t, again, 100 + 2 * TOKEN_AGE_MAX));
 	CU_ASSERT(used_tokens_take(t, text, 102 + 2 * TOKEN_AGE_MAX)); /* forgotten: too old to be good by then */
 	used_tokens_free(&t);
-	mac_free(&pool);
-	mac_free(&foreign);
+	pool_keys_free(&pool);
+	pool_keys_free(&foreign);
 }
 
 static void count(struct reg *r UNUSED, struct reg_session *s UNUSED, void *arg)
@@ -583,6 +615,7 @@ static const struct unit_case cases[] = {
 	{ "login answer", test_reply },
 	{ "signed identity", test_hop },
 	{ "tokens in place of passwords", test_token },
+	{ "secrets are replaced", test_rotation },
 	{ "challenges and steps", test_challenge },
 	{ "register", test_register },
 	{ "pending logins", test_pending },

@@ -165,7 +165,7 @@ static void begin_with(const char *modules)
 	a.signature_errors = signature_errors_new();
 	request_init(&a);
 	a.used_tokens = used_tokens_new();
-	a.pool = mac_new("secret", 6);
+	a.pool = pool_keys_new("secret");
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
 	nanswers = 0;
 	worker = chan_new(a.ctx.loop, fd[1], on_answer, gone, NULL);
@@ -204,7 +204,7 @@ static void end(void)
 	loops_free(&a.loops);
 	signature_errors_free(&a.signature_errors);
 	used_tokens_free(&a.used_tokens);
-	mac_free(&a.pool);
+	pool_keys_free(&a.pool);
 	ev_loop_destroy(a.ctx.loop);
 	settings_free(&set);
 }
@@ -1129,7 +1129,7 @@ static void test_lent(void)
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.peer_credentials == AUTH_PEER_TOKEN_OR_MASTER &&
 	    last.time != 0);
 	CU_ASSERT_STRING_EQUAL(last.peer_password, "");
-	mac_free(&a.pool);
+	pool_keys_free(&a.pool);
 	unit_set(&set->proxy_PROXY_MASTER_USER, "master");
 	unit_set(&set->proxy_PROXY_MASTER_PASSWORD, "key");
 	prove_by_state(9);

@@ -14,6 +14,7 @@
 
 #include "lib/mem.h"
 #include "lib/net.h"
+#include "settings/pool_secret.h"
 #include "settings/settings_doc.h"
 #include "settings/settings_load.h"
 
@@ -690,9 +691,7 @@ static void test_known(void)
 		    "the trash folder; they would be deleted; remove this line to run without it\n",
 		    "" },
 		{ "imapd-ssl = { TLS_CERTFILE = \"/nonexistent/pool.pem\"; };", "",
-		    "t.conf:2: this version has no TLS: port 993 stays closed\n"
-		    "t.conf:2: cannot derive the pool secret: cannot read /nonexistent/pool.pem: No such file or "
-		    "directory\n" },
+		    "t.conf:2: this version has no TLS: port 993 stays closed\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 SORT\"; };", "",
 		    "t.conf:2: imapd.IMAP_CAPABILITY announces SORT, which sessions on this node do not support\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"imap4REV1 idle UTF8=ACCEPT\"; };", "",
@@ -975,9 +974,27 @@ static void test_include(void)
 	str_fini(&want);
 }
 
-static const char pem[] = "-----BEGIN PRIVATE KEY-----\n"
-                          "MC4CAQAwBQYDK2VwBCIEIBERERERERERERERERERERERERERERERERERERERERER\n"
-                          "-----END PRIVATE KEY-----\n";
+/* The file at PATH with the LEN bytes of TEXT is refused: "t.conf:2: POOL_SECRETFILE: " and WHY, where "%s" is PATH. */
+static void refused_secret(const char *path, const char *text, size_t len, const char *why)
+{
+	struct str errors = STR_INIT, warnings = STR_INIT, want = STR_INIT;
+	const char *at = strstr(why, "%s");
+	char conf[256];
+	FILE *f = fopen(path, "w");
+
+	CU_ASSERT_FATAL(f != NULL && at != NULL);
+	CU_ASSERT(fwrite(text, 1, len, f) == len && fclose(f) == 0);
+	snprintf(conf, sizeof(conf), "POOL_SECRETFILE = \"%s\";", path);
+	CU_ASSERT_PTR_NULL(load(conf, 0, &errors, &warnings));
+	str_addf(&want, "t.conf:2: POOL_SECRETFILE: %.*s%s%s\n", (int)(at - why), why, path, at + 2);
+	expect(text, &errors, str_cstr(&want));
+	str_fini(&errors);
+	str_fini(&warnings);
+	str_fini(&want);
+}
+
+#define ONE "0123456789abcdef"
+#define TWO "another secret, long enough"
 
 static void test_secret(void)
 {
@@ -1001,40 +1018,50 @@ static void test_secret(void)
 	expect(text, &errors, str_cstr(&want));
 	str_clear(&errors);
 	str_clear(&want);
-	write_file(path, "short\n", 0600);
-	CU_ASSERT_PTR_NULL(load(text, 0, &errors, &warnings));
-	str_addf(&want,
-	    "t.conf:2: POOL_SECRETFILE: %s holds less than 16 bytes; create it with: openssl rand -hex 32\n", path);
-	expect(text, &errors, str_cstr(&want));
-	str_clear(&errors);
-	str_clear(&want);
-	write_file(path, "0123456789abcdef\n0123456789abcdef\n", 0600);
-	CU_ASSERT_PTR_NULL(load(text, 0, &errors, &warnings));
-	str_addf(&want,
-	    "t.conf:2: POOL_SECRETFILE: %s holds more than one line; create it with: openssl rand -hex 32\n", path);
-	expect(text, &errors, str_cstr(&want));
-
-	/* Derived from the key: HMAC-SHA256("waypost pool secret", the key's 48 bytes of DER). */
-	write_file(in_dir(path, "pool.pem"), pem, 0600);
-	snprintf(text, sizeof(text), "imapd-ssl = { TLS_CERTFILE = \"%s\"; };", path);
-	s = load_good(text);
-	CU_ASSERT_STRING_EQUAL(s->pool_secret, "263d987b7c6a4c6962acf394ec29cc67701f6353456cc89f52fc04e99e1e65b5");
-	settings_free(&s);
-	str_clear(&warnings);
-	str_clear(&want);
-	write_file(path, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", 0600);
-	str_clear(&errors);
-	s = load(text, 0, &errors, &warnings);
-	CU_ASSERT_PTR_NOT_NULL(s);
-	str_addf(&want,
-	    "t.conf:2: this version has no TLS: port 993 stays closed\n"
-	    "t.conf:2: cannot derive the pool secret: %s has no readable private key (PEM, without a passphrase)\n",
-	    path);
-	expect(text, &warnings, str_cstr(&want));
-	settings_free(&s);
+	refused_secret(path, "", 0, "line 1 of %s holds less than 16 bytes; create it with: openssl rand -hex 32");
+	refused_secret(path, "short\n", 6,
+	    "line 1 of %s holds less than 16 bytes; create it with: openssl rand -hex 32");
+	refused_secret(path, ONE "\n\n" TWO, 45,
+	    "line 2 of %s holds less than 16 bytes; create it with: openssl rand -hex 32");
+	refused_secret(path, "\n" ONE, 17,
+	    "line 1 of %s holds less than 16 bytes; create it with: openssl rand -hex 32");
+	refused_secret(path, ONE "\n" TWO "\nend", 48,
+	    "line 3 of %s holds less than 16 bytes; create it with: openssl rand -hex 32");
+	refused_secret(path, ONE "\0" ONE, 33, "%s holds NUL bytes; create it with: openssl rand -hex 32");
+	for (size_t i = 0; i < POOL_SECRETS_MAX + 1; i++)
+		str_addf(&want, "%s %zu\n", ONE, i);
+	refused_secret(path, want.data, want.len,
+	    "%s holds 9 lines, and 8 are enough: remove secrets that no node signs with any more");
 	str_fini(&errors);
 	str_fini(&warnings);
 	str_fini(&want);
+}
+
+/* Several lines, however they end. */
+static void test_secrets(void)
+{
+	static const char *const files[] = { ONE "\n" TWO "\n", ONE "\n" TWO, ONE "\r\n" TWO "\r\n",
+		ONE "\n" TWO "\n\n\n", ONE "\r\n" TWO "\r" };
+	char path[128], text[256];
+	const char *list, *line;
+	struct settings *s;
+	size_t len;
+
+	set_up();
+	in_dir(path, "secret");
+	snprintf(text, sizeof(text), "POOL_SECRETFILE = \"%s\";", path);
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		write_file(path, files[i], 0600);
+		s = load_good(text);
+		CU_ASSERT_STRING_EQUAL(s->pool_secret, ONE "\n" TWO);
+		list = s->pool_secret;
+		line = pool_secret_next(&list, &len);
+		CU_ASSERT(line != NULL && len == strlen(ONE) && strncmp(line, ONE, len) == 0);
+		line = pool_secret_next(&list, &len);
+		CU_ASSERT(line != NULL && len == strlen(TWO) && strcmp(line, TWO) == 0);
+		CU_ASSERT_PTR_NULL(pool_secret_next(&list, &len));
+		settings_free(&s);
+	}
 }
 
 /* Nothing that ends too early does worse than a message. */
@@ -1233,7 +1260,7 @@ static void check_shows_the_secret(const char *conf, const char *secret, const c
 	text = whole(line, 0);
 	write_file(conf, text, 0644);
 	CU_ASSERT_EQUAL(settings_check(conf, &out), 0);
-	snprintf(want, sizeof(want), "\nfingerprint of the pool secret: %s; it must be", word);
+	snprintf(want, sizeof(want), "\nfingerprint of the pool secret: %s; it must be the same", word);
 	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&out), want));
 	CU_ASSERT_PTR_NULL(strstr(str_cstr(&out), secret));
 	unlink(path);
@@ -1290,6 +1317,7 @@ static const struct unit_case cases[] = { { "defaults", test_defaults }, { "tabl
 	{ "login mechanisms", test_mechanisms }, { "master user", test_master }, { "no userdb yet", test_no_userdb },
 	{ "every known name", test_every_known_name }, { "environment", test_environment },
 	{ "same host", test_same_host }, { "include", test_include }, { "pool secret", test_secret },
-	{ "cut at every byte", test_cut }, { "any order", test_any_order }, { "NUL byte", test_nul },
-	{ "sample", test_sample }, { "check", test_check }, { "tear down", tear_down }, { NULL, NULL } };
+	{ "several pool secrets", test_secrets }, { "cut at every byte", test_cut }, { "any order", test_any_order },
+	{ "NUL byte", test_nul }, { "sample", test_sample }, { "check", test_check }, { "tear down", tear_down },
+	{ NULL, NULL } };
 UNIT_MAIN("settings", cases)
