@@ -65,14 +65,20 @@ static bool is_mailhost(const char *host)
 	return host[0] != '\0';
 }
 
-static bool peer_is_self(struct authd *a, struct msgr *r)
+/* What a worker has met, and logged. */
+static bool peer_trouble(struct authd *a, struct msgr *r)
 {
-	struct peer_self m;
+	static const enum trouble_kind kinds[] = {
+		[PEER_TROUBLE_SELF] = TROUBLE_LOOP,
+		[PEER_TROUBLE_TLS] = TROUBLE_TLS,
+	};
+	struct peer_trouble m;
 
-	if (!peer_self_read(r, &m) || !is_mailhost(m.host))
+	if (!peer_trouble_read(r, &m) || !is_mailhost(m.host))
 		return false;
-	a->logins[AUTH_VERDICT_LOOP]++;
-	loops_seen(a->loops, LOOP_BACK, m.protocol, m.host, m.port, clock_now()); /* the worker has logged it */
+	if (m.kind == PEER_TROUBLE_SELF)
+		a->logins[AUTH_VERDICT_LOOP]++;
+	troubles_seen(a->troubles, kinds[m.kind], m.protocol, m.host, &m.addr, clock_now());
 	return true;
 }
 
@@ -100,6 +106,7 @@ static bool has_arrived(struct authd_worker *w, struct msgr *r)
 	if ((s = sessions_pending(w, m.session, m.target)) == NULL)
 		return true;
 	peers_arrived(w->a->peers, (enum protocol)s->protocol, &s->pending->target[m.target], time(NULL));
+	troubles_over(w->a->troubles, TROUBLE_TLS, (enum protocol)s->protocol, &s->pending->target[m.target]);
 	reg_arrived(w->a->reg, s);
 	return true;
 }
@@ -159,8 +166,8 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 		return sessions_have(a, r, w);
 	case SESSION_ARRIVED:
 		return has_arrived(w, r);
-	case PEER_SELF:
-		return peer_is_self(a, r);
+	case PEER_TROUBLE:
+		return peer_trouble(a, r);
 	case PEER_SIGNATURE:
 		return peer_signature(a, r);
 	case PEER_RESULT:
@@ -480,7 +487,7 @@ int authd_main(const struct role_start *who)
 	a->directory_lookups = directory_lookups_new(a->ctx.loop, a->jobs, a->cache, clock_ms);
 	a->resolver = resolver_new(a->ctx.loop, LOOKUP_SECONDS, on_resolved, a);
 	a->peers = peers_new(ask_address, a);
-	a->loops = loops_new();
+	a->troubles = troubles_new();
 	a->signature_errors = signature_errors_new();
 	request_init(a);
 	a->reg = reg_new();

@@ -4,7 +4,7 @@
 
 #include "authd/challenges.h"
 #include "authd/jobs.h"
-#include "authd/loops.h"
+#include "authd/troubles.h"
 #include "authd/challenge_response.h"
 #include "authd/peers.h"
 #include "authd/directory_lookup.h"
@@ -46,7 +46,7 @@ struct authd {
 	struct directory_lookups *directory_lookups;
 	struct resolver *resolver;
 	struct peers *peers;
-	struct loops *loops;
+	struct troubles *troubles;
 	/* Nodes with an invalid signature, or that do not accept ours. */
 	struct signature_errors *signature_errors;
 	uint64_t signatures[SIGNATURE_COUNT]; /* of forwarded logins, by result of the check */

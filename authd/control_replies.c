@@ -66,7 +66,7 @@ static void add_loop(struct control_query *t, const struct route_host *h)
 
 static void add_address(struct control_query *t, enum protocol p, const struct route_host *h)
 {
-	bool loop = loops_has(t->a->loops, LOOP_BACK, p, h->name, h->port, clock_now());
+	bool loop = troubles_has(t->a->troubles, TROUBLE_LOOP, p, h->name, h->port, clock_now());
 	struct net_addr addr[RESOLVER_ADDRS_MAX];
 	char ip[NET_IP_TEXT_MAX];
 	unsigned n;
@@ -89,6 +89,10 @@ static void add_address(struct control_query *t, enum protocol p, const struct r
 		}
 		if (loop)
 			add_loop(t, h);
+		if (troubles_has(t->a->troubles, TROUBLE_TLS, p, h->name, h->port, clock_now()))
+			str_adds(&t->text,
+			    "; it takes no logins without TLS, which this node does not speak to mailhosts. Allow "
+			    "logins with plain passwords there, for this node's address");
 	}
 }
 
@@ -364,9 +368,10 @@ void control_reply_status(struct authd *a, uint32_t query)
 	struct str text = STR_INIT, down = STR_INIT, trouble = STR_INIT;
 	unsigned directories = directory_lookups_trouble(a->directory_lookups, &trouble);
 	unsigned n = peers_list_down(a->peers, clock_now(), &down);
-	struct str back = STR_INIT, crowd = STR_INIT;
-	unsigned nback = loops_list(a->loops, LOOP_BACK, clock_now(), &back);
-	unsigned ncrowd = loops_list(a->loops, LOOP_CROWD, clock_now(), &crowd);
+	struct str back = STR_INIT, crowd = STR_INIT, tls = STR_INIT;
+	unsigned nback = troubles_list(a->troubles, TROUBLE_LOOP, clock_now(), &back);
+	unsigned ncrowd = troubles_list(a->troubles, TROUBLE_CROWD, clock_now(), &crowd);
+	unsigned ntls = troubles_list(a->troubles, TROUBLE_TLS, clock_now(), &tls);
 
 	for (int v = 0; v < AUTH_VERDICT_COUNT; v++) {
 		static const char *const names[] = {
@@ -386,6 +391,7 @@ void control_reply_status(struct authd *a, uint32_t query)
 	    jobs_workers(a->jobs), resolver_waiting(a->resolver), n, str_cstr(&down));
 	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n",
 	    reg_pending_all(a->reg), nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
+	str_addf(&text, "peers_need_tls=%u\npeers_need_tls_list=%s\n", ntls, str_cstr(&tls));
 	add_signatures(a, &text);
 	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\n", directories, str_cstr(&trouble));
 	str_addf(&text,
@@ -405,6 +411,7 @@ void control_reply_status(struct authd *a, uint32_t query)
 	str_fini(&down);
 	str_fini(&back);
 	str_fini(&crowd);
+	str_fini(&tls);
 	str_fini(&trouble);
 	str_fini(&text);
 }

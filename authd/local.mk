@@ -10,7 +10,7 @@ authd_libauthd_a_SOURCES = \
 	authd/identify.c authd/identify.h \
 	authd/job.c authd/job.h \
 	authd/jobs.c authd/jobs.h \
-	authd/loops.c authd/loops.h \
+	authd/troubles.c authd/troubles.h \
 	authd/challenge_response.c authd/challenge_response.h \
 	authd/memcached.c authd/memcached_text.c authd/memcached_text.h \
 	authd/peers.c authd/peers.h \

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/text.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/str.h"
@@ -61,7 +62,8 @@ static void note_loop(struct request *rq)
 	const struct route_host *h = &rq->route.host[0];
 
 	if (rq->believed || signature_errors_known(a->signature_errors, &rq->q.client))
-		loops_seen(a->loops, LOOP_BACK, rq->q.protocol, h->name, h->port, clock_now());
+		troubles_seen(a->troubles, TROUBLE_LOOP, rq->q.protocol, h->name, &(struct net_addr){ .port = h->port },
+		    clock_now());
 }
 
 static enum request_state refuse_loop(struct request *rq, const char *why)
@@ -111,9 +113,22 @@ static void add_target(struct auth_reply *r, const char *host, const struct net_
 struct choice {
 	/* Targets that may answer, and those that did not when they were tried last. */
 	struct auth_reply *up, *down;
-	const char *silent; /* a name without an address for now */
-	bool here;          /* this node takes the login */
+	bool here; /* this node takes the login */
 };
+
+/* HOST cannot be a target: the reply tells why, for the log. */
+static void add_missing(struct auth_reply *r, const char *what, const char *host, const char *more)
+{
+	size_t len = strlen(r->reason);
+
+	snprintf(r->reason + len, sizeof(r->reason) - len, "%s%s%s%s", len != 0 ? "; " : "", what, host, more);
+	text_make_plain(r->reason, ' ');
+}
+
+static void add_silent(struct auth_reply *r, const char *host)
+{
+	add_missing(r, "the name server does not answer for mailhost ", host, "");
+}
 
 /* The address of host I may still be waited for: each host that is left has its share of the time. */
 static bool is_patient(struct request *rq, unsigned i)
@@ -162,12 +177,14 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 			look_ahead(rq, i);
 			return false;
 		}
-		c->silent = h->name;
+		add_silent(c->up, h->name);
 		return true;
 	case PEERS_SILENT:
-		c->silent = h->name;
+		add_silent(c->up, h->name);
 		return true;
 	case PEERS_NONE:
+		add_missing(c->up, "mailhost ", h->name, " has no address");
+		return true;
 	case PEERS_KNOWN:
 		break;
 	}
@@ -207,14 +224,12 @@ static uint32_t time_for_peers(const struct request *rq)
 	return (uint32_t)(MAX(left, 0.1) * 1000);
 }
 
-static enum request_state no_target(struct request *rq, const struct choice *c)
+/* None of the hosts has an address now. */
+static enum request_state no_target(struct request *rq, const struct auth_reply *r)
 {
 	char reason[AUTH_REASON_MAX];
 
-	if (c->silent != NULL)
-		snprintf(reason, sizeof(reason), "the name server does not answer for mailhost %s", c->silent);
-	else
-		snprintf(reason, sizeof(reason), "mailhost %s has no address", rq->route.host[0].name);
+	str_copy(reason, sizeof(reason), r->reason);
 	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 }
 
@@ -228,7 +243,7 @@ static enum request_state refuse_crowded(struct request *rq, const struct auth_t
 	struct authd *a = rq->worker->a;
 	char reason[AUTH_REASON_MAX], ip[NET_IP_TEXT_MAX], name[ACCOUNT_NAME_MAX];
 
-	if (loops_seen(a->loops, LOOP_CROWD, rq->q.protocol, t->host, t->addr.port, now))
+	if (troubles_seen(a->troubles, TROUBLE_CROWD, rq->q.protocol, t->host, &t->addr, now))
 		log_warn("%u logins are pending at mailhost %s ([%s]:%u), %u of them of account %s: more are refused. "
 		         "Is it slow, or does it (or something before it) send them back to this node? There, mailhost "
 		         "of these accounts has to be its own name",
@@ -327,7 +342,7 @@ enum request_state step_targets(struct request *rq)
 	if (c.here)
 		return stay_here();
 	if (r->ntargets == 0)
-		return no_target(rq, &c);
+		return no_target(rq, r);
 	next = find_room(rq, r);
 	if (next != REQUEST_GRANT)
 		return next;

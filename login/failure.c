@@ -94,9 +94,10 @@ static const struct {
 
 bool failure_wants_tls(const char *text)
 {
-	/* Dovecot; Cyrus; others. */
-	static const char *const words[] = { "plaintext authentication", "available under a layer", "starttls",
-		"ssl/tls", "LOGINDISABLED" };
+	/* Dovecot; Zimbra; Cyrus; Courier and others. */
+	static const char *const words[] = { "plaintext auth", "cleartext auth", "cleartext login", "entering TLS mode",
+		"available under a layer", "TLS required", "TLS is required", "SSL required", "SSL is required",
+		"requires TLS", "requires SSL", "starttls", "ssl/tls", "LOGINDISABLED" };
 	size_t len = strcspn(text, ".");
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)

@@ -462,19 +462,50 @@ static enum login_failure peer_failure(const struct login *l, enum backend_resul
 	return l->peer.failed ? l->peer.failure : FAILURE_INVALID;
 }
 
+/* What went wrong at every address of every mailhost. */
+static void add_unreached(const struct login *l, const struct backend *b, struct str *out)
+{
+	const struct auth_reply *a = l->reply;
+
+	for (unsigned i = 0; i < a->ntargets; i++) {
+		const char *error = backend_error(b, i);
+
+		if (i != 0)
+			str_adds(out, "; ");
+		if (i != 0 && strcmp(a->target[i].host, a->target[i - 1].host) != 0)
+			str_addf(out, "mailhost %s: ", a->target[i].host);
+		str_adds(out, error[0] != '\0' ? error : "not tried, no time was left");
+	}
+	if (a->reason[0] != '\0')
+		str_addf(out, "; %s", a->reason);
+}
+
+static void peer_unreached(struct login *l, const struct backend *b)
+{
+	struct str all = STR_INIT;
+	char host[MAILHOST_MAX];
+
+	add_unreached(l, b, &all);
+	str_copy(host, sizeof(host), l->reply->target[0].host);
+	fail(l, FAILURE_UNREACHABLE, (struct failure_facts){ .host = host, .said = str_cstr(&all) });
+	str_fini(&all);
+}
+
 static void peer_failed(struct login *l, const struct backend *b, enum login_failure f)
 {
 	char ip[NET_IP_TEXT_MAX], at[NET_IP_TEXT_MAX + 8], said[sizeof(l->peer.said)];
 	const struct net_addr *addr = backend_addr(b);
 
 	if (f == FAILURE_SELF)
-		worker_peer_self(l->worker, l, login_target(l)->host, addr->port);
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_SELF, login_target(l)->host, addr);
+	else if (f == FAILURE_NEEDS_TLS)
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_TLS, login_target(l)->host, addr);
 	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(addr, ip), addr->port);
 	str_copy(said, sizeof(said), l->peer.said);
 	fail(l, f,
 	    (struct failure_facts){ .host = login_target(l)->host,
 	        .at = at,
-	        .said = l->peer.failed ? said : backend_error(b) });
+	        .said = l->peer.failed ? said : backend_error(b, backend_index(b)) });
 }
 
 static void peer_done(struct login *l, const struct backend *b, enum backend_result result)
@@ -494,7 +525,10 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 		worker_send_credentials(l->worker, l);
 		return;
 	}
-	peer_failed(l, b, f);
+	if (f == FAILURE_UNREACHABLE)
+		peer_unreached(l, b);
+	else
+		peer_failed(l, b, f);
 }
 
 static void on_peer_done(struct backend *b, enum backend_result result, void *arg)

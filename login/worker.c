@@ -307,9 +307,10 @@ void worker_peer_signature(struct worker *w, const char *host, enum signature_ch
 		log_warn("authd does not read its messages");
 }
 
-void worker_peer_self(struct worker *w, const struct login *l, const char *host, uint16_t port)
+void worker_peer_trouble(struct worker *w, const struct login *l, enum peer_trouble_kind kind, const char *host,
+    const struct net_addr *addr)
 {
-	peer_self_write(&out, l->dialect->protocol, host, port);
+	peer_trouble_write(&out, kind, l->dialect->protocol, host, addr);
 	if (w->authd != NULL && chan_post(w->authd, &out) != 0)
 		log_warn("authd does not read its messages");
 }

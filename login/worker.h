@@ -4,6 +4,7 @@
 
 #include "lib/net.h"
 #include "node/msg_auth.h"
+#include "node/msg_session.h"
 #include "node/role.h"
 #include "proxy/relay.h"
 
@@ -39,8 +40,9 @@ void worker_session_end(struct worker *w, uint64_t session);
 void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enum peer_result result);
 /* Tells authd what HOST, a node of ours, thinks of our signature. */
 void worker_peer_signature(struct worker *w, const char *host, enum signature_check check);
-/* Tells authd that the name HOST of L's account, at PORT, has led back to this node. */
-void worker_peer_self(struct worker *w, const struct login *l, const char *host, uint16_t port);
+/* Tells authd what is wrong with HOST of L's account, at ADDR. */
+void worker_peer_trouble(struct worker *w, const struct login *l, enum peer_trouble_kind kind, const char *host,
+    const struct net_addr *addr);
 /* Target number TARGET of SESSION has taken the login: authd stops counting it as pending. The message goes out with
  * the next one to authd or within a second, at once if logins wait for room there. */
 void worker_arrived(struct worker *w, uint64_t session, unsigned target);

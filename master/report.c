@@ -249,6 +249,11 @@ static void count_line(struct status *st, const struct field *f)
 		    "%llu peer%s reached the limit of pending logins (peers_crowded_list): slow, or a loop; see the "
 		    "log",
 		    (unsigned long long)n, n == 1 ? "" : "s");
+	if (n > 0 && is(&f[1], "peers_need_tls"))
+		add_problem(st,
+		    "%llu mailhost%s no logins without TLS, which this node does not speak to mailhosts "
+		    "(peers_need_tls_list): allow logins with plain passwords there, for this node's address",
+		    (unsigned long long)n, n == 1 ? " takes" : "s take");
 	if (n > 0 && is(&f[1], "fronts_not_believed"))
 		add_problem(st,
 		    "%llu node%s forward%s logins here with an invalid signature (fronts_not_believed_list): the pool "

@@ -123,8 +123,9 @@ enum auth_other_hosts {
 struct auth_reply {
 	uint32_t request;
 	enum auth_verdict verdict;
-	char reason[AUTH_REASON_MAX]; /* for the log; "" = the verdict says it all */
-	uint32_t delay_ms;            /* delay before a refusal is sent */
+	/* For the log; "" = the verdict says it all. With AUTH_VERDICT_OK: which mailhosts have no address. */
+	char reason[AUTH_REASON_MAX];
+	uint32_t delay_ms; /* delay before a refusal is sent */
 	/* Whom the login stands for; family 0 with a refusal: the client of the socket. */
 	struct net_addr client;
 	enum signature_check signature; /* to report to the forwarding node */

@@ -70,8 +70,8 @@ enum msg_type {
 	 * kick: killed=N from spawn. route, auth: text for people.
 	 * status: name=value; names of a-z, 0-9, '_', '.'; numbers of equal names are added up over the roles, other
 	 *   values are shown as they are. Known to monitoring: workers_full, channels_missing, descriptors_short,
-	 *   peers_down, loops, peers_crowded, fronts_not_believed, not_believed_by, directories_down, userdb_refused,
-	 *   and of the master log_lines_lost (not 0: the node is degraded). */
+	 *   peers_down, loops, peers_crowded, peers_need_tls, fronts_not_believed, not_believed_by, directories_down,
+	 *   userdb_refused, and of the master log_lines_lost (not 0: the node is degraded). */
 	CTL_ROWS,
 	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
 	CTL_DONE,
@@ -96,7 +96,7 @@ enum msg_type {
 	 * another's. */
 	SESSION_HAVE,
 	SESSION_ARRIVED, /* that peer has taken the login; it is not pending any more */
-	PEER_SELF,       /* a login to that host of a mailhost has led back to this node */
+	PEER_TROUBLE,    /* what is wrong with that host of a mailhost, until its administrator acts */
 	PEER_SIGNATURE,  /* what that mailhost has said of our signature */
 	PEER_RESULT,     /* how a pending login fared at a peer */
 	/* authd -> worker */

@@ -91,19 +91,22 @@ bool peer_result_read(struct msgr *r, struct session_target *m)
 	return msgr_end(r);
 }
 
-void peer_self_write(struct msgw *w, enum protocol protocol, const char *host, uint16_t port)
+void peer_trouble_write(struct msgw *w, enum peer_trouble_kind kind, enum protocol protocol, const char *host,
+    const struct net_addr *addr)
 {
-	msgw_begin(w, PEER_SELF);
+	msgw_begin(w, PEER_TROUBLE);
+	msgw_u8(w, (uint8_t)kind);
 	msgw_u8(w, (uint8_t)protocol);
 	msgw_str(w, host);
-	msgw_u16(w, port);
+	net_addr_write(w, addr);
 }
 
-bool peer_self_read(struct msgr *r, struct peer_self *m)
+bool peer_trouble_read(struct msgr *r, struct peer_trouble *m)
 {
+	m->kind = (enum peer_trouble_kind)msgr_below(r, PEER_TROUBLES);
 	m->protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
 	msgr_str(r, m->host, sizeof(m->host));
-	m->port = msgr_u16(r);
+	net_addr_read(r, &m->addr);
 	return msgr_end(r);
 }
 

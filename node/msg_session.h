@@ -46,14 +46,21 @@ bool session_arrived_read(struct msgr *r, struct session_target *m);
 void peer_result_write(struct msgw *w, uint64_t session, uint8_t target, enum peer_result result);
 bool peer_result_read(struct msgr *r, struct session_target *m);
 
-/* PEER_SELF: a login to HOST has led back to this node. */
-struct peer_self {
+/* PEER_TROUBLE: what a login to HOST at ADDR has shown, and its administrator has to end. */
+enum peer_trouble_kind {
+	PEER_TROUBLE_SELF, /* it has led back to this node */
+	PEER_TROUBLE_TLS,  /* it takes no logins without TLS */
+	PEER_TROUBLES
+};
+struct peer_trouble {
+	enum peer_trouble_kind kind;
 	enum protocol protocol;
 	char host[MAILHOST_MAX];
-	uint16_t port;
+	struct net_addr addr;
 };
-void peer_self_write(struct msgw *w, enum protocol protocol, const char *host, uint16_t port);
-bool peer_self_read(struct msgr *r, struct peer_self *m);
+void peer_trouble_write(struct msgw *w, enum peer_trouble_kind kind, enum protocol protocol, const char *host,
+    const struct net_addr *addr);
+bool peer_trouble_read(struct msgr *r, struct peer_trouble *m);
 
 /* PEER_SIGNATURE: what HOST thinks of our signature. */
 struct peer_signature {

@@ -31,7 +31,7 @@ struct backend {
 	backend_done_fn *on_done;
 	backend_health_fn *on_health;
 	void *arg;
-	char error[160];
+	struct str errors; /* a text for each address that failed, in their order, each with its NUL */
 };
 
 static void stop_watching(struct backend *b)
@@ -53,8 +53,8 @@ static void give_up(struct backend *b, const char *what)
 {
 	char ip[NET_IP_TEXT_MAX];
 
-	snprintf(b->error, sizeof(b->error), "%s port %u: %s", net_addr_text(&b->addr[b->at], ip), b->addr[b->at].port,
-	    what);
+	str_addf(&b->errors, "%s port %u: %s", net_addr_text(&b->addr[b->at], ip), b->addr[b->at].port, what);
+	str_addc(&b->errors, '\0');
 	conn_close(b->loop, &b->conn);
 	if (b->greeted) {
 		done(b, BACKEND_SILENT);
@@ -117,7 +117,7 @@ static void greeted(struct backend *b)
 
 static enum backend_step too_long(struct backend *b)
 {
-	snprintf(b->error, sizeof(b->error), "a line of more than %d bytes", BACKEND_LINE_MAX);
+	str_addf(&b->errors, "a line of more than %d bytes", BACKEND_LINE_MAX);
 	return BACKEND_STEP_INVALID;
 }
 
@@ -127,7 +127,7 @@ static enum backend_step take_line(struct backend *b, char *line, size_t len)
 	enum backend_step step;
 
 	if (++b->lines > LINES_MAX) {
-		snprintf(b->error, sizeof(b->error), "more than %d lines", LINES_MAX);
+		str_addf(&b->errors, "more than %d lines", LINES_MAX);
 		return BACKEND_STEP_INVALID;
 	}
 	if (len != 0 && line[len - 1] == '\r')
@@ -309,9 +309,13 @@ unsigned backend_index(const struct backend *b)
 	return MIN(b->at, b->naddrs - 1);
 }
 
-const char *backend_error(const struct backend *b)
+const char *backend_error(const struct backend *b, unsigned i)
 {
-	return b->error;
+	const char *text = str_cstr(&b->errors), *end = text + b->errors.len;
+
+	while (i-- > 0 && text < end)
+		text += strlen(text) + 1;
+	return text < end ? text : "";
 }
 
 struct conn *backend_take(struct backend *b, struct str *leftover)
@@ -332,6 +336,7 @@ void backend_free(struct backend **bp)
 	stop_watching(b);
 	conn_close(b->loop, &b->conn);
 	str_fini(&b->in);
+	str_fini(&b->errors);
 	str_fini_secret(&b->out);
 	mem_free(&b);
 }

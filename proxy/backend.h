@@ -50,8 +50,8 @@ struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs
 const struct net_addr *backend_addr(const struct backend *b);
 /* Its number in the array that backend_start() was given. */
 unsigned backend_index(const struct backend *b);
-/* For the log: what went wrong, for people. "" if nothing. */
-const char *backend_error(const struct backend *b);
+/* For the log: what went wrong at address number I, for people. "": nothing, or it was not tried. */
+const char *backend_error(const struct backend *b, unsigned i);
 /* After BACKEND_OK: the connection (B's until it is taken over, which has to be before backend_free()); appends to
  * LEFTOVER what the peer sent behind its answer. */
 struct conn *backend_take(struct backend *b, struct str *leftover);

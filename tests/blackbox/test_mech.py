@@ -9,6 +9,7 @@ import mailbox
 import os
 import poplib
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -721,6 +722,54 @@ def open_folder():
     with tempfile.TemporaryDirectory(prefix="wp-dovecot-", dir="/tmp") as folder:
         os.chmod(folder, 0o755)
         yield folder
+
+
+class StrictDovecot(Dovecot):
+    """Logins with plain passwords over TLS only, until trust()."""
+    trusted = ""
+
+    def configuration(self):
+        return super().configuration().replace("disable_plaintext_auth = no", f"disable_plaintext_auth = yes\n{self.trusted}")
+
+    def trust(self, address):
+        self.trusted = f"login_trusted_networks = {address}"
+        with open(os.path.join(self.folder, "dovecot.conf"), "w") as f:
+            f.write(self.configuration())
+        self.proc.send_signal(signal.SIGHUP)
+
+
+def test_dovecot_that_wants_tls(make_pool, open_folder):
+    """A permanent state with a remedy: client, log, `status` and `route` say so; once the remedy was applied, nothing does."""
+    dovecot = StrictDovecot(open_folder, "dora@example.com")
+    try:
+        p = make_pool(nodes=1, accounts=[Account("dora@example.com", password="nobody knows",
+                                                 mailhost=f"{dovecot.host}:imap={dovecot.imap_port}:pop3={dovecot.pop3_port}")])
+        node = p.nodes[0]
+        mark = node.log_mark()
+        with Imap(HERE, p.imap_port) as c:
+            assert c.login("dora@example.com", "nobody knows").text.startswith(b"NO [CONTACTADMIN] The server of this mailbox takes logins over TLS")
+        with Pop3(HERE, p.pop3_port) as c:
+            assert c.login("dora@example.com", "nobody knows").startswith(b"-ERR [SYS/PERM] The server of this mailbox takes logins over TLS")
+        for protocol in "imapd", "pop3d":
+            node.wait_log(rf"{protocol}: LOGIN REFUSED, user=dora@.*takes no logins without TLS.*allow logins with plain passwords there", mark)
+        wait_for("status says so", lambda: node.status()["counts"]["peers_need_tls"] == 2)
+        status = node.status()
+        assert status["state"] == "degraded" and any("2 mailhosts take no logins without TLS" in t for t in status["problems"]), status
+        names = {n["name"]: n["text"] for n in status["notes"]}
+        assert names["peers_need_tls_list"] == f"{dovecot.host}:{dovecot.imap_port} {dovecot.host}:{dovecot.pop3_port}"
+        assert node.tool("route", "dora@example.com").stdout.count("it takes no logins without TLS") == 2
+
+        dovecot.trust(HERE)
+
+        def in_again():
+            with Imap(HERE, p.imap_port) as c, Pop3(HERE, p.pop3_port) as d:
+                return c.login("dora@example.com", "nobody knows").status == "OK" and d.login("dora@example.com", "nobody knows").startswith(b"+OK")
+        wait_for("Dovecot has read its new settings", in_again, pause=0.2)
+        wait_for("nothing is wrong any more", lambda: node.status()["state"] == "well", pause=0.2)
+        assert node.status()["counts"]["peers_need_tls"] == 0
+        assert "without TLS" not in node.tool("route", "dora@example.com").stdout
+    finally:
+        dovecot.close()
 
 
 def test_dovecot_master_user(make_pool, open_folder):

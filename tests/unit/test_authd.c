@@ -4,7 +4,7 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "authd/loops.h"
+#include "authd/troubles.h"
 #include "authd/peers.h"
 #include "authd/register.h"
 #include "authd/used_tokens.h"
@@ -473,35 +473,74 @@ static void test_never_told(void)
 	reg_free(&r);
 }
 
-static void test_loops(void)
+/* An address with that port. */
+static const struct net_addr *at(uint16_t port)
 {
-	struct loops *l = loops_new();
+	static struct net_addr addr;
+
+	net_addr_parse(&addr, "192.0.2.7", port);
+	return &addr;
+}
+
+static void test_troubles(void)
+{
+	struct troubles *t = troubles_new();
 	struct str list = STR_INIT;
 	char host[32];
 
-	CU_ASSERT_EQUAL(loops_list(l, LOOP_BACK, 0, &list), 0);
-	CU_ASSERT(loops_seen(l, LOOP_BACK, PROTOCOL_IMAP, "alias", 143, 1000));
-	CU_ASSERT_FALSE(loops_seen(l, LOOP_BACK, PROTOCOL_IMAP, "ALIAS", 143, 1059)); /* said a moment ago */
-	CU_ASSERT(loops_seen(l, LOOP_CROWD, PROTOCOL_IMAP, "alias", 143, 1059));
-	CU_ASSERT(loops_seen(l, LOOP_BACK, PROTOCOL_POP3, "alias", 110, 1059));
-	CU_ASSERT(loops_seen(l, LOOP_BACK, PROTOCOL_IMAP, "alias", 143, 1060));
-	CU_ASSERT_EQUAL(loops_list(l, LOOP_BACK, 1060, &list), 2);
+	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_LOOP, 0, &list), 0);
+	CU_ASSERT(troubles_seen(t, TROUBLE_LOOP, PROTOCOL_IMAP, "alias", at(143), 1000));
+	CU_ASSERT_FALSE(troubles_seen(t, TROUBLE_LOOP, PROTOCOL_IMAP, "ALIAS", at(143), 1059)); /* said a moment ago */
+	CU_ASSERT(troubles_seen(t, TROUBLE_CROWD, PROTOCOL_IMAP, "alias", at(143), 1059));
+	CU_ASSERT(troubles_seen(t, TROUBLE_LOOP, PROTOCOL_POP3, "alias", at(110), 1059));
+	CU_ASSERT(troubles_seen(t, TROUBLE_LOOP, PROTOCOL_IMAP, "alias", at(143), 1060));
+	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_LOOP, 1060, &list), 2);
 	CU_ASSERT_STRING_EQUAL(list.data, "alias:143 alias:110");
-	CU_ASSERT(loops_has(l, LOOP_BACK, PROTOCOL_IMAP, "Alias", 143, 1059 + LOOPS_AGE));
-	CU_ASSERT_FALSE(loops_has(l, LOOP_BACK, PROTOCOL_POP3, "alias", 110, 1059 + LOOPS_AGE));
-	CU_ASSERT_FALSE(loops_has(l, LOOP_BACK, PROTOCOL_POP3, "alias", 143, 1059));
-	CU_ASSERT_EQUAL(loops_list(l, LOOP_BACK, 1059 + LOOPS_AGE, &list), 1);
-	CU_ASSERT_EQUAL(loops_list(l, LOOP_BACK, 1060 + LOOPS_AGE, &list), 0);
+	CU_ASSERT(troubles_has(t, TROUBLE_LOOP, PROTOCOL_IMAP, "Alias", 143, 1059 + TROUBLES_AGE));
+	CU_ASSERT_FALSE(troubles_has(t, TROUBLE_LOOP, PROTOCOL_POP3, "alias", 110, 1059 + TROUBLES_AGE));
+	CU_ASSERT_FALSE(troubles_has(t, TROUBLE_LOOP, PROTOCOL_POP3, "alias", 143, 1059));
+	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_LOOP, 1059 + TROUBLES_AGE, &list), 1);
+	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_LOOP, 1060 + TROUBLES_AGE, &list), 0);
 	/* However many there are, the newest are there. */
 	for (int i = 0; i < 1000; i++) {
 		snprintf(host, sizeof(host), "host%d", i);
-		CU_ASSERT(loops_seen(l, LOOP_BACK, PROTOCOL_IMAP, host, 143, 2000 + i));
+		CU_ASSERT(troubles_seen(t, TROUBLE_LOOP, PROTOCOL_IMAP, host, at(143), 2000 + i));
 	}
 	str_clear(&list);
-	CU_ASSERT(loops_list(l, LOOP_BACK, 2999, &list) >= 10);
+	CU_ASSERT(troubles_list(t, TROUBLE_LOOP, 2999, &list) >= 10);
 	CU_ASSERT_PTR_NOT_NULL(strstr(list.data, "host999:143"));
 	str_fini(&list);
-	loops_free(&l);
+	troubles_free(&t);
+}
+
+/* A peer that takes logins again is no trouble any more: itself, and nothing else. */
+static void test_trouble_over(void)
+{
+	struct troubles *t = troubles_new();
+	struct str list = STR_INIT;
+	struct net_addr other;
+
+	net_addr_parse(&other, "192.0.2.8", 143);
+	troubles_over(t, TROUBLE_TLS, PROTOCOL_IMAP, at(143));
+	troubles_seen(t, TROUBLE_TLS, PROTOCOL_IMAP, "a", at(143), 1000);
+	troubles_seen(t, TROUBLE_TLS, PROTOCOL_IMAP, "b", &other, 1000);
+	troubles_seen(t, TROUBLE_TLS, PROTOCOL_POP3, "a", at(110), 1000);
+	troubles_seen(t, TROUBLE_LOOP, PROTOCOL_IMAP, "a", at(143), 1000);
+	troubles_over(t, TROUBLE_TLS, PROTOCOL_IMAP, at(110));
+	troubles_over(t, TROUBLE_TLS, PROTOCOL_POP3, at(143));
+	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_TLS, 1001, &list), 3);
+	troubles_over(t, TROUBLE_TLS, PROTOCOL_IMAP, at(143));
+	str_clear(&list);
+	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_TLS, 1001, &list), 2);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&list), "b:143 a:110");
+	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_LOOP, 1001, &list), 1);
+	troubles_over(t, TROUBLE_TLS, PROTOCOL_IMAP, &other);
+	troubles_over(t, TROUBLE_TLS, PROTOCOL_POP3, at(110));
+	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_TLS, 1001, &list), 0);
+	CU_ASSERT(troubles_seen(t, TROUBLE_TLS, PROTOCOL_IMAP, "a", at(143), 1002)); /* to be said again */
+	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_TLS, 1002, &list), 1);
+	str_fini(&list);
+	troubles_free(&t);
 }
 
 static int asked;
@@ -621,7 +660,8 @@ static const struct unit_case cases[] = {
 	{ "pending logins", test_pending },
 	{ "accounts shut out of a peer", test_shut },
 	{ "logins whose end is never told", test_never_told },
-	{ "loops", test_loops },
+	{ "troubles with peers", test_troubles },
+	{ "a trouble with a peer is over", test_trouble_over },
 	{ "peers", test_peers },
 	{ "slow peer", test_slow_peer },
 	{ NULL, NULL },

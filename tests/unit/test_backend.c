@@ -34,7 +34,7 @@ struct outcome {
 	int calls;
 	enum backend_result result;
 	int alive, dead, slow;
-	char leftover[64], error[200];
+	char leftover[64], error[200], errors[4][100];
 	unsigned index;
 };
 
@@ -45,7 +45,9 @@ static void on_done(struct backend *b, enum backend_result result, void *arg)
 	o->calls++;
 	o->result = result;
 	o->index = backend_index(b);
-	snprintf(o->error, sizeof(o->error), "%s", backend_error(b));
+	snprintf(o->error, sizeof(o->error), "%s", backend_error(b, backend_index(b)));
+	for (unsigned i = 0; i < 4; i++)
+		snprintf(o->errors[i], sizeof(o->errors[i]), "%s", backend_error(b, i));
 	if (result == BACKEND_OK) {
 		struct str left = STR_INIT;
 		const struct conn *c = backend_take(b, &left);
@@ -214,6 +216,18 @@ static void test_addresses(void)
 	o = run(a, 1, -1, "", 1, false, 10);
 	CU_ASSERT_EQUAL(o.result, BACKEND_UNREACHABLE);
 	CU_ASSERT_PTR_NOT_NULL(strstr(o.error, "refused"));
+	a[1] = closed_address();
+	net_addr_parse(&a[2], "255.255.255.255", 1);
+	o = run(a, 3, -1, "", 1, false, 10); /* each has its own reason */
+	CU_ASSERT_EQUAL(o.result, BACKEND_UNREACHABLE);
+	for (int i = 0; i < 3; i++) {
+		char start[80], ip[NET_IP_TEXT_MAX];
+
+		snprintf(start, sizeof(start), "%s port %u: ", net_addr_text(&a[i], ip), a[i].port);
+		CU_ASSERT_NSTRING_EQUAL(o.errors[i], start, strlen(start));
+		CU_ASSERT_EQUAL(strstr(o.errors[i], "refused") != NULL, i < 2);
+	}
+	CU_ASSERT_STRING_EQUAL(o.errors[3], "");
 	net_addr_parse(&a[0], "255.255.255.255", 1); /* a connect that fails at once */
 	o = run(a, 1, -1, "", 1, false, 10);
 	CU_ASSERT_EQUAL(o.result, BACKEND_UNREACHABLE);

@@ -237,9 +237,9 @@ static enum auth_verdict verdict_of(enum login_failure f)
 	for (enum auth_verdict v = AUTH_VERDICT_WRONG; v < AUTH_VERDICT_COUNT; v++)
 		if (failure_of_verdict(v) == f)
 			return v;
-	return f == FAILURE_SELF   ? AUTH_VERDICT_LOOP :
-	    f == FAILURE_NO_MASTER ? AUTH_VERDICT_CANNOT :
-	                             AUTH_VERDICT_UNAVAILABLE;
+	return f == FAILURE_SELF                             ? AUTH_VERDICT_LOOP :
+	    f == FAILURE_NO_MASTER || f == FAILURE_NEEDS_TLS ? AUTH_VERDICT_CANNOT :
+	                                                       AUTH_VERDICT_UNAVAILABLE;
 }
 
 static void toy_refuse(struct login *l, enum login_failure f)
@@ -281,6 +281,7 @@ static enum backend_step toy_peer_line(const char *line, size_t len UNUSED, stru
 		enum login_failure failure;
 	} lines[] = {
 		{ "self", FAILURE_SELF },
+		{ "tls", FAILURE_NEEDS_TLS },
 		{ "noway", FAILURE_NO_MASTER },
 		{ "unfit", FAILURE_CONTROL_CHARS },
 		{ "no", FAILURE_REFUSED },
@@ -440,7 +441,7 @@ static void authd_hears(struct msgr *r)
 		    r->type == SESSION_ARRIVED    ? "ARRIVED" :
 		        r->type == SESSION_HAVE   ? "HAVE" :
 		        r->type == PEER_RESULT    ? "RESULT" :
-		        r->type == PEER_SELF      ? "SELF" :
+		        r->type == PEER_TROUBLE   ? (msgr_u8(r) == PEER_TROUBLE_SELF ? "SELF" : "TLS") :
 		        r->type == PEER_SIGNATURE ? "SIGNATURE" :
 		                                    "?");
 		break;
@@ -496,6 +497,21 @@ static void from_authd(struct msgw *m)
 enum where { NOWHERE, HERE, THERE, THERE_OR_HERE };
 
 /* The answer to what was asked last; or a second one, if it has had its answer. */
+static bool several; /* the account has several mailhosts */
+
+static void add_hosts(struct auth_reply *a)
+{
+	static const char *const hosts[] = { "there", "other" };
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct auth_target *t = &a->target[a->ntargets++];
+
+		str_copy(t->host, sizeof(t->host), hosts[i]);
+		CU_ASSERT_FATAL(net_addr_parse(&t->addr, i == 0 ? "192.0.2.2" : "192.0.2.3", 143));
+	}
+	str_copy(a->reason, sizeof(a->reason), "mailhost gone has no address");
+}
+
 static void answer(enum auth_verdict v, enum where where)
 {
 	static struct msgw m;
@@ -520,6 +536,8 @@ static void answer(enum auth_verdict v, enum where where)
 		str_copy(a->target[0].host, sizeof(a->target[0].host), "there");
 		CU_ASSERT_FATAL(net_addr_parse(&a->target[0].addr, "192.0.2.1", 143));
 	}
+	if (several)
+		add_hosts(a);
 	if (where == THERE_OR_HERE)
 		a->other_hosts = AUTH_OTHER_HOSTS_SELF;
 	if (where == THERE_OR_HERE && w->logins != NULL && w->logins->state == LOGIN_AUTH &&
@@ -653,6 +671,7 @@ static void peer_no(void) { peer_says("no\n"); }
 static void peer_later(void) { peer_says("later\n"); }
 static void peer_nonsense(void) { peer_says("nonsense\n"); }
 static void peer_self(void) { peer_says("self\n"); }
+static void peer_tls(void) { peer_says("tls\n"); }
 static void peer_no_way(void) { peer_says("noway\n"); }
 static void peer_unfit(void) { peer_says("unfit\n"); }
 static void peer_lost(void) { hang_up(&peer_end); }
@@ -694,8 +713,8 @@ static const struct event {
 	EVENT(disabled), EVENT(unavailable), EVENT(limit), EVENT(loop), EVENT(cannot), LOSS(challenge), EVENT(garbled),
 	LOSS(authd_lost), LOSS(authd_new), LOSS(started), LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new),
 	EVENT(peer_greets), EVENT(peer_half), LOSS(peer_yes), LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense),
-	EVENT(peer_self), EVENT(peer_no_way), EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while),
-	LOSS(deadline), EVENT(drain), LOSS(stop) };
+	EVENT(peer_self), EVENT(peer_tls), EVENT(peer_no_way), EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while),
+	LOSS(long_while), LOSS(deadline), EVENT(drain), LOSS(stop) };
 
 /* --- one login --- */
 
@@ -1175,6 +1194,10 @@ static const struct {
 	    "TEMPORARY FAILURE|proxy loop: mailhost there at [192.0.2.1]:143 is this node itself, whose name is : "
 	    "write that "
 	    "into mailhost, or set its PROXY_HOSTNAME to there" },
+	{ "PEER_LOGIN", "peer_tls",
+	    "LOGIN REFUSED|mailhost there at [192.0.2.1]:143 takes no logins without TLS, which this node does not "
+	    "speak "
+	    "to mailhosts: allow logins with plain passwords there for this node's address. It said: tls" },
 	{ "PEER_LOGIN", "peer_no_way",
 	    "LOGIN REFUSED|cannot be sent on: LOGIN reveals no password, which mailhost there needs; the directory "
 	    "does "
@@ -1202,6 +1225,30 @@ static void test_reasons(void)
 	}
 }
 
+/* None of the account's mailhosts can be reached: the log names all of them, each with its reason. */
+static void test_all_mailhosts_down(void)
+{
+	several = true;
+	reach("ASKED");
+	run_event("there_refused", strlen("there_refused"));
+	several = false;
+	CU_ASSERT_STRING_EQUAL(last_line,
+	    "TEMPORARY FAILURE, user=u, ip=[::ffff:127.0.0.1], port=[12345], protocol=IMAP, reason=mailhost there "
+	    "cannot "
+	    "be reached: 192.0.2.1 port 143: Connection refused; 192.0.2.2 port 143: Connection refused; mailhost "
+	    "other: "
+	    "192.0.2.3 port 143: Connection refused; mailhost gone has no address");
+	finish();
+	several = true;
+	reach("PEER");
+	several = false;
+	run_event("long_while", strlen("long_while"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last_line,
+	    "reason=mailhost there cannot be reached: 192.0.2.1 port 143: no greeting in time; 192.0.2.2 port 143: no "
+	    "greeting in time; mailhost other: 192.0.2.3 port 143: no greeting in time; mailhost gone has no address"));
+	finish();
+}
+
 /* While the node is drained a client is told so instead of a greeting, without a question. */
 static void test_drained(void)
 {
@@ -1215,7 +1262,8 @@ static void test_drained(void)
 
 static const struct unit_case cases[] = { { "every event in every state", test_every_event_in_every_state },
 	{ "every loss behind every event", test_every_loss_behind_every_event }, { "several events", test_stories },
-	{ "whole reasons in the log", test_reasons }, { "a client that does not read", test_client_that_does_not_read },
+	{ "whole reasons in the log", test_reasons }, { "all mailhosts down", test_all_mailhosts_down },
+	{ "a client that does not read", test_client_that_does_not_read },
 	{ "no numbers for questions", test_no_slots }, { "a drained node", test_drained }, { NULL, NULL } };
 
 UNIT_MAIN("engine", cases)

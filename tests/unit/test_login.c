@@ -529,6 +529,45 @@ static void test_peer_refusals(void)
 	    "* CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED", "L NO no");
 }
 
+/* What servers say who want TLS: in any case of letters, cut anywhere. What others say means something else. */
+static void test_wants_tls(void)
+{
+	static const struct {
+		const char *text, *word; /* with the last byte of WORD it is clear */
+	} t[] = {
+		{ "Plaintext authentication disallowed on non-secure (SSL/TLS) connections.", "Plaintext auth" },
+		{ "[AUTH] Cleartext authentication disallowed on non-secure (SSL/TLS) connections.", "Cleartext auth" },
+		{ "cleartext logins disabled", "cleartext login" },
+		{ "only valid after entering TLS mode", "entering TLS mode" },
+		{ "Login only available under a layer", "available under a layer" },
+		{ "[AUTH] USER command only available under a layer", "available under a layer" },
+		{ "TLS required to log in.", "TLS required" },
+		{ "Must issue a STARTTLS command first", "STARTTLS" },
+		{ "A SSL/TLS-connection is required for authentication.", "SSL/TLS" },
+		{ "This server requires SSL", "requires SSL" },
+		{ "LOGINDISABLED", "LOGINDISABLED" },
+		{ "LOGIN disabled", "LOGIN disabled" },
+	};
+	static const char *const none[] = { "", "LOGIN", "LOGIN disabled for this account", "LOGIN disabled, call us",
+		"[AUTH] Authentication failed.", "Too many plaintext messages", "TLS", "the title is required" };
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		size_t end = (size_t)(strstr(t[i].text, t[i].word) - t[i].text) + strlen(t[i].word);
+
+		for (size_t cut = 0; cut <= strlen(t[i].text); cut++) {
+			char *text = mem_memdup(t[i].text, cut), *c;
+
+			CU_ASSERT_EQUAL(failure_wants_tls(text), cut >= end);
+			for (c = text; *c != '\0'; c++)
+				*c ^= ('a' <= (*c | 0x20) && (*c | 0x20) <= 'z') << 5;
+			CU_ASSERT_EQUAL(failure_wants_tls(text), cut >= end);
+			mem_free(&text);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		CU_ASSERT_FALSE(failure_wants_tls(none[i]));
+}
+
 /* Codes of a peer, in its greeting as in its answer to the login, and the words that the client is told with them: none
  * that speak of another trouble, and none that are the peer's. */
 static void test_refusals_told(void)
@@ -900,6 +939,7 @@ static const struct unit_case cases[] = {
 	{ "what is told of refusals of peers", test_refusals_told },
 	{ "alerts of peers", test_alerts },
 	{ "alerts of the master user", test_master_alerts },
+	{ "words of peers that want TLS", test_wants_tls },
 	{ "a node's mark", test_node_mark },
 	{ "nodes as peers", test_nodes_as_peers },
 	{ "control characters for a peer", test_peer_controls },

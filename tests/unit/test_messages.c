@@ -24,7 +24,7 @@ static bool read_have(struct msgr *r) { return session_have_read(r, spare); }
 static bool read_adopt(struct msgr *r) { return session_adopt_read(r, spare); }
 static bool read_arrived(struct msgr *r) { return session_arrived_read(r, spare); }
 static bool read_result(struct msgr *r) { return peer_result_read(r, spare); }
-static bool read_self(struct msgr *r) { return peer_self_read(r, spare); }
+static bool read_trouble(struct msgr *r) { return peer_trouble_read(r, spare); }
 static bool read_signature(struct msgr *r) { return peer_signature_read(r, spare); }
 static bool read_void(struct msgr *r) { return ticket_void_read(r, spare); }
 static bool read_handoff(struct msgr *r) { return handoff_read(r, spare); }
@@ -140,8 +140,8 @@ static void test_cut(void)
 	check(SESSION_ARRIVED, read_arrived, "SESSION_ARRIVED");
 	peer_result_write(&w, 5, 1, PEER_SLOW);
 	check(PEER_RESULT, read_result, "PEER_RESULT");
-	peer_self_write(&w, PROTOCOL_POP3, "node.example.com", 110);
-	check(PEER_SELF, read_self, "PEER_SELF");
+	peer_trouble_write(&w, PEER_TROUBLE_TLS, PROTOCOL_POP3, "node.example.com", &addr);
+	check(PEER_TROUBLE, read_trouble, "PEER_TROUBLE");
 	peer_signature_write(&w, "node.example.com", SIGNATURE_CLOCK);
 	check(PEER_SIGNATURE, read_signature, "PEER_SIGNATURE");
 	ticket_write(&w, &grant);

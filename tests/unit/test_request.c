@@ -137,6 +137,10 @@ static const char accounts[] =
     "two\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 node.example.com\n"
     "us\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com 192.0.2.1\n"
     "low\tuid=50|gid=50|home=/h|systempw={PLAIN}secret\n"
+    /* Two names, and one with an address between them. */
+    "some\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com 192.0.2.7 "
+    "other.example.com\n"
+    "both\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com other.example.com\n"
     "bad\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node:x\n";
 
 static void begin_with(const char *modules)
@@ -161,7 +165,7 @@ static void begin_with(const char *modules)
 	a.peers = peers_new(ask_address, &a);
 	peers_set(a.peers, 60, 60, 8);
 	a.reg = reg_new();
-	a.loops = loops_new();
+	a.troubles = troubles_new();
 	a.signature_errors = signature_errors_new();
 	request_init(&a);
 	a.used_tokens = used_tokens_new();
@@ -201,7 +205,7 @@ static void end(void)
 	auth_chain_free(&a.chain);
 	peers_free(&a.peers);
 	reg_free(&a.reg);
-	loops_free(&a.loops);
+	troubles_free(&a.troubles);
 	signature_errors_free(&a.signature_errors);
 	used_tokens_free(&a.used_tokens);
 	pool_keys_free(&a.pool);
@@ -808,6 +812,26 @@ static void test_no_room(void)
 	end();
 }
 
+/* All hosts without an address are named: in the refusal, and for the log of a login that goes to another one. */
+static void test_several_without_address(void)
+{
+	static const char none[] =
+	    "mailhost node.example.com has no address; the name server does not answer for mailhost "
+	    "other.example.com";
+
+	begin();
+	for (int i = 0; i < 2; i++) {
+		ask(7, AUTH_MECH_PASSWORD, i == 0 ? "both" : "some", "secret");
+		peers_resolved(a.peers, "node.example.com", NAME_UNKNOWN, NULL, 0, clock_now());
+		peers_resolved(a.peers, "other.example.com", NAME_NO_ANSWER, NULL, 0, clock_now());
+		request_resume(&a);
+		CU_ASSERT(answered());
+		CU_ASSERT_EQUAL(last.verdict, i == 0 ? AUTH_VERDICT_UNAVAILABLE : AUTH_VERDICT_OK);
+		CU_ASSERT_STRING_EQUAL(last.reason, none);
+	}
+	end();
+}
+
 /* Nobody knows the address, and its time is over: nothing has to come for it to be refused. */
 static void test_no_address(void)
 {
@@ -958,12 +982,12 @@ static void test_circle(void)
 	h.ttl = 1;
 	forward("two", &h);
 	CU_ASSERT(refused(AUTH_VERDICT_LOOP));
-	CU_ASSERT_FALSE(
-	    loops_has(a.loops, LOOP_BACK, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, clock_now())); /* anybody can say so */
+	CU_ASSERT_FALSE(troubles_has(a.troubles, TROUBLE_LOOP, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT,
+	    clock_now())); /* anybody can say so */
 	forwarded_sign(&h, a.pool, set->self[0], "two");
 	forward("two", &h);
 	CU_ASSERT(refused(AUTH_VERDICT_LOOP));
-	CU_ASSERT(loops_has(a.loops, LOOP_BACK, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, clock_now()));
+	CU_ASSERT(troubles_has(a.troubles, TROUBLE_LOOP, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, clock_now()));
 	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "was forwarded too often"));
 	forward("ann", &h);
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local);
@@ -1450,6 +1474,7 @@ static const struct unit_case cases[] = {
 	{ "refused at once", test_refused },
 	{ "no room at the peer", test_no_room },
 	{ "no address", test_no_address },
+	{ "several mailhosts without address", test_several_without_address },
 	{ "several in a queue", test_queues },
 	{ "too many conversations", test_too_many },
 	{ "a forwarded identity that is believed, or not", test_hop },

@@ -513,7 +513,8 @@ static void test_peer_is_this_node(void)
 	peer_says("* OK [CAPABILITY IMAP4rev1] Waypost node 00112233445566778899aabbccddeeff ready.\r\n");
 	CU_ASSERT_PTR_NOT_NULL(strstr(told(), "a NO [UNAVAILABLE]"));
 	CU_ASSERT_EQUAL(recv(peer_end, buf, sizeof(buf), 0), 0);
-	CU_ASSERT(next(authd_end, PEER_SELF, &r));
+	CU_ASSERT(next(authd_end, PEER_TROUBLE, &r));
+	CU_ASSERT_EQUAL(msgr_u8(&r), PEER_TROUBLE_SELF);
 	CU_ASSERT_EQUAL(msgr_u8(&r), PROTOCOL_IMAP);
 	msgr_str(&r, host, sizeof(host));
 	CU_ASSERT_STRING_EQUAL(host, "alias");
