@@ -102,7 +102,7 @@ static void sign(struct request *rq, struct auth_reply *r)
 		forwarded_sign(&forwarded, a->pool, r->target[i].host, r->name);
 		memcpy(r->target[i].mac, forwarded.mac, sizeof(forwarded.mac));
 		if (r->peer_credentials == AUTH_PEER_TOKEN_OR_MASTER)
-			forwarded_token(&forwarded, a->pool, r->target[i].host, r->name, r->target[i].token);
+			forwarded_token_key(&forwarded, a->pool, r->target[i].host, r->name, r->target[i].token_key);
 	}
 }
 

@@ -491,7 +491,7 @@ int authd_main(const struct role_start *who)
 	a->signature_errors = signature_errors_new();
 	request_init(a);
 	a->reg = reg_new();
-	a->used_tokens = used_tokens_new();
+	a->used_tokens = used_tokens_open(ROLE_FD_USED_TOKENS, (uint64_t)time(NULL));
 	a->salts = random_mac();
 	userdb_report_init(&a->report);
 	userdb_watch_init(&a->watch);

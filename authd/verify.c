@@ -1,7 +1,9 @@
 /* How the credentials of each mechanism are judged, at once or by an auth worker. */
 #include "authd/verify.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "authd/identify.h"
@@ -66,6 +68,34 @@ static enum request_state check_dummy(struct request *rq)
 	return check_password(rq);
 }
 
+/* The token of RQ is right: was it used before? */
+static enum request_state take_token(struct request *rq, uint64_t now)
+{
+	char reason[AUTH_REASON_MAX];
+
+	switch (used_tokens_take(rq->worker->a->used_tokens, rq->q.credential, rq->q.forwarded.time, now)) {
+	case USED_TOKEN_FRESH:
+		return verdict(rq,
+		    rq->result == AUTH_OK && password_is_locked(rq->account.hash) ? AUTH_DISABLED : rq->result);
+	case USED_TOKEN_AGAIN:
+		log_warn("a used token was sent again from %s", net_addr_text(&rq->q.client, reason));
+		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
+	case USED_TOKEN_OLD:
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE,
+		    "this node does not remember which tokens of other nodes were used at the time of this one: either "
+		    "its memory of them was lost less than two minutes ago, or its clock was set back, which a restart "
+		    "of "
+		    "waypostd mends");
+	case USED_TOKEN_FULL:
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE,
+		    "too many logins by tokens of other nodes within two minutes");
+	default:
+		snprintf(reason, sizeof(reason), "cannot remember the token of the forwarding node: %s",
+		    strerror(errno));
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+	}
+}
+
 /* Another node of the pool has authenticated the client: as good as a password, because it is signed. */
 static enum request_state verify_token(struct request *rq)
 {
@@ -84,7 +114,8 @@ static enum request_state verify_token(struct request *rq)
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
 	if (rq->signed_for == NULL ||
-	    !forwarded_token_verify(&rq->q.forwarded, a->pool, rq->signed_for, rq->q.user, rq->q.credential))
+	    !forwarded_token_verify(&rq->q.forwarded, a->pool, rq->signed_for, rq->q.user, a->ctx.set->node_id,
+	        rq->q.credential))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (made > now + TOKEN_AGE_MAX || made + TOKEN_AGE_MAX < now) {
 		snprintf(reason, sizeof(reason),
@@ -92,11 +123,7 @@ static enum request_state verify_token(struct request *rq)
 		    (unsigned long long)(made > now ? made - now : now - made), made > now ? "from now" : "ago");
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
-	if (!used_tokens_take(a->used_tokens, rq->q.credential, clock_now())) {
-		log_warn("a used token was sent again from %s", net_addr_text(&rq->q.client, reason));
-		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
-	}
-	return verdict(rq, rq->result == AUTH_OK && password_is_locked(rq->account.hash) ? AUTH_DISABLED : rq->result);
+	return take_token(rq, now);
 }
 
 /* Explains in the log why a correct password may be refused. */

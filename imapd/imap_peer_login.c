@@ -254,7 +254,7 @@ static enum backend_step send_other(struct login *l, struct str *out)
 	unsigned caps = l->peer.caps;
 
 	l->peer.state = PEER_LOGIN;
-	if ((caps & CAP_TOKEN) != 0 && (caps & CAP_ID) != 0 && l->reply->time != 0) {
+	if ((caps & CAP_TOKEN) != 0 && (caps & CAP_ID) != 0 && login_has_token(l)) {
 		str_adds(out, TAG_LOGIN " AUTHENTICATE X-WAYPOST-TOKEN ");
 		login_add_token(l, out);
 	} else if (l->reply->master_user[0] != '\0' && ((caps & CAP_SEEN) == 0 || (caps & CAP_AUTH_PLAIN) != 0)) {
@@ -277,7 +277,7 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	const char *word, *code;
 	size_t len;
 
-	l->peer.mark = node_mark_read(line, l->set->node_id);
+	login_take_greeting(l, line);
 	len = take_word(&line, &word);
 	if (text_is_word(word, len, "+OK") || text_is_word(word, len, "-ERR"))
 		return invalid(l,

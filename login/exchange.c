@@ -15,7 +15,7 @@ static const struct {
 	[EXCHANGE_WANTED] = { TO(NONE) | TO(GREETED) | TO(CHALLENGED) | TO(LOST), true, EXCHANGE_LOST },
 	[EXCHANGE_GREETED] = { TO(NONE) | TO(ANSWERED), false, EXCHANGE_NONE },
 	[EXCHANGE_CHALLENGED] = { TO(NONE) | TO(ANSWERED) | TO(LOST), false, EXCHANGE_LOST },
-	[EXCHANGE_REQUESTED] = { TO(NONE) | TO(CHALLENGED) | TO(KEPT), true, EXCHANGE_NONE },
+	[EXCHANGE_REQUESTED] = { TO(NONE) | TO(CHALLENGED) | TO(KEPT) | TO(LOST), true, EXCHANGE_NONE },
 	[EXCHANGE_ANSWERED] = { TO(NONE) | TO(CHALLENGED) | TO(KEPT) | TO(LOST), true, EXCHANGE_LOST },
 	[EXCHANGE_KEPT] = { TO(NONE) | TO(ANSWERED), false, EXCHANGE_NONE },
 	[EXCHANGE_LOST] = { TO(NONE), false, EXCHANGE_LOST },
@@ -31,6 +31,10 @@ void exchange_enter(struct login *l, enum exchange to)
 void exchange_lose(struct login *l)
 {
 	enum exchange to = states[l->exchange].lost;
+
+	/* authd may have taken it as used: another one would call it a replay. */
+	if (l->exchange == EXCHANGE_REQUESTED && l->mech == AUTH_MECH_TOKEN)
+		to = EXCHANGE_LOST;
 
 	if (to != l->exchange)
 		exchange_enter(l, to);

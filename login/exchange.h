@@ -19,7 +19,7 @@ enum exchange {
 	EXCHANGE_WANTED,     /* GREETING, AUTH: authd makes a challenge */
 	EXCHANGE_GREETED,    /* COMMAND: the greeting's challenge can be answered */
 	EXCHANGE_CHALLENGED, /* COMMAND: the client is to answer a challenge */
-	/* AUTH: authd has the credentials, which another authd could be asked just as well. */
+	/* AUTH: authd has the credentials, which another authd could be asked just as well, unless they are a token. */
 	EXCHANGE_REQUESTED,
 	/* AUTH: authd has the answer to its challenge, or is asked again about what it has KEPT. */
 	EXCHANGE_ANSWERED,

@@ -716,6 +716,20 @@ bool login_set_step(struct login *l, const char *text, size_t len)
 	return true;
 }
 
+void login_take_greeting(struct login *l, const char *line)
+{
+	const char *id = node_mark_id(line);
+
+	l->peer.mark = node_mark_read(line, l->set->node_id);
+	if (id != NULL)
+		memcpy(l->peer.node_id, id, NODE_ID_LEN);
+}
+
+bool login_has_token(const struct login *l)
+{
+	return l->peer.mark == NODE_MARK_OTHER && l->reply->time != 0;
+}
+
 void login_add_token(const struct login *l, struct str *out)
 {
 	char token[TOKEN_TEXT_MAX];
@@ -723,7 +737,7 @@ void login_add_token(const struct login *l, struct str *out)
 
 	str_room(&raw, ACCOUNT_NAME_MAX + TOKEN_TEXT_MAX);
 	str_add(&raw, l->reply->name, strlen(l->reply->name) + 1);
-	str_adds(&raw, forwarded_token_text(login_target(l)->token, token));
+	str_adds(&raw, forwarded_token(login_target(l)->token_key, l->peer.node_id, token));
 	b64_encode(out, raw.data, raw.len);
 	str_fini_secret(&raw);
 	mem_wipe(token, sizeof(token));

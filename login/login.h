@@ -109,7 +109,8 @@ struct login_peer {
 	struct str alerts;              /* IMAP: lines for the client's user, whole */
 	char said[LOGIN_SAID_MAX];      /* the refusal as the peer put it, printable */
 	bool as_master;                 /* the login is PROXY_MASTER_USER's */
-	enum node_mark mark;            /* of its greeting */
+	enum node_mark mark;            /* of its greeting, with */
+	char node_id[NODE_ID_LEN + 1];  /* ... its id; "": there is no mark */
 	enum signature_check signature; /* its check of ours */
 };
 
@@ -159,6 +160,10 @@ void login_set_proof(struct login *l, enum auth_mech mech, const char *user, siz
 bool login_set_step(struct login *l, const char *text, size_t len);
 /* The peer that is being logged in to, or was tried last. */
 const struct auth_target *login_target(const struct login *l);
+/* For dialects: LINE, without its line end, is the peer's greeting: fills peer.mark and peer.node_id. */
+void login_take_greeting(struct login *l, const char *line);
+/* Our token can be made for the peer, if that takes any: it is a node, and there is a pool secret. */
+bool login_has_token(const struct login *l);
 /* For dialects: appends, in base64, the SASL message of a login at a peer to which the client's password cannot be
  * told: our token (X-WAYPOST-TOKEN: name NUL token), or PLAIN of the master user for the account. */
 void login_add_token(const struct login *l, struct str *out);

@@ -24,19 +24,26 @@ static size_t without_timestamp(const char *line, size_t len)
 	return (size_t)(open - 1 - line);
 }
 
-enum node_mark node_mark_read(const char *line, const char *self)
+const char *node_mark_id(const char *line)
 {
 	size_t len = without_timestamp(line, strlen(line));
 	const char *mark, *id;
 
 	if (len <= MARK_LEN) /* something stands before it in both protocols */
-		return NODE_MARK_NONE;
+		return NULL;
 	mark = line + len - MARK_LEN;
 	id = mark + sizeof(head) - 1;
 	if (mark[-1] != ' ' || memcmp(mark, head, sizeof(head) - 1) != 0 ||
 	    memcmp(id + NODE_ID_LEN, tail, sizeof(tail) - 1) != 0)
-		return NODE_MARK_NONE;
-	if (strspn(id, "0123456789abcdef") != NODE_ID_LEN)
+		return NULL;
+	return strspn(id, "0123456789abcdef") == NODE_ID_LEN ? id : NULL;
+}
+
+enum node_mark node_mark_read(const char *line, const char *self)
+{
+	const char *id = node_mark_id(line);
+
+	if (id == NULL)
 		return NODE_MARK_NONE;
 	return strlen(self) == NODE_ID_LEN && memcmp(id, self, NODE_ID_LEN) == 0 ? NODE_MARK_SELF : NODE_MARK_OTHER;
 }

@@ -16,6 +16,9 @@ enum node_mark {
 
 /* Appends the mark of the node with that ID (settings.node_id). */
 void node_mark_add(struct str *out, const char *id);
+/* The id in the mark at the end of LINE (a greeting without its line end): NODE_ID_LEN digits within LINE. NULL: there
+ * is no mark. */
+const char *node_mark_id(const char *line);
 /* Whose greeting LINE (without its line end) is, as seen by the node with the id SELF. */
 enum node_mark node_mark_read(const char *line, const char *self);
 

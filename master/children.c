@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "authd/used_tokens.h"
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -424,7 +425,7 @@ static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 
 /* Those from ROLE_FD_CONTROL on, and what a library or a sanitizer finds as stderr. -1: there is none. */
 struct start_fds {
-	int fd[ROLE_FD_SESSION_LOG - ROLE_FD_CONTROL + 1], err;
+	int fd[ROLE_FD_MAX - ROLE_FD_CONTROL + 1], err;
 };
 /* Our ends. */
 struct kept_fds {
@@ -523,13 +524,22 @@ static bool make_pair(int (*make)(int fd[2]), int *kept, int *given)
 	return true;
 }
 
+/* For the life of the node, so that no authd forgets what another one has taken. */
+static int share_used_tokens(struct master *m)
+{
+	if (m->used_tokens == -1)
+		m->used_tokens = used_tokens_file();
+	return m->used_tokens == -1 ? -1 : fcntl(m->used_tokens, F_DUPFD_CLOEXEC, 0);
+}
+
 /* The descriptors of a role, and our ends of them. */
 static bool make_fds(const struct post *p, struct start_fds *fds, struct kept_fds *kept)
 {
 	return make_pair(msg_pair, &kept->control, &fds->fd[0]) && make_pair(logfile_pair, &kept->log, &fds->fd[1]) &&
 	    make_pair(logfile_pair, &kept->err, &fds->err) && fcntl(fds->err, F_SETFL, O_NONBLOCK) == 0 &&
 	    (fds->fd[2] = settings_write(p->m->set, settings_for[p->role])) != -1 &&
-	    (p->role != ROLE_SPAWN || make_pair(logfile_pair, &kept->session_log, &fds->fd[3]));
+	    (p->role != ROLE_SPAWN || make_pair(logfile_pair, &kept->session_log, &fds->fd[3])) &&
+	    (p->role != ROLE_AUTHD || (fds->fd[3] = share_used_tokens(p->m)) != -1);
 }
 
 static struct child *fork_child(struct post *p)

@@ -68,6 +68,7 @@ struct master {
 	char node_id[NODE_ID_LEN + 1];
 	ev_tstamp started;
 	uint64_t generation; /* of the process started last */
+	int used_tokens;     /* the file of authd/used_tokens.h; -1: there is none yet */
 	struct post *posts;
 	struct child *children; /* newest first */
 	struct listeners listeners;

@@ -82,33 +82,49 @@ enum signature_check forwarded_verify(const struct forwarded *forwarded, const s
 	    SIGNATURE_GOOD;
 }
 
-void forwarded_token(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
+/* With one of the pool's keys. */
+static void compute_token_key(const struct forwarded *forwarded, struct mac *pool_key, const char *host,
     const char *user, uint8_t out[FORWARDED_MAC_LEN])
 {
 	const struct str *text = signed_text(forwarded, "token", host, user);
 
-	mac_compute(pool_keys_first(pool), text->data, text->len, out);
+	mac_compute(pool_key, text->data, text->len, out);
 }
 
-const char *forwarded_token_text(const uint8_t token[FORWARDED_MAC_LEN], char dst[TOKEN_TEXT_MAX])
+void forwarded_token_key(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
+    const char *user, uint8_t out[FORWARDED_MAC_LEN])
 {
-	return hex_text(dst, token, FORWARDED_MAC_LEN);
+	compute_token_key(forwarded, pool_keys_first(pool), host, user, out);
+}
+
+const char *forwarded_token(const uint8_t key[FORWARDED_MAC_LEN], const char *node_id, char dst[TOKEN_TEXT_MAX])
+{
+	struct mac *m = mac_new(key, FORWARDED_MAC_LEN);
+	uint8_t token[FORWARDED_MAC_LEN];
+
+	mac_compute(m, node_id, strlen(node_id), token);
+	mac_free(&m);
+	hex_text(dst, token, sizeof(token));
+	mem_wipe(token, sizeof(token));
+	return dst;
 }
 
 bool forwarded_token_verify(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
-    const char *user, const char *digits)
+    const char *user, const char *node_id, const char *text)
 {
-	uint8_t token[FORWARDED_MAC_LEN];
-	char one_form[TOKEN_TEXT_MAX];
-	const struct str *text;
-	bool same;
+	uint8_t key[FORWARDED_MAC_LEN];
+	char want[TOKEN_TEXT_MAX];
+	bool same = false;
 
-	/* One token has one text: not the same in capitals. */
-	if (forwarded->signature != FORWARDED_SIGNATURE_MADE || strlen(digits) != TOKEN_TEXT_MAX - 1 ||
-	    !hex_bytes(token, digits, TOKEN_TEXT_MAX - 1) || strcmp(forwarded_token_text(token, one_form), digits) != 0)
+	if (forwarded->signature != FORWARDED_SIGNATURE_MADE)
 		return false;
-	text = signed_text(forwarded, "token", host, user);
-	same = pool_keys_verify(pool, text->data, text->len, token);
-	mem_wipe(token, sizeof(token));
+	for (size_t i = 0; pool != NULL && i < pool->n && !same; i++) {
+		compute_token_key(forwarded, pool->key[i], host, user, key);
+		forwarded_token(key, node_id, want);
+		/* One token has one text: not the same in capitals. */
+		same = mem_equal_secret(want, strlen(want), text, strlen(text));
+	}
+	mem_wipe(key, sizeof(key));
+	mem_wipe(want, sizeof(want));
 	return same;
 }

@@ -41,18 +41,20 @@ enum signature_check forwarded_verify(const struct forwarded *forwarded, const s
     const char *user, uint64_t now);
 enum { FORWARDED_AGE_MAX = 300 };
 
-/* The token in place of a password, into OUT: says to node HOST that the node which signed FORWARDED
+/* A token stands in place of a password: it says to node HOST that the node which signed FORWARDED
  * (forwarded->signature says so) knows that it is USER. Good once, for TOKEN_AGE_MAX seconds before and after
- * forwarded->time, and only beside that very identity. */
-void forwarded_token(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
+ * forwarded->time, only beside that very identity, and only until HOST is started again, for it names that node by the
+ * id in its greeting, which is new then (settings.node_id): no node has to know what was used before it began. Who
+ * makes a token does not know that id yet: it makes its key, into OUT. */
+void forwarded_token_key(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
     const char *user, uint8_t out[FORWARDED_MAC_LEN]);
 enum { TOKEN_AGE_MAX = 60 };
-/* As SASL carries it: lower-case hexadecimal digits. */
+/* The token of KEY for the node with NODE_ID, as SASL carries it: lower-case hexadecimal digits. Returns DST. */
 enum { TOKEN_TEXT_MAX = 2 * FORWARDED_MAC_LEN + 1 };
-const char *forwarded_token_text(const uint8_t token[FORWARDED_MAC_LEN], char dst[TOKEN_TEXT_MAX]);
-/* DIGITS are those of forwarded_token() with one of the POOL's keys, whatever its age; constant time. POOL may be NULL:
+const char *forwarded_token(const uint8_t key[FORWARDED_MAC_LEN], const char *node_id, char dst[TOKEN_TEXT_MAX]);
+/* TEXT is that of forwarded_token() with one of the POOL's keys, whatever its age; constant time. POOL may be NULL:
  * never. */
 bool forwarded_token_verify(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
-    const char *user, const char *digits);
+    const char *user, const char *node_id, const char *text);
 
 #endif

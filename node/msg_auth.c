@@ -185,7 +185,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 	msgw_str(w, a->master_user);
 	msgw_str(w, a->peer_password);
 	for (unsigned i = 0; i < a->ntargets; i++)
-		msgw_bytes(w, a->target[i].token, sizeof(a->target[i].token));
+		msgw_bytes(w, a->target[i].token_key, sizeof(a->target[i].token_key));
 }
 
 static void read_remote(struct msgr *r, struct auth_reply *a)
@@ -212,7 +212,7 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 	msgr_str(r, a->master_user, sizeof(a->master_user));
 	msgr_str(r, a->peer_password, sizeof(a->peer_password));
 	for (unsigned i = 0; i < a->ntargets; i++)
-		msgr_fixed(r, a->target[i].token, sizeof(a->target[i].token));
+		msgr_fixed(r, a->target[i].token_key, sizeof(a->target[i].token_key));
 }
 
 bool auth_reply_read(struct msgr *r, struct auth_reply *a)
@@ -261,7 +261,7 @@ void auth_reply_free(struct auth_reply **ap)
 	mem_wipe(a->peer_password, strlen(a->peer_password));
 	mem_wipe(a->ticket, sizeof(a->ticket));
 	for (unsigned i = 0; i < a->ntargets; i++)
-		mem_wipe(a->target[i].token, sizeof(a->target[i].token));
+		mem_wipe(a->target[i].token_key, sizeof(a->target[i].token_key));
 #ifndef WITH_SANITIZERS /* they shall see who uses one that is another client's by then */
 	if (spares < SPARE_MAX) {
 		spare[spares++] = a;

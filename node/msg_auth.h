@@ -98,7 +98,7 @@ struct auth_target {
 	struct net_addr addr;
 	char host[MAILHOST_MAX]; /* its name in mailhost */
 	uint8_t mac[FORWARDED_MAC_LEN];
-	uint8_t token[FORWARDED_MAC_LEN]; /* with AUTH_PEER_TOKEN_OR_MASTER, if signed */
+	uint8_t token_key[FORWARDED_MAC_LEN]; /* with AUTH_PEER_TOKEN_OR_MASTER, if signed: forwarded_token_key() */
 };
 
 /* The credentials of the login at the peer. */

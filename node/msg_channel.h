@@ -26,8 +26,16 @@ enum role {
 };
 
 /* Descriptors that a role is started with. SESSION_LOG is spawn's alone: its session servers log there
- * (lib/log.h); the master drops what only the login side may say, so that a session cannot get anybody banned. */
-enum { ROLE_FD_CONTROL = 3, ROLE_FD_LOG = 4, ROLE_FD_SETTINGS = 5, ROLE_FD_SESSION_LOG = 6 };
+ * (lib/log.h); the master drops what only the login side may say, so that a session cannot get anybody banned.
+ * USED_TOKENS is authd's (authd/used_tokens.h). */
+enum {
+	ROLE_FD_CONTROL = 3,
+	ROLE_FD_LOG = 4,
+	ROLE_FD_SETTINGS = 5,
+	ROLE_FD_SESSION_LOG = 6,
+	ROLE_FD_USED_TOKENS = 6,
+	ROLE_FD_MAX = 6
+};
 enum { ROLE_ROWS_MAX = 32 * 1024 }; /* bytes of text in one CTL_ROWS or TOOL_ROWS */
 
 /* What a login has shown of the peer that it went to. */

@@ -286,7 +286,7 @@ static void yield_to_senders(void)
 
 static void check_descriptors(const struct role_start *who)
 {
-	int last = who->role == ROLE_SPAWN ? ROLE_FD_SESSION_LOG : ROLE_FD_SETTINGS;
+	int last = who->role == ROLE_SPAWN || who->role == ROLE_AUTHD ? ROLE_FD_MAX : ROLE_FD_SETTINGS;
 
 	for (int fd = ROLE_FD_CONTROL; fd <= last; fd++)
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)

@@ -65,7 +65,7 @@ static void add_auth_plain(struct login *l, struct str *out)
 
 static bool by_token(const struct login *l)
 {
-	return (l->peer.caps & CAP_TOKEN) != 0 && l->reply->time != 0;
+	return (l->peer.caps & CAP_TOKEN) != 0 && login_has_token(l);
 }
 
 /* The client's password is not known: our own nodes accept a token, others the master user. */
@@ -192,7 +192,7 @@ static enum backend_step on_refusal(struct login *l, const char *line, enum logi
 
 static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
 {
-	l->peer.mark = node_mark_read(line, l->set->node_id);
+	login_take_greeting(l, line);
 	if (line[0] == '-')
 		return on_refusal(l, line, FAILURE_TEMPORARY);
 	if (l->peer.mark == NODE_MARK_SELF)

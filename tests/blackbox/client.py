@@ -11,6 +11,11 @@ class Closed(AssertionError):
     pass
 
 
+def node_id(greeting):
+    """Which node it is, and since its last start: both protocols."""
+    return re.search(rb" Waypost node ([0-9a-f]{32}) ready\.(?: <\S+>)?\r?$", greeting).group(1)
+
+
 class Conn:
     """A socket read by lines; every wait is bounded."""
 

@@ -21,7 +21,7 @@ import time
 import pytest
 
 import directories
-from client import Imap, Pop3
+from client import Imap, Pop3, node_id
 from fakeserver import FakeServer
 from pool import PATIENCE, PREFIX, Account, Marks, chown, free_port, render, sha, wait_for
 from test_mech import Scram, scram_secret
@@ -547,10 +547,6 @@ def test_client_that_leaves_a_slow_directory(make_pool):
 
 
 # What own nodes tell each other, whatever they announce
-
-def node_id(greeting):
-    return re.search(rb" Waypost node ([0-9a-f]{32}) ready\.(?: <\S+>)?\r?$", greeting).group(1)
-
 
 def greetings(pool, address):
     with Imap(address, pool.imap_port) as i, Pop3(address, pool.pop3_port) as c:

@@ -20,7 +20,7 @@ import pytest
 
 import debian
 import directories
-from client import Imap, Pop3
+from client import Imap, Pop3, node_id
 from fakeserver import FakeServer, imap_peer, pop3_peer
 from pool import GID, PREFIX, SLOW, UID, Account, Pool, deliver, free_port, make_maildir, message, wait_for
 
@@ -354,8 +354,12 @@ class Token:
         c = Imap(host, self.p.imap_port, source=source)
         if hop != "":
             c.ok(f"ID ({hop or self.hop})")
-        raw = (name or self.name).encode() + b"\0" + (token or self.mac("token")).encode()
-        return c.cmd(b"AUTHENTICATE X-WAYPOST-TOKEN " + base64.b64encode(raw)).text
+        return c.cmd(self.command(c, token, name)).text
+
+    def command(self, c, token=None, name=None):
+        """The token is for the very node that has greeted; self.sent is the last one."""
+        self.sent = token or hmac.new(bytes.fromhex(self.mac("token")), node_id(c.greeting), "sha256").hexdigest()
+        return b"AUTHENTICATE X-WAYPOST-TOKEN " + base64.b64encode((name or self.name).encode() + b"\0" + self.sent.encode())
 
 
 @pytest.mark.parametrize("mechanism", CRAM)
@@ -424,6 +428,70 @@ def test_token_is_good_once_and_for_its_login(mech):
     assert Token(mech, name, made=100).login().startswith(b"NO [UNAVAILABLE]")
     mech.node(THERE).wait_log("the token of the forwarding node was made .* do the clocks of the nodes agree")
     assert Token(mech, name, made=-1000).login().startswith(b"NO [UNAVAILABLE]")
+
+
+def restart_authd(node):
+    """By a crash; the next one works when this returns."""
+    pid, = node.pids("authd")
+    node.expect_dirty = True
+    os.kill(pid, signal.SIGKILL)
+    wait_for("there is another authd", lambda: node.pids("authd") not in ([], [pid]))
+
+
+@pytest.fixture
+def two(make_pool):
+    name = "there@example.com"
+    p = make_pool(nodes=2, settings={"imapd": {"IMAP_CAPABILITY": CAPS + " AUTH=CRAM-MD5"}},
+                  accounts=[Account(name, password="x", mailhost=THERE, fields=states("x"))])
+    p.name = name
+    return p
+
+
+def test_used_token_stays_used_when_authd_dies(two):
+    node, t = two.node(THERE), Token(two, two.name)
+    assert t.login().startswith(b"OK")
+    for _ in range(2):
+        restart_authd(node)
+        mark = node.log_mark()
+        # The pool does not notice.
+        assert imap_cram(two, HERE, two.name, "x", "CRAM-MD5")[2].startswith(b"a OK")
+        assert t.login(token=t.sent).startswith(b"NO [AUTHENTICATIONFAILED]")
+        node.wait_log("a used token was sent again", mark)
+
+
+@pytest.mark.parametrize("how", ["in order", "by a crash"])
+def test_used_token_is_for_a_node_that_is_gone_when_it_starts_again(two, how):
+    """Nobody knows what was used before; nobody has to wait for that either."""
+    node, t = two.node(THERE), Token(two, two.name)
+    assert t.login().startswith(b"OK")
+    used = t.sent
+    if how == "in order":
+        node.stop()
+    else:
+        node.kill_all()
+    node.start()
+    assert imap_cram(two, HERE, two.name, "x", "CRAM-MD5")[2].startswith(b"a OK")
+    assert t.login(token=used).startswith(b"NO [AUTHENTICATIONFAILED]")
+    assert t.login().startswith(b"OK") and t.sent != used  # the same login, meant for the node as it is now
+
+
+def test_token_under_way_when_authd_dies(two):
+    """It may have been used: it is no wrong password, and it is not taken."""
+    node, t = two.node(THERE), Token(two, two.name)
+    pid, = node.pids("authd")
+    node.expect_dirty = True
+    c = Imap(THERE, two.imap_port)
+    c.ok(f"ID ({t.hop})")
+    mark = node.log_mark()
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        c.send(b"x NOOP\r\na " + t.command(c) + b"\r\n")
+        assert c.line().startswith(b"x OK")  # it sends both answers at once, if it has both
+    finally:
+        os.kill(pid, signal.SIGKILL)
+    assert c.finish("a").text.startswith(b"NO [UNAVAILABLE]")
+    assert "LOGIN FAILED" not in node.log_since(mark)
+    assert Token(two, two.name).login().startswith(b"OK")
 
 
 def test_no_secret_no_token(make_pool):

@@ -7,7 +7,7 @@
 #include "authd/troubles.h"
 #include "authd/peers.h"
 #include "authd/register.h"
-#include "authd/used_tokens.h"
+#include "lib/hex.h"
 #include "lib/mem.h"
 #include "node/msg_auth.h"
 
@@ -178,7 +178,7 @@ static void test_reply(void)
 	for (int local = 0; local < 4; local++) {
 		a.peer_credentials = (enum auth_peer_credentials)(local % 3);
 		if (a.peer_credentials == AUTH_PEER_TOKEN_OR_MASTER)
-			memset(a.target[1].token, 9, FORWARDED_MAC_LEN);
+			memset(a.target[1].token_key, 9, FORWARDED_MAC_LEN);
 		memset(a.master_user, 0, sizeof(a.master_user));
 		memset(a.peer_password, 0, sizeof(a.peer_password));
 		strcpy(a.master_user, a.peer_credentials == AUTH_PEER_TOKEN_OR_MASTER ? "master" : "");
@@ -281,14 +281,15 @@ static void test_rotation(void)
 			struct pool_keys *front = pool_keys_new(steps[from]), *owner = pool_keys_new(steps[to]);
 			bool believed = !(from < 2 && to == 3) && !(from >= 2 && to == 0);
 			struct forwarded h = make_forwarded();
-			uint8_t token[FORWARDED_MAC_LEN];
+			uint8_t key[FORWARDED_MAC_LEN];
 			char text[TOKEN_TEXT_MAX];
 
 			forwarded_sign(&h, front, "a", "u");
-			forwarded_token(&h, front, "a", "u", token);
+			forwarded_token_key(&h, front, "a", "u", key);
 			CU_ASSERT_EQUAL(forwarded_verify(&h, owner, "a", "u", h.time),
 			    believed ? SIGNATURE_GOOD : SIGNATURE_WRONG);
-			CU_ASSERT_EQUAL(forwarded_token_verify(&h, owner, "a", "u", forwarded_token_text(token, text)),
+			CU_ASSERT_EQUAL(forwarded_token_verify(&h, owner, "a", "u", "id",
+			                    forwarded_token(key, "id", text)),
 			    believed);
 			pool_keys_free(&front);
 			pool_keys_free(&owner);
@@ -298,42 +299,40 @@ static void test_rotation(void)
 
 static void test_token(void)
 {
+	static const char id[] = "00112233445566778899aabbccddeeff";
 	struct pool_keys *pool = pool_keys_new("secret"), *foreign = pool_keys_new("secret2");
-	struct used_tokens *t = used_tokens_new();
-	uint8_t token[FORWARDED_MAC_LEN];
-	char text[TOKEN_TEXT_MAX], again[TOKEN_TEXT_MAX];
+	uint8_t key[FORWARDED_MAC_LEN];
+	char text[TOKEN_TEXT_MAX], other_text[TOKEN_TEXT_MAX];
 	struct forwarded h = make_forwarded(), other;
 
 	forwarded_sign(&h, pool, "a", "u");
-	forwarded_token(&h, pool, "A.", "u", token);
-	CU_ASSERT_EQUAL(strlen(forwarded_token_text(token, text)), TOKEN_TEXT_MAX - 1);
-	CU_ASSERT(forwarded_token_verify(&h, pool, "a", "u", text));
-	CU_ASSERT_FALSE(forwarded_token_verify(&h, foreign, "a", "u", text));
-	CU_ASSERT_FALSE(forwarded_token_verify(&h, NULL, "a", "u", text));
-	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "b", "u", text));
-	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "v", text));
-	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", ""));
-	/* What everybody sees, the signature of the identity, is no token. */
-	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", forwarded_token_text(h.mac, again)));
+	forwarded_token_key(&h, pool, "A.", "u", key);
+	CU_ASSERT_EQUAL(strlen(forwarded_token(key, id, text)), TOKEN_TEXT_MAX - 1);
+	CU_ASSERT(forwarded_token_verify(&h, pool, "a", "u", id, text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, foreign, "a", "u", id, text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, NULL, "a", "u", id, text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "b", "u", id, text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "v", id, text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", id, ""));
+	/* Of the same name, but started again. */
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", "00112233445566778899aabbccddeefe", text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", "", text));
+	/* What everybody sees, the signature of the identity, is neither a token nor the key of one. */
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", id, forwarded_token(h.mac, id, other_text)));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", id, hex_text(other_text, h.mac, sizeof(h.mac))));
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", id, hex_text(other_text, key, sizeof(key))));
 	other = h;
 	other.time++;
-	CU_ASSERT_FALSE(forwarded_token_verify(&other, pool, "a", "u", text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&other, pool, "a", "u", id, text));
 	other = h;
 	other.session_id[0]++;
-	CU_ASSERT_FALSE(forwarded_token_verify(&other, pool, "a", "u", text));
+	CU_ASSERT_FALSE(forwarded_token_verify(&other, pool, "a", "u", id, text));
 	/* One token has one text, or it would be good twice. */
-	snprintf(again, sizeof(again), "%s", text);
-	for (char *p = again; *p != '\0'; p++)
+	snprintf(other_text, sizeof(other_text), "%s", text);
+	for (char *p = other_text; *p != '\0'; p++)
 		*p = (char)toupper((unsigned char)*p);
-	CU_ASSERT(strcmp(again, text) != 0);
-	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", again));
-	CU_ASSERT(used_tokens_take(t, text, 100));
-	CU_ASSERT_FALSE(used_tokens_take(t, text, 100));
-	CU_ASSERT(used_tokens_take(t, again, 100 + TOKEN_AGE_MAX));
-	CU_ASSERT_FALSE(used_tokens_take(t, text, 100 + 2 * TOKEN_AGE_MAX));
-	CU_ASSERT_FALSE(used_tokens_take(t, again, 100 + 2 * TOKEN_AGE_MAX));
-	CU_ASSERT(used_tokens_take(t, text, 102 + 2 * TOKEN_AGE_MAX)); /* forgotten: too old to be good by then */
-	used_tokens_free(&t);
+	CU_ASSERT(strcmp(other_text, text) != 0);
+	CU_ASSERT_FALSE(forwarded_token_verify(&h, pool, "a", "u", id, other_text));
 	pool_keys_free(&pool);
 	pool_keys_free(&foreign);
 }

@@ -168,7 +168,7 @@ static void begin_with(const char *modules)
 	a.troubles = troubles_new();
 	a.signature_errors = signature_errors_new();
 	request_init(&a);
-	a.used_tokens = used_tokens_new();
+	a.used_tokens = used_tokens_open(used_tokens_file(), (uint64_t)time(NULL));
 	a.pool = pool_keys_new("secret");
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
 	nanswers = 0;
@@ -1020,13 +1020,13 @@ static void test_chosen(void)
 
 static void send_token(const char *user, const struct forwarded *h, bool right)
 {
-	uint8_t token[FORWARDED_MAC_LEN];
+	uint8_t key[FORWARDED_MAC_LEN];
 	char text[TOKEN_TEXT_MAX];
 	struct auth_request q;
 
-	forwarded_token(h, a.pool, set->self[0], user, token);
-	token[0] ^= !right;
-	q = make(7, AUTH_MECH_TOKEN, user, forwarded_token_text(token, text));
+	forwarded_token_key(h, a.pool, set->self[0], user, key);
+	key[0] ^= !right;
+	q = make(7, AUTH_MECH_TOKEN, user, forwarded_token(key, set->node_id, text));
 	q.forwarded = *h;
 	put(&q);
 }
