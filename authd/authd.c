@@ -482,6 +482,7 @@ int authd_main(const struct role_start *who)
 	struct authd *a = mem_alloc(sizeof(*a));
 
 	role_init(&a->ctx, who, "waypostd", &hooks, a);
+	a->started = clock_now();
 	a->jobs = jobs_new(a->ctx.loop);
 	a->cache = cache_new((size_t)a->ctx.set->authdaemonrc_AUTH_CACHE_SIZE);
 	a->directory_lookups = directory_lookups_new(a->ctx.loop, a->jobs, a->cache, clock_ms);

@@ -38,6 +38,7 @@ struct authd_worker {
 
 struct authd {
 	struct role_ctx ctx;
+	double started;                              /* lib/clock.h */
 	struct route_protocol ports[PROTOCOL_COUNT]; /* peer_ports() of the settings */
 	struct authd_worker *workers;
 	struct chan *spawn;

@@ -51,28 +51,39 @@ static void drop(struct reg *reg, struct reg_session *s)
 
 /* --- what their owners say --- */
 
-static bool have_no_room(struct authd_worker *w, const struct session_have *m)
+/* Why the session of M, which is none that we have granted to W, is not counted; NULL: it is. */
+static const char *not_counted(const struct authd_worker *w, const struct session_have *m)
 {
-	if (sessions_room(w, m->user))
-		return false;
+	if (w->generation > w->a->ctx.who.generation)
+		return "sessions that nobody has granted to it";
+	if (clock_now() - w->a->started > SESSIONS_TOLD_SECONDS)
+		return "sessions of before too late";
+	if (!sessions_room(w, m->user))
+		return "more sessions than a worker can have";
+	return NULL;
+}
+
+static void log_not_counted(struct authd_worker *w, const char *why)
+{
 	if (clock_now() >= w->tell_again)
-		log_error("login worker %u reports more sessions than a worker can have: the rest is not counted",
-		    w->slot);
+		log_error("login worker %u reports %s: they are not counted for any limit", w->slot, why);
 	w->tell_again = clock_now() + TELL_SECONDS;
-	return true;
 }
 
 bool sessions_have(struct authd *a, struct msgr *r, struct authd_worker *w)
 {
 	struct session_have m;
 	struct reg_session *s;
+	const char *why;
 
 	if (!session_have_read(r, &m))
 		return false;
 	if ((s = reg_find(a->reg, m.session)) != NULL && w != NULL)
 		return owner(s) == w;
-	if (s == NULL && w != NULL && have_no_room(w, &m))
+	if (s == NULL && w != NULL && (why = not_counted(w, &m)) != NULL) {
+		log_not_counted(w, why);
 		return true;
+	}
 	if (s == NULL)
 		s = reg_add(a->reg, m.session, m.protocol, &m.client, m.user, (uint32_t)time(NULL));
 	else

@@ -1,19 +1,24 @@
 /* The sessions in authd's register, as login workers and spawn report them. A worker can speak only of its own, and
  * make authd keep only so much: SESSIONS_WORKER_BYTES is room for far more sessions than a worker has (two
- * descriptors each). */
+ * descriptors each). Sessions that authd has not granted count only if another authd may have done so: those of a
+ * worker that is older than this one, which tells of them when it meets it. So none that was taken over later can use
+ * up the limits of accounts and addresses that it has never logged in. */
 #ifndef AUTHD_SESSIONS_H
 #define AUTHD_SESSIONS_H
 
 #include "authd/authd_private.h"
 
-enum { SESSIONS_WORKER_BYTES = 32 * 1024 * 1024 };
+enum {
+	SESSIONS_WORKER_BYTES = 32 * 1024 * 1024,
+	SESSIONS_TOLD_SECONDS = 60 /* of authd's life, in which workers tell of sessions of before */
+};
 
 /* There is room for one more session of W, whose account is NAME. */
 bool sessions_room(const struct authd_worker *w, const char *name);
 /* The new session S is W's. */
 void sessions_own(struct reg_session *s, struct authd_worker *w);
-/* SESSION_HAVE from W, or from spawn (W is NULL): the rest of R. What a worker has beyond its room is logged and not
- * kept: it is in no limit's count then. False: a bad message, or the session is another's. */
+/* SESSION_HAVE from W, or from spawn (W is NULL): the rest of R. What a worker has beyond its room, or cannot have, is
+ * logged and not kept: it is in no limit's count then. False: a bad message, or the session is another's. */
 bool sessions_have(struct authd *a, struct msgr *r, struct authd_worker *w);
 /* W says that session ID is over; nothing happens unless it is W's. A ticket that was not used is void then. */
 void sessions_end(struct authd_worker *w, uint64_t id);

@@ -349,7 +349,8 @@ def test_bad_commands(pool):
 
 
 def test_limits(make_pool):
-    """MAXPERIP and MAXDAEMONS: refused with a code that is not 'wrong password'; the limit is the client's."""
+    """MAXPERIP and MAXDAEMONS: refused with a code that is not 'wrong password'; the limit is the client's. A new authd hears of
+    the sessions that login workers have."""
     p = make_pool(nodes=2, settings={"imapd": {"MAXPERIP": 2}, "pop3d": {"MAXDAEMONS": 2}},
                   accounts=[Account("here@example.com", mailhost="127.0.0.1"), Account("there@example.com", mailhost="127.0.0.2")])
     for name, first in (("here@example.com", 70), ("there@example.com", 80)):
@@ -358,6 +359,18 @@ def test_limits(make_pool):
         with Imap("127.0.0.1", p.imap_port, source=f"127.0.0.{first}") as c:
             reply = c.login(account.name, account.password)
             assert reply.status == "NO" and (b"[LIMIT]" in reply.text or b"[UNAVAILABLE]" in reply.text), reply
+        front = p.nodes[0]
+        old = front.pids("authd")
+        front.expected.append("killed by signal 9")
+        os.kill(old[0], signal.SIGKILL)
+        wait_for("a new authd", lambda: [pid for pid in front.pids("authd") if pid not in old])
+        mark = front.log_mark()
+
+        def refused_here():
+            with Imap("127.0.0.1", p.imap_port, source=f"127.0.0.{first}") as c:
+                assert not c.login(account.name, account.password).ok
+            return "reason=limit reached: MAXPERIP" in front.log_since(mark)
+        wait_for("its sessions are counted again", refused_here)
         # Five clients through one front: the owner counts each client, not the front.
         more = [Imap("127.0.0.1", p.imap_port, source=f"127.0.0.{first + 1 + i}").login_ok(account) for i in range(5)]
         for c in held + more:

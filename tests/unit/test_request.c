@@ -150,6 +150,8 @@ static void begin_with(const char *modules)
 
 	memset(&a, 0, sizeof(a));
 	memset(&w, 0, sizeof(w));
+	a.started = clock_now();
+	a.ctx.who.generation = 7;
 	set = settings_defaults();
 	unit_set(&set->authdaemonrc_authmodulelist, modules);
 	unit_set(&set->self[0], "192.0.2.1");
@@ -1304,6 +1306,27 @@ static void test_too_many_sessions(void)
 	end();
 }
 
+/* A worker that was taken over claims sessions of others: only those of before this authd can be, at its start. */
+static void test_claimed_sessions(void)
+{
+	begin();
+	w.generation = a.ctx.who.generation + 1;
+	for (uint64_t id = 100; id < 200; id++)
+		CU_ASSERT(has(&w, id, "ann", "192.0.2.1"));
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 0);
+	CU_ASSERT_EQUAL(w.session_bytes, 0);
+	w.generation = a.ctx.who.generation - 1;
+	CU_ASSERT(has(&w, 100, "ann", "192.0.2.1"));
+	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, "ann"), 1);
+	a.started -= SESSIONS_TOLD_SECONDS + 1;
+	CU_ASSERT(has(&w, 101, "ann", "192.0.2.1"));
+	CU_ASSERT(has(&w, 100, "ann", "192.0.2.1")); /* it is there already */
+	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, "ann"), 1);
+	CU_ASSERT(has(NULL, 102, "ann", "192.0.2.1")); /* spawn tells whenever one begins */
+	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, "ann"), 2);
+	end();
+}
+
 /* A session that spawn reports is no worker's any more. */
 static void test_sessions_of_spawn(void)
 {
@@ -1492,6 +1515,7 @@ static const struct unit_case cases[] = {
 	{ "workers are asked who has arrived", test_crowded_said },
 	{ "a worker that asks without end", test_too_many_requests },
 	{ "a worker with sessions without end", test_too_many_sessions },
+	{ "claimed sessions", test_claimed_sessions },
 	{ "sessions of spawn", test_sessions_of_spawn },
 	{ "any events in any order", test_random },
 	{ NULL, NULL },
