@@ -56,6 +56,7 @@ struct worker {
 	ev_timer sweep;
 	struct acceptor *acceptor;
 	bool draining, retiring;
+	bool orphaned; /* the master is gone: no other authd comes */
 	uint64_t logins_ok, logins_failed, accepted;
 };
 
@@ -598,7 +599,7 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 		if (now - l->started >= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT && l->state != LOGIN_CLOSING)
 			login_end(l, LOGIN_BYE_TIMEOUT);
 		else if (l->state == LOGIN_AUTH && !exchange_waits(l) &&
-		    (w->authd != NULL || now - l->exchange_since >= AUTHD_PATIENCE))
+		    (w->authd != NULL || w->orphaned || now - l->exchange_since >= AUTHD_PATIENCE))
 			login_auth_reply(l, NULL); /* authd was not reachable */
 		else
 			login_check_client(l);
@@ -667,6 +668,14 @@ static void on_retire(struct role_ctx *ctx)
 	acceptor_shut(w->acceptor);
 	w->retiring = true;
 	maybe_end(w);
+}
+
+static void on_orphaned(struct role_ctx *ctx)
+{
+	struct worker *w = ctx->arg;
+
+	w->orphaned = true;
+	on_retire(ctx);
 }
 
 static void on_drain(struct role_ctx *ctx, bool on)
@@ -768,7 +777,7 @@ static const struct role_hooks hooks = {
 	.drain = on_drain,
 	.query = on_query,
 	.stop = on_stop,
-	.orphaned = on_retire,
+	.orphaned = on_orphaned,
 };
 
 int worker_main(const struct role_start *who, const struct login_dialect *const dialects[PROTOCOL_COUNT])

@@ -150,6 +150,25 @@ def test_kill_the_master(two, request):
     assert logins_work(p)
 
 
+@pytest.mark.once
+def test_logins_without_a_master_are_answered(make_pool):
+    """They do not wait for an authd that nobody starts: the answer comes before LOGIN_TIMEOUT ends an older connection."""
+    p = make_pool(nodes=1, accounts=[Account("anna@example.com")], settings={"LOGIN_WORKERS": 1, "LOGIN_TIMEOUT": 8})
+    node = p.nodes[0]
+    below, roles = descendants(node.proc.pid), {role: node.pids(role) for role in ("authd", "worker")}
+    with Imap("127.0.0.1", p.imap_port) as older, Imap("127.0.0.1", p.imap_port) as c:
+        node.expect_dirty = True
+        node.signal(signal.SIGKILL)
+        node.proc.wait()
+        wait_for("authd has ended", lambda: not any(alive(pid) for pid in roles["authd"]))
+        assert alive(roles["worker"][0])
+        assert c.login("anna@example.com", "x").text.startswith(b"NO [UNAVAILABLE]")
+        assert older.cmd("NOOP").ok
+    wait_for("all its processes ended", lambda: not any(alive(pid) for pid in below))
+    pool_module.reap()
+    node.proc = None
+
+
 def test_kill_every_role_twice(two):
     """The node heals each time."""
     for role in ("worker", "authd", "authworker", "spawn") * 2:

@@ -172,6 +172,27 @@ static void test_new_authd_and_retry_in_one_turn(void)
 	teardown();
 }
 
+/* No authd will come: the client is told at the next look, whether it has said its password before or says it now. */
+static void test_nobody_waits_for_authd_without_a_master(void)
+{
+	setup();
+	told();
+	say("a LOGIN u p\r\n");
+	close(authd_end);
+	turns();
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	CU_ASSERT_STRING_EQUAL(told(), ""); /* the master starts another one */
+	hooks.orphaned(&w->ctx);
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	turns();
+	CU_ASSERT_EQUAL(strncmp(told(), "a NO [UNAVAILABLE]", 18), 0);
+	say("b LOGIN u p\r\n");
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	turns();
+	CU_ASSERT_EQUAL(strncmp(told(), "b NO [UNAVAILABLE]", 18), 0);
+	teardown();
+}
+
 /* The login's time is over while it waits for its second try, whose timer has expired, too. */
 static void test_timeout_while_retry_is_pending(void)
 {
@@ -547,6 +568,7 @@ static const struct unit_case cases[] = { { "greeting and goodbye", test_greetin
 	{ "the sweep and the second try come in one turn", test_sweep_and_retry_in_one_turn },
 	{ "a new authd and the second try come in one turn", test_new_authd_and_retry_in_one_turn },
 	{ "the deadline and the second try come in one turn", test_timeout_while_retry_is_pending },
+	{ "nobody waits for an authd without a master", test_nobody_waits_for_authd_without_a_master },
 	{ "a client leaves while authd is asked", test_client_leaves_while_authd_is_asked },
 	{ "a half-close behind commands", test_half_close_behind_commands },
 	{ "a reset behind commands that were not read", test_reset_behind_commands_not_read },
