@@ -105,7 +105,7 @@ static bool has_arrived(struct authd_worker *w, struct msgr *r)
 		return false;
 	if ((s = sessions_pending(w, m.session, m.target)) == NULL)
 		return true;
-	peers_arrived(w->a->peers, (enum protocol)s->protocol, &s->pending->target[m.target], time(NULL));
+	peers_answered(w->a->peers, (enum protocol)s->protocol, &s->pending->target[m.target], clock_now());
 	troubles_over(w->a->troubles, TROUBLE_TLS, (enum protocol)s->protocol, &s->pending->target[m.target]);
 	reg_arrived(w->a->reg, s);
 	return true;
@@ -114,19 +114,24 @@ static bool has_arrived(struct authd_worker *w, struct msgr *r)
 static bool peer_result(struct authd_worker *w, struct msgr *r)
 {
 	struct peers *peers = w->a->peers;
+	const struct net_addr *addr;
 	struct session_target m;
 	struct reg_session *s;
+	enum protocol protocol;
+	double now = clock_now();
 
 	if (!peer_result_read(r, &m))
 		return false;
 	if ((s = sessions_pending(w, m.session, m.target)) == NULL)
 		return true;
-	if (m.result == PEER_SLOW)
-		peers_slow(peers, (enum protocol)s->protocol, &s->pending->target[m.target], s->user, s->start,
-		    clock_now());
+	protocol = (enum protocol)s->protocol;
+	addr = &s->pending->target[m.target];
+	if (m.result == PEER_ANSWERS)
+		peers_answered(peers, protocol, addr, now);
+	else if (m.result == PEER_SLOW)
+		peers_slow(peers, protocol, addr, s->user, now - m.took_ms / 1000.0, now);
 	else
-		peers_result(peers, (enum protocol)s->protocol, &s->pending->target[m.target], m.result == PEER_ANSWERS,
-		    clock_now());
+		peers_failed(peers, protocol, addr, now - m.took_ms / 1000.0, now);
 	return true;
 }
 
@@ -352,6 +357,7 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
 		expire(w, clock_now() - 2 * (double)set->node_LOGIN_TIMEOUT);
 	reg_expire(a->reg, clock_now());
+	peers_tick(a->peers, clock_now());
 	if (a->loading || !auth_chain_uses_image(a->chain) ||
 	    userdb_watch_poll(&a->watch, set->authuserdb_USERDB, clock_now()) == 0)
 		return;

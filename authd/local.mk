@@ -13,6 +13,7 @@ authd_libauthd_a_SOURCES = \
 	authd/troubles.c authd/troubles.h \
 	authd/challenge_response.c authd/challenge_response.h \
 	authd/memcached.c authd/memcached_text.c authd/memcached_text.h \
+	authd/outage.h \
 	authd/peers.c authd/peers.h \
 	authd/directory_lookup.c authd/directory_lookup.h \
 	authd/register.c authd/register.h \

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "authd/outage.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/str.h"
@@ -44,7 +45,8 @@ struct peer_health {
 	struct net_addr addr;
 	enum peer_state state;
 	double until;
-	time_t arrived; /* the last login that was taken, unix seconds; 0: none */
+	double answered; /* the last time; 0: never */
+	struct outage outage;
 	struct slow_login slow[PEERS_SLOW_ACCOUNTS];
 	unsigned nslow;
 	UT_hash_handle hh;
@@ -221,14 +223,12 @@ static struct peer_health *get_health(struct peers *p, enum protocol protocol, c
 	return h;
 }
 
-static void set_up(struct peer_health *h)
+static void say_over(struct peer_health *h, bool answered, double now)
 {
 	char ip[NET_IP_TEXT_MAX];
 
-	forget_slow(h);
-	if (h->state == PEER_STATE_DOWN)
+	if (outage_over(&h->outage, answered, now))
 		log_info("peer %s port %u answers again", net_addr_text(&h->addr, ip), h->addr.port);
-	h->state = PEER_STATE_UP;
 }
 
 static void set_down(struct peers *p, struct peer_health *h, const char *why, double now)
@@ -236,26 +236,35 @@ static void set_down(struct peers *p, struct peer_health *h, const char *why, do
 	char ip[NET_IP_TEXT_MAX];
 
 	forget_slow(h);
-	if (h->state == PEER_STATE_UP)
+	if (outage_failed(&h->outage, now))
 		log_warn("peer %s port %u %s", net_addr_text(&h->addr, ip), h->addr.port, why);
 	h->state = PEER_STATE_DOWN;
 	h->until = now + p->down_time;
 }
 
-void peers_result(struct peers *p, enum protocol protocol, const struct net_addr *addr, bool alive, double now)
-{
-	if (alive)
-		set_up(get_health(p, protocol, addr));
-	else
-		set_down(p, get_health(p, protocol, addr), "does not answer", now);
-}
-
-void peers_arrived(struct peers *p, enum protocol protocol, const struct net_addr *addr, time_t when)
+void peers_answered(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now)
 {
 	struct peer_health *h = get_health(p, protocol, addr);
 
-	h->arrived = when;
-	set_up(h);
+	forget_slow(h);
+	h->state = PEER_STATE_UP;
+	h->answered = now;
+	say_over(h, true, now);
+}
+
+void peers_failed(struct peers *p, enum protocol protocol, const struct net_addr *addr, double began, double now)
+{
+	struct peer_health *h = get_health(p, protocol, addr);
+
+	if (h->answered < began)
+		set_down(p, h, "does not answer", now);
+}
+
+void peers_tick(struct peers *p, double now)
+{
+	for (struct peer_health *h = p->health; h != NULL; h = h->hh.next)
+		if (h->outage.told)
+			say_over(h, false, now);
 }
 
 /* Notes that USER's login got no answer, in place of what is too old and of what it said before. */
@@ -274,12 +283,12 @@ static void add_slow(struct peer_health *h, const char *user, double now)
 	h->nslow = n + 1;
 }
 
-void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, time_t began,
+void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, double began,
     double now)
 {
 	struct peer_health *h = get_health(p, protocol, addr);
 
-	if (h->arrived >= began || (h->state == PEER_STATE_DOWN && now < h->until))
+	if (h->answered >= began || (h->state == PEER_STATE_DOWN && now < h->until))
 		return;
 	add_slow(h, user, now);
 	if (h->nslow == PEERS_SLOW_ACCOUNTS)

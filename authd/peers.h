@@ -4,8 +4,6 @@
 #ifndef AUTHD_PEERS_H
 #define AUTHD_PEERS_H
 
-#include <time.h>
-
 #include "authd/resolver.h"
 #include "lib/str.h"
 #include "node/msg_channel.h"
@@ -35,14 +33,17 @@ void peers_resolved(struct peers *p, const char *host, enum name_answer answer, 
  * peer's: a login that got no answer behind a good greeting counts only together with those of other accounts. */
 enum { PEERS_SLOW_ACCOUNTS = 3, PEERS_SLOW_SECONDS = 60 };
 
-/* The peer answered, or could not be used, at NOW. */
-void peers_result(struct peers *p, enum protocol protocol, const struct net_addr *addr, bool alive, double now);
-/* It has taken a login, at unix second TIME. */
-void peers_arrived(struct peers *p, enum protocol protocol, const struct net_addr *addr, time_t time);
-/* It has greeted, but not answered the login of USER that began at unix second BEGAN. If PEERS_SLOW_ACCOUNTS
- * accounts say so within PEERS_SLOW_SECONDS and none was served while they waited, the peer is down. */
-void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, time_t began,
+/* All times are seconds of any clock that does not step. The peer has answered, or taken a login, at NOW. */
+void peers_answered(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now);
+/* An attempt that began at BEGAN has failed: the peer is down, unless it has answered since. The log is told of its
+ * outages as outage.h says. */
+void peers_failed(struct peers *p, enum protocol protocol, const struct net_addr *addr, double began, double now);
+/* It has greeted, but not answered the login of USER, which began at BEGAN. If PEERS_SLOW_ACCOUNTS accounts say so
+ * within PEERS_SLOW_SECONDS and it answered nobody while they waited, the peer is down. */
+void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, double began,
     double now);
+/* To be called about every second: tells the log of outages that are over. */
+void peers_tick(struct peers *p, double now);
 /* It failed less than the down time ago. */
 bool peers_down(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now);
 /* It failed the last time that anybody tried: a success is worth telling. */

@@ -409,12 +409,12 @@ static enum backend_step on_peer_line(const char *line, size_t len, struct str *
 	return l->dialect->peer_line(line, len, out, skip, l);
 }
 
-static void on_peer_health(unsigned target, enum peer_result result, void *arg)
+static void on_peer_health(unsigned target, enum peer_result result, uint32_t took, void *arg)
 {
 	struct login *l = arg;
 
 	if (result != PEER_ANSWERS || l->reply->report_success)
-		worker_peer_result(l->worker, l->reply->session, target, result);
+		worker_peer_result(l->worker, l->reply->session, target, result, took);
 }
 
 static void relay(struct login *l)

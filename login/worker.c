@@ -293,10 +293,10 @@ void worker_session_end(struct worker *w, uint64_t session)
 	send_session_end(w, session);
 }
 
-void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enum peer_result result)
+void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enum peer_result result, uint32_t took_ms)
 {
 	tell_arrived(w); /* that others were served meanwhile matters */
-	peer_result_write(&out, session, (uint8_t)target, result);
+	peer_result_write(&out, session, (uint8_t)target, result, took_ms);
 	if (w->authd != NULL && chan_send(w->authd, &out, -1) != 0)
 		log_warn("authd does not read its messages");
 }

@@ -37,7 +37,7 @@ bool worker_hand_off(struct worker *w, struct login *l);
 /* Tells authd that SESSION (of an OK verdict) is over or never began. */
 void worker_session_end(struct worker *w, uint64_t session);
 /* Tells authd what the login of SESSION has shown of its target number TARGET. */
-void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enum peer_result result);
+void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enum peer_result result, uint32_t took_ms);
 /* Tells authd what HOST, a node of ours, thinks of our signature. */
 void worker_peer_signature(struct worker *w, const char *host, enum signature_check check);
 /* Tells authd what is wrong with HOST of L's account, at ADDR. */

@@ -40,10 +40,11 @@ struct session_target {
 	uint64_t session;
 	uint8_t target;
 	enum peer_result result; /* of PEER_RESULT; PEER_ANSWERS in SESSION_ARRIVED */
+	uint32_t took_ms;        /* of PEER_RESULT: since the attempt at this target began */
 };
 void session_arrived_write(struct msgw *w, uint64_t session, uint8_t target);
 bool session_arrived_read(struct msgr *r, struct session_target *m);
-void peer_result_write(struct msgw *w, uint64_t session, uint8_t target, enum peer_result result);
+void peer_result_write(struct msgw *w, uint64_t session, uint8_t target, enum peer_result result, uint32_t took_ms);
 bool peer_result_read(struct msgr *r, struct session_target *m);
 
 /* PEER_TROUBLE: what a login to HOST at ADDR has shown, and its administrator has to end. */

@@ -20,7 +20,8 @@ struct backend {
 	struct ev_loop *loop;
 	struct conn conn;
 	ev_timer timeout; /* this address's share of the time, until it greets; then the whole rest */
-	double deadline;  /* loop time */
+	double deadline;  /* clock_now() */
+	double began;     /* clock_now() when this address was connected to */
 	struct net_addr addr[ADDRS_MAX];
 	unsigned naddrs, at;
 	bool greeted;
@@ -67,7 +68,7 @@ static void give_up(struct backend *b, const char *what)
 static void tell_health(struct backend *b, enum peer_result result)
 {
 	if (b->on_health != NULL)
-		b->on_health(b->at, result, b->arg);
+		b->on_health(b->at, result, (uint32_t)((clock_now() - b->began) * 1000), b->arg);
 }
 
 /* Behind a good greeting it may be this login alone. */
@@ -267,6 +268,7 @@ static void connect_next(struct backend *b)
 		done(b, BACKEND_UNREACHABLE);
 		return;
 	}
+	b->began = clock_now();
 	if ((fd = net_connect(&b->addr[b->at])) == -1) {
 		connect_failed(b, errno);
 		return;
@@ -283,7 +285,8 @@ struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs
 	b->loop = loop;
 	b->naddrs = MIN(n, ADDRS_MAX);
 	memcpy(b->addr, addrs, b->naddrs * sizeof(*addrs));
-	b->deadline = clock_now() + timeout;
+	b->began = clock_now();
+	b->deadline = b->began + timeout;
 	conn_open(&b->conn, -1, on_event, b);
 	b->on_line = on_line;
 	b->on_done = on_done;

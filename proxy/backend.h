@@ -37,9 +37,9 @@ struct backend;
 /* The end of B's work, whatever the result; called exactly once, never from within backend_start().
  * The callee may call backend_free(). */
 typedef void backend_done_fn(struct backend *b, enum backend_result result, void *arg);
-/* The state of the peer at address number INDEX, for the health of peers. Nothing is told where it had too
- * little time to show anything. */
-typedef void backend_health_fn(unsigned index, enum peer_result result, void *arg);
+/* The state of the peer at address number INDEX, for the health of peers, TOOK ms after it was connected to. Nothing is
+ * told where it had too little time to show anything. */
+typedef void backend_health_fn(unsigned index, enum peer_result result, uint32_t took, void *arg);
 
 enum { BACKEND_LINE_MAX = 8192 }; /* longer lines, and more than 100 lines, are nonsense */
 

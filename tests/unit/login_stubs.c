@@ -17,7 +17,7 @@ bool worker_request_challenge(struct worker *w UNUSED, struct login *l UNUSED, e
 void worker_end_exchange(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 bool worker_hand_off(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_session_end(struct worker *w UNUSED, uint64_t session UNUSED) { abort(); }
-void worker_peer_result(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED, enum peer_result result UNUSED) { abort(); }
+void worker_peer_result(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED, enum peer_result result UNUSED, uint32_t took UNUSED) { abort(); }
 void worker_peer_trouble(struct worker *w UNUSED, const struct login *l UNUSED, enum peer_trouble_kind kind UNUSED, const char *host UNUSED, const struct net_addr *addr UNUSED) { abort(); }
 void worker_peer_signature(struct worker *w UNUSED, const char *host UNUSED, enum signature_check check UNUSED) { abort(); }
 void worker_arrived(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED) { abort(); }

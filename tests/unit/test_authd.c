@@ -3,11 +3,14 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "authd/troubles.h"
 #include "authd/peers.h"
 #include "authd/register.h"
 #include "lib/hex.h"
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "node/msg_auth.h"
 
@@ -579,7 +582,7 @@ static void test_peers(void)
 
 	a.port = 143;
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 0));
-	peers_result(p, PROTOCOL_IMAP, &a, false, 100);
+	peers_failed(p, PROTOCOL_IMAP, &a, 99, 100);
 	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 129));
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 130)); /* tried again, */
 	CU_ASSERT(peers_suspect(p, PROTOCOL_IMAP, &a));    /* with an eye on it */
@@ -589,7 +592,7 @@ static void test_peers(void)
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
 	a.port = 143;
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_POP3, &a)); /* as is another protocol there */
-	peers_result(p, PROTOCOL_IMAP, &a, true, 140);
+	peers_answered(p, PROTOCOL_IMAP, &a, 140);
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
 	str_fini(&down);
 	peers_free(&p);
@@ -625,7 +628,7 @@ static void test_slow_peer(void)
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 131));
 	CU_ASSERT(peers_suspect(p, PROTOCOL_IMAP, &a));
 	/* somebody is served: what was said before does not count, nor what began before */
-	peers_arrived(p, PROTOCOL_IMAP, &a, 1300);
+	peers_answered(p, PROTOCOL_IMAP, &a, 1300);
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
 	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1300, 200);
 	peers_slow(p, PROTOCOL_IMAP, &a, "cy", 1299, 200);
@@ -646,6 +649,64 @@ static void test_slow_peer(void)
 	peers_free(&p);
 }
 
+/* What was logged since the last call; "" if nothing. */
+static const char *logged(int sock)
+{
+	static char buf[8192];
+	size_t len = 0;
+	ssize_t n;
+
+	log_flush();
+	while ((n = recv(sock, buf + len, sizeof(buf) - 1 - len, MSG_DONTWAIT)) > 0)
+		len += (size_t)n;
+	buf[len] = '\0';
+	return buf;
+}
+
+/* Packets are lost for a while: some attempts come through, others time out, long after later ones had an answer. */
+static void test_flapping_peer(void)
+{
+	struct peers *p = peers_new(on_ask, NULL);
+	struct net_addr a;
+	int fd[2];
+
+	CU_ASSERT_FATAL(socketpair(AF_UNIX, SOCK_DGRAM, 0, fd) == 0);
+	log_set_socket(fd[1]);
+	peers_set(p, 60, 30, 8);
+	net_addr_parse(&a, "192.0.2.5", 143);
+	peers_answered(p, PROTOCOL_IMAP, &a, 100);
+	peers_failed(p, PROTOCOL_IMAP, &a, 95, 103); /* began before that answer */
+	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "");
+	peers_failed(p, PROTOCOL_IMAP, &a, 101, 104);
+	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 104));
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "1waypost: peer 192.0.2.5 port 143 does not answer\n");
+	for (int i = 0; i < 15; i++) { /* down or up, it is one outage for the log */
+		peers_answered(p, PROTOCOL_IMAP, &a, 105 + i * 0.2);
+		CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
+		peers_failed(p, PROTOCOL_IMAP, &a, 105.05 + i * 0.2, 105.1 + i * 0.2);
+		CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 105.1 + i * 0.2));
+		peers_tick(p, 105.1 + i * 0.2);
+	}
+	peers_tick(p, 120); /* silence is no answer */
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "");
+	peers_failed(p, PROTOCOL_IMAP, &a, 119, 122);
+	peers_answered(p, PROTOCOL_IMAP, &a, 123);
+	peers_tick(p, 126);
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "");
+	peers_tick(p, 127);
+	peers_tick(p, 128);
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "2waypost: peer 192.0.2.5 port 143 answers again\n");
+	peers_failed(p, PROTOCOL_IMAP, &a, 130, 131);
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "1waypost: peer 192.0.2.5 port 143 does not answer\n");
+	peers_answered(p, PROTOCOL_IMAP, &a, 140);
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "2waypost: peer 192.0.2.5 port 143 answers again\n");
+	log_set_socket(-1);
+	close(fd[0]);
+	close(fd[1]);
+	peers_free(&p);
+}
+
 static const struct unit_case cases[] = {
 	{ "control characters in a question", test_request_controls },
 	{ "control characters in an answer", test_reply_controls },
@@ -663,6 +724,7 @@ static const struct unit_case cases[] = {
 	{ "a trouble with a peer is over", test_trouble_over },
 	{ "peers", test_peers },
 	{ "slow peer", test_slow_peer },
+	{ "a peer that answers now and then is one outage in the log", test_flapping_peer },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authd", cases)

@@ -59,7 +59,7 @@ static void on_done(struct backend *b, enum backend_result result, void *arg)
 	backend_free(&b);
 }
 
-static void on_health(unsigned index UNUSED, enum peer_result result, void *arg)
+static void on_health(unsigned index UNUSED, enum peer_result result, uint32_t took UNUSED, void *arg)
 {
 	struct outcome *o = arg;
 

@@ -138,7 +138,7 @@ static void test_cut(void)
 	check(SESSION_ADOPT, read_adopt, "SESSION_ADOPT");
 	session_arrived_write(&w, 5, 1);
 	check(SESSION_ARRIVED, read_arrived, "SESSION_ARRIVED");
-	peer_result_write(&w, 5, 1, PEER_SLOW);
+	peer_result_write(&w, 5, 1, PEER_SLOW, 70000);
 	check(PEER_RESULT, read_result, "PEER_RESULT");
 	peer_trouble_write(&w, PEER_TROUBLE_TLS, PROTOCOL_POP3, "node.example.com", &addr);
 	check(PEER_TROUBLE, read_trouble, "PEER_TROUBLE");
@@ -236,7 +236,7 @@ static void test_values(void)
 	CU_ASSERT(session_adopt_read(reader(), &adopt) && adopt.start == 10 && adopt.have.pid == 99);
 
 	/* values out of range */
-	peer_result_write(&w, 5, 1, PEER_RESULTS);
+	peer_result_write(&w, 5, 1, PEER_RESULTS, 0);
 	CU_ASSERT_FALSE(peer_result_read(reader(), &target));
 	session_have_write(&w, 5, PROTOCOL_COUNT, &addr, "u", 0);
 	CU_ASSERT_FALSE(session_have_read(reader(), &adopt.have));
