@@ -1,4 +1,4 @@
-/* Account records: owned, copied, sent, and their lists of options. */
+/* Account records: memory, copies, message fields, option lists. */
 #include "node/account.h"
 
 #include <stdlib.h>
@@ -11,7 +11,7 @@ _Static_assert((int)SETTINGS_MASTER_USER_MAX <= (int)ACCOUNT_NAME_MAX &&
         (int)SETTINGS_MASTER_PASSWORD_MAX <= (int)ACCOUNT_PASSWORD_MAX,
     "the pool's master user travels as an account does");
 
-/* What empty members point to, of all records: most have only a few texts. It is never written to or freed. */
+/* All empty members of all records point here: most records have only a few texts. It is never written to or freed. */
 static char empty[1];
 
 static void release(char **member)
@@ -108,7 +108,7 @@ void account_read(struct msgr *r, struct account *a)
 	a->gid = msgr_u32(r);
 }
 
-/* The next option at *P: its name and value as parts of the list. */
+/* The next option at *P: its name and value, as pointers into the list. */
 static bool next_option(const char **p, const char **name, size_t *name_len, const char **value, size_t *value_len)
 {
 	const char *end, *eq;

@@ -1,4 +1,4 @@
-/* An account as the directory knows it: what a driver of authlib finds, what authd keeps and gives to spawn. */
+/* The record of an account: a driver of authlib finds it in the directory, authd keeps it and sends it to spawn. */
 #ifndef NODE_ACCOUNT_H
 #define NODE_ACCOUNT_H
 
@@ -6,7 +6,7 @@
 #include "settings/options.h"
 
 enum {
-	ACCOUNT_NAME_MAX = 512,      /* bytes of a name with NUL; longer names are refused before any look-up */
+	ACCOUNT_NAME_MAX = 512,      /* bytes of a name with NUL; longer names are refused before any lookup */
 	ACCOUNT_PASSWORD_MAX = 1024, /* bytes of a password with NUL */
 	ACCOUNT_PATH_MAX = 4096,
 	ACCOUNT_OPTIONS_MAX = 8192,
@@ -14,8 +14,8 @@ enum {
 	ACCOUNT_HMAC_MAX = 512 /* bytes of an hmac member with NUL */
 };
 
-/* All strings are owned by the record and never NULL ("" where the directory has none). Those that are empty may be
- * one and the same: only the functions below change a member or free it. */
+/* All strings are owned by the record and never NULL ("" where the directory has none). Empty ones may share one
+ * address, so only the functions below may change or free a member. */
 struct account {
 	char *name;    /* canonical name (ADDRESS of Courier) */
 	char *home;    /* absolute */
@@ -25,8 +25,8 @@ struct account {
 	char *options; /* comma-separated name=value, DEFAULTOPTIONS merged in */
 	char *hash;    /* stored password hash; wiped when freed */
 	char *clear;   /* stored clear-text password, where the directory has one; wiped when freed */
-	/* States for CRAM logins without a clear password, as an option list: "md5=HEX,sha1=HEX,sha256=HEX", each as
-	 * authlib/hmac_state.h has it; wiped when freed. */
+	/* HMAC states for CRAM logins without a clear password, as an option list: "md5=HEX,sha1=HEX,sha256=HEX", each
+	 * in the format of authlib/hmac_state.h; wiped when freed. */
 	char *hmac;
 	uint32_t uid, gid;
 };
@@ -47,8 +47,8 @@ void account_write(struct msgw *w, const struct account *a, bool secrets);
 /* Reads what account_write() wrote; A is a valid record in any case, msgr_end() tells whether it was good. */
 void account_read(struct msgr *r, struct account *a);
 
-/* Adds to OPTIONS (a record's, or one that the caller frees) each option of DEFAULTS whose name it lacks; a new string
- * replaces it then. */
+/* Adds each option of DEFAULTS whose name OPTIONS lacks; *OPTIONS (a record's, or freed by the caller) is then replaced
+ * by a new string. */
 void account_default_options(char **options, const char *defaults);
 
 #endif

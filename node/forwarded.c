@@ -1,4 +1,4 @@
-/* What the identity of a forwarded login is signed over. */
+/* Signs and verifies the identity of a forwarded login. */
 #include "node/forwarded.h"
 
 #include <ctype.h>
@@ -39,7 +39,7 @@ static const struct str *signed_text(const struct forwarded *h, const char *what
 	str_adds(&text, what);
 	add_line(&text, " 1");
 	add_host(&text, host);
-	/* Session ids, addresses and names hold no line feeds: the text has one reading only. */
+	/* Session ids, addresses and names contain no line feeds, so no two identities have the same text. */
 	add_line(&text, "");
 	add_line(&text, h->session_id);
 	add_line(&text, net_addr_text(&h->client, ip));
@@ -74,7 +74,7 @@ enum signature_check forwarded_verify(const struct forwarded *forwarded, const s
 	if (pool == NULL)
 		return SIGNATURE_UNKNOWN;
 	text = signed_text(forwarded, "hop", host, user);
-	/* Before the time: who does not know the secret learns nothing of our clock. */
+	/* Checked before the time: those without the secret learn nothing about our clock. */
 	if (!pool_keys_verify(pool, text->data, text->len, forwarded->mac))
 		return SIGNATURE_WRONG;
 	return forwarded->time > now + FORWARDED_AGE_MAX || forwarded->time + FORWARDED_AGE_MAX < now ?

@@ -1,6 +1,6 @@
-/* The identity of a forwarded login: who it stands for, as the node before says, and the signature by which nodes of
- * one pool believe it. What is thought of a signature is in node/signature_check.h; how the protocols carry all this
- * is theirs. */
+/* The identity of a forwarded login: the client it is for, as the forwarding node says, and the signature by which
+ * nodes of one pool trust it. Verdicts on signatures are in node/signature_check.h; each protocol has its own way to
+ * carry all this. */
 #ifndef NODE_FORWARDED_H
 #define NODE_FORWARDED_H
 
@@ -12,21 +12,21 @@
 
 enum { FORWARDED_MAC_LEN = MAC_LEN };
 
-/* What the node before says of its own signature. */
+/* What the forwarding node says of its own signature. */
 enum forwarded_signature {
-	FORWARDED_SIGNATURE_NONE,      /* nothing: it may be no node of ours */
+	FORWARDED_SIGNATURE_NONE,      /* nothing: it may not be a node of ours */
 	FORWARDED_SIGNATURE_NO_SECRET, /* a node of ours that has no pool secret */
 	FORWARDED_SIGNATURE_MADE,      /* `time` and `mac` are set */
 	FORWARDED_SIGNATURE_COUNT
 };
 
-/* Who a forwarded login stands for, as the node before says: IMAP ID and POP3 XCLIENT carry it. */
+/* The client of a forwarded login, as the forwarding node says; carried by IMAP ID and POP3 XCLIENT. */
 struct forwarded {
 	bool present; /* the login was forwarded (or claims so) */
 	char session_id[SESSION_ID_MAX];
-	struct net_addr client; /* family 0: not told */
+	struct net_addr client; /* family 0: not given */
 	bool tls;               /* the client speaks TLS to the first node */
-	uint8_t ttl;            /* hops left; 0: not told */
+	uint8_t ttl;            /* hops left; 0: not given */
 	enum forwarded_signature signature;
 	uint64_t time; /* unix seconds of the signature */
 	uint8_t mac[FORWARDED_MAC_LEN];

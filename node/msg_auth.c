@@ -1,4 +1,4 @@
-/* Questions of login workers and authd's answers: each message with its writer and its reader. */
+/* The login requests of workers and authd's replies: a writer and a reader for each message. */
 #include "node/msg_auth.h"
 
 #include <string.h>
@@ -241,7 +241,8 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 	return msgr_end(r);
 }
 
-/* Each login has an answer for a moment. It is too large for the allocator's cache of small pieces: some are kept. */
+/* Every login has a reply for a moment. They are too large for the allocator's cache of small pieces, so some are kept
+ * for reuse. */
 enum { SPARE_MAX = 8 };
 static struct auth_reply *spare[SPARE_MAX];
 static unsigned spares;
@@ -262,7 +263,7 @@ void auth_reply_free(struct auth_reply **ap)
 	mem_wipe(a->ticket, sizeof(a->ticket));
 	for (unsigned i = 0; i < a->ntargets; i++)
 		mem_wipe(a->target[i].token_key, sizeof(a->target[i].token_key));
-#ifndef WITH_SANITIZERS /* they shall see who uses one that is another client's by then */
+#ifndef WITH_SANITIZERS /* so that they see a use after free */
 	if (spares < SPARE_MAX) {
 		spare[spares++] = a;
 		return;

@@ -1,8 +1,8 @@
 /* The login request of a worker to authd, and its reply: one round trip brings the verdict, the route, the
  * addresses of the peer and the ticket for the session server.
  *
- * Mechanisms in which the client answers a challenge need more. The texts are what stands in SASL's base64 lines; the
- * challenges are authd's, so that a worker that was taken over cannot choose one that it has heard the answer to.
+ * Mechanisms in which the client answers a challenge need more messages. Their texts are those of SASL's lines, without
+ * base64. authd makes the challenges, so that a compromised worker cannot reuse one whose response it has seen.
  *
  *   CRAM, APOP   AUTH_CHALLENGE_WANTED -> AUTH_CHALLENGE (the challenge) .. AUTH_REQUEST with the same number
  *                -> AUTH_REPLY
@@ -10,7 +10,7 @@
  *
  * If a reply of either has `other_hosts`, AUTH_RESPONSE (its text does not matter) asks for other targets; once.
  *
- * ".." is the client's time to answer. AUTH_REPLY may come at any point and is the end; AUTH_CANCEL ends it, too. */
+ * ".." is the client's time to answer. AUTH_REPLY may come at any point and ends the exchange; so does AUTH_CANCEL. */
 #ifndef NODE_MSG_AUTH_H
 #define NODE_MSG_AUTH_H
 
@@ -22,28 +22,28 @@
 enum {
 	AUTH_ADDRS_MAX = 8,
 	AUTH_REASON_MAX = 512,
-	AUTH_TEXT_MAX = 1024,       /* bytes of a text of a conversation with NUL */
-	AUTH_CHALLENGES_MAX = 65536 /* challenges of one worker that wait for their clients; no more are made */
+	AUTH_TEXT_MAX = 1024,       /* bytes of a text of an exchange with NUL */
+	AUTH_CHALLENGES_MAX = 65536 /* pending challenges of one worker; no more are made */
 };
 
-/* How an exchange goes. */
+/* Who speaks first, and how often. */
 enum auth_exchange {
-	AUTH_EXCHANGE_ONCE,      /* the client's one message says all */
+	AUTH_EXCHANGE_ONCE,      /* the client sends one message */
 	AUTH_EXCHANGE_CHALLENGE, /* the server speaks first, by AUTH_CHALLENGE_WANTED; the client answers once */
-	AUTH_EXCHANGE_STEPS      /* the client speaks first, and several times, by AUTH_RESPONSE */
+	AUTH_EXCHANGE_STEPS      /* the client speaks first, then several times by AUTH_RESPONSE */
 };
 
-/* How a client proves who it is. The columns: name, name as the client says it, how the exchange goes. A row more
- * needs one in authd/verify.c (how it is judged), and one in login/login_sasl.c (what the client's messages look
- * like). */
+/* How a client authenticates. The columns: name, the mechanism's name in the protocols, the form of the exchange. A new
+ * row also needs one in authd/verify.c (how it is verified) and one in login/login_sasl.c (what the client's messages
+ * look like). */
 /* clang-format off */
 #define AUTH_MECHS(X) \
-	X(PASSWORD, "", ONCE)                /* it tells its password: LOGIN, USER and PASS, PLAIN, ... */ \
+	X(PASSWORD, "", ONCE)                /* it sends its password: LOGIN, USER and PASS, PLAIN, ... */ \
 	X(APOP, "APOP", CHALLENGE)           /* RFC 1939: MD5 of the greeting's timestamp and the password */ \
 	X(CRAM_MD5, "CRAM-MD5", CHALLENGE)   /* RFC 2195: HMAC of the challenge; the next two: the same with another hash */ \
 	X(CRAM_SHA1, "CRAM-SHA1", CHALLENGE) \
 	X(CRAM_SHA256, "CRAM-SHA256", CHALLENGE) \
-	X(TOKEN, "X-WAYPOST-TOKEN", ONCE)    /* another node of the pool has proven it: see forwarded_token() */ \
+	X(TOKEN, "X-WAYPOST-TOKEN", ONCE)    /* another node of the pool has authenticated it: see forwarded_token() */ \
 	X(SCRAM_SHA_1, "SCRAM-SHA-1", STEPS) /* RFC 5802; the next one RFC 7677 */ \
 	X(SCRAM_SHA_256, "SCRAM-SHA-256", STEPS)
 /* clang-format on */
@@ -56,8 +56,8 @@ enum auth_mech {
 /* The mechanism's name; "" for PASSWORD. */
 const char *auth_mech_name(enum auth_mech m);
 enum auth_exchange auth_mech_exchange(enum auth_mech m);
-/* The client tells its password: a directory can check it, and it is good more than once, for there is nothing of a
- * challenge, or of this moment, in it. */
+/* The client sends its password: a directory can check it, and it stays valid, as it does not depend on a challenge or
+ * on the time. */
 bool auth_mech_tells_password(enum auth_mech m);
 
 struct auth_request {
@@ -82,7 +82,7 @@ struct auth_request {
 	X(UNAVAILABLE, "temporary failure", "verdicts_unavailable")        /* directory, peer or mailbox; never the client's fault */ \
 	X(LIMIT, "limit reached", "verdicts_limit") \
 	X(LOOP, "proxy loop", "verdicts_loop") \
-	X(CANNOT, "cannot be sent on", "verdicts_cannot") /* nothing that the mailhost would take in place of a password */
+	X(CANNOT, "cannot be forwarded", "verdicts_cannot") /* there is nothing that the mailhost accepts instead of the password */
 /* clang-format on */
 enum auth_verdict {
 #define X(name, word, count) AUTH_VERDICT_##name,
@@ -126,23 +126,23 @@ struct auth_reply {
 	/* For the log; "" = the verdict says it all. With AUTH_VERDICT_OK: which mailhosts have no address. */
 	char reason[AUTH_REASON_MAX];
 	uint32_t delay_ms; /* delay before a refusal is sent */
-	/* Whom the login stands for; family 0 with a refusal: the client of the socket. */
+	/* The client that the login is for; family 0 with a refusal: that of the socket. */
 	struct net_addr client;
 	enum signature_check signature; /* to report to the forwarding node */
 	/* With AUTH_VERDICT_OK: */
-	uint64_t session;                /* the register's number; told back with SESSION_END */
+	uint64_t session;                /* its number in the register; SESSION_END returns it */
 	char session_id[SESSION_ID_MAX]; /* for logs and the next node */
 	char name[ACCOUNT_NAME_MAX];     /* canonical account name */
 	bool client_tls;                 /* ... and whether that client speaks TLS */
-	bool proxied;                    /* it came from another node that is believed */
+	bool proxied;                    /* it came from another node that is trusted */
 	bool local;                      /* the mail is here */
 	uint8_t ticket[TICKET_LEN];      /* local: for spawn */
 	uint8_t ntargets;                /* remote: to be tried in this order; at least one */
 	struct auth_target target[AUTH_ADDRS_MAX];
 	enum auth_other_hosts other_hosts; /* remote: ask again if none of the targets can be reached */
 	uint32_t peer_ms;                  /* remote: what is left of PROXY_TIMEOUT */
-	bool report_success;               /* remote: tell PEER_RESULT also when the peer answers */
-	/* Remote: tell PEER_SIGNATURE also when the peer has nothing against our signature. */
+	bool report_success;               /* remote: send PEER_RESULT also when the peer answers */
+	/* Remote: send PEER_SIGNATURE also when the peer accepts our signature. */
 	bool report_signature;
 	uint8_t ttl;                                 /* remote: hops left, for the next node */
 	uint64_t time;                               /* remote: of the signatures; 0 = no pool secret, not signed */
@@ -157,7 +157,7 @@ bool auth_request_read(struct msgr *r, struct auth_request *q);
 /* AUTH_CANCEL. */
 void auth_cancel_write(struct msgw *w, uint32_t request);
 bool auth_cancel_read(struct msgr *r, uint32_t *request);
-/* AUTH_CHALLENGE_WANTED. The reader takes mechanisms that begin so and no other. */
+/* AUTH_CHALLENGE_WANTED. The reader refuses mechanisms that do not begin with it. */
 void auth_challenge_wanted_write(struct msgw *w, uint32_t request, enum auth_mech mech);
 bool auth_challenge_wanted_read(struct msgr *r, uint32_t *request, enum auth_mech *mech);
 /* AUTH_RESPONSE and AUTH_CHALLENGE: TYPE says which. */
@@ -166,9 +166,9 @@ bool auth_text_read(struct msgr *r, uint32_t *request, char text[AUTH_TEXT_MAX])
 void auth_reply_write(struct msgw *w, const struct auth_reply *a);
 /* Fills all of A. */
 bool auth_reply_read(struct msgr *r, struct auth_reply *a);
-/* Room for an answer, whose members are not set. */
+/* Memory for a reply, with undefined members. */
 struct auth_reply *auth_reply_new(void);
-/* Frees *A (which may be NULL) with what was a secret in it wiped, and empties the pointer. */
+/* Wipes the secrets in *A (which may be NULL), frees it and sets the pointer to NULL. */
 void auth_reply_free(struct auth_reply **a);
 
 #endif

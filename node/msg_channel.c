@@ -1,4 +1,4 @@
-/* How a channel between two processes begins, and what becomes of messages that its reader does not know. */
+/* Opens a channel between two processes; handles messages that the reader does not know. */
 #include "node/msg_channel.h"
 
 #include "lib/log.h"

@@ -1,14 +1,14 @@
-/* The channels between the processes of a node, and their messages. All go over lib/msg; what each carries is in
- * node/msg_*.h, where its writer and its reader stand side by side, or in authd/job.h.
+/* The channels between the processes of a node, and their messages. All use lib/msg; the fields of each are in
+ * node/msg_*.h or authd/job.h, which declare its writer and reader side by side.
  *
  *   master --control--> every role            worker --> authd     login requests, ends of sessions
  *   every role --log--> master                worker --> spawn     clients to serve here
  *   waypost (tool) --> master                 authd  --> spawn     tickets
  *                                             authd  --> auth workers   whatever may wait
  *
- * The master makes each channel and passes its two ends (CTL_CHANNEL); when a role dies, the new one gets
- * new channels and the others get theirs by the same message. A reader that gets a message which is bad or
- * not in its list logs it and drops the channel's session, never the reader's process; see each type. */
+ * The master makes each channel and passes its two ends (CTL_CHANNEL); when a role dies, the new one gets new channels
+ * and the others get theirs by the same message. A reader logs a message that is bad or that it does not expect, and
+ * drops the channel or the session, never its own process; see each type. */
 #ifndef NODE_MSG_CHANNEL_H
 #define NODE_MSG_CHANNEL_H
 
@@ -25,9 +25,9 @@ enum role {
 	ROLE_COUNT
 };
 
-/* Descriptors that a role is started with. SESSION_LOG is spawn's alone: its session servers log there
- * (lib/log.h); the master drops what only the login side may say, so that a session cannot get anybody banned.
- * USED_TOKENS is authd's (authd/used_tokens.h). */
+/* Descriptors that a role is started with. SESSION_LOG is spawn's alone: its session servers log there (lib/log.h); the
+ * master drops lines that only the login side may write, so that a session cannot get anybody banned. USED_TOKENS is
+ * authd's (authd/used_tokens.h). */
 enum {
 	ROLE_FD_CONTROL = 3,
 	ROLE_FD_LOG = 4,
@@ -38,17 +38,17 @@ enum {
 };
 enum { ROLE_ROWS_MAX = 32 * 1024 }; /* bytes of text in one CTL_ROWS or TOOL_ROWS */
 
-/* What a login has shown of the peer that it went to. */
+/* What a login has revealed about its peer. */
 enum peer_result {
-	PEER_ANSWERS, /* it has decided about the login */
+	PEER_ANSWERS, /* it accepted or refused the login */
 	PEER_DOWN,    /* no connection, or no greeting that the protocol allows */
 	PEER_SLOW,    /* a good greeting, but no answer to the login: the peer's trouble, or that account's alone */
 	PEER_RESULTS
 };
 
-/* Of the messages below. It is the first message of each channel, in both directions, so that processes of two
- * versions can detect the version of their peer. Add one with each change; a new type that an older reader may skip
- * is one of MSG_OPTIONAL_FIRST to LAST. */
+/* The version of the messages below. It is the first message of each channel, in both directions, so that each process
+ * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
+ * MSG_OPTIONAL_FIRST .. LAST. */
 enum { MSG_CHANNEL_VERSION = 2 };
 
 enum msg_type {
@@ -56,19 +56,19 @@ enum msg_type {
 	/* With a channel to another process. It replaces one to the same role and slot with an older generation only
 	 * for AUTHD and SPAWN; to WORKER it is one more (an old worker may still finish its sessions). */
 	CTL_CHANNEL = 1,
-	/* With a listening socket, for workers: those of their own slot before CTL_GO; later those of a slot whose
-	 * own worker is not there, or is full. */
+	/* With a listening socket, for workers: those of their own slot before CTL_GO; later those of a slot whose own
+	 * worker is down or full. */
 	CTL_LISTEN,
 	CTL_UNLISTEN, /* worker: close the listening sockets of that slot; the master keeps them */
-	CTL_OTHERS,   /* worker, after its CTL_FULL: others accept the clients of its slot, or none can */
-	CTL_GO,       /* everything was passed: begin */
+	CTL_OTHERS,   /* worker, after its CTL_FULL: whether others accept the clients of its slot */
+	CTL_GO,       /* everything has been passed: begin */
 	CTL_RETIRE,   /* worker: stop accepting, finish the sessions, exit(0) with the last one */
 	CTL_DRAIN,    /* worker: greet new clients with "not now" (on) or normally (off) */
 	CTL_SETTINGS, /* authd, spawn: new settings; with the descriptor that settings_read() takes */
 	/* Answer with CTL_ROWS, then CTL_DONE. Commands: "who" (worker, spawn), "kick" USER (worker, spawn),
 	 * "status" (all), "route" USER (authd), "auth" USER "\n" PASSWORD (authd), "flush" USER (authd; "": all). */
 	CTL_QUERY,
-	/* End now in good order: workers close their sessions, spawn ends its servers; then exit(0). */
+	/* End now, cleanly: workers close their sessions, spawn ends its servers; then exit(0). */
 	CTL_STOP,
 	/* role -> master */
 	CTL_READY, /* the role works (once, after CTL_GO) */
@@ -84,34 +84,34 @@ enum msg_type {
 	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
 	CTL_DONE,
 	CTL_FULL,   /* worker: it has no descriptors for more clients, or has again */
-	CTL_MISSED, /* a message came without its descriptor, for which there was no room; to be sent again */
-	/* From authd and spawn: that login worker sent them a message that no worker of ours sends; it is killed,
-	 * and another one is started. */
+	CTL_MISSED, /* a message lost its descriptor because of the limit; send it again */
+	/* From authd and spawn: that login worker sent a message that our code never sends; it is killed and
+	 * replaced. */
 	CTL_UNFIT,
 	/* master -> role, and its answer: does your loop turn? */
 	CTL_PING,
 	CTL_PONG,
 
-	/* worker -> authd: node/msg_auth.h, node/msg_session.h. A bad message ends the channel, and with it that
-	 * worker (CTL_UNFIT) */
+	/* worker -> authd: node/msg_auth.h, node/msg_session.h. A bad message ends the channel and the worker
+	 * (CTL_UNFIT) */
 	AUTH_REQUEST = 32,
 	AUTH_CANCEL,           /* the client is gone; no answer is wanted, or the exchange is over */
 	AUTH_CHALLENGE_WANTED, /* a challenge for a login to come */
-	AUTH_RESPONSE,         /* what the client answered to AUTH_CHALLENGE */
+	AUTH_RESPONSE,         /* the client's response to AUTH_CHALLENGE */
 	SESSION_END,           /* also spawn -> authd */
-	/* Told to a new authd for each session that was open when the old one died; spawn -> authd also for each
-	 * session server that it starts. From then on the session is the sender's; a worker cannot take over what is
-	 * another's. */
+	/* Sent to a new authd for each session that was open when the old one died; by spawn also for each session
+	 * server that it starts. From then on the session belongs to the sender; a worker cannot claim another's
+	 * session. */
 	SESSION_HAVE,
 	SESSION_ARRIVED, /* that peer has taken the login; it is not pending any more */
 	PEER_TROUBLE,    /* what is wrong with that host of a mailhost, until its administrator acts */
-	PEER_SIGNATURE,  /* what that mailhost has said of our signature */
+	PEER_SIGNATURE,  /* what that mailhost says of our signature */
 	PEER_RESULT,     /* how a pending login fared at a peer */
 	/* authd -> worker */
-	/* No fields: logins wait for room at a peer; say SESSION_ARRIVED at once for the next seconds. */
+	/* No fields: logins wait for room at a peer; send SESSION_ARRIVED at once for the next seconds. */
 	AUTH_CROWDED,
 	AUTH_REPLY,
-	AUTH_CHALLENGE, /* a text for the client, whose answer is awaited */
+	AUTH_CHALLENGE, /* a challenge for the client, whose response is awaited */
 
 	/* authd -> spawn: node/msg_ticket.h, node/msg_session.h */
 	TICKET = 64,
@@ -137,10 +137,10 @@ enum msg_type {
 	TOOL_DONE
 };
 
-/* A channel of a role over SOCK, which it takes over: chan_new() and the greeting. */
+/* A channel of a role over SOCK, which it takes over: chan_new() and chan_greet(). */
 struct chan *msg_channel_open(struct ev_loop *loop, int sock, chan_fn *on_msg, chan_gone_fn *on_gone, void *arg);
-/* R has come from C and is of no type that is expected there. True: it is marked as one to be skipped. False, and
- * logged: it is not; WHO ("authd") has sent it. */
+/* R, from C, has an unexpected type. True: the type is marked as one to skip. False, and logged with the sender WHO
+ * ("authd"): it is not. */
 bool msg_channel_skips(const struct chan *c, const struct msgr *r, const char *who);
 
 enum { TICKET_LEN = 16, MAILHOST_MAX = 256 /* bytes of a mailhost with NUL */ };

@@ -1,4 +1,4 @@
-/* The messages of the control channels and of the operator's tool: each with its writer and its reader. */
+/* The messages of the control channels and of the operator's tool: a writer and a reader for each. */
 #include "node/msg_control.h"
 
 static void write_process(struct msgw *w, const struct control_process *p)

@@ -1,5 +1,5 @@
-/* What the master and the roles say to each other, and the master and the operator's tool. A read function returns
- * false if the message is not whole or has a value that is not in its range. Messages without fields are
+/* The messages between the master and the roles, and between the master and the operator's tool. A read function
+ * returns false if the message is not whole or has a value that is not in its range. Messages without fields are
  * msgw_begin() alone. */
 #ifndef NODE_MSG_CONTROL_H
 #define NODE_MSG_CONTROL_H
@@ -9,14 +9,14 @@
 
 enum { CONTROL_COMMAND_MAX = 32, CONTROL_ARGUMENT_MAX = 8 * 1024 };
 
-/* A process of the node: the other end of a channel, or who is meant. */
+/* A process of the node: the other end of a channel, or the one that a message is about. */
 struct control_process {
 	enum role role;
 	uint32_t slot;
 	uint64_t generation;
 };
 
-/* CTL_CHANNEL: to whom the descriptor that comes with it leads. */
+/* CTL_CHANNEL: the process at the other end of the descriptor that comes with it. */
 void control_channel_write(struct msgw *w, const struct control_process *other);
 bool control_channel_read(struct msgr *r, struct control_process *other);
 
@@ -49,7 +49,7 @@ bool control_missed_read(struct msgr *r, struct control_missed *m);
 void control_unfit_write(struct msgw *w, uint32_t slot, uint64_t generation);
 bool control_unfit_read(struct msgr *r, uint32_t *slot, uint64_t *generation);
 
-/* CTL_QUERY and TOOL_COMMAND (which has no number): a command of the operator's. Wipe it: it may have a password. */
+/* CTL_QUERY and TOOL_COMMAND (which has no number): a command of the operator. Wipe it: it may have a password. */
 struct control_command {
 	uint32_t query;
 	char command[CONTROL_COMMAND_MAX];
@@ -67,7 +67,7 @@ bool control_rows_read(struct msgr *r, uint32_t *query, const char **text, size_
 void tool_rows_write(struct msgw *w, const char *text, size_t len);
 bool tool_rows_read(struct msgr *r, const char **text, size_t *len);
 
-/* CTL_DONE and TOOL_DONE: the end of an answer. MESSAGE is the caller's to free with mem_free(), in any case. */
+/* CTL_DONE and TOOL_DONE: the end of an answer. The caller frees MESSAGE with mem_free(), in any case. */
 void control_done_write(struct msgw *w, uint32_t query, uint32_t result);
 bool control_done_read(struct msgr *r, uint32_t *query, uint32_t *result);
 void tool_done_write(struct msgw *w, uint32_t status, const char *message);

@@ -1,4 +1,4 @@
-/* The messages about sessions and peers: each with its writer and its reader. */
+/* The messages about sessions and peers: a writer and a reader for each. */
 #include "node/msg_session.h"
 
 void session_end_write(struct msgw *w, uint64_t session)

@@ -1,5 +1,5 @@
-/* What login workers and spawn tell authd of their sessions, and of peers. A read function returns false if the
- * message is not whole or has a value that is not in its range; nothing in *M may be used then. */
+/* The messages of login workers and spawn to authd about sessions and peers. A read function returns false if the
+ * message is not whole or has a value that is not in its range; use nothing in *M then. */
 #ifndef NODE_MSG_SESSION_H
 #define NODE_MSG_SESSION_H
 
@@ -21,7 +21,7 @@ struct session_have {
 	char user[ACCOUNT_NAME_MAX];
 	uint32_t pid; /* of the session server; 0 from workers */
 };
-/* The same, with a USER of its own. */
+/* The same with a separate USER. */
 void session_have_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client,
     const char *user, uint32_t pid);
 bool session_have_read(struct msgr *r, struct session_have *m);
@@ -35,7 +35,7 @@ void session_adopt_write(struct msgw *w, uint64_t session, enum protocol protoco
     const char *user, uint32_t pid, uint64_t start);
 bool session_adopt_read(struct msgr *r, struct session_adopt *m);
 
-/* SESSION_ARRIVED and PEER_RESULT: how the login of a session fares at one of its targets (their number). */
+/* SESSION_ARRIVED and PEER_RESULT: the result of a session's login at one of its targets (by number). */
 struct session_target {
 	uint64_t session;
 	uint8_t target;
@@ -63,7 +63,7 @@ void peer_trouble_write(struct msgw *w, enum peer_trouble_kind kind, enum protoc
     const struct net_addr *addr);
 bool peer_trouble_read(struct msgr *r, struct peer_trouble *m);
 
-/* PEER_SIGNATURE: what HOST thinks of our signature. */
+/* PEER_SIGNATURE: HOST's verdict on our signature. */
 struct peer_signature {
 	char host[MAILHOST_MAX];
 	enum signature_check check;

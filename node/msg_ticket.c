@@ -1,4 +1,4 @@
-/* The messages that hand a client to a session server: each with its writer and its reader. */
+/* The messages that hand a client to a session server: a writer and a reader for each. */
 #include "node/msg_ticket.h"
 
 void ticket_write(struct msgw *w, const struct ticket_grant *m)

@@ -1,5 +1,5 @@
-/* How a client is handed to a session server: the ticket from authd to spawn, the client from the login worker to
- * spawn. A read function returns false if the message is not whole or has a value that is not in its range. */
+/* The messages that hand a client to a session server: the ticket from authd to spawn, the client from the login worker
+ * to spawn. A read function returns false if the message is not whole or has a value that is not in its range. */
 #ifndef NODE_MSG_TICKET_H
 #define NODE_MSG_TICKET_H
 
@@ -9,7 +9,7 @@
 #include "node/session.h"
 #include "node/msg_channel.h"
 
-/* TICKET: whom to serve when worker SLOT of GENERATION hands in this id. */
+/* TICKET: the account to serve when worker SLOT of GENERATION presents this id. */
 struct ticket_grant {
 	uint8_t id[TICKET_LEN];
 	uint64_t session;
@@ -20,13 +20,13 @@ struct ticket_grant {
 	char session_id[SESSION_ID_MAX];
 	struct net_addr client;
 	bool proxied, tls;              /* as in struct session_start */
-	enum signature_check signature; /* what the answer to the login tells the node before */
+	enum signature_check signature; /* to report to the forwarding node, with the reply to the login */
 };
 void ticket_write(struct msgw *w, const struct ticket_grant *m);
-/* M->account must be a record that account_fini() may be given, before and after. */
+/* M->account must be an initialised record before, and is one after, in any case. */
 bool ticket_read(struct msgr *r, struct ticket_grant *m);
 
-/* TICKET_VOID: that ticket shall open nothing any more. */
+/* TICKET_VOID: that ticket is no longer valid. */
 void ticket_void_write(struct msgw *w, const uint8_t id[TICKET_LEN]);
 bool ticket_void_read(struct msgr *r, uint8_t id[TICKET_LEN]);
 
@@ -35,7 +35,7 @@ struct handoff_client {
 	uint32_t request;
 	uint8_t ticket[TICKET_LEN];
 	char context[SESSION_CONTEXT_MAX];
-	const void *leftover; /* read from it behind the login; points into the message */
+	const void *leftover; /* what it sent after the login; points into the message */
 	size_t leftover_len;  /* SESSION_LEFTOVER_MAX at most */
 };
 void handoff_write(struct msgw *w, uint32_t request, const uint8_t ticket[TICKET_LEN], const char *context,

@@ -1,4 +1,4 @@
-/* Users, capabilities, root directories and system calls: what each role gives up. */
+/* Drops users, capabilities, root directories and system calls, for each role. */
 #include "node/priv.h"
 
 #include <errno.h>
@@ -72,7 +72,7 @@ static void drop_to_auth_user(const struct settings *set)
 	become(pw->pw_uid, pw->pw_gid);
 }
 
-/* spawn stays uid 0, so that no other process of the node may touch it, but root's files are closed to it. */
+/* spawn stays uid 0, so that no other process of the node can touch it, but it cannot override file permissions. */
 static void keep_spawn_capabilities(void)
 {
 	const uint32_t keep = 1U << CAP_SETUID | 1U << CAP_SETGID | 1U << CAP_KILL;
@@ -89,8 +89,8 @@ static void keep_spawn_capabilities(void)
 		die_errno("cannot give up capabilities; the role spawn needs CAP_SETUID, CAP_SETGID and CAP_KILL");
 }
 
-/* Valgrind makes executable memory and reads files from within the process that it runs; it is known by what it
- * loads into it. Whoever can set that variable for root starts what he likes anyway. */
+/* Valgrind makes executable memory and reads files from within the process that it runs; it is recognised by the
+ * library that it preloads. Anyone who can set that variable for root can run anything anyway. */
 static bool under_valgrind(void)
 {
 	const char *preload = getenv("LD_PRELOAD");
@@ -139,8 +139,8 @@ static int add_conditional_calls(scmp_filter_ctx f)
 	return rc;
 }
 
-/* What is not allowed fails with EPERM: an unforeseen call of a library costs what it was for, not the clients of
- * the worker. */
+/* Other calls fail with EPERM: an unforeseen call of a library then fails alone, and does not cost the worker its
+ * clients. */
 static void filter_system_calls(void)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
@@ -178,7 +178,7 @@ void priv_drop(enum role role, const struct settings *set)
 	}
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		die_errno("cannot set no_new_privs");
-	/* The switch of users may have set this; only afterwards it stays. */
+	/* Switching users may set this again, so it comes last. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		die_errno("cannot forbid core dumps");
 	if (role == ROLE_WORKER && !under_valgrind())

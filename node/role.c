@@ -1,4 +1,4 @@
-/* The start of a role, and its messages from and to the master. */
+/* Starts a role, and handles its messages from and to the master. */
 #include "node/role.h"
 
 #include <errno.h>
@@ -22,12 +22,12 @@
 
 enum { SHORTAGE_SECONDS = 10 };
 
-enum { LOG_ENOUGH = 8 * 1024 };       /* bytes of log lines that are worth a message */
+enum { LOG_ENOUGH = 8 * 1024 };       /* bytes of log lines that justify a message */
 static const double LOG_EVERY = 0.05; /* seconds */
 
 static struct msgw out;
 
-/* A master that does not read is as good as dead; it sees the role again when it asks next time. */
+/* A master that does not read is stuck; it hears from the role again when it asks the next time. */
 static void send_control(struct role_ctx *ctx)
 {
 	if (ctx->control != NULL && chan_send(ctx->control, &out, -1) != 0)
@@ -40,8 +40,8 @@ static void flush_and_exit(int status)
 	exit(status);
 }
 
-/* A message that needs one came without its descriptor: this process has no room for more. Without the channel it would
- * not know its neighbour for as long as both live. */
+/* A message came without its descriptor, because this process has too many open. Asks for it again: without its channel
+ * it could not talk to that process for as long as both live. */
 static void tell_missed(struct role_ctx *ctx, uint16_t what, enum role other, uint32_t slot, uint64_t generation)
 {
 	control_missed_write(&out, &(struct control_missed){ what, { other, slot, generation } });
@@ -110,7 +110,7 @@ static void on_settings(struct role_ctx *ctx, int fd)
 	settings_free(&old);
 }
 
-/* A descriptor that was passed to this process found no room lately. */
+/* This process recently lost a descriptor that was passed to it. */
 static bool lacked_descriptors(void)
 {
 	return msg_lost_at() != 0 && clock_seconds() - msg_lost_at() < SHORTAGE_SECONDS;
@@ -231,8 +231,8 @@ static void on_idle(struct ev_loop *loop UNUSED, ev_idle *w, int revents UNUSED)
 	flush_now(w->data);
 }
 
-/* Each batch wakes the master: a role sends its lines as soon as it has nothing else to do, and while it is busy some
- * twenty times a second. */
+/* Each batch wakes the master, so a role sends its lines when it is idle, and some twenty times a second while it is
+ * busy. */
 static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents UNUSED)
 {
 	struct role_ctx *ctx = w->data;
@@ -245,7 +245,7 @@ static void on_prepare(struct ev_loop *loop, ev_prepare *w, int revents UNUSED)
 		ev_idle_start(loop, &ctx->flush_idle);
 }
 
-/* Signals are the master's business: a Ctrl-C or a HUP for the whole group must not reach the roles. */
+/* Signals are for the master: a Ctrl-C or a HUP for the whole group must not end the roles. */
 static void set_signals(struct role_ctx *ctx)
 {
 	static ev_signal term;
@@ -275,8 +275,8 @@ static void set_process_name(enum role role)
 	prctl(PR_SET_NAME, names[role], 0, 0, 0);
 }
 
-/* authd has little to do for each of a worker's messages. Let it not take the processor from the worker that sends
- * them, one by one: on a busy machine it gets several at a time. */
+/* authd has little to do for each message. It must not preempt the worker that sends them one by one: on a busy machine
+ * it then gets several at a time. */
 static void yield_to_senders(void)
 {
 	const struct sched_param none = { 0 };
@@ -334,7 +334,7 @@ static void send_rows(struct role_ctx *ctx, uint32_t query, const char *text, si
 	send_control(ctx);
 }
 
-/* Cuts TEXT into messages at line ends. */
+/* Splits TEXT at line ends into messages. */
 void role_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t len)
 {
 	const size_t most = ROLE_ROWS_MAX;

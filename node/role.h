@@ -1,5 +1,4 @@
-/* The skeleton that every role's main stands on: descriptors 3 to 5, settings, log, the control channel,
- * privileges, signals. */
+/* What every role's main has in common: descriptors 3 to 5, settings, log, the control channel, privileges, signals. */
 #ifndef NODE_ROLE_H
 #define NODE_ROLE_H
 
@@ -20,19 +19,19 @@ struct role_ctx {
 	struct ev_loop *loop;
 	struct chan *control; /* to the master */
 	struct settings *set; /* replaced by CTL_SETTINGS; see role_hooks.settings */
-	ev_prepare flush;     /* sees to the log lines of a turn */
-	ev_idle flush_idle;   /* sends them when nothing else is to be done */
+	ev_prepare flush;     /* sends the log lines of a turn when they are due */
+	ev_idle flush_idle;   /* sends them when the loop is idle */
 	double flushed;       /* loop time of the last time */
 	const struct role_hooks *hooks;
 	void *arg;
 };
 
-/* What a role does on messages of the master. A NULL member means: channel, listen: the descriptor is closed; go:
- * role_ready() at once; retire, stop, orphaned: exit(0) at once; unlisten, others, drain, settings: nothing more to
- * do; query: role_done() with 0. SIGTERM to the role is taken as CTL_STOP; SIGINT, SIGHUP, SIGPIPE, SIGUSR1 and
- * SIGUSR2 are ignored (a process that spawn forks sets them as it needs). */
+/* A role's reactions to messages of the master. If a member is NULL: channel, listen: the descriptor is closed; go:
+ * role_ready() at once; retire, stop, orphaned: exit(0) at once; unlisten, others, drain, settings: nothing more to do;
+ * query: role_done() with 0. SIGTERM to the role means CTL_STOP; SIGINT, SIGHUP, SIGPIPE, SIGUSR1 and SIGUSR2 are
+ * ignored (a process that spawn forks sets them as it needs). */
 struct role_hooks {
-	/* CTL_CHANNEL: SOCK is the callee's. */
+	/* CTL_CHANNEL: the callee owns SOCK. */
 	void (*channel)(struct role_ctx *ctx, enum role other, unsigned slot, uint64_t generation, int sock);
 	void (*listen)(struct role_ctx *ctx, unsigned slot, enum protocol protocol, bool tls, int sock);
 	void (*unlisten)(struct role_ctx *ctx, unsigned slot);
@@ -40,23 +39,23 @@ struct role_hooks {
 	void (*go)(struct role_ctx *ctx);
 	void (*retire)(struct role_ctx *ctx);
 	void (*drain)(struct role_ctx *ctx, bool on);
-	/* ctx->set is new already; OLD is freed after the call. */
+	/* ctx->set already has the new settings; OLD is freed after the call. */
 	void (*settings)(struct role_ctx *ctx, const struct settings *old);
 	void (*query)(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument);
 	void (*stop)(struct role_ctx *ctx);
-	/* The master died: stop accepting, finish, end. */
+	/* The master died: stop accepting, finish the sessions, exit. */
 	void (*orphaned)(struct role_ctx *ctx);
 };
 
-/* Sets up CTX from descriptors 3 to 5 (ends the process if they are not there) and gives up privileges as
- * role WHO must (node/priv.h): call it first in a role's main, then ev_run(ctx->loop, 0). PROGRAM is the name
- * in log lines. The loop is libev's default loop; CTX must live as long as the process. All descriptors of
- * the role are close-on-exec. A role ends by log_flush() and exit(0). */
+/* Sets up CTX from descriptors 3 to 5 (ends the process if they are missing) and drops privileges (node/priv.h): call
+ * it first in a role's main, then ev_run(ctx->loop, 0). PROGRAM is the name in log lines. The loop is libev's default
+ * loop; CTX must live as long as the process. All descriptors of the role are close-on-exec. A role ends by log_flush()
+ * and exit(0). */
 void role_init(struct role_ctx *ctx, const struct role_start *who, const char *program, const struct role_hooks *hooks,
     void *arg);
 /* Tells the master CTL_READY. */
 void role_ready(struct role_ctx *ctx);
-/* Answers to a CTL_QUERY: any number of rows (whole lines, any length in all), then one done. */
+/* Reply to a CTL_QUERY: any number of rows (whole lines, of any total length), then one done. */
 void role_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t len);
 void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result);
 /* For workers: tells the master CTL_FULL. */

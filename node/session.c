@@ -1,4 +1,4 @@
-/* The start record of a session server, and its last line in the log. */
+/* The input, signals and last log line of a session server. */
 #include "node/session.h"
 
 #include <signal.h>
@@ -42,14 +42,14 @@ void session_bio_pair(struct bio *b, int in, int out, const struct session_start
 	sigaction(SIGUSR1, &sa, NULL);
 	sa.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &sa, NULL);
-	sigaction(SIGXFSZ, &sa, NULL); /* a file size limit is an error of write() then, like a full disk */
+	sigaction(SIGXFSZ, &sa, NULL); /* a file size limit then makes write() fail, like a full disk */
 	sigemptyset(&ours);
 	sigaddset(&ours, SIGTERM);
 	sigaddset(&ours, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &ours, &wait_mask);
 	sigdelset(&wait_mask, SIGTERM); /* a parent may have left them blocked */
 	sigdelset(&wait_mask, SIGUSR1);
-	sigaddset(&wait_mask, SIGIO); /* of what the session watches: read from a descriptor */
+	sigaddset(&wait_mask, SIGIO); /* notifications of watched folders: the session reads them from a descriptor */
 	bio_init(b, in, out);
 	b->stop = &stop_flag;
 	b->wait_mask = &wait_mask;
@@ -64,7 +64,7 @@ enum session_end session_stop(void)
 	static const struct timespec now;
 	sigset_t ours;
 
-	/* The handlers only run during waits: also take what is pending. */
+	/* The handlers run only during waits: also check for pending signals. */
 	sigemptyset(&ours);
 	sigaddset(&ours, SIGTERM);
 	sigaddset(&ours, SIGUSR1);

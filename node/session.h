@@ -1,5 +1,5 @@
-/* What a session server (imapd, pop3d after login) is started with, and what it reports.
- * Filled by the spawn role from authd's record; only `context` and `leftover` come from a login worker. */
+/* What a session server (imapd, pop3d after login) gets at its start, and what it reports. Filled in by spawn from
+ * authd's record; only `context` and `leftover` come from a login worker. */
 #ifndef NODE_SESSION_H
 #define NODE_SESSION_H
 
@@ -13,10 +13,10 @@ enum { SESSION_ID_MAX = 64, SESSION_CONTEXT_MAX = 256, SESSION_LEFTOVER_MAX = 32
 /* TEXT is a valid session id: short, and of characters that need no quotes anywhere. */
 bool session_id_ok(const char *text);
 
-/* How a session ended, as logged by its keeper. The first two columns: word in Courier's line, end= value. */
+/* How a session ended, for its last log line. The columns: name, word in Courier's line, value of end=. */
 /* clang-format off */
 #define SESSION_ENDS(X) \
-	X(DISCONNECTED, "DISCONNECTED", "client")      /* the client closed without saying goodbye */ \
+	X(DISCONNECTED, "DISCONNECTED", "client")      /* the client closed the connection without LOGOUT or QUIT */ \
 	X(LOGOUT, "LOGOUT", "logout")                  /* LOGOUT or QUIT */ \
 	X(TIMEOUT, "TIMEOUT", "idle")                  /* the idle limit */ \
 	X(PROTOCOL, "DISCONNECTED", "protocol")        /* too many errors, a line or literal too long */ \
@@ -31,7 +31,7 @@ enum session_end {
 	    SESSION_END_COUNT
 };
 
-/* What a session server counts, for its line at the end. */
+/* What a session server counts for its last log line. */
 struct session_counters {
 	uint64_t rcvd, sent;    /* bytes from and to the client, after login */
 	uint64_t headers, body; /* IMAP: bytes of headers and bodies sent */
@@ -46,38 +46,38 @@ struct session_start {
 	const char *options;    /* Courier's option list ("disableimap=1,..."), maybe "" */
 	const char *session_id; /* session_id_ok() */
 	struct net_addr client; /* the client's address and port as the first node saw it */
-	/* From the login dialect: IMAP: the tag that LOGIN or AUTHENTICATE waits on; POP3: "UTF8" if the client
-	 * asked for it before login, else "". */
+	/* From the login dialect: IMAP: the tag of LOGIN or AUTHENTICATE; POP3: "UTF8" if the client asked for it
+	 * before login, else "". */
 	const char *context;
-	const void *leftover; /* what the client sent behind its login: the first input of the session */
+	const void *leftover; /* what the client sent after its login: the first input of the session */
 	size_t leftover_len;
 	bool proxied;                      /* the login came from another node of the pool */
 	bool tls;                          /* the client uses TLS with the first node */
 	enum signature_check signature;    /* to report to the forwarding node, with the reply to the login */
 	int64_t began;                     /* clock_seconds() at the start, for time= in the log */
 	struct session_counters *counters; /* never NULL */
-	/* Where spawn sees what passed, for `who` and for a server that crashes; NULL: nowhere. */
+	/* Where spawn reads how many bytes passed, for `who` and if the server crashes; NULL: nowhere. */
 	struct bio_figures *figures;
 	const struct settings *set;
 };
 
-/* A session server: serves the client on descriptor FD (a stream socket, blocking) until the session ends,
- * then returns. It runs in a process of its own as the account's user, SIGTERM at its default until it sets
- * a handler (then: say goodbye, set counters->end, return). It answers the login itself ("tag OK ..." or
- * "+OK ...", or a refusal and goodbye if the Maildir cannot be served).
- * imapd/imapd.h and pop3d/pop3d.h each declare one; node/ knows them only by this type. */
+/* A session server: serves the client on descriptor FD (a stream socket, blocking) until the session ends, then
+ * returns. It runs in a process of its own as the account's user, with SIGTERM at its default until it sets a handler
+ * (which makes it say goodbye, set counters->end and return). It answers the login itself ("tag OK ..." or "+OK ...",
+ * or a refusal and goodbye if the Maildir cannot be served). imapd/imapd.h and pop3d/pop3d.h each declare one; node/
+ * knows them only by this type. */
 typedef void session_server_fn(int fd, const struct session_start *start);
 
-/* Prepares B for the client on FD: counters, leftover bytes, and the signals. From now on SIGTERM (the node
- * is being stopped) and SIGUSR1 (kicked) are blocked but for B's waits, and set the flag that ends them:
- * BIO_STOP. SIGPIPE is ignored; SIGIO, once blocked, stays so in these waits. Call it once per process. */
+/* Prepares B for the client on FD: counters, leftover bytes, and the signals. From now on SIGTERM (the node is being
+ * stopped) and SIGUSR1 (kicked) are blocked except in B's waits, which they end: BIO_STOP. SIGPIPE is ignored; SIGIO,
+ * if blocked, stays blocked in these waits. Call it once per process. */
 void session_bio(struct bio *b, int fd, const struct session_start *start);
 /* The same for a client on two descriptors. */
 void session_bio_pair(struct bio *b, int in, int out, const struct session_start *start);
-/* Why to stop: SESSION_END_SHUTDOWN or SESSION_END_KICKED; SESSION_END_COUNT while there is no reason. Test
- * it between commands: a client that pipelines without end never lets a read wait. */
+/* Why to stop: SESSION_END_SHUTDOWN or SESSION_END_KICKED; SESSION_END_COUNT: go on. Test it between commands: if a
+ * client pipelines endlessly, no read ever waits. */
 enum session_end session_stop(void);
-/* The end that the result of a read (BIO_EOF, _ERROR, _TIMEOUT, _STOP, _TOO_LONG) means for the session. */
+/* How the session ends after that result of a read (BIO_EOF, _ERROR, _TIMEOUT, _STOP, _TOO_LONG). */
 enum session_end session_end_of(int bio_result);
 /* The home folder's sticky bit is set (chmod +t), which locks the account as in Courier: true, and a LOCKED line
  * is logged. The server refuses the login then. */
@@ -87,7 +87,7 @@ bool session_locked(const char *program, const struct session_start *start);
  * FIGURES are the protocol's own ("headers=N, body=N"); TLS_KEY is its name for a TLS client ("starttls", "stls").
  * Words and numbers come from start->counters (set counters->end first). Flushes the log. */
 void session_log_end(const char *program, const struct session_start *start, const char *figures, const char *tls_key);
-/* "user=U, ip=[..], port=[..]": what every line about a session begins with, cleaned. Returns DST. */
+/* "user=U, ip=[..], port=[..]", cleaned: the start of every line about a session. Returns DST. */
 char *session_log_who(const struct session_start *start, char *dst, size_t dstsize);
 
 #endif

@@ -1,4 +1,4 @@
-/* The words for what is thought of a forwarded login's signature. */
+/* The words for verdicts on the signature of a forwarded login. */
 #include "node/signature_check.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* When a command has to stop. */
+/* Decides when a command has to stop. */
 #include "node/work.h"
 
 #include <string.h>
@@ -30,8 +30,8 @@ int64_t work_cpu(const struct work *w)
 	return w->cpu_began < 0 ? 0 : w->cpu_ms() - w->cpu_began;
 }
 
-/* Who closed only its sending side (or seems so: a FIN is all that is seen of both) still gets its answers. If
- * nobody is there, our words are answered by a reset, which the next check sees. */
+/* A client that closed only its sending side still gets its replies. One that is gone looks the same (all we see is a
+ * FIN), but resets the connection when we send the probe; the next check sees that. */
 static bool client_is_gone(struct work *w, int64_t now)
 {
 	switch (bio_peer(w->io)) {

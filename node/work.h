@@ -1,10 +1,10 @@
-/* The work of one command of a session server: when to stop it. Every loop whose length a client, or a sender of
- * mail, can choose calls work_do() for what it does, and ends when that says so.
+/* When to stop a command of a session server. Every loop whose length a client or a sender of mail can choose calls
+ * work_do() with the amount of work done, and ends if that returns false.
  *
  * Why to stop: the node is being stopped or the user was kicked; the client has hung up; or the command has used far
- * more CPU than what it looked at explains. Reading a mailbox of 20 GB is much work and may take its minutes: 1 us
- * of CPU is granted for each byte that is looked at (decoding, conversion and search take some 20 ns), on top of
- * WORK_CPU_BASE. What exceeds that is no reading of mail but an input that some algorithm of ours does not bear. */
+ * more CPU than the data it read explains. Reading a mailbox of 20 GB may take minutes: 1 us of CPU is granted for each
+ * byte that is read (decoding, conversion and search take some 20 ns), on top of WORK_CPU_BASE. More than that means an
+ * input on which one of our algorithms is slow. */
 #ifndef NODE_WORK_H
 #define NODE_WORK_H
 
@@ -14,9 +14,9 @@ enum {
 	WORK_CPU_BASE = 30 * 1000, /* ms of CPU that any command may use */
 	WORK_PER_MS = 1000,        /* units that grant another ms */
 	WORK_MESSAGE = 1000,       /* units for opening, renaming or looking up one message or folder */
-	WORK_LOOK = 32 * 1024,     /* units between two looks at the clock */
+	WORK_LOOK = 32 * 1024,     /* units between two readings of the clock */
 	WORK_CHECK = 50,           /* ms between two checks */
-	WORK_PROBE = 5000,         /* ms between two words to a client that may have gone */
+	WORK_PROBE = 5000,         /* ms between two probes of a client that may be gone */
 };
 
 enum work_stop {
@@ -28,12 +28,12 @@ enum work_stop {
 
 struct work {
 	struct bio *io;
-	/* Said to a client that has closed its side, to learn whether it still reads: a whole untagged line, or NULL.
-	 * work_do() is only called between answers then. */
+	/* Sent to a client that has closed its sending side, to learn whether it still reads: a whole untagged line, or
+	 * NULL. With it, call work_do() only between replies. */
 	const char *probe;
-	/* This command changes mail: it is completed even without its client; work_begin() clears it. */
+	/* This command changes mail, so it is completed even if the client is gone; work_begin() clears it. */
 	bool finish;
-	int64_t (*cpu_ms)(void); /* CPU time of this process: clock_cpu_ms() but in tests */
+	int64_t (*cpu_ms)(void); /* CPU time of this process: clock_cpu_ms() except in tests */
 	/* private */
 	enum work_stop stop;
 	uint64_t units, look_at;
@@ -44,10 +44,10 @@ struct work {
 void work_init(struct work *w, struct bio *io, const char *probe);
 /* A command begins. Costs no system call. */
 void work_begin(struct work *w);
-/* UNITS more are done: bytes looked at, WORK_MESSAGE for a message. False: stop, and so for all later calls;
- * w->stop tells why. */
+/* Adds UNITS of work: bytes read, WORK_MESSAGE for a message. False, also in all later calls: stop; w->stop tells
+ * why. */
 bool work_do(struct work *w, uint64_t units);
-/* ms of CPU that this command used, as far as the checks saw. */
+/* ms of CPU that this command has used since the first check. */
 int64_t work_cpu(const struct work *w);
 
 #endif
