@@ -11,10 +11,10 @@
 enum {
 	ADDRS_MAX = 8,
 	LINES_MAX = 100,
-	ANSWER_USUAL = 400 /* bytes of who the client is and the login */
+	ANSWER_USUAL = 400 /* bytes of the client's identity and the login */
 };
 
-#define SHARE_MIN 0.2 /* seconds: an address that had less of the time has shown nothing by its silence */
+#define SHARE_MIN 0.2 /* seconds: silence for less time says nothing about an address */
 
 struct backend {
 	struct ev_loop *loop;
@@ -49,7 +49,7 @@ static void done(struct backend *b, enum backend_result result)
 
 static void connect_next(struct backend *b);
 
-/* This address cannot be used: the next one, if it said nothing yet and there is one. */
+/* This address failed: tries the next one, if there is one and this one has not greeted. */
 static void give_up(struct backend *b, const char *what)
 {
 	char ip[NET_IP_TEXT_MAX];
@@ -71,14 +71,14 @@ static void tell_health(struct backend *b, enum peer_result result)
 		b->on_health(b->at, result, (uint32_t)((clock_now() - b->began) * 1000), b->arg);
 }
 
-/* Behind a good greeting it may be this login alone. */
+/* After a good greeting the cause may be this login alone. */
 static void address_failed(struct backend *b, const char *what)
 {
 	tell_health(b, b->greeted ? PEER_SLOW : PEER_DOWN);
 	give_up(b, what);
 }
 
-/* No socket, or no connection begun. That this node has none left is not the peer's fault. */
+/* There is no socket, or connecting failed at once. If this node is out of resources, that is not the peer's fault. */
 static void connect_failed(struct backend *b, int error)
 {
 	if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL ||
@@ -109,7 +109,7 @@ static void set_timer(struct backend *b, double seconds)
 	ev_timer_again(b->loop, &b->timeout);
 }
 
-/* The peer greeted: all the time that is left is now this address's. */
+/* The peer greeted: it gets all the time that is left. */
 static void greeted(struct backend *b)
 {
 	b->greeted = true;
@@ -143,7 +143,7 @@ static enum backend_step take_line(struct backend *b, char *line, size_t len)
 	return step;
 }
 
-/* Takes the lines out of what was read. *USED is the number of bytes dealt with. */
+/* Processes the whole lines of what was read. *USED is the number of bytes consumed. */
 static enum backend_step take_lines(struct backend *b, char *p, size_t len, size_t *used)
 {
 	enum backend_step step = BACKEND_STEP_MORE;
@@ -182,10 +182,10 @@ static void decided(struct backend *b, enum backend_step step)
 		[BACKEND_STEP_REFUSED] = BACKEND_REFUSED,
 	};
 
-	/* The answer to something that was not sent yet is none; and it would not be sent any more. */
+	/* A reply to a command that was not sent yet is not valid; and the rest would never be sent. */
 	if (step == BACKEND_STEP_OK && b->out.len != 0)
 		step = BACKEND_STEP_INVALID;
-	/* One login that a peer cannot make sense of says nothing about the others: its greeting was good. */
+	/* If only this login confuses the peer, others may work: its greeting was good. */
 	tell_health(b, step != BACKEND_STEP_INVALID || b->lines > 1 ? PEER_ANSWERS : PEER_DOWN);
 	done(b, results[step]);
 }
@@ -248,8 +248,8 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 		address_failed(b, b->greeted ? "no answer to the login in time" : "no greeting in time");
 }
 
-/* Waits for the greeting on the connection that was begun. A failed connect is readable too: reading then tells the
- * error. */
+/* Waits for the greeting on the new connection. If connecting fails, the socket is readable too, and reading returns
+ * the error. */
 static void await_greeting(struct backend *b, int fd, double left)
 {
 	conn_open(&b->conn, fd, on_event, b);

@@ -1,7 +1,7 @@
-/* Logs in at a peer: connects to one address after the other until one greets, then lets the protocol's
- * dialogue speak line by line until the login is decided. Knows no protocol word.
- * One deadline holds for all of it; a refused connection goes on to the next address at once, and a silent one
- * gets its share of the time. Once a line was sent, no other address is tried: the peer may have acted on it. */
+/* Logs in at a peer: connects to one address after the other until one greets, then passes each line to the protocol's
+ * dialogue until the login is decided. Knows no protocol. There is one deadline for all of it; after a refused
+ * connection the next address is tried at once, a silent one gets its share of the time. Once a line was sent, no other
+ * address is tried, because the peer may have acted on it. */
 #ifndef PROXY_BACKEND_H
 #define PROXY_BACKEND_H
 
@@ -13,14 +13,14 @@
 #include "node/msg_channel.h"
 
 enum backend_result {
-	BACKEND_OK,          /* logged in: the connection and what was read ahead are the caller's */
+	BACKEND_OK,          /* logged in: the caller takes the connection and what was read ahead */
 	BACKEND_UNREACHABLE, /* no address could be connected to, or none greeted in time */
 	BACKEND_SILENT,      /* it greeted, but the login was not decided in time, or it hung up */
-	BACKEND_INVALID,     /* it said what the protocol does not allow, or cannot take this login */
-	BACKEND_REFUSED      /* it refused the login, or we that peer: the dialogue knows why */
+	BACKEND_INVALID,     /* it violated the protocol, or cannot accept this login */
+	BACKEND_REFUSED      /* it refused the login, or the dialogue refused the peer and knows why */
 };
 
-/* What the dialogue makes of a line. */
+/* The dialogue's decision after a line. */
 enum backend_step {
 	BACKEND_STEP_MORE, /* go on reading; `out` may hold something to send */
 	BACKEND_STEP_OK,
@@ -34,28 +34,28 @@ typedef enum backend_step backend_line_fn(const char *line, size_t len, struct s
 
 struct backend;
 
-/* The end of B's work, whatever the result; called exactly once, never from within backend_start().
- * The callee may call backend_free(). */
+/* The login is over, whatever the result; called exactly once, never from within backend_start(). The callee may call
+ * backend_free(). */
 typedef void backend_done_fn(struct backend *b, enum backend_result result, void *arg);
 /* The state of the peer at address number INDEX, for the health of peers, TOOK ms after it was connected to. Nothing is
  * told where it had too little time to show anything. */
 typedef void backend_health_fn(unsigned index, enum peer_result result, uint32_t took, void *arg);
 
-enum { BACKEND_LINE_MAX = 8192 }; /* longer lines, and more than 100 lines, are nonsense */
+enum { BACKEND_LINE_MAX = 8192 }; /* longer lines, and more than 100 lines, are invalid */
 
 /* ADDRS (N of them, at least 1) are copied. TIMEOUT in seconds for everything. ON_HEALTH may be NULL. */
 struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs, unsigned n, double timeout,
     backend_line_fn *on_line, backend_done_fn *on_done, backend_health_fn *on_health, void *arg);
 /* The address in use, or the last one tried. */
 const struct net_addr *backend_addr(const struct backend *b);
-/* Its number in the array that backend_start() was given. */
+/* Its index in the ADDRS of backend_start(). */
 unsigned backend_index(const struct backend *b);
 /* For the log: what went wrong at address number I, for people. "": nothing, or it was not tried. */
 const char *backend_error(const struct backend *b, unsigned i);
-/* After BACKEND_OK: the connection (B's until it is taken over, which has to be before backend_free()); appends to
- * LEFTOVER what the peer sent behind its answer. */
+/* After BACKEND_OK: the connection, to be taken over before backend_free(). Appends to LEFTOVER what the peer sent
+ * after its reply. */
 struct conn *backend_take(struct backend *b, struct str *leftover);
-/* Closes what was not taken and frees *B (may be NULL), at any time. */
+/* Closes the connection if it was not taken over, and frees *B (may be NULL), at any time. */
 void backend_free(struct backend **b);
 
 #endif

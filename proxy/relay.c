@@ -1,4 +1,4 @@
-/* Bytes both ways, until both sides are done. */
+/* Relays bytes both ways, until both sides are done. */
 #include "proxy/relay.h"
 
 #include <errno.h>
@@ -18,9 +18,10 @@ enum {
 };
 enum {
 	PIPE_SIZE = 1024 * 1024, /* asked for; the system may give less */
-	PIPES_KEPT = 32,         /* empty pipes kept for the next read of much */
-	MUCH = 16 * 1024,        /* bytes of one read from which on the next one goes through a pipe */
-	/* Reads of less in a row end that: bodies have ends, and answers stand between them. */
+	PIPES_KEPT = 32,         /* empty pipes kept for the next large read */
+	MUCH = 16 * 1024,        /* bytes of a large read: after it the next one goes through a pipe */
+	/* So many small reads in a row end that: the last piece of a body is small, and so are replies between
+	 * bodies. */
 	MUCH_FOR = 3
 };
 
@@ -31,7 +32,7 @@ struct bulk {
 	uint32_t size, held;
 };
 
-/* One direction; named by the side that it reads from. */
+/* One direction, named after the side that it reads from. */
 struct stream {
 	union {                    /* what the other side has not taken yet, or NULL: */
 		struct kept *kept; /* in memory, */
@@ -56,11 +57,11 @@ struct relay {
 	struct stream from[2];
 	struct relay *due; /* the next one whose turn it is, see on_turn() */
 	uint32_t active;   /* loop time of the last byte, seconds */
-	uint8_t told[2];   /* EV_READ, EV_WRITE: what each side can do, as the loop said */
+	uint8_t told[2];   /* EV_READ, EV_WRITE: what each side is ready for, as the loop said */
 	uint8_t first_end; /* enum relay_end: who closed first */
 	bool some_end;
 	bool is_due;
-	bool usual; /* both sides are watched for what they say and nothing else */
+	bool usual; /* both sides are watched for reading only */
 };
 
 struct relay_pool {
@@ -127,7 +128,7 @@ static void put_pipe(struct bulk *b)
 	close_pipe(b);
 }
 
-/* What waits in S is gone, or lost. */
+/* Frees what waits in S. */
 static void drop_waiting(struct stream *s)
 {
 	if (s->in_pipe)
@@ -140,7 +141,7 @@ static void drop_waiting(struct stream *s)
 
 /* --- the end --- */
 
-/* It has no turn in this round of the loop, or has had it. */
+/* Removes R from the list of relays that are due in this turn of the loop. */
 static void leave_due(struct relay *r)
 {
 	struct relay **p = &r->pool->due;
@@ -170,8 +171,8 @@ static void finish(struct relay *r, enum relay_end end)
 	mem_free(&r);
 }
 
-/* What each side should wait for follows from the streams, but for a source that has ended: it stays readable, and
- * is watched until it has told so IN_VAIN (the side, or -1) once more. Mostly the other side ends before, and all is
+/* Watches each side for what the streams need. A source that has ended stays readable for ever: it is watched until it
+ * has been reported IN_VAIN (the side, or -1) once more, because mostly the other side ends before and the relay is
  * over. */
 static void watch(struct relay *r, int in_vain)
 {
@@ -200,7 +201,7 @@ static void note_end(struct relay *r, int side)
 	r->first_end = side == CLIENT ? RELAY_END_CLIENT : RELAY_END_SERVER;
 }
 
-/* SIDE takes no more bytes: what was meant for it is lost with it. */
+/* SIDE takes no more bytes: what was meant for it is dropped. */
 static void sink_broken(struct relay *r, int side)
 {
 	struct stream *s = &r->from[!side];
@@ -210,12 +211,12 @@ static void sink_broken(struct relay *r, int side)
 	s->done = true;
 }
 
-/* SIDE has said its last byte. Nothing waits before it: a stream is read only when all that came before is gone. */
+/* SIDE has sent its last byte. Nothing is left to write: a stream is read only after all before it was written. */
 static void source_ended(struct relay *r, int side)
 {
 	note_end(r, side);
 	r->from[side].done = true;
-	/* If the other stream is done too, the relay is, and the descriptors are closed right away. */
+	/* If the other stream is done too, so is the relay, and its descriptors are closed at once. */
 	if (!r->from[!side].done)
 		conn_shut(&r->conn[!side]);
 }
@@ -227,7 +228,7 @@ static void keep(struct stream *s, const char *p, size_t len)
 	memcpy(s->kept->data, p, len);
 }
 
-/* The LEN bytes at P, which were read for SIDE: what it does not take is kept. */
+/* Writes the LEN bytes at P to SIDE; what it does not take is kept. */
 static void send_or_keep(struct relay *r, int side, const char *p, size_t len)
 {
 	ssize_t sent = conn_write(&r->conn[side], p, len);
@@ -284,7 +285,8 @@ static void on_can_write(struct relay *r, int side)
 		send_kept(r, side);
 }
 
-/* SIDE was read and gave N (as conn_read() returns it): its end is dealt with. True if there are bytes. */
+/* Handles the result N of a conn_read() from SIDE. True if there are bytes; else its end, if it has come, was
+ * handled. */
 static bool got_bytes(struct relay *r, int side, ssize_t n)
 {
 	struct stream *s = &r->from[side];
@@ -300,7 +302,7 @@ static bool got_bytes(struct relay *r, int side, ssize_t n)
 	if (n == CONN_LATER)
 		return false;
 	source_ended(r, side);
-	/* A reset takes both directions: nothing can be sent there any more. */
+	/* A reset ends both directions: nothing can be sent there any more. */
 	if (n == CONN_FAILED)
 		sink_broken(r, side);
 	return false;
@@ -363,8 +365,8 @@ static void carry(struct relay *r)
 		watch(r, in_vain);
 }
 
-/* libev calls back for the newest event first: who has waited longest would wait for all others. So the relays that
- * have something to do are only lined up here, each in front of the one before, ... */
+/* libev calls back for the newest event first, so that the relay that has waited longest would be last. So here they
+ * are only put in a list, each in front of the one before, ... */
 static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 {
 	struct relay *r = io->data;
@@ -378,7 +380,7 @@ static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 	r->pool->due = r;
 }
 
-/* ... and have their turn when the loop has told all that it had to tell. */
+/* ... and run here, after the loop has made all its calls. */
 static void on_turn(struct ev_loop *loop UNUSED, ev_check *w, int revents UNUSED)
 {
 	struct relay_pool *pool = w->data;
@@ -474,7 +476,7 @@ void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *
 	}
 }
 
-/* The first bytes for SIDE. */
+/* Sends the first bytes to SIDE. */
 static void start_with(struct relay *r, int side, struct str *first)
 {
 	r->from[!side].bytes = first->len;
@@ -502,7 +504,7 @@ struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct con
 	start_with(r, CLIENT, to_client);
 	start_with(r, SERVER, to_server);
 	watch(r, -1);
-	/* Both may be gone already; then nothing else would ever call us. */
+	/* Both may be closed already; then no event would ever come. */
 	if (r->from[CLIENT].done && r->from[SERVER].done)
 		ev_feed_event(pool->loop, &r->conn[CLIENT].io, EV_CUSTOM);
 	return r;

@@ -1,12 +1,11 @@
 /* Carries bytes between a client and its server until both are done. Knows no protocol and adds no byte.
  *
- * Two one-way streams, client to server and back. Each reads into one buffer that all relays of the process
- * share and writes at once; only what the other side does not take is kept, and then that stream stops reading
- * until it is gone (back-pressure). The end of one stream is passed on as a half-close while the other goes on.
- * In each turn of the loop the relay that waits longest goes first.
- * Where a read brought much, and both sides are raw (lib/conn.h), the next ones go through a pipe by splice(2),
- * until they bring less. A pipe is the stream's only as long as there is something in it: an idle relay owns two
- * connections, no buffer and no pipe. */
+ * Two one-way streams, client to server and back. Each reads into one buffer that all relays of the process share and
+ * writes at once; only what the other side does not take is kept, and the stream reads no more until that is written
+ * (back-pressure). The end of one stream is passed on as a half-close while the other goes on. In each turn of the loop
+ * the relay that has waited longest goes first. After a large read, if both sides are raw (lib/conn.h), the next ones
+ * go through a pipe by splice(2), until they get small. A stream has a pipe only while there are bytes in it: an idle
+ * relay owns two connections, no buffer and no pipe. */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
 
@@ -18,7 +17,7 @@
 enum relay_end {
 	RELAY_END_CLIENT,  /* the client closed first */
 	RELAY_END_SERVER,  /* the server closed first */
-	RELAY_END_IDLE,    /* no byte in either direction for too long */
+	RELAY_END_IDLE,    /* no bytes in either direction for too long */
 	RELAY_END_KICK,    /* ended by relay_stop() */
 	RELAY_END_SHUTDOWN /* the same, because the node is being stopped */
 };
@@ -31,29 +30,29 @@ typedef void relay_end_fn(struct relay *r, enum relay_end end, void *session, vo
 
 /* All relays of one process: the shared idle limit. */
 struct relay_pool;
-/* IDLE_SECONDS without a byte end a relay; 0 = never. Once one side has closed, five minutes do. The process ignores
- * SIGPIPE from now on. */
+/* A relay ends after IDLE_SECONDS without a byte (0: never), or five minutes once one side has closed. The process
+ * ignores SIGPIPE from now on. */
 struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end, void *arg);
 /* Frees an empty pool. */
 void relay_pool_free(struct relay_pool **pool);
-/* ROOM(ARG of relay_pool_new()) says whether there are descriptors for one more pipe. Without one bytes are copied. */
+/* ROOM(ARG of relay_pool_new()) says whether there are descriptors for one more pipe; if not, bytes are copied. */
 void relay_pool_set_room(struct relay_pool *pool, bool (*room)(void *arg));
-/* Descriptors of all pipes of this process, also of those that are kept for the next read of much; gives those back. */
+/* Descriptors of all pipes of this process, also of those that are kept for the next large read; closes the latter. */
 unsigned relay_pipe_descriptors(void);
 void relay_drop_idle_pipes(void);
 unsigned relay_pool_count(const struct relay_pool *pool);
 /* Calls FN for each relay; FN may call relay_stop() on it. */
 void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *session, void *arg), void *arg);
 
-/* Starts relaying between the connections CLIENT and SERVER, which are taken over: what they were before is not open
- * any more. TO_CLIENT and TO_SERVER (may be empty) are sent first: what was read ahead during the login, or could
- * not be sent yet; their memory is taken over. SESSION is what on_end gets. */
+/* Starts relaying between the connections CLIENT and SERVER, which are taken over and not open any more in the caller.
+ * TO_CLIENT and TO_SERVER (may be empty) are sent first: what was read ahead during the login, or could not be sent
+ * yet; their memory is taken over. SESSION is passed to on_end. */
 struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct conn *server, struct str *to_client,
     struct str *to_server, void *session);
 /* Ends R now, from outside. */
 void relay_stop(struct relay *r, enum relay_end end);
 
-/* Bytes that were read from the client and from the server. */
+/* Bytes read from the client and from the server. */
 uint64_t relay_rcvd(const struct relay *r);
 uint64_t relay_sent(const struct relay *r);
 

@@ -1,4 +1,4 @@
-/* The account's mailhost as a decision. */
+/* Parses mailhost and decides. */
 #include "proxy/route.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "lib/net.h"
 #include "lib/num.h"
 
-/* Letters, digits and what addresses need: nothing that means something to a resolver, a log or a peer. */
+/* Letters, digits and the characters of addresses: nothing special to a resolver, a log or a peer. */
 static bool name_ok(const char *p, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -92,7 +92,7 @@ static const char *parse_named_ports(struct route_host *h, const char *p, size_t
 	return NULL;
 }
 
-/* What stands behind "HOST:". NULL: good; else what is wrong. */
+/* Parses what follows "HOST:". NULL: good; else what is wrong. */
 static const char *parse_ports(struct route_host *h, const char *p, size_t len, const struct route_rules *rules)
 {
 	if (memchr(p, '=', len) != NULL)

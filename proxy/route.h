@@ -1,9 +1,9 @@
-/* Where an account's mail is: the decision, as a pure function of the account's mailhost option.
+/* Decides where an account's mail is: a pure function of the account's mailhost option.
  *   mailhost = HOST[:PORTS] [HOST[:PORTS] ...]     the first live one wins
- *   PORTS    = PORT | NAME=PORT[:NAME=PORT...]     NAME: a protocol; one that is not named uses its usual port
- * A PORT without a name counts for every protocol, unless it is known to be another's: then only for that one.
- * HOST may be an IPv6 address, in brackets if ports follow.
- * Self is a name, not an address: a host equal to one of this node's names, ignoring case and a trailing dot. */
+ *   PORTS    = PORT | NAME=PORT[:NAME=PORT...]     NAME: a protocol; one that is not named uses its default port
+ * A PORT without a name is for every protocol, unless it is known to belong to one: then only for that one. HOST may be
+ * an IPv6 address, in brackets if ports follow. Self is a name, not an address: a host equal to one of this node's
+ * names, ignoring case and a trailing dot. */
 #ifndef PROXY_ROUTE_H
 #define PROXY_ROUTE_H
 
@@ -19,10 +19,10 @@ struct route_protocol {
 	uint16_t known[ROUTE_PORTS_MAX]; /* ports that are known to be this protocol's */
 };
 
-/* What a node knows before it is asked. */
+/* What the decision depends on besides mailhost. */
 struct route_rules {
 	const struct route_protocol *protocols;
-	unsigned nprotocols, protocol; /* how many, and which of them the question is about */
+	unsigned nprotocols, protocol; /* how many, and which of them the decision is for */
 	bool proxy_on;                 /* logins of that protocol are forwarded */
 	const char *self[2];           /* the names of this node; "" is none */
 };
@@ -37,8 +37,8 @@ enum route_port_source {
 
 struct route_host {
 	char name[ROUTE_NAME_MAX]; /* as written, without ports, brackets and trailing dot */
-	uint16_t port;             /* of the protocol that was asked about */
-	uint16_t written;          /* PORT as it stands there without a name; 0: none does */
+	uint16_t port;             /* of the protocol of the rules */
+	uint16_t written;          /* PORT as written without a name; 0: none */
 	enum route_port_source source;
 	bool self;
 };
@@ -46,12 +46,12 @@ struct route_host {
 struct route {
 	unsigned n; /* 0: the mail is here */
 	struct route_host host[ROUTE_HOSTS_MAX];
-	const char *why; /* static, for people: the reason of the decision, or what is wrong */
+	const char *why; /* static text for people: the reason for the decision, or what is wrong */
 };
 
-/* Decides for MAILHOST (NULL or "": the account has none) under RULES.
- * True: R->n hosts in order; n == 0 means here without any further question (proxying off, no mailhost, or all
- * hosts are this node). False: MAILHOST is malformed, R->why says how. */
+/* Decides for MAILHOST (NULL or "": the account has none) under RULES. True: R->n hosts in order; n == 0 means here
+ * without any further question (proxying off, no mailhost, or all hosts are this node). False: MAILHOST is malformed;
+ * R->why says how. */
 bool route_decide(struct route *r, const char *mailhost, const struct route_rules *rules);
 
 #endif
