@@ -1,12 +1,12 @@
-/* When a role that died is started again: at once, then slower and slower while it keeps dying young.
- * Pure arithmetic; an all-zero struct is a role that never died. */
+/* When to restart a role that died: at once, then after longer and longer pauses while it keeps dying young. Pure
+ * arithmetic; an all-zero struct is a role that never died. */
 #ifndef MASTER_BACKOFF_H
 #define MASTER_BACKOFF_H
 
 #include "lib/base.h"
 
 enum {
-	BACKOFF_YOUNG = 10, /* seconds: who lived shorter died young */
+	BACKOFF_YOUNG = 10, /* seconds: a role that lived shorter died young */
 	BACKOFF_MAX = 30    /* seconds between two starts at most */
 };
 
@@ -14,7 +14,7 @@ struct backoff {
 	unsigned young_deaths;
 };
 
-/* The role died after LIVED seconds: the seconds to wait before its next start: 0 the first time and whenever
+/* The role died after LIVED seconds. Returns the seconds to wait before its next start: 0 the first time and whenever
  * it had lived long enough, then 1, 2, 4, 8, 16, 30, 30, ... */
 unsigned backoff_after(struct backoff *b, double lived);
 

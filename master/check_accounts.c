@@ -1,4 +1,4 @@
-/* Accounts of the userdb as `waypost check` judges them. */
+/* Checks accounts of the userdb for `waypost check`. */
 #include "master/check_accounts.h"
 
 #include <string.h>
@@ -20,7 +20,7 @@ static void count(struct check_count *c, const char *name)
 		str_copy(c->first, sizeof(c->first), name);
 }
 
-/* What holds wherever the mail is. */
+/* Checks that apply wherever the mail is. */
 static void count_effects(struct check_accounts *c, const struct account *a)
 {
 	if (a->quota[0] != '\0')

@@ -1,5 +1,5 @@
-/* For `waypost check`: accounts whose mailhost leads nowhere, or perhaps not where it was meant to; whose logins are
- * refused for want of TLS; whose quota nobody keeps to. */
+/* For `waypost check`: accounts whose mailhost leads nowhere or perhaps to the wrong place, whose logins are refused
+ * because there is no TLS, or whose quota is not enforced. */
 #ifndef MASTER_CHECK_ACCOUNTS_H
 #define MASTER_CHECK_ACCOUNTS_H
 
@@ -7,7 +7,7 @@
 #include "lib/str.h"
 #include "node/account.h"
 
-/* How many accounts have something, and the first of them. */
+/* How many accounts have a problem, and the first of them. */
 struct check_count {
 	uint64_t n;
 	char first[256];
@@ -15,7 +15,7 @@ struct check_count {
 
 struct check_accounts {
 	struct route_protocol ports[PROTOCOL_COUNT];
-	bool served[PROTOCOL_COUNT]; /* those that log in here */
+	bool served[PROTOCOL_COUNT]; /* protocols that are served here */
 	/* Protocols whose logins are; of more than one, a port without a name counts for each. */
 	unsigned forwarded;
 	struct str text; /* the first lines of the report */
@@ -23,7 +23,7 @@ struct check_accounts {
 	struct check_count shared, quota, insecure[PROTOCOL_COUNT];
 };
 
-/* Begins. SET is needed no longer afterwards; the end is check_accounts_report(). */
+/* Begins. SET is not needed afterwards. End with check_accounts_report(). */
 void check_accounts_init(struct check_accounts *c, const struct settings *set);
 /* An auth_account_fn; ARG is the struct check_accounts. */
 bool check_accounts_one(void *arg, const struct account *a, const char *why);

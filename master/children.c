@@ -1,4 +1,4 @@
-/* The processes of the roles: started, introduced to each other, restarted, retired. */
+/* Starts, connects, restarts and retires the processes of the roles. */
 #include "master/master.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static struct msgw out;
 
 static void start_process(struct post *p);
 
-/* What a role loses when its process dies, for the log. */
+/* What is lost when the process of a role dies, for the log. */
 static const char *const carried[ROLE_COUNT] = {
 	[ROLE_WORKER] = "its clients were disconnected; the other workers continue",
 	[ROLE_AUTHD] = "pending logins failed temporarily; open sessions continue",
@@ -72,7 +72,7 @@ const char *master_post_name(const struct post *p, char dst[32])
 	return dst;
 }
 
-/* A message that a role does not take means that it does not read: its queue is full after 8 MiB. */
+/* If a role does not take a message, it has stopped reading: the queue holds 8 MiB. */
 bool children_send(struct child *c, const struct msgw *w, int fd)
 {
 	char name[32];
@@ -223,7 +223,7 @@ static void on_ready(struct child *c)
 	reload_progress(m, NULL);
 }
 
-/* A login worker that does not speak as ours do is considered compromised: it is not asked to finish. */
+/* A login worker that sends invalid messages is considered compromised: it is killed, not asked to finish. */
 static void on_unfit(const struct master *m, struct msgr *r)
 {
 	uint32_t slot;
@@ -295,7 +295,7 @@ static void on_message(struct chan *ch, struct msgr *r, int fd, void *arg)
 	}
 }
 
-/* The process is about to end, and is waited for; it will take nothing more. */
+/* The process is about to end and will be reaped; it reads nothing more. */
 static void on_closed(struct chan *ch UNUSED, void *arg)
 {
 	struct child *c = arg;
@@ -407,7 +407,7 @@ static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 		return;
 	}
 	ev_child_stop(loop, w);
-	logfile_drain(); /* its last words come before ours */
+	logfile_drain(); /* writes its last lines before ours */
 	say_death(c, w->rstatus);
 	chan_free(&c->control);
 	control_child_gone(c);
@@ -432,8 +432,8 @@ struct kept_fds {
 	int control, log, err, session_log;
 };
 
-/* A role has no use for the master's standard descriptors, and no right to the terminal: who takes a role over could
- * write lines of the log there, or type. Its session is its own, so that a Ctrl-C is for the master alone. */
+/* A role does not need the master's standard descriptors and must not have the terminal: an attacker in it could write
+ * forged log lines there, or type. It gets a session of its own, so that Ctrl-C reaches only the master. */
 static void leave_terminal(int err)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -465,7 +465,7 @@ static void exec_role(const char *exe, char **argv, char **env, const struct sta
 	_exit(127);
 }
 
-/* The program as it was started, unless an upgrade has put another one there: roles are of one version. */
+/* The path of this program; /proc/self/exe if an upgrade has replaced the file: all roles must be of one version. */
 static const char *executable(const struct master *m)
 {
 	struct stat st;
@@ -598,7 +598,7 @@ static void start_process(struct post *p)
 
 	ev_timer_stop(p->m->loop, &p->restart);
 	if ((c = fork_child(p)) == NULL) {
-		/* So that restart_later() waits: there is nothing to be had at once. */
+		/* So that restart_later() waits: retrying at once would fail again. */
 		p->backoff.young_deaths = MAX(p->backoff.young_deaths, 1);
 		start_failed(p);
 		return;
@@ -674,7 +674,7 @@ void children_repeat(struct child *c, uint16_t what, struct child *other, unsign
 		make_channel(c, other);
 }
 
-/* A post whose process waits for its restart is started now: the new settings may be the cure. */
+/* If the process of the post waits for its restart, it is started now: the new settings may have fixed the cause. */
 static void renew_post(struct post *p)
 {
 	if (!p->wanted) {

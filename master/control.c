@@ -1,6 +1,6 @@
-/* The control socket RUNDIR/control: commands of the operator's tool (master/waypost.c).
- * Queries to roles go to all of them at once, with a time limit: a role that hangs is named in the
- * answer, not waited for. Rows go out as fast as the tool takes them. */
+/* The control socket RUNDIR/control: commands of the operator's tool (master/waypost.c). Queries to roles go to all of
+ * them at once, with a time limit: a role that hangs is named in the answer, not waited for. Rows are sent as fast as
+ * the tool reads them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ enum {
 	ANSWER_WITHIN = 5,              /* seconds for a role */
 	KICKED_WITHIN = KICK_GRACE + 4, /* seconds until even servers that had to be killed are gone */
 	SPOOL_MAX = 256 * 1024 * 1024,  /* bytes of rows that wait for the tool */
-	IN_FLIGHT_MAX = 1024 * 1024,    /* bytes given to the tool's channel ahead */
+	IN_FLIGHT_MAX = 1024 * 1024,    /* bytes queued in the tool's channel */
 	BACKLOG = 16
 };
 #define FEED_PAUSE 0.01 /* seconds */
@@ -43,7 +43,7 @@ struct wait {
 struct client {
 	struct client *next;
 	struct chan *chan;
-	struct query *query; /* the command under way, or NULL */
+	struct query *query; /* the pending command, or NULL */
 	bool reloads;
 };
 
@@ -52,7 +52,7 @@ struct query {
 	struct client *client;
 	uint32_t id;
 	char command[CONTROL_COMMAND_MAX];
-	struct wait *waits; /* who has not answered yet */
+	struct wait *waits; /* roles that have not answered yet */
 	ev_timer limit, feed;
 	struct str rows;   /* for the tool, not sent yet */
 	struct str silent; /* roles that did not answer */
@@ -70,8 +70,8 @@ static struct {
 	struct client *clients;
 	struct query *queries;
 	uint32_t last_id;
-	int spare;      /* given up for a tool that comes when there is no other descriptor; -1: taken */
-	ev_timer again; /* after a tool that could not be let in */
+	int spare;      /* closed for a tool that connects when there is no other descriptor; -1: used */
+	ev_timer again; /* after a tool that could not be accepted */
 } ctl;
 
 static struct msgw out;
@@ -103,7 +103,7 @@ static void free_query(struct query *q)
 	mem_free(&q);
 }
 
-/* A descriptor for the hour of need, in which `waypost status` is wanted most. */
+/* A spare descriptor: `waypost status` is needed most when there are no others. */
 static void take_spare(void)
 {
 	if (ctl.spare == -1)
@@ -144,7 +144,7 @@ static size_t next_piece(const struct str *rows)
 	return end != NULL ? (size_t)(end + 1 - rows->data) : ROLE_ROWS_MAX;
 }
 
-/* Hands on what the tool can take; with the last row goes the result. */
+/* Passes on as many rows as the tool can take; the result follows the last one. */
 static void feed(struct query *q)
 {
 	size_t sent = 0;
@@ -370,7 +370,7 @@ static void take_rows(struct query *q, const char *text, size_t len)
 	}
 }
 
-/* Late answers (the tool is gone, or the time was over) fall on the floor. */
+/* Late answers (the tool is gone, or the time was over) are dropped. */
 void control_answer(struct child *c, struct msgr *r)
 {
 	bool rows = r->type == CTL_ROWS;
@@ -393,7 +393,7 @@ void control_answer(struct child *c, struct msgr *r)
 	}
 }
 
-/* A retired one exits with its last session: it has nothing more to report. */
+/* A retired one exits after its last session: it has nothing more to report. */
 void control_child_gone(struct child *c)
 {
 	for (struct query *q = ctl.queries, *next; q != NULL; q = next) {
@@ -410,7 +410,8 @@ void control_child_gone(struct child *c)
 
 static void do_status(struct client *c, const char *argument UNUSED)
 {
-	/* An auth worker has nothing to tell and may be busy for as long as a directory lets it wait: no trouble. */
+	/* Auth workers are not asked: they have nothing to report, and may be waiting for a directory, which is no
+	 * error. */
 	ask_all(c, "status", "", ~(1U << ROLE_AUTHWORKER));
 }
 
@@ -472,7 +473,7 @@ static void do_reload(struct client *c, const char *argument UNUSED)
 	reload_begin(ctl.m, on_reloaded, c);
 }
 
-/* The tool sees the end by the end of its connection. */
+/* The tool notices the end by the end of its connection. */
 static void do_stop(struct client *c UNUSED, const char *argument UNUSED)
 {
 	master_stop(ctl.m);
@@ -549,7 +550,7 @@ static void on_connect(struct ev_loop *loop, ev_io *io, int revents UNUSED)
 	if (fd == -1) {
 		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 			return;
-		/* It waits in the queue, and we for a descriptor. */
+		/* It waits in the queue until we have a descriptor. */
 		ev_io_stop(loop, io);
 		ev_timer_init(&ctl.again, on_accept_again, ACCEPT_PAUSE, 0.);
 		ev_timer_start(loop, &ctl.again);
@@ -561,7 +562,7 @@ static void on_connect(struct ev_loop *loop, ev_io *io, int revents UNUSED)
 	ctl.clients = c;
 }
 
-/* The lock on RUNDIR is ours: a socket that is there was left by a daemon that is gone. */
+/* We hold the lock on RUNDIR, so an existing socket was left by a daemon that is gone. */
 static int bind_socket(const char *path)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };

@@ -1,4 +1,4 @@
-/* Figures of several roles, added up by their names. */
+/* Adds up figures of several roles by their names. */
 #include "master/counts.h"
 
 #include <string.h>

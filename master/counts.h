@@ -1,4 +1,4 @@
-/* The figures of `waypost status`: each role answers lines name=value; equal names are added up. */
+/* The figures of `waypost status`: each role sends lines name=value; values of equal names are added up. */
 #ifndef MASTER_COUNTS_H
 #define MASTER_COUNTS_H
 
@@ -9,8 +9,8 @@ struct counts {
 	struct count *first;
 };
 
-/* Takes the whole lines in the LEN bytes at TEXT. A value that is no number is kept as a note of its own;
- * malformed lines (a name is a-z, 0-9, '_', '.') and more than COUNTS_MAX names are left out. */
+/* Adds the whole lines in the LEN bytes at TEXT. A value that is not a number is kept as a note; malformed lines (a
+ * name is a-z, 0-9, '_', '.') and names beyond COUNTS_MAX are ignored. */
 void counts_add_lines(struct counts *c, const char *text, size_t len);
 /* Appends "count TAB name TAB sum" and "note TAB name TAB text" lines, in the order in which names first came. */
 void counts_write(const struct counts *c, struct str *out);

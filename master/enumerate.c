@@ -1,5 +1,5 @@
-/* What the operator's tool asks directories itself: all accounts, for `waypost auth --enumerate`, and whether they
- * answer at all, for `waypost check --ask`. */
+/* The directory queries of the operator's tool itself: `waypost auth --enumerate` lists all accounts, `waypost check
+ * --ask` finds out whether the directories answer. */
 #include "master/enumerate.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include "node/priv.h"
 #include "settings/settings.h"
 
-/* A name that was met, and by which driver first. */
+/* A name that was listed, and the driver that listed it. */
 struct seen {
 	unsigned pos;
 	char name[];
@@ -53,7 +53,7 @@ static int compare_seen(const void *a, const void *b)
 	return strcmp(((const struct seen *)a)->name, ((const struct seen *)b)->name);
 }
 
-/* An earlier driver has the name: it answers for it, at a login, too. */
+/* An earlier driver knows the name: that driver answers at a login, too. */
 static bool is_hidden(struct list *l, const char *name)
 {
 	size_t size = strlen(name) + 1;
@@ -110,8 +110,7 @@ static bool on_account(void *arg, const struct account *a, const char *why)
 	return good;
 }
 
-/* What the driver met on its way: servers that are down, questions that are refused. False if there was such a
- * thing. */
+/* Prints the problems that the driver had: servers that are down, queries that are refused. False if there were any. */
 static bool tell_news(const char *driver)
 {
 	struct dirnews news;
@@ -175,7 +174,7 @@ int enumerate_accounts(const char *file, const struct enumerate_options *options
 
 	if (set == NULL)
 		return 1;
-	/* What directories answer, and their libraries, meet no more privileges here than in the daemon. */
+	/* Answers of directories, and their libraries, get no more privileges here than in the daemon. */
 	priv_drop(ROLE_AUTHWORKER, set);
 	l.default_options = set->authdaemonrc_DEFAULTOPTIONS;
 	chain = auth_chain_new(set->authdaemonrc_authmodulelist, AUTH_SIDE_TOOL, set, &errors);
@@ -201,7 +200,7 @@ int enumerate_accounts(const char *file, const struct enumerate_options *options
 
 enum { ASK_TIMEOUT = 60 }; /* seconds that one directory may take */
 
-/* Nobody has this name: what is asked is the server, the database, the table and the right to read it. */
+/* A name that nobody has: the query tests server, database, table and the right to read it. */
 #define ASKED_FOR "waypost-check"
 
 static void on_alarm(int number UNUSED)
@@ -212,7 +211,7 @@ static void on_alarm(int number UNUSED)
 	_exit(1);
 }
 
-/* Asks the driver MODULE alone. True: it answered, be it that there is no such account. */
+/* Queries the driver MODULE alone. True: it answered, even if there is no such account. */
 static bool answers(const char *module, const struct settings *set)
 {
 	const struct auth_question q = { .service = "imap", .user = ASKED_FOR };
@@ -237,7 +236,7 @@ static bool answers(const char *module, const struct settings *set)
 	return good;
 }
 
-/* In a process of its own, that is AUTH_USER from now on and can be ended when a library waits for ever. */
+/* Queries in a process of its own, which becomes AUTH_USER and can be killed if a library waits for ever. */
 static int ask_in_child(const char *module, const struct settings *set)
 {
 	bool good;
@@ -281,7 +280,7 @@ int enumerate_ask(const char *file)
 
 		len = strcspn(p, " ,");
 		snprintf(module, sizeof(module), "%.*s", (int)len, p);
-		if (strcmp(module, "authuserdb") != 0) /* a file, which was read */
+		if (strcmp(module, "authuserdb") != 0) /* the userdb is a file, and was read */
 			good &= ask(module, set);
 	}
 	settings_free(&set);

@@ -16,16 +16,16 @@ struct enumerate_options {
  *
  *     name TAB uid TAB gid TAB home TAB maildir [TAB options] [TAB driver] LF
  *
- * A name that several drivers know is listed once, for the driver that comes first in authmodulelist: that one's answer
- * counts at a login. No field holds a control character: an account of which that cannot be said is left out.
- * Returns the tool's exit status: 0, the list is complete; 1, it is not, with every reason on stderr. Started as
- * root the process is AUTH_USER afterwards. */
+ * A name that several drivers know is listed once, for the first of them in authmodulelist, whose answer counts at a
+ * login. No field has a control character: accounts with one are left out. Returns the tool's exit status: 0 if the
+ * list is complete, 1 if not, with every reason on stderr. If root called it, the process runs as AUTH_USER
+ * afterwards. */
 int enumerate_accounts(const char *file, const struct enumerate_options *options);
 
-/* Asks each directory of FILE's authmodulelist but the userdb, in turn, for an account that nobody has: the server,
- * the password for it, the table and its columns must be right for an answer. Nothing is sent to anybody else. Each
- * has a minute, and is asked by a process of its own, which is AUTH_USER if this one is root. "authmysql answers"
- * goes to stdout; what is wrong to stderr. Returns 0 if all answered, 1 otherwise. */
+/* Queries each directory of FILE's authmodulelist except the userdb, in turn, for an account that does not exist: it
+ * answers only if server, password, table and columns are right. No other server is contacted. Each has a minute, and
+ * is queried by a process of its own, as AUTH_USER if this one is root. "authmysql answers" goes to stdout, errors to
+ * stderr. Returns 0 if all answered, 1 otherwise. */
 int enumerate_ask(const char *file);
 
 #endif

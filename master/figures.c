@@ -1,4 +1,4 @@
-/* The pages on which session servers show their figures. */
+/* The memory file with the figures of session servers. */
 #include "master/figures.h"
 
 #include <fcntl.h>

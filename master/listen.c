@@ -1,4 +1,4 @@
-/* Listening sockets: which ports need one, opened, kept, closed. */
+/* Opens, keeps and closes listening sockets. */
 #include "master/listen.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 enum {
 	BACKLOG = 4096, /* the system's somaxconn is the real limit */
-	/* The roles of a master that was killed let go of their ports at once, but not in no time. */
+	/* The roles of a killed master release their ports quickly, but not instantly. */
 	PROBE_TRIES = 20,
 	PROBE_PAUSE_US = 100 * 1000
 };
@@ -59,7 +59,7 @@ static bool ipv6_works(void)
 	return works;
 }
 
-/* "0", "*" and "" are every address, by one socket that takes both families where the machine has IPv6. */
+/* "0", "*" and "" mean every address: one socket for both families if the machine has IPv6. */
 static void add_wildcard(struct endpoint **list, struct endpoint *e, uint16_t port)
 {
 	e->addr = (struct net_addr){ .family = ipv6_works() ? AF_INET6 : AF_INET, .port = port };
@@ -140,8 +140,8 @@ static bool have_port(const struct listeners *ls, uint16_t port)
 	return false;
 }
 
-/* With SO_REUSEPORT the kernel would let us share the port of another daemon of the same user, who would then get
- * half of our clients: a bind without that option tells. */
+/* With SO_REUSEPORT the kernel would let us share the port of another daemon of the same user, who would then get half
+ * of our clients: a bind without that option fails. */
 static bool probe(const struct net_addr *a)
 {
 	struct sockaddr_storage ss;
@@ -236,7 +236,7 @@ static bool is_named(const struct listener *l, const struct endpoint *list)
 	return false;
 }
 
-/* Those that are there from before have `wanted` set: what a failed attempt opened has not. */
+/* Sockets from before have `wanted` set, those that a failed attempt opened do not. */
 bool listen_update(struct listeners *ls, const struct settings *set, unsigned slots, struct str *errors)
 {
 	struct endpoint *list = NULL;
@@ -264,7 +264,7 @@ static bool is_wildcard(const struct net_addr *a)
 	return memcmp(a->ip, none, sizeof(none)) == 0;
 }
 
-/* Every address of the machine. Of IPv4 the whole network of the loopback is (127.0.0.0/8). */
+/* Every address of the machine. With IPv4 that includes all of 127.0.0.0/8. */
 static void describe_machine(const struct listener *l, struct str *out)
 {
 	char ip[NET_IP_TEXT_MAX];

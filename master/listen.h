@@ -1,6 +1,6 @@
-/* The listening sockets of the node: one per address, port and worker slot, all with SO_REUSEPORT, so that the
- * kernel deals clients out to the workers. The master keeps each one open for as long as its port is
- * configured: closing one would reset the clients that are queued on it. */
+/* The listening sockets of the node: one per address, port and worker slot, all with SO_REUSEPORT, so that the kernel
+ * distributes clients among the workers. The master keeps each one open for as long as its port is configured: closing
+ * one would reset the clients that are queued on it. */
 #ifndef MASTER_LISTEN_H
 #define MASTER_LISTEN_H
 
@@ -16,25 +16,25 @@ struct listener {
 	struct net_addr addr;
 	unsigned slot;
 	int fd;
-	bool wanted; /* the present settings name its address and port */
+	bool wanted; /* the current settings name its address and port */
 };
 
 struct listeners {
 	struct listener *first;
 };
 
-/* Opens what SET asks for and is not open yet, for SLOTS workers; sockets that SET no longer names are marked
- * as not wanted. On failure ERRORS has a line for each port that cannot be opened, and nothing has changed.
- * Names are resolved here: this may wait, at start and reload only. */
+/* Opens what SET asks for and is not open yet, for SLOTS workers; sockets that SET no longer names are marked as not
+ * wanted. On failure ERRORS has a line for each port that cannot be opened, and nothing has changed. Names are resolved
+ * here, which may block; call it at start and reload only. */
 bool listen_update(struct listeners *ls, const struct settings *set, unsigned slots, struct str *errors);
-/* Appends what settings.listens says: where LS listens. A socket for every address of the machine is said with the
- * addresses that the machine has now. */
+/* Appends where LS listens, in the format of settings.listens. A wildcard socket is listed with the addresses that the
+ * machine has now. */
 void listen_describe(const struct listeners *ls, struct str *out);
 /* Closes what is not wanted. */
 void listen_prune(struct listeners *ls);
 /* Closes everything. */
 void listen_close(struct listeners *ls);
-/* Worker SLOT of SLOTS gets L: its own ones, and those of slots that are gone (their clients must be served). */
+/* Worker SLOT of SLOTS gets L: it is of its own slot, or of one that is gone (whose clients must be served). */
 bool listen_is_for(const struct listener *l, unsigned slot, unsigned slots);
 
 #endif

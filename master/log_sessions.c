@@ -1,4 +1,4 @@
-/* The account of each session server, and what it may log. */
+/* Remembers the account of each session server; checks what it logs. */
 #include "master/log_sessions.h"
 
 #include <errno.h>
@@ -144,7 +144,7 @@ struct log_allowance *log_sessions_allowance(pid_t pid)
 	return s != NULL ? &s->allowance : NULL;
 }
 
-/* Every "user=" in TEXT that does not begin with what WHO (NULL: nobody) is called is spoiled. */
+/* Spoils every "user=" in TEXT that is not the start of WHO (NULL: every one). */
 static void spoil_others(char *text, const char *who)
 {
 	static const char key[] = "user=";

@@ -1,7 +1,7 @@
-/* Whose lines session servers may log: each only its own account's, under its protocol's name, and not without end.
- * Who a process is stands in the LOGIN line that it logged before it gave up its rights (master/spawn_child.c), over
- * a socket that it has no more. A process that was taken over can so speak for nobody else in the log. When a process
- * has logged its own end, or spawn has reported it, its number means nobody again. */
+/* What session servers may log: each only lines of its own account, under its protocol's name, and a limited number.
+ * Its account is known from the LOGIN line that it logged before it dropped its privileges (master/spawn_child.c), over
+ * a socket that it then closed. So a compromised process cannot log in the name of others. When a process has logged
+ * its own end, or spawn has reported it, its number means nobody again. */
 #ifndef MASTER_LOG_SESSIONS_H
 #define MASTER_LOG_SESSIONS_H
 
@@ -26,8 +26,8 @@ enum {
 /* A line of process PID over spawn's socket: if it is a LOGIN, PID is that account's session server from now on.
  * True: it is for us alone, and not to be written. */
 bool log_sessions_note(pid_t pid, const struct log_record *rec);
-/* The line REC of session server PID, as it is to be written: its program and text may be changed, in place or by
- * BUF, so that it claims nothing about others. False: it is left out. */
+/* The line REC of session server PID, prepared for writing: its program and text may be changed, in place or in BUF, so
+ * that it claims nothing about others. False: it is left out. */
 bool log_sessions_allow(pid_t pid, struct log_record *rec, char buf[LOG_SESSION_TEXT]);
 /* PID has no more lines in what was read at once: if its end was among them it is known no more. */
 void log_sessions_read(pid_t pid);

@@ -1,4 +1,4 @@
-/* Where log lines are written: file, syslog or stderr; what could not be written is counted. */
+/* Writes log lines to a file, syslog or stderr; counts those that cannot be written. */
 #include "master/logfile.h"
 
 #include <errno.h>
@@ -79,7 +79,7 @@ static void add_lost_line(struct str *out, const struct tm *when, bool syslog_fo
 		logline_file(out, when, host_name(), &rec, getpid());
 }
 
-/* A batch of LINES lines in `text` goes out by one write. */
+/* Writes the LINES lines in `text` with one write(). */
 static void flush_text(const struct tm *when, unsigned lines)
 {
 	if (text.len == 0)
@@ -162,7 +162,7 @@ static void write_line(const struct tm *when, const struct log_record *rec, pid_
 	}
 }
 
-/* One datagram of a sender: lines as lib/log.h describes them. */
+/* Writes one datagram of a sender: lines in the format of lib/log.h. */
 static void write_batch(const struct source *s, char *p, size_t len, pid_t pid)
 {
 	time_t now = time(NULL);
@@ -198,7 +198,7 @@ static void PRINTF_LIKE(5, 6)
 	write_line(when, &rec, pid, lines);
 }
 
-/* One write to the stderr of a role, by PID. */
+/* Logs one write of PID to the stderr of a role. */
 static void write_stderr(struct source *s, const char *p, size_t len, pid_t pid)
 {
 	struct log_allowance *of_session = log_sessions_allowance(pid);
@@ -251,7 +251,7 @@ static void free_source(struct source *s)
 
 static void take_logins(void);
 
-/* One datagram: 1; 0: there was none; -1: nor will there be any more. */
+/* 1: received one datagram; 0: there was none; -1: there will be no more. */
 static int receive(struct source *s)
 {
 	static char bufs[2][DATAGRAM_MAX];
@@ -277,7 +277,7 @@ static int receive(struct source *s)
 	return 1;
 }
 
-/* Who has logged as a session server has logged its LOGIN before, over the other socket: that line comes first, and
+/* A session server logs its LOGIN over the other socket before anything else: that line must be read first, because it
  * tells whose server it is. */
 static void take_logins(void)
 {
@@ -286,7 +286,7 @@ static void take_logins(void)
 			continue;
 }
 
-/* One datagram: false if there was none. At the end of the last sender the source is freed. */
+/* Handles one datagram; false if there was none. Frees the source after its last sender is gone. */
 static bool take_one(struct source *s)
 {
 	int got = receive(s);

@@ -1,5 +1,5 @@
-/* The log writer: takes the lines of all roles from their sockets and writes them to the one place that LOG
- * names. It never waits and never ends the process: what cannot be written is counted, and said once. */
+/* The log writer: receives the lines of all roles from their sockets and writes them to the place that LOG names. It
+ * never waits and never ends the process: lines that cannot be written are counted, and reported once. */
 #ifndef MASTER_LOGFILE_H
 #define MASTER_LOGFILE_H
 
@@ -12,27 +12,27 @@
 bool logfile_open(const char *target);
 /* Opens the file again, after it was renamed by logrotate. */
 void logfile_reopen(void);
-/* Lines less important than LEVEL ("error", "warn", "info", "debug") are left out. */
+/* Drops lines less important than LEVEL ("error", "warn", "info", "debug"). */
 void logfile_set_level(const char *level);
 /* While ON, errors and warnings are written to stderr as well: until the start is over. */
 void logfile_mirror(bool on);
-/* Who has the other end. */
+/* Who writes to the other end. */
 enum logfile_source {
 	LOGFILE_ROLE, /* a role, as its log (lib/log.h) */
-	/* Spawn, and its children until they are session servers: what it tells of them is written before what they
-	 * tell. */
+	/* Spawn, and its children until they are session servers: their LOGIN lines are written before what the servers
+	 * log. */
 	LOGFILE_SPAWN,
-	LOGFILE_SESSION, /* session servers, as their log: they are not believed everything (log_sessions.h) */
-	/* A role and its children, as their stderr: what libraries and sanitizers print becomes lines "stderr of
-	 * NAME: ...", of which none can pass for a role's own, and not more than some in a minute are taken. */
+	LOGFILE_SESSION, /* session servers, as their log: not trusted (log_sessions.h) */
+	/* A role and its children, as their stderr: what libraries and sanitizers print becomes lines "stderr of NAME:
+	 * ...", which cannot pass for lines of the role, limited to some per minute. */
 	LOGFILE_STDERR
 };
-/* Takes over SOCK, one end of logfile_pair(), and writes what the other end sends, until that is closed by
- * everyone who has it. NAME: of whose stderr it is, else NULL; it is copied. */
+/* Takes over SOCK, one end of logfile_pair(), and writes what the other end sends, until all who have it have closed
+ * it. NAME: whose stderr it is, else NULL; it is copied. */
 void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source kind, const char *name);
 /* Makes the pair for one sender: FD[0] for logfile_listen(), FD[1] for the sender. 0, or -1 with errno. */
 int logfile_pair(int fd[2]);
-/* Lines that could not be written since the log worked last; 0 while it works. */
+/* Lines lost since the log last worked; 0 while it works. */
 unsigned long logfile_lost(void);
 /* Writes all that has been sent so far; for the end of the process. */
 void logfile_drain(void);

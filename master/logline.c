@@ -10,7 +10,7 @@
 
 #define REFUSED "LOGIN FAILED"
 
-/* BEFORE, then N in two characters, the first of them ZERO below ten. */
+/* Appends BEFORE, then N in two characters, the first of which is ZERO if N is below ten. */
 static void add_two(struct str *out, char before, char zero, int n)
 {
 	const char text[3] = { before, n < 10 ? zero : (char)('0' + n / 10 % 10), (char)('0' + n % 10) };
@@ -31,7 +31,7 @@ static void add_date(struct str *out, const struct tm *when)
 	str_addc(out, ' ');
 }
 
-/* TEXT with dots for control characters. */
+/* Appends Appends TEXT with dots for control characters. */
 static void add_clean(struct str *out, const char *text)
 {
 	for (size_t len = strlen(text);;) {
@@ -46,8 +46,8 @@ static void add_clean(struct str *out, const char *text)
 	}
 }
 
-/* Lines about clients have Courier's shape, "imapd: LOGIN, ...", which programs that read logs look for; the
- * session= in them tells more than a process id, which many sessions share. */
+/* Lines about clients have Courier's shape, "imapd: LOGIN, ...", which programs that read logs search for; their
+ * session= tells more than a process id, which many sessions share. */
 static bool is_protocol(const char *program)
 {
 	for (int p = 0; p < PROTOCOL_COUNT; p++)

@@ -17,8 +17,8 @@ enum master_state {
 	MASTER_STOPPING
 };
 
-/* A place that a process fills: worker 0, worker 1, authd, ... Posts are never freed; one that a reload has
- * made superfluous is not wanted any more. */
+/* A place for a process: worker 0, worker 1, authd, ... Posts are never freed; if a reload makes one superfluous,
+ * `wanted` becomes false. */
 struct post {
 	struct post *next;
 	struct master *m;
@@ -32,7 +32,7 @@ struct post {
 	unsigned restarts; /* unexpected deaths */
 };
 
-/* What a login worker says of itself, and what it was told about the clients of its slot while it is full (slots.h). */
+/* What a login worker reported, and what it was told about the clients of its slot while it is full (slots.h). */
 enum child_clients { CLIENTS_TAKEN, CLIENTS_FULL };
 enum child_told { TOLD_NOTHING, TOLD_OTHERS, TOLD_NOBODY };
 
@@ -83,12 +83,12 @@ const char *master_post_name(const struct post *p, char dst[32]);
 
 /* children.c */
 
-/* Makes the posts that the settings ask for and starts every process that is missing. */
+/* Makes the posts that the settings require and starts every missing process. */
 void children_start(struct master *m);
-/* After m->set and the listeners were replaced: tells authd and spawn, starts successors of workers and auth
- * workers; each old one is retired when its successor works. */
+/* After m->set and the listeners were replaced: tells authd and spawn, starts successors of workers and auth workers;
+ * each old one is retired when its successor is ready. */
 void children_renew(struct master *m);
-/* Every post that is wanted has a process that works. */
+/* Every wanted post has a process that is ready. */
 bool children_all_ready(const struct master *m);
 void children_drain(struct master *m);
 /* Starts a successor of a login worker; the old one is retired when its successor works. */
@@ -97,17 +97,17 @@ void children_succeed(struct post *p);
 void children_stop(struct master *m);
 /* Sends C a message, with a duplicate of FD unless -1. False: it could not be sent, which was logged. */
 bool children_send(struct child *c, const struct msgw *w, int fd);
-/* Sends C once more what it has missed: WHAT, OTHER and SLOT as missing_add() has them. */
+/* Sends C again what it has missed: WHAT, OTHER and SLOT as in missing_add(). */
 void children_repeat(struct child *c, uint16_t what, struct child *other, unsigned slot);
-/* Ends what is left at once. */
+/* Kills what is left. */
 void children_kill(struct master *m);
 /* Number of worker slots. */
 unsigned children_worker_slots(const struct settings *set);
 
 /* reload.c */
 
-/* Reads the configuration again and renews the roles. DONE (may be NULL) is called once, at once or later:
- * STATUS 0 and warnings in TEXT, or STATUS 1 and the reason; the old settings stay then. */
+/* Reads the configuration again and renews the roles. DONE (may be NULL) is called once, at once or later: STATUS 0 and
+ * warnings in TEXT, or STATUS 1 and the reason, and the old settings stay. */
 typedef void reload_done_fn(void *arg, unsigned status, const char *text);
 void reload_begin(struct master *m, reload_done_fn *done, void *arg);
 /* The caller that gave ARG is gone. */
@@ -123,17 +123,17 @@ bool control_open(struct master *m);
 void control_close(struct master *m);
 /* Messages of a role for queries: R holds CTL_ROWS or CTL_DONE. */
 void control_answer(struct child *c, struct msgr *r);
-/* C answers no more. */
+/* C will answer nothing more. */
 void control_child_gone(struct child *c);
 /* waypostd.c */
 
-/* Tells SET, which was just loaded and whose ports are open, what this daemon is besides what its file says: its id,
- * and where it listens. */
+/* Completes SET, which was just loaded and whose ports are open, with what is not in the file: the daemon's id, and
+ * where it listens. */
 void master_identify(const struct master *m, struct settings *set);
 
-/* Begins the end: by "stop" of the tool or by a signal. */
+/* Starts to shut down, after "stop" of the tool or a signal. */
 void master_stop(struct master *m);
-/* In the foreground lines go to stderr whatever LOG says, unless stderr is the journal's anyway. */
+/* In the foreground lines go to stderr whatever LOG says, unless stderr is the journal. */
 bool master_logs_to_stderr(const struct master *m);
 
 #endif

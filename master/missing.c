@@ -1,4 +1,4 @@
-/* What could not be passed to a role, and its next attempt. */
+/* Retries what could not be passed to a role. */
 #include "master/missing.h"
 
 #include "lib/clock.h"
@@ -37,7 +37,7 @@ static bool is_same(const struct missing *x, const struct child *to, uint16_t wh
 	    ((x->to == to && x->other == other) || (x->to == other && x->other == to));
 }
 
-/* True: it can be forgotten. */
+/* True: X is settled and can be forgotten. */
 static bool look_after(struct missing *x)
 {
 	char name[32];

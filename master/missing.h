@@ -1,5 +1,5 @@
-/* What a role has not got because a descriptor could not be passed: no room in the role (MSG_CTRUNC), or none here.
- * It is sent again each second until the role complains no more; `waypost status` tells as long as there is any. */
+/* What a role lacks because a descriptor could not be passed: the role (MSG_CTRUNC) or the master has too many open. It
+ * is sent again each second until the role stops complaining; meanwhile `waypost status` reports it. */
 #ifndef MASTER_MISSING_H
 #define MASTER_MISSING_H
 
@@ -7,7 +7,7 @@
 
 /* TO lacks WHAT: CTL_CHANNEL (to OTHER), CTL_LISTEN (of SLOT) or CTL_SETTINGS. One entry for each, however often. */
 void missing_add(struct child *to, uint16_t what, struct child *other, unsigned slot);
-/* C is no more. */
+/* C is gone. */
 void missing_forget(const struct child *c);
 /* C lacks listening sockets. */
 bool missing_sockets(const struct child *c);

@@ -11,8 +11,8 @@
 
 #include "lib/mem.h"
 
-/* The protocol is one datagram to a socket (sd_notify(3), which calls it stable and shows how to speak it). libsystemd
- * does the same, and brings six libraries into every process of the node. */
+/* The protocol is one datagram to a socket (sd_notify(3) documents it as stable). libsystemd does the same, but loads
+ * six libraries into every process of the node. */
 static void notify(const char *text)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
@@ -38,7 +38,7 @@ void notify_ready(void)
 	notify("READY=1");
 }
 
-/* The time is for Type=notify-reload, harmless elsewhere. */
+/* The time is required by Type=notify-reload, and ignored elsewhere. */
 void notify_reloading(void)
 {
 	struct timespec now;

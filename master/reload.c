@@ -1,4 +1,4 @@
-/* Reload: new settings for new logins, while open sessions go on with what they have. */
+/* Reload: new logins get the new settings, open sessions keep the old ones. */
 #include <stdio.h>
 #include <string.h>
 
@@ -64,7 +64,7 @@ static bool differs(const char *a, const char *b)
 	return strcmp(a, b) != 0;
 }
 
-/* What is laid down for the life of the daemon keeps its old value. */
+/* Settings that cannot change while the daemon runs keep their old value. */
 static void keep_fixed(struct settings *new, const struct settings *old, struct str *warnings)
 {
 	const struct {
@@ -86,7 +86,7 @@ static void keep_fixed(struct settings *new, const struct settings *old, struct 
 		}
 }
 
-/* The log is moved last, so that earlier errors are logged where people look now. */
+/* The log is switched last, so that earlier errors are still logged in the old place. */
 static void take_log(struct master *m, struct settings *new, struct str *warnings)
 {
 	logfile_set_level(new->node_LOG_LEVEL);

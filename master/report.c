@@ -1,4 +1,4 @@
-/* Answers of the daemon as text and as JSON. */
+/* Formats answers of the daemon as text and as JSON. */
 #include "master/report.h"
 
 #include <stdio.h>
@@ -33,7 +33,7 @@ void report_clean(struct str *out, const char *text, size_t len)
 	}
 }
 
-/* TEXT as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
+/* TEXT as a JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 static void report_json_string(struct str *out, const char *text, size_t len)
 {
 	str_addc(out, '"');
@@ -56,7 +56,7 @@ static void report_json_string(struct str *out, const char *text, size_t len)
 	str_addc(out, '"');
 }
 
-/* Columns of a terminal that the text takes, near enough: one for each character. */
+/* Columns that the text takes on a terminal, roughly: one for each character. */
 static size_t width(const char *p, size_t len)
 {
 	size_t n = 0;
@@ -96,8 +96,8 @@ static void human_age(char dst[TEXT_MAX], uint64_t s)
 
 /* -- lines and fields -- */
 
-/* Takes the next line off *TEXT, cut into fields at tabs; the number of fields, or -1 at the end. Missing
- * fields are empty, surplus ones belong to the last. */
+/* Takes the next line from *TEXT, split into fields at tabs. Returns the number of fields, or -1 at the end. Missing
+ * fields are empty, surplus ones become part of the last. */
 static int next_line(const char **text, struct field f[FIELDS_MAX])
 {
 	const char *p = *text, *end = p + strcspn(p, "\n");

@@ -1,16 +1,16 @@
-/* What `waypost` prints: the daemon's lines as text for people or as JSON for programs. Pure functions.
- * The lines come from processes that handle strangers' input: control characters never reach a terminal. */
+/* Formats what `waypost` prints: the daemon's lines as text for people or as JSON for programs. Pure functions. The
+ * lines come from processes that handle input of strangers, so no control character must reach a terminal. */
 #ifndef MASTER_REPORT_H
 #define MASTER_REPORT_H
 
 #include "lib/str.h"
 
-/* Exit status of `waypost status`, fit for monitoring. */
+/* Exit status of `waypost status`, for monitoring. */
 enum report_state {
 	REPORT_WELL = 0,
 	REPORT_DEGRADED = 1, /* a role is down or silent, a peer is down, the userdb was refused */
-	REPORT_DOWN = 2,     /* no daemon there */
-	REPORT_DRAINING = 3  /* well, but new clients are turned away */
+	REPORT_DOWN = 2,     /* there is no daemon */
+	REPORT_DRAINING = 3  /* healthy, but new clients are turned away */
 };
 
 /* The LINES of TOOL_COMMAND status (see control.c), as text or JSON. */

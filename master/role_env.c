@@ -8,7 +8,7 @@
 
 static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/* A name that ends in '*' stands for all that begin so. None of them is a secret, or is meant to hold one. */
+/* A name that ends in '*' stands for all that begin with the rest. None of them is meant to hold a secret. */
 static const char *const for_all[] = { "LANG", "LANGUAGE", "LC_*", "TZ", "TZDIR", "LD_LIBRARY_PATH", "LD_PRELOAD",
 	"GLIBC_TUNABLES", "MALLOC_*", "OPENSSL_CONF", "OPENSSL_MODULES", "OPENSSL_ENGINES",
 #ifdef WITH_SANITIZERS
@@ -24,8 +24,8 @@ static const char *const for_auth[] = { "RES_OPTIONS", "LOCALDOMAIN", "HOSTALIAS
 	"LDAPTLS_*", "SSL_CERT_FILE", "SSL_CERT_DIR", "PGSYSCONFDIR", "PGSERVICEFILE", "PGSSLROOTCERT", "PGSSLCERT",
 	"PGSSLKEY", "PGSSLMODE", "KRB5_CONFIG", "KRB5CCNAME", "KRB5_KTNAME", "KRB5_CLIENT_KTNAME", NULL };
 
-/* The home of who started the daemon is that of the auth roles only if they are the same user (libpq looks for the
- * authority there); else the libraries find that of AUTH_USER by themselves. */
+/* HOME (where libpq looks for certificates) is kept only if the auth roles run as the user who started the daemon; else
+ * the libraries find the home of AUTH_USER by themselves. */
 static const char *const for_auth_as_same_user[] = { "HOME", NULL };
 
 /* VARIABLE is "NAME=VALUE". */

@@ -12,7 +12,7 @@
 
 #if defined(SYS_landlock_create_ruleset)
 
-/* Laid down by the kernel; the system's header may be older than the kernel. */
+/* The kernel's interface; the header of the system may be older than the kernel. */
 struct ruleset_attr {
 	uint64_t handled_fs, handled_net, scoped;
 };

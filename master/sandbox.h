@@ -1,13 +1,13 @@
-/* Keeps a session server in its Maildir, where the kernel can (Landlock, Linux 5.19 and later). */
+/* Confines a session server to its Maildir, if the kernel can (Landlock, Linux 5.19 and later). */
 #ifndef MASTER_SANDBOX_H
 #define MASTER_SANDBOX_H
 
 #include "lib/base.h"
 
-/* From now on this process may, besides what it has open: use the tree below MAILDIR (and below the directories
- * that symbolic links in MAILDIR lead to, as some sites have for folders), and read the system's libraries and
- * tables. No TCP socket can be bound or connected and no other process be signalled, where the kernel knows that.
- * False if nothing was restricted: the kernel cannot, or MAILDIR cannot be opened. Never ends the process. */
+/* From now on this process may, besides what it has open: use the tree below MAILDIR (and below the directories that
+ * symbolic links in MAILDIR lead to, as some sites have for folders), and read the system's libraries and tables. It
+ * can bind or connect no TCP socket and signal no other process, if the kernel supports that. False if nothing was
+ * restricted: the kernel cannot, or MAILDIR cannot be opened. Never ends the process. */
 bool sandbox_enter(const char *maildir);
 
 #endif

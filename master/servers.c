@@ -1,4 +1,4 @@
-/* The table of session servers: started, ended, asked for. */
+/* The table of session servers. */
 #include "master/servers.h"
 
 #include <errno.h>
@@ -19,8 +19,9 @@
 #include "master/spawn.h"
 #include "master/spawn_child.h"
 
-/* SIGCHLD names one child; the kernel keeps no second one while the first waits to be read. So all are asked, at most
- * so often, after it came. Asking all each time would make an end dearer with each open session. */
+/* SIGCHLD names one child, and the kernel merges a second one that comes before the first is read. So all children are
+ * checked after it came, but at most so often: otherwise the cost of an end would grow with the number of open
+ * sessions. */
 #define ASK_ALL 0.25 /* seconds */
 
 static struct {
@@ -47,7 +48,7 @@ static void forget(struct server *s)
 	mem_free(&s);
 }
 
-/* The end line that a server logs itself when it can. */
+/* Logs the end of a session for a server that could not do it itself. */
 static void log_lost(const struct server *s, const char *end)
 {
 	struct session_start start = { .user = s->user, .client = s->client };
@@ -67,7 +68,7 @@ static void report_end(const struct server *s)
 	log_as(LOG_SESSION_ENDED, LOG_LEVEL_INFO, "%d", (int)s->pid);
 }
 
-/* The child S is reaped. */
+/* The child S was reaped. */
 static void child_ended(struct server *s, int status)
 {
 	const char *program = protocols[s->protocol].group;
@@ -94,7 +95,7 @@ static void child_ended(struct server *s, int status)
 	forget(s);
 }
 
-/* Takes the end of child PID (-1: of any), if it has ended; false if not. */
+/* Reaps child PID (-1: any), if it has ended; false if not. */
 static bool reap(pid_t pid)
 {
 	struct server *s;
@@ -103,7 +104,7 @@ static bool reap(pid_t pid)
 	if ((pid = waitpid(pid, &status, WNOHANG)) <= 0)
 		return false;
 	HASH_FIND(hh, servers.by_pid, &pid, sizeof(pid), s);
-	if (s != NULL) /* a process that a session server left behind is not ours to know */
+	if (s != NULL) /* else it is a process that a session server left behind */
 		child_ended(s, status);
 	return true;
 }
@@ -231,8 +232,8 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 	return s;
 }
 
-/* Process PID is a session server of PROTOCOL by its name, as far as this can be seen: its number may have been
- * given to another process since, which must never get our signals. */
+/* Process PID is a session server of PROTOCOL, judging by its name: the number may have been reused by another process,
+ * which must never get our signals. */
 static bool is_server(pid_t pid, enum protocol protocol)
 {
 	char path[64], name[32] = "";

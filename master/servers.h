@@ -1,5 +1,5 @@
-/* The session servers that spawn started, and those that a spawn before it left behind: their start, their end, and
- * who asks for them. */
+/* The session servers that spawn started, and those that a spawn before it left behind: starting them, noticing their
+ * end, finding them. */
 #ifndef MASTER_SERVERS_H
 #define MASTER_SERVERS_H
 
@@ -10,7 +10,7 @@
 #include "master/figures.h"
 #include "master/tickets.h"
 
-/* By what the end of a server is seen. */
+/* How the end of a server is noticed. */
 enum server_watch {
 	SERVER_CHILD, /* it is our child: SIGCHLD */
 	SERVER_PIDFD,
@@ -31,17 +31,16 @@ struct server {
 	UT_hash_handle hh; /* by pid */
 	ev_io pidfd;
 	ev_timer poll;
-	int told;      /* the signal by which we asked it to end; 0: we did not */
+	int told;      /* the signal by which we asked it to end; 0: none */
 	uint32_t kick; /* the kick that waits for its end, or 0 */
 };
 
-/* A server has ended: S is as good as freed, and no longer in the list. */
+/* A server has ended: S is about to be freed, and no longer in the list. */
 typedef void servers_ended_fn(const struct server *s);
 /* Called in a child before anything else: drops what only the parent may have. */
 typedef void servers_child_fn(void);
 
-/* To be called once, with SIGCHLD not yet waited for by anybody: from now on it is blocked, and read from a
- * descriptor. */
+/* Call it once, before anything else handles SIGCHLD, which from now on is blocked and read from a descriptor. */
 void servers_init(struct ev_loop *loop, servers_ended_fn *ended, servers_child_fn *in_child);
 /* Starts the server of the account and protocol of TK for the client of H. NULL: it may not or could not be
  * started, which was logged. */
@@ -56,8 +55,8 @@ const struct server *servers_first(void);
 size_t servers_count(enum protocol protocol);
 /* Sends SIG to the servers of USER (NULL: to all); their number. */
 uint32_t servers_signal(const char *user, int sig);
-/* Asks the servers of USER to end: SIGUSR1. Their number; *WAITS: how many of them have ->kick KICK now, for no
- * other kick waits for them. */
+/* Asks the servers of USER to end: SIGUSR1. Their number; *WAITS: how many of them have ->kick KICK now, because no
+ * other kick was waiting for them. */
 uint32_t servers_kick(const char *user, uint32_t kick, uint32_t *waits);
 /* Kills those that KICK still waits for after SECONDS, with a line in the log for each; their number. */
 uint32_t servers_kill_kicked(uint32_t kick, int seconds);

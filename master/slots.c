@@ -1,4 +1,4 @@
-/* Which worker takes the clients of which slot. */
+/* Decides which worker accepts the clients of which slot. */
 #include "master/slots.h"
 
 #include "lib/log.h"
@@ -97,7 +97,7 @@ static bool own_worker(const struct post *p, bool (*fit)(const struct child *c))
 	return false;
 }
 
-/* NULL: P's own worker accepts its clients, or refuses them, or there is no worker. */
+/* The worker that accepts the clients of P. NULL: P's own worker does, or refuses them, or there is no worker. */
 static struct child *helper_for(struct post *p, bool room)
 {
 	bool (*fit)(const struct child *c) = room ? has_room : serves;

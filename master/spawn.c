@@ -46,9 +46,7 @@ static void leave_if_done(void)
 	exit(0);
 }
 
-/* What the others are told. A channel that is full or gone belongs to a process that is as good as dead; its
- * successor gets SESSION_HAVE. */
-
+/* If the channel is full or gone, authd is stuck or dead; its successor gets SESSION_HAVE. */
 static void send_authd(void)
 {
 	if (spawn.authd != NULL && chan_send(spawn.authd, &out, -1) != 0)
@@ -78,12 +76,12 @@ static void reply(const struct handoff *h, bool started)
 	}
 }
 
-/* Ticket and client have met. */
+/* Ticket and client belong together: starts the server. */
 static void serve(struct ticket *tk, struct handoff *h)
 {
 	const struct server *s = !spawn.stopping ? servers_start(tk, h, spawn.ctx.set) : NULL;
 
-	/* Everything about it: authd may have died since the ticket, or seen the end of the worker first. */
+	/* All about the session: authd may be a new one, or have seen the end of the worker first. */
 	if (s != NULL)
 		tell_have(s);
 	reply(h, s != NULL);
@@ -128,7 +126,7 @@ static void on_worker_gone(struct chan *c UNUSED, void *arg)
 	mem_free(&w);
 }
 
-/* It has said what no worker of ours says: the master ends it, and nothing more of it is listened to. */
+/* It sent what our workers never send: the master kills it, and we read nothing more from it. */
 static void end_worker(struct worker *w, unsigned type)
 {
 	log_error("bad message %u from login worker %u; killing it", type, w->slot);
@@ -167,7 +165,7 @@ static void on_handoff(struct worker *w, struct msgr *r, int fd)
 	h->request = m.request;
 	memcpy(h->id, m.ticket, TICKET_LEN);
 	str_copy(h->context, sizeof(h->context), m.context);
-	if (fd == -1) { /* no room for one more descriptor here */
+	if (fd == -1) { /* this process has too many descriptors open */
 		say_lost(w);
 		reply(h, false);
 		handoff_free(&h);
@@ -263,7 +261,7 @@ static void on_authd_gone(struct chan *c UNUSED, void *arg UNUSED)
 	chan_free(&spawn.authd);
 }
 
-/* The same worker gets another channel where its end of the first one was lost. */
+/* If a worker lost its end of the channel, it gets another one. */
 static void replace_worker(unsigned slot, uint64_t generation)
 {
 	for (struct worker *w = spawn.workers, *next; w != NULL; w = next) {

@@ -1,14 +1,13 @@
-/* The warm parent of the session servers: pairs tickets of authd with clients of the login workers, and forks a
- * server for each as the account's user. What it believes about an account comes from authd alone; what the
- * client sent is passed on unread. */
+/* The warm parent of the session servers: pairs tickets of authd with clients of the login workers, and forks a server
+ * for each as the account's user. It learns about accounts from authd alone; what the client sent is passed on
+ * unread. */
 #ifndef MASTER_SPAWN_H
 #define MASTER_SPAWN_H
 
 #include "node/role.h"
 #include "node/session.h"
 
-/* The servers by protocol; NULL: not in this program. Defined beside the program's other tables
- * (master/spawn_table.c), and by tests. */
+/* The servers by protocol; NULL: not in this program. Defined in master/spawn_table.c, and by tests. */
 extern session_server_fn *const spawn_servers[PROTOCOL_COUNT];
 
 /* main() of the role. Returns its exit status. */

@@ -1,4 +1,4 @@
-/* What stands between spawn and a session server: who may be served, what the child gives up. */
+/* Turns a forked child of spawn into a session server, if the account may be served. */
 #include "master/spawn_child.h"
 
 #include <errno.h>
@@ -47,7 +47,7 @@ bool spawn_may_serve(const struct account *a, const struct settings *set, char *
 	return false;
 }
 
-/* Courier logs it before the session begins. The lines of the session itself go over another socket. */
+/* Logged before the session begins, as Courier does. The lines of the session itself use another socket. */
 static void log_login(const struct ticket *tk, const struct session_start *start)
 {
 	const struct protocol_info *p = &protocols[tk->grant.protocol];
@@ -59,12 +59,12 @@ static void log_login(const struct ticket *tk, const struct session_start *start
 	log_flush();
 }
 
-/* Nothing stays open but 0 to 2, the client and the log. */
+/* Closes everything but 0 to 2, the client and the log. */
 static int keep_descriptors(int client)
 {
 	if (fcntl(client, F_SETFL, fcntl(client, F_GETFL) & ~O_NONBLOCK) != 0)
 		die_errno("cannot use the client's socket");
-	/* Neither may be overwritten by the other: the log's number is above both. */
+	/* Neither overwrites the other: the log's number is above both. */
 	if (dup2(client, FD_CLIENT) == -1 || dup2(ROLE_FD_SESSION_LOG, FD_LOG) == -1)
 		die_errno("cannot pass on a session's descriptors");
 	log_set_socket(FD_LOG);

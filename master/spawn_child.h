@@ -1,4 +1,4 @@
-/* From spawn to a session server: who may be served, and what a forked child gives up. */
+/* From spawn to a session server: which accounts may be served, and what a forked child does before it serves. */
 #ifndef MASTER_SPAWN_CHILD_H
 #define MASTER_SPAWN_CHILD_H
 
@@ -12,9 +12,9 @@ enum { SPAWN_CHILD_UNLOGGED = 9 };
 /* The account may be served by this process: never uid or gid 0; as root nothing below MIN_UID; as an
  * ordinary user only its own accounts. If not, ERR says why and what to do. */
 bool spawn_may_serve(const struct account *a, const struct settings *set, char *err, size_t errsize);
-/* The rest of a child's life: logs LOGIN, becomes the account's user, lets go of everything that it does not need,
- * and runs SERVER for the client H->fd; SHOWN as in struct session_start. To be called right after fork(), with all
- * signals blocked. */
+/* The rest of a child's life: logs LOGIN, becomes the account's user, closes and drops everything that it does not
+ * need, and runs SERVER for the client H->fd; FIGURES: see struct session_start. To be called right after fork(), with
+ * all signals blocked. */
 void spawn_child(const struct ticket *tk, const struct handoff *h, const struct settings *set,
     struct bio_figures *figures, session_server_fn *server) NORETURN;
 

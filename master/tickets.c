@@ -10,7 +10,7 @@ enum { BUCKETS = 4096 }; /* a power of two */
 
 struct tickets {
 	struct ticket *bucket[BUCKETS];
-	struct ticket *oldest, *newest; /* all live equally long: also the order in which they expire */
+	struct ticket *oldest, *newest; /* all are valid equally long, so this is also the order in which they expire */
 	size_t count;
 	struct handoff *first, **last; /* likewise */
 	size_t waiting;
@@ -64,7 +64,7 @@ static bool same_id(const uint8_t a[TICKET_LEN], const uint8_t b[TICKET_LEN])
 	return mem_equal_secret(a, TICKET_LEN, b, TICKET_LEN);
 }
 
-/* Ids are random: any of their bits spread them well. */
+/* Ids are random, so any of their bits will do. */
 static struct ticket **bucket_of(struct tickets *t, const uint8_t id[TICKET_LEN])
 {
 	return &t->bucket[(id[0] | id[1] << 8) & (BUCKETS - 1)];

@@ -1,7 +1,6 @@
-/* The tickets that authd gave to spawn, and the clients that came before their ticket did.
- * A ticket is good once, for a short time, and only on the channel of the worker (slot and generation) that
- * authd named. Both tables are bounded. Time is given in ms of the monotonic clock; nothing here waits, sends
- * or forks. */
+/* The tickets that authd gave to spawn, and the clients that came before their ticket did. A ticket is valid once, for
+ * a short time, and only on the channel of the worker (slot and generation) that authd named. Both tables are bounded.
+ * Time is given in ms of the monotonic clock; nothing here waits, sends or forks. */
 #ifndef MASTER_TICKETS_H
 #define MASTER_TICKETS_H
 
@@ -47,21 +46,20 @@ void ticket_free(struct ticket **tk);
 struct handoff *handoff_new(void);
 void handoff_free(struct handoff **h);
 
-/* Stores TK, which belongs to T then. False, and TK stays the caller's: TICKETS_MAX are there, or one of
- * this id. */
+/* Stores TK, which then belongs to T. False, and TK stays the caller's: there are TICKETS_MAX, or one with this id. */
 bool tickets_add(struct tickets *t, struct ticket *tk, int64_t now);
-/* Takes the ticket ID out, if it is there, has not expired and is for this worker; else NULL. A ticket that is
- * another worker's stays. The caller frees it. */
+/* Removes and returns the ticket ID, which the caller frees. NULL if there is none, or it has expired, or it is for
+ * another worker (then it stays). */
 struct ticket *tickets_take(struct tickets *t, const uint8_t id[TICKET_LEN], uint32_t slot, uint64_t generation,
     int64_t now);
 /* Forgets ticket ID. */
 void tickets_void(struct tickets *t, const uint8_t id[TICKET_LEN]);
 
-/* Keeps H until its ticket comes. False, and H stays the caller's: too many wait, or too many of this worker. */
+/* Keeps H until its ticket comes. False, and H stays the caller's: too many are waiting, in all or of this worker. */
 bool tickets_hold(struct tickets *t, struct handoff *h, int64_t now);
-/* Takes out the client that waits for ticket TK (same id, same worker); NULL if none does. */
+/* Removes and returns the client that waits for ticket TK (same id, same worker); NULL if there is none. */
 struct handoff *tickets_held(struct tickets *t, const struct ticket *tk);
-/* Takes out one client that has waited too long; NULL if there is none (any more). */
+/* Removes and returns a client that has waited too long; NULL if there is none (any more). */
 struct handoff *tickets_overdue(struct tickets *t, int64_t now);
 
 /* Drops expired tickets. */

@@ -33,7 +33,7 @@ struct tool {
 	bool enumerate;       /* auth --enumerate, and how */
 	bool list_option;
 	struct enumerate_options list;
-	int argc; /* arguments behind the command */
+	int argc; /* arguments after the command */
 	char **argv;
 	struct str rows;
 	char *message; /* for stderr; never NULL after ask() */
@@ -43,8 +43,7 @@ static struct msgw out;
 
 /* -- the daemon -- */
 
-/* A mistake during an edit of the file must not look like a daemon that is down: only where it is
- * to be found counts here. */
+/* A mistake in the file must not look like a daemon that is down: only RUNDIR matters here. */
 static int connect_daemon(const struct tool *t)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
@@ -131,7 +130,7 @@ static void print_clean_lines(FILE *to, const char *text)
 	str_fini(&clean);
 }
 
-/* Asks and prints as it comes. */
+/* Sends the command and prints the answer unchanged. */
 static int plain(struct tool *t, const char *command, const char *argument)
 {
 	unsigned status = ask(t, command, argument);
@@ -211,7 +210,7 @@ static int do_route(struct tool *t)
 	return plain(t, "route", t->argv[0]);
 }
 
-/* The password, from the terminal without echo or as the first line of stdin. */
+/* Reads the password from the terminal without echo, or from the first line of stdin. */
 static bool read_password(const char *user, char *dst, size_t size)
 {
 	struct termios old, silent;
@@ -246,7 +245,7 @@ static int do_auth(struct tool *t)
 	}
 	if (t->enumerate)
 		return enumerate_accounts(t->file, &t->list);
-	/* stdio's own buffer would keep a copy of the password. */
+	/* Unbuffered: stdio's buffer would keep a copy of the password. */
 	setvbuf(stdin, NULL, _IONBF, 0);
 	if (!read_password(t->argv[0], password, sizeof(password))) {
 		fputs("waypost: no password on standard input, or it is too long\n", stderr);
@@ -259,8 +258,8 @@ static int do_auth(struct tool *t)
 	return status;
 }
 
-/* The account file, if it is used and there: whether it is there is a matter of the settings. As little may go wrong
- * with what stands in it as in the daemon. */
+/* Checks the account file, if it is used and exists (the check of the settings reports a missing one). Drops privileges
+ * first: its content must do no more harm here than in the daemon. */
 static bool check_userdb(const char *file, struct str *text)
 {
 	struct str errors = STR_INIT, warnings = STR_INIT;
@@ -292,7 +291,7 @@ static int do_check(struct tool *t)
 		str_fini(&text);
 		return status;
 	}
-	/* First, for reading the userdb takes our powers away. */
+	/* Do this first: reading the userdb drops our privileges. */
 	if (t->ask_directories)
 		status = enumerate_ask(t->file);
 	if (!check_userdb(t->file, &text))

@@ -1,6 +1,6 @@
-/* waypostd: the daemon. The first process becomes the master; roles are this program executed again with
- * ROLES_OPTION (master/roles.h). Order of a start: settings, lock, ports, roles, and only when all of them
- * work the terminal is let go. */
+/* waypostd: the daemon. The first process becomes the master; roles are this program executed again with ROLES_OPTION
+ * (master/roles.h). Order of a start: settings, lock, ports, roles, and when all of them are ready, the terminal is
+ * released. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -28,13 +28,13 @@
 
 enum {
 	START_WITHIN = 60, /* seconds for all roles to become ready; a big userdb takes some */
-	STOP_WITHIN = 10   /* seconds for all roles to end in good order */
+	STOP_WITHIN = 10   /* seconds for all roles to end cleanly */
 };
 
 static struct master master;
 static ev_signal on_hup, on_term, on_int, on_usr1;
 static ev_prepare flush;
-static int parent_pipe = -1; /* tells the process at the terminal that the start went well */
+static int parent_pipe = -1; /* tells the process at the terminal that the start succeeded */
 static pid_t master_pid;
 
 /* -- files below RUNDIR -- */
@@ -60,7 +60,7 @@ static void make_dir(const char *path, mode_t mode)
 		die_fatal("%s is writable by others; run: chmod go-w %s", path, path);
 }
 
-/* RUNDIR/<node> with its parent, so that the example of several nodes on a machine works as it stands. */
+/* Makes RUNDIR/<node> with its parent, so that the example of several nodes on a machine works unchanged. */
 static void make_rundir(const struct master *m)
 {
 	char *parent = mem_strdup(m->set->node_RUNDIR), *slash = strrchr(parent, '/');
@@ -116,7 +116,7 @@ static void raise_limits(void)
 	}
 }
 
-/* Descriptors 0 to 2 must be taken, or a socket would stand where people expect stderr. */
+/* Descriptors 0 to 2 must be open, or a socket would get the number of stderr. */
 static void fill_standard_descriptors(void)
 {
 	int fd;
@@ -169,8 +169,8 @@ static void let_go_of_terminal(void)
 }
 
 /* systemd sets JOURNAL_STREAM to the device and inode of the socket that it gave us as stderr. The journal would
- * take every line for waypostd's; through the system's log socket it knows program and facility, and so do
- * the programs that read it. */
+ * attribute every line to waypostd; through the system's log socket it gets program and facility, and so do programs
+ * that read it. */
 static bool stderr_is_journal(void)
 {
 	const char *journal = getenv("JOURNAL_STREAM");
@@ -433,7 +433,7 @@ static void usage(FILE *to)
 	    to);
 }
 
-/* The path may be relative, and the daemon changes its folder. */
+/* The path may be relative, and the daemon changes its directory. */
 static const char *absolute(const char *file)
 {
 	char *full = realpath(file, NULL);
