@@ -390,7 +390,7 @@ static void log_refusal(struct jobs *j, const struct net_addr *key, unsigned wai
 		snprintf(whose, sizeof(whose), "for ip=[%s%s]", net_addr_log(key, ip),
 		    key->family == AF_INET6 ? "/64" : "");
 	log_warn("too many logins wait for an auth worker: %u, of these %u %s; %llu refused with a temporary failure "
-	         "since this was last told; block the address if it guesses passwords, else see daemons of "
+	         "since the last report; block the address if it guesses passwords, else see daemons of "
 	         "authdaemonrc",
 	    j->waiting, waiting, whose, (unsigned long long)(j->nrefused - j->reported));
 	j->reported = j->nrefused;

@@ -236,7 +236,7 @@ unsigned signature_errors_list(const struct signature_errors *s, enum signature_
 
 /* --- the log --- */
 
-#define NOT_BELIEVED ": whom they stand for is not believed. "
+#define NOT_BELIEVED ": the client that they name is not trusted. "
 
 void signature_errors_log_front(const struct net_addr *addr, enum signature_check check, int64_t seconds,
     const char *self)
@@ -251,13 +251,13 @@ void signature_errors_log_front(const struct net_addr *addr, enum signature_chec
 		    ip, self);
 		break;
 	case SIGNATURE_CLOCK:
-		log_warn("the logins that [%s] forwards are signed at another time: its clock is %lld seconds %s ours, "
-		         "and %d may be" NOT_BELIEVED "Set the clock that is wrong (NTP)",
+		log_warn("the logins that [%s] forwards have a signature of another time: its clock is %lld seconds %s "
+		         "ours, at most %d are allowed" NOT_BELIEVED "Set the clock that is wrong (NTP)",
 		    ip, (long long)(seconds < 0 ? -seconds : seconds), seconds < 0 ? "ahead of" : "behind",
 		    FORWARDED_AGE_MAX);
 		break;
 	case SIGNATURE_MISSING:
-		log_warn("the logins that [%s] forwards are not signed, for it has no pool secret" NOT_BELIEVED
+		log_warn("the logins that [%s] forwards are not signed, because it has no pool secret" NOT_BELIEVED
 		         "Give it this node's POOL_SECRETFILE, or name it in PROXY_TRUSTED",
 		    ip);
 		break;

@@ -63,7 +63,7 @@ static const char *parse(const struct password_scheme *s, const char *text, stru
 	if (!split(dovecot ? text + 3 : text, f, 3))
 		return why;
 	if (!num_parse(rounds->p, rounds->len, ROUNDS_MAX, &h->rounds) || h->rounds == 0)
-		return "the rounds of the PBKDF2 hash are no number from 1 to 10000000";
+		return "the rounds of the PBKDF2 hash are not a number from 1 to 10000000";
 	if (dovecot) {
 		str_add(&salt_raw, salt->p, salt->len);
 		if (hex_decode(&key_raw, key->p, key->len))

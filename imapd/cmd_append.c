@@ -30,7 +30,7 @@ static const char *take_options(struct imap_lex *l, struct append *a)
 	if (wrong == NULL && imap_lex_peek(l) == '"') {
 		a->dated = imap_lex_string(l, &date) == 1 && imap_date_parse(str_cstr(&date), date.len, &a->when);
 		if (!a->dated)
-			wrong = "The date is not like \"17-Jul-1996 02:44:25 -0700\".";
+			wrong = "Expected a date like \"17-Jul-1996 02:44:25 -0700\".";
 		else if (imap_lex_space(l) != 1)
 			wrong = "A message is missing.";
 	}
@@ -92,9 +92,9 @@ static enum imap_status store(struct imap_session *s, const struct append *a)
 	if (rest == 0 || size == 0 || e != MD_OK) {
 		md_save_abort(&save);
 		if (rest == 0)
-			return imap_bad(s, "APPEND takes one message and nothing behind it.");
+			return imap_bad(s, "APPEND takes one message and nothing after it.");
 		return e != MD_OK ? imap_md_no(s, e, "APPEND", "TRYCREATE") :
-		                    imap_no(s, "[CANNOT] An empty message is not stored.");
+		                    imap_no(s, "[CANNOT] An empty message cannot be stored.");
 	}
 	e = md_save_commit(&save, a->flags.flags, (const char *const *)a->flags.kw, keyword_count(s, &a->flags),
 	    a->dated ? &a->when : NULL, &uid, &uidvalidity);
@@ -120,7 +120,7 @@ static enum imap_status read_args(struct imap_session *s, struct imap_lex *args,
 	if (status != IMAP_OK)
 		return status;
 	if (s->set->imapd_IMAP_APPENDLIMIT > 0 && s->message.size > (uint64_t)s->set->imapd_IMAP_APPENDLIMIT)
-		return imap_no(s, "[TOOBIG] Messages may have %lld bytes here.",
+		return imap_no(s, "[TOOBIG] The largest message allowed here has %lld bytes.",
 		    (long long)s->set->imapd_IMAP_APPENDLIMIT);
 	return IMAP_OK;
 }

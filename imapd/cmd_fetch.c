@@ -55,7 +55,7 @@ enum imap_status imap_cmd_fetch(struct imap_session *s, struct imap_lex *args)
 	if (imap_take_messages(s, args, &f.set)) {
 		wrong = imap_fetch_read(&f.what, args);
 		if (wrong == NULL && imap_lex_end(args) != 1)
-			wrong = "Something follows the items.";
+			wrong = "Unexpected text after the items.";
 		status = wrong == NULL ? fetch(s, &f) : imap_bad(s, "%s", wrong);
 	}
 	imap_set_fini(&f.set);

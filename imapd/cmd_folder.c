@@ -99,7 +99,7 @@ enum imap_status imap_cmd_rename(struct imap_session *s, struct imap_lex *args)
 		str_fini(&why);
 	}
 	if (status == IMAP_OK && to.len == 0)
-		status = imap_no(s, "[ALREADYEXISTS] INBOX is there always.");
+		status = imap_no(s, "[ALREADYEXISTS] INBOX exists already.");
 	if (status == IMAP_OK) {
 		s->work.finish = true; /* INBOX's mail is moved */
 		e = md_tree_rename(&s->root, str_cstr(&from), str_cstr(&to));

@@ -76,7 +76,7 @@ enum imap_status imap_cmd_idle(struct imap_session *s, struct imap_lex *args)
 		return IMAP_GONE;
 	got = bio_line(&s->io, IDLE_LINE_MAX, IMAP_LITERAL_TIMEOUT, &line, &len);
 	if (got == BIO_TOO_LONG) {
-		imap_end(s, SESSION_END_PROTOCOL, "[TOOBIG] DONE was expected.");
+		imap_end(s, SESSION_END_PROTOCOL, "[TOOBIG] Expected DONE.");
 		return IMAP_GONE;
 	}
 	if (got != BIO_OK) {

@@ -58,7 +58,7 @@ static enum imap_status take_args(struct imap_session *s, struct imap_lex *l, st
 		return imap_bad(s, "STORE needs FLAGS, +FLAGS or -FLAGS, and flags.");
 	wrong = imap_flaglist_read(&st->flags, l, true);
 	if (wrong == NULL && imap_lex_end(l) != 1)
-		wrong = "Something follows the flags.";
+		wrong = "Unexpected text after the flags.";
 	return wrong == NULL ? IMAP_OK : imap_bad(s, "%s", wrong);
 }
 
@@ -131,8 +131,8 @@ static enum imap_status store(struct imap_session *s, struct store *st)
 {
 	if (!find_keywords(s, st))
 		return imap_no(s,
-		    "[LIMIT] A keyword cannot be stored: the folder has too many, or it holds a character that none "
-		    "may have.");
+		    "[LIMIT] A keyword cannot be stored: the folder has too many, or the keyword has an invalid "
+		    "character.");
 	store_all(s, st);
 	if (s->work.stop != WORK_GOES_ON)
 		return imap_stopped(s, "STORE");
@@ -140,7 +140,7 @@ static enum imap_status store(struct imap_session *s, struct store *st)
 		return imap_md_no(s, st->failed, "STORE", "NONEXISTENT");
 	if (st->limited)
 		return imap_no(s,
-		    "[LIMIT] Some messages cannot have flags: the names of their files are too long. The others are "
+		    "[LIMIT] Some messages cannot have flags because their file names are too long; all others are "
 		    "done.");
 	if (st->missed > 0 && !s->uid && !st->silent) /* RFC 2180 section 4.2 */
 		return imap_no(s, "[EXPUNGEISSUED] Some of the messages no longer exist.");

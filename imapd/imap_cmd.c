@@ -47,7 +47,7 @@ static const struct imap_command *take_command(struct imap_session *s, struct im
 	if (s->uid)
 		ok = imap_lex_space(l) == 1 && imap_lex_name(l, &name) == 1;
 	if (!ok)
-		imap_bad(s, "A command is missing behind the tag.");
+		imap_bad(s, "The command after the tag is missing.");
 	else if ((row = find(&name)) == NULL || (row->flags & (s->uid ? CMD_UID : CMD_PLAIN)) == 0) {
 		imap_bad(s, "Unknown command %s%s.", s->uid ? "UID " : "", name.data);
 		row = NULL;
@@ -63,7 +63,7 @@ static enum imap_status run(struct imap_session *s, const struct imap_command *r
 	if ((row->flags & CMD_SELECTED) != 0 && s->box == NULL)
 		return imap_bad(s, "%s needs a selected mailbox.", row->name);
 	if (next != ' ' && next != '\r')
-		return imap_bad(s, "A blank is missing behind %s.", row->name);
+		return imap_bad(s, "A space is missing after %s.", row->name);
 	if ((row->flags & CMD_NO_ARGS) != 0 && imap_lex_end(l) != 1)
 		return imap_bad(s, "%s takes no arguments.", row->name);
 	if ((row->flags & CMD_WRITE) != 0 && s->examine)
@@ -105,7 +105,7 @@ void imap_run_command(struct imap_session *s)
 	if (imap_lex_tag(&l, &s->tag) != 1 || (imap_lex_peek(&l) != ' ' && imap_lex_peek(&l) != '\r')) {
 		str_clear(&s->tag);
 		str_addc(&s->tag, '*');
-		imap_bad(s, "A command begins with a tag.");
+		imap_bad(s, "Expected a tag.");
 	} else if ((row = take_command(s, &l)) != NULL) {
 		status = run(s, row, &l);
 		md_size_flush(&s->root); /* before the client learns that it is done */

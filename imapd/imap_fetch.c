@@ -137,7 +137,7 @@ const char *imap_fetch_read(struct imap_fetch *f, struct imap_lex *l)
 		wrong = read_item(f, l, false);
 	} while (wrong == NULL && imap_lex_space(l) == 1);
 	if (wrong == NULL && imap_lex_char(l, ')') != 1)
-		wrong = "The list of items does not end.";
+		wrong = "The list of items has no end.";
 	return wrong;
 }
 

@@ -85,7 +85,7 @@ static const char *read_flags(struct imap_flaglist *f, struct imap_lex *l)
 	const char *wrong;
 
 	do {
-		wrong = imap_lex_flag(l, &word) == 1 ? add_flag(f, &word) : "A flag was expected.";
+		wrong = imap_lex_flag(l, &word) == 1 ? add_flag(f, &word) : "Expected a flag.";
 	} while (wrong == NULL && imap_lex_space(l) == 1);
 	str_fini(&word);
 	return wrong;
@@ -96,12 +96,12 @@ const char *imap_flaglist_read(struct imap_flaglist *f, struct imap_lex *l, bool
 	const char *wrong;
 
 	if (imap_lex_char(l, '(') != 1)
-		return bare ? read_flags(f, l) : "A list of flags in parentheses was expected.";
+		return bare ? read_flags(f, l) : "Expected a list of flags in parentheses.";
 	if (imap_lex_char(l, ')') == 1)
 		return NULL;
 	wrong = read_flags(f, l);
 	if (wrong == NULL && imap_lex_char(l, ')') != 1)
-		wrong = "The list of flags does not end.";
+		wrong = "The list of flags has no end.";
 	return wrong;
 }
 

@@ -61,8 +61,8 @@ static void bye(struct login *l, enum login_bye why)
 		[LOGIN_BYE_TIMEOUT] = "The login took too long.",
 		[LOGIN_BYE_ERRORS] = "Too many errors.",
 		[LOGIN_BYE_TOO_LONG] = "Too much at once.",
-		[LOGIN_BYE_DRAIN] = "[UNAVAILABLE] This server takes no logins now, please try again.",
-		[LOGIN_BYE_SHUTDOWN] = "[UNAVAILABLE] The server is going down.",
+		[LOGIN_BYE_DRAIN] = "[UNAVAILABLE] This server accepts no logins now, please try again.",
+		[LOGIN_BYE_SHUTDOWN] = "[UNAVAILABLE] The server is shutting down.",
 		[LOGIN_BYE_FULL] = "[UNAVAILABLE] The server is full, please try again later.",
 	};
 
@@ -255,7 +255,7 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 	imap_lex_init(&c, p, len);
 	row = take_head(l->data, &c);
 	if (row == -2)
-		return bad(l, "A command is: tag, blank, name.");
+		return bad(l, "Expected a tag, a space and a command.");
 	if (row == -1)
 		return bad(l, "Unknown command, or not before login.");
 	return commands[row].run(l, &c);
@@ -322,7 +322,7 @@ static enum login_event input_command(struct login *l, const char *p, size_t len
 					str_adds(&l->out, "+ OK\r\n");
 				continue;
 			}
-			return refuse_command(l, p, len, used, "No literal may stand here.", false);
+			return refuse_command(l, p, len, used, "A literal is not allowed here.", false);
 		case IMAP_FRAME_BIG:
 			imap_lex_init(&c, p, il->frame.pos);
 			take_head(il, &c);

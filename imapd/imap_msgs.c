@@ -44,7 +44,7 @@ bool imap_take_messages(struct imap_session *s, struct imap_lex *l, struct imap_
 
 	if (imap_lex_space(l) != 1 || imap_lex_set(l, &text) != 1) {
 		str_fini(&text);
-		imap_bad(s, "A set of message numbers was expected.");
+		imap_bad(s, "Expected a set of message numbers.");
 		return false;
 	}
 	ok = imap_messages_of(s, text.data, text.len, s->uid, set);

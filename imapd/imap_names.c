@@ -75,7 +75,7 @@ enum imap_status imap_take_folder(struct imap_session *s, struct imap_lex *l, st
 
 	if (imap_lex_space(l) != 1 || imap_lex_astring(l, &wire) != 1) {
 		str_fini(&wire);
-		return imap_bad(s, "A mailbox name was expected.");
+		return imap_bad(s, "Expected a mailbox name.");
 	}
 	if (making && wire.len > 1 && wire.data[wire.len - 1] == IMAP_SEPARATOR)
 		wire.data[--wire.len] = '\0'; /* "foo.": a folder that is to have children; all can */
@@ -84,7 +84,7 @@ enum imap_status imap_take_folder(struct imap_session *s, struct imap_lex *l, st
 	if (got == IMAP_NAME_OK)
 		return IMAP_OK;
 	if (got == IMAP_NAME_OUTSIDE && making)
-		return imap_no(s, "[CANNOT] Names of mailboxes begin with \"%s\" here: use \"%sName\".", prefix,
+		return imap_no(s, "[CANNOT] Mailbox names must begin with \"%s\" here: use \"%sName\".", prefix,
 		    prefix);
 	if (making)
 		return imap_no(s, "[CANNOT] Not a valid mailbox name.");
@@ -97,5 +97,6 @@ enum imap_status imap_take_last_folder(struct imap_session *s, struct imap_lex *
 	enum imap_status status = imap_take_folder(s, l, folder, missing);
 
 	/* Report bad syntax first, even if the folder does not exist. */
-	return status != IMAP_BAD && imap_lex_end(l) != 1 ? imap_bad(s, "Something follows the mailbox name.") : status;
+	return status != IMAP_BAD && imap_lex_end(l) != 1 ? imap_bad(s, "Unexpected text after the mailbox name.") :
+	                                                    status;
 }

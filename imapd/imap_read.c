@@ -56,7 +56,8 @@ static bool pass_over(struct imap_session *s, struct imap_skip *k, int64_t deadl
 
 static void refuse(struct imap_session *s, const char *what, int max)
 {
-	bio_printf(&s->io, "%s BAD [TOOBIG] The %s of a command may have %d bytes.\r\n", s->tag.data, what, max);
+	bio_printf(&s->io, "%s BAD [TOOBIG] The %s of a command may have at most %d bytes.\r\n", s->tag.data, what,
+	    max);
 	s->errors++;
 }
 

@@ -158,7 +158,7 @@ static bool add_text(struct reader *r, struct key *k, const char *header, const 
 
 	if (!mime_charset_to_utf8(&utf8, charset, str_cstr(text), text->len)) {
 		str_fini(&utf8);
-		return fail(r, "A search text is not in the charset that was named.");
+		return fail(r, "A search text is not valid in its charset.");
 	}
 	k->number = imap_texts_add(&r->search->texts, where_of(k->kind), header, str_cstr(&utf8), utf8.len);
 	str_fini(&utf8);
@@ -169,7 +169,7 @@ static bool add_text(struct reader *r, struct key *k, const char *header, const 
 static bool take_text(struct reader *r, struct key *k, const char *header)
 {
 	struct str text = STR_INIT;
-	bool ok = space(r) && (imap_lex_astring(r->l, &text) == 1 || fail(r, "A search text was expected.")) &&
+	bool ok = space(r) && (imap_lex_astring(r->l, &text) == 1 || fail(r, "Expected a search text.")) &&
 	    add_text(r, k, header, &text);
 
 	str_fini(&text);
@@ -179,7 +179,7 @@ static bool take_text(struct reader *r, struct key *k, const char *header)
 static bool take_header(struct reader *r, struct key *k)
 {
 	struct str name = STR_INIT;
-	bool ok = space(r) && (imap_lex_astring(r->l, &name) == 1 || fail(r, "The name of a header was expected.")) &&
+	bool ok = space(r) && (imap_lex_astring(r->l, &name) == 1 || fail(r, "Expected the name of a header.")) &&
 	    take_text(r, k, str_cstr(&name));
 
 	str_fini(&name);
@@ -193,7 +193,7 @@ static bool take_date(struct reader *r, struct key *k)
 	    space(r) && imap_lex_astring(r->l, &text) == 1 && imap_date_parse_day(text.data, text.len, &k->number);
 
 	str_fini(&text);
-	return ok || fail(r, "A date like 1-Feb-1994 was expected.");
+	return ok || fail(r, "Expected a date like 1-Feb-1994.");
 }
 
 static bool take_number(struct reader *r, struct key *k)
@@ -201,7 +201,7 @@ static bool take_number(struct reader *r, struct key *k)
 	uint64_t n;
 
 	if (!space(r) || imap_lex_number(r->l, INT64_MAX, &n) != 1)
-		return fail(r, "A number was expected.");
+		return fail(r, "Expected a number.");
 	k->number = (int64_t)n;
 	return true;
 }
@@ -214,7 +214,7 @@ static bool take_keyword(struct reader *r, struct key *k)
 	if (ok)
 		k->number = md_box_keyword(r->s->box, name.data, name.len);
 	str_fini(&name);
-	return ok || fail(r, "A keyword was expected.");
+	return ok || fail(r, "Expected a keyword.");
 }
 
 /* A set of numbers (UIDs for K_UIDS); numbers that are not there fit nothing. */
@@ -350,7 +350,7 @@ static struct key *take_separator(struct reader *r, struct key *open)
 		} else if (imap_lex_space(r->l) == 1 && (open->parent != NULL || imap_lex_peek(r->l) != '\r')) {
 			return open;
 		} else if (open->parent != NULL && imap_lex_char(r->l, ')') != 1) {
-			fail(r, "A list of search keys does not end.");
+			fail(r, "A list of search keys has no end.");
 			return NULL;
 		}
 		end_list(open);
@@ -371,7 +371,7 @@ static bool take_charset(struct reader *r)
 		return true;
 	*r->l = at;
 	if (!space(r) || imap_lex_astring(r->l, &r->charset) != 1 || imap_lex_space(r->l) != 1)
-		return fail(r, "CHARSET needs a name, and search keys behind it.");
+		return fail(r, "CHARSET needs a name, and search keys after it.");
 	if (!mime_charset_known(str_cstr(&r->charset)))
 		r->bad_charset = true;
 	return !r->bad_charset;
@@ -395,16 +395,16 @@ static bool take_keys(struct reader *r)
 		k->cost = k->kind;
 		open = take_separator(r, open);
 	}
-	return r->wrong == NULL && (imap_lex_end(r->l) == 1 || fail(r, "Something follows the search keys."));
+	return r->wrong == NULL && (imap_lex_end(r->l) == 1 || fail(r, "Unexpected text after the search keys."));
 }
 
 static enum imap_status refuse(const struct reader *r)
 {
 	if (r->bad_charset)
-		return imap_no(r->s, "[BADCHARSET (US-ASCII UTF-8)] The charset is not known here.");
+		return imap_no(r->s, "[BADCHARSET (US-ASCII UTF-8)] The charset is not supported.");
 	if (r->too_many)
 		return imap_bad(r->s,
-		    "[TOOBIG] A search may have %d keys (NOT, OR and parentheses count) and %d texts to look for.",
+		    "[TOOBIG] A search may have at most %d keys (NOT, OR and parentheses count) and %d texts.",
 		    IMAP_SEARCH_KEYS_MAX, IMAP_TEXTS_MAX);
 	return imap_bad(r->s, "%s", r->wrong);
 }

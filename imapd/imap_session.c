@@ -112,8 +112,8 @@ enum imap_status imap_stopped(struct imap_session *s, const char *what)
 		    what, (long long)work_cpu(&s->work) / 1000, session_log_who(s->start, who, sizeof(who)),
 		    s->start->session_id);
 	s->work_said = true;
-	return imap_no(s,
-	    "[LIMIT] %s was stopped: it took too much time. Ask for fewer messages, or for less, at once.", what);
+	return imap_no(s, "[LIMIT] %s was stopped: it took too much time. Request fewer messages or items at once.",
+	    what);
 }
 
 /* --- The end --- */
@@ -137,7 +137,7 @@ void imap_end_read(struct imap_session *s, int result)
 		imap_end(s, end, "Disconnected for inactivity.");
 		break;
 	case SESSION_END_SHUTDOWN:
-		imap_end(s, end, "[UNAVAILABLE] Server is going down, please come back in a moment.");
+		imap_end(s, end, "[UNAVAILABLE] Server is shutting down, please come back in a moment.");
 		break;
 	case SESSION_END_KICKED:
 		imap_end(s, end, "Disconnected by the administrator.");
@@ -180,7 +180,7 @@ static bool owner_is_right(struct imap_session *s)
 	if (!s->set->imapd_IMAP_MAILBOX_SANITY_CHECK)
 		return true;
 	if (fstat(s->root.fd, &st) < 0) {
-		snprintf(s->root.why, sizeof(s->root.why), "cannot look at %s: %s", s->root.path, strerror(errno));
+		snprintf(s->root.why, sizeof(s->root.why), "cannot examine %s: %s", s->root.path, strerror(errno));
 		return false;
 	}
 	if (st.st_uid == geteuid() && st.st_gid == getegid())

@@ -7,9 +7,9 @@
 #include "settings/protocol.h"
 
 #define LATER "Temporary problem, please try again later."
-#define ITSELF "This account can only log in with its password itself, for example by PLAIN."
+#define ITSELF "This account can only log in with a mechanism that sends its password, such as PLAIN."
 #define NEEDS_PASSWORD \
-	"cannot be sent on: %m reveals no password, which mailhost %h needs; the directory does not have the clear " \
+	"cannot be forwarded: %m reveals no password, which mailhost %h needs; the directory does not have the clear " \
 	"password, "
 #define CODES(imap, pop3) \
 	{ \
@@ -60,14 +60,15 @@ static const struct {
 	    "mailhost %h at %a takes no logins without TLS, which this node does not speak to mailhosts: allow logins "
 	    "with plain "
 	    "passwords there for this node's address. It said: %s",
-	    "The server of this mailbox takes logins over TLS only; please contact the administrator.",
+	    "The server of this mailbox accepts logins over TLS only; please contact the administrator.",
 	    CODES("CONTACTADMIN", "SYS/PERM") },
-	[FAILURE_EXPIRED] = { AUTH_VERDICT_CANNOT, "at mailhost %h at %a the password has expired. It said: %s",
+	[FAILURE_EXPIRED] = { AUTH_VERDICT_CANNOT, "the password has expired at mailhost %h at %a. It said: %s",
 	    "The password has expired; please set a new one.", CODES("EXPIRED", "SYS/PERM") },
-	[FAILURE_DENIED] = { AUTH_VERDICT_CANNOT, "mailhost %h at %a does not let this account in. It said: %s",
+	[FAILURE_DENIED] = { AUTH_VERDICT_CANNOT,
+	    "mailhost %h at %a does not allow this account to log in. It said: %s",
 	    "This account may not log in at the server of its mailbox.", CODES("AUTHORIZATIONFAILED", "SYS/PERM") },
 	[FAILURE_ADMIN] = { AUTH_VERDICT_CANNOT,
-	    "mailhost %h at %a cannot serve this account until somebody acts there. It said: %s",
+	    "mailhost %h at %a cannot serve this account until somebody repairs something there. It said: %s",
 	    "The server of this mailbox cannot serve this account; please contact the administrator.",
 	    CODES("CONTACTADMIN", "SYS/PERM") },
 	[FAILURE_PEER_LIMIT] = { AUTH_VERDICT_LIMIT, "mailhost %h at %a has reached a limit. It said: %s",
@@ -82,8 +83,8 @@ static const struct {
 	    "mailhost %h at %a allows no logins so soon after each other. It said: %s",
 	    "The last login was a moment ago; please wait before the next one.", CODES("UNAVAILABLE", "LOGIN-DELAY") },
 	[FAILURE_SELF] = { AUTH_VERDICT_LOOP,
-	    "proxy loop: mailhost %h at %a is this node itself, whose name is %n: write that into mailhost, "
-	    "or set its PROXY_HOSTNAME to %h",
+	    "proxy loop: mailhost %h at %a is this node itself, whose name is %n: change mailhost to that name, or set "
+	    "PROXY_HOSTNAME of this node to %h",
 	    LATER, CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_NO_MASTER] = { AUTH_VERDICT_CANNOT,
 	    NEEDS_PASSWORD "it is not a node with our pool secret, and PROXY_MASTER_USER is not set", ITSELF,

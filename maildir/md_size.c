@@ -167,7 +167,7 @@ void md_size_flush(struct md_root *r)
 	if (err != 0 && !s.warned)
 		log_warn("%.120s: cannot write to " FILE_NAME
 		         ": %s; the quota is wrong until it is recounted (delete " FILE_NAME
-		         " after mending it: the next delivery makes it)",
+		         " after repairing it: the next delivery makes it)",
 		    r->path, strerror(err));
 	r->size.warned = s.warned || err != 0;
 }

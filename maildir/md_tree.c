@@ -330,7 +330,7 @@ enum md_err md_tree_create(struct md_root *r, const char *folder)
 	int err;
 
 	if (*folder == '\0')
-		return md_fail(r, MD_EXISTS, 0, "INBOX is there always");
+		return md_fail(r, MD_EXISTS, 0, "INBOX exists already");
 	if (!md_tree_valid(folder))
 		return bad_name(r, folder);
 	snprintf(dir, sizeof(dir), ".%s", folder);
@@ -547,7 +547,7 @@ enum md_err md_tree_rename(struct md_root *r, const char *from, const char *to)
 	enum md_err e;
 
 	if (*to == '\0')
-		return md_fail(r, MD_EXISTS, 0, "INBOX is there always");
+		return md_fail(r, MD_EXISTS, 0, "INBOX exists already");
 	if (!md_tree_valid(from) || !md_tree_valid(to))
 		return bad_name(r, md_tree_valid(from) ? to : from);
 	if (*from == '\0')

@@ -229,7 +229,7 @@ static bool answers(const char *module, const struct settings *set)
 		auth_chain_ask(chain, &pos, &q, &result, &account);
 	good = tell_news(module) && result != AUTH_TRY_LATER;
 	if (chain != NULL && !good)
-		complain(module, "", "no answer: every login that comes to it fails for now");
+		complain(module, "", "no answer: logins that reach it fail temporarily");
 	account_fini(&account);
 	auth_chain_free(&chain);
 	str_fini(&errors);

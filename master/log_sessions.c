@@ -190,7 +190,7 @@ static void name_line(struct log_record *rec, const struct log_session *s, unsig
 	else if (s->over)
 		snprintf(buf, LOG_SESSION_TEXT, "%s, left_out=%u", rec->text, left_out);
 	else
-		snprintf(buf, LOG_SESSION_TEXT, "(%u lines of this session were left out) %s", left_out, rec->text);
+		snprintf(buf, LOG_SESSION_TEXT, "(%u lines of this session were dropped) %s", left_out, rec->text);
 	rec->text = buf;
 }
 

@@ -136,7 +136,7 @@ void servers_init(struct ev_loop *loop, servers_ended_fn *ended, servers_child_f
 	sigaddset(&child, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &child, NULL);
 	if ((fd = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC)) == -1)
-		die_errno("cannot be told of the ends of session servers");
+		die_errno("cannot watch for the end of session servers");
 	ev_io_init(&servers.signals, on_signals, fd, EV_READ);
 	ev_io_start(loop, &servers.signals);
 	ev_timer_init(&servers.ask_all, on_ask_all, ASK_ALL, 0.);

@@ -116,7 +116,7 @@ static void lend(struct post *p, struct child *to)
 	p->helper = to;
 	if (to == NULL)
 		return;
-	log_debug("the clients of %s are taken by %s", master_post_name(p, name), master_post_name(to->post, other));
+	log_debug("the clients of %s are accepted by %s", master_post_name(p, name), master_post_name(to->post, other));
 	pass_sockets(to, p->slot);
 }
 

@@ -311,7 +311,7 @@ static const struct {
 	    "check the configuration and the limits of the system; --ask: and whether\n"
 	    "                            the directories of accounts answer" },
 	{ "status", 0, 0, do_status, "[--json]",
-	    "show the state; exit status 0 well, 1 degraded, 2 no daemon, 3 draining" },
+	    "show the state; exit status 0 healthy, 1 degraded, 2 no daemon, 3 draining" },
 	{ "who", 0, 0, do_who, "[--json]", "list open sessions" },
 	{ "kick", 1, 1, do_kick, "USER", "end the sessions of a user" },
 	{ "drain", 0, 1, do_drain, "[on|off|status]", "refuse new clients, for maintenance of this node" },

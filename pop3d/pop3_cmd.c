@@ -191,7 +191,7 @@ static void cmd_top(struct pop3 *s, const struct pop3_line *l)
 	size_t i;
 
 	if (!num_parse_str(l->arg[1], UINT64_MAX - 1, &lines))
-		pop3_bad(s, "-ERR TOP wants a message number and a number of lines\r\n");
+		pop3_bad(s, "-ERR TOP needs a message number and a number of lines\r\n");
 	else if (message(s, l->arg[0], &i))
 		send_part(s, i, lines, &s->start->counters->top);
 }
@@ -300,7 +300,7 @@ void pop3_command(struct pop3 *s, char *text, size_t len)
 	unsigned before = s->bad;
 
 	if (!pop3_line_parse(&l, text, len)) {
-		pop3_bad(s, "-ERR that is no command\r\n");
+		pop3_bad(s, "-ERR unknown command\r\n");
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {

@@ -62,8 +62,8 @@ static void bye(struct login *l, enum login_bye why)
 		[LOGIN_BYE_TIMEOUT] = "[SYS/TEMP] The login took too long.",
 		[LOGIN_BYE_ERRORS] = "Too many errors.",
 		[LOGIN_BYE_TOO_LONG] = "Too much at once.",
-		[LOGIN_BYE_DRAIN] = "[SYS/TEMP] This server takes no logins now, please try again.",
-		[LOGIN_BYE_SHUTDOWN] = "[SYS/TEMP] The server is going down.",
+		[LOGIN_BYE_DRAIN] = "[SYS/TEMP] This server accepts no logins now, please try again.",
+		[LOGIN_BYE_SHUTDOWN] = "[SYS/TEMP] The server is shutting down.",
 		[LOGIN_BYE_FULL] = "[SYS/TEMP] The server is full, please try again later.",
 	};
 

@@ -15,7 +15,7 @@ static void end(struct pop3 *s, enum session_end why)
 	s->over = true;
 	s->end = why;
 	if (why == SESSION_END_SHUTDOWN)
-		bio_puts(&s->bio, "-ERR [SYS/TEMP] the server is going down\r\n");
+		bio_puts(&s->bio, "-ERR [SYS/TEMP] the server is shutting down\r\n");
 	else if (why == SESSION_END_KICKED)
 		bio_puts(&s->bio, "-ERR [SYS/TEMP] this session was ended by the operator\r\n");
 	else if (why == SESSION_END_PROTOCOL)

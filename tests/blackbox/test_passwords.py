@@ -112,7 +112,7 @@ def test_too_costly(make_pool):
         "rounds": ("{PBKDF2}$1$agnRjXscNZqoRDdd$1000000000$92d5f0094374fa4a24bddbfd1049325d1203bfc0", "secret"),
         "version": ("$argon2id$v=99$m=1024,t=1,p=1$c2FsdHNhbHQ$Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY", "secret")})
     node = pool.nodes[0]
-    for account, why in zip(accounts.values(), ("cost of the Argon2 hash is too high", "rounds of the PBKDF2 hash are no number", "unknown version")):
+    for account, why in zip(accounts.values(), ("cost of the Argon2 hash is too high", "rounds of the PBKDF2 hash are not a number", "unknown version")):
         with Imap("127.0.0.1", pool.imap_port) as c:
             assert c.login(account.name, "secret").text.startswith(b"NO [UNAVAILABLE]")
         wait_for(f"the log tells: {why}", lambda w=why: w in node.log())

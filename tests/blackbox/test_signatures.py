@@ -17,7 +17,7 @@ from pool import SANITIZED, SLOW, Account, Marks, chown, wait_for
 A, B = "127.0.0.1", "127.0.0.2"
 STRANGER = "127.0.0.9"
 KINDS = {"imap": Imap, "pop3": Pop3}
-OWNER_LINE, FRONT_LINE = r"whom they stand for is not believed", r"mailhost \S+ (does not accept the signature|has (a|no) pool secret)"
+OWNER_LINE, FRONT_LINE = r"the client that they name is not trusted", r"mailhost \S+ (does not accept the signature|has (a|no) pool secret)"
 CRAM = "IMAP4rev1 ID SASL-IR AUTH=PLAIN AUTH=CRAM-MD5"
 
 

@@ -1,6 +1,6 @@
-/* The engine of a login within its worker: every event in every state. The dialect is the test's own, a word a line;
- * the client, authd, spawn and the peer are the test, and time passes when it says so. An event that the table
- * (engine_table.h) does not know in a state is to change nothing there, and nobody is to hear of it. */
+/* The engine of a login in its worker: every event in every state. The dialect is the test's own, one word per line;
+ * the test plays client, authd, spawn and peer, and sets the clock. An event that the table (engine_table.h) does not
+ * list for a state must change nothing there, and send nothing. */
 #include "tests/unit/worker_rig.h"
 
 #include <dirent.h>
@@ -105,7 +105,7 @@ static void note(const char *text, size_t len)
 	str_add(&logged, text, len);
 }
 
-/* A line about a login: its first words, and its reason. */
+/* Notes a line about a login: its first words, and its reason. */
 static void note_line(enum log_level level, const char *text)
 {
 	const char *reason = strstr(text, ", reason=");
@@ -135,7 +135,7 @@ void __wrap_log_text(const char *program UNUSED, enum log_level level, const cha
 	note_line(level, text);
 }
 
-/* What the worker says of authd and spawn. */
+/* Drops what the worker logs about authd and spawn. */
 void __wrap_log_warn(const char *fmt UNUSED, ...) { }
 void __wrap_log_error(const char *fmt UNUSED, ...) { }
 
@@ -173,7 +173,7 @@ static enum login_event credentials(struct toy *t, bool exchange)
 	return LOGIN_EVENT_CREDENTIALS;
 }
 
-/* The client's answer to a challenge. */
+/* The client's response to a challenge. */
 static enum login_event exchanged(struct login *l, struct toy *t, const char *text, size_t len)
 {
 	t->exchange = false;
@@ -231,7 +231,7 @@ static enum login_event toy_input(struct login *l, const char *p, size_t len, si
 	return strcmp(word, "noop") == 0 ? LOGIN_EVENT_NEXT : LOGIN_EVENT_BAD;
 }
 
-/* What the tables call a failure: its verdict. */
+/* The verdict of a failure, for the tables. */
 static enum auth_verdict verdict_of(enum login_failure f)
 {
 	for (enum auth_verdict v = AUTH_VERDICT_WRONG; v < AUTH_VERDICT_COUNT; v++)
@@ -1192,14 +1192,13 @@ static const struct {
 	    "TEMPORARY FAILURE|mailhost there at [192.0.2.1]:143 sent an invalid answer: nonsense" },
 	{ "PEER_LOGIN", "peer_self",
 	    "TEMPORARY FAILURE|proxy loop: mailhost there at [192.0.2.1]:143 is this node itself, whose name is : "
-	    "write that "
-	    "into mailhost, or set its PROXY_HOSTNAME to there" },
+	    "change mailhost to that name, or set PROXY_HOSTNAME of this node to there" },
 	{ "PEER_LOGIN", "peer_tls",
 	    "LOGIN REFUSED|mailhost there at [192.0.2.1]:143 takes no logins without TLS, which this node does not "
 	    "speak "
 	    "to mailhosts: allow logins with plain passwords there for this node's address. It said: tls" },
 	{ "PEER_LOGIN", "peer_no_way",
-	    "LOGIN REFUSED|cannot be sent on: LOGIN reveals no password, which mailhost there needs; the directory "
+	    "LOGIN REFUSED|cannot be forwarded: LOGIN reveals no password, which mailhost there needs; the directory "
 	    "does "
 	    "not have the clear password, it is not a node with our pool secret, and PROXY_MASTER_USER is not set" },
 	{ "PEER_LOGIN", "peer_unfit",

@@ -70,17 +70,17 @@ static void test_imap_login(void)
 	check_len(d, "a LOGIN u p\0q\r\n", 15, "a BAD LOGIN takes a name and a password.\r\n");
 	check(d, "a LOGOUT\r\nb NOOP\r\n", "* BYE Logging out\r\na OK LOGOUT completed\r\n<quit>\n");
 	check(d, "a SELECT INBOX\r\n", "a BAD Unknown command, or not before login.\r\n");
-	check(d, "a XYZZY {5}\r\n", "a BAD No literal may stand here.\r\n");
+	check(d, "a XYZZY {5}\r\n", "a BAD A literal is not allowed here.\r\n");
 	check(d, "a LOGIN {99999}\r\nb NOOP\r\n", "a BAD [TOOBIG] The literal is too long.\r\nb OK NOOP completed\r\n");
 	check(d, "a LOGIN {9999999+}\r\nb NOOP\r\n",
 	    "a BAD [TOOBIG] The literal is too long.\r\n* BYE Too much at once.\r\n<fatal>\n");
 	check(d, "a NOOP {6+}\r\nx NOOP {4}\r\nb NOOP\r\n",
-	    "a BAD No literal may stand here.\r\nb OK NOOP completed\r\n");
+	    "a BAD A literal is not allowed here.\r\nb OK NOOP completed\r\n");
 	check(d, "a NOOP {3+}\r\nx\r\n {9+}\r\nx LOGOUT\n\r\nb NOOP\r\n",
-	    "a BAD No literal may stand here.\r\nb OK NOOP completed\r\n");
-	check(d, "\r\n", "* BAD A command is: tag, blank, name.\r\n");
-	check(d, "a\r\n", "a BAD A command is: tag, blank, name.\r\n");
-	check(d, "+ NOOP\r\n", "* BAD A command is: tag, blank, name.\r\n");
+	    "a BAD A literal is not allowed here.\r\nb OK NOOP completed\r\n");
+	check(d, "\r\n", "* BAD Expected a tag, a space and a command.\r\n");
+	check(d, "a\r\n", "a BAD Expected a tag, a space and a command.\r\n");
+	check(d, "+ NOOP\r\n", "* BAD Expected a tag, a space and a command.\r\n");
 	check(d, "a NOOP x\r\n", "a BAD NOOP takes no arguments.\r\n");
 }
 
@@ -579,7 +579,7 @@ static void test_refusals_told(void)
 #define DENIED "This account may not log in at the server of its mailbox.\r\n"
 #define TOO_SOON "The last login was a moment ago; please wait before the next one.\r\n"
 #define EXPIRED "The password has expired; please set a new one.\r\n"
-#define TLS "The server of this mailbox takes logins over TLS only; please contact the administrator.\r\n"
+#define TLS "The server of this mailbox accepts logins over TLS only; please contact the administrator.\r\n"
 	static const struct {
 		const char *said, *told;
 	} imap[] = {

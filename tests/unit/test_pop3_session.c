@@ -224,7 +224,7 @@ static const char answers[] =
     "+OK 2 46\r\n+OK nothing will be deleted\r\n+OK 3 68\r\n+OK\r\n"
     "-ERR no such message\r\n-ERR no such message\r\n-ERR no such message\r\n-ERR no such message\r\n"
     "-ERR wrong number of arguments\r\n-ERR wrong number of arguments\r\n"
-    "-ERR TOP wants a message number and a number of lines\r\n-ERR wrong number of arguments\r\n"
+    "-ERR TOP needs a message number and a number of lines\r\n-ERR wrong number of arguments\r\n"
     "-ERR you are logged in already\r\n-ERR unknown command\r\n"
     "+OK will be deleted at QUIT\r\n+OK Bye-bye.\r\n";
 
@@ -348,9 +348,9 @@ static void test_bad_lines(void)
 	hear("-ERR line too long");
 	say("NO\001OP\r\nRETR \344\r\n\r\n");
 	for (int i = 0; i < 3; i++)
-		hear("-ERR that is no command");
+		hear("-ERR unknown command");
 	CU_ASSERT_EQUAL(send(client, "NOOP\0\r\n", 7, MSG_NOSIGNAL), 7);
-	hear("-ERR that is no command");
+	hear("-ERR unknown command");
 	say("NOOP\r\n"); /* begins a new count */
 	hear("+OK");
 	for (int i = 0; i < 9; i++) {
@@ -427,7 +427,7 @@ static void test_ends(void)
 		int sig;
 		const char *reply, *end;
 	} t[] = {
-		{ SIGTERM, "-ERR [SYS/TEMP] the server is going down", "DISCONNECTED, user=alice@example.com" },
+		{ SIGTERM, "-ERR [SYS/TEMP] the server is shutting down", "DISCONNECTED, user=alice@example.com" },
 		{ SIGUSR1, "-ERR [SYS/TEMP] this session was ended by the operator", "end=kick" },
 	};
 	struct str out = STR_INIT;
