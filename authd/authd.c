@@ -49,7 +49,9 @@ static void begin_challenge(struct authd_worker *w, uint32_t request, enum auth_
 	const char *challenge = challenges_make(w->challenges, request, mech, a->ctx.set->self[0], clock_now());
 
 	if (challenge == NULL) {
-		request_unknown(w, request, "too many pending challenges");
+		request_unknown(w, request,
+		    challenges_full(w->challenges) ? "too many pending challenges" :
+		                                     "its challenge is pending already");
 		return;
 	}
 	auth_text_write(&out, AUTH_CHALLENGE, request, challenge);

@@ -71,12 +71,17 @@ static struct challenge *find(const struct challenges *t, uint32_t request)
 	return c;
 }
 
+bool challenges_full(const struct challenges *t)
+{
+	return HASH_COUNT(t->all) >= AUTH_CHALLENGES_MAX;
+}
+
 const char *challenges_make(struct challenges *t, uint32_t request, enum auth_mech mech, const char *node, double now)
 {
 	char text[AUTH_TEXT_MAX];
 	struct challenge *c;
 
-	if (find(t, request) != NULL || HASH_COUNT(t->all) >= AUTH_CHALLENGES_MAX)
+	if (find(t, request) != NULL || challenges_full(t))
 		return NULL;
 	challenge_text(text, node);
 	c = mem_alloc(sizeof(*c));

@@ -17,6 +17,8 @@ void challenges_free(struct challenges **t);
 /* A new challenge for REQUEST, which has none yet, at time NOW (seconds); NULL: it has one, or there are
  * AUTH_CHALLENGES_MAX. The text lives until the challenge is taken, dropped or expired. */
 const char *challenges_make(struct challenges *t, uint32_t request, enum auth_mech mech, const char *node, double now);
+/* There are AUTH_CHALLENGES_MAX. */
+bool challenges_full(const struct challenges *t);
 /* The challenge of REQUEST, which is over then, into OUT. False: there is none, or it is not of MECH. */
 bool challenges_take(struct challenges *t, uint32_t request, enum auth_mech mech, char out[AUTH_TEXT_MAX]);
 /* Drops the challenge of REQUEST, if there is one. */

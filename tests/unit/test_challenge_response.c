@@ -197,6 +197,7 @@ static void test_challenges(void)
 	char *copy = mem_strdup(c);
 
 	CU_ASSERT_PTR_NULL(challenges_make(t, 5, AUTH_MECH_CRAM_MD5, "n", 100)); /* one for each question */
+	CU_ASSERT_FALSE(challenges_full(t));
 	CU_ASSERT(challenges_take(t, 5, AUTH_MECH_CRAM_MD5, text));
 	CU_ASSERT_STRING_EQUAL(text, copy);
 	CU_ASSERT_FALSE(challenges_take(t, 5, AUTH_MECH_CRAM_MD5, text)); /* good once */
@@ -210,6 +211,7 @@ static void test_challenges(void)
 	for (uint32_t i = 0; i < AUTH_CHALLENGES_MAX; i++)
 		CU_ASSERT_PTR_NOT_NULL(challenges_make(t, i, AUTH_MECH_APOP, "n", i < 10 ? 100 : 200));
 	CU_ASSERT_PTR_NULL(challenges_make(t, AUTH_CHALLENGES_MAX, AUTH_MECH_APOP, "n", 200));
+	CU_ASSERT(challenges_full(t));
 	challenges_expire(t, 150);
 	CU_ASSERT_FALSE(challenges_take(t, 9, AUTH_MECH_APOP, text));
 	CU_ASSERT(challenges_take(t, 10, AUTH_MECH_APOP, text));
