@@ -91,5 +91,5 @@ size_t imap_pattern_match_level(const struct imap_pattern *p, const char *name)
 
 bool imap_pattern_match(const struct imap_pattern *p, const char *name)
 {
-	return imap_pattern_match_level(p, name) == strlen(name);
+	return *name != '\0' && imap_pattern_match_level(p, name) == strlen(name);
 }

@@ -17,7 +17,7 @@ void imap_pattern_fini(struct imap_pattern *p);
 /* The longest of NAME and its parents ("a.b" and "a" for "a.b.c") that matches, as its length; 0 if none does. All are
  * tried in one go. */
 size_t imap_pattern_match_level(const struct imap_pattern *p, const char *name);
-/* NAME matches. A first level "INBOX" of NAME matches in any case. */
+/* NAME, which is not empty, matches. A first level "INBOX" of NAME matches in any case. */
 bool imap_pattern_match(const struct imap_pattern *p, const char *name);
 
 #endif

@@ -25,8 +25,7 @@ static int add(int ifd, int dirfd, const char *sub)
 static bool add_by_path(int ifd, const struct md_box *box, const char *sub)
 {
 	char path[4096];
-	int n = snprintf(path, sizeof(path), "%s/.%s%s%s", box->root->path, box->folder,
-	    *box->folder != '\0' ? "/" : "/", sub);
+	int n = snprintf(path, sizeof(path), "%s/.%s/%s", box->root->path, box->folder, sub);
 
 	return n > 0 && (size_t)n < sizeof(path) &&
 	    inotify_add_watch(ifd, path,

@@ -35,8 +35,9 @@ static const struct {
 	{ "", "A*B*C", "AxxBxxC", true },
 	{ "", "A*B*C", "AxxCxxB", false },
 	{ "", "", "INBOX", false },
-	{ "", "", "", true },
-	{ "", "*", "", true },
+	{ "", "", "", false }, /* no mailbox has an empty name */
+	{ "", "*", "", false },
+	{ "", "A", "", false },
 	{ "", "%%%%", "ab", true },
 	{ "", "a%b", "a.b", false },
 	{ "", "a*b", "a.b", true },
