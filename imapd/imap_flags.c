@@ -53,11 +53,11 @@ void imap_keywords_add(struct str *out, const struct md_box *box)
 
 static const char *add_keyword(struct imap_flaglist *f, const struct str *word)
 {
+	if (f->words++ == IMAP_FLAGLIST_MAX)
+		return "Too many keywords.";
 	for (size_t i = 0; i < f->n; i++)
 		if (strcasecmp(f->kw[i], str_cstr(word)) == 0)
 			return NULL;
-	if (f->n == IMAP_FLAGLIST_MAX)
-		return "Too many keywords.";
 	if (f->n == f->cap) {
 		f->cap = f->cap == 0 ? 8 : f->cap * 2;
 		f->kw = mem_grow(f->kw, f->cap * sizeof(*f->kw));

@@ -15,9 +15,10 @@ struct imap_flaglist {
 	unsigned flags; /* MD_ bits */
 	char **kw;      /* keywords as written, none twice */
 	size_t n, cap;
+	size_t words; /* keywords in the list, repetitions too */
 };
 
-enum { IMAP_FLAGLIST_MAX = 1000 }; /* keywords of one command */
+enum { IMAP_FLAGLIST_MAX = 1000 }; /* keywords of one command, with repetitions */
 
 /* Reads "(\Seen foo)"; without parentheses too if BARE ("\Seen foo"). \Recent is passed over, for clients send back
  * what they were told. NULL; or what is wrong, for a BAD. */
