@@ -58,14 +58,13 @@ static bool receive(struct imap_session *s, struct md_save *save, enum md_err *e
 {
 	uint64_t left = s->message.size;
 
-	if (s->message.sync)
-		bio_puts(&s->io, "+ Go ahead\r\n");
+	imap_ask_message(s);
 	*e = MD_OK;
 	while (left > 0) {
 		char *p;
 		size_t len;
 
-		if (imap_read_message(s, left, &p, &len) != BIO_OK)
+		if (!imap_read_message(s, left, &p, &len))
 			return false;
 		left -= len;
 		replace_nuls(p, len);

@@ -25,30 +25,51 @@ static void guess_tag(struct imap_session *s, const char *p, size_t len)
 	}
 }
 
-/* The next piece of a line until DEADLINE. False: the session is over. */
-static bool read_piece(struct imap_session *s, int64_t deadline, char **p_out, size_t *len_out)
+/* Milliseconds from now to DEADLINE. */
+static int left_until(int64_t deadline_ms)
 {
-	int64_t left = deadline - clock_seconds();
-	int got = bio_piece(&s->io, BIO_IN_SIZE, left > 0 ? (int)left * 1000 : 0, p_out, len_out);
+	return (int)MAX(deadline_ms - clock_ms(), (int64_t)0);
+}
+
+/* A literal begins. */
+static void pace_begin(struct imap_session *s)
+{
+	s->pace.deadline_ms = clock_ms() + IMAP_LITERAL_TIMEOUT;
+	s->pace.bytes = 0;
+}
+
+/* LEN bytes of it came: as long as enough of them come there is no end to the time it has. */
+static void pace_came(struct imap_session *s, size_t len)
+{
+	s->pace.bytes += len;
+	if (s->pace.bytes >= IMAP_LITERAL_STEP)
+		pace_begin(s);
+}
+
+/* The next piece of a line until DEADLINE_MS. False: the session is over. */
+static bool read_piece(struct imap_session *s, int64_t deadline_ms, char **p_out, size_t *len_out)
+{
+	int got = bio_piece(&s->io, BIO_IN_SIZE, left_until(deadline_ms), p_out, len_out);
 
 	if (got != BIO_OK)
 		imap_end_read(s, got);
 	return got == BIO_OK;
 }
 
-/* What is left of a command that is not taken, and of which K was passed over. False: the session is over. */
-static bool pass_over(struct imap_session *s, struct imap_skip *k, int64_t deadline)
+/* What is left of a command that is not taken, and of which K was passed over: lines and literals at the pace of
+ * literals. False: the session is over. */
+static bool pass_over(struct imap_session *s, struct imap_skip *k)
 {
 	bool over = false;
 
+	pace_begin(s);
 	while (!over) {
 		char *p;
 		size_t len;
 
-		if (k->literal > 0)
-			deadline = clock_seconds() + IMAP_LITERAL_TIMEOUT / 1000;
-		if (!read_piece(s, deadline, &p, &len))
+		if (!read_piece(s, s->pace.deadline_ms, &p, &len))
 			return false;
+		pace_came(s, len);
 		imap_skip_next(k, p, len, &over); /* a piece ends where a line does */
 	}
 	return true;
@@ -62,7 +83,7 @@ static void refuse(struct imap_session *s, const char *what, int max)
 }
 
 /* The lines are too long. What is there of the last one begins at START in s->line. */
-static bool refuse_long(struct imap_session *s, size_t start, int64_t deadline)
+static bool refuse_long(struct imap_session *s, size_t start)
 {
 	struct imap_skip k = { 0 };
 	bool over;
@@ -70,7 +91,7 @@ static bool refuse_long(struct imap_session *s, size_t start, int64_t deadline)
 	guess_tag(s, s->line.data, s->line.len);
 	imap_skip_next(&k, s->line.data + start, s->line.len - start, &over);
 	str_fini(&s->line);
-	if (!over && !pass_over(s, &k, deadline))
+	if (!over && !pass_over(s, &k))
 		return false;
 	refuse(s, "lines", IMAP_LINES_MAX);
 	return false;
@@ -78,29 +99,39 @@ static bool refuse_long(struct imap_session *s, size_t start, int64_t deadline)
 
 /* A literal beyond the limit. If the client waits for our word it is simply not asked to go on; if not, its bytes
  * are on their way. */
-static bool refuse_literal(struct imap_session *s, const struct imap_frame *f, int64_t deadline)
+static bool refuse_literal(struct imap_session *s, const struct imap_frame *f)
 {
 	struct imap_skip k = { .literal = f->literal };
 
 	guess_tag(s, s->line.data, s->line.len);
-	if (!f->sync && !pass_over(s, &k, deadline))
+	if (!f->sync && !pass_over(s, &k))
 		return false;
 	refuse(s, "literals", IMAP_LITERALS_MAX);
 	return false;
 }
 
+/* Some of a literal, WANT bytes at most. False: the session is over. */
+static bool read_some(struct imap_session *s, size_t want, char **p_out, size_t *len_out)
+{
+	int got = bio_some(&s->io, want, left_until(s->pace.deadline_ms), p_out, len_out);
+
+	if (got == BIO_OK)
+		pace_came(s, *len_out);
+	else
+		imap_end_read(s, got);
+	return got == BIO_OK;
+}
+
 /* LEFT bytes of a literal into s->line. */
 static bool read_literal(struct imap_session *s, size_t left)
 {
+	pace_begin(s);
 	while (left > 0) {
 		char *p;
 		size_t len;
-		int got = bio_some(&s->io, left, IMAP_LITERAL_TIMEOUT, &p, &len);
 
-		if (got != BIO_OK) {
-			imap_end_read(s, got);
+		if (!read_some(s, left, &p, &len))
 			return false;
-		}
 		str_add(&s->line, p, len);
 		left -= len;
 	}
@@ -108,18 +139,18 @@ static bool read_literal(struct imap_session *s, size_t left)
 }
 
 /* A line behind what s->line has, with CRLF. False: there is none, or it is too long and was refused. */
-static bool read_line(struct imap_session *s, const struct imap_frame *f, int64_t deadline)
+static bool read_line(struct imap_session *s, const struct imap_frame *f, int64_t deadline_ms)
 {
 	struct str *line = &s->line;
 	size_t start = line->len, len;
 	char *p;
 
 	do {
-		if (!read_piece(s, deadline, &p, &len))
+		if (!read_piece(s, deadline_ms, &p, &len))
 			return false;
 		str_add(line, p, len);
 		if (f->text + (line->len - start) > limits.line)
-			return refuse_long(s, start, deadline);
+			return refuse_long(s, start);
 	} while (p[len - 1] != '\n');
 	if (line->len - start < 2 || line->data[line->len - 2] != '\r') {
 		line->len--;
@@ -142,7 +173,7 @@ static void forget_line(struct imap_session *s)
 
 bool imap_read_command(struct imap_session *s)
 {
-	int64_t deadline = clock_seconds() + s->set->imapd_IMAP_INACTIVITY_TIMEOUT;
+	int64_t deadline_ms = clock_ms() + (int64_t)s->set->imapd_IMAP_INACTIVITY_TIMEOUT * 1000;
 	struct imap_frame f = { 0 };
 
 	forget_line(s);
@@ -150,19 +181,19 @@ bool imap_read_command(struct imap_session *s)
 	for (;;) {
 		enum imap_frame_result got;
 
-		if (!read_line(s, &f, deadline))
+		if (!read_line(s, &f, deadline_ms))
 			return false;
 		got = imap_frame_next(&f, s->line.data, s->line.len, &limits);
 		if (got == IMAP_FRAME_DONE)
 			return true;
 		if (got == IMAP_FRAME_LONG) /* by the CR that was put before an LF */
-			return refuse_long(s, f.start, deadline);
+			return refuse_long(s, f.start);
 		if (imap_takes_message(s->line.data, s->line.len)) {
 			s->message = (struct imap_message){ true, f.literal, f.sync };
 			return true;
 		}
 		if (got == IMAP_FRAME_BIG)
-			return refuse_literal(s, &f, deadline);
+			return refuse_literal(s, &f);
 		if (f.sync)
 			bio_puts(&s->io, "+ Go ahead\r\n");
 		if (!read_literal(s, (size_t)f.literal))
@@ -171,29 +202,32 @@ bool imap_read_command(struct imap_session *s)
 	}
 }
 
-int imap_read_message(struct imap_session *s, uint64_t want, char **p_out, size_t *len_out)
+void imap_ask_message(struct imap_session *s)
 {
-	int got = bio_some(&s->io, (size_t)MIN(want, (uint64_t)BIO_IN_SIZE), IMAP_LITERAL_TIMEOUT, p_out, len_out);
+	if (s->message.sync)
+		bio_puts(&s->io, "+ Go ahead\r\n");
+	s->message.pending = false;
+	pace_begin(s);
+}
 
-	if (got != BIO_OK)
-		imap_end_read(s, got);
-	return got;
+bool imap_read_message(struct imap_session *s, uint64_t want, char **p_out, size_t *len_out)
+{
+	return read_some(s, (size_t)MIN(want, (uint64_t)BIO_IN_SIZE), p_out, len_out);
 }
 
 int imap_read_rest(struct imap_session *s)
 {
-	int64_t deadline = clock_seconds() + IMAP_LITERAL_TIMEOUT / 1000;
+	int64_t deadline_ms = clock_ms() + IMAP_LITERAL_TIMEOUT;
 	struct imap_skip k = { 0 };
 	struct imap_lex l;
 	bool over = false;
 
-	s->message.pending = false;
 	str_clear(&s->line);
 	while (!over) {
 		char *p;
 		size_t len;
 
-		if (!read_piece(s, deadline, &p, &len))
+		if (!read_piece(s, deadline_ms, &p, &len))
 			return -1;
 		imap_skip_next(&k, p, len, &over);
 		if (s->line.len < IMAP_SKIP_TAIL)
@@ -207,5 +241,5 @@ bool imap_drop_message(struct imap_session *s, uint64_t left)
 {
 	struct imap_skip k = { .literal = left };
 
-	return pass_over(s, &k, 0);
+	return pass_over(s, &k);
 }

@@ -16,7 +16,7 @@
 #include "lib/mem.h"
 
 enum { FAILURES_SECONDS = 60, FAILURES_MAX = 20 }; /* log lines of a session about what failed */
-enum { LINGER_TIMEOUT = 2000, LINGER_MAX = 1024 * 1024 };
+enum { LINGER = 2000 };                            /* ms at the end for a client that still sends */
 
 void imap_put(struct imap_session *s, const struct str *text)
 {
@@ -147,20 +147,6 @@ void imap_end_read(struct imap_session *s, int result)
 	}
 }
 
-/* Lets the client read our last bytes: closing with its bytes unread would reset the connection. */
-static void linger(struct imap_session *s)
-{
-	size_t dropped = 0, len;
-	char *p;
-
-	if (!bio_flush(&s->io) || s->start->counters->end == SESSION_END_DISCONNECTED)
-		return;
-	if (shutdown(s->io.out, SHUT_WR) < 0)
-		return;
-	while (dropped < LINGER_MAX && bio_some(&s->io, LINGER_MAX, LINGER_TIMEOUT, &p, &len) == BIO_OK)
-		dropped += len;
-}
-
 static void log_end(const struct session_start *start)
 {
 	char figures[64];
@@ -270,7 +256,8 @@ void imapd_serve(int in, int out, const struct session_start *start)
 	start->counters->end = SESSION_END_DISCONNECTED;
 	if (begin(&s))
 		serve(&s);
-	linger(&s);
+	if (bio_flush(&s.io) && start->counters->end != SESSION_END_DISCONNECTED)
+		bio_linger(&s.io, LINGER);
 	md_box_close(&s.box);
 	md_root_fini(&s.root);
 	bio_fini(&s.io);

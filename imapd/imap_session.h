@@ -21,8 +21,9 @@ enum {
 	/* Sets of UIDs are that long; room for what else stands in the command. */
 	IMAP_LINES_MAX = 1024 * 1024 + 16 * 1024, /* bytes of all lines of a command */
 	IMAP_LITERALS_MAX = 1024 * 1024,          /* bytes of its literals; APPEND's message is not counted */
-	IMAP_LITERAL_TIMEOUT = 60 * 1000,         /* ms without a byte of a literal */
-	IMAP_ERRORS_MAX = 10                      /* consecutive commands answered with BAD before we hang up */
+	IMAP_LITERAL_TIMEOUT = 60 * 1000,         /* ms in which this many bytes of a literal have to come: */
+	IMAP_LITERAL_STEP = 8 * 1024,
+	IMAP_ERRORS_MAX = 10 /* consecutive commands answered with BAD before we hang up */
 };
 
 /* Kinds of tagged replies. */
@@ -48,6 +49,12 @@ struct imap_message {
 	bool sync; /* the client waits for "+" */
 };
 
+/* How fast the literal at hand comes in. */
+struct imap_pace {
+	int64_t deadline_ms; /* of clock_ms() */
+	size_t bytes;        /* of the present step */
+};
+
 struct imap_session {
 	const struct session_start *start;
 	const struct settings *set;
@@ -66,6 +73,7 @@ struct imap_session {
 	/* the command at hand */
 	struct str line; /* lines and literals as they came */
 	struct imap_message message;
+	struct imap_pace pace;
 	struct str tag;   /* "*" while there is none */
 	struct str reply; /* text of the tagged reply */
 	bool uid;         /* its UID form */
@@ -98,8 +106,10 @@ void imap_put(struct imap_session *s, const struct str *text);
 /* Collects the next command in s->line. True; or false: there is none to run, either since it was refused here or
  * since the session is over. Stops in front of the message of an APPEND: s->message. */
 bool imap_read_command(struct imap_session *s);
-/* The message literal in pieces: WANT bytes at most; BIO_OK or as bio_some(). */
-int imap_read_message(struct imap_session *s, uint64_t want, char **p_out, size_t *len_out);
+/* The message literal is to be read now, all of it: tells the client to send it, if it waits for that word. */
+void imap_ask_message(struct imap_session *s);
+/* The message literal in pieces: WANT bytes at most. False: the session is over. */
+bool imap_read_message(struct imap_session *s, uint64_t want, char **p_out, size_t *len_out);
 /* Reads on behind a message literal that was taken whole: the rest of the command, which is 1 if nothing but the line's
  * end, 0 if not so (all of it is dropped), -1 if the session is over. */
 int imap_read_rest(struct imap_session *s);

@@ -343,6 +343,16 @@ def test_line_that_is_too_long_ends_with_the_connection(imap):
     assert "end=client" in imap.close()
 
 
+def test_list_of_flags_is_bounded_with_its_repetitions(imap):
+    imap.append()
+    imap.ok("SELECT INBOX")
+    keywords = [b"k%d" % i for i in range(1000)]
+    imap.ok(b"STORE 1 +FLAGS.SILENT (" + b" ".join(keywords[:900] + [b"\\Seen"] * 200) + b")")
+    imap.bad(b"STORE 1 +FLAGS.SILENT (" + b" ".join(keywords + keywords[:1]) + b")")
+    imap.bad(b"STORE 1 +FLAGS.SILENT (" + b"k1 " * 300000 + b"k1)")
+    imap.ok("NOOP")
+
+
 def test_ten_long_lines_end_the_session(imap):
     for i in range(10):
         imap.send(b"a NOOP " + b"x" * TOO_LONG + b"\r\n")
@@ -385,6 +395,56 @@ def test_large_literals(imap):
                   b"\r\nz LOGOUT\r\n".ljust(int(half)) + b"\r\n")
         assert imap.line().startswith(tag + b" BAD [TOOBIG]")
     imap.ok("NOOP")
+
+
+@pytest.mark.parametrize("size", [b"0", b"3"])
+def test_what_follows_a_refused_literal_may_come_later(imap, size):
+    imap.send(b"a APPEND INBOX.None {" + size + b"+}\r\n" + b"x" * int(size))
+    time.sleep(0.3)
+    imap.send(b"\r\n")
+    assert imap.line().startswith(b"a NO [TRYCREATE]")
+    imap.ok("NOOP")
+
+
+def test_client_that_goes_on_after_bye_keeps_no_process(imap):
+    imap.send(b"a LOGOUT\r\n")
+    end = time.monotonic() + PATIENCE
+    while imap.process.poll() is None and time.monotonic() < end:
+        try:
+            imap.send(b"x")
+        except OSError:
+            pass
+        time.sleep(0.1)
+    assert imap.process.poll() == 0
+    assert b"a OK" in imap.rest()
+
+
+@pytest.mark.long
+@pytest.mark.once
+def test_literals_that_drip_in_end_the_session(start):
+    """8 KiB a minute is what a literal has to bring: one that is refused, a part of a command, a message."""
+    texts = (b"a SELECT {%d+}" % (2 * TOO_LONG), b"a SELECT {1000+}", b"a APPEND INBOX {1000+}", b"a NOOP " + b"x" * TOO_LONG)
+    drips = (b"x", b"x", b"x", b" {1+}\r\nx")
+    dripping = [(start(), drip) for drip in drips]
+    for (s, _), text in zip(dripping, texts):
+        s.send(text + b"\r\n" * text.endswith(b"}"))
+    steady, sent = start(), 0
+    steady.send(b"a SELECT {102400+}\r\n")
+    end = time.monotonic() + 120
+    while dripping and time.monotonic() < end:
+        steady.send(b"x" * 200)
+        sent += 200
+        for s, drip in list(dripping):
+            try:
+                s.send(drip)
+            except OSError:
+                dripping.remove((s, drip))
+                assert b"* BYE Disconnected for inactivity." in s.rest() and "end=idle" in s.close()
+        time.sleep(0.5)
+    assert not dripping
+    steady.send(b"x" * (102400 - sent) + b"\r\n")
+    assert steady.line().startswith(b"a BAD")
+    steady.ok("NOOP")
 
 
 def test_id_has_the_bounds_of_its_rfc(start):
