@@ -14,13 +14,13 @@ struct coded {
 	struct conn_state base;
 	struct conn under;                  /* the same descriptor, plain; never watched */
 	unsigned char in[IN_SIZE];          /* as it came */
-	size_t in_len, have;                /* bytes of that; of the record in front, whose head is gone */
-	struct str out;                     /* as it goes; at first the hello */
-	unsigned char record[CODED_RECORD]; /* what the user wrote last, until all of it is gone */
+	size_t in_len, have;                /* bytes in it; bytes of the first record, whose head was removed */
+	struct str out;                     /* to be sent; the hello at first */
+	unsigned char record[CODED_RECORD]; /* what the user wrote last, until all of it is sent */
 	size_t record_len;
 	bool greeted, end_seen, end_told, shut;
 	bool in_broken, out_broken;
-	const char *error; /* what broke first */
+	const char *error; /* the first error */
 };
 
 static unsigned count;
@@ -43,7 +43,7 @@ static ssize_t failed(struct coded *s, const char *why)
 	return CONN_FAILED;
 }
 
-/* What has come whole: a hello, the head of a record, the end. */
+/* Parses what has arrived completely: a hello, the head of a record, the end. */
 static bool parse(struct coded *s)
 {
 	size_t len;
@@ -65,7 +65,7 @@ static bool parse(struct coded *s)
 	return true;
 }
 
-/* More from the socket: what read() gives. */
+/* Reads more from the socket; returns the result of read(). */
 static ssize_t fill(struct coded *s)
 {
 	ssize_t n = s->in_len < IN_SIZE ? conn_read(&s->under, s->in + s->in_len, IN_SIZE - s->in_len) : CONN_LATER;
@@ -202,7 +202,7 @@ static int coded_ready(struct conn *c, int revents)
 	if ((revents & EV_WRITE) != 0 && s->out.len != 0 && s->record_len == 0)
 		flush(s);
 	if (!s->greeted && (revents & EV_READ) != 0 && fill(s) > 0 && s->greeted)
-		ready |= EV_WRITE; /* what it waited for, if it did */
+		ready |= EV_WRITE; /* what it waited for, if anything */
 	if ((revents & EV_WRITE) != 0 && s->greeted)
 		ready |= EV_WRITE;
 	return s->in_broken || s->out_broken ? EV_READ | EV_WRITE : ready;

@@ -1,9 +1,10 @@
-/* A second kind of connection, for tests: no secret, but all the habits of TLS.
- * - Either side says a hello first; nothing can be written before the other's has come.
- * - Bytes travel changed, in records. One is read when all of it has come; more than one may lie inside, unknown to
- *   poll.
- * - A record that the socket took only a part of holds up all others: the same bytes have to be written again.
- * - The end of a direction is a record of its own. An end without it is a failure. */
+/* A second kind of connection, for tests: it keeps no secrets, but behaves like TLS.
+ * - Each side sends a hello first; nothing can be written before the other's hello has arrived.
+ * - Bytes are changed and sent in records. A record can be read once all of it has arrived; several may be held inside,
+ *   unknown to poll().
+ * - If the socket takes only part of a record, nothing else can be written before it: the same bytes have to be written
+ *   again.
+ * - The end of a direction is a special record. An end without it is a failure. */
 #ifndef TESTS_CODED_H
 #define TESTS_CODED_H
 

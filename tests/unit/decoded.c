@@ -1,4 +1,4 @@
-/* Coded connections for whoever opens one, and relays that take the code away at their far ends. */
+/* Makes all new connections coded ones, with relays that decode them at their far ends. */
 #include "tests/unit/decoded.h"
 
 #include <CUnit/CUnit.h>
@@ -17,7 +17,7 @@ static struct relay_pool *pool;
 void __real_conn_open(struct conn *c, int fd, void (*fn)(struct ev_loop *, ev_io *, int), void *data);
 void __wrap_conn_open(struct conn *c, int fd, void (*fn)(struct ev_loop *, ev_io *, int), void *data);
 
-/* Those without a callback are the tests' own. */
+/* Connections without a callback are the tests' own. */
 void __wrap_conn_open(struct conn *c, int fd, void (*fn)(struct ev_loop *, ev_io *, int), void *data)
 {
 	__real_conn_open(c, fd, fn, data);
@@ -54,7 +54,7 @@ int decoded(struct ev_loop *loop, int fd)
 		pool = relay_pool_new(loop, 0, on_relay_end, NULL);
 	CU_ASSERT_EQUAL_FATAL(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sv), 0);
-	/* If it is one of TCP: the tests count turns of the loop. */
+	/* For TCP sockets, because the tests count turns of the loop. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	conn_open(&outer, fd, NULL, NULL);
 	conn_use(loop, &outer, coded_new(fd));

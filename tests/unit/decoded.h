@@ -1,4 +1,4 @@
-/* Runs the code that opens connections over ones of the coded kind, while the test talks to it in plain bytes. The test
+/* Runs code under test over connections of the coded kind, while the test sends and receives plain bytes. The test
  * program is linked with --wrap=conn_open. */
 #ifndef TESTS_DECODED_H
 #define TESTS_DECODED_H
@@ -11,7 +11,7 @@ void decoded_on(struct ev_loop *loop);
 /* FD is the far end of such a connection; the result, the caller's to close, is the same without the code, carried by a
  * relay on LOOP. While decoded_run() does not run, or for -1, it is FD itself. */
 int decoded(struct ev_loop *loop, int fd);
-/* Ends these relays; before the loop goes. Nothing coded may be left. */
+/* Ends these relays; call it before freeing the loop. No coded connection may be left. */
 void decoded_end(void);
 
 #endif

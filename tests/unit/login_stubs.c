@@ -1,4 +1,4 @@
-/* What the login engine asks of its worker, for tests of the dialects that have none. */
+/* Stubs of the functions of a login worker, for tests of the dialects. */
 #include "tests/unit/login_stubs.h"
 
 #include <stdlib.h>
@@ -57,11 +57,11 @@ void login_stub_feed(struct login *l, const char *p, size_t len, size_t step, st
 {
 	size_t seen = 0, off = 0;
 
-	/* As the engine does: what is there is looked at from OFF on, again with more bytes behind it. */
+	/* As the engine does: passes what is there from OFF on, then again with more bytes. */
 	while (seen < len) {
 		seen = MIN(seen + step, len);
 		while (off < seen) {
-			char *copy = mem_memdup(p + off, seen - off); /* so that reading beyond it is found out */
+			char *copy = mem_memdup(p + off, seen - off); /* so that a sanitizer sees a read beyond it */
 			size_t used = 0;
 			enum login_event e = l->dialect->input(l, copy, seen - off, &used);
 

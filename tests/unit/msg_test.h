@@ -8,7 +8,7 @@
 
 enum { UNIT_HELLO = 0xfffe }; /* lib/chan.c: the first message of a channel */
 
-/* As msg_recv(), but the greeting of a channel is passed over. */
+/* As msg_recv(), but skips the greeting of a channel. */
 static inline int unit_recv(int sock, void *buf, struct msgr *r, int *fd)
 {
 	int got;

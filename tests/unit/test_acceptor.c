@@ -74,7 +74,7 @@ static int listener(void)
 	return fd;
 }
 
-/* N clients come and go; what the acceptor does with them. */
+/* N clients connect and leave. */
 static void come(unsigned n)
 {
 	int fd[64];
@@ -104,12 +104,12 @@ static void test_open_and_shut(void)
 {
 	setup(1000);
 	come(3);
-	CU_ASSERT_EQUAL(taken, 0); /* they wait in the queue */
+	CU_ASSERT_EQUAL(taken, 0); /* they are waiting in the queue */
 	acceptor_open(acceptor);
 	come(2);
 	CU_ASSERT_EQUAL(taken, 5);
 	CU_ASSERT_EQUAL(told, 0);
-	acceptor_answer(acceptor, false); /* nobody has asked */
+	acceptor_answer(acceptor, false); /* nothing was asked */
 	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_TAKING);
 	acceptor_shut(acceptor);
 	acceptor_add(acceptor, 1, PROTOCOL_POP3, listener()); /* too late */
@@ -118,7 +118,7 @@ static void test_open_and_shut(void)
 	CU_ASSERT_PTR_NULL(acceptor);
 }
 
-/* The descriptors that logins may need yet are never given to a client; the master is asked once. */
+/* The descriptors that pending logins may still need are never used for new clients; the master is asked once. */
 static void test_full(void)
 {
 	int lowest;
@@ -142,7 +142,7 @@ static void test_full(void)
 	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_REFUSING);
 	CU_ASSERT(refused >= 5);
 	CU_ASSERT_EQUAL(acceptor_refused(acceptor), refused);
-	used -= 2; /* one has gone: not enough to begin again */
+	used -= 2; /* one is gone: not enough to accept again */
 	acceptor_tick(acceptor);
 	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_REFUSING);
 	used -= 10;
@@ -152,7 +152,7 @@ static void test_full(void)
 	acceptor_free(&acceptor);
 }
 
-/* What is held for convenience is given back first. */
+/* Descriptors that are only kept for reuse are released first. */
 static void test_trim(void)
 {
 	setup(100);
@@ -165,7 +165,7 @@ static void test_trim(void)
 	acceptor_free(&acceptor);
 }
 
-/* The limit lies below what is open already: no accept() succeeds, and the loop has nothing to do. */
+/* The limit is below what is open already: no accept() succeeds, and the loop must not spin. */
 static void test_no_descriptor_at_all(void)
 {
 	int fd[5];
@@ -207,8 +207,8 @@ static void test_lent_sockets(void)
 	come(2);
 	CU_ASSERT_EQUAL(taken, 2);
 	acceptor_drop(acceptor, 3);
-	/* The loop is told nothing of it any more: libev would rebuild its table, and abort where there is no
-	 * descriptor for that. */
+	/* Its events must be gone from the loop: libev would rebuild its table, and abort if it has no descriptor for
+	 * that. */
 	client = net_connect(&here);
 	set_limit(3);
 	for (int i = 0; i < 3; i++)

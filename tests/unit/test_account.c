@@ -49,7 +49,8 @@ static void test_init(void)
 	CU_ASSERT_PTR_NULL(a.name);
 }
 
-/* From a driver's process, an auth worker, or what nodes share: whichever text it is, the record is bad with it. */
+/* A control character in any text makes a record bad, whether it comes from a driver's process, an auth worker, or
+ * memcached. */
 static void test_read_controls(void)
 {
 	static struct msgw w;

@@ -1,4 +1,4 @@
-/* authd's parts without its loop: questions on the wire, the register, peers, jobs. */
+/* Parts of authd without its loop: messages, the register, peers, jobs. */
 #include "tests/unit/unit.h"
 
 #include <ctype.h>
@@ -52,8 +52,8 @@ static void test_request(void)
 	}
 }
 
-/* A worker that was taken over: no text of its question may end a line of what a directory, a log, a peer or a
- * signature is made of. */
+/* A request of a compromised worker: no text in it may end a line sent to a directory, a log or a peer, or in what is
+ * signed. */
 static void test_request_controls(void)
 {
 	static struct auth_request q, back;
@@ -106,8 +106,8 @@ static void test_challenge(void)
 	CU_ASSERT_STRING_EQUAL(text, "<1.2@n>");
 }
 
-/* The message in W is taken up to any byte of it, and freed: the memory, which is the next answer's, tells no secret
- * of it. */
+/* Reads the message in W cut at every byte, and frees the reply: its memory, which the next reply gets, must hold no
+ * secret. */
 static void check_wiped(void)
 {
 	uint8_t ticket[TICKET_LEN], token[FORWARDED_MAC_LEN];
@@ -130,8 +130,7 @@ static void check_wiped(void)
 	}
 }
 
-/* As the worker reads it: what an account of a directory holds, or a session id, cannot become a peer's next
- * command. */
+/* As the worker reads it: text from a directory's account, or a session id, cannot become a command to a peer. */
 static void test_reply_controls(void)
 {
 	static struct auth_reply a, back;
@@ -246,7 +245,7 @@ static void test_hop(void)
 	IS(CLOCK, &h, pool, "nodea.example.com", "u", 999999 - FORWARDED_AGE_MAX);
 	IS(WRONG, &h, foreign, "nodea.example.com", "u", 1000000);
 	IS(WRONG, &h, foreign, "nodea.example.com", "u",
-	    1000001 + FORWARDED_AGE_MAX); /* who does not know the secret learns of no clock */
+	    1000001 + FORWARDED_AGE_MAX); /* without the secret nobody learns that a clock is wrong */
 	IS(UNKNOWN, &h, NULL, "nodea.example.com", "u", 1000000);
 	IS(WRONG, &h, pool, "nodeb.example.com", "u", 1000000);
 	IS(WRONG, &h, pool, "nodea.example.com", "v", 1000000);
@@ -255,7 +254,7 @@ static void test_hop(void)
 	IS(MISSING, &other, pool, "nodea.example.com", "u", 1000000);
 	IS(NONE, &other, NULL, "nodea.example.com", "u", 1000000); /* neither has one */
 	other.signature = FORWARDED_SIGNATURE_NONE;
-	IS(NONE, &other, pool, "nodea.example.com", "u", 1000000); /* a server that is no node of ours */
+	IS(NONE, &other, pool, "nodea.example.com", "u", 1000000); /* a server that is not a node of ours */
 	IS(NONE, &other, NULL, "nodea.example.com", "u", 1000000);
 #define CHANGED(change) \
 	other = h; \
@@ -273,8 +272,8 @@ static void test_hop(void)
 	pool_keys_free(&foreign);
 }
 
-/* Nodes that replace their secret one after the other: whatever two of them have, they believe each other, as long as
- * each knows what the other signs with. */
+/* Nodes replace their secret one after the other: at each stage any two accept each other's signatures, as long as each
+ * knows the secret that the other signs with. */
 static void test_rotation(void)
 {
 	static const char *const steps[] = { "old", "old\nnew", "new\nold", "new" };
@@ -330,7 +329,7 @@ static void test_token(void)
 	other = h;
 	other.session_id[0]++;
 	CU_ASSERT_FALSE(forwarded_token_verify(&other, pool, "a", "u", id, text));
-	/* One token has one text, or it would be good twice. */
+	/* A token must have only one text, or it would be valid twice. */
 	snprintf(other_text, sizeof(other_text), "%s", text);
 	for (char *p = other_text; *p != '\0'; p++)
 		*p = (char)toupper((unsigned char)*p);
@@ -364,7 +363,7 @@ static void test_register(void)
 	CU_ASSERT_PTR_NULL(reg_add(r, 7, PROTOCOL_IMAP, &a, "u", 0));
 	CU_ASSERT_EQUAL(reg_count(r, PROTOCOL_IMAP), 750);
 	CU_ASSERT_EQUAL(reg_count(r, PROTOCOL_POP3), 250);
-	a.port = 99; /* the port is not part of who it is */
+	a.port = 99; /* the port does not matter */
 	CU_ASSERT_EQUAL(reg_count_ip(r, PROTOCOL_IMAP, &a), 250);
 	CU_ASSERT_EQUAL(reg_count_ip(r, PROTOCOL_IMAP, &b), 500);
 	CU_ASSERT_EQUAL(reg_count_ip(r, PROTOCOL_POP3, &b), 0);
@@ -405,7 +404,7 @@ static void test_pending(void)
 	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_POP3, "node", 143, NULL), 1);
 	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node2", 143, NULL), 0);
 	reg_arrived(r, reg_find(r, 1));
-	reg_arrived(r, reg_find(r, 1)); /* once is enough */
+	reg_arrived(r, reg_find(r, 1)); /* a second time changes nothing */
 	reg_remove(r, reg_find(r, 1));
 	reg_remove(r, reg_find(r, 2));
 	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node", 143, NULL), 4);
@@ -416,8 +415,8 @@ static void test_pending(void)
 	reg_free(&r);
 }
 
-/* An account is shut out of a peer for a time, or until one of its logins arrives there; no other account, peer or
- * protocol. */
+/* An account is blocked at a peer for a time, or until one of its logins arrives there; other accounts, peers and
+ * protocols are not. */
 static void test_shut(void)
 {
 	struct reg *r = reg_new();
@@ -435,7 +434,7 @@ static void test_shut(void)
 	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_POP3, "node", 143, "jo", 100));
 	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_IMAP, "node", 144, "jo", 100));
 	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "joe", 100));
-	reg_remove(r, reg_find(r, 1)); /* it failed: that opens nothing */
+	reg_remove(r, reg_find(r, 1)); /* it failed: still blocked */
 	CU_ASSERT(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
 	reg_arrived(r, reg_find(r, 2));
 	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
@@ -452,8 +451,7 @@ static void test_shut(void)
 	reg_free(&r);
 }
 
-/* A worker that was taken over, or whose message was lost, never tells the end of a login: it keeps nobody out for
- * ever. */
+/* If a compromised worker never reports the end of a login, or the message is lost, that blocks nobody for ever. */
 static void test_never_told(void)
 {
 	struct reg *r = reg_new();
@@ -503,7 +501,7 @@ static void test_troubles(void)
 	CU_ASSERT_FALSE(troubles_has(t, TROUBLE_LOOP, PROTOCOL_POP3, "alias", 143, 1059));
 	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_LOOP, 1059 + TROUBLES_AGE, &list), 1);
 	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_LOOP, 1060 + TROUBLES_AGE, &list), 0);
-	/* However many there are, the newest are there. */
+	/* However many there are, the newest are kept. */
 	for (int i = 0; i < 1000; i++) {
 		snprintf(host, sizeof(host), "host%d", i);
 		CU_ASSERT(troubles_seen(t, TROUBLE_LOOP, PROTOCOL_IMAP, host, at(143), 2000 + i));
@@ -561,34 +559,34 @@ static void test_peers(void)
 	unsigned n;
 
 	peers_set(p, 60, 30, 8);
-	CU_ASSERT_EQUAL(peers_lookup(p, "127.0.0.2", 143, 0, got, &n), PEERS_KNOWN); /* an address asks nobody */
+	CU_ASSERT_EQUAL(peers_lookup(p, "127.0.0.2", 143, 0, got, &n), PEERS_KNOWN); /* an address needs no lookup */
 	CU_ASSERT(n == 1 && got[0].port == 143 && asked == 0);
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 0, got, &n), PEERS_WAIT);
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 0, got, &n), PEERS_WAIT);
-	CU_ASSERT_EQUAL(asked, 1); /* one question for all who wait */
+	CU_ASSERT_EQUAL(asked, 1); /* one lookup for all that wait */
 	net_addr_parse(&a, "192.0.2.5", 0);
 	peers_resolved(p, "node.example.com", NAME_FOUND, &a, 1, 10);
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 110, 11, got, &n), PEERS_KNOWN);
 	CU_ASSERT(n == 1 && got[0].port == 110 && net_addr_same_ip(&got[0], &a));
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 70, got, &n),
-	    PEERS_KNOWN); /* aged: used, and asked anew */
+	    PEERS_KNOWN); /* old: used, and looked up again */
 	CU_ASSERT_EQUAL(asked, 2);
-	peers_resolved(p, "node.example.com", NAME_NO_ANSWER, NULL, 0, 71); /* no answer: the old one stays */
+	peers_resolved(p, "node.example.com", NAME_NO_ANSWER, NULL, 0, 71); /* no answer: the old address stays */
 	CU_ASSERT_EQUAL(peers_lookup(p, "node.example.com", 143, 72, got, &n), PEERS_KNOWN);
-	CU_ASSERT_EQUAL(asked, 2); /* and nobody asks at once again */
+	CU_ASSERT_EQUAL(asked, 2); /* and it is not looked up again at once */
 	peers_lookup(p, "node.example.com", 143, 77, got, &n);
 	CU_ASSERT_EQUAL(asked, 3);
-	peers_resolved(p, "other.example.com", NAME_FOUND, &a, 1, 0); /* nobody asked for it */
+	peers_resolved(p, "other.example.com", NAME_FOUND, &a, 1, 0); /* it was not asked for */
 
 	a.port = 143;
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 0));
 	peers_failed(p, PROTOCOL_IMAP, &a, 99, 100);
 	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 129));
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 130)); /* tried again, */
-	CU_ASSERT(peers_suspect(p, PROTOCOL_IMAP, &a));    /* with an eye on it */
+	CU_ASSERT(peers_suspect(p, PROTOCOL_IMAP, &a));    /* but it is suspect */
 	CU_ASSERT_EQUAL(peers_list_down(p, 110, &down), 1);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&down), "192.0.2.5:143");
-	a.port = 110; /* another service of the host is another matter */
+	a.port = 110; /* another service of the host is separate */
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
 	a.port = 143;
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_POP3, &a)); /* as is another protocol there */
@@ -606,8 +604,8 @@ static void test_peers(void)
 	peers_free(&p);
 }
 
-/* One account whose login hangs behind a good greeting says nothing of the peer; several that nobody is served
- * beside do. */
+/* If one account's login hangs after a good greeting, the peer may be fine; if several do and no other succeeds, it is
+ * not. */
 static void test_slow_peer(void)
 {
 	struct peers *p = peers_new(on_ask, NULL);
@@ -618,7 +616,7 @@ static void test_slow_peer(void)
 	for (int i = 0; i < 100; i++)
 		peers_slow(p, PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "al", 1000 + i, i);
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 100)); /* two are not several */
-	peers_slow(p, PROTOCOL_POP3, &a, "cy", 1100, 100); /* and this is another service */
+	peers_slow(p, PROTOCOL_POP3, &a, "cy", 1100, 100); /* and this one is of another service */
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 100) && !peers_down(p, PROTOCOL_POP3, &a, 100));
 	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1100, 100);
 	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 100) && !peers_down(p, PROTOCOL_POP3, &a, 100));
@@ -627,14 +625,14 @@ static void test_slow_peer(void)
 		peers_slow(p, PROTOCOL_IMAP, &a, "jo", 1200 + i, 131 + i);
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 131));
 	CU_ASSERT(peers_suspect(p, PROTOCOL_IMAP, &a));
-	/* somebody is served: what was said before does not count, nor what began before */
+	/* a login succeeds: reports from before it do not count, nor logins that began before it */
 	peers_answered(p, PROTOCOL_IMAP, &a, 1300);
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
 	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1300, 200);
 	peers_slow(p, PROTOCOL_IMAP, &a, "cy", 1299, 200);
 	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1298, 200);
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 200));
-	/* nor what is long ago */
+	/* nor old reports */
 	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1301, 200);
 	peers_slow(p, PROTOCOL_IMAP, &a, "cy", 1301, 200 + PEERS_SLOW_SECONDS);
 	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1301, 200 + PEERS_SLOW_SECONDS);

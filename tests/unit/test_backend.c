@@ -10,7 +10,7 @@
 #include "proxy/backend.h"
 #include "tests/unit/decoded.h"
 
-/* A made-up protocol: the peer greets "HELLO", is told "GO" and answers "OK", "NO" or "LATER"; "LIT n" is followed by
+/* A made-up protocol: the peer greets with "HELLO", gets "GO" and answers "OK", "NO" or "LATER"; "LIT n" is followed by
  * n bytes that belong to it. */
 static enum backend_step on_line(const char *line, size_t len, struct str *out, uint64_t *skip, void *arg UNUSED)
 {
@@ -94,12 +94,12 @@ static struct net_addr closed_address(void)
 	return a;
 }
 
-static bool hasty; /* the peer does not wait for what it answers to */
+static bool hasty; /* the peer replies before the command arrives */
 
 static struct ev_loop *loop;
 
-/* A peer that says SAY, STEP bytes at a time (from the second line on once it was told something), and closes if
- * CLOSES. */
+/* A peer that sends SAY, STEP bytes at a time (the second line and later only after it received something), and closes
+ * if CLOSES. */
 static struct outcome run(const struct net_addr *addrs, unsigned n, int listener, const char *say, size_t step,
     bool closes, double timeout)
 {
@@ -176,7 +176,7 @@ static void test_verdicts(void)
 		}
 }
 
-/* An answer that is there before the question was sent: the question would be lost. */
+/* A reply that arrives before the command was sent: the command would never be sent. */
 static void test_hasty(void)
 {
 	struct net_addr a;
@@ -208,7 +208,7 @@ static void test_addresses(void)
 	struct outcome o;
 
 	a[0] = a[2] = closed_address();
-	o = run(a, 3, fd, "HELLO\r\nOK\r\n", 1000, false, 10); /* a refused one goes on to the next at once */
+	o = run(a, 3, fd, "HELLO\r\nOK\r\n", 1000, false, 10); /* after a refused one the next is tried at once */
 	CU_ASSERT_EQUAL(o.result, BACKEND_OK);
 	CU_ASSERT_EQUAL(o.index, 1);
 	CU_ASSERT(o.dead == 1 && o.alive == 1);
@@ -247,7 +247,7 @@ static void test_silence(void)
 	close(fd[1]);
 	fd[0] = listen_at(&a[0]);
 	a[1] = closed_address();
-	o = run(a, 2, fd[0], "HELLO\r\n", 1000, false, 0.2); /* greeted, then silent: nobody else is asked */
+	o = run(a, 2, fd[0], "HELLO\r\n", 1000, false, 0.2); /* it greeted, then was silent: no other is tried */
 	CU_ASSERT_EQUAL(o.result, BACKEND_SILENT);
 	CU_ASSERT_EQUAL(o.index, 0);
 	close(fd[0]);

@@ -34,7 +34,7 @@ static void client_says(const char *p, size_t len)
 	CU_ASSERT_EQUAL(write(sock[0], p, len), (ssize_t)len);
 }
 
-/* What bio_line() yields: the lines with '|' behind each, then the result. */
+/* What bio_line() returns: the lines, each followed by '|', then the last result. */
 static void lines(struct bio *b, size_t max, struct str *out)
 {
 	char *line;
@@ -106,7 +106,7 @@ static void test_limit(void)
 	CU_ASSERT_EQUAL(bio_line(&b, 9, 20, &line, &len), BIO_TOO_LONG);
 	CU_ASSERT_EQUAL(bio_line(&b, 10, 20, &line, &len), BIO_OK);
 	CU_ASSERT_STRING_EQUAL(line, "12345678");
-	client_says("123456789012", 12); /* too long before its end is there */
+	client_says("123456789012", 12); /* too long, although its end has not arrived */
 	CU_ASSERT_EQUAL(bio_line(&b, 10, 20, &line, &len), BIO_TOO_LONG);
 	client_says("345\r\nnext\r\n", 11);
 	CU_ASSERT_EQUAL(bio_skip_line(&b, 1000, 20), BIO_OK);
@@ -117,7 +117,7 @@ static void test_limit(void)
 	close_bio(&b);
 }
 
-/* A line as long as the buffer, and one more byte. */
+/* A line as long as the buffer, and one that is a byte longer. */
 static void test_longest(void)
 {
 	char *big = mem_alloc(BIO_IN_SIZE + 1), *line;
@@ -172,7 +172,7 @@ static void test_some_and_wait(void)
 	close(pipefd[1]);
 }
 
-/* Answers are sent before a wait, in the order they were written, whatever their sizes. */
+/* Output is sent before a wait, in order, whatever the sizes. */
 static void test_output(void)
 {
 	struct str got = STR_INIT, want = STR_INIT;
@@ -258,7 +258,7 @@ static void test_stop(void)
 	CU_ASSERT(bio_puts(&b, "bye\r\n") && bio_flush(&b)); /* and a goodbye goes out */
 	close_bio(&b);
 	flag = 0;
-	raise(SIGALRM); /* it came before the wait: not missed */
+	raise(SIGALRM); /* it came before the wait, and is not missed */
 	open_bio(&b);
 	b.stop = &flag;
 	b.wait_mask = &old;
@@ -291,7 +291,7 @@ static void test_pipe(void)
 	close(out[1]);
 }
 
-/* The last words arrive although the client is still sending. */
+/* The last reply arrives although the client is still sending. */
 static void test_linger(void)
 {
 	static const char noise[100000];

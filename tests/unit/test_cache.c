@@ -1,4 +1,4 @@
-/* authd/cache: what is found, what makes room. */
+/* authd/cache: what is found, what is dropped. */
 #include <stdio.h>
 #include <string.h>
 
@@ -57,11 +57,11 @@ static void test_digests(void)
 	digest(c, &a, "ab", "c");
 	digest(c, &b, "ab", "c");
 	CU_ASSERT_EQUAL(memcmp(&a, &b, sizeof(a)), 0);
-	digest(c, &b, "a", "bc"); /* no two ways to read it */
+	digest(c, &b, "a", "bc"); /* the parts cannot be confused */
 	CU_ASSERT_NOT_EQUAL(memcmp(&a, &b, sizeof(a)), 0);
 	digest(c, &b, "abc", "");
 	CU_ASSERT_NOT_EQUAL(memcmp(&a, &b, sizeof(a)), 0);
-	digest(other, &b, "ab", "c"); /* a key of its own for each */
+	digest(other, &b, "ab", "c"); /* each cache has a key of its own */
 	CU_ASSERT_NOT_EQUAL(memcmp(&a, &b, sizeof(a)), 0);
 	cache_free(&c);
 	cache_free(&other);
@@ -90,7 +90,7 @@ static void test_accounts(void)
 	CU_ASSERT_TRUE(back.uid == 1000 && back.gid == 1001);
 	account_fini(&back);
 	full = cache_bytes(c);
-	put(c, CACHE_GOOD, "k", "alias@example.com", "jo@example.com"); /* in place of the old one */
+	put(c, CACHE_GOOD, "k", "alias@example.com", "jo@example.com"); /* replaces the old one */
 	CU_ASSERT_TRUE(cache_entries(c) == 1 && cache_bytes(c) == full);
 	put(c, CACHE_GOOD, "k", "alias@example.com", NULL);
 	cache_account(get(c, "k"), &back);
@@ -113,7 +113,7 @@ static void test_bounds(void)
 		put(c, CACHE_BAD, key, "nobody", NULL);
 		CU_ASSERT_TRUE(cache_bytes(c) <= SIZE / 4);
 	}
-	/* A flood of guesses drives out guesses. */
+	/* A flood of guesses displaces only guesses. */
 	CU_ASSERT_PTR_NOT_NULL(get(c, "jo"));
 	CU_ASSERT_PTR_NULL(get(c, "0"));
 	CU_ASSERT_PTR_NOT_NULL(get(c, "19999"));
@@ -153,7 +153,7 @@ static void test_flush(void)
 	cache_hash_put(c, "jo", "h", "pw", AUTH_OK);
 	put(c, CACHE_GOOD, "5", "u", "u");
 	cache_drop_directories(c);
-	CU_ASSERT_EQUAL(cache_entries(c), 1); /* what was proven by a hash at hand stays */
+	CU_ASSERT_EQUAL(cache_entries(c), 1); /* what was verified by a local hash stays */
 	CU_ASSERT_EQUAL(cache_hash_result(c, "jo", "h", "pw"), AUTH_OK);
 	put(c, CACHE_BAD, "6", "u", NULL);
 	digest(c, &k, "6", "");
@@ -180,7 +180,7 @@ static void test_hashes(void)
 	CU_ASSERT_EQUAL(cache_hash_result(c, "uh", "", "pw"), AUTH_TRY_LATER);
 	cache_hash_put(c, "u", "h", "guess", AUTH_MISMATCH);
 	CU_ASSERT_EQUAL(cache_hash_result(c, "u", "h", "guess"), AUTH_MISMATCH);
-	cache_hash_put(c, "u", "h", "x", AUTH_BROKEN); /* repaired, it may be right */
+	cache_hash_put(c, "u", "h", "x", AUTH_BROKEN); /* once repaired, it may be right */
 	cache_hash_put(c, "u", "h", "x", AUTH_TRY_LATER);
 	CU_ASSERT_EQUAL(cache_entries(c), 2);
 	cache_free(&c);

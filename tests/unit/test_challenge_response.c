@@ -1,4 +1,4 @@
-/* authd/mech: challenges and answers. */
+/* authd/challenge_response: challenges and responses. */
 #include "tests/unit/unit.h"
 
 #include <openssl/evp.h>
@@ -41,12 +41,12 @@ static void test_vectors(void)
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "", CRAM_CHALLENGE,
 	                    "B913A602C7EDA7A495B4E6E7334D3890"),
 	    AUTH_OK);
-	/* As Courier's userdbpw writes it. */
+	/* As written by Courier's userdbpw. */
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "",
 	                    "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", CRAM_CHALLENGE,
 	                    want),
 	    AUTH_OK);
-	/* As Dovecot has them in the place of a hash. */
+	/* As Dovecot stores them in place of a hash. */
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "", "",
 	                    "{CRAM-MD5}d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b",
 	                    CRAM_CHALLENGE, want),
@@ -102,7 +102,7 @@ static void test_hashes(void)
 			CU_ASSERT_EQUAL(check(mechs[i].mech, "", state.data, "", CRAM_CHALLENGE, hex.data), AUTH_OK);
 			CU_ASSERT_EQUAL(check(mechs[i].mech, "", state.data, "", CRAM_CHALLENGE "x", hex.data),
 			    AUTH_MISMATCH);
-			/* A damaged state is nobody's. */
+			/* A damaged state matches nobody. */
 			state.data[state.len - 1] = 'x';
 			CU_ASSERT_EQUAL(check(mechs[i].mech, "", state.data, "", CRAM_CHALLENGE, hex.data),
 			    AUTH_DISABLED);
@@ -126,7 +126,7 @@ static void test_refused(void)
 	    AUTH_DISABLED);
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_MD5, "tanstaaftanstaaf", "", "{sha512-crypt}*", CRAM_CHALLENGE, right),
 	    AUTH_DISABLED);
-	/* A state for another hash, and for APOP any. */
+	/* A state of another hash, and any state with APOP. */
 	CU_ASSERT_EQUAL(check(AUTH_MECH_CRAM_SHA1, "",
 	                    "md5=d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b", "", CRAM_CHALLENGE,
 	                    right),
@@ -196,13 +196,13 @@ static void test_challenges(void)
 	const char *c = challenges_make(t, 5, AUTH_MECH_CRAM_MD5, "n", 100);
 	char *copy = mem_strdup(c);
 
-	CU_ASSERT_PTR_NULL(challenges_make(t, 5, AUTH_MECH_CRAM_MD5, "n", 100)); /* one for each question */
+	CU_ASSERT_PTR_NULL(challenges_make(t, 5, AUTH_MECH_CRAM_MD5, "n", 100)); /* one for each request */
 	CU_ASSERT_FALSE(challenges_full(t));
 	CU_ASSERT(challenges_take(t, 5, AUTH_MECH_CRAM_MD5, text));
 	CU_ASSERT_STRING_EQUAL(text, copy);
-	CU_ASSERT_FALSE(challenges_take(t, 5, AUTH_MECH_CRAM_MD5, text)); /* good once */
+	CU_ASSERT_FALSE(challenges_take(t, 5, AUTH_MECH_CRAM_MD5, text)); /* valid once */
 	CU_ASSERT_PTR_NOT_NULL(challenges_make(t, 5, AUTH_MECH_APOP, "n", 100));
-	CU_ASSERT_FALSE(challenges_take(t, 5, AUTH_MECH_CRAM_MD5, text)); /* of another kind; and gone */
+	CU_ASSERT_FALSE(challenges_take(t, 5, AUTH_MECH_CRAM_MD5, text)); /* of another mechanism; then it is gone */
 	CU_ASSERT_FALSE(challenges_take(t, 5, AUTH_MECH_APOP, text));
 	CU_ASSERT_PTR_NOT_NULL(challenges_make(t, 6, AUTH_MECH_APOP, "n", 100));
 	challenges_drop(t, 6);

@@ -10,7 +10,7 @@
 #include "lib/chan.h"
 #include "lib/mem.h"
 
-/* The socket pairs of this program have the room that the system gives, or the least that one can set it to. */
+/* Socket pairs of this program have the system's default buffer, or the smallest possible one. */
 static bool little_room;
 
 int socketpair(int family, int type, int protocol, int fd[2])
@@ -102,7 +102,7 @@ static const struct msgw *message(uint32_t v, size_t fill)
 	return &w;
 }
 
-/* Takes what lies at the other end; checks that it goes on from FIRST. Returns what would be next. */
+/* Reads what has arrived at the other end; checks that the numbers continue from FIRST. Returns the next number. */
 static uint32_t take(uint32_t first, unsigned *with_fd)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
@@ -133,7 +133,7 @@ static uint32_t take(uint32_t first, unsigned *with_fd)
 	return first;
 }
 
-/* Messages that are posted wait for the end of the turn; a sent one takes them along, and none overtakes another. */
+/* Posted messages wait for the end of the turn; sending one sends them first, so that none overtakes another. */
 static void test_post(void)
 {
 	unsigned fds = 0;
@@ -157,7 +157,7 @@ static void test_post(void)
 	finish();
 }
 
-/* More than the socket takes, in sizes from small to the largest: queued, and later sent, in order. */
+/* More than the socket takes, in all sizes: queued, and sent later, in order. */
 static void test_post_much(void)
 {
 	static const size_t sizes[] = { 0, 1, 100, 8 * 1024, 16 * 1024 - 10, 16 * 1024 - 9, 60 * 1024 };
@@ -239,7 +239,7 @@ static void test_gone(void)
 	other = -1;
 	CU_ASSERT_EQUAL(chan_post(ours, message(1, 0)), 0);
 	turn(4);
-	CU_ASSERT(ngot == 3 && gone == 1 && ours == NULL); /* all that was said before the end */
+	CU_ASSERT(ngot == 3 && gone == 1 && ours == NULL); /* all messages from before the end */
 	finish();
 }
 
@@ -256,8 +256,8 @@ static void bundle(uint32_t first, unsigned n, size_t fill)
 	w = all;
 }
 
-/* What was posted comes out one by one, in order. A bundle that is cut anywhere, is too large, holds another one or
- * comes with a descriptor gives what is whole in front of the fault, and then one message that no owner knows. */
+/* What was posted comes out one by one, in order. From a bundle that is cut anywhere, too large, contains another one
+ * or comes with a descriptor, the whole messages before the fault are delivered, then one of unknown type. */
 static void test_bundle(void)
 {
 	int probe = dup(STDERR_FILENO), after;
@@ -346,7 +346,7 @@ static void test_receive(void)
 	}
 }
 
-/* A message of one channel that has another one drained: both are read whole. */
+/* The callback of one channel drains another one: both are read completely. */
 static void test_nested(void)
 {
 	int fd[2];
@@ -370,8 +370,7 @@ static void test_nested(void)
 
 extern char __data_start[], _end[];
 
-/* TEXT is somewhere in the static memory of this program: read as a file, for the sanitizer guards what lies
- * between. */
+/* TEXT is somewhere in the static memory of this program, which is read as a file because of the sanitizer's guards. */
 static bool in_memory(const char *text)
 {
 	size_t len = (size_t)(_end - __data_start);
@@ -386,7 +385,7 @@ static bool in_memory(const char *text)
 	return found;
 }
 
-/* A password that came and went, posted, sent and queued, is in no buffer that the channels share. */
+/* A password that was received, posted, sent and queued is left in no buffer that the channels share. */
 static void test_wiped(void)
 {
 	static const char *const secret = "correct horse battery staple";
@@ -435,7 +434,7 @@ static void test_greeting(void)
 	CU_ASSERT_EQUAL(msg_send(fd[1], &m, -1), 0);
 	ev_run(l, EVRUN_ONCE);
 	CU_ASSERT(chan_version(c) == 3 && greeted == 0);
-	CU_ASSERT_EQUAL(msg_send(fd[1], &m, -1), 0); /* once only: then it is a message that nobody knows */
+	CU_ASSERT_EQUAL(msg_send(fd[1], &m, -1), 0); /* only once: later it is a message of unknown type */
 	ev_run(l, EVRUN_ONCE);
 	CU_ASSERT(chan_version(c) == 3 && greeted == 1);
 	chan_greet(c, 4);

@@ -1,4 +1,4 @@
-/* Child processes of drivers: how they begin, and that nothing is left of them. */
+/* Child processes of drivers: their start, and that nothing is left of them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -28,7 +28,7 @@ static size_t hear(const struct child *c, char *p, size_t len)
 	return have;
 }
 
-/* Its end, seen and left to be waited for. */
+/* Waits for its end, but does not reap it. */
 static void await_end(const struct child *c)
 {
 	siginfo_t info;
@@ -67,7 +67,7 @@ static void test_talk(void)
 	str_fini(&why);
 }
 
-/* Two messages, the first as large as can be. */
+/* Two messages, the first of the largest size. */
 static int report(void *arg UNUSED)
 {
 	static struct msgw w;
@@ -109,7 +109,7 @@ static void test_messages(void)
 	str_fini(&why);
 }
 
-/* Tells how it finds itself: leader of its session, signals as at first, no descriptor but three. */
+/* Reports its state: leader of its session, default signals, only three descriptors. */
 static int inspect(void *arg)
 {
 	struct sigaction act;
@@ -146,7 +146,7 @@ static void test_state(void)
 	str_fini(&why);
 }
 
-/* Starts another, tells both numbers, and stays. */
+/* Starts another process, reports both pids, and stays. */
 static int stay(void *arg)
 {
 	pid_t pids[2];
@@ -213,7 +213,7 @@ static int forever(void *arg)
 	return arg == NULL;
 }
 
-/* Ended before it has come to anything; and one that somebody else has waited for. */
+/* One that ends at once, and one that was already reaped. */
 static void test_early_and_late(void)
 {
 	struct child c = CHILD_INIT;

@@ -1,4 +1,5 @@
-/* Connections of the plain kind and of the coded one: every function, short, late, cut off and broken. */
+/* Connections of the plain kind and of the coded one: every function, with short and delayed input, cut off and
+ * broken. */
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -10,14 +11,14 @@
 
 #include "tests/unit/coded.h"
 
-/* A connection and its user, who reads what the loop says can be read, ROOM bytes at a time. */
+/* A connection and its user, which reads when the loop says so, ROOM bytes at a time. */
 struct user {
 	struct ev_loop *loop;
 	struct conn conn;
 	size_t room;         /* 0: reads nothing */
 	struct str got, out; /* `out` waits to be written */
 	int calls, readable, writable;
-	ssize_t end; /* the last result of conn_read() that was no number of bytes, 1 before */
+	ssize_t end; /* the last result of conn_read() that was not a number of bytes; 1 before */
 	bool close_at_once;
 };
 
@@ -76,7 +77,7 @@ static void turn(struct ev_loop *loop, int times)
 		ev_run(loop, EVRUN_NOWAIT);
 }
 
-/* U says TEXT, all of which the system takes. */
+/* U sends TEXT, all of which the system takes. */
 static void say(struct user *u, const char *text)
 {
 	CU_ASSERT_EQUAL(conn_write(&u->conn, text, strlen(text)), (ssize_t)strlen(text));
@@ -140,11 +141,11 @@ static void test_plain(void)
 	CU_ASSERT_FALSE(conn_is_open(&u.conn));
 	CU_ASSERT(fcntl(fd[0], F_GETFD) == -1);
 	CU_ASSERT_EQUAL(conn_raw_fd(&u.conn), -1);
-	conn_close(loop, &u.conn); /* it is closed: nothing is done */
+	conn_close(loop, &u.conn); /* it is closed already: does nothing */
 	ev_loop_destroy(loop);
 }
 
-/* The other side goes with bytes unread: a reset. It is seen without reading, too, but a half-close is none. */
+/* The other side closes with bytes unread: a reset. It is noticed without reading, too; a half-close is not a reset. */
 static void test_plain_reset(void)
 {
 	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
@@ -166,7 +167,7 @@ static void test_plain_reset(void)
 	ev_loop_destroy(loop);
 }
 
-/* Whoever has a copy of the descriptor has no connection any more. */
+/* Copies of the descriptor are cut, too. */
 static void test_cut(void)
 {
 	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
@@ -250,8 +251,8 @@ static void test_both_ways(void)
 	both_ways(true);
 }
 
-/* More than the system takes: conn_flush() leaves the rest, the loop tells when to go on, every byte arrives, what
- * was sent is gone. */
+/* More than the system takes: conn_flush() leaves the rest, the loop calls when it can go on, every byte arrives, and
+ * what was sent is dropped. */
 static void much(bool is_coded, size_t room)
 {
 	enum { TOTAL = 3 * 1000 * 1000 };
@@ -288,7 +289,7 @@ static void other_event(struct ev_loop *loop UNUSED, ev_io *io UNUSED, int reven
 	CU_FAIL("the old callback was called");
 }
 
-/* What lies inside goes along; the one before is closed to its user, and its watcher is stopped. */
+/* Bytes held inside are moved as well; the old connection is closed, and its watcher stopped. */
 static void take_over(bool is_coded)
 {
 	struct two t;
@@ -304,7 +305,7 @@ static void take_over(bool is_coded)
 	t.b.room = 3;
 	if (is_coded)
 		on_event(t.loop, &t.b.conn.io, EV_READ);
-	expect(&t.b, ""); /* it does not want any: none is said to be there */
+	expect(&t.b, ""); /* it does not want any: it is not called */
 	conn_watch(t.loop, &t.b.conn, EV_READ);
 	turn(t.loop, 1);
 	CU_ASSERT_EQUAL(t.b.got.len % 3, 0);
@@ -348,14 +349,14 @@ static void test_closed_in_callback(void)
 	closed_in_callback(true);
 }
 
-/* --- what no plain connection does --- */
+/* --- what plain connections cannot do --- */
 
 static int descriptor_of(const struct user *u)
 {
 	return u->conn.io.fd;
 }
 
-/* Bytes lie inside, the socket is empty: the user is called all the same, once in each turn, and only while it wants
+/* Bytes are held inside, the socket is empty: the user is still called, once in each turn, and only while it wants
  * them. */
 static void test_inside(void)
 {
@@ -395,7 +396,7 @@ static void test_inside(void)
 	end_two(&t);
 }
 
-/* The end lies inside behind the last bytes: it is told, and once. */
+/* The end is held inside after the last bytes: it is reported, once. */
 static void test_end_inside(void)
 {
 	struct two t;
@@ -437,8 +438,8 @@ static void test_peek_inside(void)
 	end_two(&t);
 }
 
-/* Before the other side's hello nothing can be written: the user who waits for that is not called in vain, and is
- * called when it has come. Our own hello goes out while the user only reads. */
+/* Nothing can be written before the other side's hello: the user who waits to write is called only after it arrives.
+ * Our own hello is sent even if the user only reads. */
 static void test_write_needs_read(void)
 {
 	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
@@ -469,7 +470,7 @@ static void test_write_needs_read(void)
 	ev_loop_destroy(loop);
 }
 
-/* The end of our direction does not fit into the socket: it goes out later, whatever the user waits for. */
+/* The end of our direction does not fit into the socket: it is sent later, whatever the user waits for. */
 static void end_goes_later(int want)
 {
 	static char buf[65536];
@@ -484,7 +485,7 @@ static void end_goes_later(int want)
 	CU_ASSERT_EQUAL(write(fd[1], "CODE", 4), 4);
 	while (conn_write(&u.conn, "0123456789", 10) > 0)
 		;
-	/* The record that did not fit is gone before the end may be said. */
+	/* The record that did not fit is sent before the end. */
 	while ((n = conn_write(&u.conn, "0123456789", 10)) == CONN_LATER)
 		CU_ASSERT_FATAL(read(fd[1], buf, 100) > 0);
 	while (send(fd[0], "", 1, MSG_NOSIGNAL) > 0) /* full to the last byte; the test does not read further */
@@ -512,7 +513,7 @@ static void test_end_goes_later(void)
 	end_goes_later(EV_READ);
 }
 
-/* The socket ends in the middle of it, cut at every byte: the records that came are told, then the failure. */
+/* The stream is cut at every byte: whole records are returned, then the failure. */
 static void test_cut_off(void)
 {
 	static const char all[] = "CODE\0\3"
@@ -548,7 +549,7 @@ static void on_other(struct ev_loop *loop UNUSED, ev_io *io UNUSED, int revents 
 	others++;
 }
 
-/* One that has bytes inside, and one whose socket is always readable: each has its turn. */
+/* One connection has bytes inside, the other's socket is always readable: both get their turn. */
 static void test_fair(void)
 {
 	struct two t;
@@ -575,7 +576,7 @@ static void test_fair(void)
 	end_two(&t);
 }
 
-/* Closed, or taken over, while bytes lie inside and the loop is about to say so. */
+/* Closed, or taken over, while bytes are inside and the loop is about to call. */
 static void test_closed_with_bytes_inside(void)
 {
 	struct two t;

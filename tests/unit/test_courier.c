@@ -1,4 +1,4 @@
-/* What Courier's authdaemond and authpipe's programs are asked, and what their answers mean. */
+/* Queries to Courier's authdaemond and to authpipe's program, and their answers. */
 #include <fcntl.h>
 #include <pwd.h>
 #include <string.h>
@@ -71,7 +71,7 @@ static void test_scan(void)
 
 		CU_ASSERT_EQUAL(courier_scan(t[i].text, strlen(t[i].text), &used), t[i].state);
 		CU_ASSERT_EQUAL(used, t[i].used);
-		/* Cut at every byte before the end it is not whole; nonsense may be found out before. */
+		/* Cut at every byte before the end it is incomplete; garbage may be rejected earlier. */
 		for (size_t n = 0; n < whole; n++) {
 			enum courier_state s = courier_scan(t[i].text, n, &used);
 
@@ -211,17 +211,17 @@ static void test_list_lines(void)
 	}
 }
 
-/* --- a whole question, the other side being a script of answers --- */
+/* --- a whole query; the other side is a script of answers --- */
 
 struct fake {
 	struct courierdir dir;
-	const char *const *answers; /* one for each connection; NULL ends them: nobody is there */
+	const char *const *answers; /* one for each connection; after NULL nobody answers */
 	size_t cut;                 /* each answer is cut there */
-	bool old;                   /* claims that the first connection is one of before */
-	bool mute;                  /* the answer does not end: the other side stays open */
+	bool old;                   /* the first connection counts as an old one */
+	bool mute;                  /* the answer has no end: the other side stays open */
 	int ours, theirs;
 	unsigned opened, closed;
-	struct str asked; /* what we were asked, all of it */
+	struct str asked; /* all queries that we got */
 };
 
 static void collect(struct fake *f)
@@ -302,7 +302,7 @@ static void test_verdicts(void)
 		{ { RECORD "FAIL\n", NULL }, AUTH_OK, AUTH_OK },
 		{ { "FAIL\n", RECORD, NULL }, AUTH_MISMATCH, AUTH_UNKNOWN },
 		{ { "FAIL\n", "FAIL\n", NULL }, AUTH_UNKNOWN, AUTH_UNKNOWN },
-		/* A directory that failed says FAIL to a password, and nothing at all to a name. */
+		/* A directory that failed answers FAIL to a password, and nothing to a name. */
 		{ { "FAIL\n", "", NULL }, AUTH_TRY_LATER, AUTH_UNKNOWN },
 		{ { "FAIL\n", NULL }, AUTH_TRY_LATER, AUTH_UNKNOWN },
 		{ { "FAIL\n", "UID=0\n.\n", NULL }, AUTH_BROKEN, AUTH_UNKNOWN },
@@ -332,7 +332,7 @@ static void test_verdicts(void)
 	}
 }
 
-/* An answer that is cut anywhere is no answer. */
+/* An answer that is cut anywhere counts as none. */
 static void test_cut_answers(void)
 {
 	static const char *const answers[] = { RECORD, RECORD, NULL };
@@ -368,7 +368,7 @@ static void test_questions_asked(void)
 	CU_ASSERT_STRING_EQUAL(str_cstr(&f.asked),
 	    "TCPREMOTEIP=::ffff:192.0.2.7\nAUTH 19\nimap\nlogin\nuser\npw\nPRE . imap user\n");
 	fake_fini(&f);
-	/* Names that cannot be asked for are nobody's, and nothing is asked. */
+	/* Names that cannot be queried are unknown, and nothing is sent. */
 	fake_init(&f, answers);
 	CU_ASSERT_EQUAL(courierdir_verify(&f.dir, &(struct auth_question){ "imap", " user", "pw", client }, &a),
 	    AUTH_UNKNOWN);
@@ -379,7 +379,7 @@ static void test_questions_asked(void)
 	account_fini(&a);
 }
 
-/* An old connection that is lost is no failure; one that lets us wait is. */
+/* Losing an old connection is not a failure; waiting in vain is. */
 static void test_again_and_waits(void)
 {
 	static const char *const lost[] = { "", RECORD, NULL };
@@ -407,7 +407,7 @@ static void test_again_and_waits(void)
 	    AUTH_TRY_LATER);
 	CU_ASSERT_TRUE(clock_ms() - start >= f.dir.timeout);
 	CU_ASSERT_EQUAL(f.opened, 1);
-	/* It may have been that question: another one is asked. */
+	/* It may have been this query alone: another one is sent. */
 	CU_ASSERT_EQUAL(courierdir_lookup(&f.dir, &(struct auth_question){ .service = "imap", .user = "kim" }, &a),
 	    AUTH_OK);
 	CU_ASSERT_EQUAL(f.opened, 2);

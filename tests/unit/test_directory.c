@@ -1,4 +1,4 @@
-/* What the drivers of directories share, without a directory. */
+/* What the drivers of directories share; needs no directory. */
 #include <string.h>
 
 #include "authlib/directory.h"
@@ -112,7 +112,7 @@ static void test_clause_mistakes(void)
 
 /* --- questions --- */
 
-/* Doubles quotes and backslashes; knows no byte 0xff. */
+/* Doubles quotes and backslashes; refuses the byte 0xff. */
 static bool escape(void *arg, struct str *out, const char *text, size_t len)
 {
 	(*(int *)arg)++;
@@ -188,7 +188,7 @@ static void test_clause_question(void)
 	expect(&f, "pop3", "jo", "$ 'jo' \"example.com\" pop3 '' `example.com_t` $1");
 	expect(&f, "pop3", "a@b@c", "$ 'a' \"b@c\" pop3 '' `b@c_t` $1");
 	expect(&f, "pop3", "'\"\\@x", "$ '\\'\\\"\\\\' \"x\" pop3 '' `x_t` $1");
-	/* No table has such a name. */
+	/* No table can have such a name. */
 	expect(&f, "pop3", "jo@x`", NULL);
 	expect(&f, "pop3", "jo@x y", NULL);
 	expect(&f, "pop3", "jo@\xc3\xbc", NULL);
@@ -254,7 +254,7 @@ static void test_rows(void)
 	CU_ASSERT_EQUAL(CHANGED(0, CELL("a\nb")), AUTH_BROKEN);
 	CU_ASSERT_EQUAL(CHANGED(1, { NULL, 0 }), AUTH_OK);
 	CU_ASSERT_EQUAL(CHANGED(2, CELL("a\0b")), AUTH_BROKEN);
-	/* A line of what a peer is told: PASS, LOGIN. */
+	/* It would become a line of its own in PASS or LOGIN to a peer. */
 	CU_ASSERT_EQUAL(CHANGED(1, CELL("{PLAIN}a\r\nb")), AUTH_BROKEN);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&why), "its hash contains a control character");
 	CU_ASSERT_EQUAL(CHANGED(2, CELL("a\r\nX LOGOUT")), AUTH_BROKEN);
@@ -331,7 +331,7 @@ static void test_list_rows(void)
 	CU_ASSERT_STRING_EQUAL(a.home, "/home/jo");
 	CU_ASSERT_STRING_EQUAL(a.maildir, "mail");
 	CU_ASSERT_STRING_EQUAL(a.options, "mailhost=a");
-	CU_ASSERT_EQUAL(list_row(good, 20, &a, &why), AUTH_OK); /* further ones are not looked at */
+	CU_ASSERT_EQUAL(list_row(good, 20, &a, &why), AUTH_OK); /* further ones are ignored */
 	CU_ASSERT_EQUAL(list_row(good, 4, &a, &why), AUTH_OK);
 	CU_ASSERT_STRING_EQUAL(a.maildir, "");
 	CU_ASSERT_STRING_EQUAL(a.options, "");
@@ -569,7 +569,7 @@ static void test_servers(void)
 	/* At once: no pause. */
 	directory_failed(&d, 0, 10000, 3, "refused");
 	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000), 0);
-	/* After a wait: longer and longer, but not for ever. */
+	/* After a wait: longer and longer pauses, up to a limit. */
 	for (int i = 0; i < 20; i++)
 		directory_failed(&d, 0, 10000, 3000, "slow");
 	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000 + DIRECTORY_PAUSE_MAX_MS * 3 / 4 - 1), 1);
@@ -582,7 +582,7 @@ static void test_servers(void)
 	directory_fini(&d);
 }
 
-/* One that kept a question waiting is asked after the others, but never left out. */
+/* A server that kept a query waiting is tried after the others, but never skipped. */
 static void test_silent_server(void)
 {
 	struct directory d;
@@ -604,7 +604,7 @@ static void test_silent_server(void)
 	CU_ASSERT_EQUAL(directory_next(&d, 0, 10000), 1);
 	CU_ASSERT_EQUAL(directory_next(&d, 1U << 1, 10000), 0);
 	CU_ASSERT_EQUAL(directory_next(&d, 1U << 1 | 1U, 10000), d.count);
-	/* It cannot even be connected to now. */
+	/* Now even connecting fails. */
 	directory_failed(&d, 0, 10000, 3000, "no route");
 	CU_ASSERT_EQUAL(directory_next(&d, 1U << 1, 10000), d.count);
 	directory_fini(&d);

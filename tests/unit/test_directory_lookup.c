@@ -1,4 +1,4 @@
-/* Questions to directories. The auth worker is a socket that the test holds, the clock is the test's. */
+/* Lookups in directories. The test plays the auth worker, and sets the clock. */
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,7 +23,7 @@ static int worker[WORKERS];
 static const char *driver;
 static int64_t now;
 
-/* Someone who asks, and what it was told. */
+/* A client of the lookups, and its results. */
 static struct who {
 	struct directory_waiter waiter;
 	unsigned calls;
@@ -33,7 +33,7 @@ static struct who {
 	char home[64], hash[64];
 } who[ASKERS];
 
-/* The last job that a worker was given. */
+/* The last job that a worker got. */
 static struct {
 	int worker;
 	uint32_t id;
@@ -133,7 +133,7 @@ static void ask(unsigned i, const char *user, const char *password)
 	ask_as(i, "imap", user, password, false);
 }
 
-/* A worker has been given a job: it is in JOB. */
+/* A worker got a job: it is in JOB. */
 static bool given(void)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
@@ -203,7 +203,7 @@ static bool told(unsigned i, enum auth_result result)
 	return who[i].calls == 1 && who[i].result == result;
 }
 
-/* JO's password "sesame" is proven. */
+/* JO's password "sesame" is verified. */
 static void prove(const char *home)
 {
 	ask(0, "jo", "sesame");
@@ -250,9 +250,9 @@ static void test_all_inputs_count(void)
 	CU_ASSERT_FALSE(given());
 	ask_as(3, "pop3", "jo", "sesame", false);
 	CU_ASSERT_FALSE(who[3].calls);
-	ask_as(4, "imap", "jo", "sesame", true); /* the operator wants the directory's own word */
+	ask_as(4, "imap", "jo", "sesame", true); /* the operator wants an answer of the directory itself */
 	CU_ASSERT_FALSE(who[4].calls);
-	ask(5, "jo", NULL); /* a record is another matter */
+	ask(5, "jo", NULL); /* a record is cached separately */
 	CU_ASSERT_FALSE(who[5].calls);
 	ask(6, "JO", "sesame");
 	CU_ASSERT_FALSE(who[6].calls);
@@ -270,7 +270,7 @@ static void test_changed_password(void)
 	ask(1, "jo", "new");
 	CU_ASSERT_TRUE(told(1, AUTH_OK));
 	CU_ASSERT_STRING_EQUAL(who[1].home, "/h2");
-	/* The old one is not known any more. */
+	/* The old password is not cached any more. */
 	ask(1, "jo", "sesame");
 	CU_ASSERT_TRUE(given());
 	reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED);
@@ -293,14 +293,14 @@ static void test_wrong_guesses(void)
 		ask(1, "kim", "x");
 		CU_ASSERT_TRUE(told(1, results[i]));
 		CU_ASSERT_TRUE(who[1].answered);
-		/* Another guess goes to the directory, whether there is such an account or not. */
+		/* Another wrong password goes to the directory, whether the account exists or not. */
 		ask(1, "kim", "y");
 		CU_ASSERT_TRUE(who[1].calls == 0 && given());
 		reply(results[i], "", DIRNEWS_ANSWERED);
 		now += 30000;
 		ask(1, "kim", "x");
 		CU_ASSERT_TRUE(who[1].calls == 0 && given());
-		reply(AUTH_BROKEN, "", DIRNEWS_ANSWERED); /* not remembered */
+		reply(AUTH_BROKEN, "", DIRNEWS_ANSWERED); /* not cached */
 		directory_lookups_flush(qs, NULL);
 	}
 	CU_ASSERT_EQUAL(directory_lookups_counts(qs)->negative, 3);
@@ -326,11 +326,11 @@ static void test_what_ends_a_proof(void)
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		begin();
 		prove("/h");
-		now += 61000; /* it would be used while the directory is down */
+		now += 61000; /* it could be used while the directory is down */
 		ask(1, "jo", t[i].password);
 		CU_ASSERT_TRUE(given());
 		reply(t[i].result, "", DIRNEWS_KINDS);
-		/* A question that got no answer falls back on what is known of that very password. */
+		/* A lookup without an answer falls back on what is cached for that same password. */
 		CU_ASSERT_TRUE(told(1,
 		    t[i].result == AUTH_TRY_LATER && strcmp(t[i].password, "sesame") == 0 ? AUTH_OK : t[i].result));
 		ask(2, "jo", "sesame");
@@ -348,7 +348,7 @@ static void test_sharing(void)
 	for (unsigned i = 0; i < 50; i++)
 		ask(i, "jo", "sesame");
 	CU_ASSERT_TRUE(given());
-	directory_lookup_cancel(&who[0].waiter); /* the one that the job was made for */
+	directory_lookup_cancel(&who[0].waiter); /* the one whose job it is */
 	directory_lookup_cancel(&who[7].waiter);
 	directory_lookup_cancel(&who[7].waiter);
 	ask(50, "jo", "other");
@@ -360,7 +360,7 @@ static void test_sharing(void)
 	CU_ASSERT_STRING_EQUAL(job.password, "other");
 	CU_ASSERT_FALSE(given());
 	CU_ASSERT_EQUAL(directory_lookups_counts(qs)->shared, 49);
-	/* Nobody is left: nothing is done for nobody. */
+	/* All have cancelled: no job is sent. */
 	directory_lookup_cancel(&who[50].waiter);
 	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
 	CU_ASSERT_EQUAL(who[50].calls, 0);
@@ -390,7 +390,7 @@ static void test_flush(void)
 	ask(1, "jo", "sesame");
 	CU_ASSERT_TRUE(given());
 	directory_lookups_flush(qs, NULL);
-	ask(2, "jo", "sesame"); /* does not join what was asked before */
+	ask(2, "jo", "sesame"); /* does not join the earlier lookup */
 	CU_ASSERT_EQUAL(who[2].calls, 0);
 	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
 	CU_ASSERT_TRUE(told(1, AUTH_OK));
@@ -405,7 +405,7 @@ static void test_reload(void)
 {
 	begin();
 	prove("/h");
-	use("ttl", "9"); /* nothing that changes an answer */
+	use("ttl", "9"); /* a setting that changes no answer */
 	ask(1, "jo", "sesame");
 	CU_ASSERT_TRUE(told(1, AUTH_OK));
 	use("bind", "cn=other");
@@ -413,7 +413,7 @@ static void test_reload(void)
 	ask(1, "jo", "sesame");
 	CU_ASSERT_EQUAL(who[1].calls, 0);
 	CU_ASSERT_TRUE(given());
-	/* A worker that has not taken the new settings yet: its answer serves, but is not kept. */
+	/* A worker that still has the old settings: its answer is used, but not cached. */
 	unit_set(&set->authldaprc_LDAP_BINDDN, "cn=old");
 	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
 	unit_set(&set->authldaprc_LDAP_BINDDN, "cn=other");
@@ -435,7 +435,7 @@ static void test_down(void)
 	ask(4, "jo", NULL);
 	CU_ASSERT_TRUE(given());
 	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
-	/* All who waited know. */
+	/* All that waited got it. */
 	CU_ASSERT_TRUE(
 	    told(1, AUTH_TRY_LATER) && told(2, AUTH_TRY_LATER) && told(3, AUTH_OK) && told(4, AUTH_TRY_LATER));
 	CU_ASSERT_STRING_EQUAL(who[3].home, "/h");
@@ -482,11 +482,11 @@ static void probe_fails(const char *user)
 	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
 }
 
-/* One name that the directory dies of must not keep it down: that is not what it is probed with each time. */
+/* If one name crashes the directory, that must not keep it down: probes do not always use that name. */
 static void test_poison(void)
 {
 	begin();
-	/* Nothing was answered so far: by what others ask meanwhile. */
+	/* No name had an answer so far: it is probed with what others ask meanwhile. */
 	ask(1, "poison", "x");
 	CU_ASSERT_TRUE(given());
 	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
@@ -497,7 +497,7 @@ static void test_poison(void)
 		ev_run(loop, EVRUN_ONCE);
 	CU_ASSERT_STRING_EQUAL(job.user, "kim");
 	reply(AUTH_UNKNOWN, "", DIRNEWS_ANSWERED);
-	/* By what had an answer, in turn with what is asked: that one may be poison by now. */
+	/* It is probed in turn with a name that had an answer, which may be poison by now, and with what others ask. */
 	now += 60000;
 	ask(1, "poison", "x");
 	CU_ASSERT_TRUE(given());
@@ -513,7 +513,7 @@ static void test_poison(void)
 	end();
 }
 
-/* A name that the directory does not take is no outage, and neither is the bad luck of one among others. */
+/* A name that the directory refuses is not an outage, nor is a single failure among others. */
 static void test_not_down(void)
 {
 	begin();
@@ -538,7 +538,7 @@ static void test_not_down(void)
 	end();
 }
 
-/* --- questions that have no answer, though a server is there --- */
+/* --- queries without an answer, although a server is there --- */
 
 static unsigned troubles(void)
 {
@@ -549,7 +549,7 @@ static unsigned troubles(void)
 	return n;
 }
 
-/* USER's login is a question to the directory, which has no answer. */
+/* USER's login queries the directory, which does not answer. */
 static void silent_login(const char *user)
 {
 	ask(1, user, "x");
@@ -560,7 +560,7 @@ static void silent_login(const char *user)
 	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
 }
 
-/* The next probe, which is for USER, is told RESULT. */
+/* The next probe, which is for USER, gets RESULT. */
 static void probe(const char *user, enum auth_result result)
 {
 	while (!given())
@@ -571,7 +571,7 @@ static void probe(const char *user, enum auth_result result)
 	reply(result, "", result == AUTH_TRY_LATER ? DIRNEWS_SILENT : DIRNEWS_ANSWERED);
 }
 
-/* JO's login is a question to the directory: that is not down. */
+/* JO's login queries the directory, so that is not considered down. */
 static void expect_asked(void)
 {
 	static unsigned passwords;
@@ -584,7 +584,7 @@ static void expect_asked(void)
 	CU_ASSERT_EQUAL(troubles(), 0);
 }
 
-/* A guesser whose names, as many as he likes, have no answer refuses nobody else. */
+/* An attacker whose names, however many, get no answer makes nobody else fail. */
 static void test_guesser(void)
 {
 	for (int known = 0; known < 2; known++) {
@@ -598,7 +598,7 @@ static void test_guesser(void)
 		ask(4, "kim", "x");
 		reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
 		CU_ASSERT_TRUE(told(3, AUTH_TRY_LATER));
-		CU_ASSERT_TRUE(who[1].calls == 0 && who[4].calls == 0); /* goes on waiting for its own answer */
+		CU_ASSERT_TRUE(who[1].calls == 0 && who[4].calls == 0); /* still waits for its own answer */
 		for (int i = 0; i < 2; i++) {
 			CU_ASSERT_TRUE_FATAL(given());
 			reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
@@ -616,7 +616,7 @@ static void test_guesser(void)
 	}
 }
 
-/* His name was the first to be answered after the start; now it is not any more. Our own one is. */
+/* The attacker's name was the first one answered after the start, but gets no answer now; a real one does. */
 static void test_guesser_was_first(void)
 {
 	begin();
@@ -633,7 +633,7 @@ static void test_guesser_was_first(void)
 	end();
 }
 
-/* A directory that has no answer for whom it does not know, and a guesser with such names: by what it does know. */
+/* The directory does not answer for unknown names, and an attacker tries such names: it is probed with a known one. */
 static void test_no_answer_for_strangers(void)
 {
 	begin();
@@ -654,7 +654,7 @@ static void test_no_answer_for_strangers(void)
 	end();
 }
 
-/* It can be connected to, but answers nobody: that is an outage, and seen in two probes. */
+/* It accepts connections but never answers: that is an outage, recognised after two probes. */
 static void test_hanging(void)
 {
 	begin();
@@ -681,7 +681,7 @@ static void test_hanging(void)
 	end();
 }
 
-/* An answer, whoever has it, ends the suspicion: the next one is looked into from the beginning. */
+/* Any answer ends the suspicion; the next one starts from the beginning. */
 static void test_answer_ends_suspicion(void)
 {
 	begin();
@@ -699,7 +699,7 @@ static void test_answer_ends_suspicion(void)
 	end();
 }
 
-/* By several servers: it is down if none of them can be used. */
+/* Several servers: the directory is down if none can be used. */
 static void test_several_servers(void)
 {
 	static const struct {
@@ -730,7 +730,7 @@ static void test_several_servers(void)
 	}
 }
 
-/* An account that the directory does not know, but a driver behind it. */
+/* An account that a later driver knows, but not the directory. */
 static void test_passed(void)
 {
 	const struct directory_query ask_of = {
@@ -749,11 +749,11 @@ static void test_passed(void)
 		ask(1, "pat", "pw");
 		CU_ASSERT_TRUE(told(1, AUTH_UNKNOWN) && !who[1].answered);
 		CU_ASSERT_EQUAL(who[1].pos, 1);
-		directory_lookup_passed(qs, &ask_of, 1); /* which makes it no younger */
+		directory_lookup_passed(qs, &ask_of, 1); /* which does not extend its time */
 		now += 1000;
 		ask(2, "pat", "guess");
 		CU_ASSERT_TRUE(given());
-		reply_pass(); /* takes nothing away */
+		reply_pass(); /* which changes nothing */
 	}
 	now += 30000;
 	ask(1, "pat", "pw");
@@ -788,7 +788,7 @@ static void test_patience(void)
 	turn();
 	CU_ASSERT_TRUE(told(1, AUTH_OK) && told(2, AUTH_OK));
 	CU_ASSERT_EQUAL(who[3].calls, 0);
-	ask(1, "jo", "sesame"); /* this one need not wait */
+	ask(1, "jo", "sesame"); /* this one does not wait */
 	CU_ASSERT_TRUE(told(1, AUTH_OK));
 	reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED); /* late, but it counts */
 	ask(1, "jo", "sesame");

@@ -124,7 +124,7 @@ static void test_words(void)
 	}
 }
 
-/* A word is known at the first cut where it is known at all, and at every longer one gives the same. */
+/* Once a cut is long enough to recognise a word, every longer one gives the same result. */
 static void test_words_cut(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
@@ -194,7 +194,7 @@ static void test_long_words(void)
 
 static const struct imap_frame_limits limits = { 64, 20 };
 
-/* What happens on IN, fed in pieces of STEP bytes: one letter an event. */
+/* Feeds IN in pieces of STEP bytes; appends one letter per event. */
 static void frame_run(const char *in, size_t step, struct str *events, size_t *pos)
 {
 	struct imap_frame f = { 0 };
@@ -245,7 +245,7 @@ static const struct {
 	{ "01234567890123456789012345678901234567890123456789 {1}\r\na01234567890123456789\r\n", "L1X", 0 },
 };
 
-/* A command that is passed over ends where a frame would say so. */
+/* A skipped command ends where its frame ends. */
 static void test_skip(void)
 {
 	static const struct {

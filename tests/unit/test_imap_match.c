@@ -61,7 +61,7 @@ static void test_rows(void)
 		CU_ASSERT_EQUAL(match(rows[i].reference, rows[i].pattern, rows[i].name), rows[i].match);
 }
 
-/* The nearest parent that matches, as trying them one by one finds it. */
+/* The nearest parent that matches, compared with trying them one by one. */
 static void test_levels(void)
 {
 	static const char *const names[] = { "INBOX.a.b.c", "inbox.a", "INBOX", "a.a.a.a", "a..b", ".", "", "x.INBOX.y",
@@ -88,7 +88,7 @@ static void test_levels(void)
 		}
 }
 
-/* Patterns that would take a backtracking matcher for ever. */
+/* Patterns on which a backtracking matcher would take for ever. */
 static void test_hostile(void)
 {
 	struct str pattern = STR_INIT, name = STR_INIT;

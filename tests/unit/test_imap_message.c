@@ -1,4 +1,4 @@
-/* What IMAP makes of messages: tests/mail/NAME.eml against NAME.out, then sections, searches, names, dates. */
+/* IMAP's view of messages: tests/mail/NAME.eml compared with NAME.out, then sections, searches, names, dates. */
 #include "tests/unit/unit.h"
 
 #include <glob.h>
@@ -41,7 +41,7 @@ static const char *mail_path(const char *name)
 	return path;
 }
 
-/* The message in memory of its exact size, so that the sanitizer sees a byte too far. */
+/* Loads the message into memory of its exact size, so that a sanitizer sees a read beyond it. */
 static char *load(const char *name, size_t *len)
 {
 	struct str s = STR_INIT;
@@ -124,7 +124,7 @@ static bool skip_string(const char **p, const char *end)
 	return false;
 }
 
-/* Balanced lists of strings, numbers and NIL: what a client's parser goes through. */
+/* Balanced lists of strings, numbers and NIL, as a client parses them. */
 static bool is_data(const char *p, size_t len)
 {
 	const char *end = p + len;
@@ -162,7 +162,7 @@ static bool search_everything(struct mime_msg *m)
 	return found;
 }
 
-/* Every message cut at every byte still gives data that a client can read, and no byte behind the end is looked at. */
+/* Every message, cut at every byte, still gives data that a client can parse, and no byte beyond the end is read. */
 static void test_cut(void)
 {
 	struct str s = STR_INIT;
@@ -216,7 +216,7 @@ static void test_strings(void)
 	str_fini(&s);
 }
 
-/* A list too long is cut, and stays a list. */
+/* A list that is too long is cut, and stays valid. */
 static void test_limits(void)
 {
 	struct str text = STR_INIT, s = STR_INIT;
@@ -237,7 +237,7 @@ static void test_limits(void)
 	str_fini(&s);
 }
 
-/* However a sender fills a message, what ENVELOPE and BODYSTRUCTURE make of it is no multiple of it. */
+/* Whatever a message contains, ENVELOPE and BODYSTRUCTURE are at most proportional to its size. */
 static void test_output_is_bounded(void)
 {
 	enum { CONSTANT = 1500000 };
@@ -351,14 +351,15 @@ static void test_section_parse(void)
 	str_fini(&s);
 }
 
-/* An imap_wire_fn that appends to CTX, a string. */
+/* An imap_wire_fn that appends to the string CTX. */
 static bool append(void *ctx, const char *p, size_t len)
 {
 	str_add(ctx, p, len);
 	return true;
 }
 
-/* The section SPEC of M as text; "(none)" if there is no such part. Its parts must be what the whole has there. */
+/* The section SPEC of M as text; "(none)" if there is no such part. Partial fetches of it must equal the same ranges of
+ * the whole. */
 static const char *section(struct str *out, struct mime_msg *m, const char *spec)
 {
 	struct str piece = STR_INIT;
@@ -533,7 +534,7 @@ static void fetch(struct str *out, struct structure *b, const struct str *number
 	str_fini(&spec);
 }
 
-/* The text of message part NUMBER, WHOLE, is its header and its text. */
+/* WHOLE, the text of message part NUMBER, consists of its header and its text. */
 static void check_message(struct structure *b, const struct str *number, const struct str *whole)
 {
 	struct str head = STR_INIT, text = STR_INIT;
@@ -549,7 +550,7 @@ static void check_message(struct structure *b, const struct str *number, const s
 
 static void check_structure(struct structure *b, const struct str *number, bool is_message);
 
-/* The bodies in a multipart's brackets. */
+/* Checks the parts of a multipart. */
 static void check_children(struct structure *b, const struct str *number)
 {
 	struct str child = STR_INIT;
@@ -564,7 +565,7 @@ static void check_children(struct structure *b, const struct str *number)
 	str_fini(&child);
 }
 
-/* What is no multipart: its size is that of its section; and the message in it. */
+/* Checks a part that is not a multipart: its size is that of its section. Checks the message in it, too. */
 static void check_single(struct structure *b, const struct str *number)
 {
 	struct str type = STR_INIT, subtype = STR_INIT, size = STR_INIT, text = STR_INIT;
@@ -613,7 +614,8 @@ static void check_structure(struct structure *b, const struct str *number, bool 
 	str_fini(&mime);
 }
 
-/* Every part in the BODYSTRUCTURE of the LEN bytes at TEXT is there and as large as was said; the number of them. */
+/* Every part that BODYSTRUCTURE lists for the LEN bytes at TEXT exists and has the listed size. Returns the number of
+ * parts. */
 static size_t check_announced(const char *text, size_t len)
 {
 	struct str s = STR_INIT, none = STR_INIT;
@@ -648,7 +650,7 @@ static void test_announced_parts_are_there(void)
 	globfree(&g);
 }
 
-/* Mail put together from the lines that make structure, in any order: 20,000 messages, the same at each run. */
+/* Messages made of the lines that form structure, in random order: 20,000, the same in each run. */
 static void test_announced_parts_of_any_lines(void)
 {
 	static const char *const lines[] = { "Content-Type: multipart/mixed; boundary=a\n",
@@ -672,7 +674,7 @@ static void test_announced_parts_of_any_lines(void)
 	str_fini(&s);
 }
 
-/* The line end in front of a boundary is the boundary's, also where it is the empty line that ends a header. */
+/* The line end in front of a boundary belongs to the boundary, even if it is the empty line that ends a header. */
 static void test_message_of_a_header_alone(void)
 {
 	static const char mail[] =
@@ -707,7 +709,7 @@ static void test_message_of_a_header_alone(void)
 	str_fini(&s);
 }
 
-/* A field's name is not the name before its NUL. */
+/* A field's name does not end at a NUL. */
 static void test_field_nul(void)
 {
 	static const char text[] = "To\0\0\0\0: x\nTo: y\nTo\0: z\n\n";
@@ -827,7 +829,7 @@ static void test_search(void)
 	mime_charset_fini();
 }
 
-/* All the texts at once are found as each of them alone, in whatever order they are asked for. */
+/* Searching for all texts at once finds the same as searching for each alone, in any order. */
 static void test_search_together(void)
 {
 	static const char *const files[] = { "plain.eml", "words.eml", "mixed.eml", "forward.eml", "digest.eml",
@@ -861,7 +863,7 @@ static void test_search_together(void)
 	mime_charset_fini();
 }
 
-/* Bytes that are read to look for N texts in a message of LEN bytes. */
+/* The number of bytes read when searching for N texts in a message of LEN bytes. */
 static uint64_t bytes_read(size_t n, const char *text, size_t len)
 {
 	struct imap_texts t = { 0 };
@@ -884,7 +886,7 @@ static uint64_t bytes_read(size_t n, const char *text, size_t len)
 	return work.units;
 }
 
-/* A message is read once for all texts of a SEARCH, not once for each; and there is an end to them. */
+/* A message is read once for all texts of a SEARCH, not once for each; the number of texts is limited. */
 static void test_search_reads_once(void)
 {
 	struct imap_texts t = { 0 };
@@ -916,8 +918,7 @@ static bool address_is_found(const char *field, size_t len, const char *what)
 	return found;
 }
 
-/* An address is found from the byte on that completes it, and nothing is found that is not there, wherever the field is
- * cut. */
+/* Wherever the field is cut, an address is found once it is complete, and nothing else is found. */
 static void test_search_addresses_cut(void)
 {
 	static const struct {
@@ -945,7 +946,7 @@ static void test_search_addresses_cut(void)
 	mime_charset_fini();
 }
 
-/* A key that lies across the places where a large body is cut is found. */
+/* A text that spans the places where a large body is split is found. */
 static void test_search_large(void)
 {
 	struct str s = STR_INIT;
@@ -1093,7 +1094,7 @@ static void test_dates(void)
 	str_fini(&s);
 }
 
-/* A command that was stopped for its CPU is answered, and the session goes on; the other two reasons end it. */
+/* A command that is stopped for its CPU use gets a reply, and the session continues; the other two reasons end it. */
 static void test_stopped(void)
 {
 	static const struct {

@@ -79,7 +79,7 @@ static void test_has(void)
 	imap_set_fini(&set);
 }
 
-/* As many members as a command line can hold, in the worst order: no more than a moment. */
+/* As many members as a command line can hold, in the worst order, are read quickly. */
 static void test_large(void)
 {
 	struct imap_set set = { 0 };

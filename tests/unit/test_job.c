@@ -187,7 +187,7 @@ static void test_bad_messages(void)
 	job_fini(&j);
 }
 
-/* Does the question in J; DONE is the caller's. */
+/* Runs job J; the caller frees DONE. */
 static int work(struct job *j, int image, struct auth_chain *chain, struct job_done *done)
 {
 	int fd;
@@ -232,7 +232,7 @@ static int load(const char *path, int image)
 	return fd;
 }
 
-/* The image that the new one is to be compared with has not arrived: nothing is taken. */
+/* The image to compare with did not arrive: the new one is not accepted. */
 static void test_lost_image(void)
 {
 	struct job j;
@@ -336,7 +336,7 @@ static void test_chain(void)
 	CU_ASSERT_FALSE(d.answered);
 	CU_ASSERT_EQUAL(d.pos, 0);
 	job_done_fini(&d);
-	/* behind the last driver nobody knows the name */
+	/* after the last driver the name is unknown */
 	fill_job(&j, JOB_LOOKUP);
 	j.from = 1;
 	work(&j, -1, chain, &d);

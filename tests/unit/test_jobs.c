@@ -1,4 +1,4 @@
-/* Whose work is next, and who loses when there is too much. The auth workers are sockets that the test holds. */
+/* Which job is next, and which are refused when there are too many. The test plays the auth workers. */
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,7 +17,7 @@ static struct jobs *jobs;
 static int worker[WORKERS_MAX];
 static unsigned nworkers;
 
-/* What became of question number I. */
+/* The result of job number I. */
 enum fate { NOTHING, DONE, FAILED };
 static struct asked {
 	enum fate fate;
@@ -69,7 +69,7 @@ static void end(void)
 	ev_loop_destroy(loop);
 }
 
-/* Question number I is put, as the I-th; for IP unless NULL. */
+/* Submits job number I; for IP unless NULL. */
 static void ask(unsigned i, enum job_kind kind, const char *ip)
 {
 	uint32_t id = jobs_next_id(jobs);
@@ -88,7 +88,7 @@ static void ask(unsigned i, enum job_kind kind, const char *ip)
 	jobs_submit(jobs, id, &w, -1, ip != NULL ? &client : NULL, on_answer, &asked[i]);
 }
 
-/* The number of the question that worker N has been given; -1: it has none (any more). */
+/* The number of the job that worker N got; -1: none (any more). */
 static int given(unsigned n)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
@@ -118,7 +118,7 @@ static void answer(unsigned n, int i, enum job_kind kind)
 	turn();
 }
 
-/* One worker, all questions of KIND: the order in which it gets them. */
+/* With one worker and all jobs of KIND, checks the order in which it gets them. */
 static void expect_order(const int *order, unsigned n, enum job_kind kind)
 {
 	for (unsigned k = 0; k < n; k++) {
@@ -138,7 +138,7 @@ static void test_round_robin(void)
 {
 	static const char *const who[] = { "192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.2",
 		"2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1" };
-	/* 0 goes at once; then each address in turn, the two of one /64 being one */
+	/* 0 starts at once; then each address in turn, two of one /64 counting as one */
 	static const int order[] = { 0, 1, 4, 6, 8, 2, 5, 7, 3 };
 
 	begin(1);
@@ -150,7 +150,7 @@ static void test_round_robin(void)
 	end();
 }
 
-/* An answer that cannot be read: the job has failed, and the worker has the next one. */
+/* After an answer that cannot be parsed the job has failed, and the worker gets the next one. */
 static void test_damaged_answer(void)
 {
 	begin(1);
@@ -164,7 +164,7 @@ static void test_damaged_answer(void)
 	CU_ASSERT_EQUAL(asked[0].fate, FAILED);
 	CU_ASSERT_EQUAL(asked[0].calls, 1);
 	CU_ASSERT_EQUAL(given(0), 1);
-	msgw_begin(&w, JOB_DONE); /* of no job in hand */
+	msgw_begin(&w, JOB_DONE); /* for no job that it has */
 	msgw_u32(&w, first_id);
 	CU_ASSERT_EQUAL(msg_send(worker[0], &w, -1), 0);
 	answer(0, 1, JOB_HASH);
@@ -215,7 +215,7 @@ static void test_a_worker_for_each(void)
 	answer(0, 2, JOB_HASH);
 	CU_ASSERT_EQUAL(given(0), 6);
 	answer(0, 6, JOB_LOOKUP);
-	CU_ASSERT_EQUAL(given(0), 7); /* two hashes are under way: not a third */
+	CU_ASSERT_EQUAL(given(0), 7); /* two hashes are running: not a third */
 	answer(0, 7, JOB_LOOKUP);
 	CU_ASSERT_EQUAL(given(0), 3); /* nothing else waits */
 	answer(1, 1, JOB_HASH);
@@ -237,8 +237,8 @@ static void test_a_worker_for_each(void)
 	end();
 }
 
-/* Whatever asks directories, the node's probes too, leaves a worker for what does not, also while nothing else waits: a
- * silent name server keeps those that it has for longer than anybody can wait. */
+/* Directory jobs, the node's probes included, leave one worker for other jobs, even while none wait: a silent name
+ * server would hold the workers for longer than logins can wait. */
 static void test_directories_leave_a_worker(void)
 {
 	begin(2);
@@ -283,7 +283,7 @@ static void test_address_bound(void)
 	end();
 }
 
-/* N questions of KIND from IP, beginning with number I; returns the number after them. */
+/* Submits N jobs of KIND from IP, beginning with number I; returns the next number. */
 static unsigned ask_many(unsigned i, unsigned n, enum job_kind kind, const char *ip)
 {
 	for (unsigned stop = i + n; i < stop; i++)
@@ -291,7 +291,7 @@ static unsigned ask_many(unsigned i, unsigned n, enum job_kind kind, const char 
 	return i;
 }
 
-/* Questions of IP that nothing has become of. */
+/* Unfinished jobs of IP. */
 static unsigned waiting_for(const char *ip)
 {
 	unsigned n = 0;
@@ -302,7 +302,7 @@ static unsigned waiting_for(const char *ip)
 	return n;
 }
 
-/* Full: the address with most loses its latest; the newcomer and the node itself are served. */
+/* Full: the address with the most jobs loses its newest; the newcomer and the node itself are served. */
 static void test_full(void)
 {
 	static const char *const few[] = { "192.0.2.11", "192.0.2.12", "192.0.2.13", "192.0.2.14" };
@@ -317,19 +317,19 @@ static void test_full(void)
 	CU_ASSERT_EQUAL(jobs_waiting(jobs), JOBS_QUEUE_MAX);
 	CU_ASSERT_EQUAL(waiting_for("192.0.2.11"), 901);
 	CU_ASSERT_EQUAL(jobs_refused(jobs), 0);
-	/* the most have 901: the look-up was its latest */
+	/* the largest has 901: the lookup was its newest */
 	ask(i++, JOB_HASH, "203.0.113.1");
 	turn();
 	CU_ASSERT_EQUAL(asked[latest].fate, FAILED);
 	CU_ASSERT_EQUAL(waiting_for("192.0.2.11"), 900);
 	CU_ASSERT_EQUAL(asked[i - 1].fate, NOTHING);
-	/* then all four have as many: one of them loses, whoever comes */
+	/* then all four have equally many: one of them loses a job, whoever comes */
 	ask(i++, JOB_HASH, "192.0.2.1");
 	ask(i++, JOB_LOOKUP, NULL);
 	CU_ASSERT_EQUAL(waiting_for("192.0.2.11") + waiting_for("192.0.2.12") + waiting_for("192.0.2.13") +
 	        waiting_for("192.0.2.14"),
 	    4 * 900 - 2);
-	/* who has as many as the most is refused himself */
+	/* an address with the most jobs is itself refused */
 	ask(i, JOB_HASH, waiting_for("192.0.2.11") == 900 ? "192.0.2.11" : "192.0.2.12");
 	turn();
 	CU_ASSERT_EQUAL(asked[i].fate, FAILED);
@@ -338,7 +338,7 @@ static void test_full(void)
 	end();
 }
 
-/* Filled by the node alone: its own work has a bound, too. */
+/* Filled by the node alone: its own jobs are limited, too. */
 static void test_full_of_own(void)
 {
 	begin(0);
@@ -368,7 +368,7 @@ static void test_many_addresses(void)
 	for (unsigned i = 0; i <= JOBS_QUEUE_MAX; i++)
 		jobs_forget(jobs, &asked[i]);
 	CU_ASSERT_EQUAL(jobs_waiting(jobs), 0);
-	/* forgotten altogether: there is room for one again */
+	/* all cancelled: there is room again */
 	ask(JOBS_QUEUE_MAX + 1, JOB_HASH, "2001:db8::1");
 	CU_ASSERT_EQUAL(jobs_waiting(jobs), 1);
 	end();
@@ -384,18 +384,18 @@ static void test_forget(void)
 	jobs_forget(jobs, &asked[1]);
 	jobs_forget(jobs, &asked[3]);
 	jobs_forget(jobs, &asked[3]);
-	jobs_forget(jobs, &first_id); /* never asked */
+	jobs_forget(jobs, &first_id); /* never submitted */
 	CU_ASSERT_EQUAL(jobs_waiting(jobs), 2);
 	expect_order(order, ARRAY_LEN(order), JOB_HASH);
 	CU_ASSERT_EQUAL(asked[1].calls + asked[3].calls, 0);
-	/* under way: it ends, and nobody is told */
+	/* running: it ends, and nobody gets the result */
 	ask(5, JOB_HASH, "192.0.2.1");
 	CU_ASSERT_EQUAL(given(0), 5);
 	jobs_forget(jobs, &asked[5]);
 	answer(0, 5, JOB_HASH);
 	CU_ASSERT_EQUAL(asked[5].calls, 0);
 	end();
-	/* refused, and gone before it was told */
+	/* refused, and cancelled before it was notified */
 	begin(0);
 	ask_many(0, JOBS_CLIENT_MAX + 1, JOB_HASH, "192.0.2.1");
 	jobs_forget(jobs, &asked[JOBS_CLIENT_MAX]);
@@ -404,7 +404,7 @@ static void test_forget(void)
 	end();
 }
 
-/* One asker with several questions. */
+/* One client with several jobs. */
 static void test_one_asker(void)
 {
 	struct net_addr a;
@@ -427,7 +427,7 @@ static void test_one_asker(void)
 	end();
 }
 
-/* A worker dies: its job goes to the next one, before all that waits; with the second one it fails. */
+/* A worker dies: its job goes to the next one, before all others; if that one dies too, the job fails. */
 static void test_worker_dies(void)
 {
 	begin(1);
@@ -448,7 +448,7 @@ static void test_worker_dies(void)
 	nworkers = 0;
 	add_worker();
 	CU_ASSERT_EQUAL(given(0), 1);
-	/* a job that nobody waits for is not done again */
+	/* a cancelled job is not repeated */
 	jobs_forget(jobs, &asked[1]);
 	close(worker[0]);
 	turn();
@@ -458,7 +458,7 @@ static void test_worker_dies(void)
 	end();
 }
 
-/* What a worker says without being asked changes nothing. */
+/* Unexpected answers of a worker change nothing. */
 static void test_bad_answers(void)
 {
 	begin(1);

@@ -44,7 +44,7 @@ static void test_str(void)
 		str_add(&s, "0123456789", 10);
 	CU_ASSERT_EQUAL(s.len, 10000);
 	str_fini(&s);
-	/* Formatted text that fills the room but for its NUL, fills it, and is one more. */
+	/* Formatted text that just fits with its NUL, and that is one or two bytes longer. */
 	for (int len = 1; len < 200; len++) {
 		str_fini(&s);
 		str_adds(&s, "ab");
@@ -139,7 +139,7 @@ static void test_b64(void)
 	str_fini(&s);
 }
 
-/* Reads the LEN characters at TEXT in both ways that there are, with nothing behind them; they agree. */
+/* Decodes the LEN characters at TEXT with both functions, in memory of exact size; they agree. */
 static bool read_hex(const char *text, size_t len, uint8_t out[64])
 {
 	char *exact = mem_alloc(MAX(len, 1));
@@ -233,7 +233,7 @@ static void test_text(void)
 	    !text_is_word("LOGIN", 5, "LOGI") && !text_is_word("LOGIN", 4, "LOGIN") && !text_is_word("A\0C", 3, "A"));
 }
 
-/* Every character, cut at every byte; what looks like one and is none. */
+/* Every character, cut at every byte; what only looks like one. */
 static void test_utf8(void)
 {
 	static const char *const none[] = { "\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\xaf", "\xe0\x9f\xbf",
@@ -273,7 +273,7 @@ static void read_all(struct msgr *r)
 	msgr_str(r, text, sizeof(text));
 }
 
-/* A byte that stands for a choice is one of those that there are. */
+/* A byte for a choice must be within its range. */
 static void test_msg_choices(void)
 {
 	static struct msgw w;
@@ -397,7 +397,7 @@ static int open_descriptors(void)
 	return n;
 }
 
-/* A sender that means harm puts several descriptors into one message: none of them may stay open here. */
+/* A malicious sender puts several descriptors into one message: none may stay open here. */
 static void test_msg_many_fds(void)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
@@ -474,7 +474,7 @@ static void on_alarm(int sig)
 	(void)sig;
 }
 
-/* A descriptor that is ready, one that never is, and signals all the while. */
+/* A descriptor that is ready, one that never is, and signals meanwhile. */
 static void test_wait(void)
 {
 	const struct itimerval often = { { 0, 1000 }, { 0, 1000 } }, never = { { 0, 0 }, { 0, 0 } };
@@ -503,7 +503,8 @@ static void test_wait(void)
 	close(fd[0]);
 }
 
-/* Long and short takes, over several fills: no eight bytes come twice. A forked child does not get its parent's. */
+/* Long and short requests, over several refills: no eight bytes repeat. A forked child does not get its parent's
+ * bytes. */
 static void test_rnd(void)
 {
 	static uint64_t seen[4096];
@@ -594,7 +595,7 @@ static void test_net(void)
 	}
 }
 
-/* Each byte at each place of lines of each length: no control character comes through, and nothing else is changed. */
+/* Each byte at each place in lines of each length: no control character passes, and nothing else is changed. */
 static void test_log_controls(void)
 {
 	char got[LOG_LINE_MAX], want[LOG_LINE_MAX];

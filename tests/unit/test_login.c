@@ -18,7 +18,7 @@ static const char *const failure_names[] = {
 #define SELF "00112233445566778899aabbccddeeff"
 #define OTHER "00112233445566778899aabbccddeefe"
 
-/* What the dialect answers to the LEN bytes at IN when they come STEP at a time. */
+/* The dialect's replies to the LEN bytes at IN, fed STEP at a time. */
 static char *run(const struct login_dialect *d, const char *in, size_t len, size_t step)
 {
 	struct str log = STR_INIT;
@@ -30,7 +30,7 @@ static char *run(const struct login_dialect *d, const char *in, size_t len, size
 	return str_steal(&log);
 }
 
-/* WANT comes out in whatever pieces the bytes come in. */
+/* The reply is WANT, in whatever pieces the bytes arrive. */
 static void check_len(const struct login_dialect *d, const char *in, size_t len, const char *want)
 {
 	char *got = run(d, in, len, len);
@@ -84,7 +84,7 @@ static void test_imap_login(void)
 	check(d, "a NOOP x\r\n", "a BAD NOOP takes no arguments.\r\n");
 }
 
-/* What is too long before login is BAD, and the next command is answered. */
+/* Too long input before login gets BAD, and the next command is answered. */
 static void test_imap_too_long(void)
 {
 	const struct login_dialect *d = &imap_login_dialect;
@@ -247,7 +247,8 @@ static void test_imap_id(void)
 	str_fini(&log);
 }
 
-/* A forwarded identity's signature: what is written is read; a text that is cut, longer or in capitals is none. */
+/* The signature of a forwarded identity: what is written is read; a text that is cut, longer or in capitals is
+ * refused. */
 static void test_hop_auth(void)
 {
 	struct forwarded h = { .signature = FORWARDED_SIGNATURE_MADE, .time = 1893456000 };
@@ -325,7 +326,7 @@ static void test_pop3(void)
 
 static bool tell_client; /* talk() ends with what the client is told, not with the failure's name */
 
-/* The peer's lines in, what is sent back and the verdict out. */
+/* Feeds the peer's lines; returns what is sent back, and the result. */
 static char *talk(const struct login_dialect *d, const char *const *lines, const char *user, const char *password,
     bool foreign, bool utf8)
 {
@@ -349,7 +350,7 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 		strcpy(((struct imap_login *)l.data)->tag, "t");
 	else
 		((struct pop3_login *)l.data)->utf8 = utf8;
-	/* login_forwarded() wants the peer that is in use. */
+	/* login_forwarded() needs the peer in use. */
 	l.backend = backend_start(EV_DEFAULT, &reply.client, 1, 1, d->peer_line, NULL, NULL, &l);
 	for (; *lines != NULL && step == BACKEND_STEP_MORE; lines++) {
 		step = d->peer_line(*lines, strlen(*lines), &out, &skip, &l);
@@ -403,7 +404,7 @@ static char *told(const struct login_dialect *d, const char *greeting, const cha
 	"\"x-proxy-ttl\" \"3\" " \
 	"\"x-client-transport\" \"insecure\")\r\n"
 
-/* The last fence before a peer: not one byte goes out. */
+/* The last check before a peer: not one byte is sent. */
 static void test_peer_controls(void)
 {
 	const struct login_dialect *const dialect[] = { &imap_login_dialect, &pop3_login_dialect };
@@ -458,7 +459,7 @@ static void test_imap_peer(void)
 	TALK(d, "u", "p", false, false, "=> INVALID ", "+OK POP3");
 	TALK(d, "u", "p", false, false, "=> INVALID ", "");
 	TALK(d, "u", "p", false, false, "=> NEEDS_TLS ", "* OK [CAPABILITY LOGINDISABLED STARTTLS] hi");
-	/* A list that would break the answer is not repeated. */
+	/* A capability list that would break the reply is not forwarded. */
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi",
 	    "L OK [CAPABILITY a\x01] x");
 }

@@ -1,4 +1,4 @@
-/* lib/loop: descriptors that other processes hold, too. */
+/* lib/loop: descriptors that other processes hold as well. */
 #include "tests/unit/unit.h"
 
 #include <dirent.h>
@@ -30,7 +30,7 @@ static int epoll_number(void)
 	return -1;
 }
 
-/* Lines of the kernel's table of the loop's descriptor. */
+/* The number of entries in the kernel's table of the loop. */
 static int registered(void)
 {
 	char path[64], line[256];
@@ -46,7 +46,7 @@ static int registered(void)
 	return n;
 }
 
-/* A descriptor of which another process has a copy is out of the table, and can be watched again. */
+/* A descriptor of which another process has a copy is removed from the table, and can be watched again. */
 static void test_forget(void)
 {
 	struct ev_loop *loop = loop_new();
@@ -70,7 +70,7 @@ static void test_forget(void)
 	ev_run(loop, EVRUN_NOWAIT);
 	CU_ASSERT_EQUAL(registered(), before);
 	CU_ASSERT_EQUAL(events, 1);
-	CU_ASSERT_EQUAL(dup2(copy, sv[0]), sv[0]); /* the number is used again */
+	CU_ASSERT_EQUAL(dup2(copy, sv[0]), sv[0]); /* the number is reused */
 	ev_io_set(&io, sv[0], EV_READ);
 	ev_io_start(loop, &io);
 	ev_run(loop, EVRUN_NOWAIT);

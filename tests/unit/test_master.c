@@ -103,7 +103,7 @@ static void sessions_cannot_forge_a_refusal(void)
 	}
 }
 
-/* What process PID logs as a session server, as it is written. */
+/* Process PID logs as a session server; what is written. */
 static void session_logs(pid_t pid, const char *program, const char *text, const char *want)
 {
 	char copy[512], other[LOG_SESSION_TEXT], got[LOG_SESSION_TEXT + 64];
@@ -152,7 +152,7 @@ static void sessions_log_for_their_own_account_alone(void)
 	log_sessions_fini();
 }
 
-/* The two sockets in either order: LOGIN comes first. */
+/* Whichever socket is read first: LOGIN is written first. */
 static void a_session_ends_after_its_login_in_the_log(void)
 {
 	static const char login[] = "2imapd: LOGIN, " WHO ", protocol=IMAP\n",
@@ -207,7 +207,7 @@ static void rig_open(struct log_rig *r)
 	logfile_listen(r->loop, r->err[0], LOGFILE_STDERR, "spawn");
 }
 
-/* All that was logged; to be freed. */
+/* All that was logged; the caller frees it. */
 static char *rig_read(struct log_rig *r)
 {
 	struct str text = STR_INIT;
@@ -267,7 +267,7 @@ static size_t count_of(const char *text, const char *what)
 	return n;
 }
 
-/* Session servers that were taken over, and fork. */
+/* Compromised session servers that fork. */
 static void what_is_no_known_session_logs_little(void)
 {
 	struct log_rig r;
@@ -306,7 +306,7 @@ static void lines_of_a_session_are_short_and_bounded_in_bytes(void)
 	text = rig_read(&r);
 	CU_ASSERT(strlen(text) > LOG_SESSION_BYTES && strlen(text) < LOG_SESSION_BYTES / 10 * 11);
 	CU_ASSERT(
-	    strstr(text, "imapd: LOGOUT, " WHO ", left_out=") != NULL); /* its end is told, whatever it said before */
+	    strstr(text, "imapd: LOGOUT, " WHO ", left_out=") != NULL); /* its end is logged, whatever came before */
 	mem_free(&text);
 	rig_close(&r);
 }
@@ -329,7 +329,7 @@ static void stderr_of_one_session_leaves_room_for_others(void)
 	rig_close(&r);
 }
 
-/* Its number may be another's by then. */
+/* Its pid may belong to another process by then. */
 static void who_has_logged_its_end_is_no_session_any_more(void)
 {
 	struct log_rig r;
@@ -347,8 +347,8 @@ static void who_has_logged_its_end_is_no_session_any_more(void)
 	rig_close(&r);
 }
 
-/* It is reported over the one socket, and may have lines left in the other. */
-/* Which socket is looked at first depends on which was written to first. */
+/* Its end is reported over one socket, while lines may be left in the other. */
+/* Which socket is read first depends on which was written to first. */
 static void report_end(bool after_login)
 {
 	struct log_rig r;

@@ -46,7 +46,7 @@ static void check_file(struct md_test *t, const char *path, const char *want)
 	mem_free(&text);
 }
 
-/* New mail is moved, gets UIDs in Courier's order, and the list is byte for byte Courier's. */
+/* New mail is moved and gets UIDs in Courier's order; the list is identical to Courier's. */
 static void test_first_open(void)
 {
 	struct md_test t;
@@ -80,7 +80,7 @@ static void test_first_open(void)
 	mt_end(&t);
 }
 
-/* What Courier wrote is kept; the stem finds a message whose ",S=" changed. */
+/* Courier's list is kept; a message whose ",S=" changed is found by its stem. */
 static void test_take_over(void)
 {
 	struct md_test t;
@@ -105,7 +105,7 @@ static void test_take_over(void)
 	mt_end(&t);
 }
 
-/* Mail of one second has its order by number, for POP3 and for new UIDs alike. */
+/* Mail of the same second is ordered by number, both for POP3 and for new UIDs. */
 static void test_order_within_a_second(void)
 {
 	static const char *const files[] = { "cur/7.M339452P9.host:2,", "new/7.M50206P9.host",
@@ -179,7 +179,7 @@ static void test_sync(void)
 	CU_ASSERT_EQUAL(md_box_find(b, 5), 2);
 	md_box_close(&a);
 	md_box_close(&b);
-	/* UIDs are never given again. */
+	/* UIDs are never reused. */
 	mt_puts(&t, "new/5.e", mail);
 	mt_unlink(&t, "cur/4.d:2,");
 	a = open_box(&t, "", false);
@@ -222,7 +222,7 @@ static void test_drop_gone(void)
 	mt_end(&t);
 }
 
-/* EXAMINE moves nothing and changes nothing. */
+/* EXAMINE moves and changes nothing. */
 static void test_readonly(void)
 {
 	struct md_test t;
@@ -293,7 +293,7 @@ static void test_read(void)
 	mt_end(&t);
 }
 
-/* Letters that we do not know stay; two files of one base become two messages. */
+/* Unknown flag letters are kept; two files with one base are two messages. */
 static void test_odd_names(void)
 {
 	struct md_test t;
@@ -354,7 +354,7 @@ static void test_keywords(void)
 	kw[0] = (uint32_t)md_box_keyword_add(a, "new", 3);
 	CU_ASSERT_EQUAL(md_box_store(a, 2, MD_STORE_ADD, 0, kw, 1), MD_OK);
 	check_file(&t, "courierimapkeywords/3.c", "new\n");
-	/* B adds to what A stored though it has not seen it. */
+	/* B adds to what A stored, although it has not seen it yet. */
 	kw[0] = (uint32_t)md_box_keyword_add(b, "other", 5);
 	CU_ASSERT_EQUAL(md_box_store(b, 2, MD_STORE_ADD, MD_SEEN, kw, 1), MD_OK);
 	CU_ASSERT_EQUAL_FATAL(b->msgs[2].kw->n, 2);
@@ -370,7 +370,7 @@ static void test_keywords(void)
 	mt_end(&t);
 }
 
-/* Many changes are folded into ":list", which has Courier's form. */
+/* Many changes are merged into ":list", in Courier's format. */
 static void test_keyword_fold(void)
 {
 	struct md_test t;
@@ -405,8 +405,8 @@ static void test_keyword_fold(void)
 	mt_end(&t);
 }
 
-/* As many keywords as a folder may have, on many messages: found without regard to case, kept apart from those that
- * only begin alike. What finding them costs is counted in test_md_cost. */
+/* As many keywords as a folder may have, on many messages: found regardless of case, not confused with those that only
+ * begin alike. test_md_cost counts the cost of finding them. */
 static void test_many_keywords(void)
 {
 	enum { N = MD_KEYWORDS_MAX, MESSAGES = 60 };
@@ -464,7 +464,7 @@ static void test_save(void)
 	mt_puts(&t, "cur/9.old:2,", mail);
 	/* Cut at every byte. */
 	for (size_t cut = 0; cut < sizeof(text); cut++) {
-		/* The second before 1970 is a time like others. */
+		/* The second before 1970 is a valid time. */
 		const time_t when = cut % 2 == 0 ? 1000000000 : -1;
 
 		CU_ASSERT_EQUAL_FATAL(md_save_begin(&t.root, "", &s), MD_OK);
@@ -497,7 +497,7 @@ static void test_save(void)
 	mt_end(&t);
 }
 
-/* No room: nothing is stored, nothing is left behind, and the text says what to do. */
+/* No space: nothing is stored, nothing is left behind, and the message says what to do. */
 static void test_full(void)
 {
 	struct md_test t;
@@ -536,8 +536,8 @@ static void make_folder(struct md_test *t, const char *dir)
 	}
 }
 
-/* A folder that nobody has opened yet, on a full disk: it is served, nobody is thrown out when mail comes, and the UIDs
- * that were told are the ones that are recorded when there is room again. */
+/* A folder is opened for the first time on a full disk: it is served, the session continues when mail comes, and once
+ * there is space the recorded UIDs are those that were announced. */
 static void test_first_open_without_room(void)
 {
 	struct md_test t;
@@ -585,8 +585,8 @@ static void test_first_open_without_room(void)
 	mt_end(&t);
 }
 
-/* Another program has dropped a message from the list and given it a new UID: for who knew the old one it is gone, and
- * new again. */
+/* Another program has removed a message from the list and given it a new UID: sessions that know the old one see it
+ * expunged, and a new message. */
 static void test_list_contradicts(void)
 {
 	struct md_test t;
@@ -605,7 +605,7 @@ static void test_list_contradicts(void)
 	CU_ASSERT(ch.added == 1 && ch.gone == 1);
 	CU_ASSERT_EQUAL(md_box_drop_gone(box, NULL, NULL), 1);
 	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
-	/* 4 stands before 6, which the client has been told: it shows when the folder is opened anew. */
+	/* 4 sorts before 6, which the client knows already: it appears when the folder is opened again. */
 	CU_ASSERT_EQUAL_FATAL(box->n, 3);
 	CU_ASSERT(box->msgs[0].uid == 1 && box->msgs[1].uid == 3 && box->msgs[2].uid == 6);
 	md_box_close(&box);
@@ -616,8 +616,8 @@ static void test_list_contradicts(void)
 	mt_end(&t);
 }
 
-/* A list that names files twice: the first line of each counts, for those who know it as for those who open anew,
- * and no message is taken for gone. */
+/* A list that names files twice: the first line of each counts, in open and in new sessions, and no message counts as
+ * expunged. */
 static void test_list_names_twice(void)
 {
 	struct md_test t;
@@ -658,8 +658,8 @@ static void append_to(struct md_test *t, const char *folder, enum md_err want, u
 	CU_ASSERT_EQUAL(md_save_commit(&s, 0, NULL, 0, NULL, uid, uidvalidity), want);
 }
 
-/* UIDs run out while a folder is open: its session goes on with what it has, and whoever opens it next gets all mail
- * under a new UIDVALIDITY (RFC 3501 section 2.3.1.1). */
+/* UIDs run out while a folder is open: that session continues with what it has; the next one to open the folder gets
+ * all mail under a new UIDVALIDITY (RFC 3501 section 2.3.1.1). */
 static void uids_run_out(const char *list, bool readonly)
 {
 	struct md_test t;
@@ -674,7 +674,7 @@ static void uids_run_out(const char *list, bool readonly)
 	mt_puts(&t, "cur/2.b:2,S", mail);
 	mt_puts(&t, "courierimapuiddb", "1 77 3\n1 1.a\n2 2.b\n");
 	box = open_box(&t, "", readonly);
-	mt_puts(&t, "courierimapuiddb", list); /* so many came, or another program says so */
+	mt_puts(&t, "courierimapuiddb", list); /* so much mail came, or another program wrote so */
 	for (int i = 0; i < 4; i++) {
 		snprintf(name, sizeof(name), "new/%d.c", 3 + i);
 		mt_puts(&t, name, mail);
@@ -689,7 +689,7 @@ static void uids_run_out(const char *list, bool readonly)
 	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
 	if (!readonly)
 		CU_ASSERT_EQUAL(md_box_store(box, 0, MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
-	/* A look at the folder is enough to mend it. */
+	/* Looking at the folder is enough to repair it. */
 	CU_ASSERT_EQUAL(md_status(&t.root, "", &st), MD_OK);
 	CU_ASSERT(st.messages == 6 && st.uidvalidity > 77 && st.uidnext == 7);
 	append_to(&t, "", MD_OK, &uid, &uidv);
@@ -708,7 +708,7 @@ static void test_uids_run_out(void)
 	uids_run_out("1 77 3\n1 1.a\n2 2.b\n4294967294 old\n", false);
 }
 
-/* A folder whose UIDs are used up gets new ones when it is opened, before anybody needs one. */
+/* A folder whose UIDs are used up gets new ones when it is opened, before one is needed. */
 static void test_open_with_uids_used_up(void)
 {
 	struct md_test t;
@@ -731,8 +731,8 @@ static void test_open_with_uids_used_up(void)
 	mt_end(&t);
 }
 
-/* A UIDVALIDITY never goes back: where both are used up the folder keeps what it has, and new mail waits for who
- * mends it. */
+/* A UIDVALIDITY never decreases: if both are used up, the folder keeps its UIDs, and new mail waits until somebody
+ * repairs it. */
 static void test_all_used_up(void)
 {
 	struct md_test t;
@@ -858,7 +858,7 @@ static void test_reset(void)
 	mt_puts(&t, "courierimapuiddb", "1 77 5\n1 1.a\n");
 	mt_puts(&t, "cur/1.a:2,", mail);
 	box = open_box(&t, "", false);
-	/* The list deleted: what the client knows stays true. */
+	/* The list is deleted: what the client knows stays valid. */
 	mt_unlink(&t, "courierimapuiddb");
 	mt_puts(&t, "new/2.b", mail);
 	sync_box(box, 1, 0, 0);
@@ -927,14 +927,14 @@ static void test_clean_tmp(void)
 	struct utimbuf ut = { now - 37 * 3600, now - 37 * 3600 };
 
 	mt_begin(&t);
-	/* A message with an old date, which somebody is storing just now. */
+	/* A message with an old date that is being stored right now. */
 	mt_puts(&t, "tmp/dated", "x");
 	snprintf(path, sizeof(path), "%s/tmp/dated", t.dir);
 	CU_ASSERT_EQUAL(utime(path, &ut), 0);
 	box = open_box(&t, "", false);
 	md_box_close(&box);
 	CU_ASSERT(mt_exists(&t, "tmp/dated"));
-	/* Later: what nobody has touched for 36 hours, unless its maker is still there. */
+	/* Later: files untouched for 36 hours are removed, unless the process that made them still exists. */
 	CU_ASSERT_EQUAL(gethostname(host, sizeof(host)), 0);
 	snprintf(living, sizeof(living), "tmp/%lld.M1P%ld_0.%s", (long long)now, (long)getpid(), host);
 	snprintf(dead, sizeof(dead), "tmp/%lld.M1P%d_0.%s", (long long)now, 0x3fffffff, host);
@@ -951,7 +951,7 @@ static void test_clean_tmp(void)
 	mt_end(&t);
 }
 
-/* What is no regular file is no message, neither in a view nor for POP3. */
+/* Only regular files are messages, in IMAP and in POP3. */
 static void test_no_regular_files(void)
 {
 	static const char *const sub[] = { "new", "cur" };
@@ -993,7 +993,7 @@ static void test_no_regular_files(void)
 	mt_end(&t);
 }
 
-/* How many files a directory has, and how many of them are called as they were at first. */
+/* Counts the files of a directory, and those that still have their first name. */
 static void count_files(const struct md_test *t, const char *dir, size_t *n, size_t *same)
 {
 	char path[512];
@@ -1011,7 +1011,7 @@ static void count_files(const struct md_test *t, const char *dir, size_t *n, siz
 	closedir(d);
 }
 
-/* Directory LINK of FOLDER is a link to its TARGET: the folder is refused, in words, and not a file is touched, old
+/* Directory LINK of FOLDER is a link to its TARGET: the folder is refused with a reason, and no file is touched, old
  * ones in particular. */
 static void one_directory_twice(const char *dir, const char *folder, const char *link, const char *target)
 {
@@ -1081,7 +1081,7 @@ static void test_watch(void)
 
 	mt_begin(&t);
 	box = open_box(&t, "", false);
-	for (int i = 0; i < 2; i++) { /* ... and once more: nothing is left of the watch before */
+	for (int i = 0; i < 2; i++) { /* ... and again: nothing is left of the first watch */
 		CU_ASSERT_FATAL(md_watch_init(&w, box));
 		watch_sees_mail(&t, &w, i == 0 ? "new/1.a" : "cur/2.b:2,");
 		mt_puts(&t, "new/3.c", mail); /* not drained */
@@ -1112,7 +1112,7 @@ static void test_watch_of_deleted_folder(void)
 	mt_end(&t);
 }
 
-/* With one descriptor left inotify's, which needs no more; with none, a reason. */
+/* With one descriptor left inotify is used, which needs no more; with none, there is a reason. */
 static void test_watch_without_descriptors(void)
 {
 	struct rlimit old, few;

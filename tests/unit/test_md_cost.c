@@ -1,4 +1,4 @@
-/* What the store costs, counted and not timed: calls of the system and comparisons of names. Linked with --wrap for the
+/* The costs of the store, counted instead of timed: system calls and comparisons of names. Linked with --wrap for the
  * calls below. */
 #include "tests/unit/md_test.h"
 
@@ -14,7 +14,7 @@ static const char mail[] = "From: a\nSubject: x\n\nhi\n";
 /* --- the calls --- */
 
 static struct {
-	size_t files;    /* openat() of a file, fstatat(), faccessat(), rename, unlinkat(): what names one file */
+	size_t files;    /* calls that name one file: openat() of a file, fstatat(), faccessat(), rename, unlinkat() */
 	size_t reads;    /* directories that were opened to be read */
 	size_t compared; /* names */
 } count;
@@ -118,7 +118,7 @@ int __wrap_strcmp(const char *a, const char *b)
 
 enum {
 	GONE = 300,
-	/* For one message that is not there: new/, cur/, in a few passes over a directory that is being changed. */
+	/* For one missing message: new/ and cur/, in a few passes over a directory that is being changed. */
 	LOOKS = 12
 };
 
@@ -187,8 +187,8 @@ static enum md_err expunge_it(struct md_box *box, size_t i)
 	return md_box_expunge(box, i);
 }
 
-/* Hundreds of messages that another program deleted: whoever asks for the first learns of all. The folder is read some
- * times, not some times for each. */
+/* Another program deleted hundreds of messages: asking for the first one finds all of them. The folder is read a few
+ * times, not a few times for each. */
 static void test_many_gone(void)
 {
 	enum md_err (*const all[])(struct md_box *, size_t) = { read_it, date_it, count_it, store_it, expunge_it };
@@ -214,7 +214,7 @@ static void test_many_gone(void)
 	}
 }
 
-/* The same in COPY and MOVE: what is there goes, the folders are read a few times. */
+/* The same in COPY and MOVE: existing messages are copied, the folders are read a few times. */
 static void test_many_gone_in_copy(void)
 {
 	enum md_err (*const all[])(struct md_box *, const size_t *, size_t, const char *,
@@ -251,7 +251,7 @@ static void lose_all_but_one(void)
 	lose(pop3_test, 1, GONE);
 }
 
-/* Messages that another program deletes while they are measured at the first login: the folder is not read anew for
+/* Another program deletes messages while they are measured at the first login: the folder is not read again for
  * each. */
 static void test_pop3_many_gone_unmeasured(void)
 {
@@ -282,7 +282,7 @@ static void read_all(struct md_pop3 *p, size_t there)
 	}
 }
 
-/* The same behind the login, for RETR, the flag that it sets, and QUIT. */
+/* The same after login, for RETR, the flag that it sets, and QUIT. */
 static void test_pop3_many_gone(void)
 {
 	struct md_test t;
@@ -306,7 +306,7 @@ static void test_pop3_many_gone(void)
 	mt_end(&t);
 }
 
-/* Messages that another program has flagged: one look finds all their names. */
+/* Another program has flagged messages: reading the folder once finds all their names. */
 static void test_pop3_many_renamed(void)
 {
 	struct md_test t;
@@ -330,7 +330,7 @@ static void test_pop3_many_renamed(void)
 
 /* --- keywords --- */
 
-/* As many keywords as a folder may have: each is found by some comparisons, not by one with each. */
+/* As many keywords as a folder may have: finding one takes a few comparisons, not one with each. */
 static void test_keyword_search(void)
 {
 	enum { N = MD_KEYWORDS_MAX, LOG2_N = 12 };
@@ -358,7 +358,7 @@ static void test_keyword_search(void)
 
 /* --- a large folder --- */
 
-/* Opens and syncs a folder of N messages, without a UID list (AGAIN: with it); what is counted then. */
+/* Opens and syncs a folder of N messages, without a UID list (AGAIN: with it), and counts. */
 static void count_open(int n, bool again)
 {
 	struct md_test t;
@@ -376,8 +376,8 @@ static void count_open(int n, bool again)
 	mt_end(&t);
 }
 
-/* A large folder opens and syncs with as many calls as a small one, not one for each message, and with so many
- * comparisons as sorting takes, and looking for a hash. */
+/* Opening and syncing a large folder takes as many calls as a small one, not one for each message, and as many
+ * comparisons as sorting and hash lookups need. */
 static void test_open_costs(void)
 {
 	enum { SMALL = 10, LARGE = 4096, LOG2_LARGE = 12 };

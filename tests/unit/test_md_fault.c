@@ -1,5 +1,5 @@
-/* What a file system that fails once, at any call, leaves behind; and in which order things reach the disk.
- * Linked with --wrap for the calls below, so that each can fail or be noted. */
+/* The state after a file system failed once, at any call; and the order in which things reach the disk. Linked with
+ * --wrap for the calls below, so that each can fail or be recorded. */
 #include "tests/unit/md_test.h"
 
 #include <dirent.h>
@@ -19,10 +19,10 @@ static const char mail[] = "From: a\nSubject: x\n\nhi\n";
 
 static unsigned calls;                       /* so far */
 static unsigned fail_at;                     /* the number of the one that fails; 0: none */
-static bool other_fs;                        /* from one directory to another there is neither link nor rename */
+static bool other_fs;                        /* link and rename between directories fail */
 static const char *fail_sync;                /* the directory (last part of its path) whose fsync() fails; NULL: none */
-static void (*before_fail)(void);            /* what another session does just then */
-static void (*after_stat)(const char *path); /* what another session does when we have looked at PATH; NULL: nothing */
+static void (*before_fail)(void);            /* what another session does at that moment */
+static void (*after_stat)(const char *path); /* what another session does after we have checked PATH; NULL: nothing */
 static char steps[65536];                    /* what was synced and renamed: "sync NAME\n", "rename NAME\n" */
 
 static bool fails(void)
@@ -193,7 +193,7 @@ static void forget_steps(void)
 	steps[0] = '\0';
 }
 
-/* Are A and, later, B among the steps? */
+/* Do the steps contain A and, later, B? */
 static bool in_order(const char *a, const char *b)
 {
 	const char *p = strstr(steps, a);
@@ -266,8 +266,8 @@ static enum md_err do_pop3(struct md_root *r)
 	return e;
 }
 
-/* One run of DO on a fresh Maildir with the N-th call failing; true if it came to that. What must hold then: there
- * is no lock, and the same process can do it at once. */
+/* One run of DO on a fresh Maildir with the N-th call failing; true if there was such a call. Afterwards there must be
+ * no lock, and the same process must be able to do it at once. */
 static bool one_fault(enum md_err (*fn)(struct md_root *), unsigned n)
 {
 	struct md_test t;
@@ -304,8 +304,8 @@ static void test_one_fault(void)
 	}
 }
 
-/* QUIT with one call that fails: a message that is still there is marked still, and one that is not is not. True if it
- * came to the N-th call. */
+/* QUIT with one failing call: messages that still exist are still marked, and no others. True if there was an N-th
+ * call. */
 static bool one_fault_in_quit(unsigned n, size_t *failed)
 {
 	struct md_test t;
@@ -354,7 +354,7 @@ static void test_one_fault_in_quit(void)
 
 /* --- power cuts --- */
 
-/* A UID that was told is on disk: the list's bytes before its name, and the name before anybody is told. */
+/* An announced UID is on disk: first the bytes of the list, then its name, and only then is it announced. */
 static void test_uids_synced(void)
 {
 	struct md_test t;
@@ -371,7 +371,7 @@ static void test_uids_synced(void)
 	CU_ASSERT(in_order("rename courierimapuiddb\n", sync_dir));
 	forget_steps();
 	CU_ASSERT_EQUAL(do_open(&t.root), MD_OK);
-	CU_ASSERT_STRING_EQUAL(steps, ""); /* nothing new: nothing to wait for */
+	CU_ASSERT_STRING_EQUAL(steps, ""); /* nothing new: nothing to sync */
 	forget_steps();
 	CU_ASSERT_EQUAL(do_pop3(&t.root), MD_OK);
 	CU_ASSERT(in_order("sync ", "rename courierpop3dsizelist\n"));
@@ -382,7 +382,7 @@ static void test_uids_synced(void)
 	mt_end(&t);
 }
 
-/* Keywords: no file takes its name before its bytes are on disk; an APPEND's is there when OK is said. */
+/* Keywords: no file gets its name before its bytes are on disk; that of an APPEND is there before the OK. */
 static void test_keywords_synced(void)
 {
 	struct md_test t;
@@ -400,7 +400,7 @@ static void test_keywords_synced(void)
 	mt_end(&t);
 }
 
-/* Old keywords are in ":list" on disk before the files that had them get other names. */
+/* Old keywords are on disk in ":list" before the files that had them are renamed. */
 static void test_fold_synced(void)
 {
 	struct md_test t;
@@ -430,7 +430,7 @@ static void test_fold_synced(void)
 
 static struct md_test *undo_test;
 
-/* The names in directory SUB of the Maildir, sorted, each with a line feed behind. */
+/* The names in directory SUB of the Maildir, sorted, each followed by a line feed. */
 static char *names_in(const struct md_test *t, const char *sub)
 {
 	char path[512];
@@ -451,7 +451,7 @@ static char *names_in(const struct md_test *t, const char *sub)
 	return str_steal(&out);
 }
 
-/* Another session flags whatever has just come to folder To. */
+/* Another session flags all new messages of folder To. */
 static void flag_all_in_to(void)
 {
 	char *names = names_in(undo_test, ".To/cur"), from[512], to[512], *save = NULL;
@@ -464,8 +464,8 @@ static void flag_all_in_to(void)
 	mem_free(&names);
 }
 
-/* COPY or MOVE that fails when all is in its place, which another session has renamed by then: nothing stays there,
- * and all is where it was. */
+/* COPY or MOVE fails after all files are in place, and another session has renamed them by then: nothing stays in the
+ * target, and everything is where it was. */
 static void undo_renamed(enum md_err (*fn)(struct md_box *, const size_t *, size_t, const char *, struct md_copied *))
 {
 	struct md_test t;
@@ -507,8 +507,7 @@ static void test_undo_renamed(void)
 
 static struct md_test *twin_test;
 
-/* Another session flags the message when we look for one of its names, and takes that back when we look for the
- * other. */
+/* Another session flags the message when we check one of its names, and unflags it when we check the other. */
 static void swap_names(const char *path)
 {
 	if (strcmp(path, "cur/1.a:2,") == 0)
@@ -517,7 +516,7 @@ static void swap_names(const char *path)
 		mt_rename(twin_test, "cur/1.a:2,S", "cur/1.a:2,");
 }
 
-/* The only name is left when the reading starts: by link, as some rename. */
+/* Only one name is left when reading starts; renamed by link, as some programs do. */
 static void drop_first(const char *path)
 {
 	if (strncmp(path, "cur/1.a:2,", 10) != 0)
@@ -527,8 +526,8 @@ static void drop_first(const char *path)
 	swap_names(path);
 }
 
-/* cur/ shows a message under two names, and each is there when we look for it, one after the other: it is one file that
- * another session renames to and fro, and neither name is deleted. */
+/* cur/ lists a message under two names, and each exists when we check it: it is one file that another session renames
+ * back and forth, and neither name is deleted. */
 static void test_two_names(void)
 {
 	struct md_test t;
@@ -547,7 +546,7 @@ static void test_two_names(void)
 	after_stat = NULL;
 	CU_ASSERT(mt_exists(&t, "cur/1.a:2,") || mt_exists(&t, "cur/1.a:2,S"));
 	md_box_close(&box);
-	/* A rename by link and unlink that was cut off has left two. */
+	/* An interrupted rename by link and unlink has left two names. */
 	if (link(a, b) != 0)
 		CU_ASSERT_EQUAL(link(b, a), 0);
 	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
@@ -583,8 +582,8 @@ static char *state_of(const struct md_test *t)
 	return str_steal(&all);
 }
 
-/* COPY or MOVE that is stopped when its owner is asked for the N-th time: nothing has come or gone. False: it was
- * not asked so often, and did it. */
+/* COPY or MOVE is stopped at the N-th check of its owner: nothing was added or removed. False: there were fewer checks,
+ * and it was done. */
 static bool stopped_at(enum md_err (*fn)(struct md_box *, const size_t *, size_t, const char *, struct md_copied *),
     unsigned n)
 {
@@ -641,7 +640,7 @@ static void test_stopped(void)
 	other_fs = false;
 }
 
-/* Mail is measured for POP3 and somebody says stop: no list is written, and the next login does it all. */
+/* Measuring mail for POP3 is stopped: no list is written, and the next login does all of it. */
 static void test_stopped_measuring(void)
 {
 	struct md_test t;
@@ -664,15 +663,15 @@ static void test_stopped_measuring(void)
 	CU_ASSERT_EQUAL_FATAL(md_pop3_open(&t.root, &p), MD_OK);
 	CU_ASSERT_EQUAL(p->n, 3);
 	md_pop3_close(&p);
-	asked = 0; /* what the list knows is not measured */
+	asked = 0; /* what is in the list is not measured again */
 	CU_ASSERT_EQUAL_FATAL(md_pop3_open(&t.root, &p), MD_OK);
 	CU_ASSERT_EQUAL(asked, 0);
 	md_pop3_close(&p);
 	mt_end(&t);
 }
 
-/* Whatever others rename meanwhile: a message that is there is copied and moved, and one that cannot be looked for
- * is not left out in silence. */
+/* Whatever others rename meanwhile: every existing message is copied and moved, and if one cannot be searched for, that
+ * is an error. */
 static void test_renamed_meanwhile(void)
 {
 	enum md_err (*const all[])(struct md_box *, const size_t *, size_t, const char *,
@@ -702,7 +701,7 @@ static void test_renamed_meanwhile(void)
 		}
 }
 
-/* What tells the next folder of a name which UIDVALIDITY is used is on disk before the folder goes. */
+/* The record of the used UIDVALIDITY, for the next folder of the same name, is on disk before the folder is deleted. */
 static void test_uidvalidity_synced(void)
 {
 	struct md_test t;
@@ -723,7 +722,7 @@ static bool stop_after_some(void *arg UNUSED, size_t messages UNUSED, size_t byt
 	return deletions_left-- > 0;
 }
 
-/* A kick during QUIT ends it: what is not deleted yet stays, and the client is told so. */
+/* A kick during QUIT stops it: what is not deleted yet stays, and the client is told. */
 static void test_stopped_deletions(void)
 {
 	struct md_test t;

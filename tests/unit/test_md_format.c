@@ -1,4 +1,4 @@
-/* The texts of the store's files: names, UID list, keyword list, POP3 list, lock. */
+/* The file formats of the store: names, UID list, keyword list, POP3 list, lock. */
 #include "tests/unit/md_test.h"
 
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include "maildir/md_pop3list.h"
 #include "maildir/md_recent.h"
 
-/* In the order of their delivery. */
+/* In order of delivery. */
 static const char *const ordered[] = { "9.M9P1.host", "10.#9R1X5.host", "10.#1aR0X5.host", "10.9_1.host", "10.9_2.host",
 	"10.9_10.host:2,S", "10.10_1.host", "10.M7P99Q2.host",
 	"10.M50206P31268V000000000000FE00I0000000000A767B9_0.vm,S=9", "10.M339452P7.host:2,", "10.M339452P7Q2.host",
@@ -91,7 +91,7 @@ static void test_uidlist(void)
 	CU_ASSERT_STRING_EQUAL(md_uidlist_name(&l, 0), "1000000009.M9P1.host,S=27");
 	md_uidlist_format(&l, &s);
 	CU_ASSERT_STRING_EQUAL(s.data, text);
-	/* Cut anywhere, what is whole is taken and no UID is given twice. */
+	/* Cut anywhere, whole lines are used and no UID is given twice. */
 	for (size_t cut = 0; cut < sizeof(text) - 1; cut++) {
 		bool ok = md_uidlist_parse(&l, text, cut);
 
@@ -177,7 +177,7 @@ static void check_list(struct md_test *t, const char *want)
 	mem_free(&text);
 }
 
-/* As Debian's courierpop3d did it with these files. */
+/* As Debian's courierpop3d wrote it for these files. */
 static void test_pop3(void)
 {
 	struct md_test t;
@@ -213,7 +213,7 @@ static void test_pop3(void)
 	close(fd);
 	CU_ASSERT_EQUAL(md_pop3_seen(p, 0), MD_OK);
 	CU_ASSERT(mt_exists(&t, "cur/999.x y.host:2,S"));
-	/* Someone else flags one and deletes another meanwhile. */
+	/* Meanwhile another program flags one and deletes another. */
 	mt_rename(&t, "cur/1000000001.M1P1.host:2,S", "cur/1000000001.M1P1.host:2,FS");
 	mt_unlink(&t, "cur/1000000003.M1P1.host:2,S");
 	CU_ASSERT_EQUAL(md_pop3_read(p, 3, &fd), MD_GONE);
@@ -262,7 +262,7 @@ static void test_pop3_unsaved(void)
 	}
 }
 
-/* A mailbox whose UIDs cannot be recorded goes on, and says so. */
+/* A mailbox whose UIDs cannot be recorded stays usable, with a message. */
 static void test_unwritable(void)
 {
 	struct md_test t;
@@ -287,7 +287,7 @@ static void test_unwritable(void)
 	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
 	CU_ASSERT(box->uid_sticky);
 	md_box_close(&box);
-	/* cur/ that cannot be written: for reading only. */
+	/* cur/ is not writable: the mailbox is read-only. */
 	snprintf(path, sizeof(path), "%s/cur", t.dir);
 	CU_ASSERT_EQUAL(chmod(path, 0500), 0);
 	mt_puts(&t, "new/3.c", "x\n");
@@ -331,13 +331,13 @@ static void test_lock(void)
 	snprintf(text, sizeof(text), "%ld:%s", (long)pid, host);
 	mt_puts(&t, "tmp/courier.lock", text);
 	CU_ASSERT_EQUAL(md_lock_take(&t.root, t.root.fd, "", &a), MD_OK);
-	/* Someone breaks ours and takes it: ours is not there to be dropped any more. */
+	/* Another process breaks our lock and takes it: dropping ours must not remove it. */
 	mt_unlink(&t, "tmp/courier.lock");
 	CU_ASSERT_EQUAL(md_lock_take(&t.root, t.root.fd, "", &b), MD_OK);
 	md_lock_drop(&a);
 	CU_ASSERT(mt_exists(&t, "tmp/courier.lock"));
 	md_lock_drop(&b);
-	/* An old one of another host. */
+	/* An old lock of another host. */
 	mt_puts(&t, "tmp/courier.lock", "1234:elsewhere.example");
 	snprintf(path, sizeof(path), "%s/tmp/courier.lock", t.dir);
 	CU_ASSERT_EQUAL(utime(path, &ut), 0);

@@ -48,7 +48,7 @@ static bool append(struct md_root *r, const char *folder, int id, uint32_t *uid)
 	return md_save_commit(&s, id % 2 ? MD_SEEN : 0, &kw, id % 3 == 0, NULL, uid, &uidv) == MD_OK;
 }
 
-/* As a delivery agent does it. */
+/* Delivers like a delivery agent. */
 static void deliver(const struct md_test *t, int id)
 {
 	char tmp[128], to[128], text[64];
@@ -60,7 +60,7 @@ static void deliver(const struct md_test *t, int id)
 	mt_rename(t, tmp, to);
 }
 
-/* How often each id is in the folder; the file names must not matter. */
+/* Counts how often each id is in the folder, whatever the file names. */
 static void count_ids(const struct md_test *t, const char *dir, int *count)
 {
 	static const char *const sub[] = { "cur", "new" };
@@ -106,7 +106,7 @@ static void fail(struct worker *w, const char *what)
 	fprintf(w->log, "F %s: %s\n", what, w->t->root.why);
 }
 
-/* New messages: which UID has which number. */
+/* Learns the numbers of new messages by UID. */
 static void learn(struct worker *w)
 {
 	struct md_changes ch;
@@ -250,7 +250,7 @@ static void read_log(struct md_test *t, int no, struct seen *s)
 	mem_free(&text);
 }
 
-/* WORKERS processes do WORK in the folder of T; what they have seen goes to S. */
+/* Runs WORKERS processes that do WORK in the folder of T; collects in S what they saw. */
 static void run_workers(struct md_test *t, void (*work)(struct worker *), struct seen *s)
 {
 	pid_t pid[WORKERS];
@@ -289,7 +289,7 @@ static void test_many(void)
 
 /* --- sessions that come and go --- */
 
-/* The number of a delivered message, which its name tells even if the file is gone. */
+/* The number of a delivered message, from its name, so that the file may be gone. */
 static int name_id(const char *name)
 {
 	int id;
@@ -297,7 +297,7 @@ static int name_id(const char *name)
 	return sscanf(name, "%*d.d%d.mx", &id) == 1 ? id : -1;
 }
 
-/* What a mail program does that comes by for a moment: it learns the UIDs, and deletes some mail or moves it about. */
+/* A short session of a mail program: it learns the UIDs, and deletes or moves some mail. */
 static void imap_session(struct worker *w)
 {
 	bool readonly = rand_r(&w->seed) % 4 == 0;
@@ -358,7 +358,7 @@ static void pop3_sessions(struct worker *w)
 	}
 }
 
-/* A UID, or a UIDL, belongs to one message for ever, and a message has one. */
+/* A UID or UIDL belongs to one message for ever, and each message has one. */
 static void check_sessions(void (*sessions)(struct worker *))
 {
 	struct md_test t;
@@ -390,7 +390,7 @@ static void make_folder(struct md_test *t)
 		mt_mkdir(t, sub[i]);
 }
 
-/* Runs RUN in a child that tells acknowledged numbers by a pipe, and kills it after MS. */
+/* Runs RUN in a child that reports acknowledged numbers by a pipe, and kills it after MS. */
 static void run_and_kill(struct md_test *t, void (*run)(struct md_test *, int fd, int no), int no, int ms, int *acked)
 {
 	int fd[2], id;
@@ -442,7 +442,7 @@ static void test_kill_append(void)
 	mt_begin(&t);
 	for (int i = 0; i < KILLS; i++)
 		run_and_kill(&t, run_append, i, 10 + i * 7 % 90, acked);
-	/* Whoever was killed may have left its lock: it must not stop anyone. */
+	/* A killed process may have left its lock, which must not block others. */
 	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
 	count_ids(&t, "", count);
 	for (int i = 0; i < IDS; i++) {
@@ -458,7 +458,7 @@ static void test_kill_append(void)
 
 enum { MOVED = 40 };
 
-/* Everything there and back again. */
+/* Moves everything to the other folder and back. */
 static void run_move(struct md_test *t, int fd, int no)
 {
 	(void)fd;

@@ -10,7 +10,7 @@
 
 #define QUOTA "20000000S,1000C\n"
 
-/* What a delivery agent counts when it counts anew: new/ and cur/ of DIR without what is marked as deleted. */
+/* What a delivery agent counts in a recount: new/ and cur/ of DIR without messages marked as deleted. */
 static void count_dir(const struct md_test *t, const char *dir, const char *sub, long long *bytes, long long *n)
 {
 	char path[1024];
@@ -50,7 +50,7 @@ static void count_all(const struct md_test *t, long long *bytes, long long *n)
 	closedir(d);
 }
 
-/* The file's sum, line by line, is what there is. Returns how many lines it has behind the quota. */
+/* Checks that the sum of the file's lines is correct. Returns the number of lines after the quota. */
 static unsigned check(struct md_test *t)
 {
 	long long bytes = 0, n = 0, want_bytes, want_n, b, c;
@@ -143,7 +143,7 @@ static void test_store(void)
 	CU_ASSERT_EQUAL_FATAL(box->n, 3);
 	for (size_t i = 0; i < 3; i++)
 		CU_ASSERT_EQUAL(md_box_store(box, i, MD_STORE_ADD, MD_DELETED | MD_FLAGGED, NULL, 0), MD_OK);
-	CU_ASSERT_EQUAL(check(&t), 2); /* one line for all of a command */
+	CU_ASSERT_EQUAL(check(&t), 2); /* one line per command */
 	CU_ASSERT_EQUAL(md_box_store(box, 0, MD_STORE_ADD, MD_SEEN, NULL, 0), MD_OK);
 	CU_ASSERT_EQUAL(check(&t), 2);
 	for (size_t i = 0; i < 3; i++)
@@ -194,7 +194,7 @@ static void test_copy_and_move(void)
 		CU_ASSERT_EQUAL(check(&t), strcmp(to[i], "Trash") == 0 ? 1 : 2);
 		CU_ASSERT_EQUAL(md_move(box, all, 3, to[i], &c), MD_OK);
 		md_copied_fini(&c);
-		CU_ASSERT_EQUAL(check(&t), 2); /* a move from what counts to what counts changes nothing */
+		CU_ASSERT_EQUAL(check(&t), 2); /* a move between folders that both count changes nothing */
 		md_box_close(&box);
 		box = open_box(&t, to[i]);
 		CU_ASSERT_EQUAL(md_move(box, all, 3, "", &c), MD_OK);
@@ -252,7 +252,7 @@ static void test_pop3(void)
 	mt_end(&t);
 }
 
-/* Nobody who has no quota gets a file, and what is no file is not written to. */
+/* Without a quota no file is made, and only regular files are written to. */
 static void test_without(void)
 {
 	struct md_test t;
@@ -273,12 +273,12 @@ static void test_without(void)
 	CU_ASSERT_EQUAL(st.st_size, 0);
 	unlink(link);
 	CU_ASSERT_EQUAL(mkfifo(link, 0600), 0);
-	append(&t, "", 100, 0); /* must not wait for a reader */
+	append(&t, "", 100, 0); /* must not block on a FIFO */
 	md_size_flush(&t.root);
 	mt_end(&t);
 }
 
-/* The names are anybody's. */
+/* Anyone can choose these names. */
 static void test_absurd_sizes(void)
 {
 	struct md_test t;
@@ -302,7 +302,7 @@ static void test_absurd_sizes(void)
 	mt_end(&t);
 }
 
-/* A line that was cut off (a full disk, another program): ours stand on lines of their own, and every one counts. */
+/* An incomplete line (a full disk, another program): ours are on lines of their own, and all of them count. */
 static void test_cut_line(void)
 {
 	static const char full[] = QUOTA "         100            1\n         200            2\n";
@@ -326,7 +326,7 @@ static void test_cut_line(void)
 	}
 }
 
-/* A file without even the quota's line stays so: ours would be taken for it. */
+/* A file without the quota's line stays unchanged: our line would be read as the quota. */
 static void test_empty_file(void)
 {
 	struct md_test t;

@@ -49,7 +49,7 @@ static void test_valid(void)
 	CU_ASSERT(!md_tree_valid(longer));
 }
 
-/* All folders in one text: "-" does not exist, "+" has children, "!" has new mail. */
+/* All folders in one text; "-": it does not exist, "+": it has children, "!": it has new mail. */
 static void check_tree(struct md_test *t, const char *want)
 {
 	struct md_folders l;
@@ -114,7 +114,7 @@ static void test_delete(void)
 	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "A"), MD_OK);
 	check_tree(&t, "INBOX+,A-+,A.B,");
 	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "A"), MD_REFUSED);
-	/* Another folder of that name is another folder to every client. */
+	/* A new folder of that name is a different folder to every client. */
 	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_OK);
 	CU_ASSERT(uidvalidity(&t, "A") > before);
 	mt_end(&t);
@@ -142,13 +142,13 @@ static void test_rename(void)
 	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "A", "New"), MD_OK);
 	check_tree(&t, "INBOX+,AB,New+,New.B,X-+,X.Y,");
 	CU_ASSERT_EQUAL(uidvalidity(&t, "New"), uidv);
-	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_OK); /* not the one that was renamed a moment ago */
+	CU_ASSERT_EQUAL(md_tree_create(&t.root, "A"), MD_OK); /* not that of the folder renamed a moment ago */
 	CU_ASSERT(uidvalidity(&t, "A") > uidv);
 	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "A"), MD_OK);
-	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "X", "Z"), MD_OK); /* itself not there */
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "X", "Z"), MD_OK); /* it does not exist itself */
 	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "New", "New.Deep"), MD_OK);
 	check_tree(&t, "INBOX+,AB,New-+,New.Deep+,New.Deep.B,Z-+,Z.Y,");
-	/* A child whose name gets too long: nothing is renamed. */
+	/* The name of a child would get too long: nothing is renamed. */
 	memset(longer, 'x', sizeof(longer));
 	longer[sizeof(longer) - 1] = '\0';
 	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "New", longer), MD_BADNAME);
@@ -168,8 +168,8 @@ static void test_rename(void)
 	mt_end(&t);
 }
 
-/* Folders that were made in one second have one UIDVALIDITY: to clients the second would be the first, with its
- * UIDs. */
+/* Folders made in the same second would have the same UIDVALIDITY, and clients would take the second for the first,
+ * with its UIDs. */
 static void test_name_is_used_again(void)
 {
 	static const char list[] = "1 1000 2\n1 1.x\n";
@@ -192,15 +192,15 @@ static void test_name_is_used_again(void)
 	CU_ASSERT_EQUAL(uidvalidity(&t, "Away"), 1000);
 	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "D", "C"), MD_OK);
 	CU_ASSERT(uidvalidity(&t, "C") > 1000);
-	/* Nor an older one, which some client may remember. */
+	/* Nor an older UIDVALIDITY, which some client may remember. */
 	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "C"), MD_OK);
 	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "Away", "C"), MD_OK);
 	CU_ASSERT(uidvalidity(&t, "C") > 1001);
 	mt_end(&t);
 }
 
-/* After the highest UIDVALIDITY there is none for a name that clients may remember: it is refused, and nothing is
- * changed. */
+/* After the highest UIDVALIDITY there is none left for a name that clients may remember: it is refused, and nothing
+ * changes. */
 static void test_uidvalidity_is_used_up(void)
 {
 	struct md_test t;
@@ -218,7 +218,7 @@ static void test_uidvalidity_is_used_up(void)
 	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "", "A"), MD_LIMIT);
 	check_tree(&t, "INBOX+,Away,B-+,B.C,");
 	CU_ASSERT_EQUAL(uidvalidity(&t, "Away"), UINT32_MAX);
-	/* One is left for this one, and then none: also for what comes below another name. */
+	/* One is left for this name, then none, not even for a child of another name. */
 	CU_ASSERT_EQUAL(md_tree_delete(&t.root, "B.C"), MD_OK);
 	CU_ASSERT_EQUAL(md_tree_create(&t.root, "B.C"), MD_OK);
 	CU_ASSERT_EQUAL(uidvalidity(&t, "B.C"), UINT32_MAX);
@@ -229,8 +229,8 @@ static void test_uidvalidity_is_used_up(void)
 	mt_end(&t);
 }
 
-/* A UIDVALIDITY ahead of the clock (a Maildir that came from another server) is remembered until the clock is there;
- * others as long as other leftovers. */
+/* A UIDVALIDITY ahead of the clock (a Maildir from another server) is remembered until the clock has passed it; others
+ * as long as other leftovers. */
 static void test_uidvalidity_ahead_is_remembered(void)
 {
 	time_t later = time(NULL) + 40 * 3600;
@@ -261,7 +261,7 @@ static void append(struct md_test *t, const char *folder)
 	CU_ASSERT_EQUAL(md_save_commit(&s, 0, NULL, 0, NULL, &uid, &uidv), MD_OK);
 }
 
-/* Opens f with two messages of which one is gone, and gives it the name g, which had another UIDVALIDITY. */
+/* Opens f with two messages, one of them expunged, and renames it to g, which had another UIDVALIDITY. */
 static struct md_box *renamed_under(struct md_test *t, bool all_gone)
 {
 	struct md_changes ch;
@@ -284,8 +284,8 @@ static struct md_box *renamed_under(struct md_test *t, bool all_gone)
 	return box;
 }
 
-/* Who has a folder open keeps it when another session renames it, also if it gets another UIDVALIDITY with the name:
- * the UIDs are what they were. */
+/* A session that has a folder open keeps it when another session renames it, even if the new name brings another
+ * UIDVALIDITY: the UIDs are the same. */
 static void test_rename_under_open_box(void)
 {
 	struct md_changes ch;
@@ -318,7 +318,7 @@ static void test_other_list_under_open_box(void)
 
 	for (const char *const *list = (const char *const[]){ "1 4000000000 9\n7 1.a\n", /* another UID for it */
 	         "1 4000000000 2\n1 1.a\n",                                              /* the next UID goes back */
-	         "1 4000000000 9\n5 other\n", NULL };                                    /* it has none */
+	         "1 4000000000 9\n5 other\n", NULL };                                    /* the message has none */
 	     *list != NULL; list++) {
 		mt_begin(&t);
 		mt_puts(&t, "courierimapuiddb", "1 77 3\n1 1.a\n");

@@ -1,4 +1,4 @@
-/* What memcached says, whole, in pieces and wrong; and a server that drips, hangs up, or says nothing. */
+/* Answers of memcached, whole, in pieces and invalid; and a server that drips, hangs up, or is silent. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +19,7 @@ static enum memcached_answer get(const char *text, size_t len)
 {
 	const char *value = NULL;
 	size_t value_len = 0;
-	char *copy = mem_memdup(text, len); /* for the sanitizer: not a byte more */
+	char *copy = mem_memdup(text, len); /* exact size, for the sanitizer */
 	enum memcached_answer a = memcached_get_answer(copy, len, "abc", &value, &value_len);
 
 	if (a == MEMCACHED_VALUE)
@@ -128,7 +128,7 @@ static void test_drip(void)
 
 	CU_ASSERT_FALSE(memcached_store.get(store, "abc", &out)); /* returns at all */
 	CU_ASSERT_EQUAL(out.len, 0);
-	memcached_store.set(store, "abc", "x", 1, 1); /* left alone now */
+	memcached_store.set(store, "abc", "x", 1, 1); /* not contacted now */
 	end(store);
 	str_fini(&out);
 }
@@ -144,7 +144,7 @@ static void test_silent(void)
 	str_fini(&out);
 }
 
-/* It was restarted, or tired of us: asked once more. */
+/* It was restarted, or closed an old connection: tried once more. */
 static void test_hangs_up(void)
 {
 	const struct script script[] = { { got, sizeof(got) - 1, CLOSES }, { got, sizeof(got) - 1, STAYS },

@@ -1,5 +1,4 @@
-/* The messages between the processes of a node: each is read as it was written, and not at all if a byte of it is
- * missing. */
+/* The messages between the processes of a node: each is read as it was written, and refused if a byte is missing. */
 #include "tests/unit/unit.h"
 
 #include <string.h>
@@ -100,13 +99,13 @@ static bool read_tool_done(struct msgr *r)
 	return good;
 }
 
-/* W is read by READ, with nothing missing and nothing behind it, and is of TYPE. */
+/* W has TYPE; READ accepts it whole, but not cut or with bytes added. */
 static void check(uint16_t type, bool (*read)(struct msgr *r), const char *what)
 {
 	struct msgr r;
 
 	for (size_t len = 2; len <= w.len + 1; len++) {
-		uint8_t *copy = mem_alloc(len); /* of its own size: a sanitizer sees what lies behind it */
+		uint8_t *copy = mem_alloc(len); /* of exact size, so that a sanitizer sees a read beyond it */
 
 		memcpy(copy, w.buf, MIN(len, w.len));
 		if (len > w.len)
@@ -229,7 +228,7 @@ static void test_values(void)
 	CU_ASSERT_STRING_EQUAL(client.context, "a1");
 
 	session_adopt_write(&w, 5, PROTOCOL_IMAP, &addr, "u", 1, 10);
-	CU_ASSERT_FALSE(session_adopt_read(reader(), &adopt)); /* init is no server of ours */
+	CU_ASSERT_FALSE(session_adopt_read(reader(), &adopt)); /* pid 1 cannot be a session server */
 	session_adopt_write(&w, 5, PROTOCOL_IMAP, &addr, "u", UINT32_MAX, 10);
 	CU_ASSERT_FALSE(session_adopt_read(reader(), &adopt));
 	session_adopt_write(&w, 5, PROTOCOL_IMAP, &addr, "u", 99, 10);
@@ -256,7 +255,7 @@ static void on_unknown(struct chan *c, struct msgr *r, int fd UNUSED, void *arg 
 		refused++;
 }
 
-/* Unknown types are skipped where they are marked so; what a channel makes of several messages is never one of them. */
+/* Unknown types are skipped if they are marked as optional; a bundle of messages never is. */
 static void test_unknown(void)
 {
 	static const struct {

@@ -1,4 +1,4 @@
-/* mime/: fields, addresses, words, parts; how much work they may cost. */
+/* mime/: fields, addresses, words, parts; how much work they may cause. */
 #include "tests/unit/unit.h"
 
 #include <dlfcn.h>
@@ -20,8 +20,7 @@
 #include "mime/wire.h"
 #include "mime/word.h"
 
-/* What is counted instead of time: converters that are opened, bytes that are searched. These stand in front of the
- * C library's. */
+/* Counted instead of time: converters opened, bytes searched. These functions replace those of the C library. */
 static size_t opens, searched;
 
 iconv_t iconv_open(const char *to, const char *from)
@@ -203,7 +202,7 @@ static void test_param(void)
 		size_t len = strlen(t[i].in);
 		char *copy = mem_memdup(t[i].in, len);
 
-		/* Any beginning of it is read too, and the whole at the end. */
+		/* Any prefix of it can be parsed, too; the whole comes last. */
 		for (size_t cut = 0; cut <= len; cut++) {
 			struct mime_text value = { copy, cut };
 			struct mime_params p;
@@ -226,7 +225,7 @@ static void test_param(void)
 	str_fini(&s);
 }
 
-/* A sender may name thousands; so many are read, and none twice. */
+/* A sender may send thousands; a limited number is read, and none twice. */
 static void test_param_many(void)
 {
 	struct str s = STR_INIT;
@@ -301,7 +300,7 @@ static void test_addr(void)
 		{ "N b.\"c d\"@e", "N|-|b.c d|e," },
 		{ "Some\r\n Body\r\n\tb@e.x", "Some Body|-|b|e.x," },
 		{ "G: Some Body b@e.x, c@d;", "-|-|G|-,Some Body|-|b|e.x,-|-|c|d,-|-|-|-," },
-		/* of two without a comma the first stands */
+		/* of two without a comma the first counts */
 		{ "a@b c@d", "-|-|a|b," },
 		{ "N a@b c@d, e@f", "N|-|a|b,-|-|e|f," },
 		{ "a@b Some Body", "-|-|a|b," },
@@ -325,7 +324,7 @@ static void test_addr(void)
 
 		addresses(&s, copy, strlen(t[i].in));
 		CU_ASSERT_STRING_EQUAL(str_cstr(&s), t[i].out);
-		for (size_t cut = 0; cut < strlen(t[i].in); cut++) { /* any beginning of it ends the walk too */
+		for (size_t cut = 0; cut < strlen(t[i].in); cut++) { /* the walk ends for any prefix, too */
 			char *part = mem_memdup(t[i].in, cut);
 
 			addresses(&s, part, cut);
@@ -571,7 +570,7 @@ static void check_span(const struct mime_msg *m, const struct mime_span *s)
 	CU_ASSERT_EQUAL(s->lines, count(m->text + s->off, s->len, '\n'));
 }
 
-/* What must hold for any tree; returns its parts. */
+/* Checks what must hold for any tree; returns the number of its parts. */
 static size_t check_part(const struct mime_msg *m, const struct mime_part *p, int depth)
 {
 	size_t n = 1;
@@ -672,8 +671,8 @@ static void add_words(struct str *s, size_t n, size_t kinds)
 		str_addf(s, " =?cp%zu?Q?=E4?=", i % kinds + 1250);
 }
 
-/* A sender cannot make us open a converter for each of many words: between few charsets there is no change that
- * costs, and of many only so many count. */
+/* A sender cannot make us open a converter for each of many words: switching between few charsets is free, and the
+ * number of charsets is limited. */
 static void test_charset_changes(void)
 {
 	struct mime_charsets set = { .n = 0 };
@@ -701,7 +700,7 @@ static void test_charset_changes(void)
 	CU_ASSERT(opens <= MIME_CHARSETS_MAX + 500 * 9);
 	CU_ASSERT_EQUAL(set.n, MIME_CHARSETS_MAX);
 	CU_ASSERT(utf8_valid(out.data, out.len));
-	/* what is read does not depend on what was read before */
+	/* the result does not depend on earlier messages */
 	memset(&set, 0, sizeof(set));
 	str_clear(&again);
 	mime_word_decode(&again, in.data, in.len, &set);
@@ -717,7 +716,7 @@ static void test_charset_changes(void)
 	str_fini(&again);
 }
 
-/* Starts of encoded words that never end are not each searched for an end. */
+/* Encoded words without an end do not each cost a search for one. */
 static void test_words_without_end(void)
 {
 	static const char *const starts[] = { "=?a?Q?x", "=?", "=?a?Q?", "=?a?B?x=?" };

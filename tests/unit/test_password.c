@@ -158,7 +158,7 @@ static void test_vectors(void)
 	}
 }
 
-/* What is left of these happens to be a whole one at times: a shorter salt, digest, or password. */
+/* Cut, these are sometimes valid: a shorter salt, digest, or password. */
 static bool may_be_shorter(const char *scheme)
 {
 	static const char *const such[] = { "{SMD5}", "{SSHA}", "{SSHA256}", "{SSHA384}", "{SSHA512}", "{PLAIN}",
@@ -171,7 +171,7 @@ static bool may_be_shorter(const char *scheme)
 	return false;
 }
 
-/* A hash that lost its end must not look like a wrong password. */
+/* A truncated hash must not look like a wrong password. */
 static void test_cut(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(vectors); i++) {
@@ -217,7 +217,7 @@ static void test_no_hash(void)
 	}
 }
 
-/* A slip of the pen in a cost must not take all memory, nor a worker for minutes. None of these is computed. */
+/* A typo in a cost must not take all memory, nor a worker for minutes. None of these is computed. */
 static void test_costs(void)
 {
 	static const char *const costly[] = {
@@ -268,7 +268,7 @@ static void test_costs(void)
 		CU_ASSERT_FALSE(password_is_sound(impossible[i], &why));
 		CU_ASSERT_EQUAL(password_check(impossible[i], "secret"), AUTH_BROKEN);
 	}
-	/* The highest that are allowed, unchecked here. */
+	/* The highest costs allowed; not computed here. */
 	CU_ASSERT_TRUE(password_is_sound("$argon2id$v=19$m=1048576,t=8,p=4$c2FsdHNhbHQ$"
 	                                 "Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY",
 	    &why));
@@ -301,11 +301,11 @@ static void test_clear(void)
 	memset(clear, 'x', sizeof(clear) - 1);
 	clear[sizeof(clear) - 1] = '\0';
 	memcpy(clear, "{PLAIN}", 7);
-	longest = mem_printf("%s%s", clear, "x"); /* one more than a record holds */
+	longest = mem_printf("%s%s", clear, "x"); /* one byte more than a record holds */
 	CU_ASSERT_FALSE(password_clear(longest, clear));
 	CU_ASSERT_EQUAL(password_check(longest, longest + 7), AUTH_BROKEN);
 	mem_free(&longest);
-	/* No dummy of a clear password can be typed. */
+	/* The dummy of a clear password cannot be typed. */
 	password_dummy(clear, "{PLAIN}secret");
 	CU_ASSERT_STRING_EQUAL(clear, "{PLAIN}\x7f\x7f\x7f\x7f\x7f\x7f");
 }
@@ -386,7 +386,7 @@ static void test_make(void)
 	CU_ASSERT_TRUE(password_make(a, "{SSHA}", "x"));
 	CU_ASSERT_TRUE(password_make(b, "{SSHA}", "x"));
 	CU_ASSERT_STRING_NOT_EQUAL(a, b);
-	CU_ASSERT_EQUAL(strlen(a), strlen("{SSHA}") + 32); /* 4 bytes of salt, which is all that Courier reads */
+	CU_ASSERT_EQUAL(strlen(a), strlen("{SSHA}") + 32); /* 4 bytes of salt: Courier reads no more */
 	for (size_t i = 0; i < ARRAY_LEN(unknown); i++)
 		CU_ASSERT_FALSE(password_make(a, unknown[i], "x"));
 }

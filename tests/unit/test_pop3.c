@@ -64,7 +64,7 @@ static void test_dots(void)
 	}
 }
 
-/* The worst input needs exactly the room that is promised. */
+/* The worst input needs exactly the documented room. */
 static void test_dots_room(void)
 {
 	char in[64], *out = malloc(2 * sizeof(in));

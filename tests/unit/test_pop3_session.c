@@ -235,7 +235,7 @@ static void check_after_dialogue(void)
 	CU_ASSERT(!there("cur/" C ":2,") && !there("cur/" C ":2,S"));
 }
 
-/* The commands in one piece, cut at each byte between what came with the login and what comes now. */
+/* All commands at once, split at each byte into what came with the login and what comes later. */
 static void test_dialogue(void)
 {
 	struct str out = STR_INIT;
@@ -266,7 +266,7 @@ static void test_byte_by_byte(void)
 	start_server("", 0);
 	for (const char *p = dialogue; *p != '\0'; p++)
 		if (send(client, p, 1, MSG_NOSIGNAL) != 1)
-			break; /* what stands behind QUIT */
+			break; /* what follows QUIT */
 	hear_all(&out);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&out), answers);
 	end_server();
@@ -275,7 +275,7 @@ static void test_byte_by_byte(void)
 	str_fini(&out);
 }
 
-/* UIDLs go with their messages from session to session; mail that comes in between gets new ones. */
+/* Messages keep their UIDLs from session to session; new mail gets new ones. */
 static void test_next_session(void)
 {
 	make_maildir();
@@ -328,7 +328,7 @@ static void test_gone(void)
 	hear("+OK 22 ");
 	for (int i = 0; i < 4; i++)
 		hear_line();
-	hear("+OK will"); /* somebody else was faster: the wish is fulfilled */
+	hear("+OK will"); /* another program was faster: it is deleted */
 	hear("+OK Bye");
 	end_server();
 	remove_maildir();
@@ -399,7 +399,7 @@ static void test_read_only(void)
 	hear("+OK");
 	snprintf(path, sizeof(path), "%s/cur", maildir);
 	CU_ASSERT_EQUAL(chmod(path, 0500), 0);
-	say("RETR 2\r\nDELE 1\r\nQUIT\r\n"); /* RETR cannot set its flag: the message comes all the same */
+	say("RETR 2\r\nDELE 1\r\nQUIT\r\n"); /* RETR cannot set its flag: the message is sent anyway */
 	hear("+OK 22 ");
 	for (int i = 0; i < 4; i++)
 		hear_line();
@@ -449,7 +449,7 @@ static void test_ends(void)
 	start_server("DELE 1\r\n", 8);
 	hear("+OK");
 	hear("+OK");
-	say("STA"); /* does not count as a sign of life */
+	say("STA"); /* an incomplete line does not extend the time */
 	hear_all(&out);
 	CU_ASSERT_EQUAL(out.len, 0);
 	end_server();

@@ -15,7 +15,7 @@
 #include "proxy/relay.h"
 #include "tests/unit/coded.h"
 
-/* The wall clock of this program, for all that it is linked with, can be set. */
+/* The wall clock of this program can be set, also for its libraries. */
 static time_t wall_step;
 
 int clock_gettime(clockid_t id, struct timespec *t)
@@ -51,7 +51,7 @@ static void on_end(struct relay *r, enum relay_end end, void *session, void *arg
 	last_sent = relay_sent(r);
 }
 
-/* How many relays there are between client and server: 1; or 2, with a connection of the coded kind between them. */
+/* The number of relays between client and server: 1, or 2 with a coded connection between them. */
 static int relays = 1;
 
 /* Relays between socket pairs; the far ends are the test's. */
@@ -181,7 +181,7 @@ static void test_both_ways(void)
 	finish(&g);
 }
 
-/* The client closes its sending side; what the server still has to say arrives. */
+/* The client closes its sending side; what the server still sends arrives. */
 static void test_half_close(void)
 {
 	struct rig g;
@@ -292,7 +292,7 @@ static void act(struct end *e, size_t (*rnd)(size_t))
 		if (e->sent == e->to_send)
 			shutdown(e->fd, SHUT_WR);
 	}
-	if (rnd(3) == 0) /* a reader that dawdles */
+	if (rnd(3) == 0) /* a slow reader */
 		return;
 	r = read(e->fd, buf, rnd(sizeof(buf)) + 1);
 	e->over = e->over || r == 0;
@@ -348,8 +348,8 @@ static int open_fds(void)
 	return n;
 }
 
-/* One end goes in the middle of it, mostly with bytes unread, which resets the connection: what the other has got by
- * then is the beginning of what was sent, and no descriptor stays, but for two empty pipes. */
+/* One end closes in the middle, mostly with bytes unread, which resets the connection: what the other has received is a
+ * prefix of what was sent, and no descriptor is left except two empty pipes. */
 static void test_sudden_death(void)
 {
 	int before = open_fds();
@@ -384,7 +384,7 @@ static void test_sudden_death(void)
 	}
 }
 
-/* No descriptor is left for a pipe: much is carried all the same. Before all that may keep pipes. */
+/* No descriptor is left for a pipe: bulk data is still relayed. Runs before tests that keep pipes. */
 static void test_no_pipes(void)
 {
 	struct rlimit old, none;
@@ -405,11 +405,11 @@ static void count_told(struct ev_loop *loop)
 {
 	unsigned n = ev_pending_count(loop);
 
-	told += n > 1 ? n - 1 : 0; /* one is the pool's own, once in each turn */
+	told += n > 1 ? n - 1 : 0; /* one call is the pool's own, in each turn */
 	ev_invoke_pending(loop);
 }
 
-/* The end of one side is told, but not in each turn of the loop for as long as the other goes on. */
+/* The end of one side is reported, but not in every turn of the loop while the other continues. */
 static void test_told_once(void)
 {
 	static char buf[65536];
@@ -442,7 +442,7 @@ static void test_told_once(void)
 	finish(&g);
 }
 
-/* A client that is gone while bytes for it wait ends the relay, and the server is told. */
+/* If the client is gone while bytes for it wait, the relay ends, and the server notices. */
 static void test_client_gone(void)
 {
 	struct rig g;
@@ -465,7 +465,7 @@ static void test_client_gone(void)
 	finish(&g);
 }
 
-/* Both were gone when the relay began, with bytes for either. */
+/* Both were gone when the relay began, with bytes for each. */
 static void test_both_gone(void)
 {
 	struct str tc = STR_INIT, ts = STR_INIT;
@@ -527,7 +527,7 @@ static void on_kick(struct ev_loop *loop, ev_io *io, int revents UNUSED)
 	ev_io_stop(loop, io);
 }
 
-/* Relays have their turns in the order in which something came for them: the one that waits longest first. */
+/* Relays run in the order in which their events came: the one that has waited longest first. */
 static void test_order(void)
 {
 	enum { N = 10 };
@@ -558,7 +558,7 @@ static void test_order(void)
 	CU_ASSERT_EQUAL(ends, N);
 	for (int i = 0; i < N; i++)
 		CU_ASSERT_EQUAL(each_rcvd[i], (uint64_t)(i * 7 + 3) % N + 1);
-	/* libev tells the later event first: the relay is due when it is stopped. */
+	/* libev calls for the later event first: the relay is due when it is stopped. */
 	pair(kick);
 	ev_io_init(&kicker, on_kick, kick[0], EV_READ);
 	kicker.data = g.pool;
@@ -583,7 +583,7 @@ static void turn_for_two_checks(struct rig *g)
 	}
 }
 
-/* Somebody sets the machine's clock: no session is idle because of that. */
+/* The machine's clock is set: no session becomes idle by that. */
 static void test_wall_clock_is_set(void)
 {
 	struct rig g;
@@ -600,7 +600,7 @@ static void test_wall_clock_is_set(void)
 	finish(&g);
 }
 
-/* The same through a connection of another kind, behind which nothing can be spliced and poll does not tell all. */
+/* The same through a connection of another kind, where nothing can be spliced and poll() does not report everything. */
 static void with_a_coded_one(void (*test)(void))
 {
 	relays = 2;

@@ -1,5 +1,5 @@
-/* Logins in authd: each state of a request, and each event in it. The login worker and the auth worker are ends of
- * channels that the test holds; SCRAM's module is the test's. */
+/* Logins in authd: each state of a request, and each event in it. The test plays the login worker, the auth worker and
+ * SCRAM's module. */
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <stdio.h>
@@ -221,7 +221,7 @@ static void turn(void)
 		ev_run(a.ctx.loop, EVRUN_NOWAIT);
 }
 
-/* There is an answer: it is in LAST. */
+/* There is a reply: it is in LAST. */
 static bool answered(void)
 {
 	unsigned before = nanswers;
@@ -244,7 +244,7 @@ static bool says(const char *text)
 	return nsaid == before + 1 && strcmp(said, text) == 0;
 }
 
-/* The auth worker has been given a job of KIND: it is in JOB. */
+/* The auth worker got a job of KIND: it is in JOB. */
 static bool given(enum job_kind kind)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
@@ -294,7 +294,7 @@ static void done_keys(void)
 	str_fini(&text);
 }
 
-/* Nothing of any request is left. */
+/* No request is left. */
 static bool all_gone(void)
 {
 	turn();
@@ -332,7 +332,7 @@ static void ask(uint32_t id, enum auth_mech mech, const char *user, const char *
 	put(&q);
 }
 
-/* Question ID: the right answer to a challenge. */
+/* Request ID: the right response to a challenge. */
 static void prove(uint32_t id)
 {
 	const char *challenge = challenges_make(w.challenges, id, AUTH_MECH_CRAM_MD5, "n", clock_now());
@@ -344,8 +344,7 @@ static void prove(uint32_t id)
 	ask(id, AUTH_MECH_CRAM_MD5, "jo", hex_text(answer, md, n));
 }
 
-/* What was granted for an answer to a challenge can be asked about once more, not for ever: each time there is a new
- * token. */
+/* After a login by challenge the worker can ask for other targets once, not for ever, and gets a new token. */
 static void test_again_once(void)
 {
 	struct net_addr other;
@@ -371,7 +370,7 @@ static void test_again_once(void)
 	request_step(&w, 8, "");
 	CU_ASSERT_TRUE_FATAL(answered());
 	CU_ASSERT_TRUE(last.verdict == AUTH_VERDICT_OK && last.local);
-	/* One that its worker does not want any more, and one that it never speaks of again. */
+	/* One request that its worker cancels, and one that it never mentions again. */
 	peers_answered(a.peers, PROTOCOL_IMAP, &other, clock_now());
 	prove(9);
 	CU_ASSERT_TRUE(answered() && last.other_hosts == AUTH_OTHER_HOSTS_SELF);
@@ -405,7 +404,7 @@ static void all_arrive(void)
 		reg_arrived(a.reg, reg_find(a.reg, id));
 }
 
-/* Question 7 waits at PLACE. */
+/* Request 7 waits at PLACE. */
 static void reach(enum place place)
 {
 	begin();
@@ -453,7 +452,7 @@ static void reach(enum place place)
 	CU_ASSERT_EQUAL(w.nkept, place == CLIENT || place == KEYS || place == GRANTED);
 }
 
-/* What it waits for comes. */
+/* What it waits for arrives. */
 static void arrive(enum place place)
 {
 	struct net_addr peer;
@@ -486,8 +485,7 @@ static void arrive(enum place place)
 	}
 }
 
-/* The worker does not want it any more, wherever it is: nobody is answered, and what comes for it later finds
- * nothing. */
+/* The worker cancels the request, in any state: there is no reply, and later results for it are ignored. */
 static void test_cancelled(void)
 {
 	for (enum place place = 0; place < PLACES; place++) {
@@ -536,7 +534,7 @@ static void test_unasked_step(void)
 	}
 }
 
-/* Only who waits for the client has waited too long. */
+/* Only requests that wait for their client expire. */
 static void test_expired(void)
 {
 	for (enum place place = 0; place < PLACES; place++) {
@@ -553,8 +551,7 @@ static void test_expired(void)
 	}
 }
 
-/* Something that others wait for has come: this one looks again, and waits on, or goes on waiting for what it waits
- * for. */
+/* What other requests wait for arrives: this one checks again, and goes on waiting. */
 static void test_resumed(void)
 {
 	for (enum place place = 0; place < PLACES; place++) {
@@ -569,7 +566,7 @@ static void test_resumed(void)
 	}
 }
 
-/* It gets what it waits for, and is answered; what can be asked again is kept. */
+/* It gets what it waits for, and is answered; requests that may retry are kept. */
 static void test_awaited(void)
 {
 	for (enum place place = 0; place < PLACES; place++) {
@@ -592,7 +589,7 @@ static void test_awaited(void)
 	}
 }
 
-/* The auth workers are gone, twice: nobody does its job. */
+/* The auth workers die twice: its job fails. */
 static void test_no_worker(void)
 {
 	static const enum place places[] = { DIRECTORY, HASH, KEYS };
@@ -616,7 +613,7 @@ static void test_no_worker(void)
 	}
 }
 
-/* What the auth worker finds out is no. */
+/* The auth worker's verdict is no. */
 static void test_wrong(void)
 {
 	static const struct {
@@ -644,8 +641,7 @@ static void test_wrong(void)
 	}
 }
 
-/* Where hashes are slow no answer is quicker: not for a name that nobody has, nor for an account whose own hash is
- * quick. */
+/* If hashes are slow, no reply is quicker: neither for unknown names nor for an account whose own hash is quick. */
 static void test_nobody(void)
 {
 	static const char *const user[] = { "dora", "ann" };
@@ -655,7 +651,7 @@ static void test_nobody(void)
 		load("a\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\nb\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\n"
 		     "ann\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n");
 		ask(7, AUTH_MECH_PASSWORD, user[i], "wrong");
-		if (i == 0) { /* there is nobody behind the last directory */
+		if (i == 0) { /* no driver follows the last directory */
 			CU_ASSERT(given(JOB_VERIFY));
 			done(AUTH_UNKNOWN, "", true);
 		}
@@ -696,7 +692,7 @@ static void test_remembered(void)
 	}
 }
 
-/* A directory that does not know the account is not asked about it again, once it was proven behind it. */
+/* A directory that does not know the account is not asked again once a later driver has verified it. */
 static void test_passed(void)
 {
 	begin_with("authdaemon authuserdb");
@@ -732,7 +728,7 @@ static void test_record_of_directory(void)
 	end();
 }
 
-/* A conversation that its client breaks, at each of its messages. */
+/* An exchange that its client breaks, at each of its messages. */
 static void test_scram_broken(void)
 {
 	begin();
@@ -802,7 +798,7 @@ static void test_refused(void)
 	}
 }
 
-/* None of the crowd arrives: the account is shut out, and who waits for room is refused. */
+/* None of the crowd arrives: the account is blocked, and requests that wait for room are refused. */
 static void test_no_room(void)
 {
 	reach(ROOM);
@@ -834,7 +830,7 @@ static void test_several_without_address(void)
 	end();
 }
 
-/* Nobody knows the address, and its time is over: nothing has to come for it to be refused. */
+/* The address cannot be found in time: the request is refused without any event. */
 static void test_no_address(void)
 {
 	reach(ADDRESS);
@@ -855,7 +851,7 @@ static void test_no_address(void)
 	end();
 }
 
-/* Several wait in each place, one in the midst is cancelled: the others go on in their order. */
+/* Several wait in each place, one in the middle is cancelled: the others continue in order. */
 static void test_queues(void)
 {
 	reach(ROOM);
@@ -883,8 +879,8 @@ static void test_queues(void)
 	end();
 }
 
-/* Conversations are bounded: the one too many is refused, and what was granted without room for it cannot be asked
- * about again. */
+/* The number of exchanges is limited: one too many is refused, and a granted request that could not be kept cannot be
+ * retried. */
 static void test_too_many(void)
 {
 	begin();
@@ -899,7 +895,7 @@ static void test_too_many(void)
 	end();
 }
 
-/* --- whom a forwarded login stands for --- */
+/* --- the client of a forwarded login --- */
 
 /* A forwarded for USER, signed for this node with the pool's secret. */
 static struct forwarded signed_forwarded(const char *user)
@@ -918,7 +914,7 @@ static struct forwarded signed_forwarded(const char *user)
 	return h;
 }
 
-/* Question 7 of USER, forwarded by H. */
+/* Request 7 of USER, forwarded with H. */
 static void forward(const char *user, const struct forwarded *h)
 {
 	struct auth_request q = make(7, AUTH_MECH_PASSWORD, user, "secret");
@@ -945,7 +941,7 @@ static void test_hop(void)
 	CU_ASSERT(last.proxied && last.client_tls && is_client("198.51.100.3"));
 	CU_ASSERT_STRING_EQUAL(last.session_id, "abc");
 	CU_ASSERT_EQUAL(a.signatures[SIGNATURE_GOOD], 1);
-	h = signed_forwarded("tls"); /* the client has TLS, whatever the node before it has */
+	h = signed_forwarded("tls"); /* the client uses TLS, whatever the forwarding node uses */
 	forward("tls", &h);
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
 	h.mac[0] ^= 1;
@@ -962,7 +958,7 @@ static void test_hop(void)
 	end();
 }
 
-/* A refusal blames the client that the login stands for. */
+/* A refusal names the client that the login is for. */
 static void test_hop_refused(void)
 {
 	struct forwarded h;
@@ -974,7 +970,7 @@ static void test_hop_refused(void)
 	end();
 }
 
-/* The last node serves what is here, and sends nothing further; nor does anybody send on what was here before. */
+/* The last node serves local mail, but forwards nothing; and no node forwards a login that it has seen before. */
 static void test_circle(void)
 {
 	struct forwarded h;
@@ -985,7 +981,7 @@ static void test_circle(void)
 	forward("two", &h);
 	CU_ASSERT(refused(AUTH_VERDICT_LOOP));
 	CU_ASSERT_FALSE(troubles_has(a.troubles, TROUBLE_LOOP, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT,
-	    clock_now())); /* anybody can say so */
+	    clock_now())); /* anybody can claim that */
 	forwarded_sign(&h, a.pool, set->self[0], "two");
 	forward("two", &h);
 	CU_ASSERT(refused(AUTH_VERDICT_LOOP));
@@ -1005,7 +1001,7 @@ static void test_circle(void)
 	end();
 }
 
-/* A node that has chosen us among the hosts knows what is down before us. */
+/* A node that has chosen us among the hosts knows that the earlier ones are down. */
 static void test_chosen(void)
 {
 	struct forwarded h;
@@ -1054,7 +1050,7 @@ static void test_token(void)
 	send_token("ann", &h, true);
 	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
 	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "do the clocks of the nodes agree?"));
-	h.mac[0] ^= 1; /* of a node that is known: it is no guess of a password */
+	h.mac[0] ^= 1; /* from a known node: not a guessed password */
 	send_token("ann", &h, true);
 	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
 	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "is not valid here"));
@@ -1062,7 +1058,7 @@ static void test_token(void)
 	end();
 }
 
-/* --- may it be --- */
+/* --- limits --- */
 
 static void test_limits(void)
 {
@@ -1079,7 +1075,7 @@ static void test_limits(void)
 	ask(21, AUTH_MECH_PASSWORD, "ann", "secret");
 	CU_ASSERT(refused(AUTH_VERDICT_LIMIT));
 	CU_ASSERT_STRING_EQUAL(last.reason, "MAXPERACCOUNT");
-	CU_ASSERT_EQUAL(last.delay_ms, 0); /* it is no wrong password */
+	CU_ASSERT_EQUAL(last.delay_ms, 0); /* it is not a wrong password */
 	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, "ann"), 1);
 	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_POP3, "ann"), 0);
 	sessions_ended(&a, granted);
@@ -1106,7 +1102,7 @@ static void on_ticket(struct chan *c UNUSED, struct msgr *r, int fd UNUSED, void
 	ntickets += r->type == TICKET && ticket_read(r, &ticket);
 }
 
-/* Spawn has the account's record before the worker has the ticket. */
+/* Spawn gets the account's record before the worker gets the ticket. */
 static void test_ticket(void)
 {
 	struct chan *spawn;
@@ -1130,9 +1126,9 @@ static void test_ticket(void)
 	end();
 }
 
-/* --- where to --- */
+/* --- routing --- */
 
-/* The right answer of somebody whose directory has no clear password. */
+/* The right response of a user whose directory has no clear password. */
 static void prove_by_state(uint32_t id)
 {
 	const char *challenge = challenges_make(w.challenges, id, AUTH_MECH_CRAM_MD5, "n", clock_now());
@@ -1144,7 +1140,7 @@ static void prove_by_state(uint32_t id)
 	ask(id, AUTH_MECH_CRAM_MD5, "state", hex_text(answer, md, n));
 }
 
-/* What the peer is told instead of a password that nobody knows. */
+/* What the peer gets instead of an unknown password. */
 static void test_lent(void)
 {
 	begin();
@@ -1170,8 +1166,7 @@ static void test_lent(void)
 	end();
 }
 
-/* Hosts that are down are tried last, and a name that nobody has resolved yet does not keep a login from a host that
- * is up. */
+/* Hosts that are down are tried last, and an unresolved name does not delay a login at a host that is up. */
 static void test_hosts(void)
 {
 	struct net_addr first, second;
@@ -1184,7 +1179,7 @@ static void test_hosts(void)
 	    last.other_hosts == AUTH_OTHER_HOSTS_UNRESOLVED);
 	peers_failed(a.peers, PROTOCOL_IMAP, &first, clock_now(), clock_now());
 	ask(8, AUTH_MECH_PASSWORD, "two", "secret");
-	CU_ASSERT_PTR_NOT_NULL(a.waiting); /* now the second one is the next to be tried */
+	CU_ASSERT_PTR_NOT_NULL(a.waiting); /* now the second one is tried next */
 	peers_resolved(a.peers, "node.example.com", NAME_FOUND, &second, 1, clock_now());
 	request_resume(&a);
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.ntargets == 2 &&
@@ -1195,7 +1190,7 @@ static void test_hosts(void)
 	end();
 }
 
-/* No answer comes at all: the login goes on when its share of the time is over. */
+/* There is no answer at all: the login continues when its share of the time is over. */
 static void test_address_timer(void)
 {
 	begin();
@@ -1209,7 +1204,7 @@ static void test_address_timer(void)
 	end();
 }
 
-/* The room to wait in is full: the account is refused, and shut out for a while. */
+/* Too many wait for room: the account is refused, and blocked for a while. */
 static void test_held_full(void)
 {
 	begin();
@@ -1224,8 +1219,8 @@ static void test_held_full(void)
 	end();
 }
 
-/* A worker that asks without end, and then wants nothing of it any more: what is kept for it is limited, each is
- * found by its number, and those that wait with others leave without a search. */
+/* A worker sends requests without end, and then cancels all: what is kept for it is limited, each is found by its
+ * number, and those that wait with others are removed without a search. */
 static void test_too_many_requests(void)
 {
 	begin();
@@ -1243,7 +1238,7 @@ static void test_too_many_requests(void)
 	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
 	CU_ASSERT_STRING_EQUAL(last.reason, "too many pending logins of one login worker");
 	CU_ASSERT_EQUAL(w.nrequests, REQUESTS_MAX);
-	ask(5, AUTH_MECH_PASSWORD, "ann", "secret"); /* a number that is used again */
+	ask(5, AUTH_MECH_PASSWORD, "ann", "secret"); /* a number that is reused */
 	CU_ASSERT_EQUAL(w.nrequests, REQUESTS_MAX);
 	for (uint32_t id = 1; id <= REQUESTS_MAX; id += 2)
 		request_cancel(&w, id);
@@ -1268,8 +1263,7 @@ static bool has(struct authd_worker *from, uint64_t id, const char *user, const 
 	return sessions_have(&a, &r, from);
 }
 
-/* A worker that reports sessions without end: what authd keeps of them is limited, and nothing but the count
- * suffers. */
+/* A worker reports sessions without end: what authd keeps of them is limited, and only the count suffers. */
 static void test_too_many_sessions(void)
 {
 	char user[ACCOUNT_NAME_MAX], ip[32];
@@ -1292,7 +1286,7 @@ static void test_too_many_sessions(void)
 		has(&w, i, "ann", "192.0.2.1");
 	ask(2, AUTH_MECH_PASSWORD, "ann", "secret");
 	CU_ASSERT(refused(AUTH_VERDICT_LIMIT));
-	CU_ASSERT(has(&other, 3 * n, "jo", "192.0.2.1")); /* another's room is its own */
+	CU_ASSERT(has(&other, 3 * n, "jo", "192.0.2.1")); /* the limit is per worker */
 	CU_ASSERT_PTR_NOT_NULL(reg_find(a.reg, 3 * n));
 	CU_ASSERT_FALSE(has(&other, 1, "jo", "192.0.2.1")); /* and its sessions are the other's */
 	sessions_drop(&w);
@@ -1327,13 +1321,13 @@ static void test_claimed_sessions(void)
 	end();
 }
 
-/* A session that spawn reports is no worker's any more. */
+/* A session that spawn reports no longer belongs to a worker. */
 static void test_sessions_of_spawn(void)
 {
 	begin();
 	CU_ASSERT(has(&w, 1, "ann", "192.0.2.1"));
 	CU_ASSERT(w.session_bytes != 0);
-	CU_ASSERT(has(&w, 1, "ann", "192.0.2.1")); /* said twice, counted once */
+	CU_ASSERT(has(&w, 1, "ann", "192.0.2.1")); /* reported twice, counted once */
 	CU_ASSERT_EQUAL(w.session_bytes, reg_session_bytes("ann"));
 	CU_ASSERT(has(NULL, 1, "ann", "192.0.2.1"));
 	CU_ASSERT_EQUAL(w.session_bytes, 0);
@@ -1365,7 +1359,7 @@ static void test_hash_once(void)
 	end();
 }
 
-/* The worker is asked, too, who has arrived, when the first login waits for room. */
+/* When the first login waits for room, the worker is also asked which logins have arrived. */
 static void test_crowded_said(void)
 {
 	begin();
@@ -1390,8 +1384,7 @@ static unsigned pick(unsigned n)
 	return (seed >> 16) % n;
 }
 
-/* A question as a worker could put it, one that was taken over included: any mechanism for any name, numbers that
- * are in use. */
+/* A request that a worker could send, even a compromised one: any mechanism for any name, numbers that are in use. */
 static void put_any(void)
 {
 	static const char *const users[] = { "jo", "ann", "slow", "name", "off", "root", "low", "bad", "state", "tls",
@@ -1463,7 +1456,7 @@ static void anything(void)
 	turn();
 }
 
-/* No order of events is one that the table of states does not know, and nothing is left of any question in the end. */
+/* Whatever the order of events, the table of states has a transition for it, and no request is left in the end. */
 static void test_random(void)
 {
 	for (unsigned i = 0; i < 100; i++) {

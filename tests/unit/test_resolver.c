@@ -1,4 +1,4 @@
-/* Look-ups of names, in front of a resolver that is silent as the test says. */
+/* Lookups of names, with a resolver that is silent when the test says so. */
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@ static struct told {
 } told[NAMES_MAX];
 static unsigned ntold;
 
-/* Stands before libc's. The name tells what happens. */
+/* Replaces libc's. The name says what happens. */
 int getaddrinfo(const char *node, const char *service UNUSED, const struct addrinfo *hints UNUSED,
     struct addrinfo **list)
 {
@@ -66,7 +66,7 @@ static void on_late(struct ev_loop *l, ev_timer *t UNUSED, int revents UNUSED)
 	ev_break(l, EVBREAK_ALL);
 }
 
-/* Until N answers have been told. */
+/* Waits for N answers. */
 static void wait_for(unsigned n)
 {
 	ev_timer late;
@@ -125,7 +125,7 @@ static void test_answers(void)
 	end(r);
 }
 
-/* More names than there may be children; the silent ones lose their time to nobody but those that wait for a turn. */
+/* More names than the limit of children: silent ones delay only those that wait for a turn. */
 static void test_many(void)
 {
 	struct resolver *r = begin(1);

@@ -1,4 +1,4 @@
-/* Where an account's mail is: every form of mailhost, and what none is. */
+/* Where an account's mail is: every form of mailhost, valid and invalid. */
 #include "tests/unit/unit.h"
 
 #include <string.h>
@@ -77,7 +77,7 @@ static void test_route(void)
 	}
 }
 
-/* The port of each of two protocols, 0 where mailhost is malformed, and where it comes from. */
+/* The port of each of two protocols (0: mailhost is malformed), and its source. */
 static void test_route_ports(void)
 {
 	static const struct route_protocol ports[] = {
@@ -103,7 +103,7 @@ static void test_route_ports(void)
 		{ "b:imap=1143:pop3=1110", { 1143, 1110 }, { N, N }, "b" },
 		{ "b:POP3=1110:Imap=1143", { 1143, 1110 }, { N, N }, "b" },
 		{ "b.:imap=1143", { 1143, 110 }, { N, U }, "b" },
-		{ "b:imap=110", { 110, 110 }, { N, U }, "b" }, /* what is named is believed */
+		{ "b:imap=110", { 110, 110 }, { N, U }, "b" }, /* a named port is used as it is */
 		{ "b:1143", { 1143, 1143 }, { S, S }, "b" },
 		{ "b:143", { 143, 110 }, { K, O }, "b" },
 		{ "b:110", { 143, 110 }, { O, K }, "b" },
@@ -158,7 +158,7 @@ static void test_route_ports(void)
 		}
 }
 
-/* A mailhost that was cut leads to the port that stands there, or nowhere; nothing behind its end is looked at. */
+/* A mailhost that was cut leads to the port that is left, or nowhere; nothing beyond its end is read. */
 static void test_route_cut(void)
 {
 	static const char whole[] = "nodeb:imap=1143:pop3=1110 [2001:db8::2]:pop3=99 nodec:2143";
@@ -172,7 +172,7 @@ static void test_route_cut(void)
 	struct route r;
 
 	for (size_t len = 0; len <= strlen(whole); len++) {
-		char *cut = mem_alloc(len + 1); /* of its own size: a sanitizer sees what lies behind it */
+		char *cut = mem_alloc(len + 1); /* of exact size, so that a sanitizer sees a read beyond it */
 
 		memcpy(cut, whole, len);
 		cut[len] = '\0';

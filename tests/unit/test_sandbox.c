@@ -38,7 +38,7 @@ static bool make_file(const char *name)
 	return ok;
 }
 
-/* Kernels scope signals, too, by now: not those to oneself. */
+/* Newer kernels restrict signals, too, but not those to oneself. */
 static bool watch_tells(void)
 {
 	const struct timespec patience = { 5, 0 };
@@ -53,7 +53,7 @@ static bool watch_tells(void)
 	return make_file("Maildir/new/n") && sigtimedwait(&io, NULL, &patience) == SIGIO;
 }
 
-/* 0: all is as it should be; else the number of the step that is not. */
+/* 0: all is well; else the number of the failed step. */
 static int inside(void)
 {
 	iconv_t cd;
@@ -95,7 +95,7 @@ static int outside(void)
 		return 3;
 	if (rename(in_top("Maildir/cur/b"), in_top("b")) == 0)
 		return 4;
-	if (open(in_top("missing"), O_RDONLY) != -1 || errno != ENOENT) /* errors are still told apart */
+	if (open(in_top("missing"), O_RDONLY) != -1 || errno != ENOENT) /* errors can still be told apart */
 		return 5;
 	return 0;
 }
@@ -139,7 +139,7 @@ static void test_sandbox(void)
 static void test_no_maildir(void)
 {
 	snprintf(top, sizeof(top), "/nonexistent");
-	CU_ASSERT_EQUAL(run(inside), 100); /* nothing restricted, and the server will tell */
+	CU_ASSERT_EQUAL(run(inside), 100); /* nothing is restricted, and the server says so */
 }
 
 static const struct unit_case cases[] = {

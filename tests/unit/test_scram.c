@@ -1,4 +1,4 @@
-/* The conversation of a SCRAM login, GNU SASL's client at the other end. */
+/* The exchange of a SCRAM login, with GNU SASL's client. */
 #include "tests/unit/unit.h"
 
 #include <gsasl.h>
@@ -31,7 +31,7 @@ static const char *say(Gsasl_session *g, const char *in, struct str *out)
 	return str_cstr(out);
 }
 
-/* Logs USER in with PASSWORD, as whom the record A (or none) is, and tells how that went. */
+/* Logs USER in with PASSWORD, against the record A (NULL: there is none); returns the result. */
 static struct end login(enum scram_hash hash, const char *user, const char *password, const struct account *a)
 {
 	struct str mine = STR_INIT, theirs = STR_INIT;
@@ -121,7 +121,7 @@ static void test_right_and_wrong(void)
 		CU_ASSERT(e.next == SCRAM_RIGHT && e.said == 2 && e.computed == 0);
 		e = login(hash, "u", "other", &a);
 		CU_ASSERT(e.next == SCRAM_WRONG && e.said == 1 && e.computed == 1);
-		/* the other mechanism's secret is none */
+		/* a secret of the other mechanism does not count */
 		e = login(hash == SCRAM_SHA_1 ? SCRAM_SHA_256 : SCRAM_SHA_1, "u", "secret", &a);
 		CU_ASSERT(e.next == SCRAM_WRONG && e.said == 1 && e.computed == 1);
 		account_fini(&a);
@@ -147,7 +147,7 @@ static void test_salts(void)
 	account_fini(&a);
 }
 
-/* Whatever the client says first, and whatever then: a refusal, and nothing read that is not there. */
+/* Whatever the client sends first and then: it is refused, and nothing beyond the text is read. */
 static void test_malformed(void)
 {
 	static const char first[] = "n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL";
@@ -179,7 +179,7 @@ static void test_malformed(void)
 		scram_free(&s);
 	}
 	{
-		/* Another name than the one whose record is there. */
+		/* A name other than that of the record. */
 		struct scram *s = scram_new(waypost_scram_module, SCRAM_SHA_1, "else", "else", &a, salts, 4096, &why);
 
 		CU_ASSERT_EQUAL(scram_step(s, first, &out), SCRAM_WRONG);

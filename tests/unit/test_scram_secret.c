@@ -42,7 +42,7 @@ static void test_read(void)
 		scram_secret_add(&text, &s);
 		CU_ASSERT_STRING_EQUAL(str_cstr(&text), v->hash);
 		str_fini(&text);
-		/* Either key alone is not enough: a secret of which half was replaced belongs to nobody. */
+		/* One key alone is not enough: a secret of which half was replaced matches nobody. */
 		s.server_key[0] ^= 1;
 		CU_ASSERT_FALSE(scram_secret_verify(&s, v->password));
 		s.server_key[0] ^= 1;
@@ -78,7 +78,7 @@ static void test_other(void)
 	    "{scram-sha-1}1,YQ==,6dlGYMOdZcOPutkcNY8U2g7vK9Y=,D+CSWLOshSulAsxiupA+qs2/fTE=", &why));
 }
 
-/* Cut anywhere, or with a part that cannot be: told, and nothing of it stays. */
+/* Cut anywhere, or with an invalid part: refused, and nothing of it stays in memory. */
 static void test_damaged(void)
 {
 	static const char *const damaged[] = {

@@ -1,4 +1,4 @@
-/* settings/: files good and bad, and what is said about them. */
+/* settings/: good and bad files, and the messages about them. */
 #include "tests/unit/unit.h"
 
 #include <libconfig.h>
@@ -53,10 +53,10 @@ static void set_up(void)
 		CU_ASSERT_EQUAL(chown(userdb, pw->pw_uid, pw->pw_gid), 0);
 }
 
-/* What the line in front leaves out; BARE: there is none. */
+/* What the first line leaves out; BARE: there is no such line. */
 enum { POP3D = 1, USERDB = 2, BARE = 4 };
 
-/* TEXT with a first line in front that makes a whole file of it; WITHOUT says what the line must leave out. */
+/* TEXT after a first line that makes it a complete file; WITHOUT says what that line leaves out. */
 static char *whole(const char *text, int without)
 {
 	struct str s = STR_INIT;
@@ -147,7 +147,7 @@ static void test_defaults(void)
 	settings_free(&s);
 }
 
-/* Each default is one that the row itself allows, and the text is what the manual needs. */
+/* Each default is allowed by its own row, and each text suits the manual. */
 static void test_table(void)
 {
 	for (const struct settings_row *row = settings_rows; row->name != NULL; row++) {
@@ -157,7 +157,7 @@ static void test_table(void)
 		CU_ASSERT(len > 10 && row->text[len - 1] == '.');
 		const struct settings_known *k = settings_known_find(row->group, row->name);
 
-		/* A pattern says what becomes of the names that have no row. */
+		/* A pattern is for names without a row. */
 		CU_ASSERT_TRUE(k == NULL || strchr(k->name, '*') != NULL);
 		if (settings_is_text(row->type))
 			continue;
@@ -168,7 +168,7 @@ static void test_table(void)
 		CU_ASSERT(settings_is_group(k->group) && k->text[0] != '\0');
 }
 
-/* What each role gets back of settings that differ from the defaults everywhere. */
+/* What each role reads back of settings that all differ from the defaults. */
 static void test_write_read(void)
 {
 	static const unsigned roles[] = { SETTINGS_FOR_MASTER, SETTINGS_FOR_WORKER, SETTINGS_FOR_AUTHD,
@@ -207,7 +207,7 @@ static void test_write_read(void)
 	settings_free(&s);
 }
 
-/* Nothing of where accounts come from, and not the secret, is in the bytes that a worker is given. */
+/* The bytes that a worker gets contain neither the settings of directories nor the secret. */
 static void test_worker_sees_no_accounts(void)
 {
 	struct settings *s = settings_defaults();
@@ -233,7 +233,7 @@ static void test_worker_sees_no_accounts(void)
 	settings_free(&s);
 }
 
-/* Neither a descriptor nor room in the file: the caller is told, and goes on. */
+/* There is no descriptor, or no space for the file: the caller gets an error, and continues. */
 static void test_write_without_room(void)
 {
 	struct settings *s = settings_defaults();
@@ -319,7 +319,7 @@ static void test_numbers(void)
 	}
 }
 
-/* The same thing said in every way that reads naturally. */
+/* The same value in every natural notation. */
 static void test_values(void)
 {
 	struct settings *s = load_good(
@@ -456,7 +456,7 @@ static void test_syntax(void)
 		{ "MIN_UID = 5; @include \"x\"", 0, "t.conf:2: @include must start a line: @include \"FILE\"\n" },
 		{ "_x = 1;", 0, "t.conf:2: expected the name of a setting, found _x\n" },
 		{ "a=((((((((((((((((((1))))))))))))))))))", 0, "t.conf:2: a: groups are nested too deeply\n" },
-		/* All of a file's mistakes at once, the others' lines untouched by them. */
+		/* All mistakes of a file are reported at once, each with its own line. */
 		{ "LOG = x\nMIN_UID = 07;\nPORT = 5;\nimapd = {\n  PORT = 1,2;\n  IMAP_PROXXY = 1;\n};\nLOGIN_WORKERS "
 		  "= -1;",
 		    0,
@@ -623,7 +623,7 @@ static void test_trusted(void)
 	static const char text[] = "proxy = { PROXY_TRUSTED = \"10.0.0.0/8, ::1 10.0.0.0/33 x\"; };\n";
 	struct str errors = STR_INIT, warnings = STR_INIT, want = STR_INIT;
 
-	/* Users and accounts are missing too; these two lines count here. */
+	/* Users and accounts are missing, too; only these two lines matter here. */
 	CU_ASSERT_PTR_NULL(load(text, BARE, &errors, &warnings));
 	str_addf(&want, "t.conf:1: proxy.PROXY_TRUSTED: 10.0.0.0/33 %s\nt.conf:1: proxy.PROXY_TRUSTED: x %s\n", what,
 	    what);
@@ -633,7 +633,7 @@ static void test_trusted(void)
 	str_fini(&want);
 }
 
-/* Courier's names that are not acted on: a warning with the reason, or an error where silence would do harm. */
+/* Courier's names that have no effect: a warning with the reason, or an error if ignoring them would do harm. */
 static void test_known(void)
 {
 	static const struct {
@@ -658,7 +658,7 @@ static void test_known(void)
 		    "the client uses TLS (PROXY_TRUSTED); remove it or set disableinsecurepop3=0\n" },
 		{ "authdaemonrc = { DEFAULTOPTIONS = \"disableinsecureimap=1,sharedgroup=x\"; };", "",
 		    "t.conf:2: authdaemonrc.DEFAULTOPTIONS: sharedgroup has no effect; not in this version: shared "
-		    "folders\n" }, /* no imapd here: no word of IMAP */
+		    "folders\n" }, /* no imapd here: nothing about IMAP */
 		{ "authdaemonrc = { DEFAULTOPTIONS = \"disablepop3=yes,disableinsecurepop3=1\"; };", "",
 		    "t.conf:2: authdaemonrc.DEFAULTOPTIONS contains disablepop3: POP3 logins of all accounts are "
 		    "refused, except where an account sets disablepop3=0\n" },
@@ -668,7 +668,7 @@ static void test_known(void)
 		{ "imapd = { MAILDIR_SKIP_SYMLINK_CHECKS = 1; };", "",
 		    "t.conf:2: imapd.MAILDIR_SKIP_SYMLINK_CHECKS has no effect; not in this version: messages that are "
 		    "symbolic links; they are not shown\n" },
-		{ "authmysqlrc = { MYSQL_QUOTA_FIELD = \"q\"; };", "", "" }, /* nobody asks this directory */
+		{ "authmysqlrc = { MYSQL_QUOTA_FIELD = \"q\"; };", "", "" }, /* this directory is not used */
 		{ "authsqliterc = { SQLITE_CHPASS_CLAUSE = \"x\"; };", "",
 		    "t.conf:2: authsqliterc.SQLITE_CHPASS_CLAUSE has no effect: Waypost does not change passwords\n" },
 		{ "authdaemonrc = { LDAPTLS_CRLCHECK = \"none\"; };", "",
@@ -716,7 +716,7 @@ static void test_known(void)
 	}
 }
 
-/* Each directory's quota is read and has no effect: that is said, except where the words mean that there is none. */
+/* Each directory's quota setting has no effect, which is reported unless it means that there is no quota. */
 static void test_quotas(void)
 {
 	static const struct {
@@ -773,7 +773,7 @@ static void test_quotas(void)
 		}
 }
 
-/* Login mechanisms are known, where they may be named, and a warning says which accounts they are of no use for. */
+/* Login mechanisms are recognised where they are allowed, and a warning says for which accounts they cannot work. */
 static void test_mechanisms(void)
 {
 	static const struct {
@@ -816,7 +816,7 @@ static void test_mechanisms(void)
 	}
 }
 
-/* The master user of foreign servers: both or none, and of a size that fits. */
+/* The master user of foreign servers: both settings or none, and not too long. */
 static void test_master(void)
 {
 	struct str errors = STR_INIT, warnings = STR_INIT, text = STR_INIT;
@@ -841,7 +841,7 @@ static void test_master(void)
 	str_fini(&text);
 }
 
-/* A node starts without its accounts, and says so. */
+/* A node without its accounts starts, with a warning. */
 static void test_no_userdb(void)
 {
 	static const char text[] = "authuserdb = { USERDB = \"/nonexistent/userdb\"; };";
@@ -858,7 +858,7 @@ static void test_no_userdb(void)
 	str_fini(&warnings);
 }
 
-/* Every name of the list is taken in its group, and only there. */
+/* Every name of the list is accepted in its group, and only there. */
 static void test_every_known_name(void)
 {
 	for (const struct settings_known *k = settings_known; k->name != NULL; k++) {
@@ -868,7 +868,7 @@ static void test_every_known_name(void)
 		struct settings *set;
 
 		if (strcmp(k->group, "proxy") == 0)
-			continue; /* stands in the first line already */
+			continue; /* is in the first line already */
 		str_addf(&text, "%s = { %.*s%s = \"\"; };", settings_group_name(k->group, group),
 		    (int)strcspn(k->name, "*"), k->name, strchr(k->name, '*') != NULL ? "X" : "");
 		set = load(str_cstr(&text), base ? POP3D : 0, &errors, &warnings);
@@ -900,7 +900,7 @@ static void test_environment(void)
 	CU_ASSERT_STRING_EQUAL(s->self[1], host);
 	CU_ASSERT_STRING_EQUAL(s->imapd_ADDRESS, "a.example.com");
 	settings_free(&s);
-	/* The environment wins. */
+	/* The environment takes precedence. */
 	setenv("PROXY_HOSTNAME", "127.0.0.2", 1);
 	s = load_good("imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; };\nPROXY_HOSTNAME = \"b.example.com\"; RUNDIR = "
 	              "\"/run/waypost/${PROXY_HOSTNAME}\"; ");
@@ -1064,7 +1064,7 @@ static void test_secrets(void)
 	}
 }
 
-/* Nothing that ends too early does worse than a message. */
+/* A file that ends too early only causes a message. */
 static void test_cut(void)
 {
 	static const char text[] = "/* x */ LOG = \"st\\\"derr\"; # y\nimapd = { PORT = [ \"1\", \"2\" ], DEBUG_LOGIN "
@@ -1086,7 +1086,7 @@ static void test_cut(void)
 	}
 }
 
-/* Whatever words stand in whatever order: what the scan leaves of a text, libconfig takes. */
+/* Any words in any order: libconfig accepts what the scan accepts. */
 static void test_any_order(void)
 {
 	static const char *const words[] = {
@@ -1188,7 +1188,7 @@ static void test_nul(void)
 	str_fini(&warnings);
 }
 
-/* TEXT with every FROM made TO. */
+/* TEXT with every FROM replaced by TO. */
 static char *replaced(const char *text, const char *from, const char *to)
 {
 	struct str out = STR_INIT;
@@ -1203,7 +1203,7 @@ static char *replaced(const char *text, const char *from, const char *to)
 	return str_steal(&out);
 }
 
-/* The sample is a good file as it stands, and with every setting switched on it says the defaults. */
+/* The sample is a valid file, and with every setting uncommented it has the defaults. */
 static void test_sample(void)
 {
 	struct str sample = STR_INIT, on = STR_INIT, errors = STR_INIT, warnings = STR_INIT;
@@ -1249,7 +1249,7 @@ static void test_sample(void)
 	str_fini(&warnings);
 }
 
-/* What is shown of it is the same for the same secret, and not the secret. */
+/* What is shown of a secret is the same for the same secret, and does not reveal it. */
 static void check_shows_the_secret(const char *conf, const char *secret, const char *word)
 {
 	char path[128], line[256], want[64], *text;

@@ -1,5 +1,5 @@
-/* What nodes share of proven passwords, in a store that the test holds in its hands: what is in there is looked at,
- * changed, moved and put back like a stranger would who can write to that memcached. */
+/* Verified passwords that nodes share, in a store that the test controls: entries are inspected, changed, moved and put
+ * back, like an attacker with access to memcached would. */
 #include <string.h>
 
 #include "authd/shared.h"
@@ -233,10 +233,10 @@ static void test_times(void)
 	put(s, &usual, NOW, AUTH_OK, "/home/anna");
 	CU_ASSERT_EQUAL(items[0].seconds, 1060);
 	CU_ASSERT_EQUAL(get(s, &usual, NOW, &age), SHARED_FRESH);
-	CU_ASSERT_EQUAL(age, 1); /* 0 would be: asked right now */
+	CU_ASSERT_EQUAL(age, 1); /* 0 would mean: just asked */
 	CU_ASSERT_EQUAL(get(s, &usual, NOW + 59, &age), SHARED_FRESH);
 	CU_ASSERT_EQUAL(age, 59);
-	/* whatever memcached thinks of its age */
+	/* whatever memcached says about its age */
 	CU_ASSERT_EQUAL(get(s, &usual, NOW + 60, &age), SHARED_OLD);
 	CU_ASSERT_EQUAL(get(s, &usual, NOW + 999, &age), SHARED_OLD);
 	CU_ASSERT_EQUAL(age, 999);
@@ -280,13 +280,13 @@ static void test_questions(void)
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
 		CU_ASSERT_EQUAL(get(s, &others[i], NOW, NULL), SHARED_NONE);
 	CU_ASSERT_EQUAL(ndistrust, 0);
-	/* only what is right is kept, */
+	/* only right passwords are stored, */
 	for (int r = 0; r < AUTH_RESULT_COUNT; r++)
 		if (r != AUTH_OK)
 			put(s, &others[0], NOW, (enum auth_result)r, "/home/anna");
 	CU_ASSERT_EQUAL(get(s, &usual, NOW, NULL), SHARED_FRESH);
 	CU_ASSERT_EQUAL(nitems, 1);
-	/* a new password in place of the old one */
+	/* a new password replaces the old one */
 	put(s, &others[0], NOW, AUTH_OK, "/home/anna");
 	CU_ASSERT_EQUAL(nitems, 1);
 	CU_ASSERT_EQUAL(get(s, &usual, NOW, NULL), SHARED_NONE);
@@ -295,7 +295,7 @@ static void test_questions(void)
 	empty();
 }
 
-/* Nodes with another secret, or other settings of the directories, have nothing to do with each other. */
+/* Nodes with different secrets, or different directory settings, share nothing. */
 static void test_pools(void)
 {
 	struct shared *s = make("0123456789abcdef"), *other = make("0123456789abcdeg"), *changed;
@@ -306,7 +306,7 @@ static void test_pools(void)
 	put(s, &usual, NOW, AUTH_OK, "/home/anna");
 	CU_ASSERT_EQUAL(get(other, &usual, NOW, NULL), SHARED_NONE);
 	CU_ASSERT_EQUAL(get(changed, &usual, NOW, NULL), SHARED_NONE);
-	/* under the other's key it does not open */
+	/* it does not open under the other key */
 	put(other, &usual, NOW, AUTH_OK, "/home/anna");
 	CU_ASSERT_EQUAL_FATAL(nitems, 2);
 	str_clear(&items[1].value);
@@ -315,7 +315,7 @@ static void test_pools(void)
 	CU_ASSERT_EQUAL(ndistrust, 1);
 	shared_free(&changed);
 	settings_free(&set);
-	/* what has nothing to do with what directories say makes no difference */
+	/* settings that do not affect the answers of directories make no difference */
 	set = make_settings("0123456789abcdef");
 	set->authdaemonrc_daemons = 77;
 	set->authdaemonrc_AUTH_CACHE_TTL = 30;
@@ -335,7 +335,7 @@ static bool contains(const struct str *value, const char *text)
 	return memmem(value->data, value->len, text, strlen(text)) != NULL;
 }
 
-/* A stranger's view, and his means. */
+/* What a stranger sees, and can do. */
 static void test_stranger(void)
 {
 	static const struct what berta = { "imap", "berta@example.com", "secret", 1, 0 };
@@ -346,7 +346,7 @@ static void test_stranger(void)
 	put(s, &usual, NOW, AUTH_OK, "/home/anna");
 	put(s, &berta, NOW, AUTH_OK, "/home/somewhere/else/whose/name/is/longer");
 	CU_ASSERT_EQUAL_FATAL(nitems, 2);
-	/* nothing is told: no name, no password, no hash, no host, no size */
+	/* nothing is revealed: no name, password, hash, host or size */
 	for (unsigned i = 0; i < 2; i++) {
 		static const char *const words[] = { "anna", "berta", "example", "secret", "HASHHASH", "CLEARCLEAR",
 			"mailhost", "home" };
@@ -388,7 +388,7 @@ static void test_stranger(void)
 	empty();
 }
 
-/* Where a driver is told the client's address, a verdict is for that one alone; its port does not matter. */
+/* If a driver gets the client's address, a verdict is valid for that address only; the port does not matter. */
 static void test_by_client(void)
 {
 	struct settings *set = make_settings("0123456789abcdef");
@@ -408,7 +408,7 @@ static void test_by_client(void)
 	empty();
 }
 
-/* Records of every size end on the same steps. */
+/* The sizes of records are rounded to the same steps. */
 static void test_sizes(void)
 {
 	struct shared *s = make("0123456789abcdef");

@@ -1,4 +1,4 @@
-/* Whose trouble a signature that does not hold is: a node's, or a stranger's noise. */
+/* Whether an invalid signature is an error of a node, or noise of a stranger. */
 #include <stdio.h>
 #include <string.h>
 
@@ -60,18 +60,18 @@ static void test_known_node(void)
 	signature_errors_know(all, &a);
 	a.port = 1;
 	CU_ASSERT(signature_errors_known(all, &a));
-	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, NULL, 1000)); /* by a token: nobody else has them */
+	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, NULL, 1000)); /* by a token: only nodes have them */
 	CU_ASSERT_STRING_EQUAL(fronts(1000), "192.0.2.7(secret)");
 	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNATURE_ERRORS_SHOWN - 1), "192.0.2.7(secret)");
 	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNATURE_ERRORS_SHOWN), "");
 	CU_ASSERT_FALSE(
-	    bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNATURE_ERRORS_HOUR - 1)); /* said within the hour */
+	    bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNATURE_ERRORS_HOUR - 1)); /* logged within the hour */
 	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, "u", 1000 + SIGNATURE_ERRORS_HOUR));
-	CU_ASSERT(bad("192.0.2.7", SIGNATURE_CLOCK, "u", 1001 + SIGNATURE_ERRORS_HOUR)); /* this is another story */
+	CU_ASSERT(bad("192.0.2.7", SIGNATURE_CLOCK, "u", 1001 + SIGNATURE_ERRORS_HOUR)); /* this is another error */
 	CU_ASSERT_STRING_EQUAL(fronts(1001 + SIGNATURE_ERRORS_HOUR), "192.0.2.7(clock)");
 	signature_errors_forget(all);
 	CU_ASSERT_STRING_EQUAL(fronts(1002 + SIGNATURE_ERRORS_HOUR), "");
-	CU_ASSERT(signature_errors_known(all, &a)); /* that it is a node is no story */
+	CU_ASSERT(signature_errors_known(all, &a)); /* that it is a node is not logged */
 	end();
 }
 
@@ -95,7 +95,7 @@ static void test_strangers(void)
 	for (int i = 0; i < 100; i++)
 		CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "u", i));
 	CU_ASSERT_STRING_EQUAL(fronts(100), "");
-	/* Somebody else's account an hour later is no company. */
+	/* Another account an hour later does not count. */
 	CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "v", 99 + SIGNATURE_ERRORS_HOUR));
 	CU_ASSERT_FALSE(bad("192.0.2.8", SIGNATURE_WRONG, "u", 99 + SIGNATURE_ERRORS_HOUR));
 	CU_ASSERT_STRING_EQUAL(fronts(99 + SIGNATURE_ERRORS_HOUR), "");
@@ -115,7 +115,7 @@ static void test_this_machine(void)
 	end();
 }
 
-/* One account's owner with many addresses pushes no node out; the log has its bound. */
+/* The owner of one account, with many addresses, displaces no node; the log is limited. */
 static void test_many(void)
 {
 	struct net_addr node = ip("198.51.100.1");
@@ -152,15 +152,14 @@ static void test_mailhosts(void)
 	CU_ASSERT_STRING_EQUAL(mailhosts(11), "nodeb(secret) nodec(clock)");
 	CU_ASSERT_STRING_EQUAL(fronts(11), "");
 	CU_ASSERT(signature_errors_suspect(all, "NODEB"));
-	CU_ASSERT_FALSE(
-	    signature_errors_reported(all, "nodeb", SIGNATURE_NONE, 12)); /* it has nothing against it any more */
+	CU_ASSERT_FALSE(signature_errors_reported(all, "nodeb", SIGNATURE_NONE, 12)); /* it accepts our signature now */
 	CU_ASSERT_FALSE(signature_errors_suspect(all, "nodeb"));
 	CU_ASSERT_STRING_EQUAL(mailhosts(12), "nodec(clock)");
 	CU_ASSERT_STRING_EQUAL(mailhosts(11 + SIGNATURE_ERRORS_SHOWN), "");
 	end();
 }
 
-/* The note is read at the end of a line, and nowhere else; cut anywhere it is none, or one that it ends with. */
+/* The note is recognised at the end of a line, and nowhere else; cut anywhere, it is no note, or a shorter one. */
 static void test_note(void)
 {
 	for (enum signature_check c = SIGNATURE_NONE; c < SIGNATURE_COUNT; c++) {

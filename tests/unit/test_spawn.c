@@ -1,5 +1,5 @@
-/* The role spawn in a process of its own, between a master, an authd and a login worker that are played here:
- * once as root (if the test is run by root) and once as an ordinary user. */
+/* The role spawn in a process of its own, with a master, an authd and a login worker that the test plays: once as root
+ * (if the test is run by root) and once as an ordinary user. */
 #include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"
 
@@ -46,7 +46,7 @@ static int no_fork(void)
 	return pid == -1 ? errno : 0;
 }
 
-/* A session server that shows what it was given, and then does what the client says. */
+/* A session server that sends what it was given, and then does what the client says. */
 static void fake_server(int fd, const struct session_start *start)
 {
 	char cwd[256] = "", *line;
@@ -349,7 +349,7 @@ static int descriptors(void)
 {
 	char path[64], rows[256];
 
-	CU_ASSERT_EQUAL(query("status", "", rows, sizeof(rows)), 0); /* what was said before is done with */
+	CU_ASSERT_EQUAL(query("status", "", rows, sizeof(rows)), 0); /* earlier messages have been handled */
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)spawn_pid);
 	return entries_of(path);
 }
@@ -405,7 +405,7 @@ static void test_serve(void)
 	CU_ASSERT(expect_logged(session_log,
 	    "2pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], top=0, retr=0, rcvd=28, "
 	    "sent="));
-	client = hand_over(1, ""); /* the ticket was good once */
+	client = hand_over(1, ""); /* the ticket was valid once */
 	expect_reply(1, false);
 	CU_ASSERT_STRING_EQUAL(client_line(client), "");
 	close(client);
@@ -445,7 +445,7 @@ static void test_refused(void)
 	send_ticket(9, GENERATION, user_uid);
 	ticket_void_write(&out, id);
 	CU_ASSERT_EQUAL(msg_send(authd, &out, -1), 0);
-	usleep(200000); /* the ticket is gone before its client comes */
+	usleep(200000); /* the ticket has expired before its client comes */
 	close(hand_over(8, ""));
 	close(hand_over(9, ""));
 	expect_reply(8, false);
@@ -471,7 +471,7 @@ static void test_crash(void)
 	say(client, "crash\n");
 	CU_ASSERT_STRING_EQUAL(client_line(client), "");
 	expect_end(10);
-#ifndef WITH_SANITIZERS /* which turn signals into exit codes */
+#ifndef WITH_SANITIZERS /* sanitizers turn signals into exit codes */
 	CU_ASSERT(expect_logged(log_sock, "was killed by signal 11"));
 #endif
 	close(client);
@@ -486,7 +486,7 @@ static void test_crash(void)
 	end_spawn();
 }
 
-/* One that was taken over cannot multiply. */
+/* A compromised session server cannot fork. */
 static void test_alone(void)
 {
 #ifndef WITH_SANITIZERS /* they start processes themselves */
@@ -576,7 +576,7 @@ static void test_orphaned(void)
 	close(session_log);
 }
 
-/* spawn is killed; its servers go on, and the next spawn watches them. */
+/* spawn is killed; its servers continue, and the next spawn watches them. */
 static void test_adopted(void)
 {
 	static char rows[4096];
@@ -593,7 +593,7 @@ static void test_adopted(void)
 	close(worker);
 	start_spawn();
 	had = descriptors();
-	for (unsigned i = 0; i < 2; i++) { /* the second is no server of ours, but this test */
+	for (unsigned i = 0; i < 2; i++) { /* the second is not a server, but this test */
 		session_adopt_write(&out, 50 + i, PROTOCOL_POP3, &none, "alice@example.com",
 		    (uint32_t)(i == 0 ? pid : getpid()), 1);
 		CU_ASSERT_EQUAL(msg_send(authd, &out, -1), 0);
@@ -611,7 +611,7 @@ static void test_adopted(void)
 	end_spawn();
 }
 
-/* What spawn has must not grow with the open sessions: each fork copies it. */
+/* spawn's memory and descriptors must not grow with the open sessions: each fork copies them. */
 static void test_cost(void)
 {
 	static char rows[16384];
@@ -636,7 +636,7 @@ static void test_cost(void)
 	end_spawn();
 }
 
-/* The signals of servers that end while spawn is busy become one. */
+/* The kernel merges the signals of servers that end while spawn is busy. */
 static void test_many_ends(void)
 {
 	int client[MANY], status;

@@ -51,7 +51,7 @@ static void test_single_use(void)
 
 	CU_ASSERT(add(t, 1, 0, 7, 0));
 	CU_ASSERT(!add(t, 1, 0, 7, 0));           /* the same id twice */
-	CU_ASSERT_EQUAL(take(t, 1, 1, 7, 1), -1); /* another worker's: refused, and still the owner's */
+	CU_ASSERT_EQUAL(take(t, 1, 1, 7, 1), -1); /* of another worker: refused, and still there for its owner */
 	CU_ASSERT_EQUAL(take(t, 1, 0, 6, 1), -1); /* an older worker of that slot */
 	CU_ASSERT_EQUAL(take(t, 2, 0, 7, 1), -1);
 	CU_ASSERT_EQUAL(take(t, 1, 0, 7, 1), 1);
@@ -131,7 +131,7 @@ static void test_waiting(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(h = tickets_held(t, tk));
 	CU_ASSERT_EQUAL(h->request, 3);
 	handoff_free(&h);
-	set_id(tk->grant.id, 4); /* the last in the row: a further one must find its place */
+	set_id(tk->grant.id, 4); /* the last in its bucket: the next one must find its place */
 	CU_ASSERT_PTR_NOT_NULL_FATAL(h = tickets_held(t, tk));
 	handoff_free(&h);
 	CU_ASSERT(tickets_hold(t, client(5, 0), 500));

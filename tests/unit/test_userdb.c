@@ -180,7 +180,7 @@ static void test_bad_lines(void)
 		{ "a", "a\thome=/x|uid=1|gid=1|systempw=secret", "not a hash" },
 		{ "a", "a\thome=/x|uid=1|gid=1|imappw={SHA}xx", "truncated or damaged" },
 		{ "a", "a\thome=/x|uid=1|gid=1|systempw={NEW}xx", "unknown password scheme" },
-		/* Cut, with a newline: a line that was put together from two, a field that an editor broke. */
+		/* Cut, with a newline: two lines joined, a field that an editor broke. */
 		{ "a", "a\t" IDS "|systempw={SHA}5en6G6MezRroT3XKqkdPOmY/Bf", "truncated or damaged" },
 		{ "a", "a\t" IDS "|systempw={SSHA}5en6G6MezRroT3XKqkdP", "truncated or damaged" },
 		{ "a", "a\t" IDS "|systempw={MD5}Xr4ilOzQ4PCOq3aQ0qbua", "truncated or damaged" },
@@ -214,7 +214,7 @@ static void test_bad_lines(void)
 		CU_ASSERT_TRUE(reported("/userdb:2: "));
 		CU_ASSERT_EQUAL(rep.broken, 1);
 		CU_ASSERT_EQUAL(result(db, "a"), AUTH_TRY_LATER);
-		/* A line that may be anybody's may be theirs. */
+		/* A line without a name may be that account's. */
 		CU_ASSERT_EQUAL(result(db, "nobody"), named ? AUTH_UNKNOWN : AUTH_TRY_LATER);
 		CU_ASSERT_TRUE(works(db, "last"));
 		userdb_close(&db);
@@ -223,8 +223,8 @@ static void test_bad_lines(void)
 	remove_dir();
 }
 
-/* What stands in front of a line's first TAB or blank is no name if the line is half of one, or of a passwd file: no
- * hash of it gets into the log. */
+/* In half a line, or a line of a passwd file, the text before the first TAB or blank is not a name: no hash in it must
+ * get into the log. */
 static void test_no_hash_is_told(void)
 {
 	static const char *const lines[] = {
@@ -334,7 +334,7 @@ static void test_keeps_last_good(void)
 	CU_ASSERT_TRUE(reported("/userdb:3: account a: home is missing; its previous state stays in use"));
 	CU_ASSERT_TRUE(works(db, "a"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(userdb_origin(db, "a", origin, sizeof(origin)), ":3 (kept from"));
-	/* and once more: what was kept is kept on */
+	/* and again: what was kept is still kept */
 	CU_ASSERT_EQUAL(load_text("b\t" IDS "\na\tuid=1000|gid=10\n", &db), USERDB_BUILT);
 	CU_ASSERT_TRUE(works(db, "a"));
 	/* repaired */
@@ -350,7 +350,8 @@ static void test_keeps_last_good(void)
 	remove_dir();
 }
 
-/* The file cut at each byte: refused, unless a line ends there; who could log in still can, and nobody is unknown. */
+/* The file cut at each byte: refused, unless a line ends there; accounts that could log in still can, and none is
+ * unknown. */
 static void test_cut_at_every_byte(void)
 {
 	static const char text[] =
@@ -373,7 +374,7 @@ static void test_cut_at_every_byte(void)
 		CU_ASSERT_EQUAL(load(file, &fresh, 100), line ? USERDB_BUILT : n == 0 ? USERDB_EMPTY : USERDB_CUT);
 		userdb_close(&fresh);
 		if (line)
-			continue; /* nothing shows it: a percentage guards against that */
+			continue; /* it cannot be detected: the percentage guards against that */
 		CU_ASSERT_EQUAL(load(file, &db, 100), n == 0 ? USERDB_EMPTY : USERDB_CUT);
 		CU_ASSERT_TRUE(
 		    reported(n == 0 ? "/userdb: it is empty" : "the last line has no newline and may be truncated"));
@@ -436,7 +437,8 @@ static void test_no_newline(void)
 	struct userdb *db = NULL;
 
 	make_dir();
-	/* The newline is the proof that the writer came to its end: a whole last line may be half of a longer one. */
+	/* Only the newline proves that the writer finished: a last line that looks complete may be part of a longer
+	 * one. */
 	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH, &db), USERDB_CUT);
 	CU_ASSERT_TRUE(reported("if it is complete, add the newline"));
 	CU_ASSERT_PTR_NULL(db);
@@ -445,7 +447,7 @@ static void test_no_newline(void)
 	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH "\n# en", &db), USERDB_CUT);
 	CU_ASSERT_EQUAL(load_text("a\t" IDS "|systempw=" HASH "\r", &db), USERDB_CUT);
 	CU_ASSERT_TRUE(works(db, "a"));
-	/* No account at all may be meant, if somebody says so. */
+	/* An empty file is accepted if the settings say so. */
 	userdb_close(&db);
 	CU_ASSERT_EQUAL(load_text("", &db), USERDB_EMPTY);
 	CU_ASSERT_EQUAL(load_text("# none yet\n", &db), USERDB_BUILT);
@@ -454,7 +456,7 @@ static void test_no_newline(void)
 	remove_dir();
 }
 
-/* A line that may be anybody's: nobody is gone while it is there. */
+/* A line without a name: while it is there, no account counts as gone. */
 static void test_nameless_line(void)
 {
 	struct userdb *db = NULL;
@@ -493,7 +495,7 @@ static void test_shrink(void)
 	CU_ASSERT_EQUAL(rep.lost, 51);
 	CU_ASSERT_TRUE(reported("51 of 100 accounts are gone, more than USERDB_SHRINK = 50 %"));
 	CU_ASSERT_TRUE(works(db, "u99@example.com"));
-	/* as many, but others */
+	/* equally many, but different */
 	make_accounts(&text, 60, 160);
 	CU_ASSERT_EQUAL(load_text(text.data, &db), USERDB_SHRUNK);
 	make_accounts(&text, 0, 50);
@@ -703,7 +705,7 @@ static void test_damaged_image(void)
 	CU_ASSERT_PTR_NULL(userdb_open_fd(forge(db, 100, 0, 0, true), &why));
 	CU_ASSERT_PTR_NULL(userdb_open_fd(forge(db, 0, 0, 0, true), &why));
 	CU_ASSERT_PTR_NULL(userdb_open_fd(dup(0), &why));
-	/* Any byte changed, in several ways: refused or read within its bounds. */
+	/* Any byte changed, in several ways: refused, or read within bounds. */
 	for (size_t at = 0; at < len; at++) {
 		static const uint8_t flips[] = { 0x01, 0x7f, 0x80, 0xff };
 
@@ -779,7 +781,7 @@ static void test_watch(void)
 	userdb_watch_again(&w);
 	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 21), 1);
 	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 22), 0);
-	/* gone: told once */
+	/* gone: reported once */
 	unlink(file);
 	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 23), 0);
 	CU_ASSERT_EQUAL(userdb_watch_poll(&w, file, 24), 1);
@@ -787,7 +789,7 @@ static void test_watch(void)
 	remove_dir();
 }
 
-/* Time stands still while it is set: a machine that stops for some seconds is no part of the test. */
+/* While this is set, time stands still, so that a pause of the machine does not affect the test. */
 static time_t fixed_time;
 time_t __real_time(time_t *t);
 time_t __wrap_time(time_t *t);
@@ -797,7 +799,7 @@ time_t __wrap_time(time_t *t)
 	return fixed_time != 0 ? fixed_time : __real_time(t);
 }
 
-/* A start while somebody writes the file: it is waited for, but not for ever. */
+/* A start while the file is being written: waits for it, but not for ever. */
 static void test_watch_young(void)
 {
 	struct userdb_watch w;
@@ -907,7 +909,7 @@ static void test_each(void)
 	    &db);
 	CU_ASSERT_TRUE(each(db, 9, "z 7 8 /z a=1 good;b 0 0   bad;a 5 6 /a a=1 good;"));
 	CU_ASSERT_FALSE(each(db, 1, "z 7 8 /z a=1 good;"));
-	/* There is one more, of whom we do not know. */
+	/* There may be one more account, whose name is unknown. */
 	userdb_close(&db);
 	load_text("z\tuid=7|gid=8|home=/z\n\t" IDS "\n", &db);
 	CU_ASSERT_FALSE(each(db, 9, "z 7 8 /z  good;"));

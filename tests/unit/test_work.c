@@ -82,7 +82,7 @@ static void test_client_gone(void)
 	end();
 }
 
-/* Who has only closed its sending side is asked by a word of ours, now and then, and gets its answer. */
+/* A client that only closed its sending side gets a probe now and then, and its reply. */
 static void test_client_silent(void)
 {
 	struct work w;
@@ -103,7 +103,7 @@ static void test_client_silent(void)
 	end();
 }
 
-/* CPU that the bytes looked at explain is no reason to stop, however much it is; CPU out of nothing is. */
+/* CPU use that the amount of data explains is no reason to stop, however much it is; unexplained use is. */
 static void test_cpu(void)
 {
 	struct work w;
@@ -128,14 +128,14 @@ static void test_cpu(void)
 	end();
 }
 
-/* The last one: the signal stays. */
+/* Must be the last test: the signal stays pending. */
 static void test_signal(void)
 {
 	struct work w;
 
 	begin(&w, NULL);
 	CU_ASSERT(until_checked(&w));
-	raise(SIGUSR1); /* blocked but for waits */
+	raise(SIGUSR1); /* blocked except during waits */
 	w.finish = true;
 	CU_ASSERT_FALSE(until_checked(&w));
 	CU_ASSERT_EQUAL(w.stop, WORK_SIGNAL);

@@ -21,7 +21,7 @@ static void say(const char *text)
 	turns();
 }
 
-/* All that the client has been told. */
+/* All that the client has received. */
 static const char *told(void)
 {
 	static char buf[4096];
@@ -128,8 +128,7 @@ static void fail_first_handoff(void)
 	CU_ASSERT_EQUAL(w->logins->state, LOGIN_RETRY);
 }
 
-/* Both timers have expired when the loop looks, the sweep's first: the retry is about to be told, and is not told
- * yet. */
+/* Both timers have expired when the loop checks, the sweep's first: the retry is due, but was not called yet. */
 static void test_sweep_and_retry_in_one_turn(void)
 {
 	setup();
@@ -193,7 +192,7 @@ static void test_nobody_waits_for_authd_without_a_master(void)
 	teardown();
 }
 
-/* The login's time is over while it waits for its second try, whose timer has expired, too. */
+/* The login times out while it waits for its retry, whose timer has expired, too. */
 static void test_timeout_while_retry_is_pending(void)
 {
 	setup();
@@ -209,7 +208,7 @@ static void test_timeout_while_retry_is_pending(void)
 
 /* --- a client's words --- */
 
-/* After the last ones the client is told that nothing more comes; when it has gone, too, the login is over. */
+/* After the last reply our side is shut down; when the client closes, too, the login is over. */
 static void test_greeting_and_goodbye(void)
 {
 	char c;
@@ -230,7 +229,7 @@ static void test_greeting_and_goodbye(void)
 	teardown();
 }
 
-/* What the client says while it has to wait is not read, and has its answer when the wait is over. */
+/* What the client sends while it has to wait is read and answered when the wait is over. */
 static void test_commands_while_authd_is_asked(void)
 {
 	uint32_t request;
@@ -251,7 +250,7 @@ static void test_commands_while_authd_is_asked(void)
 	teardown();
 }
 
-/* A client that reads none of its answers is let go. */
+/* A client that reads none of its replies is disconnected. */
 static void test_client_does_not_read(void)
 {
 	setup();
@@ -266,7 +265,7 @@ static void test_client_does_not_read(void)
 
 /* --- every end of a login --- */
 
-/* The client's last words are there, and it is gone: so is the login, whichever way the words were looked at. */
+/* The client sent its last commands and is gone: so is the login, whichever way they were read. */
 static void test_goodbye_cannot_be_said(void)
 {
 	static const char words[] = "b LOGOUT\r\nc NOOP\r\n";
@@ -294,8 +293,7 @@ static void test_goodbye_cannot_be_said(void)
 	teardown();
 }
 
-/* Too many errors; what comes behind them in the same segment is not looked at. The client does not close: the time
- * for it ends. */
+/* Too many errors; what follows them in the same segment is ignored. The client does not close: its time runs out. */
 static void test_errors_and_linger(void)
 {
 	struct str words = STR_INIT;
@@ -323,7 +321,7 @@ static void begin_handoff(void)
 	CU_ASSERT_EQUAL(w->logins->state, LOGIN_HANDOFF);
 }
 
-/* The session is the server's, or nobody's, if it is not known whether there is a server. */
+/* The session belongs to the server, or to nobody if it is unknown whether there is one. */
 static void test_handoff_ends(void)
 {
 	struct msgr r;
@@ -369,7 +367,7 @@ static void test_client_leaves_while_authd_is_asked(void)
 	teardown();
 }
 
-/* Half of an end, behind commands: the login goes on, and the commands with it. */
+/* A half-close after commands: the login continues, and the commands are answered. */
 static void test_half_close_behind_commands(void)
 {
 	struct msgr r;
@@ -392,8 +390,8 @@ static void test_half_close_behind_commands(void)
 	teardown();
 }
 
-/* What came behind the credentials in a segment of its own is not read; the loop does not spin over it, and the
- * sweep sees the client reset its connection. */
+/* What came after the credentials in a separate segment is not read; the loop does not spin, and the sweep notices that
+ * the client resets its connection. */
 static void test_reset_behind_commands_not_read(void)
 {
 	struct msgr r;
@@ -491,8 +489,7 @@ static bool arrived(void)
 	return next(authd_end, SESSION_ARRIVED, &r) && msgr_u64(&r) == 7;
 }
 
-/* That a login has arrived is no message of its own: the sweep tells it. Where logins wait for that it is told at
- * once. */
+/* The arrival of a login is not sent at once, but with the sweep, unless logins wait for it. */
 static void test_arrival_is_told_in_passing(void)
 {
 	static struct msgw m;
@@ -519,7 +516,7 @@ static void test_arrival_is_told_in_passing(void)
 	teardown();
 }
 
-/* The peer's greeting has our own mark: nothing is sent, the client gets its answer, authd learns the name. */
+/* The peer's greeting has our own mark: nothing is sent, the client gets its reply, and authd learns the name. */
 static void test_peer_is_this_node(void)
 {
 	struct msgr r;

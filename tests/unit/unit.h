@@ -7,7 +7,7 @@
 
 #include "lib/mem.h"
 
-/* Another value for a text that its owner frees with mem_free() or mem_free_secret(). */
+/* Replaces a text that its owner frees with mem_free() or mem_free_secret(). */
 static inline void unit_set(char **text, const char *value)
 {
 	mem_free_secret(text);

@@ -26,7 +26,7 @@ static inline int rig_channel(struct chan **c, chan_fn *on_msg, chan_gone_fn *on
 	return fd[1];
 }
 
-/* What is posted in a turn leaves before the next one looks; what is coded takes some more. */
+/* What is posted in a turn is sent before the next one polls; coded connections need a few more turns. */
 static inline void turns(void)
 {
 	for (int i = 0; i < 8; i++)
