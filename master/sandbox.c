@@ -33,20 +33,59 @@ enum { LEAST_ABI = 2 }; /* before, nothing could be moved from one directory to 
 #define NET_TCP_ALL 3ULL          /* ABI 4 */
 #define SCOPE_ALL 3ULL            /* ABI 6: abstract sockets, signals */
 
+static const char *const readable[] = {
+	"/usr/lib",
+	"/usr/lib64",
+	"/usr/share",
+	"/lib",
+	"/lib64", /* iconv's modules, locales, time zones */
+	"/etc/localtime",
+	"/etc/ld.so.cache",
+#ifdef WITH_SANITIZERS
+	"/proc",
+	"/usr/bin",
+#endif
+};
+
+static struct {
+	bool ready;
+	long abi;                        /* of the kernel; less than 1: it has no Landlock */
+	bool again[ARRAY_LEN(readable)]; /* the same directory as one before it: /lib may be a link to /usr/lib */
+} known;
+
+static bool is_again(size_t n)
+{
+	struct stat st, before;
+
+	if (stat(readable[n], &st) != 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (stat(readable[i], &before) == 0 && st.st_dev == before.st_dev && st.st_ino == before.st_ino)
+			return true;
+	return false;
+}
+
+void sandbox_prepare(void)
+{
+	known.ready = true;
+	known.abi = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_VERSION);
+	for (size_t i = 0; i < ARRAY_LEN(readable); i++)
+		known.again[i] = is_again(i);
+}
+
 static int new_ruleset(uint64_t *fs)
 {
 	struct ruleset_attr attr = { .handled_fs = FS_ALL_ABI2 };
-	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_VERSION);
 
-	if (abi < LEAST_ABI)
+	if (known.abi < LEAST_ABI)
 		return -1;
-	if (abi >= 3)
+	if (known.abi >= 3)
 		attr.handled_fs |= FS_TRUNCATE;
-	if (abi >= 4)
+	if (known.abi >= 4)
 		attr.handled_net = NET_TCP_ALL;
-	if (abi >= 5)
+	if (known.abi >= 5)
 		attr.handled_fs |= FS_IOCTL_DEV;
-	if (abi >= 6)
+	if (known.abi >= 6)
 		attr.scoped = SCOPE_ALL;
 	*fs = attr.handled_fs;
 	return (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
@@ -84,29 +123,19 @@ static void allow_links(int rules, const char *maildir, uint64_t fs)
 
 bool sandbox_enter(const char *maildir)
 {
-	static const char *const readable[] = {
-		"/usr/lib",
-		"/usr/lib64",
-		"/usr/share",
-		"/lib",
-		"/lib64", /* iconv's modules, locales, time zones */
-		"/etc/localtime",
-		"/etc/ld.so.cache",
-#ifdef WITH_SANITIZERS
-		"/proc",
-		"/usr/bin",
-#endif
-	};
 	uint64_t fs;
-	int rules = new_ruleset(&fs);
+	int rules;
 	bool ok;
 
-	if (rules == -1)
+	if (!known.ready)
+		sandbox_prepare();
+	if ((rules = new_ruleset(&fs)) == -1)
 		return false;
 	ok = allow(rules, AT_FDCWD, maildir, fs);
 	allow_links(rules, maildir, fs);
 	for (size_t i = 0; i < ARRAY_LEN(readable); i++)
-		allow(rules, AT_FDCWD, readable[i], FS_READ_FILE | FS_READ_DIR);
+		if (!known.again[i])
+			allow(rules, AT_FDCWD, readable[i], FS_READ_FILE | FS_READ_DIR);
 	allow(rules, AT_FDCWD, "/dev/null", FS_READ_FILE | FS_WRITE_FILE);
 	ok = ok && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
 	close(rules);
@@ -114,6 +143,8 @@ bool sandbox_enter(const char *maildir)
 }
 
 #else
+
+void sandbox_prepare(void) { }
 
 bool sandbox_enter(const char *maildir UNUSED)
 {

@@ -11,6 +11,7 @@
 #include "lib/mem.h"
 #include "master/kick.h"
 #include "master/servers.h"
+#include "master/spawn_child.h"
 #include "master/tickets.h"
 #include "node/msg_session.h"
 #include "node/msg_channel.h"
@@ -384,6 +385,7 @@ int spawn_main(const struct role_start *who)
 	spawn.tickets = tickets_new();
 	role_init(&spawn.ctx, who, "waypostd", &hooks, NULL);
 	servers_init(spawn.ctx.loop, on_ended, forget_tickets);
+	spawn_child_prepare();
 	kick_init(spawn.ctx.loop, on_kicked);
 	ev_timer_init(&spawn.sweep, on_sweep, 0.5, 0.5);
 	ev_timer_init(&spawn.killing, on_killing, STOP_GRACE, STOP_GRACE);

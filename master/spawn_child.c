@@ -19,6 +19,20 @@
 
 enum { FD_CLIENT = 3, FD_LOG = 4, NOFILE_MAX = 4096 };
 
+/* Signals whose action in spawn is another than the default. */
+static sigset_t changed;
+
+void spawn_child_prepare(void)
+{
+	struct sigaction a;
+
+	sigemptyset(&changed);
+	for (int sig = 1; sig < SIGRTMIN; sig++)
+		if (sigaction(sig, NULL, &a) == 0 && a.sa_handler != SIG_DFL)
+			sigaddset(&changed, sig);
+	sandbox_prepare();
+}
+
 bool spawn_may_serve(const struct account *a, const struct settings *set, char *err, size_t errsize)
 {
 	unsigned uid = a->uid, gid = a->gid, own = (unsigned)geteuid();
@@ -79,7 +93,8 @@ static void default_signals(void)
 	sigset_t none;
 
 	for (int sig = 1; sig < SIGRTMIN; sig++)
-		signal(sig, SIG_DFL);
+		if (sigismember(&changed, sig) == 1)
+			signal(sig, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

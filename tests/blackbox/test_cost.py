@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from client import Imap
+from client import Imap, Pop3
 from pool import Account, PATIENCE, Pool, rss_kib, wait_for
 
 pytestmark = pytest.mark.once
@@ -28,6 +28,8 @@ WORKER_PER_LOGIN = 30
 AUTHD_PER_LOGIN = 4
 MASTER_PER_LOGIN = 7
 WORKER_PER_MIB = 15
+# spawn and the server that it forks, for a POP3 session here that asks nothing: about 135 today.
+SPAWN_PER_LOGIN = 150
 BYTES_PER_SESSION = 512
 
 
@@ -86,7 +88,7 @@ def front(request):
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     peer = Peer(PEER)
     account = Account("far@example.com", mailhost=f"{PEER}:{peer.port}")
-    with Pool(nodes=1, accounts=[account], settings={"LOGIN_WORKERS": 1}, keep=request.config.getoption("--keep")) as pool:
+    with Pool(nodes=1, accounts=[account, Account("near@example.com")], settings={"LOGIN_WORKERS": 1}, keep=request.config.getoption("--keep")) as pool:
         yield pool.nodes[0], pool.imap_port, account, peer
     peer.close()
 
@@ -157,6 +159,25 @@ def test_system_calls_per_proxied_login(front):
         each, text = calls.per(role, LOGINS)
         print(text)
         assert each <= bound, text
+
+
+def test_system_calls_per_local_login(front):
+    need_strace()
+    node = front[0]
+
+    def session():
+        with Pop3(node.address, node.pool.pop3_port) as c:
+            c.login_ok(node.pool.accounts["near@example.com"])
+            assert c.cmd("QUIT").startswith(b"+OK") and c.is_closed()
+    for _ in range(5):
+        session()
+    with Calls(node, "spawn") as calls:
+        for _ in range(LOGINS):
+            session()
+        wait_for("all sessions ended", lambda: node.log().count("LOGOUT, user=near@") >= LOGINS + 5)
+    each, text = calls.per("spawn", LOGINS)
+    print(text)
+    assert each <= SPAWN_PER_LOGIN, text
 
 
 def test_system_calls_per_relayed_mib(front):

@@ -46,13 +46,24 @@ static int no_fork(void)
 	return pid == -1 ? errno : 0;
 }
 
+/* Signals whose action is not the default one, as it is after fork() in a process that catches or ignores some. */
+static int signals_changed(void)
+{
+	struct sigaction a;
+	int n = 0;
+
+	for (int sig = 1; sig < SIGRTMIN; sig++)
+		n += sigaction(sig, NULL, &a) == 0 && a.sa_handler != SIG_DFL;
+	return n;
+}
+
 /* A session server that sends what it was given, and then does what the client says. */
 static void fake_server(int fd, const struct session_start *start)
 {
 	char cwd[256] = "", *line;
 	struct bio b;
 	size_t len;
-	int fds = 0;
+	int fds = 0, signals = signals_changed();
 
 	for (int i = 0; i < 256; i++)
 		fds += fcntl(i, F_GETFD) != -1;
@@ -68,6 +79,8 @@ static void fake_server(int fd, const struct session_start *start)
 			_exit(3);
 		else if (strcmp(line, "fork") == 0)
 			bio_printf(&b, "%d\n", no_fork());
+		else if (strcmp(line, "signals") == 0)
+			bio_printf(&b, "%d\n", signals);
 		else if (strcmp(line, "move") == 0)
 			bio_printf(&b, "%d\n", rename("Maildir/new/m", "Maildir/cur/m"));
 		else if (strcmp(line, "outside") == 0)
@@ -392,6 +405,8 @@ static void test_serve(void)
 	CU_ASSERT_STRING_EQUAL(client_line(client), "you said hello");
 	say(client, "f\r\n");
 	CU_ASSERT_STRING_EQUAL(client_line(client), "you said half");
+	say(client, "signals\r\n");
+	CU_ASSERT_STRING_EQUAL(client_line(client), "0");
 	say(client, "move\r\n");
 	CU_ASSERT_STRING_EQUAL(client_line(client), "0");
 	say(client, "outside\r\n");
@@ -403,7 +418,7 @@ static void test_serve(void)
 	    "2pop3d: LOGIN, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], protocol=POP3, stls=1, "
 	    "mailhost=local, session=s1\n"));
 	CU_ASSERT(expect_logged(session_log,
-	    "2pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], top=0, retr=0, rcvd=28, "
+	    "2pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], top=0, retr=0, rcvd=37, "
 	    "sent="));
 	client = hand_over(1, ""); /* the ticket was valid once */
 	expect_reply(1, false);
