@@ -12,7 +12,7 @@ class Closed(AssertionError):
 
 
 def node_id(greeting):
-    """Which node it is, and since its last start: both protocols."""
+    """The id of the node, new after each start; for both protocols."""
     return re.search(rb" Waypost node ([0-9a-f]{32}) ready\.(?: <\S+>)?\r?$", greeting).group(1)
 
 
@@ -71,7 +71,7 @@ class Conn:
         return data[:n]
 
     def rest(self):
-        """All that comes until the other side closes."""
+        """Everything until the other side closes."""
         try:
             while True:
                 self.fill()
@@ -246,7 +246,7 @@ class Pop3(Conn):
         return answer
 
     def body(self):
-        """Lines of a multi-line answer, dots undone."""
+        """Lines of a multi-line reply, with dots unescaped."""
         lines = []
         while True:
             line = self.line()

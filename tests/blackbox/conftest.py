@@ -26,7 +26,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "valgrind: part of the subset that is run under valgrind")
     if config.getoption("--wrapper") not in ("", "valgrind") or (config.getoption("--wrapper") and pool_module.SLOW == 1):
         raise pytest.UsageError("--wrapper=valgrind is the only one, written so")
-    # Not the process that only hands tests out to others (pytest-xdist); they come here, too.
+    # Not in the process that only distributes tests (pytest-xdist); the workers come here, too.
     if not getattr(config.option, "numprocesses", None) or hasattr(config, "workerinput"):
         isolation.own_network()
 
@@ -124,12 +124,12 @@ QUICK = {}
 
 @pytest.fixture(scope="module")
 def pool(request):
-    """Three nodes for all tests of a module. A module says more in POOL = {...} (arguments of Pool)."""
+    """Three nodes for all tests of a module. A module changes it by POOL = {...} (arguments of Pool)."""
     yield from shared_pool(request, **dict(getattr(request.module, "POOL", {})))
 
 
 class Fakes:
-    """Peers for a module's tests, each used once: a peer that misbehaved is remembered by the nodes."""
+    """Peers for a module's tests, each used once, because the nodes remember a peer that misbehaved."""
 
     def __init__(self, count):
         self.servers = [FakeServer(f"127.0.1.{i + 1}") for i in range(count)]

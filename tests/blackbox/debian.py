@@ -10,7 +10,7 @@ from isolation import outside
 
 
 class Unpacked:
-    """PACKAGES and what they need that the machine lacks, unpacked below self.root. Skips the test if the packages cannot be had."""
+    """PACKAGES and their missing dependencies, unpacked below self.root. Skips the test if the packages cannot be downloaded."""
 
     def __init__(self, *packages):
         self.root = tempfile.mkdtemp(prefix="wp-debian-", dir="/tmp")
@@ -37,7 +37,7 @@ class Unpacked:
         return os.path.join(self.root, name)
 
     def run(self, program, *args, library="", **more):
-        """Runs a program of the packages with their libraries, LIBRARY being one more folder below /usr/lib; returns its output."""
+        """Runs a program of the packages with their libraries and LIBRARY, a folder below /usr/lib; returns its output."""
         lib = self.path("usr/lib")
         env = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8",
                "LD_LIBRARY_PATH": ":".join([f"{lib}/{library}", f"{lib}/x86_64-linux-gnu", f"{lib}/aarch64-linux-gnu"])}

@@ -1,5 +1,5 @@
-"""Real directories for tests: PostgreSQL, MariaDB and slapd from Debian's packages, each in a temporary folder, on a
-port of its own on a loopback address, as an ordinary user, stopped by its pid. And one that accepts and never answers."""
+"""Real directories for tests: PostgreSQL, MariaDB and slapd from Debian's packages, each in a temporary folder, on its own port
+of a loopback address, as an ordinary user, stopped by pid. And a server that accepts connections and never answers."""
 import contextlib
 import glob
 import os
@@ -87,14 +87,14 @@ class Directory:
         self.proc = None
 
     def freeze(self):
-        """The kernel still accepts connections; nobody answers."""
+        """The kernel still accepts connections, but the server does not answer."""
         for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
 
     def thaw(self):
         for pid in self.pids():
-            with contextlib.suppress(ProcessLookupError):  # PostgreSQL's own helpers come and go
+            with contextlib.suppress(ProcessLookupError):  # PostgreSQL starts and stops helpers
                 os.kill(pid, signal.SIGCONT)
 
     def pids(self):
@@ -178,7 +178,7 @@ class Slapd(Directory):
             os.chown(os.path.join(self.root, "db"), UID, GID)
         includes = "".join(f"include {s}\n" for s in
                            [f"/etc/ldap/schema/{n}.schema" for n in ("core", "cosine", "inetorgperson", "nis")] +
-                           [shutil.copy(s, self.root) for s in self.schemas])  # the sources may stand where only root reads
+                           [shutil.copy(s, self.root) for s in self.schemas])  # the sources may be readable by root only
         self.conf = os.path.join(self.root, "slapd.conf")
         with open(self.conf, "w") as f:
             f.write(f"{includes}modulepath /usr/lib/ldap\nmoduleload back_mdb\npidfile {self.root}/pid\n"
@@ -221,8 +221,8 @@ class SlapdConfig(Slapd):
 
 
 class Authdaemond:
-    """Debian's courier-authdaemon, unpacked into a folder that it takes for the whole system, with a userdb. As an ordinary
-    user it cannot be had: Unavailable."""
+    """Debian's courier-authdaemon, unpacked into a folder that is its root directory, with a userdb. Unavailable if an ordinary
+    user runs the test."""
     PACKAGES = ["courier-authdaemon", "courier-authlib", "courier-authlib-userdb", "courier-authlib-pipe", "libltdl7", "libgdbm6"]
     PROGRAM = "/usr/lib/courier/courier-authlib/"
 
@@ -289,7 +289,7 @@ class Authdaemond:
                            input="".join(line + "\n" for line in lines) + "\n.\n", text=True, env=self.env, preexec_fn=self.inside)
 
     def enumerate(self, *options):
-        """What Courier's authenumerate says."""
+        """The output of Courier's authenumerate."""
         return subprocess.run(["/usr/sbin/authenumerate", *options], check=True, timeout=60, capture_output=True, text=True, env=self.env,
                               preexec_fn=self.inside).stdout
 
@@ -314,7 +314,7 @@ class Authdaemond:
                 return None
 
     def signal(self, number):
-        """To all of it, the parent first, so that it starts nobody meanwhile; workers may end at any time."""
+        """Signals all processes, the parent first, so that it starts no others meanwhile; workers may end at any time."""
         self.proc.send_signal(number)
         for pid in descendants(self.proc.pid):
             with contextlib.suppress(ProcessLookupError):
@@ -346,7 +346,7 @@ class Authdaemond:
 
 
 class Silent:
-    """Accepts connections and never says a word."""
+    """Accepts connections and never sends anything."""
     def __init__(self, host, port):
         self.sock = socket.socket()
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -101,7 +101,7 @@ class FakeConn:
 
 
 class FakeServer:
-    """Listens until closed. SCRIPT(conn) serves each connection; what it raises is kept in ERRORS."""
+    """Listens until closed. SCRIPT(conn) serves each connection; its exceptions are kept in ERRORS."""
 
     def __init__(self, address, script=None, port=0):
         self.script = script
@@ -170,8 +170,8 @@ def plain(text):
 
 def imap_peer(serve=None, greeting="* OK [CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID IDLE] peer ready\r\n", ok=None,
               before_ok="", behind_ok="", piece=0, verdict="OK", id_answer='* ID ("name" "peer")\r\n'):
-    """A script: an IMAP peer that logs everybody in. OK: text of the login's answer; BEHIND_OK: bytes in the same
-    segment behind it; VERDICT OK, NO or BAD with the words in OK; SERVE(conn) goes on after the login."""
+    """A script: an IMAP peer that logs everybody in. OK: text of the reply to the login; BEHIND_OK: bytes after it in the same
+    segment; VERDICT: OK, NO or BAD; SERVE(conn) continues after the login."""
 
     def script(conn):
         conn.send(greeting, piece)
@@ -211,7 +211,7 @@ def imap_peer(serve=None, greeting="* OK [CAPABILITY IMAP4rev1 LITERAL+ SASL-IR 
 
 
 def imap_echo(conn):
-    """After the login: answers every command with an untagged line that repeats it."""
+    """After login: answers every command with an untagged line that repeats it."""
     while True:
         line = conn.line()
         tag, _, rest = line.partition(b" ")
@@ -222,7 +222,7 @@ def imap_echo(conn):
 
 
 def pop3_peer(serve=None, greeting="+OK peer ready\r\n", behind_ok=b"", piece=0, verdict="+OK welcome", user_verdict="+OK go on"):
-    """The same for POP3. XCLIENT is understood where the greeting says so."""
+    """The same for POP3. Accepts XCLIENT if its greeting announces it."""
 
     def script(conn):
         conn.xclient = []
@@ -276,7 +276,7 @@ def pop3_echo(conn):
 
 
 def silent(conn):
-    """Accepts and says nothing."""
+    """Accepts and sends nothing."""
     conn.wait_gone()
 
 

@@ -1,5 +1,5 @@
-"""What keeps two runs on one machine apart: a network of its own where the kernel lets us have one, and ports that nobody
-else of us takes where not."""
+"""Isolates test runs on one machine from each other: by a network namespace if the kernel allows one, else by ports that no
+other run takes."""
 import ctypes
 import fcntl
 import itertools
@@ -17,8 +17,8 @@ _next = itertools.count()
 
 
 def own_network():
-    """Puts this process, and all that it starts, into a network namespace of its own, with nothing but loopback in it: any
-    address and port can be used, and no two runs meet. Only root may; returns whether it was done."""
+    """Moves this process, and all that it starts, into a network namespace with nothing but loopback: any address and port can
+    be used without conflicts. Only root can; returns whether it was done."""
     global _outside
     if os.getuid() != 0 or _outside is not None:
         return _outside is not None
@@ -41,9 +41,9 @@ def outside():
 
 
 def free_port(addresses):
-    """A TCP port that is free on all ADDRESSES and stays so: no other run is given it while this process lives, and it is below
-    the range that the kernel gives to outgoing connections. What tells other runs is a UDP socket of the same number, which
-    the kernel closes whatever becomes of us."""
+    """A TCP port that is free on all ADDRESSES and stays so: no other run gets it while this process lives, and it is below the
+    range of ports for outgoing connections. A UDP socket of the same number marks it as taken; the kernel closes that however we
+    end."""
     seed = os.getpid() % 300 * 60
     for n in _next:
         port = 11000 + (seed + n) % 20000

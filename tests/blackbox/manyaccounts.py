@@ -1,4 +1,4 @@
-"""Very many accounts in each kind of directory, loaded as its operators would load them: for the long tests and the bench."""
+"""A very large number of accounts in each kind of directory, loaded as operators would: for the long tests and the bench."""
 import hashlib
 import os
 import shutil
@@ -14,8 +14,8 @@ COLUMNS = "name, hash, uid, gid, home, mailhost"
 
 
 class Many:
-    """ACCOUNTS is an iterable of (name, hash, home, mailhost). Afterwards: .module, .settings() for a node, .seconds that
-    the loading took (without making the data), .server (None: it is a file)."""
+    """ACCOUNTS is an iterable of (name, hash, home, mailhost). Afterwards: .module, .settings() for a node, .seconds of loading
+    (without generating the data), .server (None: it is a file)."""
     server = None
 
     def __init__(self, accounts, gid=GID):

@@ -57,7 +57,7 @@ class Actor:
             self.task = None
 
     def finish(self):
-        """What must end before everything is quiet: a generator, or None."""
+        """What must finish before everything is quiet: a generator, or None."""
 
     def stop(self):
         pass
@@ -104,7 +104,7 @@ class Talker(Actor):
             pass
 
     def drop(self):
-        """The session is over, or is ended by us."""
+        """The session is over, or we end it."""
         if self.sock is not None:
             self.world.unwatch(self)
             self.sock.close()
@@ -162,7 +162,7 @@ TOKEN = re.compile(rb'\(|\)|"((?:[^"\\]|\\.)*)"|\{(\d+)\}\r\n|(BODY\[[^\]]*\](?:
 
 
 def parse(data):
-    """A list of what stands in DATA: bytes, None for NIL, lists."""
+    """Parses DATA into a list of bytes, None (NIL) and lists."""
     stack, at = [[]], 0
     while at < len(data):
         m = TOKEN.match(data, at)
@@ -260,7 +260,7 @@ class Imap(Talker):
 
     # --- the stream ---
     def take(self):
-        """One response out of the buffer, if there is a whole one."""
+        """Takes one response from the buffer, if there is a complete one."""
         at = 0
         while True:
             end = self.buf.find(b"\r\n", at)
@@ -309,7 +309,7 @@ class Imap(Talker):
         self.step(reply)
 
     def gone(self):
-        """The session is no more. What it was doing hears of it."""
+        """The session is gone; the pending command is told."""
         self.forget()
         self.idling, self.literal, self.closing = False, None, False
         self.cmd = None
@@ -409,7 +409,7 @@ class Imap(Talker):
             self.told_uid(n, int(items["UID"]))
         uid = self.view[n - 1]
         if not uid:
-            return  # some number; its facts come when its UID is known
+            return  # some number; its data is used when its UID is known
         m = self.folder.mails[uid]
         if self.cmd is not None:
             self.cmd.seen.add(uid)
@@ -481,7 +481,7 @@ class Imap(Talker):
             raise Finding("text", f"{self.name}: {m} has {len(value)} bytes that differ from the {len(text_of(m.body))} of text {m.body}")
 
     def harmless(self, kind, text):
-        """A finding after which the others can still be looked for: --ignore KIND."""
+        """A finding that need not end the run: --ignore KIND."""
         if kind not in self.world.options.ignore:
             raise Finding(kind, text)
 
@@ -512,7 +512,7 @@ class Imap(Talker):
         return reply
 
     def refused(self, reply, mails=(), codes=()):
-        """NO needs a reason: one of CODES, or a message that may be gone."""
+        """NO needs a reason: one of CODES, or a message that may have been expunged."""
         if reply.status != "NO":
             return
         if reply.code.split(" ")[0] in codes:
@@ -538,7 +538,7 @@ class Imap(Talker):
         return (yield from self.learn_uids())
 
     def learn_uids(self):
-        """Who are the messages that EXISTS told of?"""
+        """Finds the UIDs of the messages that EXISTS announced."""
         tries, asked = 0, None
         while None in self.view:
             first, last = self.view.index(None) + 1, len(self.view)
@@ -563,7 +563,7 @@ class Imap(Talker):
         return sorted({known[int(k) % len(known)] for k in args[key].split(",")})
 
     def naming(self, args, wanted):
-        """The set to write, and whether it is of UIDs."""
+        """The set to send, and whether it is of UIDs."""
         uid = args.get("by") == "uid"
         return seq_set([u if uid else n for n, u in wanted]), uid
 
@@ -686,7 +686,7 @@ class Imap(Talker):
                 raise Finding("readonly", f"{self.name}: {self.last.text} got OK after EXAMINE")
             return
         self.refused(reply, mails)
-        if reply.status == "NO":  # some may have been changed: this client knows nothing of them
+        if reply.status == "NO":  # some may have been changed: this client knows nothing about them
             for m in mails:
                 self.told.pop(m.uid, None)
         if reply.status == "OK" and silent:
@@ -747,7 +747,7 @@ class Imap(Talker):
         text, uid = self.naming(args, wanted)
         source, target, mails = self.folder, self.truth.folders[args["to"]], self.mails(wanted)
         move = name == "MOVE" and not self.readonly
-        mails = [m for m in mails if m.body]  # of the others we could not tell where they went
+        mails = [m for m in mails if m.body]  # for the others the target would be unknown
         if len(mails) != len(wanted):
             return
         me = (self.name, self.truth.tick())
@@ -908,7 +908,7 @@ class Imap(Talker):
             raise Finding("count", f"{self.name}: STATUS says {s}")
 
     def do_folder(self, args):
-        """CREATE, DELETE, RENAME of folders that nobody selects: no harm to the others."""
+        """CREATE, DELETE, RENAME of folders that nobody selects."""
         if not (yield from self.ready()):
             return
         name = f"INBOX.x{args['a']}"
@@ -921,7 +921,7 @@ class Imap(Talker):
         self.kill()
 
     def finish(self):
-        """Quiet: out of IDLE, and up to date twice, so that what the first NOOP learned is told."""
+        """Quiet: leaves IDLE and synchronises twice, so that what the first NOOP found is reported."""
         if self.sock is None:
             return
         for _ in range(2):
@@ -937,7 +937,7 @@ class Imap(Talker):
                 self.harmless("untold", f"{self.name}: {self.folder.mails[u]} has {sorted(self.told[u])}; this client was left to think {sorted(flags)}")
 
     def do_inspect(self, args):
-        """The checker's own session: everything of one folder, while all are quiet."""
+        """The session of the checker: reads all of one folder while everything is quiet."""
         if not (yield from self.ready()):
             return
         yield from self.do_select({"f": args["f"], "ro": 1})
@@ -952,7 +952,7 @@ class Imap(Talker):
 # --- POP3 ---
 
 class Pop3(Talker):
-    """A POP3 session: what it was told at its start holds to its end."""
+    """A POP3 session: what it learned at its start is valid to its end."""
 
     def __init__(self, world, name):
         super().__init__(world, name)
@@ -1274,10 +1274,10 @@ class Mover(Actor):
         name = names[int(args["k"]) % len(names)]
         _, uids = uid_list(folder)
         if name in uids:
-            return  # its flags are told already
+            return  # its flags were reported already
         self.truth.tick()
         try:
-            if "T" in args.get("to", ""):  # who expunges may not have heard of it
+            if "T" in args.get("to", ""):  # the session that expunges may not know of it
                 with open(os.path.join(folder.path.encode(), b"new", name), "rb") as f:
                     folder.lose_unknown(int(re.search(rb"^X-Model: (\d+)", f.read(), re.M)[1]))
             os.rename(os.path.join(folder.path.encode(), b"new", name), os.path.join(folder.path.encode(), b"cur", name + b":2," + args.get("to", "").encode()))

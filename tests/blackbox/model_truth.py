@@ -14,7 +14,7 @@ FOREVER = float("inf")
 
 
 def text_of(number):
-    """The message NUMBER, always the same bytes."""
+    """Message NUMBER: always the same bytes."""
     r = random.Random(number * 7919 + 1)
     lines = [b"From: Sender <sender@example.com>", b"To: reader@example.com", b"Subject: message %d" % number,
              b"Date: Mon, 02 Jan 2023 10:00:00 +0000", b"Message-ID: <%d@model.example>" % number, b"X-Model: %d" % number, b""]
@@ -44,7 +44,7 @@ class Register:
         self.writes = [Write(frozenset(values), 0, 0)]
 
     def read(self, since, until=FOREVER):
-        """What who looks at some moment between SINCE and UNTIL may see."""
+        """The values that a reader may see at some moment between SINCE and UNTIL."""
         found = set()
         for w in self.writes:
             if w.start <= until and w.over >= since:
@@ -57,7 +57,7 @@ class Register:
         return w
 
     def end(self, w, now, outcome):
-        """OUTCOME: True it was done, False it was not, None nobody knows."""
+        """OUTCOME: True: it was done; False: it was not; None: unknown."""
         w.end = now
         if outcome is False:
             self.writes.remove(w)
@@ -79,9 +79,9 @@ class Mail:
     def __init__(self, folder, uid):
         self.folder, self.uid = folder, uid
         self.body = None      # number of its text
-        self.date = None      # INTERNALDATE as told, or the time it must be (an int)
+        self.date = None      # INTERNALDATE as reported, or the expected time (an int)
         self.flags = {f: Register() for f in FLAGS}
-        self.gone = None      # when it was known to be gone
+        self.gone = None      # when it was certainly gone
         self.suspects = set() # commands that may have removed it
         self.settled = False  # it was there when all was quiet
         self.recent = None    # the selection (read-write) that had \Recent
@@ -129,7 +129,7 @@ class Adds:
     def __init__(self):
         self.started = self.done = 0
         self.uids = set()
-        self.lost = 0  # how many may have gone before anybody knew their UID
+        self.lost = 0  # how many may have been removed before anybody knew their UID
 
 
 class Folder:
@@ -163,7 +163,7 @@ class Folder:
                 raise Finding("refused-but-there", f"text {body} is in {self}, as {sorted(a.uids)}, and was refused")
 
     def learn(self, uid):
-        """The mail with UID, which somebody was told of."""
+        """The mail with UID, which somebody has seen."""
         if uid < 1 or uid >= 2 ** 32:
             raise Finding("uid", f"{uid} is no UID")
         if uid not in self.mails:
@@ -182,7 +182,7 @@ class Folder:
             raise Finding("stranger", f"UID {mail.uid} of {self} is text {body}, which nobody put there")
         mail.body = body
         a.uids.add(mail.uid)
-        if a.lost: # who removed one of this text did not know which
+        if a.lost: # one with this text was removed without knowing which
             mail.suspects.add(("unknown", self.truth.now))
         if len(a.uids) > a.started:
             raise Finding("doubled", f"text {body} was put into {self} {a.started} times and is there as UIDs {sorted(a.uids)}")
@@ -205,11 +205,11 @@ class Folder:
 
     # --- counting ---
     def sure(self):
-        """(how many were put in for sure, how many are gone for sure) up to now."""
+        """(how many were certainly added, how many are certainly gone) up to now."""
         return sum(a.done for a in self.adds.values()), sum(m.gone is not None and bool(m.body) for m in self.mails.values())
 
     def check_count(self, n, then, what):
-        """N messages were told by a command that began when sure() was THEN."""
+        """A command that began when sure() was THEN reported N messages."""
         most = sum(a.started for a in self.adds.values()) - then[1]
         least = then[0] - sum(m.body != 0 and m.could_be_gone() for m in self.mails.values()) - sum(a.lost for a in self.adds.values()) - self.unseen
         if not least <= n <= most:
@@ -218,7 +218,7 @@ class Folder:
             raise Finding("count", f"{what} says {n} messages in {self}; there are {least} to {most}: UIDs {sure} for sure, and without UID, by text, {new}")
 
     def lose_unknown(self, body):
-        """One message with BODY may have been removed by who does not know its UID."""
+        """A message with BODY may have been removed by someone who does not know its UID."""
         a = self.adds.get(body)
         if a is not None and len(a.uids) < a.started:
             a.lost = a.started - len(a.uids)
@@ -239,7 +239,7 @@ class Folder:
                 raise Finding("recent-lost", f"{m} was stored at {m.stored}, nobody has left since, and nobody has it as \\Recent")
 
     def settle(self, present, where):
-        """PRESENT: uid -> frozenset(flags), told by one who looked while nobody changed anything."""
+        """PRESENT: uid -> frozenset(flags), as read while nothing changed."""
         now = self.truth.now
         for uid in present:
             m = self.mails.get(uid)

@@ -1,7 +1,7 @@
 """A pool of real nodes on loopback addresses, from one configuration file, in a temporary folder.
 
-Nothing here knows the product's code: nodes are started as an operator would (waypostd -c FILE -F), asked by
-the operator's tool, read by their log, and stopped by SIGTERM."""
+Nothing here knows the product's code: nodes are started as an operator would (waypostd -c FILE -F), queried with the operator's
+tool and by their log, and stopped by SIGTERM."""
 import base64
 import ctypes
 import dataclasses
@@ -22,7 +22,7 @@ from isolation import free_port
 
 PREFIX = os.environ.get("WAYPOST_PREFIX", "/usr/local")
 SLOW = 6 if "valgrind" in os.environ.get("WAYPOST_WRAPPER", "") else 1
-# Waits end long before this in a healthy build; it only bounds a hanging test.
+# In a healthy build waits end long before; this only limits a hanging test.
 PATIENCE = 30.0 * SLOW
 
 try:
@@ -31,14 +31,14 @@ try:
 except OSError:
     SANITIZED = False
 
-# As root, nodes run as this ordinary user: nothing here may need root's powers.
+# If the tests run as root, nodes run as this ordinary user: nothing here may need root.
 UID = int(os.environ.get("WAYPOST_TEST_UID", "65534")) if os.getuid() == 0 else os.getuid()
 GID = int(os.environ.get("WAYPOST_TEST_GID", "65534")) if os.getuid() == 0 else os.getgid()
 
 BAD_LOG = re.compile(r"bug in waypost|AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:|"
                      r"stack smashing|double free|corrupted|Segmentation fault|bad message|killed by signal")
 
-# Children of a killed master come to us, so that none is overlooked.
+# We inherit the children of a killed master, so that none is overlooked.
 PR_SET_CHILD_SUBREAPER = 36
 ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -80,7 +80,7 @@ def render(settings):
 
 
 def merge(base, more):
-    """BASE with MORE laid over it, groups member by member; a group given as None is left out."""
+    """BASE updated by MORE, groups member by member; a group given as None is removed."""
     result = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
     for name, value in (more or {}).items():
         if isinstance(value, dict):
@@ -206,7 +206,7 @@ def alive(pid):
 
 
 def rss_kib(pid):
-    """Memory that is the process's own, in KiB."""
+    """Private memory of the process, in KiB."""
     total = 0
     with open(f"/proc/{pid}/smaps_rollup") as f:
         for line in f:
@@ -224,7 +224,7 @@ def comm(pid):
 
 
 def role_of(pid):
-    """worker, authd, authworker, spawn, imapd, pop3d, master or "", by what the process shows of itself in ps."""
+    """worker, authd, authworker, spawn, imapd, pop3d, master or "", from the process's name in ps."""
     name = comm(pid)
     if name in ("imapd", "pop3d"):
         return name
@@ -364,7 +364,7 @@ class Node:
         return json.loads(r.stdout)
 
     def stop(self, sig=SIGTERM):
-        """Ends the node in good order; returns its exit status."""
+        """Stops the node cleanly; returns its exit status."""
         if self.proc is None:
             return None
         if self.proc.poll() is None:
@@ -388,7 +388,7 @@ class Node:
 
 
 class Pool:
-    """N nodes. ACCOUNTS are added to the userdb; SETTINGS are laid over the configuration below."""
+    """N nodes. ACCOUNTS are added to the userdb; SETTINGS change the configuration below."""
 
     def __init__(self, nodes=3, settings=None, accounts=(), wrapper=None, uid=UID, gid=GID, keep=False, start=True):
         self.root = tempfile.mkdtemp(prefix="wp-", dir="/tmp")
@@ -432,7 +432,7 @@ class Pool:
     # Accounts
 
     def add(self, account, write=True, mail=True):
-        """Adds ACCOUNT with a Maildir of its own and one message that tells where it lives."""
+        """Adds ACCOUNT with a Maildir of its own and one message that says where it is."""
         account.password = account.password if account.password is not None else "secret-" + account.name
         if not account.home:
             place = re.sub(r"[^0-9A-Za-z.]", "_", account.mailhost) or "anywhere"
@@ -491,7 +491,7 @@ class Pool:
             node.wait_ready()
 
     def stop(self):
-        """Ends all nodes and judges how they ended."""
+        """Stops all nodes and checks how they ended."""
         problems, leftover = [], []
         for node in self.nodes:
             if node.proc is None:
@@ -561,7 +561,7 @@ class Pool:
 
 
 def reap():
-    """Collects orphans that came to us."""
+    """Reaps orphans that we inherited."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0] > 0:
             pass
@@ -585,8 +585,8 @@ def fields(line):
 
 
 def events(text, event=None, user=None, program=None, port=None):
-    """The lines of TEXT about clients. PORT is the client's: with it, a line of an earlier session that came late is
-    not taken for this one's."""
+    """The lines of TEXT about clients. PORT is the client's: with it, a late line of an earlier session is not mistaken for one
+    of this session."""
     found = []
     for line in text.splitlines():
         f = fields(line)
@@ -597,7 +597,7 @@ def events(text, event=None, user=None, program=None, port=None):
 
 
 class Marks:
-    """The ends of all logs of a pool at a moment; what was logged since."""
+    """Marks the current end of all logs of a pool; gives what was logged since."""
 
     def __init__(self, pool):
         self.pool = pool
@@ -608,7 +608,7 @@ class Marks:
         return "".join(n.log_since(self.at[n]) for n in nodes)
 
     def local_login(self, user, program, port=None):
-        """The node that served the login of USER itself, as its log tells: a LOGIN that names no back end."""
+        """The node that served the login of USER itself, according to its log: a LOGIN without a back end."""
         def look():
             for node in self.pool.nodes:
                 for f in events(self.text(node), "LOGIN", user, program, port):

@@ -1,5 +1,4 @@
-"""Clients and peers that mean harm, and moments at which the machine has nothing left to give: what may not
-be lost, leaked or believed then."""
+"""Malicious clients and peers, and exhausted machines: what must not be lost, leaked or trusted then."""
 import ctypes
 import itertools
 import os
@@ -37,7 +36,7 @@ def one(request, far):
 
 
 class Stopped:
-    """A process that does nothing for a while."""
+    """A process that is stopped for a while."""
 
     def __init__(self, pid):
         self.pid = pid
@@ -77,7 +76,7 @@ def wait_for_logins(p):
 @pytest.mark.parametrize("last", [b"a LOGOUT\r\n", b"a FROB\r\n" * 10, b"a LOGIN {99999+}\r\n", b"x" * 9000, b"a LOGIN x y\r\n",
                                   b"a AUTHENTICATE PLAIN\r\n*\r\n"])
 def test_reset_behind_the_last_command(one, last):
-    """The answer cannot be sent any more when the command is looked at."""
+    """The client is gone when its command is processed, so the reply cannot be sent."""
     worker = one.nodes[0].pids("worker")[0]
     for kind, port in ((Imap, one.imap_port), (Pop3, one.pop3_port)):
         c = kind("127.0.0.1", port)
@@ -95,7 +94,7 @@ def test_no_descriptor_for_a_peer_is_not_the_peers_fault(one):
     with open(f"/proc/{worker}/limits") as f:
         old = re.search(r"Max open files\s+(\d+)", f.read()).group(1)
 
-    # Those of the sessions before would be free again in a moment.
+    # Descriptors of earlier sessions would become free in a moment.
     wait_for("all earlier sessions have ended", lambda: sessions(node) == 0)
 
     def limit(most):
@@ -114,7 +113,7 @@ def test_no_descriptor_for_a_peer_is_not_the_peers_fault(one):
 
 @pytest.mark.parametrize("name", ["anna@example.com", "far@example.com"])
 def test_lost_hand_overs_leave_nothing_in_the_register(one, name):
-    """Logins that ended in the middle are not counted for ever."""
+    """Logins that broke off are not counted for ever."""
     node = one.nodes[0]
     wait_for("all earlier sessions have ended", lambda: sessions(node) == 0)
     role = "spawn" if name.startswith("anna") else "worker"
@@ -140,7 +139,7 @@ def test_lost_hand_overs_leave_nothing_in_the_register(one, name):
 
 
 def test_ok_before_it_was_asked_for(one, far):
-    """A peer that accepts a login which it was not even told: what was to be sent there must not get lost."""
+    """A peer accepts a login before it was sent: what was to be sent there must not get lost."""
     far.script = lambda conn: (conn.send("* OK hello\r\nL OK come in\r\n"), conn.wait_gone())
     try:
         with Imap("127.0.0.1", one.imap_port) as c:
@@ -163,7 +162,7 @@ def test_one_login_that_a_peer_does_not_understand(one, far):
 
 
 def test_failure_behind_a_trusted_proxy_is_the_clients(one):
-    """Nobody bans the proxy for what its clients do; a client cannot put the blame on others."""
+    """Nobody bans the proxy for what its clients do; a client cannot shift the blame to others."""
     marks = Marks(one)
     node = one.nodes[0]
     for source, expected in (("127.0.0.9", "192.0.2.77"), ("127.0.0.8", "127.0.0.8")):
@@ -187,7 +186,7 @@ def pump(sock, data, rnd):
 
 
 def drain(sock, rnd):
-    """All that comes until the end, read at an uneven pace."""
+    """Reads everything until the end, at an uneven pace."""
     parts = []
     while True:
         data = sock.recv(rnd.choice([1, 50, 4096, 65536, 65536]))
@@ -200,7 +199,7 @@ def drain(sock, rnd):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_every_byte_both_ways_and_every_half_close(one, far, seed):
-    """Both sides send at once, cut anywhere; each says that it is done when it is."""
+    """Both sides send at the same time, in pieces cut anywhere; each closes its direction when it is done."""
     rnd = random.Random(seed)
     there, here = (random.Random(seed + i).randbytes(rnd.choice([0, 1, 1000, 300000, 600000])) for i in (100, 200))
     got = {}
@@ -237,7 +236,7 @@ def test_every_byte_both_ways_and_every_half_close(one, far, seed):
 
 @pytest.mark.parametrize("role", ["worker", "authd", "spawn"])
 def test_killed_among_logins(one, role):
-    """Clients that come, cut and go at all moments while a role dies: the node heals, and nothing is left over."""
+    """Clients connect, reset and leave at any moment while a role dies: the node recovers, and nothing is left over."""
     node = one.nodes[0]
     node.expect_dirty = True
     end = time.monotonic() + 1.5 * SLOW
@@ -284,7 +283,7 @@ def descriptor_of(pid, fd):
 
 
 def channels(pid):
-    """Copies of the message sockets of a process behind those that every role has."""
+    """Copies of a process's message sockets, except those that every role has."""
     found = []
     for fd in sorted(int(n) for n in os.listdir(f"/proc/{pid}/fd")):
         if fd > 6 and os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"):
@@ -298,12 +297,12 @@ def channels(pid):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may take another process's descriptors")
 def test_a_worker_that_speaks_as_none_of_ours_is_ended(make_pool):
-    """Whoever took it over does not keep its sockets; the next one serves, and the others' sessions stay."""
+    """An attacker does not keep its sockets; its successor serves, and the sessions of other workers stay."""
     p = make_pool(nodes=1, accounts=[Account("anna@example.com")], settings={"LOGIN_WORKERS": 2})
     node = p.nodes[0]
     node.expect_dirty = True
     node.expected.append("bad message")
-    # Messages that there are not; many as one, of which each is many again.
+    # Messages of unknown types; a bundle of bundles.
     for which, words in enumerate([b"\xff\x7f\0\0", b"\xff\xff" + b"\x02\0\0\0\xff\xff" * 32]):
         workers = wait_for("both workers are there", lambda: len(node.pids("worker")) == 2 and node.pids("worker"))
         socks = channels(workers[0])
@@ -321,7 +320,7 @@ def test_a_worker_that_speaks_as_none_of_ours_is_ended(make_pool):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may take another process's descriptors")
 def test_a_worker_cannot_make_the_master_wait_or_talk(make_pool):
-    """It says that it has missed the sockets of slots that it is not to serve: nothing is kept of that, and nothing logged."""
+    """It claims to have missed the sockets of slots that it must not serve: nothing of that is kept or logged."""
     p = make_pool(nodes=1, accounts=[Account("anna@example.com")], settings={"LOGIN_WORKERS": 2})
     node = p.nodes[0]
     node.expect_dirty = True
@@ -337,7 +336,8 @@ def test_a_worker_cannot_make_the_master_wait_or_talk(make_pool):
 
 
 def test_time_does_not_tell_which_names_exist(make_pool):
-    """Most accounts have a slow hash, one a quick one, one none: a refusal takes all of them, and nobody, equally long."""
+    """Most accounts have a slow hash, one a quick one, one none: a refusal takes equally long for all of them, and for unknown
+    names."""
     slow = "$6$rounds=60000$Hq3pTzSDvLGJLG4k$" + "x" * 86
     p = make_pool(nodes=1, accounts=[Account(f"slow{i}@example.com", fields={"systempw": slow}) for i in range(3)] +
                   [Account("quick@example.com"), Account("locked@example.com", fields={"systempw": "!x"})])

@@ -1,4 +1,4 @@
-"""Hostile and broken clients before the login: a bounded answer or an orderly end, and nobody else notices."""
+"""Hostile and broken clients before login: they get a bounded reply or a clean end, and nobody else is affected."""
 import os
 import random
 import time
@@ -62,7 +62,7 @@ def test_imap_overlong_line(imap):
 
 
 def test_imap_endless_line(imap):
-    """No line end ever comes: bounded, not collected."""
+    """A line without an end: its memory is limited."""
     for _ in range(64):
         try_send(imap, b"y" * (1 << 20))
     assert imap.is_closed()
@@ -84,7 +84,7 @@ def test_imap_literal_too_big(imap):
 
 
 def test_imap_nonsync_literal_too_big(pool):
-    """The bytes are coming already: the connection ends or they are swallowed, none is taken for a command."""
+    """The bytes are on their way already: the connection ends or they are skipped; none is read as a command."""
     for size in (70000, 10000000):
         with Imap("127.0.0.1", pool.imap_port) as c:
             try_send(c, b"a LOGIN {%d+}\r\n" % size + b"x NOOP\r\n" * (size // 8) + b" pw\r\nb NOOP\r\n")
@@ -143,7 +143,7 @@ def test_pop3_nul(pop3):
 
 @pytest.mark.parametrize("kind", [Imap, Pop3])
 def test_nothing_at_all(pool, kind):
-    """Ended in an orderly way when the time for the login is over; never with a reset."""
+    """Ended cleanly when the time for the login is over; never with a reset."""
     c = kind("127.0.0.1", pool.imap_port if kind is Imap else pool.pop3_port)
     start = time.monotonic()
     text = c.rest()
@@ -153,7 +153,7 @@ def test_nothing_at_all(pool, kind):
 
 
 def outlast(c, data, each):
-    """Sends DATA once in EACH seconds until the deadline for the login has come."""
+    """Sends DATA every EACH seconds until the deadline for the login."""
     end = time.monotonic() + LIMIT + 5 * SLOW
     while not c.is_closed(each):
         assert time.monotonic() < end, "still open"
@@ -178,7 +178,7 @@ def test_deadline_is_not_moved_by_commands(pool):
 
 
 def test_many_mistakes(pool):
-    """Somebody who only makes mistakes is sent away, or at least answered each time."""
+    """A client that only sends bad commands is disconnected, or gets a reply each time."""
     with Imap("127.0.0.1", pool.imap_port) as c:
         try_send(c, b"a FROB\r\n" * 2000)
         c.is_closed(2)
@@ -191,7 +191,7 @@ def test_many_mistakes(pool):
 
 
 def test_last_words_to_a_client_that_is_gone(pool):
-    """The answer that ends the connection meets a reset: only that connection ends."""
+    """The last reply meets a reset: only that connection ends."""
     for i in range(100):
         kind, port = (Imap, pool.imap_port) if i % 2 else (Pop3, pool.pop3_port)
         c = kind("127.0.0.1", port)
@@ -200,7 +200,7 @@ def test_last_words_to_a_client_that_is_gone(pool):
 
 
 def test_noise(pool):
-    """Random bytes, some with grammar in them, on both protocols."""
+    """Random bytes, some of them near the grammar, on both protocols."""
     rnd = random.Random(1)
     words = [b"a ", b"LOGIN ", b"AUTHENTICATE ", b"PLAIN ", b"{5}", b"{5+}", b"\r\n", b'"', b"\\", b"(", b"ID ", b"NIL", b"\0", b"*", b"=",
              b"USER ", b"PASS ", b"AUTH ", b"XCLIENT ", b"ADDR=", b"CAPA", b"UTF8", b"anna@example.com", b"\xff"]
@@ -215,7 +215,7 @@ def test_noise(pool):
 
 
 def test_log_is_not_forged(pool):
-    """A name cannot make lines or fields of its own in the log."""
+    """A name cannot forge lines or fields in the log."""
     marks = Marks(pool)
     name = b"x, ip=[192.0.2.66], port=[1]\nimapd: LOGIN, user=root"
     with Imap("127.0.0.1", pool.imap_port) as c:
@@ -230,7 +230,7 @@ def test_log_is_not_forged(pool):
 
 
 def test_thousand_connections_that_say_nothing(pool):
-    """They cost little and end in time; logins go on meanwhile."""
+    """They cost little and end in time; logins work meanwhile."""
     conns = []
     try:
         for i in range(400):
@@ -246,7 +246,7 @@ def test_thousand_connections_that_say_nothing(pool):
 
 
 def test_connections_closed_at_once(pool):
-    """All are let go of, and none is counted or logged as a login, tried or failed."""
+    """All are closed, and none is counted or logged as a login attempt."""
     node = pool.nodes[0]
     worker = node.pids("worker")[0]
     before, mark = open_files(worker), node.log_mark()

@@ -1,4 +1,4 @@
-"""What authd remembers of directories: real servers, and how often they are asked, counted in their own log."""
+"""What authd caches of directories: real servers, whose queries are counted in their own logs."""
 import contextlib
 import json
 import os
@@ -15,7 +15,7 @@ from test_directories import HERE, KINDS, Pgsql, WAIT, not_now, refused
 
 # crypt(3) of "secret"
 SLOW_HASH = "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG."
-LONG = "60s"  # the longest time limit that directories may have: no test waits for its end
+LONG = "60s"  # the longest time limit of directories: no test waits for its end
 NAMES = ["anna", "berta", "dora", "emil", "flora", "gerd"]
 
 
@@ -77,7 +77,7 @@ class Site:
 
 
 class Questions:
-    """Counts the questions about a name that PostgreSQL was asked."""
+    """Counts PostgreSQL's queries about a name."""
 
     def __init__(self, kind):
         self.file = kind.dir.file("server.log")
@@ -130,7 +130,7 @@ def test_a_cached_login_asks_nothing(site):
         with Pop3(HERE, site.pool.pop3_port) as c:
             assert c.login(name("anna"), "secret").startswith(b"+OK")
     assert site.asked.of(name("anna")) == 2
-    # The operator hears the directory itself.
+    # The operator gets the directory's own answer.
     assert site.node.tool("auth", name("anna"), input="secret\n").returncode == 0
     assert site.asked.of(name("anna")) == 3
     site.kind.password(name("anna"), sha(secret("anna")))
@@ -152,7 +152,7 @@ def test_the_old_password_until_the_end_of_its_time(site):
     assert site.login("dora").ok
     site.kind.password(name("dora"), sha("new"))
     wait_for("the old password is refused", lambda: refused(site.login("dora")))
-    # The proof is gone with it: an outage does not bring it back.
+    # The cached password is gone with it: an outage does not bring it back.
     site.kind.password(name("dora"), sha(secret("dora")))
     site.reload({"authdaemonrc": {"AUTH_CACHE_TTL": "60s"}})
 
@@ -205,7 +205,7 @@ def test_reload(site):
     assert site.asked.of(name("anna")) == 1, "nothing changed what the directory says"
     with Pop3(HERE, site.pool.pop3_port) as c:
         assert not c.login(name("anna"), secret("anna")).startswith(b"+OK"), "new DEFAULTOPTIONS count for remembered accounts"
-    # Only some may log in now.
+    # Now only some can log in.
     site.reload({"authdaemonrc": {"DEFAULTOPTIONS": ""}, "authpgsqlrc": {"PGSQL_WHERE_CLAUSE": f"active AND name <> '{name('anna')}'"}})
     assert refused(site.login("anna"))
     site.reload({"authpgsqlrc": {"PGSQL_WHERE_CLAUSE": "active"}})
@@ -219,7 +219,7 @@ def test_equal_questions_are_one(site):
     before = site.counts()
     clients = [Imap(HERE, site.pool.imap_port) for _ in range(50)]
     try:
-        # They give their names while nobody answers; three of them do not wait for it.
+        # They log in while the directory does not answer; three of them do not wait for it.
         site.kind.dir.freeze()
         for c in clients:
             c.send(f"a LOGIN {name('flora')} {secret('flora')}\r\n".encode())
@@ -246,7 +246,7 @@ def test_an_auth_worker_dies(site):
     assert site.login("gerd").ok
     assert site.asked.of(name("gerd")) == 1, "what is remembered is authd's"
     wait_for("directories are asked again", lambda: site.login("emil").ok)
-    # One that dies while it waits for the directory: its successor asks anew.
+    # An auth worker dies while it waits for the directory: its successor asks again.
     site.reload({"authdaemonrc": {"daemons": 1}})
     wait_for("there is one", lambda: len(site.node.pids("authworker")) == 1)
     with Imap(HERE, site.pool.imap_port) as c:
@@ -267,7 +267,7 @@ def test_an_auth_worker_dies(site):
 
 @pytest.fixture(scope="module", params=KINDS, ids=lambda k: k.__name__.lower())
 def outage(request):
-    """Nothing is remembered but for outages."""
+    """Nothing is cached except for outages."""
     with Site(request.param, daemon={"AUTH_CACHE_TTL": 0, "AUTH_CACHE_NEGATIVE_TTL": 0}) as s:
         yield s
 
@@ -299,7 +299,7 @@ def test_a_directory_is_down(outage):
     for _ in range(2):
         s.kind.dir.stop()
         try:
-            # All auth workers find out at the same moment.
+            # All auth workers notice at the same moment.
             replies = all_at_once([lambda: s.login("berta")] * 8 + [lambda: s.login("nobody", "x")] * 8 + [lambda: s.login("anna")] * 8)
             assert all(not_now(r) for r in replies[:16]), replies
             assert all(r.ok for r in replies[16:]), replies
@@ -312,7 +312,7 @@ def test_a_directory_is_down(outage):
             assert s.node.tool("status").returncode == 1
         finally:
             s.kind.dir.start()
-        # Nobody logs in: it is found out all the same.
+        # Nobody logs in: the end of the outage is noticed anyway.
         wait_for("the directory is back", lambda: s.counts()["directories_down"] == 0)
         for _ in range(6):
             assert s.login("berta").ok and s.login("anna").ok and refused(s.login("anna", "wrong"))
@@ -343,13 +343,13 @@ def test_a_directory_is_silent(outage):
     wait_for("the directory is back", lambda: s.counts()["directories_down"] == 0)
     assert s.login("berta").ok
     log = s.node.log_since(mark)
-    # That one login had no answer, and that nobody has.
+    # That one login got no answer, and that none does.
     assert len(re.findall("does not answer: .*; accounts that logged in within AUTH_CACHE_STALE still can", log)) == 1, log
     assert len(re.findall("does not answer", log)) <= 2, log
 
 
 def test_patience(outage):
-    """Nobody knows yet whether it is down: who was proven lately does not wait for the end of the directory's time."""
+    """It is not known yet whether it is down: accounts verified recently do not wait for the directory's time limit."""
     s = outage
     setting = {"authpgsql": "PGSQL_TIMEOUT", "authmysql": "MYSQL_TIMEOUT", "authldap": "LDAP_TIMEOUT"}[s.kind.module]
     s.reload({s.kind.group: {setting: LONG}})
@@ -366,7 +366,7 @@ def test_patience(outage):
 
 
 def test_a_later_directory_is_silent(site):
-    """Accounts of the first are not kept from it, and those who would have to wait for the second do so once."""
+    """Accounts of the first can log in, and those that need the second wait for it once."""
     silent = directories.Silent("127.0.0.9", directories.free_port(["127.0.0.9"]))
     silent.sock.setblocking(False)
     settings = {"authdaemonrc": {"authmodulelist": "authpgsql authmysql", "AUTH_CACHE_TTL": 0}, "authpgsqlrc": site.kind.settings(),
@@ -393,7 +393,7 @@ def test_a_later_directory_is_silent(site):
 
 
 def test_an_account_behind_a_directory(site):
-    """The userdb's accounts need the directory's word that it does not know them; once they had it, they log in without."""
+    """Accounts of the userdb need the directory's answer that it does not know them; after that they log in without it."""
     with Pool(nodes=1, accounts=[Account("otto@example.com"), Account("paul@example.com")], settings={
             "authdaemonrc": {"authmodulelist": "authpgsql authuserdb"}, "authpgsqlrc": {**site.kind.settings(), "PGSQL_TIMEOUT": LONG}}) as p:
         for _ in range(3):

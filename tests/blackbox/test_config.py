@@ -1,4 +1,4 @@
-"""Configurations, good and bad, and what the operator's tool says."""
+"""Good and bad configurations, and the operator's tool."""
 import json
 import os
 import re
@@ -103,7 +103,7 @@ def test_values_are_taken_wherever_that_reads_naturally(still):
 
 
 def test_every_courier_name_is_known(still):
-    """A file with Courier's own settings is taken; what is ignored or replaced is said with the reason."""
+    """A file with Courier's own settings is accepted; settings that are ignored or replaced are reported with the reason."""
     p = still
     p.write_conf({"imapd": {"PIDFILE": "/run/courier/imapd.pid", "TCPDOPTS": "-nodnslookup", "LOGGEROPTS": "-name=imapd",
                             "IMAP_ULIMITD": 131072, "IMAP_ENHANCEDIDLE": 0, "IMAPDSTART": "YES", "IMAP_ACL": 1,
@@ -115,7 +115,7 @@ def test_every_courier_name_is_known(still):
 
 
 def test_address_in_use(make_pool):
-    """The port belongs to somebody: status 1 and a line that names it."""
+    """The port is in use: status 1 and a line that names it."""
     p = make_pool(nodes=1, accounts=[Account("anna@example.com")], start=False)
     with socket.socket() as other:
         other.bind(("127.0.0.1", p.imap_port))
@@ -222,7 +222,7 @@ def test_who(pool):
         assert re.search("(?i)pop3", local) and "local" in local
         away = next(line for line in lines if "127.0.0.63" in line)
         assert "berta@example.com" in away and "127.0.0.2" in away and str(pool.imap_port) in away
-        # One spelling for sessions here and elsewhere, that of the log.
+        # Local and forwarded sessions have the same format, that of the log.
         assert sorted(r["protocol"] for r in rows(front)) == ["IMAP", "IMAP", "POP3"]
         # On the owner the same session is a local one, of the same client.
         text = wait_for("the session on its owner", lambda: back.tool("who").stdout if "berta" in back.tool("who").stdout else None)
@@ -231,7 +231,7 @@ def test_who(pool):
 
 
 def test_kick(pool):
-    """All sessions of that user end, of both protocols, here and forwarded; others stay."""
+    """All sessions of that user end, of both protocols, local and forwarded; others stay."""
     front = pool.node("127.0.0.1")
     with Imap("127.0.0.1", pool.imap_port) as a, Pop3("127.0.0.1", pool.pop3_port) as b, Imap("127.0.0.1", pool.imap_port) as other, \
             Imap("127.0.0.1", pool.imap_port) as away:
@@ -255,7 +255,7 @@ def test_kick(pool):
 
 
 def test_kick_of_a_server_that_does_not_end(pool):
-    """It is killed after a while, and the answer says so; a server that ends is not, and one of another user stays."""
+    """It is killed after a while, and the answer says so; a server that ends by itself is not, and one of another user stays."""
     node = pool.node("127.0.0.1")
     with Imap("127.0.0.1", pool.imap_port) as stuck, Imap("127.0.0.1", pool.imap_port) as fine, Imap("127.0.0.1", pool.imap_port) as other:
         marks = Marks(pool)
@@ -299,7 +299,7 @@ def long_search(make_pool):
 
 
 def test_kick_ends_a_long_search(long_search):
-    """Within a command that takes minutes the server looks for it, and needs no force."""
+    """During a command that takes minutes the server notices it, and needs no kill."""
     p, c = long_search
     result = p.nodes[0].tool("kick", "anna@example.com")
     assert result.returncode == 0 and result.stdout == "1 session ended\n", result
@@ -307,7 +307,7 @@ def test_kick_ends_a_long_search(long_search):
 
 
 def test_hangup_ends_a_long_search(long_search):
-    """A client that closes its TCP connection, of which no more than a FIN is seen at first."""
+    """A client closes its TCP connection, of which at first only a FIN is seen."""
     p, c = long_search
     assert len(p.nodes[0].pids("imapd")) == 1
     c.sock.close()
@@ -316,7 +316,7 @@ def test_hangup_ends_a_long_search(long_search):
 
 
 def test_drain(pool):
-    """No new logins, said politely; open sessions go on; off ends it."""
+    """New logins are refused with a reason; open sessions continue; off ends it."""
     node = pool.node("127.0.0.3")
     with Imap(node.address, pool.imap_port) as c:
         c.login_ok(pool.accounts["carla@example.com"])
@@ -349,8 +349,8 @@ def test_bad_commands(pool):
 
 
 def test_limits(make_pool):
-    """MAXPERIP and MAXDAEMONS: refused with a code that is not 'wrong password'; the limit is the client's. A new authd hears of
-    the sessions that login workers have."""
+    """MAXPERIP and MAXDAEMONS: refused with a code that is not 'wrong password'; the limit is the client's. A new authd learns
+    of the sessions of login workers."""
     p = make_pool(nodes=2, settings={"imapd": {"MAXPERIP": 2}, "pop3d": {"MAXDAEMONS": 2}},
                   accounts=[Account("here@example.com", mailhost="127.0.0.1"), Account("there@example.com", mailhost="127.0.0.2")])
     for name, first in (("here@example.com", 70), ("there@example.com", 80)):
@@ -391,7 +391,7 @@ def test_limits(make_pool):
 
 
 def test_sessions_of_an_account_are_limited_by_its_owner(make_pool):
-    """MAXPERACCOUNT: the owner counts what comes from everywhere; a refusal is no wrong password, and says so by its code. The
+    """MAXPERACCOUNT: the owner counts the sessions from all nodes; a refusal has its own code, not that of a wrong password. The
     count survives authd and spawn, and falls with the sessions."""
     p = make_pool(nodes=2, settings={"imapd": {"MAXPERACCOUNT": 3}, "pop3d": {"MAXPERACCOUNT": 2}},
                   accounts=[Account("anna@example.com", mailhost="127.0.0.2"), Account("bert@example.com", mailhost="127.0.0.2")])
@@ -466,7 +466,7 @@ def test_check_finds_addresses_that_this_machine_lacks(still):
             assert result.returncode == 1, (group, result)
             address = "2001:db8:77::1" if "2001" in str(group) else absent
             assert address in result.stdout + result.stderr and "does not have the address" in result.stdout + result.stderr, (group, result)
-    # An address that is not used is no mistake: each port has one of its own.
+    # An unused address is not a mistake: each port has its own.
     p.write_conf({"imapd": {"ADDRESS": absent, "PORT": f"127.0.0.1.{p.imap_port}"}})
     result = p.nodes[0].tool("check")
     assert result.returncode == 0 and absent not in result.stdout, result
@@ -480,7 +480,7 @@ def test_impossible_address_is_a_mistake(still, address):
 
 
 def test_logins_that_the_options_refuse_are_told(make_pool):
-    """By check, for all accounts and for those of the userdb; by route, where a login would go otherwise."""
+    """By check, for all accounts and for those of the userdb; by route, with where the login would go otherwise."""
     accounts = [Account("anna@example.com"), Account("tls@example.com", options="disableinsecureimap=1"),
                 Account("free@example.com", options="disableinsecurepop3=0"), Account("full@example.com", fields={"quota": "1000S"})]
     p = make_pool(nodes=1, accounts=accounts, settings={"authdaemonrc": {"DEFAULTOPTIONS": "disableinsecurepop3=1"}})

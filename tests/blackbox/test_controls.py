@@ -1,5 +1,5 @@
-"""What a directory holds of an account never ends a line of what a peer is told: control characters in passwords, names,
-homes and options are refused, as an outage that the log explains, and not one byte of the login goes out."""
+"""Text of an account in a directory never ends a line sent to a peer: control characters in passwords, names, homes and options
+are refused, as a temporary failure that the log explains, and not one byte of the login is sent."""
 import base64
 import hashlib
 import hmac
@@ -60,7 +60,7 @@ KEYS = {"address": "ADDRESS", "hash": "PASSWD", "clear": "PASSWD2", "home": "HOM
 
 @pytest.fixture(scope="module", params=["authsqlite", "authpipe"])
 def site(request):
-    """One node, two peers (IMAP and POP3) that log everybody in and keep what they get, and the accounts of BAD and a good one."""
+    """One node, two peers (IMAP and POP3) that log everybody in and record what they get, the accounts of BAD, and a good one."""
     imap, pop3 = FakeServer("127.0.0.9", imap_peer()), FakeServer("127.0.0.9", pop3_peer(greeting="+OK [XCLIENT] hi\r\n"))
     root = tempfile.mkdtemp(prefix="wpctl-", dir="/tmp")
     chown(root)
@@ -155,7 +155,7 @@ def test_control_character_in_a_record_is_an_outage_and_reaches_no_peer(site, ke
         for way in ways:
             typed = value if column == "clear" else "pw"
             if way in (imap_plain, pop3_pass):
-                typed = "pw"  # the client can type no other
+                typed = "pw"  # a client can send no other
             before, mark = len(peer.conns), node.log_mark()
             reply = way(site, name, typed)
             assert (b"[UNAVAILABLE]" if service == "i" else b"[SYS/TEMP]") in reply, (way, reply)
@@ -167,7 +167,7 @@ def test_control_character_in_a_record_is_an_outage_and_reaches_no_peer(site, ke
 
 
 def test_good_record_beside_them_still_goes_through(site):
-    """The same ways with an account that has nothing odd: its password reaches the peer, and nothing else does."""
+    """The same with a good account: its password reaches the peer, and nothing else does."""
     assert imap_cram(site, "i-good@example.com", "pw").startswith(b"a OK")
     assert site.imap_peer.last.raw.endswith(b'L LOGIN "i-good@example.com" "pw"\r\n')
     for way in (pop3_cram, pop3_apop):

@@ -1,6 +1,6 @@
 """What a session costs, counted and not timed: system calls per proxied login and per relayed MiB, memory per idle session.
 
-The bounds stand a little above what a build of today needs. A change that goes over one has to be worth it, or goes back."""
+The bounds are a little above what today's build needs. A change that exceeds one has to be worth it, or is reverted."""
 import os
 import re
 import resource
@@ -22,8 +22,8 @@ BODY = 1 << 20
 LOGINS = 100
 SESSIONS = 1000
 
-# System calls per login and logout: one client after the other, which is the most expensive way. How often a process
-# waits depends on how fast the others are, and is not counted.
+# System calls per login and logout: one client after the other, which is the most expensive way. Waits are not counted, because
+# their number depends on the speed of other processes.
 WORKER_PER_LOGIN = 30
 AUTHD_PER_LOGIN = 4
 MASTER_PER_LOGIN = 7
@@ -195,7 +195,7 @@ def test_system_calls_per_relayed_mib(front):
 
 
 def test_memory_per_idle_proxied_session(front):
-    """After sessions of before: what a process once had, it uses again. A page more or less is not a byte per session."""
+    """After earlier sessions, because a process reuses its memory. A page more or less is not a byte per session."""
     node = front[0]
     roles = [pid for role in ("worker", "authd", "master") for pid in node.pids(role)]
     with open(f"/proc/{roles[0]}/maps") as f:

@@ -1,6 +1,6 @@
-"""A Maildir that Courier served before, we serve now, and Courier serves again: UIDs, UIDLs, flags, keywords,
-subscriptions and folders stay. Debian's courier-imap is only unpacked: its session programs are run directly on the
-Maildir, as its login programs would start them."""
+"""Courier serves a Maildir, then we do, then Courier again: UIDs, UIDLs, flags, keywords, subscriptions and folders stay.
+Debian's courier-imap is only unpacked: its session programs are run directly on the Maildir, as its login programs would start
+them."""
 import os
 import re
 import shutil
@@ -42,7 +42,7 @@ class Courier:
         self.root, self.account = root, account
 
     def run(self, program, commands, status=0, **env):
-        # Without locks: nobody else is there, and they wait for a service (FAM) that does not run.
+        # Without locks: there is no other session, and they wait for a service (FAM) that does not run.
         lib = os.path.join(self.root, "usr/lib")
         env = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": f"{lib}:{lib}/x86_64-linux-gnu:{lib}/aarch64-linux-gnu", "HOME": self.account.home,
                "AUTHENTICATED": self.account.name, "AUTHADDR": self.account.name, "MAILDIR": self.account.maildir,
@@ -67,7 +67,7 @@ class Courier:
         return out
 
     def deliver(self, text, refused=False):
-        """By the delivery agent that keeps the quota."""
+        """Delivers with the agent that maintains the quota."""
         self.run("usr/bin/deliverquota.courier", text, status=75 if refused else 0)
 
     def pop3(self, *commands):
@@ -132,10 +132,10 @@ def test_before_and_after(pool, courier):
     assert found == before
     assert {"INBOX.Arbeit", "INBOX.d&AOk-j&AOA- vu"} <= subscribed
     assert uidl == before_uidl
-    # Once more, from the files that we have written now.
+    # Again, from the files that we have written now.
     assert ours(pool, account) == (found, subscribed, uidl)
 
-    # Our turn to change things.
+    # Now we change things.
     with Imap("127.0.0.1", pool.imap_port) as i:
         i.login_ok(account)
         i.ok("SELECT INBOX")
@@ -155,7 +155,7 @@ def test_before_and_after(pool, courier):
     assert set(found["INBOX"][1]) >= set(before["INBOX"][1]) - {uids[2]}
     assert uidl[:6] == [u for n, u in enumerate(before_uidl) if n != 2]
 
-    # And Courier again: it shows what we show.
+    # Courier again: it shows the same as we do.
     after = of_courier(c)
     assert after == found
     assert uidls(c.pop3("UIDL")) == uidl
@@ -201,7 +201,7 @@ def quota_file(account):
 
 
 def counted_anew(account):
-    """The same, from the files: Trash and what is marked as deleted do not count."""
+    """The same from the files: Trash and messages marked as deleted do not count."""
     size = n = 0
     for folder in (d for d in os.listdir(account.maildir) if d.startswith(".") and d != ".Trash"):
         for part in ("cur", "new"):

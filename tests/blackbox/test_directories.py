@@ -17,14 +17,14 @@ from pool import GID, PATIENCE, PREFIX, SANITIZED, SLOW, UID, Account, Pool, rss
 
 ETC = os.path.join(os.path.dirname(__file__), "..", "..", "etc")
 HERE, THERE, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
-TRUSTED = "127.0.0.77"  # believed about whom its logins stand for
+TRUSTED = "127.0.0.77"  # trusted about the client of its logins
 LATE = 1.5 * SLOW  # "within a second or so"
 WAIT = 2 * SLOW    # the settings' time limit for a server
 
-# As they are stored, and logged in with.
+# As they are stored, and as clients log in.
 ODD = ["o'hara+tag@example.com", "per%cent@example.com", "st*r@example.com", "par(en)s@example.com", "back\\slash@example.com",
        'quo"te@example.com', "two  blanks@example.com", "a=b,c@example.com", "müller@example.com", "under_score@example.com", "plain"]
-# Nobody's names: each would be somebody's if it were let out of its quotes or taken for a pattern.
+# Names that do not exist: each would match an account if it could break out of its quotes, or were used as a pattern.
 NOBODY = ["' OR '1'='1", '" OR "1"="1', "\\' OR 1=1 -- ", "\\\\' OR 1=1 -- ", '\\" OR 1=1 # ', "x' UNION SELECT 'anna@example.com','','','1','1','/' -- ",
           "%", "anna%", "_nna@example.com", "*", "anna*", "(mail=*)", "*)(mail=*", "anna@example.com)(|(mail=*", "anna@example.com' ", ")", "(", "\\",
           "\\2a", "$(local_part)", "${HOSTNAME}", "@", "@example.com", "anna@", "'", "''", "\"", "`", "--", "x" * 500, "'" * 500, "\\" * 500,
@@ -112,7 +112,7 @@ class Mysql:
     def __init__(self):
         self.dir = self.server()
         self.dir.sql("CREATE DATABASE mail; CREATE USER waypost IDENTIFIED BY 'se\\'cret'; GRANT SELECT ON mail.* TO waypost;"
-                     # The worst that a server can be set to.
+                     # The worst settings of a server.
                      "SET GLOBAL sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES';")
         with open(os.path.join(ETC, "sql", "mysql.sql")) as f:
             self.sql(f.read())
@@ -226,7 +226,7 @@ class Ldap:
 KINDS = [Pgsql, Mysql, Ldap]
 
 
-# Each login asks the directory; what is remembered has its own tests (test_cache.py).
+# Each login queries the directory; the cache has its own tests (test_cache.py).
 NO_CACHE = {"AUTH_CACHE_TTL": 0, "AUTH_CACHE_NEGATIVE_TTL": 0, "AUTH_CACHE_STALE": 0}
 
 
@@ -330,7 +330,7 @@ def test_three_nodes(site):
 
 
 def attempts(p, node, name, source=None, told=None):
-    """Logs in by IMAP and POP3; (IMAP's answer, POP3's). TOLD: what the client says of its own client's connection."""
+    """Logs in by IMAP and POP3; returns (IMAP's reply, POP3's). TOLD: what the client says about its own client."""
     password = p.accounts[name].password
     with Imap(node, p.imap_port, source=source) as c:
         if told:
@@ -344,18 +344,19 @@ def attempts(p, node, name, source=None, told=None):
 
 
 def test_options(site):
-    """What an account may not use is refused where the client is, by what the client's connection is."""
+    """What an account must not use is refused by the node that the client uses, depending on the client's own connection."""
     kind, p = site
     there = p.nodes[1]
     for name, plain, tls in (("lena@example.com", (True, False), (True, False)), ("mona@example.com", (False, True), (False, True)),
                              ("nora@example.com", (False, True), (True, True)), ("olga@example.com", (True, False), (True, True))):
         mark = there.log_mark()
         assert attempts(p, HERE, name) == plain, name
-        # What was refused never went to the other node, and what went there was one login each.
+        # Refused logins never reached the other node; the others were one login each there.
         there.wait_log("LOGIN, user=" + name, mark)
         log = [line for line in there.log_since(mark).splitlines() if "user=" + name in line]
         assert len([line for line in log if " LOGIN" in line]) == 1, log
-        # The node that has the mail, told by the node before, or by somebody else whom nobody believes.
+        # The node that has the mail gets the client's address from the forwarding node, or from somebody else whom it does not
+        # trust.
         assert attempts(p, THERE, name) == plain, name
         assert attempts(p, THERE, name, "127.0.0.78", "TLS") == plain, name
         for node in (HERE, THERE):
@@ -364,7 +365,7 @@ def test_options(site):
 
 
 def test_shown_account(site):
-    """waypost auth: who answered, the record, the options, the route; no secret."""
+    """waypost auth shows who answered, the record, the options, the route, and no secret."""
     kind, p = site
     node = p.nodes[0]
     for password, status, word in (("secret-lena@example.com", 0, "correct"), ("wrong", 1, "wrong")):
@@ -399,7 +400,7 @@ def test_hostile_names(site):
         with Pop3(HERE, p.pop3_port) as c:
             c.cmd(b"USER " + name)
             assert not c.cmd("PASS secret-anna@example.com").startswith(b"+OK")
-    # All of them were questions that the server understood.
+    # All of them were valid queries for the server.
     assert not re.search(r"query is refused|does not answer|cannot be used", p.nodes[0].log_since(mark))
 
 
@@ -413,16 +414,16 @@ def test_slow_hash_and_locked(site):
     assert refused(imap(p, HERE, "dora@example.com", "!"))
     kind.password("dora@example.com", "{NONSENSE}x")
     assert not_now(imap(p, HERE, "dora@example.com", "x"))
-    # A changed password counts at once.
+    # A changed password works at once.
     kind.password("dora@example.com", sha("secret-dora@example.com"))
     assert imap(p, HERE, "dora@example.com", "secret-dora@example.com").ok
 
 
-DAMAGED = ("uid", "home", "options")  # what is wrong with the account of that name
+DAMAGED = ("uid", "home", "options")  # the defect of the account with that name
 
 
 def damage(kind, p):
-    """Makes the damaged accounts, unless they are there."""
+    """Makes the damaged accounts, unless they exist."""
     broken = [Account(f"{field}@example.com") for field in DAMAGED]
     if broken[0].name in p.accounts:
         return
@@ -455,7 +456,7 @@ def listing(node, *options):
 
 
 def test_enumerate(site):
-    """All accounts, a line each, without a daemon's help; what is missing is said."""
+    """All accounts, one per line, without a daemon; missing ones are reported."""
     kind, whole = site
     damage(kind, whole)
     with start_pool(kind, nodes=1, start=False) as p:
@@ -484,7 +485,7 @@ def test_enumerate(site):
 
 
 def test_enumerate_chain(site):
-    """A name that two drivers know is the first one's, as at a login; -s is Courier's."""
+    """A name that two drivers know is listed for the first one, as at a login; -s is Courier's."""
     kind, whole = site
     damage(kind, whole)
     clause = {"authpgsql": ("PGSQL_ENUMERATE_CLAUSE", "SELECT name, uid, gid, home, maildir, 'by=$(service)' FROM accounts WHERE active AND uid <> 0 "
@@ -509,7 +510,7 @@ def test_enumerate_chain(site):
 
 
 def test_enumerate_many(site):
-    """A long list is passed on as it comes, and is not taken for whole if it breaks off."""
+    """A long list is printed as it arrives, and does not count as complete if it breaks off."""
     kind, _ = site
     if kind.module == "authldap":
         pytest.skip("test_ldap_enumerate_pages has it")
@@ -547,8 +548,8 @@ def steady(p, node=HERE, name="anna@example.com"):
 
 
 def check_outages(p, directory, tries, by_imap, by_pop3):
-    """DIRECTORY is gone twice: nobody is told that a password is wrong, and nobody waits."""
-    for _ in range(4):  # all workers know the directory
+    """DIRECTORY is down twice: nobody gets a wrong-password reply, and nobody waits."""
+    for _ in range(4):  # all workers have a connection to the directory
         assert steady(p)
     for _ in range(2):
         directory.stop()
@@ -595,13 +596,13 @@ def test_stop_and_start(site):
     wait_for("both outages and their ends are in the log",
              lambda: len(re.findall(r" answers again", p.nodes[0].log_since(marks[0]))) >= 2)
     log = p.nodes[0].log_since(marks[0])
-    # Said once for each outage, however many auth workers met it, and once when it was over.
+    # Logged once for each outage, however many auth workers noticed it, and once when it was over.
     assert len(re.findall(rf"{kind.module}: .* does not answer", log)) == 2, log
     assert len(re.findall(rf"{kind.module}: .* answers again", log)) == 2, log
 
 
 def test_restart_between_logins(site):
-    """Connections that died while nobody used them cost nothing."""
+    """Idle connections that broke cause no failure."""
     kind, p = site
     for _ in range(4):
         assert steady(p)
@@ -620,7 +621,7 @@ def test_frozen(site):
 
 
 def test_second_server(site):
-    """The first server of the list is silent, then not there at all."""
+    """The first server of the list is silent, then down."""
     kind, first = site
     silent = directories.Silent("127.0.0.9", kind.dir.port)
     try:
@@ -637,8 +638,8 @@ def test_second_server(site):
 
 
 def test_primary_and_replica(site):
-    """Two real servers: one dies in mid-run, comes back, then the other one dies. Only the first knows one account, which
-    tells who answers."""
+    """Two real servers: one dies in mid-run, comes back, then the other one dies. One account exists only on the first, which
+    shows who answers."""
     kind, whole = site
     anna, only = whole.accounts["anna@example.com"], Account("only@example.com", home="/nowhere", password="x")
     again = type("Primary", (type(kind),), {"server": type("Primary", (type(kind.dir),), {"host": "127.0.0.9", "port": kind.dir.port})})()
@@ -669,7 +670,7 @@ def test_primary_and_replica(site):
 
 
 def test_variants(site):
-    """Other ways of saying where the accounts are; each keeps hostile names where they belong."""
+    """Other ways to configure where the accounts are; hostile names get nowhere in each."""
     kind, whole = site
     anna = whole.accounts["anna@example.com"]
     for what, settings, names in kind.variants():
@@ -703,7 +704,7 @@ def test_tls(site):
 
 
 def test_chain(site):
-    """Only an account that nobody knows goes on to the next driver."""
+    """Only unknown accounts are looked up in the next driver."""
     kind, whole = site
     anna = whole.accounts["anna@example.com"]
     local = Account("anna@example.com", password="other"), Account("only@example.com", password="only")
@@ -731,7 +732,7 @@ def test_chain(site):
 
 
 def test_refused_questions(site):
-    """A table or tree that is not there is told to the log once, and never to clients as a wrong password."""
+    """A missing table or tree is logged once, and never looks like a wrong password to clients."""
     kind, _ = site
     wrong = {"authpgsql": {"PGSQL_USER_TABLE": "nothing"}, "authmysql": {"MYSQL_USER_TABLE": "nothing"},
              "authldap": {"LDAP_BASEDN": "ou=nothing,dc=example,dc=com"}}[kind.module]
@@ -804,7 +805,7 @@ def test_ldap_samples(ldap_site):
 
 
 def test_ldap_two_entries(ldap_site):
-    """Nobody is let in as one of two."""
+    """A name with two entries cannot log in."""
     kind = ldap_site
     twins = [Account("twin@example.com", password="x", home="/nowhere"), Account("twin@example.com", password="x", home="/nowhere")]
     kind.add(twins[:1])
@@ -815,7 +816,7 @@ def test_ldap_two_entries(ldap_site):
 
 
 def test_ldap_conf_of_the_system(ldap_site, monkeypatch):
-    """Without LDAPTLS_CACERT the authorities are those of ldap.conf."""
+    """Without LDAPTLS_CACERT the authorities in ldap.conf are used."""
     kind = ldap_site
     for ca, good in (("ca.pem", True), ("other.pem", False)):
         conf = kind.dir.file("ldap.conf")
@@ -828,7 +829,7 @@ def test_ldap_conf_of_the_system(ldap_site, monkeypatch):
 
 @pytest.mark.skipif(SANITIZED, reason="the sanitizers' memory is counted, too")
 def test_ldap_outage_costs_no_memory(ldap_site):
-    """Each login of an outage tries to connect; what TLS needs is made once."""
+    """Each login during an outage tries to connect; TLS is set up only once."""
     kind = ldap_site
     settings = {"authdaemonrc": {"authmodulelist": "authldap", "daemons": 1, "LDAPTLS_CACERT": kind.dir.file("ca.pem"), "LDAPTLS_CIPHER_SUITE": "NORMAL"},
                 "authldaprc": {**kind.settings(), "LDAP_TLS": 1}}
@@ -850,7 +851,7 @@ def test_ldap_outage_costs_no_memory(ldap_site):
 
 
 def test_ldap_enumerate_pages(ldap_site):
-    """More accounts than slapd gives at once; where it gives no more at all, the list says that it is cut."""
+    """More accounts than slapd returns at once; if it returns no more at all, the list says that it is incomplete."""
     kind = ldap_site
     many = [Account(f"many{i}@example.com", password="x", home=f"/m/{i}") for i in range(1203)]
     kind.add_at_once(many)

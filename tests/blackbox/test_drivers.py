@@ -37,8 +37,8 @@ def folder():
 
 
 class Sqlite:
-    """What a kind of directory has: its settings; write() of all accounts; stop() and start(), an outage; freeze() and
-    thaw(), a directory that lets one wait; id() changes the ids of an account."""
+    """What a kind of directory has: its settings; write() of all accounts; stop() and start(), an outage; freeze() and thaw(), a
+    directory that does not answer; id() changes the ids of an account."""
     module = "authsqlite"
     group = "authsqliterc"
     low = "its {} is 0"
@@ -350,7 +350,7 @@ def test_hostile_names(site):
 
 
 def test_ids_that_no_mailbox_may_have(site):
-    """Never a session, and never "wrong password": the operator has to act."""
+    """Never a session, and never "wrong password": the operator has to fix it."""
     kind, p = site
     node = p.nodes[0]
     mark = node.log_mark()
@@ -365,7 +365,7 @@ def test_ids_that_no_mailbox_may_have(site):
 
 
 def verdict(p, name, password):
-    """What the directory says at this moment, whatever the node knows of its health."""
+    """What the directory answers now, whatever the node knows of its health."""
     out = p.nodes[0].tool("auth", name, input=password + "\n").stdout
     return re.search("^result: (.*)$", out, re.M).group(1)
 
@@ -381,7 +381,7 @@ def listing(node, *options):
 
 
 def test_enumerate(site):
-    """All accounts but those that nobody may have, which makes the list incomplete; so does an outage."""
+    """All accounts but the forbidden ones, which make the list incomplete; so does an outage."""
     kind, p = site
     node = p.nodes[0]
     status, named, err = listing(node, "-o", "-m")
@@ -404,7 +404,7 @@ def test_stop_and_start(site):
     kind, p = site
     mark = p.nodes[0].log_mark()
     check_outages(p, kind, 3, "berta@example.com", "dora@example.com")
-    # Said once by each worker for each outage, and once when it was over.
+    # Logged once by each worker for each outage, and once when it was over.
     log = p.nodes[0].log_since(mark)
     assert 2 <= len(re.findall(rf"{kind.module}: .* does not answer", log)) <= 4, log
     wait_for("the ends of both outages are in the log", lambda: len(re.findall(" answers again", p.nodes[0].log_since(mark))) >= 2)
@@ -416,7 +416,7 @@ def test_frozen(site):
 
 
 def test_chain(site):
-    """Only an account that nobody knows goes on to the next driver."""
+    """Only unknown accounts are looked up in the next driver."""
     kind, whole = site
     anna = whole.accounts["anna@example.com"]
     for modules in (f"{kind.module} authuserdb", f"authuserdb {kind.module}"):
@@ -488,7 +488,7 @@ def test_sqlite_files_that_are_none(sqlite):
 
 
 def test_sqlite_writer_in_between(sqlite):
-    """A transaction that is being written keeps nobody out until its end; a short lock is waited for."""
+    """A transaction blocks nobody until it commits; a short lock is waited for."""
     kind, p = sqlite
     anna = p.accounts["anna@example.com"]
     with sqlite3.connect(kind.path, isolation_level=None) as db:
@@ -547,7 +547,7 @@ def test_sqlite_enumerate_clause(sqlite):
 
 
 def test_sqlite_questions_that_are_refused(sqlite):
-    """By SQLite, or because they take too long: told to the log, and never to clients as a wrong password."""
+    """By SQLite, or because they take too long: logged, and never a wrong password for clients."""
     kind, _ = sqlite
     forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT '', '', '', 1, 1, max(i) FROM n"
     for settings, text in (({"SQLITE_USER_TABLE": "no_such"}, "the query is refused: no such table"),
@@ -586,7 +586,7 @@ def test_sqlite_check(sqlite):
 # --- authdaemon alone
 
 class FakeAuthdaemond:
-    """Answers each connection by what say(question) returns: bytes, or None for silence until the other side goes."""
+    """Answers each connection with what say(question) returns: bytes, or None for silence until the other side closes."""
 
     def __init__(self, path):
         self.asked = []
@@ -688,7 +688,7 @@ def test_authdaemon_answers(fake_daemon):
     for change in {"UID": 99}, {"GID": 99}:
         fake.say = lambda question, change=change: record(p, **change)
         assert not_now(imap(p, HERE, "jo@example.com", "pw")), change
-    # Courier's daemon says FAIL to a password when its database is down, and nothing to a name.
+    # When its database is down, Courier's daemon answers FAIL to a password, and nothing to a name.
     fake.say = lambda question: b"FAIL\n" if b"AUTH " in question else b""
     assert not_now(imap(p, HERE, "jo@example.com", "pw"))
 
@@ -741,14 +741,14 @@ def test_authpipe_one_program_to_the_byte(pipe):
     auth = b"AUTH 48\nimap\nlogin\njo@example.com\nsecret-jo@example.com\n"
     assert [ast.literal_eval(q) for q in kind.said("asked").splitlines()] == [auth] * 3 + [
         b"AUTH 28\npop3\nlogin\njo@example.com\nx\n", b"PRE . pop3 jo@example.com\n"]
-    # A clean start: nothing of ours but the two pipes and where errors go.
+    # A clean start: it inherits only the two pipes and stderr.
     start, = kind.starts()
     assert start["fds"] == [0, 1, 2] and start["cwd"] == "/" and int(start["sigblk"], 16) == 0 and start["pgid"] == start["pid"], start
 
 
 @pytest.mark.parametrize("mode", ["once", "chatty", "bytes"])
 def test_authpipe_odd_but_right(pipe, mode):
-    """One that ends after each answer, one that says more than it was asked, one that is slow of speech."""
+    """A program that exits after each answer, one that answers too much, one that writes slowly."""
     kind, p = pipe
     kind.mode(mode)
     for _ in range(4):
@@ -768,7 +768,7 @@ def test_authpipe_failures(pipe, mode, why):
     kind.mode(mode)
     assert not_now(imap(p, HERE, "jo@example.com", "secret-jo@example.com"))
     assert NOT_NOW in verdict(p, "nobody@example.com", "x")
-    # How it ended is told if it ends soon behind its output.
+    # How it ended is reported if it ends soon after its output.
     node.wait_log(f"authpipe: {kind.program} does not answer: .*({why}|without an answer)")
     kind.mode("")
     wait_for("logins work again", lambda: imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok, PATIENCE + 10)
@@ -779,7 +779,7 @@ def test_authpipe_failures(pipe, mode, why):
 
 
 def test_authpipe_dies_of_one_name(pipe):
-    """That is nobody else's outage: anybody may type such a name."""
+    """It causes no outage for others: anybody can type such a name."""
     kind, p = pipe
     assert imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok
     for _ in range(2):
@@ -788,7 +788,7 @@ def test_authpipe_dies_of_one_name(pipe):
 
 
 def test_answers_for_clients_that_have_gone(pipe):
-    """A login whose time is over is told so; what comes of its question later concerns nobody."""
+    """A login that times out gets a reply; a later result of its query is ignored."""
     kind, p = pipe
     node = p.nodes[0]
     p.write_conf({"LOGIN_TIMEOUT": 1, "LOGIN_WORKERS": 1, "authdaemonrc": {"daemons": 1}, "authpipe": {**kind.settings(), "AUTHPIPE_TIMEOUT": 60}})
@@ -806,7 +806,7 @@ def test_answers_for_clients_that_have_gone(pipe):
 
 
 def test_authpipe_nobody_is_left_behind(pipe):
-    """One that hangs, ignores SIGTERM and has started others, is killed with them; so it is when the node stops."""
+    """A program that hangs, ignores SIGTERM and has started others is killed with them, also when the node stops."""
     kind, p = pipe
     assert imap(p, HERE, "jo@example.com", "secret-jo@example.com").ok
     kind.mode("hang")
@@ -987,8 +987,8 @@ PAM_OPEN_ERR, PAM_SERVICE_ERR, PAM_SYSTEM_ERR, PAM_PERM_DENIED, PAM_AUTH_ERR, PA
 
 
 class Pam:
-    """PAM services of our own that ask a module of our own, for users that every Debian has: games (uid 5), man, www-data,
-    nobody. Their mail is elsewhere."""
+    """Our own PAM services with our own module, for users that every Debian has: games (uid 5), man, www-data, nobody. Their
+    mail is elsewhere."""
 
     def __init__(self):
         self.root = folder()
@@ -1061,7 +1061,7 @@ def test_pam_hostile_names(pam):
 
 
 def test_pam_users_of_the_system_are_no_accounts(pam):
-    """PAM is not even asked, so nobody can guess their passwords here or lock them out."""
+    """PAM is not even called, so nobody can guess their passwords here or lock them out."""
     p = pam.pool
     assert imap(p, HERE, "man", "secret").ok
     pam.said()
@@ -1070,7 +1070,7 @@ def test_pam_users_of_the_system_are_no_accounts(pam):
         assert "no module in authmodulelist knows" in p.nodes[0].tool("auth", name, input="secret\n").stdout
         assert "no module in authmodulelist knows" in p.nodes[0].tool("route", name).stdout
     assert not os.path.exists(pam.note)
-    # Those that nobody knows are asked for: the time must not tell.
+    # Unknown names are passed to PAM: the time must not reveal them.
     assert refused(imap(p, HERE, "nobody@example.com", "secret"))
     assert pam.said() == ["imap nobody@example.com 127.0.0.1"]
     for name in ("root", "games"):
@@ -1134,7 +1134,7 @@ def test_pam_hostile_modules(pam, mode, want):
 
 @pytest.mark.parametrize("setting", ("temporary", "wrong"))
 def test_pam_module_whose_wrong_password_is_a_system_error(setting):
-    """pam_exec, whose program exits with 1: a guess is what AUTHPAM_SYSTEM_ERROR says, and never anybody else's trouble."""
+    """pam_exec, whose program exits with 1: AUTHPAM_SYSTEM_ERROR says what that means for a guess, and it never affects others."""
     root = folder()
     peer = FakeServer("127.0.5.1", imap_peer())
     program = os.path.join(root, "program")
@@ -1180,7 +1180,7 @@ def test_pam_enumerate(pam):
 
 
 def test_pam_chain(pam):
-    """Who is no user of the system is looked up in the next; a wrong password is not."""
+    """A name that is no system user is looked up in the next driver; one with a wrong password is not."""
     with Pool(nodes=1, accounts=[Account("man", password="other"), Account("jo@example.com", mailhost=HERE)], settings={
             "MIN_UID": 6, "authdaemonrc": {"authmodulelist": "authpam authuserdb", "daemons": 1, **NO_CACHE},
             "authpam": {"AUTHPAM_CONFDIR": pam.root, "AUTHPAM_TIMEOUT": SLOW}}) as p:
@@ -1206,8 +1206,7 @@ def test_pam_check(pam):
 
 @pytest.fixture
 def unix(request):
-    """A node started by root in a mount namespace, where the system has two users more, and AUTH_USER is in the group
-    shadow or not."""
+    """A node started by root in a mount namespace with two more system users, with AUTH_USER in the group shadow or not."""
     if os.getuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0:
         pytest.skip("needs root, and mounts of its own")
     p = Pool(nodes=1, uid=0, gid=0, start=False, settings={
@@ -1279,8 +1278,8 @@ def test_pam_unix_without_the_group_shadow(unix):
 
 
 def test_like_courier_authenumerate():
-    """waypost auth --enumerate says what Courier's authenumerate says, by its authdaemond and from the same userdb. (Only "-s" and
-    disableshared=yes differ: Courier takes "yes" for "no" there, and for "yes" at a login.)"""
+    """waypost auth --enumerate prints the same as Courier's authenumerate, through its authdaemond and from the same userdb.
+    (Only "-s" and disableshared=yes differ: Courier takes "yes" for "no" there, and for "yes" at a login.)"""
     kind = Authdaemon()
     more = {"jo": "mail=Mail|options=disableshared=1,mailhost=a.example.com", "kim": "", "lena": "options=disableshared=0", "mo": "options=disableshared",
             "nina": "mail=/var/mail/nina|quota=10S|gecos=Nina N., x"}

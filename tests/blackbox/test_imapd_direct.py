@@ -1,4 +1,4 @@
-"""The IMAP session server by itself (libexec/waypost/imapd --maildir), on a socket, every command and every wrong turn."""
+"""The IMAP session server by itself (libexec/waypost/imapd --maildir), on a socket: every command and every error."""
 import datetime
 import os
 import re
@@ -38,7 +38,7 @@ class Imap:
         self.log = open(str(maildir) + ".log", "ab+")
         args = (wrapper or WRAPPER) + [IMAPD, "--maildir", str(maildir), *options] + (["--tag", tag] if tag else [])
         more = dict(user=uid, group=GID, extra_groups=[]) if ROOT else {}
-        if limit is not None:  # a file that grows beyond it fails as on a full disk
+        if limit is not None:  # a file that exceeds it fails as on a full disk
             def small_files():
                 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -323,7 +323,7 @@ TOO_LONG = 1100 * 1024
 
 
 def memory(imap):
-    """KiB that the session holds."""
+    """The session's memory in KiB."""
     with open(f"/proc/{imap.process.pid}/status") as f:
         return int(re.search(r"^RssAnon:\s*(\d+) kB", f.read(), re.M).group(1))
 
@@ -363,7 +363,7 @@ def test_ten_long_lines_end_the_session(imap):
 
 @pytest.mark.once
 def test_set_of_a_mebibyte(imap):
-    """Mail programs send such sets of UIDs; what they need is given back."""
+    """Mail programs send such sets of UIDs; their memory is released."""
     imap.append()
     imap.ok("SELECT INBOX")
     before = memory(imap)
@@ -471,7 +471,7 @@ def test_absurd_literal_sizes(start):
 
 
 def test_cut_at_every_byte(start):
-    """The same dialogue, sent in two pieces cut at each place, has the same answers."""
+    """The same dialogue, sent in two pieces cut anywhere, gets the same replies."""
     dialogue = (b"a CREATE {9+}\r\nINBOX.Foo\r\nb APPEND INBOX.Foo (\\Seen) {7+}\r\nA: b\r\n\r\n\r\nc SELECT \"INBOX.Foo\"\r\n"
                 b"d FETCH 1 (UID BODY.PEEK[HEADER.FIELDS ({1+}\r\nA)])\r\ne DELETE INBOX.Foo\r\nf IDLE\r\nDONE\r\ng LOGOUT\r\n")
     want = None
@@ -678,7 +678,7 @@ def test_append_keeps_the_last_second_before_1970(imap):
 
 
 def test_announced_parts_are_not_nil(imap):
-    """A message part that is a header alone is that header; a multipart whose boundary never comes has one empty part."""
+    """A message part with only a header is that header; a multipart whose boundary never occurs has one empty part."""
     imap.append(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\n--a\r\n"
                 b"Content-Type: multipart/mixed; boundary=never\r\n\r\npreamble\r\n--a--\r\n")
     imap.ok("SELECT INBOX")
@@ -846,7 +846,7 @@ def recent(imap, mailbox="INBOX"):
 
 @pytest.mark.parametrize("how", ["APPEND", "COPY", "MOVE"])
 def test_what_is_stored_is_recent_for_the_first_session(start, maildir, how):
-    """RFC 3501 6.3.11, 6.4.7; EXAMINE and STATUS take it from nobody."""
+    """RFC 3501 6.3.11, 6.4.7; EXAMINE and STATUS do not consume it."""
     a, b, ro = start(), start(), start()
     a.ok("CREATE INBOX.R")
     if how != "APPEND":
@@ -858,7 +858,7 @@ def test_what_is_stored_is_recent_for_the_first_session(start, maildir, how):
     assert recent(a, "INBOX.R") == 1
     lines = ro.ok("EXAMINE INBOX.R")
     assert b"* 1 RECENT" in lines and ro.ok("SEARCH RECENT") == [b"* SEARCH 1"] and b"\\Recent" in ro.ok("FETCH 1 FLAGS")[0]
-    assert os.listdir(os.path.join(maildir, ".R", "cur"))[0].endswith(":2,S")  # with its UID there, for Courier gives another to what is in new/
+    assert os.listdir(os.path.join(maildir, ".R", "cur"))[0].endswith(":2,S")  # its UID is listed: Courier renumbers mail in new/
     assert b"* 1 RECENT" in a.ok("SELECT INBOX.R")
     assert a.ok("SEARCH RECENT") == [b"* SEARCH 1"] and a.ok("SEARCH NEW") == a.ok("SEARCH OLD") == [b"* SEARCH"]
     assert b"* 0 RECENT" in b.ok("SELECT INBOX.R") and b.ok("SEARCH OLD") == [b"* SEARCH 1"]
@@ -923,7 +923,7 @@ def test_search(imap):
 
 
 def test_search_for_addresses_is_in_those_of_the_envelope(imap):
-    """Comments, folds, quotes and blanks between the parts of an address do not hide it; names are found decoded."""
+    """Addresses are found despite comments, folds, quotes and blanks between their parts; names are searched decoded."""
     fields = [b"ada(at home)@(that is)example.com", b"ada@\r\n example.com", b'"Ada L. (Countess)" <ada @ example . com>', b'"ada"@example.com',
               b"=?utf-8?Q?Gr=C3=BCn,_Ada?= <ada@example.com>", b"=?utf-8?Q?Gr=C3=BC?=\r\n =?utf-8?Q?n?= <@relay.example:ada@example.com>",
               b'"=?iso-8859-1?Q?Gr=FCn?=" <ada@example.com>', b"Friends: bob@example.net, Gr\xfcn <ada@example.com>;", b"ada@example.com (Ada  \r\n Gr\xc3\xbcn)"]
@@ -943,7 +943,7 @@ def test_search_for_addresses_is_in_those_of_the_envelope(imap):
         assert find(f"{key} {{}}", "GR\u00dcN, ada <ada@".encode()) == numbers[4:5]
         assert find(f'{key} "Ada L. (Countess) <ada@example.com>"') == numbers[2:3]
         assert find(f"{key} friends:") == numbers[7:8] and find(f"{key} nosuch") == find(f'{key} "at home"') == []
-        assert find(f'HEADER {key} "(at home)"') == numbers[:1]  # the field as it stands
+        assert find(f'HEADER {key} "(at home)"') == numbers[:1]  # the raw field
         assert find(f'{key} ""') == (numbers if i > 0 else numbers + [37]) and find(f"{key} example.net") == (numbers[7:8] if i > 0 else [8, 37])
 
 
@@ -963,7 +963,7 @@ def test_two_sessions(start):
     assert any(line.startswith(b"* 1 FETCH (") and b"\\Flagged" in line and b"kw" in line for line in lines), lines
     a.ok("STORE 2 +FLAGS (\\Deleted)")
     a.ok("EXPUNGE")
-    # No EXPUNGE while the answer is about numbers.
+    # No EXPUNGE while the reply uses message numbers.
     lines = b.ok("FETCH 1:3 UID")
     assert lines[:3] == [b"* 1 FETCH (UID 1)", b"* 2 FETCH (UID 2)", b"* 3 FETCH (UID 3)"] and not any(b"EXPUNGE" in x for x in lines)
     assert b"[EXPUNGEISSUED]" in b.no("FETCH 2 BODY.PEEK[]")
@@ -976,7 +976,7 @@ def test_two_sessions(start):
 
 
 def test_store_and_copy_of_sets_of_which_some_are_gone(start):
-    """RFC 2180 4.2, 4.4: .SILENT is OK for the rest, STORE tells the rest and NO, COPY by number does nothing."""
+    """RFC 2180 4.2, 4.4: STORE.SILENT of the rest is OK, STORE reports the rest and NO, COPY by number does nothing."""
     a, b = start(), start()
     for _ in range(4):
         a.append()
@@ -1026,7 +1026,7 @@ def test_rename_of_the_selected_mailbox_keeps_it_selected(start):
     assert len(a.ok("FETCH 1:* FLAGS")) == 1
     a.ok("SELECT INBOX.B")
     validity = int(re.search(rb"UIDVALIDITY (\d+)", a.ok("STATUS INBOX.B (UIDVALIDITY)")[0]).group(1))
-    lines = a.ok("RENAME INBOX.B INBOX.A")  # A was there before, and has another UIDVALIDITY than then
+    lines = a.ok("RENAME INBOX.B INBOX.A")  # A existed before, with another UIDVALIDITY
     told = [int(m.group(1)) for m in (re.match(rb"\* OK \[UIDVALIDITY (\d+)\]", line) for line in lines) if m]
     assert int(re.search(rb"UIDVALIDITY (\d+)", a.ok("STATUS INBOX.A (UIDVALIDITY)")[0]).group(1)) == (told or [validity])[0]
     a.append(mailbox="INBOX.A")
@@ -1037,7 +1037,7 @@ def test_rename_of_the_selected_mailbox_keeps_it_selected(start):
     a.bad("FETCH 1 FLAGS")
 
 def test_rename_by_others_throws_nobody_out(start):
-    """What a client knows by the old name, its UIDVALIDITY and UIDs stays true: it is told of no other one."""
+    """What a client knows by the old name, UIDVALIDITY and UIDs stays valid; no other UIDVALIDITY is reported."""
     a, b = start(), start()
     a.ok("CREATE INBOX.f")
     a.append(b"Subject: old\r\n\r\n", mailbox="INBOX.f")
@@ -1076,7 +1076,7 @@ def test_expunge_sees_what_others_did(start):
 
 
 def test_many_sessions_at_once(start):
-    """Each stores, copies and expunges in the same mailbox; nobody gets a wrong number."""
+    """Each stores, copies and expunges in the same mailbox; no session gets a wrong number."""
     sessions = [start() for _ in range(4)]
     for s in sessions:
         s.ok("SELECT INBOX")
@@ -1154,8 +1154,8 @@ sys.stdin.read()
 
 @pytest.mark.skipif(not ROOT, reason="takes all inotify instances of a user of its own")
 def test_idle_needs_no_inotify_instance(maildir, start):
-    """A uid has 128, and all accounts may have one uid: who comes behind them is told of mail at once all the same."""
-    uid = 60000 + os.getpid() % 5000  # no other run's
+    """A uid has 128, and all accounts may share one uid: further sessions still learn of mail at once."""
+    uid = 60000 + os.getpid() % 5000  # not that of another run
     for d in ("", "cur", "new", "tmp"):
         os.chown(os.path.join(maildir, d), uid, GID)
     eater = subprocess.Popen(["/usr/bin/python3", "-c", EAT_INOTIFY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, user=uid, extra_groups=[],
@@ -1182,7 +1182,7 @@ def test_idle_needs_no_inotify_instance(maildir, start):
 @pytest.mark.skipif(shutil.which("strace") is None or bool(WRAPPER), reason="strace makes the system calls fail")
 @pytest.mark.parametrize("fails, polls", [("signalfd4:error=EINVAL", False), ("signalfd4,inotify_init1:error=EMFILE", True)])
 def test_idle_falls_back(maildir, start, fails, polls):
-    """Without directory notification inotify tells; without both the folder is looked at, which is said once."""
+    """Without directory notification inotify is used; without both the folder is polled, which is logged once."""
     s = start("--poll", "1" if polls else "3600", wrapper=["strace", "-o", "/dev/null", "-e", f"inject={fails}"])
     s.ok("SELECT INBOX")
     for turn in range(2):
@@ -1236,7 +1236,7 @@ def test_client_gone_in_fetch(start):
     assert "DISCONNECTED" in s.close()
 
 
-# --- Commands that are much work ---
+# --- Expensive commands ---
 
 @pytest.fixture
 def much_mail(start, maildir):
@@ -1260,7 +1260,7 @@ def much_mail(start, maildir):
 @pytest.mark.parametrize("keys", [" ".join(f"NOT BODY zq{i}" for i in range(10001)), "NOT SEEN " * 25000 + "ALL", "(" * 60000 + "ALL" + ")" * 60000],
                          ids=["texts", "keys", "parentheses"])
 def test_search_with_too_many_keys(imap, keys):
-    """It is refused, and the session goes on."""
+    """It is refused, and the session continues."""
     imap.append()
     imap.ok("SELECT INBOX")
     assert imap.bad("SEARCH " + keys).startswith(b"[TOOBIG] ")
@@ -1270,7 +1270,7 @@ def test_search_with_too_many_keys(imap, keys):
 
 
 def test_search_keys_nested_in_thousands(imap):
-    """A client's list of n senders nests n deep, however it is written."""
+    """A client's list of n senders nests n deep, in any notation."""
     senders = [f"n{i}@example.net" for i in range(2000)]
     for sender in ("n7@example.net", "n1999@example.net", "other@example.net"):
         imap.append(f"From: <{sender}>\r\n\r\nx\r\n".encode())
@@ -1291,7 +1291,7 @@ def test_search_keys_nested_in_thousands(imap):
 
 
 def test_search_keys_are_weighed_as_they_nest(imap):
-    """Every tree of some keys means what its words say, in whatever order the cheap and the dear ones stand."""
+    """Every tree of keys is evaluated correctly, whatever the order of cheap and expensive keys."""
     import itertools
     for flags in ("()", "(\\Seen)", "(\\Flagged)", "(\\Seen \\Flagged)"):
         imap.append(flags=flags)
@@ -1306,7 +1306,7 @@ def test_search_keys_are_weighed_as_they_nest(imap):
 
 
 def test_many_pieces_of_a_large_message(imap):
-    """All that one FETCH may name, of a message of many lines: each is what it is in the whole."""
+    """As many pieces as one FETCH may name, of a message of many lines: each equals that piece of the whole."""
     imap.append(b"Subject: pieces\r\n\r\n" + b"".join(b"%d\r\n" % i for i in range(40000)))
     imap.ok("SELECT INBOX")
     whole = imap.ok("FETCH 1 BODY.PEEK[]")[0].split(b"\r\n", 1)[1][:-1]
@@ -1364,13 +1364,13 @@ def test_signal_ends_a_copy_and_undoes_it(imap, maildir, command, sig, end):
     cur, to = os.path.join(maildir, "cur"), os.path.join(maildir, ".To")
     before = sorted(os.listdir(cur))
     lock = os.path.join(to, "tmp", "courier.lock")
-    open(lock, "w").close()  # it waits for this while the signal comes
+    open(lock, "w").close()  # it waits for this when the signal comes
     imap.send(f"a {command} 1:* INBOX.To\r\n")
     end_at = time.monotonic() + PATIENCE
     while os.listdir(os.path.join(to, "tmp")) == ["courier.lock"] and time.monotonic() < end_at:
         time.sleep(0.01)
     imap.process.send_signal(sig)
-    time.sleep(0.1)  # its next look is due then
+    time.sleep(0.1)  # its next check is due then
     os.unlink(lock)
     data = imap.rest()
     assert b"* BYE" in data and b"a OK" not in data
@@ -1379,7 +1379,7 @@ def test_signal_ends_a_copy_and_undoes_it(imap, maildir, command, sig, end):
 
 
 def test_half_close_gets_the_answer_of_a_search(much_mail):
-    """It cannot be told from a hang-up by looking; whoever still reads gets his answer."""
+    """It looks like a hang-up at first; a client that still reads gets its reply."""
     s = much_mail(60)
     s.send("a SEARCH BODY zqzqzq\r\n")
     s.sock.shutdown(socket.SHUT_WR)
@@ -1485,7 +1485,7 @@ def test_inactivity(start):
     assert s.line() == b"* BYE Disconnected for inactivity."
     assert s.rest() == b"" and "TIMEOUT, user=nobody" in s.close()
     s = start("--timeout", "1")
-    s.send(b"a NO")  # half a command is none
+    s.send(b"a NO")  # half a command does not count
     assert s.line().startswith(b"* BYE")
     s = start("--timeout", "1")
     s.send(b"a IDLE\r\n")
@@ -1493,7 +1493,7 @@ def test_inactivity(start):
 
 
 def test_imaplib(maildir):
-    """Another program's idea of IMAP."""
+    """Another implementation of IMAP."""
     import imaplib
 
     as_user = ["/usr/bin/setpriv", f"--reuid={UID}", f"--regid={GID}", "--clear-groups"] if ROOT else []

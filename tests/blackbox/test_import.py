@@ -1,4 +1,4 @@
-"""import-courier on the files of Debian's Courier packages, untouched and filled in; and logins with what it wrote."""
+"""import-courier on the files of Debian's Courier packages, original and filled in, and logins with its result."""
 import os
 import pathlib
 import pwd
@@ -31,7 +31,7 @@ def debs():
 
 @pytest.fixture
 def place():
-    """A folder that the nodes, which run as an ordinary user, can look into."""
+    """A folder that the nodes, which run as an ordinary user, can read."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="wp-import-", dir="/tmp"))
     os.chmod(folder, 0o755)
     yield folder
@@ -63,7 +63,7 @@ def put(path, **values):
 
 
 def put_rc(path, text, *without):
-    """Puts TEXT in front, where it counts, and comments the names of WITHOUT out."""
+    """Puts TEXT at the front, where it takes effect, and comments out the names in WITHOUT."""
     old = path.read_text()
     for name in without:
         old = re.sub(rf"(?m)^{name}\b", f"#{name}", old)
@@ -100,9 +100,9 @@ def test_untouched(etc, place):
     check(out)
     found = values(text)
     assert ("imapd", "MAXPERIP") in found and ("pop3d", "MAXPERIP") in found
-    assert ("imapd", "PORT") not in found  # that is ours, too
-    assert "authmysqlrc" not in {g for g, _ in found}  # the file is there, but not in use
-    # What is on in Debian's files and is not here is told, with its place and why.
+    assert ("imapd", "PORT") not in found  # this name exists here, too
+    assert "authmysqlrc" not in {g for g, _ in found}  # the file exists, but is not used
+    # What is enabled in Debian's files but unsupported here is reported, with place and reason.
     lost = [line for line in r.stderr.splitlines() if line.startswith("  lost: ")]
     assert any("IMAP_EMPTYTRASH (imapd:" in line and "nothing is removed" in line for line in lost)
     assert "# LOST: IMAP_EMPTYTRASH" in text
@@ -112,7 +112,7 @@ def test_untouched(etc, place):
         for setting in re.findall(r"(?m)^([A-Za-z_0-9]+)=", (etc / name).read_text()):
             off = re.search(rf'(?m)^{setting}=(""|0|NO|NONE|"\$TLS_PROTOCOL")?$', (etc / name).read_text())
             assert (name, setting) in found or re.search(rf"(?m)^# (LOST: )?{setting}\b", text) or (name, setting) in default or off, (name, setting)
-    # Standard output is the same, and nothing is written over.
+    # Standard output is the same, and no file is overwritten.
     assert run(etc, status=1).stdout == text
     assert "not overwritten" in run(etc, "-o", out, status=2).stderr
 
@@ -120,7 +120,7 @@ def test_untouched(etc, place):
 @pytest.mark.parametrize("users", [True, False])
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can lay other files over /etc")
 def test_what_check_says_of_the_machine_is_no_loss(etc, place, users):
-    """Whether the daemon's users are there or not; and the copy that the script makes for check is its own matter."""
+    """Whether the daemon's users exist or not; and the script's own copy for check is not mentioned."""
     for name in ("passwd", "group"):
         lines = [line for line in pathlib.Path("/etc", name).read_text().splitlines() if not line.startswith("waypost")]
         tail = {"passwd": "::/nonexistent:/usr/sbin/nologin", "group": ""}[name]
@@ -142,7 +142,7 @@ def test_what_check_says_of_the_machine_is_no_loss(etc, place, users):
 
 
 def test_what_is_kept_without_its_effect_is_lost_too(etc, place):
-    """Settings that are read here, yet do not do what they do for Courier: each is told, and stays in the file."""
+    """Settings that are accepted here but do not do what they do in Courier: each is reported, and stays in the file."""
     put(etc / "authdaemonrc", authmodulelist='"authmysql authpgsql authldap authsqlite"', DEFAULTOPTIONS='"disableinsecureimap=1,disablepop3=1,sharedgroup=a"')
     put(etc / "imapd", TCPDOPTS='"-nodnslookup -noidentlookup -haproxy -block=zen.example.com"', ADDRESS="198.51.100.77",
         IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS CHILDREN NAMESPACE SORT IDLE"', MAILDIR_SKIP_SYMLINK_CHECKS="1")
@@ -173,7 +173,7 @@ def rows():
 
 
 def test_nothing_lost(etc, place):
-    """A site that has switched off what is not here gets a clean answer."""
+    """A site that has disabled what is unsupported here gets no complaints."""
     for name in ("imapd-ssl", "pop3d-ssl"):
         (etc / name).unlink()
     put(etc / "imapd", IMAP_ACL="0", IMAP_ULIMITD='""', IMAP_TRASHFOLDERNAME="", IMAP_EMPTYTRASH="", HEADERFROM="''", IMAP_CAPABILITY_TLS="",
@@ -190,7 +190,7 @@ def test_nothing_lost(etc, place):
 
 
 def test_shell_syntax(etc, place):
-    """As sh reads it, and never run by it."""
+    """Parsed like sh, but never executed."""
     mark = place / "mark"
     put(etc / "imapd", MAXDAEMONS="'77' # not 78", MAXPERIP="4\nMAXPERIP=5", SITE='"example"', DEFDOMAIN='"@${SITE}."com', DOMAINSEP="\\@\\%", MAILDIRPATH='"Mail dir"',
         PROXY_HOSTNAME='$UNSET"a"\'b\'c', IMAP_UMASK="077", IMAP_IDLE_TIMEOUT="60; IMAP_KEYWORDS=0",
@@ -209,7 +209,7 @@ def test_shell_syntax(etc, place):
 
 
 def test_cut_anywhere(etc):
-    """A file that ends in the middle of anything is read to its end, and what is whole in it counts."""
+    """A file that is cut anywhere is read to its end, and what is complete in it counts."""
     program = os.path.join(PREFIX, "bin/import-courier")
     script = {"__name__": "import_courier", "__file__": program}
     with open(program) as f:
@@ -228,7 +228,7 @@ def test_cut_anywhere(etc):
 
 
 def test_words(etc, place):
-    """Of a list, only the words are lost that cannot stay."""
+    """A list only loses the words that cannot stay."""
     put(etc / "imapd", IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS SORT AUTH=DIGEST-MD5 AUTH=PLAIN IDLE"')
     put(etc / "pop3d", POP3AUTH='"PLAIN NTLM LOGIN"')
     put(etc / "authdaemonrc", authmodulelist='"authcustom authuserdb authsqlite"')
@@ -244,7 +244,7 @@ def test_words(etc, place):
 
 
 def test_directories(etc, place):
-    """Every kind of rc file, with values that libconfig and we would read otherwise."""
+    """Every kind of rc file, with values that libconfig and we would read differently."""
     put(etc / "authdaemonrc", authmodulelist='"authldap authmysql authpgsql authsqlite authcustom"', daemons="9",
         DEFAULTOPTIONS='"disablepop3=1,mailhost=a"', LDAPTLS_CACERT="/etc/ssl/ca.pem", LDAPTLS_NEW="x")
     put_rc(etc / "authldaprc", 'LDAP_URI\t\tldap://a.example.com   ldap://b.example.com  \nLDAP_BASEDN o="A \\\\ B", c=DE\nLDAP_URI second\n'
@@ -289,7 +289,7 @@ def log_in(pool, account):
 
 
 def imported(make_pool, etc, account):
-    """A pool whose configuration was imported; the account exists, but no userdb of the pool's own is asked."""
+    """A pool whose configuration was imported; the account exists, but the pool's own userdb is not used."""
     pool = make_pool(nodes=1, start=False)
     pool.add(account, write=False)
     ports(etc, pool)
@@ -312,14 +312,14 @@ def test_userdb_logs_in(make_pool, debs, etc, place, kind):
     if kind == "gdbm":
         compile_userdb(debs, etc)
         (etc / "userdb").unlink()
-        assert "-o" in run(etc, status=2).stderr  # where would the text go
+        assert "-o" in run(etc, status=2).stderr  # where the text would go
     r = run(etc, "-o", conf, status=1)
     path = values(conf.read_text())["authuserdb", "USERDB"]
     assert path == str(etc / "userdb" if kind == "text" else place / "userdb")
     if kind == "gdbm":
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
         assert sorted(open(path).read().split("\t")[1].strip().split("|")) == sorted(account.line().split("\t")[1].strip().split("|"))
-    # Told, or done where the daemon's user is there and the file is ours.
+    # Reported, or done if the daemon's user exists and the file is ours.
     assert "the daemon reads accounts as that user" in r.stderr or (kind == "gdbm" and os.stat(path).st_uid == pwd.getpwnam("waypostauth").pw_uid)
     chown(path)
     start(pool, conf)
@@ -357,7 +357,7 @@ def test_sqlite_logs_in(make_pool, etc, place):
 
 
 def test_incomplete(etc, place):
-    """What Courier's files leave open is told, not hidden by taking out what is there."""
+    """What Courier's files leave undefined is reported, not hidden by removing other settings."""
     put(etc / "authdaemonrc", authmodulelist='"authldap authuserdb"')
     (etc / "userdb").symlink_to("/dev/null")
     put_rc(etc / "authldaprc", "LDAP_URI ldap://a.example.com\nLDAP_BASEDN o=x\n", "LDAP_[A-Z]*")
@@ -371,7 +371,7 @@ def test_incomplete(etc, place):
 
 
 def certificate(path):
-    """A key and a certificate of this node alone, as Debian's postinst makes them."""
+    """A key and a certificate of one node only, as Debian's postinst makes them."""
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", path, "-out", f"{path}.crt", "-subj", "/CN=node"],
                    capture_output=True, check=True, timeout=120)
     os.chmod(path, 0o600)
@@ -430,7 +430,7 @@ def test_a_protocol_that_is_not_served_makes_no_pool(etc, place):
 
 
 def test_what_check_says_besides_is_not_lost(etc, place):
-    """Where nothing is wrong `waypost check` tells of the node and the system's limits: nothing of that is to be repaired."""
+    """If there are no errors, `waypost check` reports the node and the system's limits: none of that needs repair."""
     for name in ("imapd-ssl", "pop3d-ssl"):
         (etc / name).unlink()
     put(etc / "authdaemonrc", authmodulelist="'authuserdb'")

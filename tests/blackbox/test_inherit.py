@@ -1,5 +1,5 @@
-"""What the processes of a node get from the one who starts it: no secret of its environment, no terminal, no descriptor
-that is not theirs."""
+"""What the processes of a node inherit from whoever starts it: no secrets of the environment, no terminal, no foreign
+descriptors."""
 import os
 import pty
 import re
@@ -19,7 +19,7 @@ ROLES = {"worker", "authd", "authworker", "spawn", "imapd", "pop3d"}
 
 
 def read(pid, name):
-    """A file of /proc/PID, or None where we may not: then nobody else may, either."""
+    """A file of /proc/PID, or None if we must not read it: then nobody else can, either."""
     try:
         with open(f"/proc/{pid}/{name}", "rb") as f:
             return f.read()
@@ -28,7 +28,7 @@ def read(pid, name):
 
 
 def links(pid):
-    """descriptor -> what it is, as far as we may see."""
+    """descriptor -> what it is, as far as we can see."""
     try:
         return {int(n): os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")}
     except PermissionError:
@@ -59,7 +59,7 @@ def every_process(node):
 
 
 def test_no_secret_in_what_proc_shows(sessions):
-    """The environment was put into the settings by the master; no role keeps it."""
+    """The master has expanded the environment in the settings; no role keeps it."""
     for role, pid in every_process(sessions):
         for what in ("environ", "cmdline", "maps"):
             text = read(pid, what) or b""
@@ -88,7 +88,7 @@ def test_no_descriptor_that_is_not_theirs(sessions):
             files = {n: v for n, v in files.items() if "memfd:figures" not in v}
         if role in ("worker", "spawn") and not SANITIZED:
             assert not files, (role, files)
-        # The image of the userdb is of those who look accounts up; a session has its mailbox.
+        # Only the roles that look accounts up have the image of the userdb; a session has its mailbox.
         assert not [v for v in files.values() if "memfd:" in v and role not in ("authd", "authworker")], (role, files)
         assert not [v for v in files.values() if v.startswith(("/dev/", "/proc/")) and not SANITIZED], (role, files)
         maps = read(pid, "maps") or b""
@@ -114,7 +114,7 @@ def session_of(pid):
 
 
 class Terminal:
-    """A node with -F on a terminal of its own, as at somebody's desk."""
+    """A node with -F on a terminal of its own."""
 
     def __init__(self, node):
         self.node = node
@@ -162,7 +162,7 @@ def test_no_role_has_the_terminal_and_ctrl_c_ends_all(make_pool):
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's own handler would run")
 def test_what_a_role_prints_to_stderr_is_a_line_of_the_log(make_pool):
-    """A library's last words are not lost, name their process, and cannot pass for a line about a user."""
+    """What a library prints is not lost, names its process, and cannot pass for a line about a user."""
     p = make_pool(nodes=1, accounts=[Account("anna@example.com")], settings={"authdaemonrc": {"authmodulelist": "authuserdb authpipe"}}, start=False)
     program = os.path.join(p.root, "prints")
     with open(program, "w") as f:

@@ -1,4 +1,4 @@
-"""A quarter of a million accounts in each kind of directory: logins of accounts all over it are right, with figures."""
+"""A quarter of a million accounts in each kind of directory: logins of accounts spread over it work, with figures."""
 import random
 import time
 
@@ -24,7 +24,7 @@ def password(n):
 
 
 def try_it(p, n):
-    """Account N with its password, and with another's; seconds that both took."""
+    """Logs in as account N with its password, and with that of another; returns the seconds for both."""
     start = time.monotonic()
     for word, right in ((password(n), True), (password(n + 1), False)):
         if n % 2:
@@ -41,7 +41,7 @@ def try_it(p, n):
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.__name__.lower())
 def test_a_quarter_of_a_million(kind, request, capsys):
-    # All accounts share one Maildir: it is the directory that is looked at.
+    # All accounts share one Maildir, because only the directory is tested.
     p = Pool(nodes=1, accounts=[Account("shared@example.com")], start=False, keep=request.config.getoption("--keep"))
     home = p.accounts["shared@example.com"].home
     many = None

@@ -1,4 +1,4 @@
-"""Reload, end, and sudden deaths of each role, with sessions of each kind open."""
+"""Reload, stop, and sudden death of each role, with open sessions of each kind."""
 import os
 import signal
 import subprocess
@@ -14,16 +14,16 @@ KINDS = ("imap here", "pop3 here", "imap there", "pop3 there")
 
 
 def open_session(p, kind, i):
-    """A logged-in connection to node 1: of an account that lives there or on node 2."""
+    """A logged-in connection to node 1: of an account whose mail is there or on node 2."""
     account = p.accounts[f"{'there' if 'there' in kind else 'here'}{i % 10}@example.com"]
     if kind.startswith("imap"):
         return Imap("127.0.0.1", p.imap_port).login_ok(account)
-    # One POP3 session per account would be a lock's right; ours has none.
+    # A locking server would allow one POP3 session per account; ours does not lock.
     return Pop3("127.0.0.1", p.pop3_port).login_ok(account)
 
 
 def works(c):
-    """The session answers (True) or has ended in an orderly way (False)."""
+    """The session answers (True) or has ended cleanly (False)."""
     try:
         c.ok("NOOP")
         return True
@@ -90,7 +90,7 @@ def count_of(request):
 
 @pytest.mark.parametrize("role", ["authd", "authworker", "spawn"])
 def test_kill_a_role_that_carries_no_session(two, role, request):
-    """authd, its workers, the warm parent: nobody notices, neither local nor forwarded sessions."""
+    """authd, its workers, spawn: neither local nor forwarded sessions notice."""
     count = count_of(request)
     left = kill_role(two, role, count)
     assert left == {kind: count for kind in KINDS}
@@ -110,7 +110,7 @@ def test_kill_a_worker(two, request):
 
 @pytest.mark.parametrize("kind", ["imapd", "pop3d"])
 def test_kill_a_session_server(two, kind, request):
-    """One session ends, no other."""
+    """That session ends, no other."""
     count = count_of(request)
     sessions = fill(two, count)
     kill_one(two.nodes[0], kind)
@@ -123,7 +123,7 @@ def test_kill_a_session_server(two, kind, request):
 
 
 def test_kill_the_master(two, request):
-    """The roles stop accepting, finish their sessions, and end; then the node can be started again."""
+    """The roles stop accepting, finish their sessions, and exit; then the node can be started again."""
     count = count_of(request)
     p, node = two, two.nodes[0]
     sessions = fill(p, count)
@@ -170,7 +170,7 @@ def test_logins_without_a_master_are_answered(make_pool):
 
 
 def test_kill_every_role_twice(two):
-    """The node heals each time."""
+    """The node recovers each time."""
     for role in ("worker", "authd", "authworker", "spawn") * 2:
         kill_one(two.nodes[0], role)
         wait_for(f"logins work after {role}", lambda: logins_work(two))
@@ -178,7 +178,7 @@ def test_kill_every_role_twice(two):
 
 @pytest.mark.parametrize("how", ["SIGHUP", "waypost reload"])
 def test_reload(two, how, request):
-    """Open sessions go on; new logins see the new settings; old workers leave with their last session."""
+    """Open sessions continue; new logins get the new settings; old workers exit after their last session."""
     count = count_of(request)
     p, node = two, two.nodes[0]
     sessions = fill(p, count)
@@ -256,7 +256,7 @@ def test_start_stop_quickly(make_pool):
 
 
 def test_second_daemon_is_refused(two):
-    """On the same RUNDIR: status 1, a reason, and the first one does not notice."""
+    """On the same RUNDIR: status 1 and a reason; the first one is not affected."""
     node = two.nodes[0]
     with open_session(two, "imap here", 1) as c:
         result = subprocess.run([os.path.join(pool_module.PREFIX, "sbin", "waypostd"), "-c", two.conf, "-F"], env=node.env,

@@ -1,4 +1,4 @@
-"""The log: Courier's shape, further keys behind it, and what fail2ban makes of it."""
+"""The log: Courier's format, with more keys at the end, and how fail2ban reads it."""
 import base64
 import os
 import re
@@ -17,7 +17,7 @@ POOL = {"nodes": 2, "settings": {"proxy": {"PROXY_TIMEOUT": 1}},
 
 
 def test_shape_of_the_lines(pool):
-    """Courier's keys in Courier's order; ours behind them."""
+    """Courier's keys in Courier's order, followed by ours."""
     node = pool.node("127.0.0.1")
     marks = Marks(pool)
     ports = []
@@ -87,7 +87,8 @@ def test_program_names_and_failures(pool):
 
 
 def test_attempts_that_cannot_be_right_are_logged_as_failed(pool):
-    """An empty password, a name with control characters, ...: whoever reads the log for guessers (fail2ban) sees each of them."""
+    """An empty password, a name with control characters, ...: programs that search the log for attackers (fail2ban) see each of
+    them."""
     marks = Marks(pool)
     plain = lambda data: base64.b64encode(data).decode()
     imap = ['LOGIN anna@example.com ""', 'LOGIN "" guess', "LOGIN anna@example.com " + "x" * 1100, "LOGIN " + "n" * 600 + " guess",
@@ -111,7 +112,7 @@ def test_attempts_that_cannot_be_right_are_logged_as_failed(pool):
 
 
 def test_passwords_are_never_logged(make_pool):
-    """Not at any level, not from right logins, wrong ones, forwarded ones, or cut ones."""
+    """At no level, neither of successful nor of failed, forwarded or broken logins."""
     p = make_pool(nodes=2, settings={"DEBUG_LOGIN": 2, "LOG_LEVEL": "debug", "imapd": {"DEBUG_LOGIN": 2}, "authdaemonrc": {"DEBUG_LOGIN": 2}},
                   accounts=[Account("here@example.com", password="Sesam-0pen", mailhost="127.0.0.1"),
                             Account("there@example.com", password="Sesam-0pen", mailhost="127.0.0.2")])
@@ -161,7 +162,7 @@ def test_fail2ban_finds_every_failure_and_no_outage(make_pool):
                             Account("gone@example.com"), Account("bad@example.com", fields={"uid": "nonsense"})])
     log = os.path.join(p.root, "mail.log")
     p.write_conf({"LOG": log})
-    # Without -F, as it runs on a site: then the log goes where LOG says.
+    # Without -F, as on a real site: then the log goes where LOG says.
     node = p.nodes[0]
     import pool as pool_module
     result = subprocess.run([os.path.join(pool_module.PREFIX, "sbin", "waypostd"), "-c", p.conf], env=node.env, preexec_fn=node.as_user(),

@@ -238,7 +238,7 @@ def test_imap_words_before_login(pool):
 def test_imap_words_too_long_before_login_are_bad_and_the_client_goes_on(pool):
     pairs = " ".join(f'"{i:030d}" "{"v" * 1024}"' for i in range(30))
     with Imap("127.0.0.1", pool.imap_port) as c:
-        assert c.cmd(f"ID ({pairs})").status == "BAD"  # legal, but more than we take from strangers
+        assert c.cmd(f"ID ({pairs})").status == "BAD"  # legal, but more than we accept before login
         assert c.cmd('ID ("%s" NIL)' % ("k" * 31)).status == "BAD"
         assert c.cmd("NOOP " + "x" * 100000).status == "BAD"
         assert c.ok('ID ("%s" "%s")' % ("k" * 30, "v" * 1024))
@@ -263,7 +263,7 @@ def test_pop3_words_before_login(pool):
 
 @pytest.mark.parametrize("where", NODES)
 def test_control_characters_are_refused(pool, where):
-    """They never reach the directory or a peer; the answer is a refusal on the right tag."""
+    """They never reach the directory or a peer; the reply is a refusal with the right tag."""
     for code in (1, 9, 10, 13, 27, 127):
         name = USERS["simple"].name.encode() + bytes([code])
         with Imap(NODES[where], pool.imap_port) as c:
@@ -280,7 +280,7 @@ def test_control_characters_are_refused(pool, where):
 
 
 def test_many_logins_by_many_clients_at_once(pool):
-    """Interleaved: 60 connections first, then all log in, the last first."""
+    """60 connections are opened first, then all log in, the last one first."""
     kinds = list(itertools.product(NODES.values(), (Imap, Pop3)))
     conns = []
     for i in range(60):
@@ -294,7 +294,7 @@ def test_many_logins_by_many_clients_at_once(pool):
 
 
 def test_failed_login_waits_but_nobody_else_does(make_pool):
-    """LOGIN_FAIL_DELAY holds back that answer, not other clients."""
+    """LOGIN_FAIL_DELAY delays that reply, not other clients."""
     import time
     p = make_pool(nodes=1, settings={"LOGIN_FAIL_DELAY": 3}, accounts=[Account("anna@example.com")])
     anna = p.accounts["anna@example.com"]

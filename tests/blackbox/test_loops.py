@@ -1,5 +1,5 @@
-"""No loop can form, whatever the settings say: a login is forwarded a few times at most, and ends at the peer, too, when its client
-has gone. Aliases of a node are addresses on which it listens besides its own."""
+"""No loop can form, whatever the settings say: a login is forwarded a few times at most, and also ends at the peer when its
+client has gone. Aliases of a node are addresses on which it listens besides its own."""
 import base64
 import concurrent.futures
 import contextlib
@@ -31,12 +31,12 @@ COURIER = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE"
 CAPABILITIES = {"default": None, "Courier's": COURIER, "the least": "IMAP4rev1", "brackets": "IMAP4rev1 ID X[Y Z AUTH=PLAIN",
                 "no plain logins": "IMAP4rev1 LOGINDISABLED"}
 KINDS = {"imap": Imap, "pop3": Pop3}
-CROWD, PEER_CROWD = 20, 1000  # logins that may be under way at a peer: of one account, of all
-STORM = 200  # connections after one login that are no accident
+CROWD, PEER_CROWD = 20, 1000  # limits of pending logins at a peer: of one account, of all
+STORM = 200  # more connections than this after one login are a loop
 
 
 class StormGuard:
-    """Counts the connections that the nodes of POOL accept in the "with" block, and ends the nodes when that gets out of hand."""
+    """Counts the connections that the nodes of POOL accept in the "with" block, and stops the nodes if there are too many."""
 
     def __init__(self, pool):
         self.pool = pool
@@ -60,7 +60,7 @@ class StormGuard:
 
 
 def log_in(pool, kind, account, address="127.0.0.1", timeout=20):
-    """The answer to a login at ADDRESS, and the connections that it caused."""
+    """Logs in at ADDRESS; returns the reply, and the number of connections that it caused."""
     with StormGuard(pool) as guard:
         c = kind(address, pool.imap_port if kind is Imap else pool.pop3_port, timeout=timeout)
         try:
@@ -127,7 +127,7 @@ def test_status_shows_a_loop(make_pool):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_hop_data_of_a_client_is_no_loop(make_pool, kind):
-    """An account's owner says that the login has been forwarded often enough: it ends, and `status` stays well."""
+    """A client claims that its login was forwarded often: it is refused, and `status` stays healthy."""
     p = make_pool(nodes=2, accounts=[Account("far@example.com", mailhost="127.0.0.2")])
     say = {"imap": 'ID ("x-proxy-ttl" "1")', "pop3": "XCLIENT TTL=1"}[kind]
     with KINDS[kind]("127.0.0.1", p.imap_port if kind == "imap" else p.pop3_port, source="127.0.0.9") as c:
@@ -152,7 +152,7 @@ def own_userdb(pool, address, accounts):
 @pytest.mark.parametrize("secrets", ["one secret", "no secret", "different secrets"])
 @pytest.mark.parametrize("capability", ["default", "Courier's"])
 def test_nodes_that_disagree_make_no_storm(make_pool, capability, secrets, ways):
-    """A says that the mail is on B, B that it is on C, C that it is on A; however many hops are allowed."""
+    """A says that the mail is on B, B says C, C says A, whatever number of hops is allowed."""
     p = make_pool(nodes=ways, start=False, accounts=[Account("round@example.com")], settings={
         "imapd": {"IMAP_CAPABILITY": CAPABILITIES[capability]}, "authuserdb": {"USERDB": "@"}, "proxy": {"PROXY_HOPS": 255, "PROXY_TIMEOUT": 20}})
     p.write_conf({"authuserdb": {"USERDB": p.root + "/userdb.${PROXY_HOSTNAME}"}})
@@ -172,7 +172,7 @@ def test_nodes_that_disagree_make_no_storm(make_pool, capability, secrets, ways)
     for kind in KINDS.values():
         answer, connections = log_in(p, kind, p.accounts["round@example.com"], timeout=40)
         assert is_outage(answer), answer
-        # A session id that nobody believes does not come back; the hop count and the bound of an account do their part.
+        # A session id that is not trusted is not recognised; the hop count and the limit per account end the loop.
         assert connections <= (ways + 1 if secrets == "one secret" else CROWD * ways + 1), connections
     assert any(n.status()["counts"]["loops"] + n.status()["counts"]["peers_crowded"] for n in p.nodes)
     assert all(wait_for("nothing is under way", lambda n=n: n.status()["counts"]["logins_under_way"] == 0) for n in p.nodes)
@@ -192,7 +192,7 @@ def test_hops_end_where_nobody_believes_a_session(make_pool):
 
 
 def test_nodes_with_names_that_no_mailhost_has(make_pool):
-    """Every mailhost is an address, every node calls itself otherwise: nobody is served, and nothing storms."""
+    """Every mailhost is an address, and every node has another name: nobody is served, but there is no storm."""
     p = make_pool(nodes=2, start=False, accounts=[Account("x1@example.com", mailhost="127.0.0.1"), Account("x2@example.com", mailhost="127.0.0.2")],
                   settings={"imapd": {"IMAP_CAPABILITY": COURIER}})
     for node in p.nodes:
@@ -235,7 +235,7 @@ class Forwarder:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_forwarder_back_to_the_node(make_pool, kind):
-    """mailhost leads to a port that is forwarded back here (DNAT, a load balancer): the greeting tells."""
+    """mailhost leads to a port that is forwarded back here (DNAT, a load balancer): the greeting reveals it."""
     p = make_pool(nodes=2, start=False, settings={"imapd": {"IMAP_CAPABILITY": COURIER}})
     f = Forwarder("127.0.5.1", "127.0.0.1", p.imap_port if kind == "imap" else p.pop3_port)
     account = p.add(Account("forwarded@example.com", mailhost=f.host))
@@ -249,8 +249,8 @@ def test_forwarder_back_to_the_node(make_pool, kind):
 
 
 def relaying_imap(address, port, tries=1):
-    """A script of FakeServer: an IMAP server that logs in at (ADDRESS, PORT) with what it is told, TRIES times if that fails, whether
-    its client is still there or not, and passes nothing else on."""
+    """A script of FakeServer: an IMAP server that logs in at (ADDRESS, PORT) with the credentials it gets, up to TRIES times if
+    that fails, even if its client has gone, and forwards nothing else."""
     def script(conn):
         conn.sock.settimeout(60)
         conn.send("* OK [CAPABILITY IMAP4rev1] I am somebody else.\r\n")
@@ -283,8 +283,8 @@ RELAYING = {"imap": relaying_imap, "pop3": relaying_pop3}
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_circle_that_branches_ends_with_its_client(make_pool, kind):
-    """A server that tries several of our addresses, as Courier does, makes two logins of one: what goes round at the bound does not go
-    on for ever. The account is not served there for a minute, everybody else is."""
+    """A server that tries several of our addresses, as Courier does, turns one login into two: the logins that circle up to the
+    limit end. The account is not served there for a minute, all others are."""
     p = make_pool(nodes=1, start=False, settings={"proxy": {"PROXY_TIMEOUT": 3}}, accounts=[Account("other@example.com")])
     node, running = p.nodes[0], []
     relay = RELAYING[kind]("127.0.0.1", p.imap_port if kind == "imap" else p.pop3_port, tries=3)
@@ -329,7 +329,7 @@ def test_slow_peer_that_is_quick_again(make_pool):
         clients = [Imap("127.0.0.1", p.imap_port, timeout=60) for _ in range(CROWD + 1)]
         for c in clients:
             c.send(f'a LOGIN "{a.name}" "{a.password}"\r\n')
-        # One of them is too many, whichever it is.
+        # One of them exceeds the limit, whichever it is.
         refused = wait_for("one is refused", lambda: select.select([c.sock for c in clients], [], [], 1)[0])
         assert len(refused) == 1
         go.set()
@@ -344,8 +344,8 @@ def test_slow_peer_that_is_quick_again(make_pool):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_server_that_sends_logins_back_is_bounded(make_pool, kind):
-    """A server that is not ours takes the login and makes it anew at us, as a Courier node would: no hop is counted there, but
-    the logins of the account that are under way. Nobody else is kept waiting."""
+    """A foreign server accepts the login and logs in here again, as a Courier node would: it counts no hops, but we count the
+    pending logins of the account. Nobody else has to wait."""
     p = make_pool(nodes=1, start=False, settings={"LOG_LEVEL": "info", "proxy": {"PROXY_TIMEOUT": 30}}, accounts=[Account("other@example.com")])
     node = p.nodes[0]
     server = FakeServer("127.0.6.1", RELAYING[kind]("127.0.0.1", p.imap_port if kind == "imap" else p.pop3_port))
@@ -368,7 +368,7 @@ def test_server_that_sends_logins_back_is_bounded(make_pool, kind):
         assert status["state"] == "degraded" and status["counts"]["peers_crowded"] == 1
         wait_for("nothing is under way", lambda: node.status()["counts"]["logins_under_way"] == 0)
         assert "LOGIN FAILED" not in node.log_since(mark)
-        # And again: that account is not sent there now, and it is said no second time within a minute.
+        # Again: the account is not forwarded there now, and that is not logged twice within a minute.
         answer, connections = log_in(p, KINDS[kind], account, timeout=60)
         assert is_outage(answer) and connections == 1
         assert len(re.findall("more are refused", node.log_since(mark))) == 1
@@ -377,8 +377,8 @@ def test_server_that_sends_logins_back_is_bounded(make_pool, kind):
 
 
 def test_logins_under_way_are_bounded_for_each_peer(make_pool):
-    """A peer that is connected to and says nothing: when a thousand logins wait for it, more are refused before their time, and
-    other peers are not concerned. When the clients have gone nothing stays counted."""
+    """A peer accepts connections and is silent: when a thousand logins wait for it, more are refused at once, and other peers
+    are not affected. When the clients have gone, none is counted any more."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     with socket.create_server(("127.0.6.2", 0), backlog=4096) as silent:
         host = "127.0.6.2:%d" % silent.getsockname()[1]
@@ -398,7 +398,7 @@ def test_logins_under_way_are_bounded_for_each_peer(make_pool):
         assert time.monotonic() - start < 20
         with Imap("127.0.0.1", p.imap_port) as c:
             c.login_ok(p.accounts["other@example.com"])
-        # One leaves, and there is room for one.
+        # One leaves, so there is room for another.
         clients.pop().close()
         wait_for("one has left", lambda: node.status()["counts"]["logins_under_way"] == PEER_CROWD - 1)
         c = Imap("127.0.0.1", p.imap_port)
@@ -410,7 +410,7 @@ def test_logins_under_way_are_bounded_for_each_peer(make_pool):
 
 
 def test_counters_survive_no_crash(make_pool):
-    """Logins under way end with their worker; a new authd counts none of them for ever."""
+    """Pending logins end with their worker; a new authd does not count them for ever."""
     with socket.create_server(("127.0.6.3", 0), backlog=100) as silent:
         host = "127.0.6.3:%d" % silent.getsockname()[1]
         p = make_pool(nodes=1, settings={"proxy": {"PROXY_TIMEOUT": 200}, "LOGIN_TIMEOUT": 200, "LOGIN_WORKERS": 1},
@@ -447,8 +447,8 @@ def test_counters_survive_no_crash(make_pool):
 
 
 def test_burst_of_one_account_is_served(make_pool):
-    """Many more logins of one account at once than may be under way, to a peer that is quick: all of them are served, because those
-    that have arrived do not count."""
+    """Many more simultaneous logins of one account than may be pending, at a quick peer: all are served, because those that have
+    arrived do not count."""
     p = make_pool(nodes=2, settings={"LOGIN_WORKERS": 4}, accounts=[Account("busy@example.com", mailhost="127.0.0.2")])
     a = p.accounts["busy@example.com"]
     clients = [Imap("127.0.0.1", p.imap_port) for _ in range(5 * CROWD)]
@@ -481,7 +481,7 @@ def reset(conn):
 @pytest.mark.parametrize("how", ["close", "reset", "pipelined, then reset"])
 @pytest.mark.parametrize("when", ["at the peer", "before its greeting"])
 def test_client_that_has_gone_takes_its_login_along(make_pool, how, when):
-    """The connection to the peer is closed at once, and nothing of the login stays."""
+    """The connection to the peer is closed at once, and nothing of the login is left."""
     events = queue.Queue()
     silent = socket.create_server(("127.0.6.4", 0), backlog=100)
     server = FakeServer("127.0.6.5", waiting_peer(events))
@@ -514,7 +514,7 @@ def test_client_that_has_gone_takes_its_login_along(make_pool, how, when):
 
 @pytest.mark.parametrize("cut", ["in one piece", "the end later"])
 def test_half_close_behind_pipelined_commands_is_no_end(make_pool, cut):
-    """printf 'a LOGIN..\\r\\nb NOOP\\r\\nc LOGOUT\\r\\n' | nc -N: the answers come, from here and from the peer."""
+    """printf 'a LOGIN..\\r\\nb NOOP\\r\\nc LOGOUT\\r\\n' | nc -N: the replies arrive, from here and from the peer."""
     p = make_pool(nodes=2, accounts=[Account("here@example.com", mailhost="127.0.0.1"), Account("there@example.com", mailhost="127.0.0.2")])
     for a in p.accounts.values():
         with Imap("127.0.0.1", p.imap_port) as c:
@@ -533,8 +533,8 @@ def test_half_close_behind_pipelined_commands_is_no_end(make_pool, cut):
 
 
 def test_client_that_leaves_a_slow_directory(make_pool):
-    """The question to authd is not waited for either: the place among the logins is free at once."""
-    # Some seconds of work: five million rounds. Nobody's password makes this digest.
+    """The request to authd is not waited for either: the login's slot is free at once."""
+    # Some seconds of work: five million rounds. No password has this digest.
     slow = "$6$rounds=5000000$saltsalt$" + "ab/." * 21 + "ab"
     p = make_pool(nodes=1, accounts=[Account("slow@example.com", password="x", fields={"systempw": slow})])
     node = p.nodes[0]
@@ -555,7 +555,8 @@ def greetings(pool, address):
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_node_id_stays_and_cannot_be_set_away(make_pool, capability):
-    """The same in both protocols, on all workers, after a worker's death and a reload; another one on each node and after each start."""
+    """The same in both protocols, on all workers, after a worker's death and a reload; it differs on each node and after each
+    start."""
     p = make_pool(nodes=2, settings={"LOGIN_WORKERS": 3, "imapd": {"IMAP_CAPABILITY": CAPABILITIES[capability]}, "pop3d": {"POP3AUTH": "APOP"}})
     first, second = ({node_id(g) for _ in range(6) for g in greetings(p, a)} for a in p.addresses)
     assert len(first) == len(second) == 1 and first != second
@@ -575,8 +576,8 @@ def test_node_id_stays_and_cannot_be_set_away(make_pool, capability):
 
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_client_address_and_every_mechanism_with_every_capability(make_pool, capability):
-    """The owner knows the true client, and logins that tell no password arrive: by a token, and where the directory has the clear
-    password with that."""
+    """The owner knows the real client, and logins without a password work: by a token, or with the clear password of the
+    directory."""
     words = (CAPABILITIES[capability] or "IMAP4rev1 ID") + " AUTH=CRAM-MD5 AUTH=SCRAM-SHA-256"
     p = make_pool(nodes=2, settings={"imapd": {"IMAP_CAPABILITY": words}, "pop3d": {"POP3AUTH": "PLAIN APOP CRAM-MD5 SCRAM-SHA-256"}}, accounts=[
         Account("cram@example.com", password="geheim", mailhost="127.0.0.2", fields={"systempw": None, "hmac-md5pw": hmac_state("geheim")}),
@@ -625,7 +626,7 @@ def cram(c, kind, name, password):
 
 
 def pretending(kind, mark, told):
-    """A script that greets as a node, keeps what it is told in TOLD, and takes nobody."""
+    """A script that greets like a node, records in TOLD what it gets, and accepts no login."""
     def script(conn):
         if kind == "imap":
             conn.send(b"* OK [CAPABILITY IMAP4rev1 AUTH=X-WAYPOST-TOKEN] Waypost node " + mark + b" ready.\r\n")
@@ -641,8 +642,8 @@ def pretending(kind, mark, told):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pretender_gains_nothing(make_pool, kind):
-    """A server that claims to be a node, by a mark of its own or by another node's, is told whom it is for and a token; neither
-    opens anything, at any node, however quick it is about it."""
+    """A server that claims to be a node, by a mark of its own or by another node's, learns the client and gets a token; neither
+    opens anything at any node, however quickly it is used."""
     server = FakeServer("127.0.6.6")
     p = make_pool(nodes=2, settings={"imapd": {"IMAP_CAPABILITY": COURIER + " AUTH=CRAM-MD5"}, "pop3d": {"POP3AUTH": "PLAIN CRAM-MD5"}}, accounts=[
         Account("cram@example.com", password="geheim", mailhost=server.host, fields={"systempw": None, "hmac-md5pw": hmac_state("geheim")}),
@@ -662,7 +663,7 @@ def test_pretender_gains_nothing(make_pool, kind):
                 assert c.finish("I").ok if kind == "imap" else c.line().startswith(b"+OK")
                 reply = c.cmd((b"AUTHENTICATE" if kind == "imap" else b"AUTH") + b" X-WAYPOST-TOKEN " + base64.b64encode(name + b"\0" + token))
                 assert (reply.text if kind == "imap" else reply).startswith((b"NO [AUTHENTICATIONFAILED]", b"-ERR [AUTH]")), reply
-                # Nor is anybody taken for that client.
+                # Nor is anybody mistaken for that client.
                 look = Marks(p)
                 c.login_ok(p.accounts["berta@example.com"])
                 line = look.event(p.node(address), "LOGIN", "berta@example.com", "imapd" if kind == "imap" else "pop3d", port=c.local_port)
@@ -673,7 +674,7 @@ def test_pretender_gains_nothing(make_pool, kind):
 # What the operator is told
 
 def test_route_tells_a_loop_before_anybody_logs_in(make_pool):
-    """mailhost resolves to an address on which this node listens; another node's address is none."""
+    """mailhost resolves to an address on which this node listens; the address of another node is not a loop."""
     p = make_pool(nodes=2, accounts=[Account("alias@example.com", mailhost="localhost"), Account("far@example.com", mailhost="127.0.0.2")])
     first, second = p.nodes
 
@@ -691,14 +692,14 @@ def test_route_tells_a_loop_before_anybody_logs_in(make_pool):
     p.add(Account("any@example.com", mailhost="127.9.8.7"))
     wait_for("the account is known", lambda: "127.9.8.7" in first.tool("route", "any@example.com").stdout)
     assert first.tool("route", "any@example.com").stdout.count("the node itself") == 2
-    # At another port somebody else listens.
+    # Another program listens at another port.
     p.add(Account("other@example.com", mailhost=f"127.9.8.7:{p.pop3_port + 1}"))
     wait_for("the account is known", lambda: "127.9.8.7" in first.tool("route", "other@example.com").stdout)
     assert "itself" not in first.tool("route", "other@example.com").stdout
 
 
 def test_route_tells_what_a_login_has_found(make_pool):
-    """A forwarder: no address tells, but a login that came back does."""
+    """A forwarder: no address reveals it, but a login that came back does."""
     p = make_pool(nodes=1, start=False)
     f = Forwarder("127.0.5.1", "127.0.0.1", p.imap_port)
     account = p.add(Account("forwarded@example.com", mailhost=f.host))
@@ -794,7 +795,7 @@ def courier_and_pool(make_pool):
 @pytest.mark.parametrize("first", ["Waypost", "Courier"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_loop_through_a_courier_node_is_bounded(courier_and_pool, kind, first):
-    """Courier passes on no hop count and has no bound of its own: ours holds, and what was there has gone some seconds later."""
+    """Courier forwards no hop count and has no limit: ours works, and the logins have ended some seconds later."""
     c, p = courier_and_pool
     node, a = p.nodes[0], p.accounts["back@example.com"]
     mark = node.log_mark()
@@ -817,7 +818,7 @@ def test_loop_through_a_courier_node_is_bounded(courier_and_pool, kind, first):
 @pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_circle_through_a_courier_node_with_several_addresses_ends(courier_and_pool, kind):
-    """Courier logs in at the next address when one has refused, also for a client that has gone."""
+    """Courier logs in at the next address after a refusal, even for a client that has gone."""
     c, p = courier_and_pool
     node, a = p.nodes[0], p.accounts["round@example.com"]
     answer, _ = log_in(p, KINDS[kind], a, timeout=120)
@@ -828,7 +829,7 @@ def test_circle_through_a_courier_node_with_several_addresses_ends(courier_and_p
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_courier_and_waypost_serve_each_other(courier_and_pool, kind):
-    """The greeting's mark is nothing to Courier: its logins arrive, and so do ours by way of it."""
+    """Courier ignores the mark in the greeting: its logins arrive, and so do ours through it."""
     c, p = courier_and_pool
     a = p.accounts["mixed@example.com"]
     with KINDS[kind]("127.0.7.1", p.imap_port if kind == "imap" else p.pop3_port, timeout=60) as client:

@@ -1,5 +1,5 @@
-"""The first process and its tool: start and its refusals, deaths of roles, reload, the log, the end. What sessions
-make of all this is test_life.py's matter."""
+"""The master and its tool: start and refusals, deaths of roles, reload, the log, the end. test_life.py tests the effects on
+sessions."""
 import contextlib
 import json
 import os
@@ -42,7 +42,7 @@ def up(node):
 
 @pytest.fixture
 def one(make_pool):
-    """A node that is not started yet."""
+    """A node that was not started yet."""
     return make_pool(nodes=1, start=False, settings={"LOGIN_WORKERS": 2, "authdaemonrc": {"daemons": 2}},
                      accounts=[Account("anna@example.com")]).nodes[0]
 
@@ -80,14 +80,14 @@ def test_help_is_an_answer_not_a_mistake(program):
 
 
 def test_readmes_are_installed():
-    """What the programs' messages and manuals refer to is there without the sources."""
+    """Files that messages and manuals refer to are installed."""
     for name in ("README.md", "README.proxy"):
         with open(os.path.join(pool_module.PREFIX, "share", "doc", "waypost", name)) as f:
             assert len(f.read()) > 1000
 
 
 def test_bad_configuration(one):
-    """All mistakes at once, nothing started, nothing left."""
+    """All mistakes are listed at once, nothing is started, nothing is left."""
     one.pool.write_conf({"NO_SUCH_THING": 1, "LOGIN_WORKERS": -3, "imapd": {"PORT": "99999"}})
     for background in (False, True):
         result = daemon(one, background=background)
@@ -105,7 +105,7 @@ def test_nothing_to_serve(one):
 
 
 def test_port_is_taken(one):
-    """By another program, and by another daemon of the same user, with whom the kernel would share the port."""
+    """By another program, and by another daemon of the same user, with which the kernel would share the port."""
     for option in (None, socket.SO_REUSEPORT):
         with socket.socket() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -150,7 +150,7 @@ def test_files_of_rundir(one):
 
 
 def test_descriptors_do_not_leak(one):
-    """A role has what it was given: standard ones, the loop, control, log and its channels; no socket of others."""
+    """A role has only its own descriptors: standard ones, the loop, control, log and its channels; no sockets of others."""
     up(one)
     master = os.readlink(f"/proc/{one.proc.pid}/fd/0")
     assert master
@@ -392,7 +392,7 @@ def test_reload_with_a_port_that_is_taken(one):
 
 @pytest.mark.parametrize("workers", (1, 4))
 def test_reload_with_another_number_of_workers(one, workers):
-    """No listening socket is closed: clients may be queued on it. Each has someone who accepts from it."""
+    """No listening socket is closed: clients may be queued on it. Each has a worker that accepts from it."""
     up(one)
     p = one.pool
     p.write_conf({"LOGIN_WORKERS": workers})
@@ -463,7 +463,7 @@ def test_tool_usage(one):
 
 
 def test_nonsense_on_the_control_socket(one):
-    """Whoever may open it is trusted with the node, but a slip must not end it."""
+    """Whoever can open it is trusted, but an error must not end the node."""
     up(one)
     path = os.path.join(one.pool.run, "127.0.0.1", "control")
     for data in (b"", b"x", b"\0" * 70, b"\xa0\0" + b"\xff" * 300, os.urandom(4000)):
@@ -528,7 +528,7 @@ def test_full_disk_does_not_stop_the_node(one):
         assert said.count("/dev/full") == 1 and "No space" in said, said
         assert one.tool("drain", "on").returncode == 0
         status = one.tool("status")
-        assert status.returncode == 1 and "log_lines_lost" in status.stdout, status.stdout  # degraded, and it serves
+        assert status.returncode == 1 and "log_lines_lost" in status.stdout, status.stdout  # degraded, but it serves
     finally:
         end(pid)
 

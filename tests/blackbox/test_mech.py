@@ -1,5 +1,5 @@
-"""Logins that do not tell the password: CRAM and APOP. Through a pool of three nodes whose accounts are in a
-userdb with HMAC states, and in PostgreSQL with clear passwords."""
+"""Logins that do not send the password: CRAM and APOP. Through a pool of three nodes whose accounts are in a userdb with HMAC
+states, and in PostgreSQL with clear passwords."""
 import base64
 import glob
 import hashlib
@@ -58,7 +58,7 @@ def sql():
 
 @pytest.fixture(scope="module")
 def mech(request, sql):
-    """Three nodes with every mechanism on. userdb: hmac-HOST; SQL: clear-HOST; and plain@, which has a hash alone."""
+    """Three nodes with every mechanism on. userdb: hmac-HOST; SQL: clear-HOST; and plain@, which has only a hash."""
     secret = "päss w'ord"
     accounts = [Account(f"hmac{host[-1]}@example.com", password=secret, mailhost=host, fields=states(secret)) for host in (HERE, THERE)]
     accounts += [Account(f"{m.lower()}-{host[-1]}@example.com", password=secret, mailhost=host, fields={"systempw": scram_secret(secret, m)})
@@ -130,7 +130,7 @@ def test_cram(mech, mechanism):
 
 
 def test_wrong_unknown_and_unable_are_one(mech):
-    """The same words for a wrong password, a name that nobody has, an account that has a hash alone, and a locked one."""
+    """The same reply for a wrong password, an unknown name, an account with only a hash, and a locked one."""
     node = mech.node(HERE)
     mark = node.log_mark()
     names = ("hmac1@example.com", "clear1@example.com", "nobody@example.com", "plain@example.com", "locked@example.com", "' OR 1=1 --")
@@ -161,7 +161,7 @@ def test_apop(mech):
     assert c.cmd("STAT").startswith(b"+OK 1 ")
     # userdb has no clear passwords.
     assert pop3_apop(mech, HERE, "hmac1@example.com", mech.secret)[2].startswith(b"-ERR [AUTH]")
-    # A timestamp is good once; a new connection has another.
+    # A timestamp is valid once; a new connection has another.
     c, other, reply = pop3_apop(mech, HERE, "clear1@example.com", "wrong")
     assert reply.startswith(b"-ERR [AUTH]") and other != stamp
     right = hashlib.md5(other + mech.secret.encode()).hexdigest()
@@ -177,7 +177,7 @@ def test_challenge_is_good_once(mech):
     assert line.startswith(b"+ ") and base64.b64decode(line[2:]) != challenge
     c.send(right + b"\r\n")  # to the one before
     assert c.line() == b"b NO [AUTHENTICATIONFAILED] Login failed."
-    # Broken off; all at once; then rightly.
+    # Broken off; all at once; then correct.
     c.send(b"c AUTHENTICATE CRAM-MD5\r\n*\r\nd NOOP\r\n")
     assert c.line().startswith(b"+ ")
     assert c.line() == b"c BAD Authentication cancelled."
@@ -195,7 +195,7 @@ def test_other_login_in_between(mech):
 
 
 def test_without_authd(mech):
-    """A challenge whose authd died is nobody's wrong password."""
+    """A challenge whose authd died does not count as a wrong password."""
     node = mech.node(HERE)
     node.expect_dirty = True
     c = Imap(HERE, mech.imap_port)
@@ -221,7 +221,7 @@ def test_without_authd(mech):
 
 
 class Scram:
-    """A SCRAM client of its own, so that every step can be looked at. GREETING: the login's first line; END: how it ended."""
+    """Our own SCRAM client, so that every step can be checked. GREETING: the first line of the login; END: how it ended."""
 
     def __init__(self, p, node, name, password, mechanism="SCRAM-SHA-256", pop3=False, initial=True, header="n,,", spoil=None):
         self.mechanism, self.hash = mechanism, SCRAM[mechanism]
@@ -280,7 +280,7 @@ def test_scram(mech, mechanism):
 
 
 def test_scram_unknown_is_as_known(mech):
-    """As many steps and the same words; a salt that is always the same, on every node, and nobody else's; the site's iterations."""
+    """The same number of steps and the same replies; a salt that is constant, on every node, and unique; the site's iterations."""
     salts = {}
     for name in ("nobody@example.com", "else@example.com", "clear1@example.com", "plain@example.com", "locked@example.com",
                  "scram-sha-256-1@example.com", "scram-sha-1-1@example.com", "odd,na=me"):
@@ -290,7 +290,7 @@ def test_scram_unknown_is_as_known(mech):
         assert len(base64.b64decode(seen[0].salt)) == 16
         salts[name] = seen[0].salt
     assert len(set(salts.values())) == len(salts)
-    # The salt of one mechanism is not the other's.
+    # Each mechanism has its own salt.
     assert Scram(mech, HERE, "nobody@example.com", "wrong", "SCRAM-SHA-1").salt != salts["nobody@example.com"]
     text = mech.node(HERE).log()
     assert "LOGIN FAILED, user=nobody@example.com" in text and "method=SCRAM-SHA-256" in text
@@ -337,7 +337,7 @@ def test_scram_broken_off(mech):
 # --- accounts that live elsewhere ---
 
 class Token:
-    """What a node of the pool would send, made with the pool's secret."""
+    """What a node of the pool would send, made with the pool secret."""
 
     def __init__(self, p, name, host=THERE, made=0, session="0123456789abcdef"):
         self.p, self.name, self.made = p, name, int(time.time()) + made
@@ -364,7 +364,7 @@ class Token:
 
 @pytest.mark.parametrize("mechanism", CRAM)
 def test_cram_elsewhere(mech, mechanism):
-    """With a token where nobody knows the password, else with the directory's."""
+    """With a token if the password is not known, else with that of the directory."""
     for name in ("hmac2@example.com", "clear2@example.com"):
         marks = mech.node(HERE).log_mark(), mech.node(THERE).log_mark()
         c, _, reply = imap_cram(mech, HERE, name, mech.secret, mechanism)
@@ -372,7 +372,7 @@ def test_cram_elsewhere(mech, mechanism):
         assert c.subjects() == [f"{name} lives on 127.0.0.2"]
         c.cmd("LOGOUT")
         mech.node(HERE).wait_log(f"imapd: LOGIN, user={name}, .*mailhost=127.0.0.2", marks[0])
-        # The client is the client, signed; and it is one session.
+        # The client's address arrives, signed; and it is one session.
         host, port = c.sock.getsockname()
         assert f"ip=[::ffff:{host}], port=[{port}]" in mech.node(THERE).wait_log(f"imapd: LOGIN, user={name}", marks[1])
         c, _, reply = pop3_cram(mech, "127.0.0.3", name, mech.secret, mechanism)
@@ -385,7 +385,7 @@ def test_cram_elsewhere(mech, mechanism):
 
 @pytest.mark.parametrize("turn", range(3))
 def test_first_host_down(make_pool, turn):
-    """Of two hosts the first is gone: the one that is left serves at once, whatever the login was made with."""
+    """The first of two hosts is down: the other one serves at once, whatever the mechanism."""
     name = "both@example.com"
     fields = [states("x"), {"systempw": scram_secret("x", "SCRAM-SHA-256")}, {"systempw": "{PLAIN}x"}][turn]
     p = make_pool(nodes=2, accounts=[Account(name, password="x", mailhost=f"127.0.3.3:{free_port(['127.0.3.3'])} {HERE}", fields=fields)],
@@ -397,7 +397,7 @@ def test_first_host_down(make_pool, turn):
 
 
 def test_pipelined_behind_the_answer(mech):
-    """Not a byte is lost at a hand-over of a login that took several turns."""
+    """No byte is lost at the hand-over of a login with several steps."""
     c = Imap("127.0.0.3", mech.imap_port)
     c.send(b"a AUTHENTICATE CRAM-MD5\r\n")
     challenge = base64.b64decode(c.line()[2:])
@@ -414,16 +414,16 @@ def test_token_is_good_once_and_for_its_login(mech):
     refused = b"NO [AUTHENTICATIONFAILED]"
     assert Token(mech, name).login(hop="").startswith(refused)
     assert Token(mech, name).login(hop='"x-session-id" "0123456789abcdef"').startswith(refused)
-    assert Token(mech, name).login(token=Token(mech, name).mac("hop")).startswith(refused)  # what everybody could see
+    assert Token(mech, name).login(token=Token(mech, name).mac("hop")).startswith(refused)  # which is no secret
     stranger = "127.0.0.9"
     assert Token(mech, name).login(host="127.0.0.3", source=stranger).startswith(refused)  # it is another node's
     assert Token(mech, name).login(name="hmac1@example.com", source=stranger).startswith(refused)
-    # From an address that has signed well before it is the pool's trouble, and no wrong password.
+    # From an address with valid signatures before, it is an error of the pool, not a wrong password.
     assert Token(mech, name).login(name="hmac1@example.com").startswith(b"NO [UNAVAILABLE]")
     assert Token(mech, name, session="s2").login(hop=Token(mech, name, session="s3").hop).startswith(refused)
     assert Token(mech, "nobody@example.com").login().startswith(refused)
     assert Token(mech, "locked@example.com").login().startswith(refused)
-    # Too old to be good, but not to be believed: the clocks differ, which is no wrong password.
+    # The token has expired, but its signature is valid: the clocks differ, which is not a wrong password.
     assert Token(mech, name, made=-100).login().startswith(b"NO [UNAVAILABLE]")
     assert Token(mech, name, made=100).login().startswith(b"NO [UNAVAILABLE]")
     mech.node(THERE).wait_log("the token of the forwarding node was made .* do the clocks of the nodes agree")
@@ -522,7 +522,7 @@ def foreign(request):
 
 
 def test_foreign_without_master(foreign):
-    """No password, no token, no master user: said so, and not as a wrong password."""
+    """No password, no token, no master user: reported as that, not as a wrong password."""
     node = foreign.nodes[0]
     foreign.imap.script, foreign.pop.script = imap_peer(), pop3_peer()
     mark = node.log_mark()
@@ -566,7 +566,7 @@ def test_foreign_with_master(foreign):
     foreign.imap.script = imap_peer()
     c = Imap(HERE, foreign.imap_port)
     c.send(b"a AUTHENTICATE PLAIN " + base64.b64encode(b"\0imap@example.com\0" + foreign.secret.encode()) + b"\r\n")
-    assert c.line().startswith(b"a NO [AUTHENTICATIONFAILED]")  # it has HMAC states alone
+    assert c.line().startswith(b"a NO [AUTHENTICATIONFAILED]")  # it has only HMAC states
     assert imap_cram(foreign, HERE, "stored@example.com", foreign.secret)[2].startswith(b"a OK")
     assert foreign.imap.last.user == b"stored@example.com"
 
@@ -616,7 +616,8 @@ def test_check_tells_who_cannot(mech):
 
 
 class Dovecot:
-    """Debian's, of unpacked packages that are laid over /usr for it alone: one account, mail of its own, a master user."""
+    """Debian's, from unpacked packages that are mounted over /usr for it alone: one account with its own mail, and a master
+    user."""
     host = "127.0.2.9"
     overlay = 'mount --make-rprivate / && mount -t overlay overlay -o "lowerdir=$1/usr:/usr" /usr && shift && exec "$@"'
 
@@ -716,7 +717,7 @@ userdb {{
 
 
 class TlsFront(Dovecot):
-    """As README.proxy has it: Dovecot takes TLS from clients and passes the logins on."""
+    """As in README.proxy: Dovecot accepts TLS from clients and forwards the logins."""
 
     def __init__(self, folder, imap_back, pop3_back):
         if os.getuid() != 0:
@@ -739,7 +740,7 @@ class TlsFront(Dovecot):
   }}
 }}
 """
-        # The ports of a real site are the usual ones, and nothing is said of them.
+        # A real site has the default ports, and does not configure them.
         return text + f"""passdb {{
   driver = static
   args = proxy=y nopassword=y host={HERE} port=%{{if;%s;eq;imap;{self.back['imap']};{self.back['pop3']}}}
@@ -786,7 +787,7 @@ def test_dovecot_as_tls_proxy_in_front(make_pool, open_folder):
 
 @pytest.fixture
 def open_folder():
-    """A folder that all users reach, as Dovecot's processes must; pytest's own are for its user alone."""
+    """A folder that all users can reach, as Dovecot's processes must; pytest's own are for its user only."""
     with tempfile.TemporaryDirectory(prefix="wp-dovecot-", dir="/tmp") as folder:
         os.chmod(folder, 0o755)
         yield folder
@@ -841,7 +842,7 @@ def test_dovecot_that_wants_tls(make_pool, open_folder):
 
 
 def test_dovecot_master_user(make_pool, open_folder):
-    """A real foreign server: nobody knows the password, the master user lets the account in."""
+    """A real foreign server: the password is not known, and the login is made as the master user."""
     dovecot = Dovecot(open_folder, "dora@example.com")
     try:
         accounts = [Account("dora@example.com", password="x", mailhost=f"{dovecot.host}:{dovecot.imap_port}", fields=states("x"))]
@@ -860,7 +861,7 @@ def test_dovecot_master_user(make_pool, open_folder):
         assert reply.startswith(b"+OK"), (reply, dovecot.log())
         assert c.cmd("STAT").startswith(b"+OK 1 ")
         c.cmd("QUIT")
-        # Told as what it is when the credential is wrong: no user's fault.
+        # If its password is wrong, that is reported, and not as the user's fault.
         p.write_conf({"proxy": {"PROXY_MASTER_PASSWORD": "changed"}})
         assert p.nodes[0].tool("reload").returncode == 0
         assert pop3_cram(p, HERE, "dora@example.com", "x")[2].startswith(b"-ERR [SYS/TEMP]")
@@ -887,7 +888,7 @@ def test_auth_shows_what_an_account_can(mech):
 
 
 def test_python(mech):
-    """One that speaks ASCII alone: what it says is bytes of UTF-8, or its passwords are plain."""
+    """A client limited to ASCII: it sends UTF-8 as bytes, or its passwords are ASCII."""
     c = imaplib.IMAP4(HERE, mech.imap_port)
     assert c.login_cram_md5("imap@example.com", "for imap")[0] == "OK"
     assert c.select()[0] == "OK"

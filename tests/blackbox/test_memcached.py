@@ -1,5 +1,5 @@
-"""What nodes share of proven passwords in memcached: a real memcached, an SQLite file as the directory, and a stranger
-who can read and write everything in that memcached. Node 1 proves, node 2 is what the tests are about."""
+"""Verified passwords that nodes share in memcached: a real memcached, an SQLite file as the directory, and an attacker who can
+read and write everything in that memcached. Node 1 verifies, node 2 is tested."""
 import contextlib
 import os
 import re
@@ -14,7 +14,7 @@ from client import Imap
 from pool import GID, PATIENCE, PREFIX, UID, Account, Pool, free_port, sha, wait_for
 
 ETC = os.path.join(os.path.dirname(__file__), "..", "..", "etc")
-TIMEOUT = 1500  # ms: a busy test machine is not a dead memcached
+TIMEOUT = 1500  # ms: a busy test machine must not count as a dead memcached
 UNAVAILABLE = "UNAVAILABLE"
 WRONG = "AUTHENTICATIONFAILED"
 
@@ -31,7 +31,7 @@ class Memcached:
         self.proc = subprocess.Popen(["memcached", *user, "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-m", "16", "-t", "1"],
                                      stdin=subprocess.DEVNULL)
         wait_for("memcached answers", self.answers)
-        # It tells what its clients do.
+        # It logs what its clients do.
         self.watch = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
         self.lines = self.watch.makefile("rb")
         self.watch.sendall(b"watch fetchers mutations\r\n")
@@ -64,7 +64,7 @@ class Memcached:
                 return key
 
     def look_from_here(self):
-        """What was stored so far is not next_key()."""
+        """Makes next_key() ignore what was stored so far."""
         self.marks += 1
         mark = f"{self.marks:064x}"
         self.set(mark, b"x")
@@ -140,7 +140,7 @@ class Site:
             return "OK" if reply.ok else re.search(rb"\[(\w+)\]", reply.text).group(1).decode()
 
     def prove(self, *accounts):
-        """They log in at the first node, for the first time. The key under which that is kept, of each."""
+        """They log in at the first node, for the first time. Returns the key of each entry."""
         keys = []
         for a in accounts:
             self.memcached.look_from_here()
@@ -167,12 +167,12 @@ def test_one_proves_the_other_believes(site):
     a, b, c = [site.account() for _ in range(3)]
     site.prove(a, c)
     with site.directory_gone():
-        # Who was proven enters, nobody is told that his password is wrong.
+        # Verified accounts can log in, and nobody gets a wrong-password reply.
         assert site.login(site.second, a.name, a.password) == "OK"
         assert site.login(site.second, a.name, a.password + "x") == UNAVAILABLE
         assert site.login(site.second, b.name, b.password) == UNAVAILABLE
         assert site.login(site.second, "nobody@example.com", "x") == UNAVAILABLE
-        # That it is down is known now, and no question is put to it.
+        # It is known to be down now, and gets no queries.
         assert site.login(site.second, c.name, c.password) == "OK"
         assert site.login(site.second, c.name, c.password + "x") == UNAVAILABLE
     assert site.login(site.second, a.name, a.password + "x") == WRONG
@@ -210,7 +210,7 @@ def test_names_do_not_reach_the_wire(site):
 
 
 def test_values_of_a_stranger(site):
-    """Swapped between names, changed, garbage, of another day: none enters by them, and nobody is kept out."""
+    """Swapped between names, changed, garbage, expired: they let nobody in, and keep nobody out."""
     a, b, c, d = [site.account() for _ in range(4)]
     keys = site.prove(a, b, c, d)
     values = [site.memcached.get(k) for k in keys]
@@ -226,7 +226,7 @@ def test_values_of_a_stranger(site):
     for account in (a, b, c, d):
         assert site.login(site.second, account.name, account.password) == "OK"
     assert "no node of this pool stored" in site.second.wait_log("memcached: ", mark)
-    # told once by each auth worker
+    # logged once by each auth worker
     assert site.second.log_since(mark).count("memcached: ") <= 2
 
 
@@ -238,7 +238,7 @@ def test_another_secret_is_another_pool(site, memcached, request):
         other.sql("INSERT INTO accounts (name, hash, uid, gid, home) VALUES (?, ?, ?, ?, ?)", a.name, sha("other"), a.uid, a.gid, a.home)
         assert other.login(other.second, a.name, a.password) == WRONG
         assert other.login(other.second, a.name, "other") == "OK"
-        # Neither has taken the other's place.
+        # Neither has replaced the other.
         with site.directory_gone():
             assert site.login(site.second, a.name, a.password) == "OK"
     finally:
@@ -246,7 +246,7 @@ def test_another_secret_is_another_pool(site, memcached, request):
 
 
 def test_an_old_value_does_not_come_back(memcached, request):
-    """Past AUTH_CACHE_TTL it is worth nothing, whatever memcached says."""
+    """After AUTH_CACHE_TTL it is ignored, whatever memcached says."""
     site = Site(memcached, request.config.getoption("--keep"), {"AUTH_CACHE_TTL": 1})
     try:
         a = site.account()
@@ -262,7 +262,7 @@ def test_an_old_value_does_not_come_back(memcached, request):
 
 
 def test_while_the_directory_is_down_old_ones_count(memcached, request):
-    """AUTH_CACHE_STALE holds across nodes and restarts."""
+    """AUTH_CACHE_STALE works across nodes and restarts."""
     site = Site(memcached, request.config.getoption("--keep"), {"AUTH_CACHE_TTL": 1, "AUTH_CACHE_STALE": 3600})
     try:
         a = site.account()
@@ -281,7 +281,7 @@ def test_while_the_directory_is_down_old_ones_count(memcached, request):
 
 
 def test_flush_and_an_operators_question(site):
-    """What is flushed on a node does not come back to it from the pool; waypost auth asks the directory itself."""
+    """Accounts flushed on a node do not come back to it from the pool; waypost auth queries the directory itself."""
     a = site.account()
     site.prove(a)
     site.sql("UPDATE accounts SET hash = ? WHERE name = ?", sha("new"), a.name)
@@ -295,7 +295,7 @@ def test_flush_and_an_operators_question(site):
 
 @pytest.mark.parametrize("how", ["stopped", "silent"])
 def test_without_memcached(site, how):
-    """Gone, or there and silent: logins go on, the log says so once per auth worker, and once when it is back."""
+    """Down or silent: logins work, the log says so once per auth worker, and once when it is back."""
     accounts = [site.account() for _ in range(8)]
     mark = site.second.log_mark()
     if how == "stopped":

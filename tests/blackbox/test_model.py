@@ -13,7 +13,7 @@ RACE = os.environ.get("WAYPOST_MODEL_RACE", "")  # MICROSECONDS:PERCENT, for a b
 
 
 def look(seed, seconds, **more):
-    """Random commands for so long; fails with how to see it again."""
+    """Runs random commands for so long; a failure says how to reproduce it."""
     print(f"seed {seed}")
     result, name, counts = model.run(seed, seconds, model.default_options(race=RACE, **more))
     print(f"{sum(counts.values())} commands: " + ", ".join(f"{k} {n}" for k, n in sorted(counts.items())))
@@ -42,7 +42,7 @@ def test_random_commands_for_two_minutes(round_):
 
 
 def test_a_wrong_answer_is_a_finding():
-    """The model itself: a client that is told what nobody did says so."""
+    """Tests the model itself: a client that sees a change nobody made reports a finding."""
     truth = model.Truth()
     inbox = model.Folder(truth, "INBOX", "/nonexistent")
     inbox.adding(1)

@@ -1,5 +1,5 @@
-"""A name server that does not answer, or late: it holds up the logins that need it, for a bounded time, and nothing else.
-The resolver that the nodes use is a shim for getaddrinfo() in front of libc's."""
+"""A name server that answers late or never: it delays only the logins that need it, for a limited time. The nodes use a shim for
+getaddrinfo() instead of libc's."""
 import os
 import signal
 import subprocess
@@ -53,7 +53,7 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
 
 
 def bcrypt(password):
-    """A hash that takes an auth worker."""
+    """A hash that needs an auth worker."""
     import crypt  # pylint: disable=import-outside-toplevel,deprecated-module
     return crypt.crypt(password, crypt.mksalt(crypt.METHOD_SHA512, rounds=20000))
 
@@ -115,7 +115,7 @@ def ok(answer):
 
 
 def start_silent(p, count):
-    """Logins that wait for names that nobody answers for."""
+    """Starts logins that wait for names without an answer."""
     waiting = [Imap("127.0.0.1", p.imap_port) for _ in range(count)]
     for i, c in enumerate(waiting):
         a = p.accounts[f"silent{i}@example.com"]
@@ -125,7 +125,7 @@ def start_silent(p, count):
 
 def test_logins_without_names_do_not_wait(names):
     """First logins that need a hash, those of known hosts, and of this node: at once, while 20 names are looked up by 2 auth
-    workers; and who waits for a name gets an answer within PROXY_TIMEOUT that says what is wrong."""
+    workers; and logins that wait for a name get a reply within PROXY_TIMEOUT that says what is wrong."""
     p = names.p
     mark = p.nodes[0].log_mark()
     start = time.monotonic()
@@ -157,7 +157,7 @@ def test_only_the_host_that_is_tried_next_is_waited_for(names):
     assert answer.startswith(b"NO [UNAVAILABLE]") and took < TIMEOUT + ROOM, (answer, took)
     status = p.nodes[0].status()
     assert status["counts"]["names_waiting"] > 0
-    # Nobody asks for what stands behind this node.
+    # Names after this node in the list are not looked up.
     route = p.nodes[0].tool("route", "self-first@example.com").stdout
     assert "which is this node" in route
 

@@ -1,4 +1,4 @@
-"""Passwords that other programs stored: made anew by Dovecot's doveadm, OpenLDAP's slappasswd and our userdbpw, then logged in with."""
+"""Logins with password hashes of other programs, made by Dovecot's doveadm, OpenLDAP's slappasswd and our userdbpw."""
 import os
 import secrets
 import shutil
@@ -12,7 +12,7 @@ from pool import PREFIX, Account, wait_for
 
 pytestmark = pytest.mark.once
 
-# One is bound to a user's name, two are no password's, one asks for a digest that OpenSSL no longer has.
+# One depends on the user's name, two are not of passwords, one needs a digest that OpenSSL no longer has.
 NOT_READ = {"DIGEST-MD5", "OTP", "PLAIN-TRUNC", "PLAIN-MD4"}
 WANTED = {"PLAIN", "CLEAR", "CLEARTEXT", "PLAIN-MD5", "LDAP-MD5", "SMD5", "MD5", "SHA", "SHA1", "SSHA", "SSHA256", "SHA256", "SHA512", "SSHA512",
           "MD5-CRYPT", "DES-CRYPT", "SHA256-CRYPT", "SHA512-CRYPT", "BLF-CRYPT", "CRYPT", "ARGON2I", "ARGON2ID", "PBKDF2", "SCRAM-SHA-1",
@@ -69,7 +69,7 @@ def test_dovecot(make_pool, dovecot):
             hashes[scheme + encoding] = stored, password
     pool, accounts = serve(make_pool, hashes)
     check(pool, accounts)
-    # Who serves clients maps nothing of Argon2, although it was just asked for.
+    # Processes that serve clients do not map Argon2, although it was just used.
     roles = pool.nodes[0].procs()
     assert any(maps(pid) for pid in roles["authworker"])
     assert [role for role, pids in roles.items() if role != "authworker" for pid in pids if maps(pid)] == []
@@ -106,7 +106,7 @@ def test_userdbpw(make_pool):
 
 
 def test_too_costly(make_pool):
-    """A slip of the pen takes neither memory nor time, is not called a wrong password, and is told."""
+    """A typo costs neither memory nor time, does not count as a wrong password, and is reported."""
     pool, accounts = serve(make_pool, {
         "memory": ("$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ$Opr6AcVo4GC9229xIEplC5QL4zRSRdWVmAbPbsVfhTY", "secret"),
         "rounds": ("{PBKDF2}$1$agnRjXscNZqoRDdd$1000000000$92d5f0094374fa4a24bddbfd1049325d1203bfc0", "secret"),

@@ -11,7 +11,7 @@ from pool import SLOW, Account, Marks, chown, free_port, wait_for
 
 FAKES = 70
 TIMEOUT = 2  # PROXY_TIMEOUT
-ROOM = 3 * SLOW  # on top of a bound, for a busy machine
+ROOM = 3 * SLOW  # added to time limits, for a busy machine
 DEAD = free_port(["127.0.2.1"])
 POOL = {
     "settings": {"proxy": {"PROXY_TIMEOUT": TIMEOUT, "PROXY_TRUSTED": "127.0.0.9"}},
@@ -26,7 +26,7 @@ POOL = {
 
 
 def imap_unavailable(pool, account, within):
-    """The client gets NO [UNAVAILABLE] on its own tag in time, and can go on."""
+    """The client gets NO [UNAVAILABLE] with its own tag in time, and can continue."""
     marks = Marks(pool)
     with Imap("127.0.0.1", pool.imap_port) as c:
         start = time.monotonic()
@@ -187,7 +187,7 @@ def test_pop3_peer_in_trouble(fakes_pool, what):
 
 
 def test_peer_refuses_a_password_that_is_right_here(fakes_pool):
-    """A refusal is passed on as such, on the client's tag and not as success."""
+    """A refusal is forwarded as a refusal, with the client's tag."""
     pool, fakes = fakes_pool
     server, account = fakes.next(imap_peer(verdict="NO", ok="[AUTHENTICATIONFAILED] not here"))
     with Imap("127.0.0.1", pool.imap_port) as c:
@@ -207,7 +207,7 @@ def test_after_trouble_the_connection_can_still_log_in(fakes_pool):
 
 
 def test_peer_comes_back(fakes_pool):
-    """A peer that was down is used again as soon as it is there: it is tried last, never not at all."""
+    """A peer that was down is used again as soon as it is up: it is tried last, but never skipped."""
     pool, _ = fakes_pool
     account = pool.accounts["refused@example.com"]
     imap_unavailable(pool, account, 1 * SLOW)
@@ -221,7 +221,7 @@ def test_peer_comes_back(fakes_pool):
 
 @pytest.mark.parametrize("user", ["loop@example.com", "loop2@example.com"])
 def test_loop_is_answered_at_once(fakes_pool, user):
-    """A mailhost that leads back under another name: refused at once, and the log calls it by its name."""
+    """A mailhost that leads back under another name: refused at once, and the log says that it is a loop."""
     pool, _ = fakes_pool
     account = pool.accounts[user]
     for _ in range(3):
@@ -232,7 +232,7 @@ def test_loop_is_answered_at_once(fakes_pool, user):
 
 
 def test_hop_count_of_a_client_is_believed_when_it_is_lower(fakes_pool):
-    """Nobody can make a longer way than it is allowed, whoever says so; a local login needs no hop."""
+    """Nobody can raise the number of hops; a local login needs none."""
     pool, _ = fakes_pool
     with Imap("127.0.0.1", pool.imap_port) as c:
         c.ok('ID ("x-proxy-ttl" "0")')
@@ -256,7 +256,7 @@ def id_pairs(conn):
 
 
 def test_imap_identity_at_the_peer(fakes_pool):
-    """The client's address, port and session id arrive; its own ID is repeated without the reserved keys."""
+    """The client's address, port and session id arrive; its own ID is forwarded without the reserved keys."""
     pool, fakes = fakes_pool
     server, account = fakes.next(imap_peer())
     marks = Marks(pool)
@@ -278,7 +278,7 @@ def test_imap_identity_at_the_peer(fakes_pool):
 
 
 def test_pop3_identity_at_the_peer(fakes_pool):
-    """By XCLIENT, where the peer's greeting says that it is understood."""
+    """By XCLIENT, if the peer's greeting announces it."""
     pool, fakes = fakes_pool
     server, account = fakes.next(pop3_peer(greeting="+OK [XCLIENT] peer ready\r\n"))
     with Pop3("127.0.0.1", pool.pop3_port, source="127.0.0.56") as c:
@@ -299,7 +299,7 @@ def test_pop3_identity_at_the_peer(fakes_pool):
 @pytest.mark.parametrize("capability", ["", "[CAPABILITY IMAP4rev1] ", "[CAPABILITY IMAP4rev1 ID] ", "[CAPABILITY IMAP4rev1 SASL-IR LITERAL+] ",
                                         "[CAPABILITY IMAP4rev1 LITERAL-] "])
 def test_imap_peers_of_all_kinds(fakes_pool, capability):
-    """Awkward passwords reach peers by what they announced."""
+    """Awkward passwords reach peers by the means that they announce."""
     pool, fakes = fakes_pool
     server, account = fakes.next(imap_peer(greeting=f"* OK {capability}peer\r\n"))
     with Imap("127.0.0.1", pool.imap_port) as c:
@@ -371,7 +371,7 @@ def test_pop3_peer_that_refuses_utf8(fakes_pool):
 
 
 def test_forwarded_identity_from_a_trusted_network(fakes_pool):
-    """PROXY_TRUSTED is believed about its client; others are not."""
+    """PROXY_TRUSTED networks are trusted about the client; others are not."""
     pool, _ = fakes_pool
     account = pool.accounts["anna@example.com"]
     for source, believed in (("127.0.0.9", True), ("127.0.0.10", False)):
@@ -392,7 +392,7 @@ def test_forwarded_identity_from_a_trusted_network(fakes_pool):
 
 
 def test_signed_identity_is_good_for_its_login_only(fakes_pool):
-    """What a node signed for one login is not believed from somebody who repeats it for another."""
+    """A signature for one login is not accepted for another."""
     pool, fakes = fakes_pool
     server, account = fakes.next(imap_peer())
     with Imap("127.0.0.1", pool.imap_port, source="127.0.0.57") as c:
@@ -418,7 +418,7 @@ def test_signed_identity_is_good_for_its_login_only(fakes_pool):
 
 
 def test_nodes_with_another_secret_do_not_believe_each_other(make_pool):
-    """The login works; the owner logs and counts the node that it came from."""
+    """The login works; the owner logs and counts the forwarding node."""
     p = make_pool(nodes=2, accounts=[Account("there@example.com", mailhost="127.0.0.2")], start=False)
     for node in p.nodes:
         path = f"{p.root}/secret.{node.address}"
@@ -443,7 +443,7 @@ def test_nodes_with_another_secret_do_not_believe_each_other(make_pool):
                                  '"x-proxy-ttl" "-5"', '"x-proxy-ttl" "99999999999999999999"', '"x-session-id" "a, user=root, ip=[1.2.3.4]"',
                                  '"x-originating-ip" NIL', '"x-originating-ip" ""'])
 def test_bad_forwarded_identity(fakes_pool, bad):
-    """Nonsense in reserved keys does no harm, not even from a trusted peer, and forges no log line."""
+    """Garbage in reserved keys does no harm, not even from a trusted peer, and forges no log line."""
     pool, _ = fakes_pool
     account = pool.accounts["anna@example.com"]
     marks = Marks(pool)
@@ -501,8 +501,8 @@ def slow_for(name, served):
 
 
 def test_one_accounts_slow_mailbox_is_not_its_hosts(make_pool):
-    """An account whose login hangs at the first of two hosts, as often as it likes: others go on to be served there. If the logins
-    of several accounts hang and nobody is served, the host is down."""
+    """An account whose login hangs at the first of two hosts, as often as it likes: others are still served there. If the logins
+    of several accounts hang and none succeeds, the host is down."""
     first, second = [], []
     port = free_port(["127.0.1.1", "127.0.1.2"])
     servers = [FakeServer("127.0.1.1", slow_for(b"slow", first), port), FakeServer("127.0.1.2", slow_for(b"nobody", second), port)]

@@ -1,4 +1,4 @@
-"""Every account through every node by both protocols, and who served it."""
+"""Every account through every node by both protocols, and the node that served it."""
 import imaplib
 import poplib
 import re
@@ -65,7 +65,7 @@ def test_pop3(pool, user, node):
 def test_names_of_self(pool, user):
     """A trailing dot and the case of a host name make no difference: no loop, no detour."""
     account = pool.accounts[user]
-    home = "127.0.0.2" if user.startswith("dot") else "127.0.0.3"  # the machine's own name is every node
+    home = "127.0.0.2" if user.startswith("dot") else "127.0.0.3"  # every node has the machine's own name
     marks = Marks(pool)
     with Imap(home, pool.imap_port) as c:
         c.login_ok(account)
@@ -103,7 +103,7 @@ def test_session_and_client_are_the_same_on_both_nodes(pool, kind, source):
 
 @pytest.mark.parametrize("node", ["127.0.0.1", "127.0.0.2"])
 def test_service_switched_off_for_an_account(pool, node):
-    """disableimap, disablepop3: refused by both kinds of node, in words that are not 'wrong password'."""
+    """disableimap, disablepop3: refused by both kinds of node, but not as 'wrong password'."""
     account = pool.accounts["noimap@example.com"]
     with Imap(node, pool.imap_port) as c:
         reply = c.login(account.name, account.password)
@@ -136,7 +136,7 @@ def test_root_is_no_account(pool, user):
 
 
 def test_capabilities(pool):
-    """What is announced before the login is what the session understands after it."""
+    """The capabilities announced before login are supported after it."""
     with Imap("127.0.0.1", pool.imap_port) as c:
         before = c.ok("CAPABILITY").find(rb"^\* CAPABILITY").split()[2:]
         c.login_ok(pool.accounts["anna@example.com"])
@@ -156,7 +156,7 @@ def test_capabilities(pool):
 
 
 def test_proxy_off_is_local(make_pool):
-    """IMAP_PROXY and POP3_PROXY off: every account is served by the node that was asked."""
+    """IMAP_PROXY and POP3_PROXY off: every account is served by the node that the client uses."""
     p = make_pool(nodes=1, settings={"imapd": {"IMAP_PROXY": 0}, "pop3d": {"POP3_PROXY": 0}},
                   accounts=[Account("far@example.com", mailhost="192.0.2.99")])
     account = p.accounts["far@example.com"]

@@ -1,5 +1,5 @@
 """The port of each protocol in mailhost: where logins go, what `waypost route` and `waypost check` say of it, and what the log
-says of a port at which another protocol is spoken."""
+says about a port with another protocol."""
 import pytest
 
 from client import Imap, Pop3

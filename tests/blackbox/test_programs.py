@@ -71,7 +71,7 @@ class TestCurl:
 
 @needs("mbsync")
 def test_mbsync_two_way(pool, tmp_path):
-    """New mail, flags and deletions travel in both directions."""
+    """New mail, flags and deletions are synchronised in both directions."""
     account = pool.accounts["mbsync@example.com"]
     local = tmp_path / "local"
     local.mkdir()

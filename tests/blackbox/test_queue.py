@@ -1,5 +1,5 @@
-"""The queue in front of the auth workers: one address that guesses passwords waits for itself alone.
-Nothing is timed: the auth workers stand still while questions arrive, then the order of the answers is looked at."""
+"""The queue in front of the auth workers: an address that guesses passwords delays only itself. Nothing is timed: the auth
+workers are stopped while requests arrive, then the order of the answers is checked."""
 import contextlib
 import itertools
 import os
@@ -20,7 +20,7 @@ FLOOD = 100
 # crypt("secret", "$6$rounds=20000$saltsalt"): some hundredths of a second each
 HASH = "$6$rounds=20000$saltsalt$DTlRcfJNtTvF/BWW9vU5W7k2kRBXLGQarqsKQfLT9o9RvZsXouY806LgiztTpAiPHMBRKmf47Jme9L73WjljW0"
 
-# The same with rounds=1000: slow by its kind, yet a thousand of them are soon done
+# The same with rounds=1000: counts as slow, yet a thousand of them are done soon
 QUICKER = "$6$rounds=1000$saltsalt$LAV5VE5Y7w1d73x1mFNspYWUpazfmwv2SoepNXNKJ/otop/Zok96Hr8Q13LEv0DRY/x8v0/crpIjl8NJSAqXV/"
 
 
@@ -58,7 +58,7 @@ guesses_so_far = itertools.count()
 def guess(pool, node, n, name="victim@example.com"):
     """N guesses of GUESSER that wait for an answer."""
     conns = [socket.create_connection((node.address, pool.imap_port), source_address=(GUESSER, 0)) for _ in range(n)]
-    for s in conns:  # never the same, for wrong guesses are remembered
+    for s in conns:  # never the same, because wrong passwords are cached
         s.sendall(b"g LOGIN %s guess%d\r\n" % (name.encode(), next(guesses_so_far)))
     return conns
 
@@ -66,7 +66,7 @@ def guess(pool, node, n, name="victim@example.com"):
 def close_all(node, conns):
     for s in conns:
         s.close()
-    # What an auth worker is at for one of them would be a place less for the next test.
+    # An auth worker busy with one of them would be missing in the next test.
     wait_for("nothing waits for those who are gone", lambda: jobs_waiting(node) == 0 and node.status()["counts"]["jobs_running"] == 0)
 
 
@@ -104,10 +104,10 @@ def test_others_do_not_wait_for_the_flood(slow_pool):
         c.close()
     for ip in OTHERS:
         node.wait_log(rf"LOGIN, .*ip=\[::ffff:{ip}\]", mark)
-    # Two guesses were under way, one more has its turn in each round. The rest of the slack is for the log's way.
+    # Two guesses were running, and one more has its turn in each round. The rest of the slack is for log latency.
     text = node.log_since(mark)
     assert all(done_before(text, ip) < FLOOD // 2 for ip in OTHERS), text
-    # Nobody is forgotten: the guesses are answered, too.
+    # Nothing is dropped: the guesses are answered, too.
     for s in guesses[::9]:
         with s.makefile("rb") as f:
             assert any(b"AUTHENTICATIONFAILED" in line for line in iter(f.readline, b"")), "no answer to a guess"
@@ -115,7 +115,7 @@ def test_others_do_not_wait_for_the_flood(slow_pool):
 
 
 def test_a_forwarded_login_counts_as_its_client(slow_pool):
-    """The guesser comes by the other node's address, too; that does not make its other clients wait."""
+    """The attacker also uses the other node; that does not delay the other clients of that node."""
     node, front = slow_pool.nodes
     mark = node.log_mark()
     with workers_stopped(node):
@@ -139,7 +139,7 @@ def test_a_forwarded_login_counts_as_its_client(slow_pool):
 
 
 def test_too_many_of_one_address(slow_pool):
-    """Over an address's bound: a temporary failure, not a wrong password, told to the log once. Others enter."""
+    """Above the limit of an address: a temporary failure, not a wrong password, logged once. Others can log in."""
     node = slow_pool.nodes[0]
     mark = node.log_mark()
     with workers_stopped(node):

@@ -1,4 +1,4 @@
-"""Not a byte is lost or doubled at the hand-over, in either direction; ends, pressure, sudden deaths."""
+"""No byte is lost or doubled at the hand-over, in either direction; ends, back-pressure, sudden deaths."""
 import hashlib
 import os
 import signal
@@ -94,7 +94,7 @@ def test_one_byte_at_a_time(pool, kind, where):
 
 @pytest.mark.parametrize("where", NODES)
 def test_pipelined_literals(pool, where):
-    """A big APPEND by non-synchronising literal right behind the login, all in one go."""
+    """A big APPEND with a non-synchronising literal right after the login, all at once."""
     account = pool.accounts["berta@example.com"]
     body = message("pipelined", "line of text\r\n" * 3000)
     data = (b"a LOGIN {%d+}\r\n%s {%d+}\r\n%s\r\n" % (len(account.name), account.name.encode(), len(account.password), account.password.encode()) +
@@ -113,7 +113,7 @@ def test_pipelined_literals(pool, where):
 
 @pytest.mark.parametrize("where", NODES)
 def test_half_close_imap(pool, where):
-    """The client ends its side right behind its commands and still gets every answer."""
+    """The client closes its side right after its commands and still gets every reply."""
     account = pool.accounts["berta@example.com"]
     with connect(pool, "imap", where) as c:
         c.login_ok(account)
@@ -139,7 +139,7 @@ def test_half_close_pop3(pool, where):
 
 
 def test_half_close_through_the_relay(fakes_pool):
-    """End of file travels on behind the data, and the other direction goes on."""
+    """The end of file arrives after the data, and the other direction continues."""
     pool, fakes = fakes_pool
     got = {}
 
@@ -173,7 +173,7 @@ def test_half_close_through_the_relay(fakes_pool):
 
 @pytest.mark.parametrize("piece", [0, 1, 7])
 def test_imap_bytes_behind_the_peers_ok(fakes_pool, piece):
-    """What the peer sends in one segment with its OK arrives, and in order."""
+    """What the peer sends in the same segment as its OK arrives, in order."""
     pool, fakes = fakes_pool
     tail = b"* 23 EXISTS\r\n* OK [ALERT] something\r\n* BYE access disabled\r\n"
 
@@ -209,7 +209,7 @@ def test_pop3_bytes_behind_the_peers_ok(fakes_pool, piece):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_pipelined_reaches_the_peer_once(fakes_pool, kind):
-    """Commands behind the login arrive at the peer behind its OK, each once, nothing else among them."""
+    """Commands after the login arrive at the peer after its OK, each once, with nothing else between them."""
     pool, fakes = fakes_pool
     got = {}
 
@@ -234,7 +234,7 @@ def test_pipelined_reaches_the_peer_once(fakes_pool, kind):
 
 
 def test_nothing_is_sent_behind_the_login_before_the_peers_answer(fakes_pool):
-    """A server that starts another program at login would lose it."""
+    """A server that executes another program at login would lose it."""
     pool, fakes = fakes_pool
     seen = {}
 
@@ -263,7 +263,7 @@ def test_nothing_is_sent_behind_the_login_before_the_peers_answer(fakes_pool):
 
 
 def test_bulk_both_ways(fakes_pool):
-    """20 MB in each direction at the same time, compared by their digests."""
+    """20 MB in each direction at the same time, compared by digest."""
     import threading
     pool, fakes = fakes_pool
     up, down = os.urandom(1 << 20) * 20, os.urandom(1 << 20) * 20
@@ -295,7 +295,7 @@ def test_bulk_both_ways(fakes_pool):
 
 
 def test_back_pressure(fakes_pool):
-    """A client that does not read stops the peer; the worker does not grow; nothing is lost."""
+    """A client that does not read stops the peer; the worker's memory does not grow; nothing is lost."""
     pool, fakes = fakes_pool
     node = pool.node("127.0.0.1")
     size = 50 << 20
@@ -335,7 +335,7 @@ def test_back_pressure(fakes_pool):
 
 
 def test_peers_server_killed_in_mid_session(pool):
-    """kill -9 of the session's server on the owner: this client sees its connection end, another one nothing."""
+    """kill -9 of the session server on the owner: this client's connection ends, no other is affected."""
     back = pool.node("127.0.0.2")
     account = pool.accounts["berta@example.com"]
     with Imap("127.0.0.1", pool.imap_port) as other:
@@ -375,7 +375,7 @@ def test_peer_resets_in_mid_session(fakes_pool):
 
 @pytest.mark.parametrize("where", NODES)
 def test_client_gone_in_mid_fetch(pool, where):
-    """The session's server ends, nothing hangs, the node serves on."""
+    """The session server ends, nothing hangs, the node keeps serving."""
     account = pool.accounts["berta@example.com"]
     back = pool.node("127.0.0.2")
     name = pool.deliver(account, message("big", "0123456789abcdef" * 4 + "\r\n") + (b"x" * 70 + b"\r\n") * 300000)

@@ -1,5 +1,5 @@
-"""The daemon started by root: privileges dropped per role, accounts of several uids. No system user is made: the
-settings name users that every Debian has."""
+"""The daemon started by root: privileges dropped per role, accounts of several uids. No system user is created: the settings
+name users that every Debian has."""
 import os
 import re
 import subprocess
@@ -71,7 +71,7 @@ def test_roles_have_the_users_they_should(root_pool):
         for pid in procs["spawn"]:
             caps = int(status_of(pid)["CapEff"], 16)
             assert caps & ~((1 << 6) | (1 << 7) | (1 << 5)) == 0, "CAP_SETGID and CAP_SETUID (and CAP_KILL) at most"
-        # The leak check of a sanitizer build, and valgrind, need /proc and calls that a worker is denied.
+        # The leak check of a sanitizer build, and valgrind, need /proc and system calls that a worker must not use.
         if not sanitized() and pool_module.SLOW == 1:
             for pid in procs["worker"]:
                 assert status_of(pid)["Seccomp"] == "2"

@@ -1,5 +1,5 @@
-"""The samples of etc/sql and etc/ldap as an operator uses them: the settings, statements and accounts that stand in their
-comments, with nothing changed but names of servers, passwords and places."""
+"""The samples of etc/sql and etc/ldap as an operator uses them: the settings, statements and accounts in their comments,
+unchanged except for names of servers, passwords and paths."""
 import os
 import re
 import sqlite3
@@ -22,7 +22,7 @@ class Sample:
         self.plain = re.sub(r"(?m)^(--|#) ?", "", self.text)
 
     def settings(self, **changes):
-        """The groups of the comment; CHANGES: text -> another one, each must be there."""
+        """The groups in the comment; CHANGES: text -> replacement, each text must occur."""
         found = re.search(r"(?ms)^  authdaemonrc = .*?^  \};", self.plain).group(0)
         for old, new in changes.items():
             assert old in found, old
@@ -74,7 +74,7 @@ def test_postgresql():
         server.sql("SELECT pg_reload_conf();")
 
         def authority(p):
-            """Where libpq looks for it."""
+            """Where libpq looks for the certificate."""
             os.mkdir(os.path.join(p.root, ".postgresql"))
             with open(os.path.join(p.root, ".postgresql", "root.crt"), "w") as f, open(server.file("ca.pem")) as ca:
                 f.write(ca.read())
@@ -114,7 +114,7 @@ def test_sqlite():
 
 
 class Directory(Slapd):
-    """With the reader that the sample speaks of, and what it says that slapd.conf needs."""
+    """With the reader that the sample names, and the lines that it requires in slapd.conf."""
 
     def make(self):
         super().make()

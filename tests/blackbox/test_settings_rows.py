@@ -1,6 +1,6 @@
-"""Every row of doc/courier-settings.tsv about directories: each setting that is acted on stands in a case below with another
-value for it, and with that value alone changed the same questions to the same server get another answer. So a setting that
-were ignored fails its case, and a row without a case fails the last tests here."""
+"""Every row of doc/courier-settings.tsv about directories: each supported setting has a case below with another value; if only
+that value is changed, the same queries to the same server get another answer. So a setting that is ignored fails its case, and a
+row without a case fails the last tests here."""
 import grp
 import os
 import pwd
@@ -45,7 +45,7 @@ class Case:
 
 
 def answers(site, settings, asks):
-    """What the node says with SETTINGS, all in one text; a configuration that is refused is an answer, too."""
+    """All answers of the node with SETTINGS, as one text; a refused configuration is an answer, too."""
     node = site.pool.nodes[0]
     site.pool.settings = merge(site.plain, settings)
     site.pool.write_conf()
@@ -72,7 +72,7 @@ def inbox(site, name, password):
 
 
 class Site:
-    """A directory with odd names everywhere, and one node."""
+    """A directory with unusual names everywhere, and one node."""
     daemon_rows = ("authmodulelist", "DEFAULTOPTIONS")  # rows of authdaemonrc that are tried with it
 
     def __init__(self):
@@ -184,7 +184,7 @@ def modules(site, base):
 class MysqlSite(Site):
     class kind_of(Mysql):
         class server(Mysql.server):
-            def command(self):  # in TLS 1.3 the list of ciphers decides nothing
+            def command(self):  # TLS 1.3 ignores the list of ciphers
                 return [*super().command(), "--tls-version=TLSv1.2"]
 
     def fill(self):
@@ -294,7 +294,7 @@ def revocations(directory):
 
 
 class StrictSlapd(Slapd):
-    """Talks under TLS to those who show a certificate."""
+    """Only accepts TLS clients with a certificate."""
 
     def make(self):
         super().make()
@@ -501,7 +501,7 @@ def site(request):
 
 
 def test_rows(site):
-    """Each setting of each case makes the difference that it is for."""
+    """Each setting of each case makes the expected difference."""
     names, failed = set(), []
     for case in site.cases():
         first = answers(site, case.base, case.asks)
@@ -515,13 +515,13 @@ def test_rows(site):
                 failed.append(f"{case.what}, {setting} = {value!r}: {want!r} {what}")
             names.add((group, setting))
     assert not failed, "\n\n".join(failed)
-    # Every row that is acted on has been here, or is of those below.
+    # Every supported row was tested here, or is below.
     wanted = {row for row in rows("acted on") if row[0] == site.group or (row[0] == "authdaemonrc" and row[1].startswith(site.daemon_rows))}
     assert wanted - set(ELSEWHERE) <= names, sorted(wanted - set(ELSEWHERE) - names)
 
 
 def test_ldap_timeout():
-    """A server that accepts and says nothing costs LDAP_TIMEOUT, not the five seconds that are its default."""
+    """A silent server costs LDAP_TIMEOUT, not its default of five seconds."""
     silent = Silent(HERE, closed_port())
     try:
         with Pool(nodes=1, settings={"authdaemonrc": {"authmodulelist": "authldap", "daemons": 1}, "authldaprc": {
@@ -552,12 +552,12 @@ def test_debug_login():
             assert node.tool("reload").returncode == 0
             mark = node.log_mark()
             with Imap(HERE, p.imap_port) as c:
-                c.login("jo@example.com", "wrong")  # told by the login worker itself, behind its lines of before
+                c.login("jo@example.com", "wrong")  # logged by the login worker itself, after its earlier lines
             node.wait_log(r"imapd: LOGIN FAILED, user=jo@example\.com", mark)
             assert bool(re.search(r"login \d+: \S+ -> ", node.log_since(mark))) == bool(level)
 
 
-# Rows that a node and a directory alone cannot show.
+# Rows that cannot be tested with one node and a directory.
 ELSEWHERE = {("authldaprc", "LDAP_TIMEOUT"): test_ldap_timeout, ("authdaemonrc", "daemons"): test_daemons,
              ("authdaemonrc", "DEBUG_LOGIN"): test_debug_login}
 
@@ -571,7 +571,7 @@ def test_no_row_is_left_out():
 
 
 def test_other_rows_are_told():
-    """What is not acted on is said by waypost check, with the reason; the rest of the file counts."""
+    """waypost check reports unsupported settings, with the reason; the rest of the file takes effect."""
     told = rows("ignored", "replaced", "later")
     assert told
     groups = {}

@@ -1,5 +1,5 @@
-"""Processes that run out of descriptors, and worker slots that nobody serves: clients are answered at once, logins that have
-begun go on, `waypost status` tells, and all is well again afterwards."""
+"""Processes that run out of descriptors, and worker slots without a worker: clients are answered at once, pending logins
+continue, `waypost status` reports it, and afterwards all is well again."""
 import contextlib
 import itertools
 import os
@@ -55,7 +55,7 @@ def held(*pids):
 
 
 def share_of_cpu(pid, seconds=2.5):
-    """What a process uses of one processor while it should have nothing to do."""
+    """The share of one processor that a process uses while it should be idle."""
     def used():
         with open(f"/proc/{pid}/stat") as f:
             return sum(int(n) for n in f.read().rsplit(")", 1)[1].split()[11:13])
@@ -65,7 +65,7 @@ def share_of_cpu(pid, seconds=2.5):
 
 
 def greeting(port, timeout=QUICK):
-    """(connection, first line): who comes is told something in time."""
+    """(connection, first line): every client gets a greeting in time."""
     c = Imap("127.0.0.1", port, greeting=False, timeout=timeout)
     return c, c.line()
 
@@ -105,13 +105,13 @@ def single(make_pool):
 
 
 def fill(node, worker, room):
-    """The worker has room for about ROOM descriptors more, of which 16 are its own reserve; it has seen so."""
+    """Leaves the worker room for about ROOM more descriptors, 16 of which are its own reserve; waits until it has noticed."""
     limit(node, worker, open_files(worker) + 16 + room)
-    time.sleep(1.2)  # it looks once a second
+    time.sleep(1.2)  # it checks once a second
 
 
 def test_nobody_waits_at_a_full_worker(three):
-    """While others have room: each of many clients is greeted at once and can log in."""
+    """While other workers have room, each of many clients is greeted at once and can log in."""
     p, node = three
     full = node.pids("worker")[0]
     mark = node.log_mark()
@@ -134,7 +134,7 @@ def test_nobody_waits_at_a_full_worker(three):
 
 
 def test_a_full_node_says_so_at_once(three):
-    """All workers are full: who comes is told, by IMAP and by POP3; who came before goes on."""
+    """All workers are full: new clients are told, by IMAP and by POP3; earlier ones continue."""
     p, node = three
     workers = node.pids("worker")
     mark = node.log_mark()
@@ -165,7 +165,7 @@ def test_a_full_node_says_so_at_once(three):
 
 
 def test_logins_that_have_begun_get_their_peers(single):
-    """The last descriptors are for them: none ends in [UNAVAILABLE] because another client took it."""
+    """The last descriptors are for them: none fails with [UNAVAILABLE] because another client took one."""
     p, node = single
     peer = FakeServer("127.0.0.9", imap_peer(), p.imap_port)
     try:
@@ -183,7 +183,7 @@ def test_logins_that_have_begun_get_their_peers(single):
 
 
 def test_a_worker_without_any_descriptor_neither_spins_nor_floods(single):
-    """Its limit lies below what it has: even the reserve is of no use."""
+    """Its limit is below what it has open: even the reserve does not help."""
     p, node = single
     worker = node.pids("worker")[0]
     mark = node.log_mark()
@@ -216,7 +216,7 @@ def test_a_held_workers_clients_are_taken_by_another(three):
 
 
 def test_a_slot_whose_worker_keeps_dying_is_served(three):
-    """In the seconds before it is started again, too; and it is given back."""
+    """Also in the seconds before the worker is restarted; then its sockets are given back."""
     p, node = three
     node.expect_dirty = True
     mark = node.log_mark()
@@ -233,7 +233,7 @@ def test_a_slot_whose_worker_keeps_dying_is_served(three):
     back = wait_for("worker 0 is back", slot0, timeout=30 * SLOW)
     wait_for("the node is well", lambda: is_well(node))
     others = [w for w in node.pids("worker") if w != back]
-    # The helpers have given its sockets back: as many as at the start.
+    # The helpers have returned its sockets: as many as at the start.
     wait_for("nothing is lent", lambda: len({open_files(w) for w in others + [back]}) == 1, timeout=25 * SLOW)
     with held(*others):
         conns, _ = greetings(p.imap_port, 1)
@@ -241,7 +241,7 @@ def test_a_slot_whose_worker_keeps_dying_is_served(three):
 
 
 def test_reload_beside_a_full_and_a_dying_worker(three):
-    """The new ones take over; what was lent goes with the old ones."""
+    """The new workers take over; lent sockets go with the old ones."""
     p, node = three
     workers = node.pids("worker")
     fill(node, workers[1], 0)
@@ -257,7 +257,7 @@ def test_reload_beside_a_full_and_a_dying_worker(three):
 
 @pytest.mark.parametrize("role", ["worker", "authd", "spawn", "authworker"])
 def test_a_channel_that_did_not_arrive_is_made_again(single, role):
-    """A neighbour is started anew while ROLE has no descriptor for the channel to it. Status tells; later all is well."""
+    """A neighbour is restarted while ROLE has no descriptor for the channel to it. Status reports it; later all is well."""
     p, node = single
     node.expect_dirty = True
     mark = node.log_mark()
@@ -303,14 +303,14 @@ def test_new_settings_that_did_not_arrive_are_sent_again(single):
 
 
 def test_lent_sockets_that_did_not_arrive_go_to_another(three):
-    """Whoever is lent the sockets of a worker that is held may be the one that has no descriptor for them."""
+    """The worker that is lent the sockets of a stopped one may have no descriptors for them."""
     p, node = three
     a, b, c = node.pids("worker")
     start = node.log_mark()
     for short in (a, c):
         mark = node.log_mark()
         with limited(node, short, 4), held(b):
-            # The sockets are lent before anybody has a reason to say that he is full.
+            # The sockets are lent before any worker reports that it is full.
             node.wait_log(r"is stopped by a signal", mark)
             conns, lines = greetings(p.imap_port, 20, 5 * SLOW)
             assert all(line.startswith(b"* OK") for line in lines), lines
@@ -321,7 +321,7 @@ def test_lent_sockets_that_did_not_arrive_go_to_another(three):
 
 @pytest.mark.parametrize("role", ["spawn", "authd", "authworker"])
 def test_a_shortage_elsewhere_is_told_and_passes(single, role):
-    """Logins may fail for so long, but never as wrong; status tells what concerns clients."""
+    """Logins may fail meanwhile, but never as wrong passwords; status reports what affects clients."""
     p, node = single
     before = {pid: old_limit(pid) for pid in node.pids(role)}
     mark = node.log_mark()
@@ -355,7 +355,7 @@ def test_a_master_without_descriptors_neither_spins_nor_loses_a_role(single):
             s.connect(control_of(p, node))
             s2.connect(control_of(p, node))
             assert share_of_cpu(master) < 0.3
-        assert "spawn is down" in problems(node)  # the tool is let in all the same
+        assert "spawn is down" in problems(node)  # the tool is still accepted
     wait_for("the node is well", lambda: is_well(node), timeout=40 * SLOW)
     with Imap("127.0.0.1", p.imap_port) as c:
         c.login_ok(p.accounts["anna@example.com"])
@@ -363,7 +363,7 @@ def test_a_master_without_descriptors_neither_spins_nor_loses_a_role(single):
 
 @pytest.mark.parametrize("room", [0, 6])
 def test_a_reload_with_too_few_descriptors_leaves_a_node_that_serves(single, room):
-    """None to read the file with; the sockets of a role that is to start, but none for its settings."""
+    """No descriptor to read the file; or those for the sockets of a new role, but none for its settings."""
     p, node = single
     master = node.proc.pid
     used = {int(n) for n in os.listdir(f"/proc/{master}/fd")}

@@ -1,5 +1,5 @@
-"""Nodes that differ in their pool secret or their clock notice it, on both sides, and say what to do; strangers who make signatures up
-are noise. A front is where the client logs in, an owner is where the mail is."""
+"""Nodes that differ in their pool secret or their clock notice it, on both sides, and say what to do; invented signatures of
+strangers are noise. A front is the node where the client logs in, an owner is the node that has the mail."""
 import base64
 import hmac
 import os
@@ -30,7 +30,7 @@ def write_secret(pool, address, text):
 
 
 def secrets_pool(make_pool, secrets, settings=None, accounts=(), start=True):
-    """A pool whose nodes have SECRETS: a text each, None for a node without any (the environment names its file)."""
+    """A pool whose nodes have SECRETS: a text each, None for a node without one (the environment names its file)."""
     p = make_pool(nodes=2, start=False, settings=settings or {}, accounts=[
         Account("a@example.com", mailhost=A), Account("b@example.com", mailhost=B), Account("bb@example.com", mailhost=B), *accounts])
     p.write_conf({"POOL_SECRETFILE": "${SECRET}"})
@@ -88,14 +88,14 @@ def test_different_secrets_are_noticed_on_both_sides(make_pool, kind):
         r = node.tool("status")
         assert r.returncode == 1 and words in r.stdout and entry in r.stdout, r
     assert owner.status()["counts"]["signatures_wrong"] == 1
-    # In the log once, however many logins there are, with what to do; and no login was lost by it.
+    # Logged once, however many logins there are, with what to do; and no login failed.
     for name in ("b@example.com", "bb@example.com") * 3:
         log_in(p, kind, name)
     wait_for("all are counted", lambda: owner.status()["counts"]["signatures_wrong"] == 7)
     for node, line in ((owner, OWNER_LINE), (front, FRONT_LINE)):
         found = [text for text in node.log().splitlines() if re.search(line, text)]
         assert len(found) == 1 and "POOL_SECRETFILE" in found[0] and "secret" in found[0], found
-    # Mended: both get well, the one by its reload and the other by the next login.
+    # Repaired: both recover, one by its reload, the other by the next login.
     write_secret(p, B, "the secret of node one")
     assert owner.tool("reload").returncode == 0
     log_in(p, kind, "b@example.com")
@@ -104,13 +104,13 @@ def test_different_secrets_are_noticed_on_both_sides(make_pool, kind):
 
 
 def test_one_odd_node_among_others(make_pool):
-    """The node with another secret is found, whatever the others say well: here all of them come from one address."""
+    """The node with another secret is found, although others have valid signatures: here all of them come from one address."""
     p = make_pool(nodes=3, start=False, accounts=[Account(f"{n}{i}@example.com", mailhost=f"127.0.0.{n + 1}") for n in range(3) for i in range(2)])
     p.write_conf({"POOL_SECRETFILE": p.root + "/secret.${PROXY_HOSTNAME}"})
     for node, text in zip(p.nodes, ("the secret of the pool", "the secret of the pool", "the secret of an odd node")):
         write_secret(p, node.address, text)
     p.start()
-    for source in (2, 0, 1):  # the odd one first: what the others sign rightly afterwards hides nothing
+    for source in (2, 0, 1):  # the odd one first: valid signatures of others afterwards hide nothing
         for n in range(3):
             for kind in KINDS.values():
                 log_in(p, kind, f"{n}{source % 2}@example.com", p.addresses[source])
@@ -157,7 +157,7 @@ NAMES = ["UPPER@Example.COM", 'quo"te\\back@example.com', "bl ank@example.com", 
 
 @pytest.mark.parametrize("hops", [1, 2, 4, 255])
 def test_signatures_of_equal_secrets_hold(make_pool, hops):
-    """Whatever the name, the number of hops, the client's address and the protocol: no false alarm."""
+    """No false alarm, whatever the name, number of hops, client address and protocol."""
     accounts = [Account(name, password="pässword " + name[:4], mailhost=B) for name in NAMES]
     p = make_pool(nodes=2, settings={"proxy": {"PROXY_HOPS": hops}, "imapd": {"DEFDOMAIN": "@example.com"}}, accounts=[*accounts, Account("short@example.com", mailhost=B)])
     for kind in KINDS.values():
@@ -192,7 +192,7 @@ time_t time(time_t *t) { struct timespec ts; clock_gettime(CLOCK_REALTIME, &ts);
 @pytest.mark.skipif(SANITIZED, reason="the sanitizers' library must be the first one that is loaded")
 @pytest.mark.parametrize("ahead", [-1000, 1000])
 def test_different_clocks_are_noticed_on_both_sides(make_pool, ahead):
-    """One node's clock is wrong, the secrets are right: both say that it is the clock."""
+    """One node's clock is wrong, the secrets are equal: both report the clock."""
     secret = "the secret of the pool"
     p = secrets_pool(make_pool, [secret] * 2, start=False)
     front, owner = p.nodes
@@ -229,7 +229,7 @@ class Signed:
 
 
 def forwarded(pool, kind, signed, password, source=None, address=B):
-    """The answer to a login as a front would send it."""
+    """Logs in like a front would; returns the reply."""
     with kind(address, pool.imap_port if kind is Imap else pool.pop3_port, source=source) as c:
         signed.say(c)
         answer = c.login(signed.user, password)
@@ -247,12 +247,12 @@ def test_the_owner_tells_clocks_from_secrets(make_pool, kind, made):
     line = owner.wait_log(OWNER_LINE)
     assert "NTP" in line and re.search(r"(999|1000|100[1-9]|10[1-9]\d) seconds " + ("behind" if made < 0 else "ahead of"), line), line
     assert noted(owner, "fronts_not_believed_list") == f"{A}(clock)"
-    # Who does not know the secret is not told what our clock is.
+    # Without the secret nobody learns about our clock.
     for when in (-1000, 0, 1000):
         answer = forwarded(p, kind, Signed("another secret, not ours", jo.name, made=when), jo.password)
         assert answer.endswith(b" Signature not accepted."), answer
     assert noted(owner, "fronts_not_believed_list") == f"{A}(secret)"
-    # Within the window a signature holds.
+    # Within the window a signature is valid.
     assert b"Signature" not in forwarded(p, kind, Signed(secret, jo.name, made=made // 5), jo.password)
     assert owner.status()["counts"]["signatures_good"] == 1
 
@@ -261,7 +261,7 @@ def test_the_owner_tells_clocks_from_secrets(make_pool, kind, made):
 @pytest.mark.parametrize("note,word,cure", [(" Signature not accepted.", "secret", "POOL_SECRETFILE"), (" Signature not accepted: clock.", "clock", "NTP")])
 @pytest.mark.parametrize("answer", ["OK", "NO"])
 def test_the_front_tells_clocks_from_secrets(make_pool, kind, note, word, cure, answer):
-    """By what the owner says at the end of its answer; a node of a foreign kind that says so is not listened to."""
+    """By the note at the end of the owner's reply; such a note of a foreign server is ignored."""
     ready = "Waypost node 00112233445566778899aabbccddeeff ready."
 
     def serve(greeting, note):
@@ -295,7 +295,8 @@ def test_the_front_tells_clocks_from_secrets(make_pool, kind, note, word, cure, 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_strangers_signatures_are_only_counted(make_pool, kind):
-    """They fill no log and make nothing degraded: neither who has no account, from wherever, nor a single account's owner from home."""
+    """They neither fill the log nor degrade the status: neither strangers without an account, from anywhere, nor the owner of a
+    single account."""
     p = secrets_pool(make_pool, ["the secret of the pool"] * 2)
     owner, jo = p.nodes[1], p.accounts["b@example.com"]
     log_in(p, kind, "a@example.com", B)  # the owner knows node A, and that address
@@ -309,9 +310,9 @@ def test_strangers_signatures_are_only_counted(make_pool, kind):
     wait_for("all are counted", lambda: owner.status()["counts"]["signatures_wrong"] == n + 3)
     assert owner.status()["state"] == "well", owner.status()["problems"]
     assert not re.search(OWNER_LINE, owner.log_since(mark))
-    # What they say of themselves is not believed: the log has their own address.
+    # Their claims are not trusted: the log has their own address.
     assert "192.0.2.7" not in owner.log_since(mark)
-    # Several accounts from one address are more than one account's owner at play: a front that the owner does not know.
+    # Several accounts from one address cannot be the owner of one account: it is an unknown front.
     other = p.accounts["bb@example.com"]
     assert forwarded(p, kind, Signed("guess", other.name), other.password, source=STRANGER).startswith((b"OK", b"+OK"))
     assert noted(owner, "fronts_not_believed_list") == f"{STRANGER}(secret)"
@@ -319,7 +320,7 @@ def test_strangers_signatures_are_only_counted(make_pool, kind):
 
 
 def test_an_address_that_changes_its_story_fills_no_log(make_pool):
-    """20 lines an hour at most, whatever comes from addresses that are held to be nodes; `status` goes on telling."""
+    """At most 20 lines an hour, whatever comes from addresses that count as nodes; `status` keeps reporting."""
     secret = "the secret of the pool"
     p = secrets_pool(make_pool, [secret] * 2)
     owner, jo = p.nodes[1], p.accounts["b@example.com"]
@@ -370,7 +371,7 @@ def test_tokens_of_another_secret_are_no_failed_login(make_pool):
     assert answer.startswith(b"NO [UNAVAILABLE]") and answer.endswith(b" Signature not accepted."), answer
     assert noted(owner, "fronts_not_believed_list") == f"{A}(secret)"
     assert "LOGIN FAILED" not in marks.text(owner), states
-    # A stranger's token is a guess.
+    # A stranger's token counts as a guessed password.
     with Imap(B, p.imap_port, source=STRANGER) as c:
         signed.say(c)
         assert c.cmd(b"AUTHENTICATE X-WAYPOST-TOKEN " + base64.b64encode(raw)).text.startswith(b"NO [AUTHENTICATIONFAILED]")
@@ -390,7 +391,7 @@ def test_check_shows_whether_secrets_are_the_same(make_pool):
     second = shown()[1]
     write_secret(p, A, "the secret of nodes one and two\nthe secret of node two alone")
     assert f"fingerprint of the pool secret: {first}; also accepted: {second}; it must be the same" in p.nodes[0].tool("check").stdout
-    # The daemon runs without, but who checks a pool that is set up is told.
+    # The daemon runs without it, but `check` reports it.
     p.nodes[1].more_env["SECRET"] = ""
     assert shown() == [first, None]
     r = p.nodes[1].tool("check")

@@ -61,7 +61,7 @@ def test_two_sessions_and_deliveries(pool, account):
     b.untagged_responses.clear()
     b.noop()
     assert any(b"2 (" in f and b"\\Flagged" in f and b"work" in f for f in b.response("FETCH")[1]), b.untagged_responses
-    # What one expunges is still numbered for the other until it is told.
+    # A message that one expunges keeps its number for the other until that is told.
     a.store("1", "+FLAGS.SILENT", "(\\Deleted)")
     assert a.expunge() == ("OK", [b"1"])
     assert b"Subject: third" in b.fetch("3", "(BODY.PEEK[])")[1][0][1]
@@ -101,7 +101,7 @@ def test_both_move_and_expunge_at_once(pool, account):
 
 @pytest.mark.valgrind
 def test_idle(pool, account):
-    """A delivery, a flag and an expunge are told to who waits, through the relay too."""
+    """A delivery, a flag and an expunge are reported to an idle session, also through the relay."""
     with imap(pool, account) as a, imap(pool, account, "127.0.0.2") as b:
         a.ok("SELECT INBOX")
         b.ok("SELECT INBOX")
@@ -128,7 +128,7 @@ def test_idle(pool, account):
 @pytest.mark.once
 @pytest.mark.parametrize("sessions", [200, pytest.param(1000, marks=pytest.mark.long)])
 def test_all_idle_sessions_of_a_uid_are_told(pool, account, sessions):
-    """However many: none polls because others have used up what the kernel grants a uid."""
+    """However many: none has to poll because others have used up the limits of the uid."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     idle = []
     try:
@@ -154,7 +154,7 @@ def a_until(c, pattern):
 
 
 def test_append_copy_and_what_is_on_disk(pool, account):
-    """What was acknowledged is there, byte for byte, in Maildir's form."""
+    """What was acknowledged is on disk, byte for byte, in Maildir format."""
     body = message("appended", "some text\r\n.\r\nwith a dot\r\n")
     with imap(pool, account) as c:
         reply = c.append("INBOX", body, "\\Seen \\Flagged", "01-Feb-2020 10:11:12 +0100")
@@ -174,7 +174,7 @@ def test_append_copy_and_what_is_on_disk(pool, account):
     assert len(os.listdir(os.path.join(account.maildir, ".Copies", "cur"))) == 2
     assert os.path.exists(os.path.join(account.maildir, ".Copies", "maildirfolder"))
     left = os.listdir(os.path.join(account.maildir, "tmp"))
-    assert all("courier" in n or n == "uidv.Copies" for n in left), left  # the last: which UIDVALIDITY that name has had
+    assert all("courier" in n or n == "uidv.Copies" for n in left), left  # the last: the UIDVALIDITY that the name had
     with Pop3("127.0.0.1", pool.pop3_port) as p:
         p.login_ok(account)
         lines = p.multi("RETR 2")
@@ -223,7 +223,7 @@ def test_folders(pool, account):
 
 @pytest.mark.once
 def test_the_umask_of_imap_is_not_that_of_pop3(make_pool):
-    """Courier's POP3 server has no setting of its own: its files have the usual umask, 022."""
+    """Courier's POP3 server has no setting of its own: its files have the default umask, 022."""
     p = make_pool(nodes=1, accounts=[Account("mode@example.com")], settings={"imapd": {"IMAP_UMASK": "077"}})
     account = p.accounts["mode@example.com"]
 
@@ -404,7 +404,7 @@ def test_disk_full_at_append(make_pool):
 
 
 def test_real_world_mail(pool, account):
-    """ENVELOPE and BODYSTRUCTURE of awkward messages answer something well-formed; BODY[] is the message."""
+    """ENVELOPE and BODYSTRUCTURE of unusual messages are well-formed; BODY[] is the message."""
     samples = [
         b"",
         b"\r\n",
@@ -486,7 +486,7 @@ def test_old_mail_is_stored_while_others_open_the_folder(pool, account):
 
 
 def test_what_is_no_regular_file_is_no_message(pool, account):
-    """A folder, a link and a pipe among the messages: not counted, in nobody's way, and said once."""
+    """A folder, a link and a pipe among the messages: not counted, harmless, and logged once."""
     cur = os.path.join(account.maildir, "cur")
     os.mkdir(os.path.join(cur, "1.dir:2,S"))
     os.symlink("/etc/passwd", os.path.join(cur, "2.link:2,S"))

@@ -1,4 +1,4 @@
-"""The account file edited under load: never a wrong-password answer for a right password."""
+"""The account file is edited under load: never a wrong-password reply to a right password."""
 import os
 import threading
 import time
@@ -14,7 +14,7 @@ FILLER = "".join(f"filler{i}@example.com\tuid=65534|gid=65534|home=/nowhere/{i}|
 
 
 class Load:
-    """Logs in all the time with right passwords and collects every answer."""
+    """Logs in continuously with right passwords and collects every reply."""
 
     def __init__(self, pool, accounts):
         self.pool, self.accounts = pool, accounts
@@ -102,7 +102,7 @@ def test_edits_under_load(one):
         node.wait_log(r"userdb", mark)
         load.some()
         assert login(p, "anna@example.com", "secret-anna@example.com").ok
-        # Cut to less than half: refused, the old one stays.
+        # Cut to less than half: refused, the old state stays.
         mark = node.log_mark()
         p.write_userdb(whole[:len(whole) // 4])
         node.wait_log(r"userdb", mark)
@@ -115,7 +115,7 @@ def test_edits_under_load(one):
         load.some()
         p.write_userdb(whole)
         load.some()
-    # And now a change is taken.
+    # Now a change is accepted.
     p.write_userdb(whole + p_line("new@example.com", p))
     wait_for("the new account works", lambda: login(p, "new@example.com", "secret").ok)
 
@@ -146,14 +146,14 @@ def test_removed_account(one):
 
 
 def test_account_that_was_always_bad_is_unavailable(one):
-    """A line that cannot be used is our trouble, not a wrong password."""
+    """A line that cannot be used is our problem, not a wrong password."""
     p = one
     p.write_userdb(p.text + FILLER + "broken@example.com\tuid=nonsense|gid=65534|home=/x|systempw=" + "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n")
     wait_for("[UNAVAILABLE] for a broken line", lambda: b"[UNAVAILABLE]" in login(p, "broken@example.com", "secret").text)
 
 
 def test_no_file_at_start(make_pool):
-    """The node comes up without its account file, tells everybody that it is unavailable, and recovers."""
+    """The node starts without its account file, replies that it is unavailable, and recovers."""
     p = make_pool(nodes=1, accounts=[Account("anna@example.com")], start=False)
     os.unlink(p.userdb)
     p.start()
@@ -192,7 +192,7 @@ def problems(p):
 
 
 def cut_places(text):
-    """Bytes that are left of TEXT: within a name, a field's name and value, a hash, the options, right before a newline."""
+    """Lengths at which to cut TEXT: within a name, a field's name and value, a hash, the options, right before a newline."""
     line = text.index("u40@example.com")
     end = text.index("\n", line)
     return [line + 3, line + len("u40@example.com"), text.index("uid=", line) + 2, text.index("uid=", line) + 6, text.index("home=", line) + 9,
@@ -200,7 +200,7 @@ def cut_places(text):
 
 
 def test_cut_userdb_tells_nobody_a_wrong_password(make_pool):
-    """A copy that was broken off: the state before stays in force, whoever is in the part that is missing."""
+    """An interrupted copy: the previous state stays in use, also for accounts in the missing part."""
     p = make_pool(nodes=1, accounts=many(60), start=False)
     for a in p.accounts.values():
         a.options = "mailhost=127.0.0.1"
@@ -219,7 +219,7 @@ def test_cut_userdb_tells_nobody_a_wrong_password(make_pool):
         for name in ("u0@example.com", "u39@example.com", "u40@example.com", "u41@example.com", "u59@example.com"):
             assert login(p, name, "secret-" + name).ok, (left, name)
         assert b"[AUTHENTICATIONFAILED]" in login(p, "u59@example.com", "wrong").text
-        # whoever is new in the part that is missing, or in another file of it
+        # new accounts in the missing part, or in another file of the folder
         assert b"[UNAVAILABLE]" in login(p, "new@example.com", "secret").text
         assert any("userdb" in one for one in problems(p))
         check = node.tool("check")
@@ -259,7 +259,7 @@ def test_damaged_userdb_at_the_first_start_is_an_outage(make_pool, damage):
 
 
 def test_userdb_that_is_being_written_at_the_start_is_waited_for(make_pool):
-    """Whole lines are there, and more are coming: nobody is told a wrong password meanwhile."""
+    """Whole lines are there, and more are coming: nobody gets a wrong-password reply meanwhile."""
     p = make_pool(nodes=1, accounts=many(60), start=False)
     lines = [a.line() for a in p.accounts.values()]
     answers, done = [], threading.Event()
@@ -325,7 +325,7 @@ def test_folder_with_a_file_that_is_cut_or_gone_is_refused(make_pool):
 
 @pytest.mark.long
 def test_a_million_accounts(make_pool):
-    """Loaded in seconds; a reload of them keeps nobody waiting."""
+    """Loaded in seconds; reloading them delays nobody."""
     p = make_pool(nodes=1, accounts=[Account("anna@example.com")], start=False)
     digest = "{SHA}" + "x" * 27 + "="
     text = "".join(f"user{i}@example.com\tuid=65534|gid=65534|home=/srv/mail/{i % 1000}/{i}|systempw={digest}|options=mailhost=127.0.0.1\n"
