@@ -9,19 +9,18 @@
 #include <utlist.h>
 
 #include "authlib/child.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/msg.h"
 
-enum lookup_state {
-	LOOKUP_QUEUED,  /* there are RESOLVER_CHILDREN others */
-	LOOKUP_RUNNING, /* its child is at it, or none could be started: the timer tells */
-};
+#define TURN_SECONDS 1.0 /* that a look-up has for itself, however many wait */
 
 struct lookup {
 	struct lookup *prev, *next;
 	struct resolver *resolver;
-	enum lookup_state state;
+	bool running; /* its child is at it, or none could be started: the timer tells */
+	double began; /* lib/clock.h */
 	char host[RESOLVER_HOST_MAX];
 	struct child child;
 	ev_io io;
@@ -33,8 +32,10 @@ struct resolver {
 	double seconds;
 	resolver_fn *fn;
 	void *arg;
-	struct lookup *lookups; /* in the order of the questions */
-	unsigned running, waiting;
+	struct lookup *running, *queued; /* each in the order of their beginning */
+	unsigned nrunning, nqueued;
+	bool longest;  /* the next one to run is the one that has waited longest, else shortest */
+	ev_timer turn; /* while some are queued: a running one has had its time */
 };
 
 /* --- in the child --- */
@@ -76,7 +77,20 @@ static int look_up(void *arg)
 
 /* --- in authd --- */
 
-static void start_queued(struct resolver *r);
+static void run_queued(struct resolver *r);
+
+static void leave_list(struct lookup *l)
+{
+	struct resolver *r = l->resolver;
+
+	if (l->running) {
+		DL_DELETE(r->running, l);
+		r->nrunning--;
+	} else {
+		DL_DELETE(r->queued, l);
+		r->nqueued--;
+	}
+}
 
 static void drop(struct lookup *l)
 {
@@ -85,10 +99,7 @@ static void drop(struct lookup *l)
 	ev_io_stop(r->loop, &l->io);
 	ev_timer_stop(r->loop, &l->timer);
 	child_end(&l->child, NULL);
-	if (l->state == LOOKUP_RUNNING)
-		r->running--;
-	r->waiting--;
-	DL_DELETE(r->lookups, l);
+	leave_list(l);
 	mem_free(&l);
 }
 
@@ -114,7 +125,7 @@ static void finish(struct lookup *l, struct msgr *msg)
 
 	str_copy(host, sizeof(host), l->host);
 	drop(l);
-	start_queued(r);
+	run_queued(r);
 	r->fn(host, answer, addr, n, r->arg);
 }
 
@@ -146,8 +157,11 @@ static void start(struct lookup *l)
 	struct str why = STR_INIT;
 	double seconds = r->seconds;
 
-	l->state = LOOKUP_RUNNING;
-	r->running++;
+	leave_list(l);
+	l->running = true;
+	l->began = clock_now();
+	DL_APPEND(r->running, l);
+	r->nrunning++;
 	if (child_start(&l->child, CHILD_MESSAGES, look_up, l->host, &why)) {
 		ev_io_set(&l->io, l->child.from, EV_READ);
 		ev_io_start(r->loop, &l->io);
@@ -160,13 +174,29 @@ static void start(struct lookup *l)
 	str_fini(&why);
 }
 
-static void start_queued(struct resolver *r)
+/* Names that nobody answers for take their turns, and the others do not wait for all of them: by turns the name that
+ * was asked for last, whose login has not given up yet, and the one that has waited longest. */
+static void run_queued(struct resolver *r)
 {
-	struct lookup *l;
+	while (r->queued != NULL && r->nrunning < RESOLVER_CHILDREN) {
+		start(r->longest ? r->queued : r->queued->prev);
+		r->longest = !r->longest;
+	}
+	ev_timer_stop(r->loop, &r->turn);
+	if (r->queued == NULL)
+		return;
+	ev_timer_set(&r->turn, MAX(r->running->began + TURN_SECONDS - clock_now(), 0), 0);
+	ev_timer_start(r->loop, &r->turn);
+}
 
-	DL_FOREACH(r->lookups, l)
-	if (r->running < RESOLVER_CHILDREN && l->state == LOOKUP_QUEUED)
-		start(l);
+static void on_turn(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	struct resolver *r = t->data;
+
+	if (r->running->began + TURN_SECONDS <= clock_now())
+		finish(r->running, NULL); /* which sets the timer for the next one */
+	else
+		run_queued(r);
 }
 
 struct resolver *resolver_new(struct ev_loop *loop, double seconds, resolver_fn *fn, void *arg)
@@ -177,6 +207,8 @@ struct resolver *resolver_new(struct ev_loop *loop, double seconds, resolver_fn 
 	r->seconds = seconds;
 	r->fn = fn;
 	r->arg = arg;
+	ev_timer_init(&r->turn, on_turn, 0, 0);
+	r->turn.data = r;
 	return r;
 }
 
@@ -184,8 +216,11 @@ void resolver_free(struct resolver **r)
 {
 	if (*r == NULL)
 		return;
-	while ((*r)->lookups != NULL)
-		drop((*r)->lookups);
+	ev_timer_stop((*r)->loop, &(*r)->turn);
+	while ((*r)->running != NULL)
+		drop((*r)->running);
+	while ((*r)->queued != NULL)
+		drop((*r)->queued);
 	mem_free(r);
 }
 
@@ -199,13 +234,12 @@ void resolver_ask(struct resolver *r, const char *host)
 	ev_io_init(&l->io, on_output, -1, EV_READ);
 	ev_timer_init(&l->timer, on_time, 0, 0);
 	l->io.data = l->timer.data = l;
-	DL_APPEND(r->lookups, l);
-	r->waiting++;
-	if (r->running < RESOLVER_CHILDREN)
-		start(l);
+	DL_APPEND(r->queued, l);
+	r->nqueued++;
+	run_queued(r);
 }
 
 unsigned resolver_waiting(const struct resolver *r)
 {
-	return r->waiting;
+	return r->nrunning + r->nqueued;
 }

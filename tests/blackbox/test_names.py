@@ -82,7 +82,8 @@ def names(make_pool):
     """Nodes 1 and 2, 2 auth workers, a silent name server."""
     p = make_pool(nodes=2, start=False, settings={"authdaemonrc": {"daemons": 2}, "proxy": {"PROXY_TIMEOUT": TIMEOUT, "DNS_TTL": 1}}, accounts=[
         Account("here@example.com", mailhost="127.0.0.1"), Account("there@example.com", mailhost="127.0.0.2"),
-        *[Account(f"silent{i}@example.com", mailhost=f"silent{i}.test") for i in range(20)],
+        *[Account(f"silent{i}@example.com", mailhost=f"silent{i}.test") for i in range(150)],
+        Account("other@example.com", mailhost="other.test"),
         *[Account(f"hash{i}@example.com", "secret", mailhost="127.0.0.1", fields={"systempw": bcrypt("secret")}) for i in range(3)],
         Account("self-first@example.com", mailhost="127.0.0.1 silent-a.test"),
         Account("known-first@example.com", mailhost="127.0.0.2 silent-b.test"),
@@ -142,6 +143,17 @@ def test_logins_without_names_do_not_wait(names):
     p.nodes[0].wait_log(r"TEMPORARY FAILURE, user=silent7@.*the name server does not answer for mailhost silent7\.test", mark)
     p.nodes[0].wait_log(r"the name server does not answer for mailhost silent0\.test", mark, timeout=PATIENCE + 20)
     assert "LOGIN FAILED" not in p.nodes[0].log_since(mark)
+
+
+def test_a_name_is_not_behind_all_that_nobody_answers_for(names):
+    """More silent names than are looked up at a time."""
+    p = names.p
+    waiting = start_silent(p, 150)
+    wait_for("all are asked for", lambda: p.nodes[0].status()["counts"]["names_waiting"] >= 64)
+    answer, took = login(p, "other@example.com")
+    assert ok(answer) and took < TIMEOUT, (answer, took)
+    for c in waiting:
+        c.close()
 
 
 def test_only_the_host_that_is_tried_next_is_waited_for(names):

@@ -145,8 +145,54 @@ static void test_many(void)
 	end(r);
 }
 
+static bool is_told(const char *host)
+{
+	for (unsigned i = 0; i < ntold; i++)
+		if (strcmp(told[i].host, host) == 0)
+			return true;
+	return false;
+}
+
+static void wait_for_name(const char *host)
+{
+	ev_timer late;
+
+	ev_timer_init(&late, on_late, 60, 0);
+	ev_timer_start(loop, &late);
+	while (!is_told(host) && ev_is_active(&late))
+		ev_run(loop, EVRUN_ONCE);
+	ev_timer_stop(loop, &late);
+	CU_ASSERT_FATAL(is_told(host));
+}
+
+/* Many names that nobody answers for: who asks for another one is not behind all of them, whether it was asked for
+ * before they came or behind them; and each of them has its turn. */
+static void test_flood(void)
+{
+	struct resolver *r = begin(1000);
+	unsigned i = 0;
+
+	for (; i < RESOLVER_CHILDREN; i++)
+		resolver_ask(r, "silent");
+	resolver_ask(r, "2");
+	for (; i < NAMES_MAX - 3; i++)
+		resolver_ask(r, "silent");
+	resolver_ask(r, "1");
+	wait_for_name("1");
+	wait_for_name("2");
+	CU_ASSERT(ntold <= RESOLVER_CHILDREN + 2); /* one turn */
+	resolver_ask(r, "3");
+	wait_for_name("3");
+	CU_ASSERT(ntold <= 2 * RESOLVER_CHILDREN + 3);
+	/* Nobody waits behind the last ones: these have their whole time. */
+	wait_for(NAMES_MAX - RESOLVER_CHILDREN);
+	CU_ASSERT_EQUAL(resolver_waiting(r), RESOLVER_CHILDREN);
+	end(r);
+}
+
 static const struct unit_case cases[] = {
 	{ "answers", test_answers },
+	{ "a flood of silent names", test_flood },
 	{ "many names, most of them silent", test_many },
 	{ NULL, NULL },
 };
