@@ -64,6 +64,7 @@ static void bye(struct login *l, enum login_bye why)
 		[LOGIN_BYE_DRAIN] = "[UNAVAILABLE] This server accepts no logins now, please try again.",
 		[LOGIN_BYE_SHUTDOWN] = "[UNAVAILABLE] The server is shutting down.",
 		[LOGIN_BYE_FULL] = "[UNAVAILABLE] The server is full, please try again later.",
+		[LOGIN_BYE_KICK] = "Disconnected by the administrator.",
 	};
 
 	str_addf(&l->out, "* BYE %s\r\n", texts[why]);

@@ -133,23 +133,39 @@ bool net_addr_same_ip(const struct net_addr *a, const struct net_addr *b)
 	return a->family == b->family && memcmp(a->ip, b->ip, a->family == AF_INET ? 4 : 16) == 0;
 }
 
-bool net_addr_in(const struct net_addr *a, const char *network)
+/* The network's address, and how many of its bits count. */
+static bool read_network(const char *network, struct net_addr *n, uint64_t *bits)
 {
 	char base[NET_IP_TEXT_MAX];
 	const char *slash = strchr(network, '/');
 	size_t len = slash != NULL ? (size_t)(slash - network) : strlen(network);
-	struct net_addr n;
-	uint64_t bits, whole;
+	uint64_t whole;
 
 	if (len >= sizeof(base))
 		return false;
 	memcpy(base, network, len);
 	base[len] = '\0';
-	if (!net_addr_parse(&n, base, 0))
+	if (!net_addr_parse(n, base, 0))
 		return false;
-	whole = n.family == AF_INET ? 32 : 128;
-	bits = whole;
-	if (slash != NULL && !num_parse_str(slash + 1, whole, &bits))
+	whole = n->family == AF_INET ? 32 : 128;
+	*bits = whole;
+	return slash == NULL || num_parse_str(slash + 1, whole, bits);
+}
+
+bool net_is_network(const char *text)
+{
+	struct net_addr n;
+	uint64_t bits;
+
+	return read_network(text, &n, &bits);
+}
+
+bool net_addr_in(const struct net_addr *a, const char *network)
+{
+	struct net_addr n;
+	uint64_t bits;
+
+	if (!read_network(network, &n, &bits))
 		return false;
 	if (a->family != n.family || memcmp(a->ip, n.ip, bits / 8) != 0)
 		return false;

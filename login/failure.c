@@ -36,6 +36,8 @@ static const struct {
 	    CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_NO_SERVER] = { AUTH_VERDICT_UNAVAILABLE, "cannot start a session server; see the lines of spawn",
 	    LATER, CODES("UNAVAILABLE", "SYS/TEMP") },
+	[FAILURE_KICKED] = { AUTH_VERDICT_UNAVAILABLE, "ended by waypost kick", "Disconnected by the administrator.",
+	    CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_CONTROL_CHARS] = { AUTH_VERDICT_UNAVAILABLE,
 	    "the account's name or password, or the session id, has control characters and "
 	    "cannot be forwarded: check the account with `waypost auth USER`",

@@ -15,6 +15,7 @@
 	X(CANNOT) \
 	X(NO_AUTHD)      /* authd is not there */ \
 	X(NO_SERVER)     /* no session server could be started */ \
+	X(KICKED)        /* an operator has ended the account's sessions meanwhile */ \
 	X(CONTROL_CHARS) /* the credentials have control characters and go to no peer */ \
 	X(UNREACHABLE)   /* none of the peer's addresses greeted */ \
 	X(UNANSWERED)    /* the peer greeted, but the login was not decided */ \

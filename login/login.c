@@ -421,12 +421,15 @@ static void relay(struct login *l)
 {
 	struct str to_client, to_server;
 	struct conn *peer;
+	size_t ours;
 
 	l->dialect->accepted(l);
 	to_client = l->out;
 	to_server = l->in;
 	l->out = l->in = (struct str)STR_INIT;
+	ours = to_client.len;
 	peer = backend_take(l->backend, &to_client);
+	l->peer.has_spoken = to_client.len != ours;
 	worker_arrived(l->worker, l->reply->session, backend_index(l->backend));
 	worker_relay(l->worker, l, &l->conn, peer, &to_client, &to_server);
 	l->reply->session = 0; /* the relay's */
@@ -935,6 +938,18 @@ static void end_for(struct login *l, enum login_bye why)
 	if (why == LOGIN_BYE_TIMEOUT)
 		log_client(l, LOG_LEVEL_INFO, "TIMEOUT");
 	say_bye(l, why);
+}
+
+bool login_kick(struct login *l)
+{
+	if (l->state == LOGIN_PEER)
+		fail(l, FAILURE_KICKED, (struct failure_facts){ 0 });
+	else if (l->state == LOGIN_HANDOFF)
+		end_for(l, LOGIN_BYE_KICK);
+	else
+		return false;
+	free_if_over(l);
+	return true;
 }
 
 void login_end(struct login *l, enum login_bye why)

@@ -62,7 +62,8 @@ enum login_bye {
 	LOGIN_BYE_TOO_LONG,
 	LOGIN_BYE_DRAIN,
 	LOGIN_BYE_SHUTDOWN,
-	LOGIN_BYE_FULL
+	LOGIN_BYE_FULL,
+	LOGIN_BYE_KICK
 };
 
 enum {
@@ -108,6 +109,7 @@ struct login_peer {
 	struct str capability;          /* IMAP: the peer's list after login */
 	struct str alerts;              /* IMAP: lines for the client's user, whole */
 	char said[LOGIN_SAID_MAX];      /* the refusal as the peer put it, printable */
+	bool has_spoken;                /* it has said something behind its reply to the login */
 	bool as_master;                 /* the login is PROXY_MASTER_USER's */
 	enum node_mark mark;            /* of its greeting, with */
 	char node_id[NODE_ID_LEN + 1];  /* ... its id; "": there is no mark */
@@ -199,6 +201,9 @@ void login_handoff_lost(struct login *l);
 /* Ends the login if its client has reset the connection: for one that has to wait and is not watched, because bytes
  * of it wait, too. */
 void login_check_client(struct login *l);
+/* The operator ends the sessions of L's account: a login that is to become one, at a peer or here, is refused, or its
+ * client closed. False: it has no verdict yet, or has another one. */
+bool login_kick(struct login *l);
 /* The login deadline has passed, or the node is being stopped. */
 void login_end(struct login *l, enum login_bye why);
 

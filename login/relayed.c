@@ -93,6 +93,13 @@ const char *relayed_user(const struct relayed *s)
 	return s->texts;
 }
 
+bool relayed_is_chosen(const struct relayed *s, const struct session_choice *c)
+{
+	char number[NUM_HEX_MAX];
+
+	return session_choice_has(c, relayed_user(s), &s->client, id_of(s, number));
+}
+
 /* "WORD, user=..., ip=[...], port=[...]" */
 static void begin_line(const struct relayed *s, const char *word)
 {

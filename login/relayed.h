@@ -5,6 +5,7 @@
 #define LOGIN_RELAYED_H
 
 #include "login/login.h"
+#include "node/session_choice.h"
 #include "proxy/relay.h"
 
 struct relayed_peer;
@@ -22,6 +23,8 @@ struct relayed {
 struct relayed *relayed_new(const struct login *l, uint32_t now);
 void relayed_free(struct relayed **s);
 const char *relayed_user(const struct relayed *s);
+/* C means this session. */
+bool relayed_is_chosen(const struct relayed *s, const struct session_choice *c);
 /* The LOGIN line, and the line of the end of R. */
 void relayed_log_login(const struct relayed *s);
 void relayed_log_end(const struct relayed *s, const struct relay *r, enum relay_end end, uint32_t now);

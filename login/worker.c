@@ -519,9 +519,12 @@ void worker_relay(struct worker *w, struct login *l, struct conn *client, struct
     struct str *to_server)
 {
 	struct relayed *s = relayed_new(l, clock_seconds());
+	struct relay *r;
 
 	relayed_log_login(s);
-	relay_new(w->relays, client, peer, to_client, to_server, s);
+	r = relay_new(w->relays, client, peer, to_client, to_server, s);
+	if (l->peer.has_spoken)
+		relay_server_has_spoken(r);
 }
 
 static void on_relay_end(struct relay *r, enum relay_end end, void *session, void *arg)
@@ -708,7 +711,7 @@ static void on_stop(struct role_ctx *ctx)
 struct query {
 	struct worker *w;
 	struct str rows;
-	const char *user;
+	struct session_choice choice;
 	uint32_t count;
 };
 
@@ -717,6 +720,8 @@ static void who_row(struct relay *r, void *session, void *arg)
 	const struct relayed *s = session;
 	struct query *q = arg;
 
+	if (!relayed_is_chosen(s, &q->choice))
+		return;
 	relayed_row(s, r, clock_seconds(), &q->rows);
 	q->count++;
 }
@@ -725,11 +730,27 @@ static void kick_row(struct relay *r, void *session, void *arg)
 {
 	const struct relayed *s = session;
 	struct query *q = arg;
+	struct login last = { .dialect = q->w->dialects[s->protocol] };
 
-	if (strcmp(relayed_user(s), q->user) != 0)
+	if (!relayed_is_chosen(s, &q->choice))
 		return;
 	q->count++;
+	last.dialect->bye(&last, LOGIN_BYE_KICK);
+	relay_last_words(r, str_cstr(&last.out), last.out.len);
+	str_fini(&last.out);
 	relay_stop(r, RELAY_END_KICK);
+}
+
+/* A login that has its verdict is nearly a session: the one it would be. */
+static void kick_logins(struct query *q)
+{
+	for (struct login *l = q->w->logins, *next; l != NULL; l = next) {
+		const struct auth_reply *a = l->reply;
+
+		next = l->next;
+		if (a != NULL && session_choice_has(&q->choice, a->name, &a->client, a->session_id) && login_kick(l))
+			q->count++;
+	}
 }
 
 static void count_row(struct relay *r UNUSED, void *session, void *arg)
@@ -743,12 +764,13 @@ static void count_row(struct relay *r UNUSED, void *session, void *arg)
 static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument)
 {
 	struct worker *w = ctx->arg;
-	struct query q = { w, STR_INIT, argument, 0 };
+	struct query q = { .w = w };
 
-	if (strcmp(command, "who") == 0) {
+	if (session_choice_read(&q.choice, "who", command, argument)) {
 		relay_pool_each(w->relays, who_row, &q);
-	} else if (strcmp(command, "kick") == 0) {
+	} else if (session_choice_read(&q.choice, "kick", command, argument)) {
 		relay_pool_each(w->relays, kick_row, &q);
+		kick_logins(&q);
 	} else if (strcmp(command, "status") == 0) {
 		unsigned n[PROTOCOL_COUNT] = { 0 };
 

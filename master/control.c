@@ -24,6 +24,7 @@
 #include "master/watchdog.h"
 #include "node/msg_control.h"
 #include "node/msg_channel.h"
+#include "node/session_choice.h"
 
 enum {
 	ANSWER_WITHIN = 5,              /* seconds for a role */
@@ -240,6 +241,12 @@ static void say_silent(struct query *q, const struct child *c, const char *why)
 		str_addf(&q->message, "%s (pid %ld) %s\n", name, (long)c->pid, why);
 }
 
+/* Whichever sessions it is about. */
+static bool is_kick(const char *command)
+{
+	return strncmp(command, "kick", 4) == 0;
+}
+
 static void result_of_kick(struct query *q)
 {
 	uint64_t killed = counts_sum(&q->counts, "killed");
@@ -258,9 +265,9 @@ static void finish(struct query *q)
 	q->finished = true;
 	if (strcmp(q->command, "status") == 0)
 		add_status(q);
-	else if (strcmp(q->command, "kick") == 0)
+	else if (is_kick(q->command))
 		result_of_kick(q);
-	else if (strcmp(q->command, "who") == 0)
+	else if (strncmp(q->command, "who", 3) == 0)
 		q->status = q->message.len > 0;
 	else
 		q->status = q->message.len > 0 ? 1 : (uint32_t)MIN(q->sum, 255);
@@ -288,7 +295,7 @@ static struct query *new_query(struct client *c, const char *command)
 	q->client = c;
 	q->id = ++ctl.last_id;
 	snprintf(q->command, sizeof(q->command), "%s", command);
-	ev_timer_init(&q->limit, on_limit, strcmp(command, "kick") == 0 ? KICKED_WITHIN : ANSWER_WITHIN, 0.);
+	ev_timer_init(&q->limit, on_limit, is_kick(command) ? KICKED_WITHIN : ANSWER_WITHIN, 0.);
 	ev_timer_init(&q->feed, on_feed, 0., FEED_PAUSE);
 	q->next = ctl.queries;
 	ctl.queries = q;
@@ -362,7 +369,7 @@ static struct query *find_query(uint32_t id, const struct child *c)
 
 static void take_rows(struct query *q, const char *text, size_t len)
 {
-	if (strcmp(q->command, "status") == 0 || strcmp(q->command, "kick") == 0) {
+	if (strcmp(q->command, "status") == 0 || is_kick(q->command)) {
 		counts_add_lines(&q->counts, text, len);
 	} else if (q->rows.len + len <= SPOOL_MAX) {
 		str_add(&q->rows, text, len);
@@ -415,14 +422,18 @@ static void do_status(struct client *c, const char *argument UNUSED)
 	ask_all(c, "status", "", ~(1U << ROLE_AUTHWORKER));
 }
 
-static void do_who(struct client *c, const char *argument UNUSED)
+/* True if COMMAND is VERB, for some sessions or all, and was dealt with. */
+static bool about_sessions(struct client *c, const char *verb, const char *command, const char *argument)
 {
-	ask_all(c, "who", "", 1U << ROLE_WORKER | 1U << ROLE_SPAWN);
-}
+	struct session_choice choice;
 
-static void do_kick(struct client *c, const char *argument)
-{
-	ask_all(c, "kick", argument, 1U << ROLE_WORKER | 1U << ROLE_SPAWN);
+	if (!session_choice_read(&choice, verb, command, argument))
+		return false;
+	if (choice.kind == SESSION_CHOICE_NONE)
+		send_done(c, 2, "not the address, network, user or session id that this command needs\n");
+	else
+		ask_all(c, command, argument, 1U << ROLE_WORKER | 1U << ROLE_SPAWN);
+	return true;
 }
 
 static void do_route(struct client *c, const char *argument)
@@ -484,8 +495,6 @@ static const struct {
 	void (*run)(struct client *c, const char *argument);
 } commands[] = {
 	{ "status", do_status },
-	{ "who", do_who },
-	{ "kick", do_kick },
 	{ "drain", do_drain },
 	{ "flush", do_flush },
 	{ "reload", do_reload },
@@ -496,6 +505,8 @@ static const struct {
 
 static void run_command(struct client *c, const char *command, const char *argument)
 {
+	if (about_sessions(c, "who", command, argument) || about_sessions(c, "kick", command, argument))
+		return;
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (strcmp(commands[i].name, command) == 0) {
 			commands[i].run(c, argument);

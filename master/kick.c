@@ -42,12 +42,12 @@ static void on_grace(struct ev_loop *loop UNUSED, ev_timer *w, int revents UNUSE
 	k->killed = servers_kill_kicked(k->query, KICK_GRACE);
 }
 
-void kick_user(uint32_t query, const char *user)
+void kick_sessions(uint32_t query, const struct session_choice *choice)
 {
 	struct kick *k = mem_alloc(sizeof(*k));
 
 	k->query = query;
-	k->sessions = servers_kick(user, query, &k->left);
+	k->sessions = servers_kick(choice, query, &k->left);
 	k->next = kicks.first;
 	kicks.first = k;
 	ev_timer_init(&k->grace, on_grace, KICK_GRACE, 0.);

@@ -1,4 +1,4 @@
-/* Ends the sessions of a user: asks each server, and kills those that have not ended after KICK_GRACE. */
+/* Ends sessions for the operator: asks each server, and kills those that have not ended after KICK_GRACE. */
 #ifndef MASTER_KICK_H
 #define MASTER_KICK_H
 
@@ -11,8 +11,9 @@ enum { KICK_GRACE = 6 };
 typedef void kick_done_fn(uint32_t query, uint32_t sessions, uint32_t killed);
 
 void kick_init(struct ev_loop *loop, kick_done_fn *done);
-/* Ends the sessions of USER; the answer comes when all have ended, perhaps at once. QUERY is not 0 and not pending. */
-void kick_user(uint32_t query, const char *user);
+/* Ends the sessions that CHOICE means; the answer comes when all have ended, perhaps at once. QUERY is not 0 and not
+ * pending. */
+void kick_sessions(uint32_t query, const struct session_choice *choice);
 /* Server S has ended. */
 void kick_ended(const struct server *s);
 

@@ -284,26 +284,29 @@ static void signal_server(struct server *s, int sig)
 		kill(s->pid, sig); /* a child is not yet reaped, so the number is still its own */
 }
 
-uint32_t servers_signal(const char *user, int sig)
+uint32_t servers_signal(int sig)
 {
 	uint32_t n = 0;
 
 	for (struct server *s = servers.first; s != NULL; s = s->next) {
-		if (user != NULL && strcmp(s->user, user) != 0)
-			continue;
 		signal_server(s, sig);
 		n++;
 	}
 	return n;
 }
 
-uint32_t servers_kick(const char *user, uint32_t kick, uint32_t *waits)
+static bool is_chosen(const struct server *s, const struct session_choice *choice)
+{
+	return session_choice_has(choice, s->user, &s->client, s->session_id);
+}
+
+uint32_t servers_kick(const struct session_choice *choice, uint32_t kick, uint32_t *waits)
 {
 	uint32_t n = 0;
 
 	*waits = 0;
 	for (struct server *s = servers.first; s != NULL; s = s->next) {
-		if (strcmp(s->user, user) != 0)
+		if (!is_chosen(s, choice))
 			continue;
 		signal_server(s, SIGUSR1);
 		n++;
@@ -345,12 +348,16 @@ static void who_row(struct str *rows, const struct server *s)
 	str_addf(rows, "\t%lld\t%s\n", (long long)(clock_seconds() - s->began), s->session_id);
 }
 
-uint32_t servers_who(struct str *rows)
+uint32_t servers_who(const struct session_choice *choice, struct str *rows)
 {
 	uint32_t n = 0;
 
-	for (const struct server *s = servers.first; s != NULL; s = s->next, n++)
+	for (const struct server *s = servers.first; s != NULL; s = s->next) {
+		if (!is_chosen(s, choice))
+			continue;
 		who_row(rows, s);
+		n++;
+	}
 	return n;
 }
 

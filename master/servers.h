@@ -9,6 +9,7 @@
 #include "lib/str.h"
 #include "master/figures.h"
 #include "master/tickets.h"
+#include "node/session_choice.h"
 
 /* How the end of a server is noticed. */
 enum server_watch {
@@ -53,14 +54,14 @@ const struct server *servers_find(pid_t pid);
 /* The list of all, latest first; NULL if there is none. */
 const struct server *servers_first(void);
 size_t servers_count(enum protocol protocol);
-/* Sends SIG to the servers of USER (NULL: to all); their number. */
-uint32_t servers_signal(const char *user, int sig);
-/* Asks the servers of USER to end: SIGUSR1. Their number; *WAITS: how many of them have ->kick KICK now, because no
- * other kick was waiting for them. */
-uint32_t servers_kick(const char *user, uint32_t kick, uint32_t *waits);
+/* Sends SIG to all servers; their number. */
+uint32_t servers_signal(int sig);
+/* Asks the servers that CHOICE means to end: SIGUSR1. Their number; *WAITS: how many of them have ->kick KICK now,
+ * because no other kick was waiting for them. */
+uint32_t servers_kick(const struct session_choice *choice, uint32_t kick, uint32_t *waits);
 /* Kills those that KICK still waits for after SECONDS, with a line in the log for each; their number. */
 uint32_t servers_kill_kicked(uint32_t kick, int seconds);
-/* One row for each as CTL_ROWS has it for "who"; their number. */
-uint32_t servers_who(struct str *rows);
+/* One row for each that CHOICE means, as CTL_ROWS has it for "who"; their number. */
+uint32_t servers_who(const struct session_choice *choice, struct str *rows);
 
 #endif

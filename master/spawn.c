@@ -300,14 +300,15 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument)
 {
 	struct str rows = STR_INIT;
+	struct session_choice choice;
 	uint32_t result = 0;
 
-	if (strcmp(command, "kick") == 0) {
-		kick_user(query, argument);
+	if (session_choice_read(&choice, "kick", command, argument)) {
+		kick_sessions(query, &choice);
 		return;
 	}
-	if (strcmp(command, "who") == 0)
-		result = servers_who(&rows);
+	if (session_choice_read(&choice, "who", command, argument))
+		result = servers_who(&choice, &rows);
 	for (enum protocol p = 0; p < PROTOCOL_COUNT && strcmp(command, "status") == 0; p++)
 		str_addf(&rows, "local_%s=%zu\n", protocols[p].name, servers_count(p));
 	if (rows.len != 0)
@@ -340,7 +341,7 @@ static void refuse_waiting(void)
 
 static void on_killing(struct ev_loop *loop UNUSED, ev_timer *w UNUSED, int revents UNUSED)
 {
-	uint32_t n = servers_signal(NULL, SIGKILL);
+	uint32_t n = servers_signal(SIGKILL);
 
 	if (n > 0)
 		log_warn("%u session servers did not end within %d s of the stop; killing them", n, STOP_GRACE);
@@ -349,7 +350,7 @@ static void on_killing(struct ev_loop *loop UNUSED, ev_timer *w UNUSED, int reve
 static void on_stop(struct role_ctx *ctx)
 {
 	refuse_waiting();
-	servers_signal(NULL, SIGTERM);
+	servers_signal(SIGTERM);
 	ev_timer_start(ctx->loop, &spawn.killing);
 	leave_if_done();
 }

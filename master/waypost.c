@@ -33,7 +33,8 @@ struct tool {
 	bool enumerate;       /* auth --enumerate, and how */
 	bool list_option;
 	struct enumerate_options list;
-	int argc; /* arguments after the command */
+	const char *address, *session; /* who, kick: which sessions; NULL: not said */
+	int argc;                      /* arguments after the command */
 	char **argv;
 	struct str rows;
 	char *message; /* for stderr; never NULL after ask() */
@@ -130,13 +131,18 @@ static void print_clean_lines(FILE *to, const char *text)
 	str_fini(&clean);
 }
 
+static void print_answer(const struct tool *t, unsigned status)
+{
+	print_clean_lines(stdout, str_cstr(&t->rows));
+	print_clean_lines(status == 0 ? stdout : stderr, t->message);
+}
+
 /* Sends the command and prints the answer unchanged. */
 static int plain(struct tool *t, const char *command, const char *argument)
 {
 	unsigned status = ask(t, command, argument);
 
-	print_clean_lines(stdout, str_cstr(&t->rows));
-	print_clean_lines(status == 0 ? stdout : stderr, t->message);
+	print_answer(t, status);
 	return (int)status;
 }
 
@@ -157,11 +163,36 @@ static int do_status(struct tool *t)
 	return status;
 }
 
+/* Asks VERB for the sessions that are meant: of a user, an address, or one by its id; or, of "who", for all. False:
+ * that is not said, or more than one of them is. */
+static bool ask_sessions(struct tool *t, const char *verb, unsigned *status)
+{
+	int said = t->argc + (t->address != NULL) + (t->session != NULL);
+	char command[CONTROL_COMMAND_MAX];
+
+	if (said > 1 || (said == 0 && strcmp(verb, "who") != 0)) {
+		fprintf(stderr, "usage: waypost %s USER, or --address ADDRESS, or --session ID\n", verb);
+		return false;
+	}
+	snprintf(command, sizeof(command), "%s%s", verb,
+	    t->address != NULL     ? "-address" :
+	        t->session != NULL ? "-session" :
+	                             "");
+	*status = ask(t, command,
+	    t->address != NULL     ? t->address :
+	        t->session != NULL ? t->session :
+	        t->argc == 1       ? t->argv[0] :
+	                             "");
+	return true;
+}
+
 static int do_who(struct tool *t)
 {
 	struct str text = STR_INIT;
-	unsigned status = ask(t, "who", "");
+	unsigned status;
 
+	if (!ask_sessions(t, "who", &status))
+		return EXIT_USAGE;
 	report_who(&text, str_cstr(&t->rows), t->json);
 	fputs(str_cstr(&text), stdout);
 	print_clean_lines(stderr, t->message);
@@ -171,7 +202,12 @@ static int do_who(struct tool *t)
 
 static int do_kick(struct tool *t)
 {
-	return plain(t, "kick", t->argv[0]);
+	unsigned status;
+
+	if (!ask_sessions(t, "kick", &status))
+		return EXIT_USAGE;
+	print_answer(t, status);
+	return (int)status;
 }
 
 static int do_flush(struct tool *t)
@@ -312,8 +348,10 @@ static const struct {
 	    "                            the directories of accounts answer" },
 	{ "status", 0, 0, do_status, "[--json]",
 	    "show the state; exit status 0 healthy, 1 degraded, 2 no daemon, 3 draining" },
-	{ "who", 0, 0, do_who, "[--json]", "list open sessions" },
-	{ "kick", 1, 1, do_kick, "USER", "end the sessions of a user" },
+	{ "who", 0, 1, do_who, "[--json] [USER]", "list open sessions: all, or those of a user" },
+	{ "kick", 0, 1, do_kick, "USER", "end the sessions of a user; kick and who also take, instead:" },
+	{ "", 0, 0, NULL, "--address ADDR", "the sessions of an address or network" },
+	{ "", 0, 0, NULL, "--session ID", "the session with that id, which who shows" },
 	{ "drain", 0, 1, do_drain, "[on|off|status]", "refuse new clients, for maintenance of this node" },
 	{ "flush", 0, 1, do_flush, "[USER]", "empty the account cache, for one user or all" },
 	{ "reload", 0, 0, do_reload, "", "load new settings; nobody is disconnected" },
@@ -341,11 +379,13 @@ static int run_command(struct tool *t, const char *name)
 	int status;
 
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		if (strcmp(commands[i].name, name) != 0)
+		if (commands[i].run == NULL || strcmp(commands[i].name, name) != 0)
 			continue;
 		if (t->argc < commands[i].least || t->argc > commands[i].most ||
 		    ((t->enumerate || t->list_option) && commands[i].run != do_auth) ||
-		    (t->ask_directories && commands[i].run != do_check)) {
+		    (t->ask_directories && commands[i].run != do_check) ||
+		    ((t->address != NULL || t->session != NULL) && commands[i].run != do_who &&
+		        commands[i].run != do_kick)) {
 			fprintf(stderr, "usage: waypost %s %s\n", name, commands[i].args);
 			return EXIT_USAGE;
 		}
@@ -361,7 +401,8 @@ static int run_command(struct tool *t, const char *name)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "ask", no_argument, NULL, 'a' },
-		{ "enumerate", no_argument, NULL, 'e' }, { "help", no_argument, NULL, 'h' },
+		{ "enumerate", no_argument, NULL, 'e' }, { "address", required_argument, NULL, 'A' },
+		{ "session", required_argument, NULL, 'S' }, { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
 	struct tool t = { .file = WP_SYSCONFDIR "/waypost/waypost.conf" };
 	int opt;
@@ -374,6 +415,10 @@ int main(int argc, char **argv)
 			t.json = true;
 		} else if (opt == 'e') {
 			t.enumerate = true;
+		} else if (opt == 'A') {
+			t.address = optarg;
+		} else if (opt == 'S') {
+			t.session = optarg;
 		} else if (opt == 'a') {
 			t.ask_directories = true;
 		} else if (strchr("som", opt) != NULL) {

@@ -12,6 +12,7 @@ node_libnode_a_SOURCES = \
 	node/priv.c node/priv.h \
 	node/role.c node/role.h \
 	node/session.c node/session.h \
+	node/session_choice.c node/session_choice.h \
 	node/work.c node/work.h \
 	node/msg_channel.c node/msg_channel.h
 NODE_LIBS = node/libnode.a $(SECCOMP_LIBS) $(SETTINGS_LIBS)

@@ -65,7 +65,7 @@ enum msg_type {
 	CTL_RETIRE,   /* worker: stop accepting, finish the sessions, exit(0) with the last one */
 	CTL_DRAIN,    /* worker: greet new clients with "not now" (on) or normally (off) */
 	CTL_SETTINGS, /* authd, spawn: new settings; with the descriptor that settings_read() takes */
-	/* Answer with CTL_ROWS, then CTL_DONE. Commands: "who" (worker, spawn), "kick" USER (worker, spawn),
+	/* Answer with CTL_ROWS, then CTL_DONE. Commands: "who" and "kick" (worker, spawn; node/session_choice.h),
 	 * "status" (all), "route" USER (authd), "auth" USER "\n" PASSWORD (authd), "flush" USER (authd; "": all). */
 	CTL_QUERY,
 	/* End now, cleanly: workers close their sessions, spawn ends its servers; then exit(0). */

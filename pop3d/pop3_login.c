@@ -65,6 +65,7 @@ static void bye(struct login *l, enum login_bye why)
 		[LOGIN_BYE_DRAIN] = "[SYS/TEMP] This server accepts no logins now, please try again.",
 		[LOGIN_BYE_SHUTDOWN] = "[SYS/TEMP] The server is shutting down.",
 		[LOGIN_BYE_FULL] = "[SYS/TEMP] The server is full, please try again later.",
+		[LOGIN_BYE_KICK] = "[SYS/TEMP] Disconnected by the administrator.",
 	};
 
 	str_addf(&l->out, "-ERR %s\r\n", texts[why]);

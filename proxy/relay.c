@@ -38,7 +38,8 @@ struct stream {
 		struct kept *kept; /* in memory, */
 		struct bulk *bulk; /* or in a pipe: in_pipe */
 	};
-	uint64_t bytes : 56;
+	uint64_t bytes : 55;
+	uint64_t said : 1; /* it has brought a byte */
 	uint64_t done : 1; /* its end was passed on as a half-close, or the other side takes no more */
 	uint64_t much : 4; /* how many of the next reads are worth a pipe */
 	uint64_t in_pipe : 1;
@@ -293,6 +294,7 @@ static bool got_bytes(struct relay *r, int side, ssize_t n)
 
 	if (n > 0) {
 		s->bytes += (uint64_t)n;
+		s->said = true;
 		if (n >= MUCH)
 			s->much = MUCH_FOR;
 		else if (s->much != 0)
@@ -508,6 +510,23 @@ struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct con
 	if (r->from[CLIENT].done && r->from[SERVER].done)
 		ev_feed_event(pool->loop, &r->conn[CLIENT].io, EV_CUSTOM);
 	return r;
+}
+
+void relay_server_has_spoken(struct relay *r)
+{
+	r->from[SERVER].said = true;
+}
+
+bool relay_last_words(struct relay *r, const char *p, size_t len)
+{
+	const struct stream *s = &r->from[SERVER];
+	struct conn *client = &r->conn[CLIENT];
+
+	if (s->said || s->done || waiting(s) || conn_write(client, p, len) != (ssize_t)len)
+		return false;
+	conn_shut(client);
+	conn_read(client, shared, sizeof(shared)); /* closing with its bytes unread would reset the connection */
+	return true;
 }
 
 void relay_stop(struct relay *r, enum relay_end end)

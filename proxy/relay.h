@@ -49,6 +49,12 @@ void relay_pool_each(struct relay_pool *pool, void (*fn)(struct relay *r, void *
  * yet; their memory is taken over. SESSION is passed to on_end. */
 struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct conn *server, struct str *to_client,
     struct str *to_server, void *session);
+/* TO_CLIENT had bytes of the server in it, behind what we said ourselves. */
+void relay_server_has_spoken(struct relay *r);
+/* Before relay_stop(): says the LEN bytes at P to the client, if the server has said nothing yet and the client has got
+ * all that was said before; at no other time it is known that they would not stand in the middle of something. False:
+ * they were not said. */
+bool relay_last_words(struct relay *r, const char *p, size_t len);
 /* Ends R now, from outside. */
 void relay_stop(struct relay *r, enum relay_end end);
 

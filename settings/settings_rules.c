@@ -104,22 +104,6 @@ static void apply_debug(struct settings *set)
 /* ------------------------------------------------------------------------------------------------------------
  * Peers */
 
-static bool is_network(const char *word)
-{
-	char base[NET_IP_TEXT_MAX];
-	const char *slash = strchr(word, '/');
-	size_t len = slash != NULL ? (size_t)(slash - word) : strlen(word);
-	struct net_addr a;
-	uint64_t bits;
-
-	if (len >= sizeof(base))
-		return false;
-	memcpy(base, word, len);
-	base[len] = '\0';
-	return net_addr_parse(&a, base, 0) &&
-	    (slash == NULL || num_parse_str(slash + 1, a.family == AF_INET ? 32 : 128, &bits));
-}
-
 static void rules_proxy(struct settings_load *l)
 {
 	const struct settings *set = l->set;
@@ -127,7 +111,7 @@ static void rules_proxy(struct settings_load *l)
 	char word[WORD_MAX_LEN];
 
 	while (next_word(&p, word))
-		if (!is_network(word))
+		if (!net_is_network(word))
 			MISTAKE(l, proxy_PROXY_TRUSTED,
 			    "proxy.PROXY_TRUSTED: %s is not an address or network; write \"192.0.2.7\", \"10.0.0.0/8\" "
 			    "or \"2001:db8::/32\"",

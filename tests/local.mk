@@ -20,6 +20,10 @@ UNIT_TESTS += tests/unit/test_bio
 tests_unit_test_bio_SOURCES = tests/unit/test_bio.c
 tests_unit_test_bio_LDADD = $(UNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_session_choice
+tests_unit_test_session_choice_SOURCES = tests/unit/test_session_choice.c
+tests_unit_test_session_choice_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
+
 UNIT_TESTS += tests/unit/test_account
 tests_unit_test_account_SOURCES = tests/unit/test_account.c
 tests_unit_test_account_LDADD = $(NODE_LIBS) $(UNIT_LIBS)

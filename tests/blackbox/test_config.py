@@ -254,6 +254,45 @@ def test_kick(pool):
     front.tool("kick", "nobody@example.com")
 
 
+def test_kick_and_who_of_some(pool):
+    """Of a user, an address or network, or one session by its id; here and forwarded. What a word means is said, not guessed."""
+    front = pool.node("127.0.0.1")
+    anna, berta = pool.accounts["anna@example.com"], pool.accounts["berta@example.com"]
+
+    def users(*args):
+        return sorted(r["user"].split("@")[0] + " " + r["protocol"] for r in json.loads(front.tool("who", "--json", *args).stdout))
+    with Imap("127.0.0.1", pool.imap_port, source="127.0.0.71") as a, Pop3("127.0.0.1", pool.pop3_port, source="127.0.0.72") as b, \
+            Imap("127.0.0.1", pool.imap_port, source="127.0.0.72") as c, Pop3("127.0.0.1", pool.pop3_port, source="127.0.0.80") as d:
+        a.login_ok(anna)
+        b.login_ok(anna)
+        c.login_ok(berta)
+        d.login_ok(berta)
+        c.ok("NOOP")
+        wait_for("four sessions", lambda: len(rows(front)) == 4)
+        assert users(anna.name) == ["anna IMAP", "anna POP3"] and users("127.0.0.71") == []
+        assert users("--address", "127.0.0.72") == ["anna POP3", "berta IMAP"]
+        assert users("--address", "127.0.0.64/28") == ["anna IMAP", "anna POP3", "berta IMAP"]
+        ids = {r["user"][:4] + r["protocol"]: r["session"] for r in rows(front)}
+        assert len(set(ids.values())) == 4 and users("--session", ids["bertPOP3"]) == ["berta POP3"]
+        for args in (["--address", "anna@example.com"], ["--address", ""], ["--session", ""], [""], ["--address", "127.0.0.71", "--session", ids["annaIMAP"]],
+                     ["anna@example.com", "--address", "127.0.0.71"], ["anna@example.com", "berta@example.com"], []):
+            result = front.tool("kick", *args)
+            assert result.returncode == 2 and result.stderr, (args, result)
+        for args in (["127.0.0.71"], ["--session", "127.0.0.71"], ["--session", ids["annaIMAP"][:-1]], ["--address", "127.0.0.73"]):
+            result = front.tool("kick", *args)
+            assert result.returncode == 1 and "0 sessions ended" in result.stdout, (args, result)
+        assert len(rows(front)) == 4
+        assert front.tool("kick", "--session", ids["annaIMAP"]).returncode == 0
+        assert a.is_closed() and b"* BYE Disconnected by the administrator." in a.buf
+        assert "2 sessions ended" in front.tool("kick", "--address", "::ffff:127.0.0.72").stdout
+        assert b.is_closed() and b"-ERR [SYS/TEMP]" in b.buf
+        assert c.is_closed() and not c.buf  # a relay may be in the middle of something
+        assert users() == ["berta POP3"]
+        assert front.tool("kick", "--session", ids["bertPOP3"]).returncode == 0
+        assert d.is_closed() and d.buf == b"-ERR [SYS/TEMP] Disconnected by the administrator.\r\n"  # nothing was said yet
+    assert front.tool("status", "--address", "127.0.0.1").returncode == 2
+
+
 def test_kick_of_a_server_that_does_not_end(pool):
     """It is killed after a while, and the answer says so; a server that ends by itself is not, and one of another user stays."""
     node = pool.node("127.0.0.1")

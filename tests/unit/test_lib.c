@@ -592,6 +592,8 @@ static void test_net(void)
 	for (size_t i = 0; i < ARRAY_LEN(nets); i++) {
 		net_addr_parse(&a, nets[i].ip, 0);
 		CU_ASSERT_EQUAL(net_addr_in(&a, nets[i].net), nets[i].in);
+		CU_ASSERT_EQUAL(net_is_network(nets[i].net),
+		    strcmp(nets[i].net, "10.0.0.0/33") != 0 && strcmp(nets[i].net, "x/8") != 0);
 	}
 }
 

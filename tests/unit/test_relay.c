@@ -516,6 +516,68 @@ static void test_stop_and_idle(void)
 	finish(&g);
 }
 
+static void kick_it(struct relay *r, void *session UNUSED, void *arg)
+{
+	*(bool *)arg = relay_last_words(r, "bye\n", 4);
+	relay_stop(r, RELAY_END_KICK);
+}
+
+static void has_spoken(struct relay *r, void *session UNUSED, void *arg UNUSED)
+{
+	relay_server_has_spoken(r);
+}
+
+/* Kicks; the client gets WANT and the end of the stream. */
+static void kick_gives(struct rig *g, bool said, const char *want)
+{
+	bool was = !said;
+
+	relay_pool_each(g->pool, kick_it, &was);
+	CU_ASSERT_EQUAL(was, said);
+	CU_ASSERT_EQUAL(last_end, RELAY_END_KICK);
+	expect(g->client, want);
+	expect(g->client, "");
+	finish(g);
+}
+
+/* Words of ours reach the client before the server's first byte, whatever the client has said; and never behind it, nor
+ * in the middle of what was to be sent first. */
+static void test_last_words(void)
+{
+	struct rig g;
+	int size = 4096;
+	char big[256 * 1024];
+	ssize_t n;
+
+	start(&g, "OK\n", "", 0);
+	kick_gives(&g, true, "OK\nbye\n");
+	start(&g, "", "", 0);
+	CU_ASSERT_EQUAL(write(g.client, "STAT\n", 5), 5);
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(write(g.client, "LIST\n", 5), 5); /* not read when the end comes */
+	kick_gives(&g, true, "bye\n");
+	start(&g, "OK\n", "", 0);
+	CU_ASSERT_EQUAL(write(g.server, "x", 1), 1);
+	turn(&g, 3);
+	kick_gives(&g, false, "OK\nx");
+	start(&g, "OK\nx", "", 0);
+	relay_pool_each(g.pool, has_spoken, NULL);
+	kick_gives(&g, false, "OK\nx");
+	start(&g, "", "", 0);
+	shutdown(g.server, SHUT_WR);
+	turn(&g, 3);
+	kick_gives(&g, false, "");
+	/* The client does not take what comes first. */
+	memset(big, 'x', sizeof(big) - 1);
+	big[sizeof(big) - 1] = '\0';
+	start(&g, big, "", 0);
+	setsockopt(g.client, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	relay_pool_each(g.pool, kick_it, &(bool){ true });
+	while ((n = read(g.client, big, sizeof(big) - 1)) > 0)
+		CU_ASSERT_PTR_NULL(memchr(big, 'b', (size_t)n));
+	finish(&g);
+}
+
 static void stop_one(struct relay *r, void *session UNUSED, void *arg UNUSED)
 {
 	relay_stop(r, RELAY_END_KICK);
@@ -633,6 +695,7 @@ static const struct unit_case cases[] = {
 	{ "both gone", test_both_gone },
 	{ "order", test_order },
 	{ "stop and idle", test_stop_and_idle },
+	{ "last words", test_last_words },
 	{ "wall clock is set", test_wall_clock_is_set },
 	{ "coded: both ways", test_both_ways_coded },
 	{ "coded: half-close", test_half_close_coded },

@@ -2,6 +2,7 @@
 #include "tests/unit/worker_rig.h"
 
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/time.h>
 
 #include "imapd/imap_login.h"
@@ -447,6 +448,8 @@ static void answer_there(uint32_t request)
 	CU_ASSERT_EQUAL_FATAL(poll(&(struct pollfd){ .fd = peer_listener, .events = POLLIN }, 1, 10000), 1);
 	peer_end = decoded(w->ctx.loop, accept(peer_listener, NULL, NULL));
 	setsockopt(peer_end, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(peer_end, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 },
+	    sizeof(int)); /* what it says is there in the next turn */
 	close(peer_listener);
 	CU_ASSERT_NOT_EQUAL_FATAL(peer_end, -1);
 }
@@ -487,6 +490,78 @@ static bool arrived(void)
 	struct msgr r;
 
 	return next(authd_end, SESSION_ARRIVED, &r) && msgr_u64(&r) == 7;
+}
+
+/* Kicks the sessions of USER; their number. */
+static unsigned kick(const char *user)
+{
+	struct query q = { .w = w };
+
+	CU_ASSERT(session_choice_read(&q.choice, "kick", "kick", user));
+	relay_pool_each(w->relays, kick_row, &q);
+	kick_logins(&q);
+	turns();
+	return q.count;
+}
+
+/* A login that was accepted here and is under way to a peer would be a session in a moment: it is none after a kick,
+ * and its client may try again. */
+static void test_kick_during_peer_login(void)
+{
+	char buf[100];
+	struct msgr r;
+
+	begin_at_peer();
+	CU_ASSERT(recv(peer_end, buf, sizeof(buf), 0) > 0);
+	CU_ASSERT_EQUAL(kick("v"), 0);
+	CU_ASSERT_EQUAL(kick("u"), 1);
+	CU_ASSERT_STRING_EQUAL(told(), "a NO [UNAVAILABLE] Disconnected by the administrator.\r\n");
+	CU_ASSERT_EQUAL(recv(peer_end, buf, sizeof(buf), 0), 0);
+	CU_ASSERT(next(authd_end, SESSION_END, &r));
+	CU_ASSERT_EQUAL(w->logins->state, LOGIN_COMMAND);
+	close(peer_end);
+	teardown();
+}
+
+/* One on its way to a session server is cut, wherever its descriptor is now: spawn may not have looked yet. */
+static void test_kick_during_handoff(void)
+{
+	begin_handoff();
+	CU_ASSERT_EQUAL(kick("v"), 0);
+	CU_ASSERT_EQUAL(w->logins->state, LOGIN_HANDOFF);
+	CU_ASSERT_EQUAL(kick("u"), 1);
+	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_EQUAL(recv(client_end, &(char){ 0 }, 1, 0), 0);
+	answer_handoff(true);
+	teardown();
+}
+
+/* A relayed client that is kicked before its server has said a word is told; later nothing is, for it may stand in the
+ * middle of something. */
+static void test_kick_of_a_relayed_client(void)
+{
+	static const struct {
+		const char *behind, *later, *told;
+	} t[] = {
+		{ "", "", "* BYE Disconnected by the administrator.\r\n" },
+		{ "* 3 EXISTS\r\n", "", "* 3 EXISTS\r\n" },
+		{ "", "* 1 FETCH (BODY[] {99}\r\nx", "* 1 FETCH (BODY[] {99}\r\nx" },
+	};
+	char line[100], want[200];
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		begin_at_peer();
+		snprintf(line, sizeof(line), "L OK in\r\n%s", t[i].behind);
+		peer_says(line);
+		if (t[i].later[0] != '\0')
+			peer_says(t[i].later);
+		CU_ASSERT_EQUAL(kick("u"), 1);
+		CU_ASSERT_EQUAL(relay_pool_count(w->relays), 0);
+		snprintf(want, sizeof(want), "a OK LOGIN Ok.\r\n%s", t[i].told);
+		CU_ASSERT_STRING_EQUAL(told(), want);
+		close(peer_end);
+		teardown();
+	}
 }
 
 /* The arrival of a login is not sent at once, but with the sweep, unless logins wait for it. */
@@ -570,6 +645,9 @@ static const struct unit_case cases[] = { { "greeting and goodbye", test_greetin
 	{ "a half-close behind commands", test_half_close_behind_commands },
 	{ "a reset behind commands that were not read", test_reset_behind_commands_not_read },
 	{ "a client leaves during the login at its peer", test_client_leaves_during_peer_login },
+	{ "a kick during a login at a peer", test_kick_during_peer_login },
+	{ "a kick during a hand-over", test_kick_during_handoff },
+	{ "a kick of a relayed client", test_kick_of_a_relayed_client },
 	{ "an arrival is told in passing", test_arrival_is_told_in_passing },
 	{ "the peer is this node", test_peer_is_this_node },
 	{ "coded: greeting and goodbye", test_greeting_and_goodbye_coded },
