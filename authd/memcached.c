@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "authd/memcached_text.h"
+#include "authd/outage.h"
 #include "authd/store.h"
 #include "lib/clock.h"
 #include "lib/fd.h"
@@ -29,9 +30,10 @@ struct server {
 	char *name; /* as in the settings */
 	char *host; /* name, address, or path of a socket */
 	uint16_t port;
-	int fd;             /* -1: not connected */
-	struct str in;      /* of the answer that is being read */
-	bool down, strange; /* told to the log */
+	int fd;        /* -1: not connected */
+	struct str in; /* of the answer that is being read */
+	struct outage outage;
+	bool strange; /* told to the log */
 	unsigned pause;
 	int64_t retry_at; /* not before this time, ms */
 };
@@ -113,17 +115,15 @@ static struct server *usable(struct store *st, const char *key)
 
 static void answered(struct server *s)
 {
-	if (s->down)
+	if (outage_over(&s->outage, true, clock_now()))
 		log_info("memcached: %s answers again", s->name);
-	s->down = false;
 	s->pause = 0;
 }
 
 static void failed(struct server *s, int error)
 {
-	if (!s->down)
+	if (outage_failed(&s->outage, clock_now()))
 		log_warn("memcached: %s does not answer: %s; logins go on without it", s->name, strerror(error));
-	s->down = true;
 	s->pause = s->pause == 0 ? PAUSE_MS : MIN(s->pause * 2, PAUSE_MAX_MS);
 	/* The auth workers of the pool shall not all come back at the same moment. */
 	s->retry_at = clock_ms() + s->pause - (int64_t)((unsigned)getpid() * 2654435761U % (s->pause / 4));
