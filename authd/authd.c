@@ -13,6 +13,7 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/text.h"
 #include "node/msg_session.h"
@@ -268,7 +269,7 @@ static void on_resolved(const char *host, enum name_answer answer, const struct 
 {
 	struct authd *a = arg;
 
-	peers_resolved(a->peers, host, answer, addr, n, clock_now());
+	peers_resolved(a->peers, host, answer, addr, n, loop_now());
 	request_resume(a);
 }
 
@@ -508,6 +509,7 @@ int authd_main(const struct role_start *who)
 	ev_timer_init(&a->tick, on_tick, 1, 1);
 	a->tick.data = a;
 	a->first_load = true;
+	loop_keep_time(a->ctx.loop);
 	ev_run(a->ctx.loop, 0);
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include "authlib/password.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/text.h"
 
@@ -71,7 +72,7 @@ static void add_address(struct control_query *t, enum protocol p, const struct r
 	char ip[NET_IP_TEXT_MAX];
 	unsigned n;
 
-	switch (peers_lookup(t->a->peers, h->name, h->port, clock_now(), addr, &n)) {
+	switch (peers_lookup(t->a->peers, h->name, h->port, loop_now(), addr, &n)) {
 	case PEERS_WAIT:
 		str_adds(&t->text, " (its address is being looked up; try again)");
 		return;

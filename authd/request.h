@@ -83,7 +83,7 @@ struct request {
 	bool client_tls;
 	struct route route;
 	double room_since;  /* lib/clock.h: it waits for room at the peer; 0: it does not */
-	double names_since; /* lib/clock.h: the first wait for an address; 0: there was none */
+	double names_since; /* loop_now(): the first wait for an address; 0: there was none */
 	double names_until; /* the wait for that of host number `names_host` ends then */
 	unsigned names_host;
 };

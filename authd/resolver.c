@@ -11,6 +11,7 @@
 #include "authlib/child.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/msg.h"
 
@@ -25,6 +26,7 @@ struct lookup {
 	struct child child;
 	ev_io io;
 	ev_timer timer;
+	double until; /* of loop_timer_start() */
 };
 
 struct resolver {
@@ -133,7 +135,8 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 {
 	struct lookup *l = t->data;
 
-	finish(l, NULL);
+	if (!loop_timer_early(l->resolver->loop, t, l->until))
+		finish(l, NULL);
 }
 
 static void on_output(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
@@ -169,8 +172,7 @@ static void start(struct lookup *l)
 		log_error("cannot look up mailhost %s: %s", l->host, str_cstr(&why));
 		seconds = 0; /* reported from the loop */
 	}
-	ev_timer_set(&l->timer, seconds, 0);
-	ev_timer_start(r->loop, &l->timer);
+	loop_timer_start(r->loop, &l->timer, seconds, &l->until);
 	str_fini(&why);
 }
 

@@ -8,6 +8,7 @@
 #include "lib/text.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/str.h"
 
 enum {
@@ -133,7 +134,7 @@ static void add_silent(struct auth_reply *r, const char *host)
 /* The address of host I may still be waited for: each host that is left has its share of the time. */
 static bool is_patient(struct request *rq, unsigned i)
 {
-	double now = clock_now();
+	double now = loop_now();
 
 	if (rq->names_since == 0)
 		rq->names_since = now;
@@ -153,7 +154,7 @@ static void look_ahead(struct request *rq, unsigned i)
 	unsigned n;
 
 	while (++i < rq->route.n && !rq->route.host[i].self)
-		peers_lookup(rq->worker->a->peers, rq->route.host[i].name, rq->route.host[i].port, clock_now(), addr,
+		peers_lookup(rq->worker->a->peers, rq->route.host[i].name, rq->route.host[i].port, loop_now(), addr,
 		    &n);
 }
 
@@ -167,7 +168,7 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 	double now = clock_now();
 	unsigned n;
 
-	switch (peers_lookup(peers, h->name, h->port, now, addr, &n)) {
+	switch (peers_lookup(peers, h->name, h->port, loop_now(), addr, &n)) {
 	case PEERS_WAIT:
 		if (c->up->ntargets != 0) {
 			c->up->other_hosts = AUTH_OTHER_HOSTS_UNRESOLVED;
@@ -218,7 +219,7 @@ static bool collect(struct request *rq, struct choice *c)
 /* What is left of PROXY_TIMEOUT, in ms. */
 static uint32_t time_for_peers(const struct request *rq)
 {
-	double waited = rq->names_since != 0 ? clock_now() - rq->names_since : 0;
+	double waited = rq->names_since != 0 ? loop_now() - rq->names_since : 0;
 	double left = (double)rq->worker->a->ctx.set->proxy_PROXY_TIMEOUT - waited;
 
 	return (uint32_t)(MAX(left, 0.1) * 1000);

@@ -21,4 +21,19 @@ void loop_watch(struct ev_loop *loop, ev_io *w, int want);
  * for, that costs no system call. */
 void loop_take_over(struct ev_loop *loop, ev_io *w, void (*fn)(struct ev_loop *, ev_io *, int), ev_io *from);
 
+/* The time of the loop is that of lib/clock.h without the time during which this process was held: stopped by a
+ * signal, frozen, busy with one thing. What others have sent meanwhile waits unread, so a wait for them must not end
+ * then. */
+
+/* From now on LOOP looks at least every second, and notices when it was held for LOOP_HELD seconds or more. Before, and
+ * where this is not called, no time is left out. */
+void loop_keep_time(struct ev_loop *loop);
+#define LOOP_HELD 3.0
+double loop_now(void);
+uint32_t loop_seconds(void);
+/* Starts T, whose callback is set, to end after SECONDS of that time; *UNTIL is for loop_timer_early(). */
+void loop_timer_start(struct ev_loop *loop, ev_timer *t, double seconds, double *until);
+/* For T's callback: true if the time was not over, as the process was held. T is started for the rest then. */
+bool loop_timer_early(struct ev_loop *loop, ev_timer *t, double until);
+
 #endif

@@ -43,7 +43,7 @@ struct acceptor {
 	unsigned limit; /* RLIMIT_NOFILE, as of the last second */
 	/* Given up for the moment in which a client is refused; -1: it could not be had back. */
 	int spare;
-	uint32_t asked; /* clock_seconds() of the question to the master */
+	uint32_t asked; /* loop_seconds() of the question to the master */
 	/* For the log: */
 	uint32_t quiet_until;
 	unsigned pauses; /* whose end was not logged yet */
@@ -155,7 +155,7 @@ static void say_over(struct acceptor *g)
 static void become_full(struct acceptor *g, const char *why)
 {
 	say_full(g, why);
-	g->asked = clock_seconds();
+	g->asked = loop_seconds();
 	enter(g, ACCEPTOR_ASKING);
 	g->hooks->tell(g->arg, true);
 }
@@ -176,7 +176,7 @@ void acceptor_tick(struct acceptor *g)
 		return;
 	if (can_open(g) && room_for_logins(g, AGAIN_LOGINS))
 		take_again(g);
-	else if (g->state == ACCEPTOR_ASKING && clock_seconds() - g->asked >= ANSWER_SECONDS)
+	else if (g->state == ACCEPTOR_ASKING && loop_seconds() - g->asked >= ANSWER_SECONDS)
 		enter(g, ACCEPTOR_REFUSING);
 	else
 		watch(g); /* one may have been stopped, see refuse_one() */

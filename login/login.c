@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "lib/b64.h"
-#include "lib/clock.h"
+#include "lib/loop.h"
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -543,7 +543,7 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 /* Seconds for the targets of L's answer: PROXY_TIMEOUT holds for all that is tried, and the waits for names. */
 static double peer_time(struct login *l)
 {
-	double now = clock_now(), left = l->reply->peer_ms / 1000.0;
+	double now = loop_now(), left = l->reply->peer_ms / 1000.0;
 
 	if (l->peer_until == 0)
 		l->peer_until = now + left;
@@ -878,7 +878,7 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 	l->client = *client;
 	l->local_port = local_port;
 	l->data = mem_alloc(d->data_size);
-	l->started = clock_seconds();
+	l->started = loop_seconds();
 	conn_open(&l->conn, fd, on_io, l);
 	worker_add(w, l);
 	begin(l);

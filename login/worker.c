@@ -245,7 +245,7 @@ static void send_answer(struct worker *w, struct login *l)
 
 void worker_send_credentials(struct worker *w, struct login *l)
 {
-	l->exchange_since = clock_seconds();
+	l->exchange_since = loop_seconds();
 	if (exchange_answers(l)) {
 		send_answer(w, l);
 		return;
@@ -268,7 +268,7 @@ void worker_send_credentials(struct worker *w, struct login *l)
 bool worker_request_challenge(struct worker *w, struct login *l, enum auth_mech mech)
 {
 	worker_end_exchange(w, l);
-	l->exchange_since = clock_seconds();
+	l->exchange_since = loop_seconds();
 	if (w->authd == NULL || !take_slot(w, l))
 		return false;
 	auth_challenge_wanted_write(&out, l->request, mech);
@@ -593,7 +593,7 @@ static const struct acceptor_hooks acceptor_hooks = {
 static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct worker *w = t->data;
-	uint32_t now = clock_seconds();
+	uint32_t now = loop_seconds();
 
 	acceptor_tick(w->acceptor);
 	tell_arrived(w);
@@ -814,6 +814,7 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	ev_timer_init(&w->sweep, on_sweep, 1, 1);
 	w->sweep.data = w;
 	ev_timer_start(w->ctx.loop, &w->sweep);
+	loop_keep_time(w->ctx.loop);
 	ev_run(w->ctx.loop, 0);
 	log_flush();
 	return 0;

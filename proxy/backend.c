@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/clock.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 
 enum {
@@ -20,7 +21,9 @@ struct backend {
 	struct ev_loop *loop;
 	struct conn conn;
 	ev_timer timeout; /* this address's share of the time, until it greets; then the whole rest */
-	double deadline;  /* clock_now() */
+	double share;     /* how much that is */
+	double until;     /* its end; of loop_timer_start() */
+	double deadline;  /* loop_now() */
 	double began;     /* clock_now() when this address was connected to */
 	struct net_addr addr[ADDRS_MAX];
 	unsigned naddrs, at;
@@ -105,15 +108,15 @@ static void watch(struct backend *b)
 
 static void set_timer(struct backend *b, double seconds)
 {
-	b->timeout.repeat = MAX(seconds, 0.001);
-	ev_timer_again(b->loop, &b->timeout);
+	b->share = seconds;
+	loop_timer_start(b->loop, &b->timeout, seconds, &b->until);
 }
 
 /* The peer greeted: it gets all the time that is left. */
 static void greeted(struct backend *b)
 {
 	b->greeted = true;
-	set_timer(b, b->deadline - clock_now());
+	set_timer(b, b->deadline - loop_now());
 }
 
 static enum backend_step too_long(struct backend *b)
@@ -240,9 +243,11 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 {
 	struct backend *b = t->data;
 
+	if (loop_timer_early(b->loop, t, b->until))
+		return;
 	if (!conn_is_open(&b->conn)) /* the first connect failed at once */
 		connect_next(b);
-	else if (!b->greeted && b->timeout.repeat < SHARE_MIN)
+	else if (!b->greeted && b->share < SHARE_MIN)
 		give_up(b, "no greeting in the remaining time");
 	else
 		address_failed(b, b->greeted ? "no answer to the login in time" : "no greeting in time");
@@ -259,7 +264,7 @@ static void await_greeting(struct backend *b, int fd, double left)
 
 static void connect_next(struct backend *b)
 {
-	double left = b->deadline - clock_now();
+	double left = b->deadline - loop_now();
 	int fd;
 
 	if (b->at == b->naddrs || left <= 0) {
@@ -286,7 +291,7 @@ struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs
 	b->naddrs = MIN(n, ADDRS_MAX);
 	memcpy(b->addr, addrs, b->naddrs * sizeof(*addrs));
 	b->began = clock_now();
-	b->deadline = b->began + timeout;
+	b->deadline = loop_now() + timeout;
 	conn_open(&b->conn, -1, on_event, b);
 	b->on_line = on_line;
 	b->on_done = on_done;

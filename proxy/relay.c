@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/clock.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 
 enum { CLIENT, SERVER };    /* index of a side */
@@ -349,7 +349,7 @@ static void carry(struct relay *r)
 {
 	int in_vain = -1;
 
-	r->active = clock_seconds();
+	r->active = loop_seconds();
 	for (int side = 0; side < 2; side++) {
 		int told = r->told[side];
 
@@ -398,7 +398,7 @@ static void on_turn(struct ev_loop *loop UNUSED, ev_check *w, int revents UNUSED
 static void on_idle_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct relay_pool *pool = t->data;
-	uint32_t now = clock_seconds();
+	uint32_t now = loop_seconds();
 
 	for (struct relay *r = pool->first, *next; r != NULL; r = next) {
 		uint32_t idle = now - r->active;
@@ -494,7 +494,7 @@ struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct con
 
 	r->pool = pool;
 	r->session = session;
-	r->active = clock_seconds();
+	r->active = loop_seconds();
 	conn_take_over(pool->loop, &r->conn[CLIENT], on_event, r, client);
 	conn_take_over(pool->loop, &r->conn[SERVER], on_event, r, server);
 	r->next = pool->first;

@@ -191,6 +191,10 @@ tests_unit_test_chan_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_conn
 tests_unit_test_conn_SOURCES = tests/unit/test_conn.c tests/unit/coded.c tests/unit/coded.h
 tests_unit_test_conn_LDADD = $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_held
+tests_unit_test_held_SOURCES = tests/unit/test_held.c tests/unit/worker_rig.h
+tests_unit_test_held_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CUNIT_LIBS)
+
 UNIT_TESTS += tests/unit/test_loop
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
 tests_unit_test_loop_LDADD = $(UNIT_LIBS)

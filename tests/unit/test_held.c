@@ -1,0 +1,165 @@
+/* A process that was stopped, or frozen with its machine: what came meanwhile waits unread, and nobody is to blame for
+ * the silence. The clock is the test's, the timers of the loop are real and short. */
+#include "tests/unit/worker_rig.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "imapd/imap_login.h"
+#include "lib/clock.h"
+#include "lib/loop.h"
+#include "proxy/backend.h"
+
+#define WAIT 0.3 /* for a peer, seconds */
+
+static double fake_now = 100;
+
+double clock_now(void)
+{
+	return fake_now;
+}
+
+int64_t clock_ms(void)
+{
+	return (int64_t)(fake_now * 1000);
+}
+
+uint32_t clock_seconds(void)
+{
+	return (uint32_t)fake_now;
+}
+
+int64_t clock_cpu_ms(void)
+{
+	return 0;
+}
+
+/* The loop looks again after PASSED of our seconds; its timers of WAIT s are over. */
+static void look_after(struct ev_loop *loop, double passed)
+{
+	usleep(350 * 1000);
+	fake_now += passed;
+	for (int i = 0; i < 4; i++)
+		ev_run(loop, EVRUN_NOWAIT);
+}
+
+/* --- a login at a peer --- */
+
+static struct {
+	int lines, down, slow, done;
+	enum backend_result result;
+} peer;
+
+static enum backend_step on_peer_said(const char *line, size_t len UNUSED, struct str *o, uint64_t *skip UNUSED,
+    void *arg UNUSED)
+{
+	peer.lines++;
+	if (strcmp(line, "welcome") == 0)
+		str_adds(o, "login\r\n");
+	return strcmp(line, "ok") == 0 ? BACKEND_STEP_OK : BACKEND_STEP_MORE;
+}
+
+static void on_end(struct backend *b, enum backend_result result, void *arg UNUSED)
+{
+	peer.done++;
+	peer.result = result;
+	backend_free(&b);
+}
+
+static void on_health(unsigned index UNUSED, enum peer_result result, uint32_t took UNUSED, void *arg UNUSED)
+{
+	peer.down += result == PEER_DOWN;
+	peer.slow += result == PEER_SLOW;
+}
+
+/* A peer that has taken the connection: its end of it. */
+static int begin(struct ev_loop *loop)
+{
+	struct sockaddr_in sin;
+	socklen_t size = sizeof(sin);
+	struct net_addr addr;
+	int fd, listener;
+
+	memset(&peer, 0, sizeof(peer));
+	CU_ASSERT_FATAL(net_addr_parse(&addr, "127.0.0.1", 0));
+	CU_ASSERT_FATAL((listener = net_listen(&addr, 4)) != -1);
+	CU_ASSERT_FATAL(getsockname(listener, (struct sockaddr *)&sin, &size) == 0);
+	addr.port = ntohs(sin.sin_port);
+	backend_start(loop, &addr, 1, WAIT, on_peer_said, on_end, on_health, NULL);
+	fcntl(listener, F_SETFL, 0);
+	CU_ASSERT_FATAL((fd = accept(listener, NULL, NULL)) != -1);
+	close(listener);
+	ev_run(loop, EVRUN_NOWAIT);
+	return fd;
+}
+
+static void says(int fd, const char *text)
+{
+	CU_ASSERT_EQUAL(send(fd, text, strlen(text), 0), (ssize_t)strlen(text));
+}
+
+/* The greeting comes while we are stopped, the answer while we are stopped again. */
+static void test_peer_is_not_blamed(void)
+{
+	struct ev_loop *loop = loop_new();
+	int fd;
+
+	loop_keep_time(loop);
+	fd = begin(loop);
+	says(fd, "welcome\r\n");
+	look_after(loop, 12);
+	CU_ASSERT(peer.lines == 1 && peer.down == 0 && peer.done == 0);
+	says(fd, "ok\r\n");
+	look_after(loop, 12);
+	CU_ASSERT(peer.done == 1 && peer.result == BACKEND_OK && peer.down == 0 && peer.slow == 0);
+	close(fd);
+	/* Not even one that has said nothing yet; but it has its time once more, and not for ever. */
+	fd = begin(loop);
+	look_after(loop, 12);
+	CU_ASSERT(peer.done == 0 && peer.down == 0);
+	look_after(loop, 0.35);
+	CU_ASSERT(peer.done == 1 && peer.result == BACKEND_UNREACHABLE && peer.down == 1);
+	close(fd);
+	fd = begin(loop);
+	look_after(loop, 0.35); /* as it is without a stop */
+	CU_ASSERT(peer.done == 1 && peer.down == 1);
+	close(fd);
+}
+
+/* --- a client that logs in --- */
+
+static void test_client_is_not_ended(void)
+{
+	static const struct login_dialect *const dialects[PROTOCOL_COUNT] = { [PROTOCOL_IMAP] = &imap_login_dialect };
+	struct net_addr client;
+	double limit;
+	int fd[2];
+
+	rig_new(dialects);
+	loop_keep_time(w->ctx.loop);
+	limit = (double)w->ctx.set->node_LOGIN_TIMEOUT;
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
+	login_start(w, &imap_login_dialect, fd[0], &client, 143);
+	look_after(w->ctx.loop, 0.5);
+	look_after(w->ctx.loop, limit + 10); /* held */
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	CU_ASSERT_NOT_EQUAL(w->logins->state, LOGIN_CLOSING);
+	for (double s = 0; s < limit + 2; s++) { /* its own time */
+		fake_now++;
+		ev_run(w->ctx.loop, EVRUN_NOWAIT);
+	}
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	CU_ASSERT(w->logins == NULL || w->logins->state == LOGIN_CLOSING);
+	rig_stop();
+	close(fd[1]);
+	turns();
+	rig_free();
+}
+
+static const struct unit_case cases[] = {
+	{ "a peer is not blamed for our own stop", test_peer_is_not_blamed },
+	{ "a client does not lose its time to log in by our own stop", test_client_is_not_ended },
+	{ NULL, NULL },
+};
+UNIT_MAIN("held", cases)
