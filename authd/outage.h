@@ -9,7 +9,7 @@
 #define OUTAGE_STEADY 5.0 /* seconds without a failure */
 
 struct outage {
-	bool told;     /* the log says that there is one */
+	bool logged;   /* the log says that there is one */
 	bool answered; /* it has answered since it failed last */
 	double failed; /* when it last did */
 };
@@ -17,19 +17,19 @@ struct outage {
 /* It failed, at NOW. True: the log must be told. */
 static inline bool outage_failed(struct outage *o, double now)
 {
-	bool told = o->told;
+	bool logged = o->logged;
 
-	*o = (struct outage){ .told = true, .failed = now };
-	return !told;
+	*o = (struct outage){ .logged = true, .failed = now };
+	return !logged;
 }
 
 /* It is NOW, and it has ANSWERED if that is true. True: the log must be told that it does again. */
 static inline bool outage_over(struct outage *o, bool answered, double now)
 {
 	o->answered = o->answered || answered;
-	if (!o->told || !o->answered || now - o->failed < OUTAGE_STEADY)
+	if (!o->logged || !o->answered || now - o->failed < OUTAGE_STEADY)
 		return false;
-	o->told = false;
+	o->logged = false;
 	return true;
 }
 

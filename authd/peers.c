@@ -263,7 +263,7 @@ void peers_failed(struct peers *p, enum protocol protocol, const struct net_addr
 void peers_tick(struct peers *p, double now)
 {
 	for (struct peer_health *h = p->health; h != NULL; h = h->hh.next)
-		if (h->outage.told)
+		if (h->outage.logged)
 			say_over(h, false, now);
 }
 

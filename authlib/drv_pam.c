@@ -308,7 +308,7 @@ static bool take_message(int from, int64_t deadline, struct msgr *r, struct str 
 }
 
 /* The child's answer. False, and why: there is none. */
-static bool read_answer(int from, int64_t deadline, enum auth_result *result, struct account *out, struct str *told,
+static bool read_answer(int from, int64_t deadline, enum auth_result *result, struct account *out, struct str *report,
     struct str *why)
 {
 	struct msgr r;
@@ -325,7 +325,7 @@ static bool read_answer(int from, int64_t deadline, enum auth_result *result, st
 	good = msgr_end(&r) && r.type == ANSWER && number < AUTH_RESULT_COUNT;
 	if (good) {
 		*result = (enum auth_result)number;
-		str_adds(told, text);
+		str_adds(report, text);
 	} else {
 		str_adds(why, "the answer is damaged");
 	}
@@ -338,18 +338,18 @@ static enum auth_result ask(struct pam *p, struct question *q, struct account *o
 	int64_t start = clock_ms(), deadline = start + p->set->authpam_AUTHPAM_TIMEOUT * 1000;
 	struct child child = CHILD_INIT;
 	enum auth_result r = AUTH_TRY_LATER;
-	struct str told = STR_INIT, why = STR_INIT;
+	struct str report = STR_INIT, why = STR_INIT;
 	bool started;
 
 	if (directory_next(&p->dir, 0, start) == p->dir.count)
 		return AUTH_TRY_LATER;
 	started = child_start(&child, CHILD_MESSAGES, run, q, &why);
 	if (started) {
-		bool answered = read_answer(child.from, deadline, &r, out, &told, &why);
+		bool answered = read_answer(child.from, deadline, &r, out, &report, &why);
 
 		child_end(&child, answered ? NULL : &why);
 		if (answered && r == AUTH_TRY_LATER)
-			str_adds(&why, str_cstr(&told));
+			str_adds(&why, str_cstr(&report));
 	}
 	if (why.len != 0 && started)
 		directory_silent(&p->dir, 0, clock_ms(), clock_ms() - start, str_cstr(&why));
@@ -358,8 +358,8 @@ static enum auth_result ask(struct pam *p, struct question *q, struct account *o
 	else
 		directory_answered(&p->dir, 0);
 	if (r == AUTH_BROKEN)
-		log_error("authpam: the record of %s cannot be used: %s", q->asked.user, str_cstr(&told));
-	str_fini(&told);
+		log_error("authpam: the record of %s cannot be used: %s", q->asked.user, str_cstr(&report));
+	str_fini(&report);
 	str_fini(&why);
 	return r;
 }

@@ -57,7 +57,7 @@ static const struct password_scheme bare_crypt = { .name = "", .kind = &password
 static const struct password_scheme bare_argon2 = { .name = "", .kind = &password_argon2 };
 
 enum { SALT_MAX = 128 }; /* bytes of salt behind a digest */
-enum encoding { AS_USUAL, HEX, BASE64 };
+enum encoding { ENCODING_DEFAULT, HEX, BASE64 };
 
 /* A stored password taken apart. */
 struct stored {
@@ -90,10 +90,10 @@ static bool find_encoding(const char *p, size_t len, enum encoding *e)
 /* Courier's {MD5} is a digest, Dovecot's a hash of crypt(3) that begins with $1$. No digest is as long. */
 static bool is_md5_crypt(const struct stored *st)
 {
-	static const char *const front[] = { [AS_USUAL] = "$1$", [HEX] = "243124", [BASE64] = "JDEk" };
+	static const char *const front[] = { [ENCODING_DEFAULT] = "$1$", [HEX] = "243124", [BASE64] = "JDEk" };
 	const char *is = front[st->encoding];
 
-	return strncmp(st->text, is, strlen(is)) == 0 && (st->encoding == AS_USUAL || strlen(st->text) > 32);
+	return strncmp(st->text, is, strlen(is)) == 0 && (st->encoding == ENCODING_DEFAULT || strlen(st->text) > 32);
 }
 
 static struct stored find(const char *hash)
@@ -157,13 +157,13 @@ static bool decode(const struct stored *st, struct str *body)
 	enum encoding e = st->encoding;
 	size_t len = strlen(st->text);
 
-	if (e == AS_USUAL && st->scheme->kind->binary)
+	if (e == ENCODING_DEFAULT && st->scheme->kind->binary)
 		e = st->scheme->salt == 0 && len == 2 * (size_t)st->scheme->len ? HEX : BASE64;
 	if (e == HEX)
 		return hex_decode(body, st->text, len);
 	if (e == BASE64 && !b64_decode(body, st->text, len))
 		return false;
-	if (e == AS_USUAL)
+	if (e == ENCODING_DEFAULT)
 		str_add(body, st->text, len);
 	return true;
 }
@@ -189,7 +189,7 @@ static bool write_hash(char *dst, const struct stored *st, const char *hash, con
 	enum encoding e = st->encoding;
 	bool fits;
 
-	if (e == AS_USUAL && st->scheme->kind->binary)
+	if (e == ENCODING_DEFAULT && st->scheme->kind->binary)
 		e = st->scheme->hex ? HEX : BASE64;
 	str_add(&text, hash, (size_t)(st->text - hash));
 	if (e == HEX)
@@ -486,7 +486,7 @@ const char *password_scheme(const char *hash, char dst[16])
 	else if (st.scheme == NULL)
 		str_adds(&name, "unknown");
 	else if (st.scheme->kind == &password_crypt)
-		str_adds(&name, st.encoding == AS_USUAL ? password_crypt_name(st.text) : "{CRYPT}");
+		str_adds(&name, st.encoding == ENCODING_DEFAULT ? password_crypt_name(st.text) : "{CRYPT}");
 	else
 		str_addf(&name, "{%s}", st.scheme == &bare_argon2 ? "ARGON2" : st.scheme->name);
 	dst[0] = '\0';
@@ -502,7 +502,7 @@ size_t password_class(const char *hash)
 
 	if (st.scheme == NULL)
 		return 0;
-	if (st.encoding != AS_USUAL || st.scheme->kind->class == NULL || is_locked(hash, &st))
+	if (st.encoding != ENCODING_DEFAULT || st.scheme->kind->class == NULL || is_locked(hash, &st))
 		return before;
 	return before + st.scheme->kind->class(st.text);
 }

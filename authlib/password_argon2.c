@@ -32,7 +32,7 @@ static argon2_fn *load(void)
 {
 	static const char name[] = "libargon2.so.1";
 	static void *library;
-	static bool told;
+	static bool logged;
 	void *symbol;
 	argon2_fn *fn = NULL;
 
@@ -41,9 +41,9 @@ static argon2_fn *load(void)
 	symbol = library != NULL ? dlsym(library, "argon2_ctx") : NULL;
 	_Static_assert(sizeof(fn) == sizeof(symbol), "POSIX's dlsym()");
 	memcpy(&fn, &symbol, sizeof(fn));
-	if (fn == NULL && !told) {
+	if (fn == NULL && !logged) {
 		log_error("cannot check Argon2 password hashes: %s; install libargon2-1", dlerror());
-		told = true;
+		logged = true;
 	}
 	return fn;
 }

@@ -30,11 +30,11 @@ static void add_capabilities(struct login *l)
 		str_adds(&l->out, " AUTH=X-WAYPOST-TOKEN"); /* for the other nodes */
 }
 
-enum { GREETING_USUAL = 300 }; /* bytes */
+enum { GREETING_SIZE_HINT = 300 }; /* bytes */
 
 static void greet(struct login *l, const char *challenge UNUSED)
 {
-	str_room(&l->out, GREETING_USUAL);
+	str_room(&l->out, GREETING_SIZE_HINT);
 	str_adds(&l->out, "* OK [CAPABILITY ");
 	add_capabilities(l);
 	str_adds(&l->out, "] ");

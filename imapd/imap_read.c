@@ -9,8 +9,8 @@
 static const struct imap_frame_limits limits = { IMAP_LINES_MAX, IMAP_LITERALS_MAX };
 
 enum {
-	LINE_KEPT_MAX = 4096,      /* bytes of memory that a session keeps for the next command */
-	LINE_USUAL_MAX = 64 * 1024 /* a command with more is rare, and what it used is given back to the system */
+	LINE_KEPT_MAX = 4096,     /* bytes of memory that a session keeps for the next command */
+	LINE_TRIM_MIN = 64 * 1024 /* a command with more is rare, and what it used is given back to the system */
 };
 
 /* The tag at the start of LEN bytes at P, for a command that cannot be read whole. */
@@ -162,11 +162,11 @@ static bool read_line(struct imap_session *s, const struct imap_frame *f, int64_
 /* An idle session keeps no memory for commands. */
 static void forget_line(struct imap_session *s)
 {
-	bool much = s->line.cap > LINE_USUAL_MAX;
+	bool trim = s->line.cap > LINE_TRIM_MIN;
 
 	if (s->line.cap > LINE_KEPT_MAX)
 		str_fini(&s->line);
-	if (much)
+	if (trim)
 		malloc_trim(0);
 	str_clear(&s->line);
 }

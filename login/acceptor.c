@@ -47,7 +47,7 @@ struct acceptor {
 	/* For the log: */
 	uint32_t quiet_until;
 	unsigned pauses; /* whose end was not logged yet */
-	bool told;       /* the current one was logged */
+	bool logged;     /* the current one was logged */
 	uint64_t refused, refused_then;
 };
 
@@ -129,8 +129,8 @@ static void say_full(struct acceptor *g, const char *why)
 	uint32_t now = clock_seconds();
 
 	g->pauses++;
-	g->told = now >= g->quiet_until;
-	if (!g->told)
+	g->logged = now >= g->quiet_until;
+	if (!g->logged)
 		return;
 	g->quiet_until = now + QUIET_SECONDS;
 	log_error("not accepting clients: %s (%u descriptors needed, limit %u); other workers accept them, or they get "
@@ -143,12 +143,12 @@ static void say_over(struct acceptor *g)
 {
 	uint32_t now = clock_seconds();
 
-	if (g->pauses == 0 || (!g->told && now < g->quiet_until))
+	if (g->pauses == 0 || (!g->logged && now < g->quiet_until))
 		return;
 	log_info("accepting clients again after %u pause%s; %llu clients got a temporary error", g->pauses,
 	    g->pauses == 1 ? "" : "s", (unsigned long long)(g->refused - g->refused_then));
 	g->pauses = 0;
-	g->told = false;
+	g->logged = false;
 	g->refused_then = g->refused;
 }
 

@@ -167,7 +167,7 @@ static void take_recent(struct md_scan *sc, uint32_t uidvalidity)
 	sc->first_recent = MD_RECENT_NONE;
 	if (box->readonly)
 		sc->first_recent = md_recent_first(box->fd, uidvalidity);
-	else if (sc->locked && md_recent_first(box->fd, uidvalidity) > box->uid_told)
+	else if (sc->locked && md_recent_first(box->fd, uidvalidity) > box->uid_highest)
 		sc->first_recent = md_recent_take(box->fd, uidvalidity);
 }
 
@@ -422,14 +422,14 @@ static void join(struct md_scan *sc, struct md_changes *ch)
 	for (size_t i = 0; i < sc->n_fresh; i++) {
 		struct md_msg *m = &sc->fresh[i];
 
-		if (m->gone || m->uid <= box->uid_told) {
+		if (m->gone || m->uid <= box->uid_highest) {
 			box->incomplete = box->incomplete || !m->gone;
 			mem_free(&m->name);
 			continue;
 		}
 		m->recent = m->recent || m->uid >= sc->first_recent;
 		box->n_recent += m->recent;
-		box->uid_told = m->uid;
+		box->uid_highest = m->uid;
 		box->msgs[box->n++] = *m;
 		ch->added++;
 	}
@@ -478,7 +478,7 @@ static bool may_have_recent(const struct md_scan *sc)
 
 	if (box->readonly || (!sc->first && sc->n_fresh == 0) || !md_recent_there(box->fd))
 		return false;
-	return sc->first || md_recent_first(box->fd, box->uidvalidity) > box->uid_told;
+	return sc->first || md_recent_first(box->fd, box->uidvalidity) > box->uid_highest;
 }
 
 /* UIDs of what is new; the list without what is gone. A large list is not written for each message that goes. */

@@ -242,8 +242,8 @@ static void on_full(struct child *c, struct msgr *r)
 
 	if (!control_switch_read(r, &full))
 		return;
-	c->clients = full ? CLIENTS_FULL : CLIENTS_TAKEN;
-	c->told = TOLD_NOTHING;
+	c->clients = full ? CLIENTS_FULL : CLIENTS_ACCEPTED;
+	c->notice = NOTICE_NONE;
 	slots_update(c->post->m);
 }
 

@@ -33,8 +33,8 @@ struct post {
 };
 
 /* What a login worker reported, and what it was told about the clients of its slot while it is full (slots.h). */
-enum child_clients { CLIENTS_TAKEN, CLIENTS_FULL };
-enum child_told { TOLD_NOTHING, TOLD_OTHERS, TOLD_NOBODY };
+enum child_clients { CLIENTS_ACCEPTED, CLIENTS_FULL };
+enum child_notice { NOTICE_NONE, NOTICE_OTHERS_ACCEPT, NOTICE_NOBODY_ACCEPTS };
 
 /* A process. At a reload a post has an old and a new one for a while. */
 struct child {
@@ -52,7 +52,7 @@ struct child {
 	bool stopped;    /* was told CTL_STOP */
 	bool held;       /* stopped by SIGSTOP */
 	enum child_clients clients;
-	enum child_told told;
+	enum child_notice notice;
 	struct watch watch;
 };
 

@@ -80,8 +80,8 @@ static void child_ended(struct server *s, int status)
 		return;
 	}
 	report_end(s);
-	if (WIFSIGNALED(status) && s->told) {
-		log_lost(s, s->told == SIGUSR1 ? "kick" : "shutdown");
+	if (WIFSIGNALED(status) && s->end_signal) {
+		log_lost(s, s->end_signal == SIGUSR1 ? "kick" : "shutdown");
 	} else if (WIFSIGNALED(status)) {
 		log_error("the %s server of %s (process %d) was killed by signal %d (%s) and its client disconnected; "
 		          "if nobody sent that signal and memory is not short, please report this line",
@@ -277,7 +277,7 @@ bool servers_adopt(pid_t pid, uint64_t session, enum protocol protocol, const ch
 
 static void signal_server(struct server *s, int sig)
 {
-	s->told = sig == SIGKILL && s->told != 0 ? s->told : sig;
+	s->end_signal = sig == SIGKILL && s->end_signal != 0 ? s->end_signal : sig;
 	if (s->watch == SERVER_PIDFD)
 		syscall(SYS_pidfd_send_signal, s->pidfd.fd, sig, NULL, 0);
 	else

@@ -32,8 +32,8 @@ struct server {
 	UT_hash_handle hh; /* by pid */
 	ev_io pidfd;
 	ev_timer poll;
-	int told;      /* the signal by which we asked it to end; 0: none */
-	uint32_t kick; /* the kick that waits for its end, or 0 */
+	int end_signal; /* the signal by which we asked it to end; 0: none */
+	uint32_t kick;  /* the kick that waits for its end, or 0 */
 };
 
 /* A server has ended: S is about to be freed, and no longer in the list. */

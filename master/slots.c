@@ -15,7 +15,7 @@ static bool serves(const struct child *c)
 
 static bool has_room(const struct child *c)
 {
-	return serves(c) && c->clients == CLIENTS_TAKEN && !missing_sockets(c);
+	return serves(c) && c->clients == CLIENTS_ACCEPTED && !missing_sockets(c);
 }
 
 static void pass_sockets(struct child *c, unsigned slot)
@@ -122,12 +122,12 @@ static void lend(struct post *p, struct child *to)
 
 static void tell_full_ones(struct master *m, bool others)
 {
-	enum child_told now = others ? TOLD_OTHERS : TOLD_NOBODY;
+	enum child_notice now = others ? NOTICE_OTHERS_ACCEPT : NOTICE_NOBODY_ACCEPTS;
 
 	for (struct child *c = m->children; c != NULL; c = c->next) {
-		if (!serves(c) || c->clients != CLIENTS_FULL || c->told == now)
+		if (!serves(c) || c->clients != CLIENTS_FULL || c->notice == now)
 			continue;
-		c->told = now;
+		c->notice = now;
 		control_switch_write(&out, CTL_OTHERS, others);
 		children_send(c, &out, -1);
 	}

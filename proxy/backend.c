@@ -12,7 +12,7 @@
 enum {
 	ADDRS_MAX = 8,
 	LINES_MAX = 100,
-	ANSWER_USUAL = 400 /* bytes of the client's identity and the login */
+	LOGIN_SIZE_HINT = 400 /* bytes of the client's identity and the login */
 };
 
 #define SHARE_MIN 0.2 /* seconds: silence for less time says nothing about an address */
@@ -137,7 +137,7 @@ static enum backend_step take_line(struct backend *b, char *line, size_t len)
 	if (len != 0 && line[len - 1] == '\r')
 		len--;
 	line[len] = '\0';
-	str_room(&b->out, ANSWER_USUAL);
+	str_room(&b->out, LOGIN_SIZE_HINT);
 	step = b->on_line(line, len, &b->out, &b->skip, b->arg);
 	if (step != BACKEND_STEP_MORE)
 		b->out.len = before; /* nothing more is said; wiped with the rest */

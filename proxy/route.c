@@ -128,7 +128,7 @@ static const char *parse_host(struct route_host *h, const char *p, size_t len, c
 		return malformed;
 	if (len > 1 && name[len - 1] == '.')
 		len--;
-	*h = (struct route_host){ .port = rules->protocols[rules->protocol].port, .source = ROUTE_PORT_USUAL };
+	*h = (struct route_host){ .port = rules->protocols[rules->protocol].port, .source = ROUTE_PORT_DEFAULT };
 	if (p != NULL && (why = parse_ports(h, p, (size_t)(end - p), rules)) != NULL)
 		return why;
 	memcpy(h->name, name, len);

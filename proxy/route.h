@@ -28,11 +28,11 @@ struct route_rules {
 };
 
 enum route_port_source {
-	ROUTE_PORT_USUAL,  /* mailhost gives none for this protocol */
-	ROUTE_PORT_NAMED,  /* NAME=PORT */
-	ROUTE_PORT_KNOWN,  /* PORT, known to be this protocol's */
-	ROUTE_PORT_SHARED, /* PORT, of no known protocol: every protocol uses it */
-	ROUTE_PORT_OTHERS  /* PORT, known to be another protocol's: the default is used */
+	ROUTE_PORT_DEFAULT, /* mailhost gives none for this protocol */
+	ROUTE_PORT_NAMED,   /* NAME=PORT */
+	ROUTE_PORT_KNOWN,   /* PORT, known to be this protocol's */
+	ROUTE_PORT_SHARED,  /* PORT, of no known protocol: every protocol uses it */
+	ROUTE_PORT_OTHERS   /* PORT, known to be another protocol's: the default is used */
 };
 
 struct route_host {

@@ -85,7 +85,7 @@ static void test_route_ports(void)
 		{ "pop3", 110, 4, { 110, 995, 2110, 7000 } },
 	};
 	enum {
-		U = ROUTE_PORT_USUAL,
+		U = ROUTE_PORT_DEFAULT,
 		N = ROUTE_PORT_NAMED,
 		K = ROUTE_PORT_KNOWN,
 		S = ROUTE_PORT_SHARED,
