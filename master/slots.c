@@ -10,7 +10,8 @@ static struct msgw out;
 /* C can be given clients' sockets; it may have to refuse them, see has_room(). */
 static bool serves(const struct child *c)
 {
-	return c->post->role == ROLE_WORKER && c->ready && !c->retired && !c->held && c->control != NULL;
+	return c->post->role == ROLE_WORKER && c->ready && !c->retired && !c->held && c->watch.step == WATCH_WELL &&
+	    c->control != NULL;
 }
 
 static bool has_room(const struct child *c)

@@ -2,8 +2,8 @@
 #include "master/watch.h"
 
 #include <stdio.h>
-
-#include "lib/num.h"
+#include <string.h>
+#include <unistd.h>
 
 /* authd and spawn carry no session: what they are at is repeated or fails in a moment anyway. A login worker may relay
  * thousands, which all go on if it wakes up: new clients get another process soon, and the old one is ended when no
@@ -28,42 +28,57 @@ static FILE *open_proc(pid_t pid, const char *what)
 	return fopen(path, "re");
 }
 
-void watch_look(pid_t pid, struct watch_look *look)
+/* State and CPU time. The name before them may have blanks and parentheses in it. */
+static void look_at_stat(FILE *f, struct watch_look *look)
 {
-	unsigned long long ran, waited;
+	unsigned long long user, system;
+	char line[1024], state, *p;
+
+	if (fgets(line, sizeof(line), f) == NULL || (p = strrchr(line, ')')) == NULL ||
+	    sscanf(p + 1, " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &state, &user, &system) != 3)
+		return;
+	look->state = state;
+	look->ran = (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void look_at_status(FILE *f, struct watch_look *look)
+{
 	char line[256];
 	long tracer;
+
+	while (fgets(line, sizeof(line), f) != NULL)
+		if (sscanf(line, "TracerPid: %ld", &tracer) == 1)
+			look->tracer = (pid_t)tracer;
+}
+
+void watch_look(pid_t pid, struct watch_look *look)
+{
 	FILE *f;
 
 	*look = (struct watch_look){ 0 };
-	if ((f = open_proc(pid, "status")) != NULL) {
-		while (fgets(line, sizeof(line), f) != NULL) {
-			sscanf(line, "State: %c", &look->state);
-			if (sscanf(line, "TracerPid: %ld", &tracer) == 1)
-				look->tracer = (pid_t)tracer;
-		}
+	if ((f = open_proc(pid, "stat")) != NULL) {
+		look_at_stat(f, look);
 		fclose(f);
 	}
-	if ((f = open_proc(pid, "schedstat")) != NULL) {
-		if (fscanf(f, "%llu %llu", &ran, &waited) == 2)
-			look->waited = waited;
+	if ((f = open_proc(pid, "status")) != NULL) {
+		look_at_status(f, look);
 		fclose(f);
 	}
 }
 
-static bool was_busy(const struct watch *w, double elapsed, const struct watch_look *look)
+/* It wants to run, and got less than half of a processor. The time that it waited for one (schedstat) would not tell:
+ * the kernel adds it when the wait ends. */
+static bool was_starved(const struct watch *w, double elapsed, const struct watch_look *look)
 {
-	/* Without an earlier figure nothing is known of this tick. */
-	double waited = w->waited != 0 && look->waited > w->waited ? (double)(look->waited - w->waited) / 1e9 : 0;
-
-	return look->state == 'D' || waited > elapsed / 2;
+	return look->state == 'R' && w->looked && look->ran - w->ran < elapsed / 2;
 }
 
 void watch_silence(struct watch *w, double elapsed, const struct watch_look *look)
 {
 	if (elapsed <= WATCH_TICK + WATCH_LATE && look->tracer == 0)
-		w->silent += was_busy(w, elapsed, look) ? elapsed * WATCH_BUSY_SHARE : elapsed;
-	w->waited = look->waited;
+		w->silent += elapsed * (look->state == 'D' || was_starved(w, elapsed, look) ? WATCH_BUSY_SHARE : 1);
+	w->looked = true;
+	w->ran = look->ran;
 }
 
 bool watch_answer(struct watch *w, double now)
@@ -72,7 +87,7 @@ bool watch_answer(struct watch *w, double now)
 
 	w->asked = false;
 	w->silent = 0;
-	w->waited = 0;
+	w->looked = false;
 	w->answered = now;
 	if (missed)
 		w->step = WATCH_WELL;

@@ -32,15 +32,16 @@ struct watch {
 	bool asked;      /* the last question has no answer yet */
 	double silent;   /* seconds that count since then */
 	double answered; /* when it answered last (lib/clock.h); 0: never */
-	uint64_t waited; /* as in watch_look, at the last tick without an answer; 0: there was none */
+	bool looked;     /* there was a tick without an answer */
+	double ran;      /* as in watch_look, then */
 	enum watch_step step;
 };
 
 /* What the kernel says about a process. Zeros where it says nothing. */
 struct watch_look {
-	char state;      /* as ps shows it: 'R', 'S', 'D', 'T' ... */
-	pid_t tracer;    /* 0: none */
-	uint64_t waited; /* nanoseconds that it waited for a processor, in all */
+	char state;   /* as ps shows it: 'R', 'S', 'D', 'T' ... */
+	double ran;   /* CPU time in all, in seconds */
+	pid_t tracer; /* 0: none */
 };
 
 /* NULL: ROLE is not watched, for it may block (auth workers). */

@@ -6,6 +6,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "master/slots.h"
 #include "node/msg_control.h"
 
 static struct {
@@ -54,22 +55,21 @@ static bool may_pass_by(const struct child *c)
 	return true;
 }
 
+/* Others take its clients, at least until a successor is ready. */
 static void pass_by(struct child *c, const struct watch_look *look)
 {
+	bool succeeds = may_pass_by(c);
 	char name[32];
-	double end = watch_bounds(c->post->role)->kill;
 
-	if (!may_pass_by(c)) {
-		log_error("%s (pid %ld) %s has not answered for %.0f s; it is killed after %.0f s",
-		    master_post_name(c->post, name), (long)c->pid, what_it_does(c, look), c->watch.silent, end);
-		return;
+	log_error("%s (pid %ld) %s has not answered for %.0f s; %s. Its sessions wait; it is killed after %.0f s",
+	    master_post_name(c->post, name), (long)c->pid, what_it_does(c, look), c->watch.silent,
+	    succeeds ? "starting another one for new clients" : "it gets no new clients",
+	    watch_bounds(c->post->role)->kill);
+	if (succeeds) {
+		note(c);
+		children_succeed(c->post);
 	}
-	log_error("%s (pid %ld) %s has not answered for %.0f s; starting another one for new clients. Its sessions "
-	          "wait; "
-	          "it is killed after %.0f s",
-	    master_post_name(c->post, name), (long)c->pid, what_it_does(c, look), c->watch.silent, end);
-	note(c);
-	children_succeed(c->post);
+	slots_update(c->post->m);
 }
 
 static void look_at(struct child *c, const struct watch_bounds *b, double elapsed)
@@ -128,9 +128,11 @@ void watchdog_answer(struct child *c)
 {
 	char name[32];
 
-	if (watch_answer(&c->watch, clock_now()))
-		log_info("%s (pid %ld) answers again%s", master_post_name(c->post, name), (long)c->pid,
-		    c->retired ? "; it finishes its sessions" : "");
+	if (!watch_answer(&c->watch, clock_now()))
+		return;
+	log_info("%s (pid %ld) answers again%s", master_post_name(c->post, name), (long)c->pid,
+	    c->retired ? "; it finishes its sessions" : "");
+	slots_update(c->post->m);
 }
 
 void watchdog_describe(struct str *s)

@@ -293,6 +293,37 @@ def test_roles_that_do_not_answer_are_replaced(make_pool):
         assert node.stop() == 0
 
 
+def turn_in_a_circle(pid):
+    """The next thing that the process does is a jump to itself, for ever."""
+    with open(f"/proc/{pid}/syscall") as f:
+        pc = int(f.read().split()[-1], 16)
+    with open(f"/proc/{pid}/mem", "r+b", buffering=0) as f:
+        f.seek(pc)
+        f.write(b"\xeb\xfe")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(os.geteuid() != 0 or os.uname().machine != "x86_64", reason="only root may change another process, and this knows one processor")
+def test_roles_that_turn_in_a_circle_are_replaced(make_pool):
+    """On a machine with other work they have half a minute."""
+    p = make_pool(nodes=1, settings={"LOGIN_WORKERS": 2}, accounts=[Account("anna@example.com")])
+    node, mark, patience = p.nodes[0], p.nodes[0].log_mark(), 3 * PATIENCE
+    node.expect_dirty = True
+    old = {role: node.pids(role)[0] for role in ("worker", "authd")}
+    for pid in old.values():
+        turn_in_a_circle(pid)
+    node.wait_log(rf"authd \(pid {old['authd']}\) is busy and has not answered for \d+ s; killing it and starting", mark, patience)
+    node.wait_log(rf"worker \d \(pid {old['worker']}\) is busy and has not answered for \d+ s; starting another one", mark, patience)
+    wait_for("it has a successor", lambda: len(node.pids("worker")) == 3)
+    for _ in range(20):
+        with Imap("127.0.0.1", p.imap_port) as c:
+            c.login_ok(p.accounts["anna@example.com"])
+    assert any("worker" in x and "silent" in x for x in node.status()["problems"])
+    os.kill(old["worker"], signal.SIGKILL)
+    wait_for("the node is well", lambda: is_ready(node))
+    assert node.stop() == 0
+
+
 @pytest.mark.long
 def test_who_was_stopped_together_with_the_master_is_left_alone(one):
     """The machine slept, or was frozen: nobody has been silent while the master could not ask either."""

@@ -1,14 +1,16 @@
 /* When a silent role is replaced: ticks of a made-up clock, and looks at real processes. */
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "master/backoff.h"
 #include "master/watch.h"
 #include "tests/unit/unit.h"
 
-static const struct watch_look sleeping = { .state = 'S', .waited = 1 }, stopped = { .state = 'T', .waited = 1 };
+static const struct watch_look sleeping = { .state = 'S', .ran = 1 }, stopped = { .state = 'T', .ran = 1 };
 
 /* Ticks without an answer until something new is to be done; TICKS if that does not come. */
 static int ticks_until(struct watch *w, enum role role, bool ready, const struct watch_look *look, double elapsed,
@@ -111,27 +113,36 @@ static void slow_ticks_count_as_the_time_they_took(void)
 /* A storm: it wants to run, and mostly waits for a processor. */
 static void who_waits_for_a_processor_has_longer(void)
 {
-	struct watch_look look = { .state = 'R', .waited = 1000000000 };
+	struct watch_look look = { .state = 'R', .ran = 100 };
 	struct watch w = { .asked = true };
 	int ticks = 0;
 
 	do {
 		watch_silence(&w, WATCH_TICK, &look);
-		look.waited += 2500000000; /* of 3 s */
+		look.ran += 1; /* of 3 s */
 		ticks++;
 	} while (watch_due(&w, watch_bounds(ROLE_AUTHD), true) == WATCH_WELL && ticks < 100);
 	CU_ASSERT_EQUAL(ticks, 9); /* the first tells nothing yet */
 	CU_ASSERT(w.silent >= 9 && w.silent < 12);
 }
 
+/* Not a moment of one. */
+static void who_gets_no_processor_has_longer(void)
+{
+	const struct watch_look look = { .state = 'R', .ran = 100 };
+	struct watch w = { .asked = true };
+
+	CU_ASSERT_EQUAL(ticks_until(&w, ROLE_AUTHD, true, &look, WATCH_TICK, 100), 9);
+}
+
 static void who_turns_in_a_circle_has_not(void)
 {
-	struct watch_look look = { .state = 'R', .waited = 1000000000 };
+	struct watch_look look = { .state = 'R', .ran = 100 };
 	struct watch w = { .asked = true };
 
 	for (int i = 0; i < 2; i++) {
 		watch_silence(&w, WATCH_TICK, &look);
-		look.waited += 10000000;
+		look.ran += 2.9;
 		CU_ASSERT_EQUAL(watch_due(&w, watch_bounds(ROLE_AUTHD), true), WATCH_WELL);
 	}
 	watch_silence(&w, WATCH_TICK, &look);
@@ -227,7 +238,19 @@ static void the_kernel_tells_who_is_stopped(void)
 	kill(pid, SIGKILL);
 	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
 	watch_look(pid, &look);
-	CU_ASSERT(look.state == 0 && look.tracer == 0 && look.waited == 0);
+	CU_ASSERT(look.state == 0 && look.tracer == 0 && look.ran == 0);
+}
+
+static void the_kernel_tells_how_long_a_process_ran(void)
+{
+	struct watch_look look;
+
+	prctl(PR_SET_NAME, "a) Z 1 (b", 0, 0, 0);
+	do
+		watch_look(getpid(), &look);
+	while (look.ran < 0.02);
+	CU_ASSERT_EQUAL(look.state, 'R');
+	CU_ASSERT(look.ran <= (double)clock_cpu_ms() / 1000 + 0.02);
 }
 
 static void the_kernel_tells_who_is_debugged(void)
@@ -255,6 +278,7 @@ static const struct unit_case cases[] = {
 	{ "late ticks do not count", late_ticks_do_not_count },
 	{ "slow ticks count as the time they took", slow_ticks_count_as_the_time_they_took },
 	{ "who waits for a processor has longer", who_waits_for_a_processor_has_longer },
+	{ "who gets no processor has longer", who_gets_no_processor_has_longer },
 	{ "who turns in a circle has not", who_turns_in_a_circle_has_not },
 	{ "who waits for a disk has longer", who_waits_for_a_disk_has_longer },
 	{ "who is debugged is left alone", who_is_debugged_is_left_alone },
@@ -263,6 +287,7 @@ static const struct unit_case cases[] = {
 	{ "hanging again and again is dying young", hanging_again_and_again_is_dying_young },
 	{ "lived until its last answer", lived_until_its_last_answer },
 	{ "the kernel tells who is stopped", the_kernel_tells_who_is_stopped },
+	{ "the kernel tells how long a process ran", the_kernel_tells_how_long_a_process_ran },
 	{ "the kernel tells who is debugged", the_kernel_tells_who_is_debugged },
 	{ NULL, NULL },
 };
