@@ -153,7 +153,8 @@ static void on_handoff(struct worker *w, struct msgr *r, int fd)
 	struct handoff *h;
 	struct ticket *tk;
 
-	if (!handoff_read(r, &m)) {
+	/* Without a client, where none was ever lost, because none was sent. */
+	if (!handoff_read(r, &m) || (fd == -1 && msg_lost_at() == 0)) {
 		if (fd != -1)
 			close(fd);
 		end_worker(w, r->type);

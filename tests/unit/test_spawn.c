@@ -475,6 +475,21 @@ static void test_refused(void)
 	end_spawn();
 }
 
+/* It must not read in the log that descriptors ran out. */
+static void test_no_client(void)
+{
+	uint8_t id[TICKET_LEN] = { 1 };
+	struct msgr r;
+
+	start_spawn();
+	send_ticket(1, GENERATION, user_uid);
+	handoff_write(&out, 101, id, "UTF8", "", 0);
+	CU_ASSERT_EQUAL(msg_send(worker, &out, -1), 0);
+	expect(control, CTL_UNFIT, &r);
+	CU_ASSERT(expect_logged(log_sock, "0waypostd: bad message "));
+	end_spawn();
+}
+
 static void test_crash(void)
 {
 	char said[128];
@@ -726,6 +741,7 @@ static void in_both_ways(void (*test)(void))
 BOTH(test_serve)
 BOTH(test_early_client)
 BOTH(test_refused)
+BOTH(test_no_client)
 BOTH(test_crash)
 BOTH(test_alone)
 BOTH(test_queries)
@@ -739,6 +755,7 @@ static const struct unit_case cases[] = {
 	{ "a client is served", test_serve_both },
 	{ "client before ticket", test_early_client_both },
 	{ "refusals", test_refused_both },
+	{ "a hand-over without a client", test_no_client_both },
 	{ "crashes", test_crash_both },
 	{ "a session server starts no process", test_alone_both },
 	{ "queries", test_queries_both },
