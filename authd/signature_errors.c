@@ -14,11 +14,17 @@
 
 enum { ENTRIES_MAX = 64, KNOWN_MAX = 4096, NAME_MAX_LEN = 256 };
 
+enum standing {
+	STANDING_CLIENT,  /* one account has come from there */
+	STANDING_SEVERAL, /* several; perhaps a node that nobody knows, perhaps a client with several accounts */
+	STANDING_NODE     /* it is a node of ours */
+};
+
 struct entry {
 	char name[NAME_MAX_LEN]; /* address or host; "": the entry is free */
 	enum signature_check check;
-	bool proven;                    /* it is a node of ours; else one account has come from there */
-	char account[ACCOUNT_NAME_MAX]; /* that one */
+	enum standing standing;
+	char account[ACCOUNT_NAME_MAX]; /* the first that has come */
 	double seen, said;
 };
 
@@ -119,17 +125,17 @@ static struct entry *oldest(struct signature_errors *s, enum signature_errors_si
 	for (size_t i = 1; i < ENTRIES_MAX && fresh(first, now); i++) {
 		struct entry *e = &s->entry[side][i];
 
-		/* What is not proven makes room for what is. */
-		if (!fresh(e, now) || first->proven > e->proven ||
-		    (first->proven == e->proven && e->seen < first->seen))
+		/* No client displaces a node. */
+		if (!fresh(e, now) || first->standing > e->standing ||
+		    (first->standing == e->standing && e->seen < first->seen))
 			first = e;
 	}
 	return first;
 }
 
 /* The entry of NAME, a new one if there is none; NULL: none may make room. */
-static struct entry *place(struct signature_errors *s, enum signature_errors_side side, const char *name, bool proven,
-    double now)
+static struct entry *place(struct signature_errors *s, enum signature_errors_side side, const char *name,
+    enum standing standing, double now)
 {
 	struct entry *e = find(s, side, name);
 
@@ -137,7 +143,7 @@ static struct entry *place(struct signature_errors *s, enum signature_errors_sid
 		return e;
 	if (e == NULL) {
 		e = oldest(s, side, now);
-		if (fresh(e, now) && e->proven && !proven)
+		if (fresh(e, now) && e->standing > standing)
 			return NULL;
 	}
 	memset(e, 0, sizeof(*e));
@@ -145,27 +151,30 @@ static struct entry *place(struct signature_errors *s, enum signature_errors_sid
 	return e;
 }
 
-/* E is to be logged: not logged within the hour, and not too many lines. */
+/* E is to be logged: not logged within the hour, and not too many lines, of which clients leave half to nodes. */
 static bool say(struct signature_errors *s, struct entry *e, bool first, double now)
 {
+	unsigned most = e->standing == STANDING_NODE ? SIGNATURE_ERRORS_LINES : SIGNATURE_ERRORS_LINES / 2;
+
 	if (!first && now - e->said < SIGNATURE_ERRORS_HOUR)
 		return false;
 	if (now - s->hour >= SIGNATURE_ERRORS_HOUR) {
 		s->hour = now;
 		s->lines = 0;
 	}
-	if (s->lines >= SIGNATURE_ERRORS_LINES)
+	if (s->lines >= most)
 		return false;
 	s->lines++;
 	e->said = now;
 	return true;
 }
 
-static bool seen(struct signature_errors *s, struct entry *e, enum signature_check check, double now)
+static bool seen(struct signature_errors *s, struct entry *e, enum standing standing, enum signature_check check,
+    double now)
 {
-	bool first = !e->proven || e->check != check;
+	bool first = e->standing == STANDING_CLIENT || e->check != check;
 
-	e->proven = true;
+	e->standing = standing;
 	e->check = check;
 	e->seen = now;
 	return say(s, e, first, now);
@@ -184,20 +193,36 @@ static bool on_this_machine(const struct net_addr *addr)
 	return net_addr_in(addr, "127.0.0.1") || net_addr_in(addr, "::1");
 }
 
+/* By what is known without the entry. */
+static enum standing standing_of(const struct signature_errors *s, const struct net_addr *addr,
+    enum signature_check check, const char *account)
+{
+	if (signature_errors_known(s, addr))
+		return STANDING_NODE;
+	if (account == NULL)
+		return STANDING_CLIENT;
+	if (check == SIGNATURE_CLOCK) /* it is made with our secret */
+		return STANDING_NODE;
+	return on_this_machine(addr) ? STANDING_SEVERAL : STANDING_CLIENT;
+}
+
 bool signature_errors_bad(struct signature_errors *s, const struct net_addr *addr, enum signature_check check,
     const char *account, double now)
 {
-	bool proven = signature_errors_known(s, addr) || (account != NULL && on_this_machine(addr));
+	enum standing standing = standing_of(s, addr, check, account);
 	char ip[NET_IP_TEXT_MAX];
 	struct entry *e;
 
-	if (!proven && account == NULL)
+	if (standing != STANDING_NODE && account == NULL)
 		return false;
-	e = place(s, SIGNATURE_ERRORS_FRONTS, net_addr_text(addr, ip), proven, now);
+	e = place(s, SIGNATURE_ERRORS_FRONTS, net_addr_text(addr, ip), standing, now);
 	if (e == NULL)
 		return false;
-	if (proven || e->proven || (e->account[0] != '\0' && strcmp(e->account, account) != 0))
-		return seen(s, e, check, now);
+	if (standing == STANDING_CLIENT && e->account[0] != '\0' && strcmp(e->account, account) != 0)
+		standing = STANDING_SEVERAL;
+	standing = MAX(standing, e->standing);
+	if (standing != STANDING_CLIENT)
+		return seen(s, e, standing, check, now);
 	str_copy(e->account, sizeof(e->account), account);
 	e->seen = now;
 	return false;
@@ -211,8 +236,8 @@ bool signature_errors_reported(struct signature_errors *s, const char *host, enu
 		end(s, SIGNATURE_ERRORS_MAILHOSTS, host);
 		return false;
 	}
-	e = place(s, SIGNATURE_ERRORS_MAILHOSTS, host, true, now);
-	return e != NULL && seen(s, e, check, now);
+	e = place(s, SIGNATURE_ERRORS_MAILHOSTS, host, STANDING_NODE, now);
+	return e != NULL && seen(s, e, STANDING_NODE, check, now);
 }
 
 bool signature_errors_suspect(struct signature_errors *s, const char *host)
@@ -223,15 +248,17 @@ bool signature_errors_suspect(struct signature_errors *s, const char *host)
 unsigned signature_errors_list(const struct signature_errors *s, enum signature_errors_side side, double now,
     struct str *out)
 {
-	unsigned n = 0;
+	unsigned shown = 0, nodes = 0;
 
 	for (size_t i = 0; i < ENTRIES_MAX; i++) {
 		const struct entry *e = &s->entry[side][i];
 
-		if (e->proven && fresh(e, now) && now - e->seen < SIGNATURE_ERRORS_SHOWN)
-			str_addf(out, "%s%s(%s)", n++ != 0 ? " " : "", e->name, signature_check_word(e->check));
+		if (e->standing == STANDING_CLIENT || !fresh(e, now) || now - e->seen >= SIGNATURE_ERRORS_SHOWN)
+			continue;
+		str_addf(out, "%s%s(%s)", shown++ != 0 ? " " : "", e->name, signature_check_word(e->check));
+		nodes += e->standing == STANDING_NODE;
 	}
-	return n;
+	return nodes;
 }
 
 /* --- the log --- */

@@ -1,14 +1,16 @@
 /* Nodes whose signature does not hold here, and mailhosts that do not accept ours: the secrets or the clocks of two
  * nodes differ. For `waypost status`, for SIGNATURE_ERRORS_SHOWN seconds after it was seen last, and for the log:
- * once for each node and hour, and not more than SIGNATURE_ERRORS_LINES lines in an hour altogether. That a front
+ * once for each node and hour, and not more than SIGNATURE_ERRORS_LINES lines in an hour altogether, of which who may
+ * be no node has half. That a front
  * has signed rightly ends nothing: several nodes may have one address.
  *
  * Anybody can send a signature that does not hold. So a front is held to be a node of the pool, and its trouble
  * ours, only if
- *   - its address is one of our mailhosts', or has signed rightly before, or is the loopback address of this
- *     machine, or several accounts have come from there with such signatures within an hour,
- *   - and the login that it forwarded was that of an account: with the right password, or by a token from such an
- *     address.
+ *   - its address is one of our mailhosts', or has signed rightly before, or it has our secret and only another clock,
+ *   - and the login that it forwarded was that of an account: with the right password, or by a token.
+ * A front may be unknown, too: where several accounts have come with such signatures from one address within an hour,
+ * or one from the loopback address of this machine, that is logged and listed. It is no trouble of the node: it may as
+ * well be one client with several accounts, or one behind a proxy here.
  * All else is counted, and no more. */
 #ifndef AUTHD_SIGNATURE_ERRORS_H
 #define AUTHD_SIGNATURE_ERRORS_H
@@ -56,7 +58,7 @@ void signature_errors_log_front(const struct net_addr *addr, enum signature_chec
 void signature_errors_log_mailhost(const char *host, enum signature_check check);
 
 /* Number of nodes on SIDE with trouble within the last SIGNATURE_ERRORS_SHOWN seconds; appends "name(word)" of each
- * to OUT, with blanks between. */
+ * to OUT, with blanks between, and of those that may be nodes. */
 unsigned signature_errors_list(const struct signature_errors *s, enum signature_errors_side side, double now,
     struct str *out);
 

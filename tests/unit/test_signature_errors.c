@@ -24,17 +24,19 @@ static bool bad(const char *from, enum signature_check check, const char *accoun
 	return signature_errors_bad(all, &a, check, account, now);
 }
 
+static unsigned troubles; /* nodes among what was listed last */
+
 static const char *fronts(double now)
 {
 	str_clear(&list);
-	signature_errors_list(all, SIGNATURE_ERRORS_FRONTS, now, &list);
+	troubles = signature_errors_list(all, SIGNATURE_ERRORS_FRONTS, now, &list);
 	return str_cstr(&list);
 }
 
 static const char *mailhosts(double now)
 {
 	str_clear(&list);
-	signature_errors_list(all, SIGNATURE_ERRORS_MAILHOSTS, now, &list);
+	troubles = signature_errors_list(all, SIGNATURE_ERRORS_MAILHOSTS, now, &list);
 	return str_cstr(&list);
 }
 
@@ -62,6 +64,7 @@ static void test_known_node(void)
 	CU_ASSERT(signature_errors_known(all, &a));
 	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, NULL, 1000)); /* by a token: only nodes have them */
 	CU_ASSERT_STRING_EQUAL(fronts(1000), "192.0.2.7(secret)");
+	CU_ASSERT_EQUAL(troubles, 1);
 	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNATURE_ERRORS_SHOWN - 1), "192.0.2.7(secret)");
 	CU_ASSERT_STRING_EQUAL(fronts(1000 + SIGNATURE_ERRORS_SHOWN), "");
 	CU_ASSERT_FALSE(
@@ -104,6 +107,32 @@ static void test_strangers(void)
 	end();
 }
 
+/* The owner of several accounts, or of one behind a proxy on this machine, makes no trouble of the node's. An address
+ * that becomes known as a node's does. */
+static void test_several_accounts(void)
+{
+	struct net_addr a = ip("192.0.2.7");
+
+	begin();
+	bad("192.0.2.7", SIGNATURE_WRONG, "u", 0);
+	CU_ASSERT(bad("192.0.2.7", SIGNATURE_WRONG, "v", 0));
+	CU_ASSERT(bad("127.0.0.1", SIGNATURE_WRONG, "u", 0));
+	CU_ASSERT_EQUAL(strlen(fronts(0)), strlen("192.0.2.7(secret) 127.0.0.1(secret)"));
+	CU_ASSERT_EQUAL(troubles, 0);
+	for (int i = 0; i < 100; i++)
+		CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, i % 2 ? "u" : "v", i));
+	fronts(100);
+	CU_ASSERT_EQUAL(troubles, 0);
+	signature_errors_know(all, &a);
+	CU_ASSERT_FALSE(bad("192.0.2.7", SIGNATURE_WRONG, "u", 100)); /* logged within the hour */
+	fronts(100);
+	CU_ASSERT_EQUAL(troubles, 1);
+	CU_ASSERT(bad("192.0.2.9", SIGNATURE_CLOCK, "u", 100)); /* whose clock is another one has the secret */
+	fronts(100);
+	CU_ASSERT_EQUAL(troubles, 2);
+	end();
+}
+
 static void test_this_machine(void)
 {
 	begin();
@@ -131,14 +160,19 @@ static void test_many(void)
 	}
 	CU_ASSERT_EQUAL(lines, 1);
 	CU_ASSERT_STRING_EQUAL(fronts(1), "198.51.100.1(secret)");
+	CU_ASSERT_EQUAL(troubles, 1);
 	for (int i = 1; i < 1000; i++) {
 		snprintf(text, sizeof(text), "10.0.%d.%d", i / 256, i % 256);
 		lines += bad(text, SIGNATURE_WRONG, "u", 1);
 		lines += bad(text, SIGNATURE_WRONG, "v", 1);
 	}
+	CU_ASSERT_EQUAL(lines, SIGNATURE_ERRORS_LINES / 2);
+	for (int i = 1; i < 1000; i++)
+		lines += bad("198.51.100.1", i % 2 ? SIGNATURE_CLOCK : SIGNATURE_WRONG, "u", 1);
 	CU_ASSERT_EQUAL(lines, SIGNATURE_ERRORS_LINES);
 	fronts(1);
 	CU_ASSERT(list.len < 64 * 32); /* it does not grow */
+	CU_ASSERT_EQUAL(troubles, 1);
 	end();
 }
 
@@ -150,6 +184,7 @@ static void test_mailhosts(void)
 	CU_ASSERT_FALSE(signature_errors_reported(all, "NodeB", SIGNATURE_WRONG, 11));
 	CU_ASSERT(signature_errors_reported(all, "nodec", SIGNATURE_CLOCK, 11));
 	CU_ASSERT_STRING_EQUAL(mailhosts(11), "nodeb(secret) nodec(clock)");
+	CU_ASSERT_EQUAL(troubles, 2);
 	CU_ASSERT_STRING_EQUAL(fronts(11), "");
 	CU_ASSERT(signature_errors_suspect(all, "NODEB"));
 	CU_ASSERT_FALSE(signature_errors_reported(all, "nodeb", SIGNATURE_NONE, 12)); /* it accepts our signature now */
@@ -184,6 +219,7 @@ static void test_note(void)
 }
 
 static const struct unit_case cases[] = { { "known node", test_known_node }, { "IPv6", test_ipv6 },
-	{ "strangers", test_strangers }, { "this machine", test_this_machine }, { "many", test_many },
-	{ "mailhosts", test_mailhosts }, { "note", test_note }, { NULL, NULL } };
+	{ "strangers", test_strangers }, { "several accounts", test_several_accounts },
+	{ "this machine", test_this_machine }, { "many", test_many }, { "mailhosts", test_mailhosts },
+	{ "note", test_note }, { NULL, NULL } };
 UNIT_MAIN("signature_errors", cases)
