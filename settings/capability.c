@@ -4,7 +4,7 @@
 #include "lib/base.h"
 #include "lib/text.h"
 
-/* In the order of the RFCs' birth. */
+/* In the order of their RFCs. */
 static const char *const ours[] = { "IMAP4rev1", "LITERAL+", "SASL-IR", "ID", "ENABLE", "UIDPLUS", "CHILDREN",
 	"NAMESPACE", "IDLE", "UNSELECT", "MOVE" };
 

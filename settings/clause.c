@@ -1,4 +1,4 @@
-/* The walker over a clause of SQL. */
+/* The walker over an SQL clause. */
 #include "settings/clause.h"
 
 #include <ctype.h>
@@ -26,7 +26,7 @@ static bool is_e_string(const char *start, const char *p)
 	return p > start && (p[-1] == 'e' || p[-1] == 'E') && !behind_word(start, p - 1);
 }
 
-/* Takes what stands at C->p outside of quotes; returns how many characters. */
+/* Handles what is at C->p outside of quotes; returns the number of characters. */
 static size_t step_bare(struct clause *c)
 {
 	const char *p = c->p;
@@ -71,7 +71,7 @@ static size_t step_quoted(struct clause *c)
 	return 1;
 }
 
-/* An odd number of backslashes stands before P: the last one takes what comes there. */
+/* An odd number of backslashes before P: the last one escapes what follows. */
 static bool behind_backslash(const char *start, const char *p)
 {
 	size_t n = 0;

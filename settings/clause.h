@@ -1,13 +1,13 @@
-/* A clause of SQL as Courier's settings hold it: text with $(local_part), $(domain) and $(service) in it. The
- * walker below knows in which quotes each variable stands, for the right escaping depends on it; nobody may run
- * a clause whose variables stand where a name from outside could leave its place. */
+/* An SQL clause from Courier's settings: text with the variables $(local_part), $(domain) and $(service). The walker
+ * below knows in which quotes each variable is, because the right escaping depends on that. A clause in which a name
+ * from outside could break out of its place must not be run. */
 #ifndef SETTINGS_CLAUSE_H
 #define SETTINGS_CLAUSE_H
 
 #include "lib/base.h"
 
-/* How the server reads it. MySQL: without ANSI_QUOTES and NO_BACKSLASH_ESCAPES. PostgreSQL: with
- * standard_conforming_strings. SQLite: "..." is never a string. The drivers see to it at connect. */
+/* How the server parses it. MySQL: without ANSI_QUOTES and NO_BACKSLASH_ESCAPES. PostgreSQL: with
+ * standard_conforming_strings. SQLite: "..." is never a string. The drivers set this when they connect. */
 enum clause_dialect { CLAUSE_MYSQL, CLAUSE_PGSQL, CLAUSE_SQLITE };
 
 enum clause_place {
@@ -15,7 +15,7 @@ enum clause_place {
 	CLAUSE_STRING, /* within '...', with MySQL also within "..." */
 	/* Within the quotes of names: `...` (MySQL), "..." (PostgreSQL), both and [...] (SQLite). */
 	CLAUSE_IDENTIFIER,
-	CLAUSE_UNSAFE /* in a comment, in E'...', behind a backslash: no value can be put there */
+	CLAUSE_UNSAFE /* in a comment, in E'...', after a backslash: no value can be inserted safely */
 };
 
 struct clause_piece {
@@ -30,14 +30,14 @@ struct clause {
 	const char *start, *p;
 	enum clause_dialect dialect;
 	char in;        /* ' " ` ] within quotes, - within a comment to the end, * within one with an end, 0 else */
-	bool backslash; /* in quotes: a backslash takes the next character */
-	bool dollar;    /* met a dollar quote of PostgreSQL's, which is not followed here */
+	bool backslash; /* in quotes: a backslash escapes the next character */
+	bool dollar;    /* found a dollar quote of PostgreSQL, which is not supported */
 };
 
 void clause_begin(struct clause *c, const char *text, enum clause_dialect dialect);
 /* The next piece; false at the end. */
 bool clause_next(struct clause *c, struct clause_piece *out);
-/* NULL if the clause can be used, else what is wrong with it, as a sentence for an operator (static). */
+/* NULL if the clause can be used, else what is wrong with it, as static text for an operator. */
 const char *clause_mistake(const char *text, enum clause_dialect dialect);
 
 #endif

@@ -1,4 +1,4 @@
-/* The system's limits beside what the settings ask for. */
+/* Compares the limits of the system with what the settings require. */
 #include "settings/limits.h"
 
 #include <fcntl.h>
@@ -110,8 +110,7 @@ static uint64_t sessions_of(const struct settings *set)
 	return n != 0 ? n : SESSIONS_GUESS;
 }
 
-/* By which IDLE is told of changes: inotify, with its limits for each uid, is the second choice
- * (maildir/md_watch.h). */
+/* What IDLE uses to notice changes: inotify, with its limits per uid, is the second choice (maildir/md_watch.h). */
 static void idle_watches(struct str *out, uint64_t sessions)
 {
 	static const char dnotify[] = "/proc/sys/fs/dir-notify-enable";

@@ -1,4 +1,4 @@
-/* Options of accounts, as a record and DEFAULTOPTIONS have them. */
+/* Option lists of accounts, in records and in DEFAULTOPTIONS. */
 #include "settings/options.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@ bool options_get(const char *options, const char *name, char *out, size_t outsiz
 {
 	size_t len = strlen(name), value;
 
-	/* Names have no commas: what begins like NAME and ends there is one. */
+	/* Names have no commas, so text that begins with NAME and ends there is one. */
 	while (strncmp(options, name, len) != 0 || strchr("=,", options[len]) == NULL) {
 		options = strchr(options, ',');
 		if (options == NULL)

@@ -1,4 +1,4 @@
-/* Reading the pool's secrets. */
+/* Reads the pool's secrets. */
 #include "settings/pool_secret.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "lib/mac.h"
 #include "lib/mem.h"
 
-/* All of the file into OUT, which the caller wipes. */
+/* Reads the whole file into OUT, which the caller wipes. */
 static bool read_whole(const char *path, struct str *out, struct str *why)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -29,7 +29,7 @@ static bool read_whole(const char *path, struct str *out, struct str *why)
 		close(fd);
 		return false;
 	}
-	/* Room at once: a string that grows leaves copies behind. */
+	/* Allocate once: a string that grows leaves copies behind. */
 	str_room(out, (size_t)st.st_size + 1);
 	n = pread(fd, out->data, (size_t)st.st_size, 0);
 	if (n < 0)
@@ -52,7 +52,7 @@ const char *pool_secret_next(const char **list, size_t *len)
 	return line;
 }
 
-/* Line ends become single line feeds, and none stands at the end. */
+/* Makes line ends single line feeds, and removes those at the end. */
 static void tidy_ends(struct str *s)
 {
 	size_t len = 0;
@@ -65,7 +65,7 @@ static void tidy_ends(struct str *s)
 	s->data[s->len = len] = '\0';
 }
 
-/* False, and why, if one of the lines of TEXT is no secret. */
+/* False, and why, if one of the lines of TEXT is not a secret. */
 static bool check_lines(const char *path, const char *text, struct str *why)
 {
 	unsigned n = 0;

@@ -1,4 +1,4 @@
-/* The table of protocols as data, and the settings of each of them under names that all share. */
+/* The table of protocols as data, and the settings of each under common names. */
 #include "settings/protocol.h"
 
 #include "lib/die.h"

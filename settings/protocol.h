@@ -1,8 +1,8 @@
-/* The protocols of a node: one row each. Everything that is done for "each protocol" takes its words, groups and
- * functions from here; a new one is a row, its settings (settings_tbl.h, settings_rules.c) and a folder.
+/* The protocols of a node: one row each. Everything that is done for "each protocol" takes its names, groups and
+ * functions from here; a new protocol is a row, its settings (settings_tbl.h, settings_rules.c) and a folder.
  *
  *   id        PROTOCOL_id
- *   name      in mailhost, in `waypost who` and `waypost status`; the service that drivers are asked for; the password
+ *   name      in mailhost, in `waypost who` and `waypost status`; the service name in queries of drivers; the password
  *             field of a userdb record ("imappw"); its folder has name_login_dialect
  *   title     for people: the log, `waypost route`
  *   group     its settings are in group and group-ssl; the program that its lines in the log are from; its folder has
@@ -42,14 +42,14 @@ struct protocol_info {
 /* By enum protocol. */
 extern const struct protocol_info protocols[PROTOCOL_COUNT];
 
-/* What the settings say of one protocol, whatever its group is called. Texts live as long as the settings. */
+/* The settings of one protocol, whatever its group is called. Texts live as long as the settings. */
 struct settings;
 struct protocol_settings {
 	bool served, tls_served; /* the file has its group; its -ssl group */
 	const char *address, *ports, *tls_address, *tls_ports, *tls_certfile, *tls_keyfile;
 	const char *maildirpath;
 	int64_t max_sessions; /* 0: no limit */
-	/* for those that have a login */
+	/* for protocols with a login */
 	bool proxy;
 	int64_t proxy_port, max_per_ip, max_per_account; /* 0: none */
 	const char *defdomain, *domainsep, *authservice;
@@ -58,7 +58,7 @@ struct protocol_settings {
 struct protocol_settings protocol_settings(const struct settings *set, enum protocol p);
 /* The file has the group of some protocol. */
 bool protocols_served(const struct settings *set);
-/* How many served protocols have their logins forwarded. */
+/* The number of served protocols whose logins are forwarded. */
 unsigned protocols_forwarded(const struct settings *set);
 
 #endif

@@ -1,4 +1,4 @@
-/* The table as data; defaults; the copy for a role, written and read back; the digest of the directories. */
+/* The table as data; defaults; writing and reading the copy for a role; the digest of the directories. */
 #include "settings/settings.h"
 
 #include <errno.h>
@@ -155,8 +155,8 @@ void settings_free(struct settings **s)
 	mem_free(s);
 }
 
-/* What stands in the memory file: this number, then each row that the role may see, then the rest. Both ends
- * are the same build, so rows need no names; the count of rows and the length catch a mix-up. */
+/* The memory file starts with this number, followed by each row that the role may see, then the rest. Both ends are the
+ * same build, so rows need no names; the count of rows and the length detect a mix-up. */
 static const uint64_t written_magic = 0x3130746573707977; /* "wypset01" */
 
 static void put_u64(struct str *out, uint64_t v)
@@ -179,7 +179,7 @@ static void put_row(struct str *out, const struct settings *s, const struct sett
 }
 
 /* Groups of directories are those of Courier's files and ours like them, auth...rc and auth...; the daemon's own group
- * has besides the chain what does not change an answer. The userdb is watched for itself. */
+ * has, besides the chain, settings that do not change an answer. The userdb is watched separately. */
 static bool decides_answers(const struct settings_row *row)
 {
 	if (strcmp(row->group, "authdaemonrc") == 0)

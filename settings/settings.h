@@ -1,7 +1,7 @@
-/* The settings of a node, as every role sees them: one struct made from one table (settings/settings_tbl.h).
- * A setting GROUP.NAME is the member group_NAME ('-' in a group's name is '_' here; settings outside any group
- * belong to the group "node"): set->imapd_PORT, set->imapd_ssl_SSLPORT, set->proxy_PROXY_TIMEOUT,
- * set->node_RUNDIR. Values have been checked against the table: they need no further test. */
+/* The settings of a node, as every role sees them: one struct made from one table (settings/settings_tbl.h). A setting
+ * GROUP.NAME is the member group_NAME ('-' in a group's name is '_' here; settings outside any group belong to the
+ * group "node"): set->imapd_PORT, set->imapd_ssl_SSLPORT, set->proxy_PROXY_TIMEOUT, set->node_RUNDIR. Values have been
+ * checked against the table and need no further test. */
 #ifndef SETTINGS_SETTINGS_H
 #define SETTINGS_SETTINGS_H
 
@@ -30,41 +30,41 @@ struct settings {
 #define SETTING(group, name, type, ...) settings_##type group##_##name;
 	SETTINGS_TABLE(SETTING)
 #undef SETTING
-	/* Groups that the file has: GROUP and GROUP-ssl of each protocol. One whose group is absent is not served. */
+	/* Whether the file has GROUP and GROUP-ssl, for each protocol. A protocol without its group is not served. */
 	bool has[PROTOCOL_COUNT], has_tls[PROTOCOL_COUNT];
 	/* Names that mean this node (PROXY_HOSTNAME, gethostname()), without trailing dots; self[0] is the one used
 	 * in texts. self[1] is "" if both are the same. */
 	char *self[2];
-	/* The node's id, NODE_ID_LEN hexadecimal digits: made by the master when it starts and the same until it
-	 * ends, through reloads and restarts of roles; "" where there is no daemon (tools). No secret: every
-	 * greeting tells it. */
+	/* The node's id, NODE_ID_LEN hexadecimal digits: created by the master when it starts, and the same until it
+	 * ends, through reloads and restarts of roles; "" without a daemon (tools). Not a secret: every greeting has
+	 * it. */
 	char *node_id;
-	/* Where the daemon listens, for authd alone: lines "PROTOCOL NETWORK PORT" (enum protocol; net_addr_in());
-	 * "" where there is no daemon. */
+	/* Where the daemon listens, for authd alone: lines "PROTOCOL NETWORK PORT" (enum protocol; net_addr_in()); ""
+	 * without a daemon. */
 	char *listens;
 	/* The lines of POOL_SECRETFILE (settings/pool_secret.h); "" = none. Only authd gets them. */
 	char *pool_secret;
-	/* There is one: this every role may know. */
+	/* There is a pool secret: every role may know that. */
 	bool has_pool_secret;
 };
 
-/* Which roles are given a setting: a role sees nothing that it has no use for. */
+/* Which roles get a setting: a role sees only what it needs. */
 enum { SETTINGS_FOR_MASTER = 1, SETTINGS_FOR_WORKER = 2, SETTINGS_FOR_AUTHD = 4, SETTINGS_FOR_SPAWN = 8 };
 
-/* Reads FILE. Every mistake found is appended to ERRORS as one line "FILE:LINE: what, hint\n"; what is odd
- * but usable to WARNINGS in the same form. NULL if there was any mistake. Free with settings_free(). */
+/* Reads FILE. Every mistake found is appended to ERRORS as one line "FILE:LINE: what, hint\n"; what is odd but usable
+ * is appended to WARNINGS in the same form. NULL if there was any mistake. Free with settings_free(). */
 struct settings *settings_load(const char *file, struct str *errors, struct str *warnings);
-/* The same, but whatever could be read of FILE is returned in spite of mistakes, never NULL: for tools that only
- * want to find the daemon. */
+/* The same, but returns what could be read of FILE despite mistakes, never NULL: for tools that only need to find the
+ * daemon. */
 struct settings *settings_load_anyway(const char *file, struct str *errors, struct str *warnings);
-/* The lines of WARNINGS with "warning: " before each, appended to OUT: for a reader who sees errors beside them. */
+/* Appends the lines of WARNINGS to OUT, each after "warning: ": for output that also has errors. */
 void settings_add_warnings(struct str *out, const char *warnings);
 /* All defaults, as from an empty file: for tests and tools. */
 struct settings *settings_defaults(void);
 /* Frees *S (may be NULL), secrets wiped, and empties the pointer. */
 void settings_free(struct settings **s);
-/* A memory file (descriptor, to be closed by the caller) that holds what ROLES (one SETTINGS_FOR_ bit) may see. -1
- * with errno if there is no descriptor or no memory for it now. */
+/* A memory file (descriptor, to be closed by the caller) that holds what ROLES (one SETTINGS_FOR_ bit) may see. -1 with
+ * errno if there is no descriptor or no memory. */
 int settings_write(const struct settings *s, unsigned roles);
 /* Reads back what settings_write() wrote, from its start; members that the role may not see have their
  * defaults. NULL if it is damaged. FD stays open. */
@@ -72,36 +72,36 @@ struct settings *settings_read(int fd);
 
 enum { SETTINGS_DIGEST_LEN = 32 };
 
-/* A digest of all that decides what a directory answers: the chain of modules and the directories' own groups. Two
- * processes that have the same digest get the same answers. */
+/* A digest of everything that affects the answers of directories: the chain of modules and the groups of the
+ * directories. Two processes with the same digest get the same answers. */
 void settings_directories_digest(const struct settings *s, uint8_t out[SETTINGS_DIGEST_LEN]);
 
 enum { SETTINGS_ADDRESS_MAX = 64 };
 /* Bytes with NUL of PROXY_MASTER_USER and PROXY_MASTER_PASSWORD. */
 enum { SETTINGS_MASTER_USER_MAX = 512, SETTINGS_MASTER_PASSWORD_MAX = 1024 };
 
-/* Takes the next entry of a PORTS setting at *LIST, which advances: its port, and in ADDRESS where to listen if
- * the entry says so ("127.0.0.9.2143"; numeric), else "" (then ADDRESS of the group counts). False at the end.
- * A malformed entry has port 0, which settings_load() lets nobody have. */
+/* Takes the next entry of a PORTS setting at *LIST, which advances: its port, and in ADDRESS where to listen if the
+ * entry says so ("127.0.0.9.2143"; numeric), else "" (then ADDRESS of the group counts). False at the end. A malformed
+ * entry has port 0; settings_load() refuses those. */
 bool settings_port_next(const char **list, char address[SETTINGS_ADDRESS_MAX], uint16_t *port);
 /* The port of the first entry (the port of the peers, where nothing else is set). */
 uint16_t settings_first_port(const char *list);
 enum { SETTINGS_SERVERS_MAX = 16, SETTINGS_HOST_MAX = 256, SETTINGS_SOCKET_PATH_MAX = 108 /* of sockaddr_un */ };
 
 /* Takes the next word of a LIST of servers at *LIST, which advances: HOST, HOST:PORT, [IPV6]:PORT, or the path of a
- * socket (PORT is 0 then, as where none is given). 1: a good one; 0: the end; -1: a malformed one. */
+ * socket (PORT is 0 then, as where none is given). 1: a valid one; 0: the end; -1: a malformed one. */
 int settings_server_next(const char **list, char host[SETTINGS_HOST_MAX], uint16_t *port);
 /* The service name that a PORTMAP setting (imapd_AUTHSERVICE) gives for logins at the local port PORT, in BUF of
  * SIZE bytes (32 are enough), or NORMAL. */
 const char *settings_authservice(const char *map, uint16_t port, const char *normal, char *buf, size_t size);
 /* Some protocol announces a SCRAM mechanism. */
 bool settings_offer_scram(const struct settings *set);
-/* The system user NAME, which SETTING names, exists and is fit for a role: it is not root. If not, ERR (ERRSIZE bytes)
+/* The system user NAME, which SETTING names, exists and can run a role: it is not root. If not, ERR (ERRSIZE bytes)
  * says what to do. */
 bool settings_user_fit(const char *setting, const char *name, char *err, size_t errsize);
-/* What `waypost check` says about FILE: mistakes, warnings, the system's limits, and last "FILE: no mistakes
- * found" or how many there are. Also looks whether host names can be resolved, which may wait. The exit status
- * for the tool: 0, or 1 if there are mistakes. */
+/* The output of `waypost check` for FILE: mistakes, warnings, the system's limits, and last "FILE: no mistakes found"
+ * or their number. Also checks whether host names can be resolved, which may block. Returns the exit status of the
+ * tool: 0, or 1 if there are mistakes. */
 int settings_check(const char *file, struct str *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* What `waypost check` prints. */
+/* Makes the output of `waypost check`. */
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -35,7 +35,7 @@ static bool is_ours(const struct net_addr *a)
 	return ours;
 }
 
-/* HOST as getaddrinfo() knows it; NULL: it has no address, and that was reported with the consequence WHY. */
+/* Looks up HOST with getaddrinfo(). NULL: it has no address, which was reported with the consequence WHY. */
 static struct addrinfo *look_up(struct settings_load *l, unsigned line, const char *label, const char *host,
     const char *why)
 {
@@ -62,7 +62,7 @@ static void lacks(struct settings_load *l, unsigned line, const char *label, con
 	    label, ip, strcmp(ip, host) != 0 ? " of " : "", strcmp(ip, host) != 0 ? host : "");
 }
 
-/* An address or name where the daemon is to listen. */
+/* Checks an address or name on which the daemon should listen. */
 static void check_listen(struct settings_load *l, unsigned line, const char *label, const char *host)
 {
 	struct addrinfo *found = NULL;
@@ -133,7 +133,7 @@ void settings_add_warnings(struct str *out, const char *p)
 	}
 }
 
-/* So that the secrets of two nodes can be compared without showing them. */
+/* Reports fingerprints, so that secrets of two nodes can be compared without showing them. */
 static void report_secret(const struct settings *set, struct str *out)
 {
 	const char *list = set->pool_secret, *secret;

@@ -1,4 +1,4 @@
-/* Sample file, manual page and list of Courier's names, out of the table. */
+/* Makes the sample file, the manual page and the list of Courier's names from the table. */
 #include "settings/settings_doc.h"
 
 #include <stdio.h>
@@ -29,7 +29,7 @@ static const struct {
 	{ "authpam", "Accounts from PAM", "For authpam." },
 };
 
-/* What a first pool needs: these stand in the sample switched on. */
+/* What a first pool needs: these are not commented out in the sample. */
 static const struct {
 	const char *group, *name, *value;
 } first_pool[] = {
@@ -66,7 +66,7 @@ static const char *name_of(const struct settings_row *row, char buf[VALUE_MAX])
 	return buf;
 }
 
-/* TEXT as comment lines behind INDENT. */
+/* Adds TEXT as comment lines after INDENT. */
 static void add_comment(struct str *out, const char *indent, const char *text)
 {
 	size_t column = 0;
@@ -137,7 +137,7 @@ void settings_doc_sample(struct str *out)
 /* ------------------------------------------------------------------------------------------------------------
  * The manual page */
 
-/* TEXT as it shall appear. */
+/* Adds TEXT, escaped for roff. */
 static void add_roff(struct str *out, const char *text)
 {
 	if (*text == '.' || *text == '\'')
@@ -154,7 +154,7 @@ static void add_roff(struct str *out, const char *text)
 	}
 }
 
-/* A line a sentence, as man sources have it. */
+/* Adds one sentence per line, as man sources have it. */
 static void add_sentences(struct str *out, const char *text)
 {
 	while (*text != '\0') {

@@ -1,5 +1,5 @@
-/* Courier's names that no row of the table acts on: what is said about them. With settings/settings_tbl.h this is
- * every name of Courier's files, so that none is a surprise. */
+/* Courier's names that have no row in the table, with the message for each. With settings/settings_tbl.h this covers
+ * every name in Courier's files. */
 #include "settings/settings_rows.h"
 
 #define REPLACED SETTINGS_REPLACED

@@ -1,4 +1,4 @@
-/* The order of the steps in which a file is read. */
+/* Reads a file, step by step. */
 #include "settings/settings_load.h"
 
 #include <libconfig.h>
@@ -85,8 +85,8 @@ static void read_root(struct settings_load *l, const config_setting_t *root)
 	}
 }
 
-/* What ${PROXY_HOSTNAME} stands for: the environment, else the setting (which may stand in three places but not
- * say different things), else the host name. */
+/* What ${PROXY_HOSTNAME} stands for: the environment, else the setting (which may be in three places, but must be the
+ * same in all), else the host name. */
 static void find_proxy_hostname(struct settings_load *l, const config_setting_t *root)
 {
 	const char *env = getenv("PROXY_HOSTNAME");
@@ -143,7 +143,7 @@ static void set_self(struct settings_load *l)
 	set->self[1] = net_same_host(l->proxy_hostname, l->hostname) ? mem_strdup("") : without_dots(l->hostname);
 }
 
-/* libconfig's turn, and what the settings say. */
+/* Parses with libconfig, and reads the settings. */
 static void read_text(struct settings_load *l)
 {
 	config_t config;

@@ -53,7 +53,7 @@ void settings_read_known(struct settings_load *l, const struct settings_known *k
 	str_fini(&why);
 }
 
-/* How many letters must be changed, added or left out to make one name of the other; case does not count. */
+/* The edit distance of two names, ignoring case. */
 static unsigned distance(const char *a, const char *b)
 {
 	unsigned row[64], n = (unsigned)strlen(b);
@@ -106,7 +106,7 @@ static void try_group(struct nearest *best, const char *name, const char *group)
 			try_name(best, name, k->name);
 }
 
-/* Every group once, in the table's order; NULL behind the last. */
+/* Every group once, in the table's order; NULL after the last. */
 static const char *group_at(size_t want)
 {
 	const char *last = "";

@@ -1,4 +1,4 @@
-/* The value of one setting, out of what libconfig parsed. */
+/* Reads the value of one setting from libconfig. */
 #include "settings/settings_read.h"
 
 #include <stdio.h>
@@ -96,7 +96,7 @@ static bool scalar_text(const struct settings_load *l, const config_setting_t *e
 	}
 }
 
-/* A value of any shape as text; lists are joined by SEPARATOR (0: no list is taken). */
+/* A value of any shape as text; lists are joined by SEPARATOR (0: lists are refused). */
 bool settings_value_text(const struct settings_load *l, const config_setting_t *e, char separator, struct str *out,
     struct str *why)
 {
@@ -146,7 +146,7 @@ bool settings_is_host(const char *p)
 
 	if (net_addr_parse(&a, p, 0))
 		return true;
-	/* What ends in a number would be an address (RFC 1123 2.1), and is none: 300.1.1.1, 10.1 */
+	/* A name that ends in a number would be an address (RFC 1123 2.1), but is not: 300.1.1.1, 10.1 */
 	if (dot != NULL && dot[1] != '\0' && dot[1 + strspn(dot + 1, "0123456789")] == '\0')
 		return false;
 	return p[0] != '\0' && p[0] != '-' && strlen(p) <= 255 &&
@@ -217,7 +217,7 @@ static bool check_octal(const struct settings_row *row, const struct str *text, 
 	return false;
 }
 
-/* Judges a text value by the row's type and brings it into the form that is kept. */
+/* Checks a text value against the row's type and normalises it. */
 static bool check_text(const struct settings_row *row, struct str *text, struct str *why)
 {
 	if (text_plain(str_cstr(text), text->len) != text->len) {
@@ -271,7 +271,7 @@ static bool check_number(const struct settings_row *row, const struct str *text,
 {
 	const char *p = str_cstr(text);
 
-	/* true and false for what is nearly a switch. */
+	/* Accepts true and false for numbers that are almost switches. */
 	if (row->type == SETTINGS_T_INT && row->most <= 2 && (strcmp(p, "true") == 0 || strcmp(p, "false") == 0))
 		p = *p == 't' ? "1" : "0";
 	if (settings_parse_number(row->type, p, out) &&
@@ -281,7 +281,7 @@ static bool check_number(const struct settings_row *row, const struct str *text,
 	return false;
 }
 
-/* AUTHSERVICE993 = "imaps": added to what the row has. */
+/* AUTHSERVICE993 = "imaps": appended to the row's value. */
 static bool add_portmap(struct settings_load *l, const struct settings_row *row, const char *name,
     const struct str *text, struct str *why)
 {

@@ -38,12 +38,12 @@ enum { SETTINGS_ROW_COUNT = 0 SETTINGS_TABLE(SETTINGS_ONE) };
 /* All rows in the table's order, ended by a NULL name. */
 extern const struct settings_row settings_rows[SETTINGS_ROW_COUNT + 1];
 
-/* A name of Courier's that nothing here acts on. */
+/* The status of a name of Courier that has no effect here. */
 enum settings_status {
 	SETTINGS_REPLACED, /* text: by what */
 	SETTINGS_IGNORED,  /* text: why */
 	SETTINGS_LATER,    /* text: what is not in this version */
-	SETTINGS_UNSAFE    /* as LATER, and an error while it is switched on: doing without would do harm */
+	SETTINGS_UNSAFE    /* as LATER, and an error if enabled, because ignoring it would do harm */
 };
 
 struct settings_known {
@@ -62,7 +62,7 @@ enum { SETTINGS_GROUP_MAX = 32 };
 const char *settings_group_name(const char *group, char buf[SETTINGS_GROUP_MAX]);
 /* The known entry of GROUP that NAME falls under, or NULL. */
 const struct settings_known *settings_known_find(const char *group, const char *name);
-/* The row GROUP.NAME, or NULL; AUTHSERVICE with a port behind it finds AUTHSERVICE. */
+/* The row GROUP.NAME, or NULL; AUTHSERVICE followed by a port finds AUTHSERVICE. */
 const struct settings_row *settings_row_find(const char *group, const char *name);
 /* True if the file may have a group of this name (as in struct settings_row). */
 bool settings_is_group(const char *group);
@@ -75,8 +75,8 @@ char **settings_text_at(struct settings *s, const struct settings_row *row);
 int64_t settings_number(const struct settings *s, const struct settings_row *row);
 void settings_set_number(struct settings *s, const struct settings_row *row, int64_t v);
 
-/* TEXT read as a number of TYPE: "5G" for SIZE, "10m" for TIME, "yes" for BOOL. False if it is none or does
- * not fit; least and most are not looked at. */
+/* Parses TEXT as a number of TYPE: "5G" for SIZE, "10m" for TIME, "yes" for BOOL. False if it is invalid or overflows;
+ * `least` and `most` are not checked. */
 bool settings_parse_number(enum settings_type type, const char *text, int64_t *out);
 
 #endif

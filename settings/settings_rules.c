@@ -1,4 +1,4 @@
-/* What no single setting can be blamed for at sight: settings that concern each other, files, users. */
+/* Checks that involve more than one value: settings that depend on each other, files, users. */
 #include <errno.h>
 #include <grp.h>
 #include <limits.h>
@@ -47,7 +47,7 @@ static bool one_of(const char *word, const char *const *list)
 /* ------------------------------------------------------------------------------------------------------------
  * The node */
 
-/* LOG: two words, or a file in a folder that is there. */
+/* LOG: "syslog", "stderr", or a file in an existing folder. */
 static void rules_log(struct settings_load *l)
 {
 	const char *log = l->set->node_LOG, *slash = strrchr(log, '/');
@@ -91,7 +91,7 @@ static void rules_node(struct settings_load *l)
 		    set->node_AUTH_USER);
 }
 
-/* DEBUG_LOGIN, wherever it stands, is Courier's name for a level of the log. */
+/* DEBUG_LOGIN, in any group, is Courier's name for a log level. */
 static void apply_debug(struct settings *set)
 {
 	if (set->node_DEBUG_LOGIN == 0 && set->imapd_DEBUG_LOGIN == 0 && set->pop3d_DEBUG_LOGIN == 0 &&
@@ -274,7 +274,7 @@ static void (*const rules_protocol[PROTOCOL_COUNT])(struct settings_load *l) = {
 /* ------------------------------------------------------------------------------------------------------------
  * Accounts */
 
-/* For root, who asks on behalf of AUTH_USER. */
+/* The check of root on behalf of AUTH_USER. */
 static bool readable_by(const struct stat *st, const char *user)
 {
 	const struct passwd *pw = getpwnam(user);
@@ -312,7 +312,7 @@ static void rules_userdb(struct settings_load *l)
 	if (path[0] == '\0') {
 		MISTAKE(l, authuserdb_USERDB, "authuserdb.USERDB is empty; set it to the path of the account file");
 	} else if (stat(path, &st) != 0 && errno == ENOENT) {
-		/* The node comes up all the same: it says "not now" to clients, and reads the file when it appears. */
+		/* The node starts anyway: logins fail temporarily until the file appears. */
 		WARNING(l, authuserdb_USERDB,
 		    "authuserdb.USERDB: %s does not exist: nobody can log in until it does; create it with waypost's "
 		    "userdb command",
@@ -331,8 +331,8 @@ static void rules_userdb(struct settings_load *l)
 	}
 }
 
-/* DEFAULTOPTIONS holds for every account that does not say otherwise: what shuts all of them out is worth a word,
- * and so is what Courier does with it and this version does not. */
+/* DEFAULTOPTIONS applies to every account that does not override it: warns of options that refuse all logins, and of
+ * those that have an effect in Courier but not here. */
 static void rules_options(struct settings_load *l)
 {
 	const char *options = l->set->authdaemonrc_DEFAULTOPTIONS;
@@ -391,7 +391,7 @@ static void rules_auth(struct settings_load *l)
 /* ------------------------------------------------------------------------------------------------------------
  * The pool secret */
 
-/* Who may read the secret in PATH. */
+/* Checks who can read the secret in PATH. */
 static void rules_mode(struct settings_load *l, unsigned line, const char *path, const char *what)
 {
 	struct stat st;

@@ -1,4 +1,4 @@
-/* What the settings of a directory of accounts need to work: said at `waypost check`, not by logins that fail. */
+/* Checks the settings of account directories, so that `waypost check` reports what would otherwise make logins fail. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,7 +83,7 @@ static void check_uris(struct settings_load *l)
 }
 
 /* "attr=option,attr2=option2" */
-/* The setting LABEL names where accounts have their quota: it is read, and nobody keeps to it. */
+/* The setting LABEL says where accounts have their quota, which has no effect yet. */
 static void check_quota(struct settings_load *l, unsigned line, const char *label, const char *value)
 {
 	if (value[0] != '\0' && strcmp(value, "''") != 0 && strcasecmp(value, "NULL") != 0)

@@ -1,4 +1,5 @@
-/* Login mechanisms beside PLAIN and LOGIN: known, in their place, and of use for the accounts of this node. */
+/* Checks login mechanisms other than PLAIN and LOGIN: are they known, allowed there, and usable for the accounts of
+ * this node? */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -70,7 +71,7 @@ static const char *obstacle(const struct settings *set, const char *module, enum
 	return NULL;
 }
 
-/* Clients take what is announced, and most do not try anything else when it fails. */
+/* Most clients use what is announced, and try nothing else if it fails. */
 static void warn_accounts(struct settings_load *l, unsigned line, const char *label, const char *name, enum kind kind)
 {
 	const char *p = l->set->authdaemonrc_authmodulelist;

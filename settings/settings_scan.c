@@ -1,7 +1,7 @@
-/* libconfig stops at the first mistake, in words of a parser, and reads some numbers wrongly without any. This looks
- * at the text first, with the same grammar, and goes on after a mistake: what it refuses is reported and blanked. It
- * has to be the whole grammar: libconfig lets nobody look on while it parses, and to go on behind a mistake one must
- * know where a setting may begin. fuzz/fuzz_settings.c holds that libconfig never refuses what has passed here. */
+/* libconfig stops at the first mistake, with a message for programmers, and misreads some numbers silently. This scans
+ * the text first, with the same grammar, and continues after a mistake: what it refuses is reported and blanked. It
+ * needs the whole grammar, because libconfig has no hooks in its parser, and to continue after a mistake one must know
+ * where a setting can begin. fuzz/fuzz_settings.c checks that libconfig never refuses what has passed here. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,11 +36,11 @@ struct scan {
 	struct str *errors;
 	size_t pos;
 	unsigned line;
-	struct token tok;  /* the next one, not taken yet */
-	size_t last_end;   /* end of the one taken last */
-	unsigned open;     /* brackets taken and not closed */
+	struct token tok;  /* the next one, not consumed yet */
+	size_t last_end;   /* end of the last consumed one */
+	unsigned open;     /* open brackets */
 	unsigned depth;    /* values within values */
-	unsigned unclosed; /* groups that want a } at the end of the text */
+	unsigned unclosed; /* groups that lack a } at the end of the text */
 	struct seen *seen;
 	size_t nseen;
 };
@@ -83,7 +83,7 @@ static size_t word_end(const char *p, size_t at)
 	return at;
 }
 
-/* Takes the present token and looks at the next one. */
+/* Consumes the current token and reads the next one. */
 static void next(struct scan *s)
 {
 	const char *p = str_cstr(&s->t->text);
@@ -142,7 +142,7 @@ static bool is_name(const struct scan *s, const struct token *tok)
 	return !text_is_word(p, len, "true") && !text_is_word(p, len, "false");
 }
 
-/* The next token is a name with = behind it: a setting begins here. */
+/* The next token is a name followed by =: a setting begins here. */
 static bool setting_begins(struct scan *s)
 {
 	struct scan look = *s;
@@ -153,7 +153,7 @@ static bool setting_begins(struct scan *s)
 	return look.tok.kind == '=' || look.tok.kind == ':';
 }
 
-/* Goes to where the next setting of this group may begin: behind a ; or before a name at a line's start. */
+/* Skips to where the next setting of this group may begin: after a ; or at a name at the start of a line. */
 static void recover(struct scan *s, unsigned open)
 {
 	while (s->tok.kind != END) {
@@ -209,7 +209,7 @@ static bool is_number(const char *p, size_t len, const char **wrong)
 	return true;
 }
 
-/* A number with a point. No setting takes one, but the text is good. */
+/* A number with a point. No setting accepts one, but it is valid syntax. */
 static bool is_float(const char *p, size_t len)
 {
 	size_t sign = len != 0 && (p[0] == '-' || p[0] == '+'), a = strspn(p + sign, "0123456789"), b;
@@ -220,7 +220,7 @@ static bool is_float(const char *p, size_t len)
 	return sign + a + 1 + b == len && a + b != 0;
 }
 
-/* A value that is a word: a number, true or false; anything else wants quotes. */
+/* A value that is a word: a number, true or false; anything else needs quotes. */
 static bool scan_word(struct scan *s, const char *name)
 {
 	const char *p = s->t->text.data + s->tok.start, *wrong = NULL;
@@ -256,7 +256,7 @@ static bool scan_word(struct scan *s, const char *name)
 static bool scan_value(struct scan *s, const char *name);
 static void scan_group(struct scan *s);
 
-/* 'n' number, 'b' true or false, 's' string: what libconfig wants the same throughout an array. */
+/* 'n' number, 'b' true or false, 's' string: which libconfig requires to be the same in an array. */
 static char sort_of(const struct scan *s)
 {
 	char c = s->t->text.data[s->tok.start];
@@ -357,7 +357,7 @@ static unsigned set_before(struct scan *s, const struct token *name, size_t from
 	return 0;
 }
 
-/* What stands where a setting's name should; reported and blanked. */
+/* Reports and blanks what is found in place of a setting's name. */
 static void scan_stray(struct scan *s, char separator, const char *before)
 {
 	struct token tok = s->tok;
@@ -414,7 +414,7 @@ static char scan_setting(struct scan *s, size_t from, char buf[SHOWN_MAX])
 	} else {
 		settings_report(s->errors, s->t, name.line,
 		    s->tok.kind == '{' ? "%s: expected = before {" : "%s: expected = after the name", buf);
-		/* What stands in the group shall be checked too. */
+		/* The content of the group is checked, too. */
 		ok = s->tok.kind == '{' && put_equals(s, s->tok.start);
 	}
 	if ((ok || s->tok.kind == '{') && !scan_value(s, buf))

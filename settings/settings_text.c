@@ -1,4 +1,4 @@
-/* Files and what they include as one text, ${NAME} replaced, each line's origin kept. */
+/* Reads files and their includes as one text, and remembers the origin of each line. */
 #include "settings/settings_text.h"
 
 #include <errno.h>
@@ -47,7 +47,7 @@ static unsigned add_file(struct settings_text *t, const char *name)
 	return (unsigned)t->nfiles++;
 }
 
-/* A line of the text begins: it stands in line LINE of FILE. */
+/* Begins a line of the text, which is line LINE of FILE. */
 static void begin_line(struct settings_text *t, unsigned file, unsigned line)
 {
 	if ((t->nlines & (t->nlines - 1)) == 0)
@@ -100,7 +100,7 @@ static bool included_already(const struct source *src, const struct source *by)
 	return false;
 }
 
-/* PATH as the file FROM means it. */
+/* PATH relative to the file FROM. */
 static char *relative_to(const char *from, const char *path)
 {
 	const char *slash = strrchr(from, '/');
@@ -133,10 +133,10 @@ static void include(struct settings_text *t, const struct source *by, const char
 	str_fini(&bytes);
 }
 
-/* What the bytes so far leave open. */
+/* What is still open at this point. */
 enum open { OPEN_NONE, OPEN_STRING, OPEN_COMMENT };
 
-/* One line (without its end) into the text; an open string is closed at its end. */
+/* Adds one line (without its end) to the text; a string left open is closed at its end. */
 static enum open add_line(struct settings_text *t, const char *p, size_t len, enum open open, struct str *errors)
 {
 	size_t i = 0;

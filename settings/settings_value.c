@@ -1,4 +1,4 @@
-/* Numbers as a file may write them: units of sizes and times, words of switches. */
+/* Parses numbers with units of sizes and times, and the words of switches. */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
