@@ -14,7 +14,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 
-/* Those that are modules stand here by name alone: what they do is known where they are loaded. */
+/* Modules are listed by name only: their functions are known once they are loaded. */
 static const struct auth_driver drv_ldap_module UNUSED = { .name = "authldap" };
 static const struct auth_driver drv_mysql_module UNUSED = { .name = "authmysql" };
 static const struct auth_driver drv_pgsql_module UNUSED = { .name = "authpgsql" };
@@ -51,7 +51,7 @@ struct auth_chain {
 	unsigned avoid; /* a bit for each position */
 	struct link links[AUTH_CHAIN_MAX];
 	const struct userdb *image;
-	char dummy[ACCOUNT_HASH_MAX]; /* like the last slow hash checked here, but of no account; "": none yet */
+	char dummy[ACCOUNT_HASH_MAX]; /* as slow as the last slow hash checked here, but of no account; "": none yet */
 };
 
 const struct auth_driver *auth_driver_find(const char *name)

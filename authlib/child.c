@@ -12,7 +12,7 @@
 
 #include "lib/msg.h"
 
-enum { TELL_MS = 200, LOOK_MS = 2 }; /* between the end of a child's output and its own; between two looks */
+enum { TELL_MS = 200, LOOK_MS = 2 }; /* from the end of a child's output to its own; between two checks */
 
 static void close_fd(int *fd)
 {

@@ -1,4 +1,4 @@
-/* Questions and answers of Courier's authdaemond and authpipe as text. */
+/* The text of queries to Courier's authdaemond and authpipe, and of their answers. */
 #include "authlib/courier.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 
 /* --- questions --- */
 
-/* PRE parts its words at blanks and knows no quotes: a blank in front would get lost. */
+/* PRE splits its words at blanks, without quotes: a leading blank would be lost. */
 static bool is_askable(const char *user)
 {
 	return user[0] != '\0' && user[0] != ' ' && strpbrk(user, "\r\n") == NULL;
@@ -79,7 +79,7 @@ static void take_line(struct value v[KEY_COUNT], const char *line, size_t len)
 			v[i] = (struct value){ eq + 1, len - n - 1 };
 }
 
-/* The ids and, if the answer names none, the home of a user of the system. */
+/* Takes the ids, and if the answer has none the home folder, from the system user. */
 static enum auth_result take_user(const struct value *name, struct value *home, struct account *out, struct str *why)
 {
 	char user[64];

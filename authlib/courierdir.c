@@ -86,7 +86,8 @@ static bool receive(int from, struct str *in, int64_t deadline, struct str *why)
 	return true;
 }
 
-/* The answer to QUESTION; COURIER_MORE: there is none, and why. *SURPLUS: more than that has come. */
+/* Sends QUESTION and reads the answer; COURIER_MORE: there is none, with the reason. *SURPLUS: more than the answer
+ * arrived. */
 static enum courier_state talk(int to, int from, const struct str *question, int64_t deadline, struct str *answer,
     bool *surplus, struct str *why)
 {
@@ -112,7 +113,7 @@ static enum courier_state talk(int to, int from, const struct str *question, int
 
 /* --- one question --- */
 
-/* OPENED: it could be asked. */
+/* OPENED: the query could be sent. */
 static void note_failure(struct courierdir *d, bool opened, int64_t start, const struct str *why)
 {
 	int64_t now = clock_ms();
@@ -144,7 +145,7 @@ static enum courier_state ask(struct courierdir *d, const struct str *question, 
 		/* One that sent extra data is not used again: it could be mistaken for the next answer. */
 		if (state == COURIER_MORE || !d->kind->keeps || surplus)
 			d->kind->close(d->conn, &why);
-		/* What waited once will wait again. */
+		/* A retry would probably wait again. */
 		if (clock_ms() - start >= DIRECTORY_SLOW_MS)
 			break;
 	}
@@ -217,7 +218,7 @@ enum auth_result courierdir_verify(void *ctx, const struct auth_question *q, str
 
 /* --- all accounts --- */
 
-/* The lines of IN that are whole; what is left of it is the beginning of the next. */
+/* Takes the complete lines of IN; the rest is the start of the next one. */
 static bool take_lines(struct str *in, auth_account_fn *fn, void *arg, bool *all)
 {
 	size_t at = 0;

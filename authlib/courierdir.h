@@ -1,5 +1,5 @@
-/* A look-up at something that speaks authlib/courier.h, whatever it is: the connection, the question, once more on a
- * new connection if an old one is lost, the verdict. The kind brings two functions. */
+/* Lookups in the protocol of authlib/courier.h: connection, query, retry on a new connection if an old one is lost,
+ * verdict. The kind of server provides two functions. */
 #ifndef AUTHLIB_COURIERDIR_H
 #define AUTHLIB_COURIERDIR_H
 
@@ -9,17 +9,17 @@
 enum courier_open {
 	COURIER_CLOSED, /* there is no connection: WHY */
 	COURIER_NEW,    /* made just now */
-	COURIER_OLD     /* it has answered before: if it is lost now, that is no failure yet */
+	COURIER_OLD     /* it has answered before: losing it now is not a failure yet */
 };
 
 struct courier_kind {
-	/* A connection that is ready for a question, made before DEADLINE (clock_ms()); descriptors to write to and
-	 * to read from that never block. */
+	/* Opens a connection before DEADLINE (clock_ms()), with non-blocking descriptors to write to and to read
+	 * from. */
 	enum courier_open (*open)(void *conn, int *to, int *from, int64_t deadline, struct str *why);
-	/* Ends it, if there is one. What its end tells besides may be appended to WHY. */
+	/* Closes it, if it is open. How it ended may be appended to WHY. */
 	void (*close)(void *conn, struct str *why);
 	bool keeps;        /* it can be reused */
-	bool takes_client; /* a question may be preceded by the client's address (authlib 0.71 and later) */
+	bool takes_client; /* a query may be preceded by the client's address (authlib 0.71 and later) */
 };
 
 struct courierdir {

@@ -1,9 +1,8 @@
-/* The servers of one directory, as one process sees them: which are usable now. Their failures are reported to authd
- * (authlib/dirnews.h), which tells the log.
- * The first server of the list is preferred. One that refuses at once is retried at once: that costs nothing.
- * One that times out is not used for a while, longer each time, so that few logins wait for it. One that can be
- * connected to and kept a question waiting comes after the others for that while, but is not left out: it may be that
- * question, and anybody can ask any. */
+/* Which servers of a directory this process can use now. Failures are reported to authd (authlib/dirnews.h), which logs
+ * them. The first server of the list is preferred. One that refuses at once is retried at once, which costs nothing.
+ * One that times out is not used for a while, longer each time, so that few logins wait for it. One that accepts
+ * connections but let a query wait is tried after the others for that while, but not skipped: the cause may be that
+ * query, and anybody can cause any query. */
 #ifndef AUTHLIB_DIRECTORY_H
 #define AUTHLIB_DIRECTORY_H
 
@@ -20,7 +19,7 @@ struct directory_server {
 	char *name;       /* as the log names it; owned */
 	int64_t retry_at; /* not before this time, ms, unless SILENT and there is no other */
 	unsigned pause;
-	bool silent; /* its last failure was that of a question */
+	bool silent; /* its last failure was that of a query */
 };
 
 struct directory {
@@ -35,13 +34,13 @@ void directory_fini(struct directory *d);
 bool directory_add(struct directory *d, const char *name, size_t len);
 /* The server to be asked next at NOW (clock_ms()), but none of TRIED (a bit each); d->count: there is none. */
 unsigned directory_next(const struct directory *d, unsigned tried, int64_t now);
-/* It is there, but gave no answer to a question within TOOK ms, for the reason WHY. */
+/* It is up, but gave no answer to a query within TOOK ms, for the reason WHY. */
 void directory_silent(struct directory *d, unsigned i, int64_t now, int64_t took, const char *why);
 /* It cannot be used at all (connected to, ...): that failed after TOOK ms, for the reason WHY. */
 void directory_failed(struct directory *d, unsigned i, int64_t now, int64_t took, const char *why);
 /* It answered. */
 void directory_answered(struct directory *d, unsigned i);
-/* A server is there but refuses the question (a table that is missing, no right to read), or takes it. */
+/* A server is up but refuses the query (a missing table, no permission), or accepts it. */
 void directory_refused(const struct directory *d, const char *why);
 void directory_served(const struct directory *d);
 

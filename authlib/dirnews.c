@@ -1,4 +1,4 @@
-/* What drivers learned of servers, as a list that travels to authd. */
+/* The list of server states that goes to authd. */
 #include "authlib/dirnews.h"
 
 #include <stdio.h>

@@ -1,16 +1,15 @@
-/* The state of directory servers that drivers noticed during one query. Each auth worker would tell
- * the log the same again, so none does: what it learns goes back with its answer, and authd, which has all of it, says
- * each thing once for the node. */
+/* The state of directory servers that drivers noticed during one query. Auth workers do not log them, because each
+ * would log the same: they return them with the answer, and authd logs each once for the node. */
 #ifndef AUTHLIB_DIRNEWS_H
 #define AUTHLIB_DIRNEWS_H
 
 #include "lib/msg.h"
 
 enum dirnews_kind {
-	DIRNEWS_FAILED,   /* SERVER cannot be used, whatever the question: WHY */
-	DIRNEWS_SILENT,   /* SERVER is there, but gave no answer to a question: WHY */
+	DIRNEWS_FAILED,   /* SERVER cannot be used, whatever the query: WHY */
+	DIRNEWS_SILENT,   /* SERVER is up, but gave no answer to a query: WHY */
 	DIRNEWS_ANSWERED, /* SERVER answered */
-	DIRNEWS_REFUSED,  /* a server is there but refuses the question: WHY */
+	DIRNEWS_REFUSED,  /* a server is up but refuses the query: WHY */
 	DIRNEWS_SERVED,   /* a query was accepted */
 	DIRNEWS_KINDS
 };

@@ -1,6 +1,6 @@
-/* authdaemon: accounts from a running authdaemond of Courier, over its socket: a site can switch to Waypost
- * and leave its directory, whatever it is, with Courier. A connection for each question, as Courier's own programs do.
- * Waits: for auth workers. */
+/* authdaemon: accounts from a running authdaemond of Courier, over its socket, so that a site can switch to Waypost and
+ * leave its directory, of any kind, to Courier. One connection per query, like Courier's own programs. May block: for
+ * auth workers. */
 #include "authlib/drv_authdaemon.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* authpipe: accounts that a program of the site's own knows. It is started once in each auth worker, reads questions
- * from its standard input and answers to its standard output (authlib/courier.h); one that hangs, dies or answers
- * nonsense is ended and started again. Waits: for auth workers. */
+/* authpipe: accounts from a program of the site. It is started once in each auth worker, reads queries from standard
+ * input and answers on standard output (authlib/courier.h); if it hangs, dies or sends garbage, it is killed and
+ * restarted. May block: for auth workers. */
 #include "authlib/drv_authpipe.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* authldap: accounts in an LDAP directory, with the settings of Courier's authldaprc. Waits: for auth workers. */
+/* authldap: accounts in an LDAP directory, with the settings of Courier's authldaprc. May block: for auth workers. */
 #include "authlib/module.h"
 
 #include <grp.h>
@@ -30,15 +30,15 @@ struct ldap_dir {
 	struct directory servers;
 	char *attrs[LDAP_ATTRS_MAX + 1];
 	struct ldap_conn reader; /* searches */
-	struct ldap_conn binder; /* checks passwords: it is another account after each */
+	struct ldap_conn binder; /* checks passwords: each check binds it as another account */
 	bool tls_ready;
-	int64_t tls_retry_at; /* it could not be set up: not again before this time */
+	int64_t tls_retry_at; /* setting it up failed: not retried before this time */
 };
 
-/* What came of one exchange. */
+/* The result of one exchange. */
 enum outcome {
-	DONE,    /* there is a verdict */
-	REFUSED, /* the server is there but does not do it: WHY */
+	DONE,    /* there is a result */
+	REFUSED, /* the server is up but refuses: WHY */
 	LOST     /* no answer, or none in time: WHY */
 };
 
@@ -57,7 +57,7 @@ static void add_reason(struct str *why, LDAP *ld, int err)
 
 static bool is_lost(int err)
 {
-	/* Below 0: the library's own troubles, of which the filter's are ours. */
+	/* Below 0: errors of the library; those of the filter are our fault. */
 	return (err < 0 && err != LDAP_FILTER_ERROR && err != LDAP_PARAM_ERROR) || err == LDAP_BUSY ||
 	    err == LDAP_UNAVAILABLE || err == LDAP_TIMELIMIT_EXCEEDED;
 }
@@ -128,9 +128,8 @@ static int reqcert_of(const char *word)
 
 enum { TLS_RETRY_MS = 10 * 1000 };
 
-/* The process's own context, not one for each connection: with LDAPTLS_CIPHER_SUITE libldap 2.5 on GnuTLS loses 8 KB
- * with each that is made, and what ldap.conf says of TLS counts for this one only. Files are read anew after a
- * reload. */
+/* The process's own context, not one for each connection: with LDAPTLS_CIPHER_SUITE libldap 2.5 on GnuTLS leaks 8 KB
+ * per context, and the TLS settings of ldap.conf apply only to this one. Files are read again after a reload. */
 static bool make_tls_context(const struct settings *set, struct str *why)
 {
 	const struct {
@@ -234,7 +233,7 @@ static bool open_connection(struct ldap_dir *d, struct ldap_conn *c, unsigned i,
 	return err == LDAP_SUCCESS;
 }
 
-/* Opens C to the first server that can be had and is not among TRIED (a bit each). */
+/* Opens C to the first usable server that is not among TRIED (a bit each). */
 static bool open_one(struct ldap_dir *d, struct ldap_conn *c, unsigned tried)
 {
 	int64_t start = clock_ms(), end;
@@ -261,7 +260,8 @@ static bool open_one(struct ldap_dir *d, struct ldap_conn *c, unsigned tried)
 
 typedef enum outcome exchange_fn(struct ldap_dir *d, LDAP *ld, void *arg, struct str *why);
 
-/* Does FN with the first server that answers; once more if an old connection turns out to be dead. False: none did. */
+/* Runs FN with the first server that answers; retries if an old connection turns out to be dead. False: none
+ * answered. */
 static bool exchange(struct ldap_dir *d, struct ldap_conn *c, exchange_fn *fn, void *arg)
 {
 	unsigned tried = 0;
@@ -302,7 +302,7 @@ struct search {
 	const char *base;
 	const char *filter;
 	char **attrs;
-	LDAPMessage *res; /* the caller's, also when nothing came */
+	LDAPMessage *res; /* to be freed by the caller, also without a result */
 	int count;
 };
 
@@ -343,7 +343,7 @@ static enum auth_result find(struct ldap_dir *d, struct search *s, const char *u
 	return AUTH_OK;
 }
 
-/* The first step of a name that is mapped: fills FILTER for the second. */
+/* The first step for a mapped name: fills FILTER for the second. */
 static enum auth_result map_name(struct ldap_dir *d, const char *user, struct str *filter)
 {
 	char *attrs[2] = { mem_strdup(d->set->authldaprc_LDAP_EMAILMAP_ATTRIBUTE), NULL };
@@ -522,7 +522,7 @@ struct list {
 	char *attrs[LDAP_ATTRS_MAX + 2];
 	auth_account_fn *fn;
 	void *arg;
-	bool stopped;         /* FN wants no more */
+	bool stopped;         /* FN stopped the list */
 	struct berval cookie; /* where the next page begins */
 };
 
@@ -572,7 +572,7 @@ static int end_page(struct list *l, LDAPMessage *res)
 	return err != LDAP_SUCCESS ? err : code;
 }
 
-/* Entry by entry, for a server that knows no pages sends all at once. */
+/* Entry by entry, because a server without pages sends all at once. */
 static int take_page(struct list *l, int msgid)
 {
 	LDAP *ld = l->d->reader.ld;
@@ -597,7 +597,8 @@ static int take_page(struct list *l, int msgid)
 	}
 }
 
-/* The list, page by page (RFC 2696). Asked for, not demanded: a server without pages may give all entries at once. */
+/* The list, page by page (RFC 2696). Requested but not required: a server without pages may send all entries at
+ * once. */
 static int take_pages(struct list *l, const char *filter)
 {
 	LDAP *ld = l->d->reader.ld;
@@ -693,7 +694,7 @@ static bool read_fields(struct ldap_dir *d, struct str *error)
 	f->delivery = set->authldaprc_LDAP_DEFAULTDELIVERY;
 	f->quota = set->authldaprc_LDAP_MAILDIRQUOTA;
 	f->fullname = set->authldaprc_LDAP_FULLNAME;
-	/* Where the server checks passwords, none is read. */
+	/* If the server checks passwords, none is read. */
 	f->clearpw = bind ? "" : set->authldaprc_LDAP_CLEARPW;
 	f->cryptpw = bind ? "" : set->authldaprc_LDAP_CRYPTPW;
 	f->uid = set->authldaprc_LDAP_UID;

@@ -1,4 +1,4 @@
-/* authmysql: accounts in MySQL or MariaDB, with the settings of Courier's authmysqlrc. Waits: for auth workers. */
+/* authmysql: accounts in MySQL or MariaDB, with the settings of Courier's authmysqlrc. May block: for auth workers. */
 #include "authlib/module.h"
 
 #include <errmsg.h>
@@ -48,8 +48,8 @@ static bool is_bad_mode(const char *mode, size_t len)
 	return false;
 }
 
-/* The clauses of the settings have been read by the rule of settings/clause.h, and mysql_real_escape_string()
- * escapes by backslashes: the server must see both alike. */
+/* The clauses of the settings were parsed by the rules of settings/clause.h, and mysql_real_escape_string() escapes
+ * with backslashes: the server must use the same rules. */
 static bool set_modes(struct mysql *m, const char *modes, struct str *why)
 {
 	struct str text = STR_INIT;
@@ -101,7 +101,7 @@ static void set_options(struct mysql *m)
 	mysql_options(m->my, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
 	mysql_options(m->my, MYSQL_OPT_READ_TIMEOUT, m->dir.patient ? &patient : &seconds);
 	mysql_options(m->my, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
-	/* Else the server could ask for our files. */
+	/* Otherwise the server could request our files. */
 	mysql_options(m->my, MYSQL_OPT_LOCAL_INFILE, &no);
 	/* Through the API, for mysql_real_escape_string() must know it. */
 	mysql_options(m->my, MYSQL_SET_CHARSET_NAME, sqldir_either(set->authmysqlrc_MYSQL_CHARACTER_SET, "utf8mb4"));
@@ -110,7 +110,7 @@ static void set_options(struct mysql *m)
 	mysql_ssl_set(m->my, or_null(set->authmysqlrc_MYSQL_SSL_KEY), or_null(set->authmysqlrc_MYSQL_SSL_CERT),
 	    or_null(set->authmysqlrc_MYSQL_SSL_CACERT), or_null(set->authmysqlrc_MYSQL_SSL_CAPATH),
 	    or_null(sqldir_either(set->authmysqlrc_MYSQL_SSL_CIPHER, set->authmysqlrc_MYSQL_SSL_CIPHERS)));
-	/* A server without TLS, or with another's certificate, gets no password. */
+	/* A server without TLS, or with a foreign certificate, gets no password. */
 	mysql_options(m->my, MYSQL_OPT_SSL_ENFORCE, &on);
 	mysql_options(m->my, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &on);
 }
@@ -211,7 +211,7 @@ static void release(void *conn)
 		mysql_free_result(m->result);
 	m->result = NULL;
 	m->row = NULL;
-	/* A procedure that was called brings further results. */
+	/* A called procedure returns further results. */
 	while (m->my != NULL && mysql_more_results(m->my) && mysql_next_result(m->my) == 0)
 		mysql_free_result(mysql_store_result(m->my));
 }

@@ -1,6 +1,5 @@
-/* authpam: accounts of the system, whose passwords PAM checks. Whatever a PAM module does, it does in a child
- * process that is there for one question: it may hang, crash, change signals or start something, and nothing of that
- * stays. Waits: for auth workers. */
+/* authpam: accounts of the system, whose passwords PAM checks. PAM modules run in a child process, one for each query:
+ * they may hang, crash, change signals or start something, and nothing of that is left. May block: for auth workers. */
 #include "authlib/module.h"
 
 #include <errno.h>
@@ -33,7 +32,7 @@ struct pam {
 struct question {
 	const struct settings *set;
 	struct auth_question asked;
-	bool odd; /* a module requested something else than the password */
+	bool odd; /* a module requested something other than the password */
 };
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -84,8 +83,8 @@ static void free_answers(struct pam_response *answer, int n)
 	free(answer);
 }
 
-/* Only what is asked for without being shown is the password. Messages need no answer; for all else there is none. PAM
- * frees the answers by free(). */
+/* The password answers prompts without echo. Messages need no answer, and other prompts get none. PAM frees the answers
+ * with free(). */
 static int converse(int n, const struct pam_message **message, struct pam_response **out, void *arg)
 {
 	struct question *q = arg;
@@ -110,17 +109,17 @@ static int converse(int n, const struct pam_message **message, struct pam_respon
 	return PAM_SUCCESS;
 }
 
-/* LOGIN_FAIL_DELAY holds the answer back, and no process with it. */
+/* LOGIN_FAIL_DELAY delays the reply, without blocking a process. */
 static void no_delay(int status UNUSED, unsigned usec UNUSED, void *arg UNUSED) { }
 
-/* Whose fault a result of PAM is. The same table for operators: authlib/README. */
+/* Whose fault a result of PAM is; authlib/README has the same table for operators. */
 enum fault {
 	FAULT_NONE,
 	FAULT_NAME,    /* there is no such account */
 	FAULT_CLIENT,  /* a wrong password; behind a right one, an account that may not be used */
 	FAULT_ACCOUNT, /* the account's: the password was right, but is too old, or the account is */
 	FAULT_UNCLEAR, /* the module's, or a wrong password: AUTHPAM_SYSTEM_ERROR says which */
-	FAULT_SYSTEM   /* the module's, or of what it asks: nobody knows whether the password is right */
+	FAULT_SYSTEM   /* the module's, or of what it asks: it is not known whether the password is right */
 };
 
 static enum fault fault_of(int status)
@@ -177,14 +176,14 @@ static int set_items(pam_handle_t *pam, const struct question *q)
 	return status;
 }
 
-/* Is the password right, and may the account be used? *USER becomes whom PAM takes it for. */
+/* Is the password right, and may the account be used? *USER becomes the name that PAM maps it to. */
 static enum auth_result ask_pam(struct question *q, pam_handle_t *pam, struct str *why)
 {
 	bool of_account = false;
 	int status = set_items(pam, q);
 	enum auth_result r;
 
-	/* An account without a password is not one that everybody may enter. */
+	/* An account without a password must not be open to everybody. */
 	if (status == PAM_SUCCESS)
 		status = pam_authenticate(pam, PAM_SILENT | PAM_DISALLOW_NULL_AUTHTOK);
 	if (status == PAM_SUCCESS) {
@@ -201,8 +200,8 @@ static enum auth_result ask_pam(struct question *q, pam_handle_t *pam, struct st
 	return r;
 }
 
-/* PAM is asked for a name that the system does not know, too: the time must not tell, and the name may be one that a
- * module turns into another. */
+/* PAM is also called for names that the system does not know: the time must not reveal them, and a module may map the
+ * name to another. */
 static enum auth_result verify_in_child(struct question *q, struct account *out, struct str *why)
 {
 	const struct pam_conv conv = { .conv = converse, .appdata_ptr = q };
@@ -231,7 +230,7 @@ static enum auth_result verify_in_child(struct question *q, struct account *out,
 		str_addf(why, "PAM maps it to %s, whose uid is below MIN_UID", pw->pw_name);
 		r = AUTH_BROKEN;
 	}
-	/* Without a record there is no account, whatever PAM says of the password. */
+	/* Without a record there is no account, whatever PAM says about the password. */
 	if (r == AUTH_OK && verdict != AUTH_UNKNOWN)
 		r = take_user(pw, out, why);
 	if (r == AUTH_OK)
@@ -250,7 +249,7 @@ static enum auth_result lookup_in_child(const struct question *q, struct account
 	return may_own_mail(q, pw) ? take_user(pw, out, why) : AUTH_UNKNOWN;
 }
 
-/* The socket is kept out of the way: modules think that they may use 0 and 1. */
+/* Moves the socket away: modules may use descriptors 0 and 1. */
 static int hide_socket(void)
 {
 	int out = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1),
@@ -286,8 +285,8 @@ static int run(void *arg)
 /* ------------------------------------------------------------------------------------------------------------
  * In the auth worker */
 
-/* The child's message into R; not until its end, for something that a module started may hold the socket open for
- * long. */
+/* Reads the child's message into R, without waiting for the end of the stream: a process started by a module may keep
+ * the socket open. */
 static bool take_message(int from, int64_t deadline, struct msgr *r, struct str *why)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
@@ -373,7 +372,7 @@ static enum auth_result look_up(void *ctx, const struct auth_question *asked, st
 	return ask(p, &q, out);
 }
 
-/* Users that could log in: those of the system are no accounts. */
+/* Lists the users that can log in: system users are not accounts. */
 static bool enumerate(void *ctx, auth_account_fn *fn, void *arg, struct str *why)
 {
 	struct pam *p = ctx;

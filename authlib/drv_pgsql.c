@@ -1,4 +1,4 @@
-/* authpgsql: accounts in PostgreSQL, with the settings of Courier's authpgsqlrc. Waits: for auth workers. */
+/* authpgsql: accounts in PostgreSQL, with the settings of Courier's authpgsqlrc. May block: for auth workers. */
 #include "authlib/module.h"
 
 #include <libpq-fe.h>
@@ -64,7 +64,7 @@ static bool fetch(struct pgsql *p, int64_t deadline, struct str *why)
 	return true;
 }
 
-/* Sends TEXT, one statement (the extended protocol takes no more), and takes its result; NULL if the connection is
+/* Sends TEXT, one statement (the extended protocol allows no more), and returns its result; NULL if the connection is
  * lost or too slow. */
 static PGresult *run(struct pgsql *p, const char *text, struct str *why)
 {
@@ -75,7 +75,7 @@ static PGresult *run(struct pgsql *p, const char *text, struct str *why)
 		str_adds(why, PQerrorMessage(p->pg));
 		return NULL;
 	}
-	/* One result and the end; a COPY would bring results for ever. */
+	/* One result and the end; a COPY would return results for ever. */
 	for (int i = 0; i < 3; i++) {
 		if (!fetch(p, deadline, why))
 			break;
@@ -95,7 +95,7 @@ static PGresult *run(struct pgsql *p, const char *text, struct str *why)
 	return NULL;
 }
 
-/* Follows the connection's making until it is there. */
+/* Drives the connection until it is established. */
 static bool finish_connecting(struct pgsql *p, struct str *why)
 {
 	int64_t deadline = deadline_of(p);
@@ -123,7 +123,7 @@ static const char * override(const struct pgsql *p, const char *keyword, const c
 		return p->hostaddr[i];
 	if (strcmp(keyword, "port") == 0)
 		return p->port[i];
-	/* Told at the start, so that PQescapeStringConn() knows it. */
+	/* Set at the start, so that PQescapeStringConn() knows it. */
 	if (strcmp(keyword, "client_encoding") == 0 && p->set->authpgsqlrc_PGSQL_CHARACTER_SET[0] != '\0')
 		return p->set->authpgsqlrc_PGSQL_CHARACTER_SET;
 	return value;
@@ -154,7 +154,7 @@ static bool open_connection(void *conn, unsigned i, struct str *why)
 	if (!finish_connecting(p, why))
 		return false;
 	PQsetNoticeReceiver(p->pg, on_notice, NULL);
-	/* The clauses of the settings have been read by this rule (settings/clause.h). */
+	/* The clauses of the settings were parsed by this rule (settings/clause.h). */
 	if ((res = run(p, "SET standard_conforming_strings = on", why)) == NULL)
 		return false;
 	good = PQresultStatus(res) == PGRES_COMMAND_OK;
@@ -299,7 +299,7 @@ static const struct sql_kind kind = {
 
 /* --- settings --- */
 
-/* The option of PGSQL_CONNECTION, "" if it does not say. */
+/* The option of PGSQL_CONNECTION, "" if it is not set. */
 static const char *option(const struct pgsql *p, const char *keyword)
 {
 	for (const PQconninfoOption *o = p->options; o->keyword != NULL; o++)
@@ -308,7 +308,7 @@ static const char *option(const struct pgsql *p, const char *keyword)
 	return "";
 }
 
-/* Member I of a list with commas (one value counts for all, as in libpq), NULL if there is none. */
+/* Member I of a comma-separated list (one value is for all, as in libpq), NULL if there is none. */
 static char *member(const char *list, unsigned i)
 {
 	const char *only = strchr(list, ',') == NULL ? list : NULL;
@@ -331,7 +331,7 @@ static unsigned count_members(const char *list)
 	return n;
 }
 
-/* Takes the servers of the connection apart: each has a time of its own to answer in. */
+/* Splits the connection string into servers, so that each has its own time limit. */
 static bool find_servers(struct pgsql *p, struct str *error)
 {
 	const char *host = option(p, "host"), *hostaddr = option(p, "hostaddr"), *port = option(p, "port");
@@ -366,13 +366,13 @@ static void add_option(struct str *out, const char *keyword, const char *value)
 	for (; *value != '\0'; value++) {
 		if (*value == '\'' || *value == '\\')
 			str_addc(out, '\\');
-		/* Servers stand between blanks in our list, between commas in libpq's. */
+		/* Our list separates servers by blanks, libpq's by commas. */
 		str_addc(out, *value == ' ' && strcmp(keyword, "host") == 0 ? ',' : *value);
 	}
 	str_addc(out, '\'');
 }
 
-/* PGSQL_CONNECTION, or what the older names say. */
+/* PGSQL_CONNECTION, or the older settings. */
 static void connection_text(const struct settings *set, struct str *out)
 {
 	char port[16];
@@ -398,7 +398,7 @@ static bool read_connection(struct pgsql *p, struct str *error)
 	connection_text(p->set, &text);
 	p->options = PQconninfoParse(str_cstr(&text), &why);
 	str_fini_secret(&text);
-	if (p->options == NULL) /* libpq's text may quote the value, and with it the password */
+	if (p->options == NULL) /* libpq's message may contain the value, with the password */
 		str_adds(error,
 		    "PGSQL_CONNECTION is not valid; example: \"host=db.example.com dbname=mail user=waypost\"");
 	PQfreemem(why);

@@ -1,5 +1,5 @@
-/* authsqlite: accounts in an SQLite file, with the settings of Courier's authsqliterc. Waits for locks and disks: for
- * auth workers. */
+/* authsqlite: accounts in an SQLite file, with the settings of Courier's authsqliterc. May block on locks and disks:
+ * for auth workers. */
 #include "authlib/module.h"
 
 #include <sqlite3.h>
@@ -12,7 +12,7 @@
 
 enum {
 	STEPS_BETWEEN_LOOKS = 10000
-}; /* instructions of SQLite's machine between two looks at the clock: well below a ms */
+}; /* instructions of SQLite's machine between two checks of the clock: well below a ms */
 
 struct sqlite {
 	struct sqldir dir;
@@ -34,7 +34,7 @@ static void close_connection(void *conn)
 	s->db = NULL;
 }
 
-/* Ends questions that take too long: locks have their own time limit. */
+/* Stops queries that take too long; locks have their own time limit. */
 static int on_progress(void *arg)
 {
 	const struct sqlite *s = arg;
@@ -42,7 +42,8 @@ static int on_progress(void *arg)
 	return clock_ms() > s->deadline;
 }
 
-/* "..." is never a string (settings/clause.h relies on it), the file can make nothing run, and nothing writes to it. */
+/* Ensures that "..." is never a string (settings/clause.h relies on it), that the file cannot execute anything, and
+ * that nothing writes to it. */
 static bool harden(sqlite3 *db)
 {
 	return sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL) == SQLITE_OK &&
@@ -94,12 +95,12 @@ static enum sql_status judge(struct sqlite *s, int code, struct str *why)
 	case SQLITE_MISMATCH:
 	case SQLITE_RANGE:
 		return SQL_REFUSED;
-	default: /* locked, gone, damaged: a new connection may find it well */
+	default: /* locked, gone, damaged: a new connection may work */
 		return SQL_LOST;
 	}
 }
 
-/* Another file is there now, or none. */
+/* The file was replaced or removed. */
 static bool has_moved(struct sqlite *s)
 {
 	int moved = 0;
@@ -122,7 +123,7 @@ static void set_deadline(struct sqlite *s)
 	s->deadline = clock_ms() + (s->dir.patient ? AUTH_LIST_SILENCE_MS : s->set->authsqliterc_SQLITE_TIMEOUT * 1000);
 }
 
-/* The question, understood; SQL_ROW: rows may be had. */
+/* Prepares the query; SQL_ROW: rows can be read. */
 static enum sql_status prepare(struct sqlite *s, const char *question, struct str *why)
 {
 	const char *rest = NULL;
@@ -169,7 +170,7 @@ static enum sql_status ask(void *conn, const char *question, struct sql_cell cel
 	return status == SQL_ROW ? next_row(s, cell, n, why) : status;
 }
 
-/* Ends the read lock, too. What was read stays in SQLite's cache, as all of the file does. */
+/* Also releases the read lock. What was read stays in SQLite's cache, like the rest of the file. */
 static void release(void *conn)
 {
 	struct sqlite *s = conn;

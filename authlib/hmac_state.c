@@ -1,5 +1,6 @@
-/* The states of an HMAC, made and used. OpenSSL shows the inner state of a digest only by the old functions. nettle
- * shows it openly, but would be a second library of digests in every process of a node for these few lines. */
+/* Computes and uses the states of an HMAC. OpenSSL gives access to the inner state of a digest only in its old
+ * functions. nettle has it in its API, but would be a second digest library in every process of a node for these few
+ * lines. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "authlib/hmac_state.h"
 

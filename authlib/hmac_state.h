@@ -1,5 +1,5 @@
-/* The stored secret of challenge-response logins: the two states in which an HMAC (RFC 2104) stands once the key
- * has been taken in, so that the key itself need not be stored. Written as userdb's hmac-*pw fields hold it. */
+/* The stored secret of challenge-response logins: the two states of an HMAC (RFC 2104) after it has processed the key,
+ * so that the key itself need not be stored. In the format of userdb's hmac-*pw fields. */
 #ifndef AUTHLIB_HMAC_STATE_H
 #define AUTHLIB_HMAC_STATE_H
 
@@ -11,7 +11,7 @@ bool hmac_state_add(struct str *out, const char *hash, const char *password);
 /* Number of digits of a state for HASH; 0 if it is none of these. */
 size_t hmac_state_len(const char *hash);
 /* Appends the HMAC of the LEN bytes at TEXT to OUT, in lower-case hex digits, with the key of which STATE was made.
- * False if HASH is none of these or STATE is no state of it. */
+ * False if HASH is none of these or STATE is not a state of it. */
 bool hmac_state_digest(struct str *out, const char *hash, const char *state, const void *text, size_t len);
 
 #endif

@@ -1,4 +1,4 @@
-/* LDAP filters made of a name, and an entry read as a record. */
+/* Makes LDAP filters from a name, and reads entries as records. */
 #include "authlib/ldapquery.h"
 
 #include <string.h>
@@ -8,8 +8,8 @@
 #include "lib/mem.h"
 #include "lib/text.h"
 
-/* Appends the LEN bytes at TEXT as a value in a filter (RFC 4515 section 3): nothing but letters, digits and a few
- * harmless characters stays as it is. */
+/* Appends the LEN bytes at TEXT as a value in a filter (RFC 4515 section 3): only letters, digits and a few harmless
+ * characters are not escaped. */
 static void ldapquery_escape(struct str *out, const char *text, size_t len)
 {
 	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@._-+ ";
@@ -100,7 +100,7 @@ void ldapquery_list_filter(struct str *out, const struct ldap_fields *f, const c
 
 /* --- attributes --- */
 
-/* The next "attr=option" at *P; malformed ones are left out. */
+/* The next "attr=option" at *P; malformed ones are skipped. */
 static bool next_option(const char **p, const char **attr, size_t *attr_len, const char **option, size_t *option_len)
 {
 	while (**p != '\0') {
@@ -197,7 +197,7 @@ static bool set_id(const struct entry *e, const char *attr, uint32_t glob, uint3
 	return !get(e, attr, &p, &len) ? true : record_id(p, len, attr, out, e->why);
 }
 
-/* The clear password counts alone where there is one. */
+/* If there is a clear password, only that counts. */
 static bool set_passwords(const struct entry *e, struct account *out)
 {
 	const char *p;

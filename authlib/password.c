@@ -1,4 +1,4 @@
-/* The kinds of stored passwords, which of them a text is, and its check. */
+/* The kinds of stored passwords: recognising and checking them. */
 #include "authlib/password.h"
 
 #include <openssl/evp.h>
@@ -150,8 +150,8 @@ bool password_b64_decode(struct str *out, const char *p, size_t len, char plus)
 	return good;
 }
 
-/* The bytes behind the braces, as the kind wants them, into BODY. Digests come in hex or base64 under the same name:
- * the length tells, for 2n hex digits are no base64 of n bytes. */
+/* Decodes the text after the braces into BODY, as the kind needs it. Digests may be in hex or base64 under the same
+ * name: the length decides, because 2n hex digits are not base64 of n bytes. */
 static bool decode(const struct stored *st, struct str *body)
 {
 	enum encoding e = st->encoding;
@@ -182,7 +182,7 @@ static const char *read_hash(const char *hash, const struct stored *st, struct s
 
 /* --- writing --- */
 
-/* The name as it stands in front of HASH, then BODY in the encoding that it asks for. */
+/* Writes the name at the front of HASH, then BODY in the encoding that the name requires. */
 static bool write_hash(char *dst, const struct stored *st, const char *hash, const struct str *body)
 {
 	struct str text = STR_INIT;
@@ -207,7 +207,7 @@ static bool write_hash(char *dst, const struct stored *st, const char *hash, con
 
 /* --- plain digests, perhaps with the salt behind them --- */
 
-/* OpenSSL's digest of a row of the table, kept: EVP_get_digestbyname() gives a name that each use looks up anew.
+/* OpenSSL's digest of a row of the table, kept: EVP_get_digestbyname() returns an object that each use looks up again.
  * NULL: it has none. */
 static const EVP_MD *fetch_digest(const struct password_scheme *s)
 {

@@ -12,10 +12,10 @@
 #include "lib/num.h"
 
 enum {
-	MEMORY_MAX = 1024 * 1024,   /* KiB that one auth worker may take for one check */
+	MEMORY_MAX = 1024 * 1024,   /* KiB that an auth worker may use for one check */
 	WORK_MAX = 8 * 1024 * 1024, /* KiB times passes: some ten seconds of CPU */
 	LANES_MAX = 255,
-	/* All that is in use; one that was cut is seldom such. */
+	/* All sizes in use; a truncated one seldom has them. */
 	SALT_MAX = 64,
 	KEY_MIN = 16,
 	KEY_UNIT = 4,

@@ -36,7 +36,7 @@ static const char alphabet[] = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghij
 
 enum { ROUNDS_MAX = 10 * 1000 * 1000, BCRYPT_MAX = 17, MEMORY_MAX = 1 << 30 }; /* some ten seconds of CPU each; bytes */
 
-/* The kind of a crypt(3) hash, or NULL if it is none that we know the shape of. */
+/* The kind of a crypt(3) hash, or NULL if its format is not known here. */
 static const struct crypt_kind *find_kind(const char *hash)
 {
 	for (size_t i = 0; i < ARRAY_LEN(crypt_kinds); i++)
@@ -70,7 +70,7 @@ static bool is_whole(const struct crypt_kind *k, const char *hash)
 	    in_crypt_alphabet(hash + len - k->tail);
 }
 
-/* $id$salt$hash, as libcrypt's kinds look that we do not know. */
+/* $id$salt$hash, the format of kinds that only libcrypt knows. */
 static bool has_three_parts(const char *hash)
 {
 	unsigned parts = 0;
@@ -101,8 +101,8 @@ static uint32_t number(const char *p, unsigned len)
 	return n;
 }
 
-/* What yescrypt and scrypt take: 128 * r * N bytes (RFC 7914). P: behind $7$ N's logarithm, then r in five digits;
- * behind $y$ a flag, then both, less 1, in one digit each for all that is in use. */
+/* The memory that yescrypt and scrypt need: 128 * r * N bytes (RFC 7914). P: behind $7$ N's logarithm, then r in five
+ * digits; behind $y$ a flag, then both, less 1, in one digit each for all that is in use. */
 static bool takes_too_much(const char *p, bool yescrypt)
 {
 	uint64_t log_n = yescrypt ? (uint64_t)number(p + (p[0] != '\0'), 1) + 1 : number(p, 1);
@@ -218,7 +218,7 @@ static void dummy(const struct password_scheme *s UNUSED, struct str *body)
 		memset(body->data + body->len - k->tail, '0', k->tail);
 		return;
 	}
-	/* libcrypt may know kinds of which we do not know the shape. */
+	/* libcrypt may support kinds whose format we do not know. */
 	password_crypt_default(other);
 	str_clear(body);
 	str_adds(body, other);

@@ -5,9 +5,9 @@
 #include "authlib/auth.h"
 #include "lib/str.h"
 
-/* A name in braces, and what it stands for. */
+/* A name in braces, and its meaning. */
 struct password_scheme {
-	const char *name; /* without braces, in capitals; "" for what stands without any */
+	const char *name; /* without braces, in capitals; "" for hashes without a name */
 	const struct password_kind *kind;
 	const char *digest; /* OpenSSL's name, where the kind has use for one */
 	unsigned len;       /* bytes of the digest */
@@ -17,7 +17,7 @@ struct password_scheme {
 
 /* BODY: what stands behind the braces; the bytes themselves where the kind is binary (they may hold NUL), else text. */
 struct password_kind {
-	bool slow;   /* made to take long */
+	bool slow;   /* slow by design */
 	bool binary; /* stands encoded behind the braces */
 	/* NULL, or why no password can match: static text. Costs no hashing. */
 	const char *(*wrong)(const struct password_scheme *s, const struct str *body);
@@ -37,11 +37,11 @@ extern const struct password_kind password_digest, password_cram, password_clear
 extern const struct password_kind password_crypt;
 /* password_argon2.c, password_pbkdf2.c */
 extern const struct password_kind password_argon2, password_pbkdf2;
-/* scram_secret.c reads and writes with its name in front; password.c fits it in. */
+/* scram_secret.c reads and writes it including its name; password.c adapts it. */
 extern const struct password_kind password_scram;
 
-/* Base64 without its padding, as crypt-like texts have it; PLUS stands for '+'. As b64_decode(), but bits that
- * mean nothing must be 0: there is one spelling only. */
+/* Base64 without its padding, as crypt-like texts have it; PLUS stands for '+'. As b64_decode(), but unused bits must
+ * be 0, so that there is only one spelling. */
 bool password_b64_decode(struct str *out, const char *p, size_t len, char plus);
 void password_b64_encode(struct str *out, const void *p, size_t len);
 

@@ -1,5 +1,5 @@
-/* PBKDF2 (RFC 8018) as two programs write it: Dovecot, $1$SALT$ROUNDS$HEX, the salt being the text itself and the hash
- * SHA-1; OpenLDAP's module, ROUNDS$SALT$KEY in base64 with '.' for '+' and without padding. */
+/* PBKDF2 (RFC 8018) in two formats: Dovecot's, $1$SALT$ROUNDS$HEX, with the salt as text and SHA-1; that of OpenLDAP's
+ * module, ROUNDS$SALT$KEY in base64 with '.' for '+' and without padding. */
 #include <openssl/evp.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Values of a directory put into a record, each judged. */
+/* Checks values of a directory and puts them into a record. */
 #include "authlib/record.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Stored SCRAM secrets read and made. */
+/* Reads and makes stored SCRAM secrets. */
 #include "authlib/scram_secret.h"
 
 #include <openssl/evp.h>

@@ -37,7 +37,7 @@ static void sqldir_close(struct sqldir *d)
 	d->open = false;
 }
 
-/* Connects to the first server that can be had and is not among TRIED (a bit each). */
+/* Connects to the first usable server that is not among TRIED (a bit each). */
 static bool open_one(struct sqldir *d, unsigned tried)
 {
 	int64_t start = clock_ms(), end;
@@ -81,8 +81,8 @@ static enum auth_result read_row(struct sqldir *d, const struct sql_cell *cell, 
 	return r;
 }
 
-/* One question on the open connection, AGAIN if that was made for it. False: the connection is lost; *RESULT is what
- * to say if that is the end, and its server is among *TRIED if that is an outage. */
+/* Runs one query on the open connection; AGAIN: the connection is new. False: the connection is lost; *RESULT is the
+ * result if there is no retry, and its server is added to *TRIED if that is an outage. */
 static bool ask(struct sqldir *d, bool again, unsigned *tried, const struct auth_question *q, enum auth_result *result,
     struct account *out)
 {
@@ -107,7 +107,7 @@ static bool ask(struct sqldir *d, bool again, unsigned *tried, const struct auth
 		*result = AUTH_UNKNOWN;
 		break;
 	case SQL_BAD_TEXT:
-		/* With a name of plain letters it is the data that cannot be read. */
+		/* If the name is ASCII, it is the data that cannot be converted. */
 		*result = has_8bit(q->user) ? AUTH_UNKNOWN : AUTH_BROKEN;
 		break;
 	case SQL_REFUSED:

@@ -1,4 +1,4 @@
-/* The question to a database as text, and a row read as a record. */
+/* Builds the text of queries, and reads rows as records. */
 #include "authlib/sqlquery.h"
 
 #include <string.h>
@@ -6,7 +6,7 @@
 #include "authlib/record.h"
 #include "lib/mem.h"
 
-/* A value that stands in the quotes of a name: only what names of tables are made of. */
+/* A value in the quotes of a name: only characters that table names have. */
 static bool add_identifier(struct str *out, const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
@@ -22,7 +22,7 @@ static bool is_name(const struct clause_piece *piece, const char *name)
 	return piece->len == strlen(name) && memcmp(piece->text, name, piece->len) == 0;
 }
 
-/* What the variable stands for; an unknown one for nothing. */
+/* The value of the variable; "" if it is unknown. */
 static const char *value_of(const struct clause_piece *piece, const struct sql_fields *f, const char *service,
     const char *user, size_t *len)
 {

@@ -1,5 +1,5 @@
-/* The question to a database of accounts and what its answer means, as Courier's authmysqlrc, authpgsqlrc and
- * authsqliterc have it. No connection here: the escaping is the connection's own, given as a function. */
+/* Builds queries to a database of accounts and reads its answers, according to Courier's authmysqlrc, authpgsqlrc and
+ * authsqliterc; without the connection, which provides a function for escaping. */
 #ifndef AUTHLIB_SQLQUERY_H
 #define AUTHLIB_SQLQUERY_H
 
@@ -10,19 +10,19 @@
 /* Settings without their prefix; none is NULL. Fields are SQL expressions; an empty one is the empty text. */
 struct sql_fields {
 	enum clause_dialect dialect;
-	const char *select;    /* SELECT_CLAUSE: if set, the whole question, and only default_domain counts besides */
-	const char *enumerate; /* ENUMERATE_CLAUSE: if set, the whole question that lists all accounts */
+	const char *select;    /* SELECT_CLAUSE: if set, the whole query; then only default_domain is used, too */
+	const char *enumerate; /* ENUMERATE_CLAUSE: if set, the whole query that lists all accounts */
 	const char *table, *login, *crypt, *clear, *uid, *gid, *home, *name, *maildir, *quota, *delivery, *options,
 	    *where;
 	const char *default_domain;
 };
 
-/* Appends the LEN bytes at TEXT as they may stand within '...' (and "..." with MySQL) to OUT. False if the
- * connection's character set has no such text. */
+/* Appends the LEN bytes at TEXT to OUT, escaped for '...' (and "..." with MySQL). False if the text is not valid in the
+ * connection's character set. */
 typedef bool sql_escape_fn(void *arg, struct str *out, const char *text, size_t len);
 
-/* Appends the question for USER to OUT. False: no account can have this name (its bytes are no text of the
- * connection's character set, or would have to stand in the name of a table). */
+/* Appends the query for USER to OUT. False: no account can have this name (it is not valid in the connection's
+ * character set, or cannot be part of a table's name). */
 bool sqlquery_build(struct str *out, const struct sql_fields *f, const char *service, const char *user,
     sql_escape_fn *escape, void *arg);
 

@@ -1,4 +1,4 @@
-/* An image of the userdb: opened, checked against its bounds, searched. */
+/* Opens an image of the userdb and looks accounts up in it, with bounds checks. */
 #include "authlib/userdb.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include "lib/mem.h"
 #include "lib/str.h"
 
-/* A place in the image; BAD once anything was read beyond the end. */
+/* A place in the image; BAD after a read beyond the end. */
 struct cursor {
 	const uint8_t *p, *end;
 	bool bad;
@@ -150,7 +150,7 @@ bool userdb_read_record(const struct userdb *db, uint64_t offset, struct userdb_
 	return !c.bad && c.p < c.end && (e->kind == USERDB_GOOD || e->kind == USERDB_KEPT);
 }
 
-/* The record at OFFSET is NAME's. Reads no more than the name: this is the inner loop of a look-up. */
+/* The record at OFFSET is NAME's. Reads no more than the name: this is the inner loop of a lookup. */
 static bool is_named(const struct userdb *db, uint64_t offset, const char *name, size_t len)
 {
 	struct cursor c = cursor_at(db, offset, db->h->records_end);
@@ -210,7 +210,7 @@ struct userdb *userdb_open_fd(int fd, const char **why)
 	struct stat st;
 	void *p = MAP_FAILED;
 
-	/* Sealed: what is checked now stays so, and no page can vanish under the map. */
+	/* Sealed: what was checked cannot change, and no page can vanish under the map. */
 	if ((fcntl(fd, F_GET_SEALS) & seals) != seals || fcntl(fd, F_GET_SEALS) == -1)
 		*why = "not a sealed memory file";
 	else if (fstat(fd, &st) != 0 || st.st_size < (off_t)sizeof(struct userdb_header))
@@ -317,13 +317,13 @@ static void set_members(struct account *out, const struct userdb_entry *e)
 	out->gid = e->gid;
 }
 
-/* The states for CRAM logins, "<service>-hmac-md5pw" before "hmac-md5pw", as struct account has them. */
+/* Sets the states for CRAM logins, "<service>-hmac-md5pw" before "hmac-md5pw", in the format of struct account. */
 static void set_hmac(struct account *out, const struct userdb_entry *e, const char *service)
 {
 	static const char *const hashes[] = { "md5", "sha1", "sha256" };
 	struct str list = STR_INIT;
 
-	str_room(&list, ACCOUNT_HMAC_MAX); /* at once: a string that grows leaves copies behind */
+	str_room(&list, ACCOUNT_HMAC_MAX); /* allocated once: a string that grows leaves copies behind */
 	for (size_t i = 0; i < ARRAY_LEN(hashes); i++) {
 		char field[USERDB_FIELD_MAX];
 		struct userdb_text t;
@@ -333,7 +333,7 @@ static void set_hmac(struct account *out, const struct userdb_entry *e, const ch
 		if (t.p == NULL)
 			t = find_password(e, field + strlen(field) - strlen(hashes[i]) - strlen("hmac-pw"));
 		if (t.p == NULL || t.len != hmac_state_len(hashes[i]) || memchr(t.p, ',', t.len) != NULL)
-			continue; /* a damaged one is none */
+			continue; /* a damaged one is ignored */
 		str_addf(&list, "%s%s=%.*s", list.len != 0 ? "," : "", hashes[i], (int)t.len, t.p);
 	}
 	account_set(&out->hmac, str_cstr(&list));

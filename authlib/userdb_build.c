@@ -1,4 +1,4 @@
-/* From text to image: reads the files, judges each line, compares with the image before. */
+/* From text to image: reads the files, checks each line, compares with the old image. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 enum {
 	LINE_MAX_LEN = 64 * 1024,
 	READ_CHUNK = 256 * 1024,
-	SHRINK_LEAST = 10 /* accounts, or passwords, that there must have been before a loss is judged */
+	SHRINK_LEAST = 10 /* accounts, or passwords, that there must have been for a loss to count */
 };
 
 struct builder {
@@ -24,7 +24,7 @@ struct builder {
 	uint32_t line;
 	bool unreadable;
 	bool empty;   /* a file is */
-	bool damaged; /* a file is half written, or none of ours */
+	bool damaged; /* a file is half written, or not a userdb */
 	const struct userdb *old;
 	struct userdb_report *rep;
 	uint64_t untold; /* report lines for which there was no room */
@@ -52,8 +52,8 @@ static void tell(struct builder *b, const char *fmt, ...)
 	str_addc(text, '\n');
 }
 
-/* For the log. What follows a sign of fields, hashes or passwd files is no name, but may be a password's hash: in a
- * line that was broken it stands in front. */
+/* For the log. Text after a character of fields, hashes or passwd files is not a name, and may be a password hash,
+ * which is at the front if the line was broken. */
 static const char *clean_name(char dst[128], struct userdb_text name)
 {
 	char raw[128];
@@ -89,7 +89,7 @@ static void add_entry(struct builder *b, const struct userdb_entry *e)
 	b->rep->kept += e->kind == USERDB_KEPT;
 }
 
-/* The good record that the old image has of NAME. */
+/* The good record of NAME in the old image. */
 static bool old_record(const struct builder *b, struct userdb_text name, struct userdb_entry *e)
 {
 	uint64_t at = b->old != NULL ? userdb_find(b->old, name.p, name.len) : 0;
@@ -185,7 +185,7 @@ static size_t take_lines(struct builder *b, char *buf, size_t len)
 	return (size_t)(end - p);
 }
 
-/* A line beyond the limit: its name is still known from its beginning; what follows is skipped. */
+/* A line beyond the limit: its name is taken from its start, the rest is skipped. */
 static void take_long_line(struct builder *b, const char *line)
 {
 	struct userdb_entry e;
@@ -202,7 +202,7 @@ static void take_long_line(struct builder *b, const char *line)
 	take_bad_line(b, &e, "the line is longer than 65536 bytes");
 }
 
-/* What a copy leaves that was broken off, or is still going on; a power cut; a full disk. */
+/* Left by a copy that was interrupted or is not finished, by a power failure, or by a full disk. */
 static void tell_damaged(struct builder *b, uint32_t line, const char *what)
 {
 	char at[16] = "";
@@ -222,7 +222,7 @@ struct reader {
 	bool ended;    /* the last byte was a newline */
 };
 
-/* The N bytes that have come behind what is there. */
+/* Handles N more bytes. */
 static void take_bytes(struct builder *b, struct reader *r, size_t n)
 {
 	char *from = r->buf;
@@ -343,7 +343,7 @@ static bool shrunk(struct builder *b, const char *path, const char *what, struct
 	return true;
 }
 
-/* Of a small one something must be left at least. */
+/* At least something must be left of a small one. */
 static unsigned least(struct loss l)
 {
 	return l.lost == l.had ? 1 : SHRINK_LEAST;

@@ -1,9 +1,8 @@
 /* Inside of the userdb: one account as text fields, the image's layout, and the line parser. For authlib/userdb*.c
  * and their tests only.
  *
- * The format is our own for three reasons: it lives in a memory file without a name, every read of it is checked
- * (its writer is another process), and it knows accounts whose lines cannot be used now. None of cdb, GDBM and LMDB
- * has one of these.
+ * The format is our own for three reasons: it is in a memory file without a name, every read is checked (another
+ * process writes it), and it has accounts whose lines cannot be used now. cdb, GDBM and LMDB have none of these.
  *
  *   header | records and pooled strings ... | sources | slots
  *
@@ -90,15 +89,15 @@ uint64_t userdb_find(const struct userdb *db, const char *name, size_t len);
 struct userdb_text userdb_source(const struct userdb *db, uint32_t source);
 
 enum userdb_line { USERDB_LINE_SKIP, USERDB_LINE_GOOD, USERDB_LINE_BAD };
-/* Takes one line apart (LEN bytes without the newline). E points into the line.
- * BAD: *WHY (static) is the reason and E has only the name, of length 0 if it is not readable. */
+/* Parses one line (LEN bytes without the newline). E points into the line. BAD: *WHY (static) is the reason and E has
+ * only the name, of length 0 if it is not readable. */
 enum userdb_line userdb_parse(const char *line, size_t len, struct userdb_entry *e, const char **why);
 
-/* What the file system tells of PATH without reading it: equal numbers, unchanged. */
+/* A stamp of PATH made from the file system's data, without reading it: if it is equal, nothing changed. */
 uint64_t userdb_stamp(const char *path);
 
-/* Calls FN for each regular file at or below PATH, in order of names; names that begin with '.' or '#' or end
- * in '~' are left out. False with errno if PATH or part of it cannot be read. */
+/* Calls FN for each regular file at or below PATH, in order of names; names that begin with '.' or '#' or end in '~'
+ * are skipped. False with errno if PATH or part of it cannot be read. */
 typedef void userdb_file_fn(const char *path, void *arg);
 bool userdb_each_file(const char *path, userdb_file_fn *fn, void *arg);
 

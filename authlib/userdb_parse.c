@@ -31,7 +31,7 @@ static bool is_reverse_record(struct userdb_text name)
 	return true;
 }
 
-/* Sets *MEMBER the first time: as for names, the first of two equal fields counts. */
+/* Sets *MEMBER only the first time: as with names, the first of two equal fields counts. */
 static const char *set_text(struct userdb_text *member, struct userdb_text value, size_t max, const char *too_long)
 {
 	if (value.len >= max)
@@ -71,7 +71,7 @@ static bool is_hmac(struct userdb_text key, size_t *digits)
 	return p != NULL;
 }
 
-/* A hash, or a secret, that was cut would make the right password a wrong one. */
+/* With a truncated hash or secret, the right password would count as wrong. */
 static const char *check_password(struct userdb_text key, struct userdb_text value)
 {
 	char hash[ACCOUNT_HASH_MAX];

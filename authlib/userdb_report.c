@@ -1,4 +1,4 @@
-/* What was found while a userdb was built: for the log, and for `waypost check`. */
+/* Reports of building a userdb: for the log, and for `waypost check`. */
 #include <string.h>
 
 #include "authlib/userdb.h"

@@ -9,7 +9,7 @@
 #include "authlib/userdb_image.h"
 #include "lib/mem.h"
 
-enum { DEPTH_MAX = 8 }; /* folders in folders: also the end of a link that leads back to itself */
+enum { DEPTH_MAX = 8 }; /* nesting of folders, which also ends loops of links */
 
 /* --- walking --- */
 
@@ -51,7 +51,7 @@ static bool walk(const char *path, unsigned depth, visit_fn *fn, void *arg)
 	for (int i = 0; i < n; i++) {
 		char *below = mem_printf("%s/%s", path, names[i]->d_name);
 
-		/* A name that is gone by now is a change, seen by the next look; the rest counts all the same. */
+		/* A name that is gone by now is a change that the next check will see; the rest still counts. */
 		if (good && !walk(below, depth + 1, fn, arg) && errno != ENOENT) {
 			good = false;
 			err = errno;
@@ -111,7 +111,7 @@ static void visit_stamp(const char *path, const struct stat *st, void *arg)
 	mix(&s->all, (uint64_t)st->st_dev);
 	mix(&s->all, (uint64_t)st->st_ino);
 	mix(&s->all, (uint64_t)st->st_mode);
-	/* Of a folder its times say nothing that its files do not: dot files come and go there. */
+	/* The times of a folder are ignored: they say no more than its files, and change with dot files. */
 	if (S_ISDIR(st->st_mode)) {
 		s->file = 0;
 		s->settled = false;
@@ -149,8 +149,8 @@ uint64_t userdb_stamp(const char *path)
 
 /* --- when to read again --- */
 
-static const double at_rest = 0.99;     /* seconds without a change; a timer of one second may come a little early */
-static const double first_patience = 5; /* most seconds that logins wait at a start */
+static const double at_rest = 0.99;     /* seconds without a change; a timer of one second may fire a little early */
+static const double first_patience = 5; /* the most seconds that logins wait at a start */
 
 void userdb_watch_init(struct userdb_watch *w)
 {
@@ -166,7 +166,7 @@ static int take(struct userdb_watch *w)
 	return 1;
 }
 
-/* It may be being written. */
+/* It may still be being written. */
 static bool is_young(const struct stamp *s)
 {
 	time_t now = time(NULL);

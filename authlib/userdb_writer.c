@@ -1,5 +1,5 @@
-/* Makes an image: records one by one into a memory file that grows, the names' slots beside it, packed behind the
- * records in the end; then the file is sealed. */
+/* Makes an image: writes records one by one to a growing memory file and keeps the slots of names beside it, which
+ * follow the records in the end; then the file is sealed. */
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/rand.h>
@@ -92,7 +92,7 @@ static struct userdb_text text_at(const struct userdb_writer *w, uint64_t at)
 	return t;
 }
 
-/* Where the option list T stands in the image (put there if it is new); 0: the pool is full. */
+/* The place of the option list T in the image (added if it is new); 0: the pool is full. */
 static uint64_t pool_options(struct userdb_writer *w, struct userdb_text t)
 {
 	uint64_t i = userdb_hash(w->seed, t.p, t.len) % USERDB_POOL_SLOTS;

@@ -1,5 +1,4 @@
-/* Inside of the userdb: makes an image out of records (authlib/userdb_image.h). Nothing can be done with it after a
- * failure but to end it. */
+/* Inside of the userdb: makes an image from records (authlib/userdb_image.h). After a failure it can only be ended. */
 #ifndef AUTHLIB_USERDB_WRITER_H
 #define AUTHLIB_USERDB_WRITER_H
 
@@ -12,9 +11,9 @@ enum {
 
 struct userdb_slot;
 
-/* Members are read by others, but changed only here. */
+/* Others may read the members, but not change them. */
 struct userdb_writer {
-	const char *failed; /* what could not be done, NULL: all is well */
+	const char *failed; /* the failed operation, or NULL */
 	int error;          /* the errno of it */
 	int fd;
 	uint8_t *base;
@@ -39,7 +38,7 @@ struct userdb_writer {
 
 /* Starts an image of the userdb at PATH; W is all zero before. False if it failed. */
 bool userdb_writer_begin(struct userdb_writer *w, const char *path);
-/* One more file that records come from: number nsources - 1 from now on. */
+/* Adds a file that the next records come from: number nsources - 1. */
 void userdb_writer_add_source(struct userdb_writer *w, const char *path);
 /* There is a record of NAME. */
 bool userdb_writer_has(const struct userdb_writer *w, struct userdb_text name);

@@ -1,4 +1,4 @@
-/* userdbpw: reads a password and prints what stands for it in a field of the userdb. */
+/* userdbpw: reads a password and prints its hash for a field of the userdb. */
 #include <crypt.h>
 #include <errno.h>
 #include <signal.h>
