@@ -1,13 +1,13 @@
-/* Where a login worker takes its clients in: its listening sockets, those that it serves for others, and what
- * happens when it has no descriptors for more.
+/* Accepts the clients of a login worker: from its own listening sockets, and from those of others that it serves; and
+ * handles a lack of descriptors.
  *
  *   NEW --open--> TAKING --no room for one more login--> ASKING (the master: who else has room?)
- *     ASKING --another worker--> LENT: that one takes the clients of our sockets, they are not looked at here
+ *     ASKING --another worker--> LENT: that one accepts the clients of our sockets, which we do not watch
  *     ASKING --nobody--> REFUSING: clients get an error at once and are closed
  *   All three --there is room again--> TAKING.
  *
- * A login needs descriptors later on, for the connection to a peer. A client is only taken in while there are enough
- * for it and for all who came before, so that a pending login never fails for lack of one. */
+ * A login needs more descriptors later, for the connection to a peer. A client is accepted only while there are enough
+ * for it and for all earlier ones, so that a pending login never fails for lack of one. */
 #ifndef LOGIN_ACCEPTOR_H
 #define LOGIN_ACCEPTOR_H
 
@@ -35,27 +35,27 @@ struct acceptor;
 
 /* ARG is acceptor_new()'s. */
 struct acceptor_hooks {
-	/* Descriptors that clients have, and those that their logins may need yet. */
+	/* The number of descriptors that clients have, and that their logins may still need. */
 	unsigned (*in_use)(void *arg);
-	/* Gives back descriptors that are not needed just now. */
+	/* Closes descriptors that are not needed now. */
 	void (*trim)(void *arg);
-	/* A new client; FD is the callee's. */
+	/* A new client; the callee owns FD. */
 	void (*client)(void *arg, enum protocol protocol, int fd, const struct net_addr *client, uint16_t port);
-	/* The last words for one who cannot be served; FD is closed by the caller. */
+	/* Says goodbye to a client that cannot be served; the caller closes FD. */
 	void (*refuse)(void *arg, enum protocol protocol, int fd);
-	/* For the master: no more clients can be taken (FULL), or they can again. It answers the former:
+	/* For the master: no more clients can be accepted (FULL), or they can again. It answers the former by
 	 * acceptor_answer(). */
 	void (*tell)(void *arg, bool full);
 };
 
 struct acceptor *acceptor_new(struct ev_loop *loop, const struct acceptor_hooks *hooks, void *arg);
-/* Closes all sockets; empties *G. */
+/* Closes all sockets, frees *G and sets it to NULL. */
 void acceptor_free(struct acceptor **g);
-/* Takes over the listening socket SOCK, of worker slot SLOT. It is looked at at once if the acceptor is open. */
+/* Takes over the listening socket SOCK, of worker slot SLOT. It is watched at once if the acceptor is open. */
 void acceptor_add(struct acceptor *g, unsigned slot, enum protocol protocol, int sock);
 /* Closes the sockets of worker slot SLOT: another worker has them. */
 void acceptor_drop(struct acceptor *g, unsigned slot);
-/* All is ready: clients are taken. What this process has open now is what it always needs. */
+/* All is ready: accepts clients from now on. The descriptors open now count as always needed. */
 void acceptor_open(struct acceptor *g);
 /* Closes all sockets, for ever. */
 void acceptor_shut(struct acceptor *g);
@@ -63,7 +63,7 @@ void acceptor_shut(struct acceptor *g);
 void acceptor_answer(struct acceptor *g, bool others);
 /* To be called each second. */
 void acceptor_tick(struct acceptor *g);
-/* N descriptors more can be had without touching those that logins may need. */
+/* N more descriptors are available without using those that logins may need. */
 bool acceptor_has_room(const struct acceptor *g, unsigned n);
 enum acceptor_state acceptor_state(const struct acceptor *g);
 /* Not accepting, because descriptors are short. */

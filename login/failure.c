@@ -1,4 +1,4 @@
-/* The table of failures: policy and words, one row for each. */
+/* The table of failures: verdict, texts and codes, one row for each. */
 #include "login/failure.h"
 
 #include <string.h>

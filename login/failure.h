@@ -1,5 +1,5 @@
-/* Why a login came to nothing, and the words for it: what the client is told, and what stands in the log. A failure
- * more is a row here and one in the table of failure.c; nothing else words a refusal. */
+/* The reasons why a login fails, with the texts for the client and the log. A new failure is a row here and one in the
+ * table of failure.c; refusals are worded nowhere else. */
 #ifndef LOGIN_FAILURE_H
 #define LOGIN_FAILURE_H
 
@@ -13,26 +13,26 @@
 	X(LIMIT) \
 	X(LOOP) \
 	X(CANNOT) \
-	X(NO_AUTHD)      /* authd is not there */ \
+	X(NO_AUTHD)      /* there is no authd */ \
 	X(NO_SERVER)     /* no session server could be started */ \
 	X(KICKED)        /* an operator has ended the account's sessions meanwhile */ \
 	X(CONTROL_CHARS) /* the credentials have control characters and go to no peer */ \
 	X(UNREACHABLE)   /* none of the peer's addresses greeted */ \
 	X(UNANSWERED)    /* the peer greeted, but the login was not decided */ \
-	X(INVALID)       /* what the peer said is not the protocol */ \
-	X(REFUSED)       /* it took name or password for wrong, which were right here */ \
+	X(INVALID)       /* the peer violated the protocol */ \
+	X(REFUSED)       /* it rejected name or password, which were right here */ \
 	X(MASTER)        /* the same of PROXY_MASTER_USER */ \
-	X(TEMPORARY)     /* it has some trouble of its own */ \
-	X(NEEDS_TLS)     /* it takes no login without TLS, or none with a plain password */ \
-	X(EXPIRED)       /* the password is too old there */ \
+	X(TEMPORARY)     /* it has a temporary failure */ \
+	X(NEEDS_TLS)     /* it accepts no login without TLS, or none with a plain password */ \
+	X(EXPIRED)       /* the password has expired there */ \
 	X(DENIED)        /* the account may not log in there */ \
-	X(ADMIN)         /* it has a trouble that an administrator has to end */ \
-	X(PEER_LIMIT)    /* a limit of its own is reached */ \
+	X(ADMIN)         /* it has a problem that an administrator must fix */ \
+	X(PEER_LIMIT)    /* it has reached a limit */ \
 	X(IN_USE)        /* the mailbox is locked by another session */ \
-	X(ALERT)         /* it says why in words for the user, which go to the client */ \
+	X(ALERT)         /* it gives the reason in a text for the user, which the client gets */ \
 	X(TOO_SOON)      /* the last login was a moment ago */ \
 	X(SELF)          /* the peer is this node */ \
-	X(NO_MASTER)     /* the password is not known, the peer takes no token, and there is no PROXY_MASTER_USER */ \
+	X(NO_MASTER)     /* the password is not known, the peer accepts no token, and there is no PROXY_MASTER_USER */ \
 	X(NO_PLAIN)      /* the same, and the peer has no SASL PLAIN for that user */
 enum login_failure {
 #define X(name) FAILURE_##name,
@@ -41,16 +41,16 @@ enum login_failure {
 	    FAILURE_COUNT
 };
 
-/* What the words are about; texts may be NULL where a failure's words do not have them. */
+/* What is inserted in the texts; NULL is allowed if the failure's text does not use it. */
 struct failure_facts {
 	const char *host, *at; /* the mailhost, and its "[ip]:port" */
-	const char *said;      /* the peer's words, or what went wrong on the way to it */
+	const char *said;      /* the peer's text, or what failed on the way to it */
 	const char *method;    /* by which the client logs in */
 	const char *self;      /* this node's name */
 };
 
 enum login_failure failure_of_verdict(enum auth_verdict v);
-/* TEXT, with which a peer refuses a login, says that it wants TLS, or no plain password. */
+/* TEXT, with which a peer refuses a login, says that it requires TLS, or refuses plain passwords. */
 bool failure_wants_tls(const char *text);
 /* The first words of its line in the log. */
 const char *failure_word(enum login_failure f);

@@ -1,5 +1,5 @@
-/* The text forms of the members of a forwarded identity, the same in IMAP's ID and POP3's XCLIENT. Each reader sets
- * its member and forwarded->present, or leaves the whole alone if the text is malformed. */
+/* The text forms of the members of a forwarded identity, the same in IMAP's ID and POP3's XCLIENT. Each reader sets its
+ * member and forwarded->present, or changes nothing if the text is malformed. */
 #ifndef LOGIN_FORWARDED_TEXT_H
 #define LOGIN_FORWARDED_TEXT_H
 

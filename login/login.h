@@ -1,6 +1,6 @@
-/* A client's connection from its greeting until it is handed on: to a session server of this node, or to a
- * relay. One engine for all protocols; what a protocol says and understands comes from its dialect, a table of
- * functions that turn bytes into events and results into words, and touch neither sockets nor state.
+/* A client's connection from its greeting until it is handed over to a session server of this node, or to a relay. One
+ * engine for all protocols; each protocol has a dialect, a table of functions that turn bytes into events and results
+ * into replies, and touch neither sockets nor the state.
  *
  *   GREETING (where the greeting needs authd) --> COMMAND
  *   COMMAND --credentials--> AUTH --wrong--> DELAY --> COMMAND
@@ -8,7 +8,7 @@
  *                             |--here-----> HANDOFF --> (a session server has it)
  *                             |               '--no server--> RETRY --> AUTH, once
  *                             '--elsewhere-> PEER ----> (a relay has it)
- *   any refusal that is not the client's fault goes back to COMMAND; CLOSING sends what is left and closes.
+ *   after any refusal that is not the client's fault it returns to COMMAND; CLOSING sends what is left and closes.
  */
 #ifndef LOGIN_LOGIN_H
 #define LOGIN_LOGIN_H
@@ -32,11 +32,11 @@ struct worker;
 	X(GREETING) /* waits for authd's challenge, for the greeting */ \
 	X(COMMAND)  /* waits for commands, which go to the dialect */ \
 	X(AUTH)     /* waits for authd; the client is not read from here on */ \
-	X(DELAY)    /* a refusal waits for its time */ \
+	X(DELAY)    /* a refusal is delayed */ \
 	X(HANDOFF)  /* spawn has a copy of the descriptor; its answer decides */ \
 	X(RETRY)    /* no session server was available; authd is asked again in a moment */ \
 	X(PEER)     /* the login at another node is pending */ \
-	X(CLOSING)  /* the last words are being sent */
+	X(CLOSING)  /* the last reply is being sent */
 /* clang-format on */
 enum login_state {
 #define X(name) LOGIN_##name,
@@ -44,18 +44,18 @@ enum login_state {
 #undef X
 };
 
-/* What the dialect made of the client's bytes. */
+/* The dialect's result for the client's bytes. */
 enum login_event {
-	LOGIN_EVENT_MORE,        /* no whole command yet */
-	LOGIN_EVENT_NEXT,        /* a command was dealt with (its answer is in l->out) */
+	LOGIN_EVENT_MORE,        /* no complete command yet */
+	LOGIN_EVENT_NEXT,        /* a command was handled (its reply is in l->out) */
 	LOGIN_EVENT_BAD,         /* the same, and it was an error: too many of them end the session */
-	LOGIN_EVENT_CREDENTIALS, /* l->user and l->password are set: decide */
-	LOGIN_EVENT_CHALLENGE,   /* l->mech is set: a challenge is wanted, which comes by challenge() */
+	LOGIN_EVENT_CREDENTIALS, /* l->user and l->password are set: authenticate */
+	LOGIN_EVENT_CHALLENGE,   /* l->mech is set: request a challenge, which comes by challenge() */
 	LOGIN_EVENT_QUIT,        /* the client logged out: close */
-	LOGIN_EVENT_FATAL        /* it cannot go on (an answer may be in l->out): close */
+	LOGIN_EVENT_FATAL        /* it cannot continue (a reply may be in l->out): close */
 };
 
-/* Why a session ends before it began, for the dialect's last words. */
+/* Why a session ends before it began, for the dialect's goodbye. */
 enum login_bye {
 	LOGIN_BYE_TIMEOUT,
 	LOGIN_BYE_ERRORS,
@@ -67,53 +67,53 @@ enum login_bye {
 };
 
 enum {
-	LOGIN_INPUT_MAX = 16 * 1024, /* bytes kept of what was not understood yet */
+	LOGIN_INPUT_MAX = 16 * 1024, /* bytes kept of an incomplete command */
 	LOGIN_BAD_MAX = 10,          /* consecutive errors */
-	LOGIN_SAID_MAX = 256         /* bytes of what a peer said, with NUL */
+	LOGIN_SAID_MAX = 256         /* bytes of a peer's text, with NUL */
 };
 
 struct login_dialect {
 	enum protocol protocol;
 	size_t data_size; /* bytes of l->data, zeroed at first */
-	/* Forgets what l->data owns. */
+	/* Frees what l->data owns. */
 	void (*fini)(struct login *l);
 	/* True: the greeting needs a challenge, of *MECH. NULL: it never does. */
 	bool (*greeting_mech)(const struct login *l, enum auth_mech *mech);
-	/* CHALLENGE: of greeting_mech(), NULL where there is none: then the greeting depends on the settings alone. */
+	/* CHALLENGE: of greeting_mech(), or NULL; then the greeting depends only on the settings. */
 	void (*greet)(struct login *l, const char *challenge);
-	/* Tells the client TEXT, the challenge of l->mech. What it answers comes to input(). */
+	/* Sends TEXT, the challenge of l->mech, to the client. Its response goes to input(). */
 	void (*challenge)(struct login *l, const char *text);
-	/* Looks at LEN bytes at P; *USED is how many of them are dealt with (0 with LOGIN_EVENT_MORE, unless the
-	 * dialect keeps what it took). Called again with the rest until it needs more. */
+	/* Handles the LEN bytes at P; *USED is how many of them were consumed (0 with LOGIN_EVENT_MORE, unless the
+	 * dialect keeps what it consumed). Called again with the rest until it needs more. */
 	enum login_event (*input)(struct login *l, const char *p, size_t len, size_t *used);
-	/* The login came to nothing for F: login_add_refusal(), as the protocol puts it. */
+	/* The login failed with F: login_add_refusal(), in the form of the protocol. */
 	void (*refuse)(struct login *l, enum login_failure f);
-	/* The last words, to l->out; nothing else of L need be there. */
+	/* Appends the goodbye to l->out; nothing else of L needs to be set. */
 	void (*bye)(struct login *l, enum login_bye why);
 	/* For the session server: struct session_start.context. */
 	void (*context)(struct login *l, struct str *out);
 	/* The dialogue with a peer, arg = the login; fresh for each try (l->peer is zeroed). */
 	backend_line_fn *peer_line;
-	/* The peer took the login: the client's answer goes to l->out. */
+	/* The peer accepted the login: the reply to the client goes to l->out. */
 	void (*accepted)(struct login *l);
 };
 
-/* What the dialogue with a peer keeps between lines. */
+/* The state of the dialogue with a peer. */
 struct login_peer {
 	int state;
 	unsigned caps; /* the dialect's bits */
-	bool failed;   /* the dialect has said why it goes no further: */
+	bool failed;   /* the dialect has given the reason why it stops: */
 	enum login_failure failure;
 	const char
 	    *code; /* its response code, of those that the dialect knows, without brackets; NULL: the failure's */
 	struct str capability;          /* IMAP: the peer's list after login */
-	struct str alerts;              /* IMAP: lines for the client's user, whole */
-	char said[LOGIN_SAID_MAX];      /* the refusal as the peer put it, printable */
+	struct str alerts;              /* IMAP: lines for the user, complete */
+	char said[LOGIN_SAID_MAX];      /* the peer's text of the refusal, printable */
 	bool has_spoken;                /* it has said something behind its reply to the login */
 	bool as_master;                 /* the login is PROXY_MASTER_USER's */
 	enum node_mark mark;            /* of its greeting, with */
 	char node_id[NODE_ID_LEN + 1];  /* ... its id; "": there is no mark */
-	enum signature_check signature; /* its check of ours */
+	enum signature_check signature; /* its verdict on ours */
 };
 
 struct login {
@@ -130,16 +130,16 @@ struct login {
 	uint32_t request;        /* number of the request to authd or spawn; 0: there is none */
 	unsigned bad;            /* consecutive errors */
 	double peer_until;       /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
-	bool retried;            /* the hand-over, or the way to a peer, failed once already */
+	bool retried;            /* the hand-over, or connecting to a peer, failed once already */
 	bool over;               /* it is freed as soon as the engine is left */
 	struct net_addr client;
 	uint16_t local_port;
 	struct str in;  /* bytes that wait for more, or for the hand-over */
 	struct str out; /* bytes that wait for the client */
 	void *data;     /* the dialect's own */
-	/* From the dialect, for a decision: */
+	/* From the dialect: */
 	enum auth_mech mech;
-	/* Wiped as soon as they are not needed; `password` may be an answer, see node/msg_auth.h. */
+	/* Wiped as soon as they are not needed; `password` may be another credential, see node/msg_auth.h. */
 	char *user, *password;
 	const char *method;         /* "LOGIN", "PLAIN", ...: for the log */
 	struct forwarded forwarded; /* from ID or XCLIENT; only the first one is used */
@@ -149,48 +149,47 @@ struct login {
 	struct login_peer peer;
 };
 
-/* For dialects: sets l->user and l->password to copies, replacing older ones. Where one of the two is empty, too
- * long or has control characters it cannot be right: that is an attempt like any other, refused by authd and logged,
- * but what goes there is a name that is cut and cleaned, and no password. */
+/* For dialects: sets l->user and l->password to copies, replacing older ones. If one of the two is empty, too long or
+ * has control characters it cannot be right: authd refuses and logs it like any other attempt, but gets only a name
+ * that is cut and cleaned, and no password. */
 void login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password,
     size_t password_len, const char *method);
-/* The same for MECH, in which a proof stands instead of the password: the answer to a challenge, another node's
- * token, or SCRAM's first message. */
+/* The same for MECH with another credential than a password: the response to a challenge, another node's token, or
+ * SCRAM's first message. */
 void login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof,
     size_t proof_len);
-/* A later message of SCRAM, for the same user. False: it cannot be one; the exchange is over. */
+/* A later message of SCRAM, for the same user. False: it is invalid; the exchange is over. */
 bool login_set_step(struct login *l, const char *text, size_t len);
-/* The peer that is being logged in to, or was tried last. */
+/* The peer of the pending login, or the last one tried. */
 const struct auth_target *login_target(const struct login *l);
 /* For dialects: LINE, without its line end, is the peer's greeting: fills peer.mark and peer.node_id. */
 void login_take_greeting(struct login *l, const char *line);
-/* Our token can be made for the peer, if that takes any: it is a node, and there is a pool secret. */
+/* We can make a token for the peer, if it accepts tokens: it is a node, and there is a pool secret. */
 bool login_has_token(const struct login *l);
-/* For dialects: appends, in base64, the SASL message of a login at a peer to which the client's password cannot be
- * told: our token (X-WAYPOST-TOKEN: name NUL token), or PLAIN of the master user for the account. */
+/* For dialects: appends, in base64, the SASL message of a login at a peer when the client's password is not known: our
+ * token (X-WAYPOST-TOKEN: name NUL token), or PLAIN of the master user for the account. */
 void login_add_token(const struct login *l, struct str *out);
 void login_add_master(struct login *l, struct str *out);
-/* For dialects: the dialogue with the peer ends with failure F; TEXT is what it said, or what is wrong with that. */
+/* For dialects: the dialogue with the peer ends with failure F; TEXT is its text, or what is wrong with it. */
 enum backend_step login_fail(struct login *l, enum login_failure f, const char *text);
-/* Before anything is said to the peer: name, password and session id end no line there, whoever they came from. If one
- * does, the dialogue ends with FAILURE_CONTROL_CHARS. */
+/* Call it before anything is sent to the peer: name, password and session id have no control characters, so none ends a
+ * line there. If false, the dialogue ends with FAILURE_CONTROL_CHARS. */
 bool login_is_fit(const struct login *l);
-/* For dialects: appends to l->out "[CODE] text" for failure F, and what the forwarding node is to be told. */
+/* For dialects: appends to l->out "[CODE] text" for failure F, and the note for the forwarding node. */
 void login_add_refusal(struct login *l, enum login_failure f);
 /* LINE, the peer's reply to the login, may report its check of our signature. */
 void login_take_note(struct login *l, const char *line);
 /* Appends the report to the forwarding node about its signature: "" in most cases. */
 void login_add_note(const struct login *l, struct str *out);
-/* The forwarded that the login sends on to that peer. */
+/* The identity that the login forwards to that peer. */
 void login_forwarded(const struct login *l, struct forwarded *out);
 
-/* The engine, for the worker: each of these may be the end of L, which is no login any more then. This one takes
- * over the accepted socket FD. */
+/* The engine, for the worker: each of these may end and free L. This one takes over the accepted socket FD. */
 void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client,
     uint16_t local_port);
-/* Tells the client on FD that it cannot be served now. FD stays open, and is the caller's to close. */
+/* Tells the client on FD that it cannot be served now. The caller closes FD. */
 void login_refuse(const struct login_dialect *d, int fd);
-/* authd's challenge for the client; NULL, in GREETING only: it has none, because it is not there. */
+/* authd's challenge for the client; NULL, in GREETING only: there is none, because there is no authd. */
 void login_challenge(struct login *l, const char *text);
 /* authd's answer (A is freed by the engine), or NULL: authd cannot be asked. */
 void login_auth_reply(struct login *l, struct auth_reply *a);
@@ -198,8 +197,8 @@ void login_auth_reply(struct login *l, struct auth_reply *a);
 void login_handoff_reply(struct login *l, bool ok);
 /* The spawn that had the hand-over died: a server may be running, so the client is closed without a reply. */
 void login_handoff_lost(struct login *l);
-/* Ends the login if its client has reset the connection: for one that has to wait and is not watched, because bytes
- * of it wait, too. */
+/* Ends the login if its client has reset the connection: for a login that waits and is not watched, because it has
+ * unread bytes. */
 void login_check_client(struct login *l);
 /* The operator ends the sessions of L's account: a login that is to become one, at a peer or here, is refused, or its
  * client closed. False: it has no verdict yet, or has another one. */

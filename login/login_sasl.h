@@ -1,8 +1,8 @@
-/* SASL exchanges, the same for all protocols; the dialect carries the base64 lines. PLAIN (RFC 4616) and LOGIN tell
- * the password as the commands for names and passwords do, and are always there. Others are there if the settings
- * name them: CRAM (RFC 2195) and SCRAM (RFC 5802, RFC 7677), whose challenges authd makes. X-WAYPOST-TOKEN is there
- * if the pool has a secret: another node's word that the client has proven itself there. To add one: a row in the
- * table of login_sasl.c. */
+/* SASL exchanges, the same for all protocols; the dialect carries the base64 lines. PLAIN (RFC 4616) and LOGIN send the
+ * password like the commands for names and passwords do, and are always available. Others are available if the settings
+ * list them: CRAM (RFC 2195) and SCRAM (RFC 5802, RFC 7677), whose challenges authd makes. X-WAYPOST-TOKEN is available
+ * if there is a pool secret: a node's statement that it has authenticated the client. To add one: a row in the table of
+ * login_sasl.c. */
 #ifndef LOGIN_SASL_H
 #define LOGIN_SASL_H
 
@@ -17,7 +17,7 @@ struct sasl {
 	bool have_user; /* LOGIN; SCRAM: the first message was received */
 };
 
-/* What begins an exchange; texts need not outlive the call. */
+/* The start of an exchange; texts need not outlive the call. */
 struct sasl_command {
 	const char *list, *prefix; /* the mechanisms of the settings: see sasl_named() */
 	const char *mechanism;     /* the name from the client, in any case */
@@ -30,17 +30,17 @@ enum sasl_result {
 	SASL_CREDENTIALS, /* l->user and l->password are set */
 	/* The same, and the exchange may go on: wait for the next line if authd sends a challenge. */
 	SASL_STEP,
-	SASL_CHALLENGE, /* l->mech is set: authd is to make a challenge; send it and wait for the next line */
+	SASL_CHALLENGE, /* l->mech is set: request a challenge from authd, send it and wait for the next line */
 	SASL_CONTINUE,  /* send `challenge` and wait for the next line */
 	SASL_ABORT,     /* the client sent "*" */
-	SASL_MALFORMED, /* no base64, or not what the mechanism says */
+	SASL_MALFORMED, /* invalid base64, or not a message of the mechanism */
 	SASL_AUTHZID,   /* it requests another authorization id */
 	SASL_UNKNOWN    /* no such mechanism here */
 };
 
 enum { SASL_LINE_MAX = 8192 }; /* characters of a base64 line */
 
-/* A word of LIST (blanks between them) is PREFIX and the LEN bytes at NAME, in any case. */
+/* A word of LIST (separated by blanks) is PREFIX followed by the LEN bytes at NAME, in any case. */
 bool sasl_named(const char *list, const char *prefix, const char *name, size_t len);
 /* Begins the exchange C. */
 enum sasl_result sasl_start(struct login *l, struct sasl *s, const struct sasl_command *c);

@@ -1,7 +1,7 @@
-/* The mark by which nodes of Waypost know each other, and themselves: "Waypost node ID ready." at the end of every
- * greeting, in the text that is for people (RFC 3501 section 7.1, RFC 1939 section 3), so that no setting can take it
- * away and no client or other server minds it. In POP3 APOP's timestamp may follow.
- * It is no proof: who bears it is told what any of our nodes may hear, and that is signed for the host in mailhost. */
+/* The mark by which Waypost nodes recognise each other, and themselves: "Waypost node ID ready." at the end of every
+ * greeting, in the human-readable text (RFC 3501 section 7.1, RFC 1939 section 3), so that no setting can remove it and
+ * no client or foreign server is disturbed by it. In POP3 APOP's timestamp may follow. It proves nothing: a server with
+ * it only gets what any of our nodes may know, signed for the host in mailhost. */
 #ifndef LOGIN_NODE_MARK_H
 #define LOGIN_NODE_MARK_H
 
@@ -11,7 +11,7 @@
 enum node_mark {
 	NODE_MARK_NONE,  /* another server; or a node of a version without marks */
 	NODE_MARK_OTHER, /* another node */
-	NODE_MARK_SELF   /* the node that asks: the connection has led back to it */
+	NODE_MARK_SELF   /* this node: the connection has led back to it */
 };
 
 /* Appends the mark of the node with that ID (settings.node_id). */
@@ -19,7 +19,7 @@ void node_mark_add(struct str *out, const char *id);
 /* The id in the mark at the end of LINE (a greeting without its line end): NODE_ID_LEN digits within LINE. NULL: there
  * is no mark. */
 const char *node_mark_id(const char *line);
-/* Whose greeting LINE (without its line end) is, as seen by the node with the id SELF. */
+/* Whose greeting LINE (without its line end) is; SELF is the id of this node. */
 enum node_mark node_mark_read(const char *line, const char *self);
 
 #endif

@@ -1,6 +1,5 @@
-/* A session that a worker relays: the data for the log, `waypost who` and authd, in as few bytes as possible.
- * The peer is one record for all its sessions; the text of the session's id is kept only where it is not made from
- * its number. */
+/* A session that a worker relays: the data for the log, `waypost who` and authd, in as few bytes as possible. The peer
+ * is one record for all its sessions; the text of the session's id is kept only if it is not made from its number. */
 #ifndef LOGIN_RELAYED_H
 #define LOGIN_RELAYED_H
 
@@ -13,7 +12,7 @@ struct relayed_peer;
 struct relayed {
 	uint64_t session; /* authd's number */
 	struct relayed_peer *peer;
-	struct net_addr client; /* whom it stands for */
+	struct net_addr client; /* the client that it is for */
 	uint32_t started;       /* loop time, seconds */
 	uint8_t protocol;       /* enum protocol */
 	char texts[];           /* user; then the session's id, or "" */

@@ -18,27 +18,27 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 struct worker;
 struct ev_loop *worker_loop(struct worker *w);
 const struct settings *worker_settings(struct worker *w);
-/* Puts L on the list of logins, whose deadline the worker watches, and gives it a number; takes it off. */
+/* Adds L to the list of logins, whose deadline the worker watches, and gives it a number; removes it. */
 void worker_add(struct worker *w, struct login *l);
 void worker_remove(struct worker *w, struct login *l);
-/* The greeting of the dialect with PROTOCOL for clients that are told no challenge, kept here once it was made: the
- * settings of a worker never change. Empty at first. */
+/* The greeting of PROTOCOL's dialect without a challenge, kept after it was made once, because the settings of a worker
+ * never change. Empty at first. */
 struct str *worker_greeting(struct worker *w, enum protocol protocol);
-/* Sends L's credentials to authd; the verdict comes by login_auth_reply(). While there is no authd they wait for the
- * next one, if they are no answer to a lost challenge. */
+/* Sends L's credentials to authd; the verdict comes by login_auth_reply(). Without an authd they wait for the next one,
+ * unless they are the response to a lost challenge. */
 void worker_send_credentials(struct worker *w, struct login *l);
 /* Requests a challenge of MECH from authd, for L's client; it comes by login_challenge(). False: there is no authd
  * now. */
 bool worker_request_challenge(struct worker *w, struct login *l, enum auth_mech mech);
-/* L does not wait for authd any longer, nor needs what it keeps for L. */
+/* L no longer waits for authd, nor needs what authd keeps for it. */
 void worker_end_exchange(struct worker *w, struct login *l);
 /* Hands L's client to spawn; the answer comes by login_handoff_reply(). False: there is no spawn now. */
 bool worker_hand_off(struct worker *w, struct login *l);
 /* Tells authd that SESSION (of an OK verdict) is over or never began. */
 void worker_session_end(struct worker *w, uint64_t session);
-/* Tells authd what the login of SESSION has shown of its target number TARGET. */
+/* Reports to authd the result of SESSION's login at target number TARGET. */
 void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enum peer_result result, uint32_t took_ms);
-/* Tells authd what HOST, a node of ours, thinks of our signature. */
+/* Reports to authd the verdict of HOST, one of our nodes, on our signature. */
 void worker_peer_signature(struct worker *w, const char *host, enum signature_check check);
 /* Tells authd what is wrong with HOST of L's account, at ADDR. */
 void worker_peer_trouble(struct worker *w, const struct login *l, enum peer_trouble_kind kind, const char *host,
