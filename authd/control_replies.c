@@ -92,8 +92,12 @@ static void add_address(struct control_query *t, enum protocol p, const struct r
 			add_loop(t, h);
 		if (troubles_has(t->a->troubles, TROUBLE_TLS, p, h->name, h->port, clock_now()))
 			str_adds(&t->text,
-			    "; it takes no logins without TLS, which this node does not speak to mailhosts. Allow "
+			    "; it accepts no logins without TLS, which this node does not speak to mailhosts. Allow "
 			    "logins with plain passwords there, for this node's address");
+		if (h->port == protocols[p].tls_port)
+			str_adds(&t->text,
+			    "; that port is for TLS, which this node does not speak to mailhosts: write the one for "
+			    "logins without it");
 	}
 }
 

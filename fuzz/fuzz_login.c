@@ -1,7 +1,9 @@
 /* Bytes of a client before login, and of a peer during a login, to both dialects. The first byte chooses. */
 #include <ev.h>
+#include <stdlib.h>
 
 #include "imapd/imap_login.h"
+#include "lib/text.h"
 #include "pop3d/pop3_login.h"
 #include "tests/unit/login_stubs.h"
 
@@ -13,6 +15,18 @@ static void feed_client(struct login *l, const char *p, size_t len, size_t step)
 
 	login_stub_feed(l, p, len, step, &log);
 	str_fini(&log);
+}
+
+/* Whatever the peer says, the client gets whole lines without control characters. */
+static void check_told(const struct str *out)
+{
+	for (size_t i = 0; i < out->len; i++)
+		if (text_is_control(out->data[i]) != (out->data[i] == '\r' || out->data[i] == '\n') ||
+		    (out->data[i] == '\r' && out->data[i + 1] != '\n') ||
+		    (out->data[i] == '\n' && (i == 0 || out->data[i - 1] != '\r')))
+			abort();
+	if (out->len != 0 && out->data[out->len - 1] != '\n')
+		abort();
 }
 
 static void feed_peer(struct login *l, const char *p, size_t len)
@@ -50,6 +64,9 @@ static void feed_peer(struct login *l, const char *p, size_t len)
 	}
 	if (step == BACKEND_STEP_OK)
 		l->dialect->accepted(l);
+	else if (step != BACKEND_STEP_MORE)
+		l->dialect->refuse(l, l->peer.failure);
+	check_told(&l->out);
 	backend_free(&l->backend);
 	l->reply = NULL;
 }

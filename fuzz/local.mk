@@ -102,10 +102,11 @@ fuzz_fuzz_forwarded_SOURCES = fuzz/fuzz_forwarded.c
 fuzz_fuzz_forwarded_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_forwarded_LDADD = $(LOGIN_LIBS)
 endif
-# Greetings from which fuzz_login starts: of another node, and of the node itself.
+# What fuzz_login starts from: greetings of another node and of the node itself, notes, alerts, refusals.
 EXTRA_DIST += fuzz/corpus/fuzz_route/addresses fuzz/corpus/fuzz_route/named
 EXTRA_DIST += fuzz/corpus/fuzz_login/node-imap fuzz/corpus/fuzz_login/node-pop3 fuzz/corpus/fuzz_login/self-imap \
-	fuzz/corpus/fuzz_login/note-imap fuzz/corpus/fuzz_login/note-pop3 fuzz/corpus/fuzz_login/auth-none
+	fuzz/corpus/fuzz_login/note-imap fuzz/corpus/fuzz_login/note-pop3 fuzz/corpus/fuzz_login/auth-none \
+	fuzz/corpus/fuzz_login/alert-imap fuzz/corpus/fuzz_login/bye-imap
 # Hashes from which fuzz_password starts, one of each form; cheap ones, which it computes.
 EXTRA_DIST += fuzz/corpus/fuzz_password/argon2 fuzz/corpus/fuzz_password/argon2-b64 fuzz/corpus/fuzz_password/argon2id \
 	fuzz/corpus/fuzz_password/cram-md5 fuzz/corpus/fuzz_password/crypt fuzz/corpus/fuzz_password/md5-crypt \

@@ -478,6 +478,8 @@ static void add_unreached(const struct login *l, const struct backend *b, struct
 		if (i != 0 && strcmp(a->target[i].host, a->target[i - 1].host) != 0)
 			str_addf(out, "mailhost %s: ", a->target[i].host);
 		str_adds(out, error[0] != '\0' ? error : "not tried, no time was left");
+		if (error[0] != '\0' && a->target[i].addr.port == protocols[l->dialect->protocol].tls_port)
+			str_adds(out, " (that port is for TLS, which this node does not speak to mailhosts)");
 	}
 	if (a->reason[0] != '\0')
 		str_addf(out, "; %s", a->reason);

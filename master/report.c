@@ -253,7 +253,7 @@ static void count_line(struct status *st, const struct field *f)
 		add_problem(st,
 		    "%llu mailhost%s no logins without TLS, which this node does not speak to mailhosts "
 		    "(peers_need_tls_list): allow logins with plain passwords there, for this node's address",
-		    (unsigned long long)n, n == 1 ? " takes" : "s take");
+		    (unsigned long long)n, n == 1 ? " accepts" : "s accept");
 	if (n > 0 && is(&f[1], "fronts_not_believed"))
 		add_problem(st,
 		    "%llu node%s forward%s logins here with an invalid signature (fronts_not_believed_list): the pool "

@@ -816,17 +816,17 @@ def test_dovecot_that_wants_tls(make_pool, open_folder):
         node = p.nodes[0]
         mark = node.log_mark()
         with Imap(HERE, p.imap_port) as c:
-            assert c.login("dora@example.com", "nobody knows").text.startswith(b"NO [CONTACTADMIN] The server of this mailbox takes logins over TLS")
+            assert c.login("dora@example.com", "nobody knows").text.startswith(b"NO [CONTACTADMIN] The server of this mailbox accepts logins over TLS only")
         with Pop3(HERE, p.pop3_port) as c:
-            assert c.login("dora@example.com", "nobody knows").startswith(b"-ERR [SYS/PERM] The server of this mailbox takes logins over TLS")
+            assert c.login("dora@example.com", "nobody knows").startswith(b"-ERR [SYS/PERM] The server of this mailbox accepts logins over TLS only")
         for protocol in "imapd", "pop3d":
-            node.wait_log(rf"{protocol}: LOGIN REFUSED, user=dora@.*takes no logins without TLS.*allow logins with plain passwords there", mark)
+            node.wait_log(rf"{protocol}: LOGIN REFUSED, user=dora@.*accepts no logins without TLS.*allow logins with plain passwords there", mark)
         wait_for("status says so", lambda: node.status()["counts"]["peers_need_tls"] == 2)
         status = node.status()
-        assert status["state"] == "degraded" and any("2 mailhosts take no logins without TLS" in t for t in status["problems"]), status
+        assert status["state"] == "degraded" and any("2 mailhosts accept no logins without TLS" in t for t in status["problems"]), status
         names = {n["name"]: n["text"] for n in status["notes"]}
         assert names["peers_need_tls_list"] == f"{dovecot.host}:{dovecot.imap_port} {dovecot.host}:{dovecot.pop3_port}"
-        assert node.tool("route", "dora@example.com").stdout.count("it takes no logins without TLS") == 2
+        assert node.tool("route", "dora@example.com").stdout.count("it accepts no logins without TLS") == 2
 
         dovecot.trust(HERE)
 

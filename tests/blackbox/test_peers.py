@@ -317,7 +317,7 @@ def test_imap_peer_that_wants_tls_first(fakes_pool):
     with Imap("127.0.0.1", pool.imap_port) as c:
         reply = c.login(account.name, account.password)
         assert reply.status == "NO" and reply.text.startswith(b"NO [CONTACTADMIN]"), reply
-    wait_for("a line about it", lambda: "takes no logins without TLS" in marks.text())
+    wait_for("a line about it", lambda: "accepts no logins without TLS" in marks.text())
     assert account.password.encode() not in server.last.raw
 
 

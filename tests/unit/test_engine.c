@@ -507,7 +507,7 @@ static void add_hosts(struct auth_reply *a)
 		struct auth_target *t = &a->target[a->ntargets++];
 
 		str_copy(t->host, sizeof(t->host), hosts[i]);
-		CU_ASSERT_FATAL(net_addr_parse(&t->addr, i == 0 ? "192.0.2.2" : "192.0.2.3", 143));
+		CU_ASSERT_FATAL(net_addr_parse(&t->addr, i == 0 ? "192.0.2.2" : "192.0.2.3", i == 0 ? 143 : 993));
 	}
 	str_copy(a->reason, sizeof(a->reason), "mailhost gone has no address");
 }
@@ -1194,7 +1194,7 @@ static const struct {
 	    "TEMPORARY FAILURE|proxy loop: mailhost there at [192.0.2.1]:143 is this node itself, whose name is : "
 	    "change mailhost to that name, or set PROXY_HOSTNAME of this node to there" },
 	{ "PEER_LOGIN", "peer_tls",
-	    "LOGIN REFUSED|mailhost there at [192.0.2.1]:143 takes no logins without TLS, which this node does not "
+	    "LOGIN REFUSED|mailhost there at [192.0.2.1]:143 accepts no logins without TLS, which this node does not "
 	    "speak "
 	    "to mailhosts: allow logins with plain passwords there for this node's address. It said: tls" },
 	{ "PEER_LOGIN", "peer_no_way",
@@ -1224,6 +1224,8 @@ static void test_reasons(void)
 	}
 }
 
+#define TLS_PORT " (that port is for TLS, which this node does not speak to mailhosts)"
+
 /* None of the account's mailhosts can be reached: the log names all of them, each with its reason. */
 static void test_all_mailhosts_down(void)
 {
@@ -1233,10 +1235,8 @@ static void test_all_mailhosts_down(void)
 	several = false;
 	CU_ASSERT_STRING_EQUAL(last_line,
 	    "TEMPORARY FAILURE, user=u, ip=[::ffff:127.0.0.1], port=[12345], protocol=IMAP, reason=mailhost there "
-	    "cannot "
-	    "be reached: 192.0.2.1 port 143: Connection refused; 192.0.2.2 port 143: Connection refused; mailhost "
-	    "other: "
-	    "192.0.2.3 port 143: Connection refused; mailhost gone has no address");
+	    "cannot be reached: 192.0.2.1 port 143: Connection refused; 192.0.2.2 port 143: Connection refused; "
+	    "mailhost other: 192.0.2.3 port 993: Connection refused" TLS_PORT "; mailhost gone has no address");
 	finish();
 	several = true;
 	reach("PEER");
@@ -1244,7 +1244,8 @@ static void test_all_mailhosts_down(void)
 	run_event("long_while", strlen("long_while"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(last_line,
 	    "reason=mailhost there cannot be reached: 192.0.2.1 port 143: no greeting in time; 192.0.2.2 port 143: no "
-	    "greeting in time; mailhost other: 192.0.2.3 port 143: no greeting in time; mailhost gone has no address"));
+	    "greeting in time; mailhost other: 192.0.2.3 port 993: no greeting in time" TLS_PORT
+	    "; mailhost gone has no address"));
 	finish();
 }
 
