@@ -1,13 +1,15 @@
 """Peers in trouble, loops, identity, foreign peers."""
 import os
 import re
+import signal
+import threading
 import time
 
 import pytest
 
 from client import Imap, Pop3
 from fakeserver import FakeServer, imap_peer, pop3_peer, says, silent
-from pool import SLOW, Account, Marks, chown, free_port, wait_for
+from pool import PATIENCE, SLOW, Account, Marks, chown, free_port, wait_for
 
 FAKES = 70
 TIMEOUT = 2  # PROXY_TIMEOUT
@@ -529,6 +531,37 @@ def test_one_accounts_slow_mailbox_is_not_its_hosts(make_pool):
     p.nodes[0].wait_log("does not answer logins of several accounts")
     for server in servers:
         server.close()
+
+
+@pytest.mark.once
+def test_a_worker_that_was_stopped_does_not_blame_a_peer(make_pool):
+    """The greeting comes while it is stopped, for longer than PROXY_TIMEOUT: the login goes on where it was."""
+    asked, greet = threading.Event(), threading.Event()
+
+    def script(conn):
+        asked.set()
+        assert greet.wait(PATIENCE)
+        imap_peer()(conn)
+
+    server = FakeServer("127.0.1.1", script)
+    account = Account("anna@example.com", mailhost=f"127.0.1.1:{server.port}")
+    p = make_pool(nodes=1, settings={"LOGIN_WORKERS": 1, "proxy": {"PROXY_TIMEOUT": 3}}, accounts=[account])
+    node, replies = p.nodes[0], []
+    worker = node.pids("worker")[0]
+    with Imap("127.0.0.1", p.imap_port) as c:
+        login = threading.Thread(target=lambda: replies.append(c.login(account.name, account.password)))
+        login.start()
+        assert asked.wait(PATIENCE)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            greet.set()
+            time.sleep(4)
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        login.join()
+        assert replies[0].ok, replies
+    assert "does not answer" not in node.log() and node.status()["counts"]["peers_down"] == 0
+    server.close()
 
 
 def test_health_belongs_to_a_protocol(make_pool):
