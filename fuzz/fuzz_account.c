@@ -1,6 +1,5 @@
-/* What a directory or an operator says of an account and of networks: "options LF defaults LF network LF address".
- * Options that are there stay as they are, the others come from the defaults; an address is in its own network and in
- * that of all. */
+/* Option lists of accounts, and networks: "options LF defaults LF network LF address". Existing options are kept,
+ * others come from the defaults; an address is in its own network and in that of all addresses. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* What a login worker, who may have been taken over, tells authd; and what its clients answer to challenges. The first
+/* Messages of a login worker, which may be compromised, to authd; and responses of its clients to challenges. The first
  * byte chooses. */
 #include <string.h>
 
@@ -20,7 +20,7 @@ static void message(const uint8_t *data, size_t size)
 	uint32_t request;
 	struct msgr r;
 
-	/* Whatever is read can be written again and is the same then. */
+	/* Whatever was read can be written again, with the same result. */
 	msgr_begin(&r, data, size);
 	if (r.type == AUTH_REQUEST && auth_request_read(&r, &q)) {
 		auth_request_write(&w, &q);
@@ -71,7 +71,7 @@ static void answer(const uint8_t *data, size_t size)
 #ifdef WITH_GSASL
 extern const struct scram_module *const waypost_scram_module;
 
-/* Two messages, with NUL between them, of somebody who does not know the password. */
+/* Two messages, separated by NUL, of a client that does not know the password. */
 static void scram(const uint8_t *data, size_t size)
 {
 	static struct mac *salts;

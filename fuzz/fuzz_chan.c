@@ -1,4 +1,4 @@
-/* One packet to a channel, bundle or not: what comes out of it was in it, and the channel takes the next one. */
+/* One packet to a channel, bundle or not: what is delivered was in it, and the channel accepts the next packet. */
 #include <sys/socket.h>
 
 #include "lib/chan.h"

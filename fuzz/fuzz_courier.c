@@ -1,6 +1,6 @@
-/* Answers of Courier's authdaemond and of authpipe's programs: input is an answer, which is also read as a list. A
- * record that is taken has no ids of root, an absolute home and no control characters; an answer that is whole stays
- * what it is whatever follows. */
+/* Answers of Courier's authdaemond and of authpipe's programs: input is an answer, which is also read as a list. An
+ * accepted record has no ids of root, an absolute home and no control characters; a complete answer does not depend on
+ * what follows. */
 #include <stdlib.h>
 #include <string.h>
 

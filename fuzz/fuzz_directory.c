@@ -1,4 +1,4 @@
-/* Questions to directories with names from outside. Input: a byte that picks the dialect, a clause up to a newline, a
+/* Queries to directories with names from outside. Input: a byte that picks the dialect, a clause up to a newline, a
  * name. Whatever the name, it stays within the quotes that the author of the clause put it in, and within its
  * parentheses in an LDAP filter. */
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "authlib/sqlquery.h"
 #include "lib/mem.h"
 
-/* As the connections do it, with a mark behind every character of the name. */
+/* Escapes like the connections, with a mark after every character of the name. */
 static bool escape(void *arg, struct str *out, const char *text, size_t len)
 {
 	bool mysql = *(enum clause_dialect *)arg == CLAUSE_MYSQL;
@@ -24,7 +24,7 @@ static bool escape(void *arg, struct str *out, const char *text, size_t len)
 	return true;
 }
 
-/* No mark stands outside of a string, and the text ends outside of quotes. */
+/* No mark is outside of a string, and the text ends outside of quotes. */
 static void check_marks(const char *text, enum clause_dialect dialect)
 {
 	struct clause c;
@@ -44,7 +44,7 @@ static void check_sql(const char *clause, const char *name, enum clause_dialect 
 	struct sql_fields f = { .dialect = dialect, .select = clause, .default_domain = "" };
 	struct str out = STR_INIT;
 
-	/* A $ right before a variable could look like another one's beginning, but only to us here. */
+	/* A $ right before a variable would look like the start of another one, but only to this test. */
 	if (clause[0] != '\0' && strstr(clause, "$$(") == NULL && clause_mistake(clause, dialect) == NULL &&
 	    sqlquery_build(&out, &f, "imap", name, escape, &dialect))
 		check_marks(str_cstr(&out), dialect);

@@ -1,5 +1,6 @@
-/* The identity that a node passes on, a member a line: session, address, port, hops, transport, signature. What was
- * taken is the same when it is written and read again, and what is written for peers and the log has no odd byte. */
+/* The identity that a node forwards, one member per line: session, address, port, hops, transport, signature. What was
+ * accepted is the same after writing and reading it, and what is written for peers and the log has only harmless
+ * bytes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ typedef void reader(struct forwarded *h, const char *value);
 static reader *const readers[] = { forwarded_text_session, forwarded_text_ip, forwarded_text_port, forwarded_text_ttl,
 	forwarded_text_transport, forwarded_text_auth };
 
-/* As it goes to the next node, a member a line. */
+/* In the form for the next node, one member per line. */
 static void write_all(struct str *out, const struct forwarded *h)
 {
 	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX];
@@ -53,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text = mem_memdup(one.data, one.len);
 	read_all(&again, text);
 	mem_free(&text);
-	if (h.ttl == 0) /* not told */
+	if (h.ttl == 0) /* not given */
 		again.ttl = 0;
 	write_all(&two, &again);
 	if (one.len != two.len || memcmp(one.data, two.data, one.len) != 0)

@@ -1,5 +1,5 @@
-/* Any bytes as what a client sends to a session server on a Maildir of its own: commands, literals, all of it. The
- * answers are thrown away. */
+/* Any bytes from a client to a session server with its own Maildir: commands, literals, everything. The replies are
+ * discarded. */
 #include <fcntl.h>
 #include <stdio.h>
 

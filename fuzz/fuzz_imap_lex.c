@@ -26,7 +26,7 @@ static size_t frame_end(const char *p, size_t len, size_t step)
 	}
 }
 
-/* What is passed over ends at the same byte, however it comes. */
+/* Skipped input ends at the same byte, in whatever pieces it comes. */
 static size_t skip_end(const char *p, size_t len, size_t step)
 {
 	struct imap_skip k = { 0 };

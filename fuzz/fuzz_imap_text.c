@@ -1,4 +1,4 @@
-/* Small texts from IMAP clients: what is accepted comes back the same when it is written again. */
+/* Small texts from IMAP clients: what is accepted is the same after writing it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +94,7 @@ static void id(const char *p, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char *copy = malloc(size + 1); /* exactly as large, so that a byte too far is seen */
+	char *copy = malloc(size + 1); /* of exact size, so that a sanitizer sees a read beyond it */
 	int64_t day;
 	time_t t;
 

@@ -1,4 +1,4 @@
-/* Messages between authd and its workers: whatever is read can be written again and is the same then. */
+/* Messages between authd and its workers: whatever was read can be written again, with the same result. */
 #include <string.h>
 
 #include "authd/job.h"

@@ -1,5 +1,5 @@
-/* Mailbox names and the patterns of LIST, as clients send them: "pattern LF name". A pattern matches what the words of
- * RFC 3501 section 6.3.8 say, taken one by one; a name that is taken is sound, and the same when it is told and sent
+/* Mailbox names and the patterns of LIST, as clients send them: "pattern LF name". A pattern matches what RFC 3501
+ * section 6.3.8 says, tried step by step; an accepted name is valid, and the same after it was listed and sent
  * again. */
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { PLAIN_MAX = 32 }; /* bytes of what is matched the slow way */
+enum { PLAIN_MAX = 32 }; /* bytes of texts that are matched the slow way */
 
 static bool same(char pattern, char name, bool inbox)
 {

@@ -1,4 +1,4 @@
-/* What roles tell the master and the tool: figures, rows, log lines. A role may have been taken over. */
+/* What roles send to the master and the tool: figures, rows, log lines. A role may be compromised. */
 #include <string.h>
 #include <time.h>
 
@@ -24,7 +24,7 @@ static void log_lines(char *p, size_t len, bool session)
 			continue;
 		str_clear(&out);
 		logline_file(&out, &when, "host", &rec, 1);
-		/* One record is one line, and a session's never tells of a refused login. */
+		/* One record is one line, and that of a session never reports a refused login. */
 		if (memchr(out.data, '\n', out.len) != out.data + out.len - 1 ||
 		    (session && strstr(rec.text, "LOGIN FAILED") != NULL))
 			__builtin_trap();

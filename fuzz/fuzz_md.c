@@ -1,5 +1,5 @@
-/* The store's files: the first byte chooses which one, the rest is its text. What was read once and written must be
- * read again as the same. */
+/* The store's files: the first byte chooses which one, the rest is its text. What was read and written must be the same
+ * when it is read again. */
 #include <string.h>
 
 #include "lib/die.h"

@@ -1,4 +1,4 @@
-/* What memcached, or whoever stands there in its place, answers. */
+/* Answers of memcached, or of an attacker in its place. */
 #include <string.h>
 
 #include "authd/memcached_text.h"

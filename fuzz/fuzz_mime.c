@@ -1,5 +1,5 @@
-/* A message of any bytes: its tree has sound sizes, every section is as long as was said, and what is shown of it
- * holds no NUL. */
+/* A message of any bytes: its tree has valid sizes, every section is as long as announced, and what IMAP sends of it
+ * has no NUL. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,7 +85,7 @@ static void check_search(struct mime_msg *m, const char *text, size_t len)
 
 	for (size_t i = 0; i < 8; i++)
 		add_text(&all, i, text, len);
-	/* Together and alone they are found alike, in whatever order they are asked for. */
+	/* Searched together or alone, the texts are found equally, in any order. */
 	for (size_t i = 0; i < 8; i++) {
 		struct imap_texts one = { 0 };
 

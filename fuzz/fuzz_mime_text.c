@@ -1,5 +1,5 @@
-/* The small texts of a header: addresses, encoded words, types, dates; and decoders and charsets, which must give the
- * same wherever their input is cut. */
+/* The small texts of a header: addresses, encoded words, types, dates; and decoders and charsets, whose results must
+ * not depend on where their input is cut. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

@@ -1,5 +1,5 @@
-/* Hashes as a directory may hold them. What is slow by intent is computed only where it costs little; crypt(3),
- * which is not ours, never. */
+/* Hashes from a directory. Slow ones are computed only if they cost little; those of crypt(3), which is not our code,
+ * never. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* Command lines of POP3 clients, and messages on their way out: a message cut at any place gives the same bytes,
- * and a client that takes the dots away again gets the message back. */
+/* Command lines of POP3 clients, and messages for them: a message cut anywhere gives the same bytes, and a client that
+ * removes the dots gets the message back. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ static size_t send_cut(const char *in, size_t len, size_t cut, uint64_t lines, c
 	return n + pop3_dots_end(&d, out + n);
 }
 
-/* What a client must find: only the final dot stands alone on a line. */
+/* What a client relies on: only the final dot is alone on its line. */
 static void check_end(const char *out, size_t n)
 {
 	if (n < 3 || memcmp(out + n - 3, ".\r\n", 3) != 0)

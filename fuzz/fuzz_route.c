@@ -1,5 +1,4 @@
-/* An account's mailhost, as a directory may hold it: what is accepted has a host and a port each, the same whatever
- * was asked first. */
+/* An account's mailhost from a directory: each accepted host has a name and a port, whatever was decided before. */
 #include <string.h>
 
 #include "lib/mem.h"

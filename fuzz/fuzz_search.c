@@ -1,5 +1,5 @@
-/* Keys of SEARCH, behind the command's name, asked of one message: what is taken is a key as well within NOT and
- * parentheses, and then means the other thing. */
+/* Keys of SEARCH, without the command's name, evaluated for one message: accepted keys are also accepted within NOT and
+ * parentheses, and then give the opposite result. */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -48,7 +48,7 @@ static int ask(const struct str *command)
 			abort();
 		return -1;
 	}
-	session.work.finish = true; /* there is no client to ask after */
+	session.work.finish = true; /* there is no client */
 	fits = imap_search_fits(&session, search, 0, &failed);
 	if (failed != MD_OK)
 		abort();
@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	str_add(&command, data, size);
 	str_adds(&command, ")\r\n");
 	within = ask(&command);
-	/* CHARSET and a blank at the end are taken at the top alone */
+	/* CHARSET and a blank at the end are accepted at the top only */
 	if (within >= 0 && plain >= 0 && within == plain)
 		abort();
 	str_fini(&command);

@@ -1,5 +1,5 @@
-/* Settings files: whatever the bytes, they are read or refused with a message. libconfig may refuse only what the
- * scan before it has found already, for its own messages help nobody; and what was read survives the way to a role. */
+/* Settings files: any bytes are accepted, or refused with a message. libconfig must refuse only what our scan has found
+ * before, because its own messages are not helpful; and what was read is the same after it was sent to a role. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* What comes out of memcached: as a stranger puts it there, and, one step further in, sealed as if a node had. */
+/* Values from memcached: as an attacker stores them, and beyond that, sealed as if by a node. */
 #include <string.h>
 
 #include "authd/shared.h"
@@ -88,7 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		seal = sealed == 1 ? values : NULL;
 		job_done_init(&done, 1, JOB_VERIFY);
-		/* Nobody guesses the digest of a password. */
+		/* The digest of a password cannot be guessed. */
 		DIE_IF(shared_get(shared, &job, 1700000000, &done) != SHARED_NONE);
 		job_done_fini(&done);
 	}

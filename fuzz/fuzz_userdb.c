@@ -24,7 +24,7 @@ static struct userdb *load(const void *text, size_t len, const struct userdb *ol
 	userdb_report_init(&rep);
 	status = userdb_build(path, old, 100, &rep, &image);
 	DIE_IF(status != USERDB_BUILT && status != USERDB_CUT && status != USERDB_EMPTY);
-	/* Half a file is refused, whatever stands in it. */
+	/* Half a file is refused, whatever it contains. */
 	DIE_IF((status != USERDB_BUILT) !=
 	    (len == 0 || ((const char *)text)[len - 1] != '\n' || memchr(text, '\0', len) != NULL));
 	DIE_IF(rep.text.len > USERDB_REPORT_TEXT_MAX);

@@ -1,4 +1,4 @@
-/* An image that authd is given: a good one in which the input overwrites bytes ({2 bytes of place, 1 byte of
+/* An image that authd receives: a valid one in which the input overwrites bytes ({2 bytes of place, 1 byte of
  * value}...). */
 #include <fcntl.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 #ifndef FUZZ_SCRATCH_H
 #define FUZZ_SCRATCH_H
 
-/* A new, empty folder below $TMPDIR (/tmp), which goes when the process exits. Its path stays ours. A second call
- * returns the same folder. */
+/* A new, empty folder below $TMPDIR (/tmp), which is removed when the process exits. The caller must not free its path.
+ * A second call returns the same folder. */
 const char *scratch_dir(void);
 /* Removes what is in it. */
 void scratch_clear(void);
