@@ -292,6 +292,25 @@ static void use_userdb(struct authd *a, struct userdb *db)
 	userdb_close(&old);
 }
 
+/* No login has to wait until the userdb is read again: there is what the authd before had. It does not tell who is
+ * unknown, for what is on disk may have been refused by then. */
+static void inherit_userdb(struct authd *a)
+{
+	const char *why;
+	struct userdb *db;
+
+	if (a->ctx.userdb == -1)
+		return;
+	if ((db = userdb_open_fd(a->ctx.userdb, &why)) == NULL) {
+		log_error("cannot use the userdb of the authd before: %s", why);
+	} else if (auth_chain_uses_image(a->chain) && userdb_is_of(db, a->ctx.set->authuserdb_USERDB)) {
+		use_userdb(a, db);
+		a->report.status = USERDB_FAILED;
+	} else {
+		userdb_close(&db);
+	}
+}
+
 static void take_load(struct authd *a, const struct job_done *done, int fd)
 {
 	const char *why = "the auth workers do not answer";
@@ -453,9 +472,10 @@ static void on_go(struct role_ctx *ctx)
 {
 	struct authd *a = ctx->arg;
 
+	inherit_userdb(a); /* not before: a login that is granted now finds spawn */
 	on_tick(ctx->loop, &a->tick, 0);
 	ev_timer_start(ctx->loop, &a->tick);
-	if (!a->loading && !(auth_chain_uses_image(a->chain) && userdb_watch_waits(&a->watch)))
+	if (a->userdb != NULL || (!a->loading && !(auth_chain_uses_image(a->chain) && userdb_watch_waits(&a->watch))))
 		begin(a);
 }
 

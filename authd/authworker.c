@@ -95,6 +95,11 @@ void authworker_do(const struct job *job, int image, struct auth_chain *chain, s
 	}
 }
 
+bool authworker_image_lasts(const struct job *job, const struct job_done *done, const char *path)
+{
+	return strcmp(job->path, path) == 0 && done->report.kept == 0;
+}
+
 /* --- the role: its loop waits for messages only; the work itself blocks it --- */
 
 static struct role_ctx ctx;
@@ -162,6 +167,8 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 			do_shared(&job, fd, &done, &image);
 		else
 			authworker_do(&job, fd, chain, &done, &image);
+		if (image != -1)
+			role_userdb(&ctx, authworker_image_lasts(&job, &done, ctx.set->authuserdb_USERDB) ? image : -1);
 		memcpy(done.settings, settings, sizeof(settings));
 		job_done_write(&out, &done);
 		if (chan_send(c, &out, image) != 0) {

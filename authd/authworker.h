@@ -11,6 +11,10 @@
  * waits). */
 void authworker_do(const struct job *job, int image, struct auth_chain *chain, struct job_done *done, int *fd_out);
 
+/* The image that JOB has led to is good for the next authd, too: what is in it has come from the file at PATH (that of
+ * this process's settings) alone, none of it out of the image that authd has sent with JOB. */
+bool authworker_image_lasts(const struct job *job, const struct job_done *done, const char *path);
+
 /* The role's main. */
 int authworker_main(const struct role_start *who);
 

@@ -242,6 +242,11 @@ void userdb_close(struct userdb **dbp)
 	mem_free(dbp);
 }
 
+bool userdb_is_of(const struct userdb *db, const char *path)
+{
+	return db->h->path == userdb_hash(0, path, strlen(path));
+}
+
 int userdb_fd(const struct userdb *db)
 {
 	return db->fd;

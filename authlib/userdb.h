@@ -34,6 +34,8 @@ struct userdb;
 struct userdb *userdb_open_fd(int fd, const char **why);
 /* Unmaps and closes *DB (which may be NULL) and sets it to NULL. */
 void userdb_close(struct userdb **db);
+/* DB was made from the file or directory at PATH (of that name, whatever is in it). */
+bool userdb_is_of(const struct userdb *db, const char *path);
 /* The descriptor, still owned by DB: to pass the image to a worker as the old one. */
 int userdb_fd(const struct userdb *db);
 /* Number of accounts, broken ones included; bytes of the image. */

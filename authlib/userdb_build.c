@@ -415,7 +415,7 @@ enum userdb_status userdb_build(const char *path, const struct userdb *old, unsi
 	b->rep = rep;
 	rep->status = USERDB_FAILED;
 	if (userdb_writer_begin(w, path)) {
-		b->old = old != NULL && old->h->path == w->path ? old : NULL;
+		b->old = old != NULL && userdb_is_of(old, path) ? old : NULL;
 		rep->status = read_all(b, path, shrink_percent);
 		rep->entries = w->count;
 		if (rep->status == USERDB_BUILT && (*fd_out = userdb_writer_finish(w)) == -1)

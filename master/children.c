@@ -270,13 +270,29 @@ static void on_missed(struct child *c, struct msgr *r)
 	slots_update(c->post->m);
 }
 
+static void close_fd(int fd)
+{
+	if (fd != -1)
+		close(fd);
+}
+
+/* For the next authd, as it is: nothing here looks into it. */
+static void on_userdb(struct master *m, int fd)
+{
+	close_fd(m->userdb);
+	m->userdb = fd;
+}
+
 static void on_message(struct chan *ch, struct msgr *r, int fd, void *arg)
 {
 	struct child *c = arg;
 	char name[32];
 
-	if (fd != -1)
-		close(fd);
+	if (r->type == CTL_USERDB && c->post->role == ROLE_AUTHWORKER) {
+		on_userdb(c->post->m, fd);
+		return;
+	}
+	close_fd(fd);
 	if (r->type == CTL_READY && msgr_end(r)) {
 		if (!c->ready)
 			on_ready(c);
@@ -492,12 +508,6 @@ static pid_t fork_role(const struct post *p, uint64_t generation, const struct s
 	return pid;
 }
 
-static void close_fd(int fd)
-{
-	if (fd != -1)
-		close(fd);
-}
-
 static void close_fds(const struct start_fds *fds)
 {
 	for (size_t i = 0; i < ARRAY_LEN(fds->fd); i++)
@@ -539,13 +549,15 @@ static bool make_fds(const struct post *p, struct start_fds *fds, struct kept_fd
 	    make_pair(logfile_pair, &kept->err, &fds->err) && fcntl(fds->err, F_SETFL, O_NONBLOCK) == 0 &&
 	    (fds->fd[2] = settings_write(p->m->set, settings_for[p->role])) != -1 &&
 	    (p->role != ROLE_SPAWN || make_pair(logfile_pair, &kept->session_log, &fds->fd[3])) &&
-	    (p->role != ROLE_AUTHD || (fds->fd[3] = share_used_tokens(p->m)) != -1);
+	    (p->role != ROLE_AUTHD ||
+	        ((fds->fd[3] = share_used_tokens(p->m)) != -1 &&
+	            (p->m->userdb == -1 || (fds->fd[4] = fcntl(p->m->userdb, F_DUPFD_CLOEXEC, 0)) != -1)));
 }
 
 static struct child *fork_child(struct post *p)
 {
 	struct master *m = p->m;
-	struct start_fds fds = { { -1, -1, -1, -1 }, -1 };
+	struct start_fds fds = { { -1, -1, -1, -1, -1 }, -1 };
 	struct kept_fds kept = { -1, -1, -1, -1 };
 	struct child *c = NULL;
 	char name[32];

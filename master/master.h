@@ -69,6 +69,7 @@ struct master {
 	ev_tstamp started;
 	uint64_t generation; /* of the process started last */
 	int used_tokens;     /* the file of authd/used_tokens.h; -1: there is none yet */
+	int userdb;          /* the image that an auth worker has made last; -1: there is none */
 	struct post *posts;
 	struct child *children; /* newest first */
 	struct listeners listeners;

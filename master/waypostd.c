@@ -397,7 +397,7 @@ static void find_own_program(struct master *m)
 static int run(struct master *m)
 {
 	m->root = geteuid() == 0;
-	m->used_tokens = -1;
+	m->used_tokens = m->userdb = -1;
 	find_own_program(m);
 	m->on_started = started;
 	m->on_start_failed = start_failed;

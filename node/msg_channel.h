@@ -26,15 +26,16 @@ enum role {
 };
 
 /* Descriptors that a role is started with. SESSION_LOG is spawn's alone: its session servers log there (lib/log.h); the
- * master drops lines that only the login side may write, so that a session cannot get anybody banned. USED_TOKENS is
- * authd's (authd/used_tokens.h). */
+ * master drops lines that only the login side may write, so that a session cannot get anybody banned. USED_TOKENS and
+ * USERDB are authd's (authd/used_tokens.h; an image of authlib/userdb.h, or it is not open: there is none). */
 enum {
 	ROLE_FD_CONTROL = 3,
 	ROLE_FD_LOG = 4,
 	ROLE_FD_SETTINGS = 5,
 	ROLE_FD_SESSION_LOG = 6,
 	ROLE_FD_USED_TOKENS = 6,
-	ROLE_FD_MAX = 6
+	ROLE_FD_USERDB = 7,
+	ROLE_FD_MAX = 7
 };
 enum { ROLE_ROWS_MAX = 32 * 1024 }; /* bytes of text in one CTL_ROWS or TOOL_ROWS */
 
@@ -49,7 +50,7 @@ enum peer_result {
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 2 };
+enum { MSG_CHANNEL_VERSION = 3 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
@@ -88,6 +89,9 @@ enum msg_type {
 	/* From authd and spawn: that login worker sent a message that our code never sends; it is killed and
 	 * replaced. */
 	CTL_UNFIT,
+	/* auth worker, with the descriptor of the userdb image that it has made: the next authd begins with it
+	 * (ROLE_FD_USERDB). Without one, the next authd begins with none. */
+	CTL_USERDB,
 	/* master -> role, and its answer: does your loop turn? */
 	CTL_PING,
 	CTL_PONG,

@@ -286,7 +286,13 @@ static void yield_to_senders(void)
 
 static void check_descriptors(const struct role_start *who)
 {
-	int last = who->role == ROLE_SPAWN || who->role == ROLE_AUTHD ? ROLE_FD_MAX : ROLE_FD_SETTINGS;
+	static const int last_of[ROLE_COUNT] = {
+		[ROLE_WORKER] = ROLE_FD_SETTINGS,
+		[ROLE_AUTHD] = ROLE_FD_USED_TOKENS,
+		[ROLE_AUTHWORKER] = ROLE_FD_SETTINGS,
+		[ROLE_SPAWN] = ROLE_FD_SESSION_LOG,
+	};
+	int last = last_of[who->role];
 
 	for (int fd = ROLE_FD_CONTROL; fd <= last; fd++)
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) == -1)
@@ -298,6 +304,8 @@ void role_init(struct role_ctx *ctx, const struct role_start *who, const char *p
 {
 	check_descriptors(who);
 	memset(ctx, 0, sizeof(*ctx));
+	/* Before its number is another's. */
+	ctx->userdb = who->role == ROLE_AUTHD && fcntl(ROLE_FD_USERDB, F_SETFD, FD_CLOEXEC) == 0 ? ROLE_FD_USERDB : -1;
 	ctx->who = *who;
 	ctx->hooks = hooks;
 	ctx->arg = arg;
@@ -361,6 +369,13 @@ void role_full(struct role_ctx *ctx, bool full)
 {
 	control_switch_write(&out, CTL_FULL, full);
 	send_control(ctx);
+}
+
+void role_userdb(struct role_ctx *ctx, int fd)
+{
+	msgw_begin(&out, CTL_USERDB);
+	if (ctx->control != NULL && chan_send(ctx->control, &out, fd) != 0)
+		log_error("cannot pass the userdb to the master: if authd dies, logins wait until it is read again");
 }
 
 void role_unfit(struct role_ctx *ctx, unsigned slot, uint64_t generation)

@@ -19,6 +19,7 @@ struct role_ctx {
 	struct ev_loop *loop;
 	struct chan *control; /* to the master */
 	struct settings *set; /* replaced by CTL_SETTINGS; see role_hooks.settings */
+	int userdb;           /* ROLE_FD_USERDB: authd's to take over; -1: there is none */
 	ev_prepare flush;     /* sends the log lines of a turn when they are due */
 	ev_idle flush_idle;   /* sends them when the loop is idle */
 	double flushed;       /* loop time of the last time */
@@ -60,6 +61,8 @@ void role_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t le
 void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result);
 /* For workers: tells the master CTL_FULL. */
 void role_full(struct role_ctx *ctx, bool full);
+/* For auth workers: tells the master CTL_USERDB, with a duplicate of FD unless -1. */
+void role_userdb(struct role_ctx *ctx, int fd);
 /* For authd and spawn: tells the master CTL_UNFIT of a login worker. */
 void role_unfit(struct role_ctx *ctx, unsigned slot, uint64_t generation);
 

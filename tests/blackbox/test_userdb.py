@@ -1,5 +1,6 @@
 """The account file is edited under load: never a wrong-password reply to a right password."""
 import os
+import signal
 import threading
 import time
 
@@ -232,6 +233,58 @@ def test_cut_userdb_tells_nobody_a_wrong_password(make_pool):
     check = node.tool("check")
     assert check.returncode == 0 and "60 accounts" in check.stdout, check
     assert "LOGIN FAILED" not in "".join(l for l in node.log().splitlines(True) if "u59@" not in l and "new@" not in l)
+
+
+def kill_authd(node):
+    """The next one works when this returns."""
+    node.expect_dirty = True
+    pid, = node.pids("authd")
+    os.kill(pid, signal.SIGKILL)
+    wait_for("there is another authd", lambda: node.pids("authd") not in ([], [pid]))
+
+
+@pytest.mark.parametrize("damage", ["cut", "shrunk", "gone"])
+def test_userdb_that_was_refused_stays_refused_when_authd_dies(make_pool, damage):
+    """A crash makes neither an outage nor wrong passwords of it."""
+    p = make_pool(nodes=1, accounts=many(60))
+    node = p.nodes[0]
+    text = "".join(a.line() for a in p.accounts.values())
+    mark = node.log_mark()
+    if damage == "gone":
+        os.unlink(p.userdb)
+    else:
+        p.write_userdb(text[:-5] if damage == "cut" else "".join(text.splitlines(True)[:5]))
+    refused = {"cut": r"was refused \(cut\)", "shrunk": "accounts are gone", "gone": "cannot read"}[damage]
+    node.wait_log(refused, mark)
+    for _ in range(1 + (damage == "shrunk")):
+        mark = node.log_mark()
+        kill_authd(node)
+        for name in ("u0@example.com", "u59@example.com"):
+            assert login(p, name, "secret-" + name).ok, name
+        assert b"[UNAVAILABLE]" in login(p, "new@example.com", "secret").text
+        node.wait_log(refused, mark)
+        assert login(p, "u59@example.com", "secret-u59@example.com").ok
+        assert b"[UNAVAILABLE]" in login(p, "new@example.com", "secret").text
+        assert any("userdb" in one for one in problems(p))
+    p.add(Account("new@example.com", password="secret"))
+    wait_for("the new one is known", lambda: login(p, "new@example.com", "secret").ok)
+    assert not problems(p)
+
+
+def test_line_that_kept_its_account_is_no_wrong_password_when_authd_dies(make_pool):
+    """What only authd knew does not outlive it; what stands in the file does."""
+    p = make_pool(nodes=1, accounts=many(20))
+    node = p.nodes[0]
+    text = "".join(a.line() for a in p.accounts.values())
+    mark = node.log_mark()
+    p.write_userdb(text.replace("u7@example.com\t", "u7@example.com\tuid=x|"))
+    node.wait_log("u7@example.com.* its previous state stays in use", mark)
+    assert login(p, "u7@example.com", "secret-u7@example.com").ok
+    kill_authd(node)
+    assert login(p, "u8@example.com", "secret-u8@example.com").ok
+    assert b"[UNAVAILABLE]" in login(p, "u7@example.com", "secret-u7@example.com").text
+    p.write_userdb(text)
+    wait_for("all is well", lambda: login(p, "u7@example.com", "secret-u7@example.com").ok)
 
 
 @pytest.mark.parametrize("damage", ["zeros", "zeros within", "empty", "cut", "cut within the options", "hash"])

@@ -232,6 +232,23 @@ static int load(const char *path, int image)
 	return fd;
 }
 
+/* authd may be the reason why there is a next one: no more than what is in the file outlives it. */
+static void test_image_lasts(void)
+{
+	struct job j;
+	struct job_done d;
+
+	job_init(&j, 5, JOB_USERDB_LOAD);
+	job_done_init(&d, 5, JOB_USERDB_LOAD);
+	unit_set(&j.path, "/etc/waypost/userdb");
+	CU_ASSERT(authworker_image_lasts(&j, &d, "/etc/waypost/userdb"));
+	CU_ASSERT_FALSE(authworker_image_lasts(&j, &d, "/etc/waypost/userdb2"));
+	d.report.kept = 1;
+	CU_ASSERT_FALSE(authworker_image_lasts(&j, &d, "/etc/waypost/userdb"));
+	job_done_fini(&d);
+	job_fini(&j);
+}
+
 /* The image to compare with did not arrive: the new one is not accepted. */
 static void test_lost_image(void)
 {
@@ -353,6 +370,7 @@ static const struct unit_case cases[] = {
 	{ "bad messages", test_bad_messages },
 	{ "keys of SCRAM", test_scram },
 	{ "hash", test_work_hash },
+	{ "which image outlives authd", test_image_lasts },
 	{ "load the userdb", test_work_load },
 	{ "an image that did not arrive", test_lost_image },
 	{ "names of modules", test_modules },
