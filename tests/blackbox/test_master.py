@@ -258,25 +258,31 @@ def test_a_hung_role_is_named_not_waited_for(one):
 @pytest.mark.once
 def test_roles_that_do_not_answer_are_replaced(make_pool):
     """Stopped ones of each kind. authd and spawn are killed within seconds; a login worker gets a successor, and its sessions wait for it.
-    Auth workers and session servers may take as long as they like."""
+    Auth workers and session servers may take as long as they like. A login that waits meanwhile is served by the new authd."""
     with contextlib.closing(FakeServer("127.0.4.1", imap_peer())) as far:
         accounts = [Account("anna@example.com"), Account("far@example.com", mailhost=far.host)]
-        p = make_pool(nodes=1, settings={"LOGIN_WORKERS": 1, "authdaemonrc": {"daemons": 2}}, accounts=accounts)
+        p = make_pool(nodes=1, settings={"LOGIN_WORKERS": 2, "authdaemonrc": {"daemons": 2}}, accounts=accounts)
         node, mark = p.nodes[0], p.nodes[0].log_mark()
         node.expect_dirty = True
         here, there = (Imap("127.0.0.1", p.imap_port).login_ok(a) for a in p.accounts.values())
-        old = {role: node.pids(role)[0] for role in ("worker", "authd", "spawn", "authworker", "imapd")}
+        old = {role: node.pids(role)[0] for role in ("authd", "spawn", "authworker", "imapd")}
+        old["worker"] = max(node.pids("worker"), key=lambda pid: len(os.listdir(f"/proc/{pid}/fd")))  # it relays
         for pid in old.values():
             os.kill(pid, signal.SIGSTOP)
+        node.wait_log(rf"worker \d \(pid {old['worker']}\) is stopped by a signal", mark)
+        waiting = Imap("127.0.0.1", p.imap_port)
+        waiting.send("w LOGIN far@example.com secret-far@example.com\r\n")
         for role in ("authd", "spawn"):
             node.wait_log(rf"{role} \(pid {old[role]}\) is stopped by a signal and has not answered for 9 s; killing it and starting", mark)
-        node.wait_log(rf"worker 0 \(pid {old['worker']}\) is stopped by a signal and has not answered for 9 s; starting another one", mark)
+        node.wait_log(rf"worker \d \(pid {old['worker']}\) is stopped by a signal and has not answered for 9 s; starting another one", mark)
         assert all(alive(old[role]) for role in ("worker", "authworker", "imapd"))
         os.kill(old["authworker"], signal.SIGCONT)  # the new authd may have asked it for the userdb
         for account in p.accounts.values():
             with Imap("127.0.0.1", p.imap_port) as c:
                 c.login_ok(account)
                 c.ok("NOOP")
+        assert waiting.line().startswith(b"w OK")
+        waiting.close()
         assert not alive(old["authd"]) and not alive(old["spawn"])
         counts = node.status()
         assert counts["counts"]["silent_replaced"] == 3 and any(n["name"] == "silent_replaced_last" for n in counts["notes"])
@@ -286,7 +292,7 @@ def test_roles_that_do_not_answer_are_replaced(make_pool):
             c.ok("NOOP")
             c.ok("LOGOUT")
             c.close()
-        node.wait_log(rf"worker 0 \(pid {old['worker']}\) answers again; it finishes its sessions", mark)
+        node.wait_log(rf"worker \d \(pid {old['worker']}\) answers again; it finishes its sessions", mark)
         wait_for("the old worker has finished", lambda: not alive(old["worker"]))
         assert old["authworker"] in node.pids("authworker")
         wait_for("the node is well", lambda: is_ready(node))
