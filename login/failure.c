@@ -107,7 +107,8 @@ bool failure_wants_tls(const char *text)
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (strcasestr(text, words[i]) != NULL)
 			return true;
-	return text_is_word(text, len, "LOGIN disabled"); /* UW-IMAP; of an account others say more */
+	/* UW-IMAP; GNU imap4d. Of one account others say more. */
+	return text_is_word(text, len, "LOGIN disabled") || text_is_word(text, len, "Command disabled");
 }
 
 enum login_failure failure_of_verdict(enum auth_verdict v)

@@ -20,6 +20,7 @@ POOL = {
     "accounts": [
         Account("refused@example.com", mailhost=f"127.0.2.1:{DEAD}"),
         Account("unresolved@example.com", mailhost="no-such-host.invalid"),
+        Account("alldown@example.com", mailhost=f"127.0.2.1:{DEAD} 127.0.2.2:{DEAD} no-such-host.invalid"),
         Account("loop@example.com", mailhost="localhost"),
         Account("loop2@example.com", mailhost="127.1"),
         Account("badhost@example.com", mailhost="127.0.2.1:notaport"),
@@ -83,6 +84,14 @@ def test_refused_does_not_keep_others_waiting(fakes_pool):
         assert b"[UNAVAILABLE]" in c.finish("a").text
         c.close()
     assert quick < time.monotonic() - start
+
+
+def test_all_mailhosts_down(fakes_pool):
+    """The log names all of them, each with its reason."""
+    pool, _ = fakes_pool
+    marks = imap_unavailable(pool, pool.accounts["alldown@example.com"], TIMEOUT + ROOM)
+    line = wait_for("the line", lambda: next((x for x in marks.text().splitlines() if "TEMPORARY FAILURE, user=alldown@" in x), None))
+    assert re.search(r"mailhost 127\.0\.2\.1 cannot be reached: .*refused; mailhost 127\.0\.2\.2: .*refused; .*no-such-host\.invalid", line), line
 
 
 def test_badly_written_mailhost(fakes_pool):
@@ -309,6 +318,44 @@ def test_imap_peers_of_all_kinds(fakes_pool, capability):
         assert c.ok("HELLO").find(rb"ECHO HELLO")
     assert server.last.user == account.name.encode() and server.last.password == account.password.encode()
     assert not server.errors
+
+
+@pytest.mark.parametrize("said,code", [("LIMIT", b"LIMIT"), ("CONTACTADMIN", b"CONTACTADMIN"), ("AUTHENTICATIONFAILED", b"UNAVAILABLE"),
+                                       ("", b"UNAVAILABLE")])
+def test_imap_refusal_in_the_greeting(fakes_pool, said, code):
+    """A code passes on from there, too; a wrong password it never is."""
+    pool, fakes = fakes_pool
+    _, account = fakes.next(says(f"* BYE [{said}] not now\r\n" if said else "* BYE not now\r\n", then_close=True))
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        reply = c.login(account.name, account.password)
+        assert reply.status == "NO" and reply.text.startswith(b"NO [" + code + b"] "), reply
+        assert c.ok("NOOP")
+
+
+@pytest.mark.parametrize("said,code", [("[IN-USE] busy", b"IN-USE"), ("[LOGIN-DELAY] wait", b"LOGIN-DELAY"), ("[SYS/PERM] never", b"SYS/PERM"),
+                                       ("[AUTH] what", b"SYS/TEMP"), ("busy", b"SYS/TEMP")])
+def test_pop3_refusal_in_the_greeting(fakes_pool, said, code):
+    pool, fakes = fakes_pool
+    _, account = fakes.next(says(f"-ERR {said}\r\n", then_close=True))
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        assert c.login(account.name, account.password).startswith(b"-ERR [" + code + b"] ")
+
+
+def test_imap_alerts_of_a_peer(fakes_pool):
+    """RFC 3501 7.1: their text must be presented to the user, so it reaches the client: before the answer to its login, or in it."""
+    pool, fakes = fakes_pool
+    _, account = fakes.next(imap_peer(greeting="* OK [ALERT] Maintenance tonight\r\n", before_ok="* NO [ALERT] Nearly full\r\n",
+                                      ok="[ALERT] Read this\x01"))
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.send(f"a LOGIN {account.name} {account.password}\r\n")
+        told = [c.line() for _ in range(4)]
+        assert told[:3] == [b"* OK [ALERT] Maintenance tonight", b"* NO [ALERT] Nearly full", b"* OK [ALERT] Read this."] and told[3].startswith(b"a OK "), told
+        assert c.ok("HELLO").find(rb"ECHO HELLO")
+    _, account = fakes.next(imap_peer(verdict="NO", ok="[ALERT] Locked, call 555"))
+    marks = Marks(pool)
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        assert c.login(account.name, account.password).text == b"NO [ALERT] Locked, call 555"
+    wait_for("it is in the log", lambda: "LOGIN REFUSED" in marks.text() and "Locked, call 555" in marks.text())
 
 
 def test_imap_peer_that_wants_tls_first(fakes_pool):

@@ -548,6 +548,7 @@ static void test_wants_tls(void)
 		{ "This server requires SSL", "requires SSL" },
 		{ "LOGINDISABLED", "LOGINDISABLED" },
 		{ "LOGIN disabled", "LOGIN disabled" },
+		{ "Command disabled", "Command disabled" },
 	};
 	static const char *const none[] = { "", "LOGIN", "LOGIN disabled for this account", "LOGIN disabled, call us",
 		"[AUTH] Authentication failed.", "Too many plaintext messages", "TLS", "the title is required" };
