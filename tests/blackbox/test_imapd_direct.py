@@ -1,6 +1,7 @@
 """The IMAP session server by itself (libexec/waypost/imapd --maildir), on a socket: every command and every error."""
 import datetime
 import os
+import random
 import re
 import resource
 import shutil
@@ -783,6 +784,57 @@ def test_store(imap, maildir):
     assert imap.ok("STORE 1 FLAGS (\\Recent \\Seen)") == [b"* 1 FETCH (FLAGS (\\Seen))"]
     assert imap.ok("UID STORE 99 +FLAGS (\\Seen)") == []
     assert sorted(n.rsplit(":2,")[1] for n in os.listdir(os.path.join(maildir, "cur"))) == ["", "S", "S"]
+
+
+class KeywordTalk:
+    """A session whose client notes which keywords FLAGS has named, and looks at each one in a FETCH."""
+
+    def __init__(self, imap):
+        self.imap, self.known, self.seen, self.tags = imap, set(), 0, [b"k0"]
+        imap.send(b"k0 SELECT INBOX\r\n")
+
+    def send(self, command):
+        self.tags.append(b"k%d" % (int(self.tags[-1][1:]) + 1))
+        self.imap.send(self.tags[-1] + b" " + command.encode() + b"\r\n")
+
+    def read(self, upto):
+        """All replies up to that of the command number UPTO."""
+        while self.tags[0] != b"k%d" % upto:
+            line = self.imap.line()
+            flags = re.search(rb"FLAGS \(([^)]*)\)", line)
+            if line.startswith(b"* FLAGS"):
+                self.known = set(flags.group(1).split())
+            elif flags and b" FETCH " in line:
+                words = {word for word in flags.group(1).split() if word[:1] != b"\\"}
+                assert words <= self.known, (line, words - self.known)
+                self.seen += len(words)
+            elif line.startswith(self.tags[0] + b" "):
+                assert b" OK " in line, line
+                del self.tags[0]
+        return self
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("seed", range(3))
+def test_keyword_is_named_before_it_is_used(start, seed):
+    """RFC 3501 7.2.6: whoever stores a new one, and whenever another session learns of it."""
+    r = random.Random(seed)
+    author = start()
+    for _ in range(3):
+        author.append()
+    talks = [KeywordTalk(start()) for _ in range(2)]
+    for i in range(200):
+        for talk in talks:
+            word = f"w{i - r.choice((0, 0, 1, r.randrange(i + 1)))}"
+            for _ in range(r.choice((1, 1, 3))):
+                talk.send(r.choice((f"STORE {r.choice(('1', '2:3', '1:*'))} {r.choice(('+', '+', '-', ''))}FLAGS{r.choice(('', '.SILENT'))} ({word})",
+                                    f"UID STORE 1 +FLAGS ({word})", "FETCH 1:* FLAGS", "NOOP", "SELECT INBOX", f"SEARCH KEYWORD {word}", f"UID FETCH 2 (FLAGS BODY[])")))
+        for talk in talks:
+            talk.send("FETCH 1 (UID)")
+            talk.read(int(talk.tags[-1][1:]) if r.random() < 0.6 else int(talk.tags[0][1:]))
+    for talk in talks:
+        talk.send("NOOP")
+        assert talk.read(int(talk.tags[-1][1:])).seen > 100
 
 
 def test_keywords_survive(start):
