@@ -332,10 +332,14 @@ bool md_scan_lock(struct md_scan *sc)
 
 bool md_scan_try_lock(struct md_scan *sc)
 {
-	struct md_root quiet = *sc->box->root; /* that it is busy is of no interest */
+	struct md_root *r = sc->box->root;
+	char why[MD_WHY_MAX];
 
-	if (!sc->locked && sc->lock_err == MD_OK)
-		sc->locked = md_lock_try(&quiet, sc->box->fd, sc->box->folder, &sc->lock) == MD_OK;
+	if (sc->locked || sc->lock_err != MD_OK)
+		return sc->locked;
+	memcpy(why, r->why, sizeof(why)); /* a busy lock is no failure */
+	sc->locked = md_lock_try(r, sc->box->fd, sc->box->folder, &sc->lock) == MD_OK;
+	memcpy(r->why, why, sizeof(why));
 	return sc->locked;
 }
 
