@@ -604,7 +604,7 @@ static void test_guesser(void)
 			reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
 		}
 		for (int i = 0; i < 10; i++) {
-			char name[16];
+			char name[32];
 
 			snprintf(name, sizeof(name), "poison%d", i);
 			silent_login(name);
