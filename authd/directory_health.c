@@ -17,6 +17,7 @@ enum {
 struct trouble {
 	struct trouble *next;
 	char *driver, *server, *why;
+	bool quiet; /* the log has not been told */
 };
 
 struct place {
@@ -25,10 +26,6 @@ struct place {
 	unsigned pause;
 	int64_t answered; /* when it last did; 0: never */
 	ev_timer probe;
-	/* Questions without an answer, in the log: their number in this minute, and the last one's reason. */
-	int64_t noted_since;
-	unsigned noted;
-	char noted_why[DIRNEWS_WHY_MAX];
 };
 
 struct directory_health {
@@ -38,6 +35,10 @@ struct directory_health {
 	struct place place[AUTH_CHAIN_MAX];
 	struct trouble *troubles;
 	unsigned count;
+	/* What single questions may have caused, in the log: lines in this minute, and the last one's reason. */
+	int64_t noted_since;
+	unsigned noted;
+	char noted_why[DIRNEWS_WHY_MAX];
 };
 
 static void on_probe(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
@@ -85,7 +86,6 @@ void directory_health_reset(struct directory_health *h)
 		p->suspected = p->down = false;
 		p->pause = 0;
 		p->answered = 0;
-		p->noted = 0;
 	}
 }
 
@@ -108,7 +108,7 @@ static struct trouble **find_trouble(struct directory_health *h, const struct di
 	return at;
 }
 
-static void add_trouble(struct directory_health *h, const struct dirnews_item *item)
+static void add_trouble(struct directory_health *h, const struct dirnews_item *item, bool quiet)
 {
 	struct trouble *t;
 
@@ -118,57 +118,82 @@ static void add_trouble(struct directory_health *h, const struct dirnews_item *i
 	t->driver = mem_strdup(item->driver);
 	t->server = mem_strdup(item->server);
 	t->why = mem_strdup(item->why);
+	t->quiet = quiet;
 	t->next = h->troubles;
 	h->troubles = t;
 	h->count++;
 }
 
-/* ITEM of P is a question that had no answer, which is no trouble yet. Whoever asks such ones does not fill the log. */
-static void note_silence(struct place *p, const struct dirnews_item *item, int64_t now)
+/* A line more about what one question may have caused. Whoever asks such ones does not fill the log. */
+static bool may_note(struct directory_health *h, int64_t now)
 {
-	if (p->noted == 0 || now - p->noted_since >= NOTES_MS) {
-		p->noted_since = now;
-		p->noted = 0;
-	} else if (p->noted >= NOTES_MAX || strcmp(p->noted_why, item->why) == 0) {
-		return;
+	if (h->noted == 0 || now - h->noted_since >= NOTES_MS) {
+		h->noted_since = now;
+		h->noted = 0;
+		h->noted_why[0] = '\0';
 	}
-	p->noted++;
-	str_copy(p->noted_why, sizeof(p->noted_why), item->why);
+	return h->noted < NOTES_MAX && h->noted++ < NOTES_MAX;
+}
+
+/* ITEM is a question that had no answer, which is no trouble yet. */
+static void note_silence(struct directory_health *h, const struct dirnews_item *item, int64_t now)
+{
+	if ((now - h->noted_since < NOTES_MS && strcmp(h->noted_why, item->why) == 0) || !may_note(h, now))
+		return;
+	str_copy(h->noted_why, sizeof(h->noted_why), item->why);
 	log_warn("%s: %s does not answer: %s; this login fails temporarily, others still ask it", item->driver,
 	    item->server, item->why);
 }
 
-static void take_item(struct directory_health *h, const struct dirnews_item *item, const char *logins, bool whole)
+static void begin_trouble(struct directory_health *h, const struct dirnews_item *item, const char *logins, bool whole,
+    int64_t now)
+{
+	bool quiet = item->kind != DIRNEWS_FAILED && !may_note(h, now);
+
+	add_trouble(h, item, quiet);
+	if (quiet)
+		return;
+	if (item->kind == DIRNEWS_REFUSED)
+		log_error("%s: the query is refused: %s; %s", item->driver, item->why, logins);
+	else
+		log_error("%s: %s does not answer: %s; %s", item->driver, item->server, item->why,
+		    whole ? logins : "trying another server");
+}
+
+static void end_trouble(struct directory_health *h, struct trouble **at)
+{
+	const struct trouble *t = *at;
+
+	if (!t->quiet && t->server[0] != '\0')
+		log_info("%s: %s answers again", t->driver, t->server);
+	else if (!t->quiet)
+		log_info("%s: queries are answered again", t->driver);
+	remove_trouble(h, at);
+}
+
+static void take_item(struct directory_health *h, const struct dirnews_item *item, const char *logins, bool whole,
+    int64_t now)
 {
 	struct trouble **at = find_trouble(h, item);
 
 	switch (item->kind) {
 	case DIRNEWS_FAILED:
 	case DIRNEWS_SILENT:
-		if (*at != NULL)
-			return;
-		log_error("%s: %s does not answer: %s; %s", item->driver, item->server, item->why,
-		    whole ? logins : "trying another server");
-		add_trouble(h, item);
+		if (*at == NULL)
+			begin_trouble(h, item, logins, whole, now);
 		break;
 	case DIRNEWS_REFUSED:
 		if (*at != NULL && strcmp((*at)->why, item->why) == 0)
 			return;
-		log_error("%s: the query is refused: %s; %s", item->driver, item->why, logins);
 		if (*at != NULL)
 			remove_trouble(h, at);
-		add_trouble(h, item);
+		begin_trouble(h, item, logins, whole, now);
 		break;
 	case DIRNEWS_ANSWERED:
 	case DIRNEWS_SERVED:
 	case DIRNEWS_KINDS:
-		if (*at == NULL)
-			return;
-		if (item->server[0] != '\0')
-			log_info("%s: %s answers again", item->driver, item->server);
-		else
-			log_info("%s: queries are answered again", item->driver);
-		remove_trouble(h, at);
+		if (*at != NULL)
+			end_trouble(h, at);
 		break;
 	}
 }
@@ -180,10 +205,10 @@ void directory_health_news(struct directory_health *h, unsigned pos, const struc
 
 	for (unsigned i = 0; i < news->n; i++)
 		if (of_question && news->item[i].kind == DIRNEWS_SILENT)
-			note_silence(&h->place[pos], &news->item[i], now);
+			note_silence(h, &news->item[i], now);
 		else
-			take_item(h, &news->item[i], logins,
-			    outcome == DIRECTORY_FAILED || outcome == DIRECTORY_SILENT);
+			take_item(h, &news->item[i], logins, outcome == DIRECTORY_FAILED || outcome == DIRECTORY_SILENT,
+			    now);
 }
 
 unsigned directory_health_list(const struct directory_health *h, struct str *out)

@@ -699,6 +699,81 @@ static void test_answer_ends_suspicion(void)
 	end();
 }
 
+/* Lines that are logged while FN runs. */
+static unsigned logged_by(void (*fn)(void))
+{
+	FILE *f = tmpfile();
+	int old = dup(STDERR_FILENO), c;
+	unsigned lines = 0;
+
+	CU_ASSERT_FATAL(f != NULL && old != -1 && dup2(fileno(f), STDERR_FILENO) != -1);
+	fn();
+	dup2(old, STDERR_FILENO);
+	close(old);
+	rewind(f);
+	while ((c = getc(f)) != EOF)
+		lines += c == '\n';
+	fclose(f);
+	return lines;
+}
+
+/* Questions of NEWS, each followed by one that is answered: with another password, and another reason. */
+static void flap(enum dirnews_kind news)
+{
+	for (int i = 0; i < 500; i++) {
+		char text[32];
+
+		snprintf(text, sizeof(text), "%d", i);
+		ask(1, "kim", text);
+		CU_ASSERT_TRUE_FATAL(given());
+		dirnews_add(news, driver, news == DIRNEWS_REFUSED ? "" : "a", text);
+		reply(AUTH_TRY_LATER, "", DIRNEWS_KINDS);
+		now += 5;
+		ask(1, "lea", text);
+		CU_ASSERT_TRUE_FATAL(given());
+		dirnews_add(DIRNEWS_ANSWERED, driver, "a", "");
+		dirnews_add(DIRNEWS_SERVED, driver, "", "");
+		reply(AUTH_MISMATCH, "", DIRNEWS_KINDS);
+		now += 5;
+	}
+}
+
+static void flap_silent(void)
+{
+	flap(DIRNEWS_SILENT);
+}
+
+static void flap_refused(void)
+{
+	flap(DIRNEWS_REFUSED);
+}
+
+static void fail_once(void)
+{
+	ask(1, "kim", "x");
+	CU_ASSERT_TRUE_FATAL(given());
+	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
+	while (!given())
+		ev_run(loop, EVRUN_ONCE);
+	reply(AUTH_OK, "", DIRNEWS_ANSWERED);
+}
+
+/* A guesser whose questions have no answer, or are refused, does not fill the log, and nothing else is kept from it. */
+static void test_log_of_a_guesser(void)
+{
+	begin();
+	CU_ASSERT_EQUAL(logged_by(flap_silent), 20);
+	CU_ASSERT_EQUAL(logged_by(fail_once), 2);
+	end();
+	begin();
+	CU_ASSERT_EQUAL(logged_by(flap_refused), 2 * 20);
+	CU_ASSERT_EQUAL(logged_by(fail_once), 2);
+	CU_ASSERT_EQUAL(troubles(), 0);
+	now += 60000;
+	CU_ASSERT_EQUAL(logged_by(flap_refused), 2 * 20);
+	end();
+}
+
 /* Several servers: the directory is down if none can be used. */
 static void test_several_servers(void)
 {
@@ -813,6 +888,7 @@ static const struct unit_case cases[] = {
 	{ "no answer for strangers", test_no_answer_for_strangers },
 	{ "a directory that hangs", test_hanging },
 	{ "an answer ends suspicion", test_answer_ends_suspicion },
+	{ "the log of a guesser", test_log_of_a_guesser },
 	{ "several servers", test_several_servers },
 	{ "not known here", test_passed },
 	{ "patience", test_patience },
