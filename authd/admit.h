@@ -1,4 +1,4 @@
-/* May an account log in, from where its client is, now; and the session that it then has. */
+/* Whether an account may log in, from that client, now; and the start of its session. */
 #ifndef AUTHD_ADMIT_H
 #define AUTHD_ADMIT_H
 
@@ -6,8 +6,7 @@
 
 /* ADMIT: the account's options, its ids, the limits. */
 enum request_state step_admit(struct request *rq);
-/* GRANT: the session is entered into the register, signed for its targets or given a ticket, and the answer goes
- * out. */
+/* GRANT: enters the session into the register, signs it for its targets or makes a ticket, and sends the reply. */
 enum request_state step_grant(struct request *rq);
 
 #endif

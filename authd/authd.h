@@ -1,5 +1,5 @@
-/* authd: the process that knows the accounts (userdb mapped, everything slower done by the auth workers), the
- * sessions of this node, and which peers answer. One event loop; nothing in it waits. */
+/* authd: the process that knows the accounts (it maps the userdb, and auth workers do everything slower), the sessions
+ * of this node, and which peers answer. One event loop, which never blocks. */
 #ifndef AUTHD_AUTHD_H
 #define AUTHD_AUTHD_H
 

@@ -31,9 +31,9 @@ struct authd_worker {
 	struct request *requests; /* by their number */
 	unsigned nrequests;
 	size_t session_bytes;          /* what its sessions take (authd/sessions.h) */
-	double tell_again;             /* lib/clock.h: that it has too many of them is logged again then */
+	double tell_again;             /* lib/clock.h: when it may be logged again that it has too many */
 	struct challenges *challenges; /* challenges that its clients have not answered yet */
-	unsigned nkept;                /* of its requests: those that outlive an answer, for an AUTH_RESPONSE */
+	unsigned nkept;                /* requests that are kept after a reply, for an AUTH_RESPONSE */
 };
 
 struct authd {
@@ -61,7 +61,7 @@ struct authd {
 	ev_timer tick;         /* once a second: the userdb file */
 	struct userdb_watch watch;
 	bool loading;
-	bool first_load;             /* the userdb has not been read yet, for better or worse: logins wait for it */
+	bool first_load;             /* the first reading of the userdb has not ended yet: logins wait for it */
 	struct userdb_report report; /* of the last load */
 	struct request *waiting;     /* requests that wait for the address of a peer, or for the first load */
 	ev_timer address_timer;      /* runs while some of them wait for an address */
@@ -71,10 +71,9 @@ struct authd {
 	uint64_t logins[AUTH_VERDICT_COUNT];
 };
 
-/* Seconds of PROXY_TIMEOUT that a login waits for names at most; the rest is for the peer. */
+/* Seconds of PROXY_TIMEOUT that a login may wait for names; the rest is for the peer. */
 double names_patience(const struct settings *set);
-/* NAME, which logs in by P, with DEFDOMAIN appended where the settings SET say so, into OUT. False if that is too
- * long. */
+/* NAME, which logs in by P, with DEFDOMAIN appended if the settings SET say so, into OUT. False if that is too long. */
 bool name_with_domain(const struct settings *set, enum protocol p, const char *name, char out[ACCOUNT_NAME_MAX]);
 /* The name under which logins by P at LOCAL_PORT are checked (AUTHSERVICE<port>), into OUT. */
 void service_at_port(const struct settings *set, enum protocol p, uint16_t local_port, char *out, size_t size);
@@ -82,10 +81,10 @@ void service_at_port(const struct settings *set, enum protocol p, uint16_t local
 /* Where the mail of ACCT is for protocol P, by its mailhost option. As route_decide(). */
 bool route_of(const struct authd *a, enum protocol p, const struct account *acct, struct route *out);
 
-/* The userdb on disk was refused, or is not there: an account that nobody knows may be in it. */
+/* The userdb on disk was refused, or is missing: it may contain an unknown account. */
 bool authd_userdb_refused(const struct authd *a);
 
-/* `waypost route` and `waypost auth`: answer with role_rows() and role_done(). */
+/* `waypost route` and `waypost auth`: they reply with role_rows() and role_done(). */
 void control_reply_route(struct authd *a, uint32_t query, const char *user);
 void control_reply_auth(struct authd *a, uint32_t query, const char *argument);
 void control_reply_flush(struct authd *a, uint32_t query, const char *user);

@@ -1,5 +1,5 @@
-/* Logins in which the client proves that it knows its password without telling it: what an account has to have for
- * them, and whether the answer to a challenge is right. Nothing here waits; the account's record is there already. */
+/* Logins in which the client proves that it knows its password without sending it: what an account needs for them, and
+ * whether the response to a challenge is right. Works on the account's record; never waits. */
 #ifndef AUTHD_CHALLENGE_RESPONSE_H
 #define AUTHD_CHALLENGE_RESPONSE_H
 
@@ -7,14 +7,13 @@
 #include "authlib/scram_secret.h"
 #include "node/msg_auth.h"
 
-/* Appends the names of the mechanisms that A has what it takes for, but those that tell the password, with blanks
- * between. */
+/* Appends the names of the mechanisms that A has the data for, separated by blanks, without those that send the
+ * password. */
 void challenge_response_list(struct str *out, const struct account *a);
 
-/* RESPONSE (hex digits, of either case) is the answer to CHALLENGE by MECH (CRAM or APOP) of somebody who knows the
- * password of A. AUTH_OK, AUTH_MISMATCH; AUTH_DISABLED if the account is locked, or nothing is stored of its
- * password that could tell, which *WHY then says for the log (static; else ""). Takes the same time in all these
- * cases. */
+/* Checks RESPONSE (hex digits, of either case) to CHALLENGE by MECH (CRAM or APOP) with the password of A. AUTH_OK,
+ * AUTH_MISMATCH; AUTH_DISABLED if the account is locked, or has no data to check it with, for which *WHY then has the
+ * reason for the log (static; else ""). Takes the same time in all these cases. */
 enum auth_result challenge_response_check(enum auth_mech mech, const struct account *a, const char *challenge,
     const char *response, const char **why);
 

@@ -1,15 +1,15 @@
-/* Challenges for mechanisms in which the server speaks first (CRAM, APOP). They are made here, so that a login
- * worker that was taken over cannot choose one whose answer it has heard, and each is good for one answer. */
+/* Challenges for mechanisms in which the server speaks first (CRAM, APOP). They are made here, so that a compromised
+ * login worker cannot reuse one whose response it has seen, and each is valid for one response. */
 #ifndef AUTHD_CHALLENGES_H
 #define AUTHD_CHALLENGES_H
 
 #include "node/msg_auth.h"
 
-/* A challenge that was never there before and that nobody can guess, "<random.time@NODE>", into OUT (RFC 2195
- * section 2, RFC 1939 section 7). Bytes of NODE that may not stand in one are left out. */
+/* A unique challenge that nobody can guess, "<random.time@NODE>", into OUT (RFC 2195 section 2, RFC 1939 section 7).
+ * Bytes of NODE that are not allowed in one are omitted. */
 void challenge_text(char out[AUTH_TEXT_MAX], const char *node);
 
-/* Challenges that wait for their clients: those of one worker, found by the number of its request. */
+/* The pending challenges of one worker, found by the number of its request. */
 struct challenges;
 
 struct challenges *challenges_new(void);
@@ -19,7 +19,7 @@ void challenges_free(struct challenges **t);
 const char *challenges_make(struct challenges *t, uint32_t request, enum auth_mech mech, const char *node, double now);
 /* There are AUTH_CHALLENGES_MAX. */
 bool challenges_full(const struct challenges *t);
-/* The challenge of REQUEST, which is over then, into OUT. False: there is none, or it is not of MECH. */
+/* Removes the challenge of REQUEST, which is copied to OUT. False: there is none, or it is not of MECH. */
 bool challenges_take(struct challenges *t, uint32_t request, enum auth_mech mech, char out[AUTH_TEXT_MAX]);
 /* Drops the challenge of REQUEST, if there is one. */
 void challenges_drop(struct challenges *t, uint32_t request);

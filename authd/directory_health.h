@@ -1,9 +1,9 @@
-/* How the directories are, for the whole node: auth workers come and go, and each sees a part only.
- * Servers: the log says once what is down and once when it is back. Drivers (by their position in the chain): one
- * whose servers cannot be used is down: logins do not ask it any more, for they would wait for nothing; it is probed
- * instead, by one question at a time, less often while that fails.
- * A question without an answer says less, for anybody can ask any: by that a driver is only suspected. It is probed,
- * and logins go on asking; who probes decides whether it is down (directory_health_confirm()). */
+/* The health of the directories, for the whole node, because auth workers come and go, and each sees only a part.
+ * Servers: the log says once what is down and once when it is back. Drivers (by their position in the chain): one whose
+ * servers cannot be used is down: logins do not query it any more, as they would wait in vain; it is probed instead, by
+ * one query at a time, less often while that fails. A query without an answer means less, because anybody can cause any
+ * query: by that a driver is only suspected. It is probed while logins go on querying it, and the prober decides
+ * whether it is down (directory_health_confirm()). */
 #ifndef AUTHD_DIRECTORY_HEALTH_H
 #define AUTHD_DIRECTORY_HEALTH_H
 
@@ -14,21 +14,21 @@
 
 enum {
 	HEALTH_SERVERS_MAX = 128,
-	/* To the first probe: it may have been one question that could not be answered. */
+	/* Until the first probe: the failure may have been of one query only. */
 	HEALTH_FIRST_MS = 20,
 	HEALTH_PAUSE_MS = 250,       /* after the first that failed; doubled, */
-	HEALTH_PAUSE_MAX_MS = 2000,  /* up to this where a probe fails at once, and */
-	HEALTH_PAUSE_SLOW_MS = 10000 /* this where it keeps an auth worker waiting */
+	HEALTH_PAUSE_MAX_MS = 2000,  /* up to this if a probe fails at once, and */
+	HEALTH_PAUSE_SLOW_MS = 10000 /* up to this if it keeps an auth worker waiting */
 };
 
 enum directory_outcome {
 	DIRECTORY_ANSWERED,
 	DIRECTORY_FAILED,   /* none of its servers can be used */
-	DIRECTORY_SILENT,   /* one of them can, but this question had no answer */
-	DIRECTORY_NOT_ASKED /* nothing was learnt */
+	DIRECTORY_SILENT,   /* one of them can, but this query had no answer */
+	DIRECTORY_NOT_ASKED /* nothing was learned */
 };
 
-/* What has become of a driver. */
+/* How the state of a driver changed. */
 enum directory_change { DIRECTORY_SAME, DIRECTORY_SUSPECTED, DIRECTORY_DOWN };
 
 struct directory_health;
@@ -38,17 +38,17 @@ typedef void directory_health_probe_fn(unsigned pos, void *arg);
 
 struct directory_health *directory_health_new(struct ev_loop *loop, directory_health_probe_fn *probe, void *arg);
 void directory_health_free(struct directory_health **h);
-/* The chain or the settings of the directories are others now. */
+/* The chain or the settings of the directories have changed. */
 void directory_health_reset(struct directory_health *h);
 
-/* Tells the log what is new in NEWS, which came at NOW with OUTCOME of POS, which was taken in before. LOGINS says what
- * happens to them while there is no answer. */
+/* Logs what is new in NEWS, which came at NOW with the result OUTCOME of POS, after that was recorded. LOGINS says what
+ * happens to logins while there is no answer. */
 void directory_health_news(struct directory_health *h, unsigned pos, const struct dirnews *news,
     enum directory_outcome outcome, const char *logins, int64_t now);
-/* What came at NOW of a question to POS that was asked at ASKED (ms, both). */
+/* Records the result at NOW of a query to POS that was sent at ASKED (both in ms). */
 enum directory_change directory_health_result(struct directory_health *h, unsigned pos, enum directory_outcome outcome,
     int64_t asked, int64_t now);
-/* The same of a probe. */
+/* The same for a probe. */
 enum directory_change directory_health_probed(struct directory_health *h, unsigned pos, enum directory_outcome outcome,
     int64_t asked, int64_t now);
 /* POS, if it is still suspected and nobody had an answer since ASKED, is down. True: from now on. */

@@ -4,13 +4,12 @@
 
 #include "authd/request.h"
 
-/* IDENTIFY: the name as the drivers know it, the client that a believed forwarded stands for, the challenge that was
- * answered. */
+/* IDENTIFY: the name for the drivers, the client of a trusted forwarded login, the challenge that was answered. */
 enum request_state step_identify(struct request *rq);
-/* LOOKUP: queries the chain of drivers from rq->pos on. With VERIFY or VERDICT rq->result is what they say, and
- * rq->account is there if that is AUTH_OK. */
+/* LOOKUP: queries the chain of drivers from rq->pos on. With VERIFY or VERDICT rq->result is their result, and
+ * rq->account is set if that is AUTH_OK. */
 enum request_state step_lookup(struct request *rq);
-/* What the drivers are asked; lives as long as RQ. */
+/* The query for the drivers; lives as long as RQ. */
 struct auth_question request_question(const struct request *rq);
 
 #endif

@@ -1,4 +1,4 @@
-/* Jobs of authd for its auth workers: everything that may block or compute long. One job at a time per worker.
+/* Jobs of authd for its auth workers: everything that may block or take long. One job at a time per worker.
  *
  *   JOB      u32 id, u8 kind, then by kind                      JOB_DONE   u32 id, u8 kind, u8 result, then by kind
  *   HASH         str password, str hash                             -
@@ -9,7 +9,7 @@
  *   VERIFY       as LOOKUP, str password, net_addr client,          settings, news; VERIFY as LOOKUP
  *                u64 since, u8 only shared
  *
- * Both ends are ours, and both check everything all the same. */
+ * Both ends are our code, but both check everything. */
 #ifndef AUTHD_JOB_H
 #define AUTHD_JOB_H
 
@@ -30,7 +30,7 @@ enum job_kind {
 
 enum { JOB_SERVICE_MAX = 32, JOB_TEXT_MAX = USERDB_REPORT_TEXT_MAX };
 
-/* A question. Strings are owned and never NULL; only those of the kind matter. */
+/* A job. Strings are owned and never NULL; only those of the kind matter. */
 struct job {
 	uint32_t id;
 	enum job_kind kind;
@@ -40,12 +40,12 @@ struct job {
 	uint8_t shrink_percent;
 	bool with_image; /* USERDB_LOAD: the current image comes along; without it nothing must be treated as new */
 	uint8_t from;    /* LOOKUP, VERIFY: position in the chain to begin at */
-	/* LOOKUP, VERIFY: a bit for each position that is known to be down: one that is come to ends the search with
+	/* LOOKUP, VERIFY: a bit for each position that is known to be down: reaching one ends the search with
 	 * AUTH_TRY_LATER. */
 	uint16_t avoid;
 	char *service, *user;
 	struct net_addr client; /* VERIFY; family 0: not known */
-	/* VERIFY: what the pool's nodes share of verdicts counts if it is newer than this (unix seconds);
+	/* VERIFY: verdicts shared by the nodes of the pool count if they are newer than this (unix seconds);
 	 * JOB_SINCE_NOW: query the directory itself. */
 	uint64_t since;
 	bool only_shared; /* VERIFY: the directory is known to be down; do not wait for it */
@@ -65,11 +65,11 @@ struct job_done {
 	uint8_t pos;   /* the driver that gave the verdict */
 	uint64_t age;  /* seconds since it did; 0 unless the verdict was shared by a node of the pool */
 	struct account account;
-	uint8_t settings[SETTINGS_DIGEST_LEN]; /* of the directories, by which the worker asked */
+	uint8_t settings[SETTINGS_DIGEST_LEN]; /* of the directories, which the worker used */
 	struct dirnews news;
 };
 
-/* What J (a LOOKUP or a VERIFY) asks; lives as long as J. */
+/* The query of J (a LOOKUP or a VERIFY); lives as long as J. */
 struct auth_question job_question(const struct job *j);
 void job_init(struct job *j, uint32_t id, enum job_kind kind);
 void job_fini(struct job *j);
@@ -83,10 +83,10 @@ void job_done_write(struct msgw *w, const struct job_done *d);
 /* As job_read(), for type JOB_DONE. */
 bool job_done_read(struct msgr *r, struct job_done *d);
 
-/* The kind of the question that was written into W. */
+/* The kind of the job that was written into W. */
 enum job_kind job_kind_of(const struct msgw *w);
 
-/* Questions for authd: each is a whole message into W; send it with the descriptor that belongs to it. */
+/* For authd: each writes a whole message into W; send it with the descriptor that belongs to it. */
 void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_scram(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent, bool with_image);

@@ -1,14 +1,14 @@
-/* What memcached answers, as far as it has come: its text protocol (protocol.txt of its source). */
+/* Parses answers of memcached, as far as they have arrived: its text protocol (protocol.txt of its source). */
 #ifndef AUTHD_MEMCACHED_TEXT_H
 #define AUTHD_MEMCACHED_TEXT_H
 
 #include "lib/base.h"
 
 enum memcached_answer {
-	MEMCACHED_MORE, /* not all of it is there; no answer is longer than MEMCACHED_ANSWER_MAX */
+	MEMCACHED_MORE, /* incomplete; no answer is longer than MEMCACHED_ANSWER_MAX */
 	MEMCACHED_VALUE,
 	MEMCACHED_DONE,    /* get: there is none; set: it is stored, or there was no room */
-	MEMCACHED_NONSENSE /* not what was asked for: the connection is out of step, or it is no memcached */
+	MEMCACHED_NONSENSE /* not an answer to this command: the connection is out of step, or it is not a memcached */
 };
 
 enum { MEMCACHED_VALUE_MAX = 100 * 1024, MEMCACHED_ANSWER_MAX = MEMCACHED_VALUE_MAX + 1024 };

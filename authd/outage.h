@@ -1,6 +1,6 @@
-/* What the log says of something that answers or does not: once that it does not, and once that it does again, when
- * that has held for a while. What fails now and then is one outage, not a line for each change. All fields 0 at first;
- * NOW is of any clock that does not step, in seconds. */
+/* When to log that something does not answer: once when it fails, and once when it has answered again for a while. If
+ * it fails now and then, that is one outage, not a line for each change. All fields 0 at first; NOW is of any clock
+ * that does not step, in seconds. */
 #ifndef AUTHD_OUTAGE_H
 #define AUTHD_OUTAGE_H
 
@@ -14,7 +14,7 @@ struct outage {
 	double failed; /* when it last did */
 };
 
-/* It failed, at NOW. True: the log must be told. */
+/* It failed, at NOW. True: log it. */
 static inline bool outage_failed(struct outage *o, double now)
 {
 	bool logged = o->logged;
@@ -23,7 +23,7 @@ static inline bool outage_failed(struct outage *o, double now)
 	return !logged;
 }
 
-/* It is NOW, and it has ANSWERED if that is true. True: the log must be told that it does again. */
+/* To be called at NOW; ANSWERED: it has answered. True: log that it answers again. */
 static inline bool outage_over(struct outage *o, bool answered, double now)
 {
 	o->answered = o->answered || answered;

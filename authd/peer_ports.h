@@ -7,8 +7,8 @@
 #include "proxy/route.h"
 #include "settings/settings.h"
 
-/* Fills OUT. Usual port: PROXY_PORT, else the first one of PORT. Known ports: those, all of PORT and SSLPORT, and
- * what is registered for the protocol (RFC 9051, RFC 1939, RFC 8314). Names live for ever. */
+/* Fills OUT. Default port: PROXY_PORT, else the first one of PORT. Known ports: those, all of PORT and SSLPORT, and
+ * those registered for the protocol (RFC 9051, RFC 1939, RFC 8314). Names live for ever. */
 void peer_ports(const struct settings *set, struct route_protocol out[PROTOCOL_COUNT]);
 
 #endif

@@ -1,6 +1,6 @@
-/* What this node knows of other nodes: the addresses of their names, and which of these answered last.
- * A name whose answer has aged is used while a new one is fetched, and for as long as none can be had. Only the first
- * logins to a name wait, and not for long: where a look-up takes longer than that, later ones do not wait for it. */
+/* What this node knows of other nodes: the addresses of their names, and which of these answered last. An expired
+ * address is used while a new one is looked up, and for as long as that fails. Only the first logins to a name wait,
+ * and not for long: if a lookup takes longer, later logins do not wait for it. */
 #ifndef AUTHD_PEERS_H
 #define AUTHD_PEERS_H
 
@@ -10,13 +10,13 @@
 
 struct peers;
 
-/* How a name is asked for: the answer comes by peers_resolved(), sooner or later, exactly once. */
+/* Starts a lookup of a name: the answer comes by peers_resolved(), exactly once. */
 typedef void peers_ask_fn(struct peers *p, const char *host, void *arg);
 
 struct peers *peers_new(peers_ask_fn *ask, void *arg);
 void peers_free(struct peers **p);
-/* Seconds: TTL, that an answer is fresh; DOWN_TIME, that a failed address is tried last; PATIENCE, that anybody
- * waits for a look-up, from its beginning. */
+/* Seconds: TTL, that an answer is fresh; DOWN_TIME, that a failed address is tried last; PATIENCE, that logins wait for
+ * a lookup, from its start. */
 void peers_set(struct peers *p, double ttl, double down_time, double patience);
 
 enum peers_answer { PEERS_KNOWN, PEERS_WAIT, PEERS_NONE, PEERS_SILENT };
@@ -30,23 +30,23 @@ void peers_resolved(struct peers *p, const char *host, enum name_answer answer, 
     double now);
 
 /* Health belongs to an address, its port and the protocol that is spoken there. One account's trouble is not the
- * peer's: a login that got no answer behind a good greeting counts only together with those of other accounts. */
+ * peer's: a login without an answer after a good greeting counts only together with those of other accounts. */
 enum { PEERS_SLOW_ACCOUNTS = 3, PEERS_SLOW_SECONDS = 60 };
 
 /* All times are seconds of any clock that does not step. The peer has answered, or taken a login, at NOW. */
 void peers_answered(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now);
-/* An attempt that began at BEGAN has failed: the peer is down, unless it has answered since. The log is told of its
- * outages as outage.h says. */
+/* An attempt that began at BEGAN has failed: the peer is down, unless it has answered since. Its outages are logged
+ * according to outage.h. */
 void peers_failed(struct peers *p, enum protocol protocol, const struct net_addr *addr, double began, double now);
-/* It has greeted, but not answered the login of USER, which began at BEGAN. If PEERS_SLOW_ACCOUNTS accounts say so
- * within PEERS_SLOW_SECONDS and it answered nobody while they waited, the peer is down. */
+/* It has greeted, but not answered the login of USER, which began at BEGAN. If that happens to PEERS_SLOW_ACCOUNTS
+ * accounts within PEERS_SLOW_SECONDS and it answered nobody while they waited, the peer is down. */
 void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, double began,
     double now);
-/* To be called about every second: tells the log of outages that are over. */
+/* To be called about every second: logs outages that are over. */
 void peers_tick(struct peers *p, double now);
 /* It failed less than the down time ago. */
 bool peers_down(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now);
-/* It failed the last time that anybody tried: a success is worth telling. */
+/* It failed at the last attempt: a success must be reported. */
 bool peers_suspect(struct peers *p, enum protocol protocol, const struct net_addr *addr);
 /* Number of addresses that are down, and their texts "ip:port" separated by blanks. */
 unsigned peers_list_down(struct peers *p, double now, struct str *out);

@@ -1,6 +1,5 @@
-/* The sessions of this node: who is logged in, from where, and who serves them. Limits are counted here, and the logins
- * that are pending at each peer.
- * Pure bookkeeping: no socket, no clock. */
+/* The sessions of this node: who is logged in, from where, and who serves them. Sessions are counted here for limits,
+ * and the pending logins at each peer. Pure bookkeeping: no socket, no clock. */
 #ifndef AUTHD_REGISTER_H
 #define AUTHD_REGISTER_H
 
@@ -17,7 +16,7 @@ enum register_owner {
 
 /* A login that is pending at a peer. */
 struct reg_pending {
-	struct reg_pending *prev, *next; /* in the order of their beginning */
+	struct reg_pending *prev, *next; /* in the order of their start */
 	struct reg_session *session;
 	struct reg_crowd *at_peer, *of_account;
 	double until;
@@ -29,7 +28,7 @@ struct reg_session {
 	UT_hash_handle hh;
 	uint64_t id;
 	void *worker;                /* OWNER_WORKER: whose (authd/sessions.c) */
-	uint8_t *ticket;             /* OWNER_WORKER: TICKET_LEN bytes while a session server may still be asked for */
+	uint8_t *ticket;             /* OWNER_WORKER: TICKET_LEN bytes while the ticket can still be used */
 	struct reg_account *account; /* where it is counted */
 	struct reg_pending *pending; /* while the login is pending at a peer; else NULL */
 	struct net_addr client;
@@ -43,9 +42,9 @@ struct reg;
 
 struct reg *reg_new(void);
 void reg_free(struct reg **r);
-/* About what a session of account USER takes in memory, its part of the counts included. */
+/* The approximate memory of a session of account USER, including its part of the counts. */
 size_t reg_session_bytes(const char *user);
-/* A new session; ID is taken from the caller (unique). NULL if that number is there already. USER is copied. */
+/* A new session with a unique ID of the caller. NULL if that number exists already. USER is copied. */
 struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const struct net_addr *client,
     const char *user, uint32_t start);
 struct reg_session *reg_find(struct reg *r, uint64_t id);
@@ -54,7 +53,7 @@ void reg_remove(struct reg *r, struct reg_session *s);
 void reg_set_ticket(struct reg_session *s, const uint8_t *ticket);
 /* S is a login that goes to the peer HOST (in any case) at the first of N addresses TARGET (copied; at least one, of
  * perhaps more hosts): pending there until reg_arrived(), or until it is removed; at the latest until UNTIL (any
- * clock), for a worker that never tells its end must not keep others out. */
+ * clock), because a worker that never reports its end must not block others. */
 void reg_add_pending(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n,
     double until);
 void reg_arrived(struct reg *r, struct reg_session *s);
@@ -62,7 +61,7 @@ void reg_arrived(struct reg *r, struct reg_session *s);
 void reg_block(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double until);
 bool reg_is_blocked(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user,
     double now);
-/* Forgets what was blocked, or pending, until NOW. To be called now and then. */
+/* Drops what was blocked, or pending, until NOW. To be called now and then. */
 void reg_expire(struct reg *r, double now);
 /* Logins by protocol P that are pending at that peer: those of account USER, or all of them (NULL). */
 unsigned reg_pending_at(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user);

@@ -1,4 +1,4 @@
-/* A login request on its way through authd. Each is in one of the states below; request_enter() alone changes it. */
+/* A login request on its way through authd. Each is in one of the states below, which only request_enter() changes. */
 #ifndef AUTHD_REQUEST_H
 #define AUTHD_REQUEST_H
 
@@ -11,28 +11,28 @@ enum { REQUESTS_MAX = 16384 }; /* pending ones of a worker; more are refused */
 
 /* A login request has come from W: the rest of R. False: it is bad. */
 bool request_new(struct authd_worker *w, struct msgr *r);
-/* The request number ID of W, or its challenge, is not wanted any more. */
+/* W cancels its request ID, or the challenge of it. */
 void request_cancel(struct authd_worker *w, uint32_t id);
 /* The client's next message TEXT for request ID of W. */
 void request_step(struct authd_worker *w, uint32_t id, const char *text);
-/* The requests of W that have waited for their client since before THEN (seconds of lib/clock.h) are refused. */
+/* Refuses the requests of W that have waited for their client since before THEN (seconds of lib/clock.h). */
 void request_expire(struct authd_worker *w, double then);
 /* Answers request ID of W, which does not exist (any more), with a temporary failure. */
 void request_unknown(struct authd_worker *w, uint32_t id, const char *reason);
 /* All requests of W end with it. */
 void request_drop_all(struct authd_worker *w);
-/* The address of a peer has come, or the first load is done: those who waited go on. */
+/* The address of a peer has arrived, or the first load is done: requests that waited for it continue. */
 void request_resume(struct authd *a);
-/* Sets up what lets requests wait for addresses, and for room at a peer. */
+/* Sets up waiting for addresses, and for room at a peer. */
 void request_init(struct authd *a);
 
 /* --- the states, for the files that hold their steps --- */
 
-/* Where a login request is. A step is done at once and says which state is next; in a wait nothing happens until
- * what it waits for is there. Whatever the state, the worker may cancel the request, or go away. */
+/* The state of a login request. A step runs at once and returns the next state; a wait ends when what it waits for
+ * arrives. Whatever the state, the worker may cancel the request, or go away. */
 enum request_state {
 	REQUEST_NEW,
-	/* Step: for which client does it stand; is the challenge that it answers one of ours? */
+	/* Step: which client is it for; is the challenge that it answers one of ours? */
 	REQUEST_IDENTIFY,
 	REQUEST_LOOKUP,     /* step: the account; queries the drivers from number `pos` on */
 	REQUEST_FIRST_LOAD, /* wait: for the first load of the userdb */
@@ -43,14 +43,14 @@ enum request_state {
 	REQUEST_CLIENT,  /* wait: for the client's next message */
 	REQUEST_KEYS,    /* wait: for an auth worker, which computes SCRAM's keys */
 	REQUEST_VERDICT, /* step: `result` is whether the credentials are right */
-	REQUEST_ADMIT,   /* step: may the account log in, so, from there, now? */
+	REQUEST_ADMIT,   /* step: may the account log in, from that client, now? */
 	REQUEST_ROUTE,   /* step: where is its mail? */
 	REQUEST_TARGETS, /* step: at which addresses is that, and is there room for one more? */
 	REQUEST_ADDRESS, /* wait: for the address of a host */
 	REQUEST_ROOM,    /* wait: for pending logins at the peer to arrive there */
-	REQUEST_GRANT,   /* step: the session is entered, the answer goes out */
-	REQUEST_REFUSE,  /* step: the answer goes out */
-	REQUEST_GRANTED, /* wait: the worker may ask again, once, if none of the hosts can be reached */
+	REQUEST_GRANT,   /* step: enters the session and sends the reply */
+	REQUEST_REFUSE,  /* step: sends the reply */
+	REQUEST_GRANTED, /* wait: the worker may retry once if none of the hosts can be reached */
 	REQUEST_DONE     /* it is freed */
 };
 
@@ -63,13 +63,13 @@ struct request {
 	char service_name[32];
 	char name[ACCOUNT_NAME_MAX]; /* with DEFDOMAIN */
 	char *challenge;             /* that the client has answered; NULL: there was none */
-	struct scram *scram;         /* a login in steps; NULL: it is none */
+	struct scram *scram;         /* a SCRAM login; NULL: it is not one */
 	double kept_since;           /* lib/clock.h: it is among its worker's nkept; 0: it is not */
 	bool retried;                /* the worker has retried */
 	struct account account;
 	unsigned pos;                   /* in the chain */
 	struct directory_waiter waiter; /* DIRECTORY */
-	/* Where a driver's answer leads that comes while the driver is still being asked; DIRECTORY: none came. */
+	/* The next state if a driver answers while the query is being started; DIRECTORY: no answer yet. */
 	enum request_state after_answer;
 	/* By position: directories that do not know the account said to go on there; 0: not asked. */
 	uint8_t passed[AUTH_CHAIN_MAX];
@@ -77,25 +77,25 @@ struct request {
 	bool no_account;                /* the password is checked against a dummy, for the time it takes */
 	bool believed;                  /* the forwarded identity is trusted */
 	enum signature_check signature; /* result of checking the forwarded identity's */
-	/* Our name, as which a node of the pool has signed the forwarded identity; NULL: none has. */
+	/* Our name, for which a node of the pool has signed the forwarded identity; NULL: not signed. */
 	char *signed_for;
 	struct net_addr client;
 	bool client_tls;
 	struct route route;
 	double room_since;  /* lib/clock.h: it waits for room at the peer; 0: it does not */
-	double names_since; /* loop_now(): the first wait for an address; 0: there was none */
+	double names_since; /* loop_now(): start of the first wait for an address; 0: there was none */
 	double names_until; /* the wait for that of host number `names_host` ends then */
 	unsigned names_host;
 };
 
-/* The one place that changes a state. RQ goes from STATE on, step by step, until it waits or is done: the caller
- * does not touch it any more. */
+/* The only place that changes a state. Runs RQ from STATE on, step by step, until it waits or is done: the caller must
+ * not use it any more. */
 void request_enter(struct request *rq, enum request_state state);
-/* The answer will be no: V, for REASON (for the log; copied). The state in which it is given. */
+/* Prepares a refusal: V, with REASON for the log (copied). Returns the next state. */
 enum request_state request_refuse(struct request *rq, enum auth_verdict v, const char *reason);
-/* The answer that is being made, for a step and those that follow it without a wait. */
+/* The reply being made, valid in a step and those that follow it without a wait. */
 struct auth_reply *request_reply(void);
-/* RQ outlives an answer to its worker. False: that has too many of this kind. */
+/* Keeps RQ after the reply to its worker. False: the worker has too many kept requests. */
 bool request_keep(struct request *rq);
 /* Sends it, and wipes its secrets. */
 void request_send_reply(struct request *rq);

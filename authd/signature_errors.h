@@ -21,9 +21,9 @@
 
 enum { SIGNATURE_ERRORS_HOUR = 3600, SIGNATURE_ERRORS_SHOWN = 600, SIGNATURE_ERRORS_LINES = 20 };
 
-/* Of what a list tells. */
+/* What a list is about. */
 enum signature_errors_side {
-	SIGNATURE_ERRORS_FRONTS,    /* addresses from which logins come with signatures that do not hold */
+	SIGNATURE_ERRORS_FRONTS,    /* addresses from which logins come with invalid signatures */
 	SIGNATURE_ERRORS_MAILHOSTS, /* names of mailhosts that do not accept our signature */
 	SIGNATURE_ERRORS_SIDES
 };
@@ -32,10 +32,10 @@ struct signature_errors;
 
 struct signature_errors *signature_errors_new(void);
 void signature_errors_free(struct signature_errors **s);
-/* What was seen is of the past: the secret is another one now, or whom we trust. */
+/* Forgets what was seen: the secret, or the list of trusted addresses, has changed. */
 void signature_errors_forget(struct signature_errors *s);
 
-/* We send logins to ADDR, or it has signed one well: it is a node of the pool. Ports do not matter. */
+/* We send logins to ADDR, or it has signed one correctly: it is a node of the pool. Ports do not matter. */
 void signature_errors_know(struct signature_errors *s, const struct net_addr *addr);
 /* ADDR is known to be a node of the pool. */
 bool signature_errors_known(const struct signature_errors *s, const struct net_addr *addr);

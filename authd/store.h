@@ -1,7 +1,6 @@
-/* A place outside that keeps bytes for a while under keys, as auth workers use it: memcached (authd/memcached.c).
- * Whoever else can reach that place can read, change and delete everything: callers seal what they give it
- * (lib/seal.h). No call waits longer than the timeout, but for looking up a host name; a server that lets its
- * callers wait, or is gone, is left alone for a while. */
+/* An external store of bytes under keys, for auth workers: memcached (authd/memcached.c). Others who can reach it can
+ * read, change and delete everything, so callers seal what they store (lib/seal.h). No call waits longer than the
+ * timeout, except for looking up a host name; a server that is slow or down is not used for a while. */
 #ifndef AUTHD_STORE_H
 #define AUTHD_STORE_H
 
@@ -13,9 +12,9 @@ struct store_ops {
 	void (*close)(void *ctx);
 	/* Appends the value of KEY (letters and digits, at most 250) to OUT. False: there is none, or no answer. */
 	bool (*get)(void *ctx, const char *key, struct str *out);
-	/* Keeps LEN bytes for about SECONDS, if it can. */
+	/* Stores LEN bytes for about SECONDS, if it can. */
 	void (*set)(void *ctx, const char *key, const void *p, size_t len, unsigned seconds);
-	/* The last value was not one of ours, as on a connection out of step. It is closed. */
+	/* The last value was not one of ours, as on a connection out of step, which is closed. */
 	void (*distrust)(void *ctx, const char *key);
 };
 

@@ -1,5 +1,5 @@
-/* Troubles with peers that somebody has to end there or in mailhost: remembered for some minutes, for `waypost status`,
- * and said in the log once a minute for each peer, however many logins are concerned. */
+/* Problems with peers that somebody must fix there or in mailhost: kept for some minutes, for `waypost status`, and
+ * logged once a minute for each peer, however many logins are affected. */
 #ifndef AUTHD_TROUBLES_H
 #define AUTHD_TROUBLES_H
 
@@ -19,7 +19,7 @@ struct troubles;
 struct troubles *troubles_new(void);
 void troubles_free(struct troubles **t);
 /* KIND was seen with the peer HOST (as in mailhost) at ADDR (its port counts; the address too, if there is one), at NOW
- * (seconds of any clock that does not jump). True: this is to be said in the log, for it was not in the last minute. */
+ * (seconds of any clock that does not jump). True: log it, because it was not logged in the last minute. */
 bool troubles_seen(struct troubles *t, enum trouble_kind kind, enum protocol p, const char *host,
     const struct net_addr *addr, double now);
 /* KIND is over with the peer that was seen at ADDR. */

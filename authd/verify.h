@@ -1,10 +1,10 @@
-/* Are the credentials of a request right: by password, challenge, SCRAM or another node's token. */
+/* Verifies the credentials of a request: password, response to a challenge, SCRAM, or another node's token. */
 #ifndef AUTHD_VERIFY_H
 #define AUTHD_VERIFY_H
 
 #include "authd/request.h"
 
-/* VERIFY: rq->result is what the drivers say of the account, with VERDICT what is to be said of the credentials. */
+/* VERIFY: rq->result is the drivers' result for the account; with VERDICT it becomes that for the credentials. */
 enum request_state step_verify(struct request *rq);
 /* CLIENT: the client's next message. */
 enum request_state step_message(struct request *rq, const char *text);
