@@ -12,6 +12,10 @@ noinst_PROGRAMS += fuzz/fuzz_route
 fuzz_fuzz_route_SOURCES = fuzz/fuzz_route.c
 fuzz_fuzz_route_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_route_LDADD = $(PROXY_LIBS) $(LIB_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_proxy_header
+fuzz_fuzz_proxy_header_SOURCES = fuzz/fuzz_proxy_header.c
+fuzz_fuzz_proxy_header_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_proxy_header_LDADD = $(LIB_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_memcached
 fuzz_fuzz_memcached_SOURCES = fuzz/fuzz_memcached.c
 fuzz_fuzz_memcached_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -116,6 +120,7 @@ EXTRA_DIST += fuzz/corpus/fuzz_password/argon2 fuzz/corpus/fuzz_password/argon2-
 	fuzz/corpus/fuzz_password/yescrypt
 EXTRA_DIST += fuzz/corpus/fuzz_imap/append fuzz/corpus/fuzz_imap/folders fuzz/corpus/fuzz_imap/session
 EXTRA_DIST += fuzz/corpus/fuzz_imap_text/id fuzz/corpus/fuzz_imap_text/section
+EXTRA_DIST += fuzz/corpus/fuzz_proxy_header/binary fuzz/corpus/fuzz_proxy_header/text
 EXTRA_DIST += fuzz/corpus/fuzz_list/inbox fuzz/corpus/fuzz_list/levels fuzz/corpus/fuzz_list/utf7
 EXTRA_DIST += fuzz/corpus/fuzz_account/ipv4 fuzz/corpus/fuzz_account/ipv6
 EXTRA_DIST += fuzz/corpus/fuzz_search/addresses fuzz/corpus/fuzz_search/nested fuzz/corpus/fuzz_search/numbers \

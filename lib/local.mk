@@ -17,6 +17,7 @@ lib_liblib_a_SOURCES = \
 	lib/msg.c lib/msg.h \
 	lib/net.c lib/net.h \
 	lib/num.c lib/num.h \
+	lib/proxy_header.c lib/proxy_header.h \
 	lib/race.c lib/race.h \
 	lib/rnd.c lib/rnd.h \
 	lib/seal.c lib/seal.h \
