@@ -40,15 +40,7 @@ static void identify(struct request *rq)
 	rq->client_tls = rq->q.tls;
 	if (!forwarded->present)
 		return;
-	for (const char *p = set->proxy_PROXY_TRUSTED; *p != '\0' && !rq->believed;
-	     p += strcspn(p, " "), p += *p == ' ') {
-		char network[80];
-		size_t len = MIN(strcspn(p, " "), sizeof(network) - 1);
-
-		memcpy(network, p, len);
-		network[len] = '\0';
-		rq->believed = net_addr_in(&rq->q.client, network);
-	}
+	rq->believed = net_addr_in_any(&rq->q.client, set->proxy_PROXY_TRUSTED);
 	check_signature(rq);
 	rq->believed = rq->believed || rq->signed_for != NULL;
 	if (!rq->believed || forwarded->client.family == 0)

@@ -172,6 +172,20 @@ bool net_addr_in(const struct net_addr *a, const char *network)
 	return bits % 8 == 0 || ((a->ip[bits / 8] ^ n.ip[bits / 8]) & (0xff00 >> (bits % 8)) & 0xff) == 0;
 }
 
+bool net_addr_in_any(const struct net_addr *a, const char *networks)
+{
+	for (const char *p = networks; *p != '\0'; p += strcspn(p, " "), p += *p == ' ') {
+		char network[80];
+		size_t len = MIN(strcspn(p, " "), sizeof(network) - 1);
+
+		memcpy(network, p, len);
+		network[len] = '\0';
+		if (net_addr_in(a, network))
+			return true;
+	}
+	return false;
+}
+
 void net_addr_write(struct msgw *w, const struct net_addr *a)
 {
 	msgw_u16(w, a->family);

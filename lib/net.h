@@ -36,6 +36,9 @@ bool net_is_network(const char *text);
 /* A is in NETWORK ("10.0.0.0/8", "2001:db8::/32", or one address). False too if NETWORK is malformed. */
 bool net_addr_in(const struct net_addr *a, const char *network);
 
+/* A is in one of NETWORKS, parted by single blanks. */
+bool net_addr_in_any(const struct net_addr *a, const char *networks);
+
 /* The address as a message field, and back (anything but IPv4, IPv6 or none makes the message bad). */
 void net_addr_write(struct msgw *w, const struct net_addr *a);
 void net_addr_read(struct msgr *r, struct net_addr *a);

@@ -1,5 +1,5 @@
-/* The header of the PROXY protocol, versions 1 and 2 (haproxy's doc/proxy-protocol.txt), by which a proxy in front tells
- * whom a connection is from. It stands before all else, also before TLS. */
+/* The header of the PROXY protocol, versions 1 and 2 (haproxy's doc/proxy-protocol.txt), by which a proxy in front
+ * tells whom a connection is from. It stands before all else, also before TLS. */
 #ifndef LIB_PROXY_HEADER_H
 #define LIB_PROXY_HEADER_H
 
@@ -32,8 +32,8 @@ struct proxy_header {
 	char data[PROXY_HEADER_MAX];
 };
 
-/* Takes from the LEN bytes at P, which follow what was taken before, those that belong to the header, and no more: *USED
- * of them. Texts in F are printable. F is set with PROXY_HEADER_DONE only. */
+/* Takes from the LEN bytes at P, which follow what was taken before, those that belong to the header, and no more:
+ * *USED of them. Texts in F are printable. F is set with PROXY_HEADER_DONE only. */
 enum proxy_header_state proxy_header_take(struct proxy_header *h, const char *p, size_t len, size_t *used,
     struct proxy_header_facts *f);
 

@@ -4,6 +4,7 @@ login_liblogin_a_SOURCES = \
 	login/acceptor.c login/acceptor.h \
 	login/exchange.c login/exchange.h \
 	login/failure.c login/failure.h \
+	login/header_wait.c login/header_wait.h \
 	login/login.c login/login.h \
 	login/forwarded_text.c login/forwarded_text.h \
 	login/login_sasl.c login/login_sasl.h \

@@ -868,8 +868,7 @@ static void begin(struct login *l)
 	feed(l);
 }
 
-void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client,
-    uint16_t local_port)
+void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct login_client *client)
 {
 	struct login *l = mem_alloc(sizeof(*l));
 
@@ -877,8 +876,9 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 	l->dialect = d;
 	l->state = LOGIN_COMMAND;
 	l->set = worker_settings(w);
-	l->client = *client;
-	l->local_port = local_port;
+	l->client = client->addr;
+	l->local_port = client->port;
+	l->tls = client->tls;
 	l->data = mem_alloc(d->data_size);
 	l->started = loop_seconds();
 	conn_open(&l->conn, fd, on_io, l);

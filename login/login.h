@@ -134,6 +134,7 @@ struct login {
 	bool over;               /* it is freed as soon as the engine is left */
 	struct net_addr client;
 	uint16_t local_port;
+	bool tls;       /* the client speaks TLS, to a proxy in front */
 	struct str in;  /* bytes that wait for more, or for the hand-over */
 	struct str out; /* bytes that wait for the client */
 	void *data;     /* the dialect's own */
@@ -184,9 +185,15 @@ void login_add_note(const struct login *l, struct str *out);
 /* The identity that the login forwards to that peer. */
 void login_forwarded(const struct login *l, struct forwarded *out);
 
+/* Who is at the other end, as far as that is known before the login. */
+struct login_client {
+	struct net_addr addr;
+	uint16_t port; /* of ours, that it came to */
+	bool tls;
+};
+
 /* The engine, for the worker: each of these may end and free L. This one takes over the accepted socket FD. */
-void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct net_addr *client,
-    uint16_t local_port);
+void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct login_client *client);
 /* Tells the client on FD that it cannot be served now. The caller closes FD. */
 void login_refuse(const struct login_dialect *d, int fd);
 /* authd's challenge for the client; NULL, in GREETING only: there is none, because there is no authd. */

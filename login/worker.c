@@ -17,6 +17,7 @@
 #include "lib/str.h"
 #include "login/acceptor.h"
 #include "login/exchange.h"
+#include "login/header_wait.h"
 #include "login/login.h"
 #include "login/relayed.h"
 #include "node/msg_session.h"
@@ -55,6 +56,7 @@ struct worker {
 	uint32_t crowded_until; /* loop time, seconds: until then each is reported to authd at once */
 	ev_timer sweep;
 	struct acceptor *acceptor;
+	struct header_wait headers;
 	bool draining, retiring;
 	bool orphaned; /* the master is gone: no other authd comes */
 	uint64_t logins_ok, logins_failed, accepted;
@@ -85,7 +87,7 @@ struct str *worker_greeting(struct worker *w, enum protocol protocol)
 /* A retiring worker ends with its last session. */
 static void maybe_end(struct worker *w)
 {
-	if (w->retiring && w->nlogins == 0 && relay_pool_count(w->relays) == 0)
+	if (w->retiring && w->nlogins == 0 && w->headers.count == 0 && relay_pool_count(w->relays) == 0)
 		ev_break(w->ctx.loop, EVBREAK_ALL);
 }
 
@@ -209,7 +211,7 @@ static bool send_request(struct worker *w, const struct login *l)
 	str_copy(q.credential, sizeof(q.credential), l->password);
 	q.client = l->client;
 	q.local_port = l->local_port;
-	q.tls = false;
+	q.tls = l->tls;
 	q.forwarded = l->forwarded;
 	auth_request_write(&out, &q);
 	sent = chan_post(w->authd, &out) == 0;
@@ -545,7 +547,7 @@ static unsigned descriptors(void *arg)
 {
 	const struct worker *w = arg;
 
-	return 2 * (w->nlogins + relay_pool_count(w->relays)) + relay_pipe_descriptors();
+	return 2 * (w->nlogins + w->headers.count + relay_pool_count(w->relays)) + relay_pipe_descriptors();
 }
 
 static void trim(void *arg UNUSED)
@@ -565,7 +567,20 @@ static void new_client(void *arg, enum protocol protocol, int fd, const struct n
 	struct worker *w = arg;
 
 	w->accepted++;
-	login_start(w, w->dialects[protocol], fd, client, port);
+	if (!settings_has_header(w->ctx.set, protocol, port))
+		login_start(w, w->dialects[protocol], fd, &(struct login_client){ .addr = *client, .port = port });
+	else if (net_addr_in_any(client, w->ctx.set->node_PROXY_PROTOCOL_FROM))
+		header_wait_add(&w->headers, protocol, fd, client, port);
+	else
+		header_wait_refuse(&w->headers, fd, client, port);
+}
+
+static void on_header(void *arg, enum protocol protocol, int fd, const struct proxy_header_facts *f, uint16_t port)
+{
+	struct worker *w = arg;
+
+	login_start(w, w->dialects[protocol], fd,
+	    &(struct login_client){ .addr = f->client, .port = port, .tls = f->tls });
 }
 
 static void refuse_client(void *arg, enum protocol protocol, int fd)
@@ -698,6 +713,7 @@ static void on_stop(struct role_ctx *ctx)
 	struct worker *w = ctx->arg;
 
 	acceptor_shut(w->acceptor);
+	header_wait_shut(&w->headers);
 	w->retiring = true;
 	relay_pool_each(w->relays, stop_relay, NULL);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
@@ -779,10 +795,10 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 			str_addf(&q.rows, "proxied_%s=%u\n", protocols[p].name, n[p]);
 		str_addf(&q.rows,
 		    "logging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
-		    "workers_full=%u\nclients_refused=%llu\n",
+		    "workers_full=%u\nclients_refused=%llu\nheaders_refused=%llu\n",
 		    w->nlogins, (unsigned long long)w->accepted, (unsigned long long)w->logins_ok,
 		    (unsigned long long)w->logins_failed, acceptor_is_full(w->acceptor),
-		    (unsigned long long)acceptor_refused(w->acceptor));
+		    (unsigned long long)acceptor_refused(w->acceptor), (unsigned long long)w->headers.refused);
 	}
 	role_rows(ctx, query, str_cstr(&q.rows), q.rows.len);
 	role_done(ctx, query, q.count);
@@ -809,6 +825,7 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	w->dialects = dialects;
 	role_init(&w->ctx, who, "waypostd", &hooks, w);
 	w->acceptor = acceptor_new(w->ctx.loop, &acceptor_hooks, w);
+	header_wait_init(&w->headers, w->ctx.loop, on_header, w);
 	w->relays = relay_pool_new(w->ctx.loop, (unsigned)w->ctx.set->proxy_PROXY_IDLE_TIMEOUT, on_relay_end, w);
 	relay_pool_set_room(w->relays, room_for_pipe);
 	ev_timer_init(&w->sweep, on_sweep, 1, 1);

@@ -39,6 +39,7 @@ struct protocol_settings protocol_settings(const struct settings *set, enum prot
 			.tls_served = set->has_tls[p], \
 			.address = set->group##_ADDRESS, \
 			.ports = set->group##_PORT, \
+			.header_ports = set->group##_PROXY_PROTOCOL_PORT, \
 			.tls_address = set->group##_ssl_SSLADDRESS, \
 			.tls_ports = set->group##_ssl_SSLPORT, \
 			.tls_certfile = set->group##_ssl_TLS_CERTFILE, \

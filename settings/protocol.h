@@ -46,7 +46,7 @@ extern const struct protocol_info protocols[PROTOCOL_COUNT];
 struct settings;
 struct protocol_settings {
 	bool served, tls_served; /* the file has its group; its -ssl group */
-	const char *address, *ports, *tls_address, *tls_ports, *tls_certfile, *tls_keyfile;
+	const char *address, *ports, *header_ports, *tls_address, *tls_ports, *tls_certfile, *tls_keyfile;
 	const char *maildirpath;
 	int64_t max_sessions; /* 0: no limit */
 	/* for protocols with a login */

@@ -86,6 +86,10 @@ enum { SETTINGS_MASTER_USER_MAX = 512, SETTINGS_MASTER_PASSWORD_MAX = 1024 };
 bool settings_port_next(const char **list, char address[SETTINGS_ADDRESS_MAX], uint16_t *port);
 /* The port of the first entry (the port of the peers, where nothing else is set). */
 uint16_t settings_first_port(const char *list);
+/* PORT is one of those of LIST, a PORTS setting. */
+bool settings_has_port(const char *list, uint16_t port);
+/* Connections of protocol P at PORT begin with a header of the PROXY protocol. */
+bool settings_has_header(const struct settings *set, enum protocol p, uint16_t port);
 enum { SETTINGS_SERVERS_MAX = 16, SETTINGS_HOST_MAX = 256, SETTINGS_SOCKET_PATH_MAX = 108 /* of sockaddr_un */ };
 
 /* Takes the next word of a LIST of servers at *LIST, which advances: HOST, HOST:PORT, [IPV6]:PORT, or the path of a

@@ -39,6 +39,23 @@ uint16_t settings_first_port(const char *list)
 	return settings_port_next(&list, address, &port) ? port : 0;
 }
 
+bool settings_has_port(const char *list, uint16_t port)
+{
+	char address[SETTINGS_ADDRESS_MAX];
+	uint16_t one;
+
+	while (settings_port_next(&list, address, &one))
+		if (one == port)
+			return true;
+	return false;
+}
+
+bool settings_has_header(const struct settings *set, enum protocol p, uint16_t port)
+{
+	return set->node_PROXY_PROTOCOL_FROM[0] != '\0' &&
+	    settings_has_port(protocol_settings(set, p).header_ports, port);
+}
+
 const char *settings_authservice(const char *map, uint16_t port, const char *normal, char *buf, size_t size)
 {
 	while (*map != '\0') {

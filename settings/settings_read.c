@@ -165,7 +165,7 @@ static bool check_address(struct str *text, struct str *why)
 	return false;
 }
 
-static bool check_ports(const struct str *text, struct str *why)
+static bool check_ports(const struct settings_row *row, const struct str *text, struct str *why)
 {
 	const char *list = str_cstr(text), *at = list;
 	char address[SETTINGS_ADDRESS_MAX];
@@ -182,6 +182,8 @@ static bool check_ports(const struct str *text, struct str *why)
 		    (int)(list - at), at);
 		return false;
 	}
+	if (n == 0 && row->def[0] == '\0')
+		return true;
 	if (n == 0)
 		str_adds(why, "expected a port; omit the group to disable the service");
 	return n != 0;
@@ -238,7 +240,7 @@ static bool check_text(const struct settings_row *row, struct str *text, struct 
 	case SETTINGS_T_ADDR:
 		return check_address(text, why);
 	case SETTINGS_T_PORTS:
-		return check_ports(text, why);
+		return check_ports(row, text, why);
 	case SETTINGS_T_OCTAL:
 		return check_octal(row, text, why);
 	case SETTINGS_T_WORD:

@@ -104,18 +104,23 @@ static void apply_debug(struct settings *set)
 /* ------------------------------------------------------------------------------------------------------------
  * Peers */
 
+static void rules_networks(struct settings_load *l, const char *list, unsigned line, const char *label)
+{
+	char word[WORD_MAX_LEN];
+
+	while (next_word(&list, word))
+		if (!net_is_network(word))
+			settings_report(l->errors, &l->text, line,
+			    "%s: %s is not an address or network; write \"192.0.2.7\", \"10.0.0.0/8\" or "
+			    "\"2001:db8::/32\"",
+			    label, word);
+}
+
 static void rules_proxy(struct settings_load *l)
 {
 	const struct settings *set = l->set;
-	const char *p = set->proxy_PROXY_TRUSTED;
-	char word[WORD_MAX_LEN];
 
-	while (next_word(&p, word))
-		if (!net_is_network(word))
-			MISTAKE(l, proxy_PROXY_TRUSTED,
-			    "proxy.PROXY_TRUSTED: %s is not an address or network; write \"192.0.2.7\", \"10.0.0.0/8\" "
-			    "or \"2001:db8::/32\"",
-			    word);
+	rules_networks(l, set->proxy_PROXY_TRUSTED, SETTINGS_LINE(l, proxy_PROXY_TRUSTED), "proxy.PROXY_TRUSTED");
 	if (set->proxy_PROXY_IDLE_TIMEOUT != 0 && set->proxy_PROXY_IDLE_TIMEOUT <= 30 * 60)
 		WARNING(l, proxy_PROXY_IDLE_TIMEOUT,
 		    "proxy.PROXY_IDLE_TIMEOUT is not longer than the 30 minutes that IMAP grants an idle client, so "
@@ -178,6 +183,39 @@ static void no_tls(struct settings_load *l, const char *ports, unsigned line)
 		    (unsigned)port);
 }
 
+/* Ports at which a proxy in front says who the client is. */
+static void rules_header_ports(struct settings_load *l, enum protocol p, const struct protocol_settings *s)
+{
+	const char *group = protocols[p].group;
+	unsigned line = settings_load_line_of(l, group, "PROXY_PROTOCOL_PORT");
+	char address[SETTINGS_ADDRESS_MAX];
+	uint16_t port;
+
+	if (s->header_ports[0] != '\0' && l->set->node_PROXY_PROTOCOL_FROM[0] == '\0')
+		settings_report(l->errors, &l->text, line,
+		    "%s.PROXY_PROTOCOL_PORT has no effect while PROXY_PROTOCOL_FROM, with the addresses of the proxies "
+		    "in front, "
+		    "is not set; set both or neither",
+		    group);
+	for (const char *list = s->header_ports; settings_port_next(&list, address, &port);)
+		if (address[0] != '\0' || !settings_has_port(s->ports, port))
+			settings_report(l->errors, &l->text, line,
+			    "%s.PROXY_PROTOCOL_PORT: %u is not one of the ports in %s.PORT (%s); write just the number "
+			    "of one of them",
+			    group, port, group, s->ports);
+	if (s->proxy && s->proxy_port == 0 && settings_has_port(s->header_ports, settings_first_port(s->ports)))
+		settings_report(l->errors, &l->text, line,
+		    "%s.PROXY_PROTOCOL_PORT: other nodes connect to the first port of %s.PORT, and send no header; put "
+		    "a port "
+		    "without headers first, or set %s.PROXY_PORT to one",
+		    group, group, group);
+	if (s->proxy && settings_has_port(s->header_ports, (uint16_t)s->proxy_port))
+		settings_report(l->errors, &l->text, line,
+		    "%s.PROXY_PROTOCOL_PORT: other nodes connect to PROXY_PORT, %u, and send no header; set that to "
+		    "another port",
+		    group, (unsigned)s->proxy_port);
+}
+
 static void rules_ports(struct settings_load *l)
 {
 	struct endpoint all[MAX_PORTS];
@@ -186,12 +224,16 @@ static void rules_ports(struct settings_load *l)
 	if (!protocols_served(l->set))
 		settings_report(l->errors, &l->text, 0,
 		    "no service is enabled; add a group imapd or pop3d: imapd = { };");
+	rules_networks(l, l->set->node_PROXY_PROTOCOL_FROM, SETTINGS_LINE(l, node_PROXY_PROTOCOL_FROM),
+	    "PROXY_PROTOCOL_FROM");
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		const struct protocol_settings s = protocol_settings(l->set, p);
 		const char *group = protocols[p].group;
 
 		if (s.served)
 			add_endpoints(l, all, &n, group, s.address, s.ports, settings_load_line_of(l, group, "PORT"));
+		if (s.served)
+			rules_header_ports(l, p, &s);
 		if (s.tls_served)
 			no_tls(l, s.tls_ports, l->ssl_line[p]);
 	}

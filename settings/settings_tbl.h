@@ -53,6 +53,10 @@
 	S(node, DEBUG_LOGIN, INT, "0", 0, 2, "", SF_M, \
 		"1 logs each step of a login, like LOG_LEVEL = \"debug\". 2 is the same: passwords are never " \
 		"logged.") \
+	S(node, PROXY_PROTOCOL_FROM, LIST, "", 0, 0, "networks", SF_W, \
+		"Addresses and networks of the proxies in front, whose word at the ports of PROXY_PROTOCOL_PORT is " \
+		"taken for who a client is: \"192.0.2.0/24 2001:db8::7\". Connections of others to these ports are " \
+		"closed.") \
 	S(node, POOL_SECRETFILE, PATH, "", 0, 0, "", SF_M, \
 		"File with the secret that the nodes of the pool share (a line of 16 bytes or more, mode 0600). It signs " \
 		"the client information of a forwarded login. Create it on one node and copy it to all others. " \
@@ -92,6 +96,9 @@
 	S(g, PORT, PORTS, port, 0, 0, "", SF_M | SF_W | SF_A, \
 		"Port to listen on; separate several by commas. ADDRESS.PORT listens on that address instead of " \
 		"ADDRESS: \"1143,127.0.0.9.2143\".") \
+	S(g, PROXY_PROTOCOL_PORT, PORTS, "", 0, 0, "", SF_W, \
+		"Those of PORT at which every connection begins with a header of the PROXY protocol, version 1 or 2, by " \
+		"which HAProxy and others tell who the client is: \"1143\". See PROXY_PROTOCOL_FROM.") \
 	S(g, PROXY, BOOL, "0", 0, 0, "", SF_W | SF_A, \
 		"Forward logins to the node that the account's mailhost option names. Off: serve every account here.") \
 	S(g, PROXY_PORT, INT, "0", 0, 65535, "", SF_W | SF_A, \

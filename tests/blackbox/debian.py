@@ -36,12 +36,15 @@ class Unpacked:
     def path(self, name):
         return os.path.join(self.root, name)
 
-    def run(self, program, *args, library="", **more):
-        """Runs a program of the packages with their libraries and LIBRARY, a folder below /usr/lib; returns its output."""
+    def environment(self, library=""):
+        """For the packages' programs: their libraries, LIBRARY being one more folder below /usr/lib."""
         lib = self.path("usr/lib")
-        env = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8",
+        return {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8",
                "LD_LIBRARY_PATH": ":".join([f"{lib}/{library}", f"{lib}/x86_64-linux-gnu", f"{lib}/aarch64-linux-gnu"])}
-        r = subprocess.run([self.path(program), *args], env=env, capture_output=True, text=True, timeout=60, **more)
+
+    def run(self, program, *args, library="", **more):
+        """Runs a program of the packages; returns its output."""
+        r = subprocess.run([self.path(program), *args], env=self.environment(library), capture_output=True, text=True, timeout=60, **more)
         assert r.returncode == 0, r
         return r.stdout
 

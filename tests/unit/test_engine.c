@@ -753,7 +753,7 @@ static void begin(void)
 	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
 	client_end = fd[1];
 	client_ended = false;
-	login_start(w, &toy, fd[0], &client, 143);
+	login_start(w, &toy, fd[0], &(struct login_client){ .addr = client, .port = 143 });
 	turns();
 }
 

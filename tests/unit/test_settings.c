@@ -633,6 +633,55 @@ static void test_trusted(void)
 	str_fini(&want);
 }
 
+static void test_header_ports(void)
+{
+	static const struct {
+		const char *text, *error; /* NULL: it is good */
+	} t[] = {
+		{ "PROXY_PROTOCOL_FROM = \"192.0.2.8\"; imapd = { PORT = \"143,1143\"; PROXY_PROTOCOL_PORT = \"1143\"; "
+		  "};",
+		    NULL },
+		{ "PROXY_PROTOCOL_FROM = \"::1, 10.0.0.0/8\"; imapd = { PORT = \"1143\"; PROXY_PROTOCOL_PORT = "
+		  "\"1143\"; };",
+		    NULL },
+		{ "PROXY_PROTOCOL_FROM = \"192.0.2.8\"; imapd = { };", NULL },
+		{ "PROXY_PROTOCOL_FROM = \"192.0.2.8/33\"; imapd = { };",
+		    "PROXY_PROTOCOL_FROM: 192.0.2.8/33 is not an address or network" },
+		{ "imapd = { PORT = \"143,1143\"; PROXY_PROTOCOL_PORT = \"1143\"; };",
+		    "imapd.PROXY_PROTOCOL_PORT has no effect while" },
+		{ "PROXY_PROTOCOL_FROM = \"::1\"; imapd = { PROXY_PROTOCOL_PORT = \"1143\"; };",
+		    "imapd.PROXY_PROTOCOL_PORT: 1143 is not one of the ports in imapd.PORT (143)" },
+		{ "PROXY_PROTOCOL_FROM = \"::1\"; imapd = { PORT = \"143,127.0.0.1.1143\"; PROXY_PROTOCOL_PORT = "
+		  "\"127.0.0.1.1143\"; };",
+		    "write just the number" },
+		{ "POOL_SECRETFILE = \"/nonexistent\"; PROXY_PROTOCOL_FROM = \"::1\"; imapd = { PORT = \"1143,143\"; "
+		  "IMAP_PROXY = 1; "
+		  "PROXY_PROTOCOL_PORT = \"1143\"; };",
+		    "imapd.PROXY_PROTOCOL_PORT: other nodes connect to the first port of imapd.PORT" },
+		{ "POOL_SECRETFILE = \"/nonexistent\"; PROXY_PROTOCOL_FROM = \"::1\"; imapd = { PORT = \"143,1143\"; "
+		  "IMAP_PROXY = 1; "
+		  "PROXY_PORT = 1143; PROXY_PROTOCOL_PORT = \"1143\"; };",
+		    "imapd.PROXY_PROTOCOL_PORT: other nodes connect to PROXY_PORT, 1143" },
+	};
+
+	set_up();
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct str errors = STR_INIT, warnings = STR_INIT;
+		struct settings *s = load(t[i].text, 0, &errors, &warnings);
+
+		CU_ASSERT_EQUAL(s != NULL, t[i].error == NULL);
+		CU_ASSERT(t[i].error == NULL || strstr(str_cstr(&errors), t[i].error) != NULL);
+		if (s != NULL) {
+			CU_ASSERT_EQUAL(settings_has_header(s, PROTOCOL_IMAP, 1143), i < 2);
+			CU_ASSERT_FALSE(settings_has_header(s, PROTOCOL_IMAP, 143));
+			CU_ASSERT_FALSE(settings_has_header(s, PROTOCOL_POP3, 1143));
+		}
+		settings_free(&s);
+		str_fini(&errors);
+		str_fini(&warnings);
+	}
+}
+
 /* Courier's names that have no effect: a warning with the reason, or an error if ignoring them would do harm. */
 static void test_known(void)
 {
@@ -1313,8 +1362,9 @@ static const struct unit_case cases[] = { { "defaults", test_defaults }, { "tabl
 	{ "written without room", test_write_without_room }, { "read damaged", test_read_damaged },
 	{ "numbers", test_numbers }, { "values", test_values }, { "ports", test_ports }, { "syntax", test_syntax },
 	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted },
-	{ "known names", test_known }, { "quotas of directories", test_quotas },
-	{ "login mechanisms", test_mechanisms }, { "master user", test_master }, { "no userdb yet", test_no_userdb },
+	{ "ports with headers", test_header_ports }, { "known names", test_known },
+	{ "quotas of directories", test_quotas }, { "login mechanisms", test_mechanisms },
+	{ "master user", test_master }, { "no userdb yet", test_no_userdb },
 	{ "every known name", test_every_known_name }, { "environment", test_environment },
 	{ "same host", test_same_host }, { "include", test_include }, { "pool secret", test_secret },
 	{ "several pool secrets", test_secrets }, { "cut at every byte", test_cut }, { "any order", test_any_order },

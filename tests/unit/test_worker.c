@@ -41,7 +41,7 @@ static void setup(void)
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
 	decoded_on(w->ctx.loop);
-	login_start(w, &imap_login_dialect, fd[0], &client, 143);
+	login_start(w, &imap_login_dialect, fd[0], &(struct login_client){ .addr = client, .port = 143 });
 	client_end = decoded(w->ctx.loop, fd[1]);
 	turns();
 }

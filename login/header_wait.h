@@ -1,0 +1,47 @@
+/* Clients that come through a proxy in front, until the header has come by which the proxy says who they are
+ * (lib/proxy_header.h). Nothing is said to them before, and not a byte behind it is read. */
+#ifndef LOGIN_HEADER_WAIT_H
+#define LOGIN_HEADER_WAIT_H
+
+#include <ev.h>
+
+#include "lib/proxy_header.h"
+#include "settings/protocol.h"
+
+enum {
+	HEADER_WAIT_SECONDS = 5, /* from the connection to the end of its header */
+	HEADER_WAIT_QUIET = 60   /* seconds between two lines of the log about the same trouble */
+};
+
+/* The header of the connection FD, which is the callee's, has come: what it says. PORT is the one that accepted it. */
+typedef void header_wait_fn(void *arg, enum protocol protocol, int fd, const struct proxy_header_facts *f,
+    uint16_t port);
+
+/* What can be wrong; each is logged now and then. */
+enum header_trouble { HEADER_TROUBLE_SENDER, HEADER_TROUBLE_LATE, HEADER_TROUBLE_NONSENSE, HEADER_TROUBLE_COUNT };
+
+struct header_client;
+
+struct header_wait {
+	unsigned count;   /* connections that wait */
+	uint64_t refused; /* that were closed without a header that counts */
+	/* private */
+	struct ev_loop *loop;
+	header_wait_fn *on_client;
+	void *arg;
+	struct header_client *first;
+	uint32_t quiet_until[HEADER_TROUBLE_COUNT];
+};
+
+/* ON_CLIENT gets ARG. */
+void header_wait_init(struct header_wait *w, struct ev_loop *loop, header_wait_fn *on_client, void *arg);
+/* Takes over the accepted socket FD of PROXY. It is closed, which is logged, if no header comes in time or one that
+ * means nothing. */
+void header_wait_add(struct header_wait *w, enum protocol protocol, int fd, const struct net_addr *proxy,
+    uint16_t port);
+/* Closes FD of SENDER, which is none of the proxies whose headers are believed; logs it. */
+void header_wait_refuse(struct header_wait *w, int fd, const struct net_addr *sender, uint16_t port);
+/* Closes all that wait. */
+void header_wait_shut(struct header_wait *w);
+
+#endif
