@@ -9,7 +9,6 @@
 #include <utlist.h>
 
 #include "authlib/child.h"
-#include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/mem.h"
@@ -21,7 +20,7 @@ struct lookup {
 	struct lookup *prev, *next;
 	struct resolver *resolver;
 	bool running; /* its child is at it, or none could be started: the timer tells */
-	double began; /* lib/clock.h */
+	double began; /* loop_now() */
 	char host[RESOLVER_HOST_MAX];
 	struct child child;
 	ev_io io;
@@ -162,7 +161,7 @@ static void start(struct lookup *l)
 
 	leave_list(l);
 	l->running = true;
-	l->began = clock_now();
+	l->began = loop_now();
 	DL_APPEND(r->running, l);
 	r->nrunning++;
 	if (child_start(&l->child, CHILD_MESSAGES, look_up, l->host, &why)) {
@@ -187,7 +186,7 @@ static void run_queued(struct resolver *r)
 	ev_timer_stop(r->loop, &r->turn);
 	if (r->queued == NULL)
 		return;
-	ev_timer_set(&r->turn, MAX(r->running->began + TURN_SECONDS - clock_now(), 0), 0);
+	ev_timer_set(&r->turn, MAX(r->running->began + TURN_SECONDS - loop_now(), 0), 0);
 	ev_timer_start(r->loop, &r->turn);
 }
 
@@ -195,7 +194,7 @@ static void on_turn(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 {
 	struct resolver *r = t->data;
 
-	if (r->running->began + TURN_SECONDS <= clock_now())
+	if (r->running->began + TURN_SECONDS <= loop_now())
 		finish(r->running, NULL); /* which sets the timer for the next one */
 	else
 		run_queued(r);
