@@ -158,8 +158,8 @@ static bool nearly_used_up(const struct md_scan *sc)
 	return can_renumber(sc) && sc->box->uids.uidnext > UINT32_MAX - UIDS_LEFT_MIN;
 }
 
-/* What was stored since a session looked last is recent for the first that can be told of all of it: for one that has
- * seen some of it already, because the lock was busy, it is not. Others only see it. */
+/* What was stored since a session looked last is recent for the one that takes the mark under the lock; also what it
+ * has seen before, when the lock was busy. Others only see it. */
 static void take_recent(struct md_scan *sc, uint32_t uidvalidity)
 {
 	struct md_box *box = sc->box;
@@ -167,8 +167,18 @@ static void take_recent(struct md_scan *sc, uint32_t uidvalidity)
 	sc->first_recent = MD_RECENT_NONE;
 	if (box->readonly)
 		sc->first_recent = md_recent_first(box->fd, uidvalidity);
-	else if (sc->locked && md_recent_first(box->fd, uidvalidity) > box->uid_highest)
+	else if (sc->locked)
 		sc->first_recent = md_recent_take(box->fd, uidvalidity);
+	for (size_t i = box->n; !box->readonly && i > 0 && box->msgs[i - 1].uid >= sc->first_recent; i--) {
+		struct md_msg *m = &box->msgs[i - 1];
+
+		if (m->gone || m->recent)
+			continue;
+		m->recent = true;
+		box->n_recent++;
+		box->flagged += !m->changed;
+		m->changed = true;
+	}
 }
 
 /* Gives all messages new UIDs under a new UIDVALIDITY: only when the old UIDs cannot be kept. */

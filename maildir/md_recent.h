@@ -4,7 +4,7 @@
  * Courier gives what it finds in new/ another one: so it goes to cur/ at once, and this file remembers from which
  * UID on it is recent. Without the file nothing is. It is written and taken away under md_lock, so that one session
  * gets each message, and never synced: it is worth no wait. Nor does a session wait for the lock to take it: one that
- * cannot have it sees the messages without the mark, and leaves them to a later session. */
+ * cannot have it shows the messages without the mark, until it has the lock or another session has taken them. */
 #ifndef MAILDIR_MD_RECENT_H
 #define MAILDIR_MD_RECENT_H
 

@@ -115,8 +115,8 @@ static void test_renumbered(void)
 	mt_end(&t);
 }
 
-/* A busy lock is worth no wait for \Recent, and takes it from nobody: a session that has seen the message without it
- * leaves it to the next. */
+/* A busy lock is worth no wait for \Recent, and takes it from nobody: it is there for the first session that has the
+ * lock, and for no other, whatever is delivered meanwhile. */
 static void test_busy_lock(void)
 {
 	struct md_changes ch;
@@ -134,14 +134,39 @@ static void test_busy_lock(void)
 	CU_ASSERT(asked < ASKED_MAX / 2 && t.root.why[0] == '\0');
 	mt_unlink(&t, busy);
 	append(&t, "");
+	mt_puts(&t, "new/9.x", mail);
 	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
-	CU_ASSERT(ch.added == 1 && md_box_count_recent(box) == 0);
-	later = open_box(&t, "", 2, 2);
+	CU_ASSERT(ch.added == 2 && ch.flagged == 1 && md_box_count_recent(box) == 3 && md_box_take_changed(box, 0));
+	later = open_box(&t, "", 3, 0);
 	append(&t, "");
-	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
-	CU_ASSERT(ch.added == 1 && md_box_count_recent(box) == 1);
 	CU_ASSERT_EQUAL(md_box_sync(later, &ch), MD_OK);
-	CU_ASSERT(ch.added == 1 && md_box_count_recent(later) == 2);
+	CU_ASSERT(ch.added == 1 && md_box_count_recent(later) == 1);
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	CU_ASSERT(ch.added == 1 && ch.flagged == 0 && md_box_count_recent(box) == 3);
+	md_box_close(&box);
+	md_box_close(&later);
+	mt_end(&t);
+}
+
+/* If another session has the lock first, it has the mark. */
+static void test_busy_lock_and_another_session(void)
+{
+	struct md_changes ch;
+	struct md_test t;
+	struct md_box *box, *later;
+
+	mt_begin(&t);
+	append(&t, "");
+	settle(&t);
+	mt_puts(&t, busy, "1:another.host");
+	box = open_box(&t, "", 1, 0);
+	mt_unlink(&t, busy);
+	later = open_box(&t, "", 1, 1);
+	mt_puts(&t, "new/9.x", mail);
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	CU_ASSERT(ch.added == 1 && md_box_count_recent(box) == 1 && !md_box_is_recent(box, 0));
+	CU_ASSERT_EQUAL(md_box_sync(later, &ch), MD_OK);
+	CU_ASSERT(ch.added == 1 && md_box_count_recent(later) == 1);
 	md_box_close(&box);
 	md_box_close(&later);
 	mt_end(&t);
@@ -197,6 +222,7 @@ static void test_stale_lock(void)
 static const struct unit_case cases[] = { { "an old mark goes", test_old_mark_goes },
 	{ "a rename raises UIDVALIDITY", test_rename_raises_uidvalidity }, { "UIDs are used up", test_renumbered },
 	{ "the lock is busy", test_busy_lock },
+	{ "the lock is busy and another session comes", test_busy_lock_and_another_session },
 	{ "the lock is busy and there is new mail", test_busy_lock_and_new_mail },
 	{ "the lock is stale", test_stale_lock }, { NULL, NULL } };
 
