@@ -104,6 +104,9 @@ bool md_box_renamed(struct md_box *box, const char *folder)
 	struct md_uidlist l = { 0 };
 	uint32_t before = box->uidvalidity;
 
+	/* Others have renamed it before, and this was its successor. */
+	if (md_folder_gone(box->root, box->fd, folder, MD_RESET) == MD_NOFOLDER)
+		return false;
 	mem_free(&box->folder);
 	box->folder = mem_strdup(folder);
 	if (md_uidlist_read(box->root, box->fd, folder, &l) == MD_OK)

@@ -39,8 +39,8 @@ struct md_changes {
  * impossible, the box is opened with ->readonly set or ->uid_sticky clear, and root->why tells the reason (""
  * otherwise). */
 enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out) MUST_CHECK;
-/* BOX's folder was renamed to FOLDER (md_tree_rename()): it stays open under that name. True if that gave it another
- * UIDVALIDITY; the UIDs are what they were. */
+/* The folder of BOX's name was renamed to FOLDER (md_tree_rename()): if it is the one that is open, it stays open under
+ * that name. True if that gave it another UIDVALIDITY; the UIDs are what they were. */
 bool md_box_renamed(struct md_box *box, const char *folder);
 /* Closes *BOX (which may be NULL) and empties the pointer. Nothing is expunged. */
 void md_box_close(struct md_box **box);

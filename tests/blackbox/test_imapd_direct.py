@@ -1088,6 +1088,17 @@ def test_rename_of_the_selected_mailbox_keeps_it_selected(start):
     a.ok("DELETE INBOX.Y.Sub")
     a.bad("FETCH 1 FLAGS")
 
+def test_rename_of_a_namesake_says_nothing_of_the_selected_mailbox(start):
+    a, b = start(), start()
+    a.ok("CREATE INBOX.f")
+    a.append(mailbox="INBOX.f")
+    b.ok("SELECT INBOX.f")
+    for command in ("CREATE INBOX.g", "DELETE INBOX.g", "RENAME INBOX.f INBOX.g", "CREATE INBOX.f"):
+        a.ok(command)
+    assert not [line for line in b.ok("RENAME INBOX.f INBOX.h") if b"UIDVALIDITY" in line]
+    assert len(b.ok("FETCH 1:* FLAGS")) == 1 and b"* 0 EXISTS" in b.ok("SELECT INBOX.h")
+
+
 def test_rename_by_others_throws_nobody_out(start):
     """What a client knows by the old name, UIDVALIDITY and UIDs stays valid; no other UIDVALIDITY is reported."""
     a, b = start(), start()
