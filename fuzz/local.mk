@@ -59,6 +59,10 @@ noinst_PROGRAMS += fuzz/fuzz_shared
 fuzz_fuzz_shared_SOURCES = fuzz/fuzz_shared.c
 fuzz_fuzz_shared_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_shared_LDADD = $(AUTHD_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_used_tokens
+fuzz_fuzz_used_tokens_SOURCES = fuzz/fuzz_used_tokens.c
+fuzz_fuzz_used_tokens_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_used_tokens_LDADD = $(AUTHD_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_userdb fuzz/fuzz_userdb_image fuzz/fuzz_password fuzz/fuzz_job
 fuzz_fuzz_userdb_SOURCES = fuzz/fuzz_userdb.c
 fuzz_fuzz_userdb_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

@@ -299,13 +299,20 @@ static void check_descriptors(const struct role_start *who)
 			die_fatal("only waypostd can start this role");
 }
 
+/* What a library has opened on its own is no memory file. */
+static int passed_userdb(void)
+{
+	return fcntl(ROLE_FD_USERDB, F_GET_SEALS) != -1 && fcntl(ROLE_FD_USERDB, F_SETFD, FD_CLOEXEC) == 0 ?
+	    ROLE_FD_USERDB :
+	    -1;
+}
+
 void role_init(struct role_ctx *ctx, const struct role_start *who, const char *program, const struct role_hooks *hooks,
     void *arg)
 {
 	check_descriptors(who);
 	memset(ctx, 0, sizeof(*ctx));
-	/* Before its number is another's. */
-	ctx->userdb = who->role == ROLE_AUTHD && fcntl(ROLE_FD_USERDB, F_SETFD, FD_CLOEXEC) == 0 ? ROLE_FD_USERDB : -1;
+	ctx->userdb = who->role == ROLE_AUTHD ? passed_userdb() : -1; /* before its number is another's */
 	ctx->who = *who;
 	ctx->hooks = hooks;
 	ctx->arg = arg;
