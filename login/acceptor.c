@@ -17,10 +17,10 @@
 enum {
 	ACCEPT_BURST = 32, /* clients accepted in one turn of the loop, so that open sessions are served, too */
 	PER_LOGIN = 2,     /* descriptors: the client, the peer */
-	AGAIN_LOGINS = 4,  /* accept again when there is room for so many */
+	AGAIN_LOGINS = 4,  /* accept again when there is room for this many */
 	OWN_RESERVE = 16,  /* for channels to new neighbours and what libraries may need */
 	ANSWER_SECONDS = 2,
-	QUIET_SECONDS = 60 /* between two lines of the log about the same */
+	QUIET_SECONDS = 60 /* between two log lines about the same thing */
 };
 
 struct entry {
@@ -39,9 +39,9 @@ struct acceptor {
 	enum acceptor_state state;
 	struct entry *entries;
 	unsigned nentries;
-	unsigned base;  /* descriptors of this process that are no entry's and no client's */
+	unsigned base;  /* descriptors of this process that belong to no entry and no client */
 	unsigned limit; /* RLIMIT_NOFILE, as of the last second */
-	/* Given up for the moment in which a client is refused; -1: it could not be had back. */
+	/* Closed for a moment to accept and refuse a client; -1: could not be opened again. */
 	int spare;
 	uint32_t asked; /* loop_seconds() of the question to the master */
 	/* For the log: */
@@ -76,19 +76,19 @@ bool acceptor_has_room(const struct acceptor *g, unsigned n)
 	return (uint64_t)in_use(g) + n + OWN_RESERVE <= g->limit;
 }
 
-/* A file of its own, not a copy: it also counts among those of the whole system. */
+/* An open file of its own, not a dup(): it counts against the system's limit, too. */
 static int new_spare(void)
 {
 	return eventfd(0, EFD_CLOEXEC);
 }
 
-/* With a limit that leaves no reserve at all one client at a time is better than none. */
+/* If the limit leaves no reserve at all, one client at a time is better than none. */
 static bool room_for_logins(const struct acceptor *g, unsigned n)
 {
 	return acceptor_has_room(g, n * PER_LOGIN) || g->hooks->in_use(g->arg) == 0;
 }
 
-/* The system has one for us, too. */
+/* The system has a descriptor left as well. */
 static bool can_open(struct acceptor *g)
 {
 	int fd = new_spare();
@@ -106,7 +106,7 @@ static bool can_open(struct acceptor *g)
 
 static void on_connect(struct ev_loop *loop, ev_io *io, int revents);
 
-/* Whether the sockets are looked at follows from the state. */
+/* Whether the sockets are watched depends on the state. */
 static void watch(struct acceptor *g)
 {
 	bool look = g->state == ACCEPTOR_TAKING || g->state == ACCEPTOR_REFUSING;
@@ -138,7 +138,7 @@ static void say_full(struct acceptor *g, const char *why)
 	    why, in_use(g), g->limit);
 }
 
-/* Logs the end of a logged pause, or of all of them after a while. */
+/* Logs the end of a logged pause at once, and of the others after a while. */
 static void say_over(struct acceptor *g)
 {
 	uint32_t now = clock_seconds();
@@ -179,7 +179,7 @@ void acceptor_tick(struct acceptor *g)
 	else if (g->state == ACCEPTOR_ASKING && loop_seconds() - g->asked >= ANSWER_SECONDS)
 		enter(g, ACCEPTOR_REFUSING);
 	else
-		watch(g); /* one may have been stopped, see refuse_one() */
+		watch(g); /* refuse_one() may have stopped a socket */
 }
 
 void acceptor_answer(struct acceptor *g, bool others)
@@ -202,7 +202,7 @@ static bool is_shortage(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/* False: no client, or no descriptor even for this; then retry at the next tick. */
+/* False: no client, or no descriptor even for this; retried at the next tick. */
 static bool refuse_one(struct acceptor *g, struct entry *e)
 {
 	struct sockaddr_storage ss;

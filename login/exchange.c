@@ -32,7 +32,7 @@ void exchange_lose(struct login *l)
 {
 	enum exchange to = states[l->exchange].lost;
 
-	/* authd may have taken it as used: another one would call it a replay. */
+	/* authd may have marked the token as used: sent again it would look like a replay. */
 	if (l->exchange == EXCHANGE_REQUESTED && l->mech == AUTH_MECH_TOKEN)
 		to = EXCHANGE_LOST;
 
@@ -63,7 +63,7 @@ bool exchange_answers(const struct login *l)
 	case EXCHANGE_CHALLENGED:
 	case EXCHANGE_KEPT:
 		return true;
-	case EXCHANGE_GREETED: /* of no use to other mechanisms */
+	case EXCHANGE_GREETED: /* other mechanisms cannot use it */
 		return auth_mech_exchange(l->mech) == AUTH_EXCHANGE_CHALLENGE;
 	default:
 		return false;

@@ -16,7 +16,7 @@
 		[PROTOCOL_IMAP] = imap, [PROTOCOL_POP3] = pop3 \
 	}
 
-/* In a reason stand %h, %a, %s, %m, %n for the facts host, at, said, method, self; a text may begin with %p, the
+/* Reasons may contain %h, %a, %s, %m, %n for the facts host, at, said, method, self; a text may begin with %p, the
  * protocol. */
 static const struct {
 	enum auth_verdict verdict;
@@ -107,7 +107,7 @@ bool failure_wants_tls(const char *text)
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (strcasestr(text, words[i]) != NULL)
 			return true;
-	/* UW-IMAP; GNU imap4d. Of one account others say more. */
+	/* UW-IMAP; GNU imap4d. A refusal of one account has more words. */
 	return text_is_word(text, len, "LOGIN disabled") || text_is_word(text, len, "Command disabled");
 }
 

@@ -42,7 +42,7 @@ void forwarded_text_ttl(struct forwarded *h, const char *value)
 
 	if (!num_parse_str(value, 255, &ttl))
 		return;
-	h->ttl = (uint8_t)MAX(ttl, 1); /* nothing left: as the last node */
+	h->ttl = (uint8_t)MAX(ttl, 1); /* none left: treated as by the last node */
 	h->present = true;
 }
 

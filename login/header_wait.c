@@ -44,7 +44,7 @@ static void log_trouble(struct header_wait *w, enum header_trouble t, const stru
 	log_warn("a connection at port %u is closed: [%s] %s", port, net_addr_text(from, ip), words[t]);
 }
 
-/* Forgets C; its descriptor, which stays open. */
+/* Forgets C; returns its descriptor, still open. */
 static int release(struct header_client *c)
 {
 	struct header_wait *w = c->all;
@@ -71,7 +71,7 @@ static void on_late(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UN
 	give_up(timer->data, HEADER_TROUBLE_LATE);
 }
 
-/* The header says that C is no client of its own: a check of the proxy's, or one whose address is not known. */
+/* Without a client in the header (the proxy's own check, or an unknown address) the client is the proxy. */
 static void fill_in(const struct header_client *c, struct proxy_header_facts *f)
 {
 	if (f->client.family == 0)
@@ -101,7 +101,7 @@ static void deliver(struct header_client *c, struct proxy_header_facts *f)
 	w->on_client(w->arg, protocol, release(c), f, port);
 }
 
-/* Peeked at and then read as far as the header goes: what follows is the client's, and perhaps TLS. */
+/* Peeks, then reads just the header: what follows belongs to the client, and may be TLS. */
 static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 {
 	struct header_client *c = io->data;
@@ -114,7 +114,7 @@ static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUS
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return;
 	if (n <= 0) {
-		close(release(c)); /* it has gone; a check whether the port is open, for one */
+		close(release(c)); /* gone, for example a check whether the port is open */
 		return;
 	}
 	state = proxy_header_take(&c->header, buf, (size_t)n, &used, &f);

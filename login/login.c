@@ -18,7 +18,7 @@
 
 enum {
 	OUT_MAX = 32 * 1024, /* a client that does not read its replies is closed */
-	LINGER_MS = 2000,    /* so long may a client take to read the last words */
+	LINGER_MS = 2000,    /* time for a client to read the last words */
 	RETRY_MS = 300
 };
 
@@ -39,7 +39,7 @@ static const char *state_name(enum login_state s)
 static void enter(struct login *l, enum login_state state)
 {
 	log_debug("login %u: %s -> %s", l->request, state_name(l->state), state_name(state));
-	ev_timer_stop(worker_loop(l->worker), &l->timer); /* also one that has expired and is due */
+	ev_timer_stop(worker_loop(l->worker), &l->timer); /* even one that has expired and is pending */
 	l->state = state;
 }
 
@@ -65,7 +65,7 @@ static void forget_peer(struct login *l)
 	memset(&l->peer, 0, sizeof(l->peer));
 }
 
-/* The session that authd has entered for L is cancelled, or belongs to another process now (0). */
+/* Cancels the session that authd entered for L, unless another process owns it now (0). */
 static void end_session(struct login *l)
 {
 	if (l->reply == NULL || l->reply->verdict != AUTH_VERDICT_OK || l->reply->session == 0)
@@ -94,13 +94,13 @@ static void login_free(struct login *l)
 	mem_free(&l);
 }
 
-/* Nothing is left to do for L. It goes when the engine is left. */
+/* Nothing is left to do for L; free_if_over() frees it. */
 static void end(struct login *l)
 {
 	l->over = true;
 }
 
-/* Every way into the engine ends here, the only place that frees a login: L stays valid until then. */
+/* Every entry point of the engine ends here, the only place that frees a login: L stays valid until then. */
 static void free_if_over(struct login *l)
 {
 	if (l->over)
@@ -117,8 +117,8 @@ static void watch_for(struct login *l, int want)
 	conn_watch(worker_loop(l->worker), &l->conn, want);
 }
 
-/* What the connection is watched for follows from the state. While the client has to wait it is watched on, until it
- * does say something: most clients do not, and then nothing has to be changed for the relay either. */
+/* What to watch the connection for follows from the state. While the client has to wait, EV_READ stays on until it
+ * sends something: most clients do not, and then the relay need not change it either. */
 static void watch(struct login *l)
 {
 	bool still = (conn_wants(&l->conn) & EV_READ) != 0;
@@ -126,13 +126,13 @@ static void watch(struct login *l)
 	watch_for(l, (reads(l) || still ? EV_READ : 0) | (l->out.len != 0 ? EV_WRITE : 0));
 }
 
-/* Sends what waits. False: the client is gone, or does not read. */
+/* Sends pending output. False: the client is gone, or does not read. */
 static bool flush_out(struct login *l)
 {
 	return conn_flush(&l->conn, &l->out) != CONN_FAILED && l->out.len <= OUT_MAX;
 }
 
-/* The same, and waits for what comes next. */
+/* Sends pending output and watches for what comes next. */
 static void send_out(struct login *l)
 {
 	if (flush_out(l))
@@ -193,7 +193,7 @@ static void log_login(const struct login *l, enum log_level level, const char *w
 	    p->title, more);
 }
 
-/* The login is not to be; the client may try again. */
+/* Refuses the login; the client may try again. */
 static void refuse(struct login *l, enum login_failure f)
 {
 	l->dialect->refuse(l, f);
@@ -215,7 +215,7 @@ static void on_delayed(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNU
 	free_if_over(l);
 }
 
-/* The login fails for F, which is never a wrong password, neither to the client nor in the log. */
+/* Fails the login for F, which neither the client nor the log must take for a wrong password. */
 static void fail(struct login *l, enum login_failure f, struct failure_facts facts)
 {
 	struct str more = STR_INIT;
@@ -230,16 +230,16 @@ static void fail(struct login *l, enum login_failure f, struct failure_facts fac
 	refuse(l, f);
 }
 
-/* --- the client's words --- */
+/* --- what the client sends --- */
 
-/* A challenge that the client did not answer is of no use any more; the greeting's stays. */
+/* Ends a challenge that the client did not answer; the one in the greeting stays. */
 static void end_challenge(struct login *l)
 {
 	if (l->exchange != EXCHANGE_GREETED)
 		worker_end_exchange(l->worker, l);
 }
 
-/* Deals with one event of the dialect. */
+/* Handles one event of the dialect. */
 static void on_command(struct login *l, enum login_event event)
 {
 	switch (event) {
@@ -273,8 +273,8 @@ static void on_command(struct login *l, enum login_event event)
 	start_closing(l);
 }
 
-/* Looks at the LEN bytes at P while the client's turn lasts; returns how many were dealt with. If L is CLOSING then,
- * it has no input any more, and P may have been that. */
+/* Handles the commands in the LEN bytes at P while it is the client's turn; returns the bytes used. If L is CLOSING
+ * afterwards, its input has been freed, and P may have pointed into it. */
 static size_t take_commands(struct login *l, const char *p, size_t len)
 {
 	size_t off = 0;
@@ -292,7 +292,7 @@ static size_t take_commands(struct login *l, const char *p, size_t len)
 	return off;
 }
 
-/* Goes on with what is there already; then waits for the client. */
+/* Handles the input that is there already, then waits for the client. */
 static void feed(struct login *l)
 {
 	if (l->in.len != 0) {
@@ -334,8 +334,8 @@ static void client_gone(struct login *l)
 	end(l);
 }
 
-/* Something has come from a client that has to wait: is it the end? Behind commands that it has sent already an end may
- * be half of one (RFC 9293 section 3.6): it waits for their answers, and gets them. */
+/* Something came from a client that has to wait: has it closed the connection? After pipelined commands it may have
+ * closed only its half (RFC 9293 section 3.6): it waits for their replies, and gets them. */
 static bool has_gone(struct login *l)
 {
 	char byte;
@@ -432,7 +432,7 @@ static void relay(struct login *l)
 	l->peer.has_spoken = to_client.len != ours;
 	worker_arrived(l->worker, l->reply->session, backend_index(l->backend));
 	worker_relay(l->worker, l, &l->conn, peer, &to_client, &to_server);
-	l->reply->session = 0; /* the relay's */
+	l->reply->session = 0; /* it belongs to the relay now */
 	end(l);
 }
 
@@ -446,7 +446,7 @@ static void try_again(struct login *l, enum login_state state)
 	enter(l, state);
 }
 
-/* What a node thinks of our signature is worth telling if it is bad, or was bad lately. */
+/* Reports a node's check of our signature if it is bad, or was bad lately. */
 static void tell_signature(struct login *l, bool taken)
 {
 	bool good = taken && l->peer.mark == NODE_MARK_OTHER && l->reply->report_signature;
@@ -455,7 +455,7 @@ static void tell_signature(struct login *l, bool taken)
 		worker_peer_signature(l->worker, login_target(l)->host, l->peer.signature);
 }
 
-/* Why the login at the peer of B has come to nothing. */
+/* Why the login at the peer failed. */
 static enum login_failure peer_failure(const struct login *l, enum backend_result result)
 {
 	if (result == BACKEND_UNREACHABLE)
@@ -523,7 +523,7 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 		return;
 	}
 	f = peer_failure(l, result);
-	/* Authd knows now that those before us are down. */
+	/* authd knows by now that the hosts before us are down. */
 	if (f == FAILURE_UNREACHABLE && l->reply->other_hosts != AUTH_OTHER_HOSTS_NONE && !l->retried &&
 	    (auth_mech_tells_password(l->mech) || l->exchange == EXCHANGE_KEPT)) {
 		try_again(l, LOGIN_AUTH);
@@ -542,7 +542,7 @@ static void on_peer_done(struct backend *b, enum backend_result result, void *ar
 	free_if_over(arg);
 }
 
-/* Seconds for the targets of L's answer: PROXY_TIMEOUT holds for all that is tried, and the waits for names. */
+/* Seconds for the targets of L's reply: PROXY_TIMEOUT covers all attempts, and the waits for names. */
 static double peer_time(struct login *l)
 {
 	double now = loop_now(), left = l->reply->peer_ms / 1000.0;
@@ -580,7 +580,7 @@ static void on_retry(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 	free_if_over(l);
 }
 
-/* No session server: once more with a new ticket, for spawn may just have been replaced. */
+/* No session server: try once more with a new ticket, as spawn may just have been replaced. */
 static void handoff_failed(struct login *l)
 {
 	if (l->retried || !auth_mech_tells_password(l->mech)) {
@@ -596,7 +596,7 @@ void login_handoff_reply(struct login *l, bool ok)
 	if (l->state != LOGIN_HANDOFF)
 		return;
 	if (ok) {
-		l->reply->session = 0; /* the session server's */
+		l->reply->session = 0; /* it belongs to the session server now */
 		end(l);
 	} else {
 		handoff_failed(l);
@@ -673,7 +673,7 @@ static bool text_ok(const char *p, size_t len, size_t limit)
 	return len != 0 && len < limit && text_plain(p, len) == len;
 }
 
-/* Of a name that nobody has: what a message and the log can carry. */
+/* Makes a name that nobody can have fit for messages and the log. */
 static char *clean_name(const char *user, size_t len)
 {
 	char *name;
@@ -778,8 +778,8 @@ bool login_is_fit(const struct login *l)
 	    text_is_plain(a->peer_password) && session_id_ok(a->session_id);
 }
 
-/* Appends the peer's words behind its code to "[ALERT] ", for the user. Notes at their end are for this node, or forged
- * for the one before it. False: there are no words. */
+/* Appends the peer's text after its code to "[ALERT] ", for the user. Drops notes at its end: they are for this node,
+ * or forged for the one before it. False: there is no text. */
 static bool add_alert(struct login *l)
 {
 	const char *text = l->peer.said + strcspn(l->peer.said, "]");
@@ -849,7 +849,7 @@ static void greet(struct login *l)
 	}
 }
 
-/* The client's first words are ours, if it may have any. */
+/* Greets the client, or turns it away while the worker drains. */
 static void begin(struct login *l)
 {
 	const struct login_dialect *d = l->dialect;
@@ -928,7 +928,7 @@ static void end_for(struct login *l, enum login_bye why)
 		forget_peer(l);
 		break;
 	case LOGIN_HANDOFF:
-		/* spawn's copy of the descriptor may lie unread for long: the client must not wait for it. */
+		/* spawn's copy of the descriptor may stay unread for long: the client must not wait for that. */
 		conn_cut(&l->conn);
 		end(l);
 		return;

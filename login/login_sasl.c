@@ -11,15 +11,15 @@
 #define PROMPT_USER "VXNlcm5hbWU6"     /* "Username:" */
 #define PROMPT_PASSWORD "UGFzc3dvcmQ6" /* "Password:" */
 
-/* A message of the client, decoded (a NUL is behind it). */
+/* A message of the client, decoded (a NUL follows it). */
 typedef enum sasl_result sasl_message_fn(struct login *l, struct sasl *s, const char *p, size_t len);
 
 struct sasl_mechanism {
-	const char *name;    /* NULL: authd's */
+	const char *name;    /* NULL: as authd names it */
 	enum auth_mech mech; /* as authd knows it */
 	/* LISTED: if the settings name it; POOL: if the pool has a secret. */
 	enum { SASL_ALWAYS, SASL_LISTED, SASL_POOL } offered;
-	/* The challenge, in base64, for a client that sends no initial response; NULL: it cannot send one, for authd
+	/* The challenge, in base64, for a client that sends no initial response; NULL: it cannot send one, as authd
 	 * makes the challenge. */
 	const char *prompt;
 	sasl_message_fn *message;
@@ -52,7 +52,7 @@ static enum sasl_result login(struct login *l, struct sasl *s, const char *p, si
 		login_set_credentials(l, s->user, s->user_len, p, len, "LOGIN");
 		return SASL_CREDENTIALS;
 	}
-	s->user_len = MIN(len, sizeof(s->user)); /* of that length it is too long */
+	s->user_len = MIN(len, sizeof(s->user)); /* a name of this size is refused as too long */
 	memcpy(s->user, p, s->user_len);
 	s->have_user = true;
 	s->challenge = PROMPT_PASSWORD;
@@ -97,7 +97,7 @@ static bool add_saslname(struct str *out, const char *p, size_t len)
 	return true;
 }
 
-/* The part of TEXT up to the next comma, which is passed over; LEN becomes its length. */
+/* Returns the part of TEXT up to the next comma and its length in LEN; TEXT moves past the comma. */
 static const char *next_part(const char **text, const char *end, size_t *len)
 {
 	const char *p = *text, *comma = memchr(p, ',', (size_t)(end - p));
@@ -107,7 +107,7 @@ static const char *next_part(const char **text, const char *end, size_t *len)
 	return p;
 }
 
-/* SCRAM's first message, looked at only as far as to know who it is; authd reads it to its end. */
+/* SCRAM's first message, parsed only to learn the user's name; authd parses it in full. */
 static enum sasl_result scram_first(struct login *l, struct sasl *s, const char *p, size_t len)
 {
 	const char *end = p + len, *rest = p, *flag, *authzid, *name;
@@ -118,7 +118,7 @@ static enum sasl_result scram_first(struct login *l, struct sasl *s, const char 
 	flag = next_part(&rest, end, &flag_len);
 	authzid = next_part(&rest, end, &authzid_len);
 	name = next_part(&rest, end, &name_len);
-	/* No channel binding: neither wanted ("n") nor held possible ("y"). */
+	/* No channel binding: the client lacks it ("n"), or thinks that the server does ("y"). */
 	if (flag_len == 1 && (flag[0] == 'n' || flag[0] == 'y') && name_len > 2 && memcmp(name, "n=", 2) == 0 &&
 	    (authzid_len == 0 || (authzid_len > 2 && memcmp(authzid, "a=", 2) == 0)) &&
 	    add_saslname(&user, name + 2, name_len - 2) &&

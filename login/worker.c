@@ -1,4 +1,4 @@
-/* The role of a login worker: what comes from the master, authd and spawn, and whom it concerns. */
+/* The role of a login worker: passes what comes from the master, authd and spawn to those concerned. */
 #include "login/worker.h"
 
 #include <errno.h>
@@ -53,12 +53,12 @@ struct worker {
 		uint8_t target;
 	} arrived[ARRIVED_MAX];
 	unsigned narrived;
-	uint32_t crowded_until; /* loop time, seconds: until then each is reported to authd at once */
+	uint32_t crowded_until; /* loop time, seconds: until then authd hears of each at once */
 	ev_timer sweep;
 	struct acceptor *acceptor;
 	struct header_wait headers;
 	bool draining, retiring;
-	bool orphaned; /* the master is gone: no other authd comes */
+	bool orphaned; /* the master is gone: no new authd will come */
 	uint64_t logins_ok, logins_failed, accepted;
 };
 
@@ -159,7 +159,7 @@ void worker_end_exchange(struct worker *w, struct login *l)
 	exchange_enter(l, EXCHANGE_NONE);
 }
 
-/* authd knows nothing of L any more, and owes it nothing. */
+/* authd no longer knows L and will not answer it. */
 static void lose_exchange(struct worker *w, struct login *l)
 {
 	if (l->exchange == EXCHANGE_NONE)
@@ -230,7 +230,7 @@ static bool send_response(struct worker *w, const struct login *l, const char *t
 	return sent;
 }
 
-/* Sends what goes with what authd keeps for L. */
+/* Answers L's challenge or next step, or retries the request that authd kept for it. */
 static void send_answer(struct worker *w, struct login *l)
 {
 	bool again = l->exchange == EXCHANGE_KEPT, sent;
@@ -297,7 +297,7 @@ void worker_session_end(struct worker *w, uint64_t session)
 
 void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enum peer_result result, uint32_t took_ms)
 {
-	tell_arrived(w); /* that others were served meanwhile matters */
+	tell_arrived(w); /* it matters that others were served meanwhile */
 	peer_result_write(&out, session, (uint8_t)target, result, took_ms);
 	if (w->authd != NULL && chan_send(w->authd, &out, -1) != 0)
 		log_warn("authd does not read its messages");
@@ -318,7 +318,7 @@ void worker_peer_trouble(struct worker *w, const struct login *l, enum peer_trou
 		log_warn("authd does not read its messages");
 }
 
-/* The session of A, which is no answer to anybody, is over. */
+/* Ends the session of A: nobody waits for this reply. */
 static void drop_reply(struct worker *w, struct auth_reply **a)
 {
 	if (*a != NULL && (*a)->verdict == AUTH_VERDICT_OK)
@@ -467,7 +467,7 @@ bool worker_hand_off(struct worker *w, struct login *l)
 	bool sent;
 
 	worker_end_exchange(w, l);
-	DIE_IF(fd == -1); /* a session server sees the very bytes */
+	DIE_IF(fd == -1); /* a session server reads the descriptor itself */
 	if (w->spawn == NULL || !take_slot(w, l))
 		return false;
 	l->dialect->context(l, &context);
@@ -542,7 +542,7 @@ static void on_relay_end(struct relay *r, enum relay_end end, void *session, voi
 
 /* --- clients --- */
 
-/* What sessions and logins have, and what logins may need yet: each one a peer. */
+/* Used by sessions and logins; each login counts with the peer that it may still need. */
 static unsigned descriptors(void *arg)
 {
 	const struct worker *w = arg;
@@ -636,7 +636,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot UNUS
 	} else if (other == ROLE_SPAWN && generation >= w->spawn_generation) {
 		w->spawn_generation = generation;
 		if (w->spawn != NULL)
-			chan_drain(w->spawn); /* its messages before it died */
+			chan_drain(w->spawn); /* what it sent before it died */
 		if (w->spawn != NULL)
 			on_spawn_gone(w->spawn, w);
 		w->spawn = msg_channel_open(ctx->loop, sock, on_spawn, on_spawn_gone, w);
@@ -757,7 +757,7 @@ static void kick_row(struct relay *r, void *session, void *arg)
 	relay_stop(r, RELAY_END_KICK);
 }
 
-/* A login that has its verdict is nearly a session: the one it would be. */
+/* A login that has its verdict counts as the session that it is about to become. */
 static void kick_logins(struct query *q)
 {
 	for (struct login *l = q->w->logins, *next; l != NULL; l = next) {
