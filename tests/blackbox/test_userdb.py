@@ -271,6 +271,28 @@ def test_userdb_that_was_refused_stays_refused_when_authd_dies(make_pool, damage
     assert not problems(p)
 
 
+def test_login_waits_for_no_reading_when_authd_dies(make_pool):
+    """However long that takes: here for ever, for nobody reads."""
+    p = make_pool(nodes=1, accounts=many(20))
+    node = p.nodes[0]
+    assert login(p, "u7@example.com", "secret-u7@example.com").ok
+    readers = node.pids("authworker")
+    assert readers
+    for pid in readers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        kill_authd(node)
+        assert login(p, "u7@example.com", "secret-u7@example.com").ok
+        assert b"[AUTHENTICATIONFAILED]" in login(p, "u7@example.com", "wrong").text
+    finally:
+        for pid in readers:
+            os.kill(pid, signal.SIGCONT)
+    mark = node.log_mark()
+    p.add(Account("new@example.com", password="secret"))
+    node.wait_log("21 accounts", mark)
+    assert login(p, "new@example.com", "secret").ok
+
+
 def test_line_that_kept_its_account_is_no_wrong_password_when_authd_dies(make_pool):
     """What only authd knew does not outlive it; what stands in the file does."""
     p = make_pool(nodes=1, accounts=many(20))
