@@ -291,9 +291,13 @@ static enum md_err read_list(struct md_scan *sc)
 		sc->write = true;
 		return MD_OK;
 	}
-	if (e == MD_OK && box->uidvalidity != 0 && box->uids.uidvalidity != box->uidvalidity && !same_uids(sc))
+	if (e != MD_OK || box->uidvalidity == 0 || box->uids.uidvalidity == box->uidvalidity)
+		return e;
+	if (!same_uids(sc))
 		return md_fail(box->root, MD_RESET, 0, "folder %s got a new UIDVALIDITY", md_folder_text(box->folder));
-	return e;
+	/* Under the one that our client goes on with these UIDs may have been other messages'. */
+	box->uid_highest = MAX(box->uid_highest, box->uidnext - 1);
+	return MD_OK;
 }
 
 /* Messages that the list has and the scan has not found. */

@@ -332,6 +332,31 @@ static void test_other_list_under_open_box(void)
 	}
 }
 
+/* UIDs 2 to 5 were told to clients under 77. A list with another UIDVALIDITY may give them to new messages; an open box
+ * that still shows 77 may not show those. */
+static void test_used_uids_under_open_box(void)
+{
+	struct md_changes ch;
+	struct md_box *box;
+	struct md_test t;
+
+	mt_begin(&t);
+	mt_puts(&t, "courierimapuiddb", "1 77 6\n1 1.a\n");
+	mt_puts(&t, "cur/1.a:2,", "x");
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
+	mt_puts(&t, "courierimapuiddb", "1 4000000000 7\n1 1.a\n3 2.b\n6 3.c\n");
+	mt_puts(&t, "cur/2.b:2,", "x");
+	mt_puts(&t, "cur/3.c:2,", "x");
+	CU_ASSERT_EQUAL(md_box_sync(box, &ch), MD_OK);
+	CU_ASSERT_EQUAL_FATAL(md_box_count(box), 2);
+	CU_ASSERT(md_box_uid(box, 0) == 1 && md_box_uid(box, 1) == 6);
+	md_box_close(&box);
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
+	CU_ASSERT_EQUAL(md_box_count(box), 3);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
 static void test_symlink(void)
 {
 	struct md_test t, other;
@@ -405,7 +430,8 @@ static const struct unit_case cases[] = { { "valid names", test_valid }, { "crea
 	{ "UIDVALIDITY is used up", test_uidvalidity_is_used_up },
 	{ "UIDVALIDITY ahead of the clock", test_uidvalidity_ahead_is_remembered },
 	{ "renamed under an open box", test_rename_under_open_box },
-	{ "another list under an open box", test_other_list_under_open_box }, { "symbolic links", test_symlink },
+	{ "another list under an open box", test_other_list_under_open_box },
+	{ "UIDs that were used, under an open box", test_used_uids_under_open_box }, { "symbolic links", test_symlink },
 	{ "subscribe", test_subscribe }, { NULL, NULL } };
 
 UNIT_MAIN("md_tree", cases)
