@@ -8,6 +8,7 @@
 
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 
 struct header_client {
@@ -15,6 +16,7 @@ struct header_client {
 	struct header_wait *all;
 	ev_io io;
 	ev_timer timer;
+	double until; /* of loop_timer_start() */
 	enum protocol protocol;
 	uint16_t port;
 	struct net_addr proxy;
@@ -66,9 +68,12 @@ static void give_up(struct header_client *c, enum header_trouble t)
 	close(release(c));
 }
 
-static void on_late(struct ev_loop *loop UNUSED, ev_timer *timer, int revents UNUSED)
+static void on_late(struct ev_loop *loop, ev_timer *timer, int revents UNUSED)
 {
-	give_up(timer->data, HEADER_TROUBLE_LATE);
+	struct header_client *c = timer->data;
+
+	if (!loop_timer_early(loop, timer, c->until))
+		give_up(c, HEADER_TROUBLE_LATE);
 }
 
 /* Without a client in the header (the proxy's own check, or an unknown address) the client is the proxy. */
@@ -132,6 +137,7 @@ void header_wait_init(struct header_wait *w, struct ev_loop *loop, header_wait_f
 	w->loop = loop;
 	w->on_client = on_client;
 	w->arg = arg;
+	w->seconds = HEADER_WAIT_SECONDS;
 }
 
 void header_wait_add(struct header_wait *w, enum protocol protocol, int fd, const struct net_addr *proxy, uint16_t port)
@@ -151,9 +157,9 @@ void header_wait_add(struct header_wait *w, enum protocol protocol, int fd, cons
 	ev_io_init(&c->io, on_readable, fd, EV_READ);
 	c->io.data = c;
 	ev_io_start(w->loop, &c->io);
-	ev_timer_init(&c->timer, on_late, HEADER_WAIT_SECONDS, 0);
+	ev_timer_init(&c->timer, on_late, 0, 0);
 	c->timer.data = c;
-	ev_timer_start(w->loop, &c->timer);
+	loop_timer_start(w->loop, &c->timer, w->seconds, &c->until);
 }
 
 void header_wait_refuse(struct header_wait *w, int fd, const struct net_addr *sender, uint16_t port)

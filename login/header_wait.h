@@ -25,6 +25,7 @@ struct header_client;
 struct header_wait {
 	unsigned count;   /* connections that wait */
 	uint64_t refused; /* that were closed without a header that counts */
+	double seconds;   /* HEADER_WAIT_SECONDS, if a test does not set another */
 	/* private */
 	struct ev_loop *loop;
 	header_wait_fn *on_client;

@@ -10,6 +10,7 @@
 #include "imapd/imap_login.h"
 #include "lib/clock.h"
 #include "lib/loop.h"
+#include "login/header_wait.h"
 #include "proxy/backend.h"
 
 #define WAIT 0.3 /* for a peer, seconds */
@@ -184,9 +185,55 @@ static void test_name_server_is_not_blamed(void)
 	resolver_free(&r);
 }
 
+/* --- a proxy in front --- */
+
+static int delivered;
+
+static void on_front(void *arg UNUSED, enum protocol p UNUSED, int fd, const struct proxy_header_facts *f UNUSED,
+    uint16_t port UNUSED)
+{
+	delivered++;
+	close(fd);
+}
+
+/* A connection of a proxy: its end of it. */
+static int front(struct header_wait *wait)
+{
+	struct net_addr from;
+	int fd[2];
+
+	CU_ASSERT_FATAL(net_addr_parse(&from, "127.0.0.1", 12345));
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	header_wait_add(wait, PROTOCOL_IMAP, fd[0], &from, 143);
+	return fd[1];
+}
+
+static void test_proxy_is_not_blamed(void)
+{
+	struct ev_loop *loop = loop_new();
+	struct header_wait wait;
+	int fd;
+
+	loop_keep_time(loop);
+	header_wait_init(&wait, loop, on_front, NULL);
+	wait.seconds = WAIT;
+	fd = front(&wait);
+	says(fd, "PROXY TCP4 192.0.2.1 192.0.2.2 4711 143\r\n");
+	look_after(loop, 12);
+	CU_ASSERT(delivered == 1 && wait.refused == 0 && wait.count == 0);
+	close(fd);
+	fd = front(&wait); /* one that says nothing has its time once more, and not for ever */
+	look_after(loop, 12);
+	CU_ASSERT(wait.refused == 0 && wait.count == 1);
+	look_after(loop, 0.35);
+	CU_ASSERT(wait.refused == 1 && wait.count == 0);
+	close(fd);
+}
+
 static const struct unit_case cases[] = {
 	{ "a peer is not blamed for our own stop", test_peer_is_not_blamed },
 	{ "a client does not lose its time to log in by our own stop", test_client_is_not_ended },
+	{ "a proxy in front is not blamed for our own stop", test_proxy_is_not_blamed },
 	{ "a name server is not blamed for our own stop", test_name_server_is_not_blamed },
 	{ NULL, NULL },
 };
