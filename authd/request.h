@@ -82,7 +82,7 @@ struct request {
 	struct net_addr client;
 	bool client_tls;
 	struct route route;
-	double room_since;  /* lib/clock.h: it waits for room at the peer; 0: it does not */
+	double room_since;  /* loop_now(): it waits for room at the peer; 0: it does not */
 	double names_since; /* loop_now(): start of the first wait for an address; 0: there was none */
 	double names_until; /* the wait for that of host number `names_host` ends then */
 	unsigned names_host;

@@ -283,8 +283,8 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 		return REQUEST_GRANT;
 	}
 	if (rq->room_since == 0)
-		rq->room_since = now;
-	if (now - rq->room_since < CROWD_PATIENCE && a->nfor_room < FOR_ROOM_MAX)
+		rq->room_since = loop_now();
+	if (loop_now() - rq->room_since < CROWD_PATIENCE && a->nfor_room < FOR_ROOM_MAX)
 		return REQUEST_ROOM;
 	return refuse_crowded(rq, t, mine, all, now);
 }

@@ -15,6 +15,7 @@
 #include "authlib/module.h"
 #include "lib/clock.h"
 #include "lib/hex.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 #include "node/msg_session.h"
 #include "node/msg_ticket.h"
@@ -94,6 +95,32 @@ const struct auth_driver *auth_module_load(const char *name UNUSED, struct str *
 {
 	str_adds(why, "there is none");
 	return NULL;
+}
+
+/* Seconds that this process was stopped. */
+static double stopped;
+
+double clock_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9 + stopped;
+}
+
+int64_t clock_ms(void)
+{
+	return (int64_t)(clock_now() * 1000);
+}
+
+uint32_t clock_seconds(void)
+{
+	return (uint32_t)clock_now();
+}
+
+int64_t clock_cpu_ms(void)
+{
+	return 0;
 }
 
 static void use_userdb(struct userdb *db)
@@ -810,6 +837,21 @@ static void test_no_room(void)
 	end();
 }
 
+/* We were stopped while a login waited for room: what has arrived at the peer meanwhile is not read yet. */
+static void test_room_after_stop(void)
+{
+	reach(ROOM);
+	loop_keep_time(a.ctx.loop);
+	stopped += 12;
+	ev_run(a.ctx.loop, EVRUN_ONCE);
+	ev_run(a.ctx.loop, EVRUN_ONCE);
+	CU_ASSERT(nanswers == 0 && a.nfor_room == 1);
+	CU_ASSERT(!reg_is_blocked(a.reg, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, "jo", clock_now()));
+	arrive(ROOM);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	end();
+}
+
 /* All hosts without an address are named: in the refusal, and for the log of a login that goes to another one. */
 static void test_several_without_address(void)
 {
@@ -1503,6 +1545,7 @@ static const struct unit_case cases[] = {
 	{ "credentials for the peer", test_lent },
 	{ "hosts that are down, or unknown", test_hosts },
 	{ "an address that never comes", test_address_timer },
+	{ "a stop while one waits for room", test_room_after_stop },
 	{ "too many wait for room", test_held_full },
 	{ "a hash is computed once", test_hash_once },
 	{ "workers are asked who has arrived", test_crowded_said },
