@@ -13,11 +13,11 @@
 #include "lib/str.h"
 #include "node/msg_ticket.h"
 
-enum { WAY_GRACE = 20 }; /* seconds, and PROXY_TIMEOUT: a pending login whose end was not reported counts no longer */
+enum { WAY_GRACE = 20 }; /* seconds after PROXY_TIMEOUT: a pending login without a reported end counts no more */
 
 static struct msgw out;
 
-/* --- admit: may it be --- */
+/* --- admit: is it allowed --- */
 
 enum request_state step_admit(struct request *rq)
 {
@@ -73,7 +73,7 @@ static void send_ticket(struct request *rq, struct auth_reply *r)
 
 	rnd_bytes(r->ticket, sizeof(r->ticket));
 	if (a->spawn == NULL)
-		return; /* the worker notices, and retries when there is a new spawn */
+		return; /* the worker notices, and retries with a new spawn */
 	memcpy(grant.id, r->ticket, sizeof(grant.id));
 	str_copy(grant.session_id, sizeof(grant.session_id), r->session_id);
 	ticket_write(&out, &grant);
@@ -90,7 +90,7 @@ static void send_away(struct reg *reg, struct reg_session *s, const struct auth_
 	reg_add_pending(reg, s, r->target[0].host, addr, r->ntargets, until);
 }
 
-/* What makes a forwarded login ours at each of its targets. */
+/* Signs the forwarded login for each of its targets. */
 static void sign(struct request *rq, struct auth_reply *r)
 {
 	struct authd *a = rq->worker->a;
@@ -112,7 +112,7 @@ static bool may_be_retried(struct request *rq)
 	    !rq->retried && request_keep(rq);
 }
 
-/* The reply has the route. */
+/* The reply holds the route already. */
 enum request_state step_grant(struct request *rq)
 {
 	struct authd *a = rq->worker->a;

@@ -20,7 +20,7 @@
 #include "node/msg_ticket.h"
 #include "node/msg_channel.h"
 
-enum { LOOKUP_SECONDS = 20 }; /* for a name: what comes later than a login can wait is of use to the next ones */
+enum { LOOKUP_SECONDS = 20 }; /* for a name: an answer too late for one login still serves the next ones */
 
 static struct msgw out;
 
@@ -59,7 +59,7 @@ static void begin_challenge(struct authd_worker *w, uint32_t request, enum auth_
 	worker_send(w, &out);
 }
 
-/* The name has to be one of mailhost's words: it is shown by `waypost status`. */
+/* The name must be a single word, as in mailhost: `waypost status` shows it. */
 static bool is_mailhost(const char *host)
 {
 	for (const char *c = host; *c != '\0'; c++)
@@ -68,7 +68,7 @@ static bool is_mailhost(const char *host)
 	return host[0] != '\0';
 }
 
-/* What a worker has met, and logged. */
+/* A worker reports a trouble that it has logged. */
 static bool peer_trouble(struct authd *a, struct msgr *r)
 {
 	static const enum trouble_kind kinds[] = {
@@ -198,8 +198,8 @@ static void on_worker(struct chan *c, struct msgr *r, int fd, void *arg)
 	worker_gone(c, w);
 }
 
-/* The same worker gets another channel where its end of the first one was lost. What it says of its sessions over
- * the new one must find none of them over the old one. */
+/* A worker gets another channel when its end of the first one was lost. Its sessions of the old channel are dropped
+ * before it reports them over the new one. */
 static void replace_worker(struct authd *a, unsigned slot, uint64_t generation)
 {
 	for (struct authd_worker *w = a->workers, *next; w != NULL; w = next) {
@@ -292,8 +292,8 @@ static void use_userdb(struct authd *a, struct userdb *db)
 	userdb_close(&old);
 }
 
-/* No login has to wait until the userdb is read again: there is what the authd before had. It does not tell who is
- * unknown, for what is on disk may have been refused by then. */
+/* Takes over the userdb image of the authd before, so that no login waits until the userdb is read again. It cannot
+ * prove an account unknown: the file on disk may have been refused since. */
 static void inherit_userdb(struct authd *a)
 {
 	const char *why;
@@ -344,7 +344,7 @@ bool authd_userdb_refused(const struct authd *a)
 	    (a->userdb == NULL || (a->report.status != USERDB_BUILT && a->report.status != USERDB_CHANGED));
 }
 
-/* What there is to know of accounts is known. */
+/* Accounts can be looked up now: starts to serve. */
 static void begin(struct authd *a)
 {
 	a->first_load = false;
@@ -375,7 +375,7 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	const struct userdb *old = a->userdb;
 	uint32_t id;
 
-	/* A worker ends its clients' logins in time; this is for one that does not. */
+	/* Workers end logins in time; this is for one that does not. */
 	for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
 		expire(w, clock_now() - 2 * (double)set->node_LOGIN_TIMEOUT);
 	reg_expire(a->reg, clock_now());
@@ -405,7 +405,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 		close(sock);
 }
 
-/* Now, not for the first client: loading waits for the disk, and at the start the operator reads the log. */
+/* Loaded now, not for the first client: that waits for the disk, and the operator reads the log at the start. */
 static void load_scram(const struct settings *set)
 {
 	struct str why = STR_INIT;
@@ -449,7 +449,7 @@ static void on_settings(struct role_ctx *ctx, const struct settings *old)
 	if (strcmp(old->authuserdb_USERDB, ctx->set->authuserdb_USERDB) != 0)
 		userdb_watch_init(&a->watch);
 	else
-		userdb_watch_again(&a->watch); /* USERDB_SHRINK may allow now what was refused */
+		userdb_watch_again(&a->watch); /* USERDB_SHRINK may now allow what was refused */
 }
 
 static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument)
@@ -472,7 +472,7 @@ static void on_go(struct role_ctx *ctx)
 {
 	struct authd *a = ctx->arg;
 
-	inherit_userdb(a); /* not before: a login that is granted now finds spawn */
+	inherit_userdb(a); /* not earlier: a login that is granted needs spawn */
 	on_tick(ctx->loop, &a->tick, 0);
 	ev_timer_start(ctx->loop, &a->tick);
 	if (a->userdb != NULL || (!a->loading && !(auth_chain_uses_image(a->chain) && userdb_watch_waits(&a->watch))))
@@ -491,7 +491,7 @@ static const struct role_hooks hooks = {
 	.settings = on_settings,
 	.query = on_query,
 	.stop = on_stop,
-	/* Without a master the open sessions are finished by their processes; no new ones come. */
+	/* Without a master the session processes finish the open sessions; no new ones come. */
 	.orphaned = on_stop,
 };
 

@@ -23,7 +23,7 @@ static void load(const struct job *job, int image, struct job_done *done, int *f
 	const char *why;
 	int copy = image != -1 ? fcntl(image, F_DUPFD_CLOEXEC, 3) : -1;
 
-	/* Without it lost accounts, and lines that keep their old record, cannot be recognized. */
+	/* Without the image, lost accounts and lines that keep their old record cannot be recognized. */
 	if (copy == -1 && job->with_image) {
 		str_adds(&done->report.text,
 		    "the current image could not be passed to an auth worker because descriptors ran out; retrying\n");
@@ -104,7 +104,7 @@ bool authworker_image_lasts(const struct job *job, const struct job_done *done, 
 
 static struct role_ctx ctx;
 static struct auth_chain *chain;
-static uint8_t settings[SETTINGS_DIGEST_LEN]; /* that CHAIN was made from */
+static uint8_t settings[SETTINGS_DIGEST_LEN]; /* which CHAIN was made from */
 static struct shared *shared;                 /* NULL: nothing is shared */
 static struct chan *authd;
 static struct msgw out;
@@ -139,7 +139,7 @@ static void do_shared(const struct job *job, int image, struct job_done *done, i
 	job_done_fini(&known);
 }
 
-/* Nobody shall wait for the answer to job ID: authd takes one that breaks off for none. */
+/* Ends the wait for the answer to job ID: authd takes a truncated one for none. */
 static void no_answer(struct chan *c, uint32_t id)
 {
 	msgw_begin(&out, JOB_DONE);
@@ -187,7 +187,7 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 
 static void on_gone(struct chan *c UNUSED, void *arg UNUSED)
 {
-	chan_free(&authd); /* its successor has a channel for us */
+	chan_free(&authd); /* its successor sends us a channel */
 }
 
 static void make_chain(const struct settings *set)

@@ -1,4 +1,4 @@
-/* What logins have shown, in one table with a queue of use: found by keyed digests, bounded in bytes. */
+/* The results of logins in one table, least recently used first out: found by keyed digests, bounded in bytes. */
 #include "authd/cache.h"
 
 #include <stddef.h>
@@ -22,11 +22,11 @@ struct entry {
 	struct cache_value value;
 	enum cache_share share;
 	UT_hash_handle hh;
-	struct entry *prev, *next; /* in its share; the first was used last */
+	struct entry *prev, *next; /* in its share; most recently used first */
 	bool has_account;
 	uint32_t uid, gid;
 	uint32_t len;
-	/* Name, home, maildir, quota, fullname, options of the account, a NUL behind each. */
+	/* Name, home, maildir, quota, fullname, options of the account, each followed by a NUL. */
 	char text[];
 };
 
@@ -66,7 +66,7 @@ static void drop(struct cache *c, struct entry *e)
 	mem_free(&e);
 }
 
-/* The share S has room for MORE bytes, or is empty. */
+/* Drops entries until S has room for MORE bytes, or is empty. */
 static void make_room(struct cache *c, struct share *s, size_t more)
 {
 	while (s->first != NULL && s->bytes + more > s->max)
@@ -107,7 +107,7 @@ void cache_digest(struct cache *c, struct cache_digest *out, const char *const t
 	static uint8_t all[8192]; /* names, hashes and passwords are bounded well below */
 	size_t len = 0;
 
-	/* They hold no NUL byte: with one behind each there is one reading only. */
+	/* The texts hold no NUL byte: one after each makes the result unambiguous. */
 	for (unsigned i = 0; i < n; i++) {
 		size_t more = strlen(text[i]) + 1;
 
@@ -226,7 +226,7 @@ unsigned cache_flush(struct cache *c, const char *user)
 
 		DL_FOREACH_SAFE(c->share[i].first, e, next)
 		{
-			/* The account's own name is the first of its texts; clients may use another for it. */
+			/* The account's own name is the first text; clients may log in by another one. */
 			if (user != NULL && memcmp(&e->user, &tag, sizeof(tag)) != 0 &&
 			    !(e->has_account && strcmp(e->text, user) == 0))
 				continue;

@@ -12,10 +12,10 @@
 #include "lib/hex.h"
 #include "lib/mem.h"
 
-/* Hashes that are an HMAC-MD5 state. */
+/* Hash schemes that hold an HMAC-MD5 state. */
 static const char *const state_schemes[] = { "{CRAM-MD5}", "{HMAC-MD5}" };
 
-/* What stands for an account that has nothing to compare with, so that the time is the same. */
+/* Stands in for an account that has nothing to compare with, so that the time is the same. */
 static const char nothing[] = "nothing that anybody knows";
 
 /* The state that the directory keeps instead of a password. */
@@ -39,8 +39,8 @@ static bool stored_state(struct str *out, const char *hash, const struct account
 }
 
 struct mech;
-/* Appends the right answer to CHALLENGE, where A has anything to make it of; else one that is made of nothing, and
- * false. PASSWORD is NULL if it is not known. */
+/* Appends the right answer to CHALLENGE; false, with an answer nobody can give, if A has nothing to make it from.
+ * PASSWORD is NULL if it is not known. */
 typedef bool answer_maker(struct str *out, const struct mech *m, const struct account *a, const char *password,
     const char *challenge);
 
@@ -51,7 +51,7 @@ struct mech {
 	const char *hash;                                              /* CRAM's, as the fields of accounts name it */
 	enum scram_hash scram;                                         /* SCRAM's */
 	answer_maker *answer;                                          /* to a challenge; NULL: there is none */
-	const char *missing; /* for the log, of an account that has nothing of it */
+	const char *missing;                                           /* for the log: what the account lacks */
 };
 
 static bool cram_answer(struct str *out, const struct mech *m, const struct account *a, const char *password,
@@ -60,7 +60,7 @@ static bool cram_answer(struct str *out, const struct mech *m, const struct acco
 	struct str state = STR_INIT;
 	bool has;
 
-	str_room(&state, ACCOUNT_HASH_MAX); /* at once: a string that grows leaves copies behind */
+	str_room(&state, ACCOUNT_HASH_MAX); /* in one step: a string that grows leaves copies behind */
 	has = stored_state(&state, m->hash, a);
 	if (!has)
 		hmac_state_add(&state, m->hash, password != NULL ? password : nothing);

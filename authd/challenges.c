@@ -1,4 +1,4 @@
-/* Challenges: how they are made, and those that wait, by the number of their request, in the order of their age. */
+/* Challenges: made here, and kept by request number, oldest first. */
 #include "authd/challenges.h"
 
 #include <openssl/rand.h>

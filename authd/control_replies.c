@@ -1,4 +1,4 @@
-/* What `waypost route`, `waypost auth` and `waypost status` ask of authd. */
+/* authd's replies to `waypost route`, `waypost auth` and `waypost status`. */
 #include <stdio.h>
 #include <string.h>
 
@@ -101,7 +101,7 @@ static void add_address(struct control_query *t, enum protocol p, const struct r
 	}
 }
 
-/* Where that port comes from, if it may be a surprise. */
+/* Where the port of H comes from, if that may surprise. */
 static void add_port_source(struct str *text, const struct route_host *h)
 {
 	if (h->source == ROUTE_PORT_OTHERS)
@@ -155,7 +155,7 @@ static void add_record(struct control_query *t)
 	struct str mechanisms = STR_INIT;
 
 	str_addf(&t->text, "driver: %s\n", driver);
-	if (acct->name[0] == '\0') /* it checked the password without telling of the account */
+	if (acct->name[0] == '\0') /* it checked the password but gives no account */
 		return;
 	if (auth_chain_origin(t->a->chain, t->pos, acct->name, origin, sizeof(origin))[0] != '\0')
 		str_addf(&t->text, "record: %s\n", origin);
@@ -177,7 +177,7 @@ static void add_record(struct control_query *t)
 	str_fini(&mechanisms);
 }
 
-/* Nothing is said of ways that no login takes. */
+/* Shows only routes that a login can take. */
 static void add_routes(struct control_query *t)
 {
 	const char *why;

@@ -17,7 +17,7 @@ enum {
 struct trouble {
 	struct trouble *next;
 	char *driver, *server, *why;
-	bool quiet; /* the log has not been told */
+	bool quiet; /* it was not logged */
 };
 
 struct place {
@@ -35,7 +35,7 @@ struct directory_health {
 	struct place place[AUTH_CHAIN_MAX];
 	struct trouble *troubles;
 	unsigned count;
-	/* What single questions may have caused, in the log: lines in this minute, and the last one's reason. */
+	/* Log lines about what a single question may have caused: how many this minute, and the reason in the last. */
 	int64_t noted_since;
 	unsigned noted;
 	char noted_why[DIRNEWS_WHY_MAX];
@@ -124,7 +124,7 @@ static void add_trouble(struct directory_health *h, const struct dirnews_item *i
 	h->count++;
 }
 
-/* A line more about what one question may have caused. Whoever asks such ones does not fill the log. */
+/* True: one more such line may be logged. Nobody can fill the log by asking bad questions. */
 static bool may_note(struct directory_health *h, int64_t now)
 {
 	if (h->noted == 0 || now - h->noted_since >= NOTES_MS) {
@@ -135,7 +135,7 @@ static bool may_note(struct directory_health *h, int64_t now)
 	return h->noted < NOTES_MAX && h->noted++ < NOTES_MAX;
 }
 
-/* ITEM is a question that had no answer, which is no trouble yet. */
+/* Notes that the question of ITEM had no answer, which is no trouble yet. */
 static void note_silence(struct directory_health *h, const struct dirnews_item *item, int64_t now)
 {
 	if ((now - h->noted_since < NOTES_MS && strcmp(h->noted_why, item->why) == 0) || !may_note(h, now))
@@ -223,7 +223,7 @@ unsigned directory_health_list(const struct directory_health *h, struct str *out
 
 static void probe_later(struct place *p)
 {
-	/* Nodes that lost the same directory shall not come back to it at the same moment. */
+	/* Nodes that lost the same directory must not all return to it at once. */
 	double ms = p->pause * 0.75 + arc4random_uniform(p->pause / 2 + 1);
 
 	ev_timer_stop(p->health->loop, &p->probe);
@@ -244,7 +244,7 @@ enum directory_change directory_health_result(struct directory_health *h, unsign
 		ev_timer_stop(h->loop, &p->probe);
 		return DIRECTORY_SAME;
 	}
-	/* Others had answers meanwhile: it was this question's bad luck. */
+	/* Other questions were answered meanwhile: only this one failed. */
 	if (p->down || p->answered > asked || (outcome == DIRECTORY_SILENT && p->suspected))
 		return DIRECTORY_SAME;
 	p->down = outcome == DIRECTORY_FAILED;

@@ -1,13 +1,13 @@
-/* A question's way: memory (a proven password, a remembered wrong guess), a question of the same that is on its way,
- * a job.
+/* What answers a question: memory (a proven password, a remembered wrong guess), else the same question if it is
+ * pending already, else a job.
  *
  * Two digests: KEY of the account as queried, under which the proven account is remembered with the digest of its
- * password; and PROOF of both, under which wrong guesses are remembered and questions on their way are shared. So a new
+ * password; and PROOF of both, under which wrong guesses are remembered and pending questions are shared. So a new
  * password replaces the old one as soon as it has been used, and a guess says nothing about other passwords.
  *
- * For who asks with a password that was not tried lately it makes no difference in time whether there is such an
- * account: both go to the directory. Records asked for without a password are shared, but not remembered: memory would
- * have to hold stored passwords, and a quick answer would tell which accounts were used lately. */
+ * A password that was not tried lately takes the same time whether or not there is such an account: both go to the
+ * directory. Records asked for without a password are shared, but not remembered: memory would have to hold stored
+ * passwords, and a quick answer would tell which accounts were used lately. */
 #include "authd/directory_lookup.h"
 
 #include <stdio.h>
@@ -20,15 +20,15 @@
 #include "lib/mem.h"
 #include "settings/settings.h"
 
-/* After this time an account that was proven lately is let in without the directory's answer. */
+/* Seconds after which an account that was proven lately is let in without the directory's answer. */
 static const double patience = 0.8;
 
 /* Whose name a probe asks for. */
 enum probe_name {
 	PROBE_NONE,  /* it is no probe */
 	PROBE_OWN,   /* nobody's */
-	PROBE_KNOWN, /* that had an answer */
-	PROBE_ASKED  /* that was asked for last, without one */
+	PROBE_KNOWN, /* one that had an answer */
+	PROBE_ASKED  /* the last one that had none */
 };
 
 /* One job. It may outlive its waiters: its answer is cached. */
@@ -37,11 +37,11 @@ struct lookup_job {
 	struct lookup_job *prev, *next; /* of all */
 	UT_hash_handle hh;              /* by proof, of those that can be shared */
 	struct cache_digest key;        /* the account as it is asked for */
-	struct cache_digest proof;      /* with the password; of a look-up without: the same */
+	struct cache_digest proof;      /* of account and password; without a password: as key */
 	struct cache_digest user;
 	bool verify, shared;
 	enum probe_name probe;
-	/* Goes on while the directory is down: a probe, an operator's, one to the pool alone. */
+	/* Continues while the directory is down: of a probe or an operator, or to the pool alone. */
 	bool lasting;
 	bool answering;
 	bool keep; /* the waiters were answered from the cache; the job continues */
@@ -53,18 +53,18 @@ struct lookup_job {
 	ev_timer patience;
 };
 
-/* What probes of a driver ask. One name may be what a directory cannot cope with, and anybody may ask for it. So the
+/* The names that probes of a driver ask for. A directory may fail on a certain name, and anybody may ask for it. So a
  * suspected driver is down only if neither our own name nor a known one has an answer: a stranger chooses one of them
- * at most. Of one that is down, the known and the asked names by turns: no name keeps it down for all others. */
+ * at most. Once down, known and asked names take turns: no name keeps the driver down for all others. */
 struct probe {
 	struct {
 		char *service, *name;
 	} known, asked;
-	bool turn;       /* it is that of `asked` */
-	bool own_silent; /* our own name had no answer since the driver is suspected */
+	bool turn;       /* the next probe asks for `asked` */
+	bool own_silent; /* our own name got no answer since the driver was suspected */
 };
 
-/* An account that there is not, which is an answer, too. */
+/* No such account exists, which is an answer, too. */
 static const char own_name[] = "waypost-probe";
 
 struct directory_lookups {
@@ -80,7 +80,7 @@ struct directory_lookups {
 	struct lookup_job *all, *shared;
 	uint64_t epoch; /* answers to queries of an older one are not cached */
 	struct probe probe[AUTH_CHAIN_MAX];
-	uint64_t since; /* verdicts that nodes share count if they are newer, unix seconds */
+	uint64_t since; /* shared verdicts count only if they are newer, unix seconds */
 	struct directory_lookup_counts counts;
 };
 
@@ -222,7 +222,7 @@ static unsigned count_waiters(const struct lookup_job *q)
 	return n;
 }
 
-/* There is no answer, or none soon: recently verified accounts are let in. False: there was none. */
+/* Without an answer, or one soon: lets in an account that was verified recently. False: it was not. */
 static bool give_stale(struct lookup_job *q)
 {
 	struct directory_lookups *qs = q->qs;
@@ -290,7 +290,7 @@ static void release_all(struct directory_lookups *qs, unsigned pos, const struct
 	}
 }
 
-/* DRIVER's servers failed, by NEWS. Is one of them there? */
+/* NEWS says that DRIVER failed: is a server up, but silent on this question? */
 static enum directory_outcome failure_of(const struct dirnews *news, const char *driver)
 {
 	for (unsigned i = 0; i < news->n; i++) {
@@ -317,10 +317,10 @@ static enum directory_outcome outcome_of(const struct directory_lookups *qs, con
 	for (unsigned i = 0; i < done->news.n; i++)
 		if (strcmp(done->news.item[i].driver, driver) == 0)
 			last = &done->news.item[i];
-	/* With an age: another node has asked it, a while ago; it may have failed us all the same. */
+	/* With an age the answer is another node's, from a while ago; the driver may still have failed us. */
 	if (last == NULL)
 		return DIRECTORY_NOT_ASKED;
-	/* A server that is there but refuses the question may take the next. */
+	/* A server that refuses this question may answer the next. */
 	if (last->kind != DIRNEWS_FAILED && last->kind != DIRNEWS_SILENT)
 		return DIRECTORY_ANSWERED;
 	return failure_of(&done->news, driver);
@@ -336,7 +336,7 @@ static void keep_answered(struct directory_lookups *qs, unsigned pos, const stru
 	p->known.name = mem_strdup(q->name);
 }
 
-/* POS is suspected, or down. */
+/* POS is suspected or down: keeps NAME for its probes. */
 static void keep_asked(struct directory_lookups *qs, unsigned pos, const char *service, const char *name)
 {
 	struct probe *p = &qs->probe[pos];
@@ -405,7 +405,7 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 {
 	struct lookup_job *q = arg;
 	struct directory_lookups *qs = q->qs;
-	/* During a reload the two sides may have different chains: a question must not go to and fro. */
+	/* During a reload the two sides may have different chains: a question must not bounce between them. */
 	bool valid = done != NULL && (done->answered || done->pos > q->pos);
 	bool current = valid && memcmp(done->settings, qs->settings, sizeof(qs->settings)) == 0;
 
@@ -431,7 +431,7 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 	lookup_job_free(q);
 }
 
-/* CLIENT: for whom the work is done; NULL: the node itself. ONLY_SHARED: of the pool's other nodes. */
+/* CLIENT: for whom the work is done; NULL: the node itself. ONLY_SHARED: ask only the pool's shared verdicts. */
 static struct lookup_job *submit(struct directory_lookups *qs, const struct memory *m,
     const struct directory_query *query, const struct net_addr *client, bool only_shared)
 {
@@ -508,7 +508,7 @@ static bool from_memory(struct directory_lookups *qs, struct directory_waiter *w
 	return true;
 }
 
-/* As from_memory(), where no answer is to be had now. */
+/* As from_memory(), for when the directory gives no answer now. */
 static bool from_old_memory(struct directory_lookups *qs, struct directory_waiter *who, const struct memory *m)
 {
 	const struct cache_value *v = find_proven(qs, &m->key, &m->proof, m->now, qs->stale);
@@ -533,8 +533,7 @@ void directory_lookup_start(struct directory_lookups *qs, struct directory_waite
 		if (verify && from_memory(qs, who, &m))
 			return;
 		HASH_FIND(hh, qs->shared, &m.proof, sizeof(m.proof), q);
-		/* The directory is down, or slow with this very question: who was proven lately does not wait for
-		 * it. */
+		/* If the directory is down, or slow with this very question, recently proven accounts do not wait. */
 		if ((directory_health_down(qs->health, query->pos) || (q != NULL && q->keep)) && verify &&
 		    from_old_memory(qs, who, &m))
 			return;

@@ -1,4 +1,4 @@
-/* The forwarded identity that is believed, the challenge that was answered, and the chain of drivers. */
+/* Whether to believe a forwarded identity, which challenge was answered, and the chain of drivers. */
 #include "authd/identify.h"
 
 #include <string.h>
@@ -6,9 +6,9 @@
 
 #include "lib/mem.h"
 
-/* --- identify: whom does it stand for --- */
+/* --- identify: who is the client --- */
 
-/* Made for one of our names? */
+/* Was the forwarded identity signed for one of our names? */
 static void check_signature(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -23,7 +23,7 @@ static void check_signature(struct request *rq)
 		if (rq->signature != SIGNATURE_CLOCK)
 			rq->signature = check;
 		if (check == SIGNATURE_GOOD)
-			/* The settings may change before the answer is there. */
+			/* The settings may change before the answer comes. */
 			rq->signed_for = mem_strdup(set->self[i]);
 	}
 	a->signatures[rq->signature]++;
@@ -49,7 +49,7 @@ static void identify(struct request *rq)
 	rq->client_tls = forwarded->tls;
 }
 
-/* The challenge that the request answers, good for this once. False: it should have one. */
+/* Takes the challenge that the request answers, which is good only once. False: it lacks one. */
 static bool take_challenge(struct request *rq)
 {
 	char text[AUTH_TEXT_MAX];
@@ -70,8 +70,7 @@ enum request_state step_identify(struct request *rq)
 	identify(rq);
 	if (!take_challenge(rq))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge has expired");
-	/* No account has such a name, or password: no driver is asked, of which some take it for a login without
-	 * any. */
+	/* No account has an empty name or password: no driver is asked, as some take this for an anonymous login. */
 	if (rq->q.user[0] == '\0' || rq->q.credential[0] == '\0')
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (!name_with_domain(set, rq->q.protocol, rq->q.user, rq->name))
@@ -105,7 +104,7 @@ static enum request_state take_answer(struct request *rq, const struct directory
 	account_copy(&rq->account, answer->account);
 	account_default_options(&rq->account.options, rq->worker->a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
 	rq->result = answer->result;
-	/* The directory has checked a password. */
+	/* With a password the directory has checked it already. */
 	return auth_mech_tells_password(rq->q.mech) ? REQUEST_VERDICT : REQUEST_VERIFY;
 }
 

@@ -15,8 +15,8 @@
 
 #define TELL_SECONDS 60 /* least time between log lines about refusals */
 
-/* Classes of work: each may take all workers but one while others wait; those that ask directories together at all
- * times, for these, and name servers on the way to them, may be silent for longer than anybody can wait. */
+/* Classes of work. While others wait, each may take all workers but one; those that ask directories may never take
+ * more together, as directories, and name servers on the way, may be silent for longer than anybody can wait. */
 enum class {
 	CLASS_OWN,   /* the node's: the userdb, hashes for the tool */
 	CLASS_PROBE, /* the node's questions to directories */
@@ -59,7 +59,7 @@ struct line {
 struct client {
 	struct net_addr key;
 	unsigned waiting;
-	struct client *prev, *next; /* of those with as many waiting */
+	struct client *prev, *next; /* of those with the same number waiting */
 	struct line line[CLASS_COUNT];
 	UT_hash_handle hh;
 };
@@ -83,7 +83,7 @@ struct jobs {
 	unsigned waiting, waiting_class[CLASS_COUNT];
 	struct client *clients;
 	struct client *by_waiting[JOBS_CLIENT_MAX + 1]; /* by their number of waiting jobs */
-	unsigned most;                                  /* the highest number that one has */
+	unsigned most;                                  /* the highest such number */
 	struct waiter *waiters;
 	struct queued_job *refused; /* reported from the loop */
 	ev_timer tell;
@@ -121,7 +121,7 @@ static void drop_waiter(struct jobs *j, struct queued_job *q)
 
 /* --- addresses --- */
 
-/* What counts as one address: a network's customer has a /64 of IPv6. */
+/* What counts as one address: with IPv6 a /64, as a customer has one. */
 static struct net_addr client_key(const struct net_addr *a)
 {
 	struct net_addr key;
@@ -154,7 +154,7 @@ static struct client *get_client(struct jobs *j, const struct net_addr *key)
 	return c;
 }
 
-/* C has one job more or less waiting (by CHANGE); at none it is gone. */
+/* Adds CHANGE to the number of C's waiting jobs; frees C at 0. */
 static void count_client(struct jobs *j, struct client *c, int change)
 {
 	if (c->waiting != 0)
@@ -212,7 +212,7 @@ static bool asks_directories(enum class class)
 	return class == CLASS_PROBE || class == CLASS_LOOKUP;
 }
 
-/* A job of CLASS may have the next worker: it waits, and there is one for the other classes. */
+/* True if a job of CLASS waits and may take the next worker, with one left for the other classes. */
 static bool may_go(const struct jobs *j, enum class class)
 {
 	bool others = j->waiting != j->waiting_class[class];
@@ -296,12 +296,12 @@ static void dispatch(struct jobs *j)
 		j->busy[q->class]++;
 		jw->busy = q;
 		if (chan_send(jw->chan, &w, q->fd) != 0)
-			log_error("an auth worker does not accept its job"); /* its end gives the job back */
+			log_error("an auth worker does not accept its job"); /* when it ends, the job is queued again */
 		mem_wipe(w.buf, w.len);
 	}
 }
 
-/* The job of JW is not with it any more. */
+/* Takes JW's job back from it. */
 static struct queued_job *take_back(struct job_worker *jw)
 {
 	struct queued_job *q = jw->busy;
@@ -332,7 +332,7 @@ static void on_message(struct chan *c, struct msgr *r, int fd, void *arg)
 			close(fd);
 	} else if (good) {
 		finish(j, take_back(jw), &done, fd);
-	} else { /* the job is over all the same */
+	} else { /* the job is over nevertheless */
 		log_error("malformed answer of an auth worker");
 		if (fd != -1)
 			close(fd);
@@ -378,7 +378,7 @@ static void on_tell(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	}
 }
 
-/* For an address of which so many jobs wait, or (KEY NULL) for the node itself. */
+/* Logs a refused job of the address KEY, of which WAITING jobs wait; KEY NULL: of the node itself. */
 static void log_refusal(struct jobs *j, const struct net_addr *key, unsigned waiting)
 {
 	char ip[NET_IP_TEXT_MAX], whose[NET_IP_TEXT_MAX + 16] = "the node's own";
@@ -405,7 +405,7 @@ static void refuse(struct jobs *j, struct queued_job *q)
 	ev_timer_start(j->loop, &j->tell);
 }
 
-/* The address with most jobs waiting loses the one that came last. */
+/* Refuses the latest job of the address with most jobs waiting. */
 static void drop_latest(struct jobs *j)
 {
 	struct client *c = j->by_waiting[j->most];

@@ -31,9 +31,9 @@ struct server {
 	char *host; /* name, address, or path of a socket */
 	uint16_t port;
 	int fd;        /* -1: not connected */
-	struct str in; /* of the answer that is being read */
+	struct str in; /* the answer that is being read */
 	struct outage outage;
-	bool strange; /* told to the log */
+	bool strange; /* this was logged */
 	unsigned pause;
 	int64_t retry_at; /* not before this time, ms */
 };
@@ -83,8 +83,8 @@ static void *store_open(const char *servers, unsigned timeout_ms)
 	return st;
 }
 
-/* The server of KEY: the one whose name and KEY together have the highest hash, so that one server more or less moves
- * no key between the others. */
+/* The server of KEY: the one whose name and KEY together have the highest hash, so that adding or removing a server
+ * moves no key between the others. */
 static struct server *server_of(struct store *st, const char *key)
 {
 	struct server *best = NULL;
@@ -105,7 +105,7 @@ static struct server *server_of(struct store *st, const char *key)
 	return best;
 }
 
-/* The server of KEY, if it may be asked now. */
+/* The server of KEY, or NULL if it must be left alone now. */
 static struct server *usable(struct store *st, const char *key)
 {
 	struct server *s = server_of(st, key);
@@ -125,9 +125,9 @@ static void failed(struct server *s, int error)
 	if (outage_failed(&s->outage, clock_now()))
 		log_warn("memcached: %s does not answer: %s; logins go on without it", s->name, strerror(error));
 	s->pause = s->pause == 0 ? PAUSE_MS : MIN(s->pause * 2, PAUSE_MAX_MS);
-	/* The auth workers of the pool shall not all come back at the same moment. */
+	/* The auth workers of the pool must not all return at once. */
 	s->retry_at = clock_ms() + s->pause - (int64_t)((unsigned)getpid() * 2654435761U % (s->pause / 4));
-	hang_up(s); /* a late answer must not be taken for another one's */
+	hang_up(s); /* a late answer must not be taken for the next one */
 }
 
 /* --- one connection; END is the moment (clock_ms()) at which a call is over, errors are in errno --- */
@@ -199,7 +199,7 @@ static bool send_all(struct server *s, const char *p, size_t len, int64_t end)
 	return true;
 }
 
-/* Some more of the answer. */
+/* Reads more of the answer. */
 static bool read_some(struct server *s, int64_t end)
 {
 	size_t most = MIN((size_t)READ_SIZE, MEMCACHED_ANSWER_MAX - s->in.len);
@@ -240,7 +240,7 @@ static bool speak(struct server *s, const struct str *command, const char *key, 
 	return answer != MEMCACHED_NONSENSE;
 }
 
-/* The same on a connection; once more on a new one if the old one was gone. */
+/* Connects and speaks; once more on a new connection if the old one had been closed. */
 static void call(const struct store *st, struct server *s, const struct str *command, const char *key, struct str *out)
 {
 	int64_t end = clock_ms() + st->timeout_ms;

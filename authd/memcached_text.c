@@ -9,7 +9,7 @@ enum { LINE_MAX_LEN = 512 }; /* bytes of a line with its end */
 
 static const char behind_value[] = "\r\nEND\r\n";
 
-/* The first line without its CR LF, and in *USED its bytes with them. */
+/* Length of the first line without its CR LF in *LINE_LEN, with it in *USED. */
 static enum memcached_answer take_line(const char *p, size_t len, size_t *line_len, size_t *used)
 {
 	const char *lf = len != 0 ? memchr(p, '\n', len) : NULL;

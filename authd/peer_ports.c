@@ -26,7 +26,7 @@ void peer_ports(const struct settings *set, struct route_protocol out[PROTOCOL_C
 			.name = protocols[i].name,
 			.port = s.proxy_port != 0 ? (uint16_t)s.proxy_port : settings_first_port(s.ports),
 		};
-		/* What is registered comes first: there is room for it whatever the settings list. */
+		/* Registered ports come first: they have room whatever the settings list. */
 		add_port(p, protocols[i].port);
 		add_port(p, protocols[i].tls_port);
 		add_port(p, p->port);

@@ -31,7 +31,7 @@ struct health_key {
 
 enum peer_state {
 	PEER_STATE_UP,  /* or not known yet */
-	PEER_STATE_DOWN /* it failed the last time; until `until` it is tried last */
+	PEER_STATE_DOWN /* it failed last time, and is tried last before `until` */
 };
 
 /* An account whose login was not answered. */
@@ -57,7 +57,7 @@ struct peers {
 	void *arg;
 	double ttl, down_time, patience;
 	struct peer_name *names;
-	struct peer_health *health; /* the longest unused one first */
+	struct peer_health *health; /* least recently used first */
 };
 
 struct peers *peers_new(peers_ask_fn *ask, void *arg)
@@ -160,7 +160,7 @@ enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port,
 	return name->last == NAME_NO_ANSWER ? PEERS_SILENT : PEERS_NONE;
 }
 
-/* Logs a problem once, until the answer changes. */
+/* Logs a problem only once until the answer changes. */
 static void log_answer(const struct peer_name *name, enum name_answer answer)
 {
 	if (answer == name->last)
@@ -267,7 +267,7 @@ void peers_tick(struct peers *p, double now)
 			say_over(h, false, now);
 }
 
-/* Notes that USER's login got no answer, in place of what is too old and of what it said before. */
+/* Notes that USER's login got no answer; drops expired notes and USER's older one. */
 static void add_slow(struct peer_health *h, const char *user, double now)
 {
 	unsigned n = 0;

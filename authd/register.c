@@ -152,7 +152,7 @@ struct reg_session *reg_find(struct reg *r, uint64_t id)
 	return s;
 }
 
-/* Neither host names nor the numbers before them hold a blank: the text has one reading only. */
+/* Neither host names nor the numbers before them contain a blank, so the key is unambiguous. */
 static unsigned crowd_key(char key[CROWD_KEY_MAX], enum protocol p, const char *host, uint16_t port, const char *user)
 {
 	int len = snprintf(key, CROWD_KEY_MAX, "%u %u %s %s", (unsigned)p, port, host, user != NULL ? user : "");
@@ -184,7 +184,7 @@ static struct reg_crowd *need_crowd(struct reg *r, enum protocol p, const char *
 	return c;
 }
 
-/* Nothing is to be known of a crowd of nobody. */
+/* Frees a crowd that has no members and is not blocked. */
 static void drop_if_empty(struct reg *r, struct reg_crowd *c)
 {
 	if (c->n != 0 || c->blocked_until != 0)
@@ -234,7 +234,7 @@ bool reg_is_blocked(const struct reg *r, enum protocol p, const char *host, uint
 	return c != NULL && now < c->blocked_until;
 }
 
-/* S is not pending any more. */
+/* S is no longer pending. */
 static void end_pending(struct reg *r, struct reg_session *s)
 {
 	struct reg_pending *w = s->pending;

@@ -53,7 +53,7 @@ static const struct {
 };
 #undef TO
 
-/* --- queues of those that wait for something which others wait for, too --- */
+/* --- queues of requests that wait for the same thing --- */
 
 static void say_crowded(struct authd *a)
 {
@@ -62,7 +62,7 @@ static void say_crowded(struct authd *a)
 		worker_send(w, &out);
 }
 
-/* RQ waits for room. Request from the workers which logins succeeded: otherwise they report it later. */
+/* RQ waits for room. Asks the workers which logins succeeded: else they report that later. */
 static void hold(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -74,7 +74,7 @@ static void hold(struct request *rq)
 	ev_timer_start(a->ctx.loop, &a->room_timer); /* unless it runs */
 }
 
-/* RQ is in a state that retries when something arrives. */
+/* Queues RQ if its state retries when something arrives. */
 static void enter_queue(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -88,7 +88,7 @@ static void enter_queue(struct request *rq)
 	}
 }
 
-/* RQ is taken out of the list in which it waits. */
+/* Takes RQ out of the list in which it waits. */
 static void leave_queue(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -100,7 +100,7 @@ static void leave_queue(struct request *rq)
 	}
 }
 
-/* --- going on --- */
+/* --- from state to state --- */
 
 static void request_free(struct request *rq)
 {
@@ -135,7 +135,7 @@ void request_enter(struct request *rq, enum request_state state)
 		enter_queue(rq);
 }
 
-/* RQ is cancelled while it waits. */
+/* Cancels RQ while it waits. */
 static void request_end(struct request *rq)
 {
 	leave_queue(rq);
@@ -205,7 +205,7 @@ static enum request_state step_refuse(struct request *rq)
 	return REQUEST_DONE;
 }
 
-/* --- what happens to it --- */
+/* --- events --- */
 
 static struct request *find(const struct authd_worker *w, uint32_t id)
 {
@@ -224,7 +224,7 @@ bool request_new(struct authd_worker *w, struct msgr *r)
 		return false;
 	}
 	if ((old = find(w, rq->q.request)) != NULL)
-		request_end(old); /* numbers are used again; the worker does not wait for that one any more */
+		request_end(old); /* numbers are reused; the worker no longer waits for the old one */
 	rq->worker = w;
 	HASH_ADD(hh, w->requests, q.request, sizeof(rq->q.request), rq);
 	w->nrequests++;
@@ -266,7 +266,7 @@ void request_step(struct authd_worker *w, uint32_t id, const char *text)
 	} else if (rq->state == REQUEST_GRANTED) {
 		rq->retried = true;
 		rq->names_since = rq->names_until = 0;
-		/* The hosts that could not be reached are known to be down by now. */
+		/* By now the unreachable hosts are known to be down. */
 		request_enter(rq, REQUEST_TARGETS);
 	} else {
 		request_enter(rq, step_message(rq, text));
@@ -303,7 +303,7 @@ void request_resume(struct authd *a)
 	}
 }
 
-/* Each of them checks again for room. */
+/* Lets each request check for room again. */
 static void on_room_timer(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 {
 	struct authd *a = t->data;
@@ -319,12 +319,12 @@ static void on_room_timer(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 		ev_timer_stop(loop, t);
 }
 
-/* Those that have waited for an address for long enough go on without it. */
+/* Requests that have waited long enough for an address go on without it. */
 static void on_address_timer(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 {
 	struct authd *a = t->data;
 
-	ev_timer_stop(loop, t); /* those that still wait start it again */
+	ev_timer_stop(loop, t); /* those that still wait restart it */
 	request_resume(a);
 }
 

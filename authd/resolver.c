@@ -14,12 +14,12 @@
 #include "lib/mem.h"
 #include "lib/msg.h"
 
-#define TURN_SECONDS 1.0 /* that a look-up has for itself, however many wait */
+#define TURN_SECONDS 1.0 /* minimum for a look-up, however many wait */
 
 struct lookup {
 	struct lookup *prev, *next;
 	struct resolver *resolver;
-	bool running; /* its child is at it, or none could be started: the timer tells */
+	bool running; /* its child runs, or could not be started: then the timer reports it */
 	double began; /* loop_now() */
 	char host[RESOLVER_HOST_MAX];
 	struct child child;
@@ -33,10 +33,10 @@ struct resolver {
 	double seconds;
 	resolver_fn *fn;
 	void *arg;
-	struct lookup *running, *queued; /* each in the order of their beginning */
+	struct lookup *running, *queued; /* each in order of age */
 	unsigned nrunning, nqueued;
-	bool longest;  /* the next one to run is the one that has waited longest, else shortest */
-	ev_timer turn; /* while some are queued: a running one has had its time */
+	bool longest;  /* run next the one that has waited longest, else shortest */
+	ev_timer turn; /* while some are queued: ends a running one whose time is up */
 };
 
 /* --- in the child --- */
@@ -56,7 +56,7 @@ static void write_addr(struct msgw *w, const struct addrinfo *ai)
 		net_addr_write(w, &a);
 }
 
-/* The answer: a message whose type is the kind of answer, with the addresses. */
+/* Writes the answer: a message with the addresses, whose type is the kind of answer. */
 static int look_up(void *arg)
 {
 	static struct msgw w;
@@ -69,7 +69,7 @@ static int look_up(void *arg)
 
 	if (err == 0)
 		msgw_begin(&w, NAME_FOUND);
-	else /* no such name is a verdict; all else may be better in a moment */
+	else /* "no such name" is final; all other errors may pass */
 		msgw_begin(&w, err == EAI_NONAME || err == EAI_NODATA ? NAME_UNKNOWN : NAME_NO_ANSWER);
 	for (const struct addrinfo *ai = list; err == 0 && ai != NULL && n < RESOLVER_ADDRS_MAX; ai = ai->ai_next, n++)
 		write_addr(&w, ai);
@@ -175,8 +175,8 @@ static void start(struct lookup *l)
 	str_fini(&why);
 }
 
-/* Names that nobody answers for take their turns, and the others do not wait for all of them: by turns the name that
- * was asked for last, whose login has not given up yet, and the one that has waited longest. */
+/* Names whose servers are silent must not make all others wait: next is alternately the name that was asked for last,
+ * whose login has not given up yet, and the one that has waited longest. */
 static void run_queued(struct resolver *r)
 {
 	while (r->queued != NULL && r->nrunning < RESOLVER_CHILDREN) {

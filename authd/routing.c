@@ -1,5 +1,5 @@
-/* From mailhost to addresses: which hosts are up, which name is waited for, and whether there is room for one login
- * more. */
+/* From mailhost to addresses: which hosts are up, which name to wait for, and whether there is room for one more
+ * login. */
 #include "authd/routing.h"
 
 #include <stdio.h>
@@ -12,19 +12,19 @@
 #include "lib/str.h"
 
 enum {
-	/* Logins that may be pending at one peer at a time, all and those of one account. No peer serves more in
-	 * time; what goes in circles is all of one account. */
+	/* Logins that may be pending at one peer at a time: in all, and of one account. No peer serves more in time;
+	 * logins that go in circles are all of one account. */
 	PEER_CROWD_MAX = 1000,
 	ACCOUNT_CROWD_MAX = 20,
 	CROWD_PATIENCE = 2, /* seconds that a login waits for room there */
-	/* Seconds, and PROXY_TIMEOUT: then none is left of those whose logins are refused so long. */
+	/* Seconds on top of PROXY_TIMEOUT that an account is refused: by then none of its logins is pending. */
 	CROWD_SHUT = 50,
-	FOR_ROOM_MAX = 1000 /* that wait so */
+	FOR_ROOM_MAX = 1000 /* logins that wait for room */
 };
 
 /* --- route: where is its mail --- */
 
-/* The session id that was forwarded is one of ours: the login has been here before. */
+/* The forwarded session id is one of ours: the login has been here before. */
 static bool seen_before(struct request *rq)
 {
 	unsigned long long id;
@@ -45,7 +45,7 @@ static enum request_state stay_here(void)
 }
 
 /* A node of the pool has chosen us among the hosts of the account: it knows that those before us are down, which we
- * need not have met yet. */
+ * may not have noticed yet. */
 static bool chosen_by_peer(const struct request *rq)
 {
 	bool named = false;
@@ -55,8 +55,8 @@ static bool chosen_by_peer(const struct request *rq)
 	return named && rq->signed_for != NULL;
 }
 
-/* Anybody can send forwarded data that end a login: for `waypost status` it is a loop only if a node has, as far as
- * that can be known. */
+/* Anybody can send forwarded data that end a login: `waypost status` shows a loop only if they came from a node, as
+ * far as that can be known. */
 static void note_loop(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -87,7 +87,7 @@ enum request_state step_route(struct request *rq)
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, rq->route.why);
 	if (rq->route.n == 0 || chosen_by_peer(rq))
 		return stay_here();
-	/* The last node may still serve here what is here; it may not send further. */
+	/* The last node may serve mail that is here, but not forward the login. */
 	if (forwarded->present && forwarded->ttl == 1)
 		return refuse_loop(rq, "was forwarded too often");
 	if (forwarded->present && seen_before(rq))
@@ -110,14 +110,14 @@ static void add_target(struct auth_reply *r, const char *host, const struct net_
 	str_copy(t->host, sizeof(t->host), host);
 }
 
-/* What is known of the hosts so far, while step_targets() goes through them. */
+/* What step_targets() knows of the hosts so far. */
 struct choice {
-	/* Targets that may answer, and those that did not when they were tried last. */
+	/* Targets that may answer, and those that did not when last tried. */
 	struct auth_reply *up, *down;
 	bool here; /* this node takes the login */
 };
 
-/* HOST cannot be a target: the reply tells why, for the log. */
+/* HOST cannot be a target: adds the reason to the reply, for the log. */
 static void add_missing(struct auth_reply *r, const char *what, const char *host, const char *more)
 {
 	size_t len = strlen(r->reason);
@@ -131,7 +131,7 @@ static void add_silent(struct auth_reply *r, const char *host)
 	add_missing(r, "the name server does not answer for mailhost ", host, "");
 }
 
-/* The address of host I may still be waited for: each host that is left has its share of the time. */
+/* True if there is time to wait for the address of host I: each host left has its share. */
 static bool is_patient(struct request *rq, unsigned i)
 {
 	double now = loop_now();
@@ -147,7 +147,7 @@ static bool is_patient(struct request *rq, unsigned i)
 	return now < rq->names_until;
 }
 
-/* Look-ups of the names behind host I begin, too: while that one is waited for, or tried. */
+/* Starts to look up the names after host I while that one is waited for, or tried. */
 static void look_ahead(struct request *rq, unsigned i)
 {
 	struct net_addr addr[RESOLVER_ADDRS_MAX];
@@ -158,8 +158,8 @@ static void look_ahead(struct request *rq, unsigned i)
 		    &n);
 }
 
-/* Adds what is known of host I, which is not this node. False: it is the next one to be tried, and its address has
- * to be waited for. */
+/* Adds what is known of host I, which is not this node. False: it is the next to be tried, and its address must be
+ * waited for. */
 static bool add_host(struct request *rq, unsigned i, struct choice *c)
 {
 	struct peers *peers = rq->worker->a->peers;
@@ -199,8 +199,8 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 }
 
 /* Collects the addresses of the hosts as far as they are known: those that are up in the order of mailhost, then
- * those that are not. Only the one that is to be tried next is waited for: false. A host that is this node takes the
- * login if no live one stands before it; what stands behind it does not matter then. */
+ * those that are not. Waits only for the host to be tried next: false. A host that is this node takes the login if no
+ * host before it is up; those after it do not matter then. */
 static bool collect(struct request *rq, struct choice *c)
 {
 	for (unsigned i = 0; i < rq->route.n && !c->here; i++) {
@@ -236,8 +236,8 @@ static enum request_state no_target(struct request *rq, const struct auth_reply 
 
 /* --- room at a peer --- */
 
-/* No login goes to T any more. Servers that try again, at another address of ours, would keep a circle turning at
- * the bound for ever: for a while none of the account goes there at all, unless one arrives. In a circle none does. */
+/* Refuses a login to T. Servers that retry, at another address of ours, would keep a circle turning at the bound
+ * forever: so for a while no login of the account goes there, unless one arrives. In a circle none does. */
 static enum request_state refuse_crowded(struct request *rq, const struct auth_target *t, unsigned mine, unsigned all,
     double now)
 {
@@ -259,9 +259,8 @@ static enum request_state refuse_crowded(struct request *rq, const struct auth_t
 	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 }
 
-/* May RQ go to the peer to which R goes first? GRANT; or so many logins are pending there that it waits, or is
- * refused. Where hops are counted nothing goes in circles for long; but a server that is not ours may send logins
- * back as if they were new. */
+/* May RQ go to R's first target? GRANT; or so many logins are pending there that it waits, or is refused. Counted
+ * hops end a circle of nodes; but a server that is not ours may send logins back as if they were new. */
 static enum request_state find_room(struct request *rq, const struct auth_reply *r)
 {
 	struct authd *a = rq->worker->a;
@@ -291,7 +290,7 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 
 /* --- credentials for the peer --- */
 
-/* Credentials for the peer if the client has not sent its password. False: there are none. */
+/* Adds credentials for the peer if the client has not sent its password. False: there are none. */
 static bool lend_credentials(struct request *rq, struct auth_reply *r)
 {
 	const struct authd *a = rq->worker->a;
@@ -319,7 +318,7 @@ static enum request_state no_credentials(struct request *rq)
 	return request_refuse(rq, AUTH_VERDICT_CANNOT, reason);
 }
 
-/* How far the login may go from the next node on. */
+/* How many more nodes may forward the login. */
 static uint8_t hops_left(const struct request *rq)
 {
 	uint8_t ttl = (uint8_t)rq->worker->a->ctx.set->proxy_PROXY_HOPS;

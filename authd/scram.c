@@ -1,4 +1,4 @@
-/* SCRAM step by step, as far as the account is concerned; the mechanism itself is GNU SASL's (scram_gsasl.c). */
+/* The account's side of SCRAM, step by step; the mechanism itself is GNU SASL's (scram_gsasl.c). */
 #include "authd/scram.h"
 
 #include <string.h>
@@ -9,11 +9,11 @@
 
 enum { SALT_LEN = 16 };
 
-/* Who knows what is stored of the password. */
+/* What is known of the account's password. */
 enum known {
 	KNOWN_KEYS,     /* the directory has the keys */
 	KNOWN_PASSWORD, /* it has the password: the keys are computed from it */
-	KNOWN_NOTHING   /* no such account: the login must fail, but not sooner than others */
+	KNOWN_NOTHING   /* no such account: the login must fail, but not faster */
 };
 
 struct scram {
@@ -37,8 +37,8 @@ const struct scram_module *scram_module_load(struct str *why)
 	return loaded;
 }
 
-/* The salt of a name that has no stored one: always the same, on all nodes that have the key, and for nobody else to
- * tell from a stored one. */
+/* The salt of a name that has no stored one: always the same, on all nodes that have the key, and to others no
+ * different from a stored one. */
 static void make_salt(struct scram_secret *s, struct mac *salts, const char *name)
 {
 	uint8_t digest[MAC_LEN];
@@ -54,7 +54,7 @@ static void make_salt(struct scram_secret *s, struct mac *salts, const char *nam
 	str_fini(&text);
 }
 
-/* What the record has for HASH, into S. */
+/* Reads into S what the record has for HASH. */
 static enum known read_record(struct scram *s, enum scram_hash hash, const struct account *a)
 {
 	char password[ACCOUNT_PASSWORD_MAX];
@@ -126,7 +126,7 @@ enum scram_next scram_step(struct scram *s, const char *text, struct str *out)
 		s->step = s->module->first(s->session, text, s->user, out) ? 1 : 3;
 		return s->step == 1 ? SCRAM_CHALLENGE : SCRAM_WRONG;
 	case 1:
-		s->step = 3; /* unless judge() says so it ends here */
+		s->step = 3; /* ends here unless judge() continues it */
 		str_adds(&s->final, text);
 		if (s->known == KNOWN_KEYS && judge(s, out) == SCRAM_CHALLENGE)
 			return SCRAM_CHALLENGE;

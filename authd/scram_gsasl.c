@@ -1,5 +1,5 @@
-/* The module scram.so: SCRAM as GNU SASL speaks it, and of that library nothing else. Its callback is never asked: all
- * that it could ask for has been set before. */
+/* The module scram.so: SCRAM by GNU SASL, and nothing else of that library. It needs no callback: all properties are
+ * set in advance. */
 #include <gsasl.h>
 #include <string.h>
 
@@ -27,7 +27,7 @@ static bool set_b64(Gsasl_session *g, Gsasl_property p, const uint8_t *data, siz
 	struct str text = STR_INIT;
 	bool good;
 
-	str_room(&text, 2 * len + 4); /* at once: a string that grows leaves copies behind */
+	str_room(&text, 2 * len + 4); /* in one step: a string that grows leaves copies behind */
 	b64_encode(&text, data, len);
 	good = gsasl_property_set(g, p, text.data) == GSASL_OK;
 	str_fini_secret(&text);
@@ -57,7 +57,7 @@ static struct scram_session *begin(const struct scram_secret *offer)
 	return s;
 }
 
-/* One step; WANT is its result where all is well. */
+/* Does one step; WANT is the result expected. */
 static bool speak(struct scram_session *s, const char *text, int want, struct str *out)
 {
 	char *said = NULL;

@@ -1,4 +1,4 @@
-/* What the settings say of a login by one protocol: its route, DEFDOMAIN, AUTHSERVICE. */
+/* What the settings say about a login by one protocol: its route, DEFDOMAIN, AUTHSERVICE. */
 #include <string.h>
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-/* The sessions in authd's register: whose they are, and what their owners say of them. */
+/* The sessions in authd's register: who owns them, and what the owners report. */
 #include "authd/sessions.h"
 
 #include <string.h>
@@ -9,18 +9,18 @@
 #include "node/msg_session.h"
 #include "node/msg_ticket.h"
 
-enum { TELL_SECONDS = 60 }; /* least time between log lines about the same */
+enum { TELL_SECONDS = 60 }; /* minimum between two log lines about the same thing */
 
 static struct msgw out;
 
-/* --- whose they are --- */
+/* --- owners --- */
 
 bool sessions_room(const struct authd_worker *w, const char *name)
 {
 	return w->session_bytes + reg_session_bytes(name) <= SESSIONS_WORKER_BYTES;
 }
 
-/* The worker that S is counted for; NULL: it is spawn's. */
+/* The worker that owns S; NULL: spawn does. */
 static struct authd_worker *owner(const struct reg_session *s)
 {
 	return s->owner == OWNER_WORKER ? s->worker : NULL;
@@ -49,9 +49,9 @@ static void drop(struct reg *reg, struct reg_session *s)
 	reg_remove(reg, s);
 }
 
-/* --- what their owners say --- */
+/* --- what owners report --- */
 
-/* Why the session of M, which is none that we have granted to W, is not counted; NULL: it is. */
+/* Why the session of M, which we did not grant to W, is not counted; NULL: it is. */
 static const char *not_counted(const struct authd_worker *w, const struct session_have *m)
 {
 	if (w->generation > w->a->ctx.who.generation)
@@ -98,7 +98,7 @@ bool sessions_have(struct authd *a, struct msgr *r, struct authd_worker *w)
 	return true;
 }
 
-/* The login is over before its ticket was used: it shall open nothing any more. */
+/* The login ended before its ticket was used: makes the ticket void. */
 static void void_ticket(struct authd *a, const struct reg_session *s)
 {
 	if (s->ticket == NULL || a->spawn == NULL)

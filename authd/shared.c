@@ -9,7 +9,7 @@
 #include "settings/pool_secret.h"
 
 enum { KEEP_LONGER = 60 /* seconds: the time inside decides, not the clock of memcached */ };
-enum { KEY_LEN = 2 * MAC_LEN, PAD = 512 /* the size of a value shall not tell whose it is */ };
+enum { KEY_LEN = 2 * MAC_LEN, PAD = 512 /* the size of a value must not tell whose it is */ };
 
 struct shared {
 	const struct store_ops *ops;
@@ -18,7 +18,7 @@ struct shared {
 	bool by_client;
 	struct mac *keys, *passwords;
 	struct seal *values;
-	uint8_t directory[SETTINGS_DIGEST_LEN]; /* of their settings; part of what keys are made from */
+	uint8_t directory[SETTINGS_DIGEST_LEN]; /* digest of the directories' settings; part of each key */
 };
 
 static void derive(struct mac *pool, const char *purpose, uint8_t key[MAC_LEN])
@@ -42,7 +42,7 @@ struct shared *shared_new(const struct settings *set, const struct store_ops *op
 	struct shared *s = mem_alloc(sizeof(*s));
 	const char *secrets = set->pool_secret;
 	size_t len = 0;
-	/* The one that signs: while it is replaced, nodes do not find each other's entries, which is no harm. */
+	/* The one that signs: while it is replaced, nodes miss each other's entries, which is harmless. */
 	const char *first = pool_secret_next(&secrets, &len);
 	struct mac *pool = mac_new(first, len);
 	uint8_t key[MAC_LEN];
@@ -77,7 +77,7 @@ void shared_free(struct shared **sp)
 	mem_free(sp);
 }
 
-/* The key of JOB's account, as hex digits. Names hold no NUL byte: with one behind each there is one reading only. */
+/* The key of JOB's account, as hex digits. Names hold no NUL byte: one after each makes it unambiguous. */
 static void make_key(const struct shared *s, const struct job *job, char key[KEY_LEN + 1])
 {
 	struct str text = STR_INIT;
@@ -95,7 +95,7 @@ static void make_key(const struct shared *s, const struct job *job, char key[KEY
 	hex_text(key, mac, sizeof(mac));
 }
 
-/* Of a password under KEY: equal passwords of two accounts have nothing in common. */
+/* The digest of a password under KEY: equal passwords of two accounts differ in it. */
 static void make_digest(const struct shared *s, const char *key, const char *password, uint8_t digest[MAC_LEN])
 {
 	struct str text = STR_INIT;
@@ -106,7 +106,7 @@ static void make_digest(const struct shared *s, const char *key, const char *pas
 	str_fini_secret(&text);
 }
 
-/* What is sealed: a message of the kind that our processes exchange. */
+/* Writes what is sealed, in the format of messages between our processes. */
 static void write_entry(struct msgw *w, uint64_t asked, const uint8_t digest[MAC_LEN], const struct job_done *done)
 {
 	static const uint8_t zeros[PAD];
@@ -119,7 +119,7 @@ static void write_entry(struct msgw *w, uint64_t asked, const uint8_t digest[MAC
 	msgw_bytes(w, zeros, PAD - 1 - (w->len + sizeof(uint32_t) + PAD - 1) % PAD);
 }
 
-/* Into DONE (its account freed by the caller); false if it is of another make. */
+/* Reads an entry into DONE (the caller frees its account); false if its format is another. */
 static bool read_entry(struct msgr *r, uint64_t *asked, uint8_t digest[MAC_LEN], struct job_done *done)
 {
 	const void *p;
@@ -161,7 +161,7 @@ static enum shared_found judge(const struct shared *s, const struct job *job, co
 		return SHARED_NONE;
 	done->answered = true;
 	done->result = AUTH_OK;
-	done->age = MAX(age, 1); /* 0 would say that the directory was asked right now */
+	done->age = MAX(age, 1); /* 0 would mean that the directory was asked just now */
 	if (age < s->ttl)
 		return SHARED_FRESH;
 	return age < s->stale ? SHARED_OLD : SHARED_NONE;

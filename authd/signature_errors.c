@@ -1,4 +1,4 @@
-/* Nodes with other secrets or clocks: a small table for each side, of which the oldest entry makes room, and the
+/* Nodes with other secrets or clocks: a small table for each side, in which new entries replace the oldest, and the
  * addresses that are known to be nodes. */
 #include "authd/signature_errors.h"
 
@@ -24,7 +24,7 @@ struct entry {
 	char name[NAME_MAX_LEN]; /* address or host; "": the entry is free */
 	enum signature_check check;
 	enum standing standing;
-	char account[ACCOUNT_NAME_MAX]; /* the first that has come */
+	char account[ACCOUNT_NAME_MAX]; /* the first one seen */
 	double seen, said;
 };
 
@@ -117,7 +117,7 @@ static struct entry *find(struct signature_errors *s, enum signature_errors_side
 	return NULL;
 }
 
-/* The entry that makes room. */
+/* The entry to replace. */
 static struct entry *oldest(struct signature_errors *s, enum signature_errors_side side, double now)
 {
 	struct entry *first = &s->entry[side][0];
@@ -125,7 +125,7 @@ static struct entry *oldest(struct signature_errors *s, enum signature_errors_si
 	for (size_t i = 1; i < ENTRIES_MAX && fresh(first, now); i++) {
 		struct entry *e = &s->entry[side][i];
 
-		/* No client displaces a node. */
+		/* A client never replaces a node. */
 		if (!fresh(e, now) || first->standing > e->standing ||
 		    (first->standing == e->standing && e->seen < first->seen))
 			first = e;
@@ -133,7 +133,7 @@ static struct entry *oldest(struct signature_errors *s, enum signature_errors_si
 	return first;
 }
 
-/* The entry of NAME, a new one if there is none; NULL: none may make room. */
+/* The entry of NAME, a new one if there is none; NULL: none may be replaced. */
 static struct entry *place(struct signature_errors *s, enum signature_errors_side side, const char *name,
     enum standing standing, double now)
 {
@@ -151,7 +151,7 @@ static struct entry *place(struct signature_errors *s, enum signature_errors_sid
 	return e;
 }
 
-/* E is to be logged: not logged within the hour, and not too many lines, of which clients leave half to nodes. */
+/* True: log E. It was not logged within the hour, and there are lines left, half of which only nodes get. */
 static bool say(struct signature_errors *s, struct entry *e, bool first, double now)
 {
 	unsigned most = e->standing == STANDING_NODE ? SIGNATURE_ERRORS_LINES : SIGNATURE_ERRORS_LINES / 2;
@@ -193,7 +193,7 @@ static bool on_this_machine(const struct net_addr *addr)
 	return net_addr_in(addr, "127.0.0.1") || net_addr_in(addr, "::1");
 }
 
-/* By what is known without the entry. */
+/* The standing by what is known without an entry. */
 static enum standing standing_of(const struct signature_errors *s, const struct net_addr *addr,
     enum signature_check check, const char *account)
 {
@@ -201,7 +201,7 @@ static enum standing standing_of(const struct signature_errors *s, const struct 
 		return STANDING_NODE;
 	if (account == NULL)
 		return STANDING_CLIENT;
-	if (check == SIGNATURE_CLOCK) /* it is made with our secret */
+	if (check == SIGNATURE_CLOCK) /* signed with our secret */
 		return STANDING_NODE;
 	return on_this_machine(addr) ? STANDING_SEVERAL : STANDING_CLIENT;
 }

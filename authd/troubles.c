@@ -1,4 +1,4 @@
-/* Troubles that were seen: a small table, of which the oldest entry makes room. */
+/* Troubles seen: a small table in which new entries replace the oldest. */
 #include "authd/troubles.h"
 
 #include <string.h>
@@ -18,7 +18,7 @@ struct entry {
 
 struct troubles {
 	struct entry entry[ENTRIES_MAX];
-	bool has[TROUBLE_KINDS]; /* since they were last looked through to end one: perhaps */
+	bool has[TROUBLE_KINDS]; /* false: certainly no entry of that kind */
 };
 
 struct troubles *troubles_new(void)
@@ -36,7 +36,7 @@ static bool is(const struct entry *e, enum trouble_kind kind, enum protocol p, c
 	return e->kind == kind && e->protocol == p && e->addr.port == port && strcasecmp(e->host, host) == 0;
 }
 
-/* Its entry, or the one that makes room. */
+/* The entry of this trouble, or the one to replace. */
 static struct entry *place(struct troubles *t, enum trouble_kind kind, enum protocol p, const char *host, uint16_t port)
 {
 	struct entry *oldest = &t->entry[0];

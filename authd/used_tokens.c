@@ -17,18 +17,18 @@
 
 enum { TOKEN_LEN = FORWARDED_MAC_LEN, SWEEP_SECONDS = 10, CHUNK = 512 /* records read at a time */ };
 
-/* No record crosses a page, so that each is written as a whole or not at all, whatever ends the process. All zero:
- * there is none. */
+/* No record crosses a page, so that each is written completely or not at all, however the process ends. All zero: no
+ * record. */
 struct record {
 	uint64_t made;
 	uint8_t token[TOKEN_LEN];
-	uint32_t check; /* of all else, and of the record's place */
+	uint32_t check; /* over all else and the record's place */
 	uint8_t zero[20];
 };
 _Static_assert(sizeof(struct record) == 64, "a page has a whole number of them");
 
-/* Record 0 has this for a token. Its time is that of the newest token that was forgotten: records that are not newer do
- * not count. */
+/* The token of record 0. Its time is that of the newest token that was forgotten: records that are not newer do not
+ * count. */
 static const uint8_t head[TOKEN_LEN] = "waypost used tokens";
 
 enum { FILE_SIZE = (1 + USED_TOKENS_MAX) * sizeof(struct record) };
@@ -46,7 +46,7 @@ struct used_tokens {
 	bool has_head;      /* record 0 is there; it is written before all others */
 	uint64_t forgotten; /* time of the newest token that was forgotten */
 	uint64_t swept;     /* when the old ones were forgotten last */
-	uint32_t end;       /* no record from here on was written */
+	uint32_t end;       /* from here on no record was written */
 	uint32_t *unused;   /* records before it that do not count */
 	uint32_t nunused;
 };
@@ -116,7 +116,7 @@ static bool is_too_old(const struct token *k, uint64_t now)
 	return k->made + TOKEN_AGE_MAX < now;
 }
 
-/* Lets go of those that are too old to be good. */
+/* Forgets tokens that are too old to be valid. */
 static void sweep(struct used_tokens *t, uint64_t now)
 {
 	uint64_t newest = t->forgotten;
@@ -126,7 +126,7 @@ static void sweep(struct used_tokens *t, uint64_t now)
 	HASH_ITER(hh, t->all, k, next)
 	if (is_too_old(k, now) && k->made > newest)
 		newest = k->made;
-	/* Before their places are used for others. */
+	/* Recorded before their places are reused. */
 	if (newest != t->forgotten && !write_head(t, newest))
 		return;
 	HASH_ITER(hh, t->all, k, next)
@@ -171,7 +171,7 @@ static void take_head(struct used_tokens *t, const struct record *r, uint64_t no
 		lose(t, now);
 }
 
-/* R stands at PLACE; those before it were taken. */
+/* R stands at PLACE; the records before it were taken. */
 static void take_record(struct used_tokens *t, const struct record *r, uint32_t place, uint64_t now)
 {
 	static const struct record none;
@@ -193,7 +193,7 @@ static void take_record(struct used_tokens *t, const struct record *r, uint32_t 
 		t->unused[t->nunused++] = place;
 }
 
-/* The records from PLACE on, some at a time; returns the first that was not read. */
+/* Loads some records from PLACE on; returns the first one not read. */
 static uint32_t load_some(struct used_tokens *t, uint32_t place, uint64_t now)
 {
 	struct record r[CHUNK];

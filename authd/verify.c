@@ -17,7 +17,7 @@ static struct msgw out;
 
 /* --- verify: are the credentials right --- */
 
-/* The login is that of ACCOUNT, by its password; NULL: it is one by a token. */
+/* Notes a bad signature of a login by the password of ACCOUNT; NULL: by a token. */
 static void note_signature(struct request *rq, const char *account)
 {
 	const struct authd *a = rq->worker->a;
@@ -60,7 +60,7 @@ static bool others_are_slow(const struct request *rq)
 	return password_is_slow(auth_chain_dummy_hash(rq->worker->a->chain));
 }
 
-/* As for an account: the time must not tell that there is none, or that it is locked. */
+/* Checks against a dummy hash: the time must not tell that there is no account, or that it is locked. */
 static enum request_state check_dummy(struct request *rq)
 {
 	rq->no_account = true;
@@ -68,7 +68,7 @@ static enum request_state check_dummy(struct request *rq)
 	return check_password(rq);
 }
 
-/* The token of RQ is right: was it used before? */
+/* The token of RQ is valid: was it used before? */
 static enum request_state take_token(struct request *rq, uint64_t now)
 {
 	char reason[AUTH_REASON_MAX];
@@ -138,7 +138,7 @@ static void log_cannot(const struct request *rq, const char *why)
 
 static void on_computed(const struct job_done *done, int fd UNUSED, void *arg);
 
-/* A multi-step login continues: CHALLENGE is sent to the client, if that is next. */
+/* Continues a multi-step login: sends CHALLENGE to the client, if that is next. */
 static enum request_state scram_go_on(struct request *rq, enum scram_next next, const struct str *challenge)
 {
 	struct authd *a = rq->worker->a;
