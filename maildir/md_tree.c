@@ -521,12 +521,11 @@ static enum md_err run(struct md_root *r, struct step *step, size_t n)
 		n = 0;
 	}
 	for (size_t i = 0; i < n; i++) {
-		struct md_root quiet = *r; /* its text is of no interest */
 		int fd;
 
-		if (md_folder_open(&quiet, step[i].to, &fd) != MD_OK)
+		if (md_folder_open(r, step[i].to, &fd) != MD_OK)
 			continue;
-		change_uidv(&quiet, fd, &step[i]);
+		change_uidv(r, fd, &step[i]);
 		close(fd);
 		if (md_size_differs(step[i].from, step[i].to)) {
 			snprintf(dir, sizeof(dir), ".%s", step[i].to);
