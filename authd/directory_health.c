@@ -245,7 +245,11 @@ enum directory_change directory_health_result(struct directory_health *h, unsign
 		return DIRECTORY_SAME;
 	}
 	/* Other questions were answered meanwhile: only this one failed. */
-	if (p->down || p->answered > asked || (outcome == DIRECTORY_SILENT && p->suspected))
+	if (outcome != DIRECTORY_REFUSED && (p->down || p->answered > asked))
+		return DIRECTORY_SAME;
+	if (outcome == DIRECTORY_REFUSED) /* by a server that is there */
+		p->answered = now;
+	if (outcome != DIRECTORY_FAILED && p->suspected)
 		return DIRECTORY_SAME;
 	p->down = outcome == DIRECTORY_FAILED;
 	p->suspected = !p->down;

@@ -1,9 +1,9 @@
 /* The health of the directories, for the whole node, because auth workers come and go, and each sees only a part.
  * Servers: the log says once what is down and once when it is back. Drivers (by their position in the chain): one whose
  * servers cannot be used is down: logins do not query it any more, as they would wait in vain; it is probed instead, by
- * one query at a time, less often while that fails. A query without an answer means less, because anybody can cause any
- * query: by that a driver is only suspected. It is probed while logins go on querying it, and the prober decides
- * whether it is down (directory_health_confirm()). */
+ * one query at a time, less often while that fails. A query without an answer, or one that is refused, means less,
+ * because anybody can cause any query: by that a driver is only suspected. It is probed while logins go on querying it,
+ * and the prober decides whether it is down (directory_health_confirm()). */
 #ifndef AUTHD_DIRECTORY_HEALTH_H
 #define AUTHD_DIRECTORY_HEALTH_H
 
@@ -25,6 +25,7 @@ enum directory_outcome {
 	DIRECTORY_ANSWERED,
 	DIRECTORY_FAILED,   /* none of its servers can be used */
 	DIRECTORY_SILENT,   /* one of them can, but this query had no answer */
+	DIRECTORY_REFUSED,  /* ... or was refused */
 	DIRECTORY_NOT_ASKED /* nothing was learned */
 };
 

@@ -61,7 +61,8 @@ struct probe {
 		char *service, *name;
 	} known, asked;
 	bool turn;       /* the next probe asks for `asked` */
-	bool own_silent; /* our own name got no answer since the driver was suspected */
+	bool own_tried;  /* while the driver is suspected: the last probe was of our own name */
+	bool own_silent; /* that one had no answer */
 };
 
 /* No such account exists, which is an answer, too. */
@@ -320,7 +321,8 @@ static enum directory_outcome outcome_of(const struct directory_lookups *qs, con
 	/* With an age the answer is another node's, from a while ago; the driver may still have failed us. */
 	if (last == NULL)
 		return DIRECTORY_NOT_ASKED;
-	/* A server that refuses this question may answer the next. */
+	if (last->kind == DIRNEWS_REFUSED)
+		return DIRECTORY_REFUSED;
 	if (last->kind != DIRNEWS_FAILED && last->kind != DIRNEWS_SILENT)
 		return DIRECTORY_ANSWERED;
 	return failure_of(&done->news, driver);
@@ -354,11 +356,15 @@ static enum directory_change take_probe(struct lookup_job *q, enum directory_out
 	struct probe *p = &qs->probe[q->pos];
 	enum directory_change change = directory_health_probed(qs->health, q->pos, outcome, q->asked, qs->clock());
 
-	if (outcome != DIRECTORY_SILENT)
+	if (change == DIRECTORY_SUSPECTED) /* it was down */
+		p->own_tried = p->own_silent = false;
+	if (outcome != DIRECTORY_SILENT && outcome != DIRECTORY_REFUSED)
 		return change;
+	p->own_tried = q->probe == PROBE_OWN;
 	if (q->probe == PROBE_OWN)
-		p->own_silent = true;
-	else if (q->probe == PROBE_KNOWN && p->own_silent && directory_health_confirm(qs->health, q->pos, q->asked))
+		p->own_silent = outcome == DIRECTORY_SILENT;
+	if (q->probe == PROBE_KNOWN && outcome == DIRECTORY_SILENT && p->own_silent &&
+	    directory_health_confirm(qs->health, q->pos, q->asked))
 		return DIRECTORY_DOWN;
 	return change;
 }
@@ -372,7 +378,7 @@ static enum directory_change take_result(struct lookup_job *q, unsigned pos, enu
 	if (change == DIRECTORY_SAME)
 		return change;
 	keep_asked(qs, pos, q->service, q->name);
-	qs->probe[pos].turn = qs->probe[pos].own_silent = false;
+	qs->probe[pos].turn = qs->probe[pos].own_tried = qs->probe[pos].own_silent = false;
 	return change;
 }
 
@@ -468,7 +474,7 @@ static enum probe_name next_probe(const struct directory_lookups *qs, unsigned p
 	const struct probe *p = &qs->probe[pos];
 
 	if (!directory_health_down(qs->health, pos))
-		return p->own_silent && p->known.name != NULL ? PROBE_KNOWN : PROBE_OWN;
+		return p->own_tried && p->known.name != NULL ? PROBE_KNOWN : PROBE_OWN;
 	return p->known.name != NULL && !p->turn ? PROBE_KNOWN : PROBE_ASKED;
 }
 

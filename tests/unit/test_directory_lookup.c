@@ -173,7 +173,7 @@ static void reply(enum auth_result result, const char *home, enum dirnews_kind n
 	account_set(&d.account.hash, "{SHA}x");
 	settings_directories_digest(set, d.settings);
 	if (news != DIRNEWS_KINDS)
-		dirnews_add(news, driver, "db.example.com",
+		dirnews_add(news, driver, news == DIRNEWS_REFUSED ? "" : "db.example.com",
 		    news == DIRNEWS_FAILED || news == DIRNEWS_SILENT ? "no route to host" : "");
 	dirnews_take(&d.news);
 	job_done_write(&w, &d);
@@ -699,6 +699,65 @@ static void test_answer_ends_suspicion(void)
 	end();
 }
 
+/* A login of KIM is refused by the directory, which is there. */
+static void refused_login(void)
+{
+	ask(1, "kim", NULL);
+	CU_ASSERT_TRUE_FATAL(who[1].calls == 0 && given());
+	now += 10;
+	reply(AUTH_TRY_LATER, "", DIRNEWS_REFUSED);
+	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
+	CU_ASSERT_EQUAL(troubles(), 1);
+}
+
+static void refused_probe(const char *user)
+{
+	while (!given())
+		ev_run(loop, EVRUN_ONCE);
+	CU_ASSERT_STRING_EQUAL(job.user, user);
+	now += 10;
+	reply(AUTH_TRY_LATER, "", DIRNEWS_REFUSED);
+	CU_ASSERT_EQUAL(troubles(), 1);
+}
+
+static void served_probe(const char *user)
+{
+	while (!given())
+		ev_run(loop, EVRUN_ONCE);
+	CU_ASSERT_STRING_EQUAL(job.user, user);
+	now += 10;
+	dirnews_add(DIRNEWS_SERVED, driver, "", "");
+	reply(AUTH_UNKNOWN, "", DIRNEWS_KINDS);
+}
+
+/* A question that is refused, though nobody logs in after it: it was that name, or the trouble goes on. */
+static void test_refused(void)
+{
+	begin();
+	prove("/h");
+	now += 61000;
+	refused_login();
+	served_probe("waypost-probe");
+	CU_ASSERT_EQUAL(troubles(), 0);
+	now += 10;
+	refused_login();
+	refused_probe("waypost-probe");
+	served_probe("jo");
+	CU_ASSERT_EQUAL(troubles(), 0);
+	now += 10;
+	refused_login();
+	for (int i = 0; i < 2; i++) {
+		refused_probe("waypost-probe");
+		refused_probe("jo");
+		ask(2, "lea", i == 0 ? "x" : "y"); /* it is not down */
+		CU_ASSERT_TRUE_FATAL(who[2].calls == 0 && given());
+		reply(AUTH_TRY_LATER, "", DIRNEWS_REFUSED);
+	}
+	served_probe("waypost-probe");
+	CU_ASSERT_EQUAL(troubles(), 0);
+	end();
+}
+
 /* Lines that are logged while FN runs. */
 static unsigned logged_by(void (*fn)(void))
 {
@@ -888,6 +947,7 @@ static const struct unit_case cases[] = {
 	{ "no answer for strangers", test_no_answer_for_strangers },
 	{ "a directory that hangs", test_hanging },
 	{ "an answer ends suspicion", test_answer_ends_suspicion },
+	{ "a question that is refused", test_refused },
 	{ "the log of a guesser", test_log_of_a_guesser },
 	{ "several servers", test_several_servers },
 	{ "not known here", test_passed },
