@@ -32,6 +32,16 @@ def make_certificates(folder):
             "-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE")
 
 
+def stopped(pid):
+    """All threads of PID stand still, which they do some time after the signal; or it is gone."""
+    for path in glob.glob(f"/proc/{pid}/task/*/stat"):
+        with contextlib.suppress(OSError):
+            with open(path) as f:
+                if f.read().rpartition(")")[2].split()[0] not in "TtZX":
+                    return False
+    return True
+
+
 class Directory:
     """A server process that speaks TLS, too. start(), stop(), and again."""
     host = "127.0.0.1"
@@ -91,6 +101,7 @@ class Directory:
         for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
+        wait_for("the directory stands still", lambda: all(stopped(pid) for pid in self.pids()))
 
     def thaw(self):
         for pid in self.pids():
@@ -322,6 +333,7 @@ class Authdaemond:
 
     def freeze(self):
         self.signal(signal.SIGSTOP)
+        wait_for("the directory stands still", lambda: all(stopped(pid) for pid in (self.proc.pid, *descendants(self.proc.pid))))
 
     def thaw(self):
         self.signal(signal.SIGCONT)
