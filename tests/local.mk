@@ -127,6 +127,7 @@ tests_unit_test_cache_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_directory_lookup
 tests_unit_test_directory_lookup_SOURCES = tests/unit/test_directory_lookup.c
 tests_unit_test_directory_lookup_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
+tests_unit_test_directory_lookup_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=ev_timer_start
 UNIT_TESTS += tests/unit/test_jobs
 tests_unit_test_jobs_SOURCES = tests/unit/test_jobs.c
 tests_unit_test_jobs_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
