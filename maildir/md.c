@@ -1,4 +1,4 @@
-/* The root of a Maildir, its trouble as text, and how folders are called. */
+/* The root of a Maildir, failures as texts, and folder names for texts. */
 #include "maildir/md.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "lib/mem.h"
 #include "maildir/md_tree.h"
 
-/* What the one who reads the log can do about it. */
+/* What the reader of the log can do about it. */
 static const char *advice(enum md_err e)
 {
 	switch (e) {
@@ -135,7 +135,7 @@ void md_root_fini(struct md_root *r)
 }
 
 /* MD_OK; MD_NOTMAILDIR if two of cur/, new/ and tmp/ of FOLDER, whose directory is FD, are one directory by a link:
- * its mail would be new again at each look, or be taken for leftovers. Whether they are there is not looked at. */
+ * its mail would be new again at each scan, or be taken for leftovers. Does not check whether they exist. */
 static enum md_err md_check_dirs(struct md_root *r, int fd, const char *folder)
 {
 	static const char *const sub[] = { "cur", "new", "tmp" };
@@ -186,7 +186,7 @@ enum md_err md_folder_open_mail(struct md_root *r, const char *folder, int *fd_o
 
 enum md_err md_folder_gone(struct md_root *r, int fd, const char *folder, enum md_err e)
 {
-	struct md_root quiet = *r; /* the failure has its text */
+	struct md_root quiet = *r; /* keep the text of the failure */
 	struct stat was, is;
 	bool gone = e != MD_OK && e != MD_NOFOLDER && fstat(fd, &was) == 0;
 	int now = -1;

@@ -1,6 +1,6 @@
 /* A user's Maildir as Courier keeps it: the folder tree's root, and the results that all of maildir/ shares.
  *
- * Folder names in this floor: "" is INBOX (the Maildir itself), "Sent", "A.B": UTF-8, components joined by '.',
+ * Folder names in maildir/: "" is INBOX (the Maildir itself), "Sent", "A.B": UTF-8, components joined by '.',
  * no prefix. On disk folder "A.B" is the directory ".A.B" beside cur/. Prefix, separator on the wire and
  * modified UTF-7 are the protocol's business.
  *
@@ -12,12 +12,12 @@
 #include "lib/base.h"
 #include "maildir/md_size.h"
 
-/* What every call that can fail returns. The first is 0; anything else has a text in root->why. */
+/* What every call that can fail returns. MD_OK is 0; any other has a text in root->why. */
 enum md_err {
 	MD_OK,
 	MD_NOFOLDER,   /* there is no such folder (IMAP: NO [TRYCREATE] / [NONEXISTENT]) */
-	MD_NOTMAILDIR, /* the directory is there but has no cur/, new/ and tmp/ that could be used */
-	MD_EXISTS,     /* the folder is there already */
+	MD_NOTMAILDIR, /* the directory has no usable cur/, new/ and tmp/ */
+	MD_EXISTS,     /* the folder exists already */
 	MD_BADNAME,    /* no folder can have this name */
 	MD_REFUSED,    /* this folder cannot be deleted or renamed (INBOX, a target below itself) */
 	MD_GONE,       /* the message is no longer there */
@@ -25,10 +25,10 @@ enum md_err {
 	MD_FULL,       /* disk or quota full: nothing was stored */
 	MD_BUSY,       /* another process held the lock for too long: nothing was changed */
 	MD_READONLY,   /* the box was opened read-only, or its file system is */
-	MD_RESET,      /* the folder is not the one that was opened (deleted, or a new UIDVALIDITY): close it */
+	MD_RESET,      /* the folder opened no longer exists (deleted, or a new UIDVALIDITY): close it */
 	MD_LIMIT,      /* too many keywords, too large a folder */
 	MD_STOPPED,    /* root->goes_on returned false: nothing was changed */
-	MD_IO,         /* any other error of the system */
+	MD_IO,         /* any other system error */
 	MD_ERR_COUNT
 };
 
@@ -36,18 +36,18 @@ enum { MD_WHY_MAX = 512, MD_FOLDER_MAX = 254 }; /* bytes of a text, of a folder 
 
 struct md_root {
 	int fd;              /* the Maildir's directory, or -1 */
-	char *path;          /* as it was given: for texts only */
+	char *path;          /* as given: for texts only */
 	unsigned tmp_serial; /* makes names unique within the process */
-	bool said_odd;       /* something in cur/ or new/ that is no message was logged */
+	bool said_odd;       /* logged already that cur/ or new/ holds something that is no message */
 	struct md_size size; /* changes for maildirsize */
-	/* For the owner: asked in what may take long (copying, moving, POP3's measuring), and told of MESSAGES
-	 * looked up and BYTES read since it was asked last. False: stop, and leave all as it was. NULL: never. */
+	/* Set by the owner, or NULL: called during long work (copying, moving, POP3's measuring) with the MESSAGES
+	 * looked up and BYTES read since the last call. False: stop, and leave everything as it was. */
 	bool (*goes_on)(void *arg, size_t messages, size_t bytes);
 	void *goes_on_arg;
 	char why[MD_WHY_MAX]; /* the last failure, for the log: what failed, on what, what to do */
 };
 
-/* Opens the Maildir at PATH. R is set up in any case (R->why tells why it failed) and needs md_root_fini().
+/* Opens the Maildir at PATH. R is set up in any case (R->why: why it failed) and needs md_root_fini().
  * MD_OK, MD_NOFOLDER, MD_NOTMAILDIR, MD_PERM or MD_IO. */
 enum md_err md_root_init(struct md_root *r, const char *path) MUST_CHECK;
 void md_root_fini(struct md_root *r);
@@ -55,7 +55,7 @@ void md_root_fini(struct md_root *r);
 /* A few words for each result, for replies to clients ("Mailbox does not exist"): no path, no errno. */
 const char *md_err_text(enum md_err e);
 
-/* System flags of a message as bits; the letter in file names stands beside. Letters we do not know are kept. */
+/* System flags of a message as bits, with their letters in file names. Unknown letters are kept. */
 enum {
 	MD_DRAFT = 1,    /* D */
 	MD_FLAGGED = 2,  /* F */
@@ -67,23 +67,23 @@ enum {
 
 /* --- for the files of maildir/ --- */
 
-/* Writes the text into R->why, adding the text of error number ERR unless 0, and returns E. */
+/* Writes the text into R->why, with that of error number ERR unless 0, and returns E. */
 enum md_err md_fail(struct md_root *r, enum md_err e, int err, const char *fmt, ...) PRINTF_LIKE(4, 5);
-/* The result that error number ERR stands for (ENOENT: MD_GONE). */
+/* The result for error number ERR (ENOENT: MD_GONE). */
 enum md_err md_errno(int err);
-/* The same for what must be there, not a message's file (ENOENT, ENOTDIR: MD_NOTMAILDIR). */
+/* The same where a directory must exist, not a message's file (ENOENT, ENOTDIR: MD_NOTMAILDIR). */
 enum md_err md_errno_dir(int err);
-/* A failure E in FOLDER, which was opened as FD: it, or MD_NOFOLDER if the folder was deleted meanwhile. */
+/* For a failure E in FOLDER, opened as FD: returns E, or MD_NOFOLDER if the folder was deleted meanwhile. */
 enum md_err md_folder_gone(struct md_root *r, int fd, const char *folder, enum md_err e);
 /* True unless R->goes_on says stop; why is set then. */
 bool md_goes_on(struct md_root *r, size_t messages, size_t bytes);
 /* Opens the directory of FOLDER; the descriptor (close-on-exec) is the caller's.
  * MD_OK, MD_BADNAME, MD_NOFOLDER, MD_PERM, MD_IO. */
 enum md_err md_folder_open(struct md_root *r, const char *folder, int *fd_out) MUST_CHECK;
-/* md_folder_open(), and MD_NOTMAILDIR if two of its cur/, new/ and tmp/ are one directory: for all who read or store
+/* md_folder_open(), and MD_NOTMAILDIR if two of its cur/, new/ and tmp/ are one directory: for reading or storing
  * mail. */
 enum md_err md_folder_open_mail(struct md_root *r, const char *folder, int *fd_out) MUST_CHECK;
-/* How FOLDER is called in texts: "INBOX" or its name with everything unprintable as '.'; valid until the next call. */
+/* FOLDER as named in texts: "INBOX", or its name with unprintable characters as '.'; valid until the next call. */
 const char *md_folder_text(const char *folder);
 
 #endif

@@ -1,4 +1,4 @@
-/* UIDs for what a scan found: from the list, or new ones under the lock. */
+/* Gives UIDs to what a scan found: those in the list, or new ones under the lock. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 #include "maildir/md_recent.h"
 #include "maildir/md_scan_private.h"
 
-/* A folder with fewer UIDs left gets a new UIDVALIDITY when it is opened: for a session that is open there is none. */
+/* A folder with fewer UIDs left gets a new UIDVALIDITY when opened: an open session cannot get one. */
 enum { UIDS_LEFT_MIN = 1 << 16 };
 
 static int by_name(const void *a, const void *b)
@@ -24,8 +24,8 @@ static int by_uid(const void *a, const void *b)
 	return ua < ub ? -1 : ua > ub;
 }
 
-/* The list has another UID for a message of the view, or may have given its UID to another one. For our client the one
- * that it knows is gone, and what stands in the list is a new message, which the next scan finds. */
+/* The list has another UID for a message of the view, or may have given its UID to another message. For our client the
+ * message that it knows is gone, and the one in the list is new: the next scan finds it. */
 static void replace(struct md_scan *sc, struct md_msg *m)
 {
 	md_msg_gone(sc->box, m);
@@ -40,20 +40,20 @@ static void take_listed(struct md_scan *sc)
 	const struct md_uidlist *l = &box->uids;
 
 	for (size_t i = 0; i < box->n; i++)
-		box->msgs[i].in_pass = false; /* from here on: is in the list */
+		box->msgs[i].in_pass = false; /* in_pass means "in the list" from here on */
 	for (size_t i = 0; i < l->n; i++) {
 		const char *name = md_uidlist_name(l, i);
 		struct md_msg *m = md_scan_find(sc, name, strlen(name));
 
 		if (m == NULL || (md_scan_in_view(sc, m) && m->in_pass))
-			continue; /* of two lines with one name the first counts */
+			continue; /* of two lines with the same name the first counts */
 		if (md_scan_in_view(sc, m) && m->uid != l->e[i].uid && !m->gone)
 			replace(sc, m);
 		if (!md_scan_in_view(sc, m) && m->uid == 0)
 			m->uid = l->e[i].uid;
 		m->in_pass = true;
 	}
-	/* UIDs that we could not record must still be free. */
+	/* UIDs that we could not record may be in use by now. */
 	for (size_t i = 0; i < box->n && !box->uid_sticky && !sc->no_list; i++)
 		if (box->msgs[i].found && !box->msgs[i].in_pass && !box->msgs[i].gone && box->msgs[i].uid < l->uidnext)
 			replace(sc, &box->msgs[i]);
@@ -103,7 +103,7 @@ static void take_listed_by_stem(struct md_scan *sc)
 	md_hash_fini(&h);
 }
 
-/* No two messages get one UID, even if the list is wrong. */
+/* True if all UIDs differ. If the list gives one twice, takes it from all but one. */
 static bool all_differ(struct md_scan *sc)
 {
 	bool ok = true;
@@ -116,7 +116,7 @@ static bool all_differ(struct md_scan *sc)
 	return ok;
 }
 
-/* UIDs for the messages that have none, in Courier's order. False if some are left without. */
+/* Gives UIDs to messages without, in Courier's order. False if some are left without. */
 static bool give_uids(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
@@ -140,10 +140,10 @@ static bool give_uids(struct md_scan *sc)
 	return all_differ(sc) && enough;
 }
 
-/* An open folder keeps its UIDVALIDITY: mail without UID appears when it is reopened. */
+/* An open folder keeps its UIDVALIDITY: mail without a UID appears when it is reopened. */
 static void say_used_up(const struct md_box *box)
 {
-	if (!box->incomplete) /* said before */
+	if (!box->incomplete) /* else logged before */
 		log_warn("%.120s: folder %s has no UIDs left for new mail; %s", box->root->path,
 		    md_folder_text(box->folder), md_uidlist_used_up(&box->uids));
 }
@@ -158,8 +158,8 @@ static bool nearly_used_up(const struct md_scan *sc)
 	return can_renumber(sc) && sc->box->uids.uidnext > UINT32_MAX - UIDS_LEFT_MIN;
 }
 
-/* What was stored since a session looked last is recent for the one that takes the mark under the lock; also what it
- * has seen before, when the lock was busy. Others only see it. */
+/* Messages stored since the last session are recent for the session that takes the mark under the lock, including those
+ * it has already seen while the lock was busy. Read-only sessions see the mark but do not take it. */
 static void take_recent(struct md_scan *sc, uint32_t uidvalidity)
 {
 	struct md_box *box = sc->box;
@@ -225,7 +225,7 @@ static size_t add_found(struct entry *e, const struct md_msg *m, size_t n)
 	return k;
 }
 
-/* Puts the list together from what the scan found and what it keeps, and writes it. */
+/* Writes the list: what the scan found, and the entries that it keeps. */
 static enum md_err write_list(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
@@ -246,7 +246,7 @@ static enum md_err write_list(struct md_scan *sc)
 	if (!ordered)
 		qsort(list, n, sizeof(*list), entry_by_uid);
 	for (size_t i = 0; i < n; i++)
-		if (i == 0 || list[i].uid != list[i - 1].uid) /* a name that changed in ",S=" only */
+		if (i == 0 || list[i].uid != list[i - 1].uid) /* else the name changed only in ",S=" */
 			md_uidlist_add(&out, list[i].uid, list[i].name, list[i].len);
 	mem_free(&list);
 	e = md_uidlist_write(box->root, box->fd, box->folder, &out);
@@ -257,8 +257,8 @@ static enum md_err write_list(struct md_scan *sc)
 	return e;
 }
 
-/* A list with another UIDVALIDITY has the UIDs that our client was told: the folder got a name that was used before
- * (md_tree_rename()). By the name that our client knows all stays true. */
+/* True if a list with another UIDVALIDITY has the UIDs that our client knows: the folder was renamed to a name that was
+ * used before (md_tree_rename()). Under the old name, which our client knows, nothing changed. */
 static bool same_uids(struct md_scan *sc)
 {
 	const struct md_uidlist *l = &sc->box->uids;
@@ -277,7 +277,7 @@ static bool same_uids(struct md_scan *sc)
 	return l->uidnext >= sc->box->uidnext && (same != 0 || sc->box->n == sc->box->n_gone + md_scan_missing(sc));
 }
 
-/* Reads the list if it is not the one we know. MD_RESET: it is another folder's by now. */
+/* Reads the list. MD_RESET: it belongs to another folder by now. */
 static enum md_err read_list(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
@@ -285,7 +285,7 @@ static enum md_err read_list(struct md_scan *sc)
 
 	sc->no_list = e == MD_GONE;
 	if (e == MD_GONE) {
-		/* It was deleted: the UIDs sent to our client stay valid. */
+		/* The list was deleted: the UIDs sent to our client stay valid. */
 		box->uids.uidvalidity = box->uidvalidity;
 		box->uids.uidnext = box->uidnext;
 		sc->write = true;
@@ -300,7 +300,7 @@ static enum md_err read_list(struct md_scan *sc)
 	return MD_OK;
 }
 
-/* Messages that the list has and the scan has not found. */
+/* The number of listed messages that the scan has not found. */
 static size_t unfound(struct md_scan *sc)
 {
 	const struct md_uidlist *l = &sc->box->uids;
@@ -315,8 +315,8 @@ static size_t unfound(struct md_scan *sc)
 	return n;
 }
 
-/* Under the lock: reads the directories again until all listed messages are found, or are missing for sure. One that
- * was renamed during a read only seems to be missing, and would lose its UID. */
+/* Under the lock: reads the directories again until all listed messages are found, or certainly missing. One that was
+ * renamed during a read only seems to be missing, and would lose its UID. */
 static enum md_err look_again(struct md_scan *sc)
 {
 	enum md_err e = MD_OK;
@@ -329,7 +329,7 @@ static enum md_err look_again(struct md_scan *sc)
 	return e;
 }
 
-/* Reads the list and takes from it what it has; under the lock if something must be added to it. */
+/* Reads the list and takes UIDs from it; under the lock if the list needs additions. */
 static enum md_err consult_list(struct md_scan *sc)
 {
 	for (;;) {
@@ -347,7 +347,7 @@ static enum md_err consult_list(struct md_scan *sc)
 			return MD_OK;
 		if (!md_scan_lock(sc))
 			return md_scan_unwritable(sc->lock_err) ? MD_OK : sc->lock_err;
-		/* Under the lock list and folder do not grow: check both again. */
+		/* Neither list nor folder grows under the lock: check both again. */
 		for (size_t i = 0; i < sc->n_fresh; i++)
 			sc->fresh[i].uid = 0;
 		e = md_scan_look(sc);
@@ -356,8 +356,8 @@ static enum md_err consult_list(struct md_scan *sc)
 	}
 }
 
-/* A file that was seen before we had the lock, and not since: another session may have given it a UID, deleted it and
- * forgotten it by now. It gets none from us; if it is there after all, the next scan finds it. */
+/* Gives no UID to a file that was seen before we had the lock, but not since: another session may have given it one,
+ * deleted it and forgotten it by now. If it still exists, the next scan finds it. */
 static void pass_over_unproven(struct md_scan *sc)
 {
 	for (size_t i = 0; i < sc->n_fresh && sc->locked; i++) {
@@ -370,7 +370,7 @@ static void pass_over_unproven(struct md_scan *sc)
 	}
 }
 
-/* An entry leaves the list when its file is gone for sure, and not before: it would come back with another UID. */
+/* Keeps entries whose file may still exist: if dropped, it would come back with another UID. */
 static void keep_listed(struct md_scan *sc)
 {
 	const struct md_uidlist *l = &sc->box->uids;
@@ -388,7 +388,7 @@ static void keep_listed(struct md_scan *sc)
 	}
 }
 
-/* UIDs for everything in fresh, recorded if that is possible. */
+/* Gives UIDs to all fresh messages, and records them if possible. */
 static enum md_err assign(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
@@ -422,14 +422,14 @@ static enum md_err assign(struct md_scan *sc)
 	return MD_OK;
 }
 
-/* The fresh messages become part of the view. One whose UID our client has seen pass by already cannot: it was told
- * that the message is gone, and finds it when it selects the folder anew. */
+/* Adds the fresh messages to the view, except those whose UID is not above all that our client knows: it finds them
+ * when it selects the folder again. */
 static void join(struct md_scan *sc, struct md_changes *ch)
 {
 	struct md_box *box = sc->box;
 
 	if (box->n + sc->n_fresh > box->cap) {
-		/* A quarter to spare where messages come one by one; nothing for a folder that is only read. */
+		/* Room for a quarter more if messages come one by one; none at the first scan. */
 		box->cap = box->n + sc->n_fresh + (sc->first ? 0 : (box->n + sc->n_fresh) / 4 + 8);
 		box->msgs = mem_grow(box->msgs, box->cap * sizeof(*box->msgs));
 	}
@@ -485,7 +485,7 @@ static void mark_gone(struct md_scan *sc, struct md_changes *ch)
 	}
 }
 
-/* Messages that may be recent will join the view. */
+/* True if messages that may be recent will join the view. */
 static bool may_have_recent(const struct md_scan *sc)
 {
 	const struct md_box *box = sc->box;
@@ -495,7 +495,7 @@ static bool may_have_recent(const struct md_scan *sc)
 	return sc->first || md_recent_first(box->fd, box->uidvalidity) > box->uid_highest;
 }
 
-/* UIDs of what is new; the list without what is gone. A large list is not written for each message that goes. */
+/* Gives new messages UIDs and drops lost ones from the list; a large list is not written for each lost message. */
 enum md_err md_scan_uids(struct md_scan *sc, struct md_changes *ch)
 {
 	struct md_box *box = sc->box;
@@ -504,8 +504,8 @@ enum md_err md_scan_uids(struct md_scan *sc, struct md_changes *ch)
 
 	sc->tidy = !box->readonly && dropped > box->n / 64;
 	sc->write = !box->uid_sticky;
-	/* An append by someone else may have written the list already and its file not yet: only a scan under the lock
-	 * tells what is missing for good, and has all that is recent. */
+	/* Another session's append may have written the list already but not its file: only a scan under the lock
+	 * tells what is missing for good, and finds all that is recent. */
 	if (!sc->locked && ((sc->tidy && md_scan_lock(sc)) || (may_have_recent(sc) && md_scan_try_lock(sc))))
 		e = md_scan_look(sc);
 	if (e == MD_OK && (sc->first || sc->n_fresh != 0 || sc->write || (sc->tidy && sc->locked))) {
@@ -520,7 +520,7 @@ enum md_err md_scan_uids(struct md_scan *sc, struct md_changes *ch)
 	if (e == MD_OK)
 		mark_gone(sc, ch);
 	ch->gone += sc->n_replaced;
-	/* Entries are memory that an idle session needs not; what the file was is kept. */
+	/* An idle session needs no memory for the entries; only the file's identity is kept. */
 	mem_free(&box->uids.e);
 	box->uids.n = box->uids.cap = 0;
 	str_fini(&box->uids.text);

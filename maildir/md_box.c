@@ -17,7 +17,7 @@
 
 enum { COUNT_BUF = 65536 };
 
-/* A box of FOLDER of which nothing is read yet. */
+/* Makes a box of FOLDER with nothing read yet. */
 static enum md_err make_box(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out)
 {
 	struct md_box *box;
@@ -104,7 +104,7 @@ bool md_box_renamed(struct md_box *box, const char *folder)
 	struct md_uidlist l = { 0 };
 	uint32_t before = box->uidvalidity;
 
-	/* Others have renamed it before, and this was its successor. */
+	/* Others renamed our folder earlier; the one renamed now took its place. */
 	if (md_folder_gone(box->root, box->fd, folder, MD_RESET) == MD_NOFOLDER)
 		return false;
 	mem_free(&box->folder);
@@ -264,7 +264,7 @@ const char *md_box_keyword_name(const struct md_box *box, uint32_t k)
 	return box->keywords[k];
 }
 
-/* Where the keyword NAME stands in box->keyword_order, or would stand. *THERE: it does. */
+/* The index of the keyword NAME in box->keyword_order, or where it belongs. *THERE: it is there. */
 static uint32_t keyword_place(const struct md_box *box, const char *name, size_t len, bool *there)
 {
 	uint32_t lo = 0, hi = box->n_keywords;
@@ -332,7 +332,7 @@ static enum md_err gone(struct md_box *box, const struct md_msg *m)
 
 /* --- reading --- */
 
-/* A message that is no regular file is not served: a link could point anywhere. */
+/* Only regular files are served as messages: a link could point anywhere. */
 static enum md_err check_file(struct md_box *box, const struct md_msg *m, int fd, struct stat *st)
 {
 	int err;
@@ -497,7 +497,7 @@ static unsigned wanted_flags(const struct md_msg *m, enum md_store how, unsigned
 	return how == MD_STORE_ADD ? m->flags | flags : m->flags & ~flags;
 }
 
-/* Renames the file of M once, to have FLAGS. 0; -1 with errno. */
+/* Renames the file of M, in one try, to have FLAGS. 0; -1 with errno. */
 static int rename_flags(struct md_box *box, struct md_msg *m, unsigned flags)
 {
 	struct str from = STR_INIT, to = STR_INIT;
@@ -514,7 +514,7 @@ static int rename_flags(struct md_box *box, struct md_msg *m, unsigned flags)
 		rc = md_rename_new(box->fd, from.data, box->fd, to.data);
 	err = errno;
 	if (rc == 0) {
-		if (((m->flags ^ flags) & MD_DELETED) != 0) { /* of the two names one counts */
+		if (((m->flags ^ flags) & MD_DELETED) != 0) { /* only one of the two names counts */
 			md_size_left(box->root, box->folder, m->name, bytes);
 			md_size_came(box->root, box->folder, to.data, bytes);
 		}
@@ -538,7 +538,7 @@ static enum md_err store_flags(struct md_box *box, struct md_msg *m, enum md_sto
 		unsigned want = wanted_flags(m, how, flags);
 
 		if (want == m->flags && strchr(m->name, ':') != NULL) {
-			/* What others changed meanwhile must not be taken for what we wanted. */
+			/* If others changed the flags meanwhile, M may no longer have those we want. */
 			if (md_msg_has_name(box, m))
 				return MD_OK;
 			errno = ENOENT;
@@ -616,7 +616,7 @@ enum md_err md_box_expunge(struct md_box *box, size_t i)
 			break;
 	}
 	str_fini(&path);
-	if (e == MD_OK) /* renamed under us again and again */
+	if (e == MD_OK) /* renamed by others again and again */
 		return md_fail(box->root, MD_IO, 0,
 		    "cannot delete message %u of folder %s: other programs keep renaming it", m->uid,
 		    md_folder_text(box->folder));

@@ -3,13 +3,13 @@
  * A message is named by its index in the view: sequence number = index + 1. The view changes only here:
  * - md_box_sync() appends new messages at the end, marks those that are gone, and marks those whose flags or
  *   keywords others changed. It moves no message to another index.
- * - md_box_drop_gone() takes the marked ones out of the view, when the caller may say EXPUNGE.
+ * - md_box_drop_gone() removes the marked ones from the view, when the caller may send EXPUNGE.
  * So an index names the same message until the next of these two calls. I below is always an index below
  * md_box_count().
  *
  * Several sessions, Courier's too, may have the folder open and files may be delivered into new/ at any time.
- * UIDs are given under the folder's dot-lock. Flags are changed by rename without it: whoever finds the file
- * renamed by someone else looks for its base again.
+ * UIDs are given under the folder's dot-lock. Flags are changed by rename without it: who finds that somebody
+ * else renamed the file looks for its base again.
  *
  * UIDs that cannot be recorded (disk full, read-only file system): the box goes on with the UIDs that the
  * messages would get, and uid_sticky is false (IMAP: NO [UIDNOTSTICKY]); recording is tried again at each sync. */
@@ -22,7 +22,7 @@
 
 enum { MD_KEYWORDS_MAX = 4096, MD_KEYWORD_LEN_MAX = 250 }; /* keywords of a folder; bytes of one */
 
-struct md_box; /* of maildir/ alone */
+struct md_box; /* private to maildir/ */
 
 struct md_changes {
 	size_t added;   /* messages appended to the view */
@@ -32,29 +32,29 @@ struct md_changes {
 
 /* Opens FOLDER and reads it (a first md_box_sync() is part of it; ->changed is clear everywhere). Read-write: mail
  * in new/ is moved to cur/ and is recent here, and so is what was stored since the last session looked
- * (md_recent.h). READONLY (IMAP EXAMINE): no file is moved, flagged or deleted, nothing loses its recent state; the
- * only thing that is written is the UID list, when there is mail without UID: a UID once told to a client must stay
- * true. Files in tmp/ that are older than 36 hours are deleted (not READONLY).
+ * (md_recent.h). READONLY (IMAP EXAMINE): no file is moved, flagged or deleted, nothing loses its recent state; only
+ * the UID list is written, when there is mail without a UID: a UID once sent to a client must stay valid. Files in
+ * tmp/ that are older than 36 hours are deleted (not if READONLY).
  * MD_OK and *BOX; or MD_BADNAME, MD_NOFOLDER, MD_NOTMAILDIR, MD_PERM, MD_BUSY, MD_IO, MD_LIMIT. If only writing is
  * impossible, the box is opened with ->readonly set or ->uid_sticky clear, and root->why tells the reason (""
  * otherwise). */
 enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out) MUST_CHECK;
-/* The folder of BOX's name was renamed to FOLDER (md_tree_rename()): if it is the one that is open, it stays open under
- * that name. True if that gave it another UIDVALIDITY; the UIDs are what they were. */
+/* The folder with BOX's name was renamed to FOLDER (md_tree_rename()): if it is the one that is open, it stays open
+ * under the new name. True if that gave it another UIDVALIDITY; the UIDs stay the same. */
 bool md_box_renamed(struct md_box *box, const char *folder);
-/* Closes *BOX (which may be NULL) and empties the pointer. Nothing is expunged. */
+/* Closes *BOX (which may be NULL) and sets it to NULL. Nothing is expunged. */
 void md_box_close(struct md_box **box);
 
 /* Brings the view up to date, see above; *CH counts what this call found. Cheap (four stat calls) if nothing
  * changed. MD_OK; MD_RESET, MD_PERM, MD_BUSY (the view is as before; call again later), MD_IO. */
 enum md_err md_box_sync(struct md_box *box, struct md_changes *ch) MUST_CHECK;
-/* Takes messages marked gone out of the view; FN (may be NULL) is called for each, first to last, with the sequence
- * number that an untagged EXPUNGE must name at that moment, and the UID. Returns their number. */
+/* Removes messages marked gone from the view; FN (may be NULL) is called for each, first to last, with the sequence
+ * number that an untagged EXPUNGE must have at that moment, and the UID. Returns their number. */
 size_t md_box_drop_gone(struct md_box *box, void (*fn)(uint32_t seq, uint32_t uid, void *arg), void *arg);
 
-/* --- what the folder is --- */
+/* --- the folder --- */
 
-/* Messages in the view, those that are gone and not yet dropped among them. */
+/* Messages in the view, including those that are gone but not yet dropped. */
 size_t md_box_count(const struct md_box *box);
 /* Those of them that are recent here and not gone. */
 size_t md_box_count_recent(const struct md_box *box);
@@ -64,8 +64,8 @@ const char *md_box_folder(const struct md_box *box);
 bool md_box_readonly(const struct md_box *box);
 /* UIDs are recorded on disk. */
 bool md_box_uid_sticky(const struct md_box *box);
-/* UIDs may come under another one while the box is open, if they are what they were (a rename by others): then the
- * client need not hear of it, for it knows the folder by the old name. */
+/* May change while the box is open if the UIDs stay the same (a rename by others): the client need not learn of it, as
+ * it knows the folder by the old name. */
 uint32_t md_box_uidvalidity(const struct md_box *box);
 uint32_t md_box_uidnext(const struct md_box *box);
 /* The UID of the last message; 0 if there is none. */
@@ -73,19 +73,19 @@ uint32_t md_box_last_uid(const struct md_box *box);
 /* Index of the first message whose UID is not below UID; md_box_count() if there is none. */
 size_t md_box_find(const struct md_box *box, uint32_t uid);
 
-/* Keywords that the folder knows: their indices are 0 to md_box_count_keywords() - 1, and stay what they are while the
- * box is open. The name of one lives as long. */
+/* Keywords that the folder knows: their indices are 0 to md_box_count_keywords() - 1. Indices and names stay valid
+ * while the box is open. */
 uint32_t md_box_count_keywords(const struct md_box *box);
 const char *md_box_keyword_name(const struct md_box *box, uint32_t k);
 /* Index of the keyword NAME (case ignored), or -1 if the folder does not know it. */
 int64_t md_box_keyword(const struct md_box *box, const char *name, size_t len);
-/* As md_box_keyword(), but looks whether others have made it known meanwhile. */
+/* As md_box_keyword(), but checks on disk whether others have added it meanwhile. */
 int64_t md_box_keyword_now(struct md_box *box, const char *name, size_t len);
 /* As md_box_keyword(), but a new one is added to the list (it is on disk when a message has it).
  * -1 if it cannot be a keyword (empty, too long, a character that no IMAP flag may have) or the table is full. */
 int64_t md_box_keyword_add(struct md_box *box, const char *name, size_t len);
 
-/* --- what a message is: as of the last sync, no file is touched --- */
+/* --- a message, as of the last sync; no file is touched --- */
 
 uint32_t md_box_uid(const struct md_box *box, size_t i);
 /* MD_ bits. */
@@ -94,7 +94,7 @@ unsigned md_box_flags(const struct md_box *box, size_t i);
 const uint32_t *md_box_keywords(const struct md_box *box, size_t i, size_t *n);
 /* True if it has the keyword with index K. */
 bool md_box_has_keyword(const struct md_box *box, size_t i, uint32_t k);
-/* This session is the first that saw it. */
+/* This session is the first to see it. */
 bool md_box_is_recent(const struct md_box *box, size_t i);
 /* Expunged, here or by others; it stays in the view until md_box_drop_gone(). */
 bool md_box_is_gone(const struct md_box *box, size_t i);
@@ -108,24 +108,24 @@ const char *md_box_file_name(const struct md_box *box, size_t i);
 /* Opens the file of message I for reading, *FD is the caller's. Lines end in LF (or CRLF, if so delivered).
  * MD_OK; MD_GONE (the message is marked gone); MD_PERM (also: a symbolic link, or no regular file), MD_IO. */
 enum md_err md_box_read(struct md_box *box, size_t i, int *fd_out) MUST_CHECK;
-/* What a read from that descriptor that failed with error number ERR is: a failure with its text. */
+/* The result, with its text, for a read from that descriptor that failed with error number ERR. */
 enum md_err md_box_read_failed(struct md_box *box, size_t i, int err) MUST_CHECK;
-/* Internal date: the file's modification time. As md_box_read() in its results. */
+/* Internal date: the file's modification time. Results as md_box_read(). */
 enum md_err md_box_date(struct md_box *box, size_t i, time_t *t_out) MUST_CHECK;
 /* RFC822.SIZE: bytes when every line ends in CRLF. Read from the file once, then remembered. */
 enum md_err md_box_octets(struct md_box *box, size_t i, uint64_t *octets_out) MUST_CHECK;
-/* Can md_box_octets() answer without reading the file? If not, who has read all of it anyway may tell. */
+/* Can md_box_octets() answer without reading the file? If not, a caller that has read all of it may note the octets. */
 bool md_box_octets_known(const struct md_box *box, size_t i);
 void md_box_note_octets(struct md_box *box, size_t i, uint64_t octets);
-/* The octets of what FD holds from its start to its end, counted as above: each LF that follows no CR counts two.
+/* The octets of what FD holds from its start to its end, counted as above: an LF without a CR before it counts two.
  * False with errno on a read error. The file offset is not moved. */
 bool md_count_octets(int fd, uint64_t *octets_out);
 
 enum md_store { MD_STORE_SET, MD_STORE_ADD, MD_STORE_REMOVE };
 
 /* Changes flags and keywords of message I. FLAGS: MD_ bits. KW: NKW indices, any order. MD_STORE_SET replaces both.
- * The message has the result (with what others changed meanwhile, which also marks it changed).
- * MD_OK; MD_GONE (it is marked gone); MD_LIMIT (of this message alone: its file's name is too long); MD_READONLY,
+ * The view has the result, including changes by others meanwhile, which also mark the message changed.
+ * MD_OK; MD_GONE (it is marked gone); MD_LIMIT (only for this message: its file's name is too long); MD_READONLY,
  * MD_FULL, MD_PERM, MD_IO. */
 enum md_err md_box_store(struct md_box *box, size_t i, enum md_store how, unsigned flags, const uint32_t *kw,
     size_t nkw) MUST_CHECK;
@@ -137,8 +137,8 @@ struct md_status {
 	uint32_t messages, recent, unseen, uidnext, uidvalidity;
 };
 
-/* Counts of FOLDER, without moving mail out of new/ (that mail, and what was stored and is in no session yet, is
- * what RECENT counts). As with a read-only box, only the UID list may be written. Results as md_box_open(). */
+/* Counts of FOLDER, without moving mail out of new/ (RECENT counts that mail, and messages stored that no session has
+ * seen yet). As with a read-only box, only the UID list may be written. Results as md_box_open(). */
 enum md_err md_status(struct md_root *r, const char *folder, struct md_status *st) MUST_CHECK;
 
 #endif

@@ -1,5 +1,5 @@
-/* What an open mailbox is made of: for the files of maildir/ and its unit tests. All others ask through md_box.h, so
- * that what stands behind the answers may change. */
+/* The inside of an open mailbox: for the files of maildir/ and its unit tests. All others use md_box.h, so that this
+ * may change. */
 #ifndef MAILDIR_MD_BOX_PRIVATE_H
 #define MAILDIR_MD_BOX_PRIVATE_H
 
@@ -17,14 +17,14 @@ struct md_msg {
 	uint32_t uid;
 	uint16_t base_len; /* of name */
 	uint8_t flags;     /* MD_ bits */
-	bool recent : 1;   /* this session is the first that saw it */
+	bool recent : 1;   /* this session is the first to see it */
 	bool gone : 1;     /* expunged, here or by others; stays in the view until md_box_drop_gone() */
 	bool changed : 1;  /* flags or keywords changed by others since the caller cleared this */
 	bool in_new : 1;   /* the file is in new/ (read-only boxes do not move it) */
 	/* of md_scan.c */
 	bool found : 1;      /* in the current scan */
-	bool in_pass : 1;    /* in its present pass over cur/ */
-	bool proven : 1;     /* by it, under the lock */
+	bool in_pass : 1;    /* in its current pass over cur/ */
+	bool proven : 1;     /* found under the lock */
 	char *name;          /* of the file, in cur/ unless in_new */
 	struct md_kwset *kw; /* NULL: no keyword */
 	int64_t mtime;       /* seconds; MD_UNKNOWN until asked: use md_box_date() */
@@ -38,27 +38,27 @@ struct md_stamp {
 	uint64_t ino;
 };
 
-/* For IMAP a view has UIDs and keywords and follows what others do (md_box_open()); for POP3 it is made once, of files
- * alone (md_box_open_files()), and only marks what is gone. */
+/* For IMAP a view has UIDs and keywords and follows changes by others (md_box_open()); for POP3 it is made once, from
+ * files only (md_box_open_files()), and just marks what is gone. */
 struct md_box {
 	struct md_root *root;
 	char *folder;
 	int fd;          /* the folder's directory */
-	bool readonly;   /* opened so, or nothing can be written here */
+	bool readonly;   /* opened read-only, or nothing can be written here */
 	bool uid_sticky; /* UIDs are recorded on disk */
 	uint32_t uidvalidity, uidnext;
 	uint32_t uid_highest; /* the highest UID that was ever in the view, or is passed over for ever */
 	size_t n, cap;
 	struct md_msg *msgs;     /* by UID */
 	size_t n_recent, n_gone; /* among msgs; gone ones are not counted as recent */
-	char **keywords;         /* names; an index stays what it is while the box is open */
+	char **keywords;         /* names; an index is valid while the box is open */
 	uint32_t n_keywords;
-	uint32_t *keyword_order; /* all indices into keywords, by name without regard to case */
+	uint32_t *keyword_order; /* all indices into keywords, by name ignoring case */
 	/* of md_scan.c */
 	struct md_uidlist uids; /* only the identity of the list's file; its entries are dropped after use */
 	struct md_stamp at_new, at_cur, at_kw;
-	bool force_scan; /* something was seen that only a scan can settle */
-	/* There are messages that the view cannot show any more, see join() in md_assign.c. */
+	bool force_scan; /* only another scan can settle what was seen */
+	/* There are messages that the view can no longer show, see join() in md_assign.c. */
 	bool incomplete;
 	size_t flagged;   /* messages marked changed that no md_box_sync() has counted yet */
 	size_t dropped;   /* messages gone that the UID list still has */
@@ -70,9 +70,9 @@ struct md_box {
 };
 
 /* Opens INBOX as files: no UIDs, no keywords, nothing recorded. Its messages are in the order of md_name_order(),
- * numbered from 1 in place of UIDs; new/ is emptied into cur/ as far as that is possible, and what stays there is
- * not in the view. Not to be synced: the view stays what it is, but for the marks of what is gone. Leftovers in tmp/
- * are deleted. MD_OK and *BOX; MD_NOTMAILDIR, MD_PERM, MD_IO, MD_LIMIT. */
+ * numbered from 1 instead of UIDs; mail in new/ is moved to cur/ if possible, and what stays there is not in the view.
+ * Must not be synced: the view does not change, except that messages are marked gone. Leftovers in tmp/ are deleted.
+ * MD_OK and *BOX; MD_NOTMAILDIR, MD_PERM, MD_IO, MD_LIMIT. */
 enum md_err md_box_open_files(struct md_root *r, struct md_box **box_out) MUST_CHECK;
 
 #endif

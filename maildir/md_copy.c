@@ -22,7 +22,7 @@ struct copy {
 	struct md_box *box;
 	int tofd;
 	const char *folder;
-	bool all; /* none, if one is gone */
+	bool all; /* copy none if one is gone */
 	struct md_item *it;
 	size_t n;
 };
@@ -50,7 +50,7 @@ static void set_name(struct md_item *it, const struct md_msg *m, const char *tmp
 	md_name_new(&base, tmp, st->st_dev, st->st_ino, (uint64_t)st->st_size);
 	it->base_len = base.len;
 	if (strrchr(m->name, ':') != NULL && strncmp(m->name + m->base_len, ":2,", 3) == 0)
-		str_adds(&base, m->name + m->base_len); /* unknown letters go with it */
+		str_adds(&base, m->name + m->base_len); /* unknown letters are kept */
 	str_clear(&it->name);
 	md_name_with_flags(&it->name, base.data, m->flags);
 	str_fini(&base);
@@ -107,7 +107,7 @@ static enum md_err copy_file(struct copy *c, size_t idx, struct str *tmp, struct
 	    md_folder_text(c->folder));
 }
 
-/* The bytes of message IDX into a new file in tmp/ of the target. MD_GONE: it is not there any more. */
+/* Copies the bytes of message IDX into a new file in tmp/ of the target. MD_GONE: the message is gone. */
 static enum md_err prepare_bytes(struct copy *c, size_t idx)
 {
 	const struct md_msg *m = &c->box->msgs[idx];
@@ -138,7 +138,7 @@ static enum md_err prepare_bytes(struct copy *c, size_t idx)
 	return e;
 }
 
-/* The file of M as it is named now, however often others rename it meanwhile. */
+/* Finds the file of M under its current name, even if others rename it meanwhile. */
 static enum md_err stat_file(struct md_box *box, struct md_msg *m, struct str *path, struct stat *st)
 {
 	for (int i = 0; i < MD_RENAME_TRIES; i++) {
@@ -154,7 +154,7 @@ static enum md_err stat_file(struct md_box *box, struct md_msg *m, struct str *p
 	    m->uid, md_folder_text(box->folder));
 }
 
-/* The file of message IDX as it stands in its folder; one that is gone is left out. */
+/* Makes an item of message IDX's file in its folder; unless C->all, a message that is gone is left out. */
 static enum md_err prepare_file(struct copy *c, size_t idx, bool link)
 {
 	struct md_msg *m = &c->box->msgs[idx];
@@ -212,7 +212,7 @@ static void report(const struct copy *c, struct md_copied *out)
 	}
 }
 
-/* The files themselves, which get a name in the target (LINK: one more). *CROSS: their bytes have to be copied. */
+/* Gives the files a name in the target (LINK: an additional one). *CROSS: their bytes must be copied instead. */
 static enum md_err deposit_files(struct copy *c, const size_t *idx, size_t nidx, bool link, struct md_copied *out,
     bool *cross)
 {
@@ -296,7 +296,7 @@ enum md_err md_copy_all(struct md_box *box, const size_t *idx, size_t nidx, cons
 
 /* --- moving --- */
 
-/* M's file is AS in another folder now. */
+/* M's file is now called AS, in another folder. */
 static void mark_moved(struct md_box *box, struct md_msg *m, const char *as)
 {
 	uint64_t bytes;
@@ -328,7 +328,7 @@ static enum md_err move_all(struct copy *c, const size_t *idx, size_t nidx, stru
 		for (size_t i = 0; i < c->n; i++)
 			if (c->it[i].placed)
 				mark_moved(c->box, &c->box->msgs[c->it[i].idx], c->it[i].name.data);
-		(void)md_sync_dir(c->box->fd, "cur"); /* the target is on disk already */
+		(void)md_sync_dir(c->box->fd, "cur"); /* the target was synced already */
 	}
 	forget_items(c);
 	return cross ? move_across(c, idx, nidx, out) : e;

@@ -1,5 +1,5 @@
-/* Messages of an open box into another folder (or the same): copied by hard link where the file system allows,
- * else byte by byte. Internal date, flags and keywords go with them; the copies get new names and UIDs.
+/* Copies or moves messages of an open box into another folder (or the same): by hard link where the file system
+ * allows, else byte by byte. Internal date, flags and keywords are kept; the copies get new names and UIDs.
  * All or nothing: after a failure what was copied is removed again, what was moved is moved back. */
 #ifndef MAILDIR_MD_COPY_H
 #define MAILDIR_MD_COPY_H
@@ -10,7 +10,7 @@ struct md_copied {
 	uint32_t uidvalidity; /* of the target */
 	size_t n;             /* messages copied */
 	uint32_t *from, *to;  /* UIDs in source and target, N each, ascending (COPYUID, RFC 4315) */
-	/* Messages that were gone; they are marked so in the box, and nothing else is wrong. */
+	/* Messages that were gone; they are marked gone in the box. This is no failure. */
 	size_t missed;
 };
 

@@ -28,7 +28,7 @@ void md_items_free(struct md_item *it, size_t n)
 	mem_free(&it);
 }
 
-/* Takes the lock and reads the list. A folder that has none gets one first, with all that is in it. */
+/* Takes the lock and reads the list. A folder without a list gets one first, with all its messages. */
 static enum md_err lock_and_read(struct md_root *r, int tofd, const char *folder, struct md_lock *lock,
     struct md_uidlist *l)
 {
@@ -66,7 +66,7 @@ static enum md_err reserve(struct md_root *r, int tofd, const char *folder, stru
 	return md_uidlist_write(r, tofd, folder, l);
 }
 
-/* One file into its place. A date is set in the last moment: in tmp/ an old one looks like a leftover to others. */
+/* Puts one file into place. Its date is set last: in tmp/ an old file looks like a leftover to others. */
 static int place_file(const struct md_item *it, int tofd, const char *to)
 {
 	struct timespec ts[2] = { it->date, it->date };
@@ -78,7 +78,7 @@ static int place_file(const struct md_item *it, int tofd, const char *to)
 	return md_rename_new(it->fromfd, it->from.data, tofd, to);
 }
 
-/* The file cannot get its place by a new name, but by a copy of its bytes. */
+/* The file cannot be renamed or linked into place, but its bytes can be copied. */
 static bool needs_copy(const struct md_item *it, int err)
 {
 	return err == EXDEV || (it->link && (err == EPERM || err == EMLINK || err == EOPNOTSUPP || err == ENOSYS));
@@ -116,7 +116,7 @@ static enum md_err place(struct md_root *r, int tofd, const char *folder, struct
 	return e;
 }
 
-/* One back to where it came from. False: it has not the name that we know. */
+/* Moves one file back. False: it no longer has the name that we know. */
 static bool take_back(int tofd, struct md_item *it)
 {
 	struct str to = STR_INIT;
@@ -137,7 +137,7 @@ static const char *item_name(const void *arg, uint32_t val, size_t *len_out)
 	return it[val].name.data;
 }
 
-/* The current names of those still to be undone. */
+/* Finds the current names of the files still to be moved back. */
 static void find_renamed(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n)
 {
 	struct md_root quiet = *r; /* report the first failure */
@@ -162,7 +162,7 @@ static void find_renamed(struct md_root *r, int tofd, const char *folder, struct
 	md_dirlist_fini(&l);
 }
 
-/* Everything back to where it came from, whatever flags others have given it meanwhile. */
+/* Moves everything back, whatever flags others have set meanwhile. */
 static void undo(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n)
 {
 	size_t lost = 1;

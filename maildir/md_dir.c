@@ -15,7 +15,7 @@
 #include "lib/race.h"
 #include "maildir/md_name.h"
 
-enum { TREE_DEPTH_MAX = 16 }; /* directories below each other that md_remove_tree() goes into */
+enum { TREE_DEPTH_MAX = 16 }; /* levels of directories that md_remove_tree() descends */
 
 void md_dirlist_fini(struct md_dirlist *l)
 {
@@ -51,7 +51,7 @@ static bool is_regular(int fd, const struct dirent *de)
 	return fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
-/* A NAME that is no message although it stands among them. */
+/* Logs that NAME, which stands among the messages, is none. */
 static void say_odd(struct md_root *r, const char *folder, const char *sub, const char *name)
 {
 	char clean[MD_NAME_MAX + 1];
@@ -105,7 +105,7 @@ int md_rename_new(int fromfd, const char *from, int tofd, const char *to)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
 		return -1;
-	/* A file system without it (some NFS): a small window is left. */
+	/* A file system without RENAME_NOREPLACE (some NFS): a small race remains. */
 	if (fstatat(tofd, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		errno = EEXIST;
 		return -1;
@@ -145,7 +145,7 @@ void md_clean_tmp(int dirfd, time_t now)
 	while ((de = readdir(dir)) != NULL) {
 		if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
 			continue;
-		/* The date of a message is its mtime: what is being stored now may well be from last year. */
+		/* A message's date is its mtime: a file being stored now may be from last year. */
 		if (fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
 		    MAX(st.st_mtime, st.st_ctime) > now - MD_TMP_HOURS * 3600 || md_name_in_use(de->d_name))
 			continue;

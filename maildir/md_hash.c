@@ -1,4 +1,4 @@
-/* A table from a message's base name to its place in the box. */
+/* A hash table from a message's base name to its index. */
 #include <string.h>
 
 #include "lib/mem.h"

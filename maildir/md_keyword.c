@@ -28,7 +28,7 @@ enum {
 	LOAD_TRIES = 4
 };
 
-/* Characters that end or break an IMAP atom, and what Courier forbids. */
+/* Characters that no IMAP atom may contain, and those that Courier forbids. */
 static bool is_forbidden(unsigned char c)
 {
 	return c <= ' ' || c >= 127 || strchr("(){%*\"\\]", c) != NULL;
@@ -44,7 +44,7 @@ bool md_kw_valid(const char *name, size_t len)
 	return true;
 }
 
-/* Appends NAME as it may be a keyword: bytes that may not be in one are '_'. False if it is empty or too long. */
+/* Appends NAME, with '_' for bytes that no keyword may contain. False if it is empty or too long. */
 static bool md_kw_clean(struct str *out, const char *name, size_t len)
 {
 	if (len == 0 || len > MD_KEYWORD_LEN_MAX)
@@ -76,7 +76,7 @@ static void add_name(struct md_kwlist *l, const char *p, size_t len)
 {
 	size_t at = l->text.len;
 
-	/* One that we cannot keep still counts: indices point behind it. */
+	/* A name that we cannot keep still counts, or later indices would be wrong. */
 	if (!md_kw_clean(&l->text, p, len))
 		str_adds(&l->text, "");
 	str_addc(&l->text, '\0');
@@ -185,8 +185,8 @@ bool md_kwset_has(const struct md_kwset *s, uint32_t i)
 struct load {
 	struct md_box *box;
 	struct md_hash hash;
-	struct md_kwset **set; /* for each message of the view what its keywords are now */
-	bool *known;           /* ... and that a pending change contained it */
+	struct md_kwset **set; /* the keywords of each message of the view now */
+	bool *known;           /* ... and whether a pending change gave them */
 	size_t pending;
 };
 
@@ -293,8 +293,8 @@ static void take_list_stamp(struct md_box *box, const struct stat *st)
 	box->kw_mtime_ns = st->st_mtim.tv_nsec;
 }
 
-/* Which :list there is. Changes that are read before it may have been folded into a later one meanwhile: so it is
- * noted first. */
+/* Notes the identity of :list, before the changes are read: they may be folded into a later :list before it is read,
+ * too. */
 static void note_list(struct md_box *box)
 {
 	struct stat st;
@@ -346,7 +346,7 @@ static bool list_changed(const struct md_box *box)
 	    st.st_mtim.tv_nsec != box->kw_mtime_ns;
 }
 
-/* What HOW makes of OLD. */
+/* The result of HOW on OLD. */
 static struct md_kwset *combine(const struct md_kwset *old, enum md_store how, const uint32_t *kw, size_t nkw)
 {
 	size_t n = 0, n_old = old != NULL && how != MD_STORE_SET ? old->n : 0;
@@ -367,8 +367,8 @@ static struct md_kwset *combine(const struct md_kwset *old, enum md_store how, c
 	return s;
 }
 
-/* While others replace files in the directory, a pass over it may miss one, and what :list has from long ago must
- * not be told in its place: those that would change by it are asked for by name. */
+/* While others replace files in the directory, reading it may miss one, and old keywords in :list must not take its
+ * place: so messages whose keywords would change are looked up by name. */
 static void ask_by_name(struct load *ld)
 {
 	struct md_box *box = ld->box;
@@ -394,7 +394,7 @@ static void load_again(struct load *ld)
 	ld->pending = 0;
 }
 
-/* What the folder's files say, again if changes were folded into another :list while they were read. */
+/* Reads the folder's files; again if changes were folded into another :list meanwhile. */
 static enum md_err load_all(struct load *ld)
 {
 	struct md_box *box = ld->box;
@@ -496,7 +496,7 @@ static enum md_err write_set(struct md_box *box, const struct md_msg *m, const s
 	return e;
 }
 
-/* Under the lock: what M has now, others' changes included. */
+/* Under the lock: updates M's keywords, including changes by others. */
 static enum md_err refresh(struct md_box *box, struct md_msg *m)
 {
 	struct md_kwset *set = NULL;
@@ -519,7 +519,7 @@ enum md_err md_kw_store(struct md_box *box, struct md_msg *m, enum md_store how,
 	struct md_lock lock = MD_LOCK_INIT;
 	enum md_err e = MD_OK;
 
-	/* Nothing to do, if what we know is still true. */
+	/* Nothing to do if what we know is up to date. */
 	if (set_same(want, m->kw) && !md_stamp_dirty(&box->at_kw, box->fd, MD_KW_DIR))
 		goto out;
 	e = md_lock_take(box->root, box->fd, box->folder, &lock);
@@ -593,7 +593,7 @@ static const char *aged_base(const char *name, uint64_t *n_out)
 	return *p == '.' && p[1] != '\0' ? p + 1 : NULL;
 }
 
-/* The plain file of BASE gets its aged name: N, or higher if there is a higher one of that base in the future. */
+/* Renames the plain file of BASE to its aged name ".<N>.<base>". */
 static void age(int kwfd, const char *base, uint64_t n)
 {
 	struct str to = STR_INIT;
@@ -604,7 +604,7 @@ static void age(int kwfd, const char *base, uint64_t n)
 	str_fini(&to);
 }
 
-/* After ":list" was written: changes become aged, aged ones go. */
+/* After ":list" was written: renames changes to aged ones, and deletes old aged ones. */
 static void fold_names(struct md_box *box, int kwfd, const struct md_dirlist *l)
 {
 	uint64_t now = (uint64_t)(md_now_ms() / 1000) / SLICE + 1, top = now, n;
@@ -612,7 +612,7 @@ static void fold_names(struct md_box *box, int kwfd, const struct md_dirlist *l)
 	struct stat st;
 
 	md_hash_box(&h, box);
-	for (size_t i = 0; i < l->n; i++) /* a clock that went back: stay above what is there */
+	for (size_t i = 0; i < l->n; i++) /* if the clock went back: stay above those there */
 		if (aged_base(md_dirlist_name(l, i), &n) != NULL && n > top)
 			top = n;
 	for (size_t i = 0; i < l->n; i++) {
@@ -630,7 +630,7 @@ static void fold_names(struct md_box *box, int kwfd, const struct md_dirlist *l)
 				age(kwfd, name, top);
 			else if (fstatat(kwfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 			    st.st_mtime < md_now_ms() / 1000 - KEEP_SLICES * SLICE)
-				/* Its message is gone (it may come, while the change is young). */
+				/* The message is gone; only that of a young change may still come. */
 				unlinkat(kwfd, name, 0);
 		}
 	}
@@ -645,7 +645,7 @@ enum md_err md_kw_fold(struct md_box *box)
 	enum md_err e;
 	int kwfd;
 
-	e = md_kw_load(box, box->n); /* also what came since */
+	e = md_kw_load(box, box->n); /* including changes since */
 	if (e == MD_OK)
 		e = md_dirlist_read(box->root, box->fd, box->folder, MD_KW_DIR, MD_LIST_ALL, &l);
 	if (e == MD_OK) {

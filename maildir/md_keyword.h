@@ -1,11 +1,11 @@
 /* courierimapkeywords/ of a folder.
  *
  * ":list" has the keywords' names, an empty line, and "<base>:<i> <i>..." for each message that has any. A change is
- * first a file that is called like the base and holds all keywords of the message, one a line (put there by
- * rename under the folder's lock). Now and then the changes are folded into ":list"; their files then become
- * ".<N>.<base>", N being a time in units of 300 s, for Courier takes the highest of them before ":list", and are
- * deleted after 15 minutes. ":list" is replaced before they get that name, so a reader that reads the plain files
- * first and ":list" last needs no others. */
+ * first a file with the base as name that holds all keywords of the message, one a line (put there by rename under
+ * the folder's lock). Now and then the changes are folded into ":list"; their files are then renamed to ".<N>.<base>",
+ * where N is a time in units of 300 s (Courier prefers the highest of them to ":list"), and deleted after 15 minutes.
+ * ":list" is replaced before that rename, so a reader that reads the plain files first and ":list" last needs no
+ * others. */
 #ifndef MAILDIR_MD_KEYWORD_H
 #define MAILDIR_MD_KEYWORD_H
 
@@ -14,34 +14,34 @@
 
 #define MD_KW_DIR "courierimapkeywords"
 
-/* The text of a ":list", taken apart. All-zero is empty. */
+/* A parsed ":list". All-zero is empty. */
 struct md_kwlist {
 	struct str text; /* names and bases, each ended by a NUL */
 	size_t n_names, n_msgs, n_idx;
-	uint32_t *name; /* where in text each name begins */
+	uint32_t *name; /* where each name begins in text */
 	struct md_kwlist_msg {
 		uint32_t base, first, n;
 	} * msg;       /* base in text; its indices in idx[first...] */
 	uint32_t *idx; /* each below n_names */
 };
 
-/* Takes the LEN bytes at P apart. Never fails: what makes no sense is left out. */
+/* Parses the LEN bytes at P. Never fails: invalid parts are left out. */
 void md_kwlist_parse(struct md_kwlist *l, const char *p, size_t len);
 void md_kwlist_fini(struct md_kwlist *l);
 
-/* Reads all keywords of the folder into the messages of BOX; marks those of the first KNOWN messages changed whose
- * keywords are not as before. MD_OK, or a failure (the messages keep what they had). */
+/* Reads all keywords of the folder into the messages of BOX; of the first KNOWN messages, marks those changed whose
+ * keywords differ from before. MD_OK, or a failure (the messages keep what they had). */
 enum md_err md_kw_load(struct md_box *box, size_t known) MUST_CHECK;
 /* Folds pending changes into ":list". The lock must be held and BOX's view be complete (a scan under the same lock). */
 enum md_err md_kw_fold(struct md_box *box) MUST_CHECK;
-/* Sets the keywords of M to what HOW makes of them, on disk first; takes and releases the lock. */
+/* Changes the keywords of M as HOW says, on disk first; takes and releases the lock. */
 enum md_err md_kw_store(struct md_box *box, struct md_msg *m, enum md_store how, const uint32_t *kw,
     size_t nkw) MUST_CHECK;
-/* Records that the message BASE of folder DIRFD has the N keywords NAME. The lock must be held. Their file is on disk
- * before it takes the place of an older one; its name is when the caller has synced MD_KW_DIR. */
+/* Records that the message BASE of folder DIRFD has the N keywords NAME. The lock must be held. Their file is synced
+ * before it replaces an older one; its name is on disk once the caller has synced MD_KW_DIR. */
 enum md_err md_kw_write(struct md_root *r, int dirfd, const char *folder, const char *base, size_t base_len,
     const char *const *name, size_t n) MUST_CHECK;
-/* Forgets a pending change of BASE. */
+/* Deletes a pending change of BASE. */
 void md_kw_forget(int dirfd, const char *base, size_t base_len);
 /* S (NULL: no keyword) has the keyword with index K. */
 bool md_kwset_has(const struct md_kwset *s, uint32_t k);

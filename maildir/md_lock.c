@@ -30,7 +30,7 @@ static const char *my_host(void)
 	return host[0] != '\0' ? host : "localhost";
 }
 
-/* "<pid>:<host>" of a process of this host that no longer exists. */
+/* True if TEXT is the "<pid>:<host>" of a process of this host that no longer exists. */
 static bool owner_is_dead(const char *text)
 {
 	const char *colon = strchr(text, ':');
@@ -42,9 +42,9 @@ static bool owner_is_dead(const char *text)
 	return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
-/* Removes the lock file if nobody can still be at work under it. It is first renamed to a name of our own, so that
- * of two who find it stale only one removes it, and looked at again there. NOW is the file system's time: a file
- * server's clock may be another one than ours. */
+/* Removes the lock file if nobody can still be at work under it. Renames it to a name of our own first, so that of two
+ * processes that find it stale only one removes it, and checks it again there. NOW is the file system's time: a file
+ * server's clock may differ from ours. */
 static void break_stale(struct md_root *r, int dirfd, int64_t now)
 {
 	struct str text = STR_INIT, mine = STR_INIT;
@@ -58,7 +58,7 @@ static void break_stale(struct md_root *r, int dirfd, int64_t now)
 			RACE("lock: a stale one was seen twice");
 			str_addf(&mine, "tmp/stale.%ld.%u", (long)getpid(), r->tmp_serial++);
 			if (renameat(dirfd, LOCK_FILE, dirfd, mine.data) == 0) {
-				/* If it is a younger one after all, give it back. */
+				/* If it turns out to be a younger lock, put it back. */
 				if (fstatat(dirfd, mine.data, &again, AT_SYMLINK_NOFOLLOW) != 0 ||
 				    again.st_ino == st.st_ino || linkat(dirfd, mine.data, dirfd, LOCK_FILE, 0) != 0)
 					stale = true;
@@ -70,7 +70,7 @@ static void break_stale(struct md_root *r, int dirfd, int64_t now)
 	str_fini(&mine);
 }
 
-/* Our own file in tmp/ with process and host in it: its descriptor, or -1 with errno. */
+/* Makes our own file in tmp/ with process and host in it: its descriptor, or -1 with errno. */
 static int make_mine(struct md_root *r, int dirfd, struct str *name, struct stat *st)
 {
 	struct str text = STR_INIT;
@@ -95,8 +95,8 @@ static int make_mine(struct md_root *r, int dirfd, struct str *name, struct stat
 	return fd;
 }
 
-/* link() until it works, for WAIT_S seconds: a lost reply of a network file system shows in the link count only. MADE:
- * when the file system says that MINE was made. */
+/* Tries link() until it works, for WAIT_S seconds; if a network file system loses its reply, only the link count shows
+ * success. MADE: when MINE was made, by the file system's clock. */
 static int take(struct md_root *r, int dirfd, const char *mine, int64_t made, int wait_s)
 {
 	int64_t start = clock_ms(), end = start + wait_s * 1000;
@@ -177,8 +177,8 @@ enum md_err md_lock_try(struct md_root *r, int dirfd, const char *folder, struct
 	return lock(r, dirfd, folder, l, 0);
 }
 
-/* True if the lock file exists and is the one that L created. If the file system cannot say, true as long as no other
- * program may have broken the lock. */
+/* True if the lock file exists and is the one that L created. If the file system fails to tell, true as long as no
+ * other program may have broken the lock. */
 static bool is_ours(const struct md_lock *l)
 {
 	struct stat st;

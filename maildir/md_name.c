@@ -51,7 +51,7 @@ unsigned md_name_flags(const char *name)
 	return flags;
 }
 
-/* Reads a decimal number at P; the first byte behind it, or NULL if there is none or it is too large. */
+/* Reads a decimal number at P; returns the first byte after it, or NULL if there is none or it is too large. */
 static const char *read_num(const char *p, uint64_t *v_out)
 {
 	uint64_t v = 0;
@@ -128,11 +128,11 @@ size_t md_name_stem_len(const char *name)
 	return len;
 }
 
-/* What a Maildir's names order messages of one second by: microsecond, process, how many that one has delivered, and
- * the kernel's count; 0 where a name does not tell. */
+/* What orders messages of the same second: microsecond, process, that process's count of deliveries, and the kernel's
+ * count; 0 where a name has none. */
 enum { ORDER_M, ORDER_P, ORDER_Q, ORDER_COUNT, ORDER_SERIAL, ORDER_PARTS };
 
-/* Digits of base BASE (10 or 16) before END; the first byte behind them. A number that is too large is the largest. */
+/* Reads digits of base BASE (10 or 16) before END; returns the first byte after them. Too large: the maximum. */
 static const char *read_part(const char *p, const char *end, unsigned base, uint64_t *v)
 {
 	for (*v = 0; p < end; p++) {
@@ -161,7 +161,7 @@ static void order_parts(const char *name, uint64_t part[ORDER_PARTS])
 	dot = memchr(p, '.', (size_t)(end - p));
 	if (dot != NULL)
 		end = dot;
-	p = read_part(p, end, 10, &part[ORDER_P]); /* as Maildirs had it once */
+	p = read_part(p, end, 10, &part[ORDER_P]); /* the old form */
 	while (p < end) {
 		char c = *p++;
 
@@ -221,7 +221,7 @@ bool md_name_valid(const char *name)
 	return len != 0 && len <= MD_NAME_MAX && name[0] != '.' && name[0] != ':' && strpbrk(name, "/\n") == NULL;
 }
 
-/* The host's name, with what no file name or base may hold written as Maildirs do. */
+/* Appends the host's name, escaping as Maildirs do what no file name or base may hold. */
 static void add_host(struct str *out)
 {
 	static char host[65];

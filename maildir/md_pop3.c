@@ -100,8 +100,8 @@ static void hash_msgs(struct md_hash *h, const struct md_pop3 *p)
 	}
 }
 
-/* Takes from the list in the Maildir what it knows. *UNKNOWN: messages that it does not; *STALE: it should be
- * written anew in any case. Lines that no message of ours has go to OTHERS, unless that is NULL. */
+/* Reads the list in the Maildir. *UNKNOWN: number of messages not in it; *STALE: it should be rewritten in any case.
+ * Lines without a message of ours go to OTHERS, unless that is NULL. */
 static void read_list(struct md_pop3 *p, size_t *unknown, bool *stale, struct md_pop3list *others)
 {
 	struct md_pop3list l = { 0 };
@@ -144,9 +144,8 @@ static void read_list(struct md_pop3 *p, size_t *unknown, bool *stale, struct md
 	md_pop3list_fini(&l);
 }
 
-/* Under the lock: what of the list and of our messages is there? Another session may have recorded mail since we
- * read cur/, which would get another UIDL if its line were dropped, and may have deleted some that we are about to
- * record. */
+/* Under the lock: drops what is gone from the list and our messages. Since we read cur/, another session may have
+ * recorded mail, which would get another UIDL if its line were dropped, or deleted some that we are about to record. */
 static void look_again(struct md_pop3 *p, struct md_pop3list *others)
 {
 	struct md_scan sc;
@@ -173,7 +172,7 @@ static void look_again(struct md_pop3 *p, struct md_pop3list *others)
 	md_scan_end(&sc);
 }
 
-/* Octets of the messages that the list does not know. Those that cannot be read are left out. */
+/* Measures the messages that are not in the list. Those that cannot be read are left out. */
 static enum md_err measure_unknown(struct md_pop3 *p)
 {
 	size_t k = 0, bytes = 0;
@@ -195,7 +194,7 @@ static enum md_err measure_unknown(struct md_pop3 *p)
 	return MD_OK;
 }
 
-/* The next numbers for the messages without one. */
+/* Gives the next numbers to messages without one. */
 static void number(struct md_pop3 *p)
 {
 	for (size_t i = 0; i < p->n; i++) {
@@ -203,7 +202,7 @@ static void number(struct md_pop3 *p)
 
 		if (m->known)
 			continue;
-		if (p->next >= UINT32_MAX - 1 || p->next == 0) { /* used up: another list */
+		if (p->next >= UINT32_MAX - 1 || p->next == 0) { /* used up: begin another list */
 			p->next = 1;
 			p->uidv = MAX((uint32_t)time(NULL), p->uidv + 1);
 		}
@@ -228,7 +227,7 @@ static enum md_err save_list(struct md_pop3 *p, const struct md_pop3list *others
 	                 md_fail(p->root, md_errno(err), err, "cannot write " MD_POP3_FILE "; new mail is not shown");
 }
 
-/* The UIDL of a message alone in a Maildir whose list cannot be saved. */
+/* Makes a UIDL for the only message shown of a Maildir whose list cannot be saved. */
 static void give_own_uidl(struct md_pop3 *p, struct md_pop3_msg *m)
 {
 	struct stat st;
@@ -244,7 +243,7 @@ static void give_own_uidl(struct md_pop3 *p, struct md_pop3_msg *m)
 		m->uidl = mem_strdup("ENOMEM-0");
 }
 
-/* Messages whose UIDL could not be recorded are not shown, but the only one. */
+/* Hides messages whose UIDL could not be recorded, except the first if all are such. */
 static void hide_unknown(struct md_pop3 *p)
 {
 	size_t known = 0, k = 0;
@@ -262,7 +261,7 @@ static void hide_unknown(struct md_pop3 *p)
 	p->n = k;
 }
 
-/* Numbers for what the list does not know, and the list on disk. */
+/* Numbers messages that are not in the list, and saves the list. */
 static enum md_err update_list(struct md_pop3 *p)
 {
 	struct md_lock lock = MD_LOCK_INIT;
@@ -295,7 +294,7 @@ static enum md_err take_list(struct md_pop3 *p)
 	read_list(p, &unknown, &stale, NULL);
 	if (unknown == 0 && !stale)
 		return MD_OK;
-	e = measure_unknown(p); /* may take long: not under the lock */
+	e = measure_unknown(p); /* not under the lock, as it may take long */
 	if (e != MD_OK)
 		return e;
 	if (update_list(p) == MD_OK)
@@ -305,7 +304,7 @@ static enum md_err take_list(struct md_pop3 *p)
 	return MD_OK;
 }
 
-/* Texts about a message name it by its number. */
+/* For texts, which name a message by its number. */
 static void set_numbers(struct md_pop3 *p)
 {
 	for (size_t i = 0; i < p->n; i++)

@@ -35,7 +35,7 @@ static bool parse_header(struct md_pop3list *l, const char *p, size_t len)
 	return true;
 }
 
-/* "<n>:<uidv>:<utf8>", the last of which version 2 lacks. */
+/* "<n>:<uidv>:<utf8>"; version 2 has no utf8. */
 static bool parse_id(struct md_pop3line *line, const char *p, size_t len)
 {
 	const char *end = p + len, *c1 = memchr(p, ':', len), *c2;
@@ -93,7 +93,7 @@ bool md_pop3list_parse(struct md_pop3list *l, const char *p, size_t len)
 	while (p < end) {
 		const char *nl = memchr(p, '\n', (size_t)(end - p));
 
-		if (nl == NULL) /* cut off: what stands there may be half a number */
+		if (nl == NULL) /* cut off: may end within a number */
 			break;
 		if (header && !parse_header(l, p, (size_t)(nl - p)))
 			return false;

@@ -1,4 +1,4 @@
-/* From which UID on what we stored is recent. */
+/* The UID from which on stored messages are recent. */
 #include "maildir/md_recent.h"
 
 #include <fcntl.h>
@@ -27,7 +27,7 @@ bool md_recent_there(int dirfd)
 	return there;
 }
 
-/* A number and the character LAST behind it; advances *P. */
+/* Reads a number and the character LAST after it; advances *P. */
 static bool take_number(const char **p, const char *end, char last, uint64_t *out)
 {
 	const char *start = *p, *at = memchr(start, last, (size_t)(end - start));

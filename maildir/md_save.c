@@ -25,7 +25,7 @@ struct md_save {
 	int dirfd;      /* the folder */
 	int fd;         /* the file in tmp/ */
 	struct str tmp; /* its name there; empty when there is none */
-	uint64_t crs;   /* CRs at the end of what was given: dropped if an LF follows */
+	uint64_t crs;   /* CRs at the end of the input so far: dropped if an LF follows */
 	size_t len;     /* in buf */
 	char buf[SAVE_BUF];
 };
@@ -89,7 +89,7 @@ static enum md_err put(struct md_save *s, const char *p, size_t len)
 	return MD_OK;
 }
 
-/* CRs that no LF followed are the message's own. */
+/* Writes CRs that no LF followed: they belong to the message. */
 static enum md_err put_crs(struct md_save *s)
 {
 	enum md_err e = MD_OK;
@@ -125,7 +125,7 @@ enum md_err md_save_write(struct md_save *s, const void *data, size_t len)
 	return e;
 }
 
-/* Everything is in the file and on disk. */
+/* Writes the rest to the file and syncs it. */
 static enum md_err finish_file(struct md_save *s, struct stat *st)
 {
 	enum md_err e = put_crs(s);

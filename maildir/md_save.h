@@ -1,5 +1,5 @@
 /* A new message into a folder: written to tmp/, synced, given its UID, put into cur/, directory synced.
- * Until md_save_commit() returned MD_OK nothing is in the folder; after it, the message survives a crash.
+ * Until md_save_commit() returns MD_OK nothing is in the folder; after that, the message survives a crash.
  * The process should ignore SIGXFSZ: a limit on file sizes is then MD_FULL like a full disk. */
 #ifndef MAILDIR_MD_SAVE_H
 #define MAILDIR_MD_SAVE_H

@@ -24,8 +24,8 @@
 enum {
 	CLOCK_STEP_MS = 20,
 	CLOCK_STEP_COARSE_MS = 1100,
-	SETTLE_MS = 2000, /* after which a directory that was read soon after a change is read once more */
-	FUTURE_MS = 5000, /* time stamps further ahead say nothing */
+	SETTLE_MS = 2000, /* after this a directory that was read soon after a change is read once more */
+	FUTURE_MS = 5000, /* time stamps further ahead are meaningless */
 	RETRY_MS = 5000,
 	KW_PENDING_MAX = 64
 };
@@ -56,8 +56,8 @@ static bool stamp_same(const struct md_stamp *a, const struct md_stamp *b)
 	return a->s == b->s && a->ns == b->ns && a->ino == b->ino;
 }
 
-/* A directory was read once more between BEFORE and AFTER; LAST is what AFTER was the time before (zeros: there was
- * none), and QUIET of the passes so far came in a row without a change that could be seen. How many those are now. */
+/* A directory was read once more between BEFORE and AFTER. LAST is AFTER of the previous pass (zeros: there was none),
+ * and QUIET the number of passes in a row so far without a visible change. Returns their number now. */
 static unsigned md_stamp_quiet(unsigned quiet, const struct md_stamp *last, const struct md_stamp *before,
     const struct md_stamp *after)
 {
@@ -178,7 +178,7 @@ static void take_name(struct md_scan *sc, struct md_msg *m, const char *name, bo
 
 static void see(struct md_scan *sc, const char *name, bool in_new);
 
-/* The file OLD (a path) gets a name of its own in cur/: its base belongs to another message already. */
+/* Gives the file OLD (a path) a new name in cur/: its base belongs to another message already. */
 static void give_new_name(struct md_scan *sc, const char *old, const char *name, const struct stat *st)
 {
 	struct md_box *box = sc->box;
@@ -196,7 +196,7 @@ static void give_new_name(struct md_scan *sc, const char *old, const char *name,
 	str_fini(&to);
 }
 
-/* cur/ seems to hold two files of one base. Mostly it is one that was renamed while we read. */
+/* cur/ seems to hold two files with the same base: usually one, renamed while we read. */
 static void see_twice(struct md_scan *sc, struct md_msg *m, const char *name)
 {
 	struct md_box *box = sc->box;
@@ -215,14 +215,14 @@ static void see_twice(struct md_scan *sc, struct md_msg *m, const char *name)
 		goto out;
 	if (sa.st_ino != sb.st_ino || sa.st_dev != sb.st_dev)
 		give_new_name(sc, b.data, name, &sb);
-	else if (sa.st_nlink > 1 && sb.st_nlink > 1) /* else it was renamed between the two looks, perhaps back again */
-		unlinkat(box->fd, b.data, 0);        /* a rename by link and unlink that was cut off */
+	else if (sa.st_nlink > 1 && sb.st_nlink > 1) /* else renamed between the two calls, perhaps back again */
+		unlinkat(box->fd, b.data, 0);        /* an interrupted rename by link and unlink */
 out:
 	str_fini(&a);
 	str_fini(&b);
 }
 
-/* A file whose name can stand in no list (a line feed in it, nothing before the ':') gets another. */
+/* Renames a file whose name no list can hold (a line feed in it, nothing before the ':'). */
 static void see_nameless(struct md_scan *sc, const char *name, bool in_new)
 {
 	struct md_box *box = sc->box;
@@ -261,8 +261,8 @@ static void see(struct md_scan *sc, const char *name, bool in_new)
 	m->proven = m->proven || sc->locked;
 }
 
-/* A message that an earlier pass saw and the last one did not: most likely deleted between the two, and the stamp
- * that we keep is younger than that. Only another scan can tell. */
+/* True if an earlier pass saw a message that the last one did not: probably deleted in between, and our stamp is later
+ * than that. Only another scan can tell. */
 static bool lost_between_passes(const struct md_scan *sc)
 {
 	for (size_t i = 0; i < sc->box->n; i++) {
@@ -277,8 +277,7 @@ static bool lost_between_passes(const struct md_scan *sc)
 	return false;
 }
 
-/* One pass over cur/. */
-/* One pass over cur/; *AT is what it looked like before. sc->stable: nobody changed it meanwhile. */
+/* One pass over cur/; *AT: its stamp before. Sets sc->stable if nobody changed it meanwhile. */
 static enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 {
 	struct md_box *box = sc->box;
@@ -294,7 +293,7 @@ static enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 	e = md_dirlist_read(box->root, box->fd, box->folder, "cur", MD_LIST_MESSAGES, &l);
 	RACE("scan: the names of cur/ are known");
 	if (e == MD_OK) {
-		if (sc->hash.used == 0) { /* the first pass: at its size at once */
+		if (sc->hash.used == 0) { /* the first pass: allocate the full size at once */
 			md_hash_fini(&sc->hash);
 			md_hash_init(&sc->hash, l.n);
 		}
@@ -310,7 +309,7 @@ static enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 	return e;
 }
 
-/* Messages that the view has and the scan has not found. */
+/* The number of messages of the view that the scan has not found. */
 size_t md_scan_missing(const struct md_scan *sc)
 {
 	size_t n = 0;
@@ -320,7 +319,7 @@ size_t md_scan_missing(const struct md_scan *sc)
 	return n;
 }
 
-/* Takes the lock if it is not held; false if there can be none. */
+/* Takes the lock if it is not held; false if that fails. */
 bool md_scan_lock(struct md_scan *sc)
 {
 	if (!sc->locked && !sc->files_only && sc->lock_err == MD_OK) {
@@ -348,7 +347,7 @@ bool md_scan_unwritable(enum md_err e)
 	return e == MD_FULL || e == MD_PERM || e == MD_READONLY;
 }
 
-/* One file of new/ goes to cur/ and is recent here. */
+/* Moves one file from new/ to cur/; it is recent here. */
 static void move_one(struct md_scan *sc, const char *name)
 {
 	struct md_box *box = sc->box;
@@ -384,7 +383,7 @@ static void move_one(struct md_scan *sc, const char *name)
 	str_fini(&to);
 }
 
-/* new/: moved to cur/, or only looked at. */
+/* Reads new/, and moves its files to cur/ unless nothing may be moved. */
 static enum md_err scan_new(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
@@ -401,7 +400,7 @@ static enum md_err scan_new(struct md_scan *sc)
 		e = md_dirlist_read(box->root, box->fd, box->folder, "new", MD_LIST_MESSAGES, &l);
 	}
 	RACE("scan: the names of new/ are known");
-	/* Moved without a lock that its UID needs, and then in no session, it would be recent for nobody. */
+	/* Without the lock it gets no UID and joins no view: if moved, it would be recent for nobody. */
 	stays = sc->lock_err != MD_OK && !md_scan_unwritable(sc->lock_err);
 	for (size_t i = 0; e == MD_OK && i < l.n; i++) {
 		if (stays || box->readonly || sc->update_only)
@@ -426,7 +425,7 @@ bool md_scan_sure(const struct md_scan *sc)
 	return sc->locked && sc->new_locked && (sc->stable || sc->quiet >= MD_SCAN_QUIET);
 }
 
-/* new/ and cur/, as often as needed to be sure. */
+/* Reads new/ and cur/, as often as needed to be sure. */
 static enum md_err scan_dirs(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
@@ -434,7 +433,7 @@ static enum md_err scan_dirs(struct md_scan *sc)
 	int passes = 0;
 
 	RACE("scan: cur/ was read without the lock");
-	/* A scan without the lock counts only if nobody changed the directory under it. */
+	/* A scan without the lock counts only if nobody changed the directory meanwhile. */
 	if (e == MD_OK && !sc->stable && !sc->locked && (sc->n_fresh != 0 || md_scan_missing(sc) != 0) &&
 	    md_scan_lock(sc))
 		e = md_scan_look(sc);
@@ -481,7 +480,7 @@ static enum md_err scan_keywords(struct md_scan *sc, struct md_changes *ch)
 	if (sc->first || ch->added != 0 || md_stamp_dirty(&box->at_kw, box->fd, MD_KW_DIR))
 		e = md_kw_load(box, box->n - ch->added);
 	if (e == MD_OK && sc->fold && md_scan_sure(sc) && !sc->again && !box->incomplete && md_kw_fold(box) != MD_OK)
-		box->root->why[0] = '\0'; /* it stays pending, no harm done */
+		box->root->why[0] = '\0'; /* the changes stay pending: no harm done */
 	return e;
 }
 
@@ -494,7 +493,7 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 	sc.first = first;
 	sc.fold = !box->readonly && box->kw_pending > KW_PENDING_MAX && md_scan_lock(&sc);
 	e = scan_dirs(&sc);
-	/* The view must be complete: what it lacks would lose its keywords. */
+	/* The view must be complete: messages missing from it would lose their keywords. */
 	for (int i = 1; e == MD_OK && sc.fold && !md_scan_sure(&sc) && i < MD_SCAN_PASSES; i++)
 		e = md_scan_look(&sc);
 	if (e == MD_NOTMAILDIR && !first)
@@ -518,7 +517,7 @@ enum md_err md_scan_files(struct md_box *box)
 	scan_begin(&sc, box);
 	sc.files_only = true;
 	if (scan_new(&sc) != MD_OK)
-		box->root->why[0] = '\0'; /* what is in there is there at the next login */
+		box->root->why[0] = '\0'; /* the next login finds what is in there */
 	for (int i = 0; i < MD_SCAN_PASSES && e == MD_OK && sc.quiet == 0; i++)
 		e = md_scan_pass(&sc, &box->at_cur);
 	if (e == MD_OK)
@@ -527,9 +526,9 @@ enum md_err md_scan_files(struct md_box *box)
 	return e;
 }
 
-/* What the passes that missed one message have missed as well is as gone as that one: looking for each of thousands
- * that another program deleted would cost a scan each. While others rename files, a message whose file has the name
- * that we know is there. */
+/* Marks everything gone that the passes missed together with one lost message: if another program deleted thousands,
+ * looking for each would cost a scan. While others rename files, a message whose file still has its known name is
+ * there. */
 static void mark_missing(struct md_scan *sc)
 {
 	struct md_box *box = sc->box;
@@ -542,7 +541,7 @@ static void mark_missing(struct md_scan *sc)
 	}
 }
 
-/* One look that moves nothing. */
+/* One scan that moves nothing. */
 static enum md_err look_only(struct md_scan *sc)
 {
 	struct md_stamp keep = sc->box->at_new, at;

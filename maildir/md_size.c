@@ -16,7 +16,7 @@
 
 #define FILE_NAME "maildirsize"
 
-enum { CHANGES_MAX = 1000 }; /* then a line is written even in the middle of a command: a kill must not lose more */
+enum { CHANGES_MAX = 1000 }; /* write a line then, even within a command: a kill must not lose more */
 
 static bool kept(struct md_root *r)
 {
@@ -54,7 +54,7 @@ static void note(struct md_root *r, const char *folder, const char *name, int64_
 {
 	if (!counts(folder) || (md_name_flags(file_name(name)) & MD_DELETED) != 0 || !kept(r))
 		return;
-	/* Names are anybody's: a sum that wraps would be worse than one that is off. */
+	/* Anybody may choose names: a sum that overflows would be worse than a wrong one. */
 	if (__builtin_add_overflow(r->size.bytes, sign * bytes, &r->size.bytes))
 		r->size.bytes = 0;
 	r->size.messages += sign;
@@ -143,7 +143,7 @@ static bool append(int fd, const struct md_size *s)
 	n = write(fd, line, (size_t)len);
 	if (n == len)
 		return true;
-	/* Half a line would spoil the next one's numbers. */
+	/* Half a line would corrupt the next one. */
 	if (n > 0 && ftruncate(fd, st.st_size) == 0)
 		errno = ENOSPC;
 	return false;

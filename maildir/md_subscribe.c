@@ -17,7 +17,7 @@
 
 enum { FILE_BYTES_MAX = 16 << 20 };
 
-/* The folder that the line of LEN bytes at P names, or NULL if it is none of this tree. */
+/* The folder that the line of LEN bytes at P names, or NULL if it is not in this tree. */
 static char *line_folder(const char *p, size_t len)
 {
 	char *name;
@@ -109,7 +109,7 @@ bool md_names_has(const struct md_names *n, const char *name)
 	return false;
 }
 
-/* TEXT without the lines that name FOLDER, to OUT; their number. */
+/* Appends TEXT without the lines that name FOLDER to OUT; returns their number. */
 static size_t filter(const struct str *text, const char *folder, struct str *out)
 {
 	const char *p = str_cstr(text), *end = p + text->len;

@@ -16,7 +16,7 @@ enum md_err md_subscribed(struct md_root *r, struct md_names *n) MUST_CHECK;
 void md_names_fini(struct md_names *n);
 /* Binary search in a set that md_subscribed() made. */
 bool md_names_has(const struct md_names *n, const char *name);
-/* Adds FOLDER, or takes it out. MD_OK also if it was so already. MD_BADNAME, MD_FULL, MD_PERM, MD_READONLY, MD_BUSY,
+/* Adds or removes FOLDER. MD_OK also if nothing changed. MD_BADNAME, MD_FULL, MD_PERM, MD_READONLY, MD_BUSY,
  * MD_IO. */
 enum md_err md_subscribe(struct md_root *r, const char *folder) MUST_CHECK;
 enum md_err md_unsubscribe(struct md_root *r, const char *folder) MUST_CHECK;

@@ -43,7 +43,7 @@ bool md_tree_valid(const char *name)
 	return true;
 }
 
-/* Order of bytes, but '.' first: so a folder stands directly before what is below it. */
+/* Order of bytes, but '.' first, so that a folder is directly followed by those below it. */
 static int name_cmp(const char *a, const char *b)
 {
 	unsigned char x, y;
@@ -113,7 +113,7 @@ static int by_name(const void *a, const void *b)
 	return name_cmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Adds NAME, and before it those of its parents that do not exist. */
+/* Adds NAME, preceded by those of its parents that do not exist. */
 static void add_with_parents(struct md_folders *l, const char *name)
 {
 	for (const char *dot = strchr(name, '.'); dot != NULL; dot = strchr(dot + 1, '.')) {
@@ -198,9 +198,9 @@ const struct md_folder *md_folders_find(const struct md_folders *l, const char *
 
 /* --- creating --- */
 
-/* A name that is used again must not get the UIDVALIDITY that it had, with other messages under the same UIDs: folders
- * that are made within one second have the same, and a deleted one may be made again within that second. So what takes
- * a folder's name away leaves its UIDVALIDITY in tmp/, until that is cleaned. */
+/* A name that is reused must not get its old UIDVALIDITY, with other messages under the same UIDs: folders made within
+ * the same second share one, and a folder may be deleted and made again within that second. So deleting or renaming a
+ * folder leaves its UIDVALIDITY in tmp/, until that is cleaned. */
 static bool uidv_path(const char *folder, char *path, size_t size)
 {
 	return (size_t)snprintf(path, size, "tmp/uidv.%s", folder) < size && strlen(path) - 4 <= MD_NAME_MAX;
@@ -218,7 +218,7 @@ static void remember_uidv(struct md_root *r, int dirfd, const char *folder)
 		due = (int64_t)l.uidvalidity + MD_UIDLIST_EPOCH;
 		str_addf(&text, "1 %u 1\n", l.uidvalidity);
 		if (md_replace_file(r, r->fd, r->fd, path, &text, true, &st) == 0) {
-			if (due > time(NULL)) /* it is no leftover before the clock is there */
+			if (due > time(NULL)) /* not a leftover before the clock gets there */
 				(void)utimensat(r->fd, path,
 				    (struct timespec[2]){ { .tv_sec = due }, { .tv_sec = due } }, AT_SYMLINK_NOFOLLOW);
 			(void)md_sync_dir(r->fd, "tmp");
@@ -228,7 +228,7 @@ static void remember_uidv(struct md_root *r, int dirfd, const char *folder)
 	str_fini(&text);
 }
 
-/* The UIDVALIDITY that FOLDER's name had the last time, as far as is known, or 0. */
+/* The last UIDVALIDITY known of the name FOLDER, or 0. */
 static uint32_t recall_uidv(struct md_root *r, const char *folder)
 {
 	char path[MD_FOLDER_MAX + 16];
@@ -245,7 +245,7 @@ static uint32_t recall_uidv(struct md_root *r, const char *folder)
 	return v;
 }
 
-/* Refused if no UIDVALIDITY is left for the name FOLDER: a smaller one could be one that clients remember. */
+/* Fails if no UIDVALIDITY is left for the name FOLDER: clients may remember a smaller one. */
 static enum md_err check_uidv(struct md_root *r, const char *folder)
 {
 	if (md_uidlist_above(recall_uidv(r, folder)) != 0)
@@ -257,8 +257,8 @@ static enum md_err check_uidv(struct md_root *r, const char *folder)
 	    md_folder_text(folder), md_folder_text(folder));
 }
 
-/* Raises the UIDVALIDITY of the folder DIRFD above the last one that the name FOLDER had, because the folder gets that
- * name. No other program writes to it now. */
+/* Raises the UIDVALIDITY of the folder DIRFD above the last one of the name FOLDER, which the folder gets. No other
+ * program writes to it now. */
 static enum md_err raise_uidv(struct md_root *r, int dirfd, const char *folder)
 {
 	uint32_t last = recall_uidv(r, folder);
@@ -282,8 +282,8 @@ static enum md_err raise_uidv(struct md_root *r, int dirfd, const char *folder)
 	return e;
 }
 
-/* The new folder DIRFD, which will be FOLDER, has its UIDVALIDITY from now on, and it is remembered: who deletes it
- * without us (rm -r) leaves no word of it. */
+/* Gives the new folder DIRFD, which will be FOLDER, its UIDVALIDITY and remembers it: a deletion without us (rm -r)
+ * leaves no trace of it. */
 static enum md_err begin_uidv(struct md_root *r, int dirfd, const char *folder)
 {
 	struct md_uidlist l = { .uidvalidity = md_uidlist_above(recall_uidv(r, folder)) };
@@ -295,7 +295,7 @@ static enum md_err begin_uidv(struct md_root *r, int dirfd, const char *folder)
 	return e;
 }
 
-/* Everything a folder consists of, in the directory TMP. 0, or -1 with errno. */
+/* Makes everything that FOLDER consists of in the directory TMP. 0, or -1 with errno. */
 static int fill(struct md_root *r, const char *tmp, const char *folder)
 {
 	static const char *const sub[] = { "cur", "new", "tmp" };
@@ -339,7 +339,7 @@ enum md_err md_tree_create(struct md_root *r, const char *folder)
 	e = check_uidv(r, folder);
 	if (e != MD_OK)
 		return e;
-	/* Made apart and renamed: it is there with all its parts, or not at all. */
+	/* Made elsewhere and then renamed: the folder appears complete, or not at all. */
 	str_adds(&tmp, "tmp/");
 	md_name_tmp(r, &tmp);
 	if (fill(r, tmp.data, folder) != 0 || md_rename_new(r->fd, tmp.data, r->fd, dir) != 0 ||
@@ -391,7 +391,7 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 	snprintf(dir, sizeof(dir), ".%s", folder);
 	str_adds(&tmp, "tmp/");
 	md_name_tmp(r, &tmp);
-	/* Out of sight at once; what a crash leaves of it, tmp/ being cleaned removes. */
+	/* Renamed out of sight first; if we crash, cleaning tmp/ removes what is left. */
 	rc = fstatat(r->fd, dir, &st, AT_SYMLINK_NOFOLLOW);
 	if (rc == 0)
 		rc = S_ISLNK(st.st_mode) ? unlinkat(r->fd, dir, 0) : md_rename_new(r->fd, dir, r->fd, tmp.data);
@@ -409,7 +409,7 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 
 /* --- renaming --- */
 
-/* INBOX: its messages go to the new folder TO. */
+/* Renames INBOX: moves its messages to the new folder TO. */
 static enum md_err rename_inbox(struct md_root *r, const char *to)
 {
 	struct md_copied c;
@@ -454,7 +454,7 @@ static int step_do(struct md_root *r, const char *from, const char *to)
 	return md_rename_new(r->fd, a, r->fd, b);
 }
 
-/* What has to be renamed to what. */
+/* Plans what must be renamed to what. */
 static enum md_err plan(struct md_root *r, const char *from, const char *to, const char **names, size_t n,
     struct step *step, size_t *nsteps)
 {
@@ -485,7 +485,7 @@ static enum md_err plan(struct md_root *r, const char *from, const char *to, con
 	return *nsteps != 0 ? MD_OK : md_fail(r, MD_NOFOLDER, 0, "folder %s does not exist", md_folder_text(from));
 }
 
-/* UIDVALIDITY of the name that folder DIRFD had, and of the one that it has now. */
+/* Updates what is known of UIDVALIDITY after a rename: of the old name, and of folder DIRFD under the new one. */
 static void change_uidv(struct md_root *r, int dirfd, const struct step *s)
 {
 	struct md_lock lock;

@@ -7,7 +7,7 @@
 struct md_folder {
 	char *name;        /* "" is INBOX */
 	bool exists;       /* false: only a parent of folders that exist (IMAP: \Noselect) */
-	bool has_children; /* for INBOX: there is any other folder */
+	bool has_children; /* for INBOX: there are other folders */
 	bool has_new;      /* files in new/ (only if asked for) */
 };
 
@@ -21,13 +21,13 @@ struct md_folders {
  * Directories whose names are not UTF-8 or hold control characters are left out, and so are those without cur/.
  * MD_OK, MD_PERM, MD_IO. L needs md_folders_fini() in any case. */
 enum md_err md_tree_list(struct md_root *r, bool has_new, struct md_folders *l) MUST_CHECK;
-/* new/ of FOLDER holds a file. */
+/* True if new/ of FOLDER holds a file. */
 bool md_tree_has_new(struct md_root *r, const char *folder);
 void md_folders_fini(struct md_folders *l);
-/* The entry called NAME, or NULL. */
+/* The entry named NAME, or NULL. */
 const struct md_folder *md_folders_find(const struct md_folders *l, const char *name);
 
-/* NAME can be a folder's name: "" or components of UTF-8 joined by '.', none empty, no '/', no control
+/* True if NAME can be a folder's name: "" or components of UTF-8 joined by '.', none empty, no '/', no control
  * character, at most 254 bytes. */
 bool md_tree_valid(const char *name);
 /* Makes FOLDER; missing parents are not made (they show as not existing).

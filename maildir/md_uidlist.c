@@ -10,7 +10,7 @@
 #include "maildir/md_dir.h"
 #include "maildir/md_name.h"
 
-enum { UIDLIST_BYTES_MAX = 1 << 30 }; /* a file that is larger is none of ours */
+enum { UIDLIST_BYTES_MAX = 1 << 30 }; /* a larger file is not ours */
 
 void md_uidlist_fini(struct md_uidlist *l)
 {
@@ -47,7 +47,7 @@ void md_uidlist_add(struct md_uidlist *l, uint32_t uid, const char *base, size_t
 		l->uidnext = uid + 1;
 }
 
-/* A decimal number that fits 32 bits, and the byte STOP behind it. */
+/* Reads a decimal number of at most 32 bits, and the byte STOP after it. */
 static bool take_num(const char **p, const char *end, char stop, uint32_t *out)
 {
 	uint64_t v = 0;
@@ -106,7 +106,7 @@ void md_uidlist_format(const struct md_uidlist *l, struct str *out)
 		char num[16];
 		unsigned v = l->e[i].uid, at = sizeof(num);
 
-		/* By hand: this is done for each message at each delivery. */
+		/* Formatted by hand for speed: for each message at each delivery. */
 		num[--at] = ' ';
 		do {
 			num[--at] = (char)('0' + v % 10);
@@ -153,7 +153,7 @@ enum md_err md_uidlist_read(struct md_root *r, int dirfd, const char *folder, st
 	if (md_read_file(dirfd, MD_UIDLIST_FILE, UIDLIST_BYTES_MAX, &text, &st) != 0) {
 		err = errno;
 		md_uidlist_clear(l);
-		/* What is no regular file or too large counts as no list: it is replaced. */
+		/* Anything but a regular file of a sane size counts as no list, and is replaced. */
 		e = err == ENOENT || err == EINVAL || err == EFBIG || err == ELOOP ? MD_GONE : md_errno(err);
 		if (e != MD_GONE)
 			md_fail(r, e, err, "cannot read " MD_UIDLIST_FILE " of folder %s", md_folder_text(folder));

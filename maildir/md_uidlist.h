@@ -23,7 +23,7 @@ struct md_uidlist {
 	size_t n, cap;
 	struct md_uid *e; /* by UID */
 	struct str text;  /* base names, each ended by a NUL */
-	/* identity of the file that was read, to see that it changed */
+	/* identity of the file that was read, to notice changes */
 	uint64_t dev, ino, size;
 	int64_t mtime_s, mtime_ns;
 };
@@ -32,7 +32,7 @@ void md_uidlist_fini(struct md_uidlist *l);
 /* Empty again; memory is kept. */
 void md_uidlist_clear(struct md_uidlist *l);
 /* Reads the LEN bytes at P into L. False (L cleared) if it is no list of version 1. Lines that make no sense (no
- * UID, UID not above the one before, no name, cut off) end the reading; the next UID is raised above every UID
+ * UID, UID not above the one before, no name, cut off) end the list; the next UID is raised above every UID
  * read. Never fails on size alone. */
 bool md_uidlist_parse(struct md_uidlist *l, const char *p, size_t len);
 /* Appends the file's text to OUT. */
@@ -41,12 +41,12 @@ void md_uidlist_format(const struct md_uidlist *l, struct str *out);
 const char *md_uidlist_name(const struct md_uidlist *l, size_t i);
 /* Adds an entry (UID must be above all others; LEN bytes at BASE) and raises uidnext. */
 void md_uidlist_add(struct md_uidlist *l, uint32_t uid, const char *base, size_t len);
-/* A UIDVALIDITY above LAST, the last one that clients may remember (0: there is none): the time, as Courier takes it,
- * or the next number if the clock is not there yet. 0: there is none above, for one never goes back. */
+/* A UIDVALIDITY above LAST, the last one that clients may remember (0: none): the time, as in Courier, or the next
+ * number if the clock is behind. 0: none is left, as UIDVALIDITY must never decrease. */
 uint32_t md_uidlist_above(uint32_t last);
-/* What to do about a folder that has no UIDs left: words for texts. */
+/* What to do about a folder that has no UIDs left, for texts. */
 const char *md_uidlist_used_up(const struct md_uidlist *l);
-/* Reads the file in folder DIRFD. MD_OK; MD_GONE: there is none, or none that can be used (L is cleared);
+/* Reads the file in folder DIRFD. MD_OK; MD_GONE: there is none, or no usable one (L is cleared);
  * MD_PERM, MD_IO. */
 enum md_err md_uidlist_read(struct md_root *r, int dirfd, const char *folder, struct md_uidlist *l) MUST_CHECK;
 /* Writes L through tmp/, synced to disk and renamed; the folder's directory is synced, too. The lock must be held.

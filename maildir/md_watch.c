@@ -12,7 +12,7 @@
 #include "maildir/md_box_private.h"
 #include "maildir/md_keyword.h"
 
-/* By descriptor, not by path: the folder's directory may have been renamed, and the process may be in a jail. */
+/* Watches by descriptor, not by path: the folder may have been renamed, and the process may be in a jail. */
 static int add(int ifd, int dirfd, const char *sub)
 {
 	char path[64];
@@ -48,7 +48,7 @@ static bool by_inotify(struct md_watch *w, const struct md_box *box)
 	return false;
 }
 
-/* Directory SUB of the folder sends SIGIO for EVENTS (DN_*). */
+/* Makes directory SUB of the folder send SIGIO for EVENTS (DN_*). */
 static bool notify(struct md_watch *w, const struct md_box *box, const char *sub, int events)
 {
 	int fd = openat(box->fd, sub, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -72,8 +72,8 @@ static bool by_signal(struct md_watch *w, const struct md_box *box)
 	if (w->fd >= 0 && notify(w, box, "new", files) && notify(w, box, "cur", files)) {
 		(void)notify(w, box, MD_KW_DIR, files); /* not there before the first keyword */
 		if (*box->folder != '\0')
-			(void)notify(w, box, ".", DN_DELETE); /* new/ and cur/ go when the folder is deleted */
-		md_watch_drain(w);                            /* what was left of the watch before */
+			(void)notify(w, box, ".", DN_DELETE); /* new/ and cur/ vanish with the folder */
+		md_watch_drain(w);                            /* events of an earlier watch */
 		return true;
 	}
 	err = errno;
