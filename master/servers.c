@@ -91,6 +91,8 @@ static void child_ended(struct server *s, int status)
 		log_error("the %s server of %s (process %d) exited with status %d; see the lines before this one",
 		    program, user, (int)s->pid, WEXITSTATUS(status));
 		log_lost(s, "crash");
+	} else {
+		log_lost(s, "unlogged");
 	}
 	forget(s);
 }

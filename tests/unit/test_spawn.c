@@ -57,6 +57,14 @@ static int signals_changed(void)
 	return n;
 }
 
+/* The log of the session servers takes nothing more. */
+static int fill_log(void)
+{
+	while (send(4, "x", 1, MSG_DONTWAIT) == 1)
+		continue;
+	return errno == EAGAIN ? 0 : errno;
+}
+
 /* A session server that sends what it was given, and then does what the client says. */
 static void fake_server(int fd, const struct session_start *start)
 {
@@ -81,6 +89,8 @@ static void fake_server(int fd, const struct session_start *start)
 			bio_printf(&b, "%d\n", no_fork());
 		else if (strcmp(line, "signals") == 0)
 			bio_printf(&b, "%d\n", signals);
+		else if (strcmp(line, "fill") == 0)
+			bio_printf(&b, "%d\n", fill_log());
 		else if (strcmp(line, "move") == 0)
 			bio_printf(&b, "%d\n", rename("Maildir/new/m", "Maildir/cur/m"));
 		else if (strcmp(line, "outside") == 0)
@@ -516,6 +526,22 @@ static void test_crash(void)
 	end_spawn();
 }
 
+/* The log had no room for a session's last line, which spawn then logs. */
+static void test_unlogged(void)
+{
+	pid_t pid;
+	int client;
+
+	start_spawn();
+	client = open_session(13, &pid);
+	say(client, "fill\n");
+	CU_ASSERT_STRING_EQUAL(client_line(client), "0");
+	close(client);
+	expect_end(13);
+	CU_ASSERT(expect_logged(log_sock, "2pop3d: DISCONNECTED, user=alice@example.com, ip="));
+	end_spawn();
+}
+
 /* A compromised session server cannot fork. */
 static void test_alone(void)
 {
@@ -743,6 +769,7 @@ BOTH(test_early_client)
 BOTH(test_refused)
 BOTH(test_no_client)
 BOTH(test_crash)
+BOTH(test_unlogged)
 BOTH(test_alone)
 BOTH(test_queries)
 BOTH(test_stop)
@@ -757,6 +784,7 @@ static const struct unit_case cases[] = {
 	{ "refusals", test_refused_both },
 	{ "a hand-over without a client", test_no_client_both },
 	{ "crashes", test_crash_both },
+	{ "an end that the log did not take", test_unlogged_both },
 	{ "a session server starts no process", test_alone_both },
 	{ "queries", test_queries_both },
 	{ "stop", test_stop_both },
