@@ -392,11 +392,15 @@ void bio_linger(struct bio *b, int ms)
 
 	if (!b->in_socket || !b->out_socket || b->out_failed || shutdown(b->out, SHUT_WR) != 0)
 		return;
-	for (int i = 0; i < LINGER_READS; i++) {
+	for (int reads = 0; reads < LINGER_READS && clock_ms() < deadline;) {
 		ssize_t n = recv(b->in, b->in_buf, BIO_IN_SIZE, MSG_DONTWAIT);
 
-		if (n > 0)
+		if (n > 0) {
+			/* What comes in small pieces gathers meanwhile: the reads are enough for the whole time. */
+			if (++reads < LINGER_READS && wait_fds(b, NULL, 0, clock_ms() + ms / LINGER_READS) < 0)
+				return;
 			continue;
+		}
 		if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK) ||
 		    wait_fds(b, &(struct pollfd){ .fd = b->in, .events = POLLIN }, 1, deadline) <= 0)
 			return;

@@ -315,6 +315,31 @@ static void test_linger(void)
 	CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
 }
 
+/* A client that sends its bytes one by one has the same time. */
+static void test_linger_small(void)
+{
+	struct bio b;
+	pid_t pid;
+	char c;
+
+	open_bio(&b);
+	if ((pid = fork()) == 0) {
+		close(sock[1]);
+		for (int i = 0; i < 300; i++) {
+			if (send(sock[0], "x", 1, MSG_NOSIGNAL) != 1)
+				_exit(1);
+			usleep(1000);
+		}
+		_exit(0);
+	}
+	close(sock[0]);
+	bio_linger(&b, 10000);
+	CU_ASSERT_EQUAL(recv(sock[1], &c, 1, MSG_DONTWAIT), 0);
+	bio_fini(&b);
+	close(sock[1]);
+	CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+}
+
 static const struct unit_case cases[] = {
 	{ "lines, cut at every byte", test_cut },
 	{ "line limit", test_limit },
@@ -325,6 +350,7 @@ static const struct unit_case cases[] = {
 	{ "stop flag", test_stop },
 	{ "pipes", test_pipe },
 	{ "last words", test_linger },
+	{ "last words to one that sends in small pieces", test_linger_small },
 	{ NULL, NULL },
 };
 UNIT_MAIN("bio", cases)
