@@ -10,11 +10,11 @@ enum {
 	CMD_WRITE = 2,    /* and not by EXAMINE */
 	CMD_UID = 4,      /* there is a UID form */
 	CMD_PLAIN = 8,    /* there is a form without UID */
-	/* No EXPUNGE may be sent while it is answered, unless in its UID form (RFC 3501 7.4.1). */
+	/* No EXPUNGE may be sent with its reply, except for the UID form (RFC 3501 7.4.1). */
 	CMD_NUMBERS = 16,
-	CMD_NO_SYNC = 32, /* changes of the mailbox are not reported behind it */
+	CMD_NO_SYNC = 32, /* changes of the mailbox are not reported after it */
 	CMD_NO_ARGS = 64, /* nothing may follow the name */
-	/* A literal behind its first argument is a message: the handler reads it, it may be of any size. */
+	/* A literal after its first argument is a message of any size, which the handler reads. */
 	CMD_MESSAGE = 128
 };
 
@@ -56,8 +56,8 @@ enum {
 IMAP_COMMANDS(X)
 #undef X
 
-/* The LEN bytes at LINE, which end in the announcement of a literal, are the beginning of a command that takes it as a
- * message (CMD_MESSAGE). */
+/* True if the LEN bytes at LINE, which end in the announcement of a literal, begin a command that takes it as a message
+ * (CMD_MESSAGE). */
 bool imap_takes_message(const char *line, size_t len);
 
 #endif

@@ -11,10 +11,10 @@ struct append {
 	struct str folder;
 	struct imap_flaglist flags;
 	time_t when;
-	bool dated; /* WHEN was told */
+	bool dated; /* WHEN was given */
 };
 
-/* " (flags)" and " \"date-time\"", both optional, to the blank before the literal. NULL, or what is wrong. */
+/* Reads " (flags)" and " \"date-time\"", both optional, and the blank before the literal. NULL, or what is wrong. */
 static const char *take_options(struct imap_lex *l, struct append *a)
 {
 	struct str date = STR_INIT;
@@ -38,13 +38,13 @@ static const char *take_options(struct imap_lex *l, struct append *a)
 	return wrong;
 }
 
-/* Keywords are dropped where the operator switched them off. */
+/* Keywords are dropped if the operator has disabled them. */
 static size_t keyword_count(const struct imap_session *s, const struct imap_flaglist *f)
 {
 	return s->set->imapd_IMAP_KEYWORDS != 0 ? f->n : 0;
 }
 
-/* NUL bytes cannot be sent to clients later (RFC 3501: CHAR8): stored as 0x80, as they would be shown. */
+/* NUL bytes cannot be sent to clients (RFC 3501: CHAR8): stored as 0x80, as FETCH would send them. */
 static void replace_nuls(char *p, size_t len)
 {
 	char *end = p + len;
@@ -53,7 +53,7 @@ static void replace_nuls(char *p, size_t len)
 		*p++ = (char)0x80;
 }
 
-/* The literal into SAVE. False: the session is over. *E is the first failure; what comes behind it is dropped. */
+/* Reads the literal into SAVE. False: the session is over. *E is the first failure; the rest is dropped. */
 static bool receive(struct imap_session *s, struct md_save *save, enum md_err *e)
 {
 	uint64_t left = s->message.size;

@@ -33,7 +33,7 @@ static enum imap_status transfer(struct imap_session *s, const struct imap_set *
 	struct md_copied c = { 0 };
 	size_t n, missed;
 	size_t *list = imap_messages_list(s, set, &n, &missed);
-	/* All or nothing: RFC 3501 section 6.4.7, RFC 2180 section 4.4; UIDs that are gone count as none. */
+	/* All or nothing: RFC 3501 section 6.4.7, RFC 2180 section 4.4; UIDs that are gone are ignored. */
 	bool all = !move && !s->uid;
 	enum imap_status status;
 	enum md_err e = all && missed > 0 ? MD_GONE : MD_OK;

@@ -16,14 +16,14 @@ static void fetch_one(struct imap_session *s, struct fetch *f, size_t i)
 
 	if (e == MD_GONE) {
 		f->missed++;
-	} else if (e != MD_OK) { /* the other messages are still worth having */
+	} else if (e != MD_OK) { /* the client still gets the other messages */
 		if (f->failed == MD_OK)
 			imap_md_log(s, e, "FETCH");
 		f->failed = e;
 	}
 }
 
-/* All messages of the set; false if the work has to stop before. */
+/* Fetches all messages of the set; false if the work must stop early. */
 static bool fetch_all(struct imap_session *s, struct fetch *f)
 {
 	for (size_t r = 0; r < f->set.n; r++)

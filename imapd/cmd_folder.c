@@ -58,7 +58,7 @@ enum imap_status imap_cmd_delete(struct imap_session *s, struct imap_lex *args)
 	return status;
 }
 
-/* FOLDER is NAME or below it. */
+/* True if FOLDER is NAME or below it. */
 static bool is_at_or_below(const char *folder, const char *name)
 {
 	size_t len = strlen(name);
@@ -66,8 +66,8 @@ static bool is_at_or_below(const char *folder, const char *name)
 	return strncmp(folder, name, len) == 0 && (folder[len] == '\0' || folder[len] == IMAP_SEPARATOR);
 }
 
-/* The selected folder, whose name began with LEN bytes that are TO now, stays selected. Of its UIDVALIDITY the
- * client hears if it is another one: the new name had been used before. */
+/* Keeps the renamed folder selected: TO replaces the first LEN bytes of its name. If the new name was used before, the
+ * folder gets a new UIDVALIDITY, which the client learns. */
 static void keep_selected(struct imap_session *s, size_t len, const char *to)
 {
 	struct str name = STR_INIT;
@@ -85,7 +85,7 @@ enum imap_status imap_cmd_rename(struct imap_session *s, struct imap_lex *args)
 	enum imap_status status = imap_take_folder(s, args, &from, "NONEXISTENT");
 	enum md_err e;
 
-	/* A failure of the first name must not hide bad syntax behind it. */
+	/* A failure of the first name must not hide bad syntax after it. */
 	if (status != IMAP_BAD) {
 		struct str why = STR_INIT;
 		enum imap_status second;
@@ -101,7 +101,7 @@ enum imap_status imap_cmd_rename(struct imap_session *s, struct imap_lex *args)
 	if (status == IMAP_OK && to.len == 0)
 		status = imap_no(s, "[ALREADYEXISTS] INBOX exists already.");
 	if (status == IMAP_OK) {
-		s->work.finish = true; /* INBOX's mail is moved */
+		s->work.finish = true; /* renaming INBOX moves its mail */
 		e = md_tree_rename(&s->root, str_cstr(&from), str_cstr(&to));
 		if (e == MD_OK && from.len > 0 && s->box != NULL && is_at_or_below(md_box_folder(s->box), from.data))
 			keep_selected(s, from.len, to.data);
@@ -130,7 +130,7 @@ static uint32_t status_item(const struct md_status *st, const char *name, bool *
 	return 0;
 }
 
-/* " (MESSAGES UNSEEN)" and the end of the command; the names into ITEMS, each with a blank behind it. */
+/* Reads " (MESSAGES UNSEEN)" and the end of the command; appends the names to ITEMS, each followed by a blank. */
 static bool take_items(struct imap_lex *l, struct str *items)
 {
 	struct str name = STR_INIT;

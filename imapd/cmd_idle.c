@@ -7,8 +7,8 @@
 #include "lib/log.h"
 #include "maildir/md_watch.h"
 
-/* Seconds between looks where the system tells of changes: those that another host makes on a shared file system it
- * does not tell. */
+/* Seconds between checks where the system reports changes: it does not report those made by other hosts on a shared
+ * file system. */
 enum { IDLE_LOOK = 300, IDLE_LINE_MAX = 1024 };
 
 static void say_polling(struct imap_session *s)

@@ -44,7 +44,7 @@ static void put_row(struct imap_session *s, const char *what, const char *attrib
 	str_fini(&out);
 }
 
-/* INBOX's children on the wire: with the prefix "INBOX." every folder, else those that are called so. */
+/* INBOX's children on the wire: with the prefix "INBOX." all folders, else those below a folder "INBOX". */
 static bool inbox_has_children(struct imap_session *s, const struct md_folders *all)
 {
 	if (s->set->imapd_IMAP_NAMESPACE_PREFIX[0] != '\0')
@@ -112,8 +112,8 @@ enum imap_status imap_cmd_list(struct imap_session *s, struct imap_lex *args)
 	return status;
 }
 
-/* A subscribed name does not match, but its parent WIRE does, which is shown as \Noselect unless it is subscribed
- * too (RFC 3501 section 6.3.9, for "%"). Each parent once: SAID is the one shown last, and names come sorted. */
+/* A subscribed name does not match, but its parent WIRE does: shows it as \Noselect unless it is subscribed too
+ * (RFC 3501 section 6.3.9, for "%"). Each parent only once: SAID is the last one shown, and names are sorted. */
 static void put_parent(struct imap_session *s, const struct md_names *names, const struct str *wire, struct str *said)
 {
 	struct str folder = STR_INIT;

@@ -1,5 +1,5 @@
-/* Commands that have to do with no mailbox: CAPABILITY, NOOP, LOGOUT, ID, ENABLE, NAMESPACE; and those that come too
- * late. */
+/* Commands that concern no mailbox: CAPABILITY, NOOP, LOGOUT, ID, ENABLE, NAMESPACE; and those allowed only before
+ * login. */
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -44,8 +44,8 @@ enum imap_status imap_cmd_again(struct imap_session *s, struct imap_lex *args)
 	return imap_bad(s, "You are logged in already.");
 }
 
-/* The client's program as its first ID names it, for the log. Other keys are left out because they may be private
- * ("command", "arguments"); no value may look like another field of the line. */
+/* Adds what the client's first ID says about its program, for the log. Other keys are left out because they may be
+ * private ("command", "arguments"); no value may look like another field of the line. */
 static void add_id_pair(void *arg, const char *key, const char *value, size_t len UNUSED)
 {
 	static const char *const keys[] = { "name", "version", "os", "os-version", "vendor" };
@@ -110,7 +110,7 @@ enum imap_status imap_cmd_enable(struct imap_session *s, struct imap_lex *args)
 	str_fini(&word);
 	if (n == 0 || imap_lex_end(args) != 1)
 		return imap_bad(s, "ENABLE needs names of capabilities.");
-	bio_puts(&s->io, "* ENABLED\r\n"); /* none of ours needs to be enabled */
+	bio_puts(&s->io, "* ENABLED\r\n"); /* none of our extensions needs to be enabled */
 	return imap_ok(s, "ENABLE completed.");
 }
 

@@ -65,7 +65,7 @@ enum imap_status imap_cmd_examine(struct imap_session *s, struct imap_lex *args)
 enum imap_status imap_cmd_check(struct imap_session *s, struct imap_lex *args)
 {
 	(void)args;
-	return imap_ok(s, "CHECK completed."); /* nothing is kept back: what was answered is on disk */
+	return imap_ok(s, "CHECK completed."); /* nothing to do: what was answered is on disk */
 }
 
 static void log_expunged(struct imap_session *s, size_t i)
@@ -115,7 +115,7 @@ enum imap_status imap_cmd_expunge(struct imap_session *s, struct imap_lex *args)
 		imap_set_fini(&set);
 		return imap_bad(s, s->uid ? "UID EXPUNGE needs a set of UIDs." : "EXPUNGE takes no arguments.");
 	}
-	if (!imap_sync(s, false)) { /* first see whose \Deleted others took back */
+	if (!imap_sync(s, false)) { /* first see which messages others undeleted */
 		imap_set_fini(&set);
 		return IMAP_GONE;
 	}

@@ -16,7 +16,7 @@ struct store {
 	size_t n_kw;
 	enum md_err failed; /* the first failure */
 	size_t missed;      /* messages that are gone */
-	bool limited;       /* some cannot have flags */
+	bool limited;       /* some could not get the flags */
 };
 
 static const struct {
@@ -89,7 +89,7 @@ static void store_one(struct imap_session *s, struct store *st, size_t i, struct
 		st->missed++;
 		return;
 	}
-	if (e == MD_LIMIT) { /* the others can have them */
+	if (e == MD_LIMIT) { /* the other messages may still get them */
 		if (!st->limited)
 			imap_md_log(s, e, "STORE");
 		st->limited = true;

@@ -9,13 +9,12 @@
 #include "mime/hdr.h"
 #include "mime/param.h"
 
-/* Addresses, parameters (MIME_PARAMS_MAX) and languages of two bytes become some twenty bytes of output. So that a
- * sender cannot make a reply that is many times the size of the message, there is an end to each; what comes behind
- * it is left out. */
+/* Addresses, parameters (MIME_PARAMS_MAX) and languages of two bytes become some twenty bytes of output. Each has a
+ * limit, so that no sender can make a reply many times the size of the message; the rest is left out. */
 enum {
 	QUOTED_MAX = 1000,     /* longer strings go as literals: some clients read lines into small buffers */
-	ADDRESSES_MAX = 20000, /* of all lists of one reply together */
-	LANGUAGES_MAX = 100,   /* of one field */
+	ADDRESSES_MAX = 20000, /* in all lists of one reply together */
+	LANGUAGES_MAX = 100,   /* in one field */
 };
 
 static bool can_quote(const char *p, size_t len)
@@ -96,7 +95,7 @@ static void add_address(struct str *out, const struct mime_addr *a)
 	str_addc(out, ' ');
 	imap_nstring_add(out, a->have_mailbox || box ? str_cstr(&a->mailbox) : NULL, a->mailbox.len);
 	str_addc(out, ' ');
-	/* NIL would mean a group: an address without a host has an empty one */
+	/* NIL would mean a group: without a host it is "" */
 	imap_nstring_add(out, a->have_host || box ? str_cstr(&a->host) : NULL, a->host.len);
 	str_addc(out, ')');
 }
@@ -135,7 +134,7 @@ static void end_addresses(const struct list *l)
 	str_adds(l->out, l->n > 0 ? ")" : "NIL");
 }
 
-/* A list from one field; from FALLBACK if there is none or it is empty. */
+/* Adds a list from one field; from FALLBACK if there is none or it is empty. */
 static void add_addresses(struct str *out, const struct mime_text *field, const struct mime_text *fallback,
     size_t *left)
 {
@@ -148,7 +147,7 @@ static void add_addresses(struct str *out, const struct mime_text *field, const 
 	end_addresses(&l);
 }
 
-/* A list from all fields called NAME: some programs write one for each receiver. */
+/* Adds a list from all fields named NAME: some programs write one for each recipient. */
 static void add_all_addresses(struct str *out, const char *text, size_t len, const char *name, size_t *left)
 {
 	struct list l = { out, 0, left };
@@ -167,7 +166,7 @@ static void add_all_addresses(struct str *out, const char *text, size_t len, con
 
 enum { ENV_DATE, ENV_SUBJECT, ENV_FROM, ENV_SENDER, ENV_REPLY_TO, ENV_IN_REPLY_TO, ENV_MESSAGE_ID, ENV_COUNT };
 
-/* The first field of each kind that stands in an envelope once. */
+/* Finds the first field of each kind that an envelope has once. */
 static void find_fields(struct mime_text fields[ENV_COUNT], const char *text, size_t len)
 {
 	static const char *const names[ENV_COUNT] = { "Date", "Subject", "From", "Sender", "Reply-To", "In-Reply-To",
@@ -221,12 +220,12 @@ void imap_envelope_add(struct str *out, const char *text, size_t len)
 
 /* --- BODY, BODYSTRUCTURE --- */
 
-/* What is written for all parts of a message. */
+/* The output for all parts of a message. */
 struct body {
 	struct str *out;
 	const char *text; /* of the message */
 	bool extended;
-	size_t addresses; /* that may still come in its envelopes */
+	size_t addresses; /* that its envelopes may still have */
 };
 
 static void add_pair(struct str *out, const struct str *name, const struct str *value, bool first)
@@ -237,7 +236,7 @@ static void add_pair(struct str *out, const struct str *name, const struct str *
 	add_str(out, value);
 }
 
-/* The parameters of a field value, or NIL. NEED_CHARSET: one is added if it is missing. */
+/* Adds the parameters of a field value, or NIL. NEED_CHARSET: adds a charset if it has none. */
 static void add_params(struct str *out, const struct mime_text *value, bool need_charset)
 {
 	struct mime_params params;
@@ -298,7 +297,7 @@ static void add_language(struct str *out, const struct mime_text *value)
 		str_adds(out, "NIL");
 	else if (n > 1)
 		str_addc(out, ')');
-	else { /* a single one stands without brackets */
+	else { /* a single one has no parentheses */
 		memmove(out->data + start, out->data + start + 1, out->len - start);
 		out->len--;
 	}
@@ -350,7 +349,7 @@ static void add_multipart(struct body *b, const struct mime_part *p)
 	str_fini(&subtype);
 }
 
-/* What a text or a message has behind its size. */
+/* Adds what follows the size of a text or a message. */
 static void add_inner(struct body *b, const struct mime_part *p, bool is_text)
 {
 	if (p->kind == MIME_MESSAGE) {

@@ -1,5 +1,5 @@
 /* ENVELOPE, BODY and BODYSTRUCTURE (RFC 3501 section 7.4.2): a parsed message as IMAP data. Output is bounded: at
- * most some four times the size of the header fields it is made of, and a constant (a megabyte or two for 20,000
+ * most about four times the size of the header fields it is made from, plus a constant (a megabyte or two for 20,000
  * addresses and MIME_PARTS_MAX parts); addresses, parameters and languages beyond a limit are left out. */
 #ifndef IMAPD_IMAP_BODY_H
 #define IMAPD_IMAP_BODY_H
@@ -8,13 +8,13 @@
 #include "mime/part.h"
 
 /* Appends the parenthesised envelope of the header at TEXT to OUT (LEN may reach into the body; needs no tree).
- * The item's name and the blank before it are the caller's. */
+ * The caller writes the item's name and the blank before it. */
 void imap_envelope_add(struct str *out, const char *text, size_t len);
 /* Appends the parenthesised body structure of M to OUT: with extension data for BODYSTRUCTURE (EXTENDED), without for
  * BODY. */
 void imap_body_add(struct str *out, struct mime_msg *m, bool extended);
-/* Appends LEN bytes at P as a string of RFC 3501: quoted if they are short 7-bit text, else a literal; NUL bytes left
- * out. */
+/* Appends LEN bytes at P as a string of RFC 3501: quoted if they are short 7-bit text, else a literal; omits NUL
+ * bytes. */
 void imap_string_add(struct str *out, const char *p, size_t len);
 /* As imap_string_add(), or NIL if P is NULL. */
 void imap_nstring_add(struct str *out, const char *p, size_t len);

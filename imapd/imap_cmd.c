@@ -1,4 +1,4 @@
-/* The command table and the dispatcher: the requirements of a row are checked here, before its handler runs. */
+/* The command table and the dispatcher, which checks the requirements of a row before its handler runs. */
 #include <string.h>
 
 #include "imapd/cmd.h"
@@ -18,8 +18,7 @@ static const struct imap_command *find(const struct str *name)
 	return NULL;
 }
 
-/* Whatever stands behind the first argument: the literal at the end is the message, or an error that is found out
- * later. */
+/* Whatever follows the first argument: the literal at the end is the message, or an error that is found later. */
 bool imap_takes_message(const char *line, size_t len)
 {
 	const struct imap_command *row = NULL;
@@ -36,7 +35,7 @@ bool imap_takes_message(const char *line, size_t len)
 	return takes;
 }
 
-/* Takes the name, with UID before it if so. NULL: the reply says why. */
+/* Takes the name, and UID before it if present. NULL: the reply says why. */
 static const struct imap_command *take_command(struct imap_session *s, struct imap_lex *l)
 {
 	const struct imap_command *row = NULL;
@@ -83,7 +82,7 @@ static void answer(struct imap_session *s, enum imap_status status)
 		imap_end(s, SESSION_END_PROTOCOL, "Too many errors in a row.");
 }
 
-/* The message that the command did not take. If the client waits for our word, the answer is that word. */
+/* Skips a message that the command did not take. If the client waits for "+", the reply refuses it. */
 static bool pass_message(struct imap_session *s)
 {
 	if (!s->message.pending)

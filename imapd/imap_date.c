@@ -35,7 +35,7 @@ static bool digits(const char *p, size_t len, int limit, int *out)
 	return true;
 }
 
-/* "dd-Mon-yyyy" of LEN bytes: all of them belong to it. */
+/* Parses exactly the LEN bytes at P as "dd-Mon-yyyy". */
 static bool parse_day(const char *p, size_t len, struct mime_date *d)
 {
 	size_t n = len == 11 ? 2 : 1;
@@ -64,7 +64,7 @@ static bool parse_time(const char *p, struct mime_date *d)
 
 bool imap_date_parse(const char *p, size_t len, time_t *out)
 {
-	size_t n = len == 25 ? 10 : 11; /* some clients leave the padding of the day away */
+	size_t n = len == 25 ? 10 : 11; /* some clients do not pad the day */
 	struct mime_date d;
 
 	if (len != 25 && len != 26)

@@ -50,7 +50,7 @@ static struct imap_fetch_section *add_section(struct imap_fetch *f)
 	return &f->sections[f->n++];
 }
 
-/* "<start.count>", if it is there. */
+/* Reads "<start.count>", if present. */
 static bool read_partial(struct imap_fetch_section *sec, struct imap_lex *l)
 {
 	uint64_t start, count;
@@ -66,7 +66,7 @@ static bool read_partial(struct imap_fetch_section *sec, struct imap_lex *l)
 	return true;
 }
 
-/* L stands behind "BODY[" or "BODY.PEEK[". */
+/* Reads a section; L is after "BODY[" or "BODY.PEEK[". */
 static const char *read_section(struct imap_fetch *f, struct imap_lex *l, bool peek)
 {
 	struct imap_fetch_section *sec = add_section(f);
@@ -151,7 +151,7 @@ void imap_fetch_fini(struct imap_fetch *f)
 
 /* --- The reply --- */
 
-/* A blank before each item but the first; behind a literal there is one already. */
+/* Adds a blank before each item but the first; after a literal there is one already. */
 static void begin_item(struct str *out, const char *name)
 {
 	char last = out->data[out->len - 1];
@@ -185,7 +185,7 @@ static enum md_err add_size(struct str *out, struct imap_msg *msg)
 	return MD_OK;
 }
 
-/* Everything that is not a section. */
+/* Adds all items that are not sections. */
 static enum md_err add_items(struct imap_session *s, struct str *out, unsigned want, struct imap_msg *msg)
 {
 	enum md_err e = MD_OK;
@@ -229,7 +229,7 @@ static void count_served(struct imap_session *s, const struct imap_section *sect
 	*(body ? &s->start->counters->body : &s->start->counters->headers) += size;
 }
 
-/* One section: what was collected in OUT goes first, the text itself is not collected. */
+/* Puts one section: first what was collected in OUT, then the text, which is not collected. */
 static void put_section(struct imap_session *s, struct str *out, struct imap_fetch_section *sec, struct imap_msg *msg)
 {
 	uint64_t start = sec->partial ? sec->start : 0, count = sec->partial ? sec->count : UINT64_MAX, size;
@@ -250,7 +250,7 @@ static void put_section(struct imap_session *s, struct str *out, struct imap_fet
 	str_clear(out);
 	imap_wire_write(&wire, start, count, put_piece, &s->io);
 	count_served(s, &sec->section, size);
-	str_addc(out, ' '); /* never empty for begin_item(), and taken back at the end */
+	str_addc(out, ' '); /* begin_item() needs a last byte; removed at the end */
 }
 
 static void put_sections(struct imap_session *s, struct str *out, const struct imap_fetch *f, struct imap_msg *msg)
@@ -259,7 +259,7 @@ static void put_sections(struct imap_session *s, struct str *out, const struct i
 		put_section(s, out, &f->sections[k], msg);
 }
 
-/* Sets \Seen if the items do so. True if it was set just now. */
+/* Sets \Seen if the items imply it. True if that changed it. */
 static bool set_seen(struct imap_session *s, const struct imap_fetch *f, size_t i)
 {
 	enum md_err e;
@@ -287,7 +287,7 @@ enum md_err imap_fetch_put(struct imap_session *s, const struct imap_fetch *f, s
 	imap_msg_init(&msg, s->box, i);
 	if (text)
 		e = imap_msg_load(&msg);
-	work_do(&s->work, msg.len); /* the caller stops between two messages */
+	work_do(&s->work, msg.len); /* if this says stop, the caller stops between messages */
 	if (e == MD_OK && set_seen(s, f, i))
 		want |= FETCH_FLAGS;
 	if (e == MD_OK) {

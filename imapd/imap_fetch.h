@@ -16,13 +16,13 @@ enum {
 	FETCH_BODYSTRUCTURE = 64,
 };
 
-/* Sections of one FETCH, and those of them with a list of header names: each of these reads the header again. */
+/* Sections of one FETCH, and those with a list of header names, each of which reads the header again. */
 enum { IMAP_FETCH_SECTIONS_MAX = 256, IMAP_FETCH_LISTS_MAX = 32 };
 
-/* BODY[...]<...>, RFC822 and its kin. */
+/* BODY[...]<...>, RFC822, RFC822.HEADER, RFC822.TEXT. */
 struct imap_fetch_section {
 	struct imap_section section;
-	const char *label; /* as it is named in the reply; NULL: "BODY" and the section */
+	const char *label; /* its name in the reply; NULL: "BODY" and the section */
 	bool partial;
 	uint32_t start, count;
 };
@@ -33,7 +33,7 @@ struct imap_fetch {
 	struct imap_fetch_section *sections;
 	size_t n, cap;
 	size_t n_lists; /* sections with header names */
-	bool sets_seen; /* a section without PEEK is among them */
+	bool sets_seen; /* one of the sections has no PEEK */
 };
 
 /* Reads " item", " macro" or " (item item)" from L. NULL; or what is wrong, for a BAD. */

@@ -78,7 +78,7 @@ static const char *add_flag(struct imap_flaglist *f, const struct str *word)
 	return "Unknown system flag.";
 }
 
-/* Words with a blank between them. */
+/* Reads words separated by single blanks. */
 static const char *read_flags(struct imap_flaglist *f, struct imap_lex *l)
 {
 	struct str word = STR_INIT;

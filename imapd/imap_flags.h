@@ -15,13 +15,13 @@ struct imap_flaglist {
 	unsigned flags; /* MD_ bits */
 	char **kw;      /* keywords as written, none twice */
 	size_t n, cap;
-	size_t words; /* keywords in the list, repetitions too */
+	size_t words; /* keywords in the list, with repetitions */
 };
 
 enum { IMAP_FLAGLIST_MAX = 1000 }; /* keywords of one command, with repetitions */
 
-/* Reads "(\Seen foo)"; without parentheses too if BARE ("\Seen foo"). \Recent is passed over, for clients send back
- * what they were told. NULL; or what is wrong, for a BAD. */
+/* Reads "(\Seen foo)"; also without parentheses if BARE ("\Seen foo"). Ignores \Recent, as clients send back what they
+ * got. NULL; or what is wrong, for a BAD. */
 const char *imap_flaglist_read(struct imap_flaglist *f, struct imap_lex *l, bool bare);
 void imap_flaglist_fini(struct imap_flaglist *f);
 

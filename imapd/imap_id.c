@@ -1,4 +1,4 @@
-/* The ID command: what of it is passed on, and the identity of a forwarded login in it. */
+/* The ID command: what is passed on, and the identity of a forwarded login in it. */
 #include "imapd/imap_id.h"
 
 #include <string.h>
@@ -53,7 +53,7 @@ void imap_id_pair(struct login *l, const char *key, const char *value, size_t va
 			take_forwarded(&l->forwarded, key, value);
 		return;
 	}
-	/* What could not be quoted, or is too much, is left out: ID is for statistics. */
+	/* Values that cannot be quoted, or are too much, are left out: ID is for statistics. */
 	if (!quotable(key) || !quotable(value) || il->id.len + strlen(key) + value_len > IMAP_ID_TEXT_MAX ||
 	    il->id_pairs >= IMAP_ID_PAIRS_MAX - 6)
 		return;

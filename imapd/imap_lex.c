@@ -10,7 +10,7 @@ enum { LITERAL_HEAD_MAX = 32 }; /* "{" digits "+}" CR LF */
 
 /* --- Where a command ends --- */
 
-/* The line of LEN bytes (without its line end) announces a literal: true, and its size and kind.
+/* True, with its size and kind, if the line of LEN bytes (without its line end) announces a literal.
  * A number that does not fit is a literal larger than any limit. */
 static bool announces_literal(const char *line, size_t len, uint64_t *size, bool *sync)
 {
@@ -84,7 +84,7 @@ static void skip_keep(struct imap_skip *k, const char *p, size_t len)
 	k->n = keep + add;
 }
 
-/* The line in TAIL has ended: true if no literal follows it that is on its way. */
+/* The line in TAIL has ended: true unless a literal follows that the client sends without waiting. */
 static bool skip_line_end(struct imap_skip *k)
 {
 	size_t len = k->n - 1;
@@ -177,7 +177,7 @@ static bool is_set_char(int c)
 	return (c >= '0' && c <= '9') || c == '*' || c == ':' || c == ',';
 }
 
-/* A word of 1 to MAX characters that OK accepts. */
+/* Takes a word of 1 to MAX characters that OK accepts. */
 static int take_word(struct imap_lex *l, bool (*ok)(int), size_t max, struct str *out)
 {
 	size_t n = 0, left = l->len - l->pos;

@@ -3,11 +3,11 @@
  * come from and never waits.
  *
  * Two steps: imap_frame_next() finds where a command ends (its lines and literals), bounded and without looking
- * at a byte twice; then the imap_lex_ functions take words from the front of it. Each of them returns
- *   1  parsed: pos stands behind the word
- *   0  the bytes end before it is known where the word ends: pos is unchanged, call again with more bytes
+ * at a byte twice; then the imap_lex_ functions take words from its front. Each of them returns
+ *   1  parsed: pos is after the word
+ *   0  the bytes end before the end of the word is certain: pos is unchanged, call again with more bytes
  *  -1  these bytes are no such word: pos is unchanged
- * so that an alternative can be tried after -1. On a complete command 0 does not occur. */
+ * so that an alternative can be tried after -1. With a complete command 0 does not occur. */
 #ifndef IMAPD_IMAP_LEX_H
 #define IMAPD_IMAP_LEX_H
 
@@ -29,48 +29,48 @@ struct imap_frame_limits {
 /* All zero at the start of a command. */
 struct imap_frame {
 	size_t pos;       /* bytes looked at; after IMAP_FRAME_DONE the length of the command */
-	size_t start;     /* where the line that is being read began */
+	size_t start;     /* where the line being read began */
 	size_t text;      /* bytes of finished lines */
 	size_t literals;  /* bytes of literals announced so far and not refused */
-	size_t skip;      /* bytes of a literal still to pass over */
+	size_t skip;      /* bytes of a literal still to skip */
 	uint64_t literal; /* after IMAP_FRAME_LITERAL, _BIG: size of the literal announced */
-	bool sync;        /* ... and whether the client waits for "+" before it sends it */
+	bool sync;        /* ... and whether the client waits for "+" before sending it */
 };
 
 enum imap_frame_result {
-	IMAP_FRAME_MORE, /* bytes are missing */
+	IMAP_FRAME_MORE, /* more bytes are needed */
 	IMAP_FRAME_DONE, /* DATA[0..pos) is one command, line end included */
-	/* DATA[0..pos) ends in the announcement of a literal. Go on: call again and the literal is passed over
-	 * (after saying "+" if sync). */
+	/* DATA[0..pos) ends in the announcement of a literal. Send "+" if sync, and call again: the literal is
+	 * skipped. */
 	IMAP_FRAME_LITERAL,
-	IMAP_FRAME_LONG, /* the lines are longer than limits->line: there is no going on */
-	/* As LITERAL, but with it the literals are larger than limits->literals: if sync, refuse it by the tagged
-	 * answer (the command ends here: start a new frame behind pos); else the bytes come anyway, and nothing here
-	 * passes over them. */
+	IMAP_FRAME_LONG, /* the lines are longer than limits->line: cannot continue */
+	/* As LITERAL, but with it the literals exceed limits->literals: if sync, refuse it by the tagged reply (the
+	 * command ends here: start a new frame after pos); else the bytes come anyway, and nothing here skips
+	 * them. */
 	IMAP_FRAME_BIG
 };
 
-/* Looks at the LEN bytes at DATA, which begin with the command and are the same as in the last call with more
- * behind them. A line ends with CRLF or LF. A literal (RFC 3501: "{5}", RFC 7888: "{5+}") is taken as such
- * at the end of a line behind a blank or "(". */
+/* Scans the LEN bytes at DATA, which begin with the command and are the same as in the last call, followed by more.
+ * A line ends with CRLF or LF. A literal (RFC 3501: "{5}", RFC 7888: "{5+}") is recognized at the end of a line, after
+ * a blank or "(". */
 enum imap_frame_result imap_frame_next(struct imap_frame *f, const char *data, size_t len,
     const struct imap_frame_limits *limits);
 
-/* --- Passing over a command that is not taken --- */
+/* --- Skipping a command that is refused --- */
 
-enum { IMAP_SKIP_TAIL = 40 }; /* bytes of a line's end in which a literal can be announced */
+enum { IMAP_SKIP_TAIL = 40 }; /* bytes at a line's end that may announce a literal */
 
-/* All zero at any place of a line, behind what a frame has looked at; or with the size of a literal that comes. */
+/* All zero to start anywhere in a line, after what a frame has scanned; or with the size of a coming literal. */
 struct imap_skip {
 	uint64_t literal; /* bytes of a literal still to come */
-	uint64_t passed;  /* bytes passed over */
-	size_t n;         /* bytes in tail: of the line at hand */
+	uint64_t passed;  /* bytes skipped */
+	size_t n;         /* bytes in tail: of the current line */
 	char tail[IMAP_SKIP_TAIL];
 };
 
-/* Passes over the LEN bytes at DATA, which are new in each call, with literals that come unasked, to the end of the
- * command (a literal that the client waits with is such an end: it is not asked to send it). Returns how many of
- * them belong to it; *OVER: it ends there. */
+/* Skips the LEN bytes at DATA, which are new in each call, including literals sent without waiting, to the end of the
+ * command (also if the client waits before sending a literal: it is not asked to). Returns how many of the bytes
+ * belong to the command; *OVER: it ends there. */
 size_t imap_skip_next(struct imap_skip *k, const char *data, size_t len, bool *over);
 
 /* --- Words --- */
@@ -94,7 +94,7 @@ int imap_lex_tag(struct imap_lex *l, struct str *out);
 int imap_lex_char(struct imap_lex *l, char c);
 /* One blank. */
 int imap_lex_space(struct imap_lex *l);
-/* The end of the command: CRLF or LF, blanks in front of it forgiven. */
+/* The end of the command: CRLF or LF, blanks before it are allowed. */
 int imap_lex_end(struct imap_lex *l);
 /* atom: a word without specials; "]" ends it. */
 int imap_lex_atom(struct imap_lex *l, struct str *out);
@@ -115,13 +115,13 @@ int imap_lex_flag(struct imap_lex *l, struct str *out);
 int imap_lex_set(struct imap_lex *l, struct str *out);
 /* number of at most LIMIT: digits only. */
 int imap_lex_number(struct imap_lex *l, uint64_t limit, uint64_t *out);
-/* The announcement of a literal with its line end: its size and whether the client waits for "+". The bytes
- * themselves are not looked at. */
+/* The announcement of a literal with its line end: its size and whether the client waits for "+". Its bytes
+ * are not read. */
 int imap_lex_literal(struct imap_lex *l, uint64_t *size, bool *sync);
 
 /* True if TEXT (any case) is the word WORD. */
 bool imap_word_is(const struct str *text, const char *word);
-/* The bytes of S can be written as an atom. */
+/* True if the bytes of S can be written as an atom. */
 bool imap_is_atom(const char *s, size_t len);
 
 #endif

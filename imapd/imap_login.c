@@ -1,5 +1,5 @@
-/* The IMAP dialogue with a client before login: turns commands into events for login/login.c, whose decisions it turns
- * into replies. */
+/* The IMAP dialogue with a client before login: turns commands into events for login/login.c, and its decisions into
+ * replies. */
 #include "imapd/imap_login.h"
 
 #include <string.h>
@@ -48,7 +48,7 @@ static void refuse(struct login *l, enum login_failure f)
 
 	il->in_sasl = false;
 	sasl_end(&il->sasl);
-	if (!l->peer.as_master) /* that user's alerts are not for this one */
+	if (!l->peer.as_master) /* alerts for the master user are not for this user */
 		str_add(&l->out, str_cstr(&l->peer.alerts), l->peer.alerts.len);
 	str_addf(&l->out, "%s NO ", il->tag);
 	login_add_refusal(l, f);
@@ -232,7 +232,7 @@ static int find_command(const struct str *name)
 	return -1;
 }
 
-/* The tag, into il->tag, and the command that follows it: its row, -1 if it is unknown, -2 if there is none. */
+/* Reads the tag into il->tag, and the command after it: its row, -1 if it is unknown, -2 if there is none. */
 static int take_head(struct imap_login *il, struct imap_lex *c)
 {
 	struct str word = STR_INIT;
@@ -262,8 +262,8 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 	return commands[row].run(l, &c);
 }
 
-/* Bytes of the command that is refused; when its end was seen it is answered. What is too much to wait for ends the
- * session. */
+/* Skips bytes of a refused command, and answers it once its end is seen. Ends the session if it is too long to wait
+ * for. */
 static enum login_event pass_over(struct login *l, const char *p, size_t len, size_t *used)
 {
 	struct imap_login *il = l->data;
@@ -281,8 +281,8 @@ static enum login_event pass_over(struct login *l, const char *p, size_t len, si
 	return LOGIN_EVENT_FATAL;
 }
 
-/* The command whose tag was taken is too long, or has a literal where none may stand: LINE, then what was looked at
- * of it begins P. Its bytes must not be taken for commands. */
+/* Refuses the command whose tag was taken: LINE: it is too long, else it has a literal that is not allowed. P begins
+ * with what was scanned of it. Its bytes must not be taken for commands. */
 static enum login_event refuse_command(struct login *l, const char *p, size_t len, size_t *used, const char *text,
     bool line)
 {
@@ -291,7 +291,7 @@ static enum login_event refuse_command(struct login *l, const char *p, size_t le
 
 	memset(&il->frame, 0, sizeof(il->frame));
 	*used = line ? f.start : f.pos;
-	if (!line && f.sync) /* the client waits with it, and is not asked to go on */
+	if (!line && f.sync) /* the client waits, and is not asked to send it */
 		return bad(l, text);
 	il->refused = text;
 	il->skip = (struct imap_skip){ .literal = line ? 0 : f.literal };

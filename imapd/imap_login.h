@@ -10,18 +10,18 @@ extern const struct login_dialect imap_login_dialect;
 
 enum {
 	IMAP_LOGIN_LINE_MAX = 8192, /* bytes of a line, and of all literals of a command, before login */
-	/* Bytes of a command that is not taken and passed over; beyond it the session ends. */
+	/* Bytes of a refused command that are skipped; beyond them the session ends. */
 	IMAP_LOGIN_SKIP_MAX = 1024 * 1024,
-	IMAP_ID_TEXT_MAX = 2048 /* bytes of the client's own ID that are repeated at a peer */
+	IMAP_ID_TEXT_MAX = 2048 /* bytes of the client's own ID that are passed on to a peer */
 };
 
 /* l->data of an IMAP login. */
 struct imap_login {
-	char tag[IMAP_TAG_MAX + 1]; /* of the command in hand; "*" if it has none */
+	char tag[IMAP_TAG_MAX + 1]; /* of the current command; "*" if it has none */
 	bool in_sasl;
 	struct sasl sasl;
-	struct imap_frame frame; /* how far the unfinished command was looked at */
-	/* The rest of a command is passed over, then this is the text of its BAD; NULL: none is. */
+	struct imap_frame frame; /* how far the unfinished command was scanned */
+	/* While the rest of a refused command is skipped: the text of its BAD; else NULL. */
 	const char *refused;
 	struct imap_skip skip;
 	bool id_seen;

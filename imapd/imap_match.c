@@ -11,7 +11,7 @@ static bool is_wild(char c)
 	return c == '*' || c == '%';
 }
 
-/* Appends TEXT, with each run of wildcards as one: "*" if there is a "*" in it. */
+/* Appends TEXT, with each run of wildcards reduced to one: "*" if it has a "*". */
 static void add_short(struct imap_pattern *p, const char *text)
 {
 	for (; *text != '\0'; text++) {
@@ -40,7 +40,7 @@ void imap_pattern_fini(struct imap_pattern *p)
 	str_fini(&p->text);
 }
 
-/* reach[i]: the pattern so far can have eaten the first i characters of the name. One more pattern character. */
+/* Adds the pattern character C. reach[i]: the pattern so far can match the first i characters of the name. */
 static void step(char *reach, const char *name, size_t len, char c, char separator, size_t inbox)
 {
 	if (is_wild(c)) {
@@ -58,7 +58,7 @@ static void step(char *reach, const char *name, size_t len, char c, char separat
 	reach[0] = 0;
 }
 
-/* The longest of NAME and its parents that reach[] has, as its length; 0 if there is none. */
+/* The length of the longest of NAME and its parents that reach[] has; 0 if there is none. */
 static size_t longest(const char *reach, const char *name, size_t len, char separator)
 {
 	size_t n = len;

@@ -8,7 +8,7 @@
 
 #include "lib/mem.h"
 
-enum { READ_MAX = 128 * 1024 }; /* larger files are mapped: only requested parts are read then */
+enum { READ_MAX = 128 * 1024 }; /* larger files are mapped, so that only requested parts are read */
 
 void imap_msg_init(struct imap_msg *msg, struct md_box *box, size_t i)
 {

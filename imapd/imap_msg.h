@@ -19,7 +19,7 @@ struct imap_msg {
 void imap_msg_init(struct imap_msg *msg, struct md_box *box, size_t i);
 /* Reads the text, once. MD_OK, or as md_box_read(). */
 enum md_err imap_msg_load(struct imap_msg *msg);
-/* RFC822.SIZE, from the text if it is here already. */
+/* RFC822.SIZE, from the text if it is loaded. */
 enum md_err imap_msg_octets(struct imap_msg *msg, uint64_t *octets_out);
 void imap_msg_fini(struct imap_msg *msg);
 

@@ -3,7 +3,7 @@
 
 #include "lib/mem.h"
 
-/* Ranges of UIDs as ranges of index + 1. */
+/* Converts ranges of UIDs to ranges of index + 1. */
 static void uids_to_numbers(const struct md_box *box, const struct imap_set *uids, struct imap_set *out)
 {
 	for (size_t i = 0; i < uids->n; i++) {
@@ -16,7 +16,7 @@ static void uids_to_numbers(const struct md_box *box, const struct imap_set *uid
 	}
 }
 
-/* The same from the text of a set, without a blank. */
+/* As imap_take_messages(), from the text of a set. */
 static bool imap_messages_of(struct imap_session *s, const char *text, size_t len, bool uids, struct imap_set *set)
 {
 	uint32_t n = (uint32_t)md_box_count(s->box);

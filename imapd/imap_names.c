@@ -7,7 +7,7 @@
 #include "imapd/imap_utf7.h"
 #include "maildir/md_tree.h"
 
-/* First level "INBOX", in any case. */
+/* True if the first level is "INBOX", ignoring case. */
 static bool below_inbox(const char *name)
 {
 	return strncasecmp(name, "INBOX", 5) == 0 && (name[5] == '\0' || name[5] == IMAP_SEPARATOR);
@@ -78,7 +78,7 @@ enum imap_status imap_take_folder(struct imap_session *s, struct imap_lex *l, st
 		return imap_bad(s, "Expected a mailbox name.");
 	}
 	if (making && wire.len > 1 && wire.data[wire.len - 1] == IMAP_SEPARATOR)
-		wire.data[--wire.len] = '\0'; /* "foo.": a folder that is to have children; all can */
+		wire.data[--wire.len] = '\0'; /* "foo.": a folder for children; all can have them */
 	got = imap_name_in(s->set, &wire, folder);
 	str_fini(&wire);
 	if (got == IMAP_NAME_OK)

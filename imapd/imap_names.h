@@ -7,7 +7,7 @@
 
 enum imap_name {
 	IMAP_NAME_OK,
-	IMAP_NAME_SYNTAX, /* no modified UTF-7, or no name a folder can have */
+	IMAP_NAME_SYNTAX, /* not modified UTF-7, or not a valid folder name */
 	IMAP_NAME_OUTSIDE /* not below the prefix */
 };
 
@@ -20,7 +20,7 @@ void imap_name_out(const struct settings *set, const char *folder, struct str *o
 /* Appends the wire name TEXT as a quoted string. */
 void imap_name_quote(struct str *out, const char *text);
 /* Reads " mailbox" from L into FOLDER. IMAP_OK; else the tagged reply is set: BAD for syntax, NO for a name that no
- * folder can have, with code MISSING ("CANNOT" where the name is to be made: the text then tells what names look
+ * folder can have, with code MISSING ("CANNOT" if the folder is to be created: the text then says what names look
  * like). */
 enum imap_status imap_take_folder(struct imap_session *s, struct imap_lex *l, struct str *folder, const char *missing);
 /* The same where nothing may follow the name. */

@@ -1,4 +1,4 @@
-/* IMAP towards a peer: the login of a client's account there, line by line, and what the peer can do. */
+/* IMAP to a peer: the login of a client's account there, line by line, and the peer's capabilities. */
 #include <string.h>
 #include <strings.h>
 
@@ -16,18 +16,18 @@
 #define TAG_LOGIN "L"
 #define TAG_CAPABILITY "C"
 
-enum { ALERTS_MAX = 1000 }; /* bytes of alerts; no further one is kept then */
+enum { ALERTS_MAX = 1000 }; /* bytes of alerts, after which no more are kept */
 
 enum state {
 	PEER_GREETING, /* waits for "* OK" */
-	PEER_MASTER,   /* waits for "+": the master user's message goes out then */
+	PEER_MASTER,   /* waits for "+" to send the master user's message */
 	PEER_LITERAL_USER,
-	PEER_LITERAL_PASSWORD, /* waits for "+": the literal in hand goes out then */
-	PEER_LOGIN,            /* waits for the login's answer */
+	PEER_LITERAL_PASSWORD, /* waits for "+" to send the current literal */
+	PEER_LOGIN,            /* waits for the reply to the login */
 	PEER_CAPABILITY        /* logged in; waits for the list that IMAP_PROXY_FOREIGN wants */
 };
 
-/* CAP_NODE: what each of our nodes can do, whatever its IMAP_CAPABILITY announces. */
+/* CAP_NODE: what all our nodes can do, whatever their IMAP_CAPABILITY announces. */
 enum {
 	CAP_SEEN = 1,
 	CAP_ID = 2,
@@ -55,7 +55,7 @@ void imap_add_quoted(struct str *out, const char *p, size_t len)
 	str_addc(out, '"');
 }
 
-/* The word at *P; *P moves behind it and the blank that follows. */
+/* Takes the word at *P; moves *P past it and the blank after it. */
 static size_t take_word(const char **p, const char **word)
 {
 	size_t len = (size_t)(strchrnul(*p, ' ') - *p);
@@ -94,7 +94,7 @@ static unsigned read_caps(const char *list)
 	return caps;
 }
 
-/* TEXT begins with a response code "[NAME ...]": its inside, without brackets, in *CODE. */
+/* True if TEXT begins with a response code "[NAME ...]", which is returned in *CODE without brackets. */
 static bool take_code(const char *text, const char **code, size_t *len)
 {
 	const char *end;
@@ -106,7 +106,7 @@ static bool take_code(const char *text, const char **code, size_t *len)
 	return true;
 }
 
-/* A capability list that may be repeated to the client: words of printable characters, no brackets. */
+/* Keeps a capability list if it may be passed on to the client: printable characters, no brackets. */
 static void keep_capability(struct login *l, const char *list, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
@@ -150,8 +150,8 @@ static const struct {
 	{ "ALERT", FAILURE_ALERT },
 };
 
-/* An ALERT is for the user (RFC 3501 section 7.1): WORD, in which it came, and its text are kept, printable, cut and
- * bounded, and reach the client before the answer to its login. What is too much is dropped. */
+/* Keeps an ALERT for the user (RFC 3501 section 7.1): its word WORD and its text, made printable and cut, go to the
+ * client before the reply to its login. Alerts beyond a limit are dropped. */
 static void take_alert(struct login *l, const char *word, const char *text)
 {
 	char clean[LOGIN_SAID_MAX];
@@ -162,7 +162,7 @@ static void take_alert(struct login *l, const char *word, const char *text)
 		str_addf(&l->peer.alerts, "* %s %s\r\n", word, log_clean(clean, sizeof(clean), text));
 }
 
-/* What the code that TEXT begins with means, which is noted; WITHOUT where there is none of ours. */
+/* Returns what the code that TEXT begins with means, and notes it if we know it; WITHOUT if there is none. */
 static enum login_failure code_failure(struct login *l, const char *text, enum login_failure without)
 {
 	const char *code;
@@ -180,8 +180,8 @@ static enum login_failure code_failure(struct login *l, const char *text, enum l
 	return without == FAILURE_REFUSED ? FAILURE_TEMPORARY : without;
 }
 
-/* The peer says with TEXT (NO, BAD or BYE) that it takes no login, or not this one. WITHOUT: what that means where no
- * code of ours says more. */
+/* The peer refuses all logins, or this one, with TEXT (of NO, BAD or BYE). WITHOUT: what that means if no known code
+ * says more. */
 static enum backend_step on_refusal(struct login *l, const char *text, enum login_failure without)
 {
 	enum login_failure f = code_failure(l, text, without);
@@ -191,7 +191,7 @@ static enum backend_step on_refusal(struct login *l, const char *text, enum logi
 		l->peer.code = f == FAILURE_NEEDS_TLS ? l->peer.code : NULL;
 		f = FAILURE_NEEDS_TLS;
 	}
-	/* The client can do nothing about that user. */
+	/* The client can do nothing about the master user. */
 	if (l->peer.as_master &&
 	    (f == FAILURE_REFUSED || f == FAILURE_EXPIRED || f == FAILURE_DENIED || f == FAILURE_ALERT)) {
 		l->peer.code = NULL;
@@ -221,8 +221,8 @@ static void add_plain(struct login *l, struct str *out)
 	str_fini_secret(&raw);
 }
 
-/* The login in one flight where the peer allows it. 8-bit names and passwords cannot be quoted: they go by SASL
- * with an initial response, or as literals. */
+/* Sends the login in one flight if the peer allows it. 8-bit names and passwords cannot be quoted: they are sent by
+ * SASL with an initial response, or as literals. */
 static void send_login(struct login *l, struct str *out)
 {
 	const char *user = l->reply->name;
@@ -248,7 +248,7 @@ static void send_login(struct login *l, struct str *out)
 	str_adds(out, "\r\n");
 }
 
-/* The client's password is not known: our own nodes accept a token, valid only with ID, others the master user. */
+/* Logs in without the client's password: our nodes accept a token, valid only with ID; others the master user. */
 static enum backend_step send_other(struct login *l, struct str *out)
 {
 	unsigned caps = l->peer.caps;
@@ -297,7 +297,7 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		return login_fail(l, FAILURE_SELF, "");
 	if (!login_is_fit(l))
 		return login_fail(l, FAILURE_CONTROL_CHARS, "");
-	/* What our nodes announce is for clients: they take each other's logins whatever stands there. */
+	/* What our nodes announce is for clients: they accept each other's logins whatever it says. */
 	if (l->peer.mark == NODE_MARK_OTHER)
 		l->peer.caps = (l->peer.caps & ~(unsigned)CAP_LOGINDISABLED) | CAP_NODE;
 	if ((l->peer.caps & CAP_LOGINDISABLED) != 0)
@@ -331,7 +331,7 @@ static enum backend_step on_continue(struct login *l, struct str *out)
 	}
 }
 
-/* --- what comes back --- */
+/* --- replies --- */
 
 static enum backend_step on_login_answer(struct login *l, const char *line, struct str *out)
 {
@@ -370,13 +370,13 @@ static enum backend_step on_untagged(struct login *l, const char *line)
 	}
 	if (text_is_word(word, len, "BYE"))
 		return on_refusal(l, line, FAILURE_TEMPORARY);
-	/* BAD is about our commands: Dovecot alerts so to a password that crossed the net in the clear. */
+	/* BAD is about our commands: Dovecot warns with it of a password sent in clear text. */
 	if (text_is_word(word, len, "OK") || text_is_word(word, len, "NO"))
 		take_alert(l, text_is_word(word, len, "OK") ? "OK" : "NO", line);
 	return BACKEND_STEP_MORE;
 }
 
-/* "{n}" at the end of an untagged line: that many bytes belong to it. */
+/* The size of a literal, "{n}", announced at the end of an untagged line; else 0. */
 static uint64_t literal_behind(const char *line, size_t len)
 {
 	const char *open = memrchr(line, '{', len);
@@ -408,7 +408,7 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 	if (word_len == 1 && word[0] == TAG_LOGIN[0] && l->peer.state != PEER_CAPABILITY)
 		return on_login_answer(l, rest, out);
 	if (word_len == 1 && word[0] == TAG_CAPABILITY[0] && l->peer.state == PEER_CAPABILITY)
-		return BACKEND_STEP_OK; /* logged in, whatever it thinks of the question */
+		return BACKEND_STEP_OK; /* logged in, even if it refuses this command */
 	if (word_len == 1 && word[0] == TAG_ID[0])
 		return BACKEND_STEP_MORE; /* a peer may refuse ID; the login does not depend on it */
 	return invalid(l, line);
@@ -418,7 +418,7 @@ void imap_accepted(struct login *l)
 {
 	const struct imap_login *il = l->data;
 
-	/* A client that requested capabilities before must learn that they changed; one that did not learns them. */
+	/* Tells the client the capabilities, which it may not know, or know differently from before the login. */
 	if (l->set->imapd_IMAP_PROXY_FOREIGN != 0 && l->peer.capability.len != 0)
 		str_addf(&l->out, "* CAPABILITY %s\r\n", l->peer.capability.data);
 	str_add(&l->out, str_cstr(&l->peer.alerts), l->peer.alerts.len);

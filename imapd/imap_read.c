@@ -1,4 +1,4 @@
-/* Commands out of the stream: lines and literals, bounded in size and time. */
+/* Reads commands from the stream: lines and literals, bounded in size and time. */
 #include <malloc.h>
 #include <string.h>
 
@@ -10,10 +10,10 @@ static const struct imap_frame_limits limits = { IMAP_LINES_MAX, IMAP_LITERALS_M
 
 enum {
 	LINE_KEPT_MAX = 4096,     /* bytes of memory that a session keeps for the next command */
-	LINE_TRIM_MIN = 64 * 1024 /* a command with more is rare, and what it used is given back to the system */
+	LINE_TRIM_MIN = 64 * 1024 /* larger commands are rare: their memory is returned to the system */
 };
 
-/* The tag at the start of LEN bytes at P, for a command that cannot be read whole. */
+/* Takes the tag at the start of LEN bytes at P, for a command that cannot be read completely. */
 static void guess_tag(struct imap_session *s, const char *p, size_t len)
 {
 	struct imap_lex l;
@@ -38,7 +38,7 @@ static void pace_begin(struct imap_session *s)
 	s->pace.bytes = 0;
 }
 
-/* LEN bytes of it came: as long as enough of them come there is no end to the time it has. */
+/* LEN bytes of it came: it may take any time as long as enough bytes keep coming. */
 static void pace_came(struct imap_session *s, size_t len)
 {
 	s->pace.bytes += len;
@@ -46,7 +46,7 @@ static void pace_came(struct imap_session *s, size_t len)
 		pace_begin(s);
 }
 
-/* The next piece of a line until DEADLINE_MS. False: the session is over. */
+/* Reads the next piece of a line, until DEADLINE_MS. False: the session is over. */
 static bool read_piece(struct imap_session *s, int64_t deadline_ms, char **p_out, size_t *len_out)
 {
 	int got = bio_piece(&s->io, BIO_IN_SIZE, left_until(deadline_ms), p_out, len_out);
@@ -56,8 +56,8 @@ static bool read_piece(struct imap_session *s, int64_t deadline_ms, char **p_out
 	return got == BIO_OK;
 }
 
-/* What is left of a command that is not taken, and of which K was passed over: lines and literals at the pace of
- * literals. False: the session is over. */
+/* Skips the rest of a refused command, after what K has skipped: lines and literals at the pace of literals. False: the
+ * session is over. */
 static bool pass_over(struct imap_session *s, struct imap_skip *k)
 {
 	bool over = false;
@@ -82,7 +82,7 @@ static void refuse(struct imap_session *s, const char *what, int max)
 	s->errors++;
 }
 
-/* The lines are too long. What is there of the last one begins at START in s->line. */
+/* Refuses lines that are too long. What was read of the last one begins at START in s->line. */
 static bool refuse_long(struct imap_session *s, size_t start)
 {
 	struct imap_skip k = { 0 };
@@ -97,8 +97,8 @@ static bool refuse_long(struct imap_session *s, size_t start)
 	return false;
 }
 
-/* A literal beyond the limit. If the client waits for our word it is simply not asked to go on; if not, its bytes
- * are on their way. */
+/* Refuses a literal beyond the limit. If the client waits for "+", it is simply not asked to continue; if not, its
+ * bytes are on their way. */
 static bool refuse_literal(struct imap_session *s, const struct imap_frame *f)
 {
 	struct imap_skip k = { .literal = f->literal };
@@ -110,7 +110,7 @@ static bool refuse_literal(struct imap_session *s, const struct imap_frame *f)
 	return false;
 }
 
-/* Some of a literal, WANT bytes at most. False: the session is over. */
+/* Reads some of a literal, WANT bytes at most. False: the session is over. */
 static bool read_some(struct imap_session *s, size_t want, char **p_out, size_t *len_out)
 {
 	int got = bio_some(&s->io, want, left_until(s->pace.deadline_ms), p_out, len_out);
@@ -122,7 +122,7 @@ static bool read_some(struct imap_session *s, size_t want, char **p_out, size_t 
 	return got == BIO_OK;
 }
 
-/* LEFT bytes of a literal into s->line. */
+/* Reads LEFT bytes of a literal into s->line. */
 static bool read_literal(struct imap_session *s, size_t left)
 {
 	pace_begin(s);
@@ -138,7 +138,7 @@ static bool read_literal(struct imap_session *s, size_t left)
 	return true;
 }
 
-/* A line behind what s->line has, with CRLF. False: there is none, or it is too long and was refused. */
+/* Appends a line to s->line, with CRLF. False: there is none, or it is too long and was refused. */
 static bool read_line(struct imap_session *s, const struct imap_frame *f, int64_t deadline_ms)
 {
 	struct str *line = &s->line;
@@ -186,7 +186,7 @@ bool imap_read_command(struct imap_session *s)
 		got = imap_frame_next(&f, s->line.data, s->line.len, &limits);
 		if (got == IMAP_FRAME_DONE)
 			return true;
-		if (got == IMAP_FRAME_LONG) /* by the CR that was put before an LF */
+		if (got == IMAP_FRAME_LONG) /* because of the CR added before an LF */
 			return refuse_long(s, f.start);
 		if (imap_takes_message(s->line.data, s->line.len)) {
 			s->message = (struct imap_message){ true, f.literal, f.sync };
@@ -198,7 +198,7 @@ bool imap_read_command(struct imap_session *s)
 			bio_puts(&s->io, "+ Go ahead\r\n");
 		if (!read_literal(s, (size_t)f.literal))
 			return false;
-		imap_frame_next(&f, s->line.data, s->line.len, &limits); /* passes over the literal */
+		imap_frame_next(&f, s->line.data, s->line.len, &limits); /* skips the literal */
 	}
 }
 

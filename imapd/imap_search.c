@@ -10,7 +10,7 @@
 #include "lib/mem.h"
 #include "mime/charset.h"
 
-/* What a key tests; in the order of cost: within a list the cheap ones are asked first. */
+/* What a key tests, in the order of cost: within a list cheap keys are tested first. */
 enum kind {
 	K_ALL,
 	K_NUMBERS,
@@ -35,27 +35,26 @@ enum kind {
 	K_COUNT,
 };
 
-/* What stands behind a key's name. */
+/* What follows a key's name. */
 enum argument { ARG_NONE, ARG_STRING, ARG_DATE, ARG_NUMBER, ARG_KEYWORD, ARG_SET, ARG_HEADER, ARG_KEY, ARG_TWO_KEYS };
 
 struct key {
 	enum kind kind;
 	bool negate;
 	unsigned cost;
-	int missing;         /* of NOT and OR that are being read: keys still to come */
+	int missing;         /* of NOT and OR being read: keys still to come */
 	struct key *parent;  /* the list that it is in; NULL for the root */
-	struct key *child;   /* of AND and OR, which have one at least */
+	struct key *child;   /* of AND and OR, which have at least one */
 	struct key *next;    /* in the same list */
-	struct key *earlier; /* the key that was made before this one */
+	struct key *earlier; /* the key made before this one */
 	int64_t number;      /* flag bit, keyword's index or -1, day, size, number of the text */
 	struct imap_set set;
 };
 
-/* Clients nest as deep as their lists are long (OR FROM a OR FROM b ...): nothing here calls itself for what is
- * within a key. */
+/* Clients nest as deep as their lists are long (OR FROM a OR FROM b ...): so nothing here recurses into keys. */
 struct imap_search {
 	struct key *root;
-	struct key *last; /* made: it leads to all others */
+	struct key *last; /* the last key made: it leads to all others */
 	size_t n_keys;
 	struct imap_texts texts;
 };
@@ -112,7 +111,7 @@ struct reader {
 	struct imap_lex *l;
 	struct imap_search *search;
 	struct str charset; /* empty: none was given */
-	/* why reading failed: one of them */
+	/* why reading failed: one of these */
 	const char *wrong;
 	bool too_many, bad_charset;
 };
@@ -149,8 +148,8 @@ static enum imap_text_where where_of(enum kind kind)
 	}
 }
 
-/* TEXT in the client's charset, to be looked for. Without a charset 8-bit text is taken as UTF-8, which clients
- * mean. */
+/* Adds TEXT, in the client's charset, to the texts to find. Without a charset 8-bit text is taken as UTF-8, which is
+ * what clients mean. */
 static bool add_text(struct reader *r, struct key *k, const char *header, const struct str *text)
 {
 	struct str utf8 = STR_INIT;
@@ -217,7 +216,7 @@ static bool take_keyword(struct reader *r, struct key *k)
 	return ok || fail(r, "Expected a keyword.");
 }
 
-/* A set of numbers (UIDs for K_UIDS); numbers that are not there fit nothing. */
+/* Reads a set of numbers (UIDs for K_UIDS); numbers that do not exist match nothing. */
 static bool take_set(struct reader *r, struct key *k)
 {
 	const struct md_box *box = r->s->box;
@@ -281,7 +280,7 @@ static bool is_list(const struct key *k)
 	return k->kind == K_AND || k->kind == K_OR;
 }
 
-/* The start of a key: all of it, unless it is a list. */
+/* Reads the start of a key: all of it, unless it is a list. */
 static bool take_key(struct reader *r, struct key *k)
 {
 	int c = imap_lex_peek(r->l);
@@ -295,7 +294,7 @@ static bool take_key(struct reader *r, struct key *k)
 	return take_set(r, k);
 }
 
-/* A new key in the list PARENT; NULL if there are too many. */
+/* Makes a new key in the list PARENT; NULL if there are too many. */
 static struct key *add_key(struct reader *r, struct key *parent)
 {
 	struct imap_search *search = r->search;
@@ -317,8 +316,8 @@ static struct key *add_key(struct reader *r, struct key *parent)
 	return k;
 }
 
-/* LIST is complete: its keys, of which the last one comes first yet, in the order of cost, equal ones as they were
- * given. It costs what the dearest of them does. */
+/* LIST is complete: sorts its keys, now in reverse order, by cost, and equal ones as given. It costs as much as the
+ * most expensive of them. */
 static void end_list(struct key *list)
 {
 	struct key *of_cost[K_COUNT] = { NULL }, *k = list->child, *next;
@@ -339,8 +338,8 @@ static void end_list(struct key *list)
 		}
 }
 
-/* Behind a key that is in the list OPEN, and may be what was missing of that one and of those around it: the list
- * that the next key belongs in. NULL: this was the last key, or something is wrong. */
+/* After a key in the list OPEN, which may complete that list and those around it: returns the list that the next key
+ * belongs to. NULL: this was the last key, or something is wrong. */
 static struct key *take_separator(struct reader *r, struct key *open)
 {
 	do {
@@ -359,7 +358,7 @@ static struct key *take_separator(struct reader *r, struct key *open)
 	return NULL;
 }
 
-/* "CHARSET name", if it is there. */
+/* Reads "CHARSET name", if present. */
 static bool take_charset(struct reader *r)
 {
 	struct imap_lex at = *r->l;
@@ -377,7 +376,7 @@ static bool take_charset(struct reader *r)
 	return !r->bad_charset;
 }
 
-/* All keys to the end of the command. */
+/* Reads all keys to the end of the command. */
 static bool take_keys(struct reader *r)
 {
 	struct key *open = r->search->root = add_key(r, NULL);
@@ -435,7 +434,7 @@ void imap_search_free(struct imap_search **search)
 	mem_free(search);
 }
 
-/* --- Asking a message --- */
+/* --- Testing a message --- */
 
 struct asked {
 	struct imap_msg msg;
@@ -443,7 +442,7 @@ struct asked {
 	struct work *work;
 	uint32_t number;
 	enum md_err failed;
-	enum { SENT_UNKNOWN, SENT_NEVER, SENT_KNOWN } sent; /* the Date field is looked for once */
+	enum { SENT_UNKNOWN, SENT_NEVER, SENT_KNOWN } sent; /* the Date field is searched for only once */
 	int64_t sent_day;
 };
 
@@ -538,8 +537,8 @@ static bool fits_plain(struct asked *a, const struct key *k)
 	return false;
 }
 
-/* The tree is walked by the ties between its keys: down to the first key of a list, on to the next one while the
- * list is open, and up as soon as it is decided. */
+/* Walks the tree by its links: down to the first key of a list, on to the next one while the list is undecided, and up
+ * as soon as it is decided. */
 static bool fits(struct asked *a, const struct key *k)
 {
 	for (;;) {
@@ -548,8 +547,8 @@ static bool fits(struct asked *a, const struct key *k)
 		while (is_list(k))
 			k = k->child;
 		yes = fits_plain(a, k) != k->negate;
-		/* an OR is decided by a key that fits, an AND by one that does not, both by their last one: it says
-		 * what they say */
+		/* an OR is decided by a key that fits, an AND by one that does not, both by their last key: its result
+		 * is theirs */
 		while (k->parent != NULL && (k->next == NULL || yes == (k->parent->kind == K_OR))) {
 			k = k->parent;
 			yes = yes != k->negate;

@@ -1,4 +1,4 @@
-/* BODY[...]: the text between the brackets, and the bytes that it stands for. */
+/* BODY[...]: the text between the brackets, and the bytes that it names. */
 #include "imapd/imap_section.h"
 
 #include <stdlib.h>
@@ -70,9 +70,8 @@ static bool read_spec(struct imap_section *s, const char *p, size_t len)
 	return read_kind(s, p, (size_t)(end - p));
 }
 
-/* The same from a list of words. SPEC is the text before the list or the "]" ("HEADER.FIELDS", "1.2", ""), without
- * blanks and brackets; false for bad syntax. FIELDS and FIELDS.NOT then need one imap_section_add_name() or more, the
- * others none. */
+/* Parses SPEC, the text before the list or the "]" ("HEADER.FIELDS", "1.2", ""), without blanks and brackets; false for
+ * bad syntax. FIELDS and FIELDS.NOT then need one imap_section_add_name() or more, the others none. */
 static bool imap_section_parse_spec(struct imap_section *out, const char *spec, size_t len)
 {
 	memset(out, 0, sizeof(*out));
@@ -106,7 +105,7 @@ void imap_section_fini(struct imap_section *s)
 	memset(s, 0, sizeof(*s));
 }
 
-/* The list of header names with its brackets. */
+/* Reads the list of header names with its parentheses. */
 static bool read_names(struct imap_section *s, struct imap_lex *l)
 {
 	struct str name = STR_INIT;
@@ -167,13 +166,13 @@ void imap_section_print(struct str *out, const struct imap_section *s)
 	str_addc(out, ']');
 }
 
-/* --- what it stands for --- */
+/* --- what it names --- */
 
-/* The part that the numbers lead to. A message that is no multipart has itself as its part 1. */
+/* The part with these numbers. A message that is no multipart is its own part 1. */
 static const struct mime_part *find_part(struct mime_msg *m, const struct imap_section *s)
 {
 	const struct mime_part *p = mime_msg_root(m);
-	bool is_message = true; /* p stands for a message, not for a part of one */
+	bool is_message = true; /* p is a message, not a part of one */
 
 	for (size_t i = 0; i < s->n_path && p != NULL; i++) {
 		uint32_t n = s->path[i];
@@ -272,7 +271,7 @@ static int compare_field(const void *key, const void *member)
 	return c != 0 ? c : h->name_len < len ? -1 : h->name_len > len; /* the field's name may hold a NUL */
 }
 
-/* Lines that are no field have no name to ask for, or to ask to leave out. */
+/* Lines that are no field have no name, so that they can be neither requested nor excluded. */
 static bool wants_field(const struct imap_section *s, const struct mime_hdr *h)
 {
 	bool named;
@@ -283,7 +282,7 @@ static bool wants_field(const struct imap_section *s, const struct mime_hdr *h)
 	return named == (s->kind == IMAP_SECTION_FIELDS);
 }
 
-/* The empty line that ends a header belongs to every choice of its fields, if it is there. */
+/* The empty line that ends a header, if present, belongs to every selection of its fields. */
 static bool has_empty_line(const struct imap_wire *w)
 {
 	const char *p = w->m->text + w->off;
@@ -332,7 +331,7 @@ uint64_t imap_wire_part_size(struct imap_wire *w, uint64_t start, uint64_t count
 struct output {
 	imap_wire_fn fn;
 	void *ctx;
-	uint64_t skip; /* wire bytes still to pass over */
+	uint64_t skip; /* wire bytes still to skip */
 	uint64_t left; /* wire bytes still to write */
 	size_t used;
 	bool ok;
@@ -403,7 +402,7 @@ static void put_fields(struct output *o, const struct imap_wire *w)
 		put(o, "\r\n", 2);
 }
 
-/* Begins behind what is to be passed over, not with reading it. */
+/* Starts after what is to be skipped, without reading it. */
 static void put_text(struct output *o, const struct imap_wire *w)
 {
 	const char *text = w->m->text;

@@ -1,5 +1,5 @@
-/* Sections of a message: the text between the brackets of BODY[...] (RFC 3501 section 6.4.5), and the bytes it stands
- * for as they go over the wire (every line ends in CRLF, no NUL: such a byte is sent as 0x80). */
+/* Sections of a message: the text between the brackets of BODY[...] (RFC 3501 section 6.4.5), and the bytes it names as
+ * sent over the wire (every line ends in CRLF, a NUL byte is sent as 0x80). */
 #ifndef IMAPD_IMAP_SECTION_H
 #define IMAPD_IMAP_SECTION_H
 
@@ -31,11 +31,11 @@ struct imap_section {
 	char **sorted; /* the same pointers in order, for look-up; made by imap_section_find() */
 };
 
-/* Reads a section from L, which stands behind "[", and the "]" that ends it: "]", "HEADER]", "1.2.MIME]",
+/* Reads a section from L, which is after "[", and the "]" that ends it: "]", "HEADER]", "1.2.MIME]",
  * "HEADER.FIELDS (To {7}\r\nSubject \"Cc\")]", ... False for bad syntax (*OUT needs no freeing then). */
 bool imap_section_read(struct imap_section *out, struct imap_lex *l);
 void imap_section_fini(struct imap_section *s);
-/* Appends the section with its brackets to OUT as it stands in a reply: "[1.2.HEADER.FIELDS (To Subject)]". */
+/* Appends the section with its brackets to OUT as in a reply: "[1.2.HEADER.FIELDS (To Subject)]". */
 void imap_section_print(struct str *out, const struct imap_section *s);
 
 /* Bytes that go out: found by imap_section_find(); keeps pointers to the message and the section, owns nothing. */
@@ -47,18 +47,18 @@ struct imap_wire {
 	bool have_size;
 };
 
-/* What section S of message M is. False if the message has no such part (the reply is NIL then). */
+/* Finds section S of message M. False if the message has no such part (the reply is NIL then). */
 bool imap_section_find(struct mime_msg *m, struct imap_section *s, struct imap_wire *out);
 /* RFC822, RFC822.HEADER, RFC822.TEXT are the sections "", "HEADER", "TEXT". */
 
-/* Its size on the wire: what RFC822.SIZE and a literal's length count. */
+/* Its size on the wire, as RFC822.SIZE and a literal's length count it. */
 uint64_t imap_wire_size(struct imap_wire *w);
-/* Bytes that the partial <START.COUNT> leaves of it; COUNT UINT64_MAX: to the end. */
+/* The size of the partial <START.COUNT> of it; COUNT UINT64_MAX: to the end. */
 uint64_t imap_wire_part_size(struct imap_wire *w, uint64_t start, uint64_t count);
 /* Takes a piece of output (LEN > 0); false: stop. */
 typedef bool (*imap_wire_fn)(void *ctx, const char *p, size_t len);
-/* Hands COUNT bytes from wire offset START on to FN, piece by piece without building a copy (fewer if there are no
- * more). False if FN said stop. */
+/* Passes COUNT bytes (or as many as there are) from wire offset START on to FN, in pieces, without making a copy of
+ * all. False if FN said stop. */
 bool imap_wire_write(const struct imap_wire *w, uint64_t start, uint64_t count, imap_wire_fn fn, void *ctx);
 
 #endif

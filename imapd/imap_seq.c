@@ -26,7 +26,7 @@ void imap_set_add(struct imap_set *set, uint32_t low, uint32_t high)
 		push(set, low, high);
 }
 
-/* A number or "*"; advances *P. False for anything else, also 0 and numbers of more than 32 bits. */
+/* Reads a number or "*"; advances *P. False for anything else, also 0 and numbers of more than 32 bits. */
 static bool take_number(const char **p, const char *end, uint32_t star, uint32_t *out, bool *is_star)
 {
 	uint64_t n = 0;
@@ -73,7 +73,7 @@ static int by_low(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Sorts and joins. */
+/* Sorts and joins the ranges. */
 static void normalise(struct imap_set *set)
 {
 	size_t n = set->n;

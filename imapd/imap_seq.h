@@ -9,7 +9,7 @@ struct imap_range {
 	uint32_t low, high;
 };
 
-/* Ranges in rising order that neither overlap nor touch. All zero is the empty set. */
+/* Ranges in ascending order that neither overlap nor touch. All zero is the empty set. */
 struct imap_set {
 	struct imap_range *ranges;
 	size_t n, cap;
@@ -23,13 +23,13 @@ bool imap_set_parse(struct imap_set *set, const char *text, size_t len, uint32_t
 void imap_set_add(struct imap_set *set, uint32_t low, uint32_t high);
 /* Frees the ranges; the set is empty. */
 void imap_set_fini(struct imap_set *set);
-/* N is in the set. */
+/* True if N is in the set. */
 bool imap_set_has(const struct imap_set *set, uint32_t n);
 /* The highest member, 0 if empty. */
 uint32_t imap_set_max(const struct imap_set *set);
 
-/* UIDs in an order of their own, as COPYUID needs them (RFC 4315: both lists go in step): appends "5,7:9,2" for the N
- * numbers at LIST, runs of rising neighbours as ranges. */
+/* Appends "5,7:9,2" for the N numbers at LIST, in their given order, as COPYUID needs (RFC 4315: its two lists
+ * correspond); consecutive ascending numbers become ranges. */
 void imap_list_print(struct str *out, const uint32_t *list, size_t n);
 
 #endif

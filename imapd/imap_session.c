@@ -15,8 +15,8 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 
-enum { FAILURES_SECONDS = 60, FAILURES_MAX = 20 }; /* log lines of a session about what failed */
-enum { LINGER = 2000 };                            /* ms at the end for a client that still sends */
+enum { FAILURES_SECONDS = 60, FAILURES_MAX = 20 }; /* log lines of a session about failures in that time */
+enum { LINGER = 2000 };                            /* ms to wait at the end for a client that still sends */
 
 void imap_put(struct imap_session *s, const struct str *text)
 {
@@ -43,7 +43,7 @@ REPLY_FN(imap_ok, IMAP_OK)
 REPLY_FN(imap_no, IMAP_NO)
 REPLY_FN(imap_bad, IMAP_BAD)
 
-/* For each failure: the response code (NULL: the caller's), and whether someone has to mend it. */
+/* For each failure: the response code (NULL: the caller's), and whether an operator must repair it. */
 static const struct {
 	const char *code;
 	bool mend;
@@ -65,7 +65,7 @@ static const struct {
 	[MD_IO] = { "SERVERBUG", true },
 };
 
-/* A client can repeat what fails as often as it likes: the log has some of it in a minute. */
+/* Clients can repeat a failing command as often as they like: limits the log lines per minute. */
 static bool may_log(struct imap_session *s)
 {
 	if (clock_seconds() - s->failures_since >= FAILURES_SECONDS) {
@@ -158,7 +158,7 @@ static void log_end(const struct session_start *start)
 
 /* --- The start --- */
 
-/* The Maildir is the account's own: what lies in a stranger's is not to be served. */
+/* True if the Maildir belongs to the account: mail in anybody else's must not be served. */
 static bool owner_is_right(struct imap_session *s)
 {
 	struct stat st;
@@ -179,7 +179,7 @@ static bool owner_is_right(struct imap_session *s)
 	return false;
 }
 
-/* The answer to the login is TEXT, which is no word about the password. */
+/* Answers the login with TEXT, which says nothing about the password. */
 static void say_unavailable(struct imap_session *s, const char *text)
 {
 	if (s->start->context[0] != '\0')

@@ -37,7 +37,7 @@ static void put_expunge(uint32_t seq, uint32_t uid, void *arg)
 	s->told_exists--;
 }
 
-/* Flags that others changed. */
+/* Reports flags that others changed. */
 static void put_changed(struct imap_session *s)
 {
 	struct str out = STR_INIT;
@@ -66,7 +66,7 @@ static void put_counts(struct imap_session *s)
 	s->told_recent = recent;
 }
 
-/* The same without looking: only what is known already. */
+/* As imap_sync(), but only what is known already. */
 static void imap_sync_known(struct imap_session *s, bool expunge)
 {
 	if (expunge)

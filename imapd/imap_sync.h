@@ -4,12 +4,12 @@
 
 #include "imapd/imap_session.h"
 
-/* Looks for changes and puts what is new: EXPUNGE (only if EXPUNGE), EXISTS and RECENT, FLAGS for new keywords,
- * FETCH for flags that others changed. Nothing if no mailbox is selected. False: the session is over, for the
- * mailbox is gone. */
+/* Checks for changes and reports them: EXPUNGE (only if EXPUNGE), EXISTS and RECENT, FLAGS for new keywords, FETCH for
+ * flags that others changed. Does nothing if no mailbox is selected. False: the session is over, because the mailbox
+ * is gone. */
 bool imap_sync(struct imap_session *s, bool expunge);
-/* "* FLAGS (...)" and "* OK [PERMANENTFLAGS (...)]"; the second one only if there are keywords of which the client
- * has not been told: before a FETCH that may name one. */
+/* Put "* FLAGS (...)" and "* OK [PERMANENTFLAGS (...)]"; the second function only if there are keywords that the client
+ * does not know: before a FETCH that may name one. */
 void imap_put_flag_lists(struct imap_session *s);
 void imap_put_new_keywords(struct imap_session *s);
 /* Closes the selected mailbox, if there is one. */

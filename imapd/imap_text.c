@@ -1,4 +1,4 @@
-/* The texts of a SEARCH, looked for in one pass over a message. */
+/* Finds the texts of a SEARCH in one pass over a message. */
 #include "imapd/imap_text.h"
 
 #include <stdlib.h>
@@ -15,15 +15,15 @@
 #include "mime/word.h"
 
 enum {
-	PIECE = 32 * 1024, /* bytes of a body looked at in one go */
-	LONG = 4 * PIECE,  /* longer than what a piece becomes in UTF-8: the field of a header */
-	SHORT = 512        /* a longer window has most letters */
+	PIECE = 32 * 1024, /* bytes of a body searched at a time */
+	LONG = 4 * PIECE,  /* longer than a piece becomes in UTF-8: only a header field can be */
+	SHORT = 512        /* a longer window contains most letters */
 };
 
 /* --- the list --- */
 
-/* A bit for each byte that is in TEXT (four share one): a text with others than these is not in there. That spares
- * most searches in a short field for one of many texts. */
+/* A bit for each byte in TEXT (four bytes share one): TEXT cannot contain a text with other bits. That saves most
+ * searches of a short field for one of many texts. */
 static uint64_t letters_of(const char *text, size_t len)
 {
 	uint64_t letters = 0;
@@ -74,7 +74,7 @@ void imap_texts_begin(struct imap_texts *t)
 	t->read_header = t->read_body = false;
 }
 
-/* Orders the LEN bytes at NAME and the name of X: by length, which mostly tells them apart, then by letters. */
+/* Compares the LEN bytes at NAME with the name of X: by length, which usually differs, then by letters. */
 static int compare_name(const char *name, size_t len, const struct imap_text *x)
 {
 	return len != x->name_len ? (len < x->name_len ? -1 : 1) : strncasecmp(name, x->name, len);
@@ -99,7 +99,7 @@ static void sort_names(struct imap_texts *t)
 	qsort(t->order, t->n_named, sizeof(t->order[0]), by_name);
 }
 
-/* --- looking for the pending ones --- */
+/* --- finding the pending texts --- */
 
 /* One reading of a message. */
 struct reading {
@@ -107,8 +107,8 @@ struct reading {
 	struct mime_msg *m;
 	struct work *work;
 	bool stopped;
-	size_t n_values;   /* texts that are missing in fields of their name */
-	size_t keep;       /* bytes at the end of a window that the start of a text may be in */
+	size_t n_values;   /* texts not found yet in fields of their name */
+	size_t keep;       /* bytes at the end of a window that may hold the start of a text */
 	struct str text;   /* decoded, in UTF-8 */
 	struct str window; /* folded: the end of what was seen, then the new piece */
 	uint64_t letters;  /* in the window */
@@ -157,13 +157,13 @@ static bool has(const struct reading *r, const struct imap_text *x)
 	        memmem(text->data, text->len, x->folded.data, x->folded.len) != NULL);
 }
 
-/* The window is complete. */
+/* Notes the letters of a complete window. */
 static void know_letters(struct reading *r)
 {
 	r->letters = r->window.len > SHORT ? UINT64_MAX : letters_of(str_cstr(&r->window), r->window.len);
 }
 
-/* Before each text that is looked for: a field of megabytes times thousands of texts is to be ended between them. */
+/* Counts a long window before each text: so work on a field of megabytes can stop between thousands of texts. */
 static void count_long(struct reading *r)
 {
 	if (r->window.len > LONG)
@@ -184,7 +184,7 @@ static void look(struct reading *r)
 	}
 }
 
-/* The next LEN bytes of UTF-8 of a text that comes in pieces. */
+/* Searches the next LEN bytes of UTF-8 of a body that comes in pieces. */
 static void add_piece(struct reading *r, const char *p, size_t len)
 {
 	mime_fold(&r->window, p, len);
@@ -196,7 +196,7 @@ static void add_piece(struct reading *r, const char *p, size_t len)
 
 /* --- headers --- */
 
-/* Raw header text, decoded and folded, as the window. */
+/* Makes raw header text, decoded and folded, the window. */
 static void set_window(struct reading *r, const char *p, size_t len)
 {
 	str_clear(&r->text);
@@ -206,7 +206,7 @@ static void set_window(struct reading *r, const char *p, size_t len)
 	know_letters(r);
 }
 
-/* The texts that are looked for in fields with the name of H: the first, and how many. */
+/* The texts to find in fields with the name of H: the first, and how many. */
 static struct imap_text **named(const struct imap_texts *t, const struct mime_hdr *h, size_t *n_out)
 {
 	size_t low = 0, high = t->n_named, n = 0;
@@ -246,7 +246,7 @@ static void add_address(struct str *out, const struct mime_addr *a)
 	str_addc(out, a->kind == MIME_ADDR_BOX ? '>' : ':');
 }
 
-/* What IMAP_TEXT_ADDRESS looks at, as the window. */
+/* Makes what IMAP_TEXT_ADDRESS searches the window. */
 static void set_addresses(struct reading *r, const struct mime_hdr *h)
 {
 	struct mime_addr a = { .kind = MIME_ADDR_BOX };
@@ -265,8 +265,8 @@ static void set_addresses(struct reading *r, const struct mime_hdr *h)
 	str_fini(&out);
 }
 
-/* The letters that the window of set_addresses() can have at most, at a glance: nearly all fields lack one of those
- * that are looked for, and need not be taken apart. */
+/* A quick upper bound of the letters in the window of set_addresses(): nearly all fields lack a letter of the texts,
+ * and need not be parsed. */
 static uint64_t letters_of_addresses(const struct mime_hdr *h)
 {
 	uint64_t letters = letters_of(" <>@,:", 6); /* what is put between them */
@@ -274,14 +274,14 @@ static uint64_t letters_of_addresses(const struct mime_hdr *h)
 	for (size_t i = 0; i < h->value_len; i++) {
 		unsigned char c = (unsigned char)h->value[i];
 
-		if (c > 127 || c == '=') /* becomes others when it is decoded */
+		if (c > 127 || c == '=') /* decodes to other letters */
 			return UINT64_MAX;
 		letters |= (uint64_t)1 << ((c >= 'A' && c <= 'Z' ? c | 0x20 : c) & 63);
 	}
 	return letters;
 }
 
-/* Looks for those of the N at X that are of the kind WHERE. */
+/* Searches H for those of the N texts at X that are of the kind WHERE. */
 static void look_for_named(struct reading *r, const struct mime_hdr *h, enum imap_text_where where,
     struct imap_text **x, size_t n)
 {
@@ -318,7 +318,7 @@ static void look_in_field(struct reading *r, const struct mime_hdr *h)
 {
 	if (r->t->n_pending == 0)
 		return;
-	set_window(r, h->start, h->len); /* the whole line: "Subject: x" finds itself */
+	set_window(r, h->start, h->len); /* the whole line, so that "Subject: x" is found */
 	look(r);
 }
 
@@ -338,7 +338,7 @@ static void read_header(struct reading *r, const char *text, size_t len)
 
 /* --- bodies --- */
 
-/* True for parts that a person reads: text/ and reports of message/ that are no messages. */
+/* True for parts that people read: text/, and reports of message/ that are not messages. */
 static bool is_readable(const struct mime_part *p, struct str *charset)
 {
 	struct str type = STR_INIT, subtype = STR_INIT;
@@ -393,7 +393,7 @@ static void read_part(struct reading *r, const struct mime_part *p)
 		read_part(r, c);
 }
 
-/* --- answers --- */
+/* --- results --- */
 
 static void read_head(struct imap_texts *t, struct mime_msg *m, struct work *work)
 {
@@ -404,7 +404,7 @@ static void read_head(struct imap_texts *t, struct mime_msg *m, struct work *wor
 	t->read_header = true;
 	sort_names(t);
 	set_pending(&r, IMAP_TEXT_ANY);
-	r.n_values = t->n_named; /* none is found before */
+	r.n_values = t->n_named; /* none was found before */
 	read_header(&r, m->text, m->len);
 	reading_fini(&r);
 }

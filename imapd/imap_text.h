@@ -1,7 +1,7 @@
 /* SEARCH in a message's text (RFC 3501 section 6.4.4): substrings, ignoring case, in decoded UTF-8.
  *
- * All texts of a command are looked for together: a message's header and its body are read, decoded and folded at
- * most once for all of them, and only when the first one is asked for. */
+ * All texts of a command are searched together: a message's header and its body are read, decoded and folded at most
+ * once for all of them, and only when first needed. */
 #ifndef IMAPD_IMAP_TEXT_H
 #define IMAPD_IMAP_TEXT_H
 
@@ -9,18 +9,18 @@
 #include "mime/part.h"
 #include "node/work.h"
 
-/* Texts in one command. Each costs a search through all that is read: of bodies that is some hours for a large
- * mailbox and all of these, which work_do() ends long before. */
+/* Texts in one command. Each costs a search through everything read: so many would take hours for the bodies of a large
+ * mailbox, but work_do() ends that long before. */
 enum { IMAP_TEXTS_MAX = 10000 };
 
-/* Where a text is looked for. */
+/* Where to search for a text. */
 enum imap_text_where {
-	/* HEADER name (SUBJECT is the same with a fixed name): in a field of that name as it stands, decoded. An empty
-	 * text asks only for the field. */
+	/* HEADER name (SUBJECT is the same with a fixed name): in the decoded value of a field of that name. An empty
+	 * text only requires the field. */
 	IMAP_TEXT_HEADER,
 	/* BCC, CC, FROM, TO: in the addresses of a field of that name as ENVELOPE has them, written
 	 * `name <mailbox@host>` and joined by ", " (a group begins with `name:`), without comments, quotes and folds,
-	 * decoded. A field with encoded words is searched as it stands as well: their texts may hold what parts
+	 * decoded. A field with encoded words is also searched as a whole, as their texts may hold what separates
 	 * addresses. */
 	IMAP_TEXT_ADDRESS,
 	/* BODY: in text parts, decoded and converted, and the headers of inner parts and messages. */
@@ -33,8 +33,8 @@ struct imap_text {
 	char *name; /* of the header field, or NULL */
 	size_t name_len;
 	struct str folded; /* UTF-8, case folded */
-	uint64_t letters;  /* which bytes are in it: see the code */
-	bool found;        /* in the message at hand, by the readings so far */
+	uint64_t letters;  /* which bytes it contains: see letters_of() */
+	bool found;        /* in the current message, by the readings so far */
 };
 
 /* All-zero is the empty list; free with imap_texts_fini(). */
@@ -42,9 +42,9 @@ struct imap_texts {
 	struct imap_text *text;
 	size_t n, cap;
 	/* private */
-	struct imap_text **order; /* made at the first message: those with a field name, in the order of it */
+	struct imap_text **order; /* made at the first message: texts with a field name, sorted by it */
 	size_t n_named;
-	struct imap_text **pending; /* those that the reading under way looks for */
+	struct imap_text **pending; /* those that the current reading searches for */
 	size_t n_pending;
 	bool read_header, read_body;
 };
@@ -54,14 +54,14 @@ struct imap_texts {
  * IMAP_TEXTS_MAX. */
 int imap_texts_add(struct imap_texts *t, enum imap_text_where where, const char *name, const char *p, size_t len);
 void imap_texts_fini(struct imap_texts *t);
-/* The next message is another one. */
+/* Begins another message. */
 void imap_texts_begin(struct imap_texts *t);
-/* Text I is in message M, which is the same until imap_texts_begin(). WORK (may be NULL) counts the bytes that are
- * read; once it says stop, the answer means nothing. */
+/* True if text I is in message M, which must be the same until imap_texts_begin(). WORK (may be NULL) counts the bytes
+ * read; once it says stop, the result is meaningless. */
 bool imap_texts_find(struct imap_texts *t, struct mime_msg *m, size_t i, struct work *work);
 
 /* SENTBEFORE, SENTON, SENTSINCE compare this: the Date field's day as days since 1970-01-01, time and zone ignored.
- * False if there is no Date that can be read (none of the three matches then). */
+ * False if there is no valid Date (none of the three matches then). */
 bool imap_text_sent_day(const struct mime_msg *m, int64_t *day_out);
 
 #endif

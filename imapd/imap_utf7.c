@@ -23,14 +23,14 @@ static bool undo(struct str *out, size_t len)
 
 /* --- to UTF-8 --- */
 
-/* UTF-16 units that come out of one shifted run. */
+/* UTF-16 units decoded from one shifted run. */
 struct units {
 	uint32_t bits;
 	int n_bits;
 	uint32_t high; /* first half of a pair, or 0 */
 };
 
-/* One unit; printable ASCII stands for itself and must not come this way. */
+/* Adds one unit; printable ASCII must not be encoded. */
 static bool add_unit(struct str *out, struct units *u, uint32_t unit)
 {
 	bool low = unit >= 0xdc00 && unit <= 0xdfff;
@@ -50,7 +50,7 @@ static bool add_unit(struct str *out, struct units *u, uint32_t unit)
 	return true;
 }
 
-/* The run from P to the "-" at STOP. */
+/* Decodes the run from P to the "-" at STOP. */
 static bool decode_run(struct str *out, const char *p, const char *stop)
 {
 	struct units u = { 0, 0, 0 };

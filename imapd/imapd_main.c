@@ -1,5 +1,5 @@
 /* libexec/waypost/imapd: prints its version, or serves one Maildir on standard input and output. The node itself
- * does not run it: spawn forks with the session server linked in. For tests, fuzzing and looking at things by hand. */
+ * does not run it: spawn forks with the session server linked in. For tests, fuzzing and debugging by hand. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
