@@ -13,7 +13,7 @@
 #include "lib/str.h"
 #include "node/msg_ticket.h"
 
-enum { WAY_GRACE = 20 }; /* seconds after PROXY_TIMEOUT: a pending login without a reported end counts no more */
+enum { WAY_GRACE = 20 }; /* seconds after PROXY_TIMEOUT: a pending login without a reported end no longer counts */
 
 static struct msgw out;
 

@@ -53,7 +53,7 @@ struct authd {
 	uint64_t signatures[SIGNATURE_COUNT]; /* of forwarded logins, by result of the check */
 	struct reg *reg;
 	struct cache *cache;
-	struct mac *salts;               /* stands in for `pool` where that makes SCRAM's salts */
+	struct mac *salts;               /* makes SCRAM's salts if there is no `pool` */
 	struct used_tokens *used_tokens; /* of other nodes, used here */
 	struct pool_keys *pool;          /* of the pool's secrets; NULL: there are none */
 	struct auth_chain *chain;

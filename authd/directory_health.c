@@ -247,7 +247,7 @@ enum directory_change directory_health_result(struct directory_health *h, unsign
 	/* Other questions were answered meanwhile: only this one failed. */
 	if (outcome != DIRECTORY_REFUSED && (p->down || p->answered > asked))
 		return DIRECTORY_SAME;
-	if (outcome == DIRECTORY_REFUSED) /* by a server that is there */
+	if (outcome == DIRECTORY_REFUSED) /* by a server that is up */
 		p->answered = now;
 	if (outcome != DIRECTORY_FAILED && p->suspected)
 		return DIRECTORY_SAME;

@@ -2,7 +2,7 @@
  * Servers: the log says once what is down and once when it is back. Drivers (by their position in the chain): one whose
  * servers cannot be used is down: logins do not query it any more, as they would wait in vain; it is probed instead, by
  * one query at a time, less often while that fails. A query without an answer, or one that is refused, means less,
- * because anybody can cause any query: by that a driver is only suspected. It is probed while logins go on querying it,
+ * because anybody can cause any query: it makes the driver only suspected, which is probed while logins still query it,
  * and the prober decides whether it is down (directory_health_confirm()). */
 #ifndef AUTHD_DIRECTORY_HEALTH_H
 #define AUTHD_DIRECTORY_HEALTH_H

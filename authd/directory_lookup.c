@@ -356,7 +356,7 @@ static enum directory_change take_probe(struct lookup_job *q, enum directory_out
 	struct probe *p = &qs->probe[q->pos];
 	enum directory_change change = directory_health_probed(qs->health, q->pos, outcome, q->asked, qs->clock());
 
-	if (change == DIRECTORY_SUSPECTED) /* it was down */
+	if (change == DIRECTORY_SUSPECTED) /* the driver was down until now */
 		p->own_tried = p->own_silent = false;
 	if (outcome != DIRECTORY_SILENT && outcome != DIRECTORY_REFUSED)
 		return change;

@@ -33,7 +33,7 @@ uint32_t jobs_next_id(struct jobs *j);
  * here. */
 void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, const struct net_addr *client, jobs_fn *fn,
     void *arg);
-/* The caller ARG is going away: it is not called any more, and its waiting jobs are dropped. */
+/* The caller ARG ends: it is no longer called, and its waiting jobs are dropped. */
 void jobs_forget(struct jobs *j, void *arg);
 /* Jobs that wait for a worker; jobs refused so far; workers that are connected. */
 unsigned jobs_waiting(const struct jobs *j);

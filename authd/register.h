@@ -69,7 +69,7 @@ unsigned reg_pending_at(const struct reg *r, enum protocol p, const char *host, 
 unsigned reg_pending_all(const struct reg *r);
 /* Calls FN for each session; FN may remove it. */
 void reg_each(struct reg *r, void (*fn)(struct reg *r, struct reg_session *s, void *arg), void *arg);
-/* Sessions of a protocol, those of it from one address, and those of it of one account (local and relayed). */
+/* Sessions of a protocol: all, those from one address, and those of one account (local and relayed). */
 unsigned reg_count(const struct reg *r, enum protocol p);
 unsigned reg_count_ip(const struct reg *r, enum protocol p, const struct net_addr *client);
 unsigned reg_count_account(const struct reg *r, enum protocol p, const char *user);

@@ -29,7 +29,7 @@ void request_init(struct authd *a);
 /* --- the states, for the files that hold their steps --- */
 
 /* The state of a login request. A step runs at once and returns the next state; a wait ends when what it waits for
- * arrives. Whatever the state, the worker may cancel the request, or go away. */
+ * arrives. Whatever the state, the worker may cancel the request, or end. */
 enum request_state {
 	REQUEST_NEW,
 	/* Step: which client is it for; is the challenge that it answers one of ours? */

@@ -51,7 +51,7 @@ void scram_free(struct scram **s);
 /* The client's next message. */
 enum scram_next scram_step(struct scram *s, const char *text, struct str *out);
 /* What an auth worker must compute (scram_secret_derive()): the password and a stored secret whose keys do not matter;
- * both live until the next call. scram_computed() goes on with its result, a stored secret. */
+ * both live until the next call. scram_computed() continues with its result, a stored secret. */
 void scram_question(struct scram *s, const char **password, const char **secret);
 enum scram_next scram_computed(struct scram *s, const char *secret, struct str *out);
 

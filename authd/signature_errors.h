@@ -1,17 +1,14 @@
-/* Nodes whose signature does not hold here, and mailhosts that do not accept ours: the secrets or the clocks of two
- * nodes differ. For `waypost status`, for SIGNATURE_ERRORS_SHOWN seconds after it was seen last, and for the log:
- * once for each node and hour, and not more than SIGNATURE_ERRORS_LINES lines in an hour altogether, of which who may
- * be no node has half. That a front
- * has signed rightly ends nothing: several nodes may have one address.
+/* Nodes whose signature is not valid here, and mailhosts that do not accept ours: the secrets or the clocks of two
+ * nodes differ. Shown by `waypost status`, until SIGNATURE_ERRORS_SHOWN seconds after the last time, and logged: once
+ * for each node and hour, and at most SIGNATURE_ERRORS_LINES lines an hour in all, half of them about fronts that may
+ * not be nodes. A valid signature of a front ends nothing: several nodes may share one address.
  *
- * Anybody can send a signature that does not hold. So a front is held to be a node of the pool, and its trouble
- * ours, only if
- *   - its address is one of our mailhosts', or has signed rightly before, or it has our secret and only another clock,
- *   - and the login that it forwarded was that of an account: with the right password, or by a token.
- * A front may be unknown, too: where several accounts have come with such signatures from one address within an hour,
- * or one from the loopback address of this machine, that is logged and listed. It is no trouble of the node: it may as
- * well be one client with several accounts, or one behind a proxy here.
- * All else is counted, and no more. */
+ * Anybody can send an invalid signature. So a front counts as a node of the pool, and its trouble as ours, only if
+ *   - its address is one of our mailhosts', or has signed correctly before, or only its clock differs from ours,
+ *   - and the login that it forwarded was for an account: with the right password, or by a token.
+ * An unknown front is logged and listed, too, if several accounts came with invalid signatures from one address within
+ * an hour, or one from the loopback address of this machine. That is no trouble of the node: it may well be one client
+ * with several accounts, or one behind a proxy here. All else is only counted. */
 #ifndef AUTHD_SIGNATURE_ERRORS_H
 #define AUTHD_SIGNATURE_ERRORS_H
 
@@ -41,14 +38,13 @@ void signature_errors_know(struct signature_errors *s, const struct net_addr *ad
 bool signature_errors_known(const struct signature_errors *s, const struct net_addr *addr);
 
 /* The signature of a login from ADDR is CHECK (a bad one), at NOW (seconds of any clock that does not jump).
- * ACCOUNT: whose right password came with it; NULL: it was a token. True: it is to be said in the log. */
+ * ACCOUNT: its right password came with it; NULL: it was a token. True: log it. */
 bool signature_errors_bad(struct signature_errors *s, const struct net_addr *addr, enum signature_check check,
     const char *account, double now);
 
-/* The mailhost HOST (a node of ours, by its greeting) has reported what it thinks of our signature. True: to be said
- * in the log. */
+/* The mailhost HOST (a node of ours, by its greeting) has reported its check of our signature. True: log it. */
 bool signature_errors_reported(struct signature_errors *s, const char *host, enum signature_check check, double now);
-/* HOST did not accept our signature lately: that it does again is worth telling. */
+/* HOST did not accept our signature lately: report it when it does again. */
 bool signature_errors_suspect(struct signature_errors *s, const char *host);
 
 /* The lines of the log: what is wrong and what to do. SECONDS: how long ago the signature was made, by its clock;
@@ -57,8 +53,8 @@ void signature_errors_log_front(const struct net_addr *addr, enum signature_chec
     const char *self);
 void signature_errors_log_mailhost(const char *host, enum signature_check check);
 
-/* Number of nodes on SIDE with trouble within the last SIGNATURE_ERRORS_SHOWN seconds; appends "name(word)" of each
- * to OUT, with blanks between, and of those that may be nodes. */
+/* Number of nodes on SIDE with trouble within the last SIGNATURE_ERRORS_SHOWN seconds; appends "name(word)" of each,
+ * and of fronts that may be nodes, to OUT, separated by blanks. */
 unsigned signature_errors_list(const struct signature_errors *s, enum signature_errors_side side, double now,
     struct str *out);
 

@@ -8,9 +8,9 @@
 #include "node/msg_channel.h"
 
 enum trouble_kind {
-	TROUBLE_LOOP,  /* the name in mailhost has led back to this node */
+	TROUBLE_LOOP,  /* the name in mailhost leads back to this node */
 	TROUBLE_CROWD, /* a peer has as many pending logins as it may */
-	TROUBLE_TLS,   /* a peer takes no logins without TLS */
+	TROUBLE_TLS,   /* a peer accepts no logins without TLS */
 	TROUBLE_KINDS
 };
 

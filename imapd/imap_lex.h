@@ -28,7 +28,7 @@ struct imap_frame_limits {
 
 /* All zero at the start of a command. */
 struct imap_frame {
-	size_t pos;       /* bytes looked at; after IMAP_FRAME_DONE the length of the command */
+	size_t pos;       /* bytes scanned; after IMAP_FRAME_DONE the length of the command */
 	size_t start;     /* where the line being read began */
 	size_t text;      /* bytes of finished lines */
 	size_t literals;  /* bytes of literals announced so far and not refused */

@@ -1,5 +1,5 @@
-/* Clients that come through a proxy in front, until the header has come by which the proxy says who they are
- * (lib/proxy_header.h). Nothing is said to them before, and not a byte behind it is read. */
+/* Clients that come through a proxy in front, until the header arrives in which the proxy says who they are
+ * (lib/proxy_header.h). Until then nothing is sent to them, and no byte after the header is read. */
 #ifndef LOGIN_HEADER_WAIT_H
 #define LOGIN_HEADER_WAIT_H
 
@@ -10,10 +10,10 @@
 
 enum {
 	HEADER_WAIT_SECONDS = 5, /* from the connection to the end of its header */
-	HEADER_WAIT_QUIET = 60   /* seconds between two lines of the log about the same trouble */
+	HEADER_WAIT_QUIET = 60   /* seconds between two log lines about the same trouble */
 };
 
-/* The header of the connection FD, which is the callee's, has come: what it says. PORT is the one that accepted it. */
+/* The header of the connection FD has arrived: F is what it says. The callee owns FD. PORT accepted the connection. */
 typedef void header_wait_fn(void *arg, enum protocol protocol, int fd, const struct proxy_header_facts *f,
     uint16_t port);
 
@@ -24,8 +24,8 @@ struct header_client;
 
 struct header_wait {
 	unsigned count;   /* connections that wait */
-	uint64_t refused; /* that were closed without a header that counts */
-	double seconds;   /* HEADER_WAIT_SECONDS, if a test does not set another */
+	uint64_t refused; /* connections closed without a valid header */
+	double seconds;   /* HEADER_WAIT_SECONDS, unless a test changes it */
 	/* private */
 	struct ev_loop *loop;
 	header_wait_fn *on_client;
@@ -36,11 +36,10 @@ struct header_wait {
 
 /* ON_CLIENT gets ARG. */
 void header_wait_init(struct header_wait *w, struct ev_loop *loop, header_wait_fn *on_client, void *arg);
-/* Takes over the accepted socket FD of PROXY. It is closed, which is logged, if no header comes in time or one that
- * means nothing. */
+/* Takes over the accepted socket FD of PROXY. Closes and logs it if no header comes in time, or an invalid one. */
 void header_wait_add(struct header_wait *w, enum protocol protocol, int fd, const struct net_addr *proxy,
     uint16_t port);
-/* Closes FD of SENDER, which is none of the proxies whose headers are believed; logs it. */
+/* Closes FD of SENDER, which is not a trusted proxy; logs it. */
 void header_wait_refuse(struct header_wait *w, int fd, const struct net_addr *sender, uint16_t port);
 /* Closes all that wait. */
 void header_wait_shut(struct header_wait *w);

@@ -109,7 +109,7 @@ struct login_peer {
 	struct str capability;          /* IMAP: the peer's list after login */
 	struct str alerts;              /* IMAP: lines for the user, complete */
 	char said[LOGIN_SAID_MAX];      /* the peer's text of the refusal, printable */
-	bool has_spoken;                /* it has said something behind its reply to the login */
+	bool has_spoken;                /* it has sent something after its reply to the login */
 	bool as_master;                 /* the login is PROXY_MASTER_USER's */
 	enum node_mark mark;            /* of its greeting, with */
 	char node_id[NODE_ID_LEN + 1];  /* ... its id; "": there is no mark */
@@ -207,8 +207,8 @@ void login_handoff_lost(struct login *l);
 /* Ends the login if its client has reset the connection: for a login that waits and is not watched, because it has
  * unread bytes. */
 void login_check_client(struct login *l);
-/* The operator ends the sessions of L's account: a login that is to become one, at a peer or here, is refused, or its
- * client closed. False: it has no verdict yet, or has another one. */
+/* The operator ends the sessions of L's account: if L is about to become one, at a peer or here, refuses it or closes
+ * its client. False: it has no verdict yet, or another one. */
 bool login_kick(struct login *l);
 /* The login deadline has passed, or the node is being stopped. */
 void login_end(struct login *l, enum login_bye why);

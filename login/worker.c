@@ -53,7 +53,7 @@ struct worker {
 		uint8_t target;
 	} arrived[ARRIVED_MAX];
 	unsigned narrived;
-	uint32_t crowded_until; /* loop time, seconds: until then authd hears of each at once */
+	uint32_t crowded_until; /* loop time, seconds: until then each arrival is reported to authd at once */
 	ev_timer sweep;
 	struct acceptor *acceptor;
 	struct header_wait headers;

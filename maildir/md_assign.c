@@ -295,7 +295,7 @@ static enum md_err read_list(struct md_scan *sc)
 		return e;
 	if (!same_uids(sc))
 		return md_fail(box->root, MD_RESET, 0, "folder %s got a new UIDVALIDITY", md_folder_text(box->folder));
-	/* Under the one that our client goes on with these UIDs may have been other messages'. */
+	/* Under the UIDVALIDITY that our client keeps, UIDs below box->uidnext may have been other messages'. */
 	box->uid_highest = MAX(box->uid_highest, box->uidnext - 1);
 	return MD_OK;
 }

@@ -47,7 +47,7 @@ struct md_box {
 	bool readonly;   /* opened read-only, or nothing can be written here */
 	bool uid_sticky; /* UIDs are recorded on disk */
 	uint32_t uidvalidity, uidnext;
-	uint32_t uid_highest; /* the highest UID that was ever in the view, or is passed over for ever */
+	uint32_t uid_highest; /* the highest UID that was ever in the view, or must never be */
 	size_t n, cap;
 	struct md_msg *msgs;     /* by UID */
 	size_t n_recent, n_gone; /* among msgs; gone ones are not counted as recent */

@@ -14,7 +14,7 @@ struct md_save;
  * MD_READONLY, MD_IO. */
 enum md_err md_save_begin(struct md_root *r, const char *folder, struct md_save **save_out) MUST_CHECK;
 /* Adds LEN bytes. CRLF becomes LF (cut anywhere); other CRs stay. MD_OK, MD_FULL, MD_IO: after a failure only
- * md_save_abort() is allowed, and the caller goes on reading the client's literal. */
+ * md_save_abort() is allowed, and the caller keeps reading the client's literal. */
 enum md_err md_save_write(struct md_save *s, const void *p, size_t len) MUST_CHECK;
 /* Stores the message with FLAGS (MD_ bits), NKW keyword names KW, and internal date WHEN (NULL: now), and frees *SAVE
  * in any case. *UID and *UIDVALIDITY are for APPENDUID (RFC 4315).
