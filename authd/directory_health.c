@@ -179,8 +179,12 @@ static void take_item(struct directory_health *h, const struct dirnews_item *ite
 	switch (item->kind) {
 	case DIRNEWS_FAILED:
 	case DIRNEWS_SILENT:
-		if (*at == NULL)
-			begin_trouble(h, item, logins, whole, now);
+		/* That a server cannot be used is told, whatever of single questions was not. */
+		if (*at != NULL && (item->kind != DIRNEWS_FAILED || !(*at)->quiet))
+			return;
+		if (*at != NULL)
+			remove_trouble(h, at);
+		begin_trouble(h, item, logins, whole, now);
 		break;
 	case DIRNEWS_REFUSED:
 		if (*at != NULL && strcmp((*at)->why, item->why) == 0)

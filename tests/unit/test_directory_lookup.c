@@ -834,6 +834,17 @@ static void fail_once(void)
 	reply(AUTH_OK, "", DIRNEWS_ANSWERED);
 }
 
+/* A server is silent for a name, and another one answers; then it cannot be used at all; then it can again. */
+static void fail_behind_silence(void)
+{
+	ask(1, "kim", "silent");
+	CU_ASSERT_TRUE_FATAL(given());
+	dirnews_add(DIRNEWS_SILENT, driver, "db.example.com", "no answer");
+	dirnews_add(DIRNEWS_ANSWERED, driver, "b", "");
+	reply(AUTH_MISMATCH, "", DIRNEWS_KINDS);
+	fail_once();
+}
+
 /* A guesser whose questions have no answer, or are refused, does not fill the log, and nothing else is kept from it. */
 static void test_log_of_a_guesser(void)
 {
@@ -844,6 +855,7 @@ static void test_log_of_a_guesser(void)
 	begin();
 	CU_ASSERT_EQUAL(logged_by(flap_refused), 2 * 20);
 	CU_ASSERT_EQUAL(logged_by(fail_once), 2);
+	CU_ASSERT_EQUAL(logged_by(fail_behind_silence), 2);
 	CU_ASSERT_EQUAL(troubles(), 0);
 	now += 60000;
 	CU_ASSERT_EQUAL(logged_by(flap_refused), 2 * 20);
