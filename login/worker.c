@@ -622,6 +622,7 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 		else
 			login_check_client(l);
 	}
+	maybe_end(w); /* its last connection may have been one whose header did not come */
 }
 
 /* --- the master's orders --- */

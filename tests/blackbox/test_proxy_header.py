@@ -232,6 +232,18 @@ listen mail
 
 
 @pytest.mark.once
+def test_a_worker_that_retires_does_not_wait_for_ever_for_a_header(site):
+    """The last connection of the old workers never becomes a client; they end all the same."""
+    before, old = site.node.status()["counts"]["accepted"], site.node.pids("worker")
+    with Imap(A, site.ports[Imap], source=FRONT, greeting=False) as c:
+        wait_for("it is accepted", lambda: site.node.status()["counts"]["accepted"] > before)
+        assert site.node.tool("reload").returncode == 0
+        wait_for("the other workers have ended", lambda: len(set(old) & set(site.node.pids("worker"))) == 1)
+        c.send(b"PROXY TCP4 192")
+    wait_for("all have", lambda: not set(old) & set(site.node.pids("worker")))
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl"])
 def test_haproxy(site, kind, haproxy, send):
     """With its health checks; TLS towards it is known to us."""

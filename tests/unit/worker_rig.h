@@ -62,6 +62,7 @@ static inline void rig_new(const struct login_dialect *const *dialects)
 	w->ctx.arg = w;
 	w->dialects = dialects;
 	w->acceptor = acceptor_new(w->ctx.loop, &acceptor_hooks, w);
+	header_wait_init(&w->headers, w->ctx.loop, on_header, w);
 	w->relays = relay_pool_new(w->ctx.loop, 0, on_relay_end, w);
 	authd_end = rig_channel(&w->authd, on_authd, on_authd_gone);
 	spawn_end = rig_channel(&w->spawn, on_spawn, on_spawn_gone);
