@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pwd.h>
 #include <seccomp.h>
 #include <stdio.h>
@@ -101,27 +103,48 @@ static bool under_valgrind(void)
 #ifdef WITH_SANITIZERS
 /* They open files of /proc, fork and trace. */
 static void filter_system_calls(void) { }
+static void forbid_lingering(void) { }
 #else
 /* What an event loop over sockets needs. A worker opens no file, starts no process and no thread, and makes no
  * memory executable. */
 static const int worker_calls[] = { SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(write), SCMP_SYS(writev),
 	SCMP_SYS(splice), SCMP_SYS(close), SCMP_SYS(recvfrom), SCMP_SYS(recvmsg), SCMP_SYS(sendto), SCMP_SYS(sendmsg),
 	SCMP_SYS(accept), SCMP_SYS(accept4), SCMP_SYS(connect), SCMP_SYS(shutdown), SCMP_SYS(socketpair),
-	SCMP_SYS(getsockopt), SCMP_SYS(setsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(dup),
-	SCMP_SYS(fcntl), SCMP_SYS(fstat), SCMP_SYS(lseek), SCMP_SYS(pipe2), SCMP_SYS(eventfd2),
-	SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(signalfd4), SCMP_SYS(epoll_create1),
-	SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(poll), SCMP_SYS(ppoll),
-	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(futex), SCMP_SYS(getrandom),
+	SCMP_SYS(getsockopt), SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(dup), SCMP_SYS(fcntl),
+	SCMP_SYS(fstat), SCMP_SYS(lseek), SCMP_SYS(pipe2), SCMP_SYS(eventfd2), SCMP_SYS(timerfd_create),
+	SCMP_SYS(timerfd_settime), SCMP_SYS(signalfd4), SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl),
+	SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(munmap),
+	SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(futex), SCMP_SYS(getrandom),
 	SCMP_SYS(clock_gettime), SCMP_SYS(clock_getres), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep),
 	SCMP_SYS(gettimeofday), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid),
 	SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
 	SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall), SCMP_SYS(sched_yield), SCMP_SYS(exit), SCMP_SYS(exit_group) };
 
+/* Those of setsockopt() that are in use, without SO_LINGER: see forbid_lingering(). */
+static int add_socket_options(scmp_filter_ctx f)
+{
+	static const struct {
+		int level, name;
+	} options[] = {
+		{ SOL_SOCKET, SO_KEEPALIVE },
+		{ SOL_SOCKET, SO_SNDBUF },
+		{ IPPROTO_TCP, TCP_NODELAY },
+	};
+	int rc = 0;
+
+	/* The kernel looks at the lower half of the arguments only. */
+	for (size_t i = 0; i < ARRAY_LEN(options) && rc == 0; i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
+		    SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)options[i].level),
+		    SCMP_A2(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)options[i].name));
+	return rc;
+}
+
 static int add_conditional_calls(scmp_filter_ctx f)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
 	const struct scmp_arg_cmp not_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
-	int rc = 0;
+	int rc = add_socket_options(f);
 
 	for (size_t i = 0; i < ARRAY_LEN(families) && rc == 0; i++)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
@@ -139,6 +162,18 @@ static int add_conditional_calls(scmp_filter_ctx f)
 	return rc;
 }
 
+/* F, which was made with the result RC, begins to apply to WHOSE calls. */
+static void use_filter(scmp_filter_ctx f, int rc, const char *whose)
+{
+	if (rc == 0)
+		rc = seccomp_load(f);
+	seccomp_release(f);
+	if (rc == -EINVAL || rc == -ENOSYS || rc == -ECANCELED)
+		log_warn("this kernel has no system call filter; %ss run without one", whose);
+	else if (rc != 0)
+		die_fatal("cannot filter the system calls of a %s: %s", whose, strerror(-rc));
+}
+
 /* Other calls fail with EPERM: an unforeseen call of a library then fails alone, and does not cost the worker its
  * clients. */
 static void filter_system_calls(void)
@@ -148,13 +183,29 @@ static void filter_system_calls(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(worker_calls) && rc == 0; i++)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, worker_calls[i], 0);
-	if (rc == 0 && (rc = add_conditional_calls(f)) == 0)
-		rc = seccomp_load(f);
-	seccomp_release(f);
-	if (rc == -EINVAL || rc == -ENOSYS || rc == -ECANCELED)
-		log_warn("this kernel has no system call filter; login workers run without one");
-	else if (rc != 0)
-		die_fatal("cannot filter the system calls of a login worker: %s", strerror(-rc));
+	if (rc == 0)
+		rc = add_conditional_calls(f);
+	use_filter(f, rc, "login worker");
+}
+
+/* For spawn, and so for each session server: SO_LINGER, and the way around this filter. Whoever closes such a socket
+ * last waits until its peer has read all, or for as many seconds as were set. Every message can carry a descriptor, one
+ * to the log too, and the kernel closes it in the name of who reads that, even if it takes none: a session server that
+ * was taken over could make the master wait for ever. */
+static void forbid_lingering(void)
+{
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
+	int rc = f == NULL ? -ENOMEM : 0;
+
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setsockopt), 2,
+		    SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, SOL_SOCKET),
+		    SCMP_A2(SCMP_CMP_MASKED_EQ, UINT32_MAX, SO_LINGER));
+	if (rc == 0)
+		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(io_uring_setup), 0);
+	if (rc == 0) /* else some kernels slow the process down */
+		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_SSB, 1);
+	use_filter(f, rc, "session server");
 }
 #endif
 
@@ -183,4 +234,6 @@ void priv_drop(enum role role, const struct settings *set)
 		die_errno("cannot forbid core dumps");
 	if (role == ROLE_WORKER && !under_valgrind())
 		filter_system_calls();
+	if (role == ROLE_SPAWN && !under_valgrind())
+		forbid_lingering();
 }

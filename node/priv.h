@@ -9,7 +9,8 @@
  * - worker: the user LOGIN_USER without further groups, the empty directory RUNDIR/empty as its root, and only
  *   the system calls of an event loop over sockets;
  * - authd, auth worker: the user AUTH_USER with the groups that the system gives it (keys, databases);
- * - spawn: root's uid with CAP_SETUID, CAP_SETGID and CAP_KILL alone, for its children and for nothing else.
+ * - spawn: root's uid with CAP_SETUID, CAP_SETGID and CAP_KILL alone, for its children and for nothing else; neither
+ *   it nor they can make a socket whose closing waits.
  * All: no_new_privs, no core dump of memory that held secrets, not to be traced by others of the same user. If an
  * ordinary user started the node, the uid stays; the system call filter and the last line still apply. Ends the process
  * if any step fails: a role never runs with more than it should have. */

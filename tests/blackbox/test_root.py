@@ -73,8 +73,9 @@ def test_roles_have_the_users_they_should(root_pool):
             assert caps & ~((1 << 6) | (1 << 7) | (1 << 5)) == 0, "CAP_SETGID and CAP_SETUID (and CAP_KILL) at most"
         # The leak check of a sanitizer build, and valgrind, need /proc and system calls that a worker must not use.
         if not sanitized() and pool_module.SLOW == 1:
-            for pid in procs["worker"]:
+            for pid in procs["worker"] + procs["spawn"] + procs["imapd"]:
                 assert status_of(pid)["Seccomp"] == "2"
+            for pid in procs["worker"]:
                 assert os.listdir(f"/proc/{pid}/root/") == []
 
 

@@ -1,20 +1,25 @@
-/* What a session server still can and no longer can do, each in a process of its own. */
+/* What session servers and login workers still can and no longer can do, each in a process of its own. */
 #include "tests/unit/unit.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <iconv.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "master/sandbox.h"
+#include "node/priv.h"
 
 static char top[64];
 
@@ -159,9 +164,61 @@ static void test_no_maildir(void)
 	CU_ASSERT_EQUAL(run(inside), 100); /* nothing is restricted, and the server says so */
 }
 
+#ifndef WITH_SANITIZERS /* no system call is filtered then */
+static bool may_set(int fd, long level, long name)
+{
+	struct linger forever = { 1, 1000 };
+
+	return syscall(SYS_setsockopt, fd, level, name, &forever, sizeof(forever)) == 0;
+}
+
+/* 0: all is well; else the number of the failed step. */
+static int options_of_sockets(void)
+{
+	const long high = 1L << 32; /* the kernel does not look at it */
+	int tcp = socket(AF_INET, SOCK_STREAM, 0);
+
+	if (tcp == -1 || !may_set(tcp, SOL_SOCKET, SO_KEEPALIVE) || !may_set(tcp, IPPROTO_TCP, TCP_NODELAY))
+		return 1;
+	if (may_set(tcp, SOL_SOCKET, SO_LINGER) || errno != EPERM)
+		return 2;
+	if (may_set(tcp, SOL_SOCKET | high, SO_LINGER) || may_set(tcp, SOL_SOCKET, SO_LINGER | high))
+		return 3;
+	return syscall(SYS_io_uring_setup, 1, NULL) == -1 && errno == EPERM ? 0 : 4;
+}
+
+static int as_ordinary_user(enum role role)
+{
+	struct settings *set = settings_defaults();
+	int status;
+	pid_t pid;
+
+	fflush(NULL);
+	if ((pid = fork()) == 0) {
+		if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)
+			_exit(100);
+		priv_drop(role, set);
+		_exit(options_of_sockets());
+	}
+	settings_free(&set);
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+#endif
+
+/* Else one in a message, or to the log, would make its reader wait, which may be the master. */
+static void test_no_lingering_sockets(void)
+{
+#ifndef WITH_SANITIZERS
+	CU_ASSERT_EQUAL(as_ordinary_user(ROLE_WORKER), 0);
+	CU_ASSERT_EQUAL(as_ordinary_user(ROLE_SPAWN), 0);
+#endif
+}
+
 static const struct unit_case cases[] = {
 	{ "inside and outside", test_sandbox },
 	{ "no Maildir", test_no_maildir },
+	{ "no sockets whose closing waits", test_no_lingering_sockets },
 	{ NULL, NULL },
 };
 UNIT_MAIN("sandbox", cases)
