@@ -106,11 +106,11 @@ static bool take_code(const char *text, const char **code, size_t *len)
 	return true;
 }
 
-/* Keeps a capability list if it may be passed on to the client: printable characters, no brackets. */
+/* Keeps a capability list if it may be passed on to the client: printable characters, no brackets or braces. */
 static void keep_capability(struct login *l, const char *list, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		if (!text_is_printable(list[i]) || list[i] == ']' || list[i] == '[')
+		if (!text_is_printable(list[i]) || list[i] == ']' || list[i] == '[' || list[i] == '{')
 			return;
 	str_clear(&l->peer.capability);
 	str_add(&l->peer.capability, list, len);
@@ -158,8 +158,11 @@ static void take_alert(struct login *l, const char *word, const char *text)
 	const char *code;
 	size_t len;
 
-	if (take_code(text, &code, &len) && text_is_word(code, len, "ALERT") && l->peer.alerts.len < ALERTS_MAX)
-		str_addf(&l->peer.alerts, "* %s %s\r\n", word, log_clean(clean, sizeof(clean), text));
+	if (!take_code(text, &code, &len) || !text_is_word(code, len, "ALERT") || l->peer.alerts.len >= ALERTS_MAX)
+		return;
+	log_clean(clean, sizeof(clean), text);
+	login_avoid_literal(clean, strlen(clean));
+	str_addf(&l->peer.alerts, "* %s %s\r\n", word, clean);
 }
 
 /* Returns what the code that TEXT begins with means, and notes it if we know it; WITHOUT if there is none. */

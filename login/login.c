@@ -778,6 +778,12 @@ bool login_is_fit(const struct login *l)
 	    text_is_plain(a->peer_password) && session_id_ok(a->session_id);
 }
 
+void login_avoid_literal(char *text, size_t len)
+{
+	if (len != 0 && text[len - 1] == '}')
+		text[len - 1] = ')';
+}
+
 /* Appends the peer's text after its code to "[ALERT] ", for the user. Drops notes at its end: they are for this node,
  * or forged for the one before it. False: there is no text. */
 static bool add_alert(struct login *l)
@@ -788,6 +794,7 @@ static bool add_alert(struct login *l)
 	str_adds(&l->out, text + strspn(text, "] "));
 	len = signature_check_text(l->out.data + blank);
 	l->out.len = blank + MAX(len, 1);
+	login_avoid_literal(l->out.data, l->out.len);
 	return len > 1;
 }
 

@@ -178,6 +178,9 @@ enum backend_step login_fail(struct login *l, enum login_failure f, const char *
 bool login_is_fit(const struct login *l);
 /* For dialects: appends to l->out "[CODE] text" for failure F, and the note for the forwarding node. */
 void login_add_refusal(struct login *l, enum login_failure f);
+/* Changes the end of a peer's TEXT of LEN bytes that is passed on to the client, if it looks like the announcement of
+ * an IMAP literal, "{n}": some clients would take n bytes of what we send next for that. */
+void login_avoid_literal(char *text, size_t len);
 /* LINE, the peer's reply to the login, may report its check of our signature. */
 void login_take_note(struct login *l, const char *line);
 /* Appends the report to the forwarding node about its signature: "" in most cases. */

@@ -685,6 +685,12 @@ static void test_alerts(void)
 		{ "* OK hi", "L NO [ALERT]Signature missing.",
 		    "t NO [ALERT] The server of this mailbox refuses this login.\r\n" },
 		{ "* BYE [ALERT] gone", NULL, "t NO [ALERT] gone\r\n" },
+		/* Clients would take what we say next for the bytes of a literal. */
+		{ "* OK [ALERT] eat {99}", "L OK", "* OK [ALERT] eat {99)\r\nt OK LOGIN Ok.\r\n" },
+		{ "* OK [ALERT] {9+}", "L OK", "* OK [ALERT] {9+)\r\nt OK LOGIN Ok.\r\n" },
+		{ "* OK hi", "L NO [ALERT] eat {99}", "t NO [ALERT] eat {99)\r\n" },
+		{ "* OK hi", "L NO [ALERT] {99} Signature missing.", "t NO [ALERT] {99)\r\n" },
+		{ "* OK hi", "L OK [CAPABILITY X {9}] in", "t OK LOGIN Ok.\r\n" },
 		{ "* OK hi", "L OK [CAPABILITY X] [ALERT] no code", "t OK [CAPABILITY X] LOGIN Ok.\r\n" },
 		{ "* OK hi", "L OK [ALERTS] none", "t OK LOGIN Ok.\r\n" },
 		{ "* OK hi", "L OK [ALERT", "t OK LOGIN Ok.\r\n" },
