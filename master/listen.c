@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/log.h"
 #include "lib/mem.h"
 
 enum {
@@ -321,6 +322,15 @@ void listen_close(struct listeners *ls)
 	for (struct listener *l = ls->first; l != NULL; l = l->next)
 		l->wanted = false;
 	listen_prune(ls);
+}
+
+void listen_again(const struct listener *l)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	if (listen(l->fd, BACKLOG) != 0)
+		log_error("the socket of %s %u does not listen any more: %s; restart waypostd",
+		    net_addr_text(&l->addr, ip), l->addr.port, strerror(errno));
 }
 
 bool listen_is_for(const struct listener *l, unsigned slot, unsigned slots)

@@ -34,6 +34,9 @@ void listen_describe(const struct listeners *ls, struct str *out);
 void listen_prune(struct listeners *ls);
 /* Closes everything. */
 void listen_close(struct listeners *ls);
+/* Makes L listen, before a worker gets it: one that had it and was taken over can have ended that (shutdown(),
+ * connect()), and the socket is the same for all who have it. Logs an error. */
+void listen_again(const struct listener *l);
 /* Worker SLOT of SLOTS gets L: it is of its own slot, or of one that is gone (whose clients must be served). */
 bool listen_is_for(const struct listener *l, unsigned slot, unsigned slots);
 

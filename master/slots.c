@@ -27,6 +27,7 @@ static void pass_sockets(struct child *c, unsigned slot)
 	for (const struct listener *l = m->listeners.first; l != NULL; l = l->next) {
 		if (!listen_is_for(l, slot, slots))
 			continue;
+		listen_again(l);
 		control_listen_write(&out, &(struct control_listen){ slot, l->protocol, l->tls });
 		if (!children_send(c, &out, l->fd))
 			missing_add(c, CTL_LISTEN, NULL, slot);

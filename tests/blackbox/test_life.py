@@ -1,6 +1,8 @@
 """Reload, stop, and sudden death of each role, with open sessions of each kind."""
+import ctypes
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -174,6 +176,47 @@ def test_kill_every_role_twice(two):
     for role in ("worker", "authd", "authworker", "spawn") * 2:
         kill_one(two.nodes[0], role)
         wait_for(f"logins work after {role}", lambda: logins_work(two))
+
+
+def listeners_of(pid):
+    """The listening sockets of a process, as it has them."""
+    call, pidfd, found = ctypes.CDLL(None, use_errno=True).syscall, os.pidfd_open(pid), []
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        if not os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"):
+            continue
+        ours = call(438, pidfd, int(fd), 0)  # pidfd_getfd()
+        assert ours != -1, os.strerror(ctypes.get_errno())
+        s = socket.socket(fileno=ours)
+        if s.family in (socket.AF_INET, socket.AF_INET6) and s.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            found.append(s)
+        else:
+            s.close()
+    os.close(pidfd)
+    return found
+
+
+@pytest.mark.once
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to act as the worker")
+def test_a_worker_that_was_taken_over_closes_no_port_for_its_successors(make_pool):
+    """It can make its sockets listen no more, and they are the master's, kept for ever."""
+    p = make_pool(nodes=1, accounts=[Account("anna@example.com")], settings={"LOGIN_WORKERS": 1})
+    p.nodes[0].expect_dirty = True
+    pid, = p.nodes[0].pids("worker")
+    for s in listeners_of(pid):
+        s.shutdown(socket.SHUT_RD)
+        s.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", p.imap_port), 5)
+    os.kill(pid, signal.SIGKILL)
+
+    def logs_in():
+        try:
+            with Imap("127.0.0.1", p.imap_port) as c:
+                c.login_ok(p.accounts["anna@example.com"])
+            return True
+        except OSError:
+            return False
+    wait_for("its successor has clients", logs_in)
 
 
 @pytest.mark.parametrize("how", ["SIGHUP", "waypost reload"])
