@@ -114,7 +114,8 @@ endif
 EXTRA_DIST += fuzz/corpus/fuzz_route/addresses fuzz/corpus/fuzz_route/named
 EXTRA_DIST += fuzz/corpus/fuzz_login/node-imap fuzz/corpus/fuzz_login/node-pop3 fuzz/corpus/fuzz_login/self-imap \
 	fuzz/corpus/fuzz_login/note-imap fuzz/corpus/fuzz_login/note-pop3 fuzz/corpus/fuzz_login/auth-none \
-	fuzz/corpus/fuzz_login/alert-imap fuzz/corpus/fuzz_login/bye-imap
+	fuzz/corpus/fuzz_login/alert-imap fuzz/corpus/fuzz_login/bye-imap fuzz/corpus/fuzz_login/http-imap \
+	fuzz/corpus/fuzz_login/http-pop3
 # Hashes from which fuzz_password starts, one of each form; cheap ones, which it computes.
 EXTRA_DIST += fuzz/corpus/fuzz_password/argon2 fuzz/corpus/fuzz_password/argon2-b64 fuzz/corpus/fuzz_password/argon2id \
 	fuzz/corpus/fuzz_password/cram-md5 fuzz/corpus/fuzz_password/crypt fuzz/corpus/fuzz_password/md5-crypt \

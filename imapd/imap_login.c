@@ -11,6 +11,7 @@
 #include "lib/b64.h"
 #include "lib/mem.h"
 #include "lib/str.h"
+#include "login/http_request.h"
 #include "login/node_mark.h"
 
 /* --- answers --- */
@@ -224,19 +225,22 @@ static const struct {
 	{ "ID", true, cmd_id },
 };
 
+/* What take_head() finds instead of a row of commands[]. */
+enum { HEAD_UNKNOWN = -1, HEAD_NONE = -2, HEAD_HTTP = -3 };
+
 static int find_command(const struct str *name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (imap_word_is(name, commands[i].name))
 			return (int)i;
-	return -1;
+	return HEAD_UNKNOWN;
 }
 
-/* Reads the tag into il->tag, and the command after it: its row, -1 if it is unknown, -2 if there is none. */
+/* Reads the tag into il->tag, and the command after it: its row, or what there is instead. */
 static int take_head(struct imap_login *il, struct imap_lex *c)
 {
 	struct str word = STR_INIT;
-	int row = -2;
+	int row = HEAD_NONE;
 
 	str_copy(il->tag, sizeof(il->tag), "*");
 	if (imap_lex_tag(c, &word) == 1) {
@@ -245,7 +249,7 @@ static int take_head(struct imap_login *il, struct imap_lex *c)
 			row = find_command(&word);
 	}
 	str_fini(&word);
-	return row;
+	return row < 0 && http_request_begins(c->data, c->len) ? HEAD_HTTP : row;
 }
 
 static enum login_event run(struct login *l, const char *p, size_t len)
@@ -255,9 +259,11 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 
 	imap_lex_init(&c, p, len);
 	row = take_head(l->data, &c);
-	if (row == -2)
+	if (row == HEAD_HTTP)
+		return LOGIN_EVENT_HTTP;
+	if (row == HEAD_NONE)
 		return bad(l, "Expected a tag, a space and a command.");
-	if (row == -1)
+	if (row == HEAD_UNKNOWN)
 		return bad(l, "Unknown command, or not before login.");
 	return commands[row].run(l, &c);
 }
@@ -281,14 +287,20 @@ static enum login_event pass_over(struct login *l, const char *p, size_t len, si
 	return LOGIN_EVENT_FATAL;
 }
 
-/* Refuses the command whose tag was taken: LINE: it is too long, else it has a literal that is not allowed. P begins
- * with what was scanned of it. Its bytes must not be taken for commands. */
+/* Refuses a command: LINE: it is too long, else it has a literal that is not allowed. P begins with what was scanned of
+ * it. Its bytes must not be taken for commands. */
 static enum login_event refuse_command(struct login *l, const char *p, size_t len, size_t *used, const char *text,
     bool line)
 {
 	struct imap_login *il = l->data;
 	struct imap_frame f = il->frame;
+	struct imap_lex c;
 
+	imap_lex_init(&c, p, line ? len : f.pos);
+	if (take_head(il, &c) == HEAD_HTTP) {
+		*used = len;
+		return LOGIN_EVENT_HTTP;
+	}
 	memset(&il->frame, 0, sizeof(il->frame));
 	*used = line ? f.start : f.pos;
 	if (!line && f.sync) /* the client waits, and is not asked to send it */
@@ -325,12 +337,8 @@ static enum login_event input_command(struct login *l, const char *p, size_t len
 			}
 			return refuse_command(l, p, len, used, "A literal is not allowed here.", false);
 		case IMAP_FRAME_BIG:
-			imap_lex_init(&c, p, il->frame.pos);
-			take_head(il, &c);
 			return refuse_command(l, p, len, used, "[TOOBIG] The literal is too long.", false);
 		case IMAP_FRAME_LONG:
-			imap_lex_init(&c, p, len);
-			take_head(il, &c);
 			return refuse_command(l, p, len, used, "[TOOBIG] The line is too long.", true);
 		}
 	}

@@ -266,6 +266,9 @@ static void on_command(struct login *l, enum login_event event)
 	case LOGIN_EVENT_QUIT:
 		log_client(l, LOG_LEVEL_INFO, "LOGOUT");
 		break;
+	case LOGIN_EVENT_HTTP:
+		log_client(l, LOG_LEVEL_INFO, "HTTP REQUEST");
+		break;
 	case LOGIN_EVENT_MORE:
 	case LOGIN_EVENT_FATAL:
 		break;

@@ -52,6 +52,7 @@ enum login_event {
 	LOGIN_EVENT_CREDENTIALS, /* l->user and l->password are set: authenticate */
 	LOGIN_EVENT_CHALLENGE,   /* l->mech is set: request a challenge, which comes by challenge() */
 	LOGIN_EVENT_QUIT,        /* the client logged out: close */
+	LOGIN_EVENT_HTTP,        /* a browser speaks, perhaps with words of others: close without a reply */
 	LOGIN_EVENT_FATAL        /* it cannot continue (a reply may be in l->out): close */
 };
 

@@ -9,6 +9,7 @@
 #include "lib/mem.h"
 #include "lib/text.h"
 #include "login/forwarded_text.h"
+#include "login/http_request.h"
 #include "login/node_mark.h"
 #include "pop3d/pop3_capa.h"
 
@@ -261,6 +262,8 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (text_is_word(p, word_len, commands[i].name))
 			return commands[i].run(l, &a);
+	if (http_request_begins(p, len))
+		return LOGIN_EVENT_HTTP;
 	return bad(l, "Unknown command, or not before login.");
 }
 

@@ -190,6 +190,22 @@ def test_many_mistakes(pool):
         assert set(line[:4] for line in c.buf.split(b"\r\n")) <= {b"-ERR", b""}
 
 
+@pytest.mark.parametrize("verb", [b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"CONNECT"])
+def test_a_browsers_request_ends_the_connection(pool, verb):
+    """Without a reply, and without a look at its body, in which somebody else's page logs in."""
+    anna = pool.accounts["anna@example.com"]
+    node = pool.node("127.0.0.1")
+    head = verb + b" /x HTTP/1.1\r\nHost: mail.example.com\r\nContent-Length: 99\r\n\r\n"
+    for kind, port, body in ((Imap, pool.imap_port, "a LOGIN %s %s\r\nb LOGOUT\r\n"), (Pop3, pool.pop3_port, "USER %s\r\nPASS %s\r\n")):
+        mark = node.log_mark()
+        with kind("127.0.0.1", port) as c:
+            c.send(head + (body % (anna.name, anna.password)).encode())
+            assert c.is_closed(2 * SLOW)
+            assert c.buf == b"", c.buf
+            node.wait_log(r"HTTP REQUEST, ip=\[::ffff:127.0.0.1\], port=\[%d\]" % c.local_port, mark)
+            assert anna.name not in node.log_since(mark)
+
+
 def test_last_words_to_a_client_that_is_gone(pool):
     """The last reply meets a reset: only that connection ends."""
     for i in range(100):

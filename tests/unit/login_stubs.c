@@ -87,6 +87,10 @@ void login_stub_feed(struct login *l, const char *p, size_t len, size_t step, st
 				str_adds(log, e == LOGIN_EVENT_QUIT ? "<quit>\n" : "<fatal>\n");
 				return;
 			}
+			if (e == LOGIN_EVENT_HTTP) {
+				str_adds(log, "<http>\n");
+				return;
+			}
 		}
 	}
 }

@@ -227,6 +227,8 @@ static enum login_event toy_input(struct login *l, const char *p, size_t len, si
 	}
 	if (strcmp(word, "fatal") == 0)
 		return LOGIN_EVENT_FATAL;
+	if (strcmp(word, "http") == 0)
+		return LOGIN_EVENT_HTTP;
 	str_addf(&l->out, "%s\n", strcmp(word, "noop") == 0 ? "ok" : "what?");
 	return strcmp(word, "noop") == 0 ? LOGIN_EVENT_NEXT : LOGIN_EVENT_BAD;
 }
@@ -639,6 +641,7 @@ static void scram(void) { say("scram\n"); }
 static void client_aborts(void) { say("*\n"); }
 static void quit(void) { say("quit\nnoop\n"); }
 static void fatal(void) { say("fatal\n"); }
+static void http(void) { say("http\nnoop\n"); }
 static void client_shuts(void) { shutdown(client_end, SHUT_WR); turns(); }
 static void client_resets(void) { hang_up(&client_end); }
 static void here(void) { answer(AUTH_VERDICT_OK, HERE); }
@@ -708,13 +711,13 @@ static const struct event {
 	void (*run)(void);
 	bool loss;
 } events[] = { EVENT(partial), EVENT(noop), EVENT(bad), EVENT(login), EVENT(login_noop), EVENT(apop), EVENT(cram),
-	EVENT(scram), EVENT(client_aborts), EVENT(quit), EVENT(fatal), LOSS(client_shuts), LOSS(client_resets),
-	LOSS(here), EVENT(there), EVENT(there_or_here), EVENT(there_refused), EVENT(there_refused_or_here), LOSS(wrong),
-	EVENT(disabled), EVENT(unavailable), EVENT(limit), EVENT(loop), EVENT(cannot), LOSS(challenge), EVENT(garbled),
-	LOSS(authd_lost), LOSS(authd_new), LOSS(started), LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new),
-	EVENT(peer_greets), EVENT(peer_half), LOSS(peer_yes), LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense),
-	EVENT(peer_self), EVENT(peer_tls), EVENT(peer_no_way), EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while),
-	LOSS(long_while), LOSS(deadline), EVENT(drain), LOSS(stop) };
+	EVENT(scram), EVENT(client_aborts), EVENT(quit), EVENT(fatal), EVENT(http), LOSS(client_shuts),
+	LOSS(client_resets), LOSS(here), EVENT(there), EVENT(there_or_here), EVENT(there_refused),
+	EVENT(there_refused_or_here), LOSS(wrong), EVENT(disabled), EVENT(unavailable), EVENT(limit), EVENT(loop),
+	EVENT(cannot), LOSS(challenge), EVENT(garbled), LOSS(authd_lost), LOSS(authd_new), LOSS(started),
+	LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new), EVENT(peer_greets), EVENT(peer_half), LOSS(peer_yes),
+	LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense), EVENT(peer_self), EVENT(peer_tls), EVENT(peer_no_way),
+	EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while), LOSS(deadline), EVENT(drain), LOSS(stop) };
 
 /* --- one login --- */
 

@@ -929,6 +929,43 @@ static void test_unfit(void)
 	check(d, "AUTH PLAIN\r\n*\r\n", "+ \r\n-ERR Authentication cancelled.\r\n");
 }
 
+/* The body of a browser's request is somebody else's words: its first line ends the connection. */
+static void test_http(void)
+{
+	static const char *const lines[] = { "GET / HTTP/1.1", "POST /{12} HTTP/1.1", "HEAD /a%20LOGIN HTTP/1.0",
+		"put /", "OPTIONS * HTTP/1.1", "CONNECT mail.example.com:25 HTTP/1.1", "DELETE / HTTP/1.1",
+		"TRACE / HTTP/1.1", "PATCH / HTTP/1.1", "PRI * HTTP/2.0", "PROPFIND / HTTP/1.1", "GET",
+		"POST http://x/ HTTP/1.1", "POST / {5+}" };
+	static const char body[] = "\r\nHost: x\r\n\r\na LOGIN u p\r\nUSER u\r\nPASS p\r\n";
+	struct str in = STR_INIT;
+	char *got;
+
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		str_clear(&in);
+		str_adds(&in, lines[i]);
+		str_adds(&in, body);
+		check(&imap_login_dialect, str_cstr(&in), "<http>\n");
+		check(&pop3_login_dialect, str_cstr(&in), "<http>\n");
+	}
+	str_clear(&in);
+	str_adds(&in, "POST /");
+	for (int i = 0; i < 20000; i++)
+		str_addc(&in, 'x');
+	str_adds(&in, " HTTP/1.1");
+	str_adds(&in, body);
+	got = run(&imap_login_dialect, in.data, in.len, 1000);
+	CU_ASSERT_STRING_EQUAL(got, "<http>\n");
+	mem_free(&got);
+	str_fini(&in);
+	/* A tag is a client's choice, and so is a password. */
+	check(&imap_login_dialect, "GET NOOP\r\nPOST LOGIN u HTTP/1.1\r\n",
+	    "GET OK NOOP completed\r\n<LOGIN|u|HTTP/1.1>\n");
+	check(&imap_login_dialect, "GETS x\r\n", "GETS BAD Unknown command, or not before login.\r\n");
+	check(&pop3_login_dialect, "USER u\r\nPASS x HTTP/1.1\r\n", "+OK Password required.\r\n<USER|u|x HTTP/1.1>\n");
+	check(&pop3_login_dialect, "GETS x\r\n", "-ERR Unknown command, or not before login.\r\n");
+	check(&pop3_login_dialect, "X HTTP\r\n", "-ERR Unknown command, or not before login.\r\n");
+}
+
 static const struct unit_case cases[] = {
 	{ "settings", begin },
 	{ "IMAP commands", test_imap_login },
@@ -941,6 +978,7 @@ static const struct unit_case cases[] = {
 	{ "notes to peers", test_notes },
 	{ "IMAP long line", test_imap_long },
 	{ "POP3 commands", test_pop3 },
+	{ "HTTP requests", test_http },
 	{ "IMAP peers", test_imap_peer },
 	{ "POP3 peers", test_pop3_peer },
 	{ "refusals of peers", test_peer_refusals },
