@@ -22,6 +22,8 @@ enum { DATAGRAM_MAX = 64 * 1024, SOCKET_BUFFER = 1024 * 1024, BURST = 32 };
 /* Of a role in a minute: a sanitizer's report has some hundred lines. */
 enum { STDERR_LINES = 300, STDERR_LINE_MAX = 900, STDERR_BYTES = STDERR_LINES * STDERR_LINE_MAX };
 enum { SESSIONS_BURST = 256 };
+/* More than a socket can hold: the kernel grants twice SOCKET_BUFFER, and takes 700 bytes for a datagram at least. */
+enum { DRAIN_MAX = 4096, DRAIN_BYTES = 4 * SOCKET_BUFFER };
 
 enum target_kind { TARGET_STDERR, TARGET_FILE, TARGET_SYSLOG };
 
@@ -251,8 +253,8 @@ static void free_source(struct source *s)
 
 static void take_logins(void);
 
-/* 1: received one datagram; 0: there was none; -1: there will be no more. */
-static int receive(struct source *s)
+/* Bytes of the datagram that was received, 1 for an empty one; 0: there was none; -1: there will be no more. */
+static ssize_t receive(struct source *s)
 {
 	static char bufs[2][DATAGRAM_MAX];
 	char *buf = bufs[s->kind == LOGFILE_SESSION]; /* the others are read while one of those is held */
@@ -266,15 +268,18 @@ static int receive(struct source *s)
 	};
 	ssize_t n = recvmsg(s->io.fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-	if (n <= 0)
-		return n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) ? -1 : 0;
+	if (n < 0)
+		return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR ? -1 : 0;
+	if (n ==
+	    0) /* An empty datagram has a sender. If one process could end the log thus, it would end it for all. */
+		return CMSG_FIRSTHDR(&msg) != NULL ? 1 : -1;
 	if (s->kind == LOGFILE_SESSION)
 		take_logins();
 	if (s->kind == LOGFILE_STDERR)
 		write_stderr(s, buf, (size_t)n, sender_of(&msg));
 	else
 		write_batch(s, buf, (size_t)n, sender_of(&msg));
-	return 1;
+	return n;
 }
 
 /* A session server logs its LOGIN over the other socket before anything else: that line must be read first, because it
@@ -286,14 +291,14 @@ static void take_logins(void)
 			continue;
 }
 
-/* Handles one datagram; false if there was none. Frees the source after its last sender is gone. */
-static bool take_one(struct source *s)
+/* Handles one datagram: its bytes, or 0 if there was none. Frees the source after its last sender is gone. */
+static size_t take_one(struct source *s)
 {
-	int got = receive(s);
+	ssize_t got = receive(s);
 
 	if (got < 0)
 		free_source(s);
-	return got > 0;
+	return got > 0 ? (size_t)got : 0;
 }
 
 /* What the servers whose end spawn has reported have said before it comes first, then they are known no more. */
@@ -309,7 +314,7 @@ static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUS
 {
 	struct source *s = CONTAINER_OF(io, struct source, io);
 
-	for (int i = 0; i < BURST && take_one(s); i++)
+	for (int i = 0; i < BURST && take_one(s) != 0; i++)
 		;
 	if (log_sessions_ended())
 		forget_ended();
@@ -343,12 +348,20 @@ int logfile_pair(int fd[2])
 	return 0;
 }
 
+/* As much as its socket held when this began. Who floods it meanwhile does not keep us at it. */
+static void drain(struct source *s)
+{
+	size_t bytes = 0, n;
+
+	for (int i = 0; i < DRAIN_MAX && bytes < DRAIN_BYTES && (n = take_one(s)) != 0; i++)
+		bytes += n;
+}
+
 void logfile_drain(void)
 {
 	for (struct source *s = sources, *next; s != NULL; s = next) {
 		next = s->next;
-		while (take_one(s))
-			;
+		drain(s);
 	}
 }
 

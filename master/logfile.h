@@ -34,7 +34,7 @@ void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source kind, co
 int logfile_pair(int fd[2]);
 /* Lines lost since the log last worked; 0 while it works. */
 unsigned long logfile_lost(void);
-/* Writes all that has been sent so far; for the end of the process. */
+/* Writes all that has been sent so far, and not without end what is sent meanwhile; for the end of a process. */
 void logfile_drain(void);
 
 #endif

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/mem.h"
 #include "master/backoff.h"
 #include "master/counts.h"
@@ -267,6 +269,71 @@ static size_t count_of(const char *text, const char *what)
 	return n;
 }
 
+#define LOGIN_OF_JO "2imapd: LOGIN, " WHO ", protocol=IMAP, session=1\n"
+
+/* While ECHO is set, its socket gets another line for each line that is counted. */
+static struct log_rig *echo;
+static int echoes;
+
+double clock_now(void)
+{
+	struct timespec t;
+
+	if (echo != NULL && ++echoes < 100000)
+		send(echo->session[1], "2imapd: more\n", 13, MSG_DONTWAIT);
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+int64_t clock_ms(void)
+{
+	return (int64_t)(clock_now() * 1000);
+}
+
+uint32_t clock_seconds(void)
+{
+	return (uint32_t)clock_now();
+}
+
+int64_t clock_cpu_ms(void)
+{
+	return 0;
+}
+
+/* The master drains the log when a role has ended: who floods it cannot keep the master at that. */
+static void a_flood_does_not_hold_the_master(void)
+{
+	struct log_rig r;
+
+	rig_open(&r);
+	rig_send(&r, r.session[1], "2imapd: one\n");
+	echo = &r;
+	logfile_drain();
+	echo = NULL;
+	CU_ASSERT(echoes > 0 && echoes < 50000);
+	logfile_drain();
+	rig_close(&r);
+}
+
+/* An empty datagram of one session server is not the end of all. */
+static void an_empty_datagram_closes_no_log(void)
+{
+	struct log_rig r;
+	char *text;
+
+	rig_open(&r);
+	CU_ASSERT(send(r.session[1], "", 0, 0) == 0 && send(r.err[1], "", 0, 0) == 0);
+	for (int i = 0; i < 4; i++)
+		ev_run(r.loop, EVRUN_NOWAIT);
+	rig_send(&r, r.spawn[1], LOGIN_OF_JO);
+	CU_ASSERT_EQUAL(send(r.session[1], "2imapd: here\n", 13, MSG_NOSIGNAL), 13);
+	CU_ASSERT_EQUAL(send(r.err[1], "there\n", 6, MSG_NOSIGNAL), 6);
+	text = rig_read(&r);
+	CU_ASSERT(strstr(text, " imapd: here\n") != NULL && strstr(text, "stderr of spawn: there\n") != NULL);
+	mem_free(&text);
+	rig_close(&r);
+}
+
 /* Compromised session servers that fork. */
 static void what_is_no_known_session_logs_little(void)
 {
@@ -281,8 +348,6 @@ static void what_is_no_known_session_logs_little(void)
 	mem_free(&text);
 	rig_close(&r);
 }
-
-#define LOGIN_OF_JO "2imapd: LOGIN, " WHO ", protocol=IMAP, session=1\n"
 
 static void lines_of_a_session_are_short_and_bounded_in_bytes(void)
 {
@@ -581,6 +646,8 @@ static const struct unit_case cases[] = {
 	{ "sessions log for their own account alone", sessions_log_for_their_own_account_alone },
 	{ "a session ends after its LOGIN in the log", a_session_ends_after_its_login_in_the_log },
 	{ "what is no known session logs little", what_is_no_known_session_logs_little },
+	{ "a flood of the log does not hold the master", a_flood_does_not_hold_the_master },
+	{ "an empty datagram closes no log", an_empty_datagram_closes_no_log },
 	{ "lines of a session are short, and bounded in bytes", lines_of_a_session_are_short_and_bounded_in_bytes },
 	{ "stderr of one session leaves room for others", stderr_of_one_session_leaves_room_for_others },
 	{ "who has logged its end is no session any more", who_has_logged_its_end_is_no_session_any_more },
