@@ -203,8 +203,8 @@ static void forbid_lingering(void)
 		    SCMP_A2(SCMP_CMP_MASKED_EQ, UINT32_MAX, SO_LINGER));
 	if (rc == 0)
 		rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(io_uring_setup), 0);
-	if (rc == 0) /* else some kernels slow the process down */
-		rc = seccomp_attr_set(f, SCMP_FLTATR_CTL_SSB, 1);
+	if (rc == 0) /* some kernels slow the process down without it; old ones do not know it, and do not */
+		seccomp_attr_set(f, SCMP_FLTATR_CTL_SSB, 1);
 	use_filter(f, rc, "session server");
 }
 #endif
