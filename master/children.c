@@ -580,8 +580,9 @@ static struct child *fork_child(struct post *p)
 	c->pid = pid;
 	c->started = clock_now();
 	c->control = msg_channel_open(m->loop, kept.control, on_message, on_closed, c);
-	logfile_listen(m->loop, kept.log, p->role == ROLE_SPAWN ? LOGFILE_SPAWN : LOGFILE_ROLE, NULL);
-	logfile_listen(m->loop, kept.err, LOGFILE_STDERR, master_post_name(p, name));
+	logfile_listen(m->loop, kept.log, p->role == ROLE_SPAWN ? LOGFILE_SPAWN : LOGFILE_ROLE,
+	    master_post_name(p, name));
+	logfile_listen(m->loop, kept.err, LOGFILE_STDERR, name);
 	if (kept.session_log != -1)
 		logfile_listen(m->loop, kept.session_log, LOGFILE_SESSION, NULL);
 	ev_child_init(&c->watcher, on_exit_of, pid, 1);

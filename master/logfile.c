@@ -21,6 +21,8 @@
 enum { DATAGRAM_MAX = 64 * 1024, SOCKET_BUFFER = 1024 * 1024, BURST = 32 };
 /* Of a role in a minute: a sanitizer's report has some hundred lines. */
 enum { STDERR_LINES = 300, STDERR_LINE_MAX = 900, STDERR_BYTES = STDERR_LINES * STDERR_LINE_MAX };
+/* Of a role's log in a minute: far more than a busy login worker has to say, and not all that one can write. */
+enum { ROLE_LINES = 1000 * 1000, ROLE_BYTES = 256 << 20 };
 enum { SESSIONS_BURST = 256 };
 /* More than a socket can hold: the kernel grants twice SOCKET_BUFFER, and takes 700 bytes for a datagram at least. */
 enum { DRAIN_MAX = 4096, DRAIN_BYTES = 4 * SOCKET_BUFFER };
@@ -32,7 +34,8 @@ struct source {
 	struct source *next;
 	enum logfile_source kind;
 	char name[32];
-	struct log_allowance allowance; /* of a stderr, for all but session servers, which have their own */
+	/* Of a role's log, or of a stderr for all but session servers, which have their own. */
+	struct log_allowance allowance;
 };
 
 static enum target_kind kind = TARGET_STDERR;
@@ -164,8 +167,35 @@ static void write_line(const struct tm *when, const struct log_record *rec, pid_
 	}
 }
 
+/* Role S may log REC. Who was taken over fills no disk in minutes. */
+static bool role_may(struct source *s, const struct tm *when, const struct log_record *rec, unsigned *lines)
+{
+	char said[128];
+	struct log_record more = { LOG_LEVEL_ERROR, "waypostd", said };
+	unsigned left_out;
+
+	if (!log_allowance_take(&s->allowance, strlen(rec->text), &left_out))
+		return false;
+	if (left_out != 0) {
+		snprintf(said, sizeof(said), "dropped %u lines of %s, which logs without end", left_out, s->name);
+		write_line(when, &more, getpid(), lines);
+	}
+	return true;
+}
+
+/* REC may be written; it may be changed for that, also to be in BUF. */
+static bool may_log(struct source *s, const struct tm *when, pid_t pid, struct log_record *rec,
+    char buf[LOG_SESSION_TEXT], unsigned *lines)
+{
+	if (s->kind == LOGFILE_SPAWN)
+		return !log_sessions_note(pid, rec);
+	if (rec->level > most)
+		return false;
+	return s->kind == LOGFILE_SESSION ? log_sessions_allow(pid, rec, buf) : role_may(s, when, rec, lines);
+}
+
 /* Writes one datagram of a sender: lines in the format of lib/log.h. */
-static void write_batch(const struct source *s, char *p, size_t len, pid_t pid)
+static void write_batch(struct source *s, char *p, size_t len, pid_t pid)
 {
 	time_t now = time(NULL);
 	char other[LOG_SESSION_TEXT];
@@ -174,12 +204,9 @@ static void write_batch(const struct source *s, char *p, size_t len, pid_t pid)
 	unsigned lines = 0;
 
 	localtime_r(&now, &when);
-	while (log_parse(&p, &len, &rec)) {
-		if (s->kind == LOGFILE_SPAWN && log_sessions_note(pid, &rec))
-			continue;
-		if (s->kind != LOGFILE_SESSION || (rec.level <= most && log_sessions_allow(pid, &rec, other)))
+	while (log_parse(&p, &len, &rec))
+		if (may_log(s, &when, pid, &rec, other, &lines))
 			write_line(&when, &rec, pid, &lines);
-	}
 	if (s->kind == LOGFILE_SESSION)
 		log_sessions_read(pid);
 	flush_text(&when, lines);
@@ -327,8 +354,8 @@ void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source from, co
 	ev_io_init(&s->io, on_readable, sock, EV_READ);
 	s->io.data = loop;
 	s->kind = from;
-	s->allowance.max_lines = STDERR_LINES;
-	s->allowance.max_bytes = STDERR_BYTES;
+	s->allowance.max_lines = from == LOGFILE_STDERR ? STDERR_LINES : ROLE_LINES;
+	s->allowance.max_bytes = from == LOGFILE_STDERR ? STDERR_BYTES : ROLE_BYTES;
 	snprintf(s->name, sizeof(s->name), "%s", name != NULL ? name : "");
 	s->next = sources;
 	sources = s;

@@ -18,7 +18,7 @@ void logfile_set_level(const char *level);
 void logfile_mirror(bool on);
 /* Who writes to the other end. */
 enum logfile_source {
-	LOGFILE_ROLE, /* a role, as its log (lib/log.h) */
+	LOGFILE_ROLE, /* a role, as its log (lib/log.h); not without end */
 	/* Spawn, and its children until they are session servers: their LOGIN lines are written before what the servers
 	 * log. */
 	LOGFILE_SPAWN,
@@ -28,7 +28,7 @@ enum logfile_source {
 	LOGFILE_STDERR
 };
 /* Takes over SOCK, one end of logfile_pair(), and writes what the other end sends, until all who have it have closed
- * it. NAME: whose stderr it is, else NULL; it is copied. */
+ * it. NAME: of the role, NULL for session servers; it is copied. */
 void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source kind, const char *name);
 /* Makes the pair for one sender: FD[0] for logfile_listen(), FD[1] for the sender. 0, or -1 with errno. */
 int logfile_pair(int fd[2]);

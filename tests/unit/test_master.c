@@ -274,6 +274,7 @@ static size_t count_of(const char *text, const char *what)
 /* While ECHO is set, its socket gets another line for each line that is counted. */
 static struct log_rig *echo;
 static int echoes;
+static int seconds_later;
 
 double clock_now(void)
 {
@@ -282,7 +283,7 @@ double clock_now(void)
 	if (echo != NULL && ++echoes < 100000)
 		send(echo->session[1], "2imapd: more\n", 13, MSG_DONTWAIT);
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9 + seconds_later;
 }
 
 int64_t clock_ms(void)
@@ -481,6 +482,34 @@ static void lines_of_a_full_disk_are_counted(void)
 	unlink(path);
 }
 
+/* A login worker that was taken over. Nothing can be written here: each line that would be is counted as lost. */
+static void a_role_does_not_log_without_end(void)
+{
+	struct ev_loop *loop = ev_loop_new(0);
+	struct str lines = STR_INIT;
+	int fd[2];
+
+	for (int i = 0; i < 5000; i++)
+		str_adds(&lines, "2imapd: x\n");
+	CU_ASSERT_FATAL(logfile_pair(fd) == 0 && logfile_open("/dev/full"));
+	logfile_listen(loop, fd[0], LOGFILE_ROLE, "worker 0");
+	for (int i = 0; i < 210; i++)
+		log_to(loop, fd[1], str_cstr(&lines));
+	CU_ASSERT_EQUAL(logfile_lost(), 1000 * 1000);
+	seconds_later = 60;
+	log_to(loop, fd[1], "2imapd: x\n");
+	CU_ASSERT_EQUAL(logfile_lost(), 1000 * 1000 + 2); /* with what tells of those that were dropped */
+	CU_ASSERT_FATAL(logfile_open("/dev/null"));
+	log_to(loop, fd[1], "2imapd: x\n");
+	CU_ASSERT_EQUAL(logfile_lost(), 0);
+	seconds_later = 0;
+	str_fini(&lines);
+	close(fd[1]);
+	ev_run(loop, EVRUN_NOWAIT);
+	ev_loop_destroy(loop);
+	CU_ASSERT(logfile_open("stderr"));
+}
+
 static void add(struct counts *c, const char *text)
 {
 	counts_add_lines(c, text, strlen(text));
@@ -648,6 +677,7 @@ static const struct unit_case cases[] = {
 	{ "what is no known session logs little", what_is_no_known_session_logs_little },
 	{ "a flood of the log does not hold the master", a_flood_does_not_hold_the_master },
 	{ "an empty datagram closes no log", an_empty_datagram_closes_no_log },
+	{ "a role does not log without end", a_role_does_not_log_without_end },
 	{ "lines of a session are short, and bounded in bytes", lines_of_a_session_are_short_and_bounded_in_bytes },
 	{ "stderr of one session leaves room for others", stderr_of_one_session_leaves_room_for_others },
 	{ "who has logged its end is no session any more", who_has_logged_its_end_is_no_session_any_more },
