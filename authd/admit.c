@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "authd/hold.h"
 #include "authd/sessions.h"
 #include "lib/clock.h"
 #include "lib/die.h"
@@ -27,6 +28,7 @@ enum request_state step_admit(struct request *rq)
 	const char *off = protocols[p].option_off, *insecure = protocols[p].option_insecure;
 	const char *why;
 
+	hold_over(rq);
 	if (options_is_on(rq->account.options, off))
 		return request_refuse(rq, AUTH_VERDICT_DISABLED, off);
 	if (!rq->client_tls && options_is_on(rq->account.options, insecure))

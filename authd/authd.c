@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "authd/hold.h"
 #include "authd/peer_ports.h"
 #include "authd/request.h"
 #include "authd/sessions.h"
@@ -378,6 +379,7 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	/* Workers end logins in time; this is for one that does not. */
 	for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
 		expire(w, clock_now() - 2 * (double)set->node_LOGIN_TIMEOUT);
+	hold_release(a, clock_now());
 	reg_expire(a->reg, clock_now());
 	peers_tick(a->peers, clock_now());
 	if (a->loading || !auth_chain_uses_image(a->chain) ||
@@ -519,6 +521,7 @@ int authd_main(const struct role_start *who)
 	a->peers = peers_new(ask_address, a);
 	a->troubles = troubles_new();
 	a->signature_errors = signature_errors_new();
+	a->guesses = guesses_new();
 	request_init(a);
 	a->reg = reg_new();
 	a->used_tokens = used_tokens_open(ROLE_FD_USED_TOKENS, (uint64_t)time(NULL));

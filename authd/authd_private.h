@@ -5,6 +5,7 @@
 #include "authd/challenges.h"
 #include "authd/jobs.h"
 #include "authd/troubles.h"
+#include "authd/guesses.h"
 #include "authd/challenge_response.h"
 #include "authd/peers.h"
 #include "authd/directory_lookup.h"
@@ -68,6 +69,8 @@ struct authd {
 	struct request *for_room;    /* requests that wait for room at a peer, in the order of arrival */
 	unsigned nfor_room;
 	ev_timer room_timer; /* runs while there are any */
+	struct guesses *guesses;
+	struct request *held; /* requests that wait because of wrong passwords before */
 	uint64_t logins[AUTH_VERDICT_COUNT];
 };
 

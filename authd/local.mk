@@ -7,6 +7,8 @@ authd_libauthd_a_SOURCES = \
 	authd/cache.c authd/cache.h \
 	authd/challenges.c authd/challenges.h \
 	authd/directory_health.c authd/directory_health.h \
+	authd/guesses.c authd/guesses.h \
+	authd/hold.c authd/hold.h \
 	authd/identify.c authd/identify.h \
 	authd/job.c authd/job.h \
 	authd/jobs.c authd/jobs.h \

@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "authd/admit.h"
+#include "authd/hold.h"
 #include "authd/identify.h"
 #include "authd/routing.h"
 #include "authd/verify.h"
@@ -36,11 +37,13 @@ static const struct {
 	[REQUEST_LOOKUP] = { step_lookup, TO(LOOKUP) | TO(FIRST_LOAD) | TO(DIRECTORY) | TO(VERIFY) | TO(VERDICT) },
 	[REQUEST_FIRST_LOAD] = { NULL, TO(LOOKUP) | TO(DONE) },
 	[REQUEST_DIRECTORY] = { NULL, TO(LOOKUP) | TO(VERIFY) | TO(VERDICT) | TO(DONE) },
-	[REQUEST_VERIFY] = { step_verify, TO(HASH) | TO(CLIENT) | TO(VERDICT) | TO(REFUSE) },
+	[REQUEST_VERIFY] = { step_verify, TO(HASH) | TO(SAY) | TO(VERDICT) | TO(REFUSE) },
 	[REQUEST_HASH] = { NULL, TO(VERDICT) | TO(REFUSE) | TO(DONE) },
-	[REQUEST_CLIENT] = { NULL, TO(CLIENT) | TO(KEYS) | TO(VERDICT) | TO(REFUSE) | TO(DONE) },
-	[REQUEST_KEYS] = { NULL, TO(CLIENT) | TO(VERDICT) | TO(REFUSE) | TO(DONE) },
-	[REQUEST_VERDICT] = { step_verdict, TO(ADMIT) | TO(REFUSE) },
+	[REQUEST_SAY] = { step_say, TO(CLIENT) },
+	[REQUEST_CLIENT] = { NULL, TO(SAY) | TO(KEYS) | TO(HELD) | TO(VERDICT) | TO(REFUSE) | TO(DONE) },
+	[REQUEST_KEYS] = { NULL, TO(SAY) | TO(HELD) | TO(VERDICT) | TO(REFUSE) | TO(DONE) },
+	[REQUEST_VERDICT] = { step_verdict, TO(HELD) | TO(ADMIT) | TO(REFUSE) },
+	[REQUEST_HELD] = { NULL, TO(ADMIT) | TO(SAY) | TO(DONE) },
 	[REQUEST_ADMIT] = { step_admit, TO(ROUTE) | TO(REFUSE) },
 	[REQUEST_ROUTE] = { step_route, TO(TARGETS) | TO(GRANT) | TO(REFUSE) },
 	[REQUEST_TARGETS] = { step_targets, TO(ADDRESS) | TO(ROOM) | TO(GRANT) | TO(REFUSE) },
@@ -63,7 +66,7 @@ static void say_crowded(struct authd *a)
 }
 
 /* RQ waits for room. Asks the workers which logins succeeded: else they report that later. */
-static void hold(struct request *rq)
+static void wait_for_room(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
 
@@ -80,7 +83,9 @@ static void enter_queue(struct request *rq)
 	struct authd *a = rq->worker->a;
 
 	if (rq->state == REQUEST_ROOM) {
-		hold(rq);
+		wait_for_room(rq);
+	} else if (rq->state == REQUEST_HELD) {
+		DL_APPEND(a->held, rq);
 	} else if (rq->state == REQUEST_FIRST_LOAD || rq->state == REQUEST_ADDRESS) {
 		DL_APPEND(a->waiting, rq);
 		if (rq->state == REQUEST_ADDRESS)
@@ -97,6 +102,8 @@ static void leave_queue(struct request *rq)
 		a->nfor_room--;
 	} else if (rq->state == REQUEST_ADDRESS || rq->state == REQUEST_FIRST_LOAD) {
 		DL_DELETE(a->waiting, rq);
+	} else if (rq->state == REQUEST_HELD) {
+		DL_DELETE(a->held, rq);
 	}
 }
 
@@ -112,6 +119,7 @@ static void request_free(struct request *rq)
 	w->nrequests--;
 	account_fini(&rq->account);
 	mem_free_secret(&rq->challenge);
+	mem_free(&rq->next_challenge);
 	mem_free(&rq->signed_for);
 	if (rq->kept_since != 0)
 		w->nkept--;
@@ -195,7 +203,7 @@ enum request_state request_refuse(struct request *rq, enum auth_verdict v, const
 	if (rq->believed)
 		reply.client = rq->client; /* so that the forwarding node is not blamed */
 	reply.signature = request_signature(rq);
-	reply.delay_ms = v == AUTH_VERDICT_WRONG ? (uint32_t)(rq->worker->a->ctx.set->node_LOGIN_FAIL_DELAY * 1000) : 0;
+	reply.delay_ms = v == AUTH_VERDICT_WRONG ? hold_wrong(rq) : 0;
 	return REQUEST_REFUSE;
 }
 

@@ -40,9 +40,11 @@ enum request_state {
 	/* Step: are the credentials right, by its mechanism? `result` says whether there is an account. */
 	REQUEST_VERIFY,
 	REQUEST_HASH,    /* wait: for an auth worker, which computes a slow hash */
+	REQUEST_SAY,     /* step: a challenge for the client */
 	REQUEST_CLIENT,  /* wait: for the client's next message */
 	REQUEST_KEYS,    /* wait: for an auth worker, which computes SCRAM's keys */
 	REQUEST_VERDICT, /* step: `result` is whether the credentials are right */
+	REQUEST_HELD,    /* wait: they are, but too many wrong ones were tried before (authd/hold.h) */
 	REQUEST_ADMIT,   /* step: may the account log in, from that client, now? */
 	REQUEST_ROUTE,   /* step: where is its mail? */
 	REQUEST_TARGETS, /* step: at which addresses is that, and is there room for one more? */
@@ -57,12 +59,13 @@ enum request_state {
 struct request {
 	UT_hash_handle hh; /* of its worker, by q.request */
 	enum request_state state;
-	struct request *prev, *next; /* FIRST_LOAD, ADDRESS: of authd.waiting; ROOM: of authd.for_room */
+	struct request *prev, *next; /* FIRST_LOAD, ADDRESS: of authd.waiting; ROOM: of authd.for_room; HELD: of held */
 	struct authd_worker *worker;
 	struct auth_request q;
 	char service_name[32];
 	char name[ACCOUNT_NAME_MAX]; /* with DEFDOMAIN */
 	char *challenge;             /* that the client has answered; NULL: there was none */
+	char *next_challenge;        /* SAY, HELD: for the client */
 	struct scram *scram;         /* a SCRAM login; NULL: it is not one */
 	double kept_since;           /* lib/clock.h: it is among its worker's nkept; 0: it is not */
 	bool retried;                /* the worker has retried */
@@ -74,6 +77,9 @@ struct request {
 	/* By position: directories that do not know the account said to go on there; 0: not asked. */
 	uint8_t passed[AUTH_CHAIN_MAX];
 	enum auth_result result;
+	bool held;                      /* it was decided whether it is held */
+	double held_until;              /* HELD: lib/clock.h */
+	enum request_state after_hold;  /* HELD */
 	bool no_account;                /* the password is checked against a dummy, for the time it takes */
 	bool believed;                  /* the forwarded identity is trusted */
 	enum signature_check signature; /* result of checking the forwarded identity's */

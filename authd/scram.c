@@ -116,7 +116,7 @@ static enum scram_next judge(struct scram *s, struct str *out)
 	if (!s->module->final(s->session, str_cstr(&s->final), &s->secret, out))
 		return SCRAM_WRONG;
 	s->step = 2;
-	return SCRAM_CHALLENGE;
+	return SCRAM_PROVED;
 }
 
 enum scram_next scram_step(struct scram *s, const char *text, struct str *out)
@@ -128,8 +128,8 @@ enum scram_next scram_step(struct scram *s, const char *text, struct str *out)
 	case 1:
 		s->step = 3; /* ends here unless judge() continues it */
 		str_adds(&s->final, text);
-		if (s->known == KNOWN_KEYS && judge(s, out) == SCRAM_CHALLENGE)
-			return SCRAM_CHALLENGE;
+		if (s->known == KNOWN_KEYS && judge(s, out) == SCRAM_PROVED)
+			return SCRAM_PROVED;
 		/* Every refusal costs one computation, whether or not anything depends on it. */
 		return SCRAM_COMPUTE;
 	case 2:

@@ -37,6 +37,7 @@ struct scram;
 
 enum scram_next {
 	SCRAM_CHALLENGE, /* send OUT to the client; its response is the next step */
+	SCRAM_PROVED,    /* the same, for the last time: the client knows the password, and hears it with OUT */
 	SCRAM_COMPUTE,   /* scram_question() first */
 	SCRAM_RIGHT,     /* it knows the password, and has got the proof that we do */
 	SCRAM_WRONG

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "authd/hold.h"
 #include "authd/identify.h"
 #include "authd/challenge_response.h"
 #include "authlib/password.h"
@@ -138,6 +139,14 @@ static void log_cannot(const struct request *rq, const char *why)
 
 static void on_computed(const struct job_done *done, int fd UNUSED, void *arg);
 
+enum request_state step_say(struct request *rq)
+{
+	auth_text_write(&out, AUTH_CHALLENGE, rq->q.request, rq->next_challenge);
+	mem_free(&rq->next_challenge);
+	worker_send(rq->worker, &out);
+	return REQUEST_CLIENT;
+}
+
 /* Continues a multi-step login: sends CHALLENGE to the client, if that is next. */
 static enum request_state scram_go_on(struct request *rq, enum scram_next next, const struct str *challenge)
 {
@@ -145,10 +154,9 @@ static enum request_state scram_go_on(struct request *rq, enum scram_next next, 
 	const char *password, *secret;
 	uint32_t id;
 
-	if (next == SCRAM_CHALLENGE && challenge->len < AUTH_TEXT_MAX) {
-		auth_text_write(&out, AUTH_CHALLENGE, rq->q.request, str_cstr(challenge));
-		worker_send(rq->worker, &out);
-		return REQUEST_CLIENT;
+	if ((next == SCRAM_CHALLENGE || next == SCRAM_PROVED) && challenge->len < AUTH_TEXT_MAX) {
+		rq->next_challenge = mem_strdup(str_cstr(challenge));
+		return next == SCRAM_PROVED ? hold_right(rq, REQUEST_SAY) : REQUEST_SAY;
 	}
 	if (next == SCRAM_COMPUTE) {
 		scram_question(rq->scram, &password, &secret);
@@ -295,7 +303,7 @@ enum request_state step_verdict(struct request *rq)
 	case AUTH_OK:
 		tell_passed(rq);
 		note_signature(rq, rq->account.name);
-		return REQUEST_ADMIT;
+		return hold_right(rq, REQUEST_ADMIT);
 	case AUTH_MISMATCH:
 	case AUTH_UNKNOWN:
 	case AUTH_DISABLED:

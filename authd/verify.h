@@ -6,6 +6,8 @@
 
 /* VERIFY: rq->result is the drivers' result for the account; with VERDICT it becomes that for the credentials. */
 enum request_state step_verify(struct request *rq);
+/* Sends the challenge that was made. */
+enum request_state step_say(struct request *rq);
 /* CLIENT: the client's next message. */
 enum request_state step_message(struct request *rq, const char *text);
 /* VERDICT: rq->result. */

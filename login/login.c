@@ -193,7 +193,7 @@ static void log_login(const struct login *l, enum log_level level, const char *w
 	    p->title, more);
 }
 
-/* Refuses the login; the client may try again. */
+/* Refuses the login; the client may try again, but has only so many passwords. */
 static void refuse(struct login *l, enum login_failure f)
 {
 	l->dialect->refuse(l, f);
@@ -204,7 +204,10 @@ static void refuse(struct login *l, enum login_failure f)
 	l->retried = false;
 	l->peer_until = 0;
 	enter(l, LOGIN_COMMAND);
-	feed(l);
+	if (f == FAILURE_WRONG && ++l->wrong >= LOGIN_WRONG_MAX)
+		say_bye(l, LOGIN_BYE_ERRORS);
+	else
+		feed(l);
 }
 
 static void on_delayed(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)

@@ -70,6 +70,7 @@ enum login_bye {
 enum {
 	LOGIN_INPUT_MAX = 16 * 1024, /* bytes kept of an incomplete command */
 	LOGIN_BAD_MAX = 10,          /* consecutive errors */
+	LOGIN_WRONG_MAX = 5,         /* wrong passwords of one connection; programs try the right one in several ways */
 	LOGIN_SAID_MAX = 256         /* bytes of a peer's text, with NUL */
 };
 
@@ -129,7 +130,7 @@ struct login {
 	enum exchange exchange;  /* with authd */
 	uint32_t exchange_since; /* loop time, seconds: of the last message to authd, or attempt to send one */
 	uint32_t request;        /* number of the request to authd or spawn; 0: there is none */
-	unsigned bad;            /* consecutive errors */
+	unsigned bad, wrong;     /* consecutive errors; wrong passwords */
 	double peer_until;       /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
 	bool retried;            /* the hand-over, or connecting to a peer, failed once already */
 	bool over;               /* it is freed as soon as the engine is left */

@@ -45,7 +45,12 @@
 	S(node, LOGIN_TIMEOUT, TIME, "60s", 1, 3600, "seconds", SF_W | SF_A, \
 		"Time limit for a login, from the connection on.") \
 	S(node, LOGIN_FAIL_DELAY, TIME, "2s", 0, 60, "seconds", SF_W | SF_A, \
-		"Delay before the reply to a wrong password. Other logins are not delayed.") \
+		"Delay before the reply to a wrong password. If more than 5 different ones were tried for an account, or " \
+		"from an address (an IPv6 one counts by its /64), replies to further logins there wait as long again, " \
+		"to the right password too, doubled with every 5 more, up to 15 seconds (and a quarter of " \
+		"LOGIN_TIMEOUT). One is forgotten each minute. An account is not delayed where it has logged in before, " \
+		"unless that very account is guessed at there. List a proxy or webmail that does not say who its " \
+		"clients are in PROXY_TRUSTED: its address is not counted. 0: no delays.") \
 	S(node, LOG, STR, "syslog", 0, 0, "", SF_M, \
 		"Where the log goes: \"syslog\" (facility mail), \"stderr\", or the absolute path of a file.") \
 	S(node, LOG_LEVEL, WORD, "info", 0, 0, "error|warn|info|debug", SF_ALL, \

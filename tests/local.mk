@@ -152,6 +152,9 @@ endif
 UNIT_TESTS += tests/unit/test_request
 tests_unit_test_request_SOURCES = tests/unit/test_request.c
 tests_unit_test_request_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
+UNIT_TESTS += tests/unit/test_guesses
+tests_unit_test_guesses_SOURCES = tests/unit/test_guesses.c
+tests_unit_test_guesses_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_signature_errors
 tests_unit_test_signature_errors_SOURCES = tests/unit/test_signature_errors.c
 tests_unit_test_signature_errors_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)

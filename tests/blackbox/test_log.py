@@ -95,10 +95,11 @@ def test_attempts_that_cannot_be_right_are_logged_as_failed(pool):
             "AUTHENTICATE PLAIN " + plain(b"\0anna@example.com\0"), "AUTHENTICATE PLAIN " + plain(b"\0anna@example.com\0a\0b"),
             "AUTHENTICATE PLAIN " + plain(b"\0\x1b[31manna\0guess")]
     pop3 = ["PASS", "PASS ", "PASS gu\x01ess", "PASS gu\0ess", "AUTH PLAIN " + plain(b"\0anna@example.com\0")]
-    with Imap("127.0.0.1", pool.imap_port) as c:
-        for text in imap:
-            assert c.cmd(text).text.startswith(b"NO [AUTHENTICATIONFAILED]"), text
-        c.login_ok(pool.accounts["anna@example.com"])
+    for some in imap[:4], imap[4:]:  # a connection has only so many
+        with Imap("127.0.0.1", pool.imap_port) as c:
+            for text in some:
+                assert c.cmd(text).text.startswith(b"NO [AUTHENTICATIONFAILED]"), text
+            c.login_ok(pool.accounts["anna@example.com"])
     with Pop3("127.0.0.1", pool.pop3_port) as c:
         for text in pop3:
             if text.startswith("PASS"):

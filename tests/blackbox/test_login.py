@@ -293,6 +293,42 @@ def test_many_logins_by_many_clients_at_once(pool):
         c.close()
 
 
+@pytest.mark.parametrize("kind", [Imap, Pop3])
+def test_wrong_passwords_end_the_connection(pool, kind):
+    """A connection has five passwords; what it pipelined behind the last is not answered."""
+    with kind("127.0.0.1", pool.imap_port if kind is Imap else pool.pop3_port) as c:
+        for i in range(5):
+            c.send(f"a LOGIN nobody@example.com no{i}\r\n" if kind is Imap else
+                   "AUTH PLAIN " + b64("", "nobody@example.com", f"no{i}").decode() + "\r\n")
+            if i == 4:
+                c.send("z NOOP\r\n" if kind is Imap else "CAPA\r\n")
+            assert b"AUTH" in c.line()
+        assert c.line().startswith(b"* BYE" if kind is Imap else b"-ERR")
+        assert c.rest() == b""
+
+
+def test_guesser_waits_for_the_right_password_too(make_pool):
+    """The account's owner gets in at once where it was before, and from elsewhere after a while, which the log explains."""
+    p = make_pool(nodes=1, settings={"LOGIN_FAIL_DELAY": 1}, accounts=[Account("anna@example.com")])
+    anna = p.accounts["anna@example.com"]
+    with Imap("127.0.0.1", p.imap_port, source="127.0.0.31") as c:
+        c.login_ok(anna)
+    guesses = [Pop3("127.0.0.1", p.pop3_port, source="127.0.0.66") for _ in range(6)]
+    for i, c in enumerate(guesses):
+        c.send("AUTH PLAIN " + b64("", "anna@example.com", f"no{i}").decode() + "\r\n")
+    for c in guesses:
+        assert c.line().startswith(b"-ERR [AUTH]")
+        c.close()
+    for kind, port in ((Imap, p.imap_port), (Pop3, p.pop3_port)):
+        with kind("127.0.0.1", port, source="127.0.0.31") as c:
+            c.login_ok(anna)
+    assert "waits for" not in p.nodes[0].log()
+    for i, kind in enumerate((Imap, Pop3)):
+        with kind("127.0.0.1", p.imap_port if kind is Imap else p.pop3_port, source=f"127.0.0.{32 + i}") as c:
+            c.login_ok(anna)
+        p.nodes[0].wait_log(rf"a login with the right password waits for 1 seconds.*user=anna@example.com, ip=\[::ffff:127.0.0.{32 + i}\]")
+
+
 def test_failed_login_waits_but_nobody_else_does(make_pool):
     """LOGIN_FAIL_DELAY delays that reply, not other clients."""
     import time

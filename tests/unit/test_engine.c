@@ -1132,6 +1132,11 @@ static const struct {
 	    "COMMAND client:no-UNAVAILABLE authd:RESULT+END log:TEMPORARY FAILURE:mailhost there cannot be" },
 	{ "COMMAND", "bad bad bad bad bad bad bad bad bad bad", "CLOSING client:what?+bye-ERRORS+EOF" },
 	{ "COMMAND", "bad bad bad bad bad noop bad bad bad bad bad", "COMMAND client:what?" },
+	{ "COMMAND", "login wrong a_while login wrong a_while noop login wrong a_while login wrong a_while",
+	    "COMMAND client:no-WRONG" },
+	{ "COMMAND",
+	    "login wrong a_while login wrong a_while login wrong a_while login wrong a_while login wrong a_while",
+	    "gone client:no-WRONG+bye-ERRORS+EOF" },
 };
 
 static void reach(const char *state)

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "authd/hold.h"
 #include "authd/peer_ports.h"
 #include "authd/request.h"
 #include "authd/sessions.h"
@@ -196,6 +197,7 @@ static void begin_with(const char *modules)
 	a.reg = reg_new();
 	a.troubles = troubles_new();
 	a.signature_errors = signature_errors_new();
+	a.guesses = guesses_new();
 	request_init(&a);
 	a.used_tokens = used_tokens_open(used_tokens_file(), (uint64_t)time(NULL));
 	a.pool = pool_keys_new("secret");
@@ -236,6 +238,7 @@ static void end(void)
 	reg_free(&a.reg);
 	troubles_free(&a.troubles);
 	signature_errors_free(&a.signature_errors);
+	guesses_free(&a.guesses);
 	used_tokens_free(&a.used_tokens);
 	pool_keys_free(&a.pool);
 	ev_loop_destroy(a.ctx.loop);
@@ -325,8 +328,8 @@ static void done_keys(void)
 static bool all_gone(void)
 {
 	turn();
-	return w.requests == NULL && w.nkept == 0 && a.waiting == NULL && a.for_room == NULL && a.nfor_room == 0 &&
-	    jobs_waiting(a.jobs) == 0;
+	return w.requests == NULL && w.nkept == 0 && a.waiting == NULL && a.held == NULL && a.for_room == NULL &&
+	    a.nfor_room == 0 && jobs_waiting(a.jobs) == 0;
 }
 
 static void put(const struct auth_request *q)
@@ -412,7 +415,7 @@ static void test_again_once(void)
 /* --- where a request waits --- */
 
 enum { PEER_PORT = 143 };
-enum place { FIRST_LOAD, DIRECTORY, HASH, CLIENT, KEYS, ADDRESS, ROOM, GRANTED, PLACES };
+enum place { FIRST_LOAD, DIRECTORY, HASH, CLIENT, KEYS, HELD, ADDRESS, ROOM, GRANTED, PLACES };
 
 /* ACCOUNT_CROWD_MAX logins of jo are pending at the first mailhost. */
 static void crowd(void)
@@ -429,6 +432,26 @@ static void all_arrive(void)
 {
 	for (uint64_t id = 1; id <= 20; id++)
 		reg_arrived(a.reg, reg_find(a.reg, id));
+}
+
+/* Guess number N, wrong, at USER from IP; returns the delay of the refusal in ms. */
+static uint32_t guess(const char *user, const char *ip, unsigned n)
+{
+	struct auth_request q = make(100 + n, AUTH_MECH_PASSWORD, user, "");
+
+	snprintf(q.credential, sizeof(q.credential), "guess %u", n);
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, ip, 1));
+	put(&q);
+	CU_ASSERT(refused(AUTH_VERDICT_WRONG));
+	return last.delay_ms;
+}
+
+/* As many as make a right answer wait. */
+static void guess_often(const char *user, const char *ip)
+{
+	for (unsigned n = 0; n <= GUESSES_FREE; n++)
+		guess(user, ip, n);
+	nanswers = 0;
 }
 
 /* Request 7 waits at PLACE. */
@@ -459,6 +482,10 @@ static void reach(enum place place)
 		CU_ASSERT(says("first"));
 		request_step(&w, 7, "right");
 		CU_ASSERT(given(JOB_SCRAM));
+		break;
+	case HELD:
+		guess_often("ann", "192.0.2.99");
+		ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
 		break;
 	case ADDRESS:
 		ask(7, AUTH_MECH_PASSWORD, "name", "secret");
@@ -497,6 +524,9 @@ static void arrive(enum place place)
 		break;
 	case KEYS:
 		done_keys();
+		break;
+	case HELD:
+		hold_release(&a, clock_now() + HOLD_MOST);
 		break;
 	case ADDRESS:
 		peers_resolved(a.peers, "node.example.com", NAME_FOUND, &peer, 1, clock_now());
@@ -578,6 +608,136 @@ static void test_expired(void)
 	}
 }
 
+/* Request ID of USER from IP, whose password is right, is answered at once. */
+static bool enters(uint32_t id, const char *user, const char *ip)
+{
+	struct auth_request q = make(id, AUTH_MECH_PASSWORD, user, "secret");
+
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, ip, 1));
+	put(&q);
+	return answered() && last.verdict == AUTH_VERDICT_OK;
+}
+
+/* Request 7 is held, and then answered; SECONDS at most. */
+static bool enters_later(double seconds)
+{
+	turn();
+	if (nanswers != 0 || a.held == NULL)
+		return false;
+	hold_release(&a, clock_now() + seconds);
+	return answered() && last.verdict == AUTH_VERDICT_OK;
+}
+
+/* Whoever guesses waits, longer and longer, for the right password as for wrong ones; others do not. */
+static void test_guesser(void)
+{
+	static const struct {
+		unsigned n;
+		uint32_t ms;
+	} t[] = { { 0, 2000 }, { 4, 2000 }, { 5, 4000 }, { 9, 4000 }, { 10, 6000 }, { 15, 10000 }, { 20, 17000 },
+		{ 99, 17000 } };
+	unsigned n = 0;
+
+	begin_with("authuserdb");
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		for (; n < t[i].n; n++)
+			guess("ann", "192.0.2.66", n);
+		CU_ASSERT_EQUAL(guess("ann", "192.0.2.66", n++), t[i].ms);
+	}
+	nanswers = 0;
+	CU_ASSERT_FALSE(enters(7, "jo", "192.0.2.66")); /* another account, from there */
+	hold_release(&a, clock_now() + 14);
+	CU_ASSERT(enters_later(HOLD_MOST + 0.1));
+	nanswers = 0;
+	CU_ASSERT_FALSE(enters(7, "ann", "192.0.2.67")); /* the account, from where it never was */
+	CU_ASSERT(enters_later(HOLD_MOST + 0.1));
+	CU_ASSERT(enters(8, "ann", "192.0.2.67")); /* and now it was */
+	CU_ASSERT(enters(9, "jo", "192.0.2.68"));
+	CU_ASSERT_EQUAL(guess("ann", "192.0.2.67", 1000), 2000);
+	end();
+}
+
+/* Everywhere somebody guesses at an account: its owner logs in from where it was before, without delay. */
+static void test_owner(void)
+{
+	char ip[32];
+
+	begin_with("authuserdb");
+	CU_ASSERT(enters(7, "ann", "192.0.2.1"));
+	for (unsigned n = 0; n < 200; n++) {
+		snprintf(ip, sizeof(ip), "198.51.100.%u", n);
+		guess("Ann", ip, n);
+	}
+	CU_ASSERT(enters(8, "ann", "192.0.2.1"));
+	end();
+}
+
+/* Behind one address: others do not delay who was there before; who guesses at that account delays it alone. */
+static void test_shared_address(void)
+{
+	begin_with("authuserdb");
+	CU_ASSERT(enters(7, "ann", "2001:db8::1") && enters(8, "jo", "2001:db8::2"));
+	guess_often("nobody", "2001:db8::3");
+	CU_ASSERT(enters(9, "ann", "2001:db8::4") && enters(10, "jo", "2001:db8::5"));
+	guess_often("jo", "2001:db8::6");
+	CU_ASSERT(enters(11, "ann", "2001:db8::1"));
+	CU_ASSERT(enters(12, "ann", "2001:db8:0:1::1")); /* elsewhere: nobody guessed at ann */
+	nanswers = 0;
+	CU_ASSERT_FALSE(enters(7, "jo", "2001:db8::1"));
+	CU_ASSERT(enters_later(3));
+	end();
+}
+
+/* A proxy in front that says nothing of its clients is not taken for a guesser, and a login that it forwards for
+ * somebody is that client's. */
+static void test_guesser_behind_proxy(void)
+{
+	struct auth_request q;
+
+	begin_with("authuserdb");
+	unit_set(&set->proxy_PROXY_TRUSTED, "192.0.2.50");
+	for (unsigned n = 0; n < 50; n++) {
+		char user[16];
+
+		snprintf(user, sizeof(user), "no%u", n);
+		CU_ASSERT_EQUAL(guess(user, "192.0.2.50", n), 2000);
+	}
+	CU_ASSERT(enters(7, "ann", "192.0.2.50"));
+	for (uint32_t n = 0; n <= 30; n++) {
+		q = make(100 + n, AUTH_MECH_PASSWORD, "jo", "");
+		snprintf(q.credential, sizeof(q.credential), "guess %u", n);
+		CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, "192.0.2.50", 1));
+		q.forwarded.present = true;
+		CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.forwarded.client, "203.0.113.9", 1));
+		put(&q);
+		CU_ASSERT(refused(AUTH_VERDICT_WRONG));
+	}
+	CU_ASSERT_EQUAL(last.delay_ms, 7000); /* less than PROXY_TIMEOUT, which it may have, too */
+	nanswers = 0;
+	CU_ASSERT_FALSE(enters(7, "ann", "203.0.113.9"));
+	CU_ASSERT(enters_later(HOLD_MOST + 0.1));
+	end();
+}
+
+/* SCRAM tells the client that its password is right before it asks for the verdict: that waits, too. */
+static void test_guesser_by_scram(void)
+{
+	begin();
+	guess_often("ann", "192.0.2.99");
+	ask(7, AUTH_MECH_SCRAM_SHA_256, "ann", "hello");
+	CU_ASSERT(says("first"));
+	request_step(&w, 7, "right");
+	CU_ASSERT(given(JOB_SCRAM));
+	done_keys();
+	CU_ASSERT_FALSE(says("final"));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(a.held);
+	hold_release(&a, clock_now() + 3);
+	CU_ASSERT(says("final"));
+	request_step(&w, 7, "");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	end();
+}
+
 /* What other requests wait for arrives: this one checks again, and goes on waiting. */
 static void test_resumed(void)
 {
@@ -610,7 +770,8 @@ static void test_awaited(void)
 		turn();
 		CU_ASSERT_EQUAL(nanswers, place == GRANTED ? 2 : 1);
 		CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_OK);
-		CU_ASSERT_EQUAL(last.local, place == FIRST_LOAD || place == DIRECTORY || place == HASH);
+		CU_ASSERT_EQUAL(last.local,
+		    place == FIRST_LOAD || place == DIRECTORY || place == HASH || place == HELD);
 		CU_ASSERT_EQUAL(all_gone(), place != CLIENT && place != KEYS);
 		end();
 	}
@@ -1520,6 +1681,11 @@ static const struct unit_case cases[] = {
 	{ "dropped in each state", test_dropped },
 	{ "a step that nobody awaits", test_unasked_step },
 	{ "expired in each state", test_expired },
+	{ "a guesser waits", test_guesser },
+	{ "the owner of an account that others guess at", test_owner },
+	{ "several behind one address", test_shared_address },
+	{ "a guesser behind a proxy in front", test_guesser_behind_proxy },
+	{ "a guesser by SCRAM", test_guesser_by_scram },
 	{ "resumed in each state", test_resumed },
 	{ "what is awaited comes", test_awaited },
 	{ "no auth worker", test_no_worker },

@@ -48,7 +48,7 @@ static struct end login(enum scram_hash hash, const char *user, const char *pass
 	gsasl_property_set(g, GSASL_PASSWORD, password);
 	s = scram_new(waypost_scram_module, hash, user, user, a, salts, 4096, &why);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
-	while (e.next == SCRAM_CHALLENGE) {
+	while (e.next == SCRAM_CHALLENGE || e.next == SCRAM_PROVED) {
 		say(g, str_cstr(&mine), &theirs);
 		str_clear(&mine);
 		e.next = scram_step(s, str_cstr(&theirs), &mine);
@@ -61,7 +61,7 @@ static struct end login(enum scram_hash hash, const char *user, const char *pass
 			e.next = scram_computed(s, str_cstr(&theirs), &mine);
 			e.computed++;
 		}
-		e.said += e.next == SCRAM_CHALLENGE;
+		e.said += e.next == SCRAM_CHALLENGE || e.next == SCRAM_PROVED;
 		if (e.said == 1 && e.salt[0] == '\0') {
 			const char *p = strstr(mine.data, ",s=") + 3;
 

@@ -1,0 +1,87 @@
+/* How long an answer waits, by the counts of authd/guesses.c. */
+#include "authd/hold.h"
+
+#include <utlist.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+
+static struct guesser guesser(const struct request *rq)
+{
+	return (struct guesser){ .client = &rq->client,
+		.name = rq->name,
+		.crowd = net_addr_in_any(&rq->client, rq->worker->a->ctx.set->proxy_PROXY_TRUSTED) };
+}
+
+/* Seconds; COUNT: the wrong passwords that it is for. */
+static double delay(const struct request *rq, unsigned *count)
+{
+	const struct settings *set = rq->worker->a->ctx.set;
+	struct guesser who = guesser(rq);
+	double most = MIN(HOLD_MOST, (double)set->node_LOGIN_TIMEOUT / 4);
+
+	*count = 0;
+	/* A node of the pool has delayed it, and gives us less than PROXY_TIMEOUT, as others in front may do. */
+	if (rq->signed_for != NULL || set->node_LOGIN_FAIL_DELAY == 0)
+		return 0;
+	if (rq->believed)
+		most = MIN(most, (double)set->proxy_PROXY_TIMEOUT / 2);
+	*count = guesses_count(rq->worker->a->guesses, &who, clock_now());
+	return guesses_delay(*count, (double)set->node_LOGIN_FAIL_DELAY, most);
+}
+
+uint32_t hold_wrong(struct request *rq)
+{
+	const struct authd *a = rq->worker->a;
+	struct guesser who = guesser(rq);
+	unsigned count;
+
+	if (rq->q.mech != AUTH_MECH_TOKEN) /* nobody guesses those */
+		guesses_wrong(a->guesses, &who, rq->q.credential, clock_now());
+	return (uint32_t)(((double)a->ctx.set->node_LOGIN_FAIL_DELAY + delay(rq, &count)) * 1000);
+}
+
+static void log_held(const struct request *rq, double seconds, unsigned count)
+{
+	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];
+
+	log_info("a login with the right password waits for %.0f seconds, as %u wrong ones were tried at the account "
+	         "or "
+	         "from the address, user=%s, ip=[%s]",
+	    seconds, count, log_value(user, sizeof(user), rq->name), net_addr_log(&rq->client, ip));
+}
+
+enum request_state hold_right(struct request *rq, enum request_state next)
+{
+	unsigned count;
+	double seconds;
+
+	if (rq->held)
+		return next;
+	rq->held = true;
+	seconds = delay(rq, &count);
+	if (seconds == 0)
+		return next;
+	log_held(rq, seconds, count);
+	rq->held_until = clock_now() + seconds;
+	rq->after_hold = next;
+	return REQUEST_HELD;
+}
+
+void hold_over(struct request *rq)
+{
+	struct guesser who = guesser(rq);
+
+	guesses_right(rq->worker->a->guesses, &who, clock_now());
+}
+
+void hold_release(struct authd *a, double now)
+{
+	for (struct request *rq = a->held, *next; rq != NULL; rq = next) {
+		next = rq->next;
+		if (rq->held_until > now)
+			continue;
+		DL_DELETE(a->held, rq);
+		request_enter(rq, rq->after_hold);
+	}
+}
