@@ -31,7 +31,7 @@ struct queued_job {
 	struct queued_job *prev, *next;               /* of the list of its state */
 	struct queued_job *waiter_prev, *waiter_next; /* of its waiter */
 	struct waiter *waiter;                        /* NULL: cancelled */
-	struct client *client;                        /* waiting: whom it is for; NULL: the node */
+	struct client *client;                        /* waiting or busy: whom it is for; NULL: the node */
 	uint32_t id;
 	int fd;
 	unsigned tries;
@@ -55,10 +55,10 @@ struct line {
 	struct queued_job *jobs;
 };
 
-/* An address that has jobs waiting; it is forgotten with the last of them. */
+/* An address that has jobs; it is forgotten with the last of them. */
 struct client {
 	struct net_addr key;
-	unsigned waiting;
+	unsigned waiting, busy;
 	struct client *prev, *next; /* of those with the same number waiting */
 	struct line line[CLASS_COUNT];
 	UT_hash_handle hh;
@@ -154,7 +154,16 @@ static struct client *get_client(struct jobs *j, const struct net_addr *key)
 	return c;
 }
 
-/* Adds CHANGE to the number of C's waiting jobs; frees C at 0. */
+/* Frees C if it has no job. */
+static void forget_idle(struct jobs *j, struct client *c)
+{
+	if (c->waiting != 0 || c->busy != 0)
+		return;
+	HASH_DEL(j->clients, c);
+	mem_free(&c);
+}
+
+/* Adds CHANGE to the number of C's waiting jobs; frees C with the last job. */
 static void count_client(struct jobs *j, struct client *c, int change)
 {
 	if (c->waiting != 0)
@@ -166,10 +175,7 @@ static void count_client(struct jobs *j, struct client *c, int change)
 		j->most = c->waiting;
 	else if (j->by_waiting[j->most] == NULL)
 		j->most = j->most != 0 ? j->most - 1 : 0;
-	if (c->waiting == 0) {
-		HASH_DEL(j->clients, c);
-		mem_free(&c);
-	}
+	forget_idle(j, c);
 }
 
 /* --- the queue --- */
@@ -212,12 +218,24 @@ static bool asks_directories(enum class class)
 	return class == CLASS_PROBE || class == CLASS_LOOKUP;
 }
 
+/* The first of the jobs of CLASS whose address has not its share of the workers yet; NULL: there is none. At most as
+ * many addresses as there are workers are passed over. */
+static struct line *next_line(const struct jobs *j, enum class class)
+{
+	struct line *line;
+
+	DL_FOREACH(j->ring[class], line)
+	if (line->jobs->client->busy < MAX((j->nworkers + 1) / 2, 1))
+		return line;
+	return NULL;
+}
+
 /* True if a job of CLASS waits and may take the next worker, with one left for the other classes. */
 static bool may_go(const struct jobs *j, enum class class)
 {
 	bool others = j->waiting != j->waiting_class[class];
 
-	if (j->waiting_class[class] == 0)
+	if (j->own[class] == NULL && next_line(j, class) == NULL)
 		return false;
 	if (j->nworkers < 2)
 		return true;
@@ -226,11 +244,12 @@ static bool may_go(const struct jobs *j, enum class class)
 	return !others || j->busy[class] + 1 < j->nworkers;
 }
 
-/* Takes the next job out of the queue; NULL: it is empty. */
+/* Takes the next job out of the queue, for a worker or to be freed; NULL: there is none that may be taken. */
 static struct queued_job *next_job(struct jobs *j)
 {
 	enum class class = CLASS_OWN;
 	struct queued_job *q;
+	struct client *client;
 	struct line *line;
 
 	if (!may_go(j, class))
@@ -245,13 +264,17 @@ static struct queued_job *next_job(struct jobs *j)
 	}
 	if (j->own[class] != NULL) {
 		q = j->own[class];
-	} else {
-		line = j->ring[class];
-		DL_DELETE(j->ring[class], line);
-		DL_APPEND(j->ring[class], line);
-		q = line->jobs;
+		dequeue(j, q);
+		return q;
 	}
+	line = next_line(j, class);
+	DL_DELETE(j->ring[class], line);
+	DL_APPEND(j->ring[class], line);
+	q = line->jobs;
+	client = q->client;
+	client->busy++;
 	dequeue(j, q);
+	q->client = client;
 	return q;
 }
 
@@ -301,13 +324,27 @@ static void dispatch(struct jobs *j)
 	}
 }
 
+/* Q, of next_job(), takes no share of its address any more. */
+static void release(struct jobs *j, struct queued_job *q)
+{
+	struct client *c = q->client;
+
+	if (c == NULL)
+		return;
+	q->client = NULL;
+	c->busy--;
+	forget_idle(j, c);
+}
+
 /* Takes JW's job back from it. */
 static struct queued_job *take_back(struct job_worker *jw)
 {
 	struct queued_job *q = jw->busy;
 
-	if (q != NULL)
+	if (q != NULL) {
 		jw->jobs->busy[q->class]--;
+		release(jw->jobs, q);
+	}
 	jw->busy = NULL;
 	return q;
 }
@@ -465,8 +502,10 @@ void jobs_free(struct jobs **jp)
 		mem_free(&jw);
 	}
 	j->nworkers = 0;
-	while ((q = next_job(j)) != NULL)
+	while ((q = next_job(j)) != NULL) {
+		release(j, q);
 		drop(j, q);
+	}
 	while ((q = j->refused) != NULL) {
 		DL_DELETE(j->refused, q);
 		drop(j, q);

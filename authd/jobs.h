@@ -4,6 +4,8 @@
  * Order and limits:
  * - the node's own work (the userdb, hashes for the operator's tool) goes first;
  * - the rest goes round robin between client addresses, so that an address that guesses passwords delays only itself;
+ * - no address takes more than half of the workers (of an odd number one more): its slow hashes leave some to others at
+ *   any time;
  * - of several auth workers one is kept free of each class of jobs (own, lookups, hashes) while others wait, and always
  *   of lookups: neither slow hashes nor silent directories can occupy all of them.
  * No address has more than JOBS_CLIENT_MAX jobs waiting. When JOBS_QUEUE_MAX wait, the address with the most of them

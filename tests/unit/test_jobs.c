@@ -204,9 +204,12 @@ static void test_one_worker(void)
 /* Hashes may have all workers while nothing else waits, else all but one. */
 static void test_a_worker_for_each(void)
 {
+	static const char *const who[] = { "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5",
+		"192.0.2.6" };
+
 	begin(3);
 	for (unsigned i = 0; i < 6; i++)
-		ask(i, JOB_HASH, "192.0.2.1");
+		ask(i, JOB_HASH, who[i]);
 	for (unsigned n = 0; n < 3; n++)
 		CU_ASSERT_EQUAL(given(n), 2 - (int)n); /* the worker that came last stands first */
 	ask(6, JOB_LOOKUP, "192.0.2.1");
@@ -247,7 +250,7 @@ static void test_directories_leave_a_worker(void)
 	ask(3, JOB_LOOKUP, NULL);
 	CU_ASSERT_EQUAL(given(1), 0);
 	CU_ASSERT_EQUAL(given(0), -1);
-	ask(4, JOB_HASH, "192.0.2.1");
+	ask(4, JOB_HASH, "192.0.2.2");
 	CU_ASSERT_EQUAL(given(0), 4);
 	answer(0, 4, JOB_HASH);
 	ask(5, JOB_USERDB_LOAD, NULL); /* and the probe is not in its way */
@@ -260,6 +263,33 @@ static void test_directories_leave_a_worker(void)
 	close(worker[1]);
 	worker[1] = -1;
 	CU_ASSERT_EQUAL(given(0), 3); /* it is the only one now */
+	end();
+}
+
+/* An address that guesses passwords, its client gone or not, leaves auth workers to others, though nobody waits. */
+static void test_share(void)
+{
+	begin(4);
+	for (unsigned i = 0; i < 6; i++)
+		ask(i, JOB_HASH, "2001:db8::1");
+	CU_ASSERT(given(3) == 0 && given(2) == 1);
+	CU_ASSERT(given(1) == -1 && given(0) == -1);
+	ask(6, JOB_LOOKUP, "2001:db8::2"); /* the same customer */
+	CU_ASSERT_EQUAL(given(1), -1);
+	ask(7, JOB_HASH, "2001:db8:0:1::1");
+	CU_ASSERT_EQUAL(given(1), 7);
+	answer(1, 7, JOB_HASH);
+	jobs_forget(jobs, &asked[0]); /* nobody wants to know any more: the worker is at it nevertheless */
+	CU_ASSERT_EQUAL(given(1), -1);
+	answer(3, 0, JOB_HASH);
+	CU_ASSERT_EQUAL(asked[0].fate, NOTHING);
+	CU_ASSERT_EQUAL(given(3), 6);
+	jobs_forget(jobs, &asked[2]); /* this one waits: no worker gets it */
+	jobs_forget(jobs, &asked[3]);
+	answer(3, 6, JOB_LOOKUP);
+	answer(2, 1, JOB_HASH);
+	CU_ASSERT(given(3) == 4 && given(2) == 5);
+	CU_ASSERT_EQUAL(jobs_waiting(jobs), 0);
 	end();
 }
 
@@ -481,6 +511,7 @@ static const struct unit_case cases[] = {
 	{ "two classes on one worker", test_one_worker },
 	{ "a worker is kept for each class", test_a_worker_for_each },
 	{ "directories leave a worker", test_directories_leave_a_worker },
+	{ "share of an address", test_share },
 	{ "bound of an address", test_address_bound },
 	{ "full", test_full },
 	{ "full of the node's own", test_full_of_own },
