@@ -202,6 +202,26 @@ static bool is_shortage(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+static void take(struct acceptor *g, const struct entry *e, int fd, const struct net_addr *client)
+{
+	g->hooks->client(g->arg, e->protocol, fd, client, e->port);
+}
+
+/* The client on FD gets a place that has become free, or that of another one, or none. */
+static void replace_or_refuse(struct acceptor *g, const struct entry *e, int fd, const struct sockaddr_storage *ss)
+{
+	struct net_addr client;
+
+	net_addr_from(&client, ss);
+	if (room_for_logins(g, 1) || (acceptor_has_room(g, 0) && g->hooks->displace(g->arg, &client))) {
+		take(g, e, fd, &client);
+		return;
+	}
+	g->hooks->refuse(g->arg, e->protocol, fd);
+	close(fd);
+	g->refused++;
+}
+
 /* False: no client, or no descriptor even for this; retried at the next tick. */
 static bool refuse_one(struct acceptor *g, struct entry *e)
 {
@@ -212,9 +232,7 @@ static bool refuse_one(struct acceptor *g, struct entry *e)
 		close(g->spare);
 	fd = accept_one(e, &ss);
 	if (fd != -1) {
-		g->hooks->refuse(g->arg, e->protocol, fd);
-		close(fd);
-		g->refused++;
+		replace_or_refuse(g, e, fd, &ss);
 	} else if (is_shortage(errno)) {
 		ev_io_stop(g->loop, &e->io);
 	}
@@ -241,7 +259,7 @@ static bool take_one(struct acceptor *g, struct entry *e)
 		return false;
 	}
 	net_addr_from(&client, &ss);
-	g->hooks->client(g->arg, e->protocol, fd, &client, e->port);
+	take(g, e, fd, &client);
 	return true;
 }
 

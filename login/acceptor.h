@@ -3,7 +3,8 @@
  *
  *   NEW --open--> TAKING --no room for one more login--> ASKING (the master: who else has room?)
  *     ASKING --another worker--> LENT: that one accepts the clients of our sockets, which we do not watch
- *     ASKING --nobody--> REFUSING: clients get an error at once and are closed
+ *     ASKING --nobody--> REFUSING: clients get an error at once and are closed, unless another one, that has not
+ *                        logged in, gives way
  *   All three --there is room again--> TAKING.
  *
  * A login needs more descriptors later, for the connection to a peer. A client is accepted only while there are enough
@@ -22,7 +23,7 @@
 	X(TAKING)   /* clients are accepted */ \
 	X(ASKING)   /* full; the master looks for another worker */ \
 	X(LENT)     /* full; another worker takes them */ \
-	X(REFUSING) /* full; clients are refused */ \
+	X(REFUSING) /* full; clients are refused, or another one gives way */ \
 	X(SHUT)     /* for ever */
 /* clang-format on */
 enum acceptor_state {
@@ -41,6 +42,8 @@ struct acceptor_hooks {
 	void (*trim)(void *arg);
 	/* A new client; the callee owns FD. */
 	void (*client)(void *arg, enum protocol protocol, int fd, const struct net_addr *client, uint16_t port);
+	/* Ends another client's login to make room for CLIENT. False: nobody gives way. */
+	bool (*displace)(void *arg, const struct net_addr *client);
 	/* Says goodbye to a client that cannot be served; the caller closes FD. */
 	void (*refuse)(void *arg, enum protocol protocol, int fd);
 	/* For the master: no more clients can be accepted (FULL), or they can again. It answers the former by

@@ -11,6 +11,7 @@ login_liblogin_a_SOURCES = \
 	login/login_sasl.c login/login_sasl.h \
 	login/node_mark.c login/node_mark.h \
 	login/relayed.c login/relayed.h \
+	login/strangers.c login/strangers.h \
 	login/worker.c login/worker.h
 LOGIN_LIBS = login/liblogin.a $(AUTHD_LIBS)
 EXTRA_DIST += login/README

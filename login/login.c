@@ -36,11 +36,18 @@ static const char *state_name(enum login_state s)
 	return names[s];
 }
 
+/* What comes next depends on the client, or it has had its answer: such a login may have to give way. */
+static bool may_yield(enum login_state s)
+{
+	return s == LOGIN_GREETING || s == LOGIN_COMMAND || s == LOGIN_DELAY || s == LOGIN_CLOSING;
+}
+
 static void enter(struct login *l, enum login_state state)
 {
 	log_debug("login %u: %s -> %s", l->request, state_name(l->state), state_name(state));
 	ev_timer_stop(worker_loop(l->worker), &l->timer); /* even one that has expired and is pending */
 	l->state = state;
+	worker_set_stranger(l->worker, l, may_yield(state));
 }
 
 /* Calls FN in MS from now, to end the state or continue it. */
@@ -965,6 +972,13 @@ bool login_kick(struct login *l)
 		return false;
 	free_if_over(l);
 	return true;
+}
+
+void login_yield(struct login *l)
+{
+	end_for(l, LOGIN_BYE_FULL);
+	end(l);
+	free_if_over(l);
 }
 
 void login_end(struct login *l, enum login_bye why)

@@ -20,6 +20,7 @@
 #include "login/exchange.h"
 #include "login/failure.h"
 #include "login/node_mark.h"
+#include "login/strangers.h"
 #include "node/msg_auth.h"
 #include "proxy/backend.h"
 #include "settings/settings.h"
@@ -123,8 +124,9 @@ struct login {
 	struct worker *worker;
 	const struct login_dialect *dialect;
 	const struct settings *set;
-	struct conn conn; /* the client */
-	ev_timer timer;   /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
+	struct stranger stranger; /* while the client's next move is awaited; the worker's */
+	struct conn conn;         /* the client */
+	ev_timer timer;           /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
 	enum login_state state;
 	uint32_t started;        /* loop time, seconds: one deadline for all until hand-over */
 	enum exchange exchange;  /* with authd */
@@ -215,6 +217,8 @@ void login_check_client(struct login *l);
 /* The operator ends the sessions of L's account: if L is about to become one, at a peer or here, refuses it or closes
  * its client. False: it has no verdict yet, or another one. */
 bool login_kick(struct login *l);
+/* L, one of the worker's strangers, gives way to another client: it is told, and closed. */
+void login_yield(struct login *l);
 /* The login deadline has passed, or the node is being stopped. */
 void login_end(struct login *l, enum login_bye why);
 

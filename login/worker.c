@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "login/header_wait.h"
 #include "login/login.h"
 #include "login/relayed.h"
+#include "login/strangers.h"
 #include "node/msg_session.h"
 #include "node/msg_ticket.h"
 #include "node/msg_channel.h"
@@ -29,7 +31,8 @@ enum {
 	SLOT_BITS = 20,      /* a request number is a slot and a count of its uses */
 	SLOTS_MAX = 1 << SLOT_BITS,
 	ARRIVED_MAX = 8, /* successful logins at peers that were not reported to authd yet */
-	CROWDED_SECONDS = 2
+	CROWDED_SECONDS = 2,
+	YIELD_QUIET = 60 /* seconds between two log lines about strangers that gave way */
 };
 
 struct slot {
@@ -57,9 +60,11 @@ struct worker {
 	ev_timer sweep;
 	struct acceptor *acceptor;
 	struct header_wait headers;
+	struct strangers strangers;
+	uint32_t yield_quiet_until;
 	bool draining, retiring;
 	bool orphaned; /* the master is gone: no new authd will come */
-	uint64_t logins_ok, logins_failed, accepted;
+	uint64_t logins_ok, logins_failed, accepted, yielded;
 };
 
 static struct msgw out;
@@ -91,16 +96,70 @@ static void maybe_end(struct worker *w)
 		ev_break(w->ctx.loop, EVBREAK_ALL);
 }
 
+/* --- strangers --- */
+
+static struct login *login_of(struct stranger *s)
+{
+	return (struct login *)((char *)s - offsetof(struct login, stranger));
+}
+
+/* What comes from these addresses is many clients in one. */
+static bool is_trusted(struct stranger *s, void *arg)
+{
+	const struct worker *w = arg;
+
+	return net_addr_in_any(&login_of(s)->client, w->ctx.set->proxy_PROXY_TRUSTED);
+}
+
+void worker_set_stranger(struct worker *w, struct login *l, bool is)
+{
+	if (!is)
+		strangers_remove(&w->strangers, &l->stranger);
+	else if (l->stranger.prefix == NULL)
+		strangers_add(&w->strangers, &l->stranger, &l->client, loop_seconds());
+}
+
+static void yield(struct worker *w, struct stranger *s, const char *why)
+{
+	struct login *l = login_of(s);
+	char ip[NET_IP_TEXT_MAX];
+
+	w->yielded++;
+	if (clock_seconds() >= w->yield_quiet_until) {
+		w->yield_quiet_until = clock_seconds() + YIELD_QUIET;
+		log_warn("%s: of %u clients that have not logged in the oldest of [%s%s], which has %u, is closed, and "
+		         "so will be others",
+		    why, w->strangers.count, net_addr_text(&l->client, ip), l->client.family == AF_INET6 ? "/64" : "",
+		    strangers_beside(s));
+	}
+	login_yield(l);
+}
+
+static bool displace(void *arg, const struct net_addr *client)
+{
+	struct worker *w = arg;
+	struct stranger *s = strangers_yield(&w->strangers, client, loop_seconds());
+
+	if (s != NULL)
+		yield(w, s, "descriptors are short");
+	return s != NULL;
+}
+
 /* --- logins and the numbers of their requests --- */
 
 void worker_add(struct worker *w, struct login *l)
 {
+	struct stranger *oldest;
+
 	l->next = w->logins;
 	l->prev = &w->logins;
 	if (l->next != NULL)
 		l->next->prev = &l->next;
 	w->logins = l;
 	w->nlogins++;
+	worker_set_stranger(w, l, true);
+	if ((oldest = strangers_above_share(&w->strangers, &l->stranger)) != NULL)
+		yield(w, oldest, "one address has too many connections");
 }
 
 /* A fresh number for L's next request; replies to older ones no longer find it. */
@@ -172,6 +231,7 @@ void worker_remove(struct worker *w, struct login *l)
 {
 	worker_end_exchange(w, l);
 	drop_slot(w, l); /* spawn's answer may still be on its way */
+	worker_set_stranger(w, l, false);
 	*l->prev = l->next;
 	if (l->next != NULL)
 		l->next->prev = l->prev;
@@ -601,6 +661,7 @@ static const struct acceptor_hooks acceptor_hooks = {
 	.in_use = descriptors,
 	.trim = trim,
 	.client = new_client,
+	.displace = displace,
 	.refuse = refuse_client,
 	.tell = tell_full,
 };
@@ -796,10 +857,11 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 			str_addf(&q.rows, "proxied_%s=%u\n", protocols[p].name, n[p]);
 		str_addf(&q.rows,
 		    "logging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
-		    "workers_full=%u\nclients_refused=%llu\nheaders_refused=%llu\n",
+		    "workers_full=%u\nclients_refused=%llu\nstrangers_closed=%llu\nheaders_refused=%llu\n",
 		    w->nlogins, (unsigned long long)w->accepted, (unsigned long long)w->logins_ok,
 		    (unsigned long long)w->logins_failed, acceptor_is_full(w->acceptor),
-		    (unsigned long long)acceptor_refused(w->acceptor), (unsigned long long)w->headers.refused);
+		    (unsigned long long)acceptor_refused(w->acceptor), (unsigned long long)w->yielded,
+		    (unsigned long long)w->headers.refused);
 	}
 	role_rows(ctx, query, str_cstr(&q.rows), q.rows.len);
 	role_done(ctx, query, q.count);
@@ -827,6 +889,7 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	role_init(&w->ctx, who, "waypostd", &hooks, w);
 	w->acceptor = acceptor_new(w->ctx.loop, &acceptor_hooks, w);
 	header_wait_init(&w->headers, w->ctx.loop, on_header, w);
+	strangers_init(&w->strangers, is_trusted, w);
 	w->relays = relay_pool_new(w->ctx.loop, (unsigned)w->ctx.set->proxy_PROXY_IDLE_TIMEOUT, on_relay_end, w);
 	relay_pool_set_room(w->relays, room_for_pipe);
 	ev_timer_init(&w->sweep, on_sweep, 1, 1);

@@ -18,9 +18,12 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 struct worker;
 struct ev_loop *worker_loop(struct worker *w);
 const struct settings *worker_settings(struct worker *w);
-/* Adds L to the list of logins, whose deadline the worker watches, and gives it a number; removes it. */
+/* Adds L to the list of logins, whose deadline the worker watches, and to the strangers, of whom another one may have
+ * to give way; removes it. */
 void worker_add(struct worker *w, struct login *l);
 void worker_remove(struct worker *w, struct login *l);
+/* L is a stranger, or is none for now: then it does not have to give way. */
+void worker_set_stranger(struct worker *w, struct login *l, bool is);
 /* The greeting of PROTOCOL's dialect without a challenge, kept after it was made once, because the settings of a worker
  * never change. Empty at first. */
 struct str *worker_greeting(struct worker *w, enum protocol protocol);

@@ -178,6 +178,9 @@ tests_unit_test_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(C
 UNIT_TESTS += tests/unit/test_acceptor
 tests_unit_test_acceptor_SOURCES = tests/unit/test_acceptor.c
 tests_unit_test_acceptor_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
+UNIT_TESTS += tests/unit/test_strangers
+tests_unit_test_strangers_SOURCES = tests/unit/test_strangers.c
+tests_unit_test_strangers_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_worker
 tests_unit_test_worker_SOURCES = tests/unit/test_worker.c tests/unit/worker_rig.h $(DECODED)
 tests_unit_test_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=conn_open

@@ -64,9 +64,9 @@ def share_of_cpu(pid, seconds=2.5):
     return (used() - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - start)
 
 
-def greeting(port, timeout=QUICK):
+def greeting(port, timeout=QUICK, **more):
     """(connection, first line): every client gets a greeting in time."""
-    c = Imap("127.0.0.1", port, greeting=False, timeout=timeout)
+    c = Imap("127.0.0.1", port, greeting=False, timeout=timeout, **more)
     return c, c.line()
 
 
@@ -133,35 +133,54 @@ def test_nobody_waits_at_a_full_worker(three):
     node.wait_log("accepting clients again after 1 pause; ", mark)
 
 
+def gone_of(conns):
+    """Those that were closed: refused, or displaced later. All were told."""
+    gone = [c for c in conns if c.is_closed(0.02)]
+    assert all(b"* BYE [UNAVAILABLE]" in c.buf or c.first.startswith(b"* BYE [UNAVAILABLE]") for c in gone)
+    return gone
+
+
+def crowd(port, n, **more):
+    """N clients one after the other; each gets its first line at once."""
+    conns = []
+    for _ in range(n):
+        c, line = greeting(port, **more)
+        c.first = line
+        conns.append(c)
+    return conns
+
+
 def test_a_full_node_says_so_at_once(three):
-    """All workers are full: new clients are told, by IMAP and by POP3; earlier ones continue."""
+    """All workers are full: of clients from one address the last ones are told, by IMAP and by POP3, or take the place of one that
+    has had its time to log in; the others continue."""
     p, node = three
     workers = node.pids("worker")
     mark = node.log_mark()
     before = old_limit(workers[0])
-    first, _ = greetings(p.imap_port, 12)
     for w in workers:
-        limit(node, w, open_files(w) + 16 + 4)
+        limit(node, w, open_files(w) + 16 + 12)
     time.sleep(1.2)
-    some, lines = greetings(p.imap_port, 60)
-    assert lines[-1].startswith(b"* BYE [UNAVAILABLE]"), lines[-1]
-    refused = [c for c, line in zip(some, lines) if line.startswith(b"* BYE")]
-    assert len(refused) > 30 and all(c.is_closed(QUICK) for c in refused)
+    conns = crowd(p.imap_port, 80)
+    gone = gone_of(conns)
+    assert 30 < len(gone) < 80
     with socket.create_connection(("127.0.0.1", p.pop3_port), timeout=QUICK) as s:
-        assert s.recv(100).startswith(b"-ERR [SYS/TEMP]")
-    for c in first:
+        assert s.recv(100).startswith((b"-ERR [SYS/TEMP]", b"+OK"))
+    counts = node.status()["counts"]
+    assert counts["workers_full"] == 3 and counts["clients_refused"] + counts["strangers_closed"] >= len(gone)
+    gone = gone_of(conns)
+    rest = [c for c in conns if c not in gone]
+    assert len(rest) >= 4
+    for c in rest:
         c.login_ok(p.accounts["anna@example.com"])
-    status = node.status()
-    assert status["counts"]["workers_full"] == 3 and status["counts"]["clients_refused"] >= len(refused)
     assert node.log_since(mark).count("not accepting clients: ") <= 3
     for w in workers:
         limit(node, w, before)
-    close_all(some)
+    close_all(conns)
     wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
     node.wait_log(r"accepting clients again after \d+ pauses?; \d+ clients", mark)
     some, lines = greetings(p.imap_port, 20)
     assert all(line.startswith(b"* OK") for line in lines)
-    close_all(some + first)
+    close_all(some)
 
 
 def test_logins_that_have_begun_get_their_peers(single):
@@ -171,15 +190,43 @@ def test_logins_that_have_begun_get_their_peers(single):
     try:
         worker = node.pids("worker")[0]
         fill(node, worker, 24)
-        conns, lines = greetings(p.imap_port, 60)
-        taken = [c for c, line in zip(conns, lines) if line.startswith(b"* OK")]
-        assert 4 <= len(taken) <= 14, lines
+        conns = crowd(p.imap_port, 60)
+        gone = gone_of(conns)
+        taken = [c for c in conns if c not in gone]
+        assert 4 <= len(taken) <= 14, len(taken)
         for c in taken:
             c.login_ok(p.accounts["far@example.com"])
         assert len(peer.conns) == len(taken)
-        close_all(conns)
+        more = crowd(p.imap_port, 20)  # there is nobody who could give way to them
+        assert len(gone_of(more)) >= 15
+        for c in taken:
+            c.ok("NOOP")
+        close_all(conns + more)
     finally:
         peer.close()
+
+
+def test_an_address_that_fills_the_table_keeps_nobody_out(single):
+    """Its oldest connection gives way to each client of another one; those are never displaced by more of the first."""
+    p, node = single
+    mark = node.log_mark()
+    fill(node, node.pids("worker")[0], 24)
+    silent = crowd(p.imap_port, 60)
+    before = len(gone_of(silent))
+    others = crowd(p.imap_port, 3, source="127.0.0.77")
+    assert all(c.first.startswith(b"* OK") for c in others)
+    assert len(gone_of(silent)) >= before + 3
+    silent += crowd(p.imap_port, 40)
+    for c in others:
+        c.login_ok(p.accounts["anna@example.com"])
+    for _ in range(10):
+        c = crowd(p.imap_port, 1, source="127.0.0.77")[0]
+        c.login_ok(p.accounts["anna@example.com"])
+        c.close()
+    node.wait_log(r"descriptors are short: of \d+ clients that have not logged in the oldest of \[127.0.0.1\], which has \d+, is closed",
+                  mark)
+    assert node.status()["counts"]["strangers_closed"] >= 3
+    close_all(silent + others)
 
 
 def test_a_worker_without_any_descriptor_neither_spins_nor_floods(single):

@@ -222,4 +222,8 @@
 	{ "stop", "PEER PEER_LOGIN PEER_OR_HERE", "CLOSING client:no-UNAVAILABLE+bye-SHUTDOWN+EOF authd:END peer:EOF" },
 	{ "stop", "PEER_OR_HERE_STEP", "CLOSING client:no-UNAVAILABLE+bye-SHUTDOWN+EOF authd:END+CANCEL peer:EOF" },
 	{ "stop", "CLOSING", "gone" },
+	{ "yields", "GREETING GREETED CHALLENGED STEP_CHALLENGED", "gone client:bye-FULL+EOF authd:CANCEL" },
+	{ "yields", "COMMAND HALF_COMMAND", "gone client:bye-FULL+EOF" },
+	{ "yields", "DELAY", "gone client:no-WRONG+bye-FULL+EOF" },
+	{ "yields", "CLOSING", "gone" },
     /* clang-format on */

@@ -13,8 +13,8 @@
 static struct ev_loop *loop;
 static struct acceptor *acceptor;
 static struct net_addr here;
-static unsigned used, taken, refused, trimmed, told;
-static bool told_full, gives_back;
+static unsigned used, taken, refused, trimmed, told, displaced;
+static bool told_full, gives_back, gives_way;
 
 static unsigned in_use(void *arg UNUSED)
 {
@@ -50,7 +50,17 @@ static void on_tell(void *arg UNUSED, bool full)
 	told_full = full;
 }
 
-static const struct acceptor_hooks hooks = { in_use, trim, on_client, on_refuse, on_tell };
+static bool on_displace(void *arg UNUSED, const struct net_addr *client)
+{
+	CU_ASSERT_EQUAL(client->family, AF_INET);
+	if (!gives_way)
+		return false;
+	used -= 2;
+	displaced++;
+	return true;
+}
+
+static const struct acceptor_hooks hooks = { in_use, trim, on_client, on_displace, on_refuse, on_tell };
 
 static void set_limit(unsigned n)
 {
@@ -94,8 +104,8 @@ static void setup(unsigned limit)
 	set_limit(limit);
 	if (loop == NULL)
 		loop = loop_new();
-	used = taken = refused = trimmed = told = 0;
-	told_full = gives_back = false;
+	used = taken = refused = trimmed = told = displaced = 0;
+	told_full = gives_back = gives_way = false;
 	acceptor = acceptor_new(loop, &hooks, NULL);
 	acceptor_add(acceptor, 0, PROTOCOL_POP3, listener());
 }
@@ -149,6 +159,39 @@ static void test_full(void)
 	acceptor_tick(acceptor);
 	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_TAKING);
 	CU_ASSERT(told == 2 && !told_full);
+	acceptor_free(&acceptor);
+}
+
+/* A full worker, while no other has room, takes a client if another one gives way; not while that is too little. */
+static void test_another_gives_way(void)
+{
+	unsigned before;
+
+	setup(100);
+	acceptor_open(acceptor);
+	come(60);
+	acceptor_answer(acceptor, true);
+	gives_way = true;
+	come(5);
+	CU_ASSERT_EQUAL(displaced, 0); /* another worker takes them */
+	acceptor_answer(acceptor, false);
+	before = taken;
+	come(5);
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_REFUSING);
+	CU_ASSERT(displaced >= 5 && taken == before + displaced && refused == 0);
+	gives_way = false;
+	come(5);
+	CU_ASSERT_EQUAL(refused, 5);
+	used -= 2;
+	before = taken;
+	come(5); /* one has left: its place is taken before anybody gives way */
+	CU_ASSERT_EQUAL(taken, before + 1);
+	CU_ASSERT_EQUAL(refused, 9);
+	gives_way = true;
+	used += 10; /* the limit was lowered */
+	before = displaced;
+	come(5);
+	CU_ASSERT(displaced == before && refused == 14);
 	acceptor_free(&acceptor);
 }
 
@@ -223,7 +266,8 @@ static void test_lent_sockets(void)
 }
 
 static const struct unit_case cases[] = { { "open and shut", test_open_and_shut }, { "full", test_full },
-	{ "what can be given back", test_trim }, { "no descriptor at all", test_no_descriptor_at_all },
-	{ "sockets of another slot", test_lent_sockets }, { NULL, NULL } };
+	{ "another client gives way", test_another_gives_way }, { "what can be given back", test_trim },
+	{ "no descriptor at all", test_no_descriptor_at_all }, { "sockets of another slot", test_lent_sockets },
+	{ NULL, NULL } };
 
 UNIT_MAIN("acceptor", cases)

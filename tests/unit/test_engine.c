@@ -702,6 +702,13 @@ static void stop(void)
 	turns();
 }
 
+static void yields(void)
+{
+	if (w->logins != NULL && w->logins->stranger.prefix != NULL)
+		login_yield(w->logins);
+	turns();
+}
+
 /* clang-format off */
 #define EVENT(name) { #name, name, false }
 #define LOSS(name) { #name, name, true }
@@ -717,7 +724,8 @@ static const struct event {
 	EVENT(cannot), LOSS(challenge), EVENT(garbled), LOSS(authd_lost), LOSS(authd_new), LOSS(started),
 	LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new), EVENT(peer_greets), EVENT(peer_half), LOSS(peer_yes),
 	LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense), EVENT(peer_self), EVENT(peer_tls), EVENT(peer_no_way),
-	EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while), LOSS(deadline), EVENT(drain), LOSS(stop) };
+	EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while), LOSS(deadline), EVENT(drain), LOSS(stop),
+	LOSS(yields) };
 
 /* --- one login --- */
 

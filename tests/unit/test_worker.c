@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 
 #include "imapd/imap_login.h"
@@ -349,6 +350,54 @@ static void test_handoff_ends(void)
 	teardown();
 }
 
+/* --- strangers --- */
+
+static void come_from_here(unsigned n, int fd)
+{
+	struct net_addr client;
+
+	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
+	for (unsigned i = 0; i < n; i++)
+		login_start(w, &imap_login_dialect, dup(fd), &(struct login_client){ .addr = client, .port = 143 });
+}
+
+/* Of too many clients of one address the oldest is told and closed; but not if it is a peer's, or if one is logging
+ * in. */
+static void test_share_of_an_address(void)
+{
+	struct rlimit lim;
+	int fd[2];
+
+	CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &lim), 0);
+	lim.rlim_cur = lim.rlim_max;
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &lim), 0);
+	setup();
+	told();
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	come_from_here(STRANGERS_PREFIX_MAX - 1, fd[0]);
+	CU_ASSERT_EQUAL(w->nlogins, STRANGERS_PREFIX_MAX);
+	say("a LOGIN u p\r\n");
+	come_from_here(1, fd[0]); /* one is no stranger now */
+	CU_ASSERT_EQUAL(w->nlogins, STRANGERS_PREFIX_MAX + 1);
+	answer_wrong(asked("u"));
+	CU_ASSERT_EQUAL(w->strangers.count, STRANGERS_PREFIX_MAX + 1);
+	come_from_here(1, fd[0]);
+	CU_ASSERT_EQUAL(w->nlogins, STRANGERS_PREFIX_MAX + 1);
+	CU_ASSERT_EQUAL(w->yielded, 1);
+	for (int i = 0; i < STRANGERS_PREFIX_MAX; i++)
+		come_from_here(1, fd[0]);
+	CU_ASSERT_PTR_NOT_NULL(strstr(told(), "* BYE [UNAVAILABLE] The server is full"));
+	CU_ASSERT_EQUAL(w->nlogins, STRANGERS_PREFIX_MAX + 1);
+	mem_free(&w->ctx.set->proxy_PROXY_TRUSTED);
+	w->ctx.set->proxy_PROXY_TRUSTED = mem_strdup("127.0.0.0/8");
+	come_from_here(1, fd[0]);
+	CU_ASSERT_EQUAL(w->nlogins, STRANGERS_PREFIX_MAX + 2);
+	close(fd[0]);
+	close(fd[1]);
+	teardown();
+	CU_ASSERT_PTR_NULL(w);
+}
+
 /* --- a client that has gone --- */
 
 static void test_client_leaves_while_authd_is_asked(void)
@@ -633,6 +682,7 @@ CODED(test_peer_is_this_node)
 
 static const struct unit_case cases[] = { { "greeting and goodbye", test_greeting_and_goodbye },
 	{ "commands while authd is asked", test_commands_while_authd_is_asked },
+	{ "the share of an address", test_share_of_an_address },
 	{ "a client that does not read", test_client_does_not_read },
 	{ "a goodbye that cannot be said", test_goodbye_cannot_be_said },
 	{ "errors, and a client that does not close", test_errors_and_linger },

@@ -63,6 +63,7 @@ static inline void rig_new(const struct login_dialect *const *dialects)
 	w->dialects = dialects;
 	w->acceptor = acceptor_new(w->ctx.loop, &acceptor_hooks, w);
 	header_wait_init(&w->headers, w->ctx.loop, on_header, w);
+	strangers_init(&w->strangers, is_trusted, w);
 	w->relays = relay_pool_new(w->ctx.loop, 0, on_relay_end, w);
 	authd_end = rig_channel(&w->authd, on_authd, on_authd_gone);
 	spawn_end = rig_channel(&w->spawn, on_spawn, on_spawn_gone);
@@ -87,6 +88,7 @@ static inline void rig_free(void)
 	ev_timer_stop(w->ctx.loop, &w->sweep);
 	acceptor_free(&w->acceptor);
 	relay_pool_free(&w->relays);
+	strangers_fini(&w->strangers);
 	for (int i = 0; i < PROTOCOL_COUNT; i++)
 		str_fini(&w->greeting[i]);
 	settings_free(&w->ctx.set);

@@ -1,0 +1,200 @@
+/* The clients that have not logged in, by prefix. All but the search for an exempt prefix takes constant time. */
+#include "login/strangers.h"
+
+#include <string.h>
+#include <uthash.h>
+
+#include "lib/die.h"
+#include "lib/mem.h"
+#include "lib/rnd.h"
+
+/* Strangers choose the keys: the seed keeps them from choosing those that collide. */
+static unsigned mix(uint64_t key, const uint64_t seed[2])
+{
+	uint64_t h = (key ^ seed[0]) * (seed[1] | 1);
+
+	h ^= h >> 32;
+	return (unsigned)((h * 0x9e3779b97f4a7c15) >> 32);
+}
+
+struct stranger_prefix {
+	uint64_t key;
+	unsigned count;
+	bool exempt; /* stands in no level */
+	struct stranger *oldest, *newest;
+	struct stranger_prefix *next, *prev; /* of the level; the first one's prev is the last */
+	UT_hash_handle hh;
+};
+
+/* IPv6: the first 64 bits. Others have keys of 0000::/8, which no client has. */
+static uint64_t key_of(const struct net_addr *a)
+{
+	uint64_t key = 0;
+
+	if (a->family == AF_INET6)
+		for (int i = 0; i < 8; i++)
+			key = key << 8 | a->ip[i];
+	else
+		key = (uint64_t)(a->family == AF_INET ? 1 : 2) << 32 | (uint64_t)a->ip[0] << 24 | a->ip[1] << 16 |
+		    a->ip[2] << 8 | a->ip[3];
+	return key;
+}
+
+static struct stranger_prefix *find(const struct strangers *s, uint64_t key)
+{
+	struct stranger_prefix *p;
+
+	HASH_FIND_BYHASHVALUE(hh, s->prefixes, &key, sizeof(key), mix(key, s->seed), p);
+	return p;
+}
+
+/* --- levels --- */
+
+static void leave_level(struct strangers *s, struct stranger_prefix *p)
+{
+	struct stranger_prefix **head = &s->level[p->count];
+
+	if (p->next != NULL)
+		p->next->prev = p->prev;
+	else
+		(*head)->prev = p->prev;
+	if (*head == p)
+		*head = p->next;
+	else
+		p->prev->next = p->next;
+	while (s->top != 0 && s->level[s->top] == NULL)
+		s->top--;
+}
+
+static void enter_level(struct strangers *s, struct stranger_prefix *p)
+{
+	struct stranger_prefix **head;
+
+	if (p->count >= s->nlevels) {
+		unsigned n = MAX(p->count + 1, s->nlevels * 2);
+
+		s->level = mem_grow(s->level, n * sizeof(struct stranger_prefix *));
+		memset(s->level + s->nlevels, 0, (n - s->nlevels) * sizeof(struct stranger_prefix *));
+		s->nlevels = n;
+	}
+	head = &s->level[p->count];
+	p->next = NULL;
+	if (*head == NULL) {
+		*head = p->prev = p;
+	} else {
+		p->prev = (*head)->prev;
+		p->prev->next = p;
+		(*head)->prev = p;
+	}
+	s->top = MAX(s->top, p->count);
+}
+
+static void set_count(struct strangers *s, struct stranger_prefix *p, unsigned count)
+{
+	if (!p->exempt && p->count != 0)
+		leave_level(s, p);
+	p->count = count;
+	if (!p->exempt && p->count != 0)
+		enter_level(s, p);
+}
+
+/* P gives way, unless its oldest member is exempt: then nobody of it ever does. */
+static bool gives_way(struct strangers *s, struct stranger_prefix *p)
+{
+	if (!p->exempt && s->exempt(p->oldest, s->arg)) {
+		leave_level(s, p);
+		p->exempt = true;
+	}
+	return !p->exempt;
+}
+
+/* --- the strangers --- */
+
+void strangers_init(struct strangers *s, bool (*exempt)(struct stranger *who, void *arg), void *arg)
+{
+	memset(s, 0, sizeof(*s));
+	s->exempt = exempt;
+	s->arg = arg;
+	rnd_bytes(s->seed, sizeof(s->seed));
+}
+
+void strangers_fini(struct strangers *s)
+{
+	DIE_IF(s->count != 0);
+	mem_free(&s->level);
+	s->nlevels = s->top = 0;
+}
+
+void strangers_add(struct strangers *s, struct stranger *who, const struct net_addr *addr, uint32_t now)
+{
+	uint64_t key = key_of(addr);
+	struct stranger_prefix *p = find(s, key);
+
+	DIE_IF(who->prefix != NULL);
+	if (p == NULL) {
+		p = mem_alloc(sizeof(*p));
+		p->key = key;
+		HASH_ADD_BYHASHVALUE(hh, s->prefixes, key, sizeof(p->key), mix(key, s->seed), p);
+	}
+	who->prefix = p;
+	who->since = now;
+	who->next = NULL;
+	who->prev = p->newest;
+	if (p->newest != NULL)
+		p->newest->next = who;
+	else
+		p->oldest = who;
+	p->newest = who;
+	set_count(s, p, p->count + 1);
+	s->count++;
+}
+
+void strangers_remove(struct strangers *s, struct stranger *who)
+{
+	struct stranger_prefix *p = who->prefix;
+
+	if (p == NULL)
+		return;
+	if (who->prev != NULL)
+		who->prev->next = who->next;
+	else
+		p->oldest = who->next;
+	if (who->next != NULL)
+		who->next->prev = who->prev;
+	else
+		p->newest = who->prev;
+	who->prefix = NULL;
+	s->count--;
+	set_count(s, p, p->count - 1);
+	if (p->count == 0) {
+		HASH_DEL(s->prefixes, p);
+		mem_free(&p);
+	}
+}
+
+struct stranger *strangers_yield(struct strangers *s, const struct net_addr *addr, uint32_t now)
+{
+	const struct stranger_prefix *own = find(s, key_of(addr));
+	struct stranger_prefix *most;
+
+	do {
+		if (s->top == 0)
+			return NULL;
+		most = s->level[s->top];
+	} while (!gives_way(s, most));
+	if ((own != NULL ? own->count : 0) + 1 < most->count || now - most->oldest->since >= STRANGERS_GRACE)
+		return most->oldest;
+	return NULL;
+}
+
+struct stranger *strangers_above_share(struct strangers *s, const struct stranger *who)
+{
+	struct stranger_prefix *p = who->prefix;
+
+	return p->count > STRANGERS_PREFIX_MAX && gives_way(s, p) ? p->oldest : NULL;
+}
+
+unsigned strangers_beside(const struct stranger *who)
+{
+	return who->prefix->count;
+}
