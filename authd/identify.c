@@ -104,8 +104,10 @@ static enum request_state take_answer(struct request *rq, const struct directory
 	account_copy(&rq->account, answer->account);
 	account_default_options(&rq->account.options, rq->worker->a->ctx.set->authdaemonrc_DEFAULTOPTIONS);
 	rq->result = answer->result;
-	/* With a password the directory has checked it already. */
-	return auth_mech_tells_password(rq->q.mech) ? REQUEST_VERDICT : REQUEST_VERIFY;
+	/* With a password the directory has checked it already; a refusal must not be quicker than others. */
+	if (auth_mech_tells_password(rq->q.mech) && rq->result != AUTH_MISMATCH && rq->result != AUTH_DISABLED)
+		return REQUEST_VERDICT;
+	return REQUEST_VERIFY;
 }
 
 static void on_answer(const struct directory_answer *answer, void *arg)

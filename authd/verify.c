@@ -257,6 +257,9 @@ static enum request_state check_password(struct request *rq)
 
 static enum request_state verify_password(struct request *rq)
 {
+	/* Refused by a directory: an unknown name, of which it was asked too, costs a slow hash more. */
+	if (rq->result == AUTH_MISMATCH || rq->result == AUTH_DISABLED)
+		return others_are_slow(rq) ? check_dummy(rq) : REQUEST_VERDICT;
 	return rq->result == AUTH_UNKNOWN ? check_dummy(rq) : check_password(rq);
 }
 

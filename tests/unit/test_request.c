@@ -852,6 +852,105 @@ static void test_nobody(void)
 	}
 }
 
+/* What the auth worker is asked for USER's wrong password, a letter for each kind of job, until there is a reply. Of
+ * directories it says FOUND. */
+static const char *work(enum auth_mech mech, const char *user, enum auth_result found)
+{
+	static char jobs[16];
+	unsigned n = 0, before = nanswers;
+
+	if (auth_mech_exchange(mech) == AUTH_EXCHANGE_CHALLENGE)
+		CU_ASSERT_PTR_NOT_NULL(challenges_make(w.challenges, 7, mech, "n", clock_now()));
+	ask(7, mech, user, "a wrong one");
+	turn();
+	if (auth_mech_exchange(mech) == AUTH_EXCHANGE_STEPS && nanswers == before)
+		request_step(&w, 7, "wrong");
+	while (n < sizeof(jobs) - 1 && nanswers == before) {
+		static uint8_t buf[MSG_SIZE_MAX];
+		struct msgr r;
+		int fd;
+
+		turn();
+		if (nanswers != before || !unit_next(authworker, buf, &r, &fd))
+			break;
+		job_fini(&job);
+		CU_ASSERT_TRUE_FATAL(job_read(&r, &job));
+		jobs[n++] = job.kind == JOB_HASH ? 'H' :
+		    job.kind == JOB_SCRAM        ? 'S' :
+		    job.kind == JOB_VERIFY       ? 'V' :
+		                                   'L';
+		if (job.kind == JOB_SCRAM)
+			done_keys();
+		else if (job.kind == JOB_HASH)
+			done(strcmp(job.hash, SLOW) == 0 ? AUTH_MISMATCH : AUTH_OK, "", false);
+		else
+			done(found, "", found == AUTH_UNKNOWN);
+	}
+	jobs[n] = '\0';
+	turn();
+	CU_ASSERT_EQUAL(nanswers, before + 1);
+	CU_ASSERT(all_gone());
+	return jobs;
+}
+
+/* No account is told from one that does not exist, neither by words, nor by the delay, nor by the work that is done:
+ * however its password is stored, and whether it may log in. (Except a broken record: its password may be right.) */
+static void test_no_enumeration(void)
+{
+	static const char all[] = "slow\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\n"
+	                          "other\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\n"
+	                          "quick\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n"
+	                          "nothing\tuid=1000|gid=1000|home=/h\n"
+	                          "locked\tuid=1000|gid=1000|home=/h|systempw=!" SLOW "\n"
+	                          "lockedq\tuid=1000|gid=1000|home=/h|systempw=!{PLAIN}secret\n"
+	                          "off\tuid=1000|gid=1000|home=/h|systempw=" SLOW "|options=disableimap=1\n"
+	                          "away\tuid=1000|gid=1000|home=/h|systempw=" SLOW "|options=mailhost=192.0.2.7\n"
+	                          "state\tuid=1000|gid=1000|home=/h|hmac-md5pw=" STATE "\n";
+	static const char *const name[] = { "nobody", "slow", "quick", "nothing", "locked", "lockedq", "off", "away",
+		"state" };
+	static const enum auth_mech mech[] = { AUTH_MECH_PASSWORD, AUTH_MECH_APOP, AUTH_MECH_CRAM_MD5,
+		AUTH_MECH_CRAM_SHA256, AUTH_MECH_SCRAM_SHA_1, AUTH_MECH_SCRAM_SHA_256 };
+	struct auth_reply first;
+	char jobs[16], usual[16];
+
+	for (size_t m = 0; m < ARRAY_LEN(mech); m++)
+		for (int again = 0; again < 2; again++)
+			for (size_t i = 0; i < ARRAY_LEN(name); i++) {
+				begin_with("authuserdb");
+				load(all);
+				for (int k = 0; k <= again; k++)
+					str_copy(jobs, sizeof(jobs), work(mech[m], name[i], AUTH_UNKNOWN));
+				if (i == 0) {
+					first = last;
+					CU_ASSERT_EQUAL(first.verdict, AUTH_VERDICT_WRONG);
+					str_copy(usual, sizeof(usual), jobs);
+				}
+				if (strcmp(jobs, usual) != 0 || last.verdict != first.verdict)
+					printf("\n%s by %s: %s, not %s: %d %s\n", name[i], auth_mech_name(mech[m]),
+					    jobs, usual, last.verdict, last.reason);
+				CU_ASSERT_STRING_EQUAL(jobs, usual);
+				CU_ASSERT(last.verdict == first.verdict && last.delay_ms == first.delay_ms &&
+				    last.session == 0 && strcmp(last.reason, first.reason) == 0);
+				end();
+			}
+}
+
+/* Of a directory behind the userdb: a wrong password there takes what an unknown name takes. */
+static void test_no_enumeration_of_directory(void)
+{
+	static const enum auth_result found[] = { AUTH_UNKNOWN, AUTH_MISMATCH, AUTH_DISABLED };
+
+	for (int slow = 0; slow < 2; slow++)
+		for (size_t i = 0; i < ARRAY_LEN(found); i++) {
+			begin();
+			load(slow ? "a\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\n" :
+			            "a\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n");
+			CU_ASSERT_STRING_EQUAL(work(AUTH_MECH_PASSWORD, "dora", found[i]), slow ? "VH" : "V");
+			CU_ASSERT(last.verdict == AUTH_VERDICT_WRONG && last.reason[0] == '\0');
+			end();
+		}
+}
+
 /* What a directory said a moment ago is there while it is asked: right, wrong, and that it does not know the name. */
 static void test_remembered(void)
 {
@@ -1691,6 +1790,8 @@ static const struct unit_case cases[] = {
 	{ "no auth worker", test_no_worker },
 	{ "what the auth worker finds is no", test_wrong },
 	{ "nobody's password", test_nobody },
+	{ "no enumeration of accounts", test_no_enumeration },
+	{ "no enumeration of accounts of a directory", test_no_enumeration_of_directory },
 	{ "remembered answers", test_remembered },
 	{ "passed on by a directory", test_passed },
 	{ "a directory's record", test_record_of_directory },
