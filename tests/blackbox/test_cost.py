@@ -1,4 +1,5 @@
-"""What a session costs, counted and not timed: system calls per proxied login and per relayed MiB, memory per idle session.
+"""What a session costs, counted and not timed: system calls per proxied login and per relayed MiB, memory per idle session
+and per client that does not log in.
 
 The bounds are a little above what today's build needs. A change that exceeds one has to be worth it, or is reverted."""
 import os
@@ -31,6 +32,11 @@ WORKER_PER_MIB = 15
 # spawn and the server that it forks, for a POP3 session here that asks nothing: about 135 today.
 SPAWN_PER_LOGIN = 150
 BYTES_PER_SESSION = 512
+# Of a client that has not logged in: what it has sent, and bytes of the worker's memory.
+STRANGERS = {
+    "nothing": (b"", 2560),
+    "half a command": (b"a LOGIN " + b"x" * 7000 + b" {8000+}\r\n" + b"x" * 7900, 36 * 1024),
+}
 
 
 class Peer(threading.Thread):
@@ -210,3 +216,38 @@ def test_memory_per_idle_proxied_session(front):
         c.close()
     print(f"{each:.0f} bytes each")
     assert each <= BYTES_PER_SESSION
+
+
+@pytest.mark.parametrize("said", STRANGERS)
+def test_memory_per_client_that_does_not_log_in(front, said):
+    """Each from an address of its own, which costs most; in a worker that has nothing to reuse."""
+    node, port = front[:2]
+    data, most = STRANGERS[said]
+    old = node.pids("worker")[0]
+    assert node.tool("reload").returncode == 0
+    wait_for("the old worker has ended", lambda: old not in node.pids("worker") and len(node.pids("worker")) == 1)
+    worker = node.pids("worker")[0]
+    with open(f"/proc/{worker}/maps") as f:
+        if re.search("libasan|valgrind|vgpreload", f.read()):
+            pytest.skip("a checked build needs memory of its own")
+
+    def come(net, n):
+        conns = [Imap(node.address, port, source=f"127.0.{net + i // 250}.{1 + i % 250}") for i in range(n)]
+        for c in conns:
+            c.send(data)
+        return conns
+
+    def settled():
+        """The memory, once it does not grow any more."""
+        seen = [rss_kib(worker)]
+        wait_for("all is read", lambda: seen.append(rss_kib(worker)) or seen[-1] == seen[-2], pause=0.2)
+        return seen[-1]
+    few = come(50, 50)
+    before = settled()
+    many = come(100, SESSIONS)
+    each = (settled() - before) * 1024 / SESSIONS
+    assert node.status()["counts"]["logging_in"] == 50 + SESSIONS
+    for c in few + many:
+        c.close()
+    print(f"{said}: {each:.0f} bytes each")
+    assert each <= most
