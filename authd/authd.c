@@ -21,7 +21,10 @@
 #include "node/msg_ticket.h"
 #include "node/msg_channel.h"
 
-enum { LOOKUP_SECONDS = 20 }; /* for a name: an answer too late for one login still serves the next ones */
+enum {
+	LOOKUP_SECONDS = 20, /* for a name: an answer too late for one login still serves the next ones */
+	SPAWN_PATIENCE = 2   /* seconds that a new authd waits for spawn to tell of its sessions */
+};
 
 static struct msgw out;
 
@@ -226,6 +229,15 @@ static void add_worker(struct authd *a, unsigned slot, uint64_t generation, int 
 
 /* --- spawn --- */
 
+/* Spawn has told of its sessions, or has not in time. */
+static void stop_awaiting_spawn(struct authd *a)
+{
+	if (!a->spawn_awaited)
+		return;
+	a->spawn_awaited = false;
+	request_resume(a);
+}
+
 static void on_spawn(struct chan *c, struct msgr *r, int fd, void *arg)
 {
 	struct authd *a = arg;
@@ -241,6 +253,9 @@ static void on_spawn(struct chan *c, struct msgr *r, int fd, void *arg)
 	case SESSION_HAVE:
 		if (!sessions_have(a, r, NULL))
 			log_error("bad message %u from spawn", r->type);
+		return;
+	case SESSIONS_TOLD:
+		stop_awaiting_spawn(a);
 		return;
 	default:
 		msg_channel_skips(c, r, "spawn");
@@ -382,6 +397,8 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	hold_release(a, clock_now());
 	reg_expire(a->reg, clock_now());
 	peers_tick(a->peers, clock_now());
+	if (clock_now() >= a->spawn_until)
+		stop_awaiting_spawn(a);
 	if (a->loading || !auth_chain_uses_image(a->chain) ||
 	    userdb_watch_poll(&a->watch, set->authuserdb_USERDB, clock_now()) == 0)
 		return;
@@ -474,6 +491,7 @@ static void on_go(struct role_ctx *ctx)
 {
 	struct authd *a = ctx->arg;
 
+	a->spawn_until = clock_now() + SPAWN_PATIENCE;
 	inherit_userdb(a); /* not earlier: a login that is granted needs spawn */
 	on_tick(ctx->loop, &a->tick, 0);
 	ev_timer_start(ctx->loop, &a->tick);
@@ -532,6 +550,7 @@ int authd_main(const struct role_start *who)
 	ev_timer_init(&a->tick, on_tick, 1, 1);
 	a->tick.data = a;
 	a->first_load = true;
+	a->spawn_awaited = true;
 	loop_keep_time(a->ctx.loop);
 	ev_run(a->ctx.loop, 0);
 	return 0;

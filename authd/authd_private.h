@@ -62,6 +62,8 @@ struct authd {
 	ev_timer tick;         /* once a second: the userdb file */
 	struct userdb_watch watch;
 	bool loading;
+	bool spawn_awaited;          /* it has not told of its sessions yet: logins wait, for limits count them */
+	double spawn_until;          /* lib/clock.h: ... not longer than this */
 	bool first_load;             /* the first reading of the userdb has not ended yet: logins wait for it */
 	struct userdb_report report; /* of the last load */
 	struct request *waiting;     /* requests that wait for the address of a peer, or for the first load */

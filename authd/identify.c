@@ -126,6 +126,8 @@ enum request_state step_lookup(struct request *rq)
 	struct auth_question question = request_question(rq);
 	struct authd *a = rq->worker->a;
 
+	if (a->spawn_awaited)
+		return REQUEST_FIRST_LOAD;
 	question.password = NULL; /* only the record is wanted here; see step_verify() */
 	if (!auth_chain_ask(a->chain, &rq->pos, &question, &rq->result, &rq->account)) {
 		struct directory_query query = { .question = request_question(rq), .pos = rq->pos };

@@ -35,7 +35,7 @@ enum request_state {
 	/* Step: which client is it for; is the challenge that it answers one of ours? */
 	REQUEST_IDENTIFY,
 	REQUEST_LOOKUP,     /* step: the account; queries the drivers from number `pos` on */
-	REQUEST_FIRST_LOAD, /* wait: for the first load of the userdb */
+	REQUEST_FIRST_LOAD, /* wait: for the first load of the userdb, and for spawn's sessions */
 	REQUEST_DIRECTORY,  /* wait: for the answer of a driver that may wait itself */
 	/* Step: are the credentials right, by its mechanism? `result` says whether there is an account. */
 	REQUEST_VERIFY,

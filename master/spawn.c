@@ -285,6 +285,8 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 		spawn.authd = msg_channel_open(ctx->loop, sock, on_authd, on_authd_gone, NULL);
 		for (const struct server *s = servers_first(); s != NULL; s = s->next)
 			tell_have(s);
+		msgw_begin(&out, SESSIONS_TOLD);
+		send_authd();
 	} else if (other == ROLE_WORKER) {
 		replace_worker(slot, generation);
 		w = mem_alloc(sizeof(*w));

@@ -50,7 +50,7 @@ enum peer_result {
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 3 };
+enum { MSG_CHANNEL_VERSION = 4 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
@@ -121,6 +121,8 @@ enum msg_type {
 	TICKET = 64,
 	TICKET_VOID,
 	SESSION_ADOPT, /* a session server of the spawn that died, for its successor to watch (pidfd) */
+	/* spawn -> authd */
+	SESSIONS_TOLD, /* no fields: those of SESSION_HAVE for a new authd were all */
 
 	/* worker -> spawn: node/msg_ticket.h. A bad message ends that worker (CTL_UNFIT) */
 	HANDOFF = 96, /* with the client's descriptor */

@@ -1442,6 +1442,20 @@ static void prove_by_state(uint32_t id)
 	ask(id, AUTH_MECH_CRAM_MD5, "state", hex_text(answer, md, n));
 }
 
+/* A new authd grants nothing before spawn has told of the sessions that limits are to count. */
+static void test_spawn_awaited(void)
+{
+	begin();
+	a.spawn_awaited = true;
+	ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
+	turn();
+	CU_ASSERT(nanswers == 0 && a.waiting != NULL);
+	a.spawn_awaited = false;
+	request_resume(&a);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	end();
+}
+
 /* What the peer gets instead of an unknown password. */
 static void test_lent(void)
 {
@@ -1809,6 +1823,7 @@ static const struct unit_case cases[] = {
 	{ "tokens", test_token },
 	{ "limits", test_limits },
 	{ "a ticket for spawn", test_ticket },
+	{ "spawn is awaited", test_spawn_awaited },
 	{ "credentials for the peer", test_lent },
 	{ "hosts that are down, or unknown", test_hosts },
 	{ "an address that never comes", test_address_timer },

@@ -205,6 +205,7 @@ static void start_spawn(void)
 	patience(session_log, 5);
 	worker = new_channel(ROLE_WORKER, GENERATION);
 	authd = new_channel(ROLE_AUTHD, 1);
+	expect(authd, SESSIONS_TOLD, &r);
 	msgw_begin(&out, CTL_GO);
 	CU_ASSERT_EQUAL(msg_send(control, &out, -1), 0);
 	expect(control, CTL_READY, &r);
@@ -583,6 +584,7 @@ static void test_queries(void)
 		CU_ASSERT(msgr_u64(&r) - 20 < 2);
 		CU_ASSERT_EQUAL(msgr_u8(&r), PROTOCOL_POP3);
 	}
+	expect(new_authd, SESSIONS_TOLD, &r);
 	close(authd);
 	authd = new_authd;
 	CU_ASSERT_EQUAL(query("kick", "alice@example.com", rows, sizeof(rows)), 2);
