@@ -33,7 +33,7 @@ static void start_process(struct post *p);
 /* What is lost when the process of a role dies, for the log. */
 static const char *const carried[ROLE_COUNT] = {
 	[ROLE_WORKER] = "its clients were disconnected; the other workers continue",
-	[ROLE_AUTHD] = "pending logins failed temporarily; open sessions continue",
+	[ROLE_AUTHD] = "logins wait for its successor; open sessions continue",
 	[ROLE_AUTHWORKER] = "its lookup is repeated or fails temporarily",
 	[ROLE_SPAWN] = "open sessions continue; new local ones wait for its successor",
 };

@@ -55,9 +55,11 @@ static int connect_daemon(const struct tool *t)
 	snprintf(un.sun_path, sizeof(un.sun_path), "%s/control", set->node_RUNDIR);
 	if (fd == -1 || connect(fd, (struct sockaddr *)&un, sizeof(un)) != 0) {
 		fprintf(stderr, "waypost: no daemon answers on %s: %s%s\n", un.sun_path, strerror(errno),
-		    errno == EACCES ? " (run waypost as root or as the user who started the daemon)" :
-		        errno == ENOENT || errno == ECONNREFUSED ? " (check that waypostd runs with this RUNDIR)" :
-		                                                   "");
+		    errno == EACCES ?
+		        " (run waypost as root or as the user who started the daemon)" :
+		        errno == ENOENT || errno == ECONNREFUSED ?
+		        " (check that waypostd runs with this RUNDIR, and that ${...} in it stands for the same here)" :
+		        "");
 		if (errors.len != 0)
 			fprintf(stderr, "%swaypost: %s has mistakes, so RUNDIR may be wrong\n", str_cstr(&errors),
 			    t->file);
@@ -67,6 +69,32 @@ static int connect_daemon(const struct tool *t)
 	str_fini(&errors);
 	str_fini(&warnings);
 	return fd;
+}
+
+/* A daemon that is stopped, or hangs, takes commands that nobody reads. It says itself which of its processes does not
+ * answer; only a few commands take longer than that. */
+static unsigned patience(const char *command)
+{
+	static const char *const long_ones[] = { "auth", "kick", "reload", "stop" };
+
+	for (size_t i = 0; i < ARRAY_LEN(long_ones); i++)
+		if (strncmp(command, long_ones[i], strlen(long_ones[i])) == 0)
+			return 300;
+	return 15;
+}
+
+static void say_silent(int sock, unsigned seconds)
+{
+	struct ucred daemon = { 0 };
+	socklen_t len = sizeof(daemon);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &daemon, &len) != 0)
+		daemon.pid = 0;
+	fprintf(stderr,
+	    "waypost: the daemon (pid %d) has not answered for %u s; if it is stopped (ps shows T), run: kill -CONT "
+	    "%d; "
+	    "else restart it\n",
+	    (int)daemon.pid, seconds, (int)daemon.pid);
 }
 
 static void take_message(struct tool *t, struct msgr *r, uint32_t *status, bool *done)
@@ -88,11 +116,13 @@ static unsigned ask(struct tool *t, const char *command, const char *argument)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
 	int sock = connect_daemon(t), fd, got;
+	struct timeval wait = { .tv_sec = patience(command) };
 	uint32_t status = EXIT_NO_DAEMON;
 	bool done = false;
 	struct msgr r;
 
 	t->message = mem_strdup("");
+	setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
 	tool_command_write(&out, command, argument);
 	if (msg_send(sock, &out, -1) != 0) {
 		fprintf(stderr, "waypost: cannot send the command: %s\n", strerror(errno));
@@ -100,6 +130,10 @@ static unsigned ask(struct tool *t, const char *command, const char *argument)
 	}
 	mem_wipe(&out, sizeof(out));
 	while (!done && (got = msg_recv(sock, buf, &r, &fd)) != 0) {
+		if (got == -1 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+			say_silent(sock, (unsigned)wait.tv_sec);
+			exit(EXIT_NO_DAEMON);
+		}
 		if (got == -1 && errno == EINTR)
 			continue;
 		if (got == -1)

@@ -75,9 +75,15 @@ static bool check_lines(const char *path, const char *text, struct str *why)
 	do {
 		len = strcspn(text, "\n");
 		n++;
+		if (text[0] == '#') {
+			str_addf(why, "line %u of %s begins with '#': each line is a secret, and there are no comments",
+			    n, path);
+			return false;
+		}
 		if (len < POOL_SECRET_MIN) {
-			str_addf(why, "line %u of %s holds less than %d bytes; create it with: openssl rand -hex 32", n,
-			    path, POOL_SECRET_MIN);
+			str_addf(why,
+			    "line %u of %s holds less than %d bytes; create it with: head -c 32 /dev/urandom | base64",
+			    n, path, POOL_SECRET_MIN);
 			return false;
 		}
 		text += len;
@@ -95,7 +101,7 @@ char *pool_secret_read(const char *path, struct str *why)
 
 	if (read_whole(path, &s, why)) {
 		if (memchr(s.data, '\0', s.len) != NULL) {
-			str_addf(why, "%s holds NUL bytes; create it with: openssl rand -hex 32", path);
+			str_addf(why, "%s holds NUL bytes; create it with: head -c 32 /dev/urandom | base64", path);
 		} else {
 			tidy_ends(&s);
 			if (check_lines(path, s.data, why))

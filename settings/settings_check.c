@@ -156,7 +156,7 @@ int settings_check(const char *file, struct str *out)
 
 	settings_load_begin(&l, file, &errors, &warnings);
 	check_hosts(&l);
-	settings_rules_no_secret(&l, l.errors);
+	settings_rules_no_secret(&l, l.set->proxy_PROXY_TRUSTED[0] == '\0' ? l.errors : l.warnings);
 	mistakes = count_lines(str_cstr(&errors));
 	str_adds(out, str_cstr(&errors));
 	settings_add_warnings(out, str_cstr(&warnings));

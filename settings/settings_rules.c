@@ -216,6 +216,19 @@ static void rules_header_ports(struct settings_load *l, enum protocol p, const s
 		    group, (unsigned)s->proxy_port);
 }
 
+static void rules_header_senders(struct settings_load *l)
+{
+	bool ports = false;
+
+	rules_networks(l, l->set->node_PROXY_PROTOCOL_FROM, SETTINGS_LINE(l, node_PROXY_PROTOCOL_FROM),
+	    "PROXY_PROTOCOL_FROM");
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		ports = ports || protocol_settings(l->set, p).header_ports[0] != '\0';
+	if (l->set->node_PROXY_PROTOCOL_FROM[0] != '\0' && !ports)
+		WARNING(l, node_PROXY_PROTOCOL_FROM,
+		    "PROXY_PROTOCOL_FROM has no effect while no PROXY_PROTOCOL_PORT is set");
+}
+
 static void rules_ports(struct settings_load *l)
 {
 	struct endpoint all[MAX_PORTS];
@@ -224,8 +237,7 @@ static void rules_ports(struct settings_load *l)
 	if (!protocols_served(l->set))
 		settings_report(l->errors, &l->text, 0,
 		    "no service is enabled; add a group imapd or pop3d: imapd = { };");
-	rules_networks(l, l->set->node_PROXY_PROTOCOL_FROM, SETTINGS_LINE(l, node_PROXY_PROTOCOL_FROM),
-	    "PROXY_PROTOCOL_FROM");
+	rules_header_senders(l);
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		const struct protocol_settings s = protocol_settings(l->set, p);
 		const char *group = protocols[p].group;
@@ -479,8 +491,7 @@ void settings_rules_no_secret(struct settings_load *l, struct str *out)
 	if (l->set->node_POOL_SECRETFILE[0] == '\0' && protocols_forwarded(l->set) != 0)
 		settings_report(out, &l->text, 0,
 		    "IMAP_PROXY or POP3_PROXY is on, and POOL_SECRETFILE is not set: %s, and logins that tell no "
-		    "password "
-		    "cannot be forwarded; create a file with: openssl rand -hex 32, and copy it to all nodes",
+		    "password cannot be forwarded; README.proxy, section 2, says how to create it",
 		    l->set->proxy_PROXY_TRUSTED[0] == '\0' ?
 		        "for forwarded logins, nodes log and count each other's addresses instead of the clients'" :
 		        "forwarded logins are believed by their address alone");

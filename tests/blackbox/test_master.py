@@ -621,3 +621,16 @@ def test_stop_by_the_tool(one):
     wait_for("it has ended", lambda: one.proc.poll() is not None)
     assert one.proc.returncode == 0
     assert not any(alive(p) for p in below)
+
+
+@pytest.mark.long
+def test_the_tool_does_not_wait_for_a_master_that_is_stopped(make_pool):
+    """Monitoring would hang with it."""
+    node = make_pool(nodes=1, accounts=[Account("a@example.com")]).nodes[0]
+    os.kill(node.proc.pid, signal.SIGSTOP)
+    try:
+        r = node.tool("status")
+    finally:
+        os.kill(node.proc.pid, signal.SIGCONT)
+    assert r.returncode == 2 and f"the daemon (pid {node.proc.pid}) has not answered for 15 s" in r.stderr and "kill -CONT" in r.stderr, r
+    assert node.tool("status").returncode == 0

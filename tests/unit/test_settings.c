@@ -1067,16 +1067,19 @@ static void test_secret(void)
 	expect(text, &errors, str_cstr(&want));
 	str_clear(&errors);
 	str_clear(&want);
-	refused_secret(path, "", 0, "line 1 of %s holds less than 16 bytes; create it with: openssl rand -hex 32");
+	refused_secret(path, "", 0,
+	    "line 1 of %s holds less than 16 bytes; create it with: head -c 32 /dev/urandom | base64");
 	refused_secret(path, "short\n", 6,
-	    "line 1 of %s holds less than 16 bytes; create it with: openssl rand -hex 32");
+	    "line 1 of %s holds less than 16 bytes; create it with: head -c 32 /dev/urandom | base64");
 	refused_secret(path, ONE "\n\n" TWO, 45,
-	    "line 2 of %s holds less than 16 bytes; create it with: openssl rand -hex 32");
+	    "line 2 of %s holds less than 16 bytes; create it with: head -c 32 /dev/urandom | base64");
 	refused_secret(path, "\n" ONE, 17,
-	    "line 1 of %s holds less than 16 bytes; create it with: openssl rand -hex 32");
+	    "line 1 of %s holds less than 16 bytes; create it with: head -c 32 /dev/urandom | base64");
 	refused_secret(path, ONE "\n" TWO "\nend", 48,
-	    "line 3 of %s holds less than 16 bytes; create it with: openssl rand -hex 32");
-	refused_secret(path, ONE "\0" ONE, 33, "%s holds NUL bytes; create it with: openssl rand -hex 32");
+	    "line 3 of %s holds less than 16 bytes; create it with: head -c 32 /dev/urandom | base64");
+	refused_secret(path, "# the old one follows\n" ONE, 38,
+	    "line 1 of %s begins with '#': each line is a secret, and there are no comments");
+	refused_secret(path, ONE "\0" ONE, 33, "%s holds NUL bytes; create it with: head -c 32 /dev/urandom | base64");
 	for (size_t i = 0; i < POOL_SECRETS_MAX + 1; i++)
 		str_addf(&want, "%s %zu\n", ONE, i);
 	refused_secret(path, want.data, want.len,
