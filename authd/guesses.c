@@ -61,11 +61,11 @@ void guesses_free(struct guesses **gp)
 /* Appends the address as it is counted; returns the bytes. */
 static size_t put_client(uint8_t *p, const struct net_addr *a)
 {
-	size_t len = a->family == AF_INET ? 4 : a->family == AF_INET6 ? 8 : 0;
+	const struct net_addr client = net_addr_client(a);
 
-	p[0] = (uint8_t)a->family;
-	memcpy(p + 1, a->ip, len);
-	return 1 + len;
+	p[0] = (uint8_t)client.family;
+	memcpy(p + 1, client.ip, 8);
+	return 1 + 8;
 }
 
 /* Appends the name; some directories do not mind its case. */

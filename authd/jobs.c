@@ -121,18 +121,6 @@ static void drop_waiter(struct jobs *j, struct queued_job *q)
 
 /* --- addresses --- */
 
-/* What counts as one address: with IPv6 a /64, as a customer has one. */
-static struct net_addr client_key(const struct net_addr *a)
-{
-	struct net_addr key;
-
-	memset(&key, 0, sizeof(key));
-	key.family = a->family;
-	if (a->family != 0)
-		memcpy(key.ip, a->ip, a->family == AF_INET ? 4 : 8);
-	return key;
-}
-
 static struct client *find_client(const struct jobs *j, const struct net_addr *key)
 {
 	struct client *c;
@@ -548,7 +536,7 @@ void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, cons
 	q->fd = fd != -1 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
 	add_waiter(j, q, arg);
 	if (client != NULL) {
-		key = client_key(client);
+		key = net_addr_client(client);
 		mine = (c = find_client(j, &key)) != NULL ? c->waiting : 0;
 	}
 	if (w->overflow) {

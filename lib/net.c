@@ -128,6 +128,17 @@ const char *net_addr_log(const struct net_addr *a, char dst[NET_IP_TEXT_MAX])
 	return dst;
 }
 
+struct net_addr net_addr_client(const struct net_addr *a)
+{
+	struct net_addr client;
+
+	memset(&client, 0, sizeof(client));
+	client.family = a->family;
+	if (a->family != 0)
+		memcpy(client.ip, a->ip, a->family == AF_INET ? 4 : 8);
+	return client;
+}
+
 bool net_addr_same_ip(const struct net_addr *a, const struct net_addr *b)
 {
 	return a->family == b->family && memcmp(a->ip, b->ip, a->family == AF_INET ? 4 : 16) == 0;

@@ -9,16 +9,18 @@
 #include "lib/rnd.h"
 
 /* Strangers choose the keys: the seed keeps them from choosing those that collide. */
-static unsigned mix(uint64_t key, const uint64_t seed[2])
+static unsigned mix(const struct net_addr *key, const uint64_t seed[2])
 {
-	uint64_t h = (key ^ seed[0]) * (seed[1] | 1);
+	uint64_t h;
 
+	memcpy(&h, key->ip, sizeof(h)); /* the rest is zero */
+	h = (h ^ seed[0]) * (seed[1] | 1);
 	h ^= h >> 32;
 	return (unsigned)((h * 0x9e3779b97f4a7c15) >> 32);
 }
 
 struct stranger_prefix {
-	uint64_t key;
+	struct net_addr key;
 	unsigned count;
 	bool exempt; /* stands in no level */
 	struct stranger *oldest, *newest;
@@ -26,25 +28,12 @@ struct stranger_prefix {
 	UT_hash_handle hh;
 };
 
-/* IPv6: the first 64 bits. Others have keys of 0000::/8, which no client has. */
-static uint64_t key_of(const struct net_addr *a)
-{
-	uint64_t key = 0;
-
-	if (a->family == AF_INET6)
-		for (int i = 0; i < 8; i++)
-			key = key << 8 | a->ip[i];
-	else
-		key = (uint64_t)(a->family == AF_INET ? 1 : 2) << 32 | (uint64_t)a->ip[0] << 24 | a->ip[1] << 16 |
-		    a->ip[2] << 8 | a->ip[3];
-	return key;
-}
-
-static struct stranger_prefix *find(const struct strangers *s, uint64_t key)
+static struct stranger_prefix *find(const struct strangers *s, const struct net_addr *key)
 {
 	struct stranger_prefix *p;
 
-	HASH_FIND_BYHASHVALUE(hh, s->prefixes, &key, sizeof(key), mix(key, s->seed), p);
+	_Static_assert(sizeof(*key) == 24, "a key has no padding");
+	HASH_FIND_BYHASHVALUE(hh, s->prefixes, key, sizeof(*key), mix(key, s->seed), p);
 	return p;
 }
 
@@ -127,14 +116,14 @@ void strangers_fini(struct strangers *s)
 
 void strangers_add(struct strangers *s, struct stranger *who, const struct net_addr *addr, uint32_t now)
 {
-	uint64_t key = key_of(addr);
-	struct stranger_prefix *p = find(s, key);
+	const struct net_addr key = net_addr_client(addr);
+	struct stranger_prefix *p = find(s, &key);
 
 	DIE_IF(who->prefix != NULL);
 	if (p == NULL) {
 		p = mem_alloc(sizeof(*p));
 		p->key = key;
-		HASH_ADD_BYHASHVALUE(hh, s->prefixes, key, sizeof(p->key), mix(key, s->seed), p);
+		HASH_ADD_BYHASHVALUE(hh, s->prefixes, key, sizeof(p->key), mix(&key, s->seed), p);
 	}
 	who->prefix = p;
 	who->since = now;
@@ -174,7 +163,8 @@ void strangers_remove(struct strangers *s, struct stranger *who)
 
 struct stranger *strangers_yield(struct strangers *s, const struct net_addr *addr, uint32_t now)
 {
-	const struct stranger_prefix *own = find(s, key_of(addr));
+	const struct net_addr key = net_addr_client(addr);
+	const struct stranger_prefix *own = find(s, &key);
 	struct stranger_prefix *most;
 
 	do {

@@ -122,6 +122,7 @@ void worker_set_stranger(struct worker *w, struct login *l, bool is)
 static void yield(struct worker *w, struct stranger *s, const char *why)
 {
 	struct login *l = login_of(s);
+	const struct net_addr client = net_addr_client(&l->client);
 	char ip[NET_IP_TEXT_MAX];
 
 	w->yielded++;
@@ -129,7 +130,7 @@ static void yield(struct worker *w, struct stranger *s, const char *why)
 		w->yield_quiet_until = clock_seconds() + YIELD_QUIET;
 		log_warn("%s: of %u clients that have not logged in the oldest of [%s%s], which has %u, is closed, and "
 		         "so will be others",
-		    why, w->strangers.count, net_addr_text(&l->client, ip), l->client.family == AF_INET6 ? "/64" : "",
+		    why, w->strangers.count, net_addr_text(&client, ip), client.family == AF_INET6 ? "/64" : "",
 		    strangers_beside(s));
 	}
 	login_yield(l);

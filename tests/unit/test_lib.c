@@ -539,6 +539,31 @@ static void test_rnd(void)
 	close(fd[1]);
 }
 
+static struct net_addr counted(const char *text)
+{
+	struct net_addr a;
+
+	CU_ASSERT(net_addr_parse(&a, text, 143));
+	return net_addr_client(&a);
+}
+
+/* Where clients are counted, an IPv6 customer is a /64. */
+static void test_net_client(void)
+{
+	const struct net_addr a = counted("2001:db8:0:1::1"), b = counted("2001:db8:0:1:ffff::"),
+	                      c = counted("2001:db8:0:2::1"), v4 = counted("192.0.2.1"), next = counted("192.0.2.2"),
+	                      mapped = counted("::ffff:192.0.2.1"), none = { 0 };
+	char text[NET_IP_TEXT_MAX];
+
+	CU_ASSERT_EQUAL(memcmp(&a, &b, sizeof(a)), 0);
+	CU_ASSERT_NOT_EQUAL(memcmp(&a, &c, sizeof(a)), 0);
+	CU_ASSERT_NOT_EQUAL(memcmp(&v4, &next, sizeof(v4)), 0);
+	CU_ASSERT_EQUAL(memcmp(&v4, &mapped, sizeof(v4)), 0);
+	CU_ASSERT_STRING_EQUAL(net_addr_text(&b, text), "2001:db8:0:1::");
+	CU_ASSERT_EQUAL(net_addr_client(&none).family, 0);
+	CU_ASSERT(a.port == 0 && v4.port == 0);
+}
+
 static void test_net(void)
 {
 	static const struct {
@@ -667,6 +692,7 @@ static const struct unit_case cases[] = {
 	{ "messages with a descriptor", test_msg_fd },
 	{ "messages with many descriptors", test_msg_many_fds },
 	{ "addresses", test_net },
+	{ "clients of an address", test_net_client },
 	{ "random bytes", test_rnd },
 	{ "waiting", test_wait },
 	{ "writing all", test_write_all },
