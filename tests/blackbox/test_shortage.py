@@ -176,6 +176,7 @@ def test_a_full_node_says_so_at_once(three):
     for w in workers:
         limit(node, w, before)
     close_all(conns)
+    time.sleep(1.2)  # a worker looks at its limit each second, as above
     wait_for("the node is well", lambda: is_well(node), timeout=25 * SLOW)
     node.wait_log(r"accepting clients again after \d+ pauses?; \d+ clients", mark)
     some, lines = greetings(p.imap_port, 20)
