@@ -404,6 +404,10 @@ def test_stop_and_start(site):
     kind, p = site
     mark = p.nodes[0].log_mark()
     check_outages(p, kind, 3, "berta@example.com", "dora@example.com")
+    if kind.module == "authpipe":
+        # A program that ends says nothing of other questions: it is an outage only if probes find the same in time.
+        assert re.search("authpipe: .* does not answer", p.nodes[0].log_since(mark))
+        return
     # Logged once by each worker for each outage, and once when it was over.
     log = p.nodes[0].log_since(mark)
     assert 2 <= len(re.findall(rf"{kind.module}: .* does not answer", log)) <= 4, log

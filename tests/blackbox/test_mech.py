@@ -218,6 +218,7 @@ def test_without_authd(mech):
     c.send(b"b AUTHENTICATE CRAM-MD5\r\n")
     c.send(answer(base64.b64decode(c.line()[2:]), "hmac1@example.com", mech.secret, "CRAM-MD5") + b"\r\n")
     assert c.line().startswith(b"b OK")
+    node.wait_log("userdb: .* read: ", mark)  # before, a name that is not in the userdb of the authd before is no wrong one
 
 
 class Scram:
