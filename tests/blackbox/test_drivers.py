@@ -796,7 +796,9 @@ def test_answers_for_clients_that_have_gone(pipe):
     kind, p = pipe
     node = p.nodes[0]
     p.write_conf({"LOGIN_TIMEOUT": 1, "LOGIN_WORKERS": 1, "authdaemonrc": {"daemons": 1}, "authpipe": {**kind.settings(), "AUTHPIPE_TIMEOUT": 60}})
+    old = node.pids("worker")
     assert node.tool("reload").returncode == 0
+    wait_for("no worker with the old time limit accepts a client any more", lambda: not any(alive(pid) for pid in old))
     kind.mode("hold")
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(Imap(HERE, p.imap_port)) for _ in range(4)]
