@@ -167,7 +167,7 @@ static void test_damage_anywhere(void)
 		at = turn == 0 ? size - len : (uint64_t)rand() % (size - len);
 		for (size_t i = 0; i < len; i++)
 			junk[i] = (uint8_t)(1 + rand() % 255);
-		CU_ASSERT_EQUAL(pwrite(file, junk, len, (off_t)at), len);
+		CU_ASSERT_EQUAL(pwrite(file, junk, len, (off_t)at), (ssize_t)len);
 		restart_authd(NOW);
 		check_lost(NOW, "junk", at);
 		end();
