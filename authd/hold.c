@@ -8,9 +8,7 @@
 
 static struct guesser guesser(const struct request *rq)
 {
-	return (struct guesser){ .client = &rq->client,
-		.name = rq->name,
-		.crowd = net_addr_in_any(&rq->client, rq->worker->a->ctx.set->proxy_PROXY_TRUSTED) };
+	return (struct guesser){ .client = &rq->client, .name = rq->name, .crowd = rq->crowd };
 }
 
 /* Seconds; COUNT: the wrong passwords that it is for. */

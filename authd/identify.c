@@ -68,6 +68,7 @@ enum request_state step_identify(struct request *rq)
 
 	service_at_port(set, rq->q.protocol, rq->q.local_port, rq->service_name, sizeof(rq->service_name));
 	identify(rq);
+	rq->crowd = net_addr_in_any(&rq->client, set->proxy_PROXY_TRUSTED);
 	if (!take_challenge(rq))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge has expired");
 	/* No account has an empty name or password: no driver is asked, as some take this for an anonymous login. */

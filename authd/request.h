@@ -87,6 +87,7 @@ struct request {
 	char *signed_for;
 	struct net_addr client;
 	bool client_tls;
+	bool crowd; /* the client is a proxy of PROXY_TRUSTED that does not say whom it forwards */
 	struct route route;
 	double room_since;  /* loop_now(): it waits for room at the peer; 0: it does not */
 	double names_since; /* loop_now(): start of the first wait for an address; 0: there was none */
