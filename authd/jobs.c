@@ -88,7 +88,7 @@ struct jobs {
 	struct queued_job *refused; /* reported from the loop */
 	ev_timer tell;
 	uint64_t nrefused, reported;
-	double tell_again;
+	uint32_t tell_again;
 	uint32_t last_id;
 };
 
@@ -409,7 +409,7 @@ static void log_refusal(struct jobs *j, const struct net_addr *key, unsigned wai
 	char ip[NET_IP_TEXT_MAX], whose[NET_IP_TEXT_MAX + 16] = "the node's own";
 
 	j->nrefused++;
-	if (clock_now() < j->tell_again)
+	if (!log_due(&j->tell_again, TELL_SECONDS))
 		return;
 	if (key != NULL)
 		snprintf(whose, sizeof(whose), "for ip=[%s%s]", net_addr_log(key, ip),
@@ -419,7 +419,6 @@ static void log_refusal(struct jobs *j, const struct net_addr *key, unsigned wai
 	         "authdaemonrc",
 	    j->waiting, waiting, whose, (unsigned long long)(j->nrefused - j->reported));
 	j->reported = j->nrefused;
-	j->tell_again = clock_now() + TELL_SECONDS;
 }
 
 static void refuse(struct jobs *j, struct queued_job *q)

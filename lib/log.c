@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/text.h"
 
 enum { PROGRAM_MAX = 48 };
@@ -195,5 +196,15 @@ bool log_parse(char **p, size_t *len, struct log_record *rec)
 	rec->text = colon + 2;
 	*len -= (size_t)(end + 1 - line);
 	*p = end + 1;
+	return true;
+}
+
+bool log_due(uint32_t *until, uint32_t seconds)
+{
+	uint32_t now = clock_seconds();
+
+	if (now < *until)
+		return false;
+	*until = now + seconds;
 	return true;
 }

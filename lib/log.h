@@ -50,4 +50,7 @@ struct log_record {
  * malformed line. A longer text than LOG_LINE_MAX is cut. *P and *LEN advance. */
 bool log_parse(char **p, size_t *len, struct log_record *rec);
 
+/* A line that each of many events would log: true once in SECONDS, for *UNTIL, which is 0 at first. */
+bool log_due(uint32_t *until, uint32_t seconds);
+
 #endif

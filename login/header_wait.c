@@ -36,13 +36,11 @@ static void log_trouble(struct header_wait *w, enum header_trouble t, const stru
 		    "has not begun with a PROXY protocol header: switch it on there, or take the port out of "
 		    "PROXY_PROTOCOL_PORT",
 	};
-	uint32_t now = clock_seconds();
 	char ip[NET_IP_TEXT_MAX];
 
 	w->refused++;
-	if (now < w->quiet_until[t])
+	if (!log_due(&w->quiet_until[t], HEADER_WAIT_QUIET))
 		return;
-	w->quiet_until[t] = now + HEADER_WAIT_QUIET;
 	log_warn("a connection at port %u is closed: [%s] %s", port, net_addr_text(from, ip), words[t]);
 }
 

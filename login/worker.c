@@ -126,13 +126,11 @@ static void yield(struct worker *w, struct stranger *s, const char *why)
 	char ip[NET_IP_TEXT_MAX];
 
 	w->yielded++;
-	if (clock_seconds() >= w->yield_quiet_until) {
-		w->yield_quiet_until = clock_seconds() + YIELD_QUIET;
+	if (log_due(&w->yield_quiet_until, YIELD_QUIET))
 		log_warn("%s: of %u clients that have not logged in the oldest of [%s%s], which has %u, is closed, and "
 		         "so will be others",
 		    why, w->strangers.count, net_addr_text(&client, ip), client.family == AF_INET6 ? "/64" : "",
 		    strangers_beside(s));
-	}
 	login_yield(l);
 }
 

@@ -140,11 +140,10 @@ static void say_lost(const struct worker *w)
 {
 	static uint32_t quiet_until;
 
-	if (clock_seconds() < quiet_until)
-		return;
-	quiet_until = clock_seconds() + QUIET_SECONDS;
-	log_error("lost the client that login worker %u handed over because descriptors ran out; raise LimitNOFILE",
-	    w->slot);
+	if (log_due(&quiet_until, QUIET_SECONDS))
+		log_error("lost the client that login worker %u handed over because descriptors ran out; raise "
+		          "LimitNOFILE",
+		    w->slot);
 }
 
 static void on_handoff(struct worker *w, struct msgr *r, int fd)
