@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <uthash.h>
+#include <utlist.h>
 
 #include "lib/die.h"
 #include "lib/mem.h"
@@ -22,9 +23,9 @@ static unsigned mix(const struct net_addr *key, const uint64_t seed[2])
 struct stranger_prefix {
 	struct net_addr key;
 	unsigned count;
-	bool exempt; /* stands in no level */
-	struct stranger *oldest, *newest;
-	struct stranger_prefix *next, *prev; /* of the level; the first one's prev is the last */
+	bool exempt;                         /* stands in no level */
+	struct stranger *oldest;             /* the first of them, in order of age */
+	struct stranger_prefix *next, *prev; /* of the level */
 	UT_hash_handle hh;
 };
 
@@ -41,24 +42,13 @@ static struct stranger_prefix *find(const struct strangers *s, const struct net_
 
 static void leave_level(struct strangers *s, struct stranger_prefix *p)
 {
-	struct stranger_prefix **head = &s->level[p->count];
-
-	if (p->next != NULL)
-		p->next->prev = p->prev;
-	else
-		(*head)->prev = p->prev;
-	if (*head == p)
-		*head = p->next;
-	else
-		p->prev->next = p->next;
+	DL_DELETE(s->level[p->count], p);
 	while (s->top != 0 && s->level[s->top] == NULL)
 		s->top--;
 }
 
 static void enter_level(struct strangers *s, struct stranger_prefix *p)
 {
-	struct stranger_prefix **head;
-
 	if (p->count >= s->nlevels) {
 		unsigned n = MAX(p->count + 1, s->nlevels * 2);
 
@@ -66,15 +56,7 @@ static void enter_level(struct strangers *s, struct stranger_prefix *p)
 		memset(s->level + s->nlevels, 0, (n - s->nlevels) * sizeof(struct stranger_prefix *));
 		s->nlevels = n;
 	}
-	head = &s->level[p->count];
-	p->next = NULL;
-	if (*head == NULL) {
-		*head = p->prev = p;
-	} else {
-		p->prev = (*head)->prev;
-		p->prev->next = p;
-		(*head)->prev = p;
-	}
+	DL_APPEND(s->level[p->count], p);
 	s->top = MAX(s->top, p->count);
 }
 
@@ -127,13 +109,7 @@ void strangers_add(struct strangers *s, struct stranger *who, const struct net_a
 	}
 	who->prefix = p;
 	who->since = now;
-	who->next = NULL;
-	who->prev = p->newest;
-	if (p->newest != NULL)
-		p->newest->next = who;
-	else
-		p->oldest = who;
-	p->newest = who;
+	DL_APPEND(p->oldest, who);
 	set_count(s, p, p->count + 1);
 	s->count++;
 }
@@ -144,14 +120,7 @@ void strangers_remove(struct strangers *s, struct stranger *who)
 
 	if (p == NULL)
 		return;
-	if (who->prev != NULL)
-		who->prev->next = who->next;
-	else
-		p->oldest = who->next;
-	if (who->next != NULL)
-		who->next->prev = who->prev;
-	else
-		p->newest = who->prev;
+	DL_DELETE(p->oldest, who);
 	who->prefix = NULL;
 	s->count--;
 	set_count(s, p, p->count - 1);

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +99,7 @@ static void maybe_end(struct worker *w)
 
 static struct login *login_of(struct stranger *s)
 {
-	return (struct login *)((char *)s - offsetof(struct login, stranger));
+	return CONTAINER_OF(s, struct login, stranger);
 }
 
 /* What comes from these addresses is many clients in one. */
