@@ -736,9 +736,9 @@ bool login_set_step(struct login *l, const char *text, size_t len)
 
 void login_take_greeting(struct login *l, const char *line)
 {
-	const char *id = node_mark_id(line);
+	const char *id;
 
-	l->peer.mark = node_mark_read(line, l->set->node_id);
+	l->peer.mark = node_mark_read(line, l->set->node_id, &id);
 	if (id != NULL)
 		memcpy(l->peer.node_id, id, NODE_ID_LEN);
 }

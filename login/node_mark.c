@@ -24,7 +24,8 @@ static size_t without_timestamp(const char *line, size_t len)
 	return (size_t)(open - 1 - line);
 }
 
-const char *node_mark_id(const char *line)
+/* The id in the mark at the end of LINE; NULL: there is no mark. */
+static const char *find_id(const char *line)
 {
 	size_t len = without_timestamp(line, strlen(line));
 	const char *mark, *id;
@@ -39,11 +40,13 @@ const char *node_mark_id(const char *line)
 	return strspn(id, "0123456789abcdef") == NODE_ID_LEN ? id : NULL;
 }
 
-enum node_mark node_mark_read(const char *line, const char *self)
+enum node_mark node_mark_read(const char *line, const char *self, const char **id)
 {
-	const char *id = node_mark_id(line);
+	const char *found = find_id(line);
 
-	if (id == NULL)
+	if (id != NULL)
+		*id = found;
+	if (found == NULL)
 		return NODE_MARK_NONE;
-	return strlen(self) == NODE_ID_LEN && memcmp(id, self, NODE_ID_LEN) == 0 ? NODE_MARK_SELF : NODE_MARK_OTHER;
+	return strlen(self) == NODE_ID_LEN && memcmp(found, self, NODE_ID_LEN) == 0 ? NODE_MARK_SELF : NODE_MARK_OTHER;
 }

@@ -16,10 +16,8 @@ enum node_mark {
 
 /* Appends the mark of the node with that ID (settings.node_id). */
 void node_mark_add(struct str *out, const char *id);
-/* The id in the mark at the end of LINE (a greeting without its line end): NODE_ID_LEN digits within LINE. NULL: there
- * is no mark. */
-const char *node_mark_id(const char *line);
-/* Whose greeting LINE (without its line end) is; SELF is the id of this node. */
-enum node_mark node_mark_read(const char *line, const char *self);
+/* Whose greeting LINE (without its line end) is, as seen by the node with the id SELF. *ID (ID may be NULL): the id in
+ * the mark, NODE_ID_LEN digits within LINE; NULL: there is no mark. */
+enum node_mark node_mark_read(const char *line, const char *self, const char **id);
 
 #endif

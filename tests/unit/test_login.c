@@ -798,14 +798,14 @@ static void check_mark(const char *greeting, const char *id)
 	size_t len = strlen(greeting), from = (size_t)(strstr(greeting, "Waypost node") - greeting),
 	       to = from + strlen(MARK("")) + NODE_ID_LEN;
 
-	CU_ASSERT_EQUAL(node_mark_read(greeting, id), NODE_MARK_SELF);
-	CU_ASSERT_EQUAL(node_mark_read(greeting, OTHER), NODE_MARK_OTHER);
-	CU_ASSERT_EQUAL(node_mark_read(greeting, ""), NODE_MARK_OTHER);
+	CU_ASSERT_EQUAL(node_mark_read(greeting, id, NULL), NODE_MARK_SELF);
+	CU_ASSERT_EQUAL(node_mark_read(greeting, OTHER, NULL), NODE_MARK_OTHER);
+	CU_ASSERT_EQUAL(node_mark_read(greeting, "", NULL), NODE_MARK_OTHER);
 	for (size_t cut = 0; cut < len; cut++) {
 		char *part = mem_memdup(greeting, cut), *rest = mem_strdup(greeting + len - cut);
 
-		CU_ASSERT_EQUAL(node_mark_read(part, id), cut == to ? NODE_MARK_SELF : NODE_MARK_NONE);
-		CU_ASSERT_EQUAL(node_mark_read(rest, id) == NODE_MARK_SELF, cut > len - from);
+		CU_ASSERT_EQUAL(node_mark_read(part, id, NULL), cut == to ? NODE_MARK_SELF : NODE_MARK_NONE);
+		CU_ASSERT_EQUAL(node_mark_read(rest, id, NULL) == NODE_MARK_SELF, cut > len - from);
 		mem_free(&part);
 		mem_free(&rest);
 	}
@@ -815,9 +815,9 @@ static void check_mark(const char *greeting, const char *id)
 		    at < to - strlen(" ready.");
 
 		other[at] = digit ? (other[at] == '0' ? '1' : '0') : other[at] == 'X' ? 'Y' : 'X';
-		CU_ASSERT_EQUAL(node_mark_read(other, id), digit ? NODE_MARK_OTHER : NODE_MARK_NONE);
+		CU_ASSERT_EQUAL(node_mark_read(other, id, NULL), digit ? NODE_MARK_OTHER : NODE_MARK_NONE);
 		other[at] = '\n';
-		CU_ASSERT_EQUAL(node_mark_read(other, id), NODE_MARK_NONE);
+		CU_ASSERT_EQUAL(node_mark_read(other, id, NULL), NODE_MARK_NONE);
 		mem_free(&other);
 	}
 }
@@ -834,18 +834,18 @@ static void test_node_mark(void)
 	check_mark("* OK " MARK(SELF), SELF);
 	check_mark("+OK [XCLIENT] [X-WAYPOST-TOKEN] " MARK(SELF), SELF);
 	check_mark("+OK " MARK(SELF) " <1.2@" SELF ">", SELF);
-	CU_ASSERT_EQUAL(node_mark_read("", SELF), NODE_MARK_NONE);
-	CU_ASSERT_EQUAL(node_mark_read(">", SELF), NODE_MARK_NONE);
-	CU_ASSERT_EQUAL(node_mark_read(" <>", SELF), NODE_MARK_NONE);
-	CU_ASSERT_EQUAL(node_mark_read(MARK(SELF), SELF), NODE_MARK_NONE); /* nothing before it */
-	CU_ASSERT_EQUAL(node_mark_read("* OK" MARK(SELF), SELF), NODE_MARK_NONE);
-	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK("00112233445566778899AABBCCDDEEFF"), SELF), NODE_MARK_NONE);
-	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK(""), ""), NODE_MARK_NONE);
-	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK(SELF "0"), SELF), NODE_MARK_NONE);
-	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK(SELF) " I say", SELF), NODE_MARK_NONE);
-	CU_ASSERT_EQUAL(node_mark_read("+OK " MARK(SELF) " <1 2>", SELF), NODE_MARK_NONE);
-	CU_ASSERT_EQUAL(node_mark_read("+OK " MARK(SELF) "<1.2>", SELF), NODE_MARK_NONE);
-	CU_ASSERT_EQUAL(node_mark_read("+OK " MARK(SELF) " <1> <2>", SELF), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("", SELF, NULL), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read(">", SELF, NULL), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read(" <>", SELF, NULL), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read(MARK(SELF), SELF, NULL), NODE_MARK_NONE); /* nothing before it */
+	CU_ASSERT_EQUAL(node_mark_read("* OK" MARK(SELF), SELF, NULL), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK("00112233445566778899AABBCCDDEEFF"), SELF, NULL), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK(""), "", NULL), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK(SELF "0"), SELF, NULL), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("* OK " MARK(SELF) " I say", SELF, NULL), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("+OK " MARK(SELF) " <1 2>", SELF, NULL), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("+OK " MARK(SELF) "<1.2>", SELF, NULL), NODE_MARK_NONE);
+	CU_ASSERT_EQUAL(node_mark_read("+OK " MARK(SELF) " <1> <2>", SELF, NULL), NODE_MARK_NONE);
 }
 
 /* Peers that are our own nodes: identity, tokens and everything in one flight, whatever they announce; this node
