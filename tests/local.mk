@@ -1,6 +1,6 @@
 # tests/: unit tests run by `make check`; the black-box tests are run by scripts/check.
 # A unit test is one program: add it to UNIT_TESTS and give it its SOURCES and LDADD.
-EXTRA_DIST += tests/README tests/budget.tsv tests/unit/unit.h tests/unit/job_again.h tests/unit/msg_test.h
+EXTRA_DIST += tests/README tests/budget.tsv tests/unit/unit.h tests/unit/fake_clock.h tests/unit/job_again.h tests/unit/msg_test.h
 include tests/blackbox/local.mk
 UNIT_TESTS =
 if HAVE_CUNIT

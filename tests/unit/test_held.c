@@ -22,20 +22,7 @@ double clock_now(void)
 	return fake_now;
 }
 
-int64_t clock_ms(void)
-{
-	return (int64_t)(fake_now * 1000);
-}
-
-uint32_t clock_seconds(void)
-{
-	return (uint32_t)fake_now;
-}
-
-int64_t clock_cpu_ms(void)
-{
-	return 0;
-}
+#include "tests/unit/fake_clock.h"
 
 /* The loop looks again after PASSED of our seconds; its timers of WAIT s are over. */
 static void look_after(struct ev_loop *loop, double passed)

@@ -286,20 +286,7 @@ double clock_now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9 + seconds_later;
 }
 
-int64_t clock_ms(void)
-{
-	return (int64_t)(clock_now() * 1000);
-}
-
-uint32_t clock_seconds(void)
-{
-	return (uint32_t)clock_now();
-}
-
-int64_t clock_cpu_ms(void)
-{
-	return 0;
-}
+#include "tests/unit/fake_clock.h"
 
 /* The master drains the log when a role has ended: who floods it cannot keep the master at that. */
 static void a_flood_does_not_hold_the_master(void)

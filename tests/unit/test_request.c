@@ -109,20 +109,7 @@ double clock_now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9 + stopped;
 }
 
-int64_t clock_ms(void)
-{
-	return (int64_t)(clock_now() * 1000);
-}
-
-uint32_t clock_seconds(void)
-{
-	return (uint32_t)clock_now();
-}
-
-int64_t clock_cpu_ms(void)
-{
-	return 0;
-}
+#include "tests/unit/fake_clock.h"
 
 static void use_userdb(struct userdb *db)
 {
