@@ -44,8 +44,7 @@ static void log_held(const struct request *rq, double seconds, unsigned count)
 	char user[ACCOUNT_NAME_MAX], ip[NET_IP_TEXT_MAX];
 
 	log_info("a login with the right password waits for %.0f seconds, as %u wrong ones were tried at the account "
-	         "or "
-	         "from the address, user=%s, ip=[%s]",
+	         "or from the address, user=%s, ip=[%s]",
 	    seconds, count, log_value(user, sizeof(user), rq->name), net_addr_log(&rq->client, ip));
 }
 

@@ -85,8 +85,7 @@ static enum request_state take_token(struct request *rq, uint64_t now)
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE,
 		    "this node does not remember which tokens of other nodes were used at the time of this one: either "
 		    "its memory of them was lost less than two minutes ago, or its clock was set back, which a restart "
-		    "of "
-		    "waypostd mends");
+		    "of waypostd mends");
 	case USED_TOKEN_FULL:
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE,
 		    "too many logins by tokens of other nodes within two minutes");

@@ -82,8 +82,7 @@ void userdb_report_log(const struct userdb_report *rep, const char *path)
 	}
 	if (rep->status == USERDB_BUILT)
 		log_info("userdb: %s read: %llu accounts in %u files, %llu not usable, %llu kept from before, %llu "
-		         "gone, "
-		         "%llu KB",
+		         "gone, %llu KB",
 		    path, (unsigned long long)rep->entries, rep->files, (unsigned long long)rep->broken,
 		    (unsigned long long)rep->kept, (unsigned long long)rep->lost,
 		    (unsigned long long)rep->bytes / 1024);

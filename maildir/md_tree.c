@@ -252,8 +252,7 @@ static enum md_err check_uidv(struct md_root *r, const char *folder)
 		return MD_OK;
 	return md_fail(r, MD_LIMIT, 0,
 	    "no UIDVALIDITY is left for another folder of the name %s; use another name, or remove tmp/uidv.%s if no "
-	    "mail "
-	    "program remembers the last one",
+	    "mail program remembers the last one",
 	    md_folder_text(folder), md_folder_text(folder));
 }
 

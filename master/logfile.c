@@ -297,8 +297,8 @@ static ssize_t receive(struct source *s)
 
 	if (n < 0)
 		return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR ? -1 : 0;
-	if (n ==
-	    0) /* An empty datagram has a sender. If one process could end the log thus, it would end it for all. */
+	/* An empty datagram has a sender. If one process could end the log thus, it would end it for all. */
+	if (n == 0)
 		return CMSG_FIRSTHDR(&msg) != NULL ? 1 : -1;
 	if (s->kind == LOGFILE_SESSION)
 		take_logins();

@@ -92,8 +92,7 @@ static void say_silent(int sock, unsigned seconds)
 		daemon.pid = 0;
 	fprintf(stderr,
 	    "waypost: the daemon (pid %d) has not answered for %u s; if it is stopped (ps shows T), run: kill -CONT "
-	    "%d; "
-	    "else restart it\n",
+	    "%d; else restart it\n",
 	    (int)daemon.pid, seconds, (int)daemon.pid);
 }
 

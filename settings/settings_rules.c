@@ -194,8 +194,7 @@ static void rules_header_ports(struct settings_load *l, enum protocol p, const s
 	if (s->header_ports[0] != '\0' && l->set->node_PROXY_PROTOCOL_FROM[0] == '\0')
 		settings_report(l->errors, &l->text, line,
 		    "%s.PROXY_PROTOCOL_PORT has no effect while PROXY_PROTOCOL_FROM, with the addresses of the proxies "
-		    "in front, "
-		    "is not set; set both or neither",
+		    "in front, is not set; set both or neither",
 		    group);
 	for (const char *list = s->header_ports; settings_port_next(&list, address, &port);)
 		if (address[0] != '\0' || !settings_has_port(s->ports, port))
@@ -206,8 +205,7 @@ static void rules_header_ports(struct settings_load *l, enum protocol p, const s
 	if (s->proxy && s->proxy_port == 0 && settings_has_port(s->header_ports, settings_first_port(s->ports)))
 		settings_report(l->errors, &l->text, line,
 		    "%s.PROXY_PROTOCOL_PORT: other nodes connect to the first port of %s.PORT, and send no header; put "
-		    "a port "
-		    "without headers first, or set %s.PROXY_PORT to one",
+		    "a port without headers first, or set %s.PROXY_PORT to one",
 		    group, group, group);
 	if (s->proxy && settings_has_port(s->header_ports, (uint16_t)s->proxy_port))
 		settings_report(l->errors, &l->text, line,
