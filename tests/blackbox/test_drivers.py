@@ -405,8 +405,14 @@ def test_stop_and_start(site):
     mark = p.nodes[0].log_mark()
     check_outages(p, kind, 3, "berta@example.com", "dora@example.com")
     if kind.module == "authpipe":
-        # A program that ends says nothing of other questions: it is an outage only if probes find the same in time.
-        assert re.search("authpipe: .* does not answer", p.nodes[0].log_since(mark))
+        # A program that ends at a question says nothing of others: it is an outage when probes find the same.
+        node, log = p.nodes[0], lambda: p.nodes[0].log_since(mark)
+        kind.stop()
+        wait_for("it is down", lambda: not_now(imap(p, HERE, "berta@example.com", "secret-berta@example.com")) and node.status()["counts"]["directories_down"] == 1)
+        assert re.search("authpipe: .* does not answer: .*; logins fail temporarily", log()), log()
+        kind.start()
+        wait_for("it is up", lambda: node.status()["counts"]["directories_down"] == 0)
+        wait_for("the end of the outage is in the log", lambda: "authpipe: " in log() and " answers again" in log())
         return
     # Logged once by each worker for each outage, and once when it was over.
     log = p.nodes[0].log_since(mark)
