@@ -193,6 +193,8 @@ static void take_item(struct directory_health *h, const struct dirnews_item *ite
 			remove_trouble(h, at);
 		begin_trouble(h, item, logins, whole, now);
 		break;
+	case DIRNEWS_ERRED: /* of one question */
+		break;
 	case DIRNEWS_ANSWERED:
 	case DIRNEWS_SERVED:
 	case DIRNEWS_KINDS:
@@ -208,7 +210,7 @@ void directory_health_news(struct directory_health *h, unsigned pos, const struc
 	bool of_question = outcome == DIRECTORY_SILENT && pos < AUTH_CHAIN_MAX && !h->place[pos].down;
 
 	for (unsigned i = 0; i < news->n; i++)
-		if (of_question && news->item[i].kind == DIRNEWS_SILENT)
+		if (news->item[i].kind == DIRNEWS_ERRED || (of_question && news->item[i].kind == DIRNEWS_SILENT))
 			note_silence(h, &news->item[i], now);
 		else
 			take_item(h, &news->item[i], logins, outcome == DIRECTORY_FAILED || outcome == DIRECTORY_SILENT,
@@ -242,7 +244,7 @@ enum directory_change directory_health_result(struct directory_health *h, unsign
 
 	if (p == NULL || outcome == DIRECTORY_NOT_ASKED)
 		return DIRECTORY_SAME;
-	if (outcome == DIRECTORY_ANSWERED) {
+	if (outcome == DIRECTORY_ANSWERED || outcome == DIRECTORY_ERRED) {
 		p->answered = now;
 		p->suspected = p->down = false;
 		ev_timer_stop(h->loop, &p->probe);

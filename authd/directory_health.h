@@ -26,6 +26,7 @@ enum directory_outcome {
 	DIRECTORY_FAILED,   /* none of its servers can be used */
 	DIRECTORY_SILENT,   /* one of them can, but this query had no answer */
 	DIRECTORY_REFUSED,  /* ... or was refused */
+	DIRECTORY_ERRED,    /* ... or was answered with an error: it does not hang */
 	DIRECTORY_NOT_ASKED /* nothing was learned */
 };
 

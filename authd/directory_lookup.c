@@ -31,6 +31,8 @@ enum probe_name {
 	PROBE_ASKED  /* the last one that had none */
 };
 
+struct probe;
+
 /* One job. It may outlive its waiters: its answer is cached. */
 struct lookup_job {
 	struct directory_lookups *qs;
@@ -41,6 +43,7 @@ struct lookup_job {
 	struct cache_digest user;
 	bool verify, shared;
 	enum probe_name probe;
+	struct probe *alone; /* a probe or a trial, and the only one of this driver; or NULL */
 	/* Continues while the directory is down: of a probe or an operator, or to the pool alone. */
 	bool lasting;
 	bool answering;
@@ -63,10 +66,18 @@ struct probe {
 	bool turn;       /* the next probe asks for `asked` */
 	bool own_tried;  /* while the driver is suspected: the last probe was of our own name */
 	bool own_silent; /* that one had no answer */
+	/* Of a driver with AUTH_DRIVER_CHECKS: */
+	int64_t own_asked; /* when the first probe without an answer was asked */
+	bool busy;         /* a probe or a trial is on its way: there is one at a time */
+	int64_t try_at;    /* while it is down: no trial before this time, ms */
 };
 
 /* No such account exists, which is an answer, too. */
 static const char own_name[] = "waypost-probe";
+/* With it a driver is probed whose lookups do not show whether it works (AUTH_DRIVER_CHECKS). No known name is tried
+ * there, as wrong passwords may lock its account: it is down if our own name has no answer twice, and nobody else had
+ * one meanwhile. Perhaps it has none for unknown names only: while it is down, one login at a time still asks it. */
+static const char own_password[] = "waypost-probe";
 
 struct directory_lookups {
 	struct ev_loop *loop;
@@ -247,6 +258,8 @@ static void lookup_job_free(struct lookup_job *q)
 {
 	struct directory_lookups *qs = q->qs;
 
+	if (q->alone != NULL)
+		q->alone->busy = false;
 	unshare(q);
 	ev_timer_stop(qs->loop, &q->patience);
 	DL_DELETE(qs->all, q);
@@ -323,6 +336,8 @@ static enum directory_outcome outcome_of(const struct directory_lookups *qs, con
 		return DIRECTORY_NOT_ASKED;
 	if (last->kind == DIRNEWS_REFUSED)
 		return DIRECTORY_REFUSED;
+	if (last->kind == DIRNEWS_ERRED)
+		return DIRECTORY_ERRED;
 	if (last->kind != DIRNEWS_FAILED && last->kind != DIRNEWS_SILENT)
 		return DIRECTORY_ANSWERED;
 	return failure_of(&done->news, driver);
@@ -349,6 +364,22 @@ static void keep_asked(struct directory_lookups *qs, unsigned pos, const char *s
 	p->asked.name = mem_strdup(name);
 }
 
+/* Has the probe Q, whose OUTCOME is known now, confirmed that its driver is down? */
+static bool confirmed(struct lookup_job *q, enum directory_outcome outcome)
+{
+	struct directory_lookups *qs = q->qs;
+	struct probe *p = &qs->probe[q->pos];
+
+	if (outcome != DIRECTORY_SILENT || !p->own_silent)
+		return false;
+	if (!auth_chain_checks(qs->chain, q->pos))
+		return q->probe == PROBE_KNOWN && directory_health_confirm(qs->health, q->pos, q->asked);
+	if (!directory_health_confirm(qs->health, q->pos, p->own_asked))
+		return false;
+	p->try_at = qs->clock() + HEALTH_PAUSE_SLOW_MS;
+	return true;
+}
+
 /* OUTCOME of the probe Q. */
 static enum directory_change take_probe(struct lookup_job *q, enum directory_outcome outcome)
 {
@@ -360,12 +391,13 @@ static enum directory_change take_probe(struct lookup_job *q, enum directory_out
 		p->own_tried = p->own_silent = false;
 	if (outcome != DIRECTORY_SILENT && outcome != DIRECTORY_REFUSED)
 		return change;
+	if (confirmed(q, outcome))
+		return DIRECTORY_DOWN;
 	p->own_tried = q->probe == PROBE_OWN;
+	if (q->probe == PROBE_OWN && !p->own_silent)
+		p->own_asked = q->asked;
 	if (q->probe == PROBE_OWN)
 		p->own_silent = outcome == DIRECTORY_SILENT;
-	if (q->probe == PROBE_KNOWN && outcome == DIRECTORY_SILENT && p->own_silent &&
-	    directory_health_confirm(qs->health, q->pos, q->asked))
-		return DIRECTORY_DOWN;
 	return change;
 }
 
@@ -382,6 +414,12 @@ static enum directory_change take_result(struct lookup_job *q, unsigned pos, enu
 	return change;
 }
 
+/* An answer to Q shows that the driver at POS works. */
+static bool shows(const struct lookup_job *q, unsigned pos)
+{
+	return q->verify || !auth_chain_checks(q->qs->chain, pos);
+}
+
 static void learn(struct lookup_job *q, const struct job_done *done)
 {
 	struct directory_lookups *qs = q->qs;
@@ -390,9 +428,13 @@ static void learn(struct lookup_job *q, const struct job_done *done)
 	int64_t now = qs->clock();
 
 	for (unsigned pos = q->pos; pos < done->pos && o != DIRECTORY_NOT_ASKED; pos++) {
+		if (!shows(q, pos))
+			continue;
 		directory_health_result(qs->health, pos, DIRECTORY_ANSWERED, q->asked, now);
 		keep_answered(qs, pos, q);
 	}
+	if ((o == DIRECTORY_ANSWERED || o == DIRECTORY_ERRED) && !shows(q, done->pos))
+		o = DIRECTORY_NOT_ASKED;
 	if (done->answered && o == DIRECTORY_ANSWERED)
 		keep_answered(qs, done->pos, q);
 	if (q->probe != PROBE_NONE)
@@ -403,6 +445,8 @@ static void learn(struct lookup_job *q, const struct job_done *done)
 	    qs->stale == 0 ? "logins fail temporarily" :
 	                     "accounts that logged in within AUTH_CACHE_STALE still can, other logins fail temporarily",
 	    now);
+	if (q->alone != NULL && q->probe == PROBE_NONE)
+		q->alone->try_at = now + HEALTH_PAUSE_SLOW_MS;
 	if (change == DIRECTORY_DOWN)
 		release_all(qs, done->pos, q);
 }
@@ -421,7 +465,7 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 		learn(q, done);
 	else if (q->probe != PROBE_NONE)
 		take_probe(q, DIRECTORY_NOT_ASKED);
-	if (current && q->verify && q->epoch == qs->epoch)
+	if (current && q->verify && q->probe == PROBE_NONE && q->epoch == qs->epoch)
 		remember(q, done);
 	if (valid && done->result != AUTH_TRY_LATER)
 		give_all(q,
@@ -437,14 +481,15 @@ static void on_done(const struct job_done *done, int fd UNUSED, void *arg)
 	lookup_job_free(q);
 }
 
-/* CLIENT: for whom the work is done; NULL: the node itself. ONLY_SHARED: ask only the pool's shared verdicts. */
+/* CLIENT: for whom the work is done; NULL: the node itself. ONLY_SHARED: ask only the pool's shared verdicts. TRIAL: of
+ * the driver at this position, or AUTH_CHAIN_MAX. */
 static struct lookup_job *submit(struct directory_lookups *qs, const struct memory *m,
-    const struct directory_query *query, const struct net_addr *client, bool only_shared)
+    const struct directory_query *query, const struct net_addr *client, bool only_shared, unsigned trial)
 {
 	struct lookup_job *q = mem_alloc(sizeof(*q));
 	uint32_t id = jobs_next_id(qs->jobs);
 	/* Operators and probes query the directory itself. */
-	unsigned avoid = query->fresh ? 0 : directory_health_all_down(qs->health) & ~(1U << query->pos);
+	unsigned avoid = query->fresh ? 0 : directory_health_all_down(qs->health) & ~(1U << query->pos | 1U << trial);
 
 	q->qs = qs;
 	q->key = m->key;
@@ -461,7 +506,7 @@ static struct lookup_job *submit(struct directory_lookups *qs, const struct memo
 	DL_APPEND(qs->all, q);
 	if (q->verify)
 		job_write_verify(&out, id, &query->question, query->pos, avoid,
-		    query->fresh ? JOB_SINCE_NOW : qs->since, only_shared);
+		    client == NULL ? JOB_SINCE_NOW : qs->since, only_shared);
 	else
 		job_write_lookup(&out, id, &query->question, query->pos, avoid);
 	jobs_submit(qs->jobs, id, &out, -1, client, on_done, q);
@@ -469,10 +514,21 @@ static struct lookup_job *submit(struct directory_lookups *qs, const struct memo
 	return q;
 }
 
+/* Q is the only probe or trial of the driver at POS. */
+static void begin_alone(struct lookup_job *q, unsigned pos)
+{
+	q->alone = &q->qs->probe[pos];
+	q->alone->busy = true;
+	if (q->probe == PROBE_NONE)
+		q->alone->try_at = q->asked + HEALTH_PAUSE_SLOW_MS;
+}
+
 static enum probe_name next_probe(const struct directory_lookups *qs, unsigned pos)
 {
 	const struct probe *p = &qs->probe[pos];
 
+	if (auth_chain_checks(qs->chain, pos))
+		return PROBE_OWN;
 	if (!directory_health_down(qs->health, pos))
 		return p->own_tried && p->known.name != NULL ? PROBE_KNOWN : PROBE_OWN;
 	return p->known.name != NULL && !p->turn ? PROBE_KNOWN : PROBE_ASKED;
@@ -483,18 +539,27 @@ static void on_probe(unsigned pos, void *arg)
 	struct directory_lookups *qs = arg;
 	struct probe *p = &qs->probe[pos];
 	enum probe_name name = next_probe(qs, pos);
+	bool alone = auth_chain_checks(qs->chain, pos);
 	struct directory_query query = { .pos = pos,
 		.question = { .service = name == PROBE_KNOWN ? p->known.service : p->asked.service,
 		    .user = name == PROBE_KNOWN ? p->known.name :
 		        name == PROBE_OWN       ? own_name :
-		                                  p->asked.name } };
+		                                  p->asked.name,
+		    .password = alone ? own_password : NULL } };
 	struct memory m = { .now = qs->clock() };
-	struct lookup_job *q = submit(qs, &m, &query, NULL, false);
+	struct lookup_job *q;
 
+	if (alone && p->busy) {
+		directory_health_probed(qs->health, pos, DIRECTORY_NOT_ASKED, m.now, m.now);
+		return;
+	}
+	q = submit(qs, &m, &query, NULL, false, AUTH_CHAIN_MAX);
 	if (directory_health_down(qs->health, pos))
 		p->turn = !p->turn;
 	q->probe = name;
 	q->lasting = true;
+	if (alone)
+		begin_alone(q, pos);
 }
 
 /* --- asking --- */
@@ -526,12 +591,27 @@ static bool from_old_memory(struct directory_lookups *qs, struct directory_waite
 	return true;
 }
 
+/* The driver that is down, but may be asked by the login QUERY; AUTH_CHAIN_MAX: none. */
+static unsigned may_try(const struct directory_lookups *qs, const struct directory_query *query, int64_t now)
+{
+	unsigned pos = query->pos;
+
+	if (query->question.password == NULL || query->fresh)
+		return AUTH_CHAIN_MAX;
+	while (pos < AUTH_CHAIN_MAX &&
+	    !(directory_health_down(qs->health, pos) && auth_chain_checks(qs->chain, pos) && !qs->probe[pos].busy &&
+	        now >= qs->probe[pos].try_at))
+		pos++;
+	return pos;
+}
+
 void directory_lookup_start(struct directory_lookups *qs, struct directory_waiter *who,
     const struct directory_query *query, directory_answer_fn *fn, void *arg)
 {
 	struct lookup_job *q = NULL;
 	struct memory m;
 	bool verify = query->question.password != NULL, only_shared = false;
+	unsigned trial = may_try(qs, query, qs->clock());
 
 	*who = (struct directory_waiter){ .fn = fn, .arg = arg };
 	make_digests(qs, &m, query);
@@ -546,6 +626,7 @@ void directory_lookup_start(struct directory_lookups *qs, struct directory_waite
 		only_shared = directory_health_down(qs->health, query->pos);
 		if (only_shared)
 			keep_asked(qs, query->pos, query->question.service, query->question.user);
+		only_shared = only_shared && (trial != query->pos || q != NULL);
 		if (only_shared && !(qs->pool_shares && verify)) {
 			qs->counts.misses++;
 			give_later(NULL, who);
@@ -557,12 +638,15 @@ void directory_lookup_start(struct directory_lookups *qs, struct directory_waite
 	} else {
 		qs->counts.misses++;
 		cache_user(qs->cache, &m.user, query->question.user);
-		q = submit(qs, &m, query, query->fresh ? NULL : &query->question.client, only_shared);
+		q = submit(qs, &m, query, query->fresh ? NULL : &query->question.client, only_shared,
+		    only_shared ? AUTH_CHAIN_MAX : trial);
 		if (!query->fresh) {
 			HASH_ADD(hh, qs->shared, proof, sizeof(q->proof), q);
 			q->shared = true;
 		}
-		q->lasting = query->fresh || only_shared;
+		if (!only_shared && trial != AUTH_CHAIN_MAX)
+			begin_alone(q, trial);
+		q->lasting = query->fresh || only_shared || (q->alone != NULL && trial == q->pos);
 		if (verify && !query->fresh && find_proven(qs, &m.key, &m.proof, m.now, qs->stale) != NULL)
 			ev_timer_start(qs->loop, &q->patience);
 	}

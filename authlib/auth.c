@@ -19,7 +19,8 @@ static const struct auth_driver drv_ldap_module UNUSED = { .name = "authldap" };
 static const struct auth_driver drv_mysql_module UNUSED = { .name = "authmysql" };
 static const struct auth_driver drv_pgsql_module UNUSED = { .name = "authpgsql" };
 static const struct auth_driver drv_sqlite_module UNUSED = { .name = "authsqlite" };
-static const struct auth_driver drv_pam_module UNUSED = { .name = "authpam", .flags = AUTH_DRIVER_CLIENT };
+static const struct auth_driver drv_pam_module UNUSED = { .name = "authpam",
+	.flags = AUTH_DRIVER_CLIENT | AUTH_DRIVER_CHECKS };
 
 static const struct auth_driver *const drivers[] = { &drv_userdb, &drv_authdaemon, &drv_authpipe,
 #ifdef WITH_LDAP
@@ -197,6 +198,11 @@ bool auth_chain_uses_client(const struct auth_chain *c)
 const char *auth_chain_name(const struct auth_chain *c, unsigned pos)
 {
 	return pos < c->count ? c->links[pos].driver->name : "";
+}
+
+bool auth_chain_checks(const struct auth_chain *c, unsigned pos)
+{
+	return pos < c->count && (c->links[pos].driver->flags & AUTH_DRIVER_CHECKS) != 0;
 }
 
 bool auth_chain_uses_image(const struct auth_chain *c)

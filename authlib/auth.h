@@ -41,7 +41,10 @@ typedef bool auth_account_fn(void *arg, const struct account *a, const char *why
 
 enum {
 	AUTH_DRIVER_INLINE = 1, /* its lookup never blocks: it runs in authd's loop, all others in auth workers */
-	AUTH_DRIVER_CLIENT = 2  /* the client's address may change its verdict; a module says so in auth.c */
+	AUTH_DRIVER_CLIENT = 2, /* the client's address may change its verdict; a module says so in auth.c */
+	/* Only the check of a password shows whether it works: lookup() is answered without what checks them. A module
+	 * says so in auth.c. */
+	AUTH_DRIVER_CHECKS = 4
 };
 
 struct auth_driver {
@@ -106,6 +109,8 @@ void auth_chain_free(struct auth_chain **c);
 bool auth_chain_uses_client(const struct auth_chain *c);
 /* Name of the driver at POS; "" after the last. */
 const char *auth_chain_name(const struct auth_chain *c, unsigned pos);
+/* The driver at POS has AUTH_DRIVER_CHECKS. */
+bool auth_chain_checks(const struct auth_chain *c, unsigned pos);
 /* MODULES, as for auth_chain_new(), name DRIVER. */
 bool auth_modules_have(const char *modules, const char *driver);
 /* One of its drivers of this side looks accounts up in an image. */

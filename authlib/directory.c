@@ -55,6 +55,11 @@ static void pause_server(struct directory_server *s, int64_t now, int64_t took)
 	s->retry_at = now + s->pause - (int64_t)arc4random_uniform(s->pause / 4);
 }
 
+void directory_erred(const struct directory *d, unsigned i, const char *why)
+{
+	dirnews_add(DIRNEWS_ERRED, d->driver, d->server[i].name, why);
+}
+
 void directory_silent(struct directory *d, unsigned i, int64_t now, int64_t took, const char *why)
 {
 	dirnews_add(DIRNEWS_SILENT, d->driver, d->server[i].name, why);

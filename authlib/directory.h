@@ -34,6 +34,8 @@ void directory_fini(struct directory *d);
 bool directory_add(struct directory *d, const char *name, size_t len);
 /* The server to be asked next at NOW (clock_ms()), but none of TRIED (a bit each); d->count: there is none. */
 unsigned directory_next(const struct directory *d, unsigned tried, int64_t now);
+/* It answered a query, but with the error WHY, which others need not get. */
+void directory_erred(const struct directory *d, unsigned i, const char *why);
 /* It is up, but gave no answer to a query within TOOK ms, for the reason WHY. */
 void directory_silent(struct directory *d, unsigned i, int64_t now, int64_t took, const char *why);
 /* It cannot be used at all (connected to, ...): that failed after TOOK ms, for the reason WHY. */

@@ -8,6 +8,7 @@
 enum dirnews_kind {
 	DIRNEWS_FAILED,   /* SERVER cannot be used, whatever the query: WHY */
 	DIRNEWS_SILENT,   /* SERVER is up, but gave no answer to a query: WHY */
+	DIRNEWS_ERRED,    /* SERVER answered a query with an error, perhaps due to that query: WHY */
 	DIRNEWS_ANSWERED, /* SERVER answered */
 	DIRNEWS_REFUSED,  /* a server is up but refuses the query: WHY */
 	DIRNEWS_SERVED,   /* a query was accepted */

@@ -287,7 +287,7 @@ static int run(void *arg)
 
 /* Reads the child's message into R, without waiting for the end of the stream: a process started by a module may keep
  * the socket open. */
-static bool take_message(int from, int64_t deadline, struct msgr *r, struct str *why)
+static bool take_message(int from, int64_t deadline, struct msgr *r, bool *hangs, struct str *why)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
 	int got, fd;
@@ -295,6 +295,7 @@ static bool take_message(int from, int64_t deadline, struct msgr *r, struct str 
 	do {
 		if (!fd_wait(from, POLLIN, deadline)) {
 			str_adds(why, "no answer in time");
+			*hangs = true;
 			return false;
 		}
 		got = msg_recv(from, buf, r, &fd);
@@ -306,16 +307,16 @@ static bool take_message(int from, int64_t deadline, struct msgr *r, struct str 
 	return got == 1;
 }
 
-/* The child's answer. False, and why: there is none. */
+/* The child's answer. False, and why: there is none; *HANGS: by the deadline. */
 static bool read_answer(int from, int64_t deadline, enum auth_result *result, struct account *out, struct str *report,
-    struct str *why)
+    bool *hangs, struct str *why)
 {
 	struct msgr r;
 	uint8_t number;
 	char *text;
 	bool good;
 
-	if (!take_message(from, deadline, &r, why))
+	if (!take_message(from, deadline, &r, hangs, why))
 		return false;
 	number = msgr_u8(&r);
 	text = msgr_linesdup(&r, MSG_SIZE_MAX);
@@ -332,30 +333,40 @@ static bool read_answer(int from, int64_t deadline, enum auth_result *result, st
 	return good;
 }
 
+/* What the node learns of PAM from a question, which was asked at START and failed for the reason WHY, if any. */
+static void tell(struct pam *p, const struct question *q, int64_t start, bool started, bool hangs, const char *why)
+{
+	int64_t now = clock_ms();
+
+	if (why[0] != '\0' && !started)
+		directory_failed(&p->dir, 0, now, now - start, why);
+	else if (hangs)
+		directory_silent(&p->dir, 0, now, now - start, why);
+	else if (why[0] != '\0')
+		directory_erred(&p->dir, 0, why);
+	else if (q->asked.password != NULL) /* else PAM was not asked */
+		directory_answered(&p->dir, 0);
+}
+
 static enum auth_result ask(struct pam *p, struct question *q, struct account *out)
 {
 	int64_t start = clock_ms(), deadline = start + p->set->authpam_AUTHPAM_TIMEOUT * 1000;
 	struct child child = CHILD_INIT;
 	enum auth_result r = AUTH_TRY_LATER;
 	struct str report = STR_INIT, why = STR_INIT;
-	bool started;
+	bool started, hangs = false;
 
 	if (directory_next(&p->dir, 0, start) == p->dir.count)
 		return AUTH_TRY_LATER;
 	started = child_start(&child, CHILD_MESSAGES, run, q, &why);
 	if (started) {
-		bool answered = read_answer(child.from, deadline, &r, out, &report, &why);
+		bool answered = read_answer(child.from, deadline, &r, out, &report, &hangs, &why);
 
 		child_end(&child, answered ? NULL : &why);
 		if (answered && r == AUTH_TRY_LATER)
 			str_adds(&why, str_cstr(&report));
 	}
-	if (why.len != 0 && started)
-		directory_silent(&p->dir, 0, clock_ms(), clock_ms() - start, str_cstr(&why));
-	else if (why.len != 0)
-		directory_failed(&p->dir, 0, clock_ms(), clock_ms() - start, str_cstr(&why));
-	else
-		directory_answered(&p->dir, 0);
+	tell(p, q, start, started, hangs, str_cstr(&why));
 	if (r == AUTH_BROKEN)
 		log_error("authpam: the record of %s cannot be used: %s", q->asked.user, str_cstr(&report));
 	str_fini(&report);
@@ -420,7 +431,7 @@ static bool init(const struct settings *set, void **ctx, struct str *error UNUSE
 
 static const struct auth_driver drv_pam = {
 	.name = "authpam",
-	.flags = AUTH_DRIVER_CLIENT,
+	.flags = AUTH_DRIVER_CLIENT | AUTH_DRIVER_CHECKS,
 	.init = init,
 	.fini = fini,
 	.lookup = look_up,

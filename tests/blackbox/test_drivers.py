@@ -1177,6 +1177,54 @@ def test_pam_module_whose_wrong_password_is_a_system_error(setting):
         shutil.rmtree(root, ignore_errors=True)
 
 
+@pytest.mark.once
+def test_pam_that_hangs_is_down():
+    """pam_exec, whose program hangs, since the node started and later: logins do not queue for it, and it is back when it answers."""
+    root = folder()
+    peer = FakeServer("127.0.5.1", imap_peer())
+
+    def service(program):
+        with open(os.path.join(root, "imap.new"), "w") as f:
+            f.write(f"auth required pam_exec.so quiet {program}\naccount required pam_permit.so\n")
+        os.rename(f.name, os.path.join(root, "imap"))
+
+    def runs():
+        with open(os.path.join(root, "runs")) as f:
+            return len(f.read())
+
+    hanging = os.path.join(root, "hanging")
+    with open(hanging, "w") as f:
+        f.write(f"#!/bin/sh\nprintf x >>{root}/runs\nexec sleep 60\n")
+    os.chmod(hanging, 0o755)
+    try:
+        service(hanging)
+        with Pool(nodes=1, accounts=[Account("jo@example.com", mailhost=HERE)], settings={
+                "MIN_UID": 6, "authdaemonrc": {"authmodulelist": "authpam authuserdb", "daemons": 2, "DEFAULTOPTIONS": f"mailhost={peer.host}", **NO_CACHE},
+                "authpam": {"AUTHPAM_CONFDIR": root, "AUTHPAM_TIMEOUT": 1}}) as p:
+            node = p.nodes[0]
+            for _ in range(2):
+                mark = node.log_mark()
+                threads = [threading.Thread(target=imap, args=(p, HERE, name, "x")) for name in ("man", "www-data", "no.such.user") * 2]
+                for t in threads:
+                    t.start()
+                wait_for("PAM is down", lambda: node.status()["counts"]["directories_down"] == 1)
+                for t in threads:
+                    t.join()
+                before = runs()
+                for i in range(20):
+                    assert not_now(imap(p, HERE, "man", f"x{i}"))
+                assert runs() - before < 10, "the logins still wait for PAM"
+                service("/bin/true")
+                wait_for("PAM answers", lambda: imap(p, HERE, "man", "x").ok, PATIENCE + 10)
+                node.wait_log("authpam: PAM answers again", mark)
+                assert node.status()["counts"]["directories_down"] == 0
+                assert "waypost-probe" not in node.log_since(mark)
+                service(hanging)
+    finally:
+        peer.close()
+        shutil.rmtree(root, ignore_errors=True)
+
+
 def test_pam_goes_on(pam):
     good_again(pam)
     assert refused(imap(pam.pool, HERE, "www-data", "x"))

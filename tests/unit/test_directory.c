@@ -623,6 +623,7 @@ static void test_news(void)
 	CU_ASSERT_TRUE(directory_add(&d, "db.example.com", 14));
 	directory_failed(&d, 0, 0, 0, "no route\nto host");
 	directory_silent(&d, 0, 0, 0, "slow");
+	directory_erred(&d, 0, "error");
 	directory_answered(&d, 0);
 	directory_refused(&d, "no table");
 	directory_served(&d);
@@ -642,6 +643,7 @@ static void test_news(void)
 		CU_ASSERT_STRING_EQUAL(back.item[i].why,
 		    i == DIRNEWS_FAILED      ? "no route" :
 		        i == DIRNEWS_SILENT  ? "slow" :
+		        i == DIRNEWS_ERRED   ? "error" :
 		        i == DIRNEWS_REFUSED ? "no table" :
 		                               "");
 	}

@@ -200,7 +200,7 @@ static void reply(enum auth_result result, const char *home, enum dirnews_kind n
 	settings_directories_digest(set, d.settings);
 	if (news != DIRNEWS_KINDS)
 		dirnews_add(news, driver, news == DIRNEWS_REFUSED ? "" : "db.example.com",
-		    news == DIRNEWS_FAILED || news == DIRNEWS_SILENT ? "no route to host" : "");
+		    news <= DIRNEWS_ERRED ? "no route to host" : "");
 	dirnews_take(&d.news);
 	job_done_write(&w, &d);
 	CU_ASSERT_EQUAL(msg_send(job.worker, &w, -1), 0);
@@ -701,6 +701,167 @@ static void test_hanging(void)
 	end();
 }
 
+/* --- PAM, which a lookup without a password does not ask --- */
+
+static bool begin_pam(void)
+{
+	if (auth_driver_find("authpam") == NULL)
+		return false;
+	driver = "authpam";
+	begin();
+	return true;
+}
+
+static void end_pam(void)
+{
+	end();
+	driver = NULL;
+}
+
+/* The next probe checks a password, of no account; it gets RESULT, with NEWS. */
+static void pam_probe(enum auth_result result, enum dirnews_kind news)
+{
+	wait_for_probe();
+	CU_ASSERT_EQUAL(job.kind, JOB_VERIFY);
+	CU_ASSERT_STRING_EQUAL(job.user, "waypost-probe");
+	CU_ASSERT_STRING_NOT_EQUAL(job.password, "");
+	now += 1000;
+	reply(result, "", news);
+}
+
+static void refused_at_once(const char *user)
+{
+	ask(3, user, "x");
+	CU_ASSERT_TRUE(told(3, AUTH_TRY_LATER));
+	CU_ASSERT_FALSE(given());
+}
+
+/* With or without accounts that it let in before. */
+static void test_pam_that_hangs(void)
+{
+	for (int known = 0; known < 2 && begin_pam(); known++) {
+		if (known)
+			prove("/h");
+		now += 61000;
+		silent_login("kim");
+		pam_probe(AUTH_TRY_LATER, DIRNEWS_SILENT);
+		expect_asked();
+		ask(3, "lea", "x");
+		ask(4, "jo", NULL);
+		reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+		while (given() && job.kind != JOB_LOOKUP)
+			reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+		CU_ASSERT_EQUAL(job.kind, JOB_LOOKUP);
+		reply(AUTH_OK, "/h", DIRNEWS_KINDS); /* a record says nothing about PAM */
+		wait_for_probe();
+		CU_ASSERT_STRING_EQUAL(job.user, "waypost-probe");
+		ask(5, "mia", "x");
+		now += 1000;
+		reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+		CU_ASSERT_EQUAL(troubles(), 1);
+		CU_ASSERT_TRUE(told(5, AUTH_TRY_LATER));
+		refused_at_once("kim");
+		ask_as(4, "imap", "jo", NULL, true);
+		CU_ASSERT_TRUE_FATAL(given());
+		reply(AUTH_OK, "/h", DIRNEWS_KINDS);
+		CU_ASSERT_EQUAL(troubles(), 1);
+		refused_at_once("kim");
+		pam_probe(AUTH_TRY_LATER, DIRNEWS_SILENT);
+		refused_at_once("kim");
+		pam_probe(AUTH_UNKNOWN, DIRNEWS_ANSWERED);
+		CU_ASSERT_EQUAL(troubles(), 0);
+		expect_asked();
+		end_pam();
+	}
+}
+
+/* It hangs for names or passwords that an attacker chose, but for nobody else. */
+static void test_pam_that_hangs_for_a_guesser(void)
+{
+	if (!begin_pam())
+		return;
+	for (int i = 0; i < 3; i++) {
+		silent_login("kim");
+		pam_probe(AUTH_UNKNOWN, DIRNEWS_ANSWERED);
+		expect_asked();
+		reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
+		now += 10;
+		/* Even if it hangs for our own name, too. */
+		silent_login("kim");
+		pam_probe(AUTH_TRY_LATER, DIRNEWS_SILENT);
+		expect_asked();
+		now += 10;
+		reply(AUTH_MISMATCH, "", DIRNEWS_ANSWERED);
+		CU_ASSERT_FALSE(ev_is_active(probe_timer));
+		now += 10;
+	}
+	CU_ASSERT_EQUAL(troubles(), 0);
+	end_pam();
+}
+
+/* It hangs for strangers only: a login now and then finds that it does not for others. */
+static void test_pam_that_is_down_for_strangers_only(void)
+{
+	if (!begin_pam())
+		return;
+	silent_login("kim");
+	pam_probe(AUTH_TRY_LATER, DIRNEWS_SILENT);
+	pam_probe(AUTH_TRY_LATER, DIRNEWS_SILENT);
+	refused_at_once("jo");
+	now += 10000;
+	ask(1, "kim", "z");
+	CU_ASSERT_TRUE_FATAL(who[1].calls == 0 && given());
+	CU_ASSERT_STRING_EQUAL(job.user, "kim");
+	refused_at_once("jo"); /* one at a time, */
+	now += 1000;
+	reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+	refused_at_once("jo"); /* and not soon again */
+	pam_probe(AUTH_TRY_LATER, DIRNEWS_SILENT);
+	now += 9000;
+	ask(1, "jo", "sesame");
+	CU_ASSERT_TRUE_FATAL(who[1].calls == 0 && given());
+	now += 10;
+	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
+	CU_ASSERT_TRUE(told(1, AUTH_OK));
+	expect_asked();
+	end_pam();
+}
+
+/* Errors that come as answers are no hang: a module may have one for every wrong password. */
+static void test_pam_with_errors(void)
+{
+	if (!begin_pam())
+		return;
+	for (int i = 0; i < 3; i++) {
+		ask(1, "kim", "x");
+		CU_ASSERT_TRUE_FATAL(who[1].calls == 0 && given());
+		now += 10;
+		reply(AUTH_TRY_LATER, "", DIRNEWS_ERRED);
+		CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
+		CU_ASSERT_TRUE(probe_timer == NULL || !ev_is_active(probe_timer));
+		silent_login("kim");
+		pam_probe(AUTH_TRY_LATER, DIRNEWS_ERRED);
+		CU_ASSERT_FALSE(ev_is_active(probe_timer));
+		now += 10;
+	}
+	expect_asked();
+	end_pam();
+}
+
+/* What a probe's answer says is not remembered as somebody's, even if PAM lets everybody in. */
+static void test_pam_probe_is_no_login(void)
+{
+	if (!begin_pam())
+		return;
+	silent_login("kim");
+	pam_probe(AUTH_OK, DIRNEWS_ANSWERED);
+	CU_ASSERT_EQUAL(cache_entries(cache), 0);
+	silent_login("kim");
+	pam_probe(AUTH_MISMATCH, DIRNEWS_ANSWERED);
+	CU_ASSERT_EQUAL(cache_entries(cache), 0);
+	end_pam();
+}
+
 /* Any answer ends the suspicion; the next one starts from the beginning. */
 static void test_answer_ends_suspicion(void)
 {
@@ -975,6 +1136,11 @@ static const struct unit_case cases[] = {
 	{ "a guesser whose name was the first", test_guesser_was_first },
 	{ "no answer for strangers", test_no_answer_for_strangers },
 	{ "a directory that hangs", test_hanging },
+	{ "a PAM that hangs", test_pam_that_hangs },
+	{ "a PAM that hangs for a guesser", test_pam_that_hangs_for_a_guesser },
+	{ "a PAM that is down for strangers only", test_pam_that_is_down_for_strangers_only },
+	{ "a PAM with errors", test_pam_with_errors },
+	{ "a probe of PAM is no login", test_pam_probe_is_no_login },
 	{ "an answer ends suspicion", test_answer_ends_suspicion },
 	{ "a question that is refused", test_refused },
 	{ "the log of a guesser", test_log_of_a_guesser },
