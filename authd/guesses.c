@@ -174,9 +174,9 @@ static unsigned count_in(const struct mark *m, uint32_t now)
 
 /* --- the module --- */
 
-unsigned guesses_count(struct guesses *g, const struct guesser *who, double now)
+unsigned guesses_count(struct guesses *g, const struct guesser *who, bool right, double now)
 {
-	const struct mark *known = find(g, KNOWN, who);
+	const struct mark *known = right ? find(g, KNOWN, who) : NULL;
 	uint32_t second = (uint32_t)now;
 	unsigned of_address, of_account;
 
@@ -198,10 +198,8 @@ void guesses_wrong(struct guesses *g, const struct guesser *who, const char *pas
 	memcpy(text + len, password, more);
 	tried = (uint32_t)digest(g, text, len + more) | 1;
 	mem_wipe(text, sizeof(text));
-	if (known != NULL) {
+	if (known != NULL)
 		add_guess(known, tried, second);
-		return;
-	}
 	if (!who->crowd)
 		add_guess(get(g, ADDRESS, who, second), tried, second);
 	if (who->name[0] != '\0')

@@ -2,11 +2,12 @@
  * later and later, and those to everybody else as always. Pure bookkeeping: no clock, no settings. Fixed memory:
  * GUESSES_BYTES, touched as it fills; a keyed digest says where a count stands, so nobody can aim at another's.
  *
- * - An address (with IPv6 a /64, as a customer has one) from which an account has logged in is known to that account.
- *   There it has a count of its own, and no other applies: neither guesses at the account from elsewhere nor those of
- *   others behind the same address delay its owner.
- * - Else a wrong password counts for its address and for its account, whether or not there is such an account, and the
- *   higher count applies.
+ * - A wrong password counts for its address (with IPv6 a /64, as a customer has one) and for its account, whether or
+ *   not there is such an account, and the higher count applies.
+ * - An address from which an account has logged in is known to that account. There it has a count of its own, which
+ *   alone applies to the right password: neither guesses at the account from elsewhere nor those of others behind the
+ *   same address delay its owner. Wrong ones are delayed as everywhere: else others there would learn who has an
+ *   account.
  * - GUESSES_FREE are free. One is forgotten each GUESSES_FORGET seconds. More than GUESSES_MOST are not counted, so
  *   that an address is as good as new after half an hour.
  * - The same wrong password again is no guess: a program with an old password counts once.
@@ -37,8 +38,8 @@ struct guesses;
 
 struct guesses *guesses_new(void);
 void guesses_free(struct guesses **g);
-/* The wrong passwords that count against WHO at NOW (seconds of any clock). */
-unsigned guesses_count(struct guesses *g, const struct guesser *who, double now);
+/* The wrong passwords that count against WHO at NOW (seconds of any clock), who has the right one, or not. */
+unsigned guesses_count(struct guesses *g, const struct guesser *who, bool right, double now);
 /* WHO has tried PASSWORD (or another credential), which is wrong. */
 void guesses_wrong(struct guesses *g, const struct guesser *who, const char *password, double now);
 /* WHO has logged in, after its delay. */

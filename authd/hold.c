@@ -11,8 +11,8 @@ static struct guesser guesser(const struct request *rq)
 	return (struct guesser){ .client = &rq->client, .name = rq->name, .crowd = rq->crowd };
 }
 
-/* Seconds; COUNT: the wrong passwords that it is for. */
-static double delay(const struct request *rq, unsigned *count)
+/* Seconds, if the credentials of RQ are RIGHT or wrong; COUNT: the wrong ones that it is for. */
+static double delay(const struct request *rq, bool right, unsigned *count)
 {
 	const struct settings *set = rq->worker->a->ctx.set;
 	struct guesser who = guesser(rq);
@@ -24,7 +24,7 @@ static double delay(const struct request *rq, unsigned *count)
 		return 0;
 	if (rq->believed)
 		most = MIN(most, (double)set->proxy_PROXY_TIMEOUT / 2);
-	*count = guesses_count(rq->worker->a->guesses, &who, clock_now());
+	*count = guesses_count(rq->worker->a->guesses, &who, right, clock_now());
 	return guesses_delay(*count, (double)set->node_LOGIN_FAIL_DELAY, most);
 }
 
@@ -36,7 +36,7 @@ uint32_t hold_wrong(struct request *rq)
 
 	if (rq->q.mech != AUTH_MECH_TOKEN) /* nobody guesses those */
 		guesses_wrong(a->guesses, &who, rq->q.credential, clock_now());
-	return (uint32_t)(((double)a->ctx.set->node_LOGIN_FAIL_DELAY + delay(rq, &count)) * 1000);
+	return (uint32_t)(((double)a->ctx.set->node_LOGIN_FAIL_DELAY + delay(rq, false, &count)) * 1000);
 }
 
 static void log_held(const struct request *rq, double seconds, unsigned count)
@@ -56,7 +56,7 @@ enum request_state hold_right(struct request *rq, enum request_state next)
 	if (rq->held)
 		return next;
 	rq->held = true;
-	seconds = delay(rq, &count);
+	seconds = delay(rq, true, &count);
 	if (seconds == 0)
 		return next;
 	log_held(rq, seconds, count);

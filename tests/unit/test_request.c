@@ -640,7 +640,9 @@ static void test_guesser(void)
 	CU_ASSERT(enters_later(HOLD_MOST + 0.1));
 	CU_ASSERT(enters(8, "ann", "192.0.2.67")); /* and now it was */
 	CU_ASSERT(enters(9, "jo", "192.0.2.68"));
-	CU_ASSERT_EQUAL(guess("ann", "192.0.2.67", 1000), 2000);
+	CU_ASSERT_EQUAL(guess("ann", "192.0.2.67", 1000), 17000); /* else others there learned of the account */
+	nanswers = 0;
+	CU_ASSERT(enters(10, "ann", "192.0.2.67"));
 	end();
 }
 
@@ -673,6 +675,29 @@ static void test_shared_address(void)
 	CU_ASSERT_FALSE(enters(7, "jo", "2001:db8::1"));
 	CU_ASSERT(enters_later(3));
 	end();
+}
+
+/* The delays of wrong passwords do not tell which accounts have logged in from an address that others share: neither
+ * where the account was guessed at from elsewhere, nor by what it adds to those of others there. */
+static void test_no_enumeration_by_delay(void)
+{
+	static const char *const name[] = { "ann", "nobody" };
+	uint32_t first[2], last_one[2], others[2];
+
+	for (int i = 0; i < 2; i++) {
+		begin_with("authuserdb");
+		CU_ASSERT(enters(7, "ann", "192.0.2.1"));
+		for (unsigned n = 0; n < 12; n++)
+			guess(name[i], "198.51.100.9", n);
+		first[i] = guess(name[i], "192.0.2.1", 100);
+		for (unsigned n = 0; n < 20; n++)
+			last_one[i] = guess(name[i], "192.0.2.1", 200 + n);
+		others[i] = guess("jo", "192.0.2.1", 300);
+		end();
+	}
+	CU_ASSERT_EQUAL(first[0], first[1]);
+	CU_ASSERT_EQUAL(last_one[0], last_one[1]);
+	CU_ASSERT_EQUAL(others[0], others[1]);
 }
 
 /* A proxy in front that says nothing of its clients is not taken for a guesser, and a login that it forwards for
@@ -1784,6 +1809,7 @@ static const struct unit_case cases[] = {
 	{ "a guesser waits", test_guesser },
 	{ "the owner of an account that others guess at", test_owner },
 	{ "several behind one address", test_shared_address },
+	{ "no enumeration by delay", test_no_enumeration_by_delay },
 	{ "a guesser behind a proxy in front", test_guesser_behind_proxy },
 	{ "a guesser by SCRAM", test_guesser_by_scram },
 	{ "resumed in each state", test_resumed },
