@@ -39,7 +39,13 @@ static const char *state_name(enum login_state s)
 /* What comes next depends on the client, or it has had its answer: such a login may have to give way. */
 static bool may_yield(enum login_state s)
 {
-	return s == LOGIN_GREETING || s == LOGIN_COMMAND || s == LOGIN_DELAY || s == LOGIN_CLOSING;
+	return s == LOGIN_GREETING || s == LOGIN_COMMAND || s == LOGIN_CLOSING;
+}
+
+void login_age(struct login *l, uint32_t now)
+{
+	if ((l->state == LOGIN_AUTH || l->state == LOGIN_DELAY) && now - l->exchange_since >= STRANGERS_GRACE)
+		worker_set_stranger(l->worker, l, true);
 }
 
 static void enter(struct login *l, enum login_state state)
@@ -47,7 +53,8 @@ static void enter(struct login *l, enum login_state state)
 	log_debug("login %u: %s -> %s", l->request, state_name(l->state), state_name(state));
 	ev_timer_stop(worker_loop(l->worker), &l->timer); /* even one that has expired and is pending */
 	l->state = state;
-	worker_set_stranger(l->worker, l, may_yield(state));
+	if (state != LOGIN_DELAY) /* there nothing may change by the verdict: see login_age() */
+		worker_set_stranger(l->worker, l, may_yield(state));
 }
 
 /* Calls FN in MS from now, to end the state or continue it. */
@@ -944,7 +951,8 @@ static void end_for(struct login *l, enum login_bye why)
 	case LOGIN_PEER:
 	case LOGIN_DELAY:
 		end_session(l);
-		l->dialect->refuse(l, l->state == LOGIN_DELAY ? FAILURE_WRONG : FAILURE_UNAVAILABLE);
+		/* In DELAY, too: the verdict is not told early. */
+		l->dialect->refuse(l, FAILURE_UNAVAILABLE);
 		forget_peer(l);
 		break;
 	case LOGIN_HANDOFF:

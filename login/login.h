@@ -217,6 +217,10 @@ void login_check_client(struct login *l);
 /* The operator ends the sessions of L's account: if L is about to become one, at a peer or here, refuses it or closes
  * its client. False: it has no verdict yet, or another one. */
 bool login_kick(struct login *l);
+/* To be called each second, with loop time: L, whose client has waited for a while for the answer to its credentials,
+ * may have to give way from now on. Whether they are right makes no difference: a right password may be held as long as
+ * a wrong one (authd/hold.h), and who would see which of its logins gives way would not have to wait. */
+void login_age(struct login *l, uint32_t now);
 /* L, one of the worker's strangers, gives way to another client: it is told, and closed. */
 void login_yield(struct login *l);
 /* The login deadline has passed, or the node is being stopped. */

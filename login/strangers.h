@@ -1,6 +1,6 @@
-/* Clients whose next move it is and that have not logged in, ordered by where they come from: an IPv4 address or an
- * IPv6 /64, which is what one subscriber has. When there is no room for more, the oldest of the prefix that has most of
- * them gives way, so that nobody can keep the others out from there. */
+/* Clients that have not logged in and whose next move it is, or that wait for long, ordered by where they come from: an
+ * IPv4 address or an IPv6 /64, which is what one subscriber has. When there is no room for more, the oldest of the
+ * prefix that has most of them gives way, so that nobody can keep the others out from there. */
 #ifndef LOGIN_STRANGERS_H
 #define LOGIN_STRANGERS_H
 

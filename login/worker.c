@@ -673,6 +673,7 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 	tell_arrived(w);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
+		login_age(l, now);
 		if (now - l->started >= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT && l->state != LOGIN_CLOSING)
 			login_end(l, LOGIN_BYE_TIMEOUT);
 		else if (l->state == LOGIN_AUTH && !exchange_waits(l) &&

@@ -22,7 +22,7 @@ const struct settings *worker_settings(struct worker *w);
  * to give way; removes it. */
 void worker_add(struct worker *w, struct login *l);
 void worker_remove(struct worker *w, struct login *l);
-/* L is a stranger, or is none for now: then it does not have to give way. */
+/* L is a stranger, or is none for now: then it does not have to give way. Nothing changes if it was that already. */
 void worker_set_stranger(struct worker *w, struct login *l, bool is);
 /* The greeting of PROTOCOL's dialect without a challenge, kept after it was made once, because the settings of a worker
  * never change. Empty at first. */

@@ -230,6 +230,34 @@ def test_an_address_that_fills_the_table_keeps_nobody_out(single):
     close_all(silent + others)
 
 
+def test_logins_that_are_delayed_give_way(make_pool):
+    """The owner of an account that was guessed at keeps nobody out with logins whose right password has to wait."""
+    p, node = make(make_pool, 1, LOGIN_FAIL_DELAY=2)
+    anna = p.accounts["anna@example.com"]
+    mark = node.log_mark()
+    guesses = crowd(p.imap_port, 30, source="127.0.0.66")
+    for i, c in enumerate(guesses):
+        c.send(f"a LOGIN {anna.name} no{i}\r\n")
+    wait_for("the guesses", lambda: node.log_since(mark).count("LOGIN FAILED") == 30)
+    close_all(guesses)
+    fill(node, node.pids("worker")[0], 24)
+    delayed = []
+    for _ in range(20):
+        delayed += crowd(p.imap_port, 1, source="127.0.0.66")
+        if delayed[-1].first.startswith(b"* OK"):
+            delayed[-1].send(f"a LOGIN {anna.name} {anna.password}\r\n")
+    mark = node.log_mark()
+
+    def gets_in():
+        c = crowd(p.imap_port, 1, source="127.0.0.77")[0]
+        c.close()
+        return c.first.startswith(b"* OK")
+
+    wait_for("a client of another address", gets_in, timeout=8)
+    assert "LOGIN, " not in node.log_since(mark)  # they wait longer
+    close_all(delayed)
+
+
 def test_a_worker_without_any_descriptor_neither_spins_nor_floods(single):
     """Its limit is below what it has open: even the reserve does not help."""
     p, node = single

@@ -1086,6 +1086,40 @@ static void test_no_slots(void)
 	finish();
 }
 
+/* Whether a login gives way, and what it is told then, does not depend on the verdict, which may be delayed: first it
+ * has its grace, then it may have to. */
+static void test_delayed_gives_way(void)
+{
+	static const struct {
+		void (*reach)(void);
+		const char *state, *what;
+	} t[] = { { to_auth, "AUTH", "gone client:no-UNAVAILABLE+bye-FULL+EOF authd:CANCEL" },
+		{ to_auth_step, "AUTH", "gone client:no-UNAVAILABLE+bye-FULL+EOF authd:CANCEL" },
+		{ to_delay, "DELAY", "gone client:no-UNAVAILABLE+bye-FULL+EOF" } };
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		t[i].reach();
+		forget_seen();
+		yields();
+		is_now(t[i].state);
+		if (w->logins != NULL)
+			w->logins->exchange_since -= STRANGERS_GRACE;
+		on_sweep(w->ctx.loop, &w->sweep, EV_TIMER);
+		is_now(t[i].state);
+		yields();
+		is_now(t[i].what);
+		finish();
+	}
+	to_auth();
+	w->logins->exchange_since -= STRANGERS_GRACE;
+	on_sweep(w->ctx.loop, &w->sweep, EV_TIMER);
+	wrong();
+	forget_seen();
+	yields();
+	is_now("gone client:no-UNAVAILABLE+bye-FULL+EOF");
+	finish();
+}
+
 /* From a state by several events: what the last one does. */
 static const struct {
 	const char *state, *by, *what;
@@ -1276,7 +1310,8 @@ static void test_drained(void)
 	finish();
 }
 
-static const struct unit_case cases[] = { { "every event in every state", test_every_event_in_every_state },
+static const struct unit_case cases[] = { { "a delayed login gives way", test_delayed_gives_way },
+	{ "every event in every state", test_every_event_in_every_state },
 	{ "every loss behind every event", test_every_loss_behind_every_event }, { "several events", test_stories },
 	{ "whole reasons in the log", test_reasons }, { "all mailhosts down", test_all_mailhosts_down },
 	{ "a client that does not read", test_client_that_does_not_read },
