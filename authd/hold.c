@@ -11,6 +11,16 @@ static struct guesser guesser(const struct request *rq)
 	return (struct guesser){ .client = &rq->client, .name = rq->name, .crowd = rq->crowd };
 }
 
+/* Somebody in front waits for the answer, PROXY_TIMEOUT if it is a node: one that we believe, or would believe if it named
+ * its client, or if the clocks and secrets of the pool agreed. */
+static bool has_front(const struct request *rq)
+{
+	const struct authd *a = rq->worker->a;
+
+	return rq->believed || net_addr_in_any(&rq->q.client, a->ctx.set->proxy_PROXY_TRUSTED) ||
+	    (signature_check_bad(rq->signature) && signature_errors_known(a->signature_errors, &rq->q.client));
+}
+
 /* Seconds, if the credentials of RQ are RIGHT or wrong; COUNT: the wrong ones that it is for. */
 static double delay(const struct request *rq, bool right, unsigned *count)
 {
@@ -22,7 +32,7 @@ static double delay(const struct request *rq, bool right, unsigned *count)
 	/* A node of the pool has delayed it, and gives us less than PROXY_TIMEOUT, as others in front may do. */
 	if (rq->signed_for != NULL || set->node_LOGIN_FAIL_DELAY == 0)
 		return 0;
-	if (rq->believed)
+	if (has_front(rq))
 		most = MIN(most, (double)set->proxy_PROXY_TIMEOUT / 2);
 	*count = guesses_count(rq->worker->a->guesses, &who, right, clock_now());
 	return guesses_delay(*count, (double)set->node_LOGIN_FAIL_DELAY, most);
