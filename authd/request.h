@@ -80,7 +80,8 @@ struct request {
 	bool held;                      /* it was decided whether it is held */
 	double held_until;              /* HELD: lib/clock.h */
 	enum request_state after_hold;  /* HELD */
-	bool no_account;                /* the password is checked against a dummy, for the time it takes */
+	bool no_account;                /* nobody knows the name */
+	bool dummy;                     /* the password is checked against a dummy, for the time it takes */
 	bool believed;                  /* the forwarded identity is trusted */
 	enum signature_check signature; /* result of checking the forwarded identity's */
 	/* Our name, for which a node of the pool has signed the forwarded identity; NULL: not signed. */

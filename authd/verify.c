@@ -64,7 +64,8 @@ static bool others_are_slow(const struct request *rq)
 /* Checks against a dummy hash: the time must not tell that there is no account, or that it is locked. */
 static enum request_state check_dummy(struct request *rq)
 {
-	rq->no_account = true;
+	rq->no_account = rq->result == AUTH_UNKNOWN;
+	rq->dummy = true;
 	account_set(&rq->account.hash, auth_chain_dummy_hash(rq->worker->a->chain));
 	return check_password(rq);
 }
@@ -239,7 +240,7 @@ static enum request_state check_password(struct request *rq)
 
 	if (acct->hash[0] == '\0' || !password_is_slow(acct->hash)) {
 		result = auth_check(acct, rq->q.credential);
-		if (!rq->no_account && (result == AUTH_DISABLED || (result == AUTH_MISMATCH && others_are_slow(rq))))
+		if (!rq->dummy && (result == AUTH_DISABLED || (result == AUTH_MISMATCH && others_are_slow(rq))))
 			return check_dummy(rq);
 		return verdict(rq, result);
 	}
@@ -296,8 +297,8 @@ enum request_state step_verdict(struct request *rq)
 {
 	const char *why;
 
-	if (rq->no_account && rq->result != AUTH_TRY_LATER)
-		return authd_userdb_refused(rq->worker->a) ?
+	if ((rq->no_account || rq->dummy) && rq->result != AUTH_TRY_LATER)
+		return rq->no_account && authd_userdb_refused(rq->worker->a) ?
 		    request_refuse(rq, AUTH_VERDICT_UNAVAILABLE,
 		        "the account is unknown, and the userdb on disk, which may have it, was refused") :
 		    request_refuse(rq, AUTH_VERDICT_WRONG, "");

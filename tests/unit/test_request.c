@@ -731,6 +731,32 @@ static void test_guesser_behind_proxy(void)
 	end();
 }
 
+/* Who forwards a login for somebody that it does not name, or whose signature is not good now, has no more patience than
+ * others in front: its login must not fail because it is held. */
+static void test_hold_for_a_front(void)
+{
+	struct auth_request q = make(7, AUTH_MECH_PASSWORD, "ann", "secret");
+
+	for (int i = 0; i < 2; i++) {
+		begin();
+		for (unsigned n = 0; n < 30; n++)
+			guess("ann", "192.0.2.66", n);
+		CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, "192.0.2.50", 1));
+		if (i == 0) {
+			unit_set(&set->proxy_PROXY_TRUSTED, "192.0.2.50");
+		} else {
+			signature_errors_know(a.signature_errors, &q.client);
+			q.forwarded.present = true;
+			q.forwarded.signature = FORWARDED_SIGNATURE_MADE;
+			q.forwarded.time = (uint64_t)time(NULL) - 3600;
+		}
+		nanswers = 0;
+		put(&q);
+		CU_ASSERT(enters_later((double)set->proxy_PROXY_TIMEOUT / 2 + 0.1));
+		end();
+	}
+}
+
 /* SCRAM tells the client that its password is right before it asks for the verdict: that waits, too. */
 static void test_guesser_by_scram(void)
 {
@@ -961,6 +987,28 @@ static void test_no_enumeration_of_directory(void)
 			CU_ASSERT(last.verdict == AUTH_VERDICT_WRONG && last.reason[0] == '\0');
 			end();
 		}
+}
+
+/* While the userdb on disk is refused, unknown names fail temporarily; a wrong password of an account that is known, in the
+ * userdb in use or in a directory, is wrong all the same, and counted. */
+static void test_wrong_while_userdb_is_refused(void)
+{
+	static const struct {
+		const char *user;
+		enum auth_result found;
+		enum auth_verdict verdict;
+	} t[] = { { "dora", AUTH_UNKNOWN, AUTH_VERDICT_UNAVAILABLE }, { "dora", AUTH_MISMATCH, AUTH_VERDICT_WRONG },
+		{ "quick", AUTH_UNKNOWN, AUTH_VERDICT_WRONG }, { "slow", AUTH_UNKNOWN, AUTH_VERDICT_WRONG } };
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		begin();
+		load("slow\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\n"
+		     "quick\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n");
+		a.report.status = USERDB_CUT;
+		work(AUTH_MECH_PASSWORD, t[i].user, t[i].found);
+		CU_ASSERT_EQUAL(last.verdict, t[i].verdict);
+		end();
+	}
 }
 
 /* What a directory said a moment ago is there while it is asked: right, wrong, and that it does not know the name. */
@@ -1811,6 +1859,7 @@ static const struct unit_case cases[] = {
 	{ "several behind one address", test_shared_address },
 	{ "no enumeration by delay", test_no_enumeration_by_delay },
 	{ "a guesser behind a proxy in front", test_guesser_behind_proxy },
+	{ "held for a front", test_hold_for_a_front },
 	{ "a guesser by SCRAM", test_guesser_by_scram },
 	{ "resumed in each state", test_resumed },
 	{ "what is awaited comes", test_awaited },
@@ -1819,6 +1868,7 @@ static const struct unit_case cases[] = {
 	{ "nobody's password", test_nobody },
 	{ "no enumeration of accounts", test_no_enumeration },
 	{ "no enumeration of accounts of a directory", test_no_enumeration_of_directory },
+	{ "wrong while the userdb is refused", test_wrong_while_userdb_is_refused },
 	{ "remembered answers", test_remembered },
 	{ "passed on by a directory", test_passed },
 	{ "a directory's record", test_record_of_directory },
