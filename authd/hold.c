@@ -1,6 +1,7 @@
 /* How long an answer waits, by the counts of authd/guesses.c. */
 #include "authd/hold.h"
 
+#include <string.h>
 #include <utlist.h>
 
 #include "lib/clock.h"
@@ -58,6 +59,16 @@ static void log_held(const struct request *rq, double seconds, unsigned count)
 	    seconds, count, log_value(user, sizeof(user), rq->name), net_addr_log(&rq->client, ip));
 }
 
+/* How many logins to RQ's account wait. */
+static unsigned held_already(const struct request *rq)
+{
+	unsigned n = 0;
+
+	for (const struct request *other = rq->worker->a->held; other != NULL; other = other->next)
+		n += strcmp(other->name, rq->name) == 0;
+	return n;
+}
+
 enum request_state hold_right(struct request *rq, enum request_state next)
 {
 	unsigned count;
@@ -69,6 +80,9 @@ enum request_state hold_right(struct request *rq, enum request_state next)
 	seconds = delay(rq, true, &count);
 	if (seconds == 0)
 		return next;
+	if (held_already(rq) >= HOLD_ACCOUNT_MAX)
+		return request_refuse(rq, AUTH_VERDICT_LIMIT,
+		    "logins of an account that wait because of wrong passwords");
 	log_held(rq, seconds, count);
 	rq->held_until = clock_now() + seconds;
 	rq->after_hold = next;

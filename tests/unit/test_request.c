@@ -731,6 +731,26 @@ static void test_guesser_behind_proxy(void)
 	end();
 }
 
+/* The owner of an account that is guessed at cannot fill the tables of a worker with logins that wait. */
+static void test_held_of_one_account(void)
+{
+	char ip[32];
+
+	begin_with("authuserdb");
+	for (unsigned n = 0; n < 30; n++)
+		guess("ann", "192.0.2.66", n);
+	nanswers = 0;
+	for (unsigned n = 0; n < HOLD_ACCOUNT_MAX; n++) {
+		snprintf(ip, sizeof(ip), "198.51.100.%u", n);
+		CU_ASSERT_FALSE(enters(1000 + n, "ann", ip));
+	}
+	CU_ASSERT_FALSE(enters(7, "ann", "192.0.2.67"));
+	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_LIMIT);
+	CU_ASSERT(enters(8, "jo", "192.0.2.67"));
+	CU_ASSERT_EQUAL(w.nrequests, HOLD_ACCOUNT_MAX);
+	end();
+}
+
 /* Who forwards a login for somebody that it does not name, or whose signature is not good now, has no more patience than
  * others in front: its login must not fail because it is held. */
 static void test_hold_for_a_front(void)
@@ -1859,6 +1879,7 @@ static const struct unit_case cases[] = {
 	{ "several behind one address", test_shared_address },
 	{ "no enumeration by delay", test_no_enumeration_by_delay },
 	{ "a guesser behind a proxy in front", test_guesser_behind_proxy },
+	{ "held logins of one account", test_held_of_one_account },
 	{ "held for a front", test_hold_for_a_front },
 	{ "a guesser by SCRAM", test_guesser_by_scram },
 	{ "resumed in each state", test_resumed },
