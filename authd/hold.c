@@ -12,8 +12,8 @@ static struct guesser guesser(const struct request *rq)
 	return (struct guesser){ .client = &rq->client, .name = rq->name, .crowd = rq->crowd };
 }
 
-/* Somebody in front waits for the answer, PROXY_TIMEOUT if it is a node: one that we believe, or would believe if it named
- * its client, or if the clocks and secrets of the pool agreed. */
+/* Somebody in front waits for the answer, PROXY_TIMEOUT if it is a node: one that we believe, or would believe if it
+ * named its client, or if the clocks and secrets of the pool agreed. */
 static bool has_front(const struct request *rq)
 {
 	const struct authd *a = rq->worker->a;

@@ -14,7 +14,8 @@ enum {
 
 /* RQ has the wrong credentials: counts them. Returns the delay of the refusal, ms. */
 uint32_t hold_wrong(struct request *rq);
-/* RQ has the right ones: the state that follows, NEXT, REQUEST_HELD, or REQUEST_REFUSE. Once for each request; later it is NEXT. */
+/* RQ has the right ones: the state that follows, NEXT, REQUEST_HELD, or REQUEST_REFUSE. Once for each request; later it
+ * is NEXT. */
 enum request_state hold_right(struct request *rq, enum request_state next);
 /* The login of RQ, which may have been held, is complete. */
 void hold_over(struct request *rq);

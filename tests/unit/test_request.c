@@ -751,8 +751,8 @@ static void test_held_of_one_account(void)
 	end();
 }
 
-/* Who forwards a login for somebody that it does not name, or whose signature is not good now, has no more patience than
- * others in front: its login must not fail because it is held. */
+/* Who forwards a login for somebody that it does not name, or whose signature is not good now, has no more patience
+ * than others in front: its login must not fail because it is held. */
 static void test_hold_for_a_front(void)
 {
 	struct auth_request q = make(7, AUTH_MECH_PASSWORD, "ann", "secret");
@@ -1009,8 +1009,8 @@ static void test_no_enumeration_of_directory(void)
 		}
 }
 
-/* While the userdb on disk is refused, unknown names fail temporarily; a wrong password of an account that is known, in the
- * userdb in use or in a directory, is wrong all the same, and counted. */
+/* While the userdb on disk is refused, unknown names fail temporarily; a wrong password of an account that is known, in
+ * the userdb in use or in a directory, is wrong all the same, and counted. */
 static void test_wrong_while_userdb_is_refused(void)
 {
 	static const struct {
