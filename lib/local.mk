@@ -25,4 +25,10 @@ lib_liblib_a_SOURCES = \
 	lib/text.c lib/text.h \
 	lib/utf8.c lib/utf8.h
 LIB_LIBS = lib/liblib.a $(UNISTRING_LIBS) $(EV_LIBS) $(CRYPTO_LIBS)
+# TLS: only who speaks it is linked with libssl.
+noinst_LIBRARIES += lib/libtls.a
+lib_libtls_a_SOURCES = \
+	lib/tls_key.c lib/tls_key.h \
+	lib/tls_scheme.c lib/tls_scheme.h
+TLS_LIBS = lib/libtls.a $(SSL_LIBS)
 EXTRA_DIST += lib/README

@@ -165,6 +165,7 @@ UNIT_TESTS += tests/unit/test_authd
 tests_unit_test_authd_SOURCES = tests/unit/test_authd.c
 tests_unit_test_authd_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 
+TLS_TEST = tests/unit/tls_test.c tests/unit/tls_test.h
 DECODED = tests/unit/coded.c tests/unit/coded.h tests/unit/decoded.c tests/unit/decoded.h
 
 UNIT_TESTS += tests/unit/test_relay
@@ -208,6 +209,10 @@ tests_unit_test_held_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CU
 UNIT_TESTS += tests/unit/test_loop
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
 tests_unit_test_loop_LDADD = $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_tls_key
+tests_unit_test_tls_key_SOURCES = tests/unit/test_tls_key.c $(TLS_TEST)
+tests_unit_test_tls_key_LDADD = $(TLS_LIBS) $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_messages
 tests_unit_test_messages_SOURCES = tests/unit/test_messages.c

@@ -1,0 +1,70 @@
+/* Keys, certificates and handshakes in memory, for tests. */
+#include "tests/unit/tls_test.h"
+
+#include <CUnit/CUnit.h>
+#include <openssl/err.h>
+#include <string.h>
+
+EVP_PKEY *tls_test_key(const char *kind)
+{
+	EVP_PKEY *key;
+
+	if (strcmp(kind, "RSA") == 0)
+		key = EVP_RSA_gen(2048);
+	else if (strncmp(kind, "P-", 2) == 0)
+		key = EVP_EC_gen(kind);
+	else
+		key = EVP_PKEY_Q_keygen(NULL, NULL, kind);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(key);
+	return key;
+}
+
+X509 *tls_test_cert(EVP_PKEY *key, const char *name)
+{
+	X509 *cert = X509_new();
+	X509_NAME *subject = X509_get_subject_name(cert);
+
+	CU_ASSERT_EQUAL_FATAL(X509_set_version(cert, X509_VERSION_3), 1);
+	ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+	X509_gmtime_adj(X509_getm_notBefore(cert), -60);
+	X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+	X509_set_issuer_name(cert, subject);
+	X509_set_pubkey(cert, key);
+	CU_ASSERT_FATAL(X509_sign(cert, key, EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256()) > 0);
+	return cert;
+}
+
+void tls_test_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **server)
+{
+	BIO *a, *b;
+
+	CU_ASSERT_EQUAL_FATAL(BIO_new_bio_pair(&a, 0, &b, 0), 1);
+	*client = SSL_new(client_ctx);
+	*server = SSL_new(server_ctx);
+	CU_ASSERT_FATAL(*client != NULL && *server != NULL);
+	SSL_set_bio(*client, a, a);
+	SSL_set_bio(*server, b, b);
+	SSL_set_connect_state(*client);
+	SSL_set_accept_state(*server);
+}
+
+static bool step(SSL *ssl, bool *done)
+{
+	int n = SSL_do_handshake(ssl), error = SSL_get_error(ssl, n);
+
+	*done = n == 1;
+	return n == 1 || error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE;
+}
+
+bool tls_test_shake(SSL *client, SSL *server)
+{
+	bool client_done = false, server_done = false;
+
+	for (int i = 0; i < 20 && !(client_done && server_done); i++)
+		if (!step(client, &client_done) || !step(server, &server_done)) {
+			ERR_clear_error();
+			return false;
+		}
+	return client_done && server_done;
+}
