@@ -4,6 +4,10 @@ noinst_PROGRAMS += fuzz/fuzz_pop3
 fuzz_fuzz_pop3_SOURCES = fuzz/fuzz_pop3.c
 fuzz_fuzz_pop3_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_pop3_LDADD = pop3d/libpop3d.a $(LIB_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_tls_hello
+fuzz_fuzz_tls_hello_SOURCES = fuzz/fuzz_tls_hello.c
+fuzz_fuzz_tls_hello_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_tls_hello_LDADD = $(TLS_LIBS) $(LIB_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_chan
 fuzz_fuzz_chan_SOURCES = fuzz/fuzz_chan.c
 fuzz_fuzz_chan_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

@@ -28,6 +28,9 @@ LIB_LIBS = lib/liblib.a $(UNISTRING_LIBS) $(EV_LIBS) $(CRYPTO_LIBS)
 # TLS: only who speaks it is linked with libssl.
 noinst_LIBRARIES += lib/libtls.a
 lib_libtls_a_SOURCES = \
+	lib/conn_tls.c lib/conn_tls.h \
+	lib/tls_ctx.c lib/tls_ctx.h \
+	lib/tls_hello.c lib/tls_hello.h \
 	lib/tls_key.c lib/tls_key.h \
 	lib/tls_scheme.c lib/tls_scheme.h
 TLS_LIBS = lib/libtls.a $(SSL_LIBS)

@@ -214,6 +214,14 @@ UNIT_TESTS += tests/unit/test_tls_key
 tests_unit_test_tls_key_SOURCES = tests/unit/test_tls_key.c $(TLS_TEST)
 tests_unit_test_tls_key_LDADD = $(TLS_LIBS) $(UNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_tls_hello
+tests_unit_test_tls_hello_SOURCES = tests/unit/test_tls_hello.c
+tests_unit_test_tls_hello_LDADD = $(TLS_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_conn_tls
+tests_unit_test_conn_tls_SOURCES = tests/unit/test_conn_tls.c $(TLS_TEST)
+tests_unit_test_conn_tls_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=send,--wrap=recv
+tests_unit_test_conn_tls_LDADD = $(TLS_LIBS) $(UNIT_LIBS)
+
 UNIT_TESTS += tests/unit/test_messages
 tests_unit_test_messages_SOURCES = tests/unit/test_messages.c
 tests_unit_test_messages_LDADD = $(NODE_LIBS) $(CUNIT_LIBS)

@@ -1,0 +1,27 @@
+/* The kind of connection (lib/conn.h) that is TLS.
+ * libssl sees no descriptor: it takes from what one recv() has brought and adds to what one send() takes away, both in
+ * memory that all connections of the process share. Of a connection only that is kept which the other side does not
+ * take, or which its user has not read.
+ * - The handshake goes on while the user waits for anything. It is done when conn_ready() says EV_WRITE, or
+ *   conn_write() takes something.
+ * - What a server says at the end of the handshake (tickets) leaves with the user's first bytes if it waits to write.
+ * - conn_shut() sends close_notify, and the other direction goes on. The end of the stream without close_notify is a
+ *   failure of that direction: who can cut the connection must not end what was said.
+ * - A peer that makes us answer (a renegotiation that is refused, new keys) and does not take the answers is not read;
+ *   one that changes its keys without need is no peer. */
+#ifndef LIB_CONN_TLS_H
+#define LIB_CONN_TLS_H
+
+#include <openssl/ssl.h>
+
+#include "lib/conn.h"
+
+/* The plain connection C is TLS from now on: as a server with CTX, which is referenced. Before a client has sent its
+ * whole first message (lib/tls_hello.h) nothing is kept of it but that. */
+void conn_tls_accept(struct ev_loop *loop, struct conn *c, SSL_CTX *ctx);
+/* The same as a client with SSL, which is taken over and has no BIO yet. The first message is sent at once. */
+void conn_tls_connect(struct ev_loop *loop, struct conn *c, SSL *ssl);
+/* To ask what was agreed on; C's, and valid until C is closed. NULL: C is not TLS, or the client was not heard yet. */
+SSL *conn_tls_ssl(const struct conn *c);
+
+#endif

@@ -1,0 +1,17 @@
+/* What all TLS of a node has in common: versions, ciphers and behaviour that are safe whatever the settings say. */
+#ifndef LIB_TLS_CTX_H
+#define LIB_TLS_CTX_H
+
+#include <openssl/ssl.h>
+
+#include "lib/base.h"
+
+/* For servers, or for clients (which have to be told whom to trust: they verify nothing yet). TLS 1.2 and 1.3, keys by
+ * (EC)DHE only, no renegotiation, no compression; an idle connection owns no buffer. Ends the process if OpenSSL cannot
+ * do that. Free with SSL_CTX_free(). */
+SSL_CTX *tls_ctx_new(bool server);
+/* Ciphers of TLS 1.2 in OpenSSL's words. What has no forward secrecy or no authentication is left out, whatever LIST
+ * says. False: nothing is left, or OpenSSL does not understand it; CTX is of no use then. */
+bool tls_ctx_set_ciphers(SSL_CTX *ctx, const char *list);
+
+#endif

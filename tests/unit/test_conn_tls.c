@@ -1,0 +1,912 @@
+/* TLS as a kind of connection: two users, each on a loop, and a wire between them that cuts, delays and ends. */
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "lib/conn_tls.c" /* to see what it keeps */
+#include "lib/tls_ctx.h"
+#include "tests/unit/tls_test.h"
+
+/* A connection and its user, who reads what the loop says can be read, ROOM bytes at a time. */
+struct user {
+	struct ev_loop *loop;
+	struct conn conn;
+	size_t room; /* 0: reads nothing */
+	struct str got, out;
+	unsigned calls, readable, writable;
+	ssize_t end; /* the last result of conn_read() that was no number of bytes, 1 before */
+	const char *why;
+};
+
+/* A user at each end, and the far ends of their sockets, between which the test carries what it likes. */
+struct two {
+	struct ev_loop *loop;
+	struct user client, server;
+	int from_client, from_server;
+};
+
+static SSL_CTX *server_ctx, *client_ctx;
+static unsigned sends, recvs; /* system calls of the connections */
+
+ssize_t __real_send(int fd, const void *p, size_t len, int flags);
+ssize_t __wrap_send(int fd, const void *p, size_t len, int flags);
+ssize_t __wrap_send(int fd, const void *p, size_t len, int flags)
+{
+	sends++;
+	return __real_send(fd, p, len, flags);
+}
+
+ssize_t __real_recv(int fd, void *p, size_t len, int flags);
+ssize_t __wrap_recv(int fd, void *p, size_t len, int flags);
+ssize_t __wrap_recv(int fd, void *p, size_t len, int flags)
+{
+	recvs++;
+	return __real_recv(fd, p, len, flags);
+}
+
+static void on_event(struct ev_loop *loop, ev_io *io, int revents)
+{
+	struct user *u = io->data;
+	int ready = conn_ready(&u->conn, revents);
+	static char buf[65536];
+	ssize_t n;
+
+	u->calls++;
+	u->readable += (ready & EV_READ) != 0;
+	u->writable += (ready & EV_WRITE) != 0;
+	CU_ASSERT_EQUAL(ready & ~conn_wants(&u->conn), 0);
+	if ((ready & EV_WRITE) != 0 && (n = conn_flush(&u->conn, &u->out)) != CONN_LATER) {
+		conn_watch(loop, &u->conn, EV_READ);
+		if (n == CONN_FAILED)
+			u->why = conn_error(&u->conn);
+	}
+	if ((ready & EV_READ) == 0 || u->room == 0)
+		return;
+	n = conn_read(&u->conn, buf, MIN(u->room, sizeof(buf)));
+	if (n > 0) {
+		str_add(&u->got, buf, (size_t)n);
+		return;
+	}
+	u->end = n;
+	if (n == CONN_FAILED)
+		u->why = conn_error(&u->conn);
+	if (n != CONN_LATER)
+		conn_watch(loop, &u->conn, 0);
+}
+
+static void begin(struct user *u, struct ev_loop *loop, int fd)
+{
+	memset(u, 0, sizeof(*u));
+	u->loop = loop;
+	u->room = 65536;
+	u->end = 1;
+	conn_open(&u->conn, fd, on_event, u);
+}
+
+static void end(struct user *u)
+{
+	conn_close(u->loop, &u->conn);
+	str_fini(&u->got);
+	str_fini(&u->out);
+}
+
+static int far_end(int *near)
+{
+	int fd[2];
+
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	*near = fd[0];
+	return fd[1];
+}
+
+static SSL *new_ssl(int version)
+{
+	SSL *ssl = SSL_new(client_ctx);
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(ssl);
+	SSL_set_min_proto_version(ssl, version);
+	SSL_set_max_proto_version(ssl, version);
+	return ssl;
+}
+
+static void begin_two(struct two *t, int version)
+{
+	int fd;
+
+	memset(t, 0, sizeof(*t));
+	t->loop = ev_loop_new(EVFLAG_AUTO);
+	t->from_client = far_end(&fd);
+	begin(&t->client, t->loop, fd);
+	t->from_server = far_end(&fd);
+	begin(&t->server, t->loop, fd);
+	conn_tls_connect(t->loop, &t->client.conn, new_ssl(version));
+	conn_tls_accept(t->loop, &t->server.conn, server_ctx);
+	conn_watch(t->loop, &t->client.conn, EV_READ);
+	conn_watch(t->loop, &t->server.conn, EV_READ);
+}
+
+static void end_two(struct two *t)
+{
+	end(&t->client);
+	end(&t->server);
+	if (t->from_client != -1)
+		close(t->from_client);
+	if (t->from_server != -1)
+		close(t->from_server);
+	ev_loop_destroy(t->loop);
+	CU_ASSERT_EQUAL(ERR_peek_error(), 0);
+	CU_ASSERT_EQUAL(sending.len, 0);
+}
+
+static void turn(struct ev_loop *loop, int times)
+{
+	for (int i = 0; i < times; i++)
+		ev_run(loop, EVRUN_NOWAIT);
+}
+
+/* Carries at most MAX bytes from one wire's end to the other. Bytes; 0: none now; -1: that side has ended, as the other
+ * side is told. */
+static ssize_t carry(int from, int to, size_t max)
+{
+	static char buf[65536];
+	ssize_t n = read(from, buf, MIN(max, sizeof(buf)));
+
+	if (n == 0)
+		shutdown(to, SHUT_WR);
+	if (n <= 0)
+		return n == 0 ? -1 : 0;
+	/* The tests do not let so much lie there that it is full; but it may be closed. */
+	CU_ASSERT(__real_send(to, buf, (size_t)n, MSG_NOSIGNAL) == n || errno == EPIPE);
+	return n;
+}
+
+/* Until nothing moves any more, in pieces of PIECE bytes. */
+static void run(struct two *t, size_t piece)
+{
+	int quiet = 0;
+
+	while (quiet < 4) {
+		ssize_t a, b;
+
+		turn(t->loop, 2);
+		a = carry(t->from_client, t->from_server, piece);
+		b = carry(t->from_server, t->from_client, piece);
+		quiet = a > 0 || b > 0 ? 0 : quiet + 1;
+	}
+}
+
+static void say(struct user *u, const char *text)
+{
+	CU_ASSERT_EQUAL(conn_write(&u->conn, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static void expect(const struct user *u, const char *text)
+{
+	CU_ASSERT_STRING_EQUAL(str_cstr(&u->got), text);
+}
+
+static char pattern(size_t i)
+{
+	return (char)(i * 31 + i / 251);
+}
+
+static void fill(struct str *s, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		str_addc(s, pattern(i));
+}
+
+static bool is_filled(const struct str *s, size_t n)
+{
+	if (s->len != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (s->data[i] != pattern(i))
+			return false;
+	return true;
+}
+
+static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+
+/* For each version: what TEST shows. */
+#define FOR_BOTH(test) \
+	static void both_##test(void) \
+	{ \
+		for (size_t i = 0; i < ARRAY_LEN(versions); i++) \
+			test(versions[i]); \
+	}
+
+/* --- bytes --- */
+
+/* Each direction ends by itself. */
+static void test_both_ways(int version)
+{
+	struct two t;
+
+	begin_two(&t, version);
+	run(&t, 65536);
+	CU_ASSERT_STRING_EQUAL(SSL_get_version(conn_tls_ssl(&t.client.conn)),
+	    version == TLS1_2_VERSION ? "TLSv1.2" : "TLSv1.3");
+	CU_ASSERT_EQUAL(conn_raw_fd(&t.client.conn), -1);
+	say(&t.client, "ping");
+	say(&t.server, "pong");
+	say(&t.server, "!");
+	run(&t, 65536);
+	expect(&t.client, "pong!");
+	expect(&t.server, "ping");
+	conn_shut(&t.client.conn);
+	conn_shut(&t.client.conn);
+	run(&t, 65536);
+	CU_ASSERT_EQUAL(t.server.end, 0);
+	CU_ASSERT_EQUAL(conn_write(&t.client.conn, "x", 1), CONN_FAILED);
+	say(&t.server, " bye");
+	run(&t, 65536);
+	expect(&t.client, "pong! bye");
+	conn_close(t.loop, &t.server.conn);
+	run(&t, 65536);
+	CU_ASSERT_EQUAL(t.client.end, 0);
+	end_two(&t);
+}
+
+/* The server ends first, and reads on. */
+static void test_server_ends_first(int version)
+{
+	struct two t;
+
+	begin_two(&t, version);
+	run(&t, 65536);
+	say(&t.server, "bye");
+	conn_shut(&t.server.conn);
+	run(&t, 65536);
+	expect(&t.client, "bye");
+	CU_ASSERT_EQUAL(t.client.end, 0);
+	say(&t.client, "still here");
+	conn_shut(&t.client.conn);
+	run(&t, 65536);
+	expect(&t.server, "still here");
+	CU_ASSERT_EQUAL(t.server.end, 0);
+	end_two(&t);
+}
+
+/* All records, of the handshake and after it, cut at all places. */
+static void test_cut_anywhere(int version)
+{
+	static const size_t pieces[] = { 1, 2, 3, 5, 7, 64, 1000 };
+
+	for (size_t i = 0; i < ARRAY_LEN(pieces); i++) {
+		struct two t;
+
+		begin_two(&t, version);
+		fill(&t.client.out, 3000);
+		fill(&t.server.out, 40000);
+		conn_watch(t.loop, &t.client.conn, EV_READ | EV_WRITE);
+		conn_watch(t.loop, &t.server.conn, EV_READ | EV_WRITE);
+		run(&t, pieces[i]);
+		CU_ASSERT(is_filled(&t.server.got, 3000));
+		CU_ASSERT(is_filled(&t.client.got, 40000));
+		conn_shut(&t.client.conn);
+		run(&t, pieces[i]);
+		CU_ASSERT_EQUAL(t.server.end, 0);
+		conn_shut(&t.server.conn);
+		run(&t, pieces[i]);
+		CU_ASSERT_EQUAL(t.client.end, 0);
+		end_two(&t);
+	}
+}
+
+/* The user has little room: no byte is lost, and the loop does not wait while some lie inside. */
+static void test_little_room(int version)
+{
+	static const size_t rooms[] = { 1, 7, 300, 5000 };
+
+	for (size_t i = 0; i < ARRAY_LEN(rooms); i++) {
+		struct two t;
+
+		begin_two(&t, version);
+		run(&t, 65536);
+		t.server.room = rooms[i];
+		fill(&t.client.out, 20000);
+		conn_watch(t.loop, &t.client.conn, EV_READ | EV_WRITE);
+		turn(t.loop, 3);
+		conn_shut(&t.client.conn);
+		while (carry(t.from_client, t.from_server, 65536) > 0)
+			;
+		for (int n = 0; n < 30000 && t.server.end != 0; n++)
+			ev_run(t.loop, EVRUN_ONCE);
+		CU_ASSERT(is_filled(&t.server.got, 20000));
+		CU_ASSERT_EQUAL(t.server.end, 0);
+		t.server.calls = 0;
+		turn(t.loop, 5);
+		CU_ASSERT_EQUAL(t.server.calls, 0);
+		end_two(&t);
+	}
+}
+
+/* More than the sockets take, both ways at once. What is kept is bounded, and given back. */
+static void test_much(int version)
+{
+	enum { TOTAL = 2 * 1000 * 1000 };
+	const size_t bound = CHUNK + 4096;
+	struct two t;
+	const struct tls *c, *s;
+	bool bounded = true;
+
+	begin_two(&t, version);
+	c = tls_of(&t.client.conn);
+	s = tls_of(&t.server.conn);
+	fill(&t.client.out, TOTAL);
+	fill(&t.server.out, TOTAL);
+	conn_watch(t.loop, &t.client.conn, EV_READ | EV_WRITE);
+	conn_watch(t.loop, &t.server.conn, EV_READ | EV_WRITE);
+	for (int i = 0; i < 100000 && (t.client.got.len < TOTAL || t.server.got.len < TOTAL); i++) {
+		turn(t.loop, 1);
+		carry(t.from_client, t.from_server, 50000);
+		carry(t.from_server, t.from_client, 3000 + (size_t)i % 90000);
+		bounded =
+		    bounded && c->out.len <= bound && s->out.len <= bound && c->in.len <= bound && s->in.len <= bound;
+	}
+	CU_ASSERT(bounded);
+	CU_ASSERT(is_filled(&t.server.got, TOTAL));
+	CU_ASSERT(is_filled(&t.client.got, TOTAL));
+	CU_ASSERT(c->out.cap == 0 && s->out.cap == 0 && c->in.cap == 0 && s->in.cap == 0);
+	end_two(&t);
+}
+
+/* The end is behind bytes that the socket does not take yet; the user waits for nothing. */
+static void test_end_goes_later(int version)
+{
+	struct two t;
+	size_t said = 0;
+
+	begin_two(&t, version);
+	run(&t, 65536);
+	fill(&t.server.out, 65536);
+	for (ssize_t n; (n = conn_write(&t.server.conn, t.server.out.data, 65536)) > 0;)
+		said += (size_t)n;
+	conn_watch(t.loop, &t.server.conn, 0);
+	conn_shut(&t.server.conn);
+	run(&t, 65536);
+	CU_ASSERT(said > 65536);
+	CU_ASSERT_EQUAL(t.client.got.len, said);
+	CU_ASSERT_EQUAL(t.client.end, 0);
+	end_two(&t);
+}
+
+static void test_peek(int version)
+{
+	struct two t;
+	char buf[8];
+
+	begin_two(&t, version);
+	run(&t, 65536);
+	conn_watch(t.loop, &t.server.conn, 0);
+	CU_ASSERT_EQUAL(conn_peek(&t.server.conn, buf, 1), CONN_LATER);
+	say(&t.client, "abc");
+	say(&t.client, "def");
+	carry(t.from_client, t.from_server, 65536);
+	CU_ASSERT_EQUAL(conn_peek(&t.server.conn, buf, 1), 1);
+	CU_ASSERT_EQUAL(buf[0], 'a');
+	CU_ASSERT_EQUAL(conn_peek(&t.server.conn, buf, sizeof(buf)), 3);
+	CU_ASSERT_EQUAL(conn_read(&t.server.conn, buf, 1), 1);
+	conn_watch(t.loop, &t.server.conn, EV_READ);
+	turn(t.loop, 3);
+	expect(&t.server, "bcdef");
+	conn_watch(t.loop, &t.server.conn, 0);
+	conn_shut(&t.client.conn);
+	carry(t.from_client, t.from_server, 65536);
+	CU_ASSERT_EQUAL(conn_peek(&t.server.conn, buf, 1), 0);
+	CU_ASSERT_EQUAL(conn_peek(&t.server.conn, buf, 1), 0);
+	conn_watch(t.loop, &t.server.conn, EV_READ);
+	turn(t.loop, 3);
+	CU_ASSERT_EQUAL(t.server.end, 0);
+	end_two(&t);
+}
+
+static void other_event(struct ev_loop *loop UNUSED, ev_io *io UNUSED, int revents UNUSED)
+{
+	CU_FAIL("the old callback was called");
+}
+
+/* With bytes inside, and with a handshake that is not done. */
+static void test_take_over(int version)
+{
+	struct two t;
+	struct conn other;
+
+	begin_two(&t, version);
+	carry(t.from_client, t.from_server, 100);
+	turn(t.loop, 1);
+	conn_take_over(t.loop, &other, other_event, NULL, &t.server.conn);
+	conn_take_over(t.loop, &t.server.conn, on_event, &t.server, &other);
+	conn_watch(t.loop, &t.server.conn, EV_READ);
+	run(&t, 65536);
+	t.server.room = 2;
+	say(&t.client, "first");
+	carry(t.from_client, t.from_server, 65536);
+	turn(t.loop, 1);
+	conn_take_over(t.loop, &other, other_event, NULL, &t.server.conn);
+	turn(t.loop, 3);
+	CU_ASSERT_FALSE(conn_is_open(&t.server.conn));
+	conn_take_over(t.loop, &t.server.conn, on_event, &t.server, &other);
+	conn_watch(t.loop, &t.server.conn, EV_READ);
+	turn(t.loop, 10);
+	expect(&t.server, "first");
+	end_two(&t);
+}
+
+/* --- system calls --- */
+
+/* A user who waits to write: its first bytes and the tickets leave together; then a call each for what comes and
+ * goes. */
+static void test_calls(int version)
+{
+	struct two t;
+
+	begin_two(&t, version);
+	str_adds(&t.server.out, "* OK ready\r\n");
+	conn_watch(t.loop, &t.server.conn, EV_WRITE);
+	sends = 0;
+	run(&t, 65536);
+	expect(&t.client, "* OK ready\r\n");
+	/* The client's hello is out already. */
+	CU_ASSERT_EQUAL(sends, 3);
+	say(&t.client, "NOOP\r\n");
+	carry(t.from_client, t.from_server, 65536);
+	sends = recvs = 0;
+	turn(t.loop, 1);
+	expect(&t.server, "NOOP\r\n");
+	say(&t.server, "OK\r\n");
+	turn(t.loop, 3);
+	CU_ASSERT(sends == 1 && recvs == 1);
+	end_two(&t);
+}
+
+/* A user who does not write: the tickets leave all the same. */
+static void test_tickets_leave(int version)
+{
+	struct two t;
+
+	begin_two(&t, version);
+	run(&t, 65536);
+	CU_ASSERT_EQUAL(tls_of(&t.server.conn)->out.len, 0);
+	CU_ASSERT_EQUAL(tls_of(&t.server.conn)->held, false);
+	CU_ASSERT_EQUAL(t.server.readable + t.server.writable, 0);
+	end_two(&t);
+}
+
+/* Nothing happens, nobody is called; and nothing is kept. */
+static void test_idle(int version)
+{
+	struct two t;
+	unsigned calls;
+
+	begin_two(&t, version);
+	run(&t, 65536);
+	say(&t.client, "x");
+	run(&t, 65536);
+	calls = t.client.calls + t.server.calls;
+	recvs = sends = 0;
+	turn(t.loop, 10);
+	CU_ASSERT_EQUAL(t.client.calls + t.server.calls, calls);
+	CU_ASSERT(recvs == 0 && sends == 0);
+	CU_ASSERT(tls_of(&t.server.conn)->in.cap == 0 && tls_of(&t.server.conn)->out.cap == 0);
+	end_two(&t);
+}
+
+/* --- ends that are failures --- */
+
+/* All that the client says in a session. */
+static size_t record_client(int version, char *wire, size_t room)
+{
+	struct two t;
+	size_t len = 0;
+	ssize_t n;
+
+	begin_two(&t, version);
+	for (int i = 0; i < 10; i++) {
+		turn(t.loop, 2);
+		carry(t.from_server, t.from_client, 65536);
+		n = read(t.from_client, wire + len, room - len);
+		if (n > 0) {
+			CU_ASSERT_EQUAL_FATAL(write(t.from_server, wire + len, (size_t)n), n);
+			len += (size_t)n;
+		}
+		if (i == 5)
+			say(&t.client, "hello");
+	}
+	expect(&t.server, "hello");
+	end_two(&t);
+	return len;
+}
+
+/* The stream ends behind each byte: what came whole is told, then the failure, once, and never an end. */
+static void test_cut_off(int version)
+{
+	static char wire[65536];
+	size_t len = record_client(version, wire, sizeof(wire)), whole = 0;
+
+	for (size_t cut = 0; cut <= len + 20; cut++) {
+		struct two t;
+		size_t passed = 0;
+
+		begin_two(&t, version);
+		for (int i = 0; i < 8; i++) {
+			turn(t.loop, 2);
+			carry(t.from_server, t.from_client, 65536);
+			passed += (size_t)MAX(carry(t.from_client, t.from_server, cut - passed + 1), 0);
+			if (i == 5 && tls_of(&t.client.conn)->up)
+				say(&t.client, "hello");
+			if (passed > cut)
+				break;
+		}
+		shutdown(t.from_server, SHUT_WR);
+		turn(t.loop, 5);
+		CU_ASSERT(t.server.got.len == 0 || strcmp(t.server.got.data, "hello") == 0);
+		whole += t.server.got.len != 0;
+		CU_ASSERT_EQUAL(t.server.end, CONN_FAILED);
+		CU_ASSERT_PTR_NOT_NULL(t.server.why);
+		if (tls_of(&t.server.conn)->up) {
+			CU_ASSERT_STRING_EQUAL(t.server.why, "ended without close_notify");
+			say(&t.server, "I still speak");
+		}
+		t.server.calls = 0;
+		turn(t.loop, 5);
+		CU_ASSERT_EQUAL(t.server.calls, 0);
+		end_two(&t);
+	}
+	CU_ASSERT(whole >= 1);
+}
+
+/* No TLS at all: the user learns of it whatever it waits for, and the peer gets an alert, not an echo. */
+static void garbage(const char *text, size_t len, int want)
+{
+	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+	struct user u;
+	char buf[100];
+	int fd, far = far_end(&fd);
+	ssize_t n;
+
+	begin(&u, loop, fd);
+	conn_tls_accept(loop, &u.conn, server_ctx);
+	str_adds(&u.out, "greeting");
+	conn_watch(loop, &u.conn, want);
+	CU_ASSERT_EQUAL(write(far, text, len), (ssize_t)len);
+	turn(loop, 5);
+	CU_ASSERT_PTR_NOT_NULL(u.why);
+	n = read(far, buf, sizeof(buf));
+	CU_ASSERT(n <= 7);
+	CU_ASSERT_EQUAL(conn_read(&u.conn, buf, 1), CONN_FAILED);
+	CU_ASSERT_EQUAL(conn_write(&u.conn, "x", 1), CONN_FAILED);
+	u.calls = 0;
+	conn_watch(loop, &u.conn, 0);
+	turn(loop, 5);
+	CU_ASSERT_EQUAL(u.calls, 0);
+	conn_shut(&u.conn);
+	end(&u);
+	close(far);
+	ev_loop_destroy(loop);
+}
+
+static void test_garbage(void)
+{
+	static const int wants[] = { EV_READ, EV_WRITE, EV_READ | EV_WRITE };
+	static const char get[] = "GET / HTTP/1.0\r\n\r\n", imap[] = "a LOGIN x y\r\n", zero[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(wants); i++) {
+		garbage(get, strlen(get), wants[i]);
+		garbage(imap, strlen(imap), wants[i]);
+		garbage(zero, sizeof(zero), wants[i]);
+		garbage("\x16\x03\x01\x00\x05\x02\x00\x00\x01\x00", 10, wants[i]);
+	}
+}
+
+/* Any byte of a record that comes changed. */
+static void test_changed_bytes(int version)
+{
+	for (size_t at = 0; at < 27; at++) {
+		struct two t;
+		char record[100];
+		ssize_t n;
+
+		begin_two(&t, version);
+		run(&t, 65536);
+		say(&t.client, "hello");
+		n = read(t.from_client, record, sizeof(record));
+		CU_ASSERT_FATAL(n >= 27 || version == TLS1_2_VERSION);
+		record[MIN((size_t)n - 1, at)] ^= 0x10;
+		CU_ASSERT_EQUAL(write(t.from_server, record, (size_t)n), n);
+		shutdown(t.from_server, SHUT_WR);
+		turn(t.loop, 5);
+		expect(&t.server, "");
+		CU_ASSERT_EQUAL(t.server.end, CONN_FAILED);
+		conn_shut(&t.server.conn);
+		end_two(&t);
+	}
+}
+
+/* The socket is gone: what it brought before is still told. */
+static void test_reset(int version)
+{
+	struct two t;
+
+	begin_two(&t, version);
+	run(&t, 65536);
+	conn_watch(t.loop, &t.server.conn, 0);
+	say(&t.client, "last words");
+	carry(t.from_client, t.from_server, 65536);
+	close(t.from_server);
+	t.from_server = -1;
+	CU_ASSERT_EQUAL(conn_write(&t.server.conn, "x", 1), CONN_FAILED);
+	CU_ASSERT_STRING_EQUAL(conn_error(&t.server.conn), strerror(EPIPE));
+	conn_watch(t.loop, &t.server.conn, EV_READ);
+	turn(t.loop, 5);
+	expect(&t.server, "last words");
+	CU_ASSERT_EQUAL(t.server.end, CONN_FAILED);
+	end_two(&t);
+}
+
+/* Shut, or closed, before the handshake is done, and after it has failed. */
+static void test_shut_early(int version)
+{
+	struct two t;
+
+	begin_two(&t, version);
+	conn_shut(&t.server.conn);
+	run(&t, 65536);
+	CU_ASSERT_EQUAL(t.client.end, CONN_FAILED);
+	CU_ASSERT_STRING_EQUAL(t.client.why, "ended within the TLS handshake");
+	conn_shut(&t.client.conn);
+	end_two(&t);
+	begin_two(&t, version);
+	carry(t.from_client, t.from_server, 65536);
+	turn(t.loop, 1);
+	conn_close(t.loop, &t.server.conn);
+	run(&t, 65536);
+	CU_ASSERT_EQUAL(t.client.end, CONN_FAILED);
+	end_two(&t);
+}
+
+/* --- strangers --- */
+
+/* A client that says nothing, or a part of its first message, gets nothing of libssl, and what it has sent is all that
+ * is kept; the rest of it may come byte by byte. */
+static void test_slow_hello(int version)
+{
+	struct two t;
+	const struct tls *s;
+	size_t passed = 0;
+
+	begin_two(&t, version);
+	s = tls_of(&t.server.conn);
+	turn(t.loop, 3);
+	CU_ASSERT(s->ssl == NULL && s->in.cap == 0);
+	CU_ASSERT_PTR_NULL(conn_tls_ssl(&t.server.conn));
+	while (carry(t.from_client, t.from_server, 1) == 1) {
+		passed++;
+		turn(t.loop, 1);
+		if (s->ssl != NULL)
+			break;
+		CU_ASSERT_EQUAL(s->in.len, passed);
+	}
+	CU_ASSERT_PTR_NOT_NULL(s->ssl);
+	CU_ASSERT_EQUAL(carry(t.from_client, t.from_server, 1), 0); /* with the last byte, and not before */
+	CU_ASSERT_EQUAL(t.server.readable, 0);
+	run(&t, 65536);
+	say(&t.client, "hello");
+	run(&t, 65536);
+	expect(&t.server, "hello");
+	end_two(&t);
+}
+
+/* What never becomes a message is bounded, by length and by records; the user is told. */
+static void test_endless_hello(void)
+{
+	static const char head[] = "\x16\x03\x01\x40\x00\x01\x01\xff\xff", one[] = "\x16\x03\x01\x00\x01\x01";
+	struct ev_loop *loop = ev_loop_new(EVFLAG_AUTO);
+
+	for (int many = 0; many < 2; many++) {
+		struct user u;
+		int fd, far = far_end(&fd);
+		size_t sent = 0;
+
+		begin(&u, loop, fd);
+		conn_tls_accept(loop, &u.conn, server_ctx);
+		conn_watch(loop, &u.conn, EV_READ);
+		CU_ASSERT_EQUAL(write(far, many ? "\x16\x03\x01\x00\x04\x01\x00\x3f\x00" : head, 9), 9);
+		while (u.end != CONN_FAILED && sent < 100000) {
+			sent += (size_t)MAX(write(far, one, 6), 0);
+			turn(loop, 2);
+		}
+		CU_ASSERT(sent <= (many ? 32768 : 6));
+		CU_ASSERT_STRING_EQUAL(u.why, "the client's first message is too long");
+		CU_ASSERT_PTR_NULL(conn_tls_ssl(&u.conn));
+		end(&u);
+		close(far);
+	}
+	ev_loop_destroy(loop);
+}
+
+/* --- peers without manners --- */
+
+static SSL *ssl_of(struct user *u)
+{
+	return conn_tls_ssl(&u->conn);
+}
+
+/* A renegotiation is refused, and costs nothing but its message. */
+static void test_renegotiation(void)
+{
+	struct two t;
+	struct tls *c;
+
+	begin_two(&t, TLS1_2_VERSION);
+	SSL_clear_options(ssl_of(&t.client), SSL_OP_NO_RENEGOTIATION);
+	run(&t, 65536);
+	c = tls_of(&t.client.conn);
+	CU_ASSERT_EQUAL(SSL_renegotiate(ssl_of(&t.client)), 1);
+	ERR_clear_error();
+	SSL_do_handshake(ssl_of(&t.client));
+	flush(c);
+	ERR_clear_error();
+	carry(t.from_client, t.from_server, 65536);
+	turn(t.loop, 3);
+	CU_ASSERT_EQUAL(t.server.end, CONN_LATER);
+	CU_ASSERT_EQUAL(tls_of(&t.server.conn)->error, NULL);
+	say(&t.server, "no");
+	CU_ASSERT(SSL_is_init_finished(ssl_of(&t.server)));
+	end_two(&t);
+}
+
+/* New keys, asked for now and then, are given. */
+static void update_keys(struct two *t, int times)
+{
+	struct tls *c = tls_of(&t->client.conn);
+
+	for (int i = 0; i < times; i++) {
+		if (SSL_key_update(c->ssl, SSL_KEY_UPDATE_REQUESTED) != 1 || SSL_do_handshake(c->ssl) != 1)
+			break;
+	}
+	flush(c);
+}
+
+static void test_key_updates(void)
+{
+	struct two t;
+
+	begin_two(&t, TLS1_3_VERSION);
+	run(&t, 65536);
+	update_keys(&t, 3);
+	say(&t.client, "with new keys");
+	run(&t, 65536);
+	expect(&t.server, "with new keys");
+	say(&t.server, "mine are new, too");
+	run(&t, 65536);
+	expect(&t.client, "mine are new, too");
+	update_keys(&t, ASIDES_FREE);
+	run(&t, 65536);
+	CU_ASSERT_EQUAL(t.server.end, CONN_FAILED);
+	CU_ASSERT_STRING_EQUAL(t.server.why, "too many handshake messages after the handshake");
+	end_two(&t);
+}
+
+/* A peer that asks and takes no answer is not read any more, and nothing grows. */
+static void test_unread_answers(void)
+{
+	struct two t;
+	struct tls *s;
+
+	begin_two(&t, TLS1_3_VERSION);
+	run(&t, 65536);
+	s = tls_of(&t.server.conn);
+	while (__real_send(s->fd, "full", 4, MSG_NOSIGNAL) > 0)
+		;
+	s->rcvd = (uint64_t)1 << 40; /* it has earned them */
+	for (int i = 0; i < 3000; i++) {
+		update_keys(&t, 10);
+		carry(t.from_client, t.from_server, 65536);
+		turn(t.loop, 1);
+		if (s->answers >= ANSWERS)
+			break;
+	}
+	CU_ASSERT(s->answers >= ANSWERS && s->out.len < 2 * ANSWERS);
+	t.server.calls = 0;
+	update_keys(&t, 10);
+	carry(t.from_client, t.from_server, 65536);
+	turn(t.loop, 5);
+	CU_ASSERT_EQUAL(t.server.calls, 0);
+	CU_ASSERT(s->out.len < 2 * ANSWERS);
+	end_two(&t);
+}
+
+/* --- contexts --- */
+
+static void test_ciphers(void)
+{
+	static const char *const lists[] = { "ALL", "DEFAULT", "HIGH", "ALL:COMPLEMENTOFALL",
+		"AES128-SHA:ECDHE-RSA-AES128-GCM-SHA256" };
+	SSL_CTX *ctx = tls_ctx_new(true);
+
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		STACK_OF(SSL_CIPHER) * have;
+
+		CU_ASSERT(tls_ctx_set_ciphers(ctx, lists[i]));
+		have = SSL_CTX_get_ciphers(ctx);
+		CU_ASSERT(sk_SSL_CIPHER_num(have) > 0);
+		for (int n = 0; n < sk_SSL_CIPHER_num(have); n++) {
+			int kx = SSL_CIPHER_get_kx_nid(sk_SSL_CIPHER_value(have, n));
+
+			CU_ASSERT(kx != NID_kx_rsa && kx != NID_kx_psk && kx != NID_kx_rsa_psk && kx != NID_kx_srp);
+			CU_ASSERT_NOT_EQUAL(SSL_CIPHER_get_auth_nid(sk_SSL_CIPHER_value(have, n)), NID_auth_null);
+		}
+	}
+	CU_ASSERT_FALSE(tls_ctx_set_ciphers(ctx, "AES128-SHA"));
+	CU_ASSERT_FALSE(tls_ctx_set_ciphers(ctx, "nonsense"));
+	CU_ASSERT_EQUAL(ERR_peek_error(), 0);
+	SSL_CTX_free(ctx);
+}
+
+FOR_BOTH(test_both_ways)
+FOR_BOTH(test_server_ends_first)
+FOR_BOTH(test_cut_anywhere)
+FOR_BOTH(test_little_room)
+FOR_BOTH(test_much)
+FOR_BOTH(test_end_goes_later)
+FOR_BOTH(test_peek)
+FOR_BOTH(test_take_over)
+FOR_BOTH(test_calls)
+FOR_BOTH(test_tickets_leave)
+FOR_BOTH(test_idle)
+FOR_BOTH(test_cut_off)
+FOR_BOTH(test_changed_bytes)
+FOR_BOTH(test_reset)
+FOR_BOTH(test_shut_early)
+FOR_BOTH(test_slow_hello)
+
+static void test_contexts(void)
+{
+	EVP_PKEY *key = tls_test_key("P-256");
+	X509 *cert = tls_test_cert(key, "server.example");
+
+	server_ctx = tls_ctx_new(true);
+	client_ctx = tls_ctx_new(false);
+	CU_ASSERT_EQUAL_FATAL(SSL_CTX_use_certificate(server_ctx, cert), 1);
+	CU_ASSERT_EQUAL_FATAL(SSL_CTX_use_PrivateKey(server_ctx, key), 1);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+static void test_free_contexts(void)
+{
+	SSL_CTX_free(server_ctx);
+	SSL_CTX_free(client_ctx);
+}
+
+static const struct unit_case cases[] = {
+	{ "contexts", test_contexts },
+	{ "ciphers", test_ciphers },
+	{ "both ways", both_test_both_ways },
+	{ "the server ends first", both_test_server_ends_first },
+	{ "cut anywhere", both_test_cut_anywhere },
+	{ "little room", both_test_little_room },
+	{ "much", both_test_much },
+	{ "an end that has to wait", both_test_end_goes_later },
+	{ "peek", both_test_peek },
+	{ "take over", both_test_take_over },
+	{ "system calls", both_test_calls },
+	{ "tickets leave", both_test_tickets_leave },
+	{ "idle", both_test_idle },
+	{ "cut off", both_test_cut_off },
+	{ "no TLS", test_garbage },
+	{ "changed bytes", both_test_changed_bytes },
+	{ "reset", both_test_reset },
+	{ "shut early", both_test_shut_early },
+	{ "a slow hello", both_test_slow_hello },
+	{ "an endless hello", test_endless_hello },
+	{ "renegotiation", test_renegotiation },
+	{ "key updates", test_key_updates },
+	{ "unread answers", test_unread_answers },
+	{ "contexts are freed", test_free_contexts },
+	{ NULL, NULL },
+};
+UNIT_MAIN("conn_tls", cases)
