@@ -4,6 +4,10 @@ noinst_PROGRAMS += fuzz/fuzz_pop3
 fuzz_fuzz_pop3_SOURCES = fuzz/fuzz_pop3.c
 fuzz_fuzz_pop3_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_pop3_LDADD = pop3d/libpop3d.a $(LIB_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_key
+fuzz_fuzz_key_SOURCES = fuzz/fuzz_key.c
+fuzz_fuzz_key_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_key_LDADD = $(NODE_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_tls_hello
 fuzz_fuzz_tls_hello_SOURCES = fuzz/fuzz_tls_hello.c
 fuzz_fuzz_tls_hello_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

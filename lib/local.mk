@@ -23,6 +23,7 @@ lib_liblib_a_SOURCES = \
 	lib/seal.c lib/seal.h \
 	lib/str.c lib/str.h \
 	lib/text.c lib/text.h \
+	lib/tls_scheme.c lib/tls_scheme.h \
 	lib/utf8.c lib/utf8.h
 LIB_LIBS = lib/liblib.a $(UNISTRING_LIBS) $(EV_LIBS) $(CRYPTO_LIBS)
 # TLS: only who speaks it is linked with libssl.
@@ -31,7 +32,6 @@ lib_libtls_a_SOURCES = \
 	lib/conn_tls.c lib/conn_tls.h \
 	lib/tls_ctx.c lib/tls_ctx.h \
 	lib/tls_hello.c lib/tls_hello.h \
-	lib/tls_key.c lib/tls_key.h \
-	lib/tls_scheme.c lib/tls_scheme.h
+	lib/tls_key.c lib/tls_key.h
 TLS_LIBS = lib/libtls.a $(SSL_LIBS)
 EXTRA_DIST += lib/README

@@ -6,6 +6,7 @@ login_liblogin_a_SOURCES = \
 	login/failure.c login/failure.h \
 	login/header_wait.c login/header_wait.h \
 	login/http_request.c login/http_request.h \
+	login/key_client.c login/key_client.h \
 	login/login.c login/login.h \
 	login/forwarded_text.c login/forwarded_text.h \
 	login/login_sasl.c login/login_sasl.h \

@@ -36,6 +36,7 @@ static const char *const carried[ROLE_COUNT] = {
 	[ROLE_AUTHD] = "logins wait for its successor; open sessions continue",
 	[ROLE_AUTHWORKER] = "its lookup is repeated or fails temporarily",
 	[ROLE_SPAWN] = "open sessions continue; new local ones wait for its successor",
+	[ROLE_KEY] = "open sessions continue; new clients of that login worker cannot use TLS until its successor runs",
 };
 
 /* What waits while it is stopped. */
@@ -44,6 +45,7 @@ static const char *const waits[ROLE_COUNT] = {
 	[ROLE_AUTHD] = "logins wait until it gets SIGCONT or is replaced",
 	[ROLE_AUTHWORKER] = "its lookup waits until it gets SIGCONT",
 	[ROLE_SPAWN] = "new local sessions wait until it gets SIGCONT or is replaced",
+	[ROLE_KEY] = "clients with TLS of that login worker are refused until it gets SIGCONT",
 };
 
 static const unsigned settings_for[ROLE_COUNT] = {
@@ -65,7 +67,7 @@ unsigned children_worker_slots(const struct settings *set)
 
 const char *master_post_name(const struct post *p, char dst[32])
 {
-	if (p->role == ROLE_WORKER || p->role == ROLE_AUTHWORKER)
+	if (p->role == ROLE_WORKER || p->role == ROLE_AUTHWORKER || p->role == ROLE_KEY)
 		snprintf(dst, 32, "%s %u", roles_name(p->role), p->slot);
 	else
 		snprintf(dst, 32, "%s", roles_name(p->role));
@@ -93,16 +95,20 @@ static void send_plain(struct child *c, uint16_t type)
 
 /* -- channels between roles -- */
 
-static bool are_peers(enum role a, enum role b)
+/* A key process and a login worker are if they have the same slot. */
+static bool are_peers(const struct post *a, const struct post *b)
 {
 	static const uint8_t talk[ROLE_COUNT] = {
-		[ROLE_WORKER] = 1 << ROLE_AUTHD | 1 << ROLE_SPAWN,
+		[ROLE_WORKER] = 1 << ROLE_AUTHD | 1 << ROLE_SPAWN | 1 << ROLE_KEY,
 		[ROLE_AUTHD] = 1 << ROLE_WORKER | 1 << ROLE_SPAWN | 1 << ROLE_AUTHWORKER,
 		[ROLE_AUTHWORKER] = 1 << ROLE_AUTHD,
 		[ROLE_SPAWN] = 1 << ROLE_WORKER | 1 << ROLE_AUTHD,
+		[ROLE_KEY] = 1 << ROLE_WORKER,
 	};
 
-	return (talk[a] & 1 << b) != 0;
+	if ((a->role == ROLE_KEY || b->role == ROLE_KEY) && a->slot != b->slot)
+		return false;
+	return (talk[a->role] & 1 << b->role) != 0;
 }
 
 static bool send_channel(struct child *to, const struct child *other, int sock)
@@ -135,7 +141,7 @@ static bool takes_channels(const struct child *c)
 static void introduce(struct child *c)
 {
 	for (struct child *o = c->post->m->children; o != NULL; o = o->next)
-		if (o != c && are_peers(c->post->role, o->post->role) && takes_channels(o))
+		if (o != c && are_peers(c->post, o->post) && takes_channels(o))
 			make_channel(c, o);
 	c->introduced = true;
 }
@@ -223,16 +229,17 @@ static void on_ready(struct child *c)
 	reload_progress(m, NULL);
 }
 
-/* A login worker that sends invalid messages is considered compromised: it is killed, not asked to finish. */
-static void on_unfit(const struct master *m, struct msgr *r)
+/* A login worker that does not speak as ours do to BY is considered compromised: it is not asked to finish. */
+static void on_unfit(const struct child *by, struct msgr *r)
 {
 	uint32_t slot;
 	uint64_t generation;
 
 	if (!control_unfit_read(r, &slot, &generation))
 		return;
-	for (const struct child *c = m->children; c != NULL; c = c->next)
-		if (c->post->role == ROLE_WORKER && c->post->slot == slot && c->generation == generation)
+	for (const struct child *c = by->post->m->children; c != NULL; c = c->next)
+		if (c->post->role == ROLE_WORKER && c->post->slot == slot && c->generation == generation &&
+		    are_peers(by->post, c->post))
 			kill(c->pid, SIGKILL);
 }
 
@@ -263,7 +270,7 @@ static void on_missed(struct child *c, struct msgr *r)
 	if (!control_missed_read(r, &m))
 		return;
 	other = m.type == CTL_CHANNEL ? find_child(c->post->m, m.other.role, m.other.slot, m.other.generation) : NULL;
-	if (m.type == CTL_CHANNEL && (other == NULL || !are_peers(c->post->role, m.other.role)))
+	if (m.type == CTL_CHANNEL && (other == NULL || !are_peers(c->post, other->post)))
 		return;
 	if (m.type == CTL_CHANNEL || m.type == CTL_SETTINGS || (m.type == CTL_LISTEN && slots_serves(c, m.other.slot)))
 		missing_add(c, m.type, other, m.type == CTL_LISTEN ? m.other.slot : 0);
@@ -304,8 +311,8 @@ static void on_message(struct chan *ch, struct msgr *r, int fd, void *arg)
 		on_full(c, r);
 	} else if (r->type == CTL_MISSED) {
 		on_missed(c, r);
-	} else if (r->type == CTL_UNFIT && (c->post->role == ROLE_AUTHD || c->post->role == ROLE_SPAWN)) {
-		on_unfit(c->post->m, r);
+	} else if (r->type == CTL_UNFIT) {
+		on_unfit(c, r);
 	} else {
 		msg_channel_skips(ch, r, master_post_name(c->post, name));
 	}

@@ -38,7 +38,7 @@ sbin_waypostd_SOURCES = \
 	master/waypostd.c
 # Auth workers load modules, which use what the program has.
 sbin_waypostd_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic
-sbin_waypostd_LDADD = master/libmaster.a master/libspawn.a imapd/libimap.a pop3d/libpop3d.a \
+sbin_waypostd_LDADD = master/libmaster.a master/libspawn.a imapd/libimap.a pop3d/libpop3d.a keyd/libkeyd.a \
 	maildir/libmaildir.a $(MIME_LIBS) $(LOGIN_LIBS)
 
 # The operator's tool.

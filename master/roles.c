@@ -7,6 +7,7 @@
 #include "authd/authd.h"
 #include "authd/authworker.h"
 #include "imapd/imap_login.h"
+#include "keyd/keyd.h"
 #include "lib/die.h"
 #include "lib/num.h"
 #include "login/worker.h"
@@ -34,6 +35,7 @@ static const struct {
 	[ROLE_AUTHD] = { "authd", authd_main },
 	[ROLE_AUTHWORKER] = { "auth-worker", authworker_main },
 	[ROLE_SPAWN] = { "spawn", spawn_main },
+	[ROLE_KEY] = { "key", keyd_main },
 };
 
 const char *roles_name(enum role role)

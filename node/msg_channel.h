@@ -5,6 +5,7 @@
  *   every role --log--> master                worker --> spawn     clients to serve here
  *   waypost (tool) --> master                 authd  --> spawn     tickets
  *                                             authd  --> auth workers   whatever may wait
+ *                                             worker --> key process    digests to be signed
  *
  * The master makes each channel and passes its two ends (CTL_CHANNEL); when a role dies, the new one gets new channels
  * and the others get theirs by the same message. A reader logs a message that is bad or that it does not expect, and
@@ -22,6 +23,7 @@ enum role {
 	ROLE_AUTHD,
 	ROLE_AUTHWORKER, /* slots 0 .. daemons-1 */
 	ROLE_SPAWN,
+	ROLE_KEY, /* slots 0 .. LOGIN_WORKERS-1: each signs for the workers of its slot */
 	ROLE_COUNT
 };
 
@@ -71,6 +73,8 @@ enum msg_type {
 	CTL_QUERY,
 	/* End now, cleanly: workers close their sessions, spawn ends its servers; then exit(0). */
 	CTL_STOP,
+	CTL_KEY,      /* key process: a certificate and its key, or a part of it; node/msg_key.h */
+	CTL_KEY_GONE, /* key process: that key is not offered any more */
 	/* role -> master */
 	CTL_READY, /* the role works (once, after CTL_GO) */
 	/* Whole lines of an answer.
@@ -85,9 +89,9 @@ enum msg_type {
 	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
 	CTL_DONE,
 	CTL_FULL,   /* worker: it has no descriptors for more clients, or has again */
-	CTL_MISSED, /* a message lost its descriptor because of the limit; send it again */
-	/* From authd and spawn: that login worker sent a message that our code never sends; it is killed and
-	 * replaced. */
+	CTL_MISSED, /* a message came without its descriptor, for which there was no room; to be sent again */
+	/* From authd, spawn and key processes: that login worker sent them a message that no worker of ours sends; it
+	 * is killed, and another one is started. */
 	CTL_UNFIT,
 	/* auth worker, with the descriptor of the userdb image that it has made: the next authd begins with it
 	 * (ROLE_FD_USERDB). Without one, the next authd begins with none. */
@@ -140,7 +144,14 @@ enum msg_type {
 	TOOL_COMMAND = 160,
 	/* master -> tool */
 	TOOL_ROWS,
-	TOOL_DONE
+	TOOL_DONE,
+
+	/* key process -> worker: node/msg_key.h */
+	KEY_CHAIN = 192, /* a key, and its certificates */
+	KEY_GONE,
+	KEY_SIGNED,
+	/* worker -> key process. A bad message ends that worker (CTL_UNFIT) */
+	KEY_SIGN
 };
 
 /* A channel of a role over SOCK, which it takes over: chan_new() and chan_greet(). */

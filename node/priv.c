@@ -40,7 +40,7 @@ static void enter_empty_root(const char *rundir)
 		die_fatal("RUNDIR is too long: %.200s...", rundir);
 #ifndef WITH_SANITIZERS /* they read /proc when the process ends */
 	if (chroot(path) != 0 || chdir("/") != 0)
-		die_errno("cannot make %s the root directory of a login worker", path);
+		die_errno("cannot make %s the root directory", path);
 #endif
 }
 
@@ -53,9 +53,10 @@ static void become(uid_t uid, gid_t gid)
 		die_fatal("privileges could be regained after becoming uid %u", (unsigned)uid);
 }
 
-static void drop_to_login_user(const struct settings *set)
+/* The user NAME, whom SETTING names, with its own group alone and without any file. */
+static void drop_to_nothing(const struct settings *set, const char *setting, const char *name)
 {
-	const struct passwd *pw = account_of("LOGIN_USER", set->node_LOGIN_USER);
+	const struct passwd *pw = account_of(setting, name);
 	uid_t uid = pw->pw_uid;
 	gid_t gid = pw->pw_gid;
 
@@ -102,7 +103,7 @@ static bool under_valgrind(void)
 
 #ifdef WITH_SANITIZERS
 /* They open files of /proc, fork and trace. */
-static void filter_system_calls(void) { }
+static void filter_system_calls(enum role role UNUSED) { }
 static void forbid_lingering(void) { }
 #else
 /* What an event loop over sockets needs. A worker opens no file, starts no process and no thread, and makes no
@@ -119,6 +120,16 @@ static const int worker_calls[] = { SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(wr
 	SCMP_SYS(gettimeofday), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getuid), SCMP_SYS(geteuid),
 	SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn),
 	SCMP_SYS(sigaltstack), SCMP_SYS(restart_syscall), SCMP_SYS(sched_yield), SCMP_SYS(exit), SCMP_SYS(exit_group) };
+
+/* What an event loop needs over the sockets that the process has, and gets by message. */
+static const int key_calls[] = { SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(close), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg),
+	SCMP_SYS(recvfrom), SCMP_SYS(sendto), SCMP_SYS(fcntl), SCMP_SYS(fstat), SCMP_SYS(eventfd2),
+	SCMP_SYS(timerfd_create), SCMP_SYS(timerfd_settime), SCMP_SYS(signalfd4), SCMP_SYS(epoll_create1),
+	SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(poll), SCMP_SYS(ppoll),
+	SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(futex), SCMP_SYS(getrandom),
+	SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday), SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(rt_sigaction),
+	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(restart_syscall), SCMP_SYS(exit),
+	SCMP_SYS(exit_group) };
 
 /* Those of setsockopt() that are in use, without SO_LINGER: see forbid_lingering(). */
 static int add_socket_options(scmp_filter_ctx f)
@@ -140,17 +151,23 @@ static int add_socket_options(scmp_filter_ctx f)
 	return rc;
 }
 
-static int add_conditional_calls(scmp_filter_ctx f)
+/* Of a worker: sockets to peers. */
+static int add_socket_calls(scmp_filter_ctx f)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
-	const struct scmp_arg_cmp not_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
 	int rc = add_socket_options(f);
 
 	for (size_t i = 0; i < ARRAY_LEN(families) && rc == 0; i++)
 		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
 		    SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i], 0));
-	if (rc == 0)
-		rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, &not_exec);
+	return rc;
+}
+
+static int add_conditional_calls(scmp_filter_ctx f)
+{
+	const struct scmp_arg_cmp not_exec = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+	int rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 1, &not_exec);
+
 	if (rc == 0)
 		rc = seccomp_rule_add_array(f, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, &not_exec);
 	if (rc == 0) /* getrlimit() */
@@ -169,23 +186,27 @@ static void use_filter(scmp_filter_ctx f, int rc, const char *whose)
 		rc = seccomp_load(f);
 	seccomp_release(f);
 	if (rc == -EINVAL || rc == -ENOSYS || rc == -ECANCELED)
-		log_warn("this kernel has no system call filter; %ss run without one", whose);
+		log_warn("this kernel has no system call filter; each %s runs without one", whose);
 	else if (rc != 0)
 		die_fatal("cannot filter the system calls of a %s: %s", whose, strerror(-rc));
 }
 
 /* Other calls fail with EPERM: an unforeseen call of a library then fails alone, and does not cost the worker its
  * clients. */
-static void filter_system_calls(void)
+static void filter_system_calls(enum role role)
 {
+	const int *calls = role == ROLE_KEY ? key_calls : worker_calls;
+	size_t n = role == ROLE_KEY ? ARRAY_LEN(key_calls) : ARRAY_LEN(worker_calls);
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int rc = f == NULL ? -ENOMEM : 0;
 
-	for (size_t i = 0; i < ARRAY_LEN(worker_calls) && rc == 0; i++)
-		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, worker_calls[i], 0);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, calls[i], 0);
+	if (rc == 0 && role == ROLE_WORKER)
+		rc = add_socket_calls(f);
 	if (rc == 0)
 		rc = add_conditional_calls(f);
-	use_filter(f, rc, "login worker");
+	use_filter(f, rc, role == ROLE_KEY ? "key process" : "login worker");
 }
 
 /* For spawn, and so for each session server: SO_LINGER, and the way around this filter. Whoever closes such a socket
@@ -214,7 +235,10 @@ void priv_drop(enum role role, const struct settings *set)
 	if (geteuid() == 0) {
 		switch (role) {
 		case ROLE_WORKER:
-			drop_to_login_user(set);
+			drop_to_nothing(set, "LOGIN_USER", set->node_LOGIN_USER);
+			break;
+		case ROLE_KEY:
+			drop_to_nothing(set, "AUTH_USER", set->node_AUTH_USER);
 			break;
 		case ROLE_AUTHD:
 		case ROLE_AUTHWORKER:
@@ -232,8 +256,8 @@ void priv_drop(enum role role, const struct settings *set)
 	/* Switching users may set this again, so it comes last. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		die_errno("cannot forbid core dumps");
-	if (role == ROLE_WORKER && !under_valgrind())
-		filter_system_calls();
+	if ((role == ROLE_WORKER || role == ROLE_KEY) && !under_valgrind())
+		filter_system_calls(role);
 	if (role == ROLE_SPAWN && !under_valgrind())
 		forbid_lingering();
 }

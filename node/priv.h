@@ -9,6 +9,8 @@
  * - worker: the user LOGIN_USER without further groups, the empty directory RUNDIR/empty as its root, and only
  *   the system calls of an event loop over sockets;
  * - authd, auth worker: the user AUTH_USER with the groups that the system gives it (keys, databases);
+ * - key: the user AUTH_USER with its own group alone, the same empty directory as its root, and only the system calls
+ *   of an event loop over sockets that it was given: it opens, connects and accepts nothing;
  * - spawn: root's uid with CAP_SETUID, CAP_SETGID and CAP_KILL alone, for its children and for nothing else; neither
  *   it nor they can make a socket whose closing waits.
  * All: no_new_privs, no core dump of memory that held secrets, not to be traced by others of the same user. If an

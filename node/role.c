@@ -78,6 +78,29 @@ static void on_listen(struct role_ctx *ctx, struct msgr *r, int fd)
 	}
 }
 
+static void on_key(struct role_ctx *ctx, struct msgr *r, int fd)
+{
+	static struct control_key m;
+	bool good = control_key_read(r, &m);
+
+	if (good && fd == -1) {
+		tell_missed(ctx, CTL_KEY, ctx->who.role, ctx->who.slot, 0);
+	} else if (!good || ctx->hooks->key == NULL) {
+		if (fd != -1)
+			close(fd);
+	} else {
+		ctx->hooks->key(ctx, &m, fd);
+	}
+}
+
+static void on_key_gone(struct role_ctx *ctx, struct msgr *r)
+{
+	uint32_t key;
+
+	if (control_key_gone_read(r, &key) && ctx->hooks->key_gone != NULL)
+		ctx->hooks->key_gone(ctx, key);
+}
+
 static void on_unlisten(struct role_ctx *ctx, struct msgr *r)
 {
 	uint32_t slot;
@@ -183,6 +206,12 @@ static void on_control(struct chan *c, struct msgr *r, int fd, void *arg)
 	case CTL_SETTINGS:
 		on_settings(ctx, fd);
 		return;
+	case CTL_KEY:
+		on_key(ctx, r, fd);
+		return;
+	case CTL_KEY_GONE:
+		on_key_gone(ctx, r);
+		break;
 	case CTL_UNLISTEN:
 		on_unlisten(ctx, r);
 		break;
@@ -270,6 +299,7 @@ static void set_process_name(enum role role)
 		[ROLE_AUTHD] = "waypostd-authd",
 		[ROLE_AUTHWORKER] = "waypostd-authw",
 		[ROLE_SPAWN] = "waypostd-spawn",
+		[ROLE_KEY] = "waypostd-key",
 	};
 
 	prctl(PR_SET_NAME, names[role], 0, 0, 0);

@@ -6,6 +6,7 @@
 
 #include "lib/chan.h"
 #include "node/msg_channel.h"
+#include "node/msg_key.h"
 #include "settings/settings.h"
 
 struct role_start {
@@ -27,10 +28,10 @@ struct role_ctx {
 	void *arg;
 };
 
-/* A role's reactions to messages of the master. If a member is NULL: channel, listen: the descriptor is closed; go:
- * role_ready() at once; retire, stop, orphaned: exit(0) at once; unlisten, others, drain, settings: nothing more to do;
- * query: role_done() with 0. SIGTERM to the role means CTL_STOP; SIGINT, SIGHUP, SIGPIPE, SIGUSR1 and SIGUSR2 are
- * ignored (a process that spawn forks sets them as it needs). */
+/* A role's reactions to messages of the master. If a member is NULL: channel, listen, key: the descriptor is closed;
+ * go: role_ready() at once; retire, stop, orphaned: exit(0) at once; unlisten, others, drain, settings: nothing more
+ * to do; key_gone: nothing; query: role_done() with 0. SIGTERM to the role means CTL_STOP; SIGINT, SIGHUP, SIGPIPE,
+ * SIGUSR1 and SIGUSR2 are ignored (a process that spawn forks sets them as it needs). */
 struct role_hooks {
 	/* CTL_CHANNEL: the callee owns SOCK. */
 	void (*channel)(struct role_ctx *ctx, enum role other, unsigned slot, uint64_t generation, int sock);
@@ -44,6 +45,9 @@ struct role_hooks {
 	void (*settings)(struct role_ctx *ctx, const struct settings *old);
 	void (*query)(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument);
 	void (*stop)(struct role_ctx *ctx);
+	/* CTL_KEY, CTL_KEY_GONE: the callee owns FD. */
+	void (*key)(struct role_ctx *ctx, const struct control_key *key, int fd);
+	void (*key_gone)(struct role_ctx *ctx, uint32_t key);
 	/* The master died: stop accepting, finish the sessions, exit. */
 	void (*orphaned)(struct role_ctx *ctx);
 };
@@ -63,7 +67,7 @@ void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result);
 void role_full(struct role_ctx *ctx, bool full);
 /* For auth workers: tells the master CTL_USERDB, with a duplicate of FD unless -1. */
 void role_userdb(struct role_ctx *ctx, int fd);
-/* For authd and spawn: tells the master CTL_UNFIT of a login worker. */
+/* For authd, spawn and key processes: tells the master CTL_UNFIT of a login worker. */
 void role_unfit(struct role_ctx *ctx, unsigned slot, uint64_t generation);
 
 #endif

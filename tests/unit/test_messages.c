@@ -6,6 +6,7 @@
 
 #include "lib/mem.h"
 #include "node/msg_control.h"
+#include "node/msg_key.h"
 #include "node/msg_session.h"
 #include "node/msg_ticket.h"
 
@@ -34,6 +35,10 @@ static bool read_switch(struct msgr *r) { return control_switch_read(r, spare); 
 static bool read_missed(struct msgr *r) { return control_missed_read(r, spare); }
 static bool read_query(struct msgr *r) { return control_query_read(r, spare); }
 static bool read_command(struct msgr *r) { return tool_command_read(r, spare); }
+static bool read_chain(struct msgr *r) { return key_chain_read(r, spare); }
+static bool read_sign(struct msgr *r) { return key_sign_read(r, spare); }
+static bool read_signed(struct msgr *r) { return key_signed_read(r, spare); }
+static bool read_key(struct msgr *r) { return control_key_read(r, spare); }
 /* clang-format on */
 
 static bool read_ticket(struct msgr *r)
@@ -117,6 +122,28 @@ static void check(uint16_t type, bool (*read)(struct msgr *r), const char *what)
 	}
 }
 
+static void cut_keys(void)
+{
+	static const uint8_t bytes[TLS_DIGEST_MAX] = { 1 };
+	static const struct key_chain chain = { .key = 5,
+		.use = "imapd-ssl",
+		.n = 2,
+		.cert = { { "abc", 3 }, { "de", 2 } } };
+
+	key_chain_write(&w, &chain);
+	check(KEY_CHAIN, read_chain, "KEY_CHAIN");
+	key_gone_write(&w, 5);
+	check(KEY_GONE, read_unlisten, "KEY_GONE");
+	key_sign_write(&w, &(struct key_sign){ 7, 5, TLS_RSA_PSS_SHA384, bytes });
+	check(KEY_SIGN, read_sign, "KEY_SIGN");
+	key_signed_write(&w, &(struct key_signed){ 7, bytes, 40 });
+	check(KEY_SIGNED, read_signed, "KEY_SIGNED");
+	control_key_write(&w, &(struct control_key){ 5, true, "imapd-ssl mail.example.com", "/etc/waypost/pool.pem" });
+	check(CTL_KEY, read_key, "CTL_KEY");
+	control_key_gone_write(&w, 5);
+	check(CTL_KEY_GONE, read_unlisten, "CTL_KEY_GONE");
+}
+
 static void test_cut(void)
 {
 	static const uint8_t id[TICKET_LEN] = { 1, 2, 3 };
@@ -176,6 +203,7 @@ static void test_cut(void)
 	tool_done_write(&w, 3, "all\n");
 	check(TOOL_DONE, read_tool_done, "TOOL_DONE");
 	account_fini(&grant.account);
+	cut_keys();
 	mem_free(&spare);
 }
 
@@ -245,6 +273,45 @@ static void test_values(void)
 	CU_ASSERT_FALSE(session_have_read(reader(), &adopt.have));
 }
 
+/* Of keys: no certificate, too many of them, too much; a scheme that is not there, a digest of another length. */
+static void test_key_values(void)
+{
+	static const uint8_t bytes[KEY_CHAIN_BYTES];
+	struct key_chain in = { .key = 5, .n = 2, .cert = { { bytes, KEY_CHAIN_BYTES - 2 }, { bytes, 2 } } }, out;
+	struct key_sign sign;
+	struct key_signed answer;
+
+	key_chain_write(&w, &in);
+	CU_ASSERT(key_chain_read(reader(), &out) && out.n == 2 && out.cert[1].len == 2);
+	in.cert[1].len = 3;
+	key_chain_write(&w, &in);
+	CU_ASSERT_FALSE(key_chain_read(reader(), &out));
+	in.n = 0;
+	key_chain_write(&w, &in);
+	CU_ASSERT_FALSE(key_chain_read(reader(), &out));
+	msgw_begin(&w, KEY_CHAIN);
+	msgw_u32(&w, 5);
+	msgw_str(&w, "");
+	msgw_u8(&w, KEY_CHAIN_CERTS + 1);
+	for (int i = 0; i <= KEY_CHAIN_CERTS; i++)
+		msgw_bytes(&w, bytes, 1);
+	CU_ASSERT_FALSE(key_chain_read(reader(), &out));
+	for (unsigned scheme = 0; scheme < 256; scheme++)
+		for (size_t len = 0; len <= TLS_DIGEST_MAX + 1; len++) {
+			msgw_begin(&w, KEY_SIGN);
+			msgw_u32(&w, 7);
+			msgw_u32(&w, 5);
+			msgw_u8(&w, (uint8_t)scheme);
+			msgw_bytes(&w, bytes, len);
+			CU_ASSERT_EQUAL(key_sign_read(reader(), &sign),
+			    scheme < TLS_SCHEME_COUNT && len == tls_scheme_digest_len((enum tls_scheme)scheme));
+		}
+	key_signed_write(&w, &(struct key_signed){ 7, bytes, TLS_SIGNATURE_MAX });
+	CU_ASSERT(key_signed_read(reader(), &answer));
+	key_signed_write(&w, &(struct key_signed){ 7, bytes, TLS_SIGNATURE_MAX + 1 });
+	CU_ASSERT_FALSE(key_signed_read(reader(), &answer));
+}
+
 static unsigned skipped, refused;
 
 static void on_unknown(struct chan *c, struct msgr *r, int fd UNUSED, void *arg UNUSED)
@@ -301,6 +368,7 @@ static const struct unit_case cases[] = {
 	{ "cut at every byte", test_cut },
 	{ "values", test_values },
 	{ "unknown types", test_unknown },
+	{ "values of keys", test_key_values },
 	{ NULL, NULL },
 };
 

@@ -1,0 +1,235 @@
+/* The role key: keys from the master, digests from workers. */
+#include "keyd/keyd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "keyd/keyring.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+
+enum {
+	RETIRED_SECONDS = 120,  /* that a key still signs for handshakes that began with its certificate */
+	COMPLAINT_SECONDS = 10, /* between two lines about refused signatures */
+	PIECE = 4096,
+	UNREAD_MAX = 64 * 1024 /* bytes of answers that a worker has not taken: ours waits for each */
+};
+
+/* A login worker that may have something signed. */
+struct worker {
+	struct worker *next;
+	unsigned slot;
+	uint64_t generation;
+	struct chan *chan;
+};
+
+/* A key that was taken from the workers. */
+struct leaving {
+	struct leaving *next;
+	ev_timer timer;
+	uint32_t key;
+};
+
+static struct {
+	struct role_ctx ctx;
+	struct keyring *ring;
+	struct worker *workers;
+	struct leaving *leaving;
+	/* The PEM of the key of which the master has not sent everything yet. */
+	struct str pem;
+	uint32_t pem_key;
+	uint32_t complained; /* clock_seconds() */
+} keyd;
+
+static struct msgw out;
+
+/* --- workers --- */
+
+static void on_worker_gone(struct chan *c UNUSED, void *arg)
+{
+	struct worker *w = arg;
+
+	for (struct worker **p = &keyd.workers; *p != NULL; p = &(*p)->next) {
+		if (*p == w) {
+			*p = w->next;
+			break;
+		}
+	}
+	chan_free(&w->chan);
+	mem_free(&w);
+}
+
+/* It does what no worker of ours does: the master ends it, and nothing more of it is listened to. */
+static void end_worker(struct worker *w, const char *why)
+{
+	log_error("login worker %u %s; killing it", w->slot, why);
+	role_unfit(&keyd.ctx, w->slot, w->generation);
+	on_worker_gone(w->chan, w);
+}
+
+/* The key is one that has left, or was never there; or it is of another kind. A worker that waits for the end of a
+ * handshake may ask for the former. */
+static void complain(const struct worker *w, const struct key_sign *m)
+{
+	uint32_t now = clock_seconds();
+
+	if (keyd.complained != 0 && now - keyd.complained < COMPLAINT_SECONDS)
+		return;
+	keyd.complained = now;
+	log_warn("login worker %u asks for a signature (%s) that key %u does not make", w->slot,
+	    tls_scheme_name(m->scheme), m->key);
+}
+
+static void sign(struct worker *w, const struct key_sign *m)
+{
+	uint8_t sig[TLS_SIGNATURE_MAX];
+	struct key_signed answer = { .request = m->request, .sig = sig };
+
+	answer.len = keyring_sign(keyd.ring, m->key, m->scheme, m->digest, tls_scheme_digest_len(m->scheme), sig);
+	if (answer.len == 0)
+		complain(w, m);
+	key_signed_write(&out, &answer);
+	if (chan_send(w->chan, &out, -1) != 0 || chan_queued(w->chan) > UNREAD_MAX)
+		end_worker(w, "does not take the signatures that it has asked for");
+}
+
+static void on_worker(struct chan *c, struct msgr *r, int fd, void *arg)
+{
+	struct worker *w = arg;
+	struct key_sign m;
+
+	if (fd != -1)
+		close(fd);
+	if (r->type == KEY_SIGN && fd == -1 && key_sign_read(r, &m))
+		sign(w, &m);
+	else if (r->type == KEY_SIGN || !msg_channel_skips(c, r, "a login worker"))
+		end_worker(w, "asks for what no handshake needs");
+}
+
+static void tell(struct worker *w)
+{
+	if (chan_send(w->chan, &out, -1) != 0)
+		log_error("login worker %u was not told of a key", w->slot);
+}
+
+static void tell_all(void)
+{
+	for (struct worker *w = keyd.workers; w != NULL; w = w->next)
+		tell(w);
+}
+
+static void tell_chain(uint32_t key, void *arg)
+{
+	if (keyring_chain(keyd.ring, key, &out))
+		tell(arg);
+}
+
+static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uint64_t generation, int sock)
+{
+	struct worker *w;
+
+	if (other != ROLE_WORKER) {
+		close(sock);
+		return;
+	}
+	w = mem_alloc(sizeof(*w));
+	w->slot = slot;
+	w->generation = generation;
+	w->chan = msg_channel_open(ctx->loop, sock, on_worker, on_worker_gone, w);
+	w->next = keyd.workers;
+	keyd.workers = w;
+	keyring_each(keyd.ring, tell_chain, w);
+}
+
+/* --- keys --- */
+
+static void take_key(const struct control_key *m)
+{
+	char err[256];
+
+	if (!keyring_add(keyd.ring, m->key, m->use, keyd.pem.data, keyd.pem.len, err, sizeof(err))) {
+		log_error("%s: %s", m->file, err);
+		return;
+	}
+	if (keyring_chain(keyd.ring, m->key, &out))
+		tell_all();
+}
+
+/* All of the file; false, and a line in the log, if that cannot be. */
+static bool read_file(int fd, const char *name)
+{
+	ssize_t n;
+
+	if (keyd.pem.data == NULL)
+		str_room(&keyd.pem, KEYRING_PEM_MAX + 2 * PIECE); /* it does not move: no copy is left behind */
+	do {
+		n = read(fd, str_room(&keyd.pem, PIECE), PIECE);
+		keyd.pem.len += (size_t)MAX(n, 0);
+	} while ((n > 0 && keyd.pem.len <= KEYRING_PEM_MAX) || (n < 0 && errno == EINTR));
+	if (n == 0)
+		return true;
+	log_error("%s: %s", name, n > 0 ? "the file is too long" : strerror(errno));
+	return false;
+}
+
+static void on_key(struct role_ctx *ctx UNUSED, const struct control_key *m, int fd)
+{
+	if (keyd.pem.len != 0 && keyd.pem_key != m->key)
+		str_fini_secret(&keyd.pem);
+	keyd.pem_key = m->key;
+	if (read_file(fd, m->file) && !m->more)
+		take_key(m);
+	close(fd);
+	if (!m->more)
+		str_fini_secret(&keyd.pem);
+}
+
+static void on_left(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+{
+	struct leaving *l = t->data;
+
+	ev_timer_stop(loop, t);
+	keyring_drop(keyd.ring, l->key);
+	for (struct leaving **p = &keyd.leaving; *p != NULL; p = &(*p)->next) {
+		if (*p == l) {
+			*p = l->next;
+			break;
+		}
+	}
+	mem_free(&l);
+}
+
+static void on_key_gone(struct role_ctx *ctx, uint32_t key)
+{
+	struct leaving *l;
+
+	if (!keyring_retire(keyd.ring, key))
+		return;
+	key_gone_write(&out, key);
+	tell_all();
+	l = mem_alloc(sizeof(*l));
+	l->key = key;
+	ev_timer_init(&l->timer, on_left, RETIRED_SECONDS, 0);
+	l->timer.data = l;
+	ev_timer_start(ctx->loop, &l->timer);
+	l->next = keyd.leaving;
+	keyd.leaving = l;
+}
+
+static const struct role_hooks hooks = {
+	.channel = on_channel,
+	.key = on_key,
+	.key_gone = on_key_gone,
+};
+
+int keyd_main(const struct role_start *who)
+{
+	keyd.ring = keyring_new();
+	role_init(&keyd.ctx, who, "key", &hooks, NULL);
+	ev_run(keyd.ctx.loop, 0);
+	keyring_free(&keyd.ring);
+	log_flush();
+	return 0;
+}

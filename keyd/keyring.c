@@ -1,0 +1,221 @@
+/* Private keys and their certificates, from PEM. */
+#include "keyd/keyring.h"
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+
+#include "lib/mem.h"
+
+struct entry {
+	struct entry *next;
+	uint32_t key;
+	bool retired;
+	char use[KEY_USE_MAX];
+	struct tls_signer *signer;
+	unsigned n;
+	struct str cert[KEY_CHAIN_CERTS]; /* DER */
+};
+
+struct keyring {
+	struct entry *first;
+};
+
+struct keyring *keyring_new(void)
+{
+	return mem_alloc(sizeof(struct keyring));
+}
+
+static void entry_free(struct entry **e)
+{
+	tls_signer_free(&(*e)->signer);
+	for (unsigned i = 0; i < (*e)->n; i++)
+		str_fini(&(*e)->cert[i]);
+	mem_free(e);
+}
+
+void keyring_free(struct keyring **k)
+{
+	if (*k == NULL)
+		return;
+	while ((*k)->first != NULL)
+		keyring_drop(*k, (*k)->first->key);
+	mem_free(k);
+}
+
+static struct entry *find(const struct keyring *k, uint32_t key)
+{
+	for (struct entry *e = k->first; e != NULL; e = e->next)
+		if (e->key == key)
+			return e;
+	return NULL;
+}
+
+/* --- PEM --- */
+
+/* Called for a key that is encrypted: nobody is there to ask. */
+static int no_passphrase(char *buf UNUSED, int size UNUSED, int writing UNUSED, void *arg)
+{
+	*(bool *)arg = true;
+	return -1;
+}
+
+/* The private keys in PEM: their number, and the first of them (to be freed). */
+static unsigned read_keys(const void *pem, size_t len, EVP_PKEY **first, bool *encrypted)
+{
+	BIO *b = BIO_new_mem_buf(pem, (int)len);
+	unsigned n = 0;
+	EVP_PKEY *key;
+
+	*first = NULL;
+	*encrypted = false;
+	while ((key = PEM_read_bio_PrivateKey(b, NULL, no_passphrase, encrypted)) != NULL) {
+		if (n++ == 0)
+			*first = key;
+		else
+			EVP_PKEY_free(key);
+	}
+	BIO_free(b);
+	ERR_clear_error();
+	return n;
+}
+
+static bool add_cert(struct entry *e, X509 *cert)
+{
+	unsigned char *der = NULL;
+	int len = i2d_X509(cert, &der);
+	size_t sum = (size_t)MAX(len, 0);
+
+	for (unsigned i = 0; i < e->n; i++)
+		sum += e->cert[i].len;
+	if (len <= 0 || e->n == KEY_CHAIN_CERTS || sum > KEY_CHAIN_BYTES) {
+		OPENSSL_free(der);
+		return false;
+	}
+	str_add(&e->cert[e->n++], der, (size_t)len);
+	OPENSSL_free(der);
+	return true;
+}
+
+/* The certificates in PEM, and whether the first one is KEY's. NULL, or what is wrong. */
+static const char *read_certs(struct entry *e, const EVP_PKEY *key, const void *pem, size_t len)
+{
+	BIO *b = BIO_new_mem_buf(pem, (int)len);
+	const char *wrong = NULL;
+	X509 *cert;
+
+	while (wrong == NULL && (cert = PEM_read_bio_X509(b, NULL, no_passphrase, &(bool){ false })) != NULL) {
+		if (e->n == 0 && EVP_PKEY_eq(X509_get0_pubkey(cert), key) != 1)
+			wrong = "the private key is not that of the first certificate";
+		else if (!add_cert(e, cert))
+			wrong = "the chain of certificates is too long";
+		X509_free(cert);
+	}
+	if (wrong == NULL && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+		wrong = "a certificate cannot be read";
+	else if (wrong == NULL && e->n == 0)
+		wrong = "there is no certificate";
+	BIO_free(b);
+	ERR_clear_error();
+	return wrong;
+}
+
+/* NULL, or what is wrong. */
+static const char *read_pem(struct entry *e, const void *pem, size_t len)
+{
+	bool encrypted;
+	EVP_PKEY *key;
+	unsigned n = read_keys(pem, len, &key, &encrypted);
+	const char *wrong = NULL;
+
+	if (encrypted)
+		wrong = "the private key needs a passphrase, which nobody can give; store it without one "
+		        "(openssl pkey -in FILE -out NEWFILE)";
+	else if (n == 0)
+		wrong = "there is no private key";
+	else if (n > 1)
+		wrong = "there is more than one private key";
+	else if ((e->signer = tls_signer_new(key)) == NULL)
+		wrong = "the private key is of a kind that is not used here; RSA (up to 8192 bits) and EC are";
+	else
+		wrong = read_certs(e, key, pem, len);
+	EVP_PKEY_free(key);
+	return wrong;
+}
+
+bool keyring_add(struct keyring *k, uint32_t key, const char *use, const void *pem, size_t len, char *err, size_t size)
+{
+	struct entry *e = mem_alloc(sizeof(*e));
+	const char *wrong = find(k, key) != NULL ? "there is a key of that number" :
+	    len > KEYRING_PEM_MAX                ? "the file is too long" :
+	                                           read_pem(e, pem, len);
+
+	if (wrong != NULL) {
+		snprintf(err, size, "%s", wrong);
+		entry_free(&e);
+		return false;
+	}
+	e->key = key;
+	str_copy(e->use, sizeof(e->use), use);
+	e->next = k->first;
+	k->first = e;
+	return true;
+}
+
+/* --- what is done with them --- */
+
+bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w)
+{
+	const struct entry *e = find(k, key);
+	struct key_chain m = { .key = key };
+
+	if (e == NULL || e->retired)
+		return false;
+	str_copy(m.use, sizeof(m.use), e->use);
+	m.n = e->n;
+	for (unsigned i = 0; i < e->n; i++) {
+		m.cert[i].der = e->cert[i].data;
+		m.cert[i].len = e->cert[i].len;
+	}
+	key_chain_write(w, &m);
+	return true;
+}
+
+bool keyring_retire(struct keyring *k, uint32_t key)
+{
+	struct entry *e = find(k, key);
+
+	if (e != NULL)
+		e->retired = true;
+	return e != NULL;
+}
+
+void keyring_drop(struct keyring *k, uint32_t key)
+{
+	for (struct entry **p = &k->first; *p != NULL; p = &(*p)->next) {
+		struct entry *e = *p;
+
+		if (e->key != key)
+			continue;
+		*p = e->next;
+		entry_free(&e);
+		return;
+	}
+}
+
+void keyring_each(const struct keyring *k, void (*fn)(uint32_t key, void *arg), void *arg)
+{
+	for (const struct entry *e = k->first; e != NULL; e = e->next)
+		if (!e->retired)
+			fn(e->key, arg);
+}
+
+size_t keyring_sign(struct keyring *k, uint32_t key, enum tls_scheme scheme, const void *digest, size_t len,
+    uint8_t sig[TLS_SIGNATURE_MAX])
+{
+	struct entry *e = find(k, key);
+
+	return e != NULL ? tls_signer_sign(e->signer, scheme, digest, len, sig) : 0;
+}

@@ -1,0 +1,32 @@
+/* The private keys of a node's certificates, by number: what a key process holds. They sign; nothing reads them. */
+#ifndef KEYD_KEYRING_H
+#define KEYD_KEYRING_H
+
+#include "lib/str.h"
+#include "node/msg_key.h"
+
+enum { KEYRING_PEM_MAX = 256 * 1024 }; /* bytes of the files of one key */
+
+struct keyring;
+
+struct keyring *keyring_new(void);
+void keyring_free(struct keyring **k);
+
+/* Adds key number KEY from the LEN bytes of PEM, which stay the caller's (who wipes them): one private key, and its
+ * certificate before those that lead to whom clients trust. False, with a reason for people in ERR: there is none, or
+ * another number of them, they do not fit together, need a passphrase, have a kind that cannot sign as lib/tls_scheme.h
+ * lists, or there is a key of that number. */
+bool keyring_add(struct keyring *k, uint32_t key, const char *use, const void *pem, size_t len, char *err, size_t size);
+/* Writes KEY_CHAIN of KEY into W. False: there is no such key, or it was retired. */
+bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w);
+/* KEY is not offered any more; it signs until keyring_drop(). False: there is no such key. */
+bool keyring_retire(struct keyring *k, uint32_t key);
+void keyring_drop(struct keyring *k, uint32_t key);
+/* FN for each key that is offered. */
+void keyring_each(const struct keyring *k, void (*fn)(uint32_t key, void *arg), void *arg);
+
+/* As tls_signer_sign(). 0 also if there is no such key. */
+size_t keyring_sign(struct keyring *k, uint32_t key, enum tls_scheme scheme, const void *digest, size_t len,
+    uint8_t sig[TLS_SIGNATURE_MAX]);
+
+#endif

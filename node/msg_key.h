@@ -1,0 +1,68 @@
+/* Between a login worker and its key process: certificates one way, digests to be signed the other. Each message with
+ * its writer and its reader. Keys have numbers, which are never used again: a handshake that began with a certificate
+ * ends with its key, or fails. */
+#ifndef NODE_MSG_KEY_H
+#define NODE_MSG_KEY_H
+
+#include "lib/msg.h"
+#include "lib/tls_scheme.h"
+
+enum {
+	KEY_CHAIN_CERTS = 10,        /* certificates in a chain */
+	KEY_CHAIN_BYTES = 48 * 1024, /* in all of them */
+	KEY_FILE_MAX = 4096,         /* name of a file, with its NUL */
+	KEY_USE_MAX = 320            /* what a key is for, with its NUL */
+};
+
+/* KEY_CHAIN, key process -> worker: that key is there. Its certificate, and those that lead to whom clients trust. */
+struct key_chain {
+	uint32_t key;
+	char use[KEY_USE_MAX]; /* as the master has said it */
+	unsigned n;
+	struct {
+		const void *der; /* points into the message, or is the writer's */
+		size_t len;
+	} cert[KEY_CHAIN_CERTS]; /* cert[0] is the key's own */
+};
+/* M must keep the limits above. */
+void key_chain_write(struct msgw *w, const struct key_chain *m);
+bool key_chain_read(struct msgr *r, struct key_chain *m);
+
+/* KEY_GONE, key process -> worker: new clients get another one; it signs for a while longer. */
+void key_gone_write(struct msgw *w, uint32_t key);
+bool key_gone_read(struct msgr *r, uint32_t *key);
+
+/* KEY_SIGN, worker -> key process. */
+struct key_sign {
+	uint32_t request, key;
+	enum tls_scheme scheme;
+	const void *digest; /* of exactly the length that the scheme has; points into the message, or is the writer's */
+};
+void key_sign_write(struct msgw *w, const struct key_sign *m);
+bool key_sign_read(struct msgr *r, struct key_sign *m);
+
+/* KEY_SIGNED, key process -> worker. */
+struct key_signed {
+	uint32_t request;
+	const void *sig; /* points into the message, or is the writer's */
+	size_t len;      /* TLS_SIGNATURE_MAX at most; 0: there is no such key, or it does not sign that */
+};
+void key_signed_write(struct msgw *w, const struct key_signed *m);
+bool key_signed_read(struct msgr *r, struct key_signed *m);
+
+/* CTL_KEY, master -> key process: comes with a descriptor of a PEM file. Two of them make a key if its private half
+ * stands in a file of its own. */
+struct control_key {
+	uint32_t key;
+	bool more;               /* the next message is about the same key */
+	char use[KEY_USE_MAX];   /* which listener or peer, which name of a host: the workers know what it means */
+	char file[KEY_FILE_MAX]; /* its name, for people */
+};
+void control_key_write(struct msgw *w, const struct control_key *m);
+bool control_key_read(struct msgr *r, struct control_key *m);
+
+/* CTL_KEY_GONE, master -> key process: as KEY_GONE, which follows from it. */
+void control_key_gone_write(struct msgw *w, uint32_t key);
+bool control_key_gone_read(struct msgr *r, uint32_t *key);
+
+#endif

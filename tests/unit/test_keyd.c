@@ -1,0 +1,666 @@
+/* The key process against workers that were taken over, and against files of all kinds; and a worker's end of it. */
+#include "tests/unit/msg_test.h"
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "keyd/keyd.c" /* to drive it turn by turn */
+#include "lib/fd.h"
+#include "lib/loop.h"
+#include "lib/tls_key.h"
+#include "login/key_client.h"
+#include "node/msg_control.h"
+#include "tests/unit/tls_test.h"
+
+static int control;     /* the master's end */
+static unsigned logged; /* lines */
+static bool no_time;    /* whatever is waited for does not come in time */
+
+bool __real_fd_wait(int fd, short events, int64_t deadline);
+bool __wrap_fd_wait(int fd, short events, int64_t deadline);
+bool __wrap_fd_wait(int fd, short events, int64_t deadline)
+{
+	return !no_time && __real_fd_wait(fd, events, deadline);
+}
+
+void __wrap_log_warn(const char *fmt, ...);
+void __wrap_log_warn(const char *fmt UNUSED, ...)
+{
+	logged++;
+}
+
+void __wrap_log_error(const char *fmt, ...);
+void __wrap_log_error(const char *fmt UNUSED, ...)
+{
+	logged++;
+}
+
+static void turns(int n)
+{
+	for (int i = 0; i < n; i++)
+		ev_run(keyd.ctx.loop, EVRUN_NOWAIT);
+}
+
+static void ignore(struct chan *c UNUSED, struct msgr *r UNUSED, int fd UNUSED, void *arg UNUSED) { }
+
+static void gone(struct chan *c UNUSED, void *arg UNUSED) { }
+
+static void begin(void)
+{
+	int fd[2];
+
+	memset(&keyd, 0, sizeof(keyd));
+	logged = 0;
+	keyd.ctx.loop = loop_new();
+	keyd.ring = keyring_new();
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	keyd.ctx.control = chan_new(keyd.ctx.loop, fd[0], ignore, gone, NULL);
+	control = fd[1];
+}
+
+static void end(void)
+{
+	while (keyd.workers != NULL)
+		on_worker_gone(keyd.workers->chan, keyd.workers);
+	while (keyd.leaving != NULL)
+		on_left(keyd.ctx.loop, &keyd.leaving->timer, 0);
+	keyring_free(&keyd.ring);
+	chan_free(&keyd.ctx.control);
+	close(control);
+	CU_ASSERT_EQUAL(ERR_peek_error(), 0);
+	CU_ASSERT_PTR_NULL(keyd.pem.data);
+}
+
+/* --- files --- */
+
+/* A file with TEXT. */
+static int file_of(const char *text, size_t len)
+{
+	int fd = memfd_create("pem", 0);
+
+	CU_ASSERT_EQUAL_FATAL(write(fd, text, len), (ssize_t)len);
+	lseek(fd, 0, SEEK_SET);
+	return fd;
+}
+
+static void add_pem(struct str *s, EVP_PKEY *key, X509 *cert, const char *passphrase)
+{
+	BIO *b = BIO_new(BIO_s_mem());
+	char *p;
+	long n;
+
+	if (key != NULL)
+		PEM_write_bio_PKCS8PrivateKey(b, key, passphrase != NULL ? EVP_aes_128_cbc() : NULL, passphrase,
+		    passphrase != NULL ? (int)strlen(passphrase) : 0, NULL, NULL);
+	if (cert != NULL)
+		PEM_write_bio_X509(b, cert);
+	n = BIO_get_mem_data(b, &p);
+	str_add(s, p, (size_t)n);
+	BIO_free(b);
+}
+
+static void give(uint32_t number, const struct str *pem, bool more)
+{
+	struct control_key m = { .key = number, .more = more, .use = "imapd-ssl", .file = "/etc/x.pem" };
+
+	on_key(&keyd.ctx, &m, file_of(pem->data, pem->len));
+}
+
+/* A new key NUMBER; its public half (to be freed). */
+static EVP_PKEY *give_new(uint32_t number, const char *kind)
+{
+	EVP_PKEY *key = tls_test_key(kind), *half;
+	X509 *cert = tls_test_cert(key, "mail.example");
+	struct str pem = STR_INIT;
+
+	add_pem(&pem, key, cert, NULL);
+	give(number, &pem, false);
+	half = X509_get_pubkey(cert);
+	str_fini(&pem);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	return half;
+}
+
+static bool has(uint32_t number)
+{
+	struct msgw *w = mem_alloc(sizeof(*w));
+	bool is_there = keyring_chain(keyd.ring, number, w);
+
+	mem_free(&w);
+	return is_there;
+}
+
+static void test_files(void)
+{
+	EVP_PKEY *rsa = tls_test_key("RSA"), *ec = tls_test_key("P-256"), *ed = tls_test_key("ED25519");
+	X509 *cert = tls_test_cert(rsa, "a.example"), *other = tls_test_cert(ec, "b.example"),
+	     *edc = tls_test_cert(ed, "c");
+	struct str pem = STR_INIT, half = STR_INIT;
+	char err[256];
+
+	begin();
+#define TRY(number, good) \
+	do { \
+		logged = 0; \
+		give(number, &pem, false); \
+		CU_ASSERT_EQUAL(has(number), good); \
+		CU_ASSERT_EQUAL(logged, !(good)); \
+		str_clear(&pem); \
+	} while (0)
+	add_pem(&pem, rsa, cert, NULL);
+	TRY(1, true);
+	add_pem(&pem, NULL, cert, NULL);
+	add_pem(&pem, rsa, NULL, NULL); /* the order does not matter */
+	TRY(2, true);
+	add_pem(&pem, ec, other, NULL);
+	add_pem(&pem, NULL, cert, NULL); /* a chain */
+	TRY(3, true);
+	add_pem(&pem, ec, other, NULL);
+	give(3, &pem, false); /* that number is taken */
+	CU_ASSERT_EQUAL(logged, 1);
+	str_clear(&pem);
+	str_adds(&pem, "");
+	TRY(10, false);
+	str_adds(&pem, "no PEM at all\n");
+	TRY(10, false);
+	add_pem(&pem, rsa, NULL, NULL);
+	TRY(10, false);
+	add_pem(&pem, NULL, cert, NULL);
+	TRY(10, false);
+	add_pem(&pem, rsa, other, NULL);
+	TRY(10, false);
+	add_pem(&pem, ec, other, NULL);
+	add_pem(&pem, rsa, cert, NULL);
+	TRY(10, false); /* two keys */
+	add_pem(&pem, rsa, cert, "secret");
+	TRY(10, false);
+	add_pem(&pem, ed, edc, NULL);
+	TRY(10, false);
+	add_pem(&pem, rsa, cert, NULL);
+	str_adds(&pem, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+	TRY(10, false);
+	add_pem(&pem, rsa, cert, NULL);
+	for (int i = 0; i < KEY_CHAIN_CERTS; i++)
+		add_pem(&pem, NULL, cert, NULL);
+	TRY(10, false);
+	add_pem(&pem, rsa, cert, NULL);
+	while (pem.len <= KEYRING_PEM_MAX)
+		str_adds(&pem, "# much to read\n");
+	TRY(10, false);
+	/* In two files; one of which a third key cuts off. */
+	add_pem(&half, NULL, cert, NULL);
+	add_pem(&pem, rsa, NULL, NULL);
+	give(4, &half, true);
+	TRY(4, true);
+	give(5, &half, true);
+	add_pem(&pem, rsa, cert, NULL);
+	TRY(6, true);
+	add_pem(&pem, rsa, NULL, NULL);
+	TRY(5, false);
+	CU_ASSERT_FALSE(keyring_add(keyd.ring, 77, "", "x", 1, err, sizeof(err)));
+	CU_ASSERT_STRING_EQUAL(err, "there is no private key");
+	end();
+	str_fini(&pem);
+	str_fini(&half);
+	X509_free(cert);
+	X509_free(other);
+	X509_free(edc);
+	EVP_PKEY_free(rsa);
+	EVP_PKEY_free(ec);
+	EVP_PKEY_free(ed);
+}
+
+/* A file cut anywhere is refused, and the process goes on. */
+static void test_files_cut(void)
+{
+	EVP_PKEY *key = tls_test_key("P-256");
+	X509 *cert = tls_test_cert(key, "mail.example");
+	struct str pem = STR_INIT;
+
+	begin();
+	add_pem(&pem, key, cert, NULL);
+	for (size_t len = 0; len < pem.len - 1; len++) {
+		struct str cut = { pem.data, len, 0 };
+
+		give(1, &cut, false);
+		CU_ASSERT_FALSE(has(1));
+	}
+	give(1, &pem, false);
+	CU_ASSERT(has(1));
+	end();
+	str_fini(&pem);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+/* --- workers --- */
+
+static uint8_t in[MSG_SIZE_MAX];
+static struct msgw w;
+
+/* A worker's end of its channel. */
+static int new_worker(unsigned slot)
+{
+	int fd[2];
+
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	on_channel(&keyd.ctx, ROLE_WORKER, slot, 1, fd[0]);
+	fcntl(fd[1], F_SETFL, O_NONBLOCK);
+	return fd[1];
+}
+
+/* The master was told that a worker is not one of ours. */
+static bool told_unfit(void)
+{
+	struct msgr r;
+	bool told = false;
+	int fd;
+
+	turns(2);
+	while (unit_next(control, in, &r, &fd))
+		told = told || r.type == CTL_UNFIT;
+	return told;
+}
+
+/* What is signed with the key of HALF: the answer's signature is checked. */
+static size_t ask(int sock, uint32_t key, enum tls_scheme scheme, EVP_PKEY *half)
+{
+	uint8_t digest[TLS_DIGEST_MAX];
+	struct key_signed m = { .len = 0 };
+	struct msgr r;
+	int fd;
+
+	memset(digest, 0x42, sizeof(digest));
+	key_sign_write(&w, &(struct key_sign){ 7, key, scheme, digest });
+	CU_ASSERT_EQUAL(msg_send(sock, &w, -1), 0);
+	turns(2);
+	while (unit_next(sock, in, &r, &fd))
+		if (r.type == KEY_SIGNED) {
+			CU_ASSERT(key_signed_read(&r, &m) && m.request == 7);
+			break;
+		}
+	if (m.len != 0) {
+		EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(half, NULL);
+
+		CU_ASSERT_EQUAL(EVP_PKEY_verify_init(ctx), 1);
+		EVP_PKEY_CTX_set_signature_md(ctx, EVP_get_digestbyname(tls_scheme_digest(scheme)));
+		CU_ASSERT_EQUAL(EVP_PKEY_verify(ctx, m.sig, m.len, digest, tls_scheme_digest_len(scheme)), 1);
+		EVP_PKEY_CTX_free(ctx);
+	}
+	return m.len;
+}
+
+/* It is told of the keys there are, and has things signed. */
+static void test_signs(void)
+{
+	EVP_PKEY *half;
+	struct key_chain chain;
+	struct msgr r;
+	int sock, fd;
+
+	begin();
+	half = give_new(5, "P-256");
+	sock = new_worker(0);
+	turns(2);
+	CU_ASSERT_FATAL(unit_next(sock, in, &r, &fd));
+	CU_ASSERT(r.type == KEY_CHAIN && key_chain_read(&r, &chain));
+	CU_ASSERT(chain.key == 5 && chain.n == 1);
+	CU_ASSERT_STRING_EQUAL(chain.use, "imapd-ssl");
+	CU_ASSERT(ask(sock, 5, TLS_ECDSA_SHA256, half) > 0);
+	CU_ASSERT(ask(sock, 5, TLS_ECDSA_SHA384, half) > 0);
+	CU_ASSERT_EQUAL(logged, 0);
+	CU_ASSERT_FALSE(told_unfit());
+	close(sock);
+	end();
+	EVP_PKEY_free(half);
+}
+
+/* Not an attack: a key that has left, was never there, or is of another kind. No signature, one line in the log. */
+static void test_refuses(void)
+{
+	EVP_PKEY *half;
+	int sock;
+
+	begin();
+	half = give_new(5, "P-256");
+	sock = new_worker(0);
+	for (int i = 0; i < 10; i++) {
+		CU_ASSERT_EQUAL(ask(sock, 0, TLS_ECDSA_SHA256, half), 0);
+		CU_ASSERT_EQUAL(ask(sock, 6, TLS_ECDSA_SHA256, half), 0);
+		CU_ASSERT_EQUAL(ask(sock, UINT32_MAX, TLS_RSA_PKCS1_SHA256, half), 0);
+		CU_ASSERT_EQUAL(ask(sock, 5, TLS_RSA_PSS_SHA256, half), 0);
+	}
+	CU_ASSERT_EQUAL(logged, 1);
+	CU_ASSERT_FALSE(told_unfit());
+	CU_ASSERT(ask(sock, 5, TLS_ECDSA_SHA256, half) > 0);
+	close(sock);
+	end();
+	EVP_PKEY_free(half);
+}
+
+/* Sends what W holds, with descriptor FD. The worker is ended without an answer; the others go on. */
+static void expect_unfit(EVP_PKEY *half, int fd)
+{
+	int bad = new_worker(1), good = new_worker(2), got;
+	struct msgr r;
+
+	turns(2);
+	while (unit_next(bad, in, &r, &got))
+		CU_ASSERT_EQUAL(r.type, KEY_CHAIN);
+	CU_ASSERT_EQUAL(msg_send(bad, &w, fd), 0);
+	turns(3);
+	CU_ASSERT(told_unfit());
+	CU_ASSERT_EQUAL(msg_recv(bad, in, &r, &got), 0);
+	CU_ASSERT(ask(good, 5, TLS_ECDSA_SHA256, half) > 0);
+	close(bad);
+	close(good);
+	turns(2);
+}
+
+static void raw_sign(unsigned scheme, size_t len)
+{
+	static const uint8_t bytes[TLS_SIGNATURE_MAX];
+
+	msgw_begin(&w, KEY_SIGN);
+	msgw_u32(&w, 1);
+	msgw_u32(&w, 5);
+	msgw_u8(&w, (uint8_t)scheme);
+	msgw_bytes(&w, bytes, len);
+}
+
+/* What a worker that was taken over would like: a raw operation, a decryption, another scheme, another length, ... */
+static void test_compromised_worker(void)
+{
+	EVP_PKEY *half;
+
+	begin();
+	half = give_new(5, "P-256");
+	for (unsigned scheme = TLS_SCHEME_COUNT; scheme < 256; scheme += 41) {
+		raw_sign(scheme, 32);
+		expect_unfit(half, -1);
+	}
+	for (unsigned scheme = 0; scheme < TLS_SCHEME_COUNT; scheme++) {
+		static const size_t lens[] = { 0, 1, 20, 31, 33, 36, 47, 49, 63, 65, 128, 256, TLS_SIGNATURE_MAX };
+
+		for (size_t i = 0; i < ARRAY_LEN(lens); i += scheme == TLS_ECDSA_SHA256 ? 1 : 5) {
+			raw_sign(scheme, lens[i]);
+			expect_unfit(half, -1);
+		}
+	}
+	key_sign_write(&w, &(struct key_sign){ 1, 5, TLS_ECDSA_SHA256, in });
+	for (size_t len = w.len; len > 2; len--) { /* cut anywhere */
+		w.len = len - 1;
+		expect_unfit(half, -1);
+	}
+	key_sign_write(&w, &(struct key_sign){ 1, 5, TLS_ECDSA_SHA256, in });
+	msgw_u8(&w, 0);
+	expect_unfit(half, -1);
+	key_sign_write(&w, &(struct key_sign){ 1, 5, TLS_ECDSA_SHA256, in });
+	expect_unfit(half, STDERR_FILENO); /* with a descriptor */
+	for (unsigned type = 0; type < MSG_OPTIONAL_FIRST; type += 97) {
+		msgw_begin(&w, (uint16_t)type);
+		if (type != KEY_SIGN)
+			expect_unfit(half, -1);
+	}
+	control_key_write(&w, &(struct control_key){ .key = 9, .use = "x", .file = "/etc/shadow" });
+	expect_unfit(half, STDERR_FILENO); /* what only the master may say */
+	control_key_gone_write(&w, 5);
+	expect_unfit(half, -1);
+	CU_ASSERT(has(5));
+	end();
+	EVP_PKEY_free(half);
+}
+
+/* It asks and takes no answers: it is ended before they are many. One that asks much holds nobody up. */
+static void test_floods(void)
+{
+	EVP_PKEY *half;
+	int bad, good;
+	unsigned asked = 0;
+
+	begin();
+	half = give_new(5, "P-256");
+	bad = new_worker(1);
+	good = new_worker(2);
+	key_sign_write(&w, &(struct key_sign){ 1, 5, TLS_ECDSA_SHA256, in });
+	while (keyd.workers != NULL && keyd.workers->next != NULL && asked < 20000) {
+		while (msg_send(bad, &w, -1) == 0)
+			asked++;
+		turns(100);
+		CU_ASSERT(ask(good, 5, TLS_ECDSA_SHA256, half) > 0);
+		key_sign_write(&w, &(struct key_sign){ 1, 5, TLS_ECDSA_SHA256, in });
+	}
+	CU_ASSERT(told_unfit());
+	CU_ASSERT(asked < 20000);
+	close(bad);
+	close(good);
+	end();
+	EVP_PKEY_free(half);
+}
+
+/* A certificate is replaced: new handshakes get the new one, those that have begun the old one's signature. */
+static void test_renewal(void)
+{
+	EVP_PKEY *old, *new;
+	struct msgr r;
+	uint32_t key = 0;
+	bool told = false;
+	int sock, late, fd;
+
+	begin();
+	old = give_new(5, "P-256");
+	sock = new_worker(0);
+	new = give_new(6, "P-256");
+	on_key_gone(&keyd.ctx, 5);
+	on_key_gone(&keyd.ctx, 99);
+	turns(2);
+	while (unit_next(sock, in, &r, &fd))
+		told = told || (r.type == KEY_GONE && key_gone_read(&r, &key) && key == 5);
+	CU_ASSERT(told);
+	late = new_worker(1);
+	turns(2);
+	while (unit_next(late, in, &r, &fd)) {
+		struct key_chain chain;
+
+		CU_ASSERT(r.type == KEY_CHAIN && key_chain_read(&r, &chain) && chain.key == 6);
+	}
+	CU_ASSERT(ask(sock, 5, TLS_ECDSA_SHA256, old) > 0);
+	CU_ASSERT(ask(sock, 6, TLS_ECDSA_SHA256, new) > 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(keyd.leaving);
+	on_left(keyd.ctx.loop, &keyd.leaving->timer, EV_TIMER);
+	CU_ASSERT_EQUAL(ask(sock, 5, TLS_ECDSA_SHA256, old), 0);
+	CU_ASSERT(ask(sock, 6, TLS_ECDSA_SHA256, new) > 0);
+	close(sock);
+	close(late);
+	end();
+	EVP_PKEY_free(old);
+	EVP_PKEY_free(new);
+}
+
+/* Nobody but login workers is listened to. */
+static void test_other_roles(void)
+{
+	struct msgr r;
+	int fd[2], got;
+
+	begin();
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	on_channel(&keyd.ctx, ROLE_AUTHD, 0, 1, fd[0]);
+	CU_ASSERT_EQUAL(msg_recv(fd[1], in, &r, &got), 0);
+	CU_ASSERT_PTR_NULL(keyd.workers);
+	close(fd[1]);
+	end();
+}
+
+/* --- the worker's end --- */
+
+struct told {
+	unsigned chains, gone;
+	uint32_t key;
+	X509 *cert;
+};
+
+static void on_told_chain(const struct key_chain *chain, void *arg)
+{
+	struct told *t = arg;
+	const unsigned char *p = chain->cert[0].der;
+
+	t->chains++;
+	t->key = chain->key;
+	X509_free(t->cert);
+	t->cert = d2i_X509(NULL, &p, (long)chain->cert[0].len);
+}
+
+static void on_told_gone(uint32_t key UNUSED, void *arg)
+{
+	((struct told *)arg)->gone++;
+}
+
+static const struct key_client_fns fns = { on_told_chain, on_told_gone };
+
+/* A key process in a child. It has key 5 of KIND, and renews it with each byte at POKE. */
+static void on_poke(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
+{
+	static uint32_t number = 5;
+	char c;
+
+	if (read(io->fd, &c, 1) != 1)
+		_exit(0);
+	on_key_gone(&keyd.ctx, number);
+	EVP_PKEY_free(give_new(++number, io->data));
+}
+
+static pid_t start_keyd(const int sock[2], const int poke[2], char *kind)
+{
+	pid_t pid = fork();
+	ev_io io;
+
+	close(pid != 0 ? sock[0] : sock[1]);
+	close(pid != 0 ? poke[0] : poke[1]);
+	if (pid != 0)
+		return pid;
+	begin();
+	EVP_PKEY_free(give_new(5, kind));
+	on_channel(&keyd.ctx, ROLE_WORKER, 0, 1, sock[0]);
+	ev_io_init(&io, on_poke, poke[0], EV_READ);
+	io.data = kind;
+	ev_io_start(keyd.ctx.loop, &io);
+	ev_run(keyd.ctx.loop, 0);
+	_exit(0);
+}
+
+static struct key_client *client;
+
+static size_t sign_far(enum tls_scheme scheme, const void *digest, size_t len UNUSED, uint8_t *sig, void *arg)
+{
+	return key_client_sign(client, ((struct told *)arg)->key, scheme, digest, sig);
+}
+
+/* A whole handshake whose server has only the certificate. */
+static bool shake(struct told *t)
+{
+	SSL_CTX *sctx = SSL_CTX_new(TLS_server_method()), *cctx = SSL_CTX_new(TLS_client_method());
+	EVP_PKEY *key = tls_key_new(X509_get0_pubkey(t->cert), sign_far, t);
+	SSL *c, *s;
+	bool good;
+
+	CU_ASSERT_EQUAL(SSL_CTX_use_certificate(sctx, t->cert), 1);
+	CU_ASSERT_EQUAL(SSL_CTX_use_PrivateKey(sctx, key), 1);
+	tls_test_pair(cctx, sctx, &c, &s);
+	good = tls_test_shake(c, s);
+	SSL_free(c);
+	SSL_free(s);
+	SSL_CTX_free(sctx);
+	SSL_CTX_free(cctx);
+	EVP_PKEY_free(key);
+	return good;
+}
+
+/* At most ten seconds. */
+static void until(struct ev_loop *loop, const unsigned *count, unsigned n)
+{
+	for (int i = 0; i < 10000 && *count < n; i++) {
+		ev_run(loop, EVRUN_NOWAIT);
+		usleep(1000);
+	}
+	CU_ASSERT_FATAL(*count >= n);
+}
+
+static void with_client(char *kind)
+{
+	struct ev_loop *loop = loop_new();
+	struct told told = { 0 };
+	int fd[2], poke[2];
+	pid_t pid;
+
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	CU_ASSERT_EQUAL_FATAL(pipe(poke), 0);
+	pid = start_keyd(fd, poke, kind);
+	client = key_client_new(loop, fd[1], &fns, &told);
+	until(loop, &told.chains, 1);
+	CU_ASSERT(shake(&told) && shake(&told));
+	/* It has renewed its key just before it signs: told in the next turn, and not within the call. */
+	CU_ASSERT_EQUAL(write(poke[1], "", 1), 1);
+	CU_ASSERT(fd_wait(fd[1], POLLIN, clock_ms() + 10000));
+	CU_ASSERT(shake(&told));
+	CU_ASSERT(told.chains == 1 && told.gone == 0);
+	until(loop, &told.chains, 2);
+	until(loop, &told.gone, 1);
+	CU_ASSERT(told.key == 6 && shake(&told));
+	/* It does not answer in time. The late answer is no answer to what is asked next. */
+	kill(pid, SIGSTOP);
+	CU_ASSERT_EQUAL(waitpid(pid, NULL, WUNTRACED), pid);
+	no_time = true;
+	logged = 0;
+	CU_ASSERT_FALSE(shake(&told));
+	CU_ASSERT_FALSE(shake(&told));
+	CU_ASSERT_EQUAL(logged, 1);
+	no_time = false;
+	kill(pid, SIGCONT);
+	for (int i = 0; i < 5000 && !shake(&told); i++) /* until the late answer is there */
+		usleep(1000);
+	CU_ASSERT(shake(&told));
+	CU_ASSERT(key_client_works(client));
+	/* It dies. */
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	CU_ASSERT_FALSE(shake(&told));
+	ev_run(loop, EVRUN_NOWAIT);
+	CU_ASSERT_FALSE(key_client_works(client));
+	CU_ASSERT_FALSE(shake(&told));
+	key_client_free(&client);
+	key_client_free(&client);
+	X509_free(told.cert);
+	close(poke[1]);
+}
+
+static void test_client(void)
+{
+	static char ec[] = "P-256", rsa[] = "RSA";
+
+	with_client(ec);
+	with_client(rsa);
+}
+
+static const struct unit_case cases[] = {
+	{ "files", test_files },
+	{ "files cut anywhere", test_files_cut },
+	{ "signs", test_signs },
+	{ "refuses", test_refuses },
+	{ "a compromised worker", test_compromised_worker },
+	{ "floods", test_floods },
+	{ "a renewed certificate", test_renewal },
+	{ "other roles", test_other_roles },
+	{ "a worker's end", test_client },
+	{ NULL, NULL },
+};
+UNIT_MAIN("keyd", cases)
