@@ -1,4 +1,4 @@
-/* Any bytes as a message to or from a key process: what is read keeps its limits, and is read again as it is written. */
+/* Any bytes as a message to or from a key process: what is read keeps its limits, and is written as it was read. */
 #include "lib/die.h"
 #include "lib/mem.h"
 #include "node/msg_channel.h"

@@ -169,8 +169,8 @@ TLS_TEST = tests/unit/tls_test.c tests/unit/tls_test.h
 DECODED = tests/unit/coded.c tests/unit/coded.h tests/unit/decoded.c tests/unit/decoded.h
 
 UNIT_TESTS += tests/unit/test_relay
-tests_unit_test_relay_SOURCES = tests/unit/test_relay.c tests/unit/coded.c tests/unit/coded.h
-tests_unit_test_relay_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
+tests_unit_test_relay_SOURCES = tests/unit/test_relay.c tests/unit/coded.c tests/unit/coded.h $(TLS_TEST)
+tests_unit_test_relay_LDADD = $(PROXY_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_login
 tests_unit_test_login_SOURCES = tests/unit/test_login.c tests/unit/login_stubs.c tests/unit/login_stubs.h

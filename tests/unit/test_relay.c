@@ -11,9 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/conn_tls.h"
 #include "lib/mem.h"
+#include "lib/tls_ctx.h"
 #include "proxy/relay.h"
 #include "tests/unit/coded.h"
+#include "tests/unit/tls_test.h"
 
 /* The wall clock of this program can be set, also for its libraries. */
 static time_t wall_step;
@@ -51,8 +54,13 @@ static void on_end(struct relay *r, enum relay_end end, void *session, void *arg
 	last_sent = relay_sent(r);
 }
 
-/* The number of relays between client and server: 1, or 2 with a coded connection between them. */
+/* How many relays there are between client and server: 1; or 2, with a connection of another kind between them: the
+ * coded one, or TLS of a version. */
 static int relays = 1;
+static int tls_version;
+static SSL_CTX *server_ctx, *client_ctx;
+
+enum side { PLAIN, ACCEPTS, CONNECTS };
 
 /* Relays between socket pairs; the far ends are the test's. */
 struct rig {
@@ -72,11 +80,15 @@ static void pair(int sv[2])
 }
 
 /* Watched as a login's or a back end's connection is, until the relay takes it over. */
-static void watched(struct rig *g, struct conn *c, int fd, bool is_coded)
+static void watched(struct rig *g, struct conn *c, int fd, enum side side)
 {
 	conn_open(c, fd, on_nothing, NULL);
-	if (is_coded)
+	if (side != PLAIN && tls_version == 0)
 		conn_use(g->loop, c, coded_new(fd));
+	else if (side == ACCEPTS)
+		conn_tls_accept(g->loop, c, server_ctx);
+	else if (side == CONNECTS)
+		conn_tls_connect(g->loop, c, SSL_new(client_ctx));
 	conn_watch(g->loop, c, EV_READ);
 }
 
@@ -90,8 +102,8 @@ static void relay_between(struct rig *g, int client, int server, struct str *to_
 {
 	struct conn c, s;
 
-	watched(g, &c, client, false);
-	watched(g, &s, server, false);
+	watched(g, &c, client, PLAIN);
+	watched(g, &s, server, PLAIN);
 	relay_conns(g, &c, &s, to_client, to_server);
 }
 
@@ -102,11 +114,11 @@ static void two_relays_between(struct rig *g, int client, int server, struct str
 	int middle[2];
 
 	pair(middle);
-	watched(g, &c, client, false);
-	watched(g, &s, middle[0], true);
+	watched(g, &c, client, PLAIN);
+	watched(g, &s, middle[0], CONNECTS);
 	relay_conns(g, &c, &s, &none, to_server);
-	watched(g, &c, middle[1], true);
-	watched(g, &s, server, false);
+	watched(g, &c, middle[1], ACCEPTS);
+	watched(g, &s, server, PLAIN);
 	relay_conns(g, &c, &s, to_client, &none);
 }
 
@@ -670,10 +682,37 @@ static void with_a_coded_one(void (*test)(void))
 	relays = 1;
 }
 
+/* ... and with TLS, as which the client is relayed to a peer. */
+static void with_tls(void (*test)(void))
+{
+	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
+	EVP_PKEY *key = tls_test_key("P-256");
+	X509 *cert = tls_test_cert(key, "peer.example");
+
+	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
+		tls_version = versions[i];
+		server_ctx = tls_ctx_new(true);
+		client_ctx = tls_ctx_new(false);
+		SSL_CTX_set_max_proto_version(client_ctx, tls_version);
+		SSL_CTX_use_certificate(server_ctx, cert);
+		SSL_CTX_use_PrivateKey(server_ctx, key);
+		with_a_coded_one(test);
+		SSL_CTX_free(server_ctx);
+		SSL_CTX_free(client_ctx);
+	}
+	tls_version = 0;
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
 #define CODED(test) \
 	static void test##_coded(void) \
 	{ \
 		with_a_coded_one(test); \
+	} \
+	static void test##_tls(void) \
+	{ \
+		with_tls(test); \
 	}
 CODED(test_both_ways)
 CODED(test_half_close)
@@ -704,6 +743,13 @@ static const struct unit_case cases[] = {
 	{ "coded: sudden death", test_sudden_death_coded },
 	{ "coded: client gone", test_client_gone_coded },
 	{ "coded: stop and idle", test_stop_and_idle_coded },
+	{ "TLS: both ways", test_both_ways_tls },
+	{ "TLS: half-close", test_half_close_tls },
+	{ "TLS: back-pressure", test_back_pressure_tls },
+	{ "TLS: storm", test_storm_tls },
+	{ "TLS: sudden death", test_sudden_death_tls },
+	{ "TLS: client gone", test_client_gone_tls },
+	{ "TLS: stop and idle", test_stop_and_idle_tls },
 	{ NULL, NULL },
 };
 UNIT_MAIN("relay", cases)
