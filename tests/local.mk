@@ -166,7 +166,7 @@ tests_unit_test_authd_SOURCES = tests/unit/test_authd.c
 tests_unit_test_authd_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 
 TLS_TEST = tests/unit/tls_test.c tests/unit/tls_test.h
-DECODED = tests/unit/coded.c tests/unit/coded.h tests/unit/decoded.c tests/unit/decoded.h
+DECODED = $(TLS_TEST) tests/unit/coded.c tests/unit/coded.h tests/unit/decoded.c tests/unit/decoded.h
 
 UNIT_TESTS += tests/unit/test_relay
 tests_unit_test_relay_SOURCES = tests/unit/test_relay.c tests/unit/coded.c tests/unit/coded.h $(TLS_TEST)
@@ -185,7 +185,7 @@ tests_unit_test_strangers_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_worker
 tests_unit_test_worker_SOURCES = tests/unit/test_worker.c tests/unit/worker_rig.h $(DECODED)
 tests_unit_test_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=conn_open
-tests_unit_test_worker_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CUNIT_LIBS)
+tests_unit_test_worker_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_engine
 tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/engine_table.h tests/unit/worker_rig.h
 tests_unit_test_engine_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=ev_timer_start,--wrap=ev_timer_stop,--wrap=ev_timer_again,--wrap=clock_ms \
@@ -235,7 +235,7 @@ tests_unit_test_route_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_backend
 tests_unit_test_backend_SOURCES = tests/unit/test_backend.c $(DECODED)
 tests_unit_test_backend_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=conn_open
-tests_unit_test_backend_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
+tests_unit_test_backend_LDADD = $(PROXY_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_directory
 tests_unit_test_directory_SOURCES = tests/unit/test_directory.c

@@ -281,6 +281,10 @@ static void test_floods(void)
 	static void test##_coded(void) \
 	{ \
 		decoded_run(test); \
+	} \
+	static void test##_tls(void) \
+	{ \
+		decoded_run_tls(test); \
 	}
 CODED(test_verdicts)
 CODED(test_hasty)
@@ -302,6 +306,12 @@ static const struct unit_case cases[] = {
 	{ "coded: several addresses", test_addresses_coded },
 	{ "coded: silence", test_silence_coded },
 	{ "coded: floods", test_floods_coded },
+	{ "TLS: verdicts", test_verdicts_tls },
+	{ "TLS: hasty", test_hasty_tls },
+	{ "TLS: bytes behind the answer", test_leftover_tls },
+	{ "TLS: several addresses", test_addresses_tls },
+	{ "TLS: silence", test_silence_tls },
+	{ "TLS: floods", test_floods_tls },
 	{ NULL, NULL },
 };
 UNIT_MAIN("backend", cases)

@@ -670,6 +670,10 @@ static void test_peer_is_this_node(void)
 	static void test##_coded(void) \
 	{ \
 		decoded_run(test); \
+	} \
+	static void test##_tls(void) \
+	{ \
+		decoded_run_tls(test); \
 	}
 CODED(test_greeting_and_goodbye)
 CODED(test_commands_while_authd_is_asked)
@@ -680,7 +684,8 @@ CODED(test_client_leaves_during_peer_login)
 CODED(test_arrival_is_told_in_passing)
 CODED(test_peer_is_this_node)
 
-static const struct unit_case cases[] = { { "greeting and goodbye", test_greeting_and_goodbye },
+static const struct unit_case cases[] = {
+	{ "greeting and goodbye", test_greeting_and_goodbye },
 	{ "commands while authd is asked", test_commands_while_authd_is_asked },
 	{ "the share of an address", test_share_of_an_address },
 	{ "a client that does not read", test_client_does_not_read },
@@ -707,6 +712,16 @@ static const struct unit_case cases[] = { { "greeting and goodbye", test_greetin
 	{ "coded: a client leaves while authd is asked", test_client_leaves_while_authd_is_asked_coded },
 	{ "coded: a client leaves during the login at its peer", test_client_leaves_during_peer_login_coded },
 	{ "coded: an arrival is told in passing", test_arrival_is_told_in_passing_coded },
-	{ "coded: the peer is this node", test_peer_is_this_node_coded }, { NULL, NULL } };
+	{ "TLS: greeting and goodbye", test_greeting_and_goodbye_tls },
+	{ "TLS: commands while authd is asked", test_commands_while_authd_is_asked_tls },
+	{ "TLS: a client that does not read", test_client_does_not_read_tls },
+	{ "TLS: errors, and a client that does not close", test_errors_and_linger_tls },
+	{ "TLS: a client leaves while authd is asked", test_client_leaves_while_authd_is_asked_tls },
+	{ "TLS: a client leaves during the login at its peer", test_client_leaves_during_peer_login_tls },
+	{ "TLS: an arrival is told in passing", test_arrival_is_told_in_passing_tls },
+	{ "coded: the peer is this node", test_peer_is_this_node_coded },
+	{ "TLS: the peer is this node", test_peer_is_this_node_tls },
+	{ NULL, NULL },
+};
 
 UNIT_MAIN("worker", cases)
