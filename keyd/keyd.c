@@ -145,18 +145,6 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 
 /* --- keys --- */
 
-static void take_key(const struct control_key *m)
-{
-	char err[256];
-
-	if (!keyring_add(keyd.ring, m->key, m->use, keyd.pem.data, keyd.pem.len, err, sizeof(err))) {
-		log_error("%s: %s", m->file, err);
-		return;
-	}
-	if (keyring_chain(keyd.ring, m->key, &out))
-		tell_all();
-}
-
 /* All of the file; false, and a line in the log, if that cannot be. */
 static bool read_file(int fd, const char *name)
 {
@@ -174,18 +162,6 @@ static bool read_file(int fd, const char *name)
 	return false;
 }
 
-static void on_key(struct role_ctx *ctx UNUSED, const struct control_key *m, int fd)
-{
-	if (keyd.pem.len != 0 && keyd.pem_key != m->key)
-		str_fini_secret(&keyd.pem);
-	keyd.pem_key = m->key;
-	if (read_file(fd, m->file) && !m->more)
-		take_key(m);
-	close(fd);
-	if (!m->more)
-		str_fini_secret(&keyd.pem);
-}
-
 static void on_left(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 {
 	struct leaving *l = t->data;
@@ -201,7 +177,8 @@ static void on_left(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 	mem_free(&l);
 }
 
-static void on_key_gone(struct role_ctx *ctx, uint32_t key)
+/* New clients are offered KEY no more; it signs for a while. */
+static void retire(uint32_t key)
 {
 	struct leaving *l;
 
@@ -213,9 +190,42 @@ static void on_key_gone(struct role_ctx *ctx, uint32_t key)
 	l->key = key;
 	ev_timer_init(&l->timer, on_left, RETIRED_SECONDS, 0);
 	l->timer.data = l;
-	ev_timer_start(ctx->loop, &l->timer);
+	ev_timer_start(keyd.ctx.loop, &l->timer);
 	l->next = keyd.leaving;
 	keyd.leaving = l;
+}
+
+/* What is refused does not replace what there is. */
+static void take_key(const struct control_key *m)
+{
+	uint32_t other;
+	char err[256];
+
+	if (!keyring_add(keyd.ring, m->key, m->use, keyd.pem.data, keyd.pem.len, err, sizeof(err))) {
+		log_error("%s: %s", m->file, err);
+		return;
+	}
+	if (keyring_chain(keyd.ring, m->key, &out))
+		tell_all();
+	while (keyring_predecessor(keyd.ring, m->key, &other))
+		retire(other);
+}
+
+static void on_key(struct role_ctx *ctx UNUSED, const struct control_key *m, int fd)
+{
+	if (keyd.pem.len != 0 && keyd.pem_key != m->key)
+		str_fini_secret(&keyd.pem);
+	keyd.pem_key = m->key;
+	if (read_file(fd, m->file) && !m->more)
+		take_key(m);
+	close(fd);
+	if (!m->more)
+		str_fini_secret(&keyd.pem);
+}
+
+static void on_key_gone(struct role_ctx *ctx UNUSED, uint32_t key)
+{
+	retire(key);
 }
 
 static const struct role_hooks hooks = {

@@ -187,9 +187,10 @@ bool keyring_retire(struct keyring *k, uint32_t key)
 {
 	struct entry *e = find(k, key);
 
-	if (e != NULL)
-		e->retired = true;
-	return e != NULL;
+	if (e == NULL || e->retired)
+		return false;
+	e->retired = true;
+	return true;
 }
 
 void keyring_drop(struct keyring *k, uint32_t key)
@@ -203,6 +204,18 @@ void keyring_drop(struct keyring *k, uint32_t key)
 		entry_free(&e);
 		return;
 	}
+}
+
+bool keyring_predecessor(const struct keyring *k, uint32_t key, uint32_t *other)
+{
+	const struct entry *of = find(k, key);
+
+	for (const struct entry *e = k->first; e != NULL && of != NULL; e = e->next)
+		if (e != of && !e->retired && strcmp(e->use, of->use) == 0) {
+			*other = e->key;
+			return true;
+		}
+	return false;
 }
 
 void keyring_each(const struct keyring *k, void (*fn)(uint32_t key, void *arg), void *arg)

@@ -19,9 +19,11 @@ void keyring_free(struct keyring **k);
 bool keyring_add(struct keyring *k, uint32_t key, const char *use, const void *pem, size_t len, char *err, size_t size);
 /* Writes KEY_CHAIN of KEY into W. False: there is no such key, or it was retired. */
 bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w);
-/* KEY is not offered any more; it signs until keyring_drop(). False: there is no such key. */
+/* KEY is not offered any more; it signs until keyring_drop(). False: there is no such key, or it was retired before. */
 bool keyring_retire(struct keyring *k, uint32_t key);
 void keyring_drop(struct keyring *k, uint32_t key);
+/* Another key that is offered for the same use as KEY. False: there is none. */
+bool keyring_predecessor(const struct keyring *k, uint32_t key, uint32_t *other);
 /* FN for each key that is offered. */
 void keyring_each(const struct keyring *k, void (*fn)(uint32_t key, void *arg), void *arg);
 

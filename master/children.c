@@ -17,6 +17,7 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "master/keys.h"
 #include "master/logfile.h"
 #include "master/missing.h"
 #include "master/role_env.h"
@@ -53,6 +54,7 @@ static const unsigned settings_for[ROLE_COUNT] = {
 	[ROLE_AUTHD] = SETTINGS_FOR_AUTHD,
 	[ROLE_AUTHWORKER] = SETTINGS_FOR_AUTHD,
 	[ROLE_SPAWN] = SETTINGS_FOR_SPAWN,
+	[ROLE_KEY] = SETTINGS_FOR_KEY,
 };
 
 unsigned children_worker_slots(const struct settings *set)
@@ -162,6 +164,8 @@ static void begin(struct child *c)
 			send_drain(c);
 		slots_begin(c);
 	}
+	if (c->post->role == ROLE_KEY)
+		keys_begin(c);
 	send_plain(c, CTL_GO);
 }
 
@@ -660,6 +664,9 @@ static void make_posts(struct master *m)
 		need_post(m, ROLE_AUTHWORKER, i);
 	for (unsigned i = 0; i < workers; i++)
 		need_post(m, ROLE_WORKER, i);
+	for (unsigned i = 0; i < workers && keys_wanted(m->set); i++)
+		need_post(m, ROLE_KEY, i);
+	keys_update(m);
 }
 
 void children_start(struct master *m)

@@ -28,6 +28,7 @@ bin_PROGRAMS += bin/waypost
 sbin_waypostd_SOURCES = \
 	master/children.c master/master.h \
 	master/control.c \
+	master/keys.c master/keys.h \
 	master/missing.c master/missing.h \
 	master/notify.c master/notify.h \
 	master/reload.c \

@@ -55,7 +55,8 @@ bool key_signed_read(struct msgr *r, struct key_signed *m);
 struct control_key {
 	uint32_t key;
 	bool more;               /* the next message is about the same key */
-	char use[KEY_USE_MAX];   /* which listener or peer, which name of a host: the workers know what it means */
+	char use[KEY_USE_MAX];   /* which listener or peer, which name of a host: the workers know what it means. The
+	                          * new key replaces those for the same use, if it is good */
 	char file[KEY_FILE_MAX]; /* its name, for people */
 };
 void control_key_write(struct msgw *w, const struct control_key *m);

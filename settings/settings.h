@@ -49,7 +49,13 @@ struct settings {
 };
 
 /* Which roles get a setting: a role sees only what it needs. */
-enum { SETTINGS_FOR_MASTER = 1, SETTINGS_FOR_WORKER = 2, SETTINGS_FOR_AUTHD = 4, SETTINGS_FOR_SPAWN = 8 };
+enum {
+	SETTINGS_FOR_MASTER = 1,
+	SETTINGS_FOR_WORKER = 2,
+	SETTINGS_FOR_AUTHD = 4,
+	SETTINGS_FOR_SPAWN = 8,
+	SETTINGS_FOR_KEY = 16 /* what every role needs, and nothing else */
+};
 
 /* Reads FILE. Every mistake found is appended to ERRORS as one line "FILE:LINE: what, hint\n"; what is odd but usable
  * is appended to WARNINGS in the same form. NULL if there was any mistake. Free with settings_free(). */

@@ -14,7 +14,7 @@
 #define SF_W SETTINGS_FOR_WORKER
 #define SF_A SETTINGS_FOR_AUTHD
 #define SF_S SETTINGS_FOR_SPAWN
-#define SF_ALL (SF_M | SF_W | SF_A | SF_S)
+#define SF_ALL (SF_M | SF_W | SF_A | SF_S | SETTINGS_FOR_KEY)
 #define SF_DAY 86400
 
 /* A row is a few lines of a fixed form: the tool would flow them together. */

@@ -450,6 +450,8 @@ static void test_floods(void)
 /* A certificate is replaced: new handshakes get the new one, those that have begun the old one's signature. */
 static void test_renewal(void)
 {
+	static char text[] = "no PEM";
+	const struct str broken = { text, 6, 0 };
 	EVP_PKEY *old, *new;
 	struct msgr r;
 	uint32_t key = 0;
@@ -460,7 +462,7 @@ static void test_renewal(void)
 	old = give_new(5, "P-256");
 	sock = new_worker(0);
 	new = give_new(6, "P-256");
-	on_key_gone(&keyd.ctx, 5);
+	on_key_gone(&keyd.ctx, 5); /* again: nothing */
 	on_key_gone(&keyd.ctx, 99);
 	turns(2);
 	while (unit_next(sock, in, &r, &fd))
@@ -475,10 +477,14 @@ static void test_renewal(void)
 	}
 	CU_ASSERT(ask(sock, 5, TLS_ECDSA_SHA256, old) > 0);
 	CU_ASSERT(ask(sock, 6, TLS_ECDSA_SHA256, new) > 0);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(keyd.leaving);
+	CU_ASSERT_FATAL(keyd.leaving != NULL && keyd.leaving->next == NULL);
 	on_left(keyd.ctx.loop, &keyd.leaving->timer, EV_TIMER);
 	CU_ASSERT_EQUAL(ask(sock, 5, TLS_ECDSA_SHA256, old), 0);
 	CU_ASSERT(ask(sock, 6, TLS_ECDSA_SHA256, new) > 0);
+	give(7, &broken, false); /* replaces nothing */
+	CU_ASSERT(has(6) && !has(7));
+	on_key_gone(&keyd.ctx, 6); /* it has left the settings */
+	CU_ASSERT_FALSE(has(6));
 	close(sock);
 	close(late);
 	end();
@@ -535,7 +541,6 @@ static void on_poke(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 
 	if (read(io->fd, &c, 1) != 1)
 		_exit(0);
-	on_key_gone(&keyd.ctx, number);
 	EVP_PKEY_free(give_new(++number, io->data));
 }
 

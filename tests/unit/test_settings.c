@@ -172,7 +172,7 @@ static void test_table(void)
 static void test_write_read(void)
 {
 	static const unsigned roles[] = { SETTINGS_FOR_MASTER, SETTINGS_FOR_WORKER, SETTINGS_FOR_AUTHD,
-		SETTINGS_FOR_SPAWN };
+		SETTINGS_FOR_SPAWN, SETTINGS_FOR_KEY };
 	struct settings *s = settings_defaults();
 
 	mem_free(&s->authuserdb_USERDB);
@@ -217,7 +217,7 @@ static void test_worker_sees_no_accounts(void)
 
 	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
 		if (strncmp(row->group, "auth", 4) == 0) {
-			CU_ASSERT_EQUAL(row->roles & (SETTINGS_FOR_WORKER | SETTINGS_FOR_SPAWN), 0);
+			CU_ASSERT_EQUAL(row->roles & (SETTINGS_FOR_WORKER | SETTINGS_FOR_SPAWN | SETTINGS_FOR_KEY), 0);
 			if (settings_is_text(row->type)) {
 				mem_free(settings_text_at(s, row));
 				*settings_text_at(s, row) = mem_strdup("hidden");

@@ -1,0 +1,18 @@
+/* The certificates that the settings name, and their keys: the master opens the files and passes them to the key
+ * processes, which read them (CTL_KEY). Files that changed are passed again within KEYS_CHECK_SECONDS: what a key
+ * process takes replaces what it had for the same use, what it refuses does not. */
+#ifndef MASTER_KEYS_H
+#define MASTER_KEYS_H
+
+#include "master/master.h"
+
+enum { KEYS_CHECK_SECONDS = 5 };
+
+/* The settings name a certificate: there have to be key processes. */
+bool keys_wanted(const struct settings *set);
+/* Takes the files from m->set: at the start, and after each reload. */
+void keys_update(struct master *m);
+/* Passes all keys to C, a key process that begins. */
+void keys_begin(struct child *c);
+
+#endif
