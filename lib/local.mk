@@ -32,6 +32,7 @@ lib_libtls_a_SOURCES = \
 	lib/conn_tls.c lib/conn_tls.h \
 	lib/tls_ctx.c lib/tls_ctx.h \
 	lib/tls_hello.c lib/tls_hello.h \
-	lib/tls_key.c lib/tls_key.h
+	lib/tls_key.c lib/tls_key.h \
+	lib/tls_tickets.c lib/tls_tickets.h
 TLS_LIBS = lib/libtls.a $(SSL_LIBS)
 EXTRA_DIST += lib/README

@@ -218,6 +218,9 @@ UNIT_TESTS += tests/unit/test_keyd
 tests_unit_test_keyd_SOURCES = tests/unit/test_keyd.c $(TLS_TEST)
 tests_unit_test_keyd_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fd_wait,--wrap=log_warn,--wrap=log_error
 tests_unit_test_keyd_LDADD = $(KEYD_LIBS) $(LOGIN_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_tls_tickets
+tests_unit_test_tls_tickets_SOURCES = tests/unit/test_tls_tickets.c $(TLS_TEST)
+tests_unit_test_tls_tickets_LDADD = $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_tls_hello
 tests_unit_test_tls_hello_SOURCES = tests/unit/test_tls_hello.c
 tests_unit_test_tls_hello_LDADD = $(TLS_LIBS) $(UNIT_LIBS)
