@@ -28,6 +28,7 @@ struct entry {
 	ev_io io;
 	struct acceptor *acceptor;
 	enum protocol protocol;
+	bool tls;
 	unsigned slot;
 	uint16_t port;
 };
@@ -204,7 +205,7 @@ static bool is_shortage(int error)
 
 static void take(struct acceptor *g, const struct entry *e, int fd, const struct net_addr *client)
 {
-	g->hooks->client(g->arg, e->protocol, fd, client, e->port);
+	g->hooks->client(g->arg, e->protocol, e->tls, fd, client, e->port);
 }
 
 /* The client on FD gets a place that has become free, or that of another one, or none. */
@@ -217,7 +218,8 @@ static void replace_or_refuse(struct acceptor *g, const struct entry *e, int fd,
 		take(g, e, fd, &client);
 		return;
 	}
-	g->hooks->refuse(g->arg, e->protocol, fd);
+	if (!e->tls) /* or it would not understand */
+		g->hooks->refuse(g->arg, e->protocol, fd);
 	close(fd);
 	g->refused++;
 }
@@ -276,7 +278,7 @@ static void on_connect(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSE
 
 /* --- sockets --- */
 
-void acceptor_add(struct acceptor *g, unsigned slot, enum protocol protocol, int sock)
+void acceptor_add(struct acceptor *g, unsigned slot, enum protocol protocol, bool tls, int sock)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
@@ -292,6 +294,7 @@ void acceptor_add(struct acceptor *g, unsigned slot, enum protocol protocol, int
 	e->acceptor = g;
 	e->slot = slot;
 	e->protocol = protocol;
+	e->tls = tls;
 	if (getsockname(sock, (struct sockaddr *)&ss, &len) == 0) {
 		net_addr_from(&here, &ss);
 		e->port = here.port;

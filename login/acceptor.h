@@ -40,11 +40,12 @@ struct acceptor_hooks {
 	unsigned (*in_use)(void *arg);
 	/* Closes descriptors that are not needed now. */
 	void (*trim)(void *arg);
-	/* A new client; the callee owns FD. */
-	void (*client)(void *arg, enum protocol protocol, int fd, const struct net_addr *client, uint16_t port);
+	/* A new client, which begins with TLS or not; the callee owns FD. */
+	void (
+	    *client)(void *arg, enum protocol protocol, bool tls, int fd, const struct net_addr *client, uint16_t port);
 	/* Ends another client's login to make room for CLIENT. False: nobody gives way. */
 	bool (*displace)(void *arg, const struct net_addr *client);
-	/* Says goodbye to a client that cannot be served; the caller closes FD. */
+	/* Says goodbye to a client that cannot be served, and does not begin with TLS; the caller closes FD. */
 	void (*refuse)(void *arg, enum protocol protocol, int fd);
 	/* For the master: no more clients can be accepted (FULL), or they can again. It answers the former by
 	 * acceptor_answer(). */
@@ -54,8 +55,9 @@ struct acceptor_hooks {
 struct acceptor *acceptor_new(struct ev_loop *loop, const struct acceptor_hooks *hooks, void *arg);
 /* Closes all sockets, frees *G and sets it to NULL. */
 void acceptor_free(struct acceptor **g);
-/* Takes over the listening socket SOCK, of worker slot SLOT. It is watched at once if the acceptor is open. */
-void acceptor_add(struct acceptor *g, unsigned slot, enum protocol protocol, int sock);
+/* Takes over the listening socket SOCK, of worker slot SLOT, whose clients begin with TLS or not. It is watched at once
+ * if the acceptor is open. */
+void acceptor_add(struct acceptor *g, unsigned slot, enum protocol protocol, bool tls, int sock);
 /* Closes the sockets of worker slot SLOT: another worker has them. */
 void acceptor_drop(struct acceptor *g, unsigned slot);
 /* All is ready: accepts clients from now on. The descriptors open now count as always needed. */

@@ -2,6 +2,7 @@
 noinst_LIBRARIES += login/liblogin.a
 login_liblogin_a_SOURCES = \
 	login/acceptor.c login/acceptor.h \
+	login/certificates.c login/certificates.h \
 	login/exchange.c login/exchange.h \
 	login/failure.c login/failure.h \
 	login/header_wait.c login/header_wait.h \
@@ -14,5 +15,5 @@ login_liblogin_a_SOURCES = \
 	login/relayed.c login/relayed.h \
 	login/strangers.c login/strangers.h \
 	login/worker.c login/worker.h
-LOGIN_LIBS = login/liblogin.a $(AUTHD_LIBS)
+LOGIN_LIBS = login/liblogin.a $(TLS_LIBS) $(AUTHD_LIBS)
 EXTRA_DIST += login/README

@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "lib/b64.h"
-#include "lib/loop.h"
+#include "lib/conn_tls.h"
 #include "lib/die.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "lib/text.h"
@@ -88,6 +89,13 @@ static void end_session(struct login *l)
 	l->reply->session = 0;
 }
 
+static void drop_inner(struct login *l)
+{
+	if (l->inner != -1)
+		close(l->inner);
+	l->inner = -1;
+}
+
 /* Frees L; the client's connection is closed unless a relay has it. */
 static void login_free(struct login *l)
 {
@@ -96,6 +104,7 @@ static void login_free(struct login *l)
 	end_session(l);
 	ev_timer_stop(loop, &l->timer);
 	conn_close(loop, &l->conn);
+	drop_inner(l);
 	worker_remove(l->worker, l);
 	forget_credentials(l);
 	forget_peer(l);
@@ -603,6 +612,7 @@ static void on_retry(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 /* No session server: try once more with a new ticket, as spawn may just have been replaced. */
 static void handoff_failed(struct login *l)
 {
+	drop_inner(l);
 	if (l->retried || !auth_mech_tells_password(l->mech)) {
 		fail(l, FAILURE_NO_SERVER, (struct failure_facts){ 0 });
 		return;
@@ -617,6 +627,8 @@ void login_handoff_reply(struct login *l, bool ok)
 		return;
 	if (ok) {
 		l->reply->session = 0; /* it belongs to the session server now */
+		if (l->inner != -1)
+			worker_relay_here(l->worker, l);
 		end(l);
 	} else {
 		handoff_failed(l);
@@ -908,7 +920,10 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 	l->tls = client->tls;
 	l->data = mem_alloc(d->data_size);
 	l->started = loop_seconds();
+	l->inner = -1;
 	conn_open(&l->conn, fd, on_io, l);
+	if (client->ctx != NULL)
+		conn_tls_accept(worker_loop(w), &l->conn, client->ctx);
 	worker_add(w, l);
 	begin(l);
 	free_if_over(l);

@@ -14,6 +14,7 @@
 #define LOGIN_LOGIN_H
 
 #include <ev.h>
+#include <openssl/ssl.h>
 
 #include "lib/conn.h"
 #include "lib/str.h"
@@ -126,7 +127,8 @@ struct login {
 	const struct settings *set;
 	struct stranger stranger; /* while the client's next move is awaited; the worker's */
 	struct conn conn;         /* the client */
-	ev_timer timer;           /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
+	int inner;      /* in HANDOFF: our end of what the session server gets, if not the client's own; or -1 */
+	ev_timer timer; /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
 	enum login_state state;
 	uint32_t started;        /* loop time, seconds: one deadline for all until hand-over */
 	enum exchange exchange;  /* with authd */
@@ -197,6 +199,7 @@ struct login_client {
 	struct net_addr addr;
 	uint16_t port; /* of ours, that it came to */
 	bool tls;
+	SSL_CTX *ctx; /* it begins with TLS, and this is the server's; NULL: it does not */
 };
 
 /* The engine, for the worker: each of these may end and free L. This one takes over the accepted socket FD. */

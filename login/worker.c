@@ -16,6 +16,7 @@
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "login/acceptor.h"
+#include "login/certificates.h"
 #include "login/exchange.h"
 #include "login/header_wait.h"
 #include "login/login.h"
@@ -50,6 +51,10 @@ struct worker {
 	struct slot *slots; /* requests to authd and spawn that wait for an answer */
 	uint32_t nslots, *free_slots, nfree;
 	struct relay_pool *relays;
+	struct relay_pool
+	    *here; /* between clients and session servers of this node; what they carry is not logged here */
+	struct certificates *certificates;
+	uint64_t key_generation;
 	struct {
 		uint64_t session;
 		uint8_t target;
@@ -88,10 +93,15 @@ struct str *worker_greeting(struct worker *w, enum protocol protocol)
 	return &w->greeting[protocol];
 }
 
+static unsigned relayed(const struct worker *w)
+{
+	return relay_pool_count(w->relays) + relay_pool_count(w->here);
+}
+
 /* A retiring worker ends with its last session. */
 static void maybe_end(struct worker *w)
 {
-	if (w->retiring && w->nlogins == 0 && w->headers.count == 0 && relay_pool_count(w->relays) == 0)
+	if (w->retiring && w->nlogins == 0 && w->headers.count == 0 && relayed(w) == 0)
 		ev_break(w->ctx.loop, EVBREAK_ALL);
 }
 
@@ -518,20 +528,36 @@ static void new_authd(struct worker *w, int sock)
 
 /* --- spawn --- */
 
+/* What the session server of L gets: the client's descriptor, if the very bytes go through it; else one end of a pair,
+ * of which the other is l->inner. -1: there is none. */
+static int outer_of(const struct worker *w, struct login *l)
+{
+	int fd = conn_raw_fd(&l->conn), pair[2];
+
+	if (fd != -1) {
+		loop_forget(w->ctx.loop, fd);
+		return fd;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
+		return -1;
+	l->inner = pair[0];
+	return pair[1];
+}
+
 bool worker_hand_off(struct worker *w, struct login *l)
 {
 	struct str context = STR_INIT;
-	int fd = conn_raw_fd(&l->conn);
+	int fd;
 	bool sent;
 
 	worker_end_exchange(w, l);
-	DIE_IF(fd == -1); /* a session server reads the descriptor itself */
-	if (w->spawn == NULL || !take_slot(w, l))
+	if (w->spawn == NULL || (fd = outer_of(w, l)) == -1 || !take_slot(w, l))
 		return false;
 	l->dialect->context(l, &context);
 	handoff_write(&out, l->request, l->reply->ticket, str_cstr(&context), str_cstr(&l->in), l->in.len);
-	loop_forget(w->ctx.loop, fd);
 	sent = chan_send(w->spawn, &out, fd) == 0;
+	if (l->inner != -1)
+		close(fd);
 	if (!sent)
 		drop_slot(w, l);
 	str_fini(&context);
@@ -587,6 +613,21 @@ void worker_relay(struct worker *w, struct login *l, struct conn *client, struct
 		relay_server_has_spoken(r);
 }
 
+void worker_relay_here(struct worker *w, struct login *l)
+{
+	struct str none[2] = { STR_INIT, STR_INIT };
+	struct conn server;
+
+	conn_open(&server, l->inner, NULL, NULL); /* the relay watches it */
+	l->inner = -1;
+	relay_new(w->here, &l->conn, &server, &none[0], &none[1], NULL);
+}
+
+static void on_end_here(struct relay *r UNUSED, enum relay_end end UNUSED, void *session UNUSED, void *arg)
+{
+	maybe_end(arg);
+}
+
 static void on_relay_end(struct relay *r, enum relay_end end, void *session, void *arg)
 {
 	struct relayed *s = session;
@@ -605,7 +646,7 @@ static unsigned descriptors(void *arg)
 {
 	const struct worker *w = arg;
 
-	return 2 * (w->nlogins + w->headers.count + relay_pool_count(w->relays)) + relay_pipe_descriptors();
+	return 2 * (w->nlogins + w->headers.count + relayed(w)) + relay_pipe_descriptors();
 }
 
 static void trim(void *arg UNUSED)
@@ -620,13 +661,18 @@ static bool room_for_pipe(void *arg)
 	return acceptor_has_room(w->acceptor, 2);
 }
 
-static void new_client(void *arg, enum protocol protocol, int fd, const struct net_addr *client, uint16_t port)
+static void new_client(void *arg, enum protocol protocol, bool tls, int fd, const struct net_addr *client,
+    uint16_t port)
 {
 	struct worker *w = arg;
+	SSL_CTX *ctx = tls ? certificates_context(w->certificates, protocols[protocol].ssl_group) : NULL;
 
 	w->accepted++;
-	if (!settings_has_header(w->ctx.set, protocol, port))
-		login_start(w, w->dialects[protocol], fd, &(struct login_client){ .addr = *client, .port = port });
+	if (tls && ctx == NULL)
+		close(fd); /* the key process has said why */
+	else if (tls || !settings_has_header(w->ctx.set, protocol, port))
+		login_start(w, w->dialects[protocol], fd,
+		    &(struct login_client){ .addr = *client, .port = port, .tls = tls, .ctx = ctx });
 	else if (net_addr_in_any(client, w->ctx.set->node_PROXY_PROTOCOL_FROM))
 		header_wait_add(&w->headers, protocol, fd, client, port);
 	else
@@ -701,6 +747,9 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot UNUS
 		if (w->spawn != NULL)
 			on_spawn_gone(w->spawn, w);
 		w->spawn = msg_channel_open(ctx->loop, sock, on_spawn, on_spawn_gone, w);
+	} else if (other == ROLE_KEY && generation >= w->key_generation) {
+		w->key_generation = generation;
+		certificates_channel(w->certificates, sock);
 	} else {
 		close(sock);
 	}
@@ -710,12 +759,7 @@ static void on_listen(struct role_ctx *ctx, unsigned slot, enum protocol protoco
 {
 	struct worker *w = ctx->arg;
 
-	if (tls) {
-		log_error("got a listening socket that this worker cannot use");
-		close(sock);
-		return;
-	}
-	acceptor_add(w->acceptor, slot, protocol, sock);
+	acceptor_add(w->acceptor, slot, protocol, tls, sock);
 }
 
 static void on_unlisten(struct role_ctx *ctx, unsigned slot)
@@ -777,6 +821,7 @@ static void on_stop(struct role_ctx *ctx)
 	header_wait_shut(&w->headers);
 	w->retiring = true;
 	relay_pool_each(w->relays, stop_relay, NULL);
+	relay_pool_each(w->here, stop_relay, NULL);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
 		login_end(l, LOGIN_BYE_SHUTDOWN);
@@ -891,6 +936,8 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	strangers_init(&w->strangers, is_trusted, w);
 	w->relays = relay_pool_new(w->ctx.loop, (unsigned)w->ctx.set->proxy_PROXY_IDLE_TIMEOUT, on_relay_end, w);
 	relay_pool_set_room(w->relays, room_for_pipe);
+	w->here = relay_pool_new(w->ctx.loop, 0, on_end_here, w);
+	w->certificates = certificates_new(w->ctx.loop);
 	ev_timer_init(&w->sweep, on_sweep, 1, 1);
 	w->sweep.data = w;
 	ev_timer_start(w->ctx.loop, &w->sweep);

@@ -121,6 +121,13 @@ static bool endpoints_of(const struct settings *set, struct endpoint **list, str
 			good &= add_group(list,
 			    (struct endpoint){ .protocol = p, .group = protocols[p].group, .port_name = "PORT" },
 			    s.address, s.ports, errors);
+		if (s.tls_served && s.tls_certfile[0] != '\0')
+			good &= add_group(list,
+			    (struct endpoint){ .protocol = p,
+			        .tls = true,
+			        .group = protocols[p].group,
+			        .port_name = "SSLPORT" },
+			    s.tls_address, s.tls_ports, errors);
 	}
 	return good;
 }

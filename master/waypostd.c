@@ -267,8 +267,8 @@ static void open_ports(struct master *m)
 		exit(1);
 	}
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
-		if (m->set->has_tls[p])
-			log_warn("%s-ssl: this version has no TLS; SSLPORT stays closed", protocols[p].group);
+		if (m->set->has_tls[p] && protocol_settings(m->set, p).tls_certfile[0] == '\0')
+			log_warn("%s-ssl: there is no TLS_CERTFILE; SSLPORT stays closed", protocols[p].group);
 }
 
 static void on_start_time_over(struct ev_loop *loop UNUSED, ev_timer *t UNUSED, int revents UNUSED)

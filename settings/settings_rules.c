@@ -179,7 +179,7 @@ static void no_tls(struct settings_load *l, const char *ports, unsigned line)
 	uint16_t port;
 
 	while (settings_port_next(&ports, address, &port))
-		settings_report(l->warnings, &l->text, line, "this version has no TLS: port %u stays closed",
+		settings_report(l->warnings, &l->text, line, "there is no TLS_CERTFILE: port %u stays closed",
 		    (unsigned)port);
 }
 
@@ -244,7 +244,9 @@ static void rules_ports(struct settings_load *l)
 			add_endpoints(l, all, &n, group, s.address, s.ports, settings_load_line_of(l, group, "PORT"));
 		if (s.served)
 			rules_header_ports(l, p, &s);
-		if (s.tls_served)
+		if (s.tls_served && s.tls_certfile[0] != '\0')
+			add_endpoints(l, all, &n, group, s.tls_address, s.tls_ports, l->ssl_line[p]);
+		else if (s.tls_served)
 			no_tls(l, s.tls_ports, l->ssl_line[p]);
 	}
 }

@@ -16,6 +16,7 @@ struct str *worker_greeting(struct worker *w UNUSED, enum protocol protocol UNUS
 void worker_send_credentials(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 bool worker_request_challenge(struct worker *w UNUSED, struct login *l UNUSED, enum auth_mech mech UNUSED) { abort(); }
 void worker_end_exchange(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
+void worker_relay_here(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 bool worker_hand_off(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_session_end(struct worker *w UNUSED, uint64_t session UNUSED) { abort(); }
 void worker_peer_result(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED, enum peer_result result UNUSED, uint32_t took UNUSED) { abort(); }

@@ -28,8 +28,8 @@ static void trim(void *arg UNUSED)
 		used -= 8;
 }
 
-static void on_client(void *arg UNUSED, enum protocol protocol, int fd, const struct net_addr *client UNUSED,
-    uint16_t port)
+static void on_client(void *arg UNUSED, enum protocol protocol, bool tls UNUSED, int fd,
+    const struct net_addr *client UNUSED, uint16_t port)
 {
 	CU_ASSERT_EQUAL(protocol, PROTOCOL_POP3);
 	CU_ASSERT_EQUAL(port, here.port);
@@ -107,7 +107,7 @@ static void setup(unsigned limit)
 	used = taken = refused = trimmed = told = displaced = 0;
 	told_full = gives_back = gives_way = false;
 	acceptor = acceptor_new(loop, &hooks, NULL);
-	acceptor_add(acceptor, 0, PROTOCOL_POP3, listener());
+	acceptor_add(acceptor, 0, PROTOCOL_POP3, false, listener());
 }
 
 static void test_open_and_shut(void)
@@ -122,7 +122,7 @@ static void test_open_and_shut(void)
 	acceptor_answer(acceptor, false); /* nothing was asked */
 	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_TAKING);
 	acceptor_shut(acceptor);
-	acceptor_add(acceptor, 1, PROTOCOL_POP3, listener()); /* too late */
+	acceptor_add(acceptor, 1, PROTOCOL_POP3, false, listener()); /* too late */
 	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_SHUT);
 	acceptor_free(&acceptor);
 	CU_ASSERT_PTR_NULL(acceptor);
@@ -246,7 +246,7 @@ static void test_lent_sockets(void)
 	acceptor_open(acceptor);
 	sock = listener();
 	masters = dup(sock); /* the master keeps it */
-	acceptor_add(acceptor, 3, PROTOCOL_POP3, sock);
+	acceptor_add(acceptor, 3, PROTOCOL_POP3, false, sock);
 	come(2);
 	CU_ASSERT_EQUAL(taken, 2);
 	acceptor_drop(acceptor, 3);

@@ -65,6 +65,7 @@ static inline void rig_new(const struct login_dialect *const *dialects)
 	header_wait_init(&w->headers, w->ctx.loop, on_header, w);
 	strangers_init(&w->strangers, is_trusted, w);
 	w->relays = relay_pool_new(w->ctx.loop, 0, on_relay_end, w);
+	w->here = relay_pool_new(w->ctx.loop, 0, on_end_here, w);
 	authd_end = rig_channel(&w->authd, on_authd, on_authd_gone);
 	spawn_end = rig_channel(&w->spawn, on_spawn, on_spawn_gone);
 	ev_timer_init(&w->sweep, on_sweep, 0.1, 1);
@@ -89,6 +90,7 @@ static inline void rig_free(void)
 	acceptor_free(&w->acceptor);
 	relay_pool_free(&w->relays);
 	strangers_fini(&w->strangers);
+	relay_pool_free(&w->here);
 	for (int i = 0; i < PROTOCOL_COUNT; i++)
 		str_fini(&w->greeting[i]);
 	settings_free(&w->ctx.set);
