@@ -943,6 +943,7 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	ev_timer_start(w->ctx.loop, &w->sweep);
 	loop_keep_time(w->ctx.loop);
 	ev_run(w->ctx.loop, 0);
+	certificates_free(&w->certificates);
 	log_flush();
 	return 0;
 }

@@ -52,8 +52,8 @@ void worker_arrived(struct worker *w, uint64_t session, unsigned target);
 /* Starts the relay for L's client: the two connections and the two strings are taken over. Logs the LOGIN line. */
 void worker_relay(struct worker *w, struct login *l, struct conn *client, struct conn *peer, struct str *to_client,
     struct str *to_server);
-/* Starts the relay between L's client and l->inner, which is taken over: the session is the session server's, for the log
- * and for authd. */
+/* Starts the relay between L's client and l->inner, which is taken over: the session is the session server's, for the
+ * log and for authd. */
 void worker_relay_here(struct worker *w, struct login *l);
 /* The node is being drained: greet new clients with "not now". */
 bool worker_draining(const struct worker *w);

@@ -15,9 +15,9 @@ static const struct {
 	{ "node", "The node", "Settings at the top level of the file, outside any group." },
 	{ "proxy", "Peers", "Forwarding logins to other nodes." },
 	{ "imapd", "IMAP", "Omit this group to disable IMAP." },
-	{ "imapd_ssl", "IMAP over TLS", "This version has no TLS; the group is only checked." },
+	{ "imapd_ssl", "IMAP over TLS", "Clients that begin with TLS. There is no STARTTLS yet." },
 	{ "pop3d", "POP3", "Omit this group to disable POP3." },
-	{ "pop3d_ssl", "POP3 over TLS", "This version has no TLS; the group is only checked." },
+	{ "pop3d_ssl", "POP3 over TLS", "Clients that begin with TLS. There is no STLS yet." },
 	{ "authdaemonrc", "Accounts", "Where accounts are looked up." },
 	{ "authuserdb", "Accounts in userdb", "The text file of accounts, in Courier's format." },
 	{ "authldaprc", "Accounts in LDAP", "For authldap." },
@@ -378,9 +378,8 @@ void settings_doc_tsv(struct str *out)
 	str_adds(out, "group\tname\tstatus\twhat it does here\tdefault\n");
 	for (const struct settings_row *row = settings_rows; row->name != NULL; row++)
 		if (!is_ours(row->group, row->name))
-			str_addf(out, "%s\t%s%s\t%s\t%s\t%s\n", settings_group_name(row->group, name), row->name,
-			    row->type == SETTINGS_T_PORTMAP ? "<port>" : "",
-			    strncmp(row->name, "SSL", 3) == 0 ? "later" : "acted on", row->text, row->def);
+			str_addf(out, "%s\t%s%s\tacted on\t%s\t%s\n", settings_group_name(row->group, name), row->name,
+			    row->type == SETTINGS_T_PORTMAP ? "<port>" : "", row->text, row->def);
 	for (const struct settings_known *k = settings_known; k->name != NULL; k++)
 		if (!is_ours(k->group, k->name))
 			str_addf(out, "%s\t%s\t%s\t%s%s\t\n", settings_group_name(k->group, name), k->name,

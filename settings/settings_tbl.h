@@ -166,13 +166,14 @@
 
 #define SETTINGS_SSL(S, g, port) \
 	S(g, SSLADDRESS, ADDR, "0", 0, 0, "", SF_M, \
-		"Address to listen on for TLS. Checked only: this version has no TLS.") \
+		"Address to listen on for clients that begin with TLS, as ADDRESS.") \
 	S(g, SSLPORT, PORTS, port, 0, 0, "", SF_M | SF_A, \
-		"Port for TLS. Checked only: this version has no TLS and does not open it.") \
+		"Port for clients that begin with TLS, as PORT. Closed if there is no TLS_CERTFILE.") \
 	S(g, TLS_CERTFILE, PATH, "", 0, 0, "", SF_M, \
-		"PEM file with certificate and private key. Not used yet: this version has no TLS.") \
+		"PEM file with the private key (RSA, or EC such as P-256; without a passphrase), its certificate and " \
+		"those that lead to whom clients trust. Only the key processes read it; changed files are noticed.") \
 	S(g, TLS_PRIVATE_KEYFILE, PATH, "", 0, 0, "", SF_M, \
-		"PEM file with the private key, if it is not in TLS_CERTFILE. Not used yet: this version has no TLS.")
+		"PEM file with the private key, if it is not in TLS_CERTFILE.")
 
 #define SETTINGS_IMAPD_SSL(S) SETTINGS_SSL(S, imapd_ssl, "993")
 

@@ -350,6 +350,61 @@ static void test_handoff_ends(void)
 	teardown();
 }
 
+/* The descriptor that the session server would get. */
+static int handed_over(uint32_t *request)
+{
+	static uint8_t buf[MSG_SIZE_MAX];
+	static struct handoff_client m;
+	struct msgr r;
+	int fd = -1;
+
+	while (unit_next(spawn_end, buf, &r, &fd))
+		if (r.type == HANDOFF)
+			break;
+	CU_ASSERT_FATAL(fd != -1 && handoff_read(&r, &m));
+	CU_ASSERT_EQUAL(m.leftover_len, strlen("b NOOP\r\n"));
+	*request = m.request;
+	return fd;
+}
+
+/* A session server gets the bytes of its client, and the client the server's, whatever lies between: what came behind
+ * the login, what comes later, and both ends. Nothing of it is the worker's to report. */
+static void test_session_here(void)
+{
+	static struct msgw m;
+	uint32_t request;
+	struct msgr r;
+	char buf[64];
+	int server;
+
+	setup();
+	told();
+	say("a LOGIN u p\r\nb NOOP\r\n");
+	answer_here(asked("u"));
+	server = handed_over(&request);
+	handoff_reply_write(&m, request, true);
+	CU_ASSERT_EQUAL(msg_send(spawn_end, &m, -1), 0);
+	turns();
+	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_EQUAL(send(server, "a OK in\r\n", 9, MSG_NOSIGNAL), 9);
+	turns();
+	CU_ASSERT_STRING_EQUAL(told(), "a OK in\r\n");
+	say("c LOGOUT\r\n");
+	turns();
+	CU_ASSERT_EQUAL(recv(server, buf, sizeof(buf), MSG_DONTWAIT), 10);
+	shutdown(client_end, SHUT_WR);
+	turns();
+	CU_ASSERT_EQUAL(recv(server, buf, sizeof(buf), MSG_DONTWAIT), 0);
+	CU_ASSERT_EQUAL(send(server, "* BYE\r\n", 7, MSG_NOSIGNAL), 7);
+	close(server);
+	turns();
+	CU_ASSERT_STRING_EQUAL(told(), "* BYE\r\n");
+	CU_ASSERT_EQUAL(recv(client_end, buf, sizeof(buf), MSG_DONTWAIT), 0);
+	CU_ASSERT_EQUAL(relay_pool_count(w->here), 0);
+	CU_ASSERT_FALSE(next(authd_end, SESSION_END, &r));
+	teardown();
+}
+
 /* --- strangers --- */
 
 static void come_from_here(unsigned n, int fd)
@@ -675,6 +730,9 @@ static void test_peer_is_this_node(void)
 	{ \
 		decoded_run_tls(test); \
 	}
+CODED(test_handoff_ends)
+CODED(test_session_here)
+CODED(test_sweep_and_retry_in_one_turn)
 CODED(test_greeting_and_goodbye)
 CODED(test_commands_while_authd_is_asked)
 CODED(test_client_does_not_read)
@@ -705,6 +763,13 @@ static const struct unit_case cases[] = {
 	{ "a kick of a relayed client", test_kick_of_a_relayed_client },
 	{ "an arrival is told in passing", test_arrival_is_told_in_passing },
 	{ "the peer is this node", test_peer_is_this_node },
+	{ "a session of this node", test_session_here },
+	{ "coded: a session of this node", test_session_here_coded },
+	{ "TLS: a session of this node", test_session_here_tls },
+	{ "coded: the ends of a hand-over", test_handoff_ends_coded },
+	{ "coded: the sweep and the second try come in one turn", test_sweep_and_retry_in_one_turn_coded },
+	{ "TLS: the ends of a hand-over", test_handoff_ends_tls },
+	{ "TLS: the sweep and the second try come in one turn", test_sweep_and_retry_in_one_turn_tls },
 	{ "coded: greeting and goodbye", test_greeting_and_goodbye_coded },
 	{ "coded: commands while authd is asked", test_commands_while_authd_is_asked_coded },
 	{ "coded: a client that does not read", test_client_does_not_read_coded },
