@@ -224,7 +224,7 @@ def comm(pid):
 
 
 def role_of(pid):
-    """worker, authd, authworker, spawn, imapd, pop3d, master or "", from the process's name in ps."""
+    """worker, authd, authworker, spawn, key, imapd, pop3d, master or "", from the process's name in ps."""
     name = comm(pid)
     if name in ("imapd", "pop3d"):
         return name
@@ -232,7 +232,7 @@ def role_of(pid):
     if not any(w.endswith("waypostd") for w in words):
         return ""
     for word in words:
-        if word in ("worker", "authd", "authworker", "spawn"):
+        if word in ("worker", "authd", "authworker", "spawn", "key"):
             return word
     return "master"
 
