@@ -10,6 +10,9 @@
 #define CIPHERS "DEFAULT:!SHA1:!SHA256:!SHA384"
 /* A signature is all that there is of a private key (lib/tls_key.h). */
 #define NEVER ":!aNULL:!eNULL:!kRSA:!PSK:!SRP"
+/* For a server, who chooses: a handshake costs a tenth less without SHA-384, which processors do not help with. A
+ * client whose processor does not help with AES puts ChaCha20 first, and gets it. */
+#define SUITES "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 enum { CERTIFICATES_MAX = 16 * 1024 }; /* bytes of a client's chain: strangers send some */
 
 bool tls_ctx_set_ciphers(SSL_CTX *ctx, const char *list)
@@ -32,7 +35,11 @@ SSL_CTX *tls_ctx_new(bool server)
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	if (server)
-		SSL_CTX_set_max_cert_list(ctx, CERTIFICATES_MAX);
+	if (!server)
+		return ctx;
+	SSL_CTX_set_max_cert_list(ctx, CERTIFICATES_MAX);
+	SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
+	if (SSL_CTX_set_ciphersuites(ctx, SUITES) != 1)
+		die_fatal("OpenSSL does not know the cipher suites of TLS 1.3");
 	return ctx;
 }

@@ -846,6 +846,32 @@ static void test_ciphers(void)
 	SSL_CTX_free(ctx);
 }
 
+/* The server chooses; but a client that puts ChaCha20 first has a reason. */
+static void test_suites(void)
+{
+	static const struct {
+		const char *offered, *chosen;
+	} cases[] = {
+		{ "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+		    "TLS_AES_128_GCM_SHA256" },
+		{ "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256" },
+		{ "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_256_GCM_SHA384" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		SSL_CTX *ctx = tls_ctx_new(false);
+		SSL *c, *s;
+
+		CU_ASSERT_EQUAL(SSL_CTX_set_ciphersuites(ctx, cases[i].offered), 1);
+		tls_test_pair(ctx, server_ctx, &c, &s);
+		CU_ASSERT(tls_test_shake(c, s));
+		CU_ASSERT_STRING_EQUAL(SSL_get_cipher(c), cases[i].chosen);
+		SSL_free(c);
+		SSL_free(s);
+		SSL_CTX_free(ctx);
+	}
+}
+
 FOR_BOTH(test_both_ways)
 FOR_BOTH(test_server_ends_first)
 FOR_BOTH(test_cut_anywhere)
@@ -885,6 +911,7 @@ static void test_free_contexts(void)
 static const struct unit_case cases[] = {
 	{ "contexts", test_contexts },
 	{ "ciphers", test_ciphers },
+	{ "suites", test_suites },
 	{ "both ways", both_test_both_ways },
 	{ "the server ends first", both_test_server_ends_first },
 	{ "cut anywhere", both_test_cut_anywhere },
