@@ -1,7 +1,10 @@
 /* Contexts of libssl. */
 #include "lib/tls_ctx.h"
 
+#include <limits.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 
 #include "lib/die.h"
 #include "lib/mem.h"
@@ -42,4 +45,40 @@ SSL_CTX *tls_ctx_new(bool server)
 	if (SSL_CTX_set_ciphersuites(ctx, SUITES) != 1)
 		die_fatal("OpenSSL does not know the cipher suites of TLS 1.3");
 	return ctx;
+}
+
+unsigned tls_ctx_trust(SSL_CTX *ctx, const void *pem, size_t len)
+{
+	BIO *b = BIO_new_mem_buf(pem, (int)MIN(len, (size_t)INT_MAX));
+	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	unsigned n = 0;
+	X509 *cert;
+	bool whole;
+
+	while ((cert = PEM_read_bio_X509(b, NULL, NULL, NULL)) != NULL) {
+		n += X509_STORE_add_cert(store, cert) == 1;
+		X509_free(cert);
+	}
+	whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	ERR_clear_error();
+	BIO_free(b);
+	return whole ? n : 0;
+}
+
+SSL *tls_client_new(SSL_CTX *ctx, const char *name)
+{
+	SSL *ssl = SSL_new(ctx);
+	X509_VERIFY_PARAM *param = ssl != NULL ? SSL_get0_param(ssl) : NULL;
+
+	if (ssl == NULL)
+		die_fatal("OpenSSL has no memory");
+	SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
+	X509_VERIFY_PARAM_set_hostflags(param,
+	    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+	if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1)
+		return ssl;
+	ERR_clear_error();
+	if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 || SSL_set_tlsext_host_name(ssl, name) != 1)
+		die_fatal("OpenSSL does not take the name of a server: %s", name);
+	return ssl;
 }

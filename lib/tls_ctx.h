@@ -14,4 +14,12 @@ SSL_CTX *tls_ctx_new(bool server);
  * says. False: nothing is left, or OpenSSL does not understand it; CTX is of no use then. */
 bool tls_ctx_set_ciphers(SSL_CTX *ctx, const char *list);
 
+/* CTX, a client's, believes certificates that those in the LEN bytes of PEM lead to, besides what it believes already.
+ * Their number; 0: there is none, or one cannot be read. */
+unsigned tls_ctx_trust(SSL_CTX *ctx, const void *pem, size_t len);
+/* For a connection to the server NAME, a host name or an address, which is told to it (SNI) if it is a name. Its
+ * certificate has to be for NAME (RFC 9525: what a subject says is no name) and to lead to one that CTX believes: else
+ * the handshake fails with the reason. Free with SSL_free(). */
+SSL *tls_client_new(SSL_CTX *ctx, const char *name);
+
 #endif

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <openssl/pem.h>
 #include <unistd.h>
 
 #include "lib/conn_tls.c" /* to see what it keeps */
@@ -846,6 +847,119 @@ static void test_ciphers(void)
 	SSL_CTX_free(ctx);
 }
 
+/* --- who the server is --- */
+
+static void trust(SSL_CTX *ctx, X509 *cert)
+{
+	BIO *b = BIO_new(BIO_s_mem());
+	char *p;
+	long n;
+
+	PEM_write_bio_X509(b, cert);
+	n = BIO_get_mem_data(b, &p);
+	CU_ASSERT_EQUAL(tls_ctx_trust(ctx, p, (size_t)n), 1);
+	CU_ASSERT_EQUAL(tls_ctx_trust(ctx, p, (size_t)n / 2), 0);
+	CU_ASSERT_EQUAL(tls_ctx_trust(ctx, "", 0), 0);
+	BIO_free(b);
+}
+
+/* A client that wants NAME, and a server that shows CERT: "" if it is believed, or why not. Nothing is said to a server
+ * that is not. */
+static const char *visit(SSL_CTX *ctx, const char *name, X509 *cert, EVP_PKEY *key)
+{
+	SSL_CTX *shown = tls_ctx_new(true);
+	const char *why;
+	struct two t;
+	int fd;
+
+	CU_ASSERT_EQUAL(SSL_CTX_use_certificate(shown, cert), 1);
+	CU_ASSERT_EQUAL(SSL_CTX_use_PrivateKey(shown, key), 1);
+	memset(&t, 0, sizeof(t));
+	t.loop = ev_loop_new(EVFLAG_AUTO);
+	t.from_client = far_end(&fd);
+	begin(&t.client, t.loop, fd);
+	t.from_server = far_end(&fd);
+	begin(&t.server, t.loop, fd);
+	conn_tls_connect(t.loop, &t.client.conn, tls_client_new(ctx, name));
+	conn_tls_accept(t.loop, &t.server.conn, shown);
+	str_adds(&t.client.out, "secret");
+	conn_watch(t.loop, &t.client.conn, EV_READ | EV_WRITE);
+	conn_watch(t.loop, &t.server.conn, EV_READ);
+	run(&t, 65536);
+	why = t.client.why != NULL ? t.client.why : "";
+	expect(&t.server, why[0] == '\0' ? "secret" : "");
+	end_two(&t);
+	SSL_CTX_free(shown);
+	return why;
+}
+
+static void test_names(void)
+{
+	static const struct {
+		const char *name, *alt, *why;
+	} cases[] = {
+		{ "a.example", "DNS:a.example", "" },
+		{ "A.Example", "DNS:a.example", "" },
+		{ "a.example", "DNS:b.example,DNS:a.example", "" },
+		{ "b.a.example", "DNS:*.a.example", "" },
+		{ "127.0.0.1", "IP:127.0.0.1", "" },
+		{ "::1", "IP:::1", "" },
+		{ "a.example", "DNS:b.example", "hostname mismatch" },
+		{ "a.example", "DNS:*.a.example", "hostname mismatch" },
+		{ "c.b.a.example", "DNS:*.a.example", "hostname mismatch" },
+		{ "baz.a.example", "DNS:b*.a.example", "hostname mismatch" },
+		{ "127.0.0.1", "IP:127.0.0.2", "IP address mismatch" },
+		{ "127.0.0.1", "DNS:127.0.0.1", "IP address mismatch" },
+		{ "subject.example", NULL, "hostname mismatch" },
+	};
+	EVP_PKEY *ca_key = tls_test_key("P-256"), *key = tls_test_key("P-256");
+	X509 *ca = tls_test_signed(ca_key, NULL, NULL, ca_key, -60, 3600, true);
+	SSL_CTX *ctx = tls_ctx_new(false);
+
+	trust(ctx, ca);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		X509 *cert = tls_test_signed(key, cases[i].alt, ca, ca_key, -60, 3600, false);
+
+		CU_ASSERT_STRING_EQUAL(visit(ctx, cases[i].name, cert, key), cases[i].why);
+		X509_free(cert);
+	}
+	SSL_CTX_free(ctx);
+	X509_free(ca);
+	EVP_PKEY_free(ca_key);
+	EVP_PKEY_free(key);
+}
+
+/* Expired, not valid yet, its own authority, an authority that is none, nobody known. */
+static void test_not_believed(void)
+{
+	EVP_PKEY *ca_key = tls_test_key("P-256"), *key = tls_test_key("P-256"), *other = tls_test_key("P-256");
+	X509 *ca = tls_test_signed(ca_key, NULL, NULL, ca_key, -60, 3600, true);
+	X509 *expired = tls_test_signed(key, "DNS:a.example", ca, ca_key, -3600, -60, false);
+	X509 *early = tls_test_signed(key, "DNS:a.example", ca, ca_key, 1800, 3600, false);
+	X509 *own = tls_test_signed(key, "DNS:a.example", NULL, key, -60, 3600, false);
+	X509 *forged = tls_test_signed(key, "DNS:a.example", ca, other, -60, 3600, false);
+	X509 *good = tls_test_signed(key, "DNS:a.example", ca, ca_key, -60, 3600, false);
+	SSL_CTX *ctx = tls_ctx_new(false);
+
+	CU_ASSERT_STRING_EQUAL(visit(ctx, "a.example", good, key), "unable to get local issuer certificate");
+	trust(ctx, ca);
+	CU_ASSERT_STRING_EQUAL(visit(ctx, "a.example", good, key), "");
+	CU_ASSERT_STRING_EQUAL(visit(ctx, "a.example", expired, key), "certificate has expired");
+	CU_ASSERT_STRING_EQUAL(visit(ctx, "a.example", early, key), "certificate is not yet valid");
+	CU_ASSERT_STRING_EQUAL(visit(ctx, "a.example", own, key), "self-signed certificate");
+	CU_ASSERT_STRING_EQUAL(visit(ctx, "a.example", forged, key), "certificate signature failure");
+	SSL_CTX_free(ctx);
+	X509_free(ca);
+	X509_free(expired);
+	X509_free(early);
+	X509_free(own);
+	X509_free(forged);
+	X509_free(good);
+	EVP_PKEY_free(ca_key);
+	EVP_PKEY_free(key);
+	EVP_PKEY_free(other);
+}
+
 /* The server chooses; but a client that puts ChaCha20 first has a reason. */
 static void test_suites(void)
 {
@@ -912,6 +1026,8 @@ static const struct unit_case cases[] = {
 	{ "contexts", test_contexts },
 	{ "ciphers", test_ciphers },
 	{ "suites", test_suites },
+	{ "names of servers", test_names },
+	{ "servers that are not believed", test_not_believed },
 	{ "both ways", both_test_both_ways },
 	{ "the server ends first", both_test_server_ends_first },
 	{ "cut anywhere", both_test_cut_anywhere },

@@ -3,6 +3,7 @@
 
 #include <CUnit/CUnit.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 
 EVP_PKEY *tls_test_key(const char *kind)
@@ -32,6 +33,35 @@ X509 *tls_test_cert(EVP_PKEY *key, const char *name)
 	X509_set_issuer_name(cert, subject);
 	X509_set_pubkey(cert, key);
 	CU_ASSERT_FATAL(X509_sign(cert, key, EVP_PKEY_is_a(key, "ED25519") ? NULL : EVP_sha256()) > 0);
+	return cert;
+}
+
+static void add_extension(X509 *cert, int nid, const char *value)
+{
+	X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+
+	CU_ASSERT_FATAL(e != NULL && X509_add_ext(cert, e, -1) == 1);
+	X509_EXTENSION_free(e);
+}
+
+X509 *tls_test_signed(EVP_PKEY *key, const char *alt, X509 *issuer, EVP_PKEY *issuer_key, long from, long until,
+    bool is_ca)
+{
+	X509 *cert = X509_new();
+
+	X509_set_version(cert, X509_VERSION_3);
+	ASN1_INTEGER_set(X509_get_serialNumber(cert), 2);
+	X509_gmtime_adj(X509_getm_notBefore(cert), from);
+	X509_gmtime_adj(X509_getm_notAfter(cert), until);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+	    (const unsigned char *)(is_ca ? "authority.example" : "subject.example"), -1, -1, 0);
+	X509_set_issuer_name(cert, issuer != NULL ? X509_get_subject_name(issuer) : X509_get_subject_name(cert));
+	X509_set_pubkey(cert, key);
+	if (is_ca)
+		add_extension(cert, NID_basic_constraints, "critical,CA:TRUE");
+	if (alt != NULL)
+		add_extension(cert, NID_subject_alt_name, alt);
+	CU_ASSERT_FATAL(X509_sign(cert, issuer_key, EVP_sha256()) > 0);
 	return cert;
 }
 
