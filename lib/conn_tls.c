@@ -164,10 +164,7 @@ static bool receive(struct tls *t, size_t size)
 /* libssl has taken all that there was: is there more? ROOM is what the user has. */
 static bool feed(struct tls *t, size_t room)
 {
-	if (t->left != 0)
-		return true;
-	str_fini(&t->in);
-	return receive(t, MIN(MAX(room, (size_t)CHUNK_LEAST), sizeof(received)));
+	return t->left != 0 || receive(t, MIN(MAX(room, (size_t)CHUNK_LEAST), sizeof(received)));
 }
 
 /* At the end of the call: what is left is kept for the next one. */
@@ -439,7 +436,7 @@ static ssize_t tls_write(struct conn *c, const void *p, size_t len)
 /* libssl must not be asked to after a failure, or before there is anything to close. */
 static void say_end(struct tls *t)
 {
-	if (t->up && !t->shut && !t->out_broken) {
+	if (t->up && !t->out_broken) {
 		ERR_clear_error();
 		SSL_shutdown(t->ssl);
 	}

@@ -476,6 +476,28 @@ static void test_tickets_leave(int version)
 	end_two(&t);
 }
 
+/* A part of a record is nothing to be told of, and the loop waits for the rest of it. */
+static void test_part_of_record(int version)
+{
+	char record[100];
+	struct two t;
+	ssize_t n;
+
+	begin_two(&t, version);
+	run(&t, 65536);
+	say(&t.client, "hello");
+	n = read(t.from_client, record, sizeof(record));
+	CU_ASSERT_FATAL(n > 20);
+	for (ssize_t i = 0; i < n; i++) {
+		t.server.calls = 0;
+		CU_ASSERT_EQUAL(write(t.from_server, record + i, 1), 1);
+		turn(t.loop, 5);
+		CU_ASSERT_EQUAL(t.server.calls, 1);
+	}
+	expect(&t.server, "hello");
+	end_two(&t);
+}
+
 /* Nothing happens, nobody is called; and nothing is kept. */
 static void test_idle(int version)
 {
@@ -645,6 +667,48 @@ static void test_reset(int version)
 	expect(&t.server, "last words");
 	CU_ASSERT_EQUAL(t.server.end, CONN_FAILED);
 	end_two(&t);
+}
+
+/* The socket breaks within the handshake, when it is read or when it is written to: the user learns of it, whatever it
+ * waits for, and is not called for ever. */
+static void broken_within(int version, int want, bool unread)
+{
+	char hello[2000];
+	struct two t;
+	ssize_t n;
+
+	begin_two(&t, version);
+	n = read(t.from_client, hello, sizeof(hello));
+	CU_ASSERT_FATAL(n > 100);
+	conn_watch(t.loop, &t.server.conn, want);
+	str_adds(&t.server.out, "greeting");
+	if (unread) { /* what nobody has read makes the end a reset */
+		CU_ASSERT_EQUAL(write(t.from_server, hello, (size_t)n), n);
+		turn(t.loop, 2);
+		CU_ASSERT_EQUAL(t.server.calls, 1); /* for the handshake's own sake */
+	} else {
+		CU_ASSERT_EQUAL(write(t.from_server, hello, (size_t)n), n);
+	}
+	close(t.from_server);
+	t.from_server = -1;
+	turn(t.loop, 5);
+	CU_ASSERT_PTR_NOT_NULL(t.server.why);
+	CU_ASSERT_EQUAL(conn_read(&t.server.conn, hello, 1), CONN_FAILED);
+	CU_ASSERT_EQUAL(conn_write(&t.server.conn, "x", 1), CONN_FAILED);
+	t.server.calls = 0;
+	turn(t.loop, 5);
+	CU_ASSERT(t.server.calls <= 1);
+	end_two(&t);
+}
+
+static void test_broken_within(int version)
+{
+	static const int wants[] = { EV_READ, EV_WRITE, EV_READ | EV_WRITE };
+
+	for (size_t i = 0; i < ARRAY_LEN(wants); i++) {
+		broken_within(version, wants[i], true);
+		broken_within(version, wants[i], false);
+	}
 }
 
 /* Shut, or closed, before the handshake is done, and after it has failed. */
@@ -1001,6 +1065,8 @@ FOR_BOTH(test_cut_off)
 FOR_BOTH(test_changed_bytes)
 FOR_BOTH(test_reset)
 FOR_BOTH(test_shut_early)
+FOR_BOTH(test_part_of_record)
+FOR_BOTH(test_broken_within)
 FOR_BOTH(test_slow_hello)
 
 static void test_contexts(void)
@@ -1039,6 +1105,8 @@ static const struct unit_case cases[] = {
 	{ "system calls", both_test_calls },
 	{ "tickets leave", both_test_tickets_leave },
 	{ "idle", both_test_idle },
+	{ "a part of a record", both_test_part_of_record },
+	{ "broken within the handshake", both_test_broken_within },
 	{ "cut off", both_test_cut_off },
 	{ "no TLS", test_garbage },
 	{ "changed bytes", both_test_changed_bytes },
