@@ -44,6 +44,10 @@ noinst_PROGRAMS += fuzz/fuzz_settings
 fuzz_fuzz_settings_SOURCES = fuzz/fuzz_settings.c
 fuzz_fuzz_settings_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_settings_LDADD = $(SETTINGS_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_access
+fuzz_fuzz_access_SOURCES = fuzz/fuzz_access.c
+fuzz_fuzz_access_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_access_LDADD = $(LOGIN_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_imap_lex
 fuzz_fuzz_imap_lex_SOURCES = fuzz/fuzz_imap_lex.c
 fuzz_fuzz_imap_lex_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -124,6 +128,8 @@ EXTRA_DIST += fuzz/corpus/fuzz_login/node-imap fuzz/corpus/fuzz_login/node-pop3 
 	fuzz/corpus/fuzz_login/note-imap fuzz/corpus/fuzz_login/note-pop3 fuzz/corpus/fuzz_login/auth-none \
 	fuzz/corpus/fuzz_login/alert-imap fuzz/corpus/fuzz_login/bye-imap fuzz/corpus/fuzz_login/http-imap \
 	fuzz/corpus/fuzz_login/http-pop3
+# An address and an access file.
+EXTRA_DIST += fuzz/corpus/fuzz_access/four fuzz/corpus/fuzz_access/six
 # Hashes from which fuzz_password starts, one of each form; cheap ones, which it computes.
 EXTRA_DIST += fuzz/corpus/fuzz_password/argon2 fuzz/corpus/fuzz_password/argon2-b64 fuzz/corpus/fuzz_password/argon2id \
 	fuzz/corpus/fuzz_password/cram-md5 fuzz/corpus/fuzz_password/crypt fuzz/corpus/fuzz_password/md5-crypt \

@@ -144,39 +144,40 @@ bool net_addr_same_ip(const struct net_addr *a, const struct net_addr *b)
 	return a->family == b->family && memcmp(a->ip, b->ip, a->family == AF_INET ? 4 : 16) == 0;
 }
 
-/* The network's address, and how many of its bits count. */
-static bool read_network(const char *network, struct net_addr *n, uint64_t *bits)
+bool net_network_parse(const char *network, struct net_addr *a, unsigned *bits)
 {
 	char base[NET_IP_TEXT_MAX];
 	const char *slash = strchr(network, '/');
 	size_t len = slash != NULL ? (size_t)(slash - network) : strlen(network);
-	uint64_t whole;
+	uint64_t whole, given;
 
 	if (len >= sizeof(base))
 		return false;
 	memcpy(base, network, len);
 	base[len] = '\0';
-	if (!net_addr_parse(n, base, 0))
+	if (!net_addr_parse(a, base, 0))
 		return false;
-	whole = n->family == AF_INET ? 32 : 128;
-	*bits = whole;
-	return slash == NULL || num_parse_str(slash + 1, whole, bits);
+	whole = given = a->family == AF_INET ? 32 : 128;
+	if (slash != NULL && !num_parse_str(slash + 1, whole, &given))
+		return false;
+	*bits = (unsigned)given;
+	return true;
 }
 
 bool net_is_network(const char *text)
 {
 	struct net_addr n;
-	uint64_t bits;
+	unsigned bits;
 
-	return read_network(text, &n, &bits);
+	return net_network_parse(text, &n, &bits);
 }
 
 bool net_addr_in(const struct net_addr *a, const char *network)
 {
 	struct net_addr n;
-	uint64_t bits;
+	unsigned bits;
 
-	if (!read_network(network, &n, &bits))
+	if (!net_network_parse(network, &n, &bits))
 		return false;
 	if (a->family != n.family || memcmp(a->ip, n.ip, bits / 8) != 0)
 		return false;

@@ -34,7 +34,10 @@ bool net_addr_same_ip(const struct net_addr *a, const struct net_addr *b);
 /* What counts as one client where clients are counted: an IPv4 address, or the /64 of an IPv6 one, as a customer has
  * one; without port and scope. All bytes are set, so that it may be a key. */
 struct net_addr net_addr_client(const struct net_addr *a);
-/* TEXT is an address or a network, as the next one takes it. */
+/* Reads NETWORK ("10.0.0.0/8", "2001:db8::/32", or one address): its address, and how many BITS of it count. False if
+ * it is malformed. */
+bool net_network_parse(const char *network, struct net_addr *a, unsigned *bits);
+/* TEXT is an address or a network. */
 bool net_is_network(const char *text);
 /* A is in NETWORK ("10.0.0.0/8", "2001:db8::/32", or one address). False too if NETWORK is malformed. */
 bool net_addr_in(const struct net_addr *a, const char *network);

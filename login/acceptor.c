@@ -203,6 +203,11 @@ static bool is_shortage(int error)
 	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+static bool admits(const struct acceptor *g, const struct entry *e, const struct net_addr *client)
+{
+	return g->hooks->admits(g->arg, e->protocol, e->tls, client, e->port);
+}
+
 static void take(struct acceptor *g, const struct entry *e, int fd, const struct net_addr *client)
 {
 	g->hooks->client(g->arg, e->protocol, e->tls, fd, client, e->port);
@@ -214,6 +219,10 @@ static void replace_or_refuse(struct acceptor *g, const struct entry *e, int fd,
 	struct net_addr client;
 
 	net_addr_from(&client, ss);
+	if (!admits(g, e, &client)) {
+		close(fd);
+		return;
+	}
 	if (room_for_logins(g, 1) || (acceptor_has_room(g, 0) && g->hooks->displace(g->arg, &client))) {
 		take(g, e, fd, &client);
 		return;
@@ -261,7 +270,10 @@ static bool take_one(struct acceptor *g, struct entry *e)
 		return false;
 	}
 	net_addr_from(&client, &ss);
-	take(g, e, fd, &client);
+	if (admits(g, e, &client))
+		take(g, e, fd, &client);
+	else
+		close(fd);
 	return true;
 }
 

@@ -40,7 +40,9 @@ struct acceptor_hooks {
 	unsigned (*in_use)(void *arg);
 	/* Closes descriptors that are not needed now. */
 	void (*trim)(void *arg);
-	/* A new client, which begins with TLS or not; the callee owns FD. */
+	/* CLIENT may connect. If not, it is closed without a word, and nobody gives way to it. */
+	bool (*admits)(void *arg, enum protocol protocol, bool tls, const struct net_addr *client, uint16_t port);
+	/* A new client, which begins with TLS or not, and was admitted; the callee owns FD. */
 	void (
 	    *client)(void *arg, enum protocol protocol, bool tls, int fd, const struct net_addr *client, uint16_t port);
 	/* Ends another client's login to make room for CLIENT. False: nobody gives way. */

@@ -160,10 +160,9 @@ void header_wait_add(struct header_wait *w, enum protocol protocol, int fd, cons
 	loop_timer_start(w->loop, &c->timer, w->seconds, &c->until);
 }
 
-void header_wait_refuse(struct header_wait *w, int fd, const struct net_addr *sender, uint16_t port)
+void header_wait_refuse(struct header_wait *w, const struct net_addr *sender, uint16_t port)
 {
 	log_trouble(w, HEADER_TROUBLE_SENDER, sender, port);
-	close(fd);
 }
 
 void header_wait_shut(struct header_wait *w)

@@ -39,8 +39,8 @@ void header_wait_init(struct header_wait *w, struct ev_loop *loop, header_wait_f
 /* Takes over the accepted socket FD of PROXY. Closes and logs it if no header comes in time, or an invalid one. */
 void header_wait_add(struct header_wait *w, enum protocol protocol, int fd, const struct net_addr *proxy,
     uint16_t port);
-/* Closes FD of SENDER, which is not a trusted proxy; logs it. */
-void header_wait_refuse(struct header_wait *w, int fd, const struct net_addr *sender, uint16_t port);
+/* A connection of SENDER, which is not a trusted proxy, is closed by the caller: counts and logs it. */
+void header_wait_refuse(struct header_wait *w, const struct net_addr *sender, uint16_t port);
 /* Closes all that wait. */
 void header_wait_shut(struct header_wait *w);
 

@@ -1,6 +1,7 @@
 # login/: a client's connection until it is handed on; the login worker.
 noinst_LIBRARIES += login/liblogin.a
 login_liblogin_a_SOURCES = \
+	login/access.c login/access.h \
 	login/acceptor.c login/acceptor.h \
 	login/certificates.c login/certificates.h \
 	login/exchange.c login/exchange.h \

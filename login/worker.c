@@ -16,6 +16,7 @@
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "login/acceptor.h"
+#include "login/access.h"
 #include "login/certificates.h"
 #include "login/exchange.h"
 #include "login/header_wait.h"
@@ -32,7 +33,7 @@ enum {
 	SLOTS_MAX = 1 << SLOT_BITS,
 	ARRIVED_MAX = 8, /* successful logins at peers that were not reported to authd yet */
 	CROWDED_SECONDS = 2,
-	YIELD_QUIET = 60 /* seconds between two log lines about strangers that gave way */
+	STRANGER_QUIET = 60 /* seconds between two log lines about strangers that gave way, or that are denied */
 };
 
 struct slot {
@@ -65,10 +66,11 @@ struct worker {
 	struct acceptor *acceptor;
 	struct header_wait headers;
 	struct strangers strangers;
-	uint32_t yield_quiet_until;
+	struct access *access[PROTOCOL_COUNT];
+	uint32_t yield_quiet_until, denied_quiet_until;
 	bool draining, retiring;
 	bool orphaned; /* the master is gone: no new authd will come */
-	uint64_t logins_ok, logins_failed, accepted, yielded;
+	uint64_t logins_ok, logins_failed, accepted, yielded, denied;
 };
 
 static struct msgw out;
@@ -135,7 +137,7 @@ static void yield(struct worker *w, struct stranger *s, const char *why)
 	char ip[NET_IP_TEXT_MAX];
 
 	w->yielded++;
-	if (log_due(&w->yield_quiet_until, YIELD_QUIET))
+	if (log_due(&w->yield_quiet_until, STRANGER_QUIET))
 		log_warn("%s: of %u clients that have not logged in the oldest of [%s%s], which has %u, is closed, and "
 		         "so will be others",
 		    why, w->strangers.count, net_addr_text(&client, ip), client.family == AF_INET6 ? "/64" : "",
@@ -661,28 +663,59 @@ static bool room_for_pipe(void *arg)
 	return acceptor_has_room(w->acceptor, 2);
 }
 
+/* Whoever may not connect learns nothing. */
+static void deny(struct worker *w, enum protocol protocol, const struct net_addr *client)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	w->denied++;
+	if (log_due(&w->denied_quiet_until, STRANGER_QUIET))
+		log_as(protocols[protocol].group, LOG_LEVEL_INFO,
+		    "DENIED by the access file, ip=[%s], port=[%u]; %llu in all", net_addr_log(client, ip),
+		    client->port, (unsigned long long)w->denied);
+}
+
+static bool admits(void *arg, enum protocol protocol, bool tls, const struct net_addr *client, uint16_t port)
+{
+	struct worker *w = arg;
+
+	w->accepted++;
+	if (!tls && settings_has_header(w->ctx.set, protocol, port)) { /* then the client is judged that it names */
+		if (net_addr_in_any(client, w->ctx.set->node_PROXY_PROTOCOL_FROM))
+			return true;
+		header_wait_refuse(&w->headers, client, port);
+	} else {
+		if (!access_denies(w->access[protocol], client))
+			return true;
+		deny(w, protocol, client);
+	}
+	return false;
+}
+
 static void new_client(void *arg, enum protocol protocol, bool tls, int fd, const struct net_addr *client,
     uint16_t port)
 {
 	struct worker *w = arg;
 	SSL_CTX *ctx = tls ? certificates_context(w->certificates, protocols[protocol].ssl_group) : NULL;
 
-	w->accepted++;
 	if (tls && ctx == NULL)
 		close(fd); /* the key process has said why */
-	else if (tls || !settings_has_header(w->ctx.set, protocol, port))
-		login_start(w, w->dialects[protocol], fd,
-		    &(struct login_client){ .addr = *client, .port = port, .tls = tls, .ctx = ctx });
-	else if (net_addr_in_any(client, w->ctx.set->node_PROXY_PROTOCOL_FROM))
+	else if (!tls && settings_has_header(w->ctx.set, protocol, port))
 		header_wait_add(&w->headers, protocol, fd, client, port);
 	else
-		header_wait_refuse(&w->headers, fd, client, port);
+		login_start(w, w->dialects[protocol], fd,
+		    &(struct login_client){ .addr = *client, .port = port, .tls = tls, .ctx = ctx });
 }
 
 static void on_header(void *arg, enum protocol protocol, int fd, const struct proxy_header_facts *f, uint16_t port)
 {
 	struct worker *w = arg;
 
+	if (access_denies(w->access[protocol], &f->client)) {
+		deny(w, protocol, &f->client);
+		close(fd);
+		return;
+	}
 	login_start(w, w->dialects[protocol], fd,
 	    &(struct login_client){ .addr = f->client, .port = port, .tls = f->tls });
 }
@@ -704,6 +737,7 @@ static void tell_full(void *arg, bool full)
 static const struct acceptor_hooks acceptor_hooks = {
 	.in_use = descriptors,
 	.trim = trim,
+	.admits = admits,
 	.client = new_client,
 	.displace = displace,
 	.refuse = refuse_client,
@@ -901,11 +935,12 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 			str_addf(&q.rows, "proxied_%s=%u\n", protocols[p].name, n[p]);
 		str_addf(&q.rows,
 		    "logging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
-		    "workers_full=%u\nclients_refused=%llu\nstrangers_closed=%llu\nheaders_refused=%llu\n",
+		    "workers_full=%u\nclients_refused=%llu\nstrangers_closed=%llu\nclients_denied=%llu\n"
+		    "headers_refused=%llu\n",
 		    w->nlogins, (unsigned long long)w->accepted, (unsigned long long)w->logins_ok,
 		    (unsigned long long)w->logins_failed, acceptor_is_full(w->acceptor),
 		    (unsigned long long)acceptor_refused(w->acceptor), (unsigned long long)w->yielded,
-		    (unsigned long long)w->headers.refused);
+		    (unsigned long long)w->denied, (unsigned long long)w->headers.refused);
 	}
 	role_rows(ctx, query, str_cstr(&q.rows), q.rows.len);
 	role_done(ctx, query, q.count);
@@ -934,6 +969,8 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	w->acceptor = acceptor_new(w->ctx.loop, &acceptor_hooks, w);
 	header_wait_init(&w->headers, w->ctx.loop, on_header, w);
 	strangers_init(&w->strangers, is_trusted, w);
+	for (int p = 0; p < PROTOCOL_COUNT; p++)
+		w->access[p] = access_new(w->ctx.set->access[p]);
 	w->relays = relay_pool_new(w->ctx.loop, (unsigned)w->ctx.set->proxy_PROXY_IDLE_TIMEOUT, on_relay_end, w);
 	relay_pool_set_room(w->relays, room_for_pipe);
 	w->here = relay_pool_new(w->ctx.loop, 0, on_end_here, w);

@@ -1,6 +1,7 @@
 # settings/: the configuration file: its table, how it is read, judged and told to the roles.
 noinst_LIBRARIES += settings/libsettings.a
 settings_libsettings_a_SOURCES = \
+	settings/access_file.c settings/access_file.h \
 	settings/capability.c settings/capability.h \
 	settings/clause.c settings/clause.h \
 	settings/limits.c settings/limits.h \

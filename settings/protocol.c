@@ -17,6 +17,7 @@ const struct protocol_info protocols[PROTOCOL_COUNT] = {
 		.port = port_, \
 		.tls_port = tls_port_, \
 		.starttls = starttls_, \
+		.access_file = #id "ACCESSFILE", \
 		.option_off = "disable" #name_, \
 		.option_insecure = "disableinsecure" #name_ },
 	PROTOCOLS(P)
@@ -24,11 +25,12 @@ const struct protocol_info protocols[PROTOCOL_COUNT] = {
 };
 
 /* What concerns logins, by kind. */
-#define ABOUT_LOGINS_LOGIN(group, proxy_) \
-	.proxy = set->group##_##proxy_, .proxy_port = set->group##_PROXY_PORT, .max_per_ip = set->group##_MAXPERIP, \
+#define ABOUT_LOGINS_LOGIN(id, group, proxy_) \
+	.access_file = set->group##_##id##ACCESSFILE, .proxy = set->group##_##proxy_, \
+	.proxy_port = set->group##_PROXY_PORT, .max_per_ip = set->group##_MAXPERIP, \
 	.max_per_account = set->group##_MAXPERACCOUNT, .defdomain = set->group##_DEFDOMAIN, \
 	.domainsep = set->group##_DOMAINSEP, .authservice = set->group##_AUTHSERVICE,
-#define ABOUT_LOGINS_NO_LOGIN(group, proxy_) .defdomain = "", .domainsep = "", .authservice = "",
+#define ABOUT_LOGINS_NO_LOGIN(id, group, proxy_) .access_file = "", .defdomain = "", .domainsep = "", .authservice = "",
 
 struct protocol_settings protocol_settings(const struct settings *set, enum protocol p)
 {
@@ -46,7 +48,7 @@ struct protocol_settings protocol_settings(const struct settings *set, enum prot
 			.tls_keyfile = set->group##_ssl_TLS_PRIVATE_KEYFILE, \
 			.maildirpath = set->group##_MAILDIRPATH, \
 			.max_sessions = set->group##_MAXDAEMONS, \
-			ABOUT_LOGINS_##kind(group, proxy_) };
+			ABOUT_LOGINS_##kind(id, group, proxy_) };
 		PROTOCOLS(P)
 #undef P
 	case PROTOCOL_COUNT:

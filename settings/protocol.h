@@ -11,7 +11,7 @@
  *             protocol has no dialect, no mailhost and none of the settings about logins; nothing accepts its
  *             clients yet: a login worker must not be given its sockets
  *   ports     registered: plain, TLS
- *   proxy     the setting that lets logins be forwarded
+ *   proxy     the setting that lets logins be forwarded; that of the access file is idACCESSFILE
  *   starttls  how the log calls a session whose client uses TLS */
 #ifndef SETTINGS_PROTOCOL_H
 #define SETTINGS_PROTOCOL_H
@@ -36,6 +36,7 @@ struct protocol_info {
 	bool has_login;
 	uint16_t port, tls_port;
 	const char *starttls;
+	const char *access_file;                  /* the setting */
 	const char *option_off, *option_insecure; /* account options: "disableimap", "disableinsecureimap" */
 };
 
@@ -52,7 +53,7 @@ struct protocol_settings {
 	/* for protocols with a login */
 	bool proxy;
 	int64_t proxy_port, max_per_ip, max_per_account; /* 0: none */
-	const char *defdomain, *domainsep, *authservice;
+	const char *access_file, *defdomain, *domainsep, *authservice;
 };
 
 struct protocol_settings protocol_settings(const struct settings *set, enum protocol p);

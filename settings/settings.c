@@ -137,6 +137,8 @@ struct settings *settings_defaults(void)
 	s->node_id = mem_strdup("");
 	s->listens = mem_strdup("");
 	s->pool_secret = mem_strdup("");
+	for (int p = 0; p < PROTOCOL_COUNT; p++)
+		s->access[p] = mem_strdup("");
 	return s;
 }
 
@@ -151,6 +153,8 @@ void settings_free(struct settings **s)
 	mem_free(&(*s)->self[1]);
 	mem_free(&(*s)->node_id);
 	mem_free(&(*s)->listens);
+	for (int p = 0; p < PROTOCOL_COUNT; p++)
+		mem_free(&(*s)->access[p]);
 	mem_free_secret(&(*s)->pool_secret);
 	mem_free(s);
 }
@@ -212,6 +216,7 @@ static void put_all(struct str *out, const struct settings *s, unsigned roles)
 	for (int p = 0; p < PROTOCOL_COUNT; p++) {
 		put_u64(out, s->has[p]);
 		put_u64(out, s->has_tls[p]);
+		put_str(out, (roles & SETTINGS_FOR_WORKER) != 0 ? s->access[p] : "");
 	}
 	put_u64(out, s->pool_secret[0] != '\0');
 	put_str(out, s->self[0]);
@@ -290,6 +295,7 @@ static void get_all(struct reader *r, struct settings *s)
 	for (int p = 0; p < PROTOCOL_COUNT; p++) {
 		s->has[p] = get_u64(r) != 0;
 		s->has_tls[p] = get_u64(r) != 0;
+		get_str(r, &s->access[p]);
 	}
 	s->has_pool_secret = get_u64(r) != 0;
 	get_str(r, &s->self[0]);

@@ -42,6 +42,8 @@ struct settings {
 	/* Where the daemon listens, for authd alone: lines "PROTOCOL NETWORK PORT" (enum protocol; net_addr_in()); ""
 	 * without a daemon. */
 	char *listens;
+	/* The rules of the access files (settings/access_file.h), for login workers alone; "" = none. */
+	char *access[PROTOCOL_COUNT];
 	/* The lines of POOL_SECRETFILE (settings/pool_secret.h); "" = none. Only authd gets them. */
 	char *pool_secret;
 	/* There is a pool secret: every role may know that. */

@@ -57,7 +57,6 @@ const struct settings_known settings_known[] = {
 	{ "proxy", "PROXY_REFERRAL_HOSTS", LATER, "", "following a peer that names another owner of the account" },
 
 	BOTH("imapd", "IMAPDSTART", "IMAP_TLS"),
-	{ "imapd", "IMAPACCESSFILE", UNSAFE, "", "limits by client address; use the firewall" },
 	{ "imapd", "IMAP_ACL", LATER, "", "access rights on folders" },
 	{ "imapd", "SMAP_CAPABILITY", IGNORED, "", "only Courier's own programs speak SMAP" },
 	{ "imapd", "IMAP_CAPABILITY_ORIG", IGNORED, "", WEBADMIN },

@@ -14,6 +14,7 @@
 #include "lib/mem.h"
 #include "lib/net.h"
 #include "lib/num.h"
+#include "settings/access_file.h"
 #include "settings/capability.h"
 #include "settings/options.h"
 #include "settings/pool_secret.h"
@@ -497,6 +498,37 @@ void settings_rules_no_secret(struct settings_load *l, struct str *out)
 		        "forwarded logins are believed by their address alone");
 }
 
+/* Reports each line of TEXT to OUT. */
+static void report_lines(struct settings_load *l, struct str *out, unsigned line, const char *label, const char *text)
+{
+	for (size_t len; *text != '\0'; text += len + (text[len] == '\n')) {
+		len = strcspn(text, "\n");
+		settings_report(out, &l->text, line, "%s: %.*s", label, (int)len, text);
+	}
+}
+
+static void rules_access(struct settings_load *l, enum protocol p)
+{
+	const char *path = protocol_settings(l->set, p).access_file;
+	struct str mistakes = STR_INIT, odd = STR_INIT, label = STR_INIT;
+	unsigned line;
+	char *rules;
+
+	if (path[0] == '\0')
+		return;
+	str_addf(&label, "%s.%s", protocols[p].group, protocols[p].access_file);
+	line = settings_load_line_of(l, protocols[p].group, protocols[p].access_file);
+	if ((rules = access_file_read(path, &mistakes, &odd)) != NULL) {
+		mem_free(&l->set->access[p]);
+		l->set->access[p] = rules;
+	}
+	report_lines(l, l->errors, line, str_cstr(&label), str_cstr(&mistakes));
+	report_lines(l, l->warnings, line, str_cstr(&label), str_cstr(&odd));
+	str_fini(&mistakes);
+	str_fini(&odd);
+	str_fini(&label);
+}
+
 /* The cache that the pool shares. */
 static void rules_shared(struct settings_load *l)
 {
@@ -528,8 +560,10 @@ void settings_rules(struct settings_load *l)
 	rules_proxy(l);
 	rules_ports(l);
 	for (int p = 0; p < PROTOCOL_COUNT; p++)
-		if (l->set->has[p])
+		if (l->set->has[p]) {
 			rules_protocol[p](l);
+			rules_access(l, p);
+		}
 	rules_auth(l);
 	rules_options(l);
 	rules_secret(l);

@@ -134,6 +134,12 @@
 
 #define SETTINGS_IMAPD(S) \
 	SETTINGS_BOTH(S, imapd, "143", IMAP_PROXY) \
+	S(imapd, IMAPACCESSFILE, PATH, "", 0, 0, "", SF_M, \
+		"File, or folder of files, that tells which addresses may connect: Courier's text, which makeimapaccess " \
+		"compiles, not the .dat. A line is a network, a tab, and allow or deny: \"192.68.0<tab>deny\", " \
+		"\"192.68.0.10<tab>allow\", \"*<tab>deny\"; also 192.68.0.0/22 and 2001:db8::/32. The most specific network " \
+		"decides; others may connect. Behind a proxy in front the client's address counts; for a forwarded login " \
+		"that of the forwarding node. Read at start and reload.") \
 	S(imapd, IMAP_PROXY_FOREIGN, BOOL, "0", 0, 0, "", SF_W, \
 		"Peers are not Waypost: request their capabilities and send these to the client after its login.") \
 	S(imapd, IMAP_CAPABILITY, LIST, \
@@ -179,6 +185,8 @@
 
 #define SETTINGS_POP3D(S) \
 	SETTINGS_BOTH(S, pop3d, "110", POP3_PROXY) \
+	S(pop3d, POP3ACCESSFILE, PATH, "", 0, 0, "", SF_M, \
+		"The same as IMAPACCESSFILE, for POP3, where Courier has none. It may be the same file.") \
 	S(pop3d, POP3AUTH, LIST, "PLAIN LOGIN", 0, 0, "", SF_W, \
 		"Login mechanisms that CAPA announces. PLAIN and LOGIN are always accepted; CRAM-MD5, CRAM-SHA1, " \
 		"CRAM-SHA256, SCRAM-SHA-1, SCRAM-SHA-256 (clients prove that they know the password) only if " \

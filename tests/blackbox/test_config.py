@@ -387,6 +387,41 @@ def test_bad_commands(pool):
         assert result.returncode != 0 and result.stderr
 
 
+def test_access_files(make_pool):
+    """Who is denied is closed without a word. A changed file counts from the next reload; a wrong one is refused with its line,
+    and the old rules stay."""
+    p = make_pool(nodes=1, start=False, accounts=[Account("jo@example.com", mailhost="127.0.0.1")])
+    node, path = p.nodes[0], os.path.join(p.root, "imapaccess")
+
+    def write(text):
+        with open(path, "w") as f:
+            f.write("127.0.0.1\tallow\n" + text)
+        chown(path)
+
+    def may(kind, source):
+        with kind("127.0.0.1", p.imap_port if kind is Imap else p.pop3_port, source=source, greeting=False) as c:
+            greeting = c.buf if c.is_closed(0.3) else c.line()
+            assert greeting == b"" or greeting.startswith((b"* OK", b"+OK"))
+            return greeting != b""
+    write("127.0.0\tdeny\n127.0.0.7\tallow\n")
+    p.write_conf({"imapd": {"IMAPACCESSFILE": path}})
+    node.start()
+    mark = node.log_mark()
+    assert not may(Imap, "127.0.0.66") and may(Imap, "127.0.0.7") and may(Imap, "127.0.1.1") and may(Pop3, "127.0.0.66")
+    node.wait_log(r"imapd: DENIED by the access file, ip=\[::ffff:127.0.0.66\]", mark)
+    assert node.status()["counts"]["clients_denied"] == 1
+    write("*\tdeny\n127.0.0.66\tallow\n")
+    p.write_conf({"pop3d": {"POP3ACCESSFILE": path}})
+    assert node.tool("reload").returncode == 0
+    for kind in (Imap, Pop3):
+        assert may(kind, "127.0.0.66") and not may(kind, "127.0.0.7")
+    write("*\tdeny\n127.0.0.66 permit\n")
+    for r in (node.tool("reload"), node.tool("check")):
+        assert r.returncode != 0
+        assert re.search(r"imapd\.IMAPACCESSFILE: line 3 of \S+imapaccess: .*allow or deny", r.stdout + r.stderr), r
+    assert may(Imap, "127.0.0.66") and not may(Imap, "127.0.0.7")
+
+
 def test_limits(make_pool):
     """MAXPERIP and MAXDAEMONS: refused with a code that is not 'wrong password'; the limit is the client's. A new authd learns
     of the sessions of login workers."""

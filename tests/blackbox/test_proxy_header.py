@@ -1,4 +1,5 @@
 """Clients through a proxy in front that says who they are: PROXY protocol, versions 1 and 2."""
+import os
 import re
 import socket
 import ssl
@@ -10,7 +11,7 @@ import pytest
 import debian
 from client import Imap, Pop3
 from isolation import free_port
-from pool import PATIENCE, Account, Pool, wait_for
+from pool import PATIENCE, Account, Pool, chown, wait_for
 
 A, B = "127.0.0.1", "127.0.0.2"
 FRONT, STRANGER = "127.0.0.8", "127.0.0.9"  # FRONT is one of PROXY_PROTOCOL_FROM
@@ -59,10 +60,16 @@ class Site:
         self.strict = Account("strict@example.com", options="disableinsecureimap=1,disableinsecurepop3=1")
         self.pool = Pool(nodes=2, start=False, keep=keep, accounts=[self.jo, self.far, self.strict])
         self.ports = {kind: free_port(self.pool.addresses) for kind in KINDS.values()}
+        access = os.path.join(self.pool.root, "access")
+        with open(access, "w") as f:
+            f.write("203.0.113\tdeny\n203.0.113.9\tallow\n")
+        chown(access)
         self.pool.write_conf({
             "PROXY_PROTOCOL_FROM": f"{FRONT} 2001:db8::/32",
-            "imapd": {"PORT": f"{self.pool.imap_port},{self.ports[Imap]}", "PROXY_PROTOCOL_PORT": str(self.ports[Imap]), "MAXPERIP": 3},
-            "pop3d": {"PORT": f"{self.pool.pop3_port},{self.ports[Pop3]}", "PROXY_PROTOCOL_PORT": str(self.ports[Pop3]), "MAXPERIP": 3}})
+            "imapd": {"PORT": f"{self.pool.imap_port},{self.ports[Imap]}", "PROXY_PROTOCOL_PORT": str(self.ports[Imap]), "MAXPERIP": 3,
+                      "IMAPACCESSFILE": access},
+            "pop3d": {"PORT": f"{self.pool.pop3_port},{self.ports[Pop3]}", "PROXY_PROTOCOL_PORT": str(self.ports[Pop3]), "MAXPERIP": 3,
+                      "POP3ACCESSFILE": access}})
         self.pool.start()
         self.node = self.pool.nodes[0]
 
@@ -165,6 +172,18 @@ def test_checks_of_the_proxy_are_its_own(site, kind):
     kind(A, site.ports[kind], source=FRONT, greeting=False).close()
     log_out(site.through(kind, text()))
     assert site.headers_refused() == before
+
+
+def test_an_access_file_judges_the_client(site, kind):
+    """Who is denied, says the proxy's header; not who the proxy is."""
+    before = site.node.status()["counts"]["clients_denied"]
+    with kind(A, site.ports[kind], source=FRONT, greeting=False) as c:
+        c.send(text("203.0.113.7"))
+        assert c.rest() == b""
+    c = site.through(kind, text("203.0.113.9"))
+    c.login_ok(site.jo)
+    log_out(c)
+    assert site.node.status()["counts"]["clients_denied"] == before + 1
 
 
 def test_limits_count_the_client(site, kind):

@@ -14,7 +14,7 @@ static struct ev_loop *loop;
 static struct acceptor *acceptor;
 static struct net_addr here;
 static unsigned used, taken, refused, trimmed, told, displaced;
-static bool told_full, gives_back, gives_way;
+static bool told_full, gives_back, gives_way, denies;
 
 static unsigned in_use(void *arg UNUSED)
 {
@@ -36,6 +36,12 @@ static void on_client(void *arg UNUSED, enum protocol protocol, bool tls UNUSED,
 	close(fd);
 	used += 2;
 	taken++;
+}
+
+static bool admits(void *arg UNUSED, enum protocol protocol, bool tls, const struct net_addr *client, uint16_t port)
+{
+	CU_ASSERT(protocol == PROTOCOL_POP3 && !tls && client->family == AF_INET && port == here.port);
+	return !denies;
 }
 
 static void on_refuse(void *arg UNUSED, enum protocol protocol UNUSED, int fd)
@@ -60,7 +66,7 @@ static bool on_displace(void *arg UNUSED, const struct net_addr *client)
 	return true;
 }
 
-static const struct acceptor_hooks hooks = { in_use, trim, on_client, on_displace, on_refuse, on_tell };
+static const struct acceptor_hooks hooks = { in_use, trim, admits, on_client, on_displace, on_refuse, on_tell };
 
 static void set_limit(unsigned n)
 {
@@ -105,7 +111,7 @@ static void setup(unsigned limit)
 	if (loop == NULL)
 		loop = loop_new();
 	used = taken = refused = trimmed = told = displaced = 0;
-	told_full = gives_back = gives_way = false;
+	told_full = gives_back = gives_way = denies = false;
 	acceptor = acceptor_new(loop, &hooks, NULL);
 	acceptor_add(acceptor, 0, PROTOCOL_POP3, false, listener());
 }
@@ -195,6 +201,25 @@ static void test_another_gives_way(void)
 	acceptor_free(&acceptor);
 }
 
+/* Who may not connect is closed in every state, without a word, and takes nobody's place. */
+static void test_not_admitted(void)
+{
+	setup(100);
+	acceptor_open(acceptor);
+	denies = gives_way = true;
+	come(5);
+	CU_ASSERT_EQUAL(taken, 0);
+	denies = false;
+	come(60);
+	acceptor_answer(acceptor, false);
+	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_REFUSING);
+	denies = true;
+	taken = refused = displaced = 0;
+	come(5);
+	CU_ASSERT(taken == 0 && displaced == 0 && refused == 0 && acceptor_refused(acceptor) == 0);
+	acceptor_free(&acceptor);
+}
+
 /* Descriptors that are only kept for reuse are released first. */
 static void test_trim(void)
 {
@@ -266,8 +291,8 @@ static void test_lent_sockets(void)
 }
 
 static const struct unit_case cases[] = { { "open and shut", test_open_and_shut }, { "full", test_full },
-	{ "another client gives way", test_another_gives_way }, { "what can be given back", test_trim },
-	{ "no descriptor at all", test_no_descriptor_at_all }, { "sockets of another slot", test_lent_sockets },
-	{ NULL, NULL } };
+	{ "another client gives way", test_another_gives_way }, { "not admitted", test_not_admitted },
+	{ "what can be given back", test_trim }, { "no descriptor at all", test_no_descriptor_at_all },
+	{ "sockets of another slot", test_lent_sockets }, { NULL, NULL } };
 
 UNIT_MAIN("acceptor", cases)
