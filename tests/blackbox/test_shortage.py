@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -256,6 +257,25 @@ def test_logins_that_are_delayed_give_way(make_pool):
     wait_for("a client of another address", gets_in, timeout=8)
     assert "LOGIN, " not in node.log_since(mark)  # they wait longer
     close_all(delayed)
+
+
+@pytest.mark.once
+def test_two_thousand_silent_connections_harm_nobody(single):
+    """From one address: it has its share, the oldest beyond it are closed, and everybody logs in, there and elsewhere."""
+    p, node = single
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    silent = []
+    for _ in range(10):
+        silent += [socket.create_connection(("127.0.0.1", p.imap_port), timeout=QUICK) for _ in range(200)]
+        for source in ("127.0.0.1", "127.0.0.77"):
+            with Imap("127.0.0.1", p.imap_port, source=source, timeout=QUICK) as c:
+                c.login_ok(p.accounts["anna@example.com"])
+    counts = node.status()["counts"]
+    assert counts["clients_refused"] == 0 and counts["logging_in"] <= 1001
+    assert 1000 <= counts["strangers_closed"] <= 1010
+    assert silent[0].recv(1000).startswith(b"* OK") and is_well(node)
+    for s in silent:
+        s.close()
 
 
 def test_a_worker_without_any_descriptor_neither_spins_nor_floods(single):
