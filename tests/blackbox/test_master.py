@@ -465,6 +465,17 @@ def test_status(one):
     assert one.stop() == 0
 
 
+def test_what_status_counts_is_explained(one):
+    up(one)
+    data = one.status()
+    with open(os.path.join(pool_module.PREFIX, "share/man/man1/waypost.1")) as f:
+        page = f.read()
+    names = [*data["counts"], *(n["name"].removesuffix("_list") for n in data["notes"] if n["name"] != "userdb")]
+    assert len(names) > 40
+    assert [n for n in names if not re.search(rf"\b{n}\b", page)] == []
+    assert one.stop() == 0
+
+
 def test_no_daemon(one):
     for command in (["status"], ["who"], ["kick", "x"], ["reload"], ["drain"]):
         result = one.tool(*command)
