@@ -25,6 +25,7 @@
 #include "node/msg_control.h"
 #include "node/msg_channel.h"
 #include "node/session_choice.h"
+#include "settings/pool_secret.h"
 
 enum {
 	ANSWER_WITHIN = 5,              /* seconds for a role */
@@ -216,6 +217,11 @@ static void add_status(struct query *q)
 
 	str_addf(s, "node\t%s\nversion\t%s\npid\t%ld\nuptime\t%.0f\nrundir\t%s\nconfig\t%s\n", m->set->self[0],
 	    PACKAGE_VERSION, (long)getpid(), clock_now() - m->started, m->set->node_RUNDIR, m->file);
+	if (m->set->pool_secret[0] != '\0') {
+		str_adds(s, "secret\t");
+		pool_secret_prints(m->set->pool_secret, s);
+		str_addc(s, '\n');
+	}
 	str_addf(s, "draining\t%d\nreloading\t%d\n", m->draining, reload_under_way());
 	for (const struct post *p = m->posts; p != NULL; p = p->next)
 		add_post(s, p);

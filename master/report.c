@@ -191,6 +191,7 @@ static void head_line(struct status *st, const struct field *f)
 		{ "uptime", false },
 		{ "rundir", true },
 		{ "config", true },
+		{ "secret", true },
 	};
 	char age[TEXT_MAX];
 

@@ -112,13 +112,27 @@ char *pool_secret_read(const char *path, struct str *why)
 	return secret;
 }
 
-const char *pool_secret_print(const char *secret, size_t len, char dst[POOL_SECRET_PRINT_LEN + 1])
+static void add_print(const char *secret, size_t len, struct str *out)
 {
 	static const char label[] = "waypost pool secret, to be compared";
+	enum { BYTES = 4 };
 	struct mac *m = mac_new(secret, len);
+	char text[2 * BYTES + 1];
 	uint8_t md[MAC_LEN];
 
 	mac_compute(m, label, sizeof(label) - 1, md);
 	mac_free(&m);
-	return hex_text(dst, md, POOL_SECRET_PRINT_LEN / 2);
+	str_adds(out, hex_text(text, md, BYTES));
+}
+
+void pool_secret_prints(const char *list, struct str *out)
+{
+	const char *secret, *word = "";
+	size_t len;
+
+	for (unsigned n = 0; (secret = pool_secret_next(&list, &len)) != NULL; n++) {
+		str_adds(out, word);
+		add_print(secret, len, out);
+		word = n == 0 ? "; also accepted: " : ", ";
+	}
 }

@@ -13,8 +13,8 @@ char *pool_secret_read(const char *path, struct str *why);
 /* The next line of what pool_secret_read() returned; advances *LIST past it. *LEN is its length. NULL: there is
  * none. */
 const char *pool_secret_next(const char **list, size_t *len);
-/* Hex digits that show people whether two nodes have the same secret, without revealing it. Returns DST. */
-enum { POOL_SECRET_PRINT_LEN = 8 };
-const char *pool_secret_print(const char *secret, size_t len, char dst[POOL_SECRET_PRINT_LEN + 1]);
+/* Appends for each secret of LIST, not "", hex digits that show people whether two nodes have the same ones, without
+ * revealing them: first the one that signs. */
+void pool_secret_prints(const char *list, struct str *out);
 
 #endif

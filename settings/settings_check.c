@@ -133,18 +133,12 @@ void settings_add_warnings(struct str *out, const char *p)
 	}
 }
 
-/* Reports fingerprints, so that secrets of two nodes can be compared without showing them. */
 static void report_secret(const struct settings *set, struct str *out)
 {
-	const char *list = set->pool_secret, *secret;
-	char print[POOL_SECRET_PRINT_LEN + 1];
-	size_t len;
-
-	if ((secret = pool_secret_next(&list, &len)) == NULL)
+	if (set->pool_secret[0] == '\0')
 		return;
-	str_addf(out, "fingerprint of the pool secret: %s", pool_secret_print(secret, len, print));
-	for (const char *word = "; also accepted: "; (secret = pool_secret_next(&list, &len)) != NULL; word = ", ")
-		str_addf(out, "%s%s", word, pool_secret_print(secret, len, print));
+	str_adds(out, "fingerprint of the pool secret: ");
+	pool_secret_prints(set->pool_secret, out);
 	str_adds(out, "; it must be the same on all nodes\n");
 }
 

@@ -78,7 +78,9 @@ def test_different_secrets_are_noticed_on_both_sides(make_pool, kind):
     front, owner = p.nodes
     log_in(p, kind, "a@example.com", B)  # the owner knows node A
     write_secret(p, A, "the secret of node one")
+    assert front.status()["secret"] == owner.status()["secret"]  # what is in use
     assert front.tool("reload").returncode == 0
+    assert front.status()["secret"] != owner.status()["secret"]
     assert is_well(p)
     log_in(p, kind, "b@example.com")
     wait_for("the owner notices", lambda: troubles(owner) == (1, 0))
