@@ -13,8 +13,7 @@
 enum {
 	RETIRED_SECONDS = 120,  /* that a key still signs for handshakes that began with its certificate */
 	COMPLAINT_SECONDS = 10, /* between two lines about refused signatures */
-	PIECE = 4096,
-	UNREAD_MAX = 64 * 1024 /* bytes of answers that a worker has not taken: ours waits for each */
+	UNREAD_MAX = 64 * 1024  /* bytes of answers that a worker has not taken: ours waits for each */
 };
 
 /* A login worker that may have something signed. */
@@ -145,21 +144,13 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 
 /* --- keys --- */
 
-/* All of the file; false, and a line in the log, if that cannot be. */
 static bool read_file(int fd, const char *name)
 {
-	ssize_t n;
+	const char *why = keyring_read_file(fd, &keyd.pem);
 
-	if (keyd.pem.data == NULL)
-		str_room(&keyd.pem, KEYRING_PEM_MAX + 2 * PIECE); /* it does not move: no copy is left behind */
-	do {
-		n = read(fd, str_room(&keyd.pem, PIECE), PIECE);
-		keyd.pem.len += (size_t)MAX(n, 0);
-	} while ((n > 0 && keyd.pem.len <= KEYRING_PEM_MAX) || (n < 0 && errno == EINTR));
-	if (n == 0)
-		return true;
-	log_error("%s: %s", name, n > 0 ? "the file is too long" : strerror(errno));
-	return false;
+	if (why != NULL)
+		log_error("%s: %s", name, why);
+	return why == NULL;
 }
 
 static void on_left(struct ev_loop *loop, ev_timer *t, int revents UNUSED)

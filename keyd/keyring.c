@@ -1,13 +1,18 @@
 /* Private keys and their certificates, from PEM. */
 #include "keyd/keyring.h"
 
+#include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "lib/mem.h"
+
+enum { PIECE = 4096 };
 
 struct entry {
 	struct entry *next;
@@ -54,6 +59,20 @@ static struct entry *find(const struct keyring *k, uint32_t key)
 }
 
 /* --- PEM --- */
+
+const char *keyring_read_file(int fd, struct str *pem)
+{
+	ssize_t n;
+
+	if (pem->data == NULL)
+		str_room(pem, KEYRING_PEM_MAX + 2 * PIECE); /* it does not move: no copy is left behind */
+	do {
+		n = read(fd, str_room(pem, PIECE), PIECE);
+		pem->len += (size_t)MAX(n, 0);
+	} while ((n > 0 && pem->len <= KEYRING_PEM_MAX) || (n < 0 && errno == EINTR));
+	str_addc(pem, '\n');
+	return n == 0 ? NULL : n > 0 ? "the file is too long" : strerror(errno);
+}
 
 /* Called for a key that is encrypted: nobody is there to ask. */
 static int no_passphrase(char *buf UNUSED, int size UNUSED, int writing UNUSED, void *arg)
@@ -166,19 +185,28 @@ bool keyring_add(struct keyring *k, uint32_t key, const char *use, const void *p
 
 /* --- what is done with them --- */
 
-bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w)
+bool keyring_certificates(const struct keyring *k, uint32_t key, struct key_chain *m)
 {
 	const struct entry *e = find(k, key);
-	struct key_chain m = { .key = key };
 
 	if (e == NULL || e->retired)
 		return false;
-	str_copy(m.use, sizeof(m.use), e->use);
-	m.n = e->n;
+	m->key = key;
+	str_copy(m->use, sizeof(m->use), e->use);
+	m->n = e->n;
 	for (unsigned i = 0; i < e->n; i++) {
-		m.cert[i].der = e->cert[i].data;
-		m.cert[i].len = e->cert[i].len;
+		m->cert[i].der = e->cert[i].data;
+		m->cert[i].len = e->cert[i].len;
 	}
+	return true;
+}
+
+bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w)
+{
+	struct key_chain m;
+
+	if (!keyring_certificates(k, key, &m))
+		return false;
 	key_chain_write(w, &m);
 	return true;
 }

@@ -12,11 +12,16 @@ struct keyring;
 struct keyring *keyring_new(void);
 void keyring_free(struct keyring **k);
 
+/* Appends all of file FD to PEM, and a line end: two files of one key stand in one text. Nothing of it is left
+ * elsewhere if PEM was empty before the first one. NULL, or why not. */
+const char *keyring_read_file(int fd, struct str *pem);
 /* Adds key number KEY from the LEN bytes of PEM, which stay the caller's (who wipes them): one private key, and its
  * certificate before those that lead to whom clients trust. False, with a reason for people in ERR: there is none, or
  * another number of them, they do not fit together, need a passphrase, have a kind that cannot sign as lib/tls_scheme.h
  * lists, or there is a key of that number. */
 bool keyring_add(struct keyring *k, uint32_t key, const char *use, const void *pem, size_t len, char *err, size_t size);
+/* The certificates of KEY, in M, valid until the key is dropped. False: there is no such key, or it was retired. */
+bool keyring_certificates(const struct keyring *k, uint32_t key, struct key_chain *m);
 /* Writes KEY_CHAIN of KEY into W. False: there is no such key, or it was retired. */
 bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w);
 /* KEY is not offered any more; it signs until keyring_drop(). False: there is no such key, or it was retired before. */

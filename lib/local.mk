@@ -23,6 +23,7 @@ lib_liblib_a_SOURCES = \
 	lib/seal.c lib/seal.h \
 	lib/str.c lib/str.h \
 	lib/text.c lib/text.h \
+	lib/tls_cert.c lib/tls_cert.h \
 	lib/tls_scheme.c lib/tls_scheme.h \
 	lib/utf8.c lib/utf8.h
 LIB_LIBS = lib/liblib.a $(UNISTRING_LIBS) $(EV_LIBS) $(CRYPTO_LIBS)

@@ -31,10 +31,27 @@ static void count_effects(struct check_accounts *c, const struct account *a)
 			count(&c->insecure[p], a->name);
 }
 
+/* A host of MAILHOST has a port for clients that begin with TLS. RULES are changed. */
+static bool has_tls_port(const struct check_accounts *c, const char *mailhost, struct route_rules *rules)
+{
+	struct route r;
+
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		rules->protocol = p;
+		if (!c->served[p] || !route_decide(&r, mailhost, rules))
+			continue;
+		for (unsigned i = 0; i < r.n; i++)
+			for (enum protocol q = 0; q < PROTOCOL_COUNT; q++)
+				if (r.host[i].port == protocols[q].tls_port)
+					return true;
+	}
+	return false;
+}
+
 bool check_accounts_one(void *arg, const struct account *a, const char *why)
 {
 	struct check_accounts *c = arg;
-	const struct route_rules rules = {
+	struct route_rules rules = {
 		.protocols = c->ports,
 		.nprotocols = PROTOCOL_COUNT,
 		.proxy_on = c->forwarded != 0,
@@ -57,6 +74,8 @@ bool check_accounts_one(void *arg, const struct account *a, const char *why)
 			count(&c->shared, a->name);
 			break;
 		}
+	if (has_tls_port(c, mailhost, &rules))
+		count(&c->tls_port, a->name);
 	return true;
 }
 
@@ -75,6 +94,8 @@ void check_accounts_report(struct check_accounts *c, struct str *out)
 		    (unsigned long long)c->bad);
 	tell(out, &c->shared, "a port in mailhost",
 	    " that is used for both IMAP and POP3; if the ports differ write HOST:imap=PORT:pop3=PORT");
+	tell(out, &c->tls_port, "port 993 or 995 in mailhost",
+	    ", where a server expects TLS from the first byte: logins fail unless this node begins with it, too");
 	tell(out, &c->quota, "a quota", ", which has no effect; not in this version: quotas");
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		tell(out, &c->insecure[p], protocols[p].option_insecure,

@@ -1,5 +1,5 @@
-/* For `waypost check`: accounts whose mailhost leads nowhere or perhaps to the wrong place, whose logins are refused
- * because there is no TLS, or whose quota is not enforced. */
+/* For `waypost check`: accounts whose mailhost leads nowhere or perhaps to the wrong place or port, whose logins are
+ * refused because there is no TLS, or whose quota is not enforced. */
 #ifndef MASTER_CHECK_ACCOUNTS_H
 #define MASTER_CHECK_ACCOUNTS_H
 
@@ -20,7 +20,7 @@ struct check_accounts {
 	unsigned forwarded;
 	struct str text; /* the first lines of the report */
 	uint64_t bad;    /* accounts that cannot log in because of their mailhost */
-	struct check_count shared, quota, insecure[PROTOCOL_COUNT];
+	struct check_count shared, tls_port, quota, insecure[PROTOCOL_COUNT];
 };
 
 /* Begins. SET is not needed afterwards. End with check_accounts_report(). */

@@ -44,7 +44,8 @@ sbin_waypostd_LDADD = master/libmaster.a master/libspawn.a imapd/libimap.a pop3d
 
 # The operator's tool.
 # It loads drivers' modules as auth workers do; which functions of lib/, settings/ and node/ these use is not known before.
-bin_waypost_SOURCES = master/waypost.c master/check_accounts.c master/check_accounts.h master/enumerate.c master/enumerate.h
+bin_waypost_SOURCES = master/waypost.c master/check_accounts.c master/check_accounts.h master/check_certs.c master/check_certs.h \
+	master/enumerate.c master/enumerate.h
 bin_waypost_LDFLAGS = $(AM_LDFLAGS) -Wl,--export-dynamic -Wl,--whole-archive,node/libnode.a,settings/libsettings.a,lib/liblib.a,--no-whole-archive
-bin_waypost_LDADD = master/libmaster.a $(AUTHD_LIBS)
+bin_waypost_LDADD = master/libmaster.a keyd/libkeyd.a $(TLS_LIBS) $(AUTHD_LIBS)
 EXTRA_DIST += master/README

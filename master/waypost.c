@@ -16,6 +16,7 @@
 #include "lib/mem.h"
 #include "lib/msg.h"
 #include "master/check_accounts.h"
+#include "master/check_certs.h"
 #include "master/enumerate.h"
 #include "master/report.h"
 #include "node/msg_control.h"
@@ -352,7 +353,7 @@ static bool check_userdb(const char *file, struct str *text)
 static int do_check(struct tool *t)
 {
 	struct str text = STR_INIT;
-	int status = settings_check(t->file, &text);
+	int status = settings_check(t->file, &text, check_certs);
 
 	print_clean_lines(stdout, str_cstr(&text));
 	str_clear(&text);

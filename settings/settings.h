@@ -111,9 +111,13 @@ bool settings_offer_scram(const struct settings *set);
 /* The system user NAME, which SETTING names, exists and can run a role: it is not root. If not, ERR (ERRSIZE bytes)
  * says what to do. */
 bool settings_user_fit(const char *setting, const char *name, char *err, size_t errsize);
+/* More checks, of what this folder knows nothing of: reports as its own do (settings/settings_load.h). What it adds to
+ * FACTS, whole lines, is shown if there is no mistake. */
+struct settings_load;
+typedef void settings_check_fn(struct settings_load *l, struct str *facts);
 /* The output of `waypost check` for FILE: mistakes, warnings, the system's limits, and last "FILE: no mistakes found"
- * or their number. Also checks whether host names can be resolved, which may block. Returns the exit status of the
- * tool: 0, or 1 if there are mistakes. */
-int settings_check(const char *file, struct str *out);
+ * or their number. Also checks whether host names can be resolved, which may block, and what MORE (may be NULL) does.
+ * Returns the exit status of the tool: 0, or 1 if there are mistakes. */
+int settings_check(const char *file, struct str *out, settings_check_fn *more);
 
 #endif

@@ -142,15 +142,17 @@ static void report_secret(const struct settings *set, struct str *out)
 	str_adds(out, "; it must be the same on all nodes\n");
 }
 
-int settings_check(const char *file, struct str *out)
+int settings_check(const char *file, struct str *out, settings_check_fn *more)
 {
-	struct str errors = STR_INIT, warnings = STR_INIT;
+	struct str errors = STR_INIT, warnings = STR_INIT, facts = STR_INIT;
 	struct settings_load l;
 	unsigned mistakes;
 
 	settings_load_begin(&l, file, &errors, &warnings);
 	check_hosts(&l);
 	settings_rules_no_secret(&l, l.set->proxy_PROXY_TRUSTED[0] == '\0' ? l.errors : l.warnings);
+	if (more != NULL)
+		more(&l, &facts);
 	mistakes = count_lines(str_cstr(&errors));
 	str_adds(out, str_cstr(&errors));
 	settings_add_warnings(out, str_cstr(&warnings));
@@ -158,6 +160,7 @@ int settings_check(const char *file, struct str *out)
 		str_addf(out, "this node is %s%s%s\n", l.set->self[0],
 		    l.set->self[1][0] != '\0' ? ", also called " : "", l.set->self[1]);
 		report_secret(l.set, out);
+		str_add(out, str_cstr(&facts), facts.len);
 		limits_report(l.set, out);
 		str_addf(out, "%s: no mistakes found\n", file);
 	} else {
@@ -166,5 +169,6 @@ int settings_check(const char *file, struct str *out)
 	settings_load_fini(&l);
 	str_fini(&errors);
 	str_fini(&warnings);
+	str_fini(&facts);
 	return mistakes != 0;
 }

@@ -174,6 +174,37 @@ static void add_endpoints(struct settings_load *l, struct endpoint *all, size_t 
 	}
 }
 
+/* PORT, in SETTING, is registered for what does not come there: TLS from the start, or the opposite, or another
+ * protocol. */
+static void odd_port(struct settings_load *l, enum protocol p, bool tls, const char *setting, unsigned line,
+    uint16_t port)
+{
+	for (enum protocol q = 0; q < PROTOCOL_COUNT; q++) {
+		bool is_tls = port == protocols[q].tls_port;
+
+		if ((is_tls || port == protocols[q].port) && (q != p || is_tls != tls))
+			settings_report(l->warnings, &l->text, line,
+			    "%s: clients take port %u for %s%s, not for %s%s; if it should be that, set it in "
+			    "%s%s",
+			    setting, (unsigned)port, protocols[q].title, is_tls ? " with TLS from the start" : "",
+			    protocols[p].title,
+			    tls        ? " with TLS from the start" :
+			        is_tls ? " without" :
+			                 "",
+			    protocols[q].group, is_tls ? "-ssl.SSLPORT" : ".PORT");
+	}
+}
+
+static void odd_ports(struct settings_load *l, enum protocol p, bool tls, const char *ports, unsigned line)
+{
+	char setting[SETTINGS_GROUP_MAX + 16], address[SETTINGS_ADDRESS_MAX];
+	uint16_t port;
+
+	snprintf(setting, sizeof(setting), "%s%s", protocols[p].group, tls ? "-ssl.SSLPORT" : ".PORT");
+	while (settings_port_next(&ports, address, &port))
+		odd_port(l, p, tls, setting, line, port);
+}
+
 static void no_tls(struct settings_load *l, const char *ports, unsigned line)
 {
 	char address[SETTINGS_ADDRESS_MAX];
@@ -241,10 +272,13 @@ static void rules_ports(struct settings_load *l)
 		const struct protocol_settings s = protocol_settings(l->set, p);
 		const char *group = protocols[p].group;
 
-		if (s.served)
+		if (s.served) {
 			add_endpoints(l, all, &n, group, s.address, s.ports, settings_load_line_of(l, group, "PORT"));
-		if (s.served)
+			odd_ports(l, p, false, s.ports, settings_load_line_of(l, group, "PORT"));
 			rules_header_ports(l, p, &s);
+		}
+		if (s.tls_served)
+			odd_ports(l, p, true, s.tls_ports, l->ssl_line[p]);
 		if (s.tls_served && s.tls_certfile[0] != '\0')
 			add_endpoints(l, all, &n, group, s.tls_address, s.tls_ports, l->ssl_line[p]);
 		else if (s.tls_served)

@@ -217,6 +217,9 @@ UNIT_TESTS += tests/unit/test_tls_key
 tests_unit_test_tls_key_SOURCES = tests/unit/test_tls_key.c $(TLS_TEST)
 tests_unit_test_tls_key_LDADD = $(TLS_LIBS) $(UNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_tls_cert
+tests_unit_test_tls_cert_SOURCES = tests/unit/test_tls_cert.c $(TLS_TEST)
+tests_unit_test_tls_cert_LDADD = $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_keyd
 tests_unit_test_keyd_SOURCES = tests/unit/test_keyd.c $(TLS_TEST)
 tests_unit_test_keyd_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fd_wait,--wrap=log_warn,--wrap=log_error

@@ -201,6 +201,10 @@ static void test_files(void)
 	add_pem(&pem, rsa, NULL, NULL);
 	give(4, &half, true);
 	TRY(4, true);
+	half.len--; /* no line end at the end of the first file: its last line is not one with the first of the next */
+	add_pem(&pem, rsa, NULL, NULL);
+	give(7, &half, true);
+	TRY(7, true);
 	give(5, &half, true);
 	add_pem(&pem, rsa, cert, NULL);
 	TRY(6, true);

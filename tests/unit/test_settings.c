@@ -740,6 +740,19 @@ static void test_known(void)
 		    "the trash folder; they would be deleted; remove this line to run without it\n",
 		    "" },
 		{ "imapd-ssl = { TLS_CERTFILE = \"/nonexistent/pool.pem\"; };", "", "" },
+		{ "imapd-ssl = { TLS_CERTFILE = \"/x.pem\"; SSLPORT = \"127.0.0.2.143,127.0.0.1.995\"; };", "",
+		    "t.conf:2: imapd-ssl.SSLPORT: clients take port 143 for IMAP, not for IMAP with TLS from the "
+		    "start; if "
+		    "it should be that, set it in imapd.PORT\n"
+		    "t.conf:2: imapd-ssl.SSLPORT: clients take port 995 for POP3 with TLS from the start, not for IMAP "
+		    "with TLS from the start; if it should be that, set it in pop3d-ssl.SSLPORT\n" },
+		{ "imapd = { PORT = \"127.0.0.3.110,993\"; };", "",
+		    "t.conf:2: imapd.PORT: clients take port 110 for POP3, not for IMAP; if it should be that, set it "
+		    "in "
+		    "pop3d.PORT\n"
+		    "t.conf:2: imapd.PORT: clients take port 993 for IMAP with TLS from the start, not for IMAP "
+		    "without; if "
+		    "it should be that, set it in imapd-ssl.SSLPORT\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 SORT\"; };", "",
 		    "t.conf:2: imapd.IMAP_CAPABILITY announces SORT, which sessions on this node do not support\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"imap4REV1 idle UTF8=ACCEPT\"; };", "",
@@ -1310,7 +1323,7 @@ static void check_shows_the_secret(const char *conf, const char *secret, const c
 	snprintf(line, sizeof(line), "POOL_SECRETFILE = \"%s\"; imapd = { ADDRESS = \"127.0.0.1\"; };\n", path);
 	text = whole(line, 0);
 	write_file(conf, text, 0644);
-	CU_ASSERT_EQUAL(settings_check(conf, &out), 0);
+	CU_ASSERT_EQUAL(settings_check(conf, &out, NULL), 0);
 	snprintf(want, sizeof(want), "\nfingerprint of the pool secret: %s; it must be the same", word);
 	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&out), want));
 	CU_ASSERT_PTR_NULL(strstr(str_cstr(&out), secret));
@@ -1329,7 +1342,7 @@ static void test_check(void)
 	text = whole("imapd = { ADDRESS = \"127.0.0.1\"; MAXDAEMONS = 100; };\n", 0);
 	write_file(path, text, 0644);
 	mem_free(&text);
-	CU_ASSERT_EQUAL(settings_check(path, &out), 0);
+	CU_ASSERT_EQUAL(settings_check(path, &out, NULL), 0);
 	snprintf(last, sizeof(last), "\n%s: no mistakes found\n", path);
 	CU_ASSERT(out.len > strlen(last) && strcmp(out.data + out.len - strlen(last), last) == 0);
 	CU_ASSERT_PTR_NOT_NULL(strstr(out.data, "this node is "));
@@ -1341,7 +1354,7 @@ static void test_check(void)
 	text = whole("IMAPD = 1; LOG = \"x\";\n", 0);
 	write_file(path, text, 0644);
 	mem_free(&text);
-	CU_ASSERT_EQUAL(settings_check(path, &out), 1);
+	CU_ASSERT_EQUAL(settings_check(path, &out, NULL), 1);
 	snprintf(last, sizeof(last), "\n%s: 2 mistakes\n", path);
 	CU_ASSERT(out.len > strlen(last) && strcmp(out.data + out.len - strlen(last), last) == 0);
 	str_fini(&out);

@@ -1,0 +1,32 @@
+/* What is wrong, or soon will be, with the certificates that a server shows: for those who run it. Whether the key
+ * fits is the key process's to say (keyd/keyring.h). Certificates are given as libcrypto has read them, the server's
+ * own first, then those that a client needs on the way to one that it trusts (RFC 8446 section 4.4.2). */
+#ifndef LIB_TLS_CERT_H
+#define LIB_TLS_CERT_H
+
+#include <openssl/x509.h>
+
+#include "lib/str.h"
+
+enum { TLS_CERT_SOON = 14 * 24 * 3600 }; /* seconds: a certificate that ends within them should have been renewed */
+enum { TLS_CERT_TIME_MAX = 32 };
+
+/* When the first of the N certificates in CHAIN ends, in unix seconds; INT64_MAX if none can be read. One that is its
+ * own issuer, behind the server's own, does not count: clients have it or not, and look at no copy of it. */
+int64_t tls_cert_until(X509 *const *chain, unsigned n);
+/* SECONDS of unix time, as people read them: "2026-11-29 13:25 UTC". Returns DST. */
+const char *tls_cert_time(int64_t seconds, char dst[TLS_CERT_TIME_MAX]);
+/* Appends the names that CERT is for, with ", " between: what its subjectAltName has of hosts and addresses. They can
+ * hold any byte. Returns their number. */
+unsigned tls_cert_names(const X509 *cert, struct str *out);
+
+/* Is told of each finding: a mistake, because of which clients fail, or not. TEXT is a phrase with the remedy; names in
+ * it can hold any byte. */
+typedef void tls_cert_tell_fn(void *arg, bool mistake, const char *text);
+
+/* What clients would say at NOW, in unix seconds, of the N certificates (at least 1) in CHAIN: period, order, use, and
+ * names. NAME is the host that clients mean with it (RFC 9525: a subject is no name); NULL: not known. Whom clients
+ * trust is taken from the machine's own list, if it has one. */
+void tls_cert_check(X509 *const *chain, unsigned n, const char *name, int64_t now, tls_cert_tell_fn *tell, void *arg);
+
+#endif

@@ -1,0 +1,190 @@
+/* Checks certificates and keys for `waypost check`. */
+#include "master/check_certs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "keyd/keyring.h"
+#include "lib/tls_cert.h"
+#include "lib/tls_ctx.h"
+#include "settings/settings_load.h"
+
+enum { LABEL_MAX = 320, NUMBER = 1 };
+
+/* A certificate of the settings. */
+struct subject {
+	struct settings_load *l;
+	unsigned line;
+	char label[LABEL_MAX];  /* the setting, for people */
+	const char *file, *key; /* KEY "": the certificate's file has it */
+	const char *name;       /* that it has to be for; NULL: not said */
+	X509 *chain[KEY_CHAIN_CERTS];
+	unsigned n;
+};
+
+static void mistake(const struct subject *s, const char *file, const char *what)
+{
+	settings_report(s->l->errors, &s->l->text, s->line, "%s: %s: %s", s->label, file, what);
+}
+
+static void warning(const struct subject *s, const char *file, const char *what)
+{
+	settings_report(s->l->warnings, &s->l->text, s->line, "%s: %s: %s", s->label, file, what);
+}
+
+static void on_finding(void *arg, bool is_mistake, const char *text)
+{
+	const struct subject *s = arg;
+
+	(is_mistake ? mistake : warning)(s, s->file, text);
+}
+
+/* --- files --- */
+
+/* Opens FILE as the master does. -1: it cannot be, which was reported. */
+static int open_file(const struct subject *s, const char *file)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	char what[256];
+
+	if (fd != -1)
+		return fd;
+	snprintf(what, sizeof(what), "%s%s", strerror(errno),
+	    errno == EACCES && geteuid() != 0 ? " (run waypost as the user who starts the daemon, mostly root)" : "");
+	mistake(s, file, what);
+	return -1;
+}
+
+static void check_mode(const struct subject *s, const char *file, int fd)
+{
+	struct stat st;
+	char what[512];
+
+	if (fstat(fd, &st) != 0 || (st.st_mode & 007) == 0)
+		return;
+	snprintf(what, sizeof(what), "everybody on this machine can %s the private key; run: chmod o= %s",
+	    (st.st_mode & 002) != 0 ? "replace" : "read", file);
+	warning(s, file, what);
+}
+
+/* Adds FILE to PEM. */
+static bool take_file(const struct subject *s, const char *file, bool has_key, struct str *pem)
+{
+	int fd = open_file(s, file);
+	const char *why;
+
+	if (fd == -1)
+		return false;
+	if (has_key)
+		check_mode(s, file, fd);
+	if ((why = keyring_read_file(fd, pem)) != NULL)
+		mistake(s, file, why);
+	close(fd);
+	return why == NULL;
+}
+
+/* --- what they have --- */
+
+/* What login workers have libssl take. */
+static void check_libssl(const struct subject *s)
+{
+	SSL_CTX *ctx = tls_ctx_new(true);
+	bool good = SSL_CTX_use_certificate(ctx, s->chain[0]) == 1;
+	char what[256];
+
+	for (unsigned i = 1; good && i < s->n; i++)
+		good = SSL_CTX_add1_chain_cert(ctx, s->chain[i]) == 1;
+	if (!good) {
+		snprintf(what, sizeof(what), "OpenSSL does not take the certificate: %s; get another one",
+		    ERR_reason_error_string(ERR_peek_last_error()));
+		mistake(s, s->file, what);
+	}
+	ERR_clear_error();
+	SSL_CTX_free(ctx);
+}
+
+static void add_facts(const struct subject *s, struct str *facts)
+{
+	int64_t until = tls_cert_until(s->chain, s->n);
+	struct str names = STR_INIT;
+	char when[TLS_CERT_TIME_MAX];
+
+	if (tls_cert_names(s->chain[0], &names) == 0)
+		str_adds(&names, "no name");
+	str_addf(facts, "%s: %s: for %s, until %s\n", s->label, s->file, str_cstr(&names), tls_cert_time(until, when));
+	str_fini(&names);
+}
+
+static void check_chain(struct subject *s, const struct key_chain *m, struct str *facts)
+{
+	for (unsigned i = 0; i < m->n; i++) {
+		const unsigned char *p = m->cert[i].der;
+
+		s->chain[s->n] = d2i_X509(NULL, &p, (long)m->cert[i].len);
+		s->n += s->chain[s->n] != NULL;
+	}
+	if (s->n == 0)
+		return;
+	check_libssl(s);
+	tls_cert_check(s->chain, s->n, s->name, time(NULL), on_finding, s);
+	add_facts(s, facts);
+	while (s->n != 0)
+		X509_free(s->chain[--s->n]);
+}
+
+static void check_one(struct subject *s, struct str *facts)
+{
+	struct keyring *ring = keyring_new();
+	bool two = s->key[0] != '\0';
+	struct str pem = STR_INIT;
+	struct key_chain m;
+	char err[256];
+
+	if (take_file(s, s->file, !two, &pem) && (!two || take_file(s, s->key, true, &pem))) {
+		if (!keyring_add(ring, NUMBER, "", pem.data, pem.len, err, sizeof(err)))
+			mistake(s, s->file, err);
+		else if (keyring_certificates(ring, NUMBER, &m))
+			check_chain(s, &m, facts);
+	}
+	str_fini_secret(&pem);
+	keyring_free(&ring);
+}
+
+/* An earlier protocol has the same certificate: what there is to say was said. */
+static bool is_shared(const struct settings *set, enum protocol p)
+{
+	const struct protocol_settings s = protocol_settings(set, p);
+
+	for (enum protocol q = 0; q < p; q++) {
+		const struct protocol_settings other = protocol_settings(set, q);
+
+		if (other.tls_served && strcmp(other.tls_certfile, s.tls_certfile) == 0 &&
+		    strcmp(other.tls_keyfile, s.tls_keyfile) == 0)
+			return true;
+	}
+	return false;
+}
+
+void check_certs(struct settings_load *l, struct str *facts)
+{
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		const struct protocol_settings s = protocol_settings(l->set, p);
+		struct subject subject = {
+			.l = l,
+			.line = settings_load_line_of(l, protocols[p].ssl_group, "TLS_CERTFILE"),
+			.file = s.tls_certfile,
+			.key = s.tls_keyfile,
+		};
+
+		if (!s.tls_served || s.tls_certfile[0] == '\0' || is_shared(l->set, p))
+			continue;
+		snprintf(subject.label, sizeof(subject.label), "%s-ssl.TLS_CERTFILE", protocols[p].group);
+		check_one(&subject, facts);
+	}
+}

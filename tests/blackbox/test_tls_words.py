@@ -1,0 +1,204 @@
+"""What the operator is told about TLS: by check, status, who and the log."""
+import os
+import re
+import subprocess
+
+import pytest
+
+from pool import Account, Pool, chown, free_port
+
+HERE, ELSEWHERE = "anna@example.com", "berta@example.com"
+
+
+def openssl(*args):
+    subprocess.run(["openssl", *args], check=True, capture_output=True)
+
+
+class Authority:
+    """root -> middle -> certificates; what is made once is used by all tests."""
+
+    def __init__(self, root):
+        self.root = root
+        self.number = 0
+        for name in ("top", "middle", "leaf", "other"):
+            openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", self.path(name + ".key"))
+        openssl("req", "-x509", "-new", "-key", self.path("top.key"), "-subj", "/CN=Top", "-days", "400", "-out", self.path("top.crt"))
+        self.issue("middle", "top", "basicConstraints=critical,CA:TRUE")
+
+    def path(self, name):
+        return os.path.join(self.root, name)
+
+    def text(self, *names):
+        return "".join(open(self.path(n)).read() for n in names)
+
+    def issue(self, name, issuer, extension, days=100, key=None):
+        """NAME.crt, for NAME.key, by ISSUER; its file's name."""
+        with open(self.path("ext"), "w") as f:
+            f.write(extension + "\n")
+        self.number += 1
+        openssl("req", "-new", "-key", self.path((key or name) + ".key"), "-subj", f"/CN={name}", "-out", self.path("csr"))
+        if days < 0:  # "-days" takes none below 1
+            openssl("ca", "-batch", "-notext", "-config", self.ca_conf(), "-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-in",
+                    self.path("csr"), "-cert", self.path(issuer + ".crt"), "-keyfile", self.path(issuer + ".key"), "-extfile", self.path("ext"),
+                    "-out", self.path(name + ".crt"))
+        else:
+            openssl("x509", "-req", "-in", self.path("csr"), "-CA", self.path(issuer + ".crt"), "-CAkey", self.path(issuer + ".key"), "-days",
+                    str(days), "-set_serial", str(self.number), "-extfile", self.path("ext"), "-out", self.path(name + ".crt"))
+        return name + ".crt"
+
+    def ca_conf(self):
+        open(self.path("index"), "w").close()
+        with open(self.path("serial"), "w") as f:
+            f.write(f"{self.number + 100:04d}\n")
+        with open(self.path("ca.conf"), "w") as f:
+            f.write(f"[ca]\ndefault_ca=a\n[a]\ndatabase={self.path('index')}\nserial={self.path('serial')}\nnew_certs_dir={self.root}\n"
+                    "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
+        return self.path("ca.conf")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    a = Authority(str(tmp_path_factory.mktemp("authority")))
+    a.issue("leaf", "middle", "subjectAltName=DNS:mail.example,DNS:imap.example")
+    return a
+
+
+@pytest.fixture(scope="module")
+def pool(request):
+    p = Pool(nodes=2, start=False, keep=request.config.getoption("--keep"), settings={"LOGIN_WORKERS": 2},
+             accounts=[Account(HERE, mailhost="127.0.0.1"), Account(ELSEWHERE, mailhost="127.0.0.2")])
+    p.tls_port = {"imapd": free_port(p.addresses), "pop3d": free_port(p.addresses)}
+    p.pem = os.path.join(p.root, "pool.pem")
+    p.write_conf({f"{group}-ssl": {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": port, "TLS_CERTFILE": p.pem}
+                  for group, port in p.tls_port.items()})
+    yield p
+    p.close()
+
+
+def install(pool, text, mode=0o600, name="pool.pem"):
+    """TEXT as a file of the pool: renamed into place, as renewal programs do."""
+    path = os.path.join(pool.root, name)
+    with open(path + ".new", "w") as f:
+        f.write(text)
+    os.chmod(path + ".new", mode)
+    chown(path + ".new", pool.uid, pool.gid)
+    os.rename(path + ".new", path)
+
+
+# --- check ---
+
+def check(pool, authority):
+    """Status and output, on a machine that trusts the top authority."""
+    node = pool.nodes[0]
+    chown(authority.root, pool.uid, pool.gid)
+    trusted = os.path.join(pool.root, "trusted.pem")
+    with open(trusted, "w") as f:
+        f.write(authority.text("top.crt"))
+    os.chmod(trusted, 0o644)
+    node.env.update(SSL_CERT_FILE=trusted, SSL_CERT_DIR="/nonexistent")
+    result = node.tool("check")
+    return result.returncode, result.stdout + result.stderr
+
+
+BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+
+
+@pytest.mark.parametrize("what,mistake,words", [
+    ("good", False, r"imapd-ssl\.TLS_CERTFILE: \S+pool\.pem: for mail\.example, imap\.example, until 20\d\d-\d\d-\d\d \d\d:\d\d UTC"),
+    ("missing", True, "pool.pem: No such file or directory"),
+    ("empty", True, "pool.pem: there is no private key"),
+    ("no key", True, "pool.pem: there is no private key"),
+    ("no certificate", True, "pool.pem: there is no certificate"),
+    ("broken", True, "pool.pem: a certificate cannot be read"),
+    ("passphrase", True, "pool.pem: the private key needs a passphrase"),
+    ("another key", True, "pool.pem: the private key is not that of the first certificate"),
+    ("Ed25519", True, "pool.pem: the private key is of a kind that is not used here"),
+    ("expired", True, r"pool.pem: the certificate has expired on 2020-02-01 00:00 UTC; renew it"),
+    ("soon", False, r"warning: .*pool.pem: the certificate expires on .*; renew it"),
+    ("no middle", False, r'warning: .*pool.pem: this machine does not know "middle"'),
+    ("out of order", True, r"pool.pem: the private key is not that of the first certificate"),
+    ("root before middle", True, r"pool.pem: the certificates are out of order: number 3"),
+    ("no name", False, "warning: .*pool.pem: the certificate has no subjectAltName"),
+    ("self-signed", False, "warning: .*pool.pem: the certificate has issued itself"),
+    ("for clients", True, "pool.pem: the certificate is not for TLS servers"),
+    ("readable", False, r"warning: .*pool.pem: everybody on this machine can read the private key; run: chmod o= "),
+    ("short", True, "pool.pem: OpenSSL does not take the certificate: ee key too small"),
+])
+def test_check(pool, authority, what, mistake, words):
+    """Each mistake by itself: where it stands, and what is wrong. The daemon's own reader is asked (keyd)."""
+    a, key, leaf = authority, authority.text("leaf.key"), authority.text("leaf.crt", "middle.crt")
+    text = key + leaf
+    if what == "empty":
+        text = ""
+    elif what == "no key":
+        text = leaf
+    elif what == "no certificate":
+        text = key
+    elif what == "broken":
+        text = key + leaf + BROKEN
+    elif what == "passphrase":
+        openssl("pkey", "-in", a.path("leaf.key"), "-aes256", "-passout", "pass:secret", "-out", a.path("locked.key"))
+        text = a.text("locked.key") + leaf
+    elif what == "another key":
+        text = a.text("other.key") + leaf
+    elif what == "Ed25519":
+        openssl("req", "-x509", "-nodes", "-newkey", "ed25519", "-subj", "/CN=x", "-keyout", a.path("ed.key"), "-out", a.path("ed.crt"))
+        text = a.text("ed.key", "ed.crt")
+    elif what == "expired":
+        text = key + a.text(a.issue("old", "middle", "subjectAltName=DNS:mail.example", days=-1, key="leaf"), "middle.crt")
+    elif what == "soon":
+        text = key + a.text(a.issue("soon", "middle", "subjectAltName=DNS:mail.example", days=13, key="leaf"), "middle.crt")
+    elif what == "no middle":
+        text = key + a.text("leaf.crt")
+    elif what == "out of order":
+        text = key + a.text("middle.crt", "leaf.crt")
+    elif what == "root before middle":
+        text = key + a.text("leaf.crt", "top.crt", "middle.crt")
+    elif what == "no name":
+        text = key + a.text(a.issue("nameless", "middle", "keyUsage=digitalSignature", key="leaf"), "middle.crt")
+    elif what == "self-signed":
+        openssl("req", "-x509", "-new", "-key", a.path("leaf.key"), "-subj", "/CN=x", "-addext", "subjectAltName=DNS:mail.example", "-days", "99",
+                "-out", a.path("self.crt"))
+        text = key + a.text("self.crt")
+    elif what == "for clients":
+        text = key + a.text(a.issue("client", "middle", "subjectAltName=DNS:mail.example\nextendedKeyUsage=clientAuth", key="leaf"), "middle.crt")
+    elif what == "short":
+        openssl("req", "-x509", "-nodes", "-newkey", "rsa:768", "-subj", "/CN=x", "-addext", "subjectAltName=DNS:mail.example", "-days", "99",
+                "-keyout", a.path("short.key"), "-out", a.path("short.crt"))
+        text = a.text("short.key", "short.crt")
+    install(pool, text, mode=0o644 if what == "readable" else 0o600)
+    if what == "missing":
+        os.unlink(pool.pem)
+    status, said = check(pool, authority)
+    assert re.search(words, said), said
+    assert (status != 0) == mistake, said
+    if mistake:
+        assert re.search(r"waypost\.conf:\d+: imapd-ssl\.TLS_CERTFILE: ", said), said
+    if what == "good":
+        assert "pool.pem: the" not in said and "pop3d-ssl.TLS_CERTFILE" not in said, said
+
+
+def test_check_of_two_files(pool, authority):
+    """The key in a file of its own, and a certificate's file without a line end: as the key process reads them."""
+    install(pool, authority.text("leaf.crt", "middle.crt").rstrip("\n"))
+    install(pool, authority.text("leaf.key"), name="key.pem", mode=0o640)
+    text = open(pool.conf).read()
+    pool.write_conf(text=text.replace(f'TLS_CERTFILE = "{pool.pem}";', f'TLS_CERTFILE = "{pool.pem}"; TLS_PRIVATE_KEYFILE = "{pool.root}/key.pem";'))
+    status, said = check(pool, authority)
+    assert status == 0 and "for mail.example, imap.example, until" in said, said
+    assert "private key; run: chmod" not in said, said
+    os.chmod(os.path.join(pool.root, "key.pem"), 0o644)
+    assert "key.pem: everybody on this machine can read the private key" in check(pool, authority)[1]
+    install(pool, authority.text("other.key"), name="key.pem")
+    status, said = check(pool, authority)
+    assert status == 1 and "the private key is not that of the first certificate" in said, said
+    pool.write_conf(text=text)
+    install(pool, authority.text("leaf.key", "leaf.crt", "middle.crt"))
+    assert check(pool, authority)[0] == 0
+
+
+def test_check_warns_of_ports_for_tls_in_mailhosts(make_pool):
+    p = make_pool(nodes=1, start=False, accounts=[Account("a@example.com", mailhost="other.example:imap=993"), Account("b@example.com", mailhost="other.example:143"),
+                                                  Account("c@example.com", mailhost="x.example y.example:995")])
+    said = p.nodes[0].tool("check").stdout
+    assert "warning: 2 accounts (first: a@example.com) with port 993 or 995 in mailhost" in said, said
