@@ -156,11 +156,17 @@ static void add_endpoints(struct settings_load *l, struct endpoint *all, size_t 
 	while (settings_port_next(&ports, own, &port)) {
 		const char *at = own[0] != '\0' ? own : address;
 
-		for (size_t i = 0; i < *n; i++)
-			if (all[i].port == port && strcmp(all[i].address, at) == 0)
+		for (size_t i = 0; i < *n; i++) {
+			if (all[i].port != port || strcmp(all[i].address, at) != 0)
+				continue;
+			if (strcmp(all[i].group, group) == 0)
+				settings_report(l->errors, &l->text, line,
+				    "%s: port %u of address %s is listed twice; remove one", group, (unsigned)port, at);
+			else
 				settings_report(l->errors, &l->text, line,
 				    "%s: port %u of address %s is also used by %s; choose another port", group,
 				    (unsigned)port, at, all[i].group);
+		}
 		if (*n == MAX_PORTS) {
 			settings_report(l->errors, &l->text, line,
 			    "%s: too many ports; all groups together may have %d", group, MAX_PORTS);

@@ -583,7 +583,7 @@ static void test_bad_values(void)
 		{ "imapd = { PORT = 110; };", 0,
 		    "t.conf: pop3d: port 110 of address 0 is also used by imapd; choose another port\n" },
 		{ "imapd = { PORT = \"143,143\"; };", 0,
-		    "t.conf:2: imapd: port 143 of address 0 is also used by imapd; choose another port\n" },
+		    "t.conf:2: imapd: port 143 of address 0 is listed twice; remove one\n" },
 		{ "imapd = { MAILDIRPATH = \"../x\"; };", 0,
 		    "t.conf:2: imapd.MAILDIRPATH = \"../x\": expected a path inside the home folder, such as "
 		    "\"Maildir\"\n" },
