@@ -11,6 +11,7 @@
 #include "authd/peer_ports.h"
 #include "authd/request.h"
 #include "authd/sessions.h"
+#include "authd/ticket_keys.h"
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -225,6 +226,7 @@ static void add_worker(struct authd *a, unsigned slot, uint64_t generation, int 
 	w->chan = msg_channel_open(a->ctx.loop, sock, on_worker, worker_gone, w);
 	w->next = a->workers;
 	a->workers = w;
+	ticket_keys_send(w);
 }
 
 /* --- spawn --- */
@@ -395,6 +397,7 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
 		expire(w, clock_now() - 2 * (double)set->node_LOGIN_TIMEOUT);
 	hold_release(a, clock_now());
+	ticket_keys_tick(a);
 	reg_expire(a->reg, clock_now());
 	peers_tick(a->peers, clock_now());
 	if (clock_now() >= a->spawn_until)
@@ -462,6 +465,7 @@ static void on_settings(struct role_ctx *ctx, const struct settings *old)
 	struct authd *a = ctx->arg;
 
 	use_settings(a);
+	ticket_keys_changed(a);
 	if (strcmp(old->pool_secret, ctx->set->pool_secret) != 0 ||
 	    strcmp(old->proxy_PROXY_TRUSTED, ctx->set->proxy_PROXY_TRUSTED) != 0)
 		signature_errors_forget(a->signature_errors);
@@ -543,10 +547,11 @@ int authd_main(const struct role_start *who)
 	request_init(a);
 	a->reg = reg_new();
 	a->used_tokens = used_tokens_open(ROLE_FD_USED_TOKENS, (uint64_t)time(NULL));
-	a->salts = random_mac();
+	a->own_secret = random_mac();
 	userdb_report_init(&a->report);
 	userdb_watch_init(&a->watch);
 	use_settings(a);
+	ticket_keys_tick(a);
 	ev_timer_init(&a->tick, on_tick, 1, 1);
 	a->tick.data = a;
 	a->first_load = true;

@@ -54,7 +54,8 @@ struct authd {
 	uint64_t signatures[SIGNATURE_COUNT]; /* of forwarded logins, by result of the check */
 	struct reg *reg;
 	struct cache *cache;
-	struct mac *salts;               /* makes SCRAM's salts if there is no `pool` */
+	struct mac *own_secret;          /* of this run, for what needs a secret if there is no `pool` */
+	uint32_t ticket_period;          /* of the keys that workers have (lib/tls_ticket_keys.h) */
 	struct used_tokens *used_tokens; /* of other nodes, used here */
 	struct pool_keys *pool;          /* of the pool's secrets; NULL: there are none */
 	struct auth_chain *chain;

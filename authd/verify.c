@@ -206,7 +206,8 @@ static enum request_state verify_scram(struct request *rq)
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "too many pending SCRAM logins");
 	if ((module = scram_module_load(&text)) != NULL)
 		rq->scram = scram_new(module, challenge_response_scram_hash(rq->q.mech), rq->q.user, rq->name,
-		    rq->result == AUTH_OK ? &rq->account : NULL, a->pool != NULL ? pool_keys_first(a->pool) : a->salts,
+		    rq->result == AUTH_OK ? &rq->account : NULL,
+		    a->pool != NULL ? pool_keys_first(a->pool) : a->own_secret,
 		    (unsigned)a->ctx.set->authdaemonrc_SCRAM_ITERATIONS, &why);
 	if (rq->scram == NULL) {
 		next = request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, text.len != 0 ? text.data : "GNU SASL failed");

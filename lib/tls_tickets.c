@@ -1,4 +1,4 @@
-/* Keys of tickets, and the function by which libssl asks for them. */
+/* What libssl asks for to make and to open tickets. */
 #include "lib/tls_tickets.h"
 
 #include <openssl/core_names.h>
@@ -9,50 +9,51 @@
 #include "lib/die.h"
 #include "lib/mem.h"
 
-enum { NAME_LEN = 16, NOW = 1 };
+enum { NAME_LEN = 16 };
 
 /* What libssl needs of a key: the name in the ticket, encryption, authentication. */
 struct key {
 	uint8_t name[MAC_LEN], aes[MAC_LEN], mac[MAC_LEN]; /* of the name, NAME_LEN bytes are used */
 };
 
-struct tls_tickets {
-	bool has_keys;
-	struct key key[TLS_TICKETS_KEYS];
-	EVP_CIPHER *cipher;
+/* What contexts give tickets for. */
+struct use {
+	struct use *next;
+	struct tls_tickets *owner;
+	char name[];
 };
 
-uint32_t tls_tickets_period(int64_t now)
-{
-	return (uint32_t)(now / TLS_TICKETS_PERIOD);
-}
-
-void tls_tickets_key(struct mac *secret, uint32_t period, uint8_t key[MAC_LEN])
-{
-	static const char label[] = "waypost TLS tickets";
-	uint8_t text[sizeof(label) + 4];
-
-	memcpy(text, label, sizeof(label));
-	for (int i = 0; i < 4; i++)
-		text[sizeof(label) + (size_t)i] = (uint8_t)(period >> (24 - 8 * i));
-	mac_compute(secret, text, sizeof(text), key);
-}
+struct tls_tickets {
+	unsigned nkeys;
+	struct key key[TLS_TICKETS_KEYS];
+	EVP_CIPHER *cipher;
+	EVP_MD *md;
+	struct use *uses;
+};
 
 struct tls_tickets *tls_tickets_new(void)
 {
 	struct tls_tickets *t = mem_alloc(sizeof(*t));
 
 	t->cipher = EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL);
-	if (t->cipher == NULL)
-		die_fatal("OpenSSL has no AES-256-CBC");
+	t->md = EVP_MD_fetch(NULL, "SHA256", NULL);
+	if (t->cipher == NULL || t->md == NULL)
+		die_fatal("OpenSSL has no AES-256-CBC or no SHA256");
 	return t;
 }
 
 void tls_tickets_free(struct tls_tickets **t)
 {
+	struct use *u;
+
 	if (*t == NULL)
 		return;
 	EVP_CIPHER_free((*t)->cipher);
+	EVP_MD_free((*t)->md);
+	while ((u = (*t)->uses) != NULL) {
+		(*t)->uses = u->next;
+		mem_free(&u);
+	}
 	mem_wipe((*t)->key, sizeof((*t)->key));
 	mem_free(t);
 }
@@ -67,11 +68,11 @@ static void expand(struct key *k, const uint8_t secret[MAC_LEN])
 	mac_free(&m);
 }
 
-void tls_tickets_set(struct tls_tickets *t, uint8_t keys[TLS_TICKETS_KEYS][MAC_LEN])
+void tls_tickets_set(struct tls_tickets *t, const struct tls_ticket_keys *keys)
 {
-	for (int i = 0; i < TLS_TICKETS_KEYS; i++)
-		expand(&t->key[i], keys[i]);
-	t->has_keys = true;
+	mem_wipe(t->key, sizeof(t->key));
+	for (t->nkeys = 0; t->nkeys < keys->n; t->nkeys++)
+		expand(&t->key[t->nkeys], keys->key[t->nkeys]);
 }
 
 static bool use_key(const struct tls_tickets *t, struct key *k, const uint8_t *iv, EVP_CIPHER_CTX *cipher,
@@ -87,8 +88,8 @@ static bool use_key(const struct tls_tickets *t, struct key *k, const uint8_t *i
 
 static struct key *find(struct tls_tickets *t, const uint8_t *name)
 {
-	for (int i = 0; i < TLS_TICKETS_KEYS; i++)
-		if (t->has_keys && memcmp(t->key[i].name, name, NAME_LEN) == 0)
+	for (unsigned i = 0; i < t->nkeys; i++)
+		if (memcmp(t->key[i].name, name, NAME_LEN) == 0)
 			return &t->key[i];
 	return NULL;
 }
@@ -97,13 +98,14 @@ static struct key *find(struct tls_tickets *t, const uint8_t *name)
 static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac,
     int making)
 {
-	struct tls_tickets *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	const struct use *u = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	struct tls_tickets *t = u->owner;
 	struct key *k;
 
-	if (SSL_version(ssl) != TLS1_3_VERSION)
+	if (SSL_version(ssl) != TLS1_3_VERSION || t->nkeys == 0)
 		return 0;
 	if (making) {
-		k = &t->key[NOW];
+		k = &t->key[0];
 		memcpy(name, k->name, NAME_LEN);
 		if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(t->cipher)) != 1)
 			return -1;
@@ -115,26 +117,57 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	return making ? 1 : 2; /* a ticket is for one use: who shows two of the same can be recognized (RFC 8446 C.4) */
 }
 
+/* What the session of SSL is for, and only that: libssl looks into no ticket's name in TLS 1.3. */
+static bool set_context(SSL *ssl, const struct use *u)
+{
+	uint8_t context[EVP_MAX_MD_SIZE];
+	const unsigned char *name = NULL;
+	size_t len = 0;
+	unsigned n;
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	bool good;
+
+	SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &name, &len);
+	good = md != NULL && EVP_DigestInit_ex(md, u->owner->md, NULL) == 1 &&
+	    EVP_DigestUpdate(md, u->name, strlen(u->name) + 1) == 1 && EVP_DigestUpdate(md, name, len) == 1 &&
+	    EVP_DigestFinal_ex(md, context, &n) == 1 &&
+	    SSL_set_session_id_context(ssl, context, MIN(n, (unsigned)SSL_MAX_SID_CTX_LENGTH)) == 1;
+	EVP_MD_CTX_free(md);
+	return good;
+}
+
 /* Without keys there is nothing to make a ticket with, and libssl cannot be told so any later. */
 static int on_client_hello(SSL *ssl, int *alert UNUSED, void *arg)
 {
-	const struct tls_tickets *t = arg;
+	const struct use *u = arg;
 
-	if (!t->has_keys && SSL_set_num_tickets(ssl, 0) != 1)
+	if (!set_context(ssl, u) || (u->owner->nkeys == 0 && SSL_set_num_tickets(ssl, 0) != 1))
 		return SSL_CLIENT_HELLO_ERROR;
 	return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+static struct use *use_of(struct tls_tickets *t, const char *name)
+{
+	struct use *u = t->uses;
+
+	while (u != NULL && strcmp(u->name, name) != 0)
+		u = u->next;
+	if (u != NULL)
+		return u;
+	u = mem_alloc(sizeof(*u) + strlen(name) + 1);
+	memcpy(u->name, name, strlen(name) + 1);
+	u->owner = t;
+	u->next = t->uses;
+	return t->uses = u;
+}
+
 void tls_tickets_use(struct tls_tickets *t, SSL_CTX *ctx, const char *use)
 {
-	uint8_t context[EVP_MAX_MD_SIZE];
-	unsigned len;
+	struct use *u = use_of(t, use);
 
-	SSL_CTX_set_app_data(ctx, t);
-	SSL_CTX_set_client_hello_cb(ctx, on_client_hello, t);
+	SSL_CTX_set_app_data(ctx, u);
+	SSL_CTX_set_client_hello_cb(ctx, on_client_hello, u);
 	SSL_CTX_set_timeout(ctx, TLS_TICKETS_PERIOD);
-	if (EVP_Digest(use, strlen(use), context, &len, EVP_sha256(), NULL) != 1 ||
-	    SSL_CTX_set_session_id_context(ctx, context, MIN(len, (unsigned)SSL_MAX_SID_CTX_LENGTH)) != 1 ||
-	    SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) != 1)
+	if (SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) != 1)
 		die_fatal("OpenSSL has no session tickets: %s", ERR_reason_error_string(ERR_peek_last_error()));
 }

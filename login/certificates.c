@@ -10,6 +10,7 @@
 #include "lib/mem.h"
 #include "lib/tls_ctx.h"
 #include "lib/tls_key.h"
+#include "lib/tls_tickets.h"
 #include "login/key_client.h"
 #include "settings/protocol.h"
 
@@ -23,6 +24,7 @@ struct certificate {
 struct certificates {
 	struct ev_loop *loop;
 	struct key_client *client; /* NULL: there is no key process */
+	struct tls_tickets *tickets;
 	struct certificate *first;
 };
 
@@ -114,6 +116,7 @@ static SSL_CTX *make_context(struct certificates *c, const struct key_chain *cha
 	EVP_PKEY_free(key);
 	X509_free(cert);
 	set_alpn(ctx, chain->use);
+	tls_tickets_use(c->tickets, ctx, chain->use);
 	if (good)
 		return ctx;
 	SSL_CTX_free(ctx);
@@ -172,6 +175,7 @@ struct certificates *certificates_new(struct ev_loop *loop)
 	struct certificates *c = mem_alloc(sizeof(*c));
 
 	c->loop = loop;
+	c->tickets = tls_tickets_new();
 	return c;
 }
 
@@ -182,6 +186,7 @@ void certificates_free(struct certificates **c)
 	key_client_free(&(*c)->client);
 	while ((*c)->first != NULL)
 		on_gone((*c)->first->key, *c);
+	tls_tickets_free(&(*c)->tickets);
 	mem_free(c);
 }
 
@@ -191,6 +196,11 @@ void certificates_channel(struct certificates *c, int sock)
 
 	key_client_free(&c->client);
 	c->client = key_client_new(c->loop, sock, &fns, c);
+}
+
+void certificates_ticket_keys(struct certificates *c, const struct tls_ticket_keys *keys)
+{
+	tls_tickets_set(c->tickets, keys);
 }
 
 SSL_CTX *certificates_context(const struct certificates *c, const char *use)

@@ -461,6 +461,17 @@ static void on_crowded(struct worker *w)
 	tell_arrived(w);
 }
 
+static void on_ticket_keys(struct worker *w, struct msgr *r)
+{
+	struct tls_ticket_keys keys;
+
+	if (auth_ticket_keys_read(r, &keys))
+		certificates_ticket_keys(w->certificates, &keys);
+	else
+		log_error("bad keys of session tickets from authd");
+	mem_wipe(&keys, sizeof(keys));
+}
+
 static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg)
 {
 	if (fd != -1)
@@ -469,6 +480,8 @@ static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg)
 		on_auth_reply(arg, r);
 	else if (r->type == AUTH_CHALLENGE)
 		on_auth_challenge(arg, r);
+	else if (r->type == AUTH_TICKET_KEYS)
+		on_ticket_keys(arg, r);
 	else if (r->type == AUTH_CROWDED && msgr_end(r))
 		on_crowded(arg);
 	else

@@ -247,6 +247,25 @@ enum { SPARE_MAX = 8 };
 static struct auth_reply *spare[SPARE_MAX];
 static unsigned spares;
 
+void auth_ticket_keys_write(struct msgw *w, const struct tls_ticket_keys *k)
+{
+	msgw_begin(w, AUTH_TICKET_KEYS);
+	msgw_u8(w, (uint8_t)k->n);
+	for (unsigned i = 0; i < k->n; i++)
+		msgw_bytes(w, k->key[i], sizeof(k->key[i]));
+}
+
+bool auth_ticket_keys_read(struct msgr *r, struct tls_ticket_keys *k)
+{
+	k->n = msgr_below(r, TLS_TICKETS_KEYS + 1);
+	for (unsigned i = 0; i < k->n; i++)
+		msgr_fixed(r, k->key[i], sizeof(k->key[i]));
+	if (msgr_end(r))
+		return true;
+	mem_wipe(k, sizeof(*k));
+	return false;
+}
+
 struct auth_reply *auth_reply_new(void)
 {
 	return spares != 0 ? spare[--spares] : mem_grow(NULL, sizeof(struct auth_reply));

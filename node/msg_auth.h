@@ -15,6 +15,7 @@
 #define NODE_MSG_AUTH_H
 
 #include "lib/msg.h"
+#include "lib/tls_ticket_keys.h"
 #include "node/account.h"
 #include "node/forwarded.h"
 #include "node/msg_channel.h"
@@ -166,6 +167,10 @@ bool auth_text_read(struct msgr *r, uint32_t *request, char text[AUTH_TEXT_MAX])
 void auth_reply_write(struct msgw *w, const struct auth_reply *a);
 /* Fills all of A. */
 bool auth_reply_read(struct msgr *r, struct auth_reply *a);
+/* AUTH_TICKET_KEYS. The caller wipes W. */
+void auth_ticket_keys_write(struct msgw *w, const struct tls_ticket_keys *k);
+/* False if the message is bad; K then has no keys. The caller wipes K. */
+bool auth_ticket_keys_read(struct msgr *r, struct tls_ticket_keys *k);
 /* Memory for a reply, with undefined members. */
 struct auth_reply *auth_reply_new(void);
 /* Wipes the secrets in *A (which may be NULL), frees it and sets the pointer to NULL. */

@@ -52,7 +52,7 @@ enum peer_result {
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 4 };
+enum { MSG_CHANNEL_VERSION = 5 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
@@ -120,6 +120,8 @@ enum msg_type {
 	AUTH_CROWDED,
 	AUTH_REPLY,
 	AUTH_CHALLENGE, /* a challenge for the client, whose response is awaited */
+	/* The keys of session tickets from now on: first on the channel, then whenever they change. */
+	AUTH_TICKET_KEYS,
 
 	/* authd -> spawn: node/msg_ticket.h, node/msg_session.h */
 	TICKET = 64,

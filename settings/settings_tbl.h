@@ -64,7 +64,8 @@
 		"closed.") \
 	S(node, POOL_SECRETFILE, PATH, "", 0, 0, "", SF_M, \
 		"File with the secret that the nodes of the pool share (a line of 16 bytes or more, mode 0600). It signs " \
-		"the client information of a forwarded login. Create it on one node and copy it to all others. " \
+		"the client information of a forwarded login, and makes the keys of TLS session tickets, so that " \
+		"each node takes those of the others. Create it on one node and copy it to all others. " \
 		"Without it, nodes trust forwarded client information only from PROXY_TRUSTED. Up to 8 lines: the " \
 		"first one signs, all are accepted, so that the secret can be replaced without a failed login.")
 

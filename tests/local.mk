@@ -161,6 +161,10 @@ tests_unit_test_signature_errors_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_used_tokens
 tests_unit_test_used_tokens_SOURCES = tests/unit/test_used_tokens.c
 tests_unit_test_used_tokens_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
+UNIT_TESTS += tests/unit/test_ticket_keys
+tests_unit_test_ticket_keys_SOURCES = tests/unit/test_ticket_keys.c
+tests_unit_test_ticket_keys_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=time
+tests_unit_test_ticket_keys_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_authd
 tests_unit_test_authd_SOURCES = tests/unit/test_authd.c
 tests_unit_test_authd_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)

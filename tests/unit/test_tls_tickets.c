@@ -24,15 +24,20 @@ static int on_session(SSL *ssl UNUSED, SSL_SESSION *s)
 	return 1;
 }
 
-static void set_keys(struct node *n, const char *secret, uint32_t period)
+/* SECRETS: words; the first one makes tickets. */
+static void set_keys(struct node *n, const char *secrets, uint32_t period)
 {
-	struct mac *m = mac_new(secret, strlen(secret));
-	uint8_t keys[TLS_TICKETS_KEYS][MAC_LEN];
+	struct tls_ticket_keys keys = { 0 };
 
-	for (uint32_t i = 0; i < TLS_TICKETS_KEYS; i++)
-		tls_tickets_key(m, period - 1 + i, keys[i]);
-	tls_tickets_set(n->tickets, keys);
-	mac_free(&m);
+	for (const char *at = secrets; *at != '\0'; at += strspn(at, " ")) {
+		size_t len = strcspn(at, " ");
+		struct mac *m = mac_new(at, len);
+
+		tls_ticket_keys_add(&keys, m, period);
+		mac_free(&m);
+		at += len;
+	}
+	tls_tickets_set(n->tickets, &keys);
 }
 
 static void begin(struct node *n, const char *use)
@@ -62,8 +67,9 @@ static SSL_CTX *client(int version)
 	return ctx;
 }
 
-/* A connection to N that shows TICKET (may be NULL): true if it was taken. The tickets it gets are in `taken`. */
-static bool visit(struct node *n, SSL_SESSION *ticket, int version)
+/* A connection to N, by NAME unless NULL, that shows TICKET (may be NULL): true if it was taken. The tickets it gets
+ * are in `taken`. */
+static bool visit_as(struct node *n, SSL_SESSION *ticket, int version, const char *name)
 {
 	SSL_CTX *ctx = client(version);
 	SSL *c, *s;
@@ -73,6 +79,8 @@ static bool visit(struct node *n, SSL_SESSION *ticket, int version)
 	SSL_SESSION_free(taken);
 	taken = NULL;
 	tls_test_pair(ctx, n->ctx, &c, &s);
+	if (name != NULL)
+		SSL_set_tlsext_host_name(c, name);
 	if (ticket != NULL) {
 		SSL_SESSION *copy = SSL_SESSION_dup(ticket); /* libssl's clients show one once */
 
@@ -91,6 +99,11 @@ static bool visit(struct node *n, SSL_SESSION *ticket, int version)
 	SSL_CTX_free(ctx);
 	CU_ASSERT_EQUAL(ERR_peek_error(), 0);
 	return resumed;
+}
+
+static bool visit(struct node *n, SSL_SESSION *ticket, int version)
+{
+	return visit_as(n, ticket, version, NULL);
 }
 
 static SSL_SESSION *keep(void)
@@ -125,9 +138,9 @@ static void test_other_node(void)
 	begin(&a, "imapd-ssl");
 	begin(&b, "imapd-ssl");
 	begin(&stranger, "imapd-ssl");
-	set_keys(&a, "the pool's secret", 1000);
-	set_keys(&b, "the pool's secret", 1000);
-	set_keys(&stranger, "another secret", 1000);
+	set_keys(&a, "the-pool's-secret", 1000);
+	set_keys(&b, "the-pool's-secret", 1000);
+	set_keys(&stranger, "another-secret", 1000);
 	CU_ASSERT_FALSE(visit(&a, NULL, TLS1_3_VERSION));
 	ticket = keep();
 	CU_ASSERT(visit(&b, ticket, TLS1_3_VERSION));
@@ -263,17 +276,137 @@ static void test_changed(void)
 	teardown();
 }
 
-/* The keys of periods say nothing of each other, nor of the secret. */
-static void test_keys_differ(void)
+/* The keys of periods and secrets say nothing of each other; the first is the present one's, and room is bounded. */
+static void test_keys(void)
 {
-	struct mac *m = mac_new("secret", 6);
-	uint8_t a[MAC_LEN], b[MAC_LEN], again[MAC_LEN];
+	struct mac *m = mac_new("secret", 6), *other = mac_new("secret2", 7);
+	struct tls_ticket_keys k = { 0 }, next = { 0 };
 
-	tls_tickets_key(m, 1, a);
-	tls_tickets_key(m, 256, b);
-	tls_tickets_key(m, 1, again);
-	CU_ASSERT(memcmp(a, again, MAC_LEN) == 0 && memcmp(a, b, MAC_LEN) != 0);
+	tls_ticket_keys_add(&k, m, 256);
+	CU_ASSERT_EQUAL(k.n, 3);
+	tls_ticket_keys_add(&k, other, 256);
+	tls_ticket_keys_add(&next, m, 257);
+	CU_ASSERT(memcmp(next.key[0], k.key[2], MAC_LEN) == 0 && memcmp(next.key[1], k.key[0], MAC_LEN) == 0);
+	for (unsigned i = 0; i < k.n; i++)
+		for (unsigned j = 0; j < i; j++)
+			CU_ASSERT(memcmp(k.key[i], k.key[j], MAC_LEN) != 0);
+	for (int i = 0; i < 20; i++)
+		tls_ticket_keys_add(&k, m, 1);
+	CU_ASSERT_EQUAL(k.n, TLS_TICKETS_KEYS);
 	mac_free(&m);
+	mac_free(&other);
+}
+
+/* A secret is replaced node by node, as README.proxy says: each ticket is taken by each node at any time. */
+static void test_rotation(void)
+{
+	static const char *const steps[] = { "old", "old new", "new old", "new" };
+	struct node a, b;
+
+	setup();
+	begin(&a, "imapd-ssl");
+	begin(&b, "imapd-ssl");
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++)
+		for (size_t k = i == 0 ? 0 : i - 1; k <= i; k++)
+			for (int turned = 0; turned < 2; turned++) {
+				SSL_SESSION *ticket;
+
+				set_keys(turned ? &b : &a, steps[i], 7);
+				set_keys(turned ? &a : &b, steps[k], 7);
+				visit(&a, NULL, TLS1_3_VERSION);
+				ticket = keep();
+				CU_ASSERT(visit(&b, ticket, TLS1_3_VERSION));
+				SSL_SESSION_free(ticket);
+			}
+	/* What has not been told to it is unknown: a full handshake. */
+	set_keys(&a, "old", 7);
+	set_keys(&b, "new", 7);
+	visit(&a, NULL, TLS1_3_VERSION);
+	CU_ASSERT_FALSE(visit(&b, taken, TLS1_3_VERSION));
+	end(&a);
+	end(&b);
+	teardown();
+}
+
+/* Keys that are not there any more open nothing. */
+static void test_keys_taken_away(void)
+{
+	struct node a;
+	SSL_SESSION *ticket;
+
+	setup();
+	begin(&a, "imapd-ssl");
+	set_keys(&a, "one two", 7);
+	visit(&a, NULL, TLS1_3_VERSION);
+	ticket = keep();
+	set_keys(&a, "", 7);
+	CU_ASSERT_FALSE(visit(&a, ticket, TLS1_3_VERSION));
+	CU_ASSERT_PTR_NULL(taken);
+	set_keys(&a, "two", 7);
+	CU_ASSERT_FALSE(visit(&a, ticket, TLS1_3_VERSION));
+	SSL_SESSION_free(ticket);
+	end(&a);
+	teardown();
+}
+
+/* A ticket is valid for the name that was asked for then. */
+static void test_other_name(void)
+{
+	static const char *const names[] = { NULL, "a.example", "b.example" };
+	struct node a;
+
+	setup();
+	begin(&a, "imapd-ssl");
+	set_keys(&a, "secret", 5);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		SSL_SESSION *ticket;
+
+		visit_as(&a, NULL, TLS1_3_VERSION, names[i]);
+		ticket = keep();
+		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+			CU_ASSERT_EQUAL(visit_as(&a, ticket, TLS1_3_VERSION, names[k]), i == k);
+		SSL_SESSION_free(ticket);
+	}
+	end(&a);
+	teardown();
+}
+
+/* 0-RTT, which could be replayed, is not offered; who sends it all the same is heard once, after the handshake. */
+static void test_early_data(void)
+{
+	struct node a;
+	SSL_SESSION *ticket, *bold;
+	SSL_CTX *ctx;
+	SSL *c, *s;
+	size_t n;
+	char text[16];
+
+	setup();
+	begin(&a, "imapd-ssl");
+	set_keys(&a, "secret", 5);
+	visit(&a, NULL, TLS1_3_VERSION);
+	ticket = keep();
+	CU_ASSERT_EQUAL(SSL_SESSION_get_max_early_data(ticket), 0);
+	bold = SSL_SESSION_dup(ticket);
+	CU_ASSERT_EQUAL(SSL_SESSION_set_max_early_data(bold, 1000), 1);
+	ctx = client(TLS1_3_VERSION);
+	tls_test_pair(ctx, a.ctx, &c, &s);
+	CU_ASSERT_EQUAL(SSL_set_session(c, bold), 1);
+	CU_ASSERT_EQUAL(SSL_write_early_data(c, "a LOGIN", 7, &n), 1);
+	CU_ASSERT(tls_test_shake(c, s));
+	CU_ASSERT_EQUAL(SSL_get_early_data_status(c), SSL_EARLY_DATA_REJECTED);
+	CU_ASSERT_EQUAL(SSL_get_early_data_status(s), SSL_EARLY_DATA_REJECTED);
+	CU_ASSERT_EQUAL(SSL_write(c, "late", 4), 4);
+	CU_ASSERT_EQUAL(SSL_read(s, text, sizeof(text)), 4);
+	CU_ASSERT(memcmp(text, "late", 4) == 0);
+	SSL_free(c);
+	SSL_free(s);
+	SSL_CTX_free(ctx);
+	SSL_SESSION_free(bold);
+	SSL_SESSION_free(ticket);
+	ERR_clear_error();
+	end(&a);
+	teardown();
 }
 
 static const struct unit_case cases[] = {
@@ -283,7 +416,11 @@ static const struct unit_case cases[] = {
 	{ "another use", test_other_use },
 	{ "TLS 1.2", test_tls_1_2 },
 	{ "changed tickets", test_changed },
-	{ "keys differ", test_keys_differ },
+	{ "keys", test_keys },
+	{ "rotation of secrets", test_rotation },
+	{ "keys taken away", test_keys_taken_away },
+	{ "another name", test_other_name },
+	{ "early data", test_early_data },
 	{ NULL, NULL },
 };
 UNIT_MAIN("tls_tickets", cases)
