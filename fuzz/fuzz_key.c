@@ -58,8 +58,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct control_key key;
+	static struct control_key_news news;
 	static uint8_t copy[MSG_SIZE_MAX];
-	static const uint16_t types[] = { KEY_SIGN, KEY_SIGNED, KEY_CHAIN, CTL_KEY };
+	static const uint16_t types[] = { KEY_SIGN, KEY_SIGNED, KEY_CHAIN, CTL_KEY, CTL_KEY_NEWS };
 	struct msgr r;
 
 	if (size < 2 || size > sizeof(copy))
@@ -76,6 +77,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		msgr_begin(&r, copy, size);
 		if (control_key_read(&r, &key))
 			DIE_IF(strlen(key.file) >= KEY_FILE_MAX || strlen(key.use) >= KEY_USE_MAX);
+		msgr_begin(&r, copy, size);
+		if (control_key_news_read(&r, &news))
+			DIE_IF(strlen(news.why) >= KEY_WHY_MAX);
 	}
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* The role key: keys from the master, digests from workers. */
 #include "keyd/keyd.h"
 
-#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -144,13 +144,24 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 
 /* --- keys --- */
 
-static bool read_file(int fd, const char *name)
+static void refuse(uint32_t key, const char *why)
+{
+	struct control_key_news news = { .key = key, .refused = true };
+
+	snprintf(news.why, sizeof(news.why), "%s", why);
+	role_key_news(&keyd.ctx, &news);
+}
+
+static bool read_file(int fd, const struct control_key *m)
 {
 	const char *why = keyring_read_file(fd, &keyd.pem);
+	char text[KEY_WHY_MAX];
 
-	if (why != NULL)
-		log_error("%s: %s", name, why);
-	return why == NULL;
+	if (why == NULL)
+		return true;
+	snprintf(text, sizeof(text), "%.*s: %s", KEY_WHY_MAX / 2, m->file, why);
+	refuse(m->key, text);
+	return false;
 }
 
 static void on_left(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
@@ -193,9 +204,11 @@ static void take_key(const struct control_key *m)
 	char err[256];
 
 	if (!keyring_add(keyd.ring, m->key, m->use, keyd.pem.data, keyd.pem.len, err, sizeof(err))) {
-		log_error("%s: %s", m->file, err);
+		refuse(m->key, err);
 		return;
 	}
+	role_key_news(&keyd.ctx,
+	    &(struct control_key_news){ .key = m->key, .until = keyring_until(keyd.ring, m->key) });
 	if (keyring_chain(keyd.ring, m->key, &out))
 		tell_all();
 	while (keyring_predecessor(keyd.ring, m->key, &other))
@@ -207,7 +220,7 @@ static void on_key(struct role_ctx *ctx UNUSED, const struct control_key *m, int
 	if (keyd.pem.len != 0 && keyd.pem_key != m->key)
 		str_fini_secret(&keyd.pem);
 	keyd.pem_key = m->key;
-	if (read_file(fd, m->file) && !m->more)
+	if (read_file(fd, m) && !m->more)
 		take_key(m);
 	close(fd);
 	if (!m->more)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "lib/tls_cert.h"
 
 enum { PIECE = 4096 };
 
@@ -199,6 +200,25 @@ bool keyring_certificates(const struct keyring *k, uint32_t key, struct key_chai
 		m->cert[i].len = e->cert[i].len;
 	}
 	return true;
+}
+
+int64_t keyring_until(const struct keyring *k, uint32_t key)
+{
+	const struct entry *e = find(k, key);
+	X509 *chain[KEY_CHAIN_CERTS] = { NULL };
+	int64_t until;
+	unsigned n = 0;
+
+	for (unsigned i = 0; e != NULL && i < e->n; i++) {
+		const unsigned char *p = (const unsigned char *)e->cert[i].data;
+
+		chain[n] = d2i_X509(NULL, &p, (long)e->cert[i].len);
+		n += chain[n] != NULL;
+	}
+	until = tls_cert_until(chain, n);
+	while (n != 0)
+		X509_free(chain[--n]);
+	return until;
 }
 
 bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w)

@@ -22,6 +22,8 @@ const char *keyring_read_file(int fd, struct str *pem);
 bool keyring_add(struct keyring *k, uint32_t key, const char *use, const void *pem, size_t len, char *err, size_t size);
 /* The certificates of KEY, in M, valid until the key is dropped. False: there is no such key, or it was retired. */
 bool keyring_certificates(const struct keyring *k, uint32_t key, struct key_chain *m);
+/* When the first certificate of KEY ends, as tls_cert_until(). INT64_MAX also if there is no such key. */
+int64_t keyring_until(const struct keyring *k, uint32_t key);
 /* Writes KEY_CHAIN of KEY into W. False: there is no such key, or it was retired. */
 bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w);
 /* KEY is not offered any more; it signs until keyring_drop(). False: there is no such key, or it was retired before. */

@@ -17,6 +17,7 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "master/cert_news.h"
 #include "master/keys.h"
 #include "master/logfile.h"
 #include "master/missing.h"
@@ -25,6 +26,7 @@
 #include "master/slots.h"
 #include "master/watchdog.h"
 #include "node/msg_control.h"
+#include "node/msg_key.h"
 #include "node/msg_channel.h"
 
 static struct msgw out;
@@ -258,6 +260,14 @@ static void on_full(struct child *c, struct msgr *r)
 	slots_update(c->post->m);
 }
 
+static void on_key_news(struct msgr *r)
+{
+	struct control_key_news m;
+
+	if (control_key_news_read(r, &m))
+		cert_news_take(&m);
+}
+
 static struct child *find_child(const struct master *m, enum role role, unsigned slot, uint64_t generation)
 {
 	for (struct child *c = m->children; c != NULL; c = c->next)
@@ -317,6 +327,8 @@ static void on_message(struct chan *ch, struct msgr *r, int fd, void *arg)
 		on_missed(c, r);
 	} else if (r->type == CTL_UNFIT) {
 		on_unfit(c, r);
+	} else if (r->type == CTL_KEY_NEWS && c->post->role == ROLE_KEY) {
+		on_key_news(r);
 	} else {
 		msg_channel_skips(ch, r, master_post_name(c->post, name));
 	}

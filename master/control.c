@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -15,6 +16,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "master/cert_news.h"
 #include "master/counts.h"
 #include "master/kick.h"
 #include "master/logfile.h"
@@ -229,6 +231,7 @@ static void add_status(struct query *q)
 		str_addf(s, "count\tchannels_missing\t%u\n", missing_count());
 	if (logfile_lost() != 0)
 		str_addf(s, "count\tlog_lines_lost\t%lu\n", logfile_lost());
+	cert_news_describe(s, (int64_t)time(NULL));
 	watchdog_describe(s);
 	str_add(s, q->silent.data, q->silent.len);
 	counts_write(&q->counts, s);

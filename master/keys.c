@@ -6,10 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "lib/log.h"
 #include "lib/mem.h"
+#include "master/cert_news.h"
 #include "node/msg_key.h"
 
 enum { CERTIFICATE, KEY, FILES };
@@ -64,19 +65,22 @@ static struct stamp stamp_of(const char *file)
 	return s;
 }
 
-static int open_file(const char *file)
+static int open_file(const struct certificate *c, const char *file)
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	char why[KEY_WHY_MAX];
 
-	if (fd == -1)
-		log_error("%s: %s", file, strerror(errno));
+	if (fd == -1) {
+		snprintf(why, sizeof(why), "%.*s: %s", KEY_WHY_MAX / 2, file, strerror(errno));
+		cert_news_refuse(c->number, why);
+	}
 	return fd;
 }
 
 static bool pass_file(struct child *to, const struct certificate *c, int file, bool more)
 {
 	struct control_key m = { .key = c->number, .more = more };
-	int fd = open_file(c->file[file]);
+	int fd = open_file(c, c->file[file]);
 	bool sent;
 
 	if (fd == -1)
@@ -122,14 +126,21 @@ static bool take_stamps(struct certificate *c)
 	return changed;
 }
 
+static void give_number(struct certificate *c)
+{
+	c->number = ++numbers;
+	cert_news_given(c->use, c->file[CERTIFICATE], c->number);
+}
+
 static void on_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	for (struct certificate *c = first; c != NULL; c = c->next) {
 		if (!take_stamps(c))
 			continue;
-		c->number = ++numbers;
+		give_number(c);
 		pass_to_all(t->data, c);
 	}
+	cert_news_tick((int64_t)time(NULL));
 }
 
 static void free_all(struct certificate *c)
@@ -152,7 +163,7 @@ static void add(const char *use, const char *file, const char *key)
 	c->file[CERTIFICATE] = mem_strdup(file);
 	c->file[KEY] = mem_strdup(key);
 	take_stamps(c);
-	c->number = ++numbers;
+	give_number(c);
 	c->next = first;
 	first = c;
 }
@@ -179,12 +190,14 @@ void keys_update(struct master *m)
 	struct certificate *old = first;
 
 	first = NULL;
+	cert_news_begin();
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		struct protocol_settings s = protocol_settings(m->set, p);
 
 		if (s.tls_served && s.tls_certfile[0] != '\0')
 			add(protocols[p].ssl_group, s.tls_certfile, s.tls_keyfile);
 	}
+	cert_news_end();
 	for (const struct certificate *c = first; c != NULL; c = c->next)
 		pass_to_all(m, c);
 	forget(m, old);

@@ -281,6 +281,17 @@ static void count_line(struct status *st, const struct field *f)
 		    n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "userdb_refused"))
 		add_problem(st, "the userdb was refused, the previous one (if any) stays in use; the log says why");
+	if (n > 0 && is(&f[1], "certificates_refused"))
+		add_problem(st,
+		    "%llu certificate%s refused, the previous one (if any) stays in use; the log and the lines "
+		    "\"certificate\" say why",
+		    (unsigned long long)n, n == 1 ? " was" : "s were");
+	if (n > 0 && is(&f[1], "certificates_ending"))
+		add_problem(st, "%llu certificate%s within 14 days; renew %s", (unsigned long long)n,
+		    n == 1 ? " expires" : "s expire", n == 1 ? "it" : "them");
+	if (n > 0 && is(&f[1], "certificates_ended"))
+		add_problem(st, "%llu certificate%s expired; renew %s", (unsigned long long)n,
+		    n == 1 ? " has" : "s have", n == 1 ? "it" : "them");
 	if (n > 0 && is(&f[1], "log_lines_lost"))
 		add_problem(st, "%llu log line%s could not be written; is the disk full, or LOG no longer writable?",
 		    (unsigned long long)n, n == 1 ? "" : "s");

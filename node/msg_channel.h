@@ -84,7 +84,8 @@ enum msg_type {
 	 * status: name=value; names of a-z, 0-9, '_', '.'; numbers of equal names are added up over the roles, other
 	 *   values are shown as they are. Known to monitoring: workers_full, channels_missing, descriptors_short,
 	 *   peers_down, loops, peers_crowded, peers_need_tls, fronts_not_believed, not_believed_by, directories_down,
-	 *   userdb_refused, and of the master log_lines_lost (not 0: the node is degraded). */
+	 *   userdb_refused, and of the master log_lines_lost, certificates_refused, certificates_ending,
+	 *   certificates_ended (not 0: the node is degraded). */
 	CTL_ROWS,
 	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
 	CTL_DONE,
@@ -93,6 +94,7 @@ enum msg_type {
 	/* From authd, spawn and key processes: that login worker sent them a message that no worker of ours sends; it
 	 * is killed, and another one is started. */
 	CTL_UNFIT,
+	CTL_KEY_NEWS, /* key process: a key was taken, or refused; node/msg_key.h */
 	/* auth worker, with the descriptor of the userdb image that it has made: the next authd begins with it
 	 * (ROLE_FD_USERDB). Without one, the next authd begins with none. */
 	CTL_USERDB,

@@ -91,6 +91,24 @@ bool control_key_read(struct msgr *r, struct control_key *m)
 	return msgr_end(r);
 }
 
+void control_key_news_write(struct msgw *w, const struct control_key_news *m)
+{
+	msgw_begin(w, CTL_KEY_NEWS);
+	msgw_u32(w, m->key);
+	msgw_u8(w, m->refused);
+	msgw_u64(w, (uint64_t)m->until);
+	msgw_str(w, m->why);
+}
+
+bool control_key_news_read(struct msgr *r, struct control_key_news *m)
+{
+	m->key = msgr_u32(r);
+	m->refused = msgr_bool(r);
+	m->until = (int64_t)msgr_u64(r);
+	msgr_str(r, m->why, sizeof(m->why));
+	return msgr_end(r);
+}
+
 void control_key_gone_write(struct msgw *w, uint32_t key)
 {
 	msgw_begin(w, CTL_KEY_GONE);

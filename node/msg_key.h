@@ -62,6 +62,17 @@ struct control_key {
 void control_key_write(struct msgw *w, const struct control_key *m);
 bool control_key_read(struct msgr *r, struct control_key *m);
 
+/* CTL_KEY_NEWS, key process -> master: what has become of a key of CTL_KEY. */
+enum { KEY_WHY_MAX = 512 }; /* with its NUL */
+struct control_key_news {
+	uint32_t key;
+	bool refused;
+	int64_t until;         /* not refused: unix seconds at which the first of its certificates ends */
+	char why[KEY_WHY_MAX]; /* refused: the reason, for people; it can hold any byte */
+};
+void control_key_news_write(struct msgw *w, const struct control_key_news *m);
+bool control_key_news_read(struct msgr *r, struct control_key_news *m);
+
 /* CTL_KEY_GONE, master -> key process: as KEY_GONE, which follows from it. */
 void control_key_gone_write(struct msgw *w, uint32_t key);
 bool control_key_gone_read(struct msgr *r, uint32_t *key);

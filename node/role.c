@@ -415,6 +415,12 @@ void role_userdb(struct role_ctx *ctx, int fd)
 		log_error("cannot pass the userdb to the master: if authd dies, logins wait until it is read again");
 }
 
+void role_key_news(struct role_ctx *ctx, const struct control_key_news *m)
+{
+	control_key_news_write(&out, m);
+	send_control(ctx);
+}
+
 void role_unfit(struct role_ctx *ctx, unsigned slot, uint64_t generation)
 {
 	control_unfit_write(&out, slot, generation);

@@ -67,6 +67,8 @@ void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result);
 void role_full(struct role_ctx *ctx, bool full);
 /* For auth workers: tells the master CTL_USERDB, with a duplicate of FD unless -1. */
 void role_userdb(struct role_ctx *ctx, int fd);
+/* For key processes: tells the master CTL_KEY_NEWS. */
+void role_key_news(struct role_ctx *ctx, const struct control_key_news *m);
 /* For authd, spawn and key processes: tells the master CTL_UNFIT of a login worker. */
 void role_unfit(struct role_ctx *ctx, unsigned slot, uint64_t generation);
 

@@ -41,6 +41,10 @@ tests_unit_test_spawn_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_master
 tests_unit_test_master_SOURCES = tests/unit/test_master.c
 tests_unit_test_master_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_cert_news
+tests_unit_test_cert_news_SOURCES = tests/unit/test_cert_news.c
+tests_unit_test_cert_news_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_error,--wrap=log_warn,--wrap=log_info,--wrap=time
+tests_unit_test_cert_news_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_watch
 tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 tests_unit_test_watch_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)

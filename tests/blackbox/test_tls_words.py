@@ -1,11 +1,12 @@
 """What the operator is told about TLS: by check, status, who and the log."""
+import json
 import os
 import re
 import subprocess
 
 import pytest
 
-from pool import Account, Pool, chown, free_port
+from pool import Account, Pool, chown, free_port, wait_for
 
 HERE, ELSEWHERE = "anna@example.com", "berta@example.com"
 
@@ -202,3 +203,69 @@ def test_check_warns_of_ports_for_tls_in_mailhosts(make_pool):
                                                   Account("c@example.com", mailhost="x.example y.example:995")])
     said = p.nodes[0].tool("check").stdout
     assert "warning: 2 accounts (first: a@example.com) with port 993 or 995 in mailhost" in said, said
+
+
+# --- status and the log ---
+
+@pytest.fixture
+def running(pool, authority):
+    """The pool, with a good certificate."""
+    install(pool, authority.text("leaf.key", "leaf.crt", "middle.crt"))
+    if pool.nodes[0].proc is None:
+        pool.start()
+    wait_for("the certificate is in use", lambda: status(pool)["counts"].get("certificates_refused") == 0
+             and all("in use, valid until" in text and "refused" not in text for text in certificates(pool)))
+    return pool
+
+
+def status(pool):
+    return json.loads(pool.nodes[0].tool("status", "--json").stdout)
+
+
+def certificates(pool):
+    texts = [n["text"] for n in status(pool)["notes"] if n["name"] == "certificate"]
+    assert texts
+    return texts
+
+
+def test_status_tells_which_certificate_was_refused(running, authority):
+    """One line for a change, though two key processes and two listeners see it; and one when it is mended."""
+    pool, node = running, running.nodes[0]
+    good = status(pool)
+    assert good["state"] == "well" and good["counts"]["certificates_ending"] == good["counts"]["certificates_ended"] == 0
+    assert len(certificates(pool)) == 1
+    mark = node.log_mark()
+    install(pool, authority.text("other.key", "leaf.crt", "middle.crt"))
+    wait_for("it is refused", lambda: status(pool)["counts"]["certificates_refused"] == 1)
+    now = status(pool)
+    assert now["state"] == "degraded" and any(p.startswith("1 certificate was refused") for p in now["problems"])
+    text, = certificates(pool)
+    assert re.fullmatch(re.escape(pool.pem) + r": refused since \d{4}-\d\d-\d\d \d\d:\d\d UTC \(the private key is not that of the first certificate\); "
+                        r"the one before stays in use, valid until \d{4}-\d\d-\d\d \d\d:\d\d UTC", text), text
+    assert "PROBLEM     1 certificate was refused" in node.tool("status").stdout
+    install(pool, authority.text("leaf.key", "leaf.crt", "middle.crt"))
+    wait_for("it is taken", lambda: status(pool)["counts"]["certificates_refused"] == 0)
+    lines = [line for line in node.log_since(mark).splitlines() if "certificate" in line]
+    assert len(lines) == 2, lines
+    assert f"certificate {pool.pem} is refused: the private key is not that of the first certificate; the one before stays in use" in lines[0]
+    assert f"certificate {pool.pem} is in use, valid until " in lines[1]
+
+
+def test_status_tells_of_a_certificate_that_is_gone_or_ends_soon(running, authority):
+    pool, node = running, running.nodes[0]
+    mark = node.log_mark()
+    os.unlink(pool.pem)
+    wait_for("it is missed", lambda: "No such file or directory" in certificates(pool)[0])
+    assert status(pool)["counts"]["certificates_refused"] == 1
+    leaf = authority.issue("soon", "middle", "subjectAltName=DNS:mail.example", days=13, key="leaf")
+    install(pool, authority.text("leaf.key", leaf, "middle.crt"))
+    wait_for("its end is seen", lambda: status(pool)["counts"]["certificates_ending"] == 1)
+    assert "1 certificate expires within 14 days; renew it" in status(pool)["problems"]
+    leaf = authority.issue("old", "middle", "subjectAltName=DNS:mail.example", days=-1, key="leaf")
+    install(pool, authority.text("leaf.key", leaf, "middle.crt"))
+    wait_for("it has ended", lambda: status(pool)["counts"]["certificates_ended"] == 1)
+    lines = [re.sub(r"^.*?certificate ", "", line) for line in node.log_since(mark).splitlines() if "certificate " in line]
+    assert [re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "T", line[len(pool.pem):]) for line in lines] == [
+        f" is refused: {pool.pem}: No such file or directory; the one before stays in use",
+        " is in use, valid until T", " expires in 12 days, on T; renew it, no reload is needed",
+        " is in use, valid until T", " has expired on T: clients refuse it; renew it, no reload is needed"], lines

@@ -38,6 +38,7 @@ static bool read_command(struct msgr *r) { return tool_command_read(r, spare); }
 static bool read_chain(struct msgr *r) { return key_chain_read(r, spare); }
 static bool read_sign(struct msgr *r) { return key_sign_read(r, spare); }
 static bool read_signed(struct msgr *r) { return key_signed_read(r, spare); }
+static bool read_news(struct msgr *r) { return control_key_news_read(r, spare); }
 static bool read_key(struct msgr *r) { return control_key_read(r, spare); }
 /* clang-format on */
 
@@ -140,6 +141,8 @@ static void cut_keys(void)
 	check(KEY_SIGNED, read_signed, "KEY_SIGNED");
 	control_key_write(&w, &(struct control_key){ 5, true, "imapd-ssl mail.example.com", "/etc/waypost/pool.pem" });
 	check(CTL_KEY, read_key, "CTL_KEY");
+	control_key_news_write(&w, &(struct control_key_news){ 5, true, 7, "there is no private key" });
+	check(CTL_KEY_NEWS, read_news, "CTL_KEY_NEWS");
 	control_key_gone_write(&w, 5);
 	check(CTL_KEY_GONE, read_unlisten, "CTL_KEY_GONE");
 }

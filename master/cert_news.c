@@ -1,0 +1,207 @@
+/* Which certificates are in use, and which were refused. */
+#include "master/cert_news.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/text.h"
+#include "lib/tls_cert.h"
+
+enum { DAY = 24 * 3600 };
+
+enum state { NEW, TAKEN, REFUSED };
+
+struct news {
+	struct news *next;
+	char *use, *file;
+	bool given;      /* in this round */
+	uint32_t number; /* the last one */
+	enum state state;
+	char *why;     /* of REFUSED */
+	int64_t since; /* the first of the refusals without a success in between; 0: there is none */
+	int64_t until; /* when the one in use ends; 0: none is in use */
+	int64_t told;  /* when that was logged last; 0: never */
+};
+
+static struct news *first;
+
+static void free_news(struct news **n)
+{
+	mem_free(&(*n)->use);
+	mem_free(&(*n)->file);
+	mem_free(&(*n)->why);
+	mem_free(n);
+}
+
+void cert_news_begin(void)
+{
+	for (struct news *n = first; n != NULL; n = n->next)
+		n->given = false;
+}
+
+void cert_news_end(void)
+{
+	for (struct news **p = &first; *p != NULL;) {
+		struct news *n = *p;
+
+		if (n->given) {
+			p = &n->next;
+			continue;
+		}
+		*p = n->next;
+		free_news(&n);
+	}
+}
+
+void cert_news_given(const char *use, const char *file, uint32_t number)
+{
+	struct news *n = first;
+
+	while (n != NULL && (strcmp(n->use, use) != 0 || strcmp(n->file, file) != 0))
+		n = n->next;
+	if (n == NULL) {
+		n = mem_alloc(sizeof(*n));
+		n->use = mem_strdup(use);
+		n->file = mem_strdup(file);
+		n->next = first;
+		first = n;
+	}
+	n->given = true;
+	n->number = number;
+	n->state = NEW;
+}
+
+static struct news *find(uint32_t number)
+{
+	struct news *n = first;
+
+	while (n != NULL && n->number != number)
+		n = n->next;
+	return n;
+}
+
+/* One of which the same is known: the same file for another use. From END on, nothing is looked at. NULL: none. */
+static const struct news *twin_of(const struct news *n, const struct news *end)
+{
+	for (const struct news *x = first; x != end; x = x->next)
+		if (x != n && strcmp(x->file, n->file) == 0 && x->state == n->state && x->until == n->until &&
+		    (n->state != REFUSED || strcmp(x->why, n->why) == 0))
+			return x;
+	return NULL;
+}
+
+static void refuse(struct news *n, const char *why, int64_t now)
+{
+	if (n->state == REFUSED)
+		return;
+	n->state = REFUSED;
+	n->since = n->since != 0 ? n->since : now;
+	mem_free(&n->why);
+	n->why = mem_strdup(why);
+	text_make_plain(n->why, '.'); /* it may be a compromised process's */
+	if (twin_of(n, NULL) == NULL)
+		log_error("certificate %s is refused: %s; %s", n->file, n->why,
+		    n->until != 0 ? "the one before stays in use" :
+		                    "none is in use, and clients that need it are turned away");
+}
+
+static void take(struct news *n, int64_t until)
+{
+	const struct news *twin;
+	char when[TLS_CERT_TIME_MAX];
+
+	if (n->state != NEW)
+		return;
+	n->state = TAKEN;
+	n->since = 0;
+	n->told = until == n->until ? n->told : 0;
+	n->until = until;
+	if ((twin = twin_of(n, NULL)) != NULL)
+		n->told = twin->told;
+	else
+		log_info("certificate %s is in use, valid until %s", n->file, tls_cert_time(until, when));
+}
+
+void cert_news_refuse(uint32_t number, const char *why)
+{
+	struct news *n = find(number);
+
+	if (n != NULL)
+		refuse(n, why, time(NULL));
+}
+
+void cert_news_take(const struct control_key_news *m)
+{
+	struct news *n = find(m->key);
+
+	if (n == NULL)
+		return;
+	if (m->refused)
+		refuse(n, m->why, time(NULL));
+	else
+		take(n, m->until);
+	cert_news_tick(time(NULL));
+}
+
+static bool has_ended(const struct news *n, int64_t now)
+{
+	return n->until != 0 && n->until <= now;
+}
+
+static bool ends_soon(const struct news *n, int64_t now)
+{
+	return n->until != 0 && n->until > now && n->until - now < TLS_CERT_SOON;
+}
+
+void cert_news_tick(int64_t now)
+{
+	char when[TLS_CERT_TIME_MAX];
+
+	for (struct news *n = first; n != NULL; n = n->next) {
+		if ((!has_ended(n, now) && !ends_soon(n, now)) || (n->told != 0 && now - n->told < DAY))
+			continue;
+		n->told = now;
+		if (twin_of(n, n) != NULL)
+			continue;
+		if (has_ended(n, now))
+			log_error("certificate %s has expired on %s: clients refuse it; renew it, no reload is needed",
+			    n->file, tls_cert_time(n->until, when));
+		else
+			log_warn("certificate %s expires in %lld days, on %s; renew it, no reload is needed", n->file,
+			    (long long)((n->until - now) / DAY), tls_cert_time(n->until, when));
+	}
+}
+
+static void describe(const struct news *n, struct str *out)
+{
+	char until[TLS_CERT_TIME_MAX], since[TLS_CERT_TIME_MAX];
+
+	tls_cert_time(n->until, until);
+	str_addf(out, "note\tcertificate\t%s: ", n->file);
+	if (n->state == REFUSED)
+		str_addf(out, "refused since %s (%s); ", tls_cert_time(n->since, since), n->why);
+	if (n->until != 0)
+		str_addf(out, "%sin use, valid until %s\n", n->state == REFUSED ? "the one before stays " : "", until);
+	else
+		str_adds(out, n->state == REFUSED ? "none is in use\n" : "not read yet\n");
+}
+
+void cert_news_describe(struct str *out, int64_t now)
+{
+	unsigned refused = 0, ending = 0, ended = 0;
+
+	for (const struct news *n = first; n != NULL; n = n->next) {
+		if (twin_of(n, n) != NULL)
+			continue;
+		refused += n->state == REFUSED;
+		ending += ends_soon(n, now);
+		ended += has_ended(n, now);
+		describe(n, out);
+	}
+	if (first != NULL)
+		str_addf(out,
+		    "count\tcertificates_refused\t%u\ncount\tcertificates_ending\t%u\ncount\tcertificates_ended\t%u\n",
+		    refused, ending, ended);
+}

@@ -1,0 +1,26 @@
+/* What became of the certificates that were passed to the key processes: which is in use and until when, which was
+ * refused, since when and why. For the log and for `waypost status`.
+ * There is a key process for each worker slot, and all tell the same: of each number that the master has given only the
+ * first word counts, and a refusal after it. So a compromised one can lie, but not talk. */
+#ifndef MASTER_CERT_NEWS_H
+#define MASTER_CERT_NEWS_H
+
+#include "lib/str.h"
+#include "node/msg_key.h"
+
+/* Between these two, cert_news_given() is called for all certificates of the settings; what it is not called for is
+ * forgotten. */
+void cert_news_begin(void);
+void cert_news_end(void);
+/* The certificate in FILE is passed to the key processes as key NUMBER; USE tells it from others in that file. */
+void cert_news_given(const char *use, const char *file, uint32_t number);
+/* The master cannot pass it, because of WHY. */
+void cert_news_refuse(uint32_t number, const char *why);
+/* What a key process says. */
+void cert_news_take(const struct control_key_news *m);
+/* To be called every few seconds: logs, once a day, which certificates end soon or have ended. NOW: unix seconds. */
+void cert_news_tick(int64_t now);
+/* Adds lines of "status", if there are certificates. */
+void cert_news_describe(struct str *out, int64_t now);
+
+#endif

@@ -1,0 +1,201 @@
+/* What the operator hears of certificates: each change once, whatever the key processes say. */
+#include "tests/unit/unit.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "lib/str.h"
+#include "lib/tls_cert.h"
+#include "master/cert_news.h"
+
+enum { NOW = 1796045100 /* 2026-11-30 13:25 UTC */, DAY = 24 * 3600 };
+
+static struct str logged;
+
+static void add_line(char level, const char *fmt, va_list ap)
+{
+	str_addc(&logged, level);
+	str_adds(&logged, ": ");
+	str_addv(&logged, fmt, ap);
+	str_addc(&logged, '\n');
+}
+
+#define WRAP(name, level) \
+	void __wrap_##name(const char *fmt, ...); \
+	void __wrap_##name(const char *fmt, ...) \
+	{ \
+		va_list ap; \
+		va_start(ap, fmt); \
+		add_line(level, fmt, ap); \
+		va_end(ap); \
+	}
+WRAP(log_error, 'E')
+WRAP(log_warn, 'W')
+WRAP(log_info, 'I')
+
+time_t __wrap_time(time_t *t);
+time_t __wrap_time(time_t *t UNUSED)
+{
+	return NOW;
+}
+
+static void expect_log(const char *want)
+{
+	if (strcmp(str_cstr(&logged), want) != 0)
+		printf("\nlogged: %swanted: %s", str_cstr(&logged), want);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&logged), want);
+	str_clear(&logged);
+}
+
+static void expect_status(int64_t now, const char *want)
+{
+	struct str out = STR_INIT;
+
+	cert_news_describe(&out, now);
+	if (strcmp(str_cstr(&out), want) != 0)
+		printf("\nstatus: %swanted: %s", str_cstr(&out), want);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), want);
+	str_fini(&out);
+}
+
+static void say(uint32_t number, int64_t until, const char *why)
+{
+	struct control_key_news m = { .key = number, .refused = why != NULL, .until = until };
+
+	str_copy(m.why, sizeof(m.why), why != NULL ? why : "");
+	cert_news_take(&m);
+}
+
+static void forget_all(void)
+{
+	cert_news_begin();
+	cert_news_end();
+	expect_status(NOW, "");
+	str_fini(&logged);
+}
+
+#define COUNTS(refused, ending, ended) \
+	"count\tcertificates_refused\t" refused "\ncount\tcertificates_ending\t" ending \
+	"\ncount\tcertificates_ended\t" ended "\n"
+
+/* Two key processes, a renewal that fails and one that does not. */
+static void test_renewal(void)
+{
+	cert_news_given("imapd_ssl", "/x.pem", 1);
+	expect_status(NOW, "note\tcertificate\t/x.pem: not read yet\n" COUNTS("0", "0", "0"));
+	say(1, NOW + 90 * DAY, NULL);
+	say(1, NOW + 90 * DAY, NULL);
+	expect_log("I: certificate /x.pem is in use, valid until 2027-02-28 13:25 UTC\n");
+	expect_status(NOW,
+	    "note\tcertificate\t/x.pem: in use, valid until 2027-02-28 13:25 UTC\n" COUNTS("0", "0", "0"));
+	cert_news_given("imapd_ssl", "/x.pem", 2);
+	say(1, 0, "late word of a number that is over");
+	say(2, 0, "there is no private key");
+	say(2, 0, "there is no private key");
+	say(2, NOW + 1, NULL); /* a liar, or one that has read the file later: it is given again then */
+	expect_log("E: certificate /x.pem is refused: there is no private key; the one before stays in use\n");
+	expect_status(NOW + DAY,
+	    "note\tcertificate\t/x.pem: refused since 2026-11-30 13:25 UTC (there is no private key); the one before "
+	    "stays in use, valid until 2027-02-28 13:25 UTC\n" COUNTS("1", "0", "0"));
+	cert_news_given("imapd_ssl", "/x.pem", 3);
+	say(3, NOW + 180 * DAY, NULL);
+	expect_log("I: certificate /x.pem is in use, valid until 2027-05-29 13:25 UTC\n");
+	say(3, 0, "half of the file"); /* one process has read it earlier than the other */
+	expect_log("E: certificate /x.pem is refused: half of the file; the one before stays in use\n");
+	forget_all();
+}
+
+static void test_none_before(void)
+{
+	cert_news_given("imapd_ssl", "/x.pem", 1);
+	cert_news_refuse(1, "/x.pem: No such file or directory");
+	cert_news_refuse(1, "/x.pem: No such file or directory");
+	expect_log(
+	    "E: certificate /x.pem is refused: /x.pem: No such file or directory; none is in use, and clients that "
+	    "need it are turned away\n");
+	expect_status(NOW,
+	    "note\tcertificate\t/x.pem: refused since 2026-11-30 13:25 UTC (/x.pem: No such file or directory); none "
+	    "is "
+	    "in use\n" COUNTS("1", "0", "0"));
+	forget_all();
+}
+
+/* One file for two listeners is one certificate. */
+static void test_shared(void)
+{
+	cert_news_given("imapd_ssl", "/x.pem", 1);
+	cert_news_given("pop3d_ssl", "/x.pem", 2);
+	say(1, NOW + 9 * DAY, NULL);
+	say(2, NOW + 9 * DAY, NULL);
+	expect_log("I: certificate /x.pem is in use, valid until 2026-12-09 13:25 UTC\n"
+	           "W: certificate /x.pem expires in 9 days, on 2026-12-09 13:25 UTC; renew it, no reload is needed\n");
+	expect_status(NOW,
+	    "note\tcertificate\t/x.pem: in use, valid until 2026-12-09 13:25 UTC\n" COUNTS("0", "1", "0"));
+	cert_news_given("imapd_ssl", "/x.pem", 3);
+	cert_news_given("pop3d_ssl", "/x.pem", 4);
+	say(3, 0, "no");
+	say(4, 0, "no");
+	expect_log("E: certificate /x.pem is refused: no; the one before stays in use\n");
+	cert_news_begin();
+	cert_news_given("pop3d_ssl", "/x.pem", 5);
+	cert_news_end();
+	say(3, NOW + 99 * DAY, NULL);
+	expect_log("");
+	forget_all();
+}
+
+/* At the start and then once a day, until there is another one. */
+static void test_end(void)
+{
+	cert_news_given("imapd_ssl", "/x.pem", 1);
+	say(1, NOW + 14 * DAY, NULL);
+	str_clear(&logged);
+	cert_news_tick(NOW);
+	expect_log("");
+	for (int hour = 1; hour < 3 * 24; hour++)
+		cert_news_tick(NOW + hour * 3600);
+	expect_log(
+	    "W: certificate /x.pem expires in 13 days, on 2026-12-14 13:25 UTC; renew it, no reload is needed\n"
+	    "W: certificate /x.pem expires in 12 days, on 2026-12-14 13:25 UTC; renew it, no reload is needed\n"
+	    "W: certificate /x.pem expires in 11 days, on 2026-12-14 13:25 UTC; renew it, no reload is needed\n");
+	cert_news_given("imapd_ssl", "/x.pem", 2); /* touched */
+	say(2, NOW + 14 * DAY, NULL);
+	str_clear(&logged);
+	cert_news_tick(NOW + 3 * DAY);
+	expect_log("");
+	cert_news_tick(NOW + 14 * DAY);
+	cert_news_tick(NOW + 14 * DAY + 5);
+	expect_log(
+	    "E: certificate /x.pem has expired on 2026-12-14 13:25 UTC: clients refuse it; renew it, no reload is "
+	    "needed\n");
+	expect_status(NOW + 14 * DAY,
+	    "note\tcertificate\t/x.pem: in use, valid until 2026-12-14 13:25 UTC\n" COUNTS("0", "0", "1"));
+	forget_all();
+}
+
+/* A key process that was taken over lies, but forges no line and does not flood. */
+static void test_liar(void)
+{
+	cert_news_given("imapd_ssl", "/x.pem", 1);
+	say(7, 5, NULL);
+	say(0, 0, "x");
+	for (int i = 0; i < 1000; i++) {
+		say(1, INT64_MIN + i, NULL);
+		say(1, 0, "x\nnote\tcertificate\t/x.pem: fine");
+	}
+	CU_ASSERT_EQUAL(strncmp(str_cstr(&logged), "I: ", 3), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&logged), "refused: x.note.certificate./x.pem: fine; the one before"));
+	CU_ASSERT(logged.len < 500);
+	say(1, INT64_MAX, NULL);
+	forget_all();
+}
+
+static const struct unit_case cases[] = {
+	{ "renewal", test_renewal },
+	{ "none before", test_none_before },
+	{ "shared", test_shared },
+	{ "end", test_end },
+	{ "liar", test_liar },
+	{ NULL, NULL },
+};
+UNIT_MAIN("cert_news", cases)
