@@ -724,7 +724,7 @@ static void renew_post(struct post *p)
 				retire(c);
 	} else if (p->current == NULL || p->role == ROLE_WORKER || p->role == ROLE_AUTHWORKER) {
 		start_process(p);
-	} else {
+	} else if (p->role != ROLE_KEY) { /* that may look at no file, and does the same with any settings */
 		tell_settings(p->current);
 	}
 }
