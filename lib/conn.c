@@ -241,6 +241,16 @@ const char *conn_error(const struct conn *c)
 	return kind_of(c)->error(c);
 }
 
+bool conn_is_up(const struct conn *c)
+{
+	return c->state == NULL || c->state->kind->is_up(c);
+}
+
+size_t conn_memory(const struct conn *c)
+{
+	return c->state == NULL ? 0 : c->state->kind->memory(c);
+}
+
 int conn_raw_fd(const struct conn *c)
 {
 	return c->state == NULL ? c->io.fd : -1;

@@ -71,6 +71,10 @@ void conn_cut(struct conn *c);
 bool conn_is_cut(const struct conn *c);
 /* Why the last call returned CONN_FAILED, as text for people. Ask before any other call. */
 const char *conn_error(const struct conn *c);
+/* What is written goes out: the kind has agreed on its terms with the other side. */
+bool conn_is_up(const struct conn *c);
+/* Bytes of memory that C's kind holds, about. The other side has a part in it: see what is said of a kind. */
+size_t conn_memory(const struct conn *c);
 /* The descriptor, if the bytes pass through it unchanged; -1 if this kind changes them. */
 int conn_raw_fd(const struct conn *c);
 
@@ -91,6 +95,8 @@ struct conn_kind {
 	/* read() has something to return that poll() on the descriptor does not show; false once an end or a failure
 	 * was reported. */
 	bool (*pending)(const struct conn *c);
+	bool (*is_up)(const struct conn *c);
+	size_t (*memory)(const struct conn *c);
 	/* Frees the state. The descriptor is closed next. */
 	void (*close)(struct conn *c);
 };

@@ -19,6 +19,9 @@ enum {
  * the peer: some is free, more has to come with bytes. */
 enum { ASIDES_FREE = 32, ASIDE_BYTES = 64 * 1024 };
 
+/* What libssl holds of one connection: measured with OpenSSL 3.0, 42 and 14 KiB; 3.5 needs up to 28 for the latter. */
+enum { MEMORY_SHAKING = 44 * 1024, MEMORY_UP = 16 * 1024 };
+
 #define ENDED_WITHIN "ended within the TLS handshake"
 
 struct tls {
@@ -498,6 +501,19 @@ static bool tls_pending(const struct conn *c)
 	return !t->told && (t->ended || t->in_broken || (t->more && may_read(t)));
 }
 
+static bool tls_is_up(const struct conn *c)
+{
+	return tls_of(c)->up;
+}
+
+static size_t tls_memory(const struct conn *c)
+{
+	const struct tls *t = tls_of(c);
+	size_t libssl = t->ssl == NULL ? 0 : t->up ? MEMORY_UP : MEMORY_SHAKING;
+
+	return sizeof(*t) + libssl + t->in.cap + t->out.cap;
+}
+
 static void tls_close(struct conn *c)
 {
 	struct tls *t = tls_of(c);
@@ -520,6 +536,8 @@ static const struct conn_kind tls = {
 	.events = tls_events,
 	.ready = tls_ready,
 	.pending = tls_pending,
+	.is_up = tls_is_up,
+	.memory = tls_memory,
 	.close = tls_close,
 };
 

@@ -17,7 +17,8 @@
 #include "lib/conn.h"
 
 /* The plain connection C is TLS from now on: as a server with CTX, which is referenced. Before a client has sent its
- * whole first message (lib/tls_hello.h) nothing is kept of it but that. */
+ * whole first message (lib/tls_hello.h) nothing is kept of it but that; conn_memory() jumps when libssl gets it, and
+ * falls when the handshake is done. */
 void conn_tls_accept(struct ev_loop *loop, struct conn *c, SSL_CTX *ctx);
 /* The same as a client with SSL, which is taken over and has no BIO yet. The first message is sent at once. */
 void conn_tls_connect(struct ev_loop *loop, struct conn *c, SSL *ssl);

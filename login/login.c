@@ -130,6 +130,15 @@ static void free_if_over(struct login *l)
 		login_free(l);
 }
 
+/* The same where L may have begun to hold more. Others may be freed, too: for callers that know of no other login. */
+static void weigh_or_free(struct login *l)
+{
+	if (l->over)
+		login_free(l);
+	else
+		worker_weigh(l->worker, l);
+}
+
 static bool reads(const struct login *l)
 {
 	return l->state == LOGIN_COMMAND || l->state == LOGIN_CLOSING;
@@ -426,7 +435,7 @@ static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 		on_writable(l);
 	if ((ready & EV_READ) != 0 && !l->over)
 		on_readable(l);
-	free_if_over(l);
+	weigh_or_free(l);
 }
 
 /* --- the peer --- */
@@ -907,6 +916,12 @@ static void begin(struct login *l)
 	feed(l);
 }
 
+static void begin_tls(struct login *l, SSL_CTX *ctx)
+{
+	l->tls_since = loop_seconds();
+	conn_tls_accept(worker_loop(l->worker), &l->conn, ctx);
+}
+
 void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct login_client *client)
 {
 	struct login *l = mem_alloc(sizeof(*l));
@@ -923,10 +938,10 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 	l->inner = -1;
 	conn_open(&l->conn, fd, on_io, l);
 	if (client->ctx != NULL)
-		conn_tls_accept(worker_loop(w), &l->conn, client->ctx);
+		begin_tls(l, client->ctx);
 	worker_add(w, l);
 	begin(l);
-	free_if_over(l);
+	weigh_or_free(l);
 }
 
 void login_refuse(const struct login_dialect *d, int fd)
@@ -982,7 +997,10 @@ static void end_for(struct login *l, enum login_bye why)
 	worker_end_exchange(l->worker, l);
 	if (why == LOGIN_BYE_TIMEOUT)
 		log_client(l, LOG_LEVEL_INFO, "TIMEOUT");
-	say_bye(l, why);
+	if (conn_is_up(&l->conn))
+		say_bye(l, why);
+	else
+		end(l); /* no word would reach the client, and its handshake must not go on just for that */
 }
 
 bool login_kick(struct login *l)
@@ -995,6 +1013,18 @@ bool login_kick(struct login *l)
 		return false;
 	free_if_over(l);
 	return true;
+}
+
+size_t login_memory(const struct login *l)
+{
+	return conn_memory(&l->conn) + l->in.cap + l->out.cap;
+}
+
+bool login_is_late(const struct login *l, uint32_t now, uint32_t limit)
+{
+	if (l->state == LOGIN_CLOSING)
+		return false;
+	return now - l->started >= limit || (!conn_is_up(&l->conn) && now - l->tls_since >= LOGIN_TLS_SECONDS);
 }
 
 void login_yield(struct login *l)

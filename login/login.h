@@ -73,6 +73,7 @@ enum {
 	LOGIN_INPUT_MAX = 16 * 1024, /* bytes kept of an incomplete command */
 	LOGIN_BAD_MAX = 10,          /* consecutive errors */
 	LOGIN_WRONG_MAX = 5,         /* wrong passwords of one connection; programs try the right one in several ways */
+	LOGIN_TLS_SECONDS = 20,      /* for the handshake of TLS; the whole login has LOGIN_TIMEOUT */
 	LOGIN_SAID_MAX = 256         /* bytes of a peer's text, with NUL */
 };
 
@@ -126,11 +127,13 @@ struct login {
 	const struct login_dialect *dialect;
 	const struct settings *set;
 	struct stranger stranger; /* while the client's next move is awaited; the worker's */
+	struct stranger holder;   /* the same, if it holds much memory */
 	struct conn conn;         /* the client */
 	int inner;      /* in HANDOFF: our end of what the session server gets, if not the client's own; or -1 */
 	ev_timer timer; /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
 	enum login_state state;
 	uint32_t started;        /* loop time, seconds: one deadline for all until hand-over */
+	uint32_t tls_since;      /* loop time, seconds: of the beginning of TLS */
 	enum exchange exchange;  /* with authd */
 	uint32_t exchange_since; /* loop time, seconds: of the last message to authd, or attempt to send one */
 	uint32_t request;        /* number of the request to authd or spawn; 0: there is none */
@@ -224,6 +227,10 @@ bool login_kick(struct login *l);
  * may have to give way from now on. Whether they are right makes no difference: a right password may be held as long as
  * a wrong one (authd/hold.h), and who would see which of its logins gives way would not have to wait. */
 void login_age(struct login *l, uint32_t now);
+/* Bytes of memory that L's client has made the worker hold, about, besides the few that all of them cost. */
+size_t login_memory(const struct login *l);
+/* With loop time: L has had all the time that there is, LIMIT seconds, or that for the handshake of TLS. */
+bool login_is_late(const struct login *l, uint32_t now, uint32_t limit);
 /* L, one of the worker's strangers, gives way to another client: it is told, and closed. */
 void login_yield(struct login *l);
 /* The login deadline has passed, or the node is being stopped. */

@@ -22,7 +22,7 @@ static unsigned mix(const struct net_addr *key, const uint64_t seed[2])
 
 struct stranger_prefix {
 	struct net_addr key;
-	unsigned count;
+	unsigned count, weight;
 	bool exempt;                         /* stands in no level */
 	struct stranger *oldest;             /* the first of them, in order of age */
 	struct stranger_prefix *next, *prev; /* of the level */
@@ -42,30 +42,34 @@ static struct stranger_prefix *find(const struct strangers *s, const struct net_
 
 static void leave_level(struct strangers *s, struct stranger_prefix *p)
 {
-	DL_DELETE(s->level[p->count], p);
+	DL_DELETE(s->level[p->weight], p);
 	while (s->top != 0 && s->level[s->top] == NULL)
 		s->top--;
 }
 
 static void enter_level(struct strangers *s, struct stranger_prefix *p)
 {
-	if (p->count >= s->nlevels) {
-		unsigned n = MAX(p->count + 1, s->nlevels * 2);
+	if (p->weight >= s->nlevels) {
+		unsigned n = MAX(p->weight + 1, s->nlevels * 2);
 
 		s->level = mem_grow(s->level, n * sizeof(struct stranger_prefix *));
 		memset(s->level + s->nlevels, 0, (n - s->nlevels) * sizeof(struct stranger_prefix *));
 		s->nlevels = n;
 	}
-	DL_APPEND(s->level[p->count], p);
-	s->top = MAX(s->top, p->count);
+	DL_APPEND(s->level[p->weight], p);
+	s->top = MAX(s->top, p->weight);
 }
 
-static void set_count(struct strangers *s, struct stranger_prefix *p, unsigned count)
+/* P has WHO, which weighs something else now: 0 before it came, and once it has left. */
+static void set_weight(struct strangers *s, struct stranger_prefix *p, struct stranger *who, uint32_t weight)
 {
-	if (!p->exempt && p->count != 0)
+	if (!p->exempt && p->weight != 0)
 		leave_level(s, p);
-	p->count = count;
-	if (!p->exempt && p->count != 0)
+	p->weight += weight - who->weight;
+	s->weight += weight;
+	s->weight -= who->weight;
+	who->weight = weight;
+	if (!p->exempt && p->weight != 0)
 		enter_level(s, p);
 }
 
@@ -110,8 +114,16 @@ void strangers_add(struct strangers *s, struct stranger *who, const struct net_a
 	who->prefix = p;
 	who->since = now;
 	DL_APPEND(p->oldest, who);
-	set_count(s, p, p->count + 1);
+	p->count++;
 	s->count++;
+	set_weight(s, p, who, 1);
+}
+
+void strangers_weigh(struct strangers *s, struct stranger *who, uint32_t weight)
+{
+	DIE_IF(who->prefix == NULL || weight == 0);
+	if (who->weight != weight)
+		set_weight(s, who->prefix, who, weight);
 }
 
 void strangers_remove(struct strangers *s, struct stranger *who)
@@ -123,17 +135,15 @@ void strangers_remove(struct strangers *s, struct stranger *who)
 	DL_DELETE(p->oldest, who);
 	who->prefix = NULL;
 	s->count--;
-	set_count(s, p, p->count - 1);
-	if (p->count == 0) {
+	set_weight(s, p, who, 0);
+	if (--p->count == 0) {
 		HASH_DEL(s->prefixes, p);
 		mem_free(&p);
 	}
 }
 
-struct stranger *strangers_yield(struct strangers *s, const struct net_addr *addr, uint32_t now)
+struct stranger *strangers_heaviest(struct strangers *s)
 {
-	const struct net_addr key = net_addr_client(addr);
-	const struct stranger_prefix *own = find(s, &key);
 	struct stranger_prefix *most;
 
 	do {
@@ -141,8 +151,19 @@ struct stranger *strangers_yield(struct strangers *s, const struct net_addr *add
 			return NULL;
 		most = s->level[s->top];
 	} while (!gives_way(s, most));
-	if ((own != NULL ? own->count : 0) + 1 < most->count || now - most->oldest->since >= STRANGERS_GRACE)
-		return most->oldest;
+	return most->oldest;
+}
+
+struct stranger *strangers_yield(struct strangers *s, const struct net_addr *addr, uint32_t now)
+{
+	const struct net_addr key = net_addr_client(addr);
+	const struct stranger_prefix *own = find(s, &key);
+	struct stranger *oldest = strangers_heaviest(s);
+
+	if (oldest == NULL)
+		return NULL;
+	if ((own != NULL ? own->weight : 0) + 1 < oldest->prefix->weight || now - oldest->since >= STRANGERS_GRACE)
+		return oldest;
 	return NULL;
 }
 

@@ -65,7 +65,7 @@ struct worker {
 	ev_timer sweep;
 	struct acceptor *acceptor;
 	struct header_wait headers;
-	struct strangers strangers;
+	struct strangers strangers, holders; /* all, by their number; those that hold much, by that */
 	struct access *access[PROTOCOL_COUNT];
 	uint32_t yield_quiet_until, denied_quiet_until;
 	bool draining, retiring;
@@ -114,12 +114,39 @@ static struct login *login_of(struct stranger *s)
 	return CONTAINER_OF(s, struct login, stranger);
 }
 
-/* What comes from these addresses is many clients in one. */
-static bool is_trusted(struct stranger *s, void *arg)
+static struct login *login_of_holder(struct stranger *s)
 {
-	const struct worker *w = arg;
+	return CONTAINER_OF(s, struct login, holder);
+}
 
-	return net_addr_in_any(&login_of(s)->client, w->ctx.set->proxy_PROXY_TRUSTED);
+/* What comes from these addresses is many clients in one. */
+static bool is_trusted(const struct worker *w, const struct login *l)
+{
+	return net_addr_in_any(&l->client, w->ctx.set->proxy_PROXY_TRUSTED);
+}
+
+static bool stranger_is_trusted(struct stranger *s, void *arg)
+{
+	return is_trusted(arg, login_of(s));
+}
+
+static bool holder_is_trusted(struct stranger *s, void *arg)
+{
+	return is_trusted(arg, login_of_holder(s));
+}
+
+/* What a stranger holds, or that it is none any more. */
+static void weigh(struct worker *w, struct login *l)
+{
+	size_t units = l->stranger.prefix != NULL ? login_memory(l) / STRANGERS_HELD_UNIT : 0;
+
+	if (units == 0) {
+		strangers_remove(&w->holders, &l->holder);
+		return;
+	}
+	if (l->holder.prefix == NULL)
+		strangers_add(&w->holders, &l->holder, &l->client, loop_seconds());
+	strangers_weigh(&w->holders, &l->holder, (uint32_t)units);
 }
 
 void worker_set_stranger(struct worker *w, struct login *l, bool is)
@@ -128,11 +155,12 @@ void worker_set_stranger(struct worker *w, struct login *l, bool is)
 		strangers_remove(&w->strangers, &l->stranger);
 	else if (l->stranger.prefix == NULL)
 		strangers_add(&w->strangers, &l->stranger, &l->client, loop_seconds());
+	if (!is)
+		weigh(w, l);
 }
 
-static void yield(struct worker *w, struct stranger *s, const char *why)
+static void yield(struct worker *w, struct login *l, const char *why)
 {
-	struct login *l = login_of(s);
 	const struct net_addr client = net_addr_client(&l->client);
 	char ip[NET_IP_TEXT_MAX];
 
@@ -141,8 +169,23 @@ static void yield(struct worker *w, struct stranger *s, const char *why)
 		log_warn("%s: of %u clients that have not logged in the oldest of [%s%s], which has %u, is closed, and "
 		         "so will be others",
 		    why, w->strangers.count, net_addr_text(&client, ip), client.family == AF_INET6 ? "/64" : "",
-		    strangers_beside(s));
+		    strangers_beside(&l->stranger));
 	login_yield(l);
+}
+
+static void shed_holders(struct worker *w)
+{
+	struct stranger *s;
+
+	while (w->holders.weight > STRANGERS_HELD_MAX / STRANGERS_HELD_UNIT &&
+	    (s = strangers_heaviest(&w->holders)) != NULL)
+		yield(w, login_of_holder(s), "they hold too much memory");
+}
+
+void worker_weigh(struct worker *w, struct login *l)
+{
+	weigh(w, l);
+	shed_holders(w);
 }
 
 static bool displace(void *arg, const struct net_addr *client)
@@ -151,7 +194,7 @@ static bool displace(void *arg, const struct net_addr *client)
 	struct stranger *s = strangers_yield(&w->strangers, client, loop_seconds());
 
 	if (s != NULL)
-		yield(w, s, "descriptors are short");
+		yield(w, login_of(s), "descriptors are short");
 	return s != NULL;
 }
 
@@ -169,7 +212,7 @@ void worker_add(struct worker *w, struct login *l)
 	w->nlogins++;
 	worker_set_stranger(w, l, true);
 	if ((oldest = strangers_above_share(&w->strangers, &l->stranger)) != NULL)
-		yield(w, oldest, "one address has too many connections");
+		yield(w, login_of(oldest), "one address has too many connections");
 }
 
 /* A fresh number for L's next request; replies to older ones no longer find it. */
@@ -767,7 +810,8 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
 		login_age(l, now);
-		if (now - l->started >= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT && l->state != LOGIN_CLOSING)
+		weigh(w, l); /* its output may have grown by an answer of authd's */
+		if (login_is_late(l, now, (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT))
 			login_end(l, LOGIN_BYE_TIMEOUT);
 		else if (l->state == LOGIN_AUTH && !exchange_waits(l) &&
 		    (w->authd != NULL || w->orphaned || now - l->exchange_since >= AUTHD_PATIENCE))
@@ -775,6 +819,7 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 		else
 			login_check_client(l);
 	}
+	shed_holders(w);
 	maybe_end(w); /* its last connection may have been one whose header did not come */
 }
 
@@ -981,7 +1026,8 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	role_init(&w->ctx, who, "waypostd", &hooks, w);
 	w->acceptor = acceptor_new(w->ctx.loop, &acceptor_hooks, w);
 	header_wait_init(&w->headers, w->ctx.loop, on_header, w);
-	strangers_init(&w->strangers, is_trusted, w);
+	strangers_init(&w->strangers, stranger_is_trusted, w);
+	strangers_init(&w->holders, holder_is_trusted, w);
 	for (int p = 0; p < PROTOCOL_COUNT; p++)
 		w->access[p] = access_new(w->ctx.set->access[p]);
 	w->relays = relay_pool_new(w->ctx.loop, (unsigned)w->ctx.set->proxy_PROXY_IDLE_TIMEOUT, on_relay_end, w);

@@ -24,6 +24,9 @@ void worker_add(struct worker *w, struct login *l);
 void worker_remove(struct worker *w, struct login *l);
 /* L is a stranger, or is none for now: then it does not have to give way. Nothing changes if it was that already. */
 void worker_set_stranger(struct worker *w, struct login *l, bool is);
+/* L, if it is a stranger, holds as much as it does now; whoever of them gives way if that is too much together is
+ * ended, perhaps L. */
+void worker_weigh(struct worker *w, struct login *l);
 /* The greeting of PROTOCOL's dialect without a challenge, kept after it was made once, because the settings of a worker
  * never change. Empty at first. */
 struct str *worker_greeting(struct worker *w, enum protocol protocol);

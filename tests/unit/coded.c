@@ -226,6 +226,16 @@ static void coded_close(struct conn *c)
 	count--;
 }
 
+static bool coded_is_up(const struct conn *c UNUSED)
+{
+	return true;
+}
+
+static size_t coded_memory(const struct conn *c UNUSED)
+{
+	return sizeof(struct coded);
+}
+
 static const struct conn_kind coded = {
 	.read = coded_read,
 	.peek = coded_peek,
@@ -235,6 +245,8 @@ static const struct conn_kind coded = {
 	.events = coded_events,
 	.ready = coded_ready,
 	.pending = coded_pending,
+	.is_up = coded_is_up,
+	.memory = coded_memory,
 	.close = coded_close,
 };
 

@@ -746,6 +746,7 @@ static void test_slow_hello(int version)
 	s = tls_of(&t.server.conn);
 	turn(t.loop, 3);
 	CU_ASSERT(s->ssl == NULL && s->in.cap == 0);
+	CU_ASSERT(conn_memory(&t.server.conn) < 1024 && !conn_is_up(&t.server.conn));
 	CU_ASSERT_PTR_NULL(conn_tls_ssl(&t.server.conn));
 	while (carry(t.from_client, t.from_server, 1) == 1) {
 		passed++;
@@ -753,14 +754,17 @@ static void test_slow_hello(int version)
 		if (s->ssl != NULL)
 			break;
 		CU_ASSERT_EQUAL(s->in.len, passed);
+		CU_ASSERT(conn_memory(&t.server.conn) < 1024 + 2 * passed);
 	}
 	CU_ASSERT_PTR_NOT_NULL(s->ssl);
+	CU_ASSERT(conn_memory(&t.server.conn) > 40000 && !conn_is_up(&t.server.conn));
 	CU_ASSERT_EQUAL(carry(t.from_client, t.from_server, 1), 0); /* with the last byte, and not before */
 	CU_ASSERT_EQUAL(t.server.readable, 0);
 	run(&t, 65536);
 	say(&t.client, "hello");
 	run(&t, 65536);
 	expect(&t.server, "hello");
+	CU_ASSERT(conn_memory(&t.server.conn) < 20000 && conn_is_up(&t.server.conn));
 	end_two(&t);
 }
 

@@ -54,7 +54,7 @@ static void end(void)
 		CU_ASSERT_PTR_NULL(who[i].prefix);
 	}
 	CU_ASSERT_EQUAL(all.count, 0);
-	CU_ASSERT_EQUAL(all.top, 0);
+	CU_ASSERT(all.top == 0 && all.weight == 0);
 	CU_ASSERT_PTR_NULL(all.prefixes);
 	strangers_fini(&all);
 }
@@ -131,6 +131,38 @@ static void test_share(void)
 	end();
 }
 
+/* Where what each has is weighed, the number does not count; a weight may change. */
+static void test_weight(void)
+{
+	begin();
+	CU_ASSERT_PTR_NULL(strangers_heaviest(&all));
+	add(0, "192.0.2.1", 0);
+	add(1, "192.0.2.1", 0);
+	add(2, "192.0.2.1", 0);
+	add(3, "192.0.2.2", 0);
+	add(4, "192.0.2.2", 0);
+	CU_ASSERT_PTR_EQUAL(strangers_heaviest(&all), &who[0]);
+	strangers_weigh(&all, &who[4], 11);
+	CU_ASSERT_EQUAL(all.weight, 15);
+	CU_ASSERT_PTR_EQUAL(strangers_heaviest(&all), &who[3]);
+	strangers_weigh(&all, &who[1], 100000);
+	CU_ASSERT_PTR_EQUAL(strangers_heaviest(&all), &who[0]);
+	strangers_remove(&all, &who[0]);
+	CU_ASSERT_PTR_EQUAL(strangers_heaviest(&all), &who[1]);
+	strangers_weigh(&all, &who[1], 3);
+	CU_ASSERT_PTR_EQUAL(strangers_heaviest(&all), &who[3]);
+	CU_ASSERT_EQUAL(all.weight, 16);
+	trusted = &who[3];
+	CU_ASSERT_PTR_EQUAL(strangers_heaviest(&all), &who[1]);
+	strangers_weigh(&all, &who[4], 50);
+	CU_ASSERT_PTR_EQUAL(strangers_heaviest(&all), &who[1]);
+	strangers_remove(&all, &who[1]);
+	strangers_remove(&all, &who[2]);
+	CU_ASSERT_PTR_NULL(strangers_heaviest(&all));
+	CU_ASSERT_EQUAL(all.weight, 51);
+	end();
+}
+
 /* Against a search of them all, for coming and going at random. */
 static void test_against_a_search(void)
 {
@@ -169,6 +201,6 @@ static void test_against_a_search(void)
 
 static const struct unit_case cases[] = { { "the oldest of those with most", test_most_and_oldest },
 	{ "grace", test_grace }, { "exempt", test_exempt }, { "the share of a prefix", test_share },
-	{ "against a search", test_against_a_search }, { NULL, NULL } };
+	{ "weights", test_weight }, { "against a search", test_against_a_search }, { NULL, NULL } };
 
 UNIT_MAIN("strangers", cases)

@@ -7,6 +7,7 @@
 #include <sys/time.h>
 
 #include "imapd/imap_login.h"
+#include "lib/tls_ctx.h"
 #include "pop3d/pop3_login.h"
 #include "tests/unit/decoded.h"
 
@@ -453,6 +454,83 @@ static void test_share_of_an_address(void)
 	CU_ASSERT_PTR_NULL(w);
 }
 
+/* Makes L hold N bytes. */
+static void make_hold(struct login *l, size_t n)
+{
+	str_fini(&l->in);
+	str_room(&l->in, n);
+	worker_weigh(w, l);
+}
+
+/* Of those that hold much, when it is too much together, the oldest of the address that holds most gives way; others,
+ * and those that are logging in, do not. */
+static void test_much_memory(void)
+{
+	enum { EACH = 1024 * 1024, N = STRANGERS_HELD_MAX / EACH };
+	struct login *oldest, *light;
+	struct net_addr other;
+	int fd[2];
+
+	setup();
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	CU_ASSERT_FATAL(net_addr_parse(&other, "127.0.0.2", 12345));
+	oldest = w->logins;
+	login_start(w, &imap_login_dialect, dup(fd[0]), &(struct login_client){ .addr = other, .port = 143 });
+	light = w->logins;
+	CU_ASSERT_EQUAL(w->holders.count, 0);
+	make_hold(oldest, EACH - 4096);
+	for (unsigned i = 2; i < N; i++) {
+		come_from_here(1, fd[0]);
+		make_hold(w->logins, EACH - 4096);
+	}
+	make_hold(light, EACH / 2 - 4096);
+	CU_ASSERT(w->nlogins == N && w->holders.count == N && w->yielded == 0);
+	login_set_credentials(oldest, "u", 1, "p", 1, "LOGIN");
+	worker_set_stranger(w, oldest, false);
+	CU_ASSERT_EQUAL(w->holders.count, N - 1);
+	worker_set_stranger(w, oldest, true);
+	worker_weigh(w, oldest);
+	CU_ASSERT_EQUAL(w->holders.count, N);
+	make_hold(light, 2 * EACH - 4096);
+	CU_ASSERT(w->nlogins == N - 1 && w->yielded == 1 && light->conn.io.fd != -1);
+	make_hold(light, 100);
+	CU_ASSERT_EQUAL(w->holders.count, N - 2);
+	mem_free(&w->ctx.set->proxy_PROXY_TRUSTED);
+	w->ctx.set->proxy_PROXY_TRUSTED = mem_strdup("127.0.0.1");
+	make_hold(w->logins, 10 * EACH);
+	CU_ASSERT(w->nlogins == N - 1 && w->yielded == 1);
+	close(fd[0]);
+	close(fd[1]);
+	teardown();
+}
+
+/* A handshake that is not finished in time ends without a word, sooner than the login. */
+static void test_slow_handshake(void)
+{
+	SSL_CTX *ctx = tls_ctx_new(true);
+	struct net_addr client;
+	char byte;
+	int fd[2];
+
+	setup();
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
+	login_start(w, &imap_login_dialect, fd[0],
+	    &(struct login_client){ .addr = client, .port = 993, .tls = true, .ctx = ctx });
+	CU_ASSERT_EQUAL(send(fd[1], "\x16\x03\x01", 3, 0), 3);
+	turns();
+	w->logins->tls_since -= LOGIN_TLS_SECONDS - 1;
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	CU_ASSERT_EQUAL(w->nlogins, 2);
+	w->logins->tls_since--;
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	CU_ASSERT_EQUAL(w->nlogins, 1);
+	CU_ASSERT_EQUAL(recv(fd[1], &byte, 1, MSG_DONTWAIT), 0);
+	close(fd[1]);
+	teardown();
+	SSL_CTX_free(ctx);
+}
+
 /* --- a client that has gone --- */
 
 static void test_client_leaves_while_authd_is_asked(void)
@@ -746,6 +824,8 @@ static const struct unit_case cases[] = {
 	{ "greeting and goodbye", test_greeting_and_goodbye },
 	{ "commands while authd is asked", test_commands_while_authd_is_asked },
 	{ "the share of an address", test_share_of_an_address },
+	{ "much memory", test_much_memory },
+	{ "a slow handshake", test_slow_handshake },
 	{ "a client that does not read", test_client_does_not_read },
 	{ "a goodbye that cannot be said", test_goodbye_cannot_be_said },
 	{ "errors, and a client that does not close", test_errors_and_linger },

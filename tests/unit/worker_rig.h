@@ -63,7 +63,8 @@ static inline void rig_new(const struct login_dialect *const *dialects)
 	w->dialects = dialects;
 	w->acceptor = acceptor_new(w->ctx.loop, &acceptor_hooks, w);
 	header_wait_init(&w->headers, w->ctx.loop, on_header, w);
-	strangers_init(&w->strangers, is_trusted, w);
+	strangers_init(&w->strangers, stranger_is_trusted, w);
+	strangers_init(&w->holders, holder_is_trusted, w);
 	w->relays = relay_pool_new(w->ctx.loop, 0, on_relay_end, w);
 	w->here = relay_pool_new(w->ctx.loop, 0, on_end_here, w);
 	authd_end = rig_channel(&w->authd, on_authd, on_authd_gone);
@@ -90,6 +91,7 @@ static inline void rig_free(void)
 	acceptor_free(&w->acceptor);
 	relay_pool_free(&w->relays);
 	strangers_fini(&w->strangers);
+	strangers_fini(&w->holders);
 	relay_pool_free(&w->here);
 	for (int i = 0; i < PROTOCOL_COUNT; i++)
 		str_fini(&w->greeting[i]);
