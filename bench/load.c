@@ -9,6 +9,8 @@
  *     clients=N at a time (1); seconds=S (1); warm=S of the same before (0.3); size=BYTES (1048576);
  *     users=N accounts (10,000); stride=N from one account to the next (1);
  *     opening=N clients that stay log in at a time (32)
+ *     tls=1 begins with TLS; suites=NAME:... those of TLS 1.3 that are offered (OpenSSL's choice)
+ *     resume=1 each client shows the ticket of its connection before; all of those that are measured must be taken
  * It says "ready" when all clients are logged in and warm, waits for a line on stdin, measures, prints one line of
  * JSON, waits for another line (with idle: until then nothing is done), and ends. Every byte that comes is checked:
  * the first wrong one ends the run with a message and status 1. */
@@ -19,6 +21,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "bench/client_tls.h"
 #include "bench/wire.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -31,7 +34,7 @@ static const char *const mode_names[] = { "login", "local", "ping", "bulk", "idl
 /* What a client waits for. */
 /* clang-format off */
 #define STEPS(X) \
-	X(GREETING, "greeting") X(USER, "USER") X(PASSWORD, "login") X(SELECT, "SELECT") X(NOOP, "NOOP") X(BODY, "body") \
+	X(HANDSHAKE, "TLS handshake") X(GREETING, "greeting") X(USER, "USER") X(PASSWORD, "login") X(SELECT, "SELECT") X(NOOP, "NOOP") X(BODY, "body") \
 	X(TAIL, "end of body") X(IDLE, "nothing") X(LOGOUT, "logout") X(END, "end")
 /* clang-format on */
 enum step {
@@ -48,11 +51,14 @@ static const char *const step_names[] = {
 enum { LINE_MAX_HERE = 1024 };
 
 struct client {
-	int fd; /* -1: not connected */
+	int fd;              /* -1: not connected */
+	SSL *ssl;            /* NULL: plain */
+	SSL_SESSION *ticket; /* for the next connection; NULL: none */
 	enum step step;
 	unsigned account;
 	double begun;       /* when what is timed began */
 	uint64_t body_left; /* bytes of the body that are still to come */
+	bool waits_to_send; /* its first message of TLS */
 	bool saw_exists;    /* SELECT */
 	bool saw_bye;       /* LOGOUT */
 	size_t len;
@@ -63,7 +69,8 @@ static struct {
 	enum mode mode;
 	bool pop3;
 	struct net_addr to;
-	uint64_t clients, opening, size, users, stride;
+	uint64_t clients, opening, size, users, stride, tls, resume;
+	const char *suites;
 	double seconds, warm;
 } set = {
 	.clients = 1,
@@ -80,6 +87,8 @@ static struct client *clients;
 static unsigned busy;     /* clients that are neither idle nor at their end */
 static unsigned to_start; /* idle, ping, bulk: clients that were not connected yet */
 static bool again;        /* who finishes begins anew */
+static bool measuring;
+static char tls_kind[128]; /* of the first handshake: version, suite, key exchange, kind of signature */
 static char buffer[WIRE_CHUNK];
 
 /* --- what is counted --- */
@@ -115,9 +124,9 @@ static void report(double seconds)
 		p99 = (double)times[MIN(times_len - 1, times_len * 99 / 100)];
 	}
 	printf("{\"mode\": \"%s\", \"protocol\": \"%s\", \"clients\": %llu, \"ops\": %llu, \"bytes\": %llu, "
-	       "\"seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f}\n",
+	       "\"seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"tls\": \"%s\"}\n",
 	    mode_names[set.mode], set.pop3 ? "pop3" : "imap", (unsigned long long)set.clients, (unsigned long long)ops,
-	    (unsigned long long)bytes, seconds, p50 * 1e6, p99 * 1e6);
+	    (unsigned long long)bytes, seconds, p50 * 1e6, p99 * 1e6, tls_kind);
 	fflush(stdout);
 }
 
@@ -136,8 +145,38 @@ static void say(struct client *c, enum step next, const char *text)
 	size_t len = strlen(text);
 
 	c->step = next;
-	if (send(c->fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
+	if (c->ssl != NULL)
+		client_tls_write(c->ssl, text, len);
+	else if (send(c->fd, text, len, MSG_NOSIGNAL) != (ssize_t)len)
 		die_errno("cannot send \"%s\"", text);
+}
+
+static void note_tls(struct client *c)
+{
+	int kind = NID_undef;
+
+	if (set.resume && measuring && SSL_session_reused(c->ssl) != 1)
+		die_fatal("a ticket was not taken");
+	if (tls_kind[0] != '\0')
+		return;
+	SSL_get_peer_signature_type_nid(c->ssl, &kind);
+	snprintf(tls_kind, sizeof(tls_kind), "%s, %s, %s, %s", SSL_get_version(c->ssl), SSL_get_cipher_name(c->ssl),
+	    OBJ_nid2sn(SSL_get_negotiated_group(c->ssl)),
+	    SSL_session_reused(c->ssl) == 1 ? "resumed" : OBJ_nid2sn(kind));
+}
+
+static void shake(struct client *c)
+{
+	int wanted = client_tls_shake(c->ssl);
+	struct epoll_event e = { .events = wanted == EPOLLOUT ? EPOLLOUT : EPOLLIN, .data.ptr = c };
+
+	if (c->waits_to_send != (wanted == EPOLLOUT) && epoll_ctl(ep, EPOLL_CTL_MOD, c->fd, &e) == -1)
+		die_errno("epoll_ctl");
+	c->waits_to_send = wanted == EPOLLOUT;
+	if (wanted != 0)
+		return;
+	note_tls(c);
+	c->step = STEP_GREETING;
 }
 
 static void start(struct client *c)
@@ -147,17 +186,27 @@ static void start(struct client *c)
 	c->account = (unsigned)(started++ * set.stride % set.users);
 	c->len = 0;
 	c->saw_exists = c->saw_bye = false;
-	c->step = STEP_GREETING;
+	c->waits_to_send = false;
+	c->step = set.tls != 0 ? STEP_HANDSHAKE : STEP_GREETING;
 	c->begun = wire_now();
 	c->fd = net_connect(&set.to);
 	if (c->fd == -1)
 		die_errno("cannot connect");
 	wire_watch(ep, c->fd, EPOLLIN, c);
 	busy++;
+	if (set.tls == 0)
+		return;
+	if (set.resume == 0) {
+		SSL_SESSION_free(c->ticket);
+		c->ticket = NULL;
+	}
+	c->ssl = client_tls_new(c->fd, &c->ticket);
+	shake(c);
 }
 
 static void finish(struct client *c)
 {
+	client_tls_end(&c->ssl);
 	close(c->fd);
 	c->fd = -1;
 	busy--;
@@ -312,6 +361,7 @@ static void on_line(struct client *c)
 			wrong(c, "no BYE before", c->line, c->len);
 		c->step = STEP_END;
 		break;
+	case STEP_HANDSHAKE:
 	case STEP_IDLE:
 	case STEP_END:
 		wrong(c, "too much:", c->line, c->len);
@@ -350,13 +400,15 @@ static size_t take_line(struct client *c, const char *p, size_t len)
 	return n;
 }
 
-static void on_readable(struct client *c)
+/* One read: false if there is nothing more now. */
+static bool take_some(struct client *c)
 {
-	ssize_t n = recv(c->fd, buffer, sizeof(buffer), 0);
+	ssize_t n =
+	    c->ssl != NULL ? client_tls_read(c->ssl, buffer, sizeof(buffer)) : recv(c->fd, buffer, sizeof(buffer), 0);
 	const char *p = buffer;
 
 	if (n == -1 && errno == EAGAIN)
-		return;
+		return false;
 	if (n == -1)
 		die_errno("while waiting for %s", step_names[c->step]);
 	if (n == 0) {
@@ -365,7 +417,7 @@ static void on_readable(struct client *c)
 		if (set.mode == MODE_LOCAL)
 			count(c->begun);
 		finish(c);
-		return;
+		return false;
 	}
 	while (n > 0) {
 		size_t used = c->body_left != 0 ? take_body(c, p, (size_t)n) : take_line(c, p, (size_t)n);
@@ -373,6 +425,16 @@ static void on_readable(struct client *c)
 		p += used;
 		n -= (ssize_t)used;
 	}
+	return c->ssl != NULL;
+}
+
+static void on_ready(struct client *c)
+{
+	if (c->step == STEP_HANDSHAKE)
+		shake(c);
+	if (c->step != STEP_HANDSHAKE)
+		while (take_some(c))
+			;
 }
 
 /* --- the run --- */
@@ -389,7 +451,7 @@ static void turn(double end)
 			die_fatal("nothing happened for 10 seconds; %u clients wait, one of them for %s", busy,
 			    step_names[clients[0].step]);
 		for (int i = 0; i < n; i++)
-			on_readable(e[i].data.ptr);
+			on_ready(e[i].data.ptr);
 		if (again && wire_now() >= end)
 			again = false;
 	}
@@ -460,6 +522,8 @@ static void parse_option(const char *arg)
 		{ "size=", 1 << 30, &set.size },
 		{ "users=", WIRE_ACCOUNTS_MAX, &set.users },
 		{ "stride=", 1000000, &set.stride },
+		{ "tls=", 1, &set.tls },
+		{ "resume=", 1, &set.resume },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
@@ -468,6 +532,8 @@ static void parse_option(const char *arg)
 			return;
 	if (strncmp(arg, "seconds=", 8) == 0)
 		set.seconds = parse_seconds(arg + 8);
+	else if (strncmp(arg, "suites=", 7) == 0)
+		set.suites = arg + 7;
 	else if (strncmp(arg, "warm=", 5) == 0)
 		set.warm = parse_seconds(arg + 5);
 	else
@@ -499,6 +565,7 @@ int main(int argc, char **argv)
 	parse(argc, argv);
 	wire_init();
 	wire_raise_files();
+	client_tls_init(set.suites);
 	ep = wire_epoll();
 	clients = mem_array(set.clients, sizeof(*clients));
 	for (uint64_t i = 0; i < set.clients; i++)
@@ -513,6 +580,9 @@ int main(int argc, char **argv)
 	puts("ready");
 	fflush(stdout);
 	wait_for_line();
+	measuring = true;
+	if (!clients_stay())
+		tls_kind[0] = '\0';
 	begun = wire_now();
 	go_for(set.seconds);
 	report(wire_now() - begun);

@@ -2,13 +2,13 @@
 EXTRA_PROGRAMS += bench/userdb_load bench/load bench/backend bench/relay
 bench_userdb_load_SOURCES = bench/userdb_load.c
 bench_userdb_load_LDADD = $(AUTHLIB_LIBS)
-bench_load_SOURCES = bench/load.c bench/wire.c bench/wire.h
-bench_load_LDADD = $(LIB_LIBS)
+bench_load_SOURCES = bench/load.c bench/client_tls.c bench/client_tls.h bench/wire.c bench/wire.h
+bench_load_LDADD = $(LIB_LIBS) $(SSL_LIBS)
 bench_backend_SOURCES = bench/backend.c bench/wire.c bench/wire.h
 bench_backend_LDADD = $(LIB_LIBS)
 bench_relay_SOURCES = bench/relay.c bench/wire.c bench/wire.h
 bench_relay_LDADD = $(LIB_LIBS)
-EXTRA_DIST += bench/README bench/run.py bench/report.py bench/system.py bench/packages.py \
+EXTRA_DIST += bench/README bench/run.py bench/report.py bench/system.py bench/packages.py bench/certificates.py \
 	bench/peers/__init__.py bench/peers/floor.py bench/peers/haproxy.py bench/peers/nginx.py bench/peers/dovecot.py \
 	bench/peers/perdition.py bench/peers/courier.py bench/peers/imapproxy.py bench/peers/mail.py bench/peers/waypost.py \
 	bench/peers/drivers.py

@@ -8,8 +8,25 @@ TITLES = {
     "login": "IMAP login and logout", "pop-login": "POP3 login and logout", "bulk": "bodies of 1 MiB", "bulk16k": "bodies of 16 KiB",
     "ping": "NOOP, 32 sessions", "ping1": "NOOP, one session", "local": "IMAP login, SELECT, logout, own mail",
     "pop-local": "POP3 login, STAT, logout, own mail",
+    "tls-login": "TLS: full handshake, IMAP login and logout", "tls-login-aes128": "TLS: the same, AES-128 with all",
+    "tls-pop-login": "TLS: full handshake, POP3 login and logout",
+    "tls-resume": "TLS: resumption with a ticket, IMAP login and logout", "tls-bulk": "TLS: bodies of 1 MiB",
+    "tls-bulk-aes128": "TLS: bodies of 1 MiB, AES-128 with all", "tls-ping": "TLS: NOOP, 32 sessions",
+    "tls-ping1": "TLS: NOOP, one session", "tls-local": "TLS: full handshake, IMAP login, SELECT, logout, own mail",
 }
-REFERENCE = "relay-copy"
+
+
+def kin(point, peer, plain, tls):
+    """PLAIN; for TLS, the system TLS with PEER's kind of key."""
+    return plain if not point.startswith("tls-") else f"{tls}-rsa" if peer.endswith("-rsa") else f"{tls}-tls"
+
+
+def ours(point, peer):
+    return kin(point, peer, *["waypost-local" if "local" in point else "waypost"] * 2)
+
+
+def reference(point, peer):
+    return kin(point, peer, "relay-copy", "dovecot-local" if "local" in point else "haproxy")
 
 
 def median(values):
@@ -74,6 +91,21 @@ def table(head, rows):
 
 # --- the goals ---
 
+def tls_goals(f, add, compare):
+    for kind, name, most in (("tls", "P-256", 0.95), ("rsa", "RSA-2048", 1.0)):
+        for point in ("tls-login", "tls-login-aes128", "tls-pop-login"):
+            compare(f"8. CPU, {TITLES[point]}, {name}, relative to nginx", point, [f"nginx-{kind}"], most, f"waypost-{kind}")
+            compare(f"8. CPU, {TITLES[point]}, {name}, relative to HAProxy, which knows no login", point, [f"haproxy-{kind}"], 1.1,
+                    f"waypost-{kind}")
+        resumed, full = f.of("tls-resume", f"waypost-{kind}"), f.of("tls-login", f"nginx-{kind}")
+        found = [resumed[n] / full[n] for n in resumed if n in full]
+        add(f"9. CPU, {TITLES['tls-resume']}, {name}, relative to nginx's full handshake", median(found), 0.4)
+    for point in ("tls-bulk", "tls-bulk-aes128"):
+        compare(f"10. CPU, {TITLES[point]}, relative to HAProxy", point, ["haproxy-tls"], 0.8, "waypost-tls")
+    compare("10. CPU, TLS: NOOP, relative to the best", "tls-ping", ["nginx-tls", "haproxy-tls", "dovecot-tls"], 1.0, "waypost-tls")
+    add("11. idle proxied session, TLS towards the client, bytes PSS", median(f.idle("waypost-tls", "pss")), 16384, 0)
+
+
 def goals(f):
     """Rows (what, found, goal, met) for what could be measured in this run."""
     rows = []
@@ -82,8 +114,8 @@ def goals(f):
         if found is not None:
             rows.append([what, f"{found:.{digits}f}{detail}", f"{most:g}", "yes" if found <= most else "NO"])
 
-    def compare(what, point, others, most, **kw):
-        r = f.ratio(point, "waypost", others, **kw)
+    def compare(what, point, others, most, mine="waypost", **kw):
+        r = f.ratio(point, mine, others, **kw)
         if r:
             add(what, r[0], most, detail=f" ({r[1]:.2f}-{r[2]:.2f}, {r[3]} rounds)")
 
@@ -113,6 +145,7 @@ def goals(f):
         mine, dovecot, courier = (f.of(point, n) for n in ("waypost-local", "dovecot-local", "courier-local"))
         for name, theirs, most in (("Dovecot", dovecot, 0.1), ("Courier", courier, 1 / 3)):
             add(f"6. CPU, {TITLES[point]}, relative to {name}", median(mine[n] / theirs[n] for n in mine if n in theirs), round(most, 2), 3)
+    tls_goals(f, add, compare)
     r = f.ratio("drivers", "waypost-pgsql", ["nginx"])
     if r:
         add("7. CPU, IMAP login that asks PostgreSQL, relative to nginx, which asks nobody", r[0], 2, detail=f" ({r[1]:.2f}-{r[2]:.2f}, {r[3]} rounds)")
@@ -127,15 +160,18 @@ def point_table(f, point):
         return ""
     unit = samples[0]["unit"]
     digits, per = (3, "GB/s") if unit == "s/GB" else (1, "per second")
-    rows = []
+    rows, spoken = [], {}
     for peer in f.peers:
         if f.of(point, peer):
-            rows.append([peer, f.spread(point, peer, "cpu", digits), ratio_text(f.ratio(point, peer, [REFERENCE])),
-                         ratio_text(f.ratio(point, "waypost", [peer])) if peer not in ("waypost", "direct") else "",
+            mine = ours(point, peer)
+            rows.append([peer, f.spread(point, peer, "cpu", digits), ratio_text(f.ratio(point, peer, [reference(point, peer)])),
+                         ratio_text(f.ratio(point, mine, [peer])) if peer not in (mine, "direct") else "",
                          f.spread(point, peer, "rate", 2 if unit == "s/GB" else 0), f.spread(point, peer, "p50", 0),
                          f.spread(point, peer, "p99", 0), f"{f.median(point, peer, 'share'):.2f}"])
-    head = ["", f"CPU {unit}", f"relative to {REFERENCE}", "waypost relative to it", per, "p50 us", "p99 us", "share of its CPU"]
-    return f"### {TITLES[point]}\n\n" + table(head, rows)
+            for how in set(f.of(point, peer, "tls").values()) - {""}:
+                spoken.setdefault(how, []).append(peer)
+    head = ["", f"CPU {unit}", f"relative to {reference(point, '')}", "waypost relative to it", per, "p50 us", "p99 us", "share of its CPU"]
+    return f"### {TITLES[point]}\n\n" + table(head, rows) + "".join(f"{how}: {', '.join(who)}\n\n" for how, who in spoken.items())
 
 
 def idle_table(f):

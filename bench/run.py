@@ -12,6 +12,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import certificates  # noqa: E402
 import packages  # noqa: E402
 import report  # noqa: E402
 from peers import BACKEND, all_peers, drivers  # noqa: E402
@@ -28,6 +30,8 @@ from system import System, Trouble, adopt_orphans, kernel_memory, read  # noqa: 
 
 LOAD_CPU, PROXY_CPU = 0, 1
 PORTS = {"imap": 143, "pop3": 110}
+TLS_PORTS = {"imap": 993, "pop3": 995}
+AES128 = "suites=TLS_AES_128_GCM_SHA256"
 REST = 0.05  # seconds for what comes after the last answer: log lines, processes that end
 
 # name: (mode of bench/load, protocol, clients, further options)
@@ -40,21 +44,45 @@ POINTS = {
     "ping1": ("ping", "imap", 1, []),
     "local": ("local", "imap", 4, ["users=32"]),
     "pop-local": ("local", "pop3", 4, ["users=32"]),
+    # What OpenSSL's clients offer, in their order; "-aes128": all systems use the same suite.
+    "tls-login": ("login", "imap", 32, ["tls=1"]),
+    "tls-login-aes128": ("login", "imap", 32, ["tls=1", AES128]),
+    "tls-pop-login": ("login", "pop3", 32, ["tls=1"]),
+    "tls-resume": ("login", "imap", 32, ["tls=1", "resume=1"]),
+    "tls-bulk": ("bulk", "imap", 4, ["tls=1", "size=1048576"]),
+    "tls-bulk-aes128": ("bulk", "imap", 4, ["tls=1", "size=1048576", AES128]),
+    "tls-ping": ("ping", "imap", 32, ["tls=1"]),
+    "tls-ping1": ("ping", "imap", 1, ["tls=1"]),
+    "tls-local": ("local", "imap", 4, ["tls=1", "users=32"]),
     # 104,729 is prime: all accounts have their turn, each far from the one before.
     "drivers": ("login", "imap", 32, ["users=250000", "stride=104729"]),
     "drivers-cached": ("login", "imap", 32, ["users=1000"]),
 }
 DRIVERS = ("drivers", "drivers-cached")
+IDLE = {"idle": [], "tls-idle": ["tls=1"]}
+MORE = (*IDLE, "growth")
+TLS = [p for p in (*POINTS, *MORE) if p.startswith("tls-")]
 PROXIED = (100, 1000, 9000), ("login", "bulk"), []
 # By peer: how many sessions are open, what is measured beside them, options of their making.
 GROWTH = {"relay-copy": PROXIED, "waypost": PROXIED, "waypost-local": ((100, 1000, 3000), ("local",), ["users=32"])}
+
+
+def unverified():
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def ports(options):
+    return TLS_PORTS if "tls=1" in options else PORTS
 
 
 class Load:
     """A run of bench/load: ready when made."""
 
     def __init__(self, bench, mode, protocol, address, options):
-        argv = [bench.program("load"), mode, protocol, f"{address}:{PORTS[protocol]}", *options]
+        argv = [bench.program("load"), mode, protocol, f"{address}:{ports(options)[protocol]}", *options]
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
                                         preexec_fn=lambda: os.sched_setaffinity(0, {LOAD_CPU}))
@@ -112,13 +140,14 @@ class Bench:
         return os.path.join(self.args.work, name)
 
     def make(self, cls, number):
-        return cls(f"127.0.1.{number + 1}", self.folder(cls.name), {"programs": self.args.programs, "prefix": self.args.prefix})
+        return cls(f"127.0.1.{number + 1}", self.folder(cls.name), {"programs": self.args.programs, "prefix": self.args.prefix,
+                                                                    "certificates": self.folder("certificates")})
 
     def start_backend(self):
         os.makedirs(self.folder("backend"), exist_ok=True)
         self.backend = System("backend", self.folder("backend"), LOAD_CPU)
         self.backend.start([self.program("backend"), f"{BACKEND}:143", f"{BACKEND}:110"])
-        self.wait_ready(self.backend, BACKEND, ["imap", "pop3"])
+        self.wait_ready(self.backend, BACKEND, {143, 110})
 
     def start(self, peer):
         if peer.directory:
@@ -131,7 +160,7 @@ class Bench:
                     packages.prepare_etc(folder, peer.etc(), peer.users)
                     argv = packages.laid_over(folder, argv)
                 system.start(argv)
-            self.wait_ready(system, peer.address, {POINTS[p][1] for p in peer.points if p in POINTS} or {"imap"})
+            self.wait_ready(system, peer.address, {ports(POINTS[p][3])[POINTS[p][1]] for p in peer.points if p in POINTS} or {143})
         except Exception:
             system.stop()
             raise
@@ -161,19 +190,22 @@ class Bench:
         return os.path.join(self.args.cache, "-".join(sorted(peer.packages)) or "none")
 
     @staticmethod
-    def wait_ready(system, address, protocols):
+    def wait_ready(system, address, wanted):
         end = time.monotonic() + 20
-        for protocol in protocols:
+        for port in wanted:
             while True:
                 try:
-                    with socket.create_connection((address, PORTS[protocol]), timeout=5) as s:
+                    with socket.create_connection((address, port), timeout=5) as s:
+                        if port in TLS_PORTS.values():
+                            with unverified().wrap_socket(s):
+                                break
                         if s.recv(1):
                             break
                 except OSError:
                     pass
                 system.check()
                 if time.monotonic() > end:
-                    raise Trouble(f"{system.name} does not answer at {address} port {PORTS[protocol]}: {system.output()}")
+                    raise Trouble(f"{system.name} does not answer at {address} port {port}: {system.output()}")
                 time.sleep(0.05)
 
     def stop_all(self):
@@ -221,7 +253,8 @@ class Bench:
         per, unit = (got["bytes"] / 1e9, "s/GB") if got["bytes"] else (got["ops"] / 1e6, "us")
         return {"cpu": used / per, "unit": unit, "backend": backend_used / per,
                 "directory": directory_used / per, "share": share, "ops": got["ops"],
-                "rate": (got["bytes"] / 1e9 if got["bytes"] else got["ops"]) / got["seconds"], "p50": got["p50_us"], "p99": got["p99_us"]}
+                "rate": (got["bytes"] / 1e9 if got["bytes"] else got["ops"]) / got["seconds"], "p50": got["p50_us"], "p99": got["p99_us"],
+                "tls": got["tls"]}
 
     def try_sample(self, number, peer, point, seconds, **more):
         try:
@@ -245,18 +278,19 @@ class Bench:
                     if len(self.errors) > errors:
                         failed[peer.name, point] = failed.get((peer.name, point), 0) + 1
 
-    def open_idle(self, peer, sessions, *options):
+    def open_idle(self, peer, sessions, options):
         """So many sessions that do nothing until end()."""
         load = Load(self, "idle", "imap", peer.address, [f"clients={sessions}", f"opening={peer.opening}", *options])
         load.measure()
         return load
 
-    def idle_once(self, peer):
+    def idle_once(self, peer, options):
         sessions = peer.clients.get("idle", 2000)
         system = self.systems.get(peer.name)
-        self.open_idle(peer, 64).end()
+        self.open_idle(peer, 64, options).end()
         # What knows the accounts has seen many of them: their records are no part of a session.
-        load = Load(self, "login", "imap", peer.address, [f"clients={peer.clients.get('login', 32)}", f"opening={peer.opening}", "seconds=1"])
+        load = Load(self, "login", "imap", peer.address, [f"clients={peer.clients.get('login', 32)}", f"opening={peer.opening}", "seconds=1",
+                                                          *options])
         try:
             load.measure()
             load.end()
@@ -268,7 +302,7 @@ class Bench:
         own = ("Pss_Anon", "Pss_Shmem")
         before = system.pss(own) if system else 0
         kernel = kernel_memory()
-        load = self.open_idle(peer, sessions)
+        load = self.open_idle(peer, sessions, options)
         try:
             time.sleep(1)
             self.idle.append({"peer": peer.name, "sessions": sessions, "base": base,
@@ -286,16 +320,17 @@ class Bench:
                 self.systems.pop(peer.name).stop()
         for number in range(self.args.idle_rounds):
             for peer in peers:
-                if "idle" not in peer.points:
+                point = next((p for p in IDLE if p in peer.points and p in self.args.points), None)
+                if not point:
                     continue
                 progress(f"idle sessions {number + 1} of {self.args.idle_rounds}: {peer.name}")
                 try:
                     if peer.name != "direct":
                         self.start(peer)
-                    self.idle_once(peer)
+                    self.idle_once(peer, IDLE[point])
                 except Trouble as e:
-                    self.errors.append((peer.name, "idle", str(e)))
-                    progress(f"{peer.name} idle: {e}", end="\n")
+                    self.errors.append((peer.name, point, str(e)))
+                    progress(f"{peer.name} {point}: {e}", end="\n")
                 if peer.name in self.systems:
                     self.systems.pop(peer.name).stop()
 
@@ -309,7 +344,7 @@ class Bench:
                 for sessions in counts:
                     progress(f"growth, round {number + 1} of {self.args.rounds}: {peer.name} with {sessions} sessions")
                     try:
-                        load = self.open_idle(peer, sessions, *options)
+                        load = self.open_idle(peer, sessions, options)
                     except Trouble as e:
                         self.errors.append((peer.name, f"growth at {sessions}", str(e)))
                         continue
@@ -349,6 +384,7 @@ class Bench:
     def run(self, peers):
         adopt_orphans()
         started = []
+        certificates.make(self.folder("certificates"))
         try:
             self.start_backend()
             wanted = set(self.args.points) - set(DRIVERS)
@@ -356,7 +392,7 @@ class Bench:
             self.rounds(started, [p for p in POINTS if p not in DRIVERS])
             if "growth" in self.args.points:
                 self.growth_phase(started)
-            if "idle" in self.args.points:
+            if set(IDLE) & set(self.args.points):
                 self.idle_phase(started)
             self.stop_all()
             if "drivers" in self.args.points:
@@ -401,7 +437,7 @@ def arguments():
     a = argparse.ArgumentParser(prog="scripts/bench", description="Measures Waypost beside other proxies; needs root.")
     a.add_argument("--quick", action="store_true", help="3 rounds instead of 7, fewer idle sessions' repeats")
     a.add_argument("--only", default="", help="these systems only, comma-separated")
-    a.add_argument("--points", default="", help=f"these points only: {','.join(POINTS)},idle,growth")
+    a.add_argument("--points", default="", help=f"these points only: {','.join([*POINTS, *MORE])}; tls: those of TLS")
     a.add_argument("--rounds", type=int, default=0)
     a.add_argument("--seconds", type=float, default=0.6, help="of each measurement")
     a.add_argument("--programs", required=True, help=argparse.SUPPRESS)
@@ -414,8 +450,9 @@ def arguments():
     args.idle_rounds = 1 if args.quick else 3
     names = [c.name for c in all_peers()]
     wanted = args.only.split(",") if args.only else names
-    points = args.points.split(",") if args.points else [*POINTS, "idle", "growth"]
-    for given, known in ((wanted, names), (points, [*POINTS, "idle", "growth"])):
+    known = [*POINTS, *MORE]
+    points = [p for given in args.points.split(",") for p in (known if given == "" else TLS if given == "tls" else [given])]
+    for given, known in ((wanted, names), (points, known)):
         for name in given:
             if name not in known:
                 a.error(f"\"{name}\" is none of {', '.join(known)}")

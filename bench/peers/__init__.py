@@ -1,6 +1,7 @@
 """The systems that are measured. Each has a class: what it needs from Debian, how it is set up, how it is started.
 
-All listen at the standard ports of an address of their own and forward to the standard ports of BACKEND."""
+All listen at the standard ports of an address of their own (with a key: also those that begin with TLS) and forward to the
+standard ports of BACKEND."""
 import importlib
 import os
 import sys
@@ -12,6 +13,8 @@ BACKEND = "127.0.0.9"
 ACCOUNTS = 10000
 FILES = 20000          # descriptors that a process may need: two per session
 EVERYTHING = ("login", "pop-login", "bulk", "bulk16k", "ping", "ping1", "idle")
+TLS = ("tls-login", "tls-login-aes128", "tls-pop-login", "tls-resume", "tls-bulk", "tls-bulk-aes128", "tls-ping", "tls-ping1", "tls-idle")
+TLS_RSA = ("tls-login", "tls-pop-login", "tls-resume")
 
 
 def user(n):
@@ -32,12 +35,13 @@ class Peer:
     opening = 32             # sessions that are opened at a time
     users = ()               # system users that exist for it alone
     binary = ""              # program whose package gives the version
+    key = ""                 # TLS: of its certificate, "p256" or "rsa"
     directory = None         # class of tests/blackbox/manyaccounts.py: where its accounts are
 
     def __init__(self, address, folder, place):
         self.address = address
         self.folder = folder
-        self.place = place   # of the programs built here: {"programs": FOLDER, "prefix": FOLDER}
+        self.place = place   # {"programs": FOLDER, "prefix": FOLDER of what was built here; "certificates": FOLDER}
         os.makedirs(folder, exist_ok=True)
         os.chmod(folder, 0o755)
 
@@ -49,6 +53,10 @@ class Peer:
             f.write(text)
         os.chmod(path, mode)
         return path
+
+    def certificate(self, kind="crt"):
+        """A PEM file: "crt" the certificate, "key" its private key, "pem" both."""
+        return os.path.join(self.place["certificates"], f"{self.key}.{kind}")
 
     def commands(self):
         """Writes the configuration; a list of commands that stay in the foreground."""

@@ -1,5 +1,5 @@
 """Dovecot: as a proxy in its high-performance mode, and with mail of its own as Debian sets it up."""
-from peers import BACKEND, FILES, Peer
+from peers import BACKEND, FILES, TLS, TLS_RSA, Peer
 from peers.mail import Local
 
 COMMON = """protocols = imap pop3
@@ -7,8 +7,7 @@ listen = {0.address}
 base_dir = {0.folder}/run
 state_dir = {0.folder}/state
 log_path = {0.folder}/log
-ssl = no
-disable_plaintext_auth = no
+{1}disable_plaintext_auth = no
 auth_mechanisms = plain
 service stats {{
   unix_listener stats-reader {{
@@ -25,8 +24,11 @@ class Dovecot(Peer):
     def settings(self):
         raise NotImplementedError
 
+    def tls_settings(self):
+        return f"ssl = yes\nssl_cert = <{self.certificate()}\nssl_key = <{self.certificate('key')}\n" if self.key else "ssl = no\n"
+
     def commands(self):
-        return [["dovecot", "-F", "-c", self.file("dovecot.conf", COMMON.format(self) + self.settings())]]
+        return [["dovecot", "-F", "-c", self.file("dovecot.conf", COMMON.format(self, self.tls_settings()) + self.settings())]]
 
 
 class DovecotProxy(Dovecot):
@@ -88,4 +90,25 @@ userdb {{
 """
 
 
-PEERS = [DovecotProxy, DovecotSecure, DovecotLocal]
+class DovecotTls(DovecotProxy):
+    name = "dovecot-tls"
+    about = "as dovecot, with TLS towards clients, P-256"
+    key = "p256"
+    points = TLS
+
+
+class DovecotRsa(DovecotTls):
+    name = "dovecot-rsa"
+    about = "the same with RSA-2048"
+    key = "rsa"
+    points = TLS_RSA
+
+
+class DovecotLocalTls(DovecotLocal):
+    name = "dovecot-local-tls"
+    about = "as dovecot-local, with TLS towards clients, P-256"
+    key = "p256"
+    points = ("tls-local",)
+
+
+PEERS = [DovecotProxy, DovecotSecure, DovecotLocal, DovecotTls, DovecotRsa, DovecotLocalTls]

@@ -1,5 +1,5 @@
 """nginx's mail proxy. Who a session is for is asked by HTTP; the same worker answers, which is the least that can cost."""
-from peers import BACKEND, EVERYTHING, FILES, Peer
+from peers import BACKEND, EVERYTHING, FILES, TLS, TLS_RSA, Peer
 
 
 class Nginx(Peer):
@@ -8,6 +8,19 @@ class Nginx(Peer):
     packages = ("nginx", "libnginx-mod-mail")
     buffer = ""
     points = (*EVERYTHING, "drivers")
+
+    def server(self, port, protocol, how=""):
+        return f"""    server {{
+        listen {self.address}:{port}{how};
+        protocol {protocol};
+    }}
+"""
+
+    def tls_servers(self):
+        if not self.key:
+            return ""
+        return (f"    ssl_certificate {self.certificate()};\n    ssl_certificate_key {self.certificate('key')};\n"
+                "    ssl_protocols TLSv1.2 TLSv1.3;\n" + self.server(993, "imap", " ssl") + self.server(995, "pop3", " ssl"))
 
     def commands(self):
         conf = self.file("nginx.conf", f"""load_module /usr/lib/nginx/modules/ngx_mail_module.so;
@@ -46,15 +59,7 @@ mail {{
     auth_http {self.address}:8080/;
     proxy_timeout 1h;
     {self.buffer}
-    server {{
-        listen {self.address}:143;
-        protocol imap;
-    }}
-    server {{
-        listen {self.address}:110;
-        protocol pop3;
-    }}
-}}
+{self.server(143, "imap")}{self.server(110, "pop3")}{self.tls_servers()}}}
 """)
         self.file("error.log")
         return [["nginx", "-c", conf, "-e", f"{self.folder}/error.log"]]
@@ -67,4 +72,26 @@ class NginxLarge(Nginx):
     points = ("bulk", "bulk16k", "idle")
 
 
-PEERS = [Nginx, NginxLarge]
+class NginxTls(Nginx):
+    name = "nginx-tls"
+    about = "as nginx, with TLS towards clients, P-256; 256 logins at a time: each waits 43 ms for a delayed acknowledgement"
+    key = "p256"
+    points = TLS
+    clients = {point: 256 for point in ("tls-login", "tls-login-aes128", "tls-pop-login", "tls-resume")}
+
+
+class NginxLargeTls(NginxTls):
+    name = "nginx-tls-64k"
+    about = "as nginx-tls, with proxy_buffer 64k"
+    buffer = "proxy_buffer 64k;"
+    points = ("tls-bulk", "tls-bulk-aes128")
+
+
+class NginxRsa(NginxTls):
+    name = "nginx-rsa"
+    about = "as nginx-tls with RSA-2048"
+    key = "rsa"
+    points = TLS_RSA
+
+
+PEERS = [Nginx, NginxLarge, NginxTls, NginxLargeTls, NginxRsa]
