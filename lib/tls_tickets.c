@@ -168,6 +168,7 @@ void tls_tickets_use(struct tls_tickets *t, SSL_CTX *ctx, const char *use)
 	SSL_CTX_set_app_data(ctx, u);
 	SSL_CTX_set_client_hello_cb(ctx, on_client_hello, u);
 	SSL_CTX_set_timeout(ctx, TLS_TICKETS_PERIOD);
+	SSL_CTX_set_num_tickets(ctx, 1); /* a second one costs as much again, and few clients ever show it */
 	if (SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) != 1)
 		die_fatal("OpenSSL has no session tickets: %s", ERR_reason_error_string(ERR_peek_last_error()));
 }

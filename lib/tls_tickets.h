@@ -1,6 +1,6 @@
 /* Session tickets of TLS 1.3 that every node of a pool can open (lib/tls_ticket_keys.h). TLS 1.2 gets none: whoever
  * came to a key of tickets could read all that was said under them, which (EC)DHE prevents in TLS 1.3 (RFC 8446 2.2).
- * Nothing may be sent in the first flight (0-RTT), which could be replayed. */
+ * Nothing may be sent in the first flight (0-RTT), which could be replayed. A client gets one for each connection. */
 #ifndef LIB_TLS_TICKETS_H
 #define LIB_TLS_TICKETS_H
 

@@ -16,11 +16,13 @@ struct node {
 static EVP_PKEY *key;
 static X509 *cert;
 static SSL_SESSION *taken; /* by the client, last */
+static unsigned taken_count;
 
 static int on_session(SSL *ssl UNUSED, SSL_SESSION *s)
 {
 	SSL_SESSION_free(taken);
 	taken = s;
+	taken_count++;
 	return 1;
 }
 
@@ -78,6 +80,7 @@ static bool visit_as(struct node *n, SSL_SESSION *ticket, int version, const cha
 
 	SSL_SESSION_free(taken);
 	taken = NULL;
+	taken_count = 0;
 	tls_test_pair(ctx, n->ctx, &c, &s);
 	if (name != NULL)
 		SSL_set_tlsext_host_name(c, name);
@@ -237,6 +240,25 @@ static void test_tls_1_2(void)
 		CU_ASSERT_FALSE(visit(&a, s, TLS1_2_VERSION));
 		SSL_SESSION_free(s);
 	}
+	end(&a);
+	teardown();
+}
+
+/* One for each connection, whether it began with one or not. */
+static void test_one_each(void)
+{
+	struct node a;
+	SSL_SESSION *ticket;
+
+	setup();
+	begin(&a, "imapd-ssl");
+	set_keys(&a, "secret", 5);
+	CU_ASSERT_FALSE(visit(&a, NULL, TLS1_3_VERSION));
+	CU_ASSERT_EQUAL(taken_count, 1);
+	ticket = keep();
+	CU_ASSERT(visit(&a, ticket, TLS1_3_VERSION));
+	CU_ASSERT_EQUAL(taken_count, 1);
+	SSL_SESSION_free(ticket);
 	end(&a);
 	teardown();
 }
@@ -415,6 +437,7 @@ static const struct unit_case cases[] = {
 	{ "no keys yet", test_no_keys },
 	{ "another use", test_other_use },
 	{ "TLS 1.2", test_tls_1_2 },
+	{ "one ticket for each connection", test_one_each },
 	{ "changed tickets", test_changed },
 	{ "keys", test_keys },
 	{ "rotation of secrets", test_rotation },
