@@ -310,6 +310,33 @@ static void hear(struct tls *t)
 		use_server(t);
 }
 
+/* Frees what is in KEY, which libssl keeps: it is of a kind then in which nothing is looked for. */
+static void empty(EVP_PKEY *key)
+{
+	if (EVP_PKEY_set_type(key, EVP_PKEY_HMAC) != 1)
+		ERR_clear_error();
+	EVP_PKEY_free(key);
+}
+
+/* The handshake is done: libssl would keep the keys of its exchange as long as the connection. Nobody needs them, and
+ * with them what was said could be read. */
+static void forget_exchange(SSL *ssl)
+{
+	EVP_PKEY *key;
+
+	if (SSL_get_tmp_key(ssl, &key) == 1)
+		empty(key);
+	if (SSL_get_peer_tmp_key(ssl, &key) == 1)
+		empty(key);
+}
+
+static void come_up(struct tls *t)
+{
+	t->up = true;
+	t->more = has_more(t);
+	forget_exchange(t->ssl);
+}
+
 /* The handshake, as far as it goes. A server's last words of it may be held. */
 static void shake(struct tls *t)
 {
@@ -324,9 +351,8 @@ static void shake(struct tls *t)
 
 		ERR_clear_error();
 		result = SSL_do_handshake(t->ssl);
-		t->up = result == 1;
-		if (t->up)
-			t->more = has_more(t);
+		if (result == 1)
+			come_up(t);
 		else if (!judge(t, result) || (!feed(t, 0) && !t->eof))
 			break;
 	}

@@ -499,6 +499,35 @@ static void test_part_of_record(int version)
 }
 
 /* Nothing happens, nobody is called; and nothing is kept. */
+static void check_empty(EVP_PKEY *key)
+{
+	CU_ASSERT_PTR_NULL(EVP_PKEY_get0_provider(key));
+	EVP_PKEY_free(key);
+}
+
+/* What the keys were made of is not kept as long as the connection. */
+static void test_keys_forgotten(int version)
+{
+	struct two t;
+
+	begin_two(&t, version);
+	run(&t, 65536);
+	for (struct user *u = &t.client; u != NULL; u = u == &t.client ? &t.server : NULL) {
+		SSL *ssl = conn_tls_ssl(&u->conn);
+		EVP_PKEY *key;
+
+		CU_ASSERT(tls_of(&u->conn)->up);
+		if (SSL_get_tmp_key(ssl, &key) == 1)
+			check_empty(key);
+		if (SSL_get_peer_tmp_key(ssl, &key) == 1)
+			check_empty(key);
+	}
+	say(&t.client, "still here");
+	run(&t, 65536);
+	CU_ASSERT_EQUAL(t.server.got.len, 10);
+	end_two(&t);
+}
+
 static void test_idle(int version)
 {
 	struct two t;
@@ -1064,6 +1093,7 @@ FOR_BOTH(test_peek)
 FOR_BOTH(test_take_over)
 FOR_BOTH(test_calls)
 FOR_BOTH(test_tickets_leave)
+FOR_BOTH(test_keys_forgotten)
 FOR_BOTH(test_idle)
 FOR_BOTH(test_cut_off)
 FOR_BOTH(test_changed_bytes)
@@ -1108,6 +1138,7 @@ static const struct unit_case cases[] = {
 	{ "take over", both_test_take_over },
 	{ "system calls", both_test_calls },
 	{ "tickets leave", both_test_tickets_leave },
+	{ "keys of the exchange", both_test_keys_forgotten },
 	{ "idle", both_test_idle },
 	{ "a part of a record", both_test_part_of_record },
 	{ "broken within the handshake", both_test_broken_within },
