@@ -74,9 +74,12 @@ static void broke(struct tls *t, const char *why, bool in, bool out)
 
 /* --- what libssl sees --- */
 
+/* The connection whose libssl is called. */
+static struct tls *at_work;
+
 static int bio_read(BIO *b, char *p, int room)
 {
-	struct tls *t = BIO_get_data(b);
+	struct tls *t = at_work;
 	size_t n = MIN((size_t)MAX(room, 0), t->left);
 
 	BIO_clear_retry_flags(b);
@@ -94,7 +97,7 @@ static int bio_read(BIO *b, char *p, int room)
 /* Takes everything: what may wait is looked at before libssl is called. */
 static int bio_write(BIO *b, const char *p, int len)
 {
-	struct tls *t = BIO_get_data(b);
+	struct tls *t = at_work;
 
 	BIO_clear_retry_flags(b);
 	if ((size_t)len > sizeof(sending.data) - sending.len) {
@@ -122,17 +125,19 @@ static int bio_create(BIO *b)
 	return 1;
 }
 
-static BIO_METHOD *bio_method(void)
+/* One for all connections: it has nothing of its own, and libssl never calls it but for at_work. */
+static BIO *shared_bio(void)
 {
-	static BIO_METHOD *m;
+	static BIO *b;
+	BIO_METHOD *m;
 
-	if (m != NULL)
-		return m;
+	if (b != NULL)
+		return b;
 	m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "connection");
 	if (m == NULL || BIO_meth_set_create(m, bio_create) != 1 || BIO_meth_set_read(m, bio_read) != 1 ||
-	    BIO_meth_set_write(m, bio_write) != 1 || BIO_meth_set_ctrl(m, bio_ctrl) != 1)
+	    BIO_meth_set_write(m, bio_write) != 1 || BIO_meth_set_ctrl(m, bio_ctrl) != 1 || (b = BIO_new(m)) == NULL)
 		die_fatal("OpenSSL has no memory");
-	return m;
+	return b;
 }
 
 /* --- the socket --- */
@@ -228,6 +233,14 @@ static void flush(struct tls *t)
 
 /* --- libssl's answers --- */
 
+/* For each call that may read or write: what it says then is said of T. */
+static SSL *to_call(struct tls *t)
+{
+	at_work = t;
+	ERR_clear_error();
+	return t->ssl;
+}
+
 static const char *reason(const struct tls *t)
 {
 	unsigned long code = ERR_peek_last_error();
@@ -272,12 +285,11 @@ static void on_message(int is_ours, int version UNUSED, int type, const void *p 
 
 static void use(struct tls *t, SSL *ssl)
 {
-	BIO *bio = BIO_new(bio_method());
+	BIO *bio = shared_bio();
 
-	if (ssl == NULL || bio == NULL)
+	if (ssl == NULL || BIO_up_ref(bio) != 1)
 		die_fatal("OpenSSL has no memory");
-	BIO_set_data(bio, t);
-	SSL_set_bio(ssl, bio, bio);
+	SSL_set_bio(ssl, bio, bio); /* takes one reference for both */
 	SSL_set_msg_callback(ssl, on_message);
 	SSL_set_msg_callback_arg(ssl, t);
 	t->ssl = ssl;
@@ -349,8 +361,7 @@ static void shake(struct tls *t)
 	while (!t->up && !t->in_broken && !t->out_broken) {
 		int result;
 
-		ERR_clear_error();
-		result = SSL_do_handshake(t->ssl);
+		result = SSL_do_handshake(to_call(t));
 		if (result == 1)
 			come_up(t);
 		else if (!judge(t, result) || (!feed(t, 0) && !t->eof))
@@ -375,8 +386,7 @@ static size_t decode(struct tls *t, char *p, size_t room, bool peek)
 	while (got < room && !t->ended && !t->in_broken && !(peek && got != 0)) {
 		int n;
 
-		ERR_clear_error();
-		n = (peek ? SSL_peek : SSL_read)(t->ssl, p + got, (int)MIN(room - got, (size_t)CHUNK));
+		n = (peek ? SSL_peek : SSL_read)(to_call(t), p + got, (int)MIN(room - got, (size_t)CHUNK));
 		if (n > 0)
 			got += (size_t)n;
 		else if (!judge(t, n) || (wanted_more = !feed(t, room) && !t->eof))
@@ -454,8 +464,7 @@ static ssize_t tls_write(struct conn *c, const void *p, size_t len)
 		return CONN_FAILED;
 	if (!t->up || (t->out.len != 0 && !t->held))
 		return CONN_LATER;
-	ERR_clear_error();
-	n = SSL_write(t->ssl, p, (int)MIN(len, (size_t)CHUNK));
+	n = SSL_write(to_call(t), p, (int)MIN(len, (size_t)CHUNK));
 	if (n <= 0 && judge(t, n))
 		broke(t, "TLS takes nothing", true, true);
 	flush(t);
@@ -465,10 +474,8 @@ static ssize_t tls_write(struct conn *c, const void *p, size_t len)
 /* libssl must not be asked to after a failure, or before there is anything to close. */
 static void say_end(struct tls *t)
 {
-	if (t->up && !t->out_broken) {
-		ERR_clear_error();
-		SSL_shutdown(t->ssl);
-	}
+	if (t->up && !t->out_broken)
+		SSL_shutdown(to_call(t));
 	t->shut = true;
 	flush(t);
 }
