@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <string.h>
 
 #include "lib/die.h"
 #include "lib/mem.h"
@@ -24,6 +25,32 @@ bool tls_ctx_set_ciphers(SSL_CTX *ctx, const char *list)
 	bool good = SSL_CTX_set_cipher_list(ctx, all) == 1;
 
 	mem_free(&all);
+	ERR_clear_error();
+	return good;
+}
+
+bool tls_ctx_set_groups(SSL_CTX *ctx, const char *list, struct str *unknown)
+{
+	SSL_CTX *trial = SSL_CTX_new(TLS_server_method());
+	struct str known = STR_INIT, name = STR_INIT;
+	bool good = SSL_CTX_set1_groups_list(ctx, list) == 1;
+
+	for (const char *p = list; !good && *p != '\0'; p += strspn(p, ":")) {
+		size_t len = strcspn(p, ":");
+		bool optional = *p == '?'; /* OpenSSL 3.5's sign for what is done here for any name and version */
+
+		str_clear(&name);
+		str_add(&name, p + optional, len - optional);
+		p += len;
+		if (len != 0 && SSL_CTX_set1_groups_list(trial, str_cstr(&name)) == 1)
+			str_addf(&known, "%s%s", known.len == 0 ? "" : ":", str_cstr(&name));
+		else if (len != 0)
+			str_addf(unknown, "%s%s", unknown->len == 0 ? "" : ", ", str_cstr(&name));
+	}
+	good = good || (known.len != 0 && SSL_CTX_set1_groups_list(ctx, str_cstr(&known)) == 1);
+	SSL_CTX_free(trial);
+	str_fini(&known);
+	str_fini(&name);
 	ERR_clear_error();
 	return good;
 }

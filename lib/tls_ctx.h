@@ -4,7 +4,7 @@
 
 #include <openssl/ssl.h>
 
-#include "lib/base.h"
+#include "lib/str.h"
 
 /* For servers, or for clients (which have to be told whom to trust: they verify nothing yet). TLS 1.2 and 1.3, keys by
  * (EC)DHE only, no renegotiation, no compression; an idle connection owns no buffer. Ends the process if OpenSSL cannot
@@ -13,6 +13,10 @@ SSL_CTX *tls_ctx_new(bool server);
 /* Ciphers of TLS 1.2 in OpenSSL's words. What has no forward secrecy or no authentication is left out, whatever LIST
  * says. False: nothing is left, or OpenSSL does not understand it; CTX is of no use then. */
 bool tls_ctx_set_ciphers(SSL_CTX *ctx, const char *list);
+/* Groups for key exchange in OpenSSL's words, the best first: "X25519MLKEM768:X25519:P-256". Names that this OpenSSL
+ * does not know are left out and appended to UNKNOWN, with ", " between. False: it knows none; CTX has those that it
+ * had. */
+bool tls_ctx_set_groups(SSL_CTX *ctx, const char *list, struct str *unknown);
 
 /* CTX, a client's, believes certificates that those in the LEN bytes of PEM lead to, besides what it believes already.
  * Their number; 0: there is none, or one cannot be read. */

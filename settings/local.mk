@@ -21,8 +21,9 @@ settings_libsettings_a_SOURCES = \
 	settings/settings_rules_dir.c \
 	settings/settings_rules_mech.c \
 	settings/settings_scan.c \
+	settings/settings_tls.c settings/settings_tls.h \
 	settings/settings_text.c settings/settings_text.h \
 	settings/settings_user.c \
 	settings/settings_value.c
-SETTINGS_LIBS = settings/libsettings.a $(LIBCONFIG_LIBS) $(LIB_LIBS)
+SETTINGS_LIBS = settings/libsettings.a $(LIBCONFIG_LIBS) $(TLS_LIBS) $(LIB_LIBS)
 EXTRA_DIST += settings/README

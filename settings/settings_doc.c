@@ -289,6 +289,7 @@ static const char *status_text(enum settings_status status)
 {
 	switch (status) {
 	case SETTINGS_REPLACED:
+	case SETTINGS_REFUSED:
 		return "replaced";
 	case SETTINGS_IGNORED:
 		return "ignored";
@@ -297,20 +298,25 @@ static const char *status_text(enum settings_status status)
 	}
 }
 
+static bool is_mistake(const struct settings_known *k)
+{
+	return k->status == SETTINGS_UNSAFE || k->status == SETTINGS_REFUSED;
+}
+
 /* "NAME: replaced by RUNDIR", as a sentence. */
 static void man_known(struct str *out, const struct settings_known *k)
 {
 	str_adds(out, ".TP\n.B ");
 	add_roff(out, k->name);
 	str_addc(out, '\n');
-	if (k->status == SETTINGS_REPLACED)
+	if (k->status == SETTINGS_REPLACED || k->status == SETTINGS_REFUSED)
 		str_adds(out, "Replaced: ");
 	else if (k->status == SETTINGS_IGNORED)
 		str_adds(out, "No effect: ");
 	else
 		str_adds(out, "Not in this version: ");
 	add_roff(out, k->text);
-	str_adds(out, k->status == SETTINGS_UNSAFE ? ".\nA mistake while it is switched on.\n" : ".\n");
+	str_adds(out, is_mistake(k) ? ".\nA mistake while it is switched on.\n" : ".\n");
 }
 
 static void man_known_all(struct str *out)
@@ -360,7 +366,7 @@ static bool is_ours(const char *group, const char *name)
 {
 	static const char *const names[] = { "PROXY_PORT", "IMAP_NAMESPACE_PREFIX", "IMAP_INACTIVITY_TIMEOUT",
 		"IMAP_APPENDLIMIT", "POP3_INACTIVITY_TIMEOUT", "MYSQL_TIMEOUT", "PGSQL_TIMEOUT", "SQLITE_TIMEOUT",
-		"SCRAM_ITERATIONS" };
+		"SCRAM_ITERATIONS", "TLS_GROUPS", "TLS_CERTDIR" };
 
 	if (strcmp(group, "node") == 0 || strcmp(group, "proxy") == 0 || strcmp(group, "authuserdb") == 0 ||
 	    strncmp(name, "AUTH_CACHE_", 11) == 0)
@@ -384,5 +390,5 @@ void settings_doc_tsv(struct str *out)
 		if (!is_ours(k->group, k->name))
 			str_addf(out, "%s\t%s\t%s\t%s%s\t\n", settings_group_name(k->group, name), k->name,
 			    status_text(k->status), k->text,
-			    k->status == SETTINGS_UNSAFE ? " (a mistake while it is switched on)" : "");
+			    is_mistake(k) ? " (a mistake while it is switched on)" : "");
 }

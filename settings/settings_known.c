@@ -6,9 +6,12 @@
 #define IGNORED SETTINGS_IGNORED
 #define LATER SETTINGS_LATER
 #define UNSAFE SETTINGS_UNSAFE
+#define REFUSED SETTINGS_REFUSED
 
 #define WEBADMIN "only Courier's web administration reads it"
 #define HANDOVER "internal to Courier, whose programs pass it to each other"
+#define NO_DH "keys are exchanged on elliptic curves, or as TLS_GROUPS says"
+#define NO_CACHE "sessions are resumed with tickets, which take no memory here"
 #define CHPASS "Waypost does not change passwords"
 
 /* Tables: a row is a line or two. */
@@ -33,24 +36,27 @@
 	{ g, "AUTHENTICATED", IGNORED, "", HANDOVER }, \
 	{ g, ssl, IGNORED, "", HANDOVER }
 
-#define BOTH_SSL(g, start, port) \
+#define BOTH_SSL(g, start, port, alpn) \
 	{ g, start, IGNORED, "", "a service runs if its group is in the file; omit the group to disable it" }, \
 	{ g, "SSLPIDFILE", REPLACED, "", "RUNDIR; the service manager knows the process" }, \
 	{ g, "SSLLOGGEROPTS", REPLACED, "", "LOG" }, \
-	{ g, "COURIERTLS", IGNORED, "", "TLS will be part of the login workers, not a program of its own" }, \
-	{ g, "TLS_PRIORITY", LATER, "", "TLS" }, \
-	{ g, "TLS_PROTOCOL", LATER, "", "TLS" }, \
-	{ g, "TLS_STARTTLS_PROTOCOL", LATER, "", "TLS" }, \
-	{ g, "TLS_CIPHER_LIST", LATER, "", "TLS" }, \
-	{ g, "TLS_MIN_DH_BITS", LATER, "", "TLS" }, \
+	{ g, "COURIERTLS", IGNORED, "", "TLS is part of the login workers, not a program of its own" }, \
+	{ g, "TLS_PRIORITY", REFUSED, "NORMAL NORMAL:-CTYPE-OPENPGP", "TLS_PROTOCOL, TLS_CIPHER_LIST and " \
+		"TLS_GROUPS (OpenSSL's words, not GnuTLS's)" }, \
+	{ g, "TLS_MIN_DH_BITS", IGNORED, "", NO_DH }, \
+	{ g, "TLS_DHPARAMS", IGNORED, "", NO_DH }, \
+	{ g, "TLS_DHCERTFILE", IGNORED, "", NO_DH }, \
 	{ g, "TLS_TIMEOUT", IGNORED, "", "Courier ignores it, too; see LOGIN_TIMEOUT" }, \
-	{ g, "TLS_DHPARAMS", LATER, "", "TLS" }, \
 	{ g, "TLS_TRUSTCERTS", LATER, "", "TLS" }, \
 	{ g, "TLS_VERIFYPEER", UNSAFE, "NONE PEER", "TLS; without it no client shows a certificate" }, \
 	{ g, "TLS_EXTERNAL", LATER, "", "logins by client certificate" }, \
-	{ g, "TLS_CACHEFILE", LATER, "", "TLS" }, \
-	{ g, "TLS_CACHESIZE", LATER, "", "TLS" }, \
-	{ g, "TLS_ALPN", LATER, "", "TLS" }, \
+	{ g, "TLS_CACHEFILE", IGNORED, "", NO_CACHE }, \
+	{ g, "TLS_CACHESIZE", IGNORED, "", NO_CACHE }, \
+	{ g, "TLS_INTCACHESIZE", IGNORED, "", NO_CACHE }, \
+	{ g, "TLS_ALPN", IGNORED, "", "a client that names a protocol (ALPN) must name " alpn }, \
+	{ g, "TLS_COMPRESSION", IGNORED, "", "TLS never compresses, for that betrays secrets" }, \
+	{ g, "TLS_KX_LIST", IGNORED, "", "keys are exchanged with (EC)DHE only; see TLS_GROUPS" }, \
+	{ g, "TLS_CERTS", IGNORED, "", "certificates are those of X.509" }, \
 	{ g, "MAILDIRPATH", REPLACED, "", port }
 
 const struct settings_known settings_known[] = {
@@ -80,7 +86,7 @@ const struct settings_known settings_known[] = {
 	{ "imapd", "HEADERFROM", IGNORED, "", "needs OUTBOX, which is not in this version" },
 	{ "imapd", "IMAPLOGINTAG", IGNORED, "", HANDOVER },
 
-	BOTH_SSL("imapd_ssl", "IMAPDSSLSTART", "MAILDIRPATH of imapd"),
+	BOTH_SSL("imapd_ssl", "IMAPDSSLSTART", "MAILDIRPATH of imapd", "imap"),
 	{ "imapd_ssl", "IMAP_STARTTLS", REPLACED, "", "IMAPDSTARTTLS" },
 	{ "imapd_ssl", "IMAPDSTARTTLS", LATER, "", "STARTTLS" },
 	{ "imapd_ssl", "IMAP_TLS_REQUIRED", UNSAFE, "", "TLS; passwords would cross the network in clear" },
@@ -93,7 +99,7 @@ const struct settings_known settings_known[] = {
 		"support" },
 	{ "pop3d", "UTF8", IGNORED, "", HANDOVER },
 
-	BOTH_SSL("pop3d_ssl", "POP3DSSLSTART", "MAILDIRPATH of pop3d"),
+	BOTH_SSL("pop3d_ssl", "POP3DSSLSTART", "MAILDIRPATH of pop3d", "pop3"),
 	{ "pop3d_ssl", "POP3_STARTTLS", LATER, "", "STARTTLS" },
 	{ "pop3d_ssl", "POP3_TLS_REQUIRED", UNSAFE, "", "TLS; passwords would cross the network in clear" },
 

@@ -48,6 +48,10 @@ void settings_read_known(struct settings_load *l, const struct settings_known *k
 			    "%s = %s: not in this version: %s; remove this line to run without it", label,
 			    str_cstr(&text), k->text);
 		break;
+	case SETTINGS_REFUSED:
+		settings_report(off ? l->warnings : l->errors, &l->text, e->line,
+		    "%s has no effect; use %s, and remove this line", label, k->text);
+		break;
 	}
 	str_fini(&text);
 	str_fini(&why);

@@ -43,7 +43,8 @@ enum settings_status {
 	SETTINGS_REPLACED, /* text: by what */
 	SETTINGS_IGNORED,  /* text: why */
 	SETTINGS_LATER,    /* text: what is not in this version */
-	SETTINGS_UNSAFE    /* as LATER, and an error if enabled, because ignoring it would do harm */
+	SETTINGS_UNSAFE,   /* as LATER, and an error if enabled, because ignoring it would do harm */
+	SETTINGS_REFUSED   /* as REPLACED, and an error if enabled, because ignoring it would do harm */
 };
 
 struct settings_known {

@@ -18,7 +18,7 @@
 #include "settings/capability.h"
 #include "settings/options.h"
 #include "settings/pool_secret.h"
-#include "settings/settings_load.h"
+#include "settings/settings_tls.h"
 
 #define MISTAKE(l, member, ...) settings_report((l)->errors, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)
 #define WARNING(l, member, ...) settings_report((l)->warnings, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)
@@ -289,6 +289,8 @@ static void rules_ports(struct settings_load *l)
 			add_endpoints(l, all, &n, group, s.tls_address, s.tls_ports, l->ssl_line[p]);
 		else if (s.tls_served)
 			no_tls(l, s.tls_ports, l->ssl_line[p]);
+		if (s.tls_served)
+			settings_rules_tls(l, p);
 	}
 }
 

@@ -180,7 +180,18 @@
 		"PEM file with the private key (RSA, or EC such as P-256; without a passphrase), its certificate and " \
 		"those that lead to whom clients trust. Only the key processes read it; changed files are noticed.") \
 	S(g, TLS_PRIVATE_KEYFILE, PATH, "", 0, 0, "", SF_M, \
-		"PEM file with the private key, if it is not in TLS_CERTFILE.")
+		"PEM file with the private key, if it is not in TLS_CERTFILE.") \
+	S(g, TLS_PROTOCOL, STR, "TLSv1.2+", 0, 0, "", SF_W, \
+		"Oldest version of TLS at SSLPORT: TLSv1.2+ or TLSv1.3+. Courier's other words are understood; versions " \
+		"before 1.2 are never used.") \
+	S(g, TLS_STARTTLS_PROTOCOL, STR, "", 0, 0, "", SF_W, \
+		"The same after STARTTLS. Empty: TLS_PROTOCOL.") \
+	S(g, TLS_CIPHER_LIST, STR, "", 0, 0, "", SF_W, \
+		"Ciphers of TLS 1.2, in the words of openssl-ciphers(1). Those without forward secrecy are never used. " \
+		"Empty: OpenSSL's own without CBC. Those of TLS 1.3 need no choice.") \
+	S(g, TLS_GROUPS, STR, "", 0, 0, "", SF_W, \
+		"Groups for key exchange, the best first, in OpenSSL's words: \"X25519MLKEM768:X25519:P-256\". Those that " \
+		"this machine's OpenSSL does not know are left out. Empty: OpenSSL's own.")
 
 #define SETTINGS_IMAPD_SSL(S) SETTINGS_SSL(S, imapd_ssl, "993")
 

@@ -727,6 +727,14 @@ static void test_known(void)
 		    "t.conf:2: there is no TLS_CERTFILE: port 1993 stays closed\n" },
 		{ "imapd-ssl = { IMAP_TLS_REQUIRED = 0; TLS_VERIFYPEER = \"none\"; };", "",
 		    "t.conf:2: there is no TLS_CERTFILE: port 993 stays closed\n" },
+		{ "imapd-ssl = { TLS_PRIORITY = \"NORMAL:-CTYPE-OPENPGP\"; };", "",
+		    "t.conf:2: imapd-ssl.TLS_PRIORITY has no effect; use TLS_PROTOCOL, TLS_CIPHER_LIST and TLS_GROUPS "
+		    "(OpenSSL's words, not GnuTLS's), and remove this line\n"
+		    "t.conf:2: there is no TLS_CERTFILE: port 993 stays closed\n" },
+		{ "pop3d-ssl = { TLS_PRIORITY = \"SECURE256:-VERS-TLS1.2\"; };",
+		    "t.conf:2: pop3d-ssl.TLS_PRIORITY has no effect; use TLS_PROTOCOL, TLS_CIPHER_LIST and TLS_GROUPS "
+		    "(OpenSSL's words, not GnuTLS's), and remove this line\n",
+		    "t.conf:2: there is no TLS_CERTFILE: port 995 stays closed\n" },
 		{ "imapd-ssl = { IMAP_TLS_REQUIRED = 1; };",
 		    "t.conf:2: imapd-ssl.IMAP_TLS_REQUIRED = 1: not in this version: TLS; passwords would cross the "
 		    "network in clear; remove this line to run without it\n",
@@ -753,6 +761,25 @@ static void test_known(void)
 		    "t.conf:2: imapd.PORT: clients take port 993 for IMAP with TLS from the start, not for IMAP "
 		    "without; if "
 		    "it should be that, set it in imapd-ssl.SSLPORT\n" },
+		{ "imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_PROTOCOL = \"TLSv1.3++\"; TLS_STARTTLS_PROTOCOL = "
+		  "\"TLS1_3:TLS1_2\"; TLS_CIPHER_LIST = \"ECDHE+AESGCM\"; TLS_GROUPS = \"X25519:P-256\"; };",
+		    "", "" },
+		{ "pop3d-ssl = { TLS_CERTFILE = \"/x\"; TLS_PROTOCOL = \"TLSv1\"; };", "",
+		    "t.conf:2: pop3d-ssl.TLS_PROTOCOL = \"TLSv1\": versions before TLS 1.2 are not safe and never "
+		    "used; "
+		    "write TLSv1.2+\n" },
+		{ "pop3d-ssl = { TLS_CERTFILE = \"/x\"; TLS_STARTTLS_PROTOCOL = \"TLSv1.2+:SSL3\"; };", "",
+		    "t.conf:2: pop3d-ssl.TLS_STARTTLS_PROTOCOL = \"TLSv1.2+:SSL3\": versions before TLS 1.2 are not "
+		    "safe "
+		    "and never used; write TLSv1.2+\n" },
+		{ "imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_PROTOCOL = \"TLSv1.4\"; };",
+		    "t.conf:2: imapd-ssl.TLS_PROTOCOL = \"TLSv1.4\": expected TLSv1.2+ or TLSv1.3+\n", "" },
+		{ "imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_PROTOCOL = \"\"; };",
+		    "t.conf:2: imapd-ssl.TLS_PROTOCOL = \"\": expected TLSv1.2+ or TLSv1.3+\n", "" },
+		{ "imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_CIPHER_LIST = \"AES128-SHA\"; };",
+		    "t.conf:2: imapd-ssl.TLS_CIPHER_LIST: OpenSSL knows no cipher in it that has forward secrecy; see "
+		    "openssl ciphers -v 'AES128-SHA', or remove the line\n",
+		    "" },
 		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 SORT\"; };", "",
 		    "t.conf:2: imapd.IMAP_CAPABILITY announces SORT, which sessions on this node do not support\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"imap4REV1 idle UTF8=ACCEPT\"; };", "",
@@ -772,6 +799,35 @@ static void test_known(void)
 		expect(t[i].text, &errors, t[i].errors);
 		expect(t[i].text, &warnings, t[i].warnings);
 		settings_free(&set);
+		str_fini(&errors);
+		str_fini(&warnings);
+	}
+}
+
+/* Groups that one OpenSSL knows and another does not. */
+static void test_tls_groups(void)
+{
+	static const struct {
+		const char *list, *mistake, *odd; /* parts of the line; "": there is none */
+	} t[] = {
+		{ "X25519:P-256", "", "" },
+		{ "nonsense:P-256", "", "does not know nonsense; the others are used" },
+		{ "nonsense:?P-256:more:", "", "does not know nonsense, more; the others are used" },
+		{ "nonsense", "knows no group of \"nonsense\"; X25519:P-256 is known everywhere", "" },
+		{ "::", "knows no group of \"::\"", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct str errors = STR_INIT, warnings = STR_INIT;
+		char *text = mem_printf("imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_GROUPS = \"%s\"; };", t[i].list);
+		struct settings *set = load(text, 0, &errors, &warnings);
+
+		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), t[i].mistake));
+		CU_ASSERT_EQUAL(errors.len == 0, t[i].mistake[0] == '\0');
+		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&warnings), t[i].odd));
+		CU_ASSERT_EQUAL(warnings.len == 0, t[i].odd[0] == '\0');
+		settings_free(&set);
+		mem_free(&text);
 		str_fini(&errors);
 		str_fini(&warnings);
 	}
@@ -1377,7 +1433,7 @@ static const struct unit_case cases[] = { { "defaults", test_defaults }, { "tabl
 	{ "written without room", test_write_without_room }, { "read damaged", test_read_damaged },
 	{ "numbers", test_numbers }, { "values", test_values }, { "ports", test_ports }, { "syntax", test_syntax },
 	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted },
-	{ "ports with headers", test_header_ports }, { "known names", test_known },
+	{ "ports with headers", test_header_ports }, { "known names", test_known }, { "TLS groups", test_tls_groups },
 	{ "quotas of directories", test_quotas }, { "login mechanisms", test_mechanisms },
 	{ "master user", test_master }, { "no userdb yet", test_no_userdb },
 	{ "every known name", test_every_known_name }, { "environment", test_environment },
