@@ -32,6 +32,7 @@ LIB_LIBS = lib/liblib.a $(UNISTRING_LIBS) $(EV_LIBS) $(CRYPTO_LIBS)
 noinst_LIBRARIES += lib/libtls.a
 lib_libtls_a_SOURCES = \
 	lib/conn_tls.c lib/conn_tls.h \
+	lib/tls_choice.c lib/tls_choice.h \
 	lib/tls_ctx.c lib/tls_ctx.h \
 	lib/tls_hello.c lib/tls_hello.h \
 	lib/tls_key.c lib/tls_key.h \

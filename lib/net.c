@@ -41,6 +41,17 @@ void net_addr_from(struct net_addr *a, const struct sockaddr_storage *ss)
 	}
 }
 
+bool net_addr_here(int fd, struct net_addr *a)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
+		return false;
+	net_addr_from(a, &ss);
+	return a->family != 0;
+}
+
 socklen_t net_addr_to(const struct net_addr *a, struct sockaddr_storage *ss)
 {
 	memset(ss, 0, sizeof(*ss));

@@ -19,6 +19,8 @@ enum { NET_IP_TEXT_MAX = 64 };
 
 /* From a struct sockaddr (AF_INET, AF_INET6; anything else becomes "none"). */
 void net_addr_from(struct net_addr *a, const struct sockaddr_storage *ss);
+/* This machine's end of the connected socket FD. False if it has none. */
+bool net_addr_here(int fd, struct net_addr *a);
 /* To a struct sockaddr; returns its length. */
 socklen_t net_addr_to(const struct net_addr *a, struct sockaddr_storage *ss);
 /* Numeric text ("192.0.2.7", "2001:db8::1", "[...]" taken too) and port. False if it is not an address. */

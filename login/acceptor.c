@@ -292,8 +292,6 @@ static void on_connect(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSE
 
 void acceptor_add(struct acceptor *g, unsigned slot, enum protocol protocol, bool tls, int sock)
 {
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
 	struct net_addr here;
 	struct entry *e;
 
@@ -307,10 +305,8 @@ void acceptor_add(struct acceptor *g, unsigned slot, enum protocol protocol, boo
 	e->slot = slot;
 	e->protocol = protocol;
 	e->tls = tls;
-	if (getsockname(sock, (struct sockaddr *)&ss, &len) == 0) {
-		net_addr_from(&here, &ss);
+	if (net_addr_here(sock, &here))
 		e->port = here.port;
-	}
 	ev_io_init(&e->io, on_connect, sock, EV_READ);
 	e->io.data = e;
 	e->next = g->entries;

@@ -2,180 +2,262 @@
 #include "login/certificates.h"
 
 #include <openssl/err.h>
-#include <openssl/x509.h>
 #include <string.h>
 
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/tls_ctx.h"
-#include "lib/tls_key.h"
 #include "lib/tls_tickets.h"
+#include "login/certificate.h"
 #include "login/key_client.h"
-#include "settings/protocol.h"
+#include "settings/settings_tls.h"
 
-struct certificate {
-	struct certificate *next;
-	char use[KEY_USE_MAX];
-	uint32_t key;
+/* A context, made when it is needed first, until the certificates change. */
+struct context {
+	struct context *next;
+	bool starttls;
+	char address[NET_IP_TEXT_MAX]; /* "": any */
 	SSL_CTX *ctx;
+};
+
+/* The clients of a protocol. */
+struct port {
+	struct certificates *owner;
+	enum protocol protocol;
+	struct context *contexts;
 };
 
 struct certificates {
 	struct ev_loop *loop;
+	const struct settings *set;
 	struct key_client *client; /* NULL: there is no key process */
 	struct tls_tickets *tickets;
-	struct certificate *first;
+	struct certificate *first; /* by text: of several for the same use and kind of key the first one is shown */
+	struct port port[PROTOCOL_COUNT];
 };
 
-/* Whose key it is, and which: lives as long as its context, which a connection may hold. */
-struct far_key {
-	struct certificates *owner;
-	uint32_t key;
-};
-
-static size_t sign(enum tls_scheme scheme, const void *digest, size_t len UNUSED, uint8_t *sig, void *arg)
+static size_t sign(void *owner, uint32_t key, enum tls_scheme scheme, const void *digest, uint8_t *sig)
 {
-	const struct far_key *f = arg;
+	const struct certificates *c = owner;
 
-	return f->owner->client != NULL ? key_client_sign(f->owner->client, f->key, scheme, digest, sig) : 0;
+	return c->client != NULL ? key_client_sign(c->client, key, scheme, digest, sig) : 0;
 }
 
-static void free_far_key(void *parent UNUSED, void *p, CRYPTO_EX_DATA *data UNUSED, int index UNUSED,
-    long number UNUSED, void *arg UNUSED)
-{
-	mem_free(&p);
-}
-
-static struct far_key *new_far_key(SSL_CTX *ctx, struct certificates *owner, uint32_t key)
-{
-	static int index = -1;
-	struct far_key *f = mem_alloc(sizeof(*f));
-
-	if (index == -1)
-		index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_far_key);
-	if (index == -1 || SSL_CTX_set_ex_data(ctx, index, f) != 1)
-		die_fatal("OpenSSL has no memory");
-	f->owner = owner;
-	f->key = key;
-	return f;
-}
+/* --- what a client is shown --- */
 
 /* A client that says which protocol it means must mean ours: else what it says to another server could be said here. */
 static int on_alpn(SSL *ssl UNUSED, const unsigned char **out, unsigned char *out_len, const unsigned char *list,
     unsigned len, void *arg)
 {
 	const char *name = arg;
+	const uint8_t *found = tls_choice_alpn(list, len, name);
 
-	for (unsigned i = 0; i < len && list[i] < len - i; i += 1 + list[i])
-		if (list[i] == strlen(name) && memcmp(list + i + 1, name, list[i]) == 0) {
-			*out = list + i + 1;
-			*out_len = list[i];
-			return SSL_TLSEXT_ERR_OK;
-		}
-	return SSL_TLSEXT_ERR_ALERT_FATAL;
+	if (found == NULL)
+		return SSL_TLSEXT_ERR_ALERT_FATAL;
+	*out = found;
+	*out_len = (unsigned char)strlen(name);
+	return SSL_TLSEXT_ERR_OK;
 }
 
-static void set_alpn(SSL_CTX *ctx, const char *use)
+/* Kinds of key of which a certificate is there already. */
+struct kinds {
+	bool rsa, ec;
+};
+
+static bool take_kind(struct kinds *k, const struct certificate *x)
 {
-	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
-		if (strcmp(use, protocols[p].ssl_group) == 0)
-			SSL_CTX_set_alpn_select_cb(ctx, on_alpn, (void *)(uintptr_t)protocols[p].name);
+	bool *kind = EVP_PKEY_is_a(x->pkey, "RSA") ? &k->rsa : &k->ec, first = !*kind;
+
+	*kind = true;
+	return first;
 }
 
-static X509 *cert_of(const struct key_chain *chain, unsigned i)
+/* SSL shows what is for NAME, instead of what it had. False: nothing is. */
+static bool show_for(SSL *ssl, const struct port *p, enum key_use_for what, const char *name)
 {
-	const unsigned char *p = chain->cert[i].der;
+	struct kinds kinds = { false, false };
+	bool found = false;
 
-	return d2i_X509(NULL, &p, (long)chain->cert[i].len);
-}
-
-static bool use_chain(SSL_CTX *ctx, const struct key_chain *chain)
-{
-	bool good = true;
-
-	for (unsigned i = 0; good && i < chain->n; i++) {
-		X509 *cert = cert_of(chain, i);
-
-		good = cert != NULL &&
-		    (i == 0 ? SSL_CTX_use_certificate(ctx, cert) : SSL_CTX_add1_chain_cert(ctx, cert)) == 1;
-		X509_free(cert);
+	for (const struct certificate *x = p->owner->first; x != NULL; x = x->next) {
+		if (x->use.protocol != p->protocol || x->use.what != what || !certificate_is_for(x, name) ||
+		    !take_kind(&kinds, x))
+			continue;
+		if (!found)
+			SSL_certs_clear(ssl);
+		found = true;
+		certificate_show_to(x, ssl);
 	}
-	return good;
+	return found;
 }
 
-/* NULL: the certificate is none that libssl takes. */
-static SSL_CTX *make_context(struct certificates *c, const struct key_chain *chain)
+/* The names of files go before those in certificates, each before wildcards. */
+static bool choose(SSL *ssl, const struct port *p, const char *name)
 {
+	char wildcard[TLS_NAME_MAX];
+	bool has = tls_choice_wildcard(name, wildcard);
+
+	return show_for(ssl, p, KEY_FOR_NAME, name) || show_for(ssl, p, KEY_FOR_ITS_OWN, name) ||
+	    (has && (show_for(ssl, p, KEY_FOR_NAME, wildcard) || show_for(ssl, p, KEY_FOR_ITS_OWN, wildcard)));
+}
+
+/* For libssl, in each ClientHello. What nobody knows gets what is for all: who wants more certainty looks at the
+ * certificate (RFC 6066 section 3 permits both). */
+static int on_name(SSL *ssl, int *alert UNUSED, void *arg)
+{
+	const char *text = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+	char name[TLS_NAME_MAX];
+
+	if (text == NULL || !tls_choice_name(text, strlen(text), name) || !choose(ssl, arg, name))
+		return SSL_TLSEXT_ERR_NOACK;
+	return SSL_TLSEXT_ERR_OK;
+}
+
+/* --- contexts --- */
+
+/* What is for WHAT at ADDRESS, "" for all. */
+static bool show_all(SSL_CTX *ctx, const struct port *p, enum key_use_for what, const char *address)
+{
+	struct kinds kinds = { false, false };
+	bool found = false;
+
+	for (const struct certificate *x = p->owner->first; x != NULL; x = x->next)
+		if (x->use.protocol == p->protocol && x->use.what == what && strcmp(x->use.name, address) == 0 &&
+		    take_kind(&kinds, x))
+			found = certificate_show(x, ctx) || found;
+	return found;
+}
+
+/* What the settings say; they were checked (settings/settings_tls.h). */
+static void set_up(SSL_CTX *ctx, const struct protocol_settings *s, bool starttls)
+{
+	bool own = starttls && s->tls_starttls_versions[0] != '\0', old;
+	struct str unknown = STR_INIT;
+
+	if (SSL_CTX_set_min_proto_version(ctx,
+	        settings_tls_least(own ? s->tls_starttls_versions : s->tls_versions, &old)) != 1 ||
+	    (s->tls_ciphers[0] != '\0' && !tls_ctx_set_ciphers(ctx, s->tls_ciphers)) ||
+	    (s->tls_groups[0] != '\0' && !tls_ctx_set_groups(ctx, s->tls_groups, &unknown)))
+		die_fatal("OpenSSL does not take what the settings say of TLS");
+	str_fini(&unknown);
+}
+
+/* NULL: there is nothing to show. */
+static SSL_CTX *make_context(struct port *p, bool starttls, const char *address)
+{
+	const struct protocol_settings s = protocol_settings(p->owner->set, p->protocol);
 	SSL_CTX *ctx = tls_ctx_new(true);
-	X509 *cert = cert_of(chain, 0);
-	EVP_PKEY *half = cert != NULL ? X509_get0_pubkey(cert) : NULL;
-	EVP_PKEY *key = half != NULL ? tls_key_new(half, sign, new_far_key(ctx, c, chain->key)) : NULL;
-	bool good = key != NULL && use_chain(ctx, chain) && SSL_CTX_use_PrivateKey(ctx, key) == 1;
 
-	EVP_PKEY_free(key);
-	X509_free(cert);
-	set_alpn(ctx, chain->use);
-	tls_tickets_use(c->tickets, ctx, chain->use);
-	if (good)
-		return ctx;
-	SSL_CTX_free(ctx);
-	return NULL;
+	if (!(address[0] != '\0' && show_all(ctx, p, KEY_FOR_ADDRESS, address)) && !show_all(ctx, p, KEY_FOR_ALL, "")) {
+		SSL_CTX_free(ctx);
+		return NULL;
+	}
+	set_up(ctx, &s, starttls);
+	tls_tickets_use(p->owner->tickets, ctx, protocols[p->protocol].ssl_group);
+	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, (void *)(uintptr_t)protocols[p->protocol].name);
+	SSL_CTX_set_tlsext_servername_callback(ctx, on_name);
+	SSL_CTX_set_tlsext_servername_arg(ctx, p);
+	return ctx;
 }
 
-static struct certificate *find(const struct certificates *c, const char *use)
+static void forget_contexts(struct port *p)
 {
-	for (struct certificate *x = c->first; x != NULL; x = x->next)
-		if (strcmp(x->use, use) == 0)
-			return x;
-	return NULL;
+	while (p->contexts != NULL) {
+		struct context *x = p->contexts;
+
+		p->contexts = x->next;
+		SSL_CTX_free(x->ctx);
+		mem_free(&x);
+	}
+}
+
+bool certificates_by_address(const struct certificates *c, enum protocol p)
+{
+	for (const struct certificate *x = c->first; x != NULL; x = x->next)
+		if (x->use.protocol == p && x->use.what == KEY_FOR_ADDRESS)
+			return true;
+	return false;
+}
+
+/* There is something for clients at ADDRESS alone. */
+static bool has_address(const struct certificates *c, enum protocol p, const char *address)
+{
+	for (const struct certificate *x = c->first; x != NULL; x = x->next)
+		if (x->use.protocol == p && x->use.what == KEY_FOR_ADDRESS && strcmp(x->use.name, address) == 0)
+			return true;
+	return false;
+}
+
+SSL_CTX *certificates_context(struct certificates *c, enum protocol p, bool starttls, const struct net_addr *here)
+{
+	char address[NET_IP_TEXT_MAX] = "";
+	struct context *x;
+
+	if (here != NULL)
+		net_addr_text(here, address);
+	if (!has_address(c, p, address))
+		address[0] = '\0';
+	for (x = c->port[p].contexts; x != NULL; x = x->next)
+		if (x->starttls == starttls && strcmp(x->address, address) == 0)
+			return x->ctx;
+	x = mem_alloc(sizeof(*x));
+	x->starttls = starttls;
+	str_copy(x->address, sizeof(x->address), address);
+	x->ctx = make_context(&c->port[p], starttls, address);
+	x->next = c->port[p].contexts;
+	c->port[p].contexts = x;
+	return x->ctx;
+}
+
+/* --- what the key process tells --- */
+
+/* Takes out the certificate for the use TEXT, or of number KEY if that is NULL. */
+static void take_out(struct certificates *c, const char *text, uint32_t key)
+{
+	for (struct certificate **p = &c->first; *p != NULL; p = &(*p)->next) {
+		struct certificate *x = *p;
+
+		if (text != NULL ? strcmp(x->text, text) != 0 : x->key != key)
+			continue;
+		*p = x->next;
+		forget_contexts(&c->port[x->use.protocol]);
+		certificate_free(&x);
+		return;
+	}
 }
 
 static void on_chain(const struct key_chain *chain, void *arg)
 {
 	struct certificates *c = arg;
-	struct certificate *x = find(c, chain->use);
-	SSL_CTX *ctx = make_context(c, chain);
+	struct certificate **p = &c->first, *x;
+	const char *why;
 
-	if (ctx == NULL) {
-		log_error("%s: OpenSSL does not take the certificate: %s", chain->use,
-		    ERR_reason_error_string(ERR_peek_last_error()));
-		ERR_clear_error();
+	if ((x = certificate_new(chain, sign, c, &why)) == NULL) {
+		log_error("%s: OpenSSL does not take the certificate: %s", chain->use, why);
 		return;
 	}
-	if (x == NULL) {
-		x = mem_alloc(sizeof(*x));
-		str_copy(x->use, sizeof(x->use), chain->use);
-		x->next = c->first;
-		c->first = x;
-	}
-	SSL_CTX_free(x->ctx);
-	x->ctx = ctx;
-	x->key = chain->key;
+	take_out(c, x->text, 0);
+	while (*p != NULL && strcmp((*p)->text, x->text) < 0)
+		p = &(*p)->next;
+	x->next = *p;
+	*p = x;
+	forget_contexts(&c->port[x->use.protocol]);
 }
 
 static void on_gone(uint32_t key, void *arg)
 {
-	struct certificates *c = arg;
-
-	for (struct certificate **p = &c->first; *p != NULL; p = &(*p)->next) {
-		struct certificate *x = *p;
-
-		if (x->key != key)
-			continue;
-		*p = x->next;
-		SSL_CTX_free(x->ctx);
-		mem_free(&x);
-		return;
-	}
+	take_out(arg, NULL, key);
 }
 
-struct certificates *certificates_new(struct ev_loop *loop)
+struct certificates *certificates_new(struct ev_loop *loop, const struct settings *set)
 {
 	struct certificates *c = mem_alloc(sizeof(*c));
 
 	c->loop = loop;
 	c->tickets = tls_tickets_new();
+	c->set = set;
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		c->port[p] = (struct port){ .owner = c, .protocol = p };
 	return c;
 }
 
@@ -185,7 +267,9 @@ void certificates_free(struct certificates **c)
 		return;
 	key_client_free(&(*c)->client);
 	while ((*c)->first != NULL)
-		on_gone((*c)->first->key, *c);
+		take_out(*c, NULL, (*c)->first->key);
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		forget_contexts(&(*c)->port[p]);
 	tls_tickets_free(&(*c)->tickets);
 	mem_free(c);
 }
@@ -201,11 +285,4 @@ void certificates_channel(struct certificates *c, int sock)
 void certificates_ticket_keys(struct certificates *c, const struct tls_ticket_keys *keys)
 {
 	tls_tickets_set(c->tickets, keys);
-}
-
-SSL_CTX *certificates_context(const struct certificates *c, const char *use)
-{
-	const struct certificate *x = find(c, use);
-
-	return x != NULL ? x->ctx : NULL;
 }

@@ -1,23 +1,30 @@
-/* The certificates that a login worker can show, each with a context of libssl, as its key process tells of them. Their
- * private keys stay there (login/key_client.h). */
+/* The certificates that a login worker can show, as its key process tells of them, and contexts of libssl that choose
+ * among them. Their private keys stay there (login/key_client.h). */
 #ifndef LOGIN_CERTIFICATES_H
 #define LOGIN_CERTIFICATES_H
 
 #include <ev.h>
 #include <openssl/ssl.h>
 
+#include "lib/net.h"
 #include "lib/tls_ticket_keys.h"
+#include "settings/settings.h"
 
 struct certificates;
 
-struct certificates *certificates_new(struct ev_loop *loop);
+/* SET: the settings of the -ssl groups; valid as long as the worker. */
+struct certificates *certificates_new(struct ev_loop *loop, const struct settings *set);
 /* Handshakes that have begun fail. */
 void certificates_free(struct certificates **c);
 /* SOCK leads to a new key process, and is taken over. What the one before has told stays until this one tells. */
 void certificates_channel(struct certificates *c, int sock);
 /* Session tickets are made and opened with KEYS from now on. */
 void certificates_ticket_keys(struct certificates *c, const struct tls_ticket_keys *keys);
-/* The context for USE (struct key_chain), valid until the loop's next turn; NULL: there is no certificate. */
-SSL_CTX *certificates_context(const struct certificates *c, const char *use);
+/* Some certificate of protocol P is for clients that connect to a certain address. */
+bool certificates_by_address(const struct certificates *c, enum protocol p);
+/* The context for clients of protocol P that begin with TLS, or do so later (STARTTLS), at the address HERE of this
+ * machine (NULL: not known, or certificates_by_address() says no); valid until the loop's next turn. It shows what is
+ * for the name that a client asks for, else what is for HERE, else what is for all. NULL: there is no certificate. */
+SSL_CTX *certificates_context(struct certificates *c, enum protocol p, bool starttls, const struct net_addr *here);
 
 #endif

@@ -3,6 +3,7 @@ noinst_LIBRARIES += login/liblogin.a
 login_liblogin_a_SOURCES = \
 	login/access.c login/access.h \
 	login/acceptor.c login/acceptor.h \
+	login/certificate.c login/certificate.h \
 	login/certificates.c login/certificates.h \
 	login/exchange.c login/exchange.h \
 	login/failure.c login/failure.h \

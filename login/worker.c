@@ -748,11 +748,19 @@ static bool admits(void *arg, enum protocol protocol, bool tls, const struct net
 	return false;
 }
 
+static SSL_CTX *tls_context(struct worker *w, enum protocol protocol, int fd)
+{
+	struct net_addr here;
+	bool known = certificates_by_address(w->certificates, protocol) && net_addr_here(fd, &here);
+
+	return certificates_context(w->certificates, protocol, false, known ? &here : NULL);
+}
+
 static void new_client(void *arg, enum protocol protocol, bool tls, int fd, const struct net_addr *client,
     uint16_t port)
 {
 	struct worker *w = arg;
-	SSL_CTX *ctx = tls ? certificates_context(w->certificates, protocols[protocol].ssl_group) : NULL;
+	SSL_CTX *ctx = tls ? tls_context(w, protocol, fd) : NULL;
 
 	if (tls && ctx == NULL)
 		close(fd); /* the key process has said why */
@@ -1033,7 +1041,7 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	w->relays = relay_pool_new(w->ctx.loop, (unsigned)w->ctx.set->proxy_PROXY_IDLE_TIMEOUT, on_relay_end, w);
 	relay_pool_set_room(w->relays, room_for_pipe);
 	w->here = relay_pool_new(w->ctx.loop, 0, on_end_here, w);
-	w->certificates = certificates_new(w->ctx.loop);
+	w->certificates = certificates_new(w->ctx.loop, w->ctx.set);
 	ev_timer_init(&w->sweep, on_sweep, 1, 1);
 	w->sweep.data = w;
 	ev_timer_start(w->ctx.loop, &w->sweep);

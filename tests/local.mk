@@ -28,6 +28,9 @@ UNIT_TESTS += tests/unit/test_account
 tests_unit_test_account_SOURCES = tests/unit/test_account.c
 tests_unit_test_account_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_tls_choice
+tests_unit_test_tls_choice_SOURCES = tests/unit/test_tls_choice.c
+tests_unit_test_tls_choice_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_settings
 tests_unit_test_settings_SOURCES = tests/unit/test_settings.c
 tests_unit_test_settings_LDADD = $(SETTINGS_LIBS) $(UNIT_LIBS)
