@@ -77,6 +77,7 @@ static void send_ticket(struct request *rq, struct auth_reply *r)
 	if (a->spawn == NULL)
 		return; /* the worker notices, and retries with a new spawn */
 	memcpy(grant.id, r->ticket, sizeof(grant.id));
+	str_copy(grant.tls_words, sizeof(grant.tls_words), rq->client_tls_words);
 	str_copy(grant.session_id, sizeof(grant.session_id), r->session_id);
 	ticket_write(&out, &grant);
 	if (chan_send(a->spawn, &out, -1) != 0)
@@ -98,11 +99,13 @@ static void sign(struct request *rq, struct auth_reply *r)
 	struct authd *a = rq->worker->a;
 	struct forwarded forwarded = { .present = true, .client = r->client, .tls = r->client_tls, .ttl = r->ttl };
 
+	str_copy(forwarded.tls_words, sizeof(forwarded.tls_words), r->client_tls_words);
 	str_copy(forwarded.session_id, sizeof(forwarded.session_id), r->session_id);
 	forwarded.time = r->time = a->pool != NULL ? (uint64_t)time(NULL) : 0;
 	for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++) {
 		forwarded_sign(&forwarded, a->pool, r->target[i].host, r->name);
 		memcpy(r->target[i].mac, forwarded.mac, sizeof(forwarded.mac));
+		memcpy(r->target[i].tls_mac, forwarded.tls_mac, sizeof(forwarded.tls_mac));
 		if (r->peer_credentials == AUTH_PEER_TOKEN_OR_MASTER)
 			forwarded_token_key(&forwarded, a->pool, r->target[i].host, r->name, r->target[i].token_key);
 	}
@@ -130,6 +133,7 @@ enum request_state step_grant(struct request *rq)
 	str_copy(r->name, sizeof(r->name), rq->account.name); /* drivers keep to ACCOUNT_NAME_MAX */
 	r->client = rq->client;
 	r->client_tls = rq->client_tls;
+	str_copy(r->client_tls_words, sizeof(r->client_tls_words), rq->client_tls_words);
 	r->proxied = rq->believed;
 	r->signature = request_signature(rq);
 	s = reg_add(a->reg, r->session, rq->q.protocol, &rq->client, r->name, (uint32_t)time(NULL));

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "lib/mem.h"
+#include "lib/str.h"
 
 /* --- identify: who is the client --- */
 
@@ -31,6 +32,15 @@ static void check_signature(struct request *rq)
 		signature_errors_know(a->signature_errors, &rq->q.client);
 }
 
+/* The words about the client's TLS are as good as the identity beside which they stand. */
+static bool believes_tls(const struct request *rq)
+{
+	const struct authd *a = rq->worker->a;
+	const struct forwarded *f = &rq->q.forwarded;
+
+	return f->tls && (rq->signed_for == NULL || forwarded_verify_tls(f, a->pool, rq->signed_for, rq->q.user));
+}
+
 static void identify(struct request *rq)
 {
 	const struct settings *set = rq->worker->a->ctx.set;
@@ -38,6 +48,7 @@ static void identify(struct request *rq)
 
 	rq->client = rq->q.client;
 	rq->client_tls = rq->q.tls;
+	str_copy(rq->client_tls_words, sizeof(rq->client_tls_words), rq->q.tls ? rq->q.tls_words : "");
 	if (!forwarded->present)
 		return;
 	rq->believed = net_addr_in_any(&rq->q.client, set->proxy_PROXY_TRUSTED);
@@ -47,6 +58,7 @@ static void identify(struct request *rq)
 		return;
 	rq->client = forwarded->client;
 	rq->client_tls = forwarded->tls;
+	str_copy(rq->client_tls_words, sizeof(rq->client_tls_words), believes_tls(rq) ? forwarded->tls_words : "");
 }
 
 /* Takes the challenge that the request answers, which is good only once. False: it lacks one. */

@@ -8,6 +8,9 @@
 #include "lib/num.h"
 #include "lib/text.h"
 #include "login/forwarded_text.h"
+#include "login/node_mark.h"
+
+enum { OWN_PAIRS = 7 }; /* that imap_id_forward() adds at most */
 
 static const char *const reserved[] = { "x-session-id", "x-session-ext-id", "x-originating-ip", "x-originating-port",
 	"x-connected-ip", "x-connected-port", "x-connected-name", "x-proxy-ttl", "x-client-transport", "x-multiplex" };
@@ -42,6 +45,8 @@ static void take_forwarded(struct forwarded *h, const char *key, const char *val
 		forwarded_text_transport(h, value);
 	else if (strcasecmp(key, "x-waypost-auth") == 0)
 		forwarded_text_auth(h, value);
+	else if (strcasecmp(key, "x-waypost-tls") == 0)
+		forwarded_text_tls(h, value);
 }
 
 void imap_id_pair(struct login *l, const char *key, const char *value, size_t value_len, bool believe)
@@ -55,7 +60,7 @@ void imap_id_pair(struct login *l, const char *key, const char *value, size_t va
 	}
 	/* Values that cannot be quoted, or are too much, are left out: ID is for statistics. */
 	if (!quotable(key) || !quotable(value) || il->id.len + strlen(key) + value_len > IMAP_ID_TEXT_MAX ||
-	    il->id_pairs >= IMAP_ID_PAIRS_MAX - 6)
+	    il->id_pairs >= IMAP_ID_PAIRS_MAX - OWN_PAIRS)
 		return;
 	if (il->id.len != 0)
 		str_addc(&il->id, ' ');
@@ -85,7 +90,7 @@ static void add_pair(struct str *out, const char *key, const char *value)
 void imap_id_forward(struct login *l, struct str *out, const char *tag)
 {
 	const struct imap_login *il = l->data;
-	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], number[NUM_TEXT_MAX];
+	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], tls[FORWARDED_TEXT_TLS_MAX], number[NUM_TEXT_MAX];
 	struct forwarded h;
 
 	login_forwarded(l, &h);
@@ -104,5 +109,7 @@ void imap_id_forward(struct login *l, struct str *out, const char *tag)
 	add_pair(out, "x-client-transport", h.tls ? "TLS" : "insecure");
 	if (h.signature != FORWARDED_SIGNATURE_NONE)
 		add_pair(out, "x-waypost-auth", forwarded_text_auth_make(&h, auth));
+	if (h.tls_words[0] != '\0' && l->peer.mark == NODE_MARK_OTHER)
+		add_pair(out, "x-waypost-tls", forwarded_text_tls_make(&h, tls));
 	str_adds(out, ")\r\n");
 }

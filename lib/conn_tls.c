@@ -46,9 +46,10 @@ struct tls {
 	bool eof : 1;   /* the socket has ended */
 	bool ended : 1; /* the other side has said its last byte */
 	bool in_broken : 1, out_broken : 1;
-	bool told : 1; /* the user was told of the end, or of the failure */
-	bool shut : 1; /* we have said our last byte */
-	bool fin : 1;  /* the socket is to be told, too */
+	bool refused : 1; /* because of what the other side said */
+	bool told : 1;    /* the user was told of the end, or of the failure */
+	bool shut : 1;    /* we have said our last byte */
+	bool fin : 1;     /* the socket is to be told, too */
 };
 
 /* What libssl writes in a call; if that is more, the first of it is in the connection's `out`. */
@@ -70,6 +71,12 @@ static void broke(struct tls *t, const char *why, bool in, bool out)
 		t->error = why;
 	t->in_broken = t->in_broken || in || !t->up;
 	t->out_broken = t->out_broken || out || !t->up;
+}
+
+static void refuse(struct tls *t, const char *why)
+{
+	t->refused = t->refused || t->error == NULL;
+	broke(t, why, true, true);
 }
 
 /* --- what libssl sees --- */
@@ -264,7 +271,7 @@ static bool judge(struct tls *t, int result)
 	else if (error == SSL_ERROR_SYSCALL && t->eof)
 		broke(t, t->up ? "ended without close_notify" : ENDED_WITHIN, true, false);
 	else
-		broke(t, reason(t), true, true);
+		refuse(t, reason(t));
 	ERR_clear_error();
 	return false;
 }
@@ -315,7 +322,7 @@ static void hear(struct tls *t)
 		str_add(&t->in, t->next, t->left);
 	}
 	if (state == TLS_HELLO_LONG)
-		broke(t, "the client's first message is too long", true, true);
+		refuse(t, "the client's first message is too long");
 	else if (state == TLS_HELLO_MORE && t->eof)
 		broke(t, ENDED_WITHIN, true, true);
 	else if (state != TLS_HELLO_MORE)
@@ -606,4 +613,9 @@ void conn_tls_connect(struct ev_loop *loop, struct conn *c, SSL *ssl)
 SSL *conn_tls_ssl(const struct conn *c)
 {
 	return c->state != NULL && c->state->kind == &tls ? tls_of(c)->ssl : NULL;
+}
+
+const char *conn_tls_refusal(const struct conn *c)
+{
+	return c->state != NULL && c->state->kind == &tls && tls_of(c)->refused ? tls_of(c)->error : NULL;
 }

@@ -24,5 +24,8 @@ void conn_tls_accept(struct ev_loop *loop, struct conn *c, SSL_CTX *ctx);
 void conn_tls_connect(struct ev_loop *loop, struct conn *c, SSL *ssl);
 /* To ask what was agreed on; C's, and valid until C is closed. NULL: C is not TLS, or the client was not heard yet. */
 SSL *conn_tls_ssl(const struct conn *c);
+/* What the other side said that is not taken as TLS, or that it took nothing of ours (an alert); text for people. NULL:
+ * there was no such thing. That a stream just ends is none. */
+const char *conn_tls_refusal(const struct conn *c);
 
 #endif

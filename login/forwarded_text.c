@@ -54,6 +54,13 @@ void forwarded_text_transport(struct forwarded *h, const char *value)
 
 static const char no_secret[] = "none";
 
+/* A whole MAC, in lower-case hexadecimal digits. */
+static bool read_mac(uint8_t mac[FORWARDED_MAC_LEN], const char *text)
+{
+	return strlen(text) == 2 * FORWARDED_MAC_LEN && strpbrk(text, "ABCDEF") == NULL &&
+	    hex_bytes(mac, text, 2 * FORWARDED_MAC_LEN);
+}
+
 void forwarded_text_auth(struct forwarded *h, const char *value)
 {
 	const char *colon = strchr(value, ':');
@@ -66,14 +73,42 @@ void forwarded_text_auth(struct forwarded *h, const char *value)
 		return;
 	}
 	if (colon == NULL || !num_parse(value, (size_t)(colon - value), UINT32_MAX * 16ULL, &seconds) ||
-	    strlen(colon + 1) != 2 * sizeof(mac))
-		return;
-	if (strpbrk(colon, "ABCDEF") != NULL || !hex_bytes(mac, colon + 1, 2 * sizeof(mac)))
+	    !read_mac(mac, colon + 1))
 		return;
 	h->signature = FORWARDED_SIGNATURE_MADE;
 	h->time = seconds;
 	memcpy(h->mac, mac, sizeof(mac));
 	h->present = true;
+}
+
+void forwarded_text_tls(struct forwarded *h, const char *value)
+{
+	const char *slash = strchr(value, '/');
+	uint8_t mac[FORWARDED_MAC_LEN] = { 0 };
+	char words[SESSION_TLS_MAX];
+
+	if (slash == NULL || (size_t)(slash - value) >= sizeof(words))
+		return;
+	memcpy(words, value, (size_t)(slash - value));
+	words[slash - value] = '\0';
+	if (!session_tls_ok(words) || (strcmp(slash + 1, no_secret) != 0 && !read_mac(mac, slash + 1)))
+		return;
+	memcpy(h->tls_words, words, sizeof(words));
+	memcpy(h->tls_mac, mac, sizeof(mac));
+	h->present = true;
+}
+
+const char *forwarded_text_tls_make(const struct forwarded *h, char dst[FORWARDED_TEXT_TLS_MAX])
+{
+	size_t n = strlen(h->tls_words);
+
+	memcpy(dst, h->tls_words, n);
+	dst[n++] = '/';
+	if (h->signature == FORWARDED_SIGNATURE_MADE)
+		hex_text(dst + n, h->tls_mac, sizeof(h->tls_mac));
+	else
+		memcpy(dst + n, no_secret, sizeof(no_secret));
+	return dst;
 }
 
 const char *forwarded_text_auth_make(const struct forwarded *h, char dst[FORWARDED_TEXT_AUTH_MAX])

@@ -13,6 +13,14 @@ void forwarded_text_transport(struct forwarded *h, const char *value);
 /* "SECONDS:MAC", the MAC in lower-case hexadecimal; "none" of a node that has no pool secret. */
 void forwarded_text_auth(struct forwarded *h, const char *value);
 
+/* "WORDS/MAC": words about the client's TLS (session_tls_ok()), and the MAC in lower-case hexadecimal; "WORDS/none" of
+ * a node that has no pool secret. */
+void forwarded_text_tls(struct forwarded *h, const char *value);
+
+enum { FORWARDED_TEXT_TLS_MAX = SESSION_TLS_MAX + 1 + 2 * FORWARDED_MAC_LEN };
+/* Writes the text that forwarded_text_tls() reads, of an identity that has tls_words; returns DST. */
+const char *forwarded_text_tls_make(const struct forwarded *h, char dst[FORWARDED_TEXT_TLS_MAX]);
+
 enum { FORWARDED_TEXT_AUTH_MAX = 24 + 2 * FORWARDED_MAC_LEN };
 /* Writes the text that forwarded_text_auth() reads, of an identity whose signature is not FORWARDED_SIGNATURE_NONE;
  * returns DST. */

@@ -5,6 +5,7 @@ login_liblogin_a_SOURCES = \
 	login/acceptor.c login/acceptor.h \
 	login/certificate.c login/certificate.h \
 	login/certificates.c login/certificates.h \
+	login/client_tls.c login/client_tls.h \
 	login/exchange.c login/exchange.h \
 	login/failure.c login/failure.h \
 	login/header_wait.c login/header_wait.h \

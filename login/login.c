@@ -12,6 +12,7 @@
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "lib/text.h"
+#include "login/client_tls.h"
 #include "login/exchange.h"
 #include "login/failure.h"
 #include "login/worker.h"
@@ -103,6 +104,7 @@ static void login_free(struct login *l)
 
 	end_session(l);
 	ev_timer_stop(loop, &l->timer);
+	client_tls_failed(&l->conn, &l->client, protocols[l->dialect->protocol].group);
 	conn_close(loop, &l->conn);
 	drop_inner(l);
 	worker_remove(l->worker, l);
@@ -875,12 +877,14 @@ void login_forwarded(const struct login *l, struct forwarded *out)
 	str_copy(out->session_id, sizeof(out->session_id), a->session_id);
 	out->client = a->client;
 	out->tls = a->client_tls;
+	str_copy(out->tls_words, sizeof(out->tls_words), a->client_tls_words);
 	out->ttl = a->ttl;
 	out->signature = a->time != 0       ? FORWARDED_SIGNATURE_MADE :
 	    l->peer.mark == NODE_MARK_OTHER ? FORWARDED_SIGNATURE_NO_SECRET :
 	                                      FORWARDED_SIGNATURE_NONE;
 	out->time = a->time;
 	memcpy(out->mac, login_target(l)->mac, sizeof(out->mac));
+	memcpy(out->tls_mac, login_target(l)->tls_mac, sizeof(out->tls_mac));
 }
 
 /* --- for the worker --- */

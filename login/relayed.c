@@ -66,19 +66,21 @@ struct relayed *relayed_new(const struct login *l, uint32_t now)
 {
 	const struct auth_reply *a = l->reply;
 	char number[NUM_HEX_MAX];
-	size_t user = strlen(a->name) + 1, id;
+	size_t user = strlen(a->name) + 1, id, tls = strlen(a->client_tls_words) + 1;
 	struct relayed *s;
 
 	num_hex(a->session, number);
 	id = strcmp(number, a->session_id) == 0 ? 0 : strlen(a->session_id);
-	s = mem_alloc(sizeof(*s) + user + id + 1);
+	s = mem_alloc(sizeof(*s) + user + id + 1 + tls);
 	s->session = a->session;
 	s->peer = use_peer(login_target(l)->host, backend_addr(l->backend));
 	s->client = a->client;
 	s->started = now;
 	s->protocol = (uint8_t)l->dialect->protocol;
+	s->tls = a->client_tls;
 	memcpy(s->texts, a->name, user);
 	memcpy(s->texts + user, a->session_id, id);
+	memcpy(s->texts + user + id + 1, a->client_tls_words, tls);
 	return s;
 }
 
@@ -113,11 +115,19 @@ static void begin_line(const struct relayed *s, const char *word)
 	str_adds(&text, "]");
 }
 
-/* ", mailhost=..., backend=[...]:..., session=..." */
+static const char *tls_words(const struct relayed *s)
+{
+	const char *id = s->texts + strlen(s->texts) + 1;
+
+	return id + strlen(id) + 1;
+}
+
+/* ", starttls=1, tls=..., mailhost=..., backend=[...]:..., session=..." */
 static void add_session(const struct relayed *s)
 {
-	char id[NUM_HEX_MAX];
+	char id[NUM_HEX_MAX], tls[SESSION_TLS_TEXT_MAX];
 
+	str_adds(&text, session_tls_text(s->tls, protocols[s->protocol].starttls, tls_words(s), tls));
 	add(&text, ", ", s->peer->text);
 	add(&text, ", session=", id_of(s, id));
 }
@@ -158,7 +168,8 @@ void relayed_row(const struct relayed *s, const struct relay *r, uint32_t now, s
 	const char *backend = strstr(s->peer->text, ", backend="), *host = s->peer->text + strlen("mailhost=");
 	char ip[NET_IP_TEXT_MAX], id[NUM_HEX_MAX];
 
-	str_addf(out, "%s\t%s\t%s\t%u\t%.*s\t%s\t%llu\t%llu\t%u\t%s\n", s->texts, protocols[s->protocol].title,
+	str_addf(out, "%s\t%s\t%s\t%u\t%.*s\t%s\t%llu\t%llu\t%u\t%s\t%s\n", s->texts, protocols[s->protocol].title,
 	    net_addr_text(&s->client, ip), s->client.port, (int)(backend - host), host, backend + strlen(", backend="),
-	    (unsigned long long)relay_rcvd(r), (unsigned long long)relay_sent(r), now - s->started, id_of(s, id));
+	    (unsigned long long)relay_rcvd(r), (unsigned long long)relay_sent(r), now - s->started, id_of(s, id),
+	    session_tls_word(s->tls, tls_words(s)));
 }

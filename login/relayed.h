@@ -15,7 +15,8 @@ struct relayed {
 	struct net_addr client; /* the client that it is for */
 	uint32_t started;       /* loop time, seconds */
 	uint8_t protocol;       /* enum protocol */
-	char texts[];           /* user; then the session's id, or "" */
+	bool tls;               /* the client speaks TLS, to this node or the one before */
+	char texts[];           /* user; then the session's id, or ""; then words about TLS, or "" */
 };
 
 /* The record of login L, which its peer has accepted; NOW in loop time. */

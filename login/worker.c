@@ -18,6 +18,7 @@
 #include "login/acceptor.h"
 #include "login/access.h"
 #include "login/certificates.h"
+#include "login/client_tls.h"
 #include "login/exchange.h"
 #include "login/header_wait.h"
 #include "login/login.h"
@@ -325,6 +326,7 @@ static bool send_request(struct worker *w, const struct login *l)
 	q.client = l->client;
 	q.local_port = l->local_port;
 	q.tls = l->tls;
+	client_tls_words(&l->conn, q.tls_words);
 	q.forwarded = l->forwarded;
 	auth_request_write(&out, &q);
 	sent = chan_post(w->authd, &out) == 0;
@@ -1002,11 +1004,12 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 		str_addf(&q.rows,
 		    "logging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
 		    "workers_full=%u\nclients_refused=%llu\nstrangers_closed=%llu\nclients_denied=%llu\n"
-		    "headers_refused=%llu\n",
+		    "headers_refused=%llu\ntls_failed=%llu\n",
 		    w->nlogins, (unsigned long long)w->accepted, (unsigned long long)w->logins_ok,
 		    (unsigned long long)w->logins_failed, acceptor_is_full(w->acceptor),
 		    (unsigned long long)acceptor_refused(w->acceptor), (unsigned long long)w->yielded,
-		    (unsigned long long)w->denied, (unsigned long long)w->headers.refused);
+		    (unsigned long long)w->denied, (unsigned long long)w->headers.refused,
+		    (unsigned long long)client_tls_failures());
 	}
 	role_rows(ctx, query, str_cstr(&q.rows), q.rows.len);
 	role_done(ctx, query, q.count);

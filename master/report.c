@@ -8,7 +8,7 @@
 #include "lib/num.h"
 #include "lib/utf8.h"
 
-enum { FIELDS_MAX = 10, TEXT_MAX = 32 };
+enum { FIELDS_MAX = 11, TEXT_MAX = 32 };
 
 struct field {
 	const char *p;
@@ -391,18 +391,19 @@ enum {
 	WHO_SENT,
 	WHO_AGE,
 	WHO_SESSION,
+	WHO_TLS,
 	WHO_COUNT
 };
 
-enum { COLUMNS = 9 };
+enum { COLUMNS = 10 };
 
 static const char *const heads[COLUMNS] = { "USER", "PROTOCOL", "CLIENT", "MAILHOST", "BACKEND", "IN", "OUT", "AGE",
-	"SESSION" };
+	"SESSION", "TLS" };
 
 static void who_cell(struct str *out, const struct field *f, int column)
 {
 	static const int source[COLUMNS] = { WHO_USER, WHO_PROTOCOL, WHO_IP, WHO_MAILHOST, WHO_BACKEND, WHO_RCVD,
-		WHO_SENT, WHO_AGE, WHO_SESSION };
+		WHO_SENT, WHO_AGE, WHO_SESSION, WHO_TLS };
 	const struct field *v = &f[source[column]];
 	char text[TEXT_MAX];
 
@@ -475,6 +476,7 @@ static void who_json(struct str *out, const char *rows)
 		{ "sent", false },
 		{ "age", false },
 		{ "session", true },
+		{ "tls", true },
 	};
 	struct field f[FIELDS_MAX];
 	bool first = true;

@@ -45,6 +45,7 @@ static void forget(struct server *s)
 	figures_drop(s->figures);
 	servers.ended(s);
 	mem_free(&s->user);
+	mem_free(&s->tls);
 	mem_free(&s);
 }
 
@@ -231,6 +232,8 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 	s->figures = figures;
 	s->began = clock_seconds();
 	memcpy(s->session_id, tk->grant.session_id, sizeof(s->session_id));
+	if (tk->grant.tls)
+		s->tls = mem_strdup(session_tls_word(true, tk->grant.tls_words));
 	return s;
 }
 
@@ -347,7 +350,8 @@ static void who_row(struct str *rows, const struct server *s)
 		str_addf(rows, "%llu\t%llu", (unsigned long long)passed.rcvd, (unsigned long long)passed.sent);
 	else
 		str_adds(rows, "-\t-");
-	str_addf(rows, "\t%lld\t%s\n", (long long)(clock_seconds() - s->began), s->session_id);
+	str_addf(rows, "\t%lld\t%s\t%s\n", (long long)(clock_seconds() - s->began), s->session_id,
+	    s->tls != NULL ? s->tls : "");
 }
 
 uint32_t servers_who(const struct session_choice *choice, struct str *rows)

@@ -26,6 +26,7 @@ struct server {
 	enum protocol protocol;
 	char *user;
 	char session_id[SESSION_ID_MAX];
+	char *tls; /* session_tls_word(); NULL: no TLS, or not known */
 	struct net_addr client;
 	int64_t began;     /* clock_seconds() */
 	int64_t figures;   /* its page there; FIGURES_NONE: not our child, or no memory */

@@ -65,11 +65,11 @@ bool spawn_may_serve(const struct account *a, const struct settings *set, char *
 static void log_login(const struct ticket *tk, const struct session_start *start)
 {
 	const struct protocol_info *p = &protocols[tk->grant.protocol];
-	char who[512];
+	char who[512], tls[SESSION_TLS_TEXT_MAX];
 
-	log_as(p->group, LOG_LEVEL_INFO, "LOGIN, %s, protocol=%s%s%s%s, mailhost=local, session=%s",
-	    session_log_who(start, who, sizeof(who)), p->title, tk->grant.tls ? ", " : "",
-	    tk->grant.tls ? p->starttls : "", tk->grant.tls ? "=1" : "", tk->grant.session_id);
+	log_as(p->group, LOG_LEVEL_INFO, "LOGIN, %s, protocol=%s%s, mailhost=local, session=%s",
+	    session_log_who(start, who, sizeof(who)), p->title,
+	    session_tls_text(tk->grant.tls, p->starttls, tk->grant.tls_words, tls), tk->grant.session_id);
 	log_flush();
 }
 
@@ -157,6 +157,7 @@ void spawn_child(const struct ticket *tk, const struct handoff *h, const struct 
 		.leftover_len = h->leftover_len,
 		.proxied = tk->grant.proxied,
 		.tls = tk->grant.tls,
+		.tls_words = tk->grant.tls_words,
 		.signature = tk->grant.signature,
 		.began = clock_seconds(),
 		.counters = &counters,

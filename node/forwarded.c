@@ -29,7 +29,7 @@ static void add_line(struct str *text, const char *line)
 }
 
 /* What is signed, for WHAT; valid until the next call. */
-static const struct str *signed_text(const struct forwarded *h, const char *what, const char *host, const char *user)
+static struct str *signed_text(const struct forwarded *h, const char *what, const char *host, const char *user)
 {
 	static struct str text; /* its memory is kept */
 	char ip[NET_IP_TEXT_MAX], number[NUM_TEXT_MAX];
@@ -51,11 +51,32 @@ static const struct str *signed_text(const struct forwarded *h, const char *what
 	return &text;
 }
 
+/* The same with the TLS words, which stand in a line of their own at the end. */
+static const struct str *signed_tls_text(const struct forwarded *h, const char *host, const char *user)
+{
+	struct str *text = signed_text(h, "tls", host, user);
+
+	add_line(text, h->tls_words);
+	return text;
+}
+
 void forwarded_sign(struct forwarded *forwarded, const struct pool_keys *pool, const char *host, const char *user)
 {
 	const struct str *text = signed_text(forwarded, "hop", host, user);
 
 	mac_compute(pool_keys_first(pool), text->data, text->len, forwarded->mac);
+	if (forwarded->tls_words[0] == '\0')
+		return;
+	text = signed_tls_text(forwarded, host, user);
+	mac_compute(pool_keys_first(pool), text->data, text->len, forwarded->tls_mac);
+}
+
+bool forwarded_verify_tls(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
+    const char *user)
+{
+	const struct str *text = signed_tls_text(forwarded, host, user);
+
+	return pool != NULL && pool_keys_verify(pool, text->data, text->len, forwarded->tls_mac);
 }
 
 enum signature_check forwarded_verify(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,

@@ -24,22 +24,29 @@ enum forwarded_signature {
 struct forwarded {
 	bool present; /* the login was forwarded (or claims so) */
 	char session_id[SESSION_ID_MAX];
-	struct net_addr client; /* family 0: not given */
-	bool tls;               /* the client speaks TLS to the first node */
-	uint8_t ttl;            /* hops left; 0: not given */
+	struct net_addr client;          /* family 0: not given */
+	bool tls;                        /* the client speaks TLS to the first node */
+	char tls_words[SESSION_TLS_MAX]; /* with `tls`: session_tls_ok(); "": not known */
+	uint8_t ttl;                     /* hops left; 0: not given */
 	enum forwarded_signature signature;
 	uint64_t time; /* unix seconds of the signature */
 	uint8_t mac[FORWARDED_MAC_LEN];
+	/* Signs `tls_words` beside all else: nodes that know nothing of these verify `mac` as ever. */
+	uint8_t tls_mac[FORWARDED_MAC_LEN];
 };
 
 /* Signs the identity FORWARDED for the login of USER to node HOST (as in mailhost, without port; case and a trailing
- * dot do not matter) with the first key of the POOL: fills forwarded->mac from the other members. */
+ * dot do not matter) with the first key of the POOL: fills forwarded->mac from the other members, and tls_mac if there
+ * are tls_words. */
 void forwarded_sign(struct forwarded *forwarded, const struct pool_keys *pool, const char *host, const char *user);
 /* What is to be thought of FORWARDED's signature for HOST and USER at NOW: GOOD, if a holder of one of the POOL's keys
  * has made it no more than FORWARDED_AGE_MAX seconds before or after NOW. POOL NULL: there is none here. */
 enum signature_check forwarded_verify(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
     const char *user, uint64_t now);
 enum { FORWARDED_AGE_MAX = 300 };
+/* FORWARDED, which is GOOD for HOST and USER, has the TLS words of the one who signed it. */
+bool forwarded_verify_tls(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
+    const char *user);
 
 /* A token stands in place of a password: it says to node HOST that the node which signed FORWARDED
  * (forwarded->signature says so) knows that it is USER. Good once, for TOKEN_AGE_MAX seconds before and after

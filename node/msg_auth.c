@@ -40,6 +40,18 @@ bool auth_mech_tells_password(enum auth_mech m)
 	return m == AUTH_MECH_PASSWORD;
 }
 
+static void write_tls_words(struct msgw *w, const char words[SESSION_TLS_MAX])
+{
+	msgw_str(w, words);
+}
+
+static void read_tls_words(struct msgr *r, char words[SESSION_TLS_MAX])
+{
+	msgr_str(r, words, SESSION_TLS_MAX);
+	if (words[0] != '\0' && !session_tls_ok(words))
+		r->bad = true;
+}
+
 static void forwarded_write(struct msgw *w, const struct forwarded *h)
 {
 	msgw_u8(w, h->present);
@@ -48,10 +60,13 @@ static void forwarded_write(struct msgw *w, const struct forwarded *h)
 	msgw_str(w, h->session_id);
 	net_addr_write(w, &h->client);
 	msgw_u8(w, h->tls);
+	write_tls_words(w, h->tls_words);
 	msgw_u8(w, h->ttl);
 	msgw_u8(w, (uint8_t)h->signature);
 	msgw_u64(w, h->time);
 	msgw_bytes(w, h->mac, sizeof(h->mac));
+	if (h->tls_words[0] != '\0')
+		msgw_bytes(w, h->tls_mac, sizeof(h->tls_mac));
 }
 
 static void forwarded_read(struct msgr *r, struct forwarded *h)
@@ -65,10 +80,13 @@ static void forwarded_read(struct msgr *r, struct forwarded *h)
 		r->bad = true;
 	net_addr_read(r, &h->client);
 	h->tls = msgr_bool(r);
+	read_tls_words(r, h->tls_words);
 	h->ttl = msgr_u8(r);
 	h->signature = (enum forwarded_signature)msgr_below(r, FORWARDED_SIGNATURE_COUNT);
 	h->time = msgr_u64(r);
 	msgr_fixed(r, h->mac, sizeof(h->mac));
+	if (h->tls_words[0] != '\0')
+		msgr_fixed(r, h->tls_mac, sizeof(h->tls_mac));
 }
 
 void auth_request_write(struct msgw *w, const struct auth_request *q)
@@ -82,6 +100,7 @@ void auth_request_write(struct msgw *w, const struct auth_request *q)
 	net_addr_write(w, &q->client);
 	msgw_u16(w, q->local_port);
 	msgw_u8(w, q->tls);
+	write_tls_words(w, q->tls_words);
 	forwarded_write(w, &q->forwarded);
 }
 
@@ -96,6 +115,7 @@ bool auth_request_read(struct msgr *r, struct auth_request *q)
 	net_addr_read(r, &q->client);
 	q->local_port = msgr_u16(r);
 	q->tls = msgr_bool(r);
+	read_tls_words(r, q->tls_words);
 	forwarded_read(r, &q->forwarded);
 	if (msgr_end(r))
 		return true;
@@ -161,6 +181,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 	msgw_str(w, a->session_id);
 	msgw_str(w, a->name);
 	msgw_u8(w, a->client_tls);
+	write_tls_words(w, a->client_tls_words);
 	msgw_u8(w, a->proxied);
 	msgw_u8(w, a->local);
 	if (a->local) {
@@ -172,6 +193,8 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 		net_addr_write(w, &a->target[i].addr);
 		msgw_str(w, a->target[i].host);
 		msgw_bytes(w, a->target[i].mac, sizeof(a->target[i].mac));
+		if (a->client_tls_words[0] != '\0')
+			msgw_bytes(w, a->target[i].tls_mac, sizeof(a->target[i].tls_mac));
 	}
 	msgw_u8(w, (uint8_t)a->other_hosts);
 	msgw_u32(w, a->peer_ms);
@@ -199,6 +222,8 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 		net_addr_read(r, &a->target[i].addr);
 		msgr_str(r, a->target[i].host, sizeof(a->target[i].host));
 		msgr_fixed(r, a->target[i].mac, sizeof(a->target[i].mac));
+		if (a->client_tls_words[0] != '\0')
+			msgr_fixed(r, a->target[i].tls_mac, sizeof(a->target[i].tls_mac));
 	}
 	a->other_hosts = (enum auth_other_hosts)msgr_below(r, AUTH_OTHER_HOSTS_COUNT);
 	a->peer_ms = msgr_u32(r);
@@ -232,6 +257,7 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 		r->bad = true;
 	msgr_str(r, a->name, sizeof(a->name));
 	a->client_tls = msgr_bool(r);
+	read_tls_words(r, a->client_tls_words);
 	a->proxied = msgr_bool(r);
 	a->local = msgr_bool(r);
 	if (a->local)

@@ -70,7 +70,8 @@ struct auth_request {
 	char credential[ACCOUNT_PASSWORD_MAX];
 	struct net_addr client; /* of the socket */
 	uint16_t local_port;
-	bool tls; /* on this connection */
+	bool tls;                        /* on this connection */
+	char tls_words[SESSION_TLS_MAX]; /* of it; "": not known */
 	struct forwarded forwarded;
 };
 
@@ -99,6 +100,7 @@ struct auth_target {
 	struct net_addr addr;
 	char host[MAILHOST_MAX]; /* its name in mailhost */
 	uint8_t mac[FORWARDED_MAC_LEN];
+	uint8_t tls_mac[FORWARDED_MAC_LEN];   /* of client_tls_words, if there are any */
 	uint8_t token_key[FORWARDED_MAC_LEN]; /* with AUTH_PEER_TOKEN_OR_MASTER, if signed: forwarded_token_key() */
 };
 
@@ -131,14 +133,15 @@ struct auth_reply {
 	struct net_addr client;
 	enum signature_check signature; /* to report to the forwarding node */
 	/* With AUTH_VERDICT_OK: */
-	uint64_t session;                /* its number in the register; SESSION_END returns it */
-	char session_id[SESSION_ID_MAX]; /* for logs and the next node */
-	char name[ACCOUNT_NAME_MAX];     /* canonical account name */
-	bool client_tls;                 /* ... and whether that client speaks TLS */
-	bool proxied;                    /* it came from another node that is trusted */
-	bool local;                      /* the mail is here */
-	uint8_t ticket[TICKET_LEN];      /* local: for spawn */
-	uint8_t ntargets;                /* remote: to be tried in this order; at least one */
+	uint64_t session;                       /* its number in the register; SESSION_END returns it */
+	char session_id[SESSION_ID_MAX];        /* for logs and the next node */
+	char name[ACCOUNT_NAME_MAX];            /* canonical account name */
+	bool client_tls;                        /* ... and whether that client speaks TLS */
+	char client_tls_words[SESSION_TLS_MAX]; /* ... and which; "": not known */
+	bool proxied;                           /* it came from another node that is trusted */
+	bool local;                             /* the mail is here */
+	uint8_t ticket[TICKET_LEN];             /* local: for spawn */
+	uint8_t ntargets;                       /* remote: to be tried in this order; at least one */
 	struct auth_target target[AUTH_ADDRS_MAX];
 	enum auth_other_hosts other_hosts; /* remote: ask again if none of the targets can be reached */
 	uint32_t peer_ms;                  /* remote: what is left of PROXY_TIMEOUT */

@@ -79,7 +79,7 @@ enum msg_type {
 	CTL_READY, /* the role works (once, after CTL_GO) */
 	/* Whole lines of an answer.
 	 * who: user TAB protocol TAB client ip TAB port TAB mailhost TAB backend TAB rcvd TAB sent TAB age in seconds
-	 *   TAB session id ("local" as mailhost and "" as backend for local ones).
+	 *   TAB session id TAB session_tls_word() ("local" as mailhost and "" as backend for local ones).
 	 * kick: killed=N from spawn. route, auth: text for people.
 	 * status: name=value; names of a-z, 0-9, '_', '.'; numbers of equal names are added up over the roles, other
 	 *   values are shown as they are. Known to monitoring: workers_full, channels_missing, descriptors_short,

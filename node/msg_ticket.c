@@ -14,6 +14,7 @@ void ticket_write(struct msgw *w, const struct ticket_grant *m)
 	net_addr_write(w, &m->client);
 	msgw_u8(w, m->proxied);
 	msgw_u8(w, m->tls);
+	msgw_str(w, m->tls_words);
 	msgw_u8(w, (uint8_t)m->signature);
 }
 
@@ -30,6 +31,7 @@ bool ticket_read(struct msgr *r, struct ticket_grant *m)
 	net_addr_read(r, &m->client);
 	m->proxied = msgr_bool(r);
 	m->tls = msgr_bool(r);
+	msgr_str(r, m->tls_words, sizeof(m->tls_words));
 	m->signature = (enum signature_check)msgr_below(r, SIGNATURE_COUNT);
 	return msgr_end(r);
 }

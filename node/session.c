@@ -18,6 +18,27 @@ bool session_id_ok(const char *text)
 	    strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=._:-") == len;
 }
 
+bool session_tls_ok(const char *text)
+{
+	size_t len = strlen(text);
+
+	return len != 0 && len < SESSION_TLS_MAX &&
+	    strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-") == len;
+}
+
+const char *session_tls_text(bool tls, const char *key, const char *words, char dst[SESSION_TLS_TEXT_MAX])
+{
+	dst[0] = '\0';
+	if (tls)
+		snprintf(dst, SESSION_TLS_TEXT_MAX, ", %s=1%s%s", key, words[0] != '\0' ? ", tls=" : "", words);
+	return dst;
+}
+
+const char *session_tls_word(bool tls, const char *words)
+{
+	return !tls ? "" : words[0] != '\0' ? words : "TLS";
+}
+
 static volatile sig_atomic_t stop_flag; /* the signal that came; the first SIGTERM outranks a kick */
 static sigset_t wait_mask;
 
@@ -123,14 +144,12 @@ void session_log_end(const char *program, const struct session_start *start, con
 	};
 	const struct session_counters *c = start->counters;
 	uint32_t end = c->end < SESSION_END_COUNT ? c->end : SESSION_END_DISCONNECTED;
-	char who[512], tls[32] = "";
+	char who[512], tls[SESSION_TLS_TEXT_MAX];
 
 	_Static_assert(ARRAY_LEN(ends) == SESSION_END_COUNT, "one row for each end");
-	if (start->tls)
-		snprintf(tls, sizeof(tls), ", %s=1", tls_key);
 	log_as(program, LOG_LEVEL_INFO, "%s, %s, %s, rcvd=%llu, sent=%llu, time=%lld%s, session=%s, end=%s",
 	    ends[end].word, session_log_who(start, who, sizeof(who)), figures, (unsigned long long)c->rcvd,
-	    (unsigned long long)c->sent, (long long)(clock_seconds() - start->began), tls, start->session_id,
-	    ends[end].end);
+	    (unsigned long long)c->sent, (long long)(clock_seconds() - start->began),
+	    session_tls_text(start->tls, tls_key, start->tls_words, tls), start->session_id, ends[end].end);
 	log_flush();
 }

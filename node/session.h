@@ -13,6 +13,18 @@ enum { SESSION_ID_MAX = 64, SESSION_CONTEXT_MAX = 256, SESSION_LEFTOVER_MAX = 32
 /* TEXT is a valid session id: short, and of characters that need no quotes anywhere. */
 bool session_id_ok(const char *text);
 
+/* TEXT is what a login worker says of a client's TLS, "VERSION:CIPHER" or "VERSION:CIPHER:resumed" in OpenSSL's words:
+ * short, and of characters that need no quotes anywhere. */
+enum { SESSION_TLS_MAX = 64 };
+bool session_tls_ok(const char *text);
+/* How log lines tell that the client uses TLS: ", KEY=1, tls=WORDS"; without the latter if WORDS is ""; "" without TLS.
+ * KEY is the protocol's, "starttls". Returns DST. */
+enum { SESSION_TLS_TEXT_MAX = SESSION_TLS_MAX + 32 };
+const char *session_tls_text(bool tls, const char *key, const char *words, char dst[SESSION_TLS_TEXT_MAX]);
+
+/* The same for `waypost who`: WORDS, or "TLS" if they are not known; "" without TLS. */
+const char *session_tls_word(bool tls, const char *words);
+
 /* How a session ended, for its last log line. The columns: name, word in Courier's line, value of end=. */
 /* clang-format off */
 #define SESSION_ENDS(X) \
@@ -53,6 +65,7 @@ struct session_start {
 	size_t leftover_len;
 	bool proxied;                      /* the login came from another node of the pool */
 	bool tls;                          /* the client uses TLS with the first node */
+	const char *tls_words;             /* of it, session_tls_ok(); "": not known */
 	enum signature_check signature;    /* to report to the forwarding node, with the reply to the login */
 	int64_t began;                     /* clock_seconds() at the start, for time= in the log */
 	struct session_counters *counters; /* never NULL */
@@ -83,7 +96,7 @@ enum session_end session_end_of(int bio_result);
  * is logged. The server refuses the login then. */
 bool session_locked(const char *program, const struct session_start *start);
 /* The last line of a session, as PROGRAM ("imapd", "pop3d"), in Courier's form:
- * "<word>, user=U, ip=[..], port=[..], FIGURES, rcvd=N, sent=N, time=S[, starttls=1], session=ID, end=..."
+ * "<word>, user=U, ip=[..], port=[..], FIGURES, rcvd=N, sent=N, time=S[, starttls=1, tls=...], session=ID, end=..."
  * FIGURES are the protocol's own ("headers=N, body=N"); TLS_KEY is its name for a TLS client ("starttls", "stls").
  * Words and numbers come from start->counters (set counters->end first). Flushes the log. */
 void session_log_end(const char *program, const struct session_start *start, const char *figures, const char *tls_key);

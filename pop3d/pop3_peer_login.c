@@ -26,7 +26,7 @@ static void add_attribute(struct str *out, const char *name, const char *value)
 /* XCLIENT has no quoting: values must be without blanks and control characters, as all of ours are. */
 static void add_xclient(struct login *l, struct str *out)
 {
-	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], number[NUM_TEXT_MAX];
+	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], tls[FORWARDED_TEXT_TLS_MAX], number[NUM_TEXT_MAX];
 	struct forwarded h;
 
 	login_forwarded(l, &h);
@@ -39,6 +39,8 @@ static void add_xclient(struct login *l, struct str *out)
 	add_attribute(out, " CLIENT-TRANSPORT=", h.tls ? "TLS" : "insecure");
 	if (h.signature != FORWARDED_SIGNATURE_NONE)
 		add_attribute(out, " WAYPOST-AUTH=", forwarded_text_auth_make(&h, auth));
+	if (h.tls_words[0] != '\0' && l->peer.mark == NODE_MARK_OTHER)
+		add_attribute(out, " WAYPOST-TLS=", forwarded_text_tls_make(&h, tls));
 	str_adds(out, "\r\n");
 }
 

@@ -1,12 +1,16 @@
 """What the operator is told about TLS: by check, status, who and the log."""
+import imaplib
 import json
 import os
+import poplib
 import re
+import socket
+import ssl
 import subprocess
 
 import pytest
 
-from pool import Account, Pool, chown, free_port, wait_for
+from pool import Account, Pool, PATIENCE, chown, free_port, wait_for
 
 HERE, ELSEWHERE = "anna@example.com", "berta@example.com"
 
@@ -269,3 +273,116 @@ def test_status_tells_of_a_certificate_that_is_gone_or_ends_soon(running, author
         f" is refused: {pool.pem}: No such file or directory; the one before stays in use",
         " is in use, valid until T", " expires in 12 days, on T; renew it, no reload is needed",
         " is in use, valid until T", " has expired on T: clients refuse it; renew it, no reload is needed"], lines
+
+
+# --- who, the log, the identity that is forwarded ---
+
+def context(version=None):
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.check_hostname = False
+    c.verify_mode = ssl.CERT_NONE
+    if version is not None:
+        c.minimum_version = c.maximum_version = version
+    return c
+
+
+def sessions(node):
+    return json.loads(node.tool("who", "--json").stdout)
+
+
+WORDS = {"1.2": r"TLSv1\.2:ECDHE-ECDSA-[A-Z0-9-]+", "1.3": r"TLSv1\.3:TLS_[A-Z0-9_]+"}
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("user", [HERE, ELSEWHERE])
+def test_who_and_the_log_tell_version_and_cipher(running, user, version):
+    """Of a session here, of one that is relayed, and at the node that has the mail, which the client never saw."""
+    pool, words = running, WORDS[version]
+    marks = [n.log_mark() for n in pool.nodes]
+    c = context(getattr(ssl.TLSVersion, "TLSv1_" + version[2]))
+    nodes = pool.nodes[:1] if user == HERE else pool.nodes
+    with imaplib.IMAP4_SSL("127.0.0.1", pool.tls_port["imapd"], ssl_context=c, timeout=PATIENCE) as i:
+        i.login(user, pool.accounts[user].password)
+        cipher = i.sock.cipher()[0]
+        for node in nodes:
+            row, = [r for r in sessions(node) if r["user"] == user]
+            assert re.fullmatch(words, row["tls"]) and row["tls"].endswith(cipher)
+            assert re.search(rf"(?m)^{re.escape(user)} .* {row['session']} +{words}$", node.tool("who").stdout)
+    p = poplib.POP3_SSL("127.0.0.1", pool.tls_port["pop3d"], context=c, timeout=PATIENCE)
+    p.user(user)
+    p.pass_(pool.accounts[user].password)
+    p.quit()
+    for node, mark in zip(nodes, marks):
+        for program, key in ("imapd", "starttls"), ("pop3d", "stls"):
+            for line in rf"LOGIN, user={user}, .*protocol=....", rf"(LOGOUT|DISCONNECTED), user={user}, .*time=\d+":
+                wait_for(f"{node}: {line}", lambda: re.search(rf"{program}: {line}, {key}=1, tls={words}, (mailhost|session)=", node.log_since(mark)))
+
+
+def test_plain_clients_have_no_words(running):
+    pool, node = running, running.nodes[0]
+    mark = node.log_mark()
+    with imaplib.IMAP4("127.0.0.1", pool.imap_port, timeout=PATIENCE) as i:
+        i.login(ELSEWHERE, pool.accounts[ELSEWHERE].password)
+        for n in pool.nodes:
+            assert [r["tls"] for r in sessions(n) if r["user"] == ELSEWHERE] == [""]
+    wait_for("the end is logged", lambda: re.search(r"(LOGOUT|DISCONNECTED), user=berta", node.log_since(mark)))
+    assert "tls=" not in node.log_since(mark)
+
+
+# --- handshakes that fail ---
+
+def hello(version, ciphers=b"\x00\x2f\x00\x35"):
+    """A ClientHello without extensions, as old clients send it; "/" and "5" are RSA key exchange with AES-CBC."""
+    body = version + b"\x00" * 32 + b"\x00" + len(ciphers).to_bytes(2, "big") + ciphers + b"\x01\x00"
+    message = b"\x01" + len(body).to_bytes(3, "big") + body
+    return b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message
+
+
+def send(pool, data):
+    with socket.create_connection(("127.0.0.1", pool.tls_port["imapd"]), timeout=PATIENCE) as s:
+        s.sendall(data)
+        try:
+            while s.recv(1000):
+                pass
+        except ConnectionResetError:
+            pass
+
+
+@pytest.mark.parametrize("data,words", [
+    (hello(b"\x03\x01"), r"unsupported protocol, the client knows only TLS 1\.0; its version of TLS is not served here: the client has to be updated"),
+    (hello(b"\x03\x03"), r"no shared cipher; client and node have no cipher in common"),
+    (b"a LOGIN x y\r\n", r"wrong version number; the client does not speak TLS: it has to be set to TLS from the start"),
+    (b"GET / HTTP/1.0\r\n\r\n", r"http request; a browser or a web service has taken the wrong port"),
+], ids=["TLS 1.0", "no cipher", "plain", "HTTP"])
+def test_failed_handshakes_are_told_once_a_minute(running, data, words):
+    """One line from each worker, whatever number of them comes; and a count."""
+    pool, node = running, running.nodes[0]
+    mark, before = node.log_mark(), status(pool)["counts"]["tls_failed"]
+    for _ in range(20):
+        send(pool, data)
+    wait_for("all are counted", lambda: status(pool)["counts"]["tls_failed"] == before + 20)
+    lines = [line for line in node.log_since(mark).splitlines() if "TLS FAILED" in line]
+    assert 1 <= len(lines) <= 2, lines
+    for line in lines:
+        assert re.search(r"imapd: TLS FAILED, ip=\[::ffff:127\.0\.0\.\d+\], port=\[\d+\], " + words, line), line
+
+
+def test_a_client_that_does_not_trust_the_certificate_is_told(running):
+    pool, node = running, running.nodes[0]
+    mark = node.log_mark()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        with socket.create_connection(("127.0.0.1", pool.tls_port["imapd"]), timeout=PATIENCE) as s:
+            ssl.create_default_context().wrap_socket(s, server_hostname="mail.example")
+    wait_for("the log has it", lambda: re.search(r"TLS FAILED, .*alert unknown ca; the client does not trust the certificate's authority", node.log_since(mark)))
+
+
+def test_who_only_connects_is_no_failure(running):
+    """Health checks connect and close: nothing is logged, nothing counted."""
+    pool, node = running, running.nodes[0]
+    mark, before = node.log_mark(), status(pool)["counts"]["tls_failed"]
+    for data in b"", hello(b"\x03\x03")[:20]:
+        with socket.create_connection(("127.0.0.1", pool.tls_port["imapd"]), timeout=PATIENCE) as s:
+            s.sendall(data)
+    send(pool, hello(b"\x03\x01"))
+    wait_for("the last one is counted", lambda: status(pool)["counts"]["tls_failed"] == before + 1)
+    assert node.log_since(mark).count("TLS FAILED") <= 2

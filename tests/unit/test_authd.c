@@ -174,7 +174,10 @@ static void test_reply(void)
 		net_addr_parse(&a.target[i].addr, i == 0 ? "127.0.0.2" : "::2", 143);
 		strcpy(a.target[i].host, i == 0 ? "b" : "c");
 		memset(a.target[i].mac, i + 1, FORWARDED_MAC_LEN);
+		memset(a.target[i].tls_mac, i + 3, FORWARDED_MAC_LEN);
 	}
+	a.client_tls = true;
+	strcpy(a.client_tls_words, "TLSv1.3:X");
 	a.ttl = 4;
 	a.time = 12;
 	for (int local = 0; local < 4; local++) {
@@ -268,6 +271,43 @@ static void test_hop(void)
 	CHANGED(other.mac[31] ^= 1);
 	CHANGED(other.time++);
 	CHANGED(other.time = 0);
+	pool_keys_free(&pool);
+	pool_keys_free(&foreign);
+}
+
+/* Words about the client's TLS have a signature of their own: a node that knows nothing of them verifies the other as
+ * ever, and one that does takes them from nobody else. */
+static void test_tls_words(void)
+{
+	struct pool_keys *pool = pool_keys_new("secret"), *foreign = pool_keys_new("secret2");
+	struct forwarded plain = make_forwarded(), h, other;
+
+	plain.tls = true;
+	h = plain;
+	strcpy(h.tls_words, "TLSv1.3:TLS_AES_128_GCM_SHA256");
+	forwarded_sign(&plain, pool, "nodea", "u");
+	forwarded_sign(&h, pool, "NodeA.", "u");
+	CU_ASSERT_EQUAL(memcmp(h.mac, plain.mac, sizeof(h.mac)), 0);
+	CU_ASSERT_NOT_EQUAL(memcmp(h.mac, h.tls_mac, sizeof(h.mac)), 0);
+	IS(GOOD, &h, pool, "nodea", "u", 1000000);
+	CU_ASSERT(forwarded_verify_tls(&h, pool, "nodea", "u"));
+	CU_ASSERT_FALSE(forwarded_verify_tls(&h, pool, "nodeb", "u"));
+	CU_ASSERT_FALSE(forwarded_verify_tls(&h, pool, "nodea", "v"));
+	CU_ASSERT_FALSE(forwarded_verify_tls(&h, foreign, "nodea", "u"));
+	CU_ASSERT_FALSE(forwarded_verify_tls(&h, NULL, "nodea", "u"));
+#define TLS_CHANGED(change) \
+	other = h; \
+	change; \
+	CU_ASSERT_FALSE(forwarded_verify_tls(&other, pool, "nodea", "u"))
+	TLS_CHANGED(other.tls_words[6]--);
+	TLS_CHANGED(strcat(other.tls_words, ":resumed"));
+	TLS_CHANGED(other.tls_words[0] = '\0');
+	TLS_CHANGED(other.tls_mac[31] ^= 1);
+	TLS_CHANGED(memcpy(other.tls_mac, other.mac, sizeof(other.mac)));
+	TLS_CHANGED(other.time++); /* they belong to that very login */
+	TLS_CHANGED(other.client.port++);
+	TLS_CHANGED(other.session_id[0]++);
+	IS(WRONG, &plain, pool, "nodeb", "u", 1000000);
 	pool_keys_free(&pool);
 	pool_keys_free(&foreign);
 }
@@ -711,6 +751,7 @@ static const struct unit_case cases[] = {
 	{ "login question", test_request },
 	{ "login answer", test_reply },
 	{ "signed identity", test_hop },
+	{ "words about TLS", test_tls_words },
 	{ "tokens in place of passwords", test_token },
 	{ "secrets are replaced", test_rotation },
 	{ "challenges and steps", test_challenge },

@@ -1,6 +1,8 @@
 /* The dialects and the text of a forwarded login's identity. */
 #include "tests/unit/unit.h"
 
+#include <ctype.h>
+
 #include "imapd/imap_id_list.h"
 #include "imapd/imap_login.h"
 #include "login/forwarded_text.h"
@@ -245,6 +247,49 @@ static void test_imap_id(void)
 	CU_ASSERT_EQUAL(l.forwarded.ttl, 3);
 	login_stub_fini(&l);
 	str_fini(&log);
+}
+
+/* The same of words about TLS; and bytes that a log line or a peer must not get. */
+static void test_hop_tls(void)
+{
+	struct forwarded h = { .signature = FORWARDED_SIGNATURE_MADE,
+		.tls_words = "TLSv1.3:TLS_AES_128_GCM_SHA256:resumed" };
+	char text[FORWARDED_TEXT_TLS_MAX], other[FORWARDED_TEXT_TLS_MAX + 100];
+	size_t len;
+
+	for (size_t i = 0; i < sizeof(h.tls_mac); i++)
+		h.tls_mac[i] = (uint8_t)(0xa5 + 37 * i);
+	for (int round = 0; round < 2; round++) {
+		len = strlen(forwarded_text_tls_make(&h, text));
+		CU_ASSERT(len < sizeof(text));
+		for (size_t cut = 0; cut <= len + 1; cut++) {
+			struct forwarded is = { .time = 0 };
+
+			snprintf(other, sizeof(other), "%.*s%s", (int)cut, text, cut > len ? "a" : "");
+			forwarded_text_tls(&is, other);
+			CU_ASSERT_EQUAL(is.present, cut == len);
+			CU_ASSERT_STRING_EQUAL(is.tls_words, cut == len ? h.tls_words : "");
+			CU_ASSERT_EQUAL(memcmp(is.tls_mac, h.tls_mac, sizeof(h.tls_mac)) == 0,
+			    cut == len && round == 0);
+		}
+		h.signature = FORWARDED_SIGNATURE_NO_SECRET;
+	}
+	for (int c = 1; c < 256; c++) {
+		struct forwarded is = { .time = 0 };
+
+		snprintf(other, sizeof(other), "TLSv1.3%cX/none", c);
+		forwarded_text_tls(&is, other);
+		CU_ASSERT_EQUAL(is.present, isalnum(c) || strchr("._:-", c) != NULL);
+	}
+	for (size_t n = 0; n < 100; n++) {
+		struct forwarded is = { .time = 0 };
+
+		snprintf(other, sizeof(other), "%.*s/none", (int)n,
+		    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+		    "xx");
+		forwarded_text_tls(&is, other);
+		CU_ASSERT_EQUAL(is.present, n > 0 && n < SESSION_TLS_MAX);
+	}
 }
 
 /* The signature of a forwarded identity: what is written is read; a text that is cut, longer or in capitals is
@@ -974,6 +1019,7 @@ static const struct unit_case cases[] = {
 	{ "challenges", test_challenges },
 	{ "IMAP ID", test_imap_id },
 	{ "signatures of forwarded identities", test_hop_auth },
+	{ "words about TLS of a forwarded login", test_hop_tls },
 	{ "notes of peers", test_peer_notes },
 	{ "notes to peers", test_notes },
 	{ "IMAP long line", test_imap_long },

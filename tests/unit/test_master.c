@@ -604,13 +604,15 @@ static void who_as_table(void)
 	struct str out = STR_INIT;
 
 	report_who(&out,
-	    "a@b.c\timap\t192.0.2.1\t5000\tserverb\t127.0.0.2:143\t999\t2048\t3700\ts1\n"
+	    "a@b.c\timap\t192.0.2.1\t5000\tserverb\t127.0.0.2:143\t999\t2048\t3700\ts1\tTLSv1.3:TLS_AES_128_GCM_SHA256:"
+	    "resumed\n"
 	    "x\tpop3\t2001:db8::1\t1\tlocal\t\t0\t5368709120\t59\ts\033[2J\n",
 	    false);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&out),
-	    "USER   PROTOCOL  CLIENT           MAILHOST  BACKEND        IN   OUT   AGE    SESSION\n"
-	    "a@b.c  imap      192.0.2.1:5000   serverb   127.0.0.2:143  999  2.0K  1h01m  s1\n"
-	    "x      pop3      [2001:db8::1]:1  local     -              0    5.0G  59s    s.[2J\n");
+	    "USER   PROTOCOL  CLIENT           MAILHOST  BACKEND        IN   OUT   AGE    SESSION  TLS\n"
+	    "a@b.c  imap      192.0.2.1:5000   serverb   127.0.0.2:143  999  2.0K  1h01m  s1       "
+	    "TLSv1.3:TLS_AES_128_GCM_SHA256:resumed\n"
+	    "x      pop3      [2001:db8::1]:1  local     -              0    5.0G  59s    s.[2J    -\n");
 	str_fini(&out);
 }
 
@@ -621,11 +623,11 @@ static void who_as_json(void)
 	report_who(&out, "", true);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "[]\n");
 	str_clear(&out);
-	report_who(&out, "a\\\timap\t192.0.2.1\t5000\tlocal\t\t1\t2\t3\ts\x01\xff\n", true);
+	report_who(&out, "a\\\timap\t192.0.2.1\t5000\tlocal\t\t1\t2\t3\ts\x01\xff\tTLS\n", true);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&out),
 	    "[\n{\"user\":\"a\\\\\",\"protocol\":\"imap\",\"ip\":\"192.0.2.1\",\"port\":5000,"
 	    "\"mailhost\":\"local\",\"backend\":\"\",\"rcvd\":1,\"sent\":2,\"age\":3,\"session\":"
-	    "\"s\\u0001\xef\xbf\xbd\"}\n]\n");
+	    "\"s\\u0001\xef\xbf\xbd\",\"tls\":\"TLS\"}\n]\n");
 	str_fini(&out);
 }
 

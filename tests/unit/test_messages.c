@@ -227,6 +227,8 @@ static void test_values(void)
 		.protocol = PROTOCOL_POP3,
 		.session_id = "abc",
 		.proxied = true,
+		.tls = true,
+		.tls_words = "TLSv1.2:X:resumed",
 		.signature = SIGNATURE_WRONG },
 	                    out;
 	struct handoff_client client;
@@ -246,7 +248,9 @@ static void test_values(void)
 	CU_ASSERT(ticket_read(reader(), &out));
 	CU_ASSERT(memcmp(in.id, out.id, TICKET_LEN) == 0 && out.session == in.session && out.slot == 2 &&
 	    out.generation == 3);
-	CU_ASSERT(out.protocol == PROTOCOL_POP3 && out.proxied && !out.tls && out.signature == SIGNATURE_WRONG);
+	CU_ASSERT(out.protocol == PROTOCOL_POP3 && out.proxied && out.signature == SIGNATURE_WRONG);
+	CU_ASSERT(out.tls);
+	CU_ASSERT_STRING_EQUAL(out.tls_words, "TLSv1.2:X:resumed");
 	CU_ASSERT_STRING_EQUAL(out.account.name, "u@example.com");
 	CU_ASSERT_STRING_EQUAL(out.account.clear, ""); /* spawn learns no secrets */
 	CU_ASSERT_STRING_EQUAL(out.session_id, "abc");

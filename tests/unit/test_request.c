@@ -1340,6 +1340,54 @@ static void test_hop(void)
 	end();
 }
 
+/* Words about a client's TLS are believed as the identity beside which they stand is. */
+static void test_tls_words(void)
+{
+	struct auth_request q;
+	struct forwarded h;
+
+	begin();
+#define WORDS_ARE(words) \
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK); \
+	CU_ASSERT_STRING_EQUAL(last.client_tls_words, words)
+	q = make(7, AUTH_MECH_PASSWORD, "ann", "secret");
+	q.tls = true;
+	strcpy(q.tls_words, "TLSv1.2:MINE");
+	put(&q);
+	WORDS_ARE("TLSv1.2:MINE");
+	q.tls = false; /* none of whom has none */
+	put(&q);
+	WORDS_ARE("");
+	h = signed_forwarded("ann");
+	forward("ann", &h); /* by a node that knows nothing of them */
+	WORDS_ARE("");
+	CU_ASSERT(last.client_tls);
+	strcpy(h.tls_words, "TLSv1.3:X:resumed");
+	forward("ann", &h); /* not signed */
+	WORDS_ARE("");
+	CU_ASSERT(last.client_tls && last.proxied);
+	forwarded_sign(&h, a.pool, set->self[0], "ann");
+	forward("ann", &h);
+	WORDS_ARE("TLSv1.3:X:resumed");
+	h.tls_words[6]--;
+	forward("ann", &h);
+	WORDS_ARE("");
+	CU_ASSERT(last.client_tls && last.proxied);
+	h.mac[0] ^= 1; /* the front is not believed: its own connection counts */
+	q.tls = true;
+	q.forwarded = h;
+	put(&q);
+	WORDS_ARE("TLSv1.2:MINE");
+	unit_set(&set->proxy_PROXY_TRUSTED, "192.0.2.0/24");
+	put(&q); /* believed by its address */
+	WORDS_ARE("TLSv1.2:X:resumed");
+	h.tls = false;
+	forward("ann", &h);
+	WORDS_ARE("");
+	CU_ASSERT(all_gone());
+	end();
+}
+
 /* A refusal names the client that the login is for. */
 static void test_hop_refused(void)
 {
@@ -1901,6 +1949,7 @@ static const struct unit_case cases[] = {
 	{ "several in a queue", test_queues },
 	{ "too many conversations", test_too_many },
 	{ "a forwarded identity that is believed, or not", test_hop },
+	{ "words about TLS", test_tls_words },
 	{ "whom a refusal blames", test_hop_refused },
 	{ "circles", test_circle },
 	{ "chosen by a node", test_chosen },

@@ -245,6 +245,7 @@ static void send_ticket(unsigned n, uint64_t generation, uint32_t uid)
 		.protocol = PROTOCOL_POP3,
 		.account = a,
 		.tls = true,
+		.tls_words = "TLSv1.3:X",
 	};
 	snprintf(grant.session_id, sizeof(grant.session_id), "s%u", n);
 	net_addr_parse(&grant.client, "192.0.2.7", 4711);
@@ -427,6 +428,7 @@ static void test_serve(void)
 	expect_end(1);
 	CU_ASSERT(expect_logged(log_sock,
 	    "2pop3d: LOGIN, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], protocol=POP3, stls=1, "
+	    "tls=TLSv1.3:X, "
 	    "mailhost=local, session=s1\n"));
 	CU_ASSERT(expect_logged(session_log,
 	    "2pop3d: LOGOUT, user=alice@example.com, ip=[::ffff:192.0.2.7], port=[4711], top=0, retr=0, rcvd=37, "
@@ -574,7 +576,7 @@ static void test_queries(void)
 	b = open_session(21, &pb);
 	CU_ASSERT_EQUAL(query("who", "", rows, sizeof(rows)), 2);
 	CU_ASSERT_PTR_NOT_NULL(strstr(rows, "alice@example.com\tPOP3\t192.0.2.7\t4711\tlocal\t\t0\t"));
-	CU_ASSERT_PTR_NOT_NULL(strstr(rows, "\ts21\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(rows, "\ts21\tTLSv1.3:X\n"));
 	CU_ASSERT_EQUAL(query("status", "", rows, sizeof(rows)), 0);
 	CU_ASSERT_STRING_EQUAL(rows, "local_imap=0\nlocal_pop3=2\n");
 	CU_ASSERT_EQUAL(query("kick", "nobody", rows, sizeof(rows)), 0);

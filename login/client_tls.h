@@ -1,0 +1,18 @@
+/* What is told of a client's TLS: which it is, and why there is none. */
+#ifndef LOGIN_CLIENT_TLS_H
+#define LOGIN_CLIENT_TLS_H
+
+#include "lib/conn.h"
+#include "lib/net.h"
+#include "node/session.h"
+
+/* Words about the TLS of C, session_tls_ok(); "" if C is plain or not that far yet. */
+void client_tls_words(const struct conn *c, char dst[SESSION_TLS_MAX]);
+
+/* C, a connection of CLIENT, is broken. If that is because of what the client said as TLS, writes a line of PROGRAM
+ * that says why, and what to do; each kind of line once a minute, as strangers can cause it. Returns whether it was. */
+bool client_tls_failed(const struct conn *c, const struct net_addr *client, const char *program);
+/* How many were. */
+uint64_t client_tls_failures(void);
+
+#endif
