@@ -105,7 +105,9 @@ SSL *tls_client_new(SSL_CTX *ctx, const char *name)
 	if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1)
 		return ssl;
 	ERR_clear_error();
-	if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 || SSL_set_tlsext_host_name(ssl, name) != 1)
+	/* what SSL_set_tlsext_host_name() is, whose cast clang does not like */
+	if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 ||
+	    SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)name) != 1)
 		die_fatal("OpenSSL does not take the name of a server: %s", name);
 	return ssl;
 }
