@@ -10,6 +10,7 @@ lib_liblib_a_SOURCES = \
 	lib/die.c lib/die.h \
 	lib/fd.c lib/fd.h \
 	lib/hex.c lib/hex.h \
+	lib/landlock.c lib/landlock.h \
 	lib/log.c lib/log.h \
 	lib/loop.c lib/loop.h \
 	lib/mac.c lib/mac.h \

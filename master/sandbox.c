@@ -3,35 +3,12 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#if defined(SYS_landlock_create_ruleset)
+#include "lib/landlock.h"
 
-/* The kernel's interface; the header of the system may be older than the kernel. */
-struct ruleset_attr {
-	uint64_t handled_fs, handled_net, scoped;
-};
-struct path_attr {
-	uint64_t allowed;
-	int32_t parent_fd;
-} __attribute__((packed));
-
-enum { RULE_PATH_BENEATH = 1, CREATE_VERSION = 1 };
 enum { LEAST_ABI = 2 }; /* before, nothing could be moved from one directory to another: new/ to cur/ */
-
-#define FS_WRITE_FILE (1ULL << 1)
-#define FS_READ_FILE (1ULL << 2)
-#define FS_READ_DIR (1ULL << 3)
-#define FS_ALL_ABI2 ((1ULL << 14) - 1)
-#define FS_TRUNCATE (1ULL << 14)  /* ABI 3 */
-#define FS_IOCTL_DEV (1ULL << 15) /* ABI 5 */
-#define NET_TCP_ALL 3ULL          /* ABI 4 */
-#define SCOPE_ALL 3ULL            /* ABI 6: abstract sockets, signals */
 
 static const char *const readable[] = {
 	"/usr/lib",
@@ -49,7 +26,6 @@ static const char *const readable[] = {
 
 static struct {
 	bool ready;
-	long abi;                        /* of the kernel; less than 1: it has no Landlock */
 	bool again[ARRAY_LEN(readable)]; /* the same directory as one before it: /lib may be a link to /usr/lib */
 } known;
 
@@ -68,43 +44,9 @@ static bool is_again(size_t n)
 void sandbox_prepare(void)
 {
 	known.ready = true;
-	known.abi = syscall(SYS_landlock_create_ruleset, NULL, 0, CREATE_VERSION);
+	landlock_abi();
 	for (size_t i = 0; i < ARRAY_LEN(readable); i++)
 		known.again[i] = is_again(i);
-}
-
-static int new_ruleset(uint64_t *fs)
-{
-	struct ruleset_attr attr = { .handled_fs = FS_ALL_ABI2 };
-
-	if (known.abi < LEAST_ABI)
-		return -1;
-	if (known.abi >= 3)
-		attr.handled_fs |= FS_TRUNCATE;
-	if (known.abi >= 4)
-		attr.handled_net = NET_TCP_ALL;
-	if (known.abi >= 5)
-		attr.handled_fs |= FS_IOCTL_DEV;
-	if (known.abi >= 6)
-		attr.scoped = SCOPE_ALL;
-	*fs = attr.handled_fs;
-	return (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
-}
-
-/* Allows ACCESS below the directory (or to the file) NAME in DIR. */
-static bool allow(int rules, int dir, const char *name, uint64_t access)
-{
-	struct path_attr p = { .allowed = access };
-	struct stat st;
-	bool ok;
-
-	if ((p.parent_fd = openat(dir, name, O_PATH | O_CLOEXEC)) == -1)
-		return false;
-	if (fstat(p.parent_fd, &st) == 0 && !S_ISDIR(st.st_mode))
-		p.allowed &= FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE; /* the others are for directories */
-	ok = syscall(SYS_landlock_add_rule, rules, RULE_PATH_BENEATH, &p, 0) == 0;
-	close(p.parent_fd);
-	return ok;
 }
 
 static void allow_links(int rules, const char *maildir, uint64_t fs)
@@ -117,38 +59,29 @@ static void allow_links(int rules, const char *maildir, uint64_t fs)
 		return;
 	while ((e = readdir(d)) != NULL)
 		if (e->d_type == DT_LNK && fstatat(dirfd(d), e->d_name, &st, 0) == 0 && S_ISDIR(st.st_mode))
-			allow(rules, dirfd(d), e->d_name, fs);
+			landlock_allow(rules, dirfd(d), e->d_name, fs);
 	closedir(d);
 }
 
 bool sandbox_enter(const char *maildir)
 {
-	uint64_t fs;
-	int rules;
+	struct landlock all = { LANDLOCK_FS_ALL, LANDLOCK_NET_BIND | LANDLOCK_NET_CONNECT,
+		LANDLOCK_SCOPE_ABSTRACT | LANDLOCK_SCOPE_SIGNAL };
 	bool ok;
+	int rules;
 
 	if (!known.ready)
 		sandbox_prepare();
-	if ((rules = new_ruleset(&fs)) == -1)
+	if (landlock_abi() < LEAST_ABI || (rules = landlock_new(&all)) == -1)
 		return false;
-	ok = allow(rules, AT_FDCWD, maildir, fs);
-	allow_links(rules, maildir, fs);
+	ok = landlock_allow(rules, AT_FDCWD, maildir, all.fs);
+	allow_links(rules, maildir, all.fs);
 	for (size_t i = 0; i < ARRAY_LEN(readable); i++)
 		if (!known.again[i])
-			allow(rules, AT_FDCWD, readable[i], FS_READ_FILE | FS_READ_DIR);
-	allow(rules, AT_FDCWD, "/dev/null", FS_READ_FILE | FS_WRITE_FILE);
-	ok = ok && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
+			landlock_allow(rules, AT_FDCWD, readable[i], LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR);
+	landlock_allow(rules, AT_FDCWD, "/dev/null", LANDLOCK_FS_READ_FILE | LANDLOCK_FS_WRITE_FILE);
+	if (ok)
+		return landlock_enter(rules);
 	close(rules);
-	return ok;
-}
-
-#else
-
-void sandbox_prepare(void) { }
-
-bool sandbox_enter(const char *maildir UNUSED)
-{
 	return false;
 }
-
-#endif

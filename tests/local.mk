@@ -128,6 +128,10 @@ UNIT_TESTS += tests/unit/test_sandbox
 tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c
 tests_unit_test_sandbox_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_priv
+tests_unit_test_priv_SOURCES = tests/unit/test_priv.c
+tests_unit_test_priv_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
+
 UNIT_TESTS += tests/unit/test_cache
 tests_unit_test_cache_SOURCES = tests/unit/test_cache.c
 tests_unit_test_cache_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
