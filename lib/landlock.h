@@ -1,5 +1,5 @@
-/* Landlock, landlock(7): what a process and its children may reach from now on, for good, whoever they are. A kernel may
- * know none of it or a part. */
+/* Landlock, landlock(7): what a process and its children may reach from now on, for good, whoever they are. A kernel
+ * may know none of it or a part. */
 #ifndef LIB_LANDLOCK_H
 #define LIB_LANDLOCK_H
 
