@@ -224,6 +224,11 @@ void conn_shut(struct conn *c)
 	settle(c);
 }
 
+bool conn_holds(const struct conn *c)
+{
+	return c->state != NULL && c->state->kind->holds(c);
+}
+
 void conn_cut(struct conn *c)
 {
 	shutdown(c->io.fd, SHUT_RDWR);

@@ -65,6 +65,9 @@ ssize_t conn_write(struct conn *c, const void *p, size_t len);
 ssize_t conn_flush(struct conn *c, struct str *out);
 /* Tells the other side, after all that was written, that nothing more comes. */
 void conn_shut(struct conn *c);
+/* Of what was written the kind still holds some, which conn_close() would lose. Whoever watches C for anything, or for
+ * nothing, is called when that has changed. */
+bool conn_holds(const struct conn *c);
 /* Ends both directions at once, also for those who have copies of the descriptor; C stays open. */
 void conn_cut(struct conn *c);
 /* The other side has reset C, or both directions have ended. For connections that are not watched. */
@@ -97,6 +100,8 @@ struct conn_kind {
 	bool (*pending)(const struct conn *c);
 	bool (*is_up)(const struct conn *c);
 	size_t (*memory)(const struct conn *c);
+	/* Some of what was written waits to be sent. */
+	bool (*holds)(const struct conn *c);
 	/* Frees the state. The descriptor is closed next. */
 	void (*close)(struct conn *c);
 };

@@ -13,6 +13,7 @@
 enum {
 	CHUNK = 64 * 1024,      /* bytes that one recv() brings at most, and that the user writes at a time */
 	CHUNK_LEAST = 4 * 1024, /* for a user with little room, and for the handshake */
+	CALL = 2 * CHUNK,       /* about so many bytes are received in one call: others wait meanwhile */
 	ANSWERS = 16 * 1024     /* bytes of answers that wait to be sent from which on nothing is read */
 };
 /* What is said about the connection itself once it is up (new keys, a renegotiation that is refused) costs us more than
@@ -385,8 +386,16 @@ static void shake(struct tls *t)
 
 /* --- the kind --- */
 
+static void check_asides(struct tls *t)
+{
+	if (t->asides > ASIDES_FREE + t->rcvd / ASIDE_BYTES)
+		broke(t, "too many handshake messages after the handshake", true, true);
+}
+
+/* A peer that sends what is nothing for the user, as fast as it is read, gets an end here, too. */
 static size_t decode(struct tls *t, char *p, size_t room, bool peek)
 {
+	uint64_t most = t->rcvd + CALL;
 	size_t got = 0;
 	bool wanted_more = false;
 
@@ -394,9 +403,10 @@ static size_t decode(struct tls *t, char *p, size_t room, bool peek)
 		int n;
 
 		n = (peek ? SSL_peek : SSL_read)(to_call(t), p + got, (int)MIN(room - got, (size_t)CHUNK));
+		check_asides(t);
 		if (n > 0)
 			got += (size_t)n;
-		else if (!judge(t, n) || (wanted_more = !feed(t, room) && !t->eof))
+		else if (!judge(t, n) || (wanted_more = (t->rcvd >= most || !feed(t, room)) && !t->eof))
 			break;
 	}
 	t->more = !wanted_more && has_more(t);
@@ -408,12 +418,6 @@ static bool may_read(const struct tls *t)
 	return t->up && !t->ended && !t->in_broken && t->answers < ANSWERS;
 }
 
-static void check_asides(struct tls *t)
-{
-	if (t->asides > ASIDES_FREE + t->rcvd / ASIDE_BYTES)
-		broke(t, "too many handshake messages after the handshake", true, true);
-}
-
 /* What libssl writes while it reads are answers. */
 static size_t read_up(struct tls *t, char *p, size_t room, bool peek)
 {
@@ -423,7 +427,6 @@ static size_t read_up(struct tls *t, char *p, size_t room, bool peek)
 	begin_feed(t);
 	n = decode(t, p, room, peek);
 	end_feed(t);
-	check_asides(t);
 	t->answers += (uint32_t)sending.len;
 	if (sending.len != 0)
 		flush(t);
@@ -554,6 +557,13 @@ static size_t tls_memory(const struct conn *c)
 	return sizeof(*t) + libssl + t->in.cap + t->out.cap;
 }
 
+static bool tls_holds(const struct conn *c)
+{
+	const struct tls *t = tls_of(c);
+
+	return t->out.len != 0 && !t->out_broken;
+}
+
 static void tls_close(struct conn *c)
 {
 	struct tls *t = tls_of(c);
@@ -578,6 +588,7 @@ static const struct conn_kind tls = {
 	.pending = tls_pending,
 	.is_up = tls_is_up,
 	.memory = tls_memory,
+	.holds = tls_holds,
 	.close = tls_close,
 };
 

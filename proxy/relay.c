@@ -345,6 +345,13 @@ static void read_from(struct relay *r, int side)
 		copy_from(r, side);
 }
 
+/* Nothing more will come, and all that came was passed on: what a connection holds is lost when it is closed. */
+static bool is_over(const struct relay *r)
+{
+	return r->from[CLIENT].done && r->from[SERVER].done && !conn_holds(&r->conn[CLIENT]) &&
+	    !conn_holds(&r->conn[SERVER]);
+}
+
 static void carry(struct relay *r)
 {
 	int in_vain = -1;
@@ -361,7 +368,7 @@ static void carry(struct relay *r)
 		else if ((told & EV_READ) != 0 && !waiting(&r->from[side]))
 			read_from(r, side);
 	}
-	if (r->from[CLIENT].done && r->from[SERVER].done)
+	if (is_over(r))
 		finish(r, (enum relay_end)r->first_end);
 	else
 		watch(r, in_vain);

@@ -208,6 +208,13 @@ static int coded_ready(struct conn *c, int revents)
 	return s->in_broken || s->out_broken ? EV_READ | EV_WRITE : ready;
 }
 
+static bool coded_holds(const struct conn *c)
+{
+	const struct coded *s = coded_of(c);
+
+	return s->out.len != 0 && !s->out_broken;
+}
+
 static bool coded_pending(const struct conn *c)
 {
 	const struct coded *s = coded_of(c);
@@ -247,6 +254,7 @@ static const struct conn_kind coded = {
 	.pending = coded_pending,
 	.is_up = coded_is_up,
 	.memory = coded_memory,
+	.holds = coded_holds,
 	.close = coded_close,
 };
 

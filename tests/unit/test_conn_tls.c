@@ -29,6 +29,7 @@ struct two {
 
 static SSL_CTX *server_ctx, *client_ctx;
 static unsigned sends, recvs; /* system calls of the connections */
+static void (*at_recv)(void); /* what another process does meanwhile */
 
 ssize_t __real_send(int fd, const void *p, size_t len, int flags);
 ssize_t __wrap_send(int fd, const void *p, size_t len, int flags);
@@ -43,6 +44,8 @@ ssize_t __wrap_recv(int fd, void *p, size_t len, int flags);
 ssize_t __wrap_recv(int fd, void *p, size_t len, int flags)
 {
 	recvs++;
+	if (at_recv != NULL)
+		at_recv();
 	return __real_recv(fd, p, len, flags);
 }
 
@@ -888,6 +891,54 @@ static void test_key_updates(void)
 	end_two(&t);
 }
 
+static int quick;        /* where what it says goes */
+static struct str ready; /* what it has not said yet */
+
+/* The client has more new keys there before the server has read the last of them. */
+static void send_at_once(void)
+{
+	ssize_t n = __real_send(quick, ready.data, MIN(ready.len, (size_t)8192), MSG_NOSIGNAL);
+
+	str_drop(&ready, n > 0 ? (size_t)n : 0);
+}
+
+/* ... as fast as it is read: others get their turn, and nothing grows. EARNED: it has sent much before. */
+static void endless_key_updates(uint64_t earned)
+{
+	struct two t;
+	struct tls *s;
+
+	begin_two(&t, TLS1_3_VERSION);
+	run(&t, 65536);
+	s = tls_of(&t.server.conn);
+	s->rcvd = earned;
+	t.server.room = 1024;
+	while (ready.len < 1024 * 1024) {
+		char buf[65536];
+		ssize_t n;
+
+		update_keys(&t, 100);
+		n = read(t.from_client, buf, sizeof(buf));
+		str_add(&ready, buf, (size_t)MAX(n, 0));
+	}
+	quick = t.from_server;
+	at_recv = send_at_once;
+	send_at_once();
+	turn(t.loop, 1);
+	at_recv = NULL;
+	CU_ASSERT(ready.len > 1024 * 1024 / 2);
+	CU_ASSERT(s->out.len < 2 * CHUNK);
+	CU_ASSERT_EQUAL(s->in_broken, earned == 0);
+	str_fini(&ready);
+	end_two(&t);
+}
+
+static void test_endless_key_updates(void)
+{
+	endless_key_updates(0);
+	endless_key_updates((uint64_t)1 << 40);
+}
+
 /* A peer that asks and takes no answer is not read any more, and nothing grows. */
 static void test_unread_answers(void)
 {
@@ -1151,6 +1202,7 @@ static const struct unit_case cases[] = {
 	{ "an endless hello", test_endless_hello },
 	{ "renegotiation", test_renegotiation },
 	{ "key updates", test_key_updates },
+	{ "endless key updates", test_endless_key_updates },
 	{ "unread answers", test_unread_answers },
 	{ "contexts are freed", test_free_contexts },
 	{ NULL, NULL },

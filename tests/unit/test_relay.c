@@ -107,6 +107,9 @@ static void relay_between(struct rig *g, int client, int server, struct str *to_
 	relay_conns(g, &c, &s, to_client, to_server);
 }
 
+/* Less than what is written at a time: a connection that is not plain holds the rest. */
+enum { MIDDLE_BUFFER = 16 * 1024 };
+
 static void two_relays_between(struct rig *g, int client, int server, struct str *to_client, struct str *to_server)
 {
 	struct str none = STR_INIT;
@@ -114,6 +117,7 @@ static void two_relays_between(struct rig *g, int client, int server, struct str
 	int middle[2];
 
 	pair(middle);
+	setsockopt(middle[1], SOL_SOCKET, SO_SNDBUF, &(int){ MIDDLE_BUFFER }, sizeof(int));
 	watched(g, &c, client, PLAIN);
 	watched(g, &s, middle[0], CONNECTS);
 	relay_conns(g, &c, &s, &none, to_server);
