@@ -236,36 +236,40 @@ static void on_ready(struct child *c)
 }
 
 /* A login worker that does not speak as ours do to BY is considered compromised: it is not asked to finish. */
-static void on_unfit(const struct child *by, struct msgr *r)
+static bool on_unfit(const struct child *by, struct msgr *r)
 {
 	uint32_t slot;
 	uint64_t generation;
 
 	if (!control_unfit_read(r, &slot, &generation))
-		return;
+		return false;
 	for (const struct child *c = by->post->m->children; c != NULL; c = c->next)
 		if (c->post->role == ROLE_WORKER && c->post->slot == slot && c->generation == generation &&
 		    are_peers(by->post, c->post))
 			kill(c->pid, SIGKILL);
+	return true;
 }
 
-static void on_full(struct child *c, struct msgr *r)
+static bool on_full(struct child *c, struct msgr *r)
 {
 	bool full;
 
 	if (!control_switch_read(r, &full))
-		return;
+		return false;
 	c->clients = full ? CLIENTS_FULL : CLIENTS_ACCEPTED;
 	c->notice = NOTICE_NONE;
 	slots_update(c->post->m);
+	return true;
 }
 
-static void on_key_news(struct msgr *r)
+static bool on_key_news(struct msgr *r)
 {
 	struct control_key_news m;
 
-	if (control_key_news_read(r, &m))
-		cert_news_take(&m);
+	if (!control_key_news_read(r, &m))
+		return false;
+	cert_news_take(&m);
+	return true;
 }
 
 static struct child *find_child(const struct master *m, enum role role, unsigned slot, uint64_t generation)
@@ -276,19 +280,20 @@ static struct child *find_child(const struct master *m, enum role role, unsigned
 	return NULL;
 }
 
-static void on_missed(struct child *c, struct msgr *r)
+static bool on_missed(struct child *c, struct msgr *r)
 {
 	struct control_missed m;
 	struct child *other;
 
 	if (!control_missed_read(r, &m))
-		return;
+		return false;
 	other = m.type == CTL_CHANNEL ? find_child(c->post->m, m.other.role, m.other.slot, m.other.generation) : NULL;
 	if (m.type == CTL_CHANNEL && (other == NULL || !are_peers(c->post, other->post)))
-		return;
+		return true;
 	if (m.type == CTL_CHANNEL || m.type == CTL_SETTINGS || (m.type == CTL_LISTEN && slots_serves(c, m.other.slot)))
 		missing_add(c, m.type, other, m.type == CTL_LISTEN ? m.other.slot : 0);
 	slots_update(c->post->m);
+	return true;
 }
 
 static void close_fd(int fd)
@@ -304,33 +309,36 @@ static void on_userdb(struct master *m, int fd)
 	m->userdb = fd;
 }
 
-static void on_message(struct chan *ch, struct msgr *r, int fd, void *arg)
+/* False: no role of ours sends that. */
+static bool take_message(struct chan *ch, struct child *c, struct msgr *r)
 {
-	struct child *c = arg;
 	char name[32];
 
-	if (r->type == CTL_USERDB && c->post->role == ROLE_AUTHWORKER) {
-		on_userdb(c->post->m, fd);
-		return;
-	}
-	close_fd(fd);
-	if (r->type == CTL_READY && msgr_end(r)) {
+	switch (r->type) {
+	case CTL_READY:
+		if (!msgr_end(r))
+			return false;
 		if (!c->ready)
 			on_ready(c);
-	} else if (r->type == CTL_PONG && msgr_end(r)) {
+		return true;
+	case CTL_PONG:
+		if (!msgr_end(r))
+			return false;
 		watchdog_answer(c);
-	} else if (r->type == CTL_ROWS || r->type == CTL_DONE) {
-		control_answer(c, r);
-	} else if (r->type == CTL_FULL && c->post->role == ROLE_WORKER) {
-		on_full(c, r);
-	} else if (r->type == CTL_MISSED) {
-		on_missed(c, r);
-	} else if (r->type == CTL_UNFIT) {
-		on_unfit(c, r);
-	} else if (r->type == CTL_KEY_NEWS && c->post->role == ROLE_KEY) {
-		on_key_news(r);
-	} else {
-		msg_channel_skips(ch, r, master_post_name(c->post, name));
+		return true;
+	case CTL_ROWS:
+	case CTL_DONE:
+		return control_answer(c, r);
+	case CTL_FULL:
+		return c->post->role == ROLE_WORKER && on_full(c, r);
+	case CTL_MISSED:
+		return on_missed(c, r);
+	case CTL_UNFIT:
+		return on_unfit(c, r);
+	case CTL_KEY_NEWS:
+		return c->post->role == ROLE_KEY && on_key_news(r);
+	default:
+		return msg_channel_skips(ch, r, master_post_name(c->post, name));
 	}
 }
 
@@ -342,6 +350,24 @@ static void on_closed(struct chan *ch UNUSED, void *arg)
 	chan_free(&c->control);
 	control_child_gone(c);
 	slots_update(c->post->m);
+}
+
+static void on_message(struct chan *ch, struct msgr *r, int fd, void *arg)
+{
+	struct child *c = arg;
+	char name[32];
+
+	if (r->type == CTL_USERDB && c->post->role == ROLE_AUTHWORKER) {
+		on_userdb(c->post->m, fd);
+		return;
+	}
+	close_fd(fd);
+	if (take_message(ch, c, r))
+		return;
+	log_error("bad message %u from %s (pid %ld); killing it", r->type, master_post_name(c->post, name),
+	    (long)c->pid);
+	kill(c->pid, SIGKILL);
+	on_closed(ch, c);
 }
 
 static void say_death(const struct child *c, int status)

@@ -387,7 +387,7 @@ static void take_rows(struct query *q, const char *text, size_t len)
 }
 
 /* Late answers (the tool is gone, or the time was over) are dropped. */
-void control_answer(struct child *c, struct msgr *r)
+bool control_answer(struct child *c, struct msgr *r)
 {
 	bool rows = r->type == CTL_ROWS;
 	const char *text = NULL;
@@ -395,18 +395,17 @@ void control_answer(struct child *c, struct msgr *r)
 	struct query *q;
 	size_t len = 0;
 
-	if (!(rows ? control_rows_read(r, &id, &text, &len) : control_done_read(r, &id, &result))) {
-		log_error("bad answer to a query from pid %ld", (long)c->pid);
-		return;
-	}
+	if (!(rows ? control_rows_read(r, &id, &text, &len) : control_done_read(r, &id, &result)))
+		return false;
 	if ((q = find_query(id, c)) == NULL)
-		return;
+		return true;
 	if (rows) {
 		take_rows(q, text, len);
 	} else {
 		q->sum += result;
 		answered(q, c);
 	}
+	return true;
 }
 
 /* A retired one exits after its last session: it has nothing more to report. */

@@ -122,8 +122,8 @@ void reload_progress(struct master *m, const struct child *died);
 /* Opens RUNDIR/control. False with errno if that cannot be done. */
 bool control_open(struct master *m);
 void control_close(struct master *m);
-/* Messages of a role for queries: R holds CTL_ROWS or CTL_DONE. */
-void control_answer(struct child *c, struct msgr *r);
+/* A message of a role for a query: R holds CTL_ROWS or CTL_DONE. False: it is bad. */
+bool control_answer(struct child *c, struct msgr *r);
 /* C will answer nothing more. */
 void control_child_gone(struct child *c);
 /* waypostd.c */

@@ -1,5 +1,4 @@
 """Malicious clients and peers, and exhausted machines: what must not be lost, leaked or trusted then."""
-import ctypes
 import itertools
 import os
 import random
@@ -15,6 +14,7 @@ import pytest
 
 from client import Imap, Pop3
 from fakeserver import FakeServer, imap_peer
+from messages import TYPES, descriptor_of
 from pool import SLOW, Account, Marks, events, wait_for
 
 LIMIT = 3
@@ -267,21 +267,6 @@ def test_killed_among_logins(one, role):
     assert not [line for line in node.log().splitlines() if "bad message" in line or "unexpected message" in line]
 
 
-CTL_LISTEN, CTL_MISSED = 2, 15  # node/wire.h
-
-
-def descriptor_of(pid, fd):
-    """A copy of another process's descriptor (pidfd_getfd)."""
-    pidfd = os.pidfd_open(pid)
-    try:
-        got = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, fd, 0)
-        if got == -1:
-            raise OSError(ctypes.get_errno(), "pidfd_getfd")
-        return got
-    finally:
-        os.close(pidfd)
-
-
 def channels(pid):
     """Copies of a process's message sockets, except those that every role has."""
     found = []
@@ -329,7 +314,7 @@ def test_a_worker_cannot_make_the_master_wait_or_talk(make_pool):
     with socket.socket(fileno=descriptor_of(worker, 3)) as control:
         control.setblocking(True)
         for slot in range(2, 2002):
-            control.send(struct.pack("<HHBIQ", CTL_MISSED, CTL_LISTEN, 0, slot, 0))
+            control.send(struct.pack("<HHBIQ", TYPES["CTL_MISSED"], TYPES["CTL_LISTEN"], 0, slot, 0))
     wait_for("the messages are read", lambda: node.tool("status").returncode in (0, 1))
     assert node.status()["counts"].get("channels_missing", 0) <= 2
     assert len(node.log_since(mark).splitlines()) <= 5, node.log_since(mark)[:2000]

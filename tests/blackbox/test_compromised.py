@@ -1,0 +1,210 @@
+"""A login worker that was taken over, in a node that root has started: the test uses the worker's own sockets to the others.
+
+What else such a worker cannot do is shown by unit tests, each against the code that has to refuse it:
+- open, fork, exec, ptrace, signals, other sockets, SO_LINGER, code in memory, namespaces: test_priv.c, for each role
+- schemes, lengths, keys, messages cut at every byte, descriptors and floods to the key process; that no message asks for a
+  decryption or a key, and that nothing of one is in the worker's memory: test_keyd.c, test_tls_key.c, test_tls_scheme
+- tickets: of another worker, twice, too late, void, too many: test_tickets.c, test_spawn.c
+- requests: bad ones of all kinds, challenges that it knows, numbers in use, a storm of anything: test_request.c, test_authd.c
+- reports about peers, of one worker against another's: test_request.c"""
+import os
+import signal
+import socket
+import struct
+
+import pytest
+
+import pool as pool_module
+from client import Imap
+from messages import SCHEMES, TYPES, Taken
+from pool import Account, free_port, wait_for
+from test_tls import context, make_pem
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root may take another process's descriptors")
+
+ANNA, BERTA = "anna@example.com", "berta@example.com"
+
+
+@pytest.fixture(scope="module")
+def pool(request):
+    p = pool_module.Pool(nodes=1, uid=0, gid=0, keep=request.config.getoption("--keep"), start=False,
+                         settings={"LOGIN_USER": "nobody", "AUTH_USER": "daemon", "MIN_UID": 100, "LOGIN_WORKERS": 2},
+                         accounts=[Account(ANNA, uid=20001, gid=20001), Account(BERTA, uid=20002, gid=20002)])
+    import grp
+    os.chown(p.userdb, 0, grp.getgrnam("daemon").gr_gid)
+    os.chmod(p.userdb, 0o640)
+    p.tls_port = free_port(p.addresses)
+    pem = os.path.join(p.root, "node.pem")
+    with open(os.open(pem, os.O_CREAT | os.O_WRONLY, 0o600), "w") as f:
+        f.write(make_pem(p.root, "node.example", "ec"))
+    p.write_conf({"imapd-ssl": {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": p.tls_port, "TLS_CERTFILE": pem}})
+    p.start()
+    p.nodes[0].expect_dirty = True
+    p.nodes[0].expected += ["bad message", "unexpected message", "killing it", "handed over a client without a valid ticket",
+                            "asks for a signature", "are not counted for any limit"]
+    yield p
+    p.close()
+
+
+def workers(node):
+    return wait_for("both workers are there", lambda: len(node.pids("worker")) == 2 and len(node.pids("key")) == 2 and node.pids("worker"))
+
+
+def serves(p):
+    """Logins here work, and handshakes do."""
+    def works():
+        try:
+            with Imap(p.addresses[0], p.imap_port) as c:
+                c.login_ok(p.accounts[ANNA])
+            with socket.create_connection((p.addresses[0], p.tls_port), timeout=5) as s, context().wrap_socket(s) as t:
+                return t.recv(100).startswith(b"* OK")
+        except (OSError, AssertionError):
+            return False
+    wait_for("the node serves", works)
+
+
+def is_ended(node, pid):
+    wait_for("the worker is ended", lambda: pid not in node.pids("worker"))
+
+
+def sign(request, key, scheme, digest):
+    return struct.pack("<HIIB", TYPES["KEY_SIGN"], request, key, scheme) + struct.pack("<I", len(digest)) + digest
+
+
+def test_signatures_and_nothing_else(pool):
+    """It gets what a handshake needs, and no more. The first thing that no handshake needs ends it."""
+    node = pool.nodes[0]
+    serves(pool)
+    for hostile in (lambda t: sign(9, 1, len(SCHEMES), b"d" * 32), lambda t: sign(9, 1, SCHEMES["ECDSA_SHA256"], b"d" * 256),
+                    lambda t: struct.pack("<H", TYPES["CTL_KEY"]) + b"x" * 40):
+        pid = workers(node)[0]
+        with Taken(node, pid) as t:
+            keys = [k for k in range(1, 10) if t.ask("key", sign(1000 + k, k, SCHEMES["ECDSA_SHA256"], b"d" * 32)) != 0]
+            assert len(keys) == 1, "there is one key, and it can sign"
+            assert t.ask("key", sign(2000, keys[0], SCHEMES["RSA_PKCS1_SHA256"], b"d" * 32)) == 0, "it is no RSA key"
+            t.send("key", hostile(t))
+        is_ended(node, pid)
+    serves(pool)
+
+
+def test_tickets_of_others(pool):
+    """A ticket is good once, for the worker that got it: another one that presents it first has nothing from it, nor has the owner of
+    the next client. Nobody sees another's mail."""
+    node = pool.nodes[0]
+    serves(pool)
+    spawn = node.pids("spawn")[0]
+    mine, other = workers(node)
+    ends = {pid: Taken(node, pid, stop=False) for pid in (mine, other)}
+    clients = []
+    os.kill(spawn, signal.SIGSTOP)
+    try:
+        # Whichever worker accepts the client, it hands it to spawn, which has not looked yet.
+        c = Imap(pool.addresses[0], pool.imap_port)
+        clients.append(c)
+        c.send(f"t LOGIN {ANNA} {pool.accounts[ANNA].password}\r\n")
+        seen = wait_for("a client is handed over", lambda: [(pid, m) for pid in ends for m in [ends[pid].seen_by_other_end("spawn")]
+                                                             if m is not None and m[:2] == struct.pack("<H", TYPES["HANDOFF"])])
+        owner, message = seen[0]
+        thief = other if owner == mine else mine
+        here, there = socket.socketpair()
+        ends[thief].send("spawn", message, fd=there.fileno())
+        there.close()
+        clients.append(here)
+    finally:
+        os.kill(spawn, signal.SIGCONT)
+    assert c.finish("t").ok
+    assert len(c.subjects()) == 1
+    # Used up: a second client gets no session from the worker that owned it.
+    again, end = socket.socketpair()
+    ends[owner].send("spawn", message, fd=end.fileno())
+    end.close()
+    clients.append(again)
+    for s in (here, again):
+        s.settimeout(10)
+        assert s.recv(100) == b"", "the descriptor was closed without a word"
+    for e in ends.values():
+        e.close()
+    for x in clients:
+        x.close()
+    serves(pool)
+
+
+def test_a_record_of_its_own(pool):
+    """Only authd says whose mail a session server serves, and as which user it runs."""
+    node = pool.nodes[0]
+    pid = workers(node)[0]
+    with Taken(node, pid) as t:
+        t.send("spawn", struct.pack("<H", TYPES["TICKET"]) + b"\x10\0\0\0" + b"t" * 16 + b"\0" * 200)
+    is_ended(node, pid)
+    assert not node.pids("imapd")
+    serves(pool)
+
+
+def net_addr(ip):
+    return struct.pack("<HHII", socket.AF_INET, 1234, 0, 16) + socket.inet_aton(ip) + b"\0" * 12
+
+
+def test_sessions_and_peers_that_it_does_not_have(pool):
+    """What it says of sessions that nobody has granted to it counts for no limit; nor does what it says of their peers."""
+    node = pool.nodes[0]
+    pid = workers(node)[0]
+    mark = node.log_mark()
+    with Taken(node, pid) as t:
+        for n in range(500):
+            user = BERTA.encode()
+            t.send("authd", struct.pack("<HQB", TYPES["SESSION_HAVE"], 10**9 + n, 0) + net_addr("192.0.2.7") +
+                   struct.pack("<I", len(user)) + user + struct.pack("<I", 0))
+            t.send("authd", struct.pack("<HQBBI", TYPES["PEER_RESULT"], n, 0, 1, 100))
+            t.send("authd", struct.pack("<HQ", TYPES["SESSION_END"], n))
+    wait_for("it was heard", lambda: "nobody has granted" in node.log_since(mark))
+    assert len(node.log_since(mark).splitlines()) < 5
+    counts = node.status()["counts"]
+    assert counts["sessions_imap"] == 0 and counts["sessions_pop3"] == 0 and counts["peers_down"] == 0
+    assert pid in node.pids("worker"), "an old worker may say this in good faith"
+    serves(pool)
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+@pytest.mark.parametrize("role,kind", [("authd", "AUTH_CANCEL"), ("spawn", "HANDOFF"), ("key", "KEY_SIGN"), ("master", "CTL_PONG")])
+def test_floods_of_descriptors(pool, role, kind):
+    """Nobody keeps what it sends; who waits for messages of others goes on."""
+    node = pool.nodes[0]
+    serves(pool)
+    pid = workers(node)[0]
+    targets = {r: {p: descriptors(p) for p in node.pids(r)} for r in ("authd", "spawn", "key", "master")}
+    rd, wr = os.pipe()
+    with Taken(node, pid) as t:
+        try:
+            for n in range(2000):
+                t.send(role, struct.pack("<HI", TYPES[kind], 1), fd=rd)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it was ended
+    os.close(rd)
+    os.close(wr)
+    serves(pool)
+    workers(node)
+    for p, before in targets[role].items():
+        if p in node.pids(role):
+            wait_for("they are closed", lambda: descriptors(p) <= before + 20)
+
+
+def test_words_to_the_master(pool):
+    """It is ended by the first one that no role says; neither its log nor the master's is filled."""
+    node = pool.nodes[0]
+    serves(pool)
+    for message in (struct.pack("<H", TYPES["CTL_ROWS"]) + b"\xff" * 30, struct.pack("<H", TYPES["CTL_STOP"])):
+        pid = workers(node)[0]
+        mark = node.log_mark()
+        with Taken(node, pid, stop=False) as t:
+            try:
+                for n in range(2000):
+                    t.send("master", message)
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+        is_ended(node, pid)
+        workers(node)
+        assert len(node.log_since(mark).splitlines()) < 10, node.log_since(mark)[:2000]
+    serves(pool)
