@@ -113,7 +113,8 @@ static bool has_arrived(struct authd_worker *w, struct msgr *r)
 		return false;
 	if ((s = sessions_pending(w, m.session, m.target)) == NULL)
 		return true;
-	peers_answered(w->a->peers, (enum protocol)s->protocol, &s->pending->target[m.target], clock_now());
+	peers_answered(w->a->peers, (enum protocol)s->protocol, &s->pending->target[m.target], w->generation,
+	    clock_now());
 	troubles_over(w->a->troubles, TROUBLE_TLS, (enum protocol)s->protocol, &s->pending->target[m.target]);
 	reg_arrived(w->a->reg, s);
 	return true;
@@ -135,11 +136,11 @@ static bool peer_result(struct authd_worker *w, struct msgr *r)
 	protocol = (enum protocol)s->protocol;
 	addr = &s->pending->target[m.target];
 	if (m.result == PEER_ANSWERS)
-		peers_answered(peers, protocol, addr, now);
+		peers_answered(peers, protocol, addr, w->generation, now);
 	else if (m.result == PEER_SLOW)
-		peers_slow(peers, protocol, addr, s->user, now - m.took_ms / 1000.0, now);
+		peers_slow(peers, protocol, addr, s->user, w->generation, now - m.took_ms / 1000.0, now);
 	else
-		peers_failed(peers, protocol, addr, now - m.took_ms / 1000.0, now);
+		peers_failed(peers, protocol, addr, w->generation, now - m.took_ms / 1000.0, now);
 	return true;
 }
 

@@ -46,6 +46,9 @@ struct peer_health {
 	enum peer_state state;
 	double until;
 	double answered; /* the last time; 0: never */
+	uint64_t by;     /* who has said last that it is down */
+	uint64_t doubted;
+	double doubted_until;
 	struct outage outage;
 	struct slow_login slow[PEERS_SLOW_ACCOUNTS];
 	unsigned nslow;
@@ -231,7 +234,12 @@ static void say_over(struct peer_health *h, bool answered, double now)
 		log_info("peer %s port %u answers again", net_addr_text(&h->addr, ip), h->addr.port);
 }
 
-static void set_down(struct peers *p, struct peer_health *h, const char *why, double now)
+static bool is_doubted(const struct peer_health *h, uint64_t by, double now)
+{
+	return by == h->doubted && now < h->doubted_until;
+}
+
+static void set_down(struct peers *p, struct peer_health *h, const char *why, uint64_t by, double now)
 {
 	char ip[NET_IP_TEXT_MAX];
 
@@ -239,25 +247,31 @@ static void set_down(struct peers *p, struct peer_health *h, const char *why, do
 	if (outage_failed(&h->outage, now))
 		log_warn("peer %s port %u %s", net_addr_text(&h->addr, ip), h->addr.port, why);
 	h->state = PEER_STATE_DOWN;
+	h->by = by;
 	h->until = now + p->down_time;
 }
 
-void peers_answered(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now)
+void peers_answered(struct peers *p, enum protocol protocol, const struct net_addr *addr, uint64_t by, double now)
 {
 	struct peer_health *h = get_health(p, protocol, addr);
 
+	if (h->state == PEER_STATE_DOWN && h->by != by) {
+		h->doubted = h->by;
+		h->doubted_until = now + PEERS_DOUBT_SECONDS;
+	}
 	forget_slow(h);
 	h->state = PEER_STATE_UP;
 	h->answered = now;
 	say_over(h, true, now);
 }
 
-void peers_failed(struct peers *p, enum protocol protocol, const struct net_addr *addr, double began, double now)
+void peers_failed(struct peers *p, enum protocol protocol, const struct net_addr *addr, uint64_t by, double began,
+    double now)
 {
 	struct peer_health *h = get_health(p, protocol, addr);
 
-	if (h->answered < began)
-		set_down(p, h, "does not answer", now);
+	if (h->answered < began && !is_doubted(h, by, now))
+		set_down(p, h, "does not answer", by, now);
 }
 
 void peers_tick(struct peers *p, double now)
@@ -283,16 +297,16 @@ static void add_slow(struct peer_health *h, const char *user, double now)
 	h->nslow = n + 1;
 }
 
-void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, double began,
-    double now)
+void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, uint64_t by,
+    double began, double now)
 {
 	struct peer_health *h = get_health(p, protocol, addr);
 
-	if (h->answered >= began || (h->state == PEER_STATE_DOWN && now < h->until))
+	if (is_doubted(h, by, now) || h->answered >= began || (h->state == PEER_STATE_DOWN && now < h->until))
 		return;
 	add_slow(h, user, now);
 	if (h->nslow == PEERS_SLOW_ACCOUNTS)
-		set_down(p, h, "sends greetings, but does not answer logins of several accounts", now);
+		set_down(p, h, "sends greetings, but does not answer logins of several accounts", by, now);
 }
 
 bool peers_down(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now)

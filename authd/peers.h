@@ -30,18 +30,22 @@ void peers_resolved(struct peers *p, const char *host, enum name_answer answer, 
     double now);
 
 /* Health belongs to an address, its port and the protocol that is spoken there. One account's trouble is not the
- * peer's: a login without an answer after a good greeting counts only together with those of other accounts. */
-enum { PEERS_SLOW_ACCOUNTS = 3, PEERS_SLOW_SECONDS = 60 };
+ * peer's: a login without an answer after a good greeting counts only together with those of other accounts. Nor is one
+ * login worker's: if a peer that BY, one of them, has called down answers another one, nothing that BY says against it
+ * counts for PEERS_DOUBT_SECONDS. */
+enum { PEERS_SLOW_ACCOUNTS = 3, PEERS_SLOW_SECONDS = 60, PEERS_DOUBT_SECONDS = 600 };
 
-/* All times are seconds of any clock that does not step. The peer has answered, or taken a login, at NOW. */
-void peers_answered(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now);
+/* All times are seconds of any clock that does not step; BY is any number of the worker's. The peer has answered, or
+ * taken a login, at NOW. */
+void peers_answered(struct peers *p, enum protocol protocol, const struct net_addr *addr, uint64_t by, double now);
 /* An attempt that began at BEGAN has failed: the peer is down, unless it has answered since. Its outages are logged
  * according to outage.h. */
-void peers_failed(struct peers *p, enum protocol protocol, const struct net_addr *addr, double began, double now);
+void peers_failed(struct peers *p, enum protocol protocol, const struct net_addr *addr, uint64_t by, double began,
+    double now);
 /* It has greeted, but not answered the login of USER, which began at BEGAN. If that happens to PEERS_SLOW_ACCOUNTS
  * accounts within PEERS_SLOW_SECONDS and it answered nobody while they waited, the peer is down. */
-void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, double began,
-    double now);
+void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, uint64_t by,
+    double began, double now);
 /* To be called about every second: logs outages that are over. */
 void peers_tick(struct peers *p, double now);
 /* It failed less than the down time ago. */

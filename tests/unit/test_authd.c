@@ -620,7 +620,7 @@ static void test_peers(void)
 
 	a.port = 143;
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 0));
-	peers_failed(p, PROTOCOL_IMAP, &a, 99, 100);
+	peers_failed(p, PROTOCOL_IMAP, &a, 1, 99, 100);
 	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 129));
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 130)); /* tried again, */
 	CU_ASSERT(peers_suspect(p, PROTOCOL_IMAP, &a));    /* but it is suspect */
@@ -630,7 +630,7 @@ static void test_peers(void)
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
 	a.port = 143;
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_POP3, &a)); /* as is another protocol there */
-	peers_answered(p, PROTOCOL_IMAP, &a, 140);
+	peers_answered(p, PROTOCOL_IMAP, &a, 1, 140);
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
 	str_fini(&down);
 	peers_free(&p);
@@ -654,35 +654,35 @@ static void test_slow_peer(void)
 	peers_set(p, 60, 30, 8);
 	net_addr_parse(&a, "192.0.2.5", 143);
 	for (int i = 0; i < 100; i++)
-		peers_slow(p, PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "al", 1000 + i, i);
-	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 100)); /* two are not several */
-	peers_slow(p, PROTOCOL_POP3, &a, "cy", 1100, 100); /* and this one is of another service */
+		peers_slow(p, PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "al", 1, 1000 + i, i);
+	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 100));    /* two are not several */
+	peers_slow(p, PROTOCOL_POP3, &a, "cy", 1, 1100, 100); /* and this one is of another service */
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 100) && !peers_down(p, PROTOCOL_POP3, &a, 100));
-	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1100, 100);
+	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1, 1100, 100);
 	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 100) && !peers_down(p, PROTOCOL_POP3, &a, 100));
 	/* when its time is over, one account does not keep it down */
 	for (int i = 0; i < 10; i++)
-		peers_slow(p, PROTOCOL_IMAP, &a, "jo", 1200 + i, 131 + i);
+		peers_slow(p, PROTOCOL_IMAP, &a, "jo", 1, 1200 + i, 131 + i);
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 131));
 	CU_ASSERT(peers_suspect(p, PROTOCOL_IMAP, &a));
 	/* a login succeeds: reports from before it do not count, nor logins that began before it */
-	peers_answered(p, PROTOCOL_IMAP, &a, 1300);
+	peers_answered(p, PROTOCOL_IMAP, &a, 1, 1300);
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
-	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1300, 200);
-	peers_slow(p, PROTOCOL_IMAP, &a, "cy", 1299, 200);
-	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1298, 200);
+	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1, 1300, 200);
+	peers_slow(p, PROTOCOL_IMAP, &a, "cy", 1, 1299, 200);
+	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1, 1298, 200);
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 200));
 	/* nor old reports */
-	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1301, 200);
-	peers_slow(p, PROTOCOL_IMAP, &a, "cy", 1301, 200 + PEERS_SLOW_SECONDS);
-	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1301, 200 + PEERS_SLOW_SECONDS);
+	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1, 1301, 200);
+	peers_slow(p, PROTOCOL_IMAP, &a, "cy", 1, 1301, 200 + PEERS_SLOW_SECONDS);
+	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1, 1301, 200 + PEERS_SLOW_SECONDS);
 	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 200 + PEERS_SLOW_SECONDS));
-	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1301, 201 + PEERS_SLOW_SECONDS);
+	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1, 1301, 201 + PEERS_SLOW_SECONDS);
 	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 201 + PEERS_SLOW_SECONDS));
 	for (int i = 0; i < 20000; i++) { /* however many peers there are */
 		a.ip[2] = (uint8_t)(i >> 8);
 		a.ip[3] = (uint8_t)i;
-		peers_slow(p, PROTOCOL_IMAP, &a, "al", 1, 300);
+		peers_slow(p, PROTOCOL_IMAP, &a, "al", 1, 1, 300);
 	}
 	peers_free(&p);
 }
@@ -701,6 +701,43 @@ static const char *logged(int sock)
 	return buf;
 }
 
+/* A login worker that was taken over calls a peer dead that is not: it can say so once. */
+static void test_one_workers_word(void)
+{
+	enum { LIAR = 1, HONEST = 2 };
+	struct peers *p = peers_new(on_ask, NULL);
+	struct net_addr a, other;
+	double later = 104 + PEERS_DOUBT_SECONDS;
+
+	peers_set(p, 60, 30, 8);
+	net_addr_parse(&a, "192.0.2.5", 143);
+	net_addr_parse(&other, "192.0.2.6", 143);
+	peers_failed(p, PROTOCOL_IMAP, &a, LIAR, 100, 101);
+	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 102));
+	peers_answered(p, PROTOCOL_IMAP, &a, HONEST, 103);
+	for (int i = 0; i < 10; i++) {
+		peers_failed(p, PROTOCOL_IMAP, &a, LIAR, 103.5 + i, 104 + i);
+		peers_slow(p, PROTOCOL_IMAP, &a,
+		    i % 3 == 0     ? "jo" :
+		        i % 3 == 1 ? "al" :
+		                     "cy",
+		    LIAR, 103.5 + i, 104 + i);
+		CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 104 + i));
+		CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
+	}
+	peers_failed(p, PROTOCOL_IMAP, &other, LIAR, 113, 114); /* nobody has seen it alive */
+	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &other, 114));
+	peers_answered(p, PROTOCOL_IMAP, &other, LIAR, 115); /* its own words are no contradiction */
+	peers_failed(p, PROTOCOL_IMAP, &other, LIAR, 116, 117);
+	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &other, 117));
+	peers_failed(p, PROTOCOL_IMAP, &a, HONEST, 120, 121);
+	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 121));
+	peers_answered(p, PROTOCOL_IMAP, &a, HONEST, 122);
+	peers_failed(p, PROTOCOL_IMAP, &a, LIAR, later - 1, later);
+	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, later));
+	peers_free(&p);
+}
+
 /* Packets are lost for a while: some attempts come through, others time out, long after later ones had an answer. */
 static void test_flapping_peer(void)
 {
@@ -712,32 +749,32 @@ static void test_flapping_peer(void)
 	log_set_socket(fd[1]);
 	peers_set(p, 60, 30, 8);
 	net_addr_parse(&a, "192.0.2.5", 143);
-	peers_answered(p, PROTOCOL_IMAP, &a, 100);
-	peers_failed(p, PROTOCOL_IMAP, &a, 95, 103); /* began before that answer */
+	peers_answered(p, PROTOCOL_IMAP, &a, 1, 100);
+	peers_failed(p, PROTOCOL_IMAP, &a, 1, 95, 103); /* began before that answer */
 	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "");
-	peers_failed(p, PROTOCOL_IMAP, &a, 101, 104);
+	peers_failed(p, PROTOCOL_IMAP, &a, 1, 101, 104);
 	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 104));
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "1waypost: peer 192.0.2.5 port 143 does not answer\n");
 	for (int i = 0; i < 15; i++) { /* down or up, it is one outage for the log */
-		peers_answered(p, PROTOCOL_IMAP, &a, 105 + i * 0.2);
+		peers_answered(p, PROTOCOL_IMAP, &a, 1, 105 + i * 0.2);
 		CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
-		peers_failed(p, PROTOCOL_IMAP, &a, 105.05 + i * 0.2, 105.1 + i * 0.2);
+		peers_failed(p, PROTOCOL_IMAP, &a, 1, 105.05 + i * 0.2, 105.1 + i * 0.2);
 		CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 105.1 + i * 0.2));
 		peers_tick(p, 105.1 + i * 0.2);
 	}
 	peers_tick(p, 120); /* silence is no answer */
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "");
-	peers_failed(p, PROTOCOL_IMAP, &a, 119, 122);
-	peers_answered(p, PROTOCOL_IMAP, &a, 123);
+	peers_failed(p, PROTOCOL_IMAP, &a, 1, 119, 122);
+	peers_answered(p, PROTOCOL_IMAP, &a, 1, 123);
 	peers_tick(p, 126);
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "");
 	peers_tick(p, 127);
 	peers_tick(p, 128);
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "2waypost: peer 192.0.2.5 port 143 answers again\n");
-	peers_failed(p, PROTOCOL_IMAP, &a, 130, 131);
+	peers_failed(p, PROTOCOL_IMAP, &a, 1, 130, 131);
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "1waypost: peer 192.0.2.5 port 143 does not answer\n");
-	peers_answered(p, PROTOCOL_IMAP, &a, 140);
+	peers_answered(p, PROTOCOL_IMAP, &a, 1, 140);
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "2waypost: peer 192.0.2.5 port 143 answers again\n");
 	log_set_socket(-1);
 	close(fd[0]);
@@ -764,6 +801,7 @@ static const struct unit_case cases[] = {
 	{ "peers", test_peers },
 	{ "slow peer", test_slow_peer },
 	{ "a peer that answers now and then is one outage in the log", test_flapping_peer },
+	{ "one worker's word about a peer", test_one_workers_word },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authd", cases)

@@ -383,12 +383,12 @@ static void test_again_once(void)
 	/* The hosts before this one are down by then. */
 	prove(8);
 	CU_ASSERT_TRUE_FATAL(answered());
-	peers_failed(a.peers, PROTOCOL_IMAP, &other, clock_now(), clock_now());
+	peers_failed(a.peers, PROTOCOL_IMAP, &other, 1, clock_now(), clock_now());
 	request_step(&w, 8, "");
 	CU_ASSERT_TRUE_FATAL(answered());
 	CU_ASSERT_TRUE(last.verdict == AUTH_VERDICT_OK && last.local);
 	/* One request that its worker cancels, and one that it never mentions again. */
-	peers_answered(a.peers, PROTOCOL_IMAP, &other, clock_now());
+	peers_answered(a.peers, PROTOCOL_IMAP, &other, 1, clock_now());
 	prove(9);
 	CU_ASSERT_TRUE(answered() && last.other_hosts == AUTH_OTHER_HOSTS_SELF);
 	request_cancel(&w, 9);
@@ -1621,7 +1621,7 @@ static void test_hosts(void)
 	ask(7, AUTH_MECH_PASSWORD, "two", "secret");
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.ntargets == 1 &&
 	    last.other_hosts == AUTH_OTHER_HOSTS_UNRESOLVED);
-	peers_failed(a.peers, PROTOCOL_IMAP, &first, clock_now(), clock_now());
+	peers_failed(a.peers, PROTOCOL_IMAP, &first, 1, clock_now(), clock_now());
 	ask(8, AUTH_MECH_PASSWORD, "two", "secret");
 	CU_ASSERT_PTR_NOT_NULL(a.waiting); /* now the second one is tried next */
 	peers_resolved(a.peers, "node.example.com", NAME_FOUND, &second, 1, clock_now());
