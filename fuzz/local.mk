@@ -16,6 +16,10 @@ noinst_PROGRAMS += fuzz/fuzz_tls_hello
 fuzz_fuzz_tls_hello_SOURCES = fuzz/fuzz_tls_hello.c
 fuzz_fuzz_tls_hello_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_tls_hello_LDADD = $(TLS_LIBS) $(LIB_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_tls
+fuzz_fuzz_tls_SOURCES = fuzz/fuzz_tls.c
+fuzz_fuzz_tls_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_tls_LDADD = $(TLS_LIBS) $(LIB_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_chan
 fuzz_fuzz_chan_SOURCES = fuzz/fuzz_chan.c
 fuzz_fuzz_chan_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -143,6 +147,9 @@ EXTRA_DIST += fuzz/corpus/fuzz_password/argon2 fuzz/corpus/fuzz_password/argon2-
 	fuzz/corpus/fuzz_password/yescrypt
 EXTRA_DIST += fuzz/corpus/fuzz_imap/append fuzz/corpus/fuzz_imap/folders fuzz/corpus/fuzz_imap/session
 EXTRA_DIST += fuzz/corpus/fuzz_imap_text/id fuzz/corpus/fuzz_imap_text/section
+EXTRA_DIST += fuzz/corpus/fuzz_tls/tls12 fuzz/corpus/fuzz_tls/tls13 fuzz/corpus/fuzz_tls/ticket \
+	fuzz/corpus/fuzz_tls_hello/tls13 fuzz/corpus/fuzz_tls_hello/cut fuzz/corpus/fuzz_key/sign \
+	fuzz/corpus/fuzz_key/signed fuzz/corpus/fuzz_key/chain fuzz/corpus/fuzz_key/key
 EXTRA_DIST += fuzz/corpus/fuzz_proxy_header/binary fuzz/corpus/fuzz_proxy_header/text
 EXTRA_DIST += fuzz/corpus/fuzz_list/inbox fuzz/corpus/fuzz_list/levels fuzz/corpus/fuzz_list/utf7
 EXTRA_DIST += fuzz/corpus/fuzz_account/ipv4 fuzz/corpus/fuzz_account/ipv6

@@ -96,6 +96,10 @@ static void keep_spawn_capabilities(void)
 		die_errno("cannot give up capabilities; the role spawn needs CAP_SETUID, CAP_SETGID and CAP_KILL");
 }
 
+#ifdef WITH_SANITIZERS
+/* They open files of /proc, fork and trace. */
+static void confine(enum role role UNUSED) { }
+#else
 /* Valgrind makes executable memory and reads files from within the process that it runs; it is recognised by the
  * library that it preloads. Anyone who can set that variable for root can run anything anyway. */
 static bool under_valgrind(void)
@@ -105,10 +109,6 @@ static bool under_valgrind(void)
 	return preload != NULL && strstr(preload, "vgpreload_core") != NULL;
 }
 
-#ifdef WITH_SANITIZERS
-/* They open files of /proc, fork and trace. */
-static void confine(enum role role UNUSED) { }
-#else
 /* What an event loop over sockets needs. A worker opens no file, starts no process and no thread, and makes no
  * memory executable. More calls are allowed with some arguments only: see add_sockets() and those near it. */
 static const int worker_calls[] = {
