@@ -7,10 +7,15 @@ What else such a worker cannot do is shown by unit tests, each against the code 
 - tickets: of another worker, twice, too late, void, too many: test_tickets.c, test_spawn.c
 - requests: bad ones of all kinds, challenges that it knows, numbers in use, a storm of anything: test_request.c, test_authd.c
 - reports about peers, of one worker against another's: test_request.c"""
+import concurrent.futures
+import contextlib
 import os
 import signal
 import socket
+import ssl
 import struct
+import threading
+import time
 
 import pytest
 
@@ -208,3 +213,166 @@ def test_words_to_the_master(pool):
         workers(node)
         assert len(node.log_since(mark).splitlines()) < 10, node.log_since(mark)[:2000]
     serves(pool)
+
+
+def cpu(pid):
+    """Seconds that a process has used."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def hello():
+    """The first message of a client."""
+    out = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context().wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+    return out.read()
+
+
+class Shaken:
+    """A client that has done its handshake, and the socket under it."""
+
+    def __init__(self, pool):
+        self.sock = socket.create_connection((pool.addresses[0], pool.tls_port), timeout=10)
+        self.inside, self.out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context().wrap_bio(self.inside, self.out)
+        self.step(self.tls.do_handshake)
+        assert self.step(lambda: self.tls.read(1000)).startswith(b"* OK")
+
+    def step(self, call):
+        while True:
+            try:
+                result = call()
+                self.sock.sendall(self.out.read())
+                return result
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.out.read())
+                self.inside.write(self.sock.recv(65536))
+
+    def wire(self, data):
+        """What goes over the wire for DATA."""
+        self.tls.write(data)
+        return self.out.read()
+
+    def log_in(self, account):
+        self.sock.sendall(self.wire(f"a LOGIN {account.name} {account.password}\r\n".encode()))
+        text = b""
+        while b"a OK" not in text:
+            text += self.step(lambda: self.tls.read(1000))
+
+
+def stay(sock, data, half_close):
+    sock.sendall(data)
+    if half_close:
+        sock.shutdown(socket.SHUT_WR)
+    return sock
+
+
+@pytest.mark.parametrize("half_close", [False, True], ids=["open", "half-closed"])
+def test_no_odd_end_keeps_a_worker_busy(pool, half_close):
+    """Clients that stop anywhere: nothing turns in a circle because of them."""
+    node = pool.nodes[0]
+    serves(pool)
+    first = hello()
+    stopped = [stay(socket.create_connection((pool.addresses[0], pool.tls_port)), data, half_close)
+               for data in (b"", first[:1], first[:5], first[:100], first, first + b"\x14\x03\x03\0\1\1", first + b"\x17\x03\x03\0\5abcde", b"\x15\x03\1\0\2\1\0")]
+    for logged_in in (False, True):
+        for cut in (None, 1, 5, -1):
+            c = Shaken(pool)
+            if logged_in:
+                c.log_in(pool.accounts[ANNA])
+            stopped.append(stay(c.sock, b"" if cut is None else c.wire(b"b NOOP\r\n")[:cut], half_close))
+        c = Shaken(pool)
+        if logged_in:
+            c.log_in(pool.accounts[ANNA])
+        with contextlib.suppress(ssl.SSLWantReadError):
+            c.tls.unwrap()
+        stopped.append(stay(c.sock, c.out.read(), half_close))
+    serves(pool)
+    pids = workers(node) + node.pids("key") + node.pids("authd")
+    before = [cpu(p) for p in pids]
+    time.sleep(1)
+    assert [cpu(p) - b < 0.3 for p, b in zip(pids, before)] == [True] * len(pids)
+    for s in stopped:
+        s.close()
+    serves(pool)
+
+
+def test_a_key_process_that_is_stopped(pool):
+    """A handshake waits for it once, not each one that begins meanwhile; sessions go on, and it is made good by itself."""
+    node = pool.nodes[0]
+    serves(pool)
+    workers(node)
+    sessions = []
+    for _ in range(4):
+        s = Shaken(pool)
+        s.log_in(pool.accounts[ANNA])
+        sessions.append(s)
+    keys = node.pids("key")
+    clients = []
+    for k in keys:
+        os.kill(k, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        for _ in range(30):
+            clients.append(stay(socket.create_connection((pool.addresses[0], pool.tls_port)), hello(), False))
+        for s in sessions:
+            s.sock.settimeout(30)
+            s.sock.sendall(s.wire(b"c NOOP\r\n"))
+            text = b""
+            while b"c OK" not in text:
+                text += s.step(lambda: s.tls.read(1000))
+        assert time.monotonic() - began < 15 * pool_module.SLOW, "30 clients, 2 s each, would be more"
+    finally:
+        for k in keys:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(k, signal.SIGCONT)
+    for c in clients:
+        c.close()
+    serves(pool)
+
+
+def storm(pool, seconds, stop):
+    """Handshakes without pause, half of them slow; the errors that are no broken connection."""
+    wrong = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not stop.is_set():
+        try:
+            slow = stay(socket.create_connection((pool.addresses[0], pool.tls_port), timeout=10), hello(), False)
+            Shaken(pool).sock.close()
+            slow.close()
+        except (OSError, AssertionError):
+            time.sleep(0.02)
+        except Exception as e:  # pylint: disable=broad-except
+            wrong.append(e)
+    return wrong
+
+
+def test_keys_come_and_go_among_handshakes(pool):
+    """Key processes die, and a reload takes the certificate away and brings it back: no worker falls, and nothing is left over."""
+    node = pool.nodes[0]
+    serves(pool)
+    stop = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(3) as threads:
+        running = [threads.submit(storm, pool, 30, stop) for _ in range(3)]
+        try:
+            old = workers(node)
+            for k in node.pids("key"):
+                os.kill(k, signal.SIGKILL)
+            wait_for("there are others", lambda: len(node.pids("key")) == 2)
+            serves(pool)
+            assert node.pids("worker") == old
+            plain = {name: group for name, group in pool.settings.items() if name != "imapd-ssl"}
+            for settings in (plain, pool.settings):
+                pool.write_conf(text=pool_module.render(settings))
+                assert node.tool("reload").returncode == 0
+                time.sleep(0.5)
+            serves(pool)
+        finally:
+            stop.set()
+        assert [r.result() for r in running] == [[], [], []]
+    wait_for("old workers end", lambda: len(node.pids("worker")) == 2)
+    assert "signal 11" not in node.log() and "signal 6" not in node.log()
+    for pid in node.pids("worker") + node.pids("key"):
+        wait_for("descriptors are closed", lambda p=pid: descriptors(p) < 40)
