@@ -611,8 +611,12 @@ bool worker_hand_off(struct worker *w, struct login *l)
 	bool sent;
 
 	worker_end_exchange(w, l);
-	if (w->spawn == NULL || (fd = outer_of(w, l)) == -1 || !take_slot(w, l))
+	if (w->spawn == NULL || !take_slot(w, l))
 		return false;
+	if ((fd = outer_of(w, l)) == -1) {
+		drop_slot(w, l);
+		return false;
+	}
 	l->dialect->context(l, &context);
 	handoff_write(&out, l->request, l->reply->ticket, str_cstr(&context), str_cstr(&l->in), l->in.len);
 	sent = chan_send(w->spawn, &out, fd) == 0;
