@@ -1,5 +1,5 @@
-/* Any bytes from a client to a server of TLS, in pieces: the first byte is their size. Whatever they are, the server does
- * not ask to be called for ever, and a handshake that a stranger's bytes alone complete is a mistake. */
+/* Any bytes from a client to a server of TLS, in pieces: the first byte is their size. Whatever they are, the server
+ * does not ask to be called for ever, and a handshake that a stranger's bytes alone complete is a mistake. */
 #include <ev.h>
 #include <openssl/x509.h>
 #include <sys/socket.h>
