@@ -352,14 +352,16 @@ static void confine(enum role role)
 #endif
 
 /* No core of what held secrets; processes only where there are some. */
-static void limit_resources(enum role role)
+static void limit_resources(enum role role UNUSED)
 {
 	static const struct rlimit none;
 
 	if (setrlimit(RLIMIT_CORE, &none) != 0)
 		die_errno("cannot forbid core dumps");
+#ifndef WITH_SANITIZERS /* their reports at the end are made by another process */
 	if (role == ROLE_WORKER || role == ROLE_KEY)
 		setrlimit(RLIMIT_NPROC, &none);
+#endif
 }
 
 void priv_drop(enum role role, const struct settings *set)
