@@ -11,6 +11,8 @@ EXTRA_DIST += etc/README etc/waypost.service.in etc/waypost.sysusers etc/waypost
 exampledir = $(docdir)/examples
 dist_example_DATA = etc/waypost.conf etc/waypost.fail2ban etc/waypost.logrotate etc/waypost.pam \
 	etc/ldap/accounts.ldif etc/ldap/waypost.ldif etc/ldap/waypost.schema etc/sql/mysql.sql etc/sql/postgresql.sql etc/sql/sqlite.sql
+# It can be run from there as it is.
+dist_example_SCRIPTS = etc/waypost-certificate
 # systemd wants these two under other names.
 install-data-hook:
 	$(MKDIR_P) $(DESTDIR)$(prefix)/lib/sysusers.d $(DESTDIR)$(prefix)/lib/tmpfiles.d

@@ -73,6 +73,22 @@ static void check_mode(const struct subject *s, const char *file, int fd)
 	warning(s, file, what);
 }
 
+/* Root may read every file, the daemon of our systemd unit only what permits it: it has not all of root's rights. */
+static void check_owner(const struct subject *s, const char *file, int fd)
+{
+	struct stat st;
+	char what[512];
+
+	if (geteuid() != 0 || fstat(fd, &st) != 0 || st.st_uid == 0 || (st.st_mode & 004) != 0 ||
+	    (st.st_gid == 0 && (st.st_mode & 040) != 0))
+		return;
+	snprintf(what, sizeof(what),
+	    "belongs to uid %u, and root cannot read it under waypost.service, where it has no right to read all "
+	    "files; run: chown root %s",
+	    (unsigned)st.st_uid, file);
+	warning(s, file, what);
+}
+
 /* Adds FILE to PEM. */
 static bool take_file(const struct subject *s, const char *file, bool has_key, struct str *pem)
 {
@@ -83,6 +99,7 @@ static bool take_file(const struct subject *s, const char *file, bool has_key, s
 		return false;
 	if (has_key)
 		check_mode(s, file, fd);
+	check_owner(s, file, fd);
 	if ((why = keyring_read_file(fd, pem)) != NULL)
 		mistake(s, file, why);
 	close(fd);

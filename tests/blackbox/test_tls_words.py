@@ -4,13 +4,17 @@ import json
 import os
 import poplib
 import re
+import shutil
 import socket
 import ssl
+import stat
 import subprocess
 
 import pytest
 
+import pool as pool_module
 from pool import Account, Pool, PATIENCE, chown, free_port, wait_for
+from test_directories import ETC
 
 HERE, ELSEWHERE = "anna@example.com", "berta@example.com"
 
@@ -202,6 +206,19 @@ def test_check_of_two_files(pool, authority):
     assert check(pool, authority)[0] == 0
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
+def test_check_warns_of_files_that_only_another_user_can_read(pool, authority):
+    """Root's tool reads them; the daemon under systemd, without CAP_DAC_OVERRIDE, does not."""
+    install(pool, authority.text("leaf.key", "leaf.crt", "middle.crt"))
+    for uid, mode, warned in (65534, 0o600, True), (65534, 0o644, False), (0, 0o600, False), (65534, 0o640, False):
+        os.chown(pool.pem, uid, 0)
+        os.chmod(pool.pem, mode)
+        said = subprocess.run([os.path.join(pool_module.PREFIX, "bin", "waypost"), "-c", pool.conf, "check"], env=pool.nodes[0].env, capture_output=True,
+                              text=True).stdout
+        assert ("pool.pem: belongs to uid 65534, and root cannot read it under waypost.service" in said) == warned, said
+    install(pool, authority.text("leaf.key", "leaf.crt", "middle.crt"))
+
+
 def test_check_warns_of_ports_for_tls_in_mailhosts(make_pool):
     p = make_pool(nodes=1, start=False, accounts=[Account("a@example.com", mailhost="other.example:imap=993"), Account("b@example.com", mailhost="other.example:143"),
                                                   Account("c@example.com", mailhost="x.example y.example:995")])
@@ -386,3 +403,79 @@ def test_who_only_connects_is_no_failure(running):
     send(pool, hello(b"\x03\x01"))
     wait_for("the last one is counted", lambda: status(pool)["counts"]["tls_failed"] == before + 1)
     assert node.log_since(mark).count("TLS FAILED") <= 2
+
+
+# --- the sample hook ---
+
+HOOK = os.path.join(ETC, "waypost-certificate")
+
+
+class Certbot:
+    """The folders that certbot keeps: live/NAME has links to the newest of archive/NAME."""
+
+    def __init__(self, root):
+        self.root = root
+        self.number = 0
+        for folder in "live", "archive":
+            os.makedirs(os.path.join(root, folder, "pool"), mode=0o700)
+        self.lineage = os.path.join(root, "live", "pool")
+
+    def renew(self, **texts):
+        self.number += 1
+        for name, text in texts.items():
+            path = os.path.join(self.root, "archive", "pool", f"{name}{self.number}.pem")
+            with open(path, "w") as f:
+                f.write(text)
+            os.chmod(path, 0o600)
+            link = os.path.join(self.lineage, name + ".pem")
+            if os.path.lexists(link):
+                os.unlink(link)
+            os.symlink(os.path.join("..", "..", "archive", "pool", f"{name}{self.number}.pem"), link)
+
+    def hook(self, folder, *args, **env):
+        env = {"PATH": os.environ["PATH"], "WAYPOST_CERTIFICATES": folder, "RENEWED_LINEAGE": self.lineage, **env}
+        return subprocess.run([HOOK, *args], env=env, capture_output=True, text=True)
+
+
+def serial(pool):
+    """Of the certificate that a client is shown."""
+    with socket.create_connection(("127.0.0.1", pool.tls_port["imapd"]), timeout=PATIENCE) as s:
+        with context().wrap_socket(s) as t:
+            der = t.getpeercert(binary_form=True)
+    shown = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-serial"], input=der, capture_output=True, check=True).stdout
+    return int(shown.decode().strip().split("=")[1], 16)
+
+
+def test_renewal_hook(running, authority, tmp_path):
+    """From certbot's folders to a client, with nothing else done; a pair that does not fit changes nothing."""
+    pool, folder = running, running.root
+    certbot = Certbot(str(tmp_path))
+    authority.issue("renewed", "middle", "subjectAltName=DNS:mail.example", key="leaf")
+    number = authority.number
+    chain = authority.text("renewed.crt", "middle.crt")
+    certbot.renew(privkey=authority.text("leaf.key"), fullchain=chain, cert=authority.text("renewed.crt"))
+    assert serial(pool) != number
+    result = certbot.hook(folder)
+    assert result.returncode == 0 and result.stderr == "", result
+    st = os.stat(pool.pem)
+    assert stat.S_IMODE(st.st_mode) == 0o600 and (st.st_uid, st.st_gid) == (os.stat(folder).st_uid, os.stat(folder).st_gid)
+    wait_for("clients are shown the new one", lambda: serial(pool) == number)
+    status_before, inode = status(pool)["counts"]["certificates_refused"], os.stat(pool.pem).st_ino
+    for env, args in [({}, ()), ({}, ("pool", authority.path("leaf.key"), "/nonexistent")), ({"RENEWED_LINEAGE": ""}, ()), ({}, ("../x", "y", "z")),
+                      ({"WAYPOST_CERTIFICATES": "/nonexistent"}, ())]:
+        certbot.renew(privkey=authority.text("other.key"), fullchain=chain)
+        result = certbot.hook(folder, *args, **env)
+        assert result.returncode != 0 and result.stderr != "", (env, args)
+    assert status_before == 0 and os.stat(pool.pem).st_ino == inode
+    assert [n for n in os.listdir(folder) if n.startswith(".")] == []
+    # As acme.sh calls it.
+    result = certbot.hook(folder, "pool", authority.path("leaf.key"), authority.path("renewed.crt"), RENEWED_LINEAGE="")
+    assert result.returncode == 0 and os.stat(pool.pem).st_ino != inode
+    wait_for("it is used", lambda: status(pool)["counts"]["certificates_refused"] == 0)
+
+
+def test_renewal_hook_is_clean():
+    tool = shutil.which("shellcheck")
+    if tool is None:
+        pytest.skip("no shellcheck")
+    assert subprocess.run([tool, HOOK], capture_output=True, text=True).stdout == ""
