@@ -412,7 +412,9 @@ def test_access_files(make_pool):
     assert node.status()["counts"]["clients_denied"] == 1
     write("*\tdeny\n127.0.0.66\tallow\n")
     p.write_conf({"pop3d": {"POP3ACCESSFILE": path}})
+    old = node.pids("worker")
     assert node.tool("reload").returncode == 0
+    wait_for("the old workers have ended", lambda: not set(old) & set(node.pids("worker")))
     for kind in (Imap, Pop3):
         assert may(kind, "127.0.0.66") and not may(kind, "127.0.0.7")
     write("*\tdeny\n127.0.0.66 permit\n")
