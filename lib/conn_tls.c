@@ -8,6 +8,7 @@
 
 #include "lib/die.h"
 #include "lib/mem.h"
+#include "lib/proxy_header.h"
 #include "lib/tls_hello.h"
 
 enum {
@@ -40,12 +41,13 @@ struct tls {
 	uint32_t answers; /* bytes of `out` that reading has made libssl write, at most */
 	uint32_t asides;  /* messages of the peer's handshake that came after it */
 	bool server : 1;
-	bool up : 1;    /* the handshake is done */
-	bool held : 1;  /* `out` may wait for the user's first bytes */
-	bool more : 1;  /* libssl may have something for the user that the socket does not tell of */
-	bool dry : 1;   /* during a call: the socket has no more now */
-	bool eof : 1;   /* the socket has ended */
-	bool ended : 1; /* the other side has said its last byte */
+	bool proxy_header : 1; /* a client's first bytes */
+	bool up : 1;           /* the handshake is done */
+	bool held : 1;         /* `out` may wait for the user's first bytes */
+	bool more : 1;         /* libssl may have something for the user that the socket does not tell of */
+	bool dry : 1;          /* during a call: the socket has no more now */
+	bool eof : 1;          /* the socket has ended */
+	bool ended : 1;        /* the other side has said its last byte */
 	bool in_broken : 1, out_broken : 1;
 	bool refused : 1; /* because of what the other side said */
 	bool told : 1;    /* the user was told of the end, or of the failure */
@@ -322,7 +324,10 @@ static void hear(struct tls *t)
 		state = tls_hello_add(&t->hello, t->next, t->left);
 		str_add(&t->in, t->next, t->left);
 	}
-	if (state == TLS_HELLO_LONG)
+	t->proxy_header = state == TLS_HELLO_OTHER && proxy_header_begins(t->in.data, t->in.len);
+	if (t->proxy_header)
+		broke(t, "a PROXY protocol header, not TLS", true, true); /* its user tells it */
+	else if (state == TLS_HELLO_LONG)
 		refuse(t, "the client's first message is too long");
 	else if (state == TLS_HELLO_MORE && t->eof)
 		broke(t, ENDED_WITHIN, true, true);
@@ -619,6 +624,11 @@ void conn_tls_connect(struct ev_loop *loop, struct conn *c, SSL *ssl)
 	use(t, ssl);
 	shake(t);
 	conn_use(loop, c, &t->base);
+}
+
+bool conn_tls_got_proxy_header(const struct conn *c)
+{
+	return c->state != NULL && c->state->kind == &tls && tls_of(c)->proxy_header;
 }
 
 SSL *conn_tls_ssl(const struct conn *c)

@@ -22,6 +22,8 @@
 void conn_tls_accept(struct ev_loop *loop, struct conn *c, SSL_CTX *ctx);
 /* The same as a client with SSL, which is taken over and has no BIO yet. The first message is sent at once. */
 void conn_tls_connect(struct ev_loop *loop, struct conn *c, SSL *ssl);
+/* C, which was to be TLS, has begun with a header of the PROXY protocol, and has failed. */
+bool conn_tls_got_proxy_header(const struct conn *c);
 /* To ask what was agreed on; C's, and valid until C is closed. NULL: C is not TLS, or the client was not heard yet. */
 SSL *conn_tls_ssl(const struct conn *c);
 /* What the other side said that is not taken as TLS, or that it took nothing of ours (an alert); text for people. NULL:

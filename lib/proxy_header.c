@@ -34,6 +34,21 @@ static uint16_t get_u16(const char *p)
 	return (uint16_t)((uint8_t)p[0] << 8 | (uint8_t)p[1]);
 }
 
+bool proxy_header_begins(const char *p, size_t len)
+{
+	static const char *const families[] = { "TCP4 ", "TCP6 ", "UNKNOWN" };
+	const size_t head = sizeof(word) - 1;
+
+	if (len >= sizeof(signature) && memcmp(p, signature, sizeof(signature)) == 0)
+		return true;
+	if (len < head || memcmp(p, word, head) != 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+		if (len - head >= strlen(families[i]) && memcmp(p + head, families[i], strlen(families[i])) == 0)
+			return true;
+	return false;
+}
+
 /* --- version 1: a line --- */
 
 /* The next word of the line *P, NUL-terminated in place; NULL: there is none, or an empty one. */

@@ -37,4 +37,7 @@ struct proxy_header {
 enum proxy_header_state proxy_header_take(struct proxy_header *h, const char *p, size_t len, size_t *used,
     struct proxy_header_facts *f);
 
+/* The LEN bytes at P, the first of a connection, are those of a header. For where none is expected. */
+bool proxy_header_begins(const char *p, size_t len);
+
 #endif

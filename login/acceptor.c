@@ -205,7 +205,7 @@ static bool is_shortage(int error)
 
 static bool admits(const struct acceptor *g, const struct entry *e, const struct net_addr *client)
 {
-	return g->hooks->admits(g->arg, e->protocol, e->tls, client, e->port);
+	return g->hooks->admits(g->arg, e->protocol, client, e->port);
 }
 
 static void take(struct acceptor *g, const struct entry *e, int fd, const struct net_addr *client)

@@ -41,7 +41,7 @@ struct acceptor_hooks {
 	/* Closes descriptors that are not needed now. */
 	void (*trim)(void *arg);
 	/* CLIENT may connect. If not, it is closed without a word, and nobody gives way to it. */
-	bool (*admits)(void *arg, enum protocol protocol, bool tls, const struct net_addr *client, uint16_t port);
+	bool (*admits)(void *arg, enum protocol protocol, const struct net_addr *client, uint16_t port);
 	/* A new client, which begins with TLS or not, and was admitted; the callee owns FD. */
 	void (
 	    *client)(void *arg, enum protocol protocol, bool tls, int fd, const struct net_addr *client, uint16_t port);

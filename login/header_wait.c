@@ -18,6 +18,7 @@ struct header_client {
 	ev_timer timer;
 	double until; /* of loop_timer_start() */
 	enum protocol protocol;
+	bool tls;
 	uint16_t port;
 	struct net_addr proxy;
 	struct proxy_header header;
@@ -35,6 +36,9 @@ static void log_trouble(struct header_wait *w, enum header_trouble t, const stru
 		[HEADER_TROUBLE_NONSENSE] =
 		    "has not begun with a PROXY protocol header: switch it on there, or take the port out of "
 		    "PROXY_PROTOCOL_PORT",
+		[HEADER_TROUBLE_STRAY] =
+		    "has begun with a PROXY protocol header, and is none of those who may: if it is a proxy of yours, "
+		    "add the port to PROXY_PROTOCOL_PORT, and its address to PROXY_PROTOCOL_FROM",
 	};
 	char ip[NET_IP_TEXT_MAX];
 
@@ -97,11 +101,12 @@ static void deliver(struct header_client *c, struct proxy_header_facts *f)
 {
 	struct header_wait *w = c->all;
 	enum protocol protocol = c->protocol;
+	bool tls = c->tls;
 	uint16_t port = c->port;
 
 	fill_in(c, f);
 	log_facts(c, f);
-	w->on_client(w->arg, protocol, release(c), f, port);
+	w->on_client(w->arg, protocol, tls, release(c), f, port);
 }
 
 /* Peeks, then reads just the header: what follows belongs to the client, and may be TLS. */
@@ -138,12 +143,14 @@ void header_wait_init(struct header_wait *w, struct ev_loop *loop, header_wait_f
 	w->seconds = HEADER_WAIT_SECONDS;
 }
 
-void header_wait_add(struct header_wait *w, enum protocol protocol, int fd, const struct net_addr *proxy, uint16_t port)
+void header_wait_add(struct header_wait *w, enum protocol protocol, bool tls, int fd, const struct net_addr *proxy,
+    uint16_t port)
 {
 	struct header_client *c = mem_alloc(sizeof(*c));
 
 	c->all = w;
 	c->protocol = protocol;
+	c->tls = tls;
 	c->proxy = *proxy;
 	c->port = port;
 	c->next = w->first;
@@ -163,6 +170,11 @@ void header_wait_add(struct header_wait *w, enum protocol protocol, int fd, cons
 void header_wait_refuse(struct header_wait *w, const struct net_addr *sender, uint16_t port)
 {
 	log_trouble(w, HEADER_TROUBLE_SENDER, sender, port);
+}
+
+void header_wait_stray(struct header_wait *w, const struct net_addr *sender, uint16_t port)
+{
+	log_trouble(w, HEADER_TROUBLE_STRAY, sender, port);
 }
 
 void header_wait_shut(struct header_wait *w)

@@ -10,6 +10,7 @@
 #include "lib/log.h"
 #include "lib/loop.h"
 #include "lib/mem.h"
+#include "lib/proxy_header.h"
 #include "lib/str.h"
 #include "lib/text.h"
 #include "login/client_tls.h"
@@ -166,13 +167,39 @@ static bool flush_out(struct login *l)
 	return conn_flush(&l->conn, &l->out) != CONN_FAILED && l->out.len <= OUT_MAX;
 }
 
+/* One line about a client that has not logged in. */
+static void log_client(const struct login *l, enum log_level level, const char *what)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	log_as(protocols[l->dialect->protocol].group, level, "%s, ip=[%s], port=[%u]", what,
+	    net_addr_log(&l->client, ip), l->client.port);
+}
+
+/* A proxy in front says who its client is where that is not asked: the session would be the proxy's. */
+static void refuse_header(struct login *l)
+{
+	worker_stray_header(l->worker, l);
+	end(l);
+}
+
+static void client_gone(struct login *l)
+{
+	if (conn_tls_got_proxy_header(&l->conn)) {
+		refuse_header(l);
+		return;
+	}
+	log_client(l, LOG_LEVEL_DEBUG, "Disconnected");
+	end(l);
+}
+
 /* Sends pending output and watches for what comes next. */
 static void send_out(struct login *l)
 {
 	if (flush_out(l))
 		watch(l);
 	else
-		end(l);
+		client_gone(l);
 }
 
 static void on_linger(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
@@ -203,15 +230,6 @@ static void say_bye(struct login *l, enum login_bye why)
 {
 	l->dialect->bye(l, why);
 	start_closing(l);
-}
-
-/* One line about a client that has not logged in. */
-static void log_client(const struct login *l, enum log_level level, const char *what)
-{
-	char ip[NET_IP_TEXT_MAX];
-
-	log_as(protocols[l->dialect->protocol].group, level, "%s, ip=[%s], port=[%u]", what,
-	    net_addr_log(&l->client, ip), l->client.port);
 }
 
 /* One line about this login, in Courier's order of keys. */
@@ -368,12 +386,6 @@ static void on_bytes(struct login *l, char *p, size_t n)
 	send_out(l);
 }
 
-static void client_gone(struct login *l)
-{
-	log_client(l, LOG_LEVEL_DEBUG, "Disconnected");
-	end(l);
-}
-
 /* Something came from a client that has to wait: has it closed the connection? After pipelined commands it may have
  * closed only its half (RFC 9293 section 3.6): it waits for their replies, and gets them. */
 static bool has_gone(struct login *l)
@@ -423,8 +435,11 @@ static void on_readable(struct login *l)
 		client_gone(l);
 		return;
 	}
-	if (l->state == LOGIN_COMMAND)
+	if (!l->heard && proxy_header_begins(buf, (size_t)n))
+		refuse_header(l);
+	else if (l->state == LOGIN_COMMAND)
 		on_bytes(l, buf, (size_t)n);
+	l->heard = true;
 	mem_wipe(buf, (size_t)n);
 }
 

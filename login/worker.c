@@ -737,12 +737,12 @@ static void deny(struct worker *w, enum protocol protocol, const struct net_addr
 		    client->port, (unsigned long long)w->denied);
 }
 
-static bool admits(void *arg, enum protocol protocol, bool tls, const struct net_addr *client, uint16_t port)
+static bool admits(void *arg, enum protocol protocol, const struct net_addr *client, uint16_t port)
 {
 	struct worker *w = arg;
 
 	w->accepted++;
-	if (!tls && settings_has_header(w->ctx.set, protocol, port)) { /* then the client is judged that it names */
+	if (settings_has_header(w->ctx.set, protocol, port)) { /* then the client is judged that it names */
 		if (net_addr_in_any(client, w->ctx.set->node_PROXY_PROTOCOL_FROM))
 			return true;
 		header_wait_refuse(&w->headers, client, port);
@@ -762,22 +762,32 @@ static SSL_CTX *tls_context(struct worker *w, enum protocol protocol, int fd)
 	return certificates_context(w->certificates, protocol, false, known ? &here : NULL);
 }
 
+/* CLIENT begins with TLS, or not; with us, that is: if not, it may speak TLS to a proxy in front. */
+static void start_login(struct worker *w, enum protocol protocol, bool tls, int fd, struct login_client *client)
+{
+	if (tls) {
+		client->tls = true;
+		client->ctx = tls_context(w, protocol, fd);
+	}
+	if (tls && client->ctx == NULL)
+		close(fd); /* the key process has said why */
+	else
+		login_start(w, w->dialects[protocol], fd, client);
+}
+
 static void new_client(void *arg, enum protocol protocol, bool tls, int fd, const struct net_addr *client,
     uint16_t port)
 {
 	struct worker *w = arg;
-	SSL_CTX *ctx = tls ? tls_context(w, protocol, fd) : NULL;
 
-	if (tls && ctx == NULL)
-		close(fd); /* the key process has said why */
-	else if (!tls && settings_has_header(w->ctx.set, protocol, port))
-		header_wait_add(&w->headers, protocol, fd, client, port);
+	if (settings_has_header(w->ctx.set, protocol, port))
+		header_wait_add(&w->headers, protocol, tls, fd, client, port);
 	else
-		login_start(w, w->dialects[protocol], fd,
-		    &(struct login_client){ .addr = *client, .port = port, .tls = tls, .ctx = ctx });
+		start_login(w, protocol, tls, fd, &(struct login_client){ .addr = *client, .port = port });
 }
 
-static void on_header(void *arg, enum protocol protocol, int fd, const struct proxy_header_facts *f, uint16_t port)
+static void on_header(void *arg, enum protocol protocol, bool tls, int fd, const struct proxy_header_facts *f,
+    uint16_t port)
 {
 	struct worker *w = arg;
 
@@ -786,8 +796,12 @@ static void on_header(void *arg, enum protocol protocol, int fd, const struct pr
 		close(fd);
 		return;
 	}
-	login_start(w, w->dialects[protocol], fd,
-	    &(struct login_client){ .addr = f->client, .port = port, .tls = f->tls });
+	start_login(w, protocol, tls, fd, &(struct login_client){ .addr = f->client, .port = port, .tls = f->tls });
+}
+
+void worker_stray_header(struct worker *w, const struct login *l)
+{
+	header_wait_stray(&w->headers, &l->client, l->local_port);
 }
 
 static void refuse_client(void *arg, enum protocol protocol, int fd)

@@ -27,6 +27,8 @@ void worker_set_stranger(struct worker *w, struct login *l, bool is);
 /* L, if it is a stranger, holds as much as it does now; whoever of them gives way if that is too much together is
  * ended, perhaps L. */
 void worker_weigh(struct worker *w, struct login *l);
+/* L has begun with a PROXY protocol header at a port for which none is expected: logs it now and then. */
+void worker_stray_header(struct worker *w, const struct login *l);
 /* The greeting of PROTOCOL's dialect without a challenge, kept after it was made once, because the settings of a worker
  * never change. Empty at first. */
 struct str *worker_greeting(struct worker *w, enum protocol protocol);

@@ -109,12 +109,21 @@ static void rules_networks(struct settings_load *l, const char *list, unsigned l
 {
 	char word[WORD_MAX_LEN];
 
-	while (next_word(&list, word))
-		if (!net_is_network(word))
+	while (next_word(&list, word)) {
+		struct net_addr a;
+		unsigned bits;
+
+		if (!net_network_parse(word, &a, &bits))
 			settings_report(l->errors, &l->text, line,
 			    "%s: %s is not an address or network; write \"192.0.2.7\", \"10.0.0.0/8\" or "
 			    "\"2001:db8::/32\"",
 			    label, word);
+		else if (bits == 0)
+			settings_report(l->warnings, &l->text, line,
+			    "%s: %s is everybody, and who is in it may pretend to be any other client; name the "
+			    "addresses that are meant",
+			    label, word);
+	}
 }
 
 static void rules_proxy(struct settings_load *l)
@@ -235,11 +244,12 @@ static void rules_header_ports(struct settings_load *l, enum protocol p, const s
 		    "in front, is not set; set both or neither",
 		    group);
 	for (const char *list = s->header_ports; settings_port_next(&list, address, &port);)
-		if (address[0] != '\0' || !settings_has_port(s->ports, port))
+		if (address[0] != '\0' ||
+		    !(settings_has_port(s->ports, port) || (s->tls_served && settings_has_port(s->tls_ports, port))))
 			settings_report(l->errors, &l->text, line,
-			    "%s.PROXY_PROTOCOL_PORT: %u is not one of the ports in %s.PORT (%s); write just the number "
-			    "of one of them",
-			    group, port, group, s->ports);
+			    "%s.PROXY_PROTOCOL_PORT: %u is not one of the ports in %s.PORT (%s) or %s.SSLPORT; write "
+			    "just the number of one of them",
+			    group, port, group, s->ports, protocols[p].ssl_group);
 	if (s->proxy && s->proxy_port == 0 && settings_has_port(s->header_ports, settings_first_port(s->ports)))
 		settings_report(l->errors, &l->text, line,
 		    "%s.PROXY_PROTOCOL_PORT: other nodes connect to the first port of %s.PORT, and send no header; put "

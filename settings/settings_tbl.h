@@ -103,9 +103,9 @@
 		"Port to listen on; separate several by commas. ADDRESS.PORT listens on that address instead of " \
 		"ADDRESS: \"1143,127.0.0.9.2143\".") \
 	S(g, PROXY_PROTOCOL_PORT, PORTS, "", 0, 0, "", SF_W, \
-		"Those of PORT at which every connection begins with a header of the PROXY protocol, version 1 or 2, by " \
-		"which HAProxy and others tell who the client is: \"1143\". Not the first of PORT unless PROXY_PORT " \
-		"is set, for other nodes send no header. See PROXY_PROTOCOL_FROM.") \
+		"Those of PORT and SSLPORT at which every connection begins with a header of the PROXY protocol, version " \
+		"1 or 2, by which HAProxy and others tell who the client is: \"1143\". At one of SSLPORT, TLS follows. Not " \
+		"the first of PORT unless PROXY_PORT is set, for other nodes send no header. See PROXY_PROTOCOL_FROM.") \
 	S(g, PROXY, BOOL, "0", 0, 0, "", SF_W | SF_A, \
 		"Forward logins to the node that the account's mailhost option names. Off: serve every account here.") \
 	S(g, PROXY_PORT, INT, "0", 0, 65535, "", SF_W | SF_A, \

@@ -2,7 +2,6 @@
 import os
 import re
 import socket
-import ssl
 import struct
 import subprocess
 
@@ -12,6 +11,8 @@ import debian
 from client import Imap, Pop3
 from isolation import free_port
 from pool import PATIENCE, Account, Pool, chown, wait_for
+from test_strangers import hello
+from test_tls import context, install, make_pem
 
 A, B = "127.0.0.1", "127.0.0.2"
 FRONT, STRANGER = "127.0.0.8", "127.0.0.9"  # FRONT is one of PROXY_PROTOCOL_FROM
@@ -60,21 +61,37 @@ class Site:
         self.strict = Account("strict@example.com", options="disableinsecureimap=1,disableinsecurepop3=1")
         self.pool = Pool(nodes=2, start=False, keep=keep, accounts=[self.jo, self.far, self.strict])
         self.ports = {kind: free_port(self.pool.addresses) for kind in KINDS.values()}
+        self.tls_ports = {kind: free_port(self.pool.addresses) for kind in KINDS.values()}
+        self.plain_tls_ports = {kind: free_port(self.pool.addresses) for kind in KINDS.values()}
+        install(self.pool, make_pem(self.pool.root, "first.example", "ec"))
         access = os.path.join(self.pool.root, "access")
         with open(access, "w") as f:
             f.write("203.0.113\tdeny\n203.0.113.9\tallow\n")
         chown(access)
         self.pool.write_conf({
             "PROXY_PROTOCOL_FROM": f"{FRONT} 2001:db8::/32",
-            "imapd": {"PORT": f"{self.pool.imap_port},{self.ports[Imap]}", "PROXY_PROTOCOL_PORT": str(self.ports[Imap]), "MAXPERIP": 3,
+            **{f"{group}-ssl": {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": f"{self.plain_tls_ports[kind]},{self.tls_ports[kind]}",
+                                "TLS_CERTFILE": os.path.join(self.pool.root, "pool.pem")}
+               for group, kind in (("imapd", Imap), ("pop3d", Pop3))},
+            "imapd": {"PORT": f"{self.pool.imap_port},{self.ports[Imap]}", "MAXPERIP": 3,
+                      "PROXY_PROTOCOL_PORT": f"{self.ports[Imap]},{self.tls_ports[Imap]}",
                       "IMAPACCESSFILE": access},
-            "pop3d": {"PORT": f"{self.pool.pop3_port},{self.ports[Pop3]}", "PROXY_PROTOCOL_PORT": str(self.ports[Pop3]), "MAXPERIP": 3,
+            "pop3d": {"PORT": f"{self.pool.pop3_port},{self.ports[Pop3]}", "MAXPERIP": 3,
+                      "PROXY_PROTOCOL_PORT": f"{self.ports[Pop3]},{self.tls_ports[Pop3]}",
                       "POP3ACCESSFILE": access}})
         self.pool.start()
         self.node = self.pool.nodes[0]
 
     def through(self, kind, header, **more):
         return through(kind, self.ports[kind], header, **more)
+
+    def through_tls(self, kind, header):
+        """The same where TLS follows the header."""
+        c = kind(A, self.tls_ports[kind], source=FRONT, greeting=False)
+        c.send(header)
+        c.sock = context().wrap_socket(c.sock)
+        c.greeting = c.response() if kind is Imap else c.line()
+        return c
 
     def headers_refused(self):
         return self.node.status()["counts"]["headers_refused"]
@@ -136,19 +153,48 @@ def test_what_is_no_header_ends_the_connection(site, kind, header):
 
 
 def test_only_our_proxies_are_believed(site, kind):
-    """Others are closed at once, whatever they send; and at the other port a header is a bad command."""
+    """Others are closed at once, whatever they send."""
     before = site.headers_refused()
     with kind(A, site.ports[kind], source=STRANGER, greeting=False) as c:
         assert c.is_closed() and c.buf == b""
     wait_for("it is counted", lambda: site.headers_refused() == before + 1)
     site.node.wait_log(rf"\[{STRANGER}\] is not in PROXY_PROTOCOL_FROM")
-    port = site.pool.imap_port if kind is Imap else site.pool.pop3_port
-    with kind(A, port, source=FRONT) as c:
-        c.send(text())
-        assert b"BAD" in c.line() if kind is Imap else c.line().startswith(b"-ERR")
-        mark = site.node.log_mark()
-        c.login_ok(site.jo)
-        site.node.wait_log(rf"LOGIN, user=jo@example.com, ip=\[::ffff:{FRONT}\]", mark)
+
+
+def test_a_header_where_none_is_expected_ends_the_connection(site, kind):
+    """Or the session would be the proxy's, after an error that its client does not expect. The log tells what to set."""
+    for port in (site.pool.imap_port if kind is Imap else site.pool.pop3_port, site.plain_tls_ports[kind]):
+        for header in (text(), binary(), b"PROXY UNKNOWN\r\n"):
+            before = site.headers_refused()
+            with kind(A, port, source=FRONT, greeting=False) as c:
+                c.send(header)
+                assert b"BAD" not in c.rest()
+            wait_for("it is counted", lambda: site.headers_refused() == before + 1)
+    site.node.wait_log(rf"a connection at port \d+ is closed: \[{FRONT}\] has begun with a PROXY protocol header, .* "
+                       r"add the port to PROXY_PROTOCOL_PORT, and its address to PROXY_PROTOCOL_FROM")
+
+
+@pytest.mark.parametrize("version", HEADERS)
+def test_tls_behind_the_header(site, kind, version):
+    """First who the client is, then its TLS, which is with us."""
+    mark = site.node.log_mark()
+    c = site.through_tls(kind, HEADERS[version]())
+    c.login_ok(site.strict)
+    site.node.wait_log(rf"LOGIN, user={site.strict.name}, ip=\[::ffff:{CLIENT}\], port=\[4242\]", mark)
+    log_out(c)
+    with socket.create_connection((A, site.tls_ports[kind]), timeout=PATIENCE, source_address=(FRONT, 0)) as s:
+        s.sendall(HEADERS[version]() + hello())  # in one packet
+        assert s.recv(3) == b"\x16\x03\x03"
+
+
+def test_tls_without_the_header(site, kind):
+    """Neither from the proxy nor from others."""
+    for source in (FRONT, STRANGER):
+        before = site.headers_refused()
+        with socket.create_connection((A, site.tls_ports[kind]), timeout=PATIENCE, source_address=(source, 0)) as s:
+            with pytest.raises(OSError):
+                context().wrap_socket(s)
+        wait_for("it is counted", lambda: site.headers_refused() == before + 1)
 
 
 @pytest.mark.once
@@ -216,7 +262,8 @@ def test_tls_towards_the_proxy_counts_as_tls(site, kind):
 
 @pytest.fixture(scope="module")
 def haproxy(tmp_path_factory):
-    """Starts the real one in front of the port of KIND, as README.proxy has it with "send-proxy-v2-ssl"; returns its port."""
+    """Starts the real one in front of the port of KIND, as README.proxy has it with "send-proxy-v2-ssl"; returns its port. TLS ends
+    there with "-ssl" at the end of SEND, and here with "-tls"."""
     packages, place, running = debian.Unpacked("haproxy"), tmp_path_factory.mktemp("haproxy"), []
     pem = place / "mail.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", pem, "-out", place / "cert", "-subj", "/CN=mail"],
@@ -233,7 +280,7 @@ defaults
     timeout server 30m
 listen mail
     bind {FRONT}:{port} {f"ssl crt {pem}" if send.endswith("-ssl") else ""}
-    server a {A}:{site.ports[kind]} source {FRONT} check {send}
+    server a {A}:{site.tls_ports[kind] if send.endswith("-tls") else site.ports[kind]} source {FRONT} check {send.removesuffix("-tls")}
 """)
         running.append(subprocess.Popen([packages.path("usr/sbin/haproxy"), "-db", "-f", conf], env=packages.environment(),
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
@@ -263,17 +310,16 @@ def test_a_worker_that_retires_does_not_wait_for_ever_for_a_header(site):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl"])
+@pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl", "send-proxy-tls", "send-proxy-v2-tls"])
 def test_haproxy(site, kind, haproxy, send):
     """With its health checks; TLS towards it is known to us."""
     before, mark = site.headers_refused(), site.node.log_mark()
     port = haproxy(site, kind, send)
-    account = site.strict if send.endswith("-ssl") else site.jo
+    tls = send.endswith(("-ssl", "-tls"))
+    account = site.strict if tls else site.jo
     with kind(FRONT, port, source=STRANGER, greeting=False) as c:
-        if send.endswith("-ssl"):
-            context = ssl.create_default_context()
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            c.sock = context.wrap_socket(c.sock)
+        if tls:
+            c.sock = context().wrap_socket(c.sock)
         assert (c.response() if kind is Imap else c.line()).startswith((b"* OK", b"+OK"))
         c.login_ok(account)
         site.node.wait_log(rf"LOGIN, user={account.name}, ip=\[::ffff:{STRANGER}\], port=\[{c.local_port}\]", mark)

@@ -11,6 +11,7 @@ struct ev_loop *worker_loop(struct worker *w UNUSED) { abort(); }
 const struct settings *worker_settings(struct worker *w UNUSED) { abort(); }
 void worker_set_stranger(struct worker *w UNUSED, struct login *l UNUSED, bool is UNUSED) { abort(); }
 void worker_weigh(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
+void worker_stray_header(struct worker *w UNUSED, const struct login *l UNUSED) { abort(); }
 void worker_add(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_remove(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 struct str *worker_greeting(struct worker *w UNUSED, enum protocol protocol UNUSED) { abort(); }

@@ -38,9 +38,9 @@ static void on_client(void *arg UNUSED, enum protocol protocol, bool tls UNUSED,
 	taken++;
 }
 
-static bool admits(void *arg UNUSED, enum protocol protocol, bool tls, const struct net_addr *client, uint16_t port)
+static bool admits(void *arg UNUSED, enum protocol protocol, const struct net_addr *client, uint16_t port)
 {
-	CU_ASSERT(protocol == PROTOCOL_POP3 && !tls && client->family == AF_INET && port == here.port);
+	CU_ASSERT(protocol == PROTOCOL_POP3 && client->family == AF_INET && port == here.port);
 	return !denies;
 }
 

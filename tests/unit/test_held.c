@@ -176,9 +176,10 @@ static void test_name_server_is_not_blamed(void)
 
 static int delivered;
 
-static void on_front(void *arg UNUSED, enum protocol p UNUSED, int fd, const struct proxy_header_facts *f UNUSED,
-    uint16_t port UNUSED)
+static void on_front(void *arg UNUSED, enum protocol p UNUSED, bool tls, int fd,
+    const struct proxy_header_facts *f UNUSED, uint16_t port UNUSED)
 {
+	CU_ASSERT(tls);
 	delivered++;
 	close(fd);
 }
@@ -191,7 +192,7 @@ static int front(struct header_wait *wait)
 
 	CU_ASSERT_FATAL(net_addr_parse(&from, "127.0.0.1", 12345));
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
-	header_wait_add(wait, PROTOCOL_IMAP, fd[0], &from, 143);
+	header_wait_add(wait, PROTOCOL_IMAP, true, fd[0], &from, 993);
 	return fd[1];
 }
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "lib/mem.h"
 #include "lib/proxy_header.h"
 
 #define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
@@ -175,8 +176,29 @@ static void test_long_texts(void)
 	CU_ASSERT(used == sizeof(bytes) && strlen(f.unique_id) == PROXY_HEADER_TEXT_MAX);
 }
 
-static const struct unit_case cases[] = { { "headers, cut at every byte", test_headers },
-	{ "byte by byte", test_byte_by_byte }, { "what is told besides", test_tlvs },
-	{ "texts that are too long", test_long_texts }, { NULL, NULL } };
+/* Each good header is known by its beginning, whatever it says; commands are not. Nothing beyond the end is read. */
+static void test_beginnings(void)
+{
+	static const char *const none[] = { "", "PROXY", "PROXY \r\n", "PROXY NOOP\r\n", "PROXY LOGIN TCP4 x\r\n",
+		"proxy TCP4 x\r\n", "PROXYTCP4 ", "a LOGIN x y\r\n", "\r\n\r\n", "CAPA\r\n" };
+
+	for (size_t i = 0; i < ARRAY_LEN(cases_of_headers); i++) {
+		const struct header_case *c = &cases_of_headers[i];
+		size_t least = c->p[0] != 'P' ? 12 : strncmp(c->p, "PROXY UNKNOWN", 13) == 0 ? 13 : 11;
+
+		for (size_t len = 0; c->client != NULL && len <= c->len; len++) {
+			char *exact = mem_memdup(c->p, len);
+
+			CU_ASSERT_EQUAL(proxy_header_begins(exact, len), len >= least);
+			mem_free(&exact);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(none); i++)
+		CU_ASSERT_FALSE(proxy_header_begins(none[i], strlen(none[i])));
+}
+
+static const struct unit_case cases[] = { { "beginnings", test_beginnings },
+	{ "headers, cut at every byte", test_headers }, { "byte by byte", test_byte_by_byte },
+	{ "what is told besides", test_tlvs }, { "texts that are too long", test_long_texts }, { NULL, NULL } };
 
 UNIT_MAIN("proxy_header", cases)

@@ -620,7 +620,8 @@ static void test_trusted(void)
 {
 	static const char what[] =
 	    "is not an address or network; write \"192.0.2.7\", \"10.0.0.0/8\" or \"2001:db8::/32\"";
-	static const char text[] = "proxy = { PROXY_TRUSTED = \"10.0.0.0/8, ::1 10.0.0.0/33 x\"; };\n";
+	static const char text[] = "proxy = { PROXY_TRUSTED = \"10.0.0.0/8, ::1 10.0.0.0/33 x\"; };\n"
+	                           "PROXY_PROTOCOL_FROM = \"0.0.0.0/1 128.0.0.0/0 ::/0\";";
 	struct str errors = STR_INIT, warnings = STR_INIT, want = STR_INIT;
 
 	/* Users and accounts are missing, too; only these two lines matter here. */
@@ -628,6 +629,9 @@ static void test_trusted(void)
 	str_addf(&want, "t.conf:1: proxy.PROXY_TRUSTED: 10.0.0.0/33 %s\nt.conf:1: proxy.PROXY_TRUSTED: x %s\n", what,
 	    what);
 	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), str_cstr(&want)));
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&warnings), "t.conf:2: PROXY_PROTOCOL_FROM: 128.0.0.0/0 is everybody"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&warnings), "t.conf:2: PROXY_PROTOCOL_FROM: ::/0 is everybody"));
+	CU_ASSERT_PTR_NULL(strstr(str_cstr(&warnings), "0.0.0.0/1"));
 	str_fini(&errors);
 	str_fini(&warnings);
 	str_fini(&want);
@@ -650,7 +654,13 @@ static void test_header_ports(void)
 		{ "imapd = { PORT = \"143,1143\"; PROXY_PROTOCOL_PORT = \"1143\"; };",
 		    "imapd.PROXY_PROTOCOL_PORT has no effect while" },
 		{ "PROXY_PROTOCOL_FROM = \"::1\"; imapd = { PROXY_PROTOCOL_PORT = \"1143\"; };",
-		    "imapd.PROXY_PROTOCOL_PORT: 1143 is not one of the ports in imapd.PORT (143)" },
+		    "imapd.PROXY_PROTOCOL_PORT: 1143 is not one of the ports in imapd.PORT (143) or "
+		    "imapd_ssl.SSLPORT" },
+		{ "PROXY_PROTOCOL_FROM = \"::1\"; imapd = { PROXY_PROTOCOL_PORT = \"993\"; };",
+		    "imapd.PROXY_PROTOCOL_PORT: 993 is not one of the ports in imapd.PORT (143) or imapd_ssl.SSLPORT" },
+		{ "PROXY_PROTOCOL_FROM = \"::1\"; imapd-ssl = { SSLPORT = \"993\"; }; imapd = { PROXY_PROTOCOL_PORT = "
+		  "\"993\"; };",
+		    NULL },
 		{ "PROXY_PROTOCOL_FROM = \"::1\"; imapd = { PORT = \"143,127.0.0.1.1143\"; PROXY_PROTOCOL_PORT = "
 		  "\"127.0.0.1.1143\"; };",
 		    "write just the number" },
