@@ -387,13 +387,17 @@ static void on_bytes(struct login *l, char *p, size_t n)
 }
 
 /* Something came from a client that has to wait: has it closed the connection? After pipelined commands it may have
- * closed only its half (RFC 9293 section 3.6): it waits for their replies, and gets them. */
-static bool has_gone(struct login *l)
+ * closed only its half (RFC 9293 section 3.6): it waits for their replies, and gets them. What it says about its TLS is
+ * no byte that stays unread: it is still watched. */
+static void look_at_waiting(struct login *l)
 {
 	char byte;
 	ssize_t n = conn_peek(&l->conn, &byte, 1);
 
-	return n == CONN_FAILED || (n == 0 && l->in.len == 0);
+	if (n == CONN_FAILED || (n == 0 && l->in.len == 0))
+		client_gone(l);
+	else if (n != CONN_LATER)
+		watch_for(l, l->out.len != 0 ? EV_WRITE : 0);
 }
 
 void login_check_client(struct login *l)
@@ -422,10 +426,7 @@ static void on_readable(struct login *l)
 	ssize_t n;
 
 	if (!reads(l)) {
-		if (has_gone(l))
-			client_gone(l);
-		else
-			watch_for(l, l->out.len != 0 ? EV_WRITE : 0);
+		look_at_waiting(l);
 		return;
 	}
 	n = conn_read(&l->conn, buf, sizeof(buf));

@@ -1,15 +1,19 @@
-"""Strangers at a port for TLS: handshakes that are begun and not finished, beside logins that go on."""
+"""Strangers at a port for TLS: handshakes that are begun and not finished, beside logins that go on; and that the bounds of
+logins and sessions hold under TLS, too."""
+import contextlib
 import os
 import re
 import resource
 import socket
 import ssl
+import subprocess
 
 import pytest
 
 from client import Imap
 from isolation import free_port
 from pool import PATIENCE, SLOW, Account, Pool, wait_for
+from test_queue import HASH, jobs_waiting, workers_stopped
 from test_tls import context, install, make_pem
 
 QUICK = 2.5 * SLOW  # seconds: "at once", on a busy machine
@@ -21,7 +25,11 @@ LIGHT = 4  # KiB: what nobody counts of each
 class Site:
     def __init__(self, keep):
         self.anna = Account("anna@example.com", mailhost="127.0.0.1")
-        self.pool = Pool(nodes=1, start=False, keep=keep, accounts=[self.anna], settings={"LOGIN_WORKERS": 1})
+        # One for each test: an account that was guessed at is slow.
+        self.slow = {name: Account(f"{name.replace(' ', '-')}@example.com", password="secret", mailhost="127.0.0.1", fields={"systempw": HASH})
+                     for name in ("keys", *WAYS_TO_LEAVE)}
+        self.pool = Pool(nodes=1, start=False, keep=keep, accounts=[self.anna, *self.slow.values()],
+                         settings={"LOGIN_WORKERS": 1, "authdaemonrc": {"daemons": 2}})
         self.plain, self.tls = self.pool.imap_port, free_port(self.pool.addresses)
         install(self.pool, make_pem(self.pool.root, "first.example", "ec"))
         self.pool.write_conf({"imapd-ssl": {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": self.tls,
@@ -32,13 +40,17 @@ class Site:
     def connect(self, source="127.0.0.1", port=None):
         return socket.create_connection(("127.0.0.1", port or self.tls), timeout=QUICK, source_address=(source, 0))
 
+    def imap(self, port, source="127.0.0.1"):
+        c = Imap("127.0.0.1", port, source=source, timeout=QUICK, greeting=False)
+        if port == self.tls:
+            c.sock = context().wrap_socket(c.sock)
+        assert c.response().startswith(b"* OK")
+        return c
+
     def logs_in(self, source):
         """At both ports, at once."""
         for port in (self.plain, self.tls):
-            with Imap("127.0.0.1", port, source=source, timeout=QUICK, greeting=False) as c:
-                if port == self.tls:
-                    c.sock = context().wrap_socket(c.sock)
-                assert c.response().startswith(b"* OK")
+            with self.imap(port, source) as c:
                 c.login_ok(self.anna)
 
     def fresh_worker(self):
@@ -221,3 +233,104 @@ def test_a_first_message_in_pieces(site, records, piece):
                 assert more
                 inward.write(more)
     assert got.startswith(b"* OK")
+
+
+def reset(c):
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    c.close()
+
+
+WAYS_TO_LEAVE = {"close_notify": lambda c: c.sock.unwrap().close(), "no close_notify": lambda c: c.close(), "reset": reset}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("way", WAYS_TO_LEAVE)
+def test_no_password_is_hashed_for_who_has_gone(site, way):
+    """The auth workers stand still: what leaves their queue was taken out of it."""
+    node = site.node
+    with workers_stopped(node):
+        guesses = [site.imap(site.tls, f"127.0.3.{1 + i}") for i in range(10)]
+        for i, c in enumerate(guesses):
+            c.send(f"a LOGIN {site.slow[way].name} guess{i}\r\n")
+        wait_for("the guesses wait", lambda: jobs_waiting(node) == 8)
+        for c in guesses:
+            if way == "close_notify":
+                c.sock.settimeout(0.01)
+            with contextlib.suppress(OSError):
+                WAYS_TO_LEAVE[way](c)
+        wait_for("nothing waits", lambda: jobs_waiting(node) == 0)
+        for c in guesses:
+            c.close()
+    wait_for("nothing runs", lambda: node.status()["counts"]["jobs_running"] == 0)
+
+
+@pytest.mark.once
+def test_new_keys_are_no_sign_of_life(site):
+    """A client that has said something about its TLS while it waits is missed all the same when it goes."""
+    node = site.node
+    with workers_stopped(node):
+        others = [site.imap(site.tls, f"127.0.3.{1 + i}") for i in range(2)]
+        for i, c in enumerate(others):
+            c.send(f"a LOGIN {site.slow['keys'].name} other{i}\r\n")
+        wait_for("they have the auth workers", lambda: node.status()["counts"]["jobs_running"] == 2)
+        p = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{site.tls}", "-crlf"], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            while b"* OK" not in p.stdout.readline():
+                pass
+            p.stdin.write(f"a LOGIN {site.slow['keys'].name} third\n".encode())
+            p.stdin.flush()
+            wait_for("it waits", lambda: jobs_waiting(node) == 1)
+            p.stdin.write(b"k\n")
+            p.stdin.flush()
+            while b"KEYUPDATE" not in p.stdout.readline():
+                pass
+            site.logs_in("127.0.0.9")  # behind that
+        finally:
+            p.kill()
+            p.wait()
+            p.stdin.close()
+            p.stdout.close()
+        wait_for("nothing waits", lambda: jobs_waiting(node) == 0)
+        for c in others:
+            c.close()
+    wait_for("nothing runs", lambda: node.status()["counts"]["jobs_running"] == 0)
+
+
+@pytest.mark.once
+def test_browsers_get_no_word_within_tls(site):
+    for verb in (b"GET", b"POST"):
+        with context().wrap_socket(site.connect()) as t:
+            assert t.recv(1000).startswith(b"* OK")
+            t.sendall(verb + b" / HTTP/1.1\r\nHost: mail\r\n\r\na NOOP\r\n")
+            assert t.recv(100) == b""
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["MAXDAEMONS", "MAXPERIP", "MAXPERACCOUNT"])
+def test_caps_on_sessions(site, name):
+    """They count a session under TLS as any other, and forget it when it ends."""
+    site.pool.write_conf({"imapd": {name: 2}})
+    try:
+        site.fresh_worker()
+        open_now = [site.imap(port) for port in (site.tls, site.plain)]
+        for c in open_now:
+            c.login_ok(site.anna)
+        for port in (site.plain, site.tls):
+            with site.imap(port) as c:
+                said = c.login(site.anna.name, site.anna.password)
+                assert not said.ok and b"[LIMIT]" in said.text
+        for way in WAYS_TO_LEAVE.values():
+            with contextlib.suppress(OSError):
+                open_now[0].sock.settimeout(0.01)
+                way(open_now[0])
+            open_now[0] = site.imap(site.tls)
+
+            def may():
+                return open_now[0].login(site.anna.name, site.anna.password).ok
+            wait_for("its place is free", may)
+        for c in open_now:
+            c.close()
+    finally:
+        site.pool.write_conf({"imapd": {name: 40}})
+        site.fresh_worker()
