@@ -8,6 +8,9 @@
 #include <string.h>
 
 #include "lib/die.h"
+#ifdef WITH_TLS_KEYLOG
+#include "lib/log.h"
+#endif
 #include "lib/mem.h"
 
 /* OpenSSL's own list, in its order, without block ciphers in CBC mode. */
@@ -55,6 +58,23 @@ bool tls_ctx_set_groups(SSL_CTX *ctx, const char *list, struct str *unknown)
 	return good;
 }
 
+#ifdef WITH_TLS_KEYLOG
+/* LINE is as programs take it that decrypt recorded connections (NSS key log). */
+static void on_key(const SSL *ssl UNUSED, const char *line)
+{
+	log_info("TLS key log: %s", line);
+}
+#endif
+
+bool tls_ctx_logs_keys(void)
+{
+#ifdef WITH_TLS_KEYLOG
+	return true;
+#else
+	return false;
+#endif
+}
+
 SSL_CTX *tls_ctx_new(bool server)
 {
 	SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
@@ -65,6 +85,9 @@ SSL_CTX *tls_ctx_new(bool server)
 	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+#ifdef WITH_TLS_KEYLOG
+	SSL_CTX_set_keylog_callback(ctx, on_key);
+#endif
 	if (!server)
 		return ctx;
 	SSL_CTX_set_max_cert_list(ctx, CERTIFICATES_MAX);

@@ -10,6 +10,8 @@
  * (EC)DHE only, no renegotiation, no compression; an idle connection owns no buffer. Ends the process if OpenSSL cannot
  * do that. Free with SSL_CTX_free(). */
 SSL_CTX *tls_ctx_new(bool server);
+/* This was built to write the keys of TLS connections to the log (configure --enable-tls-keylog). */
+bool tls_ctx_logs_keys(void);
 /* Ciphers of TLS 1.2 in OpenSSL's words. What has no forward secrecy or no authentication is left out, whatever LIST
  * says. False: nothing is left, or OpenSSL does not understand it; CTX is of no use then. */
 bool tls_ctx_set_ciphers(SSL_CTX *ctx, const char *list);

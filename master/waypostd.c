@@ -20,6 +20,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/rnd.h"
+#include "lib/tls_ctx.h"
 #include "master/logfile.h"
 #include "master/master.h"
 #include "master/notify.h"
@@ -266,6 +267,10 @@ static void open_ports(struct master *m)
 			log_error("%.*s", (int)strcspn(p, "\n"), p);
 		exit(1);
 	}
+	if (tls_ctx_logs_keys())
+		log_warn("this was built with --enable-tls-keylog: whoever has this log can read what clients say "
+		         "under TLS; "
+		         "use it for debugging only");
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		if (m->set->has_tls[p] && protocol_settings(m->set, p).tls_certfile[0] == '\0')
 			log_warn("%s-ssl: there is no TLS_CERTFILE; SSLPORT stays closed", protocols[p].group);
