@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "keyd/keyring.h"
@@ -38,6 +39,7 @@ static struct {
 	struct leaving *leaving;
 	/* The PEM of the key of which the master has not sent everything yet. */
 	struct str pem;
+	struct str ocsp;
 	uint32_t pem_key;
 	uint32_t complained; /* clock_seconds() */
 } keyd;
@@ -154,11 +156,11 @@ static void refuse(uint32_t key, const char *why)
 
 static bool read_file(int fd, const struct control_key *m)
 {
-	const char *why = keyring_read_file(fd, &keyd.pem);
+	const char *why = keyring_read_file(fd, m->ocsp ? &keyd.ocsp : &keyd.pem);
 	char text[KEY_WHY_MAX];
 
-	if (why == NULL)
-		return true;
+	if (why == NULL || m->ocsp)
+		return true; /* what is wrong with an OCSP response does not harm the certificate */
 	snprintf(text, sizeof(text), "%.*s: %s", KEY_WHY_MAX / 2, m->file, why);
 	refuse(m->key, text);
 	return false;
@@ -197,34 +199,59 @@ static void retire(uint32_t key)
 	keyd.leaving = l;
 }
 
+/* A certificate is good without an OCSP response. */
+static void staple(uint32_t key, struct control_key_news *news)
+{
+	const char *why;
+
+	if (keyd.ocsp.len == 0)
+		return;
+	why = keyring_staple(keyd.ring, key, keyd.ocsp.data, keyd.ocsp.len - 1, (int64_t)time(NULL), &news->ocsp_until);
+	if (why == NULL)
+		return;
+	news->ocsp_until = 0;
+	snprintf(news->why, sizeof(news->why), "%s", why);
+}
+
 /* What is refused does not replace what there is. */
 static void take_key(const struct control_key *m)
 {
+	struct control_key_news news = { .key = m->key };
+	struct key_chain there;
 	uint32_t other;
 	char err[256];
 
+	if (keyring_certificates(keyd.ring, m->key, &there))
+		return; /* passed again because another key process had refused it */
 	if (!keyring_add(keyd.ring, m->key, m->use, keyd.pem.data, keyd.pem.len, err, sizeof(err))) {
 		refuse(m->key, err);
 		return;
 	}
-	role_key_news(&keyd.ctx,
-	    &(struct control_key_news){ .key = m->key, .until = keyring_until(keyd.ring, m->key) });
+	news.until = keyring_until(keyd.ring, m->key);
+	staple(m->key, &news);
+	role_key_news(&keyd.ctx, &news);
 	if (keyring_chain(keyd.ring, m->key, &out))
 		tell_all();
 	while (keyring_predecessor(keyd.ring, m->key, &other))
 		retire(other);
 }
 
+static void forget_parts(void)
+{
+	str_fini_secret(&keyd.pem);
+	str_fini(&keyd.ocsp);
+}
+
 static void on_key(struct role_ctx *ctx UNUSED, const struct control_key *m, int fd)
 {
-	if (keyd.pem.len != 0 && keyd.pem_key != m->key)
-		str_fini_secret(&keyd.pem);
+	if (keyd.pem_key != m->key)
+		forget_parts();
 	keyd.pem_key = m->key;
 	if (read_file(fd, m) && !m->more)
 		take_key(m);
 	close(fd);
 	if (!m->more)
-		str_fini_secret(&keyd.pem);
+		forget_parts();
 }
 
 static void on_key_gone(struct role_ctx *ctx UNUSED, uint32_t key)

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "keyd/ocsp.h"
 #include "lib/mem.h"
 #include "lib/tls_cert.h"
 
@@ -23,6 +24,8 @@ struct entry {
 	struct tls_signer *signer;
 	unsigned n;
 	struct str cert[KEY_CHAIN_CERTS]; /* DER */
+	struct str ocsp;
+	int64_t ocsp_until;
 };
 
 struct keyring {
@@ -39,6 +42,7 @@ static void entry_free(struct entry **e)
 	tls_signer_free(&(*e)->signer);
 	for (unsigned i = 0; i < (*e)->n; i++)
 		str_fini(&(*e)->cert[i]);
+	str_fini(&(*e)->ocsp);
 	mem_free(e);
 }
 
@@ -199,7 +203,41 @@ bool keyring_certificates(const struct keyring *k, uint32_t key, struct key_chai
 		m->cert[i].der = e->cert[i].data;
 		m->cert[i].len = e->cert[i].len;
 	}
+	m->ocsp = e->ocsp.data;
+	m->ocsp_len = e->ocsp.len;
+	m->ocsp_until = e->ocsp_until;
 	return true;
+}
+
+static X509 *parse(const struct entry *e, unsigned i)
+{
+	const unsigned char *p = (const unsigned char *)e->cert[i].data;
+
+	return d2i_X509(NULL, &p, (long)e->cert[i].len);
+}
+
+const char *keyring_staple(struct keyring *k, uint32_t key, const void *p, size_t len, int64_t now, int64_t *until)
+{
+	struct entry *e = find(k, key);
+	X509 *cert, *issuer;
+	const char *why;
+
+	if (e == NULL)
+		return "there is no such key";
+	if (len > KEY_OCSP_MAX)
+		return "it is too long";
+	if (e->n < 2)
+		return "the certificate of its issuer is missing, which has to be behind it in the same file";
+	cert = parse(e, 0);
+	issuer = parse(e, 1);
+	why = cert == NULL || issuer == NULL ? "there is no certificate" : ocsp_check(p, len, cert, issuer, now, until);
+	X509_free(cert);
+	X509_free(issuer);
+	if (why != NULL)
+		return why;
+	str_add(&e->ocsp, p, len);
+	e->ocsp_until = *until;
+	return NULL;
 }
 
 int64_t keyring_until(const struct keyring *k, uint32_t key)
@@ -210,9 +248,7 @@ int64_t keyring_until(const struct keyring *k, uint32_t key)
 	unsigned n = 0;
 
 	for (unsigned i = 0; e != NULL && i < e->n; i++) {
-		const unsigned char *p = (const unsigned char *)e->cert[i].data;
-
-		chain[n] = d2i_X509(NULL, &p, (long)e->cert[i].len);
+		chain[n] = parse(e, i);
 		n += chain[n] != NULL;
 	}
 	until = tls_cert_until(chain, n);

@@ -26,6 +26,9 @@ bool keyring_certificates(const struct keyring *k, uint32_t key, struct key_chai
 int64_t keyring_until(const struct keyring *k, uint32_t key);
 /* Writes KEY_CHAIN of KEY into W. False: there is no such key, or it was retired. */
 bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w);
+/* The LEN bytes at P, an OCSP response, go with the certificate of KEY if they say at NOW, in unix seconds, that it is
+ * good. NULL: they do, until *UNTIL; else why not. */
+const char *keyring_staple(struct keyring *k, uint32_t key, const void *p, size_t len, int64_t now, int64_t *until);
 /* KEY is not offered any more; it signs until keyring_drop(). False: there is no such key, or it was retired before. */
 bool keyring_retire(struct keyring *k, uint32_t key);
 void keyring_drop(struct keyring *k, uint32_t key);

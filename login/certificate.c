@@ -150,6 +150,8 @@ struct certificate *certificate_new(const struct key_chain *chain, certificate_s
 	struct certificate *x = mem_alloc(sizeof(*x));
 
 	x->key = chain->key;
+	str_add(&x->ocsp, chain->ocsp, chain->ocsp_len);
+	x->ocsp_until = chain->ocsp_until;
 	str_copy(x->text, sizeof(x->text), chain->use);
 	*why = "it is for nothing that is known here";
 	if (key_use_read(chain->use, &x->use)) {
@@ -172,5 +174,6 @@ void certificate_free(struct certificate **x)
 	for (size_t i = 0; (*x)->names != NULL && (*x)->names[i] != NULL; i++)
 		mem_free(&(*x)->names[i]);
 	mem_free(&(*x)->names);
+	str_fini(&(*x)->ocsp);
 	mem_free(x);
 }

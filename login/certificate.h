@@ -5,6 +5,7 @@
 
 #include <openssl/ssl.h>
 
+#include "lib/str.h"
 #include "node/key_use.h"
 
 struct certificate {
@@ -15,7 +16,9 @@ struct certificate {
 	X509 *cert;
 	EVP_PKEY *pkey;
 	STACK_OF(X509) * chain;
-	char **names; /* of KEY_FOR_ITS_OWN: tls_choice_pattern(), ended by NULL */
+	char **names;       /* of KEY_FOR_ITS_OWN: tls_choice_pattern(), ended by NULL */
+	struct str ocsp;    /* the response that goes with it; empty: there is none */
+	int64_t ocsp_until; /* unix seconds */
 };
 
 /* Has a digest signed with KEY (tls_sign_fn()). */

@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/die.h"
 #include "lib/log.h"
@@ -113,6 +114,25 @@ static int on_name(SSL *ssl, int *alert UNUSED, void *arg)
 	return SSL_TLSEXT_ERR_OK;
 }
 
+/* For libssl, after it has chosen among the certificates: the client wants an OCSP response (RFC 8446 4.4.2.1). */
+static int on_status(SSL *ssl, void *arg)
+{
+	const struct port *p = arg;
+	const X509 *shown = SSL_get_certificate(ssl);
+	const struct certificate *x = p->owner->first;
+	unsigned char *copy;
+
+	while (x != NULL && x->cert != shown)
+		x = x->next;
+	if (x == NULL || x->ocsp.len == 0 || x->ocsp_until <= (int64_t)time(NULL))
+		return SSL_TLSEXT_ERR_NOACK;
+	copy = OPENSSL_memdup(x->ocsp.data, x->ocsp.len);
+	if (copy == NULL)
+		die_fatal("OpenSSL has no memory");
+	SSL_set_tlsext_status_ocsp_resp(ssl, copy, (long)x->ocsp.len);
+	return SSL_TLSEXT_ERR_OK;
+}
+
 /* --- contexts --- */
 
 /* What is for WHAT at ADDRESS, "" for all. */
@@ -157,6 +177,8 @@ static SSL_CTX *make_context(struct port *p, bool starttls, const char *address)
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, (void *)(uintptr_t)protocols[p->protocol].name);
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_name);
 	SSL_CTX_set_tlsext_servername_arg(ctx, p);
+	SSL_CTX_set_tlsext_status_cb(ctx, on_status);
+	SSL_CTX_set_tlsext_status_arg(ctx, p);
 	return ctx;
 }
 

@@ -19,10 +19,12 @@ struct news {
 	bool given;      /* in this round */
 	uint32_t number; /* the last one */
 	enum state state;
-	char *why;     /* of REFUSED */
-	int64_t since; /* the first of the refusals without a success in between; 0: there is none */
-	int64_t until; /* when the one in use ends; 0: none is in use */
-	int64_t told;  /* when that was logged last; 0: never */
+	bool trial;         /* refusals are not told yet */
+	char *why;          /* of REFUSED */
+	int64_t since;      /* the first of the refusals without a success in between; 0: there is none */
+	int64_t until;      /* when the one in use ends; 0: none is in use */
+	int64_t told;       /* when that was logged last; 0: never */
+	int64_t ocsp_until; /* when the OCSP response ends that is sent with it; 0: none is, or that was told */
 };
 
 static struct news *first;
@@ -55,12 +57,27 @@ void cert_news_end(void)
 	}
 }
 
-void cert_news_given(const char *use, const char *file, uint32_t number)
+static struct news *find_file(const char *use, const char *file)
 {
 	struct news *n = first;
 
 	while (n != NULL && (strcmp(n->use, use) != 0 || strcmp(n->file, file) != 0))
 		n = n->next;
+	return n;
+}
+
+void cert_news_keep(const char *use, const char *file)
+{
+	struct news *n = find_file(use, file);
+
+	if (n != NULL)
+		n->given = true;
+}
+
+void cert_news_given(const char *use, const char *file, uint32_t number)
+{
+	struct news *n = find_file(use, file);
+
 	if (n == NULL) {
 		n = mem_alloc(sizeof(*n));
 		n->use = mem_strdup(use);
@@ -71,6 +88,7 @@ void cert_news_given(const char *use, const char *file, uint32_t number)
 	n->given = true;
 	n->number = number;
 	n->state = NEW;
+	n->trial = false;
 }
 
 static struct news *find(uint32_t number)
@@ -80,6 +98,31 @@ static struct news *find(uint32_t number)
 	while (n != NULL && n->number != number)
 		n = n->next;
 	return n;
+}
+
+bool cert_news_is_taken(uint32_t number)
+{
+	const struct news *n = find(number);
+
+	return n != NULL && n->state == TAKEN;
+}
+
+void cert_news_begin_trial(uint32_t number)
+{
+	struct news *n = find(number);
+
+	if (n != NULL)
+		n->trial = true;
+}
+
+bool cert_news_end_trial(uint32_t number)
+{
+	struct news *n = find(number);
+
+	if (n == NULL)
+		return false;
+	n->trial = false;
+	return n->state == NEW;
 }
 
 /* One of which the same is known: the same file for another use. From END on, nothing is looked at. NULL: none. */
@@ -94,7 +137,7 @@ static const struct news *twin_of(const struct news *n, const struct news *end)
 
 static void refuse(struct news *n, const char *why, int64_t now)
 {
-	if (n->state == REFUSED)
+	if (n->state == REFUSED || n->trial)
 		return;
 	n->state = REFUSED;
 	n->since = n->since != 0 ? n->since : now;
@@ -105,6 +148,18 @@ static void refuse(struct news *n, const char *why, int64_t now)
 		log_error("certificate %s is refused: %s; %s", n->file, n->why,
 		    n->until != 0 ? "the one before stays in use" :
 		                    "none is in use, and clients that need it are turned away");
+}
+
+/* What became of the OCSP response: it has one, or a reason why not, or neither. */
+static void take_ocsp(struct news *n, const struct control_key_news *m)
+{
+	char why[KEY_WHY_MAX];
+
+	str_copy(why, sizeof(why), m->why);
+	text_make_plain(why, '.');
+	n->ocsp_until = m->ocsp_until;
+	if (why[0] != '\0' && twin_of(n, n) == NULL)
+		log_warn("OCSP response %s.ocsp is not sent to clients: %s", n->file, why);
 }
 
 static void take(struct news *n, int64_t until)
@@ -138,10 +193,12 @@ void cert_news_take(const struct control_key_news *m)
 
 	if (n == NULL)
 		return;
-	if (m->refused)
+	if (m->refused) {
 		refuse(n, m->why, time(NULL));
-	else
+	} else if (n->state == NEW) {
 		take(n, m->until);
+		take_ocsp(n, m);
+	}
 	cert_news_tick(time(NULL));
 }
 
@@ -155,11 +212,22 @@ static bool ends_soon(const struct news *n, int64_t now)
 	return n->until != 0 && n->until > now && n->until - now < TLS_CERT_SOON;
 }
 
+static void tick_ocsp(struct news *n, int64_t now)
+{
+	if (n->ocsp_until == 0 || n->ocsp_until > now)
+		return;
+	n->ocsp_until = 0;
+	if (twin_of(n, n) == NULL)
+		log_warn("OCSP response %s.ocsp has expired and is not sent to clients any more; get a new one",
+		    n->file);
+}
+
 void cert_news_tick(int64_t now)
 {
 	char when[TLS_CERT_TIME_MAX];
 
 	for (struct news *n = first; n != NULL; n = n->next) {
+		tick_ocsp(n, now);
 		if ((!has_ended(n, now) && !ends_soon(n, now)) || (n->told != 0 && now - n->told < DAY))
 			continue;
 		n->told = now;

@@ -8,12 +8,20 @@
 #include "lib/str.h"
 #include "node/msg_key.h"
 
-/* Between these two, cert_news_given() is called for all certificates of the settings; what it is not called for is
- * forgotten. */
+/* Between these two, cert_news_given() or cert_news_keep() is called for all certificates of the settings; what neither
+ * is called for is forgotten. */
 void cert_news_begin(void);
 void cert_news_end(void);
 /* The certificate in FILE is passed to the key processes as key NUMBER; USE tells it from others in that file. */
 void cert_news_given(const char *use, const char *file, uint32_t number);
+/* The certificate in FILE for USE is still there, unless it was never given. */
+void cert_news_keep(const char *use, const char *file);
+/* The key processes took NUMBER. */
+bool cert_news_is_taken(uint32_t number);
+/* What is refused of NUMBER until the trial ends is not told: its files may be on their way. True at its end if NUMBER
+ * was not taken: pass it again. */
+void cert_news_begin_trial(uint32_t number);
+bool cert_news_end_trial(uint32_t number);
 /* The master cannot pass it, because of WHY. */
 void cert_news_refuse(uint32_t number, const char *why);
 /* What a key process says. */

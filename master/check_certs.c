@@ -11,8 +11,11 @@
 #include <unistd.h>
 
 #include "keyd/keyring.h"
+#include "lib/mem.h"
 #include "lib/tls_cert.h"
 #include "lib/tls_ctx.h"
+#include "master/cert_files.h"
+#include "node/key_use.h"
 #include "settings/settings_load.h"
 
 enum { LABEL_MAX = 320, NUMBER = 1 };
@@ -173,35 +176,44 @@ static void check_one(struct subject *s, struct str *facts)
 	keyring_free(&ring);
 }
 
-/* An earlier protocol has the same certificate: what there is to say was said. */
-static bool is_shared(const struct settings *set, enum protocol p)
+/* The walk over all files. */
+struct walk {
+	struct settings_load *l;
+	struct str *facts, seen; /* SEEN: lines "FILE KEY": protocols may share certificates */
+};
+
+/* The same was checked for an earlier protocol: what there is to say was said. */
+static bool is_shared(struct walk *w, const char *file, const char *key)
 {
-	const struct protocol_settings s = protocol_settings(set, p);
+	char *line = mem_printf("\n%s\n%s\n", file, key);
+	bool shared = strstr(str_cstr(&w->seen), line) != NULL;
 
-	for (enum protocol q = 0; q < p; q++) {
-		const struct protocol_settings other = protocol_settings(set, q);
+	str_adds(&w->seen, line);
+	mem_free(&line);
+	return shared;
+}
 
-		if (other.tls_served && strcmp(other.tls_certfile, s.tls_certfile) == 0 &&
-		    strcmp(other.tls_keyfile, s.tls_keyfile) == 0)
-			return true;
-	}
-	return false;
+static void on_file(void *arg, const char *use, const char *file, const char *key, const char *ocsp UNUSED)
+{
+	struct walk *w = arg;
+	struct subject subject = { .l = w->l, .file = file, .key = key };
+	struct key_use u;
+	const char *name;
+
+	if (!key_use_read(use, &u) || is_shared(w, file, key))
+		return;
+	name = u.what == KEY_FOR_ITS_OWN ? "TLS_CERTDIR" : "TLS_CERTFILE";
+	subject.line = settings_load_line_of(w->l, protocols[u.protocol].ssl_group, name);
+	if (u.what == KEY_FOR_NAME && u.name[0] != '*')
+		subject.name = u.name;
+	snprintf(subject.label, sizeof(subject.label), "%s-ssl.%s", protocols[u.protocol].group, name);
+	check_one(&subject, w->facts);
 }
 
 void check_certs(struct settings_load *l, struct str *facts)
 {
-	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
-		const struct protocol_settings s = protocol_settings(l->set, p);
-		struct subject subject = {
-			.l = l,
-			.line = settings_load_line_of(l, protocols[p].ssl_group, "TLS_CERTFILE"),
-			.file = s.tls_certfile,
-			.key = s.tls_keyfile,
-		};
+	struct walk w = { .l = l, .facts = facts, .seen = STR_INIT };
 
-		if (!s.tls_served || s.tls_certfile[0] == '\0' || is_shared(l->set, p))
-			continue;
-		snprintf(subject.label, sizeof(subject.label), "%s-ssl.TLS_CERTFILE", protocols[p].group);
-		check_one(&subject, facts);
-	}
+	cert_files_each(l->set, on_file, &w);
+	str_fini(&w.seen);
 }

@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include "lib/mem.h"
+#include "master/cert_files.h"
 #include "master/cert_news.h"
 #include "node/msg_key.h"
 
-enum { CERTIFICATE, KEY, FILES };
+/* In the order in which they are passed. */
+enum { OCSP, CERTIFICATE, KEY, FILES };
 
 /* By what a file that changed is told. */
 struct stamp {
@@ -23,13 +25,22 @@ struct stamp {
 	struct timespec mtime, ctime;
 };
 
+enum state {
+	CHANGED, /* and may still: passed when a check finds it as the one before */
+	TRIED,   /* passed; if it was refused, it may have been seen half-way, and is passed once more */
+	SETTLED
+};
+
 /* A certificate of the settings. */
 struct certificate {
 	struct certificate *next;
 	char use[KEY_USE_MAX];
-	char *file[FILES]; /* "" as KEY: the certificate's file has it */
+	char *file[FILES]; /* "" as OCSP: there is none; as KEY: the certificate's file has it */
 	struct stamp stamp[FILES];
-	uint32_t number;
+	uint32_t number; /* 0: none yet */
+	enum state state;
+	bool found, fresh; /* in this check: it is there; it differs */
+	bool lost;         /* it was not there in the check before */
 };
 
 static struct certificate *first;
@@ -48,29 +59,14 @@ bool keys_wanted(const struct settings *set)
 	return false;
 }
 
-/* A file that is not there has a stamp of zeros. */
-static struct stamp stamp_of(const char *file)
-{
-	struct stamp s;
-	struct stat st;
-
-	memset(&s, 0, sizeof(s)); /* they are compared as bytes */
-	if (file[0] == '\0' || stat(file, &st) != 0)
-		return s;
-	s.dev = st.st_dev;
-	s.ino = st.st_ino;
-	s.size = st.st_size;
-	s.mtime = st.st_mtim;
-	s.ctime = st.st_ctim;
-	return s;
-}
+/* --- to key processes --- */
 
 static int open_file(const struct certificate *c, const char *file)
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char why[KEY_WHY_MAX];
 
-	if (fd == -1) {
+	if (fd == -1 && file != c->file[OCSP]) {
 		snprintf(why, sizeof(why), "%.*s: %s", KEY_WHY_MAX / 2, file, strerror(errno));
 		cert_news_refuse(c->number, why);
 	}
@@ -79,7 +75,7 @@ static int open_file(const struct certificate *c, const char *file)
 
 static bool pass_file(struct child *to, const struct certificate *c, int file, bool more)
 {
-	struct control_key m = { .key = c->number, .more = more };
+	struct control_key m = { .key = c->number, .more = more, .ocsp = file == OCSP };
 	int fd = open_file(c, c->file[file]);
 	bool sent;
 
@@ -97,6 +93,8 @@ static void pass(struct child *to, const struct certificate *c)
 {
 	bool two = c->file[KEY][0] != '\0';
 
+	if (c->file[OCSP][0] != '\0')
+		pass_file(to, c, OCSP, true);
 	if (pass_file(to, c, CERTIFICATE, two) && two)
 		pass_file(to, c, KEY, false);
 }
@@ -111,6 +109,33 @@ static void pass_to_all(const struct master *m, const struct certificate *cert)
 	for (struct child *c = m->children; c != NULL; c = c->next)
 		if (is_key_process(c))
 			pass(c, cert);
+}
+
+static void take_away(const struct master *m, const struct certificate *cert)
+{
+	control_key_gone_write(&out, cert->number);
+	for (struct child *c = m->children; cert->number != 0 && c != NULL; c = c->next)
+		if (is_key_process(c))
+			children_send(c, &out, -1);
+}
+
+/* --- files that change --- */
+
+/* A file that is not there has a stamp of zeros. */
+static struct stamp stamp_of(const char *file)
+{
+	struct stamp s;
+	struct stat st;
+
+	memset(&s, 0, sizeof(s)); /* they are compared as bytes */
+	if (file[0] == '\0' || stat(file, &st) != 0)
+		return s;
+	s.dev = st.st_dev;
+	s.ino = st.st_ino;
+	s.size = st.st_size;
+	s.mtime = st.st_mtim;
+	s.ctime = st.st_ctim;
+	return s;
 }
 
 static bool take_stamps(struct certificate *c)
@@ -132,85 +157,122 @@ static void give_number(struct certificate *c)
 	cert_news_given(c->use, c->file[CERTIFICATE], c->number);
 }
 
-static void on_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+static bool set_file(struct certificate *c, int i, const char *file)
 {
-	for (struct certificate *c = first; c != NULL; c = c->next) {
-		if (!take_stamps(c))
-			continue;
-		give_number(c);
-		pass_to_all(t->data, c);
-	}
-	cert_news_tick((int64_t)time(NULL));
+	if (c->file[i] != NULL && strcmp(c->file[i], file) == 0)
+		return false;
+	mem_free(&c->file[i]);
+	c->file[i] = mem_strdup(file);
+	return true;
 }
 
-static void free_all(struct certificate *c)
+static struct certificate *find(const char *use)
 {
-	while (c != NULL) {
-		struct certificate *next = c->next;
+	struct certificate *c = first;
 
+	while (c != NULL && strcmp(c->use, use) != 0)
+		c = c->next;
+	return c;
+}
+
+static void on_found(void *arg UNUSED, const char *use, const char *file, const char *key, const char *ocsp)
+{
+	struct certificate *c = find(use);
+	bool other;
+
+	if (c == NULL) {
+		c = mem_alloc(sizeof(*c));
+		str_copy(c->use, sizeof(c->use), use);
+		c->next = first;
+		first = c;
+	}
+	other = set_file(c, CERTIFICATE, file);
+	other = set_file(c, KEY, key) || other;
+	other = set_file(c, OCSP, ocsp) || other;
+	c->fresh = take_stamps(c) || other;
+	if (c->fresh)
+		c->state = CHANGED;
+	c->found = true;
+}
+
+/* Forgets what is gone: what was not there in two checks, or at once if SURE. */
+static void forget(const struct master *m, bool sure)
+{
+	for (struct certificate **p = &first; *p != NULL;) {
+		struct certificate *c = *p;
+
+		if (c->found || !(sure || c->lost)) {
+			c->lost = !c->found;
+			p = &c->next;
+			continue;
+		}
+		take_away(m, c);
+		*p = c->next;
 		for (int i = 0; i < FILES; i++)
 			mem_free(&c->file[i]);
 		mem_free(&c);
-		c = next;
 	}
 }
 
-static void add(const char *use, const char *file, const char *key)
+static void look(const struct master *m, bool sure)
 {
-	struct certificate *c = mem_alloc(sizeof(*c));
-
-	snprintf(c->use, sizeof(c->use), "%s", use);
-	c->file[CERTIFICATE] = mem_strdup(file);
-	c->file[KEY] = mem_strdup(key);
-	take_stamps(c);
-	give_number(c);
-	c->next = first;
-	first = c;
+	for (struct certificate *c = first; c != NULL; c = c->next)
+		c->found = false;
+	cert_files_each(m->set, on_found, NULL);
+	forget(m, sure);
+	cert_news_begin();
+	for (const struct certificate *c = first; c != NULL; c = c->next)
+		cert_news_keep(c->use, c->file[CERTIFICATE]);
+	cert_news_end();
 }
 
-/* What is no longer in the settings leaves the key processes. */
-static void forget(const struct master *m, const struct certificate *old)
+/* What did not change since the check before is whole, but for files that are replaced one after the other with time
+ * in between: they do not fit together then, are refused, and get one more check. */
+static void advance(const struct master *m, struct certificate *c)
 {
-	for (; old != NULL; old = old->next) {
-		bool is_used = false;
-
-		for (const struct certificate *c = first; c != NULL; c = c->next)
-			is_used = is_used || strcmp(c->use, old->use) == 0;
-		if (is_used)
-			continue;
-		control_key_gone_write(&out, old->number);
-		for (struct child *c = m->children; c != NULL; c = c->next)
-			if (is_key_process(c))
-				children_send(c, &out, -1);
+	if (c->state == CHANGED) {
+		give_number(c);
+		cert_news_begin_trial(c->number);
+		pass_to_all(m, c);
+		c->state = TRIED;
+	} else if (c->state == TRIED) {
+		if (cert_news_end_trial(c->number))
+			pass_to_all(m, c);
+		c->state = SETTLED;
 	}
+}
+
+static void on_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	const struct master *m = t->data;
+
+	look(m, false);
+	for (struct certificate *c = first; c != NULL; c = c->next)
+		if (c->found && !c->fresh)
+			advance(m, c);
+	cert_news_tick((int64_t)time(NULL));
 }
 
 void keys_update(struct master *m)
 {
-	struct certificate *old = first;
-
-	first = NULL;
-	cert_news_begin();
-	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
-		struct protocol_settings s = protocol_settings(m->set, p);
-
-		if (s.tls_served && s.tls_certfile[0] != '\0')
-			add(protocols[p].ssl_group, s.tls_certfile, s.tls_keyfile);
-	}
-	cert_news_end();
-	for (const struct certificate *c = first; c != NULL; c = c->next)
+	look(m, true);
+	for (struct certificate *c = first; c != NULL; c = c->next) {
+		if (c->state != CHANGED && cert_news_is_taken(c->number))
+			continue;
+		give_number(c);
+		c->state = SETTLED;
 		pass_to_all(m, c);
-	forget(m, old);
-	free_all(old);
+	}
 	ev_timer_stop(m->loop, &check);
 	ev_timer_init(&check, on_check, KEYS_CHECK_SECONDS, KEYS_CHECK_SECONDS);
 	check.data = m;
-	if (first != NULL)
+	if (keys_wanted(m->set))
 		ev_timer_start(m->loop, &check);
 }
 
 void keys_begin(struct child *c)
 {
 	for (const struct certificate *cert = first; cert != NULL; cert = cert->next)
-		pass(c, cert);
+		if (cert->number != 0)
+			pass(c, cert);
 }

@@ -1,12 +1,13 @@
-/* The certificates that the settings name, and their keys: the master opens the files and passes them to the key
- * processes, which read them (CTL_KEY). Files that changed are passed again within KEYS_CHECK_SECONDS: what a key
- * process takes replaces what it had for the same use, what it refuses does not. */
+/* The certificates that the settings name, and their keys (master/cert_files.h): the master opens the files and passes
+ * them to the key processes, which read them (CTL_KEY). Files that changed, and new ones, are passed within three
+ * checks: when they stayed as they are for one of them. What a key process takes replaces what it had for the same
+ * use; what it refuses does not, and is told if it is refused again in the next check. */
 #ifndef MASTER_KEYS_H
 #define MASTER_KEYS_H
 
 #include "master/master.h"
 
-enum { KEYS_CHECK_SECONDS = 5 };
+enum { KEYS_CHECK_SECONDS = 2 };
 
 /* The settings name a certificate: there have to be key processes. */
 bool keys_wanted(const struct settings *set);

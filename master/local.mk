@@ -14,6 +14,7 @@ master_libspawn_a_SOURCES = \
 noinst_LIBRARIES += master/libmaster.a
 master_libmaster_a_SOURCES = \
 	master/backoff.c master/backoff.h \
+	master/cert_files.c master/cert_files.h \
 	master/cert_news.c master/cert_news.h \
 	master/counts.c master/counts.h \
 	master/listen.c master/listen.h \

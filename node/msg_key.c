@@ -11,6 +11,8 @@ void key_chain_write(struct msgw *w, const struct key_chain *m)
 	msgw_u8(w, (uint8_t)m->n);
 	for (unsigned i = 0; i < m->n; i++)
 		msgw_bytes(w, m->cert[i].der, m->cert[i].len);
+	msgw_bytes(w, m->ocsp, m->ocsp_len);
+	msgw_u64(w, (uint64_t)m->ocsp_until);
 }
 
 bool key_chain_read(struct msgr *r, struct key_chain *m)
@@ -24,6 +26,8 @@ bool key_chain_read(struct msgr *r, struct key_chain *m)
 		m->cert[i].der = msgr_bytes(r, left, &m->cert[i].len);
 		left -= m->cert[i].len;
 	}
+	m->ocsp = msgr_bytes(r, KEY_OCSP_MAX, &m->ocsp_len);
+	m->ocsp_until = (int64_t)msgr_u64(r);
 	return msgr_end(r) && m->n != 0;
 }
 
@@ -80,6 +84,7 @@ void control_key_write(struct msgw *w, const struct control_key *m)
 	msgw_u8(w, m->more);
 	msgw_str(w, m->use);
 	msgw_str(w, m->file);
+	msgw_u8(w, m->ocsp);
 }
 
 bool control_key_read(struct msgr *r, struct control_key *m)
@@ -88,6 +93,7 @@ bool control_key_read(struct msgr *r, struct control_key *m)
 	m->more = msgr_bool(r);
 	msgr_str(r, m->use, sizeof(m->use));
 	msgr_str(r, m->file, sizeof(m->file));
+	m->ocsp = msgr_bool(r);
 	return msgr_end(r);
 }
 
@@ -98,6 +104,7 @@ void control_key_news_write(struct msgw *w, const struct control_key_news *m)
 	msgw_u8(w, m->refused);
 	msgw_u64(w, (uint64_t)m->until);
 	msgw_str(w, m->why);
+	msgw_u64(w, (uint64_t)m->ocsp_until);
 }
 
 bool control_key_news_read(struct msgr *r, struct control_key_news *m)
@@ -106,6 +113,7 @@ bool control_key_news_read(struct msgr *r, struct control_key_news *m)
 	m->refused = msgr_bool(r);
 	m->until = (int64_t)msgr_u64(r);
 	msgr_str(r, m->why, sizeof(m->why));
+	m->ocsp_until = (int64_t)msgr_u64(r);
 	return msgr_end(r);
 }
 

@@ -10,6 +10,7 @@
 enum {
 	KEY_CHAIN_CERTS = 10,        /* certificates in a chain */
 	KEY_CHAIN_BYTES = 48 * 1024, /* in all of them */
+	KEY_OCSP_MAX = 12 * 1024,    /* in an OCSP response */
 	KEY_FILE_MAX = 4096,         /* name of a file, with its NUL */
 	KEY_USE_MAX = 320            /* what a key is for, with its NUL */
 };
@@ -23,6 +24,9 @@ struct key_chain {
 		const void *der; /* points into the message, or is the writer's */
 		size_t len;
 	} cert[KEY_CHAIN_CERTS]; /* cert[0] is the key's own */
+	const void *ocsp;        /* OCSP response in DER, as cert */
+	size_t ocsp_len;         /* 0: there is none */
+	int64_t ocsp_until;      /* unix seconds at which it ends */
 };
 /* M must keep the limits above. */
 void key_chain_write(struct msgw *w, const struct key_chain *m);
@@ -58,6 +62,7 @@ struct control_key {
 	char use[KEY_USE_MAX];   /* which listener or peer, which name of a host: the workers know what it means. The
 	                          * new key replaces those for the same use, if it is good */
 	char file[KEY_FILE_MAX]; /* its name, for people */
+	bool ocsp;               /* instead: the file is an OCSP response for the certificate */
 };
 void control_key_write(struct msgw *w, const struct control_key *m);
 bool control_key_read(struct msgr *r, struct control_key *m);
@@ -68,7 +73,9 @@ struct control_key_news {
 	uint32_t key;
 	bool refused;
 	int64_t until;         /* not refused: unix seconds at which the first of its certificates ends */
-	char why[KEY_WHY_MAX]; /* refused: the reason, for people; it can hold any byte */
+	char why[KEY_WHY_MAX]; /* refused: the reason, for people; it can hold any byte. Else why its OCSP response is
+	                        * not sent to clients, or "" */
+	int64_t ocsp_until;    /* when that response ends; 0: none is sent */
 };
 void control_key_news_write(struct msgw *w, const struct control_key_news *m);
 bool control_key_news_read(struct msgr *r, struct control_key_news *m);

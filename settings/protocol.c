@@ -46,6 +46,7 @@ struct protocol_settings protocol_settings(const struct settings *set, enum prot
 			.tls_ports = set->group##_ssl_SSLPORT, \
 			.tls_certfile = set->group##_ssl_TLS_CERTFILE, \
 			.tls_keyfile = set->group##_ssl_TLS_PRIVATE_KEYFILE, \
+			.tls_certdir = set->group##_ssl_TLS_CERTDIR, \
 			.tls_versions = set->group##_ssl_TLS_PROTOCOL, \
 			.tls_starttls_versions = set->group##_ssl_TLS_STARTTLS_PROTOCOL, \
 			.tls_ciphers = set->group##_ssl_TLS_CIPHER_LIST, \

@@ -47,7 +47,7 @@ extern const struct protocol_info protocols[PROTOCOL_COUNT];
 struct settings;
 struct protocol_settings {
 	bool served, tls_served; /* the file has its group; its -ssl group */
-	const char *address, *ports, *header_ports, *tls_address, *tls_ports, *tls_certfile, *tls_keyfile;
+	const char *address, *ports, *header_ports, *tls_address, *tls_ports, *tls_certfile, *tls_keyfile, *tls_certdir;
 	const char *tls_versions, *tls_starttls_versions, *tls_ciphers, *tls_groups; /* see settings_tls.h */
 	const char *maildirpath;
 	int64_t max_sessions; /* 0: no limit */

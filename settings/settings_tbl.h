@@ -178,9 +178,16 @@
 		"Port for clients that begin with TLS, as PORT. Closed if there is no TLS_CERTFILE.") \
 	S(g, TLS_CERTFILE, PATH, "", 0, 0, "", SF_M, \
 		"PEM file with the private key (RSA, or EC such as P-256; without a passphrase), its certificate and " \
-		"those that lead to whom clients trust. Only the key processes read it; changed files are noticed.") \
+		"those that lead to whom clients trust. Only the key processes read it; changed files are noticed. With " \
+		".NAME or .ADDRESS behind its name: for clients that ask for that host (\"*\" may be its first label), or " \
+		"connect to that address. With .rsa or .ecdsa behind that: for the same clients, with another kind of " \
+		"key. With .ocsp: the OCSP response (DER) that is sent with it.") \
 	S(g, TLS_PRIVATE_KEYFILE, PATH, "", 0, 0, "", SF_M, \
-		"PEM file with the private key, if it is not in TLS_CERTFILE.") \
+		"PEM file with the private key, if it is not in TLS_CERTFILE. With something behind it as TLS_CERTFILE, if " \
+		"there is such a file.") \
+	S(g, TLS_CERTDIR, PATH, "", 0, 0, "", SF_M, \
+		"Folder of more certificates, for clients that ask for a name that is in one: files NAME.pem as " \
+		"TLS_CERTFILE, or folders with fullchain.pem and privkey.pem, as certbot's live.") \
 	S(g, TLS_PROTOCOL, STR, "TLSv1.2+", 0, 0, "", SF_W, \
 		"Oldest version of TLS at SSLPORT: TLSv1.2+ or TLSv1.3+. Courier's other words are understood; versions " \
 		"before 1.2 are never used.") \

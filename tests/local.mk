@@ -28,6 +28,9 @@ UNIT_TESTS += tests/unit/test_account
 tests_unit_test_account_SOURCES = tests/unit/test_account.c
 tests_unit_test_account_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_ocsp
+tests_unit_test_ocsp_SOURCES = tests/unit/test_ocsp.c $(TLS_TEST)
+tests_unit_test_ocsp_LDADD = $(KEYD_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_tls_choice
 tests_unit_test_tls_choice_SOURCES = tests/unit/test_tls_choice.c
 tests_unit_test_tls_choice_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
@@ -44,6 +47,9 @@ tests_unit_test_spawn_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_master
 tests_unit_test_master_SOURCES = tests/unit/test_master.c
 tests_unit_test_master_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_cert_files
+tests_unit_test_cert_files_SOURCES = tests/unit/test_cert_files.c
+tests_unit_test_cert_files_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_cert_news
 tests_unit_test_cert_news_SOURCES = tests/unit/test_cert_news.c
 tests_unit_test_cert_news_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_error,--wrap=log_warn,--wrap=log_info,--wrap=time

@@ -173,6 +173,60 @@ static void test_end(void)
 	forget_all();
 }
 
+/* Files that are on their way are refused once without a word; in the end it counts. */
+static void test_trial(void)
+{
+	cert_news_given("imapd_ssl", "/x.pem", 1);
+	say(1, NOW + 99 * DAY, NULL);
+	str_clear(&logged);
+	cert_news_given("imapd_ssl", "/x.pem", 2);
+	cert_news_begin_trial(2);
+	say(2, 0, "half");
+	expect_log("");
+	CU_ASSERT_FALSE(cert_news_is_taken(2));
+	CU_ASSERT(cert_news_end_trial(2)); /* to be passed again */
+	say(2, 0, "half");
+	expect_log("E: certificate /x.pem is refused: half; the one before stays in use\n");
+	cert_news_given("imapd_ssl", "/x.pem", 3);
+	cert_news_begin_trial(3);
+	say(3, 0, "half"); /* by one key process that was quicker than the other file */
+	say(3, NOW + 99 * DAY, NULL);
+	str_clear(&logged);
+	CU_ASSERT(cert_news_is_taken(3));
+	CU_ASSERT_FALSE(cert_news_end_trial(3));
+	CU_ASSERT_FALSE(cert_news_end_trial(7));
+	expect_log("");
+	cert_news_begin();
+	cert_news_keep("imapd_ssl", "/x.pem");
+	cert_news_keep("imapd_ssl", "/other.pem");
+	cert_news_end();
+	CU_ASSERT(cert_news_is_taken(3));
+	forget_all();
+	CU_ASSERT_FALSE(cert_news_is_taken(3));
+}
+
+static void test_ocsp(void)
+{
+	struct control_key_news m = { .key = 1, .until = NOW + 99 * DAY, .ocsp_until = NOW + DAY };
+
+	cert_news_given("imapd_ssl", "/x.pem", 1);
+	cert_news_take(&m);
+	cert_news_take(&m);
+	str_clear(&logged);
+	cert_news_tick(NOW + DAY - 1);
+	expect_log("");
+	cert_news_tick(NOW + DAY);
+	cert_news_tick(NOW + 2 * DAY);
+	expect_log("W: OCSP response /x.pem.ocsp has expired and is not sent to clients any more; get a new one\n");
+	cert_news_given("imapd_ssl", "/x.pem", 2);
+	m = (struct control_key_news){ .key = 2, .until = NOW + 99 * DAY, .why = "it is\nbad" };
+	cert_news_take(&m);
+	cert_news_take(&m);
+	expect_log("I: certificate /x.pem is in use, valid until 2027-03-09 13:25 UTC\n"
+	           "W: OCSP response /x.pem.ocsp is not sent to clients: it is.bad\n");
+	forget_all();
+}
+
 /* A key process that was taken over lies, but forges no line and does not flood. */
 static void test_liar(void)
 {
@@ -195,6 +249,8 @@ static const struct unit_case cases[] = {
 	{ "none before", test_none_before },
 	{ "shared", test_shared },
 	{ "end", test_end },
+	{ "trial", test_trial },
+	{ "OCSP", test_ocsp },
 	{ "liar", test_liar },
 	{ NULL, NULL },
 };

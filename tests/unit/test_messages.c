@@ -129,7 +129,10 @@ static void cut_keys(void)
 	static const struct key_chain chain = { .key = 5,
 		.use = "imapd-ssl",
 		.n = 2,
-		.cert = { { "abc", 3 }, { "de", 2 } } };
+		.cert = { { "abc", 3 }, { "de", 2 } },
+		.ocsp = "fgh",
+		.ocsp_len = 3,
+		.ocsp_until = 1796045100 };
 
 	key_chain_write(&w, &chain);
 	check(KEY_CHAIN, read_chain, "KEY_CHAIN");
@@ -139,9 +142,10 @@ static void cut_keys(void)
 	check(KEY_SIGN, read_sign, "KEY_SIGN");
 	key_signed_write(&w, &(struct key_signed){ 7, bytes, 40 });
 	check(KEY_SIGNED, read_signed, "KEY_SIGNED");
-	control_key_write(&w, &(struct control_key){ 5, true, "imapd-ssl mail.example.com", "/etc/waypost/pool.pem" });
+	control_key_write(&w,
+	    &(struct control_key){ 5, true, "imapd-ssl mail.example.com", "/etc/waypost/pool.pem", true });
 	check(CTL_KEY, read_key, "CTL_KEY");
-	control_key_news_write(&w, &(struct control_key_news){ 5, true, 7, "there is no private key" });
+	control_key_news_write(&w, &(struct control_key_news){ 5, true, 7, "there is no private key", 8 });
 	check(CTL_KEY_NEWS, read_news, "CTL_KEY_NEWS");
 	control_key_gone_write(&w, 5);
 	check(CTL_KEY_GONE, read_unlisten, "CTL_KEY_GONE");
@@ -290,6 +294,14 @@ static void test_key_values(void)
 
 	key_chain_write(&w, &in);
 	CU_ASSERT(key_chain_read(reader(), &out) && out.n == 2 && out.cert[1].len == 2);
+	in.ocsp = bytes;
+	in.ocsp_len = KEY_OCSP_MAX;
+	key_chain_write(&w, &in);
+	CU_ASSERT(key_chain_read(reader(), &out) && out.ocsp_len == KEY_OCSP_MAX);
+	in.ocsp_len++;
+	key_chain_write(&w, &in);
+	CU_ASSERT_FALSE(key_chain_read(reader(), &out));
+	in.ocsp_len = 0;
 	in.cert[1].len = 3;
 	key_chain_write(&w, &in);
 	CU_ASSERT_FALSE(key_chain_read(reader(), &out));

@@ -1,0 +1,191 @@
+/* Finds the files of certificates. */
+#include "master/cert_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/net.h"
+#include "lib/text.h"
+#include "node/key_use.h"
+
+static const char *const kinds[] = { ".rsa", ".ecdsa" };
+/* What stands beside certificates without being one. */
+static const char *const others[] = { ".ocsp", ".key", ".issuer", ".sctl", ".new", ".old", ".bak", ".tmp", ".orig",
+	".dpkg-old", ".dpkg-new", ".dpkg-dist" };
+
+/* What one walk is about. */
+struct walk {
+	enum protocol protocol;
+	const char *file, *key; /* the settings' */
+	cert_files_fn *fn;
+	void *arg;
+	unsigned left; /* that may still be told */
+};
+
+static bool is_there(const char *file)
+{
+	return access(file, F_OK) == 0;
+}
+
+static bool ends_in(const char *name, size_t len, const char *end)
+{
+	size_t n = strlen(end);
+
+	return len >= n && memcmp(name + len - n, end, n) == 0;
+}
+
+static void tell(struct walk *w, const struct key_use *use, const char *variant, const char *file, const char *key)
+{
+	char *ocsp = mem_printf("%s.ocsp", file);
+	char text[KEY_USE_MAX];
+
+	if (key_use_write(text, use, variant) && w->left != 0) {
+		w->left--;
+		w->fn(w->arg, text, file, key, is_there(ocsp) ? ocsp : "");
+	}
+	mem_free(&ocsp);
+}
+
+/* --- beside TLS_CERTFILE --- */
+
+/* The LEN bytes at NAME are a host name or address. A name needs a dot, for a file's last part could be any word. */
+static bool read_name(const char *name, size_t len, struct key_use *use)
+{
+	char text[NET_IP_TEXT_MAX];
+	struct net_addr a;
+
+	if (len < sizeof(text)) {
+		memcpy(text, name, len);
+		text[len] = '\0';
+		if (net_addr_parse(&a, text, 0)) {
+			use->what = KEY_FOR_ADDRESS;
+			net_addr_text(&a, use->name);
+			return true;
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (ends_in(name, len, others[i]))
+			return false;
+	use->what = KEY_FOR_NAME;
+	return memchr(name, '.', len) != NULL && tls_choice_pattern(name, len, use->name);
+}
+
+/* TLS_CERTFILE with SUFFIX behind it. */
+static void beside(struct walk *w, const char *suffix)
+{
+	struct key_use use = { .protocol = w->protocol, .what = KEY_FOR_ALL };
+	size_t len = strlen(suffix);
+	const char *variant = "";
+	char *file, *key;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (ends_in(suffix, len, kinds[i])) {
+			variant = kinds[i] + 1;
+			len -= strlen(kinds[i]);
+			break;
+		}
+	if (len != 0 && !read_name(suffix + 1, len - 1, &use))
+		return;
+	file = mem_printf("%s%s", w->file, suffix);
+	key = w->key[0] != '\0' ? mem_printf("%s%s", w->key, suffix) : mem_strdup("");
+	tell(w, &use, variant, file, key[0] != '\0' && !is_there(key) ? w->key : key);
+	mem_free(&file);
+	mem_free(&key);
+}
+
+/* FN for each name in FOLDER but hidden ones. */
+static void each_name(const char *folder, void (*fn)(struct walk *w, const char *name), struct walk *w)
+{
+	DIR *d = opendir(folder);
+	const struct dirent *e;
+
+	if (d == NULL)
+		return;
+	while ((e = readdir(d)) != NULL)
+		if (e->d_name[0] != '.' && text_is_plain(e->d_name))
+			fn(w, e->d_name);
+	closedir(d);
+}
+
+static void on_neighbour(struct walk *w, const char *name)
+{
+	const char *base = strrchr(w->file, '/') + 1;
+	size_t len = strlen(base);
+
+	if (strncmp(name, base, len) == 0 && name[len] == '.')
+		beside(w, name + len);
+}
+
+/* TLS_CERTFILE itself need not be there if others are for all. */
+static bool is_replaced(const char *file)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		char *other = mem_printf("%s%s", file, kinds[i]);
+
+		found = found || is_there(other);
+		mem_free(&other);
+	}
+	return found && !is_there(file);
+}
+
+static void each_beside(struct walk *w)
+{
+	char *folder = mem_strdup(w->file);
+
+	*strrchr(folder, '/') = '\0';
+	if (!is_replaced(w->file))
+		beside(w, "");
+	w->left = CERT_FILES_MAX;
+	each_name(folder[0] != '\0' ? folder : "/", on_neighbour, w);
+	mem_free(&folder);
+}
+
+/* --- in TLS_CERTDIR --- */
+
+/* NAME.pem has all; NAME/ has two files, as certbot makes them. */
+static void on_entry(struct walk *w, const char *name)
+{
+	struct key_use use = { .protocol = w->protocol, .what = KEY_FOR_ITS_OWN };
+	char *file, *key;
+
+	if (ends_in(name, strlen(name), ".pem") || ends_in(name, strlen(name), ".pem.rsa") ||
+	    ends_in(name, strlen(name), ".pem.ecdsa")) {
+		file = mem_printf("%s/%s", w->file, name);
+		tell(w, &use, name, file, "");
+		mem_free(&file);
+		return;
+	}
+	file = mem_printf("%s/%s/fullchain.pem", w->file, name);
+	key = mem_printf("%s/%s/privkey.pem", w->file, name);
+	if (is_there(file) && is_there(key))
+		tell(w, &use, name, file, key);
+	mem_free(&file);
+	mem_free(&key);
+}
+
+void cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg)
+{
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		struct protocol_settings s = protocol_settings(set, p);
+		struct walk w = { .protocol = p,
+			.file = s.tls_certfile,
+			.key = s.tls_keyfile,
+			.fn = fn,
+			.arg = arg,
+			.left = 1 };
+
+		if (!s.tls_served || s.tls_certfile[0] == '\0')
+			continue;
+		each_beside(&w);
+		w.file = s.tls_certdir;
+		w.left = CERT_FILES_MAX;
+		if (s.tls_certdir[0] != '\0')
+			each_name(s.tls_certdir, on_entry, &w);
+	}
+}

@@ -1,0 +1,20 @@
+/* The files of certificates that the settings name, and those beside them that follow from their names, as Courier has
+ * them: TLS_CERTFILE.NAME for who asks for the host NAME, TLS_CERTFILE.ADDRESS for who connects to ADDRESS; behind each
+ * of them ".rsa" or ".ecdsa" for a certificate with another kind of key for the same clients, as HAProxy has them, and
+ * ".ocsp" for the OCSP response that is sent with it. Names are not looked at in the files. */
+#ifndef MASTER_CERT_FILES_H
+#define MASTER_CERT_FILES_H
+
+#include "settings/settings.h"
+
+enum { CERT_FILES_MAX = 2000 }; /* of a protocol beside TLS_CERTFILE, or in TLS_CERTDIR */
+
+/* FILE has the certificate for USE (node/key_use.h), KEY its private half ("": FILE has it, too), OCSP the response if
+ * there is such a file. */
+typedef void cert_files_fn(void *arg, const char *use, const char *file, const char *key, const char *ocsp);
+
+/* FN for each, for all protocols that are served with TLS. TLS_CERTFILE is told even if it is not there, unless one
+ * with ".rsa" or ".ecdsa" is. Reads folders. */
+void cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg);
+
+#endif

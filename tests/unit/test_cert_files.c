@@ -1,0 +1,174 @@
+/* Which files are certificates, by their names. */
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/str.h"
+#include "master/cert_files.h"
+
+static char root[64];
+static struct str found;
+
+static void make(const char *name)
+{
+	char *path = mem_printf("%s/%s", root, name);
+	int fd = open(path, O_CREAT | O_WRONLY, 0600);
+
+	CU_ASSERT_FATAL(fd != -1);
+	close(fd);
+	mem_free(&path);
+}
+
+static void make_folder(const char *name)
+{
+	char *path = mem_printf("%s/%s", root, name);
+
+	CU_ASSERT_EQUAL_FATAL(mkdir(path, 0700), 0);
+	mem_free(&path);
+}
+
+static const char *inside(const char *path)
+{
+	return strncmp(path, root, strlen(root)) == 0 ? path + strlen(root) + 1 : path;
+}
+
+static void on_file(void *arg UNUSED, const char *use, const char *file, const char *key, const char *ocsp)
+{
+	str_addf(&found, "%s|%s|%s|%s\n", use, inside(file), inside(key), inside(ocsp));
+}
+
+static void set_path(char **text, const char *name)
+{
+	char *path = mem_printf("%s/%s", root, name);
+
+	unit_set(text, path);
+	mem_free(&path);
+}
+
+static void expect(const struct settings *set, const char *const *lines)
+{
+	size_t n = 0;
+
+	str_clear(&found);
+	cert_files_each(set, on_file, NULL);
+	for (size_t i = 0; i < found.len; i++)
+		n += found.data[i] == '\n';
+	for (; *lines != NULL; lines++, n--) {
+		if (strstr(str_cstr(&found), *lines) == NULL)
+			printf("\nnot there: %s in\n%s", *lines, str_cstr(&found));
+		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&found), *lines));
+	}
+	if (n != 0)
+		printf("\nmore than expected:\n%s", str_cstr(&found));
+	CU_ASSERT_EQUAL(n, 0);
+}
+
+static void begin(void)
+{
+	str_copy(root, sizeof(root), "/tmp/waypost-test-XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(root));
+}
+
+static void end(struct settings **set)
+{
+	char *command = mem_printf("rm -r %s", root);
+
+	CU_ASSERT_EQUAL(system(command), 0);
+	mem_free(&command);
+	settings_free(set);
+	str_fini(&found);
+}
+
+static void test_beside(void)
+{
+	static const char *const names[] = { "x.pem.Mail.Example.com", "x.pem.mail.example.com.ocsp",
+		"x.pem.*.example.com.rsa", "x.pem.192.0.2.1", "x.pem.2001:DB8::1.ecdsa", "x.pem.rsa", "x.pem.rsa.ocsp",
+		/* none of them is one */
+		"x.pem.ocsp.old", "x.pem.new", "x.pem.bak", "x.pem.mail.example.com.new", "x.pem.mail.example.com.bak",
+		"x.pem.mail.example.com.key", "x.pem.", "x.pem..", "x.pem~", "x.pem.a b.c", "x.pem.300.1.1.1",
+		"y.pem.a.b", "x.pemx.a.b", "x.pem.localhost", ".x.pem.a.b", "x.pem.a\nb.c" };
+	static const char *const want[] = { "imapd_ssl|x.pem||\n",
+		"imapd_ssl name mail.example.com |x.pem.Mail.Example.com||\n",
+		"imapd_ssl name *.example.com rsa|x.pem.*.example.com.rsa||\n",
+		"imapd_ssl address 192.0.2.1 |x.pem.192.0.2.1||\n",
+		"imapd_ssl address 2001:db8::1 ecdsa|x.pem.2001:DB8::1.ecdsa||\n",
+		"imapd_ssl all rsa|x.pem.rsa||x.pem.rsa.ocsp\n", NULL };
+	static const char *const without[] = { "imapd_ssl all rsa|x.pem.rsa||x.pem.rsa.ocsp\n", NULL };
+	struct settings *set = settings_defaults();
+
+	begin();
+	set->has_tls[PROTOCOL_IMAP] = true;
+	set->has_tls[PROTOCOL_POP3] = true; /* without a certificate */
+	expect(set, (const char *const[]){ NULL });
+	set_path(&set->imapd_ssl_TLS_CERTFILE, "x.pem");
+	expect(set,
+	    (const char *const[]){ "imapd_ssl|x.pem||\n", NULL }); /* somebody has to say that it is not there */
+	make("x.pem.rsa");
+	make("x.pem.rsa.ocsp");
+	expect(set, without);
+	make("x.pem");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		make(names[i]);
+	expect(set, want);
+	end(&set);
+}
+
+static void test_keys(void)
+{
+	static const char *const want[] = { "pop3d_ssl|c.pem|k.pem|c.pem.ocsp\n",
+		"pop3d_ssl name a.example |c.pem.a.example|k.pem.a.example|\n",
+		"pop3d_ssl name b.example |c.pem.b.example|k.pem|\n", NULL };
+	struct settings *set = settings_defaults();
+
+	begin();
+	set->has_tls[PROTOCOL_POP3] = true;
+	set_path(&set->pop3d_ssl_TLS_CERTFILE, "c.pem");
+	set_path(&set->pop3d_ssl_TLS_PRIVATE_KEYFILE, "k.pem");
+	make("c.pem");
+	make("c.pem.ocsp");
+	make("c.pem.a.example");
+	make("k.pem.a.example");
+	make("c.pem.b.example");
+	expect(set, want);
+	end(&set);
+}
+
+static void test_folder(void)
+{
+	static const char *const want[] = { "imapd_ssl|x.pem||\n",
+		"imapd_ssl its-own a.pem|more/a.pem||more/a.pem.ocsp\n",
+		"imapd_ssl its-own a.pem.rsa|more/a.pem.rsa||\n",
+		"imapd_ssl its-own b.example|more/b.example/fullchain.pem|more/b.example/privkey.pem|\n", NULL };
+	struct settings *set = settings_defaults();
+
+	begin();
+	set->has_tls[PROTOCOL_IMAP] = true;
+	set_path(&set->imapd_ssl_TLS_CERTFILE, "x.pem");
+	set_path(&set->imapd_ssl_TLS_CERTDIR, "more");
+	expect(set, (const char *const[]){ "imapd_ssl|x.pem||\n", NULL });
+	make_folder("more");
+	make_folder("more/b.example");
+	make_folder("more/c.example");
+	make("more/a.pem");
+	make("more/a.pem.rsa");
+	make("more/a.pem.ocsp");
+	make("more/.hidden.pem");
+	make("more/README");
+	make("more/b.example/fullchain.pem");
+	make("more/b.example/privkey.pem");
+	make("more/c.example/fullchain.pem");
+	expect(set, want);
+	end(&set);
+}
+
+static const struct unit_case cases[] = {
+	{ "beside", test_beside },
+	{ "keys", test_keys },
+	{ "folder", test_folder },
+	{ NULL, NULL },
+};
+UNIT_MAIN("cert_files", cases)
