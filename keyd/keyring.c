@@ -161,9 +161,9 @@ static const char *read_pem(struct entry *e, const void *pem, size_t len)
 		wrong = "there is no private key";
 	else if (n > 1)
 		wrong = "there is more than one private key";
-	else if ((e->signer = tls_signer_new(key)) == NULL)
-		wrong = "the private key is of a kind that is not used here; RSA (up to 8192 bits) and EC are";
-	else
+	else if ((wrong = tls_scheme_misfit(key)) == NULL && (e->signer = tls_signer_new(key)) == NULL)
+		wrong = "the private key cannot sign";
+	else if (wrong == NULL)
 		wrong = read_certs(e, key, pem, len);
 	EVP_PKEY_free(key);
 	return wrong;

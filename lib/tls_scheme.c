@@ -1,6 +1,7 @@
 /* The list of signature schemes, and keys that sign by it. */
 #include "lib/tls_scheme.h"
 
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
 #include <string.h>
@@ -62,6 +63,41 @@ bool tls_scheme_fits_any(const EVP_PKEY *key)
 	int size = EVP_PKEY_get_size(key);
 
 	return (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "EC")) && size > 0 && size <= TLS_SIGNATURE_MAX;
+}
+
+#define MAKE_ONE "make one with openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"
+
+static bool has_good_curve(const EVP_PKEY *key)
+{
+	static const char *const curves[] = { SN_X9_62_prime256v1, SN_secp384r1, SN_secp521r1 };
+	char name[64];
+	size_t len;
+
+	if (EVP_PKEY_get_group_name(key, name, sizeof(name), &len) != 1)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(curves); i++)
+		if (strcmp(curves[i], name) == 0)
+			return true;
+	return false;
+}
+
+const char *tls_scheme_misfit(const EVP_PKEY *key)
+{
+	if (EVP_PKEY_is_a(key, "ED25519") || EVP_PKEY_is_a(key, "ED448"))
+		return "Ed25519 and Ed448 keys are not used, for few clients take them; " MAKE_ONE;
+	if (EVP_PKEY_is_a(key, "RSA-PSS"))
+		return "the private key is restricted to RSA-PSS, which many clients do not take; " MAKE_ONE
+		       ", or a plain RSA key";
+	if (!EVP_PKEY_is_a(key, "RSA") && !EVP_PKEY_is_a(key, "EC"))
+		return "the private key is of a kind that is not used here, RSA and EC are; " MAKE_ONE;
+	if (EVP_PKEY_is_a(key, "RSA") && EVP_PKEY_get_bits(key) < 2048)
+		return "the RSA key has less than 2048 bits and is not safe; " MAKE_ONE;
+	if (!tls_scheme_fits_any(key))
+		return "the RSA key has more than 8192 bits, which takes too long; " MAKE_ONE;
+	if (EVP_PKEY_is_a(key, "EC") && !has_good_curve(key))
+		return "the private key's curve is none of P-256, P-384 and P-521, and clients do not take "
+		       "it; " MAKE_ONE;
+	return NULL;
 }
 
 struct tls_signer *tls_signer_new(EVP_PKEY *key)

@@ -42,6 +42,9 @@ const char *tls_scheme_digest(enum tls_scheme scheme);
 
 /* KEY, public or private, is of a kind that the list has, and not longer than TLS_SIGNATURE_MAX allows. */
 bool tls_scheme_fits_any(const EVP_PKEY *key);
+/* NULL, or why KEY is not to be used though it may sign: a phrase for people, with what to do. Besides those that
+ * tls_scheme_fits_any() refuses, RSA keys below 2048 bits and curves that clients of TLS do not take. */
+const char *tls_scheme_misfit(const EVP_PKEY *key);
 
 /* A private key that is ready to sign. */
 struct tls_signer;

@@ -121,7 +121,7 @@ BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     ("broken", True, "pool.pem: a certificate cannot be read"),
     ("passphrase", True, "pool.pem: the private key needs a passphrase"),
     ("another key", True, "pool.pem: the private key is not that of the first certificate"),
-    ("Ed25519", True, "pool.pem: the private key is of a kind that is not used here"),
+    ("Ed25519", True, "pool.pem: Ed25519 and Ed448 keys are not used"),
     ("expired", True, r"pool.pem: the certificate has expired on 2020-02-01 00:00 UTC; renew it"),
     ("soon", False, r"warning: .*pool.pem: the certificate expires on .*; renew it"),
     ("no middle", False, r'warning: .*pool.pem: this machine does not know "middle"'),
@@ -131,7 +131,7 @@ BROKEN = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
     ("self-signed", False, "warning: .*pool.pem: the certificate has issued itself"),
     ("for clients", True, "pool.pem: the certificate is not for TLS servers"),
     ("readable", False, r"warning: .*pool.pem: everybody on this machine can read the private key; run: chmod o= "),
-    ("short", True, "pool.pem: OpenSSL does not take the certificate: ee key too small"),
+    ("short", True, "pool.pem: the RSA key has less than 2048 bits and is not safe"),
 ])
 def test_check(pool, authority, what, mistake, words):
     """Each mistake by itself: where it stands, and what is wrong. The daemon's own reader is asked (keyd)."""
