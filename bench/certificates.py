@@ -6,7 +6,7 @@ from system import Trouble
 
 CURVE = ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
 KEYS = {"p256": CURVE, "rsa": ["rsa:2048"]}
-NAMES = ",".join(["DNS:mail.example.com", *(f"IP:127.0.1.{n}" for n in range(1, 65))])
+NAMES = ",".join(["DNS:mail.example.com", *(f"IP:127.0.{net}.{n}" for net in (1, 2) for n in range(1, 65))])
 
 
 def openssl(*argv):

@@ -8,6 +8,7 @@ TITLES = {
     "login": "IMAP login and logout", "pop-login": "POP3 login and logout", "bulk": "bodies of 1 MiB", "bulk16k": "bodies of 16 KiB",
     "ping": "NOOP, 32 sessions", "ping1": "NOOP, one session", "local": "IMAP login, SELECT, logout, own mail",
     "pop-local": "POP3 login, STAT, logout, own mail",
+    "pool": "IMAP login, SELECT, logout, mail at another node: both nodes",
     "tls-login": "TLS: full handshake, IMAP login and logout", "tls-login-aes128": "TLS: the same, AES-128 with all",
     "tls-pop-login": "TLS: full handshake, POP3 login and logout",
     "tls-resume": "TLS: resumption with a ticket, IMAP login and logout", "tls-bulk": "TLS: bodies of 1 MiB",
@@ -103,6 +104,8 @@ def tls_goals(f, add, compare):
     for point in ("tls-bulk", "tls-bulk-aes128"):
         compare(f"10. CPU, {TITLES[point]}, relative to HAProxy", point, ["haproxy-tls"], 0.8, "waypost-tls")
     compare("10. CPU, TLS: NOOP, relative to the best", "tls-ping", ["nginx-tls", "haproxy-tls", "dovecot-tls"], 1.0, "waypost-tls")
+    plain, tls = f.of("pool", "waypost-pool"), f.of("pool", "waypost-pool-tls")
+    add("10. CPU us of both nodes that TLS between them, verified, adds to a login", median(tls[n] - plain[n] for n in tls if n in plain), 15, 0)
     add("11. idle proxied session, TLS towards the client, bytes PSS", median(f.idle("waypost-tls", "pss")), 16384, 0)
 
 

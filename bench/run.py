@@ -44,6 +44,7 @@ POINTS = {
     "ping1": ("ping", "imap", 1, []),
     "local": ("local", "imap", 4, ["users=32"]),
     "pop-local": ("local", "pop3", 4, ["users=32"]),
+    "pool": ("local", "imap", 4, ["users=32"]),
     # What OpenSSL's clients offer, in their order; "-aes128": all systems use the same suite.
     "tls-login": ("login", "imap", 32, ["tls=1"]),
     "tls-login-aes128": ("login", "imap", 32, ["tls=1", AES128]),
@@ -61,7 +62,7 @@ POINTS = {
 DRIVERS = ("drivers", "drivers-cached")
 IDLE = {"idle": [], "tls-idle": ["tls=1"]}
 MORE = (*IDLE, "growth")
-TLS = [p for p in (*POINTS, *MORE) if p.startswith("tls-")]
+TLS = [p for p in (*POINTS, *MORE) if p.startswith("tls-") or p == "pool"]
 PROXIED = (100, 1000, 9000), ("login", "bulk"), []
 # By peer: how many sessions are open, what is measured beside them, options of their making.
 GROWTH = {"relay-copy": PROXIED, "waypost": PROXIED, "waypost-local": ((100, 1000, 3000), ("local",), ["users=32"])}

@@ -23,25 +23,29 @@ class Waypost(Peer):
         os.chown(userdb, 0, pwd.getpwnam(READER).pw_gid)
         return f'authdaemonrc = {{ authmodulelist = "authuserdb"; }};\nauthuserdb = {{ USERDB = "{userdb}"; }};\n'
 
-    def tls_settings(self):
+    def tls_settings(self, address=""):
         if not self.key:
             return ""
-        here = f'SSLADDRESS = "{self.address}"; TLS_CERTFILE = "{self.certificate()}"; TLS_PRIVATE_KEYFILE = "{self.certificate("key")}"'
+        here = f'SSLADDRESS = "{address or self.address}"; TLS_CERTFILE = "{self.certificate()}"; TLS_PRIVATE_KEYFILE = "{self.certificate("key")}"'
         return f"imapd-ssl = {{ {here}; SSLPORT = 993; }};\npop3d-ssl = {{ {here}; SSLPORT = 995; }};\n"
 
     def commands(self):
+        return [self.node("waypost.conf", self.address, self.tls_settings())]
+
+    def node(self, conf, address, more):
+        """The command that starts a node at ADDRESS with the file CONF, in which MORE stands, too."""
         self.file("secret", "a secret of the bench, as long as it should be\n", 0o600)
-        group = f'ADDRESS = "{self.address}"; MAXPERIP = 50000; MAXPERACCOUNT = 50000; MAXDAEMONS = 50000'
-        conf = self.file("waypost.conf", f"""RUNDIR = "{self.folder}/run";
-PROXY_HOSTNAME = "{self.address}";
+        group = f'ADDRESS = "{address}"; MAXPERIP = 50000; MAXPERACCOUNT = 50000; MAXDAEMONS = 50000'
+        path = self.file(conf, f"""RUNDIR = "{self.folder}/run.{conf}";
+PROXY_HOSTNAME = "{address}";
 POOL_SECRETFILE = "{self.folder}/secret";
 LOGIN_USER = "nobody";
 AUTH_USER = "{READER}";
 LOGIN_WORKERS = {self.workers};
 {self.auth_settings()}imapd = {{ {group}; PORT = 143; IMAP_PROXY = 1; }};
 pop3d = {{ {group}; PORT = 110; POP3_PROXY = 1; }};
-{self.tls_settings()}""")
-        return [[os.path.join(self.place["prefix"], "sbin", "waypostd"), "-F", "-c", conf]]
+{more}""")
+        return [os.path.join(self.place["prefix"], "sbin", "waypostd"), "-F", "-c", path]
 
 
 class WaypostTwo(Waypost):
@@ -81,4 +85,33 @@ class WaypostLocalTls(WaypostLocal):
     points = ("tls-local",)
 
 
-PEERS = [Waypost, WaypostTwo, WaypostLocal, WaypostTls, WaypostRsa, WaypostLocalTls]
+class WaypostPool(WaypostLocal):
+    name = "waypost-pool"
+    about = "two nodes, one worker each: clients come to the first, their mail is at the second"
+    points = ("pool",)
+
+    @property
+    def second(self):
+        return self.address.replace("127.0.1.", "127.0.2.")
+
+    def accounts(self):
+        return self.account_lines("{user}\tuid={uid}|gid={gid}|home={home}|systempw={sha}|" + f"options=mailhost={self.second}\n")
+
+    def first_settings(self):
+        return ""
+
+    def commands(self):
+        return [self.node("second.conf", self.second, self.tls_settings(self.second)),
+                self.node("first.conf", self.address, self.first_settings())]
+
+
+class WaypostPoolTls(WaypostPool):
+    name = "waypost-pool-tls"
+    about = "the same with TLS between the nodes, certificates (P-256) verified; clients are plain"
+    key = "p256"
+
+    def first_settings(self):
+        return f'proxy = {{ PROXY_TLS = "implicit"; PROXY_TLS_CAFILE = "{self.place["certificates"]}/ca.crt"; }};\n'
+
+
+PEERS = [Waypost, WaypostTwo, WaypostLocal, WaypostTls, WaypostRsa, WaypostLocalTls, WaypostPool, WaypostPoolTls]
