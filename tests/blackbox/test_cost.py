@@ -14,7 +14,8 @@ import threading
 import pytest
 
 from client import Imap, Pop3
-from pool import Account, PATIENCE, Pool, rss_kib, wait_for
+from pool import Account, PATIENCE, Pool, free_port, rss_kib, wait_for
+from test_tls import context, install, make_pem
 
 pytestmark = pytest.mark.once
 
@@ -28,10 +29,14 @@ SESSIONS = 1000
 WORKER_PER_LOGIN = 30
 AUTHD_PER_LOGIN = 4
 MASTER_PER_LOGIN = 7
+# The same behind TLS 1.3, with a full handshake.
+TLS_WORKER_PER_LOGIN = 42
+KEY_PER_LOGIN = 4
 WORKER_PER_MIB = 15
 # spawn and the server that it forks, for a POP3 session here that asks nothing: about 135 today.
 SPAWN_PER_LOGIN = 150
 BYTES_PER_SESSION = 512
+TLS_BYTES_PER_SESSION = 15 * 1024
 # Of a client that has not logged in: what it has sent, and bytes of the worker's memory.
 STRANGERS = {
     "nothing": (b"", 2560),
@@ -94,20 +99,30 @@ def front(request):
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     peer = Peer(PEER)
     account = Account("far@example.com", mailhost=f"{PEER}:{peer.port}")
-    with Pool(nodes=1, accounts=[account, Account("near@example.com")], settings={"LOGIN_WORKERS": 1}, keep=request.config.getoption("--keep")) as pool:
+    with Pool(nodes=1, start=False, accounts=[account, Account("near@example.com")], settings={"LOGIN_WORKERS": 1},
+              keep=request.config.getoption("--keep")) as pool:
+        pool.tls_port = free_port(pool.addresses)
+        install(pool, make_pem(pool.root, "first.example", "ec"))
+        pool.write_conf({"imapd-ssl": {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": pool.tls_port,
+                                       "TLS_CERTFILE": os.path.join(pool.root, "pool.pem")}})
+        pool.start()
         yield pool.nodes[0], pool.imap_port, account, peer
     peer.close()
 
 
-def log_in(front):
+def log_in(front, tls=None):
+    """TLS: a context of ssl."""
     node, port, account, _ = front
-    c = Imap(node.address, port)
+    c = Imap(node.address, node.pool.tls_port if tls else port, greeting=False)
+    if tls:
+        c.sock = tls.wrap_socket(c.sock)
+    c.greeting = c.response()
     c.login_ok(account)
     return c
 
 
-def one_session(front):
-    with log_in(front) as c:
+def one_session(front, tls=None):
+    with log_in(front, tls) as c:
         c.ok("LOGOUT")
         assert c.is_closed()
 
@@ -167,6 +182,22 @@ def test_system_calls_per_proxied_login(front):
         assert each <= bound, text
 
 
+def test_system_calls_per_login_behind_tls(front):
+    need_strace()
+    node, tls = front[0], context("1.3")
+    for _ in range(20):
+        one_session(front, tls)
+    before = node.log().count("LOGOUT, user=far@")
+    with Calls(node, "worker", "key") as calls:
+        for _ in range(LOGINS):
+            one_session(front, tls)
+        wait_for("all sessions ended", lambda: node.log().count("LOGOUT, user=far@") >= LOGINS + before)
+    for role, bound in (("worker", TLS_WORKER_PER_LOGIN), ("key", KEY_PER_LOGIN)):
+        each, text = calls.per(role, LOGINS)
+        print(text)
+        assert each <= bound, text
+
+
 def test_system_calls_per_local_login(front):
     need_strace()
     node = front[0]
@@ -200,22 +231,23 @@ def test_system_calls_per_relayed_mib(front):
     assert each <= WORKER_PER_MIB, text
 
 
-def test_memory_per_idle_proxied_session(front):
+@pytest.mark.parametrize("tls, most", [(None, BYTES_PER_SESSION), (context("1.3"), TLS_BYTES_PER_SESSION)], ids=["plain", "tls"])
+def test_memory_per_idle_proxied_session(front, tls, most):
     """After earlier sessions, because a process reuses its memory. A page more or less is not a byte per session."""
     node = front[0]
     roles = [pid for role in ("worker", "authd", "master") for pid in node.pids(role)]
     with open(f"/proc/{roles[0]}/maps") as f:
         if re.search("libasan|valgrind|vgpreload", f.read()):
             pytest.skip("a checked build needs memory of its own")
-    few = [log_in(front) for _ in range(50)]
+    few = [log_in(front, tls) for _ in range(50)]
     before = sum(rss_kib(pid) for pid in roles)
-    many = [log_in(front) for _ in range(SESSIONS)]
+    many = [log_in(front, tls) for _ in range(SESSIONS)]
     each = (sum(rss_kib(pid) for pid in roles) - before) * 1024 / SESSIONS
     for c in few + many:
         c.ok("LOGOUT")
         c.close()
     print(f"{each:.0f} bytes each")
-    assert each <= BYTES_PER_SESSION
+    assert each <= most
 
 
 @pytest.mark.parametrize("said", STRANGERS)
