@@ -150,16 +150,20 @@ bool key_client_works(const struct key_client *k)
 	return !k->broken;
 }
 
-/* The answer to the last request within TIMEOUT ms. What else comes is kept. False: there is none. */
+/* The answer to the last request within TIMEOUT ms (0: if it is there). What else comes is kept. False: there is none.
+ * A signature takes longer than the way to here: nothing is read before something has come. */
 static bool await(struct key_client *k, int timeout, struct key_signed *m)
 {
 	int64_t deadline = clock_ms() + timeout;
 
 	while (!k->broken) {
 		struct msgr r;
-		size_t len = receive(k, &r);
+		size_t len;
 
-		if (len == 0 && !k->broken && (timeout == 0 || !fd_wait(k->io.fd, POLLIN, deadline)))
+		if (timeout != 0 && !fd_wait(k->io.fd, POLLIN, deadline))
+			return false;
+		len = receive(k, &r);
+		if (len == 0 && timeout == 0)
 			return false;
 		if (len != 0 && is_answer(k, &r, m))
 			return true;
