@@ -9,10 +9,10 @@ TITLES = {
     "ping": "NOOP, 32 sessions", "ping1": "NOOP, one session", "local": "IMAP login, SELECT, logout, own mail",
     "pop-local": "POP3 login, STAT, logout, own mail",
     "pool": "IMAP login, SELECT, logout, mail at another node: both nodes",
-    "tls-login": "TLS: full handshake, IMAP login and logout", "tls-login-aes128": "TLS: the same, AES-128 with all",
+    "tls-login": "TLS: full handshake, IMAP login and logout", "tls-login-aes128": "TLS, AES-128 with all: full handshake, IMAP login and logout",
     "tls-pop-login": "TLS: full handshake, POP3 login and logout",
     "tls-resume": "TLS: resumption with a ticket, IMAP login and logout", "tls-bulk": "TLS: bodies of 1 MiB",
-    "tls-bulk-aes128": "TLS: bodies of 1 MiB, AES-128 with all", "tls-ping": "TLS: NOOP, 32 sessions",
+    "tls-bulk-aes128": "TLS, AES-128 with all: bodies of 1 MiB", "tls-ping": "TLS: NOOP, 32 sessions",
     "tls-ping1": "TLS: NOOP, one session", "tls-local": "TLS: full handshake, IMAP login, SELECT, logout, own mail",
 }
 
