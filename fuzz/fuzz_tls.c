@@ -31,7 +31,7 @@ static void on_event(struct ev_loop *loop, ev_io *io, int revents)
 
 static SSL_CTX *new_context(void)
 {
-	static uint8_t keys[TLS_TICKETS_KEYS][MAC_LEN];
+	static struct tls_ticket_keys keys = { .n = 3 };
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	X509 *cert = X509_new();
 	SSL_CTX *ctx = tls_ctx_new(true);
@@ -41,7 +41,7 @@ static SSL_CTX *new_context(void)
 	X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
 	DIE_IF(X509_set_pubkey(cert, key) != 1 || X509_sign(cert, key, EVP_sha256()) == 0);
 	DIE_IF(SSL_CTX_use_certificate(ctx, cert) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1);
-	tls_tickets_set(t, keys);
+	tls_tickets_set(t, &keys);
 	tls_tickets_use(t, ctx, "imapd-ssl");
 	X509_free(cert);
 	EVP_PKEY_free(key);

@@ -32,11 +32,17 @@ bool tls_ctx_set_ciphers(SSL_CTX *ctx, const char *list)
 	return good;
 }
 
+/* What the macros of OpenSSL's headers take as char * and do not change: clang does not like their casts. */
+static char *unconst(const char *text)
+{
+	return (char *)(uintptr_t)text;
+}
+
 bool tls_ctx_set_groups(SSL_CTX *ctx, const char *list, struct str *unknown)
 {
 	SSL_CTX *trial = SSL_CTX_new(TLS_server_method());
 	struct str known = STR_INIT, name = STR_INIT;
-	bool good = SSL_CTX_set1_groups_list(ctx, list) == 1;
+	bool good = SSL_CTX_set1_groups_list(ctx, unconst(list)) == 1;
 
 	for (const char *p = list; !good && *p != '\0'; p += strspn(p, ":")) {
 		size_t len = strcspn(p, ":");
@@ -45,12 +51,12 @@ bool tls_ctx_set_groups(SSL_CTX *ctx, const char *list, struct str *unknown)
 		str_clear(&name);
 		str_add(&name, p + optional, len - optional);
 		p += len;
-		if (len != 0 && SSL_CTX_set1_groups_list(trial, str_cstr(&name)) == 1)
+		if (len != 0 && SSL_CTX_set1_groups_list(trial, unconst(str_cstr(&name))) == 1)
 			str_addf(&known, "%s%s", known.len == 0 ? "" : ":", str_cstr(&name));
 		else if (len != 0)
 			str_addf(unknown, "%s%s", unknown->len == 0 ? "" : ", ", str_cstr(&name));
 	}
-	good = good || (known.len != 0 && SSL_CTX_set1_groups_list(ctx, str_cstr(&known)) == 1);
+	good = good || (known.len != 0 && SSL_CTX_set1_groups_list(ctx, unconst(str_cstr(&known))) == 1);
 	SSL_CTX_free(trial);
 	str_fini(&known);
 	str_fini(&name);
@@ -128,9 +134,7 @@ SSL *tls_client_new(SSL_CTX *ctx, const char *name)
 	if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1)
 		return ssl;
 	ERR_clear_error();
-	/* what SSL_set_tlsext_host_name() is, whose cast clang does not like */
-	if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 ||
-	    SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)name) != 1)
+	if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 || SSL_set_tlsext_host_name(ssl, unconst(name)) != 1)
 		die_fatal("OpenSSL does not take the name of a server: %s", name);
 	return ssl;
 }
