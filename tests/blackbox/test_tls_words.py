@@ -335,6 +335,23 @@ def test_who_and_the_log_tell_version_and_cipher(running, user, version):
                 wait_for(f"{node}: {line}", lambda: re.search(rf"{program}: {line}, {key}=1, tls={words}, (mailhost|session)=", node.log_since(mark)))
 
 
+def test_who_tells_that_a_session_was_resumed(running):
+    """At both nodes: the second connection with the ticket of the first."""
+    pool, c, ticket = running, context(ssl.TLSVersion.TLSv1_3), None
+    for words in r"TLSv1\.3:TLS_[A-Z0-9_]+", r"TLSv1\.3:TLS_[A-Z0-9_]+:resumed":
+        with socket.create_connection(("127.0.0.1", pool.tls_port["imapd"]), timeout=PATIENCE) as s:
+            with c.wrap_socket(s, session=ticket) as t:
+                t.sendall(f"a LOGIN {ELSEWHERE} {pool.accounts[ELSEWHERE].password}\r\n".encode())
+                got = b""
+                while not re.search(rb"(?m)^a OK", got):
+                    more = t.recv(10000)
+                    assert more, got
+                    got += more
+                ticket = t.session
+                told = [r["tls"] for node in pool.nodes for r in sessions(node) if r["user"] == ELSEWHERE]
+                assert len(told) == 2 and all(re.fullmatch(words, text) for text in told), told
+
+
 def test_plain_clients_have_no_words(running):
     pool, node = running, running.nodes[0]
     mark = node.log_mark()
