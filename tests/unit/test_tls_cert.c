@@ -28,7 +28,7 @@ static void on_finding(void *arg UNUSED, bool mistake, const char *text)
 
 static void set_up(void)
 {
-	FILE *f;
+	FILE *f = NULL;
 	int fd;
 
 	for (size_t i = 0; i < ARRAY_LEN(key); i++)
