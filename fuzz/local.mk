@@ -138,6 +138,7 @@ EXTRA_DIST += fuzz/corpus/fuzz_login/node-imap fuzz/corpus/fuzz_login/node-pop3 
 	fuzz/corpus/fuzz_login/http-pop3
 # An address and an access file.
 EXTRA_DIST += fuzz/corpus/fuzz_access/four fuzz/corpus/fuzz_access/six
+EXTRA_DIST += fuzz/corpus/fuzz_tls_choice/protocols fuzz/corpus/fuzz_tls_choice/name fuzz/corpus/fuzz_tls_choice/wildcard
 # Hashes from which fuzz_password starts, one of each form; cheap ones, which it computes.
 EXTRA_DIST += fuzz/corpus/fuzz_password/argon2 fuzz/corpus/fuzz_password/argon2-b64 fuzz/corpus/fuzz_password/argon2id \
 	fuzz/corpus/fuzz_password/cram-md5 fuzz/corpus/fuzz_password/crypt fuzz/corpus/fuzz_password/md5-crypt \

@@ -24,6 +24,7 @@ struct walk {
 	cert_files_fn *fn;
 	void *arg;
 	unsigned left; /* that may still be told */
+	bool *all;     /* becomes false if there are more */
 };
 
 static bool is_there(const char *file)
@@ -43,7 +44,9 @@ static void tell(struct walk *w, const struct key_use *use, const char *variant,
 	char *ocsp = mem_printf("%s.ocsp", file);
 	char text[KEY_USE_MAX];
 
-	if (key_use_write(text, use, variant) && w->left != 0) {
+	if (w->left == 0) {
+		*w->all = false;
+	} else if (key_use_write(text, use, variant)) {
 		w->left--;
 		w->fn(w->arg, text, file, key, is_there(ocsp) ? ocsp : "");
 	}
@@ -169,8 +172,10 @@ static void on_entry(struct walk *w, const char *name)
 	mem_free(&key);
 }
 
-void cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg)
+bool cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg)
 {
+	bool all = true;
+
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		struct protocol_settings s = protocol_settings(set, p);
 		struct walk w = { .protocol = p,
@@ -178,7 +183,8 @@ void cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg)
 			.key = s.tls_keyfile,
 			.fn = fn,
 			.arg = arg,
-			.left = 1 };
+			.left = 1,
+			.all = &all };
 
 		if (!s.tls_served || s.tls_certfile[0] == '\0')
 			continue;
@@ -188,4 +194,5 @@ void cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg)
 		if (s.tls_certdir[0] != '\0')
 			each_name(s.tls_certdir, on_entry, &w);
 	}
+	return all;
 }

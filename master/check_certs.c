@@ -1,6 +1,7 @@
 /* Checks certificates and keys for `waypost check`. */
 #include "master/check_certs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -210,10 +211,28 @@ static void on_file(void *arg, const char *use, const char *file, const char *ke
 	check_one(&subject, w->facts);
 }
 
+static void check_folder(struct settings_load *l, enum protocol p)
+{
+	const char *folder = protocol_settings(l->set, p).tls_certdir;
+	DIR *d = folder[0] != '\0' ? opendir(folder) : NULL;
+
+	if (folder[0] != '\0' && d == NULL)
+		settings_report(l->errors, &l->text, settings_load_line_of(l, protocols[p].ssl_group, "TLS_CERTDIR"),
+		    "%s-ssl.TLS_CERTDIR: %s: %s", protocols[p].group, folder, strerror(errno));
+	if (d != NULL)
+		closedir(d);
+}
+
 void check_certs(struct settings_load *l, struct str *facts)
 {
 	struct walk w = { .l = l, .facts = facts, .seen = STR_INIT };
 
-	cert_files_each(l->set, on_file, &w);
+	if (!cert_files_each(l->set, on_file, &w))
+		settings_report(l->errors, &l->text, 0,
+		    "there are more than %d certificates beside TLS_CERTFILE or in TLS_CERTDIR; some are not used",
+		    CERT_FILES_MAX);
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		if (l->set->has_tls[p])
+			check_folder(l, p);
 	str_fini(&w.seen);
 }

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "master/cert_files.h"
 #include "master/cert_news.h"
@@ -218,7 +219,10 @@ static void look(const struct master *m, bool sure)
 {
 	for (struct certificate *c = first; c != NULL; c = c->next)
 		c->found = false;
-	cert_files_each(m->set, on_found, NULL);
+	if (!cert_files_each(m->set, on_found, NULL) && sure)
+		log_error("there are more than %d certificates beside TLS_CERTFILE or in TLS_CERTDIR; some are not "
+		          "used",
+		    CERT_FILES_MAX);
 	forget(m, sure);
 	cert_news_begin();
 	for (const struct certificate *c = first; c != NULL; c = c->next)

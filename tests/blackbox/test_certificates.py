@@ -230,6 +230,15 @@ def test_rsa_and_ecdsa(pool):
                 assert f"CN = {sni}" in out and f"a:PKEY: {kind}" in out, (version, algorithm, out)
 
 
+def test_tickets(pool):
+    """A session that began with one name is resumed with it, and not a failure with another."""
+    ticket = os.path.join(pool.root, "ticket")
+    subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{pool.port}", "-servername", "a.example", "-sess_out", ticket, "-quiet"],
+                   input=b"a LOGOUT\r\n", capture_output=True, timeout=PATIENCE)
+    assert "Reused, TLSv1.3" in s_client(pool, "-servername", "a.example", "-sess_in", ticket)
+    assert "TLSv1.3, Cipher is TLS_" in s_client(pool, "-servername", "dir.example", "-sess_in", ticket)
+
+
 # --- changes ---
 
 @pytest.mark.once
@@ -343,6 +352,21 @@ def test_ocsp_renewal(pool, maker):
 
 
 # --- settings ---
+
+def test_check(pool, maker):
+    """check looks at all files, and says of a name's certificate if it is not for that name."""
+    node = pool.nodes[0]
+    said = node.tool("check").stdout
+    for setting, name in (("TLS_CERTFILE", "pool.pem"), ("TLS_CERTFILE", "pool.pem.rsa"), ("TLS_CERTFILE", "pool.pem.127.0.0.7"),
+                          ("TLS_CERTDIR", "more/x.pem"), ("TLS_CERTDIR", "more/live.example/fullchain.pem")):
+        assert f"imapd-ssl.{setting}: {pool.root}/{name}: this machine does not know" in said
+    wrong = {line.split(":")[3].split("/")[-1].strip() for line in said.splitlines() if "the certificate is not for" in line or "is for" in line}
+    assert "pool.pem.revoked.example" in wrong and not wrong & {"pool.pem.good.example", "pool.pem.a.example.rsa", "pool.pem.127.0.0.7"}, wrong
+    configure(pool, TLS_CERTDIR=os.path.join(pool.root, "nowhere"))
+    result = node.tool("check")
+    assert result.returncode == 1 and "imapd-ssl.TLS_CERTDIR: " + pool.root + "/nowhere: No such file or directory" in result.stdout
+    configure(pool, TLS_CERTDIR=pool.more)
+
 
 def test_settings(pool):
     """Versions, ciphers and groups of the settings, from a reload on; sessions that are there go on."""

@@ -54,7 +54,7 @@ static void expect(const struct settings *set, const char *const *lines)
 	size_t n = 0;
 
 	str_clear(&found);
-	cert_files_each(set, on_file, NULL);
+	CU_ASSERT(cert_files_each(set, on_file, NULL));
 	for (size_t i = 0; i < found.len; i++)
 		n += found.data[i] == '\n';
 	for (; *lines != NULL; lines++, n--) {
@@ -165,10 +165,40 @@ static void test_folder(void)
 	end(&set);
 }
 
+static unsigned told;
+
+static void count(void *arg UNUSED, const char *use UNUSED, const char *file UNUSED, const char *key UNUSED,
+    const char *ocsp UNUSED)
+{
+	told++;
+}
+
+static void test_many(void)
+{
+	struct settings *set = settings_defaults();
+	char name[32];
+
+	begin();
+	set->has_tls[PROTOCOL_IMAP] = true;
+	set_path(&set->imapd_ssl_TLS_CERTFILE, "x.pem");
+	for (int i = 0; i < CERT_FILES_MAX; i++) {
+		snprintf(name, sizeof(name), "x.pem.h%d.example", i);
+		make(name);
+	}
+	CU_ASSERT(cert_files_each(set, count, NULL));
+	CU_ASSERT_EQUAL(told, CERT_FILES_MAX + 1);
+	make("x.pem.one.more");
+	told = 0;
+	CU_ASSERT_FALSE(cert_files_each(set, count, NULL));
+	CU_ASSERT_EQUAL(told, CERT_FILES_MAX + 1);
+	end(&set);
+}
+
 static const struct unit_case cases[] = {
 	{ "beside", test_beside },
 	{ "keys", test_keys },
 	{ "folder", test_folder },
+	{ "many", test_many },
 	{ NULL, NULL },
 };
 UNIT_MAIN("cert_files", cases)
