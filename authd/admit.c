@@ -20,6 +20,16 @@ static struct msgw out;
 
 /* --- admit: is it allowed --- */
 
+/* The client uses TLS where it has to, or is local; or who forwards it is a front that need not say so, or a node of
+ * the pool whose clock is off. The worker has refused everybody else but those who claimed to be a node. */
+static bool is_private(const struct request *rq, const struct protocol_settings *s)
+{
+	const struct settings *set = rq->worker->a->ctx.set;
+
+	return !s->tls_required || rq->client_tls || settings_is_local(set, &rq->client) ||
+	    net_addr_in_any(&rq->q.client, set->proxy_PROXY_TRUSTED) || rq->signature == SIGNATURE_CLOCK;
+}
+
 enum request_state step_admit(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -29,6 +39,11 @@ enum request_state step_admit(struct request *rq)
 	const char *why;
 
 	hold_over(rq);
+	if (!is_private(rq, &s))
+		return request_refuse(rq, AUTH_VERDICT_INSECURE,
+		    rq->q.forwarded.signature != FORWARDED_SIGNATURE_MADE || rq->believed ?
+		        "the client does not use TLS" :
+		        "the forwarding node's signature is not valid here");
 	if (options_is_on(rq->account.options, off))
 		return request_refuse(rq, AUTH_VERDICT_DISABLED, off);
 	if (!rq->client_tls && options_is_on(rq->account.options, insecure))

@@ -84,16 +84,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		mem_free(&set->pop3d_POP3AUTH);
 		set->pop3d_POP3AUTH = mem_strdup("PLAIN APOP CRAM-MD5 SCRAM-SHA-1");
 		set->has_pool_secret = true;
+		mem_free(&set->imapd_ssl_TLS_CERTFILE);
+		set->imapd_ssl_TLS_CERTFILE = mem_strdup("/cert");
+		mem_free(&set->pop3d_ssl_TLS_CERTFILE);
+		set->pop3d_ssl_TLS_CERTFILE = mem_strdup("/cert");
+		login_stub_tls = (SSL_CTX *)&set; /* is not used */
 		mem_free(&set->node_id);
 		set->node_id = mem_strdup("00112233445566778899aabbccddeeff");
 	}
 	if (size == 0)
 		return 0;
+	set->has_tls[PROTOCOL_IMAP] = set->has_tls[PROTOCOL_POP3] = (data[0] & 0x80) != 0; /* it is a stranger, too */
 	login_stub_init(&l, (data[0] & 1) != 0 ? &imap_login_dialect : &pop3_login_dialect, set);
 	if ((data[0] & 2) != 0)
 		feed_peer(&l, (const char *)data + 1, size - 1);
 	else
-		feed_client(&l, (const char *)data + 1, size - 1, (data[0] >> 2) + 1);
+		feed_client(&l, (const char *)data + 1, size - 1, ((data[0] >> 2) & 31) + 1);
 	login_stub_fini(&l);
 	return 0;
 }

@@ -19,7 +19,7 @@ enum imap_status imap_cmd_capability(struct imap_session *s, struct imap_lex *ar
 	struct str words = STR_INIT;
 
 	(void)args;
-	imap_capability(&words, s->set, false);
+	imap_capability(&words, imap_capability_list(s->set, s->start->tls), IMAP_CAPABILITY_AFTER);
 	bio_printf(&s->io, "* CAPABILITY %s\r\n", words.data);
 	str_fini(&words);
 	return imap_ok(s, "CAPABILITY completed.");

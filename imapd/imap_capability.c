@@ -1,19 +1,29 @@
 /* The CAPABILITY list. */
 #include "imapd/imap_capability.h"
 
+#include <string.h>
+
+#include "lib/text.h"
 #include "settings/capability.h"
 
-void imap_capability(struct str *out, const struct settings *set, bool before_login)
+static bool is_told(const char *word, size_t len, enum imap_capability_when when)
 {
-	const char *p = set->imapd_IMAP_CAPABILITY;
+	if (when == IMAP_CAPABILITY_AFTER)
+		return capability_is_ours(word, len);
+	if (text_is_word(word, len, "STARTTLS") || text_is_word(word, len, "LOGINDISABLED"))
+		return false;
+	return when != IMAP_CAPABILITY_LOGINDISABLED || len < 5 || !text_is_word(word, 5, "AUTH=");
+}
+
+void imap_capability(struct str *out, const char *list, enum imap_capability_when when)
+{
 	size_t before = out->len, len;
 
-	for (; *p != '\0'; p += len) {
-		for (len = 0; p[len] != '\0' && p[len] != ' ' && p[len] != '\t'; len++)
-			continue;
+	for (const char *p = list; *p != '\0'; p += len) {
+		len = strcspn(p, " \t");
 		if (len == 0) {
 			p++;
-		} else if (before_login || capability_is_ours(p, len)) {
+		} else if (is_told(p, len, when)) {
 			if (out->len != before)
 				str_addc(out, ' ');
 			str_add(out, p, len);
@@ -21,4 +31,10 @@ void imap_capability(struct str *out, const struct settings *set, bool before_lo
 	}
 	if (out->len == before)
 		str_adds(out, "IMAP4rev1");
+}
+
+const char *imap_capability_list(const struct settings *set, bool tls)
+{
+	return tls && set->imapd_IMAP_CAPABILITY_TLS[0] != '\0' ? set->imapd_IMAP_CAPABILITY_TLS :
+	                                                          set->imapd_IMAP_CAPABILITY;
 }

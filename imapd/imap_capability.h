@@ -6,8 +6,12 @@
 #include "settings/settings.h"
 
 /* Appends the words of a CAPABILITY reply to OUT, without the word CAPABILITY itself.
- * BEFORE_LOGIN: IMAP_CAPABILITY as the operator wrote it, as it may describe peers of another kind. After login:
- * the same without AUTH=, STARTTLS and LOGINDISABLED, and without what our own session server does not do. */
-void imap_capability(struct str *out, const struct settings *set, bool before_login);
+ * BEFORE: the list as the operator wrote it, as it may describe peers of another kind, but for STARTTLS and
+ * LOGINDISABLED, which the caller adds where they are true. LOGINDISABLED: the same without AUTH=. AFTER: without
+ * these, and without what our own session server does not do. */
+enum imap_capability_when { IMAP_CAPABILITY_BEFORE, IMAP_CAPABILITY_LOGINDISABLED, IMAP_CAPABILITY_AFTER };
+void imap_capability(struct str *out, const char *list, enum imap_capability_when when);
+/* The list for clients with TLS, or without. */
+const char *imap_capability_list(const struct settings *set, bool tls);
 
 #endif

@@ -26,9 +26,16 @@ static enum login_event bad(struct login *l, const char *text)
 
 static void add_capabilities(struct login *l)
 {
-	imap_capability(&l->out, l->set, true);
-	if (l->set->has_pool_secret)
-		str_adds(&l->out, " AUTH=X-WAYPOST-TOKEN"); /* for the other nodes */
+	bool wants_tls = login_wants_tls(l);
+
+	imap_capability(&l->out, imap_capability_list(l->set, l->tls),
+	    wants_tls ? IMAP_CAPABILITY_LOGINDISABLED : IMAP_CAPABILITY_BEFORE);
+	if (login_offers_tls(l) == LOGIN_TLS_OFFERED)
+		str_adds(&l->out, " STARTTLS");
+	if (wants_tls)
+		str_adds(&l->out, " LOGINDISABLED");
+	if (l->set->has_pool_secret) /* for the other nodes, who log in by it whatever is announced to clients */
+		str_adds(&l->out, wants_tls ? " X-WAYPOST-TOKEN" : " AUTH=X-WAYPOST-TOKEN");
 }
 
 enum { GREETING_SIZE_HINT = 300 }; /* bytes */
@@ -71,7 +78,32 @@ static void bye(struct login *l, enum login_bye why)
 	str_addf(&l->out, "* BYE %s\r\n", texts[why]);
 }
 
+static enum login_event refuse_insecure(struct login *l)
+{
+	refuse(l, FAILURE_INSECURE);
+	return LOGIN_EVENT_INSECURE;
+}
+
 /* --- commands --- */
+
+static enum login_event cmd_starttls(struct login *l, struct imap_lex *c)
+{
+	struct imap_login *il = l->data;
+
+	if (imap_lex_end(c) != 1)
+		return bad(l, "STARTTLS takes no arguments.");
+	switch (login_offers_tls(l)) {
+	case LOGIN_TLS_NO:
+		return bad(l, l->tls ? "TLS is used already." : "Unknown command, or not before login.");
+	case LOGIN_TLS_LATER:
+		str_addf(&l->out, "%s NO [UNAVAILABLE] TLS is not available now, please try again later.\r\n", il->tag);
+		return LOGIN_EVENT_BAD;
+	case LOGIN_TLS_OFFERED:
+		break;
+	}
+	str_addf(&l->out, "%s OK Begin TLS negotiation now.\r\n", il->tag);
+	return LOGIN_EVENT_TLS;
+}
 
 static enum login_event cmd_capability(struct login *l, struct imap_lex *c)
 {
@@ -174,7 +206,7 @@ static enum login_event cmd_authenticate(struct login *l, struct imap_lex *c)
 		event = on_sasl(l,
 		    sasl_start(l, &il->sasl,
 		        &(struct sasl_command){
-		            .list = l->set->imapd_IMAP_CAPABILITY,
+		            .list = imap_capability_list(l->set, l->tls),
 		            .prefix = "AUTH=",
 		            .mechanism = mechanism.data,
 		            .mechanism_len = mechanism.len,
@@ -215,15 +247,26 @@ static enum login_event cmd_id(struct login *l, struct imap_lex *c)
 static const struct {
 	const char *name;
 	bool literals;
+	bool logs_in; /* not allowed while login_wants_tls() */
 	enum login_event (*run)(struct login *l, struct imap_lex *c);
 } commands[] = {
-	{ "CAPABILITY", false, cmd_capability },
-	{ "NOOP", false, cmd_noop },
-	{ "LOGOUT", false, cmd_logout },
-	{ "LOGIN", true, cmd_login },
-	{ "AUTHENTICATE", false, cmd_authenticate },
-	{ "ID", true, cmd_id },
+	{ "CAPABILITY", false, false, cmd_capability },
+	{ "NOOP", false, false, cmd_noop },
+	{ "LOGOUT", false, false, cmd_logout },
+	{ "STARTTLS", false, false, cmd_starttls },
+	{ "LOGIN", true, true, cmd_login },
+	{ "AUTHENTICATE", false, true, cmd_authenticate },
+	{ "ID", true, false, cmd_id },
 };
+
+/* The text of a refusal that is for want of TLS, and no BAD. */
+static const char insecure[] = "";
+
+/* ROW of commands[] is a login, for which the client has to begin TLS first. */
+static bool is_insecure(const struct login *l, int row)
+{
+	return row >= 0 && commands[row].logs_in && login_wants_tls(l);
+}
 
 /* What take_head() finds instead of a row of commands[]. */
 enum { HEAD_UNKNOWN = -1, HEAD_NONE = -2, HEAD_HTTP = -3 };
@@ -265,7 +308,14 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 		return bad(l, "Expected a tag, a space and a command.");
 	if (row == HEAD_UNKNOWN)
 		return bad(l, "Unknown command, or not before login.");
+	if (is_insecure(l, row))
+		return refuse_insecure(l);
 	return commands[row].run(l, &c);
+}
+
+static enum login_event answer_refused(struct login *l, const char *text)
+{
+	return text == insecure ? refuse_insecure(l) : bad(l, text);
 }
 
 /* Skips bytes of a refused command, and answers it once its end is seen. Ends the session if it is too long to wait
@@ -273,16 +323,17 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 static enum login_event pass_over(struct login *l, const char *p, size_t len, size_t *used)
 {
 	struct imap_login *il = l->data;
+	enum login_event event;
 	bool over;
 
 	*used += imap_skip_next(&il->skip, p, len, &over);
 	if (!over && il->skip.passed + il->skip.literal <= IMAP_LOGIN_SKIP_MAX)
 		return LOGIN_EVENT_MORE;
-	bad(l, il->refused);
+	event = answer_refused(l, il->refused);
 	il->refused = NULL;
 	mem_wipe(&il->skip, sizeof(il->skip));
 	if (over)
-		return LOGIN_EVENT_BAD;
+		return event;
 	bye(l, LOGIN_BYE_TOO_LONG);
 	return LOGIN_EVENT_FATAL;
 }
@@ -304,7 +355,7 @@ static enum login_event refuse_command(struct login *l, const char *p, size_t le
 	memset(&il->frame, 0, sizeof(il->frame));
 	*used = line ? f.start : f.pos;
 	if (!line && f.sync) /* the client waits, and is not asked to send it */
-		return bad(l, text);
+		return answer_refused(l, text);
 	il->refused = text;
 	il->skip = (struct imap_skip){ .literal = line ? 0 : f.literal };
 	return pass_over(l, p + *used, len - *used, used);
@@ -330,6 +381,8 @@ static enum login_event input_command(struct login *l, const char *p, size_t len
 		case IMAP_FRAME_LITERAL:
 			imap_lex_init(&c, p, il->frame.pos);
 			row = take_head(il, &c);
+			if (is_insecure(l, row))
+				return refuse_command(l, p, len, used, insecure, false);
 			if (row >= 0 && commands[row].literals) {
 				if (il->frame.sync)
 					str_adds(&l->out, "+ OK\r\n");

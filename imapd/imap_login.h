@@ -1,4 +1,4 @@
-/* IMAP before login (RFC 3501 6.1, 6.2; RFC 2971 ID; RFC 4959 initial response; RFC 7888 literals). */
+/* IMAP before login (RFC 9051 6.1, 6.2; RFC 2971 ID; RFC 4959 initial response; RFC 7888 literals). */
 #ifndef IMAPD_IMAP_LOGIN_H
 #define IMAPD_IMAP_LOGIN_H
 
@@ -21,7 +21,7 @@ struct imap_login {
 	bool in_sasl;
 	struct sasl sasl;
 	struct imap_frame frame; /* how far the unfinished command was scanned */
-	/* While the rest of a refused command is skipped: the text of its BAD; else NULL. */
+	/* While the rest of a refused command is skipped: the text of its reply; else NULL. */
 	const char *refused;
 	struct imap_skip skip;
 	bool id_seen;

@@ -78,7 +78,7 @@ static unsigned read_caps(const char *list)
 		unsigned bit;
 	} known[] = { CAP("ID", CAP_ID), CAP("SASL-IR", CAP_SASL_IR), CAP("AUTH=PLAIN", CAP_AUTH_PLAIN),
 		CAP("LITERAL+", CAP_LITERAL), CAP("LITERAL-", CAP_LITERAL), CAP("LOGINDISABLED", CAP_LOGINDISABLED),
-		CAP("AUTH=X-WAYPOST-TOKEN", CAP_TOKEN) };
+		CAP("AUTH=X-WAYPOST-TOKEN", CAP_TOKEN), CAP("X-WAYPOST-TOKEN", CAP_TOKEN) };
 #undef CAP
 	unsigned caps = CAP_SEEN;
 	const char *word;
@@ -300,9 +300,11 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		return login_fail(l, FAILURE_SELF, "");
 	if (!login_is_fit(l))
 		return login_fail(l, FAILURE_CONTROL_CHARS, "");
-	/* What our nodes announce is for clients: they accept each other's logins whatever it says. */
+	/* What our nodes announce is for clients: they accept each other's signed logins whatever it says. */
 	if (l->peer.mark == NODE_MARK_OTHER)
-		l->peer.caps = (l->peer.caps & ~(unsigned)CAP_LOGINDISABLED) | CAP_NODE;
+		l->peer.caps |= CAP_NODE;
+	if (l->peer.mark == NODE_MARK_OTHER && l->reply->time != 0)
+		l->peer.caps &= ~(unsigned)CAP_LOGINDISABLED;
 	if ((l->peer.caps & CAP_LOGINDISABLED) != 0)
 		return login_fail(l, FAILURE_NEEDS_TLS, "LOGINDISABLED");
 	if ((l->peer.caps & CAP_ID) != 0)

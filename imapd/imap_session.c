@@ -200,7 +200,7 @@ static void welcome(struct imap_session *s)
 {
 	struct str words = STR_INIT;
 
-	imap_capability(&words, s->set, false);
+	imap_capability(&words, imap_capability_list(s->set, s->start->tls), IMAP_CAPABILITY_AFTER);
 	if (s->start->context[0] != '\0')
 		bio_printf(&s->io, "%s OK [CAPABILITY %s] LOGIN Ok.%s\r\n", s->start->context, str_cstr(&words),
 		    signature_check_note(s->start->signature));

@@ -32,6 +32,8 @@ static const struct {
 	    CODES("LIMIT", "IN-USE") },
 	[FAILURE_LOOP] = { AUTH_VERDICT_LOOP, NULL, LATER, CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_CANNOT] = { AUTH_VERDICT_CANNOT, NULL, ITSELF, CODES("CONTACTADMIN", "SYS/PERM") },
+	[FAILURE_INSECURE] = { AUTH_VERDICT_INSECURE, NULL, "TLS is required to log in.",
+	    CODES("PRIVACYREQUIRED", "SYS/PERM") },
 	[FAILURE_NO_AUTHD] = { AUTH_VERDICT_UNAVAILABLE, "authd does not answer", LATER,
 	    CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_NO_SERVER] = { AUTH_VERDICT_UNAVAILABLE, "cannot start a session server; see the lines of spawn",
@@ -119,6 +121,7 @@ enum login_failure failure_of_verdict(enum auth_verdict v)
 		[AUTH_VERDICT_LIMIT] = FAILURE_LIMIT,
 		[AUTH_VERDICT_LOOP] = FAILURE_LOOP,
 		[AUTH_VERDICT_CANNOT] = FAILURE_CANNOT,
+		[AUTH_VERDICT_INSECURE] = FAILURE_INSECURE,
 	};
 
 	return failures[v];
@@ -132,6 +135,7 @@ const char *failure_word(enum login_failure f)
 	case AUTH_VERDICT_LIMIT: /* trying again would not help */
 	case AUTH_VERDICT_DISABLED:
 	case AUTH_VERDICT_CANNOT:
+	case AUTH_VERDICT_INSECURE:
 		return "LOGIN REFUSED";
 	default:
 		return "TEMPORARY FAILURE";

@@ -27,6 +27,7 @@ enum {
 
 static void on_io(struct ev_loop *loop, ev_io *io, int revents);
 static void feed(struct login *l);
+static void go_on_with_tls(struct login *l);
 
 static const char *state_name(enum login_state s)
 {
@@ -42,7 +43,7 @@ static const char *state_name(enum login_state s)
 /* What comes next depends on the client, or it has had its answer: such a login may have to give way. */
 static bool may_yield(enum login_state s)
 {
-	return s == LOGIN_GREETING || s == LOGIN_COMMAND || s == LOGIN_CLOSING;
+	return s == LOGIN_GREETING || s == LOGIN_COMMAND || s == LOGIN_STARTTLS || s == LOGIN_CLOSING;
 }
 
 void login_age(struct login *l, uint32_t now)
@@ -168,12 +169,13 @@ static bool flush_out(struct login *l)
 }
 
 /* One line about a client that has not logged in. */
-static void log_client(const struct login *l, enum log_level level, const char *what)
+static void log_client(const struct login *l, enum log_level level, const char *what, const char *more)
 {
 	char ip[NET_IP_TEXT_MAX];
+	const struct protocol_info *p = &protocols[l->dialect->protocol];
 
-	log_as(protocols[l->dialect->protocol].group, level, "%s, ip=[%s], port=[%u]", what,
-	    net_addr_log(&l->client, ip), l->client.port);
+	log_as(p->group, level, "%s, ip=[%s], port=[%u]%s%s%s%s", what, net_addr_log(&l->client, ip), l->client.port,
+	    l->tls ? ", " : "", l->tls ? p->starttls : "", l->tls ? "=1" : "", more);
 }
 
 /* A proxy in front says who its client is where that is not asked: the session would be the proxy's. */
@@ -189,14 +191,16 @@ static void client_gone(struct login *l)
 		refuse_header(l);
 		return;
 	}
-	log_client(l, LOG_LEVEL_DEBUG, "Disconnected");
+	log_client(l, LOG_LEVEL_DEBUG, "Disconnected", "");
 	end(l);
 }
 
 /* Sends pending output and watches for what comes next. */
 static void send_out(struct login *l)
 {
-	if (flush_out(l))
+	if (l->state == LOGIN_STARTTLS)
+		go_on_with_tls(l);
+	else if (flush_out(l))
 		watch(l);
 	else
 		client_gone(l);
@@ -302,6 +306,9 @@ static void on_command(struct login *l, enum login_event event)
 		l->bad = 0;
 		end_challenge(l);
 		return;
+	case LOGIN_EVENT_INSECURE:
+		log_client(l, LOG_LEVEL_INFO, "LOGIN REFUSED", ", reason=TLS required");
+		/* fall through */
 	case LOGIN_EVENT_BAD:
 		end_challenge(l);
 		if (++l->bad >= LOGIN_BAD_MAX)
@@ -318,11 +325,14 @@ static void on_command(struct login *l, enum login_event event)
 		if (!worker_request_challenge(l->worker, l, l->mech))
 			exchange_enter(l, EXCHANGE_LOST);
 		return;
+	case LOGIN_EVENT_TLS:
+		enter(l, LOGIN_STARTTLS);
+		return;
 	case LOGIN_EVENT_QUIT:
-		log_client(l, LOG_LEVEL_INFO, "LOGOUT");
+		log_client(l, LOG_LEVEL_INFO, "LOGOUT", "");
 		break;
 	case LOGIN_EVENT_HTTP:
-		log_client(l, LOG_LEVEL_INFO, "HTTP REQUEST");
+		log_client(l, LOG_LEVEL_INFO, "HTTP REQUEST", "");
 		break;
 	case LOGIN_EVENT_MORE:
 	case LOGIN_EVENT_FATAL:
@@ -386,6 +396,82 @@ static void on_bytes(struct login *l, char *p, size_t n)
 	send_out(l);
 }
 
+/* --- TLS --- */
+
+static void begin_tls(struct login *l, SSL_CTX *ctx)
+{
+	l->tls_since = loop_seconds();
+	conn_tls_accept(worker_loop(l->worker), &l->conn, ctx);
+}
+
+/* Nothing that was said without TLS counts from here on (RFC 9051 section 6.2.1, RFC 2595 section 4), but for the
+ * errors, and for what is ours: the challenge in the greeting. */
+static void forget_plain_words(struct login *l)
+{
+	if (l->dialect->fini != NULL)
+		l->dialect->fini(l);
+	mem_wipe(l->data, l->dialect->data_size);
+	memset(&l->forwarded, 0, sizeof(l->forwarded));
+	forget_credentials(l);
+	end_challenge(l);
+}
+
+static void leave_plain_text(struct login *l)
+{
+	SSL_CTX *ctx = worker_starttls(l->worker, l);
+
+	if (ctx == NULL) { /* it was withdrawn while the client did not take our reply */
+		client_gone(l);
+		return;
+	}
+	forget_plain_words(l);
+	enter(l, LOGIN_COMMAND);
+	watch_for(l, 0);
+	begin_tls(l, ctx);
+	l->tls = true;
+	watch(l);
+}
+
+/* Sends the reply to STARTTLS, then begins TLS. What comes from the client before it can have the reply was not said to
+ * be read under TLS: somebody between us may have added it, to be taken for the client's words. A client that does not
+ * wait with its first message of TLS is one that cannot be told from that. */
+static void go_on_with_tls(struct login *l)
+{
+	char byte;
+	ssize_t n = l->in.len != 0 ? 1 : conn_peek(&l->conn, &byte, 1);
+
+	if (n > 0) {
+		log_client(l, LOG_LEVEL_WARN, "STARTTLS REFUSED", ", reason=bytes behind the command came in clear");
+		end(l);
+	} else if (n != CONN_LATER || !flush_out(l)) {
+		client_gone(l);
+	} else if (l->out.len != 0) {
+		watch(l);
+	} else {
+		leave_plain_text(l);
+	}
+}
+
+static bool is_plain(const struct login *l)
+{
+	return !l->tls && conn_raw_fd(&l->conn) != -1;
+}
+
+bool login_wants_tls(const struct login *l)
+{
+	return !l->tls && protocol_settings(l->set, l->dialect->protocol).tls_required &&
+	    l->forwarded.signature != FORWARDED_SIGNATURE_MADE && !settings_is_local(l->set, &l->client);
+}
+
+enum login_tls login_offers_tls(const struct login *l)
+{
+	if (!is_plain(l) || !protocol_settings(l->set, l->dialect->protocol).starttls)
+		return LOGIN_TLS_NO;
+	return worker_starttls(l->worker, l) != NULL ? LOGIN_TLS_OFFERED : LOGIN_TLS_LATER;
+}
+
+/* --- waiting for the client --- */
+
 /* Something came from a client that has to wait: has it closed the connection? After pipelined commands it may have
  * closed only its half (RFC 9293 section 3.6): it waits for their replies, and gets them. What it says about its TLS is
  * no byte that stays unread: it is still watched. */
@@ -411,6 +497,10 @@ void login_check_client(struct login *l)
 
 static void on_writable(struct login *l)
 {
+	if (l->state == LOGIN_STARTTLS) {
+		go_on_with_tls(l);
+		return;
+	}
 	if (!flush_out(l)) {
 		client_gone(l);
 		return;
@@ -425,6 +515,10 @@ static void on_readable(struct login *l)
 	static char buf[LOGIN_INPUT_MAX];
 	ssize_t n;
 
+	if (l->state == LOGIN_STARTTLS) {
+		go_on_with_tls(l);
+		return;
+	}
 	if (!reads(l)) {
 		look_at_waiting(l);
 		return;
@@ -905,9 +999,15 @@ void login_forwarded(const struct login *l, struct forwarded *out)
 
 /* --- for the worker --- */
 
+/* What a greeting depends on besides the settings: below WORKER_GREETINGS. */
+static unsigned greeting_kind(const struct login *l)
+{
+	return l->tls * 4U + login_wants_tls(l) * 2U + (login_offers_tls(l) == LOGIN_TLS_OFFERED);
+}
+
 static void greet(struct login *l)
 {
-	struct str *greeting = worker_greeting(l->worker, l->dialect->protocol);
+	struct str *greeting = worker_greeting(l->worker, l->dialect->protocol, greeting_kind(l));
 
 	if (greeting->len == 0) {
 		l->dialect->greet(l, NULL);
@@ -934,12 +1034,6 @@ static void begin(struct login *l)
 	}
 	greet(l);
 	feed(l);
-}
-
-static void begin_tls(struct login *l, SSL_CTX *ctx)
-{
-	l->tls_since = loop_seconds();
-	conn_tls_accept(worker_loop(l->worker), &l->conn, ctx);
 }
 
 void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct login_client *client)
@@ -1005,6 +1099,11 @@ static void end_for(struct login *l, enum login_bye why)
 		l->dialect->refuse(l, FAILURE_UNAVAILABLE);
 		forget_peer(l);
 		break;
+	case LOGIN_STARTTLS: /* what can be said now could be taken for TLS */
+		if (why == LOGIN_BYE_TIMEOUT)
+			log_client(l, LOG_LEVEL_INFO, "TIMEOUT", "");
+		end(l);
+		return;
 	case LOGIN_HANDOFF:
 		/* spawn's copy of the descriptor may stay unread for long: the client must not wait for that. */
 		conn_cut(&l->conn);
@@ -1016,7 +1115,7 @@ static void end_for(struct login *l, enum login_bye why)
 	}
 	worker_end_exchange(l->worker, l);
 	if (why == LOGIN_BYE_TIMEOUT)
-		log_client(l, LOG_LEVEL_INFO, "TIMEOUT");
+		log_client(l, LOG_LEVEL_INFO, "TIMEOUT", "");
 	if (conn_is_up(&l->conn))
 		say_bye(l, why);
 	else

@@ -3,6 +3,7 @@
  * into replies, and touch neither sockets nor the state.
  *
  *   GREETING (where the greeting needs authd) --> COMMAND
+ *   COMMAND --STARTTLS--> STARTTLS --> COMMAND
  *   COMMAND --credentials--> AUTH --wrong--> DELAY --> COMMAND
  *                             |--a challenge for the client--> COMMAND
  *                             |--here-----> HANDOFF --> (a session server has it)
@@ -33,6 +34,7 @@ struct worker;
 #define LOGIN_STATES(X) \
 	X(GREETING) /* waits for authd's challenge, for the greeting */ \
 	X(COMMAND)  /* waits for commands, which go to the dialect */ \
+	X(STARTTLS) /* the reply to STARTTLS is being sent; nothing may come before it has left */ \
 	X(AUTH)     /* waits for authd; the client is not read from here on */ \
 	X(DELAY)    /* a refusal is delayed */ \
 	X(HANDOFF)  /* spawn has a copy of the descriptor; its answer decides */ \
@@ -52,6 +54,8 @@ enum login_event {
 	LOGIN_EVENT_NEXT,        /* a command was handled (its reply is in l->out) */
 	LOGIN_EVENT_BAD,         /* the same, and it was an error: too many of them end the session */
 	LOGIN_EVENT_CREDENTIALS, /* l->user and l->password are set: authenticate */
+	LOGIN_EVENT_INSECURE,    /* a login was refused because of login_wants_tls() (the reply is in l->out) */
+	LOGIN_EVENT_TLS,         /* the client begins TLS after the reply in l->out */
 	LOGIN_EVENT_CHALLENGE,   /* l->mech is set: request a challenge, which comes by challenge() */
 	LOGIN_EVENT_QUIT,        /* the client logged out: close */
 	LOGIN_EVENT_HTTP,        /* a browser speaks, perhaps with words of others: close without a reply */
@@ -144,7 +148,7 @@ struct login {
 	bool over;               /* it is freed as soon as the engine is left */
 	struct net_addr client;
 	uint16_t local_port;
-	bool tls;       /* the client speaks TLS, to a proxy in front */
+	bool tls;       /* the client speaks TLS, to us or to a proxy in front */
 	struct str in;  /* bytes that wait for more, or for the hand-over */
 	struct str out; /* bytes that wait for the client */
 	void *data;     /* the dialect's own */
@@ -171,6 +175,13 @@ void login_set_proof(struct login *l, enum auth_mech mech, const char *user, siz
     size_t proof_len);
 /* A later message of SCRAM, for the same user. False: it is invalid; the exchange is over. */
 bool login_set_step(struct login *l, const char *text, size_t len);
+/* For dialects: a login would be refused now, whatever its credentials are, because the client does not use TLS. So it
+ * is to be refused before the client has sent them, and not announced. A client that brings the signature of a node is
+ * not asked: authd checks that. */
+bool login_wants_tls(const struct login *l);
+/* For dialects: whether the client can begin TLS. LATER: it could, but there is no certificate at the moment. */
+enum login_tls { LOGIN_TLS_NO, LOGIN_TLS_LATER, LOGIN_TLS_OFFERED };
+enum login_tls login_offers_tls(const struct login *l);
 /* The peer of the pending login, or the last one tried. */
 const struct auth_target *login_target(const struct login *l);
 /* For dialects: LINE, without its line end, is the peer's greeting: fills peer.mark and peer.node_id. */

@@ -49,7 +49,7 @@ struct worker {
 	uint64_t authd_generation, spawn_generation;
 	struct login *logins;
 	unsigned nlogins;
-	struct str greeting[PROTOCOL_COUNT];
+	struct str greeting[PROTOCOL_COUNT][WORKER_GREETINGS];
 	struct slot *slots; /* requests to authd and spawn that wait for an answer */
 	uint32_t nslots, *free_slots, nfree;
 	struct relay_pool *relays;
@@ -91,9 +91,22 @@ bool worker_draining(const struct worker *w)
 	return w->draining;
 }
 
-struct str *worker_greeting(struct worker *w, enum protocol protocol)
+struct str *worker_greeting(struct worker *w, enum protocol protocol, unsigned kind)
 {
-	return &w->greeting[protocol];
+	return &w->greeting[protocol][kind];
+}
+
+static SSL_CTX *tls_context(struct worker *w, enum protocol protocol, bool starttls, int fd)
+{
+	struct net_addr here;
+	bool known = certificates_by_address(w->certificates, protocol) && net_addr_here(fd, &here);
+
+	return certificates_context(w->certificates, protocol, starttls, known ? &here : NULL);
+}
+
+SSL_CTX *worker_starttls(struct worker *w, const struct login *l)
+{
+	return tls_context(w, l->dialect->protocol, true, conn_raw_fd(&l->conn));
 }
 
 static unsigned relayed(const struct worker *w)
@@ -754,20 +767,12 @@ static bool admits(void *arg, enum protocol protocol, const struct net_addr *cli
 	return false;
 }
 
-static SSL_CTX *tls_context(struct worker *w, enum protocol protocol, int fd)
-{
-	struct net_addr here;
-	bool known = certificates_by_address(w->certificates, protocol) && net_addr_here(fd, &here);
-
-	return certificates_context(w->certificates, protocol, false, known ? &here : NULL);
-}
-
 /* CLIENT begins with TLS, or not; with us, that is: if not, it may speak TLS to a proxy in front. */
 static void start_login(struct worker *w, enum protocol protocol, bool tls, int fd, struct login_client *client)
 {
 	if (tls) {
 		client->tls = true;
-		client->ctx = tls_context(w, protocol, fd);
+		client->ctx = tls_context(w, protocol, false, fd);
 	}
 	if (tls && client->ctx == NULL)
 		close(fd); /* the key process has said why */

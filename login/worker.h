@@ -2,6 +2,8 @@
 #ifndef LOGIN_WORKER_H
 #define LOGIN_WORKER_H
 
+#include <openssl/ssl.h>
+
 #include "lib/net.h"
 #include "node/msg_auth.h"
 #include "node/msg_session.h"
@@ -29,9 +31,12 @@ void worker_set_stranger(struct worker *w, struct login *l, bool is);
 void worker_weigh(struct worker *w, struct login *l);
 /* L has begun with a PROXY protocol header at a port for which none is expected: logs it now and then. */
 void worker_stray_header(struct worker *w, const struct login *l);
-/* The greeting of PROTOCOL's dialect without a challenge, kept after it was made once, because the settings of a worker
- * never change. Empty at first. */
-struct str *worker_greeting(struct worker *w, enum protocol protocol);
+/* The greeting of PROTOCOL's dialect without a challenge for clients of KIND (below WORKER_GREETINGS), kept after it
+ * was made once, because the settings of a worker never change. Empty at first. */
+enum { WORKER_GREETINGS = 8 };
+struct str *worker_greeting(struct worker *w, enum protocol protocol, unsigned kind);
+/* With which L, a plain connection, can begin TLS, valid until the loop's next turn; NULL: there is no certificate. */
+SSL_CTX *worker_starttls(struct worker *w, const struct login *l);
 /* Sends L's credentials to authd; the verdict comes by login_auth_reply(). Without an authd they wait for the next one,
  * unless they are the response to a lost challenge. */
 void worker_send_credentials(struct worker *w, struct login *l);

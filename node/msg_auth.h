@@ -84,7 +84,8 @@ struct auth_request {
 	X(UNAVAILABLE, "temporary failure", "verdicts_unavailable")        /* directory, peer or mailbox; never the client's fault */ \
 	X(LIMIT, "limit reached", "verdicts_limit") \
 	X(LOOP, "proxy loop", "verdicts_loop") \
-	X(CANNOT, "cannot be forwarded", "verdicts_cannot") /* there is nothing that the mailhost accepts instead of the password */
+	X(CANNOT, "cannot be forwarded", "verdicts_cannot") /* there is nothing that the mailhost accepts instead of the password */ \
+	X(INSECURE, "TLS required", "verdicts_insecure") /* neither the client nor who forwards it may log in without TLS */
 /* clang-format on */
 enum auth_verdict {
 #define X(name, word, count) AUTH_VERDICT_##name,

@@ -23,10 +23,10 @@ static void add_sasl(struct str *out, const char *list)
 		str_adds(out, "\r\n");
 }
 
-void pop3_capa(struct str *out, const struct settings *set, bool before_login)
+void pop3_capa(struct str *out, const char *mechanisms)
 {
-	if (before_login) {
-		add_sasl(out, set->pop3d_POP3AUTH);
+	if (mechanisms != NULL) {
+		add_sasl(out, mechanisms);
 		str_adds(out, "USER\r\n");
 	}
 	str_adds(out,

@@ -2,10 +2,11 @@
 #ifndef POP3D_POP3_CAPA_H
 #define POP3D_POP3_CAPA_H
 
-#include "settings/settings.h"
+#include "lib/str.h"
 
-/* Appends the lines of the CAPA reply between its "+OK" line and its ".", each with CRLF. BEFORE_LOGIN: with what is
- * only of use there (SASL, USER). The login dialect adds what depends on TLS (STLS). */
-void pop3_capa(struct str *out, const struct settings *set, bool before_login);
+/* Appends the lines of the CAPA reply between its "+OK" line and its ".", each with CRLF. MECHANISMS is a list such
+ * as POP3AUTH, if the client can log in now: with what is only of use then (SASL, USER); else NULL. The login dialect
+ * adds what depends on TLS (STLS). */
+void pop3_capa(struct str *out, const char *mechanisms);
 
 #endif

@@ -222,7 +222,7 @@ static void cmd_capa(struct pop3 *s, const struct pop3_line *l UNUSED)
 {
 	struct str capa = STR_INIT;
 
-	pop3_capa(&capa, s->start->set, false);
+	pop3_capa(&capa, NULL);
 	bio_printf(&s->bio, "+OK capabilities follow\r\n%s.\r\n", str_cstr(&capa));
 	str_fini(&capa);
 }

@@ -35,9 +35,14 @@ static void greet(struct login *l, const char *timestamp)
 	str_adds(&l->out, "\r\n");
 }
 
+static const char *mechanisms(const struct login *l)
+{
+	return l->tls && l->set->pop3d_POP3AUTH_TLS[0] != '\0' ? l->set->pop3d_POP3AUTH_TLS : l->set->pop3d_POP3AUTH;
+}
+
 static bool offers_apop(const struct login *l)
 {
-	return sasl_named(l->set->pop3d_POP3AUTH, "", "APOP", 4);
+	return sasl_named(mechanisms(l), "", "APOP", 4);
 }
 
 static bool greeting_mech(const struct login *l, enum auth_mech *mech)
@@ -81,9 +86,27 @@ struct args {
 static enum login_event cmd_capa(struct login *l, struct args *a UNUSED)
 {
 	str_adds(&l->out, "+OK Capability list follows\r\n");
-	pop3_capa(&l->out, l->set, true);
+	if (login_offers_tls(l) == LOGIN_TLS_OFFERED)
+		str_adds(&l->out, "STLS\r\n");
+	pop3_capa(&l->out, login_wants_tls(l) ? NULL : mechanisms(l));
 	str_adds(&l->out, ".\r\n");
 	return LOGIN_EVENT_NEXT;
+}
+
+static enum login_event cmd_stls(struct login *l, struct args *a)
+{
+	if (a->len != 0)
+		return bad(l, "STLS takes no argument.");
+	switch (login_offers_tls(l)) {
+	case LOGIN_TLS_NO:
+		return bad(l, l->tls ? "TLS is used already." : "Unknown command, or not before login.");
+	case LOGIN_TLS_LATER:
+		return bad(l, "[SYS/TEMP] TLS is not available now, please try again later.");
+	case LOGIN_TLS_OFFERED:
+		break;
+	}
+	str_adds(&l->out, "+OK Begin TLS negotiation now.\r\n");
+	return LOGIN_EVENT_TLS;
 }
 
 static enum login_event cmd_quit(struct login *l, struct args *a UNUSED)
@@ -192,7 +215,7 @@ static enum login_event cmd_auth(struct login *l, struct args *a)
 	return on_sasl(l,
 	    sasl_start(l, &pl->sasl,
 	        &(struct sasl_command){
-	            .list = l->set->pop3d_POP3AUTH,
+	            .list = mechanisms(l),
 	            .prefix = "",
 	            .mechanism = a->p,
 	            .mechanism_len = mechanism_len,
@@ -241,17 +264,27 @@ static enum login_event cmd_xclient(struct login *l, struct args *a)
 
 static const struct {
 	const char *name;
+	bool logs_in; /* not allowed while login_wants_tls() */
 	enum login_event (*run)(struct login *l, struct args *a);
 } commands[] = {
-	{ "USER", cmd_user },
-	{ "PASS", cmd_pass },
-	{ "AUTH", cmd_auth },
-	{ "CAPA", cmd_capa },
-	{ "UTF8", cmd_utf8 },
-	{ "QUIT", cmd_quit },
-	{ "APOP", cmd_apop },
-	{ "XCLIENT", cmd_xclient },
+	{ "USER", true, cmd_user },
+	{ "PASS", true, cmd_pass },
+	{ "AUTH", true, cmd_auth },
+	{ "CAPA", false, cmd_capa },
+	{ "STLS", false, cmd_stls },
+	{ "UTF8", false, cmd_utf8 },
+	{ "QUIT", false, cmd_quit },
+	{ "APOP", true, cmd_apop },
+	{ "XCLIENT", false, cmd_xclient },
 };
+
+static enum login_event run_command(struct login *l, size_t row, struct args *a)
+{
+	if (!commands[row].logs_in || !login_wants_tls(l))
+		return commands[row].run(l, a);
+	refuse(l, FAILURE_INSECURE);
+	return LOGIN_EVENT_INSECURE;
+}
 
 static enum login_event run(struct login *l, const char *p, size_t len)
 {
@@ -263,7 +296,7 @@ static enum login_event run(struct login *l, const char *p, size_t len)
 		return bad(l, "A NUL byte is not allowed.");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (text_is_word(p, word_len, commands[i].name))
-			return commands[i].run(l, &a);
+			return run_command(l, i, &a);
 	if (http_request_begins(p, len))
 		return LOGIN_EVENT_HTTP;
 	return bad(l, "Unknown command, or not before login.");

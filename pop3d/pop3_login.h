@@ -1,4 +1,4 @@
-/* POP3 before login (RFC 1939, RFC 2449 CAPA, RFC 5034 AUTH, RFC 6856 UTF8, and Dovecot's XCLIENT). */
+/* POP3 before login (RFC 1939, RFC 2449 CAPA, RFC 2595 STLS, RFC 5034 AUTH, RFC 6856 UTF8, and Dovecot's XCLIENT). */
 #ifndef POP3D_POP3_LOGIN_H
 #define POP3D_POP3_LOGIN_H
 

@@ -8,7 +8,7 @@
 #define HAS_LOGIN_NO_LOGIN false
 
 const struct protocol_info protocols[PROTOCOL_COUNT] = {
-#define P(id, name_, title_, group_, kind, port_, tls_port_, proxy, starttls_) \
+#define P(id, name_, title_, group_, kind, port_, tls_port_, proxy, begin, required, starttls_) \
 	[PROTOCOL_##id] = { .name = #name_, \
 		.title = title_, \
 		.group = #group_, \
@@ -32,10 +32,15 @@ const struct protocol_info protocols[PROTOCOL_COUNT] = {
 	.domainsep = set->group##_DOMAINSEP, .authservice = set->group##_AUTHSERVICE,
 #define ABOUT_LOGINS_NO_LOGIN(id, group, proxy_) .access_file = "", .defdomain = "", .domainsep = "", .authservice = "",
 
+static bool has_certificate(const struct settings *set, enum protocol p, const char *file)
+{
+	return set->has_tls[p] && file[0] != '\0';
+}
+
 struct protocol_settings protocol_settings(const struct settings *set, enum protocol p)
 {
 	switch (p) {
-#define P(id, name, title, group, kind, port, tls_port, proxy_, starttls) \
+#define P(id, name, title, group, kind, port, tls_port, proxy_, begin, required, starttls_) \
 	case PROTOCOL_##id: \
 		return (struct protocol_settings){ .served = set->has[p], \
 			.tls_served = set->has_tls[p], \
@@ -51,6 +56,10 @@ struct protocol_settings protocol_settings(const struct settings *set, enum prot
 			.tls_starttls_versions = set->group##_ssl_TLS_STARTTLS_PROTOCOL, \
 			.tls_ciphers = set->group##_ssl_TLS_CIPHER_LIST, \
 			.tls_groups = set->group##_ssl_TLS_GROUPS, \
+			.starttls = \
+			    has_certificate(set, p, set->group##_ssl_TLS_CERTFILE) && set->group##_ssl_##begin, \
+			.tls_required = \
+			    has_certificate(set, p, set->group##_ssl_TLS_CERTFILE) && set->group##_ssl_##required, \
 			.maildirpath = set->group##_MAILDIRPATH, \
 			.max_sessions = set->group##_MAXDAEMONS, \
 			ABOUT_LOGINS_##kind(id, group, proxy_) };

@@ -12,6 +12,7 @@
  *             clients yet: a login worker must not be given its sockets
  *   ports     registered: plain, TLS
  *   proxy     the setting that lets logins be forwarded; that of the access file is idACCESSFILE
+ *   begin, required  the settings that offer TLS at the plain ports, and ask for it before a login
  *   starttls  how the log calls a session whose client uses TLS */
 #ifndef SETTINGS_PROTOCOL_H
 #define SETTINGS_PROTOCOL_H
@@ -20,8 +21,8 @@
 
 /* clang-format off */
 #define PROTOCOLS(P) \
-	P(IMAP, imap, "IMAP", imapd, LOGIN, 143, 993, IMAP_PROXY, "starttls") \
-	P(POP3, pop3, "POP3", pop3d, LOGIN, 110, 995, POP3_PROXY, "stls")
+	P(IMAP, imap, "IMAP", imapd, LOGIN, 143, 993, IMAP_PROXY, IMAPDSTARTTLS, IMAP_TLS_REQUIRED, "starttls") \
+	P(POP3, pop3, "POP3", pop3d, LOGIN, 110, 995, POP3_PROXY, POP3_STARTTLS, POP3_TLS_REQUIRED, "stls")
 /* clang-format on */
 
 enum protocol {
@@ -49,6 +50,8 @@ struct protocol_settings {
 	bool served, tls_served; /* the file has its group; its -ssl group */
 	const char *address, *ports, *header_ports, *tls_address, *tls_ports, *tls_certfile, *tls_keyfile, *tls_certdir;
 	const char *tls_versions, *tls_starttls_versions, *tls_ciphers, *tls_groups; /* see settings_tls.h */
+	/* A client of the plain ports can begin TLS, if there is a certificate; it has to before it logs in. */
+	bool starttls, tls_required;
 	const char *maildirpath;
 	int64_t max_sessions; /* 0: no limit */
 	/* for protocols with a login */

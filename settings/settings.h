@@ -98,6 +98,9 @@ uint16_t settings_first_port(const char *list);
 bool settings_has_port(const char *list, uint16_t port);
 /* Connections of protocol P at PORT begin with a header of the PROXY protocol. */
 bool settings_has_header(const struct settings *set, enum protocol p, uint16_t port);
+struct net_addr;
+/* What is sent to A crosses no network that strangers listen at: it is this machine, or one of PROXY_TRUSTED. */
+bool settings_is_local(const struct settings *set, const struct net_addr *a);
 enum { SETTINGS_SERVERS_MAX = 16, SETTINGS_HOST_MAX = 256, SETTINGS_SOCKET_PATH_MAX = 108 /* of sockaddr_un */ };
 
 /* Takes the next word of a LIST of servers at *LIST, which advances: HOST, HOST:PORT, [IPV6]:PORT, or the path of a

@@ -66,7 +66,6 @@ const struct settings_known settings_known[] = {
 	{ "imapd", "IMAP_ACL", LATER, "", "access rights on folders" },
 	{ "imapd", "SMAP_CAPABILITY", IGNORED, "", "only Courier's own programs speak SMAP" },
 	{ "imapd", "IMAP_CAPABILITY_ORIG", IGNORED, "", WEBADMIN },
-	{ "imapd", "IMAP_CAPABILITY_TLS", LATER, "", "TLS" },
 	{ "imapd", "IMAP_CAPABILITY_TLS_ORIG", IGNORED, "", WEBADMIN },
 	{ "imapd", "IMAP_DISABLETHREADSORT", LATER, "", "SORT and THREAD" },
 	{ "imapd", "IMAP_ULIMITD", LATER, "", "a limit on the memory of a session" },
@@ -88,20 +87,15 @@ const struct settings_known settings_known[] = {
 
 	BOTH_SSL("imapd_ssl", "IMAPDSSLSTART", "MAILDIRPATH of imapd", "imap"),
 	{ "imapd_ssl", "IMAP_STARTTLS", REPLACED, "", "IMAPDSTARTTLS" },
-	{ "imapd_ssl", "IMAPDSTARTTLS", LATER, "", "STARTTLS" },
-	{ "imapd_ssl", "IMAP_TLS_REQUIRED", UNSAFE, "", "TLS; passwords would cross the network in clear" },
 
 	BOTH("pop3d", "POP3DSTART", "POP3_TLS"),
 	{ "pop3d", "POP3AUTH_ORIG", IGNORED, "", WEBADMIN },
-	{ "pop3d", "POP3AUTH_TLS", LATER, "", "TLS" },
 	{ "pop3d", "POP3AUTH_TLS_ORIG", IGNORED, "", WEBADMIN },
 	{ "pop3d", "MIME_UNICODE_MESSAGE_TYPE", LATER, "", "wrapping UTF-8 messages for clients without UTF-8 "
 		"support" },
 	{ "pop3d", "UTF8", IGNORED, "", HANDOVER },
 
 	BOTH_SSL("pop3d_ssl", "POP3DSSLSTART", "MAILDIRPATH of pop3d", "pop3"),
-	{ "pop3d_ssl", "POP3_STARTTLS", LATER, "", "STARTTLS" },
-	{ "pop3d_ssl", "POP3_TLS_REQUIRED", UNSAFE, "", "TLS; passwords would cross the network in clear" },
 
 	{ "authdaemonrc", "authmodulelistorig", IGNORED, "", WEBADMIN },
 	{ "authdaemonrc", "authdaemonvar", REPLACED, "", "RUNDIR; AUTHDAEMON_SOCKET in the group authdaemon connects "

@@ -1,6 +1,7 @@
 /* Lists of ports and servers, entry by entry. */
 #include <string.h>
 
+#include "lib/net.h"
 #include "lib/num.h"
 #include "settings/settings.h"
 
@@ -54,6 +55,11 @@ bool settings_has_header(const struct settings *set, enum protocol p, uint16_t p
 {
 	return set->node_PROXY_PROTOCOL_FROM[0] != '\0' &&
 	    settings_has_port(protocol_settings(set, p).header_ports, port);
+}
+
+bool settings_is_local(const struct settings *set, const struct net_addr *a)
+{
+	return net_addr_in_any(a, "127.0.0.0/8 ::1") || net_addr_in_any(a, set->proxy_PROXY_TRUSTED);
 }
 
 const char *settings_authservice(const char *map, uint16_t port, const char *normal, char *buf, size_t size)

@@ -182,11 +182,9 @@ static bool check_ports(const struct settings_row *row, const struct str *text, 
 		    (int)(list - at), at);
 		return false;
 	}
-	if (n == 0 && row->def[0] == '\0')
-		return true;
-	if (n == 0)
+	if (n < (unsigned)row->least)
 		str_adds(why, "expected a port; omit the group to disable the service");
-	return n != 0;
+	return n >= (unsigned)row->least;
 }
 
 static bool check_word(const struct settings_row *row, struct str *text, struct str *why)

@@ -309,31 +309,40 @@ static void rules_ports(struct settings_load *l)
 
 enum { CAPABILITY_MAX = 2000 };
 
-static void rules_capability(struct settings_load *l)
+/* LIST is the value of the setting NAME of the group imapd. */
+static void rules_capability(struct settings_load *l, const char *list, const char *name)
 {
-	const char *p = l->set->imapd_IMAP_CAPABILITY;
-	unsigned said = 0;
-	bool imap4rev1 = false;
-	char word[WORD_MAX_LEN];
+	unsigned line = settings_load_line_of(l, "imapd", name), said = 0;
+	bool imap4rev1 = false, too_long = strlen(list) > CAPABILITY_MAX;
+	char word[WORD_MAX_LEN], label[WORD_MAX_LEN];
 
-	while (next_word(&p, word)) {
+	snprintf(label, sizeof(label), "imapd.%s", name);
+	while (next_word(&list, word)) {
 		imap4rev1 |= strcasecmp(word, "IMAP4rev1") == 0;
 		if (strncasecmp(word, "AUTH=", 5) == 0)
-			settings_rules_mechanism(l, PROTOCOL_IMAP, SETTINGS_LINE(l, imapd_IMAP_CAPABILITY),
-			    "imapd.IMAP_CAPABILITY", word + 5, &said);
+			settings_rules_mechanism(l, PROTOCOL_IMAP, line, label, word + 5, &said);
 		else if (word[strcspn(word, "(){%*\"\\]")] != '\0')
-			MISTAKE(l, imapd_IMAP_CAPABILITY, "imapd.IMAP_CAPABILITY: %s is not a valid IMAP capability",
+			settings_report(l->errors, &l->text, line, "%s: %s is not a valid IMAP capability", label,
 			    word);
 		else if (!capability_is_ours(word, strlen(word)))
-			WARNING(l, imapd_IMAP_CAPABILITY,
-			    "imapd.IMAP_CAPABILITY announces %s, which sessions on this node do not support", word);
+			settings_report(l->warnings, &l->text, line,
+			    "%s announces %s, which sessions on this node do not support", label, word);
 	}
-	if (strlen(l->set->imapd_IMAP_CAPABILITY) > CAPABILITY_MAX)
-		MISTAKE(l, imapd_IMAP_CAPABILITY,
-		    "imapd.IMAP_CAPABILITY is longer than %d bytes, too long for the greeting", CAPABILITY_MAX);
+	if (too_long)
+		settings_report(l->errors, &l->text, line, "%s is longer than %d bytes, too long for the greeting",
+		    label, CAPABILITY_MAX);
 	if (!imap4rev1)
-		MISTAKE(l, imapd_IMAP_CAPABILITY,
-		    "imapd.IMAP_CAPABILITY lacks IMAP4rev1, which clients require; add it");
+		settings_report(l->errors, &l->text, line, "%s lacks IMAP4rev1, which clients require; add it", label);
+}
+
+/* A TLS_REQUIRED that the file switches ON must not be without effect. */
+static void rules_tls_required(struct settings_load *l, enum protocol p, bool on, unsigned line, const char *label)
+{
+	if (line != 0 && on && !protocol_settings(l->set, p).tls_required)
+		settings_report(l->errors, &l->text, line,
+		    "%s has no effect without TLS_CERTFILE: passwords would cross the network in clear; set "
+		    "TLS_CERTFILE, or this to 0",
+		    label);
 }
 
 static void rules_maildirpath(struct settings_load *l, unsigned line, const char *label, const char *path)
@@ -348,7 +357,11 @@ static void rules_imap(struct settings_load *l)
 {
 	const struct settings *set = l->set;
 
-	rules_capability(l);
+	rules_capability(l, set->imapd_IMAP_CAPABILITY, "IMAP_CAPABILITY");
+	if (set->imapd_IMAP_CAPABILITY_TLS[0] != '\0')
+		rules_capability(l, set->imapd_IMAP_CAPABILITY_TLS, "IMAP_CAPABILITY_TLS");
+	rules_tls_required(l, PROTOCOL_IMAP, set->imapd_ssl_IMAP_TLS_REQUIRED,
+	    SETTINGS_LINE(l, imapd_ssl_IMAP_TLS_REQUIRED), "imapd-ssl.IMAP_TLS_REQUIRED");
 	rules_maildirpath(l, SETTINGS_LINE(l, imapd_MAILDIRPATH), "imapd.MAILDIRPATH", set->imapd_MAILDIRPATH);
 	if (set->imapd_IMAP_INACTIVITY_TIMEOUT < 30 * 60)
 		WARNING(l, imapd_IMAP_INACTIVITY_TIMEOUT,
@@ -356,16 +369,23 @@ static void rules_imap(struct settings_load *l)
 		    "clients will lose their sessions");
 }
 
-static void rules_pop3(struct settings_load *l)
+static void rules_pop3auth(struct settings_load *l, const char *list, unsigned line, const char *label)
 {
-	const struct settings *set = l->set;
-	const char *p = set->pop3d_POP3AUTH;
 	unsigned said = 0;
 	char word[WORD_MAX_LEN];
 
-	while (next_word(&p, word))
-		settings_rules_mechanism(l, PROTOCOL_POP3, SETTINGS_LINE(l, pop3d_POP3AUTH), "pop3d.POP3AUTH", word,
-		    &said);
+	while (next_word(&list, word))
+		settings_rules_mechanism(l, PROTOCOL_POP3, line, label, word, &said);
+}
+
+static void rules_pop3(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+
+	rules_pop3auth(l, set->pop3d_POP3AUTH, SETTINGS_LINE(l, pop3d_POP3AUTH), "pop3d.POP3AUTH");
+	rules_pop3auth(l, set->pop3d_POP3AUTH_TLS, SETTINGS_LINE(l, pop3d_POP3AUTH_TLS), "pop3d.POP3AUTH_TLS");
+	rules_tls_required(l, PROTOCOL_POP3, set->pop3d_ssl_POP3_TLS_REQUIRED,
+	    SETTINGS_LINE(l, pop3d_ssl_POP3_TLS_REQUIRED), "pop3d-ssl.POP3_TLS_REQUIRED");
 	rules_maildirpath(l, SETTINGS_LINE(l, pop3d_MAILDIRPATH), "pop3d.MAILDIRPATH", set->pop3d_MAILDIRPATH);
 	if (set->pop3d_POP3_INACTIVITY_TIMEOUT < 10 * 60)
 		WARNING(l, pop3d_POP3_INACTIVITY_TIMEOUT,
@@ -438,6 +458,13 @@ static void rules_userdb(struct settings_load *l)
 	}
 }
 
+static bool has_certificate(const struct settings_load *l, enum protocol p)
+{
+	const struct protocol_settings s = protocol_settings(l->set, p);
+
+	return s.tls_served && s.tls_certfile[0] != '\0';
+}
+
 /* DEFAULTOPTIONS applies to every account that does not override it: warns of options that refuse all logins, and of
  * those that have an effect in Courier but not here. */
 static void rules_options(struct settings_load *l)
@@ -454,11 +481,11 @@ static void rules_options(struct settings_load *l)
 			    "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all accounts are refused, except "
 			    "where an account sets %s=0",
 			    info->option_off, info->title, info->option_off);
-		else if (options_is_on(options, info->option_insecure))
+		else if (options_is_on(options, info->option_insecure) && !has_certificate(l, p))
 			WARNING(l, authdaemonrc_DEFAULTOPTIONS,
 			    "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all accounts are refused, because "
-			    "this version has no TLS, unless they come through a node or proxy that says the client "
-			    "uses TLS (PROXY_TRUSTED); remove it or set %s=0",
+			    "there is no TLS_CERTFILE, unless they come through a node or proxy that says the client "
+			    "uses TLS (PROXY_TRUSTED); set TLS_CERTFILE, remove it, or set %s=0",
 			    info->option_insecure, info->title, info->option_insecure);
 	}
 	if (options_get(options, "sharedgroup", NULL, 0))

@@ -99,7 +99,7 @@
 #define SETTINGS_BOTH(S, g, port, PROXY) \
 	S(g, ADDRESS, ADDR, "0", 0, 0, "", SF_M, \
 		"Address to listen on, or a host name. 0 is every address of the machine.") \
-	S(g, PORT, PORTS, port, 0, 0, "", SF_M | SF_W | SF_A, \
+	S(g, PORT, PORTS, port, 1, 0, "", SF_M | SF_W | SF_A, \
 		"Port to listen on; separate several by commas. ADDRESS.PORT listens on that address instead of " \
 		"ADDRESS: \"1143,127.0.0.9.2143\".") \
 	S(g, PROXY_PROTOCOL_PORT, PORTS, "", 0, 0, "", SF_W, \
@@ -148,6 +148,8 @@
 		0, 0, "", SF_W | SF_S, \
 		"Capabilities to announce. If peers are not Waypost, remove what they do not support. For login " \
 		"mechanisms see POP3AUTH: \"... AUTH=PLAIN AUTH=CRAM-MD5\".") \
+	S(imapd, IMAP_CAPABILITY_TLS, LIST, "", 0, 0, "", SF_W | SF_S, \
+		"Capabilities to announce to clients that use TLS. Empty: as IMAP_CAPABILITY.") \
 	S(imapd, IMAP_ID_FIELDS, INT, "0", 0, 7, "", SF_W | SF_S, \
 		"What ID reveals besides the server name, as a sum: 1 version, 2 operating system, 4 its release.") \
 	S(imapd, IMAP_NAMESPACE_PREFIX, WORD, "INBOX.", 0, 0, "INBOX.|", SF_S, \
@@ -171,12 +173,12 @@
 	S(imapd, IMAP_LOG_DELETIONS, BOOL, "0", 0, 0, "", SF_S, \
 		"Log every deleted message.")
 
-#define SETTINGS_SSL(S, g, port) \
+#define SETTINGS_SSL(S, g, port, STARTTLS, command, TLS_REQUIRED) \
 	S(g, SSLADDRESS, ADDR, "0", 0, 0, "", SF_M, \
 		"Address to listen on for clients that begin with TLS, as ADDRESS.") \
 	S(g, SSLPORT, PORTS, port, 0, 0, "", SF_M | SF_A, \
-		"Port for clients that begin with TLS, as PORT. Closed if there is no TLS_CERTFILE.") \
-	S(g, TLS_CERTFILE, PATH, "", 0, 0, "", SF_M, \
+		"Port for clients that begin with TLS, as PORT. \"\": none. Closed if there is no TLS_CERTFILE.") \
+	S(g, TLS_CERTFILE, PATH, "", 0, 0, "", SF_M | SF_W | SF_A, \
 		"PEM file with the private key (RSA, or EC such as P-256; without a passphrase), its certificate and " \
 		"those that lead to whom clients trust. Only the key processes read it; changed files are noticed. With " \
 		".NAME or .ADDRESS behind its name: for clients that ask for that host (\"*\" may be its first label), or " \
@@ -198,9 +200,15 @@
 		"Empty: OpenSSL's own without CBC. Those of TLS 1.3 need no choice.") \
 	S(g, TLS_GROUPS, STR, "", 0, 0, "", SF_W, \
 		"Groups for key exchange, the best first, in OpenSSL's words: \"X25519MLKEM768:X25519:P-256\". Those that " \
-		"this machine's OpenSSL does not know are left out. Empty: OpenSSL's own.")
+		"this machine's OpenSSL does not know are left out. Empty: OpenSSL's own.") \
+	S(g, STARTTLS, BOOL, "1", 0, 0, "", SF_W, \
+		"Offer " command " at the ports of PORT, if there is a certificate.") \
+	S(g, TLS_REQUIRED, BOOL, "1", 0, 0, "", SF_W | SF_A, \
+		"If there is a TLS_CERTFILE, accept no login without TLS, except from the machine itself, from PROXY_TRUSTED, " \
+		"and from nodes with our pool secret if their client uses TLS or is one of these. 0: from everywhere " \
+		"(Courier's default).")
 
-#define SETTINGS_IMAPD_SSL(S) SETTINGS_SSL(S, imapd_ssl, "993")
+#define SETTINGS_IMAPD_SSL(S) SETTINGS_SSL(S, imapd_ssl, "993", IMAPDSTARTTLS, "STARTTLS", IMAP_TLS_REQUIRED)
 
 #define SETTINGS_POP3D(S) \
 	SETTINGS_BOTH(S, pop3d, "110", POP3_PROXY) \
@@ -211,12 +219,14 @@
 		"CRAM-SHA256, SCRAM-SHA-1, SCRAM-SHA-256 (clients prove that they know the password) only if " \
 		"listed. APOP enables POP3's APOP command and the timestamp in the greeting. Clients choose the " \
 		"strongest mechanism and try no other: list only what works for all accounts.") \
+	S(pop3d, POP3AUTH_TLS, LIST, "", 0, 0, "", SF_W, \
+		"Login mechanisms for clients that use TLS. Empty: as POP3AUTH.") \
 	S(pop3d, POP3_INACTIVITY_TIMEOUT, TIME, "10m", 30, SF_DAY, "seconds", SF_S, \
 		"A local session ends after this time without a command. RFC 1939 requires at least 10 minutes.") \
 	S(pop3d, POP3_LOG_DELETIONS, BOOL, "0", 0, 0, "", SF_S, \
 		"Log every deleted message.")
 
-#define SETTINGS_POP3D_SSL(S) SETTINGS_SSL(S, pop3d_ssl, "995")
+#define SETTINGS_POP3D_SSL(S) SETTINGS_SSL(S, pop3d_ssl, "995", POP3_STARTTLS, "STLS", POP3_TLS_REQUIRED)
 
 #define SETTINGS_AUTHDAEMONRC(S) \
 	S(authdaemonrc, authmodulelist, LIST, "authuserdb", 0, 0, "", SF_M | SF_A, \

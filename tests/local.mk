@@ -210,10 +210,15 @@ UNIT_TESTS += tests/unit/test_worker
 tests_unit_test_worker_SOURCES = tests/unit/test_worker.c tests/unit/worker_rig.h $(DECODED)
 tests_unit_test_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=conn_open
 tests_unit_test_worker_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_starttls
+tests_unit_test_starttls_SOURCES = tests/unit/test_starttls.c tests/unit/worker_rig.h $(TLS_TEST)
+tests_unit_test_starttls_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=certificates_context,--wrap=certificates_by_address,--wrap=log_as
+tests_unit_test_starttls_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_engine
 tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/engine_table.h tests/unit/worker_rig.h
 tests_unit_test_engine_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=ev_timer_start,--wrap=ev_timer_stop,--wrap=ev_timer_again,--wrap=clock_ms \
-	-Wl,--wrap=clock_now,--wrap=clock_seconds,--wrap=log_as,--wrap=log_text,--wrap=log_warn,--wrap=log_error,--wrap=net_connect
+	-Wl,--wrap=clock_now,--wrap=clock_seconds,--wrap=log_as,--wrap=log_text,--wrap=log_warn,--wrap=log_error,--wrap=net_connect \
+	-Wl,--wrap=certificates_context,--wrap=certificates_by_address
 tests_unit_test_engine_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_pop3_session

@@ -154,7 +154,7 @@ def test_what_is_kept_without_its_effect_is_lost_too(etc, place):
     lost = "\n".join(line for line in r.stderr.splitlines() if line.startswith("  lost: "))
     for name in ("MYSQL_QUOTA_FIELD (authmysqlrc:", "PGSQL_QUOTA_FIELD (authpgsqlrc:", "SQLITE_QUOTA_FIELD (authsqliterc:", "LDAP_MAILDIRQUOTA (authldaprc:"):
         assert re.search(rf"lost: .*{re.escape(name)}.*: not in this version: quotas", lost), r.stderr
-    for words in ("IMAP logins of all accounts are refused, because this version has no TLS", "POP3 logins of all accounts are refused, except",
+    for words in ("IMAP logins of all accounts are refused, because there is no TLS_CERTFILE", "POP3 logins of all accounts are refused, except",
                   "not in this version: shared folders", "TCPDOPTS (imapd:", "-haproxy -block=zen.example.com: ", "symbolic links"):
         assert words in lost, (words, r.stderr)
     assert "TCPDOPTS (pop3d" not in r.stderr

@@ -5,6 +5,8 @@
 
 #include "login/worker.h"
 
+SSL_CTX *login_stub_tls;
+
 /* One function a line. */
 /* clang-format off */
 struct ev_loop *worker_loop(struct worker *w UNUSED) { abort(); }
@@ -14,7 +16,8 @@ void worker_weigh(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_stray_header(struct worker *w UNUSED, const struct login *l UNUSED) { abort(); }
 void worker_add(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_remove(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
-struct str *worker_greeting(struct worker *w UNUSED, enum protocol protocol UNUSED) { abort(); }
+struct str *worker_greeting(struct worker *w UNUSED, enum protocol protocol UNUSED, unsigned kind UNUSED) { abort(); }
+SSL_CTX *worker_starttls(struct worker *w UNUSED, const struct login *l UNUSED) { return login_stub_tls; }
 void worker_send_credentials(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 bool worker_request_challenge(struct worker *w UNUSED, struct login *l UNUSED, enum auth_mech mech UNUSED) { abort(); }
 void worker_end_exchange(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
@@ -89,6 +92,12 @@ void login_stub_feed(struct login *l, const char *p, size_t len, size_t step, st
 			}
 			if (e == LOGIN_EVENT_QUIT || e == LOGIN_EVENT_FATAL) {
 				str_adds(log, e == LOGIN_EVENT_QUIT ? "<quit>\n" : "<fatal>\n");
+				return;
+			}
+			if (e == LOGIN_EVENT_INSECURE)
+				str_adds(log, "<insecure>\n");
+			if (e == LOGIN_EVENT_TLS) {
+				str_adds(log, "<tls>\n");
 				return;
 			}
 			if (e == LOGIN_EVENT_HTTP) {

@@ -7,6 +7,9 @@
 #include "lib/mem.h"
 #include "login/login.h"
 
+/* With which clients can begin TLS, never used here; NULL: there is no certificate. */
+extern SSL_CTX *login_stub_tls;
+
 void login_stub_init(struct login *l, const struct login_dialect *d, const struct settings *set);
 void login_stub_fini(struct login *l);
 /* Feeds the LEN bytes at P to the dialect, STEP more of them at a time, and appends its replies to LOG, and the

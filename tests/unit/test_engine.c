@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <stdarg.h>
 
+#include "lib/tls_ctx.h"
+
 /* --- time --- */
 
 static double now = 1000;
@@ -229,6 +231,14 @@ static enum login_event toy_input(struct login *l, const char *p, size_t len, si
 		return LOGIN_EVENT_FATAL;
 	if (strcmp(word, "http") == 0)
 		return LOGIN_EVENT_HTTP;
+	if (strcmp(word, "starttls") == 0) {
+		str_adds(&l->out, "begin\n");
+		return LOGIN_EVENT_TLS;
+	}
+	if (strcmp(word, "insecure") == 0) {
+		str_adds(&l->out, "tls!\n");
+		return LOGIN_EVENT_INSECURE;
+	}
 	str_addf(&l->out, "%s\n", strcmp(word, "noop") == 0 ? "ok" : "what?");
 	return strcmp(word, "noop") == 0 ? LOGIN_EVENT_NEXT : LOGIN_EVENT_BAD;
 }
@@ -318,6 +328,27 @@ static const struct login_dialect toy = {
 	.accepted = toy_accepted,
 };
 static const struct login_dialect *const toys[PROTOCOL_COUNT] = { [PROTOCOL_IMAP] = &toy, [PROTOCOL_POP3] = &toy };
+
+/* --- the certificate --- */
+
+bool __wrap_certificates_by_address(const struct certificates *c, enum protocol p);
+SSL_CTX *__wrap_certificates_context(struct certificates *c, enum protocol p, bool starttls,
+    const struct net_addr *here);
+
+bool __wrap_certificates_by_address(const struct certificates *c UNUSED, enum protocol p UNUSED)
+{
+	return false;
+}
+
+SSL_CTX *__wrap_certificates_context(struct certificates *c UNUSED, enum protocol p UNUSED, bool starttls UNUSED,
+    const struct net_addr *here UNUSED)
+{
+	static SSL_CTX *ctx;
+
+	if (ctx == NULL)
+		ctx = tls_ctx_new(true);
+	return ctx;
+}
 
 /* --- the peer --- */
 
@@ -642,6 +673,9 @@ static void client_aborts(void) { say("*\n"); }
 static void quit(void) { say("quit\nnoop\n"); }
 static void fatal(void) { say("fatal\n"); }
 static void http(void) { say("http\nnoop\n"); }
+static void insecure(void) { say("insecure\n"); }
+static void starttls(void) { say("starttls\n"); }
+static void starttls_noop(void) { say("starttls\nnoop\n"); }
 static void client_shuts(void) { shutdown(client_end, SHUT_WR); turns(); }
 static void client_resets(void) { hang_up(&client_end); }
 static void here(void) { answer(AUTH_VERDICT_OK, HERE); }
@@ -718,14 +752,14 @@ static const struct event {
 	void (*run)(void);
 	bool loss;
 } events[] = { EVENT(partial), EVENT(noop), EVENT(bad), EVENT(login), EVENT(login_noop), EVENT(apop), EVENT(cram),
-	EVENT(scram), EVENT(client_aborts), EVENT(quit), EVENT(fatal), EVENT(http), LOSS(client_shuts),
-	LOSS(client_resets), LOSS(here), EVENT(there), EVENT(there_or_here), EVENT(there_refused),
-	EVENT(there_refused_or_here), LOSS(wrong), EVENT(disabled), EVENT(unavailable), EVENT(limit), EVENT(loop),
-	EVENT(cannot), LOSS(challenge), EVENT(garbled), LOSS(authd_lost), LOSS(authd_new), LOSS(started),
-	LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new), EVENT(peer_greets), EVENT(peer_half), LOSS(peer_yes),
-	LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense), EVENT(peer_self), EVENT(peer_tls), EVENT(peer_no_way),
-	EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while), LOSS(deadline), EVENT(drain), LOSS(stop),
-	LOSS(yields) };
+	EVENT(scram), EVENT(client_aborts), EVENT(quit), EVENT(fatal), EVENT(http), EVENT(insecure), EVENT(starttls),
+	EVENT(starttls_noop), LOSS(client_shuts), LOSS(client_resets), LOSS(here), EVENT(there), EVENT(there_or_here),
+	EVENT(there_refused), EVENT(there_refused_or_here), LOSS(wrong), EVENT(disabled), EVENT(unavailable),
+	EVENT(limit), EVENT(loop), EVENT(cannot), LOSS(challenge), EVENT(garbled), LOSS(authd_lost), LOSS(authd_new),
+	LOSS(started), LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new), EVENT(peer_greets), EVENT(peer_half),
+	LOSS(peer_yes), LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense), EVENT(peer_self), EVENT(peer_tls),
+	EVENT(peer_no_way), EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while), LOSS(deadline),
+	EVENT(drain), LOSS(stop), LOSS(yields) };
 
 /* --- one login --- */
 

@@ -110,31 +110,36 @@ static void test_hostile(void)
 	str_fini(&name);
 }
 
-static void capability_is(const char *setting, bool before, const char *want)
+static void capability_is(const char *list, enum imap_capability_when when, const char *want)
 {
-	struct settings *set = settings_defaults();
 	struct str out = STR_INIT;
 
-	if (setting != NULL) {
-		mem_free(&set->imapd_IMAP_CAPABILITY);
-		set->imapd_IMAP_CAPABILITY = mem_strdup(setting);
-	}
-	imap_capability(&out, set, before);
+	imap_capability(&out, list, when);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&out), want);
 	str_fini(&out);
-	settings_free(&set);
 }
 
 static void test_capability(void)
 {
-	capability_is(NULL, true,
+	struct settings *set = settings_defaults();
+
+	capability_is(imap_capability_list(set, false), IMAP_CAPABILITY_BEFORE,
 	    "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE AUTH=PLAIN AUTH=LOGIN");
-	capability_is(NULL, false,
+	capability_is(imap_capability_list(set, true), IMAP_CAPABILITY_AFTER,
 	    "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE");
-	capability_is("IMAP4rev1 SORT idle AUTH=PLAIN", true, "IMAP4rev1 SORT idle AUTH=PLAIN");
-	capability_is("IMAP4rev1 SORT idle AUTH=PLAIN", false, "IMAP4rev1 idle");
-	capability_is("", true, "IMAP4rev1");
-	capability_is("", false, "IMAP4rev1");
+	mem_free(&set->imapd_IMAP_CAPABILITY_TLS);
+	set->imapd_IMAP_CAPABILITY_TLS = mem_strdup("IMAP4rev1 ID");
+	CU_ASSERT_STRING_EQUAL(imap_capability_list(set, true), "IMAP4rev1 ID");
+	CU_ASSERT_STRING_EQUAL(imap_capability_list(set, false), set->imapd_IMAP_CAPABILITY);
+	settings_free(&set);
+	capability_is("IMAP4rev1 SORT idle AUTH=PLAIN", IMAP_CAPABILITY_BEFORE, "IMAP4rev1 SORT idle AUTH=PLAIN");
+	capability_is("IMAP4rev1 SORT idle AUTH=PLAIN", IMAP_CAPABILITY_AFTER, "IMAP4rev1 idle");
+	capability_is("IMAP4rev1 auth=PLAIN SORT AUTH=X", IMAP_CAPABILITY_LOGINDISABLED, "IMAP4rev1 SORT");
+	/* What depends on the connection is not for the operator to say. */
+	capability_is("IMAP4rev1 starttls LOGINDISABLED X", IMAP_CAPABILITY_BEFORE, "IMAP4rev1 X");
+	capability_is("STARTTLS", IMAP_CAPABILITY_LOGINDISABLED, "IMAP4rev1");
+	capability_is("", IMAP_CAPABILITY_BEFORE, "IMAP4rev1");
+	capability_is("", IMAP_CAPABILITY_AFTER, "IMAP4rev1");
 }
 
 static const struct unit_case cases[] = { { "patterns", test_rows }, { "levels", test_levels },

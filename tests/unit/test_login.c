@@ -119,6 +119,118 @@ static void test_imap_too_long(void)
 		}
 }
 
+static void use(char **setting, const char *value)
+{
+	mem_free(setting);
+	*setting = mem_strdup(value);
+}
+
+#define INSECURE "[PRIVACYREQUIRED] TLS is required to log in.\r\n<insecure>\n"
+#define CAPABILITIES "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE"
+#define SIGNED "1893456000:00000000000000000000000000000000000000000000000000000000000000ff"
+
+/* Before TLS a stranger can do nothing but begin it, and is told before it has sent a password. */
+static void check_insecure_imap(void)
+{
+	const struct login_dialect *d = &imap_login_dialect;
+
+	check(d, "a CAPABILITY\r\n",
+	    "* CAPABILITY " CAPABILITIES " STARTTLS LOGINDISABLED\r\na OK CAPABILITY completed\r\n");
+	check(d, "a LOGIN u p\r\nb NOOP\r\n", "a NO " INSECURE "b OK NOOP completed\r\n");
+	check(d, "a LOGIN\r\n", "a NO " INSECURE);
+	check(d, "a LOGIN {1}\r\nb NOOP\r\n", "a NO " INSECURE "b OK NOOP completed\r\n");
+	check(d, "a LOGIN u {3}\r\nb NOOP\r\n", "a NO " INSECURE "b OK NOOP completed\r\n");
+	check(d, "a login {1+}\r\nu {9+}\r\nx NOOP\r\n \r\nb NOOP\r\n", "a NO " INSECURE "b OK NOOP completed\r\n");
+	check(d, "a LOGIN u {9+}\r\nx NOOP\r\n \r\nb NOOP\r\n", "a NO " INSECURE "b OK NOOP completed\r\n");
+	check(d, "a AUTHENTICATE PLAIN AHUAcA==\r\n", "a NO " INSECURE);
+	check(d, "a AUTHENTICATE PLAIN\r\nb NOOP\r\n", "a NO " INSECURE "b OK NOOP completed\r\n");
+	check(d, "a AUTHENTICATE X\r\n", "a NO " INSECURE);
+	/* Who seems to be a node is not asked, but only its first ID tells. */
+	check(d, "i ID (\"x-waypost-auth\" \"" SIGNED "\")\r\na LOGIN u p\r\n",
+	    "* ID (\"name\" \"Waypost\")\r\ni OK ID completed\r\n<LOGIN|u|p>\n");
+	check(d, "i ID (\"x-waypost-auth\" \"none\")\r\na LOGIN u p\r\n",
+	    "* ID (\"name\" \"Waypost\")\r\ni OK ID completed\r\na NO " INSECURE);
+	check(d, "a STARTTLS x\r\n", "a BAD STARTTLS takes no arguments.\r\n");
+	check(d, "a NOOP\r\nb sTARTTLS\r\n", "a OK NOOP completed\r\nb OK Begin TLS negotiation now.\r\n<tls>\n");
+}
+
+static void check_insecure_pop3(void)
+{
+	const struct login_dialect *d = &pop3_login_dialect;
+	static const char refused[] = "-ERR [SYS/PERM] TLS is required to log in.\r\n<insecure>\n";
+	char *capa = run(d, "CAPA\r\n", 6, 6);
+
+	CU_ASSERT_PTR_NOT_NULL(strstr(capa, "\nSTLS\r\n"));
+	CU_ASSERT_PTR_NULL(strstr(capa, "SASL"));
+	CU_ASSERT_PTR_NULL(strstr(capa, "\nUSER"));
+	mem_free(&capa);
+	check(d, "USER u\r\n", refused);
+	check(d, "PASS p\r\n", refused);
+	check(d, "AUTH PLAIN\r\n", refused);
+	check(d, "auth PLAIN AHUAcA==\r\n", refused);
+	check(d, "APOP u 00\r\n", refused);
+	check(d, "XCLIENT WAYPOST-AUTH=" SIGNED "\r\nUSER u\r\nPASS p\r\n",
+	    "+OK Noted.\r\n+OK Password required.\r\n<USER|u|p>\n");
+	check(d, "STLS x\r\n", "-ERR STLS takes no argument.\r\n");
+	check(d, "stls\r\n", "+OK Begin TLS negotiation now.\r\n<tls>\n");
+}
+
+/* There is no certificate at the moment; then, none is wanted. */
+static void check_no_certificate(void)
+{
+	check(&imap_login_dialect, "a CAPABILITY\r\n",
+	    "* CAPABILITY " CAPABILITIES " LOGINDISABLED\r\na OK CAPABILITY completed\r\n");
+	check(&imap_login_dialect, "a STARTTLS\r\n",
+	    "a NO [UNAVAILABLE] TLS is not available now, please try again later.\r\n");
+	check(&pop3_login_dialect, "STLS\r\n", "-ERR [SYS/TEMP] TLS is not available now, please try again later.\r\n");
+	set->imapd_ssl_IMAPDSTARTTLS = set->pop3d_ssl_POP3_STARTTLS = 0;
+	check(&imap_login_dialect, "a STARTTLS\r\n", "a BAD Unknown command, or not before login.\r\n");
+	check(&pop3_login_dialect, "STLS\r\n", "-ERR Unknown command, or not before login.\r\n");
+}
+
+static void test_before_tls(void)
+{
+	static char nothing;
+
+	set->has_tls[PROTOCOL_IMAP] = set->has_tls[PROTOCOL_POP3] = true;
+	use(&set->imapd_IMAP_CAPABILITY, CAPABILITIES " AUTH=PLAIN");
+	use(&set->pop3d_POP3AUTH, "PLAIN APOP");
+	check(&imap_login_dialect, "a STARTTLS\r\n", "a BAD Unknown command, or not before login.\r\n");
+	check(&imap_login_dialect, "a LOGIN u p\r\n", "<LOGIN|u|p>\n");
+	use(&set->imapd_ssl_TLS_CERTFILE, "/cert");
+	use(&set->pop3d_ssl_TLS_CERTFILE, "/cert");
+	login_stub_tls = (SSL_CTX *)&nothing;
+	check_insecure_imap();
+	check_insecure_pop3();
+	login_stub_tls = NULL;
+	check_no_certificate();
+	set->imapd_ssl_IMAP_TLS_REQUIRED = set->pop3d_ssl_POP3_TLS_REQUIRED = 0;
+	check(&imap_login_dialect, "a LOGIN u p\r\n", "<LOGIN|u|p>\n");
+	check(&pop3_login_dialect, "USER u\r\nPASS p\r\n", "+OK Password required.\r\n<USER|u|p>\n");
+}
+
+/* Whom nobody can listen to on the way to us need not use TLS. */
+static void test_who_is_local(void)
+{
+	static const struct {
+		const char *ip;
+		bool tls, wants;
+	} rows[] = { { "127.0.0.1", false, false }, { "127.9.8.7", false, false }, { "::1", false, false },
+		{ "::ffff:127.0.0.1", false, false }, { "10.0.0.7", false, false }, { "10.0.1.7", false, true },
+		{ "10.0.1.7", true, false }, { "2001:db8::1", false, true }, { "::2", false, true },
+		{ "128.0.0.1", false, true } };
+
+	set->has_tls[PROTOCOL_IMAP] = true;
+	use(&set->imapd_ssl_TLS_CERTFILE, "/cert");
+	use(&set->proxy_PROXY_TRUSTED, "192.0.2.1 10.0.0.0/24");
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct login l = { .dialect = &imap_login_dialect, .set = set, .tls = rows[i].tls };
+
+		CU_ASSERT_FATAL(net_addr_parse(&l.client, rows[i].ip, 1));
+		CU_ASSERT_EQUAL(login_wants_tls(&l), rows[i].wants);
+	}
+}
+
 static void test_imap_sasl(void)
 {
 	const struct login_dialect *d = &imap_login_dialect;
@@ -137,12 +249,6 @@ static void test_imap_sasl(void)
 	check(d, "a AUTHENTICATE LOGIN dQ==\r\ncA==\r\n", "+ UGFzc3dvcmQ6\r\n<LOGIN|u|p>\n");
 	check(d, "a AUTHENTICATE CRAM-MD5\r\n", "a NO [CANNOT] Unsupported authentication mechanism.\r\n");
 	check(d, "a AUTHENTICATE\r\n", "a BAD AUTHENTICATE takes a mechanism and, perhaps, an initial response.\r\n");
-}
-
-static void use(char **setting, const char *value)
-{
-	mem_free(setting);
-	*setting = mem_strdup(value);
 }
 
 /* The challenge of the tests is <1.2@n>; "joe doe" and ab12 make "am9lIGRvZSBhYjEy". */
@@ -369,7 +475,8 @@ static void test_pop3(void)
 	check(d, "XCLIENT ADDR=192.0.2.7 PORT=1 TTL=3 NONSENSE X=\r\n", "+OK Noted.\r\n");
 }
 
-static bool tell_client; /* talk() ends with what the client is told, not with the failure's name */
+static uint64_t signed_at; /* time of our signature for the peer; 0: we have no secret */
+static bool tell_client;   /* talk() ends with what the client is told, not with the failure's name */
 
 /* Feeds the peer's lines; returns what is sent back, and the result. */
 static char *talk(const struct login_dialect *d, const char *const *lines, const char *user, const char *password,
@@ -388,6 +495,7 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 	strcpy(reply.session_id, "sid");
 	net_addr_parse(&reply.client, "192.0.2.7", 99);
 	reply.ttl = 3;
+	reply.time = signed_at;
 	reply.ntargets = 1;
 	l.reply = &reply;
 	l.password = mem_strdup(password);
@@ -769,19 +877,20 @@ static void test_alerts(void)
 #define MARK(id) "Waypost node " id " ready."
 
 /* A node is told that we have no secret; others not. */
-#define NODE_ID \
+#define FORWARDED_ID(auth) \
 	"I ID (\"x-session-id\" \"sid\" \"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" " \
 	"\"x-proxy-ttl\" \"3\" " \
-	"\"x-client-transport\" \"insecure\" \"x-waypost-auth\" \"none\")\r\n"
+	"\"x-client-transport\" \"insecure\" \"x-waypost-auth\" \"" auth "\")\r\n"
+#define NODE_ID FORWARDED_ID("none")
+#define SIGNED_ID FORWARDED_ID("5:0000000000000000000000000000000000000000000000000000000000000000")
 #define NODE_XCLIENT "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=sid TTL=3 CLIENT-TRANSPORT=insecure WAYPOST-AUTH=none\r\n"
 
 /* What a node says of our signature, at the end of its answer to the login; from others such words mean nothing. */
 static void test_peer_notes(void)
 {
 	const struct login_dialect *imap = &imap_login_dialect, *pop3 = &pop3_login_dialect;
-	TALK(imap, "u", "p", false, false,
-	    NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", /* that word is for clients */
-	    "* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] " MARK(OTHER), "I OK", "L OK");
+	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n",
+	    "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER), "I OK", "L OK");
 	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<secret>=> t OK LOGIN Ok.\r\n",
 	    "* OK " MARK(OTHER), "* ID NIL", "I OK", "L OK Ok. Signature not accepted.");
 	TALK(imap, "u", "p", false, false, NODE_ID "L LOGIN \"u\" \"p\"\r\n<clock>=> REFUSED ", "* OK " MARK(OTHER),
@@ -909,6 +1018,12 @@ static void test_nodes_as_peers(void)
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n",
 	    "* OK [CAPABILITY IMAP4rev1] " MARK(OTHER) " Not.", "L OK");
 	TALK(d, "u", "p", false, false, "=> TEMPORARY ", "* BYE " MARK(OTHER));
+	/* It takes clear passwords from signed logins only, and this one is not. */
+	TALK(d, "u", "p", false, false, "=> NEEDS_TLS ", "* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] " MARK(OTHER));
+	signed_at = 5;
+	TALK(d, "u", "p", false, false, SIGNED_ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n",
+	    "* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] " MARK(OTHER), "I OK", "L OK");
+	signed_at = 0;
 	d = &pop3_login_dialect;
 	TALK(d, "u", "p", false, false, NODE_XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK " MARK(OTHER),
 	    "+OK", "+OK", "+OK");
@@ -1036,6 +1151,10 @@ static const struct unit_case cases[] = {
 	{ "nodes as peers", test_nodes_as_peers },
 	{ "control characters for a peer", test_peer_controls },
 	{ "credentials that nobody can have", test_unfit },
+	{ "before TLS", test_before_tls },
+	{ "end", end },
+	{ "settings", begin },
+	{ "who is local", test_who_is_local },
 	{ "end", end },
 	{ NULL, NULL },
 };

@@ -123,19 +123,18 @@ static void test_line(void)
 
 static void test_capa(void)
 {
-	struct settings *set = settings_defaults();
 	struct str before = STR_INIT, after = STR_INIT;
 
-	pop3_capa(&before, set, true);
-	pop3_capa(&after, set, false);
+	pop3_capa(&before, "PLAIN APOP LOGIN");
+	pop3_capa(&after, NULL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(before.data, "SASL PLAIN LOGIN\r\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(before.data, "\r\nUSER\r\n"));
 	CU_ASSERT_PTR_NULL(strstr(after.data, "SASL"));
+	CU_ASSERT_PTR_NULL(strstr(after.data, "\r\nUSER\r\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(after.data, "\r\nPIPELINING\r\n"));
 	CU_ASSERT_STRING_EQUAL(after.data + after.len - 2, "\r\n");
 	str_fini(&before);
 	str_fini(&after);
-	settings_free(&set);
 }
 
 static const struct unit_case cases[] = {

@@ -1388,6 +1388,55 @@ static void test_tls_words(void)
 	end();
 }
 
+static bool is_insecure(const struct forwarded *h)
+{
+	forward("ann", h);
+	CU_ASSERT(answered());
+	CU_ASSERT(last.verdict == AUTH_VERDICT_OK || last.verdict == AUTH_VERDICT_INSECURE);
+	return last.verdict == AUTH_VERDICT_INSECURE;
+}
+
+/* The client that the login is for has to use TLS, or to be local; who forwards it in clear has to be believed. The
+ * worker has let pass who sends a signature. */
+static void test_tls_required(void)
+{
+	const struct forwarded nothing = { .present = false };
+	struct forwarded h;
+
+	begin();
+	set->has_tls[PROTOCOL_IMAP] = true;
+	CU_ASSERT_FALSE(is_insecure(&nothing)); /* there is no certificate */
+	unit_set(&set->imapd_ssl_TLS_CERTFILE, "/cert");
+	CU_ASSERT(is_insecure(&nothing));
+	h = signed_forwarded("ann");
+	CU_ASSERT_FALSE(is_insecure(&h));
+	h.time -= 3600; /* a node of ours with another clock: nothing else of it is believed */
+	forwarded_sign(&h, a.pool, set->self[0], "ann");
+	CU_ASSERT_FALSE(is_insecure(&h));
+	h = signed_forwarded("ann");
+	h.mac[0] ^= 1;
+	CU_ASSERT(is_insecure(&h));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "signature is not valid here"));
+	h.tls = false;
+	forwarded_sign(&h, a.pool, set->self[0], "ann");
+	CU_ASSERT(is_insecure(&h));
+	CU_ASSERT_STRING_EQUAL(last.reason, "the client does not use TLS");
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&h.client, "127.0.0.1", 4711)); /* local there, by the same settings */
+	forwarded_sign(&h, a.pool, set->self[0], "ann");
+	CU_ASSERT_FALSE(is_insecure(&h));
+	h = signed_forwarded("ann");
+	h.tls = false;
+	h.signature = FORWARDED_SIGNATURE_NONE;
+	unit_set(&set->proxy_PROXY_TRUSTED, "192.0.2.0/24"); /* a front that cannot say it */
+	CU_ASSERT_FALSE(is_insecure(&h));
+	unit_set(&set->proxy_PROXY_TRUSTED, "");
+	CU_ASSERT(is_insecure(&h));
+	set->imapd_ssl_IMAP_TLS_REQUIRED = 0;
+	CU_ASSERT_FALSE(is_insecure(&h));
+	CU_ASSERT(all_gone());
+	end();
+}
+
 /* A refusal names the client that the login is for. */
 static void test_hop_refused(void)
 {
@@ -1951,6 +2000,7 @@ static const struct unit_case cases[] = {
 	{ "a forwarded identity that is believed, or not", test_hop },
 	{ "words about TLS", test_tls_words },
 	{ "whom a refusal blames", test_hop_refused },
+	{ "TLS is required", test_tls_required },
 	{ "circles", test_circle },
 	{ "chosen by a node", test_chosen },
 	{ "tokens", test_token },

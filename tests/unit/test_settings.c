@@ -597,6 +597,8 @@ static void test_bad_values(void)
 		    "\nt.conf:2: imapd.IMAP_CAPABILITY: the mechanism APOP is unknown; use " MECHS "\n" },
 		{ "pop3d = { POP3AUTH = \"PLAIN APOP CRAM-SHA1 FOO\"; };", POP3D,
 		    "t.conf:2: pop3d.POP3AUTH: the mechanism FOO is unknown; use " MECHS "\n" },
+		{ "pop3d = { POP3AUTH_TLS = \"PLAIN FOO\"; };", POP3D,
+		    "t.conf:2: pop3d.POP3AUTH_TLS: the mechanism FOO is unknown; use " MECHS "\n" },
 		{ "authdaemonrc = { authmodulelist = \"authcustom authfoo\"; };", 0,
 		    "t.conf:2: authdaemonrc.authmodulelist: authcustom is not supported; use authuserdb, authldap, "
 		    "authmysql, authpgsql, authsqlite, authdaemon, authpipe or authpam\nt.conf:2: "
@@ -713,8 +715,12 @@ static void test_known(void)
 		    "", "" },
 		{ "authdaemonrc = { DEFAULTOPTIONS = \"disableinsecurepop3=1\"; };", "",
 		    "t.conf:2: authdaemonrc.DEFAULTOPTIONS contains disableinsecurepop3: POP3 logins of all accounts "
-		    "are refused, because this version has no TLS, unless they come through a node or proxy that says "
-		    "the client uses TLS (PROXY_TRUSTED); remove it or set disableinsecurepop3=0\n" },
+		    "are refused, because there is no TLS_CERTFILE, unless they come through a node or proxy that says "
+		    "the client uses TLS (PROXY_TRUSTED); set TLS_CERTFILE, remove it, or set "
+		    "disableinsecurepop3=0\n" },
+		{ "authdaemonrc = { DEFAULTOPTIONS = \"disableinsecurepop3=1\"; }; pop3d-ssl = { TLS_CERTFILE = "
+		  "\"/nonexistent/pool.pem\"; };",
+		    "", "" },
 		{ "authdaemonrc = { DEFAULTOPTIONS = \"disableinsecureimap=1,sharedgroup=x\"; };", "",
 		    "t.conf:2: authdaemonrc.DEFAULTOPTIONS: sharedgroup has no effect; not in this version: shared "
 		    "folders\n" }, /* no imapd here: nothing about IMAP */
@@ -745,10 +751,24 @@ static void test_known(void)
 		    "t.conf:2: pop3d-ssl.TLS_PRIORITY has no effect; use TLS_PROTOCOL, TLS_CIPHER_LIST and TLS_GROUPS "
 		    "(OpenSSL's words, not GnuTLS's), and remove this line\n",
 		    "t.conf:2: there is no TLS_CERTFILE: port 995 stays closed\n" },
-		{ "imapd-ssl = { IMAP_TLS_REQUIRED = 1; };",
-		    "t.conf:2: imapd-ssl.IMAP_TLS_REQUIRED = 1: not in this version: TLS; passwords would cross the "
-		    "network in clear; remove this line to run without it\n",
-		    "t.conf:2: there is no TLS_CERTFILE: port 993 stays closed\n" },
+		{ "imapd-ssl = { IMAP_TLS_REQUIRED = 1; };", "",
+		    "t.conf:2: there is no TLS_CERTFILE: port 993 stays closed\n" }, /* there is no imapd either */
+		{ "imapd = { }; imapd-ssl = { IMAP_TLS_REQUIRED = 1; SSLPORT = \"\"; };",
+		    "t.conf:2: imapd-ssl.IMAP_TLS_REQUIRED has no effect without TLS_CERTFILE: passwords would cross "
+		    "the network in clear; set TLS_CERTFILE, or this to 0\n",
+		    "" },
+		{ "pop3d-ssl = { POP3_TLS_REQUIRED = 1; SSLPORT = \"\"; };",
+		    "t.conf:2: pop3d-ssl.POP3_TLS_REQUIRED has no effect without TLS_CERTFILE: passwords would cross "
+		    "the network in clear; set TLS_CERTFILE, or this to 0\n",
+		    "" },
+		{ "imapd = { }; imapd-ssl = { IMAP_TLS_REQUIRED = 1; TLS_CERTFILE = \"/nonexistent/pool.pem\"; };", "",
+		    "" },
+		{ "imapd = { IMAP_CAPABILITY_TLS = \"IMAP4rev1 AUTH=PLAIN SORT {\"; };",
+		    "t.conf:2: imapd.IMAP_CAPABILITY_TLS: { is not a valid IMAP capability\n",
+		    "t.conf:2: imapd.IMAP_CAPABILITY_TLS announces SORT, which sessions on this node do not "
+		    "support\n" },
+		{ "imapd = { IMAP_CAPABILITY_TLS = \"IDLE\"; };",
+		    "t.conf:2: imapd.IMAP_CAPABILITY_TLS lacks IMAP4rev1, which clients require; add it\n", "" },
 		{ "pop3d-ssl = { TLS_VERIFYPEER = \"REQUIREPEER\"; };",
 		    "t.conf:2: pop3d-ssl.TLS_VERIFYPEER = REQUIREPEER: not in this version: TLS; without it no client "
 		    "shows a certificate; remove this line to run without it\n",
@@ -1347,6 +1367,10 @@ static void test_sample(void)
 	str_adds(&sample, text);
 	mem_free(&text);
 	text = replaced(str_cstr(&sample), "#LOGIN_USER = \"waypost\"", "LOGIN_USER = \"daemon\"");
+	str_clear(&sample);
+	str_adds(&sample, text);
+	mem_free(&text);
+	text = replaced(str_cstr(&sample), "#TLS_CERTFILE = \"\"", "#TLS_CERTFILE = \"/cert\"");
 	str_clear(&sample);
 	str_adds(&sample, text);
 	mem_free(&text);

@@ -93,8 +93,8 @@ static inline void rig_free(void)
 	strangers_fini(&w->strangers);
 	strangers_fini(&w->holders);
 	relay_pool_free(&w->here);
-	for (int i = 0; i < PROTOCOL_COUNT; i++)
-		str_fini(&w->greeting[i]);
+	for (int i = 0; i < PROTOCOL_COUNT * WORKER_GREETINGS; i++)
+		str_fini(&w->greeting[i / WORKER_GREETINGS][i % WORKER_GREETINGS]);
 	settings_free(&w->ctx.set);
 	mem_free(&w->slots);
 	mem_free(&w->free_slots);
