@@ -97,13 +97,22 @@ static void start_sweep(void)
 	ev_timer_start(spawn.ctx.loop, &spawn.sweep);
 }
 
+/* Each client of a worker that was taken over could say it. */
+static void say_overdue(const struct handoff *h)
+{
+	static uint32_t quiet_until;
+
+	if (log_due(&quiet_until, QUIET_SECONDS))
+		log_warn("login worker %u handed over a client without a valid ticket", h->slot);
+}
+
 static void on_sweep(struct ev_loop *loop, ev_timer *w, int revents UNUSED)
 {
 	int64_t now = clock_ms();
 	struct handoff *h;
 
 	while ((h = tickets_overdue(spawn.tickets, now)) != NULL) {
-		log_warn("login worker %u handed over a client without a valid ticket", h->slot);
+		say_overdue(h);
 		reply(h, false);
 		handoff_free(&h);
 	}

@@ -134,6 +134,26 @@ def test_tickets_of_others(pool):
     serves(pool)
 
 
+def test_guessed_tickets(pool):
+    """Many of them: no session, no descriptor that stays, no log that grows, and clients of others are served meanwhile."""
+    node = pool.nodes[0]
+    serves(pool)
+    pid, spawn = workers(node)[0], node.pids("spawn")[0]
+    before, mark = descriptors(spawn), node.log_mark()
+    with Taken(node, pid, stop=False) as t:
+        here, there = socket.socketpair()
+        for n in range(400):
+            t.send("spawn", struct.pack("<HII", TYPES["HANDOFF"], 10**6 + n, 16) + os.urandom(16) + struct.pack("<II", 0, 0), fd=there.fileno())
+        there.close()
+    serves(pool)
+    wait_for("all are refused", lambda: descriptors(spawn) <= before + 2)
+    here.settimeout(10)
+    assert here.recv(1) == b""
+    here.close()
+    assert pid in node.pids("worker") and not node.pids("imapd")
+    assert len([line for line in node.log_since(mark).splitlines() if "valid ticket" in line]) <= 3
+
+
 def test_a_record_of_its_own(pool):
     """Only authd says whose mail a session server serves, and as which user it runs."""
     node = pool.nodes[0]
