@@ -16,7 +16,8 @@
 #include "lib/mem.h"
 #include "lib/text.h"
 
-enum { KEPT_MAX = 4096 };  /* requests of one worker that outlive an answer */
+enum { KEPT_MAX = 4096 }; /* requests of one worker that outlive an answer */
+enum { DEAF_QUIET_SECONDS = 60 };
 #define ROOM_INTERVAL 0.05 /* seconds */
 #define ADDRESS_INTERVAL 0.1
 
@@ -163,10 +164,19 @@ bool request_keep(struct request *rq)
 	return true;
 }
 
+/* One that was taken over can ask without end and read nothing. */
+static void say_deaf(const struct authd_worker *w)
+{
+	static uint32_t quiet_until;
+
+	if (log_due(&quiet_until, DEAF_QUIET_SECONDS))
+		log_error("worker %u does not read its messages", w->slot);
+}
+
 void worker_send(struct authd_worker *w, const struct msgw *m)
 {
 	if (chan_send(w->chan, m, -1) != 0)
-		log_error("worker %u does not read its messages", w->slot);
+		say_deaf(w);
 }
 
 /* --- the answer --- */
@@ -184,7 +194,7 @@ void request_send_reply(struct request *rq)
 	a->logins[reply.verdict]++;
 	auth_reply_write(&out, &reply);
 	if (chan_post(rq->worker->chan, &out) != 0)
-		log_error("worker %u does not read its messages", rq->worker->slot);
+		say_deaf(rq->worker);
 	mem_wipe(out.buf, out.len); /* a ticket opens a mailbox */
 	mem_wipe(reply.peer_password, sizeof(reply.peer_password));
 }

@@ -68,11 +68,13 @@ static void tell_end(uint64_t session)
 
 static void reply(const struct handoff *h, bool started)
 {
+	static uint32_t quiet_until;
+
 	for (struct worker *w = spawn.workers; w != NULL; w = w->next) {
 		if (w->slot != h->slot || w->generation != h->generation)
 			continue;
 		handoff_reply_write(&out, h->request, started);
-		if (chan_send(w->chan, &out, -1) != 0)
+		if (chan_send(w->chan, &out, -1) != 0 && log_due(&quiet_until, QUIET_SECONDS))
 			log_error("lost an answer to login worker %u", w->slot);
 	}
 }

@@ -123,3 +123,7 @@ class Taken:
                 return s.recv(65536, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return None
+
+    def is_read(self, role):
+        """ROLE has read all that was sent to it."""
+        return self.seen_by_other_end(role) is None

@@ -46,7 +46,7 @@ def pool(request):
     p.start()
     p.nodes[0].expect_dirty = True
     p.nodes[0].expected += ["bad message", "unexpected message", "killing it", "handed over a client without a valid ticket",
-                            "asks for a signature", "are not counted for any limit"]
+                            "asks for a signature", "are not counted for any limit", "does not read its messages"]
     yield p
     p.close()
 
@@ -214,6 +214,23 @@ def test_floods_of_descriptors(pool, role, kind):
     for p, before in targets[role].items():
         if p in node.pids(role):
             wait_for("they are closed", lambda: descriptors(p) <= before + 20)
+
+
+def test_questions_without_end(pool):
+    """It takes no answer: these are bounded, and so is what is said about it."""
+    node = pool.nodes[0]
+    serves(pool)
+    pid, authd = workers(node)[0], node.pids("authd")[0]
+    mark = node.log_mark()
+    with Taken(node, pid) as t:
+        for n in range(120000):
+            t.send("authd", struct.pack("<HIB", TYPES["AUTH_CHALLENGE_WANTED"], 7, 1))
+        t.send("authd", struct.pack("<HQ", TYPES["SESSION_END"], 1))
+        wait_for("all are read", lambda: node.status()["counts"]["sessions_imap"] >= 0 and t.is_read("authd"))
+        with open(f"/proc/{authd}/statm") as f:
+            assert int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") < 100 * 2**20 * pool_module.SLOW
+    assert len(node.log_since(mark).splitlines()) < 10, node.log_since(mark)[:1000]
+    serves(pool)
 
 
 def test_words_to_the_master(pool):
