@@ -14,7 +14,7 @@ from client import Imap
 from isolation import free_port
 from pool import PATIENCE, SLOW, Account, Pool, wait_for
 from test_queue import HASH, jobs_waiting, workers_stopped
-from test_tls import context, install, make_pem
+from test_tls import VERSIONS, context, install, make_pem
 
 QUICK = 2.5 * SLOW  # seconds: "at once", on a busy machine
 MANY = 2000
@@ -339,3 +339,55 @@ def test_caps_on_sessions(site, name):
     finally:
         site.pool.write_conf({"imapd": {name: 40}})
         site.fresh_worker()
+
+
+def abort_after(site, version, n, way, spoil):
+    """A client that says N bytes, the last one of them wrong if SPOIL, and leaves in WAY; false: its handshake and login were over
+    before."""
+    inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
+    t, left, done = context(version).wrap_bio(inward, outward), n, False
+    s = site.connect()
+    s.settimeout(PATIENCE)
+    try:
+        while left > 0 and not done:
+            try:
+                if t.read(1000) and not done:
+                    t.write(b"a LOGOUT\r\n")
+                    done = True
+            except ssl.SSLWantReadError:
+                pass
+            data = outward.read()[:left]
+            left -= len(data)
+            if left == 0 and spoil:
+                data = data[:-1] + bytes([data[-1] ^ 0x55])
+            s.sendall(data)
+            if left > 0 and not done:
+                more = s.recv(20000)
+                assert more
+                inward.write(more)
+    except OSError:
+        pass  # it was refused
+    if way == "reset":
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    elif way == "half":
+        with contextlib.suppress(OSError):
+            s.shutdown(socket.SHUT_WR)
+            while s.recv(20000):
+                pass
+    s.close()
+    return left <= 0
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("spoil", [False, True])
+@pytest.mark.parametrize("way", ["close", "reset", "half"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_clients_that_leave_at_any_byte(site, version, way, spoil):
+    """Of their handshake and of their first command: nothing of them is left, and the worker lives."""
+    worker, n = site.node.pids("worker"), 1
+    while abort_after(site, version, n, way, spoil):
+        n += 1 if n < 12 else 7
+    assert n > 250
+    site.logs_in("127.0.0.1")
+    wait_for("they are forgotten", lambda: site.counts()["logging_in"] == 0)
+    assert site.node.pids("worker") == worker
