@@ -55,8 +55,9 @@ class Site:
 
     def fresh_worker(self):
         """One that has nothing to reuse; the test does not count a checked build's memory."""
-        old = self.node.pids("worker")
+        old, mark = self.node.pids("worker"), self.node.log_mark()
         assert self.node.tool("reload").returncode == 0
+        self.node.wait_log(r"userdb: \S+ read", mark)  # a job of the node's own is no longer on its way
         wait_for("the old worker has ended", lambda: not set(old) & set(self.node.pids("worker")))
         assert "cannot read the new settings" not in self.node.log()
         return self.node.pids("worker")[0]
