@@ -12,7 +12,7 @@ enum { NOW = 1796045100 /* 2026-11-30 13:25 UTC */, DAY = 24 * 3600 };
 
 static struct str logged;
 
-static void add_line(char level, const char *fmt, va_list ap)
+static void PRINTF_LIKE(2, 0) add_line(char level, const char *fmt, va_list ap)
 {
 	str_addc(&logged, level);
 	str_adds(&logged, ": ");
@@ -21,7 +21,7 @@ static void add_line(char level, const char *fmt, va_list ap)
 }
 
 #define WRAP(name, level) \
-	void __wrap_##name(const char *fmt, ...); \
+	void __wrap_##name(const char *fmt, ...) PRINTF_LIKE(1, 2); \
 	void __wrap_##name(const char *fmt, ...) \
 	{ \
 		va_list ap; \
