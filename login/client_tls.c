@@ -41,6 +41,7 @@ static const struct {
 	{ "alert bad certificate", "; the client refuses the certificate: run waypost check" },
 	{ "alert certificate", "; the client refuses the certificate: run waypost check" },
 	{ "alert protocol version", "; the client wants another version of TLS" },
+	{ "EVP lib", "; this node could not sign: the log tells of its key processes or certificates" },
 	{ "http", "; a browser or a web service has taken the wrong port" },
 	{ "wrong version number",
 	    "; the client does not speak TLS: it has to be set to TLS from the start (SSL/TLS), or to another port" },

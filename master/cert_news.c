@@ -150,6 +150,19 @@ static void refuse(struct news *n, const char *why, int64_t now)
 		                    "none is in use, and clients that need it are turned away");
 }
 
+void cert_news_begun(void)
+{
+	for (struct news *n = first; n != NULL; n = n->next) {
+		if (n->state != REFUSED || n->until == 0)
+			continue;
+		n->until = 0;
+		if (twin_of(n, NULL) == NULL)
+			log_error("certificate %s: a key process begins without it, since its file is refused; clients "
+			          "of one login worker, at least, are turned away until the file is mended",
+			    n->file);
+	}
+}
+
 /* What became of the OCSP response: it has one, or a reason why not, or neither. */
 static void take_ocsp(struct news *n, const struct control_key_news *m)
 {

@@ -24,6 +24,8 @@ void cert_news_begin_trial(uint32_t number);
 bool cert_news_end_trial(uint32_t number);
 /* The master cannot pass it, because of WHY. */
 void cert_news_refuse(uint32_t number, const char *why);
+/* A key process begins: what is refused now it does not have from before. */
+void cert_news_begun(void);
 /* What a key process says. */
 void cert_news_take(const struct control_key_news *m);
 /* To be called every few seconds: logs, once a day, which certificates end soon or have ended. NOW: unix seconds. */

@@ -279,4 +279,5 @@ void keys_begin(struct child *c)
 	for (const struct certificate *cert = first; cert != NULL; cert = cert->next)
 		if (cert->number != 0)
 			pass(c, cert);
+	cert_news_begun();
 }

@@ -120,6 +120,30 @@ static void test_none_before(void)
 	forget_all();
 }
 
+/* A key process that begins while a file is refused has nothing of what was before: it is not said to be in use. */
+static void test_begun(void)
+{
+	cert_news_given("imapd_ssl", "/x.pem", 1);
+	cert_news_begun();
+	say(1, NOW + 90 * DAY, NULL);
+	cert_news_begun();
+	str_clear(&logged);
+	cert_news_given("imapd_ssl", "/x.pem", 2);
+	say(2, 0, "no");
+	str_clear(&logged);
+	cert_news_begun();
+	cert_news_begun();
+	expect_log("E: certificate /x.pem: a key process begins without it, since its file is refused; clients of one "
+	           "login worker, at least, are turned away until the file is mended\n");
+	expect_status(NOW,
+	    "note\tcertificate\t/x.pem: refused since 2026-11-30 13:25 UTC (no); none is in use\n" COUNTS("1", "0",
+	        "0"));
+	cert_news_given("imapd_ssl", "/x.pem", 3);
+	say(3, NOW + 90 * DAY, NULL);
+	expect_log("I: certificate /x.pem is in use, valid until 2027-02-28 13:25 UTC\n");
+	forget_all();
+}
+
 /* One file for two listeners is one certificate. */
 static void test_shared(void)
 {
@@ -247,6 +271,7 @@ static void test_liar(void)
 static const struct unit_case cases[] = {
 	{ "renewal", test_renewal },
 	{ "none before", test_none_before },
+	{ "begun", test_begun },
 	{ "shared", test_shared },
 	{ "end", test_end },
 	{ "trial", test_trial },
