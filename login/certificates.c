@@ -255,7 +255,7 @@ static void on_chain(const struct key_chain *chain, void *arg)
 	const char *why;
 
 	if ((x = certificate_new(chain, sign, c, &why)) == NULL) {
-		log_error("%s: OpenSSL does not take the certificate: %s", chain->use, why);
+		log_error("a certificate (%s) is not used: %s", chain->use, why);
 		return;
 	}
 	take_out(c, x->text, 0);

@@ -80,6 +80,7 @@ BAD = {
     "huge": (lambda m: "#" * 300000, "the file is too long"),
     "passphrase": (lambda m: openssl("pkey", "-aes128", "-passout", "pass:x", "-in", m.path("ec.key")).decode() + m.cert("ec", "b.example"),
                    "needs a passphrase"),
+    "unreadable": (lambda m: m.pem("ec", "b.example"), "Permission denied"),
     "Ed25519": (lambda m: m.pem("ed", "b.example"), "Ed25519 and Ed448 keys are not used"),
     "RSA-PSS": (lambda m: m.pem("pss", "b.example"), "restricted to RSA-PSS"),
     "short RSA": (lambda m: m.pem("short", "b.example"), "less than 2048 bits"),
@@ -310,6 +311,8 @@ def test_bad_files(pool, maker):
     for what, (make, words) in BAD.items():
         node.expected.append(words)
         write(pool, f"pool.pem.{names[what]}", make(maker))
+        if what == "unreadable":
+            os.chmod(os.path.join(pool.root, f"pool.pem.{names[what]}"), 0)
     for what, (make, words) in BAD.items():
         node.wait_log(rf"pool\.pem\.{names[what]} is refused: .*{words}", mark)
     time.sleep(4.5)  # two checks more: nothing is said again
