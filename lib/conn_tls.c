@@ -640,3 +640,13 @@ const char *conn_tls_refusal(const struct conn *c)
 {
 	return c->state != NULL && c->state->kind == &tls && tls_of(c)->refused ? tls_of(c)->error : NULL;
 }
+
+bool conn_tls_refused(const struct conn *c, int *verdict)
+{
+	const struct tls *t = c->state != NULL && c->state->kind == &tls ? tls_of(c) : NULL;
+
+	if (t == NULL || !t->refused)
+		return false;
+	*verdict = t->up ? X509_V_OK : (int)SSL_get_verify_result(t->ssl);
+	return true;
+}

@@ -29,5 +29,8 @@ SSL *conn_tls_ssl(const struct conn *c);
 /* What the other side said that is not taken as TLS, or that it took nothing of ours (an alert); text for people. NULL:
  * there was no such thing. That a stream just ends is none. */
 const char *conn_tls_refusal(const struct conn *c);
+/* C is broken because of what one side does not accept of the other in TLS, not because of the network. Then *VERDICT
+ * is that on the other side's certificate: X509_V_OK if that was not the reason. */
+bool conn_tls_refused(const struct conn *c, int *verdict);
 
 #endif

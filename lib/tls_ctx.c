@@ -121,6 +121,17 @@ unsigned tls_ctx_trust(SSL_CTX *ctx, const void *pem, size_t len)
 	return whole ? n : 0;
 }
 
+/* A certificate is for an address whatever its zone. */
+static bool is_address(X509_VERIFY_PARAM *param, const char *name)
+{
+	char *ip = mem_memdup(name, strcspn(name, "%"));
+	bool is = X509_VERIFY_PARAM_set1_ip_asc(param, ip) == 1;
+
+	mem_free(&ip);
+	ERR_clear_error();
+	return is;
+}
+
 SSL *tls_client_new(SSL_CTX *ctx, const char *name)
 {
 	SSL *ssl = SSL_new(ctx);
@@ -131,9 +142,9 @@ SSL *tls_client_new(SSL_CTX *ctx, const char *name)
 	SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
 	X509_VERIFY_PARAM_set_hostflags(param,
 	    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-	if (X509_VERIFY_PARAM_set1_ip_asc(param, name) == 1)
+	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
+	if (is_address(param, name))
 		return ssl;
-	ERR_clear_error();
 	if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 || SSL_set_tlsext_host_name(ssl, unconst(name)) != 1)
 		die_fatal("OpenSSL does not take the name of a server: %s", name);
 	return ssl;

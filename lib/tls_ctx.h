@@ -20,7 +20,8 @@ bool tls_ctx_set_ciphers(SSL_CTX *ctx, const char *list);
  * had. */
 bool tls_ctx_set_groups(SSL_CTX *ctx, const char *list, struct str *unknown);
 
-/* CTX, a client's, believes certificates that those in the LEN bytes of PEM lead to, besides what it believes already.
+/* CTX, a client's, believes certificates that are among those in the LEN bytes of PEM, or lead to one of them, besides
+ * what it believes already.
  * Their number; 0: there is none, or one cannot be read. */
 unsigned tls_ctx_trust(SSL_CTX *ctx, const void *pem, size_t len);
 /* For a connection to the server NAME, a host name or an address, which is told to it (SNI) if it is a name. Its

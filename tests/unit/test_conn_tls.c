@@ -701,6 +701,8 @@ static void test_reset(int version)
 	end_two(&t);
 }
 
+static int verdict; /* of conn_tls_refused() */
+
 /* The socket breaks within the handshake, when it is read or when it is written to: the user learns of it, whatever it
  * waits for, and is not called for ever. */
 static void broken_within(int version, int want, bool unread)
@@ -725,6 +727,7 @@ static void broken_within(int version, int want, bool unread)
 	t.from_server = -1;
 	turn(t.loop, 5);
 	CU_ASSERT_PTR_NOT_NULL(t.server.why);
+	CU_ASSERT_FALSE(conn_tls_refused(&t.server.conn, &verdict)); /* it was the network */
 	CU_ASSERT_EQUAL(conn_read(&t.server.conn, hello, 1), CONN_FAILED);
 	CU_ASSERT_EQUAL(conn_write(&t.server.conn, "x", 1), CONN_FAILED);
 	t.server.calls = 0;
@@ -1035,6 +1038,7 @@ static const char *visit(SSL_CTX *ctx, const char *name, X509 *cert, EVP_PKEY *k
 	conn_watch(t.loop, &t.server.conn, EV_READ);
 	run(&t, 65536);
 	why = t.client.why != NULL ? t.client.why : "";
+	CU_ASSERT_EQUAL(conn_tls_refused(&t.client.conn, &verdict), why[0] != '\0');
 	expect(&t.server, why[0] == '\0' ? "secret" : "");
 	end_two(&t);
 	SSL_CTX_free(shown);
