@@ -79,6 +79,7 @@ static bool peer_trouble(struct authd *a, struct msgr *r)
 	static const enum trouble_kind kinds[] = {
 		[PEER_TROUBLE_SELF] = TROUBLE_LOOP,
 		[PEER_TROUBLE_TLS] = TROUBLE_TLS,
+		[PEER_TROUBLE_UNTRUSTED] = TROUBLE_UNTRUSTED,
 	};
 	struct peer_trouble m;
 
@@ -115,7 +116,8 @@ static bool has_arrived(struct authd_worker *w, struct msgr *r)
 		return true;
 	peers_answered(w->a->peers, (enum protocol)s->protocol, &s->pending->target[m.target], w->generation,
 	    clock_now());
-	troubles_over(w->a->troubles, TROUBLE_TLS, (enum protocol)s->protocol, &s->pending->target[m.target]);
+	for (enum trouble_kind k = TROUBLE_TLS; k <= TROUBLE_UNTRUSTED; k++)
+		troubles_over(w->a->troubles, k, (enum protocol)s->protocol, &s->pending->target[m.target]);
 	reg_arrived(w->a->reg, s);
 	return true;
 }

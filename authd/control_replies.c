@@ -92,12 +92,12 @@ static void add_address(struct control_query *t, enum protocol p, const struct r
 			add_loop(t, h);
 		if (troubles_has(t->a->troubles, TROUBLE_TLS, p, h->name, h->port, clock_now()))
 			str_adds(&t->text,
-			    "; it accepts no logins without TLS, which this node does not speak to mailhosts. Allow "
-			    "logins with plain passwords there, for this node's address");
-		if (h->port == protocols[p].tls_port)
+			    "; it accepts no logins without TLS: set PROXY_TLS, or PROXY_TLS_PEERS for it");
+		if (troubles_has(t->a->troubles, TROUBLE_UNTRUSTED, p, h->name, h->port, clock_now()))
+			str_adds(&t->text, "; TLS with it fails: the log says why, and what to do");
+		if (h->port == protocols[p].tls_port && h->tls != PEER_TLS_IMPLICIT)
 			str_adds(&t->text,
-			    "; that port is for TLS, which this node does not speak to mailhosts: write the one for "
-			    "logins without it");
+			    "; that port is for TLS: set PROXY_TLS, or PROXY_TLS_PEERS for it, to \"implicit\"");
 	}
 }
 
@@ -138,6 +138,8 @@ static void add_route(struct control_query *t, enum protocol p)
 	for (unsigned i = 0; i < r.n; i++) {
 		str_addf(&t->text, "%s: %s %s port %u", info->title, i == 0 ? "to" : "or, if that is down, to",
 		    r.host[i].name, r.host[i].port);
+		if (r.host[i].tls != PEER_TLS_NONE)
+			str_addf(&t->text, " by TLS (%s)", peer_tls_word((enum peer_tls)r.host[i].tls));
 		add_port_source(&t->text, &r.host[i]);
 		if (r.host[i].self)
 			str_adds(&t->text, ", which is this node");
@@ -373,10 +375,11 @@ void control_reply_status(struct authd *a, uint32_t query)
 	struct str text = STR_INIT, down = STR_INIT, trouble = STR_INIT;
 	unsigned directories = directory_lookups_trouble(a->directory_lookups, &trouble);
 	unsigned n = peers_list_down(a->peers, clock_now(), &down);
-	struct str back = STR_INIT, crowd = STR_INIT, tls = STR_INIT;
+	struct str back = STR_INIT, crowd = STR_INIT, tls = STR_INIT, untrusted = STR_INIT;
 	unsigned nback = troubles_list(a->troubles, TROUBLE_LOOP, clock_now(), &back);
 	unsigned ncrowd = troubles_list(a->troubles, TROUBLE_CROWD, clock_now(), &crowd);
 	unsigned ntls = troubles_list(a->troubles, TROUBLE_TLS, clock_now(), &tls);
+	unsigned nuntrusted = troubles_list(a->troubles, TROUBLE_UNTRUSTED, clock_now(), &untrusted);
 
 	for (int v = 0; v < AUTH_VERDICT_COUNT; v++) {
 		static const char *const names[] = {
@@ -396,7 +399,8 @@ void control_reply_status(struct authd *a, uint32_t query)
 	    jobs_workers(a->jobs), resolver_waiting(a->resolver), n, str_cstr(&down));
 	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n",
 	    reg_pending_all(a->reg), nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
-	str_addf(&text, "peers_need_tls=%u\npeers_need_tls_list=%s\n", ntls, str_cstr(&tls));
+	str_addf(&text, "peers_need_tls=%u\npeers_need_tls_list=%s\npeers_untrusted=%u\npeers_untrusted_list=%s\n",
+	    ntls, str_cstr(&tls), nuntrusted, str_cstr(&untrusted));
 	add_signatures(a, &text);
 	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\n", directories, str_cstr(&trouble));
 	str_addf(&text,
@@ -417,6 +421,7 @@ void control_reply_status(struct authd *a, uint32_t query)
 	str_fini(&back);
 	str_fini(&crowd);
 	str_fini(&tls);
+	str_fini(&untrusted);
 	str_fini(&trouble);
 	str_fini(&text);
 }

@@ -25,6 +25,9 @@ void peer_ports(const struct settings *set, struct route_protocol out[PROTOCOL_C
 		*p = (struct route_protocol){
 			.name = protocols[i].name,
 			.port = s.proxy_port != 0 ? (uint16_t)s.proxy_port : settings_first_port(s.ports),
+			.tls_port = s.proxy_port != 0             ? (uint16_t)s.proxy_port :
+			    settings_first_port(s.tls_ports) != 0 ? settings_first_port(s.tls_ports) :
+			                                            protocols[i].tls_port,
 		};
 		/* Registered ports come first: they have room whatever the settings list. */
 		add_port(p, protocols[i].port);

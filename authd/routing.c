@@ -99,7 +99,7 @@ enum request_state step_route(struct request *rq)
 
 _Static_assert((int)ROUTE_NAME_MAX <= (int)MAILHOST_MAX, "each host of a route fits");
 
-static void add_target(struct auth_reply *r, const char *host, const struct net_addr *addr)
+static void add_target(struct auth_reply *r, const char *host, const struct net_addr *addr, enum peer_tls tls)
 {
 	struct auth_target *t = &r->target[r->ntargets];
 
@@ -107,6 +107,7 @@ static void add_target(struct auth_reply *r, const char *host, const struct net_
 		return;
 	r->ntargets++;
 	t->addr = *addr;
+	t->tls = tls;
 	str_copy(t->host, sizeof(t->host), host);
 }
 
@@ -193,7 +194,7 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 		bool bad = peers_down(peers, rq->q.protocol, &addr[k], now);
 
 		c->up->report_success = c->up->report_success || peers_suspect(peers, rq->q.protocol, &addr[k]);
-		add_target(bad ? c->down : c->up, h->name, &addr[k]);
+		add_target(bad ? c->down : c->up, h->name, &addr[k], (enum peer_tls)h->tls);
 	}
 	return true;
 }
@@ -212,7 +213,7 @@ static bool collect(struct request *rq, struct choice *c)
 		}
 	}
 	for (unsigned i = 0; i < c->down->ntargets && !c->here; i++)
-		add_target(c->up, c->down->target[i].host, &c->down->target[i].addr);
+		add_target(c->up, c->down->target[i].host, &c->down->target[i].addr, c->down->target[i].tls);
 	return true;
 }
 

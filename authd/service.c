@@ -10,6 +10,24 @@ double names_patience(const struct settings *set)
 	return (double)set->proxy_PROXY_TIMEOUT * 0.8;
 }
 
+/* How the hosts of R are spoken to, and at which port if mailhost says none. False: R->why. */
+static bool choose_tls(const struct authd *a, enum protocol p, const struct account *acct, struct route *r)
+{
+	for (unsigned i = 0; i < r->n; i++) {
+		struct route_host *h = &r->host[i];
+		enum peer_tls tls;
+
+		if (!peer_tls_of(a->ctx.set, acct->options, h->name, &tls)) {
+			r->why = "the option proxytls of the account is none of the words that PROXY_TLS may be";
+			return false;
+		}
+		h->tls = tls;
+		if (tls == PEER_TLS_IMPLICIT && (h->source == ROUTE_PORT_DEFAULT || h->source == ROUTE_PORT_OTHERS))
+			h->port = a->ports[p].tls_port;
+	}
+	return true;
+}
+
 bool route_of(const struct authd *a, enum protocol p, const struct account *acct, struct route *out)
 {
 	const struct settings *set = a->ctx.set;
@@ -21,7 +39,7 @@ bool route_of(const struct authd *a, enum protocol p, const struct account *acct
 	char mailhost[1024];
 	bool has = options_get(acct->options, "mailhost", mailhost, sizeof(mailhost));
 
-	return route_decide(out, has ? mailhost : NULL, &rules);
+	return route_decide(out, has ? mailhost : NULL, &rules) && choose_tls(a, p, acct, out);
 }
 
 bool name_with_domain(const struct settings *set, enum protocol p, const char *name, char out[ACCOUNT_NAME_MAX])

@@ -8,9 +8,10 @@
 #include "node/msg_channel.h"
 
 enum trouble_kind {
-	TROUBLE_LOOP,  /* the name in mailhost leads back to this node */
-	TROUBLE_CROWD, /* a peer has as many pending logins as it may */
-	TROUBLE_TLS,   /* a peer accepts no logins without TLS */
+	TROUBLE_LOOP,      /* the name in mailhost leads back to this node */
+	TROUBLE_CROWD,     /* a peer has as many pending logins as it may */
+	TROUBLE_TLS,       /* a peer accepts no logins without TLS; the next one is over with it, too */
+	TROUBLE_UNTRUSTED, /* TLS with a peer fails: in most cases its certificate is not believed */
 	TROUBLE_KINDS
 };
 

@@ -31,6 +31,7 @@ static void check_told(const struct str *out)
 
 static void feed_peer(struct login *l, const char *p, size_t len)
 {
+	const struct backend_fns fns = { .line = l->dialect->peer_line };
 	static struct auth_reply reply;
 	enum backend_step step = BACKEND_STEP_MORE;
 	uint64_t skip = 0;
@@ -45,7 +46,7 @@ static void feed_peer(struct login *l, const char *p, size_t len)
 	strcpy(reply.master_user, len % 5 == 0 ? "" : "master");
 	l->password = mem_strdup(len % 2 == 0 ? "password" : "\xe4 ");
 	net_addr_parse(&reply.target[0].addr, "127.0.0.1", 1);
-	l->backend = backend_start(EV_DEFAULT, &reply.target[0].addr, 1, 1, l->dialect->peer_line, NULL, NULL, l);
+	l->backend = backend_start(EV_DEFAULT, &reply.target[0].addr, 1, 1, &fns, l);
 	while (len != 0 && step == BACKEND_STEP_MORE) {
 		const char *lf = memchr(p, '\n', len);
 		size_t n = lf != NULL ? (size_t)(lf - p) : len;

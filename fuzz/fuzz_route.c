@@ -6,7 +6,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct route_protocol ports[] = { { "imap", 143, 2, { 143, 993 } }, { "pop3", 110, 2, { 110, 995 } } };
+static const struct route_protocol ports[] = { { "imap", 143, 0, 2, { 143, 993 } },
+	{ "pop3", 110, 0, 2, { 110, 995 } } };
 
 static bool decide(const char *mailhost, unsigned protocol, struct route *r)
 {

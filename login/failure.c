@@ -61,8 +61,7 @@ static const struct {
 	[FAILURE_TEMPORARY] = { AUTH_VERDICT_UNAVAILABLE, "mailhost %h at %a has a temporary failure. It said: %s",
 	    LATER, CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_NEEDS_TLS] = { AUTH_VERDICT_CANNOT,
-	    "mailhost %h at %a accepts no logins without TLS, which this node does not speak to mailhosts: allow "
-	    "logins with plain passwords there for this node's address. It said: %s",
+	    "mailhost %h at %a accepts no logins without TLS: set PROXY_TLS, or PROXY_TLS_PEERS for it. It said: %s",
 	    "The server of this mailbox accepts logins over TLS only; please contact the administrator.",
 	    CODES("CONTACTADMIN", "SYS/PERM") },
 	[FAILURE_EXPIRED] = { AUTH_VERDICT_CANNOT, "the password has expired at mailhost %h at %a. It said: %s",

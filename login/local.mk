@@ -17,6 +17,7 @@ login_liblogin_a_SOURCES = \
 	login/node_mark.c login/node_mark.h \
 	login/relayed.c login/relayed.h \
 	login/strangers.c login/strangers.h \
+	login/tls_peers.c login/tls_peers.h \
 	login/worker.c login/worker.h
 LOGIN_LIBS = login/liblogin.a $(TLS_LIBS) $(AUTHD_LIBS)
 EXTRA_DIST += login/README

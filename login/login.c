@@ -16,13 +16,15 @@
 #include "login/client_tls.h"
 #include "login/exchange.h"
 #include "login/failure.h"
+#include "login/tls_peers.h"
 #include "login/worker.h"
 #include "settings/protocol.h"
 
 enum {
 	OUT_MAX = 32 * 1024, /* a client that does not read its replies is closed */
 	LINGER_MS = 2000,    /* time for a client to read the last words */
-	RETRY_MS = 300
+	RETRY_MS = 300,
+	UNTRUSTED_QUIET = 60 /* seconds between two lines about peers with which TLS fails */
 };
 
 static void on_io(struct ev_loop *loop, ev_io *io, int revents);
@@ -559,6 +561,13 @@ static enum backend_step on_peer_line(const char *line, size_t len, struct str *
 	return l->dialect->peer_line(line, len, out, skip, l);
 }
 
+static SSL *on_peer_tls(unsigned target, void *arg)
+{
+	struct login *l = arg;
+
+	return worker_tls(l->worker, &l->reply->target[target]);
+}
+
 static void on_peer_health(unsigned target, enum peer_result result, uint32_t took, void *arg)
 {
 	struct login *l = arg;
@@ -619,6 +628,7 @@ static enum login_failure peer_failure(const struct login *l, enum backend_resul
 static void add_unreached(const struct login *l, const struct backend *b, struct str *out)
 {
 	const struct auth_reply *a = l->reply;
+	int verdict;
 
 	for (unsigned i = 0; i < a->ntargets; i++) {
 		const char *error = backend_error(b, i);
@@ -628,8 +638,11 @@ static void add_unreached(const struct login *l, const struct backend *b, struct
 		if (i != 0 && strcmp(a->target[i].host, a->target[i - 1].host) != 0)
 			str_addf(out, "mailhost %s: ", a->target[i].host);
 		str_adds(out, error[0] != '\0' ? error : "not tried, no time was left");
-		if (error[0] != '\0' && a->target[i].addr.port == protocols[l->dialect->protocol].tls_port)
-			str_adds(out, " (that port is for TLS, which this node does not speak to mailhosts)");
+		if (backend_is_untrusted(b, i, &verdict))
+			str_addf(out, " (%s)", tls_peers_remedy(verdict));
+		else if (error[0] != '\0' && a->target[i].tls == PEER_TLS_NONE &&
+		    a->target[i].addr.port == protocols[l->dialect->protocol].tls_port)
+			str_adds(out, " (that port is for TLS: set PROXY_TLS, or PROXY_TLS_PEERS for this mailhost)");
 	}
 	if (a->reason[0] != '\0')
 		str_addf(out, "; %s", a->reason);
@@ -663,11 +676,29 @@ static void peer_failed(struct login *l, const struct backend *b, enum login_fai
 	        .said = l->peer.failed ? said : backend_error(b, backend_index(b)) });
 }
 
+/* Reports the peers with which TLS failed. If another one has taken the login, no line of a failure tells of them. */
+static void tell_untrusted(struct login *l, const struct backend *b, bool taken)
+{
+	static uint32_t quiet_until;
+	const struct auth_reply *a = l->reply;
+	int verdict;
+
+	for (unsigned i = 0; i < a->ntargets; i++) {
+		if (!backend_is_untrusted(b, i, &verdict))
+			continue;
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_UNTRUSTED, a->target[i].host, &a->target[i].addr);
+		if (taken && log_due(&quiet_until, UNTRUSTED_QUIET))
+			log_warn("mailhost %s is passed over: %s (%s)", a->target[i].host, backend_error(b, i),
+			    tls_peers_remedy(verdict));
+	}
+}
+
 static void peer_done(struct login *l, const struct backend *b, enum backend_result result)
 {
 	enum login_failure f;
 
 	tell_signature(l, result == BACKEND_OK);
+	tell_untrusted(l, b, result == BACKEND_OK);
 	if (result == BACKEND_OK) {
 		relay(l);
 		return;
@@ -705,6 +736,7 @@ static double peer_time(struct login *l)
 
 static void start_peer(struct login *l)
 {
+	static const struct backend_fns fns = { on_peer_line, on_peer_done, on_peer_health, on_peer_tls };
 	struct net_addr addrs[AUTH_ADDRS_MAX];
 
 	for (unsigned i = 0; i < l->reply->ntargets; i++)
@@ -715,8 +747,7 @@ static void start_peer(struct login *l)
 		mem_wipe(l->reply->peer_password, sizeof(l->reply->peer_password));
 	}
 	enter(l, LOGIN_PEER);
-	l->backend = backend_start(worker_loop(l->worker), addrs, l->reply->ntargets, peer_time(l), on_peer_line,
-	    on_peer_done, on_peer_health, l);
+	l->backend = backend_start(worker_loop(l->worker), addrs, l->reply->ntargets, peer_time(l), &fns, l);
 }
 
 /* --- the hand-over --- */

@@ -24,6 +24,7 @@
 #include "login/login.h"
 #include "login/relayed.h"
 #include "login/strangers.h"
+#include "login/tls_peers.h"
 #include "node/msg_session.h"
 #include "node/msg_ticket.h"
 #include "node/msg_channel.h"
@@ -56,6 +57,7 @@ struct worker {
 	struct relay_pool
 	    *here; /* between clients and session servers of this node; what they carry is not logged here */
 	struct certificates *certificates;
+	struct tls_peers *tls_peers;
 	uint64_t key_generation;
 	struct {
 		uint64_t session;
@@ -444,6 +446,11 @@ void worker_peer_trouble(struct worker *w, const struct login *l, enum peer_trou
 	peer_trouble_write(&out, kind, l->dialect->protocol, host, addr);
 	if (w->authd != NULL && chan_post(w->authd, &out) != 0)
 		log_warn("authd does not read its messages");
+}
+
+SSL *worker_tls(struct worker *w, const struct auth_target *t)
+{
+	return t->tls == PEER_TLS_IMPLICIT ? tls_peers_connect(w->tls_peers, t->host, &t->addr) : NULL;
 }
 
 /* Ends the session of A: nobody waits for this reply. */
@@ -894,6 +901,14 @@ static void on_unlisten(struct role_ctx *ctx, unsigned slot)
 	acceptor_drop(w->acceptor, slot);
 }
 
+/* All that the master passes to workers is whom to believe. */
+static void on_key(struct role_ctx *ctx, const struct control_key *key UNUSED, int fd)
+{
+	struct worker *w = ctx->arg;
+
+	tls_peers_trust(w->tls_peers, fd);
+}
+
 static void on_others(struct role_ctx *ctx, bool others)
 {
 	struct worker *w = ctx->arg;
@@ -1043,6 +1058,7 @@ static const struct role_hooks hooks = {
 	.channel = on_channel,
 	.listen = on_listen,
 	.unlisten = on_unlisten,
+	.key = on_key,
 	.others = on_others,
 	.go = on_go,
 	.retire = on_retire,
@@ -1068,12 +1084,14 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	relay_pool_set_room(w->relays, room_for_pipe);
 	w->here = relay_pool_new(w->ctx.loop, 0, on_end_here, w);
 	w->certificates = certificates_new(w->ctx.loop, w->ctx.set);
+	w->tls_peers = tls_peers_new(w->ctx.set->proxy_PROXY_TLS_VERIFY);
 	ev_timer_init(&w->sweep, on_sweep, 1, 1);
 	w->sweep.data = w;
 	ev_timer_start(w->ctx.loop, &w->sweep);
 	loop_keep_time(w->ctx.loop);
 	ev_run(w->ctx.loop, 0);
 	certificates_free(&w->certificates);
+	tls_peers_free(&w->tls_peers);
 	log_flush();
 	return 0;
 }

@@ -24,6 +24,7 @@
 #include "master/role_env.h"
 #include "master/roles.h"
 #include "master/slots.h"
+#include "master/trust.h"
 #include "master/watchdog.h"
 #include "node/msg_control.h"
 #include "node/msg_key.h"
@@ -165,6 +166,7 @@ static void begin(struct child *c)
 		if (c->post->m->draining)
 			send_drain(c);
 		slots_begin(c);
+		trust_begin(c);
 	}
 	if (c->post->role == ROLE_KEY)
 		keys_begin(c);
@@ -290,7 +292,8 @@ static bool on_missed(struct child *c, struct msgr *r)
 	other = m.type == CTL_CHANNEL ? find_child(c->post->m, m.other.role, m.other.slot, m.other.generation) : NULL;
 	if (m.type == CTL_CHANNEL && (other == NULL || !are_peers(c->post, other->post)))
 		return true;
-	if (m.type == CTL_CHANNEL || m.type == CTL_SETTINGS || (m.type == CTL_LISTEN && slots_serves(c, m.other.slot)))
+	if (m.type == CTL_CHANNEL || m.type == CTL_SETTINGS || (m.type == CTL_KEY && c->post->role == ROLE_WORKER) ||
+	    (m.type == CTL_LISTEN && slots_serves(c, m.other.slot)))
 		missing_add(c, m.type, other, m.type == CTL_LISTEN ? m.other.slot : 0);
 	slots_update(c->post->m);
 	return true;
@@ -705,6 +708,7 @@ static void make_posts(struct master *m)
 	for (unsigned i = 0; i < workers && keys_wanted(m->set); i++)
 		need_post(m, ROLE_KEY, i);
 	keys_update(m);
+	trust_update(m);
 }
 
 void children_start(struct master *m)
@@ -735,6 +739,8 @@ void children_repeat(struct child *c, uint16_t what, struct child *other, unsign
 		tell_settings(c);
 	else if (what == CTL_LISTEN)
 		slots_repeat(c, slot);
+	else if (what == CTL_KEY)
+		trust_begin(c);
 	else if (takes_channels(c) && takes_channels(other))
 		make_channel(c, other);
 }

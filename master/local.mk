@@ -37,6 +37,7 @@ sbin_waypostd_SOURCES = \
 	master/roles.c master/roles.h \
 	master/slots.c master/slots.h \
 	master/spawn_table.c \
+	master/trust.c master/trust.h \
 	master/watchdog.c master/watchdog.h \
 	master/waypostd.c
 # Auth workers load modules, which use what the program has.

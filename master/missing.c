@@ -27,7 +27,16 @@ static ev_timer again;
 
 static const char *word(uint16_t what)
 {
-	return what == CTL_CHANNEL ? "a channel" : what == CTL_LISTEN ? "listening sockets" : "the new settings";
+	switch (what) {
+	case CTL_CHANNEL:
+		return "a channel";
+	case CTL_LISTEN:
+		return "listening sockets";
+	case CTL_KEY:
+		return "certificates";
+	default:
+		return "the new settings";
+	}
 }
 
 static bool is_same(const struct missing *x, const struct child *to, uint16_t what, const struct child *other,

@@ -252,9 +252,16 @@ static void count_line(struct status *st, const struct field *f)
 		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "peers_need_tls"))
 		add_problem(st,
-		    "%llu mailhost%s no logins without TLS, which this node does not speak to mailhosts "
-		    "(peers_need_tls_list): allow logins with plain passwords there, for this node's address",
+		    "%llu mailhost%s no logins without TLS (peers_need_tls_list): set PROXY_TLS, or PROXY_TLS_PEERS "
+		    "for "
+		    "some",
 		    (unsigned long long)n, n == 1 ? " accepts" : "s accept");
+	if (n > 0 && is(&f[1], "peers_untrusted"))
+		add_problem(st,
+		    "TLS with %llu mailhost%s fails (peers_untrusted_list), in most cases because of the certificate; "
+		    "the "
+		    "log says why, and what to do",
+		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "fronts_not_believed"))
 		add_problem(st,
 		    "%llu node%s forward%s logins here with an invalid signature (fronts_not_believed_list): the pool "

@@ -192,6 +192,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 	for (unsigned i = 0; i < a->ntargets; i++) {
 		net_addr_write(w, &a->target[i].addr);
 		msgw_str(w, a->target[i].host);
+		msgw_u8(w, (uint8_t)a->target[i].tls);
 		msgw_bytes(w, a->target[i].mac, sizeof(a->target[i].mac));
 		if (a->client_tls_words[0] != '\0')
 			msgw_bytes(w, a->target[i].tls_mac, sizeof(a->target[i].tls_mac));
@@ -221,6 +222,7 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 	for (unsigned i = 0; i < a->ntargets; i++) {
 		net_addr_read(r, &a->target[i].addr);
 		msgr_str(r, a->target[i].host, sizeof(a->target[i].host));
+		a->target[i].tls = (enum peer_tls)msgr_below(r, PEER_TLS_COUNT);
 		msgr_fixed(r, a->target[i].mac, sizeof(a->target[i].mac));
 		if (a->client_tls_words[0] != '\0')
 			msgr_fixed(r, a->target[i].tls_mac, sizeof(a->target[i].tls_mac));

@@ -19,6 +19,7 @@
 #include "node/account.h"
 #include "node/forwarded.h"
 #include "node/msg_channel.h"
+#include "settings/peer_tls.h"
 
 enum {
 	AUTH_ADDRS_MAX = 8,
@@ -99,7 +100,8 @@ const char *auth_verdict_word(enum auth_verdict v);
 /* One address of a peer that may take the login, and our signature for that peer. */
 struct auth_target {
 	struct net_addr addr;
-	char host[MAILHOST_MAX]; /* its name in mailhost */
+	char host[MAILHOST_MAX]; /* its name in mailhost, which its certificate has to have */
+	enum peer_tls tls;
 	uint8_t mac[FORWARDED_MAC_LEN];
 	uint8_t tls_mac[FORWARDED_MAC_LEN];   /* of client_tls_words, if there are any */
 	uint8_t token_key[FORWARDED_MAC_LEN]; /* with AUTH_PEER_TOKEN_OR_MASTER, if signed: forwarded_token_key() */

@@ -73,7 +73,9 @@ enum msg_type {
 	CTL_QUERY,
 	/* End now, cleanly: workers close their sessions, spawn ends its servers; then exit(0). */
 	CTL_STOP,
-	CTL_KEY,      /* key process: a certificate and its key, or a part of it; node/msg_key.h */
+	/* Key process: a certificate and its key, or a part of it; node/msg_key.h. Worker: the certificates that those
+	 * of peers have to lead to. */
+	CTL_KEY,
 	CTL_KEY_GONE, /* key process: that key is not offered any more */
 	/* role -> master */
 	CTL_READY, /* the role works (once, after CTL_GO) */
@@ -83,9 +85,9 @@ enum msg_type {
 	 * kick: killed=N from spawn. route, auth: text for people.
 	 * status: name=value; names of a-z, 0-9, '_', '.'; numbers of equal names are added up over the roles, other
 	 *   values are shown as they are. Known to monitoring: workers_full, channels_missing, descriptors_short,
-	 *   peers_down, loops, peers_crowded, peers_need_tls, fronts_not_believed, not_believed_by, directories_down,
-	 *   userdb_refused, and of the master log_lines_lost, certificates_refused, certificates_ending,
-	 *   certificates_ended (not 0: the node is degraded). */
+	 *   peers_down, loops, peers_crowded, peers_need_tls, peers_untrusted, fronts_not_believed, not_believed_by,
+	 *   directories_down, userdb_refused, and of the master log_lines_lost, certificates_refused,
+	 *   certificates_ending, certificates_ended (not 0: the node is degraded). */
 	CTL_ROWS,
 	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
 	CTL_DONE,

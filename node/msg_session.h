@@ -49,8 +49,9 @@ bool peer_result_read(struct msgr *r, struct session_target *m);
 
 /* PEER_TROUBLE: what a login to HOST at ADDR has shown, and its administrator has to end. */
 enum peer_trouble_kind {
-	PEER_TROUBLE_SELF, /* it has led back to this node */
-	PEER_TROUBLE_TLS,  /* it takes no logins without TLS */
+	PEER_TROUBLE_SELF,      /* it has led back to this node */
+	PEER_TROUBLE_TLS,       /* it takes no logins without TLS */
+	PEER_TROUBLE_UNTRUSTED, /* TLS with it fails: in most cases its certificate is not believed */
 	PEER_TROUBLES
 };
 struct peer_trouble {

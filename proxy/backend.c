@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/clock.h"
+#include "lib/conn_tls.h"
 #include "lib/loop.h"
 #include "lib/mem.h"
 
@@ -31,11 +32,11 @@ struct backend {
 	unsigned lines;
 	uint64_t skip;
 	struct str in, out;
-	backend_line_fn *on_line;
-	backend_done_fn *on_done;
-	backend_health_fn *on_health;
+	const struct backend_fns *fns;
 	void *arg;
-	struct str errors; /* a text for each address that failed, in their order, each with its NUL */
+	bool untrusted[ADDRS_MAX];
+	int verdict[ADDRS_MAX]; /* of those */
+	struct str errors;      /* a text for each address that failed, in their order, each with its NUL */
 };
 
 static void stop_watching(struct backend *b)
@@ -47,7 +48,7 @@ static void stop_watching(struct backend *b)
 static void done(struct backend *b, enum backend_result result)
 {
 	stop_watching(b);
-	b->on_done(b, result, b->arg);
+	b->fns->done(b, result, b->arg);
 }
 
 static void connect_next(struct backend *b);
@@ -70,14 +71,30 @@ static void give_up(struct backend *b, const char *what)
 
 static void tell_health(struct backend *b, enum peer_result result)
 {
-	if (b->on_health != NULL)
-		b->on_health(b->at, result, (uint32_t)((clock_now() - b->began) * 1000), b->arg);
+	if (b->fns->health != NULL)
+		b->fns->health(b->at, result, (uint32_t)((clock_now() - b->began) * 1000), b->arg);
 }
 
 /* After a good greeting the cause may be this login alone. */
 static void address_failed(struct backend *b, const char *what)
 {
 	tell_health(b, b->greeted ? PEER_SLOW : PEER_DOWN);
+	give_up(b, what);
+}
+
+/* The connection is broken. That TLS with this address is not possible is no question of its health: it is there, and
+ * no login gets further until somebody acts. */
+static void conn_failed(struct backend *b)
+{
+	const char *error = conn_error(&b->conn);
+	char what[128];
+
+	if (b->greeted || !conn_tls_refused(&b->conn, &b->verdict[b->at])) {
+		address_failed(b, error);
+		return;
+	}
+	b->untrusted[b->at] = true;
+	snprintf(what, sizeof(what), "TLS: %s", error);
 	give_up(b, what);
 }
 
@@ -138,7 +155,7 @@ static enum backend_step take_line(struct backend *b, char *line, size_t len)
 		len--;
 	line[len] = '\0';
 	str_room(&b->out, LOGIN_SIZE_HINT);
-	step = b->on_line(line, len, &b->out, &b->skip, b->arg);
+	step = b->fns->line(line, len, &b->out, &b->skip, b->arg);
 	if (step != BACKEND_STEP_MORE)
 		b->out.len = before; /* nothing more is said; wiped with the rest */
 	if (!b->greeted)
@@ -210,7 +227,7 @@ static void on_input(struct backend *b, char *p, size_t n)
 	if (step != BACKEND_STEP_MORE)
 		decided(b, step);
 	else if (!flush_out(b))
-		address_failed(b, conn_error(&b->conn));
+		conn_failed(b);
 	else
 		watch(b);
 }
@@ -223,7 +240,7 @@ static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 	ssize_t n;
 
 	if ((ready & EV_WRITE) != 0 && !flush_out(b)) {
-		address_failed(b, conn_error(&b->conn));
+		conn_failed(b);
 		return;
 	}
 	n = conn_read(&b->conn, buf, sizeof(buf) - 1);
@@ -236,7 +253,7 @@ static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 	else if (n == CONN_LATER)
 		watch(b);
 	else
-		address_failed(b, conn_error(&b->conn));
+		conn_failed(b);
 }
 
 static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
@@ -257,7 +274,11 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
  * the error. */
 static void await_greeting(struct backend *b, int fd, double left)
 {
+	SSL *ssl = b->fns->tls != NULL ? b->fns->tls(b->at, b->arg) : NULL;
+
 	conn_open(&b->conn, fd, on_event, b);
+	if (ssl != NULL)
+		conn_tls_connect(b->loop, &b->conn, ssl);
 	conn_watch(b->loop, &b->conn, EV_READ);
 	set_timer(b, left / (b->naddrs - b->at));
 }
@@ -282,7 +303,7 @@ static void connect_next(struct backend *b)
 }
 
 struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs, unsigned n, double timeout,
-    backend_line_fn *on_line, backend_done_fn *on_done, backend_health_fn *on_health, void *arg)
+    const struct backend_fns *fns, void *arg)
 {
 	struct backend *b = mem_alloc(sizeof(*b));
 	int fd;
@@ -293,9 +314,7 @@ struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs
 	b->began = clock_now();
 	b->deadline = loop_now() + timeout;
 	conn_open(&b->conn, -1, on_event, b);
-	b->on_line = on_line;
-	b->on_done = on_done;
-	b->on_health = on_health;
+	b->fns = fns;
 	b->arg = arg;
 	ev_timer_init(&b->timeout, on_time, 0, 0);
 	b->timeout.data = b;
@@ -324,6 +343,12 @@ const char *backend_error(const struct backend *b, unsigned i)
 	while (i-- > 0 && text < end)
 		text += strlen(text) + 1;
 	return text < end ? text : "";
+}
+
+bool backend_is_untrusted(const struct backend *b, unsigned i, int *verdict)
+{
+	*verdict = b->verdict[i];
+	return b->untrusted[i];
 }
 
 struct conn *backend_take(struct backend *b, struct str *leftover)

@@ -6,6 +6,7 @@
 #define PROXY_BACKEND_H
 
 #include <ev.h>
+#include <openssl/ssl.h>
 
 #include "lib/conn.h"
 #include "lib/net.h"
@@ -34,6 +35,9 @@ typedef enum backend_step backend_line_fn(const char *line, size_t len, struct s
 
 struct backend;
 
+/* TLS for the new connection to address number INDEX, from its first byte: an SSL that is taken over. NULL: none. */
+typedef SSL *backend_tls_fn(unsigned index, void *arg);
+
 /* The login is over, whatever the result; called exactly once, never from within backend_start(). The callee may call
  * backend_free(). */
 typedef void backend_done_fn(struct backend *b, enum backend_result result, void *arg);
@@ -43,15 +47,26 @@ typedef void backend_health_fn(unsigned index, enum peer_result result, uint32_t
 
 enum { BACKEND_LINE_MAX = 8192 }; /* longer lines, and more than 100 lines, are invalid */
 
-/* ADDRS (N of them, at least 1) are copied. TIMEOUT in seconds for everything. ON_HEALTH may be NULL. */
+/* Only `health` and `tls` may be NULL. */
+struct backend_fns {
+	backend_line_fn *line;
+	backend_done_fn *done;
+	backend_health_fn *health;
+	backend_tls_fn *tls; /* may be called from within backend_start() */
+};
+
+/* ADDRS (N of them, at least 1) are copied; FNS is kept. TIMEOUT in seconds for everything. */
 struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs, unsigned n, double timeout,
-    backend_line_fn *on_line, backend_done_fn *on_done, backend_health_fn *on_health, void *arg);
+    const struct backend_fns *fns, void *arg);
 /* The address in use, or the last one tried. */
 const struct net_addr *backend_addr(const struct backend *b);
 /* Its index in the ADDRS of backend_start(). */
 unsigned backend_index(const struct backend *b);
 /* For the log: what went wrong at address number I, for people. "": nothing, or it was not tried. */
 const char *backend_error(const struct backend *b, unsigned i);
+/* TLS with address number I has failed, not the network: for a peer whose certificate is not believed nothing is told
+ * about its health. *VERDICT is that on the certificate, X509_V_OK if that was not the reason. */
+bool backend_is_untrusted(const struct backend *b, unsigned i, int *verdict);
 /* After BACKEND_OK: the connection, to be taken over before backend_free(). Appends to LEFTOVER what the peer sent
  * after its reply. */
 struct conn *backend_take(struct backend *b, struct str *leftover);

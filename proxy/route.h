@@ -14,7 +14,8 @@ enum { ROUTE_HOSTS_MAX = 8, ROUTE_NAME_MAX = 256, ROUTE_PORTS_MAX = 16 };
 /* A protocol that mailhost may name a port for. */
 struct route_protocol {
 	const char *name;
-	uint16_t port; /* the default, if mailhost has none for it */
+	uint16_t port;     /* the default, if mailhost has none for it */
+	uint16_t tls_port; /* the default where TLS begins with the first byte */
 	unsigned n;
 	uint16_t known[ROUTE_PORTS_MAX]; /* ports that are known to be this protocol's */
 };
@@ -41,6 +42,7 @@ struct route_host {
 	uint16_t written;          /* PORT as written without a name; 0: none */
 	enum route_port_source source;
 	bool self;
+	unsigned tls; /* for the caller, who knows how to speak to it */
 };
 
 struct route {

@@ -6,6 +6,7 @@ settings_libsettings_a_SOURCES = \
 	settings/clause.c settings/clause.h \
 	settings/limits.c settings/limits.h \
 	settings/options.c settings/options.h \
+	settings/peer_tls.c settings/peer_tls.h \
 	settings/pool_secret.c settings/pool_secret.h \
 	settings/protocol.c settings/protocol.h \
 	settings/settings.c settings/settings.h settings/settings_tbl.h \

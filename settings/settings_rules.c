@@ -17,6 +17,7 @@
 #include "settings/access_file.h"
 #include "settings/capability.h"
 #include "settings/options.h"
+#include "settings/peer_tls.h"
 #include "settings/pool_secret.h"
 #include "settings/settings_tls.h"
 
@@ -126,6 +127,31 @@ static void rules_networks(struct settings_load *l, const char *list, unsigned l
 	}
 }
 
+static void rules_peer_tls(struct settings_load *l)
+{
+	const struct settings *set = l->set;
+	const char *list = set->proxy_PROXY_TLS_PEERS, *host;
+	char word[WORD_MAX_LEN];
+	enum peer_tls tls;
+	bool any = strcmp(set->proxy_PROXY_TLS, peer_tls_word(PEER_TLS_NONE)) != 0;
+	size_t len;
+
+	while (peer_tls_next(&list, &host, &len, &tls))
+		any = any || tls != PEER_TLS_NONE;
+	if (next_word(&list, word))
+		MISTAKE(l, proxy_PROXY_TLS_PEERS,
+		    "proxy.PROXY_TLS_PEERS: %s is not HOST=WORD, with a word of PROXY_TLS; write "
+		    "\"a.example.com=implicit "
+		    ".example.org=none\"",
+		    word);
+	if (any && !set->proxy_PROXY_TLS_VERIFY)
+		WARNING(l, proxy_PROXY_TLS_VERIFY,
+		    "proxy.PROXY_TLS_VERIFY is off: whoever can intercept a connection to a peer gets the passwords");
+	if (set->proxy_PROXY_TLS_CAFILE[0] != '\0' && access(set->proxy_PROXY_TLS_CAFILE, R_OK) != 0)
+		WARNING(l, proxy_PROXY_TLS_CAFILE, "proxy.PROXY_TLS_CAFILE: %s: %s; no peer's certificate is believed",
+		    set->proxy_PROXY_TLS_CAFILE, strerror(errno));
+}
+
 static void rules_proxy(struct settings_load *l)
 {
 	const struct settings *set = l->set;
@@ -144,6 +170,7 @@ static void rules_proxy(struct settings_load *l)
 	settings_rules_secret(l, offsetof(struct settings, proxy_PROXY_MASTER_PASSWORD), "proxy.PROXY_MASTER_PASSWORD");
 	if (set->imapd_IMAP_PROXY_FOREIGN && !set->imapd_IMAP_PROXY)
 		WARNING(l, imapd_IMAP_PROXY_FOREIGN, "imapd.IMAP_PROXY_FOREIGN has no effect while IMAP_PROXY is off");
+	rules_peer_tls(l);
 }
 
 /* ------------------------------------------------------------------------------------------------------------

@@ -92,6 +92,19 @@
 	S(proxy, PROXY_MASTER_PASSWORD, STR, "", 0, 0, "", SF_A, \
 		"Password of PROXY_MASTER_USER. It opens every mailbox on those servers: login workers get it only " \
 		"for a forwarded login whose password is not known. Protect the file from other users.") \
+	S(proxy, PROXY_TLS, WORD, "none", 0, 0, "none|implicit", SF_A, \
+		"Whether peers are spoken to by TLS: \"implicit\" from the first byte. The option of an account " \
+		"\"proxytls=implicit\", beside its mailhost, goes before it. Then the peer's port, if mailhost has none, " \
+		"is PROXY_PORT, else the first SSLPORT.") \
+	S(proxy, PROXY_TLS_PEERS, LIST, "", 0, 0, "hosts", SF_A, \
+		"PROXY_TLS for some mailhosts, as they stand there: \"old.example.com=none .example.com=implicit\". A " \
+		"dot before means all hosts below. The first that fits counts.") \
+	S(proxy, PROXY_TLS_VERIFY, BOOL, "1", 0, 0, "", SF_W, \
+		"A peer's certificate has to be for its name in mailhost (or its address, if that stands there), and to " \
+		"lead to a certificate in PROXY_TLS_CAFILE. Off: whoever can intercept the connection gets the passwords.") \
+	S(proxy, PROXY_TLS_CAFILE, PATH, "", 0, 0, "", SF_M, \
+		"PEM file of the certificates that those of peers have to lead to; a peer's own may be one. Not set: those " \
+		"of the system. A changed file is noticed.") \
 	S(proxy, DNS_TTL, TIME, "60s", 1, SF_DAY, "seconds", SF_A, \
 		"How long the address of a peer is used before the next lookup. If that lookup fails, the old " \
 		"address stays in use.")

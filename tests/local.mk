@@ -242,6 +242,9 @@ UNIT_TESTS += tests/unit/test_loop
 tests_unit_test_loop_SOURCES = tests/unit/test_loop.c
 tests_unit_test_loop_LDADD = $(UNIT_LIBS)
 
+UNIT_TESTS += tests/unit/test_tls_peers
+tests_unit_test_tls_peers_SOURCES = tests/unit/test_tls_peers.c $(TLS_TEST)
+tests_unit_test_tls_peers_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_tls_key
 tests_unit_test_tls_key_SOURCES = tests/unit/test_tls_key.c $(TLS_TEST)
 tests_unit_test_tls_key_LDADD = $(TLS_LIBS) $(UNIT_LIBS)

@@ -821,7 +821,7 @@ def test_dovecot_that_wants_tls(make_pool, open_folder):
         with Pop3(HERE, p.pop3_port) as c:
             assert c.login("dora@example.com", "nobody knows").startswith(b"-ERR [SYS/PERM] The server of this mailbox accepts logins over TLS only")
         for protocol in "imapd", "pop3d":
-            node.wait_log(rf"{protocol}: LOGIN REFUSED, user=dora@.*accepts no logins without TLS.*allow logins with plain passwords there", mark)
+            node.wait_log(rf"{protocol}: LOGIN REFUSED, user=dora@.*accepts no logins without TLS: set PROXY_TLS", mark)
         wait_for("status says so", lambda: node.status()["counts"]["peers_need_tls"] == 2)
         status = node.status()
         assert status["state"] == "degraded" and any("2 mailhosts accept no logins without TLS" in t for t in status["problems"]), status

@@ -27,6 +27,7 @@ void worker_session_end(struct worker *w UNUSED, uint64_t session UNUSED) { abor
 void worker_peer_result(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED, enum peer_result result UNUSED, uint32_t took UNUSED) { abort(); }
 void worker_peer_trouble(struct worker *w UNUSED, const struct login *l UNUSED, enum peer_trouble_kind kind UNUSED, const char *host UNUSED, const struct net_addr *addr UNUSED) { abort(); }
 void worker_peer_signature(struct worker *w UNUSED, const char *host UNUSED, enum signature_check check UNUSED) { abort(); }
+SSL *worker_tls(struct worker *w UNUSED, const struct auth_target *t UNUSED) { abort(); }
 void worker_arrived(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED) { abort(); }
 /* clang-format on */
 void worker_relay(struct worker *w UNUSED, struct login *l UNUSED, struct conn *client UNUSED, struct conn *peer UNUSED,

@@ -71,6 +71,8 @@ static void on_health(unsigned index UNUSED, enum peer_result result, uint32_t t
 		o->dead++;
 }
 
+static const struct backend_fns fns = { on_line, on_done, on_health, NULL };
+
 static int listen_at(struct net_addr *a)
 {
 	struct sockaddr_storage ss;
@@ -110,7 +112,7 @@ static struct outcome run(const struct net_addr *addrs, unsigned n, int listener
 
 	loop = ev_loop_new(EVFLAG_AUTO);
 	decoded_on(loop);
-	backend_start(loop, addrs, n, timeout, on_line, on_done, on_health, &o);
+	backend_start(loop, addrs, n, timeout, &fns, &o);
 	CU_ASSERT_EQUAL(o.calls, 0); /* never from within backend_start() */
 	for (int i = 0; i < 20000 && o.calls == 0; i++) {
 		if (listener != -1 && peer == -1)

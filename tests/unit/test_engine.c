@@ -1278,9 +1278,8 @@ static const struct {
 	    "TEMPORARY FAILURE|proxy loop: mailhost there at [192.0.2.1]:143 is this node itself, whose name is : "
 	    "change mailhost to that name, or set PROXY_HOSTNAME of this node to there" },
 	{ "PEER_LOGIN", "peer_tls",
-	    "LOGIN REFUSED|mailhost there at [192.0.2.1]:143 accepts no logins without TLS, which this node does not "
-	    "speak "
-	    "to mailhosts: allow logins with plain passwords there for this node's address. It said: tls" },
+	    "LOGIN REFUSED|mailhost there at [192.0.2.1]:143 accepts no logins without TLS: set PROXY_TLS, or "
+	    "PROXY_TLS_PEERS for it. It said: tls" },
 	{ "PEER_LOGIN", "peer_no_way",
 	    "LOGIN REFUSED|cannot be forwarded: LOGIN reveals no password, which mailhost there needs; the directory "
 	    "does "
@@ -1308,7 +1307,7 @@ static void test_reasons(void)
 	}
 }
 
-#define TLS_PORT " (that port is for TLS, which this node does not speak to mailhosts)"
+#define TLS_PORT " (that port is for TLS: set PROXY_TLS, or PROXY_TLS_PEERS for this mailhost)"
 
 /* None of the account's mailhosts can be reached: the log names all of them, each with its reason. */
 static void test_all_mailhosts_down(void)

@@ -65,6 +65,8 @@ static void on_health(unsigned index UNUSED, enum peer_result result, uint32_t t
 	peer.slow += result == PEER_SLOW;
 }
 
+static const struct backend_fns fns = { on_peer_said, on_end, on_health, NULL };
+
 /* A peer that has taken the connection: its end of it. */
 static int begin(struct ev_loop *loop)
 {
@@ -78,7 +80,7 @@ static int begin(struct ev_loop *loop)
 	CU_ASSERT_FATAL((listener = net_listen(&addr, 4)) != -1);
 	CU_ASSERT_FATAL(getsockname(listener, (struct sockaddr *)&sin, &size) == 0);
 	addr.port = ntohs(sin.sin_port);
-	backend_start(loop, &addr, 1, WAIT, on_peer_said, on_end, on_health, NULL);
+	backend_start(loop, &addr, 1, WAIT, &fns, NULL);
 	fcntl(listener, F_SETFL, 0);
 	CU_ASSERT_FATAL((fd = accept(listener, NULL, NULL)) != -1);
 	close(listener);

@@ -483,6 +483,7 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
     bool foreign, bool utf8)
 {
 	static struct auth_reply reply;
+	const struct backend_fns fns = { .line = d->peer_line };
 	struct str log = STR_INIT, out = STR_INIT;
 	enum backend_step step = BACKEND_STEP_MORE;
 	uint64_t skip = 0;
@@ -504,7 +505,7 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 	else
 		((struct pop3_login *)l.data)->utf8 = utf8;
 	/* login_forwarded() needs the peer in use. */
-	l.backend = backend_start(EV_DEFAULT, &reply.client, 1, 1, d->peer_line, NULL, NULL, &l);
+	l.backend = backend_start(EV_DEFAULT, &reply.client, 1, 1, &fns, &l);
 	for (; *lines != NULL && step == BACKEND_STEP_MORE; lines++) {
 		step = d->peer_line(*lines, strlen(*lines), &out, &skip, &l);
 		str_add(&log, str_cstr(&out), out.len);

@@ -156,6 +156,9 @@ static const char accounts[] =
     "some\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com 192.0.2.7 "
     "other.example.com\n"
     "both\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com other.example.com\n"
+    "secure\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 192.0.2.8:994 "
+    "192.0.2.9:110 192.0.2.10,proxytls=implicit\n"
+    "typo\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7,proxytls=yes\n"
     "bad\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node:x\n";
 
 static void begin_with(const char *modules)
@@ -1212,6 +1215,39 @@ static void test_several_without_address(void)
 	end();
 }
 
+/* How each host is spoken to, and at which port; hosts that are down keep it. */
+static void test_tls(void)
+{
+	static const uint16_t ports[] = { 993, 994, 993 };
+	struct net_addr first;
+
+	begin();
+	unit_set(&set->proxy_PROXY_TLS_PEERS, "192.0.2.10=none");
+	for (int i = 0; i < 2; i++) {
+		ask(7, AUTH_MECH_PASSWORD, "secure", "secret");
+		CU_ASSERT_FATAL(answered() && last.verdict == AUTH_VERDICT_OK && last.ntargets == 4);
+		for (unsigned k = 0; k < 4; k++) /* the option goes before the settings */
+			CU_ASSERT_EQUAL(last.target[k].tls, PEER_TLS_IMPLICIT);
+		CU_ASSERT_EQUAL(last.target[i == 0 ? 0 : 3].addr.port, ports[0]);
+		CU_ASSERT_EQUAL(last.target[i == 0 ? 1 : 0].addr.port, ports[1]);
+		CU_ASSERT_EQUAL(last.target[i == 0 ? 2 : 1].addr.port, ports[2]); /* 110 is POP3's */
+		net_addr_parse(&first, "192.0.2.7", 993);
+		peers_failed(a.peers, PROTOCOL_IMAP, &first, 1, clock_now(), clock_now());
+	}
+	ask(8, AUTH_MECH_PASSWORD, "typo", "secret"); /* never without TLS by mistake */
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "proxytls"));
+	ask(9, AUTH_MECH_PASSWORD, "jo", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.target[0].tls == PEER_TLS_NONE);
+	CU_ASSERT_EQUAL(last.target[0].addr.port, 143);
+	unit_set(&set->proxy_PROXY_TLS, "implicit");
+	peers_answered(a.peers, PROTOCOL_IMAP, &first, 1, clock_now());
+	ask(10, AUTH_MECH_PASSWORD, "jo", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.target[0].tls == PEER_TLS_IMPLICIT);
+	CU_ASSERT_EQUAL(last.target[0].addr.port, 993);
+	end();
+}
+
 /* The address cannot be found in time: the request is refused without any event. */
 static void test_no_address(void)
 {
@@ -1995,6 +2031,7 @@ static const struct unit_case cases[] = {
 	{ "no room at the peer", test_no_room },
 	{ "no address", test_no_address },
 	{ "several mailhosts without address", test_several_without_address },
+	{ "TLS towards peers", test_tls },
 	{ "several in a queue", test_queues },
 	{ "too many conversations", test_too_many },
 	{ "a forwarded identity that is believed, or not", test_hop },

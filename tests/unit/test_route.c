@@ -13,8 +13,8 @@ static void test_route(void)
 {
 	static const char *const self[2] = { "nodea.example.com", "nodea" };
 	static const struct route_protocol ports[] = {
-		{ "imap", 143, 4, { 143, 993, 2143, 7000 } },
-		{ "pop3", 110, 4, { 110, 995, 2110, 7000 } },
+		{ "imap", 143, 0, 4, { 143, 993, 2143, 7000 } },
+		{ "pop3", 110, 0, 4, { 110, 995, 2110, 7000 } },
 	};
 	static const struct {
 		const char *mailhost;
@@ -81,8 +81,8 @@ static void test_route(void)
 static void test_route_ports(void)
 {
 	static const struct route_protocol ports[] = {
-		{ "imap", 143, 4, { 143, 993, 2143, 7000 } },
-		{ "pop3", 110, 4, { 110, 995, 2110, 7000 } },
+		{ "imap", 143, 0, 4, { 143, 993, 2143, 7000 } },
+		{ "pop3", 110, 0, 4, { 110, 995, 2110, 7000 } },
 	};
 	enum {
 		U = ROUTE_PORT_DEFAULT,
@@ -162,7 +162,7 @@ static void test_route_ports(void)
 static void test_route_cut(void)
 {
 	static const char whole[] = "nodeb:imap=1143:pop3=1110 [2001:db8::2]:pop3=99 nodec:2143";
-	static const struct route_protocol ports[] = { { "imap", 143, 1, { 143 } }, { "pop3", 110, 1, { 110 } } };
+	static const struct route_protocol ports[] = { { "imap", 143, 0, 1, { 143 } }, { "pop3", 110, 0, 1, { 110 } } };
 	struct route_rules rules = {
 		.protocols = ports,
 		.nprotocols = 2,

@@ -14,6 +14,7 @@
 
 #include "lib/mem.h"
 #include "lib/net.h"
+#include "settings/peer_tls.h"
 #include "settings/pool_secret.h"
 #include "settings/settings_doc.h"
 #include "settings/settings_load.h"
@@ -692,6 +693,62 @@ static void test_header_ports(void)
 		str_fini(&errors);
 		str_fini(&warnings);
 	}
+}
+
+/* Each row of PROXY_TLS_PEERS, an account's option, PROXY_TLS: the first that says something. */
+static void test_peer_tls(void)
+{
+	static const struct {
+		const char *options, *host;
+		bool good;
+		enum peer_tls tls;
+	} t[] = {
+		{ "", "x.example.org", true, PEER_TLS_IMPLICIT },
+		{ "", "old.example.com", true, PEER_TLS_NONE },
+		{ "", "OLD.example.com.", true, PEER_TLS_NONE },
+		{ "", "a.example.com", true, PEER_TLS_IMPLICIT },
+		{ "", "a.b.test", true, PEER_TLS_NONE },
+		{ "", "b.test", true, PEER_TLS_IMPLICIT },
+		{ "", "ab.test", true, PEER_TLS_IMPLICIT },
+		{ "", "2001:db8::7", true, PEER_TLS_NONE },
+		{ "", "192.0.2.7", true, PEER_TLS_NONE },
+		{ "mailhost=a,proxytls=none", "a.example.com", true, PEER_TLS_NONE },
+		{ "proxytls=IMPLICIT,mailhost=old.example.com", "old.example.com", true, PEER_TLS_IMPLICIT },
+		{ "proxytls=implict", "a", false, PEER_TLS_NONE },
+		{ "proxytls", "a", false, PEER_TLS_NONE },
+		{ "proxytls=", "a", false, PEER_TLS_NONE },
+		{ "proxytls=implicit and much more behind it", "a", false, PEER_TLS_NONE },
+	};
+	static const char *const bad[] = { "old.example.com", "=none", "a=", "a=tls", "a =none", "none", "a=none b" };
+	struct settings *s = settings_defaults();
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	char text[200];
+
+	unit_set(&s->proxy_PROXY_TLS, "implicit");
+	unit_set(&s->proxy_PROXY_TLS_PEERS,
+	    "old.example.com=none .example.com.=implicit .b.test=none 2001:db8::7=none 192.0.2.7=none "
+	    "a.example.com=none");
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		enum peer_tls tls = PEER_TLS_NONE;
+
+		CU_ASSERT_EQUAL(peer_tls_of(s, t[i].options, t[i].host, &tls), t[i].good);
+		CU_ASSERT(!t[i].good || tls == t[i].tls);
+	}
+	settings_free(&s);
+	/* Users and accounts are missing, too. */
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		snprintf(text, sizeof(text), "proxy = { PROXY_TLS_PEERS = \"b=none %s\"; }; imapd = { };", bad[i]);
+		CU_ASSERT_PTR_NULL(load(text, BARE, &errors, &warnings));
+		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), "is not HOST=WORD"));
+		str_clear(&errors);
+	}
+	CU_ASSERT_PTR_NULL(
+	    load("proxy = { PROXY_TLS_PEERS = [\"b=implicit\", \".a=none\"]; PROXY_TLS_VERIFY = 0; }; imapd = { };",
+	        BARE, &errors, &warnings));
+	CU_ASSERT_PTR_NULL(strstr(str_cstr(&errors), "PROXY_TLS"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&warnings), "PROXY_TLS_VERIFY is off"));
+	str_fini(&errors);
+	str_fini(&warnings);
 }
 
 /* Courier's names that have no effect: a warning with the reason, or an error if ignoring them would do harm. */
@@ -1468,8 +1525,8 @@ static const struct unit_case cases[] = { { "defaults", test_defaults }, { "tabl
 	{ "numbers", test_numbers }, { "values", test_values }, { "ports", test_ports }, { "syntax", test_syntax },
 	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted },
 	{ "ports with headers", test_header_ports }, { "known names", test_known }, { "TLS groups", test_tls_groups },
-	{ "quotas of directories", test_quotas }, { "login mechanisms", test_mechanisms },
-	{ "master user", test_master }, { "no userdb yet", test_no_userdb },
+	{ "TLS towards peers", test_peer_tls }, { "quotas of directories", test_quotas },
+	{ "login mechanisms", test_mechanisms }, { "master user", test_master }, { "no userdb yet", test_no_userdb },
 	{ "every known name", test_every_known_name }, { "environment", test_environment },
 	{ "same host", test_same_host }, { "include", test_include }, { "pool secret", test_secret },
 	{ "several pool secrets", test_secrets }, { "cut at every byte", test_cut }, { "any order", test_any_order },

@@ -1,0 +1,217 @@
+/* Contexts and sessions of libssl for connections to peers. */
+#include "login/tls_peers.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#include "lib/die.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/str.h"
+#include "lib/tls_ctx.h"
+
+enum { TRUST_MAX = 8 * 1024 * 1024, PIECE = 64 * 1024 };
+
+/* The sessions of a peer, the latest one last. One of TLS 1.3 is used once (RFC 8446 C.4). */
+struct peer {
+	unsigned n;
+	SSL_SESSION *session[TLS_PEERS_SESSIONS];
+	UT_hash_handle hh;
+	char key[]; /* "host [ip]:port": a session stands for a certificate that was for the host */
+};
+
+struct tls_peers {
+	bool verify;
+	int trust;          /* the file, until it is read; or -1 */
+	SSL_CTX *ctx;       /* NULL: to be made */
+	struct peer *peers; /* least recently used first */
+};
+
+static int key_index = -1; /* of an SSL: its peer's key */
+
+static void free_key(void *parent UNUSED, void *p, CRYPTO_EX_DATA *data UNUSED, int index UNUSED, long number UNUSED,
+    void *arg UNUSED)
+{
+	mem_free(&p);
+}
+
+/* --- sessions --- */
+
+static void drop_session(struct peer *p, unsigned i)
+{
+	SSL_SESSION_free(p->session[i]);
+	p->n--;
+	memmove(p->session + i, p->session + i + 1, (p->n - i) * sizeof(p->session[0]));
+}
+
+static void drop_peer(struct tls_peers *t, struct peer *p)
+{
+	HASH_DEL(t->peers, p);
+	while (p->n != 0)
+		drop_session(p, p->n - 1);
+	mem_free(&p);
+}
+
+static void forget(struct tls_peers *t)
+{
+	while (t->peers != NULL)
+		drop_peer(t, t->peers);
+	SSL_CTX_free(t->ctx);
+	t->ctx = NULL;
+}
+
+/* The peer of KEY, which becomes the one used last. */
+static struct peer *use_peer(struct tls_peers *t, const char *key)
+{
+	struct peer *p;
+
+	HASH_FIND_STR(t->peers, key, p);
+	if (p != NULL) {
+		HASH_DEL(t->peers, p);
+	} else {
+		if (HASH_COUNT(t->peers) == TLS_PEERS_MAX)
+			drop_peer(t, t->peers);
+		p = mem_alloc(sizeof(*p) + strlen(key) + 1);
+		memcpy(p->key, key, strlen(key) + 1);
+	}
+	HASH_ADD_STR(t->peers, key, p);
+	return p;
+}
+
+/* A peer lets us resume S later. 1: it is kept. */
+static int on_session(SSL *ssl, SSL_SESSION *s)
+{
+	struct tls_peers *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	const char *key = SSL_get_ex_data(ssl, key_index);
+	struct peer *p;
+
+	if (t->ctx != SSL_get_SSL_CTX(ssl)) /* others are believed now */
+		return 0;
+	p = use_peer(t, key);
+	if (p->n == TLS_PEERS_SESSIONS)
+		drop_session(p, 0);
+	p->session[p->n++] = s;
+	return 1;
+}
+
+static bool is_fresh(const SSL_SESSION *s)
+{
+	long age = (long)time(NULL) - SSL_SESSION_get_time(s);
+
+	return age >= 0 && age < TLS_PEERS_SESSION_AGE && SSL_SESSION_is_resumable(s) == 1;
+}
+
+static void resume(struct tls_peers *t, SSL *ssl, const char *key)
+{
+	struct peer *p = use_peer(t, key);
+
+	while (p->n != 0 && !is_fresh(p->session[p->n - 1]))
+		drop_session(p, p->n - 1);
+	if (p->n == 0)
+		return;
+	SSL_set_session(ssl, p->session[p->n - 1]);
+	if (SSL_SESSION_get_protocol_version(p->session[p->n - 1]) >= TLS1_3_VERSION)
+		drop_session(p, p->n - 1);
+}
+
+/* --- contexts --- */
+
+static void trust(struct tls_peers *t)
+{
+	struct str pem = STR_INIT;
+	ssize_t n;
+
+	do {
+		n = read(t->trust, str_room(&pem, PIECE), PIECE);
+		pem.len += (size_t)MAX(n, 0);
+	} while ((n > 0 && pem.len <= TRUST_MAX) || (n < 0 && errno == EINTR));
+	if (n != 0 || tls_ctx_trust(t->ctx, pem.data, pem.len) == 0)
+		log_error("the file of PROXY_TLS_CAFILE cannot be used: %s; no peer's certificate is believed",
+		    n < 0      ? strerror(errno) :
+		        n != 0 ? "it is too long" :
+		                 "it has no certificates, or one that cannot be read");
+	str_fini(&pem);
+	close(t->trust);
+	t->trust = -1;
+}
+
+static SSL_CTX *context(struct tls_peers *t)
+{
+	if (t->ctx != NULL)
+		return t->ctx;
+	t->ctx = tls_ctx_new(false);
+	SSL_CTX_set_app_data(t->ctx, t);
+	SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+	SSL_CTX_sess_set_new_cb(t->ctx, on_session);
+	if (t->trust != -1)
+		trust(t);
+	return t->ctx;
+}
+
+struct tls_peers *tls_peers_new(bool verify)
+{
+	struct tls_peers *t = mem_alloc(sizeof(*t));
+
+	t->verify = verify;
+	t->trust = -1;
+	return t;
+}
+
+void tls_peers_free(struct tls_peers **t)
+{
+	if (*t == NULL)
+		return;
+	forget(*t);
+	if ((*t)->trust != -1)
+		close((*t)->trust);
+	mem_free(t);
+}
+
+void tls_peers_trust(struct tls_peers *t, int fd)
+{
+	forget(t);
+	if (t->trust != -1)
+		close(t->trust);
+	t->trust = fd;
+}
+
+SSL *tls_peers_connect(struct tls_peers *t, const char *host, const struct net_addr *addr)
+{
+	SSL *ssl = tls_client_new(context(t), host);
+	char ip[NET_IP_TEXT_MAX], *key = mem_printf("%s [%s]:%u", host, net_addr_text(addr, ip), addr->port);
+
+	if (key_index == -1)
+		key_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_key);
+	if (key_index == -1 || SSL_set_ex_data(ssl, key_index, key) != 1)
+		die_fatal("OpenSSL has no memory");
+	if (!t->verify)
+		SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
+	resume(t, ssl, key);
+	return ssl;
+}
+
+const char *tls_peers_remedy(int verdict)
+{
+	switch (verdict) {
+	case X509_V_OK:
+		return "see PROXY_TLS: does that port speak TLS from the first byte?";
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return "renew it there, or set the clock";
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH:
+		return "it has to be for the name, or address, that stands in mailhost";
+	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+	case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+		return "if it is right, add its authority, or it, to PROXY_TLS_CAFILE";
+	default:
+		return "replace that certificate";
+	}
+}

@@ -1,0 +1,71 @@
+/* How this node speaks to a peer, out of the settings and an account's options. */
+#include "settings/peer_tls.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "settings/options.h"
+#include "settings/settings.h"
+
+static const char *const words[PEER_TLS_COUNT] = {
+	[PEER_TLS_NONE] = "none",
+	[PEER_TLS_IMPLICIT] = "implicit",
+};
+
+const char *peer_tls_word(enum peer_tls tls)
+{
+	return words[tls];
+}
+
+static bool parse(const char *p, size_t len, enum peer_tls *tls)
+{
+	for (enum peer_tls t = 0; t < PEER_TLS_COUNT; t++)
+		if (strlen(words[t]) == len && strncasecmp(words[t], p, len) == 0) {
+			*tls = t;
+			return true;
+		}
+	return false;
+}
+
+bool peer_tls_next(const char **list, const char **host, size_t *host_len, enum peer_tls *tls)
+{
+	const char *row = *list + strspn(*list, " ");
+	size_t len = strcspn(row, " ");
+	const char *is = memrchr(row, '=', len);
+
+	*list = row;
+	if (is == NULL || is == row || !parse(is + 1, (size_t)(row + len - is - 1), tls))
+		return false;
+	*host = row;
+	*host_len = (size_t)(is - row);
+	*list = row + len;
+	return true;
+}
+
+/* The LEN bytes at ROW mean HOST; a dot at the end of either does not matter. */
+static bool means(const char *row, size_t len, const char *host)
+{
+	size_t host_len = strlen(host);
+
+	len -= len > 1 && row[len - 1] == '.';
+	host_len -= host_len != 0 && host[host_len - 1] == '.';
+	if (row[0] == '.' && host_len > len) {
+		host += host_len - len;
+		host_len = len;
+	}
+	return host_len == len && strncasecmp(row, host, len) == 0;
+}
+
+bool peer_tls_of(const struct settings *set, const char *options, const char *host, enum peer_tls *tls)
+{
+	const char *list = set->proxy_PROXY_TLS_PEERS, *row;
+	char word[16];
+	size_t len;
+
+	if (options_get(options, "proxytls", word, sizeof(word)))
+		return parse(word, strlen(word), tls);
+	while (peer_tls_next(&list, &row, &len, tls))
+		if (means(row, len, host))
+			return true;
+	return parse(set->proxy_PROXY_TLS, strlen(set->proxy_PROXY_TLS), tls);
+}

@@ -1,0 +1,355 @@
+"""TLS towards peers: PROXY_TLS, whom a node believes, what it does with those that it does not."""
+import imaplib
+import os
+import poplib
+import re
+import ssl
+import subprocess
+
+import pytest
+
+from fakeserver import FakeServer, imap_peer, pop3_peer
+from pool import Account, Pool, PATIENCE, chown, free_port, wait_for
+
+HERE, ELSEWHERE, PLAIN = "anna@example.com", "berta@example.com", "paul@example.com"
+PEER = "127.0.0.9"  # of peers that a test makes
+GROUPS = ("imapd", "pop3d")
+
+
+class Authority:
+    """A certificate authority, and what it signs."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.cert = os.path.join(folder, "ca.crt")
+        self.openssl("req", "-x509", "-nodes", "-days", "9", "-subj", "/CN=an authority", "-newkey", "ec", "-pkeyopt",
+                     "ec_paramgen_curve:P-256", "-keyout", "ca.key", "-out", "ca.crt")
+
+    def openssl(self, *args):
+        subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=self.folder)
+
+    def pem(self, name, alt, days=9, own=False):
+        """The path of a PEM file with a key and its certificate for ALT, by this authority, or by itself."""
+        path = os.path.join(self.folder, name)
+        with open(path + ".ext", "w") as f:
+            f.write(f"subjectAltName={alt}\n")
+        self.openssl("req", "-new", "-nodes", "-subj", "/CN=" + name, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                     "-keyout", name + ".key", "-out", name + ".req")
+        by = ["-signkey", name + ".key"] if own else ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"]
+        self.openssl("x509", "-req", "-in", name + ".req", *by, "-days", str(days), "-extfile", name + ".ext", "-out", name + ".crt")
+        with open(path + ".pem", "w") as out:
+            for part in (".key", ".crt"):
+                with open(path + part) as f:
+                    out.write(f.read())
+        return path + ".pem"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(str(tmp_path_factory.mktemp("authority")))
+
+
+def give(pool, path, name):
+    """A copy of the file at PATH that the pool's nodes can read, renamed into place."""
+    copy = os.path.join(pool.root, name)
+    with open(path) as f, open(copy + ".new", "w") as out:
+        out.write(f.read())
+    os.chmod(copy + ".new", 0o600)
+    chown(copy + ".new", pool.uid, pool.gid)
+    os.rename(copy + ".new", copy)
+    return copy
+
+
+def client_context():
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.check_hostname = False
+    c.verify_mode = ssl.CERT_NONE
+    return c
+
+
+# --- two nodes of a pool ---
+
+@pytest.fixture(scope="module")
+def pool(request, authority):
+    p = Pool(nodes=2, start=False, keep=request.config.getoption("--keep"), settings={"LOGIN_WORKERS": 1},
+             accounts=[Account(HERE, mailhost="127.0.0.1"), Account(ELSEWHERE, mailhost="127.0.0.2"),
+                       Account(PLAIN, mailhost="127.0.0.2", options="proxytls=none")])
+    p.tls_port = {group: free_port(p.addresses) for group in GROUPS}
+    pem = give(p, authority.pem("pool", "IP:127.0.0.1,IP:127.0.0.2"), "pool.pem")
+    p.write_conf({"proxy": {"PROXY_TLS": "implicit", "PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt")},
+                  **{f"{group}-ssl": {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": port, "TLS_CERTFILE": pem}
+                     for group, port in p.tls_port.items()}})
+    p.start()
+    yield p
+    p.close()
+
+
+def imap(pool, tls):
+    if tls:
+        return imaplib.IMAP4_SSL("127.0.0.1", pool.tls_port["imapd"], ssl_context=client_context(), timeout=PATIENCE)
+    return imaplib.IMAP4("127.0.0.1", pool.imap_port, timeout=PATIENCE)
+
+
+def pop3(pool, tls):
+    if tls:
+        return poplib.POP3_SSL("127.0.0.1", pool.tls_port["pop3d"], context=client_context(), timeout=PATIENCE)
+    return poplib.POP3("127.0.0.1", pool.pop3_port, timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("user", [HERE, ELSEWHERE, PLAIN])
+@pytest.mark.parametrize("tls", [False, True])
+def test_all_bridges(pool, tls, user):
+    """A client with TLS or without, a peer with TLS or without: much in both directions, and both ends of the session."""
+    node = pool.nodes[0]
+    mark = node.log_mark()
+    body = b"Subject: much\r\n\r\n" + b"0123456789\r\n" * 100000
+    with imap(pool, tls) as c:
+        c.login(user, pool.accounts[user].password)
+        assert c.append("INBOX", None, None, body)[0] == "OK"
+        n = int(c.select("INBOX")[1][0])
+        assert c.fetch(str(n), "BODY.PEEK[]")[1][0][1] == body
+        c.store(str(n), "+FLAGS", "\\Deleted")
+        assert c.expunge()[0] == "OK"
+        assert c.logout()[0] == "BYE"
+    p = pop3(pool, tls)
+    p.user(user)
+    p.pass_(pool.accounts[user].password)
+    assert p.stat()[0] >= 1
+    assert p.quit().startswith(b"+OK")
+    ports = {HERE: {}, ELSEWHERE: pool.tls_port, PLAIN: {"imapd": pool.imap_port, "pop3d": pool.pop3_port}}[user]
+    for group, port in ports.items():
+        node.wait_log(rf"{group}: (LOGOUT|DISCONNECTED), user={user}.* backend=\[127\.0\.0\.2\]:{port},", mark)
+
+
+def test_identity_is_forwarded(pool):
+    """The peer counts and logs the client, not the node before it."""
+    mark = pool.nodes[1].log_mark()
+    with imap(pool, False) as c:
+        port = c.sock.getsockname()[1]
+        c.login(ELSEWHERE, pool.accounts[ELSEWHERE].password)
+    pool.nodes[1].wait_log(rf"imapd: LOGIN, user={ELSEWHERE}, ip=\[::ffff:127\.0\.0\.1\], port=\[{port}\]", mark)
+
+
+def test_route_tells_tls(pool):
+    text = pool.nodes[0].tool("route", ELSEWHERE).stdout
+    assert f"IMAP: to 127.0.0.2 port {pool.tls_port['imapd']} by TLS (implicit)" in text
+    assert f"POP3: to 127.0.0.2 port {pool.tls_port['pop3d']} by TLS (implicit)" in text
+    assert f"IMAP: to 127.0.0.2 port {pool.imap_port} [" in pool.nodes[0].tool("route", PLAIN).stdout
+
+
+# --- a node, and peers that a test makes ---
+
+def over_tls(pem, script, version=None, seen=None):
+    """A script for FakeServer: SCRIPT over TLS with the certificate of PEM. SEEN gets, of each connection, what the client told."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if version is not None:
+        context.maximum_version = version
+    context.load_cert_chain(pem)
+    names = {}
+    context.sni_callback = lambda sock, name, _: names.update({sock: name})
+
+    def serve(conn):
+        conn.sock = context.wrap_socket(conn.sock, server_side=True)
+        if seen is not None:
+            seen.append({"name": names.get(conn.sock), "reused": conn.sock.session_reused})
+        script(conn)
+    return serve
+
+
+@pytest.fixture(scope="module")
+def node(request, authority):
+    p = Pool(nodes=1, start=False, keep=request.config.getoption("--keep"), settings={"LOGIN_WORKERS": 1})
+    p.write_conf({"proxy": {"PROXY_TLS": "implicit", "PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt"), "PROXY_TIMEOUT": 3,
+                            "PROXY_TLS_PEERS": "plain.example.com=none .example.org=none 127.0.0.9=implicit"}})
+    p.start()
+    yield p
+    p.close()
+
+
+def route(node, user, mailhost, options=""):
+    mark = node.nodes[0].log_mark()
+    if user in node.accounts:
+        node.accounts[user].mailhost, node.accounts[user].options = mailhost, options
+        node.write_userdb()
+    else:
+        node.add(Account(user, mailhost=mailhost, options=options), mail=False)
+    node.nodes[0].wait_log("userdb: .* read", mark)
+
+
+def log_in(node, user):
+    """The answer to a login by IMAP."""
+    with imap(node, False) as c:
+        try:
+            c.login(user, node.accounts[user].password)
+        except imaplib.IMAP4.error as e:
+            return str(e)
+    return "OK"
+
+
+REFUSED = {
+    "expired": (dict(alt="IP:127.0.0.9", days=-1), "certificate has expired", "renew it there"),
+    "self-signed": (dict(alt="IP:127.0.0.9", own=True), "self-signed certificate", "PROXY_TLS_CAFILE"),
+    "another address": (dict(alt="IP:127.0.0.8"), "IP address mismatch", "mailhost"),
+    "a name": (dict(alt="DNS:peer.example.com"), "IP address mismatch", "mailhost"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_certificate_refused(node, authority, kind):
+    """Nothing is sent to a peer that is not believed; client, log, `status` and `route` say so, until it is mended."""
+    how, reason, remedy = REFUSED[kind]
+    user = re.sub("[^a-z]", "", kind) + "@example.com"
+    peer = FakeServer(PEER, over_tls(authority.pem(user, **how), imap_peer()))
+    try:
+        route(node, user, peer.host)
+        mark = node.nodes[0].log_mark()
+        assert "[UNAVAILABLE]" in log_in(node, user)
+        line = node.nodes[0].wait_log(rf"imapd: TEMPORARY FAILURE, user={user}.*", mark)
+        text = node.nodes[0].log_since(mark)
+        assert re.search(rf"TEMPORARY FAILURE, user={user}.* 127\.0\.0\.9 port {peer.port}: TLS: {reason} \(.*{remedy}", text), (line, text)
+        assert peer.conns and not any(conn.raw for conn in peer.conns)
+        status = node.nodes[0].status()
+        assert status["counts"]["peers_untrusted"] >= 1 and status["state"] == "degraded"
+        names = {n["name"]: n["text"] for n in status["notes"]}
+        assert peer.host in names["peers_untrusted_list"].split() and peer.host not in names["peers_down_list"].split()
+        assert "TLS with it fails" in node.nodes[0].tool("route", user).stdout
+        peer.script = over_tls(authority.pem(user, alt="IP:127.0.0.9"), imap_peer())
+        assert log_in(node, user) == "OK"
+        wait_for("nothing is wrong with it any more", lambda: "TLS with it fails" not in node.nodes[0].tool("route", user).stdout)
+    finally:
+        peer.close()
+
+
+def test_next_host_is_tried(node, authority):
+    """A peer that is not believed is passed over, and somebody is told."""
+    bad = FakeServer(PEER, over_tls(authority.pem("bad", alt="IP:127.0.0.8"), imap_peer()))
+    good = FakeServer(PEER, over_tls(authority.pem("good", alt="IP:127.0.0.9"), imap_peer()))
+    try:
+        route(node, "two@example.com", f"{bad.host} {good.host}")
+        mark = node.nodes[0].log_mark()
+        assert log_in(node, "two@example.com") == "OK"
+        node.nodes[0].wait_log(rf"mailhost 127\.0\.0\.9 is passed over: 127\.0\.0\.9 port {bad.port}: TLS: IP address mismatch", mark)
+        assert not bad.last.raw
+        assert node.nodes[0].status()["counts"]["peers_untrusted"] >= 1
+    finally:
+        bad.close()
+        good.close()
+
+
+@pytest.mark.parametrize("says,reason", [(b"* OK ready\r\n", "wrong version number"), (b"+OK ready\r\n", "wrong version number")])
+def test_peer_without_tls(node, says, reason):
+    """No byte is sent to it but the first of TLS, and the log says what to look at."""
+    peer = FakeServer(PEER, lambda conn: (conn.send(says), conn.wait_gone()))
+    try:
+        route(node, "clear@example.com", peer.host)
+        mark = node.nodes[0].log_mark()
+        assert "[UNAVAILABLE]" in log_in(node, "clear@example.com")
+        node.nodes[0].wait_log(rf"user=clear@example\.com.*TLS: {reason} \(see PROXY_TLS", mark)
+        wait_for("the peer has seen the end", lambda: peer.last.raw)
+        assert peer.last.raw[0] == 22 and b"LOGIN" not in peer.last.raw
+    finally:
+        peer.close()
+
+
+def test_handshake_that_never_ends(node):
+    """A peer that is silent, or drips, within the handshake: PROXY_TIMEOUT, and it is down."""
+    peer = FakeServer(PEER, lambda conn: (conn.send(b"\x16\x03\x03\x40\x00" + b"\x02" * 50, piece=1, pause=0.05), conn.wait_gone()))
+    try:
+        route(node, "slow@example.com", peer.host)
+        mark = node.nodes[0].log_mark()
+        assert "[UNAVAILABLE]" in log_in(node, "slow@example.com")
+        node.nodes[0].wait_log(r"user=slow@example\.com.*no greeting in time", mark)
+        names = {n["name"]: n["text"] for n in node.nodes[0].status()["notes"]}
+        assert peer.host in names["peers_down_list"].split()
+    finally:
+        peer.close()
+
+
+def test_name_of_the_peer(node, authority):
+    """It is told to the peer (SNI), without a dot at its end, and its certificate has to be for it."""
+    seen = []
+    peer = FakeServer("127.0.0.1", over_tls(authority.pem("named", alt="DNS:localhost"), imap_peer(), seen=seen))
+    try:
+        route(node, "named@example.com", f"localhost.:{peer.port}")
+        assert log_in(node, "named@example.com") == "OK"
+        assert seen[-1]["name"] == "localhost"
+    finally:
+        peer.close()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_sessions_are_resumed(node, authority, version):
+    """All logins at a peer after the first; by POP3, whose greeting comes without waiting."""
+    seen = []
+    user = version.name.lower() + "@example.com"
+    peer = FakeServer(PEER, over_tls(authority.pem("resumed", alt="IP:127.0.0.9"), pop3_peer(), version, seen))
+    try:
+        route(node, user, peer.host)
+        for _ in range(4):
+            p = pop3(node, False)
+            p.user(user)
+            p.pass_(node.accounts[user].password)
+            assert p.quit().startswith(b"+OK")
+        assert [s["reused"] for s in seen] == [False, True, True, True]
+    finally:
+        peer.close()
+
+
+@pytest.mark.parametrize("options,greets", [("proxytls=none", True), ("", False)])
+def test_option_of_an_account(node, options, greets):
+    """proxytls goes before the settings."""
+    peer = FakeServer(PEER, imap_peer())
+    try:
+        route(node, "option@example.com", peer.host, options)
+        assert (log_in(node, "option@example.com") == "OK") == greets
+    finally:
+        peer.close()
+
+
+def test_option_that_is_no_word(node):
+    """Never without TLS by mistake."""
+    peer = FakeServer(PEER, imap_peer())
+    try:
+        route(node, "typo@example.com", peer.host, "proxytls=implict")
+        mark = node.nodes[0].log_mark()
+        assert "[UNAVAILABLE]" in log_in(node, "typo@example.com")
+        node.nodes[0].wait_log(r"user=typo@example\.com.*proxytls", mark)
+        assert "proxytls" in node.nodes[0].tool("route", "typo@example.com").stdout
+        assert not peer.conns
+    finally:
+        peer.close()
+
+
+@pytest.mark.once
+def test_authorities_change(node, authority, tmp_path):
+    """A file of another authority is believed soon, without a command; sessions that the old one led to are not resumed."""
+    other = Authority(str(tmp_path))
+    peer = FakeServer(PEER, over_tls(other.pem("other", alt="IP:127.0.0.9"), imap_peer()))
+    old = FakeServer(PEER, over_tls(authority.pem("old", alt="IP:127.0.0.9"), imap_peer()))
+    try:
+        route(node, "change@example.com", peer.host)
+        route(node, "old@example.com", old.host)
+        assert log_in(node, "old@example.com") == "OK"
+        assert "[UNAVAILABLE]" in log_in(node, "change@example.com")
+        give(node, other.cert, "ca.crt")
+        wait_for("the new authority is believed", lambda: log_in(node, "change@example.com") == "OK", pause=0.3)
+        assert "[UNAVAILABLE]" in log_in(node, "old@example.com")
+    finally:
+        give(node, authority.cert, "ca.crt")
+        wait_for("the authority is believed again", lambda: log_in(node, "old@example.com") == "OK", pause=0.3)
+        peer.close()
+        old.close()
+
+
+def test_not_verified(authority):
+    """PROXY_TLS_VERIFY off: any certificate will do, and `check` warns."""
+    peer = FakeServer(PEER, over_tls(authority.pem("any", alt="DNS:any.example", days=-1, own=True), imap_peer()))
+    p = Pool(nodes=1, start=False, settings={"LOGIN_WORKERS": 1, "proxy": {"PROXY_TLS": "implicit", "PROXY_TLS_VERIFY": 0}})
+    try:
+        p.add(Account("any@example.com", mailhost=peer.host), mail=False)
+        p.start()
+        assert log_in(p, "any@example.com") == "OK"
+        assert "PROXY_TLS_VERIFY is off" in p.nodes[0].tool("check").stdout
+    finally:
+        p.close()
+        peer.close()
