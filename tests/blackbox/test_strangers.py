@@ -14,6 +14,7 @@ from client import Imap
 from isolation import free_port
 from pool import PATIENCE, SLOW, Account, Pool, wait_for
 from test_queue import HASH, jobs_waiting, workers_stopped
+from test_shortage import fill, limited, old_limit
 from test_tls import VERSIONS, context, install, make_pem
 
 QUICK = 2.5 * SLOW  # seconds: "at once", on a busy machine
@@ -392,3 +393,21 @@ def test_clients_that_leave_at_any_byte(site, version, way, spoil):
     site.logs_in("127.0.0.1")
     wait_for("they are forgotten", lambda: site.counts()["logging_in"] == 0)
     assert site.node.pids("worker") == worker
+
+
+@pytest.mark.once
+def test_half_open_handshakes_give_way_when_descriptors_are_short(site):
+    """The oldest of the address that has most, to each client of another one, at both ports."""
+    worker = site.fresh_worker()
+    with limited(site.node, worker, old_limit(worker)):
+        fill(site.node, worker, 24)
+        conns = [begin(site.connect(), FIRST) for _ in range(40)]
+        wait_for("it is full", lambda: site.counts()["workers_full"] == 1)
+        before = site.counts()["strangers_closed"]
+        for port in (site.plain, site.tls) * 3:
+            conns.append(site.imap(port, "127.0.0.77"))
+            conns[-1].login_ok(site.anna)
+        assert site.counts()["strangers_closed"] >= before + 3  # those under TLS are relayed
+        for c in conns:
+            c.close()
+    wait_for("it takes clients again", lambda: site.counts()["workers_full"] == 0)
