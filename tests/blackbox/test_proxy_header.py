@@ -71,8 +71,8 @@ class Site:
         self.pool.write_conf({
             "PROXY_PROTOCOL_FROM": f"{FRONT} 2001:db8::/32",
             **{f"{group}-ssl": {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": f"{self.plain_tls_ports[kind]},{self.tls_ports[kind]}",
-                                "TLS_CERTFILE": os.path.join(self.pool.root, "pool.pem")}
-               for group, kind in (("imapd", Imap), ("pop3d", Pop3))},
+                                "TLS_CERTFILE": os.path.join(self.pool.root, "pool.pem"), required: 0}
+               for group, kind, required in (("imapd", Imap, "IMAP_TLS_REQUIRED"), ("pop3d", Pop3, "POP3_TLS_REQUIRED"))},
             "imapd": {"PORT": f"{self.pool.imap_port},{self.ports[Imap]}", "MAXPERIP": 3,
                       "PROXY_PROTOCOL_PORT": f"{self.ports[Imap]},{self.tls_ports[Imap]}",
                       "IMAPACCESSFILE": access},
