@@ -38,10 +38,21 @@ def place():
     shutil.rmtree(folder)
 
 
+def certificate(path):
+    """A key and a certificate of one node only, as Debian's postinst makes them."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365", "-keyout", path, "-out", f"{path}.crt", "-subj", "/CN=node"],
+                   capture_output=True, check=True, timeout=120)
+    path.write_text(path.read_text() + pathlib.Path(f"{path}.crt").read_text())
+    path.chmod(0o600)
+
+
 @pytest.fixture
 def etc(debs, place):
-    """A copy of Debian's /etc/courier."""
+    """A copy of Debian's /etc/courier, and the certificates that its packages make where they are installed."""
     shutil.copytree(debs.path("etc/courier"), place / "etc")
+    for name in ("imapd", "pop3d"):
+        certificate(place / f"{name}.pem")
+        put(place / "etc" / f"{name}-ssl", TLS_CERTFILE=place / f"{name}.pem")
     return place / "etc"
 
 
@@ -147,6 +158,7 @@ def test_what_is_kept_without_its_effect_is_lost_too(etc, place):
     put(etc / "imapd", TCPDOPTS='"-nodnslookup -noidentlookup -haproxy -block=zen.example.com"', ADDRESS="198.51.100.77",
         IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS CHILDREN NAMESPACE SORT IDLE"', MAILDIR_SKIP_SYMLINK_CHECKS="1")
     put(etc / "pop3d", TCPDOPTS='"-nodnslookup -noidentlookup"')
+    put(etc / "imapd-ssl", TLS_CERTFILE='""')
     for name, quota in ("authmysqlrc", "MYSQL_QUOTA_FIELD"), ("authpgsqlrc", "PGSQL_QUOTA_FIELD"), ("authsqliterc", "SQLITE_QUOTA_FIELD"), \
             ("authldaprc", "LDAP_MAILDIRQUOTA"):
         put_rc(etc / name, f"{quota} quota\n", "MYSQL_SELECT_CLAUSE", "PGSQL_SELECT_CLAUSE", "SQLITE_SELECT_CLAUSE")
@@ -370,19 +382,9 @@ def test_incomplete(etc, place):
     assert found["authuserdb", "USERDB"] == "/dev/null"
 
 
-def certificate(path):
-    """A key and a certificate of one node only, as Debian's postinst makes them."""
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", path, "-out", f"{path}.crt", "-subj", "/CN=node"],
-                   capture_output=True, check=True, timeout=120)
-    os.chmod(path, 0o600)
-
-
 def pool_of_couriers(etc, **files):
     """Courier's files of a node of a pool, with a certificate of its own."""
-    certificate(etc / "imapd.pem")
     put(etc / "imapd", IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS"')
-    put(etc / "imapd-ssl", TLS_CERTFILE=str(etc / "imapd.pem"))
-    put(etc / "pop3d-ssl", TLS_CERTFILE=str(etc / "imapd.pem"))
     put(etc / "authdaemonrc", authmodulelist='"authuserdb"')
     (etc / "userdb").write_text("")
     for name, values_ in files.items():
