@@ -104,14 +104,20 @@ SOURCES = {"one": lambda i: "127.0.0.1", "many": lambda i: f"127.1.{i // 250}.{1
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("starttls", [False, True])
 @pytest.mark.parametrize("sources", SOURCES)
-def test_half_open_handshakes_harm_nobody(site, sources):
+def test_half_open_handshakes_harm_nobody(site, sources, starttls):
     """Their memory is bounded, wherever they come from; who logs in does not notice."""
     worker, first, conns = site.fresh_worker(), hello(), []
     site.logs_in("127.0.0.1")
     before, then = rss_kib(worker), site.counts()
     for i in range(MANY):
-        conns.append(site.connect(SOURCES[sources](i)))
+        conns.append(site.connect(SOURCES[sources](i), site.plain if starttls else site.tls))
+        if starttls:
+            conns[-1].sendall(b"a STARTTLS\r\n")
+            said = b""
+            while b"a OK" not in said or not said.endswith(b"\n"):
+                said += conns[-1].recv(1000)
         conns[-1].sendall(first)
         if i % 400 == 399:
             site.logs_in("127.0.0.1")
@@ -148,8 +154,11 @@ def test_dripped_first_messages_harm_nobody(site):
     wait_for("they are forgotten", lambda: site.counts()["logging_in"] == 0)
 
 
+CONTEXT = context()
+
+
 def read_greeting(c):
-    t = context().wrap_socket(c)
+    t = CONTEXT.wrap_socket(c)
     assert t.recv(100).startswith(b"* OK")
     return t
 
