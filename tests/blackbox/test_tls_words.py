@@ -352,6 +352,20 @@ def test_who_tells_that_a_session_was_resumed(running):
                 assert len(told) == 2 and all(re.fullmatch(words, text) for text in told), told
 
 
+@pytest.mark.parametrize("user", [HERE, ELSEWHERE])
+def test_words_after_starttls(running, user):
+    pool, words = running, WORDS["1.3"]
+    nodes = pool.nodes[:1] if user == HERE else pool.nodes
+    marks = [n.log_mark() for n in nodes]
+    with imaplib.IMAP4("127.0.0.1", pool.imap_port, timeout=PATIENCE) as i:
+        i.starttls(context(ssl.TLSVersion.TLSv1_3))
+        i.login(user, pool.accounts[user].password)
+        for node in nodes:
+            assert re.fullmatch(words, [r["tls"] for r in sessions(node) if r["user"] == user][0])
+    for node, mark in zip(nodes, marks):
+        wait_for("the log has them", lambda: re.search(rf"LOGIN, user={user}, .*, starttls=1, tls={words}, mailhost=", node.log_since(mark)))
+
+
 def test_plain_clients_have_no_words(running):
     pool, node = running, running.nodes[0]
     mark = node.log_mark()
