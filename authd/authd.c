@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "authd/external.h"
 #include "authd/hold.h"
 #include "authd/peer_ports.h"
 #include "authd/request.h"
@@ -512,8 +513,14 @@ static void on_stop(struct role_ctx *ctx)
 	ev_break(ctx->loop, EVBREAK_ALL);
 }
 
+static void on_trust(struct role_ctx *ctx, enum protocol protocol, int fd)
+{
+	external_trust(ctx->arg, protocol, fd);
+}
+
 static const struct role_hooks hooks = {
 	.channel = on_channel,
+	.trust = on_trust,
 	.go = on_go,
 	.settings = on_settings,
 	.query = on_query,

@@ -15,6 +15,7 @@
 #include "authd/used_tokens.h"
 #include "authlib/auth.h"
 #include "authlib/userdb.h"
+#include "lib/tls_trust.h"
 #include "node/msg_auth.h"
 #include "node/role.h"
 #include "proxy/route.h"
@@ -54,10 +55,11 @@ struct authd {
 	uint64_t signatures[SIGNATURE_COUNT]; /* of forwarded logins, by result of the check */
 	struct reg *reg;
 	struct cache *cache;
-	struct mac *own_secret;          /* of this run, for what needs a secret if there is no `pool` */
-	uint32_t ticket_period;          /* of the keys that workers have (lib/tls_ticket_keys.h) */
-	struct used_tokens *used_tokens; /* of other nodes, used here */
-	struct pool_keys *pool;          /* of the pool's secrets; NULL: there are none */
+	struct mac *own_secret;                  /* of this run, for what needs a secret if there is no `pool` */
+	uint32_t ticket_period;                  /* of the keys that workers have (lib/tls_ticket_keys.h) */
+	struct used_tokens *used_tokens;         /* of other nodes, used here */
+	struct pool_keys *pool;                  /* of the pool's secrets; NULL: there are none */
+	struct tls_trust *trust[PROTOCOL_COUNT]; /* of clients' certificates; NULL: nobody */
 	struct auth_chain *chain;
 	struct userdb *userdb; /* the image that the chain uses; NULL: there is none yet */
 	ev_timer tick;         /* once a second: the userdb file */

@@ -45,7 +45,7 @@ uint32_t hold_wrong(struct request *rq)
 	struct guesser who = guesser(rq);
 	unsigned count;
 
-	if (rq->q.mech != AUTH_MECH_TOKEN) /* nobody guesses those */
+	if (rq->q.mech != AUTH_MECH_TOKEN && rq->q.mech != AUTH_MECH_EXTERNAL) /* nobody guesses those */
 		guesses_wrong(a->guesses, &who, rq->q.credential, clock_now());
 	return (uint32_t)(((double)a->ctx.set->node_LOGIN_FAIL_DELAY + delay(rq, false, &count)) * 1000);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "authd/external.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 
@@ -88,6 +89,13 @@ enum request_state step_identify(struct request *rq)
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (!name_with_domain(set, rq->q.protocol, rq->q.user, rq->name))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");
+	/* Now: the certificates are in the message. */
+	if (rq->q.mech == AUTH_MECH_EXTERNAL && !external_is_ready(rq))
+		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE,
+		    "there are no authorities yet that certificates could be from");
+	if (rq->q.mech == AUTH_MECH_EXTERNAL && !external_check(rq))
+		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
+	rq->q.certs = NULL;
 	return REQUEST_LOOKUP;
 }
 

@@ -7,6 +7,7 @@ authd_libauthd_a_SOURCES = \
 	authd/cache.c authd/cache.h \
 	authd/challenges.c authd/challenges.h \
 	authd/directory_health.c authd/directory_health.h \
+	authd/external.c authd/external.h \
 	authd/guesses.c authd/guesses.h \
 	authd/hold.c authd/hold.h \
 	authd/identify.c authd/identify.h \

@@ -70,6 +70,12 @@ static enum request_state check_dummy(struct request *rq)
 	return check_password(rq);
 }
 
+/* The client is known already: may the account log in at all? */
+static enum request_state verify_account(struct request *rq)
+{
+	return verdict(rq, rq->result == AUTH_OK && password_is_locked(rq->account.hash) ? AUTH_DISABLED : rq->result);
+}
+
 /* The token of RQ is valid: was it used before? */
 static enum request_state take_token(struct request *rq, uint64_t now)
 {
@@ -77,8 +83,7 @@ static enum request_state take_token(struct request *rq, uint64_t now)
 
 	switch (used_tokens_take(rq->worker->a->used_tokens, rq->q.credential, rq->q.forwarded.time, now)) {
 	case USED_TOKEN_FRESH:
-		return verdict(rq,
-		    rq->result == AUTH_OK && password_is_locked(rq->account.hash) ? AUTH_DISABLED : rq->result);
+		return verify_account(rq);
 	case USED_TOKEN_AGAIN:
 		log_warn("a used token was sent again from %s", net_addr_text(&rq->q.client, reason));
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
@@ -275,6 +280,7 @@ enum request_state step_verify(struct request *rq)
 		[AUTH_MECH_TOKEN] = verify_token,
 		[AUTH_MECH_SCRAM_SHA_1] = verify_scram,
 		[AUTH_MECH_SCRAM_SHA_256] = verify_scram,
+		[AUTH_MECH_EXTERNAL] = verify_account, /* step_identify() has seen the certificate */
 	};
 	_Static_assert(ARRAY_LEN(verify) == AUTH_MECH_COUNT, "each mechanism is judged somewhere");
 

@@ -12,6 +12,10 @@ noinst_PROGRAMS += fuzz/fuzz_tls_choice
 fuzz_fuzz_tls_choice_SOURCES = fuzz/fuzz_tls_choice.c
 fuzz_fuzz_tls_choice_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_tls_choice_LDADD = $(TLS_LIBS) $(LIB_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_client_cert
+fuzz_fuzz_client_cert_SOURCES = fuzz/fuzz_client_cert.c
+fuzz_fuzz_client_cert_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_client_cert_LDADD = $(TLS_LIBS) $(LIB_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_tls_hello
 fuzz_fuzz_tls_hello_SOURCES = fuzz/fuzz_tls_hello.c
 fuzz_fuzz_tls_hello_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

@@ -11,6 +11,7 @@
 #include "lib/b64.h"
 #include "lib/mem.h"
 #include "lib/str.h"
+#include "login/external.h"
 #include "login/http_request.h"
 #include "login/node_mark.h"
 
@@ -27,6 +28,7 @@ static enum login_event bad(struct login *l, const char *text)
 static void add_capabilities(struct login *l)
 {
 	bool wants_tls = login_wants_tls(l);
+	char name[ACCOUNT_NAME_MAX];
 
 	imap_capability(&l->out, imap_capability_list(l->set, l->tls),
 	    wants_tls ? IMAP_CAPABILITY_LOGINDISABLED : IMAP_CAPABILITY_BEFORE);
@@ -34,6 +36,8 @@ static void add_capabilities(struct login *l)
 		str_adds(&l->out, " STARTTLS");
 	if (wants_tls)
 		str_adds(&l->out, " LOGINDISABLED");
+	if (external_name(l, name))
+		str_adds(&l->out, " AUTH=EXTERNAL");
 	if (l->set->has_pool_secret) /* for the other nodes, who log in by it whatever is announced to clients */
 		str_adds(&l->out, wants_tls ? " X-WAYPOST-TOKEN" : " AUTH=X-WAYPOST-TOKEN");
 }
@@ -43,9 +47,12 @@ enum { GREETING_SIZE_HINT = 300 }; /* bytes */
 static void greet(struct login *l, const char *challenge UNUSED)
 {
 	str_room(&l->out, GREETING_SIZE_HINT);
-	str_adds(&l->out, "* OK [CAPABILITY ");
-	add_capabilities(l);
-	str_adds(&l->out, "] ");
+	str_adds(&l->out, "* OK ");
+	if (!external_is_possible(l)) { /* else it depends on a certificate that was not shown yet: clients ask */
+		str_adds(&l->out, "[CAPABILITY ");
+		add_capabilities(l);
+		str_adds(&l->out, "] ");
+	}
 	node_mark_add(&l->out, l->set->node_id);
 	str_adds(&l->out, "\r\n");
 }

@@ -11,6 +11,7 @@
 #include "lib/tls_ctx.h"
 #include "lib/tls_tickets.h"
 #include "login/certificate.h"
+#include "login/client_certs.h"
 #include "login/key_client.h"
 #include "settings/settings_tls.h"
 
@@ -34,6 +35,7 @@ struct certificates {
 	const struct settings *set;
 	struct key_client *client; /* NULL: there is no key process */
 	struct tls_tickets *tickets;
+	struct client_certs *client_certs;
 	struct certificate *first; /* by text: of several for the same use and kind of key the first one is shown */
 	struct port port[PROTOCOL_COUNT];
 };
@@ -173,7 +175,8 @@ static SSL_CTX *make_context(struct port *p, bool starttls, const char *address)
 		return NULL;
 	}
 	set_up(ctx, &s, starttls);
-	tls_tickets_use(p->owner->tickets, ctx, protocols[p->protocol].ssl_group);
+	if (!client_certs_use(p->owner->client_certs, p->protocol, ctx))
+		tls_tickets_use(p->owner->tickets, ctx, protocols[p->protocol].ssl_group);
 	SSL_CTX_set_alpn_select_cb(ctx, on_alpn, (void *)(uintptr_t)protocols[p->protocol].name);
 	SSL_CTX_set_tlsext_servername_callback(ctx, on_name);
 	SSL_CTX_set_tlsext_servername_arg(ctx, p);
@@ -280,6 +283,7 @@ struct certificates *certificates_new(struct ev_loop *loop, const struct setting
 	c->set = set;
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		c->port[p] = (struct port){ .owner = c, .protocol = p };
+	c->client_certs = client_certs_new(set);
 	return c;
 }
 
@@ -293,6 +297,7 @@ void certificates_free(struct certificates **c)
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		forget_contexts(&(*c)->port[p]);
 	tls_tickets_free(&(*c)->tickets);
+	client_certs_free(&(*c)->client_certs);
 	mem_free(c);
 }
 
@@ -302,6 +307,11 @@ void certificates_channel(struct certificates *c, int sock)
 
 	key_client_free(&c->client);
 	c->client = key_client_new(c->loop, sock, &fns, c);
+}
+
+void certificates_trust(struct certificates *c, enum protocol p, int fd)
+{
+	client_certs_trust(c->client_certs, p, fd);
 }
 
 void certificates_ticket_keys(struct certificates *c, const struct tls_ticket_keys *keys)

@@ -18,6 +18,8 @@ struct certificates *certificates_new(struct ev_loop *loop, const struct setting
 void certificates_free(struct certificates **c);
 /* SOCK leads to a new key process, and is taken over. What the one before has told stays until this one tells. */
 void certificates_channel(struct certificates *c, int sock);
+/* As client_certs_trust(). */
+void certificates_trust(struct certificates *c, enum protocol p, int fd);
 /* Session tickets are made and opened with KEYS from now on. */
 void certificates_ticket_keys(struct certificates *c, const struct tls_ticket_keys *keys);
 /* Some certificate of protocol P is for clients that connect to a certain address. */

@@ -6,6 +6,8 @@ login_liblogin_a_SOURCES = \
 	login/certificate.c login/certificate.h \
 	login/certificates.c login/certificates.h \
 	login/client_tls.c login/client_tls.h \
+	login/client_certs.c login/client_certs.h \
+	login/external.c login/external.h \
 	login/exchange.c login/exchange.h \
 	login/failure.c login/failure.h \
 	login/header_wait.c login/header_wait.h \

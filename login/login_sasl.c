@@ -7,6 +7,7 @@
 #include "lib/b64.h"
 #include "lib/mem.h"
 #include "lib/text.h"
+#include "login/external.h"
 
 #define PROMPT_USER "VXNlcm5hbWU6"     /* "Username:" */
 #define PROMPT_PASSWORD "UGFzc3dvcmQ6" /* "Password:" */
@@ -17,8 +18,8 @@ typedef enum sasl_result sasl_message_fn(struct login *l, struct sasl *s, const 
 struct sasl_mechanism {
 	const char *name;    /* NULL: as authd names it */
 	enum auth_mech mech; /* as authd knows it */
-	/* LISTED: if the settings name it; POOL: if the pool has a secret. */
-	enum { SASL_ALWAYS, SASL_LISTED, SASL_POOL } offered;
+	/* LISTED: if the settings name it; POOL: if the pool has a secret; CERTIFICATE: if the client has shown one. */
+	enum { SASL_ALWAYS, SASL_LISTED, SASL_POOL, SASL_CERTIFICATE } offered;
 	/* The challenge, in base64, for a client that sends no initial response; NULL: it cannot send one, as authd
 	 * makes the challenge. */
 	const char *prompt;
@@ -143,6 +144,17 @@ static enum sasl_result scram(struct login *l, struct sasl *s, const char *p, si
 	return login_set_step(l, p, len) ? SASL_STEP : SASL_MALFORMED;
 }
 
+/* [authzid]: what the client says is compared with its certificate's name, by authd, and never takes its place. */
+static enum sasl_result external(struct login *l, struct sasl *s, const char *p, size_t len)
+{
+	char name[ACCOUNT_NAME_MAX];
+
+	if (!external_name(l, name))
+		return SASL_MALFORMED;
+	login_set_proof(l, s->mechanism->mech, name, strlen(name), len != 0 ? p : name, len != 0 ? len : strlen(name));
+	return SASL_CREDENTIALS;
+}
+
 static const struct sasl_mechanism mechanisms[] = {
 	{ "PLAIN", AUTH_MECH_PASSWORD, SASL_ALWAYS, "", plain },
 	{ "LOGIN", AUTH_MECH_PASSWORD, SASL_ALWAYS, PROMPT_USER, login },
@@ -152,6 +164,7 @@ static const struct sasl_mechanism mechanisms[] = {
 	{ NULL, AUTH_MECH_CRAM_SHA256, SASL_LISTED, NULL, cram },
 	{ NULL, AUTH_MECH_SCRAM_SHA_1, SASL_LISTED, "", scram },
 	{ NULL, AUTH_MECH_SCRAM_SHA_256, SASL_LISTED, "", scram },
+	{ NULL, AUTH_MECH_EXTERNAL, SASL_CERTIFICATE, "", external },
 };
 
 static enum sasl_result step(struct login *l, struct sasl *s, const char *line, size_t len)
@@ -183,11 +196,15 @@ bool sasl_named(const char *list, const char *prefix, const char *name, size_t l
 
 static bool is_offered(const struct login *l, const struct sasl_mechanism *m, const struct sasl_command *c)
 {
+	char name[ACCOUNT_NAME_MAX];
+
 	switch (m->offered) {
 	case SASL_LISTED:
 		return sasl_named(c->list, c->prefix, c->mechanism, c->mechanism_len);
 	case SASL_POOL:
 		return l->set->has_pool_secret;
+	case SASL_CERTIFICATE:
+		return external_name(l, name);
 	default:
 		return true;
 	}

@@ -20,6 +20,7 @@
 #include "login/certificates.h"
 #include "login/client_tls.h"
 #include "login/exchange.h"
+#include "login/external.h"
 #include "login/header_wait.h"
 #include "login/login.h"
 #include "login/relayed.h"
@@ -331,6 +332,7 @@ void worker_arrived(struct worker *w, uint64_t session, unsigned target)
 static bool send_request(struct worker *w, const struct login *l)
 {
 	static struct auth_request q;
+	struct str certs = STR_INIT;
 	bool sent;
 
 	q.request = l->request;
@@ -343,8 +345,13 @@ static bool send_request(struct worker *w, const struct login *l)
 	q.tls = l->tls;
 	client_tls_words(&l->conn, q.tls_words);
 	q.forwarded = l->forwarded;
+	if (l->mech == AUTH_MECH_EXTERNAL)
+		external_certs(l, &certs);
+	q.certs = certs.data;
+	q.certs_len = certs.len;
 	auth_request_write(&out, &q);
 	sent = chan_post(w->authd, &out) == 0;
+	str_fini(&certs);
 	mem_wipe(q.credential, strlen(q.credential));
 	mem_wipe(out.buf, out.len);
 	return sent;
@@ -894,6 +901,13 @@ static void on_listen(struct role_ctx *ctx, unsigned slot, enum protocol protoco
 	acceptor_add(w->acceptor, slot, protocol, tls, sock);
 }
 
+static void on_trust(struct role_ctx *ctx, enum protocol protocol, int fd)
+{
+	struct worker *w = ctx->arg;
+
+	certificates_trust(w->certificates, protocol, fd);
+}
+
 static void on_unlisten(struct role_ctx *ctx, unsigned slot)
 {
 	struct worker *w = ctx->arg;
@@ -1056,6 +1070,7 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 
 static const struct role_hooks hooks = {
 	.channel = on_channel,
+	.trust = on_trust,
 	.listen = on_listen,
 	.unlisten = on_unlisten,
 	.key = on_key,

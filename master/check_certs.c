@@ -15,7 +15,9 @@
 #include "lib/mem.h"
 #include "lib/tls_cert.h"
 #include "lib/tls_ctx.h"
+#include "lib/tls_trust.h"
 #include "master/cert_files.h"
+#include "master/trust_files.h"
 #include "node/key_use.h"
 #include "settings/settings_load.h"
 
@@ -223,6 +225,22 @@ static void check_folder(struct settings_load *l, enum protocol p)
 		closedir(d);
 }
 
+/* Those who issue certificates to clients. */
+static void check_trust(struct settings_load *l, enum protocol p)
+{
+	const struct protocol_settings s = protocol_settings(l->set, p);
+	struct str pem = STR_INIT, why = STR_INIT;
+	struct tls_trust *t = NULL;
+
+	if (s.tls_served && strcmp(s.tls_verifypeer, "NONE") != 0 && s.tls_trustcerts[0] != '\0' &&
+	    (!trust_files(s.tls_trustcerts, &pem, &why) || (t = tls_trust_new(str_cstr(&pem), pem.len, &why)) == NULL))
+		settings_report(l->errors, &l->text, settings_load_line_of(l, protocols[p].ssl_group, "TLS_TRUSTCERTS"),
+		    "%s-ssl.TLS_TRUSTCERTS: %s: %s", protocols[p].group, s.tls_trustcerts, str_cstr(&why));
+	tls_trust_free(&t);
+	str_fini(&pem);
+	str_fini(&why);
+}
+
 void check_certs(struct settings_load *l, struct str *facts)
 {
 	struct walk w = { .l = l, .facts = facts, .seen = STR_INIT };
@@ -232,7 +250,9 @@ void check_certs(struct settings_load *l, struct str *facts)
 		    "there are more than %d certificates beside TLS_CERTFILE or in TLS_CERTDIR; some are not used",
 		    CERT_FILES_MAX);
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
-		if (l->set->has_tls[p])
+		if (l->set->has_tls[p]) {
 			check_folder(l, p);
+			check_trust(l, p);
+		}
 	str_fini(&w.seen);
 }

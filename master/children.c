@@ -18,6 +18,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "master/cert_news.h"
+#include "master/client_trust.h"
 #include "master/keys.h"
 #include "master/logfile.h"
 #include "master/missing.h"
@@ -170,6 +171,7 @@ static void begin(struct child *c)
 	}
 	if (c->post->role == ROLE_KEY)
 		keys_begin(c);
+	client_trust_begin(c);
 	send_plain(c, CTL_GO);
 }
 
@@ -295,6 +297,8 @@ static bool on_missed(struct child *c, struct msgr *r)
 	if (m.type == CTL_CHANNEL || m.type == CTL_SETTINGS || (m.type == CTL_KEY && c->post->role == ROLE_WORKER) ||
 	    (m.type == CTL_LISTEN && slots_serves(c, m.other.slot)))
 		missing_add(c, m.type, other, m.type == CTL_LISTEN ? m.other.slot : 0);
+	else if (m.type == CTL_TRUST)
+		client_trust_missed();
 	slots_update(c->post->m);
 	return true;
 }
@@ -709,6 +713,7 @@ static void make_posts(struct master *m)
 		need_post(m, ROLE_KEY, i);
 	keys_update(m);
 	trust_update(m);
+	client_trust_update(m);
 }
 
 void children_start(struct master *m)

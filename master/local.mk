@@ -24,6 +24,7 @@ master_libmaster_a_SOURCES = \
 	master/logline.c master/logline.h \
 	master/report.c master/report.h \
 	master/role_env.c master/role_env.h \
+	master/trust_files.c master/trust_files.h \
 	master/watch.c master/watch.h
 sbin_PROGRAMS += sbin/waypostd
 bin_PROGRAMS += bin/waypost
@@ -37,6 +38,7 @@ sbin_waypostd_SOURCES = \
 	master/roles.c master/roles.h \
 	master/slots.c master/slots.h \
 	master/spawn_table.c \
+	master/client_trust.c master/client_trust.h \
 	master/trust.c master/trust.h \
 	master/watchdog.c master/watchdog.h \
 	master/waypostd.c

@@ -101,6 +101,8 @@ void auth_request_write(struct msgw *w, const struct auth_request *q)
 	msgw_u16(w, q->local_port);
 	msgw_u8(w, q->tls);
 	write_tls_words(w, q->tls_words);
+	if (q->mech == AUTH_MECH_EXTERNAL)
+		msgw_bytes(w, q->certs, q->certs_len);
 	forwarded_write(w, &q->forwarded);
 }
 
@@ -116,6 +118,8 @@ bool auth_request_read(struct msgr *r, struct auth_request *q)
 	q->local_port = msgr_u16(r);
 	q->tls = msgr_bool(r);
 	read_tls_words(r, q->tls_words);
+	if (q->mech == AUTH_MECH_EXTERNAL)
+		q->certs = msgr_bytes(r, AUTH_CERTS_MAX, &q->certs_len);
 	forwarded_read(r, &q->forwarded);
 	if (msgr_end(r))
 		return true;

@@ -25,6 +25,7 @@ enum {
 	AUTH_ADDRS_MAX = 8,
 	AUTH_REASON_MAX = 512,
 	AUTH_TEXT_MAX = 1024,       /* bytes of a text of an exchange with NUL */
+	AUTH_CERTS_MAX = 20 * 1024, /* bytes of a client's certificates (lib/tls_ctx.c has a limit, too) */
 	AUTH_CHALLENGES_MAX = 65536 /* pending challenges of one worker; no more are made */
 };
 
@@ -47,7 +48,8 @@ enum auth_exchange {
 	X(CRAM_SHA256, "CRAM-SHA256", CHALLENGE) \
 	X(TOKEN, "X-WAYPOST-TOKEN", ONCE)    /* another node of the pool has authenticated it: see forwarded_token() */ \
 	X(SCRAM_SHA_1, "SCRAM-SHA-1", STEPS) /* RFC 5802; the next one RFC 7677 */ \
-	X(SCRAM_SHA_256, "SCRAM-SHA-256", STEPS)
+	X(SCRAM_SHA_256, "SCRAM-SHA-256", STEPS) \
+	X(EXTERNAL, "EXTERNAL", ONCE) /* RFC 4422 appendix A: it has shown a certificate on this connection */
 /* clang-format on */
 enum auth_mech {
 #define X(name, word, exchange) AUTH_MECH_##name,
@@ -67,12 +69,17 @@ struct auth_request {
 	enum protocol protocol;
 	enum auth_mech mech;
 	char user[ACCOUNT_NAME_MAX];
-	/* PASSWORD, TOKEN: that; CRAM, APOP: the response in hex digits; SCRAM: the first message of the client. */
+	/* PASSWORD, TOKEN: that; CRAM, APOP: the response in hex digits; SCRAM: the first message of the client;
+	 * EXTERNAL: who it wants to be, `user` if it does not say. */
 	char credential[ACCOUNT_PASSWORD_MAX];
 	struct net_addr client; /* of the socket */
 	uint16_t local_port;
 	bool tls;                        /* on this connection */
 	char tls_words[SESSION_TLS_MAX]; /* of it; "": not known */
+	/* EXTERNAL: the certificates that the client has shown, in DER, its own first; points into the message, or is
+	 * the writer's. */
+	const void *certs;
+	size_t certs_len;
 	struct forwarded forwarded;
 };
 

@@ -52,7 +52,7 @@ enum peer_result {
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 5 };
+enum { MSG_CHANNEL_VERSION = 6 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
@@ -77,6 +77,7 @@ enum msg_type {
 	 * of peers have to lead to. */
 	CTL_KEY,
 	CTL_KEY_GONE, /* key process: that key is not offered any more */
+	CTL_TRUST, /* worker, authd: with a sealed memory file: who issues certificates to the clients of a protocol */
 	/* role -> master */
 	CTL_READY, /* the role works (once, after CTL_GO) */
 	/* Whole lines of an answer.

@@ -43,6 +43,18 @@ bool control_listen_read(struct msgr *r, struct control_listen *m)
 	return msgr_end(r);
 }
 
+void control_trust_write(struct msgw *w, enum protocol protocol)
+{
+	msgw_begin(w, CTL_TRUST);
+	msgw_u8(w, (uint8_t)protocol);
+}
+
+bool control_trust_read(struct msgr *r, enum protocol *protocol)
+{
+	*protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
+	return msgr_end(r);
+}
+
 void control_unlisten_write(struct msgw *w, uint32_t slot)
 {
 	msgw_begin(w, CTL_UNLISTEN);

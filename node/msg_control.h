@@ -29,6 +29,10 @@ struct control_listen {
 void control_listen_write(struct msgw *w, const struct control_listen *m);
 bool control_listen_read(struct msgr *r, struct control_listen *m);
 
+/* CTL_TRUST: comes with a descriptor. */
+void control_trust_write(struct msgw *w, enum protocol protocol);
+bool control_trust_read(struct msgr *r, enum protocol *protocol);
+
 /* CTL_UNLISTEN. */
 void control_unlisten_write(struct msgw *w, uint32_t slot);
 bool control_unlisten_read(struct msgr *r, uint32_t *slot);
@@ -37,7 +41,7 @@ bool control_unlisten_read(struct msgr *r, uint32_t *slot);
 void control_switch_write(struct msgw *w, enum msg_type type, bool on);
 bool control_switch_read(struct msgr *r, bool *on);
 
-/* CTL_MISSED: a CTL_CHANNEL, CTL_LISTEN or CTL_SETTINGS (TYPE) came without its descriptor. */
+/* CTL_MISSED: a CTL_CHANNEL, CTL_LISTEN, CTL_TRUST or CTL_SETTINGS (TYPE) came without its descriptor. */
 struct control_missed {
 	uint16_t type;
 	struct control_process other; /* zeros where that message has none */

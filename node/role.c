@@ -101,6 +101,17 @@ static void on_key_gone(struct role_ctx *ctx, struct msgr *r)
 		ctx->hooks->key_gone(ctx, key);
 }
 
+static void on_trust(struct role_ctx *ctx, struct msgr *r, int fd)
+{
+	enum protocol protocol;
+	bool good = control_trust_read(r, &protocol);
+
+	if (good && fd == -1)
+		tell_missed(ctx, CTL_TRUST, ctx->who.role, ctx->who.slot, 0);
+	else if (good && ctx->hooks->trust != NULL)
+		ctx->hooks->trust(ctx, protocol, fd);
+}
+
 static void on_unlisten(struct role_ctx *ctx, struct msgr *r)
 {
 	uint32_t slot;
@@ -209,6 +220,9 @@ static void on_control(struct chan *c, struct msgr *r, int fd, void *arg)
 	case CTL_KEY:
 		on_key(ctx, r, fd);
 		return;
+	case CTL_TRUST:
+		on_trust(ctx, r, fd);
+		break;
 	case CTL_KEY_GONE:
 		on_key_gone(ctx, r);
 		break;

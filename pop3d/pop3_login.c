@@ -8,6 +8,7 @@
 #include "lib/b64.h"
 #include "lib/mem.h"
 #include "lib/text.h"
+#include "login/external.h"
 #include "login/forwarded_text.h"
 #include "login/http_request.h"
 #include "login/node_mark.h"
@@ -85,11 +86,18 @@ struct args {
 
 static enum login_event cmd_capa(struct login *l, struct args *a UNUSED)
 {
+	struct str list = STR_INIT;
+	char name[ACCOUNT_NAME_MAX];
+
+	str_adds(&list, mechanisms(l));
+	if (external_name(l, name))
+		str_adds(&list, " EXTERNAL");
 	str_adds(&l->out, "+OK Capability list follows\r\n");
 	if (login_offers_tls(l) == LOGIN_TLS_OFFERED)
 		str_adds(&l->out, "STLS\r\n");
-	pop3_capa(&l->out, login_wants_tls(l) ? NULL : mechanisms(l));
+	pop3_capa(&l->out, login_wants_tls(l) ? NULL : str_cstr(&list));
 	str_adds(&l->out, ".\r\n");
+	str_fini(&list);
 	return LOGIN_EVENT_NEXT;
 }
 

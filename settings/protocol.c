@@ -60,6 +60,9 @@ struct protocol_settings protocol_settings(const struct settings *set, enum prot
 			    has_certificate(set, p, set->group##_ssl_TLS_CERTFILE) && set->group##_ssl_##begin, \
 			.tls_required = \
 			    has_certificate(set, p, set->group##_ssl_TLS_CERTFILE) && set->group##_ssl_##required, \
+			.tls_verifypeer = set->group##_ssl_TLS_VERIFYPEER, \
+			.tls_trustcerts = set->group##_ssl_TLS_TRUSTCERTS, \
+			.tls_external = set->group##_ssl_TLS_EXTERNAL, \
 			.maildirpath = set->group##_MAILDIRPATH, \
 			.max_sessions = set->group##_MAXDAEMONS, \
 			ABOUT_LOGINS_##kind(id, group, proxy_) };

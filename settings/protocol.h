@@ -52,6 +52,7 @@ struct protocol_settings {
 	const char *tls_versions, *tls_starttls_versions, *tls_ciphers, *tls_groups; /* see settings_tls.h */
 	/* A client of the plain ports can begin TLS, if there is a certificate; it has to before it logs in. */
 	bool starttls, tls_required;
+	const char *tls_verifypeer, *tls_trustcerts, *tls_external;
 	const char *maildirpath;
 	int64_t max_sessions; /* 0: no limit */
 	/* for protocols with a login */

@@ -47,9 +47,6 @@
 	{ g, "TLS_DHPARAMS", IGNORED, "", NO_DH }, \
 	{ g, "TLS_DHCERTFILE", IGNORED, "", NO_DH }, \
 	{ g, "TLS_TIMEOUT", IGNORED, "", "Courier ignores it, too; see LOGIN_TIMEOUT" }, \
-	{ g, "TLS_TRUSTCERTS", LATER, "", "TLS" }, \
-	{ g, "TLS_VERIFYPEER", UNSAFE, "NONE PEER", "TLS; without it no client shows a certificate" }, \
-	{ g, "TLS_EXTERNAL", LATER, "", "logins by client certificate" }, \
 	{ g, "TLS_CACHEFILE", IGNORED, "", NO_CACHE }, \
 	{ g, "TLS_CACHESIZE", IGNORED, "", NO_CACHE }, \
 	{ g, "TLS_INTCACHESIZE", IGNORED, "", NO_CACHE }, \

@@ -14,6 +14,7 @@
 #include "lib/mem.h"
 #include "lib/net.h"
 #include "lib/num.h"
+#include "lib/tls_cert_name.h"
 #include "settings/access_file.h"
 #include "settings/capability.h"
 #include "settings/options.h"
@@ -329,6 +330,36 @@ static void rules_ports(struct settings_load *l)
 		if (s.tls_served)
 			settings_rules_tls(l, p);
 	}
+}
+
+/* Certificates of clients. */
+static void rules_client_certs(struct settings_load *l, enum protocol p)
+{
+	const struct protocol_settings s = protocol_settings(l->set, p);
+	const char *group = protocols[p].ssl_group;
+	char name[SETTINGS_GROUP_MAX];
+	bool asks = strcmp(s.tls_verifypeer, "NONE") != 0;
+
+	settings_group_name(group, name);
+	if (asks && s.tls_trustcerts[0] == '\0')
+		settings_report(l->errors, &l->text, settings_load_line_of(l, group, "TLS_VERIFYPEER"),
+		    "%s.TLS_VERIFYPEER needs TLS_TRUSTCERTS, a file or folder with the authorities that issue "
+		    "certificates to clients",
+		    name);
+	if (s.tls_external[0] != '\0' && !asks)
+		settings_report(l->errors, &l->text, settings_load_line_of(l, group, "TLS_EXTERNAL"),
+		    "%s.TLS_EXTERNAL needs TLS_VERIFYPEER = \"PEER\" or \"REQUIREPEER\": else no client shows a "
+		    "certificate",
+		    name);
+	if (s.tls_external[0] != '\0' && !tls_cert_name_field(s.tls_external))
+		settings_report(l->errors, &l->text, settings_load_line_of(l, group, "TLS_EXTERNAL"),
+		    "%s.TLS_EXTERNAL: certificates have no field %s; use \"email\", \"CN\" or \"UID\"", name,
+		    s.tls_external);
+	if (s.tls_external[0] != '\0' && strncmp(s.tls_trustcerts, "/etc/ssl/certs", 14) == 0)
+		settings_report(l->warnings, &l->text, settings_load_line_of(l, group, "TLS_TRUSTCERTS"),
+		    "%s.TLS_TRUSTCERTS: whoever gets a certificate with a name of this site from any of the "
+		    "authorities in %s can log in; list only your own",
+		    name, s.tls_trustcerts);
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -669,6 +700,7 @@ void settings_rules(struct settings_load *l)
 		if (l->set->has[p]) {
 			rules_protocol[p](l);
 			rules_access(l, p);
+			rules_client_certs(l, (enum protocol)p);
 		}
 	rules_auth(l);
 	rules_options(l);

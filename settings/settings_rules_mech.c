@@ -6,7 +6,7 @@
 
 #include "settings/settings_load.h"
 
-enum kind { KIND_PLAINTEXT, KIND_CRAM, KIND_APOP, KIND_SCRAM, KIND_UNSUPPORTED };
+enum kind { KIND_PLAINTEXT, KIND_CRAM, KIND_APOP, KIND_SCRAM, KIND_EXTERNAL, KIND_UNSUPPORTED };
 
 #ifdef WITH_GSASL
 enum { HAVE_SCRAM = 1 };
@@ -28,7 +28,7 @@ static const struct {
 	{ "SCRAM-SHA-256", KIND_SCRAM },
 	{ "SCRAM-SHA-1-PLUS", KIND_UNSUPPORTED },
 	{ "SCRAM-SHA-256-PLUS", KIND_UNSUPPORTED },
-	{ "EXTERNAL", KIND_UNSUPPORTED },
+	{ "EXTERNAL", KIND_EXTERNAL },
 	{ "OAUTHBEARER", KIND_UNSUPPORTED },
 	{ "XOAUTH2", KIND_UNSUPPORTED },
 };
@@ -107,6 +107,12 @@ void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, u
 		settings_report(l->errors, &l->text, line,
 		    "%s: %s is not in this build because GNU SASL was missing; install libgsasl-dev and build again",
 		    label, name);
+	else if (known[i].kind == KIND_EXTERNAL)
+		settings_report(l->errors, &l->text, line,
+		    "%s: EXTERNAL is announced to clients that have shown a certificate, if TLS_EXTERNAL is set; leave "
+		    "it "
+		    "out here",
+		    label);
 	else if (known[i].kind == KIND_UNSUPPORTED)
 		settings_report(l->errors, &l->text, line, "%s: the mechanism %s is not in this version; use %s", label,
 		    name, ours);

@@ -219,7 +219,19 @@
 	S(g, TLS_REQUIRED, BOOL, "1", 0, 0, "", SF_W | SF_A, \
 		"If there is a TLS_CERTFILE, accept no login without TLS, except from the machine itself, from PROXY_TRUSTED, " \
 		"and from nodes with our pool secret if their client uses TLS or is one of these. 0: from everywhere " \
-		"(Courier's default).")
+		"(Courier's default).") \
+	S(g, TLS_VERIFYPEER, WORD, "NONE", 0, 0, "NONE|PEER|REQUIREPEER", SF_M | SF_W, \
+		"Certificates of clients. NONE does not ask for them; PEER does, and refuses a client whose certificate " \
+		"is not good; REQUIREPEER refuses a client that has none, too. If clients are asked there are no " \
+		"session tickets: each connection shows its certificate again.") \
+	S(g, TLS_TRUSTCERTS, PATH, "", 0, 0, "", SF_M | SF_W | SF_A, \
+		"PEM file, or folder of PEM files, with the authorities that issue certificates to clients, and " \
+		"nobody else. If a revocation list is there, each authority needs one that is valid. Changes are " \
+		"noticed.") \
+	S(g, TLS_EXTERNAL, STR, "", 0, 0, "", SF_W | SF_A, \
+		"Clients log in by their certificate, without a password (AUTH=EXTERNAL), under the name that is the " \
+		"value of this field of it: \"email\" (also among the alternative names), \"CN\", \"UID\", ... " \
+		"Empty: they do not. Read doc/threat-model.md first: what login workers say is believed here.")
 
 #define SETTINGS_IMAPD_SSL(S) SETTINGS_SSL(S, imapd_ssl, "993", IMAPDSTARTTLS, "STARTTLS", IMAP_TLS_REQUIRED)
 

@@ -594,7 +594,9 @@ static void test_bad_values(void)
 		{ "imapd = { IMAP_CAPABILITY = \"IDLE\"; };", 0,
 		    "t.conf:2: imapd.IMAP_CAPABILITY lacks IMAP4rev1, which clients require; add it\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 AUTH=EXTERNAL AUTH=APOP\"; };", 0,
-		    "t.conf:2: imapd.IMAP_CAPABILITY: the mechanism EXTERNAL is not in this version; use " MECHS
+		    "t.conf:2: imapd.IMAP_CAPABILITY: EXTERNAL is announced to clients that have shown a certificate, "
+		    "if "
+		    "TLS_EXTERNAL is set; leave it out here"
 		    "\nt.conf:2: imapd.IMAP_CAPABILITY: the mechanism APOP is unknown; use " MECHS "\n" },
 		{ "pop3d = { POP3AUTH = \"PLAIN APOP CRAM-SHA1 FOO\"; };", POP3D,
 		    "t.conf:2: pop3d.POP3AUTH: the mechanism FOO is unknown; use " MECHS "\n" },
@@ -827,8 +829,8 @@ static void test_known(void)
 		{ "imapd = { IMAP_CAPABILITY_TLS = \"IDLE\"; };",
 		    "t.conf:2: imapd.IMAP_CAPABILITY_TLS lacks IMAP4rev1, which clients require; add it\n", "" },
 		{ "pop3d-ssl = { TLS_VERIFYPEER = \"REQUIREPEER\"; };",
-		    "t.conf:2: pop3d-ssl.TLS_VERIFYPEER = REQUIREPEER: not in this version: TLS; without it no client "
-		    "shows a certificate; remove this line to run without it\n",
+		    "t.conf:2: pop3d-ssl.TLS_VERIFYPEER needs TLS_TRUSTCERTS, a file or folder with the authorities "
+		    "that issue certificates to clients\n",
 		    "t.conf:2: there is no TLS_CERTFILE: port 995 stays closed\n" },
 		{ "imapd = { IMAP_MOVE_EXPUNGE_TO_TRASH = 1; };",
 		    "t.conf:2: imapd.IMAP_MOVE_EXPUNGE_TO_TRASH = 1: not in this version: moving expunged messages to "

@@ -1,0 +1,364 @@
+"""Logins by the client's certificate (AUTH=EXTERNAL): whose are taken, and that nothing but the certificate of the very
+connection tells who the client is."""
+import base64
+import contextlib
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+
+import pytest
+
+from pool import PATIENCE, Account, Pool, chown, free_port, wait_for
+
+pytestmark = pytest.mark.once
+
+A, B = "127.0.0.1", "127.0.0.2"
+HERE, ELSEWHERE, OFF, LOCKED = "anna@example.com", "berta@example.com", "dora@example.com", "emil@example.com"
+CLIENT = "extendedKeyUsage=clientAuth"
+EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+
+
+class Authority:
+    """Makes certificates in FOLDER."""
+
+    def __init__(self, folder, name):
+        self.folder, self.name = folder, name
+        self.key, self.crt = (os.path.join(folder, f"{name}.{kind}") for kind in ("key", "crt"))
+        run("req", "-x509", *EC, "-days", "9", "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.crt)
+
+    def issue(self, name, subject, extensions=CLIENT, days="2"):
+        """The path of a PEM file with a key and its certificate."""
+        path = os.path.join(self.folder, name)
+        run("req", *EC, "-subj", subject, "-keyout", path + ".key", "-out", path + ".csr")
+        with open(path + ".ext", "w") as f:
+            f.write(extensions + "\n")
+        run("x509", "-req", "-in", path + ".csr", "-CA", self.crt, "-CAkey", self.key, "-CAcreateserial", "-days", days,
+            "-extfile", path + ".ext", "-out", path + ".crt")
+        return join(path + ".pem", path + ".key", path + ".crt")
+
+    def revocations(self, *revoked):
+        """A list of the certificates in these files."""
+        text = os.path.join(self.folder, "index")
+        config = os.path.join(self.folder, "ca.conf")
+        open(text, "w").close()
+        with open(config, "w") as f:
+            f.write(f"[ca]\ndefault_ca=x\n[x]\ndatabase={text}\ndefault_md=sha256\ndefault_crl_days=2\n")
+        common = ["ca", "-config", config, "-cert", self.crt, "-keyfile", self.key]
+        for path in revoked:
+            run(*common, "-revoke", path)
+        run(*common, "-gencrl", "-out", path + ".crl")
+        return read(path + ".crl")
+
+
+def run(*command):
+    subprocess.run(["openssl", *command], check=True, capture_output=True)
+
+
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+def join(path, *parts):
+    with open(path, "w") as f:
+        f.write("".join(read(p) for p in parts))
+    return path
+
+
+def trust(pool, text):
+    """TEXT as the authorities of IMAP's clients; renamed into place."""
+    path = os.path.join(pool.root, "clients.pem")
+    with open(path + ".new", "w") as f:
+        f.write(text)
+    chown(path + ".new", pool.uid, pool.gid)
+    os.rename(path + ".new", path)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(str(tmp_path_factory.mktemp("certs")), "clients")
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    return Authority(str(tmp_path_factory.mktemp("other")), "others")
+
+
+@pytest.fixture(scope="module")
+def pool(request, authority):
+    p = Pool(nodes=2, start=False, keep=request.config.getoption("--keep"), accounts=[
+        Account(HERE, mailhost=A), Account(ELSEWHERE, mailhost=B), Account(OFF, mailhost=A, options="disableimap=1"),
+        Account(LOCKED, mailhost=A, fields={"systempw": "!{PLAIN}x"})])
+    p.tls_port = {group: free_port(p.addresses) for group in ("imapd", "pop3d")}
+    server = join(os.path.join(p.root, "server.pem"), authority.key, authority.crt)
+    os.mkdir(os.path.join(p.root, "clients"), 0o755)
+    os.chmod(join(os.path.join(p.root, "clients", "one.pem"), authority.crt), 0o644)
+    for path in (server, os.path.join(p.root, "clients")):
+        chown(path, p.uid, p.gid)
+    trust(p, read(authority.crt))
+    common = {"SSLADDRESS": "${PROXY_HOSTNAME}", "TLS_CERTFILE": server}
+    p.write_conf({
+        "LOGIN_WORKERS": 1,
+        "imapd-ssl": {**common, "SSLPORT": p.tls_port["imapd"], "TLS_VERIFYPEER": "PEER", "TLS_EXTERNAL": "email",
+                      "TLS_TRUSTCERTS": os.path.join(p.root, "clients.pem")},
+        "pop3d-ssl": {**common, "SSLPORT": p.tls_port["pop3d"], "TLS_VERIFYPEER": "REQUIREPEER", "TLS_EXTERNAL": "CN",
+                      "TLS_TRUSTCERTS": os.path.join(p.root, "clients")}})
+    p.start()
+    yield p
+    p.close()
+
+
+def context(pem=None):
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.check_hostname = False
+    c.verify_mode = ssl.CERT_NONE
+    if pem is not None:
+        c.load_cert_chain(pem)
+    return c
+
+
+class Client:
+    def __init__(self, sock):
+        self.sock = sock
+        self.file = sock.makefile("rwb")
+        self.greeting = self.line()
+
+    def line(self):
+        return self.file.readline().decode()
+
+    def send(self, text):
+        self.file.write(text.encode() + b"\r\n")
+        self.file.flush()
+
+    def imap(self, command):
+        """The lines up to the tagged one."""
+        self.send("a " + command)
+        lines = [self.line()]
+        while lines[-1] and not lines[-1].startswith("a "):
+            lines.append(self.line())
+        return "".join(lines)
+
+
+@contextlib.contextmanager
+def connect(pool, pem=None, group="imapd", c=None, session=None):
+    with socket.create_connection((A, pool.tls_port[group]), timeout=PATIENCE) as s:
+        with (c or context(pem)).wrap_socket(s, session=session) as t:
+            yield Client(t)
+
+
+def is_refused(pool, pem, group="imapd", why=None):
+    """The connection ends before a greeting, and the log says WHY (once a minute)."""
+    mark = pool.nodes[0].log_mark()
+    try:
+        with connect(pool, pem, group) as c:
+            assert c.greeting == ""
+    except (ssl.SSLError, ConnectionError):
+        pass
+    return why is None or pool.nodes[0].wait_log(why, mark)
+
+
+def email(address):
+    return f"/O=Example/CN={address}/emailAddress={address}"
+
+
+@pytest.mark.parametrize("name", [HERE, ELSEWHERE])
+def test_imap(pool, authority, name):
+    pem = authority.issue(name, email(name))
+    with connect(pool, pem) as c:
+        assert "CAPABILITY" not in c.greeting  # it was made before the certificate came
+        assert " AUTH=EXTERNAL" in c.imap("CAPABILITY")
+        assert "a OK" in c.imap("AUTHENTICATE EXTERNAL =")
+        assert f"{name} lives on" in c.imap("EXAMINE INBOX") + c.imap("FETCH 1 BODY.PEEK[HEADER.FIELDS (SUBJECT)]")
+        assert "AUTH=" not in c.imap("CAPABILITY")
+    with connect(pool, pem) as c:
+        c.send("a AUTHENTICATE external")
+        assert c.line() == "+ \r\n"
+        c.send("")
+        assert c.line().startswith(("a OK", "* CAPABILITY"))
+    pool.nodes[0].wait_log(rf"imapd: LOGIN, user={name}, .*")
+
+
+@pytest.mark.parametrize("name", [HERE, ELSEWHERE])
+def test_pop3(pool, authority, name):
+    pem = authority.issue(name, email(name))
+    for initial in (True, False):
+        with connect(pool, pem, "pop3d") as c:
+            c.send("CAPA")
+            lines = []
+            while not lines or lines[-1] != ".\r\n":
+                lines.append(c.line())
+            assert [w for w in lines if w.startswith("SASL ")][0].split()[-1] == "EXTERNAL"
+            c.send("AUTH EXTERNAL =" if initial else "AUTH EXTERNAL")
+            if not initial:
+                assert c.line() == "+ \r\n"
+                c.send("")
+            assert c.line().startswith("+OK")
+            c.send("STAT")
+            assert c.line().startswith("+OK 1 ")
+
+
+def test_after_starttls(pool, authority):
+    with socket.create_connection((A, pool.imap_port), timeout=PATIENCE) as s:
+        c = Client(s)
+        assert "EXTERNAL" not in c.greeting + c.imap("CAPABILITY")
+        assert "a NO" in c.imap("AUTHENTICATE EXTERNAL =")
+        assert "a OK" in c.imap("STARTTLS")
+        with context(authority.issue("anna", email(HERE))).wrap_socket(s) as t:
+            c.file = t.makefile("rwb")
+            assert " AUTH=EXTERNAL" in c.imap("CAPABILITY")
+            assert "a OK" in c.imap("AUTHENTICATE EXTERNAL =")
+
+
+def test_demanded_of_each_client(pool):
+    is_refused(pool, None, "pop3d", "peer did not return a certificate; the settings demand one")
+
+
+def test_without_certificate(pool):
+    """There is no EXTERNAL, whatever the client says; passwords work."""
+    with connect(pool) as c:
+        assert "EXTERNAL" not in c.imap("CAPABILITY")
+        for initial in ("=", base64.b64encode(HERE.encode()).decode()):
+            assert "a NO" in c.imap("AUTHENTICATE EXTERNAL " + initial)
+        assert "a OK" in c.imap(f"LOGIN {HERE} {pool.accounts[HERE].password}")
+    with socket.create_connection((A, pool.imap_port), timeout=PATIENCE) as s:
+        c = Client(s)
+        assert "EXTERNAL" not in c.greeting and "a NO" in c.imap("AUTHENTICATE EXTERNAL =")
+
+
+@pytest.mark.parametrize("make,why", [
+    (lambda a, o: a.issue("late", email(HERE), days="-1"), "has expired"),
+    (lambda a, o: o.issue("foreign", email(HERE)), "unable to get local issuer certificate"),
+    (lambda a, o: join(o.crt + ".pem", o.key, o.crt), "self.signed certificate"),
+    (lambda a, o: a.issue("server", email(HERE), "extendedKeyUsage=serverAuth"), "unsuitable certificate purpose|unsupported certificate purpose"),
+    (lambda a, o: join(a.issue("long", email(HERE)) + ".pem", a.issue("long", email(HERE)), *[a.crt] * 60), "excessive message size|ended"),
+], ids=["expired", "of another authority", "self-signed", "a server's", "with a huge chain"])
+def test_bad_certificates(pool, authority, other, make, why):
+    is_refused(pool, make(authority, other), why=why)
+    with connect(pool) as c:
+        assert "a OK" in c.imap(f"LOGIN {HERE} {pool.accounts[HERE].password}")
+
+
+@pytest.mark.parametrize("subject,extensions", [
+    (f"/CN={HERE}", CLIENT),
+    (f"/CN=x/emailAddress={HERE}/emailAddress={ELSEWHERE}", CLIENT),
+    (f"/CN=x/emailAddress={HERE}", f"{CLIENT}\nsubjectAltName=email:{ELSEWHERE}"),
+    ("/CN=x", f"{CLIENT}\nsubjectAltName=email:{HERE},email:{ELSEWHERE}"),
+    (f"/CN=x/emailAddress={HERE}\nb LOGOUT", CLIENT),
+    ("/CN=x", f"{CLIENT}\nsubjectAltName=DNS:{HERE}"),
+], ids=["none", "two", "two, one an alternative", "two alternatives", "a line end", "another kind of name"])
+def test_certificates_without_a_name(pool, authority, subject, extensions):
+    """They are good, but nobody's: what the client says does not take the place of the name (CVE-2019-3814)."""
+    with connect(pool, authority.issue("nameless", subject, extensions)) as c:
+        assert "EXTERNAL" not in c.imap("CAPABILITY")
+        for name in ("", HERE, ELSEWHERE):
+            assert "a NO" in c.imap("AUTHENTICATE EXTERNAL " + (base64.b64encode(name.encode()).decode() or "="))
+        assert "a OK" in c.imap(f"LOGIN {HERE} {pool.accounts[HERE].password}")
+
+
+@pytest.mark.parametrize("subject,extensions", [
+    ("/CN=x", f"{CLIENT}\nsubjectAltName=email:{HERE},DNS:other.example"),
+    (f"/CN=x/emailAddress={HERE}", f"{CLIENT}\nsubjectAltName=email:{HERE.upper()}"),
+    (f"/CN=x/emailAddress={HERE}", "keyUsage=digitalSignature"),
+], ids=["an alternative name", "twice the same", "no purpose said"])
+def test_other_forms_of_the_name(pool, authority, subject, extensions):
+    with connect(pool, authority.issue("alternative", subject, extensions)) as c:
+        assert "a OK" in c.imap("AUTHENTICATE EXTERNAL =")
+
+
+def test_wish_to_be_somebody(pool, authority):
+    """Oneself, or nobody else."""
+    pem = authority.issue("anna", email(HERE))
+    for wish, good in ((HERE, True), (HERE.upper(), True), (ELSEWHERE, False), ("anna", False), (HERE + "\0", False), ("x" * 2000, False)):
+        with connect(pool, pem) as c:
+            answer = c.imap("AUTHENTICATE EXTERNAL " + base64.b64encode(wish.encode()).decode())
+            assert ("a OK" in answer) == good, answer
+            assert good or "a NO" in answer, answer
+    pool.nodes[0].wait_log("a login by certificate is refused: the client wants to be somebody else")
+
+
+@pytest.mark.parametrize("name", ["nobody@example.com", OFF, LOCKED])
+def test_accounts_that_may_not_log_in(pool, authority, name):
+    with connect(pool, authority.issue(name, email(name))) as c:
+        assert "AUTH=EXTERNAL" in c.imap("CAPABILITY")
+        assert "a NO" in c.imap("AUTHENTICATE EXTERNAL =")
+        assert "a OK" in c.imap(f"LOGIN {HERE} {pool.accounts[HERE].password}")
+
+
+def test_a_certificate_is_shown_each_time(pool, authority):
+    """No tickets, with which a certificate that was believed once would be believed for hours."""
+    pem = authority.issue("anna", email(HERE))
+    for c, offered in ((context(pem), True), (context(), False)):
+        with connect(pool, c=c) as first:
+            first.imap("NOOP")
+            session = first.sock.session
+        assert session is None or not session.has_ticket
+        with connect(pool, c=c, session=session) as again:
+            assert not again.sock.session_reused
+            assert ("EXTERNAL" in again.imap("CAPABILITY")) == offered
+
+
+def test_a_new_authd_knows_the_authorities(pool, authority):
+    node = pool.nodes[0]
+    node.expect_dirty = True
+    pem = authority.issue("anna", email(HERE))
+    dead = node.pids("authd")
+    os.kill(dead[0], signal.SIGKILL)
+    with connect(pool, pem) as c:  # it waits for the next one, or is told to try later: nobody was wrong
+        answer = c.imap("AUTHENTICATE EXTERNAL =")
+        assert "a OK" in answer or "[UNAVAILABLE]" in answer, answer
+    wait_for("there is another", lambda: node.pids("authd") not in ([], dead))
+
+    def works():
+        with connect(pool, pem) as c:
+            return "a OK" in c.imap("AUTHENTICATE EXTERNAL =")
+    wait_for("it believes", works)
+
+
+def test_authorities_change(pool, authority, other):
+    """Somebody new is believed, and somebody not any more, soon and without a restart; what is broken changes nothing."""
+    old, new = authority.issue("anna", email(HERE)), other.issue("anna", email(HERE))
+    worker = pool.nodes[0].pids("worker")
+
+    def logs_in(pem):
+        try:
+            with connect(pool, pem) as c:
+                return "a OK" in c.imap("AUTHENTICATE EXTERNAL =")
+        except (ssl.SSLError, ConnectionError):
+            return False
+    assert logs_in(old) and not logs_in(new)
+    trust(pool, read(authority.crt) + read(other.crt))
+    wait_for("the new one is believed", lambda: logs_in(new))
+    assert logs_in(old)
+    trust(pool, read(other.crt))
+    wait_for("the old one is not believed any more", lambda: not logs_in(old))
+    assert logs_in(new)
+    mark = pool.nodes[0].log_mark()
+    trust(pool, "no certificate\n")
+    pool.nodes[0].wait_log("cannot use .*clients.pem: there is no certificate; what it was before stays", mark)
+    assert logs_in(new) and not logs_in(old)
+    trust(pool, read(authority.crt) + authority.revocations(re.sub(r"\.pem$", ".crt", authority.issue("lost", email(HERE)))))
+    wait_for("the old one is believed again", lambda: logs_in(old))
+    is_refused(pool, os.path.join(authority.folder, "lost.pem"), why="certificate revoked")
+    trust(pool, read(authority.crt))
+    assert pool.nodes[0].pids("worker") == worker
+
+
+@pytest.mark.parametrize("group,settings,text", [
+    ("imapd-ssl", {"TLS_TRUSTCERTS": None}, "TLS_VERIFYPEER needs TLS_TRUSTCERTS"),
+    ("imapd-ssl", {"TLS_VERIFYPEER": "NONE"}, "TLS_EXTERNAL needs TLS_VERIFYPEER"),
+    ("imapd-ssl", {"TLS_TRUSTCERTS": "/dev/null"}, "/dev/null: "),
+    ("imapd-ssl", {"TLS_TRUSTCERTS": "/nowhere"}, "/nowhere: No such file"),
+    ("imapd-ssl", {"TLS_EXTERNAL": "shoesize"}, "certificates have no field shoesize"),
+    ("pop3d-ssl", {"TLS_TRUSTCERTS": "/etc/ssl/certs"}, "list only your own"),
+    ("imapd", {"IMAP_CAPABILITY": "IMAP4rev1 AUTH=EXTERNAL"}, "leave it out here"),
+], ids=["whom to believe", "not asked for", "no file", "nowhere", "unknown field", "the system's authorities", "announced by hand"])
+def test_check(pool, group, settings, text):
+    before = pool.settings
+    pool.write_conf({group: settings})
+    result = pool.nodes[0].tool("check")
+    pool.settings = before
+    pool.write_conf({})
+    assert text in result.stdout + result.stderr

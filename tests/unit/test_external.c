@@ -1,0 +1,196 @@
+/* Logins by certificate in authd, whose worker may be anybody's. */
+#include "tests/unit/unit.h"
+
+#include <openssl/pem.h>
+#include <string.h>
+
+#include "authd/external.h"
+#include "lib/mem.h"
+#include "tests/unit/tls_test.h"
+
+static struct authd a;
+static struct authd_worker w = { .a = &a };
+static struct settings *set;
+static EVP_PKEY *key, *ca_key;
+static X509 *ca;
+
+/* Those who issue certificates to clients: CERT alone. */
+static struct tls_trust *trust(X509 *cert)
+{
+	BIO *b = BIO_new(BIO_s_mem());
+	struct str why = STR_INIT;
+	struct tls_trust *t;
+	char *p;
+	long n;
+
+	PEM_write_bio_X509(b, cert);
+	n = BIO_get_mem_data(b, &p);
+	t = tls_trust_new(p, (size_t)n, &why);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(t);
+	BIO_free(b);
+	str_fini(&why);
+	return t;
+}
+
+static void setup(void)
+{
+	set = settings_defaults();
+	unit_set(&set->imapd_ssl_TLS_EXTERNAL, "email");
+	unit_set(&set->imapd_DEFDOMAIN, "@example.com");
+	a.ctx.set = set;
+	key = tls_test_key("P-256");
+	ca_key = tls_test_key("P-256");
+	ca = tls_test_signed(ca_key, NULL, NULL, ca_key, -60, 3600, true);
+	a.trust[PROTOCOL_IMAP] = trust(ca);
+}
+
+static void teardown(void)
+{
+	tls_trust_free(&a.trust[PROTOCOL_IMAP]);
+	X509_free(ca);
+	EVP_PKEY_free(ca_key);
+	EVP_PKEY_free(key);
+	settings_free(&set);
+}
+
+/* The worker says that USER, who wants to be WISH, has shown CERTS. */
+static bool check(const struct str *certs, const char *user, const char *wish)
+{
+	struct request rq = { .worker = &w, .q = { .mech = AUTH_MECH_EXTERNAL, .protocol = PROTOCOL_IMAP } };
+
+	str_copy(rq.q.user, sizeof(rq.q.user), user);
+	str_copy(rq.q.credential, sizeof(rq.q.credential), wish);
+	rq.q.certs = certs->data;
+	rq.q.certs_len = certs->len;
+	return external_check(&rq);
+}
+
+static void add(struct str *certs, X509 *cert)
+{
+	unsigned char *der = NULL;
+	int len = i2d_X509(cert, &der);
+
+	CU_ASSERT_FATAL(len > 0);
+	str_add(certs, der, (size_t)len);
+	OPENSSL_free(der);
+	X509_free(cert);
+}
+
+static X509 *issued(const char *alt)
+{
+	return tls_test_signed(key, alt, ca, ca_key, -60, 3600, false);
+}
+
+static void test_names(void)
+{
+	static const struct {
+		const char *user, *wish;
+		bool good;
+	} rows[] = {
+		{ "anna@example.com", "anna@example.com", true },
+		{ "anna@example.com", "Anna@Example.com", true },
+		{ "anna@example.com", "anna", true }, /* with DEFDOMAIN */
+		{ "anna@example.com", "berta@example.com", false },
+		{ "anna@example.com", "anna@example.org", false },
+		{ "anna@example.com", "", false },
+		{ "berta@example.com", "berta@example.com", false }, /* the worker's word alone */
+		{ "Anna@example.com", "anna@example.com", false },
+		{ "anna", "anna", false },
+		{ "", "", false },
+	};
+	struct str certs = STR_INIT;
+
+	setup();
+	add(&certs, issued("email:anna@example.com"));
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		CU_ASSERT_EQUAL(check(&certs, rows[i].user, rows[i].wish), rows[i].good);
+	unit_set(&set->imapd_ssl_TLS_EXTERNAL, "");
+	CU_ASSERT_FALSE(check(&certs, "anna@example.com", "anna@example.com"));
+	unit_set(&set->imapd_ssl_TLS_EXTERNAL, "CN");
+	CU_ASSERT_FALSE(check(&certs, "anna@example.com", "anna@example.com"));
+	CU_ASSERT(check(&certs, "subject.example", "subject.example"));
+	str_fini(&certs);
+	teardown();
+}
+
+/* Certificates that nobody has issued, or that are none. */
+static void test_certificates(void)
+{
+	static const char name[] = "anna@example.com";
+	struct str certs = STR_INIT;
+	struct tls_trust *kept;
+	size_t own;
+
+	setup();
+	CU_ASSERT_FALSE(check(&certs, name, name));
+	add(&certs, tls_test_signed(key, "email:anna@example.com", NULL, key, -60, 3600, false));
+	CU_ASSERT_FALSE(check(&certs, name, name));
+	str_clear(&certs);
+	add(&certs, tls_test_signed(key, "email:anna@example.com", ca, key, -60, 3600, false));
+	CU_ASSERT_FALSE(check(&certs, name, name));
+	str_clear(&certs);
+	add(&certs, tls_test_signed(key, "email:anna@example.com", ca, ca_key, -60, -1, false));
+	CU_ASSERT_FALSE(check(&certs, name, name));
+	str_clear(&certs);
+	add(&certs, issued("email:anna@example.com"));
+	own = certs.len;
+	for (size_t cut = 0; cut <= own; cut++) {
+		certs.len = cut;
+		CU_ASSERT_EQUAL(check(&certs, name, name), cut == own);
+	}
+	for (size_t i = 0; i < own; i++) {
+		certs.data[i] ^= 1;
+		CU_ASSERT_FALSE(check(&certs, name, name));
+		certs.data[i] ^= 1;
+	}
+	/* What follows may be of use, or not; the first one counts. */
+	str_adds(&certs, "no certificate");
+	CU_ASSERT(check(&certs, name, name));
+	certs.len = own;
+	for (int i = 0; i < 20; i++)
+		add(&certs, issued("email:berta@example.com"));
+	CU_ASSERT(check(&certs, name, name));
+	CU_ASSERT_FALSE(check(&certs, "berta@example.com", "berta@example.com"));
+	kept = a.trust[PROTOCOL_IMAP];
+	a.trust[PROTOCOL_IMAP] = NULL;
+	CU_ASSERT_FALSE(check(&certs, name, name));
+	a.trust[PROTOCOL_IMAP] = kept;
+	str_fini(&certs);
+	teardown();
+}
+
+static void test_message(void)
+{
+	static struct msgw out;
+	static struct auth_request q, back;
+	static uint8_t certs[AUTH_CERTS_MAX + 1];
+	struct msgr r;
+
+	q.mech = AUTH_MECH_EXTERNAL;
+	strcpy(q.user, "u");
+	strcpy(q.credential, "u");
+	q.certs = certs;
+	for (size_t len = 0; len <= sizeof(certs); len += len < 3 ? 1 : sizeof(certs) / 4) {
+		q.certs_len = len;
+		memset(certs, (int)len, len);
+		auth_request_write(&out, &q);
+		msgr_begin(&r, out.buf, out.len);
+		CU_ASSERT_EQUAL(auth_request_read(&r, &back), len <= AUTH_CERTS_MAX);
+		CU_ASSERT(len > AUTH_CERTS_MAX || (back.certs_len == len && memcmp(back.certs, certs, len) == 0));
+	}
+	q.certs_len = 5;
+	auth_request_write(&out, &q);
+	for (size_t cut = 0; cut < out.len; cut++) {
+		msgr_begin(&r, out.buf, cut);
+		CU_ASSERT_FALSE(auth_request_read(&r, &back));
+		CU_ASSERT_PTR_NULL(back.certs);
+	}
+}
+
+static const struct unit_case cases[] = {
+	{ "names", test_names },
+	{ "certificates", test_certificates },
+	{ "the message", test_message },
+	{ NULL, NULL },
+};
+UNIT_MAIN("external", cases)
