@@ -150,6 +150,7 @@ EXTRA_DIST += fuzz/corpus/fuzz_password/argon2 fuzz/corpus/fuzz_password/argon2-
 	fuzz/corpus/fuzz_password/scram-sha-1 fuzz/corpus/fuzz_password/scram-sha-256 fuzz/corpus/fuzz_password/scrypt \
 	fuzz/corpus/fuzz_password/sha-hex fuzz/corpus/fuzz_password/sha512crypt fuzz/corpus/fuzz_password/ssha512 \
 	fuzz/corpus/fuzz_password/yescrypt
+EXTRA_DIST += fuzz/corpus/fuzz_client_cert/authority fuzz/corpus/fuzz_client_cert/certificate
 EXTRA_DIST += fuzz/corpus/fuzz_imap/append fuzz/corpus/fuzz_imap/folders fuzz/corpus/fuzz_imap/session
 EXTRA_DIST += fuzz/corpus/fuzz_imap_text/id fuzz/corpus/fuzz_imap_text/section
 EXTRA_DIST += fuzz/corpus/fuzz_tls/tls12 fuzz/corpus/fuzz_tls/tls13 fuzz/corpus/fuzz_tls/ticket \
