@@ -46,8 +46,9 @@ static void feed_peer(struct login *l, const char *p, size_t len)
 	strcpy(reply.master_user, len % 5 == 0 ? "" : "master");
 	l->password = mem_strdup(len % 2 == 0 ? "password" : "\xe4 ");
 	net_addr_parse(&reply.target[0].addr, "127.0.0.1", 1);
+	reply.target[0].tls = len % 7 == 0 ? PEER_TLS_STARTTLS : PEER_TLS_NONE;
 	l->backend = backend_start(EV_DEFAULT, &reply.target[0].addr, 1, 1, &fns, l);
-	while (len != 0 && step == BACKEND_STEP_MORE) {
+	while (len != 0 && (step == BACKEND_STEP_MORE || step == BACKEND_STEP_TLS)) {
 		const char *lf = memchr(p, '\n', len);
 		size_t n = lf != NULL ? (size_t)(lf - p) : len;
 		char *line = mem_memdup(p, n);
@@ -65,7 +66,7 @@ static void feed_peer(struct login *l, const char *p, size_t len)
 	}
 	if (step == BACKEND_STEP_OK)
 		l->dialect->accepted(l);
-	else if (step != BACKEND_STEP_MORE)
+	else if (step != BACKEND_STEP_MORE && step != BACKEND_STEP_TLS)
 		l->dialect->refuse(l, l->peer.failure);
 	check_told(&l->out);
 	backend_free(&l->backend);

@@ -120,7 +120,9 @@ static enum login_event cmd_capability(struct login *l, struct imap_lex *c)
 		return bad(l, "CAPABILITY takes no arguments.");
 	str_adds(&l->out, "* CAPABILITY ");
 	add_capabilities(l);
-	str_addf(&l->out, "\r\n%s OK CAPABILITY completed\r\n", il->tag);
+	str_addf(&l->out, "\r\n%s OK CAPABILITY completed ", il->tag);
+	node_mark_add(&l->out, l->set->node_id); /* nodes that began TLS have had no greeting within it */
+	str_adds(&l->out, "\r\n");
 	return LOGIN_EVENT_NEXT;
 }
 

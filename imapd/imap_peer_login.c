@@ -15,11 +15,14 @@
 #define TAG_ID "I"
 #define TAG_LOGIN "L"
 #define TAG_CAPABILITY "C"
+#define TAG_TLS "S"
 
 enum { ALERTS_MAX = 1000 }; /* bytes of alerts, after which no more are kept */
 
 enum state {
 	PEER_GREETING, /* waits for "* OK" */
+	PEER_STARTTLS, /* waits for the reply to STARTTLS, and for nothing else */
+	PEER_SECURE,   /* waits for the capabilities that it has within TLS, and its mark */
 	PEER_MASTER,   /* waits for "+" to send the master user's message */
 	PEER_LITERAL_USER,
 	PEER_LITERAL_PASSWORD, /* waits for "+" to send the current literal */
@@ -275,27 +278,22 @@ static enum backend_step send_other(struct login *l, struct str *out)
 	return BACKEND_STEP_MORE;
 }
 
-static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
-{
-	const char *word, *code;
-	size_t len;
+/* --- greeting, TLS --- */
 
-	login_take_greeting(l, line);
-	len = take_word(&line, &word);
-	if (text_is_word(word, len, "+OK") || text_is_word(word, len, "-ERR"))
-		return invalid(l,
-		    "it sent a POP3 greeting. Set the port of IMAP in mailhost: "
-		    "HOST:imap=PORT:pop3=PORT");
-	if (!text_is_word(word, len, "*"))
-		return invalid(l, "no IMAP greeting");
-	len = take_word(&line, &word);
-	if (text_is_word(word, len, "BYE"))
-		return on_refusal(l, line, FAILURE_TEMPORARY);
-	if (!text_is_word(word, len, "OK"))
-		return invalid(l, "no IMAP greeting");
-	take_alert(l, "OK", line);
-	if (take_code(line, &code, &len) && len > 11 && strncasecmp(code, "CAPABILITY ", 11) == 0)
-		l->peer.caps = read_caps(code + 11);
+/* The peer does not begin TLS as it should. Somebody between may have said LINE: nothing of it reaches the client. */
+static enum backend_step no_tls(struct login *l, const char *line)
+{
+	return login_fail(l, FAILURE_NO_STARTTLS, line);
+}
+
+static bool wants_starttls(const struct login *l)
+{
+	return login_target(l)->tls == PEER_TLS_STARTTLS;
+}
+
+/* Logs in at a peer whose greeting, mark and capabilities are known as far as they ever are before that. */
+static enum backend_step begin_login(struct login *l, struct str *out)
+{
 	if (l->peer.mark == NODE_MARK_SELF)
 		return login_fail(l, FAILURE_SELF, "");
 	if (!login_is_fit(l))
@@ -313,6 +311,60 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		return send_other(l, out);
 	send_login(l, out);
 	return BACKEND_STEP_MORE;
+}
+
+static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
+{
+	const char *all = line, *word, *code;
+	size_t len = take_word(&line, &word);
+
+	if (text_is_word(word, len, "+OK") || text_is_word(word, len, "-ERR"))
+		return invalid(l,
+		    "it sent a POP3 greeting. Set the port of IMAP in mailhost: "
+		    "HOST:imap=PORT:pop3=PORT");
+	if (!text_is_word(word, len, "*"))
+		return invalid(l, "no IMAP greeting");
+	len = take_word(&line, &word);
+	if (wants_starttls(l)) {
+		if (!text_is_word(word, len, "OK"))
+			return no_tls(l, all);
+		str_adds(out, TAG_TLS " STARTTLS\r\n");
+		l->peer.state = PEER_STARTTLS;
+		return BACKEND_STEP_MORE;
+	}
+	login_take_greeting(l, all);
+	if (text_is_word(word, len, "BYE"))
+		return on_refusal(l, line, FAILURE_TEMPORARY);
+	if (!text_is_word(word, len, "OK"))
+		return invalid(l, "no IMAP greeting");
+	take_alert(l, "OK", line);
+	if (take_code(line, &code, &len) && len > 11 && strncasecmp(code, "CAPABILITY ", 11) == 0)
+		l->peer.caps = read_caps(code + 11);
+	return begin_login(l, out);
+}
+
+/* The first line after STARTTLS was sent. */
+static enum backend_step on_starttls(struct login *l, const char *line, struct str *out)
+{
+	const char *rest = line, *word;
+
+	size_t len = take_word(&rest, &word);
+
+	if (!text_is_word(word, len, TAG_TLS))
+		return no_tls(l, line);
+	len = take_word(&rest, &word);
+	if (!text_is_word(word, len, "OK"))
+		return no_tls(l, line);
+	str_adds(out, TAG_CAPABILITY " CAPABILITY\r\n");
+	l->peer.state = PEER_SECURE;
+	return BACKEND_STEP_TLS;
+}
+
+/* A tagged line within TLS, before the login: the reply to CAPABILITY, in which our nodes have their mark. */
+static enum backend_step on_secure(struct login *l, const char *line, struct str *out)
+{
+	login_take_greeting(l, line);
+	return begin_login(l, out);
 }
 
 static enum backend_step on_continue(struct login *l, struct str *out)
@@ -367,7 +419,9 @@ static enum backend_step on_untagged(struct login *l, const char *line)
 	size_t len = take_word(&line, &word);
 
 	if (text_is_word(word, len, "CAPABILITY")) {
-		if (l->peer.mark != NODE_MARK_OTHER)
+		if (l->peer.state == PEER_SECURE)
+			l->peer.caps = read_caps(line);
+		else if (l->peer.mark != NODE_MARK_OTHER)
 			l->peer.caps |= read_caps(line) & CAP_LOGINDISABLED;
 		if (l->peer.state >= PEER_LOGIN)
 			keep_capability(l, line, strlen(line));
@@ -403,6 +457,8 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 		return invalid(l, "a NUL byte");
 	if (l->peer.state == PEER_GREETING)
 		return on_greeting(l, line, out);
+	if (l->peer.state == PEER_STARTTLS)
+		return on_starttls(l, line, out);
 	word_len = take_word(&rest, &word);
 	if (text_is_word(word, word_len, "*")) {
 		*skip = literal_behind(line, len);
@@ -410,6 +466,8 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 	}
 	if (text_is_word(word, word_len, "+"))
 		return on_continue(l, out);
+	if (l->peer.state == PEER_SECURE)
+		return word_len == 1 && word[0] == TAG_CAPABILITY[0] ? on_secure(l, line, out) : invalid(l, line);
 	if (word_len == 1 && word[0] == TAG_LOGIN[0] && l->peer.state != PEER_CAPABILITY)
 		return on_login_answer(l, rest, out);
 	if (word_len == 1 && word[0] == TAG_CAPABILITY[0] && l->peer.state == PEER_CAPABILITY)

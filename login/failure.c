@@ -64,6 +64,11 @@ static const struct {
 	    "mailhost %h at %a accepts no logins without TLS: set PROXY_TLS, or PROXY_TLS_PEERS for it. It said: %s",
 	    "The server of this mailbox accepts logins over TLS only; please contact the administrator.",
 	    CODES("CONTACTADMIN", "SYS/PERM") },
+	[FAILURE_NO_STARTTLS] = { AUTH_VERDICT_UNAVAILABLE,
+	    "mailhost %h at %a did not begin TLS, and got nothing of the login: does it support STARTTLS (PROXY_TLS), "
+	    "or "
+	    "does somebody sit between? It said: %s",
+	    LATER, CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_EXPIRED] = { AUTH_VERDICT_CANNOT, "the password has expired at mailhost %h at %a. It said: %s",
 	    "The password has expired; please set a new one.", CODES("EXPIRED", "SYS/PERM") },
 	[FAILURE_DENIED] = { AUTH_VERDICT_CANNOT,

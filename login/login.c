@@ -77,12 +77,17 @@ static void forget_credentials(struct login *l)
 	mem_free_secret(&l->password);
 }
 
-static void forget_peer(struct login *l)
+static void forget_words(struct login *l)
 {
-	backend_free(&l->backend);
 	str_fini(&l->peer.capability);
 	str_fini(&l->peer.alerts);
 	memset(&l->peer, 0, sizeof(l->peer));
+}
+
+static void forget_peer(struct login *l)
+{
+	backend_free(&l->backend);
+	forget_words(l);
 }
 
 /* Cancels the session that authd entered for L, unless another process owns it now (0). */
@@ -557,15 +562,21 @@ static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 static enum backend_step on_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip, void *arg)
 {
 	struct login *l = arg;
+	unsigned target = backend_index(l->backend);
 
+	if (l->peer.target != target) { /* what another one has said before its TLS failed */
+		forget_words(l);
+		l->peer.target = target;
+	}
 	return l->dialect->peer_line(line, len, out, skip, l);
 }
 
-static SSL *on_peer_tls(unsigned target, void *arg)
+static SSL *on_peer_tls(unsigned target, bool is_new, void *arg)
 {
 	struct login *l = arg;
+	const struct auth_target *t = &l->reply->target[target];
 
-	return worker_tls(l->worker, &l->reply->target[target]);
+	return t->tls == (is_new ? PEER_TLS_IMPLICIT : PEER_TLS_STARTTLS) ? worker_tls(l->worker, t) : NULL;
 }
 
 static void on_peer_health(unsigned target, enum peer_result result, uint32_t took, void *arg)
@@ -666,6 +677,8 @@ static void peer_failed(struct login *l, const struct backend *b, enum login_fai
 
 	if (f == FAILURE_SELF)
 		worker_peer_trouble(l->worker, l, PEER_TROUBLE_SELF, login_target(l)->host, addr);
+	else if (f == FAILURE_NO_STARTTLS)
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_UNTRUSTED, login_target(l)->host, addr);
 	else if (f == FAILURE_NEEDS_TLS)
 		worker_peer_trouble(l->worker, l, PEER_TROUBLE_TLS, login_target(l)->host, addr);
 	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(addr, ip), addr->port);

@@ -110,8 +110,9 @@ struct login_dialect {
 /* The state of the dialogue with a peer. */
 struct login_peer {
 	int state;
-	unsigned caps; /* the dialect's bits */
-	bool failed;   /* the dialect has given the reason why it stops: */
+	unsigned target; /* which one has said all this */
+	unsigned caps;   /* the dialect's bits */
+	bool failed;     /* the dialect has given the reason why it stops: */
 	enum login_failure failure;
 	const char
 	    *code; /* its response code, of those that the dialect knows, without brackets; NULL: the failure's */
@@ -184,7 +185,8 @@ enum login_tls { LOGIN_TLS_NO, LOGIN_TLS_LATER, LOGIN_TLS_OFFERED };
 enum login_tls login_offers_tls(const struct login *l);
 /* The peer of the pending login, or the last one tried. */
 const struct auth_target *login_target(const struct login *l);
-/* For dialects: LINE, without its line end, is the peer's greeting: fills peer.mark and peer.node_id. */
+/* For dialects: LINE, without its line end, is the peer's greeting, or a line of the same form that it has sent within
+ * TLS: fills peer.mark and peer.node_id. */
 void login_take_greeting(struct login *l, const char *line);
 /* We can make a token for the peer, if it accepts tokens: it is a node, and there is a pool secret. */
 bool login_has_token(const struct login *l);

@@ -198,7 +198,7 @@ const char *tls_peers_remedy(int verdict)
 {
 	switch (verdict) {
 	case X509_V_OK:
-		return "see PROXY_TLS: does that port speak TLS from the first byte?";
+		return "see PROXY_TLS: \"starttls\" or \"implicit\"?";
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 	case X509_V_ERR_CERT_NOT_YET_VALID:
 		return "renew it there, or set the clock";

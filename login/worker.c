@@ -457,7 +457,7 @@ void worker_peer_trouble(struct worker *w, const struct login *l, enum peer_trou
 
 SSL *worker_tls(struct worker *w, const struct auth_target *t)
 {
-	return t->tls == PEER_TLS_IMPLICIT ? tls_peers_connect(w->tls_peers, t->host, &t->addr) : NULL;
+	return tls_peers_connect(w->tls_peers, t->host, &t->addr);
 }
 
 /* Ends the session of A: nobody waits for this reply. */

@@ -65,7 +65,7 @@ void worker_relay(struct worker *w, struct login *l, struct conn *client, struct
 /* Starts the relay between L's client and l->inner, which is taken over: the session is the session server's, for the
  * log and for authd. */
 void worker_relay_here(struct worker *w, struct login *l);
-/* TLS for a connection to T, from its first byte; NULL: T is spoken to without. */
+/* TLS for a connection to T. */
 SSL *worker_tls(struct worker *w, const struct auth_target *t);
 /* The node is being drained: greet new clients with "not now". */
 bool worker_draining(const struct worker *w);

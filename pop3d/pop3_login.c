@@ -22,13 +22,19 @@ static enum login_event bad(struct login *l, const char *text)
 
 /* [XCLIENT] tells peers that they may name the client they log in for, [X-WAYPOST-TOKEN] tells nodes of the pool that
  * they may log in by AUTH X-WAYPOST-TOKEN; TIMESTAMP is APOP's. */
-static void greet(struct login *l, const char *timestamp)
+/* What other nodes have to know of us, without the end of the line. */
+static void about_us(struct login *l)
 {
 	str_adds(&l->out, "+OK [XCLIENT]");
 	if (l->set->has_pool_secret)
 		str_adds(&l->out, " [X-WAYPOST-TOKEN]");
 	str_addc(&l->out, ' ');
 	node_mark_add(&l->out, l->set->node_id);
+}
+
+static void greet(struct login *l, const char *timestamp)
+{
+	about_us(l);
 	if (timestamp != NULL) {
 		str_addc(&l->out, ' ');
 		str_adds(&l->out, timestamp);
@@ -92,7 +98,8 @@ static enum login_event cmd_capa(struct login *l, struct args *a UNUSED)
 	str_adds(&list, mechanisms(l));
 	if (external_name(l, name))
 		str_adds(&list, " EXTERNAL");
-	str_adds(&l->out, "+OK Capability list follows\r\n");
+	about_us(l); /* nodes that began TLS have had no greeting within it */
+	str_adds(&l->out, "\r\n");
 	if (login_offers_tls(l) == LOGIN_TLS_OFFERED)
 		str_adds(&l->out, "STLS\r\n");
 	pop3_capa(&l->out, login_wants_tls(l) ? NULL : str_cstr(&list));

@@ -13,9 +13,19 @@
 
 /* The command that the peer's next reply belongs to. Our own nodes, and peers whose greeting says [XCLIENT], get all
  * commands in one flight; others get each one after the reply to the one before. */
-enum state { PEER_GREETING, PEER_XCLIENT, PEER_UTF8, PEER_USER, PEER_PASS, PEER_AUTH };
+enum state {
+	PEER_GREETING,
+	PEER_STLS,
+	PEER_CAPA,      /* within TLS: for the first line, which our nodes begin like a greeting */
+	PEER_CAPA_LIST, /* the rest of it */
+	PEER_XCLIENT,
+	PEER_UTF8,
+	PEER_USER,
+	PEER_PASS,
+	PEER_AUTH
+};
 
-enum { CAP_PIPELINES = 1, CAP_TOKEN = 2 };
+enum { CAP_PIPELINES = 1, CAP_TOKEN = 2, CAP_XCLIENT = 4 };
 
 static void add_attribute(struct str *out, const char *name, const char *value)
 {
@@ -192,24 +202,68 @@ static enum backend_step on_refusal(struct login *l, const char *line, enum logi
 	return login_fail(l, f, line);
 }
 
-static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
+/* What LINE, the greeting or the like, says about the peer. */
+static void take_greeting(struct login *l, const char *line)
 {
 	login_take_greeting(l, line);
-	if (line[0] == '-')
-		return on_refusal(l, line, FAILURE_TEMPORARY);
+	if (strstr(line, "[XCLIENT]") != NULL)
+		l->peer.caps |= CAP_XCLIENT;
+	if (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL)
+		l->peer.caps |= CAP_TOKEN;
+}
+
+static enum backend_step begin_login(struct login *l, struct str *out)
+{
 	if (l->peer.mark == NODE_MARK_SELF)
 		return login_fail(l, FAILURE_SELF, "");
 	if (!login_is_fit(l))
 		return login_fail(l, FAILURE_CONTROL_CHARS, "");
-	if (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL)
-		l->peer.caps |= CAP_TOKEN;
 	if (by_other(l) && !by_token(l) && l->reply->master_user[0] == '\0')
 		return login_fail(l, FAILURE_NO_MASTER, "");
-	if (l->peer.mark == NODE_MARK_NONE && strstr(line, "[XCLIENT]") == NULL)
+	if (l->peer.mark == NODE_MARK_NONE && (l->peer.caps & CAP_XCLIENT) == 0)
 		return next(l, out, PEER_XCLIENT);
 	l->peer.caps |= CAP_PIPELINES;
 	send_flight(l, out);
 	return BACKEND_STEP_MORE;
+}
+
+static bool wants_stls(const struct login *l)
+{
+	return login_target(l)->tls == PEER_TLS_STARTTLS;
+}
+
+/* LINE came before TLS, as the greeting or as the reply to STLS. Somebody between may have said it: nothing of it is
+ * kept, or reaches the client. */
+static enum backend_step on_clear(struct login *l, const char *line, bool ok, struct str *out)
+{
+	if (!ok)
+		return login_fail(l, FAILURE_NO_STARTTLS, line);
+	if (l->peer.state == PEER_GREETING) {
+		str_adds(out, "STLS\r\n");
+		l->peer.state = PEER_STLS;
+		return BACKEND_STEP_MORE;
+	}
+	str_adds(out, "CAPA\r\n");
+	l->peer.state = PEER_CAPA;
+	return BACKEND_STEP_TLS;
+}
+
+/* A line of the reply to CAPA. A peer may not know the command. */
+static enum backend_step on_capa(struct login *l, const char *line, bool ok, struct str *out)
+{
+	if (l->peer.state == PEER_CAPA && ok) {
+		take_greeting(l, line);
+		l->peer.state = PEER_CAPA_LIST;
+	} else if (l->peer.state == PEER_CAPA || strcmp(line, ".") == 0) {
+		return begin_login(l, out);
+	}
+	return BACKEND_STEP_MORE;
+}
+
+static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
+{
+	take_greeting(l, line);
+	return line[0] == '-' ? on_refusal(l, line, FAILURE_TEMPORARY) : begin_login(l, out);
 }
 
 enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip UNUSED, void *arg)
@@ -220,11 +274,19 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 	if (l->peer.state == PEER_GREETING && strncmp(line, "* ", 2) == 0)
 		return login_fail(l, FAILURE_INVALID,
 		    "it sent an IMAP greeting. Set the port of POP3 in mailhost: HOST:imap=PORT:pop3=PORT");
-	if (memchr(line, '\0', len) != NULL || (!ok && strncasecmp(line, "-ERR", 4) != 0))
+	if (memchr(line, '\0', len) != NULL)
+		return login_fail(l, FAILURE_INVALID, line);
+	if (l->peer.state == PEER_STLS || (l->peer.state == PEER_GREETING && wants_stls(l)))
+		return on_clear(l, line, ok, out);
+	if (l->peer.state == PEER_CAPA_LIST)
+		return on_capa(l, line, ok, out);
+	if (!ok && strncasecmp(line, "-ERR", 4) != 0)
 		return login_fail(l, FAILURE_INVALID, line);
 	switch (l->peer.state) {
 	case PEER_GREETING:
 		return on_greeting(l, line, out);
+	case PEER_CAPA:
+		return on_capa(l, line, ok, out);
 	case PEER_XCLIENT: /* a peer may refuse it; the login does not depend on it */
 		return next(l, out, PEER_XCLIENT);
 	case PEER_UTF8:

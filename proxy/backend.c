@@ -156,7 +156,9 @@ static enum backend_step take_line(struct backend *b, char *line, size_t len)
 	line[len] = '\0';
 	str_room(&b->out, LOGIN_SIZE_HINT);
 	step = b->fns->line(line, len, &b->out, &b->skip, b->arg);
-	if (step != BACKEND_STEP_MORE)
+	if (step == BACKEND_STEP_TLS && before != 0)
+		step = BACKEND_STEP_INVALID; /* it answers what it was not asked yet */
+	if (step != BACKEND_STEP_MORE && step != BACKEND_STEP_TLS)
 		b->out.len = before; /* nothing more is said; wiped with the rest */
 	if (!b->greeted)
 		greeted(b);
@@ -210,6 +212,35 @@ static void decided(struct backend *b, enum backend_step step)
 	done(b, results[step]);
 }
 
+/* How long this address may take until it greets. */
+static void set_share(struct backend *b)
+{
+	set_timer(b, (b->deadline - loop_now()) / (b->naddrs - b->at));
+}
+
+static void use_tls(struct backend *b, bool is_new)
+{
+	SSL *ssl = b->fns->tls != NULL ? b->fns->tls(b->at, is_new, b->arg) : NULL;
+
+	if (ssl != NULL)
+		conn_tls_connect(b->loop, &b->conn, ssl);
+}
+
+/* What came in clear behind the line before TLS was not said by the peer, or not to be read within TLS. */
+static void begin_tls(struct backend *b)
+{
+	if (b->in.len != 0) {
+		b->untrusted[b->at] = true;
+		str_adds(&b->errors, "bytes in clear before TLS");
+		decided(b, BACKEND_STEP_INVALID);
+		return;
+	}
+	b->greeted = false;
+	use_tls(b, false);
+	set_share(b);
+	watch(b);
+}
+
 static void on_input(struct backend *b, char *p, size_t n)
 {
 	enum backend_step step;
@@ -224,7 +255,9 @@ static void on_input(struct backend *b, char *p, size_t n)
 		if (used < n)
 			str_add(&b->in, p + used, n - used);
 	}
-	if (step != BACKEND_STEP_MORE)
+	if (step == BACKEND_STEP_TLS)
+		begin_tls(b);
+	else if (step != BACKEND_STEP_MORE)
 		decided(b, step);
 	else if (!flush_out(b))
 		conn_failed(b);
@@ -256,6 +289,15 @@ static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 		conn_failed(b);
 }
 
+/* What has not come in time. */
+static const char *late(const struct backend *b)
+{
+	const SSL *ssl = conn_tls_ssl(&b->conn);
+
+	return ssl != NULL && !SSL_is_init_finished(ssl) ? "no end of the TLS handshake in time" :
+	                                                   "no greeting in time";
+}
+
 static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct backend *b = t->data;
@@ -267,28 +309,34 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	else if (!b->greeted && b->share < SHARE_MIN)
 		give_up(b, "no greeting in the remaining time");
 	else
-		address_failed(b, b->greeted ? "no answer to the login in time" : "no greeting in time");
+		address_failed(b, b->greeted ? "no answer to the login in time" : late(b));
 }
 
 /* Waits for the greeting on the new connection. If connecting fails, the socket is readable too, and reading returns
  * the error. */
-static void await_greeting(struct backend *b, int fd, double left)
+static void await_greeting(struct backend *b, int fd)
 {
-	SSL *ssl = b->fns->tls != NULL ? b->fns->tls(b->at, b->arg) : NULL;
-
 	conn_open(&b->conn, fd, on_event, b);
-	if (ssl != NULL)
-		conn_tls_connect(b->loop, &b->conn, ssl);
+	use_tls(b, true);
 	conn_watch(b->loop, &b->conn, EV_READ);
-	set_timer(b, left / (b->naddrs - b->at));
+	set_share(b);
+}
+
+/* Nothing of the address before is left for the next one. */
+static void forget_said(struct backend *b)
+{
+	str_clear(&b->in);
+	str_fini_secret(&b->out);
+	b->skip = 0;
+	b->lines = 0;
 }
 
 static void connect_next(struct backend *b)
 {
-	double left = b->deadline - loop_now();
 	int fd;
 
-	if (b->at == b->naddrs || left <= 0) {
+	forget_said(b);
+	if (b->at == b->naddrs || b->deadline <= loop_now()) {
 		if (b->at == b->naddrs)
 			b->at--;
 		done(b, BACKEND_UNREACHABLE);
@@ -299,7 +347,7 @@ static void connect_next(struct backend *b)
 		connect_failed(b, errno);
 		return;
 	}
-	await_greeting(b, fd, left);
+	await_greeting(b, fd);
 }
 
 struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs, unsigned n, double timeout,
@@ -322,7 +370,7 @@ struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs
 	if ((fd = net_connect(&b->addr[0])) == -1)
 		set_timer(b, 0);
 	else
-		await_greeting(b, fd, timeout);
+		await_greeting(b, fd);
 	return b;
 }
 

@@ -1,7 +1,8 @@
 /* Logs in at a peer: connects to one address after the other until one greets, then passes each line to the protocol's
  * dialogue until the login is decided. Knows no protocol. There is one deadline for all of it; after a refused
  * connection the next address is tried at once, a silent one gets its share of the time. Once a line was sent, no other
- * address is tried, because the peer may have acted on it. */
+ * address is tried, because the peer may have acted on it. A line that asks for TLS is none, nor is anything that the
+ * peer says before: its first line within TLS is its greeting, as far as this is concerned. */
 #ifndef PROXY_BACKEND_H
 #define PROXY_BACKEND_H
 
@@ -24,6 +25,7 @@ enum backend_result {
 /* The dialogue's decision after a line. */
 enum backend_step {
 	BACKEND_STEP_MORE, /* go on reading; `out` may hold something to send */
+	BACKEND_STEP_TLS,  /* TLS begins behind this line; `out` is sent in it */
 	BACKEND_STEP_OK,
 	BACKEND_STEP_INVALID,
 	BACKEND_STEP_REFUSED
@@ -35,8 +37,9 @@ typedef enum backend_step backend_line_fn(const char *line, size_t len, struct s
 
 struct backend;
 
-/* TLS for the new connection to address number INDEX, from its first byte: an SSL that is taken over. NULL: none. */
-typedef SSL *backend_tls_fn(unsigned index, void *arg);
+/* TLS for the connection to address number INDEX: an SSL that is taken over. IS_NEW: from its first byte; NULL: none.
+ * Else it was asked for by BACKEND_STEP_TLS. */
+typedef SSL *backend_tls_fn(unsigned index, bool is_new, void *arg);
 
 /* The login is over, whatever the result; called exactly once, never from within backend_start(). The callee may call
  * backend_free(). */

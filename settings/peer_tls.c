@@ -9,6 +9,7 @@
 
 static const char *const words[PEER_TLS_COUNT] = {
 	[PEER_TLS_NONE] = "none",
+	[PEER_TLS_STARTTLS] = "starttls",
 	[PEER_TLS_IMPLICIT] = "implicit",
 };
 

@@ -7,13 +7,14 @@
 
 enum peer_tls {
 	PEER_TLS_NONE,
+	PEER_TLS_STARTTLS, /* after a command (STARTTLS, STLS), before anything else is said */
 	PEER_TLS_IMPLICIT, /* from the first byte */
 	PEER_TLS_COUNT
 };
 
 struct settings;
 
-/* "none", "implicit". */
+/* "none", "starttls", "implicit". */
 const char *peer_tls_word(enum peer_tls tls);
 /* The next row "HOST=WORD" of *LIST, which is moved behind it; HOST may be ".example.com", for all hosts below that.
  * False at the end, or (then *LIST is not at its end) if the row is malformed. */

@@ -92,10 +92,10 @@
 	S(proxy, PROXY_MASTER_PASSWORD, STR, "", 0, 0, "", SF_A, \
 		"Password of PROXY_MASTER_USER. It opens every mailbox on those servers: login workers get it only " \
 		"for a forwarded login whose password is not known. Protect the file from other users.") \
-	S(proxy, PROXY_TLS, WORD, "none", 0, 0, "none|implicit", SF_A, \
-		"Whether peers are spoken to by TLS: \"implicit\" from the first byte. The option of an account " \
-		"\"proxytls=implicit\", beside its mailhost, goes before it. Then the peer's port, if mailhost has none, " \
-		"is PROXY_PORT, else the first SSLPORT.") \
+	S(proxy, PROXY_TLS, WORD, "none", 0, 0, "none|starttls|implicit", SF_A, \
+		"Whether peers are spoken to by TLS: \"implicit\" from the first byte, \"starttls\" after that " \
+		"command (POP3: STLS). The option of an account \"proxytls=implicit\", beside its mailhost, goes before it. " \
+		"With \"implicit\" the peer's port, if mailhost has none, is PROXY_PORT, else the first SSLPORT.") \
 	S(proxy, PROXY_TLS_PEERS, LIST, "", 0, 0, "hosts", SF_A, \
 		"PROXY_TLS for some mailhosts, as they stand there: \"old.example.com=none .example.com=implicit\". A " \
 		"dot before means all hosts below. The first that fits counts.") \

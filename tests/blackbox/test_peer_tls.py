@@ -3,6 +3,8 @@ import imaplib
 import os
 import poplib
 import re
+import shutil
+import socket
 import ssl
 import subprocess
 
@@ -10,8 +12,10 @@ import pytest
 
 from fakeserver import FakeServer, imap_peer, pop3_peer
 from pool import Account, Pool, PATIENCE, chown, free_port, wait_for
+from test_mech import CAPS, Dovecot, imap_cram, open_folder, pop3_cram, states  # pylint: disable=unused-import
 
-HERE, ELSEWHERE, PLAIN = "anna@example.com", "berta@example.com", "paul@example.com"
+HERE, ELSEWHERE, PLAIN, START = "anna@example.com", "berta@example.com", "paul@example.com", "stella@example.com"
+HASHED = {ELSEWHERE: "hans@example.com", START: "hilda@example.com"}  # whose password only a hash is known of
 PEER = "127.0.0.9"  # of peers that a test makes
 GROUPS = ("imapd", "pop3d")
 
@@ -73,10 +77,14 @@ def client_context():
 def pool(request, authority):
     p = Pool(nodes=2, start=False, keep=request.config.getoption("--keep"), settings={"LOGIN_WORKERS": 1},
              accounts=[Account(HERE, mailhost="127.0.0.1"), Account(ELSEWHERE, mailhost="127.0.0.2"),
-                       Account(PLAIN, mailhost="127.0.0.2", options="proxytls=none")])
+                       Account(PLAIN, mailhost="127.0.0.2", options="proxytls=none"),
+                       Account(START, mailhost="127.0.0.2", options="proxytls=starttls"),
+                       Account(HASHED[ELSEWHERE], password="x", mailhost="127.0.0.2", fields=states("x")),
+                       Account(HASHED[START], password="x", mailhost="127.0.0.2", options="proxytls=starttls", fields=states("x"))])
     p.tls_port = {group: free_port(p.addresses) for group in GROUPS}
     pem = give(p, authority.pem("pool", "IP:127.0.0.1,IP:127.0.0.2"), "pool.pem")
     p.write_conf({"proxy": {"PROXY_TLS": "implicit", "PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt")},
+                  "imapd": {"IMAP_CAPABILITY": CAPS + " AUTH=CRAM-MD5"}, "pop3d": {"POP3AUTH": "PLAIN CRAM-MD5"},
                   **{f"{group}-ssl": {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": port, "TLS_CERTFILE": pem}
                      for group, port in p.tls_port.items()}})
     p.start()
@@ -96,7 +104,7 @@ def pop3(pool, tls):
     return poplib.POP3("127.0.0.1", pool.pop3_port, timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("user", [HERE, ELSEWHERE, PLAIN])
+@pytest.mark.parametrize("user", [HERE, ELSEWHERE, PLAIN, START])
 @pytest.mark.parametrize("tls", [False, True])
 def test_all_bridges(pool, tls, user):
     """A client with TLS or without, a peer with TLS or without: much in both directions, and both ends of the session."""
@@ -116,18 +124,37 @@ def test_all_bridges(pool, tls, user):
     p.pass_(pool.accounts[user].password)
     assert p.stat()[0] >= 1
     assert p.quit().startswith(b"+OK")
-    ports = {HERE: {}, ELSEWHERE: pool.tls_port, PLAIN: {"imapd": pool.imap_port, "pop3d": pool.pop3_port}}[user]
+    ports = {HERE: {}, ELSEWHERE: pool.tls_port}.get(user, {"imapd": pool.imap_port, "pop3d": pool.pop3_port})
     for group, port in ports.items():
         node.wait_log(rf"{group}: (LOGOUT|DISCONNECTED), user={user}.* backend=\[127\.0\.0\.2\]:{port},", mark)
 
 
-def test_identity_is_forwarded(pool):
+@pytest.mark.parametrize("user", [ELSEWHERE, START])
+def test_identity_is_forwarded(pool, user):
     """The peer counts and logs the client, not the node before it."""
     mark = pool.nodes[1].log_mark()
     with imap(pool, False) as c:
         port = c.sock.getsockname()[1]
-        c.login(ELSEWHERE, pool.accounts[ELSEWHERE].password)
-    pool.nodes[1].wait_log(rf"imapd: LOGIN, user={ELSEWHERE}, ip=\[::ffff:127\.0\.0\.1\], port=\[{port}\]", mark)
+        c.login(user, pool.accounts[user].password)
+    pool.nodes[1].wait_log(rf"imapd: LOGIN, user={user}, ip=\[::ffff:127\.0\.0\.1\], port=\[{port}\]", mark)
+    p = pop3(pool, False)
+    port = p.sock.getsockname()[1]
+    p.user(user)
+    p.pass_(pool.accounts[user].password)
+    pool.nodes[1].wait_log(rf"pop3d: LOGIN, user={user}, ip=\[::ffff:127\.0\.0\.1\], port=\[{port}\]", mark)
+    p.quit()
+
+
+@pytest.mark.parametrize("user", HASHED.values())
+def test_token(pool, user):
+    """A login whose password nobody knows: the node behind TLS is recognized, and takes the token."""
+    c, _, reply = imap_cram(pool, "127.0.0.1", user, "x")
+    assert reply.startswith(b"a OK"), reply
+    assert c.subjects() == [f"{user} lives on 127.0.0.2"]
+    c.cmd("LOGOUT")
+    c, _, reply = pop3_cram(pool, "127.0.0.1", user, "x")
+    assert reply.startswith(b"+OK"), reply
+    c.cmd("QUIT")
 
 
 def test_route_tells_tls(pool):
@@ -258,7 +285,7 @@ def test_handshake_that_never_ends(node):
         route(node, "slow@example.com", peer.host)
         mark = node.nodes[0].log_mark()
         assert "[UNAVAILABLE]" in log_in(node, "slow@example.com")
-        node.nodes[0].wait_log(r"user=slow@example\.com.*no greeting in time", mark)
+        node.nodes[0].wait_log(r"user=slow@example\.com.*no end of the TLS handshake in time", mark)
         names = {n["name"]: n["text"] for n in node.nodes[0].status()["notes"]}
         assert peer.host in names["peers_down_list"].split()
     finally:
@@ -353,3 +380,185 @@ def test_not_verified(authority):
     finally:
         p.close()
         peer.close()
+
+
+# --- STARTTLS ---
+
+def starttls(pem, script, greeting=None, answer=None, behind=b"", protocol="imap"):
+    """A script for FakeServer: SCRIPT, which does not greet, after GREETING and STARTTLS; BEHIND comes with the ANSWER to that."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    def serve(conn):
+        conn.send(greeting or (b"* OK ready\r\n" if protocol == "imap" else b"+OK ready\r\n"))
+        conn.before = conn.line()
+        conn.send((answer or (b"S OK go on\r\n" if protocol == "imap" else b"+OK go on\r\n")) + behind)
+        conn.sock = context.wrap_socket(conn.sock, server_side=True)
+        conn.buf = conn.raw = b""
+        script(conn)
+    return serve
+
+
+@pytest.mark.parametrize("protocol", ["imap", "pop3"])
+def test_starttls(node, authority, protocol):
+    """Nothing but the request for TLS goes before it; who the client is, and the login, within."""
+    user = f"start{protocol}@example.com"
+    pem = authority.pem("start", alt="IP:127.0.0.9")
+    if protocol == "imap":
+        peer = FakeServer(PEER, starttls(pem, imap_peer(greeting=""), b"* OK [CAPABILITY LOGINDISABLED STARTTLS] [ALERT] evil\r\n"))
+    else:
+        peer = FakeServer(PEER, starttls(pem, pop3_peer(greeting=""), b"+OK [XCLIENT] evil\r\n", protocol="pop3"))
+    try:
+        route(node, user, peer.host, "proxytls=starttls")
+        assert "by TLS (starttls)" in node.nodes[0].tool("route", user).stdout
+        if protocol == "imap":
+            with imap(node, False) as c:
+                typ, text = c.login(user, node.accounts[user].password)
+                assert typ == "OK" and b"evil" not in text[0]
+                assert c.xatom("ECHO")[0] == "OK"
+            assert peer.last.before == b"S STARTTLS"
+            assert [w[1] for w in peer.last.commands[:3]] == [b"CAPABILITY", b"ID", b"LOGIN"]
+        else:
+            p = pop3(node, False)
+            p.user(user)
+            p.pass_(node.accounts[user].password)
+            assert p.noop().startswith(b"+OK echo")
+            p.quit()
+            assert peer.last.before == b"STLS"
+            assert [w[0] for w in peer.last.commands[:3]] == [b"CAPA", b"USER", b"PASS"]
+    finally:
+        peer.close()
+
+
+# What a peer, or somebody before it, says to a node that is to begin TLS: the greeting, and the answer to STARTTLS.
+HOSTILE = {
+    "preauth": (b"* PREAUTH [CAPABILITY IMAP4rev1] evil\r\n", None),
+    "bye": (b"* BYE [ALERT] evil\r\n", None),
+    "no": (b"* NO [ALERT] evil\r\n", None),
+    "bad": (b"* BAD [ALERT] evil\r\n", None),
+    "tagged": (b"S OK evil\r\n", None),
+    "garbage": (b"evil\r\n", None),
+    "binary": (b"\x16\x03\x03\x00\x02\x02\x28\r\n", None),
+    "refused": (b"* OK ready\r\n", b"S NO [ALERT] evil\r\n"),
+    "unknown": (b"* OK ready\r\n", b"S BAD evil\r\n"),
+    "referral": (b"* OK ready\r\n", b"S NO [REFERRAL imap://evil/] evil\r\n"),
+    "capability": (b"* OK ready\r\n", b"* CAPABILITY IMAP4rev1 EVIL\r\nS OK go on\r\n"),
+    "exists": (b"* OK ready\r\n", b"* 5 EXISTS\r\nS OK evil\r\n"),
+    "fetch": (b"* OK ready\r\n", b"* 1 FETCH (BODY[] {4}\r\nevil)\r\nS OK evil\r\n"),
+    "alert": (b"* OK [ALERT] evil\r\n", b"* OK [ALERT] evil\r\nS OK go on\r\n"),
+    "goodbye": (b"* OK ready\r\n", b"* BYE [UNAVAILABLE] evil\r\n"),
+    "another tag": (b"* OK ready\r\n", b"L OK evil\r\n"),
+    "in the greeting": (b"* OK ready\r\nS OK evil\r\n", b""),
+    "behind": (b"* OK ready\r\n", b"S OK go on\r\n* OK [ALERT] evil\r\n"),
+    "login behind": (b"* OK ready\r\n", b"S OK go on\r\nC OK evil\r\nL OK evil\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_before_tls(node, kind):
+    """The attempt ends before anything is told, and no word that came in clear reaches the client."""
+    greeting, answer = HOSTILE[kind]
+
+    def script(conn):
+        conn.send(greeting)
+        if answer is not None:
+            conn.line()
+            conn.send(answer)
+        conn.wait_gone()
+
+    peer = FakeServer(PEER, script)
+    try:
+        route(node, "hostile@example.com", peer.host, "proxytls=starttls")
+        mark = node.nodes[0].log_mark()
+        with socket.create_connection(("127.0.0.1", node.imap_port), timeout=PATIENCE) as s, s.makefile("rb") as lines:
+            lines.readline()
+            s.sendall(b"a LOGIN hostile@example.com " + node.accounts["hostile@example.com"].password.encode() + b"\r\nb LOGOUT\r\n")
+            told = lines.read()
+        assert told.startswith(b"a NO [UNAVAILABLE] Temporary problem, please try again later.\r\n* BYE"), told
+        assert b"evil" not in told.lower() and b"EXISTS" not in told and b"FETCH" not in told
+        node.nodes[0].wait_log("TEMPORARY FAILURE, user=hostile@example.com", mark)
+        wait_for("the peer has seen the end", lambda: not peer.thread.is_alive() or peer.last.sock.fileno() == -1)
+        assert peer.last.raw in (b"", b"S STARTTLS\r\n"), peer.last.raw
+    finally:
+        peer.close()
+
+
+def test_hostile_in_a_packet_of_its_own(node, authority):
+    """Bytes in clear that come after the answer are no TLS."""
+    def script(conn):
+        conn.send(b"* OK ready\r\n")
+        conn.line()
+        conn.send(b"S OK go on\r\n")
+        conn.fill()  # the first message of TLS
+        conn.send(b"* OK [ALERT] evil\r\n")
+        conn.wait_gone()
+
+    peer = FakeServer(PEER, script)
+    try:
+        route(node, "late@example.com", peer.host, "proxytls=starttls")
+        mark = node.nodes[0].log_mark()
+        assert "evil" not in log_in(node, "late@example.com")
+        node.nodes[0].wait_log(r"user=late@example\.com.*TLS: ", mark)
+        assert b"LOGIN" not in peer.last.raw and b"late@" not in peer.last.raw
+    finally:
+        peer.close()
+
+
+def test_starttls_with_another_certificate(node, authority):
+    """Behind STARTTLS, too, the next host is tried, which has nothing of what the first one said."""
+    bad = FakeServer(PEER, starttls(authority.pem("bad", alt="IP:127.0.0.8"), imap_peer(greeting=""), b"* OK [CAPABILITY X] bad\r\n"))
+    good = FakeServer(PEER, starttls(authority.pem("good", alt="IP:127.0.0.9"), imap_peer(greeting="")))
+    try:
+        route(node, "twostart@example.com", f"{bad.host} {good.host}", "proxytls=starttls")
+        mark = node.nodes[0].log_mark()
+        assert log_in(node, "twostart@example.com") == "OK"
+        node.nodes[0].wait_log(rf"mailhost 127\.0\.0\.9 is passed over: .* port {bad.port}: TLS: IP address mismatch", mark)
+        assert bad.last.raw == b"S STARTTLS\r\n"
+    finally:
+        bad.close()
+        good.close()
+
+
+# --- peers that are not ours ---
+
+class TlsDovecot(Dovecot):
+    """It takes no login without TLS."""
+
+    def __init__(self, folder, name, pem):
+        self.imaps_port, self.pop3s_port = free_port([self.host]), free_port([self.host])
+        shutil.copy(pem, os.path.join(folder, "dovecot.pem"))
+        super().__init__(folder, name)
+
+    def configuration(self):
+        text = super().configuration().replace("disable_plaintext_auth = no", "disable_plaintext_auth = yes")
+        text = text.replace("ssl = no", f"ssl = yes\nssl_cert = <{self.folder}/dovecot.pem\nssl_key = <{self.folder}/dovecot.pem")
+        for kind, port in ("imap", self.imaps_port), ("pop3", self.pop3s_port):
+            text += f"service {kind}-login {{\n  inet_listener {kind}s {{\n    port = {port}\n    ssl = yes\n  }}\n}}\n"
+        return text
+
+
+@pytest.mark.once
+def test_dovecot(node, authority, open_folder):
+    """A login by STARTTLS, STLS, and to its ports for TLS; the mail is there, and the end of the session comes through."""
+    user = "dora@example.com"
+    dovecot = TlsDovecot(open_folder, user, authority.pem("dovecot", alt="IP:127.0.2.9"))
+    try:
+        for word, ports in ("starttls", (dovecot.imap_port, dovecot.pop3_port)), ("implicit", (dovecot.imaps_port, dovecot.pop3s_port)):
+            node.accounts.pop(user, None)
+            mark = node.nodes[0].log_mark()
+            node.add(Account(user, password="nobody knows", mailhost=f"{dovecot.host}:imap={ports[0]}:pop3={ports[1]}",
+                             options=f"proxytls={word}"), mail=False)
+            node.nodes[0].wait_log("userdb: .* read", mark)
+            for _ in range(2):  # the second one with a session of TLS that it resumes
+                with imap(node, False) as c:
+                    c.login(user, "nobody knows")
+                    c.select("INBOX")
+                    assert b"lives with Dovecot" in c.fetch("1", "BODY.PEEK[HEADER.FIELDS (SUBJECT)]")[1][0][1]
+                p = pop3(node, False)
+                p.user(user)
+                p.pass_("nobody knows")
+                assert p.stat()[0] == 1
+                p.quit()
+        assert node.nodes[0].status()["counts"]["peers_need_tls"] == 0
+    finally:
+        dovecot.close()

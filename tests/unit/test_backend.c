@@ -2,19 +2,34 @@
 #include "tests/unit/unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <openssl/pem.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/conn_tls.h"
 #include "lib/mem.h"
+#include "lib/tls_ctx.h"
 #include "proxy/backend.h"
 #include "tests/unit/decoded.h"
+#include "tests/unit/tls_test.h"
 
 /* A made-up protocol: the peer greets with "HELLO", gets "GO" and answers "OK", "NO" or "LATER"; "LIT n" is followed by
  * n bytes that belong to it. */
+static bool wants_tls; /* it begins TLS behind the greeting */
+
 static enum backend_step on_line(const char *line, size_t len, struct str *out, uint64_t *skip, void *arg UNUSED)
 {
 	CU_ASSERT_EQUAL(line[len], '\0');
+	if (strcmp(line, "HELLO") == 0 && wants_tls) {
+		str_adds(out, "TLS\r\n");
+		return BACKEND_STEP_MORE;
+	}
+	if (strcmp(line, "BEGIN") == 0) {
+		str_adds(out, "GO\r\n");
+		return BACKEND_STEP_TLS;
+	}
 	if (strcmp(line, "HELLO") == 0) {
 		str_adds(out, "GO\r\n");
 		return BACKEND_STEP_MORE;
@@ -35,6 +50,7 @@ struct outcome {
 	enum backend_result result;
 	int alive, dead, slow;
 	char leftover[64], error[200], errors[4][100];
+	bool untrusted[4];
 	unsigned index;
 };
 
@@ -46,8 +62,12 @@ static void on_done(struct backend *b, enum backend_result result, void *arg)
 	o->result = result;
 	o->index = backend_index(b);
 	snprintf(o->error, sizeof(o->error), "%s", backend_error(b, backend_index(b)));
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 4; i++) {
+		int verdict;
+
 		snprintf(o->errors[i], sizeof(o->errors[i]), "%s", backend_error(b, i));
+		o->untrusted[i] = backend_is_untrusted(b, i, &verdict);
+	}
 	if (result == BACKEND_OK) {
 		struct str left = STR_INIT;
 		const struct conn *c = backend_take(b, &left);
@@ -278,6 +298,272 @@ static void test_floods(void)
 	str_fini(&flood);
 }
 
+/* --- STARTTLS --- */
+
+static SSL_CTX *client_ctx, *server_ctx;
+static const char *tls_name; /* whom the backend means */
+
+static SSL *on_tls(unsigned index UNUSED, bool is_new, void *arg UNUSED)
+{
+	return is_new ? NULL : tls_client_new(client_ctx, tls_name);
+}
+
+static const struct backend_fns tls_fns = { on_line, on_done, on_health, on_tls };
+
+/* A server that shows a certificate for node.example. */
+static void make_contexts(void)
+{
+	EVP_PKEY *key = tls_test_key("P-256");
+	X509 *cert = tls_test_signed(key, "DNS:node.example", NULL, key, -60, 3600, true);
+	BIO *b = BIO_new(BIO_s_mem());
+	char *pem;
+	long len;
+
+	server_ctx = tls_ctx_new(true);
+	client_ctx = tls_ctx_new(false);
+	SSL_CTX_use_certificate(server_ctx, cert);
+	SSL_CTX_use_PrivateKey(server_ctx, key);
+	PEM_write_bio_X509(b, cert);
+	len = BIO_get_mem_data(b, &pem);
+	CU_ASSERT_EQUAL_FATAL(tls_ctx_trust(client_ctx, pem, (size_t)len), 1);
+	BIO_free(b);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
+static void free_contexts(void)
+{
+	SSL_CTX_free(server_ctx);
+	SSL_CTX_free(client_ctx);
+}
+
+static void turn(unsigned n)
+{
+	while (n-- > 0) {
+		ev_run(loop, EVRUN_NOWAIT);
+		usleep(300);
+	}
+}
+
+/* The peer's end of the connection to LISTENER. */
+static int accepted(int listener)
+{
+	int fd = -1;
+
+	for (int i = 0; i < 3000 && fd == -1; i++) {
+		fd = accept(listener, NULL, NULL);
+		turn(1);
+	}
+	CU_ASSERT_FATAL(fd != -1);
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	return fd;
+}
+
+/* The peer sends SAY, and waits for the answer WANT. */
+static void talk(int fd, const char *say, const char *want)
+{
+	char got[64];
+	ssize_t n = -1;
+
+	CU_ASSERT_EQUAL(send(fd, say, strlen(say), MSG_NOSIGNAL), (ssize_t)strlen(say));
+	for (int i = 0; i < 3000 && n < 0; i++) {
+		turn(1);
+		n = recv(fd, got, sizeof(got) - 1, 0);
+	}
+	CU_ASSERT_FATAL(n >= 0);
+	got[n] = '\0';
+	CU_ASSERT_STRING_EQUAL(got, want);
+}
+
+/* The peer within TLS: answers GO. */
+static void on_peer(struct ev_loop *l UNUSED, ev_io *io, int revents)
+{
+	static const char answer[] = "OK\r\n* left\r\n";
+	struct conn *c = io->data;
+	char got[64];
+	ssize_t n;
+
+	if ((conn_ready(c, revents) & EV_READ) == 0)
+		return;
+	n = conn_read(c, got, sizeof(got));
+	if (n <= 0) {
+		if (n != CONN_LATER)
+			conn_watch(loop, c, 0);
+		return;
+	}
+	CU_ASSERT(n == 4 && memcmp(got, "GO\r\n", 4) == 0);
+	CU_ASSERT_EQUAL(conn_write(c, answer, strlen(answer)), (ssize_t)strlen(answer));
+}
+
+static void serve_tls(struct conn *c, int fd)
+{
+	conn_open(c, fd, on_peer, c);
+	conn_tls_accept(loop, c, server_ctx);
+	conn_watch(loop, c, EV_READ);
+}
+
+static void wait_done(const struct outcome *o)
+{
+	for (int i = 0; i < 10000 && o->calls == 0; i++)
+		turn(1);
+	CU_ASSERT_EQUAL(o->calls, 1);
+}
+
+static void begin_starttls(const struct net_addr *a, unsigned n, double timeout, struct outcome *o)
+{
+	memset(o, 0, sizeof(*o));
+	loop = ev_loop_new(EVFLAG_AUTO);
+	decoded_on(loop);
+	wants_tls = true;
+	tls_name = "node.example";
+	make_contexts();
+	backend_start(loop, a, n, timeout, &tls_fns, o);
+}
+
+static void end_starttls(void)
+{
+	free_contexts();
+	wants_tls = false;
+	ev_loop_destroy(loop);
+}
+
+/* The answer to STARTTLS, cut at every byte. */
+static void test_starttls(void)
+{
+	for (size_t cut = 0; cut <= 7; cut++) {
+		struct net_addr a;
+		int listener = listen_at(&a), fd;
+		struct outcome o;
+		struct conn c;
+
+		begin_starttls(&a, 1, 10, &o);
+		fd = accepted(listener);
+		talk(fd, "HELLO\r\n", "TLS\r\n");
+		CU_ASSERT_EQUAL(send(fd, "BEGIN\r\n", cut, 0), (ssize_t)cut);
+		turn(3);
+		CU_ASSERT_EQUAL(send(fd, "BEGIN\r\n" + cut, 7 - cut, 0), (ssize_t)(7 - cut));
+		serve_tls(&c, fd);
+		wait_done(&o);
+		CU_ASSERT_EQUAL(o.result, BACKEND_OK);
+		CU_ASSERT_STRING_EQUAL(o.leftover, "* left\r\n");
+		CU_ASSERT(o.alive == 1 && o.dead == 0 && !o.untrusted[0]);
+		conn_close(loop, &c);
+		close(listener);
+		end_starttls();
+	}
+}
+
+/* Not even TLS is begun. */
+static void test_bytes_behind(void)
+{
+	static const char *const behind[] = { "x", "OK\r\n", "* OK [ALERT] evil\r\n", "\r\n", "\x16\x03\x03" };
+
+	for (size_t i = 0; i < ARRAY_LEN(behind); i++) {
+		struct net_addr a;
+		int listener = listen_at(&a), fd;
+		struct outcome o;
+		char all[64];
+
+		begin_starttls(&a, 1, 10, &o);
+		fd = accepted(listener);
+		talk(fd, "HELLO\r\n", "TLS\r\n");
+		snprintf(all, sizeof(all), "BEGIN\r\n%s", behind[i]);
+		talk(fd, all, "");
+		wait_done(&o);
+		CU_ASSERT_EQUAL(o.result, BACKEND_INVALID);
+		CU_ASSERT(o.untrusted[0] && o.dead == 0);
+		CU_ASSERT_PTR_NOT_NULL(strstr(o.error, "in clear"));
+		close(fd);
+		close(listener);
+		end_starttls();
+	}
+}
+
+/* TLS is begun before the request for it was sent. */
+static void test_hasty_tls_answer(void)
+{
+	struct net_addr a;
+	int listener = listen_at(&a), fd;
+	struct outcome o;
+
+	begin_starttls(&a, 1, 10, &o);
+	fd = accepted(listener);
+	talk(fd, "HELLO\r\nBEGIN\r\n", "");
+	wait_done(&o);
+	CU_ASSERT_EQUAL(o.result, BACKEND_INVALID);
+	close(fd);
+	close(listener);
+	end_starttls();
+}
+
+/* A certificate for another name, and a handshake that does not end: the next address is tried, as the first has got
+ * nothing but the request for TLS. Only silence makes it one that is down. */
+static void test_tls_fails(void)
+{
+	for (int silent = 0; silent < 2; silent++) {
+		struct net_addr a[2];
+		int listener[2] = { listen_at(&a[0]), listen_at(&a[1]) }, fd;
+		struct conn c[2];
+		struct outcome o;
+
+		begin_starttls(a, 2, silent ? 2 : 10, &o);
+		tls_name = silent ? "node.example" : "other.example";
+		fd = accepted(listener[0]);
+		talk(fd, "HELLO\r\n", "TLS\r\n");
+		CU_ASSERT_EQUAL(send(fd, "BEGIN\r\n", 7, 0), 7);
+		if (!silent)
+			serve_tls(&c[0], fd);
+		c[1] = (struct conn){ .state = NULL };
+		/* The first one gives up; the second has to begin anew. */
+		int second = accepted(listener[1]);
+
+		tls_name = "node.example";
+		talk(second, "HELLO\r\n", "TLS\r\n");
+		CU_ASSERT_EQUAL(send(second, "BEGIN\r\n", 7, 0), 7);
+		serve_tls(&c[1], second);
+		wait_done(&o);
+		CU_ASSERT_EQUAL(o.result, BACKEND_OK);
+		CU_ASSERT_EQUAL(o.index, 1);
+		CU_ASSERT_EQUAL(o.dead, silent);
+		CU_ASSERT_EQUAL(o.untrusted[0], !silent);
+		CU_ASSERT_PTR_NOT_NULL(
+		    strstr(o.errors[0], silent ? "TLS handshake in time" : "TLS: hostname mismatch"));
+		if (silent)
+			close(fd);
+		else
+			conn_close(loop, &c[0]);
+		conn_close(loop, &c[1]);
+		close(listener[0]);
+		close(listener[1]);
+		end_starttls();
+	}
+}
+
+/* What an address has said before it hung up is not taken for the beginning of what the next one says. */
+static void test_half_a_greeting(void)
+{
+	struct net_addr a[2];
+	int listener[2] = { listen_at(&a[0]), listen_at(&a[1]) }, fd;
+	struct outcome o = { 0 };
+
+	loop = ev_loop_new(EVFLAG_AUTO);
+	decoded_on(loop);
+	backend_start(loop, a, 2, 10, &fns, &o);
+	fd = accepted(listener[0]);
+	CU_ASSERT_EQUAL(send(fd, "HEL", 3, 0), 3);
+	turn(5);
+	close(fd);
+	fd = accepted(listener[1]);
+	talk(fd, "HELLO\r\n", "GO\r\n");
+	CU_ASSERT_EQUAL(send(fd, "OK\r\n", 4, 0), 4);
+	wait_done(&o);
+	CU_ASSERT_EQUAL(o.result, BACKEND_OK);
+	close(fd);
+	close(listener[0]);
+	close(listener[1]);
+	ev_loop_destroy(loop);
+}
+
 /* The same over connections of another kind. */
 #define CODED(test) \
 	static void test##_coded(void) \
@@ -302,6 +588,11 @@ static const struct unit_case cases[] = {
 	{ "several addresses", test_addresses },
 	{ "silence", test_silence },
 	{ "floods", test_floods },
+	{ "half a greeting", test_half_a_greeting },
+	{ "STARTTLS", test_starttls },
+	{ "STARTTLS: bytes behind the answer", test_bytes_behind },
+	{ "STARTTLS: an answer too early", test_hasty_tls_answer },
+	{ "STARTTLS: TLS fails", test_tls_fails },
 	{ "coded: verdicts", test_verdicts_coded },
 	{ "coded: hasty", test_hasty_coded },
 	{ "coded: bytes behind the answer", test_leftover_coded },

@@ -135,7 +135,8 @@ static void check_insecure_imap(void)
 	const struct login_dialect *d = &imap_login_dialect;
 
 	check(d, "a CAPABILITY\r\n",
-	    "* CAPABILITY " CAPABILITIES " STARTTLS LOGINDISABLED\r\na OK CAPABILITY completed\r\n");
+	    "* CAPABILITY " CAPABILITIES " STARTTLS LOGINDISABLED\r\na OK CAPABILITY completed Waypost node "
+	    "00112233445566778899aabbccddeeff ready.\r\n");
 	check(d, "a LOGIN u p\r\nb NOOP\r\n", "a NO " INSECURE "b OK NOOP completed\r\n");
 	check(d, "a LOGIN\r\n", "a NO " INSECURE);
 	check(d, "a LOGIN {1}\r\nb NOOP\r\n", "a NO " INSECURE "b OK NOOP completed\r\n");
@@ -179,7 +180,8 @@ static void check_insecure_pop3(void)
 static void check_no_certificate(void)
 {
 	check(&imap_login_dialect, "a CAPABILITY\r\n",
-	    "* CAPABILITY " CAPABILITIES " LOGINDISABLED\r\na OK CAPABILITY completed\r\n");
+	    "* CAPABILITY " CAPABILITIES
+	    " LOGINDISABLED\r\na OK CAPABILITY completed Waypost node 00112233445566778899aabbccddeeff ready.\r\n");
 	check(&imap_login_dialect, "a STARTTLS\r\n",
 	    "a NO [UNAVAILABLE] TLS is not available now, please try again later.\r\n");
 	check(&pop3_login_dialect, "STLS\r\n", "-ERR [SYS/TEMP] TLS is not available now, please try again later.\r\n");
@@ -475,8 +477,9 @@ static void test_pop3(void)
 	check(d, "XCLIENT ADDR=192.0.2.7 PORT=1 TTL=3 NONSENSE X=\r\n", "+OK Noted.\r\n");
 }
 
-static uint64_t signed_at; /* time of our signature for the peer; 0: we have no secret */
-static bool tell_client;   /* talk() ends with what the client is told, not with the failure's name */
+static uint64_t signed_at;     /* time of our signature for the peer; 0: we have no secret */
+static bool tell_client;       /* talk() ends with what the client is told, not with the failure's name */
+static enum peer_tls peer_tls; /* of talk()'s peer */
 
 /* Feeds the peer's lines; returns what is sent back, and the result. */
 static char *talk(const struct login_dialect *d, const char *const *lines, const char *user, const char *password,
@@ -498,6 +501,7 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 	reply.ttl = 3;
 	reply.time = signed_at;
 	reply.ntargets = 1;
+	reply.target[0].tls = peer_tls;
 	l.reply = &reply;
 	l.password = mem_strdup(password);
 	if (d == &imap_login_dialect)
@@ -506,8 +510,9 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 		((struct pop3_login *)l.data)->utf8 = utf8;
 	/* login_forwarded() needs the peer in use. */
 	l.backend = backend_start(EV_DEFAULT, &reply.client, 1, 1, &fns, &l);
-	for (; *lines != NULL && step == BACKEND_STEP_MORE; lines++) {
+	for (; *lines != NULL && (step == BACKEND_STEP_MORE || step == BACKEND_STEP_TLS); lines++) {
 		step = d->peer_line(*lines, strlen(*lines), &out, &skip, &l);
+		str_adds(&log, step == BACKEND_STEP_TLS ? "<TLS>" : "");
 		str_add(&log, str_cstr(&out), out.len);
 		str_clear(&out);
 	}
@@ -557,6 +562,89 @@ static char *told(const struct login_dialect *d, const char *greeting, const cha
 	"I ID (\"x-session-id\" \"sid\" \"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" " \
 	"\"x-proxy-ttl\" \"3\" " \
 	"\"x-client-transport\" \"insecure\")\r\n"
+
+#define XCLIENT "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=sid TTL=3 CLIENT-TRANSPORT=insecure\r\n"
+#define SOME_MARK "Waypost node 0123456789abcdef0123456789abcdef ready."
+#define IMAP_TLS "S STARTTLS\r\n<TLS>C CAPABILITY\r\n"
+#define POP3_TLS "STLS\r\n<TLS>CAPA\r\n"
+
+/* STARTTLS: what was said before it does not count, and capabilities are asked for again within it. */
+static void test_peer_starttls(void)
+{
+	const struct login_dialect *d = &imap_login_dialect;
+
+	peer_tls = PEER_TLS_STARTTLS;
+	/* Neither the mark, nor a capability, nor an alert in the greeting. */
+	TALK(d, "u", "p", false, false, IMAP_TLS "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n",
+	    "* OK [CAPABILITY ID SASL-IR LOGINDISABLED] " SOME_MARK, "S OK go", "* CAPABILITY IMAP4rev1", "C OK done",
+	    "L OK");
+	TALK(d, "u", "p", false, false, IMAP_TLS "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [ALERT] evil",
+	    "s ok go", "C BAD what", "L OK");
+	TALK(d, "u", "p", false, false, IMAP_TLS "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n",
+	    "* OK [REFERRAL imap://evil/] x", "S OK [CAPABILITY ID] go", "C NO", "L OK");
+	/* Within TLS all of it counts. */
+	TALK(d, "u", "p", false, false, IMAP_TLS ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi",
+	    "S OK go", "* CAPABILITY ID", "C OK done", "I OK", "L OK");
+	TALK(d, "u", "p", false, false, IMAP_TLS ID "L LOGIN \"u\" \"p\"\r\n=> * OK [ALERT] hear\r\nt OK LOGIN Ok.\r\n",
+	    "* OK hi", "S OK go", "* OK [ALERT] hear", "* CAPABILITY ID", "C OK done", "I OK", "L OK");
+	TALK(d, "u", "p", false, false, IMAP_TLS "=> NEEDS_TLS ", "* OK hi", "S OK go", "* CAPABILITY LOGINDISABLED",
+	    "C OK done");
+	TALK(d, "u", "p", false, false, IMAP_TLS "=> TEMPORARY UNAVAILABLE", "* OK hi", "S OK go",
+	    "* BYE [UNAVAILABLE] x");
+	TALK(d, "u", "p", false, false, IMAP_TLS "=> INVALID ", "* OK hi", "S OK go", "L OK logged in");
+	TALK(d, "u", "p", false, false, IMAP_TLS "=> INVALID ", "* OK hi", "S OK go", "+ go on");
+	TALK(d, "u", "p", false, false, IMAP_TLS "=> INVALID ", "* OK hi", "S OK go", "S OK again");
+	d = &pop3_login_dialect;
+	TALK(d, "u", "p", false, false, POP3_TLS "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n",
+	    "+OK [XCLIENT] [X-WAYPOST-TOKEN] " SOME_MARK, "+OK go", "+OK", "USER", ".", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, POP3_TLS "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi",
+	    "+OK go", "-ERR what", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, POP3_TLS XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi",
+	    "+OK go", "+OK [XCLIENT] list", "+OK", "-ERR", ".", "+OK", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, POP3_TLS "=> INVALID ", "+OK hi", "+OK go", "what");
+	peer_tls = PEER_TLS_NONE;
+}
+
+/* The server side of "NO STARTTLS": nothing but the request for TLS is sent, and no word of it reaches the client. */
+static void test_peer_without_starttls(void)
+{
+	static const char later[] = "t NO [UNAVAILABLE] Temporary problem, please try again later.\r\n";
+	static const char *const greetings[] = { "* PREAUTH [CAPABILITY ID] evil", "* BYE [ALERT] evil",
+		"* NO [ALERT] evil", "* BAD evil", "t OK evil", "* CAPABILITY IMAP4rev1 evil", "* 5 EXISTS",
+		"* 1 FETCH (BODY[] {4}", "* LIST () evil evil", "evil", "", "+ evil", "* OKAY evil", "*" };
+	static const char *const answers[] = { "S NO [ALERT] evil", "S BAD [REFERRAL imap://evil/] evil", "S PREAUTH",
+		"S OKAY", "S", "L OK evil", "C OK evil", "* OK [ALERT] evil", "* CAPABILITY ID", "* 5 EXISTS",
+		"* BYE [UNAVAILABLE] evil", "* BYE [ALERT] evil", "* 1 FETCH (FLAGS ())", "+ evil", "evil", "",
+		"* NO [REFERRAL imap://evil/] evil", "+OK evil", "* PREAUTH evil" };
+	static const char *const pop3[] = { "-ERR [ALERT] evil", "-ERR [IN-USE] evil", "-ERR [SYS/PERM] evil", "-ERR",
+		"evil", "", ".", "+ evil", "+O", "* BYE evil" };
+	static const char pop3_later[] = "-ERR [SYS/TEMP] Temporary problem, please try again later.\r\n";
+	char *client;
+
+	peer_tls = PEER_TLS_STARTTLS;
+	for (size_t i = 0; i < ARRAY_LEN(greetings); i++) {
+		client = told(&imap_login_dialect, greetings[i], NULL);
+		CU_ASSERT_STRING_EQUAL(client, later);
+		mem_free(&client);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(answers); i++) {
+		TALK(&imap_login_dialect, "u", "p", false, false, "S STARTTLS\r\n=> NO_STARTTLS ", "* OK hi",
+		    answers[i]);
+		client = told(&imap_login_dialect, "* OK [ALERT] evil", answers[i]);
+		CU_ASSERT_STRING_EQUAL(client, later);
+		mem_free(&client);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(pop3); i++) {
+		TALK(&pop3_login_dialect, "u", "p", false, false, "STLS\r\n=> NO_STARTTLS ", "+OK hi", pop3[i]);
+		client = told(&pop3_login_dialect, "+OK evil", pop3[i]);
+		CU_ASSERT_STRING_EQUAL(client, pop3_later);
+		mem_free(&client);
+		client = told(&pop3_login_dialect, pop3[i], NULL);
+		CU_ASSERT_STRING_EQUAL(client, pop3_later);
+		mem_free(&client);
+	}
+	peer_tls = PEER_TLS_NONE;
+}
 
 /* The last check before a peer: not one byte is sent. */
 static void test_peer_controls(void)
@@ -617,8 +705,6 @@ static void test_imap_peer(void)
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi",
 	    "L OK [CAPABILITY a\x01] x");
 }
-
-#define XCLIENT "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=sid TTL=3 CLIENT-TRANSPORT=insecure\r\n"
 
 static void test_pop3_peer(void)
 {
@@ -1151,6 +1237,8 @@ static const struct unit_case cases[] = {
 	{ "a node's mark", test_node_mark },
 	{ "nodes as peers", test_nodes_as_peers },
 	{ "control characters for a peer", test_peer_controls },
+	{ "peers with STARTTLS", test_peer_starttls },
+	{ "peers without STARTTLS", test_peer_without_starttls },
 	{ "credentials that nobody can have", test_unfit },
 	{ "before TLS", test_before_tls },
 	{ "end", end },
