@@ -20,14 +20,13 @@ static struct msgw out;
 
 /* --- admit: is it allowed --- */
 
-/* The client uses TLS where it has to, or is local; or who forwards it is a front that need not say so, or a node of
- * the pool whose clock is off. The worker has refused everybody else but those who claimed to be a node. */
+/* The client uses TLS where it has to, or is local; or it came by a front that need not say so, here or at the node
+ * before; or who forwards it is a node of the pool whose clock is off. The worker has refused everybody else but those
+ * who claimed to be a node. */
 static bool is_private(const struct request *rq, const struct protocol_settings *s)
 {
-	const struct settings *set = rq->worker->a->ctx.set;
-
-	return !s->tls_required || rq->client_tls || settings_is_local(set, &rq->client) ||
-	    net_addr_in_any(&rq->q.client, set->proxy_PROXY_TRUSTED) || rq->signature == SIGNATURE_CLOCK;
+	return !s->tls_required || rq->client_tls || settings_is_local(rq->worker->a->ctx.set, &rq->client) ||
+	    strcmp(rq->client_tls_words, SESSION_TLS_FRONT) == 0 || rq->signature == SIGNATURE_CLOCK;
 }
 
 enum request_state step_admit(struct request *rq)

@@ -39,27 +39,32 @@ static bool believes_tls(const struct request *rq)
 	const struct authd *a = rq->worker->a;
 	const struct forwarded *f = &rq->q.forwarded;
 
-	return f->tls && (rq->signed_for == NULL || forwarded_verify_tls(f, a->pool, rq->signed_for, rq->q.user));
+	return (f->tls || strcmp(f->tls_words, SESSION_TLS_FRONT) == 0) &&
+	    (rq->signed_for == NULL || forwarded_verify_tls(f, a->pool, rq->signed_for, rq->q.user));
 }
 
 static void identify(struct request *rq)
 {
 	const struct settings *set = rq->worker->a->ctx.set;
 	const struct forwarded *forwarded = &rq->q.forwarded;
+	bool front = net_addr_in_any(&rq->q.client, set->proxy_PROXY_TRUSTED);
 
 	rq->client = rq->q.client;
 	rq->client_tls = rq->q.tls;
 	str_copy(rq->client_tls_words, sizeof(rq->client_tls_words), rq->q.tls ? rq->q.tls_words : "");
 	if (!forwarded->present)
 		return;
-	rq->believed = net_addr_in_any(&rq->q.client, set->proxy_PROXY_TRUSTED);
+	rq->believed = front;
 	check_signature(rq);
 	rq->believed = rq->believed || rq->signed_for != NULL;
 	if (!rq->believed || forwarded->client.family == 0)
 		return;
 	rq->client = forwarded->client;
 	rq->client_tls = forwarded->tls;
-	str_copy(rq->client_tls_words, sizeof(rq->client_tls_words), believes_tls(rq) ? forwarded->tls_words : "");
+	str_copy(rq->client_tls_words, sizeof(rq->client_tls_words),
+	    believes_tls(rq)             ? forwarded->tls_words :
+	        front && !forwarded->tls ? SESSION_TLS_FRONT :
+	                                   "");
 }
 
 /* Takes the challenge that the request answers, which is good only once. False: it lacks one. */

@@ -88,7 +88,7 @@ struct request {
 	char *signed_for;
 	struct net_addr client;
 	bool client_tls;
-	char client_tls_words[SESSION_TLS_MAX]; /* with client_tls; "": not known */
+	char client_tls_words[SESSION_TLS_MAX]; /* as in struct forwarded */
 	bool crowd; /* the client is a proxy of PROXY_TRUSTED that does not say whom it forwards */
 	struct route route;
 	double room_since;  /* loop_now(): it waits for room at the peer; 0: it does not */

@@ -24,10 +24,11 @@ enum forwarded_signature {
 struct forwarded {
 	bool present; /* the login was forwarded (or claims so) */
 	char session_id[SESSION_ID_MAX];
-	struct net_addr client;          /* family 0: not given */
-	bool tls;                        /* the client speaks TLS to the first node */
-	char tls_words[SESSION_TLS_MAX]; /* with `tls`: session_tls_ok(); "": not known */
-	uint8_t ttl;                     /* hops left; 0: not given */
+	struct net_addr client; /* family 0: not given */
+	bool tls;               /* the client speaks TLS to the first node */
+	/* With `tls`: session_tls_ok(); else SESSION_TLS_FRONT, or they do not count; "": not known */
+	char tls_words[SESSION_TLS_MAX];
+	uint8_t ttl; /* hops left; 0: not given */
 	enum forwarded_signature signature;
 	uint64_t time; /* unix seconds of the signature */
 	uint8_t mac[FORWARDED_MAC_LEN];

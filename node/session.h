@@ -17,6 +17,9 @@ bool session_id_ok(const char *text);
  * short, and of characters that need no quotes anywhere. */
 enum { SESSION_TLS_MAX = 64 };
 bool session_tls_ok(const char *text);
+/* In place of such words, of a client that is not known to use TLS: it came by a front of PROXY_TRUSTED, which does not
+ * say, and must not be refused for that. */
+#define SESSION_TLS_FRONT "front"
 /* How log lines tell that the client uses TLS: ", KEY=1, tls=WORDS"; without the latter if WORDS is ""; "" without TLS.
  * KEY is the protocol's, "starttls". Returns DST. */
 enum { SESSION_TLS_TEXT_MAX = SESSION_TLS_MAX + 32 };

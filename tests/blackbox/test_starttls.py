@@ -23,6 +23,7 @@ A, B = "127.0.0.1", "127.0.0.2"
 HERE, FAR, MORE = "here@example.com", "far@example.com", "more@example.com"
 SECRET = "not-for-everybody"
 STRANGER = "192.0.2.50"
+TRUSTED = "127.0.0.77"
 BEGIN = {Imap: b"s STARTTLS\r\n", Pop3: b"STLS\r\n"}
 BEGUN = {Imap: b"s OK ", Pop3: b"+OK "}
 REFUSED = {Imap: b"NO [PRIVACYREQUIRED] TLS is required", Pop3: b"-ERR [SYS/PERM] TLS is required"}
@@ -80,6 +81,7 @@ class Site:
         caps = "IMAP4rev1 LITERAL+ SASL-IR ID IDLE AUTH=PLAIN"
         self.pool.write_conf({
             "PROXY_PROTOCOL_FROM": FRONT,
+            "proxy": {"PROXY_TRUSTED": TRUSTED},
             "imapd": {"PORT": f"{self.pool.imap_port},{self.ports[Imap]}", "PROXY_PROTOCOL_PORT": str(self.ports[Imap]), "IMAP_CAPABILITY": caps,
                       "IMAP_CAPABILITY_TLS": caps + " AUTH=CRAM-MD5"},
             "pop3d": {"PORT": f"{self.pool.pop3_port},{self.ports[Pop3]}", "PROXY_PROTOCOL_PORT": str(self.ports[Pop3]), "POP3AUTH": "PLAIN",
@@ -374,6 +376,14 @@ def test_nodes_forward_to_each_other(site, kind):
         with c:
             c.login_ok(site.account("wire@example.com"))
     site.pool.nodes[1].wait_log(rf"LOGIN, user=wire@example.com, ip=\[::ffff:{STRANGER}\], .*tls=1", mark)
+
+
+@pytest.mark.parametrize("user", [HERE, FAR, "wire@example.com"])
+def test_a_front_that_does_not_tell_of_tls(site, kind, user):
+    """It is let in by its address, wherever the account lives: the next node does not see that address."""
+    with kind(A, site.pool.imap_port if kind is Imap else site.pool.pop3_port, source=TRUSTED) as c:
+        c.ok(f'ID ("x-originating-ip" "{STRANGER}")' if kind is Imap else f"XCLIENT ADDR={STRANGER}")
+        c.login_ok(site.account(user))
 
 
 def test_a_stranger_cannot_pass_for_a_node(site, kind):

@@ -1419,7 +1419,8 @@ static void test_tls_words(void)
 	WORDS_ARE("TLSv1.2:X:resumed");
 	h.tls = false;
 	forward("ann", &h);
-	WORDS_ARE("");
+	WORDS_ARE(SESSION_TLS_FRONT);
+	CU_ASSERT_FALSE(last.client_tls);
 	CU_ASSERT(all_gone());
 	end();
 }
@@ -1469,6 +1470,48 @@ static void test_tls_required(void)
 	CU_ASSERT(is_insecure(&h));
 	set->imapd_ssl_IMAP_TLS_REQUIRED = 0;
 	CU_ASSERT_FALSE(is_insecure(&h));
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* A front that cannot say whether its client uses TLS is let in by its address. Its account may live on the next node,
+ * which does not see that address: the node in between says it, by its signature. */
+static void test_tls_behind_front(void)
+{
+	struct forwarded h;
+
+	begin();
+	set->has_tls[PROTOCOL_IMAP] = true;
+	unit_set(&set->imapd_ssl_TLS_CERTFILE, "/cert");
+	h = signed_forwarded("two");
+	h.tls = false;
+	h.signature = FORWARDED_SIGNATURE_NONE;
+	unit_set(&set->proxy_PROXY_TRUSTED, "192.0.2.0/24");
+	forward("two", &h);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && !last.local && !last.client_tls);
+	unit_set(&set->proxy_PROXY_TRUSTED, "");
+	h = signed_forwarded("ann");
+	h.tls = false;
+	str_copy(h.tls_words, sizeof(h.tls_words), last.client_tls_words);
+	forwarded_sign(&h, a.pool, set->self[0], "ann");
+	CU_ASSERT_FALSE(is_insecure(&h));
+	CU_ASSERT(last.proxied && !last.client_tls && is_client("198.51.100.3"));
+	h.tls_mac[0] ^= 1; /* nobody else can say so, */
+	CU_ASSERT(is_insecure(&h));
+	h.tls_mac[0] ^= 1;
+	h.mac[0] ^= 1;
+	CU_ASSERT(is_insecure(&h));
+	h = signed_forwarded("ann");
+	h.tls = false;
+	str_copy(h.tls_words, sizeof(h.tls_words), "TLSv1.3:X"); /* or in other words */
+	forwarded_sign(&h, a.pool, set->self[0], "ann");
+	CU_ASSERT(is_insecure(&h));
+	h = signed_forwarded("tls"); /* options of an account that ask for TLS still do */
+	h.tls = false;
+	str_copy(h.tls_words, sizeof(h.tls_words), SESSION_TLS_FRONT);
+	forwarded_sign(&h, a.pool, set->self[0], "tls");
+	forward("tls", &h);
+	CU_ASSERT(refused(AUTH_VERDICT_DISABLED));
 	CU_ASSERT(all_gone());
 	end();
 }
@@ -2038,6 +2081,7 @@ static const struct unit_case cases[] = {
 	{ "words about TLS", test_tls_words },
 	{ "whom a refusal blames", test_hop_refused },
 	{ "TLS is required", test_tls_required },
+	{ "TLS behind a front", test_tls_behind_front },
 	{ "circles", test_circle },
 	{ "chosen by a node", test_chosen },
 	{ "tokens", test_token },
