@@ -314,7 +314,9 @@ static void on_command(struct login *l, enum login_event event)
 		end_challenge(l);
 		return;
 	case LOGIN_EVENT_INSECURE:
-		log_client(l, LOG_LEVEL_INFO, "LOGIN REFUSED", ", reason=TLS required");
+		if (!l->told_insecure) /* errors with good commands between them have no end */
+			log_client(l, LOG_LEVEL_INFO, "LOGIN REFUSED", ", reason=TLS required");
+		l->told_insecure = true;
 		/* fall through */
 	case LOGIN_EVENT_BAD:
 		end_challenge(l);

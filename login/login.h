@@ -146,6 +146,7 @@ struct login {
 	double peer_until;       /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
 	bool retried;            /* the hand-over, or connecting to a peer, failed once already */
 	bool heard;              /* the client has sent something */
+	bool told_insecure;      /* the log tells that it wanted to log in without TLS */
 	bool over;               /* it is freed as soon as the engine is left */
 	struct net_addr client;
 	uint16_t local_port;

@@ -31,6 +31,7 @@ static const struct words {
 /* --- the log --- */
 
 static char last_line[LOG_LINE_MAX]; /* about a client */
+static unsigned lines;
 
 void __wrap_log_as(const char *program, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
@@ -43,6 +44,7 @@ void __wrap_log_as(const char *program UNUSED, enum log_level level, const char 
 	va_start(ap, fmt);
 	vsnprintf(last_line, sizeof(last_line), fmt, ap);
 	va_end(ap);
+	lines++;
 }
 
 /* --- certificates --- */
@@ -443,6 +445,24 @@ static void test_reply_waits(void)
 	leave();
 }
 
+/* A stranger who wants no TLS is not delayed: the log must not be as long as what it says. */
+static void test_refusals_do_not_fill_the_log(void)
+{
+	for (enum protocol p = PROTOCOL_IMAP; p <= PROTOCOL_POP3; p++) {
+		connect_from(p, "192.0.2.1", false);
+		lines = 0;
+		for (int i = 0; i < 100; i++) {
+			say(words[p].login);
+			say(words[p].noop);
+		}
+		CU_ASSERT_PTR_NOT_NULL(strstr(told(), "TLS is required"));
+		CU_ASSERT_PTR_NOT_NULL(w->logins);
+		CU_ASSERT_PTR_NOT_NULL(strstr(last_line, "LOGIN REFUSED"));
+		CU_ASSERT_EQUAL(lines, 1);
+		leave();
+	}
+}
+
 /* Whether it is offered follows the certificate, from one client to the next and for one that is there. */
 static void test_no_certificate(void)
 {
@@ -513,6 +533,7 @@ static const struct unit_case cases[] = {
 	{ "a ClientHello in the same packet", test_hello_in_the_same_packet },
 	{ "bytes still in the socket", test_bytes_still_in_the_socket },
 	{ "a reply that waits", test_reply_waits },
+	{ "refusals do not fill the log", test_refusals_do_not_fill_the_log },
 	{ "no certificate at the moment", test_no_certificate },
 	{ "the deadline covers the handshake", test_deadline_within_handshake },
 	{ "a wrong password under TLS", test_wrong_password_under_tls },
