@@ -318,3 +318,13 @@ void certificates_ticket_keys(struct certificates *c, const struct tls_ticket_ke
 {
 	tls_tickets_set(c->tickets, keys);
 }
+
+void certificates_show_to_peer(const struct certificates *c, SSL *ssl)
+{
+	const struct certificate *x = c->first;
+
+	while (x != NULL && x->use.what != KEY_FOR_PEERS)
+		x = x->next;
+	if (x != NULL)
+		certificate_show_to(x, ssl);
+}

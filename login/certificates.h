@@ -28,5 +28,7 @@ bool certificates_by_address(const struct certificates *c, enum protocol p);
  * machine (NULL: not known, or certificates_by_address() says no); valid until the loop's next turn. It shows what is
  * for the name that a client asks for, else what is for HERE, else what is for all. NULL: there is no certificate. */
 SSL_CTX *certificates_context(struct certificates *c, enum protocol p, bool starttls, const struct net_addr *here);
+/* SSL, of a connection to a peer, shows what is for peers, if there is such a certificate and the peer asks for one. */
+void certificates_show_to_peer(const struct certificates *c, SSL *ssl);
 
 #endif

@@ -457,7 +457,10 @@ void worker_peer_trouble(struct worker *w, const struct login *l, enum peer_trou
 
 SSL *worker_tls(struct worker *w, const struct auth_target *t)
 {
-	return tls_peers_connect(w->tls_peers, t->host, &t->addr);
+	SSL *ssl = tls_peers_connect(w->tls_peers, t->host, &t->addr);
+
+	certificates_show_to_peer(w->certificates, ssl);
+	return ssl;
 }
 
 /* Ends the session of A: nobody waits for this reply. */

@@ -174,6 +174,7 @@ static void on_entry(struct walk *w, const char *name)
 
 bool cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg)
 {
+	char text[KEY_USE_MAX];
 	bool all = true;
 
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
@@ -194,5 +195,8 @@ bool cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg)
 		if (s.tls_certdir[0] != '\0')
 			each_name(s.tls_certdir, on_entry, &w);
 	}
+	if (set->proxy_PROXY_TLS_CERTFILE[0] != '\0' &&
+	    key_use_write(text, &(struct key_use){ .what = KEY_FOR_PEERS }, ""))
+		fn(arg, text, set->proxy_PROXY_TLS_CERTFILE, set->proxy_PROXY_TLS_KEYFILE, "");
 	return all;
 }

@@ -13,8 +13,9 @@ enum { CERT_FILES_MAX = 2000 }; /* of a protocol beside TLS_CERTFILE, or in TLS_
  * there is such a file. */
 typedef void cert_files_fn(void *arg, const char *use, const char *file, const char *key, const char *ocsp);
 
-/* FN for each, for all protocols that are served with TLS. TLS_CERTFILE is told even if it is not there, unless one
- * with ".rsa" or ".ecdsa" is. Reads folders. False: there are more than CERT_FILES_MAX, and some were left out. */
+/* FN for each, for all protocols that are served with TLS, and for the one that peers are shown. TLS_CERTFILE is told
+ * even if it is not there, unless one with ".rsa" or ".ecdsa" is. Reads folders. False: there are more than
+ * CERT_FILES_MAX, and some were left out. */
 bool cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg);
 
 #endif

@@ -205,11 +205,16 @@ static void on_file(void *arg, const char *use, const char *file, const char *ke
 
 	if (!key_use_read(use, &u) || is_shared(w, file, key))
 		return;
-	name = u.what == KEY_FOR_ITS_OWN ? "TLS_CERTDIR" : "TLS_CERTFILE";
-	subject.line = settings_load_line_of(w->l, protocols[u.protocol].ssl_group, name);
+	if (u.what == KEY_FOR_PEERS) {
+		subject.line = settings_load_line_of(w->l, "proxy", "PROXY_TLS_CERTFILE");
+		snprintf(subject.label, sizeof(subject.label), "proxy.PROXY_TLS_CERTFILE");
+	} else {
+		name = u.what == KEY_FOR_ITS_OWN ? "TLS_CERTDIR" : "TLS_CERTFILE";
+		subject.line = settings_load_line_of(w->l, protocols[u.protocol].ssl_group, name);
+		snprintf(subject.label, sizeof(subject.label), "%s-ssl.%s", protocols[u.protocol].group, name);
+	}
 	if (u.what == KEY_FOR_NAME && u.name[0] != '*')
 		subject.name = u.name;
-	snprintf(subject.label, sizeof(subject.label), "%s-ssl.%s", protocols[u.protocol].group, name);
 	check_one(&subject, w->facts);
 }
 

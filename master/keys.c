@@ -57,7 +57,7 @@ bool keys_wanted(const struct settings *set)
 		if (s.tls_served && s.tls_certfile[0] != '\0')
 			return true;
 	}
-	return false;
+	return set->proxy_PROXY_TLS_CERTFILE[0] != '\0';
 }
 
 /* --- to key processes --- */

@@ -10,13 +10,16 @@ static const char *const words[] = {
 	[KEY_FOR_NAME] = "name",
 	[KEY_FOR_ITS_OWN] = "its-own",
 };
+static const char peers[] = "proxy";
 
 bool key_use_write(char text[KEY_USE_MAX], const struct key_use *use, const char *file)
 {
-	const char *group = protocols[use->protocol].ssl_group;
+	const char *group = use->what != KEY_FOR_PEERS ? protocols[use->protocol].ssl_group : peers;
 	int n;
 
-	if (use->what == KEY_FOR_ALL && file[0] == '\0')
+	if (use->what == KEY_FOR_PEERS)
+		n = snprintf(text, KEY_USE_MAX, "%s", group);
+	else if (use->what == KEY_FOR_ALL && file[0] == '\0')
 		n = snprintf(text, KEY_USE_MAX, "%s", group);
 	else
 		n = snprintf(text, KEY_USE_MAX, "%s %s %s%s%s", group, words[use->what], use->name,
@@ -45,6 +48,10 @@ bool key_use_read(const char *text, struct key_use *use)
 	size_t len = take_word(&text, &word);
 
 	memset(use, 0, sizeof(*use));
+	if (is(word, len, peers)) {
+		use->what = KEY_FOR_PEERS;
+		return text[0] == '\0';
+	}
 	while (use->protocol < PROTOCOL_COUNT && !is(word, len, protocols[use->protocol].ssl_group))
 		use->protocol++;
 	if (use->protocol == PROTOCOL_COUNT)

@@ -102,6 +102,11 @@
 	S(proxy, PROXY_TLS_VERIFY, BOOL, "1", 0, 0, "", SF_W, \
 		"A peer's certificate has to be for its name in mailhost (or its address, if that stands there), and to " \
 		"lead to a certificate in PROXY_TLS_CAFILE. Off: whoever can intercept the connection gets the passwords.") \
+	S(proxy, PROXY_TLS_CERTFILE, PATH, "", 0, 0, "", SF_M, \
+		"PEM file with a private key and its certificate, which is shown to peers that ask for one (mutual TLS). It " \
+		"opens nothing by itself. As TLS_CERTFILE, only the key processes read it.") \
+	S(proxy, PROXY_TLS_KEYFILE, PATH, "", 0, 0, "", SF_M, \
+		"PEM file with the private key, if it is not in PROXY_TLS_CERTFILE.") \
 	S(proxy, PROXY_TLS_CAFILE, PATH, "", 0, 0, "", SF_M, \
 		"PEM file of the certificates that those of peers have to lead to; a peer's own may be one. Not set: those " \
 		"of the system. A changed file is noticed.") \

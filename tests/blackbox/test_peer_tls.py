@@ -382,6 +382,36 @@ def test_not_verified(authority):
         peer.close()
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_client_certificate(authority, version):
+    """Mutual TLS: a peer that wants one is shown PROXY_TLS_CERTFILE, whose key no worker has."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = version
+    context.load_cert_chain(authority.pem("mutual", alt="IP:127.0.0.9"))
+    context.load_verify_locations(authority.cert)
+    context.verify_mode = ssl.CERT_REQUIRED
+    shown = []
+
+    def script(conn):
+        conn.sock = context.wrap_socket(conn.sock, server_side=True)
+        shown.append(conn.sock.getpeercert()["subjectAltName"])
+        imap_peer()(conn)
+
+    peer = FakeServer(PEER, script)
+    p = Pool(nodes=1, start=False, settings={"LOGIN_WORKERS": 1, "proxy": {"PROXY_TLS": "implicit"}})
+    try:
+        p.write_conf({"proxy": {"PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt"),
+                                "PROXY_TLS_CERTFILE": give(p, authority.pem("us", alt="DNS:us.example.com"), "us.pem")}})
+        p.add(Account("mutual@example.com", mailhost=peer.host), mail=False)
+        p.start()
+        wait_for("the certificate is there", lambda: log_in(p, "mutual@example.com") == "OK", pause=0.2)
+        assert log_in(p, "mutual@example.com") == "OK"
+        assert shown[-1] == (("DNS", "us.example.com"),)
+    finally:
+        p.close()
+        peer.close()
+
+
 # --- STARTTLS ---
 
 def starttls(pem, script, greeting=None, answer=None, behind=b"", protocol="imap"):

@@ -135,6 +135,7 @@ static void test_uses(void)
 		{ { PROTOCOL_IMAP, KEY_FOR_NAME, "*.example.com" }, "", "imapd_ssl name *.example.com " },
 		{ { PROTOCOL_IMAP, KEY_FOR_ADDRESS, "192.0.2.1" }, "ecdsa", "imapd_ssl address 192.0.2.1 ecdsa" },
 		{ { PROTOCOL_IMAP, KEY_FOR_ITS_OWN, "" }, "a file.pem", "imapd_ssl its-own a file.pem" },
+		{ { PROTOCOL_IMAP, KEY_FOR_PEERS, "" }, "", "proxy" },
 	};
 	struct key_use out;
 	char text[KEY_USE_MAX];
@@ -153,7 +154,8 @@ static void test_uses(void)
 		}
 	}
 	CU_ASSERT_FALSE(key_use_read("", &out));
-	CU_ASSERT_FALSE(key_use_read("proxy", &out));
+	CU_ASSERT_FALSE(key_use_read("proxy all", &out));
+	CU_ASSERT_FALSE(key_use_read("smtpd_ssl", &out));
 	CU_ASSERT_FALSE(key_use_read("imapd_ssl else", &out));
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
