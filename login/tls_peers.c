@@ -16,10 +16,16 @@
 
 enum { TRUST_MAX = 8 * 1024 * 1024, PIECE = 64 * 1024 };
 
+struct session {
+	SSL_SESSION *it;
+	int64_t
+	    looked; /* when the certificate was looked at: in that handshake, or before the sessions that led to it */
+};
+
 /* The sessions of a peer, the latest one last. One of TLS 1.3 is used once (RFC 8446 C.4). */
 struct peer {
 	unsigned n;
-	SSL_SESSION *session[TLS_PEERS_SESSIONS];
+	struct session session[TLS_PEERS_SESSIONS];
 	UT_hash_handle hh;
 	char key[]; /* "host [ip]:port": a session stands for a certificate that was for the host */
 };
@@ -31,9 +37,16 @@ struct tls_peers {
 	struct peer *peers; /* least recently used first */
 };
 
-static int key_index = -1; /* of an SSL: its peer's key */
+/* Of a connection. */
+struct visit {
+	int64_t began;
+	int64_t looked; /* of the session that it wants to resume */
+	char key[];     /* its peer's */
+};
 
-static void free_key(void *parent UNUSED, void *p, CRYPTO_EX_DATA *data UNUSED, int index UNUSED, long number UNUSED,
+static int visit_index = -1; /* of an SSL: its visit */
+
+static void free_visit(void *parent UNUSED, void *p, CRYPTO_EX_DATA *data UNUSED, int index UNUSED, long number UNUSED,
     void *arg UNUSED)
 {
 	mem_free(&p);
@@ -43,7 +56,7 @@ static void free_key(void *parent UNUSED, void *p, CRYPTO_EX_DATA *data UNUSED, 
 
 static void drop_session(struct peer *p, unsigned i)
 {
-	SSL_SESSION_free(p->session[i]);
+	SSL_SESSION_free(p->session[i].it);
 	p->n--;
 	memmove(p->session + i, p->session + i + 1, (p->n - i) * sizeof(p->session[0]));
 }
@@ -86,35 +99,38 @@ static struct peer *use_peer(struct tls_peers *t, const char *key)
 static int on_session(SSL *ssl, SSL_SESSION *s)
 {
 	struct tls_peers *t = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-	const char *key = SSL_get_ex_data(ssl, key_index);
+	const struct visit *v = SSL_get_ex_data(ssl, visit_index);
 	struct peer *p;
 
 	if (t->ctx != SSL_get_SSL_CTX(ssl)) /* others are believed now */
 		return 0;
-	p = use_peer(t, key);
+	p = use_peer(t, v->key);
 	if (p->n == TLS_PEERS_SESSIONS)
 		drop_session(p, 0);
-	p->session[p->n++] = s;
+	p->session[p->n++] = (struct session){ s, SSL_session_reused(ssl) == 1 ? v->looked : v->began };
 	return 1;
 }
 
-static bool is_fresh(const SSL_SESSION *s)
+static bool is_fresh(const struct session *s, int64_t now)
 {
-	long age = (long)time(NULL) - SSL_SESSION_get_time(s);
+	int64_t age = now - s->looked;
 
-	return age >= 0 && age < TLS_PEERS_SESSION_AGE && SSL_SESSION_is_resumable(s) == 1;
+	return age >= 0 && age < TLS_PEERS_SESSION_AGE && SSL_SESSION_is_resumable(s->it) == 1;
 }
 
-static void resume(struct tls_peers *t, SSL *ssl, const char *key)
+static void resume(struct tls_peers *t, SSL *ssl, struct visit *v)
 {
-	struct peer *p = use_peer(t, key);
+	struct peer *p = use_peer(t, v->key);
+	const struct session *s;
 
-	while (p->n != 0 && !is_fresh(p->session[p->n - 1]))
+	while (p->n != 0 && !is_fresh(&p->session[p->n - 1], v->began))
 		drop_session(p, p->n - 1);
 	if (p->n == 0)
 		return;
-	SSL_set_session(ssl, p->session[p->n - 1]);
-	if (SSL_SESSION_get_protocol_version(p->session[p->n - 1]) >= TLS1_3_VERSION)
+	s = &p->session[p->n - 1];
+	v->looked = s->looked;
+	SSL_set_session(ssl, s->it);
+	if (SSL_SESSION_get_protocol_version(s->it) >= TLS1_3_VERSION)
 		drop_session(p, p->n - 1);
 }
 
@@ -179,18 +195,29 @@ void tls_peers_trust(struct tls_peers *t, int fd)
 	t->trust = fd;
 }
 
+static struct visit *new_visit(const char *host, const struct net_addr *addr)
+{
+	char ip[NET_IP_TEXT_MAX], *key = mem_printf("%s [%s]:%u", host, net_addr_text(addr, ip), addr->port);
+	struct visit *v = mem_alloc(sizeof(*v) + strlen(key) + 1);
+
+	v->began = (int64_t)time(NULL);
+	memcpy(v->key, key, strlen(key) + 1);
+	mem_free(&key);
+	return v;
+}
+
 SSL *tls_peers_connect(struct tls_peers *t, const char *host, const struct net_addr *addr)
 {
 	SSL *ssl = tls_client_new(context(t), host);
-	char ip[NET_IP_TEXT_MAX], *key = mem_printf("%s [%s]:%u", host, net_addr_text(addr, ip), addr->port);
+	struct visit *v = new_visit(host, addr);
 
-	if (key_index == -1)
-		key_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_key);
-	if (key_index == -1 || SSL_set_ex_data(ssl, key_index, key) != 1)
+	if (visit_index == -1)
+		visit_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_visit);
+	if (visit_index == -1 || SSL_set_ex_data(ssl, visit_index, v) != 1)
 		die_fatal("OpenSSL has no memory");
 	if (!t->verify)
 		SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
-	resume(t, ssl, key);
+	resume(t, ssl, v);
 	return ssl;
 }
 

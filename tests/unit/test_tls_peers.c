@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/tls_ctx.h"
@@ -17,6 +19,28 @@ static X509 *ca, *cert;
 static SSL_CTX *server;
 static struct tls_peers *peers;
 static bool reused;
+static time_t ahead; /* seconds by which the clock is put forward, ours and OpenSSL's */
+
+time_t time(time_t *t)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	now.tv_sec += ahead;
+	if (t != NULL)
+		*t = now.tv_sec;
+	return now.tv_sec;
+}
+
+int gettimeofday(struct timeval *t, void *zone UNUSED)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	t->tv_sec = now.tv_sec + ahead;
+	t->tv_usec = now.tv_nsec / 1000;
+	return 0;
+}
 
 static struct net_addr at(const char *ip, uint16_t port)
 {
@@ -151,6 +175,26 @@ static void test_resumed(void)
 	resumed(TLS1_2_VERSION);
 }
 
+/* A peer gives a new session with each that is resumed: what the certificate was once does not count for ever. */
+static void aged(int version)
+{
+	begin("DNS:a.example", version);
+	tls_peers_trust(peers, file_of(ca, ""));
+	CU_ASSERT(visit("a.example") == -1 && !reused);
+	ahead = TLS_PEERS_SESSION_AGE * 2 / 3;
+	CU_ASSERT(visit("a.example") == -1 && reused);
+	ahead = TLS_PEERS_SESSION_AGE * 4 / 3; /* the certificate has expired */
+	CU_ASSERT_EQUAL(visit("a.example"), X509_V_ERR_CERT_HAS_EXPIRED);
+	ahead = 0;
+	end();
+}
+
+static void test_aged(void)
+{
+	aged(TLS1_3_VERSION);
+	aged(TLS1_2_VERSION);
+}
+
 /* The peer that was used longest ago gives way. */
 static void test_many_peers(void)
 {
@@ -183,6 +227,7 @@ static void test_remedies(void)
 static const struct unit_case cases[] = {
 	{ "whom to believe", test_trust },
 	{ "sessions are resumed", test_resumed },
+	{ "sessions that were resumed again and again", test_aged },
 	{ "many peers", test_many_peers },
 	{ "remedies", test_remedies },
 	{ NULL, NULL },
