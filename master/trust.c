@@ -28,19 +28,30 @@ static const char *systems(void)
 	return "";
 }
 
+/* -1: the one who is to get it will be told later. Where there is no file, an empty one takes back what was passed
+ * before. */
+static int open_file(struct child *to)
+{
+	int fd = file[0] != '\0' ? open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1, error = errno;
+
+	if (fd != -1)
+		return fd;
+	if (file[0] != '\0')
+		log_error("PROXY_TLS_CAFILE: %s: %s", file, strerror(error));
+	if ((file[0] == '\0' || (error != EMFILE && error != ENFILE)) &&
+	    (fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) != -1)
+		return fd;
+	missing_add(to, CTL_KEY, NULL, 0);
+	return -1;
+}
+
 void trust_begin(struct child *c)
 {
 	struct control_key m = { .use = "peers" };
-	int fd;
+	int fd = open_file(c);
 
-	if (file[0] == '\0')
+	if (fd == -1)
 		return;
-	if ((fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) == -1) {
-		log_error("PROXY_TLS_CAFILE: %s: %s", file, strerror(errno));
-		if (errno == EMFILE || errno == ENFILE)
-			missing_add(c, CTL_KEY, NULL, 0);
-		return;
-	}
 	str_copy(m.file, sizeof(m.file), file);
 	control_key_write(&out, &m);
 	children_send(c, &out, fd);

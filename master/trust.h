@@ -1,6 +1,6 @@
 /* The file of certificates that those of peers have to lead to (PROXY_TLS_CAFILE, or the system's): the master opens it
  * and passes it to the login workers, which read it (CTL_KEY). If it changed it is passed again within
- * TRUST_CHECK_SECONDS. */
+ * TRUST_CHECK_SECONDS. Where it is not there they get an empty one: nobody is believed then. */
 #ifndef MASTER_TRUST_H
 #define MASTER_TRUST_H
 

@@ -368,6 +368,32 @@ def test_authorities_change(node, authority, tmp_path):
         old.close()
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("how", ["removed", "another in the settings"])
+def test_authorities_that_are_not_there(node, authority, how):
+    """Without the file nobody is believed: not those, either, to whom the one before led."""
+    peer = FakeServer(PEER, over_tls(authority.pem("there", alt="IP:127.0.0.9"), imap_peer()))
+    cafile = os.path.join(node.root, "ca.crt")
+    try:
+        route(node, "there@example.com", peer.host)
+        assert log_in(node, "there@example.com") == "OK"
+        mark = node.nodes[0].log_mark()
+        if how == "removed":
+            os.unlink(cafile)
+        else:
+            node.write_conf({"proxy": {"PROXY_TLS_CAFILE": cafile + ".typo"}})
+            assert node.nodes[0].tool("reload").returncode == 0
+        node.nodes[0].wait_log("PROXY_TLS_CAFILE: .*No such file", mark)
+        wait_for("nobody is believed", lambda: "[UNAVAILABLE]" in log_in(node, "there@example.com"), pause=0.3)
+    finally:
+        give(node, authority.cert, "ca.crt")
+        if how != "removed":
+            node.write_conf({"proxy": {"PROXY_TLS_CAFILE": cafile}})
+            assert node.nodes[0].tool("reload").returncode == 0
+        wait_for("the authority is believed again", lambda: log_in(node, "there@example.com") == "OK", pause=0.3)
+        peer.close()
+
+
 def test_not_verified(authority):
     """PROXY_TLS_VERIFY off: any certificate will do, and `check` warns."""
     peer = FakeServer(PEER, over_tls(authority.pem("any", alt="DNS:any.example", days=-1, own=True), imap_peer()))
