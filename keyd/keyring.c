@@ -5,6 +5,7 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "keyd/ocsp.h"
 #include "lib/mem.h"
 #include "lib/tls_cert.h"
+#include "lib/tls_ctx.h"
 
 enum { PIECE = 4096 };
 
@@ -123,9 +125,23 @@ static bool add_cert(struct entry *e, X509 *cert)
 	return true;
 }
 
+/* Login workers have libssl take it, too. NULL, or what is wrong, until the next call. */
+static const char *show(SSL_CTX *ctx, X509 *cert, bool first)
+{
+	static char text[160];
+	bool good = first ? SSL_CTX_use_certificate(ctx, cert) == 1 : SSL_CTX_add1_chain_cert(ctx, cert) == 1;
+
+	if (good)
+		return NULL;
+	snprintf(text, sizeof(text), "OpenSSL does not take %s: %s; get another one",
+	    first ? "the certificate" : "a certificate of the chain", ERR_reason_error_string(ERR_peek_last_error()));
+	return text;
+}
+
 /* The certificates in PEM, and whether the first one is KEY's. NULL, or what is wrong. */
 static const char *read_certs(struct entry *e, const EVP_PKEY *key, const void *pem, size_t len)
 {
+	SSL_CTX *ctx = tls_ctx_new(true);
 	BIO *b = BIO_new_mem_buf(pem, (int)len);
 	const char *wrong = NULL;
 	X509 *cert;
@@ -135,12 +151,15 @@ static const char *read_certs(struct entry *e, const EVP_PKEY *key, const void *
 			wrong = "the private key is not that of the first certificate";
 		else if (!add_cert(e, cert))
 			wrong = "the chain of certificates is too long";
+		else
+			wrong = show(ctx, cert, e->n == 1);
 		X509_free(cert);
 	}
 	if (wrong == NULL && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
 		wrong = "a certificate cannot be read";
 	else if (wrong == NULL && e->n == 0)
 		wrong = "there is no certificate";
+	SSL_CTX_free(ctx);
 	BIO_free(b);
 	ERR_clear_error();
 	return wrong;

@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,7 +13,6 @@
 #include "keyd/keyring.h"
 #include "lib/mem.h"
 #include "lib/tls_cert.h"
-#include "lib/tls_ctx.h"
 #include "lib/tls_trust.h"
 #include "master/cert_files.h"
 #include "master/trust_files.h"
@@ -114,24 +112,6 @@ static bool take_file(const struct subject *s, const char *file, bool has_key, s
 
 /* --- what they have --- */
 
-/* What login workers have libssl take. */
-static void check_libssl(const struct subject *s)
-{
-	SSL_CTX *ctx = tls_ctx_new(true);
-	bool good = SSL_CTX_use_certificate(ctx, s->chain[0]) == 1;
-	char what[256];
-
-	for (unsigned i = 1; good && i < s->n; i++)
-		good = SSL_CTX_add1_chain_cert(ctx, s->chain[i]) == 1;
-	if (!good) {
-		snprintf(what, sizeof(what), "OpenSSL does not take the certificate: %s; get another one",
-		    ERR_reason_error_string(ERR_peek_last_error()));
-		mistake(s, s->file, what);
-	}
-	ERR_clear_error();
-	SSL_CTX_free(ctx);
-}
-
 static void add_facts(const struct subject *s, struct str *facts)
 {
 	int64_t until = tls_cert_until(s->chain, s->n);
@@ -154,7 +134,6 @@ static void check_chain(struct subject *s, const struct key_chain *m, struct str
 	}
 	if (s->n == 0)
 		return;
-	check_libssl(s);
 	tls_cert_check(s->chain, s->n, s->name, time(NULL), on_finding, s);
 	add_facts(s, facts);
 	while (s->n != 0)

@@ -257,6 +257,34 @@ static void test_files(void)
 	EVP_PKEY_free(ed);
 }
 
+/* What libssl does not take, login workers could not show: it replaces nothing, whether it stands first or behind. */
+static void test_weak_chain(void)
+{
+	EVP_PKEY *rsa = tls_test_key("RSA"), *ec = tls_test_key("P-256");
+	X509 *good = tls_test_cert(ec, "a.example"), *ca = tls_test_cert(rsa, "authority.example");
+	X509 *weak = tls_test_signed(ec, "DNS:a.example", ca, rsa, -60, 3600, false);
+	struct str pem = STR_INIT;
+
+	begin();
+	CU_ASSERT_FATAL(X509_sign(weak, rsa, EVP_md5()) > 0);
+	add_pem(&pem, ec, good, NULL);
+	TRY(1, true);
+	add_pem(&pem, ec, weak, NULL);
+	TRY(2, false);
+	CU_ASSERT(has(1));
+	add_pem(&pem, ec, good, NULL);
+	add_pem(&pem, NULL, weak, NULL);
+	TRY(3, false);
+	CU_ASSERT(has(1));
+	end();
+	str_fini(&pem);
+	X509_free(good);
+	X509_free(ca);
+	X509_free(weak);
+	EVP_PKEY_free(rsa);
+	EVP_PKEY_free(ec);
+}
+
 /* A file cut anywhere is refused, and the process goes on. */
 static void test_files_cut(void)
 {
@@ -696,6 +724,7 @@ static void test_client(void)
 
 static const struct unit_case cases[] = {
 	{ "files", test_files },
+	{ "a chain that libssl does not take", test_weak_chain },
 	{ "files cut anywhere", test_files_cut },
 	{ "signs", test_signs },
 	{ "refuses", test_refuses },
