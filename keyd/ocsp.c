@@ -88,9 +88,12 @@ const char *ocsp_check(const void *p, size_t len, X509 *cert, X509 *issuer, int6
 	OCSP_BASICRESP *basic;
 	const char *why;
 
-	if (r == NULL || OCSP_response_status(r) != OCSP_RESPONSE_STATUS_SUCCESSFUL) {
-		why =
-		    r == NULL ? "it is no OCSP response; it has to be in DER" : "the responder refused to say anything";
+	if (r == NULL) {
+		why = "it is no OCSP response; it has to be in DER";
+	} else if (at != (const unsigned char *)p + len) {
+		why = "something follows it in the file"; /* clients would get that, too */
+	} else if (OCSP_response_status(r) != OCSP_RESPONSE_STATUS_SUCCESSFUL) {
+		why = "the responder refused to say anything";
 	} else {
 		basic = OCSP_response_get1_basic(r);
 		why = check_basic(basic, cert, issuer, now, until);

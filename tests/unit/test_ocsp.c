@@ -144,6 +144,27 @@ static void test_signature(void)
 	end();
 }
 
+/* Clients would get what follows the response, too, and some of them refuse the whole. */
+static void test_more_behind(void)
+{
+	struct says s;
+	int len;
+	unsigned char *der, more[4096];
+	int64_t until;
+
+	begin();
+	s = (struct says)GOOD;
+	der = make(&s, &len);
+	CU_ASSERT_FATAL((size_t)len < sizeof(more) / 2);
+	memcpy(more, der, (size_t)len);
+	memcpy(more + len, der, (size_t)len);
+	CU_ASSERT_PTR_NULL(ocsp_check(more, (size_t)len, cert, ca, time(NULL), &until));
+	CU_ASSERT_PTR_NOT_NULL(ocsp_check(more, (size_t)len + 1, cert, ca, time(NULL), &until));
+	CU_ASSERT_PTR_NOT_NULL(ocsp_check(more, (size_t)len * 2, cert, ca, time(NULL), &until));
+	OPENSSL_free(der);
+	end();
+}
+
 /* Cut anywhere, or with any byte changed, it is not sent (a few bytes of a signature's form do not matter). */
 static void test_damage(void)
 {
@@ -171,6 +192,7 @@ static void test_damage(void)
 static const struct unit_case cases[] = {
 	{ "what it says", test_what_it_says },
 	{ "signature", test_signature },
+	{ "more behind it", test_more_behind },
 	{ "damage", test_damage },
 	{ NULL, NULL },
 };
