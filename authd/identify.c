@@ -62,9 +62,9 @@ static void identify(struct request *rq)
 	rq->client = forwarded->client;
 	rq->client_tls = forwarded->tls;
 	str_copy(rq->client_tls_words, sizeof(rq->client_tls_words),
-	    believes_tls(rq)             ? forwarded->tls_words :
-	        front && !forwarded->tls ? SESSION_TLS_FRONT :
-	                                   "");
+	    believes_tls(rq)                                     ? forwarded->tls_words :
+	        front && !forwarded->tls && !forwarded->insecure ? SESSION_TLS_FRONT :
+	                                                           "");
 }
 
 /* Takes the challenge that the request answers, which is good only once. False: it lacks one. */

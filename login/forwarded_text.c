@@ -49,6 +49,7 @@ void forwarded_text_ttl(struct forwarded *h, const char *value)
 void forwarded_text_transport(struct forwarded *h, const char *value)
 {
 	h->tls = strncasecmp(value, "TLS", 3) == 0;
+	h->insecure = !h->tls;
 	h->present = true;
 }
 

@@ -26,6 +26,7 @@ struct forwarded {
 	char session_id[SESSION_ID_MAX];
 	struct net_addr client; /* family 0: not given */
 	bool tls;               /* the client speaks TLS to the first node */
+	bool insecure;          /* the forwarding node has said that it does not; neither: it has said nothing */
 	/* With `tls`: session_tls_ok(); else SESSION_TLS_FRONT, or they do not count; "": not known */
 	char tls_words[SESSION_TLS_MAX];
 	uint8_t ttl; /* hops left; 0: not given */

@@ -60,6 +60,7 @@ static void forwarded_write(struct msgw *w, const struct forwarded *h)
 	msgw_str(w, h->session_id);
 	net_addr_write(w, &h->client);
 	msgw_u8(w, h->tls);
+	msgw_u8(w, h->insecure);
 	write_tls_words(w, h->tls_words);
 	msgw_u8(w, h->ttl);
 	msgw_u8(w, (uint8_t)h->signature);
@@ -80,6 +81,7 @@ static void forwarded_read(struct msgr *r, struct forwarded *h)
 		r->bad = true;
 	net_addr_read(r, &h->client);
 	h->tls = msgr_bool(r);
+	h->insecure = msgr_bool(r);
 	read_tls_words(r, h->tls_words);
 	h->ttl = msgr_u8(r);
 	h->signature = (enum forwarded_signature)msgr_below(r, FORWARDED_SIGNATURE_COUNT);

@@ -386,6 +386,21 @@ def test_a_front_that_does_not_tell_of_tls(site, kind, user):
         c.login_ok(site.account(user))
 
 
+@pytest.mark.parametrize("user", [HERE, FAR])
+def test_a_front_that_tells_of_none(site, kind, user):
+    """It is believed: its client has to use TLS."""
+    for told in ("insecure", "TLS"):
+        with kind(A, site.pool.imap_port if kind is Imap else site.pool.pop3_port, source=TRUSTED) as c:
+            c.ok(f'ID ("x-originating-ip" "{STRANGER}" "x-client-transport" "{told}")' if kind is Imap else
+                 f"XCLIENT ADDR={STRANGER} CLIENT-TRANSPORT={told}")
+            if told == "TLS":
+                c.login_ok(site.account(user))
+            elif kind is Imap:
+                assert b"[PRIVACYREQUIRED]" in c.login(user, SECRET).text
+            else:
+                assert c.login(user, SECRET).startswith(REFUSED[Pop3])
+
+
 def test_a_stranger_cannot_pass_for_a_node(site, kind):
     """It can claim to have the secret, but that is found out."""
     auth = f"{1893456000}:{'0' * 64}"

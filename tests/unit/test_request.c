@@ -1487,6 +1487,9 @@ static void test_tls_behind_front(void)
 	h.tls = false;
 	h.signature = FORWARDED_SIGNATURE_NONE;
 	unit_set(&set->proxy_PROXY_TRUSTED, "192.0.2.0/24");
+	h.insecure = true; /* one that can say it is believed */
+	CU_ASSERT(is_insecure(&h));
+	h.insecure = false;
 	forward("two", &h);
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && !last.local && !last.client_tls);
 	unit_set(&set->proxy_PROXY_TRUSTED, "");
