@@ -37,6 +37,7 @@ static struct {
 	struct keyring *ring;
 	struct worker *workers;
 	struct leaving *leaving;
+	bool whole; /* the master has sent all that there was at the start */
 	/* The PEM of the key of which the master has not sent everything yet. */
 	struct str pem;
 	struct str ocsp;
@@ -127,6 +128,13 @@ static void tell_chain(uint32_t key, void *arg)
 		tell(arg);
 }
 
+/* Its worker may have certificates of a key process that has ended. */
+static void tell_whole(struct worker *w)
+{
+	key_gone_write(&out, KEY_GONE_OTHERS);
+	tell(w);
+}
+
 static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uint64_t generation, int sock)
 {
 	struct worker *w;
@@ -142,6 +150,16 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 	w->next = keyd.workers;
 	keyd.workers = w;
 	keyring_each(keyd.ring, tell_chain, w);
+	if (keyd.whole)
+		tell_whole(w);
+}
+
+static void on_go(struct role_ctx *ctx)
+{
+	keyd.whole = true;
+	for (struct worker *w = keyd.workers; w != NULL; w = w->next)
+		tell_whole(w);
+	role_ready(ctx);
 }
 
 /* --- keys --- */
@@ -261,6 +279,7 @@ static void on_key_gone(struct role_ctx *ctx UNUSED, uint32_t key)
 
 static const struct role_hooks hooks = {
 	.channel = on_channel,
+	.go = on_go,
 	.key = on_key,
 	.key_gone = on_key_gone,
 };

@@ -13,6 +13,7 @@ struct certificate {
 	char text[KEY_USE_MAX];   /* its use, as the master has said it */
 	struct key_use use;
 	uint32_t key;
+	bool old; /* told by a key process that has ended */
 	X509 *cert;
 	EVP_PKEY *pkey;
 	STACK_OF(X509) * chain;

@@ -269,9 +269,24 @@ static void on_chain(const struct key_chain *chain, void *arg)
 	forget_contexts(&c->port[x->use.protocol]);
 }
 
+/* The key process has told everything: what only the one before had was taken away in between. */
+static void take_out_old(struct certificates *c)
+{
+	const struct certificate *next;
+
+	for (const struct certificate *x = c->first; x != NULL; x = next) {
+		next = x->next;
+		if (x->old)
+			take_out(c, x->text, 0);
+	}
+}
+
 static void on_gone(uint32_t key, void *arg)
 {
-	take_out(arg, NULL, key);
+	if (key == KEY_GONE_OTHERS)
+		take_out_old(arg);
+	else
+		take_out(arg, NULL, key);
 }
 
 struct certificates *certificates_new(struct ev_loop *loop, const struct settings *set)
@@ -305,6 +320,8 @@ void certificates_channel(struct certificates *c, int sock)
 {
 	static const struct key_client_fns fns = { on_chain, on_gone };
 
+	for (struct certificate *x = c->first; x != NULL; x = x->next)
+		x->old = true;
 	key_client_free(&c->client);
 	c->client = key_client_new(c->loop, sock, &fns, c);
 }

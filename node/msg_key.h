@@ -32,7 +32,9 @@ struct key_chain {
 void key_chain_write(struct msgw *w, const struct key_chain *m);
 bool key_chain_read(struct msgr *r, struct key_chain *m);
 
-/* KEY_GONE, key process -> worker: new clients get another one; it signs for a while longer. */
+/* KEY_GONE, key process -> worker: new clients get another one; it signs for a while longer. KEY_GONE_OTHERS: a key
+ * process that began has told of all that it has; what only the one before it had is gone. */
+enum { KEY_GONE_OTHERS = 0 };
 void key_gone_write(struct msgw *w, uint32_t key);
 bool key_gone_read(struct msgr *r, uint32_t *key);
 

@@ -1,6 +1,7 @@
 """Which certificate a client is shown, how files of certificates are found and change, and the settings of TLS."""
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -341,6 +342,27 @@ def test_ocsp(pool, maker):
             assert log.count(f"pool.pem.{what}.example.ocsp is not sent to clients: {words}") == 1, what
         assert "CN = good.example" in out
     assert "OCSP response: no response sent" in stapled(pool)
+
+
+@pytest.mark.once
+def test_taken_away_while_the_key_process_dies(pool, maker):
+    """What only the dead one had is forgotten: clients are shown what is for all, not a key that nobody has."""
+    node = pool.nodes[0]
+    node.expect_dirty = True
+    write(pool, "pool.pem.lost.example", maker.pem("ec", "new.example"))
+    until(pool, "new.example", "lost.example")
+    dead = node.pids("key")
+    remove(pool, "pool.pem.lost.example")
+    for pid in dead:
+        os.kill(pid, signal.SIGKILL)
+    wait_for("there is another", lambda: len(node.pids("key")) == len(dead) and not set(dead) & set(node.pids("key")))
+
+    def shows_all():
+        try:
+            return shown(pool, "lost.example") == "all.example"
+        except (OSError, AssertionError):
+            return False
+    wait_for("what is for all is shown", shows_all)
 
 
 @pytest.mark.once

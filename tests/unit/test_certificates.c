@@ -224,6 +224,26 @@ static void test_change(void)
 	end();
 }
 
+/* A new key process does not know what an older one had, and which was taken away in between. */
+static void test_new_key_process(void)
+{
+	begin();
+	tell(1, "imapd_ssl", ec, "DNS:all.example", 0);
+	tell(2, "imapd_ssl name a.example ", ec, "DNS:a.example", 0);
+	tell(3, "imapd_ssl name b.example ", ec, "DNS:b.example", 0);
+	certificates_channel(all, -1);
+	tls_signer_free(&signer[2]);
+	EXPECT("b.example/ec", .sni = "b.example"); /* until it has told everything */
+	tell(1, "imapd_ssl", ec, "DNS:all.example", 0);
+	tell(3, "imapd_ssl name b.example ", ec, "DNS:b.example", 0);
+	on_gone(0, all);
+	EXPECT("all.example/ec", .sni = "a.example");
+	EXPECT("b.example/ec", .sni = "b.example");
+	on_gone(0, all); /* again: nothing */
+	EXPECT("b.example/ec", .sni = "b.example");
+	end();
+}
+
 /* Two for the same use and kind of key: always the same one, whichever came first. */
 static void test_order(void)
 {
@@ -273,6 +293,7 @@ static void test_settings(void)
 static const struct unit_case cases[] = {
 	{ "choice", test_choice },
 	{ "change", test_change },
+	{ "a new key process", test_new_key_process },
 	{ "order", test_order },
 	{ "OCSP", test_ocsp },
 	{ "settings", test_settings },

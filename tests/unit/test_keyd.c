@@ -558,6 +558,33 @@ static void test_renewal(void)
 	EVP_PKEY_free(new);
 }
 
+/* What a new key process tells of, and then that this is all: once to each worker, whenever that comes. */
+static void test_tells_all(void)
+{
+	EVP_PKEY *half;
+	struct msgr r;
+	struct key_chain chain;
+	uint32_t key;
+	int sock[2], fd;
+
+	begin();
+	sock[0] = new_worker(0);
+	half = give_new(5, "P-256");
+	on_go(&keyd.ctx);
+	sock[1] = new_worker(1);
+	turns(2);
+	for (int i = 0; i < 2; i++) {
+		CU_ASSERT_FATAL(unit_next(sock[i], in, &r, &fd) && r.type == KEY_CHAIN);
+		CU_ASSERT(key_chain_read(&r, &chain) && chain.key == 5);
+		CU_ASSERT_FATAL(unit_next(sock[i], in, &r, &fd) && r.type == KEY_GONE);
+		CU_ASSERT(key_gone_read(&r, &key) && key == 0);
+		CU_ASSERT_FALSE(unit_next(sock[i], in, &r, &fd));
+		close(sock[i]);
+	}
+	end();
+	EVP_PKEY_free(half);
+}
+
 /* Nobody but login workers is listened to. */
 static void test_other_roles(void)
 {
@@ -731,6 +758,7 @@ static const struct unit_case cases[] = {
 	{ "a compromised worker", test_compromised_worker },
 	{ "floods", test_floods },
 	{ "a renewed certificate", test_renewal },
+	{ "what there is", test_tells_all },
 	{ "other roles", test_other_roles },
 	{ "a worker's end", test_client },
 	{ NULL, NULL },
