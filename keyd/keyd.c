@@ -262,8 +262,10 @@ static void forget_parts(void)
 
 static void on_key(struct role_ctx *ctx UNUSED, const struct control_key *m, int fd)
 {
-	if (keyd.pem_key != m->key)
+	if (keyd.pem_key != m->key || m->ocsp)
 		forget_parts();
+	else if (m->more) /* the first part, as an OCSP response is: what is there is of an attempt before */
+		str_fini_secret(&keyd.pem);
 	keyd.pem_key = m->key;
 	if (read_file(fd, m) && !m->more)
 		take_key(m);

@@ -285,6 +285,29 @@ static void test_weak_chain(void)
 	EVP_PKEY_free(ec);
 }
 
+/* The master could not open the key's file and passes all parts again: what came before is not in the chain twice. */
+static void test_passed_again(void)
+{
+	EVP_PKEY *key = tls_test_key("P-256");
+	X509 *cert = tls_test_cert(key, "a.example");
+	struct str half = STR_INIT, rest = STR_INIT;
+	struct key_chain m;
+
+	begin();
+	add_pem(&half, NULL, cert, NULL);
+	add_pem(&rest, key, NULL, NULL);
+	give(4, &half, true);
+	give(4, &half, true);
+	give(4, &rest, false);
+	CU_ASSERT_FATAL(keyring_certificates(keyd.ring, 4, &m));
+	CU_ASSERT_EQUAL(m.n, 1);
+	end();
+	str_fini(&half);
+	str_fini(&rest);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+}
+
 /* A file cut anywhere is refused, and the process goes on. */
 static void test_files_cut(void)
 {
@@ -752,6 +775,7 @@ static void test_client(void)
 static const struct unit_case cases[] = {
 	{ "files", test_files },
 	{ "a chain that libssl does not take", test_weak_chain },
+	{ "files passed again", test_passed_again },
 	{ "files cut anywhere", test_files_cut },
 	{ "signs", test_signs },
 	{ "refuses", test_refuses },
