@@ -6,6 +6,7 @@ import os
 import poplib
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -436,3 +437,29 @@ def test_operator_says_otherwise_and_a_broken_certificate(request):
         wait_for("it is offered", lambda: offers(Imap(A, pool.imap_port)), timeout=10 * SLOW)
         with through(Imap, port, text(STRANGER)) as c:
             begin(c).login_ok(pool.accounts[HERE])
+
+
+@pytest.mark.once
+def test_key_process_ends_while_the_file_is_broken(request):
+    """STARTTLS is not offered for a certificate that nobody can sign for, and is again once there is one."""
+    s = Site(request.config.getoption("--keep"))
+    with s.pool:
+        wait_for("there is a certificate", lambda: offers(s.connect(Imap)))
+        with open(os.path.join(s.pool.root, "pool.pem")) as f:
+            good = f.read()
+        install(s.pool, "nonsense\n")
+        s.node.expect_dirty = True
+        for pid in s.node.pids("key"):
+            os.kill(pid, signal.SIGKILL)
+        for kind in KINDS.values():
+            wait_for("there is none", lambda: not offers(s.connect(kind)))
+            with s.stranger(kind) as c:
+                c.send(BEGIN[kind])
+                assert c.line().startswith((b"s NO [UNAVAILABLE]", b"-ERR [SYS/TEMP]"))
+        install(s.pool, good)
+        for kind in KINDS.values():
+            wait_for("it is back", lambda: offers(s.connect(kind)))
+            with begin(s.stranger(kind)) as c:
+                c.login_ok(s.account(HERE))
+    for wire in s.wires.values():
+        wire.close()
