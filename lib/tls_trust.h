@@ -8,7 +8,7 @@
 
 struct tls_trust;
 
-enum { TLS_TRUST_MAX = 1024 * 1024 }; /* bytes of PEM */
+enum { TLS_TRUST_MAX = 8 * 1024 * 1024 }; /* bytes of PEM */
 
 /* The certificates and revocation lists among the LEN bytes of PEM; what is between them is passed over. NULL, with a
  * sentence in WHY: there is no certificate, or something cannot be read. */

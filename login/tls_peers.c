@@ -1,9 +1,9 @@
 /* Contexts and sessions of libssl for connections to peers. */
 #include "login/tls_peers.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #include <uthash.h>
@@ -13,8 +13,7 @@
 #include "lib/mem.h"
 #include "lib/str.h"
 #include "lib/tls_ctx.h"
-
-enum { TRUST_MAX = 8 * 1024 * 1024, PIECE = 64 * 1024 };
+#include "lib/tls_trust.h"
 
 struct session {
 	SSL_SESSION *it;
@@ -136,21 +135,19 @@ static void resume(struct tls_peers *t, SSL *ssl, struct visit *v)
 
 /* --- contexts --- */
 
+/* The file may be other workers', too: what is read of it has no position. An empty one is of nobody: the master has
+ * told why. */
 static void trust(struct tls_peers *t)
 {
-	struct str pem = STR_INIT;
-	ssize_t n;
+	off_t size = lseek(t->trust, 0, SEEK_END);
+	void *p = size > 0 && size <= TLS_TRUST_MAX ? mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, t->trust, 0) :
+	                                              MAP_FAILED;
 
-	do {
-		n = read(t->trust, str_room(&pem, PIECE), PIECE);
-		pem.len += (size_t)MAX(n, 0);
-	} while ((n > 0 && pem.len <= TRUST_MAX) || (n < 0 && errno == EINTR));
-	if (n != 0 || tls_ctx_trust(t->ctx, pem.data, pem.len) == 0)
-		log_error("the file of PROXY_TLS_CAFILE cannot be used: %s; no peer's certificate is believed",
-		    n < 0      ? strerror(errno) :
-		        n != 0 ? "it is too long" :
-		                 "it has no certificates, or one that cannot be read");
-	str_fini(&pem);
+	if (size != 0 && (p == MAP_FAILED || tls_ctx_trust(t->ctx, p, (size_t)size) == 0))
+		log_error("what the master has passed of PROXY_TLS_CAFILE cannot be read; no peer's certificate is "
+		          "believed");
+	if (p != MAP_FAILED)
+		munmap(p, (size_t)size);
 	close(t->trust);
 	t->trust = -1;
 }

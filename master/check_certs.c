@@ -225,6 +225,19 @@ static void check_trust(struct settings_load *l, enum protocol p)
 	str_fini(&why);
 }
 
+/* Those who issue certificates to peers. */
+static void check_peers_trust(struct settings_load *l)
+{
+	const char *file = l->set->proxy_PROXY_TLS_CAFILE;
+	struct str pem = STR_INIT, why = STR_INIT;
+
+	if (file[0] != '\0' && !trust_peers_file(file, &pem, &why))
+		settings_report(l->errors, &l->text, settings_load_line_of(l, "proxy", "PROXY_TLS_CAFILE"),
+		    "proxy.PROXY_TLS_CAFILE: %s", str_cstr(&why));
+	str_fini(&pem);
+	str_fini(&why);
+}
+
 void check_certs(struct settings_load *l, struct str *facts)
 {
 	struct walk w = { .l = l, .facts = facts, .seen = STR_INIT };
@@ -238,5 +251,6 @@ void check_certs(struct settings_load *l, struct str *facts)
 			check_folder(l, p);
 			check_trust(l, p);
 		}
+	check_peers_trust(l);
 	str_fini(&w.seen);
 }

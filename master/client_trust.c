@@ -1,10 +1,7 @@
 /* Authorities of clients' certificates, from files to those who verify. */
 #include "master/client_trust.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/log.h"
@@ -31,20 +28,6 @@ static bool wants(const struct child *c)
 	return (c->post->role == ROLE_WORKER || c->post->role == ROLE_AUTHD) && c->begun && c->control != NULL;
 }
 
-/* A memory file that nobody can change; -1: there is none. */
-static int sealed(const struct str *pem)
-{
-	int fd = memfd_create("trust", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd != -1 && write(fd, pem->data, pem->len) == (ssize_t)pem->len &&
-	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0)
-		return fd;
-	log_error("cannot pass the authorities of clients' certificates: %s", strerror(errno));
-	if (fd != -1)
-		close(fd);
-	return -1;
-}
-
 static void pass(struct child *to, enum protocol p, int fd)
 {
 	control_trust_write(&out, p);
@@ -53,7 +36,7 @@ static void pass(struct child *to, enum protocol p, int fd)
 
 static void pass_to_all(const struct master *m, enum protocol p)
 {
-	int fd = sealed(&source[p].pem);
+	int fd = trust_sealed(&source[p].pem);
 
 	for (struct child *c = m->children; fd != -1 && c != NULL; c = c->next)
 		if (wants(c))
@@ -130,7 +113,7 @@ void client_trust_update(struct master *m)
 void client_trust_begin(struct child *c)
 {
 	for (enum protocol p = 0; p < PROTOCOL_COUNT && wants(c); p++) {
-		int fd = source[p].path != NULL && source[p].pem.len != 0 ? sealed(&source[p].pem) : -1;
+		int fd = source[p].path != NULL && source[p].pem.len != 0 ? trust_sealed(&source[p].pem) : -1;
 
 		if (fd == -1)
 			continue;

@@ -299,6 +299,10 @@ static void count_line(struct status *st, const struct field *f)
 	if (n > 0 && is(&f[1], "certificates_ended"))
 		add_problem(st, "%llu certificate%s expired; renew %s", (unsigned long long)n,
 		    n == 1 ? " has" : "s have", n == 1 ? "it" : "them");
+	if (n > 0 && is(&f[1], "authorities_refused"))
+		add_problem(st,
+		    "PROXY_TLS_CAFILE cannot be used, what it was before (if anything) stays; the log and the line "
+		    "\"authorities\" say why");
 	if (n > 0 && is(&f[1], "log_lines_lost"))
 		add_problem(st, "%llu log line%s could not be written; is the disk full, or LOG no longer writable?",
 		    (unsigned long long)n, n == 1 ? "" : "s");

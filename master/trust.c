@@ -2,17 +2,22 @@
 #include "master/trust.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "authlib/userdb_image.h"
 #include "lib/log.h"
 #include "master/missing.h"
+#include "master/trust_files.h"
 #include "node/msg_key.h"
 
+enum state { BELIEVED, REFUSED, GONE };
+
 static char file[KEY_FILE_MAX]; /* "": there is none */
-static uint64_t stamp;
+static uint64_t stamp;          /* of what was read last; 0: it has to be read again */
+static enum state state;
+static struct str pem; /* what is believed; it outlasts a file that is refused */
+static struct str why; /* of what is not BELIEVED */
 static ev_timer check;
 static struct msgw out;
 
@@ -28,30 +33,15 @@ static const char *systems(void)
 	return "";
 }
 
-/* -1: the one who is to get it will be told later. Where there is no file, an empty one takes back what was passed
- * before. */
-static int open_file(struct child *to)
-{
-	int fd = file[0] != '\0' ? open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1, error = errno;
-
-	if (fd != -1)
-		return fd;
-	if (file[0] != '\0')
-		log_error("PROXY_TLS_CAFILE: %s: %s", file, strerror(error));
-	if ((file[0] == '\0' || (error != EMFILE && error != ENFILE)) &&
-	    (fd = open("/dev/null", O_RDONLY | O_CLOEXEC)) != -1)
-		return fd;
-	missing_add(to, CTL_KEY, NULL, 0);
-	return -1;
-}
-
 void trust_begin(struct child *c)
 {
 	struct control_key m = { .use = "peers" };
-	int fd = open_file(c);
+	int fd = trust_sealed(&pem);
 
-	if (fd == -1)
+	if (fd == -1) {
+		missing_add(c, CTL_KEY, NULL, 0);
 		return;
+	}
 	str_copy(m.file, sizeof(m.file), file);
 	control_key_write(&out, &m);
 	children_send(c, &out, fd);
@@ -65,14 +55,59 @@ static void pass_to_all(const struct master *m)
 			trust_begin(c);
 }
 
+static const char *consequence(void)
+{
+	return pem.len != 0 ? "what it was before stays" : "no peer's certificate is believed";
+}
+
+/* Logs only what is new. */
+static void take_state(enum state now, const struct str *reason)
+{
+	bool new = now != state || strcmp(str_cstr(reason), str_cstr(&why)) != 0;
+
+	state = now;
+	str_clear(&why);
+	str_adds(&why, str_cstr(reason));
+	if (now != BELIEVED && new)
+		log_error("PROXY_TLS_CAFILE: %s; %s", str_cstr(&why), consequence());
+}
+
+/* A file that is there but of no use may be half a copy: it changes nothing. Whoever removes it, or names another that
+ * is not there, wants those before to be believed no more. */
+static void read_file(void)
+{
+	struct str new = STR_INIT, reason = STR_INIT;
+	enum state now = BELIEVED;
+
+	stamp = userdb_stamp(file);
+	if (file[0] != '\0' && !trust_peers_file(file, &new, &reason))
+		now = errno == ENOENT ? GONE : REFUSED;
+	if (now == REFUSED) {
+		str_fini(&new);
+	} else {
+		str_fini(&pem);
+		pem = new;
+	}
+	take_state(now, &reason);
+	str_fini(&reason);
+}
+
 static void on_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
-	uint64_t now = userdb_stamp(file);
-
-	if (now == stamp)
+	if (userdb_stamp(file) == stamp)
 		return;
-	stamp = now;
-	pass_to_all(t->data);
+	read_file();
+	if (state != REFUSED)
+		pass_to_all(t->data);
+}
+
+void trust_describe(struct str *s)
+{
+	if (file[0] == '\0')
+		return;
+	str_addf(s, "count\tauthorities_refused\t%d\n", state != BELIEVED);
+	if (state != BELIEVED)
+		str_addf(s, "note\tauthorities\t%s; %s\n", str_cstr(&why), consequence());
 }
 
 void trust_update(struct master *m)
@@ -80,7 +115,7 @@ void trust_update(struct master *m)
 	const char *wanted = m->set->proxy_PROXY_TLS_CAFILE[0] != '\0' ? m->set->proxy_PROXY_TLS_CAFILE : systems();
 
 	str_copy(file, sizeof(file), protocols_forwarded(m->set) != 0 ? wanted : "");
-	stamp = userdb_stamp(file);
+	read_file();
 	pass_to_all(m);
 	ev_timer_stop(m->loop, &check);
 	ev_timer_init(&check, on_check, TRUST_CHECK_SECONDS, TRUST_CHECK_SECONDS);

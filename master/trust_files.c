@@ -1,4 +1,4 @@
-/* Reads the files that TLS_TRUSTCERTS names. */
+/* Reads files of authorities, and makes memory files of them. */
 #include "master/trust_files.h"
 
 #include <dirent.h>
@@ -6,9 +6,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/log.h"
+#include "lib/tls_ctx.h"
 #include "lib/tls_trust.h"
 
 static bool add_file(int folder, const char *name, struct str *pem, struct str *why)
@@ -68,4 +71,33 @@ static bool add_folder(const char *path, struct str *pem, struct str *why)
 bool trust_files(const char *path, struct str *pem, struct str *why)
 {
 	return is_folder(AT_FDCWD, path) ? add_folder(path, pem, why) : add_file(AT_FDCWD, path, pem, why);
+}
+
+bool trust_peers_file(const char *path, struct str *pem, struct str *why)
+{
+	SSL_CTX *ctx;
+	bool good;
+
+	errno = 0;
+	if (!add_file(AT_FDCWD, path, pem, why))
+		return false;
+	ctx = tls_ctx_new(false);
+	good = tls_ctx_trust(ctx, pem->data, pem->len) != 0;
+	SSL_CTX_free(ctx);
+	if (!good)
+		str_addf(why, "%s: it has no certificates, or one that cannot be read", path);
+	return good;
+}
+
+int trust_sealed(const struct str *pem)
+{
+	int fd = memfd_create("trust", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd != -1 && write(fd, pem->data, pem->len) == (ssize_t)pem->len &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == 0)
+		return fd;
+	log_error("cannot pass certificates of authorities: %s", strerror(errno));
+	if (fd != -1)
+		close(fd);
+	return -1;
 }

@@ -148,9 +148,6 @@ static void rules_peer_tls(struct settings_load *l)
 	if (any && !set->proxy_PROXY_TLS_VERIFY)
 		WARNING(l, proxy_PROXY_TLS_VERIFY,
 		    "proxy.PROXY_TLS_VERIFY is off: whoever can intercept a connection to a peer gets the passwords");
-	if (set->proxy_PROXY_TLS_CAFILE[0] != '\0' && access(set->proxy_PROXY_TLS_CAFILE, R_OK) != 0)
-		WARNING(l, proxy_PROXY_TLS_CAFILE, "proxy.PROXY_TLS_CAFILE: %s: %s; no peer's certificate is believed",
-		    set->proxy_PROXY_TLS_CAFILE, strerror(errno));
 }
 
 static void rules_proxy(struct settings_load *l)

@@ -383,7 +383,8 @@ def test_authorities_that_are_not_there(node, authority, how):
         else:
             node.write_conf({"proxy": {"PROXY_TLS_CAFILE": cafile + ".typo"}})
             assert node.nodes[0].tool("reload").returncode == 0
-        node.nodes[0].wait_log("PROXY_TLS_CAFILE: .*No such file", mark)
+        node.nodes[0].wait_log("PROXY_TLS_CAFILE: .*No such file.*; no peer's certificate is believed", mark)
+        assert node.nodes[0].tool("check").returncode != 0
         wait_for("nobody is believed", lambda: "[UNAVAILABLE]" in log_in(node, "there@example.com"), pause=0.3)
     finally:
         give(node, authority.cert, "ca.crt")
@@ -394,6 +395,31 @@ def test_authorities_that_are_not_there(node, authority, how):
         peer.close()
 
 
+def test_authorities_that_cannot_be_used(node, authority, tmp_path):
+    """Half a copy replaces nothing: the peer is believed, check, status and one line of the log say what is wrong."""
+    peer = FakeServer(PEER, over_tls(authority.pem("half", alt="IP:127.0.0.9"), imap_peer()))
+    half = str(tmp_path / "half.crt")
+    with open(authority.cert) as f, open(half, "w") as out:
+        out.write(f.read()[:-60])
+    try:
+        route(node, "half@example.com", peer.host)
+        mark = node.nodes[0].log_mark()
+        give(node, half, "ca.crt")
+        node.nodes[0].wait_log("PROXY_TLS_CAFILE: .*cannot be read; what it was before stays", mark)
+        assert node.nodes[0].tool("reload").returncode == 0
+        assert log_in(node, "half@example.com") == "OK"
+        said = node.nodes[0].tool("status").stdout
+        assert "PROBLEM     PROXY_TLS_CAFILE cannot be used" in said and re.search("authorities .*ca.crt.*before stays", said), said
+        assert len(re.findall("PROXY_TLS_CAFILE", node.nodes[0].log_since(mark))) == 1
+        found = node.nodes[0].tool("check")
+        assert found.returncode != 0 and re.search(r"conf:\d+: proxy\.PROXY_TLS_CAFILE: \S+ca\.crt: ", found.stderr + found.stdout)
+    finally:
+        give(node, authority.cert, "ca.crt")
+        wait_for("the file is taken", lambda: "authorities " not in node.nodes[0].tool("status").stdout, pause=0.3)
+        peer.close()
+
+
+@pytest.mark.once
 def test_not_verified(authority):
     """PROXY_TLS_VERIFY off: any certificate will do, and `check` warns."""
     peer = FakeServer(PEER, over_tls(authority.pem("any", alt="DNS:any.example", days=-1, own=True), imap_peer()))
