@@ -7,6 +7,7 @@
 
 #include "lib/clock.h"
 #include "lib/conn_tls.h"
+#include "lib/die.h"
 #include "lib/loop.h"
 #include "lib/mem.h"
 
@@ -222,6 +223,7 @@ static void use_tls(struct backend *b, bool is_new)
 {
 	SSL *ssl = b->fns->tls != NULL ? b->fns->tls(b->at, is_new, b->arg) : NULL;
 
+	DIE_IF(ssl == NULL && !is_new); /* it would go on in clear */
 	if (ssl != NULL)
 		conn_tls_connect(b->loop, &b->conn, ssl);
 }
