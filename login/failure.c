@@ -64,6 +64,14 @@ static const struct {
 	    "mailhost %h at %a accepts no logins without TLS: set PROXY_TLS, or PROXY_TLS_PEERS for it. It said: %s",
 	    "The server of this mailbox accepts logins over TLS only; please contact the administrator.",
 	    CODES("CONTACTADMIN", "SYS/PERM") },
+	[FAILURE_CLIENT_TLS] = { AUTH_VERDICT_INSECURE,
+	    "mailhost %h at %a accepts no login of a client without TLS, and this client has none: give this node a "
+	    "certificate, too (TLS_CERTFILE), and have the user use TLS. It said: %s",
+	    "TLS is required to log in.", CODES("PRIVACYREQUIRED", "SYS/PERM") },
+	[FAILURE_UNBELIEVED] = { AUTH_VERDICT_UNAVAILABLE,
+	    "mailhost %h at %a does not accept this node's signature, and without it no login: copy one "
+	    "POOL_SECRETFILE to all nodes. It said: %s",
+	    LATER, CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_NO_STARTTLS] = { AUTH_VERDICT_UNAVAILABLE,
 	    "mailhost %h at %a did not begin TLS, and got nothing of the login: does it support STARTTLS (PROXY_TLS), "
 	    "or "

@@ -25,6 +25,8 @@
 	X(MASTER)        /* the same of PROXY_MASTER_USER */ \
 	X(TEMPORARY)     /* it has a temporary failure */ \
 	X(NEEDS_TLS)     /* it accepts no login without TLS, or none with a plain password */ \
+	X(CLIENT_TLS)    /* a node that believes us, and wants TLS of our client */ \
+	X(UNBELIEVED)    /* the same, but it does not believe who our client is: it does not accept our signature */ \
 	X(NO_STARTTLS)   /* it does not begin TLS as it should, and got nothing of the login */ \
 	X(EXPIRED)       /* the password has expired there */ \
 	X(DENIED)        /* the account may not log in there */ \

@@ -961,10 +961,25 @@ void login_add_master(struct login *l, struct str *out)
 	str_fini_secret(&raw);
 }
 
+/* What a peer means that accepts no login without TLS: only in most cases the TLS with us. */
+static enum login_failure why_needs_tls(struct login *l)
+{
+	if (signature_check_bad(l->peer.signature)) {
+		l->peer.code = NULL;
+		return FAILURE_UNBELIEVED;
+	}
+	if (login_has_token(l) && !l->reply->client_tls)
+		return FAILURE_CLIENT_TLS;
+	if (login_target(l)->tls == PEER_TLS_NONE)
+		return FAILURE_NEEDS_TLS;
+	l->peer.code = NULL;
+	return FAILURE_ADMIN;
+}
+
 enum backend_step login_fail(struct login *l, enum login_failure f, const char *text)
 {
 	l->peer.failed = true;
-	l->peer.failure = f;
+	l->peer.failure = f == FAILURE_NEEDS_TLS ? why_needs_tls(l) : f;
 	log_clean(l->peer.said, sizeof(l->peer.said), text);
 	return f == FAILURE_INVALID ? BACKEND_STEP_INVALID : BACKEND_STEP_REFUSED;
 }

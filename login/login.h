@@ -195,7 +195,8 @@ bool login_has_token(const struct login *l);
  * token (X-WAYPOST-TOKEN: name NUL token), or PLAIN of the master user for the account. */
 void login_add_token(const struct login *l, struct str *out);
 void login_add_master(struct login *l, struct str *out);
-/* For dialects: the dialogue with the peer ends with failure F; TEXT is its text, or what is wrong with it. */
+/* For dialects: the dialogue with the peer ends with failure F; TEXT is its text, or what is wrong with it. With
+ * FAILURE_NEEDS_TLS it may be another one, by what is known of the peer: peer.failure. */
 enum backend_step login_fail(struct login *l, enum login_failure f, const char *text);
 /* Call it before anything is sent to the peer: name, password and session id have no control characters, so none ends a
  * line there. If false, the dialogue ends with FAILURE_CONTROL_CHARS. */

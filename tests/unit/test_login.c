@@ -480,6 +480,7 @@ static void test_pop3(void)
 static uint64_t signed_at;     /* time of our signature for the peer; 0: we have no secret */
 static bool tell_client;       /* talk() ends with what the client is told, not with the failure's name */
 static enum peer_tls peer_tls; /* of talk()'s peer */
+static bool client_tls;        /* talk()'s client uses TLS */
 
 /* Feeds the peer's lines; returns what is sent back, and the result. */
 static char *talk(const struct login_dialect *d, const char *const *lines, const char *user, const char *password,
@@ -500,6 +501,7 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 	net_addr_parse(&reply.client, "192.0.2.7", 99);
 	reply.ttl = 3;
 	reply.time = signed_at;
+	reply.client_tls = client_tls;
 	reply.ntargets = 1;
 	reply.target[0].tls = peer_tls;
 	l.reply = &reply;
@@ -587,7 +589,7 @@ static void test_peer_starttls(void)
 	    "S OK go", "* CAPABILITY ID", "C OK done", "I OK", "L OK");
 	TALK(d, "u", "p", false, false, IMAP_TLS ID "L LOGIN \"u\" \"p\"\r\n=> * OK [ALERT] hear\r\nt OK LOGIN Ok.\r\n",
 	    "* OK hi", "S OK go", "* OK [ALERT] hear", "* CAPABILITY ID", "C OK done", "I OK", "L OK");
-	TALK(d, "u", "p", false, false, IMAP_TLS "=> NEEDS_TLS ", "* OK hi", "S OK go", "* CAPABILITY LOGINDISABLED",
+	TALK(d, "u", "p", false, false, IMAP_TLS "=> ADMIN ", "* OK hi", "S OK go", "* CAPABILITY LOGINDISABLED",
 	    "C OK done");
 	TALK(d, "u", "p", false, false, IMAP_TLS "=> TEMPORARY UNAVAILABLE", "* OK hi", "S OK go",
 	    "* BYE [UNAVAILABLE] x");
@@ -996,6 +998,52 @@ static void test_peer_notes(void)
 	    "+OK", "+OK", "+OK Signature missing.");
 }
 
+/* A node that wants TLS: of our client, for which PROXY_TLS is no cure, nor for a signature that it does not accept. */
+static void test_node_needs_tls(void)
+{
+#define OUR_CLIENT "CLIENT_TLS", "[PRIVACYREQUIRED] TLS is required to log in.", "[SYS/PERM] TLS is required to log in."
+#define SIGNATURE "UNBELIEVED", "[UNAVAILABLE] " LATER, "[SYS/TEMP] " LATER
+	static const struct {
+		uint64_t time;
+		bool client_tls;
+		enum peer_tls peer_tls;
+		const char *note, *failure, *imap, *pop3;
+	} t[] = {
+		{ 5, false, PEER_TLS_NONE, "", OUR_CLIENT },
+		{ 5, false, PEER_TLS_IMPLICIT, "", OUR_CLIENT },
+		{ 5, false, PEER_TLS_NONE, " Signature not accepted.", SIGNATURE },
+		{ 5, true, PEER_TLS_NONE, " Signature not accepted.", SIGNATURE },
+		{ 5, true, PEER_TLS_NONE, " Signature not known: no secret here.", SIGNATURE },
+		{ 0, true, PEER_TLS_NONE, " Signature missing.", SIGNATURE },
+		{ 0, true, PEER_TLS_NONE, "", "NEEDS_TLS", "[PRIVACYREQUIRED] " TLS, "[SYS/PERM] " TLS },
+		{ 0, false, PEER_TLS_NONE, "", "NEEDS_TLS", "[PRIVACYREQUIRED] " TLS, "[SYS/PERM] " TLS },
+		{ 0, true, PEER_TLS_IMPLICIT, "", "ADMIN", "[CONTACTADMIN] " ADMIN, "[SYS/PERM] " ADMIN },
+	};
+
+	for (size_t i = 0; i < 4 * ARRAY_LEN(t); i++) {
+		const struct login_dialect *d = i % 2 == 0 ? &imap_login_dialect : &pop3_login_dialect;
+		char imap[200], pop3[200], *got;
+		const char *const lines[][5] = { { "* OK " MARK(OTHER), imap, NULL },
+			{ "+OK [XCLIENT] " MARK(OTHER), "+OK", "+OK", pop3, NULL } };
+		const char *want = i % 4 < 2 ? t[i / 4].failure : i % 2 == 0 ? t[i / 4].imap : t[i / 4].pop3;
+
+		snprintf(imap, sizeof(imap), "L NO [PRIVACYREQUIRED] TLS is required to log in.%s", t[i / 4].note);
+		snprintf(pop3, sizeof(pop3), "-ERR [SYS/PERM] TLS is required to log in.%s", t[i / 4].note);
+		signed_at = t[i / 4].time;
+		client_tls = t[i / 4].client_tls;
+		peer_tls = t[i / 4].peer_tls;
+		tell_client = i % 4 >= 2;
+		got = talk(d, lines[i % 2], "u", "p", false, false);
+		CU_ASSERT_PTR_NOT_NULL(strstr(got, want));
+		if (strstr(got, want) == NULL)
+			printf("\n%zu: got %s, not %s\n", i, got, want);
+		mem_free(&got);
+	}
+	signed_at = 0;
+	client_tls = tell_client = false;
+	peer_tls = PEER_TLS_NONE;
+}
+
 /* What we say of the signature of the node before: behind every answer to a login, and in no other. */
 static void test_notes(void)
 {
@@ -1223,6 +1271,7 @@ static const struct unit_case cases[] = {
 	{ "signatures of forwarded identities", test_hop_auth },
 	{ "words about TLS of a forwarded login", test_hop_tls },
 	{ "notes of peers", test_peer_notes },
+	{ "nodes that want TLS", test_node_needs_tls },
 	{ "notes to peers", test_notes },
 	{ "IMAP long line", test_imap_long },
 	{ "POP3 commands", test_pop3 },
