@@ -207,7 +207,8 @@
 		"there is such a file.") \
 	S(g, TLS_CERTDIR, PATH, "", 0, 0, "", SF_M, \
 		"Folder of more certificates, for clients that ask for a name that is in one: files NAME.pem as " \
-		"TLS_CERTFILE, or folders with fullchain.pem and privkey.pem, as certbot's live.") \
+		"TLS_CERTFILE, or folders with fullchain.pem and privkey.pem, as certbot's live. For these names they go " \
+		"before TLS_CERTFILE, which has to be set, too. OCSP responses: NAME.pem.ocsp, NAME/fullchain.pem.ocsp.") \
 	S(g, TLS_PROTOCOL, STR, "TLSv1.2+", 0, 0, "", SF_W, \
 		"Oldest version of TLS at SSLPORT: TLSv1.2+ or TLSv1.3+. Courier's other words are understood; versions " \
 		"before 1.2 are never used.") \
@@ -222,9 +223,9 @@
 	S(g, STARTTLS, BOOL, "1", 0, 0, "", SF_W, \
 		"Offer " command " at the ports of PORT, if there is a certificate.") \
 	S(g, TLS_REQUIRED, BOOL, "1", 0, 0, "", SF_W | SF_A, \
-		"If there is a TLS_CERTFILE, accept no login without TLS, except from the machine itself, from PROXY_TRUSTED, " \
-		"and from nodes with our pool secret if their client uses TLS or is one of these. 0: from everywhere " \
-		"(Courier's default).") \
+		"If there is a TLS_CERTFILE, accept no login without TLS, except from the machine itself (127.0.0.0/8, ::1; " \
+		"not its address in the network), from PROXY_TRUSTED, and from nodes with our pool secret if their client " \
+		"uses TLS or is one of these. 0: from everywhere (Courier's default).") \
 	S(g, TLS_VERIFYPEER, WORD, "NONE", 0, 0, "NONE|PEER|REQUIREPEER", SF_M | SF_W, \
 		"Certificates of clients. NONE does not ask for them; PEER does, and refuses a client whose certificate " \
 		"is not good; REQUIREPEER refuses a client that has none, too. If clients are asked there are no " \
