@@ -103,22 +103,30 @@ SSL_CTX *tls_ctx_new(bool server)
 	return ctx;
 }
 
+/* What is encrypted cannot be read: nobody is there to ask. */
+static int no_passphrase(char *buf UNUSED, int size UNUSED, int writing UNUSED, void *arg UNUSED)
+{
+	return -1;
+}
+
 unsigned tls_ctx_trust(SSL_CTX *ctx, const void *pem, size_t len)
 {
 	BIO *b = BIO_new_mem_buf(pem, (int)MIN(len, (size_t)INT_MAX));
-	X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+	STACK_OF(X509) *certs = sk_X509_new_null();
 	unsigned n = 0;
 	X509 *cert;
 	bool whole;
 
-	while ((cert = PEM_read_bio_X509(b, NULL, NULL, NULL)) != NULL) {
-		n += X509_STORE_add_cert(store, cert) == 1;
-		X509_free(cert);
-	}
+	while ((cert = PEM_read_bio_X509(b, NULL, no_passphrase, NULL)) != NULL)
+		if (sk_X509_push(certs, cert) == 0)
+			die_fatal("OpenSSL has no memory");
 	whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+	for (int i = 0; whole && i < sk_X509_num(certs); i++)
+		n += X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), sk_X509_value(certs, i)) == 1;
 	ERR_clear_error();
+	sk_X509_pop_free(certs, X509_free);
 	BIO_free(b);
-	return whole ? n : 0;
+	return n;
 }
 
 /* A certificate is for an address whatever its zone. */

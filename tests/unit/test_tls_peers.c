@@ -139,6 +139,8 @@ static void test_trust(void)
 	CU_ASSERT_EQUAL(visit("a.example"), X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
 	tls_peers_trust(peers, file_of(NULL, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
 	CU_ASSERT_EQUAL(visit("a.example"), X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+	tls_peers_trust(peers, file_of(ca, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
+	CU_ASSERT_EQUAL(visit("a.example"), X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
 	tls_peers_trust(peers, open("/", O_RDONLY));
 	CU_ASSERT_EQUAL(visit("a.example"), X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
 	tls_peers_free(&peers);
