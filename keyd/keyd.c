@@ -231,7 +231,26 @@ static void staple(uint32_t key, struct control_key_news *news)
 	snprintf(news->why, sizeof(news->why), "%s", why);
 }
 
-/* What is refused does not replace what there is. */
+/* Clients would refuse KEY, but not the one that it would replace. */
+static bool is_worse(uint32_t key, struct control_key_news *news)
+{
+	int64_t now = (int64_t)time(NULL), until;
+	struct str why = STR_INIT, other_why = STR_INIT;
+	bool worse = false;
+	uint32_t other;
+
+	if (keyring_fault(keyd.ring, key, now, &news->fault_until, &why)) {
+		snprintf(news->fault, sizeof(news->fault), "%s", str_cstr(&why));
+		worse = keyring_predecessor(keyd.ring, key, &other) &&
+		    !keyring_fault(keyd.ring, other, now, &until, &other_why);
+	}
+	str_fini(&why);
+	str_fini(&other_why);
+	return worse;
+}
+
+/* What is refused does not replace what there is. One that clients refuse is better than none, and no better than one
+ * that they refuse, too. */
 static void take_key(const struct control_key *m)
 {
 	struct control_key_news news = { .key = m->key };
@@ -243,6 +262,11 @@ static void take_key(const struct control_key *m)
 		return; /* passed again because another key process had refused it */
 	if (!keyring_add(keyd.ring, m->key, m->use, keyd.pem.data, keyd.pem.len, err, sizeof(err))) {
 		refuse(m->key, err);
+		return;
+	}
+	if (is_worse(m->key, &news)) {
+		keyring_drop(keyd.ring, m->key);
+		refuse(m->key, news.fault);
 		return;
 	}
 	news.until = keyring_until(keyd.ring, m->key);

@@ -15,6 +15,7 @@
 #include "lib/mem.h"
 #include "lib/tls_cert.h"
 #include "lib/tls_ctx.h"
+#include "node/key_use.h"
 
 enum { PIECE = 4096 };
 
@@ -259,21 +260,45 @@ const char *keyring_staple(struct keyring *k, uint32_t key, const void *p, size_
 	return NULL;
 }
 
-int64_t keyring_until(const struct keyring *k, uint32_t key)
+/* The certificates of E, which may be NULL: their number; to be freed with free_chain(). */
+static unsigned parse_chain(const struct entry *e, X509 *chain[KEY_CHAIN_CERTS])
 {
-	const struct entry *e = find(k, key);
-	X509 *chain[KEY_CHAIN_CERTS] = { NULL };
-	int64_t until;
 	unsigned n = 0;
 
 	for (unsigned i = 0; e != NULL && i < e->n; i++) {
 		chain[n] = parse(e, i);
 		n += chain[n] != NULL;
 	}
-	until = tls_cert_until(chain, n);
+	return n;
+}
+
+static void free_chain(X509 *chain[KEY_CHAIN_CERTS], unsigned n)
+{
 	while (n != 0)
 		X509_free(chain[--n]);
+}
+
+int64_t keyring_until(const struct keyring *k, uint32_t key)
+{
+	X509 *chain[KEY_CHAIN_CERTS];
+	unsigned n = parse_chain(find(k, key), chain);
+	int64_t until = tls_cert_until(chain, n);
+
+	free_chain(chain, n);
 	return until;
+}
+
+bool keyring_fault(const struct keyring *k, uint32_t key, int64_t now, int64_t *until, struct str *why)
+{
+	const struct entry *e = find(k, key);
+	X509 *chain[KEY_CHAIN_CERTS];
+	unsigned n = parse_chain(e, chain);
+	struct key_use use;
+	bool is_client = e != NULL && key_use_read(e->use, &use) && use.what == KEY_FOR_PEERS;
+	bool faulty = n != 0 && tls_cert_fault(chain, n, is_client, now, until, why);
+
+	free_chain(chain, n);
+	return faulty;
 }
 
 bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w)

@@ -18,6 +18,7 @@ enum { SUBJECT_MAX = 200, TEXT_MAX = 768 };
 struct check {
 	X509 *const *chain;
 	unsigned n;
+	bool is_client;
 	tls_cert_tell_fn *tell;
 	void *arg;
 };
@@ -189,7 +190,7 @@ static int verdict_of(const struct check *c)
 		sk_X509_push(rest, c->chain[i]);
 	if (X509_STORE_CTX_init(ctx, store, c->chain[0], rest) != 1)
 		die_fatal("OpenSSL has no memory");
-	X509_STORE_CTX_set_default(ctx, "ssl_server");
+	X509_STORE_CTX_set_default(ctx, c->is_client ? "ssl_client" : "ssl_server");
 	X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(ctx), X509_V_FLAG_NO_CHECK_TIME);
 	verdict = X509_verify_cert(ctx) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx);
 	X509_STORE_CTX_free(ctx);
@@ -228,10 +229,11 @@ static void check_trust(const struct check *c)
 
 static void check_use(const struct check *c)
 {
-	if (X509_check_purpose(c->chain[0], X509_PURPOSE_SSL_SERVER, 0) == 0)
+	if (X509_check_purpose(c->chain[0], c->is_client ? X509_PURPOSE_SSL_CLIENT : X509_PURPOSE_SSL_SERVER, 0) == 0)
 		tell(c, true,
-		    "the certificate is not for TLS servers (its key usage says so); get one that is for \"server "
-		    "authentication\"");
+		    "the certificate is not for TLS %ss (its key usage says so); get one that is for \"%s "
+		    "authentication\"",
+		    c->is_client ? "client" : "server", c->is_client ? "client" : "server");
 	ERR_clear_error();
 }
 
@@ -287,13 +289,55 @@ static void check_names(const struct check *c, const char *name)
 	ERR_clear_error();
 }
 
-void tls_cert_check(X509 *const *chain, unsigned n, const char *name, int64_t now, tls_cert_tell_fn *fn, void *arg)
+void tls_cert_check(X509 *const *chain, unsigned n, bool is_client, const char *name, int64_t now, tls_cert_tell_fn *fn,
+    void *arg)
 {
-	const struct check c = { chain, n, fn, arg };
+	const struct check c = { chain, n, is_client, fn, arg };
 
 	check_periods(&c, now);
 	check_use(&c);
-	check_names(&c, name);
+	if (!is_client)
+		check_names(&c, name);
 	if (check_order(&c))
 		check_trust(&c);
+}
+
+static void keep_first(void *arg, bool mistake, const char *text)
+{
+	struct str *why = arg;
+
+	if (mistake && why->len == 0)
+		str_adds(why, text);
+}
+
+/* When the last of the certificates begins that has not yet; 0: all have. */
+static int64_t begins(const struct check *c, int64_t now)
+{
+	int64_t last = 0, from;
+
+	for (unsigned i = 0; i < c->n; i++)
+		if ((i == 0 || !is_its_own_issuer(c->chain[i])) &&
+		    seconds_of(X509_get0_notBefore(c->chain[i]), &from) && from > now)
+			last = MAX(last, from);
+	return last;
+}
+
+bool tls_cert_fault(X509 *const *chain, unsigned n, bool is_client, int64_t now, int64_t *until, struct str *why)
+{
+	struct str fault = STR_INIT;
+	const struct check c = { chain, n, is_client, keep_first, &fault };
+	bool found;
+
+	*until = INT64_MAX;
+	check_use(&c);
+	check_order(&c);
+	if (fault.len == 0) {
+		check_periods(&c, now);
+		*until = begins(&c, now) != 0 ? begins(&c, now) : INT64_MAX;
+	}
+	found = fault.len != 0;
+	str_adds(why, str_cstr(&fault));
+	str_fini(&fault);
+	ERR_clear_error();
+	return found;
 }

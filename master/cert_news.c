@@ -19,11 +19,13 @@ struct news {
 	bool given;      /* in this round */
 	uint32_t number; /* the last one */
 	enum state state;
-	bool trial;         /* refusals are not told yet */
-	char *why;          /* of REFUSED */
-	int64_t since;      /* the first of the refusals without a success in between; 0: there is none */
-	int64_t until;      /* when the one in use ends; 0: none is in use */
-	int64_t told;       /* when that was logged last; 0: never */
+	bool trial;    /* refusals are not told yet */
+	char *why;     /* of REFUSED */
+	int64_t since; /* the first of the refusals without a success in between; 0: there is none */
+	int64_t until; /* when the one in use ends; 0: none is in use */
+	int64_t told;  /* when that was logged last; 0: never */
+	char *fault;   /* why clients refuse the one in use; "": they do not, or that was not told */
+	int64_t fault_until;
 	int64_t ocsp_until; /* when the OCSP response ends that is sent with it; 0: none is, or that was told */
 };
 
@@ -34,6 +36,7 @@ static void free_news(struct news **n)
 	mem_free(&(*n)->use);
 	mem_free(&(*n)->file);
 	mem_free(&(*n)->why);
+	mem_free(&(*n)->fault);
 	mem_free(n);
 }
 
@@ -82,6 +85,7 @@ void cert_news_given(const char *use, const char *file, uint32_t number)
 		n = mem_alloc(sizeof(*n));
 		n->use = mem_strdup(use);
 		n->file = mem_strdup(file);
+		n->fault = mem_strdup("");
 		n->next = first;
 		first = n;
 	}
@@ -175,7 +179,18 @@ static void take_ocsp(struct news *n, const struct control_key_news *m)
 		log_warn("OCSP response %s.ocsp is not sent to clients: %s", n->file, why);
 }
 
-static void take(struct news *n, int64_t until)
+static bool has_ended(const struct news *n, int64_t now)
+{
+	return n->until != 0 && n->until <= now;
+}
+
+/* That a certificate has ended is told by itself. */
+static bool is_faulty(const struct news *n, int64_t now)
+{
+	return n->until != 0 && n->fault[0] != '\0' && now < n->fault_until && !has_ended(n, now);
+}
+
+static void take(struct news *n, const struct control_key_news *m)
 {
 	const struct news *twin;
 	char when[TLS_CERT_TIME_MAX];
@@ -184,12 +199,19 @@ static void take(struct news *n, int64_t until)
 		return;
 	n->state = TAKEN;
 	n->since = 0;
-	n->told = until == n->until ? n->told : 0;
-	n->until = until;
-	if ((twin = twin_of(n, NULL)) != NULL)
+	n->told = m->until == n->until ? n->told : 0;
+	n->until = m->until;
+	mem_free(&n->fault);
+	n->fault = mem_strdup(m->fault);
+	text_make_plain(n->fault, '.');
+	n->fault_until = m->fault_until;
+	if ((twin = twin_of(n, NULL)) != NULL) {
 		n->told = twin->told;
-	else
-		log_info("certificate %s is in use, valid until %s", n->file, tls_cert_time(until, when));
+		return;
+	}
+	log_info("certificate %s is in use, valid until %s", n->file, tls_cert_time(n->until, when));
+	if (is_faulty(n, time(NULL)))
+		log_error("certificate %s: clients refuse it: %s", n->file, n->fault);
 }
 
 void cert_news_refuse(uint32_t number, const char *why)
@@ -209,15 +231,10 @@ void cert_news_take(const struct control_key_news *m)
 	if (m->refused) {
 		refuse(n, m->why, time(NULL));
 	} else if (n->state == NEW) {
-		take(n, m->until);
+		take(n, m);
 		take_ocsp(n, m);
 	}
 	cert_news_tick(time(NULL));
-}
-
-static bool has_ended(const struct news *n, int64_t now)
-{
-	return n->until != 0 && n->until <= now;
 }
 
 static bool ends_soon(const struct news *n, int64_t now)
@@ -250,12 +267,12 @@ void cert_news_tick(int64_t now)
 			log_error("certificate %s has expired on %s: clients refuse it; renew it, no reload is needed",
 			    n->file, tls_cert_time(n->until, when));
 		else
-			log_warn("certificate %s expires in %lld days, on %s; renew it, no reload is needed", n->file,
-			    (long long)((n->until - now) / DAY), tls_cert_time(n->until, when));
+			log_warn("certificate %s expires on %s; renew it, no reload is needed", n->file,
+			    tls_cert_time(n->until, when));
 	}
 }
 
-static void describe(const struct news *n, struct str *out)
+static void describe(const struct news *n, int64_t now, struct str *out)
 {
 	char until[TLS_CERT_TIME_MAX], since[TLS_CERT_TIME_MAX];
 
@@ -264,25 +281,30 @@ static void describe(const struct news *n, struct str *out)
 	if (n->state == REFUSED)
 		str_addf(out, "refused since %s (%s); ", tls_cert_time(n->since, since), n->why);
 	if (n->until != 0)
-		str_addf(out, "%sin use, valid until %s\n", n->state == REFUSED ? "the one before stays " : "", until);
+		str_addf(out, "%sin use, valid until %s", n->state == REFUSED ? "the one before stays " : "", until);
 	else
-		str_adds(out, n->state == REFUSED ? "none is in use\n" : "not read yet\n");
+		str_adds(out, n->state == REFUSED ? "none is in use" : "not read yet");
+	if (is_faulty(n, now))
+		str_addf(out, "; clients refuse it: %s", n->fault);
+	str_addc(out, '\n');
 }
 
 void cert_news_describe(struct str *out, int64_t now)
 {
-	unsigned refused = 0, ending = 0, ended = 0;
+	unsigned refused = 0, faulty = 0, ending = 0, ended = 0;
 
 	for (const struct news *n = first; n != NULL; n = n->next) {
 		if (twin_of(n, n) != NULL)
 			continue;
 		refused += n->state == REFUSED;
+		faulty += is_faulty(n, now);
 		ending += ends_soon(n, now);
 		ended += has_ended(n, now);
-		describe(n, out);
+		describe(n, now, out);
 	}
 	if (first != NULL)
 		str_addf(out,
-		    "count\tcertificates_refused\t%u\ncount\tcertificates_ending\t%u\ncount\tcertificates_ended\t%u\n",
-		    refused, ending, ended);
+		    "count\tcertificates_refused\t%u\ncount\tcertificates_faulty\t%u\n"
+		    "count\tcertificates_ending\t%u\ncount\tcertificates_ended\t%u\n",
+		    refused, faulty, ending, ended);
 }

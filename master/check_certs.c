@@ -27,6 +27,7 @@ struct subject {
 	unsigned line;
 	char label[LABEL_MAX];  /* the setting, for people */
 	const char *file, *key; /* KEY "": the certificate's file has it */
+	bool is_client;         /* peers look at it */
 	const char *name;       /* that it has to be for; NULL: not said */
 	X509 *chain[KEY_CHAIN_CERTS];
 	unsigned n;
@@ -134,7 +135,7 @@ static void check_chain(struct subject *s, const struct key_chain *m, struct str
 	}
 	if (s->n == 0)
 		return;
-	tls_cert_check(s->chain, s->n, s->name, time(NULL), on_finding, s);
+	tls_cert_check(s->chain, s->n, s->is_client, s->name, time(NULL), on_finding, s);
 	add_facts(s, facts);
 	while (s->n != 0)
 		X509_free(s->chain[--s->n]);
@@ -184,6 +185,7 @@ static void on_file(void *arg, const char *use, const char *file, const char *ke
 
 	if (!key_use_read(use, &u) || is_shared(w, file, key))
 		return;
+	subject.is_client = u.what == KEY_FOR_PEERS;
 	if (u.what == KEY_FOR_PEERS) {
 		subject.line = settings_load_line_of(w->l, "proxy", "PROXY_TLS_CERTFILE");
 		snprintf(subject.label, sizeof(subject.label), "proxy.PROXY_TLS_CERTFILE");

@@ -293,6 +293,9 @@ static void count_line(struct status *st, const struct field *f)
 		    "%llu certificate%s refused, the previous one (if any) stays in use; the log and the lines "
 		    "\"certificate\" say why",
 		    (unsigned long long)n, n == 1 ? " was" : "s were");
+	if (n > 0 && is(&f[1], "certificates_faulty"))
+		add_problem(st, "clients refuse %llu certificate%s; the log and the lines \"certificate\" say why",
+		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "certificates_ending"))
 		add_problem(st, "%llu certificate%s within 14 days; renew %s", (unsigned long long)n,
 		    n == 1 ? " expires" : "s expire", n == 1 ? "it" : "them");

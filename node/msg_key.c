@@ -105,6 +105,8 @@ void control_key_news_write(struct msgw *w, const struct control_key_news *m)
 	msgw_u64(w, (uint64_t)m->until);
 	msgw_str(w, m->why);
 	msgw_u64(w, (uint64_t)m->ocsp_until);
+	msgw_str(w, m->fault);
+	msgw_u64(w, (uint64_t)m->fault_until);
 }
 
 bool control_key_news_read(struct msgr *r, struct control_key_news *m)
@@ -114,6 +116,8 @@ bool control_key_news_read(struct msgr *r, struct control_key_news *m)
 	m->until = (int64_t)msgr_u64(r);
 	msgr_str(r, m->why, sizeof(m->why));
 	m->ocsp_until = (int64_t)msgr_u64(r);
+	msgr_str(r, m->fault, sizeof(m->fault));
+	m->fault_until = (int64_t)msgr_u64(r);
 	return msgr_end(r);
 }
 

@@ -78,6 +78,9 @@ struct control_key_news {
 	char why[KEY_WHY_MAX]; /* refused: the reason, for people; it can hold any byte. Else why its OCSP response is
 	                        * not sent to clients, or "" */
 	int64_t ocsp_until;    /* when that response ends; 0: none is sent */
+	/* Not refused, since there was none that is better: why clients refuse it, or "", and until when. */
+	char fault[KEY_WHY_MAX];
+	int64_t fault_until;
 };
 void control_key_news_write(struct msgw *w, const struct control_key_news *m);
 bool control_key_news_read(struct msgr *r, struct control_key_news *m);

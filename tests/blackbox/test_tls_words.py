@@ -284,12 +284,24 @@ def test_status_tells_of_a_certificate_that_is_gone_or_ends_soon(running, author
     assert "1 certificate expires within 14 days; renew it" in status(pool)["problems"]
     leaf = authority.issue("old", "middle", "subjectAltName=DNS:mail.example", days=-1, key="leaf")
     install(pool, authority.text("leaf.key", leaf, "middle.crt"))
-    wait_for("it has ended", lambda: status(pool)["counts"]["certificates_ended"] == 1)
+    wait_for("it is refused", lambda: status(pool)["counts"]["certificates_refused"] == 1)
+    assert status(pool)["counts"]["certificates_ended"] == 0 and "the certificate has expired on 2020-02-01" in certificates(pool)[0]
+    node.stop()
+    node.start()
+    wait_for("it is used since there is none before", lambda: status(pool)["counts"]["certificates_ended"] == 1)
+    clients = authority.issue("client", "middle", "subjectAltName=DNS:mail.example\nextendedKeyUsage=clientAuth", key="leaf")
+    install(pool, authority.text("leaf.key", clients, "middle.crt"))
+    wait_for("it is no better, but the last one", lambda: status(pool)["counts"]["certificates_faulty"] == 1)
+    assert any(p.startswith("clients refuse 1 certificate") for p in status(pool)["problems"])
+    assert "; clients refuse it: the certificate is not for TLS servers" in certificates(pool)[0]
     lines = [re.sub(r"^.*?certificate ", "", line) for line in node.log_since(mark).splitlines() if "certificate " in line]
     assert [re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "T", line[len(pool.pem):]) for line in lines] == [
         f" is refused: {pool.pem}: No such file or directory; the one before stays in use",
-        " is in use, valid until T", " expires in 12 days, on T; renew it, no reload is needed",
-        " is in use, valid until T", " has expired on T: clients refuse it; renew it, no reload is needed"], lines
+        " is in use, valid until T", " expires on T; renew it, no reload is needed",
+        " is refused: the certificate has expired on T; renew it; the one before stays in use",
+        " is in use, valid until T", " has expired on T: clients refuse it; renew it, no reload is needed",
+        " is in use, valid until T",
+        ": clients refuse it: the certificate is not for TLS servers (its key usage says so); get one that is for \"server authentication\""], lines
 
 
 # --- who, the log, the identity that is forwarded ---
@@ -497,6 +509,10 @@ def test_renewal_hook(running, authority, tmp_path):
         certbot.renew(privkey=authority.text("other.key"), fullchain=chain)
         result = certbot.hook(folder, *args, **env)
         assert result.returncode != 0 and result.stderr != "", (env, args)
+    old = authority.issue("old", "middle", "subjectAltName=DNS:mail.example", days=-1, key="leaf")
+    certbot.renew(privkey=authority.text("leaf.key"), fullchain=authority.text(old, "middle.crt"))
+    result = certbot.hook(folder)
+    assert result.returncode != 0 and "has expired" in result.stderr, result
     assert status_before == 0 and os.stat(pool.pem).st_ino == inode
     assert [n for n in os.listdir(folder) if n.startswith(".")] == []
     # As acme.sh calls it.

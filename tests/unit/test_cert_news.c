@@ -74,9 +74,10 @@ static void forget_all(void)
 	str_fini(&logged);
 }
 
-#define COUNTS(refused, ending, ended) \
-	"count\tcertificates_refused\t" refused "\ncount\tcertificates_ending\t" ending \
-	"\ncount\tcertificates_ended\t" ended "\n"
+#define COUNTS(refused, ending, ended) COUNTS4(refused, "0", ending, ended)
+#define COUNTS4(refused, faulty, ending, ended) \
+	"count\tcertificates_refused\t" refused "\ncount\tcertificates_faulty\t" faulty \
+	"\ncount\tcertificates_ending\t" ending "\ncount\tcertificates_ended\t" ended "\n"
 
 /* Two key processes, a renewal that fails and one that does not. */
 static void test_renewal(void)
@@ -144,6 +145,42 @@ static void test_begun(void)
 	forget_all();
 }
 
+/* One that clients refuse is used if there was none before: the log and status say so, until it is better. */
+static void test_faulty(void)
+{
+	struct control_key_news m = { .key = 1, .until = NOW + 99 * DAY, .fault = "it\nis", .fault_until = NOW + DAY };
+
+	cert_news_given("imapd_ssl", "/x.pem", 1);
+	cert_news_given("pop3d_ssl", "/x.pem", 2);
+	cert_news_take(&m);
+	m.key = 2;
+	cert_news_take(&m);
+	expect_log("I: certificate /x.pem is in use, valid until 2027-03-09 13:25 UTC\n"
+	           "E: certificate /x.pem: clients refuse it: it.is\n");
+	expect_status(NOW,
+	    "note\tcertificate\t/x.pem: in use, valid until 2027-03-09 13:25 UTC; clients refuse it: it.is\n" COUNTS4(
+	        "0", "1", "0", "0"));
+	expect_status(NOW + DAY,
+	    "note\tcertificate\t/x.pem: in use, valid until 2027-03-09 13:25 UTC\n" COUNTS("0", "0", "0"));
+	m = (struct control_key_news){ .key = 3, .until = NOW - DAY, .fault = "old", .fault_until = INT64_MAX };
+	cert_news_begin();
+	cert_news_given("imapd_ssl", "/x.pem", 3);
+	cert_news_end();
+	cert_news_take(&m);
+	expect_log(
+	    "I: certificate /x.pem is in use, valid until 2026-11-29 13:25 UTC\n"
+	    "E: certificate /x.pem has expired on 2026-11-29 13:25 UTC: clients refuse it; renew it, no reload is "
+	    "needed\n");
+	expect_status(NOW,
+	    "note\tcertificate\t/x.pem: in use, valid until 2026-11-29 13:25 UTC\n" COUNTS("0", "0", "1"));
+	cert_news_given("imapd_ssl", "/x.pem", 4);
+	say(4, NOW + 99 * DAY, NULL);
+	str_clear(&logged);
+	expect_status(NOW,
+	    "note\tcertificate\t/x.pem: in use, valid until 2027-03-09 13:25 UTC\n" COUNTS("0", "0", "0"));
+	forget_all();
+}
+
 /* One file for two listeners is one certificate. */
 static void test_shared(void)
 {
@@ -152,7 +189,7 @@ static void test_shared(void)
 	say(1, NOW + 9 * DAY, NULL);
 	say(2, NOW + 9 * DAY, NULL);
 	expect_log("I: certificate /x.pem is in use, valid until 2026-12-09 13:25 UTC\n"
-	           "W: certificate /x.pem expires in 9 days, on 2026-12-09 13:25 UTC; renew it, no reload is needed\n");
+	           "W: certificate /x.pem expires on 2026-12-09 13:25 UTC; renew it, no reload is needed\n");
 	expect_status(NOW,
 	    "note\tcertificate\t/x.pem: in use, valid until 2026-12-09 13:25 UTC\n" COUNTS("0", "1", "0"));
 	cert_news_given("imapd_ssl", "/x.pem", 3);
@@ -178,10 +215,9 @@ static void test_end(void)
 	expect_log("");
 	for (int hour = 1; hour < 3 * 24; hour++)
 		cert_news_tick(NOW + hour * 3600);
-	expect_log(
-	    "W: certificate /x.pem expires in 13 days, on 2026-12-14 13:25 UTC; renew it, no reload is needed\n"
-	    "W: certificate /x.pem expires in 12 days, on 2026-12-14 13:25 UTC; renew it, no reload is needed\n"
-	    "W: certificate /x.pem expires in 11 days, on 2026-12-14 13:25 UTC; renew it, no reload is needed\n");
+	expect_log("W: certificate /x.pem expires on 2026-12-14 13:25 UTC; renew it, no reload is needed\n"
+	           "W: certificate /x.pem expires on 2026-12-14 13:25 UTC; renew it, no reload is needed\n"
+	           "W: certificate /x.pem expires on 2026-12-14 13:25 UTC; renew it, no reload is needed\n");
 	cert_news_given("imapd_ssl", "/x.pem", 2); /* touched */
 	say(2, NOW + 14 * DAY, NULL);
 	str_clear(&logged);
@@ -269,6 +305,7 @@ static void test_liar(void)
 }
 
 static const struct unit_case cases[] = {
+	{ "one that clients refuse", test_faulty },
 	{ "renewal", test_renewal },
 	{ "none before", test_none_before },
 	{ "begun", test_begun },

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -175,8 +176,8 @@ static bool told_nothing(void)
 static void test_files(void)
 {
 	EVP_PKEY *rsa = tls_test_key("RSA"), *ec = tls_test_key("P-256"), *ed = tls_test_key("ED25519");
-	X509 *cert = tls_test_cert(rsa, "a.example"), *other = tls_test_cert(ec, "b.example"),
-	     *edc = tls_test_cert(ed, "c");
+	X509 *cert = tls_test_cert(rsa, "a.example"), *edc = tls_test_cert(ed, "c");
+	X509 *other = tls_test_signed(ec, "DNS:b.example", cert, rsa, -60, 3600, false);
 	struct str pem = STR_INIT, half = STR_INIT;
 	char err[256];
 
@@ -581,6 +582,55 @@ static void test_renewal(void)
 	EVP_PKEY_free(new);
 }
 
+/* A certificate for imapd of the kind NUMBER % 10: what clients take, or one of those that they refuse. */
+static void give_kind(uint32_t number, EVP_PKEY *key, const char *use)
+{
+	static const long from[] = { -60, -7200, 3600, -60 }, until[] = { 3600, -3600, 7200, 3600 };
+	unsigned kind = number % 10;
+	X509 *cert = tls_test_signed(key, "DNS:a.example", NULL, key, from[kind], until[kind], false);
+	X509_EXTENSION *e = X509V3_EXT_conf_nid(NULL, NULL, NID_ext_key_usage, "clientAuth");
+	struct control_key m = { .key = number, .file = "/etc/x.pem" };
+	struct str pem = STR_INIT;
+
+	if (kind == 3) {
+		X509_add_ext(cert, e, -1);
+		X509_sign(cert, key, EVP_sha256());
+	}
+	add_pem(&pem, key, cert, NULL);
+	str_copy(m.use, sizeof(m.use), use);
+	on_key(&keyd.ctx, &m, file_of(pem.data, pem.len));
+	str_fini(&pem);
+	X509_EXTENSION_free(e);
+	X509_free(cert);
+}
+
+/* Expired, not valid yet, for another purpose: it is used if there is none that clients take. */
+static void test_what_clients_refuse(void)
+{
+	EVP_PKEY *key = tls_test_key("P-256");
+
+	begin();
+	for (uint32_t bad = 1; bad <= 3; bad++) {
+		give_kind(10 * bad + bad, key, "imapd_ssl");
+		CU_ASSERT(has(10 * bad + bad));
+	}
+	give_kind(100, key, "imapd_ssl");
+	CU_ASSERT(has(100) && !has(33));
+	for (uint32_t bad = 101; bad <= 103; bad++) {
+		give_kind(bad, key, "imapd_ssl");
+		CU_ASSERT(has(100) && !has(bad));
+		give_kind(bad, key, "pop3d_ssl"); /* another use, which has none */
+		CU_ASSERT(has(100) && has(bad));
+	}
+	give_kind(110, key, "imapd_ssl");
+	CU_ASSERT(has(110) && !has(100));
+	give_kind(120, key, "proxy"); /* there the purpose is right */
+	give_kind(123, key, "proxy");
+	CU_ASSERT(has(123) && !has(120));
+	end();
+	EVP_PKEY_free(key);
+}
+
 /* What a new key process tells of, and then that this is all: once to each worker, whenever that comes. */
 static void test_tells_all(void)
 {
@@ -773,6 +823,7 @@ static void test_client(void)
 }
 
 static const struct unit_case cases[] = {
+	{ "what clients refuse replaces nothing better", test_what_clients_refuse },
 	{ "files", test_files },
 	{ "a chain that libssl does not take", test_weak_chain },
 	{ "files passed again", test_passed_again },

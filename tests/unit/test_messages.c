@@ -145,7 +145,8 @@ static void cut_keys(void)
 	control_key_write(&w,
 	    &(struct control_key){ 5, true, "imapd-ssl mail.example.com", "/etc/waypost/pool.pem", true });
 	check(CTL_KEY, read_key, "CTL_KEY");
-	control_key_news_write(&w, &(struct control_key_news){ 5, true, 7, "there is no private key", 8 });
+	control_key_news_write(&w,
+	    &(struct control_key_news){ 5, true, 7, "there is no private key", 8, "it has expired", 9 });
 	check(CTL_KEY_NEWS, read_news, "CTL_KEY_NEWS");
 	control_key_gone_write(&w, 5);
 	check(CTL_KEY_GONE, read_unlisten, "CTL_KEY_GONE");

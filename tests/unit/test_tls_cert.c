@@ -67,7 +67,7 @@ static void tear_down(void)
 static void expect(unsigned n, X509 *const *chain, const char *name, int days, const char *want)
 {
 	str_clear(&said);
-	tls_cert_check(chain, n, name, time(NULL) + (int64_t)days * DAY, on_finding, NULL);
+	tls_cert_check(chain, n, false, name, time(NULL) + (int64_t)days * DAY, on_finding, NULL);
 	if (want == NULL ? said.len != 0 : strstr(str_cstr(&said), want) == NULL)
 		printf("said: %s, not: %s\n", str_cstr(&said), want != NULL ? want : "nothing");
 	CU_ASSERT(want == NULL ? said.len == 0 : strstr(str_cstr(&said), want) != NULL);
@@ -157,6 +157,35 @@ static void test_names(void)
 	X509_free(nameless);
 }
 
+/* WANT (NULL: nothing) is wrong, DAYS from now; until ENDS days from now, if that is not 0. */
+static void expect_fault(unsigned n, X509 *const *chain, bool is_client, int days, const char *want, int ends)
+{
+	int64_t until = 0, now = time(NULL);
+	struct str why = STR_INIT;
+
+	CU_ASSERT_EQUAL(tls_cert_fault(chain, n, is_client, now + (int64_t)days * DAY, &until, &why), want != NULL);
+	CU_ASSERT(want == NULL ? why.len == 0 : strncmp(str_cstr(&why), want, strlen(want)) == 0);
+	CU_ASSERT(ends == 0 ? until == INT64_MAX :
+	                      until > now + (ends - 1) * (int64_t)DAY && until <= now + ends * (int64_t)DAY);
+	CU_ASSERT_EQUAL(ERR_peek_error(), 0);
+	str_fini(&why);
+}
+
+/* What makes every client refuse it; not what only some do. */
+static void test_fault(void)
+{
+	X509 *nameless = tls_test_signed(key[2], NULL, middle, key[1], -DAY, 99L * DAY, false);
+
+	expect_fault(2, (X509 *const[]){ leaf, middle }, false, 0, NULL, 0);
+	expect_fault(1, (X509 *const[]){ nameless }, false, 0, NULL, 0);
+	expect_fault(2, (X509 *const[]){ leaf, middle }, false, 99, NULL, 0);
+	expect_fault(2, (X509 *const[]){ leaf, middle }, false, 101, "the certificate has expired on ", 0);
+	expect_fault(2, (X509 *const[]){ leaf, middle }, false, -2, "the certificate is valid from ", -1);
+	expect_fault(2, (X509 *const[]){ leaf, middle }, false, -10, "the certificate is valid from ", -1);
+	expect_fault(2, (X509 *const[]){ leaf, root }, false, -2, "the chain is broken", 0);
+	X509_free(nameless);
+}
+
 static void test_use(void)
 {
 	X509 *cert = X509_dup(leaf);
@@ -166,8 +195,13 @@ static void test_use(void)
 	X509_EXTENSION_free(e);
 	X509_sign(cert, key[1], EVP_sha256());
 	str_clear(&said);
-	tls_cert_check((X509 *const[]){ cert, middle }, 2, NULL, time(NULL), on_finding, NULL);
+	tls_cert_check((X509 *const[]){ cert, middle }, 2, false, NULL, time(NULL), on_finding, NULL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&said), "mistake: the certificate is not for TLS servers"));
+	str_clear(&said);
+	tls_cert_check((X509 *const[]){ cert, middle }, 2, true, NULL, time(NULL), on_finding, NULL);
+	CU_ASSERT_EQUAL(said.len, 0);
+	expect_fault(2, (X509 *const[]){ cert, middle }, false, 0, "the certificate is not for TLS servers", 0);
+	expect_fault(2, (X509 *const[]){ cert, middle }, true, 0, NULL, 0);
 	X509_free(cert);
 }
 
@@ -179,6 +213,7 @@ static const struct unit_case cases[] = {
 	{ "trust", test_trust },
 	{ "names", test_names },
 	{ "use", test_use },
+	{ "what every client refuses", test_fault },
 	{ "tear down", tear_down },
 	{ NULL, NULL },
 };
