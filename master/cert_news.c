@@ -26,7 +26,8 @@ struct news {
 	int64_t told;  /* when that was logged last; 0: never */
 	char *fault;   /* why clients refuse the one in use; "": they do not, or that was not told */
 	int64_t fault_until;
-	int64_t ocsp_until; /* when the OCSP response ends that is sent with it; 0: none is, or that was told */
+	int64_t ocsp_until; /* when the OCSP response ends that is sent with it; 0: none is */
+	char *ocsp_why;     /* why it is not sent; "": it is, or there is none */
 };
 
 static struct news *first;
@@ -37,6 +38,7 @@ static void free_news(struct news **n)
 	mem_free(&(*n)->file);
 	mem_free(&(*n)->why);
 	mem_free(&(*n)->fault);
+	mem_free(&(*n)->ocsp_why);
 	mem_free(n);
 }
 
@@ -86,6 +88,7 @@ void cert_news_given(const char *use, const char *file, uint32_t number)
 		n->use = mem_strdup(use);
 		n->file = mem_strdup(file);
 		n->fault = mem_strdup("");
+		n->ocsp_why = mem_strdup("");
 		n->next = first;
 		first = n;
 	}
@@ -167,16 +170,23 @@ void cert_news_begun(void)
 	}
 }
 
-/* What became of the OCSP response: it has one, or a reason why not, or neither. */
-static void take_ocsp(struct news *n, const struct control_key_news *m)
+/* It was logged for the same file with another use. */
+static bool is_ocsp_told(const struct news *n)
 {
-	char why[KEY_WHY_MAX];
+	for (const struct news *x = first; x != NULL; x = x->next)
+		if (x != n && strcmp(x->file, n->file) == 0 && strcmp(x->ocsp_why, n->ocsp_why) == 0)
+			return true;
+	return false;
+}
 
-	str_copy(why, sizeof(why), m->why);
-	text_make_plain(why, '.');
-	n->ocsp_until = m->ocsp_until;
-	if (why[0] != '\0' && twin_of(n, n) == NULL)
-		log_warn("OCSP response %s.ocsp is not sent to clients: %s", n->file, why);
+/* The OCSP response is not sent because of WHY; "": it is, or there is none. */
+static void set_ocsp_why(struct news *n, const char *why)
+{
+	mem_free(&n->ocsp_why);
+	n->ocsp_why = mem_strdup(why);
+	text_make_plain(n->ocsp_why, '.');
+	if (why[0] != '\0' && !is_ocsp_told(n))
+		log_warn("OCSP response %s.ocsp is not sent to clients: %s", n->file, n->ocsp_why);
 }
 
 static bool has_ended(const struct news *n, int64_t now)
@@ -232,7 +242,8 @@ void cert_news_take(const struct control_key_news *m)
 		refuse(n, m->why, time(NULL));
 	} else if (n->state == NEW) {
 		take(n, m);
-		take_ocsp(n, m);
+		n->ocsp_until = m->ocsp_until;
+		set_ocsp_why(n, m->why);
 	}
 	cert_news_tick(time(NULL));
 }
@@ -247,9 +258,7 @@ static void tick_ocsp(struct news *n, int64_t now)
 	if (n->ocsp_until == 0 || n->ocsp_until > now)
 		return;
 	n->ocsp_until = 0;
-	if (twin_of(n, n) == NULL)
-		log_warn("OCSP response %s.ocsp has expired and is not sent to clients any more; get a new one",
-		    n->file);
+	set_ocsp_why(n, "it has expired; get a new one");
 }
 
 void cert_news_tick(int64_t now)
@@ -286,25 +295,29 @@ static void describe(const struct news *n, int64_t now, struct str *out)
 		str_adds(out, n->state == REFUSED ? "none is in use" : "not read yet");
 	if (is_faulty(n, now))
 		str_addf(out, "; clients refuse it: %s", n->fault);
+	if (n->ocsp_why[0] != '\0')
+		str_addf(out, "; its OCSP response is not sent to clients: %s", n->ocsp_why);
 	str_addc(out, '\n');
 }
 
 void cert_news_describe(struct str *out, int64_t now)
 {
-	unsigned refused = 0, faulty = 0, ending = 0, ended = 0;
+	unsigned refused = 0, faulty = 0, unstapled = 0, ending = 0, ended = 0;
 
 	for (const struct news *n = first; n != NULL; n = n->next) {
 		if (twin_of(n, n) != NULL)
 			continue;
 		refused += n->state == REFUSED;
 		faulty += is_faulty(n, now);
+		unstapled += n->ocsp_why[0] != '\0';
 		ending += ends_soon(n, now);
 		ended += has_ended(n, now);
 		describe(n, now, out);
 	}
 	if (first != NULL)
 		str_addf(out,
-		    "count\tcertificates_refused\t%u\ncount\tcertificates_faulty\t%u\n"
+		    "count\tcertificates_refused\t%u\ncount\tcertificates_faulty\t%u\ncount\tcertificates_unstapled\t%"
+		    "u\n"
 		    "count\tcertificates_ending\t%u\ncount\tcertificates_ended\t%u\n",
-		    refused, faulty, ending, ended);
+		    refused, faulty, unstapled, ending, ended);
 }

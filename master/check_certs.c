@@ -27,6 +27,7 @@ struct subject {
 	unsigned line;
 	char label[LABEL_MAX];  /* the setting, for people */
 	const char *file, *key; /* KEY "": the certificate's file has it */
+	const char *ocsp;       /* "": there is no OCSP response */
 	bool is_client;         /* peers look at it */
 	const char *name;       /* that it has to be for; NULL: not said */
 	X509 *chain[KEY_CHAIN_CERTS];
@@ -141,6 +142,23 @@ static void check_chain(struct subject *s, const struct key_chain *m, struct str
 		X509_free(s->chain[--s->n]);
 }
 
+/* A certificate is good without a response that is in its place. */
+static void check_ocsp(const struct subject *s, struct keyring *ring)
+{
+	struct str der = STR_INIT;
+	int64_t until;
+	int fd = s->ocsp[0] != '\0' ? open_file(s, s->ocsp) : -1;
+	const char *why = fd != -1 ? keyring_read_file(fd, &der) : NULL;
+
+	if (fd != -1 && why == NULL)
+		why = keyring_staple(ring, NUMBER, der.data, der.len - 1, (int64_t)time(NULL), &until);
+	if (why != NULL)
+		warning(s, s->ocsp, why);
+	if (fd != -1)
+		close(fd);
+	str_fini(&der);
+}
+
 static void check_one(struct subject *s, struct str *facts)
 {
 	struct keyring *ring = keyring_new();
@@ -152,8 +170,10 @@ static void check_one(struct subject *s, struct str *facts)
 	if (take_file(s, s->file, !two, &pem) && (!two || take_file(s, s->key, true, &pem))) {
 		if (!keyring_add(ring, NUMBER, "", pem.data, pem.len, err, sizeof(err)))
 			mistake(s, s->file, err);
-		else if (keyring_certificates(ring, NUMBER, &m))
+		else if (keyring_certificates(ring, NUMBER, &m)) {
 			check_chain(s, &m, facts);
+			check_ocsp(s, ring);
+		}
 	}
 	str_fini_secret(&pem);
 	keyring_free(&ring);
@@ -176,10 +196,10 @@ static bool is_shared(struct walk *w, const char *file, const char *key)
 	return shared;
 }
 
-static void on_file(void *arg, const char *use, const char *file, const char *key, const char *ocsp UNUSED)
+static void on_file(void *arg, const char *use, const char *file, const char *key, const char *ocsp)
 {
 	struct walk *w = arg;
-	struct subject subject = { .l = w->l, .file = file, .key = key };
+	struct subject subject = { .l = w->l, .file = file, .key = key, .ocsp = ocsp };
 	struct key_use u;
 	const char *name;
 

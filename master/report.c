@@ -296,6 +296,10 @@ static void count_line(struct status *st, const struct field *f)
 	if (n > 0 && is(&f[1], "certificates_faulty"))
 		add_problem(st, "clients refuse %llu certificate%s; the log and the lines \"certificate\" say why",
 		    (unsigned long long)n, n == 1 ? "" : "s");
+	if (n > 0 && is(&f[1], "certificates_unstapled"))
+		add_problem(st,
+		    "%llu OCSP response%s not sent to clients; the log and the lines \"certificate\" say why",
+		    (unsigned long long)n, n == 1 ? " is" : "s are");
 	if (n > 0 && is(&f[1], "certificates_ending"))
 		add_problem(st, "%llu certificate%s within 14 days; renew %s", (unsigned long long)n,
 		    n == 1 ? " expires" : "s expire", n == 1 ? "it" : "them");

@@ -330,8 +330,10 @@ def stapled(pool, *args):
 
 
 def test_ocsp(pool, maker):
-    """The response beside a certificate is sent with it, and with no other; a bad one is not, and the log says why."""
+    """The response beside a certificate is sent with it, and with no other; a bad one is not, and log, status and check say why."""
     log = pool.nodes[0].log()
+    told, checked = pool.nodes[0].tool("status").stdout, pool.nodes[0].tool("check")
+    assert " not sent to clients; the log and the lines" in told
     for what, (_, words) in pool.ocsp.items():
         out = stapled(pool, "-servername", f"{what}.example")
         if words is None:
@@ -340,6 +342,8 @@ def test_ocsp(pool, maker):
         else:
             assert "OCSP response: no response sent" in out, what
             assert log.count(f"pool.pem.{what}.example.ocsp is not sent to clients: {words}") == 1, what
+            assert f"its OCSP response is not sent to clients: {words}" in told, what
+            assert f"pool.pem.{what}.example.ocsp: {words}" in checked.stdout + checked.stderr, what
         assert "CN = good.example" in out
     assert "OCSP response: no response sent" in stapled(pool)
 

@@ -74,10 +74,11 @@ static void forget_all(void)
 	str_fini(&logged);
 }
 
-#define COUNTS(refused, ending, ended) COUNTS4(refused, "0", ending, ended)
-#define COUNTS4(refused, faulty, ending, ended) \
+#define COUNTS(refused, ending, ended) COUNTS5(refused, "0", "0", ending, ended)
+#define COUNTS5(refused, faulty, unstapled, ending, ended) \
 	"count\tcertificates_refused\t" refused "\ncount\tcertificates_faulty\t" faulty \
-	"\ncount\tcertificates_ending\t" ending "\ncount\tcertificates_ended\t" ended "\n"
+	"\ncount\tcertificates_unstapled\t" unstapled "\ncount\tcertificates_ending\t" ending \
+	"\ncount\tcertificates_ended\t" ended "\n"
 
 /* Two key processes, a renewal that fails and one that does not. */
 static void test_renewal(void)
@@ -158,8 +159,8 @@ static void test_faulty(void)
 	expect_log("I: certificate /x.pem is in use, valid until 2027-03-09 13:25 UTC\n"
 	           "E: certificate /x.pem: clients refuse it: it.is\n");
 	expect_status(NOW,
-	    "note\tcertificate\t/x.pem: in use, valid until 2027-03-09 13:25 UTC; clients refuse it: it.is\n" COUNTS4(
-	        "0", "1", "0", "0"));
+	    "note\tcertificate\t/x.pem: in use, valid until 2027-03-09 13:25 UTC; clients refuse it: it.is\n" COUNTS5(
+	        "0", "1", "0", "0", "0"));
 	expect_status(NOW + DAY,
 	    "note\tcertificate\t/x.pem: in use, valid until 2027-03-09 13:25 UTC\n" COUNTS("0", "0", "0"));
 	m = (struct control_key_news){ .key = 3, .until = NOW - DAY, .fault = "old", .fault_until = INT64_MAX };
@@ -265,11 +266,15 @@ static void test_trial(void)
 	CU_ASSERT_FALSE(cert_news_is_taken(3));
 }
 
+/* Once for a file, also if it is for several uses. */
 static void test_ocsp(void)
 {
 	struct control_key_news m = { .key = 1, .until = NOW + 99 * DAY, .ocsp_until = NOW + DAY };
 
 	cert_news_given("imapd_ssl", "/x.pem", 1);
+	cert_news_given("pop3d_ssl", "/x.pem", 2);
+	cert_news_take(&m);
+	m.key = 2;
 	cert_news_take(&m);
 	cert_news_take(&m);
 	str_clear(&logged);
@@ -277,13 +282,24 @@ static void test_ocsp(void)
 	expect_log("");
 	cert_news_tick(NOW + DAY);
 	cert_news_tick(NOW + 2 * DAY);
-	expect_log("W: OCSP response /x.pem.ocsp has expired and is not sent to clients any more; get a new one\n");
-	cert_news_given("imapd_ssl", "/x.pem", 2);
-	m = (struct control_key_news){ .key = 2, .until = NOW + 99 * DAY, .why = "it is\nbad" };
-	cert_news_take(&m);
-	cert_news_take(&m);
-	expect_log("I: certificate /x.pem is in use, valid until 2027-03-09 13:25 UTC\n"
-	           "W: OCSP response /x.pem.ocsp is not sent to clients: it is.bad\n");
+	expect_log("W: OCSP response /x.pem.ocsp is not sent to clients: it has expired; get a new one\n");
+	expect_status(NOW + DAY,
+	    "note\tcertificate\t/x.pem: in use, valid until 2027-03-09 13:25 UTC; its OCSP response is not sent to "
+	    "clients: it has expired; get a new one\n" COUNTS5("0", "0", "1", "0", "0"));
+	for (uint32_t key = 3; key < 5; key++) {
+		cert_news_given(key == 3 ? "imapd_ssl" : "pop3d_ssl", "/x.pem", key);
+		m = (struct control_key_news){ .key = key, .until = NOW + 99 * DAY, .why = "it is\nbad" };
+		cert_news_take(&m);
+		cert_news_take(&m);
+	}
+	expect_log("W: OCSP response /x.pem.ocsp is not sent to clients: it is.bad\n");
+	cert_news_given("imapd_ssl", "/x.pem", 5);
+	cert_news_given("pop3d_ssl", "/x.pem", 6);
+	say(5, NOW + 99 * DAY, NULL);
+	say(6, NOW + 99 * DAY, NULL);
+	str_clear(&logged);
+	expect_status(NOW,
+	    "note\tcertificate\t/x.pem: in use, valid until 2027-03-09 13:25 UTC\n" COUNTS("0", "0", "0"));
 	forget_all();
 }
 
