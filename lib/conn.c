@@ -49,7 +49,7 @@ static ssize_t plain_write(struct conn *c, const void *p, size_t len)
 	return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS ? CONN_LATER : CONN_FAILED;
 }
 
-static void plain_shut(struct conn *c)
+static void plain_shut(struct conn *c, bool end UNUSED)
 {
 	shutdown(c->io.fd, SHUT_WR);
 }
@@ -220,7 +220,13 @@ ssize_t conn_flush(struct conn *c, struct str *out)
 
 void conn_shut(struct conn *c)
 {
-	kind_of(c)->shut(c);
+	kind_of(c)->shut(c, true);
+	settle(c);
+}
+
+void conn_break_off(struct conn *c)
+{
+	kind_of(c)->shut(c, false);
 	settle(c);
 }
 

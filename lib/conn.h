@@ -65,6 +65,8 @@ ssize_t conn_write(struct conn *c, const void *p, size_t len);
 ssize_t conn_flush(struct conn *c, struct str *out);
 /* Tells the other side, after all that was written, that nothing more comes. */
 void conn_shut(struct conn *c);
+/* The same without a word: who reads there can see that it is not all, if the kind has a word for the end. */
+void conn_break_off(struct conn *c);
 /* Of what was written the kind still holds some, which conn_close() would lose. Whoever watches C for anything, or for
  * nothing, is called when that has changed. */
 bool conn_holds(const struct conn *c);
@@ -88,8 +90,8 @@ struct conn_kind {
 	ssize_t (*read)(struct conn *c, void *p, size_t room);
 	ssize_t (*peek)(struct conn *c, void *p, size_t room);
 	ssize_t (*write)(struct conn *c, const void *p, size_t len);
-	/* Says that nothing more is written; what cannot be sent at once is left to ready(). */
-	void (*shut)(struct conn *c);
+	/* Nothing more is written, which is said if it is the END; what cannot be sent at once is left to ready(). */
+	void (*shut)(struct conn *c, bool end);
 	const char *(*error)(const struct conn *c);
 	/* What to watch the descriptor for: for WANT, and for the kind's own needs. Asked after each call. */
 	int (*events)(const struct conn *c, int want);

@@ -495,14 +495,23 @@ static void say_end(struct tls *t)
 	flush(t);
 }
 
-static void tls_shut(struct conn *c)
+/* Without a word TLS's session, which libssl would drop then, stays good for the next connection. */
+static void keep_silent(struct tls *t)
+{
+	if (t->up)
+		SSL_set_shutdown(t->ssl, SSL_get_shutdown(t->ssl) | SSL_SENT_SHUTDOWN);
+	t->shut = true;
+	flush(t);
+}
+
+static void tls_shut(struct conn *c, bool end)
 {
 	struct tls *t = tls_of(c);
 
 	if (t->shut)
 		return;
 	t->fin = true;
-	say_end(t);
+	(end ? say_end : keep_silent)(t);
 }
 
 static const char *tls_error(const struct conn *c)

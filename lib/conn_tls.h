@@ -6,7 +6,8 @@
  *   conn_write() takes something.
  * - What a server says at the end of the handshake (tickets) leaves with the user's first bytes if it waits to write.
  * - conn_shut() sends close_notify, and the other direction goes on. The end of the stream without close_notify is a
- *   failure of that direction: who can cut the connection must not end what was said.
+ *   failure of that direction: who can cut the connection must not end what was said. conn_break_off() makes such an
+ *   end.
  * - A peer that makes us answer (a renegotiation that is refused, new keys) and does not take the answers is not read;
  *   one that changes its keys without need is no peer. */
 #ifndef LIB_CONN_TLS_H

@@ -222,6 +222,17 @@ static void source_ended(struct relay *r, int side)
 		conn_shut(&r->conn[!side]);
 }
 
+/* SIDE was cut off: nothing can be sent there any more, and what came from there may not be all. No side is told that
+ * it has heard the end: who cuts one connection must not end what is said on the other. */
+static void side_broken(struct relay *r, int side)
+{
+	note_end(r, side);
+	r->from[side].done = true;
+	sink_broken(r, side);
+	conn_break_off(&r->conn[CLIENT]);
+	conn_break_off(&r->conn[SERVER]);
+}
+
 static void keep(struct stream *s, const char *p, size_t len)
 {
 	s->kept = mem_alloc(sizeof(*s->kept) + len);
@@ -303,10 +314,10 @@ static bool got_bytes(struct relay *r, int side, ssize_t n)
 	}
 	if (n == CONN_LATER)
 		return false;
-	source_ended(r, side);
-	/* A reset ends both directions: nothing can be sent there any more. */
 	if (n == CONN_FAILED)
-		sink_broken(r, side);
+		side_broken(r, side);
+	else
+		source_ended(r, side);
 	return false;
 }
 

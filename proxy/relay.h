@@ -2,10 +2,11 @@
  *
  * Two one-way streams, client to server and back. Each reads into one buffer that all relays of the process share and
  * writes at once; only what the other side does not take is kept, and the stream reads no more until that is written
- * (back-pressure). The end of one stream is passed on as a half-close while the other goes on. In each turn of the loop
- * the relay that has waited longest goes first. After a large read, if both sides are raw (lib/conn.h), the next ones
- * go through a pipe by splice(2), until they get small. A stream has a pipe only while there are bytes in it: an idle
- * relay owns two connections, no buffer and no pipe. */
+ * (back-pressure). The end of one stream is passed on as a half-close while the other goes on; a side that was cut off
+ * ends both, and neither side is told that this is the end (conn_break_off()). In each turn of the loop the relay that
+ * has waited longest goes first. After a large read, if both sides are raw (lib/conn.h), the next ones go through a
+ * pipe by splice(2), until they get small. A stream has a pipe only while there are bytes in it: an idle relay owns two
+ * connections, no buffer and no pipe. */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
 

@@ -165,15 +165,16 @@ static ssize_t coded_write(struct conn *c, const void *p, size_t len)
 	return n;
 }
 
-static void coded_shut(struct conn *c)
+static void coded_shut(struct conn *c, bool end)
 {
 	struct coded *s = coded_of(c);
 
-	CU_ASSERT_FATAL(s->record_len == 0);
+	CU_ASSERT_FATAL(s->record_len == 0 || !end);
 	if (s->shut)
 		return;
 	s->shut = true;
-	add_record(s, NULL, 0);
+	if (end)
+		add_record(s, NULL, 0);
 	flush(s);
 }
 
@@ -227,7 +228,7 @@ static void coded_close(struct conn *c)
 	struct coded *s = coded_of(c);
 
 	if (s->record_len == 0)
-		coded_shut(c);
+		coded_shut(c, true);
 	str_fini(&s->out);
 	mem_free(&s);
 	count--;

@@ -377,6 +377,27 @@ static void test_end_goes_later(int version)
 	end_two(&t);
 }
 
+/* What was written before arrives, and its end is a failure; what comes the other way is read on. */
+static void test_break_off(int version)
+{
+	struct two t;
+
+	begin_two(&t, version);
+	run(&t, 65536);
+	say(&t.server, "part of");
+	conn_break_off(&t.server.conn);
+	conn_break_off(&t.server.conn);
+	conn_shut(&t.server.conn); /* too late */
+	run(&t, 65536);
+	expect(&t.client, "part of");
+	CU_ASSERT_EQUAL(t.client.end, CONN_FAILED);
+	CU_ASSERT_STRING_EQUAL(t.client.why, "ended without close_notify");
+	say(&t.client, "still here");
+	run(&t, 65536);
+	expect(&t.server, "still here");
+	end_two(&t);
+}
+
 static void test_peek(int version)
 {
 	struct two t;
@@ -1144,6 +1165,7 @@ FOR_BOTH(test_cut_anywhere)
 FOR_BOTH(test_little_room)
 FOR_BOTH(test_much)
 FOR_BOTH(test_end_goes_later)
+FOR_BOTH(test_break_off)
 FOR_BOTH(test_peek)
 FOR_BOTH(test_take_over)
 FOR_BOTH(test_calls)
@@ -1189,6 +1211,7 @@ static const struct unit_case cases[] = {
 	{ "little room", both_test_little_room },
 	{ "much", both_test_much },
 	{ "an end that has to wait", both_test_end_goes_later },
+	{ "an end without a word", both_test_break_off },
 	{ "peek", both_test_peek },
 	{ "take over", both_test_take_over },
 	{ "system calls", both_test_calls },

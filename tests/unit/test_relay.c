@@ -678,6 +678,97 @@ static void test_wall_clock_is_set(void)
 	finish(&g);
 }
 
+static struct str far_heard;
+static ssize_t far_end;
+
+static void on_far(struct ev_loop *loop, ev_io *io, int revents)
+{
+	struct conn *c = io->data;
+	char buf[256];
+	ssize_t n = (conn_ready(c, revents) & EV_READ) != 0 ? conn_read(c, buf, sizeof(buf)) : CONN_LATER;
+
+	if (n > 0)
+		str_add(&far_heard, buf, (size_t)n);
+	else if (n != CONN_LATER) {
+		far_end = n;
+		conn_watch(loop, c, 0);
+	}
+}
+
+/* FAR is a client with TLS of the relay, whose server is plain. */
+static void start_far(struct rig *g, struct conn *far)
+{
+	struct str none = STR_INIT;
+	struct conn c, s;
+	int client[2], server[2];
+
+	ends = 0;
+	far_end = CONN_LATER;
+	g->loop = ev_loop_new(EVFLAG_AUTO);
+	g->pool = relay_pool_new(g->loop, 0, on_end, (void *)(uintptr_t) "arg");
+	pair(client);
+	pair(server);
+	g->client = -1;
+	g->server = server[0];
+	watched(g, &c, client[1], ACCEPTS);
+	watched(g, &s, server[1], PLAIN);
+	relay_conns(g, &c, &s, &none, &none);
+	conn_open(far, client[0], on_far, far);
+	conn_tls_connect(g->loop, far, SSL_new(client_ctx));
+	conn_watch(g->loop, far, EV_READ);
+	turn(g, 4);
+}
+
+/* The server ends, or is cut off: only of the former the client hears that it was the end. */
+static void hears_of_the_end(bool cut, bool client_has_ended)
+{
+	struct conn far;
+	struct rig g;
+
+	start_far(&g, &far);
+	CU_ASSERT_EQUAL(conn_write(&far, "hello", 5), 5);
+	if (client_has_ended)
+		conn_shut(&far);
+	CU_ASSERT_EQUAL(write(g.server, "part of", 7), 7);
+	turn(&g, 3);
+	if (!cut)
+		expect(g.server, "hello");
+	close(g.server); /* with unread bytes: a reset */
+	g.server = -1;
+	turn(&g, 3);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&far_heard), "part of");
+	CU_ASSERT_EQUAL(far_end, cut ? CONN_FAILED : 0);
+	str_fini(&far_heard);
+	conn_close(g.loop, &far);
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(ends, 1);
+	finish(&g);
+}
+
+static void test_end_and_cut(void)
+{
+	for (int i = 0; i < 4; i++)
+		hears_of_the_end((i & 1) != 0, (i & 2) != 0);
+}
+
+/* FAR itself is cut off while a part of the answer waits for it: what it has got is not all, and nobody says so. */
+static void test_far_cut_off(void)
+{
+	struct conn far;
+	struct rig g;
+
+	start_far(&g, &far);
+	CU_ASSERT_EQUAL(write(g.server, "part of", 7), 7);
+	turn(&g, 3);
+	shutdown(far.io.fd, SHUT_WR);
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(far_end, CONN_FAILED);
+	CU_ASSERT_EQUAL(ends, 1);
+	str_fini(&far_heard);
+	conn_close(g.loop, &far);
+	finish(&g);
+}
+
 /* The same through a connection of another kind, where nothing can be spliced and poll() does not report everything. */
 static void with_a_coded_one(void (*test)(void))
 {
@@ -726,6 +817,12 @@ CODED(test_sudden_death)
 CODED(test_client_gone)
 CODED(test_stop_and_idle)
 
+static void test_ends_tls(void)
+{
+	with_tls(test_end_and_cut);
+	with_tls(test_far_cut_off);
+}
+
 static const struct unit_case cases[] = {
 	{ "no descriptor for a pipe", test_no_pipes },
 	{ "both ways", test_both_ways },
@@ -754,6 +851,7 @@ static const struct unit_case cases[] = {
 	{ "TLS: sudden death", test_sudden_death_tls },
 	{ "TLS: client gone", test_client_gone_tls },
 	{ "TLS: stop and idle", test_stop_and_idle_tls },
+	{ "TLS: an end and a cut", test_ends_tls },
 	{ NULL, NULL },
 };
 UNIT_MAIN("relay", cases)
