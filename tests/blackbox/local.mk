@@ -9,4 +9,4 @@ EXTRA_DIST += tests/blackbox/pytest.ini tests/blackbox/test_attack.py tests/blac
 	tests/blackbox/test_import.py tests/blackbox/test_log.py tests/blackbox/test_login.py tests/blackbox/test_master.py tests/blackbox/test_memcached.py tests/blackbox/test_names.py \
 	tests/blackbox/test_peer_tls.py tests/blackbox/test_peers.py tests/blackbox/test_ports.py tests/blackbox/test_tls_words.py \
 	tests/blackbox/test_passwords.py tests/blackbox/test_pool.py tests/blackbox/test_programs.py tests/blackbox/test_queue.py tests/blackbox/test_relay.py \
-	tests/blackbox/test_root.py tests/blackbox/test_samples.py tests/blackbox/test_settings_rows.py tests/blackbox/test_shortage.py tests/blackbox/test_signatures.py tests/blackbox/test_store.py tests/blackbox/test_starttls.py tests/blackbox/test_tls.py tests/blackbox/test_userdb.py
+	tests/blackbox/test_root.py tests/blackbox/test_samples.py tests/blackbox/test_settings_rows.py tests/blackbox/test_shortage.py tests/blackbox/test_signatures.py tests/blackbox/test_store.py tests/blackbox/test_starttls.py tests/blackbox/test_tls.py tests/blackbox/test_tls_clients.py tests/blackbox/test_userdb.py

@@ -34,6 +34,29 @@ def run(argv, **kw):
     return subprocess.run(argv, env=env, capture_output=True, timeout=60 * SLOW, **kw)
 
 
+def in_terminal(argv, home, env=ENV):
+    """Runs a program that wants a terminal, until it ends; returns what it wrote there."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execvpe(argv[0], argv, {**env, "HOME": str(home), "USER": "someone", "LOGNAME": "someone"})
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    screen = b""
+    end = time.monotonic() + PATIENCE
+    open_there = True
+    while open_there and time.monotonic() < end:
+        if select.select([fd], [], [], 0.2)[0]:
+            try:
+                screen += os.read(fd, 65536)
+            except OSError:
+                open_there = False
+    if open_there:
+        os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(fd)
+    assert not open_there, f"{argv[0]} did not end: {screen[-2000:]!r}"
+    return screen
+
+
 @needs("curl")
 class TestCurl:
     def curl(self, *args, **kw):
@@ -223,30 +246,7 @@ set move=no
                 f"<tag-prefix><copy-message><kill-line>{copy}<enter>"
                 f"<untag-pattern>~A<enter><delete-pattern>~s<quote-char>mutt\\ 2<enter><sync-mailbox><quit>").replace("<quote-char>", " ")
     commands = commands.replace("~s mutt\\ 2", "~s 2")
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.execvpe("mutt", ["mutt", "-n", "-F", str(rc), "-f", url + "INBOX", "-e", f'push "{commands}"'],
-                   {**ENV, "HOME": str(tmp_path), "USER": "someone", "LOGNAME": "someone"})
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    screen = b""
-    end = time.monotonic() + PATIENCE
-    status = None
-    while time.monotonic() < end:
-        if select.select([fd], [], [], 0.2)[0]:
-            try:
-                screen += os.read(fd, 65536)
-            except OSError:
-                break
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            break
-    else:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        raise AssertionError(f"mutt did not end: {screen[-2000:]!r}")
-    if status is None or not done:
-        os.waitpid(pid, 0)
-    os.close(fd)
+    screen = in_terminal(["mutt", "-n", "-F", str(rc), "-f", url + "INBOX", "-e", f'push "{commands}"'], tmp_path)
     subjects = ["mutt@example.com lives on 127.0.0.2"] + [f"mutt {i}" for i in range(4)]
     text = copy.read_text() if copy.exists() else ""
     for s in subjects:
