@@ -124,7 +124,7 @@ static void take_line(struct reading *r, char *line)
 	if (strcmp(action, "allow") == 0 || strcmp(action, "deny") == 0)
 		take_network(r, action, line);
 	else
-		mistake(r, "the network has to be followed by a tab, and by allow or deny");
+		mistake(r, "the network has to be followed by a tab or blanks, and by allow or deny");
 }
 
 static void take_lines(struct reading *r, FILE *f)
@@ -197,8 +197,8 @@ static void take_folder(struct reading *r, const char *path)
 	free(names);
 }
 
-/* Courier ignores a file that does not exist, and its own settings name one; but rules that were compiled only count
- * there. */
+/* Courier lets everybody in then, and its own settings name a file that is not there (import-courier leaves that out):
+ * here whoever names one has rules, and a wrong path must not open the node. */
 static void tell_missing(struct reading *r, const char *path)
 {
 	struct str compiled = STR_INIT;
@@ -207,7 +207,8 @@ static void tell_missing(struct reading *r, const char *path)
 	if (access(str_cstr(&compiled), F_OK) == 0)
 		str_addf(r->mistakes, "there is %s.dat, but not the text that it was made from, %s\n", path, path);
 	else
-		str_addf(r->odd, "there is no %s: every address may connect\n", path);
+		str_addf(r->mistakes, "there is no %s; without rules every address may connect: take the setting out\n",
+		    path);
 	str_fini(&compiled);
 }
 

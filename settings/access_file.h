@@ -14,8 +14,8 @@ enum { ACCESS_RULES_MAX = 1000 * 1000 }; /* bytes of what access_file_read() ret
 
 /* Reads the file PATH, or all files of the folder PATH but hidden ones, in the order of their names. Returns lines
  * "allow NETWORK" and "deny NETWORK" (net_network_parse()), to be freed by the caller; of two for the same network the
- * later one counts. "" if there is no such file, as Courier has it. NULL if there are mistakes. MISTAKES and ODD get
- * lines that tell them. */
+ * later one counts. NULL if there are mistakes: there is no such file, or what it says is not understood. MISTAKES and
+ * ODD get lines that tell them. */
 char *access_file_read(const char *path, struct str *mistakes, struct str *odd);
 
 #endif

@@ -155,7 +155,7 @@
 	SETTINGS_BOTH(S, imapd, "143", IMAP_PROXY) \
 	S(imapd, IMAPACCESSFILE, PATH, "", 0, 0, "", SF_M, \
 		"File, or folder of files, that tells which addresses may connect: Courier's text, which makeimapaccess " \
-		"compiles, not the .dat. A line is a network, a tab, and allow or deny: \"192.68.0<tab>deny\", " \
+		"compiles, not the .dat. A line is a network, a tab or blanks, and allow or deny: \"192.68.0<tab>deny\", " \
 		"\"192.68.0.10<tab>allow\", \"*<tab>deny\"; also 192.68.0.0/22 and 2001:db8::/32. The most specific network " \
 		"decides; others may connect. Behind a proxy in front the client's address counts; for a forwarded login " \
 		"that of the forwarding node. Read at start and reload.") \

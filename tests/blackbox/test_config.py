@@ -422,6 +422,10 @@ def test_access_files(make_pool):
         assert r.returncode != 0
         assert re.search(r"imapd\.IMAPACCESSFILE: line 3 of \S+imapaccess: .*allow or deny", r.stdout + r.stderr), r
     assert may(Imap, "127.0.0.66") and not may(Imap, "127.0.0.7")
+    os.unlink(path)
+    r = node.tool("reload")
+    assert r.returncode != 0 and re.search(r"imapd\.IMAPACCESSFILE: there is no \S+imapaccess; ", r.stdout + r.stderr), r
+    assert not may(Imap, "127.0.0.7")
 
 
 def test_limits(make_pool):
