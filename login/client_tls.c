@@ -23,6 +23,15 @@ void client_tls_words(const struct conn *c, char dst[SESSION_TLS_MAX])
 		dst[0] = '\0';
 }
 
+void client_tls_of_front(const struct proxy_header_facts *f, char dst[SESSION_TLS_MAX])
+{
+	int n = snprintf(dst, SESSION_TLS_MAX, "%s:%s", f->tls_version, f->tls_cipher);
+
+	if (!f->tls || f->tls_version[0] == '\0' || f->tls_cipher[0] == '\0' || n >= SESSION_TLS_MAX ||
+	    !session_tls_ok(dst))
+		dst[0] = '\0';
+}
+
 /* What libssl says (a part of it), and what that means for the one who reads the log. */
 static const struct {
 	const char *reason, *meaning;
@@ -100,6 +109,18 @@ bool client_tls_failed(const struct conn *c, const struct net_addr *client, cons
 	log_as(program, LOG_LEVEL_INFO, "TLS FAILED, ip=[%s], port=[%u], %s%s%s", net_addr_log(client, ip),
 	    client->port, reason, version, reasons[i].meaning);
 	return true;
+}
+
+void client_tls_impossible(const struct net_addr *client, const char *program)
+{
+	static uint32_t quiet_until;
+	char ip[NET_IP_TEXT_MAX];
+
+	failures++;
+	if (log_due(&quiet_until, FAILED_QUIET))
+		log_as(program, LOG_LEVEL_INFO,
+		    "TLS FAILED, ip=[%s], port=[%u], no certificate is in use; waypost status says why",
+		    net_addr_log(client, ip), client->port);
 }
 
 uint64_t client_tls_failures(void)

@@ -4,14 +4,20 @@
 
 #include "lib/conn.h"
 #include "lib/net.h"
+#include "lib/proxy_header.h"
 #include "node/session.h"
 
 /* Words about the TLS of C, session_tls_ok(); "" if C is plain or not that far yet. */
 void client_tls_words(const struct conn *c, char dst[SESSION_TLS_MAX]);
 
+/* The same of a client whose TLS ends at a proxy in front, which has said F; "" also if that cannot be such words. */
+void client_tls_of_front(const struct proxy_header_facts *f, char dst[SESSION_TLS_MAX]);
+
 /* C, a connection of CLIENT, is broken. If that is because of what the client said as TLS, writes a line of PROGRAM
  * that says why, and what to do; each kind of line once a minute, as strangers can cause it. Returns whether it was. */
 bool client_tls_failed(const struct conn *c, const struct net_addr *client, const char *program);
+/* CLIENT has begun with TLS, and nothing can be shown to it: a line of the same kind. */
+void client_tls_impossible(const struct net_addr *client, const char *program);
 /* How many were. */
 uint64_t client_tls_failures(void);
 

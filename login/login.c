@@ -125,6 +125,7 @@ static void login_free(struct login *l)
 	str_fini_secret(&l->in);
 	str_fini(&l->out);
 	mem_free(&l->data);
+	mem_free(&l->front_tls);
 	mem_free(&l);
 }
 
@@ -1108,6 +1109,7 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 	l->client = client->addr;
 	l->local_port = client->port;
 	l->tls = client->tls;
+	l->front_tls = client->tls_words != NULL ? mem_strdup(client->tls_words) : NULL;
 	l->data = mem_alloc(d->data_size);
 	l->started = loop_seconds();
 	l->inner = -1;

@@ -150,10 +150,11 @@ struct login {
 	bool over;               /* it is freed as soon as the engine is left */
 	struct net_addr client;
 	uint16_t local_port;
-	bool tls;       /* the client speaks TLS, to us or to a proxy in front */
-	struct str in;  /* bytes that wait for more, or for the hand-over */
-	struct str out; /* bytes that wait for the client */
-	void *data;     /* the dialect's own */
+	bool tls;        /* the client speaks TLS, to us or to a proxy in front */
+	char *front_tls; /* what the latter says of it, session_tls_ok(); NULL: nothing */
+	struct str in;   /* bytes that wait for more, or for the hand-over */
+	struct str out;  /* bytes that wait for the client */
+	void *data;      /* the dialect's own */
 	/* From the dialect: */
 	enum auth_mech mech;
 	/* Wiped as soon as they are not needed; `password` may be another credential, see node/msg_auth.h. */
@@ -218,7 +219,8 @@ struct login_client {
 	struct net_addr addr;
 	uint16_t port; /* of ours, that it came to */
 	bool tls;
-	SSL_CTX *ctx; /* it begins with TLS, and this is the server's; NULL: it does not */
+	const char *tls_words; /* what a proxy in front says of it, session_tls_ok(); NULL: nothing */
+	SSL_CTX *ctx;          /* it begins with TLS, and this is the server's; NULL: it does not */
 };
 
 /* The engine, for the worker: each of these may end and free L. This one takes over the accepted socket FD. */

@@ -344,6 +344,8 @@ static bool send_request(struct worker *w, const struct login *l)
 	q.local_port = l->local_port;
 	q.tls = l->tls;
 	client_tls_words(&l->conn, q.tls_words);
+	if (q.tls_words[0] == '\0' && l->front_tls != NULL)
+		str_copy(q.tls_words, sizeof(q.tls_words), l->front_tls);
 	q.forwarded = l->forwarded;
 	if (l->mech == AUTH_MECH_EXTERNAL)
 		external_certs(l, &certs);
@@ -791,10 +793,12 @@ static void start_login(struct worker *w, enum protocol protocol, bool tls, int 
 		client->tls = true;
 		client->ctx = tls_context(w, protocol, false, fd);
 	}
-	if (tls && client->ctx == NULL)
-		close(fd); /* the key process has said why */
-	else
+	if (tls && client->ctx == NULL) {
+		client_tls_impossible(&client->addr, protocols[protocol].group);
+		close(fd);
+	} else {
 		login_start(w, w->dialects[protocol], fd, client);
+	}
 }
 
 static void new_client(void *arg, enum protocol protocol, bool tls, int fd, const struct net_addr *client,
@@ -812,13 +816,18 @@ static void on_header(void *arg, enum protocol protocol, bool tls, int fd, const
     uint16_t port)
 {
 	struct worker *w = arg;
+	struct login_client client = { .addr = f->client, .port = port, .tls = f->tls };
+	char words[SESSION_TLS_MAX];
 
 	if (access_denies(w->access[protocol], &f->client)) {
 		deny(w, protocol, &f->client);
 		close(fd);
 		return;
 	}
-	start_login(w, protocol, tls, fd, &(struct login_client){ .addr = f->client, .port = port, .tls = f->tls });
+	client_tls_of_front(f, words);
+	if (words[0] != '\0')
+		client.tls_words = words;
+	start_login(w, protocol, tls, fd, &client);
 }
 
 void worker_stray_header(struct worker *w, const struct login *l)

@@ -257,6 +257,8 @@ def test_tls_towards_the_proxy_counts_as_tls(site, kind):
     c.login_ok(site.strict)
     site.node.wait_log(rf"Connection, ip=\[::ffff:{CLIENT}\], port=\[4242\], proxy=\[::ffff:{FRONT}\], "
                        r"id=id\?\?=7, tls=TLSv1\.3,TLS_AES_256_GCM_SHA384", mark)
+    site.node.wait_log(rf"LOGIN, user={re.escape(site.strict.name)}, .*(starttls|stls)=1, tls=TLSv1\.3:TLS_AES_256_GCM_SHA384", mark)
+    assert "TLSv1.3:TLS_AES_256_GCM_SHA384" in site.node.tool("who").stdout
     log_out(c)
 
 

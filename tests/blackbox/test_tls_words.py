@@ -304,6 +304,20 @@ def test_status_tells_of_a_certificate_that_is_gone_or_ends_soon(running, author
         ": clients refuse it: the certificate is not for TLS servers (its key usage says so); get one that is for \"server authentication\""], lines
 
 
+def test_a_node_without_a_certificate_tells_who_is_turned_away(running, authority):
+    pool, node = running, running.nodes[0]
+    install(pool, "nonsense\n")
+    node.stop()
+    node.start()
+    mark = node.log_mark()
+    with socket.create_connection((node.address, pool.tls_port["imapd"]), timeout=PATIENCE) as s:
+        assert s.recv(1) == b""
+    node.wait_log(r"imapd: TLS FAILED, ip=\[\S+\], port=\[\d+\], no certificate is in use; waypost status says why", mark)
+    assert status(pool)["counts"]["tls_failed"] == 1
+    install(pool, authority.text("leaf.key", "leaf.crt", "middle.crt"))
+    wait_for("it is taken", lambda: status(pool)["counts"]["certificates_refused"] == 0)
+
+
 # --- who, the log, the identity that is forwarded ---
 
 def context(version=None):

@@ -10,6 +10,7 @@
 #include "imapd/imap_login.h"
 #include "lib/clock.h"
 #include "lib/loop.h"
+#include "login/client_tls.h"
 #include "login/header_wait.h"
 #include "proxy/backend.h"
 
@@ -220,7 +221,37 @@ static void test_proxy_is_not_blamed(void)
 	close(fd);
 }
 
+/* What a proxy in front says of its client's TLS is told like what we see, if it looks like that. */
+static void test_tls_of_front(void)
+{
+	static const struct {
+		bool tls;
+		const char *version, *cipher, *want;
+	} cases[] = {
+		{ true, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "TLSv1.3:TLS_AES_256_GCM_SHA384" },
+		{ false, "TLSv1.3", "TLS_AES_256_GCM_SHA384", "" },
+		{ true, "", "TLS_AES_256_GCM_SHA384", "" },
+		{ true, "TLSv1.3", "", "" },
+		{ true, "TLSv1.3", "a b", "" },
+		{ true, "TLSv1.3, user=x", "X", "" },
+		{ true, "TLSv1.3", "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabc",
+		    "TLSv1.3:abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabc" },
+		{ true, "TLSv1.3", "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcd", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct proxy_header_facts f = { .tls = cases[i].tls };
+		char words[SESSION_TLS_MAX];
+
+		snprintf(f.tls_version, sizeof(f.tls_version), "%s", cases[i].version);
+		snprintf(f.tls_cipher, sizeof(f.tls_cipher), "%s", cases[i].cipher);
+		client_tls_of_front(&f, words);
+		CU_ASSERT_STRING_EQUAL(words, cases[i].want);
+	}
+}
+
 static const struct unit_case cases[] = {
+	{ "what a proxy in front says of TLS", test_tls_of_front },
 	{ "a peer is not blamed for our own stop", test_peer_is_not_blamed },
 	{ "a client does not lose its time to log in by our own stop", test_client_is_not_ended },
 	{ "a proxy in front is not blamed for our own stop", test_proxy_is_not_blamed },
