@@ -42,6 +42,7 @@ static struct {
 	struct str pem;
 	struct str ocsp;
 	uint32_t pem_key;
+	bool lacking;        /* of that key: a part of it, which comes again with the others */
 	uint32_t complained; /* clock_seconds() */
 } keyd;
 
@@ -282,6 +283,7 @@ static void forget_parts(void)
 {
 	str_fini_secret(&keyd.pem);
 	str_fini(&keyd.ocsp);
+	keyd.lacking = false;
 }
 
 static void on_key(struct role_ctx *ctx UNUSED, const struct control_key *m, int fd)
@@ -291,9 +293,11 @@ static void on_key(struct role_ctx *ctx UNUSED, const struct control_key *m, int
 	else if (m->more) /* the first part, as an OCSP response is: what is there is of an attempt before */
 		str_fini_secret(&keyd.pem);
 	keyd.pem_key = m->key;
-	if (read_file(fd, m) && !m->more)
+	keyd.lacking = keyd.lacking || fd == -1;
+	if (!keyd.lacking && read_file(fd, m) && !m->more)
 		take_key(m);
-	close(fd);
+	if (fd != -1)
+		close(fd);
 	if (!m->more)
 		forget_parts();
 }

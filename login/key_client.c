@@ -25,18 +25,19 @@ struct key_client {
 	ev_io io;
 	const struct key_client_fns *fns;
 	void *arg;
-	uint32_t request; /* number of the last one */
-	bool awaited;     /* its answer has not come in time */
+	uint32_t request, key; /* the last one: its number, and the key that it asks for */
+	bool awaited;          /* it has no answer yet */
 	struct later *first, **last;
 	bool broken;
 };
 
 static uint8_t buf[MSG_SIZE_MAX];
-static struct msgw out;
+static struct msgw out; /* the last request */
+static struct key_chain chain;
 
 static void fail(struct key_client *k)
 {
-	log_error("the key process has ended; new clients cannot use TLS until there is another one");
+	log_error("the channel to the key process has ended; new clients cannot use TLS until there is another one");
 	k->broken = true;
 	ev_io_stop(k->loop, &k->io);
 }
@@ -52,15 +53,15 @@ static bool is_answer(struct key_client *k, struct msgr *r, struct key_signed *m
 
 static void take(struct key_client *k, struct msgr *r)
 {
-	static struct key_chain chain;
 	struct key_signed late;
 	uint32_t key;
 
 	if (is_answer(k, r, &late))
 		return;
-	if (r->type == KEY_CHAIN && key_chain_read(r, &chain))
+	if (r->type == KEY_CHAIN && key_chain_read(r, &chain)) {
+		k->awaited = false; /* it comes from a successor, or from one that works */
 		k->fns->chain(&chain, k->arg);
-	else if (r->type == KEY_GONE && key_gone_read(r, &key))
+	} else if (r->type == KEY_GONE && key_gone_read(r, &key))
 		k->fns->gone(key, k->arg);
 }
 
@@ -150,6 +151,13 @@ bool key_client_works(const struct key_client *k)
 	return !k->broken;
 }
 
+/* A key is told of once: if it is the one of the last request, a successor tells, which may not know of that. */
+static void ask_again(struct key_client *k, struct msgr *r)
+{
+	if (r->type == KEY_CHAIN && key_chain_read(r, &chain) && chain.key == k->key)
+		msg_send(k->io.fd, &out, -1); /* if there is no room, the wait ends */
+}
+
 /* The answer to the last request within TIMEOUT ms (0: if it is there). What else comes is kept. False: there is none.
  * A signature takes longer than the way to here: nothing is read before something has come. */
 static bool await(struct key_client *k, int timeout, struct key_signed *m)
@@ -167,8 +175,10 @@ static bool await(struct key_client *k, int timeout, struct key_signed *m)
 			return false;
 		if (len != 0 && is_answer(k, &r, m))
 			return true;
-		if (len != 0)
+		if (len != 0) {
 			keep(k, &r, len);
+			ask_again(k, &r);
+		}
 	}
 	return false;
 }
@@ -188,6 +198,7 @@ size_t key_client_sign(struct key_client *k, uint32_t key, enum tls_scheme schem
 
 	if (!is_free(k))
 		return 0;
+	k->key = key;
 	key_sign_write(&out, &(struct key_sign){ ++k->request, key, scheme, digest });
 	if (msg_send(k->io.fd, &out, -1) != 0)
 		return 0; /* full, or gone, as reading tells */

@@ -1,6 +1,7 @@
 /* A login worker's end of the channel to its key process. A signature is waited for, as it would be if the key were
- * here: the key process works for this worker alone. The wait is bounded, and a key process that does not answer is
- * waited for once. What else comes meanwhile is told in the loop's next turn. */
+ * here: the key process works for this worker alone. If it dies, the channel stays, and its successor answers. The
+ * wait is bounded, and a key process that does not answer is waited for once. What else comes meanwhile is told in the
+ * loop's next turn. */
 #ifndef LOGIN_KEY_CLIENT_H
 #define LOGIN_KEY_CLIENT_H
 
@@ -20,7 +21,7 @@ struct key_client_fns {
 struct key_client *key_client_new(struct ev_loop *loop, int sock, const struct key_client_fns *fns, void *arg);
 /* Closes the channel; *K may be NULL. */
 void key_client_free(struct key_client **k);
-/* The key process is there: if not, the channel has to be replaced. */
+/* The master holds the other end. */
 bool key_client_works(const struct key_client *k);
 
 /* Has the digest at DIGEST, as long as SCHEME demands, signed with KEY. The number of bytes in SIG; 0: there is no such

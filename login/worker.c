@@ -932,7 +932,8 @@ static void on_key(struct role_ctx *ctx, const struct control_key *key UNUSED, i
 {
 	struct worker *w = ctx->arg;
 
-	tls_peers_trust(w->tls_peers, fd);
+	if (fd != -1)
+		tls_peers_trust(w->tls_peers, fd);
 }
 
 static void on_others(struct role_ctx *ctx, bool others)

@@ -41,7 +41,7 @@ static const char *const carried[ROLE_COUNT] = {
 	[ROLE_AUTHD] = "logins wait for its successor; open sessions continue",
 	[ROLE_AUTHWORKER] = "its lookup is repeated or fails temporarily",
 	[ROLE_SPAWN] = "open sessions continue; new local ones wait for its successor",
-	[ROLE_KEY] = "open sessions continue; new clients of that login worker cannot use TLS until its successor runs",
+	[ROLE_KEY] = "open sessions continue; new clients with TLS of that login worker wait for its successor",
 };
 
 /* What waits while it is stopped. */
@@ -124,10 +124,52 @@ static bool send_channel(struct child *to, const struct child *other, int sock)
 	return children_send(to, &out, sock);
 }
 
+static void close_fd(int fd)
+{
+	if (fd != -1)
+		close(fd);
+}
+
+static bool is_key_pair(const struct child *a, const struct child *b)
+{
+	return a->post->role == ROLE_KEY || b->post->role == ROLE_KEY;
+}
+
+static struct child *worker_of(struct child *a, struct child *b)
+{
+	return a->post->role == ROLE_WORKER ? a : b;
+}
+
+static void forget_key_end(struct child *worker)
+{
+	close_fd(worker->key_end);
+	worker->key_end = -1;
+}
+
+/* A worker keeps its channel: what it asks while there is no key process waits there for the next one. */
+static void make_key_channel(struct child *worker, struct child *key)
+{
+	int fd[2];
+
+	if (worker->key_end == -1 && msg_pair(fd) == 0) {
+		if (send_channel(worker, key, fd[0]))
+			worker->key_end = fd[1];
+		else
+			close(fd[1]);
+		close(fd[0]);
+	}
+	if (worker->key_end == -1 || !send_channel(key, worker, worker->key_end))
+		missing_add(worker, CTL_CHANNEL, key, 0);
+}
+
 static void make_channel(struct child *a, struct child *b)
 {
 	int fd[2];
 
+	if (is_key_pair(a, b)) {
+		make_key_channel(worker_of(a, b), worker_of(a, b) == a ? b : a);
+		return;
+	}
 	if (msg_pair(fd) != 0) {
 		missing_add(a, CTL_CHANNEL, b, 0);
 		return;
@@ -169,8 +211,6 @@ static void begin(struct child *c)
 		slots_begin(c);
 		trust_begin(c);
 	}
-	if (c->post->role == ROLE_KEY)
-		keys_begin(c);
 	client_trust_begin(c);
 	send_plain(c, CTL_GO);
 }
@@ -284,6 +324,12 @@ static struct child *find_child(const struct master *m, enum role role, unsigned
 	return NULL;
 }
 
+/* A worker gets the certificates that those of peers have to lead to. */
+static bool takes_keys(const struct child *c)
+{
+	return c->post->role == ROLE_WORKER || c->post->role == ROLE_KEY;
+}
+
 static bool on_missed(struct child *c, struct msgr *r)
 {
 	struct control_missed m;
@@ -294,19 +340,13 @@ static bool on_missed(struct child *c, struct msgr *r)
 	other = m.type == CTL_CHANNEL ? find_child(c->post->m, m.other.role, m.other.slot, m.other.generation) : NULL;
 	if (m.type == CTL_CHANNEL && (other == NULL || !are_peers(c->post, other->post)))
 		return true;
-	if (m.type == CTL_CHANNEL || m.type == CTL_SETTINGS || (m.type == CTL_KEY && c->post->role == ROLE_WORKER) ||
+	if (m.type == CTL_CHANNEL || m.type == CTL_SETTINGS || (m.type == CTL_KEY && takes_keys(c)) ||
 	    (m.type == CTL_LISTEN && slots_serves(c, m.other.slot)))
 		missing_add(c, m.type, other, m.type == CTL_LISTEN ? m.other.slot : 0);
 	else if (m.type == CTL_TRUST)
 		client_trust_missed();
 	slots_update(c->post->m);
 	return true;
-}
-
-static void close_fd(int fd)
-{
-	if (fd != -1)
-		close(fd);
 }
 
 /* For the next authd, as it is: nothing here looks into it. */
@@ -486,6 +526,7 @@ static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 	unlink_child(c);
 	missing_forget(c);
 	slots_forget(c);
+	forget_key_end(c);
 	if (!c->ready)
 		reload_progress(m, c);
 	after_death(m, c);
@@ -635,6 +676,7 @@ static struct child *fork_child(struct post *p)
 	c->generation = generation;
 	c->pid = pid;
 	c->started = clock_now();
+	c->key_end = -1;
 	c->control = msg_channel_open(m->loop, kept.control, on_message, on_closed, c);
 	logfile_listen(m->loop, kept.log, p->role == ROLE_SPAWN ? LOGFILE_SPAWN : LOGFILE_ROLE,
 	    master_post_name(p, name));
@@ -672,6 +714,8 @@ static void start_process(struct post *p)
 		start_failed(p);
 		return;
 	}
+	if (p->role == ROLE_KEY)
+		keys_begin(c);
 	introduce(c);
 	if (p->m->state != MASTER_STARTING)
 		begin(c);
@@ -744,10 +788,15 @@ void children_repeat(struct child *c, uint16_t what, struct child *other, unsign
 		tell_settings(c);
 	else if (what == CTL_LISTEN)
 		slots_repeat(c, slot);
+	else if (what == CTL_KEY && c->post->role == ROLE_KEY)
+		keys_repeat(c);
 	else if (what == CTL_KEY)
 		trust_begin(c);
-	else if (takes_channels(c) && takes_channels(other))
+	else if (takes_channels(c) && takes_channels(other)) {
+		if (is_key_pair(c, other))
+			forget_key_end(worker_of(c, other)); /* either of them may have missed its own */
 		make_channel(c, other);
+	}
 }
 
 /* If the process of the post waits for its restart, it is started now: the new settings may have fixed the cause. */

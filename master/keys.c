@@ -13,6 +13,7 @@
 #include "lib/mem.h"
 #include "master/cert_files.h"
 #include "master/cert_news.h"
+#include "master/missing.h"
 #include "node/msg_key.h"
 
 /* In the order in which they are passed. */
@@ -62,47 +63,58 @@ bool keys_wanted(const struct settings *set)
 
 /* --- to key processes --- */
 
+static bool are_short(void)
+{
+	return errno == EMFILE || errno == ENFILE;
+}
+
+/* -1: it is not there, which is told; or we lack descriptors. */
 static int open_file(const struct certificate *c, const char *file)
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char why[KEY_WHY_MAX];
 
-	if (fd == -1 && file != c->file[OCSP]) {
+	if (fd == -1 && file != c->file[OCSP] && !are_short()) {
 		snprintf(why, sizeof(why), "%.*s: %s", KEY_WHY_MAX / 2, file, strerror(errno));
 		cert_news_refuse(c->number, why);
 	}
 	return fd;
 }
 
-static bool pass_file(struct child *to, const struct certificate *c, int file, bool more)
+enum passing { PASSED, ABSENT, LACKING /* descriptors: it is repeated */ };
+
+static enum passing pass_file(struct child *to, const struct certificate *c, int file, bool more)
 {
 	struct control_key m = { .key = c->number, .more = more, .ocsp = file == OCSP };
 	int fd = open_file(c, c->file[file]);
 	bool sent;
 
-	if (fd == -1)
-		return false;
+	if (fd == -1 && !are_short())
+		return ABSENT;
 	str_copy(m.use, sizeof(m.use), c->use);
 	snprintf(m.file, sizeof(m.file), "%s", c->file[file]);
 	control_key_write(&out, &m);
-	sent = children_send(to, &out, fd);
-	close(fd);
-	return sent;
+	sent = fd != -1 && children_send(to, &out, fd);
+	if (fd != -1)
+		close(fd);
+	if (!sent)
+		missing_add(to, CTL_KEY, NULL, 0);
+	return sent ? PASSED : LACKING;
 }
 
 static void pass(struct child *to, const struct certificate *c)
 {
 	bool two = c->file[KEY][0] != '\0';
 
-	if (c->file[OCSP][0] != '\0')
-		pass_file(to, c, OCSP, true);
-	if (pass_file(to, c, CERTIFICATE, two) && two)
+	if (c->file[OCSP][0] != '\0' && pass_file(to, c, OCSP, true) == LACKING)
+		return;
+	if (pass_file(to, c, CERTIFICATE, two) == PASSED && two)
 		pass_file(to, c, KEY, false);
 }
 
 static bool is_key_process(const struct child *c)
 {
-	return c->post->role == ROLE_KEY && c->begun && c->control != NULL;
+	return c->post->role == ROLE_KEY && c->introduced && c->control != NULL;
 }
 
 static void pass_to_all(const struct master *m, const struct certificate *cert)
@@ -274,10 +286,16 @@ void keys_update(struct master *m)
 		ev_timer_start(m->loop, &check);
 }
 
-void keys_begin(struct child *c)
+/* What C has of them it does not take again. */
+void keys_repeat(struct child *c)
 {
 	for (const struct certificate *cert = first; cert != NULL; cert = cert->next)
 		if (cert->number != 0)
 			pass(c, cert);
+}
+
+void keys_begin(struct child *c)
+{
+	keys_repeat(c);
 	cert_news_begun();
 }

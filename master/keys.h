@@ -13,7 +13,9 @@ enum { KEYS_CHECK_SECONDS = 2 };
 bool keys_wanted(const struct settings *set);
 /* Takes the files from m->set: at the start, and after each reload. */
 void keys_update(struct master *m);
-/* Passes all keys to C, a key process that begins. */
+/* Passes all keys to C, a key process that begins: before its channels, since who has one asks for signatures. */
 void keys_begin(struct child *c);
+/* Passes all keys to C, a key process that has lost a descriptor. */
+void keys_repeat(struct child *c);
 
 #endif

@@ -51,6 +51,7 @@ struct child {
 	bool retired;    /* was told CTL_RETIRE */
 	bool stopped;    /* was told CTL_STOP */
 	bool held;       /* stopped by SIGSTOP */
+	int key_end;     /* worker: the other end of its channel to key processes; -1: there is none */
 	enum child_clients clients;
 	enum child_notice notice;
 	struct watch watch;

@@ -8,8 +8,9 @@
  *                                             worker --> key process    digests to be signed
  *
  * The master makes each channel and passes its two ends (CTL_CHANNEL); when a role dies, the new one gets new channels
- * and the others get theirs by the same message. A reader logs a message that is bad or that it does not expect, and
- * drops the channel or the session, never its own process; see each type. */
+ * and the others get theirs by the same message; only a worker keeps its channel to its key process, whose end goes on
+ * to the next one. A reader logs a message that is bad or that it does not expect, and drops the channel or the
+ * session, never its own process; see each type. */
 #ifndef NODE_MSG_CHANNEL_H
 #define NODE_MSG_CHANNEL_H
 

@@ -83,9 +83,9 @@ static void on_key(struct role_ctx *ctx, struct msgr *r, int fd)
 	static struct control_key m;
 	bool good = control_key_read(r, &m);
 
-	if (good && fd == -1) {
+	if (good && fd == -1)
 		tell_missed(ctx, CTL_KEY, ctx->who.role, ctx->who.slot, 0);
-	} else if (!good || ctx->hooks->key == NULL) {
+	if (!good || ctx->hooks->key == NULL) {
 		if (fd != -1)
 			close(fd);
 	} else {

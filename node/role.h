@@ -45,7 +45,7 @@ struct role_hooks {
 	void (*settings)(struct role_ctx *ctx, const struct settings *old);
 	void (*query)(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument);
 	void (*stop)(struct role_ctx *ctx);
-	/* CTL_KEY, CTL_KEY_GONE: the callee owns FD. */
+	/* CTL_KEY, CTL_KEY_GONE: the callee owns FD. -1: it was lost, and the master will send all of it again. */
 	void (*key)(struct role_ctx *ctx, const struct control_key *key, int fd);
 	void (*key_gone)(struct role_ctx *ctx, uint32_t key);
 	/* CTL_TRUST: FD is closed after the call. */

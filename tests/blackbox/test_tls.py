@@ -145,23 +145,39 @@ def test_certificate_changes(pool):
 
 
 def test_key_process_dies(pool):
-    """Sessions go on without it; new ones come as soon as there is another."""
+    """Sessions go on without it, and handshakes wait for its successor: not one fails, whenever it dies."""
     node = pool.nodes[0]
     node.expect_dirty = True
     with imap(pool) as c:
         c.login(HERE, pool.accounts[HERE].password)
-        dead = node.pids("key")
-        assert len(dead) == 1
-        os.kill(dead[0], signal.SIGKILL)
-        wait_for("there is another", lambda: node.pids("key") not in ([], dead))
+        for _ in range(2):
+            dead = node.pids("key")
+            assert len(dead) == 1
+            os.kill(dead[0], signal.SIGKILL)
+            while node.pids("key") in ([], dead):
+                assert shown_name(pool)
+            assert shown_name(pool)
         assert c.noop()[0] == "OK"
 
-    def works():
-        try:
-            return shown_name(pool) != ""
-        except OSError:
-            return False
-    wait_for("handshakes work again", works)
+
+def test_key_process_lacks_descriptors(pool):
+    """What it could not take is passed again as soon as it can, though the file does not change."""
+    node = pool.nodes[0]
+    pid, = node.pids("key")
+    hard = subprocess.run(["prlimit", "--pid", str(pid), "--nofile", "--noheadings", "--output=HARD"], preexec_fn=node.as_user(), check=True,
+                          capture_output=True, text=True).stdout.strip()
+    before = shown_name(pool)
+    after = "second.example" if before != "second.example" else "third.example"
+    node.expected.append("because descriptors ran out")
+    subprocess.run(["prlimit", "--pid", str(pid), "--nofile=3:"], preexec_fn=node.as_user(), check=True)
+    mark = node.log_mark()
+    install(pool, make_pem(pool.root, after, "ec"))
+    node.wait_log(r"key 0 \(pid \d+\) lacks certificates because descriptors ran out", mark)
+    assert shown_name(pool) == before
+    time.sleep(5)  # the checks of the files are over
+    subprocess.run(["prlimit", "--pid", str(pid), f"--nofile={hard}:"], preexec_fn=node.as_user(), check=True)
+    wait_for("the new certificate is shown", lambda: shown_name(pool) == after)
+    assert node.pids("key") == [pid]
 
 
 def test_key_process_holds_no_file_and_no_socket_to_others(pool):

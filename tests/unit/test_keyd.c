@@ -729,6 +729,27 @@ static pid_t start_keyd(const int sock[2], const int poke[2], char *kind)
 	_exit(0);
 }
 
+/* One that dies with a request that it has read, and one after it on the same channel, with the same key. */
+static pid_t start_two(const int sock[2], char *kind)
+{
+	struct msgr r;
+	pid_t pid = fork();
+	int got;
+
+	close(pid != 0 ? sock[0] : sock[1]);
+	if (pid != 0)
+		return pid;
+	begin();
+	EVP_PKEY_free(give_new(5, kind));
+	on_channel(&keyd.ctx, ROLE_WORKER, 0, 1, dup(sock[0]));
+	on_worker_gone(keyd.workers->chan, keyd.workers);
+	if (!fd_wait(sock[0], POLLIN, clock_ms() + 10000) || msg_recv(sock[0], in, &r, &got) != 1 || r.type != KEY_SIGN)
+		_exit(1);
+	on_channel(&keyd.ctx, ROLE_WORKER, 0, 1, sock[0]);
+	ev_run(keyd.ctx.loop, 0);
+	_exit(0);
+}
+
 static struct key_client *client;
 
 static size_t sign_far(enum tls_scheme scheme, const void *digest, size_t len UNUSED, uint8_t *sig, void *arg)
@@ -814,6 +835,62 @@ static void with_client(char *kind)
 	close(poke[1]);
 }
 
+/* The handshake waits for the successor, which cannot know what its predecessor was asked. */
+static void test_successor(void)
+{
+	static char ec[] = "P-256";
+	struct ev_loop *loop = loop_new();
+	struct told told = { 0 };
+	int fd[2];
+	pid_t pid;
+
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	pid = start_two(fd, ec);
+	client = key_client_new(loop, fd[1], &fns, &told);
+	until(loop, &told.chains, 1);
+	CU_ASSERT(shake(&told) && shake(&told));
+	until(loop, &told.chains, 2);
+	CU_ASSERT(told.key == 5 && shake(&told));
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	key_client_free(&client);
+	X509_free(told.cert);
+}
+
+/* A part of a key that was lost comes again with the others: what came without it is not judged. */
+static void test_lost_part(void)
+{
+	struct control_key m = { .key = 7, .more = true, .use = "imapd-ssl", .file = "/etc/x.pem" };
+	struct str cert = STR_INIT, key = STR_INIT;
+	EVP_PKEY *pair = tls_test_key("P-256");
+	X509 *self = tls_test_cert(pair, "x");
+	struct key_chain there;
+	struct msgr r;
+	int got;
+
+	add_pem(&cert, NULL, self, NULL);
+	add_pem(&key, pair, NULL, NULL);
+	begin();
+	on_key(&keyd.ctx, &m, -1);
+	give(7, &key, false);
+	give(7, &cert, true);
+	m.more = false;
+	on_key(&keyd.ctx, &m, -1);
+	CU_ASSERT_FALSE(fd_wait(control, POLLIN, clock_ms()));
+	CU_ASSERT_FALSE(keyring_certificates(keyd.ring, 7, &there));
+	give(7, &cert, true);
+	give(7, &key, false);
+	CU_ASSERT(keyring_certificates(keyd.ring, 7, &there));
+	CU_ASSERT(fd_wait(control, POLLIN, clock_ms() + 10000));
+	CU_ASSERT_EQUAL_FATAL(msg_recv(control, in, &r, &got), 1);
+	CU_ASSERT_EQUAL(r.type, CTL_KEY_NEWS);
+	end();
+	str_fini(&cert);
+	str_fini(&key);
+	X509_free(self);
+	EVP_PKEY_free(pair);
+}
+
 static void test_client(void)
 {
 	static char ec[] = "P-256", rsa[] = "RSA";
@@ -836,6 +913,8 @@ static const struct unit_case cases[] = {
 	{ "what there is", test_tells_all },
 	{ "other roles", test_other_roles },
 	{ "a worker's end", test_client },
+	{ "a request that a dead process has read", test_successor },
+	{ "a lost part of a key", test_lost_part },
 	{ NULL, NULL },
 };
 UNIT_MAIN("keyd", cases)
