@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "authd/authd_private.h"
+#include "lib/die.h"
 #include "lib/str.h"
 
 double names_patience(const struct settings *set)
@@ -13,14 +14,17 @@ double names_patience(const struct settings *set)
 /* How the hosts of R are spoken to, and at which port if mailhost says none. False: R->why. */
 static bool choose_tls(const struct authd *a, enum protocol p, const struct account *acct, struct route *r)
 {
+	static char why[PEER_TLS_WHY_MAX]; /* for the one who asked, at once */
+
+	if (r->n != 0 && peer_tls_is_mistake(acct->options, why)) {
+		r->why = why;
+		return false;
+	}
 	for (unsigned i = 0; i < r->n; i++) {
 		struct route_host *h = &r->host[i];
 		enum peer_tls tls;
 
-		if (!peer_tls_of(a->ctx.set, acct->options, h->name, &tls)) {
-			r->why = "the option proxytls of the account is none of the words that PROXY_TLS may be";
-			return false;
-		}
+		DIE_IF(!peer_tls_of(a->ctx.set, acct->options, h->name, &tls));
 		h->tls = tls;
 		if (tls == PEER_TLS_IMPLICIT && (h->source == ROUTE_PORT_DEFAULT || h->source == ROUTE_PORT_OTHERS))
 			h->port = a->ports[p].tls_port;

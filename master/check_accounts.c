@@ -3,15 +3,22 @@
 
 #include <string.h>
 
+#include "settings/peer_tls.h"
+
 enum { NAMED_MAX = 10 };
 
 void check_accounts_init(struct check_accounts *c, const struct settings *set)
 {
 	memset(c, 0, sizeof(*c));
 	peer_ports(set, c->ports);
+	c->set = set;
 	c->forwarded = protocols_forwarded(set);
-	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		const struct protocol_settings s = protocol_settings(set, p);
+
 		c->served[p] = set->has[p] && protocols[p].has_login;
+		c->has_tls[p] = s.tls_served && s.tls_certfile[0] != '\0';
+	}
 }
 
 static void count(struct check_count *c, const char *name)
@@ -26,14 +33,17 @@ static void count_effects(struct check_accounts *c, const struct account *a)
 	if (a->quota[0] != '\0')
 		count(&c->quota, a->name);
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
-		if (c->served[p] && options_is_on(a->options, protocols[p].option_insecure) &&
+		if (c->served[p] && !c->has_tls[p] && options_is_on(a->options, protocols[p].option_insecure) &&
 		    !options_is_on(a->options, protocols[p].option_off))
 			count(&c->insecure[p], a->name);
 }
 
-/* A host of MAILHOST has a port for clients that begin with TLS. RULES are changed. */
-static bool has_tls_port(const struct check_accounts *c, const char *mailhost, struct route_rules *rules)
+/* A host of MAILHOST, of an account with OPTIONS, has a port for clients that begin with TLS, and this node would not.
+ * RULES are changed. */
+static bool has_tls_port(const struct check_accounts *c, const char *options, const char *mailhost,
+    struct route_rules *rules)
 {
+	enum peer_tls tls;
 	struct route r;
 
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
@@ -42,10 +52,19 @@ static bool has_tls_port(const struct check_accounts *c, const char *mailhost, s
 			continue;
 		for (unsigned i = 0; i < r.n; i++)
 			for (enum protocol q = 0; q < PROTOCOL_COUNT; q++)
-				if (r.host[i].port == protocols[q].tls_port)
+				if (r.host[i].port == protocols[q].tls_port &&
+				    peer_tls_of(c->set, options, r.host[i].name, &tls) && tls != PEER_TLS_IMPLICIT)
 					return true;
 	}
 	return false;
+}
+
+/* The logins of account A fail. */
+static bool cannot(struct check_accounts *c, const struct account *a, const char *why)
+{
+	if (c->bad++ < NAMED_MAX)
+		str_addf(&c->text, "warning: account %s cannot log in: %s\n", a->name, why);
+	return true;
 }
 
 bool check_accounts_one(void *arg, const struct account *a, const char *why)
@@ -57,24 +76,23 @@ bool check_accounts_one(void *arg, const struct account *a, const char *why)
 		.proxy_on = c->forwarded != 0,
 		.self = { "", "" },
 	};
-	char mailhost[1024];
+	char mailhost[1024], text[PEER_TLS_WHY_MAX];
 	struct route r;
 
 	if (why == NULL)
 		count_effects(c, a);
 	if (why != NULL || !options_get(a->options, "mailhost", mailhost, sizeof(mailhost)))
 		return true;
-	if (!route_decide(&r, mailhost, &rules)) {
-		if (c->bad++ < NAMED_MAX)
-			str_addf(&c->text, "warning: account %s cannot log in: %s\n", a->name, r.why);
-		return true;
-	}
+	if (!route_decide(&r, mailhost, &rules))
+		return cannot(c, a, r.why);
+	if (r.n != 0 && peer_tls_is_mistake(a->options, text))
+		return cannot(c, a, text);
 	for (unsigned i = 0; i < r.n && c->forwarded > 1; i++)
 		if (r.host[i].source == ROUTE_PORT_SHARED) {
 			count(&c->shared, a->name);
 			break;
 		}
-	if (has_tls_port(c, mailhost, &rules))
+	if (has_tls_port(c, a->options, mailhost, &rules))
 		count(&c->tls_port, a->name);
 	return true;
 }
@@ -90,16 +108,17 @@ void check_accounts_report(struct check_accounts *c, struct str *out)
 {
 	str_add(out, str_cstr(&c->text), c->text.len);
 	if (c->bad > NAMED_MAX)
-		str_addf(out, "warning: %llu accounts cannot log in because of their mailhost\n",
+		str_addf(out, "warning: %llu accounts cannot log in because of their mailhost or proxytls\n",
 		    (unsigned long long)c->bad);
 	tell(out, &c->shared, "a port in mailhost",
 	    " that is used for both IMAP and POP3; if the ports differ write HOST:imap=PORT:pop3=PORT");
 	tell(out, &c->tls_port, "port 993 or 995 in mailhost",
-	    ", where a server expects TLS from the first byte: logins fail unless this node begins with it, too");
+	    ", where a server expects TLS from the first byte: logins fail until PROXY_TLS, or PROXY_TLS_PEERS for it, "
+	    "is \"implicit\"");
 	tell(out, &c->quota, "a quota", ", which has no effect; not in this version: quotas");
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		tell(out, &c->insecure[p], protocols[p].option_insecure,
-		    ": such logins are refused, because this version has no TLS, unless they come through a node or "
+		    ": such logins are refused, because there is no TLS_CERTFILE, unless they come through a node or "
 		    "proxy that says the client uses TLS (PROXY_TRUSTED)");
 	str_fini(&c->text);
 }

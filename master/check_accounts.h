@@ -14,16 +14,18 @@ struct check_count {
 };
 
 struct check_accounts {
+	const struct settings *set;
 	struct route_protocol ports[PROTOCOL_COUNT];
-	bool served[PROTOCOL_COUNT]; /* protocols that are served here */
+	bool served[PROTOCOL_COUNT];  /* protocols that are served here */
+	bool has_tls[PROTOCOL_COUNT]; /* ... whose clients can use TLS */
 	/* Protocols whose logins are; of more than one, a port without a name counts for each. */
 	unsigned forwarded;
 	struct str text; /* the first lines of the report */
-	uint64_t bad;    /* accounts that cannot log in because of their mailhost */
+	uint64_t bad;    /* accounts that cannot log in because of their mailhost or proxytls */
 	struct check_count shared, tls_port, quota, insecure[PROTOCOL_COUNT];
 };
 
-/* Begins. SET is not needed afterwards. End with check_accounts_report(). */
+/* Begins. SET is used until the end, which is check_accounts_report(). */
 void check_accounts_init(struct check_accounts *c, const struct settings *set);
 /* An auth_account_fn; ARG is the struct check_accounts. */
 bool check_accounts_one(void *arg, const struct account *a, const char *why);

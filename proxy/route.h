@@ -48,7 +48,7 @@ struct route_host {
 struct route {
 	unsigned n; /* 0: the mail is here */
 	struct route_host host[ROUTE_HOSTS_MAX];
-	const char *why; /* static text for people: the reason for the decision, or what is wrong */
+	const char *why; /* text for people, static or the caller's: the reason for the decision, or what is wrong */
 };
 
 /* Decides for MAILHOST (NULL or "": the account has none) under RULES. True: R->n hosts in order; n == 0 means here

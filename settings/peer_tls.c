@@ -1,9 +1,11 @@
 /* How this node speaks to a peer, out of the settings and an account's options. */
 #include "settings/peer_tls.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+#include "lib/log.h"
 #include "settings/options.h"
 #include "settings/settings.h"
 
@@ -69,4 +71,17 @@ bool peer_tls_of(const struct settings *set, const char *options, const char *ho
 		if (means(row, len, host))
 			return true;
 	return parse(set->proxy_PROXY_TLS, strlen(set->proxy_PROXY_TLS), tls);
+}
+
+bool peer_tls_is_mistake(const char *options, char why[PEER_TLS_WHY_MAX])
+{
+	char word[64], clean[64];
+	enum peer_tls tls;
+
+	if (!options_get(options, "proxytls", word, sizeof(word)) || parse(word, strlen(word), &tls))
+		return false;
+	snprintf(why, PEER_TLS_WHY_MAX,
+	    "the option proxytls is \"%s\", which is none of the words none, starttls and implicit",
+	    log_value(clean, sizeof(clean), word));
+	return true;
 }

@@ -22,5 +22,8 @@ bool peer_tls_next(const char **list, const char **host, size_t *host_len, enum 
 /* For HOST, as in mailhost, of an account with OPTIONS. Of several rows for a host the first one counts. False: the
  * account's option is no such word. */
 bool peer_tls_of(const struct settings *set, const char *options, const char *host, enum peer_tls *tls);
+/* OPTIONS, of an account, have a proxytls that is no such word: true, and WHY says so, printable. */
+enum { PEER_TLS_WHY_MAX = 192 };
+bool peer_tls_is_mistake(const char *options, char why[PEER_TLS_WHY_MAX]);
 
 #endif

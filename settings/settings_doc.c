@@ -304,9 +304,13 @@ static const char *status_text(enum settings_status status)
 	}
 }
 
-static bool is_mistake(const struct settings_known *k)
+/* Appends when K is a mistake, after BEFORE; nothing if it never is. */
+static void add_mistake(struct str *out, const struct settings_known *k, const char *before, const char *after)
 {
-	return k->status == SETTINGS_UNSAFE || k->status == SETTINGS_REFUSED;
+	if (k->status == SETTINGS_UNSAFE)
+		str_addf(out, "%smistake while it is switched on%s", before, after);
+	else if (k->status == SETTINGS_REFUSED)
+		str_addf(out, "%smistake, unless the value is one of Courier's own: %s%s", before, k->off, after);
 }
 
 /* "NAME: replaced by RUNDIR", as a sentence. */
@@ -322,7 +326,8 @@ static void man_known(struct str *out, const struct settings_known *k)
 	else
 		str_adds(out, "Not in this version: ");
 	add_roff(out, k->text);
-	str_adds(out, is_mistake(k) ? ".\nA mistake while it is switched on.\n" : ".\n");
+	str_adds(out, ".\n");
+	add_mistake(out, k, "A ", ".\n");
 }
 
 static void man_known_all(struct str *out)
@@ -393,8 +398,10 @@ void settings_doc_tsv(struct str *out)
 			str_addf(out, "%s\t%s%s\tacted on\t%s\t%s\n", settings_group_name(row->group, name), row->name,
 			    row->type == SETTINGS_T_PORTMAP ? "<port>" : "", row->text, row->def);
 	for (const struct settings_known *k = settings_known; k->name != NULL; k++)
-		if (!is_ours(k->group, k->name))
-			str_addf(out, "%s\t%s\t%s\t%s%s\t\n", settings_group_name(k->group, name), k->name,
-			    status_text(k->status), k->text,
-			    is_mistake(k) ? " (a mistake while it is switched on)" : "");
+		if (!is_ours(k->group, k->name)) {
+			str_addf(out, "%s\t%s\t%s\t%s", settings_group_name(k->group, name), k->name,
+			    status_text(k->status), k->text);
+			add_mistake(out, k, " (a ", ")");
+			str_adds(out, "\t\n");
+		}
 }

@@ -272,9 +272,9 @@ static void rules_header_ports(struct settings_load *l, enum protocol p, const s
 		if (address[0] != '\0' ||
 		    !(settings_has_port(s->ports, port) || (s->tls_served && settings_has_port(s->tls_ports, port))))
 			settings_report(l->errors, &l->text, line,
-			    "%s.PROXY_PROTOCOL_PORT: %u is not one of the ports in %s.PORT (%s) or %s.SSLPORT; write "
-			    "just the number of one of them",
-			    group, port, group, s->ports, protocols[p].ssl_group);
+			    "%s.PROXY_PROTOCOL_PORT: %u is not one of the ports in %s.PORT (%s) or %s-ssl.SSLPORT; "
+			    "write just the number of one of them",
+			    group, port, group, s->ports, group);
 	if (s->proxy && s->proxy_port == 0 && settings_has_port(s->header_ports, settings_first_port(s->ports)))
 		settings_report(l->errors, &l->text, line,
 		    "%s.PROXY_PROTOCOL_PORT: other nodes connect to the first port of %s.PORT, and send no header; put "
@@ -525,6 +525,7 @@ static bool has_certificate(const struct settings_load *l, enum protocol p)
 static void rules_options(struct settings_load *l)
 {
 	const char *options = l->set->authdaemonrc_DEFAULTOPTIONS;
+	char why[PEER_TLS_WHY_MAX];
 
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		const struct protocol_info *info = &protocols[p];
@@ -543,6 +544,8 @@ static void rules_options(struct settings_load *l)
 			    "uses TLS (PROXY_TRUSTED); set TLS_CERTFILE, remove it, or set %s=0",
 			    info->option_insecure, info->title, info->option_insecure);
 	}
+	if (peer_tls_is_mistake(options, why))
+		MISTAKE(l, authdaemonrc_DEFAULTOPTIONS, "authdaemonrc.DEFAULTOPTIONS: %s", why);
 	if (options_get(options, "sharedgroup", NULL, 0))
 		WARNING(l, authdaemonrc_DEFAULTOPTIONS,
 		    "authdaemonrc.DEFAULTOPTIONS: sharedgroup has no effect; not in this version: shared folders");

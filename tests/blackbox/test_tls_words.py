@@ -224,6 +224,9 @@ def test_check_warns_of_ports_for_tls_in_mailhosts(make_pool):
                                                   Account("c@example.com", mailhost="x.example y.example:995")])
     said = p.nodes[0].tool("check").stdout
     assert "warning: 2 accounts (first: a@example.com) with port 993 or 995 in mailhost" in said, said
+    p.write_conf({"proxy": {"PROXY_TLS_PEERS": "other.example=implicit"}})
+    said = p.nodes[0].tool("check").stdout
+    assert "warning: 1 account (first: c@example.com) with port 993 or 995 in mailhost" in said, said
 
 
 # --- status and the log ---
@@ -527,6 +530,12 @@ def test_renewal_hook(running, authority, tmp_path):
     certbot.renew(privkey=authority.text("leaf.key"), fullchain=authority.text(old, "middle.crt"))
     result = certbot.hook(folder)
     assert result.returncode != 0 and "has expired" in result.stderr, result
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("what")
+    for key, certs, what in [(garbage, garbage, f"the key in {garbage}"), (authority.path("leaf.key"), garbage, f"the certificate in {garbage}"),
+                             ("/nonexistent", authority.path("renewed.crt"), "the key in /nonexistent")]:
+        result = certbot.hook(folder, "pool", key, certs)
+        assert result.returncode == 1 and result.stderr.splitlines()[-1] == f"waypost-certificate: cannot read {what}", result
     assert status_before == 0 and os.stat(pool.pem).st_ino == inode
     assert [n for n in os.listdir(folder) if n.startswith(".")] == []
     # As acme.sh calls it.

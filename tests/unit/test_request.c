@@ -1236,7 +1236,8 @@ static void test_tls(void)
 	}
 	ask(8, AUTH_MECH_PASSWORD, "typo", "secret"); /* never without TLS by mistake */
 	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
-	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "proxytls"));
+	CU_ASSERT_STRING_EQUAL(last.reason,
+	    "the option proxytls is \"yes\", which is none of the words none, starttls and implicit");
 	ask(9, AUTH_MECH_PASSWORD, "jo", "secret");
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.target[0].tls == PEER_TLS_NONE);
 	CU_ASSERT_EQUAL(last.target[0].addr.port, 143);

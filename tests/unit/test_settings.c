@@ -660,9 +660,9 @@ static void test_header_ports(void)
 		    "imapd.PROXY_PROTOCOL_PORT has no effect while" },
 		{ "PROXY_PROTOCOL_FROM = \"::1\"; imapd = { PROXY_PROTOCOL_PORT = \"1143\"; };",
 		    "imapd.PROXY_PROTOCOL_PORT: 1143 is not one of the ports in imapd.PORT (143) or "
-		    "imapd_ssl.SSLPORT" },
+		    "imapd-ssl.SSLPORT" },
 		{ "PROXY_PROTOCOL_FROM = \"::1\"; imapd = { PROXY_PROTOCOL_PORT = \"993\"; };",
-		    "imapd.PROXY_PROTOCOL_PORT: 993 is not one of the ports in imapd.PORT (143) or imapd_ssl.SSLPORT" },
+		    "imapd.PROXY_PROTOCOL_PORT: 993 is not one of the ports in imapd.PORT (143) or imapd-ssl.SSLPORT" },
 		{ "PROXY_PROTOCOL_FROM = \"::1\"; imapd-ssl = { SSLPORT = \"993\"; }; imapd = { PROXY_PROTOCOL_PORT = "
 		  "\"993\"; };",
 		    NULL },
@@ -724,7 +724,7 @@ static void test_peer_tls(void)
 	static const char *const bad[] = { "old.example.com", "=none", "a=", "a=tls", "a =none", "none", "a=none b" };
 	struct settings *s = settings_defaults();
 	struct str errors = STR_INIT, warnings = STR_INIT;
-	char text[200];
+	char text[200], why[PEER_TLS_WHY_MAX];
 
 	unit_set(&s->proxy_PROXY_TLS, "implicit");
 	unit_set(&s->proxy_PROXY_TLS_PEERS,
@@ -735,8 +735,12 @@ static void test_peer_tls(void)
 
 		CU_ASSERT_EQUAL(peer_tls_of(s, t[i].options, t[i].host, &tls), t[i].good);
 		CU_ASSERT(!t[i].good || tls == t[i].tls);
+		CU_ASSERT_EQUAL(peer_tls_is_mistake(t[i].options, why), !t[i].good);
 	}
 	settings_free(&s);
+	CU_ASSERT(peer_tls_is_mistake("mailhost=a,proxytls=im\nplict", why));
+	CU_ASSERT_STRING_EQUAL(why,
+	    "the option proxytls is \"im.plict\", which is none of the words none, starttls and implicit");
 	/* Users and accounts are missing, too. */
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		snprintf(text, sizeof(text), "proxy = { PROXY_TLS_PEERS = \"b=none %s\"; }; imapd = { };", bad[i]);
@@ -798,6 +802,10 @@ static void test_known(void)
 		{ "authdaemonrc = { LDAPTLS_CRLCHECK = \"none\"; };", "",
 		    "t.conf:2: authdaemonrc.LDAPTLS_CRLCHECK has no effect; use the system's ldap.conf for other TLS "
 		    "settings of LDAP\n" },
+		{ "authdaemonrc = { DEFAULTOPTIONS = \"proxytls=tls\"; };",
+		    "t.conf:2: authdaemonrc.DEFAULTOPTIONS: the option proxytls is \"tls\", which is none of the words "
+		    "none, starttls and implicit\n",
+		    "" },
 		{ "imapd-ssl = { SSLPORT = 1993; };", "",
 		    "t.conf:2: there is no TLS_CERTFILE: port 1993 stays closed\n" },
 		{ "imapd-ssl = { IMAP_TLS_REQUIRED = 0; TLS_VERIFYPEER = \"none\"; };", "",
