@@ -89,6 +89,7 @@ static bool peer_trouble(struct authd *a, struct msgr *r)
 	if (m.kind == PEER_TROUBLE_SELF)
 		a->logins[AUTH_VERDICT_LOOP]++;
 	troubles_seen(a->troubles, kinds[m.kind], m.protocol, m.host, &m.addr, clock_now());
+	troubles_set_why(a->troubles, kinds[m.kind], m.protocol, m.host, m.addr.port, m.why);
 	return true;
 }
 
@@ -470,6 +471,9 @@ static void on_settings(struct role_ctx *ctx, const struct settings *old)
 
 	use_settings(a);
 	ticket_keys_changed(a);
+	/* Peers may be spoken to in another way now: whether they take that, the next logins show. */
+	troubles_forget(a->troubles, TROUBLE_TLS);
+	troubles_forget(a->troubles, TROUBLE_UNTRUSTED);
 	if (strcmp(old->pool_secret, ctx->set->pool_secret) != 0 ||
 	    strcmp(old->proxy_PROXY_TRUSTED, ctx->set->proxy_PROXY_TRUSTED) != 0)
 		signature_errors_forget(a->signature_errors);

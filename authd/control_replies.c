@@ -90,11 +90,14 @@ static void add_address(struct control_query *t, enum protocol p, const struct r
 		}
 		if (loop)
 			add_loop(t, h);
-		if (troubles_has(t->a->troubles, TROUBLE_TLS, p, h->name, h->port, clock_now()))
+		if (h->tls == PEER_TLS_NONE &&
+		    troubles_has(t->a->troubles, TROUBLE_TLS, p, h->name, h->port, clock_now()))
 			str_adds(&t->text,
 			    "; it accepts no logins without TLS: set PROXY_TLS, or PROXY_TLS_PEERS for it");
-		if (troubles_has(t->a->troubles, TROUBLE_UNTRUSTED, p, h->name, h->port, clock_now()))
-			str_adds(&t->text, "; TLS with it fails: the log says why, and what to do");
+		if (h->tls != PEER_TLS_NONE &&
+		    troubles_has(t->a->troubles, TROUBLE_UNTRUSTED, p, h->name, h->port, clock_now()))
+			str_addf(&t->text, "; TLS with it fails: %s",
+			    troubles_why(t->a->troubles, TROUBLE_UNTRUSTED, p, h->name, h->port));
 		if (h->port == protocols[p].tls_port && h->tls != PEER_TLS_IMPLICIT)
 			str_adds(&t->text,
 			    "; that port is for TLS: set PROXY_TLS, or PROXY_TLS_PEERS for it, to \"implicit\"");
@@ -124,7 +127,8 @@ static void add_route(struct control_query *t, enum protocol p)
 	}
 	if (options_is_on(t->account.options, info->option_insecure))
 		str_addf(&t->text,
-		    "%s: refused without TLS, which this version lacks: the account has the option %s. For clients of "
+		    "%s: refused for clients without TLS: the account has the option %s. For clients with TLS, and "
+		    "those of "
 		    "which a node or proxy says that they use TLS:\n",
 		    info->title, info->option_insecure);
 	if (!route_of(t->a, p, &t->account, &r)) {

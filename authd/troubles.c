@@ -4,7 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/log.h"
 #include "lib/mem.h"
+#include "node/msg_session.h"
 
 enum { ENTRIES_MAX = 64, HOST_MAX = 256, SAY_EVERY = 60 /* seconds */ };
 
@@ -14,6 +16,7 @@ struct entry {
 	char host[HOST_MAX]; /* "": the entry is free */
 	struct net_addr addr;
 	double seen, said;
+	char why[PEER_WHY_MAX];
 };
 
 struct troubles {
@@ -64,11 +67,37 @@ bool troubles_seen(struct troubles *t, enum trouble_kind kind, enum protocol p, 
 	e->protocol = p;
 	e->addr = *addr;
 	str_copy(e->host, sizeof(e->host), host);
+	e->why[0] = '\0';
 	e->seen = now;
 	if (!first && now - e->said < SAY_EVERY)
 		return false;
 	e->said = now;
 	return true;
+}
+
+void troubles_set_why(struct troubles *t, enum trouble_kind kind, enum protocol p, const char *host, uint16_t port,
+    const char *why)
+{
+	for (size_t i = 0; i < ARRAY_LEN(t->entry); i++)
+		if (is(&t->entry[i], kind, p, host, port))
+			log_clean(t->entry[i].why, sizeof(t->entry[i].why), why);
+}
+
+const char *troubles_why(const struct troubles *t, enum trouble_kind kind, enum protocol p, const char *host,
+    uint16_t port)
+{
+	for (size_t i = 0; i < ARRAY_LEN(t->entry); i++)
+		if (is(&t->entry[i], kind, p, host, port))
+			return t->entry[i].why;
+	return "";
+}
+
+void troubles_forget(struct troubles *t, enum trouble_kind kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(t->entry); i++)
+		if (t->entry[i].kind == kind)
+			t->entry[i].host[0] = '\0';
+	t->has[kind] = false;
 }
 
 void troubles_over(struct troubles *t, enum trouble_kind kind, enum protocol p, const struct net_addr *addr)

@@ -23,6 +23,14 @@ void troubles_free(struct troubles **t);
  * (seconds of any clock that does not jump). True: log it, because it was not logged in the last minute. */
 bool troubles_seen(struct troubles *t, enum trouble_kind kind, enum protocol p, const char *host,
     const struct net_addr *addr, double now);
+/* WHY, in words of another process, KIND was seen with that peer. */
+void troubles_set_why(struct troubles *t, enum trouble_kind kind, enum protocol p, const char *host, uint16_t port,
+    const char *why);
+/* The same, printable; "" if there are no words, or KIND was not seen. */
+const char *troubles_why(const struct troubles *t, enum trouble_kind kind, enum protocol p, const char *host,
+    uint16_t port);
+/* KIND is over with all peers, or nobody knows. */
+void troubles_forget(struct troubles *t, enum trouble_kind kind);
 /* KIND is over with the peer that was seen at ADDR. */
 void troubles_over(struct troubles *t, enum trouble_kind kind, enum protocol p, const struct net_addr *addr);
 /* KIND was seen with that peer within the last TROUBLES_AGE seconds. */

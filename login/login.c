@@ -679,11 +679,12 @@ static void peer_failed(struct login *l, const struct backend *b, enum login_fai
 	const struct net_addr *addr = backend_addr(b);
 
 	if (f == FAILURE_SELF)
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_SELF, login_target(l)->host, addr);
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_SELF, login_target(l)->host, addr, "");
 	else if (f == FAILURE_NO_STARTTLS)
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_UNTRUSTED, login_target(l)->host, addr);
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_UNTRUSTED, login_target(l)->host, addr,
+		    "it does not begin it after STARTTLS or STLS; see the log");
 	else if (f == FAILURE_NEEDS_TLS)
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_TLS, login_target(l)->host, addr);
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_TLS, login_target(l)->host, addr, "");
 	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(addr, ip), addr->port);
 	str_copy(said, sizeof(said), l->peer.said);
 	fail(l, f,
@@ -697,15 +698,16 @@ static void tell_untrusted(struct login *l, const struct backend *b, bool taken)
 {
 	static uint32_t quiet_until;
 	const struct auth_reply *a = l->reply;
+	char why[PEER_WHY_MAX];
 	int verdict;
 
 	for (unsigned i = 0; i < a->ntargets; i++) {
 		if (!backend_is_untrusted(b, i, &verdict))
 			continue;
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_UNTRUSTED, a->target[i].host, &a->target[i].addr);
+		snprintf(why, sizeof(why), "%s (%s)", backend_error(b, i), tls_peers_remedy(verdict));
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_UNTRUSTED, a->target[i].host, &a->target[i].addr, why);
 		if (taken && log_due(&quiet_until, UNTRUSTED_QUIET))
-			log_warn("mailhost %s is passed over: %s (%s)", a->target[i].host, backend_error(b, i),
-			    tls_peers_remedy(verdict));
+			log_warn("mailhost %s is passed over: %s", a->target[i].host, why);
 	}
 }
 

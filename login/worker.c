@@ -450,9 +450,13 @@ void worker_peer_signature(struct worker *w, const char *host, enum signature_ch
 }
 
 void worker_peer_trouble(struct worker *w, const struct login *l, enum peer_trouble_kind kind, const char *host,
-    const struct net_addr *addr)
+    const struct net_addr *addr, const char *why)
 {
-	peer_trouble_write(&out, kind, l->dialect->protocol, host, addr);
+	struct peer_trouble m = { .kind = kind, .protocol = l->dialect->protocol, .addr = *addr };
+
+	str_copy(m.host, sizeof(m.host), host);
+	str_copy(m.why, sizeof(m.why), why);
+	peer_trouble_write(&out, &m);
 	if (w->authd != NULL && chan_post(w->authd, &out) != 0)
 		log_warn("authd does not read its messages");
 }

@@ -55,7 +55,7 @@ void worker_peer_result(struct worker *w, uint64_t session, unsigned target, enu
 void worker_peer_signature(struct worker *w, const char *host, enum signature_check check);
 /* Tells authd what is wrong with HOST of L's account, at ADDR. */
 void worker_peer_trouble(struct worker *w, const struct login *l, enum peer_trouble_kind kind, const char *host,
-    const struct net_addr *addr);
+    const struct net_addr *addr, const char *why);
 /* Target number TARGET of SESSION has taken the login: authd stops counting it as pending. The message goes out with
  * the next one to authd or within a second, at once if logins wait for room there. */
 void worker_arrived(struct worker *w, uint64_t session, unsigned target);

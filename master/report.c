@@ -259,8 +259,7 @@ static void count_line(struct status *st, const struct field *f)
 	if (n > 0 && is(&f[1], "peers_untrusted"))
 		add_problem(st,
 		    "TLS with %llu mailhost%s fails (peers_untrusted_list), in most cases because of the certificate; "
-		    "the "
-		    "log says why, and what to do",
+		    "the log and `waypost route USER` say why, and what to do",
 		    (unsigned long long)n, n == 1 ? "" : "s");
 	if (n > 0 && is(&f[1], "fronts_not_believed"))
 		add_problem(st,

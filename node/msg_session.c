@@ -94,14 +94,14 @@ bool peer_result_read(struct msgr *r, struct session_target *m)
 	return msgr_end(r);
 }
 
-void peer_trouble_write(struct msgw *w, enum peer_trouble_kind kind, enum protocol protocol, const char *host,
-    const struct net_addr *addr)
+void peer_trouble_write(struct msgw *w, const struct peer_trouble *m)
 {
 	msgw_begin(w, PEER_TROUBLE);
-	msgw_u8(w, (uint8_t)kind);
-	msgw_u8(w, (uint8_t)protocol);
-	msgw_str(w, host);
-	net_addr_write(w, addr);
+	msgw_u8(w, (uint8_t)m->kind);
+	msgw_u8(w, (uint8_t)m->protocol);
+	msgw_str(w, m->host);
+	net_addr_write(w, &m->addr);
+	msgw_str(w, m->why);
 }
 
 bool peer_trouble_read(struct msgr *r, struct peer_trouble *m)
@@ -110,6 +110,7 @@ bool peer_trouble_read(struct msgr *r, struct peer_trouble *m)
 	m->protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
 	msgr_str(r, m->host, sizeof(m->host));
 	net_addr_read(r, &m->addr);
+	msgr_str(r, m->why, sizeof(m->why));
 	return msgr_end(r);
 }
 

@@ -54,14 +54,15 @@ enum peer_trouble_kind {
 	PEER_TROUBLE_UNTRUSTED, /* TLS with it fails: in most cases its certificate is not believed */
 	PEER_TROUBLES
 };
+enum { PEER_WHY_MAX = 256 };
 struct peer_trouble {
 	enum peer_trouble_kind kind;
 	enum protocol protocol;
 	char host[MAILHOST_MAX];
 	struct net_addr addr;
+	char why[PEER_WHY_MAX]; /* of UNTRUSTED: for people; else "" */
 };
-void peer_trouble_write(struct msgw *w, enum peer_trouble_kind kind, enum protocol protocol, const char *host,
-    const struct net_addr *addr);
+void peer_trouble_write(struct msgw *w, const struct peer_trouble *m);
 bool peer_trouble_read(struct msgr *r, struct peer_trouble *m);
 
 /* PEER_SIGNATURE: HOST's verdict on our signature. */

@@ -571,7 +571,7 @@ def test_logins_that_the_options_refuse_are_told(make_pool):
     assert "warning: 1 account (first: full@example.com) with a quota, which has no effect" in said, said
     for name, refused in ("anna@example.com", ["POP3"]), ("tls@example.com", ["IMAP", "POP3"]), ("free@example.com", []):
         shown = node.tool("route", name).stdout
-        assert re.findall(r"(?m)^(\w+): refused without TLS, which this version lacks", shown) == refused, shown
+        assert re.findall(r"(?m)^(\w+): refused for clients without TLS", shown) == refused, shown
         with Imap("127.0.0.1", p.imap_port) as c:
             assert (c.login(name, p.accounts[name].password).status != "OK") == ("IMAP" in refused)
         with Pop3("127.0.0.1", p.pop3_port) as c:

@@ -380,7 +380,7 @@ def test_shown_account(site):
         assert f"IMAP: to {THERE} port {p.imap_port}" in r.stdout
         assert a.password not in r.stdout + r.stderr and sha(a.password)[6:] not in r.stdout + r.stderr
     assert f"options: mailhost={THERE},disableinsecureimap=1\n" in node.tool("route", "nora@example.com").stdout
-    assert "IMAP: refused without TLS, which this version lacks: the account has the option disableinsecureimap" in node.tool("route", "nora@example.com").stdout
+    assert "IMAP: refused for clients without TLS: the account has the option disableinsecureimap" in node.tool("route", "nora@example.com").stdout
 
 
 def test_hostile_names(site):

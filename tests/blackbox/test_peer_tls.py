@@ -239,6 +239,16 @@ def test_certificate_refused(node, authority, kind):
         assert status["counts"]["peers_untrusted"] >= 1 and status["state"] == "degraded"
         names = {n["name"]: n["text"] for n in status["notes"]}
         assert peer.host in names["peers_untrusted_list"].split() and peer.host not in names["peers_down_list"].split()
+        assert re.search(rf"TLS with it fails: .*{reason} \(.*{remedy}", node.nodes[0].tool("route", user).stdout)
+        # What it does by TLS is nothing to an account that does not use it; and a reload is another try.
+        route(node, user, peer.host, "proxytls=none")
+        assert "TLS with it fails" not in node.nodes[0].tool("route", user).stdout
+        route(node, user, peer.host)
+        assert "TLS with it fails" in node.nodes[0].tool("route", user).stdout
+        assert node.nodes[0].tool("reload").returncode == 0
+        wait_for("it is forgotten", lambda: node.nodes[0].status()["counts"]["peers_untrusted"] == 0)
+        assert "TLS with it fails" not in node.nodes[0].tool("route", user).stdout
+        assert "[UNAVAILABLE]" in log_in(node, user)
         assert "TLS with it fails" in node.nodes[0].tool("route", user).stdout
         peer.script = over_tls(authority.pem(user, alt="IP:127.0.0.9"), imap_peer())
         assert log_in(node, user) == "OK"
@@ -341,7 +351,8 @@ def test_option_that_is_no_word(node):
         mark = node.nodes[0].log_mark()
         assert "[UNAVAILABLE]" in log_in(node, "typo@example.com")
         node.nodes[0].wait_log(r"user=typo@example\.com.*proxytls", mark)
-        assert "proxytls" in node.nodes[0].tool("route", "typo@example.com").stdout
+        for command in ("route", "typo@example.com"), ("check",):
+            assert 'proxytls is "implict", which is none of the words none, starttls and implicit' in node.nodes[0].tool(*command).stdout
         assert not peer.conns
     finally:
         peer.close()

@@ -25,7 +25,7 @@ void worker_relay_here(struct worker *w UNUSED, struct login *l UNUSED) { abort(
 bool worker_hand_off(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
 void worker_session_end(struct worker *w UNUSED, uint64_t session UNUSED) { abort(); }
 void worker_peer_result(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED, enum peer_result result UNUSED, uint32_t took UNUSED) { abort(); }
-void worker_peer_trouble(struct worker *w UNUSED, const struct login *l UNUSED, enum peer_trouble_kind kind UNUSED, const char *host UNUSED, const struct net_addr *addr UNUSED) { abort(); }
+void worker_peer_trouble(struct worker *w UNUSED, const struct login *l UNUSED, enum peer_trouble_kind kind UNUSED, const char *host UNUSED, const struct net_addr *addr UNUSED, const char *why UNUSED) { abort(); }
 void worker_peer_signature(struct worker *w UNUSED, const char *host UNUSED, enum signature_check check UNUSED) { abort(); }
 SSL *worker_tls(struct worker *w UNUSED, const struct auth_target *t UNUSED) { abort(); }
 void worker_arrived(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED) { abort(); }

@@ -583,6 +583,31 @@ static void test_trouble_over(void)
 	troubles_free(&t);
 }
 
+/* Why it was seen, for `waypost route`: what a worker says is made printable. Another time is another reason; and of a
+ * kind all can be forgotten. */
+static void test_trouble_why(void)
+{
+	struct troubles *t = troubles_new();
+	struct str list = STR_INIT;
+
+	troubles_set_why(t, TROUBLE_UNTRUSTED, PROTOCOL_IMAP, "a", 143, "nobody asked");
+	CU_ASSERT_STRING_EQUAL(troubles_why(t, TROUBLE_UNTRUSTED, PROTOCOL_IMAP, "a", 143), "");
+	troubles_seen(t, TROUBLE_UNTRUSTED, PROTOCOL_IMAP, "a", at(143), 1000);
+	troubles_seen(t, TROUBLE_LOOP, PROTOCOL_IMAP, "a", at(143), 1000);
+	troubles_set_why(t, TROUBLE_UNTRUSTED, PROTOCOL_IMAP, "A", 143, "it has\nexpired");
+	CU_ASSERT_STRING_EQUAL(troubles_why(t, TROUBLE_UNTRUSTED, PROTOCOL_IMAP, "a", 143), "it has.expired");
+	CU_ASSERT_STRING_EQUAL(troubles_why(t, TROUBLE_LOOP, PROTOCOL_IMAP, "a", 143), "");
+	CU_ASSERT_STRING_EQUAL(troubles_why(t, TROUBLE_UNTRUSTED, PROTOCOL_POP3, "a", 143), "");
+	troubles_seen(t, TROUBLE_UNTRUSTED, PROTOCOL_IMAP, "a", at(143), 1001);
+	CU_ASSERT_STRING_EQUAL(troubles_why(t, TROUBLE_UNTRUSTED, PROTOCOL_IMAP, "a", 143), "");
+	troubles_forget(t, TROUBLE_UNTRUSTED);
+	CU_ASSERT_EQUAL(troubles_list(t, TROUBLE_UNTRUSTED, 1002, &list), 0);
+	CU_ASSERT_FALSE(troubles_has(t, TROUBLE_UNTRUSTED, PROTOCOL_IMAP, "a", 143, 1002));
+	CU_ASSERT(troubles_has(t, TROUBLE_LOOP, PROTOCOL_IMAP, "a", 143, 1002));
+	str_fini(&list);
+	troubles_free(&t);
+}
+
 static int asked;
 
 static void on_ask(struct peers *p UNUSED, const char *host, void *arg UNUSED)
@@ -798,6 +823,7 @@ static const struct unit_case cases[] = {
 	{ "logins whose end is never told", test_never_told },
 	{ "troubles with peers", test_troubles },
 	{ "a trouble with a peer is over", test_trouble_over },
+	{ "why there is trouble", test_trouble_why },
 	{ "peers", test_peers },
 	{ "slow peer", test_slow_peer },
 	{ "a peer that answers now and then is one outage in the log", test_flapping_peer },

@@ -174,7 +174,8 @@ static void test_cut(void)
 	check(SESSION_ARRIVED, read_arrived, "SESSION_ARRIVED");
 	peer_result_write(&w, 5, 1, PEER_SLOW, 70000);
 	check(PEER_RESULT, read_result, "PEER_RESULT");
-	peer_trouble_write(&w, PEER_TROUBLE_TLS, PROTOCOL_POP3, "node.example.com", &addr);
+	peer_trouble_write(&w,
+	    &(struct peer_trouble){ PEER_TROUBLE_TLS, PROTOCOL_POP3, "node.example.com", addr, "it is so" });
 	check(PEER_TROUBLE, read_trouble, "PEER_TROUBLE");
 	peer_signature_write(&w, "node.example.com", SIGNATURE_CLOCK);
 	check(PEER_SIGNATURE, read_signature, "PEER_SIGNATURE");
