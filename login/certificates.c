@@ -38,6 +38,9 @@ struct certificates {
 	struct client_certs *client_certs;
 	struct certificate *first; /* by text: of several for the same use and kind of key the first one is shown */
 	struct port port[PROTOCOL_COUNT];
+	bool coming;
+	void (*told)(void *arg); /* or NULL */
+	void *told_arg;
 };
 
 static size_t sign(void *owner, uint32_t key, enum tls_scheme scheme, const void *digest, uint8_t *sig)
@@ -270,7 +273,7 @@ static void on_chain(const struct key_chain *chain, void *arg)
 }
 
 /* The key process has told everything: what only the one before had was taken away in between. */
-static void take_out_old(struct certificates *c)
+static void all_told(struct certificates *c)
 {
 	const struct certificate *next;
 
@@ -279,12 +282,15 @@ static void take_out_old(struct certificates *c)
 		if (x->old)
 			take_out(c, x->text, 0);
 	}
+	c->coming = false;
+	if (c->told != NULL)
+		c->told(c->told_arg);
 }
 
 static void on_gone(uint32_t key, void *arg)
 {
 	if (key == KEY_GONE_OTHERS)
-		take_out_old(arg);
+		all_told(arg);
 	else
 		take_out(arg, NULL, key);
 }
@@ -324,6 +330,18 @@ void certificates_channel(struct certificates *c, int sock)
 		x->old = true;
 	key_client_free(&c->client);
 	c->client = key_client_new(c->loop, sock, &fns, c);
+	c->coming = true;
+}
+
+bool certificates_are_coming(const struct certificates *c)
+{
+	return c->coming;
+}
+
+void certificates_on_told(struct certificates *c, void (*fn)(void *arg), void *arg)
+{
+	c->told = fn;
+	c->told_arg = arg;
 }
 
 void certificates_trust(struct certificates *c, enum protocol p, int fd)

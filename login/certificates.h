@@ -18,6 +18,10 @@ struct certificates *certificates_new(struct ev_loop *loop, const struct setting
 void certificates_free(struct certificates **c);
 /* SOCK leads to a new key process, and is taken over. What the one before has told stays until this one tells. */
 void certificates_channel(struct certificates *c, int sock);
+/* The key process is still telling what there is. False also if there is none. */
+bool certificates_are_coming(const struct certificates *c);
+/* Calls FN each time that a key process has told of everything. */
+void certificates_on_told(struct certificates *c, void (*fn)(void *arg), void *arg);
 /* As client_certs_trust(). */
 void certificates_trust(struct certificates *c, enum protocol p, int fd);
 /* Session tickets are made and opened with KEYS from now on. */

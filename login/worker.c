@@ -22,6 +22,7 @@
 #include "login/exchange.h"
 #include "login/external.h"
 #include "login/header_wait.h"
+#include "login/key_client.h"
 #include "login/login.h"
 #include "login/relayed.h"
 #include "login/strangers.h"
@@ -72,6 +73,8 @@ struct worker {
 	struct strangers strangers, holders; /* all, by their number; those that hold much, by that */
 	struct access *access[PROTOCOL_COUNT];
 	uint32_t yield_quiet_until, denied_quiet_until;
+	ev_timer opening;   /* until the certificates are there, the worker before still accepts */
+	bool waits_to_open; /* that timer runs */
 	bool draining, retiring;
 	bool orphaned; /* the master is gone: no new authd will come */
 	uint64_t logins_ok, logins_failed, accepted, yielded, denied;
@@ -947,12 +950,44 @@ static void on_others(struct role_ctx *ctx, bool others)
 	acceptor_answer(w->acceptor, others);
 }
 
+static void start_work(struct worker *w)
+{
+	w->waits_to_open = false;
+	ev_timer_stop(w->ctx.loop, &w->opening);
+	if (!w->retiring)
+		acceptor_open(w->acceptor);
+	role_ready(&w->ctx);
+}
+
+static void on_opening(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+{
+	start_work(t->data);
+}
+
+static void on_told(void *arg)
+{
+	struct worker *w = arg;
+
+	if (w->waits_to_open)
+		start_work(w);
+}
+
+static void begin_opening(struct worker *w)
+{
+	certificates_on_told(w->certificates, on_told, w);
+	ev_timer_init(&w->opening, on_opening, KEY_CLIENT_TIMEOUT / 1000.0, 0);
+	w->opening.data = w;
+}
+
 static void on_go(struct role_ctx *ctx)
 {
 	struct worker *w = ctx->arg;
 
-	acceptor_open(w->acceptor);
-	role_ready(ctx);
+	w->waits_to_open = certificates_are_coming(w->certificates);
+	if (w->waits_to_open)
+		ev_timer_start(ctx->loop, &w->opening);
+	else
+		start_work(w);
 }
 
 static void on_retire(struct role_ctx *ctx)
@@ -1116,6 +1151,7 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	relay_pool_set_room(w->relays, room_for_pipe);
 	w->here = relay_pool_new(w->ctx.loop, 0, on_end_here, w);
 	w->certificates = certificates_new(w->ctx.loop, w->ctx.set);
+	begin_opening(w);
 	w->tls_peers = tls_peers_new(w->ctx.set->proxy_PROXY_TLS_VERIFY);
 	ev_timer_init(&w->sweep, on_sweep, 1, 1);
 	w->sweep.data = w;

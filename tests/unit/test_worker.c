@@ -820,6 +820,42 @@ CODED(test_client_leaves_during_peer_login)
 CODED(test_arrival_is_told_in_passing)
 CODED(test_peer_is_this_node)
 
+static void on_nothing(struct chan *c UNUSED, struct msgr *r UNUSED, int fd UNUSED, void *arg UNUSED) { }
+
+static void on_end(struct chan *c UNUSED, void *arg UNUSED) { }
+
+/* At a reload the worker before accepts until this one has the certificates; it waits for them only so long. */
+static void test_certificates_come_before_clients(void)
+{
+	for (int answers = 0; answers < 2; answers++) {
+		struct chan *key;
+		int fd[2];
+
+		setup();
+		CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+		key = msg_channel_open(w->ctx.loop, fd[1], on_nothing, on_end, NULL);
+		w->certificates = certificates_new(w->ctx.loop, w->ctx.set);
+		begin_opening(w);
+		certificates_channel(w->certificates, fd[0]);
+		on_go(&w->ctx);
+		turns();
+		CU_ASSERT_EQUAL(acceptor_state(w->acceptor), ACCEPTOR_NEW);
+		if (answers) {
+			key_gone_write(&out, KEY_GONE_OTHERS);
+			CU_ASSERT_EQUAL(chan_send(key, &out, -1), 0);
+			turns();
+		} else {
+			ev_feed_event(w->ctx.loop, &w->opening, EV_TIMER);
+			turns();
+		}
+		CU_ASSERT_EQUAL(acceptor_state(w->acceptor), ACCEPTOR_TAKING);
+		CU_ASSERT(!w->waits_to_open);
+		certificates_free(&w->certificates);
+		chan_free(&key);
+		teardown();
+	}
+}
+
 static const struct unit_case cases[] = {
 	{ "greeting and goodbye", test_greeting_and_goodbye },
 	{ "commands while authd is asked", test_commands_while_authd_is_asked },
@@ -866,6 +902,7 @@ static const struct unit_case cases[] = {
 	{ "TLS: an arrival is told in passing", test_arrival_is_told_in_passing_tls },
 	{ "coded: the peer is this node", test_peer_is_this_node_coded },
 	{ "TLS: the peer is this node", test_peer_is_this_node_tls },
+	{ "certificates come before clients", test_certificates_come_before_clients },
 	{ NULL, NULL },
 };
 
