@@ -72,7 +72,8 @@ class Taken:
 
     def __init__(self, node, pid, stop=True):
         self.pid, self.stop, self.ours, self.others = pid, stop, {}, {}
-        theirs = {inode: (role, p, fd) for role in ("authd", "spawn", "key", "master") for p in node.pids(role)
+        # The master keeps the key process's end, too: the last one counts.
+        theirs = {inode: (role, p, fd) for role in ("master", "authd", "spawn", "key") for p in node.pids(role)
                   for inode, fd in sockets(p).items()}
         for inode, fd in sockets(pid).items():
             if fd == 4:
