@@ -14,7 +14,7 @@ enum {
 	/* Of one prefix, for each worker: no office or webmail server waits for so many clients at a time. */
 	STRANGERS_PREFIX_MAX = 1000,
 	STRANGERS_GRACE = 2, /* seconds to log in, before one from a prefix that has no fewer may take the place */
-	/* Memory: what those that hold much may hold together, in each worker. It is enough for 1,300 handshakes of
+	/* Memory: what those that hold much may hold together, in each worker. It is enough for 1,400 handshakes of
 	 * TLS that are under way: more than a processor begins in the time that a client needs for its part. */
 	STRANGERS_HELD_MAX = 64 * 1024 * 1024,
 	STRANGERS_HELD_UNIT = 4 * 1024 /* bytes; who holds less is not counted */

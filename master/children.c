@@ -50,7 +50,7 @@ static const char *const waits[ROLE_COUNT] = {
 	[ROLE_AUTHD] = "logins wait until it gets SIGCONT or is replaced",
 	[ROLE_AUTHWORKER] = "its lookup waits until it gets SIGCONT",
 	[ROLE_SPAWN] = "new local sessions wait until it gets SIGCONT or is replaced",
-	[ROLE_KEY] = "clients with TLS of that login worker are refused until it gets SIGCONT",
+	[ROLE_KEY] = "clients with TLS of that login worker are refused until it gets SIGCONT or is replaced",
 };
 
 static const unsigned settings_for[ROLE_COUNT] = {

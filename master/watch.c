@@ -7,11 +7,12 @@
 
 /* authd and spawn carry no session: what they are at is repeated or fails in a moment anyway. A login worker may relay
  * thousands, which all go on if it wakes up: new clients get another process soon, and the old one is ended when no
- * client can still wait for it. */
+ * client can still wait for it. A key process may have thousands of certificates to read. */
 static const struct watch_bounds bounds[ROLE_COUNT] = {
 	[ROLE_WORKER] = { .pass_by = 9, .kill = 300 },
 	[ROLE_AUTHD] = { .kill = 9 },
 	[ROLE_SPAWN] = { .kill = 9 },
+	[ROLE_KEY] = { .kill = 60 },
 };
 
 const struct watch_bounds *watch_bounds(enum role role)

@@ -80,8 +80,10 @@
 		"Refuse a login that was forwarded this many times: two nodes disagree about the owner of the " \
 		"account.") \
 	S(proxy, PROXY_TRUSTED, LIST, "", 0, 0, "networks", SF_W | SF_A, \
-		"Addresses and networks whose forwarded logins are trusted without a signature, for peers without " \
-		"the pool secret: \"192.0.2.0/24 2001:db8::7\".") \
+		"Addresses and networks of fronts, webmail, and nodes without the pool secret: \"192.0.2.7 2001:db8::7\". " \
+		"What they say about their clients is believed without a signature; they may log in without TLS; wrong " \
+		"passwords are not counted for their address, and their connections are not closed for others. Whoever " \
+		"is in it can claim to be any client: name single machines.") \
 	S(proxy, PROXY_DOWN_TIME, TIME, "30s", 0, 3600, "seconds", SF_A, \
 		"For this long after a failure, a peer is tried last.") \
 	S(proxy, PROXY_MASTER_USER, STR, "", 0, 0, "", SF_A, \
@@ -128,7 +130,7 @@
 		"Forward logins to the node that the account's mailhost option names. Off: serve every account here.") \
 	S(g, PROXY_PORT, INT, "0", 0, 65535, "", SF_W | SF_A, \
 		"Port of the peers, if the account's mailhost has none for this protocol. 0 is the first port of " \
-		"PORT.") \
+		"PORT, or with PROXY_TLS = \"implicit\" the first of SSLPORT.") \
 	S(g, PROXY_HOSTNAME, STR, "", 0, 0, "", SF_M, \
 		"Same as PROXY_HOSTNAME at the top level of the file; accepted here as in Courier.") \
 	S(g, MAXDAEMONS, INT, "0", 0, 10000000, "sessions", SF_W | SF_A, \
@@ -265,7 +267,7 @@
 		"authdaemon, authpipe, authpam. Only if a module does not know the account is the next one tried; " \
 		"if a module does not answer, the login fails temporarily.") \
 	S(authdaemonrc, daemons, INT, "5", 1, 256, "processes", SF_M | SF_A, \
-		"Processes for slow work: password hashes, directory queries, host name lookups.") \
+		"Processes for slow work: password hashes, the userdb, directory queries.") \
 	S(authdaemonrc, SCRAM_ITERATIONS, INT, "4096", 4096, 10000000, "", SF_A, \
 		"Iteration count of SCRAM logins if the directory has a clear password. Stored secrets " \
 		"({SCRAM-SHA-256}) have their own count; set this to the same, because unknown users get this one " \

@@ -160,6 +160,18 @@ def test_key_process_dies(pool):
         assert c.noop()[0] == "OK"
 
 
+@pytest.mark.long
+def test_key_process_hangs(pool):
+    """It is replaced after a minute."""
+    node = pool.nodes[0]
+    node.expect_dirty = True
+    pid, = node.pids("key")
+    node.expected.append("key 0 .* does not answer|login worker .*|TLS FAILED")
+    os.kill(pid, signal.SIGSTOP)
+    wait_for("another key process", lambda: node.pids("key") not in ([], [pid]), timeout=150)
+    assert shown_name(pool)
+
+
 def test_key_process_lacks_descriptors(pool):
     """What it could not take is passed again as soon as it can, though the file does not change."""
     node = pool.nodes[0]

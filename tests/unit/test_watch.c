@@ -49,6 +49,15 @@ static void authd_and_spawn_are_killed_within_seconds(void)
 	}
 }
 
+static void a_key_process_is_killed_after_a_minute(void)
+{
+	struct watch w = { .asked = true };
+
+	CU_ASSERT_EQUAL(ticks_until(&w, ROLE_KEY, true, &stopped, WATCH_TICK, 100), 20);
+	CU_ASSERT_EQUAL(w.step, WATCH_KILLED);
+	CU_ASSERT(w.silent >= 60 && w.silent < 70);
+}
+
 static void a_worker_is_passed_by_long_before_it_is_killed(void)
 {
 	struct watch w = { .asked = true };
@@ -272,6 +281,7 @@ static void the_kernel_tells_who_is_debugged(void)
 static const struct unit_case cases[] = {
 	{ "what may block is not watched", what_may_block_is_not_watched },
 	{ "authd and spawn are killed within seconds", authd_and_spawn_are_killed_within_seconds },
+	{ "a key process is killed after a minute", a_key_process_is_killed_after_a_minute },
 	{ "a worker is passed by long before it is killed", a_worker_is_passed_by_long_before_it_is_killed },
 	{ "an answer, however late, is one", an_answer_however_late_is_one },
 	{ "what was killed stays so", what_was_killed_stays_so },
