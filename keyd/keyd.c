@@ -14,7 +14,7 @@
 enum {
 	RETIRED_SECONDS = 120,  /* that a key still signs for handshakes that began with its certificate */
 	COMPLAINT_SECONDS = 10, /* between two lines about refused signatures */
-	UNREAD_MAX = 64 * 1024  /* bytes of answers that a worker has not taken: ours waits for each */
+	UNREAD_MAX = 100        /* answers that a worker has not taken: ours waits for each */
 };
 
 /* A login worker that may have something signed. */
@@ -23,6 +23,7 @@ struct worker {
 	unsigned slot;
 	uint64_t generation;
 	struct chan *chan;
+	unsigned unread;
 };
 
 /* A key that was taken from the workers. */
@@ -94,7 +95,8 @@ static void sign(struct worker *w, const struct key_sign *m)
 	if (answer.len == 0)
 		complain(w, m);
 	key_signed_write(&out, &answer);
-	if (chan_send(w->chan, &out, -1) != 0 || chan_queued(w->chan) > UNREAD_MAX)
+	w->unread = chan_queued(w->chan) != 0 ? w->unread + 1 : 0; /* it may have certificates to read before */
+	if (chan_send(w->chan, &out, -1) != 0 || w->unread > UNREAD_MAX)
 		end_worker(w, "does not take the signatures that it has asked for");
 }
 
@@ -150,6 +152,8 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 	w->chan = msg_channel_open(ctx->loop, sock, on_worker, on_worker_gone, w);
 	w->next = keyd.workers;
 	keyd.workers = w;
+	key_begins_write(&out);
+	tell(w);
 	keyring_each(keyd.ring, tell_chain, w);
 	if (keyd.whole)
 		tell_whole(w);
@@ -205,10 +209,10 @@ static void retire(uint32_t key)
 {
 	struct leaving *l;
 
+	key_gone_write(&out, key); /* even of one that only a key process before this one had */
+	tell_all();
 	if (!keyring_retire(keyd.ring, key))
 		return;
-	key_gone_write(&out, key);
-	tell_all();
 	l = mem_alloc(sizeof(*l));
 	l->key = key;
 	ev_timer_init(&l->timer, on_left, RETIRED_SECONDS, 0);

@@ -287,6 +287,15 @@ static void all_told(struct certificates *c)
 		c->told(c->told_arg);
 }
 
+static void on_begins(void *arg)
+{
+	struct certificates *c = arg;
+
+	for (struct certificate *x = c->first; x != NULL; x = x->next)
+		x->old = true;
+	c->coming = true;
+}
+
 static void on_gone(uint32_t key, void *arg)
 {
 	if (key == KEY_GONE_OTHERS)
@@ -324,10 +333,8 @@ void certificates_free(struct certificates **c)
 
 void certificates_channel(struct certificates *c, int sock)
 {
-	static const struct key_client_fns fns = { on_chain, on_gone };
+	static const struct key_client_fns fns = { on_chain, on_gone, on_begins };
 
-	for (struct certificate *x = c->first; x != NULL; x = x->next)
-		x->old = true;
 	key_client_free(&c->client);
 	c->client = key_client_new(c->loop, sock, &fns, c);
 	c->coming = true;

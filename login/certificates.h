@@ -16,7 +16,8 @@ struct certificates;
 struct certificates *certificates_new(struct ev_loop *loop, const struct settings *set);
 /* Handshakes that have begun fail. */
 void certificates_free(struct certificates **c);
-/* SOCK leads to a new key process, and is taken over. What the one before has told stays until this one tells. */
+/* SOCK leads to the key process, and to its successors; it is taken over. What one that has ended has told stays until
+ * its successor has told of everything. */
 void certificates_channel(struct certificates *c, int sock);
 /* The key process is still telling what there is. False also if there is none. */
 bool certificates_are_coming(const struct certificates *c);

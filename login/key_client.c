@@ -25,8 +25,8 @@ struct key_client {
 	ev_io io;
 	const struct key_client_fns *fns;
 	void *arg;
-	uint32_t request, key; /* the last one: its number, and the key that it asks for */
-	bool awaited;          /* it has no answer yet */
+	uint32_t request; /* the number of the last one */
+	bool awaited;     /* it has no answer yet */
 	struct later *first, **last;
 	bool broken;
 };
@@ -58,8 +58,11 @@ static void take(struct key_client *k, struct msgr *r)
 
 	if (is_answer(k, r, &late))
 		return;
-	if (r->type == KEY_CHAIN && key_chain_read(r, &chain)) {
-		k->awaited = false; /* it comes from a successor, or from one that works */
+	if (r->type == KEY_BEGINS && key_begins_read(r)) {
+		k->awaited = false;
+		k->fns->begins(k->arg);
+	} else if (r->type == KEY_CHAIN && key_chain_read(r, &chain)) {
+		k->awaited = false; /* it comes from one that works */
 		k->fns->chain(&chain, k->arg);
 	} else if (r->type == KEY_GONE && key_gone_read(r, &key))
 		k->fns->gone(key, k->arg);
@@ -69,7 +72,7 @@ static void keep(struct key_client *k, const struct msgr *r, size_t len)
 {
 	struct later *l;
 
-	if (r->type != KEY_CHAIN && r->type != KEY_GONE)
+	if (r->type != KEY_CHAIN && r->type != KEY_GONE && r->type != KEY_BEGINS)
 		return; /* the greeting, or an answer that was given up */
 	l = mem_alloc(sizeof(*l) + len);
 	l->len = len;
@@ -151,13 +154,6 @@ bool key_client_works(const struct key_client *k)
 	return !k->broken;
 }
 
-/* A key is told of once: if it is the one of the last request, a successor tells, which may not know of that. */
-static void ask_again(struct key_client *k, struct msgr *r)
-{
-	if (r->type == KEY_CHAIN && key_chain_read(r, &chain) && chain.key == k->key)
-		msg_send(k->io.fd, &out, -1); /* if there is no room, the wait ends */
-}
-
 /* The answer to the last request within TIMEOUT ms (0: if it is there). What else comes is kept. False: there is none.
  * A signature takes longer than the way to here: nothing is read before something has come. */
 static bool await(struct key_client *k, int timeout, struct key_signed *m)
@@ -175,10 +171,11 @@ static bool await(struct key_client *k, int timeout, struct key_signed *m)
 			return false;
 		if (len != 0 && is_answer(k, &r, m))
 			return true;
-		if (len != 0) {
-			keep(k, &r, len);
-			ask_again(k, &r);
-		}
+		if (len == 0)
+			continue;
+		if (r.type == KEY_BEGINS) /* the one before may have read the request */
+			msg_send(k->io.fd, &out, -1);
+		keep(k, &r, len);
 	}
 	return false;
 }
@@ -198,7 +195,6 @@ size_t key_client_sign(struct key_client *k, uint32_t key, enum tls_scheme schem
 
 	if (!is_free(k))
 		return 0;
-	k->key = key;
 	key_sign_write(&out, &(struct key_sign){ ++k->request, key, scheme, digest });
 	if (msg_send(k->io.fd, &out, -1) != 0)
 		return 0; /* full, or gone, as reading tells */

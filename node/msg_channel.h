@@ -53,7 +53,7 @@ enum peer_result {
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 6 };
+enum { MSG_CHANNEL_VERSION = 7 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
@@ -159,7 +159,9 @@ enum msg_type {
 	KEY_GONE,
 	KEY_SIGNED,
 	/* worker -> key process. A bad message ends that worker (CTL_UNFIT) */
-	KEY_SIGN
+	KEY_SIGN,
+	/* key process -> worker: it is new on that channel */
+	KEY_BEGINS
 };
 
 /* A channel of a role over SOCK, which it takes over: chan_new() and chan_greet(). */

@@ -31,6 +31,16 @@ bool key_chain_read(struct msgr *r, struct key_chain *m)
 	return msgr_end(r) && m->n != 0;
 }
 
+void key_begins_write(struct msgw *w)
+{
+	msgw_begin(w, KEY_BEGINS);
+}
+
+bool key_begins_read(struct msgr *r)
+{
+	return msgr_end(r);
+}
+
 void key_gone_write(struct msgw *w, uint32_t key)
 {
 	msgw_begin(w, KEY_GONE);

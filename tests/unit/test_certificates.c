@@ -231,7 +231,7 @@ static void test_new_key_process(void)
 	tell(1, "imapd_ssl", ec, "DNS:all.example", 0);
 	tell(2, "imapd_ssl name a.example ", ec, "DNS:a.example", 0);
 	tell(3, "imapd_ssl name b.example ", ec, "DNS:b.example", 0);
-	certificates_channel(all, -1);
+	on_begins(all);
 	tls_signer_free(&signer[2]);
 	EXPECT("b.example/ec", .sni = "b.example"); /* until it has told everything */
 	tell(1, "imapd_ssl", ec, "DNS:all.example", 0);

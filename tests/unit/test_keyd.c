@@ -340,11 +340,14 @@ static struct msgw w;
 /* A worker's end of its channel. */
 static int new_worker(unsigned slot)
 {
-	int fd[2];
+	struct msgr r;
+	int fd[2], got;
 
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
 	on_channel(&keyd.ctx, ROLE_WORKER, slot, 1, fd[0]);
 	fcntl(fd[1], F_SETFL, O_NONBLOCK);
+	turns(1);
+	CU_ASSERT(unit_next(fd[1], in, &r, &got) && r.type == KEY_BEGINS);
 	return fd[1];
 }
 
@@ -658,6 +661,42 @@ static void test_tells_all(void)
 	EVP_PKEY_free(half);
 }
 
+/* A worker that has many certificates to read, and an answer behind them, has not refused any. */
+static void test_many_certificates_to_read(void)
+{
+	EVP_PKEY *key = tls_test_key("P-256");
+	struct str names = STR_INIT;
+	int fd[2];
+
+	begin();
+	for (int i = 0; i < 300; i++)
+		str_addf(&names, "%sDNS:n%d.example", i != 0 ? "," : "", i);
+	for (uint32_t n = 1; n <= 100; n++) {
+		X509 *cert = tls_test_signed(key, str_cstr(&names), NULL, key, -60, 3600, false);
+		struct control_key m = { .key = n, .file = "/etc/x.pem" };
+		struct str pem = STR_INIT;
+
+		add_pem(&pem, key, cert, NULL);
+		snprintf(m.use, sizeof(m.use), "imapd_ssl name n%u.example ", n);
+		on_key(&keyd.ctx, &m, file_of(pem.data, pem.len));
+		str_fini(&pem);
+		X509_free(cert);
+	}
+	CU_ASSERT(has(1) && has(100));
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	key_sign_write(&w, &(struct key_sign){ 1, 1, TLS_ECDSA_SHA256, "01234567890123456789012345678901" });
+	CU_ASSERT_EQUAL(msg_send(fd[1], &w, -1), 0);
+	on_channel(&keyd.ctx, ROLE_WORKER, 0, 1, fd[0]);
+	turns(2);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(keyd.workers);
+	CU_ASSERT(chan_queued(keyd.workers->chan) > 64 * 1024);
+	CU_ASSERT_FALSE(told_unfit());
+	close(fd[1]);
+	end();
+	str_fini(&names);
+	EVP_PKEY_free(key);
+}
+
 /* Nobody but login workers is listened to. */
 static void test_other_roles(void)
 {
@@ -676,7 +715,7 @@ static void test_other_roles(void)
 /* --- the worker's end --- */
 
 struct told {
-	unsigned chains, gone;
+	unsigned chains, gone, begun;
 	uint32_t key;
 	X509 *cert;
 };
@@ -697,7 +736,12 @@ static void on_told_gone(uint32_t key UNUSED, void *arg)
 	((struct told *)arg)->gone++;
 }
 
-static const struct key_client_fns fns = { on_told_chain, on_told_gone };
+static void on_told_begins(void *arg)
+{
+	((struct told *)arg)->begun++;
+}
+
+static const struct key_client_fns fns = { on_told_chain, on_told_gone, on_told_begins };
 
 /* A key process in a child. It has key 5 of KIND, and renews it with each byte at POKE. */
 static void on_poke(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
@@ -903,6 +947,7 @@ static const struct unit_case cases[] = {
 	{ "what clients refuse replaces nothing better", test_what_clients_refuse },
 	{ "files", test_files },
 	{ "a chain that libssl does not take", test_weak_chain },
+	{ "many certificates to read", test_many_certificates_to_read },
 	{ "files passed again", test_passed_again },
 	{ "files cut anywhere", test_files_cut },
 	{ "signs", test_signs },
