@@ -146,18 +146,25 @@ static void forget_key_end(struct child *worker)
 	worker->key_end = -1;
 }
 
-/* A worker keeps its channel: what it asks while there is no key process waits there for the next one. */
-static void make_key_channel(struct child *worker, struct child *key)
+/* A worker has one channel to all key processes of its slot: what it asks while there is none waits there for the next
+ * one. It gets it before it accepts clients, to wait for the certificates. */
+static void begin_key_channel(struct child *worker)
 {
 	int fd[2];
 
-	if (worker->key_end == -1 && msg_pair(fd) == 0) {
-		if (send_channel(worker, key, fd[0]))
-			worker->key_end = fd[1];
-		else
-			close(fd[1]);
-		close(fd[0]);
-	}
+	if (worker->key_end != -1 || msg_pair(fd) != 0)
+		return;
+	control_channel_write(&out, &(struct control_process){ ROLE_KEY, worker->post->slot, 0 });
+	if (children_send(worker, &out, fd[0]))
+		worker->key_end = fd[1];
+	else
+		close(fd[1]);
+	close(fd[0]);
+}
+
+static void make_key_channel(struct child *worker, struct child *key)
+{
+	begin_key_channel(worker);
 	if (worker->key_end == -1 || !send_channel(key, worker, worker->key_end))
 		missing_add(worker, CTL_CHANNEL, key, 0);
 }
@@ -330,6 +337,14 @@ static bool takes_keys(const struct child *c)
 	return c->post->role == ROLE_WORKER || c->post->role == ROLE_KEY;
 }
 
+static struct child *key_process_of(const struct child *worker)
+{
+	for (struct child *c = worker->post->m->children; c != NULL; c = c->next)
+		if (is_key_pair(c, worker) && are_peers(c->post, worker->post) && takes_channels(c))
+			return c;
+	return NULL;
+}
+
 static bool on_missed(struct child *c, struct msgr *r)
 {
 	struct control_missed m;
@@ -338,6 +353,10 @@ static bool on_missed(struct child *c, struct msgr *r)
 	if (!control_missed_read(r, &m))
 		return false;
 	other = m.type == CTL_CHANNEL ? find_child(c->post->m, m.other.role, m.other.slot, m.other.generation) : NULL;
+	if (m.type == CTL_CHANNEL && m.other.role == ROLE_KEY && c->post->role == ROLE_WORKER) {
+		forget_key_end(c);
+		other = key_process_of(c);
+	}
 	if (m.type == CTL_CHANNEL && (other == NULL || !are_peers(c->post, other->post)))
 		return true;
 	if (m.type == CTL_CHANNEL || m.type == CTL_SETTINGS || (m.type == CTL_KEY && takes_keys(c)) ||
@@ -716,6 +735,8 @@ static void start_process(struct post *p)
 	}
 	if (p->role == ROLE_KEY)
 		keys_begin(c);
+	if (p->role == ROLE_WORKER && keys_wanted(p->m->set))
+		begin_key_channel(c);
 	introduce(c);
 	if (p->m->state != MASTER_STARTING)
 		begin(c);
