@@ -298,9 +298,10 @@ static enum backend_step begin_login(struct login *l, struct str *out)
 		return login_fail(l, FAILURE_SELF, "");
 	if (!login_is_fit(l))
 		return login_fail(l, FAILURE_CONTROL_CHARS, "");
-	/* What our nodes announce is for clients: they accept each other's signed logins whatever it says. */
+	/* What our nodes announce is for clients: they accept each other's signed logins whatever it says. One that may
+	 * ask for certificates announces nothing in its greeting. */
 	if (l->peer.mark == NODE_MARK_OTHER)
-		l->peer.caps |= CAP_NODE;
+		l->peer.caps |= (l->peer.caps & CAP_SEEN) != 0 ? CAP_NODE : CAP_NODE | CAP_TOKEN;
 	if (l->peer.mark == NODE_MARK_OTHER && l->reply->time != 0)
 		l->peer.caps &= ~(unsigned)CAP_LOGINDISABLED;
 	if ((l->peer.caps & CAP_LOGINDISABLED) != 0)

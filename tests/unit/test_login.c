@@ -481,6 +481,7 @@ static uint64_t signed_at;     /* time of our signature for the peer; 0: we have
 static bool tell_client;       /* talk() ends with what the client is told, not with the failure's name */
 static enum peer_tls peer_tls; /* of talk()'s peer */
 static bool client_tls;        /* talk()'s client uses TLS */
+static bool without_password;  /* talk()'s login is one by a token, or the master user */
 
 /* Feeds the peer's lines; returns what is sent back, and the result. */
 static char *talk(const struct login_dialect *d, const char *const *lines, const char *user, const char *password,
@@ -500,6 +501,7 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 	strcpy(reply.session_id, "sid");
 	net_addr_parse(&reply.client, "192.0.2.7", 99);
 	reply.ttl = 3;
+	reply.peer_credentials = without_password ? AUTH_PEER_TOKEN_OR_MASTER : AUTH_PEER_CLIENT_PASSWORD;
 	reply.time = signed_at;
 	reply.client_tls = client_tls;
 	reply.ntargets = 1;
@@ -974,6 +976,30 @@ static void test_alerts(void)
 #define SIGNED_ID FORWARDED_ID("5:0000000000000000000000000000000000000000000000000000000000000000")
 #define NODE_XCLIENT "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=sid TTL=3 CLIENT-TRANSPORT=insecure WAYPOST-AUTH=none\r\n"
 
+static bool sends_token(const char *greeting)
+{
+	const char *const lines[] = { greeting, NULL };
+	char *all = talk(&imap_login_dialect, lines, "u", "p", false, false);
+	bool sent = strstr(all, "L AUTHENTICATE X-WAYPOST-TOKEN ") != NULL;
+
+	CU_ASSERT(sent || strstr(all, "=> NO_MASTER") != NULL);
+	mem_free(&all);
+	return sent;
+}
+
+/* A node whose greeting lists nothing may ask clients for certificates; tokens it takes all the same. */
+static void test_token_without_a_list(void)
+{
+	without_password = true;
+	signed_at = 5;
+	CU_ASSERT(sends_token("* OK [CAPABILITY IMAP4rev1 AUTH=X-WAYPOST-TOKEN] " MARK(OTHER)));
+	CU_ASSERT(sends_token("* OK " MARK(OTHER)));
+	CU_ASSERT_FALSE(sends_token("* OK [CAPABILITY IMAP4rev1] " MARK(OTHER)));
+	CU_ASSERT_FALSE(sends_token("* OK hi"));
+	signed_at = 0;
+	without_password = false;
+}
+
 /* What a node says of our signature, at the end of its answer to the login; from others such words mean nothing. */
 static void test_peer_notes(void)
 {
@@ -1271,6 +1297,7 @@ static const struct unit_case cases[] = {
 	{ "signatures of forwarded identities", test_hop_auth },
 	{ "words about TLS of a forwarded login", test_hop_tls },
 	{ "notes of peers", test_peer_notes },
+	{ "a token where nothing is listed", test_token_without_a_list },
 	{ "nodes that want TLS", test_node_needs_tls },
 	{ "notes to peers", test_notes },
 	{ "IMAP long line", test_imap_long },
