@@ -37,6 +37,7 @@ enum {
 	SLOTS_MAX = 1 << SLOT_BITS,
 	ARRIVED_MAX = 8, /* successful logins at peers that were not reported to authd yet */
 	CROWDED_SECONDS = 2,
+	STOP_HERE = 8,      /* seconds for session servers to end when the node stops: spawn kills them sooner */
 	STRANGER_QUIET = 60 /* seconds between two log lines about strangers that gave way, or that are denied */
 };
 
@@ -73,8 +74,10 @@ struct worker {
 	struct strangers strangers, holders; /* all, by their number; those that hold much, by that */
 	struct access *access[PROTOCOL_COUNT];
 	uint32_t yield_quiet_until, denied_quiet_until;
+	ev_timer ending;    /* the node stops */
 	ev_timer opening;   /* until the certificates are there, the worker before still accepts */
 	bool waits_to_open; /* that timer runs */
+	bool stopping;      /* only `here` goes on */
 	bool draining, retiring;
 	bool orphaned; /* the master is gone: no new authd will come */
 	uint64_t logins_ok, logins_failed, accepted, yielded, denied;
@@ -125,6 +128,19 @@ static void maybe_end(struct worker *w)
 {
 	if (w->retiring && w->nlogins == 0 && w->headers.count == 0 && relayed(w) == 0)
 		ev_break(w->ctx.loop, EVBREAK_ALL);
+}
+
+static void on_ending(struct ev_loop *loop, ev_timer *t UNUSED, int revents UNUSED)
+{
+	ev_break(loop, EVBREAK_ALL);
+}
+
+/* The node stops. */
+static void end_in(struct worker *w, double seconds)
+{
+	ev_timer_stop(w->ctx.loop, &w->ending);
+	ev_timer_init(&w->ending, on_ending, seconds, 0);
+	ev_timer_start(w->ctx.loop, &w->ending);
 }
 
 /* --- strangers --- */
@@ -587,7 +603,8 @@ static void on_authd_gone(struct chan *c UNUSED, void *arg)
 {
 	struct worker *w = arg;
 
-	log_warn("lost authd; logins wait for the next one");
+	if (!w->stopping)
+		log_warn("lost authd; logins wait for the next one");
 	chan_free(&w->authd);
 	lose_exchanges(w);
 }
@@ -694,7 +711,10 @@ static void on_spawn_gone(struct chan *c UNUSED, void *arg)
 {
 	struct worker *w = arg;
 
-	log_warn("lost spawn; logins to mailboxes of this node wait for the next one");
+	if (!w->stopping)
+		log_warn("lost spawn; logins to mailboxes of this node wait for the next one");
+	else /* the session servers have said what they had to say */
+		end_in(w, 1);
 	chan_free(&w->spawn);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
@@ -1027,13 +1047,18 @@ static void on_stop(struct role_ctx *ctx)
 	header_wait_shut(&w->headers);
 	w->retiring = true;
 	relay_pool_each(w->relays, stop_relay, NULL);
-	relay_pool_each(w->here, stop_relay, NULL);
 	for (struct login *l = w->logins, *next; l != NULL; l = next) {
 		next = l->next;
 		login_end(l, LOGIN_BYE_SHUTDOWN);
 	}
 	log_flush();
-	ev_break(ctx->loop, EVBREAK_ALL);
+	if (relay_pool_count(w->here) == 0) {
+		ev_break(ctx->loop, EVBREAK_ALL);
+		return;
+	}
+	/* Session servers of this node still say what they have to say, and goodbye. */
+	w->stopping = true;
+	end_in(w, STOP_HERE);
 }
 
 struct query {

@@ -211,3 +211,18 @@ def test_openssl_s_client(pool):
     result = subprocess.run([openssl, "s_client", "-connect", f"127.0.0.1:{pool.tls_port['imapd']}", "-quiet"],
                             input=b"a LOGOUT\r\n", capture_output=True, timeout=PATIENCE)
     assert b"* OK" in result.stdout
+
+
+def test_node_stops(pool):
+    """A session of this node is told, as one without TLS is."""
+    node = pool.nodes[0]
+    c = imap(pool)
+    c.login(HERE, pool.accounts[HERE].password)
+    c.select()
+    assert node.stop() == 0
+    last = b""
+    while more := c.sock.recv(4096):
+        last += more
+    c.sock.close()
+    assert last.startswith(b"* BYE"), last
+    node.start()
