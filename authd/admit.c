@@ -25,6 +25,10 @@ static struct msgw out;
  * who claimed to be a node. */
 static bool is_private(const struct request *rq, const struct protocol_settings *s)
 {
+	const struct forwarded *f = &rq->q.forwarded;
+
+	if (s->tls_required && rq->believed && f->insecure && f->client.family == 0)
+		return false; /* the front's address is not its client's */
 	return !s->tls_required || rq->client_tls || settings_is_local(rq->worker->a->ctx.set, &rq->client) ||
 	    strcmp(rq->client_tls_words, SESSION_TLS_FRONT) == 0 || rq->signature == SIGNATURE_CLOCK;
 }

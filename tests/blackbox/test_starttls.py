@@ -387,13 +387,15 @@ def test_a_front_that_does_not_tell_of_tls(site, kind, user):
         c.login_ok(site.account(user))
 
 
+@pytest.mark.parametrize("address", [True, False])
 @pytest.mark.parametrize("user", [HERE, FAR])
-def test_a_front_that_tells_of_none(site, kind, user):
-    """It is believed: its client has to use TLS."""
+def test_a_front_that_tells_of_none(site, kind, user, address):
+    """It is believed: its client has to use TLS, whether it says who that is or not."""
     for told in ("insecure", "TLS"):
         with kind(A, site.pool.imap_port if kind is Imap else site.pool.pop3_port, source=TRUSTED) as c:
-            c.ok(f'ID ("x-originating-ip" "{STRANGER}" "x-client-transport" "{told}")' if kind is Imap else
-                 f"XCLIENT ADDR={STRANGER} CLIENT-TRANSPORT={told}")
+            words = f'"x-originating-ip" "{STRANGER}" ', f"ADDR={STRANGER} "
+            c.ok(f'ID ({words[0] * address}"x-client-transport" "{told}")' if kind is Imap else
+                 f"XCLIENT {words[1] * address}CLIENT-TRANSPORT={told}")
             if told == "TLS":
                 c.login_ok(site.account(user))
             elif kind is Imap:
