@@ -287,6 +287,40 @@ static void rules_header_ports(struct settings_load *l, enum protocol p, const s
 		    group, (unsigned)s->proxy_port);
 }
 
+/* Why no node with these settings accepts what PROXY_TLS has it do at its peers; NULL: it does. */
+static const char *refuses_peers(const struct settings *set, const struct protocol_settings *s)
+{
+	bool implicit = strcmp(set->proxy_PROXY_TLS, peer_tls_word(PEER_TLS_IMPLICIT)) == 0;
+	uint16_t port = s->proxy_port != 0 ? (uint16_t)s->proxy_port : settings_first_port(s->tls_ports);
+
+	if (!s->tls_served || s->tls_certfile[0] == '\0')
+		return "there is no TLS_CERTFILE";
+	if (!implicit && !s->starttls)
+		return "STARTTLS is off";
+	if (implicit && s->tls_ports[0] == '\0')
+		return "SSLPORT is closed";
+	if (implicit && settings_has_port(s->ports, port))
+		return "PROXY_PORT is a port without TLS";
+	if (implicit && settings_has_port(s->header_ports, port))
+		return "that port wants a header of PROXY_PROTOCOL_PORT, which nodes do not send";
+	if (strcmp(s->tls_verifypeer, "REQUIREPEER") == 0 && set->proxy_PROXY_TLS_CERTFILE[0] == '\0')
+		return "TLS_VERIFYPEER = REQUIREPEER demands a certificate, and there is no PROXY_TLS_CERTFILE";
+	return NULL;
+}
+
+static void rules_peers_of_ours(struct settings_load *l, enum protocol p, const struct protocol_settings *s)
+{
+	bool tls = strcmp(l->set->proxy_PROXY_TLS, peer_tls_word(PEER_TLS_NONE)) != 0;
+	const char *why = s->proxy && tls ? refuses_peers(l->set, s) : NULL;
+
+	if (why != NULL)
+		WARNING(l, proxy_PROXY_TLS,
+		    "proxy.PROXY_TLS = %s: nodes with this configuration refuse such logins of %s: %s (which does not "
+		    "matter "
+		    "if all mailhosts are other servers)",
+		    l->set->proxy_PROXY_TLS, protocols[p].title, why);
+}
+
 static void rules_header_senders(struct settings_load *l)
 {
 	bool ports = false;
@@ -317,6 +351,7 @@ static void rules_ports(struct settings_load *l)
 			add_endpoints(l, all, &n, group, s.address, s.ports, settings_load_line_of(l, group, "PORT"));
 			odd_ports(l, p, false, s.ports, settings_load_line_of(l, group, "PORT"));
 			rules_header_ports(l, p, &s);
+			rules_peers_of_ours(l, p, &s);
 		}
 		if (s.tls_served)
 			odd_ports(l, p, true, s.tls_ports, l->ssl_line[p]);

@@ -757,6 +757,50 @@ static void test_peer_tls(void)
 	str_fini(&warnings);
 }
 
+/* With one configuration for all nodes, PROXY_TLS has to fit what they accept. */
+static void test_peer_tls_of_ours(void)
+{
+	static const struct {
+		const char *proxy, *imapd, *ssl, *why; /* NULL: it fits */
+	} row[] = {
+		{ "starttls", "", "TLS_CERTFILE = \"/c.pem\";", NULL },
+		{ "implicit", "", "TLS_CERTFILE = \"/c.pem\";", NULL },
+		{ "none", "", "", NULL },
+		{ "starttls", "", "", "there is no TLS_CERTFILE" },
+		{ "starttls", "", "TLS_CERTFILE = \"/c.pem\"; IMAPDSTARTTLS = 0;", "STARTTLS is off" },
+		{ "implicit", "", "TLS_CERTFILE = \"/c.pem\"; IMAPDSTARTTLS = 0;", NULL },
+		{ "implicit", "", "TLS_CERTFILE = \"/c.pem\"; SSLPORT = \"\";", "SSLPORT is closed" },
+		{ "implicit", "PROXY_PORT = 143;", "TLS_CERTFILE = \"/c.pem\";", "PROXY_PORT is a port without TLS" },
+		{ "implicit", "PROXY_PROTOCOL_PORT = \"993\";", "TLS_CERTFILE = \"/c.pem\";",
+		    "that port wants a header" },
+		{ "implicit", "PROXY_PROTOCOL_PORT = \"993\"; PROXY_PORT = 1993;",
+		    "SSLPORT = \"993,1993\"; TLS_CERTFILE = \"/c.pem\";", NULL },
+		{ "starttls", "",
+		    "TLS_CERTFILE = \"/c.pem\"; TLS_VERIFYPEER = \"REQUIREPEER\"; TLS_TRUSTCERTS = \"/t.pem\";",
+		    "REQUIREPEER demands a certificate" },
+	};
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	char text[512];
+
+	for (size_t i = 0; i < ARRAY_LEN(row); i++) {
+		struct settings *s;
+
+		snprintf(text, sizeof(text),
+		    "PROXY_PROTOCOL_FROM = \"192.0.2.1\"; proxy = { PROXY_TLS = \"%s\"; }; imapd = { IMAP_PROXY = 1; "
+		    "%s }; "
+		    "imapd-ssl = { %s };",
+		    row[i].proxy, row[i].imapd, row[i].ssl);
+		s = load(text, BARE, &errors, &warnings);
+		settings_free(&s);
+		CU_ASSERT_EQUAL(strstr(str_cstr(&warnings), "refuse such logins of IMAP") != NULL, row[i].why != NULL);
+		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&warnings), row[i].why != NULL ? row[i].why : ""));
+		str_clear(&errors);
+		str_clear(&warnings);
+	}
+	str_fini(&errors);
+	str_fini(&warnings);
+}
+
 /* Courier's names that have no effect: a warning with the reason, or an error if ignoring them would do harm. */
 static void test_known(void)
 {
@@ -1535,8 +1579,9 @@ static const struct unit_case cases[] = { { "defaults", test_defaults }, { "tabl
 	{ "numbers", test_numbers }, { "values", test_values }, { "ports", test_ports }, { "syntax", test_syntax },
 	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted },
 	{ "ports with headers", test_header_ports }, { "known names", test_known }, { "TLS groups", test_tls_groups },
-	{ "TLS towards peers", test_peer_tls }, { "quotas of directories", test_quotas },
-	{ "login mechanisms", test_mechanisms }, { "master user", test_master }, { "no userdb yet", test_no_userdb },
+	{ "TLS towards peers", test_peer_tls }, { "TLS between our nodes", test_peer_tls_of_ours },
+	{ "quotas of directories", test_quotas }, { "login mechanisms", test_mechanisms },
+	{ "master user", test_master }, { "no userdb yet", test_no_userdb },
 	{ "every known name", test_every_known_name }, { "environment", test_environment },
 	{ "same host", test_same_host }, { "include", test_include }, { "pool secret", test_secret },
 	{ "several pool secrets", test_secrets }, { "cut at every byte", test_cut }, { "any order", test_any_order },
